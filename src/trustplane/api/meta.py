@@ -1,0 +1,68 @@
+"""The parts that every Kubernetes object shares, as typed structs.
+
+Decoded objects are for reading only. Unknown fields are dropped when decoding, so a decoded object is never sent back
+whole: writes are server-side applies or targeted patches built from plain dictionaries.
+Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/
+"""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+Json = dict[str, Any]
+
+
+class Struct(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of all API structs: camelCase on the wire, defaults left out."""
+
+
+class OwnerReference(Struct):
+    """A pointer to the object that owns this one; garbage collection follows it."""
+
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
+    block_owner_deletion: bool | None = None
+
+
+class Metadata(Struct):
+    """The fields of ObjectMeta that Trustplane reads."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    finalizers: list[str] = []
+    owner_references: list[OwnerReference] = []
+
+
+class Condition(Struct):
+    """metav1.Condition: one observation of an object's state."""
+
+    type: str
+    status: str = "Unknown"  # True, False or Unknown
+    reason: str = ""
+    message: str = ""
+    observed_generation: int = 0
+    last_transition_time: datetime | None = None
+
+
+class Object(Struct):
+    """Any Kubernetes object; kinds of ours add typed `spec` and `status`."""
+
+    api_version: str = ""
+    kind: str = ""
+    metadata: Metadata = msgspec.field(default_factory=Metadata)
+
+
+def condition(conditions: list[Condition], type_: str) -> Condition | None:
+    """Return the condition of that type, or None where it has not been reported yet."""
+    return next((one for one in conditions if one.type == type_), None)
