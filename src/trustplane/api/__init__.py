@@ -1,0 +1,1 @@
+"""Objects as typed structs, their CRDs, condition types and reasons."""

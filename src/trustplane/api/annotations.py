@@ -1,0 +1,22 @@
+"""Annotation and label names: the policies that users set, and what Trustplane remembers in the Cluster."""
+
+# Policies, on a TanzuKubernetesCluster or the TkgServiceConfiguration; the nearer wins.
+PROPAGATION = "trustplane.dev/propagation"
+TRUST_MERGE = "trustplane.dev/trust-merge"
+UPDATE_REQUESTED_AT = "trustplane.dev/update-requested-at"
+
+# What was last taken, on the Cluster, written in the same apply as its variable `trust`.
+TRUST_DIGEST = "trustplane.dev/trust-digest"
+OWN_TRUST_DIGEST = "trustplane.dev/own-trust-digest"
+UPDATE_DIGESTS = "trustplane.dev/update-digests"
+UPDATE_HANDLED_AT = "trustplane.dev/update-handled-at"
+FIRST_CUSTOMISATION_HANDLED = "trustplane.dev/first-customisation-handled"
+TRUST_REASON = "trustplane.dev/trust-reason"
+
+# Cluster API's own, see api/core/v1beta2/common_types.go of its module.
+CLUSTER_NAME_LABEL = "cluster.x-k8s.io/cluster-name"
+DEPLOYMENT_NAME_LABEL = "topology.cluster.x-k8s.io/deployment-name"
+
+# Ours, on objects that we make.
+COMPONENT_LABEL = "trustplane.dev/component"
+TRUST_COMPONENT = "trust"

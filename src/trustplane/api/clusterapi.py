@@ -1,0 +1,233 @@
+"""The parts of Cluster API's v1beta2 objects that Trustplane reads.
+
+Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2, bootstrap/kubeadm/v1beta2, controlplane/kubeadm/v1beta2.
+"""
+
+from typing import Any
+
+import msgspec
+
+from trustplane.api.meta import Condition, Object, Struct
+
+GROUP = "cluster.x-k8s.io"
+VERSION = "v1beta2"
+
+AVAILABLE = "Available"
+CONTROL_PLANE_AVAILABLE = "ControlPlaneAvailable"
+CONTROL_PLANE_INITIALIZED = "ControlPlaneInitialized"
+INFRASTRUCTURE_READY = "InfrastructureReady"
+TOPOLOGY_RECONCILED = "TopologyReconciled"
+RECONCILE_FAILED = "ReconcileFailed"  # a reason of it
+WORKERS_AVAILABLE = "WorkersAvailable"
+ROLLING_OUT = "RollingOut"
+CONTROL_PLANE_MACHINES_READY = "ControlPlaneMachinesReady"
+CONTROL_PLANE_MACHINES_UP_TO_DATE = "ControlPlaneMachinesUpToDate"
+WORKER_MACHINES_READY = "WorkerMachinesReady"
+WORKER_MACHINES_UP_TO_DATE = "WorkerMachinesUpToDate"
+
+
+class Endpoint(Struct):
+    """Where a cluster's API server is reached."""
+
+    host: str = ""
+    port: int = 0
+
+
+class Variable(Struct):
+    """A variable of a topology; its value is whatever its ClusterClass defines."""
+
+    name: str = ""
+    value: Any = None
+
+
+class Topology(Struct):
+    """The managed topology of a Cluster."""
+
+    version: str = ""
+    variables: list[Variable] = msgspec.field(default_factory=list)
+
+
+class ClusterSpec(Struct):
+    """What Cluster API was asked for."""
+
+    paused: bool = False
+    control_plane_endpoint: Endpoint = msgspec.field(default_factory=Endpoint)
+    topology: Topology = msgspec.field(default_factory=Topology)
+
+
+class Initialization(Struct):
+    """Which of the one-time steps of a cluster's birth are done."""
+
+    infrastructure_provisioned: bool = False
+    control_plane_initialized: bool = False
+
+
+class Replicas(Struct):
+    """Counts of machines, as Cluster API reports them for a Cluster's halves, pools and control planes."""
+
+    desired_replicas: int = 0
+    replicas: int = 0
+    ready_replicas: int = 0
+    available_replicas: int = 0
+    up_to_date_replicas: int = 0
+
+
+class ClusterStatus(Struct):
+    """What Cluster API reports."""
+
+    phase: str = ""
+    observed_generation: int = 0
+    conditions: list[Condition] = msgspec.field(default_factory=list)
+    initialization: Initialization = msgspec.field(default_factory=Initialization)
+    control_plane: Replicas | None = None
+    workers: Replicas | None = None
+
+
+class Cluster(Object):
+    """cluster.x-k8s.io/v1beta2 Cluster."""
+
+    spec: ClusterSpec = msgspec.field(default_factory=ClusterSpec)
+    status: ClusterStatus = msgspec.field(default_factory=ClusterStatus)
+
+    def variable(self, name: str) -> Any:
+        """Value of that topology variable; None where it is not set."""
+        return next((one.value for one in self.spec.topology.variables if one.name == name), None)
+
+
+class Bootstrap(Struct):
+    """Where a machine's bootstrap data is."""
+
+    data_secret_name: str = ""
+
+
+class MachineSpec(Struct):
+    """What a machine was asked to be."""
+
+    cluster_name: str = ""
+    version: str = ""
+    provider_id: str = msgspec.field(default="", name="providerID")
+    bootstrap: Bootstrap = msgspec.field(default_factory=Bootstrap)
+
+
+class NodeReference(Struct):
+    """The Node that a machine became."""
+
+    name: str = ""
+
+
+class MachineAddress(Struct):
+    """An address of a machine; `type` is Hostname, InternalIP, ExternalIP, InternalDNS or ExternalDNS."""
+
+    type: str = ""
+    address: str = ""
+
+
+class MachineStatus(Struct):
+    """What Cluster API reports about a machine."""
+
+    phase: str = ""
+    conditions: list[Condition] = msgspec.field(default_factory=list)
+    node_ref: NodeReference = msgspec.field(default_factory=NodeReference)
+    addresses: list[MachineAddress] = msgspec.field(default_factory=list)
+
+
+class Machine(Object):
+    """cluster.x-k8s.io/v1beta2 Machine."""
+
+    spec: MachineSpec = msgspec.field(default_factory=MachineSpec)
+    status: MachineStatus = msgspec.field(default_factory=MachineStatus)
+
+
+class MachineDeploymentSpec(Struct):
+    """What a pool of machines was asked to be."""
+
+    cluster_name: str = ""
+    replicas: int = 0
+
+
+class MachineDeploymentStatus(Replicas):
+    """What Cluster API reports about a pool of machines."""
+
+    phase: str = ""
+    observed_generation: int = 0
+    conditions: list[Condition] = msgspec.field(default_factory=list)
+
+
+class MachineDeployment(Object):
+    """cluster.x-k8s.io/v1beta2 MachineDeployment."""
+
+    spec: MachineDeploymentSpec = msgspec.field(default_factory=MachineDeploymentSpec)
+    status: MachineDeploymentStatus = msgspec.field(default_factory=MachineDeploymentStatus)
+
+
+class SecretFileSource(Struct):
+    """A key of a Secret in the same namespace."""
+
+    name: str = ""
+    key: str = ""
+
+
+class FileSource(Struct):
+    """Where the content of a file comes from."""
+
+    secret: SecretFileSource = msgspec.field(default_factory=SecretFileSource)
+
+
+class File(Struct):
+    """A file that cloud-init writes before kubeadm runs."""
+
+    path: str = ""
+    content_from: FileSource | None = None
+
+
+class KubeadmConfigSpec(Struct):
+    """Content of the bootstrap data of a machine."""
+
+    files: list[File] = msgspec.field(default_factory=list)
+
+
+class KubeadmConfig(Object):
+    """bootstrap.cluster.x-k8s.io/v1beta2 KubeadmConfig: of one machine."""
+
+    spec: KubeadmConfigSpec = msgspec.field(default_factory=KubeadmConfigSpec)
+
+
+class KubeadmConfigTemplateResource(Struct):
+    """What each KubeadmConfig made from a template is like."""
+
+    spec: KubeadmConfigSpec = msgspec.field(default_factory=KubeadmConfigSpec)
+
+
+class KubeadmConfigTemplateSpec(Struct):
+    """Content of a template."""
+
+    template: KubeadmConfigTemplateResource = msgspec.field(default_factory=KubeadmConfigTemplateResource)
+
+
+class KubeadmConfigTemplate(Object):
+    """bootstrap.cluster.x-k8s.io/v1beta2 KubeadmConfigTemplate: of one MachineDeployment."""
+
+    spec: KubeadmConfigTemplateSpec = msgspec.field(default_factory=KubeadmConfigTemplateSpec)
+
+
+class KubeadmControlPlaneSpec(Struct):
+    """What a control plane was asked to be."""
+
+    replicas: int = 0
+    version: str = ""
+    kubeadm_config_spec: KubeadmConfigSpec = msgspec.field(default_factory=KubeadmConfigSpec)
+
+
+class KubeadmControlPlaneStatus(Replicas):
+    """What Cluster API reports about a control plane; `version` is the lowest of its machines."""
+
+    version: str = ""
+    observed_generation: int = 0
+    conditions: list[Condition] = msgspec.field(default_factory=list)
+
+
+class KubeadmControlPlane(Object):
+    """controlplane.cluster.x-k8s.io/v1beta2 KubeadmControlPlane."""
+
+    spec: KubeadmControlPlaneSpec = msgspec.field(default_factory=KubeadmControlPlaneSpec)
+    status: KubeadmControlPlaneStatus = msgspec.field(default_factory=KubeadmControlPlaneStatus)

@@ -1,0 +1,185 @@
+"""Words to write structural schemas with: every field says what it is, so that `kubectl explain` teaches.
+
+Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from trustplane.api.configuration import GROUP
+from trustplane.api.limits import DURATION_PATTERN
+from trustplane.api.meta import Json
+
+
+def string(description: str, *, max_length: int = 253, rules: Sequence[Json] = (), **keywords: Any) -> Json:
+    """A string; bounded, because the cost of a rule is reckoned from the bound."""
+    return {"type": "string", "description": description, "maxLength": max_length, **_rules(rules), **keywords}
+
+
+def integer(description: str, *, rules: Sequence[Json] = (), **keywords: Any) -> Json:
+    """An int32."""
+    return {"type": "integer", "format": "int32", "description": description, **_rules(rules), **keywords}
+
+
+def time(description: str) -> Json:
+    """An RFC 3339 time."""
+    return {"type": "string", "format": "date-time", "description": description}
+
+
+def obj(
+    description: str, properties: Json, *, required: Sequence[str] = (), rules: Sequence[Json] = (), **keywords: Any
+) -> Json:
+    """An object with these fields."""
+    return {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        **({"required": list(required)} if required else {}),
+        **_rules(rules),
+        **keywords,
+    }
+
+
+def mapping(description: str, values: Json, *, max_properties: int = 64) -> Json:
+    """An object with any keys and values of one schema."""
+    return {
+        "type": "object",
+        "description": description,
+        "maxProperties": max_properties,
+        "additionalProperties": values,
+    }
+
+
+def array(
+    description: str, items: Json, *, max_items: int, rules: Sequence[Json] = (), key: str = "", **keywords: Any
+) -> Json:
+    """A list; with `key`, a map whose items are merged by that field when several managers apply it."""
+    kind = (
+        {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+        if key
+        else {"x-kubernetes-list-type": "atomic"}
+    )
+    return {
+        "type": "array",
+        "description": description,
+        "maxItems": max_items,
+        "items": items,
+        **kind,
+        **_rules(rules),
+        **keywords,
+    }
+
+
+def rule(expression: str, message: str) -> Json:
+    """A CEL rule with the message of its refusal: what, why, what to do next."""
+    return {"rule": expression, "message": message}
+
+
+def literal(text: str) -> str:
+    """Return text as a CEL string literal; JSON's escapes are among CEL's."""
+    return json.dumps(text)
+
+
+def _rules(rules: Sequence[Json]) -> Json:
+    return {"x-kubernetes-validations": list(rules)} if rules else {}
+
+
+def duration(description: str) -> Json:
+    """A Go duration."""
+    message = (
+        "is not a duration. Nodes' time limits are Go durations. Write, for example, 90s, 10m, 1h30m, or 0s for none"
+    )
+    matches = rule(f"self.matches({literal(DURATION_PATTERN)})", message)
+    return string(description, max_length=64, rules=[matches])
+
+
+def conditions(description: str) -> Json:
+    """The list `status.conditions`."""
+    fields = {
+        "type": string("What this condition is about.", max_length=316),
+        "status": string("True, False or Unknown.", enum=["True", "False", "Unknown"]),
+        "reason": string("One word that says why, for programs.", max_length=1024),
+        "message": string("What happened, why, and what to do next, for people.", max_length=32768),
+        "severity": string("How much it matters that the condition is not True: Error, Warning or Info."),
+        "lastTransitionTime": time("When the status last changed."),
+        "observedGeneration": {
+            "type": "integer",
+            "format": "int64",
+            "description": "The metadata.generation that this condition is about.",
+        },
+    }
+    item = obj("One observation.", fields, required=("type", "status", "reason", "message", "lastTransitionTime"))
+    return array(description, item, max_items=64, key="type")
+
+
+def observed_generation() -> Json:
+    """The field `status.observedGeneration`."""
+    return {
+        "type": "integer",
+        "format": "int64",
+        "description": "The metadata.generation that this status is about.",
+    }
+
+
+def column(name: str, path: str, description: str, kind: str = "string") -> Json:
+    """A printed column of `kubectl get`."""
+    return {"name": name, "type": kind, "jsonPath": path, "description": description}
+
+
+def condition_column(name: str, type_: str, description: str, *, field: str = "status") -> Json:
+    """A printed column with a field of a condition."""
+    return column(name, f'.status.conditions[?(@.type=="{type_}")].{field}', description)
+
+
+def root(description: str, spec: Json, status: Json, *, rules: Sequence[Json] = ()) -> Json:
+    """The schema of a kind."""
+    fields = {
+        "apiVersion": string("Group and version of this representation."),
+        "kind": string("Name of this kind."),
+        "metadata": {"type": "object"},
+        "spec": spec,
+        "status": status,
+    }
+    return obj(description, fields, required=("spec",), rules=rules)
+
+
+def definition(
+    *,
+    kind: str,
+    plural: str,
+    scope: str,
+    versions: Sequence[str],
+    schema: Json,
+    columns: Sequence[Json],
+    short: str = "",
+) -> Json:
+    """A CRD whose versions all have one schema; the last is the one that is stored."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": scope,
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                **({"shortNames": [short]} if short else {}),
+            },
+            "conversion": {"strategy": "None"},
+            "versions": [
+                {
+                    "name": version,
+                    "served": True,
+                    "storage": version == versions[-1],
+                    "schema": {"openAPIV3Schema": schema},
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": list(columns),
+                }
+                for version in versions
+            ],
+        },
+    }

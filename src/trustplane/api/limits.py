@@ -1,0 +1,18 @@
+"""Bounds of trust lists, in one place for schemas, checks and messages."""
+
+from typing import Final
+
+# A KubeadmConfig has at most 200 files (Cluster API v1beta2); twenty are left to the ClusterClass.
+MAX_ENTRIES: Final = 180
+# Bootstrap data is one Secret of at most 1 MiB: the files, indented by cloud-init's YAML, and the rest of it.
+MAX_PEM_BYTES: Final = 700_000
+# Characters of one entry's data: 16 RSA-4096 certificates, or 50 of ECDSA. The API server reckons the cost of a CEL
+# rule as if MAX_ENTRIES entries had this length, and refuses a CRD above its budget.
+MAX_DATA_LENGTH: Final = 45_000
+
+# `<name>.pem` is a key of a Secret (at most 253 characters, no leading `..`), `tkg-<name>.pem` a file (255 bytes).
+MAX_NAME_LENGTH: Final = 243
+NAME_PATTERN: Final = "^[.]?[A-Za-z0-9_-][A-Za-z0-9._-]*$"
+
+# Go's time.ParseDuration, without signs.
+DURATION_PATTERN: Final = r"^(0|([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+)$"

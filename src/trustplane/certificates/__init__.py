@@ -1,0 +1,1 @@
+"""From what people paste to certificates: parse, normalise, fingerprint."""

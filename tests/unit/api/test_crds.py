@@ -1,0 +1,78 @@
+from collections.abc import Iterator
+
+import pytest
+
+from trustplane.api.crds import crds
+from trustplane.api.meta import Json
+
+BY_KIND = {crd["spec"]["names"]["kind"]: crd for crd in crds()}
+
+
+def schemas(schema: Json, path: str) -> Iterator[tuple[str, Json]]:
+    yield path, schema
+    inner = {**schema.get("properties", {}), "[]": schema.get("items"), "{}": schema.get("additionalProperties")}
+    for name, one in inner.items():
+        if one:
+            yield from schemas(one, f"{path}.{name}")
+
+
+def fields(kind: str) -> list[tuple[str, Json]]:
+    [version] = BY_KIND[kind]["spec"]["versions"][-1:]
+    return list(schemas(version["schema"]["openAPIV3Schema"], kind))
+
+
+def test_kinds_names_and_scopes_are_the_original_s() -> None:
+    found = {
+        kind: (
+            crd["metadata"]["name"],
+            crd["spec"]["scope"],
+            crd["spec"]["names"].get("shortNames"),
+            [version["name"] for version in crd["spec"]["versions"] if version["served"]],
+        )
+        for kind, crd in BY_KIND.items()
+    }
+    assert found == {
+        "TkgServiceConfiguration": (
+            "tkgserviceconfigurations.run.tanzu.vmware.com",
+            "Cluster",
+            None,
+            ["v1alpha1", "v1alpha2", "v1alpha3"],
+        ),
+        "TanzuKubernetesCluster": (
+            "tanzukubernetesclusters.run.tanzu.vmware.com",
+            "Namespaced",
+            ["tkc"],
+            ["v1alpha3"],
+        ),
+        "TanzuKubernetesRelease": ("tanzukubernetesreleases.run.tanzu.vmware.com", "Cluster", ["tkr"], ["v1alpha3"]),
+    }
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_one_version_is_stored_and_each_has_a_status(kind: str) -> None:
+    versions = BY_KIND[kind]["spec"]["versions"]
+    assert [version["storage"] for version in versions] == [False] * (len(versions) - 1) + [True]
+    assert all("status" in version["subresources"] for version in versions)
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_every_field_is_described(kind: str) -> None:
+    assert [path for path, schema in fields(kind) if not schema.get("description")] == [f"{kind}.metadata"]
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_strings_and_lists_are_bounded(kind: str) -> None:
+    unbounded = [
+        path
+        for path, schema in fields(kind)
+        if (schema.get("type") == "string" and "maxLength" not in schema and schema.get("format") != "date-time")
+        or (schema.get("type") == "array" and "maxItems" not in schema)
+    ]
+    assert unbounded == []
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_refusals_say_what_why_and_what_to_do(kind: str) -> None:
+    for path, schema in fields(kind):
+        for rule in schema.get("x-kubernetes-validations", []):
+            assert rule["message"].count(". ") >= 1, path
