@@ -1,0 +1,1 @@
+"""Trust sets, and the rules by which a cluster takes them."""

@@ -1,0 +1,173 @@
+"""A trust set: named entries of certificates, compared by certificates alone.
+
+How a list was encoded, wrapped or ordered says nothing about what is trusted, so it does not count (rule P7).
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from trustplane.api.configuration import TrustedCA
+from trustplane.api.limits import MAX_NAME_LENGTH, NAME_PATTERN
+from trustplane.certificates.finding import Finding, Severity
+from trustplane.certificates.parsing import Certificate, parse
+
+SHORT = 10  # hexadecimal digits of a digest that name an object: 40 bits, among the few sets of one cluster
+
+_NAME = re.compile(NAME_PATTERN.removesuffix("$"))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file on every node: `/etc/ssl/certs/tkg-<name>.pem`."""
+
+    name: str
+    certificates: tuple[Certificate, ...]  # at least one, each once, in the author's order
+
+    @property
+    def pem(self) -> str:
+        """Content of the file."""
+        return "".join(one.pem for one in self.certificates)
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """SHA-256 fingerprints, sorted."""
+        return tuple(sorted(one.fingerprint for one in self.certificates))
+
+
+@dataclass(frozen=True, eq=False)
+class TrustSet:
+    """Entries by name; equal to another when names and certificates are."""
+
+    entries: tuple[Entry, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entries", tuple(sorted(self.entries, key=lambda entry: entry.name)))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over names and certificates, 64 hexadecimal digits."""
+        lines = (f"{entry.name} {' '.join(entry.fingerprints)}\n" for entry in self.entries)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @property
+    def short(self) -> str:
+        """The digest's first digits, for names."""
+        return self.digest[:SHORT]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the entries, sorted."""
+        return [entry.name for entry in self.entries]
+
+    def pems(self) -> dict[str, str]:
+        """Return the content of each file by its entry's name."""
+        return {entry.name: entry.pem for entry in self.entries}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TrustSet) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+EMPTY = TrustSet()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a list says: the entries that can be used, and what is wrong with the others.
+
+    With any error the set is not the list that somebody wrote: it must not be put in force (rule P10).
+    """
+
+    trust: TrustSet = EMPTY
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """True when the whole list can be used."""
+        return not any(finding.severity is Severity.ERROR for finding in self.findings)
+
+
+def read(entries: Sequence[TrustedCA], *, where: str = "additionalTrustedCAs") -> Reading:
+    """Parse a list. Never raises; findings carry `where`, index and name of their entry."""
+    good: dict[str, Entry] = {}
+    findings: list[Finding] = []
+    seen: set[str] = set()
+    for index, entry in enumerate(entries):
+        place = f"{where}[{index}] ({entry.name[:MAX_NAME_LENGTH]})"
+        parsed = parse(entry.data)
+        wrong = [*_name_findings(entry.name, seen), *parsed.findings]
+        seen.add(entry.name)
+        findings.extend(finding.at(place) for finding in wrong)
+        if not wrong:
+            good[entry.name] = Entry(entry.name, parsed.certificates)
+    return Reading(TrustSet(tuple(good.values())), tuple(findings))
+
+
+def _name_findings(name: str, seen: set[str]) -> list[Finding]:
+    if not is_name(name):
+        return [BAD_NAME]
+    return [DUPLICATE_NAME] if name in seen else []
+
+
+def is_name(name: str) -> bool:
+    """Tell whether an entry may be called so: as a file name it stays in its folder on every node."""
+    return len(name) <= MAX_NAME_LENGTH and bool(_NAME.fullmatch(name))
+
+
+BAD_NAME = Finding(
+    code="bad-name",
+    what="name cannot be part of a file name",
+    why=f"Nodes keep the entry in /etc/ssl/certs/tkg-<name>.pem; letters, digits, '-', '_' and '.' are allowed, "
+    f"at most {MAX_NAME_LENGTH} of them, not beginning with '..'",
+    next_step="Rename the entry",
+)
+DUPLICATE_NAME = Finding(
+    code="duplicate-name",
+    what="name is used twice in this list",
+    why="Two entries would be written to the same file on every node",
+    next_step="Rename one of them, or put both certificates into one entry",
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What it takes to get from one set to another, by names of entries."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    text: str = ""  # for people: each name with the short fingerprints of its certificates
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+def difference(current: TrustSet, wanted: TrustSet) -> Difference:
+    """Compare two sets by names and certificates."""
+    old = {entry.name: entry for entry in current.entries}
+    new = {entry.name: entry for entry in wanted.entries}
+    added = tuple(name for name in new if name not in old)
+    removed = tuple(name for name in old if name not in new)
+    changed = tuple(name for name in new if name in old and new[name].fingerprints != old[name].fingerprints)
+    parts = (
+        *(f"add {_describe(new[name])}" for name in added),
+        *(f"remove {_describe(old[name])}" for name in removed),
+        *(f"change {_describe(old[name])} to {_brief(new[name])}" for name in changed),
+    )
+    return Difference(added, removed, changed, "; ".join(parts))
+
+
+def _describe(entry: Entry) -> str:
+    return f"{entry.name} ({_brief(entry)})"
+
+
+def _brief(entry: Entry) -> str:
+    return " ".join(one[:SHORT] for one in entry.fingerprints)

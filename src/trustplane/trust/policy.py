@@ -1,0 +1,81 @@
+"""What users ask for by annotations: how trust propagates, how lists are merged, and when an update was requested."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from trustplane.api import annotations
+from trustplane.certificates.finding import Finding, Severity
+
+ON_NEXT_UPDATE, AUTOMATIC = "OnNextUpdate", "Automatic"
+OVERRIDE, APPEND = "Override", "Append"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """The policies that hold for one cluster."""
+
+    propagation: str = ON_NEXT_UPDATE
+    merge: str = OVERRIDE
+    requested_at: datetime | None = None  # when an update was last requested; with a time zone
+    findings: tuple[Finding, ...] = ()  # warnings about values that were not understood
+
+
+def policy(*nearest_first: Mapping[str, str]) -> Policy:
+    """Read the policies out of annotations, those of the nearest object first.
+
+    The nearest object that sets a policy decides it. Of requests for an update the latest counts, so that a request
+    for every cluster, on the TkgServiceConfiguration, also reaches a cluster that was once asked by itself.
+    A value that cannot be understood counts as its default.
+    """
+    findings: list[Finding] = []
+    return Policy(
+        propagation=_choice(nearest_first, annotations.PROPAGATION, (ON_NEXT_UPDATE, AUTOMATIC), findings),
+        merge=_choice(nearest_first, annotations.TRUST_MERGE, (OVERRIDE, APPEND), findings),
+        requested_at=_latest(nearest_first, findings),
+        findings=tuple(findings),
+    )
+
+
+def _choice(
+    nearest_first: tuple[Mapping[str, str], ...], name: str, choices: tuple[str, ...], findings: list[Finding]
+) -> str:
+    value = next((one[name] for one in nearest_first if name in one), choices[0])
+    if value in choices:
+        return value
+    findings.append(
+        Finding(
+            code="unknown-policy",
+            severity=Severity.WARNING,
+            what=f"Annotation {name} has a value that is not known",
+            why=f"It must be one of {', '.join(choices)}; {choices[0]} is taken instead",
+            next_step="Correct or remove the annotation",
+        )
+    )
+    return choices[0]
+
+
+def _latest(nearest_first: tuple[Mapping[str, str], ...], findings: list[Finding]) -> datetime | None:
+    texts = [one[annotations.UPDATE_REQUESTED_AT] for one in nearest_first if annotations.UPDATE_REQUESTED_AT in one]
+    times = [read_time(text) for text in texts]
+    if None in times:
+        findings.append(BAD_REQUEST_TIME)
+    return max((time for time in times if time), default=None)
+
+
+def read_time(text: str) -> datetime | None:
+    """Read an RFC 3339 time; None where it is not one, or has no time zone."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo else None
+
+
+BAD_REQUEST_TIME = Finding(
+    code="bad-request-time",
+    severity=Severity.WARNING,
+    what=f"Annotation {annotations.UPDATE_REQUESTED_AT} is not a time, so nothing was requested",
+    why="It must be an RFC 3339 time with a time zone, such as 2026-01-31T12:00:00Z",
+    next_step="Use `trustplane update CLUSTER`, or write the output of `date -u +%Y-%m-%dT%H:%M:%SZ`",
+)

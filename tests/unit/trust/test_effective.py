@@ -1,0 +1,67 @@
+import dataclasses
+
+from trustplane.api.configuration import TrustedCA
+from trustplane.api.limits import MAX_ENTRIES, MAX_PEM_BYTES
+from trustplane.trust.effective import effective
+from trustplane.trust.entries import EMPTY, Entry, Reading, TrustSet, read
+
+
+def reading(data: dict[str, str], **names: str) -> Reading:
+    return read([TrustedCA(name=name, data=data[ca]) for name, ca in names.items()])
+
+
+BROKEN = read([TrustedCA(name="broken", data="!")])
+
+
+def test_without_an_own_list_the_service_s_holds(data: dict[str, str]) -> None:
+    assert effective(reading(data, x="a"), None, "Override").trust == reading(data, x="a").trust
+    assert effective(reading(data, x="a"), None, "Append").trust == reading(data, x="a").trust
+
+
+def test_an_own_list_replaces_the_service_s(data: dict[str, str]) -> None:
+    assert effective(reading(data, x="a"), reading(data, y="b"), "Override").trust.names == ["y"]
+
+
+def test_an_empty_own_list_trusts_none(data: dict[str, str]) -> None:
+    assert effective(reading(data, x="a"), Reading(), "Override").trust == EMPTY
+
+
+def test_an_own_list_can_be_added(data: dict[str, str]) -> None:
+    found = effective(reading(data, x="a"), reading(data, y="b"), "Append")
+    assert found.trust == reading(data, x="a", y="b").trust
+    assert not found.findings
+
+
+def test_of_one_name_in_both_the_cluster_s_wins_and_it_is_said(data: dict[str, str]) -> None:
+    found = effective(reading(data, x="a", y="b"), reading(data, x="c"), "Append")
+    assert found.trust == reading(data, x="c", y="b").trust
+    assert [one.code for one in found.findings] == ["name-in-both"]
+    assert found.ok
+
+
+def test_the_same_entry_in_both_is_no_finding(data: dict[str, str]) -> None:
+    assert not effective(reading(data, x="a"), reading(data, x="a"), "Append").findings
+
+
+def test_only_lists_that_are_used_matter(data: dict[str, str]) -> None:
+    assert effective(BROKEN, reading(data, y="b"), "Override").ok
+    assert not effective(BROKEN, reading(data, y="b"), "Append").ok
+    assert not effective(BROKEN, None, "Override").ok
+    assert not effective(reading(data, y="b"), BROKEN, "Override").ok
+
+
+def test_a_set_that_no_node_can_take_is_an_error(data: dict[str, str]) -> None:
+    many = {f"ca-{number}": "a" for number in range(MAX_ENTRIES)}
+    assert effective(reading(data, **many), None, "Override").ok
+    assert effective(reading(data, **many), reading(data, one="b"), "Override").ok
+    found = effective(reading(data, **many), reading(data, one="b"), "Append")
+    assert [one.code for one in found.findings] == ["too-many"]
+    assert not found.ok
+
+
+def test_a_set_larger_than_bootstrap_data_is_an_error(data: dict[str, str]) -> None:
+    [entry] = reading(data, x="a").trust.entries
+    large = dataclasses.replace(entry.certificates[0], pem="x" * MAX_PEM_BYTES)
+    fits = Reading(TrustSet((Entry("x", (large,)),)))
+    assert effective(fits, None, "Override").ok
+    assert not effective(fits, reading(data, y="b"), "Append").ok

@@ -1,0 +1,109 @@
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.api.configuration import TrustedCA
+from trustplane.trust.entries import EMPTY, TrustSet, difference, is_name, read
+
+
+def entries(data: dict[str, str], **names: str) -> list[TrustedCA]:
+    """`corp="a"`: entry corp with CA a; `corp="ab"`: with both."""
+    return [TrustedCA(name=name, data=joined(data, cas)) for name, cas in names.items()]
+
+
+def joined(data: dict[str, str], cas: str) -> str:
+    return base64.b64encode(b"".join(base64.b64decode(data[ca]) for ca in cas)).decode()
+
+
+def trust(data: dict[str, str], **names: str) -> TrustSet:
+    reading = read(entries(data, **names))
+    assert reading.ok
+    return reading.trust
+
+
+def test_a_set_is_equal_by_names_and_certificates(data: dict[str, str]) -> None:
+    one = trust(data, corp="ab", other="c")
+    assert one == trust(data, other="c", corp="ba")
+    assert hash(one) == hash(trust(data, other="c", corp="ba"))
+    assert one != trust(data, corp="ab", another="c")
+    assert one != trust(data, corp="a", other="c")
+    assert one != trust(data, corp="abc")
+    assert one != EMPTY
+
+
+def test_a_set_is_what_files_are_made_of(data: dict[str, str]) -> None:
+    one = trust(data, zulu="c", corp="ba")
+    assert one.names == ["corp", "zulu"]
+    assert list(one.pems()) == ["corp", "zulu"]
+    assert one.pems()["corp"].encode() == base64.b64decode(data["b"]) + base64.b64decode(data["a"])
+    assert one.digest.startswith(one.short)
+    assert len(one.short) == 10
+
+
+def test_the_empty_set_is_a_set(data: dict[str, str]) -> None:
+    assert read([]).trust == EMPTY
+    assert not EMPTY
+    assert trust(data, corp="a")
+
+
+BAD_NAMES = ["", ".", "..", "..x", "../x", "a/b", "a b", "a\n", "ü", "a" * 244, "a\0", "-\u200f"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_is_no_file_name_is_refused(data: dict[str, str], name: str) -> None:
+    assert not is_name(name)
+    reading = read([TrustedCA(name=name, data=data["a"])])
+    assert [finding.code for finding in reading.findings] == ["bad-name"]
+    assert not reading.ok
+    assert reading.trust == EMPTY
+
+
+@pytest.mark.parametrize("name", ["CompanyInternalCA-1", "registry.corp.test", "a", "all_ca.crt", ".hidden", "a" * 243])
+def test_names_that_people_use(name: str) -> None:
+    assert is_name(name)
+
+
+@given(st.text(max_size=300))
+def test_an_accepted_name_stays_in_its_folder(name: str) -> None:
+    if is_name(name):
+        assert "/" not in name
+        assert "\0" not in name
+        assert len(f"tkg-{name}.pem".encode()) <= 255
+        assert not f"{name}.pem".startswith("..")
+
+
+def test_a_name_used_twice_is_refused(data: dict[str, str]) -> None:
+    twice = [*entries(data, corp="a"), *entries(data, corp="b")]
+    [finding] = read(twice).findings
+    assert finding.code == "duplicate-name"
+    assert "[1] (corp)" in finding.where
+
+
+def test_findings_name_their_entry_and_never_its_data(data: dict[str, str]) -> None:
+    broken = [TrustedCA(name="good", data=data["a"]), TrustedCA(name="bad", data="bm90aGluZw==")]
+    reading = read(broken, where="spec.trust.additionalTrustedCAs")
+    assert reading.trust.names == ["good"]
+    assert str(reading.findings[0]).startswith("spec.trust.additionalTrustedCAs[1] (bad): data holds no certificate")
+    assert "bm90" not in str(reading.findings[0])
+
+
+@given(st.lists(st.builds(TrustedCA, name=st.text(), data=st.text())))
+def test_any_list_is_read(some: list[TrustedCA]) -> None:
+    reading = read(some)
+    assert len(reading.trust) <= len(some)
+    assert reading.ok or len(reading.trust) < len(some)
+
+
+def test_difference_names_what_changes(data: dict[str, str]) -> None:
+    change = difference(trust(data, same="a", gone="b", other="c"), trust(data, same="a", new="b", other="ac"))
+    assert (change.added, change.removed, change.changed) == (("new",), ("gone",), ("other",))
+    short = {ca: trust(data, x=ca).entries[0].fingerprints[0][:10] for ca in "abc"}
+    both = " ".join(sorted([short["a"], short["c"]]))
+    assert change.text == f"add new ({short['b']}); remove gone ({short['b']}); change other ({short['c']}) to {both}"
+
+
+def test_equal_sets_do_not_differ(data: dict[str, str]) -> None:
+    assert not difference(trust(data, one="ab"), trust(data, one="ba"))
+    assert not difference(EMPTY, EMPTY)

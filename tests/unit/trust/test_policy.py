@@ -1,0 +1,48 @@
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.certificates.finding import Severity
+from trustplane.trust.policy import policy
+
+PROPAGATION = "trustplane.dev/propagation"
+MERGE = "trustplane.dev/trust-merge"
+REQUESTED = "trustplane.dev/update-requested-at"
+
+
+def test_defaults() -> None:
+    found = policy({}, {})
+    assert (found.propagation, found.merge, found.requested_at, found.findings) == (
+        "OnNextUpdate",
+        "Override",
+        None,
+        (),
+    )
+
+
+def test_the_nearest_annotation_wins() -> None:
+    found = policy({PROPAGATION: "OnNextUpdate"}, {PROPAGATION: "Automatic", MERGE: "Append"})
+    assert (found.propagation, found.merge) == ("OnNextUpdate", "Append")
+
+
+def test_the_latest_request_counts_whoever_made_it() -> None:
+    near, far = {REQUESTED: "2026-01-01T00:00:00Z"}, {REQUESTED: "2026-01-01T02:00:00+01:00"}
+    assert policy(near, far).requested_at == datetime(2026, 1, 1, 1, tzinfo=UTC)
+    assert policy(far, near).requested_at == datetime(2026, 1, 1, 1, tzinfo=UTC)
+
+
+def test_what_is_not_understood_counts_as_default_and_is_reported() -> None:
+    found = policy({PROPAGATION: "automatic", MERGE: "", REQUESTED: "now"})
+    assert (found.propagation, found.merge, found.requested_at) == ("OnNextUpdate", "Override", None)
+    assert [one.code for one in found.findings] == ["unknown-policy", "unknown-policy", "bad-request-time"]
+    assert all(one.severity is Severity.WARNING for one in found.findings)
+
+
+def test_a_time_without_zone_is_no_request() -> None:
+    assert policy({REQUESTED: "2026-01-01T00:00:00"}).findings[0].code == "bad-request-time"
+
+
+@given(st.text(), st.text(), st.text())
+def test_any_annotation_is_read(propagation: str, merge: str, requested: str) -> None:
+    policy({PROPAGATION: propagation, MERGE: merge, REQUESTED: requested})

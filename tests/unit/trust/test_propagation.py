@@ -1,0 +1,485 @@
+"""Each rule of docs/reference/propagation.md by its number, then all of them against random histories."""
+
+import base64
+import dataclasses
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from trustplane.api.configuration import TrustedCA
+from trustplane.trust.effective import effective
+from trustplane.trust.entries import EMPTY, Reading, TrustSet, read
+from trustplane.trust.policy import Policy
+from trustplane.trust.propagation import Decision, Frozen, Situation, decide
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@cache
+def cas() -> dict[str, str]:
+    """Base64 of the PEM of CAs a and b."""
+    spec = yaml.safe_load((EXAMPLES / "tkgserviceconfiguration.yaml").read_text())["spec"]
+    return dict(zip("ab", (one["data"] for one in spec["trust"]["additionalTrustedCAs"]), strict=True))
+
+
+def listed(**names: str) -> Reading:
+    """`corp="a"`: entry corp with CA a; `corp="!"`: broken."""
+    return read([TrustedCA(name=name, data=cas().get(ca, ca)) for name, ca in names.items()])
+
+
+def again(**names: str) -> Reading:
+    """The same lists, encoded by somebody else: order, line ends, wrapping, comments."""
+    entries = []
+    for name, ca in reversed(names.items()):
+        pem = b"# mine\r\n" + base64.b64decode(cas()[ca]).replace(b"\n", b"\r\n").rstrip()
+        data = "\n".join(textwrap.wrap(base64.b64encode(pem).decode(), 50))
+        entries.append(TrustedCA(name=name, data=data))
+    return read(entries)
+
+
+@dataclass
+class World:
+    """A service and one cluster; `reconcile` writes what is decided, as the controllers do."""
+
+    service: Reading = field(default_factory=Reading)
+    last_good: TrustSet | None = EMPTY
+    own: Reading | None = None
+    policy: Policy = field(default_factory=Policy)
+    first_customized_at: datetime | None = None
+    updates: Mapping[str, str] = field(default_factory=lambda: {"version": "1", "pool/a": "1"})
+    now: datetime = START
+    annotations: dict[str, str] = field(default_factory=dict)
+    in_force: TrustSet | None = None  # None: there is no Cluster
+
+    def configure(self, service: Reading) -> None:
+        self.service = service
+        if service.ok:
+            self.last_good = service.trust
+        if self.first_customized_at is None:
+            self.first_customized_at = self.now
+
+    def request(self, after: int = 0) -> None:
+        self.policy = dataclasses.replace(self.policy, requested_at=self.now + timedelta(seconds=after))
+
+    def decide(self) -> Decision:
+        return decide(
+            Situation(
+                frozen=Frozen.read(self.annotations),
+                in_force=self.in_force or None,  # an empty set has no Secret to be read from
+                service=self.service,
+                last_good=self.last_good,
+                own=self.own,
+                policy=self.policy,
+                first_customized_at=self.first_customized_at,
+                update_digests=self.updates,
+                now=self.now,
+            )
+        )
+
+    def reconcile(self) -> Decision:
+        self.now += timedelta(minutes=1)
+        decision = self.decide()
+        if decision.trust is not None and decision.frozen is not None:
+            self.in_force, self.annotations = decision.trust, decision.frozen.annotations()
+        return decision
+
+
+@pytest.fixture
+def world() -> World:
+    """A customised service with entry corp, and a cluster that has it."""
+    world = World()
+    world.configure(listed(corp="a"))
+    assert world.reconcile().reason == "Created"
+    return world
+
+
+def test_p1_a_change_of_the_service_starts_nothing_and_is_shown(world: World) -> None:
+    world.configure(listed(corp="a", new="b"))
+    decision = world.reconcile()
+    assert (decision.taken, decision.reason, decision.current) == (False, "Held", False)
+    assert decision.difference.added == ("new",)
+    assert world.in_force == listed(corp="a").trust
+
+
+def test_p1_a_change_of_the_service_reaches_clusters_made_after_it(world: World) -> None:
+    world.configure(listed(new="b"))
+    later = World(service=world.service, last_good=world.last_good, first_customized_at=world.first_customized_at)
+    decision = later.reconcile()
+    assert (decision.taken, decision.reason, decision.current) == (True, "Created", True)
+    assert later.in_force == listed(new="b").trust
+    assert not later.reconcile().taken
+
+
+def test_p2_an_existing_cluster_takes_it_on_request(world: World) -> None:
+    world.configure(listed(new="b"))
+    world.reconcile()
+    world.request()
+    decision = world.reconcile()
+    assert (decision.taken, decision.reason, decision.current) == (True, "Requested", True)
+    assert world.in_force == listed(new="b").trust
+
+
+def test_p2_a_request_counts_once(world: World) -> None:
+    world.request()
+    world.reconcile()
+    world.configure(listed(new="b"))
+    assert world.reconcile().reason == "Held"
+    world.request(-3600)
+    assert world.reconcile().reason == "Held"
+    world.request()
+    assert world.reconcile().reason == "Requested"
+
+
+def test_p2_a_request_that_was_answered_stays_answered_whatever_is_taken_later(world: World) -> None:
+    world.request()
+    world.reconcile()
+    answered = world.policy
+    world.policy = Policy()
+    world.own = listed(mine="b")
+    world.reconcile()
+    world.policy = answered
+    world.own = None
+    assert world.reconcile().reason == "OwnTrustChanged"
+    world.configure(listed(new="b"))
+    assert world.reconcile().reason == "Held"
+
+
+def test_p2_a_request_before_the_cluster_was_made_is_answered_by_making_it() -> None:
+    world = World()
+    world.request(-10)
+    world.configure(listed(corp="a"))
+    world.reconcile()
+    world.configure(listed(new="b"))
+    assert world.reconcile().reason == "Held"
+
+
+def test_p2_a_request_dated_in_the_future_waits_for_its_time(world: World) -> None:
+    world.configure(listed(new="b"))
+    world.request(3600)
+    decision = world.reconcile()
+    assert (decision.taken, decision.wait_until) == (False, world.policy.requested_at)
+    world.now += timedelta(hours=1)
+    assert world.reconcile().reason == "Requested"
+
+
+def test_p2_automatic_takes_every_change_at_once(world: World) -> None:
+    world.policy = Policy(propagation="Automatic")
+    world.configure(listed(new="b"))
+    decision = world.reconcile()
+    assert (decision.taken, decision.reason) == (True, "Automatic")
+    assert world.in_force == listed(new="b").trust
+    assert world.reconcile().reason == "UpToDate"
+
+
+def test_p3_the_first_customisation_updates_existing_clusters_once() -> None:
+    world = World()
+    assert world.reconcile().trust == EMPTY
+    world.configure(listed(corp="a"))
+    decision = world.reconcile()
+    assert (decision.taken, decision.reason) == (True, "FirstCustomisation")
+    assert world.in_force == listed(corp="a").trust
+    world.configure(listed(corp="b"))
+    assert world.reconcile().reason == "Held"
+
+
+def test_p3_a_configuration_made_anew_is_no_first_customisation(world: World) -> None:
+    world.first_customized_at = None
+    world.own = listed(mine="b")
+    assert world.reconcile().reason == "OwnTrustChanged"
+    world.own = None
+    world.reconcile()
+    world.configure(listed(new="b"))
+    assert world.reconcile().reason == "Held"
+
+
+@pytest.mark.parametrize("change", [{"version": "2"}, {"pool/a": "2"}])
+def test_p4_any_other_update_takes_the_current_trust_along(world: World, change: dict[str, str]) -> None:
+    world.configure(listed(new="b"))
+    world.reconcile()
+    world.updates = {**world.updates, **change}
+    decision = world.reconcile()
+    assert (decision.taken, decision.reason) == (True, "OtherUpdate")
+    assert world.in_force == listed(new="b").trust
+
+
+def test_p4_pools_that_come_or_go_update_nothing(world: World) -> None:
+    world.configure(listed(new="b"))
+    world.updates = {**world.updates, "pool/b": "1"}
+    assert world.reconcile().reason == "Held"
+    world.updates = {"version": "1", "pool/b": "1"}
+    assert world.reconcile().reason == "Held"
+    world.updates = {"version": "1", "pool/b": "2"}
+    assert world.reconcile().reason == "OtherUpdate"
+
+
+@pytest.mark.parametrize("own", [listed(mine="a"), listed(corp="b"), Reading()], ids=["new", "content", "none"])
+def test_p5_a_change_of_the_own_list_updates_at_once(world: World, own: Reading) -> None:
+    world.own = own
+    decision = world.reconcile()
+    assert (decision.taken, decision.reason) == (True, "OwnTrustChanged")
+    assert world.in_force == own.trust
+
+
+def test_p5_new_content_under_an_unchanged_name_updates_at_once(world: World) -> None:
+    world.own = listed(mine="a")
+    world.reconcile()
+    world.own = listed(mine="b")
+    assert world.reconcile().reason == "OwnTrustChanged"
+    assert world.in_force == listed(mine="b").trust
+
+
+def test_p5_without_its_own_list_a_cluster_takes_the_service_s(world: World) -> None:
+    world.own = listed(mine="b")
+    world.reconcile()
+    world.own = None
+    assert world.reconcile().reason == "OwnTrustChanged"
+    assert world.in_force == listed(corp="a").trust
+
+
+def test_p7_encoding_a_list_anew_updates_nothing(world: World) -> None:
+    world.policy = Policy(propagation="Automatic", merge="Append")
+    world.configure(listed(corp="a", new="b"))
+    world.own = listed(mine="b", other="a")
+    world.reconcile()
+    before = dict(world.annotations)
+    world.configure(again(corp="a", new="b"))
+    world.own = again(mine="b", other="a")
+    world.updates = dict(world.updates)
+    decision = world.reconcile()
+    assert (decision.taken, decision.reason) == (False, "UpToDate")
+    assert world.annotations == before
+
+
+def test_p8_what_is_in_force_stays_known_to_machines_made_later(world: World) -> None:
+    world.configure(listed(new="b"))
+    assert world.reconcile().trust == listed(corp="a").trust
+
+
+def test_p8_a_lost_secret_is_made_again_although_nothing_else_changed(world: World) -> None:
+    world.in_force = None
+    decision = world.reconcile()
+    assert (decision.reason, decision.trust) == ("SecretLost", listed(corp="a").trust)
+
+
+def test_p10_a_broken_service_list_changes_nothing(world: World) -> None:
+    world.policy = Policy(propagation="Automatic")
+    world.configure(listed(corp="!", new="b"))
+    world.request()
+    world.updates = {**world.updates, "version": "2"}
+    decision = world.reconcile()
+    assert (decision.taken, decision.reason, decision.invalid) == (False, "Invalid", True)
+    assert decision.findings[0].code == "not-base64"
+    assert world.in_force == listed(corp="a").trust
+
+
+def test_p10_a_broken_own_list_changes_nothing(world: World) -> None:
+    world.own = listed(mine="b")
+    world.reconcile()
+    world.own = listed(mine="!")
+    decision = world.reconcile()
+    assert (decision.taken, decision.reason, decision.current) == (False, "Invalid", False)
+    assert world.in_force == listed(mine="b").trust
+    world.own = listed(mine="a")
+    assert world.reconcile().reason == "OwnTrustChanged"
+
+
+def test_p10_a_request_made_meanwhile_is_answered_when_the_list_is_mended(world: World) -> None:
+    world.configure(listed(corp="!"))
+    world.request()
+    world.reconcile()
+    world.configure(listed(new="b"))
+    assert world.reconcile().reason == "Requested"
+
+
+def test_p10_a_new_cluster_takes_the_last_good_service_list() -> None:
+    world = World()
+    world.configure(listed(corp="a"))
+    world.configure(listed(corp="!"))
+    decision = world.reconcile()
+    assert (decision.reason, decision.trust, decision.invalid) == ("Created", listed(corp="a").trust, True)
+    assert world.reconcile().current
+
+
+def test_p10_a_new_cluster_without_any_good_list_is_held() -> None:
+    world = World(service=listed(corp="!"), last_good=None)
+    decision = world.reconcile()
+    assert (decision.reason, decision.trust, decision.frozen, decision.taken) == ("Invalid", None, None, False)
+
+
+def test_p10_a_new_cluster_with_a_broken_own_list_is_held(world: World) -> None:
+    new = World(service=world.service, last_good=world.last_good, own=listed(mine="!"))
+    assert new.reconcile().trust is None
+    new.own = listed(mine="b")
+    assert new.reconcile().reason == "Created"
+
+
+def test_p10_a_broken_list_that_does_not_matter_stops_nothing(world: World) -> None:
+    world.configure(listed(corp="!"))
+    world.own = listed(mine="b")
+    decision = world.reconcile()
+    assert (decision.reason, decision.invalid) == ("OwnTrustChanged", False)
+
+
+def test_removing_the_last_entry_is_a_list_that_somebody_wrote(world: World) -> None:
+    world.configure(Reading())
+    assert world.reconcile().difference.removed == ("corp",)
+    world.request()
+    assert world.reconcile().trust == EMPTY
+    assert world.reconcile().reason == "UpToDate"
+
+
+def test_an_update_without_a_difference_takes_nothing(world: World) -> None:
+    world.request()
+    decision = world.reconcile()
+    assert (decision.taken, decision.reason) == (False, "UpToDate")
+    assert decision.frozen
+    assert decision.frozen.reason == "Created"
+
+
+times = st.none() | st.datetimes(timezones=st.just(UTC))
+frozen = st.builds(
+    Frozen,
+    digest=st.text(min_size=1),
+    own_digest=st.text(),
+    update_digests=st.dictionaries(st.text(), st.text()),
+    handled_at=times,
+    first_customisation_handled=st.booleans(),
+    reason=st.text(min_size=1),
+)
+
+
+@given(frozen)
+def test_annotations_keep_everything(some: Frozen) -> None:
+    assert Frozen.read(some.annotations()) == some
+
+
+@given(st.dictionaries(st.sampled_from(sorted(Frozen(digest="x", handled_at=START).annotations())), st.text()))
+def test_any_annotations_are_read(values: dict[str, str]) -> None:
+    Frozen.read(values)
+
+
+lists = st.sampled_from(
+    [listed(), listed(x="a"), listed(x="b"), listed(y="a"), listed(x="a", y="b"), listed(x="!"), listed(x="a", y="!")]
+)
+
+
+class Histories(RuleBasedStateMachine):
+    """Any order of changes, crashes before a decision is written, and reconciles at any time."""
+
+    @initialize(service=lists, own=st.none() | lists)
+    def begin(self, service: Reading, own: Reading | None) -> None:
+        self.world = World(own=own)
+        if service.trust or service.findings:
+            self.world.configure(service)
+        self.good: set[TrustSet] = set()
+        self.note()
+
+    def note(self) -> None:
+        """Remember every set that lists without errors ever asked for."""
+        for service in (self.world.service, Reading(self.world.last_good or EMPTY)):
+            wanted = effective(service, self.world.own, self.world.policy.merge)
+            if wanted.ok:
+                self.good.add(wanted.trust)
+
+    @property
+    def wanted(self) -> Reading:
+        return effective(self.world.service, self.world.own, self.world.policy.merge)
+
+    def settle(self) -> None:
+        self.world.reconcile()
+        assert not self.world.reconcile().taken
+
+    @rule()
+    def reconcile_again_and_again(self) -> None:
+        self.world.reconcile()
+        before = (self.world.in_force, dict(self.world.annotations))
+        decision = self.world.reconcile()
+        assert not decision.taken
+        assert (self.world.in_force, self.world.annotations) == before
+
+    @rule()
+    def crash_before_writing(self) -> None:
+        first, second = self.world.decide(), self.world.decide()
+        assert first == second
+
+    @rule(service=lists)
+    def change_the_service(self, service: Reading) -> None:
+        self.settle()
+        before = self.world.in_force
+        first = self.world.first_customized_at is None
+        self.world.configure(service)
+        self.note()
+        decision = self.world.reconcile()
+        if before is None:
+            return
+        if not self.wanted.ok:
+            assert self.world.in_force == before
+        elif first or self.world.policy.propagation == "Automatic":
+            assert self.world.in_force == self.wanted.trust
+        elif decision.reason not in ("Requested", "OwnTrustChanged", "FirstCustomisation"):
+            assert self.world.in_force == before
+            assert decision.current == (before == self.wanted.trust)
+
+    @rule(own=st.none() | lists)
+    def change_the_own_list(self, own: Reading | None) -> None:
+        self.settle()
+        before, changed = self.world.in_force, own != self.world.own
+        self.world.own = own
+        self.note()
+        self.world.reconcile()
+        if self.wanted.ok and changed:
+            assert self.world.in_force is not None
+        if not self.wanted.ok and before is not None:
+            assert self.world.in_force == before
+
+    @rule()
+    def request(self) -> None:
+        self.world.request()
+        self.world.reconcile()
+        if self.wanted.ok:
+            assert self.world.in_force == self.wanted.trust
+
+    @rule(part=st.sampled_from(["version", "pool/a"]))
+    def update_for_another_reason(self, part: str) -> None:
+        self.world.updates = {**self.world.updates, part: self.world.updates[part] + "+"}
+        self.world.reconcile()
+        if self.wanted.ok:
+            assert self.world.in_force == self.wanted.trust
+
+    @rule(propagation=st.sampled_from(["OnNextUpdate", "Automatic"]), merge=st.sampled_from(["Override", "Append"]))
+    def change_the_policy(self, propagation: str, merge: str) -> None:
+        self.world.policy = dataclasses.replace(self.world.policy, propagation=propagation, merge=merge)
+        self.note()
+
+    @precondition(lambda self: self.world.in_force is not None)
+    @rule()
+    def lose_the_secret(self) -> None:
+        self.world.in_force = None
+        decision = self.world.reconcile()
+        assert decision.trust is None or decision.trust in self.good
+
+    @invariant()
+    def nothing_is_in_force_that_nobody_asked_for(self) -> None:
+        if hasattr(self, "world") and self.world.in_force is not None:
+            assert self.world.in_force in self.good
+
+    @invariant()
+    def what_is_written_names_what_is_in_force(self) -> None:
+        if hasattr(self, "world") and self.world.in_force is not None:
+            kept = Frozen.read(self.world.annotations)
+            assert kept
+            assert kept.digest == self.world.in_force.digest
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(max_examples=60, stateful_step_count=30)
