@@ -1,0 +1,166 @@
+"""From a TanzuKubernetesCluster to Cluster API's Cluster with a managed topology.
+
+Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2/cluster_types.go; variables as vSphere 8's ClusterClass
+`tanzukubernetescluster` has them.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from trustplane.api import clusterapi
+from trustplane.api.cluster import CIDRBlocks, NodePool, TanzuKubernetesCluster, Topology
+from trustplane.api.meta import Json
+from trustplane.clusterapi.duration import seconds
+from trustplane.clusterapi.owner import owner_reference
+from trustplane.clusterapi.secret import name_of
+from trustplane.trust.entries import SHORT, TrustSet
+
+CLASS_NAME = "tanzukubernetescluster"
+CLASS_NAMESPACE = "trustplane-system"
+WORKER_CLASS = "node-pool"
+
+# The original's defaults.
+SERVICES = ("10.96.0.0/12",)
+PODS = ("192.168.0.0/16",)
+SERVICE_DOMAIN = "cluster.local"
+CONTROL_PLANE_REPLICAS = 1
+
+# Changes with the meaning of the digests, so that a new release of Trustplane updates no cluster by itself.
+_DIGESTS_FORMAT = "1"
+
+
+def desired_cluster(
+    tkc: TanzuKubernetesCluster,
+    *,
+    kubernetes_version: str,
+    trust: TrustSet,
+    annotations: Mapping[str, str],
+    ssh_public_key: str,
+    default_drain_timeout: str = "",
+) -> Json:
+    """Return the Cluster for a server-side apply.
+
+    Args:
+        tkc: The cluster as its owner wants it.
+        kubernetes_version: Of the release, such as v1.36.3.
+        trust: The set in force; its Secret must exist before a machine is made.
+        annotations: What the rules of propagation remember (`Frozen.annotations()`).
+        ssh_public_key: One line of authorized_keys for user vmware-system-user.
+        default_drain_timeout: `defaultNodeDrainTimeout` of the service, for pools that say nothing.
+    """
+    control_plane = tkc.spec.topology.control_plane
+    return {
+        "apiVersion": f"{clusterapi.GROUP}/{clusterapi.VERSION}",
+        "kind": "Cluster",
+        "metadata": {
+            "name": tkc.metadata.name,
+            "namespace": tkc.metadata.namespace,
+            **({"labels": tkc.metadata.labels} if tkc.metadata.labels else {}),
+            "annotations": dict(annotations),
+            "ownerReferences": [owner_reference(tkc)],
+        },
+        "spec": {
+            "clusterNetwork": _network(tkc),
+            "topology": {
+                "classRef": {"name": CLASS_NAME, "namespace": CLASS_NAMESPACE},
+                "version": kubernetes_version,
+                "controlPlane": {
+                    "replicas": control_plane.replicas or CONTROL_PLANE_REPLICAS,
+                    **_deletion(control_plane, default_drain_timeout),
+                },
+                **_workers(tkc, default_drain_timeout),
+                "variables": _variables(tkc.metadata.name, control_plane, trust, ssh_public_key),
+            },
+        },
+    }
+
+
+def _network(tkc: TanzuKubernetesCluster) -> Json:
+    network = tkc.spec.network
+    return {
+        "services": {"cidrBlocks": _blocks(network.services, SERVICES)},
+        "pods": {"cidrBlocks": _blocks(network.pods, PODS)},
+        "serviceDomain": network.service_domain or SERVICE_DOMAIN,
+    }
+
+
+def _blocks(chosen: CIDRBlocks | None, default: tuple[str, ...]) -> list[str]:
+    return list(chosen.cidr_blocks if chosen and chosen.cidr_blocks else default)
+
+
+def _deletion(topology: Topology, default_drain_timeout: str) -> Json:
+    """Cluster API, too, takes no limit to be 0 or left out."""
+    limit = seconds(topology.node_drain_timeout or default_drain_timeout)
+    return {"deletion": {"nodeDrainTimeoutSeconds": limit}} if limit else {}
+
+
+def _workers(tkc: TanzuKubernetesCluster, default_drain_timeout: str) -> Json:
+    """Cluster API refuses an empty list of pools."""
+    topology = tkc.spec.topology
+    pools = [_machine_deployment(one, topology.control_plane, default_drain_timeout) for one in topology.node_pools]
+    return {"workers": {"machineDeployments": pools}} if pools else {}
+
+
+def _machine_deployment(pool: NodePool, control_plane: Topology, default_drain_timeout: str) -> Json:
+    deployment: Json = {"class": WORKER_CLASS, "name": pool.name, **_deletion(pool, default_drain_timeout)}
+    if pool.replicas is not None:  # left out, an autoscaler owns the number
+        deployment["replicas"] = pool.replicas
+    if pool.labels:
+        deployment["metadata"] = {"labels": pool.labels}
+    if pool.taints:
+        deployment["taints"] = [
+            {"key": one.key, "effect": one.effect, "propagation": "Always"}
+            | ({"value": one.value} if one.value else {})
+            for one in pool.taints
+        ]
+    if pool.failure_domain:
+        deployment["failureDomain"] = pool.failure_domain
+    overrides = [
+        {"name": name, "value": value}
+        for name, value in _hardware(pool).items()
+        if value != _hardware(control_plane).get(name)
+    ]
+    if overrides:
+        deployment["variables"] = {"overrides": overrides}
+    return deployment
+
+
+def _hardware(topology: Topology) -> dict[str, str]:
+    values = {"vmClass": topology.vm_class, "storageClass": topology.storage_class}
+    return {name: value for name, value in values.items() if value}
+
+
+def _variables(cluster_name: str, control_plane: Topology, trust: TrustSet, ssh_public_key: str) -> list[Json]:
+    values: dict[str, Any] = {**_hardware(control_plane), "user": {"sshAuthorizedKey": ssh_public_key}}
+    if trust:
+        values["trust"] = {
+            "secretName": name_of(cluster_name, trust.digest),
+            "additionalTrustedCAs": [{"name": name} for name in trust.names],
+        }
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def update_digests(tkc: TanzuKubernetesCluster, *, kubernetes_version: str) -> dict[str, str]:
+    """Return a digest of each part of the spec whose change makes Cluster API update existing nodes.
+
+    Numbers of replicas, labels, taints and drain timeouts are not among them: Cluster API changes those in place.
+    """
+    topology = tkc.spec.topology
+    parts: dict[str, Any] = {
+        "version": kubernetes_version,
+        "control-plane": _template(topology.control_plane),
+        **{f"pool/{pool.name}": [*_template(pool), pool.failure_domain] for pool in topology.node_pools},
+    }
+    return {f"{_DIGESTS_FORMAT}/{part}": _digest(value) for part, value in parts.items()}
+
+
+def _template(topology: Topology) -> list[Any]:
+    return [topology.vm_class, topology.storage_class, msgspec.to_builtins(topology.volumes)]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:SHORT]

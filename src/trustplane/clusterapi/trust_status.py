@@ -1,0 +1,88 @@
+"""What is reported about trust: on a cluster, and on the service's configuration."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from trustplane.api import conditions
+from trustplane.api.cluster import ClusterCondition, TanzuKubernetesCluster
+from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration, is_customised
+from trustplane.api.meta import Condition, Json
+from trustplane.certificates.finding import Finding, Severity
+from trustplane.clusterapi.readiness import ERROR, INFO, WARNING, Observed, false, is_rolled_out, true
+from trustplane.clusterapi.reporting import merge, timestamp, to_json
+from trustplane.trust.entries import Reading
+from trustplane.trust.propagation import Decision
+
+_SHOWN_FINDINGS = 10
+_LAST_GOOD_STAYS = "Until then the last good list stays in force"
+
+
+def conditions_of(tkc: TanzuKubernetesCluster, decision: Decision, observed: Observed) -> list[ClusterCondition]:
+    """Return TrustCurrent and TrustValid of a cluster."""
+    return [_current(tkc, decision, observed), _valid(decision.findings)]
+
+
+def _current(tkc: TanzuKubernetesCluster, decision: Decision, observed: Observed) -> ClusterCondition:
+    type_ = conditions.TRUST_CURRENT
+    if decision.trust is None or (decision.invalid and not decision.current):
+        message = "A list has errors, so the set in force stays as it is: see TrustValid"
+        return false(type_, conditions.TRUST_INVALID, message, severity=ERROR)
+    if not decision.current:
+        message = f"Not in force yet: {decision.difference.text}. Take it now: `{_update_command(tkc)}`"
+        return false(type_, conditions.TRUST_HELD, message, severity=WARNING)
+    if not is_rolled_out(observed):
+        return false(type_, conditions.TRUST_UPDATING, "Nodes are being made or updated to have it", severity=INFO)
+    count = len(decision.trust)
+    reason = decision.frozen.reason if decision.frozen else decision.reason
+    return true(type_, reason, f"{count} {'entry' if count == 1 else 'entries'} in force")
+
+
+def _update_command(tkc: TanzuKubernetesCluster) -> str:
+    return f"trustplane update {tkc.metadata.name} --namespace {tkc.metadata.namespace}"
+
+
+def _valid(findings: Sequence[Finding]) -> ClusterCondition:
+    errors = [one for one in findings if one.severity is Severity.ERROR]
+    if errors:
+        message = f"{summary(errors)}. {_LAST_GOOD_STAYS}"
+        return false(conditions.TRUST_VALID, conditions.TRUST_INVALID, message, severity=ERROR)
+    if findings:
+        return true(conditions.TRUST_VALID, conditions.TRUST_WARNINGS, summary(findings))
+    return true(conditions.TRUST_VALID)
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """Join findings to one message; many are cut short to their number."""
+    texts = [str(one) for one in findings[:_SHOWN_FINDINGS]]
+    more = len(findings) - len(texts)
+    return "; ".join([*texts, f"and {more} more"] if more else texts)
+
+
+def service_status(configuration: TkgServiceConfiguration, reading: Reading, *, now: datetime) -> Json:
+    """Return the service's configuration with its status, for a server-side apply of subresource `status`.
+
+    Args:
+        configuration: The configuration with its present status.
+        reading: Its list, as `entries.read` reads it.
+        now: The time; it becomes `firstCustomizedAt` when the object is seen customised for the first time.
+    """
+    generation = configuration.metadata.generation
+    valid = _valid(reading.findings)
+    plain = Condition(
+        type=valid.type,
+        status=valid.status,
+        reason=valid.reason,
+        message=valid.message,
+        observed_generation=generation,
+    )
+    first = configuration.status.first_customized_at or (now if is_customised(configuration.spec) else None)
+    return {
+        "apiVersion": configuration.api_version or f"{GROUP}/v1alpha3",
+        "kind": "TkgServiceConfiguration",
+        "metadata": {"name": NAME},
+        "status": {
+            **({"firstCustomizedAt": timestamp(first)} if first else {}),
+            "observedGeneration": generation,
+            "conditions": to_json(merge(configuration.status.conditions, [plain], now)),
+        },
+    }

@@ -1,0 +1,92 @@
+"""The topology variable `trust`: its schema, and what a value means.
+
+With `secretName` it names a Secret of ours, of keys `<name>.pem` that hold PEM. Without, it is vSphere 8's form: Secret
+`<cluster>-user-trusted-ca-secret` of the user's making, whose keys are the names and whose values are base64 of PEM.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from trustplane.api.limits import MAX_ENTRIES, MAX_NAME_LENGTH, NAME_PATTERN
+from trustplane.api.meta import Json
+from trustplane.errors import UserError
+from trustplane.trust.entries import BAD_NAME, is_name
+
+USER_SECRET_SUFFIX = "-user-trusted-ca-secret"  # noqa: S105  a name
+
+SCHEMA: Json = {
+    "type": "object",
+    "description": "CAs that every node trusts besides those of its operating system.",
+    "required": ["additionalTrustedCAs"],
+    "properties": {
+        "secretName": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 253,
+            "description": "Secret in the cluster's namespace with a key <name>.pem for each entry, holding PEM. "
+            f"Left out: Secret <cluster>{USER_SECRET_SUFFIX} with a key <name> for each entry, holding base64 of PEM.",
+        },
+        "additionalTrustedCAs": {
+            "type": "array",
+            "maxItems": MAX_ENTRIES,
+            "description": "Entries, each of which becomes file /etc/ssl/certs/tkg-<name>.pem on every node.",
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {
+                    "name": {
+                        "type": "string",
+                        "minLength": 1,
+                        "maxLength": MAX_NAME_LENGTH,
+                        "pattern": NAME_PATTERN,
+                        "description": "Part of the file's name; letters, digits, '-', '_' and '.'.",
+                    }
+                },
+            },
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class Trust:
+    """A value of the variable."""
+
+    secret_name: str
+    names: tuple[str, ...]
+    is_users: bool  # the Secret is the user's: keys without suffix, values base64 of PEM
+
+
+def read(value: Any, cluster_name: str) -> Trust:
+    """Read a value.
+
+    Args:
+        value: As Cluster API sends it.
+        cluster_name: Of the Cluster, for the name of the user's Secret.
+
+    Raises:
+        UserError: It does not match the schema, or two entries have one name.
+    """
+    entries = value.get("additionalTrustedCAs") if isinstance(value, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UserError("Variable trust has no list additionalTrustedCAs of objects")
+    names = tuple(_name(entry) for entry in entries)
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"Variable trust has two entries named {twice}", next_step="Rename one of them")
+    secret_name = value.get("secretName", "")
+    if not isinstance(secret_name, str):
+        raise UserError("Field secretName of variable trust is not a string")
+    if secret_name:
+        return Trust(secret_name, names, is_users=False)
+    if not cluster_name:
+        raise UserError("The request names no cluster", why="Variable builtin has no cluster.name")
+    return Trust(cluster_name + USER_SECRET_SUFFIX, names, is_users=True)
+
+
+def _name(entry: Json) -> str:
+    name = entry.get("name")
+    if not isinstance(name, str) or not is_name(name):
+        shown = repr(name[:MAX_NAME_LENGTH]) if isinstance(name, str) else "that is no string"
+        raise UserError(f"Variable trust has a name {shown}", why=BAD_NAME.why, next_step=BAD_NAME.next_step)
+    return name

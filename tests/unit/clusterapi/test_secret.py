@@ -1,0 +1,85 @@
+import base64
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from trustplane.api import clusterapi
+from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.core import Secret
+from trustplane.api.meta import Json
+from trustplane.clusterapi import secret
+from trustplane.trust.entries import TrustSet, read
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+TKC = msgspec.convert(
+    yaml.safe_load((EXAMPLES / "tanzukubernetescluster-own-trust.yaml").read_text()), TanzuKubernetesCluster
+)
+
+
+def trust() -> TrustSet:
+    return read(TKC.spec.own_trust or []).trust
+
+
+def test_the_secret_is_named_by_its_content_and_never_changes() -> None:
+    body = secret.desired_secret(TKC, trust())
+    assert body["metadata"]["name"] == f"cluster-2-trust-{trust().digest[:10]}"
+    assert body["metadata"]["namespace"] == "default"
+    assert body["metadata"]["labels"]["cluster.x-k8s.io/cluster-name"] == "cluster-2"
+    assert body["metadata"]["ownerReferences"][0]["name"] == "cluster-2"
+    assert body["immutable"] is True
+    assert base64.b64decode(body["data"]["TeamInternalCA.pem"]).startswith(b"-----BEGIN CERTIFICATE-----\n")
+
+
+def test_the_secret_says_what_is_in_force() -> None:
+    assert secret.read(msgspec.convert(secret.desired_secret(TKC, trust()), Secret)) == trust()
+    assert secret.read(Secret(data={"x.pem": "bm90aGluZw=="})) is None
+
+
+def test_its_labels_match_the_selector() -> None:
+    labels = secret.desired_secret(TKC, trust())["metadata"]["labels"]
+    assert {f"{key}={value}" for key, value in labels.items()} == set(secret.selector("cluster-2").split(","))
+
+
+def files(name: str) -> list[Json]:
+    return [{"path": "/x", "contentFrom": {"secret": {"name": name, "key": "k"}}}, {"path": "/y", "content": "z"}]
+
+
+def cluster(name: str, **condition: Any) -> clusterapi.Cluster:
+    reconciled = {"type": "TopologyReconciled", "status": "True", "observedGeneration": 2} | condition
+    body = {
+        "metadata": {"generation": 2},
+        "spec": {"topology": {"variables": [{"name": "trust", "value": {"secretName": name}}]}},
+        "status": {"conditions": [reconciled]},
+    }
+    return msgspec.convert(body, clusterapi.Cluster)
+
+
+def test_whatever_may_still_ask_for_a_secret_keeps_it() -> None:
+    config = msgspec.convert({"spec": {"files": files("of-config")}}, clusterapi.KubeadmConfig)
+    template = msgspec.convert(
+        {"spec": {"template": {"spec": {"files": files("of-template")}}}}, clusterapi.KubeadmConfigTemplate
+    )
+    control_plane = msgspec.convert(
+        {"spec": {"kubeadmConfigSpec": {"files": files("of-control-plane")}}}, clusterapi.KubeadmControlPlane
+    )
+    names = secret.references(cluster("of-cluster"), [config], [template], [control_plane])
+    assert names == {"of-cluster", "of-config", "of-template", "of-control-plane"}
+    assert secret.references(None, [], [], []) == set()
+
+
+def test_only_trust_secrets_of_ours_are_collected() -> None:
+    def made(name: str, **labels: str) -> Secret:
+        return msgspec.convert({"metadata": {"name": name, "labels": labels}}, Secret)
+
+    ours = {"trustplane.dev/component": "trust"}
+    secrets = [made("used", **ours), made("left", **ours), made("users"), made("other", **dict.fromkeys(ours, "ssh"))]
+    assert [one.metadata.name for one in secret.unused(secrets, {"used"})] == ["left"]
+
+
+def test_nothing_is_collected_while_cluster_api_is_still_at_it() -> None:
+    assert secret.is_settled(cluster("x"))
+    assert not secret.is_settled(cluster("x", observedGeneration=1))
+    assert not secret.is_settled(cluster("x", status="False"))
+    assert not secret.is_settled(clusterapi.Cluster())
