@@ -1,0 +1,94 @@
+"""TkgServiceConfiguration: there is always one; its trust list is judged, and the last good one kept."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from trustplane.api.conditions import TRUST_VALID
+from trustplane.api.configuration import NAME, STOCK_SPEC, TkgServiceConfiguration, TkgServiceConfigurationStatus
+from trustplane.clusterapi.trust_status import service_status
+from trustplane.controllers import last_good
+from trustplane.controllers.resources import CONFIGURATIONS, FIELD_MANAGER
+from trustplane.controllers.transitions import report, turned
+from trustplane.kube.client import Client
+from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.errors import AlreadyExistsError, ConflictError, NotFoundError
+from trustplane.kube.events import Recorder
+from trustplane.kube.informer import Informer
+from trustplane.kube.resource import Key
+from trustplane.trust import entries
+
+KEY = Key("", NAME)
+
+
+class ConfigurationReconciler:
+    """Keeps the service's configuration present and its status true.
+
+    Args:
+        client: To the management cluster.
+        configurations: All objects of the kind; only the one named `tkg-service-configuration` counts.
+        recorder: For events.
+        namespace: Trustplane's own, where the last good list is kept.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        configurations: Informer[TkgServiceConfiguration],
+        recorder: Recorder,
+        *,
+        namespace: str,
+    ) -> None:
+        self._client = client
+        self._configurations = configurations
+        self._recorder = recorder
+        self._namespace = namespace
+
+    def controller(self) -> Controller:
+        """Return the controller; it looks for the object once at its start, so that there is one."""
+        controller = Controller("configuration", self.reconcile, [Watch(self._configurations)], workers=1)
+        controller.wake(KEY)
+        return controller
+
+    async def reconcile(self, key: Key) -> Result:
+        """Make the stock object where there is none, or judge what is there."""
+        if key != KEY:
+            return Result()
+        configuration = self._configurations.get(KEY)
+        if configuration is None:
+            await self._create_stock()
+        else:
+            await self._judge(configuration)
+        return Result()
+
+    async def _create_stock(self) -> None:
+        spec = msgspec.to_builtins(STOCK_SPEC)
+        body = {"apiVersion": CONFIGURATIONS.api_version, "kind": CONFIGURATIONS.kind, "metadata": {"name": NAME}}
+        # The original is made by `kubectl apply` and carries this: users' own `kubectl apply` then warns of nothing.
+        applied = msgspec.json.encode({**body, "spec": spec}).decode()
+        annotations = {"kubectl.kubernetes.io/last-applied-configuration": applied}
+        stock = {**body, "metadata": {"name": NAME, "annotations": annotations}, "spec": spec}
+        try:
+            await self._client.create(CONFIGURATIONS, stock)
+        except AlreadyExistsError:
+            return  # made by somebody else just now; its arrival wakes us
+
+    async def _judge(self, configuration: TkgServiceConfiguration) -> None:
+        reading = entries.read(configuration.spec.trusted_cas, where="spec.trust.additionalTrustedCAs")
+        if reading.ok:
+            await last_good.keep(self._client, reading.trust, namespace=self._namespace)
+        body = service_status(configuration, reading, now=datetime.now(UTC))
+        status = msgspec.convert(body["status"], TkgServiceConfigurationStatus)
+        if status == configuration.status:
+            return
+        # Decided on this very version: a newer one is on its way here, and wakes us.
+        body["metadata"]["resourceVersion"] = configuration.metadata.resource_version
+        try:
+            await self._client.apply(CONFIGURATIONS, body, manager=FIELD_MANAGER, subresource="status")
+        except (ConflictError, NotFoundError):
+            return
+        await report(
+            self._recorder,
+            configuration,
+            turned(configuration.status.conditions, status.conditions, {TRUST_VALID}),
+        )

@@ -1,0 +1,81 @@
+"""What a decision about a cluster's trust depends on, gathered from the objects that say it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.clusterapi import Cluster
+from trustplane.api.configuration import NAME, TkgServiceConfiguration, is_customised
+from trustplane.clusterapi import secret
+from trustplane.clusterapi.cluster import update_digests
+from trustplane.controllers.last_good import LAST_GOOD_NAME
+from trustplane.controllers.reading import Reader
+from trustplane.controllers.resources import CLUSTERS, CONFIGURATIONS, SECRETS
+from trustplane.errors import TransientError
+from trustplane.trust import entries
+from trustplane.trust.entries import TrustSet
+from trustplane.trust.policy import policy
+from trustplane.trust.propagation import Frozen, Situation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """One look at everything that concerns a cluster."""
+
+    configuration: TkgServiceConfiguration
+    cluster: Cluster | None  # Cluster API's object of the same name, whoever it belongs to
+    situation: Situation
+
+
+async def observe(
+    reader: Reader, tkc: TanzuKubernetesCluster, *, kubernetes_version: str, namespace: str, now: datetime
+) -> Observation:
+    """Look at a cluster.
+
+    Args:
+        reader: Where to look: at what informers last saw, or at the API server.
+        tkc: The cluster as its owner asks for it.
+        kubernetes_version: The version that its release stands for.
+        namespace: Trustplane's own, which has the last good service list.
+        now: The time; requests dated after it wait.
+
+    Raises:
+        TransientError: The service's configuration is not there: it is about to be made again.
+    """
+    configuration = await reader.find(CONFIGURATIONS, NAME)
+    if configuration is None:
+        raise TransientError(
+            f"TkgServiceConfiguration {NAME} is absent", why="somebody deleted it", next_step="It is being made again"
+        )
+    cluster = await reader.find(CLUSTERS, tkc.metadata.name, tkc.metadata.namespace)
+    frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
+    service = entries.read(configuration.spec.trusted_cas)
+    own = tkc.spec.own_trust
+    situation = Situation(
+        frozen=frozen,
+        in_force=await _in_force(reader, tkc, frozen),
+        service=service,
+        last_good=None if service.ok else await _trust_of(reader, LAST_GOOD_NAME, namespace),
+        own=None if own is None else entries.read(own, where="spec.settings.network.trust.additionalTrustedCAs"),
+        policy=policy(tkc.metadata.annotations, configuration.metadata.annotations),
+        first_customized_at=_first_customized_at(configuration, now),
+        update_digests=update_digests(tkc, kubernetes_version=kubernetes_version),
+        now=now,
+    )
+    return Observation(configuration=configuration, cluster=cluster, situation=situation)
+
+
+async def _in_force(reader: Reader, tkc: TanzuKubernetesCluster, frozen: Frozen | None) -> TrustSet | None:
+    if frozen is None:
+        return None
+    return await _trust_of(reader, secret.name_of(tkc.metadata.name, frozen.digest), tkc.metadata.namespace)
+
+
+async def _trust_of(reader: Reader, name: str, namespace: str) -> TrustSet | None:
+    found = await reader.find(SECRETS, name, namespace)
+    return secret.read(found) if found else None
+
+
+def _first_customized_at(configuration: TkgServiceConfiguration, now: datetime) -> datetime | None:
+    # A customised object whose status does not say so yet was customised just now.
+    return configuration.status.first_customized_at or (now if is_customised(configuration.spec) else None)

@@ -1,0 +1,65 @@
+"""How far a requested update of a cluster is, as the objects in the management cluster tell it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from trustplane.api.annotations import UPDATE_REQUESTED_AT
+from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.conditions import TRUE, TRUST_CURRENT, TRUST_VALID
+from trustplane.api.meta import condition
+from trustplane.clusterapi.readiness import Observed, is_rolled_out
+from trustplane.kube.resource import Key, key_of
+from trustplane.trust.policy import read_time
+from trustplane.trust.propagation import Frozen
+
+WAITING: Final = "Waiting"  # the manager has not answered the request
+UPDATING: Final = "Updating"  # machines are being updated
+CURRENT: Final = "Current"  # every machine has the trust that the lists ask for
+REFUSED: Final = "Refused"  # a list has errors, so that there is nothing to take
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One look at an update."""
+
+    key: Key
+    state: str
+    machines: int = 0
+    up_to_date: int = 0
+    message: str = ""
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        counts = f"{self.up_to_date} of {self.machines} machines up to date" if self.state == UPDATING else ""
+        return ": ".join(part for part in (str(self.key), self.state, counts or self.message) if part)
+
+
+def progress(tkc: TanzuKubernetesCluster, observed: Observed, requested_at: datetime) -> Progress:
+    """Tell how far the update of a cluster is that was requested at that time."""
+    groups = [one for one in (observed.control_plane, *observed.machine_deployments) if one]
+    machines = sum(one.spec.replicas for one in groups)
+    up_to_date = sum(min(one.status.up_to_date_replicas, one.spec.replicas) for one in groups)
+    state, message = _state(tkc, observed, requested_at)
+    return Progress(key=key_of(tkc), state=state, machines=machines, up_to_date=up_to_date, message=message)
+
+
+def _state(tkc: TanzuKubernetesCluster, observed: Observed, requested_at: datetime) -> tuple[str, str]:
+    frozen = Frozen.read(observed.cluster.metadata.annotations) if observed.cluster else None
+    if frozen is None or frozen.handled_at is None or frozen.handled_at < requested_at:
+        valid = condition([*tkc.status.conditions], TRUST_VALID)
+        if valid and valid.status != TRUE:
+            return REFUSED, valid.message
+        return WAITING, "for `trustplane manager` to take up the request"
+    current = condition([*tkc.status.conditions], TRUST_CURRENT)
+    if current and current.status == TRUE and is_rolled_out(observed):
+        return CURRENT, current.message
+    return UPDATING, current.message if current else ""
+
+
+def request_time(annotations: Mapping[str, str], now: datetime) -> datetime:
+    """Return the time of a new request: now, yet later than the last one, whose maker's clock may have been ahead."""
+    last = read_time(annotations.get(UPDATE_REQUESTED_AT, ""))
+    return max(now, last + timedelta(microseconds=1)) if last else now

@@ -1,0 +1,79 @@
+"""Two ways to read an object: as last seen, which costs nothing, and as it is now."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar
+
+from trustplane.api.annotations import CLUSTER_NAME_LABEL
+from trustplane.api.meta import Object
+from trustplane.clusterapi.readiness import Observed
+from trustplane.controllers.resources import CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS
+from trustplane.kube.client import Client
+from trustplane.kube.informer import Change, Informer
+from trustplane.kube.resource import Key, Resource
+
+T = TypeVar("T")
+
+
+class Reader(Protocol):
+    """Reads single objects."""
+
+    async def find(self, resource: Resource[T], name: str, namespace: str = "") -> T | None:
+        """Return an object, or None where it is absent; `Client` has this method too."""
+
+
+class Cached:
+    """Reads objects as informers last saw them."""
+
+    def __init__(self, informers: Iterable[Informer[Any]]) -> None:
+        self._informers = {informer.resource: informer for informer in informers}
+
+    async def find(self, resource: Resource[T], name: str, namespace: str = "") -> T | None:
+        """Return an object as last seen, or None where it was absent."""
+        found: T | None = self._informers[resource].get(Key(namespace, name))
+        return found
+
+
+class ByCluster:
+    """The objects of each Cluster, by Cluster API's label, kept current by an informer."""
+
+    def __init__(self, informer: Informer[Any]) -> None:
+        self._keys: dict[Key, set[Key]] = {}
+        self._informer = informer
+        informer.subscribe(self._follow)
+
+    def of(self, cluster: Key) -> list[Any]:
+        """Return a Cluster's objects, by name."""
+        found = (self._informer.get(key) for key in sorted(self._keys.get(cluster, ())))
+        return [one for one in found if one is not None]
+
+    def _follow(self, change: Change[Any]) -> None:
+        for gone in () if change.old is None else cluster_key(change.old):
+            self._keys.get(gone, set()).discard(change.key)
+            if not self._keys.get(gone):
+                self._keys.pop(gone, None)
+        for there in () if change.new is None else cluster_key(change.new):
+            self._keys.setdefault(there, set()).add(change.key)
+
+
+def cluster_key(found: Object) -> list[Key]:
+    """Return the Key of the Cluster (and of its TanzuKubernetesCluster) that an object's label names; none without."""
+    name = found.metadata.labels.get(CLUSTER_NAME_LABEL)
+    return [Key(found.metadata.namespace, name)] if name else []
+
+
+async def list_of(client: Client, resource: Resource[T], cluster: Key) -> list[T]:
+    """Read a Cluster's objects as they are now."""
+    return await client.list(resource, cluster.namespace, labels=f"{CLUSTER_NAME_LABEL}={cluster.name}")
+
+
+async def machinery(client: Client, cluster: Key) -> Observed:
+    """Read what there is of a cluster in Cluster API as it is now.
+
+    In this order, what Cluster API derives from an object is never older than the object itself.
+    """
+    found = await client.find(CLUSTERS, cluster.name, cluster.namespace)
+    return Observed(
+        cluster=found,
+        control_plane=next(iter(await list_of(client, CONTROL_PLANES, cluster)), None),
+        machine_deployments=await list_of(client, MACHINE_DEPLOYMENTS, cluster),
+    )

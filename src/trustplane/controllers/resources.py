@@ -1,0 +1,57 @@
+"""The kinds that the controllers and the command line read and write."""
+
+from trustplane.api import cluster, clusterapi, configuration, release
+from trustplane.api.core import Secret
+from trustplane.kube.resource import Resource
+
+CONFIGURATIONS = Resource(
+    configuration.GROUP,
+    configuration.VERSIONS[-1],
+    "TkgServiceConfiguration",
+    "tkgserviceconfigurations",
+    configuration.TkgServiceConfiguration,
+    namespaced=False,
+)
+TANZU_CLUSTERS = Resource(
+    configuration.GROUP, cluster.VERSION, cluster.KIND, "tanzukubernetesclusters", cluster.TanzuKubernetesCluster
+)
+RELEASES = Resource(
+    configuration.GROUP,
+    release.VERSION,
+    release.KIND,
+    "tanzukubernetesreleases",
+    release.TanzuKubernetesRelease,
+    namespaced=False,
+)
+
+SECRETS = Resource("", "v1", "Secret", "secrets", Secret)
+
+CLUSTERS = Resource(clusterapi.GROUP, clusterapi.VERSION, "Cluster", "clusters", clusterapi.Cluster)
+MACHINES = Resource(clusterapi.GROUP, clusterapi.VERSION, "Machine", "machines", clusterapi.Machine)
+MACHINE_DEPLOYMENTS = Resource(
+    clusterapi.GROUP, clusterapi.VERSION, "MachineDeployment", "machinedeployments", clusterapi.MachineDeployment
+)
+CONTROL_PLANES = Resource(
+    f"controlplane.{clusterapi.GROUP}",
+    clusterapi.VERSION,
+    "KubeadmControlPlane",
+    "kubeadmcontrolplanes",
+    clusterapi.KubeadmControlPlane,
+)
+KUBEADM_CONFIGS = Resource(
+    f"bootstrap.{clusterapi.GROUP}",
+    clusterapi.VERSION,
+    "KubeadmConfig",
+    "kubeadmconfigs",
+    clusterapi.KubeadmConfig,
+)
+KUBEADM_CONFIG_TEMPLATES = Resource(
+    f"bootstrap.{clusterapi.GROUP}",
+    clusterapi.VERSION,
+    "KubeadmConfigTemplate",
+    "kubeadmconfigtemplates",
+    clusterapi.KubeadmConfigTemplate,
+)
+
+# Who wrote a field, in managedFields.
+FIELD_MANAGER = "trustplane"

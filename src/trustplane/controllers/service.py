@@ -1,0 +1,31 @@
+"""All controllers of `trustplane manager`, put together."""
+
+from trustplane.controllers.configuration import ConfigurationReconciler
+from trustplane.controllers.release import ReleaseReconciler
+from trustplane.controllers.resources import CONFIGURATIONS, RELEASES
+from trustplane.controllers.tanzukubernetescluster import TanzuKubernetesClusterReconciler
+from trustplane.kube.client import Client
+from trustplane.kube.errors import AlreadyExistsError
+from trustplane.kube.events import Recorder
+from trustplane.kube.kinds import NAMESPACES
+from trustplane.kube.manager import Manager
+
+COMPONENT = "trustplane.dev/manager"  # who reports events
+
+
+async def ensure_namespace(client: Client, namespace: str) -> None:
+    """Make Trustplane's own namespace, which has the lease and the last good service list, where it is absent."""
+    try:
+        await client.create(NAMESPACES, {"metadata": {"name": namespace}})
+    except AlreadyExistsError:
+        return
+
+
+def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None:
+    """Add the controllers of every kind to a manager that does not run yet."""
+    recorder = Recorder(client, COMPONENT)
+    configurations = ConfigurationReconciler(client, manager.informer(CONFIGURATIONS), recorder, namespace=namespace)
+    releases = ReleaseReconciler(client, manager.informer(RELEASES))
+    clusters = TanzuKubernetesClusterReconciler(client, manager, recorder, namespace=namespace)
+    for reconciler in (configurations, releases, clusters):
+        manager.add(reconciler.controller())

@@ -1,0 +1,1 @@
+"""Access to the nodes of a cluster."""

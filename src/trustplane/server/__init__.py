@@ -1,0 +1,1 @@
+"""HTTPS servers of ours: Cluster API's runtime hooks, health and metrics."""

@@ -1,0 +1,130 @@
+"""The runtime extension: Cluster API's hooks over HTTP, decided by `clusterapi.hooks`.
+
+Paths are `/<group>/<version>/<hook in lower case>/<handler name>`; discovery has no handler name.
+Source: `GVHToPath` in Cluster API's `api/runtime/catalog`, and the handbook on "Implementing Runtime Extensions",
+which also asks that messages are deterministic and carry nothing sensitive: they end in conditions and logs of others.
+"""
+
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from trustplane.api.meta import Json
+from trustplane.clusterapi.hooks import API_VERSION, Hook
+from trustplane.errors import TrustplaneError
+
+# Cluster API reads at most this much of an answer; a request carries the same templates.
+MAX_REQUEST_BYTES = 20 << 20
+
+_log = structlog.get_logger(__name__)
+_requests = Counter("trustplane_hook_requests", "Calls of Cluster API's runtime hooks.", ["hook", "status"])
+_seconds = Histogram("trustplane_hook_seconds", "Time to answer a runtime hook, in seconds.", ["hook"])
+
+
+def application(hooks: Mapping[str, Hook]) -> Starlette:
+    """Return the ASGI application that answers these hooks.
+
+    Args:
+        hooks: Decisions by `<Hook>` (such as `Discovery`) or `<Hook>/<handler name>` (such as
+            `GeneratePatches/generate-patches`): the body of a request in, the body of the response out.
+    """
+    return Starlette(
+        routes=[
+            *(
+                Route(path(name), _endpoint(name.partition("/")[0], hook), methods=["POST"])
+                for name, hook in hooks.items()
+            ),
+            Route("/healthz", _healthy),
+            Route("/readyz", _healthy),
+            Route("/metrics", _metrics),
+        ],
+        middleware=[Middleware(_AccessLog)],
+    )
+
+
+def path(name: str) -> str:
+    """Return the path at which Cluster API calls `<Hook>` or `<Hook>/<handler name>`."""
+    return f"/{API_VERSION}/{name.lower()}"
+
+
+def _endpoint(name: str, hook: Hook) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        with _seconds.labels(name).time():
+            code, body = _decide(name, hook, await _body(request))
+        _requests.labels(name, body["status"]).inc()
+        return Response(msgspec.json.encode(body), code, media_type="application/json")
+
+    return answer
+
+
+async def _body(request: Request) -> bytes | None:
+    """Read the body, or return None as soon as it is larger than allowed."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_REQUEST_BYTES:
+            return None
+    return bytes(body)
+
+
+def _decide(name: str, hook: Hook, body: bytes | None) -> tuple[int, Json]:
+    if body is None:
+        return 413, _failure(name, f"The request is larger than {MAX_REQUEST_BYTES >> 20} MiB")
+    try:
+        request = msgspec.json.decode(body, type=Json)
+    except msgspec.DecodeError:
+        return 400, _failure(name, "The request is not a JSON object")
+    try:
+        return 200, hook(request)
+    except TrustplaneError as error:
+        return 200, _failure(name, str(error))
+    except Exception as error:  # noqa: BLE001  an unforeseen error must not end in an answer that Cluster API retries blindly
+        # Only where it happened: the text of an unforeseen error may quote what was in the request.
+        _log.error("hook failed", hook=name, error=type(error).__name__, at=traceback.format_tb(error.__traceback__))
+        return 200, _failure(name, f"Unexpected {type(error).__name__}. The log of `trustplane extension` says where")
+
+
+def _failure(name: str, message: str) -> Json:
+    return {"apiVersion": API_VERSION, "kind": f"{name}Response", "status": "Failure", "message": message}
+
+
+async def _healthy(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+async def _metrics(_: Request) -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+class _AccessLog:
+    """ASGI middleware: one line for each request, at debug."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start, status = time.monotonic(), 0
+
+        async def record(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, record)
+        finally:
+            seconds = round(time.monotonic() - start, 4)
+            _log.debug("request", method=scope["method"], path=scope["path"], status=status, seconds=seconds)

@@ -1,0 +1,36 @@
+from trustplane.api.meta import Condition
+from trustplane.controllers.transitions import is_warning, turned
+
+
+def _condition(type_: str, status: str, reason: str = "R", message: str = "m") -> Condition:
+    return Condition(type=type_, status=status, reason=reason, message=message)
+
+
+def test_what_stays_is_no_turn() -> None:
+    now = [_condition("TrustCurrent", "True")]
+    assert turned(now, now, {"TrustCurrent"}) == []
+
+
+def test_a_new_condition_is_a_turn() -> None:
+    now = [_condition("TrustCurrent", "True")]
+    assert turned([], now, {"TrustCurrent"}) == now
+
+
+def test_status_reason_and_message_count() -> None:
+    before = [_condition("TrustCurrent", "False", "Held", "add a")]
+    for now in (
+        _condition("TrustCurrent", "True", "Held", "add a"),
+        _condition("TrustCurrent", "False", "Updating", "add a"),
+        _condition("TrustCurrent", "False", "Held", "add b"),
+    ):
+        assert turned(before, [now], {"TrustCurrent"}) == [now]
+
+
+def test_other_types_are_left_out() -> None:
+    assert turned([], [_condition("Ready", "False")], {"TrustCurrent"}) == []
+
+
+def test_only_what_is_wrong_is_a_warning() -> None:
+    assert is_warning(_condition("TrustValid", "False"))
+    assert not is_warning(_condition("TrustValid", "True"))
+    assert not is_warning(_condition("TrustCurrent", "False"))
