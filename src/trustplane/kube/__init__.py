@@ -1,0 +1,1 @@
+"""The Kubernetes layer: client, informer, work queue, controller runtime, leader lease, events."""

@@ -1,0 +1,110 @@
+"""What an API server answers when it does not do what it was asked, as errors.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ and metav1.Status.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from trustplane.errors import TransientError, TrustplaneError
+
+
+class ApiError(TrustplaneError):
+    """An API server refused a request, and nothing more specific is known."""
+
+
+class NotFoundError(ApiError):
+    """No object of that name, or no namespace of that name."""
+
+
+class AlreadyExistsError(ApiError):
+    """An object of that name exists already."""
+
+
+class ConflictError(ApiError):
+    """Somebody else changed the object, or owns a field of it: read again, decide again."""
+
+
+class GoneError(ApiError):
+    """The resource version or the list's continuation is too old: list again from the start."""
+
+
+class InvalidError(ApiError):
+    """The body was refused: schema, CEL rule, webhook or malformed."""
+
+
+class ForbiddenError(ApiError):
+    """The credentials are unknown (401) or lack a right (403)."""
+
+
+class UnreadableError(ApiError):
+    """The server's answer does not have the shape that its kind promises."""
+
+
+class UnavailableError(ApiError, TransientError):
+    """The API server is down, overloaded, hangs, or does not serve the kind yet."""
+
+
+class Status(msgspec.Struct, rename="camel"):
+    """metav1.Status: the body of a refusal, and the object of a watch event of type ERROR."""
+
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+    details: dict[str, Any] | None = None
+
+
+_BY_REASON: dict[str, type[ApiError]] = {
+    "AlreadyExists": AlreadyExistsError,
+    "Expired": GoneError,
+    "Gone": GoneError,
+    "NotFound": NotFoundError,
+}
+_BY_CODE: dict[int, type[ApiError]] = {
+    HTTPStatus.BAD_REQUEST: InvalidError,
+    HTTPStatus.UNAUTHORIZED: ForbiddenError,
+    HTTPStatus.FORBIDDEN: ForbiddenError,
+    HTTPStatus.CONFLICT: ConflictError,
+    HTTPStatus.GONE: GoneError,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: InvalidError,
+    HTTPStatus.UNPROCESSABLE_ENTITY: InvalidError,
+    HTTPStatus.TOO_MANY_REQUESTS: UnavailableError,
+}
+_NEXT_STEP: dict[type[ApiError], str] = {
+    ForbiddenError: "Check the kubeconfig's user and its RBAC roles",
+    UnavailableError: "It is tried again by itself; look at the API server if this lasts",
+}
+
+
+def status_of(code: int, body: bytes) -> Status:
+    """Read the body of a refusal; a body that is no Status (a proxy's page) becomes the message."""
+    try:
+        status = msgspec.json.decode(body, type=Status)
+    except msgspec.MsgspecError:
+        status = Status(message=body.decode(errors="replace").strip()[:200])
+    status.code = code
+    return status
+
+
+def error_of(status: Status, what: str) -> ApiError:
+    """Choose the class of a refusal.
+
+    Args:
+        status: the server's answer.
+        what: what was tried, such as `GET /api/v1/namespaces/a/secrets/b at https://127.0.0.1:6443`.
+    """
+    kind = _BY_REASON.get(status.reason) or _BY_CODE.get(status.code) or ApiError
+    if status.code >= HTTPStatus.INTERNAL_SERVER_ERROR or _kind_not_served(status):
+        kind = UnavailableError
+    why = status.message or f"HTTP status {status.code}"
+    return kind(f"{what} was refused", why=why, next_step=_NEXT_STEP.get(kind, ""))
+
+
+def _kind_not_served(status: Status) -> bool:
+    # An absent object's refusal names the object; an absent kind (its CRD is not established yet) has a plain 404.
+    # Telling them apart keeps "the CRD is not there" from being read as "the object was deleted".
+    return status.code == HTTPStatus.NOT_FOUND and not (
+        status.reason == "NotFound" and (status.details or {}).get("name")
+    )

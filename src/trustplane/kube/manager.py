@@ -1,0 +1,92 @@
+"""One process's controllers: shared informers, one lease, health and metrics."""
+
+import asyncio
+from typing import Any, TypeVar
+
+from trustplane.errors import BugError
+from trustplane.kube.client import Client
+from trustplane.kube.controller import Controller
+from trustplane.kube.health import serving
+from trustplane.kube.informer import Informer
+from trustplane.kube.lease import Lease
+from trustplane.kube.resource import Resource
+from trustplane.kube.tasks import first
+
+T = TypeVar("T")
+
+GRACE = 10.0  # seconds that reconciles have to finish after a stop
+
+
+class Manager:
+    """Runs controllers while this process leads.
+
+    Informers run from the start, also in a process that does not lead: it takes over with a warm copy.
+
+    Args:
+        client: of the informers.
+        lease: only its holder's controllers run; None: they run at once.
+        health: host and port of /healthz, /readyz (all informers have their first list) and /metrics; None: no server.
+    """
+
+    def __init__(self, client: Client, *, lease: Lease | None = None, health: tuple[str, int] | None = None) -> None:
+        self._client = client
+        self._lease = lease
+        self._health = health
+        self._informers: dict[tuple[Resource[Any], str, str], Informer[Any]] = {}
+        self._controllers: list[Controller] = []
+        self._running = False
+
+    def informer(self, resource: Resource[T], *, namespace: str = "", labels: str = "") -> Informer[T]:
+        """Return the informer of a kind and selector, shared by all who ask for the same; only before `run`."""
+        self._only_before_run()
+        selection = (resource, namespace, labels)
+        if selection not in self._informers:
+            self._informers[selection] = Informer(self._client, resource, namespace=namespace, labels=labels)
+        return self._informers[selection]
+
+    def add(self, controller: Controller) -> None:
+        """Have a controller run; only before `run`."""
+        self._only_before_run()
+        self._controllers.append(controller)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set or the lease is lost; nothing is left running, and a lease held is released.
+
+        Raises:
+            HostError: the health port is taken.
+        """
+        self._only_before_run()
+        self._running = True
+        async with serving(self._health, self._waiting_for), asyncio.TaskGroup() as group:
+            informers = [group.create_task(informer.run()) for informer in self._informers.values()]
+            await self._lead(stop)
+            for informer in informers:
+                informer.cancel()
+
+    def _only_before_run(self) -> None:
+        if self._running:
+            raise BugError("The manager runs already", next_step="Add informers and controllers before run()")
+
+    def _waiting_for(self) -> list[str]:
+        return sorted({str(one.resource) for one in self._informers.values() if not one.synced.is_set()})
+
+    async def _lead(self, stop: asyncio.Event) -> None:
+        if self._lease is None:
+            await first(self._control(stop), _grace(stop))
+            return
+        try:
+            if await first(stop.wait(), self._lease.acquire()):
+                await first(self._control(stop), _grace(stop), self._lease.hold())
+        finally:
+            await self._lease.release()
+
+    async def _control(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            for controller in self._controllers:
+                group.create_task(controller.run(stop))
+            await stop.wait()
+
+
+async def _grace(stop: asyncio.Event) -> None:
+    await stop.wait()
+    await asyncio.sleep(GRACE)

@@ -1,0 +1,116 @@
+"""Which objects: a kind's place in the API, and an object's place in its kind."""
+
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from trustplane.api.meta import Metadata
+from trustplane.kube.errors import UnreadableError
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Key(NamedTuple):
+    """An object's name within its kind; `namespace` is empty for cluster-scoped kinds."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """`namespace/name`, or the bare name of a cluster-scoped object."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class Stub(msgspec.Struct):
+    """What can be read of any object, whatever the rest of it looks like."""
+
+    metadata: Metadata = msgspec.field(default_factory=Metadata)
+
+
+@dataclass(frozen=True)
+class Resource(Generic[T]):
+    """A kind that an API server serves, and the type that its objects decode to.
+
+    Args:
+        group: API group; empty for the core group.
+        version: such as `v1beta2`.
+        kind: such as `Cluster`.
+        plural: lower-case plural of the paths, such as `clusters`.
+        type: a Struct (usually an `api.meta.Object`), or `dict` for untyped objects.
+        namespaced: whether objects live in namespaces.
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    type: type[T]
+    namespaced: bool = True
+
+    def __str__(self) -> str:
+        """`plural.group`, as kubectl names it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def api_version(self) -> str:
+        """`group/version`, or the bare version of the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """Build the URL path of one object, of a collection, or (without namespace) of all namespaces' collections."""
+        parts = ["apis" if self.group else "api", self.api_version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts += [part for part in (self.plural, quote(name, safe=""), subresource) if part]
+        return "/" + "/".join(parts)
+
+    def decode(self, data: bytes | msgspec.Raw) -> T:
+        """Decode one object; `apiVersion` and `kind`, which lists of built-in kinds leave out, are filled in.
+
+        Raises:
+            UnreadableError: the object does not have the shape that `type` asks for.
+        """
+        found = _decode(data, self.type, str(self))
+        self._complete(found)
+        return found
+
+    def decode_stub(self, data: bytes | msgspec.Raw) -> Stub:
+        """Decode the metadata alone, as the API server promises it for every object."""
+        return _decode(data, Stub, str(self))
+
+    def _complete(self, found: Any) -> None:
+        if isinstance(found, dict):
+            found.setdefault("apiVersion", self.api_version)
+            found.setdefault("kind", self.kind)
+        elif not getattr(found, "kind", self.kind):
+            found.api_version, found.kind = self.api_version, self.kind
+
+
+def _decode(data: bytes | msgspec.Raw, type_: type[U], kind: str) -> U:
+    try:
+        return msgspec.json.decode(data, type=type_)
+    except msgspec.MsgspecError as error:
+        raise UnreadableError(
+            f"An object of {kind} cannot be read",
+            why=str(error),
+            next_step="Correct the object, or run a Trustplane that knows this shape",
+        ) from error
+
+
+def metadata_of(found: Any) -> Metadata:
+    """Return the metadata of a typed object or of a `dict` one."""
+    if isinstance(found, dict):
+        return msgspec.convert(found.get("metadata", {}), Metadata)
+    metadata: Metadata = found.metadata
+    return metadata
+
+
+def key_of(found: Any) -> Key:
+    """Return the Key of a typed object or of a `dict` one."""
+    metadata = found.get("metadata", {}) if isinstance(found, dict) else None
+    if metadata is not None:
+        return Key(metadata.get("namespace", ""), metadata.get("name", ""))
+    return Key(found.metadata.namespace, found.metadata.name)

@@ -1,0 +1,334 @@
+"""A Supervisor without Cluster API's managers: the tests play those, by writing what they would write."""
+
+import asyncio
+import base64
+import contextlib
+import datetime as dt
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from trustplane.api.annotations import CLUSTER_NAME_LABEL, DEPLOYMENT_NAME_LABEL
+from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.clusterapi import Cluster
+from trustplane.api.configuration import NAME
+from trustplane.api.crds import crds
+from trustplane.api.meta import Json
+from trustplane.clusterapi import release
+from trustplane.controllers.resources import (
+    CLUSTERS,
+    CONFIGURATIONS,
+    CONTROL_PLANES,
+    KUBEADM_CONFIG_TEMPLATES,
+    MACHINE_DEPLOYMENTS,
+    RELEASES,
+    TANZU_CLUSTERS,
+)
+from trustplane.controllers.service import add_controllers, ensure_namespace
+from trustplane.kube.client import Client
+from trustplane.kube.errors import UnavailableError
+from trustplane.kube.kinds import CUSTOM_RESOURCE_DEFINITIONS
+from trustplane.kube.manager import Manager
+from trustplane.kube.resource import Resource
+
+T = TypeVar("T")
+
+SYSTEM = "trustplane-system"
+KUBERNETES = "v1.36.3"
+PLAYED = {
+    f"{one.plural}.{one.group}" for one in (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, KUBEADM_CONFIG_TEMPLATES)
+} | {"kubeadmconfigs.bootstrap.cluster.x-k8s.io"}
+
+
+def make_ca(name: str) -> str:
+    """Make a CA; return its PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(minutes=1))
+        .not_valid_after(now + dt.timedelta(days=365))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def entry(name: str, pem: str) -> Json:
+    """Return an entry of a list of trusted CAs."""
+    return {"name": name, "data": base64.b64encode(pem.encode()).decode()}
+
+
+def _cluster_api_crds(manifests: Path) -> Iterator[Json]:
+    for file in sorted(manifests.glob("*.yaml")):
+        for one in yaml.load_all(file.read_bytes(), Loader=yaml.CSafeLoader):
+            if one and one["kind"] == "CustomResourceDefinition" and one["metadata"]["name"] in PLAYED:
+                # No manager runs that could convert.
+                one["spec"]["versions"] = [version for version in one["spec"]["versions"] if version["storage"]]
+                one["spec"].pop("conversion", None)
+                yield one
+
+
+async def _install(kubeconfig: Json, definitions: list[Json]) -> None:
+    async with Client.open(kubeconfig) as client:
+        for one in definitions:
+            await client.apply(CUSTOM_RESOURCE_DEFINITIONS, one, manager="test")
+        for one in definitions:
+            await until(client, CUSTOM_RESOURCE_DEFINITIONS, one["metadata"]["name"], "", _is_established)
+
+
+def _is_established(definition: Json) -> bool:
+    conditions = definition.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+
+
+async def until(
+    client: Client, resource: Resource[T], name: str, namespace: str, done: Callable[[T], bool], seconds: float = 30
+) -> T:
+    """Wait until an object is as asked for; return it. On failure, show it as it was last."""
+    last: T | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    async for event in client.watch(resource, namespace, version="", fields=f"metadata.name={name}"):
+                        last = None if event.type == "DELETED" else resource.decode(event.object)
+                        if event.type in {"ADDED", "MODIFIED"} and last is not None and done(last):
+                            return last
+                except UnavailableError:
+                    await asyncio.sleep(0.1)  # a kind that was defined just now
+    except TimeoutError:
+        pytest.fail(f"{resource} {namespace}/{name} did not come to be as asked for: {last}")
+
+
+async def until_gone(client: Client, resource: Resource[Any], name: str, namespace: str) -> None:
+    """Wait until an object is absent."""
+    async with asyncio.timeout(30):
+        if await client.find(resource, name, namespace) is None:
+            return
+        async for event in client.watch(resource, namespace, version="", fields=f"metadata.name={name}"):
+            if event.type == "DELETED" or await client.find(resource, name, namespace) is None:
+                return
+
+
+@pytest.fixture(scope="session")
+def _definitions(shared_apiserver: Any, binaries: Path) -> None:
+    shared_apiserver.start()
+    definitions = [*crds(), *_cluster_api_crds(binaries.parent / "manifests")]
+    asyncio.run(_install(shared_apiserver.kubeconfig, definitions))
+
+
+class Supervisor:
+    """What a user does, and what Cluster API does, in one namespace."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self.client = client
+        self.namespace = namespace
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.Task[None]]:
+        """Run our controllers; at the end, or when the task is cancelled, they are gone."""
+        await ensure_namespace(self.client, SYSTEM)
+        manager, stop = Manager(self.client), asyncio.Event()
+        add_controllers(manager, self.client, namespace=SYSTEM)
+        task = asyncio.create_task(manager.run(stop))
+        try:
+            yield task
+        finally:
+            stop.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def configure(self, *entries: Json, **annotations: str) -> None:
+        """Apply the service's configuration as a user does; its list has these entries."""
+        spec: Json = {"defaultCNI": "antrea", "trust": {"additionalTrustedCAs": list(entries)}}
+        body = {"metadata": {"name": NAME, "annotations": annotations}, "spec": spec}
+        await self.client.apply(CONFIGURATIONS, body, manager="user")
+
+    async def make(self, name: str, *, release: str = KUBERNETES, trust: list[Json] | None = None) -> None:
+        """Make or change a cluster as a user does."""
+        nodes = {"vmClass": "best-effort-small", "storageClass": "local", "tkr": {"reference": {"name": release}}}
+        spec: Json = {
+            "topology": {
+                "controlPlane": {"replicas": 1, **nodes},
+                "nodePools": [{"name": "np", "replicas": 2, **nodes}],
+            }
+        }
+        if trust is not None:
+            spec["settings"] = {"network": {"trust": {"additionalTrustedCAs": trust}}}
+        body = {"metadata": {"name": name, "namespace": self.namespace}, "spec": spec}
+        await self.client.apply(TANZU_CLUSTERS, body, manager="user")
+
+    async def annotate(self, name: str, **annotations: str) -> None:
+        """Set annotations `trustplane.dev/<name with dashes>` of a cluster."""
+        values = {f"trustplane.dev/{one.replace('_', '-')}": value for one, value in annotations.items()}
+        await self.client.patch(TANZU_CLUSTERS, name, self.namespace, {"metadata": {"annotations": values}})
+
+    async def label(self, name: str, key: str, value: str) -> None:
+        """Set a label of a TanzuKubernetesCluster."""
+        await self.client.patch(TANZU_CLUSTERS, name, self.namespace, {"metadata": {"labels": {key: value}}})
+
+    async def retire_templates(self, name: str) -> None:
+        """Delete the bootstrap templates that no machine is made from any more, as Cluster API does."""
+        now = (await self.client.get(CLUSTERS, name, self.namespace)).metadata.generation
+        selector = f"{CLUSTER_NAME_LABEL}={name}"
+        for one in await self.client.list(KUBEADM_CONFIG_TEMPLATES, self.namespace, labels=selector):
+            if one.metadata.name != f"{name}-np-{now}":
+                await self.client.delete(KUBEADM_CONFIG_TEMPLATES, one.metadata.name, self.namespace)
+
+    async def tkc(self, name: str, done: Callable[[TanzuKubernetesCluster], bool]) -> TanzuKubernetesCluster:
+        """Wait until a TanzuKubernetesCluster is as asked for."""
+        return await until(self.client, TANZU_CLUSTERS, name, self.namespace, done)
+
+    async def cluster(self, name: str, done: Callable[[Cluster], bool] = lambda _: True) -> Cluster:
+        """Wait until the Cluster of Cluster API is as asked for."""
+        return await until(self.client, CLUSTERS, name, self.namespace, done)
+
+    async def trusting(self, name: str, *names: str) -> Cluster:
+        """Wait until the Cluster's variable `trust` has entries of these names."""
+        return await self.cluster(name, lambda found: trusted(found) == list(names))
+
+    async def play(self, name: str, *, up_to_date: bool = True) -> None:
+        """Do what Cluster API does with a Cluster: make its objects, and (if up to date) replace its machines."""
+        cluster = await self.client.get(CLUSTERS, name, self.namespace)
+        await self._make_objects(cluster)
+        for resource, object_name, replicas in (
+            (CONTROL_PLANES, f"{name}-cp", 1),
+            (MACHINE_DEPLOYMENTS, f"{name}-np", 2),
+        ):
+            found = await self.client.get(resource, object_name, self.namespace)
+            new = replicas if up_to_date else 0
+            status: Json = {
+                "observedGeneration": found.metadata.generation,
+                "replicas": replicas,
+                "readyReplicas": replicas,
+                "availableReplicas": replicas,
+                "upToDateReplicas": new,
+            }
+            await self.client.patch(resource, object_name, self.namespace, {"status": status}, subresource="status")
+        await self._report(cluster)
+
+    async def _make_objects(self, cluster: Cluster) -> None:
+        name, labels = cluster.metadata.name, {CLUSTER_NAME_LABEL: cluster.metadata.name}
+        config: Json = {"preKubeadmCommands": ["true"], **({"files": _files(cluster)} if trusted(cluster) else {})}
+        template_name = f"{name}-np-{cluster.metadata.generation}"
+        reference = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachineTemplate", "name": "local"}
+        control_plane = {
+            "metadata": {"name": f"{name}-cp", "namespace": self.namespace, "labels": labels},
+            "spec": {
+                "replicas": 1,
+                "version": KUBERNETES,
+                "kubeadmConfigSpec": config,
+                "machineTemplate": {"spec": {"infrastructureRef": reference}},
+            },
+        }
+        template = {
+            "metadata": {"name": template_name, "namespace": self.namespace, "labels": labels},
+            "spec": {"template": {"spec": config}},
+        }
+        bootstrap = {
+            "configRef": {
+                "apiGroup": "bootstrap.cluster.x-k8s.io",
+                "kind": "KubeadmConfigTemplate",
+                "name": template_name,
+            }
+        }
+        pool_labels = {**labels, DEPLOYMENT_NAME_LABEL: "np"}
+        pool = {
+            "metadata": {"name": f"{name}-np", "namespace": self.namespace, "labels": pool_labels},
+            "spec": {
+                "clusterName": name,
+                "replicas": 2,
+                "selector": {"matchLabels": pool_labels},
+                "template": {
+                    "metadata": {"labels": pool_labels},
+                    "spec": {"clusterName": name, "bootstrap": bootstrap, "infrastructureRef": reference},
+                },
+            },
+        }
+        await self.client.apply(CONTROL_PLANES, control_plane, manager="capi")
+        await self.client.apply(KUBEADM_CONFIG_TEMPLATES, template, manager="capi")
+        await self.client.apply(MACHINE_DEPLOYMENTS, pool, manager="capi")
+
+    async def _report(self, cluster: Cluster) -> None:
+        types = [
+            "Available",
+            "ControlPlaneAvailable",
+            "ControlPlaneInitialized",
+            "ControlPlaneMachinesReady",
+            "ControlPlaneMachinesUpToDate",
+            "InfrastructureReady",
+            "TopologyReconciled",
+            "WorkerMachinesReady",
+            "WorkerMachinesUpToDate",
+            "WorkersAvailable",
+        ]
+        conditions = [
+            {
+                "type": one,
+                "status": "True",
+                "reason": one,
+                "message": "",
+                "observedGeneration": cluster.metadata.generation,
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+            for one in types
+        ]
+        counts = {
+            "desiredReplicas": 1,
+            "replicas": 1,
+            "readyReplicas": 1,
+            "availableReplicas": 1,
+            "upToDateReplicas": 1,
+        }
+        status = {"observedGeneration": cluster.metadata.generation, "conditions": conditions, "controlPlane": counts}
+        await self.client.patch(
+            CLUSTERS, cluster.metadata.name, self.namespace, {"status": status}, subresource="status"
+        )
+
+    async def forget(self, name: str, resource: Resource[Any] = TANZU_CLUSTERS) -> None:
+        """Remove an object whatever its finalizers say."""
+        if await self.client.find(resource, name, self.namespace):
+            await self.client.patch(resource, name, self.namespace, {"metadata": {"finalizers": None}})
+            await self.client.delete(resource, name, self.namespace)
+
+
+def trusted(cluster: Cluster) -> list[str]:
+    """Return the names in the variable `trust`."""
+    return [one["name"] for one in (cluster.variable("trust") or {}).get("additionalTrustedCAs", [])]
+
+
+def secret_name(cluster: Cluster) -> str:
+    """Return the name of the Secret that the variable `trust` names."""
+    return str((cluster.variable("trust") or {}).get("secretName", ""))
+
+
+def _files(cluster: Cluster) -> list[Json]:
+    return [
+        {
+            "path": f"/etc/ssl/certs/tkg-{name}.pem",
+            "contentFrom": {"secret": {"name": secret_name(cluster), "key": f"{name}.pem"}},
+        }
+        for name in trusted(cluster)
+    ]
+
+
+@pytest.fixture
+async def supervisor(_definitions: None, client: Client, namespace: str) -> AsyncIterator[Supervisor]:
+    """A Supervisor as it is after its installation: no configuration, one release."""
+    await client.delete(CONFIGURATIONS, NAME)
+    await client.apply(RELEASES, release.object_of(KUBERNETES), manager="test")
+    supervisor = Supervisor(client, namespace)
+    yield supervisor
+    for resource in (TANZU_CLUSTERS, CLUSTERS):
+        for one in await client.list(resource, namespace):
+            await supervisor.forget(one.metadata.name, resource)

@@ -1,0 +1,247 @@
+"""From the first apply of a cluster to its end, with our controllers on a real API server."""
+
+import asyncio
+import base64
+import random
+from typing import Any
+
+import asyncssh
+import pytest
+from tests.apiserver.controllers.conftest import (
+    KUBERNETES,
+    SYSTEM,
+    Supervisor,
+    entry,
+    make_ca,
+    secret_name,
+    trusted,
+    until,
+    until_gone,
+)
+
+from trustplane.api.annotations import CLUSTER_NAME_LABEL
+from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.conditions import READY, RELEASE_COMPATIBLE, TRUST_CURRENT
+from trustplane.api.configuration import NAME
+from trustplane.api.meta import Json, condition
+from trustplane.clusterapi import release
+from trustplane.controllers.deletion import FINALIZER
+from trustplane.controllers.resources import CLUSTERS, CONFIGURATIONS, RELEASES, SECRETS, TANZU_CLUSTERS
+from trustplane.kube.kinds import EVENTS
+from trustplane.kube.kinds import SECRETS as RAW_SECRETS
+
+
+def _is(tkc: TanzuKubernetesCluster, type_: str, status: str) -> bool:
+    found = condition([*tkc.status.conditions], type_)
+    return found is not None and found.status == status
+
+
+async def _versions(supervisor: Supervisor, name: str) -> dict[str, str]:
+    """Return the resource version of each object of ours."""
+    client, namespace = supervisor.client, supervisor.namespace
+    objects = [
+        await client.get(TANZU_CLUSTERS, name, namespace),
+        await client.get(CLUSTERS, name, namespace),
+        await client.get(CONFIGURATIONS, NAME),
+        *await client.list(RELEASES),
+        *await client.list(SECRETS, namespace),
+        *await client.list(SECRETS, SYSTEM),
+    ]
+    return {f"{one.kind} {one.metadata.name}": one.metadata.resource_version for one in objects}
+
+
+async def test_a_cluster_is_made_owned_and_reported(supervisor: Supervisor) -> None:
+    async with supervisor.running():
+        await supervisor.make("c")
+        cluster = await supervisor.cluster("c")
+        tkc = await supervisor.tkc("c", lambda tkc: tkc.status.phase == "creating")
+        assert [owner.uid for owner in cluster.metadata.owner_references] == [tkc.metadata.uid]
+        assert tkc.metadata.finalizers == [FINALIZER]
+
+        await supervisor.play("c")
+        running = await supervisor.tkc("c", lambda tkc: tkc.status.phase == "running")
+        assert _is(running, READY, "True")
+        assert running.status.observed_generation == running.metadata.generation
+        ready = await until(
+            supervisor.client, RELEASES, release.name_of(f"{KUBERNETES}+{release.BUILD}"), "", lambda _: True
+        )
+        assert {one.type for one in ready.status.conditions} >= {"Ready", "Compatible"}
+
+
+async def test_the_ssh_key_is_made_once(supervisor: Supervisor) -> None:
+    client, namespace = supervisor.client, supervisor.namespace
+    async with supervisor.running():
+        await supervisor.make("c")
+        cluster = await supervisor.cluster("c")
+        secret = await client.get(SECRETS, "c-ssh", namespace)
+        key = asyncssh.import_private_key(base64.b64decode(secret.data["ssh-privatekey"]))
+        authorised = asyncssh.import_public_key(cluster.variable("user")["sshAuthorizedKey"])
+        assert key.public_data == authorised.public_data
+        assert secret.type == "kubernetes.io/ssh-auth"
+        names = [one.metadata.name for one in await client.list(SECRETS, namespace)]
+        assert names == ["c-ssh"]  # no password, no trust without a list
+    async with supervisor.running():
+        await supervisor.label("c", "seen", "again")
+        await supervisor.cluster("c", lambda found: found.metadata.labels.get("seen") == "again")
+        assert (await client.get(SECRETS, "c-ssh", namespace)).metadata.resource_version == (
+            secret.metadata.resource_version
+        )
+
+
+async def test_a_secret_that_is_no_key_is_explained_and_a_good_one_taken(supervisor: Supervisor) -> None:
+    client, namespace = supervisor.client, supervisor.namespace
+    body: Json = {"metadata": {"name": "c-ssh", "namespace": namespace}, "type": "Opaque"}
+    await client.create(RAW_SECRETS, {**body, "stringData": {"ssh-privatekey": "no key"}})
+    async with supervisor.running():
+        await supervisor.make("c")
+        explained = await supervisor.tkc("c", lambda tkc: _is(tkc, READY, "False") and tkc.status.phase == "failed")
+        ready = condition([*explained.status.conditions], READY)
+        assert ready is not None
+        assert "Secret c-ssh holds no SSH key" in ready.message
+
+        own = asyncssh.generate_private_key("ssh-ed25519")
+        mended = {"stringData": {"ssh-privatekey": own.export_private_key().decode()}}
+        await client.patch(RAW_SECRETS, "c-ssh", namespace, mended)
+        await supervisor.label("c", "seen", "again")
+        cluster = await supervisor.cluster("c")
+        assert asyncssh.import_public_key(cluster.variable("user")["sshAuthorizedKey"]).public_data == own.public_data
+
+
+async def test_an_unknown_release_is_explained_and_a_running_cluster_left_alone(supervisor: Supervisor) -> None:
+    client, namespace = supervisor.client, supervisor.namespace
+    async with supervisor.running():
+        await supervisor.make("c", release="v1.99.0")
+        refused = await supervisor.tkc("c", lambda tkc: _is(tkc, RELEASE_COMPATIBLE, "False"))
+        compatible = condition([*refused.status.conditions], RELEASE_COMPATIBLE)
+        assert compatible is not None
+        assert "v1.99.0" in compatible.message
+        assert await client.find(CLUSTERS, "c", namespace) is None
+
+        await client.apply(RELEASES, release.object_of("v1.99.0"), manager="test")
+        cluster = await supervisor.cluster("c")
+        assert cluster.spec.topology.version == "v1.99.0"
+        await client.delete(RELEASES, release.name_of(f"v1.99.0+{release.BUILD}"))
+        await supervisor.tkc("c", lambda tkc: _is(tkc, RELEASE_COMPATIBLE, "False"))
+        assert (await client.get(CLUSTERS, "c", namespace)).metadata.generation == cluster.metadata.generation
+
+
+async def test_a_cluster_of_somebody_else_is_not_touched(supervisor: Supervisor) -> None:
+    client, namespace = supervisor.client, supervisor.namespace
+    topology = {"classRef": {"name": "theirs"}, "version": KUBERNETES}
+    theirs = {"metadata": {"name": "c", "namespace": namespace}, "spec": {"topology": topology}}
+    before = await client.create(CLUSTERS, theirs)
+    async with supervisor.running():
+        await supervisor.make("c")
+        explained = await supervisor.tkc("c", lambda tkc: _is(tkc, READY, "False"))
+        ready = condition([*explained.status.conditions], READY)
+        assert ready is not None
+        assert "does not belong to this TanzuKubernetesCluster" in ready.message
+        assert "another name" in ready.message
+
+        await client.delete(TANZU_CLUSTERS, "c", namespace)
+        await until_gone(client, TANZU_CLUSTERS, "c", namespace)
+        after = await client.get(CLUSTERS, "c", namespace)
+        assert after.metadata.resource_version == before.metadata.resource_version
+
+
+async def test_deletion_waits_for_the_cluster_and_leaves_nothing(supervisor: Supervisor) -> None:
+    client, namespace = supervisor.client, supervisor.namespace
+    async with supervisor.running():
+        await supervisor.make("c", trust=[entry("own", make_ca("own"))])
+        cluster = await supervisor.trusting("c", "own")
+        # As Cluster API's controllers would: a finalizer, and a Secret that the garbage collector is to take.
+        guarded = {"metadata": {"finalizers": ["cluster.cluster.x-k8s.io"]}}
+        await client.patch(CLUSTERS, "c", namespace, guarded)
+        owner = {"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "name": "c", "uid": cluster.metadata.uid}
+        kubeconfig: Json = {"name": "c-kubeconfig", "namespace": namespace, "labels": {CLUSTER_NAME_LABEL: "c"}}
+        await client.create(RAW_SECRETS, {"metadata": {**kubeconfig, "ownerReferences": [owner]}})
+        mine = {"name": "c-mine", "namespace": namespace, "labels": {CLUSTER_NAME_LABEL: "c"}}
+        await client.create(RAW_SECRETS, {"metadata": mine})
+
+        await client.delete(TANZU_CLUSTERS, "c", namespace)
+        await supervisor.cluster("c", lambda found: found.metadata.deletion_timestamp is not None)
+        await supervisor.tkc("c", lambda tkc: tkc.status.phase == "deleting")
+        assert await client.find(SECRETS, "c-ssh", namespace)  # nodes may still have to be reached
+
+        await client.patch(CLUSTERS, "c", namespace, {"metadata": {"finalizers": None}})
+        await until_gone(client, SECRETS, "c-ssh", namespace)
+        assert await client.find(TANZU_CLUSTERS, "c", namespace)
+        await client.delete(RAW_SECRETS, "c-kubeconfig", namespace)
+        await until_gone(client, TANZU_CLUSTERS, "c", namespace)
+        assert [one.metadata.name for one in await client.list(SECRETS, namespace)] == ["c-mine"]
+        assert await client.find(CLUSTERS, "c", namespace) is None
+
+
+async def test_a_cluster_that_was_deleted_under_us_is_made_again(supervisor: Supervisor) -> None:
+    async with supervisor.running():
+        await supervisor.make("c", trust=[entry("own", make_ca("own"))])
+        before = await supervisor.trusting("c", "own")
+        await supervisor.client.delete(CLUSTERS, "c", supervisor.namespace)
+        after = await supervisor.cluster("c", lambda found: found.metadata.uid != before.metadata.uid)
+        assert secret_name(after) == secret_name(before)
+
+
+async def test_a_lost_secret_is_made_again(supervisor: Supervisor) -> None:
+    async with supervisor.running():
+        await supervisor.make("c", trust=[entry("own", make_ca("own"))])
+        name = secret_name(await supervisor.trusting("c", "own"))
+        lost = await supervisor.client.get(SECRETS, name, supervisor.namespace)
+        await supervisor.client.delete(SECRETS, name, supervisor.namespace)
+        await until(
+            supervisor.client,
+            SECRETS,
+            name,
+            supervisor.namespace,
+            lambda found: found.metadata.uid != lost.metadata.uid,
+        )
+
+
+async def test_nothing_is_written_when_nothing_changed(supervisor: Supervisor) -> None:
+    async with supervisor.running():
+        await supervisor.configure(entry("a", make_ca("a")))
+        await supervisor.make("c", trust=[entry("own", make_ca("own"))])
+        await supervisor.trusting("c", "own")
+        await supervisor.play("c")
+        await supervisor.tkc("c", lambda tkc: _is(tkc, READY, "True") and _is(tkc, TRUST_CURRENT, "True"))
+        before = await _versions(supervisor, "c")
+    async with supervisor.running():
+        # A second cluster comes after the first in every queue.
+        await supervisor.make("later")
+        await supervisor.tkc("later", lambda tkc: _is(tkc, RELEASE_COMPATIBLE, "True"))
+        after = await _versions(supervisor, "c")
+        assert {name: after[name] for name in before} == before
+        events = await supervisor.client.list(EVENTS, supervisor.namespace, fields="regarding.name=c")
+        assert [one["note"] for one in events if one.get("series")] == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_controllers_killed_at_any_point_come_to_the_same_end(supervisor: Supervisor, seed: int) -> None:
+    random_ = random.Random(seed)  # noqa: S311  chooses when to kill
+    first, second = entry("a", make_ca("a")), entry("b", make_ca("b"))
+
+    async def lives_briefly() -> None:
+        async with supervisor.running() as controllers:
+            await asyncio.sleep(random_.uniform(0.0, 0.15))
+            controllers.cancel()
+
+    await supervisor.configure(first)
+    await supervisor.make("c")
+    for _ in range(4):
+        await lives_briefly()
+    await supervisor.configure(first, second)
+    await supervisor.annotate("c", update_requested_at="2026-01-01T00:00:00Z")
+    for _ in range(4):
+        await lives_briefly()
+    async with supervisor.running():
+        cluster = await supervisor.trusting("c", "a", "b")
+        await supervisor.play("c")
+        await supervisor.tkc("c", lambda tkc: _is(tkc, READY, "True") and _is(tkc, TRUST_CURRENT, "True"))
+        secrets: list[Any] = await supervisor.client.list(SECRETS, supervisor.namespace)
+        assert {one.metadata.name for one in secrets} >= {"c-ssh", secret_name(cluster)}
+        assert trusted(cluster) == ["a", "b"]
+
+        await supervisor.client.delete(TANZU_CLUSTERS, "c", supervisor.namespace)
+        await asyncio.sleep(random_.uniform(0.0, 0.05))
+    async with supervisor.running():
+        await until_gone(supervisor.client, TANZU_CLUSTERS, "c", supervisor.namespace)
+        assert await supervisor.client.list(SECRETS, supervisor.namespace) == []

@@ -1,0 +1,241 @@
+"""`trustplane manager`, `trustplane extension` and `trustplane update` as processes."""
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+import os
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+from tests.apiserver.controllers.conftest import SYSTEM, Supervisor, entry, make_ca, until
+
+from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.conditions import TRUST_CURRENT, TRUST_VALID
+from trustplane.api.configuration import NAME
+from trustplane.api.meta import condition
+from trustplane.controllers.resources import CONFIGURATIONS
+from trustplane.kube.kinds import LEASES
+from trustplane.local import pki
+
+BASE = "hooks.runtime.cluster.x-k8s.io/v1alpha1"
+
+
+class Trustplane:
+    """Runs our commands against the API server of the test."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "COLUMNS": "200"}
+
+    @contextlib.asynccontextmanager
+    async def started(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Run a command for the duration of a block; it is killed at the end, if it has not ended by itself."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "from trustplane.cli import main; main()",
+            *arguments,
+            env=self._environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    async def run(self, *arguments: str) -> tuple[int | None, str, str]:
+        """Run a command to its end; return its status, output and errors."""
+        async with self.started(*arguments) as process:
+            out, err = await asyncio.wait_for(process.communicate(), 60)
+            return process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+def trustplane(apiserver: Any, tmp_path: Path) -> Trustplane:
+    file = tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump(apiserver.kubeconfig))
+    return Trustplane(file)
+
+
+async def _line(process: asyncio.subprocess.Process, event: str) -> dict[str, Any]:
+    """Wait for a line of the log."""
+    assert process.stderr
+    async with asyncio.timeout(30):
+        async for line in process.stderr:
+            if f'"{event}"' in line.decode():
+                found: dict[str, Any] = json.loads(line)
+                return found
+    pytest.fail(f"no {event!r} in the log")
+
+
+async def test_the_manager_leads_works_and_ends_cleanly(supervisor: Supervisor, trustplane: Trustplane) -> None:
+    async with trustplane.started("manager") as process:
+        await _line(process, "leading")
+        await until(supervisor.client, CONFIGURATIONS, NAME, "", lambda _: True)
+        process.send_signal(signal.SIGTERM)
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+        assert (process.returncode, out) == (0, b"")
+        assert b"Traceback" not in err
+    lease = await supervisor.client.get(LEASES, "trustplane-manager", SYSTEM)
+    assert not lease["spec"].get("holderIdentity")
+
+
+async def test_a_manager_that_loses_its_lease_ends_to_be_started_again(
+    supervisor: Supervisor, trustplane: Trustplane
+) -> None:
+    async with trustplane.started("manager") as process:
+        await _line(process, "leading")
+        other = {"spec": {"holderIdentity": "other", "leaseDurationSeconds": 30}}
+        await supervisor.client.patch(LEASES, "trustplane-manager", SYSTEM, other)
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 75
+        assert b"The manager stopped leading" in err
+    await supervisor.client.delete(LEASES, "trustplane-manager", SYSTEM)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> tuple[ssl.SSLContext, list[str]]:
+    """A client's TLS context, and the arguments of an extension that it trusts."""
+    leaves = [pki.Leaf("tls", "extension", hosts=("127.0.0.1",))]
+    pki.keep(tmp_path, "test", leaves, dt.datetime.now(dt.UTC))
+    arguments = ["--port", "0", "--tls-cert", str(tmp_path / "tls.crt"), "--tls-key", str(tmp_path / "tls.key")]
+    return ssl.create_default_context(cafile=str(tmp_path / "ca.crt")), arguments
+
+
+async def test_the_extension_answers_cluster_api(
+    trustplane: Trustplane, served: tuple[ssl.SSLContext, list[str]]
+) -> None:
+    context, arguments = served
+    async with trustplane.started("extension", *arguments) as process, aiohttp.ClientSession() as session:
+        port = (await _line(process, "serving runtime hooks"))["port"]
+
+        async def ask(path: str, body: Any) -> Any:
+            url = f"https://127.0.0.1:{port}/{BASE}/{path}"
+            async with session.post(url, json=body, ssl=context) as response:
+                assert response.status == 200
+                return await response.json()
+
+        discovered = await ask("discovery", {"apiVersion": BASE, "kind": "DiscoveryRequest"})
+        assert discovered["status"] == "Success"
+        hooks = {one["requestHook"]["hook"]: one["name"] for one in discovered["handlers"]}
+        assert set(hooks) >= {"GeneratePatches", "DiscoverVariables", "ValidateTopology"}
+        for hook, name in hooks.items():
+            answer = await ask(f"{hook.lower()}/{name}", {"items": [], "variables": []})
+            assert (answer["kind"], answer["status"]) == (f"{hook}Response", "Success")
+
+        process.send_signal(signal.SIGTERM)
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+        assert (process.returncode, b"Traceback" in err) == (0, False)
+
+
+async def _prepare(supervisor: Supervisor, *names: str) -> None:
+    """Make clusters that lack entry b, which the service has."""
+    a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
+    await supervisor.configure(a)
+    for name in names:
+        await supervisor.make(name)
+        await supervisor.trusting(name, "a")
+        await supervisor.play(name)
+    await supervisor.configure(a, b)
+    for name in names:
+        await supervisor.tkc(name, lambda tkc: _reason(tkc) == "Held")
+
+
+def _reason(tkc: TanzuKubernetesCluster, type_: str = TRUST_CURRENT) -> str:
+    found = condition([*tkc.status.conditions], type_)
+    return found.reason if found else ""
+
+
+async def test_update_waits_until_every_machine_has_the_trust(supervisor: Supervisor, trustplane: Trustplane) -> None:
+    async with supervisor.running():
+        await _prepare(supervisor, "c", "d")
+        async with trustplane.started("update", "--all", "-n", supervisor.namespace, "-o", "json") as process:
+            for name in ("c", "d"):
+                await supervisor.trusting(name, "a", "b")
+                await supervisor.play(name, up_to_date=False)
+            await supervisor.tkc("c", lambda tkc: _reason(tkc) == "Updating")
+            assert process.stderr
+            shown = ""
+            while f"{supervisor.namespace}/c: Updating: 0 of 3 machines up to date" not in shown:
+                shown += (await asyncio.wait_for(process.stderr.readline(), 30)).decode()
+            for name in ("c", "d"):
+                await supervisor.play(name)
+            out, _ = await asyncio.wait_for(process.communicate(), 30)
+            assert process.returncode == 0
+            rows = json.loads(out)
+            assert [(row["name"], row["state"], row["upToDate"]) for row in rows] == [
+                ("c", "Current", 3),
+                ("d", "Current", 3),
+            ]
+
+
+async def test_update_of_a_current_cluster_says_so_and_rolls_nothing(
+    supervisor: Supervisor, trustplane: Trustplane
+) -> None:
+    async with supervisor.running():
+        await supervisor.configure(entry("a", make_ca("a")))
+        await supervisor.make("c")
+        before = await supervisor.trusting("c", "a")
+        await supervisor.play("c")
+        await supervisor.tkc("c", lambda tkc: _reason(tkc) == "Created")
+        status, out, _ = await trustplane.run("update", "c", "-n", supervisor.namespace)
+        assert status == 0
+        assert "Current" in out
+        assert (await supervisor.cluster("c")).metadata.generation == before.metadata.generation
+
+
+async def test_update_gives_up_waiting_and_the_update_goes_on(supervisor: Supervisor, trustplane: Trustplane) -> None:
+    async with supervisor.running():
+        await _prepare(supervisor, "c")
+        status, out, err = await trustplane.run("update", "c", "-n", supervisor.namespace, "--timeout", "2")
+        assert status == 75
+        assert "Updating" in out
+        assert "it goes on" in err
+        await supervisor.trusting("c", "a", "b")
+
+
+async def test_update_says_why_there_is_nothing_to_take(supervisor: Supervisor, trustplane: Trustplane) -> None:
+    async with supervisor.running():
+        await _prepare(supervisor, "c")
+        await supervisor.configure(entry("bad", "no certificate"))
+        await supervisor.tkc("c", lambda tkc: _reason(tkc, TRUST_VALID) == "Invalid")
+        status, out, err = await trustplane.run("update", "c", "-n", supervisor.namespace)
+        assert status == 1
+        assert "(bad)" in out + err
+
+
+async def test_update_can_be_interrupted_and_the_update_goes_on(supervisor: Supervisor, trustplane: Trustplane) -> None:
+    async with supervisor.running():
+        await _prepare(supervisor, "c")
+        async with trustplane.started("update", "c", "-n", supervisor.namespace) as process:
+            assert process.stderr
+            await asyncio.wait_for(process.stderr.readline(), 30)
+            process.send_signal(signal.SIGINT)
+            _, err = await asyncio.wait_for(process.communicate(), 30)
+            assert process.returncode == 130
+            assert f"The update goes on. Look: kubectl get tkc -n {supervisor.namespace}" in err.decode()
+        await supervisor.trusting("c", "a", "b")
+
+
+async def test_update_without_waiting_only_asks(supervisor: Supervisor, trustplane: Trustplane) -> None:
+    async with supervisor.running():
+        await _prepare(supervisor, "c")
+        status, _, _ = await trustplane.run("update", "c", "-n", supervisor.namespace, "--no-wait")
+        assert status == 0
+        await supervisor.trusting("c", "a", "b")
+
+
+async def test_an_unknown_cluster_is_status_2(supervisor: Supervisor, trustplane: Trustplane) -> None:
+    status, _, err = await trustplane.run("update", "none", "-n", supervisor.namespace)
+    assert status == 2
+    assert f"no TanzuKubernetesCluster none in namespace {supervisor.namespace}" in err

@@ -1,0 +1,241 @@
+"""The rules of propagation (docs/explanation/controllers.md) with our controllers on a real API server."""
+
+import asyncio
+import base64
+from datetime import UTC, datetime, timedelta
+
+from tests.apiserver.controllers.conftest import Supervisor, entry, make_ca, secret_name, trusted, until, until_gone
+
+from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.clusterapi import Cluster
+from trustplane.api.conditions import TRUST_CURRENT, TRUST_VALID
+from trustplane.api.configuration import NAME
+from trustplane.api.meta import condition
+from trustplane.controllers.resources import CLUSTERS, CONFIGURATIONS, SECRETS
+from trustplane.kube.kinds import EVENTS
+
+
+def _is(tkc: TanzuKubernetesCluster, type_: str, status: str, reason: str = "") -> bool:
+    found = condition([*tkc.status.conditions], type_)
+    return found is not None and found.status == status and reason in ("", found.reason)
+
+
+def _message(tkc: TanzuKubernetesCluster, type_: str) -> str:
+    found = condition([*tkc.status.conditions], type_)
+    assert found is not None
+    return found.message
+
+
+async def _content(supervisor: Supervisor, cluster: Cluster) -> dict[str, str]:
+    """Return the files that the cluster's nodes get, by key of the Secret."""
+    secret = await supervisor.client.get(SECRETS, secret_name(cluster), supervisor.namespace)
+    assert secret.immutable
+    return {key: base64.b64decode(data).decode() for key, data in secret.data.items()}
+
+
+async def _told(supervisor: Supervisor, name: str, *reasons: str) -> None:
+    """Wait until the events of a cluster tell that its trust was taken for these reasons, and for no other."""
+    told: list[str] = []
+    selector = f"regarding.name={name},reason=TrustTaken"
+    async with asyncio.timeout(20):
+        async for event in supervisor.client.watch(EVENTS, supervisor.namespace, version="", fields=selector):
+            if event.type == "ADDED":
+                told.append(EVENTS.decode(event.object)["note"].partition(":")[0])
+            if len(told) >= len(reasons):
+                break
+    assert sorted(told) == sorted(reasons)
+
+
+async def test_a_cluster_made_right_after_the_configuration_has_its_trust(supervisor: Supervisor) -> None:
+    ca = make_ca("corp")
+    async with supervisor.running():
+        await until(supervisor.client, CONFIGURATIONS, NAME, "", lambda _: True)
+        await supervisor.configure(entry("corp", ca))
+        await supervisor.make("c")
+        cluster = await supervisor.cluster("c")
+        assert trusted(cluster) == ["corp"]
+        assert await _content(supervisor, cluster) == {"corp.pem": ca}
+
+        await supervisor.play("c")
+        await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "True", "Created"))
+        await _told(supervisor, "c", "Created")
+
+
+async def test_p1_a_later_change_starts_nothing_and_is_shown(supervisor: Supervisor) -> None:
+    a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
+    async with supervisor.running():
+        await supervisor.configure(a)
+        await supervisor.make("old")
+        before = await supervisor.trusting("old", "a")
+        await supervisor.play("old")
+        await supervisor.tkc("old", lambda tkc: _is(tkc, TRUST_CURRENT, "True"))
+
+        await supervisor.configure(a, b)
+        held = await supervisor.tkc("old", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Held"))
+        assert "add b (" in _message(held, TRUST_CURRENT)
+        assert f"trustplane update old --namespace {supervisor.namespace}" in _message(held, TRUST_CURRENT)
+        after = await supervisor.cluster("old")
+        assert (after.metadata.generation, trusted(after)) == (before.metadata.generation, ["a"])
+
+        await supervisor.make("new")
+        await supervisor.trusting("new", "a", "b")
+
+
+async def test_p2_a_request_takes_the_current_trust_once(supervisor: Supervisor) -> None:
+    a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
+    async with supervisor.running():
+        await supervisor.configure(a)
+        await supervisor.make("c")
+        await supervisor.trusting("c", "a")
+        await supervisor.configure(a, b)
+        await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Held"))
+
+        await supervisor.annotate("c", update_requested_at=datetime.now(UTC).isoformat())
+        await supervisor.trusting("c", "a", "b")
+        await _told(supervisor, "c", "Created", "Requested")
+
+        await supervisor.configure(b)
+        await supervisor.tkc("c", lambda tkc: "remove a (" in _message(tkc, TRUST_CURRENT))
+        assert trusted(await supervisor.cluster("c")) == ["a", "b"]
+
+
+async def test_p2_a_request_for_later_is_answered_then(supervisor: Supervisor) -> None:
+    a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
+    async with supervisor.running():
+        await supervisor.configure(a)
+        await supervisor.make("c")
+        await supervisor.trusting("c", "a")
+        await supervisor.configure(b)
+        due = datetime.now(UTC) + timedelta(seconds=2)
+        await supervisor.annotate("c", update_requested_at=due.isoformat())
+        await supervisor.trusting("c", "b")
+        assert datetime.now(UTC) >= due
+
+
+async def test_p2_automatic_follows_every_change(supervisor: Supervisor) -> None:
+    async with supervisor.running():
+        await supervisor.configure()
+        await supervisor.make("c")
+        await supervisor.cluster("c")
+        await supervisor.annotate("c", propagation="Automatic")
+        for name in ("a", "b"):
+            await supervisor.configure(entry(name, make_ca(name)))
+            await supervisor.trusting("c", name)
+
+
+async def test_p3_the_first_customisation_reaches_existing_clusters_once(supervisor: Supervisor) -> None:
+    a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
+    async with supervisor.running():
+        await supervisor.make("c")
+        assert trusted(await supervisor.cluster("c")) == []
+        await supervisor.configure(a)
+        await supervisor.trusting("c", "a")
+        await _told(supervisor, "c", "Created", "FirstCustomisation")
+
+        await supervisor.configure(a, b)
+        await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Held"))
+
+    async with supervisor.running():
+        # The label travels to the Cluster, which shows that the new controllers have looked at it.
+        await supervisor.label("c", "seen", "again")
+        cluster = await supervisor.cluster("c", lambda found: found.metadata.labels.get("seen") == "again")
+        assert trusted(cluster) == ["a"]
+        await _told(supervisor, "c", "Created", "FirstCustomisation")
+
+
+async def test_p5_and_p7_content_counts_and_encoding_does_not(supervisor: Supervisor) -> None:
+    first, second = make_ca("first"), make_ca("second")
+    async with supervisor.running():
+        await supervisor.make("c", trust=[entry("own", first)])
+        before = await supervisor.trusting("c", "own")
+
+        await supervisor.make("c", trust=[entry("own", "a comment\r\n" + first.replace("\n", "\r\n"))])
+        await supervisor.label("c", "seen", "crlf")
+        same = await supervisor.cluster("c", lambda found: found.metadata.labels.get("seen") == "crlf")
+        assert secret_name(same) == secret_name(before)
+
+        await supervisor.make("c", trust=[entry("own", second)])
+        after = await supervisor.cluster("c", lambda found: secret_name(found) != secret_name(before))
+        assert await _content(supervisor, after) == {"own.pem": second}
+        await _told(supervisor, "c", "Created", "OwnTrustChanged")
+
+
+async def test_p5_an_own_list_replaces_the_services_and_an_empty_one_trusts_none(supervisor: Supervisor) -> None:
+    async with supervisor.running():
+        await supervisor.configure(entry("service", make_ca("service")))
+        await supervisor.make("c", trust=[entry("own", make_ca("own"))])
+        await supervisor.trusting("c", "own")
+        await supervisor.annotate("c", trust_merge="Append")
+        await supervisor.make("c", trust=[entry("own", make_ca("other"))])
+        await supervisor.trusting("c", "own", "service")
+        await supervisor.make("c", trust=[])
+        await supervisor.annotate("c", trust_merge="Override", update_requested_at=datetime.now(UTC).isoformat())
+        await supervisor.trusting("c")
+
+
+async def test_p10_a_broken_list_leaves_what_was_good(supervisor: Supervisor) -> None:
+    good = entry("good", make_ca("good"))
+    async with supervisor.running():
+        await supervisor.configure(good)
+        await supervisor.make("old", trust=None)
+        before = await supervisor.trusting("old", "good")
+        await until(
+            supervisor.client,
+            CONFIGURATIONS,
+            NAME,
+            "",
+            lambda found: condition(found.status.conditions, TRUST_VALID) is not None,
+        )
+        await supervisor.configure(entry("bad", "no certificate"))
+        broken = await supervisor.tkc("old", lambda tkc: _is(tkc, TRUST_VALID, "False"))
+        message = _message(broken, TRUST_VALID)
+        assert "additionalTrustedCAs[0] (bad)" in message
+
+        await supervisor.annotate("old", update_requested_at=datetime.now(UTC).isoformat())
+        await supervisor.make("new")
+        await supervisor.trusting("new", "good")
+        assert (await supervisor.cluster("old")).variable("trust") == before.variable("trust")
+
+        mended = entry("mended", make_ca("mended"))
+        await supervisor.configure(mended)
+        await supervisor.trusting("old", "mended")
+
+
+async def test_p10_a_new_cluster_whose_own_list_is_broken_is_not_made(supervisor: Supervisor) -> None:
+    async with supervisor.running():
+        await supervisor.make("c", trust=[entry("bad", "no certificate")])
+        await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_VALID, "False"))
+        assert await supervisor.client.find(CLUSTERS, "c", supervisor.namespace) is None
+        await supervisor.make("c", trust=[entry("good", make_ca("good"))])
+        await supervisor.trusting("c", "good")
+
+
+async def test_secrets_of_former_sets_go_when_no_machine_can_ask_for_them(supervisor: Supervisor) -> None:
+    async with supervisor.running():
+        await supervisor.make("c", trust=[entry("own", make_ca("first"))])
+        first = secret_name(await supervisor.trusting("c", "own"))
+        await supervisor.play("c")
+        await supervisor.make("c", trust=[entry("own", make_ca("second"))])
+        second = await supervisor.cluster("c", lambda found: secret_name(found) != first)
+        assert await supervisor.client.find(SECRETS, first, supervisor.namespace)
+
+        await supervisor.play("c", up_to_date=False)
+        await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Updating"))
+        assert await supervisor.client.find(SECRETS, first, supervisor.namespace)
+
+        await supervisor.retire_templates("c")
+        await supervisor.play("c")
+        await until_gone(supervisor.client, SECRETS, first, supervisor.namespace)
+        assert await supervisor.client.find(SECRETS, secret_name(second), supervisor.namespace)
+
+
+async def test_current_is_said_only_when_every_machine_has_it(supervisor: Supervisor) -> None:
+    async with supervisor.running():
+        await supervisor.configure(entry("a", make_ca("a")))
+        await supervisor.make("c")
+        await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Updating"))
+        await supervisor.cluster("c")
+        await supervisor.play("c", up_to_date=False)
+        await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Updating"))
+        await supervisor.play("c")
+        await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "True", "Created"))

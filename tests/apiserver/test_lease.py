@@ -1,0 +1,146 @@
+"""One leader of several managers."""
+
+import asyncio
+import json
+import signal
+import sys
+from typing import Any
+
+import pytest
+
+from trustplane.kube.client import Client
+from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.kinds import CONFIG_MAPS, LEASES
+from trustplane.kube.lease import Lease
+from trustplane.kube.manager import Manager
+from trustplane.kube.resource import Key
+
+SECONDS = 6
+
+
+class Replica:
+    """A manager that wants to lead; `leads` is set once its controllers run."""
+
+    def __init__(self, client: Client, namespace: str, name: str) -> None:
+        self.stop = asyncio.Event()
+        self.leads = asyncio.Event()
+        self.manager = Manager(client, lease=Lease(client, "test", namespace, seconds=SECONDS, identity=name))
+        watches = [Watch(self.manager.informer(CONFIG_MAPS, namespace=namespace))]
+        self.manager.add(Controller(f"leading-{name}", self._reconcile, watches))
+
+    async def _reconcile(self, _: Key) -> Result:
+        self.leads.set()
+        return Result()
+
+    async def run(self) -> None:
+        await self.manager.run(self.stop)
+
+
+async def leading(replica: Replica, seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        await replica.leads.wait()
+
+
+@pytest.fixture
+async def first(client: Client, namespace: str) -> Replica:
+    await client.create(CONFIG_MAPS, {"metadata": {"name": "a", "namespace": namespace}})
+    return Replica(client, namespace, "first")
+
+
+@pytest.fixture
+def second(client: Client, namespace: str) -> Replica:
+    return Replica(client, namespace, "second")
+
+
+async def holder(client: Client, namespace: str) -> dict[str, Any]:
+    spec: dict[str, Any] = (await client.get(LEASES, "test", namespace))["spec"]
+    return spec
+
+
+LEADER = """
+import asyncio, json, sys
+from trustplane.kube.client import Client
+from trustplane.kube.lease import Lease
+from trustplane.kube.manager import Manager
+
+async def main():
+    kubeconfig, namespace, seconds = sys.argv[1:]
+    async with Client.open(json.loads(kubeconfig)) as client:
+        lease = Lease(client, "test", namespace, seconds=int(seconds), identity="killed")
+        await Manager(client, lease=lease).run(asyncio.Event())
+
+asyncio.run(main())
+"""
+
+
+async def held(client: Client, namespace: str, identity: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            lease = await client.find(LEASES, "test", namespace)
+            if lease and lease["spec"].get("holderIdentity") == identity:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_killed_leader_is_succeeded(apiserver: Any, client: Client, namespace: str, first: Replica) -> None:
+    arguments = ("-c", LEADER, json.dumps(apiserver.kubeconfig), namespace, str(SECONDS))
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
+    try:
+        await held(client, namespace, "killed")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(first.run())
+            process.kill()
+            await leading(first)
+            first.stop.set()
+    finally:
+        await process.wait()
+    assert (await holder(client, namespace))["leaseTransitions"] == 1
+
+
+async def test_a_stopped_leader_is_succeeded_at_once(
+    client: Client, namespace: str, first: Replica, second: Replica
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(first.run())
+        await leading(first)
+        group.create_task(second.run())
+        await held(client, namespace, "first")
+        assert not second.leads.is_set()
+        first.stop.set()
+        await leading(second, SECONDS)
+        second.stop.set()
+    assert (await holder(client, namespace))["holderIdentity"] == ""
+
+
+async def test_a_lease_that_another_took_ends_the_manager(client: Client, namespace: str, first: Replica) -> None:
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(first.run())
+        await leading(first)
+        await client.patch(LEASES, "test", namespace, {"spec": {"holderIdentity": "usurper"}})
+        async with asyncio.timeout(20):
+            await running
+    assert not first.stop.is_set()
+    assert (await holder(client, namespace))["holderIdentity"] == "usurper"
+
+
+async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(
+    apiserver: Any, namespace: str, first: Replica
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(first.run())
+        await leading(first)
+        apiserver.signal(signal.SIGSTOP)
+        async with asyncio.timeout(20):
+            await running
+    apiserver.start()
+    async with Client.open(apiserver.kubeconfig) as client:
+        assert (await holder(client, namespace))["holderIdentity"] == "first"
+
+
+async def test_a_deleted_lease_is_made_again(client: Client, namespace: str, first: Replica) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(first.run())
+        await leading(first)
+        await client.delete(LEASES, "test", namespace)
+        await held(client, namespace, "first")
+        first.stop.set()

@@ -1,0 +1,37 @@
+import re
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.api.meta import Metadata, Object
+from trustplane.kube.events import event_body
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def body(name: str = "a", *, uid: str = "1", note: str = "why", warning: bool = False, now: str = "t") -> Any:
+    regarding = Object(api_version="v1", kind="Secret", metadata=Metadata(name=name, namespace="ns", uid=uid))
+    return event_body(regarding, "x/y", reason="R", note=note, warning=warning, action="A", now=now)
+
+
+def name_of(event: Any) -> str:
+    return str(event["metadata"]["name"])
+
+
+@given(st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?){0,3}", fullmatch=True))
+def test_names_are_names(name: str) -> None:
+    found = name_of(body(name))
+    assert len(found) <= 253
+    assert NAME.fullmatch(found)
+
+
+def test_the_same_said_again_has_the_same_name_and_nothing_else_has() -> None:
+    assert name_of(body(now="1")) == name_of(body(now="2"))
+    names = {name_of(body()), name_of(body(uid="2")), name_of(body(note="else")), name_of(body(warning=True))}
+    assert len(names) == 4
+
+
+@given(st.text())
+def test_notes_fit(note: str) -> None:
+    assert len(body(note=note * 100)["note"].encode()) <= 1024
