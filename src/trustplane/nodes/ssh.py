@@ -35,18 +35,19 @@ class Node:
         key = connection.get_server_host_key()
         self.host_key = key.export_public_key().decode().strip() if key else ""
 
-    async def run(self, command: str, *, timeout: float = 30.0) -> Output:
+    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
         """Run a command in the user's shell and wait for its end.
 
         Args:
             command: A shell command line; it can be read by every user of the node, so it carries no secret.
+            stdin: What the command reads from its standard input, to the end of file.
             timeout: Seconds until the command is given up.
 
         Raises:
             TransientError: The connection was lost, or the command did not end in time.
         """
         try:
-            done = await self._connection.run(command, timeout=timeout, check=False)
+            done = await self._connection.run(command, input=stdin, timeout=timeout, check=False)
         except asyncssh.TimeoutError as error:
             raise TransientError(
                 f"A command on node {self.address} did not end",

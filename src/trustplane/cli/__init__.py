@@ -1,0 +1,96 @@
+"""The command line: a root command that imports a subcommand only when it is used, and how errors are shown."""
+
+import importlib
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
+from typing import Any
+
+import click
+
+from trustplane.errors import TrustplaneError
+
+# name: (module, what `trustplane --help` says). The module has the click command as `command`.
+COMMANDS = MappingProxyType(
+    {
+        "check": ("trustplane.cli.check", "Say what nodes will make of lists of CAs."),
+        "demo": (
+            "trustplane.cli.demo",
+            "Tell the main job on real clusters: from ErrImagePull to trust on every node.",
+        ),
+        "extension": ("trustplane.cli.extension", "Serve Cluster API's runtime hooks."),
+        "fetch-ca": (
+            "trustplane.cli.fetch_ca",
+            "Show the chain that a registry serves, and propose the entry to add.",
+        ),
+        "local": ("trustplane.cli.local", "Real Kubernetes clusters on this machine, with one command."),
+        "manager": ("trustplane.cli.manager", "Run the controllers."),
+        "update": ("trustplane.cli.update", "Bring a cluster's trust up to date now."),
+    }
+)
+
+
+class Root(click.Group):
+    """The root command. Its own help needs no module of any subcommand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all subcommands."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a subcommand."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the subcommands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, and show our errors as what happened, why, and what to do next."""
+        try:
+            return super().main(*args, **kwargs)
+        except TrustplaneError as error:
+            show(error)
+            sys.exit(error.exit_code)
+
+
+def show(error: TrustplaneError) -> None:
+    """Print an error to standard error: one part a line, continued lines indented."""
+    click.echo(f"Error: {error.what.rstrip('.')}", err=True)
+    for title, text in (("Why", error.why), ("Next", error.next_step)):
+        if text:
+            indented = text.replace("\n", f"\n{' ' * 8}")
+            click.echo(f"{title + ':':>6}  {indented}", err=True)
+
+
+def _version() -> str:
+    try:
+        return version("trustplane")
+    except PackageNotFoundError:  # run from its sources
+        return "from sources"
+
+
+@click.group(
+    cls=Root,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="A first look: `trustplane demo`. An own playground: `trustplane local up`.",
+)
+@click.version_option(_version(), prog_name="trustplane")
+@click.option("-v", "--verbose", is_flag=True, help="Log what is done, to standard error.")
+def main(*, verbose: bool) -> None:
+    """Make every node of every Kubernetes cluster trust private registries' certificate authorities, and prove it.
+
+    The objects are those of VMware's TKG Service (TkgServiceConfiguration, TanzuKubernetesCluster); the engine is
+    Cluster API, on any infrastructure.
+    """
+    if verbose:
+        from trustplane.cli.service import log_to_stderr  # noqa: PLC0415 - keeps `--help` fast
+
+        log_to_stderr(verbose=True)

@@ -1,0 +1,103 @@
+"""Follow the updates of clusters, driven by what changes in the management cluster."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
+
+from trustplane.clusterapi.readiness import Observed
+from trustplane.controllers.progress import CURRENT, REFUSED, Progress, progress
+from trustplane.controllers.reading import ByCluster, machinery
+from trustplane.controllers.resources import CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, TANZU_CLUSTERS
+from trustplane.errors import UserError
+from trustplane.kube.client import Client
+from trustplane.kube.informer import Informer
+from trustplane.kube.resource import Key
+
+# A list that was corrected just now may still be reported as wrong.
+_REFUSAL_SECONDS = 5.0
+
+
+class Follower:
+    """Watches clusters until their updates are done.
+
+    Args:
+        client: To the management cluster.
+        namespace: Of the clusters; empty for all.
+        show: Called with each progress that differs from the one before.
+    """
+
+    def __init__(self, client: Client, namespace: str, show: Callable[[Progress], None]) -> None:
+        self._client = client
+        self._show = show
+        self._tkcs = Informer(client, TANZU_CLUSTERS, namespace=namespace)
+        self._clusters = Informer(client, CLUSTERS, namespace=namespace)
+        control_planes = Informer(client, CONTROL_PLANES, namespace=namespace)
+        pools = Informer(client, MACHINE_DEPLOYMENTS, namespace=namespace)
+        self._control_planes_of, self._pools_of = ByCluster(control_planes), ByCluster(pools)
+        self._informers = (self._tkcs, self._clusters, control_planes, pools)
+        self._last: dict[Key, Progress] = {}
+
+    async def follow(self, requests: Mapping[Key, datetime], *, timeout: float) -> list[Progress]:
+        """Wait until each cluster is current or refused, or the time is up; return where each one is then.
+
+        Args:
+            requests: When the update of each cluster was requested.
+            timeout: Seconds.
+
+        Raises:
+            UserError: A cluster was deleted meanwhile.
+        """
+        started = asyncio.get_running_loop().time()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout), self._changes() as changed:
+                while not await self._all_done(requests, started):
+                    # Not wait_for: before Python 3.12 it can swallow a cancellation, and with it Ctrl-C.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_REFUSAL_SECONDS):
+                            await changed.wait()
+                    changed.clear()
+        return [self._last[key] for key in requests if key in self._last]
+
+    @contextlib.asynccontextmanager
+    async def _changes(self) -> AsyncIterator[asyncio.Event]:
+        changed = asyncio.Event()
+        for informer in self._informers:
+            informer.subscribe(lambda _: changed.set())
+        tasks = [asyncio.create_task(informer.run()) for informer in self._informers]
+        try:
+            await asyncio.gather(*(informer.synced.wait() for informer in self._informers))
+            yield changed
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _all_done(self, requests: Mapping[Key, datetime], started: float) -> bool:
+        patient = asyncio.get_running_loop().time() - started < _REFUSAL_SECONDS
+        done = True
+        for key, requested_at in requests.items():
+            last = self._last.get(key)
+            if last is None or last.state != CURRENT:
+                last = await self._look(key, requested_at)
+            done = done and (last.state == CURRENT or (last.state == REFUSED and not patient))
+        return done
+
+    async def _look(self, key: Key, requested_at: datetime) -> Progress:
+        tkc = self._tkcs.get(key)
+        if tkc is None:
+            raise UserError(f"TanzuKubernetesCluster {key} is gone", why="it was deleted during its update")
+        control_planes, pools = self._control_planes_of.of(key), self._pools_of.of(key)
+        seen = Observed(
+            cluster=self._clusters.get(key),
+            control_plane=next(iter(control_planes), None),
+            machine_deployments=pools,
+        )
+        now = progress(tkc, seen, requested_at)
+        if now.state == CURRENT:
+            # Each kind's watch has its own delay: only a look at all of them as they are now is proof.
+            now = progress(tkc, await machinery(self._client, key), requested_at)
+        if now != self._last.get(key):
+            self._last[key] = now
+            self._show(now)
+        return now

@@ -1,0 +1,66 @@
+"""`trustplane local status` as tables."""
+
+import datetime as dt
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from trustplane.local.status import ClusterStatus, ContainerStatus, PartStatus, Status
+
+
+def show(console: Console, status: Status) -> None:
+    """Print the parts, containers and clusters of a stack."""
+    console.print(f"Stack {status.id} in {status.folder}: Kubernetes {status.kubernetes_version}, {status.subnet}")
+    for table in (_parts(status.parts), _containers(status.containers), _clusters(status.clusters)):
+        console.print()
+        console.print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _parts(parts: list[PartStatus]) -> Table:
+    table = _table("PART", "PID", "READY", "AGE", "PORTS", "MESSAGE")
+    for part in parts:
+        ports = ", ".join(f"{_use(part.name, name)}{port}" for name, port in part.ports.items())
+        ready = "[green]yes[/]" if part.ready else "[red]no[/]"
+        table.add_row(part.name, str(part.pid or "-"), ready, _age(part.since), ports, escape(part.message))
+    return table
+
+
+def _use(part: str, port: str) -> str:
+    use = port.removeprefix(part).removeprefix("-")
+    return f"{use} " if use else ""
+
+
+def _age(since: dt.datetime | None) -> str:
+    """Return a span as kubectl writes it: the largest unit that fits."""
+    if since is None:
+        return "-"
+    seconds = int((dt.datetime.now(dt.UTC) - since).total_seconds())
+    units = ((86400, "d"), (3600, "h"), (60, "m"))
+    return next((f"{seconds // size}{unit}" for size, unit in units if seconds >= 2 * size), f"{seconds}s")
+
+
+def _containers(containers: list[ContainerStatus]) -> Table:
+    table = _table("CONTAINER", "ROLE", "STATE")
+    for one in containers:
+        colour = "green" if one.state == "running" else "red"
+        table.add_row(one.name, one.role or "-", f"[{colour}]{one.state}[/]")
+    return table
+
+
+def _clusters(clusters: list[ClusterStatus] | None) -> Table | str:
+    if clusters is None:
+        return "Clusters: the apiserver does not answer"
+    if not clusters:
+        return "No clusters"
+    table = _table("CLUSTER", "PHASE", "AVAILABLE")
+    for one in clusters:
+        table.add_row(f"{one.namespace}/{one.name}", one.phase, "yes" if one.available else "no")
+    return table

@@ -1,0 +1,71 @@
+"""Progress for people: live lines on a terminal, one plain line a step elsewhere."""
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+
+class Terminal:
+    """Shows the steps of `up`, `down` and `build`. Steps that run at once share one live line."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Status | None = None
+        self._under_way: dict[str, str] = {}  # step: what it does at the moment
+
+    @contextmanager
+    def step(self, name: str) -> Generator[None]:
+        """Show a step while the block runs, and its seconds when it ends well."""
+        start = time.monotonic()
+        self._under_way[name] = name
+        self._update()
+        try:
+            yield
+        except Exception:
+            self._end(name, "[red]✗[/]", start)
+            raise
+        except BaseException:  # interrupted, or given up because another step failed
+            self._forget(name)
+            raise
+        self._end(name, "[green]✓[/]", start)
+
+    def build(self, step: str, done: int, total: int) -> None:
+        """Show that a build begins `step` after `done` of `total` steps."""
+        if done == total:
+            return
+        text = f"{step} ({done + 1} of {total})"
+        if self._console.is_terminal and self._under_way:
+            innermost = list(self._under_way)[-1]
+            self._under_way[innermost] = f"{innermost}: {text}"
+            self._update()
+        else:
+            self.note(f"building {text}")
+
+    def note(self, text: str) -> None:
+        """Show a line that stays."""
+        self._console.print(escape(text), highlight=False, soft_wrap=True)
+
+    def _end(self, name: str, sign: str, start: float) -> None:
+        self._forget(name)
+        self._console.print(f"{sign} {escape(name)} [dim]{time.monotonic() - start:.1f} s", highlight=False)
+
+    def _forget(self, name: str) -> None:
+        del self._under_way[name]
+        self._update()
+
+    def _update(self) -> None:
+        if not self._console.is_terminal:
+            return
+        text = escape(", ".join(self._under_way.values()))
+        if self._live is None:
+            self._live = self._console.status(text)
+            self._live.start()
+        elif text:
+            self._live.update(text)
+        else:
+            self._live.stop()
+            self._live = None

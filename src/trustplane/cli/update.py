@@ -1,0 +1,144 @@
+"""`trustplane update`: have clusters take the current trust now, and watch them do so."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from trustplane.api.annotations import UPDATE_REQUESTED_AT
+from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.cli.following import Follower
+from trustplane.cli.service import is_verbose, log_to_stderr
+from trustplane.controllers.progress import CURRENT, REFUSED, WAITING, Progress, request_time
+from trustplane.controllers.resources import TANZU_CLUSTERS
+from trustplane.errors import TransientError, UserError
+from trustplane.kube.client import Client
+from trustplane.kube.resource import key_of
+
+INTERRUPTED = 130  # as shells report a program that SIGINT ended
+
+
+@click.command("update")
+@click.argument("names", metavar="CLUSTER...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every cluster of the namespace, or of all without one.")
+@click.option("-n", "--namespace", default="", help="Namespace of the clusters. Default: default; with --all: all.")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Management cluster. Default: $KUBECONFIG or ~/.kube/config.",
+)
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every machine has the trust.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="Seconds to wait; the update goes on afterwards.",
+)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(
+    *,
+    names: tuple[str, ...],
+    everything: bool,
+    namespace: str,
+    kubeconfig: Path | None,
+    wait: bool,
+    timeout: float,
+    output: str,
+) -> None:
+    """Have existing clusters take the current trust now, each by a rolling update.
+
+    A change of the service's configuration waits on existing clusters for their next update; this is that update.
+    Nothing is rolled on a cluster that has the current trust already. Asking again is safe.
+
+    Exit status: 0 all clusters are current (with --no-wait: the update is requested); 1 some are not; 2 wrong usage or
+    an unknown cluster; 75 the time is up; 130 interrupted. The update goes on in the last two cases.
+    """
+    if everything == bool(names):
+        raise click.UsageError("Name clusters, or say --all.")
+    log_to_stderr(verbose=is_verbose(), quiet=True)
+    namespace = namespace or ("" if everything else "default")
+    try:
+        found = asyncio.run(_update(kubeconfig, names, namespace, timeout=timeout if wait else 0.0))
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted. The update goes on. Look: kubectl get tkc {_where(namespace)}", err=True)
+        sys.exit(INTERRUPTED)
+    click.echo(_json(found)) if output == "json" else Console().print(_table(found))
+    if wait:
+        _judge(found, namespace, timeout)
+
+
+async def _update(kubeconfig: Path | None, names: Sequence[str], namespace: str, *, timeout: float) -> list[Progress]:
+    async with Client.open(kubeconfig) as client:
+        tkcs = await _find(client, names, namespace)
+        requests = {key_of(tkc): await _request(client, tkc) for tkc in tkcs}
+        if not timeout:
+            return [Progress(key=key, state=WAITING, message="requested") for key in requests]
+        return await Follower(client, namespace, lambda one: click.echo(one.text, err=True)).follow(
+            requests, timeout=timeout
+        )
+
+
+async def _find(client: Client, names: Sequence[str], namespace: str) -> list[TanzuKubernetesCluster]:
+    if not names:
+        return await client.list(TANZU_CLUSTERS, namespace)
+    everything = {tkc.metadata.name: tkc for tkc in await client.list(TANZU_CLUSTERS, namespace)}
+    missing = [name for name in names if name not in everything]
+    if missing:
+        raise UserError(
+            f"There is no TanzuKubernetesCluster {', '.join(missing)} in namespace {namespace}",
+            next_step=f"See `kubectl get tkc {_where(namespace)}`, or name another namespace with -n",
+        )
+    return [everything[name] for name in dict.fromkeys(names)]
+
+
+async def _request(client: Client, tkc: TanzuKubernetesCluster) -> datetime:
+    key, at = key_of(tkc), request_time(tkc.metadata.annotations, datetime.now(UTC))
+    body = {"metadata": {"annotations": {UPDATE_REQUESTED_AT: at.isoformat(timespec="microseconds")}}}
+    await client.patch(TANZU_CLUSTERS, key.name, key.namespace, body)
+    return at
+
+
+def _judge(found: Sequence[Progress], namespace: str, timeout: float) -> None:
+    if any(one.state == REFUSED for one in found):
+        sys.exit(1)
+    late = [str(one.key) for one in found if one.state != CURRENT]
+    if late:
+        raise TransientError(
+            f"After {timeout:g} s not every cluster is current: {', '.join(late)}",
+            why="the update takes longer; it goes on",
+            next_step=f"Look: kubectl get tkc {_where(namespace)}; or wait on with the same command",
+        )
+
+
+def _where(namespace: str) -> str:
+    return f"-n {namespace}" if namespace else "-A"
+
+
+def _json(found: Sequence[Progress]) -> str:
+    rows = [
+        {
+            "namespace": one.key.namespace,
+            "name": one.key.name,
+            "state": one.state,
+            "machines": one.machines,
+            "upToDate": one.up_to_date,
+            "message": one.message,
+        }
+        for one in found
+    ]
+    return json.dumps(rows, indent=2)
+
+
+def _table(found: Sequence[Progress]) -> Table:
+    table = Table("NAMESPACE", "NAME", "STATE", "UP TO DATE", "MESSAGE", box=None)
+    for one in found:
+        count = f"{one.up_to_date}/{one.machines}" if one.machines else ""
+        table.add_row(one.key.namespace, one.key.name, one.state, count, one.message)
+    return table

@@ -1,0 +1,207 @@
+"""The acts of the story, in order. Each is one function that ends when its claims were seen to hold."""
+
+import asyncio
+import datetime as dt
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from trustplane.local import pki, registry
+from trustplane.local.demo import manifests
+from trustplane.local.demo.fleet import Fleet, failed_pulls, wait_failing, wait_running
+from trustplane.local.demo.story import Story, StoryError
+from trustplane.local.stack import Stack
+from trustplane.nodes import ssh
+
+UNTRUSTED = "x509: certificate signed by unknown authority"
+CORP_CREDENTIALS = "corp-credentials"
+COMPANY_CA = "CompanyInternalCA-2"
+APPS_CREDENTIALS = "apps-credentials"
+
+
+@dataclass
+class Stage:
+    """What the acts share."""
+
+    story: Story
+    stack: Stack
+    fleet: Fleet
+    authorities: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def corp(self) -> registry.Registry:
+        """The registry of the first act."""
+        return registry.registries(self.stack)[0]
+
+    @property
+    def apps(self) -> registry.Registry:
+        """The registry whose CA is added later."""
+        return registry.registries(self.stack)[1]
+
+    def release(self) -> str:
+        """Return the name of the release to ask for."""
+        return str(self.fleet.supervisor.get("tkr")["items"][-1]["metadata"]["name"])
+
+
+def without_trust(stage: Stage) -> None:
+    """A cluster made before any configuration cannot pull from the private registry."""
+    supervisor = stage.fleet.supervisor
+    supervisor.show("get", "tkgserviceconfigurations")
+    supervisor.show("get", "tkr")
+    supervisor.apply(manifests.cluster("early", stage.release()), file="early.yaml")
+    stage.fleet.wait_ready("early")
+    supervisor.show("get", "tkc")
+    early = stage.fleet.workload("early")
+    early.show("get", "nodes")
+    secret = manifests.pull_secret(CORP_CREDENTIALS, stage.corp.host, stage.corp.username, stage.corp.password())
+    early.apply(secret, file="corp-credentials.yaml")
+    early.apply(manifests.deployment("shop", stage.corp.image, credentials=CORP_CREDENTIALS), file="shop.yaml")
+    wait_failing(
+        stage.story, early, "shop", UNTRUSTED, "the pod's image cannot be pulled: the node does not trust the registry"
+    )
+
+
+def first_configuration(stage: Stage) -> None:
+    """The first customisation of the service configuration rolls the cluster that exists."""
+    before = stage.fleet.names("early")
+    stage.authorities = {stage.corp.ca_name: stage.corp.ca.read_bytes(), COMPANY_CA: company_ca(stage.stack)}
+    apply_configuration(stage)
+    stage.fleet.supervisor.apply(manifests.cluster("late", stage.release()), file="late.yaml")
+    stage.story.say("A second cluster, late, is made at the same time; the next act looks at it.")
+    stage.fleet.wait_rolled("early", before)
+    stage.fleet.supervisor.show("get", "machines.cluster.x-k8s.io")
+    early = stage.fleet.workload("early")
+    stage.story.say("The same pod, with its imagePullSecrets. Nothing was added to the kubeconfig.")
+    wait_running(stage.story, early, "shop")
+
+
+def credentials(stage: Stage) -> None:
+    """Without the pull secret the registry refuses the credentials; trust is not the matter."""
+    early = stage.fleet.workload("early")
+    early.apply(manifests.deployment("anonymous", stage.corp.image, credentials=None), file="anonymous.yaml")
+    refusal = "authorization failed: no basic auth credentials"
+    wait_failing(stage.story, early, "anonymous", refusal, "without imagePullSecrets it is refused for credentials")
+    messages = [event["message"] for event in failed_pulls(early, "anonymous")]
+    stage.story.check("and not for trust", holds=not any("x509" in one for one in messages), seen=str(messages))
+    early.run("delete", "deployment", "anonymous")
+
+
+def trusted_from_birth(stage: Stage) -> None:
+    """A cluster made after the configuration pulls at its first try."""
+    stage.fleet.wait_ready("late")
+    late = stage.fleet.workload("late")
+    secret = manifests.pull_secret(CORP_CREDENTIALS, stage.corp.host, stage.corp.username, stage.corp.password())
+    late.apply(secret, file="corp-credentials.yaml")
+    late.apply(manifests.deployment("shop", stage.corp.image, credentials=CORP_CREDENTIALS), file="shop.yaml")
+    wait_running(stage.story, late, "shop")
+    messages = [event["message"] for event in failed_pulls(late, "shop")]
+    stage.story.check("no pull failed before it", holds=not messages, seen=str(messages))
+
+
+def second_authority(stage: Stage) -> None:
+    """A CA added later starts nothing by itself; the cluster is shown as not current."""
+    before = {name: stage.fleet.names(name) for name in ("early", "late")}
+    stage.authorities[stage.apps.ca_name] = stage.apps.ca.read_bytes()
+    apply_configuration(stage)
+    for name in before:
+        stage.story.until(f"{name} is shown as not current", _not_current(stage, name), seconds=30)
+    stage.story.shell(
+        "kubectl get tkc late -o jsonpath=...TrustCurrent.message", stage.fleet.condition("late", "TrustCurrent")[1]
+    )
+    after = {name: stage.fleet.names(name) for name in before}
+    stage.story.check("no machine was replaced", holds=before == after, seen=f"{before} became {after}")
+
+
+def update_on_request(stage: Stage) -> None:
+    """On request the cluster takes the current trust, by Cluster API's machine replacement."""
+    before = stage.fleet.names("late")
+    trustplane(stage, "update", "late", "--timeout", "600")
+    stage.fleet.wait_rolled("late", before)
+    late = stage.fleet.workload("late")
+    secret = manifests.pull_secret(APPS_CREDENTIALS, stage.apps.host, stage.apps.username, stage.apps.password())
+    late.apply(secret, file="apps-credentials.yaml")
+    late.apply(manifests.deployment("cart", stage.apps.image, credentials=APPS_CREDENTIALS), file="cart.yaml")
+    wait_running(stage.story, late, "cart")
+
+
+def on_the_node(stage: Stage) -> None:
+    """The file and the handshake, seen over SSH on a worker."""
+    worker = next(
+        m for m in stage.fleet.machines("late") if "cluster.x-k8s.io/control-plane" not in m["metadata"]["labels"]
+    )
+    address = next(a["address"] for a in worker["status"]["addresses"] if a["type"] == "InternalIP")
+    host, file = stage.apps.host, f"/etc/ssl/certs/tkg-{stage.apps.ca_name}.pem"
+    commands = (
+        "ls -l /etc/ssl/certs/ | grep tkg-",
+        (
+            f"openssl s_client -connect {host}:443 -servername {host} -CAfile {file} -verify_return_error"
+            " </dev/null 2>&1 | grep -E 'subject=|issuer=|Verify return code'"
+        ),
+    )
+    listing, handshake = asyncio.run(_over_ssh(stage, address, commands))
+    for name in stage.authorities:
+        stage.story.check(f"/etc/ssl/certs/tkg-{name}.pem is there", holds=f"tkg-{name}.pem" in listing, seen=listing)
+    stage.story.check(
+        "a TLS handshake from the node verifies", holds="Verify return code: 0 (ok)" in handshake, seen=handshake
+    )
+
+
+ACTS: tuple[tuple[str, Callable[[Stage], None]], ...] = (
+    ("A cluster without the trust: ErrImagePull", without_trust),
+    ("The first TkgServiceConfiguration rolls the existing cluster", first_configuration),
+    ("Credentials are another matter", credentials),
+    ("A new cluster trusts from birth", trusted_from_birth),
+    ("A second CA: nothing rolls, the clusters are shown as not current", second_authority),
+    ("Taken on request", update_on_request),
+    ("Seen on the node, over SSH", on_the_node),
+)
+
+
+def apply_configuration(stage: Stage) -> None:
+    """Apply the service configuration with the authorities so far, through a file like the customer's page."""
+    stage.fleet.supervisor.apply(
+        manifests.service_configuration(stage.authorities), file="tkgserviceconfiguration.yaml"
+    )
+    stage.story.say("spec.trust.additionalTrustedCAs: " + ", ".join(stage.authorities))
+
+
+def company_ca(stack: Stack) -> bytes:
+    """Return the second certificate of the customer's page: a CA of something else, which does no harm."""
+    folder = stack.folder / "demo" / "company"
+    pki.keep(folder, COMPANY_CA, [], dt.datetime.now(dt.UTC))
+    return (folder / "ca.crt").read_bytes()
+
+
+def trustplane(stage: Stage, *arguments: str) -> None:
+    """Run our own command as a person would, on this terminal."""
+    stage.story.shell(f"trustplane {' '.join(arguments)}", "")
+    command = [
+        sys.executable,
+        "-m",
+        "trustplane",
+        arguments[0],
+        "--kubeconfig",
+        str(stage.stack.kubeconfig),
+        *arguments[1:],
+    ]
+    done = subprocess.run(command, check=False)
+    if done.returncode:
+        raise StoryError(f"trustplane {arguments[0]} ended with status {done.returncode}")
+
+
+def _not_current(stage: Stage, cluster: str) -> Callable[[], tuple[bool, str]]:
+    def probe() -> tuple[bool, str]:
+        status, message = stage.fleet.condition(cluster, "TrustCurrent")
+        return status == "False" and stage.apps.ca_name in message, f"TrustCurrent={status} {message}"
+
+    return probe
+
+
+async def _over_ssh(stage: Stage, address: str, commands: tuple[str, ...]) -> list[str]:
+    outputs = []
+    async with ssh.connect(address, stage.fleet.private_key("late")) as node:
+        for command in commands:
+            outputs.append((await node.run(command)).stdout)
+            stage.story.shell(f"ssh vmware-system-user@{address} {command}", outputs[-1])
+    return outputs

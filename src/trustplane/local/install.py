@@ -1,0 +1,79 @@
+"""What is installed into a Supervisor, in three steps that each need more of it to run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from trustplane.api import crds
+from trustplane.api.meta import Json
+from trustplane.clusterapi import release
+from trustplane.local import clusterclass, credentials, manifests, provider
+from trustplane.local.kubectl import Kubectl
+from trustplane.local.stack import SYSTEM_NAMESPACE, Stack
+
+COMPONENTS = ("core", "bootstrap", "control-plane")  # of Cluster API
+EXTENSION_CONFIG = "trustplane"
+
+
+def definitions(stack: Stack) -> list[Json]:
+    """Return namespaces, CRDs and webhook configurations: what Cluster API, the provider and Trustplane start with."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
+    return [namespace, *cluster_api(stack), *provider.crds(), *crds.crds()]
+
+
+def cluster_api(stack: Stack) -> list[Json]:
+    """Return Cluster API's own objects, pointed at its managers on this machine."""
+    ca_bundle = credentials.encoded(stack.pki / "ca.crt")
+    return [
+        fitted
+        for component in COMPONENTS
+        for fitted in manifests.local(
+            _documents(stack.bin.parent / "manifests" / f"{component}.yaml"),
+            stack.ports[f"capi-{component}-webhook"],
+            ca_bundle,
+        )
+    ]
+
+
+def extension_config(stack: Stack) -> Json:
+    """Return the object that tells Cluster API where Trustplane's runtime extension is."""
+    return {
+        "apiVersion": "runtime.cluster.x-k8s.io/v1beta2",
+        "kind": "ExtensionConfig",
+        "metadata": {"name": EXTENSION_CONFIG},
+        "spec": {
+            "clientConfig": {
+                "url": f"https://127.0.0.1:{stack.ports['extension']}",
+                "caBundle": credentials.encoded(stack.pki / "ca.crt"),
+            }
+        },
+    }
+
+
+async def install_definitions(objects: Sequence[Json], kubectl: Kubectl) -> None:
+    """Install what the managers watch; needs the apiserver only."""
+    await kubectl.apply(objects)
+    names = [f"crd/{one['metadata']['name']}" for one in objects if one["kind"] == manifests.CRD]
+    await kubectl.wait("Established", names)
+
+
+async def install_extension(stack: Stack, kubectl: Kubectl) -> None:
+    """Register the extension; needs Cluster API's core manager, and the extension for the answer."""
+    await kubectl.apply([extension_config(stack)])
+    await kubectl.wait("Discovered", [f"extensionconfig/{EXTENSION_CONFIG}"])
+
+
+async def install_classes(stack: Stack, kubectl: Kubectl) -> None:
+    """Install the release and the ClusterClass; needs the registered extension, which declares variables."""
+    objects = [release.object_of(stack.kubernetes_version), *clusterclass.objects(stack)]
+    await kubectl.apply(objects)
+    for one in objects:
+        if one["kind"] == "ClusterClass":
+            metadata = one["metadata"]
+            await kubectl.wait("VariablesReady", [f"clusterclass/{metadata['name']}"], namespace=metadata["namespace"])
+
+
+def _documents(file: Path) -> list[Json]:
+    with file.open("rb") as stream:
+        return [one for one in yaml.load_all(stream, Loader=yaml.CSafeLoader) if one]

@@ -1,0 +1,93 @@
+import io
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from trustplane import cli
+from trustplane.cli.terminal import Terminal
+from trustplane.errors import HostError
+
+
+def test_help_of_the_root_needs_no_subcommands_module() -> None:
+    script = "import sys; from trustplane.cli import main; main(['--help'], standalone_mode=False); print(sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    for name in cli.COMMANDS:
+        assert f"\n  {name} " in printed
+        assert f"trustplane.cli.{name}" not in printed
+
+
+def test_an_unknown_command_is_told_with_status_2() -> None:
+    outcome = CliRunner().invoke(cli.main, ["nonsense"])
+    assert outcome.exit_code == 2
+    assert "nonsense" in outcome.output
+
+
+def test_an_error_says_what_why_and_what_next(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.show(HostError("It broke", why="- one\n- two", next_step="Mend it"))
+    assert capsys.readouterr().err == "Error: It broke\n  Why:  - one\n        - two\n Next:  Mend it\n"
+
+
+def test_commands_without_a_stack_say_how_to_get_one(tmp_path: Path) -> None:
+    for command in (["status"], ["kubeconfig"], ["logs", "etcd"]):
+        outcome = CliRunner().invoke(cli.main, ["local", command[0], f"--state={tmp_path}", *command[1:]])
+        assert outcome.exit_code == 2
+        assert f"There is no stack in {tmp_path}" in outcome.output
+        assert "trustplane local up" in outcome.output
+
+
+def test_down_without_a_stack_is_fine_and_touches_nothing(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    outcome = CliRunner().invoke(cli.main, ["local", "down", f"--state={tmp_path}"])
+    assert outcome.exit_code == 0
+    assert [entry.name for entry in tmp_path.iterdir()] == ["precious"]
+
+
+def test_a_strangers_folder_is_refused_before_anything_is_put_there(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    outcome = CliRunner().invoke(cli.main, ["local", "up", f"--state={tmp_path}"])
+    assert outcome.exit_code == 2
+    assert "precious" in outcome.output
+    assert [entry.name for entry in tmp_path.iterdir()] == ["precious"]
+
+
+def test_a_bad_subnet_is_a_usage_error(tmp_path: Path) -> None:
+    outcome = CliRunner().invoke(cli.main, ["local", "up", f"--state={tmp_path}", "--subnet=10.0.0.0/8"])
+    assert outcome.exit_code == 2
+    assert "--subnet" in outcome.output
+
+
+def test_the_state_folder_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUSTPLANE_STATE", str(tmp_path / "chosen"))
+    assert f"There is no stack in {tmp_path / 'chosen'}" in CliRunner().invoke(cli.main, ["local", "status"]).output
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_tells_steps_builds_and_failures(*, terminal: bool) -> None:
+    output = io.StringIO()
+    shown = Terminal(Console(file=output, force_terminal=terminal, width=80))
+    with shown.step("outer"), shown.step("inner"):
+        shown.build("etcd", 1, 3)
+        shown.build("done", 3, 3)
+    with pytest.raises(ValueError, match="no"), shown.step("broken"):
+        raise ValueError("no")
+    with pytest.raises(KeyboardInterrupt), shown.step("interrupted"):
+        raise KeyboardInterrupt
+    lines = output.getvalue()
+    assert "outer" in lines
+    assert "inner" in lines
+    assert "✗" in lines
+    if not terminal:
+        assert "building etcd (2 of 3)" in lines
+        assert "interrupted" not in lines
+
+
+def test_seconds_are_those_of_the_step() -> None:
+    output = io.StringIO()
+    with Terminal(Console(file=output)).step("nap"):
+        time.sleep(0.11)
+    assert "nap 0.1 s" in output.getvalue()
