@@ -53,7 +53,7 @@ demo: setup ## The main job, end to end, on real Kubernetes (leaves the stack up
 	@$(BIN)/trustplane demo
 
 .PHONY: test
-test: lint unit apiserver e2e ## Everything: lint, unit, apiserver and end-to-end tests
+test: lint unit oracle apiserver node e2e ## Everything: lint, unit, apiserver, node and end-to-end tests
 
 .PHONY: lint
 lint: setup ## Format, lint, types, layers
@@ -65,6 +65,19 @@ lint: setup ## Format, lint, types, layers
 .PHONY: unit
 unit: setup ## Unit and property tests: no root, no network
 	@$(BIN)/pytest tests/unit
+
+.PHONY: oracle
+oracle: setup ## A few hundred fresh chains, decided by us and by Go
+	@$(BIN)/pytest tests/oracle
+
+.PHONY: fuzz-verify
+fuzz-verify: setup ## Random chains against Go: make fuzz-verify N=10000 [SEED=1]
+	@PYTHONPATH=tests $(BIN)/python -m oracle.fuzz $(or $(N),10000) $(if $(SEED),--seed $(SEED))
+
+.PHONY: node
+node: setup ## Trust applied over SSH to a real node with containerd
+	@$(BIN)/trustplane local build
+	@$(BIN)/pytest tests/node
 
 .PHONY: apiserver
 apiserver: setup ## The Kubernetes layer and the controllers against a real API server
