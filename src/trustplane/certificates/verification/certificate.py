@@ -1,0 +1,189 @@
+"""A certificate as Go's crypto/x509 reads it, or the reason why Go refuses to read it."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+from trustplane.certificates.verification.der import SEQUENCE, MalformedError, Reader
+from trustplane.certificates.verification.extensions import (
+    KEY_CERT_SIGN,
+    NAME_CONSTRAINTS,
+    SUBJECT_ALTERNATIVE_NAME,
+    Extensions,
+    read_extensions,
+)
+from trustplane.certificates.verification.instants import Instant, read_time
+from trustplane.certificates.verification.keys import PublicKey, read_algorithm, read_key
+from trustplane.certificates.verification.name_constraints import NameConstraints
+from trustplane.certificates.verification.names import Name, read_name
+from trustplane.certificates.verification.signatures import Algorithm, algorithm_of
+from trustplane.certificates.verification.uris import URI
+
+_VERSION = 0xA0
+_ISSUER_UNIQUE_ID = 0x81
+_SUBJECT_UNIQUE_ID = 0x82
+_EXTENSIONS = 0xA3
+_V3 = 3
+
+
+@dataclass(frozen=True, eq=False)
+class GoCertificate:
+    """One certificate; `read` makes it."""
+
+    raw: bytes
+    tbs: bytes  # what is signed, with its header
+    version: int  # 1 to 3
+    serial: int
+    algorithm: Algorithm | None  # of the signature; None: Go does not know it
+    signature: bytes
+    issuer: Name
+    subject: Name
+    not_before: Instant
+    not_after: Instant
+    spki: bytes
+    key: PublicKey | None  # None: Go does not know its algorithm
+    extensions: Extensions
+
+    @classmethod
+    def read(cls, der: bytes) -> "GoCertificate":
+        """Read DER. Raises MalformedError with Go's words."""
+        outer = Reader(der)
+        raw = outer.element(SEQUENCE, "x509: malformed certificate")
+        certificate = cls._read(raw)
+        if outer:
+            raise MalformedError("x509: trailing data")
+        return certificate
+
+    @classmethod
+    def _read(cls, raw: bytes) -> "GoCertificate":
+        outer = Reader(raw).sequence("x509: malformed certificate")
+        tbs = outer.element(SEQUENCE, "x509: malformed tbs certificate")
+        reader = Reader(tbs).sequence("x509: malformed tbs certificate")
+        version, serial = _version(reader), _serial(reader)
+        inner = reader.read(SEQUENCE, "x509: malformed signature algorithm identifier")
+        if outer.read(SEQUENCE, "x509: malformed algorithm identifier") != inner:
+            raise MalformedError("x509: inner and outer signature algorithm identifiers don't match")
+        algorithm = algorithm_of(*read_algorithm(Reader(inner)))
+        issuer = read_name(reader.element(SEQUENCE, "x509: malformed issuer"))
+        validity = reader.sequence("x509: malformed validity")
+        not_before, not_after = read_time(validity), read_time(validity)
+        subject = read_name(reader.element(SEQUENCE, "x509: malformed issuer"))
+        spki = reader.element(SEQUENCE, "x509: malformed spki")
+        key = read_key(spki)
+        extensions = _extensions(reader, version)
+        signature = outer.bit_string("x509: malformed signature").right_aligned
+        return cls(
+            raw=raw,
+            tbs=tbs,
+            version=version,
+            serial=serial,
+            algorithm=algorithm,
+            signature=signature,
+            issuer=issuer,
+            subject=subject,
+            not_before=not_before,
+            not_after=not_after,
+            spki=spki,
+            key=key,
+            extensions=extensions,
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the DER, 64 hexadecimal digits."""
+        return hashlib.sha256(self.raw).hexdigest()
+
+    @property
+    def is_self_issued(self) -> bool:
+        """Whether subject and issuer are the same name."""
+        return self.issuer.raw == self.subject.raw
+
+    @property
+    def has_san(self) -> bool:
+        """Whether there is a subject alternative name extension, with whatever in it."""
+        return SUBJECT_ALTERNATIVE_NAME in self.extensions.raw
+
+    @property
+    def san(self) -> bytes | None:
+        """Value of the subject alternative name extension."""
+        found = self.extensions.raw.get(SUBJECT_ALTERNATIVE_NAME)
+        return found.value if found else None
+
+    @property
+    def has_name_constraints(self) -> bool:
+        """Whether there is a name constraints extension."""
+        return NAME_CONSTRAINTS in self.extensions.raw
+
+    @property
+    def name_constraints(self) -> NameConstraints:
+        """What the name constraints extension says."""
+        return self.extensions.name_constraints
+
+    @property
+    def dns_names(self) -> list[str]:
+        """DNS names, as written."""
+        return self.extensions.dns_names
+
+    @property
+    def ip_addresses(self) -> list[bytes]:
+        """IP addresses, 4 or 16 octets."""
+        return self.extensions.ip_addresses
+
+    @property
+    def email_addresses(self) -> list[str]:
+        """Email addresses, as written."""
+        return self.extensions.email_addresses
+
+    @property
+    def uris(self) -> list[URI]:
+        """URIs."""
+        return self.extensions.uris
+
+    @property
+    def may_sign(self) -> bool:
+        """Whether Go lets this certificate sign others: basic constraints (from version 3 on) and key usage."""
+        extensions = self.extensions
+        if self.version == _V3 and not extensions.has_basic_constraints:
+            return False
+        if extensions.has_basic_constraints and not extensions.is_ca:
+            return False
+        return not extensions.key_usage or KEY_CERT_SIGN in extensions.key_usage
+
+    @property
+    def is_ca(self) -> bool:
+        """Whether basic constraints say CA."""
+        return self.extensions.has_basic_constraints and self.extensions.is_ca
+
+    def __str__(self) -> str:
+        return str(self.subject)
+
+
+def _version(reader: Reader) -> int:
+    error = "x509: malformed version"
+    content = reader.optional(_VERSION, error)
+    if content is None:
+        return 1
+    inner = Reader(content)
+    version = inner.int64(error)
+    if inner or version < 0:
+        raise MalformedError(error)
+    if version >= _V3:
+        raise MalformedError("x509: invalid version")
+    return version + 1
+
+
+def _serial(reader: Reader) -> int:
+    serial = reader.integer("x509: malformed serial number")
+    if serial < 0:
+        raise MalformedError("x509: negative serial number")
+    return serial
+
+
+def _extensions(reader: Reader, version: int) -> Extensions:
+    if version > 1:
+        reader.optional(_ISSUER_UNIQUE_ID, "x509: malformed issuerUniqueID")
+        reader.optional(_SUBJECT_UNIQUE_ID, "x509: malformed subjectUniqueID")
+    content = reader.optional(_EXTENSIONS, "x509: malformed extensions") if version == _V3 else None
+    if content is None:
+        return Extensions()
+    return read_extensions(Reader(content).read(SEQUENCE, "x509: malformed extensions"))

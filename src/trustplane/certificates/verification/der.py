@@ -1,0 +1,182 @@
+"""A strict DER reader that takes and refuses what Go's parser takes and refuses.
+
+The rules are those of golang.org/x/crypto/cryptobyte, by which Go's crypto/x509 reads certificates: minimal lengths,
+tags below 31, minimal integers, object identifiers with parts below 2^31, and content after the fields that are known
+is ignored where Go ignores it. Every `read` takes the words of the error to raise: they are what a node would log.
+"""
+
+import re
+from typing import NamedTuple
+
+BOOLEAN = 0x01
+INTEGER = 0x02
+BIT_STRING = 0x03
+OCTET_STRING = 0x04
+OBJECT_IDENTIFIER = 0x06
+UTC_TIME = 0x17
+GENERALIZED_TIME = 0x18
+SEQUENCE = 0x30
+SET = 0x31
+
+_MAX_LENGTH_OCTETS = 4
+_SHORT_FORM = 128
+_HIGH_TAG = 0x1F
+_OID_PART_BEFORE_LAST_OCTET = 1 << 24  # so that a part stays below 2^31
+
+
+class MalformedError(ValueError):
+    """A certificate that Go's parser refuses; the message is Go's."""
+
+
+class BitString(NamedTuple):
+    """Content of a BIT STRING: octets, and how many bits of the last one do not count."""
+
+    octets: bytes
+    padding: int
+
+    def has(self, bit: int) -> bool:
+        """Tell whether a bit, counted from the first, is set."""
+        return bit < len(self.octets) * 8 - self.padding and bool(self.octets[bit // 8] >> (7 - bit % 8) & 1)
+
+    @property
+    def right_aligned(self) -> bytes:
+        """The bits as octets, with zero bits put before the first."""
+        if not self.padding:
+            return self.octets
+        return (int.from_bytes(self.octets, "big") >> self.padding).to_bytes(len(self.octets), "big")
+
+
+class Reader:
+    """Reads one DER element after the other from the front of `data`."""
+
+    __slots__ = ("_at", "_data")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def __bool__(self) -> bool:
+        """Whether anything is left."""
+        return self._at < len(self._data)
+
+    def next_is(self, tag: int) -> bool:
+        """Whether the next element has this tag."""
+        return self._at < len(self._data) and self._data[self._at] == tag
+
+    def any(self, error: str) -> tuple[int, bytes]:
+        """Read an element of any tag: tag and content."""
+        start, content, end = self._span(error)
+        tag = self._data[start]
+        self._at = end
+        return tag, self._data[content:end]
+
+    def read(self, tag: int, error: str) -> bytes:
+        """Read an element with this tag: its content."""
+        found, content = self.any(error)
+        if found != tag:
+            raise MalformedError(error)
+        return content
+
+    def element(self, tag: int, error: str) -> bytes:
+        """Read an element with this tag: all of it, header included."""
+        start, _, end = self._span(error)
+        if self._data[start] != tag:
+            raise MalformedError(error)
+        self._at = end
+        return self._data[start:end]
+
+    def any_element(self, error: str) -> tuple[int, bytes]:
+        """Read an element of any tag: tag and all of it, header included."""
+        start, _, end = self._span(error)
+        self._at = end
+        return self._data[start], self._data[start:end]
+
+    def optional(self, tag: int, error: str) -> bytes | None:
+        """Read an element if the next has this tag."""
+        return self.read(tag, error) if self.next_is(tag) else None
+
+    def sequence(self, error: str) -> "Reader":
+        """Read a SEQUENCE, to be read in turn."""
+        return Reader(self.read(SEQUENCE, error))
+
+    def integer(self, error: str, tag: int = INTEGER) -> int:
+        """Read an INTEGER of any size."""
+        content = self.read(tag, error)
+        if not content or (len(content) > 1 and (content[0], content[1] >> 7) in {(0x00, 0), (0xFF, 1)}):
+            raise MalformedError(error)
+        return int.from_bytes(content, "big", signed=True)
+
+    def int64(self, error: str, tag: int = INTEGER) -> int:
+        """Read an INTEGER that fits a signed 64-bit one."""
+        value = self.integer(error, tag)
+        if not -(1 << 63) <= value < 1 << 63:
+            raise MalformedError(error)
+        return value
+
+    def boolean(self, error: str) -> bool:
+        """Read a BOOLEAN: DER knows two encodings."""
+        content = self.read(BOOLEAN, error)
+        if content not in {b"\x00", b"\xff"}:
+            raise MalformedError(error)
+        return content == b"\xff"
+
+    def bit_string(self, error: str) -> BitString:
+        """Read a BIT STRING, whose unused bits must be zero."""
+        content = self.read(BIT_STRING, error)
+        if not content:
+            raise MalformedError(error)
+        padding, octets = content[0], content[1:]
+        if padding > 7 or (padding and (not octets or octets[-1] & ((1 << padding) - 1))):  # noqa: PLR2004 - bits
+            raise MalformedError(error)
+        return BitString(octets, padding)
+
+    def oid(self, error: str) -> str:
+        """Read an OBJECT IDENTIFIER, dotted."""
+        content = self.read(OBJECT_IDENTIFIER, error)
+        known = _KNOWN_OIDS.get(content)
+        if known is None:
+            known = _dotted(content, error)
+            if len(_KNOWN_OIDS) < _REMEMBERED_OIDS:
+                _KNOWN_OIDS[content] = known
+        return known
+
+    def _span(self, error: str) -> tuple[int, int, int]:
+        """Return where the next element starts, its content starts, and it ends."""
+        data, start = self._data, self._at
+        if len(data) < start + 2 or data[start] & _HIGH_TAG == _HIGH_TAG:
+            raise MalformedError(error)
+        length, content = data[start + 1], start + 2
+        if length >= _SHORT_FORM:
+            octets = length - _SHORT_FORM
+            length = int.from_bytes(data[content : content + octets], "big")
+            content += octets
+            minimal = length >= _SHORT_FORM and length >> (octets - 1) * 8
+            if not 0 < octets <= _MAX_LENGTH_OCTETS or not minimal:
+                raise MalformedError(error)
+        if content + length > len(data):
+            raise MalformedError(error)
+        return start, content, content + length
+
+
+_REMEMBERED_OIDS = 256  # certificates share a few dozen; the bound keeps hostile input from filling memory
+_KNOWN_OIDS: dict[bytes, str] = {}
+_OID_PART = re.compile(rb"[\x80-\xff]*[\x00-\x7f]", re.DOTALL)
+
+
+def _dotted(content: bytes, error: str) -> str:
+    parts = [_oid_part(part, error) for part in _OID_PART.findall(content)]
+    if not parts or content[-1] & 0x80:
+        raise MalformedError(error)
+    first = min(parts[0] // 40, 2)
+    return ".".join(map(str, (first, parts[0] - 40 * first, *parts[1:])))
+
+
+def _oid_part(octets: bytes, error: str) -> int:
+    if octets[0] == 0x80 or len(octets) > 5:  # noqa: PLR2004 - not minimal; too large
+        raise MalformedError(error)
+    value = 0
+    for octet in octets:
+        if value >= _OID_PART_BEFORE_LAST_OCTET:
+            raise MalformedError(error)
+        value = value << 7 | octet & 0x7F
+    return value

@@ -1,0 +1,38 @@
+"""Why Go does not accept a certificate or a chain."""
+
+import enum
+from dataclasses import dataclass
+
+from trustplane.certificates.verification.certificate import GoCertificate
+
+
+class Reason(enum.Enum):
+    """The rule that decided."""
+
+    MALFORMED = enum.auto()  # Go cannot read a certificate of the server
+    KEY_TOO_LARGE = enum.auto()
+    UNSUPPORTED_KEY = enum.auto()
+    UNHANDLED_CRITICAL_EXTENSION = enum.auto()
+    NAME_MISMATCH = enum.auto()  # issuer and subject in the chain
+    NOT_YET_VALID = enum.auto()
+    EXPIRED = enum.auto()
+    NOT_A_CA = enum.auto()
+    PATH_LENGTH = enum.auto()
+    INSECURE_ALGORITHM = enum.auto()
+    SIGNATURE = enum.auto()  # made by another key
+    HOST = enum.auto()
+    KEY_USAGE = enum.auto()
+    NAME_CONSTRAINT = enum.auto()
+    POLICY = enum.auto()
+    UNKNOWN_AUTHORITY = enum.auto()
+    SIGNATURE_LIMIT = enum.auto()
+    NO_CERTIFICATE = enum.auto()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One refusal: the rule, Go's words, and the certificate it is about."""
+
+    reason: Reason
+    message: str
+    certificate: GoCertificate | None = None

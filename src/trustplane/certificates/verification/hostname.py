@@ -1,0 +1,69 @@
+"""Whether a certificate is for a host, as Go's Certificate.VerifyHostname decides.
+
+Common names count for nothing. An IP address matches IP address names only. A wildcard is the whole first label.
+"""
+
+import re
+from collections.abc import Sequence
+
+from trustplane.certificates.verification.addresses import read_address, text_of, unmapped
+from trustplane.certificates.verification.certificate import GoCertificate
+from trustplane.certificates.verification.domains import lower
+
+_LABEL = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_-]*\Z")
+_MAX_NAMES_SHOWN = 100
+
+
+def mismatch(certificate: GoCertificate, host: str) -> str:
+    """Return Go's words for why a certificate is not for `host`: a name or an IP address, also in brackets; or ""."""
+    candidate = host[1:-1] if len(host) > 2 and host[0] == "[" and host[-1] == "]" else host  # noqa: PLR2004 - brackets
+    address = read_address(candidate)
+    if address is None:
+        return "" if any(_matches(name, lower(host)) for name in certificate.dns_names) else _words(certificate, host)
+    if any(unmapped(one) == address for one in certificate.ip_addresses):
+        return ""
+    return _words(certificate, candidate)
+
+
+def _matches(pattern: str, host: str) -> bool:
+    if _is_hostname(host.removesuffix(".")) and _is_hostname(pattern, wildcard=True):
+        return _labels_match(pattern, _split(host))
+    return pattern not in {"", "."} and host not in {"", "."} and lower(pattern) == lower(host)
+
+
+def _is_hostname(name: str, *, wildcard: bool = False) -> bool:
+    if not name or name == "*":
+        return False
+    labels = name.split(".")
+    if wildcard and labels[0] == "*":
+        labels = labels[1:]
+    return all(_LABEL.match(label) for label in labels)
+
+
+def _split(host: str) -> list[str]:
+    return lower(host.removesuffix(".")).split(".")
+
+
+def _labels_match(pattern: str, host: Sequence[str]) -> bool:
+    if not pattern:
+        return False
+    labels = lower(pattern).split(".")
+    first = labels[0] in {"*", host[0]}
+    return len(labels) == len(host) and first and labels[1:] == list(host[1:])
+
+
+def _words(certificate: GoCertificate, host: str) -> str:
+    if not certificate.has_san and _labels_match(certificate.subject.common_name, _split(host)):
+        return "x509: certificate relies on legacy Common Name field, use SANs instead"
+    if read_address(host) is None:
+        names, kind = list(certificate.dns_names), "names"
+    elif certificate.ip_addresses:
+        names, kind = [text_of(one) for one in certificate.ip_addresses], "IP SANs"
+    else:
+        return f"x509: cannot validate certificate for {host} because it doesn't contain any IP SANs"
+    if len(names) >= _MAX_NAMES_SHOWN:
+        return f"x509: certificate is valid for {len(names)} {kind}, but none matched {host}"
+    valid = ", ".join(names)
+    if not valid:
+        return f"x509: certificate is not valid for any names, but wanted to match {host}"
+    return f"x509: certificate is valid for {valid}, not {host}"

@@ -1,0 +1,92 @@
+"""The outcome of `trustplane check` for people."""
+
+import textwrap
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from trustplane.certificates.finding import Severity
+from trustplane.certificates.lint import Listed
+from trustplane.certificates.verification.names import printable
+from trustplane.cli.check_report import Place, Report, is_ca, issuer
+from trustplane.registry.inspection import HostReport
+
+_GROUP = 4  # fingerprints are read aloud in groups
+
+
+def show(console: Console, report: Report) -> None:
+    """Print certificates, findings, hosts, and what could not be decided."""
+    if report.certificates:
+        console.print(_certificates(report.certificates))
+    for place in report.places:
+        _finding(console, place)
+    for host in report.hosts:
+        _host(console, host)
+    for text in report.undecided:
+        console.print(f"[yellow]?[/] {escape(text)}", highlight=False, soft_wrap=True)
+    errors = sum(one.finding.severity is Severity.ERROR for one in report.places)
+    counts = f"{len(report.certificates)} certificates, {errors} errors, {len(report.places) - errors} warnings"
+    console.print(f"\n{counts}", highlight=False)
+
+
+def grouped(fingerprint: str) -> str:
+    """Return a fingerprint in groups, as it is compared by telephone."""
+    return " ".join(textwrap.wrap(fingerprint.upper(), _GROUP))
+
+
+def _certificates(listed: tuple[Listed, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("ENTRY", "SUBJECT", "ISSUER", "SHA-256", "EXPIRES", "CA"):
+        table.add_column(column, overflow="fold")
+    for one in listed:
+        certificate = one.certificate
+        issued_by = issuer(certificate)
+        table.add_row(
+            *map(escape, map(printable, (one.where, certificate.subject, issued_by, certificate.fingerprint))),
+            f"{certificate.expires:%Y-%m-%d}",
+            "yes" if is_ca(certificate) else "[yellow]no[/]",
+        )
+    return table
+
+
+def _finding(console: Console, place: Place) -> None:
+    finding = place.finding
+    colour = "red" if finding.severity is Severity.ERROR else "yellow"
+    where = f"{place.file}:{place.line}: {finding.where}" if finding.where != place.file else place.file
+    head = f"[{colour}]{str(finding.severity).lower()}[/] [bold]{finding.code}[/]"
+    console.print(f"\n{head} {_text(where)}", highlight=False, soft_wrap=True)
+    for title, text in (("", finding.what), ("why: ", finding.why), ("next: ", finding.next_step)):
+        if text:
+            console.print(f"  {title}{_text(text)}", highlight=False, soft_wrap=True)
+
+
+def _host(console: Console, host: HostReport) -> None:
+    sign = "[green]✓[/]" if host.trusted else "[red]✗[/]" if host.verdict else "[yellow]?[/]"
+    outcome = "nodes with this list accept it" if host.trusted else host.cause
+    console.print(f"\n{sign} {host.role} {host.address}: {outcome}", highlight=False, soft_wrap=True)
+    for line in _details(host):
+        console.print(f"  {_text(line)}", highlight=False, soft_wrap=True)
+
+
+def _details(host: HostReport) -> list[str]:
+    verdict = host.verdict
+    chain = verdict.chain if verdict else ()
+    lines = [f"{'  ' * level}{one} (SHA-256 {one.fingerprint})" for level, one in enumerate(chain)]
+    if verdict and verdict.trusted:
+        lines.append(f"anchor: {verdict.chain[-1]} (SHA-256 {verdict.anchor})")
+    elif verdict:
+        lines += [f"nodes say: {verdict.message}", f"stopped at: {verdict.stopped}"]
+        if verdict.also_possible:
+            lines.append(f"also possible: {', '.join(verdict.also_possible)}")
+    if host.openssl:
+        lines.append(f"to compare: {host.openssl}")
+    if host.missing:
+        lines.append(f"missing: {host.missing} (SHA-256 {host.missing.fingerprint}): let the server send it")
+    if host.failure:
+        lines.append(host.failure.message)
+    return lines
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))

@@ -1,0 +1,49 @@
+"""Our verdicts beside Go's."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oracle.defects import DEFECTS
+from oracle.go import Answer, ask
+from oracle.keyring import Keyring
+from oracle.scenes import Case, generate
+from trustplane.certificates.verification import Pool, Verdict, verify
+
+BATCH = 500  # cases in memory at a time
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One case that we decide, or word, otherwise than Go."""
+
+    seed: int
+    case: Case
+    go: Answer
+    ours: Verdict
+
+    def __str__(self) -> str:
+        ours = (self.ours.trusted, self.ours.message, [one.fingerprint[:8] for one in self.ours.chain])
+        go = (self.go.trusted, self.go.message, [[one[:8] for one in chain] for chain in self.go.chains])
+        return f"seed {self.seed} {self.case.defects}\n  Go:   {go}\n  ours: {ours}"
+
+
+def compare(program: Path, seeds: Sequence[int], keys: Keyring) -> Iterator[Disagreement]:
+    """Generate the cases of some seeds, and yield those that are decided differently."""
+    for start in range(0, len(seeds), BATCH):
+        batch = seeds[start : start + BATCH]
+        cases = [generate(seed, keys, DEFECTS) for seed in batch]
+        for seed, case, go in zip(batch, cases, ask(program, cases), strict=True):
+            ours = verify(case.served, Pool.read(case.trust), case.host, case.at)
+            if not agree(go, ours):
+                yield Disagreement(seed, case, go, ours)
+
+
+def agree(go: Answer, ours: Verdict) -> bool:
+    """Tell whether verdict, error text, first chain and all anchors are the same."""
+    if (go.trusted, go.message) != (ours.trusted, ours.message):
+        return False
+    if not go.trusted:
+        return True
+    anchors = tuple(dict.fromkeys(chain[-1] for chain in go.chains))
+    return go.chains[0] == [one.fingerprint for one in ours.chain] and anchors == ours.anchors

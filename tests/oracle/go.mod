@@ -1,0 +1,3 @@
+module trustplane.dev/oracle
+
+go 1.26

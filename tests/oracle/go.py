@@ -1,0 +1,49 @@
+"""The oracle: builds the Go program once and asks it."""
+
+import base64
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oracle.scenes import Case
+from trustplane.local.toolchain.go import candidates, find
+
+FOLDER = Path(__file__).parent
+OLDEST = (1, 26)  # whose rules are ours
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Go decides: chains as SHA-256 fingerprints, leaf first."""
+
+    trusted: bool
+    message: str
+    chains: list[list[str]]
+
+
+def build(folder: Path) -> Path:
+    """Build the program into a folder."""
+    program = folder / "oracle"
+    go = find(OLDEST, candidates()).program
+    environment = os.environ | {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOWORK": "off"}
+    subprocess.run([go, "build", "-o", program, "."], cwd=FOLDER, env=environment, check=True, timeout=600)
+    return program
+
+
+def ask(program: Path, cases: Sequence[Case]) -> list[Answer]:
+    """Ask about cases, in their order."""
+    lines = "\n".join(map(_question, cases))
+    done = subprocess.run([program], input=lines, capture_output=True, text=True, check=True, timeout=600)
+    return [Answer(**json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def _question(case: Case) -> str:
+    document = {"served": _encode(case.served), "trust": _encode(case.trust), "host": case.host}
+    return json.dumps(document | {"at": case.at.isoformat()})
+
+
+def _encode(ders: Iterable[bytes]) -> list[str]:
+    return [base64.b64encode(der).decode() for der in ders]

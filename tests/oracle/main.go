@@ -1,0 +1,101 @@
+// Oracle answers what a Go TLS client decides about a server's certificates: crypto/x509's Certificate.Verify and the
+// checks that crypto/tls makes around it. It reads one JSON case a line and writes one JSON answer a line.
+package main
+
+import (
+	"bufio"
+	"crypto/dsa"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+)
+
+type question struct {
+	Served [][]byte  `json:"served"`
+	Trust  [][]byte  `json:"trust"`
+	Host   string    `json:"host"`
+	At     time.Time `json:"at"`
+}
+
+type answer struct {
+	Trusted bool       `json:"trusted"`
+	Message string     `json:"message"`
+	Chains  [][]string `json:"chains"`
+}
+
+func main() {
+	in := bufio.NewReaderSize(os.Stdin, 1<<20)
+	out := bufio.NewWriter(os.Stdout)
+	defer out.Flush()
+	decoder, encoder := json.NewDecoder(in), json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	for decoder.More() {
+		var q question
+		if err := decoder.Decode(&q); err != nil {
+			fmt.Fprintln(os.Stderr, "oracle:", err)
+			os.Exit(1)
+		}
+		chains, err := decide(q)
+		a := answer{Trusted: err == nil, Chains: fingerprints(chains)}
+		if err != nil {
+			a.Message = err.Error()
+		}
+		if err := encoder.Encode(a); err != nil {
+			fmt.Fprintln(os.Stderr, "oracle:", err)
+			os.Exit(1)
+		}
+	}
+}
+
+// decide follows verifyServerCertificate of crypto/tls.
+func decide(q question) ([][]*x509.Certificate, error) {
+	var served []*x509.Certificate
+	for _, der := range q.Served {
+		one, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("tls: failed to parse certificate from server: %s", err)
+		}
+		if key, ok := one.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > 8192 {
+			return nil, fmt.Errorf("tls: server sent certificate containing RSA key larger than %d bits", 8192)
+		}
+		served = append(served, one)
+	}
+	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
+	for _, der := range q.Trust {
+		if one, err := x509.ParseCertificate(der); err == nil {
+			roots.AddCert(one)
+		}
+	}
+	for _, one := range served[1:] {
+		intermediates.AddCert(one)
+	}
+	chains, err := served[0].Verify(x509.VerifyOptions{
+		DNSName: q.Host, Roots: roots, Intermediates: intermediates, CurrentTime: q.At,
+	})
+	if err != nil {
+		return nil, err
+	}
+	switch key := served[0].PublicKey.(type) {
+	case nil, *dsa.PublicKey:
+		return nil, fmt.Errorf("tls: server's certificate contains an unsupported type of public key: %T", key)
+	}
+	return chains, nil
+}
+
+func fingerprints(chains [][]*x509.Certificate) [][]string {
+	all := [][]string{}
+	for _, chain := range chains {
+		var one []string
+		for _, certificate := range chain {
+			sum := sha256.Sum256(certificate.Raw)
+			one = append(one, hex.EncodeToString(sum[:]))
+		}
+		all = append(all, one)
+	}
+	return all
+}

@@ -1,0 +1,16 @@
+"""DER as PEM, and as what belongs into a list."""
+
+import base64
+
+
+def pem(*ders: bytes) -> str:
+    return "".join(f"-----BEGIN CERTIFICATE-----\n{_lines(der)}-----END CERTIFICATE-----\n" for der in ders)
+
+
+def data(*ders: bytes) -> str:
+    return base64.b64encode(pem(*ders).encode()).decode()
+
+
+def _lines(der: bytes) -> str:
+    text = base64.b64encode(der).decode()
+    return "".join(f"{text[at : at + 64]}\n" for at in range(0, len(text), 64))

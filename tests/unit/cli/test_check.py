@@ -1,0 +1,202 @@
+"""`trustplane check` on files: what a user sees, and the exit status."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from oracle import drafts
+from oracle.encoding import time
+from oracle.keyring import Keyring
+from oracle.pem import data, pem
+from trustplane.cli import check
+from trustplane.errors import UserError
+
+KEYS = Keyring()
+GOOD = drafts.ca("Corp Root", KEYS.usual[0]).der
+AT = ("--at", "2026-11-23T12:00:00Z")
+KEY = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0c2VjcmV0c2VjcmV0\n-----END PRIVATE KEY-----\n"
+
+
+def expired() -> bytes:
+    draft = drafts.ca("Old Root", KEYS.usual[1])
+    draft.not_after = time("260101000000Z")
+    return draft.der
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def service(*entries: tuple[str, str]) -> str:
+    lines = "".join(f"    - name: {name}\n      data: {value}\n" for name, value in entries)
+    return (
+        "# the service\napiVersion: run.tanzu.vmware.com/v1alpha3\nkind: TkgServiceConfiguration\n"
+        f"metadata:\n  name: tkg-service-configuration\nspec:\n  trust:\n    additionalTrustedCAs:\n{lines}"
+    )
+
+
+def run(*arguments: str, content: bytes = b"") -> Result:
+    return CliRunner().invoke(check.command, [*AT, *arguments], input=content)
+
+
+def write(folder: Path, name: str, content: str | bytes) -> str:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(path)
+
+
+def test_good_list(tmp_path: Path) -> None:
+    result = run(write(tmp_path, "service.yaml", service(("corp", data(GOOD)))))
+    assert result.exit_code == 0
+    assert "CN=Corp Root,O=Lab" in result.output
+    assert "1 certificates, 0 errors, 0 warnings" in result.output
+
+
+def test_table_shows_each_certificate_and_finding(tmp_path: Path) -> None:
+    file = write(tmp_path, "service.yaml", service(("corp", data(GOOD)), ("old", data(expired()))))
+    result = run(file)
+    assert result.exit_code == 0  # warnings only
+    assert "spec.trust.additionalTrustedCAs[1] (old)" in result.output
+    assert f"warning expired {file}:11: spec.trust" in result.output
+    assert "2025-" not in result.output
+    assert "2026-01-01" in result.output
+    assert "next: " in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("corp", "'no base64!'", "not-base64"),
+        ("corp", encoded(data(GOOD)), "double-base64"),
+        ("corp", base64.b64encode(GOOD).decode(), "der"),
+        ("corp", encoded("nothing here"), "no-certificate"),
+        ("../etc/passwd", data(GOOD), "bad-name"),
+        ("corp", encoded(KEY + pem(GOOD)), "private-key"),
+        ("corp", "''", "no-certificate"),
+    ],
+)
+def test_errors(tmp_path: Path, name: str, value: str, code: str) -> None:
+    result = run("-o", "json", write(tmp_path, "service.yaml", service((name, value))))
+    assert result.exit_code == 1
+    assert [one["code"] for one in json.loads(result.output)["findings"]] == [code]
+    assert "c2VjcmV0" not in result.output
+
+
+def test_name_used_twice(tmp_path: Path) -> None:
+    file = write(tmp_path, "service.yaml", service(("corp", data(GOOD)), ("corp", data(expired()))))
+    result = run("-o", "json", file)
+    assert result.exit_code == 1
+    assert "duplicate-name" in [one["code"] for one in json.loads(result.output)["findings"]]
+
+
+def test_cluster_and_list_and_standard_input() -> None:
+    cluster = {
+        "apiVersion": "run.tanzu.vmware.com/v1alpha3",
+        "kind": "TanzuKubernetesCluster",
+        "spec": {"settings": {"network": {"trust": {"additionalTrustedCAs": [{"name": "own", "data": data(GOOD)}]}}}},
+    }
+    content = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [cluster]}).encode()
+    result = run("-o", "json", "-", content=content)
+    assert result.exit_code == 0
+    assert json.loads(result.output)["certificates"][0]["where"].endswith("additionalTrustedCAs[0] (own)")
+
+
+def test_secret_of_a_cluster_is_base64_twice() -> None:
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "demo-user-trusted-ca-secret"},
+        "data": {"ca-1": encoded(data(GOOD))},
+    }
+    assert run("-", content=yaml.safe_dump(secret).encode()).exit_code == 0
+    secret["data"] = {"ca-1": data(GOOD)}
+    assert run("-", content=yaml.safe_dump(secret).encode()).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("ca.pem", pem(GOOD).encode()), ("ca.der", GOOD), ("ca.b64", data(GOOD).encode())]
+)
+def test_files_of_certificates(tmp_path: Path, name: str, content: bytes) -> None:
+    result = run("-o", "json", write(tmp_path, name, content))
+    assert result.exit_code == 0
+    assert [one["subject"] for one in json.loads(result.output)["certificates"]] == ["CN=Corp Root,O=Lab"]
+
+
+def test_other_manifests_cannot_be_judged() -> None:
+    result = run("-", content=b"apiVersion: v1\nkind: Service\n")
+    assert result.exit_code == 2
+    assert "Service" in result.output
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"kind: [", b"kind: x\n" + b"[" * 200_000, b"kind: x\n- " + b"- " * 100_000, b"kind: x\xff", b"kind: *a"],
+)
+def test_broken_yaml_is_an_error_of_the_user(content: bytes) -> None:
+    result = run("-", content=content)
+    assert isinstance(result.exception, UserError)
+    assert result.exception.exit_code == 2
+
+
+def test_missing_file() -> None:
+    assert isinstance(run("/nowhere/ca.pem").exception, UserError)
+
+
+def test_fix_replaces_data_and_nothing_else(tmp_path: Path) -> None:
+    block = "|\n" + "".join(
+        f"          {line}\n" for line in base64.encodebytes(pem(GOOD).encode()).decode().splitlines()
+    )
+    messy = service(
+        ("corp", encoded(pem(GOOD).replace("\n", "\r\n"))),
+        ("twice", encoded(data(GOOD))),
+        ("block", block.rstrip("\n")),
+        ("good", data(GOOD) + "  # a comment"),
+    )
+    file = write(tmp_path, "service.yaml", messy)
+    Path(file).chmod(0o640)
+    run("--fix", file)
+    fixed = Path(file).read_text()
+    entries = yaml.safe_load(fixed)["spec"]["trust"]["additionalTrustedCAs"]
+    assert [(one["name"], one["data"]) for one in entries] == [
+        (name, data(GOOD)) for name in ("corp", "twice", "block", "good")
+    ]
+    assert fixed.startswith("# the service\n")
+    assert fixed.endswith("  # a comment\n")
+    assert Path(file).stat().st_mode & 0o777 == 0o640
+    assert run("--fix", file).exit_code == 0
+    assert Path(file).read_text() == fixed
+
+
+def test_fix_never_takes_a_private_key_along(tmp_path: Path) -> None:
+    file = write(tmp_path, "service.yaml", service(("corp", encoded(KEY + pem(GOOD)))))
+    before = Path(file).read_text()
+    assert run("--fix", file).exit_code == 1
+    assert Path(file).read_text() == before
+
+
+def test_fix_prints_an_entry_for_other_files(tmp_path: Path) -> None:
+    result = run("--fix", "-o", "sarif", write(tmp_path, "corp root.der", GOOD))
+    assert result.output.endswith(f"- name: corp-root\n  data: {data(GOOD)}\n")
+
+
+def test_sarif_points_at_lines(tmp_path: Path) -> None:
+    file = write(tmp_path, "service.yaml", service(("corp", data(GOOD)), ("old", data(expired()))))
+    document = json.loads(run("-o", "sarif", file).output)
+    result = document["runs"][0]["results"][0]
+    assert document["version"] == "2.1.0"
+    assert (result["ruleId"], result["level"]) == ("expired", "warning")
+    location = result["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"]["uri"] == file
+    assert Path(file).read_text().splitlines()[location["region"]["startLine"] - 1] == "    - name: old"
+
+
+def test_thousand_certificates(tmp_path: Path) -> None:
+    key = KEYS.usual[0]
+    entries = [(f"ca-{number}", data(drafts.ca(f"Root {number}", key).der)) for number in range(1000)]
+    result = run("-o", "json", write(tmp_path, "service.yaml", service(*entries)))
+    assert result.exit_code == 0
+    assert len(json.loads(result.output)["certificates"]) == 1000
