@@ -1,0 +1,177 @@
+"""What a node's trust looks like now, as `trust.sh` reports it. Pure."""
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from trustplane.errors import NodeError
+
+CERTS: Final = "/etc/ssl/certs"  # Go, and so containerd, reads every file of it, whatever its name
+HOSTS: Final = "/etc/containerd/certs.d"
+MANIFEST: Final = "/etc/trustplane/trust.json"
+REGULAR: Final = ("regular file", "regular empty file")
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """The node's own record of which files are ours: SHA-256 by path."""
+
+    files: dict[str, str]
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class File:
+    """One file that is or may be ours.
+
+    Attributes:
+        digest: SHA-256 of the content, in hexadecimal; empty where it cannot be read as a file.
+        changed: Time of the last change of content, name or rights, in seconds since 1970.
+        is_regular: Not a link, a directory or anything else.
+    """
+
+    digest: str
+    changed: int
+    is_regular: bool = True
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a run of containerd has loaded, as was noted at the end of the last change.
+
+    Attributes:
+        digest: Of our files of the root pool, see `plan.pool_digest`.
+        invocation: Which run.
+        changed: When each file tkg-*.pem was last changed, by path: a file that was edited and restored since shows.
+    """
+
+    digest: str
+    invocation: str
+    changed: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The run of containerd.
+
+    Attributes:
+        active: systemd's ActiveState, `absent` where there is no such unit.
+        invocation: systemd's identity of this run.
+        started: When, in seconds since 1970; 0 where it does not run.
+    """
+
+    active: str
+    invocation: str
+    started: int
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it serves, as far as systemd knows."""
+        return self.active == "active"
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """A node's trust.
+
+    Attributes:
+        files: Every file `tkg-*.pem` of the certificates' directory and every file under certs.d, by path.
+        manifest: Our record; None on a node where nothing was changed in place yet.
+        links: Names of files `tkg-*.pem` that OpenSSL finds.
+        has_openssl: Whether there is anybody to find them.
+        certs_changed: When a name was last added to or removed from the certificates' directory, by anybody.
+        token: Stands for the files and the manifest: a change is refused where it no longer fits.
+    """
+
+    files: Mapping[str, File]
+    manifest: Manifest | None
+    runtime: Runtime
+    loaded: Loaded | None
+    links: frozenset[str]
+    has_openssl: bool
+    certs_changed: int
+    kubelet: str
+    token: str
+
+
+def parse(report: str) -> NodeState:
+    """Read the report of `trust.sh`.
+
+    Raises:
+        NodeError: It is not one, or the manifest on the node cannot be read.
+    """
+    values: dict[str, str] = {}
+    stats: dict[str, tuple[int, str]] = {}
+    sums: dict[str, str] = {}
+    links: set[str] = set()
+    for verb, rest in _lines(report):
+        if verb == "stat":
+            about, _, path = rest.partition("|")
+            time, _, kind = about.partition(" ")
+            stats[path] = (_number(time), kind)
+        elif verb == "sum":
+            digest, _, path = rest.partition("  ")
+            sums[path] = digest
+        elif verb == "link":
+            links.add(rest)
+        else:
+            values[verb] = rest
+    if "token" not in values or "kubelet" not in values:
+        raise NodeError(
+            "The node's report of its trust is not whole",
+            why=report.strip()[-200:] or "it is empty",
+            next_step="See that sudo without a password, coreutils, flock and systemctl are there",
+        )
+    return NodeState(
+        files={path: File(sums.get(path, ""), time, kind in REGULAR) for path, (time, kind) in stats.items()},
+        manifest=_manifest(values.get("manifest", "")),
+        runtime=_runtime(values.get("runtime", "")),
+        loaded=_loaded(values.get("marker", "")),
+        links=frozenset(links),
+        has_openssl="openssl" in values,
+        certs_changed=_number(values.get("certs", "")),
+        kubelet=values["kubelet"],
+        token=values["token"],
+    )
+
+
+def _lines(report: str) -> Iterator[tuple[str, str]]:
+    for line in report.split("\n"):
+        verb, _, rest = line.partition(" ")
+        yield verb, rest
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
+
+
+def _manifest(encoded: str) -> Manifest | None:
+    if not encoded:
+        return None
+    try:
+        return msgspec.json.decode(base64.b64decode(encoded), type=Manifest)
+    except (binascii.Error, msgspec.MsgspecError) as error:
+        raise NodeError(
+            f"The node's record {MANIFEST} of our files cannot be read",
+            why=str(error),
+            next_step="Restore it; or delete it together with the files tkg-*.pem that it is about",
+        ) from error
+
+
+def _runtime(text: str) -> Runtime:
+    active, invocation, started = [*text.split(" "), "", ""][:3]
+    return Runtime(active or "absent", invocation, _number(started))
+
+
+def _loaded(encoded: str) -> Loaded | None:
+    # Only a hint: what cannot be read costs a restart of containerd.
+    try:
+        first, *rest = base64.b64decode(encoded).decode().splitlines()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return None
+    digest, _, invocation = first.partition(" ")
+    times = (line.partition(" ") for line in rest)
+    return Loaded(digest, invocation, {path: _number(time) for time, _, path in times}) if invocation else None

@@ -1,0 +1,317 @@
+# Reads and changes the trust of this node. Run as root by POSIX sh, from standard input: these functions, then one call
+# of `main` with a here-document. Needs coreutils, flock (util-linux) and systemd; openssl where it is there.
+#
+# Every file is replaced by a rename within its directory's file system. What is half written lies in a subdirectory
+# `.trustplane` of the target's directory: Go reads each file of /etc/ssl/certs, whatever its name, but no directory.
+
+set -u
+umask 022
+export LC_ALL=C TZ=UTC
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+certs=/etc/ssl/certs
+hosts=/etc/containerd/certs.d
+home=/etc/trustplane
+manifest=$home/trust.json
+marker=$home/runtime
+
+CHANGED=73 BROKEN=74 BUSY=75
+
+fail() { # code, message
+    printf '%s\n' "$2" >&2
+    exit "$1"
+}
+
+# Make what was written, or renamed into a directory, survive a power cut. Patterns that match nothing are skipped.
+persist() {
+    for file in "$@"; do
+        if [ -e "$file" ]; then set -- "$@" "$file"; fi
+        shift
+    done
+    [ $# -eq 0 ] || sync "$@" 2>/dev/null || sync
+}
+
+# --- what is there ---------------------------------------------------------------------------------------------------
+
+state() {
+    found=$(files)
+    printf '%s\n' "$found"
+    printf 'token %s\n' "$(printf '%s\n' "$found" | digest)"
+    links
+    runtime
+}
+
+digest() {
+    sha256sum | cut -d ' ' -f 1
+}
+
+# The manifest, and every file that is or may be ours.
+files() {
+    printf 'manifest %s\n' "$(encoded "$manifest")"
+    set --
+    for path in "$certs"/tkg-*.pem "$hosts"/*/*; do
+        if [ -e "$path" ] || [ -L "$path" ]; then
+            set -- "$@" "$path"
+        fi
+    done
+    [ $# -gt 0 ] || return 0
+    stat -c 'stat %Z %F|%n' -- "$@"
+    sha256sum -- "$@" 2>/dev/null | sed 's/^/sum /'
+}
+
+encoded() {
+    if [ -f "$1" ]; then base64 <"$1" | tr -d '\n'; fi
+}
+
+# OpenSSL finds a certificate by a link named after the hash of its subject.
+links() {
+    command -v openssl >/dev/null || return 0
+    printf 'openssl\n'
+    numbered "$certs" | sed 's/^[^ ]* /link /'
+}
+
+runtime() {
+    printf 'certs %s\n' "$(stat -L -c %Z "$certs")"
+    active=$(property ActiveState)
+    printf 'runtime %s %s %s\n' "${active:-absent}" "$(invocation)" "$(started)"
+    printf 'marker %s\n' "$(encoded "$marker")"
+    printf 'kubelet %s\n' "$(systemctl is-active kubelet 2>/dev/null)"
+}
+
+property() {
+    systemctl show -p "$1" --value containerd 2>/dev/null
+}
+
+# Which run of containerd this is: a new one has a new identity.
+invocation() {
+    run=$(property InvocationID)
+    printf '%s\n' "${run:--}"
+}
+
+started() {
+    time=$(property ExecMainStartTimestamp)
+    date -d "${time:-@0}" +%s
+}
+
+# --- how it is changed -----------------------------------------------------------------------------------------------
+# The plan's lines: token T | intent B64 | write PATH SHA256 B64 | remove PATH | link PATH | restart | manifest B64 |
+# loaded DIGEST | end. The order of writes and removals is the plan's.
+
+apply() {
+    plan=$1
+    [ "${plan##*
+}" = end ] || fail "$BROKEN" 'the plan did not arrive whole'
+    mkdir -p "$home"
+    exec 9>"$home/lock"
+    flock -w 20 9 || fail "$BUSY" 'another update of this node is going on'
+    [ "$(files | digest)" = "$(value token)" ] || fail "$CHANGED" 'the node has changed since it was read'
+    stage || fail "$BROKEN" 'a file did not arrive as it was sent, or there is no room for it'
+    commit || fail 1 "a step failed: $step"
+    state
+}
+
+value() {
+    printf '%s\n' "$plan" | sed -n "s/^$1 //p"
+}
+
+wants() {
+    printf '%s\n' "$plan" | grep -q "^$1"
+}
+
+paths() { # verb
+    printf '%s\n' "$plan" | sed -n "s/^$1 \([^ ]*\).*/\1/p"
+}
+
+stage() {
+    discard
+    printf '%s\n' "$plan" | while read -r verb path sum data; do
+        [ "$verb" = write ] || continue
+        new=${path%/*}/.trustplane
+        [ -d "$new" ] || mkdir -p "$new" || return 1
+        printf %s "$data" | base64 -d >"$new/${path##*/}" || return 1
+        printf '%s  %s\n' "$sum" "$new/${path##*/}"
+    done >"$home/staged" || return 1
+    [ -s "$home/staged" ] || return 0
+    sha256sum --status -c "$home/staged" || return 1
+    persist "$certs"/.trustplane/* "$hosts"/*/.trustplane/*
+}
+
+discard() {
+    rm -rf "$home/staged" "$home/links" "$certs/.trustplane"
+    for path in "$hosts"/*; do
+        [ ! -e "$path/.trustplane" ] || rm -rf "$path/.trustplane"
+    done
+}
+
+commit() {
+    step='write the manifest'
+    put "$manifest" intent || return 1
+    if wants restart; then
+        step='forget what containerd has loaded'
+        rm -f "$marker" && persist "$home" || return 1
+    fi
+    step='write and remove files'
+    change || return 1
+    step='link certificates'
+    link_all || return 1
+    tidy
+    if wants restart; then
+        step='restart containerd'
+        # Otherwise systemd, after a few starts in a short time, stops it and refuses to start it again.
+        systemctl reset-failed containerd 2>/dev/null
+        systemctl restart containerd || return 1
+        step='wait for containerd'
+        serve || return 1
+    fi
+    step='write the manifest'
+    put "$manifest" manifest || return 1
+    step='note what containerd has loaded'
+    {
+        printf '%s %s\n' "$(value loaded)" "$(invocation)"
+        stat -c '%Z %n' -- "$certs"/tkg-*.pem 2>/dev/null
+    } >"$marker.new"
+    persist "$marker.new"
+    mv -f "$marker.new" "$marker" || return 1
+    persist "$home"
+}
+
+put() { # file, name of the plan's line
+    value "$2" | base64 -d >"$1.new" || return 1
+    persist "$1.new"
+    mv -f "$1.new" "$1" || return 1
+    persist "$home"
+}
+
+change() {
+    if [ -d "$certs/.trustplane" ]; then
+        mv -f -t "$certs" "$certs"/.trustplane/* || return 1
+    fi
+    paths write | while read -r path; do
+        case $path in
+        "$hosts"/*) mv -fT "${path%/*}/.trustplane/${path##*/}" "$path" || return 1 ;;
+        esac
+    done || return 1
+    set -f
+    # shellcheck disable=SC2046  # one word for each path
+    set -- $(paths remove)
+    set +f
+    if [ $# -gt 0 ]; then
+        unlink_certs "$@" || return 1
+        rm -f -- "$@" || return 1
+    fi
+    persist "$certs" "$hosts"/*
+}
+
+tidy() {
+    discard
+    paths remove | while read -r path; do
+        case $path in
+        "$hosts"/*) rmdir "${path%/*}" 2>/dev/null ;; # an empty one would hide `_default`
+        esac
+    done
+    return 0
+}
+
+# --- links for OpenSSL -----------------------------------------------------------------------------------------------
+
+link_all() {
+    command -v openssl >/dev/null || return 0
+    # shellcheck disable=SC2046  # one word for each path; none has a character of a pattern
+    set -- $(paths link)
+    [ $# -gt 0 ] || return 0
+    unlink_certs "$@" || return 1
+    mkdir -p "$home/links" || return 1
+    ln -s -t "$home/links" -- "$@" || return 1
+    openssl rehash "$home/links" >/dev/null 2>&1
+    hashed=$(numbered "$home/links")
+    printf '%s\n' "$hashed" | while read -r link name; do
+        [ -z "$name" ] || { link=${link##*/} && link_cert "${link%.*}" "${name##*/}"; } || return 1
+    done || return 1
+    for path in "$@"; do
+        case $hashed in
+        *" ${path##*/}"*) ;;
+        *) link_each "$path" || return 1 ;;
+        esac
+    done
+}
+
+# `rehash` leaves out a file of several certificates, and `x509` reads only the first.
+link_each() { # path of the file
+    one=
+    while IFS= read -r line || [ -n "$line" ]; do
+        one="$one$line
+"
+        case $line in
+        *-----END*)
+            printf %s "$one" | openssl x509 -noout -subject_hash 2>/dev/null
+            one=
+            ;;
+        esac
+    done <"$1" | sort -u | while read -r hash; do
+        link_cert "$hash" "${1##*/}" || return 1
+    done
+}
+
+link_cert() { # hash, name of the file
+    n=0
+    while [ -e "$certs/$1.$n" ] || [ -L "$certs/$1.$n" ]; do
+        n=$((n + 1))
+    done
+    ln -s "$2" "$certs/$1.$n"
+}
+
+# Links named after a hash: their paths and the names of the files that they lead to.
+numbered() { # directory
+    stat -c %N -- "$1"/????????.[0-9]* 2>/dev/null |
+        sed -n "s/^'\(.*\/[0-9a-f]\{8\}\.[0-9]*\)' -> '\(tkg-.*\.pem\)'$/\1 \2/p"
+}
+
+unlink_certs() { # paths of files
+    gone=' '
+    for path in "$@"; do
+        case $path in "$certs"/*) gone="$gone${path##*/} " ;; esac
+    done
+    # The highest numbers first: what then is last in a row is to stay.
+    numbered "$certs" | sort -t . -k 2,2nr | while read -r link name; do
+        case $gone in
+        *" $name "*) drop_link "$link" || return 1 ;;
+        esac
+    done
+}
+
+# OpenSSL stops at the first number that is missing: the last link of a row takes the place of one that goes. A link
+# that is not ours stays where it is as well.
+drop_link() {
+    row=${1%.*}
+    last=${1##*.}
+    while [ -L "$row.$((last + 1))" ]; do
+        last=$((last + 1))
+    done
+    if [ "$row.$last" = "$1" ]; then
+        rm -f "$1"
+        return
+    fi
+    target=$(readlink "$row.$last")
+    mkdir -p "$certs/.trustplane" || return 1
+    ln -sfT "$target" "$certs/.trustplane/link" || return 1
+    mv -fT "$certs/.trustplane/link" "$1" || return 1
+    case $target in
+    tkg-*.pem) rm -f "$row.$last" ;;
+    esac
+}
+
+# --- containerd ------------------------------------------------------------------------------------------------------
+
+# `systemctl restart` returns when containerd says that it is ready; a client's answer shows that it serves.
+serve() {
+    systemctl is-active --quiet containerd || return 1
+    command -v ctr >/dev/null || return 0
+    timeout 10 ctr --connect-timeout 10s version >/dev/null
+}
+
+main() {
+    case $1 in
+    state) state ;;
+    apply) apply "$(cat)" ;;
+    esac
+}

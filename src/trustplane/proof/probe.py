@@ -1,0 +1,213 @@
+"""The probe pod: what is asked of a node's kubelet, and what its answer says. Pure.
+
+The pod names its node, so that no scheduler, cordon or taint is in the way, and an image that does not exist (or one
+that does, to pull for real). Its container is never meant to run: a pull is all that is wanted.
+
+Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/ (the pod satisfies "restricted").
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from trustplane.api.meta import Json
+from trustplane.proof.verdict import Trusted, Unclear, Verdict, verdict
+
+NAMESPACE: Final = "trustplane-system"
+ACCOUNT: Final = "trustplane-probe"  # of our own: the namespace's default account appears some time after the namespace
+CONTAINER: Final = "probe"
+COMPONENT_LABEL: Final = "trustplane.dev/component"
+COMPONENT: Final = "probe"
+RUN_LABEL: Final = "trustplane.dev/probe-run"
+EXPIRES_AT: Final = "trustplane.dev/expires-at"
+SELECTOR: Final = f"{COMPONENT_LABEL}={COMPONENT}"
+
+_MARGIN: Final = timedelta(minutes=5)  # beyond a run's own time limit, so that runs do not delete each other's pods
+_PULL_FAILED: Final = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"}
+)
+_BACK_OFF: Final = re.compile(r'Back-off pulling image "[^"]*"\s*')
+_AFTER_PULL: Final = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
+    | {"PreCreateHookError", "PreStartHookError", "PostStartHookError"}
+)
+
+
+def probe_pod(
+    node: str,
+    host: str,
+    nonce: str,
+    *,
+    image: str | None = None,
+    pull_secret: str | None = None,
+    run: str = "",
+    timeout: float = 60.0,
+    now: datetime | None = None,
+) -> Json:
+    """Return the pod that makes one node's kubelet pull from one registry.
+
+    Args:
+        node: Name of the Node.
+        host: The registry, `host` or `host:port`.
+        nonce: Lower-case letters and digits, new for each probe.
+        image: An image of that registry to pull for real; without it, one that does not exist.
+        pull_secret: Name of a Secret of type `kubernetes.io/dockerconfigjson` in the probe's namespace.
+        run: What all pods of one run have in common, as a label.
+        timeout: Seconds that the run gives the probe.
+        now: The time, for tests.
+    """
+    expires = (now or datetime.now(UTC)) + timedelta(seconds=timeout) + _MARGIN
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"probe-{nonce}",
+            "namespace": NAMESPACE,
+            "labels": {COMPONENT_LABEL: COMPONENT, "app.kubernetes.io/managed-by": "trustplane", RUN_LABEL: run},
+            "annotations": {EXPIRES_AT: expires.isoformat(timespec="seconds")},
+        },
+        "spec": {
+            "nodeName": node,
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": int(timeout) + int(_MARGIN.total_seconds()),
+            "terminationGracePeriodSeconds": 0,  # nothing runs; and the pod of a dead node goes at once
+            "tolerations": [{"operator": "Exists"}],
+            "serviceAccountName": ACCOUNT,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65534,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            **({"imagePullSecrets": [{"name": pull_secret}]} if pull_secret else {}),
+            "containers": [_container(image or f"{host}/trustplane/probe:{nonce}")],
+        },
+    }
+
+
+def _container(image: str) -> Json:
+    return {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": "Always",  # otherwise the kubelet does not ask the registry for an image that it has
+        "command": ["/trustplane-runs-nothing"],  # a real image is pulled, its program is not started
+        # No request: a node that is full must be proven, too.
+        "resources": {"requests": {"cpu": "0", "memory": "0"}, "limits": {"cpu": "50m", "memory": "32Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+    }
+
+
+def service_account() -> Json:
+    """Return the account of probe pods; it has no rights and no token."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": ACCOUNT, "namespace": NAMESPACE},
+        "automountServiceAccountToken": False,
+    }
+
+
+def namespace() -> Json:
+    """Return the namespace of probe pods."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+
+
+def has_expired(pod: Json, now: datetime) -> bool:
+    """Tell whether the run that made this probe is over, so that whoever finds the pod deletes it."""
+    text = pod["metadata"].get("annotations", {}).get(EXPIRES_AT, "")
+    try:
+        return datetime.fromisoformat(text) <= now
+    except (ValueError, TypeError):
+        return True
+
+
+def outcome(pod: Json, events: Iterable[Json] = ()) -> Verdict | None:
+    """Judge a probe by what its kubelet has reported so far.
+
+    Args:
+        pod: The probe pod, as the API server has it.
+        events: Its events, of `v1` or `events.k8s.io/v1`, oldest first. They are needed only where the kubelet does
+            not repeat the reason of a failed pull in the container's state (before Kubernetes 1.32).
+
+    Returns:
+        None while the kubelet has said nothing about the pull.
+    """
+    image = pod["spec"]["containers"][0]["image"]
+    events = list(events)
+    state = _state(pod)
+    waiting = state.get("waiting", {})
+    if _was_pulled(state) or any(_says_pulled(event) for event in events):
+        return Trusted(pulled=True)
+    said = [words(event) for event in events if _says_failed(event)]
+    if waiting.get("reason") in _PULL_FAILED:
+        said.append(waiting.get("message", ""))
+    judged = [verdict(_bound(text, image), image.partition("/")[0]) for text in said if _is_reason(text)]
+    if judged:
+        return judged[-1]
+    return _ended_early(pod, waiting)
+
+
+def is_backing_off(pod: Json) -> bool:
+    """Tell whether a pull has failed, whatever else the container's state says of it."""
+    return _state(pod).get("waiting", {}).get("reason") in _PULL_FAILED
+
+
+def words(event: Json) -> str:
+    """Return the text of an event of `v1` or `events.k8s.io/v1`."""
+    return str(event.get("note") or event.get("message") or "")
+
+
+def time_of(event: Json) -> str:
+    """Return when an event was last seen, in RFC 3339, for sorting."""
+    series = event.get("series") or {}
+    old = event.get("deprecatedLastTimestamp") or event.get("lastTimestamp")
+    return str(series.get("lastObservedTime") or old or event.get("eventTime") or "")
+
+
+def _bound(text: str, image: str) -> str:
+    # The words are about this image whether they name it or not; `containers/image` often does not.
+    return f'Failed to pull image "{image}": {text}'
+
+
+def _state(pod: Json) -> Json:
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    state: Json = next((one.get("state") or {} for one in statuses if one.get("name") == CONTAINER), {})
+    return state
+
+
+def _was_pulled(state: Json) -> bool:
+    if "running" in state:
+        return True
+    if "terminated" in state:
+        # Of a pod that was ended before its pull the kubelet says ContainerStatusUnknown, or gives no container.
+        return bool(state["terminated"].get("reason") not in ("ContainerStatusUnknown", None))
+    return state.get("waiting", {}).get("reason") in _AFTER_PULL
+
+
+def _ended_early(pod: Json, waiting: Json) -> Verdict | None:
+    status = pod.get("status", {})
+    if status.get("phase") == "Failed":
+        return Unclear(f"the kubelet ended the probe: {status.get('reason', '')} {status.get('message', '')}".strip())
+    if waiting.get("reason") in ("ImageInspectError", "InvalidImageName"):
+        return Unclear(f"{waiting['reason']}: {waiting.get('message', '')}")
+    return None
+
+
+def _is_reason(text: str) -> bool:
+    # `Back-off pulling image "..."` alone repeats nothing of why.
+    return bool(text) and not _BACK_OFF.fullmatch(text)
+
+
+def _says_failed(event: Json) -> bool:
+    return event.get("reason") == "Failed" and words(event).startswith("Failed to pull image")
+
+
+def _says_pulled(event: Json) -> bool:
+    # `already present on machine` would be no proof.
+    return event.get("reason") == "Pulled" and words(event).startswith("Successfully pulled image")

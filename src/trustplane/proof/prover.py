@@ -1,0 +1,210 @@
+"""Proofs, by probe pods: make them, wait for the kubelets' words, and always clean up."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from trustplane.api.meta import Json
+from trustplane.errors import TransientError
+from trustplane.kube.client import Client
+from trustplane.kube.errors import AlreadyExistsError
+from trustplane.kube.informer import Change, Informer
+from trustplane.kube.kinds import EVENTS, NAMESPACES, PODS, SERVICE_ACCOUNTS
+from trustplane.kube.resource import Key
+from trustplane.proof import probe
+from trustplane.proof.verdict import Unclear, Verdict
+
+CONCURRENCY: Final = 32  # probes at a time in one cluster
+TIMEOUT: Final = 60.0  # seconds for one probe; a kubelet that works answers in 1 to 3
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A registry to be proven.
+
+    Attributes:
+        host: `host` or `host:port`.
+        image: An image of it to pull for real; without it, one that does not exist is asked for.
+        pull_secret: Name of a pull secret in the probe's namespace.
+    """
+
+    host: str
+    image: str | None = None
+    pull_secret: str | None = None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What one node's kubelet said of one registry.
+
+    Attributes:
+        began: When the probe was asked for. Only a change of the node before that is proven.
+        ended: When the verdict was there, or was given up.
+    """
+
+    node: str
+    host: str
+    verdict: Verdict
+    began: datetime
+    ended: datetime
+
+
+async def prove(
+    client: Client,
+    nodes: Iterable[str],
+    registries: Iterable[Target],
+    *,
+    concurrency: int = CONCURRENCY,
+    timeout: float = TIMEOUT,
+) -> AsyncIterator[Proof]:
+    """Make the kubelet of every node pull from every registry, and yield what it says, as it comes.
+
+    No pod of this run is left when the iteration ends, however it ends; those that a run left that was killed go when
+    the next one begins. Close the iterator (`contextlib.aclosing`) when leaving it early.
+
+    Args:
+        client: Of the workload cluster.
+        nodes: Names of Nodes.
+        registries: What to prove.
+        concurrency: Probes at a time.
+        timeout: Seconds for one probe; without a verdict by then, it is Unclear.
+
+    Raises:
+        ApiError: The API server refuses probe pods altogether.
+    """
+    await prepare(client)
+    await sweep(client, datetime.now(UTC))
+    run = _Run(client, concurrency, timeout)
+    jobs = [(node, target) for node in nodes for target in registries]
+    async with run.following():
+        tasks = [asyncio.create_task(run.probe(node, target)) for node, target in jobs]
+        try:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def prepare(client: Client) -> None:
+    """Make the namespace and the account of probe pods, where they are absent."""
+    for resource, body in ((NAMESPACES, probe.namespace()), (SERVICE_ACCOUNTS, probe.service_account())):
+        metadata = body["metadata"]
+        if await client.find(resource, metadata["name"], metadata.get("namespace", "")) is None:
+            with contextlib.suppress(AlreadyExistsError):
+                await client.create(resource, body)
+
+
+async def sweep(client: Client, now: datetime) -> int:
+    """Delete the probe pods of runs that are over, and return how many there were."""
+    pods = await client.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR)
+    left = [pod["metadata"] for pod in pods if probe.has_expired(pod, now)]
+    for metadata in left:
+        await client.delete(PODS, metadata["name"], probe.NAMESPACE, uid=metadata.get("uid", ""))
+    return len(left)
+
+
+class _Run:
+    """One run: an informer of its pods, and who waits for which of them."""
+
+    def __init__(self, client: Client, concurrency: int, timeout: float) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._label = secrets.token_hex(4)
+        self._places = asyncio.Semaphore(concurrency)
+        self._waiting: dict[str, asyncio.Queue[Json | None]] = {}
+        selector = f"{probe.RUN_LABEL}={self._label}"
+        self._informer: Informer[Json] = Informer(client, PODS, namespace=probe.NAMESPACE, labels=selector)
+        self._informer.subscribe(self._notice)
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Keep the informer running within the block."""
+        task = asyncio.create_task(self._informer.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def probe(self, node: str, target: Target) -> Proof:
+        """Prove one registry on one node."""
+        async with self._places:
+            nonce, began = secrets.token_hex(8), datetime.now(UTC)
+            pod = probe.probe_pod(
+                node,
+                target.host,
+                nonce,
+                image=target.image,
+                pull_secret=target.pull_secret,
+                run=self._label,
+                timeout=self._timeout,
+                now=began,
+            )
+            verdict = await self._ask(pod)
+            return Proof(node, target.host, verdict, began, datetime.now(UTC))
+
+    async def _ask(self, pod: Json) -> Verdict:
+        name = pod["metadata"]["name"]
+        self._waiting[name] = asyncio.Queue()
+        try:
+            await self._client.create(PODS, pod)
+            return await self._verdict(name)
+        except TransientError as error:
+            return Unclear(str(error))
+        finally:
+            del self._waiting[name]
+            await self._delete(name)
+
+    async def _verdict(self, name: str) -> Verdict:
+        last: Verdict = Unclear(f"the kubelet said nothing within {self._timeout:g} s")
+        try:
+            async with asyncio.timeout(self._timeout):
+                while True:
+                    pod = await self._waiting[name].get()
+                    if pod is None:
+                        return Unclear("somebody deleted the probe pod")
+                    found = await self._judge(pod)
+                    if found is not None and not isinstance(found, Unclear):
+                        return found
+                    last = found or last
+        except TimeoutError:
+            return await self._at_last(name, last)
+
+    async def _judge(self, pod: Json) -> Verdict | None:
+        found = probe.outcome(pod)
+        if found is None and probe.is_backing_off(pod):
+            return probe.outcome(pod, await self._events(pod["metadata"]["name"]))
+        return found
+
+    async def _at_last(self, name: str, last: Verdict) -> Verdict:
+        pod = self._informer.get(Key(probe.NAMESPACE, name))
+        events = await self._events(name)
+        found = probe.outcome(pod, events) if pod else None
+        if found is None and events and isinstance(last, Unclear):
+            return Unclear(f"{last.detail}; last event: {probe.words(events[-1])}")
+        return found or last
+
+    async def _events(self, name: str) -> Sequence[Json]:
+        events = await self._client.list(EVENTS, probe.NAMESPACE, fields=f"regarding.name={name}")
+        return sorted(events, key=probe.time_of)
+
+    async def _delete(self, name: str) -> None:
+        try:
+            await self._client.delete(PODS, name, probe.NAMESPACE)
+        except TransientError as error:
+            _log.warning("probe pod is left to the next run", pod=name, error=str(error))
+
+    def _notice(self, change: Change[Json]) -> None:
+        queue = self._waiting.get(change.key.name)
+        if queue is not None:
+            queue.put_nowait(change.new)

@@ -1,0 +1,296 @@
+"""One real node for the tests of this folder: the product's node image, booted by cloud-init, with two TLS registries.
+
+The node has the CA `boot` from its bootstrap data. Registry `one.test:5001` has a certificate of CA `one`, and
+`two.test:5002` of CA `two`; both know no image. Fixtures: `node`, and `shell` (SSH to it, as the user of TKG Service).
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncssh
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from trustplane.local import image, toolchain
+from trustplane.local.podman import Container, Mount, Podman, environment
+from trustplane.local.stack import LABEL, Stack
+from trustplane.nodes import ssh
+from trustplane.nodes.ssh import Output
+
+NAME = "node"
+INDEX = 10
+CERTS = "/etc/ssl/certs"
+PORTS = {"one": 5001, "two": 5002}
+_REGISTRY = """\
+version: 0.1
+storage: {{filesystem: {{rootdirectory: /tmp/{name}}}}}
+http: {{addr: "127.0.0.1:{port}", tls: {{certificate: /srv/{name}.crt, key: /srv/{name}.key}}}}
+"""
+_USER_DATA = """\
+## template: jinja
+#cloud-config
+
+write_files:
+-   path: {certs}/tkg-boot.pem
+    owner: root:root
+    permissions: '0644'
+    content: |
+{boot}
+-   path: /run/kubeadm/kubeadm-join-config.yaml
+    owner: root:root
+    permissions: '0640'
+    content: |
+      ---
+      pods: "{{{{ ds.meta_data.pod_subnet }}}}"
+runcmd:
+  - "touch /run/bootstrapped"
+users:
+  - name: vmware-system-user
+    sudo: ALL=(ALL) NOPASSWD:ALL
+    ssh_authorized_keys:
+      - {key}
+"""
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A CA of the tests."""
+
+    name: str
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+
+    @property
+    def subject(self) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Trustplane test CA {self.name}")])
+
+    def certificate(self) -> str:
+        return self._sign(self.subject, self.key, x509.BasicConstraints(ca=True, path_length=None))
+
+    def issue(self, host: str) -> tuple[str, str]:
+        """Return a server's certificate and key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+        names = x509.SubjectAlternativeName([x509.DNSName(host)])
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return self._sign(name, key, names), pem.decode()
+
+    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType) -> str:
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=30))
+            .add_extension(extension, critical=False)
+        )
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+@dataclass(frozen=True)
+class Node:
+    """The node, from inside."""
+
+    stack: Stack
+    address: str
+    private_key: str
+    user_data: bytes
+    pems: dict[str, str]  # of the CAs, by name
+
+    def sh(self, script: str, *, check: bool = True) -> str:
+        """Run a shell script as root and return what it prints, errors included."""
+        done = subprocess.run(
+            ["podman", "exec", "-i", NAME, "sh", "-s"],
+            input=script,
+            env=environment(self.stack.folder / "podman", os.environ),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=60,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done.stdout
+
+    def pull(self, registry: str) -> str:
+        """Have containerd pull what does not exist, and return its words."""
+        image = f"{registry}.test:{PORTS[registry]}/trustplane/probe:none"
+        return self.sh(f"ctr -n k8s.io images pull --hosts-dir /etc/containerd/certs.d {image}", check=False)
+
+    def path(self, name: str) -> str:
+        return f"{CERTS}/tkg-{name}.pem"
+
+    def trusting(self, *names: str) -> dict[str, str]:
+        """Return what is desired, for `trust.apply`."""
+        return {self.path(name): self.pems[name] for name in names}
+
+    def invocation(self) -> str:
+        return self.sh("systemctl show -p InvocationID --value containerd").strip()
+
+    def until(self, script: str) -> None:
+        deadline = time.monotonic() + 60
+        while self.sh(f"({script}) >/dev/null 2>&1 && echo yes || true") != "yes\n":
+            assert time.monotonic() < deadline, f"{script}: {self.sh(script, check=False)}"
+            time.sleep(0.1)
+
+
+class Shell:
+    """An SSH connection whose commands have a standard input."""
+
+    def __init__(self, node: ssh.Node) -> None:
+        self.address = node.address
+        self.host_key = node.host_key
+        self._connection = node._connection
+
+    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
+        done = await self._connection.run(command, input=stdin, timeout=timeout, check=False)
+        return Output(str(done.stdout), str(done.stderr), -1 if done.returncode is None else done.returncode)
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    folder = tmp_path_factory.mktemp("node")
+    stack = _stack(folder)
+    podman = Podman(stack)
+    asyncio.run(podman.prepare())
+    try:
+        made = _start(stack, podman)
+        _start_registries(made, folder)
+        yield made
+    finally:
+        asyncio.run(podman.remove_everything())
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stack(folder: Path) -> Stack:
+    rootfs, images = _image()
+    return Stack(
+        id=secrets.token_hex(4),
+        folder=folder,
+        cache=folder,
+        bin=folder,
+        rootfs=rootfs,
+        images=images,
+        kubernetes_version="",
+        subnet=f"198.19.{192 + secrets.randbelow(64)}.0/24",
+        ports={},
+    )
+
+
+def _image() -> tuple[Path, Path]:
+    """Return the root file system and the images; of TRUSTPLANE_TEST_IMAGE, where somebody has built them already."""
+    if folder := os.environ.get("TRUSTPLANE_TEST_IMAGE"):
+        return Path(folder) / "rootfs", Path(folder) / "images"
+    cache = toolchain.default_cache()
+    built = image.build(cache, toolchain.build(cache, _quiet), _quiet)
+    return built.rootfs, built.images
+
+
+def _quiet(_what: str, _done: int, _of: int) -> None:
+    """Progress of a build that nobody watches."""
+
+
+def _start(stack: Stack, podman: Podman) -> Node:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    authorities = {name: Authority(name) for name in ("boot", "one", "two")}
+    pems = {name: one.certificate() for name, one in authorities.items()}
+    indented = "\n".join(" " * 6 + line for line in pems["boot"].split("\n"))
+    user_data = _USER_DATA.format(certs=CERTS, boot=indented, key=key.export_public_key().decode().strip()).encode()
+    seed = stack.folder / "seed"
+    seed.mkdir()
+    (seed / "user-data").write_bytes(user_data)
+    (seed / "meta-data").write_text('{"instance-id": "node", "local-hostname": "node", "pod_subnet": "198.19.0.0/26"}')
+    for name in PORTS:
+        certificate, server_key = authorities[name].issue(f"{name}.test")
+        (stack.folder / f"{name}.crt").write_text(certificate)
+        (stack.folder / f"{name}.key").write_text(server_key)
+    (stack.folder / "containerd").mkdir()
+    asyncio.run(podman.run(_container(stack)))
+    made = Node(stack, stack.address(INDEX), key.export_private_key().decode(), user_data, pems)
+    made.until("test -e /run/bootstrapped && systemctl is-active containerd ssh")
+    return made
+
+
+def _container(stack: Stack) -> Container:
+    return Container(
+        name=NAME,
+        command=("/sbin/init",),
+        address=stack.address(INDEX),
+        labels={LABEL: stack.id},
+        mounts=(
+            Mount(stack.folder / "seed", "/var/lib/cloud/seed/nocloud"),
+            Mount(stack.folder / "containerd", "/var/lib/containerd", writable=True),
+            Mount(stack.images, "/images"),
+        ),
+        options=(
+            *("--hostname", NAME, "--add-host", "one.test:127.0.0.1", "--add-host", "two.test:127.0.0.1"),
+            *("--privileged", "--cgroupns=private", "--systemd=false", "--stop-signal", "SIGRTMIN+3"),
+            *("--env", "container=podman", "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"),  # noqa: S108  in the container
+        ),
+    )
+
+
+def _start_registries(node: Node, folder: Path) -> None:
+    for name, port in PORTS.items():
+        files = {f"{name}.yml": _REGISTRY.format(name=name, port=port)}
+        files |= {file: (folder / file).read_text() for file in (f"{name}.crt", f"{name}.key")}
+        for file, content in files.items():
+            node.sh(f"cat >/srv/{file} <<'END'\n{content}\nEND\n")
+        node.sh(f"systemd-run --quiet --unit=registry-{name} registry serve /srv/{name}.yml")
+        node.until(f"openssl s_client -connect 127.0.0.1:{port} </dev/null")
+
+
+@pytest.fixture
+def new_ca() -> Callable[[str], str]:
+    """A function that makes a CA of that name and returns its certificate."""
+    return lambda name: Authority(name).certificate()
+
+
+@pytest.fixture
+async def shell(node: Node) -> AsyncIterator[Shell]:
+    async with ssh.connect(node.address, node.private_key) as connection:
+        yield Shell(connection)
+
+
+@pytest.fixture
+def foreign(node: Node) -> Iterator[Callable[[], str]]:
+    """Foreign files in both places, and a function that says what all foreign files are like now."""
+    node.sh(f"""
+        printf 'not ours\\n' >{CERTS}/tkg-theirs.pem
+        mkdir -p /etc/containerd/certs.d/three.test
+        printf 'server = "https://three.test"\\n' >/etc/containerd/certs.d/three.test/hosts.toml
+    """)
+    yield lambda: node.sh(f"""
+        cd {CERTS}; sha256sum tkg-theirs.pem *.crt [A-Z]*.pem; stat -c '%n %Y %a' tkg-theirs.pem *.crt [A-Z]*.pem
+        cd /etc/containerd/certs.d; find three.test -type f -exec sha256sum {{}} + -exec stat -c '%n %Y %a' {{}} +
+    """)
+    node.sh(f"rm -rf {CERTS}/tkg-theirs.pem /etc/containerd/certs.d/three.test")
+
+
+@pytest.fixture(autouse=True)
+def fresh(node: Node) -> None:
+    """Bring the node back to how its bootstrap left it."""
+    node.sh(f"""
+        rm -rf /etc/trustplane {CERTS}/tkg-* {CERTS}/.trustplane /etc/containerd/certs.d
+        find {CERTS} -lname 'tkg-*' -delete
+        cat >{CERTS}/tkg-boot.pem <<'END'
+{node.pems["boot"].rstrip()}
+END
+        systemctl reset-failed containerd
+        systemctl restart containerd
+    """)

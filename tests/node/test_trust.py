@@ -1,0 +1,208 @@
+"""Trust in place on a real node: containerd's own pulls are the judge."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from trustplane.clusterapi.inplace_files import bootstrap_files
+from trustplane.errors import NodeError, TransientError
+from trustplane.nodes import hosts, plan, trust
+
+UNTRUSTED = "x509: certificate signed by unknown authority"
+NOT_FOUND = "not found"
+
+# Commands of trust.sh that change something on the node, where a command can begin.
+_CHANGES = re.compile(
+    r"(?P<before>^\s*|\*\) |\|\| )(?P<command>(?:mv|rm|ln|mkdir|persist|systemctl restart|printf %s \"\$data\") )",
+    re.MULTILINE,
+)
+_STEPS = "/run/steps"
+
+
+def dying_at(script: str, step: int) -> str:
+    """Return a script that is killed, with all its processes, before its n-th change."""
+    count = f"{{ echo >>{_STEPS}; [ $(wc -l <{_STEPS}) -ne {step} ] || kill -9 0; }}; "
+    return _CHANGES.sub(lambda found: f"{found['before']}{count}{found['command']}", script)
+
+
+def listing(node: Any) -> str:
+    return str(
+        node.sh("cd /etc/ssl/certs && ls -A | grep -e tkg- -e trustplane; find -lname 'tkg-*' -printf '%l\\n' | sort")
+    )
+
+
+async def test_trust_is_added_and_removed_and_containerd_follows(
+    node: Any, shell: Any, foreign: Callable[[], str]
+) -> None:
+    before = foreign()
+    previous = bootstrap_files(node.user_data)
+    assert UNTRUSTED in node.pull("one")
+
+    added = await trust.apply(shell, node.trusting("boot", "one"), previous)
+    assert (added.written, added.removed, added.restarted) == ((node.path("one"),), (), True)
+    assert NOT_FOUND in node.pull("one")
+    assert UNTRUSTED in node.pull("two")
+    assert node.sh("openssl verify -CApath /etc/ssl/certs /srv/one.crt") == "/srv/one.crt: OK\n"
+    assert added.state.files[node.path("one")].digest == plan.digest_of(node.pems["one"])
+
+    removed = await trust.apply(shell, {}, previous)
+    assert removed.removed == (node.path("boot"), node.path("one"))
+    assert UNTRUSTED in node.pull("one")
+    assert listing(node) == "tkg-theirs.pem\n"
+    assert foreign() == before
+
+
+async def test_what_is_there_already_restarts_nothing(node: Any, shell: Any) -> None:
+    desired, previous = node.trusting("boot", "two"), bootstrap_files(node.user_data)
+    await trust.apply(shell, desired, previous)
+    run = node.invocation()
+    again = await trust.apply(shell, desired, previous)
+    assert (again.written, again.removed, again.restarted, node.invocation()) == ((), (), False, run)
+
+
+async def test_a_running_container_survives(node: Any, shell: Any) -> None:
+    node.sh("""
+        ctr -n k8s.io images import /images/pause.tar >/dev/null
+        image=$(ctr -n k8s.io images ls -q | grep pause | head -1)
+        ctr -n k8s.io run -d --null-io "$image" survivor
+    """)
+    tasks = "ctr -n k8s.io tasks ls 2>/dev/null | grep survivor"
+    before = node.sh(tasks)
+    assert "RUNNING" in before
+    try:
+        await trust.apply(shell, node.trusting("one"), bootstrap_files(node.user_data))
+        assert node.sh(tasks) == before
+    finally:
+        node.sh(
+            "alias c='ctr -n k8s.io'; c tasks kill -s KILL survivor; c tasks rm -f survivor; c c rm survivor",
+            check=False,
+        )
+
+
+async def test_a_foreign_file_in_the_way_stops_everything(node: Any, shell: Any) -> None:
+    node.sh(f"printf 'theirs\\n' >{node.path('one')}")
+    run = node.invocation()
+    with pytest.raises(NodeError, match=r"in the place of trust files: /etc/ssl/certs/tkg-one\.pem"):
+        await trust.apply(shell, node.trusting("boot", "one", "two"), bootstrap_files(node.user_data))
+    assert listing(node) == "tkg-boot.pem\ntkg-one.pem\n"
+    assert (node.sh(f"cat {node.path('one')}"), node.invocation()) == ("theirs\n", run)
+
+
+@pytest.mark.parametrize(
+    ("deed", "seen"),
+    [
+        ("echo '# edited' >>{path}", plan.Drift(edited=("{path}",))),
+        ("rm {path}", plan.Drift(removed=("{path}",))),
+        ("mv {path} /root/x; ln -s /root/x {path}", plan.Drift(replaced=("{path}",))),
+        ("cp {path} /root/x; rm {path}; cp /root/x {path}", plan.Drift(is_stale=True)),
+        ("cp {path} /root/x; : >{path}; systemctl restart containerd; cp /root/x {path}", plan.Drift(is_stale=True)),
+        ("echo theirs >/etc/ssl/certs/tkg-theirs.pem", plan.Drift(foreign=("/etc/ssl/certs/tkg-theirs.pem",))),
+    ],
+)
+async def test_drift_is_named_and_repaired(node: Any, shell: Any, deed: str, seen: plan.Drift) -> None:
+    desired, path = node.trusting("one"), node.path("one")
+    await trust.apply(shell, desired, bootstrap_files(node.user_data))
+    node.sh(f"sleep 1.1; {deed.format(path=path)}")  # times of files are in whole seconds
+
+    found = plan.drift(desired, await trust.read(shell))
+    names = ("edited", "removed", "replaced", "foreign")
+    assert {name: getattr(found, name) for name in names} == {
+        name: tuple(one.format(path=path) for one in getattr(seen, name)) for name in names
+    }
+    assert found.is_stale == seen.is_stale
+
+    await trust.apply(shell, desired)
+    repaired = plan.drift(desired, await trust.read(shell))
+    assert repaired == plan.Drift(foreign=found.foreign)
+    assert NOT_FOUND in node.pull("one")
+
+
+async def test_scope_by_registry_needs_no_restart(node: Any, shell: Any, foreign: Callable[[], str]) -> None:
+    before, run = foreign(), node.invocation()
+    desired = hosts.files("one.test:5001", node.pems["one"])
+    result = await trust.apply(shell, desired, {})
+    assert (result.restarted, node.invocation()) == (False, run)
+    assert NOT_FOUND in node.pull("one")
+    assert UNTRUSTED in node.pull("two")
+
+    await trust.apply(shell, {}, {})
+    assert UNTRUSTED in node.pull("one")
+    assert (node.invocation(), foreign()) == (run, before)
+    assert node.sh("ls -A /etc/containerd/certs.d") == "three.test\n"
+
+
+async def test_killed_at_any_step_the_next_attempt_ends_the_same(
+    node: Any, shell: Any, foreign: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To and fro between {boot, one} and {one, two}: something is added, something is removed, something stays."""
+    before, previous = foreign(), bootstrap_files(node.user_data)
+    sets = {"boot": node.trusting("one", "boot"), "two": node.trusting("one", "two")}
+    await trust.apply(shell, sets["boot"], previous)
+    whole, step, died = trust._SCRIPT, 0, True
+    while died:
+        step += 1
+        gone, come = ("boot", "two") if step % 2 else ("two", "boot")
+        node.sh(f"rm -f {_STEPS}")
+        monkeypatch.setattr(trust, "_SCRIPT", dying_at(whole, step))
+        try:
+            await trust.apply(shell, sets[come], previous)
+            died = False
+        except (NodeError, TransientError):
+            died = True
+        half = "for f in one boot two; do f=/etc/ssl/certs/tkg-$f.pem; test ! -e $f || openssl x509 -noout -in $f; done"
+        assert node.sh(half) == "", f"step {step}"
+
+        monkeypatch.setattr(trust, "_SCRIPT", whole)
+        result = await trust.apply(shell, sets[come], previous)
+        assert plan.drift(sets[come], result.state).is_current, f"step {step}"
+        assert (UNTRUSTED if come == "boot" else NOT_FOUND) in node.pull("two"), f"step {step}"
+        files, linked = listing(node), sorted(f"tkg-{name}.pem" for name in ("one", come))
+        assert files.split() == sorted([*linked, "tkg-theirs.pem"]) + linked, f"step {step}"
+        assert gone not in files
+    assert step > 15
+    assert foreign() == before
+
+
+async def test_150_cas_of_the_size_of_rsa_4096_go_in_two_round_trips(
+    node: Any, shell: Any, new_ca: Callable[[str], str]
+) -> None:
+    padding = f"# {'x' * 1300}\n"
+    desired = {node.path(f"many-{n}"): padding + new_ca(f"many {n}") for n in range(150)}
+    desired |= node.trusting("one")
+    previous = bootstrap_files(node.user_data)
+    result = await trust.apply(shell, desired, previous)
+    assert len(result.written) == 151
+    assert NOT_FOUND in node.pull("one")
+    assert plan.drift(desired, result.state).is_current
+    assert len(result.state.links) == 151
+
+    removed = await trust.apply(shell, {}, previous)
+    assert len(removed.removed) == 151
+    assert listing(node) == ""
+
+
+async def test_openssl_finds_cas_of_one_name_and_several_in_a_file_and_loses_none_of_others(
+    node: Any, shell: Any, new_ca: Callable[[str], str]
+) -> None:
+    first, second, theirs, several = new_ca("same"), new_ca("same"), new_ca("same"), new_ca("x") + new_ca("y")
+    desired = {node.path("first"): first, node.path("second"): second, node.path("several"): several}
+    await trust.apply(shell, desired, bootstrap_files(node.user_data))
+    node.sh(f"cat >/srv/theirs.pem <<'END'\n{theirs}END\n")
+    row = f"/etc/ssl/certs/{node.sh('openssl x509 -noout -subject_hash -in /srv/theirs.pem').strip()}"
+    node.sh(f"ln -s /srv/theirs.pem {row}.2")
+
+    def found() -> set[str]:
+        """What OpenSSL finds: it reads a row up to the first number that is missing."""
+        return set(node.sh(f"n=0; while readlink {row}.$n; do n=$((n + 1)); done").split())
+
+    assert found() == {"tkg-first.pem", "tkg-second.pem", "/srv/theirs.pem"}
+    assert listing(node).count("tkg-several.pem") == 3
+
+    await trust.apply(shell, {node.path("second"): second})
+    assert found() == {"tkg-second.pem", "/srv/theirs.pem"}
+    await trust.apply(shell, {})
+    assert found() == {"/srv/theirs.pem"}
+    assert node.sh(f"readlink {row}.2") == "/srv/theirs.pem\n"
+    node.sh("find /etc/ssl/certs -lname /srv/theirs.pem -delete")
