@@ -55,8 +55,8 @@ def test_own_processes_have_the_agreed_command_lines(stack: Stack) -> None:
 def test_feature_gates_of_cluster_api(stack: Stack) -> None:
     parts = supervisor.parts(stack)
     wanted = {
-        "capi-core": {"ClusterTopology", "RuntimeSDK", "InPlaceUpdates"},
-        "capi-control-plane": {"ClusterTopology", "InPlaceUpdates"},
+        "capi-core": {"ClusterTopology", "RuntimeSDK", "InPlaceUpdates", "MachineTaintPropagation"},
+        "capi-control-plane": {"ClusterTopology", "InPlaceUpdates", "MachineTaintPropagation"},
     }
     for name, gates in wanted.items():
         (flag,) = [one for one in parts[name].program.arguments if one.startswith("--feature-gates=")]

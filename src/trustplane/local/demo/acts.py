@@ -72,7 +72,7 @@ def first_configuration(stage: Stage) -> None:
     stage.fleet.wait_rolled("early", before)
     stage.fleet.supervisor.show("get", "machines.cluster.x-k8s.io")
     early = stage.fleet.workload("early")
-    stage.story.say("The same pod, with its imagePullSecrets. Nothing was added to the kubeconfig.")
+    stage.story.say("The same workload, with its imagePullSecrets. Nothing was added to the kubeconfig.")
     wait_running(stage.story, early, "shop")
 
 

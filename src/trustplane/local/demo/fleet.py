@@ -83,7 +83,10 @@ def wait_failing(story: Story, kubectl: Kubectl, app: str, words: str, claim: st
 
     story.until(claim, probe, seconds=PULL_SECONDS)
     kubectl.show("get", "pods", "-l", f"app={app}")
-    story.shell("kubectl get events", "\n".join(event["message"] for event in failed_pulls(kubectl, app)[-1:]))
+    story.shell(
+        "kubectl get events --field-selector=reason=Failed  # the last message",
+        "\n".join(event["message"] for event in failed_pulls(kubectl, app)[-1:]),
+    )
 
 
 def failed_pulls(kubectl: Kubectl, app: str) -> list[Json]:

@@ -40,7 +40,9 @@ class Story:
 
     def shell(self, command: str, output: str) -> None:
         """Print a command and what it printed."""
-        self.console.print(f"[bold cyan]$ {escape(command)}")
+        self.console.print(f"[bold cyan]$ {escape(command)}", soft_wrap=True)
+        if not output:
+            return
         self.console.print(escape(output.rstrip()), highlight=False, soft_wrap=True)
 
     def check(self, claim: str, *, holds: bool, seen: str = "") -> None:
