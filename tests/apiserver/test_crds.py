@@ -371,7 +371,15 @@ def test_what_controllers_report_fits_the_schemas(kubectl: Kubectl, configuratio
     ]
     for report in reports:
         applied = kubectl(
-            *("apply", "--server-side", "--subresource=status", "--validate=strict", "--filename=-"), body=report
+            *(
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                "--subresource=status",
+                "--validate=strict",
+                "--filename=-",
+            ),
+            body=report,
         )
         assert applied.returncode == 0, applied.stderr
     assert columns(kubectl, "tkr", "v1.36.3---trustplane.1")[1][2:4] == ["True", "True"]
