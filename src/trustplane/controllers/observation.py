@@ -25,7 +25,6 @@ class Observation:
     configuration: TkgServiceConfiguration
     cluster: Cluster | None  # Cluster API's object of the same name, whoever it belongs to
     situation: Situation
-    update_strategy: str
 
 
 async def observe(
@@ -63,9 +62,7 @@ async def observe(
         update_digests=update_digests(tkc, kubernetes_version=kubernetes_version),
         now=now,
     )
-    nearest_first = (tkc.metadata.annotations, cluster.metadata.annotations if cluster else {})
-    strategy = policy(*nearest_first, configuration.metadata.annotations).update_strategy
-    return Observation(configuration=configuration, cluster=cluster, situation=situation, update_strategy=strategy)
+    return Observation(configuration=configuration, cluster=cluster, situation=situation)
 
 
 async def _in_force(reader: Reader, tkc: TanzuKubernetesCluster, frozen: Frozen | None) -> TrustSet | None:
