@@ -146,7 +146,10 @@ def _is_up_to_date(group: clusterapi.KubeadmControlPlane | clusterapi.MachineDep
 
 
 def is_reconciled(capi: clusterapi.Cluster) -> bool:
-    """Tell whether Cluster API has written everything that the Cluster asks for now."""
+    """Tell whether Cluster API has written everything that the Cluster asks for now.
+
+    Until then a reconcile that began earlier may still write a template that names an older Secret.
+    """
     found = condition(capi.status.conditions, clusterapi.TOPOLOGY_RECONCILED)
     return (
         found is not None and found.status == conditions.TRUE and found.observed_generation >= capi.metadata.generation

@@ -11,7 +11,6 @@ from trustplane.api import annotations, cluster, clusterapi, configuration
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
 from trustplane.clusterapi.owner import owner_reference
-from trustplane.clusterapi.readiness import is_reconciled
 from trustplane.trust.entries import SHORT, TrustSet
 from trustplane.trust.entries import read as read_entries
 
@@ -64,14 +63,6 @@ def read(secret: Secret) -> TrustSet | None:
     entries = [configuration.TrustedCA(name=one.removesuffix(_SUFFIX), data=data) for one, data in secret.data.items()]
     reading = read_entries(entries)
     return reading.trust if reading.ok else None
-
-
-def is_settled(capi: clusterapi.Cluster) -> bool:
-    """Tell whether Cluster API has written everything that the Cluster asks for now.
-
-    Until then a reconcile that began earlier may still write a template that names an older Secret.
-    """
-    return is_reconciled(capi)
 
 
 def references(

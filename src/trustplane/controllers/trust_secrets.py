@@ -2,6 +2,7 @@
 
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.clusterapi import secret
+from trustplane.clusterapi.readiness import is_reconciled
 from trustplane.controllers.ownership import is_owned
 from trustplane.controllers.reading import list_of
 from trustplane.controllers.resources import (
@@ -50,7 +51,7 @@ async def collect(client: Client, tkc: TanzuKubernetesCluster) -> bool:
     if len(secrets) <= 1:
         return False
     cluster = await client.find(CLUSTERS, key.name, key.namespace)
-    if cluster is None or not secret.is_settled(cluster):
+    if cluster is None or not is_reconciled(cluster):
         return True
     references = secret.references(
         cluster,

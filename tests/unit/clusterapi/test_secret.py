@@ -10,6 +10,7 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
+from trustplane.clusterapi.readiness import is_reconciled
 from trustplane.trust.entries import TrustSet, read
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -79,7 +80,7 @@ def test_only_trust_secrets_of_ours_are_collected() -> None:
 
 
 def test_nothing_is_collected_while_cluster_api_is_still_at_it() -> None:
-    assert secret.is_settled(cluster("x"))
-    assert not secret.is_settled(cluster("x", observedGeneration=1))
-    assert not secret.is_settled(cluster("x", status="False"))
-    assert not secret.is_settled(clusterapi.Cluster())
+    assert is_reconciled(cluster("x"))
+    assert not is_reconciled(cluster("x", observedGeneration=1))
+    assert not is_reconciled(cluster("x", status="False"))
+    assert not is_reconciled(clusterapi.Cluster())
