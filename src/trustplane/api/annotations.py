@@ -4,6 +4,7 @@
 PROPAGATION = "trustplane.dev/propagation"
 TRUST_MERGE = "trustplane.dev/trust-merge"
 UPDATE_REQUESTED_AT = "trustplane.dev/update-requested-at"
+UPDATE_STRATEGY = "trustplane.dev/update-strategy"  # also on a Cluster
 
 # What was last taken, on the Cluster, written in the same apply as its variable `trust`.
 TRUST_DIGEST = "trustplane.dev/trust-digest"
@@ -13,9 +14,15 @@ UPDATE_HANDLED_AT = "trustplane.dev/update-handled-at"
 FIRST_CUSTOMISATION_HANDLED = "trustplane.dev/first-customisation-handled"
 TRUST_REASON = "trustplane.dev/trust-reason"
 
+# How the set in force reaches nodes, on the Cluster: `clusterapi.rollout`.
+ROLLOUT = "trustplane.dev/rollout"
+IN_PLACE_REFUSED = "trustplane.dev/in-place-refused"  # digest of the set whose machines differ in more than trust
+TRUST_CANARY = "trustplane.dev/trust-canary"  # which machine takes a changed set first
+
 # Cluster API's own, see api/core/v1beta2/common_types.go of its module.
 CLUSTER_NAME_LABEL = "cluster.x-k8s.io/cluster-name"
 DEPLOYMENT_NAME_LABEL = "topology.cluster.x-k8s.io/deployment-name"
+UPDATE_IN_PROGRESS = "in-place-updates.internal.cluster.x-k8s.io/update-in-progress"
 
 # Ours, on objects that we make.
 COMPONENT_LABEL = "trustplane.dev/component"

@@ -40,11 +40,24 @@ class Variable(Struct):
     value: Any = None
 
 
+class Overrides(Struct):
+    """Variables whose value differs for one group of machines."""
+
+    overrides: list[Variable] = msgspec.field(default_factory=list)
+
+
+class ControlPlaneTopology(Struct):
+    """The control plane of a managed topology."""
+
+    variables: Overrides = msgspec.field(default_factory=Overrides)
+
+
 class Topology(Struct):
     """The managed topology of a Cluster."""
 
     version: str = ""
     variables: list[Variable] = msgspec.field(default_factory=list)
+    control_plane: ControlPlaneTopology = msgspec.field(default_factory=ControlPlaneTopology)
 
 
 class ClusterSpec(Struct):
@@ -93,10 +106,23 @@ class Cluster(Object):
         """Value of that topology variable; None where it is not set."""
         return next((one.value for one in self.spec.topology.variables if one.name == name), None)
 
+    def control_plane_override(self, name: str) -> Any:
+        """Value of that topology variable for the control plane alone; None where it has none of its own."""
+        overrides = self.spec.topology.control_plane.variables.overrides
+        return next((one.value for one in overrides if one.name == name), None)
+
+
+class ConfigReference(Struct):
+    """The bootstrap configuration of a machine, an object of its namespace."""
+
+    kind: str = ""
+    name: str = ""
+
 
 class Bootstrap(Struct):
-    """Where a machine's bootstrap data is."""
+    """Where a machine's bootstrap data is, and what it was made from."""
 
+    config_ref: ConfigReference = msgspec.field(default_factory=ConfigReference)
     data_secret_name: str = ""
 
 

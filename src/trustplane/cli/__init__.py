@@ -13,6 +13,7 @@ from trustplane.errors import TrustplaneError
 # name: (module, what `trustplane --help` says). The module has the click command as `command`.
 COMMANDS = MappingProxyType(
     {
+        "bench": ("trustplane.cli.bench", "Measure on real clusters of a local stack of its own."),
         "check": ("trustplane.cli.check", "Say what nodes will make of lists of CAs."),
         "demo": (
             "trustplane.cli.demo",
@@ -25,6 +26,9 @@ COMMANDS = MappingProxyType(
         ),
         "local": ("trustplane.cli.local", "Real Kubernetes clusters on this machine, with one command."),
         "manager": ("trustplane.cli.manager", "Run the controllers."),
+        "plan": ("trustplane.cli.plan", "Say what a manifest would do, before anyone applies it."),
+        "prove": ("trustplane.cli.prove", "Have every node prove now that it trusts its registries."),
+        "status": ("trustplane.cli.status", "Say who trusts what, and who proved it."),
         "update": ("trustplane.cli.update", "Bring a cluster's trust up to date now."),
     }
 )

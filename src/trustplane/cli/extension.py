@@ -8,8 +8,11 @@ import structlog
 
 from trustplane.cli.service import run
 from trustplane.clusterapi.hooks import HOOKS
+from trustplane.kube.client import Client
+from trustplane.kube.events import Recorder
 from trustplane.server import tls
 from trustplane.server.extension import application
+from trustplane.server.inplace import InPlace
 from trustplane.server.serve import listen, serve
 
 _log = structlog.get_logger(__name__)
@@ -17,7 +20,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("extension")
-@click.option("--kubeconfig", type=_FILE, help="As for the manager; hooks of this version read no cluster.")
+@click.option("--kubeconfig", type=_FILE, help="Management cluster, as for the manager.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=9443, show_default=True, help="Port; 0: any free one.")
 @click.option("--tls-cert", type=_FILE, required=True, help="PEM certificate; followed when it is renewed.")
@@ -25,13 +28,16 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 def command(*, kubeconfig: Path | None, host: str, port: int, tls_cert: Path, tls_key: Path) -> None:
     """Serve Cluster API's runtime hooks over HTTPS, with /healthz, /readyz and /metrics.
 
-    Any number of replicas can run: they keep no state. SIGTERM and SIGINT end it after the requests in flight.
+    Any number of replicas can run: they keep no state. Nodes are written over SSH, with the key in Secret
+    <cluster>-ssh. SIGTERM and SIGINT end it after the requests in flight.
     """
-    del kubeconfig
     context, listener = tls.context(tls_cert, tls_key), listen(host, port)
 
     async def service(stop: asyncio.Event) -> None:
         _log.info("serving runtime hooks", host=host, port=listener.getsockname()[1])
-        await serve(application(HOOKS), listener, context, stop)
+        async with Client.open(kubeconfig) as client:
+            in_place = InPlace(client, Recorder(client, "trustplane.dev/extension"))
+            await serve(application({**HOOKS, **in_place.hooks()}), listener, context, stop)
+            await in_place.close()
 
     run(service)

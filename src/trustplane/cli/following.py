@@ -4,11 +4,19 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
+from typing import Any
 
+from trustplane.api.annotations import TRUST_DIGEST
 from trustplane.clusterapi.readiness import Observed
-from trustplane.controllers.progress import CURRENT, REFUSED, Progress, progress
+from trustplane.controllers.progress import CURRENT, DONE, NOT_PROVEN, REFUSED, Progress, progress, proved
 from trustplane.controllers.reading import ByCluster, machinery
-from trustplane.controllers.resources import CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, TANZU_CLUSTERS
+from trustplane.controllers.resources import (
+    CLUSTER_TRUSTS,
+    CLUSTERS,
+    CONTROL_PLANES,
+    MACHINE_DEPLOYMENTS,
+    TANZU_CLUSTERS,
+)
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.informer import Informer
@@ -16,6 +24,9 @@ from trustplane.kube.resource import Key
 
 # A list that was corrected just now may still be reported as wrong.
 _REFUSAL_SECONDS = 5.0
+# A node that does not trust a registry stops an update; where it gets on all the same, an entry was to be removed.
+# In that time a machine is replaced, which is the longest that an update takes without another machine done.
+_STOPPED_SECONDS = 90.0
 
 
 class Follower:
@@ -25,21 +36,33 @@ class Follower:
         client: To the management cluster.
         namespace: Of the clusters; empty for all.
         show: Called with each progress that differs from the one before.
+        prove: Wait until nodes have proven it, too.
     """
 
-    def __init__(self, client: Client, namespace: str, show: Callable[[Progress], None]) -> None:
+    def __init__(
+        self, client: Client, namespace: str, show: Callable[[Progress], None], *, prove: bool = False
+    ) -> None:
         self._client = client
         self._show = show
+        self._prove = prove
+        self._stopped: dict[Key, tuple[int, float]] = {}  # machines up to date, and since when no more
         self._tkcs = Informer(client, TANZU_CLUSTERS, namespace=namespace)
         self._clusters = Informer(client, CLUSTERS, namespace=namespace)
         control_planes = Informer(client, CONTROL_PLANES, namespace=namespace)
         pools = Informer(client, MACHINE_DEPLOYMENTS, namespace=namespace)
         self._control_planes_of, self._pools_of = ByCluster(control_planes), ByCluster(pools)
-        self._informers = (self._tkcs, self._clusters, control_planes, pools)
+        self._trusts = Informer(client, CLUSTER_TRUSTS, namespace=namespace)
+        self._informers: tuple[Informer[Any], ...] = (
+            self._tkcs,
+            self._clusters,
+            control_planes,
+            pools,
+            *([self._trusts] if prove else []),
+        )
         self._last: dict[Key, Progress] = {}
 
     async def follow(self, requests: Mapping[Key, datetime], *, timeout: float) -> list[Progress]:
-        """Wait until each cluster is current or refused, or the time is up; return where each one is then.
+        """Wait until each cluster is current (and proven), refused or stopped, or the time is up; return where each is.
 
         Args:
             requests: When the update of each cluster was requested.
@@ -78,10 +101,21 @@ class Follower:
         done = True
         for key, requested_at in requests.items():
             last = self._last.get(key)
-            if last is None or last.state != CURRENT:
+            if last is None or last.state not in DONE:
                 last = await self._look(key, requested_at)
-            done = done and (last.state == CURRENT or (last.state == REFUSED and not patient))
+            refused = last.state == REFUSED and not patient
+            done = done and (last.state in DONE or refused or self._is_stopped(last))
         return done
+
+    def _is_stopped(self, last: Progress) -> bool:
+        if last.state != NOT_PROVEN:
+            self._stopped.pop(last.key, None)
+            return False
+        now = asyncio.get_running_loop().time()
+        count, since = self._stopped.setdefault(last.key, (last.up_to_date, now))
+        if count != last.up_to_date:
+            self._stopped[last.key] = (last.up_to_date, now)
+        return count == last.up_to_date and now - since > _STOPPED_SECONDS
 
     async def _look(self, key: Key, requested_at: datetime) -> Progress:
         tkc = self._tkcs.get(key)
@@ -96,7 +130,10 @@ class Follower:
         now = progress(tkc, seen, requested_at)
         if now.state == CURRENT:
             # Each kind's watch has its own delay: only a look at all of them as they are now is proof.
-            now = progress(tkc, await machinery(self._client, key), requested_at)
+            seen = await machinery(self._client, key)
+            now = progress(tkc, seen, requested_at)
+        if self._prove and seen.cluster:
+            now = proved(now, seen.cluster.metadata.annotations.get(TRUST_DIGEST, ""), self._trusts.get(key))
         if now != self._last.get(key):
             self._last[key] = now
             self._show(now)

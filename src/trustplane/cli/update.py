@@ -14,8 +14,9 @@ from rich.table import Table
 from trustplane.api.annotations import UPDATE_REQUESTED_AT
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.cli.following import Follower
+from trustplane.cli.options import examples
 from trustplane.cli.service import is_verbose, log_to_stderr
-from trustplane.controllers.progress import CURRENT, REFUSED, WAITING, Progress, request_time
+from trustplane.controllers.progress import DONE, NOT_PROVEN, REFUSED, WAITING, Progress, request_time
 from trustplane.controllers.resources import TANZU_CLUSTERS
 from trustplane.errors import TransientError, UserError
 from trustplane.kube.client import Client
@@ -24,7 +25,13 @@ from trustplane.kube.resource import key_of
 INTERRUPTED = 130  # as shells report a program that SIGINT ended
 
 
-@click.command("update")
+@click.command(
+    "update",
+    epilog=examples(
+        ("trustplane update shop -n team-a", "one cluster, until its nodes have proven it"),
+        ("trustplane update --all --no-wait", "only ask; see `trustplane status`"),
+    ),
+)
 @click.argument("names", metavar="CLUSTER...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every cluster of the namespace, or of all without one.")
 @click.option("-n", "--namespace", default="", help="Namespace of the clusters. Default: default; with --all: all.")
@@ -34,6 +41,7 @@ INTERRUPTED = 130  # as shells report a program that SIGINT ended
     help="Management cluster. Default: $KUBECONFIG or ~/.kube/config.",
 )
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every machine has the trust.")
+@click.option("--prove/--no-prove", default=True, show_default=True, help="Wait until every node has proven it, too.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -49,15 +57,17 @@ def command(
     namespace: str,
     kubeconfig: Path | None,
     wait: bool,
+    prove: bool,
     timeout: float,
     output: str,
 ) -> None:
-    """Have existing clusters take the current trust now, each by a rolling update.
+    """Have existing clusters take the current trust now, and prove it.
 
     A change of the service's configuration waits on existing clusters for their next update; this is that update.
     Nothing is rolled on a cluster that has the current trust already. Asking again is safe.
 
-    Exit status: 0 all clusters are current (with --no-wait: the update is requested); 1 some are not; 2 wrong usage or
+    Exit status: 0 all clusters are current, and proven as far as a Registry selects them (with --no-wait: the update is
+    requested); 1 a list is refused, or a node does not trust a registry with what it took; 2 wrong usage or
     an unknown cluster; 75 the time is up; 130 interrupted. The update goes on in the last two cases.
     """
     if everything == bool(names):
@@ -65,7 +75,7 @@ def command(
     log_to_stderr(verbose=is_verbose(), quiet=True)
     namespace = namespace or ("" if everything else "default")
     try:
-        found = asyncio.run(_update(kubeconfig, names, namespace, timeout=timeout if wait else 0.0))
+        found = asyncio.run(_update(kubeconfig, names, namespace, timeout=timeout if wait else 0.0, prove=prove))
     except KeyboardInterrupt:
         click.echo(f"Interrupted. The update goes on. Look: kubectl get tkc {_where(namespace)}", err=True)
         sys.exit(INTERRUPTED)
@@ -74,15 +84,16 @@ def command(
         _judge(found, namespace, timeout)
 
 
-async def _update(kubeconfig: Path | None, names: Sequence[str], namespace: str, *, timeout: float) -> list[Progress]:
+async def _update(
+    kubeconfig: Path | None, names: Sequence[str], namespace: str, *, timeout: float, prove: bool
+) -> list[Progress]:
     async with Client.open(kubeconfig) as client:
         tkcs = await _find(client, names, namespace)
         requests = {key_of(tkc): await _request(client, tkc) for tkc in tkcs}
         if not timeout:
             return [Progress(key=key, state=WAITING, message="requested") for key in requests]
-        return await Follower(client, namespace, lambda one: click.echo(one.text, err=True)).follow(
-            requests, timeout=timeout
-        )
+        follower = Follower(client, namespace, lambda one: click.echo(one.text, err=True), prove=prove)
+        return await follower.follow(requests, timeout=timeout)
 
 
 async def _find(client: Client, names: Sequence[str], namespace: str) -> list[TanzuKubernetesCluster]:
@@ -106,12 +117,12 @@ async def _request(client: Client, tkc: TanzuKubernetesCluster) -> datetime:
 
 
 def _judge(found: Sequence[Progress], namespace: str, timeout: float) -> None:
-    if any(one.state == REFUSED for one in found):
+    if any(one.state in (REFUSED, NOT_PROVEN) for one in found):
         sys.exit(1)
-    late = [str(one.key) for one in found if one.state != CURRENT]
+    late = [str(one.key) for one in found if one.state not in DONE]
     if late:
         raise TransientError(
-            f"After {timeout:g} s not every cluster is current: {', '.join(late)}",
+            f"After {timeout:g} s not every cluster is current and proven: {', '.join(late)}",
             why="the update takes longer; it goes on",
             next_step=f"Look: kubectl get tkc {_where(namespace)}; or wait on with the same command",
         )

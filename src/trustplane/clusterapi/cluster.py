@@ -12,12 +12,15 @@ from typing import Any
 import msgspec
 
 from trustplane.api import clusterapi
+from trustplane.api.annotations import ROLLOUT
 from trustplane.api.cluster import CIDRBlocks, NodePool, TanzuKubernetesCluster, Topology
 from trustplane.api.meta import Json
 from trustplane.clusterapi.duration import seconds
 from trustplane.clusterapi.owner import owner_reference
+from trustplane.clusterapi.rollout import MACHINE_DEPLOYMENT_STRATEGY
 from trustplane.clusterapi.secret import name_of
 from trustplane.trust.entries import SHORT, TrustSet
+from trustplane.trust.policy import IN_PLACE
 
 CLASS_NAME = "tanzukubernetescluster"
 CLASS_NAMESPACE = "trustplane-system"
@@ -41,6 +44,8 @@ def desired_cluster(
     annotations: Mapping[str, str],
     ssh_public_key: str,
     default_drain_timeout: str = "",
+    rollout: str = "",
+    held_trust: Json | None = None,
 ) -> Json:
     """Return the Cluster for a server-side apply.
 
@@ -51,6 +56,8 @@ def desired_cluster(
         annotations: What the rules of propagation remember (`Frozen.annotations()`).
         ssh_public_key: One line of authorized_keys for user vmware-system-user.
         default_drain_timeout: `defaultNodeDrainTimeout` of the service, for pools that say nothing.
+        rollout: How machines get to what is asked for now, see `clusterapi.rollout`.
+        held_trust: Value of the variable `trust` for the control plane alone; None where it has that of all machines.
     """
     control_plane = tkc.spec.topology.control_plane
     return {
@@ -60,7 +67,7 @@ def desired_cluster(
             "name": tkc.metadata.name,
             "namespace": tkc.metadata.namespace,
             **({"labels": tkc.metadata.labels} if tkc.metadata.labels else {}),
-            "annotations": dict(annotations),
+            "annotations": {**annotations, **({ROLLOUT: rollout} if rollout else {})},
             "ownerReferences": [owner_reference(tkc)],
         },
         "spec": {
@@ -71,8 +78,9 @@ def desired_cluster(
                 "controlPlane": {
                     "replicas": control_plane.replicas or CONTROL_PLANE_REPLICAS,
                     **_deletion(control_plane, default_drain_timeout),
+                    **({"variables": {"overrides": [{"name": "trust", "value": held_trust}]}} if held_trust else {}),
                 },
-                **_workers(tkc, default_drain_timeout),
+                **_workers(tkc, default_drain_timeout, rollout),
                 "variables": _variables(tkc.metadata.name, control_plane, trust, ssh_public_key),
             },
         },
@@ -98,19 +106,24 @@ def _deletion(topology: Topology, default_drain_timeout: str) -> Json:
     return {"deletion": {"nodeDrainTimeoutSeconds": limit}} if limit else {}
 
 
-def _workers(tkc: TanzuKubernetesCluster, default_drain_timeout: str) -> Json:
+def _workers(tkc: TanzuKubernetesCluster, default_drain_timeout: str, rollout: str) -> Json:
     """Cluster API refuses an empty list of pools."""
     topology = tkc.spec.topology
-    pools = [_machine_deployment(one, topology.control_plane, default_drain_timeout) for one in topology.node_pools]
+    pools = [
+        _machine_deployment(one, topology.control_plane, default_drain_timeout, rollout) for one in topology.node_pools
+    ]
     return {"workers": {"machineDeployments": pools}} if pools else {}
 
 
-def _machine_deployment(pool: NodePool, control_plane: Topology, default_drain_timeout: str) -> Json:
+def _machine_deployment(pool: NodePool, control_plane: Topology, default_drain_timeout: str, rollout: str) -> Json:
     deployment: Json = {"class": WORKER_CLASS, "name": pool.name, **_deletion(pool, default_drain_timeout)}
     if pool.replicas is not None:  # left out, an autoscaler owns the number
         deployment["replicas"] = pool.replicas
-    if pool.labels:
-        deployment["metadata"] = {"labels": pool.labels}
+    if rollout == IN_PLACE:
+        deployment["rollout"] = {"strategy": MACHINE_DEPLOYMENT_STRATEGY}
+    metadata = {"labels": pool.labels, "annotations": {ROLLOUT: rollout} if rollout == IN_PLACE else {}}
+    if kept := {field: values for field, values in metadata.items() if values}:
+        deployment["metadata"] = kept
     if pool.taints:
         deployment["taints"] = [
             {"key": one.key, "effect": one.effect, "propagation": "Always"}

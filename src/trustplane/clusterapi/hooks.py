@@ -12,10 +12,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from trustplane.api.annotations import ROLLOUT
 from trustplane.api.meta import Json
 from trustplane.clusterapi import files
+from trustplane.clusterapi.rollout import CONTROL_PLANE_REPLICAS, CONTROL_PLANE_STRATEGY
 from trustplane.clusterapi.variable import SCHEMA, Trust, read
 from trustplane.errors import TrustplaneError, UserError
+from trustplane.trust.policy import IN_PLACE
 
 API_VERSION: Final = "hooks.runtime.cluster.x-k8s.io/v1alpha1"
 VARIABLE: Final = "trust"
@@ -27,7 +30,7 @@ Hook = Callable[[Json], Json]
 
 def discovery(_request: Json) -> Json:
     """Say which hooks there are."""
-    handlers = [_handler(one) for one in HOOKS if "/" in one]
+    handlers = [_handler(one) for one in (*HOOKS, *IN_PLACE_HOOKS) if "/" in one]
     return _success("Discovery", handlers=handlers)
 
 
@@ -53,23 +56,35 @@ def generate_patches(request: Json) -> Json:
 
 
 def _patches(request: Json) -> Json:
-    items = [_patch(item, trust) for item, trust in _templates(request)]
+    items = [_patch(item, values) for item, values in _templates(request)]
     return {"items": [item for item in items if item]}
 
 
-def _patch(item: Json, trust: Trust) -> Json | None:
+def _patch(item: Json, values: Json) -> Json | None:
     template = item["object"]
-    before = files.of(template)
-    after = files.merged(before, files.wanted(trust))
-    if after == before:
-        return None
+    before, trust = files.of(template), _trust(values)
+    after = files.merged(before, files.wanted(trust)) if trust else before
     # A merge patch, unlike a JSON patch, makes the parents that a template left out.
-    patch = files.placed(template["kind"], after)
+    patch = files.placed(template["kind"], after) if after != before else {}
+    if _is_in_place(template, values):
+        spec = patch.setdefault("spec", {}).setdefault("template", {}).setdefault("spec", {})
+        spec["rollout"] = {"strategy": CONTROL_PLANE_STRATEGY}
+    if not patch:
+        return None
     return {
         "uid": item["uid"],
         "patchType": "JSONMergePatch",
         "patch": base64.b64encode(json.dumps(patch, separators=(",", ":")).encode()).decode(),
     }
+
+
+def _is_in_place(template: Json, values: Json) -> bool:
+    """Tell whether the machines of this control plane are to be updated in place: Cluster API asks for three."""
+    if template["kind"] != "KubeadmControlPlaneTemplate" or not template["apiVersion"].endswith("/v1beta2"):
+        return False
+    annotations = _builtin(values, "cluster", "metadata", "annotations") or {}
+    replicas = _builtin(values, "controlPlane", "replicas") or 0
+    return annotations.get(ROLLOUT) == IN_PLACE and replicas >= CONTROL_PLANE_REPLICAS
 
 
 def validate_topology(request: Json) -> Json:
@@ -78,18 +93,26 @@ def validate_topology(request: Json) -> Json:
 
 
 def _validation(request: Json) -> Json:
-    for item, trust in _templates(request):
-        files.check(files.of(item["object"]), files.wanted(trust))
+    for item, values in _templates(request):
+        if trust := _trust(values):
+            files.check(files.of(item["object"]), files.wanted(trust))
     return {}
 
 
-def _templates(request: Json) -> Iterable[tuple[Json, Trust]]:
-    """Yield each bootstrap template with the trust that its machines shall have."""
+def _templates(request: Json) -> Iterable[tuple[Json, Json]]:
+    """Yield each bootstrap template with the variables that hold for it.
+
+    What is built in is said in parts: of the cluster for all templates, of its group of machines for each one.
+    """
     for item in _list(request, "items"):
         if files.is_bootstrap_template(item.get("object")):
-            values = {**_variables(request), **_variables(item)}
-            if VARIABLE in values:
-                yield item, read(values[VARIABLE], _cluster_name(values))
+            common, own = _variables(request), _variables(item)
+            builtin = {**(common.get(_BUILTIN) or {}), **(own.get(_BUILTIN) or {})}
+            yield item, {**common, **own, _BUILTIN: builtin}
+
+
+def _trust(values: Json) -> Trust | None:
+    return read(values[VARIABLE], _builtin(values, "cluster", "name") or "") if VARIABLE in values else None
 
 
 def _variables(holder: Json) -> dict[str, Any]:
@@ -103,11 +126,11 @@ def _list(holder: Json, field: str) -> list[Json]:
     return value
 
 
-def _cluster_name(values: dict[str, Any]) -> str:
-    builtin = values.get(_BUILTIN)
-    cluster = builtin.get("cluster") if isinstance(builtin, dict) else None
-    name = cluster.get("name") if isinstance(cluster, dict) else None
-    return name if isinstance(name, str) else ""
+def _builtin(values: Json, *path: str) -> Any:
+    found: Any = values.get(_BUILTIN)
+    for step in path:
+        found = found.get(step) if isinstance(found, dict) else None
+    return found
 
 
 def _answer(hook: str, request: Json, decide: Callable[[Json], Json]) -> Json:
@@ -126,6 +149,12 @@ def _success(hook: str, **content: object) -> Json:
 def _response(hook: str, **content: object) -> Json:
     return {"apiVersion": API_VERSION, "kind": f"{hook}Response", **content}
 
+
+# Served by `server.inplace`, since they look at the management cluster and at nodes.
+CAN_UPDATE_MACHINE: Final = "CanUpdateMachine/can-update-machine"
+CAN_UPDATE_MACHINE_SET: Final = "CanUpdateMachineSet/can-update-machine-set"
+UPDATE_MACHINE: Final = "UpdateMachine/update-machine"
+IN_PLACE_HOOKS: Final = (CAN_UPDATE_MACHINE, CAN_UPDATE_MACHINE_SET, UPDATE_MACHINE)
 
 HOOKS: Final[Mapping[str, Hook]] = {
     "Discovery": discovery,

@@ -15,12 +15,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from trustplane.api.annotations import UPDATE_STRATEGY
 from trustplane.api.meta import Json
 from trustplane.clusterapi.inplace_files import TrustFile, trust_file
+from trustplane.trust.policy import REPLACE
 
 API_VERSION: Final = "hooks.runtime.cluster.x-k8s.io/v1alpha1"
-UPDATE_STRATEGY: Final = "trustplane.dev/update-strategy"
-REPLACE: Final = "Replace"
 
 # Of a Machine's spec these never hinder an update in place: internal/util/inplace, CleanupMachineSpecForDiff.
 _IGNORED: Final = frozenset(
@@ -96,6 +96,12 @@ def decide_machine_set(current: Json, desired: Json) -> Decision:
         desired: The same.
     """
     return _decide(_MACHINE_SET, current, desired)
+
+
+def refusal(*, is_set: bool) -> Json:
+    """Answer that machines are to be replaced, whatever differs."""
+    kind = _MACHINE_SET if is_set else _MACHINE
+    return {"apiVersion": API_VERSION, "kind": f"{kind.hook}Response", "status": "Success"}
 
 
 def _answer(kind: _Kind, request: Json) -> Json:

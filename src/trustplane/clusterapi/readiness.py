@@ -130,13 +130,26 @@ def is_rolled_out(observed: Observed) -> bool:
     before; else "up to date" may still be about yesterday.
     """
     capi, control_plane = observed.cluster, observed.control_plane
-    if capi is None or control_plane is None or not is_reconciled(capi):
+    if capi is None or control_plane is None or capi.control_plane_override("trust") or not is_reconciled(capi):
         return False
     groups: list[clusterapi.KubeadmControlPlane | clusterapi.MachineDeployment] = [
         control_plane,
         *observed.machine_deployments,
     ]
     return all(_is_up_to_date(one) for one in groups)
+
+
+def is_rolling(observed: Observed) -> bool:
+    """Tell whether machines are being updated or replaced, as far as is seen.
+
+    What was written a moment ago, and what Cluster API does about it, need not be seen yet.
+    """
+    control_planes = [observed.control_plane] if observed.control_plane else []
+    groups: list[clusterapi.KubeadmControlPlane | clusterapi.MachineDeployment] = [
+        *control_planes,
+        *observed.machine_deployments,
+    ]
+    return any(one.status.up_to_date_replicas < one.spec.replicas for one in groups)
 
 
 def _is_up_to_date(group: clusterapi.KubeadmControlPlane | clusterapi.MachineDeployment) -> bool:

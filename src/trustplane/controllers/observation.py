@@ -25,6 +25,7 @@ class Observation:
     configuration: TkgServiceConfiguration
     cluster: Cluster | None  # Cluster API's object of the same name, whoever it belongs to
     situation: Situation
+    update_strategy: str
 
 
 async def observe(
@@ -62,7 +63,9 @@ async def observe(
         update_digests=update_digests(tkc, kubernetes_version=kubernetes_version),
         now=now,
     )
-    return Observation(configuration=configuration, cluster=cluster, situation=situation)
+    nearest_first = (tkc.metadata.annotations, cluster.metadata.annotations if cluster else {})
+    strategy = policy(*nearest_first, configuration.metadata.annotations).update_strategy
+    return Observation(configuration=configuration, cluster=cluster, situation=situation, update_strategy=strategy)
 
 
 async def _in_force(reader: Reader, tkc: TanzuKubernetesCluster, frozen: Frozen | None) -> TrustSet | None:

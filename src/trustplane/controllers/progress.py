@@ -1,23 +1,30 @@
 """How far a requested update of a cluster is, as the objects in the management cluster tell it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from trustplane.api import clustertrust
 from trustplane.api.annotations import UPDATE_REQUESTED_AT
 from trustplane.api.cluster import TanzuKubernetesCluster
-from trustplane.api.conditions import TRUE, TRUST_CURRENT, TRUST_VALID
+from trustplane.api.clustertrust import ClusterTrust, ClusterTrustStatus
+from trustplane.api.conditions import FALSE, TRUE, TRUST_CURRENT, TRUST_VALID
 from trustplane.api.meta import condition
 from trustplane.clusterapi.readiness import Observed, is_rolled_out
 from trustplane.kube.resource import Key, key_of
 from trustplane.trust.policy import read_time
 from trustplane.trust.propagation import Frozen
+from trustplane.trust.report import NO_NODES, NOTHING_TO_PROVE
 
 WAITING: Final = "Waiting"  # the manager has not answered the request
 UPDATING: Final = "Updating"  # machines are being updated
 CURRENT: Final = "Current"  # every machine has the trust that the lists ask for
 REFUSED: Final = "Refused"  # a list has errors, so that there is nothing to take
+PROVING: Final = "Proving"  # every machine has the trust; their kubelets are being asked
+PROVEN: Final = "Proven"  # every node proved it
+NOT_PROVEN: Final = "NotProven"  # a node with the trust does not trust a registry that it is to trust
+DONE: Final = frozenset({CURRENT, PROVEN})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +42,29 @@ class Progress:
         """One line for people."""
         counts = f"{self.up_to_date} of {self.machines} machines up to date" if self.state == UPDATING else ""
         return ": ".join(part for part in (str(self.key), self.state, counts or self.message) if part)
+
+
+def proved(now: Progress, digest: str, trust: ClusterTrust | None) -> Progress:
+    """Tell how far a cluster is whose nodes are to prove what they took, too.
+
+    Args:
+        now: How far it is without that.
+        digest: Of the set that it has taken.
+        trust: What is reported of its nodes; a report about another set says nothing.
+    """
+    if now.state not in (CURRENT, UPDATING):
+        return now
+    status = trust.status if trust else ClusterTrustStatus()
+    found = condition(status.conditions, clustertrust.PROVEN)
+    if found is None or status.in_force is None or status.in_force.digest != digest:
+        return replace(now, state=PROVING, message="") if now.state == CURRENT else now
+    if found.status == FALSE and found.reason == clustertrust.NOT_TRUSTED:
+        return replace(now, state=NOT_PROVEN, message=found.message)
+    if now.state == UPDATING:
+        return now
+    if found.reason in (NOTHING_TO_PROVE, NO_NODES):
+        return replace(now, message=f"{now.message}. {found.message}")
+    return replace(now, state=PROVEN if found.status == TRUE else PROVING, message=found.message)
 
 
 def progress(tkc: TanzuKubernetesCluster, observed: Observed, requested_at: datetime) -> Progress:

@@ -1,6 +1,6 @@
 """The kinds that the controllers and the command line read and write."""
 
-from trustplane.api import cluster, clusterapi, configuration, release
+from trustplane.api import cluster, clusterapi, clustertrust, configuration, registry, release
 from trustplane.api.core import Secret
 from trustplane.kube.resource import Resource
 
@@ -22,6 +22,13 @@ RELEASES = Resource(
     "tanzukubernetesreleases",
     release.TanzuKubernetesRelease,
     namespaced=False,
+)
+
+REGISTRIES = Resource(
+    registry.GROUP, registry.VERSION, registry.KIND, "registries", registry.Registry, namespaced=False
+)
+CLUSTER_TRUSTS = Resource(
+    clustertrust.GROUP, clustertrust.VERSION, clustertrust.KIND, "clustertrusts", clustertrust.ClusterTrust
 )
 
 SECRETS = Resource("", "v1", "Secret", "secrets", Secret)

@@ -1,6 +1,10 @@
 """All controllers of `trustplane manager`, put together."""
 
+from trustplane.controllers.clustertrust import ClusterTrustReconciler
+from trustplane.controllers.clustertrust_proof import ProofReconciler
+from trustplane.controllers.clustertrust_view import View
 from trustplane.controllers.configuration import ConfigurationReconciler
+from trustplane.controllers.registry import RegistryReconciler
 from trustplane.controllers.release import ReleaseReconciler
 from trustplane.controllers.resources import CONFIGURATIONS, RELEASES
 from trustplane.controllers.tanzukubernetescluster import TanzuKubernetesClusterReconciler
@@ -27,5 +31,9 @@ def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None
     configurations = ConfigurationReconciler(client, manager.informer(CONFIGURATIONS), recorder, namespace=namespace)
     releases = ReleaseReconciler(client, manager.informer(RELEASES))
     clusters = TanzuKubernetesClusterReconciler(client, manager, recorder, namespace=namespace)
-    for reconciler in (configurations, releases, clusters):
+    view = View(client, manager, namespace=namespace)
+    trusts = ClusterTrustReconciler(client, view, recorder)
+    proofs = ProofReconciler(client, view, recorder)
+    registries = RegistryReconciler(client, view, recorder)
+    for reconciler in (configurations, releases, clusters, trusts, proofs, registries):
         manager.add(reconciler.controller())

@@ -19,20 +19,24 @@ from trustplane.api.conditions import RELEASE_COMPATIBLE, TRUE, TRUST_CURRENT, T
 from trustplane.api.meta import Condition, Json, condition
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
-from trustplane.clusterapi.cluster import desired_cluster
+from trustplane.clusterapi.cluster import CONTROL_PLANE_REPLICAS, desired_cluster
 from trustplane.clusterapi.readiness import Observed
 from trustplane.clusterapi.release import newer, resolve
+from trustplane.clusterapi.rollout import are_updated, held_trust, rollout
+from trustplane.clusterapi.secret import name_of
 from trustplane.clusterapi.status import cluster_status
 from trustplane.controllers import deletion, ssh_key, trust_secrets
 from trustplane.controllers.observation import Observation, observe
 from trustplane.controllers.ownership import is_owned
-from trustplane.controllers.reading import ByCluster, Cached, Reader, cluster_key, machinery
+from trustplane.controllers.reading import ByCluster, Cached, Reader, cluster_key, list_of, machinery
 from trustplane.controllers.resources import (
     CLUSTERS,
     CONFIGURATIONS,
     CONTROL_PLANES,
     FIELD_MANAGER,
+    KUBEADM_CONFIGS,
     MACHINE_DEPLOYMENTS,
+    MACHINES,
     RELEASES,
     SECRETS,
     TANZU_CLUSTERS,
@@ -45,7 +49,7 @@ from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Key, key_of
-from trustplane.trust.entries import EMPTY, difference
+from trustplane.trust.entries import EMPTY, TrustSet, difference
 from trustplane.trust.propagation import Decision, decide
 
 # What the API server refused may become right without any object that we watch: a webhook, a ClusterClass, a quota.
@@ -184,6 +188,9 @@ class TanzuKubernetesClusterReconciler:
         decision = decide(seen.situation)
         if decision.trust is None or decision.frozen is None:
             return Plan(seen, decision, None)
+        observed = await self._machinery(reader, key_of(tkc), seen.cluster)
+        how = rollout(decision, seen.update_strategy, observed)
+        replicas = tkc.spec.topology.control_plane.replicas or CONTROL_PLANE_REPLICAS
         body = desired_cluster(
             tkc,
             kubernetes_version=version,
@@ -191,8 +198,40 @@ class TanzuKubernetesClusterReconciler:
             annotations=decision.frozen.annotations(),
             ssh_public_key=await ssh_key.ensure(reader, self._client, tkc),
             default_drain_timeout=seen.configuration.spec.default_node_drain_timeout,
+            rollout=how,
+            held_trust=held_trust(
+                decision,
+                how,
+                seen.cluster,
+                replicas=replicas,
+                are_pools_done=await self._are_pools_done(key_of(tkc), seen.cluster, decision.trust),
+            ),
         )
         return Plan(seen, decision, body)
+
+    async def _are_pools_done(self, key: Key, cluster: Cluster | None, trust: TrustSet) -> bool:
+        if cluster is None or not cluster.control_plane_override("trust"):
+            return False
+        secret = name_of(key.name, trust.digest) if trust else ""
+        configs = await list_of(self._client, KUBEADM_CONFIGS, key)
+        return are_updated(await list_of(self._client, MACHINES, key), configs, secret)
+
+    async def _machinery(self, reader: Reader, key: Key, cluster: Cluster | None) -> Observed:
+        if reader is self._client:
+            found = await machinery(self._client, key)
+            return Observed(
+                cluster=cluster,
+                control_plane=found.control_plane,
+                machine_deployments=found.machine_deployments,
+            )
+        return self._observed(key, cluster)
+
+    def _observed(self, key: Key, cluster: Cluster | None) -> Observed:
+        return Observed(
+            cluster=cluster,
+            control_plane=next(iter(self._control_planes_of.of(key)), None),
+            machine_deployments=self._pools_of.of(key),
+        )
 
     def _is_applied(self, key: Key, plan: Plan) -> bool:
         cluster = plan.observation.cluster
@@ -216,11 +255,7 @@ class TanzuKubernetesClusterReconciler:
 
     async def _report(self, tkc: TanzuKubernetesCluster, outcome: Outcome) -> None:
         key = key_of(tkc)
-        seen = Observed(
-            cluster=outcome.cluster,
-            control_plane=next(iter(self._control_planes_of.of(key)), None),
-            machine_deployments=self._pools_of.of(key),
-        )
+        seen = self._observed(key, outcome.cluster)
         body = self._status(tkc, outcome, seen)
         status = msgspec.convert(body["status"], TanzuKubernetesClusterStatus)
         if _is_current(status.conditions) and not _is_current(tkc.status.conditions):

@@ -8,6 +8,7 @@ which also asks that messages are deterministic and carry nothing sensitive: the
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
 
 import msgspec
 import structlog
@@ -20,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trustplane.api.meta import Json
-from trustplane.clusterapi.hooks import API_VERSION, Hook
+from trustplane.clusterapi.hooks import API_VERSION
 from trustplane.errors import TrustplaneError
 
 # Cluster API reads at most this much of an answer; a request carries the same templates.
@@ -31,12 +32,16 @@ _requests = Counter("trustplane_hook_requests", "Calls of Cluster API's runtime 
 _seconds = Histogram("trustplane_hook_seconds", "Time to answer a runtime hook, in seconds.", ["hook"])
 
 
-def application(hooks: Mapping[str, Hook]) -> Starlette:
+AnyHook = Callable[[Json], Json | Awaitable[Json]]
+
+
+def application(hooks: Mapping[str, AnyHook]) -> Starlette:
     """Return the ASGI application that answers these hooks.
 
     Args:
         hooks: Decisions by `<Hook>` (such as `Discovery`) or `<Hook>/<handler name>` (such as
-            `GeneratePatches/generate-patches`): the body of a request in, the body of the response out.
+            `GeneratePatches/generate-patches`): the body of a request in, the body of the response out, at once or
+            awaited.
     """
     return Starlette(
         routes=[
@@ -57,10 +62,10 @@ def path(name: str) -> str:
     return f"/{API_VERSION}/{name.lower()}"
 
 
-def _endpoint(name: str, hook: Hook) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(name: str, hook: AnyHook) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         with _seconds.labels(name).time():
-            code, body = _decide(name, hook, await _body(request))
+            code, body = await _decide(name, hook, await _body(request))
         _requests.labels(name, body["status"]).inc()
         return Response(msgspec.json.encode(body), code, media_type="application/json")
 
@@ -77,7 +82,7 @@ async def _body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def _decide(name: str, hook: Hook, body: bytes | None) -> tuple[int, Json]:
+async def _decide(name: str, hook: AnyHook, body: bytes | None) -> tuple[int, Json]:
     if body is None:
         return 413, _failure(name, f"The request is larger than {MAX_REQUEST_BYTES >> 20} MiB")
     try:
@@ -85,7 +90,8 @@ def _decide(name: str, hook: Hook, body: bytes | None) -> tuple[int, Json]:
     except msgspec.DecodeError:
         return 400, _failure(name, "The request is not a JSON object")
     try:
-        return 200, hook(request)
+        answer = hook(request)
+        return 200, await answer if isawaitable(answer) else answer
     except TrustplaneError as error:
         return 200, _failure(name, str(error))
     except Exception as error:  # noqa: BLE001  an unforeseen error must not end in an answer that Cluster API retries blindly

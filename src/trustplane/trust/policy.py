@@ -9,6 +9,7 @@ from trustplane.certificates.finding import Finding, Severity
 
 ON_NEXT_UPDATE, AUTOMATIC = "OnNextUpdate", "Automatic"
 OVERRIDE, APPEND = "Override", "Append"
+IN_PLACE, REPLACE = "InPlace", "Replace"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,7 @@ class Policy:
 
     propagation: str = ON_NEXT_UPDATE
     merge: str = OVERRIDE
+    update_strategy: str = IN_PLACE
     requested_at: datetime | None = None  # when an update was last requested; with a time zone
     findings: tuple[Finding, ...] = ()  # warnings about values that were not understood
 
@@ -32,6 +34,7 @@ def policy(*nearest_first: Mapping[str, str]) -> Policy:
     return Policy(
         propagation=_choice(nearest_first, annotations.PROPAGATION, (ON_NEXT_UPDATE, AUTOMATIC), findings),
         merge=_choice(nearest_first, annotations.TRUST_MERGE, (OVERRIDE, APPEND), findings),
+        update_strategy=_choice(nearest_first, annotations.UPDATE_STRATEGY, (IN_PLACE, REPLACE), findings),
         requested_at=_latest(nearest_first, findings),
         findings=tuple(findings),
     )

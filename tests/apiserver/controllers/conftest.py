@@ -29,6 +29,7 @@ from trustplane.controllers.resources import (
     CONTROL_PLANES,
     KUBEADM_CONFIG_TEMPLATES,
     MACHINE_DEPLOYMENTS,
+    MACHINES,
     RELEASES,
     TANZU_CLUSTERS,
 )
@@ -44,7 +45,8 @@ T = TypeVar("T")
 SYSTEM = "trustplane-system"
 KUBERNETES = "v1.36.3"
 PLAYED = {
-    f"{one.plural}.{one.group}" for one in (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, KUBEADM_CONFIG_TEMPLATES)
+    f"{one.plural}.{one.group}"
+    for one in (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, KUBEADM_CONFIG_TEMPLATES)
 } | {"kubeadmconfigs.bootstrap.cluster.x-k8s.io"}
 
 

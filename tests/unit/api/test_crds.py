@@ -45,6 +45,8 @@ def test_kinds_names_and_scopes_are_the_original_s() -> None:
             ["v1alpha3"],
         ),
         "TanzuKubernetesRelease": ("tanzukubernetesreleases.run.tanzu.vmware.com", "Cluster", ["tkr"], ["v1alpha3"]),
+        "Registry": ("registries.trustplane.dev", "Cluster", None, ["v1alpha1"]),
+        "ClusterTrust": ("clustertrusts.trustplane.dev", "Namespaced", ["ctrust"], ["v1alpha1"]),
     }
 
 

@@ -3,10 +3,21 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from trustplane.cli import extension, manager, update
+from trustplane.cli import extension, manager, plan, prove, status, update
+from trustplane.errors import UserError
 
 
-@pytest.mark.parametrize("command", [extension.command, manager.command, update.command])
+@pytest.mark.parametrize(
+    "command",
+    [
+        extension.command,
+        manager.command,
+        plan.command,
+        prove.command,
+        status.command,
+        update.command,
+    ],
+)
 def test_help_explains(command: object) -> None:
     shown = CliRunner().invoke(command, ["--help"])  # type: ignore[arg-type]
     assert shown.exit_code == 0
@@ -30,3 +41,30 @@ def test_the_manager_wants_a_kubeconfig_that_exists(tmp_path: Path) -> None:
     shown = CliRunner().invoke(manager.command, ["--kubeconfig", str(tmp_path / "none")])
     assert shown.exit_code == 2
     assert "does not exist" in shown.output
+
+
+@pytest.mark.parametrize("command", [plan.command, prove.command, status.command, update.command])
+def test_help_has_examples_and_exit_statuses(command: object) -> None:
+    shown = CliRunner().invoke(command, ["--help"])  # type: ignore[arg-type]
+    assert "Examples:" in shown.output
+    assert "Exit status: 0" in shown.output
+
+
+@pytest.mark.parametrize("arguments", [[], ["c", "--all"], ["c", "--image", "r/x"], ["c", "--timeout", "0"]])
+def test_wrong_usage_of_prove(arguments: list[str]) -> None:
+    shown = CliRunner().invoke(prove.command, arguments)
+    assert shown.exit_code == 2
+    assert "Usage: prove" in shown.output
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "kind: Secret"])
+def test_a_plan_wants_a_manifest(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(text)
+    shown = CliRunner().invoke(plan.command, ["-f", str(file)])
+    assert isinstance(shown.exception, UserError)
+
+
+def test_a_plan_names_a_file_that_it_cannot_read(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(plan.command, ["-f", str(tmp_path / "none")])
+    assert "cannot be read" in str(shown.exception)

@@ -201,3 +201,22 @@ def test_digests_stay_the_same_from_release_to_release() -> None:
         "1/pool/workers": "21f4549115",
         "1/version": "6724963e32",
     }
+
+
+def test_in_place_pools_have_a_strategy_that_makes_no_machine() -> None:
+    body = desired(tkc(nodePools=[POOL | {"labels": {"a": "b"}}]), rollout="InPlace")
+    (pool,) = body["spec"]["topology"]["workers"]["machineDeployments"]
+    assert pool["rollout"] == {
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 10}}
+    }
+    assert pool["metadata"] == {"labels": {"a": "b"}, "annotations": {"trustplane.dev/rollout": "InPlace"}}
+    assert body["metadata"]["annotations"]["trustplane.dev/rollout"] == "InPlace"
+
+
+@pytest.mark.parametrize("how", ["", "Replace"])
+def test_otherwise_pools_have_the_strategy_of_their_class(how: str) -> None:
+    body = desired(tkc(nodePools=[POOL]), rollout=how)
+    (pool,) = body["spec"]["topology"]["workers"]["machineDeployments"]
+    assert "rollout" not in pool
+    assert "metadata" not in pool
+    assert body["metadata"]["annotations"].get("trustplane.dev/rollout", "") == how

@@ -86,6 +86,9 @@ def test_discovery_names_the_handlers() -> None:
         "discover-variables": "DiscoverVariables",
         "generate-patches": "GeneratePatches",
         "validate-topology": "ValidateTopology",
+        "can-update-machine": "CanUpdateMachine",
+        "can-update-machine-set": "CanUpdateMachineSet",
+        "update-machine": "UpdateMachine",
     }
     assert {one["requestHook"]["apiVersion"] for one in response["handlers"]} == {
         "hooks.runtime.cluster.x-k8s.io/v1alpha1"
@@ -204,3 +207,36 @@ def test_any_request_gets_a_response(hook: str, junk: Json, template: Json, item
         response = HOOKS[hook](body)
         assert response["status"] in {"Success", "Failure"}
         assert msgspec.json.encode(HOOKS[hook](body)) == msgspec.json.encode(response)
+
+
+def _built_in(body: Json, replicas: int, **annotations: str) -> Json:
+    """Say what is built in as Cluster API does: of the cluster once, of the control plane with its template."""
+    cluster = {"name": "c1", "metadata": {"annotations": annotations}}
+    body["variables"][0]["value"] = {"cluster": cluster}
+    control_plane = {"name": "builtin", "value": {"controlPlane": {"replicas": replicas}}}
+    for item in body["items"]:
+        item["variables"] = [control_plane]
+    return body
+
+
+@pytest.mark.parametrize("trust", [TRUST, None])
+def test_a_control_plane_of_three_goes_without_a_fourth_while_trust_changes_in_place(trust: object) -> None:
+    body = _built_in(request(CONTROL_PLANE, WORKER, trust=trust), 3, **{"trustplane.dev/rollout": "InPlace"})
+    control_plane, worker = patched(body)
+    assert control_plane["spec"]["template"]["spec"]["rollout"] == {
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0}}
+    }
+    assert "rollout" not in worker["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize(("replicas", "how"), [(1, "InPlace"), (3, "Replace"), (3, "")])
+def test_otherwise_a_control_plane_keeps_its_strategy(replicas: int, how: str) -> None:
+    (control_plane,) = patched(_built_in(request(CONTROL_PLANE), replicas, **{"trustplane.dev/rollout": how}))
+    assert "rollout" not in control_plane["spec"]["template"]["spec"]
+
+
+def test_the_users_secret_is_found_for_templates_with_variables_of_their_own() -> None:
+    body = _built_in(request(CONTROL_PLANE, trust={"additionalTrustedCAs": [{"name": "corp"}]}), 1)
+    (control_plane,) = patched(body)
+    file = control_plane["spec"]["template"]["spec"]["kubeadmConfigSpec"]["files"][-1]
+    assert file["contentFrom"]["secret"]["name"] == "c1-user-trusted-ca-secret"

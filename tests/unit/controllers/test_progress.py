@@ -17,9 +17,23 @@ from trustplane.api.clusterapi import (
     MachineDeploymentSpec,
     MachineDeploymentStatus,
 )
+from trustplane.api.clustertrust import ClusterTrust, ClusterTrustStatus, TrustInForce
 from trustplane.api.meta import Condition, Metadata
 from trustplane.clusterapi.readiness import Observed
-from trustplane.controllers.progress import CURRENT, REFUSED, UPDATING, WAITING, progress, request_time
+from trustplane.controllers.progress import (
+    CURRENT,
+    NOT_PROVEN,
+    PROVEN,
+    PROVING,
+    REFUSED,
+    UPDATING,
+    WAITING,
+    Progress,
+    progress,
+    proved,
+    request_time,
+)
+from trustplane.kube.resource import Key
 from trustplane.trust.propagation import Frozen
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -110,3 +124,28 @@ def test_a_request_is_later_than_the_last_one_whatever_the_clocks_say(last: date
 @pytest.mark.parametrize("annotations", [{}, {UPDATE_REQUESTED_AT: "yesterday"}])
 def test_the_first_request_is_now(annotations: dict[str, str]) -> None:
     assert request_time(annotations, NOW) == NOW
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "reason", "expected"),
+    [
+        (CURRENT, "True", "Proven", PROVEN),
+        (CURRENT, "False", "Applied", PROVING),
+        (CURRENT, "False", "NotTrusted", NOT_PROVEN),
+        (CURRENT, "Unknown", "NothingToProve", CURRENT),
+        (UPDATING, "True", "Proven", UPDATING),
+        (UPDATING, "False", "Pending", UPDATING),
+        (UPDATING, "False", "NotTrusted", NOT_PROVEN),
+        (WAITING, "True", "Proven", WAITING),
+        (REFUSED, "True", "Proven", REFUSED),
+    ],
+)
+def test_an_update_ends_when_it_is_proven(state: str, status: str, reason: str, expected: str) -> None:
+    conditions = [Condition(type="Proven", status=status, reason=reason, message="why")]
+    report = ClusterTrustStatus(in_force=TrustInForce(digest="d"), conditions=conditions)
+    now = Progress(key=Key("n", "c"), state=state)
+    assert proved(now, "d", ClusterTrust(status=report)).state == expected
+    # What is said about the set before says nothing about this one.
+    about_another = PROVING if state == CURRENT else state
+    assert proved(now, "e", ClusterTrust(status=report)).state == about_another
+    assert proved(now, "d", None).state == about_another

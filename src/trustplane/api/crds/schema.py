@@ -132,16 +132,16 @@ def condition_column(name: str, type_: str, description: str, *, field: str = "s
     return column(name, f'.status.conditions[?(@.type=="{type_}")].{field}', description)
 
 
-def root(description: str, spec: Json, status: Json, *, rules: Sequence[Json] = ()) -> Json:
-    """The schema of a kind."""
+def root(description: str, spec: Json | None, status: Json, *, rules: Sequence[Json] = ()) -> Json:
+    """The schema of a kind; without `spec` it is all status."""
     fields = {
         "apiVersion": string("Group and version of this representation."),
         "kind": string("Name of this kind."),
         "metadata": {"type": "object"},
-        "spec": spec,
+        **({"spec": spec} if spec else {}),
         "status": status,
     }
-    return obj(description, fields, required=("spec",), rules=rules)
+    return obj(description, fields, required=("spec",) if spec else (), rules=rules)
 
 
 def definition(
@@ -153,14 +153,15 @@ def definition(
     schema: Json,
     columns: Sequence[Json],
     short: str = "",
+    group: str = GROUP,
 ) -> Json:
     """A CRD whose versions all have one schema; the last is the one that is stored."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{group}"},
         "spec": {
-            "group": GROUP,
+            "group": group,
             "scope": scope,
             "names": {
                 "kind": kind,

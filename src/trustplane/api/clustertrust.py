@@ -1,0 +1,159 @@
+"""ClusterTrust: who of a cluster's nodes trusts what, and since when; status only, derived from durable facts.
+
+The facts are annotations of Machines, so that a lost or stale ClusterTrust is made again from them.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from trustplane.api.meta import Condition, Object, Struct
+
+GROUP: Final = "trustplane.dev"
+VERSION: Final = "v1alpha1"
+KIND: Final = "ClusterTrust"
+
+# Facts, on Machines.
+TRUST_APPLIED: Final = "trustplane.dev/trust-applied"  # AppliedTrust: what was last written on the node
+TRUST_PROOF: Final = "trustplane.dev/trust-proof"  # RecordedProof: what its kubelet last said
+TRUST_INSPECTION: Final = "trustplane.dev/trust-inspection"  # Inspection: what its files and its runtime were like
+# A request, on the Cluster or the ClusterTrust: an RFC 3339 time.
+PROVE_REQUESTED_AT: Final = "trustplane.dev/prove-requested-at"
+
+# States of a node.
+PENDING: Final = "Pending"  # the set in force is on its way to it
+APPLIED: Final = "Applied"  # written, and not proven since
+PROVEN: Final = "Proven"  # its kubelet was accepted by, and accepted, every registry after the last change
+OUTDATED: Final = "Outdated"  # it has, or its runtime uses, something else than what was written on it
+NOT_TRUSTED: Final = "NotTrusted"  # its kubelet refuses a registry's certificate
+UNREACHABLE: Final = "Unreachable"  # the node, or a registry from it, cannot be reached: this says nothing about trust
+FAILED: Final = "Failed"  # its update, or the question, failed
+STATES: Final = (PENDING, APPLIED, PROVEN, OUTDATED, NOT_TRUSTED, UNREACHABLE, FAILED)
+
+# Verdicts of a proof.
+TRUSTED: Final = "Trusted"
+UNCLEAR: Final = "Unclear"
+VERDICTS: Final = (TRUSTED, NOT_TRUSTED, UNREACHABLE, UNCLEAR)
+
+# How trust was written on a node.
+BOOTSTRAP: Final = "Bootstrap"
+IN_PLACE: Final = "InPlace"
+
+# Where a cluster's set comes from.
+SERVICE: Final = "Service"
+CLUSTER: Final = "Cluster"
+MERGED: Final = "Merged"
+
+# Conditions.
+CURRENT: Final = "Current"
+
+MAX_NODES: Final = 50  # in detail; the rest is counted
+MAX_MESSAGE: Final = 300  # characters of one result's message
+
+
+class AppliedTrust(Struct):
+    """Annotation `trust-applied`: what was last written on a node; without it, what its bootstrap data wrote."""
+
+    digest: str = ""
+    at: datetime | None = None
+    method: str = ""  # BOOTSTRAP or IN_PLACE
+    restarted: bool = False
+
+
+class ProofResult(Struct):
+    """What a node's kubelet said of one registry."""
+
+    registry: str = ""
+    verdict: str = ""  # one of VERDICTS
+    reason: str = ""
+    message: str = ""
+    pulled: bool = False
+
+
+class RecordedProof(Struct):
+    """Annotation `trust-proof`: the latest proof; `at` is when it was asked for, so that it proves what was before."""
+
+    digest: str = ""
+    at: datetime | None = None
+    results: list[ProofResult] = msgspec.field(default_factory=list)
+
+
+class Inspection(Struct):
+    """Annotation `trust-inspection`: a look at a node's files and runtime."""
+
+    digest: str = ""
+    at: datetime | None = None
+    message: str = ""  # what differs, if anything
+    refusal: str = ""  # why we did not look: another machine seems to answer
+    error: str = ""  # why we could not look, which says nothing about the node
+
+
+class TrustEntry(Struct):
+    """An entry of a trust set."""
+
+    name: str = ""
+    fingerprints: list[str] = msgspec.field(default_factory=list)  # SHA-256
+    expires: datetime | None = None  # the first of its certificates
+
+
+class DesiredTrust(Struct):
+    """The set that the lists ask for."""
+
+    digest: str = ""
+    entries: list[TrustEntry] = msgspec.field(default_factory=list)
+    source: str = ""
+
+
+class TrustInForce(Struct):
+    """The set that the cluster has taken."""
+
+    digest: str = ""
+    since: datetime | None = None
+    reason: str = ""
+
+
+class Summary(Struct, omit_defaults=False):
+    """Nodes by state."""
+
+    total: int = 0
+    proven: int = 0
+    applied: int = 0
+    pending: int = 0
+    outdated: int = 0
+    not_trusted: int = 0
+    unreachable: int = 0
+    failed: int = 0
+
+
+class NodeTrust(Struct):
+    """A node that is not proven."""
+
+    name: str = ""  # of the Node; empty before there is one
+    machine: str = ""
+    state: str = ""
+    since: datetime | None = None
+    digest: str = ""
+    method: str = ""
+    proven_at: datetime | None = None
+    message: str = ""
+
+
+class ClusterTrustStatus(Struct):
+    """Trust of a cluster."""
+
+    desired: DesiredTrust | None = None
+    in_force: TrustInForce | None = None
+    difference: str = ""
+    summary: Summary = msgspec.field(default_factory=Summary)
+    proven_nodes: str = ""  # `2/3`, for a printed column
+    nodes: list[NodeTrust] = msgspec.field(default_factory=list)
+    more: int = 0
+    last_proof: datetime | None = None
+    conditions: list[Condition] = msgspec.field(default_factory=list)
+
+
+class ClusterTrust(Object):
+    """Trust of the Cluster of the same name."""
+
+    status: ClusterTrustStatus = msgspec.field(default_factory=ClusterTrustStatus)

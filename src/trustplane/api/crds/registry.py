@@ -1,0 +1,135 @@
+"""CRD of Registry."""
+
+from trustplane.api.crds.schema import (
+    array,
+    column,
+    condition_column,
+    conditions,
+    definition,
+    integer,
+    literal,
+    mapping,
+    obj,
+    root,
+    rule,
+    string,
+    time,
+)
+from trustplane.api.meta import Json
+from trustplane.api.registry import GROUP, KIND, VERSION
+
+_HOST = r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
+
+
+def crd() -> Json:
+    """Return the CRD."""
+    schema = root(
+        "A private registry that nodes are to trust. Every node of the selected clusters proves it, by a pull of its "
+        "kubelet, after each change of its trust and then regularly.",
+        _spec(),
+        _status(),
+    )
+    return definition(
+        group=GROUP,
+        kind=KIND,
+        plural="registries",
+        scope="Cluster",
+        versions=(VERSION,),
+        schema=schema,
+        columns=[
+            column("Host", ".spec.host", "Where it is."),
+            condition_column("Reachable", "Reachable", "Whether it answers."),
+            condition_column("Trusted", "Trusted", "Whether every node trusts it."),
+            column("Clusters", ".status.trustingClusters", "Clusters that trust it, and all that should."),
+            column("Age", ".metadata.creationTimestamp", "Time since it was made.", "date"),
+        ],
+    )
+
+
+def _spec() -> Json:
+    host = string(
+        "The registry as images name it: host or host:port.",
+        minLength=1,
+        rules=[
+            rule(
+                f"self.matches({literal(_HOST)})",
+                "is no host of a registry. Nodes dial it over HTTPS. Write host or host:port, without https:// or path",
+            )
+        ],
+    )
+    reference = obj(
+        "Secret of type kubernetes.io/dockerconfigjson in the management cluster. It is copied into the workload "
+        "cluster's namespace trustplane-system for the time of a proof.",
+        {
+            "namespace": string("Its namespace.", max_length=63, minLength=1),
+            "name": string("Its name.", minLength=1),
+        },
+        required=("namespace", "name"),
+    )
+    image = string(
+        "An image of it to pull for real. Left out, one that does not exist is asked for, which proves TLS as well.",
+        max_length=1024,
+    )
+    return obj(
+        "Which registry, how it is tried, and by which clusters.",
+        {"host": host, "probeImage": image, "pullSecretRef": reference, "clusterSelector": _selector()},
+        required=("host",),
+        rules=[
+            rule(
+                "!has(self.probeImage) || self.probeImage == '' || self.probeImage.startsWith(self.host + '/')",
+                "has a probeImage of another registry. It would prove nothing of this one. Begin it with host and /",
+            )
+        ],
+    )
+
+
+def _selector() -> Json:
+    requirement = obj(
+        "A requirement.",
+        {
+            "key": string("Key of the label.", max_length=317),
+            "operator": string("How it is compared.", enum=["In", "NotIn", "Exists", "DoesNotExist"]),
+            "values": array("Values of In and NotIn.", string("A value.", max_length=63), max_items=100),
+        },
+        required=("key", "operator"),
+    )
+    return obj(
+        "Labels of the Clusters that are to trust it; left out, or empty: every one.",
+        {
+            "matchLabels": mapping("Labels and their values.", string("A value.", max_length=63)),
+            "matchExpressions": array("Requirements.", requirement, max_items=32),
+        },
+    )
+
+
+def _status() -> Json:
+    certificate = obj(
+        "A certificate.",
+        {
+            "subject": string("Whose it is.", max_length=4096),
+            "issuer": string("Who signed it.", max_length=4096),
+            "fingerprint": string("SHA-256 fingerprint.", max_length=64),
+            "notAfter": time("When it expires."),
+        },
+    )
+    anchor = obj(
+        "The entry of the service's list by which nodes trust it; left out where there is none.",
+        {"name": string("Its name."), "fingerprint": string("SHA-256 fingerprint.", max_length=64)},
+    )
+
+    def count(what: str) -> Json:
+        counts = {"trusting": integer(f"{what} that trust it."), "total": integer(f"{what} that should.")}
+        return obj(f"{what}, counted.", counts)
+
+    return obj(
+        "What Trustplane reports.",
+        {
+            "chain": array("What it served last: its own certificate first.", certificate, max_items=20),
+            "anchor": anchor,
+            "clusters": count("Clusters"),
+            "nodes": count("Nodes"),
+            "trustingClusters": string("Clusters that trust it, and all that should: 2/3."),
+            "lastDialled": time("When the chain was asked for."),
+            "conditions": conditions("Reachable and Trusted."),
+        },
+    )

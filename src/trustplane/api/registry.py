@@ -1,0 +1,114 @@
+"""Registry: a private registry that nodes must trust; naming it makes every node prove that."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from trustplane.api.clustertrust import GROUP, VERSION
+from trustplane.api.meta import Condition, Object, Struct
+
+__all__ = ["GROUP", "KIND", "REACHABLE", "TRUSTED", "VERSION", "Registry"]
+
+KIND: Final = "Registry"
+
+# Conditions.
+REACHABLE: Final = "Reachable"
+TRUSTED: Final = "Trusted"
+
+
+class SecretReference(Struct):
+    """A Secret of the management cluster."""
+
+    namespace: str = ""
+    name: str = ""
+
+
+class Requirement(Struct):
+    """metav1.LabelSelectorRequirement."""
+
+    key: str = ""
+    operator: str = ""  # In, NotIn, Exists or DoesNotExist
+    values: list[str] = msgspec.field(default_factory=list)
+
+
+class LabelSelector(Struct):
+    """metav1.LabelSelector: everything must hold; an empty one selects all."""
+
+    match_labels: dict[str, str] = msgspec.field(default_factory=dict)
+    match_expressions: list[Requirement] = msgspec.field(default_factory=list)
+
+    def selects(self, labels: dict[str, str]) -> bool:
+        """Tell whether an object with these labels is selected."""
+        equal = all(labels.get(key) == value for key, value in self.match_labels.items())
+        return equal and all(_holds(one, labels) for one in self.match_expressions)
+
+
+def _holds(one: Requirement, labels: dict[str, str]) -> bool:
+    match one.operator:
+        case "In":
+            return labels.get(one.key) in one.values
+        case "NotIn":
+            return labels.get(one.key) not in one.values
+        case "Exists":
+            return one.key in labels
+        case "DoesNotExist":
+            return one.key not in labels
+        case _:
+            return False
+
+
+class RegistrySpec(Struct):
+    """Which registry, how it is tried, and by which clusters."""
+
+    host: str = ""  # `host` or `host:port`
+    probe_image: str = ""
+    pull_secret_ref: SecretReference | None = None
+    cluster_selector: LabelSelector | None = None  # None: every cluster
+
+
+class ServedCertificate(Struct):
+    """A certificate that the registry sends."""
+
+    subject: str = ""
+    issuer: str = ""
+    fingerprint: str = ""
+    not_after: datetime | None = None
+
+
+class Anchor(Struct):
+    """The entry of the service's list that makes nodes trust the registry."""
+
+    name: str = ""
+    fingerprint: str = ""
+
+
+class Count(Struct, omit_defaults=False):
+    """How many of how many trust."""
+
+    trusting: int = 0
+    total: int = 0
+
+
+class RegistryStatus(Struct):
+    """What is known of a registry."""
+
+    chain: list[ServedCertificate] = msgspec.field(default_factory=list)
+    anchor: Anchor | None = None
+    clusters: Count = msgspec.field(default_factory=Count)
+    nodes: Count = msgspec.field(default_factory=Count)
+    trusting_clusters: str = ""  # `2/3`, for a printed column
+    last_dialled: datetime | None = None
+    conditions: list[Condition] = msgspec.field(default_factory=list)
+
+
+class Registry(Object):
+    """A private registry."""
+
+    spec: RegistrySpec = msgspec.field(default_factory=RegistrySpec)
+    status: RegistryStatus = msgspec.field(default_factory=RegistryStatus)
+
+    def selects(self, labels: dict[str, str]) -> bool:
+        """Tell whether a Cluster with these labels is to trust it."""
+        selector = self.spec.cluster_selector
+        return self.metadata.deletion_timestamp is None and (selector is None or selector.selects(labels))

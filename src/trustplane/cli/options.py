@@ -1,0 +1,59 @@
+"""Options and small words that several commands share."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+_WIDE: Final = 10_000  # characters: output that is not a terminal is not wrapped
+
+kubeconfig = click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Management cluster. Default: $KUBECONFIG or ~/.kube/config.",
+)
+output = click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="For whom."
+)
+
+
+def console() -> Console:
+    """Return where tables go."""
+    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+
+
+def table(*columns: str) -> Table:
+    """Return a table as kubectl draws it."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    return drawn
+
+
+def age(since: datetime | None) -> str:
+    """Return a span until now as kubectl writes it: the largest unit that fits."""
+    if since is None:
+        return "-"
+    seconds = max(0, int((datetime.now(UTC) - since).total_seconds()))
+    units = ((86400, "d"), (3600, "h"), (60, "m"))
+    return next((f"{seconds // size}{unit}" for size, unit in units if seconds >= 2 * size), f"{seconds}s")
+
+
+def examples(*lines: tuple[str, str]) -> str:
+    """Return an epilogue of examples: commands, and what they are for."""
+    width = max(len(command) for command, _ in lines)
+    return "\b\nExamples:\n" + "\n".join(f"  {command:<{width}}  {what}" for command, what in lines)
+
+
+def where(namespace: str) -> str:
+    """Return kubectl's option for a namespace, or for all."""
+    return f"-n {namespace}" if namespace else "-A"
+
+
+def time(value: datetime | None) -> Any:
+    """Return a time for JSON."""
+    return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if value else None

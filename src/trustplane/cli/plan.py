@@ -1,0 +1,100 @@
+"""`trustplane plan`: what a manifest would do to which clusters, before anyone applies it."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import click
+import yaml
+from rich.markup import escape
+
+from trustplane.api.meta import Json
+from trustplane.cli.options import console, examples, kubeconfig, output, table
+from trustplane.cli.plan_effects import Effect, Plan, make
+from trustplane.cli.service import is_verbose, log_to_stderr
+from trustplane.errors import UserError
+from trustplane.kube.client import Client
+from trustplane.local.stack import SYSTEM_NAMESPACE
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@click.command(
+    "plan",
+    epilog=examples(
+        ("trustplane plan -f tkgserviceconfiguration.yaml", "before `kubectl apply -f` of it"),
+        ("trustplane plan -f cluster.yaml -o json", "for scripts"),
+        ("kustomize build . | trustplane plan -f -", "from standard input"),
+    ),
+)
+@click.option("-f", "--filename", required=True, metavar="FILE", help="Manifest; - for standard input.")
+@click.option("--system-namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Namespace of Trustplane itself.")
+@kubeconfig
+@output
+def command(*, filename: str, system_namespace: str, kubeconfig: Path | None, output: str) -> None:
+    """Say what a TkgServiceConfiguration or TanzuKubernetesCluster manifest would do. Nothing is changed.
+
+    For each cluster: nothing; not current until asked; or which update, in place or by replaced nodes, whether
+    containerd restarts, and which CAs are added and removed, by fingerprint. Findings name entries that cannot be used.
+
+    Exit status: 0 it can be applied; 1 it cannot, or an entry of it cannot be used; 2 wrong usage.
+    """
+    log_to_stderr(verbose=is_verbose(), quiet=True)
+    plan = asyncio.run(_plan(kubeconfig, _documents(filename), system_namespace))
+    if output == "json":
+        click.echo(json.dumps(plan.as_json(), indent=2))
+    else:
+        _show(plan)
+    sys.exit(0 if plan.can_be_applied else 1)
+
+
+async def _plan(kubeconfig: Path | None, documents: list[Json], namespace: str) -> Plan:
+    async with Client.open(kubeconfig) as client:
+        return await make(client, documents, namespace=namespace)
+
+
+def _documents(filename: str) -> list[Json]:
+    try:
+        text = sys.stdin.read() if filename == "-" else Path(filename).read_text(encoding="utf-8")
+        found = [one for one in yaml.load_all(text, Loader=_LOADER) if one]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{filename} cannot be read as a manifest", why=str(error).splitlines()[0]) from error
+    objects = [one for each in found for one in (each.get("items", [each]) if isinstance(each, dict) else [each])]
+    if not all(isinstance(one, dict) and isinstance(one.get("metadata"), dict) for one in objects):
+        raise UserError(f"{filename} holds something else than objects of Kubernetes")
+    return objects
+
+
+def _show(plan: Plan) -> None:
+    out = console()
+    for document in plan.documents:
+        verdict = "[green]can be applied[/]" if document.can_be_applied else "[red]cannot be applied[/]"
+        out.print(f"{document.kind} {escape(document.name)}: {verdict}")
+        for finding in document.findings:
+            out.print(f"  {finding.severity}: {escape(str(finding))}")
+    if not plan.effects:
+        out.print("No cluster is concerned.")
+        return
+    out.print("RESTARTS: containerd is restarted, which stops no pod.")
+    drawn = table(
+        "NAMESPACE", "CLUSTER", "EFFECT", "WHY", "MACHINES", "REPLACED", "HOW", "CONTAINERD RESTARTS", "CHANGE"
+    )
+    for one in plan.effects:
+        drawn.add_row(
+            one.key.namespace,
+            one.key.name,
+            one.effect,
+            one.reason,
+            str(one.machines),
+            str(one.replaced),
+            one.how or "-",
+            "yes" if one.restarts else "no",
+            escape(_change(one)),
+        )
+    out.print()
+    out.print(drawn)
+
+
+def _change(one: Effect) -> str:
+    return "; ".join(part for part in (one.change.text, one.message) if part) or "-"

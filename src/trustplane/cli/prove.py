@@ -1,0 +1,188 @@
+"""`trustplane prove`: have the kubelets of clusters try their registries now, and wait for what they say."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from trustplane.api.clustertrust import PROVE_REQUESTED_AT, TRUSTED
+from trustplane.cli.options import console, examples, output, table, time
+from trustplane.cli.prove_direct import prove_directly
+from trustplane.cli.prove_rows import Row, look
+from trustplane.cli.service import is_verbose, log_to_stderr
+from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, MACHINES
+from trustplane.errors import TransientError, UserError
+from trustplane.kube.client import Client
+from trustplane.kube.informer import Informer
+from trustplane.kube.resource import Key, key_of
+from trustplane.trust.policy import read_time
+
+INTERRUPTED = 130  # as shells report a program that SIGINT ended
+
+
+@click.command(
+    "prove",
+    epilog=examples(
+        ("trustplane prove shop -n team-a", "every node of one cluster, every Registry that selects it"),
+        ("trustplane prove --all --registry registry.corp:5000", "every cluster, one registry"),
+        ("trustplane prove --kubeconfig any.kubeconfig --registry harbor.corp", "any other cluster"),
+    ),
+)
+@click.argument("names", metavar="[CLUSTER...]", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every cluster of the namespace, or of all without one.")
+@click.option("-n", "--namespace", default="", help="Namespace of the clusters. Default: default; with --all: all.")
+@click.option("--registry", default="", metavar="HOST[:PORT]", help="Show, and judge by, this registry alone.")
+@click.option("--image", default="", help="Without CLUSTER: an image of the registry to pull for real.")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Management cluster; without CLUSTER and --all: the cluster to probe. Default: $KUBECONFIG or ~/.kube/config.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300.0,
+    show_default=True,
+    help="Seconds to wait.",
+)
+@output
+def command(
+    *,
+    names: tuple[str, ...],
+    everything: bool,
+    namespace: str,
+    registry: str,
+    image: str,
+    kubeconfig: Path | None,
+    timeout: float,
+    output: str,
+) -> None:
+    """Make the kubelet of every node pull from its registries now, and show what each says.
+
+    A node is proven by its own pull, after its last change: control plane nodes, cordoned and tainted ones, too. With
+    CLUSTER or --all the clusters are those of the management cluster, and `trustplane manager` asks their nodes.
+    Without, the nodes of the cluster that --kubeconfig names are asked directly; nothing needs to be installed there.
+
+    Exit status: 0 every node is proven; 1 some are not; 2 wrong usage or an unknown cluster; 75 the time is up.
+    """
+    if everything and names:
+        raise click.UsageError("Name clusters, or say --all.")
+    if not everything and not names and not registry:
+        raise click.UsageError("Name clusters, say --all, or name a --registry to probe a cluster directly.")
+    if image and (names or everything):
+        raise click.UsageError("--image is for a cluster that is probed directly; else it is in the Registry.")
+    log_to_stderr(verbose=is_verbose(), quiet=True)
+    managed = everything or bool(names)
+    work = (
+        _managed(kubeconfig, names, namespace or ("" if everything else "default"), registry, timeout)
+        if managed
+        else prove_directly(kubeconfig, registry, image, timeout=timeout, show=_progress)
+    )
+    try:
+        rows = asyncio.run(work)
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(INTERRUPTED)
+    _show(rows, output)
+    if not rows:
+        raise UserError(
+            "There is nothing to prove",
+            why="no Registry selects a cluster that was named, or they have no nodes",
+            next_step="Make a Registry: see `kubectl explain registry.spec`",
+        )
+    if any(row.is_waiting for row in rows):
+        raise TransientError(
+            f"After {timeout:g} s not every node has answered",
+            why="a node is off, its cluster does not answer, or `trustplane manager` does not run",
+            next_step="Look: trustplane status CLUSTER",
+        )
+    sys.exit(0 if all(row.verdict == TRUSTED for row in rows) else 1)
+
+
+async def _managed(
+    kubeconfig: Path | None, names: Sequence[str], namespace: str, registry: str, timeout: float
+) -> list[Row]:
+    async with Client.open(kubeconfig) as client:
+        requests = {key: await _request(client, key) for key in await _find(client, names, namespace)}
+        return await _follow(client, requests, registry, timeout)
+
+
+async def _find(client: Client, names: Sequence[str], namespace: str) -> list[Key]:
+    known = {key_of(one) for one in await client.list(CLUSTER_TRUSTS, namespace)}
+    if not names:
+        return sorted(known)
+    missing = [name for name in names if Key(namespace, name) not in known]
+    if missing:
+        raise UserError(
+            f"There is no cluster {', '.join(missing)} in namespace {namespace} whose trust is watched",
+            next_step="See `trustplane status`, or name another namespace with -n",
+        )
+    return [Key(namespace, name) for name in dict.fromkeys(names)]
+
+
+async def _request(client: Client, key: Key) -> datetime:
+    cluster = await client.get(CLUSTERS, key.name, key.namespace)
+    last, now = read_time(cluster.metadata.annotations.get(PROVE_REQUESTED_AT, "")), datetime.now(UTC)
+    at = max(now, last + timedelta(microseconds=1)) if last and last - now < timedelta(minutes=1) else now
+    body = {"metadata": {"annotations": {PROVE_REQUESTED_AT: at.isoformat(timespec="microseconds")}}}
+    await client.patch(CLUSTERS, key.name, key.namespace, body)
+    return at
+
+
+async def _follow(client: Client, requests: Mapping[Key, datetime], registry: str, timeout: float) -> list[Row]:
+    machines, changed = Informer(client, MACHINES), asyncio.Event()
+    machines.subscribe(lambda _: changed.set())
+    task = asyncio.create_task(machines.run())
+    rows: list[Row] = []
+    told: set[Row] = set()
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                changed.clear()
+                rows = [row for key, at in requests.items() for row in await look(client, key, at, registry)]
+                for row in rows:
+                    if not row.is_waiting and row not in told:
+                        told.add(row)
+                        _progress(row)
+                if not any(row.is_waiting for row in rows):
+                    break
+                await changed.wait()
+    except TimeoutError:
+        pass
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    return rows
+
+
+def _progress(row: Row) -> None:
+    click.echo(row.text, err=True)
+
+
+def _show(rows: Sequence[Row], output: str) -> None:
+    if output == "json":
+        document = [
+            {
+                "namespace": row.cluster.namespace,
+                "cluster": row.cluster.name,
+                "node": row.node,
+                "registry": row.registry,
+                "verdict": row.verdict or None,
+                "pulled": row.pulled,
+                "provenAt": time(row.at),
+                "message": row.message,
+            }
+            for row in rows
+        ]
+        click.echo(json.dumps(document, indent=2))
+        return
+    drawn = table("CLUSTER", "NODE", "REGISTRY", "VERDICT", "MESSAGE")
+    for row in rows:
+        said = row.message or ("the image was pulled" if row.pulled else "")
+        drawn.add_row(str(row.cluster), row.node, row.registry, row.verdict or "-", escape(said))
+    console().print(drawn)

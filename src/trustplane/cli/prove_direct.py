@@ -1,0 +1,58 @@
+"""Proof on any cluster whose kubeconfig is at hand: its nodes are asked from here, and nothing stays there."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import cast
+
+from trustplane.cli.prove_rows import Row
+from trustplane.controllers.clustertrust_proof import result
+from trustplane.errors import UserError
+from trustplane.kube.client import Client
+from trustplane.kube.kinds import NODES
+from trustplane.kube.resource import Key
+from trustplane.nodes.hosts import files
+from trustplane.proof.prover import TIMEOUT, Proof, Target, prove
+
+
+async def prove_directly(
+    kubeconfig: Path | None, registry: str, image: str, *, timeout: float, show: Callable[[Row], None]
+) -> list[Row]:
+    """Prove one registry on every node of a cluster.
+
+    Args:
+        kubeconfig: Of that cluster.
+        registry: `host` or `host:port`.
+        image: An image of it to pull for real; empty: one that does not exist is asked for.
+        timeout: Seconds for each node, at most a minute.
+        show: Called with each answer as it comes.
+
+    Raises:
+        UserError: That is no registry's host, or the image is another one's.
+    """
+    files(registry, "")  # refuses what is no host
+    if image and not image.startswith(f"{registry}/"):
+        raise UserError(f"{image} is not an image of {registry}", next_step=f"Begin it with {registry}/")
+    rows: list[Row] = []
+    async with Client.open(kubeconfig) as client:
+        nodes = sorted(one["metadata"]["name"] for one in await client.list(NODES))
+        run = prove(client, nodes, [Target(registry, image or None)], timeout=min(timeout, TIMEOUT))
+        async with aclosing(cast("AsyncGenerator[Proof, None]", run)) as proofs:
+            async for one in proofs:
+                row = _row(one)
+                show(row)
+                rows.append(row)
+    return sorted(rows, key=lambda row: row.node)
+
+
+def _row(one: Proof) -> Row:
+    said = result(one.host, one.verdict)
+    return Row(
+        cluster=Key("", ""),
+        node=one.node,
+        registry=one.host,
+        verdict=said.verdict,
+        pulled=said.pulled,
+        at=one.began,
+        message=said.message,
+    )

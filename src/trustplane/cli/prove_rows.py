@@ -1,0 +1,68 @@
+"""What each node says of each registry, since it was asked."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from trustplane.api.clustertrust import ProofResult
+from trustplane.cli.status_nodes import cluster_nodes
+from trustplane.kube.client import Client
+from trustplane.kube.resource import Key
+from trustplane.trust.standing import NodeFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One node and one registry.
+
+    Attributes:
+        verdict: Empty while the node has not answered, or cannot.
+        is_waiting: Whether an answer may still come.
+    """
+
+    cluster: Key
+    node: str
+    registry: str
+    verdict: str = ""
+    pulled: bool = False
+    at: datetime | None = None
+    message: str = ""
+    is_waiting: bool = False
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        said = f"{self.verdict or 'no answer'} {self.message}".strip()
+        return f"{self.cluster}: {self.node}: {self.registry}: {said}".lstrip("/: ")
+
+
+async def look(client: Client, key: Key, requested_at: datetime, registry: str) -> list[Row]:
+    """Return what the nodes of a cluster have said since that time, of one registry or, without one, of all."""
+    hosts, nodes = await cluster_nodes(client, key)
+    wanted = sorted(one for one in hosts if registry in ("", one))
+    return [_row(key, one, host, requested_at) for one in sorted(nodes, key=_name) for host in wanted]
+
+
+def _name(facts: NodeFacts) -> str:
+    return facts.node or facts.machine
+
+
+def _row(key: Key, facts: NodeFacts, host: str, requested_at: datetime) -> Row:
+    proof = facts.valid_proof
+    if proof is None or proof.at is None or proof.at < requested_at:
+        return Row(
+            cluster=key,
+            node=_name(facts),
+            registry=host,
+            message=facts.silence or ("" if facts.node else "it is being made"),
+            is_waiting=not facts.silence,
+        )
+    said = next((one for one in proof.results if one.registry == host), ProofResult())
+    return Row(
+        cluster=key,
+        node=_name(facts),
+        registry=host,
+        verdict=said.verdict,
+        pulled=said.pulled,
+        at=proof.at,
+        message=said.message,
+    )

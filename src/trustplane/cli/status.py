@@ -1,0 +1,175 @@
+"""`trustplane status`: who trusts what, who proved it, and what differs."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from trustplane.api.clustertrust import CURRENT, PROVEN, ClusterTrust
+from trustplane.api.conditions import TRUE
+from trustplane.api.meta import Json, condition
+from trustplane.cli.options import age, console, examples, kubeconfig, output, table, time, where
+from trustplane.cli.service import is_verbose, log_to_stderr
+from trustplane.cli.status_nodes import NodeRow, node_rows
+from trustplane.controllers.resources import CLUSTER_TRUSTS
+from trustplane.errors import UserError
+from trustplane.kube.client import Client
+from trustplane.kube.resource import Key, key_of
+from trustplane.trust.entries import SHORT
+from trustplane.trust.report import NOTHING_TO_PROVE
+
+
+@click.command(
+    "status",
+    epilog=examples(
+        ("trustplane status", "the fleet"),
+        ("trustplane status shop -n team-a", "one cluster: entries, nodes, what differs"),
+        ("trustplane status -o json | jq '.[] | select(.good | not)'", "for scripts"),
+    ),
+)
+@click.argument("cluster", metavar="[CLUSTER]", required=False)
+@click.option("-n", "--namespace", default="", help="Namespace. Default: all; of a named CLUSTER: default.")
+@kubeconfig
+@output
+def command(*, cluster: str | None, namespace: str, kubeconfig: Path | None, output: str) -> None:
+    """Say which clusters have the trust that the lists ask for, and which proved it.
+
+    With CLUSTER: its entries with fingerprints and expiry, its nodes, what differs, where it comes from, since when.
+
+    Exit status: 0 every cluster shown is current and proven (or has nothing to prove); 1 some are not; 2 wrong usage or
+    an unknown cluster.
+    """
+    log_to_stderr(verbose=is_verbose(), quiet=True)
+    if cluster:
+        good = asyncio.run(_one(kubeconfig, Key(namespace or "default", cluster), output))
+    else:
+        good = asyncio.run(_fleet(kubeconfig, namespace, output))
+    sys.exit(0 if good else 1)
+
+
+async def _fleet(kubeconfig: Path | None, namespace: str, output: str) -> bool:
+    async with Client.open(kubeconfig) as client:
+        found = sorted(await client.list(CLUSTER_TRUSTS, namespace), key=key_of)
+    if output == "json":
+        click.echo(json.dumps([_brief(one) for one in found], indent=2))
+    elif not found:
+        click.echo(f"No clusters whose trust is watched. See `kubectl get clusters {where(namespace)}`", err=True)
+    else:
+        _show_fleet(found)
+    return all(is_good(one) for one in found)
+
+
+async def _one(kubeconfig: Path | None, key: Key, output: str) -> bool:
+    async with Client.open(kubeconfig) as client:
+        trust = await client.find(CLUSTER_TRUSTS, key.name, key.namespace)
+        if trust is None:
+            raise UserError(
+                f"Nothing is known of the trust of cluster {key}",
+                why="there is no such cluster, it lacks variable trust, or `trustplane manager` does not run",
+                next_step="See `trustplane status`, or name another namespace with -n",
+            )
+        rows = await node_rows(client, trust)
+    if output == "json":
+        click.echo(json.dumps(_full(trust, rows), indent=2))
+    else:
+        _show(trust, rows)
+    return is_good(trust)
+
+
+def is_good(trust: ClusterTrust) -> bool:
+    """Tell whether a cluster is current, and proven as far as there is something to prove."""
+    current = condition(trust.status.conditions, CURRENT)
+    proven = condition(trust.status.conditions, PROVEN)
+    if current is None or proven is None or current.status != TRUE:
+        return False
+    return proven.status == TRUE or proven.reason == NOTHING_TO_PROVE
+
+
+def _states(trust: ClusterTrust) -> tuple[str, str, str]:
+    """Return both conditions, and the message of the first that is not True."""
+    found = [condition(trust.status.conditions, one) for one in (CURRENT, PROVEN)]
+    message = next((one.message for one in found if one and one.status != TRUE), "")
+    current, proven = ((one.status if one else "Unknown") for one in found)
+    return current, proven, message
+
+
+def _show_fleet(found: Sequence[ClusterTrust]) -> None:
+    drawn = table("NAMESPACE", "NAME", "CURRENT", "PROVEN", "NODES", "IN FORCE", "SINCE", "MESSAGE")
+    for one in found:
+        current, proven, message = _states(one)
+        force = one.status.in_force
+        digest, since = (force.digest[:SHORT], age(force.since)) if force else ("", "")
+        key = key_of(one)
+        drawn.add_row(key.namespace, key.name, current, proven, one.status.proven_nodes, digest, since, escape(message))
+    console().print(drawn)
+
+
+def _show(trust: ClusterTrust, rows: Sequence[NodeRow]) -> None:
+    out, status = console(), trust.status
+    force, desired = status.in_force, status.desired
+    out.print(f"Cluster {key_of(trust)}")
+    for one in status.conditions:
+        colour = "green" if one.status == TRUE else "yellow" if one.status == "Unknown" else "red"
+        out.print(f"  {one.type}: [{colour}]{one.status}[/] ({one.reason}) since {age(one.last_transition_time)}")
+        out.print(f"    {escape(one.message)}")
+    if force:
+        out.print(f"  In force: {force.digest[:SHORT]} since {age(force.since)} ({force.reason or 'of the Cluster'})")
+    if desired:
+        out.print(f"  Asked for: {desired.digest[:SHORT]}, from: {desired.source}")
+    if status.difference:
+        out.print(f"  What differs: {escape(status.difference)}")
+    if desired and desired.entries:
+        drawn = table("ENTRY", "SHA-256 FINGERPRINT", "EXPIRES")
+        for entry in desired.entries:
+            drawn.add_row(escape(entry.name), "\n".join(entry.fingerprints), str(time(entry.expires)))
+        out.print()
+        out.print(drawn)
+    drawn = table("NODE", "STATE", "SET", "METHOD", "PROVEN", "LOOKED AT", "MESSAGE")
+    for row in rows:
+        drawn.add_row(
+            row.node or row.machine,
+            row.state,
+            row.digest[:SHORT],
+            row.method,
+            age(row.proven_at),
+            age(row.inspected_at),
+            escape(row.message),
+        )
+    out.print()
+    out.print(drawn)
+
+
+def _brief(trust: ClusterTrust) -> Json:
+    current, proven, message = _states(trust)
+    force, summary = trust.status.in_force, trust.status.summary
+    return {
+        "namespace": trust.metadata.namespace,
+        "name": trust.metadata.name,
+        "good": is_good(trust),
+        "current": current,
+        "proven": proven,
+        "provenNodes": summary.proven,
+        "nodes": summary.total,
+        "inForce": force.digest if force else None,
+        "since": time(force.since) if force else None,
+        "difference": trust.status.difference,
+        "message": message,
+    }
+
+
+def _full(trust: ClusterTrust, rows: Sequence[NodeRow]) -> Json:
+    desired = trust.status.desired
+    return {
+        **_brief(trust),
+        "source": desired.source if desired else None,
+        "desired": desired.digest if desired else None,
+        "entries": [
+            {"name": one.name, "fingerprints": one.fingerprints, "expires": time(one.expires)}
+            for one in (desired.entries if desired else [])
+        ],
+        "nodes": [row.as_json() for row in rows],
+    }

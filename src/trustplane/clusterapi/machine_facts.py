@@ -1,0 +1,106 @@
+"""What a Machine and its bootstrap configuration say of the trust of its node. Pure."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+import msgspec
+
+from trustplane.api import clustertrust
+from trustplane.api.annotations import UPDATE_IN_PROGRESS
+from trustplane.api.clusterapi import KubeadmConfig, Machine
+from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF, AppliedTrust, Inspection, RecordedProof
+from trustplane.api.conditions import FALSE, UNKNOWN
+from trustplane.api.meta import Condition, condition
+from trustplane.clusterapi.files import PREFIX
+from trustplane.trust.entries import EMPTY, SHORT, TrustSet
+from trustplane.trust.standing import NodeFacts
+
+# Of Cluster API: api/core/v1beta2, Machine's conditions.
+_UPDATING: Final = "Updating"
+_UPDATE_FAILED: Final = "InPlaceUpdateFailed"
+_UP_TO_DATE: Final = "UpToDate"
+_NODE_READY: Final = "NodeReady"
+
+_SUFFIX: Final = ".pem"
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+
+T = TypeVar("T")
+
+
+def facts(
+    machine: Machine, config: KubeadmConfig | None, users: TrustSet | None = None, *, rolled_out: bool = True
+) -> NodeFacts:
+    """Return what is known of a node.
+
+    Args:
+        machine: Its Machine.
+        config: Its bootstrap configuration; None where it is not there, or not kubeadm's.
+        users: The set of Secret `<cluster>-user-trusted-ca-secret`, where the cluster has one.
+        rolled_out: Whether Cluster API has nothing to change on any machine of the cluster.
+    """
+    annotations = machine.metadata.annotations
+    applied = _read(annotations.get(TRUST_APPLIED), AppliedTrust)
+    is_updating = UPDATE_IN_PROGRESS in annotations
+    updating = _condition(machine, _UPDATING)
+    up_to_date = _condition(machine, _UP_TO_DATE)
+    failed = updating is not None and updating.reason == _UPDATE_FAILED
+    # During its first update in place, the configuration says already what the node is only about to have.
+    bootstrap = "" if is_updating or config is None else bootstrap_digest(config, users)
+    return NodeFacts(
+        machine=machine.metadata.name,
+        created=machine.metadata.creation_timestamp or _EPOCH,
+        node=machine.status.node_ref.name,
+        digest=applied.digest if applied else bootstrap,
+        changed=applied.at if applied else None,
+        method=(applied.method if applied else "") or clustertrust.BOOTSTRAP,
+        is_updating=is_updating,
+        is_up_to_date=rolled_out and (up_to_date is None or up_to_date.status != FALSE),
+        update_error=updating.message if updating and failed else "",
+        silence=_silence(machine),
+        proof=_read(annotations.get(TRUST_PROOF), RecordedProof),
+        inspection=_read(annotations.get(clustertrust.TRUST_INSPECTION), Inspection),
+    )
+
+
+def bootstrap_digest(config: KubeadmConfig, users: TrustSet | None = None) -> str:
+    """Return the digest, or its first digits, of the set that a bootstrap configuration names; empty: not known."""
+    trust = [one for one in config.spec.files if one.path.startswith(PREFIX) and one.path.endswith(_SUFFIX)]
+    if not trust:
+        return EMPTY.digest
+    names = {one.content_from.secret.name if one.content_from else "" for one in trust}
+    if len(names) != 1:
+        return ""
+    digest = names.pop().rpartition("-trust-")[2]
+    if len(digest) == SHORT and all(one in "0123456789abcdef" for one in digest):
+        return digest
+    return _of_users({one.path[len(PREFIX) : -len(_SUFFIX)] for one in trust}, users)
+
+
+def _of_users(names: Iterable[str], users: TrustSet | None) -> str:
+    wanted = set(names)
+    if users is None or not wanted <= set(users.names):
+        return ""
+    return TrustSet(tuple(one for one in users.entries if one.name in wanted)).digest
+
+
+def _silence(machine: Machine) -> str:
+    ready = _condition(machine, _NODE_READY)
+    if ready is None or ready.status != UNKNOWN or not machine.status.node_ref.name:
+        return ""
+    words = (ready.message or ready.reason).removeprefix("* ").removeprefix("Node.Ready: ")
+    return f"its kubelet does not report: {words}"
+
+
+def _condition(machine: Machine, type_: str) -> Condition | None:
+    return condition(machine.status.conditions, type_)
+
+
+def _read(text: str | None, kind: type[T]) -> T | None:
+    """Read an annotation; one that somebody else spoilt counts as absent, and is written anew."""
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,99 @@
+"""ClusterTrust: the trust of each cluster, derived from the durable facts on its Cluster and its Machines."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from trustplane.api.annotations import CLUSTER_NAME_LABEL
+from trustplane.api.clusterapi import GROUP, VERSION, Cluster
+from trustplane.api.clustertrust import CURRENT, PROVEN, ClusterTrust, ClusterTrustStatus
+from trustplane.api.meta import Json
+from trustplane.clusterapi.reporting import merge, to_json
+from trustplane.controllers.clustertrust_view import View, whole_seconds
+from trustplane.controllers.reading import cluster_key
+from trustplane.controllers.resources import CLUSTER_TRUSTS, FIELD_MANAGER
+from trustplane.controllers.transitions import turned
+from trustplane.kube.client import Client
+from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.errors import NotFoundError
+from trustplane.kube.events import Recorder
+from trustplane.kube.resource import Key
+from trustplane.trust.report import INVALID, WORST_FIRST, status
+
+_WARNINGS = frozenset({INVALID, *WORST_FIRST[:4]})  # somebody should act
+
+
+class ClusterTrustReconciler:
+    """Keeps each cluster's ClusterTrust there, and true.
+
+    Args:
+        client: To the management cluster.
+        view: What is seen of clusters.
+        recorder: For events.
+    """
+
+    def __init__(self, client: Client, view: View, recorder: Recorder) -> None:
+        self._client = client
+        self._view = view
+        self._recorder = recorder
+
+    def controller(self) -> Controller:
+        """Return the controller."""
+        view = self._view
+        watches: list[Watch[Any]] = [
+            Watch(view.clusters),
+            Watch(view.tkcs),
+            Watch(view.trusts),
+            Watch(view.machines, cluster_key),
+            Watch(view.configs, cluster_key),
+            Watch(view.control_planes, cluster_key),
+            Watch(view.pools, cluster_key),
+            Watch(view.secrets, cluster_key),
+            Watch(view.configurations, view.all_keys),
+            Watch(view.registries, view.all_keys),
+        ]
+        return Controller("clustertrust", self.reconcile, watches)
+
+    async def reconcile(self, key: Key) -> Result:
+        """Derive one cluster's status; the garbage collector removes what is left of a Cluster."""
+        seen = await self._view.see(key)
+        if seen is None:
+            return Result()
+        trust = seen.trust or await self._make(seen.cluster)
+        now = whole_seconds(datetime.now(UTC))
+        found = status(seen.nodes, seen.sets, seen.hosts, before=trust.status, now=now)
+        found.conditions = merge(trust.status.conditions, found.conditions, now)
+        body = {**msgspec.to_builtins(found), "conditions": to_json(found.conditions)}
+        if msgspec.convert(body, ClusterTrustStatus) == trust.status:
+            return Result()
+        await self._write(trust, body, found)
+        return Result()
+
+    async def _make(self, cluster: Cluster) -> ClusterTrust:
+        metadata = cluster.metadata
+        owner = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "Cluster", "name": metadata.name, "uid": metadata.uid}
+        body: Json = {
+            "metadata": {
+                "name": metadata.name,
+                "namespace": metadata.namespace,
+                "labels": {CLUSTER_NAME_LABEL: metadata.name},
+                "ownerReferences": [owner],
+            }
+        }
+        return await self._client.apply(CLUSTER_TRUSTS, body, manager=FIELD_MANAGER)
+
+    async def _write(self, trust: ClusterTrust, body: Json, found: ClusterTrustStatus) -> None:
+        metadata = {"name": trust.metadata.name, "namespace": trust.metadata.namespace}
+        try:
+            await self._client.apply(
+                CLUSTER_TRUSTS, {"metadata": metadata, "status": body}, manager=FIELD_MANAGER, subresource="status"
+            )
+        except NotFoundError:
+            return  # deleted just now, which wakes us
+        # Counts within a message change with every node: only another status or reason is a turn of the story.
+        old = {one.type: (one.status, one.reason) for one in trust.status.conditions}
+        for one in turned(trust.status.conditions, found.conditions, {CURRENT, PROVEN}):
+            if old.get(one.type) != (one.status, one.reason):
+                warning = one.reason in _WARNINGS
+                await self._recorder.event(trust, f"{one.type}{one.reason}", one.message, warning=warning)

@@ -1,0 +1,147 @@
+"""A look at a node's files and runtime over SSH: what differs from what was written, and its repair where asked for."""
+
+import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from trustplane.api.clusterapi import Machine
+from trustplane.api.clustertrust import IN_PLACE, AppliedTrust, Inspection
+from trustplane.api.meta import Json
+from trustplane.clusterapi.inplace import trust_files
+from trustplane.clusterapi.inplace_files import bootstrap_files, contents
+from trustplane.clusterapi.inplace_update import address
+from trustplane.controllers import ssh_key
+from trustplane.controllers.resources import KUBEADM_CONFIGS, MACHINES, SECRETS
+from trustplane.errors import NodeError, TrustplaneError
+from trustplane.kube.client import Client
+from trustplane.kube.errors import ConflictError
+from trustplane.kube.resource import Key, Resource
+from trustplane.nodes import hostkey, plan, ssh, trust
+from trustplane.nodes.plan import Drift
+
+# With the fields that tell a trust file from another one.
+_CONFIGS: Resource[Json] = Resource(
+    KUBEADM_CONFIGS.group, KUBEADM_CONFIGS.version, KUBEADM_CONFIGS.kind, KUBEADM_CONFIGS.plural, dict
+)
+_MESSAGE = 600  # characters of what is kept in an annotation
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What came of a look: to be recorded on the Machine."""
+
+    inspection: Inspection
+    applied: AppliedTrust | None = None  # what was written by a repair
+
+
+@dataclass(frozen=True)
+class _Files:
+    desired: dict[str, str]
+    previous: dict[str, str] | None
+
+
+async def private_key(client: Client, cluster: Key) -> str:
+    """Return the SSH key of a cluster's nodes; empty where its nodes are not ours to look at."""
+    found = await client.find(SECRETS, ssh_key.name_of(cluster.name), cluster.namespace)
+    data = found.data.get(ssh_key.PRIVATE_KEY, "") if found else ""
+    return base64.b64decode(data).decode()
+
+
+async def inspect(client: Client, machine: Machine, key: str, digest: str, *, repair: bool) -> Inspected:
+    """Look at a node; errors are part of the result.
+
+    Args:
+        client: To the management cluster.
+        machine: Its Machine.
+        key: Private key for SSH.
+        digest: Of the set that was last written on it.
+        repair: Undo what differs, and say so.
+    """
+    try:
+        files = await _files(client, machine)
+        async with ssh.connect(address(_json(machine)), key) as node:
+            refusal = await _pin(client, machine, node.host_key)
+            if refusal:
+                return Inspected(_result(digest, refusal=refusal))
+            return await _look(node, files, digest, repair=repair)
+    except ConflictError:
+        return Inspected(_result(digest, error="the Machine changed meanwhile"))
+    except TrustplaneError as error:
+        return Inspected(_result(digest, error=str(error)))
+
+
+async def _look(node: ssh.Node, files: _Files, digest: str, *, repair: bool) -> Inspected:
+    state = await trust.read(node)
+    found = plan.drift(files.desired, state, files.previous)
+    if found.is_current or not repair:
+        return Inspected(_result(digest, message=described(found)))
+    done = await trust.apply(node, files.desired, files.previous)
+    applied = AppliedTrust(digest=digest, at=datetime.now(UTC), method=IN_PLACE, restarted=done.restarted)
+    return Inspected(_result(digest), applied)
+
+
+async def _pin(client: Client, machine: Machine, shown: str) -> str:
+    """Pin the key at the first contact; return why it is refused."""
+    try:
+        patch = hostkey.pin(_json(machine), shown)
+    except NodeError as error:
+        return str(error)
+    if patch:
+        await client.patch(MACHINES, machine.metadata.name, machine.metadata.namespace, patch)
+    return ""
+
+
+async def _files(client: Client, machine: Machine) -> _Files:
+    namespace = machine.metadata.namespace
+    config = await client.get(_CONFIGS, machine.spec.bootstrap.config_ref.name, namespace)
+    wanted = trust_files(config.get("spec", {}).get("files") or [])
+    data: dict[str, dict[str, str]] = {}
+    for name in {one.secret for one in wanted if one.secret}:
+        found = await client.find(SECRETS, name, namespace)
+        data[name] = found.data if found else {}
+    return _Files(contents(wanted, data), await _bootstrap(client, machine))
+
+
+async def _bootstrap(client: Client, machine: Machine) -> dict[str, str] | None:
+    name = machine.spec.bootstrap.data_secret_name
+    if not name:
+        return None
+    found = await client.find(SECRETS, name, machine.metadata.namespace)
+    return bootstrap_files(base64.b64decode(found.data.get("value", ""))) if found else None
+
+
+def _json(machine: Machine) -> Json:
+    metadata = machine.metadata
+    return {
+        "metadata": {
+            "name": metadata.name,
+            "resourceVersion": metadata.resource_version,
+            "annotations": metadata.annotations,
+        },
+        "status": {"addresses": [{"type": one.type, "address": one.address} for one in machine.status.addresses]},
+    }
+
+
+def _result(digest: str, *, message: str = "", refusal: str = "", error: str = "") -> Inspection:
+    return Inspection(
+        digest=digest,
+        at=datetime.now(UTC),
+        message=message[:_MESSAGE],
+        refusal=refusal[:_MESSAGE],
+        error=error[:_MESSAGE],
+    )
+
+
+def described(found: Drift) -> str:
+    """Return what differs in words; empty where nothing does."""
+    parts = (
+        ("edited by somebody", found.edited),
+        ("removed by somebody", found.removed),
+        ("replaced by something that is no file", found.replaced),
+        ("never written", found.missing),
+        ("left from an earlier set", found.outdated),
+    )
+    texts = [f"{what}: {', '.join(paths)}" for what, paths in parts if paths]
+    if found.is_stale:
+        texts.append("the files are right, but the containerd that runs has not loaded them")
+    return "; ".join(texts)

@@ -1,0 +1,246 @@
+"""What the controllers of trust see of a cluster: its sets, its nodes, and the registries that it is to trust."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from trustplane.api import clustertrust
+from trustplane.api.annotations import COMPONENT_LABEL
+from trustplane.api.cluster import KIND, TanzuKubernetesCluster
+from trustplane.api.clusterapi import Cluster, Machine
+from trustplane.api.clustertrust import PROVE_REQUESTED_AT, ClusterTrust
+from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration, TrustedCA
+from trustplane.api.core import Secret
+from trustplane.api.registry import Registry
+from trustplane.clusterapi import secret, trust_status, variable
+from trustplane.clusterapi.machine_facts import facts
+from trustplane.clusterapi.readiness import Observed, is_rolled_out
+from trustplane.controllers.last_good import LAST_GOOD_NAME
+from trustplane.controllers.reading import ByCluster
+from trustplane.controllers.resources import (
+    CLUSTER_TRUSTS,
+    CLUSTERS,
+    CONFIGURATIONS,
+    CONTROL_PLANES,
+    KUBEADM_CONFIGS,
+    MACHINE_DEPLOYMENTS,
+    MACHINES,
+    REGISTRIES,
+    SECRETS,
+    TANZU_CLUSTERS,
+)
+from trustplane.errors import UserError
+from trustplane.kube.client import Client
+from trustplane.kube.manager import Manager
+from trustplane.kube.resource import Key, key_of
+from trustplane.trust import entries
+from trustplane.trust.effective import effective
+from trustplane.trust.entries import EMPTY, Reading, TrustSet
+from trustplane.trust.policy import APPEND, AUTOMATIC, policy, read_time
+from trustplane.trust.propagation import Frozen
+from trustplane.trust.report import Sets
+from trustplane.trust.schedule import Demand
+from trustplane.trust.standing import NodeFacts
+
+VARIABLE = "trust"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look at a cluster."""
+
+    cluster: Cluster
+    tkc: TanzuKubernetesCluster | None
+    sets: Sets
+    machines: dict[str, Machine]  # by name; those that are being deleted are left out
+    nodes: list[NodeFacts]
+    registries: list[Registry]  # that select it, one for each host
+    trust: ClusterTrust | None
+    is_automatic: bool  # what differs on a node is to be repaired
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The registries that its nodes are to trust."""
+        return frozenset(one.spec.host for one in self.registries)
+
+    @property
+    def demand(self) -> Demand:
+        """What is asked of its nodes."""
+        holders = [self.cluster, *([self.trust] if self.trust else [])]
+        times = [read_time(one.metadata.annotations.get(PROVE_REQUESTED_AT, "")) for one in holders]
+        requested = max((one for one in times if one), default=None)
+        return Demand(in_force=self.sets.digest, hosts=self.hosts, requested_at=requested)
+
+
+class View:
+    """Looks at clusters through informers, and at Secrets that are not among them through the API server.
+
+    Args:
+        client: To the management cluster.
+        manager: Whose informers are used.
+        namespace: Trustplane's own, which has the last good service list.
+    """
+
+    def __init__(self, client: Client, manager: Manager, *, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self.clusters = manager.informer(CLUSTERS)
+        self.machines = manager.informer(MACHINES)
+        self.configs = manager.informer(KUBEADM_CONFIGS)
+        self.registries = manager.informer(REGISTRIES)
+        self.trusts = manager.informer(CLUSTER_TRUSTS)
+        self.tkcs = manager.informer(TANZU_CLUSTERS)
+        self.configurations = manager.informer(CONFIGURATIONS)
+        self.secrets = manager.informer(SECRETS, labels=COMPONENT_LABEL)
+        self.control_planes = manager.informer(CONTROL_PLANES)
+        self.pools = manager.informer(MACHINE_DEPLOYMENTS)
+        self._machines_of = ByCluster(self.machines)
+        self._control_planes_of = ByCluster(self.control_planes)
+        self._pools_of = ByCluster(self.pools)
+        self._service: tuple[str, Reading] = ("", Reading())
+
+    async def see(self, key: Key) -> Seen | None:
+        """Look at a cluster; None where there is none whose trust is ours to watch."""
+        cluster = self.clusters.get(key)
+        if cluster is None or cluster.metadata.deletion_timestamp:
+            return None
+        tkc = self._owner(cluster)
+        value = cluster.variable(VARIABLE)
+        if tkc is None and value is None:
+            return None
+        users = await self._named(cluster, value) if value is not None and tkc is None else None
+        rolled_out = is_rolled_out(self._machinery(cluster))
+        machines = {one.metadata.name: one for one in self._machines_of.of(key) if not one.metadata.deletion_timestamp}
+        return Seen(
+            cluster=cluster,
+            tkc=tkc,
+            sets=await self._sets(cluster, tkc) if tkc else _of_variable(users),
+            machines=machines,
+            nodes=[self._facts(one, users, rolled_out=rolled_out) for one in machines.values()],
+            registries=self.selected(cluster),
+            trust=self.trusts.get(key),
+            is_automatic=policy(*self._policies(cluster, tkc)).propagation == AUTOMATIC,
+        )
+
+    def all_keys(self, _: object = None) -> list[Key]:
+        """Return the keys of all clusters."""
+        return [key_of(one) for one in self.clusters.items()]
+
+    def selected(self, cluster: Cluster) -> list[Registry]:
+        """Return the registries that a cluster is to trust, by host, one for each."""
+        found = [one for one in self.registries.items() if one.selects(cluster.metadata.labels)]
+        by_host = {one.spec.host: one for one in sorted(found, key=lambda one: one.metadata.name, reverse=True)}
+        return [by_host[host] for host in sorted(by_host)]
+
+    def configuration(self) -> TkgServiceConfiguration | None:
+        """Return the service's configuration as last seen."""
+        return self.configurations.get(Key("", NAME))
+
+    def service(self) -> Reading:
+        """Return the service's list, read anew only when it has changed."""
+        found = self.configuration()
+        version = found.metadata.resource_version if found else ""
+        if self._service[0] != version:
+            self._service = (version, entries.read(found.spec.trusted_cas if found else []))
+        return self._service[1]
+
+    def _facts(self, machine: Machine, users: TrustSet | None, *, rolled_out: bool) -> NodeFacts:
+        config = self.configs.get(Key(machine.metadata.namespace, machine.spec.bootstrap.config_ref.name))
+        return facts(machine, config, users, rolled_out=rolled_out)
+
+    def _machinery(self, cluster: Cluster) -> Observed:
+        key = key_of(cluster)
+        control_plane = next(iter(self._control_planes_of.of(key)), None)
+        return Observed(cluster=cluster, control_plane=control_plane, machine_deployments=self._pools_of.of(key))
+
+    def _owner(self, cluster: Cluster) -> TanzuKubernetesCluster | None:
+        owners = cluster.metadata.owner_references
+        is_ours = any(one.kind == KIND and one.api_version.startswith(f"{GROUP}/") for one in owners)
+        return self.tkcs.get(key_of(cluster)) if is_ours else None
+
+    def _policies(self, cluster: Cluster, tkc: TanzuKubernetesCluster | None) -> list[dict[str, str]]:
+        holders = [tkc or cluster, self.configuration()]
+        return [one.metadata.annotations for one in holders if one is not None]
+
+    async def _sets(self, cluster: Cluster, tkc: TanzuKubernetesCluster) -> Sets:
+        frozen = Frozen.read(cluster.metadata.annotations) or Frozen(digest=EMPTY.digest)
+        name = secret.name_of(cluster.metadata.name, frozen.digest)
+        found = None if frozen.digest == EMPTY.digest else await self.secret(name, cluster.metadata.namespace)
+        in_force = EMPTY if frozen.digest == EMPTY.digest else secret.read(found) if found else None
+        merge = policy(*self._policies(cluster, tkc)).merge
+        own = None if tkc.spec.own_trust is None else entries.read(tkc.spec.own_trust)
+        wanted = effective(self.service(), own, merge)
+        return Sets(
+            digest=frozen.digest,
+            in_force=in_force,
+            desired=wanted.trust if wanted.ok else await self._last_good(own, merge),
+            source=_source(own, merge),
+            reason=frozen.reason,
+            since=found.metadata.creation_timestamp if found else None,
+            problem="" if wanted.ok else trust_status.summary(wanted.findings),
+            command=f"trustplane update {tkc.metadata.name} --namespace {tkc.metadata.namespace}",
+        )
+
+    async def _last_good(self, own: Reading | None, merge: str) -> TrustSet | None:
+        kept = await self.secret(LAST_GOOD_NAME, self._namespace)
+        service = secret.read(kept) if kept else None
+        reading = effective(Reading(service), own, merge) if service is not None else None
+        return reading.trust if reading and reading.ok else None
+
+    async def secret(self, name: str, namespace: str) -> Secret | None:
+        """Return a Secret, as last seen where it is one of ours."""
+        found = self.secrets.get(Key(namespace, name))
+        return found if found is not None else await self._read(name, namespace)
+
+    async def _read(self, name: str, namespace: str) -> Secret | None:
+        found = await self._client.find(SECRETS, name, namespace)
+        return found  # noqa: RET504  in a return the type checker would take the Secret itself for optional
+
+    async def _named(self, cluster: Cluster, value: object) -> TrustSet | None:
+        """Return the set that a value of the variable `trust` names; None where it cannot be read."""
+        try:
+            trust = variable.read(value, cluster.metadata.name)
+        except UserError:
+            return None
+        if not trust.names:
+            return EMPTY
+        found = await self.secret(trust.secret_name, cluster.metadata.namespace)
+        if found is None:
+            return None
+        if not trust.is_users:
+            return _only(secret.read(found), trust.names)
+        listed = [TrustedCA(name=name, data=_decoded(found.data.get(name, ""))) for name in trust.names]
+        reading = entries.read(listed)
+        return reading.trust if reading.ok else None
+
+
+def _source(own: Reading | None, merge: str) -> str:
+    if own is None:
+        return clustertrust.SERVICE
+    return clustertrust.MERGED if merge == APPEND else clustertrust.CLUSTER
+
+
+def _only(trust: TrustSet | None, names: Sequence[str]) -> TrustSet | None:
+    return TrustSet(tuple(one for one in trust.entries if one.name in names)) if trust else None
+
+
+def _decoded(data: str) -> str:
+    try:
+        return base64.b64decode(data).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _of_variable(trust: TrustSet | None) -> Sets:
+    # Nobody but the Cluster says what it is to have, so it is what it has taken.
+    digest = trust.digest if trust else ""
+    return Sets(
+        digest=digest, in_force=trust, desired=trust, source=clustertrust.CLUSTER, problem="its Secret cannot be read"
+    )
+
+
+def whole_seconds(now: datetime) -> datetime:
+    """Return a time as a status shows it."""
+    return now.replace(microsecond=0)

@@ -1,0 +1,54 @@
+"""What a registry serves, and which entry of the service's list makes nodes trust it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from trustplane.api.registry import Anchor, ServedCertificate
+from trustplane.certificates.verification import GoCertificate, MalformedError, Pool, verify
+from trustplane.registry.address import Address
+from trustplane.registry.dial import Served, dial
+from trustplane.trust.entries import TrustSet
+
+
+@dataclass(frozen=True)
+class Dialled:
+    """What came of dialling a registry."""
+
+    chain: tuple[ServedCertificate, ...] = ()
+    anchor: Anchor | None = None
+    failure: str = ""  # why nothing was served
+
+
+def look(host: str, trust: TrustSet, now: datetime) -> Dialled:
+    """Dial a registry, and judge what it serves as a node with this set would. It blocks for at most some seconds."""
+    address = Address.read(host)
+    served = dial(address)
+    if served.failure:
+        return Dialled(failure=served.failure.message)
+    return Dialled(chain=_chain(served), anchor=_anchor(served, address, trust, now))
+
+
+def _chain(served: Served) -> tuple[ServedCertificate, ...]:
+    found = []
+    for der in served.certificates:
+        try:
+            one = GoCertificate.read(der)
+        except MalformedError:
+            continue
+        ends = datetime.fromtimestamp(min(one.not_after.seconds, _LAST), UTC)
+        found.append(
+            ServedCertificate(
+                subject=str(one.subject), issuer=str(one.issuer), fingerprint=one.fingerprint, not_after=ends
+            )
+        )
+    return tuple(found)
+
+
+_LAST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+
+
+def _anchor(served: Served, address: Address, trust: TrustSet, now: datetime) -> Anchor | None:
+    names = {one.fingerprint: entry.name for entry in trust.entries for one in entry.certificates}
+    pool = Pool.read(one.der for entry in trust.entries for one in entry.certificates)
+    found = verify(served.certificates, pool, address.host, now).anchor
+    return Anchor(name=names[found], fingerprint=found) if found in names else None

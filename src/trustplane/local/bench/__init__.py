@@ -1,0 +1,1 @@
+"""How long a change of trust takes, in place against replaced, measured on real clusters."""

@@ -1,0 +1,195 @@
+"""Which machine of a cluster may take a changed trust set now: one first, the others when that one is proven. Pure.
+
+The first is the *canary*. It is elected by a record in the Cluster, written before anything is on the node, so that
+every replica of ours, and the next one after a crash, knows of it. A machine that does not run is passed over, and a
+canary that no longer does is replaced by another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, TypeVar
+
+import msgspec
+
+from trustplane.api.annotations import UPDATE_IN_PROGRESS
+from trustplane.api.clustertrust import (
+    NOT_TRUSTED,
+    TRUST_APPLIED,
+    TRUST_PROOF,
+    TRUSTED,
+    AppliedTrust,
+    ProofResult,
+    RecordedProof,
+)
+
+# Machines of one cluster that are written at the same time, once the canary is proven.
+PARALLEL: Final = 10
+# What a proof says where it says something about trust.
+_DEFINITE: Final = (TRUSTED, NOT_TRUSTED)
+
+T = TypeVar("T")
+
+
+class Move(Enum):
+    """What a machine may do."""
+
+    GO = "Go"
+    ELECT = "Elect"  # go, once it is recorded as the canary
+    WAIT = "Wait"
+    STOP = "Stop"  # wait for somebody to correct the trust set
+
+
+@dataclass(frozen=True)
+class Permission:
+    """What a machine may do, and why it may do nothing."""
+
+    move: Move
+    reason: str = ""
+
+
+class Canary(msgspec.Struct, frozen=True):
+    """The election, as annotation `trust-canary` of the Cluster records it.
+
+    Attributes:
+        digest: Of the set that was taken.
+        machine: Name of the Machine.
+        adds: Whether the set added or changed an entry on that node; a set that only removes is to prove less.
+    """
+
+    digest: str
+    machine: str
+    adds: bool = True
+
+    @classmethod
+    def read(cls, text: str) -> "Canary | None":
+        """Read a record; None where there is none, or none that can be read."""
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.MsgspecError:
+            return None
+
+    def text(self) -> str:
+        """Return the record."""
+        return msgspec.json.encode(self).decode()
+
+
+@dataclass(frozen=True)
+class Member:
+    """A machine of the cluster, as far as the gate looks at it.
+
+    Attributes:
+        name: Of the Machine.
+        is_running: Whether its node runs, as far as Cluster API knows.
+        is_updating: Whether Cluster API is updating it in place.
+        applied: What was last written on it in place.
+        proof: What its kubelet last said.
+    """
+
+    name: str
+    is_running: bool = True
+    is_updating: bool = False
+    applied: AppliedTrust = field(default_factory=AppliedTrust)
+    proof: RecordedProof = field(default_factory=RecordedProof)
+
+    @classmethod
+    def read(cls, name: str, annotations: Mapping[str, str], *, is_running: bool) -> "Member":
+        """Read a machine out of its annotations; one that cannot be read says nothing."""
+        return cls(
+            name=name,
+            is_running=is_running,
+            is_updating=UPDATE_IN_PROGRESS in annotations,
+            applied=_read(annotations.get(TRUST_APPLIED, ""), AppliedTrust),
+            proof=_read(annotations.get(TRUST_PROOF, ""), RecordedProof),
+        )
+
+    def proof_of(self, digest: str) -> Mapping[str, ProofResult]:
+        """Return what is proven about this set by registry; nothing where the node has changed since."""
+        proof, applied = self.proof, self.applied
+        if proof.digest != digest or applied.digest != digest or proof.at is None or applied.at is None:
+            return {}
+        return {one.registry: one for one in proof.results} if proof.at > applied.at else {}
+
+
+def _read(text: str, type_: type[T]) -> T:
+    try:
+        return msgspec.json.decode(text, type=type_)
+    except msgspec.MsgspecError:
+        return type_()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A cluster in which a changed set is on its way.
+
+    Attributes:
+        digest: Of the set.
+        members: The machines of the cluster.
+        canary: Who was elected last, perhaps for another set.
+        registries: Hosts of the registries that the cluster is to trust.
+        entries: For people: the entries of the set with their fingerprints.
+    """
+
+    digest: str
+    members: tuple[Member, ...]
+    canary: Canary | None = None
+    registries: tuple[str, ...] = ()
+    entries: str = ""
+
+
+def permit(name: str, scene: Scene) -> Permission:
+    """Decide what the machine of that name may do."""
+    canary = _canary(scene)
+    if canary is None:
+        return Permission(Move.ELECT)
+    if canary.name == name:
+        return Permission(Move.GO)
+    if (held := _held(canary, scene)) is not None:
+        return held
+    return _turn(name, scene)
+
+
+def _canary(scene: Scene) -> Member | None:
+    """Return the canary of this set; None where there is none yet, or it cannot say anything any more."""
+    if scene.canary is None or scene.canary.digest != scene.digest:
+        return None
+    found = next((one for one in scene.members if one.name == scene.canary.machine), None)
+    if found is None:
+        return None
+    # One that went down after it was proven has said what there is to say.
+    return found if found.is_running or _held(found, scene) is None else None
+
+
+def _held(canary: Member, scene: Scene) -> Permission | None:
+    """Return why the others may not go; None where they may."""
+    if canary.applied.digest != scene.digest:
+        return Permission(Move.WAIT, f"Machine {canary.name} takes the changed trust first")
+    proof = canary.proof_of(scene.digest)
+    for host in scene.registries:
+        if (held := _judged(canary, scene, host, proof.get(host))) is not None:
+            return held
+    return None
+
+
+def _judged(canary: Member, scene: Scene, host: str, result: ProofResult | None) -> Permission | None:
+    adds = scene.canary is None or scene.canary.adds
+    if result is None or result.verdict not in _DEFINITE:
+        why = f": {result.message}" if result and result.message else ""
+        return Permission(Move.WAIT, f"Waiting for the proof of registry {host} on Machine {canary.name}{why}")
+    if result.verdict == TRUSTED or not adds:
+        return None
+    return Permission(
+        Move.STOP,
+        f"Stopped: after the change, the node of Machine {canary.name} does not trust registry {host}"
+        f" ({result.message}). The set is {scene.entries}. Correct the trust list; the other machines keep what they"
+        " had",
+    )
+
+
+def _turn(name: str, scene: Scene) -> Permission:
+    """Let so many machines go at a time, by name; those that do not run take nobody's place."""
+    ahead = [one for one in scene.members if one.is_updating and one.is_running and one.applied.digest != scene.digest]
+    first = sorted(one.name for one in ahead)[:PARALLEL]
+    if name in first or len(first) < PARALLEL:
+        return Permission(Move.GO)
+    return Permission(Move.WAIT, f"{PARALLEL} other machines of the cluster are being updated")

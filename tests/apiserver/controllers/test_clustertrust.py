@@ -1,0 +1,283 @@
+"""Proof, its report, and the commands, against a real API server that plays the workload cluster, too."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.apiserver.controllers.conftest import Supervisor, entry, make_ca, until, until_gone
+from tests.apiserver.controllers.test_processes import Trustplane
+from tests.apiserver.controllers.workload import (
+    NOT_FOUND,
+    UNTRUSTED,
+    Kubelet,
+    annotation,
+    change,
+    make_nodes,
+    node_ready,
+    registry,
+    said,
+    trust_of,
+)
+
+from trustplane.api.clustertrust import TRUST_PROOF
+from trustplane.api.meta import Json
+from trustplane.clusterapi.secret import read
+from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, REGISTRIES, SECRETS
+from trustplane.kube.client import Client
+from trustplane.kube.kinds import NODES, PODS
+from trustplane.kube.resource import Key
+from trustplane.proof import probe
+
+TRUE_PROVEN = ("True", "Proven")
+DEAD = "https://127.0.0.1:1"
+
+
+@pytest.fixture
+async def kubelet(client: Client) -> AsyncIterator[Kubelet]:
+    async with Kubelet(client).running() as kubelet:
+        yield kubelet
+
+
+@pytest.fixture
+def trustplane(apiserver: Any, tmp_path: Path) -> Trustplane:
+    file = tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump(apiserver.kubeconfig))
+    return Trustplane(file)
+
+
+async def cluster(supervisor: Supervisor, name: str, *nodes: str, kubeconfig: Json) -> str:
+    """Make a cluster whose nodes are there; return the fingerprint of its one CA."""
+    await supervisor.make(name)
+    await supervisor.label(name, "test", supervisor.namespace)
+    found = await supervisor.trusting(name, "corp")
+    await supervisor.cluster(name, lambda one: one.metadata.labels.get("test") == supervisor.namespace)
+    await supervisor.play(name)
+    await make_nodes(supervisor, name, *nodes, kubeconfig=kubeconfig)
+    secret = await supervisor.client.get(SECRETS, found.variable("trust")["secretName"], supervisor.namespace)
+    trust = read(secret)
+    assert trust
+    return trust.entries[0].fingerprints[0]
+
+
+async def test_every_node_proves_what_it_got_and_nothing_is_left(
+    supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
+) -> None:
+    data = base64.b64encode(json.dumps({"auths": {"r": {"auth": "c2VjcmV0"}}}).encode()).decode()
+    metadata = {"name": "pull", "namespace": supervisor.namespace}
+    body = {"metadata": metadata, "type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": data}}
+    await supervisor.client.create(SECRETS, body)
+    await supervisor.configure(entry("corp", make_ca("corp")))
+    reference = {"namespace": supervisor.namespace, "name": "pull"}
+    async with supervisor.running(), registry(supervisor, pullSecretRef=reference) as (name, host):
+        kubelet.says[host] = NOT_FOUND
+        fingerprint = await cluster(supervisor, "shop", "cp-0", "worker-0", kubeconfig=apiserver.kubeconfig)
+        trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        assert said(trust, "Current") == ("True", "UpToDate")
+        assert trust.status.proven_nodes == "2/2"
+        assert trust.status.nodes == []
+        assert trust.status.desired
+        assert [one.fingerprints for one in trust.status.desired.entries] == [[fingerprint]]
+        owner = trust.metadata.owner_references[0]
+        assert (owner.kind, owner.name) == ("Cluster", "shop")
+        asked = {(node, host) for node, host, secrets in kubelet.pulls if len(secrets) == 1}
+        assert asked == {("cp-0", host), ("worker-0", host)}
+        found = await until(supervisor.client, REGISTRIES, name, "", lambda one: one.status.trusting_clusters == "1/1")
+        assert {one.type: (one.status, one.reason) for one in found.status.conditions} == {
+            "Reachable": ("True", "FromNodes"),
+            "Trusted": ("True", "Proven"),
+        }
+    assert await supervisor.client.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR) == []
+    left = await supervisor.client.list(SECRETS, probe.NAMESPACE, labels=f"{probe.COMPONENT_LABEL}=probe-pull-secret")
+    assert left == []
+
+
+async def test_a_refusal_names_node_registry_and_fingerprint_and_ends_when_it_is_mended(
+    supervisor: Supervisor, kubelet: Kubelet, apiserver: Any, trustplane: Trustplane
+) -> None:
+    await supervisor.configure(entry("corp", make_ca("corp")))
+    async with supervisor.running(), registry(supervisor) as (_, host):
+        kubelet.says[host] = UNTRUSTED
+        fingerprint = await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
+        trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == ("False", "NotTrusted"))
+        message = next(one.message for one in trust.status.conditions if one.type == "Proven")
+        assert f"worker-0: {host} is not trusted: x509: certificate signed by unknown authority" in message
+        assert fingerprint[:10] in message
+        assert [(one.name, one.state) for one in trust.status.nodes] == [("worker-0", "NotTrusted")]
+        code, out, _ = await trustplane.run("status", "shop", "-n", supervisor.namespace, "-o", "json")
+        shown = json.loads(out)
+        assert (code, shown["good"], shown["nodes"][0]["state"]) == (1, False, "NotTrusted")
+        assert shown["entries"][0]["fingerprints"] == [fingerprint]
+        where = ("shop", "-n", supervisor.namespace)
+        code, out, _ = await trustplane.run("prove", *where)
+        assert (code, "NotTrusted" in out) == (1, True)
+        kubelet.says[host] = NOT_FOUND
+        code, out, err = await trustplane.run("prove", *where, "--registry", host, "-o", "json")
+        assert (code, [one["verdict"] for one in json.loads(out)]) == (0, ["Trusted"]), err
+        await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        code, out, _ = await trustplane.run("status", "-n", supervisor.namespace)
+        assert (code, "1/1" in out) == (0, True)
+
+
+async def test_a_change_in_place_is_proven_anew(supervisor: Supervisor, kubelet: Kubelet, apiserver: Any) -> None:
+    await supervisor.configure(entry("corp", make_ca("corp")))
+    async with supervisor.running(), registry(supervisor) as (_, host):
+        kubelet.says[host] = NOT_FOUND
+        await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
+        trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        assert trust.status.in_force
+        kubelet.silent.add("worker-0")
+        changed = await change(supervisor, "worker-0", trust.status.in_force.digest)
+        trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == ("False", "Applied"))
+        assert (trust.status.nodes[0].state, trust.status.nodes[0].method) == ("Applied", "InPlace")
+        kubelet.silent.clear()
+        async with supervisor.running():  # the one that waits for the silent kubelet is beside it
+            await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        proof = await annotation(supervisor, "worker-0", TRUST_PROOF)
+        assert datetime.fromisoformat(proof["at"]) > changed
+        # The set that was written, word for word: the gate of updates compares both.
+        assert trust.status.in_force
+        assert proof["digest"] == trust.status.in_force.digest
+
+
+async def test_a_cluster_that_is_gone_delays_no_other(supervisor: Supervisor, kubelet: Kubelet, apiserver: Any) -> None:
+    dead: Json = json.loads(json.dumps(apiserver.kubeconfig))
+    dead["clusters"][0]["cluster"]["server"] = DEAD
+    await supervisor.configure(entry("corp", make_ca("corp")))
+    async with supervisor.running(), registry(supervisor) as (_, host):
+        kubelet.says[host] = NOT_FOUND
+        await cluster(supervisor, "gone", "gone-0", kubeconfig=dead)
+        await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
+        await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        gone = await trust_of(supervisor, "gone", lambda one: said(one, "Proven") == ("False", "Applied"))
+        assert gone.status.nodes[0].name == "gone-0"
+        await node_ready(supervisor, "gone-0", "Unknown", "Kubelet stopped posting node status")
+        gone = await trust_of(supervisor, "gone", lambda one: said(one, "Proven") == ("False", "Unreachable"))
+        assert "stopped posting" in gone.status.nodes[0].message
+
+
+async def test_what_a_killed_run_left_is_swept(supervisor: Supervisor, kubelet: Kubelet, apiserver: Any) -> None:
+    await supervisor.configure(entry("corp", make_ca("corp")))
+    async with supervisor.running(), registry(supervisor) as (_, host):
+        kubelet.says[host] = NOT_FOUND
+        await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
+        await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+    old = datetime.now(UTC) - timedelta(hours=1)
+    pod = probe.probe_pod("worker-0", host, "left0left0", run="dead", now=old)
+    await supervisor.client.create(PODS, pod)
+    async with supervisor.running():
+        await until_gone(supervisor.client, PODS, "probe-left0left0", probe.NAMESPACE)
+
+
+async def test_a_class_of_somebody_else_is_watched_by_its_variable(
+    supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
+) -> None:
+    pem, client = make_ca("corp"), supervisor.client
+    twice = base64.b64encode(base64.b64encode(pem.encode())).decode()
+    metadata = {"name": "theirs-user-trusted-ca-secret", "namespace": supervisor.namespace}
+    await client.create(SECRETS, {"metadata": metadata, "data": {"corp": twice}})
+    for name, variables in (
+        ("theirs", [{"name": "trust", "value": {"additionalTrustedCAs": [{"name": "corp"}]}}]),
+        ("other", []),
+    ):
+        topology = {
+            "classRef": {"name": "own-class"},
+            "version": "v1.36.3",
+            **({"variables": variables} if variables else {}),
+        }
+        metadata = {"name": name, "namespace": supervisor.namespace, "labels": {"test": supervisor.namespace}}
+        await client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
+    async with supervisor.running(), registry(supervisor) as (_, host):
+        kubelet.says[host] = NOT_FOUND
+        await supervisor._report(await supervisor.cluster("theirs"))
+        secret = "theirs-user-trusted-ca-secret"
+        await make_nodes(supervisor, "theirs", "theirs-0", kubeconfig=apiserver.kubeconfig, trust=secret)
+        trust = await trust_of(supervisor, "theirs", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        assert trust.status.desired
+        assert trust.status.desired.source == "Cluster"
+        assert [one.name for one in trust.status.desired.entries] == ["corp"]
+        assert await client.find(CLUSTER_TRUSTS, "other", supervisor.namespace) is None
+
+
+async def test_any_cluster_can_be_probed_with_its_kubeconfig_alone(
+    supervisor: Supervisor, kubelet: Kubelet, trustplane: Trustplane
+) -> None:
+    host = "direct.test.invalid:5000"
+    kubelet.says[host] = UNTRUSTED
+    for name in ("direct-0", "direct-1"):
+        await supervisor.client.create(NODES, {"metadata": {"name": name}, "spec": {"unschedulable": True}})
+    try:
+        code, out, err = await trustplane.run("prove", "--registry", host, "-o", "json")
+        assert code == 1, err
+        rows = {(one["node"], one["verdict"]) for one in json.loads(out)}
+        assert {("direct-0", "NotTrusted"), ("direct-1", "NotTrusted")} <= rows
+        kubelet.says[host] = NOT_FOUND
+        assert (await trustplane.run("prove", "--registry", host))[0] == 0
+    finally:
+        for name in ("direct-0", "direct-1"):
+            await supervisor.client.delete(NODES, name)
+
+
+async def test_plan_says_what_would_happen_before_it_does(
+    supervisor: Supervisor, trustplane: Trustplane, tmp_path: Path
+) -> None:
+    old, new = entry("corp", make_ca("corp")), entry("apps", make_ca("apps"))
+    await supervisor.configure(old)
+    async with supervisor.running():
+        await supervisor.make("shop")
+        await supervisor.trusting("shop", "corp")
+    file = tmp_path / "configuration.yaml"
+
+    async def plan(*entries: Json) -> tuple[int | None, Json]:
+        spec = {"defaultCNI": "antrea", "trust": {"additionalTrustedCAs": list(entries)}}
+        metadata = {"name": "tkg-service-configuration"}
+        kind = {"apiVersion": "run.tanzu.vmware.com/v1alpha1", "kind": "TkgServiceConfiguration"}
+        file.write_text(yaml.safe_dump({**kind, "metadata": metadata, "spec": spec}))
+        code, out, err = await trustplane.run("plan", "-f", str(file), "-o", "json")
+        assert out, err
+        document: Json = json.loads(out)
+        key = Key(supervisor.namespace, "shop")
+        document["shop"] = next(one for one in document["clusters"] if (one["namespace"], one["name"]) == key)
+        return code, document
+
+    code, found = await plan(old)
+    assert (code, found["shop"]["effect"]) == (0, "Nothing")
+    code, found = await plan(old, new)
+    assert (code, found["shop"]["effect"], found["shop"]["how"]) == (0, "Held", None)
+    assert [one["name"] for one in found["shop"]["added"]] == ["apps"]
+    code, found = await plan(old, {"name": "bad", "data": "bm90aGluZw=="})
+    assert (code, found["canBeApplied"]) == (1, False)
+    assert [one["code"] for one in found["documents"][0]["findings"]] == ["no-certificate"]
+    code, found = await plan(old, {"name": "bad", "data": "!"})
+    assert code == 1
+    assert {"refused", "not-base64"} <= {one["code"] for one in found["documents"][0]["findings"]}
+    # Nothing of it was written.
+    cluster = await supervisor.client.get(CLUSTERS, "shop", supervisor.namespace)
+    assert [one["name"] for one in cluster.variable("trust")["additionalTrustedCAs"]] == ["corp"]
+
+
+async def test_update_waits_until_it_is_proven(
+    supervisor: Supervisor, kubelet: Kubelet, apiserver: Any, trustplane: Trustplane
+) -> None:
+    await supervisor.configure(entry("corp", make_ca("corp")))
+    async with supervisor.running(), registry(supervisor) as (_, host):
+        kubelet.says[host] = NOT_FOUND
+        kubelet.silent.add("worker-0")
+        await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
+        arguments = ("update", "shop", "-n", supervisor.namespace)
+        code, _, err = await trustplane.run(*arguments, "--timeout", "8")
+        assert code == 75, err
+        assert "Proving" in err
+        code, out, _ = await trustplane.run(*arguments, "--no-prove", "-o", "json")
+        assert (code, json.loads(out)[0]["state"]) == (0, "Current")
+
+
+async def test_unknown_clusters_are_named(supervisor: Supervisor, trustplane: Trustplane) -> None:
+    for command in ("status", "prove"):
+        code, _, err = await trustplane.run(command, "none", "-n", supervisor.namespace)
+        assert code == 2
+        assert "none" in err

@@ -1,0 +1,162 @@
+"""A workload cluster played by the API server of the test: Machines, and a kubelet that answers for their Nodes."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+from tests.apiserver.controllers.conftest import KUBERNETES, Supervisor, secret_name, until
+
+from trustplane.api.annotations import CLUSTER_NAME_LABEL
+from trustplane.api.clustertrust import ClusterTrust
+from trustplane.api.meta import Json
+from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, KUBEADM_CONFIGS, MACHINES, REGISTRIES, SECRETS
+from trustplane.kube.client import Client
+from trustplane.kube.errors import ConflictError, NotFoundError
+from trustplane.kube.informer import Change, Informer
+from trustplane.kube.kinds import PODS
+from trustplane.proof import probe
+
+NOT_FOUND = "{image}: not found"
+UNTRUSTED = (
+    'failed to resolve reference "{image}": failed to do request: Head "https://{host}/v2/x/manifests/y": '
+    "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+)
+
+
+class Kubelet:
+    """Answers every probe as a kubelet does: by the pod's status.
+
+    Attributes:
+        says: Words of a failed pull by registry; `{image}` and `{host}` are filled in.
+        pulls: Each probe that was asked for: node, host, names of its pull secrets.
+        silent: Nodes that do not answer.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.says: dict[str, str] = {}
+        self.pulls: list[tuple[str, str, list[str]]] = []
+        self.silent: set[str] = set()
+        self._queue: asyncio.Queue[Json] = asyncio.Queue()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Kubelet"]:
+        """Answer within the block."""
+        informer: Informer[Json] = Informer(self._client, PODS, namespace=probe.NAMESPACE, labels=probe.SELECTOR)
+        informer.subscribe(self._notice)
+        tasks = [asyncio.create_task(informer.run()), asyncio.create_task(self._work())]
+        try:
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _notice(self, change: Change[Json]) -> None:
+        if change.old is None and change.new is not None:
+            self._queue.put_nowait(change.new)
+
+    async def _work(self) -> None:
+        while True:
+            pod = await self._queue.get()
+            image = pod["spec"]["containers"][0]["image"]
+            host, node = image.partition("/")[0], pod["spec"]["nodeName"]
+            secrets = [one["name"] for one in pod["spec"].get("imagePullSecrets", [])]
+            self.pulls.append((node, host, secrets))
+            if node in self.silent or host not in self.says:
+                continue
+            waiting = {"reason": "ErrImagePull", "message": self.says[host].format(image=image, host=host)}
+            state = {"name": probe.CONTAINER, "image": image, "imageID": "", "ready": False, "restartCount": 0}
+            status = {"containerStatuses": [{**state, "state": {"waiting": waiting}}]}
+            with contextlib.suppress(NotFoundError, ConflictError):
+                await self._client.patch(
+                    PODS, pod["metadata"]["name"], probe.NAMESPACE, {"status": status}, subresource="status"
+                )
+
+
+async def make_nodes(supervisor: Supervisor, cluster: str, *names: str, kubeconfig: Json, trust: str = "") -> None:
+    """Do what Cluster API does until Nodes are there: Machines, their configurations, the kubeconfig's Secret."""
+    found = await supervisor.client.get(CLUSTERS, cluster, supervisor.namespace)
+    for name in names:
+        await _make_machine(supervisor, cluster, name, trust or secret_name(found))
+    value = base64.b64encode(yaml.safe_dump(kubeconfig).encode()).decode()
+    metadata = {"name": f"{cluster}-kubeconfig", "namespace": supervisor.namespace}
+    await supervisor.client.apply(SECRETS, {"metadata": metadata, "data": {"value": value}}, manager="capi")
+
+
+async def _make_machine(supervisor: Supervisor, cluster: str, name: str, trust: str) -> None:
+    client, labels = supervisor.client, {CLUSTER_NAME_LABEL: cluster}
+    metadata = {"name": name, "namespace": supervisor.namespace, "labels": labels}
+    source = {"secret": {"name": trust, "key": "corp.pem"}}
+    files = [{"path": "/etc/ssl/certs/tkg-corp.pem", "contentFrom": source}] if trust else []
+    config = {"metadata": metadata, "spec": {"files": files} if files else {"preKubeadmCommands": ["true"]}}
+    await client.apply(KUBEADM_CONFIGS, config, manager="capi")
+    reference = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": name}
+    bootstrap = {"apiGroup": KUBEADM_CONFIGS.group, "kind": "KubeadmConfig", "name": name}
+    spec = {
+        "clusterName": cluster,
+        "version": KUBERNETES,
+        "bootstrap": {"configRef": bootstrap, "dataSecretName": name},
+        "infrastructureRef": reference,
+    }
+    await client.apply(MACHINES, {"metadata": metadata, "spec": spec}, manager="capi")
+    await node_ready(supervisor, name, "True")
+
+
+async def node_ready(supervisor: Supervisor, name: str, status: str, message: str = "") -> None:
+    """Report about a Node as Cluster API does on its Machine."""
+    one = {
+        "type": "NodeReady",
+        "status": status,
+        "reason": "NodeReady",
+        "message": message,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    body = {"status": {"nodeRef": {"name": name}, "conditions": [one]}}
+    await supervisor.client.patch(MACHINES, name, supervisor.namespace, body, subresource="status")
+
+
+@contextlib.asynccontextmanager
+async def registry(supervisor: Supervisor, **spec: Any) -> AsyncIterator[tuple[str, str]]:
+    """Make a Registry for the clusters of this test alone; yield its name and host. It is deleted at the end."""
+    name = f"r{uuid.uuid4().hex[:8]}"
+    host = f"{name}.test.invalid"
+    selector = {"matchLabels": {"test": supervisor.namespace}}
+    body = {"metadata": {"name": name}, "spec": {"host": host, "clusterSelector": selector, **spec}}
+    await supervisor.client.apply(REGISTRIES, body, manager="user")
+    try:
+        yield name, host
+    finally:
+        await supervisor.client.delete(REGISTRIES, name)
+
+
+async def trust_of(supervisor: Supervisor, cluster: str, done: Callable[[ClusterTrust], bool]) -> ClusterTrust:
+    """Wait until a ClusterTrust is as asked for."""
+    return await until(supervisor.client, CLUSTER_TRUSTS, cluster, supervisor.namespace, done)
+
+
+def said(trust: ClusterTrust, type_: str) -> tuple[str, str]:
+    """Return status and reason of a condition."""
+    return next(((one.status, one.reason) for one in trust.status.conditions if one.type == type_), ("", ""))
+
+
+async def annotation(supervisor: Supervisor, machine: str, name: str) -> Json:
+    """Read an annotation of a Machine as JSON."""
+    found = await supervisor.client.get(MACHINES, machine, supervisor.namespace)
+    content: Json = json.loads(found.metadata.annotations.get(name, "{}"))
+    return content
+
+
+async def change(supervisor: Supervisor, machine: str, digest: str) -> datetime:
+    """Record a change in place on a Machine, as the extension does; return when."""
+    now = datetime.now(UTC)
+    applied = {"digest": digest, "at": now.isoformat(), "method": "InPlace", "restarted": True}
+    annotations = {"trustplane.dev/trust-applied": json.dumps(applied)}
+    await supervisor.client.patch(MACHINES, machine, supervisor.namespace, {"metadata": {"annotations": annotations}})
+    return now

@@ -1,0 +1,71 @@
+import base64
+import datetime as dt
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trustplane.api.configuration import TrustedCA
+from trustplane.controllers.registry_chain import look
+from trustplane.local import pki
+from trustplane.trust.entries import EMPTY, TrustSet, read
+
+NOW = dt.datetime.now(dt.UTC)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pki")
+    pki.keep(folder, "corp-root", [pki.Leaf("tls", "registry", hosts=("127.0.0.1",))], NOW)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def host(folder: Path) -> Iterator[str]:
+    """A server with a certificate of a private CA; it shakes hands and hangs up."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_serve, args=(listener, context))
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def _serve(listener: socket.socket, context: ssl.SSLContext) -> None:
+    while True:
+        try:
+            plain, _ = listener.accept()
+        except OSError:
+            return
+        with plain, context.wrap_socket(plain, server_side=True) as tls:
+            tls.recv(1)
+
+
+def _trust(folder: Path) -> TrustSet:
+    data = base64.b64encode((folder / "ca.crt").read_bytes()).decode()
+    return read([TrustedCA(name="corp", data=data)]).trust
+
+
+def test_the_chain_and_the_entry_that_anchors_it(host: str, folder: Path) -> None:
+    trust = _trust(folder)
+    found = look(host, trust, NOW)
+    assert not found.failure
+    assert found.chain[0].subject == "CN=registry"
+    assert found.chain[0].issuer == "CN=corp-root"
+    assert found.anchor is not None
+    assert (found.anchor.name, found.anchor.fingerprint) == ("corp", trust.entries[0].fingerprints[0])
+
+
+def test_without_the_ca_there_is_no_anchor(host: str) -> None:
+    assert look(host, EMPTY, NOW).anchor is None
+
+
+def test_a_host_that_does_not_answer_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert look(f"127.0.0.1:{port}", EMPTY, NOW).failure

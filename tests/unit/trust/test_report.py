@@ -1,0 +1,152 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.api.clustertrust import (
+    CURRENT,
+    MAX_NODES,
+    NOT_TRUSTED,
+    PROVEN,
+    TRUSTED,
+    UNREACHABLE,
+    ClusterTrustStatus,
+    ProofResult,
+    RecordedProof,
+)
+from trustplane.api.configuration import TrustedCA
+from trustplane.api.meta import condition
+from trustplane.trust.entries import EMPTY, TrustSet, read
+from trustplane.trust.report import Sets, described, status
+from trustplane.trust.standing import NodeFacts
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+HOST = "registry.corp:5000"
+HOSTS = frozenset({HOST})
+
+
+def trust(data: dict[str, str], **names: str) -> TrustSet:
+    return read([TrustedCA(name=name, data=data[ca]) for name, ca in names.items()]).trust
+
+
+def sets(in_force: TrustSet, desired: TrustSet | None = None) -> Sets:
+    return Sets(
+        digest=in_force.digest, in_force=in_force, desired=in_force if desired is None else desired, source="Service"
+    )
+
+
+def node(name: str, digest: str, verdict: str = TRUSTED, message: str = "") -> NodeFacts:
+    results = [ProofResult(registry=HOST, verdict=verdict, message=message)]
+    return NodeFacts(
+        machine=name,
+        node=name,
+        created=NOW - SECOND,
+        digest=digest,
+        proof=RecordedProof(digest=digest, at=NOW, results=results) if verdict else None,
+    )
+
+
+def report(
+    nodes: list[NodeFacts], known: Sets, hosts: frozenset[str] = HOSTS, before: ClusterTrustStatus | None = None
+) -> ClusterTrustStatus:
+    return status(nodes, known, hosts, before=before or ClusterTrustStatus(), now=NOW)
+
+
+def said(found: ClusterTrustStatus, type_: str) -> tuple[str, str, str]:
+    one = condition(found.conditions, type_)
+    assert one is not None
+    return one.status, one.reason, one.message
+
+
+def test_all_is_well(data: dict[str, str]) -> None:
+    known = trust(data, corp="a")
+    found = report([node("a", known.digest), node("b", known.short)], sets(known))
+    assert said(found, CURRENT)[:2] == ("True", "UpToDate")
+    assert known.entries[0].fingerprints[0][:10] in said(found, CURRENT)[2]
+    assert said(found, PROVEN) == ("True", "Proven", f"2 of 2 nodes: {HOST}")
+    assert found.proven_nodes == "2/2"
+    assert found.nodes == []
+    assert found.last_proof == NOW
+
+
+def test_the_worst_node_is_named_with_registry_and_fingerprint(data: dict[str, str]) -> None:
+    known = trust(data, corp="a")
+    nodes = [node("a", known.digest, UNREACHABLE), node("b", known.digest, NOT_TRUSTED, "x509: unknown authority")]
+    state, reason, message = said(report(nodes, sets(known)), PROVEN)
+    assert (state, reason) == ("False", NOT_TRUSTED)
+    assert f"b: {HOST} is not trusted: x509: unknown authority" in message
+    assert f"corp ({known.entries[0].fingerprints[0][:10]})" in message
+
+
+def test_a_set_that_waits_is_told_by_name_and_fingerprint(data: dict[str, str]) -> None:
+    old, new = trust(data, corp="a"), trust(data, corp="a", apps="b")
+    found = report([node("a", old.digest)], replace(sets(old, new), command="trustplane update x"))
+    assert said(found, CURRENT)[:2] == ("False", "Held")
+    assert "add apps (" in said(found, CURRENT)[2]
+    assert "`trustplane update x`" in said(found, CURRENT)[2]
+    assert found.difference.startswith("add apps (")
+    assert said(found, PROVEN)[0] == "True"  # of what is in force
+
+
+def test_from_nothing_and_to_nothing(data: dict[str, str]) -> None:
+    known = trust(data, corp="a")
+    assert report([], sets(EMPTY, known)).difference.startswith("add corp")
+    assert report([], sets(known, EMPTY)).difference.startswith("remove corp")
+    assert said(report([], sets(EMPTY)), PROVEN)[:2] == ("Unknown", "NoNodes")
+
+
+def test_a_broken_list_and_a_lost_secret_are_told(data: dict[str, str]) -> None:
+    known = trust(data, corp="a")
+    broken = replace(sets(known), desired=None, problem="entry x is no base64")
+    assert said(report([], broken), CURRENT)[1] == "Invalid"
+    assert "no base64" in said(report([], broken), CURRENT)[2]
+    lost = replace(sets(known), in_force=None, desired=EMPTY)
+    assert said(report([], lost), CURRENT)[1] == "Unreadable"
+
+
+def test_nodes_that_do_not_have_it_make_it_not_current(data: dict[str, str]) -> None:
+    known = trust(data, corp="a")
+    late = replace(node("a", "c" * 64), is_up_to_date=False)
+    found = report([late, node("b", known.digest)], sets(known))
+    assert said(found, CURRENT)[:2] == ("False", "Updating")
+    assert "1 of 2 nodes" in said(found, CURRENT)[2]
+
+
+def test_without_a_registry_proven_is_unknown(data: dict[str, str]) -> None:
+    known = trust(data, corp="a")
+    assert said(report([node("a", known.digest)], sets(known), frozenset()), PROVEN)[:2] == (
+        "Unknown",
+        "NothingToProve",
+    )
+
+
+def test_since_stays_while_the_state_does(data: dict[str, str]) -> None:
+    known = trust(data, corp="a")
+    first = report([node("a", known.digest, NOT_TRUSTED)], sets(known))
+    later = status(
+        [node("a", known.digest, NOT_TRUSTED)], sets(known), HOSTS, before=first, now=NOW + timedelta(hours=1)
+    )
+    assert later == first
+
+
+@given(st.lists(st.sampled_from([TRUSTED, NOT_TRUSTED, UNREACHABLE, ""]), max_size=120))
+def test_counts_add_up_and_detail_is_bounded(verdicts: list[str]) -> None:
+    nodes = [node(f"n{index:03}", EMPTY.digest, verdict) for index, verdict in enumerate(verdicts)]
+    found = report(nodes, sets(EMPTY))
+    counts = found.summary
+    parts = (counts.proven, counts.applied, counts.pending, counts.outdated)
+    assert sum(parts) + counts.not_trusted + counts.unreachable + counts.failed == counts.total == len(verdicts)
+    assert len(found.nodes) <= MAX_NODES
+    assert len(found.nodes) + found.more == counts.total - counts.proven
+    assert (said(found, PROVEN)[0] == "True") == (bool(verdicts) and set(verdicts) == {TRUSTED})
+    states = [one.state for one in found.nodes]
+    assert states == sorted(states, key=[NOT_TRUSTED, UNREACHABLE, "Applied"].index)
+
+
+def test_many_entries_are_cut_short_in_words(data: dict[str, str]) -> None:
+    many = trust(data, **{f"n{index}": "abc"[index % 3] for index in range(9)})
+    assert described(many).endswith("and 4 more")
+    assert described(EMPTY) == "no additional CA"
+    assert "cannot be read" in described(None)
