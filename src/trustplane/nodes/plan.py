@@ -113,7 +113,7 @@ def make(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, st
     removes = _removals(path for path in ours if path not in desired and path in state.files)
     manifest = Manifest(digests)
     touched = any(_is_root(path) for path in (*removes, *(one.path for one in writes)))
-    restart = touched or (_is_concerned(ours, digests) and not is_fresh(state, digests))
+    restart = touched or (_is_concerned(ours, digests) and not is_fresh(state, digests, ours))
     links = _links(digests, {one.path for one in writes}, state)
     return Plan(
         intent=Manifest({**ours, **digests}),
@@ -150,7 +150,7 @@ def drift(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, s
         outdated=_sorted(path for path in kept if _has(files[path], ours[path]) and wanted.get(path) != ours[path]),
         missing=_sorted(wanted.keys() - ours.keys() - right),
         foreign=_sorted(foreign),
-        is_stale=right == wanted.keys() and _is_concerned(ours, wanted) and not is_fresh(state, wanted),
+        is_stale=right == wanted.keys() and _is_concerned(ours, wanted) and not is_fresh(state, wanted, ours),
     )
 
 
@@ -163,12 +163,13 @@ def _is_concerned(*files: Mapping[str, str]) -> bool:
     return any(_is_root(path) for known in files for path in known)
 
 
-def is_fresh(state: NodeState, digests: Mapping[str, str]) -> bool:
+def is_fresh(state: NodeState, digests: Mapping[str, str], ours: Mapping[str, str]) -> bool:
     """Tell whether the containerd that runs uses these files, and none of ours that is gone.
 
     It reads them once, at its first pull, so that they must have been as they are since it started. That is known of a
     run that we have noted, as long as nobody touched a file since; of another run, if it started after the last change
-    (times are in whole seconds: the same one is not after).
+    (times are in whole seconds: the same one is not after). What the bootstrap wrote was there before the node's first
+    pull, though containerd may have started before it.
     """
     runtime = state.runtime
     if not runtime.is_running:
@@ -177,7 +178,14 @@ def is_fresh(state: NodeState, digests: Mapping[str, str]) -> bool:
     if state.loaded is not None and state.loaded.invocation == runtime.invocation:
         untouched = all(state.loaded.changed.get(path) == changed.get(path) for path in digests if _is_root(path))
         return untouched and state.loaded.digest == pool_digest(digests)
+    if state.manifest is None and _is_as_bootstrapped(state, ours, changed):
+        return True
     return runtime.started > max([state.certs_changed, *changed.values()])
+
+
+def _is_as_bootstrapped(state: NodeState, ours: Mapping[str, str], changed: Mapping[str, int]) -> bool:
+    roots = [path for path in ours if _is_root(path)]
+    return bool(roots) and all(path in changed and changed[path] <= state.bootstrapped for path in roots)
 
 
 def _has(file: File | None, digest: str) -> bool:

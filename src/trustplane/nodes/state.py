@@ -83,6 +83,8 @@ class NodeState:
         links: Names of files `tkg-*.pem` that OpenSSL finds.
         has_openssl: Whether there is anybody to find them.
         certs_changed: When a name was last added to or removed from the certificates' directory, by anybody.
+        bootstrapped: When the machine became a node, in seconds since 1970; 0 where that is not known, such as after a
+            reboot.
         token: Stands for the files and the manifest: a change is refused where it no longer fits.
     """
 
@@ -93,6 +95,7 @@ class NodeState:
     links: frozenset[str]
     has_openssl: bool
     certs_changed: int
+    bootstrapped: int
     kubelet: str
     token: str
 
@@ -133,6 +136,7 @@ def parse(report: str) -> NodeState:
         links=frozenset(links),
         has_openssl="openssl" in values,
         certs_changed=_number(values.get("certs", "")),
+        bootstrapped=_number(values.get("bootstrapped", "")),
         kubelet=values["kubelet"],
         token=values["token"],
     )

@@ -12,6 +12,8 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 certs=/etc/ssl/certs
 hosts=/etc/containerd/certs.d
 home=/etc/trustplane
+# Of Cluster API's contract for bootstrap providers: there as soon as the machine has become a node.
+sentinel=/run/cluster-api/bootstrap-success.complete
 manifest=$home/trust.json
 marker=$home/runtime
 
@@ -72,6 +74,7 @@ links() {
 
 runtime() {
     printf 'certs %s\n' "$(stat -L -c %Z "$certs")"
+    printf 'bootstrapped %s\n' "$(stat -c %Z "$sentinel" 2>/dev/null)"
     active=$(property ActiveState)
     printf 'runtime %s %s %s\n' "${active:-absent}" "$(invocation)" "$(started)"
     printf 'marker %s\n' "$(encoded "$marker")"

@@ -14,7 +14,7 @@ PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 def node(*paths: str) -> NodeState:
     files = {f"{DIRECTORY}/{path}": File("x", 1) for path in paths}
-    return NodeState(files, None, Runtime("active", "x", 1), None, frozenset(), False, 0, "active", "t")
+    return NodeState(files, None, Runtime("active", "x", 1), None, frozenset(), False, 0, 0, "active", "t")
 
 
 def test_the_ca_is_named_for_one_registry_only() -> None:

@@ -24,6 +24,7 @@ class Node:
     pool: Mapping[str, str] = dataclasses.field(default_factory=dict)
     now: int = 0
     certs_changed: int = 0
+    bootstrapped: int = 0
     runs: int = 1
 
     def __post_init__(self) -> None:
@@ -57,6 +58,7 @@ class Node:
             links=frozenset(path.rpartition("/")[2] for path in files),
             has_openssl=True,
             certs_changed=self.certs_changed,
+            bootstrapped=self.bootstrapped,
             kubelet="active",
             token="t",
         )
@@ -188,6 +190,36 @@ def test_a_right_file_that_containerd_has_not_loaded_is_stale() -> None:
     found = plan.drift({A: "one"}, node.state(), {})
     assert found == Drift(is_stale=True)
     assert not found.is_current
+
+
+def bootstrapped(boot: Mapping[str, str]) -> Node:
+    """A node whose containerd was there before its bootstrap wrote files."""
+    node = Node({})
+    for path, content in boot.items():
+        node.put(path, content)
+    node.bootstrapped = node.tick()
+    return node
+
+
+def test_what_the_bootstrap_wrote_counts_as_loaded_though_containerd_was_there_before() -> None:
+    node = bootstrapped({A: "one"})
+    node.certs_changed = node.tick()  # by a file that is not ours
+    assert plan.drift({A: "one"}, node.state(), {A: "one"}) == Drift()
+    assert not plan.make({A: "one"}, node.state(), {A: "one"}).restart
+
+
+@pytest.mark.parametrize("content", ["one", "two", None])
+def test_what_was_touched_after_the_bootstrap_does_not(content: str | None) -> None:
+    node = bootstrapped({A: "one", B: "one"})
+    node.put(B, content)
+    node.put(B, "one")
+    assert plan.drift({A: "one", B: "one"}, node.state(), {A: "one", B: "one"}) == Drift(is_stale=True)
+
+
+def test_a_file_of_the_bootstrap_that_was_removed_by_hand_is_still_loaded() -> None:
+    node = bootstrapped({A: "one", B: "one"})
+    node.put(B, None)
+    assert plan.make({A: "one"}, node.state(), {A: "one", B: "one"}).restart
 
 
 def test_the_bootstrap_counts_only_until_there_is_a_manifest() -> None:

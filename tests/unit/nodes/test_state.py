@@ -22,6 +22,7 @@ token abc
 openssl
 link tkg-a.pem
 certs 1700000002
+bootstrapped 1700000009
 runtime active 0a1b 1700000003
 marker {b64(f"dd 0a1b{chr(10)}1700000000 {A}{chr(10)}")}
 kubelet inactive
@@ -36,6 +37,7 @@ def test_a_report_is_read() -> None:
     }
     assert state.manifest == Manifest({A: SUM})
     assert state.runtime == Runtime("active", "0a1b", 1700000003)
+    assert (state.certs_changed, state.bootstrapped) == (1700000002, 1700000009)
     assert state.loaded == Loaded("dd", "0a1b", {A: 1700000000})
     assert (state.links, state.has_openssl, state.kubelet, state.token) == ({"tkg-a.pem"}, True, "inactive", "abc")
 
