@@ -1,5 +1,8 @@
 """The local stack that all end-to-end tests share; they need root, and the machine that `trustplane local up` needs."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -7,8 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from e2e import clusters
 from trustplane.local import stack as stacks
+from trustplane.local.demo import manifests
+from trustplane.local.demo.fleet import Fleet
+from trustplane.local.demo.kubectl import Kubectl
+from trustplane.local.demo.story import Story
 from trustplane.local.stack import Stack
 
 Run = subprocess.CompletedProcess[str]
@@ -49,7 +58,15 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def stack(scratch: Path, local: Callable[..., Run]) -> Iterator[Stack]:
-    """A stack that is up, and gone after the last test, whatever happened in between."""
+    """A stack that is up, and gone after the last test, whatever happened in between.
+
+    To write a test, use a stack that is up already, and stays: TRUSTPLANE_TEST_STACK=FOLDER.
+    """
+    if existing := os.environ.get("TRUSTPLANE_TEST_STACK"):
+        found = stacks.read(Path(existing))
+        assert found is not None, f"there is no stack in {existing}"
+        yield found
+        return
     folder = scratch / "first"
     try:
         done = local("up", folder)
@@ -61,3 +78,29 @@ def stack(scratch: Path, local: Callable[..., Run]) -> Iterator[Stack]:
         done = local("down", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not folder.exists()
+
+
+@pytest.fixture(scope="session")
+def fleet(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    """The clusters of the stack, seen with kubectl."""
+    story = Story(Console(force_terminal=False))
+    supervisor = Kubectl(story, stack.bin / "kubectl", stack.kubeconfig)
+    return Fleet(story, supervisor, stack.bin / "kubectl", tmp_path_factory.mktemp("kubeconfigs"))
+
+
+@pytest.fixture(scope="session")
+def wide(stack: Stack, fleet: Fleet) -> str:
+    """A cluster of three control plane nodes and one worker, made while every process is killed once."""
+    clusters.configure(fleet, clusters.authorities(stack))
+    if any(one["metadata"]["name"] == "wide" for one in fleet.supervisor.get("tkc")["items"]):
+        return "wide"  # of a stack that was up already
+    body = manifests.cluster("wide", clusters.release(fleet), control_planes=clusters.CONTROL_PLANES)
+    fleet.supervisor.apply(body, file="wide.yaml")
+    for part in clusters.running_parts(stack):
+        with contextlib.suppress(ProcessLookupError):  # a manager ends by itself when the API server was killed
+            os.kill(int(part["pid"]), signal.SIGKILL)
+        clusters.up(stack)
+    fleet.wait_ready("wide")
+    fleet.story.until("wide has four machines", lambda: (len(fleet.names("wide")) == 4, ""), seconds=300)
+    fleet.story.until("and all are ready", lambda: clusters.ready_nodes(fleet, "wide", 4), seconds=300)
+    return "wide"

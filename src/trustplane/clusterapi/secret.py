@@ -78,10 +78,8 @@ def references(
         *(one.spec.kubeadm_config_spec for one in control_planes),
     )
     names = {file.content_from.secret.name for spec in specs for file in spec.files if file.content_from}
-    variable = capi.variable("trust") if capi else None
-    if isinstance(variable, dict) and variable.get("secretName"):
-        names.add(variable["secretName"])
-    return names
+    values = (capi.variable("trust"), capi.control_plane_override("trust")) if capi else ()
+    return names | {one["secretName"] for one in values if isinstance(one, dict) and one.get("secretName")}
 
 
 def unused(secrets: Iterable[Secret], referenced: set[str]) -> list[Secret]:

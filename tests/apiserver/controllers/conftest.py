@@ -28,6 +28,7 @@ from trustplane.controllers.resources import (
     CONFIGURATIONS,
     CONTROL_PLANES,
     KUBEADM_CONFIG_TEMPLATES,
+    KUBEADM_CONFIGS,
     MACHINE_DEPLOYMENTS,
     MACHINES,
     RELEASES,
@@ -46,8 +47,15 @@ SYSTEM = "trustplane-system"
 KUBERNETES = "v1.36.3"
 PLAYED = {
     f"{one.plural}.{one.group}"
-    for one in (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, KUBEADM_CONFIG_TEMPLATES)
-} | {"kubeadmconfigs.bootstrap.cluster.x-k8s.io"}
+    for one in (
+        CLUSTERS,
+        CONTROL_PLANES,
+        MACHINE_DEPLOYMENTS,
+        MACHINES,
+        KUBEADM_CONFIG_TEMPLATES,
+        KUBEADM_CONFIGS,
+    )
+}
 
 
 def make_ca(name: str) -> str:
@@ -199,8 +207,45 @@ class Supervisor:
         """Wait until the Cluster's variable `trust` has entries of these names."""
         return await self.cluster(name, lambda found: trusted(found) == list(names))
 
+    @contextlib.asynccontextmanager
+    async def following(self, *names: str) -> AsyncIterator[None]:
+        """Within the block, do what Cluster API does with every change of these Clusters, machines included.
+
+        One look is not enough where an update has several steps: of each step the next one is the consequence.
+        """
+        tasks = [asyncio.create_task(self._follow(name)) for name in names]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, name: str) -> None:
+        async for event in self.client.watch(CLUSTERS, self.namespace, version="", fields=f"metadata.name={name}"):
+            cluster = CLUSTERS.decode(event.object)
+            if event.type != "DELETED" and cluster.metadata.generation != cluster.status.observed_generation:
+                await self._make_machines(cluster)
+                await self.play(name)
+
+    async def _make_machines(self, cluster: Cluster) -> None:
+        """Make the machines of the control plane and of the pool, with what is asked for now."""
+        name = cluster.metadata.name
+        labels, pool = {CLUSTER_NAME_LABEL: name}, {DEPLOYMENT_NAME_LABEL: "np"}
+        await self._make_machine(f"{name}-cp-0", name, labels, _config(_control_plane_trust(cluster)))
+        for n in range(2):
+            await self._make_machine(f"{name}-np-{n}", name, labels | pool, _config(cluster.variable("trust")))
+
+    async def _make_machine(self, name: str, cluster: str, labels: Json, config: Json) -> None:
+        metadata = {"name": name, "namespace": self.namespace, "labels": labels}
+        reference = {"apiGroup": KUBEADM_CONFIGS.group, "kind": KUBEADM_CONFIGS.kind, "name": name}
+        infrastructure = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": name}
+        spec = {"clusterName": cluster, "bootstrap": {"configRef": reference}, "infrastructureRef": infrastructure}
+        await self.client.apply(KUBEADM_CONFIGS, {"metadata": metadata, "spec": config}, manager="capi")
+        await self.client.apply(MACHINES, {"metadata": metadata, "spec": spec}, manager="capi")
+
     async def play(self, name: str, *, up_to_date: bool = True) -> None:
-        """Do what Cluster API does with a Cluster: make its objects, and (if up to date) replace its machines."""
+        """Do once what Cluster API does with a Cluster: make its objects, and (if up to date) replace its machines."""
         cluster = await self.client.get(CLUSTERS, name, self.namespace)
         await self._make_objects(cluster)
         for resource, object_name, replicas in (
@@ -221,7 +266,6 @@ class Supervisor:
 
     async def _make_objects(self, cluster: Cluster) -> None:
         name, labels = cluster.metadata.name, {CLUSTER_NAME_LABEL: cluster.metadata.name}
-        config: Json = {"preKubeadmCommands": ["true"], **({"files": _files(cluster)} if trusted(cluster) else {})}
         template_name = f"{name}-np-{cluster.metadata.generation}"
         reference = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachineTemplate", "name": "local"}
         control_plane = {
@@ -229,13 +273,13 @@ class Supervisor:
             "spec": {
                 "replicas": 1,
                 "version": KUBERNETES,
-                "kubeadmConfigSpec": config,
+                "kubeadmConfigSpec": _config(_control_plane_trust(cluster)),
                 "machineTemplate": {"spec": {"infrastructureRef": reference}},
             },
         }
         template = {
             "metadata": {"name": template_name, "namespace": self.namespace, "labels": labels},
-            "spec": {"template": {"spec": config}},
+            "spec": {"template": {"spec": _config(cluster.variable("trust"))}},
         }
         bootstrap = {
             "configRef": {
@@ -314,14 +358,21 @@ def secret_name(cluster: Cluster) -> str:
     return str((cluster.variable("trust") or {}).get("secretName", ""))
 
 
-def _files(cluster: Cluster) -> list[Json]:
-    return [
+def _control_plane_trust(cluster: Cluster) -> Json | None:
+    held: Json | None = cluster.control_plane_override("trust")
+    return cluster.variable("trust") if held is None else held
+
+
+def _config(trust: Json | None) -> Json:
+    """Return the kubeadm configuration of machines for which the variable `trust` has that value."""
+    files = [
         {
-            "path": f"/etc/ssl/certs/tkg-{name}.pem",
-            "contentFrom": {"secret": {"name": secret_name(cluster), "key": f"{name}.pem"}},
+            "path": f"/etc/ssl/certs/tkg-{one['name']}.pem",
+            "contentFrom": {"secret": {"name": (trust or {})["secretName"], "key": f"{one['name']}.pem"}},
         }
-        for name in trusted(cluster)
+        for one in (trust or {}).get("additionalTrustedCAs", [])
     ]
+    return {"preKubeadmCommands": ["true"], **({"files": files} if files else {})}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The service's configuration against a real API server."""
 
+import asyncio
 import base64
 import json
 
@@ -72,7 +73,9 @@ async def test_a_broken_list_is_explained_and_the_last_good_one_kept(supervisor:
 
         kept = await supervisor.client.get(SECRETS, LAST_GOOD_NAME, SYSTEM)
         assert {name: base64.b64decode(data).decode() for name, data in kept.data.items()} == {"good.pem": good}
-        events = await supervisor.client.list(
-            EVENTS, "default", fields=f"regarding.name={NAME},reason=TrustValidInvalid"
-        )
-        assert [(one["type"], "(bad)" in one["note"]) for one in events][-1:] == [("Warning", True)]
+        selector = f"regarding.uid={broken.metadata.uid},reason=TrustValidInvalid"
+        async with asyncio.timeout(20):
+            async for event in supervisor.client.watch(EVENTS, "default", version="", fields=selector):
+                told = EVENTS.decode(event.object)
+                break
+        assert (told["type"], "(bad)" in told["note"]) == ("Warning", True)

@@ -234,8 +234,8 @@ async def test_controllers_killed_at_any_point_come_to_the_same_end(supervisor: 
         await lives_briefly()
     async with supervisor.running():
         cluster = await supervisor.trusting("c", "a", "b")
-        await supervisor.play("c")
-        await supervisor.tkc("c", lambda tkc: _is(tkc, READY, "True") and _is(tkc, TRUST_CURRENT, "True"))
+        async with supervisor.following("c"):
+            await supervisor.tkc("c", lambda tkc: _is(tkc, READY, "True") and _is(tkc, TRUST_CURRENT, "True"))
         secrets: list[Any] = await supervisor.client.list(SECRETS, supervisor.namespace)
         assert {one.metadata.name for one in secrets} >= {"c-ssh", secret_name(cluster)}
         assert trusted(cluster) == ["a", "b"]

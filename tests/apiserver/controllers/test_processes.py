@@ -25,6 +25,8 @@ from trustplane.controllers.resources import CONFIGURATIONS
 from trustplane.kube.kinds import LEASES
 from trustplane.local import pki
 
+# Without proof: the machines of this test have no kubelets.
+_UPDATE_ALL = ("update", "--all", "--no-prove", "-o", "json")
 BASE = "hooks.runtime.cluster.x-k8s.io/v1alpha1"
 
 
@@ -159,7 +161,7 @@ def _reason(tkc: TanzuKubernetesCluster, type_: str = TRUST_CURRENT) -> str:
 async def test_update_waits_until_every_machine_has_the_trust(supervisor: Supervisor, trustplane: Trustplane) -> None:
     async with supervisor.running():
         await _prepare(supervisor, "c", "d")
-        async with trustplane.started("update", "--all", "-n", supervisor.namespace, "-o", "json") as process:
+        async with trustplane.started(*_UPDATE_ALL, "-n", supervisor.namespace) as process:
             for name in ("c", "d"):
                 await supervisor.trusting(name, "a", "b")
                 await supervisor.play(name, up_to_date=False)
@@ -168,9 +170,8 @@ async def test_update_waits_until_every_machine_has_the_trust(supervisor: Superv
             shown = ""
             while f"{supervisor.namespace}/c: Updating: 0 of 3 machines up to date" not in shown:
                 shown += (await asyncio.wait_for(process.stderr.readline(), 30)).decode()
-            for name in ("c", "d"):
-                await supervisor.play(name)
-            out, _ = await asyncio.wait_for(process.communicate(), 30)
+            async with supervisor.following("c", "d"):
+                out, _ = await asyncio.wait_for(process.communicate(), 30)
             assert process.returncode == 0
             rows = json.loads(out)
             assert [(row["name"], row["state"], row["upToDate"]) for row in rows] == [

@@ -223,9 +223,12 @@ async def test_secrets_of_former_sets_go_when_no_machine_can_ask_for_them(superv
         await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Updating"))
         assert await supervisor.client.find(SECRETS, first, supervisor.namespace)
 
-        await supervisor.retire_templates("c")
-        await supervisor.play("c")
-        await until_gone(supervisor.client, SECRETS, first, supervisor.namespace)
+        async with supervisor.following("c"):
+            await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "True", "OwnTrustChanged"))
+            assert await supervisor.client.find(SECRETS, first, supervisor.namespace)
+            await supervisor.retire_templates("c")
+            await supervisor.label("c", "seen", "again")
+            await until_gone(supervisor.client, SECRETS, first, supervisor.namespace)
         assert await supervisor.client.find(SECRETS, secret_name(second), supervisor.namespace)
 
 

@@ -47,11 +47,15 @@ def files(name: str) -> list[Json]:
     return [{"path": "/x", "contentFrom": {"secret": {"name": name, "key": "k"}}}, {"path": "/y", "content": "z"}]
 
 
+def _trust(secret_name: str) -> list[Json]:
+    return [{"name": "trust", "value": {"secretName": secret_name}}]
+
+
 def cluster(name: str, **condition: Any) -> clusterapi.Cluster:
     reconciled = {"type": "TopologyReconciled", "status": "True", "observedGeneration": 2} | condition
     body = {
         "metadata": {"generation": 2},
-        "spec": {"topology": {"variables": [{"name": "trust", "value": {"secretName": name}}]}},
+        "spec": {"topology": {"variables": _trust(name), "controlPlane": {"variables": {"overrides": _trust("held")}}}},
         "status": {"conditions": [reconciled]},
     }
     return msgspec.convert(body, clusterapi.Cluster)
@@ -66,7 +70,7 @@ def test_whatever_may_still_ask_for_a_secret_keeps_it() -> None:
         {"spec": {"kubeadmConfigSpec": {"files": files("of-control-plane")}}}, clusterapi.KubeadmControlPlane
     )
     names = secret.references(cluster("of-cluster"), [config], [template], [control_plane])
-    assert names == {"of-cluster", "of-config", "of-template", "of-control-plane"}
+    assert names == {"of-cluster", "held", "of-config", "of-template", "of-control-plane"}
     assert secret.references(None, [], [], []) == set()
 
 

@@ -18,6 +18,7 @@ class Kubectl:
 
     def __init__(self, story: Story, program: Path, kubeconfig: Path, *, prompt: str = "kubectl") -> None:
         self._story = story
+        self.kubeconfig = kubeconfig
         self._command = [str(program), f"--kubeconfig={kubeconfig}", "--request-timeout=20s"]
         self._prompt = prompt
 

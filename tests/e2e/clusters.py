@@ -1,0 +1,150 @@
+"""What the end-to-end tests do with clusters, as a person would: kubectl, `trustplane`, SSH."""
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from trustplane.local import registry
+from trustplane.local.demo import manifests
+from trustplane.local.demo.fleet import Fleet
+from trustplane.local.stack import Stack
+from trustplane.nodes import ssh
+
+Json = dict[str, Any]
+Run = subprocess.CompletedProcess[str]
+
+CONTROL_PLANES = 3
+SECONDS = 600
+_POOL = "/spec/topology/nodePools/0/replicas"
+_CONTROL_PLANE_LABEL = "cluster.x-k8s.io/control-plane"
+
+
+def local(stack: Stack, *arguments: str) -> str:
+    """Run `trustplane local COMMAND ...`."""
+    done = _run("local", *arguments, f"--state={stack.folder}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def up(stack: Stack) -> None:
+    """Start what does not run."""
+    local(stack, "up", f"--cache={stack.cache}")
+
+
+def trustplane(stack: Stack, command: str, *arguments: str) -> Run:
+    """Run one of our commands against the Supervisor."""
+    return _run(command, f"--kubeconfig={stack.kubeconfig}", *arguments)
+
+
+def _run(*arguments: str) -> Run:
+    command = [sys.executable, "-m", "trustplane", *arguments]
+    return subprocess.run(command, text=True, capture_output=True, timeout=SECONDS, check=False)
+
+
+def running_parts(stack: Stack) -> list[Json]:
+    """Return name and pid of every process of the stack."""
+    status = json.loads(local(stack, "status", "-o", "json"))
+    return [part for part in status["parts"] if part["pid"]]
+
+
+def release(fleet: Fleet) -> str:
+    """Return the name of the release to ask for."""
+    return str(fleet.supervisor.get("tkr")["items"][-1]["metadata"]["name"])
+
+
+def authorities(stack: Stack) -> dict[str, bytes]:
+    """Return the CAs of both registries by name."""
+    return {one.ca_name: one.ca.read_bytes() for one in registry.registries(stack)}
+
+
+def configure(fleet: Fleet, trusted: Mapping[str, bytes]) -> None:
+    """Apply the service's configuration; server-side, since a long list does not fit into kubectl's annotation."""
+    body = manifests.service_configuration(trusted)
+    fleet.supervisor.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(body))
+
+
+def scale(fleet: Fleet, cluster: str, workers: int) -> None:
+    """Have so many workers, and wait for them."""
+    patch = json.dumps([{"op": "replace", "path": _POOL, "value": workers}])
+    fleet.supervisor.run("patch", "tkc", cluster, "--type=json", "-p", patch)
+    wanted = CONTROL_PLANES + workers
+    fleet.story.until(f"{cluster} has {workers} workers", lambda: ready_nodes(fleet, cluster, wanted), seconds=240)
+
+
+def ready_nodes(fleet: Fleet, cluster: str, wanted: int) -> tuple[bool, str]:
+    """Tell whether exactly so many nodes are there, all ready."""
+    nodes = fleet.workload(cluster).get("nodes")["items"]
+    ready = [
+        node["metadata"]["name"]
+        for node in nodes
+        if any(one["type"] == "Ready" and one["status"] == "True" for one in node["status"]["conditions"])
+    ]
+    return len(ready) == wanted == len(nodes), f"{len(ready)} of {len(nodes)} nodes are ready, {wanted} are wanted"
+
+
+def workers(fleet: Fleet, cluster: str) -> list[Json]:
+    """Return the Machines of the node pools, oldest first."""
+    return [one for one in fleet.machines(cluster) if _CONTROL_PLANE_LABEL not in one["metadata"]["labels"]]
+
+
+def name_of(machine: Json) -> str:
+    """Return a Machine's name."""
+    return str(machine["metadata"]["name"])
+
+
+def pulls_everywhere(fleet: Fleet, stack: Stack, cluster: str) -> None:
+    """A DaemonSet with the private image runs on every node, control plane too."""
+    corp = registry.registries(stack)[0]
+    kubectl = fleet.workload(cluster)
+    secret = manifests.pull_secret("credentials", corp.host, corp.username, corp.password())
+    body = manifests.deployment("everywhere", corp.image, credentials="credentials")
+    body["kind"] = "DaemonSet"
+    del body["spec"]["replicas"]
+    body["spec"]["template"]["spec"]["tolerations"] = [{"operator": "Exists"}]
+    kubectl.apply(secret, body, file="everywhere.yaml")
+
+    def probe() -> tuple[bool, str]:
+        status = kubectl.get("daemonset", "everywhere").get("status", {})
+        nodes = len(kubectl.get("nodes")["items"])
+        return status.get("numberReady") == nodes == status.get("desiredNumberScheduled"), json.dumps(status)
+
+    fleet.story.until("the private image runs on every node", probe, seconds=120)
+
+
+def trust_status(fleet: Fleet, cluster: str) -> Json:
+    """Return the status of a ClusterTrust."""
+    found: Json = fleet.supervisor.get("clustertrust", cluster).get("status", {})
+    return found
+
+
+def condition(status: Json, type_: str) -> Json:
+    """Return a condition of a status; empty where it is not there yet."""
+    return next((one for one in status.get("conditions", []) if one["type"] == type_), {})
+
+
+def request_update(fleet: Fleet, cluster: str, at: str) -> None:
+    """Have a cluster take the current trust, without waiting."""
+    annotation = f"trustplane.dev/update-requested-at={at}"
+    fleet.supervisor.run("annotate", "tkc", cluster, "--overwrite", annotation)
+
+
+def on_node(fleet: Fleet, cluster: str, machine: Json, command: str) -> str:
+    """Return what a command printed on a node, as root; it must succeed."""
+    address = next(one["address"] for one in machine["status"]["addresses"] if one["type"] == "InternalIP")
+    done = asyncio.run(_over_ssh(address, fleet.private_key(cluster), command))
+    assert done.exit_status == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+async def _over_ssh(address: str, key: str, command: str) -> ssh.Output:
+    async with ssh.connect(address, key) as node:
+        return await node.run("sudo -n sh -s", stdin=command, timeout=60)
+
+
+def encoded(data: bytes) -> str:
+    """Return base64, as `data` of an entry holds it."""
+    return base64.b64encode(data).decode()

@@ -1,0 +1,255 @@
+"""The life of trust on a running cluster: added, wrong, removed, in place; proven by every node; a node that is off."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+
+from e2e.clusters import (
+    Json,
+    authorities,
+    condition,
+    configure,
+    local,
+    name_of,
+    on_node,
+    ready_nodes,
+    request_update,
+    running_parts,
+    scale,
+    trust_status,
+    trustplane,
+    up,
+    workers,
+)
+from trustplane.local import registry
+from trustplane.local.bench.load import COUNT
+from trustplane.local.demo import manifests
+from trustplane.local.demo.fleet import Fleet, wait_running
+from trustplane.local.stack import Stack
+
+NODES = 6
+MANY = 150
+UPDATE = ("--timeout", "400")
+# Content of every file that is not ours, and where every link of somebody else leads.
+FOREIGN = """
+find /etc/ssl/certs /etc/containerd/certs.d -type f ! -name 'tkg-*' -exec sha256sum {} +
+sha256sum /etc/ssl/certs/tkg-theirs.pem
+find /etc/ssl/certs -type l ! -lname 'tkg-*' -printf '%p %l\\n'
+"""
+PLANT = """
+mkdir -p /etc/containerd/certs.d/theirs.test
+echo 'server = "https://theirs.test"' >/etc/containerd/certs.d/theirs.test/hosts.toml
+echo theirs >/etc/ssl/certs/theirs.pem
+echo theirs >/etc/ssl/certs/tkg-theirs.pem
+"""
+
+
+@pytest.fixture(scope="module")
+def trusting(stack: Stack, fleet: Fleet, wide: str) -> Iterator[str]:
+    """The cluster with three workers and both registries; files of somebody else on every node stay as they are."""
+    configure(fleet, authorities(stack))
+    fleet.supervisor.apply(*(the_registry(one.host) for one in registry.registries(stack)), file="registries.yaml")
+    scale(fleet, wide, NODES - 3)
+    updated(stack, wide)
+    for machine in fleet.machines(wide):
+        on_node(fleet, wide, machine, PLANT)
+    before = {name_of(one): on_node(fleet, wide, one, FOREIGN) for one in fleet.machines(wide)}
+    yield wide
+    after = {name_of(one): on_node(fleet, wide, one, FOREIGN) for one in fleet.machines(wide)}
+    assert after == before
+
+
+def the_registry(host: str) -> Json:
+    name = host.partition(".")[0]
+    body = {"apiVersion": "trustplane.dev/v1alpha1", "kind": "Registry", "metadata": {"name": name}}
+    return body | {"spec": {"host": host}}
+
+
+def updated(stack: Stack, cluster: str) -> None:
+    done = trustplane(stack, "update", cluster, *UPDATE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Proven" in done.stdout
+
+
+def files_of_ours(fleet: Fleet, cluster: str) -> dict[str, str]:
+    """Return the list of our files with their digests, by machine."""
+    command = "cd /etc/ssl/certs && sha256sum $(ls tkg-*.pem | grep -v theirs); ls -A .trustplane 2>/dev/null || :"
+    return {name_of(one): on_node(fleet, cluster, one, command) for one in fleet.machines(cluster)}
+
+
+def probe_pods(fleet: Fleet, cluster: str) -> list[str]:
+    pods = fleet.workload(cluster).get("pods", "-n", "trustplane-system")["items"]
+    return [one["metadata"]["name"] for one in pods if "deletionTimestamp" not in one["metadata"]]
+
+
+def test_every_node_proves_it_cordoned_and_tainted_ones_too(stack: Stack, fleet: Fleet, trusting: str) -> None:
+    node = name_of(workers(fleet, trusting)[0])
+    kubectl = fleet.workload(trusting)
+    kubectl.run("cordon", node)
+    kubectl.run("taint", "node", node, "test=taint:NoExecute")
+    done = trustplane(stack, "prove", trusting, "-o", "json")
+    kubectl.run("taint", "node", node, "test-")
+    kubectl.run("uncordon", node)
+    assert done.returncode == 0, done.stdout + done.stderr
+    hosts = {one.host for one in registry.registries(stack)}
+    rows = {(row["node"], row["registry"]): row["verdict"] for row in json.loads(done.stdout)}
+    assert rows == {(name, host): "Trusted" for name in fleet.names(trusting) for host in hosts}
+    assert not probe_pods(fleet, trusting)
+
+
+def test_removed_in_place_and_refused_afterwards(stack: Stack, fleet: Fleet, trusting: str) -> None:
+    corp, apps = registry.registries(stack)
+    machines = fleet.names(trusting)
+    fleet.supervisor.run("delete", "registries.trustplane.dev", the_registry(apps.host)["metadata"]["name"])
+    configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
+    updated(stack, trusting)
+    assert fleet.names(trusting) == machines
+    assert not any(apps.ca_name in listing for listing in files_of_ours(fleet, trusting).values())
+    kubeconfig = fleet.workload(trusting).kubeconfig
+    done = trustplane(stack, "prove", f"--kubeconfig={kubeconfig}", "--registry", apps.host, "-o", "json")
+    assert done.returncode == 1
+    rows = json.loads(done.stdout)
+    assert [row["verdict"] for row in rows] == ["NotTrusted"] * NODES
+    assert all("x509: certificate signed by unknown authority" in row["message"] for row in rows)
+
+
+def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: Fleet, trusting: str) -> None:
+    corp, apps = registry.registries(stack)
+    kubectl = fleet.workload(trusting)
+    counter = manifests.deployment("counter", corp.image, credentials="counter")
+    counter["spec"]["replicas"] = 3
+    counter["spec"]["template"]["spec"]["containers"][0]["command"] = ["/bin/busybox", "sh", "-c", COUNT]
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "counter"},
+        "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "counter"}}},
+    }
+    secret = manifests.pull_secret("counter", corp.host, corp.username, corp.password())
+    kubectl.apply(secret, counter, budget, file="counter.yaml")
+    kubectl.run("rollout", "status", "deployment/counter", "--timeout=50s")
+    before, machines = running_containers(fleet, trusting), fleet.names(trusting)
+
+    configure(fleet, authorities(stack))
+    fleet.supervisor.apply(the_registry(apps.host), file="registry.yaml")
+    held(fleet, trusting, apps.ca_name)
+    updated(stack, trusting)
+
+    assert fleet.names(trusting) == machines
+    assert running_containers(fleet, trusting) == before
+    assert condition(trust_status(fleet, trusting), "Proven")["status"] == "True"
+    secret = manifests.pull_secret("cart", apps.host, apps.username, apps.password())
+    kubectl.apply(secret, manifests.deployment("cart", apps.image, credentials="cart"), file="cart.yaml")
+    wait_running(fleet.story, kubectl, "cart")
+
+
+def running_containers(fleet: Fleet, cluster: str) -> set[tuple[str, str, int]]:
+    pods = fleet.workload(cluster).get("pods", "-l", "app=counter")["items"]
+    statuses = [(pod, status) for pod in pods for status in pod["status"]["containerStatuses"]]
+    return {(pod["metadata"]["uid"], one["containerID"], one["restartCount"]) for pod, one in statuses}
+
+
+def held(fleet: Fleet, cluster: str, words: str) -> None:
+    """The change is shown, and starts nothing by itself."""
+
+    def probe() -> tuple[bool, str]:
+        current = condition(trust_status(fleet, cluster), "Current")
+        return current["status"] == "False" and words in current["message"], str(current)
+
+    fleet.story.until("the change is shown and held", probe, seconds=30)
+
+
+def certificate(name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=90))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def test_a_wrong_ca_stops_at_the_first_node_and_the_right_one_goes_on(
+    stack: Stack, fleet: Fleet, trusting: str
+) -> None:
+    apps = registry.registries(stack)[1]
+    before, machines = files_of_ours(fleet, trusting), fleet.names(trusting)
+    wrong = certificate(apps.ca_name, ec.generate_private_key(ec.SECP256R1()))
+    configure(fleet, authorities(stack) | {apps.ca_name: wrong})
+
+    done = trustplane(stack, "update", trusting, *UPDATE)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    after = files_of_ours(fleet, trusting)
+    (canary,) = [name for name in after if after[name] != before[name]]
+    fingerprint = x509.load_pem_x509_certificate(wrong).fingerprint(hashes.SHA256()).hex()
+    said = condition(trust_status(fleet, trusting), "Proven")
+    assert said["status"] == "False"
+    assert all(one in said["message"] for one in (canary, apps.host, fingerprint[:10])), said
+    assert all(one in done.stdout + done.stderr for one in (canary, apps.host, fingerprint[:10])), done.stdout
+
+    configure(fleet, authorities(stack))
+    updated(stack, trusting)
+    assert files_of_ours(fleet, trusting) == before
+    assert fleet.names(trusting) == machines
+
+
+def test_a_node_that_is_off_keeps_nobody_waiting_and_is_brought_up_to_date_when_it_returns(
+    stack: Stack, fleet: Fleet, trusting: str
+) -> None:
+    corp, apps = registry.registries(stack)
+    machines, off = fleet.names(trusting), name_of(workers(fleet, trusting)[0])
+    fleet.supervisor.run("delete", "registries.trustplane.dev", the_registry(apps.host)["metadata"]["name"])
+    local(stack, "kill", off)
+    states(fleet, trusting, {off: "Unreachable"}, proven=NODES - 1)
+    configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
+    request_update(fleet, trusting, dt.datetime.now(dt.UTC).isoformat())
+    states(fleet, trusting, {off: "Unreachable"}, proven=NODES - 1, without=apps.ca_name)
+    up(stack)
+    updated(stack, trusting)
+    assert fleet.names(trusting) == machines
+    assert not any(apps.ca_name in listing for listing in files_of_ours(fleet, trusting).values())
+
+
+def states(fleet: Fleet, cluster: str, wanted: dict[str, str], *, proven: int, without: str = "") -> None:
+    """Wait until so many nodes have proven the set in force, and the others are in these states."""
+
+    def probe() -> tuple[bool, str]:
+        status = trust_status(fleet, cluster)
+        desired = [one["name"] for one in status["desired"]["entries"]]
+        is_taken = without not in desired and status["inForce"]["digest"] == status["desired"]["digest"]
+        found = {one["machine"]: one["state"] for one in status.get("nodes", [])}
+        good = is_taken and found == wanted and status["summary"]["proven"] == proven
+        return good, json.dumps({"nodes": status.get("nodes"), "summary": status["summary"], "entries": desired})
+
+    fleet.story.until(f"{proven} nodes are proven, the others {wanted}", probe, seconds=300)
+
+
+def test_150_cas_of_rsa_4096(stack: Stack, fleet: Fleet, trusting: str) -> None:
+    key = rsa.generate_private_key(65537, 4096)
+    many = {f"ca-{number:03}": certificate(f"CA {number:03}", key) for number in range(MANY - 2)}
+    machines = fleet.names(trusting)
+    configure(fleet, many | authorities(stack))
+    updated(stack, trusting)
+    assert fleet.names(trusting) == machines
+    assert all(listing.count(".pem") == MANY for listing in files_of_ours(fleet, trusting).values())
+    sizes = object_sizes(fleet)
+    print("\n" + "\n".join(f"{kind}: {size} bytes" for kind, size in sizes.items()))  # noqa: T201 - the measured sizes
+    assert all(size < 1_000_000 for size in sizes.values()), sizes  # etcd takes 1.5 MiB in one request
+    configure(fleet, authorities(stack))
+    updated(stack, trusting)
+    assert ready_nodes(fleet, trusting, NODES)[0]
+    assert len(running_parts(stack)) > 1
+
+
+def object_sizes(fleet: Fleet) -> dict[str, int]:
+    """Return the size of the largest object of each kind that grows with the list."""
+    kinds = ("tkgserviceconfiguration", "secrets", "clusters.cluster.x-k8s.io", "kubeadmconfigs", "clustertrusts")
+    kinds += ("kubeadmconfigtemplates", "kubeadmcontrolplanes", "machines.cluster.x-k8s.io")
+    lists = {kind: fleet.supervisor.get(kind, "--show-managed-fields")["items"] for kind in kinds}
+    return {kind: max(len(json.dumps(one)) for one in items) for kind, items in lists.items() if items}
