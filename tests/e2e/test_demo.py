@@ -9,12 +9,13 @@ import pytest
 
 TITLES = (
     "A cluster without the trust: ErrImagePull",
-    "The first TkgServiceConfiguration rolls the existing cluster",
+    "The first TkgServiceConfiguration updates the existing cluster",
     "Credentials are another matter",
     "A new cluster trusts from birth",
     "A second CA: nothing rolls, the clusters are shown as not current",
-    "Taken on request",
+    "Taken on request, in place, and proven by every node",
     "Seen on the node, over SSH",
+    "Removed in place, and refused from then on",
 )
 
 

@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from e2e.clusters import (
-    Json,
     authorities,
     condition,
     configure,
@@ -54,7 +53,9 @@ echo theirs >/etc/ssl/certs/tkg-theirs.pem
 def trusting(stack: Stack, fleet: Fleet, wide: str) -> Iterator[str]:
     """The cluster with three workers and both registries; files of somebody else on every node stay as they are."""
     configure(fleet, authorities(stack))
-    fleet.supervisor.apply(*(the_registry(one.host) for one in registry.registries(stack)), file="registries.yaml")
+    fleet.supervisor.apply(
+        *(manifests.registry(one.host) for one in registry.registries(stack)), file="registries.yaml"
+    )
     scale(fleet, wide, NODES - 3)
     updated(stack, wide)
     for machine in fleet.machines(wide):
@@ -63,12 +64,6 @@ def trusting(stack: Stack, fleet: Fleet, wide: str) -> Iterator[str]:
     yield wide
     after = {name_of(one): on_node(fleet, wide, one, FOREIGN) for one in fleet.machines(wide)}
     assert after == before
-
-
-def the_registry(host: str) -> Json:
-    name = host.partition(".")[0]
-    body = {"apiVersion": "trustplane.dev/v1alpha1", "kind": "Registry", "metadata": {"name": name}}
-    return body | {"spec": {"host": host}}
 
 
 def updated(stack: Stack, cluster: str) -> None:
@@ -106,7 +101,7 @@ def test_every_node_proves_it_cordoned_and_tainted_ones_too(stack: Stack, fleet:
 def test_removed_in_place_and_refused_afterwards(stack: Stack, fleet: Fleet, trusting: str) -> None:
     corp, apps = registry.registries(stack)
     machines = fleet.names(trusting)
-    fleet.supervisor.run("delete", "registries.trustplane.dev", the_registry(apps.host)["metadata"]["name"])
+    fleet.supervisor.run("delete", "registries.trustplane.dev", manifests.registry(apps.host)["metadata"]["name"])
     configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
     updated(stack, trusting)
     assert fleet.names(trusting) == machines
@@ -137,7 +132,7 @@ def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: Fleet, trust
     before, machines = running_containers(fleet, trusting), fleet.names(trusting)
 
     configure(fleet, authorities(stack))
-    fleet.supervisor.apply(the_registry(apps.host), file="registry.yaml")
+    fleet.supervisor.apply(manifests.registry(apps.host), file="registry.yaml")
     held(fleet, trusting, apps.ca_name)
     updated(stack, trusting)
 
@@ -204,7 +199,7 @@ def test_a_node_that_is_off_keeps_nobody_waiting_and_is_brought_up_to_date_when_
 ) -> None:
     corp, apps = registry.registries(stack)
     machines, off = fleet.names(trusting), name_of(workers(fleet, trusting)[0])
-    fleet.supervisor.run("delete", "registries.trustplane.dev", the_registry(apps.host)["metadata"]["name"])
+    fleet.supervisor.run("delete", "registries.trustplane.dev", manifests.registry(apps.host)["metadata"]["name"])
     local(stack, "kill", off)
     states(fleet, trusting, {off: "Unreachable"}, proven=NODES - 1)
     configure(fleet, {corp.ca_name: corp.ca.read_bytes()})

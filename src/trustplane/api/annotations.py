@@ -13,6 +13,7 @@ UPDATE_DIGESTS = "trustplane.dev/update-digests"
 UPDATE_HANDLED_AT = "trustplane.dev/update-handled-at"
 FIRST_CUSTOMISATION_HANDLED = "trustplane.dev/first-customisation-handled"
 TRUST_REASON = "trustplane.dev/trust-reason"
+TRUST_CHANGE = "trustplane.dev/trust-change"
 
 # How the set in force reaches nodes, on the Cluster: `clusterapi.rollout`.
 ROLLOUT = "trustplane.dev/rollout"

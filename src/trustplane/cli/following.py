@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from trustplane.api.annotations import TRUST_DIGEST
 from trustplane.clusterapi.readiness import Observed
-from trustplane.controllers.progress import CURRENT, DONE, NOT_PROVEN, REFUSED, Progress, progress, proved
+from trustplane.controllers.progress import CURRENT, DONE, NOT_PROVEN, REFUSED, STOPPED, Progress, progress, proved
 from trustplane.controllers.reading import ByCluster, machinery
 from trustplane.controllers.resources import (
     CLUSTER_TRUSTS,
@@ -24,7 +23,7 @@ from trustplane.kube.resource import Key
 
 # A list that was corrected just now may still be reported as wrong.
 _REFUSAL_SECONDS = 5.0
-# A node that does not trust a registry stops an update; where it gets on all the same, an entry was to be removed.
+# An update that only removes goes on although a node does not trust a registry, and then there is nothing to wait for.
 # In that time a machine is replaced, which is the longest that an update takes without another machine done.
 _STOPPED_SECONDS = 90.0
 
@@ -108,6 +107,8 @@ class Follower:
         return done
 
     def _is_stopped(self, last: Progress) -> bool:
+        if last.state == STOPPED:
+            return True
         if last.state != NOT_PROVEN:
             self._stopped.pop(last.key, None)
             return False
@@ -133,7 +134,7 @@ class Follower:
             seen = await machinery(self._client, key)
             now = progress(tkc, seen, requested_at)
         if self._prove and seen.cluster:
-            now = proved(now, seen.cluster.metadata.annotations.get(TRUST_DIGEST, ""), self._trusts.get(key))
+            now = proved(now, seen.cluster.metadata.annotations, self._trusts.get(key))
         if now != self._last.get(key):
             self._last[key] = now
             self._show(now)

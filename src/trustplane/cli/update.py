@@ -16,7 +16,7 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.cli.following import Follower
 from trustplane.cli.options import examples
 from trustplane.cli.service import is_verbose, log_to_stderr
-from trustplane.controllers.progress import DONE, NOT_PROVEN, REFUSED, WAITING, Progress, request_time
+from trustplane.controllers.progress import DONE, NOT_PROVEN, REFUSED, STOPPED, WAITING, Progress, request_time
 from trustplane.controllers.resources import TANZU_CLUSTERS
 from trustplane.errors import TransientError, UserError
 from trustplane.kube.client import Client
@@ -117,7 +117,7 @@ async def _request(client: Client, tkc: TanzuKubernetesCluster) -> datetime:
 
 
 def _judge(found: Sequence[Progress], namespace: str, timeout: float) -> None:
-    if any(one.state in (REFUSED, NOT_PROVEN) for one in found):
+    if any(one.state in (REFUSED, STOPPED, NOT_PROVEN) for one in found):
         sys.exit(1)
     late = [str(one.key) for one in found if one.state not in DONE]
     if late:

@@ -178,6 +178,7 @@ class View:
             desired=wanted.trust if wanted.ok else await self._last_good(own, merge),
             source=_source(own, merge),
             reason=frozen.reason,
+            change=frozen.change,
             since=found.metadata.creation_timestamp if found else None,
             problem="" if wanted.ok else trust_status.summary(wanted.findings),
             command=f"trustplane update {tkc.metadata.name} --namespace {tkc.metadata.namespace}",

@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from trustplane.api import clustertrust
-from trustplane.api.annotations import UPDATE_REQUESTED_AT
+from trustplane.api.annotations import TRUST_CANARY, TRUST_DIGEST, UPDATE_REQUESTED_AT
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clustertrust import ClusterTrust, ClusterTrustStatus
 from trustplane.api.conditions import FALSE, TRUE, TRUST_CURRENT, TRUST_VALID
 from trustplane.api.meta import condition
 from trustplane.clusterapi.readiness import Observed, is_rolled_out
 from trustplane.kube.resource import Key, key_of
+from trustplane.trust.gate import Canary
 from trustplane.trust.policy import read_time
 from trustplane.trust.propagation import Frozen
 from trustplane.trust.report import NO_NODES, NOTHING_TO_PROVE
@@ -24,6 +25,7 @@ REFUSED: Final = "Refused"  # a list has errors, so that there is nothing to tak
 PROVING: Final = "Proving"  # every machine has the trust; their kubelets are being asked
 PROVEN: Final = "Proven"  # every node proved it
 NOT_PROVEN: Final = "NotProven"  # a node with the trust does not trust a registry that it is to trust
+STOPPED: Final = "Stopped"  # the first node does not trust a registry with it; the others keep what they had
 DONE: Final = frozenset({CURRENT, PROVEN})
 
 
@@ -44,27 +46,34 @@ class Progress:
         return ": ".join(part for part in (str(self.key), self.state, counts or self.message) if part)
 
 
-def proved(now: Progress, digest: str, trust: ClusterTrust | None) -> Progress:
+def proved(now: Progress, annotations: Mapping[str, str], trust: ClusterTrust | None) -> Progress:
     """Tell how far a cluster is whose nodes are to prove what they took, too.
 
     Args:
         now: How far it is without that.
-        digest: Of the set that it has taken.
+        annotations: Of its Cluster, which say what it has taken, and which machine takes that first.
         trust: What is reported of its nodes; a report about another set says nothing.
     """
     if now.state not in (CURRENT, UPDATING):
         return now
     status = trust.status if trust else ClusterTrustStatus()
-    found = condition(status.conditions, clustertrust.PROVEN)
+    found, digest = condition(status.conditions, clustertrust.PROVEN), annotations.get(TRUST_DIGEST, "")
     if found is None or status.in_force is None or status.in_force.digest != digest:
         return replace(now, state=PROVING, message="") if now.state == CURRENT else now
     if found.status == FALSE and found.reason == clustertrust.NOT_TRUSTED:
-        return replace(now, state=NOT_PROVEN, message=found.message)
+        is_stopped = _is_stopped(Canary.read(annotations.get(TRUST_CANARY, "")), digest, status)
+        return replace(now, state=STOPPED if is_stopped else NOT_PROVEN, message=found.message)
     if now.state == UPDATING:
         return now
     if found.reason in (NOTHING_TO_PROVE, NO_NODES):
         return replace(now, message=f"{now.message}. {found.message}")
     return replace(now, state=PROVEN if found.status == TRUE else PROVING, message=found.message)
+
+
+def _is_stopped(canary: Canary | None, digest: str, status: ClusterTrustStatus) -> bool:
+    if canary is None or canary.digest != digest or not canary.adds:
+        return False
+    return any(one.machine == canary.machine and one.state == clustertrust.NOT_TRUSTED for one in status.nodes)
 
 
 def progress(tkc: TanzuKubernetesCluster, observed: Observed, requested_at: datetime) -> Progress:

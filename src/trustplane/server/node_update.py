@@ -8,7 +8,7 @@ from functools import lru_cache
 import msgspec
 import structlog
 
-from trustplane.api.annotations import CLUSTER_NAME_LABEL, TRUST_CANARY, TRUST_DIGEST
+from trustplane.api.annotations import CLUSTER_NAME_LABEL, TRUST_CANARY, TRUST_CHANGE, TRUST_DIGEST
 from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, AppliedTrust
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import Json
@@ -128,7 +128,7 @@ async def _scene(client: Client, update: Update, cluster: Json) -> Scene:
         members=tuple(_member(one) for one in machines if not one["metadata"].get("deletionTimestamp")),
         canary=Canary.read(annotations.get(TRUST_CANARY, "")),
         registries=tuple(sorted(one.spec.host for one in registries if one.selects(labels))),
-        entries=entries.difference(entries.EMPTY, update.set).text,
+        change=annotations.get(TRUST_CHANGE, "") or entries.difference(entries.EMPTY, update.set).text,
     )
 
 

@@ -127,14 +127,14 @@ class Scene:
         members: The machines of the cluster.
         canary: Who was elected last, perhaps for another set.
         registries: Hosts of the registries that the cluster is to trust.
-        entries: For people: the entries of the set with their fingerprints.
+        change: For people: what the set changes, by name and fingerprint.
     """
 
     digest: str
     members: tuple[Member, ...]
     canary: Canary | None = None
     registries: tuple[str, ...] = ()
-    entries: str = ""
+    change: str = ""
 
 
 def permit(name: str, scene: Scene) -> Permission:
@@ -181,8 +181,8 @@ def _judged(canary: Member, scene: Scene, host: str, result: ProofResult | None)
     return Permission(
         Move.STOP,
         f"Stopped: after the change, the node of Machine {canary.name} does not trust registry {host}"
-        f" ({result.message}). The set is {scene.entries}. Correct the trust list; the other machines keep what they"
-        " had",
+        f" ({result.message}). The change was: {scene.change}."
+        " Correct the trust list; the other machines keep what they had",
     )
 
 

@@ -30,6 +30,8 @@ UP_TO_DATE: Final = "UpToDate"
 HELD: Final = "Held"
 INVALID: Final = "Invalid"
 
+_CHANGE_LENGTH: Final = 600  # characters: a condition's message has more to say
+
 
 @dataclass(frozen=True, kw_only=True)
 class Frozen:
@@ -41,6 +43,7 @@ class Frozen:
     handled_at: datetime | None = None  # the latest request for an update that was answered
     first_customisation_handled: bool = False
     reason: str = CREATED  # why it was taken
+    change: str = ""  # for people: what it changed, by name and fingerprint
 
     @classmethod
     def read(cls, values: Mapping[str, str]) -> "Frozen | None":
@@ -55,6 +58,7 @@ class Frozen:
             handled_at=read_time(values.get(annotations.UPDATE_HANDLED_AT, "")),
             first_customisation_handled=annotations.FIRST_CUSTOMISATION_HANDLED in values,
             reason=values.get(annotations.TRUST_REASON, CREATED),
+            change=values.get(annotations.TRUST_CHANGE, ""),
         )
 
     def annotations(self) -> dict[str, str]:
@@ -65,6 +69,8 @@ class Frozen:
             annotations.UPDATE_DIGESTS: json.dumps(dict(self.update_digests), sort_keys=True, separators=(",", ":")),
             annotations.TRUST_REASON: self.reason,
         }
+        if self.change:
+            values[annotations.TRUST_CHANGE] = self.change
         if self.handled_at:
             values[annotations.UPDATE_HANDLED_AT] = self.handled_at.isoformat()
         if self.first_customisation_handled:
@@ -174,6 +180,7 @@ def _take(situation: Situation, wanted: Reading, reason: str, *, before: TrustSe
         handled_at=_handled_at(situation),
         first_customisation_handled=_is_first_customisation_handled(situation),
         reason=reason if taken or situation.frozen is None else situation.frozen.reason,
+        change=_change(situation, wanted, before) if taken else situation.frozen.change if situation.frozen else "",
     )
     return Decision(
         trust=wanted.trust,
@@ -185,6 +192,14 @@ def _take(situation: Situation, wanted: Reading, reason: str, *, before: TrustSe
         findings=(*wanted.findings, *situation.policy.findings),
         wait_until=_wait_until(situation),
     )
+
+
+def _change(situation: Situation, wanted: Reading, before: TrustSet | None) -> str:
+    """Return what people must know to judge the change, whatever the length of the list."""
+    if situation.frozen is None:
+        return ""
+    text = difference(before or EMPTY, wanted.trust).text
+    return text if len(text) <= _CHANGE_LENGTH else f"{text[:_CHANGE_LENGTH]}..."
 
 
 def _handled_at(situation: Situation) -> datetime | None:

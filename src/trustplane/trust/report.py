@@ -49,6 +49,7 @@ class Sets:
     source: str
     reason: str = ""
     since: datetime | None = None  # None: not known
+    change: str = ""  # what the set in force changed when it was taken
     problem: str = ""  # what is wrong with the lists
     command: str = ""  # that takes the desired set
 
@@ -196,7 +197,7 @@ def _proven(found: Sequence[_Node], unproven: Sequence[_Node], sets: Sets, hosts
     same = [one for one in unproven if one.standing.state == worst]
     message = f"{len(found) - len(unproven)} of {len(found)} nodes are proven; {worst}: {_named(same)}"
     if worst == clustertrust.NOT_TRUSTED:
-        message += f". In force: {described(sets.in_force)}"
+        message += f". The change was: {sets.change}" if sets.change else f". In force: {described(sets.in_force)}"
     return Condition(type=type_, status=FALSE, reason=worst, message=message)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.api.annotations import UPDATE_REQUESTED_AT
+from trustplane.api.annotations import TRUST_CANARY, TRUST_DIGEST, UPDATE_REQUESTED_AT
 from trustplane.api.cluster import ClusterCondition, TanzuKubernetesCluster, TanzuKubernetesClusterStatus
 from trustplane.api.clusterapi import (
     Cluster,
@@ -17,7 +17,7 @@ from trustplane.api.clusterapi import (
     MachineDeploymentSpec,
     MachineDeploymentStatus,
 )
-from trustplane.api.clustertrust import ClusterTrust, ClusterTrustStatus, TrustInForce
+from trustplane.api.clustertrust import ClusterTrust, ClusterTrustStatus, NodeTrust, TrustInForce
 from trustplane.api.meta import Condition, Metadata
 from trustplane.clusterapi.readiness import Observed
 from trustplane.controllers.progress import (
@@ -26,6 +26,7 @@ from trustplane.controllers.progress import (
     PROVEN,
     PROVING,
     REFUSED,
+    STOPPED,
     UPDATING,
     WAITING,
     Progress,
@@ -34,9 +35,11 @@ from trustplane.controllers.progress import (
     request_time,
 )
 from trustplane.kube.resource import Key
+from trustplane.trust.gate import Canary
 from trustplane.trust.propagation import Frozen
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+TAKEN = {TRUST_DIGEST: "d"}
 
 
 def _tkc(**conditions: str) -> TanzuKubernetesCluster:
@@ -144,8 +147,26 @@ def test_an_update_ends_when_it_is_proven(state: str, status: str, reason: str, 
     conditions = [Condition(type="Proven", status=status, reason=reason, message="why")]
     report = ClusterTrustStatus(in_force=TrustInForce(digest="d"), conditions=conditions)
     now = Progress(key=Key("n", "c"), state=state)
-    assert proved(now, "d", ClusterTrust(status=report)).state == expected
+    assert proved(now, TAKEN, ClusterTrust(status=report)).state == expected
     # What is said about the set before says nothing about this one.
     about_another = PROVING if state == CURRENT else state
-    assert proved(now, "e", ClusterTrust(status=report)).state == about_another
-    assert proved(now, "d", None).state == about_another
+    assert proved(now, {TRUST_DIGEST: "e"}, ClusterTrust(status=report)).state == about_another
+    assert proved(now, TAKEN, None).state == about_another
+
+
+@pytest.mark.parametrize(
+    ("canary", "expected"),
+    [
+        (Canary("d", "m-1"), STOPPED),
+        (Canary("d", "m-2"), NOT_PROVEN),
+        (Canary("e", "m-1"), NOT_PROVEN),
+        (Canary("d", "m-1", adds=False), NOT_PROVEN),
+    ],
+)
+def test_an_update_is_stopped_by_the_first_machine_unless_it_only_removes(canary: Canary, expected: str) -> None:
+    conditions = [Condition(type="Proven", status="False", reason="NotTrusted", message="why")]
+    nodes = [NodeTrust(machine="m-1", state="NotTrusted"), NodeTrust(machine="m-2", state="Pending")]
+    report = ClusterTrustStatus(in_force=TrustInForce(digest="d"), conditions=conditions, nodes=nodes)
+    annotations = TAKEN | {TRUST_CANARY: canary.text()}
+    found = proved(Progress(key=Key("n", "c"), state=UPDATING), annotations, ClusterTrust(status=report))
+    assert (found.state, found.message) == (expected, "why")

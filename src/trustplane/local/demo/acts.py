@@ -2,14 +2,16 @@
 
 import asyncio
 import datetime as dt
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from trustplane.local import pki, registry
 from trustplane.local.demo import manifests
-from trustplane.local.demo.fleet import Fleet, failed_pulls, wait_failing, wait_running
+from trustplane.local.demo.fleet import Fleet, failed_pulls, running_containers, wait_failing, wait_running
 from trustplane.local.demo.story import Story, StoryError
 from trustplane.local.stack import Stack
 from trustplane.nodes import ssh
@@ -48,6 +50,8 @@ def without_trust(stage: Stage) -> None:
     """A cluster made before any configuration cannot pull from the private registry."""
     supervisor = stage.fleet.supervisor
     supervisor.show("get", "tkgserviceconfigurations")
+    supervisor.apply(manifests.registry(stage.corp.host), file="registry.yaml")
+    stage.story.say("A Registry names what every node is to trust, and to prove.")
     supervisor.show("get", "tkr")
     supervisor.apply(manifests.cluster("early", stage.release()), file="early.yaml")
     stage.fleet.wait_ready("early")
@@ -63,13 +67,13 @@ def without_trust(stage: Stage) -> None:
 
 
 def first_configuration(stage: Stage) -> None:
-    """The first customisation of the service configuration rolls the cluster that exists."""
-    before = stage.fleet.names("early")
+    """The first customisation of the service configuration updates the cluster that exists."""
     stage.authorities = {stage.corp.ca_name: stage.corp.ca.read_bytes(), COMPANY_CA: company_ca(stage.stack)}
     apply_configuration(stage)
-    stage.fleet.supervisor.apply(manifests.cluster("late", stage.release()), file="late.yaml")
-    stage.story.say("A second cluster, late, is made at the same time; the next act looks at it.")
-    stage.fleet.wait_rolled("early", before)
+    late = manifests.cluster("late", stage.release(), control_planes=3, workers=2)
+    stage.fleet.supervisor.apply(late, file="late.yaml")
+    stage.story.say("A second cluster, late, is made at the same time; a later act looks at it.")
+    stage.fleet.wait_proven("early")
     stage.fleet.supervisor.show("get", "machines.cluster.x-k8s.io")
     early = stage.fleet.workload("early")
     stage.story.say("The same workload, with its imagePullSecrets. Nothing was added to the kubeconfig.")
@@ -103,6 +107,7 @@ def second_authority(stage: Stage) -> None:
     """A CA added later starts nothing by itself; the cluster is shown as not current."""
     before = {name: stage.fleet.names(name) for name in ("early", "late")}
     stage.authorities[stage.apps.ca_name] = stage.apps.ca.read_bytes()
+    plan_configuration(stage)
     apply_configuration(stage)
     for name in before:
         stage.story.until(f"{name} is shown as not current", _not_current(stage, name), seconds=30)
@@ -114,11 +119,15 @@ def second_authority(stage: Stage) -> None:
 
 
 def update_on_request(stage: Stage) -> None:
-    """On request the cluster takes the current trust, by Cluster API's machine replacement."""
-    before = stage.fleet.names("late")
-    trustplane(stage, "update", "late", "--timeout", "600")
-    stage.fleet.wait_rolled("late", before)
+    """On request the cluster takes the current trust: no machine is replaced, no pod stops, every node proves it."""
     late = stage.fleet.workload("late")
+    machines, containers = stage.fleet.names("late"), running_containers(late, "shop")
+    stage.fleet.supervisor.apply(manifests.registry(stage.apps.host), file="registry-apps.yaml")
+    trustplane(stage, "update", "late", "--timeout", "600")
+    trustplane(stage, "status", "late")
+    stage.story.check("no machine was replaced", holds=stage.fleet.names("late") == machines)
+    after = running_containers(late, "shop")
+    stage.story.check("the containers of shop were not restarted", holds=after == containers, seen=str(after))
     secret = manifests.pull_secret(APPS_CREDENTIALS, stage.apps.host, stage.apps.username, stage.apps.password())
     late.apply(secret, file="apps-credentials.yaml")
     late.apply(manifests.deployment("cart", stage.apps.image, credentials=APPS_CREDENTIALS), file="cart.yaml")
@@ -147,14 +156,32 @@ def on_the_node(stage: Stage) -> None:
     )
 
 
+def removal(stage: Stage) -> None:
+    """A CA that is removed is gone: every kubelet refuses the registry from then on."""
+    machines = stage.fleet.names("late")
+    stage.fleet.supervisor.show("delete", "registries.trustplane.dev", "apps")
+    del stage.authorities[stage.apps.ca_name]
+    apply_configuration(stage)
+    trustplane(stage, "update", "late", "--timeout", "600")
+    late = stage.fleet.workload("late")
+    late.run("delete", "deployment", "cart")
+    late.apply(manifests.deployment("cart", stage.apps.image, credentials=APPS_CREDENTIALS), file="cart.yaml")
+    wait_failing(stage.story, late, "cart", UNTRUSTED, "the registry is not trusted any more")
+    proof = ("prove", "--registry", stage.apps.host)
+    trustplane(stage, *proof, kubeconfig=late.kubeconfig, status=1)
+    stage.story.say("Every node says so: that is the proof of the removal. The command needs nothing but a kubeconfig.")
+    stage.story.check("no machine was replaced", holds=stage.fleet.names("late") == machines)
+
+
 ACTS: tuple[tuple[str, Callable[[Stage], None]], ...] = (
     ("A cluster without the trust: ErrImagePull", without_trust),
-    ("The first TkgServiceConfiguration rolls the existing cluster", first_configuration),
+    ("The first TkgServiceConfiguration updates the existing cluster", first_configuration),
     ("Credentials are another matter", credentials),
     ("A new cluster trusts from birth", trusted_from_birth),
     ("A second CA: nothing rolls, the clusters are shown as not current", second_authority),
-    ("Taken on request", update_on_request),
+    ("Taken on request, in place, and proven by every node", update_on_request),
     ("Seen on the node, over SSH", on_the_node),
+    ("Removed in place, and refused from then on", removal),
 )
 
 
@@ -166,6 +193,13 @@ def apply_configuration(stage: Stage) -> None:
     stage.story.say("spec.trust.additionalTrustedCAs: " + ", ".join(stage.authorities))
 
 
+def plan_configuration(stage: Stage) -> None:
+    """Show what the configuration would do, before anyone applies it."""
+    file = stage.stack.folder / "demo" / "tkgserviceconfiguration.yaml"
+    file.write_text(json.dumps(manifests.service_configuration(stage.authorities)))
+    trustplane(stage, "plan", "-f", str(file))
+
+
 def company_ca(stack: Stack) -> bytes:
     """Return the second certificate of the customer's page: a CA of something else, which does no harm."""
     folder = stack.folder / "demo" / "company"
@@ -173,21 +207,14 @@ def company_ca(stack: Stack) -> bytes:
     return (folder / "ca.crt").read_bytes()
 
 
-def trustplane(stage: Stage, *arguments: str) -> None:
+def trustplane(stage: Stage, command: str, *arguments: str, kubeconfig: Path | None = None, status: int = 0) -> None:
     """Run our own command as a person would, on this terminal."""
-    stage.story.shell(f"trustplane {' '.join(arguments)}", "")
-    command = [
-        sys.executable,
-        "-m",
-        "trustplane",
-        arguments[0],
-        "--kubeconfig",
-        str(stage.stack.kubeconfig),
-        *arguments[1:],
-    ]
-    done = subprocess.run(command, check=False)
-    if done.returncode:
-        raise StoryError(f"trustplane {arguments[0]} ended with status {done.returncode}")
+    shown = f" --kubeconfig={kubeconfig.name}" if kubeconfig else ""
+    stage.story.shell(f"trustplane {command}{shown} {' '.join(arguments)}", "")
+    program = [sys.executable, "-m", "trustplane", command, f"--kubeconfig={kubeconfig or stage.stack.kubeconfig}"]
+    done = subprocess.run([*program, *arguments], check=False)
+    if done.returncode != status:
+        raise StoryError(f"trustplane {command} ended with status {done.returncode}")
 
 
 def _not_current(stage: Stage, cluster: str) -> Callable[[], tuple[bool, str]]:

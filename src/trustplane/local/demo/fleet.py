@@ -50,16 +50,17 @@ class Fleet:
 
         self.story.until(f"cluster {cluster} is Ready", probe, seconds=READY_SECONDS)
 
-    def wait_rolled(self, cluster: str, before: set[str]) -> None:
-        """Wait until no machine of before is left and the cluster is Ready with the current trust."""
+    def wait_proven(self, cluster: str) -> None:
+        """Wait until the cluster has what its lists ask for, and every node has proven it."""
 
         def probe() -> tuple[bool, str]:
-            left = self.names(cluster) & before
-            ready, current = self.condition(cluster, "Ready"), self.condition(cluster, "TrustCurrent")
-            seen = f"{len(left)} of {len(before)} machines still to be replaced; {ready[1] or current[1]}"
-            return not left and ready[0] == "True" and current[0] == "True", seen
+            status = self.supervisor.get("clustertrust", cluster).get("status", {})
+            found = {one["type"]: one for one in status.get("conditions", [])}
+            is_good = [found.get(one, {}).get("status") for one in ("Current", "Proven")] == ["True", "True"]
+            messages = (found.get(one, {}).get("message", "") for one in ("Current", "Proven"))
+            return is_good and self.condition(cluster, "TrustCurrent")[0] == "True", "; ".join(messages)
 
-        self.story.until(f"every machine of {cluster} was replaced, and it is Ready", probe, seconds=ROLL_SECONDS)
+        self.story.until(f"every node of {cluster} has proven its trust by a pull", probe, seconds=ROLL_SECONDS)
 
     def workload(self, cluster: str) -> Kubectl:
         """Return a kubectl for the cluster, with the kubeconfig as Cluster API makes it, nothing added."""
@@ -72,6 +73,12 @@ class Fleet:
     def private_key(self, cluster: str) -> str:
         """Return the private key of Secret <cluster>-ssh, for vmware-system-user on its nodes."""
         return base64.b64decode(self.supervisor.get("secret", f"{cluster}-ssh")["data"]["ssh-privatekey"]).decode()
+
+
+def running_containers(kubectl: Kubectl, app: str) -> set[tuple[str, int]]:
+    """Return the identity and the number of restarts of the app's containers."""
+    pods = kubectl.get("pods", "-l", f"app={app}")["items"]
+    return {(one["containerID"], one["restartCount"]) for pod in pods for one in pod["status"]["containerStatuses"]}
 
 
 def wait_failing(story: Story, kubectl: Kubectl, app: str, words: str, claim: str) -> None:

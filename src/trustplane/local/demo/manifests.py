@@ -36,6 +36,16 @@ def cluster(name: str, release: str, *, control_planes: int = 1, workers: int = 
     }
 
 
+def registry(host: str) -> Json:
+    """Return the Registry that has every node of every cluster prove that it trusts that host."""
+    return {
+        "apiVersion": "trustplane.dev/v1alpha1",
+        "kind": "Registry",
+        "metadata": {"name": host.partition(".")[0]},
+        "spec": {"host": host},
+    }
+
+
 def pull_secret(name: str, host: str, username: str, password: str) -> Json:
     """Return the pull secret of a registry, for the pods of one namespace."""
     auth = base64.b64encode(f"{username}:{password}".encode()).decode()
