@@ -91,9 +91,23 @@ apiserver: setup ## The Kubernetes layer and the controllers against a real API 
 e2e: e2e-stack e2e-clusters e2e-demo ## The local stack, real clusters, and the demo
 
 .PHONY: e2e-stack e2e-clusters e2e-demo
-e2e-stack e2e-clusters e2e-demo: setup
+e2e-stack e2e-demo: setup
 	@$(BIN)/trustplane local build
 	@$(BIN)/pytest tests/e2e/test_$(@:e2e-%=%).py
+
+# One stack, and the same clusters one file after the other.
+e2e-clusters: setup
+	@$(BIN)/trustplane local build
+	@$(BIN)/pytest tests/e2e/test_clusters.py tests/e2e/test_trust.py tests/e2e/test_kills.py tests/e2e/test_deletion.py
+
+.PHONY: kills
+kills: setup ## An update, and kills at random moments: make kills N=20 [SEED=7]
+	@$(BIN)/trustplane local build
+	@N=$(or $(N),20) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest -s tests/e2e/test_kills.py
+
+.PHONY: bench-update
+bench-update: setup ## A change of trust in place against one by replacement, on 1 + 3 nodes
+	@$(BIN)/trustplane bench update
 
 .PHONY: down
 down: setup ## Remove the local stack and everything it started

@@ -1,0 +1,107 @@
+"""Whatever is killed at whatever moment of an update, it ends proven, with whole files, and nothing left behind.
+
+Repeat a run, or make a longer one: `make kills N=20 SEED=7`.
+"""
+
+import contextlib
+import datetime as dt
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from e2e.clusters import (
+    authorities,
+    condition,
+    configure,
+    name_of,
+    on_node,
+    request_update,
+    running_parts,
+    scale,
+    trust_status,
+    trustplane,
+    up,
+)
+from trustplane.local import registry
+from trustplane.local.demo import manifests
+from trustplane.local.demo.fleet import Fleet
+from trustplane.local.stack import Stack
+
+KILLS = int(os.environ.get("N", "5"))
+SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+AT_ONCE = 4  # kills in one update
+LONGEST = 15.0  # seconds from one to the next: an update in place is over in about that time
+PARTS = ("manager", "extension", "apiserver")
+# The unit comes back by itself, as on any node of systemd.
+UNITS = ("ssh", "containerd")
+
+
+@pytest.mark.timeout(120 + 240 * KILLS)
+def test_an_update_survives_kills_at_random_moments(stack: Stack, fleet: Fleet, wide: str) -> None:
+    chance = random.Random(SEED)  # noqa: S311 - repeatable, not secret
+    print(f"\n{KILLS} kills: make kills N={KILLS} SEED={SEED}")  # noqa: T201 - to repeat the run
+    apps = registry.registries(stack)[1]
+    scale(fleet, wide, 2)
+    fleet.supervisor.apply(manifests.registry(registry.registries(stack)[0].host), file="registry.yaml")
+    fleet.supervisor.run("delete", "registries.trustplane.dev", "apps", "--ignore-not-found")
+    machines, is_trusted = fleet.names(wide), apps.ca_name in str(trust_status(fleet, wide)["desired"])
+    for done in range(0, KILLS, AT_ONCE):
+        is_trusted = not is_trusted
+        wanted = authorities(stack)
+        if not is_trusted:
+            del wanted[apps.ca_name]
+        configure(fleet, wanted)
+        request_update(fleet, wide, dt.datetime.now(dt.UTC).isoformat())
+        for _ in range(min(AT_ONCE, KILLS - done)):
+            time.sleep(chance.uniform(0, LONGEST))  # the random moment itself
+            kill = chance.choice([*(part_killer(part) for part in PARTS), *(unit_killer(unit) for unit in UNITS)])
+            kill(stack, fleet, wide, chance)
+        ended = trustplane(stack, "update", wide, "--timeout", "400")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert condition(trust_status(fleet, wide), "Proven")["status"] == "True"
+        assert fleet.names(wide) == machines
+        assert_whole(fleet, wide, wanted)
+
+
+Killer = Callable[[Stack, Fleet, str, random.Random], None]
+
+
+def part_killer(name: str) -> Killer:
+    def kill(stack: Stack, _fleet: Fleet, _cluster: str, _chance: random.Random) -> None:
+        print(f"kill -9 {name}")  # noqa: T201
+        part = next(one for one in running_parts(stack) if one["name"] == name)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(part["pid"]), signal.SIGKILL)
+        up(stack)  # what a Deployment does
+
+    return kill
+
+
+def unit_killer(unit: str) -> Killer:
+    def kill(_stack: Stack, fleet: Fleet, cluster: str, chance: random.Random) -> None:
+        machine = chance.choice(fleet.machines(cluster))
+        print(f"kill -9 {unit} on {name_of(machine)}")  # noqa: T201
+        # Detached, since the first of them ends the connection that it came by.
+        on_node(fleet, cluster, machine, f"systemd-run --quiet --no-block systemctl kill --signal=KILL {unit}")
+
+    return kill
+
+
+def assert_whole(fleet: Fleet, cluster: str, wanted: dict[str, bytes]) -> None:
+    """Every node has exactly the files of the list, whole, and no probe pod is left."""
+    for machine in fleet.machines(cluster):
+        listing = on_node(
+            fleet,
+            cluster,
+            machine,
+            "cd /etc/ssl/certs; ls tkg-*.pem | grep -v theirs; ls -A .trustplane 2>/dev/null || :",
+        )
+        assert listing.split() == sorted(f"tkg-{name}.pem" for name in wanted), name_of(machine)
+        content = on_node(fleet, cluster, machine, "cat $(ls /etc/ssl/certs/tkg-*.pem | grep -v theirs)")
+        assert content.count("-----END CERTIFICATE-----") == len(wanted)
+    pods = fleet.workload(cluster).get("pods", "-n", "trustplane-system")["items"]
+    assert not [one["metadata"]["name"] for one in pods if "deletionTimestamp" not in one["metadata"]]
