@@ -37,13 +37,21 @@ class Progress:
     state: str
     machines: int = 0
     up_to_date: int = 0
+    proven: str = ""  # nodes that proved the set in force, of all: `2/6`; empty where nothing is reported of it
     message: str = ""
 
     @property
     def text(self) -> str:
         """One line for people."""
-        counts = f"{self.up_to_date} of {self.machines} machines up to date" if self.state == UPDATING else ""
-        return ": ".join(part for part in (str(self.key), self.state, counts or self.message) if part)
+        return ": ".join(part for part in (str(self.key), self.state, self._counts or self.message) if part)
+
+    @property
+    def _counts(self) -> str:
+        if self.state not in (UPDATING, PROVING):
+            return ""
+        if self.proven:
+            return f"{self.proven} nodes have proven it"
+        return f"{self.up_to_date} of {self.machines} machines up to date" if self.state == UPDATING else ""
 
 
 def proved(now: Progress, annotations: Mapping[str, str], trust: ClusterTrust | None) -> Progress:
@@ -60,6 +68,7 @@ def proved(now: Progress, annotations: Mapping[str, str], trust: ClusterTrust | 
     found, digest = condition(status.conditions, clustertrust.PROVEN), annotations.get(TRUST_DIGEST, "")
     if found is None or status.in_force is None or status.in_force.digest != digest:
         return replace(now, state=PROVING, message="") if now.state == CURRENT else now
+    now = replace(now, proven=status.proven_nodes)
     if found.status == FALSE and found.reason == clustertrust.NOT_TRUSTED:
         is_stopped = _is_stopped(Canary.read(annotations.get(TRUST_CANARY, "")), digest, status)
         return replace(now, state=STOPPED if is_stopped else NOT_PROVEN, message=found.message)
