@@ -103,5 +103,10 @@ def assert_whole(fleet: Fleet, cluster: str, wanted: dict[str, bytes]) -> None:
         assert listing.split() == sorted(f"tkg-{name}.pem" for name in wanted), name_of(machine)
         content = on_node(fleet, cluster, machine, "cat $(ls /etc/ssl/certs/tkg-*.pem | grep -v theirs)")
         assert content.count("-----END CERTIFICATE-----") == len(wanted)
+    # Those of a process that was killed go when their time is over.
+    fleet.story.until("no probe pod is left", lambda: no_probe_pods(fleet, cluster), seconds=240)
+
+
+def no_probe_pods(fleet: Fleet, cluster: str) -> tuple[bool, str]:
     pods = fleet.workload(cluster).get("pods", "-n", "trustplane-system")["items"]
-    assert not [one["metadata"]["name"] for one in pods if "deletionTimestamp" not in one["metadata"]]
+    return not pods, str([one["metadata"]["name"] for one in pods])

@@ -1,17 +1,23 @@
 """Trust in place on a real node: containerd's own pulls are the judge."""
 
+import base64
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from trustplane.clusterapi.inplace_files import bootstrap_files
+from trustplane.clusterapi.files import wanted
+from trustplane.clusterapi.inplace import trust_files
+from trustplane.clusterapi.inplace_files import bootstrap_files, contents
+from trustplane.clusterapi.variable import Trust
+from trustplane.controllers.clustertrust_inspection import _Files, _look
 from trustplane.errors import NodeError, TransientError
-from trustplane.nodes import hosts, plan, trust
+from trustplane.nodes import plan, trust
 
 UNTRUSTED = "x509: certificate signed by unknown authority"
 NOT_FOUND = "not found"
+ONE = "one.test:5001"
 
 # Commands of trust.sh that change something on the node, where a command can begin.
 _CHANGES = re.compile(
@@ -19,6 +25,7 @@ _CHANGES = re.compile(
     re.MULTILINE,
 )
 _STEPS = "/run/steps"
+_ANSWERS = "/run/answers"
 
 
 def dying_at(script: str, step: int) -> str:
@@ -119,18 +126,114 @@ async def test_drift_is_named_and_repaired(node: Any, shell: Any, deed: str, see
     assert NOT_FOUND in node.pull("one")
 
 
+def scoped(node: Any, **hosts: str) -> dict[str, str]:
+    """What Cluster API is asked to write, and an update in place writes, for entries of single registries."""
+    value = Trust("set", tuple(hosts), is_users=False, hosts={name: (host,) for name, host in hosts.items()})
+    data = {f"{name}.pem": base64.b64encode(node.pems[name].encode()).decode() for name in hosts}
+    return contents(trust_files(wanted(value)), {"set": data})
+
+
 async def test_scope_by_registry_needs_no_restart(node: Any, shell: Any, foreign: Callable[[], str]) -> None:
-    before, run = foreign(), node.invocation()
-    desired = hosts.files("one.test:5001", node.pems["one"])
-    result = await trust.apply(shell, desired, {})
-    assert (result.restarted, node.invocation()) == (False, run)
+    before, runtime = foreign(), (await trust.read(shell)).runtime
+    assert UNTRUSTED in node.pull("one")
+    result = await trust.apply(shell, scoped(node, one=ONE), {})
+    assert (result.restarted, result.state.runtime) == (False, runtime)
     assert NOT_FOUND in node.pull("one")
     assert UNTRUSTED in node.pull("two")
 
-    await trust.apply(shell, {}, {})
+    # A second entry for the same registry, and one less.
+    assert not (await trust.apply(shell, scoped(node, one=ONE, boot=ONE), {})).restarted
+    assert NOT_FOUND in node.pull("one")
+    assert not (await trust.apply(shell, scoped(node, boot=ONE), {})).restarted
     assert UNTRUSTED in node.pull("one")
-    assert (node.invocation(), foreign()) == (run, before)
+
+    removed = await trust.apply(shell, {}, {})
+    assert UNTRUSTED in node.pull("one")
+    assert (removed.restarted, removed.state.runtime, foreign()) == (False, runtime, before)
     assert node.sh("ls -A /etc/containerd/certs.d") == "three.test\n"
+
+
+def asking_before_each_change(script: str) -> str:
+    """Return a script that has containerd pull before each change, and before its end."""
+    pull = (
+        f"{{ ctr -n k8s.io images pull --hosts-dir /etc/containerd/certs.d {ONE}/x:none </dev/null 2>&1 | tail -1; }}"
+    )
+    asked = f"{pull} >>{_ANSWERS}; "
+    return _CHANGES.sub(lambda found: f"{found['before']}{asked}{found['command']}", script)
+
+
+async def test_between_whole_node_and_registry_it_is_trusted_at_any_moment(
+    node: Any, shell: Any, foreign: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, whole = foreign(), node.trusting("one")
+    await trust.apply(shell, whole, {})
+    monkeypatch.setattr(trust, "_SCRIPT", asking_before_each_change(trust._SCRIPT))
+    for desired, places in ((scoped(node, one=ONE), f"{ONE}\nthree.test\n"), (whole, "three.test\n")):
+        node.sh(f": >{_ANSWERS}")
+        assert (await trust.apply(shell, desired, {})).restarted
+        answers = node.sh(f"cat {_ANSWERS}").splitlines()
+        assert len(answers) > 10
+        assert [one for one in answers if NOT_FOUND not in one] == []
+        assert NOT_FOUND in node.pull("one")
+        assert node.sh("ls -A /etc/containerd/certs.d") == places
+        assert ("tkg-one.pem" in listing(node)) == (desired == whole)
+    assert foreign() == before
+
+
+async def test_killed_at_any_step_a_registry_is_trusted_all_the_time(
+    node: Any, shell: Any, foreign: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To and fro between two entries for the registry and one of them."""
+    before, run = foreign(), node.invocation()
+    sets = [scoped(node, one=ONE), scoped(node, boot=ONE, one=ONE)]
+    await trust.apply(shell, sets[0], {})
+    whole, step, died = trust._SCRIPT, 0, [True, True]
+    while any(died):
+        step += 1
+        node.sh(f"rm -f {_STEPS}")
+        monkeypatch.setattr(trust, "_SCRIPT", dying_at(whole, 1 + step // 2))
+        try:
+            await trust.apply(shell, sets[step % 2], {})
+            died[step % 2] = False
+        except (NodeError, TransientError):
+            died[step % 2] = True
+        assert NOT_FOUND in node.pull("one"), f"step {step}"
+        monkeypatch.setattr(trust, "_SCRIPT", whole)
+        result = await trust.apply(shell, sets[step % 2], {})
+        assert plan.drift(sets[step % 2], result.state).is_current, f"step {step}"
+    assert NOT_FOUND in node.pull("one")
+    assert step > 20
+    assert (node.invocation(), foreign()) == (run, before)
+
+
+async def test_a_foreign_hosts_toml_is_left_alone_and_named(node: Any, shell: Any) -> None:
+    directory = f"/etc/containerd/certs.d/{ONE}"
+    node.sh(f"mkdir -p {directory}; printf 'server = \"https://{ONE}\"\\n' >{directory}/hosts.toml")
+    seen = f"cd {directory}; sha256sum *; stat -c '%n %Y %Z %a' . *"
+    before = node.sh(seen)
+    with pytest.raises(NodeError, match=rf"in the place of trust files: {directory}/hosts\.toml"):
+        await trust.apply(shell, scoped(node, one=ONE) | node.trusting("two"), {})
+    assert (node.sh(seen), UNTRUSTED in node.pull("two")) == (before, True)
+    await trust.apply(shell, {}, {})
+    assert node.sh(seen) == before
+
+
+async def test_what_has_no_effect_is_reported(node: Any, shell: Any) -> None:
+    directory = f"/etc/containerd/certs.d/{ONE}"
+    node.sh(f"mkdir -p {directory}; printf 'theirs\\n' >{directory}/theirs.crt")
+    files = _Files(scoped(node, one=ONE), {})
+    await trust.apply(shell, files.desired, files.previous)
+    fine = (await _look(shell, files, "digest", repair=True)).inspection
+    assert (fine.message, NOT_FOUND in node.pull("one")) == ("", True)
+    assert fine.hidden == f"without effect, and not ours: {directory}/theirs.crt because of {directory}/hosts.toml"
+
+    nearer = directory.replace(":5001", "_5001_")
+    node.sh(f"mkdir -p {nearer}; printf 'server = \"https://{ONE}\"\\n' >{nearer}/hosts.toml")
+    useless = (await _look(shell, files, "digest", repair=True)).inspection
+    assert (useless.message, UNTRUSTED in node.pull("one")) == (
+        f"without effect, though it is ours: {directory} because of {nearer}",
+        True,
+    )
 
 
 async def test_killed_at_any_step_the_next_attempt_ends_the_same(

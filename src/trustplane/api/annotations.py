@@ -6,6 +6,9 @@ TRUST_MERGE = "trustplane.dev/trust-merge"
 UPDATE_REQUESTED_AT = "trustplane.dev/update-requested-at"
 UPDATE_STRATEGY = "trustplane.dev/update-strategy"  # also on a Cluster
 
+# With a trust list, on the object that has it: which of its entries are for some registries only (`trust.scope`).
+REGISTRY_SCOPE = "trustplane.dev/registry-scope"
+
 # What was last taken, on the Cluster, written in the same apply as its variable `trust`.
 TRUST_DIGEST = "trustplane.dev/trust-digest"
 OWN_TRUST_DIGEST = "trustplane.dev/own-trust-digest"

@@ -85,6 +85,7 @@ class Inspection(Struct):
     digest: str = ""
     at: datetime | None = None
     message: str = ""  # what differs, if anything
+    hidden: str = ""  # files of others that have no effect because of ours
     refusal: str = ""  # why we did not look: another machine seems to answer
     error: str = ""  # why we could not look, which says nothing about the node
 
@@ -94,6 +95,7 @@ class TrustEntry(Struct):
 
     name: str = ""
     fingerprints: list[str] = msgspec.field(default_factory=list)  # SHA-256
+    hosts: list[str] = msgspec.field(default_factory=list)  # registries that it is for; none: the whole node
     expires: datetime | None = None  # the first of its certificates
 
 

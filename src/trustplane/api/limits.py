@@ -14,5 +14,11 @@ MAX_DATA_LENGTH: Final = 45_000
 MAX_NAME_LENGTH: Final = 243
 NAME_PATTERN: Final = "^[.]?[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 
+# Inline content of a file, in characters: Cluster API v1beta2. Its path may have 512.
+MAX_CONTENT: Final = 10_240
+# A registry as in the names of images, `host` or `host:port`: /etc/containerd/certs.d/<host>/tkg-<name>.pem is a path.
+MAX_HOST_LENGTH: Final = 236
+HOST_PATTERN: Final = r"^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$"
+
 # Go's time.ParseDuration, without signs.
 DURATION_PATTERN: Final = r"^(0|([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+)$"

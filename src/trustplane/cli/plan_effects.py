@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from trustplane.api.annotations import REGISTRY_SCOPE
 from trustplane.api.cluster import KIND as CLUSTER_KIND
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
@@ -22,9 +23,9 @@ from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ApiError, InvalidError
 from trustplane.kube.resource import Key, Resource, key_of
-from trustplane.trust import entries, propagation
+from trustplane.trust import lists, propagation
 from trustplane.trust.effective import effective
-from trustplane.trust.entries import EMPTY, Difference, TrustSet, difference
+from trustplane.trust.entries import EMPTY, Difference, Entry, TrustSet, difference
 from trustplane.trust.policy import REPLACE
 from trustplane.trust.propagation import Decision, Situation, decide
 
@@ -77,8 +78,8 @@ class Effect:
 
     def as_json(self) -> Json:
         """Return it for scripts."""
-        old = {one.name: list(one.fingerprints) for one in self.before.entries}
-        new = {one.name: list(one.fingerprints) for one in self.after.entries}
+        old = {one.name: one for one in self.before.entries}
+        new = {one.name: one for one in self.after.entries}
         return {
             "namespace": self.key.namespace,
             "name": self.key.name,
@@ -88,11 +89,24 @@ class Effect:
             "containerdRestarts": self.restarts,
             "machines": self.machines,
             "replacedMachines": self.replaced,
-            "added": [{"name": one, "fingerprints": new[one]} for one in self.change.added],
-            "removed": [{"name": one, "fingerprints": old[one]} for one in self.change.removed],
-            "changed": [{"name": one, "from": old[one], "to": new[one]} for one in self.change.changed],
+            "added": [{"name": one, **_content(new[one])} for one in self.change.added],
+            "removed": [{"name": one, **_content(old[one])} for one in self.change.removed],
+            "changed": [
+                {
+                    "name": one,
+                    "from": list(old[one].fingerprints),
+                    "to": list(new[one].fingerprints),
+                    "fromHosts": list(old[one].hosts),
+                    "toHosts": list(new[one].hosts),
+                }
+                for one in self.change.changed
+            ],
             "message": self.message,
         }
+
+
+def _content(entry: Entry) -> Json:
+    return {"fingerprints": list(entry.fingerprints), "hosts": list(entry.hosts)}
 
 
 @dataclass(frozen=True)
@@ -207,16 +221,17 @@ async def _as_it_would_be(client: Client, resource: Resource[Any], body: Json) -
     if live is None:
         return {**body, "status": {}}
     old: Json = msgspec.to_builtins(live)
-    annotations = {**old["metadata"].get("annotations", {}), **(metadata.get("annotations") or {})}
+    kept = dict(old["metadata"].get("annotations", {}))
+    kept.pop(REGISTRY_SCOPE, None)  # it belongs to the list, of which the manifest says the whole
+    annotations = {**kept, **(metadata.get("annotations") or {})}
     return {**old, "metadata": {**old["metadata"], "annotations": annotations}, "spec": body.get("spec", {})}
 
 
 def _findings(found: object) -> tuple[Finding, ...]:
     if isinstance(found, TkgServiceConfiguration):
-        return entries.read(found.spec.trusted_cas, where="spec.trust.additionalTrustedCAs").findings
-    if isinstance(found, TanzuKubernetesCluster) and found.spec.own_trust is not None:
-        return entries.read(found.spec.own_trust, where="spec.settings.network.trust.additionalTrustedCAs").findings
-    return ()
+        return lists.service(found).findings
+    own = lists.own(found) if isinstance(found, TanzuKubernetesCluster) else None
+    return own.findings if own else ()
 
 
 async def _effects(client: Client, planned: Mapping[tuple[str, Key], Any], namespace: str) -> list[Effect]:
@@ -279,7 +294,7 @@ def effect(key: Key, situation: Situation, decision: Decision, machines: Machine
             effect=UPDATED,
             reason=decision.reason if decision.taken else propagation.OTHER_UPDATE,
             how=IN_PLACE if in_place else REPLACED,
-            restarts=in_place and replaced < total,
+            restarts=in_place and replaced < total and before.node_wide != decision.trust.node_wide,
             machines=total,
             replaced=replaced,
             message=_SMALL if in_place and small else "",

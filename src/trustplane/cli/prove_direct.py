@@ -11,8 +11,8 @@ from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import NODES
 from trustplane.kube.resource import Key
-from trustplane.nodes.hosts import files
 from trustplane.proof.prover import TIMEOUT, Proof, Target, prove
+from trustplane.trust.places import is_host
 
 
 async def prove_directly(
@@ -30,7 +30,8 @@ async def prove_directly(
     Raises:
         UserError: That is no registry's host, or the image is another one's.
     """
-    files(registry, "")  # refuses what is no host
+    if not is_host(registry):
+        raise UserError(f"{registry!r} is no host of a registry", next_step="Write host or host:port, without https://")
     if image and not image.startswith(f"{registry}/"):
         raise UserError(f"{image} is not an image of {registry}", next_step=f"Begin it with {registry}/")
     rows: list[Row] = []

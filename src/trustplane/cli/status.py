@@ -123,9 +123,10 @@ def _show(trust: ClusterTrust, rows: Sequence[NodeRow]) -> None:
     if status.difference:
         out.print(f"  What differs: {escape(status.difference)}")
     if desired and desired.entries:
-        drawn = table("ENTRY", "SHA-256 FINGERPRINT", "EXPIRES")
+        drawn = table("ENTRY", "SHA-256 FINGERPRINT", "FOR", "EXPIRES")
         for entry in desired.entries:
-            drawn.add_row(escape(entry.name), "\n".join(entry.fingerprints), str(time(entry.expires)))
+            hosts = escape("\n".join(entry.hosts)) or "the whole node"
+            drawn.add_row(escape(entry.name), "\n".join(entry.fingerprints), hosts, str(time(entry.expires)))
         out.print()
         out.print(drawn)
     drawn = table("NODE", "STATE", "SET", "METHOD", "PROVEN", "LOOKED AT", "MESSAGE")
@@ -168,7 +169,7 @@ def _full(trust: ClusterTrust, rows: Sequence[NodeRow]) -> Json:
         "source": desired.source if desired else None,
         "desired": desired.digest if desired else None,
         "entries": [
-            {"name": one.name, "fingerprints": one.fingerprints, "expires": time(one.expires)}
+            {"name": one.name, "fingerprints": one.fingerprints, "hosts": one.hosts, "expires": time(one.expires)}
             for one in (desired.entries if desired else [])
         ],
         "nodes": [row.as_json() for row in rows],

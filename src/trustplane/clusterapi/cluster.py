@@ -152,7 +152,9 @@ def _variables(cluster_name: str, control_plane: Topology, trust: TrustSet, ssh_
     if trust:
         values["trust"] = {
             "secretName": name_of(cluster_name, trust.digest),
-            "additionalTrustedCAs": [{"name": name} for name in trust.names],
+            "additionalTrustedCAs": [
+                {"name": one.name, **({"hosts": list(one.hosts)} if one.hosts else {})} for one in trust.entries
+            ],
         }
     return [{"name": name, "value": value} for name, value in values.items()]
 

@@ -9,8 +9,8 @@ from trustplane.api.meta import Json
 from trustplane.clusterapi.secret import key
 from trustplane.clusterapi.variable import Trust
 from trustplane.errors import UserError
+from trustplane.trust.places import Place, toml, toml_path
 
-PREFIX: Final = "/etc/ssl/certs/tkg-"
 MAX_FILES: Final = 200
 
 # Where the KubeadmConfigSpec is, by kind and group of the template.
@@ -46,19 +46,23 @@ def placed(kind: str, files: list[Json]) -> Json:
 
 
 def wanted(trust: Trust) -> list[Json]:
-    """Return the files that make a machine trust these entries."""
-    return [_file(trust, name) for name in trust.names]
+    """Return the files that make a machine trust these entries; a file that names others comes after them."""
+    places = [Place(name, host) for name in trust.names for host in trust.hosts.get(name, ("",))]
+    names: dict[str, list[str]] = {}
+    for one in places:
+        names.setdefault(one.host, []).append(one.name)
+    tomls = [_file(toml_path(host), content=toml(host, names[host])) for host in sorted(names) if host]
+    return [*(_certificates(trust, one) for one in places), *tomls]
 
 
-def _file(trust: Trust, name: str) -> Json:
-    source = {"name": trust.secret_name, "key": name if trust.is_users else key(name)}
-    file: Json = {
-        "path": f"{PREFIX}{name}.pem",
-        "owner": "root:root",
-        "permissions": "0644",
-        "contentFrom": {"secret": source},
-    }
+def _certificates(trust: Trust, place: Place) -> Json:
+    source = {"name": trust.secret_name, "key": place.name if trust.is_users else key(place.name)}
+    file = _file(place.path, contentFrom={"secret": source})
     return file | {"encoding": "base64"} if trust.is_users else file
+
+
+def _file(path: str, **content: object) -> Json:
+    return {"path": path, "owner": "root:root", "permissions": "0644", **content}
 
 
 def merged(before: list[Json], ours: list[Json]) -> list[Json]:

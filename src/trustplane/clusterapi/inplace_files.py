@@ -12,11 +12,9 @@ from typing import Any, Final
 import yaml
 
 from trustplane.api.meta import Json
-from trustplane.clusterapi.files import PREFIX
 from trustplane.errors import TransientError, UserError
-from trustplane.trust.entries import is_name
+from trustplane.trust.places import is_our_toml, place
 
-_SUFFIX: Final = ".pem"
 _BASE64: Final = "base64"
 _FIELDS: Final = frozenset({"path", "owner", "permissions", "encoding", "content", "contentFrom"})
 
@@ -26,7 +24,7 @@ class TrustFile:
     """A trust file as a KubeadmConfig names it.
 
     Attributes:
-        path: On the node, `/etc/ssl/certs/tkg-<name>.pem`.
+        path: On the node, see `trust.places`.
         secret: Name of the Secret in the machine's namespace that has the content; empty where it is inline.
         key: Key in the Secret.
         content: Inline content.
@@ -47,7 +45,7 @@ def trust_file(file: Json) -> TrustFile | None:
     not what an update in place does.
     """
     path = file.get("path", "")
-    if not _is_ours(path) or not file.keys() <= _FIELDS:
+    if not _is_ours(path, file.get("content")) or not file.keys() <= _FIELDS:
         return None
     if (file.get("owner"), file.get("permissions")) != ("root:root", "0644"):
         return None
@@ -63,10 +61,11 @@ def trust_file(file: Json) -> TrustFile | None:
     )
 
 
-def _is_ours(path: Any) -> bool:
-    if not isinstance(path, str) or not path.startswith(PREFIX) or not path.endswith(_SUFFIX):
-        return False
-    return is_name(path[len(PREFIX) : -len(_SUFFIX)])
+def _is_ours(path: Any, content: Any) -> bool:
+    # The name of a hosts.toml is containerd's: only its content tells whose it is.
+    return isinstance(path, str) and (
+        place(path) is not None or is_our_toml(path, content if isinstance(content, str) else "")
+    )
 
 
 def contents(files: Iterable[TrustFile], secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -124,7 +123,8 @@ def bootstrap_files(user_data: bytes) -> dict[str, str] | None:
         return None
     if not isinstance(config, dict) or "write_files" not in config:
         return None
-    files = [file for file in config["write_files"] or [] if isinstance(file, dict) and _is_ours(file.get("path"))]
+    listed = [file for file in config["write_files"] or [] if isinstance(file, dict)]
+    files = [file for file in listed if _is_ours(file.get("path"), file.get("content"))]
     return {file["path"]: _written(file) for file in files}
 
 

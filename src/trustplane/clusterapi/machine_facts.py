@@ -12,8 +12,8 @@ from trustplane.api.clusterapi import KubeadmConfig, Machine
 from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF, AppliedTrust, Inspection, RecordedProof
 from trustplane.api.conditions import FALSE, UNKNOWN
 from trustplane.api.meta import Condition, condition
-from trustplane.clusterapi.files import PREFIX
 from trustplane.trust.entries import EMPTY, SHORT, TrustSet
+from trustplane.trust.places import Place, hosts_by_name, place
 from trustplane.trust.standing import NodeFacts
 
 # Of Cluster API: api/core/v1beta2, Machine's conditions.
@@ -22,7 +22,6 @@ _UPDATE_FAILED: Final = "InPlaceUpdateFailed"
 _UP_TO_DATE: Final = "UpToDate"
 _NODE_READY: Final = "NodeReady"
 
-_SUFFIX: Final = ".pem"
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 T = TypeVar("T")
@@ -65,23 +64,23 @@ def facts(
 
 def bootstrap_digest(config: KubeadmConfig, users: TrustSet | None = None) -> str:
     """Return the digest, or its first digits, of the set that a bootstrap configuration names; empty: not known."""
-    trust = [one for one in config.spec.files if one.path.startswith(PREFIX) and one.path.endswith(_SUFFIX)]
+    trust = {found: one for one in config.spec.files if (found := place(one.path))}
     if not trust:
         return EMPTY.digest
-    names = {one.content_from.secret.name if one.content_from else "" for one in trust}
+    names = {one.content_from.secret.name if one.content_from else "" for one in trust.values()}
     if len(names) != 1:
         return ""
     digest = names.pop().rpartition("-trust-")[2]
     if len(digest) == SHORT and all(one in "0123456789abcdef" for one in digest):
         return digest
-    return _of_users({one.path[len(PREFIX) : -len(_SUFFIX)] for one in trust}, users)
+    return _of_users(trust, users)
 
 
-def _of_users(names: Iterable[str], users: TrustSet | None) -> str:
-    wanted = set(names)
-    if users is None or not wanted <= set(users.names):
+def _of_users(places: Iterable[Place], users: TrustSet | None) -> str:
+    wanted = hosts_by_name(places)
+    if users is None or not wanted.keys() <= set(users.names):
         return ""
-    return TrustSet(tuple(one for one in users.entries if one.name in wanted)).digest
+    return TrustSet(tuple(one for one in users.entries if one.name in wanted)).scoped(wanted).digest
 
 
 def _silence(machine: Machine) -> str:

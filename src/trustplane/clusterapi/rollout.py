@@ -22,8 +22,8 @@ from trustplane.api.annotations import (
 )
 from trustplane.api.clusterapi import Cluster, KubeadmConfig, Machine
 from trustplane.api.meta import Json
-from trustplane.clusterapi.files import PREFIX
 from trustplane.clusterapi.readiness import Observed, is_rolled_out, is_rolling
+from trustplane.trust.places import place
 from trustplane.trust.policy import IN_PLACE, REPLACE
 from trustplane.trust.propagation import Decision, Frozen
 
@@ -112,7 +112,7 @@ def _secrets(config: KubeadmConfig | None) -> set[str] | None:
     if config is None:
         return None
     files = config.spec.files
-    return {file.content_from.secret.name for file in files if file.content_from and file.path.startswith(PREFIX)}
+    return {file.content_from.secret.name for file in files if file.content_from and place(file.path)}
 
 
 def _is_other_update(before: Frozen, after: Frozen) -> bool:

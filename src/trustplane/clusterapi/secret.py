@@ -5,16 +5,18 @@ collected when nothing can ask for it any more.
 """
 
 import base64
+import binascii
 from collections.abc import Iterable
 
 from trustplane.api import annotations, cluster, clusterapi, configuration
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
 from trustplane.clusterapi.owner import owner_reference
+from trustplane.trust import scope
 from trustplane.trust.entries import SHORT, TrustSet
-from trustplane.trust.entries import read as read_entries
 
 _SUFFIX = ".pem"
+_SCOPE = "registry-scope"  # has no suffix, so it is no entry's key
 
 
 def name_of(cluster_name: str, digest: str) -> str:
@@ -49,8 +51,16 @@ def desired_secret(tkc: cluster.TanzuKubernetesCluster, trust: TrustSet) -> Json
         },
         "type": "Opaque",
         "immutable": True,
-        "data": {key(name): base64.b64encode(pem.encode()).decode() for name, pem in trust.pems().items()},
+        "data": content(trust),
     }
+
+
+def content(trust: TrustSet) -> dict[str, str]:
+    """Return the data of a Secret that holds a set."""
+    values = {key(name): pem for name, pem in trust.pems().items()}
+    if trust.hosts:
+        values[_SCOPE] = scope.text(trust.hosts)
+    return {one: base64.b64encode(value.encode()).decode() for one, value in values.items()}
 
 
 def key(name: str) -> str:
@@ -60,8 +70,14 @@ def key(name: str) -> str:
 
 def read(secret: Secret) -> TrustSet | None:
     """Return the set that a Secret holds; None where somebody else made it and it holds no such set."""
-    entries = [configuration.TrustedCA(name=one.removesuffix(_SUFFIX), data=data) for one, data in secret.data.items()]
-    reading = read_entries(entries)
+    data = dict(secret.data)
+    scoped = data.pop(_SCOPE, "")
+    entries = [configuration.TrustedCA(name=one.removesuffix(_SUFFIX), data=each) for one, each in data.items()]
+    try:
+        annotations_ = {annotations.REGISTRY_SCOPE: base64.b64decode(scoped).decode()}
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    reading = scope.read(entries, annotations_, where="data")
     return reading.trust if reading.ok else None
 
 

@@ -4,13 +4,15 @@ With `secretName` it names a Secret of ours, of keys `<name>.pem` that hold PEM.
 `<cluster>-user-trusted-ca-secret` of the user's making, whose keys are the names and whose values are base64 of PEM.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from trustplane.api.limits import MAX_ENTRIES, MAX_NAME_LENGTH, NAME_PATTERN
+from trustplane.api.limits import HOST_PATTERN, MAX_ENTRIES, MAX_HOST_LENGTH, MAX_NAME_LENGTH, NAME_PATTERN
 from trustplane.api.meta import Json
 from trustplane.errors import UserError
 from trustplane.trust.entries import BAD_NAME, is_name
+from trustplane.trust.places import is_host
 
 USER_SECRET_SUFFIX = "-user-trusted-ca-secret"  # noqa: S105  a name
 
@@ -29,7 +31,8 @@ SCHEMA: Json = {
         "additionalTrustedCAs": {
             "type": "array",
             "maxItems": MAX_ENTRIES,
-            "description": "Entries, each of which becomes file /etc/ssl/certs/tkg-<name>.pem on every node.",
+            "description": "Entries, each of which becomes file /etc/ssl/certs/tkg-<name>.pem on every node, or files "
+            "of /etc/containerd/certs.d where it has hosts.",
             "items": {
                 "type": "object",
                 "required": ["name"],
@@ -40,7 +43,19 @@ SCHEMA: Json = {
                         "maxLength": MAX_NAME_LENGTH,
                         "pattern": NAME_PATTERN,
                         "description": "Part of the file's name; letters, digits, '-', '_' and '.'.",
-                    }
+                    },
+                    "hosts": {
+                        "type": "array",
+                        "maxItems": MAX_ENTRIES,
+                        "description": "Registries that the entry is for. Left out: it is for the whole node.",
+                        "items": {
+                            "type": "string",
+                            "minLength": 1,
+                            "maxLength": MAX_HOST_LENGTH,
+                            "pattern": HOST_PATTERN,
+                            "description": "As in the names of images: host or host:port.",
+                        },
+                    },
                 },
             },
         },
@@ -55,6 +70,7 @@ class Trust:
     secret_name: str
     names: tuple[str, ...]
     is_users: bool  # the Secret is the user's: keys without suffix, values base64 of PEM
+    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of the entries that are for some registries
 
 
 def read(value: Any, cluster_name: str) -> Trust:
@@ -74,14 +90,25 @@ def read(value: Any, cluster_name: str) -> Trust:
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"Variable trust has two entries named {twice}", next_step="Rename one of them")
+    hosts = {name: found for name, entry in zip(names, entries, strict=True) if (found := _hosts(name, entry))}
     secret_name = value.get("secretName", "")
     if not isinstance(secret_name, str):
         raise UserError("Field secretName of variable trust is not a string")
     if secret_name:
-        return Trust(secret_name, names, is_users=False)
+        return Trust(secret_name, names, is_users=False, hosts=hosts)
     if not cluster_name:
         raise UserError("The request names no cluster", why="Variable builtin has no cluster.name")
-    return Trust(cluster_name + USER_SECRET_SUFFIX, names, is_users=True)
+    return Trust(cluster_name + USER_SECRET_SUFFIX, names, is_users=True, hosts=hosts)
+
+
+def _hosts(name: str, entry: Json) -> tuple[str, ...]:
+    hosts = entry.get("hosts") or []
+    if not isinstance(hosts, list) or not all(isinstance(host, str) and is_host(host) for host in hosts):
+        raise UserError(
+            f"Variable trust has an entry {name} with hosts that are none",
+            next_step="Write them as in the names of images: host or host:port",
+        )
+    return tuple(sorted(set(hosts)))
 
 
 def _name(entry: Json) -> str:

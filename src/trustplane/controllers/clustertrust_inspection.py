@@ -1,6 +1,7 @@
 """A look at a node's files and runtime over SSH: what differs from what was written, and its repair where asked for."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,7 +17,8 @@ from trustplane.errors import NodeError, TrustplaneError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError
 from trustplane.kube.resource import Key, Resource
-from trustplane.nodes import hostkey, plan, ssh, trust
+from trustplane.nodes import hostkey, hosts, plan, ssh, trust
+from trustplane.nodes.hosts import Shadow
 from trustplane.nodes.plan import Drift
 
 # With the fields that tell a trust file from another one.
@@ -73,11 +75,13 @@ async def inspect(client: Client, machine: Machine, key: str, digest: str, *, re
 async def _look(node: ssh.Node, files: _Files, digest: str, *, repair: bool) -> Inspected:
     state = await trust.read(node)
     found = plan.drift(files.desired, state, files.previous)
+    useless, hidden = shadows_described(hosts.all_shadows(state, files.desired))
     if found.is_current or not repair:
-        return Inspected(_result(digest, message=described(found)))
+        message = "; ".join(part for part in (described(found), useless) if part)
+        return Inspected(_result(digest, message=message, hidden=hidden))
     done = await trust.apply(node, files.desired, files.previous)
     applied = AppliedTrust(digest=digest, at=datetime.now(UTC), method=IN_PLACE, restarted=done.restarted)
-    return Inspected(_result(digest), applied)
+    return Inspected(_result(digest, message=useless, hidden=hidden), applied)
 
 
 async def _pin(client: Client, machine: Machine, shown: str) -> str:
@@ -122,11 +126,12 @@ def _json(machine: Machine) -> Json:
     }
 
 
-def _result(digest: str, *, message: str = "", refusal: str = "", error: str = "") -> Inspection:
+def _result(digest: str, *, message: str = "", hidden: str = "", refusal: str = "", error: str = "") -> Inspection:
     return Inspection(
         digest=digest,
         at=datetime.now(UTC),
         message=message[:_MESSAGE],
+        hidden=hidden[:_MESSAGE],
         refusal=refusal[:_MESSAGE],
         error=error[:_MESSAGE],
     )
@@ -145,3 +150,14 @@ def described(found: Drift) -> str:
     if found.is_stale:
         texts.append("the files are right, but the containerd that runs has not loaded them")
     return "; ".join(texts)
+
+
+def shadows_described(found: Sequence[Shadow]) -> tuple[str, str]:
+    """Return in words what of ours has no effect, and what of others has none because of ours; empty for nothing."""
+    texts: dict[bool, list[str]] = {True: [], False: []}
+    for one in found:
+        texts[one.is_ours].append(f"{one.path} because of {one.by}")
+    return (
+        f"without effect, though it is ours: {', '.join(texts[True])}" if texts[True] else "",
+        f"without effect, and not ours: {', '.join(texts[False])}" if texts[False] else "",
+    )

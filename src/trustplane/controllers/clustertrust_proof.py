@@ -183,6 +183,8 @@ class ProofReconciler:
         differs = look.message or look.refusal
         if differs and (before is None or differs != (before.message or before.refusal)):
             await self._recorder.event(seen.cluster, "TrustDiffers", f"{facts.node}: {differs}", warning=True)
+        if look.hidden and (before is None or look.hidden != before.hidden):
+            await self._recorder.event(seen.cluster, "TrustHides", f"{facts.node}: {look.hidden}", warning=True)
         if look.error:
             _log.info("node could not be looked at", machine=facts.machine, error=look.error)
 

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,7 +34,7 @@ from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Key, key_of
-from trustplane.trust import entries
+from trustplane.trust import entries, lists
 from trustplane.trust.effective import effective
 from trustplane.trust.entries import EMPTY, Reading, TrustSet
 from trustplane.trust.policy import APPEND, AUTOMATIC, policy, read_time
@@ -143,7 +142,7 @@ class View:
         found = self.configuration()
         version = found.metadata.resource_version if found else ""
         if self._service[0] != version:
-            self._service = (version, entries.read(found.spec.trusted_cas if found else []))
+            self._service = (version, lists.service(found))
         return self._service[1]
 
     def _facts(self, machine: Machine, users: TrustSet | None, *, rolled_out: bool) -> NodeFacts:
@@ -170,7 +169,7 @@ class View:
         found = None if frozen.digest == EMPTY.digest else await self.secret(name, cluster.metadata.namespace)
         in_force = EMPTY if frozen.digest == EMPTY.digest else secret.read(found) if found else None
         merge = policy(*self._policies(cluster, tkc)).merge
-        own = None if tkc.spec.own_trust is None else entries.read(tkc.spec.own_trust)
+        own = lists.own(tkc)
         wanted = effective(self.service(), own, merge)
         return Sets(
             digest=frozen.digest,
@@ -211,10 +210,10 @@ class View:
         if found is None:
             return None
         if not trust.is_users:
-            return _only(secret.read(found), trust.names)
+            return _only(secret.read(found), trust)
         listed = [TrustedCA(name=name, data=_decoded(found.data.get(name, ""))) for name in trust.names]
         reading = entries.read(listed)
-        return reading.trust if reading.ok else None
+        return _only(reading.trust if reading.ok else None, trust)
 
 
 def _source(own: Reading | None, merge: str) -> str:
@@ -223,8 +222,11 @@ def _source(own: Reading | None, merge: str) -> str:
     return clustertrust.MERGED if merge == APPEND else clustertrust.CLUSTER
 
 
-def _only(trust: TrustSet | None, names: Sequence[str]) -> TrustSet | None:
-    return TrustSet(tuple(one for one in trust.entries if one.name in names)) if trust else None
+def _only(kept: TrustSet | None, value: variable.Trust) -> TrustSet | None:
+    """Return of a set what a value of the variable names, for the registries that it names."""
+    if not kept:
+        return None
+    return TrustSet(tuple(one for one in kept.entries if one.name in value.names)).scoped(value.hosts)
 
 
 def _decoded(data: str) -> str:

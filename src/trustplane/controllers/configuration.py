@@ -16,7 +16,7 @@ from trustplane.kube.errors import AlreadyExistsError, ConflictError, NotFoundEr
 from trustplane.kube.events import Recorder
 from trustplane.kube.informer import Informer
 from trustplane.kube.resource import Key
-from trustplane.trust import entries
+from trustplane.trust import lists
 
 KEY = Key("", NAME)
 
@@ -74,7 +74,7 @@ class ConfigurationReconciler:
             return  # made by somebody else just now; its arrival wakes us
 
     async def _judge(self, configuration: TkgServiceConfiguration) -> None:
-        reading = entries.read(configuration.spec.trusted_cas, where="spec.trust.additionalTrustedCAs")
+        reading = lists.service(configuration)
         if reading.ok:
             await last_good.keep(self._client, reading.trust, namespace=self._namespace)
         body = service_status(configuration, reading, now=datetime.now(UTC))

@@ -1,7 +1,5 @@
 """The service's last list without errors, kept in a Secret for the day when the list is broken (rule P10)."""
 
-import base64
-
 from trustplane.api.annotations import COMPONENT_LABEL
 from trustplane.api.configuration import NAME
 from trustplane.clusterapi import secret
@@ -17,10 +15,9 @@ async def keep(client: Client, trust: TrustSet, *, namespace: str) -> None:
     kept = await client.find(SECRETS, LAST_GOOD_NAME, namespace)
     if kept is not None and secret.read(kept) == trust:
         return
-    data = {secret.key(name): base64.b64encode(pem.encode()).decode() for name, pem in trust.pems().items()}
     body = {
         "metadata": {"name": LAST_GOOD_NAME, "namespace": namespace, "labels": {COMPONENT_LABEL: "service-trust"}},
         "type": "Opaque",
-        "data": data,
+        "data": secret.content(trust),
     }
     await client.apply(SECRETS, body, manager=FIELD_MANAGER)

@@ -12,7 +12,7 @@ from trustplane.controllers.last_good import LAST_GOOD_NAME
 from trustplane.controllers.reading import Reader
 from trustplane.controllers.resources import CLUSTERS, CONFIGURATIONS, SECRETS
 from trustplane.errors import TransientError
-from trustplane.trust import entries
+from trustplane.trust import lists
 from trustplane.trust.entries import TrustSet
 from trustplane.trust.policy import policy
 from trustplane.trust.propagation import Frozen, Situation
@@ -50,14 +50,13 @@ async def observe(
         )
     cluster = await reader.find(CLUSTERS, tkc.metadata.name, tkc.metadata.namespace)
     frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
-    service = entries.read(configuration.spec.trusted_cas)
-    own = tkc.spec.own_trust
+    service = lists.service(configuration)
     situation = Situation(
         frozen=frozen,
         in_force=await _in_force(reader, tkc, frozen),
         service=service,
         last_good=None if service.ok else await _trust_of(reader, LAST_GOOD_NAME, namespace),
-        own=None if own is None else entries.read(own, where="spec.settings.network.trust.additionalTrustedCAs"),
+        own=lists.own(tkc),
         policy=policy(tkc.metadata.annotations, configuration.metadata.annotations),
         first_customized_at=_first_customized_at(configuration, now),
         update_digests=update_digests(tkc, kubernetes_version=kubernetes_version),

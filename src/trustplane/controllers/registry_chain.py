@@ -25,7 +25,7 @@ def look(host: str, trust: TrustSet, now: datetime) -> Dialled:
     served = dial(address)
     if served.failure:
         return Dialled(failure=served.failure.message)
-    return Dialled(chain=_chain(served), anchor=_anchor(served, address, trust, now))
+    return Dialled(chain=_chain(served), anchor=_anchor(served, address, trust.serving(host), now))
 
 
 def _chain(served: Served) -> tuple[ServedCertificate, ...]:

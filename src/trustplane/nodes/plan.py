@@ -34,7 +34,8 @@ class Plan:
     Attributes:
         intent: Record to write first: all that is or will be ours, so that nothing gets lost in a crash.
         writes: Files to put in place.
-        removes: Files to remove.
+        removes: Files to remove; those of certs.d last of all, when containerd has loaded its root pool anew. So an
+            entry that is no longer for some registries only is trusted at any moment.
         links: Files that OpenSSL is to find.
         restart: Whether containerd has to load its root pool anew.
         manifest: Record to write last.

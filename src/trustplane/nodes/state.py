@@ -9,9 +9,10 @@ from typing import Final
 import msgspec
 
 from trustplane.errors import NodeError
+from trustplane.trust import places
 
-CERTS: Final = "/etc/ssl/certs"  # Go, and so containerd, reads every file of it, whatever its name
-HOSTS: Final = "/etc/containerd/certs.d"
+CERTS: Final = places.CERTS  # Go, and so containerd, reads every file of it, whatever its name
+HOSTS: Final = places.HOSTS
 MANIFEST: Final = "/etc/trustplane/trust.json"
 REGULAR: Final = ("regular file", "regular empty file")
 

@@ -130,7 +130,8 @@ def _conflict(node: Shell, paths: tuple[str, ...]) -> NodeError:
     return NodeError(
         f"Node {node.address} has files in the place of trust files: {', '.join(paths)}",
         why="Trustplane did not write them and changes nothing that it did not write",
-        next_step="Remove the files from the node if nobody needs them, or rename the entries of the trust list",
+        next_step="Remove the files from the node if nobody needs them; or rename the entries of the trust list, or "
+        "have the registries' entries trusted by whole nodes",
     )
 
 

@@ -98,7 +98,7 @@ started() {
 
 # --- how it is changed -----------------------------------------------------------------------------------------------
 # The plan's lines: token T | intent B64 | write PATH SHA256 B64 | remove PATH | link PATH | restart | manifest B64 |
-# loaded DIGEST | end. The order of writes and removals is the plan's.
+# loaded DIGEST | end. The order of writes and removals is the plan's, but what is in certs.d is removed last.
 
 apply() {
     plan=$1
@@ -157,7 +157,7 @@ commit() {
     change || return 1
     step='link certificates'
     link_all || return 1
-    tidy
+    discard
     if wants restart; then
         step='restart containerd'
         # Otherwise systemd, after a few starts in a short time, stops it and refuses to start it again.
@@ -166,6 +166,8 @@ commit() {
         step='wait for containerd'
         serve || return 1
     fi
+    step='remove files of single registries'
+    change_hosts || return 1
     step='write the manifest'
     put "$manifest" manifest || return 1
     step='note what containerd has loaded'
@@ -196,7 +198,7 @@ change() {
     done || return 1
     set -f
     # shellcheck disable=SC2046  # one word for each path
-    set -- $(paths remove)
+    set -- $(paths remove | grep "^$certs/")
     set +f
     if [ $# -gt 0 ]; then
         unlink_certs "$@" || return 1
@@ -205,14 +207,13 @@ change() {
     persist "$certs" "$hosts"/*
 }
 
-tidy() {
-    discard
-    paths remove | while read -r path; do
-        case $path in
-        "$hosts"/*) rmdir "${path%/*}" 2>/dev/null ;; # an empty one would hide `_default`
-        esac
-    done
-    return 0
+# What is removed from certs.d may be for the whole node from now on: that counts once containerd has been restarted.
+change_hosts() {
+    paths remove | grep "^$hosts/" | while read -r path; do
+        rm -f -- "$path" || return 1
+        rmdir "${path%/*}" 2>/dev/null || : # an empty one would hide `_default`
+    done || return 1
+    persist "$hosts" "$hosts"/*
 }
 
 # --- links for OpenSSL -----------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ RUN_LABEL: Final = "trustplane.dev/probe-run"
 EXPIRES_AT: Final = "trustplane.dev/expires-at"
 SELECTOR: Final = f"{COMPONENT_LABEL}={COMPONENT}"
 
-_MARGIN: Final = timedelta(minutes=5)  # beyond a run's own time limit, so that runs do not delete each other's pods
+_MARGIN: Final = timedelta(minutes=1)  # beyond a run's own time limit, so that runs do not delete each other's pods
 _PULL_FAILED: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"}
 )

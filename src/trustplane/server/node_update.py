@@ -13,7 +13,6 @@ from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, AppliedTrust
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import Json
 from trustplane.clusterapi import inplace_files, inplace_update
-from trustplane.clusterapi.files import PREFIX
 from trustplane.errors import TransientError, UserError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError, NotFoundError
@@ -23,6 +22,7 @@ from trustplane.server.resources import CLUSTERS, MACHINES, REGISTRIES
 from trustplane.trust import entries, gate
 from trustplane.trust.entries import TrustSet
 from trustplane.trust.gate import Canary, Member, Move, Permission, Scene
+from trustplane.trust.places import hosts_by_name, place
 
 _ELECTIONS = 5  # attempts, where the Cluster changes meanwhile
 _SSH_KEY = "ssh-privatekey"
@@ -90,14 +90,13 @@ async def _secret(client: Client, name: str, namespace: str) -> dict[str, str]:
 @lru_cache(maxsize=64)
 def _trust_set(files: tuple[tuple[str, str], ...]) -> TrustSet:
     """Return the set that files are made of; the same files are asked about for every machine, every second."""
-    listed = [
-        TrustedCA(name=path.removeprefix(PREFIX).removesuffix(".pem"), data=base64.b64encode(pem.encode()).decode())
-        for path, pem in files
-    ]
+    pems = {found: pem for path, pem in files if (found := place(path))}
+    by_name = {one.name: pem for one, pem in pems.items()}
+    listed = [TrustedCA(name=name, data=base64.b64encode(pem.encode()).decode()) for name, pem in by_name.items()]
     reading = entries.read(listed)
     if not reading.ok:
         raise UserError("A trust file holds no certificates that can be used", why=str(reading.findings[0]))
-    return reading.trust
+    return reading.trust.scoped(hosts_by_name(pems))
 
 
 def digest_in_force(cluster: Json) -> str:
@@ -154,7 +153,8 @@ async def carry_out(client: Client, update: Update) -> None:
         previous = await _previous(client, update)
         if (await permission(client, update)).move is not Move.GO:
             todo = plan.make(update.files, await trust.read(node), previous)
-            await _become_canary(client, update, adds=bool(todo.writes))
+            # A hosts.toml that is written alone names fewer CAs than before.
+            await _become_canary(client, update, adds=any(place(one.path) for one in todo.writes))
         result = await trust.apply(node, update.files, previous)
     await _record(client, update, result)
     _log.info("trust written", machine=update.name, digest=update.digest, restarted=result.restarted)

@@ -1,8 +1,9 @@
 """The set that a cluster should have: the service's list and the cluster's own, by the merge policy."""
 
-from trustplane.api.limits import MAX_ENTRIES, MAX_PEM_BYTES
+from trustplane.api.limits import MAX_CONTENT, MAX_ENTRIES, MAX_PEM_BYTES
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.trust.entries import Reading, TrustSet
+from trustplane.trust.places import toml
 from trustplane.trust.policy import APPEND
 
 
@@ -25,28 +26,38 @@ def effective(service: Reading, own: Reading | None, merge: str) -> Reading:
 
 
 def _overlaps(service: TrustSet, own: TrustSet) -> list[Finding]:
-    theirs = {entry.name: entry.fingerprints for entry in service.entries}
+    theirs = {entry.name: (entry.fingerprints, entry.hosts) for entry in service.entries}
     return [
         Finding(
             code="name-in-both",
             severity=Severity.WARNING,
             what=f"Entry {entry.name} of the cluster replaces the service's entry of that name",
-            why="Both would be written to the same file on every node, and their certificates differ",
+            why="A set has one entry of a name, and their certificates or registries differ",
             next_step="Rename the cluster's entry to have both",
         )
         for entry in own.entries
-        if theirs.get(entry.name, entry.fingerprints) != entry.fingerprints
+        if theirs.get(entry.name, (entry.fingerprints, entry.hosts)) != (entry.fingerprints, entry.hosts)
     ]
 
 
 def _limited(reading: Reading) -> Reading:
-    size = sum(len(pem) for pem in reading.trust.pems().values())
-    if len(reading.trust) <= MAX_ENTRIES and size <= MAX_PEM_BYTES:
+    copies = [(entry, max(1, len(entry.hosts))) for entry in reading.trust.entries]
+    size = sum(len(entry.pem) * count for entry, count in copies)
+    tomls = _tomls(reading.trust)
+    files = sum(count for _, count in copies) + len(tomls)
+    if files <= MAX_ENTRIES and size <= MAX_PEM_BYTES and max(tomls.values(), default=0) <= MAX_CONTENT:
         return reading
     finding = Finding(
         code="too-many",
-        what=f"The list has {len(reading.trust)} entries and {size} bytes of PEM",
-        why=f"A node's bootstrap data holds at most {MAX_ENTRIES} entries and {MAX_PEM_BYTES} bytes",
+        what=f"The list has {len(reading.trust)} entries; they take {files} files and {size} bytes of PEM on a node",
+        why=f"A node's bootstrap data holds at most {MAX_ENTRIES} files and {MAX_PEM_BYTES} bytes, and "
+        f"{MAX_CONTENT} characters of paths for one registry",
         next_step="Remove CAs that sign none of your registries' certificates, or put several into one entry",
     )
     return Reading(reading.trust, (*reading.findings, finding))
+
+
+def _tomls(trust: TrustSet) -> dict[str, int]:
+    """Return the length of the file that names the entries of a registry, by registry."""
+    hosts = {host for found in trust.hosts.values() for host in found}
+    return {host: len(toml(host, [name for name, found in trust.hosts.items() if host in found])) for host in hosts}

@@ -5,8 +5,8 @@ How a list was encoded, wrapped or ordered says nothing about what is trusted, s
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from trustplane.api.configuration import TrustedCA
@@ -21,10 +21,11 @@ _NAME = re.compile(NAME_PATTERN.removesuffix("$"))
 
 @dataclass(frozen=True)
 class Entry:
-    """One file on every node: `/etc/ssl/certs/tkg-<name>.pem`."""
+    """What every node trusts: for all that it does, or for some registries only."""
 
     name: str
     certificates: tuple[Certificate, ...]  # at least one, each once, in the author's order
+    hosts: tuple[str, ...] = ()  # registries that it is for, sorted; none: it is for the whole node
 
     @property
     def pem(self) -> str:
@@ -39,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class TrustSet:
-    """Entries by name; equal to another when names and certificates are."""
+    """Entries by name; equal to another when names, certificates and registries are."""
 
     entries: tuple[Entry, ...] = ()
 
@@ -48,9 +49,8 @@ class TrustSet:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over names and certificates, 64 hexadecimal digits."""
-        lines = (f"{entry.name} {' '.join(entry.fingerprints)}\n" for entry in self.entries)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        """SHA-256 over names, certificates and registries, 64 hexadecimal digits."""
+        return hashlib.sha256("".join(map(_line, self.entries)).encode()).hexdigest()
 
     @property
     def short(self) -> str:
@@ -62,8 +62,28 @@ class TrustSet:
         """Names of the entries, sorted."""
         return [entry.name for entry in self.entries]
 
+    @property
+    def hosts(self) -> dict[str, tuple[str, ...]]:
+        """Registries by name, of the entries that are for some only."""
+        return {entry.name: entry.hosts for entry in self.entries if entry.hosts}
+
+    @property
+    def node_wide(self) -> "TrustSet":
+        """The entries for the whole node: containerd loads them when it starts."""
+        return TrustSet(tuple(entry for entry in self.entries if not entry.hosts))
+
+    def serving(self, host: str) -> "TrustSet":
+        """Return the entries that count for a registry."""
+        return TrustSet(tuple(entry for entry in self.entries if not entry.hosts or host in entry.hosts))
+
+    def scoped(self, hosts: Mapping[str, Iterable[str]]) -> "TrustSet":
+        """Return the same entries, each for the registries that are given for its name, and for no others."""
+        return TrustSet(
+            tuple(replace(entry, hosts=tuple(sorted(set(hosts.get(entry.name, ()))))) for entry in self.entries)
+        )
+
     def pems(self) -> dict[str, str]:
-        """Return the content of each file by its entry's name."""
+        """Return the certificates of each entry by its name."""
         return {entry.name: entry.pem for entry in self.entries}
 
     def __len__(self) -> int:
@@ -77,6 +97,11 @@ class TrustSet:
 
 
 EMPTY = TrustSet()
+
+
+def _line(entry: Entry) -> str:
+    # Without registries it is the line of releases that knew none: their clusters stay as they are.
+    return " ".join([entry.name, *entry.fingerprints, *(["@", *entry.hosts] if entry.hosts else [])]) + "\n"
 
 
 @dataclass(frozen=True)
@@ -151,23 +176,27 @@ class Difference:
 
 
 def difference(current: TrustSet, wanted: TrustSet) -> Difference:
-    """Compare two sets by names and certificates."""
+    """Compare two sets by names, certificates and registries."""
     old = {entry.name: entry for entry in current.entries}
     new = {entry.name: entry for entry in wanted.entries}
     added = tuple(name for name in new if name not in old)
     removed = tuple(name for name in old if name not in new)
-    changed = tuple(name for name in new if name in old and new[name].fingerprints != old[name].fingerprints)
+    changed = tuple(name for name in new if name in old and _line(new[name]) != _line(old[name]))
     parts = (
-        *(f"add {_describe(new[name])}" for name in added),
-        *(f"remove {_describe(old[name])}" for name in removed),
-        *(f"change {_describe(old[name])} to {_brief(new[name])}" for name in changed),
+        *(f"add {described(new[name])}" for name in added),
+        *(f"remove {described(old[name])}" for name in removed),
+        *(f"change {described(old[name])} to {_brief(new[name], old[name])}" for name in changed),
     )
     return Difference(added, removed, changed, "; ".join(parts))
 
 
-def _describe(entry: Entry) -> str:
-    return f"{entry.name} ({_brief(entry)})"
+def described(entry: Entry) -> str:
+    """Return an entry in words: its name, the short fingerprints of its certificates, and its registries."""
+    return f"{entry.name} ({_brief(entry, entry)})"
 
 
-def _brief(entry: Entry) -> str:
-    return " ".join(one[:SHORT] for one in entry.fingerprints)
+def _brief(entry: Entry, before: Entry) -> str:
+    words = " ".join(one[:SHORT] for one in entry.fingerprints)
+    if entry.hosts:
+        return f"{words} for {' '.join(entry.hosts)}"
+    return f"{words} for the whole node" if before.hosts else words

@@ -18,6 +18,7 @@ from trustplane.api.clustertrust import (
 from trustplane.api.conditions import FALSE, TRUE, UNKNOWN
 from trustplane.api.meta import Condition
 from trustplane.trust.entries import EMPTY, SHORT, TrustSet, difference
+from trustplane.trust.entries import described as entry_described
 from trustplane.trust.standing import NodeFacts, Standing, standing
 
 # The worst state of any node names the condition.
@@ -105,6 +106,7 @@ def entries(trust: TrustSet) -> list[TrustEntry]:
         TrustEntry(
             name=entry.name,
             fingerprints=list(entry.fingerprints),
+            hosts=list(entry.hosts),
             expires=min(one.expires for one in entry.certificates),
         )
         for entry in trust.entries
@@ -117,7 +119,7 @@ def described(trust: TrustSet | None) -> str:
         return "a set whose Secret cannot be read"
     if not len(trust):
         return "no additional CA"
-    shown = [f"{one.name} ({' '.join(each[:SHORT] for each in one.fingerprints)})" for one in trust.entries[:_SHOWN]]
+    shown = [entry_described(one) for one in trust.entries[:_SHOWN]]
     more = len(trust) - len(shown)
     return ", ".join([*shown, f"and {more} more"] if more else shown)
 
@@ -191,7 +193,9 @@ def _proven(found: Sequence[_Node], unproven: Sequence[_Node], sets: Sets, hosts
         message = "No Registry selects this cluster. Make one to have its nodes prove that they trust it"
         return Condition(type=type_, status=UNKNOWN, reason=NOTHING_TO_PROVE, message=message)
     if not unproven:
-        message = f"{len(found)} of {len(found)} nodes: {', '.join(sorted(hosts))}"
+        noted = [one for one in found if one.standing.message]
+        notes = f"; {_named(noted)}" if noted else ""
+        message = f"{len(found)} of {len(found)} nodes: {', '.join(sorted(hosts))}{notes}"
         return Condition(type=type_, status=TRUE, reason=clustertrust.PROVEN, message=message)
     worst = unproven[0].standing.state
     same = [one for one in unproven if one.standing.state == worst]

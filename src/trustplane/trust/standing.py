@@ -5,7 +5,7 @@ nothing.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -93,7 +93,11 @@ def standing(facts: NodeFacts, in_force: str, hosts: Collection[str]) -> Standin
         in_force: Digest of the set that its cluster has taken.
         hosts: The registries that it is to trust.
     """
-    return _on_its_way(facts, in_force) or _inspected(facts, hosts) or _asked(facts, hosts)
+    found = _on_its_way(facts, in_force) or _inspected(facts, hosts) or _asked(facts, hosts)
+    look = facts.valid_inspection
+    if look is None or not look.hidden:
+        return found
+    return replace(found, message="; ".join(part for part in (found.message, look.hidden) if part))
 
 
 def _on_its_way(facts: NodeFacts, in_force: str) -> Standing | None:

@@ -59,7 +59,7 @@ def test_a_changed_service_list_waits_until_it_is_asked_for(known: Situation, da
     assert (found.effect, found.how, found.restarts, found.machines) == (HELD, "", False, 0)
     document = found.as_json()
     assert document["added"] == [
-        {"name": "apps", "fingerprints": list(listed(data, x="b").trust.entries[0].fingerprints)}
+        {"name": "apps", "fingerprints": list(listed(data, x="b").trust.entries[0].fingerprints), "hosts": []}
     ]
     assert "trustplane update shop" in found.message
 
@@ -70,6 +70,16 @@ def test_an_own_list_updates_at_once_in_place(known: Situation, data: dict[str, 
     assert found.restarts
     assert (found.machines, found.replaced) == (5, 0)
     assert [one["name"] for one in found.as_json()["removed"]] == ["corp"]
+
+
+def test_entries_of_single_registries_restart_nothing(known: Situation, data: dict[str, str]) -> None:
+    own = listed(data, corp="a", apps="b")
+    found = planned(replace(known, own=Reading(own.trust.scoped({"apps": ["r.test"]}))))
+    assert (found.effect, found.how, found.restarts) == (UPDATED, IN_PLACE, False)
+    assert [one["hosts"] for one in found.as_json()["added"]] == [["r.test"]]
+    found = planned(replace(known, own=Reading(own.trust.scoped({"corp": ["r.test"]}))))
+    assert found.restarts
+    assert [(one["fromHosts"], one["toHosts"]) for one in found.as_json()["changed"]] == [([], ["r.test"])]
 
 
 def test_replacement_restarts_nothing(known: Situation, data: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import yaml
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import Json
+from trustplane.clusterapi import variable
 from trustplane.clusterapi.cluster import desired_cluster, update_digests
 from trustplane.clusterapi.secret import name_of
 from trustplane.trust.entries import EMPTY, TrustSet, read
@@ -82,6 +83,15 @@ def test_the_example_becomes_a_cluster_of_the_class() -> None:
             },
         },
     }
+
+
+def test_registries_are_part_of_the_variable() -> None:
+    scoped = trust().scoped({"b": ["r.test:5000"]})
+    [value] = [one["value"] for one in desired(trust=scoped)["spec"]["topology"]["variables"] if one["name"] == "trust"]
+    assert value["secretName"] == name_of("cluster-1", scoped.digest)
+    assert value["additionalTrustedCAs"][-1] == {"name": "b", "hosts": ["r.test:5000"]}
+    read_back = variable.read(value, "cluster-1")
+    assert (list(read_back.names), read_back.hosts) == (scoped.names, scoped.hosts)
 
 
 def test_trust_is_a_variable_that_names_the_secret_of_the_set() -> None:

@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+import tomllib
 from typing import Any
 
 import msgspec
@@ -148,9 +149,61 @@ def test_vsphere_8_s_form_names_the_user_s_secret() -> None:
     ]
 
 
+SCOPED: Json = {
+    "secretName": "c1-trust-abc",
+    "additionalTrustedCAs": [
+        {"name": "corp"},
+        {"name": "apps", "hosts": ["s.test:5000", "r.test"]},
+        {"name": "more", "hosts": ["r.test"]},
+    ],
+}
+
+
+def scoped_file(host: str, name: str) -> Json:
+    return trust_file(name) | {"path": f"/etc/containerd/certs.d/{host}/tkg-{name}.pem"}
+
+
+def test_entries_of_single_registries_are_files_of_theirs_and_of_no_whole_node() -> None:
+    [worker] = patched(request(WORKER, trust=SCOPED))
+    before, *cas, first, second = worker["spec"]["template"]["spec"]["files"]
+    assert before == CLASS_FILE
+    assert cas == [
+        trust_file("corp"),
+        scoped_file("r.test", "apps"),
+        scoped_file("s.test:5000", "apps"),
+        scoped_file("r.test", "more"),
+    ]
+    assert [one["path"] for one in (first, second)] == [
+        "/etc/containerd/certs.d/r.test/hosts.toml",
+        "/etc/containerd/certs.d/s.test:5000/hosts.toml",
+    ]
+    assert tomllib.loads(first["content"])["host"]["https://r.test"]["ca"] == [cas[1]["path"], cas[3]["path"]]
+    assert tomllib.loads(second["content"])["host"]["https://s.test:5000"]["ca"] == [cas[2]["path"]]
+    assert validate_topology(request(worker, trust=SCOPED))["status"] == "Success"
+    assert generate_patches(request(worker, trust=SCOPED))["items"] == []
+
+
+def test_a_hosts_toml_of_the_class_is_never_overwritten() -> None:
+    taken = {"path": "/etc/containerd/certs.d/r.test/hosts.toml", "content": "mine"}
+    template = WORKER | {"spec": {"template": {"spec": {"files": [taken]}}}}
+    assert f"has another file {taken['path']}" in failure(generate_patches(request(template, trust=SCOPED)))
+
+
+def test_vsphere_8_s_form_may_have_registries_too() -> None:
+    listed = [{"name": "corp", "hosts": ["r.test"]}]
+    [worker] = patched(request(WORKER, trust={"additionalTrustedCAs": listed}))
+    file = worker["spec"]["template"]["spec"]["files"][1]
+    assert file["path"] == "/etc/containerd/certs.d/r.test/tkg-corp.pem"
+    assert file["contentFrom"]["secret"] == {"name": "c1-user-trusted-ca-secret", "key": "corp"}
+    assert file["encoding"] == "base64"
+
+
 @pytest.mark.parametrize(
     ("trust", "word"),
     [
+        ({"additionalTrustedCAs": [{"name": "a", "hosts": "r.test"}]}, "an entry a with hosts that are none"),
+        ({"additionalTrustedCAs": [{"name": "a", "hosts": [1]}]}, "an entry a with hosts that are none"),
+        ({"additionalTrustedCAs": [{"name": "a", "hosts": ["../x"]}]}, "an entry a with hosts that are none"),
         ("x", "no list additionalTrustedCAs"),
         ({}, "no list additionalTrustedCAs"),
         ({"additionalTrustedCAs": ["x"]}, "no list additionalTrustedCAs of objects"),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.clusterapi import inplace
+from trustplane.trust.places import toml
 
 Json = dict[str, Any]
 OTHER = {"path": "/etc/motd", "content": "hello"}
@@ -113,6 +114,47 @@ def changed(path: str, value: Any) -> Json:
 )
 def test_anything_else_in_the_same_change_gets_no_patch(desired: Json) -> None:
     assert both(objects([OTHER, ours("a")]), desired) == (None, None)
+
+
+CERTS_D = "/etc/containerd/certs.d/r.test:5000"
+
+
+def of_registry(digest: str = "a", *names: str) -> list[Json]:
+    cas = [ours(name, digest) | {"path": f"{CERTS_D}/tkg-{name}.pem"} for name in names]
+    return [*cas, inline(toml("r.test:5000", names))]
+
+
+def inline(content: str) -> Json:
+    return {"path": f"{CERTS_D}/hosts.toml", "owner": "root:root", "permissions": "0644", "content": content}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([OTHER], [OTHER, *of_registry("a", "x")]),
+        ([OTHER, ours("x")], [OTHER, *of_registry("b", "x")]),
+        ([OTHER, *of_registry("a", "x")], [OTHER, ours("x", "b")]),
+        ([OTHER, *of_registry("a", "x", "y")], [*of_registry("b", "y"), OTHER]),
+    ],
+)
+def test_a_change_of_registries_is_made_in_place(before: list[Json], after: list[Json]) -> None:
+    wanted = {"files": after}
+    assert both(objects(before), objects(after)) == (wanted, wanted)
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        inline('server = "https://r.test:5000"\n'),
+        inline(toml("r.test:5000", ["x"])) | {"append": True},
+        inline(toml("r.test:5000", ["x"])) | {"path": "/etc/containerd/certs.d/_default/hosts.toml"},
+        inline(toml("r.test:5000", ["x"])) | {"permissions": "0600"},
+        ours("x") | {"path": f"{CERTS_D}/hosts.toml"},
+        ours("x") | {"path": f"{CERTS_D}/ca.crt"},
+    ],
+)
+def test_other_files_of_certs_d_are_not_ours(theirs: Json) -> None:
+    assert both(objects([ours("a")]), objects([ours("a"), theirs])) == (None, None)
 
 
 def test_an_annotation_of_the_machines_template_asks_for_replacement() -> None:

@@ -6,6 +6,7 @@ import pytest
 from trustplane.clusterapi import inplace_update
 from trustplane.clusterapi.inplace_files import TrustFile, bootstrap_files, contents
 from trustplane.errors import TransientError, UserError
+from trustplane.trust.places import toml
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 PATH = "/etc/ssl/certs/tkg-a.pem"
@@ -126,6 +127,19 @@ runcmd:
 
 def test_what_bootstrap_data_wrote_is_read_from_it() -> None:
     assert bootstrap_files(CLOUD_CONFIG.encode()) == {PATH: PEM, "/etc/ssl/certs/tkg-b.pem": PEM}
+
+
+def test_files_of_single_registries_are_read_from_it_as_they_were_written() -> None:
+    """Cluster API indents every line of the content."""
+    folder, ours = "/etc/containerd/certs.d/r.test", toml("r.test", ["a"])
+    written = {f"{folder}/tkg-a.pem": PEM, f"{folder}/hosts.toml": ours}
+    foreign = {"/etc/containerd/certs.d/s.test/hosts.toml": 'server = "https://s.test"\n', f"{folder}/ca.crt": PEM}
+    files = [
+        f"-   path: {path}\n    content: |\n" + "\n".join(f"      {line}" for line in content.split("\n"))
+        for path, content in {**written, **foreign}.items()
+    ]
+    data = "## template: jinja\n#cloud-config\n\nwrite_files:\n" + "\n".join(files)
+    assert bootstrap_files(data.encode()) == written
 
 
 @pytest.mark.parametrize("data", [b"", b'{"ignition": {"version": "3.4.0"}}', b"\t- [", b"- a", b"\xff\xfe"])

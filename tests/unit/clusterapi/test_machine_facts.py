@@ -1,16 +1,20 @@
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 from trustplane.api.clusterapi import KubeadmConfig, Machine
 from trustplane.api.clustertrust import BOOTSTRAP, IN_PLACE
+from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import Json
 from trustplane.clusterapi.machine_facts import bootstrap_digest, facts
-from trustplane.trust.entries import EMPTY
+from trustplane.trust.entries import EMPTY, read
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 DIGEST = "0123456789abcdef" * 4
 
 
@@ -74,6 +78,24 @@ def test_conditions_of_cluster_api_are_read() -> None:
     not_ready = facts(machine(None, {"type": "NodeReady", "status": "False", "message": "no CNI"}), None)
     assert not_ready.silence == ""
     assert not facts(machine(), None, rolled_out=False).is_up_to_date
+
+
+def test_entries_of_single_registries_name_the_set_too() -> None:
+    example = yaml.safe_load((EXAMPLES / "tkgserviceconfiguration.yaml").read_text())
+    data = example["spec"]["trust"]["additionalTrustedCAs"][0]["data"]
+    folder = "/etc/containerd/certs.d/r.test"
+    toml = {"path": f"{folder}/hosts.toml", "content": "x"}
+
+    def scoped(secret: str) -> KubeadmConfig:
+        source = {"secret": {"name": secret, "key": "x.pem"}}
+        files = [{"path": f"{folder}/tkg-corp.pem", "contentFrom": source}, toml]
+        return msgspec.convert({"spec": {"files": files}}, KubeadmConfig)
+
+    assert bootstrap_digest(scoped(f"c-trust-{DIGEST[:10]}")) == DIGEST[:10]
+    users = read([TrustedCA(name=name, data=data) for name in ("corp", "other")]).trust
+    wanted = read([TrustedCA(name="corp", data=data)]).trust.scoped({"corp": ["r.test"]})
+    assert bootstrap_digest(scoped("c-user-trusted-ca-secret"), users) == wanted.digest
+    assert bootstrap_digest(scoped("c-user-trusted-ca-secret")) == ""
 
 
 def test_bootstrap_configurations_that_name_no_one_set() -> None:

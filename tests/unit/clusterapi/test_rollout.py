@@ -186,11 +186,8 @@ def worker(name: str, *, updating: bool = False, labels: bool = True) -> Machine
     return Machine(metadata=metadata, spec=MachineSpec(bootstrap=Bootstrap(config_ref=reference)))
 
 
-def config(name: str, *secrets: str) -> KubeadmConfig:
-    files = [
-        File(path="/etc/ssl/certs/tkg-a.pem", content_from=FileSource(secret=SecretFileSource(name=one)))
-        for one in secrets
-    ]
+def config(name: str, *secrets: str, path: str = "/etc/ssl/certs/tkg-a.pem") -> KubeadmConfig:
+    files = [File(path=path, content_from=FileSource(secret=SecretFileSource(name=one))) for one in secrets]
     return KubeadmConfig(metadata=Metadata(name=name), spec=KubeadmConfigSpec(files=files))
 
 
@@ -199,6 +196,7 @@ def test_workers_are_updated_when_none_is_under_way_and_each_has_the_set() -> No
     assert are_updated([worker("a"), control_plane], [config("a", "new"), config("cp", "old")], "new")
     assert are_updated([worker("a")], [config("a")], "")
     assert not are_updated([worker("a", updating=True)], [config("a", "new")], "new")
+    assert are_updated([worker("a")], [config("a", "new", path="/etc/containerd/certs.d/r.test/tkg-x.pem")], "new")
     assert not are_updated([worker("a"), worker("b")], [config("a", "new"), config("b", "old")], "new")
     assert not are_updated([worker("a")], [], "new")
     assert not are_updated([worker("a")], [config("a", "old")], "")

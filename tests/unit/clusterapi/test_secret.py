@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import yaml
 
 from trustplane.api import clusterapi
@@ -36,6 +37,20 @@ def test_the_secret_is_named_by_its_content_and_never_changes() -> None:
 def test_the_secret_says_what_is_in_force() -> None:
     assert secret.read(msgspec.convert(secret.desired_secret(TKC, trust()), Secret)) == trust()
     assert secret.read(Secret(data={"x.pem": "bm90aGluZw=="})) is None
+
+
+def test_registries_of_entries_are_kept_with_them() -> None:
+    scoped = trust().scoped({"TeamInternalCA": ["r.test", "s.test:5000"]})
+    body = secret.desired_secret(TKC, scoped)
+    assert body["metadata"]["name"] != f"cluster-2-trust-{trust().digest[:10]}"
+    assert secret.read(msgspec.convert(body, Secret)) == scoped
+    assert secret.desired_secret(TKC, trust())["data"].keys() < body["data"].keys()
+
+
+@pytest.mark.parametrize("text", ["other=r.test", "TeamInternalCA", "\xff"])
+def test_registries_that_cannot_be_read_are_not_left_out(text: str) -> None:
+    data = secret.content(trust()) | {"registry-scope": base64.b64encode(text.encode("latin-1")).decode()}
+    assert secret.read(Secret(data=data)) is None
 
 
 def test_its_labels_match_the_selector() -> None:

@@ -3,8 +3,9 @@
 import pytest
 
 from trustplane.api.clustertrust import ProofResult
-from trustplane.controllers.clustertrust_inspection import described
+from trustplane.controllers.clustertrust_inspection import described, shadows_described
 from trustplane.controllers.clustertrust_proof import result
+from trustplane.nodes.hosts import Shadow
 from trustplane.nodes.plan import Drift
 from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, Unreachable, Verdict
 
@@ -16,6 +17,15 @@ def test_what_differs_is_named_by_path() -> None:
     assert text == (
         "edited by somebody: /a, /b; removed by somebody: /c; "
         "the files are right, but the containerd that runs has not loaded them"
+    )
+
+
+def test_what_has_no_effect_is_named_with_what_hides_it() -> None:
+    assert shadows_described([]) == ("", "")
+    found = [Shadow("/a", "/b", is_ours=True), Shadow("/c", "/d", is_ours=False), Shadow("/e", "/d", is_ours=False)]
+    assert shadows_described(found) == (
+        "without effect, though it is ours: /a because of /b",
+        "without effect, and not ours: /c because of /d, /e because of /d",
     )
 
 

@@ -61,6 +61,11 @@ def test_the_chain_and_the_entry_that_anchors_it(host: str, folder: Path) -> Non
     assert (found.anchor.name, found.anchor.fingerprint) == ("corp", trust.entries[0].fingerprints[0])
 
 
+def test_an_entry_counts_for_its_registries_only(host: str, folder: Path) -> None:
+    assert look(host, _trust(folder).scoped({"corp": [host]}), NOW).anchor is not None
+    assert look(host, _trust(folder).scoped({"corp": ["other.test"]}), NOW).anchor is None
+
+
 def test_without_the_ca_there_is_no_anchor(host: str) -> None:
     assert look(host, EMPTY, NOW).anchor is None
 

@@ -81,7 +81,7 @@ def running(processes: Processes, name: str) -> Running:
 
     def probe() -> Running | None:
         found = processes.find(name)
-        return found if found and found.arguments[0] != "sh" else None
+        return found if found and found.arguments[:1] not in ((), ("sh",)) else None
 
     return until(probe)
 

@@ -1,15 +1,8 @@
-import tomllib
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from trustplane.errors import UserError
 from trustplane.nodes import hosts
 from trustplane.nodes.state import File, NodeState, Runtime
 
 DIRECTORY = "/etc/containerd/certs.d"
-PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+OURS = [f"{DIRECTORY}/r.test:5000/tkg-a.pem", f"{DIRECTORY}/r.test:5000/hosts.toml"]
 
 
 def node(*paths: str) -> NodeState:
@@ -17,33 +10,11 @@ def node(*paths: str) -> NodeState:
     return NodeState(files, None, Runtime("active", "x", 1), None, frozenset(), False, 0, 0, "active", "t")
 
 
-def test_the_ca_is_named_for_one_registry_only() -> None:
-    ca, toml = hosts.files("r.test:5000", PEM).items()
-    assert ca == (f"{DIRECTORY}/r.test:5000/trustplane.pem", PEM)
-    assert toml[0] == f"{DIRECTORY}/r.test:5000/hosts.toml"
-    assert tomllib.loads(toml[1]) == {
-        "server": "https://r.test:5000",
-        "host": {"https://r.test:5000": {"capabilities": ["pull", "resolve"], "ca": [ca[0]]}},
-    }
-
-
-@given(st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?(:[0-9]{1,5})?", fullmatch=True))
-def test_any_host_gets_a_file_that_parses(host: str) -> None:
-    toml = [content for path, content in hosts.files(host, PEM).items() if path.endswith("hosts.toml")]
-    assert list(tomllib.loads(toml[0])["host"]) == [f"https://{host}"]
-
-
-@pytest.mark.parametrize("host", ["", "..", "a/b", "https://r.test", "r.test:x", 'r"test', "r.test\n", "_default"])
-def test_what_is_no_host_is_refused(host: str) -> None:
-    with pytest.raises(UserError, match="no host of a registry"):
-        hosts.files(host, PEM)
-
-
 def test_what_has_no_effect_is_reported() -> None:
     state = node(
         "r.test:5000/ca.crt", "r.test:5000/client.cert", "r.test:5000/note.txt", "_default/hosts.toml", "x/ca.crt"
     )
-    found = hosts.shadows("r.test:5000", state, hosts.files("r.test:5000", PEM))
+    found = hosts.shadows("r.test:5000", state, OURS)
     assert found == [
         hosts.Shadow(f"{DIRECTORY}/r.test:5000/ca.crt", f"{DIRECTORY}/r.test:5000/hosts.toml", is_ours=False),
         hosts.Shadow(f"{DIRECTORY}/r.test:5000/client.cert", f"{DIRECTORY}/r.test:5000/hosts.toml", is_ours=False),
@@ -57,4 +28,11 @@ def test_a_nearer_directory_of_somebody_else_shadows_ours() -> None:
 
 
 def test_a_host_alone_shadows_nothing() -> None:
-    assert hosts.shadows("r.test", node("r.test/hosts.toml", "r.test/trustplane.pem"), []) == []
+    assert hosts.shadows("r.test", node("r.test/hosts.toml", "r.test/tkg-a.pem"), []) == []
+
+
+def test_every_registry_of_ours_is_looked_at_and_no_other() -> None:
+    state = node("r.test_5000_/ca.crt", "other.test_5000_/ca.crt", "other.test:5000/hosts.toml")
+    found = hosts.all_shadows(state, [*OURS, "/etc/ssl/certs/tkg-b.pem"])
+    assert found == [hosts.Shadow(f"{DIRECTORY}/r.test:5000", f"{DIRECTORY}/r.test_5000_", is_ours=True)]
+    assert hosts.all_shadows(state, ["/etc/ssl/certs/tkg-b.pem"]) == []

@@ -1,5 +1,5 @@
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given
@@ -63,18 +63,21 @@ class Node:
             token="t",
         )
 
-    def carry_out(self, todo: plan.Plan, steps: int = 1000) -> None:
-        """Do what a plan says, or only its first steps."""
+    def carry_out(self, todo: plan.Plan, steps: int = 1000, *, check: Callable[[], None] = lambda: None) -> None:
+        """Do what a plan says, or only its first steps; check after each."""
         deeds = [lambda: setattr(self, "manifest", todo.intent)]
         if todo.restart:
             deeds.append(lambda: setattr(self, "loaded", None))
         deeds += [lambda one=one: self.put(one.path, one.content) for one in todo.writes]
-        deeds += [lambda path=path: self.put(path, None) for path in todo.removes]
+        roots = [path for path in todo.removes if path.startswith("/etc/ssl")]
+        deeds += [lambda path=path: self.put(path, None) for path in roots]
         if todo.restart:
             deeds.append(self.restart)
+        deeds += [lambda path=path: self.put(path, None) for path in todo.removes if path not in roots]
         deeds += [lambda: setattr(self, "manifest", todo.manifest), lambda: self.note(todo)]
         for deed in deeds[:steps]:
             deed()
+            check()
 
     def note(self, todo: plan.Plan) -> None:
         times = {path: when for path, (_, when) in self.files.items()}
@@ -238,6 +241,25 @@ def test_a_file_of_the_bootstrap_that_was_edited_is_still_ours() -> None:
     assert plan.make({}, node.state(), boot).removes == (A,)
     assert plan.make(boot, node.state(), boot).conflicts == ()
     assert plan.make(boot, node.state(), None).conflicts == (A,)
+
+
+@given(before=sets, after=sets, cuts=st.lists(st.integers(0, 12), max_size=4))
+def test_an_entry_of_the_whole_node_or_of_a_registry_is_trusted_at_any_moment(
+    before: dict[str, str], after: dict[str, str], cuts: list[int]
+) -> None:
+    """A is an entry that is for the whole node, TOML the same for a registry."""
+
+    def made(known: dict[str, str]) -> dict[str, str]:
+        return known if known.keys() & {A, TOML} else known | {A: "one"}
+
+    node = current(made(before))
+
+    def check() -> None:
+        assert A in node.pool or TOML in node.files
+
+    for cut in [*cuts, 1000]:
+        node.carry_out(plan.make(made(after), node.state()), cut, check=check)
+    assert node.pool == node.roots()
 
 
 def test_a_hosts_toml_goes_before_what_it_names() -> None:

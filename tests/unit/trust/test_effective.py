@@ -59,6 +59,32 @@ def test_a_set_that_no_node_can_take_is_an_error(data: dict[str, str]) -> None:
     assert not found.ok
 
 
+def test_registries_go_with_their_entry(data: dict[str, str]) -> None:
+    service = Reading(reading(data, x="a", y="b").trust.scoped({"x": ["r.test"], "y": ["r.test"]}))
+    found = effective(service, reading(data, y="b"), "Append")
+    assert found.trust.hosts == {"x": ("r.test",)}
+    assert [one.code for one in found.findings] == ["name-in-both"]
+    assert effective(service, None, "Override").trust.hosts == {"x": ("r.test",), "y": ("r.test",)}
+
+
+def test_every_registry_of_an_entry_takes_room(data: dict[str, str]) -> None:
+    def scoped(count: int) -> Reading:
+        hosts = [f"r{number}.test" for number in range(count)]
+        return Reading(reading(data, x="a").trust.scoped({"x": hosts}))
+
+    assert effective(scoped(MAX_ENTRIES // 2), None, "Override").ok
+    assert [one.code for one in effective(scoped(MAX_ENTRIES // 2 + 1), None, "Override").findings] == ["too-many"]
+
+
+def test_a_registry_has_no_more_entries_than_its_file_can_name(data: dict[str, str]) -> None:
+    def scoped(count: int) -> Reading:
+        names = {f"{number:0240}": "a" for number in range(count)}
+        return Reading(reading(data, **names).trust.scoped({name: ["r.test"] for name in names}))
+
+    assert effective(scoped(30), None, "Override").ok
+    assert [one.code for one in effective(scoped(40), None, "Override").findings] == ["too-many"]
+
+
 def test_a_set_larger_than_bootstrap_data_is_an_error(data: dict[str, str]) -> None:
     [entry] = reading(data, x="a").trust.entries
     large = dataclasses.replace(entry.certificates[0], pem="x" * MAX_PEM_BYTES)

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 
 import pytest
 from hypothesis import given
@@ -40,6 +41,45 @@ def test_a_set_is_what_files_are_made_of(data: dict[str, str]) -> None:
     assert one.pems()["corp"].encode() == base64.b64decode(data["b"]) + base64.b64decode(data["a"])
     assert one.digest.startswith(one.short)
     assert len(one.short) == 10
+
+
+def test_a_set_without_scopes_has_the_digest_of_earlier_releases(data: dict[str, str]) -> None:
+    """Otherwise a new release of Trustplane would update every cluster."""
+    one = trust(data, corp="ab", other="c")
+    lines = [f"{entry.name} {' '.join(entry.fingerprints)}\n" for entry in one.entries]
+    assert one.digest == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert EMPTY.digest == hashlib.sha256(b"").hexdigest()
+    assert one.scoped({}) == one
+
+
+NAMES = ["corp", "other"]
+SCOPES = st.dictionaries(st.sampled_from(NAMES), st.lists(st.sampled_from(["r.test", "s.test:5000"]), min_size=1))
+
+
+@given(one=SCOPES, other=SCOPES)
+def test_a_set_is_equal_by_its_registries_too(
+    data: dict[str, str], one: dict[str, list[str]], other: dict[str, list[str]]
+) -> None:
+    some = trust(data, corp="a", other="b")
+    first, second = some.scoped(one), some.scoped(other)
+    are_same = {name: set(hosts) for name, hosts in one.items()} == {name: set(hosts) for name, hosts in other.items()}
+    assert (first == second) == are_same
+    assert bool(difference(first, second)) == (not are_same)
+    assert first.scoped({}) == some
+    assert {entry.name for entry in first.serving("r.test").entries} == {
+        name for name in NAMES if not one.get(name) or "r.test" in one[name]
+    }
+
+
+def test_a_change_of_registries_is_told(data: dict[str, str]) -> None:
+    whole = trust(data, corp="a")
+    scoped = whole.scoped({"corp": ["s.test", "r.test"]})
+    [entry] = whole.entries
+    short = entry.fingerprints[0][:10]
+    assert difference(EMPTY, scoped).text == f"add corp ({short} for r.test s.test)"
+    assert difference(whole, scoped).changed == ("corp",)
+    assert difference(whole, scoped).text == f"change corp ({short}) to {short} for r.test s.test"
+    assert difference(scoped, whole).text == f"change corp ({short} for r.test s.test) to {short} for the whole node"
 
 
 def test_the_empty_set_is_a_set(data: dict[str, str]) -> None:

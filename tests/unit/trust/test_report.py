@@ -12,6 +12,7 @@ from trustplane.api.clustertrust import (
     TRUSTED,
     UNREACHABLE,
     ClusterTrustStatus,
+    Inspection,
     ProofResult,
     RecordedProof,
 )
@@ -143,6 +144,23 @@ def test_counts_add_up_and_detail_is_bounded(verdicts: list[str]) -> None:
     assert (said(found, PROVEN)[0] == "True") == (bool(verdicts) and set(verdicts) == {TRUSTED})
     states = [one.state for one in found.nodes]
     assert states == sorted(states, key=[NOT_TRUSTED, UNREACHABLE, "Applied"].index)
+
+
+def test_registries_of_an_entry_are_reported(data: dict[str, str]) -> None:
+    whole = trust(data, apps="a", corp="b")
+    scoped = whole.scoped({"apps": [HOST]})
+    found = report([node("a", whole.digest)], sets(whole, scoped))
+    assert found.desired is not None
+    assert [(one.name, one.hosts) for one in found.desired.entries] == [("apps", [HOST]), ("corp", [])]
+    assert f" for {HOST}" in said(found, CURRENT)[2]
+    assert f" for {HOST})" in described(scoped)
+
+
+def test_what_is_hidden_by_ours_is_told_of_a_proven_node_too(data: dict[str, str]) -> None:
+    known = trust(data, corp="a")
+    look = Inspection(digest=known.digest, at=NOW, hidden="/x because of /y")
+    found = report([replace(node("a", known.digest), inspection=look), node("b", known.digest)], sets(known))
+    assert said(found, PROVEN) == ("True", "Proven", f"2 of 2 nodes: {HOST}; a: /x because of /y")
 
 
 def test_many_entries_are_cut_short_in_words(data: dict[str, str]) -> None:

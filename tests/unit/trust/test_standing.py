@@ -31,7 +31,13 @@ TIMES = st.integers(-100, 100).map(lambda seconds: NOW + seconds * SECOND)
 DIGESTS = st.sampled_from([OLD, NEW, OLD[:10], NEW[:10], ""])
 RESULTS = st.builds(ProofResult, registry=st.sampled_from([HOST, "other"]), verdict=st.sampled_from(VERDICTS))
 PROOFS = st.builds(RecordedProof, digest=DIGESTS, at=st.none() | TIMES, results=st.lists(RESULTS, max_size=3))
-LOOKS = st.builds(Inspection, digest=DIGESTS, at=st.none() | TIMES, message=st.sampled_from(["", "edited"]))
+LOOKS = st.builds(
+    Inspection,
+    digest=DIGESTS,
+    at=st.none() | TIMES,
+    message=st.sampled_from(["", "edited"]),
+    hidden=st.sampled_from(["", "hidden"]),
+)
 FACTS = st.builds(
     NodeFacts,
     machine=st.just("m"),
@@ -78,6 +84,8 @@ def node(**values: object) -> NodeFacts:
         (node(is_updating=True, update_error="no SSH"), PROVEN, ""),
         (node(silence="stopped"), UNREACHABLE, "stopped"),
         (node(inspection=Inspection(digest=NEW, at=NOW, message="edited")), OUTDATED, "edited"),
+        (node(inspection=Inspection(digest=NEW, at=NOW, hidden="x because of y")), PROVEN, "x because of y"),
+        (node(inspection=Inspection(digest=NEW, at=NOW, message="edited", hidden="x")), OUTDATED, "edited; x"),
         (node(inspection=Inspection(digest=NEW, at=NOW, refusal="another key")), FAILED, "another key"),
         (node(inspection=Inspection(digest=NEW, at=NOW, error="no SSH")), PROVEN, ""),
         (
@@ -108,7 +116,8 @@ def test_without_a_registry_there_is_nothing_to_prove() -> None:
 def test_every_node_has_one_state_and_says_why(facts: NodeFacts, hosts: frozenset[str]) -> None:
     found = standing(facts, NEW, hosts)
     assert found.state in STATES
-    assert bool(found.message) == (found.state != PROVEN)
+    assert found.message or found.state == PROVEN
+    assert found.state != PROVEN or found.message in ("", "hidden")
 
 
 @given(FACTS, st.frozensets(st.sampled_from([HOST, "other"])))

@@ -13,7 +13,7 @@ from trustplane.api.crds.schema import (
     string,
     time,
 )
-from trustplane.api.limits import MAX_ENTRIES
+from trustplane.api.limits import MAX_ENTRIES, MAX_HOST_LENGTH
 from trustplane.api.meta import Json
 
 _DIGEST = 64
@@ -87,9 +87,14 @@ def _entry() -> Json:
     return obj(
         "An entry.",
         {
-            "name": string("Its name: it is file /etc/ssl/certs/tkg-<name>.pem on every node."),
+            "name": string("Its name: it is in file tkg-<name>.pem on every node."),
             "fingerprints": array(
                 "SHA-256 fingerprints of its certificates.", string("A fingerprint.", max_length=_DIGEST), max_items=100
+            ),
+            "hosts": array(
+                "Registries that it is for; left out: it is for the whole node.",
+                string("A host, as in the names of images.", max_length=MAX_HOST_LENGTH),
+                max_items=MAX_ENTRIES,
             ),
             "expires": time("When the first of its certificates expires."),
         },

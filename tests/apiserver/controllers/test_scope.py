@@ -1,0 +1,126 @@
+"""Scope by registry (annotation `trustplane.dev/registry-scope`) with our controllers on a real API server."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tests.apiserver.controllers.conftest import Supervisor, entry, make_ca, until
+from tests.apiserver.controllers.test_processes import Trustplane
+
+from trustplane.api.annotations import REGISTRY_SCOPE
+from trustplane.api.clusterapi import Cluster
+from trustplane.api.conditions import TRUST_VALID
+from trustplane.api.configuration import NAME
+from trustplane.api.meta import Condition, Json, condition
+from trustplane.controllers.resources import CLUSTER_TRUSTS, CONFIGURATIONS, TANZU_CLUSTERS
+
+AUTOMATIC = {"trustplane.dev/propagation": "Automatic"}
+
+
+def _hosts(cluster: Cluster) -> dict[str, list[str]]:
+    listed = (cluster.variable("trust") or {}).get("additionalTrustedCAs", [])
+    return {one["name"]: one.get("hosts", []) for one in listed}
+
+
+async def _scoped(supervisor: Supervisor, name: str, **hosts: list[str]) -> Cluster:
+    return await supervisor.cluster(name, lambda found: _hosts(found) == hosts)
+
+
+async def test_the_service_s_scope_comes_and_goes_in_one_update_each(supervisor: Supervisor) -> None:
+    entries = [entry("apps", make_ca("apps")), entry("corp", make_ca("corp"))]
+    async with supervisor.running():
+        await supervisor.configure(*entries, **AUTOMATIC)
+        await supervisor.make("c")
+        await _scoped(supervisor, "c", apps=[], corp=[])
+
+        scope = "apps=apps.test:5000, apps=b.test"
+        await supervisor.configure(*entries, **AUTOMATIC, **{REGISTRY_SCOPE: scope})
+        scoped = await _scoped(supervisor, "c", apps=["apps.test:5000", "b.test"], corp=[])
+        trust = await until(
+            supervisor.client,
+            CLUSTER_TRUSTS,
+            "c",
+            supervisor.namespace,
+            lambda one: bool(one.status.desired and any(each.hosts for each in one.status.desired.entries)),
+        )
+        assert trust.status.desired is not None
+        assert [one.hosts for one in trust.status.desired.entries] == [["apps.test:5000", "b.test"], []]
+
+        await supervisor.configure(*entries, **AUTOMATIC)
+        whole = await _scoped(supervisor, "c", apps=[], corp=[])
+        assert scoped.variable("trust")["secretName"] != whole.variable("trust")["secretName"]
+
+
+async def test_p10_a_broken_scope_makes_nothing_node_wide(supervisor: Supervisor) -> None:
+    entries = [entry("apps", make_ca("apps"))]
+    async with supervisor.running():
+        await supervisor.configure(*entries, **AUTOMATIC, **{REGISTRY_SCOPE: "apps=apps.test"})
+        await supervisor.make("old")
+        before = await _scoped(supervisor, "old", apps=["apps.test"])
+        await until(
+            supervisor.client,
+            CONFIGURATIONS,
+            NAME,
+            "",
+            lambda found: condition(found.status.conditions, TRUST_VALID) is not None,
+        )
+
+        await supervisor.configure(*entries, **AUTOMATIC, **{REGISTRY_SCOPE: "apps=https://apps.test"})
+        broken = await supervisor.tkc("old", lambda tkc: _is_broken(tkc.status.conditions))
+        valid = condition([*broken.status.conditions], TRUST_VALID)
+        assert valid is not None
+        assert f"{REGISTRY_SCOPE}[0]: names no host of a registry for entry apps" in valid.message
+
+        await supervisor.make("new")  # it takes the last good list, scope and all
+        await _scoped(supervisor, "new", apps=["apps.test"])
+        assert (await supervisor.cluster("old")).variable("trust") == before.variable("trust")
+
+
+def _is_broken(conditions: Sequence[Condition]) -> bool:
+    found = condition([*conditions], TRUST_VALID)
+    return found is not None and found.status == "False"
+
+
+async def test_a_cluster_scopes_its_own_list_at_once(supervisor: Supervisor) -> None:
+    async with supervisor.running():
+        await supervisor.configure(entry("corp", make_ca("corp")))
+        await supervisor.make("c", trust=[entry("own", make_ca("own"))])
+        await _scoped(supervisor, "c", own=[])
+        await supervisor.annotate("c", registry_scope="own=own.test")
+        await _scoped(supervisor, "c", own=["own.test"])
+        body = {"metadata": {"annotations": {REGISTRY_SCOPE: None}}}
+        await supervisor.client.patch(TANZU_CLUSTERS, "c", supervisor.namespace, body)
+        await _scoped(supervisor, "c", own=[])
+
+
+async def test_plan_says_what_a_scope_would_do(supervisor: Supervisor, apiserver: Any, tmp_path: Path) -> None:
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(apiserver.kubeconfig))
+    trustplane, apps = Trustplane(tmp_path / "kubeconfig"), entry("apps", make_ca("apps"))
+    async with supervisor.running():
+        await supervisor.configure(apps, **AUTOMATIC, **{REGISTRY_SCOPE: "apps=apps.test"})
+        await supervisor.make("c")
+        await _scoped(supervisor, "c", apps=["apps.test"])
+
+    async def plan(**annotations: str) -> tuple[int | None, Json]:
+        file = tmp_path / "configuration.yaml"
+        metadata = {"name": NAME, "annotations": annotations}
+        spec = {"defaultCNI": "antrea", "trust": {"additionalTrustedCAs": [apps]}}
+        kind = {"apiVersion": "run.tanzu.vmware.com/v1alpha3", "kind": "TkgServiceConfiguration"}
+        file.write_text(yaml.safe_dump({**kind, "metadata": metadata, "spec": spec}))
+        code, out, err = await trustplane.run("plan", "-f", str(file), "-o", "json")
+        assert out, err
+        found: Json = json.loads(out)
+        clusters = [one for one in found["clusters"] if one["namespace"] == supervisor.namespace]
+        return code, {"cluster": clusters[0], "codes": [one["code"] for one in found["documents"][0]["findings"]]}
+
+    code, same = await plan(**{REGISTRY_SCOPE: "apps=apps.test"})
+    assert (code, same["cluster"]["effect"]) == (0, "Nothing")
+    code, other = await plan(**{REGISTRY_SCOPE: "apps=other.test"})
+    changed = other["cluster"]["changed"][0]
+    assert (code, changed["fromHosts"], changed["toHosts"]) == (0, ["apps.test"], ["other.test"])
+    code, whole = await plan()
+    assert (code, whole["cluster"]["effect"], whole["cluster"]["changed"][0]["toHosts"]) == (0, "Updated", [])
+    code, broken = await plan(**{REGISTRY_SCOPE: "other=apps.test"})
+    assert (code, broken["codes"], broken["cluster"]["effect"]) == (1, ["unknown-scope-entry"], "Nothing")

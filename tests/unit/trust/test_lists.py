@@ -1,0 +1,56 @@
+from typing import Any
+
+import msgspec
+
+from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.configuration import TkgServiceConfiguration
+from trustplane.trust import lists
+
+ANNOTATION = "trustplane.dev/registry-scope"
+
+
+def trust(data: dict[str, str], **names: str) -> dict[str, Any]:
+    return {"additionalTrustedCAs": [{"name": name, "data": data[ca]} for name, ca in names.items()]}
+
+
+def tkc(scope: str | None, own: dict[str, Any] | None) -> TanzuKubernetesCluster:
+    network = {} if own is None else {"trust": own}
+    return msgspec.convert(
+        {
+            "metadata": {"name": "c", "annotations": {} if scope is None else {ANNOTATION: scope}},
+            "spec": {
+                "topology": {"controlPlane": {"replicas": 1}, "nodePools": []},
+                "settings": {"network": network},
+            },
+        },
+        TanzuKubernetesCluster,
+    )
+
+
+def test_each_list_is_scoped_by_its_own_object(data: dict[str, str]) -> None:
+    service = msgspec.convert(
+        {
+            "metadata": {"name": "tkg-service-configuration", "annotations": {ANNOTATION: "corp=r.test"}},
+            "spec": {"trust": trust(data, corp="a")},
+        },
+        TkgServiceConfiguration,
+    )
+    assert lists.service(service).trust.hosts == {"corp": ("r.test",)}
+    own = lists.own(tkc("apps=s.test", trust(data, apps="b", more="c")))
+    assert own is not None
+    assert own.trust.hosts == {"apps": ("s.test",)}
+
+
+def test_no_list_is_none(data: dict[str, str]) -> None:
+    assert lists.service(None).ok
+    assert lists.own(tkc(None, None)) is None
+    assert lists.own(tkc("", None)) is None
+    own = lists.own(tkc(None, trust(data)))
+    assert own is not None
+    assert own.ok
+
+
+def test_a_scope_without_a_list_is_a_broken_list() -> None:
+    own = lists.own(tkc("corp=r.test", None))
+    assert own is not None
+    assert [one.code for one in own.findings] == ["unknown-scope-entry"]

@@ -1,0 +1,108 @@
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.api.limits import MAX_HOST_LENGTH, MAX_NAME_LENGTH
+from trustplane.trust.entries import is_name
+from trustplane.trust.places import Place, hosts_by_name, is_host, is_our_toml, place, toml, toml_host, toml_path
+
+DIRECTORY = "/etc/containerd/certs.d"
+HOSTS = st.from_regex(
+    r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?(:[0-9]{1,5})?|\[[0-9a-f:]{2,10}\](:[0-9]{1,5})?", fullmatch=True
+)
+NAMES = st.text(max_size=250).filter(is_name) | st.from_regex(r"[.]?[A-Za-z0-9_-][A-Za-z0-9._-]{0,30}", fullmatch=True)
+
+
+@given(name=NAMES, host=HOSTS | st.just(""))
+def test_a_path_says_what_the_file_is(name: str, host: str) -> None:
+    path = Place(name, host).path
+    assert place(path) == Place(name, host)
+    assert len(path.rpartition("/")[2].encode()) <= 255
+    assert not path.endswith((".crt", ".cert", ".key"))
+    assert len(Place("n" * MAX_NAME_LENGTH, "h" * MAX_HOST_LENGTH).path) <= 512
+    assert path.count("/") == (5 if host else 4)
+
+
+@given(host=HOSTS, names=st.sets(NAMES, min_size=1, max_size=4))
+def test_the_cas_are_named_for_one_registry_only(host: str, names: set[str]) -> None:
+    text = toml(host, names)
+    url = f"https://{host}"
+    assert tomllib.loads(text) == {
+        "server": url,
+        "host": {url: {"capabilities": ["pull", "resolve"], "ca": [Place(name, host).path for name in sorted(names)]}},
+    }
+    assert (toml_host(toml_path(host)), place(toml_path(host))) == (host, None)
+    assert is_our_toml(toml_path(host), text)
+    assert "{" not in text  # bootstrap data is a template
+
+
+def test_docker_hub_is_asked_where_containerd_asks_it() -> None:
+    assert tomllib.loads(toml("docker.io", ["a"]))["server"] == "https://registry-1.docker.io"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/etc/ssl/certs/ca.pem",
+        "/etc/ssl/certs/tkg-.pem",
+        "/etc/ssl/certs/tkg-a.crt",
+        "/etc/ssl/certs/x/tkg-a.pem",
+        "/etc/ssl/certs/tkg-../x.pem",
+        "/etc/ssl/certs/tkg-a.pem\n",
+        f"{DIRECTORY}/tkg-a.pem",
+        f"{DIRECTORY}/_default/tkg-a.pem",
+        f"{DIRECTORY}/../tkg-a.pem",
+        f"{DIRECTORY}/r.test/x/tkg-a.pem",
+        "r.test/tkg-a.pem",
+    ],
+)
+def test_other_paths_are_not_ours(path: str) -> None:
+    assert place(path) is None
+
+
+@pytest.mark.parametrize(
+    "path", ["/x/hosts.toml", f"{DIRECTORY}/hosts.toml", f"{DIRECTORY}/_default/hosts.toml", "hosts.toml"]
+)
+def test_other_tomls_are_no_registry_s(path: str) -> None:
+    assert toml_host(path) == ""
+    assert not is_our_toml(path, toml("r.test", ["a"]))
+
+
+@pytest.mark.parametrize("content", ["", 'server = "https://r.test"\n', "# mine\n" + toml("r.test", ["a"])])
+def test_a_toml_of_somebody_else_is_known_by_its_content(content: str) -> None:
+    assert not is_our_toml(toml_path("r.test"), content)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "..",
+        "a/b",
+        "https://r.test",
+        "r.test:x",
+        'r"test',
+        "r.test\n",
+        "_default",
+        "::1",
+        "a" * 256,
+        "r t",
+        "r,t",
+        "r=t",
+    ],
+)
+def test_what_is_no_host_is_refused(host: str) -> None:
+    assert not is_host(host)
+
+
+@pytest.mark.parametrize("host", ["r", "r.test", "R.test:5000", "10.0.0.1:443", "[fd00::1]:5000", "[::1]"])
+def test_hosts_as_images_name_them(host: str) -> None:
+    assert is_host(host)
+
+
+def test_registries_of_each_entry() -> None:
+    places = [Place("a", "r.test"), Place("a", "s.test"), Place("b")]
+    assert hosts_by_name(places) == {"a": ["r.test", "s.test"], "b": []}
