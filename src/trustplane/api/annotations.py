@@ -9,6 +9,9 @@ UPDATE_STRATEGY = "trustplane.dev/update-strategy"  # also on a Cluster
 # With a trust list, on the object that has it: which of its entries are for some registries only (`trust.scope`).
 REGISTRY_SCOPE = "trustplane.dev/registry-scope"
 
+# Permission, on the object that holds a list: an update may remove more than half of it, or all.
+ALLOW_REMOVAL = "trustplane.dev/allow-removal"
+
 # What was last taken, on the Cluster, written in the same apply as its variable `trust`.
 TRUST_DIGEST = "trustplane.dev/trust-digest"
 OWN_TRUST_DIGEST = "trustplane.dev/own-trust-digest"

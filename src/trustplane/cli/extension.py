@@ -1,4 +1,4 @@
-"""`trustplane extension`: serve Cluster API's runtime hooks."""
+"""`trustplane extension`: serve Cluster API's runtime hooks, and the API server's webhook for trust lists."""
 
 import asyncio
 from pathlib import Path
@@ -11,6 +11,7 @@ from trustplane.clusterapi.hooks import HOOKS
 from trustplane.kube.client import Client
 from trustplane.kube.events import Recorder
 from trustplane.server import tls
+from trustplane.server.admission import Admission
 from trustplane.server.extension import application
 from trustplane.server.inplace import InPlace
 from trustplane.server.serve import listen, serve
@@ -28,8 +29,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 def command(*, kubeconfig: Path | None, host: str, port: int, tls_cert: Path, tls_key: Path) -> None:
     """Serve Cluster API's runtime hooks over HTTPS, with /healthz, /readyz and /metrics.
 
-    Any number of replicas can run: they keep no state. Nodes are written over SSH, with the key in Secret
-    <cluster>-ssh. SIGTERM and SIGINT end it after the requests in flight.
+    At /admission it judges trust lists for the API server, before they are stored. Any number of replicas can run: they
+    keep no state. Nodes are written over SSH, with the key in Secret <cluster>-ssh. SIGTERM and SIGINT end it after the
+    requests in flight.
     """
     context, listener = tls.context(tls_cert, tls_key), listen(host, port)
 
@@ -37,7 +39,8 @@ def command(*, kubeconfig: Path | None, host: str, port: int, tls_cert: Path, tl
         _log.info("serving runtime hooks", host=host, port=listener.getsockname()[1])
         async with Client.open(kubeconfig) as client:
             in_place = InPlace(client, Recorder(client, "trustplane.dev/extension"))
-            await serve(application({**HOOKS, **in_place.hooks()}), listener, context, stop)
+            app = application({**HOOKS, **in_place.hooks()}, [Admission(client).route()])
+            await serve(app, listener, context, stop)
             await in_place.close()
 
     run(service)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from trustplane.api import crds
+from trustplane.api import crds, webhooks
 from trustplane.api.meta import Json
 from trustplane.clusterapi import release
 from trustplane.local import clusterclass, credentials, manifests, provider
@@ -19,7 +19,7 @@ EXTENSION_CONFIG = "trustplane"
 def definitions(stack: Stack) -> list[Json]:
     """Return namespaces, CRDs and webhook configurations: what Cluster API, the provider and Trustplane start with."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
-    return [namespace, *cluster_api(stack), *provider.crds(), *crds.crds()]
+    return [namespace, *cluster_api(stack), *provider.crds(), *crds.crds(), webhooks.validating(_extension(stack))]
 
 
 def cluster_api(stack: Stack) -> list[Json]:
@@ -42,12 +42,15 @@ def extension_config(stack: Stack) -> Json:
         "apiVersion": "runtime.cluster.x-k8s.io/v1beta2",
         "kind": "ExtensionConfig",
         "metadata": {"name": EXTENSION_CONFIG},
-        "spec": {
-            "clientConfig": {
-                "url": f"https://127.0.0.1:{stack.ports['extension']}",
-                "caBundle": credentials.encoded(stack.pki / "ca.crt"),
-            }
-        },
+        "spec": {"clientConfig": _extension(stack)},
+    }
+
+
+def _extension(stack: Stack) -> Json:
+    """Return where the extension is, as its clients are told."""
+    return {
+        "url": f"https://127.0.0.1:{stack.ports['extension']}",
+        "caBundle": credentials.encoded(stack.pki / "ca.crt"),
     }
 
 

@@ -7,7 +7,7 @@ which also asks that messages are deterministic and carry nothing sensitive: the
 
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isawaitable
 
 import msgspec
@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trustplane.api.meta import Json
@@ -35,13 +35,14 @@ _seconds = Histogram("trustplane_hook_seconds", "Time to answer a runtime hook, 
 AnyHook = Callable[[Json], Json | Awaitable[Json]]
 
 
-def application(hooks: Mapping[str, AnyHook]) -> Starlette:
+def application(hooks: Mapping[str, AnyHook], routes: Sequence[BaseRoute] = ()) -> Starlette:
     """Return the ASGI application that answers these hooks.
 
     Args:
         hooks: Decisions by `<Hook>` (such as `Discovery`) or `<Hook>/<handler name>` (such as
             `GeneratePatches/generate-patches`): the body of a request in, the body of the response out, at once or
             awaited.
+        routes: Others that the same server answers, such as the API server's webhooks.
     """
     return Starlette(
         routes=[
@@ -52,6 +53,7 @@ def application(hooks: Mapping[str, AnyHook]) -> Starlette:
             Route("/healthz", _healthy),
             Route("/readyz", _healthy),
             Route("/metrics", _metrics),
+            *routes,
         ],
         middleware=[Middleware(_AccessLog)],
     )
@@ -65,14 +67,14 @@ def path(name: str) -> str:
 def _endpoint(name: str, hook: AnyHook) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         with _seconds.labels(name).time():
-            code, body = await _decide(name, hook, await _body(request))
+            code, body = await _decide(name, hook, await read_body(request))
         _requests.labels(name, body["status"]).inc()
         return Response(msgspec.json.encode(body), code, media_type="application/json")
 
     return answer
 
 
-async def _body(request: Request) -> bytes | None:
+async def read_body(request: Request) -> bytes | None:
     """Read the body, or return None as soon as it is larger than allowed."""
     body = bytearray()
     async for chunk in request.stream():

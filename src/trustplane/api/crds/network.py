@@ -7,6 +7,9 @@ from trustplane.api.limits import MAX_DATA_LENGTH, MAX_ENTRIES, MAX_NAME_LENGTH,
 from trustplane.api.meta import Json
 
 _ENCODE = "Write the output of `base64 -w0 ca.pem` into it"
+_KEY = (
+    "Everybody who may read this object, or a node, would have it. List the CA's certificate; keep the key where it was"
+)
 _PRIVATE_KEYS = (
     " PRIVATE KEY",
     " RSA PRIVATE KEY",
@@ -67,6 +70,8 @@ def _data() -> Json:
 def _data_rules() -> list[Json]:
     """Rules on `data`, as rules of its entry: a refusal by a rule of the field itself would quote what is in it."""
     keys = " || ".join(f"self.data.startsWith({literal(_encoded('-----BEGIN' + key))})" for key in _PRIVATE_KEYS)
+    # Up to ten characters cost the same; of "PRIVATE KEY-----" these are only in it.
+    inside = " || ".join(f"self.data.contains({literal(one)})" for one in _anywhere("ATE KEY-"))
     return [
         # \w is A-Z a-z 0-9 _ in fewer characters, of which each counts in the cost of a rule.
         _data_rule(
@@ -83,11 +88,8 @@ def _data_rules() -> list[Json]:
             "is base64 of DER, not of PEM. Nodes would ignore the file without a word. "
             "Convert it: openssl x509 -inform der -in ca.der | base64 -w0",
         ),
-        _data_rule(
-            f"!({keys})",
-            "is a private key. Everybody who may read this object, or a node, would have it. "
-            "List the CA's certificate; keep the key where it was",
-        ),
+        _data_rule(f"!({keys})", f"is a private key. {_KEY}"),
+        _data_rule(f"!({inside})", f"holds a private key. {_KEY}"),
     ]
 
 
@@ -98,6 +100,13 @@ def _data_rule(expression: str, message: str) -> Json:
 def _encoded(text: str) -> str:
     """Base64 of the text's beginning, as much as does not depend on what follows."""
     return base64.b64encode(text.encode()[: len(text) // 3 * 3]).decode()
+
+
+def _anywhere(text: str) -> list[str]:
+    """Base64 of the text, as it looks where one, two or three octets of a group stand before it."""
+    shifted = [base64.b64encode(bytes(before) + text.encode()).decode() for before in range(3)]
+    # A group that the text shares with what is around it may look otherwise.
+    return [one[4 * (before > 0) : (before + len(text)) // 3 * 4] for before, one in enumerate(shifted)]
 
 
 def proxy(description: str) -> Json:

@@ -1,0 +1,185 @@
+"""The variable `trust` of a Cluster's topology, and the certificates in the Secrets that it names, before it is stored.
+
+Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2/cluster_types.go (Topology, WorkersTopology).
+"""
+
+import base64
+import binascii
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from trustplane.api.configuration import TrustedCA
+from trustplane.api.meta import Json
+from trustplane.certificates.finding import Finding, Severity
+from trustplane.certificates.lint import lint
+from trustplane.clusterapi.secret import key
+from trustplane.clusterapi.variable import Trust, read
+from trustplane.errors import UserError
+from trustplane.trust import entries
+from trustplane.trust.removal import Listing, is_allowed, removal, removal_findings
+
+VARIABLE: Final = "trust"
+_TOPOLOGY: Final = "spec.topology"
+_POOLS: Final = ("machineDeployments", "machinePools")
+
+# `data` of Secrets by name: None where it is absent; a Secret that could not be read is left out.
+Secrets = Mapping[str, Mapping[str, str] | None]
+
+
+def needed_secrets(after: Json, before: Json | None) -> set[str]:
+    """Return the names of the Secrets that the values of both name; none where the values are equal."""
+    if before is not None and _values(after) == _values(before):
+        return set()
+    trusts = (_read(value, found) for found in (after, before) if found for value in _values(found).values())
+    return {one.secret_name for one in trusts if isinstance(one, Trust) and one.names}
+
+
+def findings_of(after: Json, before: Json | None, secrets: Secrets, at: dt.datetime) -> list[Finding]:
+    """Judge the values of a Cluster that differ from those before, and what they lose."""
+    new, old = _values(after), _values(before) if before else {}
+    if before is not None and new == old:
+        return []
+    changed = {place: value for place, value in new.items() if place not in old or old[place] != value}
+    findings = [one for place, value in changed.items() for one in _judged(place, _read(value, after), secrets, at)]
+    if before is None or any(one.severity is Severity.ERROR for one in findings):
+        return findings
+    return [*_lost(after, before, secrets), *findings]
+
+
+def _values(cluster: Json) -> dict[str, Any]:
+    """Return the values of the variable by their place: of all machines, and of groups that have their own."""
+    holders = {_TOPOLOGY: _of(cluster, "spec", "topology", "variables"), **dict(_overrides(cluster))}
+    return {
+        f"{place}.variables[{VARIABLE}]": one.get("value")
+        for place, variables in holders.items()
+        for one in variables or ()
+        if one.get("name") == VARIABLE
+    }
+
+
+def _overrides(cluster: Json) -> Iterator[tuple[str, list[Json] | None]]:
+    topology = _of(cluster, "spec", "topology") or {}
+    yield f"{_TOPOLOGY}.controlPlane", _of(topology, "controlPlane", "variables", "overrides")
+    for kind in _POOLS:
+        for pool in _of(topology, "workers", kind) or ():
+            yield f"{_TOPOLOGY}.workers.{kind}[{pool.get('name')}]", _of(pool, "variables", "overrides")
+
+
+def _of(found: Json, *path: str) -> Any:
+    value: Any = found
+    for step in path:
+        value = value.get(step) if value else None
+    return value
+
+
+def _read(value: Any, cluster: Json) -> Trust | Finding:
+    try:
+        return read(value, _of(cluster, "metadata", "name") or "")
+    except UserError as error:
+        return Finding(code="bad-variable", what=error.what, why=error.why, next_step=error.next_step)
+
+
+def _judged(place: str, trust: Trust | Finding, secrets: Secrets, at: dt.datetime) -> list[Finding]:
+    if isinstance(trust, Finding):
+        return [trust.at(place)]
+    if not trust.names:
+        return []
+    data = secrets.get(trust.secret_name)
+    if data is None:
+        return [(_absent if trust.secret_name in secrets else _unread)(trust).at(place)]
+    where = f"Secret {trust.secret_name}"
+    missing = [_missing(trust, name).at(f"{where} ({name})") for name in trust.names if _key(trust, name) not in data]
+    listed = [TrustedCA(name=name, data=_data(trust, data, name)) for name in trust.names if _key(trust, name) in data]
+    wrong = entries.read(listed, where=where).findings
+    odd = lint([(one.name, one.data) for one in listed], at, where=where)
+    return [*(_for_secret(trust, one) for one in wrong), *missing, *odd]
+
+
+def _key(trust: Trust, name: str) -> str:
+    return name if trust.is_users else key(name)
+
+
+def _data(trust: Trust, data: Mapping[str, str], name: str) -> str:
+    """Return an entry as a list has it: base64 of PEM. A user's Secret holds it encoded once more."""
+    value = data[_key(trust, name)]
+    if not trust.is_users:
+        return value
+    try:
+        return base64.b64decode(value).decode("latin-1")
+    except binascii.Error:
+        return ""
+
+
+def _for_secret(trust: Trust, finding: Finding) -> Finding:
+    """Say what to do where the entry is a key of a Secret."""
+    if not trust.is_users or finding.code not in {"not-base64", "double-base64"}:
+        return finding
+    return replace(
+        finding,
+        why="A value of this Secret is base64 of PEM, which `data` holds encoded once more: twice in all",
+        next_step='Make it with --from-literal=NAME="$(base64 -w0 ca.pem)" of `kubectl create secret generic`',
+    )
+
+
+def _lost(after: Json, before: Json, secrets: Secrets) -> list[Finding]:
+    """Compare what each group of machines had with what it would have; a group that comes or goes loses nothing."""
+    allowed = is_allowed(_of(after, "metadata", "annotations") or {})
+    new, old = _groups(after, secrets), _groups(before, secrets)
+    found: dict[str, Finding] = {}
+    for place in [one for one in new if one in old]:
+        for one in removal_findings(removal(old[place], new[place]), allowed=allowed):
+            found.setdefault(str(one), one.at(f"{place}.variables[{VARIABLE}]"))
+    return list(found.values())
+
+
+def _groups(cluster: Json, secrets: Secrets) -> dict[str, Listing]:
+    """Return what each group of machines trusts by this variable, and the topology for all others."""
+    values = _values(cluster)
+    common = values.get(f"{_TOPOLOGY}.variables[{VARIABLE}]")
+    places = (_TOPOLOGY, *(place for place, _ in _overrides(cluster)))
+    return {
+        place: _listing(_read(value, cluster), secrets)
+        for place in places
+        for value in [values.get(f"{place}.variables[{VARIABLE}]", common)]
+    }
+
+
+def _listing(trust: Trust | Finding, secrets: Secrets) -> Listing:
+    """Return what entries trust; an entry whose certificates cannot be read is known by its name alone."""
+    if isinstance(trust, Finding):
+        return {}
+    data = secrets.get(trust.secret_name) or {}
+    listed = [TrustedCA(name=name, data=_data(trust, data, name)) for name in trust.names if _key(trust, name) in data]
+    known = {one.name: one.fingerprints for one in entries.read(listed).trust.entries}
+    return {name: known.get(name, (name,)) for name in trust.names}
+
+
+def _absent(trust: Trust) -> Finding:
+    return Finding(
+        code="no-secret",
+        severity=Severity.WARNING,
+        what=f"There is no Secret {trust.secret_name}, which holds the certificates",
+        why="No machine can be made until it is there, and nobody has looked at the certificates",
+        next_step="Make it, in the namespace of the Cluster",
+    )
+
+
+def _unread(trust: Trust) -> Finding:
+    return Finding(
+        code="unread-secret",
+        severity=Severity.WARNING,
+        what=f"Secret {trust.secret_name} could not be read just now, so its certificates are not checked",
+        next_step="Check them: `trustplane check` of that Secret's manifest",
+    )
+
+
+def _missing(trust: Trust, name: str) -> Finding:
+    return Finding(
+        code="no-key",
+        severity=Severity.WARNING,
+        what=f"The Secret has no key {_key(trust, name)}",
+        why="No machine can be made until it is there",
+        next_step="Add it, or remove the entry",
+    )

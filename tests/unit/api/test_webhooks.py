@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import yaml
+
+from trustplane.api.webhooks import validating
+
+DEPLOYED = Path(__file__).parents[3] / "deploy" / "admission.yaml"
+SERVICE = {"service": {"namespace": "trustplane-system", "name": "trustplane-extension", "port": 443}}
+INJECTED = {"cert-manager.io/inject-ca-from": "trustplane-system/trustplane-extension"}
+
+
+def test_the_manifest_for_management_clusters_is_what_the_code_says() -> None:
+    wanted = validating(SERVICE, INJECTED)
+    assert yaml.safe_load(DEPLOYED.read_text()) == wanted, yaml.safe_dump(wanted, sort_keys=False, width=120)
+
+
+def test_no_webhook_can_hold_up_the_api() -> None:
+    for webhook in validating(SERVICE)["webhooks"]:
+        assert webhook["failurePolicy"] == "Ignore"
+        assert webhook["timeoutSeconds"] <= 5
+        assert webhook["sideEffects"] == "None"
+
+
+def test_neither_deletions_nor_status_are_judged() -> None:
+    for webhook in validating(SERVICE)["webhooks"]:
+        [rule] = webhook["rules"]
+        assert rule["operations"] == ["CREATE", "UPDATE"]
+        assert not any("/" in one or "*" in one for one in rule["resources"])
+
+
+def test_a_url_is_completed_by_the_path() -> None:
+    client = {"url": "https://127.0.0.1:9443", "caBundle": "Q0E="}
+    for webhook in validating(client)["webhooks"]:
+        assert webhook["clientConfig"] == {"url": "https://127.0.0.1:9443/admission", "caBundle": "Q0E="}

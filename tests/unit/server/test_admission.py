@@ -1,0 +1,129 @@
+import json
+from typing import Any
+
+import pytest
+import structlog
+from starlette.types import Message
+
+from trustplane.api.core import Secret
+from trustplane.api.webhooks import ADMISSION_PATH
+from trustplane.kube.errors import UnavailableError
+from trustplane.server import admission
+from trustplane.server.admission import Admission
+from trustplane.server.extension import MAX_REQUEST_BYTES, application
+
+CONFIGURATION = {"group": "run.tanzu.vmware.com", "version": "v1alpha3", "kind": "TkgServiceConfiguration"}
+CLUSTER = {"group": "cluster.x-k8s.io", "version": "v1beta2", "kind": "Cluster"}
+BROKEN = {"metadata": {"name": "x"}, "spec": {"trust": {"additionalTrustedCAs": [{"name": "a", "data": "hunter2!"}]}}}
+NAMING = {
+    "metadata": {"name": "c"},
+    "spec": {"topology": {"variables": [{"name": "trust", "value": {"additionalTrustedCAs": [{"name": "a"}]}}]}},
+}
+
+
+class Secrets:
+    """The Secrets of one namespace, as a client reads them."""
+
+    def __init__(self, **data: dict[str, str]) -> None:
+        self._data = data
+
+    async def find(self, _resource: object, name: str, namespace: str) -> Secret | None:
+        assert namespace == "team"
+        found = self._data.get(name.replace("-", "_"))
+        return None if found is None else Secret(data=found)
+
+
+class Unavailable:
+    async def find(self, *_: object) -> Secret | None:
+        raise UnavailableError("The API server does not answer")
+
+
+async def post(body: bytes, client: Any = None) -> tuple[int, Any]:
+    sent: list[Message] = []
+    left = [body]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    app = application({}, [Admission(client or Secrets()).route()])
+    scope = {"type": "http", "method": "POST", "path": ADMISSION_PATH, "headers": [], "query_string": b"timeout=5s"}
+    await app(scope, receive, send)
+    content = b"".join(message.get("body", b"") for message in sent)
+    return sent[0]["status"], json.loads(content) if content[:1] == b"{" else content.decode()
+
+
+async def judged(kind: Any, after: Any, before: Any = None, *, operation: str = "CREATE", client: Any = None) -> Any:
+    request = {
+        "uid": "7",
+        "kind": kind,
+        "name": "x",
+        "namespace": "team",
+        "operation": operation,
+        "object": after,
+        "oldObject": before,
+    }
+    status, answer = await post(json.dumps({"kind": "AdmissionReview", "request": request}).encode(), client)
+    assert status == 200
+    assert answer["response"]["uid"] == "7"
+    return answer["response"]
+
+
+async def test_a_broken_list_is_refused() -> None:
+    response = await judged(CONFIGURATION, BROKEN)
+    assert response["allowed"] is False
+    assert "additionalTrustedCAs[0] (a): not-base64" in response["status"]["message"]
+    assert "hunter2" not in str(response)
+
+
+async def test_an_update_of_anything_else_is_allowed() -> None:
+    assert await judged(CONFIGURATION, BROKEN, BROKEN, operation="UPDATE") == {"uid": "7", "allowed": True}
+
+
+@pytest.mark.parametrize("operation", ["DELETE", "CONNECT"])
+async def test_a_deletion_is_always_allowed(operation: str) -> None:
+    assert (await judged(CONFIGURATION, None, BROKEN, operation=operation))["allowed"]
+
+
+async def test_an_object_that_is_being_deleted_is_always_allowed() -> None:
+    going = BROKEN | {"metadata": {"name": "x", "deletionTimestamp": "2026-11-23T12:00:00Z"}}
+    assert await judged(CONFIGURATION, going, operation="UPDATE") == {"uid": "7", "allowed": True}
+
+
+async def test_a_secret_that_a_cluster_names_is_read() -> None:
+    response = await judged(CLUSTER, NAMING, client=Secrets(c_user_trusted_ca_secret={"a": "aHVudGVyMg=="}))
+    assert response["allowed"] is False
+    assert "Secret c-user-trusted-ca-secret[0] (a): not-base64" in response["status"]["message"]
+    assert "no-secret" in (await judged(CLUSTER, NAMING))["warnings"][0]
+
+
+async def test_a_secret_that_cannot_be_read_stops_nothing() -> None:
+    response = await judged(CLUSTER, NAMING, client=Unavailable())
+    assert response["allowed"]
+    assert "unread-secret" in response["warnings"][0]
+
+
+async def test_an_error_of_ours_stops_nothing_and_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_kind: str, after: object, *_: object) -> None:
+        raise RuntimeError(after)
+
+    monkeypatch.setattr(admission, "findings_of", broken)
+    with structlog.testing.capture_logs() as logs:
+        response = await judged(CONFIGURATION, BROKEN)
+    assert response["allowed"]
+    assert response["warnings"][0].startswith("not-judged: ")
+    assert "hunter2" not in str((response, logs))
+    assert "Traceback" not in str(response)
+    assert any(line["event"] == "not judged" and line["error"] == "RuntimeError" for line in logs)
+
+
+@pytest.mark.parametrize("spec", [7, {"trust": 7}, {"trust": {"additionalTrustedCAs": {"a": "b"}}}])
+async def test_an_object_of_another_shape_stops_nothing(spec: object) -> None:
+    assert (await judged(CONFIGURATION, {"metadata": {}, "spec": spec}))["allowed"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"request": 7}', b"\xff", b" " * (MAX_REQUEST_BYTES + 1)])
+async def test_what_is_no_review_is_a_bad_request(body: bytes) -> None:
+    assert (await post(body))[0] == 400

@@ -1,0 +1,81 @@
+import base64
+import datetime as dt
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.api.annotations import ALLOW_REMOVAL
+from trustplane.api.configuration import TrustedCA
+from trustplane.api.limits import MAX_ENTRIES
+from trustplane.certificates.finding import Finding
+from trustplane.trust.admission import judge
+
+AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
+WHERE = "spec.trust.additionalTrustedCAs"
+
+
+def entries(data: dict[str, str], **names: str) -> list[TrustedCA]:
+    return [TrustedCA(name=name, data=data[ca]) for name, ca in names.items()]
+
+
+def judged(after: list[TrustedCA], before: list[TrustedCA], **annotations: str) -> list[Finding]:
+    return judge(after, before, annotations, where=WHERE, at=AT)
+
+
+def codes(findings: list[Finding]) -> list[str]:
+    return [one.code for one in findings]
+
+
+def test_a_good_list_has_no_findings(data: dict[str, str]) -> None:
+    assert judged(entries(data, a="a", b="b"), []) == []
+
+
+def test_what_is_wrong_and_what_is_odd_are_both_found(data: dict[str, str]) -> None:
+    after = [
+        TrustedCA(name="bad", data="!"),
+        TrustedCA(name="odd", data=base64.encodebytes(base64.b64decode(data["a"])).decode()),
+    ]
+    findings = judged(after, [])
+    assert [(one.code, one.where) for one in findings] == [
+        ("not-base64", f"{WHERE}[0] (bad)"),
+        ("wrapped-base64", f"{WHERE}[1] (odd)"),
+    ]
+
+
+def test_of_a_broken_list_nobody_says_what_it_removes(data: dict[str, str]) -> None:
+    after = [TrustedCA(name="a", data="!")]
+    assert codes(judged(after, entries(data, a="a", b="b", c="c"))) == ["not-base64"]
+
+
+def test_an_emptied_list_is_refused_and_the_place_said(data: dict[str, str]) -> None:
+    [finding] = judged([], entries(data, a="a"))
+    assert (finding.code, finding.where) == ("removal-not-allowed", WHERE)
+    assert codes(judged([], entries(data, a="a"), **{ALLOW_REMOVAL: "true"})) == ["removal-allowed"]
+
+
+def test_entries_that_could_not_be_read_before_are_not_missed(data: dict[str, str]) -> None:
+    bad = [TrustedCA(name=f"bad-{number}", data="!") for number in range(3)]
+    assert judged(entries(data, a="a"), [*bad, *entries(data, a="a")]) == []
+    assert judged(entries(data, a="a"), bad) == []
+
+
+def test_a_list_that_could_not_be_read_is_not_emptied_unasked(data: dict[str, str]) -> None:
+    [finding] = judged([], [TrustedCA(name="bad", data="!"), *entries(data, a="a")])
+    assert finding.code == "removal-not-allowed"
+    assert "2 of 2 certificates: a (" in finding.what
+    assert finding.what.endswith("), bad")
+
+
+def test_a_list_that_no_node_can_take_is_refused(data: dict[str, str]) -> None:
+    many = [TrustedCA(name=f"ca-{number}", data=data["a"]) for number in range(MAX_ENTRIES + 1)]
+    assert "too-many" in codes(judged(many, []))
+
+
+@given(
+    st.lists(st.builds(TrustedCA, name=st.text(), data=st.text())),
+    st.lists(st.builds(TrustedCA, name=st.text(), data=st.text())),
+)
+def test_any_lists_are_judged(after: list[TrustedCA], before: list[TrustedCA]) -> None:
+    for finding in judged(after, before):
+        assert finding.code
+        assert finding.where.startswith(WHERE) or finding.code == "too-many"
