@@ -61,10 +61,15 @@ def authorities(stack: Stack) -> dict[str, bytes]:
     return {one.ca_name: one.ca.read_bytes() for one in registry.registries(stack)}
 
 
-def configure(fleet: Fleet, trusted: Mapping[str, bytes]) -> None:
-    """Apply the service's configuration; server-side, since a long list does not fit into kubectl's annotation."""
+def configure(fleet: Fleet, trusted: Mapping[str, bytes], **annotations: str) -> str:
+    """Apply the service's configuration; server-side, since a long list does not fit into kubectl's annotation.
+
+    Returns:
+        What kubectl said.
+    """
     body = manifests.service_configuration(trusted)
-    fleet.supervisor.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(body))
+    body["metadata"]["annotations"] = annotations
+    return fleet.supervisor.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(body))
 
 
 def scale(fleet: Fleet, cluster: str, workers: int) -> None:

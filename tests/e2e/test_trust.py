@@ -26,6 +26,7 @@ from e2e.clusters import (
     up,
     workers,
 )
+from trustplane.errors import TransientError
 from trustplane.local import registry
 from trustplane.local.bench.load import COUNT
 from trustplane.local.demo import manifests
@@ -226,6 +227,26 @@ def states(fleet: Fleet, cluster: str, wanted: dict[str, str], *, proven: int, w
     fleet.story.until(f"{proven} nodes are proven, the others {wanted}", probe, seconds=300)
 
 
+def test_a_messy_list_is_warned_of_and_works_on_the_node(stack: Stack, fleet: Fleet, trusting: str) -> None:
+    corp, apps = registry.registries(stack)
+    fleet.supervisor.apply(manifests.registry(apps.host), file="registry.yaml")
+    other = certificate("Somebody else's CA", ec.generate_private_key(ec.SECP256R1()))
+    bundle = b"Bag Attributes\n  friendlyName: apps\n" + other + apps.ca.read_bytes()
+    said = configure(
+        fleet,
+        {corp.ca_name: corp.ca.read_bytes().replace(b"\n", b"\r\n"), apps.ca_name: bundle.replace(b"\n", b"\r\n")},
+    )
+    codes = ("crlf", "text-around", "several-certificates")
+    assert all(code in said for code in codes), said
+    assert "Warning:" in said
+    updated(stack, trusting)
+    corp_file = f"sha256sum /etc/ssl/certs/tkg-{corp.ca_name}.pem"
+    before = {on_node(fleet, trusting, one, corp_file) for one in fleet.machines(trusting)}
+    configure(fleet, authorities(stack))
+    updated(stack, trusting)
+    assert before == {on_node(fleet, trusting, one, corp_file) for one in fleet.machines(trusting)}
+
+
 def test_150_cas_of_rsa_4096(stack: Stack, fleet: Fleet, trusting: str) -> None:
     key = rsa.generate_private_key(65537, 4096)
     many = {f"ca-{number:03}": certificate(f"CA {number:03}", key) for number in range(MANY - 2)}
@@ -237,7 +258,9 @@ def test_150_cas_of_rsa_4096(stack: Stack, fleet: Fleet, trusting: str) -> None:
     sizes = object_sizes(fleet)
     print("\n" + "\n".join(f"{kind}: {size} bytes" for kind, size in sizes.items()))  # noqa: T201 - the measured sizes
     assert all(size < 1_000_000 for size in sizes.values()), sizes  # etcd takes 1.5 MiB in one request
-    configure(fleet, authorities(stack))
+    with pytest.raises(TransientError, match="allow-removal"):
+        configure(fleet, authorities(stack))
+    configure(fleet, authorities(stack), **{"trustplane.dev/allow-removal": "true"})
     updated(stack, trusting)
     assert ready_nodes(fleet, trusting, NODES)[0]
     assert len(running_parts(stack)) > 1
