@@ -70,12 +70,20 @@ unit: setup ## Unit and property tests: no root, no network
 	@$(BIN)/pytest tests/unit
 
 .PHONY: oracle
-oracle: setup ## A few hundred fresh chains, decided by us and by Go
-	@$(BIN)/pytest tests/oracle
+oracle: setup ## A few hundred fresh chains, decided by us and by Go; the benchmark runs
+	@$(BIN)/pytest tests/oracle tests/bench
 
 .PHONY: fuzz-verify
 fuzz-verify: setup ## Random chains against Go: make fuzz-verify N=10000 [SEED=1]
 	@PYTHONPATH=tests $(BIN)/python -m oracle.fuzz $(or $(N),10000) $(if $(SEED),--seed $(SEED))
+
+.PHONY: bench-certificates
+bench-certificates: setup ## What trustplane check costs, and chains verified a second: make bench-certificates [OUTPUT=json]
+	@PYTHONPATH=tests $(BIN)/python -m bench.certificates $(if $(OUTPUT),-o $(OUTPUT))
+
+.PHONY: assets
+assets: setup ## Write the catalogue of odd certificates anew (tests/assets)
+	@PYTHONPATH=tests $(BIN)/python -m assets.generate
 
 .PHONY: node
 node: setup ## Trust applied over SSH to a real node with containerd

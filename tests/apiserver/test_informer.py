@@ -1,9 +1,11 @@
 """The informer against a real API server that is killed, hangs, and forgets."""
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import signal
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -57,6 +59,21 @@ async def change_all(client: Client, namespace: str) -> None:
     await client.delete(CONFIG_MAPS, "other", namespace)
     await client.create(CONFIG_MAPS, config_map(namespace, "other"))
     await client.create(CONFIG_MAPS, config_map(namespace, "new"))
+
+
+@contextlib.asynccontextmanager
+async def changed_while_down(
+    apiserver: Any, namespace: str, *, compact: Callable[[], object] | None = None
+) -> AsyncIterator[None]:
+    """Change objects through another server while this one is down; it is up again when the body runs."""
+    with apiserver.sibling() as other:
+        apiserver.kill()
+        async with Client.open(other.kubeconfig) as client:
+            await change_all(client, namespace)
+        if compact:
+            compact()
+        await asyncio.to_thread(apiserver.start)
+        yield
 
 
 @pytest.fixture
@@ -129,11 +146,7 @@ async def test_what_changed_while_the_server_was_down_is_seen(
 ) -> None:
     told = record(informer)
     lists = restarts(CONFIG_MAPS, "gone")
-    with apiserver.sibling() as other:
-        apiserver.kill()
-        async with Client.open(other.kubeconfig) as client:
-            await change_all(client, namespace)
-        await asyncio.to_thread(apiserver.start)
+    async with changed_while_down(apiserver, namespace):
         await settled(informer, lambda: names(informer) == ["kept", "new", "other", "same"])
     assert ("gone", "deleted") in told
     assert ("same", "changed") not in told
@@ -145,12 +158,7 @@ async def test_a_compacted_history_is_made_up_for_by_a_list(
 ) -> None:
     told = record(informer)
     lists = restarts(CONFIG_MAPS, "gone")
-    with apiserver.sibling() as other:
-        apiserver.kill()
-        async with Client.open(other.kubeconfig) as client:
-            await change_all(client, namespace)
-        apiserver.etcd.compact()
-        await asyncio.to_thread(apiserver.start)
+    async with changed_while_down(apiserver, namespace, compact=apiserver.etcd.compact):
         await settled(informer, lambda: "new" in names(informer))
     assert restarts(CONFIG_MAPS, "gone") == lists + 1
     assert names(informer) == ["kept", "new", "other", "same"]

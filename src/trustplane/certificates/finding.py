@@ -29,3 +29,13 @@ class Finding:
     def __str__(self) -> str:
         text = ". ".join(part.rstrip(".") for part in (self.what, self.why, self.next_step) if part)
         return f"{self.where}: {text}" if self.where else text
+
+
+def error(code: str, what: str, why: str, next_step: str) -> Finding:
+    """Return a finding because of which an entry cannot be used."""
+    return Finding(code=code, what=what, why=why, next_step=next_step)
+
+
+def warning(code: str, what: str, why: str, next_step: str) -> Finding:
+    """Return a finding about what is used as it is, and probably not what was meant."""
+    return Finding(code=code, what=what, why=why, next_step=next_step, severity=Severity.WARNING)

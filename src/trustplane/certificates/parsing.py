@@ -17,16 +17,18 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
+from trustplane.certificates import defects
+from trustplane.certificates.defects import MAX_LENGTH
 from trustplane.certificates.finding import Finding
 
-# Wider than the schema's limit, for lists that came in by an older one; more than an object of the API server holds.
-MAX_LENGTH = 1_500_000
+BEGIN = b"-----BEGIN "
+CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")  # RFC 7468, section 5.1
 
 _WHITE_SPACE = re.compile(r"\s+")
-_BEGIN = b"-----BEGIN "
 _DASHES = b"-----"
-_CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")  # RFC 7468, section 5.1
-_LABEL = re.compile(rb"[A-Z0-9 ]{1,40}")
+_LINE_END = re.compile(rb"[\r\n]")
+# The begin or the end of PEM with any label, of OpenPGP, of SSH2, and of PuTTY.
+_PRIVATE_KEY = re.compile(rb"---- ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|PRIVATE KEY(?: BLOCK)? ?----|PuTTY-User-Key-File-")
 _DER_SEQUENCE = b"\x30"
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"-\x00": "utf-16-le", b"\x00-": "utf-16-be"}
 _PEM_WIDTH = 64
@@ -67,18 +69,18 @@ def parse(data: str) -> Parsed:
     Never raises. Any finding means that no part of the entry may be used: half a list would be a list nobody wrote.
     """
     if len(data) > MAX_LENGTH:
-        return _bad(TOO_LARGE)
-    if _BEGIN.decode() in data:
-        return _bad(PRIVATE_KEY if _has_private_key(data.encode(errors="replace")) else PEM_NOT_ENCODED)
+        return _bad(defects.too_large(MAX_LENGTH))
+    if _PRIVATE_KEY.search(data.encode(errors="replace")):
+        return _bad(defects.PRIVATE_KEY)
+    if BEGIN.decode() in data:
+        return _bad(defects.PEM_NOT_ENCODED)
     content = decode(data)
-    if content is None:
-        return _bad(NOT_BASE64)
-    return parse_pem(content)
+    return _bad(defects.NOT_BASE64) if content is None else parse_pem(content)
 
 
 def parse_pem(content: bytes) -> Parsed:
     """Read one or more PEM certificates, as a file of a CA has them. Never raises; findings as of `parse`."""
-    return _read_pem(content) if _BEGIN in content else _bad(_name_the_defect(content))
+    return _read_pem(content) if BEGIN in content else _bad(_name_the_defect(content))
 
 
 def parse_der(content: bytes) -> Parsed:
@@ -102,17 +104,14 @@ def decode(text: str | bytes) -> bytes | None:
 
 def _name_the_defect(content: bytes) -> Finding:
     """Say what content without any PEM block is."""
-    if content.startswith(_DER_SEQUENCE):
-        if _is_private_key(content):
-            return PRIVATE_KEY
-        if _load(content):
-            return DER
+    if holds_private_key(content):
+        return defects.PRIVATE_KEY
+    if content.startswith(_DER_SEQUENCE) and _load(content):
+        return defects.DER
     inner = innermost(content)
-    if _has_private_key(inner) or _is_private_key(inner):
-        return PRIVATE_KEY
-    if inner is not content and (_BEGIN in inner or _load(inner)):
-        return DOUBLE_BASE64
-    return UTF_16 if utf_16_text(content) else NO_CERTIFICATE
+    if inner is not content and (BEGIN in inner or _load(inner)):
+        return defects.DOUBLE_BASE64
+    return defects.UTF_16 if utf_16_text(content) else defects.NO_CERTIFICATE
 
 
 def innermost(content: bytes) -> bytes:
@@ -126,10 +125,18 @@ def utf_16_text(content: bytes) -> bytes:
     """Return PEM that an editor of Windows saved as UTF-16 as plain PEM, or b""."""
     encoding = next((name for begin, name in _UTF_16.items() if content.startswith(begin)), "")
     text = content.decode(encoding, errors="replace").encode() if encoding else b""
-    return text if _BEGIN in text else b""
+    return text if BEGIN in text else b""
 
 
-def _is_private_key(der: bytes) -> bool:
+def holds_private_key(content: bytes) -> bool:
+    """Tell whether a private key is in it: PEM or DER, encrypted or not, in base64 however often, in UTF-16."""
+    inner = innermost(content)
+    return bool(_PRIVATE_KEY.search(content) or _PRIVATE_KEY.search(utf_16_text(inner) or inner)) or _is_der_key(inner)
+
+
+def _is_der_key(der: bytes) -> bool:
+    if not der.startswith(_DER_SEQUENCE):
+        return False
     try:
         load_der_private_key(der, password=None)
     except TypeError:  # it is one, encrypted
@@ -139,32 +146,35 @@ def _is_private_key(der: bytes) -> bool:
     return True
 
 
-def _has_private_key(content: bytes) -> bool:
-    return any(label.endswith(b"PRIVATE KEY") for label, _ in blocks(content))
-
-
 def blocks(content: bytes) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield label and body of each PEM block; the body is None where the block has no end. Linear in the content."""
-    for part in content.split(_BEGIN)[1:]:
+    """Yield label and body of each PEM block. Linear in the content.
+
+    The body is None where the begin line is damaged, so that its label is the rest of that line, or the end is missing.
+    """
+    for part in content.split(BEGIN)[1:]:
         label, dashes, rest = part.partition(_DASHES)
-        body, end, _ = rest.partition(b"-----END " + label + _DASHES)
-        if dashes:
+        line = _LINE_END.split(part, maxsplit=1)[0].rstrip()
+        if dashes and len(label) <= len(line):
+            body, end, _ = rest.partition(b"-----END " + label + _DASHES)
             yield label, body if end else None
+        else:
+            yield line, None
 
 
 def _read_pem(content: bytes) -> Parsed:
+    if _PRIVATE_KEY.search(content):
+        return _bad(defects.PRIVATE_KEY)
     found_blocks = list(blocks(content))
-    if any(label.endswith(b"PRIVATE KEY") for label, _ in found_blocks):
-        return _bad(PRIVATE_KEY)
-    bodies = [body for label, body in found_blocks if label in _CERTIFICATE_LABELS]
+    bodies = [body for label, body in found_blocks if label in CERTIFICATE_LABELS]
     if not bodies:
-        return _bad(_without_certificate(found_blocks))
+        return _bad(defects.without_certificate([label for label, _ in found_blocks]))
     found: dict[str, Certificate] = {}
     for number, body in enumerate(bodies, start=1):
         der = decode(body) if body is not None else None
         one = _load(der) if der else None
         if one is None:
-            return _bad(_unparsable(number, len(bodies), cut=body is None))
+            is_key = der is not None and _is_der_key(der)
+            return _bad(defects.PRIVATE_KEY if is_key else defects.unparsable(number, len(bodies), cut=body is None))
         found.setdefault(one.fingerprint, one)
     return Parsed(tuple(found.values()))
 
@@ -185,77 +195,3 @@ def _pem(der: bytes) -> str:
     text = base64.b64encode(der).decode()
     lines = (text[start : start + _PEM_WIDTH] for start in range(0, len(text), _PEM_WIDTH))
     return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""))
-
-
-_ENCODE = "Write the output of `base64 -w0 ca.pem` into `data`"
-
-TOO_LARGE = Finding(
-    code="too-large",
-    what=f"data is longer than {MAX_LENGTH} characters",
-    why="It would not fit into one object of the API server",
-    next_step="Keep only the CAs that sign your registries' certificates",
-)
-PEM_NOT_ENCODED = Finding(
-    code="not-base64",
-    what="data is PEM itself",
-    why="The field takes base64 of PEM",
-    next_step=_ENCODE,
-)
-NOT_BASE64 = Finding(
-    code="not-base64",
-    what="data is not base64",
-    why="It has other characters than A-Z a-z 0-9 + / =, or was cut: without white space its length is a multiple of 4",
-    next_step=_ENCODE,
-)
-DOUBLE_BASE64 = Finding(
-    code="double-base64",
-    what="data is base64 twice",
-    why="Here PEM is encoded once; only the Secret <cluster>-user-trusted-ca-secret takes it twice",
-    next_step=_ENCODE,
-)
-UTF_16 = Finding(
-    code="utf-16",
-    what="data is PEM in UTF-16, as editors of Windows save it",
-    why="Nodes read PEM in ASCII only and would ignore the file without a word",
-    next_step="Save the file as ANSI or UTF-8, and " + _ENCODE[0].lower() + _ENCODE[1:],
-)
-DER = Finding(
-    code="der",
-    what="data is base64 of a DER certificate",
-    why="Nodes read PEM only and would ignore the file without a word",
-    next_step="Convert it: `openssl x509 -inform der -in ca.der | base64 -w0`",
-)
-PRIVATE_KEY = Finding(
-    code="private-key",
-    what="data holds a private key",
-    why="Every reader of this object and of every node can see it now: the key is no longer secret",
-    next_step="Remove it at once, replace that key and its certificate, and list only the CA's certificate",
-)
-NO_CERTIFICATE = Finding(
-    code="no-certificate",
-    what="data holds no certificate",
-    why="Decoded, it has no block that begins with -----BEGIN CERTIFICATE-----",
-    next_step=_ENCODE,
-)
-
-
-def _without_certificate(blocks: list[tuple[bytes, bytes | None]]) -> Finding:
-    labels = sorted({label.decode() for label, _ in blocks if _LABEL.fullmatch(label)})
-    if not labels:
-        return NO_CERTIFICATE
-    return Finding(
-        code="no-certificate",
-        what=f"data holds no certificate, only: {', '.join(labels[:5])}",
-        why=NO_CERTIFICATE.why,
-        next_step=_ENCODE,
-    )
-
-
-def _unparsable(number: int, count: int, *, cut: bool) -> Finding:
-    why = "It has a begin line and no end line" if cut else "Its content is damaged, cut, or not an X.509 certificate"
-    return Finding(
-        code="unparsable-certificate",
-        what=f"Certificate {number} of {count} in data cannot be read",
-        why=why,
-        next_step="Look at the file with `openssl x509 -in ca.pem -noout -subject` and copy it again",
-    )

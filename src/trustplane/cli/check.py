@@ -10,22 +10,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from trustplane.certificates.parsing import holds_private_key
 from trustplane.certificates.repair import read_any
 from trustplane.certificates.verification import Pool
 from trustplane.cli import check_documents, check_report, check_tables
 from trustplane.cli.check_documents import MAX_OCTETS, STANDARD_INPUT, Document
 from trustplane.cli.check_report import Report
+from trustplane.cli.options import console, examples, progress
 from trustplane.errors import UserError
 from trustplane.registry.address import Address
 from trustplane.registry.hosts import Image
 from trustplane.registry.inspection import HostReport, inspect
 
-_WIDE = 10_000  # characters: output that is not a terminal is not wrapped
 
-
-@click.command()
+@click.command(
+    epilog=examples(
+        ("trustplane check tkgserviceconfiguration.yaml", "a list, before it is applied"),
+        ("trustplane check cluster.yaml --registry harbor.corp.example", "whether it makes that registry work"),
+        ("trustplane check cluster.yaml secret.yaml", "a Cluster, and the Secret that its variable speaks of"),
+        ("kubectl get tkc -A -o yaml | trustplane check -", "every cluster that is there"),
+        ("trustplane check --fix ca.crt", "print the entry for a file"),
+        ("trustplane check -o sarif lists/*.yaml >check.sarif", "for a code host"),
+    )
+)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--registry", "registries", multiple=True, metavar="HOST[:PORT]", help="Dial it, and decide as a node.")
 @click.option("--image", metavar="REPOSITORY[:TAG]", help="Find the blob host by this public image of the registry.")
@@ -47,22 +55,25 @@ def command(
 ) -> None:
     """Say what nodes will make of lists of CAs.
 
-    FILE is a manifest (TkgServiceConfiguration, TanzuKubernetesCluster, the Secret of a cluster's own CAs), PEM, DER,
-    base64 of PEM, or - for standard input. Exit status: 0 good, 1 errors, 2 cannot tell.
+    FILE is a manifest (TkgServiceConfiguration, TanzuKubernetesCluster, a Cluster with variable `trust` and its
+    Secret, or a List of them), PEM, DER, base64 of PEM, or - for standard input. Nothing is changed without --fix.
+
+    Exit status: 0 good, there may be warnings; 1 errors; 2 cannot tell. With --fix, of what was found before.
     """
     time = _time(at)
-    documents = [check_documents.read(name, _content(name)) for name in files]
+    documents = check_documents.link([check_documents.read(name, _content(name)) for name in files])
     report = check_report.review(documents, time)
     if registries:
         trust = _pool(documents, node_bundle)
         wanted = Image.read(image) if image else None
         hosts: list[HostReport] = []
         for address in [Address.read(registry) for registry in registries]:
-            hosts += inspect(address, trust, time, image=wanted, follow_issuers=follow_aia)
+            with progress(f"Asking {address}"):
+                hosts += inspect(address, trust, time, image=wanted, follow_issuers=follow_aia)
         report = replace(report, hosts=tuple(hosts))
-    _show(report, output)
+    _show(report, output, files[0], to_stderr=fix and any(map(_is_printed, documents)))
     if fix:
-        _fix(documents)
+        _fix(documents, time)
     sys.exit(report.exit_code)
 
 
@@ -100,27 +111,43 @@ def _pool(documents: Sequence[Document], bundle: Path | None) -> Pool:
     return Pool.read(ders)
 
 
-def _show(report: Report, output: str) -> None:
+def _show(report: Report, output: str, file: str, *, to_stderr: bool) -> None:
+    """Print the report; to standard error where standard output is for what --fix prints."""
     if output == "table":
-        width = None if sys.stdout.isatty() else _WIDE
-        check_tables.show(Console(width=width), report)
+        check_tables.show(console(to_stderr=to_stderr), report)
     else:
-        document = check_report.as_json(report) if output == "json" else check_report.as_sarif(report)
-        click.echo(json.dumps(document, indent=2))
+        document = check_report.as_json(report) if output == "json" else check_report.as_sarif(report, file)
+        click.echo(json.dumps(document, indent=2), err=to_stderr)
 
 
-def _fix(documents: Sequence[Document]) -> None:
+def _is_printed(document: Document) -> bool:
+    """Tell whether a correction has no file to be written into."""
+    if document.is_manifest:
+        return document.name == STANDARD_INPUT
+    return any(entry.fixed is not None for entry in document.entries)
+
+
+def _fix(documents: Sequence[Document], at: dt.datetime) -> None:
     for document in documents:
-        if document.is_manifest and document.name != STANDARD_INPUT:
-            if document.fixed != document.text:
-                _replace(Path(document.name), document.fixed)
-                click.echo(f"{document.name}: corrected", err=True)
-        elif document.is_manifest:
-            click.echo(document.fixed, nl=False)
-        else:
+        if document.name == STANDARD_INPUT and document.is_manifest:
+            _print_corrected(document, at)
+        elif document.is_manifest and document.fixed != document.text:
+            _replace(Path(document.name), document.fixed)
+            click.echo(f"{document.name}: corrected", err=True)
+        elif not document.is_manifest:
             for entry in document.entries:
                 if entry.fixed is not None:
                     click.echo(f"- name: {entry.name}\n  data: {entry.fixed}")
+
+
+def _print_corrected(document: Document, at: dt.datetime) -> None:
+    """Print a manifest whose lists are all right now. What is wrong elsewhere may be a pasted private key."""
+    content = document.fixed.encode()
+    left = check_report.review(check_documents.link([check_documents.read(STANDARD_INPUT, content)]), at)
+    if not document.entries or left.exit_code == check_report.ERRORS or holds_private_key(content):
+        click.echo("Not printed: there is no list in it, or an error that --fix cannot correct", err=True)
+    else:
+        click.echo(document.fixed, nl=False)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -2,26 +2,39 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from trustplane.certificates.finding import Finding, Severity
+from trustplane.api.limits import MAX_DATA_LENGTH
+from trustplane.certificates import defects
+from trustplane.certificates.finding import Finding
 from trustplane.certificates.lint_encoding import lint_encoding, lint_pem
-from trustplane.certificates.parsing import Parsed, decode, parse, parse_der, parse_pem
+from trustplane.certificates.parsing import (
+    BEGIN,
+    Parsed,
+    decode,
+    holds_private_key,
+    parse,
+    parse_der,
+    parse_pem,
+    utf_16_text,
+)
 from trustplane.certificates.repair import encode, read_any, repair
-from trustplane.errors import UserError
+from trustplane.cli import check_clusters, check_manifests
+from trustplane.cli.check_clusters import Judgement, Secret, Value, Variable
+from trustplane.cli.check_manifests import child, items, label, line, object_name, scalar, span
+from trustplane.clusterapi.secret import key
+from trustplane.clusterapi.variable import USER_SECRET_SUFFIX
+from trustplane.trust.entries import shown
 
 MAX_OCTETS = 32 << 20
 STANDARD_INPUT = "-"
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_MANIFEST = re.compile(rb"^[ \t]{0,8}\"?(?:apiVersion|kind)\"?[ \t]{0,8}:", re.MULTILINE)
-_USER_SECRET = "-user-trusted-ca-secret"  # noqa: S105 - the suffix of a name; its data is base64 twice
-_MAX_DEPTH = 100
+_PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")  # anchor and tag, which stand before a value (YAML 1.2.2, section 6.9)
+_DER_SEQUENCE = b"\x30"
 _LISTS = {
     "TkgServiceConfiguration": ("spec", "trust", "additionalTrustedCAs"),
     "TanzuKubernetesCluster": ("spec", "settings", "network", "trust", "additionalTrustedCAs"),
@@ -32,16 +45,17 @@ _LISTS = {
 class Entry:
     """One entry of a list, or one file of certificates."""
 
-    where: str  # for people: document and index
+    where: str  # for people: object, path and index
     name: str
     parsed: Parsed
     findings: tuple[Finding, ...] = ()  # of how it is written
+    owner: str = ""  # the list that it is of
     line: int = 1
     span: tuple[int, int] | None = None  # of the data in the document's text, where it can be replaced
-    fixed: str | None = None  # what belongs there; None where it cannot be known
+    fixed: str | None = None  # what belongs there; None where it is right, or cannot be known
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Document:
     """One file."""
 
@@ -49,38 +63,34 @@ class Document:
     text: str = ""
     entries: tuple[Entry, ...] = ()
     is_manifest: bool = False
-    unknown: tuple[str, ...] = field(default=())  # kinds in it that hold no list
+    variables: tuple[Variable, ...] = ()  # of Clusters
+    secrets: tuple[Secret, ...] = ()
+    places: tuple[tuple[int, Finding], ...] = ()  # lines, and what is wrong there besides entries
+    undecided: tuple[str, ...] = ()  # what could not be looked at, and why
 
     @property
     def fixed(self) -> str:
         """The text with every entry's data put right, everything else as it was."""
         text = self.text
-        for entry in reversed(self.entries):  # from the end, so that the places before stay right
-            if entry.span and entry.fixed is not None:
-                start, end = entry.span
-                line_end = "\n" if text[start:end].endswith("\n") else ""  # a block of several lines ends with one
-                text = text[:start] + entry.fixed + line_end + text[end:]
+        changes = {entry.span: entry.fixed for entry in self.entries if entry.span and entry.fixed is not None}
+        for (start, end), fixed in sorted(changes.items(), reverse=True):  # so that the places before stay right
+            properties = _PROPERTIES.match(text, start, end)
+            line_end = "\n" if text[start:end].endswith("\n") else ""  # a block of several lines ends with one
+            text = text[: properties.end() if properties else start] + fixed + line_end + text[end:]
         return text
 
 
 def read(name: str, content: bytes) -> Document:
     """Read a file's content. Raises UserError where it looks like a manifest and cannot be read as one."""
-    if _MANIFEST.search(content) and not content.startswith(b"-----"):
-        return _manifest(name, content)
-    return Document(name, entries=(_certificates(name, content),))
+    if check_manifests.is_manifest(content):
+        return _manifest(name, *check_manifests.read(name, content))
+    return Document(name=name, entries=(_certificates(name, content),))
 
 
 def _certificates(name: str, content: bytes) -> Entry:
-    label = Path(name).name.rpartition(".")[0] or Path(name).name
-    entry_name = re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip(".-") or "ca"
-    if b"-----BEGIN " in content:
-        parsed, odd = parse_pem(content), lint_pem(content)
-    elif content.startswith(b"\x30") and parse_der(content).ok:
-        parsed, odd = parse_der(content), [_DER_FILE]
-    else:
-        text = content.decode("latin-1").strip()
-        parsed = parse(text)
-        odd = lint_encoding(text) if parsed.ok else []
+    stem = Path(name).name.rpartition(".")[0] or Path(name).name
+    entry_name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-") or "ca"
+    parsed, odd = _file(content)
     good = read_any(content)
     return Entry(
         where=name,
@@ -91,114 +101,131 @@ def _certificates(name: str, content: bytes) -> Entry:
     )
 
 
-def _manifest(name: str, content: bytes) -> Document:
-    try:
-        text = content.decode()
-        _check_depth(text)
-        roots = list(yaml.compose_all(text, Loader=_LOADER))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{name} is not readable YAML",
-            why=_first_line(error),
-            next_step="Give a manifest, PEM, DER, or base64 of PEM",
-        ) from error
+def _file(content: bytes) -> tuple[Parsed, list[Finding]]:
+    """Return what a file that is no manifest holds, and what is odd about how it is written."""
+    if holds_private_key(content):
+        return Parsed(findings=(defects.PRIVATE_KEY,)), []
+    if BEGIN in content:
+        parsed = parse_pem(content)
+        return parsed, lint_pem(content) if parsed.ok else []
+    if content.startswith(_DER_SEQUENCE) and parse_der(content).ok:
+        return parse_der(content), [defects.DER_FILE]
+    if utf_16_text(content):
+        return Parsed(findings=(defects.UTF_16,)), []
+    text = content.decode("latin-1").strip()
+    return parse(text), lint_encoding(text)
+
+
+def _manifest(name: str, text: str, objects: Sequence[yaml.Node]) -> Document:
     entries: list[Entry] = []
-    unknown: list[str] = []
-    for node in _objects(roots):
-        kind = _scalar(_child(node, "kind"))
-        found = list(_entries(node, kind))
-        entries += found
-        if kind not in _LISTS and not found:
-            unknown.append(kind or "an object without kind")
-    return Document(name, text, tuple(entries), is_manifest=True, unknown=tuple(unknown))
-
-
-def _check_depth(text: str) -> None:
-    """Refuse what is nested so deep that composing it would overflow the stack of the C library."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > _MAX_DEPTH:
-            raise yaml.composer.ComposerError(problem=f"It is nested deeper than {_MAX_DEPTH} levels")
-
-
-def _first_line(error: Exception) -> str:
-    """Return where YAML fails, without quoting from the file: it may hold a key."""
-    mark = getattr(error, "problem_mark", None)
-    place = f" in line {mark.line + 1}" if mark else ""
-    return f"{getattr(error, 'problem', None) or 'The content is not text'}{place}"
-
-
-def _objects(roots: Sequence[yaml.Node | None]) -> Iterator[yaml.Node]:
-    for root in roots:
-        items = _child(root, "items") if root else None
-        if isinstance(items, yaml.SequenceNode):
-            yield from items.value
-        elif root is not None:
-            yield root
+    variables: list[Variable] = []
+    secrets: list[Secret] = []
+    undecided: list[str] = []
+    for node in objects:
+        kind = check_manifests.kind(node)
+        if kind == "Secret":
+            secrets.append(Secret.read(node))
+        elif check_clusters.is_cluster(node):
+            variables += check_clusters.variables(node)
+        elif kind in _LISTS:
+            entries += _entries(node, kind)
+            undecided += _no_list(node, kind)
+    for secret in secrets:
+        entries += _user_secret(secret)
+    if not entries and not variables and not undecided:
+        kinds = ", ".join(dict.fromkeys(map(check_manifests.kind, objects))) or "nothing"
+        undecided = [f"{name} holds no CAs, only: {kinds}"]
+    return Document(
+        name=name,
+        text=text,
+        entries=tuple(entries),
+        is_manifest=True,
+        variables=tuple(variables),
+        secrets=tuple(secrets),
+        undecided=tuple(undecided),
+    )
 
 
 def _entries(node: yaml.Node, kind: str) -> Iterator[Entry]:
-    if kind == "Secret":
-        yield from _secret(node)
-    if kind not in _LISTS:
-        return
-    path = _LISTS[kind]
-    items = _child(node, *path)
-    for index, item in enumerate(items.value if isinstance(items, yaml.SequenceNode) else ()):
-        data = _child(item, "data")
-        label = _scalar(_child(item, "name"))
-        yield _entry(f"{'.'.join(path)}[{index}] ({label})", label, item, data)
+    path = ".".join(_LISTS[kind])
+    owner = path if kind == "TkgServiceConfiguration" else f"{kind} {label(node)} {path}"
+    for index, item in enumerate(items(child(node, *_LISTS[kind]))):
+        name, data = scalar(child(item, "name")), child(item, "data")
+        entry = _entry(f"{owner}[{index}] ({shown(name)})", name, scalar(data), line(item), span(data))
+        too_long = len(scalar(data)) > MAX_DATA_LENGTH and entry.parsed.ok
+        more = (defects.too_large(MAX_DATA_LENGTH),) if too_long else ()
+        yield replace(entry, owner=f"{owner} in line {line(node)}", findings=more + entry.findings)
 
 
-def _secret(node: yaml.Node) -> Iterator[Entry]:
-    """Yield a Secret's CAs. In <cluster>-user-trusted-ca-secret a value is base64 of what a list has as `data`."""
-    secret = _scalar(_child(node, "metadata", "name"))
-    if not secret.endswith(_USER_SECRET):
-        return
-    for field_name in ("data", "stringData"):
-        values = _child(node, field_name)
-        for key, value in values.value if isinstance(values, yaml.MappingNode) else ():
-            where = f"Secret {secret} {field_name}.{key.value}"
-            yield _entry(where, str(key.value), value, value, twice=field_name == "data")
+def _no_list(node: yaml.Node, kind: str) -> Iterator[str]:
+    """Say where something else stands in a list's place."""
+    found = child(node, *_LISTS[kind])
+    if found is not None and not isinstance(found, yaml.SequenceNode):
+        yield f"{kind} {label(node)}: {'.'.join(_LISTS[kind])} in line {line(found)} is not a list"
 
 
-def _entry(where: str, name: str, item: yaml.Node, node: yaml.Node | None, *, twice: bool = False) -> Entry:
-    """Read one entry; `twice`: its data is base64 once more than in a list."""
-    written = _scalar(node)
-    data = (decode(written) or b"").decode("latin-1") if twice else written
+def _user_secret(secret: Secret) -> Iterator[Entry]:
+    """Yield the CAs of a Secret <cluster>-user-trusted-ca-secret: a value is base64 of what a list has as `data`."""
+    if secret.name.endswith(USER_SECRET_SUFFIX):
+        yield from (_value(secret, one, one.key) for one in secret.values)
+
+
+def _value(secret: Secret, value: Value, name: str) -> Entry:
+    """Read what a key of a Secret holds as an entry: base64 of PEM, behind the base64 of field `data`."""
+    if value.field == "stringData":
+        return _of_secret(secret, value, _entry("", name, value.text, value.line, value.span))
+    content = decode(value.text)
+    entry = _entry("", name, value.text if content is None else content.decode("latin-1"), value.line, value.span)
+    fixed = b64encode(entry.fixed.encode()).decode() if entry.fixed else None
+    once = content is not None and entry.findings == (defects.PEM_NOT_ENCODED,)
+    findings = (defects.ONCE_IN_SECRET,) if once else entry.findings
+    return _of_secret(secret, value, replace(entry, fixed=fixed, findings=findings))
+
+
+def _pem_value(secret: Secret, value: Value, name: str) -> Entry:
+    """Read what a key of a Secret holds as PEM, behind the base64 of field `data`."""
+    if value.field == "data":
+        return _of_secret(secret, value, _entry("", name, value.text, value.line, value.span))
+    return _of_secret(secret, value, _entry("", name, b64encode(value.text.encode()).decode(), value.line, None))
+
+
+def _of_secret(secret: Secret, value: Value, entry: Entry) -> Entry:
+    where = f"Secret {object_name(secret.name)} {value.field}.{shown(value.key)}"
+    return replace(entry, where=where, owner=f"Secret {secret.namespace}/{secret.name}")
+
+
+def _entry(where: str, name: str, data: str, at: int, place: tuple[int, int] | None) -> Entry:
     parsed = parse(data)
     fixed = encode(parsed.certificates) if parsed.ok else repair(data)
-    span = (node.start_mark.index, node.end_mark.index) if node is not None else None
     return Entry(
         where=where,
         name=name,
         parsed=parsed,
         findings=tuple(lint_encoding(data)) if parsed.ok else parsed.findings,
-        line=item.start_mark.line + 1,
-        span=span,
-        fixed=None if fixed in {None, data} else b64encode(fixed.encode()).decode() if twice and fixed else fixed,
+        line=at,
+        span=place,
+        fixed=None if fixed == data else fixed,
     )
 
 
-def _child(node: yaml.Node | None, *path: str) -> yaml.Node | None:
-    for name in path:
-        pairs: list[tuple[Any, yaml.Node]] = node.value if isinstance(node, yaml.MappingNode) else []
-        node = next((value for key, value in pairs if key.value == name), None)
-    return node
+def link(documents: Sequence[Document]) -> list[Document]:
+    """Look up the Secrets that variables of Clusters speak of, in all files together."""
+    secrets = [one for document in documents for one in document.secrets]
+    judged = [[check_clusters.judge(one, secrets) for one in document.variables] for document in documents]
+    holders = {one.holder for judgements in judged for one in judgements if one.holder}
+    return [_linked(document, judgements, holders) for document, judgements in zip(documents, judged, strict=True)]
 
 
-def _scalar(node: yaml.Node | None) -> str:
-    return node.value if isinstance(node, yaml.ScalarNode) else ""
-
-
-_DER_FILE = Finding(
-    code="der",
-    severity=Severity.WARNING,
-    what="The file is DER",
-    why="A list takes base64 of PEM",
-    next_step="Take the entry that `trustplane check --fix` prints",
-)
+def _linked(document: Document, judgements: Sequence[Judgement], holders: Container[Secret]) -> Document:
+    values = [
+        _pem_value(secret, value, value.key.removesuffix(key("")))
+        for secret in document.secrets
+        if secret in holders
+        for value in secret.values
+    ]
+    return replace(
+        document,
+        entries=(*document.entries, *values),
+        places=tuple((one.variable.line, finding) for one in judgements for finding in one.findings),
+        undecided=(*document.undecided, *(one.undecided for one in judgements if one.undecided)),
+    )

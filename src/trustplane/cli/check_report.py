@@ -2,9 +2,11 @@
 
 import datetime as dt
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.certificates.lint import Listed, lint_certificates
@@ -12,7 +14,8 @@ from trustplane.certificates.parsing import Certificate
 from trustplane.certificates.verification import GoCertificate, MalformedError
 from trustplane.cli.check_documents import Document, Entry
 from trustplane.registry.inspection import HostReport
-from trustplane.trust.entries import BAD_NAME, DUPLICATE_NAME, is_name
+from trustplane.trust.effective import too_many
+from trustplane.trust.entries import judge_name
 
 GOOD, ERRORS, CANNOT_TELL = 0, 1, 2
 
@@ -50,37 +53,35 @@ class Report:
 
 
 def review(documents: Sequence[Document], at: dt.datetime) -> Report:
-    """Judge documents: how each entry is written, its name, and its certificates."""
+    """Judge linked documents: how each entry is written, its name, its certificates, and variables of Clusters."""
     places: list[Place] = []
     listed: list[Listed] = []
-    undecided: list[str] = []
     for document in documents:
-        lines: dict[str, int] = {}
-        own: list[Listed] = []
-        for entry, findings in _entries(document):
-            lines[entry.where] = entry.line
-            places += [Place(document.name, entry.line, one.at(entry.where)) for one in findings]
-            own += [Listed(entry.where, one) for one in entry.parsed.certificates]
-        places += [Place(document.name, lines[one.where], one) for one in lint_certificates(own, at)]
-        listed += own
-        if document.is_manifest and not document.entries:
-            found = ", ".join(document.unknown) or "empty lists"
-            undecided.append(f"{document.name} holds no CAs, only: {found}")
-    return Report(tuple(places), tuple(listed), undecided=tuple(undecided))
+        places += [Place(document.name, line, finding) for line, finding in document.places]
+        for _, group in itertools.groupby(document.entries, key=lambda entry: entry.owner):
+            entries = list(group)
+            own = [Listed(entry.where, one) for entry in entries for one in entry.parsed.certificates]
+            lines = {entry.where: entry.line for entry in entries}
+            findings = (*_list_findings(document, entries), *lint_certificates(own, at))
+            places += [Place(document.name, lines[one.where], one) for one in findings]
+            listed += own
+    undecided = tuple(text for document in documents for text in document.undecided)
+    return Report(tuple(places), tuple(listed), undecided=undecided)
 
 
-def _entries(document: Document) -> Iterator[tuple[Entry, list[Finding]]]:
-    """Yield entries with what is wrong about each alone, and about names in one list."""
-    seen: set[tuple[str, str]] = set()
-    for entry in document.entries:
-        findings = list(entry.findings)
-        owner = entry.where.partition("[")[0]
-        if document.is_manifest and not is_name(entry.name):
-            findings.insert(0, BAD_NAME)
-        elif document.is_manifest and (owner, entry.name) in seen:
-            findings.insert(0, DUPLICATE_NAME)
-        seen.add((owner, entry.name))
-        yield entry, findings
+def _list_findings(document: Document, entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Yield what is wrong about the entries of one list, each alone, and about their names and their number."""
+    seen: set[str] = set()
+    for entry in entries:
+        named = judge_name(entry.name, seen) if document.is_manifest else None
+        if named:
+            yield named.at(entry.where)
+        seen.add(entry.name)
+        yield from (one.at(entry.where) for one in entry.findings)
+    octets = sum(len(one.pem) for entry in entries for one in entry.parsed.certificates)
+    excess = too_many(len(entries), octets) if document.is_manifest else None
+    if excess:
+        yield excess.at(entries[0].where)
 
 
 def is_ca(certificate: Certificate) -> bool:
@@ -148,7 +149,7 @@ def _host(one: HostReport) -> Json:
         "trusted": one.trusted,
         "cause": one.cause,
         "alsoPossible": [str(cause) for cause in verdict.also_possible] if verdict else [],
-        "message": verdict.message if verdict and not verdict.trusted else one.failure.message if one.failure else "",
+        "message": _message(one),
         "stopped": verdict.stopped if verdict else "",
         "openssl": one.openssl,
         "tls": one.served.tls_version,
@@ -158,19 +159,44 @@ def _host(one: HostReport) -> Json:
     }
 
 
-def as_sarif(report: Report) -> Json:
-    """Return the findings as SARIF, which code hosts show beside the lines they are about."""
-    rules = {one.finding.code: one.finding for one in report.places}
+def as_sarif(report: Report, file: str) -> Json:
+    """Return the findings as SARIF, which code hosts show beside the lines they are about.
+
+    Args:
+        report: The outcome.
+        file: The first file, for what is about no line of any: hosts that nodes refuse.
+    """
+    hosts = [_refusal(one, file) for one in report.hosts if one.cause]
+    findings = [one.finding for one in (*report.places, *hosts)]
+    rules = {one.code: one.why or one.what for one in findings}
     driver = {
         "name": "trustplane check",
-        "rules": [{"id": code, "shortDescription": {"text": rule.why or rule.what}} for code, rule in rules.items()],
+        "rules": [{"id": code, "shortDescription": {"text": text}} for code, text in rules.items()],
     }
-    run = {"tool": {"driver": driver}, "results": [_result(one) for one in report.places]}
+    notifications = [{"level": "warning", "message": {"text": text}} for text in report.undecided]
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notifications}],
+        "results": [_result(one) for one in (*report.places, *hosts)],
+    }
     return {"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
+def _refusal(host: HostReport, file: str) -> Place:
+    """Return a host that nodes refuse, or that does not answer, as a finding."""
+    severity = Severity.ERROR if host.verdict and not host.trusted else Severity.WARNING
+    what = f"{host.role} {host.address}: {host.cause}"
+    return Place(file, 1, Finding(code=host.cause, severity=severity, what=what, why=_message(host)))
+
+
+def _message(host: HostReport) -> str:
+    if host.verdict and not host.trusted:
+        return host.verdict.message
+    return host.failure.message if host.failure else ""
+
+
 def _result(one: Place) -> Json:
-    location = {"artifactLocation": {"uri": one.file}, "region": {"startLine": one.line}}
+    location = {"artifactLocation": {"uri": quote(one.file)}, "region": {"startLine": one.line}}
     return {
         "ruleId": one.finding.code,
         "level": "error" if one.finding.severity is Severity.ERROR else "warning",

@@ -12,6 +12,7 @@ from trustplane.certificates.verification.names import printable
 from trustplane.cli.check_report import Place, Report, is_ca, issuer
 from trustplane.registry.inspection import HostReport
 
+_MAX_FINDINGS = 1000  # beyond that nobody reads on, and drawing them takes minutes
 _GROUP = 4  # fingerprints are read aloud in groups
 
 
@@ -19,8 +20,10 @@ def show(console: Console, report: Report) -> None:
     """Print certificates, findings, hosts, and what could not be decided."""
     if report.certificates:
         console.print(_certificates(report.certificates))
-    for place in report.places:
+    for place in report.places[:_MAX_FINDINGS]:
         _finding(console, place)
+    if len(report.places) > _MAX_FINDINGS:
+        console.print(f"\n... and {len(report.places) - _MAX_FINDINGS} more findings: -o json shows all")
     for host in report.hosts:
         _host(console, host)
     for text in report.undecided:

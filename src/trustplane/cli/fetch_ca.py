@@ -15,6 +15,7 @@ from trustplane.certificates.verification import GoCertificate, MalformedError, 
 from trustplane.certificates.verification.names import printable
 from trustplane.cli.check_report import CANNOT_TELL, ERRORS, GOOD
 from trustplane.cli.check_tables import grouped
+from trustplane.cli.options import examples, progress
 from trustplane.registry.address import Address
 from trustplane.registry.dial import dial
 from trustplane.registry.failure import RegistryError
@@ -33,7 +34,13 @@ class Proposal:
     verdict: Verdict  # of a node with this entry alone
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        ("trustplane fetch-ca harbor.corp.example", "the entry that would make nodes trust it"),
+        ("trustplane fetch-ca 10.0.0.5:5000 --follow-aia", "where the server leaves its CA out"),
+        ("trustplane fetch-ca harbor.corp.example -o json | jq -r .proposal.sha256", "for scripts"),
+    )
+)
 @click.argument("host", metavar="HOST[:PORT]")
 @click.option("--follow-aia", is_flag=True, help="Fetch the CA from where the served chain says, if it is not served.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -45,8 +52,9 @@ def command(*, host: str, follow_aia: bool, output: str) -> None:
     is proposed, 1 it would not be enough, 2 there is none to propose.
     """
     address = Address.read(host)
-    served = _served(address)
-    chain = [*served, *(_fetched(served[-1]) if follow_aia else ())]
+    with progress(f"Asking {address}"):
+        served = _served(address)
+        chain = [*served, *(_fetched(served[-1]) if follow_aia else ())]
     proposal = propose(address, served, chain, dt.datetime.now(dt.UTC))
     if output == "json":
         click.echo(json.dumps(_json(address, served, proposal), indent=2))

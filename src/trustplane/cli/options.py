@@ -1,6 +1,7 @@
 """Options and small words that several commands share."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,9 +22,15 @@ output = click.option(
 )
 
 
-def console() -> Console:
+def console(*, to_stderr: bool = False) -> Console:
     """Return where tables go."""
-    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    stream = sys.stderr if to_stderr else sys.stdout
+    return Console(width=None if stream.isatty() else _WIDE, highlight=False, stderr=to_stderr)
+
+
+def progress(text: str) -> AbstractContextManager[object]:
+    """Say on standard error what is being waited for; nothing where nobody watches."""
+    return Console(stderr=True).status(text) if sys.stderr.isatty() else nullcontext()
 
 
 def table(*columns: str) -> Table:

@@ -11,7 +11,7 @@ from typing import Any
 from trustplane.api.limits import HOST_PATTERN, MAX_ENTRIES, MAX_HOST_LENGTH, MAX_NAME_LENGTH, NAME_PATTERN
 from trustplane.api.meta import Json
 from trustplane.errors import UserError
-from trustplane.trust.entries import BAD_NAME, is_name
+from trustplane.trust.entries import BAD_NAME, judge_name, shown
 from trustplane.trust.places import is_host
 
 USER_SECRET_SUFFIX = "-user-trusted-ca-secret"  # noqa: S105  a name
@@ -89,7 +89,7 @@ def read(value: Any, cluster_name: str) -> Trust:
     names = tuple(_name(entry) for entry in entries)
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"Variable trust has two entries named {twice}", next_step="Rename one of them")
+        raise UserError(f"Variable trust has two entries named {shown(twice)}", next_step="Rename one of them")
     hosts = {name: found for name, entry in zip(names, entries, strict=True) if (found := _hosts(name, entry))}
     secret_name = value.get("secretName", "")
     if not isinstance(secret_name, str):
@@ -113,7 +113,8 @@ def _hosts(name: str, entry: Json) -> tuple[str, ...]:
 
 def _name(entry: Json) -> str:
     name = entry.get("name")
-    if not isinstance(name, str) or not is_name(name):
-        shown = repr(name[:MAX_NAME_LENGTH]) if isinstance(name, str) else "that is no string"
-        raise UserError(f"Variable trust has a name {shown}", why=BAD_NAME.why, next_step=BAD_NAME.next_step)
-    return name
+    refusal = judge_name(name, ()) if isinstance(name, str) else BAD_NAME
+    if refusal:
+        words = repr(shown(name)) if isinstance(name, str) else "that is no string"
+        raise UserError(f"Variable trust has a name {words}", why=refusal.why, next_step=refusal.next_step)
+    return str(name)

@@ -7,9 +7,10 @@ Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/ (th
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from trustplane.api.meta import Json
 from trustplane.proof.verdict import Trusted, Unclear, Verdict, verdict
@@ -28,6 +29,22 @@ _PULL_FAILED: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"}
 )
 _BACK_OFF: Final = re.compile(r'Back-off pulling image "[^"]*"\s*')
+# Of every probe pod.
+_SPEC: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 0,  # nothing runs; and the pod of a dead node goes at once
+        "tolerations": [{"operator": "Exists"}],
+        "serviceAccountName": ACCOUNT,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65534,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+)
 _AFTER_PULL: Final = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
     | {"PreCreateHookError", "PreStartHookError", "PostStartHookError"}
@@ -69,18 +86,8 @@ def probe_pod(
         },
         "spec": {
             "nodeName": node,
-            "restartPolicy": "Never",
             "activeDeadlineSeconds": int(timeout) + int(_MARGIN.total_seconds()),
-            "terminationGracePeriodSeconds": 0,  # nothing runs; and the pod of a dead node goes at once
-            "tolerations": [{"operator": "Exists"}],
-            "serviceAccountName": ACCOUNT,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 65534,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            **_SPEC,
             **({"imagePullSecrets": [{"name": pull_secret}]} if pull_secret else {}),
             "containers": [_container(image or f"{host}/trustplane/probe:{nonce}")],
         },

@@ -1,7 +1,7 @@
 """The set that a cluster should have: the service's list and the cluster's own, by the merge policy."""
 
 from trustplane.api.limits import MAX_CONTENT, MAX_ENTRIES, MAX_PEM_BYTES
-from trustplane.certificates.finding import Finding, Severity
+from trustplane.certificates.finding import Finding, Severity, error
 from trustplane.trust.entries import Reading, TrustSet
 from trustplane.trust.places import toml
 from trustplane.trust.policy import APPEND
@@ -42,22 +42,32 @@ def _overlaps(service: TrustSet, own: TrustSet) -> list[Finding]:
 
 def _limited(reading: Reading) -> Reading:
     copies = [(entry, max(1, len(entry.hosts))) for entry in reading.trust.entries]
-    size = sum(len(entry.pem) * count for entry, count in copies)
     tomls = _tomls(reading.trust)
     files = sum(count for _, count in copies) + len(tomls)
-    if files <= MAX_ENTRIES and size <= MAX_PEM_BYTES and max(tomls.values(), default=0) <= MAX_CONTENT:
-        return reading
-    finding = Finding(
-        code="too-many",
-        what=f"The list has {len(reading.trust)} entries; they take {files} files and {size} bytes of PEM on a node",
-        why=f"A node's bootstrap data holds at most {MAX_ENTRIES} files and {MAX_PEM_BYTES} bytes, and "
-        f"{MAX_CONTENT} characters of paths for one registry",
-        next_step="Remove CAs that sign none of your registries' certificates, or put several into one entry",
-    )
-    return Reading(reading.trust, (*reading.findings, finding))
+    finding = too_many(files, sum(len(entry.pem) * count for entry, count in copies), max(tomls.values(), default=0))
+    return Reading(reading.trust, (*reading.findings, finding)) if finding else reading
 
 
 def _tomls(trust: TrustSet) -> dict[str, int]:
     """Return the length of the file that names the entries of a registry, by registry."""
     hosts = {host for found in trust.hosts.values() for host in found}
     return {host: len(toml(host, [name for name, found in trust.hosts.items() if host in found])) for host in hosts}
+
+
+def too_many(files: int, octets: int, longest: int = 0) -> Finding | None:
+    """Judge a list by what it takes on a node; None where a node can hold it.
+
+    Args:
+        files: One for each entry, or for each registry that it is for, and one for each of these registries.
+        octets: Of their PEM.
+        longest: Characters of the longest file that names the entries of a registry.
+    """
+    if files <= MAX_ENTRIES and octets <= MAX_PEM_BYTES and longest <= MAX_CONTENT:
+        return None
+    return error(
+        "too-many",
+        f"The list takes {files} files and {octets} bytes of PEM on a node",
+        f"A node's bootstrap data holds at most {MAX_ENTRIES} files and {MAX_PEM_BYTES} bytes, and "
+        f"{MAX_CONTENT} characters of paths for one registry",
+        "Remove CAs that sign none of your registries' certificates, or put several into one entry",
+    )

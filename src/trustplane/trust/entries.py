@@ -5,17 +5,19 @@ How a list was encoded, wrapped or ordered says nothing about what is trusted, s
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.limits import MAX_NAME_LENGTH, NAME_PATTERN
-from trustplane.certificates.finding import Finding, Severity
-from trustplane.certificates.parsing import Certificate, parse
+from trustplane.certificates.defects import PRIVATE_KEY
+from trustplane.certificates.finding import Finding, Severity, error
+from trustplane.certificates.parsing import Certificate, holds_private_key, parse
 
 SHORT = 10  # hexadecimal digits of a digest that name an object: 40 bits, among the few sets of one cluster
 
+_MAX_SHOWN = 40  # characters of a name that is none
 _NAME = re.compile(NAME_PATTERN.removesuffix("$"))
 
 
@@ -126,9 +128,10 @@ def read(entries: Sequence[TrustedCA], *, where: str = "additionalTrustedCAs") -
     findings: list[Finding] = []
     seen: set[str] = set()
     for index, entry in enumerate(entries):
-        place = f"{where}[{index}] ({entry.name[:MAX_NAME_LENGTH]})"
+        place = f"{where}[{index}] ({shown(entry.name)})"
         parsed = parse(entry.data)
-        wrong = [*_name_findings(entry.name, seen), *parsed.findings]
+        named = judge_name(entry.name, seen)
+        wrong = (named, *parsed.findings) if named else parsed.findings
         seen.add(entry.name)
         findings.extend(finding.at(place) for finding in wrong)
         if not wrong:
@@ -136,10 +139,13 @@ def read(entries: Sequence[TrustedCA], *, where: str = "additionalTrustedCAs") -
     return Reading(TrustSet(tuple(good.values())), tuple(findings))
 
 
-def _name_findings(name: str, seen: set[str]) -> list[Finding]:
+def judge_name(name: str, seen: Container[str]) -> Finding | None:
+    """Return what is wrong about an entry's name; `seen`: the names before it in its list."""
+    if holds_private_key(name.encode(errors="replace")):
+        return KEY_AS_NAME
     if not is_name(name):
-        return [BAD_NAME]
-    return [DUPLICATE_NAME] if name in seen else []
+        return BAD_NAME
+    return DUPLICATE_NAME if name in seen else None
 
 
 def is_name(name: str) -> bool:
@@ -147,18 +153,25 @@ def is_name(name: str) -> bool:
     return len(name) <= MAX_NAME_LENGTH and bool(_NAME.fullmatch(name))
 
 
-BAD_NAME = Finding(
-    code="bad-name",
-    what="name cannot be part of a file name",
-    why=f"Nodes keep the entry in /etc/ssl/certs/tkg-<name>.pem; letters, digits, '-', '_' and '.' are allowed, "
+def shown(name: str) -> str:
+    """Return a name for messages. What may be a private key, pasted into the wrong field, is not repeated."""
+    is_short = len(name) <= (MAX_NAME_LENGTH if is_name(name) else _MAX_SHOWN)
+    return name if is_short and not holds_private_key(name.encode(errors="replace")) else f"{len(name)} characters"
+
+
+BAD_NAME = error(
+    "bad-name",
+    "name cannot be part of a file name",
+    f"Nodes keep the entry in /etc/ssl/certs/tkg-<name>.pem; letters, digits, '-', '_' and '.' are allowed, "
     f"at most {MAX_NAME_LENGTH} of them, not beginning with '..'",
-    next_step="Rename the entry",
+    "Rename the entry",
 )
-DUPLICATE_NAME = Finding(
-    code="duplicate-name",
-    what="name is used twice in this list",
-    why="Two entries would be written to the same file on every node",
-    next_step="Rename one of them, or put both certificates into one entry",
+KEY_AS_NAME = replace(PRIVATE_KEY, what="name holds a private key")
+DUPLICATE_NAME = error(
+    "duplicate-name",
+    "name is used twice in this list",
+    "Two entries would be written to the same file on every node",
+    "Rename one of them, or put both certificates into one entry",
 )
 
 

@@ -194,9 +194,20 @@ def test_sarif_points_at_lines(tmp_path: Path) -> None:
     assert Path(file).read_text().splitlines()[location["region"]["startLine"] - 1] == "    - name: old"
 
 
-def test_thousand_certificates(tmp_path: Path) -> None:
-    key = KEYS.usual[0]
-    entries = [(f"ca-{number}", data(drafts.ca(f"Root {number}", key).der)) for number in range(1000)]
-    result = run("-o", "json", write(tmp_path, "service.yaml", service(*entries)))
-    assert result.exit_code == 0
-    assert len(json.loads(result.output)["certificates"]) == 1000
+def test_corrections_of_standard_input_are_all_that_is_printed() -> None:
+    messy = service(("corp", encoded(pem(GOOD).replace("\n", "\r\n"))))
+    result = run("--fix", "-", content=messy.encode())
+    assert result.stdout == service(("corp", data(GOOD)))
+    assert "crlf" in result.stderr
+
+
+def test_sarif_says_what_could_not_be_judged(tmp_path: Path) -> None:
+    document = json.loads(run("-o", "sarif", write(tmp_path, "a b.yaml", "kind: Service\n")).output)
+    [invocation] = document["runs"][0]["invocations"]
+    assert "holds no CAs" in invocation["toolExecutionNotifications"][0]["message"]["text"]
+
+
+def test_sarif_quotes_paths(tmp_path: Path) -> None:
+    document = json.loads(run("-o", "sarif", write(tmp_path, "a b.yaml", service(("corp", "''")))).output)
+    location = document["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"]["uri"].endswith("/a%20b.yaml")

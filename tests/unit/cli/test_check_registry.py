@@ -87,6 +87,16 @@ def test_untrusted_registry(pki: PKI, tmp_path: Path) -> None:
     assert "CN=Root 0,O=Lab" in hosts[0]["stopped"]
 
 
+def test_sarif_has_hosts_that_nodes_refuse(pki: PKI, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text(pem(PKI(6).root.der))
+    with serving(pki.chain(), pki.key, API) as port:
+        arguments = [*AT, "-o", "sarif", "--registry", f"localhost:{port}", str(tmp_path / "ca.pem")]
+        result = CliRunner().invoke(check.command, arguments)
+    [found] = json.loads(result.output)["runs"][0]["results"]
+    assert (found["ruleId"], found["level"]) == ("issuer-not-trusted", "error")
+    assert f"registry localhost:{port}" in found["message"]["text"]
+
+
 def test_expired_server(pki: PKI, tmp_path: Path) -> None:
     pki.server.not_after = time("260101000000Z")
     with serving(pki.chain(), pki.key, API) as port:
