@@ -21,6 +21,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.apiserver.conftest import apiserver, binaries, client, namespace, shared_apiserver  # noqa: F401  fixtures
+from tests.apiserver.controllers.conftest import _definitions  # noqa: F401  fixture
+from tests.apiserver.controllers.test_processes import served, trustplane  # noqa: F401  fixtures
 
 from trustplane.local import image, toolchain
 from trustplane.local.podman import Container, Mount, Podman, environment

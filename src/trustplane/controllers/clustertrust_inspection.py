@@ -1,7 +1,7 @@
 """A look at a node's files and runtime over SSH: what differs from what was written, and its repair where asked for."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from trustplane.clusterapi.inplace_files import bootstrap_files, contents
 from trustplane.clusterapi.inplace_update import address
 from trustplane.controllers import ssh_key
 from trustplane.controllers.resources import KUBEADM_CONFIGS, MACHINES, SECRETS
-from trustplane.errors import NodeError, TrustplaneError
+from trustplane.errors import NodeError, TransientError, TrustplaneError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError
 from trustplane.kube.resource import Key, Resource
@@ -25,6 +25,8 @@ from trustplane.nodes.plan import Drift
 _CONFIGS: Resource[Json] = Resource(
     KUBEADM_CONFIGS.group, KUBEADM_CONFIGS.version, KUBEADM_CONFIGS.kind, KUBEADM_CONFIGS.plural, dict
 )
+# Asked before a repair; it raises where that is no longer wanted, see `trust.apply`.
+Confirm = Callable[[], Awaitable[None]]
 _MESSAGE = 600  # characters of what is kept in an annotation
 
 
@@ -59,27 +61,32 @@ async def inspect(client: Client, machine: Machine, key: str, digest: str, *, re
         digest: Of the set that was last written on it.
         repair: Undo what differs, and say so.
     """
+
+    async def confirm() -> None:
+        if await _files(client, machine) != files:
+            raise TransientError("The trust that the node is to have has changed meanwhile")
+
     try:
         files = await _files(client, machine)
         async with ssh.connect(address(_json(machine)), key) as node:
             refusal = await _pin(client, machine, node.host_key)
             if refusal:
                 return Inspected(_result(digest, refusal=refusal))
-            return await _look(node, files, digest, repair=repair)
+            return await _look(node, files, digest, confirm if repair else None)
     except ConflictError:
         return Inspected(_result(digest, error="the Machine changed meanwhile"))
     except TrustplaneError as error:
         return Inspected(_result(digest, error=str(error)))
 
 
-async def _look(node: ssh.Node, files: _Files, digest: str, *, repair: bool) -> Inspected:
+async def _look(node: ssh.Node, files: _Files, digest: str, repair: Confirm | None) -> Inspected:
     state = await trust.read(node)
     found = plan.drift(files.desired, state, files.previous)
     useless, hidden = shadows_described(hosts.all_shadows(state, files.desired))
-    if found.is_current or not repair:
+    if found.is_current or repair is None:
         message = "; ".join(part for part in (described(found), useless) if part)
         return Inspected(_result(digest, message=message, hidden=hidden))
-    done = await trust.apply(node, files.desired, files.previous)
+    done = await trust.apply(node, files.desired, files.previous, confirm=repair)
     applied = AppliedTrust(digest=digest, at=datetime.now(UTC), method=IN_PLACE, restarted=done.restarted)
     return Inspected(_result(digest, message=useless, hidden=hidden), applied)
 

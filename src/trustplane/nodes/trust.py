@@ -5,7 +5,7 @@ can be killed at any point: reading and planning again leads to the same end. De
 """
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final, Protocol
@@ -65,7 +65,13 @@ async def read(node: Shell) -> NodeState:
     return parse(output.stdout)
 
 
-async def apply(node: Shell, desired: Mapping[str, str], previous: Mapping[str, str] | None = None) -> Result:
+async def apply(
+    node: Shell,
+    desired: Mapping[str, str],
+    previous: Mapping[str, str] | None = None,
+    *,
+    confirm: Callable[[], Awaitable[None]] | None = None,
+) -> Result:
     """Make a node have exactly these files of ours, and make containerd use them.
 
     A node that has and uses them already is left alone. Running containers survive.
@@ -74,6 +80,8 @@ async def apply(node: Shell, desired: Mapping[str, str], previous: Mapping[str, 
         node: A node, whose host key has been checked.
         desired: Content by path, see `plan.make`.
         previous: Content by path of what the bootstrap data wrote, see `plan.make`.
+        confirm: Asked after each look at the node; it raises where the change is no longer wanted. Whoever changes the
+            node after that look has our change refused, so that an old wish never undoes a newer one.
 
     Raises:
         NodeError: A foreign file is in the way, or a step failed; what was there before may be partly replaced, and the
@@ -87,6 +95,8 @@ async def apply(node: Shell, desired: Mapping[str, str], previous: Mapping[str, 
             raise _conflict(node, todo.conflicts)
         if not todo.is_needed:
             return Result((), (), restarted=False, state=state)
+        if confirm:
+            await confirm()
         output = await node.run(_COMMAND, stdin=script(todo), timeout=_TIMEOUT)
         if output.exit_status == 0:
             written = tuple(one.path for one in todo.writes)

@@ -77,8 +77,25 @@ async def read(client: Client, request: Json) -> Update:
     files = inplace_files.contents(asked.files, data)
     wanted = _trust_set(tuple(files.items()))
     member = _member(machine)
-    is_superseded = digest_in_force(cluster) not in ("", wanted.digest)
+    is_superseded = _is_superseded(cluster, wanted)
     return Update(asked, files, wanted, is_done=is_superseded or member.applied.digest == wanted.digest)
+
+
+def _is_superseded(cluster: Json, wanted: TrustSet) -> bool:
+    return digest_in_force(cluster) not in ("", wanted.digest)
+
+
+async def _confirm(client: Client, update: Update) -> None:
+    """Check that the cluster still asks for that set: this work may have waited for the node for long.
+
+    Raises:
+        TransientError: It has taken another one.
+    """
+    if _is_superseded(await _cluster(client, update), update.set):
+        raise TransientError(
+            f"Cluster {update.asked.cluster} has taken another trust set meanwhile",
+            next_step="Cluster API asks for that one by itself",
+        )
 
 
 async def _secret(client: Client, name: str, namespace: str) -> dict[str, str]:
@@ -142,7 +159,8 @@ async def carry_out(client: Client, update: Update) -> None:
     """Bring the node to what is asked for, and record it.
 
     Raises:
-        TransientError: The node cannot be reached now, or another machine was elected meanwhile.
+        TransientError: The node cannot be reached now, another machine was elected meanwhile, or the cluster has taken
+            another set.
         NodeError: The node shows another host key than before, or cannot be changed.
     """
     machine = await client.get(MACHINES, update.name, update.namespace)
@@ -155,7 +173,7 @@ async def carry_out(client: Client, update: Update) -> None:
             todo = plan.make(update.files, await trust.read(node), previous)
             # A hosts.toml that is written alone names fewer CAs than before.
             await _become_canary(client, update, adds=any(place(one.path) for one in todo.writes))
-        result = await trust.apply(node, update.files, previous)
+        result = await trust.apply(node, update.files, previous, confirm=lambda: _confirm(client, update))
     await _record(client, update, result)
     _log.info("trust written", machine=update.name, digest=update.digest, restarted=result.restarted)
 

@@ -45,17 +45,8 @@ T = TypeVar("T")
 
 SYSTEM = "trustplane-system"
 KUBERNETES = "v1.36.3"
-PLAYED = {
-    f"{one.plural}.{one.group}"
-    for one in (
-        CLUSTERS,
-        CONTROL_PLANES,
-        MACHINE_DEPLOYMENTS,
-        MACHINES,
-        KUBEADM_CONFIG_TEMPLATES,
-        KUBEADM_CONFIGS,
-    )
-}
+_KINDS = (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, KUBEADM_CONFIG_TEMPLATES, KUBEADM_CONFIGS)
+PLAYED = {f"{one.plural}.{one.group}" for one in _KINDS}
 
 
 def make_ca(name: str) -> str:
@@ -164,13 +155,21 @@ class Supervisor:
         body = {"metadata": {"name": NAME, "annotations": annotations}, "spec": spec}
         await self.client.apply(CONFIGURATIONS, body, manager="user")
 
-    async def make(self, name: str, *, release: str = KUBERNETES, trust: list[Json] | None = None) -> None:
-        """Make or change a cluster as a user does."""
+    async def make(
+        self,
+        name: str,
+        *,
+        release: str = KUBERNETES,
+        trust: list[Json] | None = None,
+        control_plane: Json | None = None,
+        pool: Json | None = None,
+    ) -> None:
+        """Make or change a cluster as a user does; what is said of the control plane and the pool wins."""
         nodes = {"vmClass": "best-effort-small", "storageClass": "local", "tkr": {"reference": {"name": release}}}
         spec: Json = {
             "topology": {
-                "controlPlane": {"replicas": 1, **nodes},
-                "nodePools": [{"name": "np", "replicas": 2, **nodes}],
+                "controlPlane": {"replicas": 1, **nodes, **(control_plane or {})},
+                "nodePools": [{"name": "np", "replicas": 2, **nodes, **(pool or {})}],
             }
         }
         if trust is not None:
@@ -222,19 +221,27 @@ class Supervisor:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, name: str) -> None:
+        seen = 0
         async for event in self.client.watch(CLUSTERS, self.namespace, version="", fields=f"metadata.name={name}"):
             cluster = CLUSTERS.decode(event.object)
-            if event.type != "DELETED" and cluster.metadata.generation != cluster.status.observed_generation:
+            if event.type in {"ADDED", "MODIFIED"} and cluster.metadata.generation != seen:
+                seen = cluster.metadata.generation
                 await self._make_machines(cluster)
                 await self.play(name)
 
     async def _make_machines(self, cluster: Cluster) -> None:
         """Make the machines of the control plane and of the pool, with what is asked for now."""
         name = cluster.metadata.name
-        labels, pool = {CLUSTER_NAME_LABEL: name}, {DEPLOYMENT_NAME_LABEL: "np"}
-        await self._make_machine(f"{name}-cp-0", name, labels, _config(_control_plane_trust(cluster)))
-        for n in range(2):
-            await self._make_machine(f"{name}-np-{n}", name, labels | pool, _config(cluster.variable("trust")))
+        config = _config(_control_plane_trust(cluster))
+        await self._make_machine(f"{name}-cp-0", name, {CLUSTER_NAME_LABEL: name}, config)
+        await self.update_workers(name, 2)
+
+    async def update_workers(self, name: str, count: int) -> None:
+        """Make so many machines of the pool have what the Cluster asks for now."""
+        cluster = await self.client.get(CLUSTERS, name, self.namespace)
+        labels = {CLUSTER_NAME_LABEL: name, DEPLOYMENT_NAME_LABEL: "np"}
+        for n in range(count):
+            await self._make_machine(f"{name}-np-{n}", name, labels, _config(cluster.variable("trust")))
 
     async def _make_machine(self, name: str, cluster: str, labels: Json, config: Json) -> None:
         metadata = {"name": name, "namespace": self.namespace, "labels": labels}

@@ -3,15 +3,19 @@
 import asyncio
 import base64
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from tests.apiserver.controllers.conftest import Supervisor, entry, make_ca, secret_name, trusted, until, until_gone
 
+from trustplane.api.annotations import ROLLOUT
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.conditions import TRUST_CURRENT, TRUST_VALID
 from trustplane.api.configuration import NAME
 from trustplane.api.meta import condition
-from trustplane.controllers.resources import CLUSTERS, CONFIGURATIONS, SECRETS
+from trustplane.clusterapi import release
+from trustplane.controllers.resources import CLUSTERS, CONFIGURATIONS, RELEASES, SECRETS
 from trustplane.kube.kinds import EVENTS
 
 
@@ -143,6 +147,76 @@ async def test_p3_the_first_customisation_reaches_existing_clusters_once(supervi
         await _told(supervisor, "c", "Created", "FirstCustomisation")
 
 
+async def test_p3_happens_once_in_the_life_of_the_configuration(supervisor: Supervisor) -> None:
+    a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
+    async with supervisor.running():
+        await supervisor.make("old")
+        await supervisor.cluster("old")
+        await supervisor.configure(a)
+        await supervisor.trusting("old", "a")
+        stock = {"metadata": {"name": NAME}, "spec": {"defaultCNI": "antrea"}}
+        await supervisor.client.apply(CONFIGURATIONS, stock, manager="user")
+        await supervisor.tkc("old", lambda tkc: "remove a (" in _message(tkc, TRUST_CURRENT))
+    async with supervisor.running():
+        await supervisor.make("later")
+        assert trusted(await supervisor.cluster("later")) == []
+        await supervisor.configure(b)
+        await supervisor.tkc("old", lambda tkc: "add b (" in _message(tkc, TRUST_CURRENT))
+        await supervisor.tkc("later", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Held"))
+        assert trusted(await supervisor.cluster("old")) == ["a"]
+        assert trusted(await supervisor.cluster("later")) == []
+        await _told(supervisor, "old", "Created", "FirstCustomisation")
+        await _told(supervisor, "later", "Created")
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"release": "v1.36.4"},
+        {"control_plane": {"vmClass": "guaranteed-large"}},
+        {"control_plane": {"storageClass": "fast"}},
+        {"pool": {"vmClass": "guaranteed-large"}},
+        {"pool": {"storageClass": "fast"}},
+        {"pool": {"failureDomain": "zone-b"}},
+        {"pool": {"volumes": [{"name": "data", "mountPath": "/data", "capacity": {"storage": "4Gi"}}]}},
+    ],
+    ids=str,
+)
+async def test_p4_any_other_update_takes_the_current_trust_along(supervisor: Supervisor, update: Any) -> None:
+    a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
+    await supervisor.client.apply(RELEASES, release.object_of("v1.36.4"), manager="test")
+    async with supervisor.running():
+        await supervisor.configure(a)
+        await supervisor.make("c")
+        before = await supervisor.trusting("c", "a")
+        await supervisor.configure(a, b)
+        await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Held"))
+
+        await supervisor.make("c", **update)
+        after = await supervisor.trusting("c", "a", "b")
+        # One change of the Cluster: one roll.
+        assert after.metadata.generation == before.metadata.generation + 1
+        assert ROLLOUT not in after.metadata.annotations
+        await _told(supervisor, "c", "Created", "OtherUpdate")
+
+
+async def test_p8_new_machines_get_the_trust_of_their_cluster(supervisor: Supervisor) -> None:
+    a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
+    async with supervisor.running(), supervisor.following("c"):
+        await supervisor.configure(a)
+        await supervisor.make("c")
+        before = await supervisor.trusting("c", "a")
+        await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "True"))
+        await supervisor.configure(a, b)
+        await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Held"))
+
+        await supervisor.make("c", pool={"replicas": 3})
+        scaled = await supervisor.cluster("c", lambda found: found.metadata.generation > before.metadata.generation)
+        assert secret_name(scaled) == secret_name(before)
+        assert await _content(supervisor, scaled)
+        await _told(supervisor, "c", "Created")
+
+
 async def test_p5_and_p7_content_counts_and_encoding_does_not(supervisor: Supervisor) -> None:
     first, second = make_ca("first"), make_ca("second")
     async with supervisor.running():
@@ -153,6 +227,7 @@ async def test_p5_and_p7_content_counts_and_encoding_does_not(supervisor: Superv
         await supervisor.label("c", "seen", "crlf")
         same = await supervisor.cluster("c", lambda found: found.metadata.labels.get("seen") == "crlf")
         assert secret_name(same) == secret_name(before)
+        assert same.metadata.generation == before.metadata.generation
 
         await supervisor.make("c", trust=[entry("own", second)])
         after = await supervisor.cluster("c", lambda found: secret_name(found) != secret_name(before))
