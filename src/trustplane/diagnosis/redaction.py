@@ -1,0 +1,59 @@
+"""Make a message fit to be shown: no credentials, no control characters.
+
+Runtimes print URLs, and a blob's URL is signed: whoever has its query may read the blob. Old runtimes print decoded
+pull secrets. What is hidden here is hidden before anything is read, so that no output can have it.
+"""
+
+import re
+from typing import Final
+
+HIDDEN: Final = "<hidden>"
+_HIDDEN_QUERY: Final = "hidden"  # a URL has no angle brackets
+
+# What the reading of a message needs from a query: containerd's mark of a mirror, and the marks of a token service.
+_SHOWN: Final = frozenset({"ns", "scope", "service"})
+
+_URL: Final = re.compile(r"""(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{0,15}://)(?P<rest>[^\s"'<>\\]+)""")
+_QUERY: Final = re.compile(r"""(?<=[\w/%.~-])\?(?P<query>[^\s"'<>\\]*[^\s"'<>\\:,;)])""")
+_SCHEMES: Final = re.compile(
+    r"(?i)\b(?P<scheme>bearer|basic|negotiate|ntlm)\s+"
+    r"(?!(?:realm|auth|authentication|authorization|tokens?|challenge|credentials)\b)[\w.~+/=-]{6,}"
+)
+_HEADER: Final = re.compile(
+    r"""(?P<name>\bAuthorization:\s?\[?)(?!(?i:bearer|basic|negotiate|ntlm)\b)[^\s"'\\\]]{4,}"""
+)
+_JWT: Final = re.compile(r"\beyJ[\w=.-]{5,}")
+_AWS_KEY: Final = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}")
+_NAMED: Final = re.compile(
+    r"""(?ix)
+    (?P<name> (?: password | passwd | secret | signature | credential | api[_-]?key | accesskey (?:id)? | access_key
+        | security-token | token | \bauth | authorization | \bsig ) ["'\\]{0,4}
+        (?: \s?=\s? | (?<=["'\\])\s?:\s? | :(?=\S) ) ["'\\\[]{0,4} )
+    (?P<value> [^\s"'\\&,;})\]<]{3,} )
+    """
+)
+_DECODED: Final = re.compile(r"""(?P<name>invalid decoded auth: \\*")(?P<value>[^\n]+)""")
+_USERINFO: Final = re.compile(r"(?<![\w/.@:+-])[\w.+%$-]{1,64}:(?!//)[^\s:/@\"']{1,256}@(?=[A-Za-z0-9.-]+[:/])")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def redact(text: str) -> str:
+    """Hide credentials and remove control characters; what is left reads as before."""
+    text = _CONTROL.sub(" ", text)
+    text = _DECODED.sub(rf"\g<name>{HIDDEN}", text)
+    text = _URL.sub(_without_user, text)
+    text = _QUERY.sub(_shown_query, text)
+    text = _SCHEMES.sub(rf"\g<scheme> {HIDDEN}", text)
+    text = _HEADER.sub(rf"\g<name>{HIDDEN}", text)
+    text = _NAMED.sub(rf"\g<name>{HIDDEN}", text)
+    return _USERINFO.sub("", _AWS_KEY.sub(HIDDEN, _JWT.sub(HIDDEN, text)))
+
+
+def _without_user(found: re.Match[str]) -> str:
+    authority, slash, path = found["rest"].partition("/")
+    return f"{found['scheme']}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _shown_query(found: re.Match[str]) -> str:
+    shown = [one for one in found["query"].split("&") if one.partition("=")[0] in _SHOWN]
+    return f"?{'&'.join(shown) or _HIDDEN_QUERY}"

@@ -1,0 +1,152 @@
+"""What runtimes say about an image's name, manifest and content."""
+
+from typing import Final
+
+from trustplane.diagnosis.cause import Code, Confidence
+from trustplane.diagnosis.layer import Kind
+from trustplane.diagnosis.vocabulary.phrase import Phrase, Vocabulary
+
+
+def _all(code: Code, reason: str, *words: str, confidence: Confidence = Confidence.HIGH) -> tuple[Phrase, ...]:
+    return tuple(Phrase(one, (code,), reason, confidence) for one in words)
+
+
+_NAME: Final = _all(
+    Code.INVALID_IMAGE_NAME,
+    "the name breaks the grammar of image references",
+    "invalid reference format",
+    "couldn't parse image name",
+    "couldn't parse image reference",
+    "Failed to apply default image tag",
+    "invalid tag format",
+    "invalid digest format",
+    "repository name must",
+    "invalid repository name (",
+    "InvalidImageName",
+    "failed to parse image reference",
+    "error parsing image name",
+    "docker: image reference",
+) + _all(
+    Code.INVALID_IMAGE_NAME,
+    "the node's configuration does not say which registry a short name means",
+    'short-name "<name>" did not resolve',
+    "short name mode is enforcing",
+    "short-name resolution enforced",
+    "no unqualified-search registries",
+)
+
+_MANIFEST: Final = _all(
+    Code.MANIFEST_UNSUPPORTED,
+    "the runtime names the format that it does not take",
+    "not implemented: media type",
+    "schema 1 image manifests are no longer supported",
+    "media-type: schema 1 not supported",
+    "[DEPRECATION NOTICE] Docker Image Format v1",
+    "Docker Image Format v1 and Docker Image manifest",
+    "unsupported manifest media type",
+    "unsupported manifest format",
+    "unsupported schema version",
+    "unsupported docker v2s2 media type",
+    "unsupported OCIv1 media type",
+    "unsupported image-specific operation on artifact",
+    "Unimplemented manifest",
+    "unsupported MIME type",
+    "unsupported media type",
+    "unsupported mediatype",
+    "Encountered remote ",
+    'image ID "" is invalid',
+    "rejecting <number> byte manifest",
+    "rejecting ambiguous manifest",
+    "could not fetch content descriptor <word> (application/vnd.docker.distribution.manifest.v1+<name>) from remote",
+    "invalid media type",
+    "mediaType in manifest should be",
+    "AI models are not yet supported",
+    "unexpected media type application/",
+    "manifest invalid",
+)
+
+_PLATFORM: Final = _all(
+    Code.PLATFORM_MISSING,
+    "no manifest of the image is for this platform",
+    "no match for platform",
+    "no matching manifest for",
+    "no image found in manifest list for architecture",
+    "no image found in image index for architecture",
+    "image operating system <word> cannot be used",
+    "cannot download image with operating system",
+    "snapshotter <word> does not support platform",
+    "no supported platform found in manifest list",
+    "image platform (<text>) does not match",
+)
+
+_PAGES: Final = _all(
+    Code.NOT_A_REGISTRY,
+    "a web page came where content was expected",
+    "could not fetch content descriptor <word> (text/html<name>) from remote",
+    "mediaType text/html",
+    "unexpected media type text/html",
+    'media type "text/html',
+)
+
+_CONTENT: Final = (
+    *_all(
+        Code.BLOB_MISSING,
+        "the manifest came; content that it names did not",
+        "could not fetch content descriptor <word> (application/<name>) from remote: not found",
+        "could not fetch content <word> from remote: not found",
+        "content at <word> not found",
+    ),
+    *_all(
+        Code.DIGEST_MISMATCH,
+        "the runtime compared content and digest",
+        "unexpected commit digest",
+        "unexpected commit size",
+        "Digest did not match",
+        "digest mismatch",
+        "filesystem layer verification failed",
+        "manifest verification failed",
+        "image config verification failed",
+        "wrong diff id calculated",
+        "Manifest does not match provided manifest digest",
+        "Image manifest does not match selected manifest digest",
+        "Download config.json digest",
+        "httpReadSeeker: read past expected size",
+        "read exceeds expected size",
+        "layers from manifest don't match image configuration",
+        "mismatched image rootfs and manifest layers",
+        "failed size validation",
+        "layer <number> (blob <text>) does not match config's DiffID",
+        "provided digest did not match",
+    ),
+)
+
+_HERE: Final = (
+    *_all(
+        Code.IMAGE_NOT_PRESENT,
+        "the kubelet does not pull under this policy",
+        'Container image "<name>" is not present with pull policy of Never',
+    ),
+    *_all(Code.IMAGE_NOT_PRESENT, "the kubelet does not pull under this policy", "ErrImageNeverPull"),
+    *_all(
+        Code.SIGNATURE_REJECTED,
+        "the node's policy decided",
+        "A signature was required, but no signature exists",
+        "Invalid signature",
+        "None of the signatures were accepted",
+        "Running image <text> is rejected by policy",
+        "image verifier <word> blocked pull",
+        "blocking pull of <text>: image verifier",
+        "signature verification failed",
+        "cryptographic signature verification failed",
+        "Signature for identity",
+    ),
+    *_all(Code.REGISTRY_BLOCKED, "registries.conf of the node says so", "registry <word> is blocked in"),
+)
+
+_NOT_FOUND: Final = _all(
+    Code.IMAGE_NOT_FOUND,
+    "the registry has a 404 for this reference",
+    "<reference>: not found",
+)
+
+IMAGES: Final = Vocabulary(Kind.IMAGE, (*_PAGES, *_NAME, *_MANIFEST, *_PLATFORM, *_CONTENT, *_HERE, *_NOT_FOUND))

@@ -1,0 +1,64 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.diagnosis.redaction import redact
+
+SECRET = "s3cr3tV4lue"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'Get "https://user:{SECRET}@harbor.test/v2/": EOF',
+        f'Get "https://{SECRET}@harbor.test/v2/": EOF',
+        f"Get https://b.s3.amazonaws.com/x?X-Amz-Credential={SECRET}&X-Amz-Signature={SECRET}: EOF",
+        f'Get \\"https://a.blob.core.windows.net/x?sig={SECRET}&se=1\\": EOF',
+        f"mz-Expires=1&X-Amz-Signature={SECRET}",
+        f"https://h/x?{SECRET}",
+        f"https://h/x?{SECRET}: 403 Forbidden",
+        f"Authorization: Bearer {SECRET}",
+        f"Authorization: Basic {SECRET}==",
+        f"Authorization:[Basic {SECRET}]",
+        f"Authorization: {SECRET}",
+        f"header map[Authorization:[Bearer {SECRET}]]",
+        f'invalid decoded auth: "robot:{SECRET}"',
+        f'body start "{{\\"token\\":\\"{SECRET}\\"}}"',
+        f'{{"access_token": "{SECRET}"}}',
+        f"AuthConfig{{Username:u,Password:{SECRET},Auth:,}}",
+        f"password={SECRET}",
+        f"refresh_token={SECRET}&service=x",
+        f"eyJhbGciOiJSUzI1NiJ9.{SECRET}.sig",
+        f"docker login robot$ci:{SECRET}@harbor.test/x",
+    ],
+)
+def test_credentials_are_hidden(text: str) -> None:
+    assert SECRET not in redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pull access denied, repository does not exist or may require authorization: server message: invalid",
+        "unable to retrieve auth token: invalid username/password: unauthorized",
+        "failed to fetch anonymous token: unexpected status: 401 Unauthorized",
+        "authorization failed: no basic auth credentials",
+        'Get "https://t.test/token?scope=repository%3Aapp%3Apull&service=lab": EOF',
+        'Head "https://m.test/v2/a/manifests/1?ns=docker.io": EOF',
+        "h.test:5000/app:v1@sha256:0a1b: not found",
+        "missing realm in bearer auth challenge",
+    ],
+)
+def test_other_words_stay(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_control_characters_go() -> None:
+    assert redact("a\x1b[31mred\x07\u202e") == "a [31mred  "
+
+
+@given(st.text())
+def test_any_text_and_once_is_enough(text: str) -> None:
+    once = redact(text)
+    assert "\x1b" not in once
+    assert redact(once) == once

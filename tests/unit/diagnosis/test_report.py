@@ -1,0 +1,159 @@
+"""What is piped in: tables and JSON of events and pods."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.diagnosis.messages import Message, messages_in
+from trustplane.diagnosis.report import ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN, answers, exit_code
+
+REFUSED = (
+    'Failed to pull image "h.test/a:1": Get "https://h.test/v2/": dial tcp 10.0.0.1:443: connect: connection refused'
+)
+DENIED = (
+    'Failed to pull image "h.test/a:1": unexpected status from HEAD request to https://h.test/v2/a: 401 Unauthorized'
+)
+SECRETS = "Unable to retrieve some image pull secrets (regcred); attempting to pull the image may not succeed."
+
+
+def event(message: str, reason: str = "Failed", pod: str = "web") -> dict[str, Any]:
+    return {
+        "kind": "Event",
+        "involvedObject": {"kind": "Pod", "namespace": "shop", "name": pod},
+        "reason": reason,
+        "message": message,
+    }
+
+
+def listed(*items: dict[str, Any]) -> str:
+    return json.dumps({"kind": "List", "items": items})
+
+
+def codes(content: str) -> list[list[str]]:
+    return [[str(code) for code in answer.explanation.codes] for answer in answers(messages_in(content))]
+
+
+def test_events_of_one_pod_make_one_answer() -> None:
+    content = listed(
+        event('Pulling image "h.test/a:1"', "Pulling"),
+        event(REFUSED),
+        event("Error: ErrImagePull"),
+        event('Back-off pulling image "h.test/a:1"', "BackOff"),
+        event("Error: ImagePullBackOff"),
+        event("0/3 nodes are available", "FailedScheduling"),
+    )
+    told = answers(messages_in(content))
+    assert [answer.explanation.codes for answer in told] == [("connection-refused",)]
+    assert told[0].subjects == ("shop/web",)
+    assert exit_code(told) == ONE_CAUSE
+
+
+def test_pods_with_the_same_failure_are_told_together() -> None:
+    told = answers(messages_in(listed(event(REFUSED, pod="a"), event(REFUSED, pod="b"), event(DENIED, pod="c"))))
+    assert [answer.subjects for answer in told] == [("shop/a", "shop/b"), ("shop/c",)]
+    assert exit_code(told) == SEVERAL_CAUSES
+
+
+def test_the_warning_about_pull_secrets_decides() -> None:
+    content = listed(event(SECRETS, "FailedToRetrieveImagePullSecret"), event(DENIED))
+    assert codes(content) == [["auth-missing"]]
+    assert codes(listed(event(SECRETS, "FailedToRetrieveImagePullSecret"))) == [["auth-missing"]]
+    assert codes(listed(event(SECRETS, "FailedToRetrieveImagePullSecret"), event(REFUSED))) == [["connection-refused"]]
+
+
+def test_events_of_the_newer_api() -> None:
+    new = {"kind": "Event", "regarding": {"namespace": "s", "name": "p"}, "reason": "Failed", "note": REFUSED}
+    assert messages_in(json.dumps(new)) == [Message(REFUSED, "s/p")]
+
+
+def test_pods_and_their_containers_that_wait() -> None:
+    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": f"Back-off: ErrImagePull: {REFUSED}"}}}
+    pod = {
+        "kind": "Pod",
+        "metadata": {"namespace": "s", "name": "p"},
+        "status": {"initContainerStatuses": [{"state": {"running": {}}}], "containerStatuses": [waiting, waiting]},
+    }
+    assert codes(json.dumps(pod)) == [["connection-refused"]]
+    assert codes(listed(pod, pod)) == [["connection-refused"]]
+    assert codes(json.dumps(pod) + "\n" + json.dumps(pod)) == [["connection-refused"]]
+
+
+def test_a_pod_that_runs_says_nothing() -> None:
+    assert messages_in(json.dumps({"kind": "Pod", "status": {}})) == []
+    assert exit_code([]) == UNKNOWN
+
+
+def test_events_as_kubectl_describe_has_them() -> None:
+    content = f"""Events:
+  Type     Reason     Age                From               Message
+  ----     ------     ----               ----               -------
+  Normal   Scheduled  5m                 default-scheduler  Successfully assigned shop/web to node
+  Warning  Failed     3m (x4 over 5m)    kubelet            {REFUSED}
+  Warning  Failed     3m (x4 over 5m)    kubelet            Error: ErrImagePull
+  Normal   BackOff    1s (x9 over 5m)    kubelet            Back-off pulling image "h.test/a:1"
+"""
+    assert codes(content) == [["connection-refused"]]
+
+
+def test_events_as_kubectl_get_has_them() -> None:
+    content = f"""LAST SEEN   TYPE      REASON    OBJECT    MESSAGE
+2m          Normal    Pulling   pod/web   Pulling image "h.test/a:1"
+2m          Warning   Failed    pod/web   {REFUSED}
+"""
+    assert codes(content) == [["connection-refused"]]
+
+
+def test_json_that_is_no_object_of_kubernetes_is_a_message() -> None:
+    text = '{"errors":[{"code":"DENIED"}]}'
+    assert messages_in(text) == [Message(text)]
+    assert messages_in("") == []
+
+
+def test_a_message_that_says_nothing_is_unknown() -> None:
+    told = answers(messages_in('Back-off pulling image "h.test/a:1"'))
+    assert [answer.explanation.codes for answer in told] == [("unknown",)]
+    assert exit_code(told) == UNKNOWN
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["kind", "items", "status", "containerStatuses", "state", "waiting", "reason", "involvedObject"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_any_json_is_read(document: object) -> None:
+    told = answers(messages_in(json.dumps(document)))
+    assert exit_code(told) in {ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN}
+
+
+@given(st.text())
+def test_any_text_is_read(content: str) -> None:
+    answers(messages_in(content))
+
+
+def test_lines_of_a_log_are_messages_of_their_own() -> None:
+    log = f'level=error msg="PullImage failed" error="{REFUSED}"\nlevel=info\nlevel=error error="{DENIED}"\n'
+    assert codes(log) == [["connection-refused"], ["auth-missing", "auth-rejected", "access-denied"]]
+
+
+def test_lines_that_yaml_folds_are_read_as_one() -> None:
+    folded = REFUSED.replace(": dial", ":\n        dial").replace("pull image", "pull\n      image")
+    assert codes(folded) == [["connection-refused"]]
+
+
+def test_other_events_are_left_out() -> None:
+    restarts = event("Back-off restarting failed container web in pod web_shop", "BackOff")
+    assert messages_in(listed(restarts)) == []
