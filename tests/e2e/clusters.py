@@ -61,6 +61,12 @@ def authorities(stack: Stack) -> dict[str, bytes]:
     return {one.ca_name: one.ca.read_bytes() for one in registry.registries(stack)}
 
 
+def scoped(stack: Stack) -> dict[str, str]:
+    """Return the annotation by which the second registry's CA is trusted for that registry only."""
+    apps = registry.registries(stack)[1]
+    return {"trustplane.dev/registry-scope": f"{apps.ca_name}={apps.host}"}
+
+
 def configure(fleet: Fleet, trusted: Mapping[str, bytes], **annotations: str) -> str:
     """Apply the service's configuration; server-side, since a long list does not fit into kubectl's annotation.
 
@@ -102,22 +108,23 @@ def name_of(machine: Json) -> str:
 
 
 def pulls_everywhere(fleet: Fleet, stack: Stack, cluster: str) -> None:
-    """A DaemonSet with the private image runs on every node, control plane too."""
-    corp = registry.registries(stack)[0]
+    """A DaemonSet with an image of each private registry runs on every node, control plane too."""
     kubectl = fleet.workload(cluster)
-    secret = manifests.pull_secret("credentials", corp.host, corp.username, corp.password())
-    body = manifests.deployment("everywhere", corp.image, credentials="credentials")
-    body["kind"] = "DaemonSet"
-    del body["spec"]["replicas"]
-    body["spec"]["template"]["spec"]["tolerations"] = [{"operator": "Exists"}]
-    kubectl.apply(secret, body, file="everywhere.yaml")
+    for one in registry.registries(stack):
+        secret = manifests.pull_secret(one.name, one.host, one.username, one.password())
+        body = manifests.deployment(one.name, one.image, credentials=one.name)
+        body["kind"] = "DaemonSet"
+        del body["spec"]["replicas"]
+        body["spec"]["template"]["spec"]["tolerations"] = [{"operator": "Exists"}]
+        kubectl.apply(secret, body, file="everywhere.yaml")
 
     def probe() -> tuple[bool, str]:
-        status = kubectl.get("daemonset", "everywhere").get("status", {})
+        found = [kubectl.get("daemonset", one.name).get("status", {}) for one in registry.registries(stack)]
         nodes = len(kubectl.get("nodes")["items"])
-        return status.get("numberReady") == nodes == status.get("desiredNumberScheduled"), json.dumps(status)
+        numbers = {one.get(key) for one in found for key in ("numberReady", "desiredNumberScheduled")}
+        return numbers == {nodes}, json.dumps(found)
 
-    fleet.story.until("the private image runs on every node", probe, seconds=120)
+    fleet.story.until("private images run on every node", probe, seconds=120)
 
 
 def trust_status(fleet: Fleet, cluster: str) -> Json:

@@ -90,8 +90,11 @@ def fleet(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
 
 @pytest.fixture(scope="session")
 def wide(stack: Stack, fleet: Fleet) -> str:
-    """A cluster of three control plane nodes and one worker, made while every process is killed once."""
-    clusters.configure(fleet, clusters.authorities(stack))
+    """A cluster of three control plane nodes and one worker, made while every process is killed once.
+
+    One CA is for the whole node, the other for its registry only.
+    """
+    clusters.configure(fleet, clusters.authorities(stack), **clusters.scoped(stack))
     if any(one["metadata"]["name"] == "wide" for one in fleet.supervisor.get("tkc")["items"]):
         return "wide"  # of a stack that was up already
     body = manifests.cluster("wide", clusters.release(fleet), control_planes=clusters.CONTROL_PLANES)

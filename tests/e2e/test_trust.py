@@ -21,6 +21,7 @@ from e2e.clusters import (
     request_update,
     running_parts,
     scale,
+    scoped,
     trust_status,
     trustplane,
     up,
@@ -115,6 +116,21 @@ def test_removed_in_place_and_refused_afterwards(stack: Stack, fleet: Fleet, tru
     assert all("x509: certificate signed by unknown authority" in row["message"] for row in rows)
 
 
+def test_added_for_one_registry_without_restarting_containerd(stack: Stack, fleet: Fleet, trusting: str) -> None:
+    apps = registry.registries(stack)[1]
+    before = runs_of_containerd(fleet, trusting)
+    configure(fleet, authorities(stack), **scoped(stack))
+    fleet.supervisor.apply(manifests.registry(apps.host), file="registry.yaml")
+    updated(stack, trusting)
+    assert runs_of_containerd(fleet, trusting) == before
+    assert not any(apps.ca_name in listing for listing in files_of_ours(fleet, trusting).values())
+
+
+def runs_of_containerd(fleet: Fleet, cluster: str) -> dict[str, str]:
+    command = "systemctl show -p InvocationID --value containerd"
+    return {name_of(one): on_node(fleet, cluster, one, command) for one in fleet.machines(cluster)}
+
+
 def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: Fleet, trusting: str) -> None:
     corp, apps = registry.registries(stack)
     kubectl = fleet.workload(trusting)
@@ -133,7 +149,6 @@ def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: Fleet, trust
     before, machines = running_containers(fleet, trusting), fleet.names(trusting)
 
     configure(fleet, authorities(stack))
-    fleet.supervisor.apply(manifests.registry(apps.host), file="registry.yaml")
     held(fleet, trusting, apps.ca_name)
     updated(stack, trusting)
 

@@ -135,7 +135,8 @@ class Follower:
             now = progress(tkc, seen, requested_at)
         if self._prove and seen.cluster:
             now = proved(now, seen.cluster.metadata.annotations, self._trusts.get(key))
-        if now != self._last.get(key):
-            self._last[key] = now
+        last = self._last.get(key)
+        self._last[key] = now
+        if last is None or now.text != last.text:
             self._show(now)
         return now
