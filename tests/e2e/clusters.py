@@ -18,6 +18,7 @@ Json = dict[str, Any]
 Run = subprocess.CompletedProcess[str]
 
 CONTROL_PLANES = 3
+WORKERS = 3
 SECONDS = 600
 _POOL = "/spec/topology/nodePools/0/replicas"
 _CONTROL_PLANE_LABEL = "cluster.x-k8s.io/control-plane"
@@ -76,6 +77,12 @@ def configure(fleet: Fleet, trusted: Mapping[str, bytes], **annotations: str) ->
     body = manifests.service_configuration(trusted)
     body["metadata"]["annotations"] = annotations
     return fleet.supervisor.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(body))
+
+
+def make(fleet: Fleet, name: str, *, control_planes: int, workers: int) -> None:
+    """Ask for a cluster; one that is there already stays."""
+    body = manifests.cluster(name, release(fleet), control_planes=control_planes, workers=workers)
+    fleet.supervisor.apply(body, file=f"{name}.yaml")
 
 
 def scale(fleet: Fleet, cluster: str, workers: int) -> None:

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from e2e import clusters
+from trustplane.local import registry
 from trustplane.local import stack as stacks
 from trustplane.local.demo import manifests
 from trustplane.local.demo.fleet import Fleet
@@ -95,15 +96,26 @@ def wide(stack: Stack, fleet: Fleet) -> str:
     One CA is for the whole node, the other for its registry only.
     """
     clusters.configure(fleet, clusters.authorities(stack), **clusters.scoped(stack))
-    if any(one["metadata"]["name"] == "wide" for one in fleet.supervisor.get("tkc")["items"]):
-        return "wide"  # of a stack that was up already
-    body = manifests.cluster("wide", clusters.release(fleet), control_planes=clusters.CONTROL_PLANES)
-    fleet.supervisor.apply(body, file="wide.yaml")
+    clusters.make(fleet, "wide", control_planes=clusters.CONTROL_PLANES, workers=1)
     for part in clusters.running_parts(stack):
         with contextlib.suppress(ProcessLookupError):  # a manager ends by itself when the API server was killed
             os.kill(int(part["pid"]), signal.SIGKILL)
         clusters.up(stack)
     fleet.wait_ready("wide")
+    clusters.make(fleet, "deep", control_planes=1, workers=clusters.WORKERS)  # for later tests, while these go on
     fleet.story.until("wide has four machines", lambda: (len(fleet.names("wide")) == 4, ""), seconds=300)
     fleet.story.until("and all are ready", lambda: clusters.ready_nodes(fleet, "wide", 4), seconds=300)
     return "wide"
+
+
+@pytest.fixture(scope="session")
+def deep(stack: Stack, fleet: Fleet) -> str:
+    """A cluster of one control plane node and three workers, with both registries to prove."""
+    hosts = [one.host for one in registry.registries(stack)]
+    fleet.supervisor.apply(*(manifests.registry(host) for host in hosts), file="registries.yaml")
+    clusters.configure(fleet, clusters.authorities(stack))
+    clusters.make(fleet, "deep", control_planes=1, workers=clusters.WORKERS)
+    fleet.wait_ready("deep")
+    nodes = 1 + clusters.WORKERS
+    fleet.story.until("all nodes of deep are ready", lambda: clusters.ready_nodes(fleet, "deep", nodes), seconds=300)
+    return "deep"

@@ -1,5 +1,6 @@
-"""Clusters of one stack: kills during creation, three control planes, scaling, remediation, bad input."""
+"""Clusters of one stack: kills while they are made, three control planes, remediation, bad input, deletion."""
 
+import json
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from e2e.clusters import (
     encoded,
     local,
     name_of,
+    on_node,
     pulls_everywhere,
     ready_nodes,
     release,
     scale,
+    trustplane,
     workers,
 )
 from trustplane.local import registry
@@ -37,6 +40,17 @@ def test_three_control_planes_scaling_and_remediation(stack: Stack, fleet: Fleet
     fleet.story.until(f"{name} was replaced", lambda: replaced(fleet, wide, name), seconds=300)
     pulls_everywhere(fleet, stack, wide)
     fleet.supervisor.run("delete", "machinehealthcheck", f"{wide}-workers")
+
+
+def test_three_control_planes_take_trust_in_place(stack: Stack, fleet: Fleet, wide: str) -> None:
+    machines = fleet.names(wide)
+    configure(fleet, authorities(stack))
+    done = trustplane(stack, "update", wide, "--timeout", "400")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert fleet.names(wide) == machines
+    for machine in fleet.machines(wide):
+        listed = on_node(fleet, wide, machine, "ls /etc/ssl/certs/tkg-*.pem")
+        assert listed.split() == [f"/etc/ssl/certs/tkg-{name}.pem" for name in sorted(authorities(stack))]
 
 
 def replaced(fleet: Fleet, cluster: str, name: str) -> tuple[bool, str]:
@@ -123,6 +137,24 @@ def refusal_or_condition(fleet: Fleet, body: Json) -> str:
 
 
 def trust_secrets(fleet: Fleet) -> dict[str, Any]:
-    """Return name and content of every trust Secret of the clusters."""
-    items = fleet.supervisor.get("secrets", "-l", "cluster.x-k8s.io/cluster-name")["items"]
+    """Return name and content of every trust Secret of cluster wide."""
+    items = fleet.supervisor.get("secrets", "-l", "cluster.x-k8s.io/cluster-name=wide")["items"]
     return {item["metadata"]["name"]: item["data"] for item in items if "-trust-" in item["metadata"]["name"]}
+
+
+def test_fewer_workers(fleet: Fleet, wide: str) -> None:
+    scale(fleet, wide, 1)
+
+
+def test_deleting_a_cluster_removes_everything(stack: Stack, fleet: Fleet, wide: str) -> None:
+    fleet.supervisor.run("delete", "tkc", wide, "--timeout=50s", "--wait=false")
+    kinds = "tkc,clusters.cluster.x-k8s.io,machines.cluster.x-k8s.io,localmachines,localclusters,kubeadmconfigs,secrets"
+
+    def probe() -> tuple[bool, str]:
+        items = fleet.supervisor.get(kinds)["items"]
+        left = [one for one in items if one["metadata"]["name"].split("-")[0] == wide]
+        return not left, ", ".join(f"{one['kind']}/{one['metadata']['name']}" for one in left)
+
+    fleet.story.until("nothing of the cluster is left", probe, seconds=180)
+    status = json.loads(local(stack, "status", "-o", "json"))
+    assert not [one for one in status["containers"] if "wide" in one["name"]]

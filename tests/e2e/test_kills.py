@@ -21,7 +21,6 @@ from e2e.clusters import (
     on_node,
     request_update,
     running_parts,
-    scale,
     trust_status,
     trustplane,
     up,
@@ -41,30 +40,30 @@ UNITS = ("ssh", "containerd")
 
 
 @pytest.mark.timeout(120 + 240 * KILLS)
-def test_an_update_survives_kills_at_random_moments(stack: Stack, fleet: Fleet, wide: str) -> None:
+def test_an_update_survives_kills_at_random_moments(stack: Stack, fleet: Fleet, deep: str) -> None:
     chance = random.Random(SEED)  # noqa: S311 - repeatable, not secret
     print(f"\n{KILLS} kills: make kills N={KILLS} SEED={SEED}")  # noqa: T201 - to repeat the run
     apps = registry.registries(stack)[1]
-    scale(fleet, wide, 2)
     fleet.supervisor.apply(manifests.registry(registry.registries(stack)[0].host), file="registry.yaml")
     fleet.supervisor.run("delete", "registries.trustplane.dev", "apps", "--ignore-not-found")
-    machines, is_trusted = fleet.names(wide), apps.ca_name in str(trust_status(fleet, wide)["desired"])
+    fleet.wait_proven(deep)
+    machines, is_trusted = fleet.names(deep), apps.ca_name in str(trust_status(fleet, deep)["desired"])
     for done in range(0, KILLS, AT_ONCE):
         is_trusted = not is_trusted
         wanted = authorities(stack)
         if not is_trusted:
             del wanted[apps.ca_name]
         configure(fleet, wanted)
-        request_update(fleet, wide, dt.datetime.now(dt.UTC).isoformat())
+        request_update(fleet, deep, dt.datetime.now(dt.UTC).isoformat())
         for _ in range(min(AT_ONCE, KILLS - done)):
             time.sleep(chance.uniform(0, LONGEST))  # the random moment itself
             kill = chance.choice([*(part_killer(part) for part in PARTS), *(unit_killer(unit) for unit in UNITS)])
-            kill(stack, fleet, wide, chance)
-        ended = trustplane(stack, "update", wide, "--timeout", "400")
+            kill(stack, fleet, deep, chance)
+        ended = trustplane(stack, "update", deep, "--timeout", "400")
         assert ended.returncode == 0, ended.stdout + ended.stderr
-        assert condition(trust_status(fleet, wide), "Proven")["status"] == "True"
-        assert fleet.names(wide) == machines
-        assert_whole(fleet, wide, wanted)
+        assert condition(trust_status(fleet, deep), "Proven")["status"] == "True"
+        assert fleet.names(deep) == machines
+        assert_whole(fleet, deep, wanted)
 
 
 Killer = Callable[[Stack, Fleet, str, random.Random], None]

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from e2e.clusters import (
+    WORKERS,
     authorities,
     condition,
     configure,
@@ -20,7 +21,6 @@ from e2e.clusters import (
     ready_nodes,
     request_update,
     running_parts,
-    scale,
     scoped,
     trust_status,
     trustplane,
@@ -34,7 +34,7 @@ from trustplane.local.demo import manifests
 from trustplane.local.demo.fleet import Fleet, wait_running
 from trustplane.local.stack import Stack
 
-NODES = 6
+NODES = 1 + WORKERS
 MANY = 150
 UPDATE = ("--timeout", "400")
 # Content of every file that is not ours, and where every link of somebody else leads.
@@ -52,19 +52,14 @@ echo theirs >/etc/ssl/certs/tkg-theirs.pem
 
 
 @pytest.fixture(scope="module")
-def trusting(stack: Stack, fleet: Fleet, wide: str) -> Iterator[str]:
-    """The cluster with three workers and both registries; files of somebody else on every node stay as they are."""
-    configure(fleet, authorities(stack))
-    fleet.supervisor.apply(
-        *(manifests.registry(one.host) for one in registry.registries(stack)), file="registries.yaml"
-    )
-    scale(fleet, wide, NODES - 3)
-    updated(stack, wide)
-    for machine in fleet.machines(wide):
-        on_node(fleet, wide, machine, PLANT)
-    before = {name_of(one): on_node(fleet, wide, one, FOREIGN) for one in fleet.machines(wide)}
-    yield wide
-    after = {name_of(one): on_node(fleet, wide, one, FOREIGN) for one in fleet.machines(wide)}
+def trusting(stack: Stack, fleet: Fleet, deep: str) -> Iterator[str]:
+    """The cluster with both CAs for whole nodes; files of somebody else on every node stay as they are."""
+    updated(stack, deep)
+    for machine in fleet.machines(deep):
+        on_node(fleet, deep, machine, PLANT)
+    before = {name_of(one): on_node(fleet, deep, one, FOREIGN) for one in fleet.machines(deep)}
+    yield deep
+    after = {name_of(one): on_node(fleet, deep, one, FOREIGN) for one in fleet.machines(deep)}
     assert after == before
 
 

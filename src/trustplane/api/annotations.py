@@ -28,6 +28,8 @@ TRUST_CANARY = "trustplane.dev/trust-canary"  # which machine takes a changed se
 
 # Cluster API's own, see api/core/v1beta2/common_types.go of its module.
 CLUSTER_NAME_LABEL = "cluster.x-k8s.io/cluster-name"
+CONTROL_PLANE_LABEL = "cluster.x-k8s.io/control-plane"
+PAUSED = "cluster.x-k8s.io/paused"
 DEPLOYMENT_NAME_LABEL = "topology.cluster.x-k8s.io/deployment-name"
 UPDATE_IN_PROGRESS = "in-place-updates.internal.cluster.x-k8s.io/update-in-progress"
 

@@ -18,6 +18,7 @@ KIND: Final = "ClusterTrust"
 TRUST_APPLIED: Final = "trustplane.dev/trust-applied"  # AppliedTrust: what was last written on the node
 TRUST_PROOF: Final = "trustplane.dev/trust-proof"  # RecordedProof: what its kubelet last said
 TRUST_INSPECTION: Final = "trustplane.dev/trust-inspection"  # Inspection: what its files and its runtime were like
+TRUST_HINDRANCE: Final = "trustplane.dev/trust-hindrance"  # why the manager cannot write on the node; gone when it can
 # A request, on the Cluster or the ClusterTrust: an RFC 3339 time.
 PROVE_REQUESTED_AT: Final = "trustplane.dev/prove-requested-at"
 

@@ -36,9 +36,7 @@ CREATED: Final = "Created"
 REFUSED: Final = "Refused"
 IN_PLACE: Final = "in place"
 REPLACED: Final = "replaced"
-_SMALL: Final = (
-    f"a control plane of fewer than {CONTROL_PLANE_REPLICAS} machines is replaced, when the workers have the set"
-)
+_SMALL: Final = "the control plane takes it when the workers have it, and is paused in Cluster API meanwhile"
 _CONFIGURATION_KIND: Final = "TkgServiceConfiguration"
 
 NO_CHANGE: Final = Difference()
@@ -288,15 +286,14 @@ def effect(key: Key, situation: Situation, decision: Decision, machines: Machine
     if decision.taken or other:
         in_place = not other and strategy != REPLACE
         total, small = sum(machines), 0 < machines.control_plane < CONTROL_PLANE_REPLICAS
-        replaced = (machines.control_plane if small else 0) if in_place else total
         return Effect(
             key=key,
             effect=UPDATED,
             reason=decision.reason if decision.taken else propagation.OTHER_UPDATE,
             how=IN_PLACE if in_place else REPLACED,
-            restarts=in_place and replaced < total and before.node_wide != decision.trust.node_wide,
+            restarts=in_place and total > 0 and before.node_wide != decision.trust.node_wide,
             machines=total,
-            replaced=replaced,
+            replaced=0 if in_place else total,
             message=_SMALL if in_place and small else "",
             change=difference(before, decision.trust),
             before=before,

@@ -9,12 +9,19 @@ import msgspec
 from trustplane.api import clustertrust
 from trustplane.api.annotations import UPDATE_IN_PROGRESS
 from trustplane.api.clusterapi import KubeadmConfig, Machine
-from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF, AppliedTrust, Inspection, RecordedProof
+from trustplane.api.clustertrust import (
+    TRUST_APPLIED,
+    TRUST_HINDRANCE,
+    TRUST_PROOF,
+    AppliedTrust,
+    Inspection,
+    RecordedProof,
+)
 from trustplane.api.conditions import FALSE, UNKNOWN
 from trustplane.api.meta import Condition, condition
 from trustplane.trust.entries import EMPTY, SHORT, TrustSet
 from trustplane.trust.places import Place, hosts_by_name, place
-from trustplane.trust.standing import NodeFacts
+from trustplane.trust.standing import NodeFacts, same
 
 # Of Cluster API: api/core/v1beta2, Machine's conditions.
 _UPDATING: Final = "Updating"
@@ -55,11 +62,17 @@ def facts(
         method=(applied.method if applied else "") or clustertrust.BOOTSTRAP,
         is_updating=is_updating,
         is_up_to_date=rolled_out and (up_to_date is None or up_to_date.status != FALSE),
-        update_error=updating.message if updating and failed else "",
+        is_configured=config is None or applied is None or _names(config, users, applied.digest),
+        update_error=updating.message if updating and failed else annotations.get(TRUST_HINDRANCE, ""),
         silence=_silence(machine),
         proof=_read(annotations.get(TRUST_PROOF), RecordedProof),
         inspection=_read(annotations.get(clustertrust.TRUST_INSPECTION), Inspection),
     )
+
+
+def _names(config: KubeadmConfig, users: TrustSet | None, digest: str) -> bool:
+    named = bootstrap_digest(config, users)
+    return not named or same(named, digest)
 
 
 def bootstrap_digest(config: KubeadmConfig, users: TrustSet | None = None) -> str:

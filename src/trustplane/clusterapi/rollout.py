@@ -66,26 +66,26 @@ def rollout(decision: Decision, strategy: str, observed: Observed) -> str:
     return IN_PLACE if is_in_place and not is_rolled_out(observed) else ""
 
 
-def held_trust(
-    decision: Decision, how: str, before: Cluster | None, *, replicas: int, are_pools_done: bool
-) -> Json | None:
-    """Return the value of variable `trust` that a control plane which must be replaced keeps until the pools are done.
+def held_trust(decision: Decision, how: str, before: Cluster | None, *, replicas: int, may_change: bool) -> Json | None:
+    """Return the value of variable `trust` that a control plane of fewer than three machines keeps for now.
 
-    So the API server stays while workers are updated and proven, and a set that the gate stops never reaches it.
+    It has what it had until the pools are done, so that a set that the gate stops never reaches it, and until it is
+    paused, so that Cluster API does not replace it.
 
     Args:
         decision: About the trust of the cluster.
         how: See `rollout`.
         before: The Cluster as it is.
         replicas: Of the control plane.
-        are_pools_done: Whether every worker has the set in force, see `are_updated`.
+        may_change: Whether every worker has the set in force, see `are_updated`, and the control plane is paused, see
+            `small_control_plane.is_paused`.
     """
     if how != IN_PLACE or before is None or replicas >= CONTROL_PLANE_REPLICAS:
         return None
     held: Json | None = before.control_plane_override("trust")
     if decision.taken:
         return held or before.variable("trust") or {"additionalTrustedCAs": []}
-    return None if are_pools_done else held
+    return None if may_change else held
 
 
 def are_updated(machines: Iterable[Machine], configs: Iterable[KubeadmConfig], secret: str) -> bool:

@@ -7,6 +7,7 @@ from trustplane.controllers.configuration import ConfigurationReconciler
 from trustplane.controllers.registry import RegistryReconciler
 from trustplane.controllers.release import ReleaseReconciler
 from trustplane.controllers.resources import CONFIGURATIONS, RELEASES
+from trustplane.controllers.small_control_plane import SmallControlPlaneReconciler
 from trustplane.controllers.tanzukubernetescluster import TanzuKubernetesClusterReconciler
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
@@ -35,5 +36,6 @@ def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None
     trusts = ClusterTrustReconciler(client, view, recorder)
     proofs = ProofReconciler(client, view, recorder)
     registries = RegistryReconciler(client, view, recorder)
-    for reconciler in (configurations, releases, clusters, trusts, proofs, registries):
+    control_planes = SmallControlPlaneReconciler(client, view, recorder)
+    for reconciler in (configurations, releases, clusters, trusts, proofs, registries, control_planes):
         manager.add(reconciler.controller())

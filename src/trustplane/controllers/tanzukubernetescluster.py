@@ -24,6 +24,7 @@ from trustplane.clusterapi.readiness import Observed
 from trustplane.clusterapi.release import newer, resolve
 from trustplane.clusterapi.rollout import are_updated, held_trust, rollout
 from trustplane.clusterapi.secret import name_of
+from trustplane.clusterapi.small_control_plane import is_paused
 from trustplane.clusterapi.status import cluster_status
 from trustplane.controllers import deletion, ssh_key, trust_secrets
 from trustplane.controllers.observation import Observation, observe
@@ -204,7 +205,8 @@ class TanzuKubernetesClusterReconciler:
                 how,
                 seen.cluster,
                 replicas=replicas,
-                are_pools_done=await self._are_pools_done(key_of(tkc), seen.cluster, decision.trust),
+                may_change=is_paused(observed.control_plane)
+                and await self._are_pools_done(key_of(tkc), seen.cluster, decision.trust),
             ),
         )
         return Plan(seen, decision, body)

@@ -42,8 +42,11 @@ def proof_due_at(facts: NodeFacts, demand: Demand, now: datetime) -> datetime | 
 
 
 def inspection_due_at(facts: NodeFacts, demand: Demand, now: datetime) -> datetime | None:
-    """Return when a node's files are to be looked at; arguments and result are those of `proof_due_at`."""
-    if not _can_be_asked(facts, demand):
+    """Return when a node's files are to be looked at; arguments and result are those of `proof_due_at`.
+
+    What they are to be is what its configuration names.
+    """
+    if not _can_be_asked(facts, demand) or not facts.is_configured:
         return None
     look = facts.valid_inspection
     if look is None or look.at is None:

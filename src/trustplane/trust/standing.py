@@ -33,6 +33,7 @@ class NodeFacts:
     method: str = clustertrust.BOOTSTRAP
     is_updating: bool = False  # an update in place goes on
     is_up_to_date: bool = True  # Cluster API has nothing to change on it
+    is_configured: bool = True  # its configuration names the set that it has; else that is about to be
     update_error: str = ""  # why its update in place does not get on
     silence: str = ""  # why its kubelet is held to be out of reach; empty: it is not
     proof: RecordedProof | None = None

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from tests.apiserver.controllers.conftest import SYSTEM, Supervisor, entry, make_ca, until
 
+from trustplane.api.annotations import ROLLOUT
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.conditions import TRUST_CURRENT, TRUST_VALID
 from trustplane.api.configuration import NAME
@@ -24,6 +25,7 @@ from trustplane.api.meta import condition
 from trustplane.controllers.resources import CONFIGURATIONS
 from trustplane.kube.kinds import LEASES
 from trustplane.local import pki
+from trustplane.trust.policy import REPLACE
 
 # Without proof: the machines of this test have no kubelets.
 _UPDATE_ALL = ("update", "--all", "--no-prove", "-o", "json")
@@ -141,12 +143,14 @@ async def test_the_extension_answers_cluster_api(
 
 
 async def _prepare(supervisor: Supervisor, *names: str) -> None:
-    """Make clusters that lack entry b, which the service has."""
+    """Make clusters that lack entry b, which the service has, and whose machines Cluster API is to replace."""
     a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
     await supervisor.configure(a)
     for name in names:
         await supervisor.make(name)
+        await supervisor.annotate(name, update_strategy="Replace")
         await supervisor.trusting(name, "a")
+        await supervisor.cluster(name, lambda found: found.metadata.annotations.get(ROLLOUT) == REPLACE)
         await supervisor.play(name)
     await supervisor.configure(a, b)
     for name in names:

@@ -55,6 +55,20 @@ def test_during_its_first_update_in_place_it_is_not_known_what_a_node_has() -> N
     assert found.is_moving(DIGEST)
 
 
+def test_a_configuration_that_does_not_name_yet_what_was_written_is_no_measure_of_its_files() -> None:
+    written = machine({"trustplane.dev/trust-applied": json.dumps({"digest": DIGEST})})
+    assert facts(written, config(f"c-trust-{DIGEST[:10]}")).is_configured
+    assert facts(written, None).is_configured
+    assert facts(machine(), config("c-trust-ffffffffff")).is_configured
+    assert not facts(written, config("c-trust-ffffffffff")).is_configured
+    assert not facts(written, config()).is_configured
+
+
+def test_what_hinders_the_manager_is_why_an_update_fails() -> None:
+    found = facts(machine({"trustplane.dev/trust-hindrance": "Cannot open SSH"}), None)
+    assert found.update_error == "Cannot open SSH"
+
+
 @pytest.mark.parametrize("text", ["", "no json", "[]", '{"digest": 1}'])
 def test_a_spoilt_annotation_counts_as_absent(text: str) -> None:
     found = facts(machine({"trustplane.dev/trust-proof": text, "trustplane.dev/trust-applied": text}), config())

@@ -151,15 +151,15 @@ def having(trust: object = None, held: object = None) -> Cluster:
 
 
 def held(taken: Decision, how: str, before: Cluster | None, *, replicas: int = 1, done: bool = False) -> object:
-    return held_trust(taken, how, before, replicas=replicas, are_pools_done=done)
+    return held_trust(taken, how, before, replicas=replicas, may_change=done)
 
 
 @pytest.mark.parametrize(("before", "value"), [(OLD_TRUST, OLD_TRUST), (None, {"additionalTrustedCAs": []})])
-def test_a_control_plane_that_must_be_replaced_keeps_its_set_for_now(before: object, value: object) -> None:
+def test_a_small_control_plane_keeps_its_set_for_now(before: object, value: object) -> None:
     assert held(decision(), IN_PLACE, having(before)) == value
 
 
-def test_it_keeps_it_until_the_pools_are_done() -> None:
+def test_it_keeps_it_until_the_pools_are_done_and_it_is_paused() -> None:
     now = having({"secretName": "c1-trust-newer", "additionalTrustedCAs": []}, OLD_TRUST)
     assert held(decision(taken=False), IN_PLACE, now) == OLD_TRUST
     assert held(decision(), IN_PLACE, now, done=True) == OLD_TRUST

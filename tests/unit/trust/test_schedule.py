@@ -46,6 +46,11 @@ def test_it_is_due_at_once_without_a_proof_since_the_last_change(facts: NodeFact
     assert proof_due_at(facts, DEMAND, NOW) == NOW
 
 
+def test_files_are_not_looked_at_before_the_configuration_names_them() -> None:
+    assert inspection_due_at(node(is_configured=False), DEMAND, NOW) is None
+    assert inspection_due_at(node(), DEMAND, NOW) == NOW
+
+
 def test_a_change_that_another_clock_puts_into_the_future_is_waited_for() -> None:
     later = NOW + 5 * SECOND
     assert proof_due_at(node(changed=later), DEMAND, NOW) == later

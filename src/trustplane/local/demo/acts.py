@@ -70,7 +70,7 @@ def first_configuration(stage: Stage) -> None:
     """The first customisation of the service configuration updates the cluster that exists."""
     stage.authorities = {stage.corp.ca_name: stage.corp.ca.read_bytes(), COMPANY_CA: company_ca(stage.stack)}
     apply_configuration(stage)
-    late = manifests.cluster("late", stage.release(), control_planes=3, workers=2)
+    late = manifests.cluster("late", stage.release(), workers=2)
     stage.fleet.supervisor.apply(late, file="late.yaml")
     stage.story.say("A second cluster, late, is made at the same time; a later act looks at it.")
     stage.fleet.wait_proven("early")

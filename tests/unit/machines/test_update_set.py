@@ -19,8 +19,8 @@ from trustplane.clusterapi.inplace import trust_files
 from trustplane.clusterapi.inplace_files import contents
 from trustplane.clusterapi.machine_facts import bootstrap_digest
 from trustplane.errors import UserError
+from trustplane.machines.update import _trust_set
 from trustplane.nodes import plan
-from trustplane.server.node_update import _trust_set
 from trustplane.trust.entries import SHORT, TrustSet, read
 from trustplane.trust.places import place, toml_host
 
