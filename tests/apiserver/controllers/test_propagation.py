@@ -288,6 +288,7 @@ async def test_p10_a_new_cluster_whose_own_list_is_broken_is_not_made(supervisor
 async def test_secrets_of_former_sets_go_when_no_machine_can_ask_for_them(supervisor: Supervisor) -> None:
     async with supervisor.running():
         await supervisor.make("c", trust=[entry("own", make_ca("first"))])
+        await supervisor.annotate("c", update_strategy="Replace")
         first = secret_name(await supervisor.trusting("c", "own"))
         await supervisor.play("c")
         await supervisor.make("c", trust=[entry("own", make_ca("second"))])
