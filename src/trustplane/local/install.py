@@ -1,5 +1,7 @@
 """What is installed into a Supervisor, in three steps that each need more of it to run."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,13 +9,14 @@ import yaml
 
 from trustplane.api import crds, webhooks
 from trustplane.api.meta import Json
-from trustplane.clusterapi import release
+from trustplane.clusterapi import hooks, release
 from trustplane.local import clusterclass, credentials, manifests, provider
 from trustplane.local.kubectl import Kubectl
 from trustplane.local.stack import SYSTEM_NAMESPACE, Stack
 
 COMPONENTS = ("core", "bootstrap", "control-plane")  # of Cluster API
 EXTENSION_CONFIG = "trustplane"
+HANDLERS = "trustplane.dev/handlers"
 
 
 def definitions(stack: Stack) -> list[Json]:
@@ -41,9 +44,15 @@ def extension_config(stack: Stack) -> Json:
     return {
         "apiVersion": "runtime.cluster.x-k8s.io/v1beta2",
         "kind": "ExtensionConfig",
-        "metadata": {"name": EXTENSION_CONFIG},
+        "metadata": {"name": EXTENSION_CONFIG, "annotations": {HANDLERS: _handlers()}},
         "spec": {"clientConfig": _extension(stack)},
     }
+
+
+def _handlers() -> str:
+    """Return a digest of what the extension answers to discovery: Cluster API asks anew when the object changes."""
+    answers = [hooks.discovery({}), hooks.discover_variables({})]
+    return hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _extension(stack: Stack) -> Json:

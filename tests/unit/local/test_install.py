@@ -1,5 +1,8 @@
 import base64
 
+import pytest
+
+from trustplane.clusterapi import hooks
 from trustplane.local import install
 from trustplane.local.stack import Stack
 
@@ -16,3 +19,12 @@ def test_lists_are_judged_by_the_extension_of_this_stack(stack: Stack) -> None:
     assert {one["clientConfig"]["url"] for one in found["webhooks"]} == {f"{url}/admission"}
     assert {one["clientConfig"]["caBundle"] for one in found["webhooks"]} == {bundle}
     assert install.extension_config(stack)["spec"]["clientConfig"] == {"url": url, "caBundle": bundle}
+
+
+def test_other_handlers_make_cluster_api_ask_for_them_anew(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.pki.mkdir(parents=True)
+    (stack.pki / "ca.crt").write_text("CA")
+    before = install.extension_config(stack)
+    assert install.extension_config(stack) == before
+    monkeypatch.setattr(hooks, "discovery", lambda _: {"handlers": []})
+    assert install.extension_config(stack)["metadata"] != before["metadata"]
