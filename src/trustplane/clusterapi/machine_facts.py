@@ -64,7 +64,7 @@ def facts(
         is_up_to_date=rolled_out and (up_to_date is None or up_to_date.status != FALSE),
         is_configured=config is None or applied is None or _names(config, users, applied.digest),
         update_error=updating.message if updating and failed else annotations.get(TRUST_HINDRANCE, ""),
-        silence=_silence(machine),
+        silence=silence(machine),
         proof=_read(annotations.get(TRUST_PROOF), RecordedProof),
         inspection=_read(annotations.get(clustertrust.TRUST_INSPECTION), Inspection),
     )
@@ -96,7 +96,8 @@ def _of_users(places: Iterable[Place], users: TrustSet | None) -> str:
     return TrustSet(tuple(one for one in users.entries if one.name in wanted)).scoped(wanted).digest
 
 
-def _silence(machine: Machine) -> str:
+def silence(machine: Machine) -> str:
+    """Return why a machine's kubelet is held to be out of reach; empty where it is not."""
     ready = _condition(machine, _NODE_READY)
     if ready is None or ready.status != UNKNOWN or not machine.status.node_ref.name:
         return ""

@@ -27,6 +27,8 @@ from trustplane.api.clusterapi import (
     MachineDeploymentSpec,
     MachineDeploymentStatus,
     MachineSpec,
+    MachineStatus,
+    NodeReference,
     Overrides,
     SecretFileSource,
     Topology,
@@ -186,6 +188,13 @@ def worker(name: str, *, updating: bool = False, labels: bool = True) -> Machine
     return Machine(metadata=metadata, spec=MachineSpec(bootstrap=Bootstrap(config_ref=reference)))
 
 
+def off(machine: Machine) -> Machine:
+    """Return a machine whose kubelet does not report."""
+    unknown = [Condition(type="NodeReady", status="Unknown", message="Kubelet stopped posting node status.")]
+    status = MachineStatus(node_ref=NodeReference(name=machine.metadata.name), conditions=unknown)
+    return msgspec.structs.replace(machine, status=status)
+
+
 def config(name: str, *secrets: str, path: str = "/etc/ssl/certs/tkg-a.pem") -> KubeadmConfig:
     files = [File(path=path, content_from=FileSource(secret=SecretFileSource(name=one))) for one in secrets]
     return KubeadmConfig(metadata=Metadata(name=name), spec=KubeadmConfigSpec(files=files))
@@ -200,3 +209,10 @@ def test_workers_are_updated_when_none_is_under_way_and_each_has_the_set() -> No
     assert not are_updated([worker("a"), worker("b")], [config("a", "new"), config("b", "old")], "new")
     assert not are_updated([worker("a")], [], "new")
     assert not are_updated([worker("a")], [config("a", "old")], "")
+
+
+def test_a_worker_that_is_off_keeps_nobody_waiting_unless_all_are() -> None:
+    configs = [config("a", "new"), config("b", "new")]
+    assert are_updated([worker("a"), off(worker("b", updating=True))], configs, "new")
+    assert not are_updated([worker("a", updating=True), off(worker("b"))], configs, "new")
+    assert not are_updated([off(worker("a", updating=True)), off(worker("b"))], configs, "new")
