@@ -81,6 +81,10 @@ fuzz-verify: setup ## Random chains against Go: make fuzz-verify N=10000 [SEED=1
 bench-certificates: setup ## What trustplane check costs, and chains verified a second: make bench-certificates [OUTPUT=json]
 	@PYTHONPATH=tests $(BIN)/python -m bench.certificates $(if $(OUTPUT),-o $(OUTPUT))
 
+.PHONY: bench-diagnose
+bench-diagnose: setup ## How often trustplane diagnose names the cause, beside the text alone: make bench-diagnose [OUTPUT=json]
+	@PYTHONPATH=tests $(BIN)/python -m bench.diagnose $(if $(OUTPUT),-o $(OUTPUT))
+
 .PHONY: assets
 assets: setup ## Write the catalogue of odd certificates anew (tests/assets)
 	@PYTHONPATH=tests $(BIN)/python -m assets.generate

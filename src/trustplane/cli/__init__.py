@@ -19,6 +19,7 @@ COMMANDS = MappingProxyType(
             "trustplane.cli.demo",
             "Tell the main job on real clusters: from ErrImagePull to trust on every node.",
         ),
+        "diagnose": ("trustplane.cli.diagnose", "Say why an image pull failed, by all that can be looked at."),
         "explain": ("trustplane.cli.explain", "Say why an image pull failed, by its message."),
         "extension": ("trustplane.cli.extension", "Serve Cluster API's runtime hooks."),
         "fetch-ca": (

@@ -96,7 +96,7 @@ def _answer(answer: Answer) -> Json:
     reading = explanation.reading
     endpoint = reading.endpoint
     return {
-        "causes": [_json(one) for one in explanation.causes],
+        "causes": [cause_json(one) for one in explanation.causes],
         "failed": {"role": endpoint.role, "host": endpoint.host, "port": endpoint.port, "path": endpoint.path},
         "image": reading.image,
         "registry": registry_of(reading.image),
@@ -110,7 +110,8 @@ def _answer(answer: Answer) -> Json:
     }
 
 
-def _json(cause: Cause) -> Json:
+def cause_json(cause: Cause) -> Json:
+    """Return a cause for programs."""
     return {
         "code": cause.code,
         "meaning": cause.meaning,

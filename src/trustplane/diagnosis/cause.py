@@ -101,12 +101,14 @@ class Cause:
         confidence: That it is this one.
         reason: Why this confidence.
         next_step: For the actor: a command or a change of a manifest, with the names of this failure.
+        by_evidence: Who must act, where that is somebody else than the code says.
     """
 
     code: Code
     confidence: Confidence
     reason: str
     next_step: str = ""
+    by_evidence: Actor | None = None
 
     @property
     def meaning(self) -> str:
@@ -116,7 +118,7 @@ class Cause:
     @property
     def actor(self) -> Actor:
         """Who must act."""
-        return MEANINGS[self.code].actor
+        return self.by_evidence or MEANINGS[self.code].actor
 
 
 _TRUST, _REGISTRY = Actor.CLUSTER_OWNER, Actor.REGISTRY_OWNER

@@ -98,6 +98,13 @@ def blob_host(address: Address, image: Image, asked: Challenge | None) -> Addres
     return address_of(url)
 
 
+def manifest_status(address: Address, image: Image, asked: Challenge | None) -> int:
+    """Return the status of the answer to an anonymous request for an image's manifest; 0 where there was none."""
+    headers = {**(_token(asked, image) if asked else {}), "Accept": ", ".join(_MANIFESTS)}
+    answer = get(address, f"/v2/{image.repository}/manifests/{image.reference}", headers)
+    return answer.status if isinstance(answer, Response) else 0
+
+
 def address_of(url: str) -> Address | None:
     """Return where an HTTPS URL points to."""
     try:

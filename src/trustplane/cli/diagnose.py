@@ -1,0 +1,154 @@
+"""`trustplane diagnose`: the cause of a failed image pull by all the evidence that can be gathered."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from trustplane.cli import diagnose_report
+from trustplane.cli.diagnose_report import Answer
+from trustplane.cli.options import console, examples, kubeconfig, progress
+from trustplane.cli.service import is_verbose, log_to_stderr
+from trustplane.collectors import gathering
+from trustplane.collectors.failing import failing_pods
+from trustplane.diagnosis.verdict import diagnose
+from trustplane.errors import UserError
+from trustplane.kube.client import Client
+from trustplane.kube.resource import Key
+from trustplane.registry.address import Address
+
+T = TypeVar("T")
+INTERRUPTED = 130  # as shells report a program that SIGINT ended
+_MAX_GROUPS = 20  # kinds of failure of one cluster that are looked at
+_output = click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For whom."
+)
+_ssh = click.option("--ssh/--no-ssh", default=True, show_default=True, help="Look at the node itself.")
+
+
+@click.group(
+    "diagnose",
+    epilog=examples(
+        ("trustplane diagnose pod web-7f9 -n shop --cluster prod", "why this pod cannot pull"),
+        ("trustplane diagnose cluster prod", "every pod of a cluster that cannot"),
+        ("trustplane diagnose registry harbor.corp:8443", "which trust sets of the fleet accept a registry"),
+    ),
+)
+def command() -> None:
+    """Say why image pulls fail: cause, confidence, evidence, who must act, the next step, and the CA that is missing.
+
+    Looked at, at once and each within its own time: pod, events, pull secrets, the cluster's trust and that of other
+    clusters, the node's state and proof, its files, containerd and clock over SSH, and the chains that the registry,
+    its token service and its blob store serve, here and to the node. What could not be looked at is said. Nothing is
+    changed, and no credentials are sent or shown. For a message alone: trustplane explain.
+
+    Exit status: 0 one cause with high confidence, or nothing fails; 1 several causes fit, or none is certain; 2 it
+    cannot be told, or wrong usage; 75 the API server does not answer.
+    """
+
+
+@command.command(
+    "pod",
+    epilog=examples(
+        ("trustplane diagnose pod web-7f9 -n shop --cluster prod --cluster-namespace team-a", "of a managed cluster"),
+        ("trustplane diagnose pod web-7f9 -n shop --kubeconfig prod.kubeconfig", "of any cluster"),
+    ),
+)
+@click.argument("name")
+@click.option("-n", "--namespace", default="default", show_default=True, help="Of the pod.")
+@click.option("--cluster", default="", help="Managed cluster of the pod; $KUBECONFIG is the management cluster's then.")
+@click.option("--cluster-namespace", default="default", show_default=True, help="Of the managed cluster.")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Cluster of the pod; with --cluster, management cluster. Default: $KUBECONFIG or ~/.kube/config.",
+)
+@_ssh
+@_output
+def pod(
+    *, name: str, namespace: str, cluster: str, cluster_namespace: str, kubeconfig: Path | None, ssh: bool, output: str
+) -> None:
+    """Say why the pod NAME cannot pull its images, now or, as long as its events are kept, lately."""
+    key = Key(cluster_namespace, cluster) if cluster else None
+
+    async def work() -> list[Answer]:
+        async with gathering.place(kubeconfig, key, use_ssh=ssh) as place:
+            return _answers(await gathering.cases_of_pod(place, Key(namespace, name)))
+
+    answers = _run(work(), f"Looking at pod {namespace}/{name}")
+    if not answers:
+        raise UserError(
+            f"Nothing says that pod {namespace}/{name} could not pull an image",
+            why="it waits for none, or is gone, and no event, which are kept for an hour, tells of a failed pull",
+            next_step=f"Look: kubectl get pod {name} -n {namespace}; or give an old message to: trustplane explain",
+        )
+    _show(answers, output)
+
+
+@command.command("cluster", epilog=examples(("trustplane diagnose cluster prod -n team-a", "a managed cluster")))
+@click.argument("cluster")
+@click.option("-n", "--namespace", default="default", show_default=True, help="Of the cluster.")
+@kubeconfig
+@_ssh
+@_output
+def cluster(*, cluster: str, namespace: str, kubeconfig: Path | None, ssh: bool, output: str) -> None:
+    """Say why pods of CLUSTER cannot pull; pods that fail alike are told together, and one of them is looked at."""
+
+    async def work() -> list[Answer]:
+        async with gathering.place(kubeconfig, Key(namespace, cluster), use_ssh=ssh) as place:
+            groups = (await failing_pods(place.workload))[:_MAX_GROUPS]
+            found = await asyncio.gather(*(gathering.cases_of_pod(place, one.first) for one in groups))
+            return [
+                answer
+                for group, cases in zip(groups, found, strict=True)
+                for answer in _answers(cases, tuple(map(str, group.pods)))
+            ]
+
+    answers = _run(work(), f"Looking at cluster {namespace}/{cluster}")
+    if not answers:
+        click.echo(f"No pod of cluster {namespace}/{cluster} waits for an image.", err=True)
+    _show(answers, output)
+
+
+@command.command(
+    "registry", epilog=examples(("trustplane diagnose registry harbor.corp:8443", "by every trust set of the fleet"))
+)
+@click.argument("address", metavar="HOST[:PORT]")
+@kubeconfig
+@_output
+def registry(*, address: str, kubeconfig: Path | None, output: str) -> None:
+    """Say which trust sets of the fleet accept the registry HOST, and what those that do not are missing."""
+    host = str(Address.read(address))
+
+    async def work() -> list[Answer]:
+        async with Client.open(kubeconfig, timeout=gathering.API_SECONDS) as client:
+            groups = await gathering.cases_of_registry(client, host)
+            return [Answer(one.case, diagnose(one.case), clusters=tuple(map(str, one.clusters))) for one in groups]
+
+    _show(_run(work(), f"Looking at {host}"), output)
+
+
+def _answers(cases: list[Any], pods: tuple[str, ...] = ()) -> list[Answer]:
+    return [Answer(case, diagnose(case), pods=pods or (case.subject,)) for case in cases]
+
+
+def _run(work: Coroutine[Any, Any, T], words: str) -> T:
+    log_to_stderr(verbose=is_verbose(), quiet=True)
+    try:
+        with progress(words):
+            return asyncio.run(work)
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _show(answers: list[Answer], output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps(diagnose_report.as_json(answers), indent=2))
+    else:
+        diagnose_report.show(console(), answers)
+    sys.exit(diagnose_report.exit_code(answers))

@@ -1,0 +1,1 @@
+"""Evidence about failed pulls: each collector looks at one thing, within its time, and decides nothing."""

@@ -1,0 +1,100 @@
+"""A node over SSH: what its containerd would trust, whether it has loaded that, its clock, and what it is served."""
+
+import base64
+import re
+import time
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.resources import files
+from typing import Final
+
+from trustplane.certificates.parsing import parse_pem
+from trustplane.certificates.repair import read_any
+from trustplane.diagnosis.evidence import Disk, Host, Vantage
+from trustplane.diagnosis.layer import Role
+from trustplane.diagnosis.redaction import redact
+from trustplane.errors import NodeError
+from trustplane.nodes import plan, trust
+from trustplane.nodes.state import CERTS, HOSTS, NodeState
+from trustplane.nodes.trust import Shell
+from trustplane.registry.address import Address
+
+_SCRIPT: Final = files("trustplane.collectors").joinpath("node.sh").read_text()
+_COMMAND: Final = "sudo -n sh -s"
+# What goes into a script on a node is the host of an image's name, and nothing a shell would read otherwise.
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,260}")
+_CLOCK_SECONDS: Final = 2.0  # what the way to a node may take
+
+
+@dataclass(frozen=True)
+class OnNode:
+    """What was seen on a node."""
+
+    disk: Disk
+    hosts: tuple[Host, ...]
+
+
+async def look_at(node: Shell, registry: str, endpoints: Iterable[tuple[Role, str]], *, seconds: float) -> OnNode:
+    """Look at a node; nothing is changed there."""
+    wanted = {address: role for role, address in endpoints if _ADDRESS.fullmatch(address)}
+    state = await trust.read(node)
+    before = time.time()
+    script = f"{_SCRIPT}\nmain {registry if _ADDRESS.fullmatch(registry) else '-'} {' '.join(map(_dialled, wanted))}\n"
+    output = await node.run(_COMMAND, stdin=script, timeout=seconds)
+    if output.exit_status != 0:
+        raise NodeError(f"Node {node.address} could not be looked at", why=output.stderr.strip()[-200:])
+    report = list(_lines(output.stdout))
+    return OnNode(_disk(report, state, before), tuple(_hosts(report, wanted)))
+
+
+def mirrors(hosts_toml: str) -> list[str]:
+    """Return the hosts that containerd asks before the origin, in its order; none where it does not parse."""
+    try:
+        found = tomllib.loads(hosts_toml).get("host", {})
+    except tomllib.TOMLDecodeError:
+        return []
+    return [redact(one) for one in found] if isinstance(found, dict) else []
+
+
+def _dialled(address: str) -> str:
+    read = Address.read(address)
+    return f"{address}={read.host}:{read.port}={read.host}"
+
+
+def _lines(output: str) -> Iterator[tuple[str, str, str]]:
+    for line in output.splitlines():
+        verb, _, rest = line.partition(" ")
+        name, _, value = rest.partition(" ")
+        yield verb, name, value
+
+
+def _disk(report: list[tuple[str, str, str]], state: NodeState, before: float) -> Disk:
+    texts = {name: base64.b64decode(value) for verb, name, value in report if verb == "file"}
+    roots = {path: text for path, text in texts.items() if not path.endswith(".toml")}
+    read = {path: tuple(one.der for one in read_any(text).certificates) for path, text in roots.items()}
+    clock = next((float(name) - before for verb, name, _ in report if verb == "clock"), 0.0)
+    return Disk(
+        roots={path: found for path, found in read.items() if found},
+        malformed=tuple(path for path, text in roots.items() if "/tkg-" in path and not parse_pem(text).ok),
+        is_stale=_is_stale(state),
+        clock=timedelta(seconds=round(clock)) if abs(clock) > _CLOCK_SECONDS else timedelta(),
+        hosts_toml={path: text.decode(errors="replace") for path, text in texts.items() if path.startswith(HOSTS)},
+    )
+
+
+def _is_stale(state: NodeState) -> bool | None:
+    ours = {
+        path: one.digest for path, one in state.files.items() if path.startswith(f"{CERTS}/tkg-") and one.is_regular
+    }
+    owned = plan.owned(state) or ours
+    return not plan.is_fresh(state, ours, owned) if ours else None
+
+
+def _hosts(report: list[tuple[str, str, str]], wanted: dict[str, Role]) -> Iterator[Host]:
+    for verb, address, value in report:
+        if verb == "served" and address in wanted:
+            found = tuple(one.der for one in parse_pem(base64.b64decode(value)).certificates)
+            if found:
+                yield Host(wanted[address], address, Vantage.NODE, found)

@@ -1,0 +1,155 @@
+"""What the management cluster knows: the trust that a cluster should have and has taken, its nodes, other sets."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, TypeVar
+
+import msgspec
+
+from trustplane.api.annotations import COMPONENT_LABEL, TRUST_COMPONENT
+from trustplane.api.clusterapi import Machine
+from trustplane.api.clustertrust import (
+    TRUST_APPLIED,
+    TRUST_INSPECTION,
+    TRUST_PROOF,
+    TRUSTED,
+    AppliedTrust,
+    ClusterTrust,
+    Inspection,
+    RecordedProof,
+)
+from trustplane.api.configuration import NAME
+from trustplane.clusterapi import secret
+from trustplane.controllers.clustertrust_inspection import described
+from trustplane.controllers.reading import list_of
+from trustplane.controllers.resources import (
+    CLUSTER_TRUSTS,
+    CLUSTERS,
+    CONFIGURATIONS,
+    MACHINES,
+    SECRETS,
+    TANZU_CLUSTERS,
+)
+from trustplane.diagnosis.evidence import Listed, NodeRecord, TrustList
+from trustplane.kube.client import Client
+from trustplane.kube.resource import Key
+from trustplane.nodes.plan import Drift
+from trustplane.trust import lists
+from trustplane.trust.effective import effective
+from trustplane.trust.entries import EMPTY, TrustSet
+from trustplane.trust.policy import policy
+from trustplane.trust.propagation import Frozen
+
+T = TypeVar("T")
+SERVICE: Final = "the service's list"
+_STALE: Final = described(Drift(is_stale=True))
+
+
+@dataclass(frozen=True)
+class ClusterSets:
+    """The trust of one cluster; None where it is not known."""
+
+    desired: TrustList | None = None
+    in_force: TrustList | None = None
+    digest: str = ""
+    since: datetime | None = None
+
+
+def listed(trust: TrustSet, owner: str) -> TrustList:
+    """Return a set as evidence."""
+    entries = (Listed(one.name, tuple(each.der for each in one.certificates), one.hosts) for one in trust.entries)
+    return TrustList(owner, tuple(entries))
+
+
+async def service(client: Client) -> TrustList:
+    """Read the service's list."""
+    found = await client.find(CONFIGURATIONS, NAME)
+    return listed(lists.service(found).trust, SERVICE)
+
+
+async def sets_of(client: Client, cluster: Key) -> ClusterSets:
+    """Read what a cluster should trust, and what it has taken."""
+    tkc = await client.find(TANZU_CLUSTERS, cluster.name, cluster.namespace)
+    capi = await client.find(CLUSTERS, cluster.name, cluster.namespace)
+    configuration = await client.find(CONFIGURATIONS, NAME)
+    found = ClusterSets()
+    if tkc is not None:
+        holders = [one.metadata.annotations for one in (tkc, configuration) if one is not None]
+        wanted = effective(lists.service(configuration), lists.own(tkc), policy(*holders).merge)
+        found = replace(found, desired=listed(wanted.trust, f"the list of cluster {cluster}"))
+    frozen = Frozen.read(capi.metadata.annotations) if capi else None
+    return await _in_force(client, cluster, frozen, found) if frozen else found
+
+
+async def _in_force(client: Client, cluster: Key, frozen: Frozen, found: ClusterSets) -> ClusterSets:
+    owner = f"the set of cluster {cluster}"
+    if frozen.digest == EMPTY.digest:
+        return replace(found, in_force=TrustList(owner), digest=frozen.digest)
+    kept = await client.find(SECRETS, secret.name_of(cluster.name, frozen.digest), cluster.namespace)
+    trust = secret.read(kept) if kept else None
+    if kept is None or trust is None:
+        return replace(found, digest=frozen.digest)
+    since = kept.metadata.creation_timestamp
+    return replace(found, in_force=listed(trust, owner), digest=frozen.digest, since=since)
+
+
+async def other_sets(client: Client, cluster: Key | None = None) -> list[tuple[tuple[Key, ...], TrustList]]:
+    """Read the sets of all clusters but one; equal sets once, with the clusters that have them."""
+    found = await client.list(SECRETS, labels=f"{COMPONENT_LABEL}={TRUST_COMPONENT}")
+    by_digest: dict[str, tuple[list[Key], TrustSet]] = {}
+    for one in found:
+        name, _, digest = one.metadata.name.rpartition("-trust-")
+        key = Key(one.metadata.namespace, name)
+        if key == cluster:
+            continue
+        if digest not in by_digest and (trust := secret.read(one)) is not None:
+            by_digest[digest] = ([], trust)
+        if digest in by_digest:
+            by_digest[digest][0].append(key)
+    return [(tuple(keys), listed(trust, f"the set of cluster {keys[0]}")) for keys, trust in by_digest.values()]
+
+
+async def machine_of(client: Client, cluster: Key, node: str) -> Machine | None:
+    """Find the Machine of a node."""
+    machines = await list_of(client, MACHINES, cluster)
+    return next((one for one in machines if one.status.node_ref.name == node), None)
+
+
+async def cluster_trust(client: Client, cluster: Key) -> ClusterTrust | None:
+    """Read what is reported of a cluster's trust."""
+    found = await client.find(CLUSTER_TRUSTS, cluster.name, cluster.namespace)
+    return found  # noqa: RET504 - in a return the type checker would take the object itself for optional
+
+
+def record(node: str, machine: Machine | None, trust: ClusterTrust | None, digest: str, registry: str) -> NodeRecord:
+    """Return what is known of a node: the durable facts on its Machine, and what is reported of it."""
+    annotations = machine.metadata.annotations if machine else {}
+    applied = _fact(annotations, TRUST_APPLIED, AppliedTrust)
+    proof = _fact(annotations, TRUST_PROOF, RecordedProof)
+    looked = _fact(annotations, TRUST_INSPECTION, Inspection)
+    reported = next((one for one in trust.status.nodes if node == one.name), None) if trust else None
+    drift = looked.message if looked.digest == digest else ""
+    is_stale = _STALE in drift
+    written = applied.digest or (reported.digest if reported else "")
+    return NodeRecord(
+        name=node,
+        state=reported.state if reported else "",
+        message=reported.message if reported else "",
+        is_current=written == digest if written and digest else None,
+        drift="" if is_stale else drift,
+        is_stale=is_stale,
+        trusts=_trusts(proof, digest, registry),
+    )
+
+
+def _trusts(proof: RecordedProof, digest: str, registry: str) -> datetime | None:
+    accepted: Iterable[str] = (one.registry for one in proof.results if one.verdict == TRUSTED)
+    return proof.at if proof.digest == digest and registry in accepted else None
+
+
+def _fact(annotations: dict[str, str], name: str, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(annotations.get(name, "{}"), type=kind)
+    except msgspec.MsgspecError:
+        return msgspec.json.decode("{}", type=kind)

@@ -1,0 +1,70 @@
+# What a node trusts, for `trustplane diagnose`; nothing is changed. Runs as root, by `sh -s`.
+#
+# Go's roots on Linux: the first bundle that is there, and every file of the directory (crypto/x509, root_linux.go).
+# Lines: clock SECONDS | file PATH BASE64 | served ADDRESS BASE64.
+
+set -u
+export LC_ALL=C
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+certs=/etc/ssl/certs
+hosts=/etc/containerd/certs.d
+
+show() { # path
+    if [ -f "$1" ] && [ "$(stat -L -c %s "$1")" -lt 1048576 ]; then
+        printf 'file %s %s\n' "$1" "$(base64 <"$1" | tr -d '\n')"
+    fi
+}
+
+bundle() {
+    for path in "$certs/ca-certificates.crt" /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem \
+        /etc/pki/tls/cacert.pem /etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem /etc/ssl/cert.pem; do
+        if [ -f "$path" ]; then
+            show "$path"
+            return
+        fi
+    done
+}
+
+roots() {
+    for path in "$certs"/*; do
+        case $path in */ca-certificates.crt) continue ;; esac
+        # Links lead to what the bundle has.
+        [ -L "$path" ] || show "$path"
+    done
+}
+
+registry() { # host[:port]
+    name=${1%:*}
+    port=${1##*:}
+    for folder in "$hosts/${name}_${port}_" "$hosts/$1" "$hosts/_default"; do
+        if [ -d "$folder" ]; then
+            for path in "$folder"/*.toml "$folder"/*.crt "$folder"/*.pem; do
+                show "$path"
+            done
+            return
+        fi
+    done
+}
+
+served() { # address=host:port=name
+    address=${1%%=*}
+    rest=${1#*=}
+    command -v openssl >/dev/null || return 0
+    shown=$(timeout 5 openssl s_client -connect "${rest%%=*}" -servername "${rest#*=}" -showcerts </dev/null 2>/dev/null |
+        sed -n '/-----BEGIN CERTIFICATE-----/,/-----END CERTIFICATE-----/p' | base64 | tr -d '\n')
+    # Hosts are asked at once: a lock keeps their lines apart.
+    { flock 9 && printf 'served %s %s\n' "$address" "$shown"; } 9<"$certs"
+}
+
+main() { # registry, what is dialled
+    printf 'clock %s\n' "$(date +%s.%N)"
+    bundle
+    roots
+    [ "$1" = - ] || registry "$1"
+    shift
+    for one in "$@"; do
+        served "$one" &
+    done
+    wait
+}

@@ -1,0 +1,64 @@
+"""The way onto a node over SSH, to look at it: its host key is compared, and never recorded."""
+
+from typing import Final
+
+from trustplane.api.clusterapi import Machine
+from trustplane.api.meta import Json
+from trustplane.clusterapi.inplace_update import address
+from trustplane.collectors import disk
+from trustplane.controllers.clustertrust_inspection import private_key
+from trustplane.diagnosis.layer import Role
+from trustplane.errors import TransientError
+from trustplane.kube.client import Client
+from trustplane.kube.resource import Key
+from trustplane.nodes import hostkey, ssh
+
+NODE_SECONDS: Final = 8.0
+
+
+async def look_at(
+    client: Client, cluster: Key, machine: Machine, registry: str, wanted: list[tuple[Role, str]]
+) -> disk.OnNode:
+    """Look at the node of a Machine.
+
+    Raises:
+        TrustplaneError: It cannot be reached, refuses our key, or shows another key than the recorded one.
+    """
+    key = await private_key(client, cluster)
+    if not key:
+        raise TransientError("There is no SSH key of the cluster's nodes", why=f"no Secret {cluster.name}-ssh")
+    known = _json(machine)
+    async with ssh.connect(address(known), key, timeout=NODE_SECONDS / 2) as node:
+        hostkey.pin(known, node.host_key)
+        return await disk.look_at(node, registry, wanted, seconds=NODE_SECONDS)
+
+
+def _json(machine: Machine) -> Json:
+    metadata = machine.metadata
+    return {
+        "metadata": {
+            "name": metadata.name,
+            "resourceVersion": metadata.resource_version,
+            "annotations": metadata.annotations,
+        },
+        "status": {"addresses": [{"type": one.type, "address": one.address} for one in machine.status.addresses]},
+    }
+
+
+def described(seen: disk.OnNode) -> str:
+    """Say what was seen on a node."""
+    found = seen.disk
+    stale = {None: "not known", True: "no", False: "yes"}[found.is_stale]
+    parts = (
+        f"{len(found.roots)} files of certificates",
+        f"containerd has loaded them: {stale}",
+        f"its clock differs by {found.clock}" if found.clock else "its clock is right",
+        *(_mirrors(path, text) for path, text in found.hosts_toml.items() if path.endswith("/hosts.toml")),
+        *(f"is served {len(one.certificates)} certificates by {one.address}" for one in seen.hosts),
+    )
+    return "; ".join(parts)
+
+
+def _mirrors(path: str, text: str) -> str:
+    asked = disk.mirrors(text)
+    return f"{path} names {', '.join(asked)}" if asked else f"{path} names no host"

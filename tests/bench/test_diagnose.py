@@ -1,0 +1,29 @@
+"""The benchmark of `trustplane diagnose` runs, and its numbers are as good as they are meant to be."""
+
+import json
+import sys
+
+import pytest
+
+from bench import diagnose
+
+
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+    diagnose.main()
+    return capsys.readouterr().out
+
+
+def test_nothing_wrong_for_certain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    *causes, whole = json.loads(run(monkeypatch, capsys, "-o", "json"))["causes"]
+    assert whole["cause"] == "all"
+    assert whole["scenarios"] == sum(one["scenarios"] for one in causes) >= 60
+    assert whole["evidence"]["wrong"] == 0
+    assert whole["evidence"]["first"] >= 0.95 * whole["scenarios"]
+    assert whole["evidence"]["exact"] > whole["text"]["exact"]
+
+
+def test_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    output = run(monkeypatch, capsys)
+    assert "runtime-stale" in output
+    assert "By the evidence:" in output
