@@ -121,6 +121,10 @@ kills: setup ## An update, and kills at random moments: make kills N=20 [SEED=7]
 bench-update: setup ## A change of trust in place against one by replacement, on 1 + 3 nodes
 	@$(BIN)/trustplane bench update
 
+.PHONY: bench-watch
+bench-watch: setup ## What it costs to watch failing pulls: make bench-watch [PODS=5000] [MINUTES=4]
+	@PYTHONPATH=. $(BIN)/python -m tests.bench.watch $(or $(PODS),5000) $(or $(MINUTES),4)
+
 .PHONY: down
 down: setup ## Remove the local stack and everything it started
 	@$(BIN)/trustplane local down

@@ -224,7 +224,13 @@ def binaries() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_apiserver(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    folder = tmp_path_factory.mktemp("apiserver")
+    with prepared(binaries, tmp_path_factory.mktemp("apiserver")) as apiserver:
+        yield apiserver
+
+
+@contextlib.contextmanager
+def prepared(binaries: Path, folder: Path) -> Iterator[ApiServer]:
+    """Run an etcd, and have an API server ready to be started; at the end both are gone."""
     leaves = [
         pki.Leaf("server", "kube-apiserver", hosts=("127.0.0.1", "localhost")),
         pki.Leaf("admin", "admin", organization="system:masters", client=True),

@@ -116,6 +116,23 @@ async def test_a_selector_loses_what_no_longer_matches(
     await settled(informer, lambda: informer.items() == [])
 
 
+async def test_what_is_not_kept_is_as_good_as_absent(
+    client: Client, namespace: str, informing: Any, settled: Any
+) -> None:
+    await client.create(CONFIG_MAPS, config_map(namespace, "dull"))
+    await client.create(CONFIG_MAPS, config_map(namespace, "bright", light="1"))
+    informer = Informer(client, CONFIG_MAPS, namespace=namespace, keep=lambda one: "light" in (one.get("data") or {}))
+    await informing(informer)
+    assert names(informer) == ["bright"]
+    told = record(informer)
+    await client.patch(CONFIG_MAPS, "bright", namespace, {"data": None})
+    await client.patch(CONFIG_MAPS, "dull", namespace, {"data": {"x": "1"}})
+    await client.patch(CONFIG_MAPS, "dull", namespace, {"data": {"light": "1"}})
+    await settled(informer, lambda: names(informer) == ["dull"])
+    assert told == [("bright", "deleted"), ("dull", "added")]
+    assert informer.is_current
+
+
 async def test_bookmarks_carry_the_version_on(client: Client, namespace: str) -> None:
     """The server sends one shortly before the end of a watch, which changes elsewhere have made newer."""
     [page] = [page async for page in client.pages(CONFIG_MAPS, namespace)]

@@ -51,6 +51,13 @@ CURRENT: Final = "Current"
 
 MAX_NODES: Final = 50  # in detail; the rest is counted
 MAX_MESSAGE: Final = 300  # characters of one result's message
+MAX_FAILURES: Final = 20  # groups of failing pulls; the rest is counted
+MAX_IMAGES: Final = 100  # registries that images come from
+
+# Whether nodes trust the registry of an image, besides TRUSTED and NOT_TRUSTED.
+PUBLIC: Final = "Public"  # a registry that needs no private CA
+UNKNOWN: Final = "Unknown"
+ASSESSMENTS: Final = (TRUSTED, NOT_TRUSTED, PUBLIC, UNKNOWN)
 
 
 class AppliedTrust(Struct):
@@ -142,6 +149,26 @@ class NodeTrust(Struct):
     message: str = ""
 
 
+class PullFailure(Struct):
+    """Pods of one cluster that wait for images of one registry, for one cause."""
+
+    host: str = ""
+    cause: str = ""  # a code of `trustplane explain`
+    pods: int = 0
+    since: datetime | None = None
+    last_seen: datetime | None = None  # to the hour
+    example: str = ""  # one of the pods, as namespace/name
+
+
+class ImageSource(Struct):
+    """A registry that images of the cluster's pods come from."""
+
+    host: str = ""
+    image: str = ""  # one of them
+    trust: str = ""  # one of ASSESSMENTS
+    message: str = ""  # how that is known
+
+
 class ClusterTrustStatus(Struct):
     """Trust of a cluster."""
 
@@ -154,6 +181,11 @@ class ClusterTrustStatus(Struct):
     more: int = 0
     last_proof: datetime | None = None
     conditions: list[Condition] = msgspec.field(default_factory=list)
+    # Each of these is written by a controller of its own, see `controllers.pulls` and `controllers.images`.
+    failures: list[PullFailure] = msgspec.field(default_factory=list)
+    more_failing_pods: int = 0
+    images: list[ImageSource] = msgspec.field(default_factory=list)
+    more_images: int = 0
 
 
 class ClusterTrust(Object):

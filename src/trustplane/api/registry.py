@@ -8,13 +8,16 @@ import msgspec
 from trustplane.api.clustertrust import GROUP, VERSION
 from trustplane.api.meta import Condition, Object, Struct
 
-__all__ = ["GROUP", "KIND", "REACHABLE", "TRUSTED", "VERSION", "Registry"]
+__all__ = ["AT_RISK", "GROUP", "KIND", "REACHABLE", "TRUSTED", "VERSION", "Registry"]
 
 KIND: Final = "Registry"
 
 # Conditions.
 REACHABLE: Final = "Reachable"
 TRUSTED: Final = "Trusted"
+AT_RISK: Final = "AtRisk"  # True where something fails already, or will
+
+MAX_CERTIFICATE: Final = 8192  # characters of a certificate in base64; what is longer is left out
 
 
 class SecretReference(Struct):
@@ -74,6 +77,7 @@ class ServedCertificate(Struct):
     issuer: str = ""
     fingerprint: str = ""
     not_after: datetime | None = None
+    data: str = ""  # base64 of the DER, for looks at it by other trust sets
 
 
 class Anchor(Struct):
@@ -81,6 +85,18 @@ class Anchor(Struct):
 
     name: str = ""
     fingerprint: str = ""
+    not_after: datetime | None = None
+
+
+class RegistryFailure(Struct):
+    """Pods of one cluster that wait for images of the registry, for one cause."""
+
+    cluster: str = ""  # namespace/name
+    cause: str = ""
+    pods: int = 0
+    since: datetime | None = None
+    last_seen: datetime | None = None
+    example: str = ""
 
 
 class Count(Struct, omit_defaults=False):
@@ -99,6 +115,7 @@ class RegistryStatus(Struct):
     nodes: Count = msgspec.field(default_factory=Count)
     trusting_clusters: str = ""  # `2/3`, for a printed column
     last_dialled: datetime | None = None
+    failures: list[RegistryFailure] = msgspec.field(default_factory=list)
     conditions: list[Condition] = msgspec.field(default_factory=list)
 
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 from trustplane.api.clustertrust import CURRENT, PROVEN, ClusterTrust
 from trustplane.api.conditions import TRUE
 from trustplane.api.meta import Json, condition
+from trustplane.cli import status_risk
 from trustplane.cli.options import age, console, examples, kubeconfig, output, table, time, where
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.status_nodes import NodeRow, node_rows
@@ -28,23 +29,31 @@ from trustplane.trust.report import NOTHING_TO_PROVE
     epilog=examples(
         ("trustplane status", "the fleet"),
         ("trustplane status shop -n team-a", "one cluster: entries, nodes, what differs"),
+        ("trustplane status --at-risk", "what fails soon, or where a pod starts next"),
         ("trustplane status -o json | jq '.[] | select(.good | not)'", "for scripts"),
     ),
 )
 @click.argument("cluster", metavar="[CLUSTER]", required=False)
 @click.option("-n", "--namespace", default="", help="Namespace. Default: all; of a named CLUSTER: default.")
+@click.option("--at-risk", is_flag=True, help="Say what fails soon, or will where a pod starts next.")
 @kubeconfig
 @output
-def command(*, cluster: str | None, namespace: str, kubeconfig: Path | None, output: str) -> None:
+def command(*, cluster: str | None, namespace: str, at_risk: bool, kubeconfig: Path | None, output: str) -> None:
     """Say which clusters have the trust that the lists ask for, and which proved it.
 
     With CLUSTER: its entries with fingerprints and expiry, its nodes, what differs, where it comes from, since when.
 
-    Exit status: 0 every cluster shown is current and proven (or has nothing to prove); 1 some are not; 2 wrong usage or
-    an unknown cluster.
+    With --at-risk: images whose registry a cluster's nodes do not trust; certificates of registries and entries of
+    lists that expire within 30 days; servers' certificates that are trusted in place of their CA, so that renewing
+    them breaks pulls. Registries of which nothing is known are listed, and are no risk.
+
+    Exit status: 0 every cluster shown is current and proven (or has nothing to prove), or nothing is at risk; 1 some
+    are not, or something is; 2 wrong usage or an unknown cluster.
     """
     log_to_stderr(verbose=is_verbose(), quiet=True)
-    if cluster:
+    if at_risk:
+        good = asyncio.run(status_risk.report(kubeconfig, namespace, cluster, output))
+    elif cluster:
         good = asyncio.run(_one(kubeconfig, Key(namespace or "default", cluster), output))
     else:
         good = asyncio.run(_fleet(kubeconfig, namespace, output))

@@ -65,7 +65,7 @@ class ClusterTrustReconciler:
         found = status(seen.nodes, seen.sets, seen.hosts, before=trust.status, now=now)
         found.conditions = merge(trust.status.conditions, found.conditions, now)
         body = {**msgspec.to_builtins(found), "conditions": to_json(found.conditions)}
-        if msgspec.convert(body, ClusterTrustStatus) == trust.status:
+        if msgspec.convert(body, ClusterTrustStatus) == _own(trust.status):
             return Result()
         await self._write(trust, body, found)
         return Result()
@@ -97,3 +97,8 @@ class ClusterTrustReconciler:
             if old.get(one.type) != (one.status, one.reason):
                 warning = one.reason in _WARNINGS
                 await self._recorder.event(trust, f"{one.type}{one.reason}", one.message, warning=warning)
+
+
+def _own(status: ClusterTrustStatus) -> ClusterTrustStatus:
+    """Return a status without the fields of other controllers, which own them."""
+    return msgspec.structs.replace(status, failures=[], more_failing_pods=0, images=[], more_images=0)

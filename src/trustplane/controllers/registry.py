@@ -22,6 +22,8 @@ from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.resource import Key, key_of
+from trustplane.trust import risk
+from trustplane.trust.failures import of_registry
 from trustplane.trust.standing import told
 
 _DIAL_EVERY = timedelta(minutes=10)
@@ -72,6 +74,10 @@ class RegistryReconciler:
         dialled = await self._dial(registry, now)
         clusters = [one for one in await self._clusters() if registry.spec.host in one.hosts]
         status = _status(registry, dialled, [_nodes(one, registry.spec.host) for one in clusters], now)
+        trusts = self._view.trusts.items()
+        status.failures = of_registry(registry, trusts)
+        at_risk = risk.condition(msgspec.structs.replace(registry, status=status), trusts, now)
+        status.conditions = [*status.conditions, at_risk]
         await self._write(registry, status, now)
         return Result(requeue_after=_DIAL_EVERY.total_seconds())
 

@@ -1,9 +1,10 @@
 """What a registry serves, and which entry of the service's list makes nodes trust it."""
 
+import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from trustplane.api.registry import Anchor, ServedCertificate
+from trustplane.api.registry import MAX_CERTIFICATE, Anchor, ServedCertificate
 from trustplane.certificates.verification import GoCertificate, MalformedError, Pool, verify
 from trustplane.registry.address import Address
 from trustplane.registry.dial import Served, dial
@@ -35,10 +36,15 @@ def _chain(served: Served) -> tuple[ServedCertificate, ...]:
             one = GoCertificate.read(der)
         except MalformedError:
             continue
+        data = base64.b64encode(der).decode()
         ends = datetime.fromtimestamp(min(one.not_after.seconds, _LAST), UTC)
         found.append(
             ServedCertificate(
-                subject=str(one.subject), issuer=str(one.issuer), fingerprint=one.fingerprint, not_after=ends
+                subject=str(one.subject),
+                issuer=str(one.issuer),
+                fingerprint=one.fingerprint,
+                not_after=ends,
+                data=data if len(data) <= MAX_CERTIFICATE else "",
             )
         )
     return tuple(found)
@@ -48,7 +54,13 @@ _LAST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 def _anchor(served: Served, address: Address, trust: TrustSet, now: datetime) -> Anchor | None:
-    names = {one.fingerprint: entry.name for entry in trust.entries for one in entry.certificates}
-    pool = Pool.read(one.der for entry in trust.entries for one in entry.certificates)
-    found = verify(served.certificates, pool, address.host, now).anchor
-    return Anchor(name=names[found], fingerprint=found) if found in names else None
+    """Return what anchors the chain: the server's own certificate only where no CA of the list does."""
+    listed = {one.fingerprint: (entry.name, one) for entry in trust.entries for one in entry.certificates}
+    leaf = served.certificates[0] if served.certificates else b""
+    without = Pool.read(one.der for _, one in listed.values() if one.der != leaf)
+    for pool in (without, Pool.read(one.der for _, one in listed.values())):
+        found = listed.get(verify(served.certificates, pool, address.host, now).anchor)
+        if found:
+            name, one = found
+            return Anchor(name=name, fingerprint=one.fingerprint, not_after=one.expires)
+    return None

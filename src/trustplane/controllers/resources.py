@@ -2,6 +2,7 @@
 
 from trustplane.api import cluster, clusterapi, clustertrust, configuration, registry, release
 from trustplane.api.core import Secret
+from trustplane.api.pod import Pod
 from trustplane.kube.resource import Resource
 
 CONFIGURATIONS = Resource(
@@ -59,6 +60,9 @@ KUBEADM_CONFIG_TEMPLATES = Resource(
     "kubeadmconfigtemplates",
     clusterapi.KubeadmConfigTemplate,
 )
+
+# Of workload clusters, with the few fields that count.
+WORKLOAD_PODS = Resource("", "v1", "Pod", "pods", Pod)
 
 # Who wrote a field, in managedFields.
 FIELD_MANAGER = "trustplane"

@@ -4,6 +4,8 @@ from trustplane.controllers.clustertrust import ClusterTrustReconciler
 from trustplane.controllers.clustertrust_proof import ProofReconciler
 from trustplane.controllers.clustertrust_view import View
 from trustplane.controllers.configuration import ConfigurationReconciler
+from trustplane.controllers.images import ImageReconciler
+from trustplane.controllers.pulls import PullReconciler
 from trustplane.controllers.registry import RegistryReconciler
 from trustplane.controllers.release import ReleaseReconciler
 from trustplane.controllers.resources import CONFIGURATIONS, RELEASES
@@ -37,5 +39,8 @@ def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None
     proofs = ProofReconciler(client, view, recorder)
     registries = RegistryReconciler(client, view, recorder)
     control_planes = SmallControlPlaneReconciler(client, view, recorder)
-    for reconciler in (configurations, releases, clusters, trusts, proofs, registries, control_planes):
+    pulls = PullReconciler(client, view)
+    images = ImageReconciler(client, view)
+    reconcilers = (configurations, releases, clusters, trusts, proofs, registries, control_planes, pulls, images)
+    for reconciler in reconcilers:
         manager.add(reconciler.controller())

@@ -10,7 +10,7 @@ from typing import Any, Final
 _EVENTS: Final = frozenset(
     {"Failed", "BackOff", "InspectFailed", "ErrImageNeverPull", "FailedToRetrieveImagePullSecret"}
 )
-_WAITING: Final = frozenset(
+WAITING: Final = frozenset(
     {
         "ErrImagePull",
         "ImagePullBackOff",
@@ -98,7 +98,7 @@ def _of_pod(pod: Mapping[str, Any]) -> Iterator[Message]:
         for container in statuses if isinstance(statuses, list) else ():
             waiting = _mapping(_mapping(_mapping(container).get("state")).get("waiting"))
             reason = _text(waiting.get("reason"))
-            if reason in _WAITING:
+            if reason in WAITING:
                 yield Message(f"{reason}: {_text(waiting.get('message'))}", _subject(pod.get("metadata")))
 
 

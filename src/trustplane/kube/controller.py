@@ -61,6 +61,7 @@ class Controller:
         watches: what wakes which keys.
         workers: how many keys are reconciled at a time.
         backoff: after a reconcile that raised.
+        close: Awaited when `run` ends: ends what reconciles have started and left running.
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class Controller:
         *,
         workers: int = 4,
         backoff: Backoff | None = None,
+        close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.name = name
+        self._close = close
         self._reconcile = reconcile
         self._watches = watches
         self._workers = workers
@@ -89,11 +92,15 @@ class Controller:
         """Reconcile until `stop` is set; what is being reconciled then is finished first."""
         if not await first(stop.wait(), self._synced()):
             return
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(self._workers):
-                workers.create_task(self._work())
-            await stop.wait()
-            self._queue.close()
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(self._workers):
+                    workers.create_task(self._work())
+                await stop.wait()
+                self._queue.close()
+        finally:
+            if self._close:
+                await self._close()
 
     async def _synced(self) -> None:
         for watch in self._watches:

@@ -69,6 +69,10 @@ def _identity(found: Any) -> _Identity:
     return _Identity(metadata.uid, metadata.resource_version)
 
 
+def _every(_: object) -> bool:
+    return True
+
+
 class Informer(Generic[T]):
     """Lists a kind page by page, then watches it from there; recovers from whatever happens to the server.
 
@@ -83,6 +87,7 @@ class Informer(Generic[T]):
         idle: seconds of silence after which the server is held to be dead. Watches are asked to end well before
             that: bookmarks cannot be relied on, since there are none while no object of the kind changes.
         backoff: between attempts that fail.
+        keep: objects that it denies are as good as absent, so that no memory is spent on them; None: all are kept.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class Informer(Generic[T]):
         page: int = PAGE,
         idle: float = 90.0,
         backoff: Backoff | None = None,
+        keep: Callable[[T], bool] | None = None,
     ) -> None:
         self.resource = resource
         self.synced = asyncio.Event()
@@ -105,10 +111,16 @@ class Informer(Generic[T]):
         self._page = page
         self._idle = idle
         self._backoff = backoff or Backoff(most=30.0)
+        self._keep = keep or _every
         self._objects: dict[Key, T] = {}
         self._listeners: list[Callable[[Change[T]], None]] = []
         self._version = ""  # of the last object or bookmark seen; empty: list first
         self._failures = 0  # in a row, without anything received in between
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the server answered when it was last asked, so that the copy is worth its age."""
+        return self.synced.is_set() and self._failures <= 1  # a watch that ended well counts as one
 
     def get(self, key: Key) -> T | None:
         """Return an object as last seen, or None where it is not known."""
@@ -165,7 +177,8 @@ class Informer(Generic[T]):
         for item in items:
             try:
                 found = self.resource.decode(item)
-                objects[key_of(found)] = found
+                if self._keep(found):
+                    objects[key_of(found)] = found
             except UnreadableError as error:
                 unreadable[self._report(item, error)] = error.why
 
@@ -197,14 +210,13 @@ class Informer(Generic[T]):
     def _take_object(self, event: WatchEvent, key: Key) -> None:
         old = self._objects.get(key)
         self.unreadable.pop(key, None)
-        if event.type == "DELETED":
-            if old is not None:
-                self._store(Change(key, old, None))
-        else:
-            try:
-                self._store(Change(key, old, self.resource.decode(event.object)))
-            except UnreadableError as error:
-                self.unreadable[self._report(event.object, error)] = error.why
+        try:
+            found = None if event.type == "DELETED" else self.resource.decode(event.object)
+            new = found if found is not None and self._keep(found) else None
+            if old is not None or new is not None:
+                self._store(Change(key, old, new))
+        except UnreadableError as error:
+            self.unreadable[self._report(event.object, error)] = error.why
         UNREADABLE.labels(str(self.resource)).set(len(self.unreadable))
 
     def _store(self, change: Change[T]) -> None:

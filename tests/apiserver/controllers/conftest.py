@@ -69,7 +69,8 @@ def entry(name: str, pem: str) -> Json:
     return {"name": name, "data": base64.b64encode(pem.encode()).decode()}
 
 
-def _cluster_api_crds(manifests: Path) -> Iterator[Json]:
+def cluster_api_crds(manifests: Path) -> Iterator[Json]:
+    """Yield the definitions of the kinds that are played, as Cluster API's release has them."""
     for file in sorted(manifests.glob("*.yaml")):
         for one in yaml.load_all(file.read_bytes(), Loader=yaml.CSafeLoader):
             if one and one["kind"] == "CustomResourceDefinition" and one["metadata"]["name"] in PLAYED:
@@ -79,7 +80,8 @@ def _cluster_api_crds(manifests: Path) -> Iterator[Json]:
                 yield one
 
 
-async def _install(kubeconfig: Json, definitions: list[Json]) -> None:
+async def install(kubeconfig: Json, definitions: list[Json]) -> None:
+    """Define kinds, and wait until they are served."""
     async with Client.open(kubeconfig) as client:
         for one in definitions:
             await client.apply(CUSTOM_RESOURCE_DEFINITIONS, one, manager="test")
@@ -124,8 +126,8 @@ async def until_gone(client: Client, resource: Resource[Any], name: str, namespa
 @pytest.fixture(scope="session")
 def _definitions(shared_apiserver: Any, binaries: Path) -> None:
     shared_apiserver.start()
-    definitions = [*crds(), *_cluster_api_crds(binaries.parent / "manifests")]
-    asyncio.run(_install(shared_apiserver.kubeconfig, definitions))
+    definitions = [*crds(), *cluster_api_crds(binaries.parent / "manifests")]
+    asyncio.run(install(shared_apiserver.kubeconfig, definitions))
 
 
 class Supervisor:

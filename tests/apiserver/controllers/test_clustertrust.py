@@ -90,6 +90,7 @@ async def test_every_node_proves_what_it_got_and_nothing_is_left(
         assert {one.type: (one.status, one.reason) for one in found.status.conditions} == {
             "Reachable": ("True", "FromNodes"),
             "Trusted": ("True", "Proven"),
+            "AtRisk": ("Unknown", "NotReached"),
         }
     assert await supervisor.client.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR) == []
     left = await supervisor.client.list(SECRETS, probe.NAMESPACE, labels=f"{probe.COMPONENT_LABEL}=probe-pull-secret")

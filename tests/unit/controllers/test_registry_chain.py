@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from trustplane.api.configuration import TrustedCA
+from trustplane.certificates.verification import GoCertificate
 from trustplane.controllers.registry_chain import look
 from trustplane.local import pki
 from trustplane.trust.entries import EMPTY, TrustSet, read
@@ -74,3 +77,23 @@ def test_a_host_that_does_not_answer_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert look(f"127.0.0.1:{port}", EMPTY, NOW).failure
+
+
+def test_the_chain_and_the_anchor_are_kept_for_later_looks(host: str, folder: Path) -> None:
+    found = look(host, _trust(folder), NOW)
+    served = GoCertificate.read(base64.b64decode(found.chain[0].data))
+    assert served.fingerprint == found.chain[0].fingerprint
+    assert found.anchor is not None
+    assert found.anchor.not_after == _trust(folder).entries[0].certificates[0].expires
+
+
+def test_the_server_s_own_certificate_is_the_anchor_only_where_its_ca_is_absent(host: str, folder: Path) -> None:
+    leaf = x509.load_pem_x509_certificate((folder / "tls.crt").read_bytes()).public_bytes(Encoding.PEM)
+    listed = [TrustedCA(name="server", data=base64.b64encode(leaf).decode())]
+    found = look(host, read(listed).trust, NOW)
+    assert found.anchor is not None
+    assert (found.anchor.name, found.anchor.fingerprint) == ("server", found.chain[0].fingerprint)
+    corp = TrustedCA(name="corp", data=base64.b64encode((folder / "ca.crt").read_bytes()).decode())
+    both = look(host, read([*listed, corp]).trust, NOW)
+    assert both.anchor is not None
+    assert both.anchor.name == "corp"

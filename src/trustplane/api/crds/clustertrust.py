@@ -1,6 +1,15 @@
 """CRD of ClusterTrust."""
 
-from trustplane.api.clustertrust import GROUP, KIND, MAX_NODES, STATES, VERSION
+from trustplane.api.clustertrust import (
+    ASSESSMENTS,
+    GROUP,
+    KIND,
+    MAX_FAILURES,
+    MAX_IMAGES,
+    MAX_NODES,
+    STATES,
+    VERSION,
+)
 from trustplane.api.crds.schema import (
     array,
     column,
@@ -79,6 +88,40 @@ def _status() -> Json:
             "more": integer("Nodes that are not proven and not listed."),
             "lastProof": time("The latest proof of any node."),
             "conditions": conditions("Current and Proven."),
+            "failures": array(
+                "Pods that wait for an image in vain, by registry and cause, most pods first.",
+                _failure(),
+                max_items=MAX_FAILURES,
+            ),
+            "moreFailingPods": integer("Pods of registries and causes that are not listed."),
+            "images": array("Registries that images of its pods come from.", _image(), max_items=MAX_IMAGES),
+            "moreImages": integer("Registries of images that are not listed."),
+        },
+    )
+
+
+def _failure() -> Json:
+    return obj(
+        "Pods that wait for an image in vain.",
+        {
+            "host": string("The registry, as images name it.", max_length=MAX_HOST_LENGTH),
+            "cause": string("A code of `trustplane explain`."),
+            "pods": integer("How many pods."),
+            "since": time("When the first of them was seen."),
+            "lastSeen": time("When they were last seen to fail, to the hour."),
+            "example": string("One of the pods: namespace/name.", max_length=317),
+        },
+    )
+
+
+def _image() -> Json:
+    return obj(
+        "A registry.",
+        {
+            "host": string("The registry, as images name it.", max_length=MAX_HOST_LENGTH),
+            "image": string("One of the images.", max_length=512),
+            "trust": string("Whether the cluster's nodes trust it.", enum=list(ASSESSMENTS)),
+            "message": string("How that is known.", max_length=1024),
         },
     )
 

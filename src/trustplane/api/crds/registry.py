@@ -1,5 +1,6 @@
 """CRD of Registry."""
 
+from trustplane.api.clustertrust import MAX_FAILURES
 from trustplane.api.crds.schema import (
     array,
     column,
@@ -16,7 +17,7 @@ from trustplane.api.crds.schema import (
     time,
 )
 from trustplane.api.meta import Json
-from trustplane.api.registry import GROUP, KIND, VERSION
+from trustplane.api.registry import GROUP, KIND, MAX_CERTIFICATE, VERSION
 
 _HOST = r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
 
@@ -110,11 +111,27 @@ def _status() -> Json:
             "issuer": string("Who signed it.", max_length=4096),
             "fingerprint": string("SHA-256 fingerprint.", max_length=64),
             "notAfter": time("When it expires."),
+            "data": string("The certificate itself: base64 of its DER.", max_length=MAX_CERTIFICATE),
+        },
+    )
+    failure = obj(
+        "Pods of one cluster that wait for images of it in vain.",
+        {
+            "cluster": string("The cluster: namespace/name.", max_length=317),
+            "cause": string("A code of `trustplane explain`."),
+            "pods": integer("How many pods."),
+            "since": time("When the first of them was seen."),
+            "lastSeen": time("When they were last seen to fail, to the hour."),
+            "example": string("One of the pods: namespace/name.", max_length=317),
         },
     )
     anchor = obj(
         "The entry of the service's list by which nodes trust it; left out where there is none.",
-        {"name": string("Its name."), "fingerprint": string("SHA-256 fingerprint.", max_length=64)},
+        {
+            "name": string("Its name."),
+            "fingerprint": string("SHA-256 fingerprint.", max_length=64),
+            "notAfter": time("When it expires."),
+        },
     )
 
     def count(what: str) -> Json:
@@ -130,6 +147,11 @@ def _status() -> Json:
             "nodes": count("Nodes"),
             "trustingClusters": string("Clusters that trust it, and all that should: 2/3."),
             "lastDialled": time("When the chain was asked for."),
-            "conditions": conditions("Reachable and Trusted."),
+            "failures": array(
+                "Pods that wait for images of it in vain, by cluster and cause, most pods first.",
+                failure,
+                max_items=MAX_FAILURES,
+            ),
+            "conditions": conditions("Reachable, Trusted and AtRisk."),
         },
     )

@@ -1,0 +1,106 @@
+"""The failing pulls of one workload cluster, followed by one watch of its pods.
+
+Statuses of pods are watched, not the kubelets' Events: those come two or three an attempt, are dropped by the kubelets'
+own limits, and are gone after an hour, while a status says at any time what fails now. A pod that waits may be in any
+phase, so no field selector finds it; the pods on which nothing fails are dropped as soon as they are read.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from trustplane.api.pod import Pod, PodMetadata
+from trustplane.controllers.resources import WORKLOAD_PODS
+from trustplane.diagnosis.cause import Code
+from trustplane.diagnosis.pulls import Pull, failing, remembered
+from trustplane.kube.client import Client
+from trustplane.kube.informer import Change, Informer
+from trustplane.kube.resource import Key
+from trustplane.proof import probe
+
+_PAUSE: Final = 1.0  # seconds in which changes are collected before anybody looks at them
+_PAUSE_EACH: Final = 0.002  # and for each pod that fails, so that a look costs the same share of time for any number
+
+
+@dataclass(frozen=True)
+class FailingPod:
+    """A pod that waits for images in vain."""
+
+    pod: PodMetadata
+    node: str
+    pulls: tuple[Pull, ...]
+
+
+@dataclass
+class PullWatch:
+    """What fails in one workload cluster, as last seen.
+
+    Attributes:
+        client: To the workload cluster.
+        wake: Called some time after a change.
+        pods: Those that fail.
+        told: When a pod's Event of a cause is to be renewed, by the pod's UID and cause: seconds of the loop's clock.
+    """
+
+    client: Client
+    wake: Callable[[], None]
+    pods: dict[Key, FailingPod] = field(default_factory=dict)
+    told: dict[str, dict[Code, float]] = field(default_factory=dict)
+    _timer: asyncio.TimerHandle | None = None
+
+    def __post_init__(self) -> None:
+        self._informer: Informer[Pod] = Informer(self.client, WORKLOAD_PODS, keep=_is_of_interest)
+        self._informer.subscribe(self._notice)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the cluster answered when it was last asked."""
+        return self._informer.is_current
+
+    def is_due(self, pod: PodMetadata, cause: Code, now: float) -> bool:
+        """Tell whether a pod is to be told of a cause by now."""
+        told = self.told.get(pod.uid)
+        return told is None or told.get(cause, now) <= now
+
+    def is_told(self, pod: PodMetadata, cause: Code) -> bool:
+        """Tell whether a pod was told of a cause, as far as this process knows."""
+        return cause in self.told.get(pod.uid, {})
+
+    def note(self, pod: PodMetadata, cause: Code, until: float) -> None:
+        """Note that a pod was told of a cause, unless it is gone meanwhile."""
+        found = self.pods.get(Key(pod.namespace, pod.name))
+        if found and found.pod.uid == pod.uid:
+            self.told.setdefault(pod.uid, {})[cause] = until
+
+    async def run(self) -> None:
+        """Follow the pods until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._informer.run())
+                await self._informer.synced.wait()
+                self.wake()
+        finally:
+            if self._timer:
+                self._timer.cancel()
+
+    def _notice(self, change: Change[Pod]) -> None:
+        if change.new is None:
+            gone = self.pods.pop(change.key, None)
+            self.told.pop(gone.pod.uid if gone else "", None)
+        else:
+            before = self.pods.get(change.key)
+            known = before.pulls if before and before.pod.uid == change.new.metadata.uid else ()
+            pulls = remembered(known, failing(change.new))
+            self.pods[change.key] = FailingPod(change.new.metadata, change.new.spec.node_name, pulls)
+        if self._timer is None and self._informer.synced.is_set():
+            seconds = _PAUSE + _PAUSE_EACH * len(self.pods)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self.wake()
+
+
+def _is_of_interest(pod: Pod) -> bool:
+    return pod.metadata.namespace != probe.NAMESPACE and bool(failing(pod))

@@ -1,0 +1,95 @@
+"""Pulls that fail now, as the statuses of pods tell: which ones, and what they have in common."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from trustplane.api.limits import MAX_HOST_LENGTH
+from trustplane.api.pod import Pod
+from trustplane.diagnosis.cause import Code
+from trustplane.diagnosis.endpoint import DOCKER_HUB, registry_of
+from trustplane.diagnosis.explanation import Evidence, explain, weigh
+from trustplane.diagnosis.messages import WAITING
+
+# What differs from pod to pod, and from one attempt to the next, though the cause is the same.
+_VARYING: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?"  # times
+    r"|(?<=:)\d{2,5}(?=->)"  # the port of our side of a connection
+    r"|\b[0-9a-f]{12,}\b"  # digests and identifiers
+)
+_MIN_REPOSITORY: Final = 4  # characters; the letters of shorter names are in other words, too
+_MEMORY: Final = 4096  # kinds of messages
+
+
+@dataclass(frozen=True)
+class Pull:
+    """A pull that failed.
+
+    Attributes:
+        image: The image's name.
+        message: What the kubelet says of it.
+    """
+
+    image: str
+    message: str
+
+    @cached_property
+    def host(self) -> str:
+        """The registry that the image's name begins with."""
+        return host_of(self.image)
+
+    @cached_property
+    def signature(self) -> str:
+        """What its message has in common with those of other pods of the same registry and cause."""
+        path = self.image.partition("/")[2].partition("@")[0]
+        repository, _, tag = path.rpartition(":")
+        text = self.message.replace(self.image, f"{self.host}/IMAGE")
+        if len(repository) >= _MIN_REPOSITORY:
+            text = text.replace(f"/{repository}/manifests/{tag}", "/IMAGE/manifests/TAG")
+            text = text.replace(repository, "IMAGE").replace(repository.replace("/", "%2F"), "IMAGE")
+        return _VARYING.sub("VARYING", text)
+
+
+def failing(pod: Pod) -> tuple[Pull, ...]:
+    """Return the pulls that a pod waits for in vain, in the order of its containers; none where all is well."""
+    waiting = [(one.image, one.state.waiting) for one in pod.status.containers if one.state.waiting]
+    return tuple(Pull(image, f"{one.reason}: {one.message}") for image, one in waiting if one.reason in WAITING)
+
+
+def host_of(image: str) -> str:
+    """Return the registry that an image's name begins with, bounded as statuses have it."""
+    return (registry_of(image) or DOCKER_HUB)[:MAX_HOST_LENGTH]
+
+
+def remembered(before: Sequence[Pull], now: Sequence[Pull]) -> tuple[Pull, ...]:
+    """Return pulls as they fail now, each with the latest message that says why.
+
+    Kubelets before 1.32 write nothing but `Back-off pulling image` between two attempts.
+    """
+    known = {one.image: one for one in before}
+    return tuple(known[one.image] if one.image in known and _says_nothing(one) else one for one in now)
+
+
+def _says_nothing(pull: Pull) -> bool:
+    return pull.message.rstrip().endswith(f'Back-off pulling image "{pull.image}"')
+
+
+class Causes:
+    """The causes of pulls. What many messages have in common is explained once, so a thousand pods cost little."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[Code, ...]] = OrderedDict()
+
+    def of(self, pull: Pull, evidence: Sequence[Evidence] = ()) -> Code:
+        """Return the most likely cause of a pull, in the light of what is known besides."""
+        key = pull.signature
+        codes = self._known.get(key)
+        if codes is None:
+            codes = explain(pull.message).codes
+            self._known[key] = codes
+            if len(self._known) > _MEMORY:
+                self._known.popitem(last=False)
+        return weigh(codes, evidence)[0][0]

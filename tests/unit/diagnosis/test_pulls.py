@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.api.pod import Pod
+from trustplane.diagnosis.cause import Code
+from trustplane.diagnosis.explanation import Evidence, explain
+from trustplane.diagnosis.pulls import Causes, Pull, failing, host_of, remembered
+
+REFUSED = (
+    'failed to pull and unpack image "{image}": failed to resolve reference "{image}": failed to do request: '
+    'Head "https://{host}/v2/{path}/manifests/{tag}": {words}'
+)
+UNTRUSTED = "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+CORPUS = json.loads((Path(__file__).parent / "pull-errors.json").read_text())
+MESSAGES = [message for one in CORPUS.values() for message in one["messages"].values() if message]
+
+
+def pod(*waiting: tuple[str, str, str], where: str = "containerStatuses") -> Pod:
+    statuses = [
+        {"name": "main", "image": image, "state": {"waiting": {"reason": reason, "message": message}}}
+        for image, reason, message in waiting
+    ]
+    return msgspec.convert({"metadata": {"name": "web"}, "status": {where: statuses}}, Pod)
+
+
+def pull(words: str, *, path: str = "team/app", tag: str = "1", host: str = "harbor.corp:5000") -> Pull:
+    image = f"{host}/{path}:{tag}"
+    return Pull(image, "ErrImagePull: " + REFUSED.format(image=image, host=host, path=path, tag=tag, words=words))
+
+
+def test_a_pod_that_runs_or_waits_for_something_else_fails_no_pull() -> None:
+    assert failing(Pod()) == ()
+    assert failing(pod(("a/b:1", "ContainerCreating", ""), ("a/b:1", "CrashLoopBackOff", "back-off"))) == ()
+    running = {"status": {"containerStatuses": [{"image": "a", "state": {"running": {"startedAt": "x"}}}]}}
+    assert failing(msgspec.convert(running, Pod)) == ()
+
+
+@pytest.mark.parametrize("where", ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"])
+def test_a_container_of_any_kind_that_waits_for_its_image_fails(where: str) -> None:
+    [found] = failing(pod(("harbor.corp/app:1", "ErrImagePull", "x509"), where=where))
+    assert (found.image, found.host, found.message) == ("harbor.corp/app:1", "harbor.corp", "ErrImagePull: x509")
+
+
+def test_the_host_is_the_one_that_images_name() -> None:
+    assert host_of("busybox") == "docker.io"
+    assert host_of("Harbor.Corp:443/app@sha256:00") == "harbor.corp"
+    assert len(host_of(f"{'a' * 400}.b/app")) <= 236
+
+
+def test_pods_of_one_registry_and_cause_have_a_signature_in_common() -> None:
+    late = "x509: certificate has expired or is not yet valid: current time 2026-01-0{}T00:00:00Z is after 2026-01-01"
+    assert pull(late.format(2), path="team/one").signature == pull(late.format(3), path="team/two").signature
+    lost = "dial tcp: lookup harbor.corp on 10.0.0.2:53: read udp 10.0.0.1:{}->10.0.0.2:53: i/o timeout"
+    assert pull(lost.format(4001)).signature == pull(lost.format(51234)).signature
+
+
+def test_another_registry_or_cause_has_another_signature() -> None:
+    assert pull(UNTRUSTED).signature != pull("EOF").signature
+    assert pull(UNTRUSTED).signature != pull(UNTRUSTED, host="other.corp").signature
+    status = "unexpected status from HEAD request: {} "
+    assert pull(status.format("401 Unauthorized")).signature != pull(status.format("403 Forbidden")).signature
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda _: "")
+def test_causes_are_those_of_explain(message: str) -> None:
+    image = explain(message).reading.image or "harbor.corp/app:1"
+    assert Causes().of(Pull(image, message)) is explain(message).causes[0].code
+
+
+@given(st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=20))
+def test_what_was_explained_before_changes_no_cause(messages: list[str]) -> None:
+    causes = Causes()
+    for message in messages:
+        image = explain(message).reading.image or "harbor.corp/app:1"
+        assert causes.of(Pull(image, message)) is Causes().of(Pull(image, message))
+
+
+def test_evidence_counts_each_time_anew() -> None:
+    causes, one = Causes(), pull(UNTRUSTED)
+    stale = Evidence("test", "", points_to=frozenset({Code.RUNTIME_STALE}))
+    assert causes.of(one) is Code.ISSUER_NOT_TRUSTED
+    assert causes.of(one, [stale]) is Code.RUNTIME_STALE
+    assert causes.of(one) is Code.ISSUER_NOT_TRUSTED
+
+
+@given(st.text(max_size=300), st.text(max_size=80))
+def test_any_words_have_a_signature_and_a_cause(message: str, image: str) -> None:
+    assert isinstance(Causes().of(Pull(image, message)), Code)
+
+
+def test_words_that_name_no_cause_leave_what_was_known() -> None:
+    known, image = pull(UNTRUSTED), pull(UNTRUSTED).image
+    silent = Pull(image, f'ImagePullBackOff: Back-off pulling image "{image}"')
+    other = Pull("a/b:1", 'ImagePullBackOff: Back-off pulling image "a/b:1"')
+    assert remembered([known], [silent, other]) == (known, other)
+    newer = pull("EOF")
+    assert remembered([known], [newer]) == (newer,)
