@@ -48,6 +48,7 @@ def test_an_update_survives_kills_at_random_moments(stack: Stack, fleet: Fleet, 
     fleet.supervisor.run("delete", "registries.trustplane.dev", "apps", "--ignore-not-found")
     fleet.wait_proven(deep)
     machines, is_trusted = fleet.names(deep), apps.ca_name in str(trust_status(fleet, deep)["desired"])
+    kills = victims(chance)
     for done in range(0, KILLS, AT_ONCE):
         is_trusted = not is_trusted
         wanted = authorities(stack)
@@ -55,9 +56,8 @@ def test_an_update_survives_kills_at_random_moments(stack: Stack, fleet: Fleet, 
             del wanted[apps.ca_name]
         configure(fleet, wanted)
         request_update(fleet, deep, dt.datetime.now(dt.UTC).isoformat())
-        for _ in range(min(AT_ONCE, KILLS - done)):
+        for kill in kills[done : done + AT_ONCE]:
             time.sleep(chance.uniform(0, LONGEST))  # the random moment itself
-            kill = chance.choice([*(part_killer(part) for part in PARTS), *(unit_killer(unit) for unit in UNITS)])
             kill(stack, fleet, deep, chance)
         ended = trustplane(stack, "update", deep, "--timeout", "400")
         assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -67,6 +67,14 @@ def test_an_update_survives_kills_at_random_moments(stack: Stack, fleet: Fleet, 
 
 
 Killer = Callable[[Stack, Fleet, str, random.Random], None]
+
+
+def victims(chance: random.Random) -> list[Killer]:
+    """Return what is killed, in random order; each as often as the others."""
+    killers = [*(part_killer(part) for part in PARTS), *(unit_killer(unit) for unit in UNITS)]
+    found = [*killers * (KILLS // len(killers)), *chance.sample(killers, KILLS % len(killers))]
+    chance.shuffle(found)
+    return found
 
 
 def part_killer(name: str) -> Killer:
