@@ -110,7 +110,7 @@ e2e-stack e2e-demo: setup
 # One stack, and the same clusters one file after the other.
 e2e-clusters: setup
 	@$(BIN)/trustplane local build
-	@$(BIN)/pytest tests/e2e/test_clusters.py tests/e2e/test_trust.py tests/e2e/test_kills.py
+	@$(BIN)/pytest tests/e2e/test_clusters.py tests/e2e/test_trust.py tests/e2e/test_kills.py tests/e2e/test_lists.py
 
 .PHONY: kills
 kills: setup ## An update, and kills at random moments: make kills N=20 [SEED=7]

@@ -21,7 +21,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.apiserver.conftest import Process, answers, free_port
-from tests.apiserver.controllers.conftest import _cluster_api_crds
+from tests.apiserver.controllers.conftest import cluster_api_crds
 
 from oracle import drafts
 from oracle.drafts import BASIC, EKU, KEY_USAGE, SAN, Draft
@@ -134,7 +134,7 @@ def kubectl(shared_apiserver: Any, binaries: Path, tmp_path_factory: pytest.Temp
         command = [str(binaries / "kubectl"), f"--kubeconfig={kubeconfig}", f"--cache-dir={folder}", *arguments]
         return subprocess.run(command, input=text, text=True, capture_output=True, timeout=60, check=False)
 
-    definitions = [*crds(), *_cluster_api_crds(binaries.parent / "manifests")]
+    definitions = [*crds(), *cluster_api_crds(binaries.parent / "manifests")]
     done(run("apply", "--server-side", "--force-conflicts", "--filename=-", body=definitions))
     names = [f"crd/{one['metadata']['name']}" for one in definitions]
     done(run("wait", "--for=condition=Established", "--timeout=30s", *names))

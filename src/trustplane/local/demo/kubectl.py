@@ -33,7 +33,7 @@ class Kubectl:
             check=False,
         )
         if done.returncode:
-            raise TransientError(f"kubectl {arguments[0]} failed", why=done.stderr.strip()[-500:])
+            raise TransientError(f"kubectl {arguments[0]} failed", why=done.stderr.strip()[-2000:])
         return done.stdout + done.stderr
 
     def show(self, *arguments: str) -> str:

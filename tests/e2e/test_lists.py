@@ -1,0 +1,88 @@
+"""Every odd list of the catalogue, as kubectl and nodes take it: broken ones change nothing, messy ones work."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from assets.catalogue import CATALOGUE
+from e2e.clusters import Json, authorities, configure, encoded, trustplane
+from trustplane.errors import TransientError
+from trustplane.local.demo import manifests
+from trustplane.local.demo.fleet import Fleet
+from trustplane.local.stack import Stack
+
+KIND = "TkgServiceConfiguration"
+APPLY = ("apply", "--server-side", "--force-conflicts", "--filename=-")
+# In a list it is base64 of DER, which is an error: der.yaml.
+ELSEWHERE = {"der.crt"}
+# What the API server's own rules see is said in their words; these are the extension's.
+OURS = {"no-certificate", "unparsable-certificate", "utf-16", "unreadable-on-nodes"}
+# Of these, what is wrong depends on the day.
+TIMELY = {"expires-soon", "not-yet-valid"}
+
+
+def lists() -> Iterator[tuple[str, Json, list[str]]]:
+    """Yield each file of the catalogue that is a list or may be an entry of one: name, configuration, codes."""
+    for name, (content, expected) in CATALOGUE.items():
+        stem, _, suffix = name.rpartition(".")
+        if suffix == "yaml":
+            found = [one for one in yaml.safe_load_all(content) if one["kind"] == KIND]
+            if not found:
+                continue
+            (body,) = found
+        elif name in ELSEWHERE:
+            continue
+        else:
+            body = manifests.service_configuration({})
+            body["spec"]["trust"]["additionalTrustedCAs"] = [{"name": stem, "data": encoded(content)}]
+        body["metadata"]["annotations"] = {"trustplane.dev/allow-removal": "true"}
+        yield name, body, expected
+
+
+LISTS = {name: (body, expected) for name, body, expected in lists()}
+BROKEN = [name for name, (_, expected) in LISTS.items() if any(one.startswith("error") for one in expected)]
+MESSY = [name for name in LISTS if name not in BROKEN]
+
+
+@pytest.fixture(scope="module")
+def configured(stack: Stack, fleet: Fleet, deep: str) -> str:
+    configure(fleet, authorities(stack), **{"trustplane.dev/allow-removal": "true"})
+    return deep
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_list_is_refused_and_changes_nothing(fleet: Fleet, name: str) -> None:
+    body, expected = LISTS[name]
+    before = fleet.supervisor.get("tkgserviceconfiguration", "tkg-service-configuration")
+    with pytest.raises(TransientError) as refused:
+        fleet.supervisor.run(*APPLY, stdin=json.dumps(body))
+    assert fleet.supervisor.get("tkgserviceconfiguration", "tkg-service-configuration") == before
+    codes = {one.partition(" ")[2] for one in expected if one.startswith("error")}
+    assert "invalid" in str(refused.value).lower()
+    assert all(code in str(refused.value) for code in codes & OURS), refused.value
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize("name", MESSY)
+def test_a_messy_list_is_warned_of(fleet: Fleet, name: str) -> None:
+    body, expected = LISTS[name]
+    said = fleet.supervisor.run(*APPLY, "--dry-run=server", stdin=json.dumps(body))
+    codes = {one.partition(" ")[2] for one in expected} - TIMELY
+    assert all(code in said for code in codes), said
+    assert not codes or "Warning:" in said
+
+
+@pytest.mark.timeout(600)
+def test_all_messy_lists_together_work_on_nodes(stack: Stack, fleet: Fleet, configured: str) -> None:
+    wanted = authorities(stack)
+    body = manifests.service_configuration(wanted)
+    entries = [one for name in MESSY for one in LISTS[name][0]["spec"]["trust"]["additionalTrustedCAs"]]
+    named = {one["name"]: one for one in entries if one["name"] not in wanted}
+    body["spec"]["trust"]["additionalTrustedCAs"] += named.values()
+    assert "Warning:" in fleet.supervisor.run(*APPLY, stdin=json.dumps(body))
+    done = trustplane(stack, "update", configured, "--timeout", "400")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Proven" in done.stdout
