@@ -22,6 +22,7 @@ from trustplane.clusterapi.secret import name_of
 from trustplane.kube.client import Client
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import EVENTS, SECRETS
+from trustplane.machines.resources import KUBEADM_CONFIGS
 from trustplane.proof import verdict
 from trustplane.server.inplace import InPlace
 from trustplane.server.resources import CLUSTERS, MACHINES
@@ -106,6 +107,17 @@ class Machines:
         """Return the UpdateMachineRequest with which Cluster API asks for that set on a machine."""
         machine = await self.client.get(MACHINES, name, self.namespace)
         machine.pop("status")
+        config: Json = {"kind": "KubeadmConfig", "metadata": {"name": name}, "spec": self._spec(trust)}
+        return {"desired": {"machine": machine, "bootstrapConfig": config}}
+
+    async def configure(self, name: str, trust: TrustSet) -> None:
+        """Have Cluster API begin the update of a machine to that set: its KubeadmConfig names it."""
+        metadata = {"name": name, "namespace": self.namespace}
+        await self.client.apply(
+            KUBEADM_CONFIGS, {"metadata": metadata, "spec": self._spec(trust)}, manager="test", force=True
+        )
+
+    def _spec(self, trust: TrustSet) -> Json:
         secret = name_of(CLUSTER, trust.digest)
         files = [
             {
@@ -116,8 +128,7 @@ class Machines:
             }
             for entry in trust.names
         ]
-        config: Json = {"kind": "KubeadmConfig", "spec": {"files": files} if files else {}}
-        return {"desired": {"machine": machine, "bootstrapConfig": config}}
+        return {"files": files} if files else {}
 
     async def ask(self, in_place: InPlace, name: str, trust: TrustSet) -> Json:
         """Call UpdateMachine once."""

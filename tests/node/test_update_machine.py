@@ -341,3 +341,21 @@ async def test_two_replicas_at_once_write_once(machines: Machines, client: Clien
     assert int(node.sh(starts)) == before + 1
     assert ours(node) == ["tkg-one.pem"]
     assert NOT_FOUND in node.pull("one")
+
+
+async def test_a_request_that_is_behind_ends_no_update(machines: Machines, in_place: InPlace, node: Any) -> None:
+    """Cluster API may ask with the files of the update before, while the next one has begun already."""
+    await machines.make("a")
+    before = await machines.take("one")
+    await machines.configure("a", before)
+    await machines.update(in_place, "a", before)
+    wanted = await machines.take("two")
+    await machines.configure("a", wanted)
+
+    answer = await machines.ask(in_place, "a", before)
+    assert not is_done(answer)
+    assert "behind" in answer["message"]
+    assert ours(node) == ["tkg-one.pem"]
+
+    await machines.update(in_place, "a", wanted)
+    assert ours(node) == ["tkg-two.pem"]
