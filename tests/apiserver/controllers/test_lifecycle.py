@@ -226,6 +226,8 @@ async def test_controllers_killed_at_any_point_come_to_the_same_end(supervisor: 
 
     await supervisor.configure(first)
     await supervisor.make("c")
+    # In place, a control plane of one is another story, with kills of its own: test_small_control_plane.
+    await supervisor.annotate("c", update_strategy="Replace")
     for _ in range(4):
         await lives_briefly()
     await supervisor.configure(first, second)
