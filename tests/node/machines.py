@@ -22,10 +22,9 @@ from trustplane.clusterapi.secret import name_of
 from trustplane.kube.client import Client
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import EVENTS, SECRETS
-from trustplane.machines.resources import KUBEADM_CONFIGS
+from trustplane.machines.resources import CLUSTERS, KUBEADM_CONFIGS, MACHINES
 from trustplane.proof import verdict
 from trustplane.server.inplace import InPlace
-from trustplane.server.resources import CLUSTERS, MACHINES
 from trustplane.trust import entries
 from trustplane.trust.entries import TrustSet
 

@@ -17,10 +17,10 @@ from tests.node.machines import WRITING, Machines, extension, is_done
 from trustplane.api.meta import Json
 from trustplane.clusterapi.hooks import UPDATE_MACHINE, discovery
 from trustplane.kube.client import Client
+from trustplane.machines.resources import REGISTRIES
 from trustplane.server import inplace
 from trustplane.server.extension import path
 from trustplane.server.inplace import InPlace
-from trustplane.server.resources import REGISTRIES
 
 ONE = "one.test:5001"
 UNTRUSTED = "x509: certificate signed by unknown authority"

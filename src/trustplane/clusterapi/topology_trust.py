@@ -91,10 +91,15 @@ def _judged(place: str, trust: Trust | Finding, secrets: Secrets, at: dt.datetim
         return [(_absent if trust.secret_name in secrets else _unread)(trust).at(place)]
     where = f"Secret {trust.secret_name}"
     missing = [_missing(trust, name).at(f"{where} ({name})") for name in trust.names if _key(trust, name) not in data]
-    listed = [TrustedCA(name=name, data=_data(trust, data, name)) for name in trust.names if _key(trust, name) in data]
+    listed = _listed(trust, data)
     wrong = entries.read(listed, where=where).findings
     odd = lint([(one.name, one.data) for one in listed], at, where=where)
     return [*(_for_secret(trust, one) for one in wrong), *missing, *odd]
+
+
+def _listed(trust: Trust, data: Mapping[str, str]) -> list[TrustedCA]:
+    """Return the entries that the Secret has a key for, as a list has them."""
+    return [TrustedCA(name=name, data=_data(trust, data, name)) for name in trust.names if _key(trust, name) in data]
 
 
 def _key(trust: Trust, name: str) -> str:
@@ -151,7 +156,7 @@ def _listing(trust: Trust | Finding, secrets: Secrets) -> Listing:
     if isinstance(trust, Finding):
         return {}
     data = secrets.get(trust.secret_name) or {}
-    listed = [TrustedCA(name=name, data=_data(trust, data, name)) for name in trust.names if _key(trust, name) in data]
+    listed = _listed(trust, data)
     known = {one.name: one.fingerprints for one in entries.read(listed).trust.entries}
     return {name: known.get(name, (name,)) for name in trust.names}
 

@@ -8,23 +8,20 @@ from datetime import UTC, datetime
 from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import IN_PLACE, AppliedTrust, Inspection
 from trustplane.api.meta import Json
+from trustplane.clusterapi import ssh_secret
 from trustplane.clusterapi.inplace import trust_files
 from trustplane.clusterapi.inplace_files import bootstrap_files, contents
 from trustplane.clusterapi.inplace_update import address
-from trustplane.controllers import ssh_key
-from trustplane.controllers.resources import KUBEADM_CONFIGS, MACHINES, SECRETS
+from trustplane.controllers.resources import MACHINES, SECRETS
 from trustplane.errors import NodeError, TransientError, TrustplaneError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError
-from trustplane.kube.resource import Key, Resource
+from trustplane.kube.resource import Key
+from trustplane.machines.resources import KUBEADM_CONFIGS
 from trustplane.nodes import hostkey, hosts, plan, ssh, trust
 from trustplane.nodes.hosts import Shadow
 from trustplane.nodes.plan import Drift
 
-# With the fields that tell a trust file from another one.
-_CONFIGS: Resource[Json] = Resource(
-    KUBEADM_CONFIGS.group, KUBEADM_CONFIGS.version, KUBEADM_CONFIGS.kind, KUBEADM_CONFIGS.plural, dict
-)
 # Asked before a repair; it raises where that is no longer wanted, see `trust.apply`.
 Confirm = Callable[[], Awaitable[None]]
 _MESSAGE = 600  # characters of what is kept in an annotation
@@ -46,8 +43,8 @@ class _Files:
 
 async def private_key(client: Client, cluster: Key) -> str:
     """Return the SSH key of a cluster's nodes; empty where its nodes are not ours to look at."""
-    found = await client.find(SECRETS, ssh_key.name_of(cluster.name), cluster.namespace)
-    data = found.data.get(ssh_key.PRIVATE_KEY, "") if found else ""
+    found = await client.find(SECRETS, ssh_secret.name_of(cluster.name), cluster.namespace)
+    data = found.data.get(ssh_secret.PRIVATE_KEY, "") if found else ""
     return base64.b64decode(data).decode()
 
 
@@ -104,7 +101,7 @@ async def _pin(client: Client, machine: Machine, shown: str) -> str:
 
 async def _files(client: Client, machine: Machine) -> _Files:
     namespace = machine.metadata.namespace
-    config = await client.get(_CONFIGS, machine.spec.bootstrap.config_ref.name, namespace)
+    config = await client.get(KUBEADM_CONFIGS, machine.spec.bootstrap.config_ref.name, namespace)
     wanted = trust_files(config.get("spec", {}).get("files") or [])
     data: dict[str, dict[str, str]] = {}
     for name in {one.secret for one in wanted if one.secret}:

@@ -3,7 +3,7 @@
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import GROUP
 from trustplane.api.core import Secret
-from trustplane.controllers import ssh_key
+from trustplane.clusterapi import ssh_secret
 from trustplane.controllers.ownership import is_owned
 from trustplane.controllers.reading import list_of
 from trustplane.controllers.resources import CLUSTERS, SECRETS, TANZU_CLUSTERS
@@ -56,7 +56,7 @@ async def _delete_secrets(client: Client, tkc: TanzuKubernetesCluster) -> list[S
     A new cluster of the same name would find these and take them for its own, just before they go.
     """
     key = key_of(tkc)
-    ssh = await client.find(SECRETS, ssh_key.name_of(key.name), key.namespace)
+    ssh = await client.find(SECRETS, ssh_secret.name_of(key.name), key.namespace)
     labelled = await list_of(client, SECRETS, key)
     for one in (*labelled, *([ssh] if ssh else [])):
         if is_owned(one, tkc):

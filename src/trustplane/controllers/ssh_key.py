@@ -17,19 +17,12 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
 from trustplane.clusterapi.owner import owner_reference
+from trustplane.clusterapi.ssh_secret import PRIVATE_KEY, PUBLIC_KEY, name_of
 from trustplane.controllers.reading import Reader
 from trustplane.controllers.resources import SECRETS
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
-
-PRIVATE_KEY = "ssh-privatekey"  # the key that type kubernetes.io/ssh-auth asks for
-PUBLIC_KEY = "ssh-publickey"
-
-
-def name_of(cluster: str) -> str:
-    """Return the name of a cluster's Secret."""
-    return f"{cluster}-ssh"
 
 
 async def ensure(reader: Reader, client: Client, tkc: TanzuKubernetesCluster) -> str:

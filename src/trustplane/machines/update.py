@@ -12,7 +12,7 @@ from trustplane.api.annotations import CLUSTER_NAME_LABEL, TRUST_CANARY, TRUST_C
 from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, AppliedTrust
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import Json
-from trustplane.clusterapi import inplace_files, inplace_update
+from trustplane.clusterapi import inplace_files, inplace_update, ssh_secret
 from trustplane.errors import TransientError, UserError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError, NotFoundError
@@ -25,7 +25,6 @@ from trustplane.trust.gate import Canary, Member, Move, Permission, Scene
 from trustplane.trust.places import hosts_by_name, place
 
 _ELECTIONS = 5  # attempts, where the Cluster changes meanwhile
-_SSH_KEY = "ssh-privatekey"
 _log = structlog.get_logger(__name__)
 
 
@@ -178,15 +177,15 @@ async def carry_out(client: Client, update: Update) -> None:
 
 
 async def _private_key(client: Client, update: Update) -> str:
-    name = f"{update.asked.cluster}-ssh"
+    name = ssh_secret.name_of(update.asked.cluster)
     data = await _secret(client, name, update.namespace)
-    if _SSH_KEY not in data:
+    if ssh_secret.PRIVATE_KEY not in data:
         raise UserError(
             f"Secret {name} with the SSH key of the cluster's nodes is not there",
-            why=f"Trustplane logs in to nodes with its key {_SSH_KEY}",
+            why=f"Trustplane logs in to nodes with its key {ssh_secret.PRIVATE_KEY}",
             next_step="Restore it, or replace the machines: annotation trustplane.dev/update-strategy: Replace",
         )
-    return base64.b64decode(data[_SSH_KEY]).decode()
+    return base64.b64decode(data[ssh_secret.PRIVATE_KEY]).decode()
 
 
 async def _pin(client: Client, update: Update, patch: Json) -> None:

@@ -18,8 +18,9 @@ from trustplane.errors import NodeError, TransientError, TrustplaneError, UserEr
 from trustplane.kube.client import Client
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
+from trustplane.machines import update as machine_update
+from trustplane.machines.resources import CLUSTERS, MACHINES
 from trustplane.server import node_update
-from trustplane.server.resources import CLUSTERS, MACHINES
 from trustplane.trust.gate import Move
 
 # Of the 10 s that Cluster API gives a hook.
@@ -83,7 +84,7 @@ class InPlace:
 
     async def _refuse(self, cluster: Json) -> None:
         """Have the manager give the pools their own strategy back."""
-        digest = node_update.digest_in_force(cluster)
+        digest = machine_update.digest_in_force(cluster)
         if _annotations(cluster).get(IN_PLACE_REFUSED) != digest:
             metadata = cluster["metadata"]
             body: Json = {"metadata": {"annotations": {IN_PLACE_REFUSED: digest}}}
@@ -101,12 +102,12 @@ class InPlace:
             update = await node_update.read(self._client, request)
             if update.is_done:
                 return inplace_update.done()
-            permission = await node_update.permission(self._client, update)
+            permission = await machine_update.permission(self._client, update)
             if permission.move in (Move.WAIT, Move.STOP):
                 return inplace_update.in_progress(permission.reason, retry_after=_RETRY_SECONDS)
             is_done = await self._tasks.run(
                 (update.namespace, update.name, update.digest),
-                lambda: node_update.carry_out(self._client, update),
+                lambda: machine_update.carry_out(self._client, update),
             )
         except (TransientError, NotFoundError) as error:
             return inplace_update.in_progress(str(error), retry_after=_RETRY_SECONDS)

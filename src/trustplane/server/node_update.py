@@ -6,9 +6,7 @@ from trustplane.clusterapi.inplace import trust_files
 from trustplane.errors import TransientError, UserError
 from trustplane.kube.client import Client
 from trustplane.machines.resources import KUBEADM_CONFIGS
-from trustplane.machines.update import Update, carry_out, digest_in_force, permission, prepare
-
-__all__ = ["Update", "carry_out", "digest_in_force", "permission", "read"]
+from trustplane.machines.update import Update, prepare
 
 
 async def read(client: Client, request: Json) -> Update:

@@ -16,10 +16,9 @@ from trustplane.api.crds.schema import (
     string,
     time,
 )
+from trustplane.api.limits import HOST_PATTERN
 from trustplane.api.meta import Json
 from trustplane.api.registry import GROUP, KIND, MAX_CERTIFICATE, VERSION
-
-_HOST = r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
 
 
 def crd() -> Json:
@@ -53,7 +52,7 @@ def _spec() -> Json:
         minLength=1,
         rules=[
             rule(
-                f"self.matches({literal(_HOST)})",
+                f"self.matches({literal(HOST_PATTERN)})",
                 "is no host of a registry. Nodes dial it over HTTPS. Write host or host:port, without https:// or path",
             )
         ],

@@ -11,6 +11,7 @@ import yaml
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, UPDATE_REQUESTED_AT, UPDATE_STRATEGY
 from trustplane.api.meta import Json, condition
+from trustplane.clusterapi import ssh_secret
 from trustplane.clusterapi.readiness import is_rolled_out
 from trustplane.controllers.reading import machinery
 from trustplane.controllers.resources import CONFIGURATIONS, MACHINES, RELEASES, SECRETS, TANZU_CLUSTERS
@@ -99,8 +100,8 @@ class Fleet:
 
     async def key(self) -> str:
         """Return the private SSH key of the nodes."""
-        secret = await self._supervisor.get(SECRETS, f"{self.name}-ssh", NAMESPACE)
-        return base64.b64decode(secret.data["ssh-privatekey"]).decode()
+        secret = await self._supervisor.get(SECRETS, ssh_secret.name_of(self.name), NAMESPACE)
+        return base64.b64decode(secret.data[ssh_secret.PRIVATE_KEY]).decode()
 
     @contextlib.asynccontextmanager
     async def workload(self) -> AsyncIterator[Client]:
