@@ -11,6 +11,7 @@ import msgspec
 from trustplane.api import cluster
 from trustplane.api.annotations import REGISTRY_SCOPE, TRUST_MERGE
 from trustplane.api.configuration import TrustConfiguration, TrustedCA
+from trustplane.api.fields import field
 from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.clusterapi import topology_trust
@@ -68,9 +69,7 @@ def _scope(found: Json) -> str:
 
 
 def _trust(found: Json | None, path: tuple[str, ...]) -> TrustConfiguration | None:
-    value = found
-    for step in path:
-        value = value.get(step) if value else None
+    value = field(found, *path)
     return None if value is None else msgspec.convert(value, TrustConfiguration)
 
 

@@ -5,6 +5,7 @@ Source: sigs.k8s.io/cluster-api/api v1.14.2, bootstrap/kubeadm/v1beta2 (File); v
 
 from typing import Any, Final
 
+from trustplane.api.fields import field, patch
 from trustplane.api.meta import Json
 from trustplane.clusterapi.secret import key
 from trustplane.clusterapi.variable import Trust
@@ -31,18 +32,12 @@ def is_bootstrap_template(template: Any) -> bool:
 
 def of(template: Json) -> list[Json]:
     """Return the files of a bootstrap template."""
-    node: Any = template
-    for step in _PATHS[template["kind"]]:
-        node = node.get(step) or {}
-    return list(node.get("files") or [])
+    return list(field(template, *_PATHS[template["kind"]], "files") or [])
 
 
 def placed(kind: str, files: list[Json]) -> Json:
     """Return a merge patch that gives a bootstrap template of that kind these files."""
-    patch: Json = {"files": files}
-    for step in reversed(_PATHS[kind]):
-        patch = {step: patch}
-    return patch
+    return patch((*_PATHS[kind], "files"), files)
 
 
 def wanted(trust: Trust) -> list[Json]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from trustplane.api.annotations import ROLLOUT
+from trustplane.api.fields import field
 from trustplane.api.meta import Json
 from trustplane.clusterapi import files
 from trustplane.clusterapi.rollout import CONTROL_PLANE_REPLICAS, CONTROL_PLANE_STRATEGY
@@ -127,10 +128,7 @@ def _list(holder: Json, field: str) -> list[Json]:
 
 
 def _builtin(values: Json, *path: str) -> Any:
-    found: Any = values.get(_BUILTIN)
-    for step in path:
-        found = found.get(step) if isinstance(found, dict) else None
-    return found
+    return field(values, _BUILTIN, *path)
 
 
 def _answer(hook: str, request: Json, decide: Callable[[Json], Json]) -> Json:

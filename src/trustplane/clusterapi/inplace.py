@@ -13,9 +13,10 @@ import base64
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from trustplane.api.annotations import UPDATE_STRATEGY
+from trustplane.api.fields import field, patch
 from trustplane.api.meta import Json
 from trustplane.clusterapi.inplace_files import TrustFile, trust_file
 from trustplane.trust.policy import REPLACE
@@ -108,10 +109,8 @@ def _answer(kind: _Kind, request: Json) -> Json:
     answer: Json = {"apiVersion": API_VERSION, "kind": f"{kind.hook}Response", "status": "Success"}
     decision = _decide(kind, request.get("current") or {}, request.get("desired") or {})
     if decision.in_place:
-        patch: Any = {"files": decision.files}
-        for step in reversed(kind.path):
-            patch = {step: patch}
-        data = base64.b64encode(json.dumps(patch, separators=(",", ":")).encode()).decode()
+        change = patch((*kind.path, "files"), decision.files)
+        data = base64.b64encode(json.dumps(change, separators=(",", ":")).encode()).decode()
         answer[f"{kind.bootstrap}Patch"] = {"patchType": "JSONMergePatch", "patch": data}
     return answer
 
@@ -121,7 +120,7 @@ def _decide(kind: _Kind, current: Json, desired: Json) -> Decision:
         return Decision(in_place=False, reason=f"Annotation {UPDATE_STRATEGY} is {REPLACE}")
     if _machine_spec(kind, current) != _machine_spec(kind, desired):
         return Decision(in_place=False, reason=f"The {kind.machine} differs in more than its trust files")
-    if _at(current.get(kind.infrastructure), kind.path) != _at(desired.get(kind.infrastructure), kind.path):
+    if field(current.get(kind.infrastructure), *kind.path) != field(desired.get(kind.infrastructure), *kind.path):
         return Decision(in_place=False, reason=f"The {kind.infrastructure} differs")
     return _decide_files(_bootstrap(kind, current), _bootstrap(kind, desired))
 
@@ -158,32 +157,26 @@ def _twice(files: Iterable[Json]) -> str:
 
 
 def _without_files(spec: Json) -> Json:
-    return {field: value for field, value in spec.items() if field != "files"}
+    return {name: value for name, value in spec.items() if name != "files"}
 
 
 def _bootstrap(kind: _Kind, objects: Json) -> Json | None:
     config = objects.get(kind.bootstrap)
     if not isinstance(config, dict) or config.get("kind") not in ("KubeadmConfig", "KubeadmConfigTemplate"):
         return None
-    found = _at(config, kind.path)
+    found = field(config, *kind.path)
     return {} if found is None else found
 
 
 def _machine_spec(kind: _Kind, objects: Json) -> Json:
-    spec = _at(objects.get(kind.machine), kind.path) or {}
-    deletion = {field: value for field, value in (spec.get("deletion") or {}).items() if field not in _IGNORED_DELETION}
-    kept = {field: value for field, value in spec.items() if field not in _IGNORED and field != "deletion"}
+    spec = field(objects.get(kind.machine), *kind.path) or {}
+    deletion = {name: value for name, value in (spec.get("deletion") or {}).items() if name not in _IGNORED_DELETION}
+    kept = {name: value for name, value in spec.items() if name not in _IGNORED and name != "deletion"}
     return kept | ({"deletion": deletion} if deletion else {})
 
 
 def _is_replace_wanted(kind: _Kind, desired: Json) -> bool:
     holders = [desired.get(name) for name in (kind.machine, kind.infrastructure, kind.bootstrap)]
-    holders += [_at(holder, ("spec", "template")) for holder in holders]
-    annotations = [_at(holder, ("metadata", "annotations")) or {} for holder in holders]
+    holders += [field(holder, "spec", "template") for holder in holders]
+    annotations = [field(holder, "metadata", "annotations") or {} for holder in holders]
     return any(one.get(UPDATE_STRATEGY) == REPLACE for one in annotations)
-
-
-def _at(node: Any, path: Iterable[str]) -> Any:
-    for step in path:
-        node = node.get(step) if isinstance(node, dict) else None
-    return node

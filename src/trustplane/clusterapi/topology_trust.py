@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from trustplane.api.configuration import TrustedCA
+from trustplane.api.fields import field
 from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.certificates.lint import lint
@@ -50,7 +51,7 @@ def findings_of(after: Json, before: Json | None, secrets: Secrets, at: dt.datet
 
 def _values(cluster: Json) -> dict[str, Any]:
     """Return the values of the variable by their place: of all machines, and of groups that have their own."""
-    holders = {_TOPOLOGY: _of(cluster, "spec", "topology", "variables"), **dict(_overrides(cluster))}
+    holders = {_TOPOLOGY: field(cluster, "spec", "topology", "variables"), **dict(_overrides(cluster))}
     return {
         f"{place}.variables[{VARIABLE}]": one.get("value")
         for place, variables in holders.items()
@@ -60,23 +61,16 @@ def _values(cluster: Json) -> dict[str, Any]:
 
 
 def _overrides(cluster: Json) -> Iterator[tuple[str, list[Json] | None]]:
-    topology = _of(cluster, "spec", "topology") or {}
-    yield f"{_TOPOLOGY}.controlPlane", _of(topology, "controlPlane", "variables", "overrides")
+    topology = field(cluster, "spec", "topology") or {}
+    yield f"{_TOPOLOGY}.controlPlane", field(topology, "controlPlane", "variables", "overrides")
     for kind in _POOLS:
-        for pool in _of(topology, "workers", kind) or ():
-            yield f"{_TOPOLOGY}.workers.{kind}[{pool.get('name')}]", _of(pool, "variables", "overrides")
-
-
-def _of(found: Json, *path: str) -> Any:
-    value: Any = found
-    for step in path:
-        value = value.get(step) if value else None
-    return value
+        for pool in field(topology, "workers", kind) or ():
+            yield f"{_TOPOLOGY}.workers.{kind}[{pool.get('name')}]", field(pool, "variables", "overrides")
 
 
 def _read(value: Any, cluster: Json) -> Trust | Finding:
     try:
-        return read(value, _of(cluster, "metadata", "name") or "")
+        return read(value, field(cluster, "metadata", "name") or "")
     except UserError as error:
         return Finding(code="bad-variable", what=error.what, why=error.why, next_step=error.next_step)
 
@@ -130,7 +124,7 @@ def _for_secret(trust: Trust, finding: Finding) -> Finding:
 
 def _lost(after: Json, before: Json, secrets: Secrets) -> list[Finding]:
     """Compare what each group of machines had with what it would have; a group that comes or goes loses nothing."""
-    allowed = is_allowed(_of(after, "metadata", "annotations") or {})
+    allowed = is_allowed(field(after, "metadata", "annotations") or {})
     new, old = _groups(after, secrets), _groups(before, secrets)
     found: dict[str, Finding] = {}
     for place in [one for one in new if one in old]:
