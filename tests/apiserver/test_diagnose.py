@@ -254,12 +254,13 @@ async def test_no_pull_secret(world: World, address: str) -> None:
 
 
 async def test_pull_secret_is_missing(world: World, address: str) -> None:
-    await world.pod(address, "pull")
+    name = f"pull-{world.namespace}"  # no other test has one of this name, in any namespace
+    await world.pod(address, name)
     await world.said(unauthorized(address))
     code, cause, answer = await world.cause()
     assert (code, cause) == (0, "auth-missing")
-    assert "pull secret pull does not exist" in answer["causes"][0]["reason"]
-    assert f"kubectl create secret generic pull -n {world.namespace}" in answer["causes"][0]["nextStep"]
+    assert f"pull secret {name} does not exist" in answer["causes"][0]["reason"]
+    assert f"kubectl create secret generic {name} -n {world.namespace}" in answer["causes"][0]["nextStep"]
 
 
 async def test_pull_secret_is_in_another_namespace(world: World, address: str) -> None:
