@@ -60,7 +60,7 @@ def show(found: Sequence[dict[str, object]], evidence: Sequence[Outcome]) -> Non
     )
     for one in evidence:
         if not one.exact:
-            out.print(f"  {one.scenario.name}: {', '.join(one.codes)}")
+            out.print(f"  {one.name}: {', '.join(one.codes)}")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ def not_trusted() -> Iterator[Scenario]:
     yield Scenario("CA in the service's list only", truth, _case(pki, service=service(root), **force))
     yield Scenario("CA in another cluster's set", truth, _case(pki, others=(other(root),), **force))
     yield Scenario("CA that nobody has", truth, _case(pki, **force))
+    limited = f'Back-off pulling image "{HARBOR}/team/app:1": ErrImagePull: pull QPS exceeded'
+    both = case(limited, tls(), hosts=(host(*whole),), **force)
+    yield Scenario("unknown CA, and a kubelet that limits itself", truth, both)
     crio = (
         f'Failed to pull image "{HARBOR}/team/app:1": rpc error: code = Unknown desc = initializing source '
         f'docker://{HARBOR}/team/app:1: pinging container registry {HARBOR}: Get "https://{HARBOR}/v2/": {UNKNOWN}'
@@ -188,10 +191,18 @@ def on_nodes() -> Iterator[Scenario]:
     yield Scenario("stale, with the old key", stale, _case(pki, REKEYED, disk=disk(root, stale=True), **both))
     path = "/etc/ssl/certs/tkg-ca-0.pem"
     yield Scenario("file cut short", broken, _case(pki, disk=disk(ELSEWHERE, bad=(path,)), **both))
+    foreign = disk(ELSEWHERE, bad=("/etc/ssl/certs/tkg-another.pem",))
+    yield Scenario("file removed, that of another CA cut short", applied, _case(pki, disk=foreign, **both))
     named = "/etc/containerd/certs.d/harbor.corp:8443/ca.crt"
     words = pulling(f'unable to load CA cert "{named}"')
     yield Scenario("broken file in certs.d", broken, case(words, hosts=(host(*pki.ders()),), **both))
     words = pulling(f'unable to read CA cert "{named}": open {named}: no such file or directory')
+    seen = disk(root, bad=(path,))
+    yield Scenario(
+        "broken file in certs.d, CA on the node",
+        broken,
+        case(pulling(f'unable to load CA cert "{named}"'), hosts=(host(*pki.ders()),), disk=seen, **both),
+    )
     yield Scenario("certs.d names no file", "ca-file-unreadable", case(words, hosts=(host(*pki.ders()),), **both))
     yield Scenario("node not looked at", applied, _case(pki, **both))
     yield from _two_roots()
@@ -211,6 +222,13 @@ def _two_roots() -> Iterator[Scenario]:
     yield Scenario("new root not on the node", "trust-not-applied", _case(pki, words, disk=disk(expired), **both))
     stale = disk(expired, good, stale=True)
     yield Scenario("new root not loaded", "runtime-stale", _case(pki, words, disk=stale, **both))
+    plain = f"{TIMES} 2026-11-23T12:00:00Z is after 2026-11-20T00:00:00Z"  # where nothing else was tried
+    yield Scenario(
+        "new root not on the node, expired one named",
+        "trust-not-applied",
+        _case(pki, plain, disk=disk(expired), **both),
+    )
+    yield Scenario("new root not loaded, expired one named", "runtime-stale", _case(pki, plain, disk=stale, **both))
     only = {"desired": own(expired), "in_force": own(expired), "disk": disk(expired)}
     yield Scenario("only the expired root", "certificate-expired", _case(pki, words, **only))
 
@@ -265,6 +283,9 @@ def second_hosts() -> Iterator[Scenario]:
     )
     hosts = (host(*whole, role=Role.MIRROR, address=MIRROR), host(*pki.ders()))
     yield Scenario("mirror not trusted, before the origin", "issuer-not-trusted", case(words, hosts=hosts, **force))
+    gone = pulling(f"{HARBOR}/team/app:1: not found")
+    asked = (host(*pki.ders()), host(*whole, role=Role.MIRROR, address=MIRROR, vantage=Vantage.NODE))
+    yield Scenario("mirror not trusted, the origin answers", "issuer-not-trusted", case(gone, hosts=asked, **force))
     words = head(
         "dial tcp 10.0.0.9:5000: connect: connection refused", MIRROR, "/v2/team/app/manifests/1?ns=harbor.corp%3A8443"
     )

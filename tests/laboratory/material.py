@@ -23,10 +23,10 @@ REKEYED = (
 class PKI:
     """Root, intermediate and server of one owner, each in the making until `ders` signs them."""
 
-    def __init__(self, first: int = 0, host: str = "harbor.corp", *, label: str = "") -> None:
-        keys = KEYS.usual
+    def __init__(self, first: int = 0, host: str = "harbor.corp", *, label: str = "", keyring: Keyring = KEYS) -> None:
+        keys = keyring.usual
         self.root = drafts.ca(label or f"Root {first}", keys[first])
-        self.issuing = drafts.ca(f"Issuing {first}", keys[first + 1], self.root)
+        self.issuing = drafts.ca(f"Issuing {label or first}", keys[first + 1], self.root)
         self.server = drafts.server(keys[first + 2], self.issuing, general_name(host))
         self._made: dict[int, bytes] = {}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.resources import files
 from typing import Final
+from urllib.parse import urlsplit
 
 from trustplane.certificates.parsing import parse_pem
 from trustplane.certificates.repair import read_any
@@ -38,15 +39,30 @@ class OnNode:
 
 async def look_at(node: Shell, registry: str, endpoints: Iterable[tuple[Role, str]], *, seconds: float) -> OnNode:
     """Look at a node; nothing is changed there."""
-    wanted = {address: role for role, address in endpoints if _ADDRESS.fullmatch(address)}
+    wanted = {address: role for role, address in endpoints}
     state = await trust.read(node)
     before = time.time()
-    script = f"{_SCRIPT}\nmain {registry if _ADDRESS.fullmatch(registry) else '-'} {' '.join(map(_dialled, wanted))}\n"
+    report = await _ask(node, registry, wanted, seconds)
+    disk = _disk(report, state, before)
+    unseen = {one: Role.MIRROR for one in _mirrors(disk) if one not in wanted}
+    if unseen:
+        report += await _ask(node, "", unseen, seconds)
+    return OnNode(disk, tuple(_hosts(report, wanted | unseen)))
+
+
+async def _ask(node: Shell, registry: str, addresses: Iterable[str], seconds: float) -> list[tuple[str, str, str]]:
+    dialled = " ".join(_dialled(one) for one in addresses if _ADDRESS.fullmatch(one))
+    script = f"{_SCRIPT}\nmain {registry if _ADDRESS.fullmatch(registry) else '-'} {dialled}\n"
     output = await node.run(_COMMAND, stdin=script, timeout=seconds)
     if output.exit_status != 0:
         raise NodeError(f"Node {node.address} could not be looked at", why=output.stderr.strip()[-200:])
-    report = list(_lines(output.stdout))
-    return OnNode(_disk(report, state, before), tuple(_hosts(report, wanted)))
+    return list(_lines(output.stdout))
+
+
+def _mirrors(disk: Disk) -> list[str]:
+    """Return host[:port] of the mirrors that are asked by TLS."""
+    asked = (urlsplit(one) for path, text in disk.hosts_toml.items() if path.endswith(".toml") for one in mirrors(text))
+    return [one.netloc for one in asked if one.scheme == "https"]
 
 
 def mirrors(hosts_toml: str) -> list[str]:

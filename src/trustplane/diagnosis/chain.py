@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from trustplane.certificates.verification import GoCertificate, MalformedError, Pool, Verdict, verify
 from trustplane.certificates.verification import Role as ChainRole
 from trustplane.diagnosis.cause import Actor, Code
-from trustplane.diagnosis.evidence import Case, Host, TrustList, Vantage
+from trustplane.diagnosis.evidence import Case, Disk, Host, TrustList, Vantage
 from trustplane.diagnosis.finding import Authority, Finding
 from trustplane.diagnosis.layer import Role
 
@@ -183,19 +183,27 @@ def _of_disk(chain: Chain) -> Finding | None:
     if disk is None or found is None:
         return None
     if not found.trusted:
-        if disk.malformed:
-            return Finding((Code.CA_FILE_MALFORMED,), f"no certificate can be read from {', '.join(disk.malformed)}")
-        anchor = _anchor_of_case(chain)
-        reason = "the set of the cluster has the CA, the files on the node have not"
-        drift = chain.case.node.drift if chain.case.node else ""
-        step = _REPAIR if drift and chain.case.cluster else ""
-        return Finding((Code.TRUST_NOT_APPLIED,), "; ".join(filter(None, (reason, drift))), authority=anchor, step=step)
+        return _not_on_disk(chain, disk, found)
     if (clock := chain.by_node_clock) and not clock.trusted and Code(str(clock.cause)) in _TIMES:
         return _of_clock(disk.clock, Code(str(clock.cause)))
     if disk.is_stale:
         reason = "the files on the node are right, and its containerd was started before they were"
-        return Finding((Code.RUNTIME_STALE,), reason, authority=_anchor_of_case(chain))
+        return Finding((Code.RUNTIME_STALE,), reason, authority=_anchor_of_case(chain), told_as=tuple(_TIMES))
     return None
+
+
+def _not_on_disk(chain: Chain, disk: Disk, found: Verdict) -> Finding:
+    """Say what is wrong with the files of a node whose cluster has the right set."""
+    anchor, told_as = _anchor_of_case(chain), (Code(str(found.cause)),)
+    broken = [path for path in disk.malformed if anchor and path.endswith(f"/tkg-{anchor.name}.pem")]
+    if broken:
+        reason = f"no certificate can be read from {', '.join(broken)}"
+        return Finding((Code.CA_FILE_MALFORMED,), reason, authority=anchor, told_as=told_as)
+    reason = "the set of the cluster has the CA, the files on the node have not"
+    drift = chain.case.node.drift if chain.case.node else ""
+    words = "; ".join(filter(None, (reason, drift)))
+    step = _REPAIR if drift and chain.case.cluster else ""
+    return Finding((Code.TRUST_NOT_APPLIED,), words, authority=anchor, step=step, told_as=told_as)
 
 
 def _of_clock(off: timedelta, code: Code) -> Finding:

@@ -133,8 +133,16 @@ def _without_login(case: Case, words: str, codes: tuple[Code, ...]) -> Finding:
     if Code.IMAGE_NOT_FOUND in codes and not case.anonymous:
         return Finding((Code.AUTH_MISSING, Code.IMAGE_NOT_FOUND), words)
     if codes == (Code.ACCESS_DENIED,):
-        return Finding((Code.AUTH_MISSING, Code.ACCESS_DENIED), f"{words}; some registries answer 403 to that")
+        return _forbidden(case, words)
     return Finding((Code.AUTH_MISSING,), words)
+
+
+def _forbidden(case: Case, words: str) -> Finding:
+    """Read a 403 to who shows nothing: a registry that asks for logins may mean that."""
+    reason = f"{words}; some registries answer 403 to that"
+    if case.challenge:
+        return Finding((Code.AUTH_MISSING,), f"{reason}, and this one asks for a login at /v2/", is_certain=False)
+    return Finding((Code.AUTH_MISSING, Code.ACCESS_DENIED), reason)
 
 
 def _refused(case: Case, usable: list[PullSecret], codes: tuple[Code, ...]) -> Finding:
@@ -151,6 +159,9 @@ def _refused(case: Case, usable: list[PullSecret], codes: tuple[Code, ...]) -> F
         return Finding(codes, f"{words}{when}", is_certain=False)
     if case.challenge == "basic" and Code.AUTH_REJECTED in left:
         return Finding((Code.AUTH_REJECTED,), f"{words}; the registry asks for user and password itself, and refuses")
+    if left == (Code.ACCESS_DENIED, Code.IMAGE_NOT_FOUND) and not case.registry.endswith(_PUBLIC):
+        reason = f"{words}; where there is no such project, a registry that hides what is private answers so, too"
+        return Finding((Code.ACCESS_DENIED,), reason, is_certain=False)
     return Finding(left, words)
 
 

@@ -33,6 +33,7 @@ class Finding:
         authority: The CA that would mend it, where it is about one.
         step: What to do, where more is known than the code says.
         actor: Who must act, where that is somebody else than the code says.
+        told_as: What else a runtime's words may say of it: what it met with the roots that it had.
     """
 
     codes: tuple[Code, ...]
@@ -41,3 +42,4 @@ class Finding:
     authority: Authority | None = None
     step: str = ""
     actor: Actor | None = None
+    told_as: tuple[Code, ...] = ()

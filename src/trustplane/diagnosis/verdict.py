@@ -33,6 +33,17 @@ _OF_CHAIN: Final = _TRUST | {
     Code.PATH_LENGTH,
     Code.WEAK_CERTIFICATE,
 }
+_ANSWERED: Final = frozenset(
+    {
+        Code.IMAGE_NOT_FOUND,
+        Code.AUTH_MISSING,
+        Code.AUTH_REJECTED,
+        Code.ACCESS_DENIED,
+        Code.PULL_SECRET_MALFORMED,
+        Code.RATE_LIMITED,
+        Code.REGISTRY_ERROR,
+    }
+)
 _NOT_FOUND: Final = 404
 _ON_NODE: Final = (Code.TRUST_NOT_APPLIED, Code.RUNTIME_STALE)
 _HUB_SERVERS: Final = {"registry-1.docker.io": "docker.io", "index.docker.io": "docker.io"}
@@ -68,14 +79,15 @@ def diagnose(case: Case) -> Diagnosis:
     explanation = _explained(case.messages)
     if explanation is None or not explanation.is_known:
         return _without_words(case, explanation)
-    return _with_words(case, explanation)
+    return _before_origin(case, explanation) or _with_words(case, explanation)
 
 
 def _explained(messages: Iterable[str]) -> Explanation | None:
-    """Explain the latest message that says something; the first one where none does."""
+    """Explain the latest message that says something; a kubelet that limits itself says nothing of the pull."""
     explained = [explain(one) for one in messages]
     known = [one for one in explained if one.is_known]
-    return next(iter((*known, *explained)), None)
+    telling = [one for one in known if one.codes != (Code.KUBELET_THROTTLED,)]
+    return next(iter((*telling, *known, *explained)), None)
 
 
 def _with_words(case: Case, explanation: Explanation) -> Diagnosis:
@@ -93,18 +105,35 @@ def _with_words(case: Case, explanation: Explanation) -> Diagnosis:
     return Diagnosis(_stepped(case, explanation.causes), explanation, host=host)
 
 
+def _before_origin(case: Case, explanation: Explanation) -> Diagnosis | None:
+    """Name the mirror that nodes refuse where the words are the origin's.
+
+    containerd asks mirrors first, and tells of the host that answered, though with 404 or 401, rather than of those
+    that it could not talk to. Source: containerd 2, core/remotes/docker/resolver.go, `firstErrPriority`.
+    """
+    if not set(explanation.codes) <= _ANSWERED or explanation.reading.endpoint.role is Role.MIRROR:
+        return None
+    for host in case.hosts:
+        finding = of_chain(case, host) if host.role is Role.MIRROR else None
+        if finding:
+            codes = (*finding.codes, *(one for one in explanation.codes if one not in finding.codes))
+            reason = f"containerd asks mirror {host.address} first, and tells of the origin only: {finding.reason}"
+            return _answer(case, replace(finding, codes=codes, reason=reason, is_certain=False), explanation, host)
+    return None
+
+
 def _of_chain(case: Case, host: Host, explanation: Explanation) -> Diagnosis:
     """Decide among causes of a certificate by the served chain."""
-    if not host.certificates:
+    codes = explanation.codes
+    names_file = len(codes) == 1 and codes[0] in {Code.CA_FILE_MALFORMED, Code.CA_FILE_UNREADABLE}
+    if names_file or not host.certificates:
         return Diagnosis(_stepped(case, explanation.causes), explanation, host=host)
-    finding, codes = of_chain(case, host), explanation.codes
-    single = len(codes) == 1 and explanation.causes[0].confidence is Confidence.HIGH
+    finding = of_chain(case, host)
     if finding is None:
         return _recovered(case, host, explanation)
-    if codes[0] not in _TRUST and single and not set(finding.codes) <= set(codes):
+    single = len(codes) == 1 and explanation.causes[0].confidence is Confidence.HIGH
+    if codes[0] not in _TRUST and single and not set(codes) & {*finding.codes, *finding.told_as}:
         return _changed(case, host, explanation, finding)
-    if len(codes) == 1 and codes[0] in {Code.CA_FILE_MALFORMED, Code.CA_FILE_UNREADABLE}:
-        return Diagnosis(_stepped(case, explanation.causes), explanation, host=host)
     return _answer(case, finding, explanation, host)
 
 

@@ -9,6 +9,7 @@ from trustplane.certificates.verification.building import Builder, Chain, Reject
 from trustplane.certificates.verification.certificate import GoCertificate
 from trustplane.certificates.verification.extensions import ANY_EXTENDED_KEY_USAGE, SERVER_AUTH
 from trustplane.certificates.verification.failures import Failure, Reason
+from trustplane.certificates.verification.hostname import WITHOUT_ADDRESSES
 from trustplane.certificates.verification.pool import Pool
 from trustplane.certificates.verification.verdict import Cause, Role, Verdict
 
@@ -62,7 +63,9 @@ def _verdict(
 
 
 def _host(failure: Failure, path: Chain) -> Verdict:
-    cause = Cause.NAME_MISMATCH if path[0].has_san else Cause.NO_SUBJECT_ALT_NAME
+    # An address counts only as an IP SAN: where there is none, no name of the certificate could have matched.
+    is_mismatch = path[0].has_san and not failure.message.endswith(WITHOUT_ADDRESSES)
+    cause = Cause.NAME_MISMATCH if is_mismatch else Cause.NO_SUBJECT_ALT_NAME
     return _verdict(failure, cause, path, path[0], role=Role.SERVER)
 
 

@@ -12,6 +12,7 @@ from trustplane.certificates.verification.domains import lower
 
 _LABEL = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_-]*\Z")
 _MAX_NAMES_SHOWN = 100
+WITHOUT_ADDRESSES = "because it doesn't contain any IP SANs"
 
 
 def mismatch(certificate: GoCertificate, host: str) -> str:
@@ -60,7 +61,7 @@ def _words(certificate: GoCertificate, host: str) -> str:
     elif certificate.ip_addresses:
         names, kind = [text_of(one) for one in certificate.ip_addresses], "IP SANs"
     else:
-        return f"x509: cannot validate certificate for {host} because it doesn't contain any IP SANs"
+        return f"x509: cannot validate certificate for {host} {WITHOUT_ADDRESSES}"
     if len(names) >= _MAX_NAMES_SHOWN:
         return f"x509: certificate is valid for {len(names)} {kind}, but none matched {host}"
     valid = ", ".join(names)

@@ -71,6 +71,8 @@ _DENIED: Final = (
     Phrase("denied: Permission ", (DENIED, NOT_FOUND, MISSING), "Google answers so for what does not exist, too"),
     Phrase("denied: access forbidden", (DENIED, MISSING, REJECTED), "GitLab's habit"),
     Phrase("denied: denied", (DENIED, MISSING, REJECTED), "GHCR's habit"),
+    Phrase("unknown: <text>cannot be pulled due to configured policy", (DENIED,), "Harbor's words for its policies"),
+    Phrase("cannot be pulled due to configured policy", (DENIED,), "Harbor's words for its policies"),
     Phrase("denied: client with IP", (DENIED,), "ACR's firewall"),
     Phrase("denied: permission_denied: ", (DENIED, MISSING), "GHCR's habit"),
     Phrase("denied<end>", (DENIED,), "the registry understood the request and refuses it", _MEDIUM),

@@ -1,0 +1,196 @@
+"""The laboratory on a cluster: real nodes on which one thing is wrong, a pod for each scenario, and its diagnosis."""
+
+import base64
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from e2e.clusters import Json, authorities, configure, on_node, trustplane, workers
+from laboratory.live import certificates, nodes, others, refusals
+from laboratory.live.scenario import Live, Site
+from oracle.pem import pem
+from trustplane.api.annotations import CLUSTER_NAME_LABEL, COMPONENT_LABEL, TRUST_COMPONENT
+from trustplane.local.demo.fleet import Fleet
+from trustplane.local.stack import Stack
+
+NAMESPACE = "laboratory"
+FAILED_SECONDS = 300  # a node's kubelet pulls one image after the other, and some servers never answer
+ANSWERS_SECONDS = 600
+_FILE = "/etc/ssl/certs/tkg-{}.pem"
+_CERTS = "/etc/containerd/certs.d/{}"
+_MARK = "# laboratory"
+_ALLOW = {"trustplane.dev/allow-removal": "true"}
+# Files have to be older than a containerd that starts afterwards; and it reads its roots when it first needs them.
+_RESTART = """sleep 1.1
+systemctl restart containerd
+ctr -n k8s.io images pull --hosts-dir /etc/containerd/certs.d registry.corp.test/none:1 >/dev/null 2>&1 || true
+sleep 1.1"""
+
+
+class Laboratory:
+    """The scenarios on a cluster with several workers; the servers run."""
+
+    def __init__(self, stack: Stack, fleet: Fleet, cluster: str, site: Site) -> None:
+        self.scenarios: list[Live] = [
+            one for kind in (nodes, certificates, refusals, others) for one in kind.scenarios(site)
+        ]
+        self._stack, self._fleet, self._cluster, self._site = stack, fleet, cluster, site
+        self._machines = workers(fleet, cluster)
+        self._kubectl = fleet.workload(cluster)
+
+    def set_up(self) -> None:
+        """Have the cluster trust what it is meant to, break nodes, change lists, and wait until every pull failed."""
+        self._configure()
+        self._update()
+        names = self._site.hosts_file(of_nodes=True).replace("\n", f" {_MARK}\n")
+        for machine in self._machines:
+            here = self._on(machine)
+            edits = [_script(one, one.edit) for one in here if one.edit]
+            later = [_script(one, one.later) for one in here if one.later]
+            known = f"cat >>/etc/hosts <<'END'\n{names}END"
+            self._run(machine, "\n".join(["set -e", known, *edits, _RESTART, *later]))
+        self._configure({name: one for live in self.scenarios for name, one in live.additions().items()})
+        known_elsewhere = [pem(*live.known) for live in self.scenarios if live.known]
+        self._fleet.supervisor.apply(_set_of_another_cluster(known_elsewhere), file="another.yaml")
+        self._make_pods()
+
+    def _configure(self, added: dict[str, bytes] | None = None) -> None:
+        trusted = {name: one for live in self.scenarios for name, one in live.entries().items()}
+        scopes = [f"{name}={live.scope}" for live in self.scenarios if live.scope for name in live.entries()]
+        wanted = authorities(self._stack) | trusted | (added or {})
+        configure(self._fleet, wanted, **_ALLOW, **{"trustplane.dev/registry-scope": ",".join(scopes)})
+
+    def _update(self) -> None:
+        done = trustplane(self._stack, "update", self._cluster, "--timeout", "400")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def _machine(self, live: Live) -> Json:
+        return self._machines[self.scenarios.index(live) % len(self._machines)]
+
+    def _on(self, machine: Json) -> list[Live]:
+        return [one for one in self.scenarios if self._machine(one) is machine]
+
+    def _run(self, machine: Json, script: str) -> None:
+        on_node(self._fleet, self._cluster, machine, script)
+
+    def _make_pods(self) -> None:
+        secrets = [_with_namespace(secret) for live in self.scenarios for secret in live.secrets]
+        accounts = [_object("ServiceAccount", live.slug) for live in self.scenarios if live.account]
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+        self._kubectl.apply(namespace, *secrets, *accounts, file="secrets.yaml")
+        self._kubectl.apply(*(self._pod(one) for one in self.scenarios), file="pods.yaml")
+        self._fleet.story.until("every pod has failed", self._has_failed, seconds=FAILED_SECONDS)
+        for live in self.scenarios:
+            if live.account:
+                patch = json.dumps({"imagePullSecrets": [{"name": one} for one in live.account]})
+                self._kubectl.run("patch", "serviceaccount", live.slug, "-n", NAMESPACE, "-p", patch)
+
+    def _pod(self, live: Live) -> Json:
+        container = {"name": "app", "image": live.reference, "imagePullPolicy": live.pull_policy}
+        spec = {
+            "nodeName": self._machine(live)["status"]["nodeRef"]["name"],
+            "hostNetwork": True,  # a node has addresses for some sixty pods
+            "automountServiceAccountToken": False,
+            "serviceAccountName": live.slug if live.account else "default",
+            "containers": [container],
+            "imagePullSecrets": [{"name": one} for one in live.pull_secrets],
+        }
+        return {**_object("Pod", live.slug), "spec": spec}
+
+    def _has_failed(self) -> tuple[bool, str]:
+        pods = {one["metadata"]["name"]: one for one in self._kubectl.get("pods", "-n", NAMESPACE)["items"]}
+        waiting = [live.name for live in self.scenarios if not _says_why(pods[live.slug])]
+        return not waiting, f"not yet: {', '.join(waiting)}"
+
+    def answers(self) -> list[Json]:
+        """Have every pod diagnosed, by a process for which the names of the laboratory are known."""
+        cluster = ("default", self._cluster)
+        questions = [_question(one) for one in self.scenarios]
+        asked = {"kubeconfig": str(self._stack.kubeconfig), "cluster": cluster, "pods": questions}
+        with tempfile.TemporaryDirectory() as folder:
+            hosts = Path(folder, "hosts")
+            hosts.write_text("127.0.0.1 localhost\n" + self._site.hosts_file(of_nodes=False))
+            inside = f'mount --bind "{hosts}" /etc/hosts && exec "$@"'
+            program = [sys.executable, "-m", "laboratory.live.diagnosing"]
+            done = subprocess.run(
+                ["unshare", "--mount", "sh", "-c", inside, "sh", *program],
+                input=json.dumps(asked),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=ANSWERS_SECONDS,
+                cwd=Path(__file__).parents[1],
+            )
+        assert done.returncode == 0, done.stderr[-5000:]
+        assert refusals.PASSWORD not in done.stdout + done.stderr
+        found: list[Json] = json.loads(done.stdout)
+        return found
+
+    def clean(self) -> None:
+        """Put everything back."""
+        self._kubectl.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
+        for secret in (one for live in self.scenarios for one in live.secrets if "namespace" in one["metadata"]):
+            metadata = secret["metadata"]
+            self._kubectl.run("delete", "secret", metadata["name"], "-n", metadata["namespace"], "--ignore-not-found")
+        self._fleet.supervisor.run("delete", "secret", "-l", "laboratory", "--ignore-not-found")
+        for machine in self._machines:
+            names = f"sed '/{_MARK}$/d' /etc/hosts >/run/hosts && cat /run/hosts >/etc/hosts"
+            self._run(machine, "\n".join([names, *map(_undone, self._on(machine)), "systemctl restart containerd"]))
+        configure(self._fleet, authorities(self._stack), **_ALLOW)
+        self._update()
+
+
+def _script(live: Live, template: str) -> str:
+    files = [_FILE.format(name) for name in (*live.entries(), *live.additions())] or [""]
+    certs = _CERTS.format(live.address)
+    return template.format(slug=live.slug, certs=certs, address=live.address, file=files[0], second=files[-1])
+
+
+def _undone(live: Live) -> str:
+    moved = "{second}" if "{second}" in live.edit else "{file}"
+    put_back = f"test ! -e /run/lab-{{slug}}.pem || mv /run/lab-{{slug}}.pem {moved}"
+    return _script(live, "\n".join([put_back] * bool(live.edit) + ["rm -rf {certs}"] * ("{certs}" in live.later)))
+
+
+def _object(kind: str, name: str) -> Json:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}}
+
+
+def _with_namespace(secret: Json) -> Json:
+    return {**secret, "metadata": {"namespace": NAMESPACE, **secret["metadata"]}}
+
+
+def _set_of_another_cluster(pems: list[str]) -> Json:
+    """Return the Secret of a set in force, as the manager writes it for a cluster of its own."""
+    labels = {CLUSTER_NAME_LABEL: "somewhere", COMPONENT_LABEL: TRUST_COMPONENT, "laboratory": ""}
+    metadata = {"name": "somewhere-trust-0123456789", "namespace": "default", "labels": labels}
+    entries = {f"known-{place}.pem": text for place, text in enumerate(pems)}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": entries}
+
+
+def _says_why(pod: Json) -> bool:
+    """Tell whether the kubelet has said why it cannot pull; that it limits itself is no reason, and passes."""
+    statuses = pod["status"].get("containerStatuses") or [{}]
+    words = str(statuses[0].get("state", {}).get("waiting", {}).get("message", ""))
+    return bool(words) and "pull QPS exceeded" not in words
+
+
+def _question(live: Live) -> Json:
+    shown = [one for one in live.secrets if one["metadata"]["name"] in live.pull_secrets]
+    logins = [_config(one) for one in shown if "namespace" not in one["metadata"]]
+    return {
+        "name": live.name,
+        "pod": live.slug,
+        "namespace": NAMESPACE,
+        "reference": live.reference,
+        "skopeo": live.by_skopeo,
+        "loaded": pem(*live.loaded),
+        "login": next((one for one in logins if "auths" in one), None),
+    }
+
+
+def _config(secret: Json) -> Any:
+    return json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))

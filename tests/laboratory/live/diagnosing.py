@@ -1,0 +1,82 @@
+"""What `trustplane diagnose` answers to each pod of the laboratory: `python -m laboratory.live.diagnosing <QUESTIONS`.
+
+A process of its own, since it runs where the laboratory's names are known: with an /etc/hosts of its own.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from trustplane.collectors import gathering
+from trustplane.diagnosis.cause import Cause
+from trustplane.diagnosis.evidence import Case
+from trustplane.diagnosis.verdict import diagnose
+from trustplane.kube.resource import Key
+
+Json = dict[str, Any]
+_AT_ONCE = 4  # a person asks for one
+_SKOPEO_SECONDS = 60
+
+
+async def answers(asked: Json) -> list[Json]:
+    """Answer for every pod; the order stays."""
+    turn = asyncio.Semaphore(_AT_ONCE)
+    async with gathering.place(Path(asked["kubeconfig"]), Key(*asked["cluster"]), use_ssh=True) as place:
+        return list(await asyncio.gather(*(_answer(place, turn, one) for one in asked["pods"])))
+
+
+async def _answer(place: gathering.Place, turn: asyncio.Semaphore, one: Json) -> Json:
+    async with turn:
+        started = time.monotonic()
+        cases = await gathering.cases_of_pod(place, Key(one["namespace"], one["pod"]))
+        seconds = time.monotonic() - started
+        other = await asyncio.to_thread(_skopeo, one) if one["skopeo"] else ""
+    first = [_told(case) for case in cases[:1]]
+    beside = [_told(replace(case, messages=(other,))) for case in cases[:1] if other]
+    return {"name": one["name"], "seconds": seconds, "node": [*first, None][0], "skopeo": [*beside, None][0]}
+
+
+def _told(case: Case) -> Json:
+    found = diagnose(case)
+    return {
+        "evidence": _codes(found.causes),
+        "text": _codes(found.explanation.causes if found.explanation else ()),
+        "authority": found.authority.fingerprint if found.authority else "",
+    }
+
+
+def _codes(causes: tuple[Cause, ...]) -> list[tuple[str, str]]:
+    return [(str(one.code), str(one.confidence)) for one in causes]
+
+
+def _skopeo(one: Json) -> str:
+    """Return what the kubelet would say with CRI-O, whose client is skopeo's; "" where the pull works."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "ca.crt").write_text(one["loaded"])
+        login = Path(folder, "auth.json")
+        login.write_text(json.dumps(one["login"]))
+        credentials = f"--src-authfile={login}" if one["login"] else "--src-no-creds"
+        target = f"dir:{folder}/image"
+        command = ["skopeo", "--insecure-policy", "copy", "--quiet", f"--src-cert-dir={folder}", credentials]
+        done = subprocess.run(
+            [*command, f"docker://{one['reference']}", target],
+            text=True,
+            capture_output=True,
+            timeout=_SKOPEO_SECONDS,
+            check=False,
+        )
+    if done.returncode == 0:
+        return ""
+    line = done.stderr.strip().splitlines()[-1]
+    words = json.loads(line.partition(" msg=")[2])
+    return f'Failed to pull image "{one["reference"]}": {words}'
+
+
+if __name__ == "__main__":
+    json.dump(asyncio.run(answers(json.load(sys.stdin))), sys.stdout)

@@ -1,0 +1,153 @@
+"""What a scenario on real nodes is: who serves what, what the cluster trusts, and what was done to the node."""
+
+import contextlib
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from laboratory.live.answers import public
+from laboratory.live.server import TLS, Answer, serving
+from laboratory.material import PKI
+from oracle.keyring import Keyring
+from oracle.pem import pem
+
+Json = dict[str, Any]
+_TEAM = "team/app:1"
+_LOOPBACK = "127.0.0.77"  # where a port that is free elsewhere is free too
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """One thing is wrong: `truth` is which.
+
+    Attributes:
+        name: In words.
+        truth: Code of the cause.
+        address: Of the registry, as the image's name begins.
+        image: Name of the image, where it is not the usual one.
+        trusted: CAs of the list that the cluster has taken.
+        added: CAs that were added to the list since; the cluster was not updated.
+        known: CAs in the set of another cluster.
+        scope: Registry that `trusted` is for; "" for the whole node.
+        edit: What somebody did on the node before containerd was restarted; `{file}` is the first trusted CA's.
+        later: And afterwards.
+        secrets: Of the pod's namespace, or where they say.
+        pull_secrets: Names of Secrets that the pod names.
+        account: Names of Secrets that its own ServiceAccount names since the pod is there.
+        fix: The CA that has to be named, DER; empty where it is about none, or nobody has it.
+        pull_policy: Of the container.
+        by_skopeo: Whether another client fails by the same cause: not, where it is of containerd's own files.
+    """
+
+    name: str
+    truth: str
+    address: str
+    image: str = ""
+    trusted: tuple[bytes, ...] = ()
+    added: tuple[bytes, ...] = ()
+    known: tuple[bytes, ...] = ()
+    scope: str = ""
+    edit: str = ""
+    later: str = ""
+    secrets: tuple[Json, ...] = ()
+    pull_secrets: tuple[str, ...] = ()
+    account: tuple[str, ...] = ()
+    fix: bytes = b""
+    pull_policy: str = "Always"
+    by_skopeo: bool = True
+
+    @property
+    def reference(self) -> str:
+        """The image that the pod wants."""
+        return self.image or f"{self.address}/{_TEAM}"
+
+    @property
+    def slug(self) -> str:
+        """Name of the pod, and the beginning of names of entries."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+    @property
+    def loaded(self) -> tuple[bytes, ...]:
+        """The CAs that the runtime works with."""
+        return () if self.edit or self.later or self.scope else self.trusted
+
+    def entries(self) -> dict[str, bytes]:
+        """Return PEM of the trusted CAs, by the names of their entries."""
+        return {f"{self.slug}-{place}": pem(one).encode() for place, one in enumerate(self.trusted)}
+
+    def additions(self) -> dict[str, bytes]:
+        """Return PEM of what was added since."""
+        return {f"{self.slug}-new-{place}": pem(one).encode() for place, one in enumerate(self.added)}
+
+
+@dataclass
+class Site:
+    """Where the servers of the scenarios listen, and the names that lead to them.
+
+    Attributes:
+        address: Of this machine, in the network of the nodes.
+        running: Ends the servers.
+        names: Address for the nodes and address for us, by host name.
+    """
+
+    address: str
+    running: contextlib.ExitStack
+    names: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def unused(self) -> str:
+        """An address of the same network that nobody has."""
+        return str(ipaddress.ip_address(self.address) + 4)
+
+    def name(self, host: str) -> str:
+        """Have a host name lead here, from everywhere."""
+        self.names[host] = (self.address, self.address)
+        return host
+
+    def https(self, pki: PKI, host: str, answer: Answer | None = None, *chain: bytes, port: int = 0, **tls: Any) -> str:
+        """Serve, with the usual chain if there is no other; returns host:port."""
+        context = TLS(chain or pki.ders(), pki.key, **tls)
+        taken = self.running.enter_context(serving((self.address, port), context, answer or public()))
+        if host != self.address:
+            self.name(host)
+        return f"{host}:{taken}"
+
+    def differently(self, here: PKI, there: PKI, host: str) -> str:
+        """Serve one chain to us and another to the nodes under one name; returns host:port."""
+        port = self.https(there, self.address, None, *there_chain(there)).rpartition(":")[2]
+        self.running.enter_context(serving((_LOOPBACK, int(port)), TLS(here.ders(), here.key), public()))
+        self.names[host] = (self.address, _LOOPBACK)
+        return f"{host}:{port}"
+
+    def hosts_file(self, *, of_nodes: bool) -> str:
+        """Return the names as lines of /etc/hosts."""
+        return "".join(f"{there if of_nodes else here} {name}\n" for name, (there, here) in self.names.items())
+
+
+def there_chain(pki: PKI) -> tuple[bytes, ...]:
+    """Return what an interceptor serves: all that it has, or its one certificate."""
+    is_alone = pki.server.issuer == pki.server.subject
+    return pki.ders(pki.server) if is_alone else pki.ders(pki.server, pki.issuing, pki.root)
+
+
+def owner(host: str, label: str = "") -> PKI:
+    """Return the certificates of one owner, with keys of its own."""
+    return PKI(0, host, label=label or f"{host.partition('.')[0]} root", keyring=Keyring())
+
+
+def self_signed(host: str) -> PKI:
+    """Return an owner whose server signed its own certificate."""
+    alone = owner(host)
+    alone.server.issuer, alone.server.signer = alone.server.subject, alone.server.key
+    return alone
+
+
+def root(pki: PKI) -> bytes:
+    """Return the CA of an owner, DER."""
+    return pki.ders(pki.root)[0]
+
+
+def whole(pki: PKI) -> tuple[bytes, ...]:
+    """Return the chain with its root."""
+    return pki.ders(pki.server, pki.issuing, pki.root)
