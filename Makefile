@@ -39,8 +39,9 @@ GO_GROUP := $(shell go version 2>/dev/null | awk '{sub(/^go/, "", $$3); split($$
 $(VENV)/locked: requirements.lock requirements-go.lock pyproject.toml $(UV)
 	@echo "==> Python environment"
 	@$(UV) venv --quiet --allow-existing --python python3 $(VENV)
-	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock $(if $(GO_GROUP),,requirements-go.lock)
+	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock $(if $(GO_GROUP),,requirements-go.lock)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 .PHONY: lock
@@ -82,8 +83,10 @@ bench-certificates: setup ## What trustplane check costs, and chains verified a 
 	@PYTHONPATH=tests $(BIN)/python -m bench.certificates $(if $(OUTPUT),-o $(OUTPUT))
 
 .PHONY: bench-diagnose
-bench-diagnose: setup ## How often trustplane diagnose names the cause, beside the text alone: make bench-diagnose [OUTPUT=json]
+bench-diagnose: setup ## How often trustplane diagnose names the cause, beside the text alone: on data, then on real nodes
+	@$(BIN)/trustplane local build
 	@PYTHONPATH=tests $(BIN)/python -m bench.diagnose $(if $(OUTPUT),-o $(OUTPUT))
+	@$(BIN)/pytest -q -s tests/e2e/test_laboratory.py
 
 .PHONY: assets
 assets: setup ## Write the catalogue of odd certificates anew (tests/assets)
@@ -110,7 +113,7 @@ e2e-stack e2e-demo: setup
 # One stack, and the same clusters one file after the other.
 e2e-clusters: setup
 	@$(BIN)/trustplane local build
-	@$(BIN)/pytest tests/e2e/test_clusters.py tests/e2e/test_trust.py tests/e2e/test_kills.py tests/e2e/test_lists.py
+	@$(BIN)/pytest tests/e2e/test_clusters.py tests/e2e/test_trust.py tests/e2e/test_kills.py tests/e2e/test_lists.py tests/e2e/test_laboratory.py
 
 .PHONY: kills
 kills: setup ## An update, and kills at random moments: make kills N=20 [SEED=7]

@@ -474,7 +474,11 @@ async def test_cluster_tells_pods_that_fail_alike_together(fleet: Fleet) -> None
         for name in ("web-0", "web-1"):
             await fleet.world.pod(address, name=name)
             await fleet.world.waits(untrusted(address), name)
-        code, document = await fleet.ask("cluster", "shop", "-n", fleet.world.namespace)
+        code, document = await fleet.ask("cluster", "shop", "-n", fleet.world.namespace, "--limit", "100")
+        await fleet.world.pod("localhost:9", name="web-2")
+        await fleet.world.waits(head("localhost:9", "dial tcp 127.0.0.1:9: connect: connection refused"), "web-2")
+        _, _, errors = await fleet.world.run("cluster", "shop", "-n", fleet.world.namespace, "--limit", "1")
+    assert "more kinds of failure were not looked at: --limit" in errors
     pods = {f"{fleet.world.namespace}/{name}" for name in ("web-0", "web-1")}
     [answer] = [one for one in document["answers"] if pods & set(one["pods"])]
     assert set(answer["pods"]) == pods

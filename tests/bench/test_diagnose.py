@@ -19,7 +19,7 @@ def test_nothing_wrong_for_certain(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert whole["cause"] == "all"
     assert whole["scenarios"] == sum(one["scenarios"] for one in causes) >= 60
     assert whole["evidence"]["wrong"] == 0
-    assert whole["evidence"]["first"] >= 0.95 * whole["scenarios"]
+    assert whole["evidence"]["exact"] >= 0.95 * whole["scenarios"]
     assert whole["evidence"]["exact"] > whole["text"]["exact"]
 
 

@@ -15,9 +15,11 @@ from oracle.pem import pem
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, COMPONENT_LABEL, TRUST_COMPONENT
 from trustplane.local.demo.fleet import Fleet
 from trustplane.local.stack import Stack
+from trustplane.trust.failures import REASON
 
 NAMESPACE = "laboratory"
-FAILED_SECONDS = 300  # a node's kubelet pulls one image after the other, and some servers never answer
+FAILED_SECONDS = 150  # a node's kubelet pulls one image after the other, and some servers never answer
+_AT_ONCE = 9  # pods on a node: of more its kubelet says "pull QPS exceeded", not why
 ANSWERS_SECONDS = 600
 _FILE = "/etc/ssl/certs/tkg-{}.pem"
 _CERTS = "/etc/containerd/certs.d/{}"
@@ -81,8 +83,9 @@ class Laboratory:
         accounts = [_object("ServiceAccount", live.slug) for live in self.scenarios if live.account]
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         self._kubectl.apply(namespace, *secrets, *accounts, file="secrets.yaml")
-        self._kubectl.apply(*(self._pod(one) for one in self.scenarios), file="pods.yaml")
-        self._fleet.story.until("every pod has failed", self._has_failed, seconds=FAILED_SECONDS)
+        size = _AT_ONCE * len(self._machines)
+        for first in range(0, len(self.scenarios), size):
+            self._fail(self.scenarios[first : first + size])
         for live in self.scenarios:
             if live.account:
                 patch = json.dumps({"imagePullSecrets": [{"name": one} for one in live.account]})
@@ -100,10 +103,18 @@ class Laboratory:
         }
         return {**_object("Pod", live.slug), "spec": spec}
 
-    def _has_failed(self) -> tuple[bool, str]:
-        pods = {one["metadata"]["name"]: one for one in self._kubectl.get("pods", "-n", NAMESPACE)["items"]}
-        waiting = [live.name for live in self.scenarios if not _says_why(pods[live.slug])]
-        return not waiting, f"not yet: {', '.join(waiting)}"
+    def _fail(self, scenarios: list[Live]) -> None:
+        """Make pods, and wait until the kubelet has once said of each why it cannot pull."""
+        waiting = {live.slug for live in scenarios}
+
+        def probe() -> tuple[bool, str]:
+            for pod in self._kubectl.get("pods", "-n", NAMESPACE)["items"]:
+                if _says_why(pod):
+                    waiting.discard(pod["metadata"]["name"])
+            return not waiting, f"not yet: {', '.join(sorted(waiting))}"
+
+        self._kubectl.apply(*map(self._pod, scenarios), file="pods.yaml")
+        self._fleet.story.until(f"{len(scenarios)} pulls have failed", probe, seconds=FAILED_SECONDS)
 
     def answers(self) -> list[Json]:
         """Have every pod diagnosed, by a process for which the names of the laboratory are known."""
@@ -128,6 +139,21 @@ class Laboratory:
         assert refusals.PASSWORD not in done.stdout + done.stderr
         found: list[Json] = json.loads(done.stdout)
         return found
+
+    def explained(self) -> dict[str, list[str]]:
+        """Wait until every pod was told why, and return the notes of its Events by the name of its scenario."""
+        wanted = {live.slug: live.name for live in self.scenarios}
+        notes: dict[str, list[str]] = {}
+
+        def probe() -> tuple[bool, str]:
+            notes.clear()
+            for event in self._kubectl.get("events", "-n", NAMESPACE, "--field-selector", f"reason={REASON}")["items"]:
+                notes.setdefault(wanted[event["involvedObject"]["name"]], []).append(event["message"])
+            missing = sorted(set(wanted.values()) - notes.keys())
+            return not missing, f"not told: {', '.join(missing)}"
+
+        self._fleet.story.until("every pod was told why", probe, seconds=60)
+        return notes
 
     def clean(self) -> None:
         """Put everything back."""

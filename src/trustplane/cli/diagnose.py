@@ -23,7 +23,6 @@ from trustplane.registry.address import Address
 
 T = TypeVar("T")
 INTERRUPTED = 130  # as shells report a program that SIGINT ended
-_MAX_GROUPS = 20  # kinds of failure of one cluster that are looked at
 _output = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For whom."
 )
@@ -93,14 +92,18 @@ def pod(
 @click.argument("cluster")
 @click.option("-n", "--namespace", default="default", show_default=True, help="Of the cluster.")
 @kubeconfig
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Kinds of failure to look at.")
 @_ssh
 @_output
-def cluster(*, cluster: str, namespace: str, kubeconfig: Path | None, ssh: bool, output: str) -> None:
+def cluster(*, cluster: str, namespace: str, kubeconfig: Path | None, limit: int, ssh: bool, output: str) -> None:
     """Say why pods of CLUSTER cannot pull; pods that fail alike are told together, and one of them is looked at."""
+    left = 0
 
     async def work() -> list[Answer]:
+        nonlocal left
         async with gathering.place(kubeconfig, Key(namespace, cluster), use_ssh=ssh) as place:
-            groups = (await failing_pods(place.workload))[:_MAX_GROUPS]
+            every = await failing_pods(place.workload)
+            groups, left = every[:limit], len(every[limit:])
             found = await asyncio.gather(*(gathering.cases_of_pod(place, one.first) for one in groups))
             return [
                 answer
@@ -111,6 +114,8 @@ def cluster(*, cluster: str, namespace: str, kubeconfig: Path | None, ssh: bool,
     answers = _run(work(), f"Looking at cluster {namespace}/{cluster}")
     if not answers:
         click.echo(f"No pod of cluster {namespace}/{cluster} waits for an image.", err=True)
+    if left:
+        click.echo(f"{left} more kinds of failure were not looked at: --limit {limit + left}", err=True)
     _show(answers, output)
 
 

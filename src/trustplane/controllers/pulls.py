@@ -36,6 +36,8 @@ from trustplane.trust.knowledge import Knowledge, knowledge, on_node, registry_n
 from trustplane.trust.report import Sets
 
 FIELD_MANAGER: Final = "trustplane-pulls"
+# That nothing is known of a cause helps nobody, and a kubelet that limits itself tries again in a moment.
+_NOT_TOLD: Final = frozenset({Code.UNKNOWN, Code.KUBELET_THROTTLED})
 _MEMORY: Final = 4096  # registries, each with the sets of some clusters
 _WORKERS: Final = 16  # clusters at a time: those that do not answer only wait
 _LOOK_SECONDS: Final = 600.0  # after which the kubeconfig is read anew, and Events may have to be renewed
@@ -163,8 +165,7 @@ class PullReconciler:
 
         def failing() -> Iterator[Failing]:
             for one in self._found(seen, watch):
-                # That nothing is known of a cause helps nobody.
-                if one.cause is not Code.UNKNOWN and watch.is_due(one.pod, one.cause, now):
+                if one.cause not in _NOT_TOLD and watch.is_due(one.pod, one.cause, now):
                     tellings.append(Telling(one.pod, one.cause, _text(one)))
                 yield Failing(f"{one.pod.namespace}/{one.pod.name}", one.pull.host, one.cause)
 

@@ -67,14 +67,14 @@ def host_of(image: str) -> str:
 def remembered(before: Sequence[Pull], now: Sequence[Pull]) -> tuple[Pull, ...]:
     """Return pulls as they fail now, each with the latest message that says why.
 
-    Kubelets before 1.32 write nothing but `Back-off pulling image` between two attempts.
+    Kubelets before 1.32 write nothing but `Back-off pulling image` between two attempts, and some say that they wait.
     """
     known = {one.image: one for one in before}
     return tuple(known[one.image] if one.image in known and _says_nothing(one) else one for one in now)
 
 
 def _says_nothing(pull: Pull) -> bool:
-    return pull.message.rstrip().endswith(f'Back-off pulling image "{pull.image}"')
+    return pull.message.rstrip().endswith((f'Back-off pulling image "{pull.image}"', "pull QPS exceeded"))
 
 
 class Causes:

@@ -98,5 +98,7 @@ def test_words_that_name_no_cause_leave_what_was_known() -> None:
     silent = Pull(image, f'ImagePullBackOff: Back-off pulling image "{image}"')
     other = Pull("a/b:1", 'ImagePullBackOff: Back-off pulling image "a/b:1"')
     assert remembered([known], [silent, other]) == (known, other)
+    limited = Pull(image, f'ImagePullBackOff: Back-off pulling image "{image}": ErrImagePull: pull QPS exceeded')
+    assert remembered([known], [limited]) == (known,)
     newer = pull("EOF")
     assert remembered([known], [newer]) == (newer,)
