@@ -16,6 +16,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.errors import GoneError
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS
+from trustplane.kube.pace import Pace
 from trustplane.kube.resource import Key, Resource, key_of
 
 SOON = Backoff(first=0.05, most=0.2)
@@ -133,6 +134,26 @@ async def test_what_is_not_kept_is_as_good_as_absent(
     assert informer.is_current
 
 
+async def test_many_changes_are_read_in_one_go_now_and_then(
+    client: Client, namespace: str, informing: Any, settled: Any
+) -> None:
+    for name in ("kept", "gone"):
+        await client.create(CONFIG_MAPS, config_map(namespace, name))
+    informer = Informer(client, CONFIG_MAPS, namespace=namespace, backoff=SOON, pace=Pace(rest=0.5))
+    await informing(informer)
+    told, ends = record(informer), restarts(CONFIG_MAPS, "end")
+    await asyncio.gather(*(client.create(CONFIG_MAPS, config_map(namespace, f"new-{n}")) for n in range(120)))
+    await restarted(CONFIG_MAPS, "end", ends + 1)
+    assert restarts(CONFIG_MAPS, "end") == ends + 1
+    await client.delete(CONFIG_MAPS, "gone", namespace)
+    await client.create(CONFIG_MAPS, config_map(namespace, "gone", y="1"))
+    await client.patch(CONFIG_MAPS, "kept", namespace, {"data": {"x": "2"}})
+    await settled(informer, lambda: ("kept", "changed") in told)
+    assert sorted(told[:120]) == sorted((f"new-{n}", "added") for n in range(120))
+    assert told[120:] == [("gone", "deleted"), ("gone", "added"), ("kept", "changed")]
+    assert informer.is_current
+
+
 async def test_bookmarks_carry_the_version_on(client: Client, namespace: str) -> None:
     """The server sends one shortly before the end of a watch, which changes elsewhere have made newer."""
     [page] = [page async for page in client.pages(CONFIG_MAPS, namespace)]
@@ -149,7 +170,7 @@ async def test_bookmarks_carry_the_version_on(client: Client, namespace: str) ->
 async def test_a_quiet_watch_ends_and_begins_again_without_an_error(
     client: Client, namespace: str, informing: Any, settled: Any
 ) -> None:
-    informer = Informer(client, CONFIG_MAPS, namespace=namespace, idle=4.0, backoff=SOON)
+    informer = Informer(client, CONFIG_MAPS, namespace=namespace, backoff=SOON, pace=Pace(idle=4.0))
     ends, errors = restarts(CONFIG_MAPS, "end"), restarts(CONFIG_MAPS, "error")
     await informing(informer)
     await restarted(CONFIG_MAPS, "end", ends + 1)
@@ -206,7 +227,7 @@ async def test_a_hanging_server_is_noticed_and_recovered_from(
 ) -> None:
     async with Client.open(apiserver.kubeconfig, timeout=1) as client:
         await client.create(CONFIG_MAPS, config_map(namespace, "a"))
-        informer = Informer(client, CONFIG_MAPS, namespace=namespace, idle=2.0, backoff=SOON)
+        informer = Informer(client, CONFIG_MAPS, namespace=namespace, backoff=SOON, pace=Pace(idle=2.0))
         await informing(informer)
         errors = restarts(CONFIG_MAPS, "error")
         apiserver.signal(signal.SIGSTOP)

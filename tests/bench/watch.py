@@ -1,7 +1,9 @@
 """`make bench-watch`: CPU seconds a minute of `trustplane manager` beside a cluster in which thousands of pods fail.
 
 A real API server plays the management cluster and the workload cluster. This process plays the kubelets: every pod goes
-from ImagePullBackOff to ErrImagePull and back once in five minutes, as it does after the first few attempts.
+from ImagePullBackOff to ErrImagePull and back once in five minutes, as it does after the first few attempts: a kubelet
+doubles the pause between two from 10 s up to 300 s (`imageBackOffPeriod` and `MaxImageBackOff` of `pkg/kubelet`), and
+writes nothing in between, since the status it would write is the one that is there.
 """
 
 import asyncio

@@ -21,7 +21,7 @@ from trustplane.local.stack import Stack
 
 CLIENTS = {"node": "kubelet and containerd on a node", "skopeo": "skopeo, in the words of CRI-O"}
 NAMED = re.compile(r"\(([a-z0-9-]+), \w+ confidence\)")
-# What nobody sees in words and chains: it takes a look at the node, or at a pull secret, which a controller does not take.
+# Words and chains do not show these: it takes a look at a node or at a pull secret, which the controller does not take.
 BY_LOOKING = {
     "expired root on the node, good one gone",
     "expired root loaded, good one not",

@@ -25,7 +25,8 @@ BATCH: Final = 250  # Events in one go; another reconcile has the rest
 PAUSE: Final = 0.5  # seconds between two such goes
 _AT_A_TIME: Final = 8
 _INSTANCE: Final = socket.gethostname()
-_RENEWED: Final = (25 * 60.0, 50 * 60.0)  # seconds: API servers drop Events that nobody has touched for an hour
+# Seconds: API servers drop Events that nobody has touched for an hour; up to ten minutes later somebody looks.
+_RENEWED: Final = (25 * 60.0, 45 * 60.0)
 
 _log = structlog.get_logger(__name__)
 

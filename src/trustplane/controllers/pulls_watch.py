@@ -13,12 +13,14 @@ from typing import Final
 from trustplane.api.pod import Pod, PodMetadata
 from trustplane.controllers.resources import WORKLOAD_PODS
 from trustplane.diagnosis.cause import Code
-from trustplane.diagnosis.pulls import Pull, failing, remembered
+from trustplane.diagnosis.pulls import Pull, are_alike, failing, remembered
 from trustplane.kube.client import Client
 from trustplane.kube.informer import Change, Informer
+from trustplane.kube.pace import Pace
 from trustplane.kube.resource import Key
 from trustplane.proof import probe
 
+_REST: Final = 10.0  # seconds between two watches while changes are many: those of thousands of pods
 _PAUSE: Final = 1.0  # seconds in which changes are collected before anybody looks at them
 _PAUSE_EACH: Final = 0.002  # and for each pod that fails, so that a look costs the same share of time for any number
 
@@ -50,7 +52,9 @@ class PullWatch:
     _timer: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
-        self._informer: Informer[Pod] = Informer(self.client, WORKLOAD_PODS, keep=_is_of_interest)
+        self._informer: Informer[Pod] = Informer(
+            self.client, WORKLOAD_PODS, pace=Pace(rest=_REST), keep=_is_of_interest
+        )
         self._informer.subscribe(self._notice)
 
     @property
@@ -88,11 +92,19 @@ class PullWatch:
         if change.new is None:
             gone = self.pods.pop(change.key, None)
             self.told.pop(gone.pod.uid if gone else "", None)
-        else:
-            before = self.pods.get(change.key)
-            known = before.pulls if before and before.pod.uid == change.new.metadata.uid else ()
-            pulls = remembered(known, failing(change.new))
-            self.pods[change.key] = FailingPod(change.new.metadata, change.new.spec.node_name, pulls)
+            self._plan()
+        elif self._is_news(change.key, change.new):
+            self._plan()
+
+    def _is_news(self, key: Key, pod: Pod) -> bool:
+        """Keep what fails on a pod; tell whether it is something else than before."""
+        before = self.pods.get(key)
+        known = before.pulls if before and before.pod.uid == pod.metadata.uid else ()
+        now = FailingPod(pod.metadata, pod.spec.node_name, remembered(known, failing(pod)))
+        self.pods[key] = now
+        return before is None or before.node != now.node or not are_alike(known, now.pulls)
+
+    def _plan(self) -> None:
         if self._timer is None and self._informer.synced.is_set():
             seconds = _PAUSE + _PAUSE_EACH * len(self.pods)
             self._timer = asyncio.get_running_loop().call_later(seconds, self._due)

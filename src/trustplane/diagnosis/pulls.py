@@ -22,6 +22,7 @@ _VARYING: Final = re.compile(
 )
 _MIN_REPOSITORY: Final = 4  # characters; the letters of shorter names are in other words, too
 _MEMORY: Final = 4096  # kinds of messages
+_BACKS_OFF: Final = 'ImagePullBackOff: Back-off pulling image "{}": '  # before the words of the last attempt
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Pull:
         """What its message has in common with those of other pods of the same registry and cause."""
         path = self.image.partition("/")[2].partition("@")[0]
         repository, _, tag = path.rpartition(":")
-        text = self.message.replace(self.image, f"{self.host}/IMAGE")
+        text = self.message.removeprefix(_BACKS_OFF.format(self.image)).replace(self.image, f"{self.host}/IMAGE")
         if len(repository) >= _MIN_REPOSITORY:
             text = text.replace(f"/{repository}/manifests/{tag}", "/IMAGE/manifests/TAG")
             text = text.replace(repository, "IMAGE").replace(repository.replace("/", "%2F"), "IMAGE")
@@ -71,6 +72,11 @@ def remembered(before: Sequence[Pull], now: Sequence[Pull]) -> tuple[Pull, ...]:
     """
     known = {one.image: one for one in before}
     return tuple(known[one.image] if one.image in known and _says_nothing(one) else one for one in now)
+
+
+def are_alike(before: Sequence[Pull], now: Sequence[Pull]) -> bool:
+    """Tell whether pulls fail as they did: of the same registries, in words with nothing new in them."""
+    return [(one.host, one.signature) for one in before] == [(one.host, one.signature) for one in now]
 
 
 def _says_nothing(pull: Pull) -> bool:

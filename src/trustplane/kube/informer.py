@@ -4,7 +4,6 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-d
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from trustplane.kube.backoff import Backoff
 from trustplane.kube.client import PAGE, Client, WatchEvent
 from trustplane.kube.errors import GoneError, UnreadableError
 from trustplane.kube.metrics import UNREADABLE, WATCH_RESTARTS
+from trustplane.kube.pace import Pace
 from trustplane.kube.resource import Key, Resource, key_of, metadata_of
 
 T = TypeVar("T")
@@ -73,6 +73,10 @@ def _every(_: object) -> bool:
     return True
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class Informer(Generic[T]):
     """Lists a kind page by page, then watches it from there; recovers from whatever happens to the server.
 
@@ -84,9 +88,8 @@ class Informer(Generic[T]):
         namespace: one namespace, or empty for all.
         labels: a label selector.
         page: objects in one page of a list.
-        idle: seconds of silence after which the server is held to be dead. Watches are asked to end well before
-            that: bookmarks cannot be relied on, since there are none while no object of the kind changes.
         backoff: between attempts that fail.
+        pace: how long it watches, and whether it rests while changes are many; of this informer alone.
         keep: objects that it denies are as good as absent, so that no memory is spent on them; None: all are kept.
     """
 
@@ -98,8 +101,8 @@ class Informer(Generic[T]):
         namespace: str = "",
         labels: str = "",
         page: int = PAGE,
-        idle: float = 90.0,
         backoff: Backoff | None = None,
+        pace: Pace | None = None,
         keep: Callable[[T], bool] | None = None,
     ) -> None:
         self.resource = resource
@@ -109,8 +112,8 @@ class Informer(Generic[T]):
         self._namespace = namespace
         self._labels = labels
         self._page = page
-        self._idle = idle
         self._backoff = backoff or Backoff(most=30.0)
+        self._pace = pace or Pace()
         self._keep = keep or _every
         self._objects: dict[Key, T] = {}
         self._listeners: list[Callable[[Change[T]], None]] = []
@@ -139,8 +142,9 @@ class Informer(Generic[T]):
         while True:
             cause = await self._follow()
             WATCH_RESTARTS.labels(str(self.resource), cause).inc()
+            rest = self._pace.end(_now()) if cause == "end" else 0.0
             self._failures += 1
-            await asyncio.sleep(self._backoff.seconds(self._failures))
+            await asyncio.sleep(rest or self._backoff.seconds(self._failures))
 
     async def _follow(self) -> str:
         """List where there is no version to go on from, then watch; return why the watch ended."""
@@ -193,12 +197,14 @@ class Informer(Generic[T]):
             self._namespace,
             version=self._version,
             labels=self._labels,
-            seconds=max(1, int(self._idle * random.uniform(0.5, 0.7))),  # noqa: S311  spreads the informers' restarts
-            idle=self._idle,
+            seconds=self._pace.begin(_now()),
+            idle=self._pace.idle,
         )
         async with aclosing(events):
             async for event in events:
                 self._take(event)
+                if self._pace.count(_now()):
+                    return
 
     def _take(self, event: WatchEvent) -> None:
         stub = self.resource.decode_stub(event.object)

@@ -167,7 +167,7 @@ async def test_what_the_registry_serves_decides_where_the_words_do_not(
 ) -> None:
     client, namespace, (host, ca) = supervisor.client, supervisor.namespace, served
     await supervisor.configure(entry("corp", ca))
-    async with supervisor.running(), registry(supervisor, host=host) as (name, _):
+    async with supervisor.running() as manager, registry(supervisor, host=host) as (name, _):
         kubelet.silent.add("worker-0")
         image = f"{host}/app/web:1"
         await until(client, REGISTRIES, name, "", lambda one: one.status.anchor is not None)
@@ -183,6 +183,7 @@ async def test_what_the_registry_serves_decides_where_the_words_do_not(
             client, REGISTRIES, name, "", lambda one: any(c.type == "AtRisk" for c in one.status.conditions)
         )
         assert [one.status for one in found.status.conditions if one.type == "AtRisk"] == ["False"]
+        manager.cancel()  # else it gives the silent node some time to answer
 
 
 async def test_probes_of_our_own_and_clusters_that_do_not_answer_disturb_nobody(
@@ -234,16 +235,20 @@ async def test_what_is_at_risk_is_said_before_it_fails(
         [risk] = [one for one in found.status.conditions if one.type == "AtRisk"]
         assert risk.reason == "NotTrusted"
         assert f"cluster {namespace}/shop" in risk.message
-        code, out, err = await trustplane.run("status", "shop", "-n", namespace, "--at-risk", "-o", "json")
+        status = ("status", "-n", namespace, "--at-risk")
+        of_one, of_all, of_none = await asyncio.gather(
+            trustplane.run(*status, "shop", "-o", "json"), trustplane.run(*status), trustplane.run(*status, "nothing")
+        )
+        code, out, err = of_one
         shown = json.loads(out)
         assert code == 1, err
         [told] = [one for one in shown["risks"] if one["registry"] == host]
         assert (told["kind"], told["subject"]) == ("NotTrusted", f"cluster {namespace}/shop")
         assert other in [one["registry"] for one in shown["unknown"]]
-        code, out, _ = await trustplane.run("status", "--at-risk", "-n", namespace)
+        code, out, _ = of_all
         assert code == 1
         assert host in out
         assert "next pull" in out
-        code, _, err = await trustplane.run("status", "nothing", "-n", namespace, "--at-risk")
+        code, _, err = of_none
         assert code == 2
         assert "Nothing is known" in err

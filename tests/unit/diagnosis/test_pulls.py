@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from trustplane.api.pod import Pod
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.explanation import Evidence, explain
-from trustplane.diagnosis.pulls import Causes, Pull, failing, host_of, remembered
+from trustplane.diagnosis.pulls import Causes, Pull, are_alike, failing, host_of, remembered
 
 REFUSED = (
     'failed to pull and unpack image "{image}": failed to resolve reference "{image}": failed to do request: '
@@ -64,6 +64,32 @@ def test_another_registry_or_cause_has_another_signature() -> None:
     assert pull(UNTRUSTED).signature != pull(UNTRUSTED, host="other.corp").signature
     status = "unexpected status from HEAD request: {} "
     assert pull(status.format("401 Unauthorized")).signature != pull(status.format("403 Forbidden")).signature
+
+
+def backs_off(one: Pull) -> Pull:
+    return Pull(one.image, f'ImagePullBackOff: Back-off pulling image "{one.image}": {one.message}')
+
+
+def test_a_pull_that_is_tried_again_in_vain_fails_as_before() -> None:
+    late = "x509: certificate has expired or is not yet valid: current time 2026-01-0{}T00:00:00Z is after 2026-01-01"
+    before, now = pull(late.format(2)), pull(late.format(3))
+    assert are_alike([backs_off(before)], [now])
+    assert are_alike([before], [backs_off(now)])
+
+
+def test_other_words_another_registry_or_another_number_of_pulls_are_news() -> None:
+    one = pull(UNTRUSTED)
+    assert not are_alike([backs_off(one)], [pull("EOF")])
+    assert not are_alike([Pull("a.test/b:1", "ErrImagePull: EOF")], [Pull("c.test/b:1", "ErrImagePull: EOF")])
+    assert not are_alike([one], [one, one])
+    assert not are_alike([], [one])
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda _: "")
+def test_pulls_that_are_alike_have_the_same_causes(message: str) -> None:
+    one = Pull(explain(message).reading.image or "harbor.corp/app:1", f"ErrImagePull: {message}")
+    assert are_alike([one], [backs_off(one)])
+    assert explain(one.message).codes == explain(backs_off(one).message).codes
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda _: "")
