@@ -1,5 +1,6 @@
 """`make demo` tells the truth: every claim of the story holds on real clusters."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,12 @@ TITLES = (
     "Taken on request, in place, and proven by every node",
     "Seen on the node, over SSH",
     "Removed in place, and refused from then on",
+    "The same words, another cause: a file is gone from a node",
+    "The registry comes back with a new CA of the same name",
+    "The registry's certificate has expired, and the pod is told so",
+    "The registry's password was changed",
 )
+CAUSES = ("trust-not-applied", "ca-rekeyed", "certificate-expired", "auth-rejected")
 
 
 @pytest.mark.timeout(1800)
@@ -27,6 +33,15 @@ def test_the_story_holds(scratch: Path, local: Callable[..., subprocess.Complete
         done = subprocess.run(command, text=True, capture_output=True, timeout=1700, check=False)
         assert done.returncode == 0, done.stdout[-8000:] + done.stderr
         assert "x509: certificate signed by unknown authority" in done.stdout
+        explained = [line for line in done.stdout.splitlines() if line.startswith("✓ one cause, for certain: ")]
+        assert [line.rpartition(" ")[2] for line in explained] == list(CAUSES)
+        for cause in CAUSES:
+            answer = done.stdout[done.stdout.index(f"\n   {cause}: ") :]
+            assert "confidence:  high" in answer.splitlines()[2]
+        rekeyed = done.stdout[done.stdout.index("\n   ca-rekeyed: ") :]
+        assert re.search(r"^      SHA-256: +[0-9a-f]{64}$", rekeyed[: rekeyed.index("Looked at:")], re.MULTILINE)
+        described = done.stdout[done.stdout.index("# its events") :]
+        assert re.search(r"Warning +ImagePullExplained .*\(certificate-expired, high confidence\)", described)
         table = done.stdout[done.stdout.index("What happened") :]
         assert all(title in table for title in TITLES), table
     finally:

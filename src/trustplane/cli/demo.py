@@ -16,7 +16,8 @@ from trustplane.local.demo import play
 def command(state: Path | None, cache: Path | None) -> None:
     """Tell the main job on real clusters: from ErrImagePull to trust on every node.
 
-    Starts a local stack, makes two clusters, and shows every claim with the real output of kubectl. Ends with status 1
-    where reality differs from the story. The stack stays up; `trustplane local down` removes it.
+    Starts a local stack, makes two clusters, and shows every claim with the real output of kubectl. At the end a
+    registry and a node are broken; `trustplane diagnose` says why pulls fail, and what it says is done. Ends with
+    status 1 where reality differs from the story. The stack stays up; `trustplane local down` removes it.
     """
     play.play(Console(), state=state, cache=cache)

@@ -1,6 +1,7 @@
 """A node over SSH: what its containerd would trust, whether it has loaded that, its clock, and what it is served."""
 
 import base64
+import contextlib
 import re
 import time
 import tomllib
@@ -16,7 +17,7 @@ from trustplane.certificates.repair import read_any
 from trustplane.diagnosis.evidence import Disk, Host, Vantage
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.redaction import redact
-from trustplane.errors import NodeError
+from trustplane.errors import NodeError, TrustplaneError
 from trustplane.nodes import plan, trust
 from trustplane.nodes.state import CERTS, HOSTS, NodeState
 from trustplane.nodes.trust import Shell
@@ -26,15 +27,23 @@ _SCRIPT: Final = files("trustplane.collectors").joinpath("node.sh").read_text()
 _COMMAND: Final = "sudo -n sh -s"
 # What goes into a script on a node is the host of an image's name, and nothing a shell would read otherwise.
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,260}")
+_MIRROR_SECONDS: Final = 3.0
 _CLOCK_SECONDS: Final = 2.0  # what the way to a node may take
 
 
 @dataclass(frozen=True)
 class OnNode:
-    """What was seen on a node."""
+    """What was seen on a node.
+
+    Attributes:
+        disk: Its files and runtime.
+        hosts: What it is served.
+        challenge: How the registry asks it for credentials, such as `basic`; "" where that is not known.
+    """
 
     disk: Disk
     hosts: tuple[Host, ...]
+    challenge: str = ""
 
 
 async def look_at(node: Shell, registry: str, endpoints: Iterable[tuple[Role, str]], *, seconds: float) -> OnNode:
@@ -45,9 +54,9 @@ async def look_at(node: Shell, registry: str, endpoints: Iterable[tuple[Role, st
     report = await _ask(node, registry, wanted, seconds)
     disk = _disk(report, state, before)
     unseen = {one: Role.MIRROR for one in _mirrors(disk) if one not in wanted}
-    if unseen:
-        report += await _ask(node, "", unseen, seconds)
-    return OnNode(disk, tuple(_hosts(report, wanted | unseen)))
+    with contextlib.suppress(TrustplaneError):  # a mirror that does not answer hides nothing else
+        report += await _ask(node, "", unseen, _MIRROR_SECONDS) if unseen else []
+    return OnNode(disk, tuple(_hosts(report, wanted | unseen)), _challenge(report, wanted))
 
 
 async def _ask(node: Shell, registry: str, addresses: Iterable[str], seconds: float) -> list[tuple[str, str, str]]:
@@ -114,3 +123,8 @@ def _hosts(report: list[tuple[str, str, str]], wanted: dict[str, Role]) -> Itera
             found = tuple(one.der for one in parse_pem(base64.b64decode(value)).certificates)
             if found:
                 yield Host(wanted[address], address, Vantage.NODE, found)
+
+
+def _challenge(report: list[tuple[str, str, str]], wanted: dict[str, Role]) -> str:
+    asked = (value for verb, address, value in report if verb == "asks" and wanted.get(address) is Role.REGISTRY)
+    return next(asked, "").lower()

@@ -148,7 +148,7 @@ async def _node(found: _Gathered, at: Place, node: str, registry: str, wanted: l
     if known is None:
         return
     machine, found.node = known
-    state = found.node.state or ("Proven" if found.node.trusts else "nothing is reported of it")
+    state = found.node.state or ("Proven" if found.node.trusts else "nothing wrong is reported of it")
     found.looks.append(Look(f"node {node}", f"{state}{': ' if found.node.message else ''}{found.node.message}"))
     if machine is None or not at.use_ssh:
         words = "no Machine of it is known" if machine is None else "not asked for (--no-ssh)"
@@ -177,7 +177,7 @@ def _as_case(found: _Gathered, registry: str) -> Case:
         now=datetime.now(UTC),
         registry=registry,
         secrets=found.secrets,
-        challenge=found.seen.challenge,
+        challenge=found.seen.challenge or (on_node.challenge if on_node else ""),
         anonymous=found.seen.anonymous,
         desired=found.sets.desired,
         in_force=found.sets.in_force,

@@ -1,7 +1,7 @@
 # What a node trusts, for `trustplane diagnose`; nothing is changed. Runs as root, by `sh -s`.
 #
 # Go's roots on Linux: the first bundle that is there, and every file of the directory (crypto/x509, root_linux.go).
-# Lines: clock SECONDS | file PATH BASE64 | served ADDRESS BASE64.
+# Lines: clock SECONDS | file PATH BASE64 | served ADDRESS BASE64 | asks ADDRESS SCHEME.
 
 set -u
 export LC_ALL=C
@@ -51,10 +51,18 @@ served() { # address=host:port=name
     address=${1%%=*}
     rest=${1#*=}
     command -v openssl >/dev/null || return 0
-    shown=$(timeout 5 openssl s_client -connect "${rest%%=*}" -servername "${rest#*=}" -showcerts </dev/null 2>/dev/null |
-        sed -n '/-----BEGIN CERTIFICATE-----/,/-----END CERTIFICATE-----/p' | base64 | tr -d '\n')
+    # Whether the chain is trusted or not: nothing secret is sent.
+    answer=$(printf 'GET /v2/ HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$address" |
+        timeout 5 openssl s_client -connect "${rest%%=*}" -servername "${rest#*=}" -showcerts -ign_eof 2>/dev/null |
+        tr -d '\0\r')
+    chain=$(printf '%s\n' "$answer" | sed -n '/^HTTP\//q; /-----BEGIN CERTIFICATE-----/,/-----END CERTIFICATE-----/p')
+    scheme=$(printf '%s\n' "$answer" | sed -n 's/^[Ww][Ww][Ww]-[Aa]uthenticate: *\([A-Za-z]\{1,\}\).*/\1/p' | head -n 1)
     # Hosts are asked at once: a lock keeps their lines apart.
-    { flock 9 && printf 'served %s %s\n' "$address" "$shown"; } 9<"$certs"
+    {
+        flock 9
+        printf 'served %s %s\n' "$address" "$(printf '%s' "$chain" | base64 | tr -d '\n')"
+        printf 'asks %s %s\n' "$address" "$scheme"
+    } 9<"$certs"
 }
 
 main() { # registry, what is dialled

@@ -55,6 +55,7 @@ def described(seen: disk.OnNode) -> str:
         f"its clock differs by {found.clock}" if found.clock else "its clock is right",
         *(_mirrors(path, text) for path, text in found.hosts_toml.items() if path.endswith("/hosts.toml")),
         *(f"is served {len(one.certificates)} certificates by {one.address}" for one in seen.hosts),
+        *([f"is asked for credentials by the registry ({seen.challenge})"] if seen.challenge else []),
     )
     return "; ".join(parts)
 

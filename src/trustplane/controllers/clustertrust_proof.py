@@ -95,11 +95,14 @@ class ProofReconciler:
         proofs = [one for one in nodes if _is_due(proof_due_at(one, seen.demand, now), now)]
         looks = [one for one in nodes if seen.tkc and _is_due(inspection_due_at(one, seen.demand, now), now)]
         sweeps = bool(nodes) and seen.cluster.metadata.uid not in self._swept
-        results = await asyncio.gather(
-            self._prove(key, seen, proofs) if proofs or sweeps else _nothing(),
-            self._inspect(key, seen, looks) if looks else _nothing(),
-            return_exceptions=True,
-        )
+        looking = asyncio.create_task(self._inspect(key, seen, looks))
+
+        async def prove() -> bool:
+            if seen.is_automatic:  # the proof is of what a repair has written
+                await asyncio.wait([looking])
+            return await self._prove(key, seen, proofs) if proofs or sweeps else False
+
+        results = await asyncio.gather(prove(), looking, return_exceptions=True)
         for one in results:
             if isinstance(one, BaseException):
                 raise one
@@ -154,7 +157,7 @@ class ProofReconciler:
             self._proofs[key_of(seen.machines[facts.machine])] = proof
 
     async def _inspect(self, key: Key, seen: Seen, nodes: Sequence[NodeFacts]) -> None:
-        secret = await private_key(self._client, key)
+        secret = await private_key(self._client, key) if nodes else ""
         if not secret:
             return
         places = asyncio.Semaphore(_CONNECTIONS)
@@ -220,7 +223,3 @@ def result(host: str, verdict: Verdict) -> ProofResult:
         return ProofResult(registry=host, verdict=clustertrust.NOT_TRUSTED, reason=str(verdict.reason), message=message)
     name = clustertrust.UNREACHABLE if isinstance(verdict, Unreachable) else clustertrust.UNCLEAR
     return ProofResult(registry=host, verdict=name, message=message)
-
-
-async def _nothing() -> bool:
-    return False

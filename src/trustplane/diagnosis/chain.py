@@ -21,9 +21,11 @@ SECOND_HOST: Final = {
 _NOT_LISTED: Final = frozenset({Code.ISSUER_NOT_TRUSTED, Code.SELF_SIGNED_SERVER, Code.CA_REKEYED})
 _OPEN_END: Final = frozenset({Code.ISSUER_NOT_TRUSTED, Code.MISSING_INTERMEDIATE})
 _TIMES: Final = frozenset({Code.CERTIFICATE_EXPIRED, Code.CERTIFICATE_NOT_YET_VALID})
+# An update does nothing for a node that was given the set in force; a look at it, which a proof asks for, repairs it.
 _REPAIR: Final = (
-    "kubectl annotate tkc CLUSTER -n NAMESPACE_OF_CLUSTER trustplane.dev/propagation=Automatic   # what differs on its "
-    "nodes is then written again"
+    "kubectl annotate tkc CLUSTER -n NAMESPACE_OF_CLUSTER trustplane.dev/propagation=Automatic && "
+    "trustplane prove CLUSTER -n NAMESPACE_OF_CLUSTER   # what differs on its nodes is written again; as long as the "
+    "annotation is there, it also takes changes of its lists at once"
 )
 _LEVELS: Final = 4  # of intermediates that a server may have left out
 _CLOCK: Final = timedelta(minutes=1)  # what a clock may be off without being named
@@ -202,8 +204,13 @@ def _not_on_disk(chain: Chain, disk: Disk, found: Verdict) -> Finding:
     reason = "the set of the cluster has the CA, the files on the node have not"
     drift = chain.case.node.drift if chain.case.node else ""
     words = "; ".join(filter(None, (reason, drift)))
-    step = _REPAIR if drift and chain.case.cluster else ""
-    return Finding((Code.TRUST_NOT_APPLIED,), words, authority=anchor, step=step, told_as=told_as)
+    return Finding((Code.TRUST_NOT_APPLIED,), words, authority=anchor, step=_repair(chain.case), told_as=told_as)
+
+
+def _repair(case: Case) -> str:
+    """Return the step for a node on which files differ; nothing where an update is yet to write them."""
+    node = case.node
+    return _REPAIR if case.cluster and node and (node.drift or node.is_current) else ""
 
 
 def _of_clock(off: timedelta, code: Code) -> Finding:
@@ -229,7 +236,7 @@ def _of_record(chain: Chain) -> Finding | None:
         return Finding((Code.RUNTIME_STALE,), "the last look at the node found so", authority=anchor)
     if node and (node.drift or node.is_current is False):
         reason = node.drift or "the set in force is not what was written on the node last"
-        step = _REPAIR if node.drift and case.cluster else ""
+        step = _repair(case) if node.drift else ""
         return Finding((Code.TRUST_NOT_APPLIED,), reason, authority=anchor, step=step)
     if node and node.trusts and (case.failed_at is None or node.trusts >= case.failed_at):
         return None

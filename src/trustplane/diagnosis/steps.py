@@ -34,6 +34,8 @@ def of(case: Case, code: Code, explanation: Explanation | None, finding: Finding
         return filled(case, "trustplane update CLUSTER -n NAMESPACE_OF_CLUSTER", "then: trustplane status CLUSTER")
     if code in {Code.AUTH_MISSING, Code.PULL_SECRET_MALFORMED} and case.secrets:
         return _secret(case, case.secrets)
+    if code is Code.AUTH_REJECTED and (shown := [one for one in case.secrets or () if _is_shown(one)]):
+        return _made_anew(case, shown[0])
     reading = explanation.reading if explanation else read(f'Failed to pull image "{_image(case)}": ')[0]
     return filled(case, next_step(code, reading))
 
@@ -91,11 +93,20 @@ def _secret(case: Case, secrets: tuple[PullSecret, ...]) -> str:
     chosen = next((one for one in secrets if one.state in broken), secrets[0])
     if chosen.state is SecretState.USABLE:
         return f"delete the pod, so that it is made anew: it takes pull secret {chosen.name} of its ServiceAccount"
+    return _made_anew(case, chosen)
+
+
+def _is_shown(secret: PullSecret) -> bool:
+    """Tell whether the kubelet shows this login: not one that a ServiceAccount got after the pod was made."""
+    return secret.state is SecretState.USABLE and secret.named_by == "the pod"
+
+
+def _made_anew(case: Case, secret: PullSecret) -> str:
     namespace = case.subject.partition("/")[0] or "NAMESPACE"
     registry = case.registry if _ADDRESS.fullmatch(case.registry) else "HOST"
     make = (
-        f"kubectl create secret generic {chosen.name} -n {namespace} --type=kubernetes.io/dockerconfigjson "
+        f"kubectl create secret generic {secret.name} -n {namespace} --type=kubernetes.io/dockerconfigjson "
         f"--from-file=.dockerconfigjson=config.json   # config.json: with a login to {registry}"
     )
-    is_there = chosen.state not in {SecretState.MISSING, SecretState.ELSEWHERE}
-    return f"kubectl delete secret {chosen.name} -n {namespace} && {make}" if is_there else make
+    is_there = secret.state not in {SecretState.MISSING, SecretState.ELSEWHERE}
+    return f"kubectl delete secret {secret.name} -n {namespace} && {make}" if is_there else make

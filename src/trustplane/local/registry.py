@@ -5,7 +5,9 @@ Each is the distribution registry in a container of the stack's network. Everyth
 """
 
 import asyncio
+import base64
 import datetime as dt
+import ipaddress
 import json
 import secrets
 import ssl
@@ -20,7 +22,7 @@ import yaml
 from trustplane.errors import HostError, TransientError
 from trustplane.local import files, pki, readiness
 from trustplane.local.image import containers
-from trustplane.local.podman import Container, Mount, Podman
+from trustplane.local.podman import Container, Mount, Observed, Podman
 from trustplane.local.stack import Stack
 
 READY_SECONDS = 30.0
@@ -78,12 +80,12 @@ async def start(stack: Stack, podman: Podman) -> None:
         TrustplaneError: one of them does not come up.
     """
     for registry in registries(stack):
-        _prepare(registry)
+        prepare(registry)
     await asyncio.gather(*(_start(registry, stack, podman) for registry in registries(stack)))
 
 
 async def _start(registry: Registry, stack: Stack, podman: Podman) -> None:
-    await _run(registry, podman)
+    await run(registry, podman)
     await _fill(registry, stack)
 
 
@@ -102,10 +104,14 @@ def configuration() -> str:
     return yaml.safe_dump(document)
 
 
-def _prepare(registry: Registry) -> None:
-    """Make what the registry and its clients read: certificates, password, configuration."""
-    certificate = pki.Leaf("tls", registry.host, hosts=(registry.host, registry.address))
-    pki.keep(registry.folder / "pki", registry.ca_name, [certificate], dt.datetime.now(dt.UTC))
+def leaf(registry: Registry) -> pki.Leaf:
+    """Return the certificate that a registry serves."""
+    return pki.Leaf("tls", registry.host, hosts=(registry.host, registry.address))
+
+
+def prepare(registry: Registry) -> None:
+    """Make what registry and clients read, where it is missing or wrong: certificates, password, configuration."""
+    pki.keep(registry.folder / "pki", registry.ca_name, [leaf(registry)], dt.datetime.now(dt.UTC))
     (registry.folder / "data").mkdir(exist_ok=True)
     if not registry.password_file.exists():
         files.write(registry.password_file, secrets.token_urlsafe(24).encode(), mode=0o600)
@@ -119,16 +125,20 @@ def _prepare(registry: Registry) -> None:
 
 def _auth_file(registry: Registry) -> bytes:
     """Return skopeo's credentials. Source: containers-auth.json(5)."""
-    basic = aiohttp.BasicAuth(registry.username, registry.password()).encode().removeprefix("Basic ")
-    return json.dumps({"auths": {registry.address: {"auth": basic}}}).encode()
+    login = base64.b64encode(f"{registry.username}:{registry.password()}".encode()).decode()
+    return json.dumps({"auths": {registry.address: {"auth": login}}}).encode()
 
 
-async def _run(registry: Registry, podman: Podman) -> None:
-    """Start the container unless it runs with the present certificate, which it reads at its start."""
-    present = await podman.find(registry.name)
+async def run(registry: Registry, podman: Podman) -> None:
+    """Start the container unless it runs with the present files, which it reads at its start."""
     wanted = container(registry)
-    if present is None or not present.is_running or (present.labels or {}).items() < wanted.labels.items():
+    if not is_as_wanted(await podman.find(registry.name), wanted):
         await podman.run(wanted)
+
+
+def is_as_wanted(present: Observed | None, wanted: Container) -> bool:
+    """Tell whether a container runs, and began with the files that are wanted: its labels name their revision."""
+    return present is not None and present.is_running and wanted.labels.items() <= (present.labels or {}).items()
 
 
 def container(registry: Registry) -> Container:
@@ -149,8 +159,19 @@ def container(registry: Registry) -> Container:
             Mount(registry.folder / "data", _STORAGE, writable=True),
         ),
         # the registry sends traces to a collector on localhost unless told otherwise
-        options=("--hostname", registry.name, "--systemd=false", "--env", "OTEL_TRACES_EXPORTER=none"),
+        options=(
+            *("--hostname", registry.name, "--systemd=false", "--env", "OTEL_TRACES_EXPORTER=none"),
+            f"--mac-address={hardware_address(registry.address)}",
+        ),
     )
+
+
+def hardware_address(address: str) -> str:
+    """Return the MAC address, locally administered, of a registry: a new one at each start would be asked for late.
+
+    Nodes keep the old one of an address for about ten seconds in their neighbour tables (RFC 4861, 7.3.3).
+    """
+    return "02:54:" + ":".join(f"{one:02x}" for one in ipaddress.IPv4Address(address).packed)
 
 
 async def _has_image(registry: Registry, path: str) -> bool:

@@ -58,7 +58,8 @@ def knowledge(host: str, registry: Registry | None, sets: Sets, service: TrustSe
     """
     served = served_by(registry)
     if registry is None or not served:
-        return Knowledge(remedy=f"Which CA signs for {host} is not known: make a Registry for it")
+        why = "the management cluster has not reached it" if registry else "make a Registry for it"
+        return Knowledge(remedy=f"Which CA signs for {host} is not known: {why}")
     found = judge(served, sets.in_force or EMPTY, host, now)
     if found.trusted and sets.in_force is not None:
         words = f"set {short(sets.digest)}, in force, trusts what {host} serves to the manager"

@@ -55,6 +55,12 @@ async def test_files_and_served_chain() -> None:
     assert "main harbor.corp harbor.corp=harbor.corp:443=harbor.corp" in shell.scripts[1]
 
 
+async def test_how_the_registry_asks_for_credentials() -> None:
+    found = await look_at(Shell("asks mirror.corp Bearer", "asks harbor.corp Basic"), "harbor.corp")
+    assert found.challenge == "basic"
+    assert (await look_at(Shell("asks harbor.corp "), "harbor.corp")).challenge == ""
+
+
 async def test_containerd_that_is_older_than_the_files_is_stale() -> None:
     assert (await look_at(Shell(started=120))).disk.is_stale is True
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laboratory import table
-from laboratory.material import PKI, case, disk, head, host, node, other, own, service, tls
+from laboratory.material import HARBOR, PKI, case, disk, head, host, node, other, own, pulling, service, tls
 from laboratory.table import Scenario
 from trustplane.diagnosis.cause import Actor, Code, Confidence
-from trustplane.diagnosis.evidence import Case, Host, Vantage
+from trustplane.diagnosis.evidence import Case, Host, PullSecret, SecretState, Vantage
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.verdict import Diagnosis, diagnose, endpoints
 
@@ -189,6 +189,13 @@ class TestNode:
         assert "edited by somebody" in found.causes[0].reason
         assert "kubectl annotate tkc shop -n team trustplane.dev/propagation=Automatic" in found.causes[0].next_step
 
+    def test_a_node_that_has_taken_the_set_is_repaired_and_another_updated(self) -> None:
+        foreign = PKI(6)
+        for is_current, step in ((True, "&& trustplane prove shop -n team"), (False, "trustplane update shop -n team")):
+            found = self.ask(disk=disk(*foreign.ders(foreign.root)), node=node(is_current=is_current))
+            assert found.causes[0].code is Code.TRUST_NOT_APPLIED
+            assert step in found.causes[0].next_step
+
     def test_clock_is_not_the_registrys_fault(self) -> None:
         words = "x509: certificate has expired or is not yet valid: current time 2020-01-01T00:00:00Z is before"
         known = disk(self.root, clock=dt.timedelta(days=-2500))
@@ -200,6 +207,17 @@ class TestNode:
         found = self.ask(disk=disk(self.root, stale=True), node=node())
         assert "on node worker-0: systemctl restart containerd" in found.causes[0].next_step
         assert "trustplane prove shop" in found.causes[0].next_step
+
+
+def test_a_login_that_is_refused_is_named() -> None:
+    secrets = (
+        PullSecret("late", SecretState.USABLE, named_by="ServiceAccount default"),
+        PullSecret("corp", SecretState.USABLE),
+    )
+    words = f"unexpected status from HEAD request to https://{HARBOR}/v2/team/app/manifests/1: 401 Unauthorized"
+    found = diagnose(case(pulling(f"failed to resolve image: {words}"), secrets=secrets, challenge="basic"))
+    assert _certain(found) == {Code.AUTH_REJECTED}
+    assert "kubectl delete secret corp -n " in found.causes[0].next_step
 
 
 class TestRegistryAlone:

@@ -101,3 +101,15 @@ def test_the_public_service_account_key_follows_the_private_one(tmp_path: Path) 
     public = serialization.load_pem_public_key((tmp_path / "sa.pub").read_bytes())
     assert private.public_key() == public
     assert (tmp_path / "sa.pub").read_bytes() != first
+
+
+def test_a_certificate_of_long_ago_is_by_the_same_authority_and_renewed(tmp_path: Path) -> None:
+    pki.keep(tmp_path, "ca", LEAVES, NOW)
+    authority = content(tmp_path)["ca.crt"]
+    pki.certify(tmp_path, LEAVES[0], NOW - dt.timedelta(days=400))
+    old = certificate(tmp_path, "server")
+    old.verify_directly_issued_by(certificate(tmp_path, "ca"))
+    assert old.not_valid_after_utc < NOW
+    pki.keep(tmp_path, "ca", LEAVES, NOW)
+    verified(tmp_path, "server", NOW)
+    assert content(tmp_path)["ca.crt"] == authority

@@ -58,10 +58,10 @@ def sets(in_force: TrustSet | None, desired: TrustSet | None = None) -> Sets:
 
 
 def test_nothing_is_known_without_a_registry_or_its_chain(corp: TrustSet) -> None:
-    for one in (None, registry([])):
+    for one, why in ((None, "make a Registry for it"), (registry([]), "the management cluster has not reached it")):
         found = knowledge(HOST, one, sets(corp), corp, NOW)
         assert (found.evidence, found.is_trusted) == ((), None)
-        assert "is not known" in found.remedy
+        assert found.remedy.endswith(f"is not known: {why}")
 
 
 def test_a_set_that_would_do_leaves_causes_on_the_node_only(served: list[x509.Certificate], corp: TrustSet) -> None:

@@ -1,49 +1,25 @@
-"""The acts of the story, in order. Each is one function that ends when its claims were seen to hold."""
+"""The main job: from the first refused pull to a CA that is removed again. Each act ends when its claims were seen."""
 
-import asyncio
 import datetime as dt
 import json
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from trustplane.local import pki, registry
+from trustplane.local import pki
 from trustplane.local.demo import manifests
-from trustplane.local.demo.fleet import Fleet, failed_pulls, running_containers, wait_failing, wait_running
-from trustplane.local.demo.story import Story, StoryError
+from trustplane.local.demo.fleet import failed_pulls, running_containers, wait_failing, wait_running
+from trustplane.local.demo.stage import (
+    CORP_CREDENTIALS,
+    UNTRUSTED,
+    Act,
+    Stage,
+    apply_configuration,
+    over_ssh,
+    trustplane,
+)
 from trustplane.local.stack import Stack
-from trustplane.nodes import ssh
 
-UNTRUSTED = "x509: certificate signed by unknown authority"
-CORP_CREDENTIALS = "corp-credentials"
 COMPANY_CA = "CompanyInternalCA-2"
 APPS_CREDENTIALS = "apps-credentials"
-
-
-@dataclass
-class Stage:
-    """What the acts share."""
-
-    story: Story
-    stack: Stack
-    fleet: Fleet
-    authorities: dict[str, bytes] = field(default_factory=dict)
-
-    @property
-    def corp(self) -> registry.Registry:
-        """The registry of the first act."""
-        return registry.registries(self.stack)[0]
-
-    @property
-    def apps(self) -> registry.Registry:
-        """The registry whose CA is added later."""
-        return registry.registries(self.stack)[1]
-
-    def release(self) -> str:
-        """Return the name of the release to ask for."""
-        return str(self.fleet.supervisor.get("tkr")["items"][-1]["metadata"]["name"])
 
 
 def without_trust(stage: Stage) -> None:
@@ -136,10 +112,6 @@ def update_on_request(stage: Stage) -> None:
 
 def on_the_node(stage: Stage) -> None:
     """The file and the handshake, seen over SSH on a worker."""
-    worker = next(
-        m for m in stage.fleet.machines("late") if "cluster.x-k8s.io/control-plane" not in m["metadata"]["labels"]
-    )
-    address = next(a["address"] for a in worker["status"]["addresses"] if a["type"] == "InternalIP")
     host, file = stage.apps.host, f"/etc/ssl/certs/tkg-{stage.apps.ca_name}.pem"
     commands = (
         "ls -l /etc/ssl/certs/ | grep tkg-",
@@ -148,7 +120,7 @@ def on_the_node(stage: Stage) -> None:
             " </dev/null 2>&1 | grep -E 'subject=|issuer=|Verify return code'"
         ),
     )
-    listing, handshake = asyncio.run(_over_ssh(stage, address, commands))
+    listing, handshake = over_ssh(stage, "late", *commands)
     for name in stage.authorities:
         stage.story.check(f"/etc/ssl/certs/tkg-{name}.pem is there", holds=f"tkg-{name}.pem" in listing, seen=listing)
     stage.story.check(
@@ -173,7 +145,7 @@ def removal(stage: Stage) -> None:
     stage.story.check("no machine was replaced", holds=stage.fleet.names("late") == machines)
 
 
-ACTS: tuple[tuple[str, Callable[[Stage], None]], ...] = (
+ACTS: tuple[Act, ...] = (
     ("A cluster without the trust: ErrImagePull", without_trust),
     ("The first TkgServiceConfiguration updates the existing cluster", first_configuration),
     ("Credentials are another matter", credentials),
@@ -183,14 +155,6 @@ ACTS: tuple[tuple[str, Callable[[Stage], None]], ...] = (
     ("Seen on the node, over SSH", on_the_node),
     ("Removed in place, and refused from then on", removal),
 )
-
-
-def apply_configuration(stage: Stage) -> None:
-    """Apply the service configuration with the authorities so far, through a file like the customer's page."""
-    stage.fleet.supervisor.apply(
-        manifests.service_configuration(stage.authorities), file="tkgserviceconfiguration.yaml"
-    )
-    stage.story.say("spec.trust.additionalTrustedCAs: " + ", ".join(stage.authorities))
 
 
 def plan_configuration(stage: Stage) -> None:
@@ -207,28 +171,9 @@ def company_ca(stack: Stack) -> bytes:
     return (folder / "ca.crt").read_bytes()
 
 
-def trustplane(stage: Stage, command: str, *arguments: str, kubeconfig: Path | None = None, status: int = 0) -> None:
-    """Run our own command as a person would, on this terminal."""
-    shown = f" --kubeconfig={kubeconfig.name}" if kubeconfig else ""
-    stage.story.shell(f"trustplane {command}{shown} {' '.join(arguments)}", "")
-    program = [sys.executable, "-m", "trustplane", command, f"--kubeconfig={kubeconfig or stage.stack.kubeconfig}"]
-    done = subprocess.run([*program, *arguments], check=False)
-    if done.returncode != status:
-        raise StoryError(f"trustplane {command} ended with status {done.returncode}")
-
-
 def _not_current(stage: Stage, cluster: str) -> Callable[[], tuple[bool, str]]:
     def probe() -> tuple[bool, str]:
         status, message = stage.fleet.condition(cluster, "TrustCurrent")
         return status == "False" and stage.apps.ca_name in message, f"TrustCurrent={status} {message}"
 
     return probe
-
-
-async def _over_ssh(stage: Stage, address: str, commands: tuple[str, ...]) -> list[str]:
-    outputs = []
-    async with ssh.connect(address, stage.fleet.private_key("late")) as node:
-        for command in commands:
-            outputs.append((await node.run(command)).stdout)
-            stage.story.shell(f"ssh vmware-system-user@{address} {command}", outputs[-1])
-    return outputs

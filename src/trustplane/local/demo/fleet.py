@@ -38,6 +38,12 @@ class Fleet:
         """Return the names of a cluster's Machines."""
         return {str(machine["metadata"]["name"]) for machine in self.machines(cluster)}
 
+    def worker_address(self, cluster: str) -> str:
+        """Return the address of a cluster's oldest worker."""
+        label = "cluster.x-k8s.io/control-plane"
+        worker = next(one for one in self.machines(cluster) if label not in one["metadata"]["labels"])
+        return next(str(one["address"]) for one in worker["status"]["addresses"] if one["type"] == "InternalIP")
+
     def wait_ready(self, cluster: str) -> None:
         """Wait until the cluster's Ready condition is True."""
 
@@ -96,9 +102,15 @@ def wait_failing(story: Story, kubectl: Kubectl, app: str, words: str, claim: st
     )
 
 
+def present_pods(kubectl: Kubectl, app: str) -> list[Json]:
+    """Return the pods of an app that are not being deleted."""
+    pods = kubectl.get("pods", "-l", f"app={app}")["items"]
+    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
 def failed_pulls(kubectl: Kubectl, app: str) -> list[Json]:
     """Return the Failed events of the app's present pods that tell of a pull, oldest first."""
-    uids = {pod["metadata"]["uid"] for pod in kubectl.get("pods", "-l", f"app={app}")["items"]}
+    uids = {pod["metadata"]["uid"] for pod in present_pods(kubectl, app)}
     events = kubectl.get("events", "--field-selector=reason=Failed", "--sort-by=.lastTimestamp")["items"]
     return [one for one in events if one["involvedObject"].get("uid") in uids and "pull" in one["message"]]
 
@@ -107,13 +119,8 @@ def wait_running(story: Story, kubectl: Kubectl, app: str) -> None:
     """Wait until the app's pod runs; show it."""
 
     def probe() -> tuple[bool, str]:
-        pods = kubectl.get("pods", "-l", f"app={app}")["items"]
-        ready = [
-            status["ready"]
-            for pod in pods
-            if "deletionTimestamp" not in pod["metadata"]
-            for status in pod.get("status", {}).get("containerStatuses", [])
-        ]
+        pods = present_pods(kubectl, app)
+        ready = [status["ready"] for pod in pods for status in pod.get("status", {}).get("containerStatuses", [])]
         return ready == [True], str([pod.get("status", {}).get("phase") for pod in pods])
 
     story.until(f"the pod of {app} runs", probe, seconds=PULL_SECONDS)

@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from trustplane.errors import UserError
-from trustplane.local.demo.acts import ACTS, Stage
+from trustplane.local.demo import acts, breakdowns
 from trustplane.local.demo.fleet import Fleet
 from trustplane.local.demo.kubectl import Kubectl
+from trustplane.local.demo.stage import Stage
 from trustplane.local.demo.story import Story, StoryError
 from trustplane.local.stack import Stack, default_folder, read
 
@@ -32,7 +33,7 @@ def play(console: Console, *, state: Path | None, cache: Path | None) -> None:
     if stack is None:
         raise StoryError("`trustplane local up` left no stack behind")
     stage = _stage(story, stack)
-    for title, act in ACTS:
+    for title, act in (*acts.ACTS, *breakdowns.ACTS):
         with story.act(title):
             act(stage)
     console.print()
