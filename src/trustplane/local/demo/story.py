@@ -11,7 +11,7 @@ from rich.table import Table
 
 from trustplane.errors import TrustplaneError
 
-POLL_SECONDS = 1.0
+POLL_SECONDS, LONGEST_SECONDS = 1.0, 3.0  # between looks: what takes long is asked for less often
 
 
 class StoryError(TrustplaneError):
@@ -57,11 +57,12 @@ class Story:
 
     def until(self, claim: str, probe: Callable[[], tuple[bool, str]], *, seconds: float) -> None:
         """Wait until the probe says (True, what is seen); stop the story after that many seconds."""
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, POLL_SECONDS
         with self.console.status("") as status:
             while not (answer := probe())[0] and time.monotonic() < deadline:
                 status.update(f"{escape(claim)}: {escape(answer[1][-100:])}")
-                time.sleep(POLL_SECONDS)
+                time.sleep(pause)
+                pause = min(pause * 1.2, LONGEST_SECONDS)
         self.check(claim, holds=answer[0], seen=answer[1])
 
     def table(self) -> Table:
