@@ -92,6 +92,12 @@ bench-diagnose: setup ## How often trustplane diagnose names the cause, beside t
 assets: setup ## Write the catalogue of odd certificates anew (tests/assets)
 	@PYTHONPATH=tests $(BIN)/python -m assets.generate
 
+.PHONY: manifests
+manifests: setup ## Write the kinds' definitions anew (deploy/crds.yaml)
+	@(echo '# The kinds of Trustplane. Made from src/trustplane/api/crds by `make manifests`.'; \
+	  $(BIN)/python -c 'import yaml; from trustplane.api.crds import crds; print(end=yaml.safe_dump_all(crds(), sort_keys=False, width=120))' \
+	) > deploy/crds.yaml
+
 .PHONY: node
 node: setup ## Trust applied over SSH to a real node with containerd
 	@$(BIN)/trustplane local build

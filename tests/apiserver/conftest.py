@@ -179,6 +179,8 @@ class ApiServer(Process):
             "--service-cluster-ip-range=10.0.0.0/24",
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
+            # Not everywhere on: what it asks for is a part of the rights that an installation needs.
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         ]
 
 

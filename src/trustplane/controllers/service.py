@@ -21,7 +21,12 @@ COMPONENT = "trustplane.dev/manager"  # who reports events
 
 
 async def ensure_namespace(client: Client, namespace: str) -> None:
-    """Make Trustplane's own namespace, which has the lease and the last good service list, where it is absent."""
+    """Make Trustplane's own namespace, which has the lease and the last good service list, where it is absent.
+
+    Where it is there, as in an installation from `deploy/`, the right to make namespaces is not needed.
+    """
+    if await client.find(NAMESPACES, namespace) is not None:
+        return
     try:
         await client.create(NAMESPACES, {"metadata": {"name": namespace}})
     except AlreadyExistsError:

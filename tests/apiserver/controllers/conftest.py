@@ -1,10 +1,13 @@
-"""A Supervisor without Cluster API's managers: the tests play those, by writing what they would write."""
+"""A Supervisor without Cluster API's managers: the tests play those, by writing what they would write.
+
+Our controllers have the rights that `deploy/` gives to the manager, and no others.
+"""
 
 import asyncio
 import base64
 import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from tests.apiserver.controllers import deployment
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, DEPLOYMENT_NAME_LABEL
 from trustplane.api.cluster import TanzuKubernetesCluster
@@ -69,11 +73,11 @@ def entry(name: str, pem: str) -> Json:
     return {"name": name, "data": base64.b64encode(pem.encode()).decode()}
 
 
-def cluster_api_crds(manifests: Path) -> Iterator[Json]:
-    """Yield the definitions of the kinds that are played, as Cluster API's release has them."""
+def cluster_api_crds(manifests: Path, names: Container[str] = PLAYED) -> Iterator[Json]:
+    """Yield the definitions of the kinds that are played, or of these, as Cluster API's release has them."""
     for file in sorted(manifests.glob("*.yaml")):
         for one in yaml.load_all(file.read_bytes(), Loader=yaml.CSafeLoader):
-            if one and one["kind"] == "CustomResourceDefinition" and one["metadata"]["name"] in PLAYED:
+            if one and one["kind"] == "CustomResourceDefinition" and one["metadata"]["name"] in names:
                 # No manager runs that could convert.
                 one["spec"]["versions"] = [version for version in one["spec"]["versions"] if version["storage"]]
                 one["spec"].pop("conversion", None)
@@ -90,7 +94,7 @@ async def install(kubeconfig: Json, definitions: list[Json]) -> None:
 
 
 def _is_established(definition: Json) -> bool:
-    conditions = definition.get("status", {}).get("conditions", [])
+    conditions = definition.get("status", {}).get("conditions") or []
     return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
 
@@ -128,21 +132,29 @@ def _definitions(shared_apiserver: Any, binaries: Path) -> None:
     shared_apiserver.start()
     definitions = [*crds(), *cluster_api_crds(binaries.parent / "manifests")]
     asyncio.run(install(shared_apiserver.kubeconfig, definitions))
+    asyncio.run(deployment.install_roles(shared_apiserver.kubeconfig))
 
 
 class Supervisor:
-    """What a user does, and what Cluster API does, in one namespace."""
+    """What a user does, and what Cluster API does, in one namespace.
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    Args:
+        client: An administrator's.
+        namespace: Where the clusters are.
+        manager: Of our controllers; the administrator's without it.
+    """
+
+    def __init__(self, client: Client, namespace: str, manager: Client | None = None) -> None:
         self.client = client
         self.namespace = namespace
+        self._manager = manager or client
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Task[None]]:
         """Run our controllers; at the end, or when the task is cancelled, they are gone."""
-        await ensure_namespace(self.client, SYSTEM)
-        manager, stop = Manager(self.client), asyncio.Event()
-        add_controllers(manager, self.client, namespace=SYSTEM)
+        await ensure_namespace(self._manager, SYSTEM)
+        manager, stop = Manager(self._manager), asyncio.Event()
+        add_controllers(manager, self._manager, namespace=SYSTEM)
         task = asyncio.create_task(manager.run(stop))
         try:
             yield task
@@ -385,12 +397,13 @@ def _config(trust: Json | None) -> Json:
 
 
 @pytest.fixture
-async def supervisor(_definitions: None, client: Client, namespace: str) -> AsyncIterator[Supervisor]:
+async def supervisor(_definitions: None, apiserver: Any, client: Client, namespace: str) -> AsyncIterator[Supervisor]:
     """A Supervisor as it is after its installation: no configuration, one release."""
     await client.delete(CONFIGURATIONS, NAME)
     await client.apply(RELEASES, release.object_of(KUBERNETES), manager="test")
-    supervisor = Supervisor(client, namespace)
-    yield supervisor
+    async with Client.open(await deployment.kubeconfig_of("trustplane-manager", apiserver.kubeconfig)) as manager:
+        supervisor = Supervisor(client, namespace, manager)
+        yield supervisor
     for resource in (TANZU_CLUSTERS, CLUSTERS):
         for one in await client.list(resource, namespace):
             await supervisor.forget(one.metadata.name, resource)

@@ -1,0 +1,57 @@
+"""What `deploy/` installs, applied to the API server of the tests, and the rights that its accounts have there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trustplane.api.meta import Json
+from trustplane.kube.client import Client
+from trustplane.kube.resource import Resource
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+NAMESPACE = "trustplane-system"
+_ROLES = ("namespace.yaml", "manager-roles.yaml", "extension-roles.yaml")
+
+
+def documents(*files: str) -> list[Json]:
+    """Return the objects of these files; of all that the kustomization names, without any."""
+    names = files or yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())["resources"]
+    return [one for name in names for one in yaml.safe_load_all((DEPLOY / name).read_text())]
+
+
+async def resource_of(client: Client, document: Json) -> Resource[Json] | None:
+    """Return the kind of an object as the API server knows it; None where it does not."""
+    group, _, version = document["apiVersion"].rpartition("/")
+    groups = {one["name"] for one in json.loads(await client.raw("GET", "/apis"))["groups"]}
+    if group and group not in groups:
+        return None
+    known = json.loads(await client.raw("GET", f"/{'apis' if group else 'api'}/{document['apiVersion']}"))
+    for one in known["resources"]:
+        if one["kind"] == document["kind"] and "/" not in one["name"]:
+            return Resource(group, version, one["kind"], one["name"], dict, namespaced=one["namespaced"])
+    return None
+
+
+async def install_roles(kubeconfig: Json) -> None:
+    """Install the namespace, the accounts and their roles."""
+    async with Client.open(kubeconfig) as client:
+        for one in documents(*_ROLES):
+            resource = await resource_of(client, one)
+            assert resource, one["kind"]
+            await client.apply(resource, one, manager="kubectl")
+
+
+async def kubeconfig_of(account: str, kubeconfig: Json) -> Json:
+    """Return the kubeconfig of a ServiceAccount, with a token for an hour.
+
+    Args:
+        account: Its name.
+        kubeconfig: An administrator's.
+    """
+    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    async with Client.open(kubeconfig) as client:
+        answer: dict[str, Any] = json.loads(await client.raw("POST", path, body=body))
+    return {**kubeconfig, "users": [{"name": "test", "user": {"token": answer["status"]["token"]}}]}
