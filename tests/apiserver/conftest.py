@@ -65,6 +65,8 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         if self.popen:
             self.popen.send_signal(number)
+            if number == signal.SIGSTOP:  # all its threads
+                os.waitid(os.P_PID, self.popen.pid, os.WSTOPPED)
 
     def kill(self) -> None:
         if self.popen:

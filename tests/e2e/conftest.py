@@ -102,7 +102,6 @@ def wide(stack: Stack, fleet: Fleet) -> str:
             os.kill(int(part["pid"]), signal.SIGKILL)
         clusters.up(stack)
     fleet.wait_ready("wide")
-    clusters.make(fleet, "deep", control_planes=1, workers=clusters.WORKERS)  # for later tests, while these go on
     fleet.story.until("wide has four machines", lambda: (len(fleet.names("wide")) == 4, ""), seconds=300)
     fleet.story.until("and all are ready", lambda: clusters.ready_nodes(fleet, "wide", 4), seconds=300)
     return "wide"

@@ -237,26 +237,6 @@ def states(fleet: Fleet, cluster: str, wanted: dict[str, str], *, proven: int, w
     fleet.story.until(f"{proven} nodes are proven, the others {wanted}", probe, seconds=300)
 
 
-def test_a_messy_list_is_warned_of_and_works_on_the_node(stack: Stack, fleet: Fleet, trusting: str) -> None:
-    corp, apps = registry.registries(stack)
-    fleet.supervisor.apply(manifests.registry(apps.host), file="registry.yaml")
-    other = certificate("Somebody else's CA", ec.generate_private_key(ec.SECP256R1()))
-    bundle = b"Bag Attributes\n  friendlyName: apps\n" + other + apps.ca.read_bytes()
-    said = configure(
-        fleet,
-        {corp.ca_name: corp.ca.read_bytes().replace(b"\n", b"\r\n"), apps.ca_name: bundle.replace(b"\n", b"\r\n")},
-    )
-    codes = ("crlf", "text-around", "several-certificates")
-    assert all(code in said for code in codes), said
-    assert "Warning:" in said
-    updated(stack, trusting)
-    corp_file = f"sha256sum /etc/ssl/certs/tkg-{corp.ca_name}.pem"
-    before = {on_node(fleet, trusting, one, corp_file) for one in fleet.machines(trusting)}
-    configure(fleet, authorities(stack))
-    updated(stack, trusting)
-    assert before == {on_node(fleet, trusting, one, corp_file) for one in fleet.machines(trusting)}
-
-
 def test_150_cas_of_rsa_4096(stack: Stack, fleet: Fleet, trusting: str) -> None:
     key = rsa.generate_private_key(65537, 4096)
     many = {f"ca-{number:03}": certificate(f"CA {number:03}", key) for number in range(MANY - 2)}

@@ -11,6 +11,7 @@ import json
 import yaml
 
 from trustplane.api.meta import Json
+from trustplane.local.process import GOGC
 from trustplane.local.provider.objects import GROUP, VERSION
 from trustplane.local.stack import SYSTEM_NAMESPACE, Stack
 
@@ -88,7 +89,10 @@ def _control_plane() -> Json:
         "kubeadmConfigSpec": {
             "files": [_pod_network(), {"path": _KUBE_PROXY_FILE, "content": _kube_proxy()}],
             "preKubeadmCommands": [_import("/images/*.tar"), append],
-            "clusterConfiguration": {"etcd": {"local": {"extraArgs": _ETCD_PATIENCE}}},
+            "clusterConfiguration": {
+                "etcd": {"local": {"extraArgs": _ETCD_PATIENCE, "extraEnvs": _ENVIRONMENT}},
+                **{part: {"extraEnvs": _ENVIRONMENT} for part in ("apiServer", "controllerManager", "scheduler")},
+            },
             "initConfiguration": {"nodeRegistration": registration},
             "joinConfiguration": {"nodeRegistration": registration},
         },
@@ -104,6 +108,7 @@ def _worker() -> Json:
 
 
 # Several clusters share a few cores here: etcd's default of 1 s without a heartbeat would change leaders all the time.
+_ENVIRONMENT = [{"name": "GOGC", "value": GOGC}]
 _ETCD_PATIENCE = [{"name": "heartbeat-interval", "value": "500"}, {"name": "election-timeout", "value": "5000"}]
 
 
