@@ -56,11 +56,11 @@ lock: $(UV) ## Resolve dependencies anew into the lock files
 demo: setup ## The main job, end to end, on real Kubernetes (leaves the stack up)
 	@$(BIN)/trustplane demo
 
-# Slow parts run two at a time: they wait for machines more than they compute. Each prints when it ends.
+# Two parts at a time, the longest first; what fails soon fails before. Each prints when it ends.
 .PHONY: test
-test: lint unit oracle ## Everything: lint, unit, apiserver, node and end-to-end tests
+test: lint ## Everything: lint, unit, apiserver, node and end-to-end tests
 	@$(BIN)/trustplane local build
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target e2e-trust e2e-clusters e2e-demo apiserver node
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit oracle e2e-trust e2e-clusters e2e-demo apiserver node
 
 .PHONY: lint
 lint: setup ## Format, lint, types, layers

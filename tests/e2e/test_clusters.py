@@ -32,7 +32,7 @@ def test_a_cluster_becomes_ready_though_every_process_was_killed_once(fleet: Fle
 
 
 def test_three_control_planes_scaling_and_remediation(stack: Stack, fleet: Fleet, wide: str) -> None:
-    scale(fleet, wide, 3)
+    scale(fleet, wide, 2)
     pulls_everywhere(fleet, stack, wide)
     fleet.supervisor.apply(health_check(wide), file="machinehealthcheck.yaml")
     name = name_of(workers(fleet, wide)[0])
@@ -55,7 +55,7 @@ def test_three_control_planes_take_trust_in_place(stack: Stack, fleet: Fleet, wi
 
 def replaced(fleet: Fleet, cluster: str, name: str) -> tuple[bool, str]:
     names = fleet.names(cluster)
-    ready, seen = ready_nodes(fleet, cluster, 6)
+    ready, seen = ready_nodes(fleet, cluster, 5)
     return name not in names and ready, f"{sorted(names)}; {seen}"
 
 
