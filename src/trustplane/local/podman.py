@@ -21,6 +21,7 @@ import msgspec
 
 from trustplane.errors import HostError, TransientError
 from trustplane.local import files, residue
+from trustplane.local.process import parse_stat
 from trustplane.local.stack import LABEL, Stack
 
 RUN = Path("/run/trustplane")
@@ -307,9 +308,17 @@ def believed(observed: Observed, proc: Path) -> Observed:
         observed: as podman says.
         proc: the file system of processes.
     """
-    if observed.is_running and observed.pid and not (proc / str(observed.pid)).exists():
+    if observed.is_running and observed.pid and not _lives(proc / str(observed.pid)):
         return msgspec.structs.replace(observed, state="exited")
     return observed
+
+
+def _lives(process: Path) -> bool:
+    """Tell whether a process has not ended; one that nobody has waited for yet is listed for a while."""
+    try:
+        return parse_stat((process / "stat").read_text()).state not in "ZX"
+    except OSError:
+        return False
 
 
 def relevant(complaint: str) -> str:

@@ -98,8 +98,9 @@ def test_podmans_listing_is_read_whatever_else_is_in_it() -> None:
 
 
 def test_a_container_whose_process_is_gone_does_not_run(tmp_path: Path) -> None:
-    (tmp_path / "12").mkdir()
-    alive = Observed(id="1", names=["one"], state="running", pid=12)
-    dead = Observed(id="2", names=["two"], state="running", pid=13)
-    assert podman.believed(alive, tmp_path).is_running
-    assert not podman.believed(dead, tmp_path).is_running
+    for pid, state in ((12, "S"), (14, "Z")):  # nobody has waited for the end of the second one yet
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (registry) {state} 1 1 1 {' 0' * 15} 77 0\n")
+    found = {pid: Observed(id="1", names=["one"], state="running", pid=pid) for pid in (12, 13, 14)}
+    believed = {pid: podman.believed(one, tmp_path).is_running for pid, one in found.items()}
+    assert believed == {12: True, 13: False, 14: False}
