@@ -234,7 +234,7 @@ def processes_of(stack: Stack) -> list[int]:
             continue
         with contextlib.suppress(OSError):
             root = (entry / "mountinfo").read_text().partition("\n")[0]  # a container's names its upper folder
-            alive = parse_stat((entry / "stat").read_text()).state not in "ZX"
+            alive = not parse_stat((entry / "stat").read_text()).has_ended
             if alive and str(stack.folder) in (entry / "cmdline").read_text() + root:
                 found.append(int(entry.name))
     return found

@@ -97,21 +97,20 @@ def pod(
 @_output
 def cluster(*, cluster: str, namespace: str, kubeconfig: Path | None, limit: int, ssh: bool, output: str) -> None:
     """Say why pods of CLUSTER cannot pull; pods that fail alike are told together, and one of them is looked at."""
-    left = 0
 
-    async def work() -> list[Answer]:
-        nonlocal left
+    async def work() -> tuple[list[Answer], int]:
         async with gathering.place(kubeconfig, Key(namespace, cluster), use_ssh=ssh) as place:
             every = await failing_pods(place.workload)
-            groups, left = every[:limit], len(every[limit:])
+            groups = every[:limit]
             found = await asyncio.gather(*(gathering.cases_of_pod(place, one.first) for one in groups))
-            return [
+            answers = [
                 answer
                 for group, cases in zip(groups, found, strict=True)
                 for answer in _answers(cases, tuple(map(str, group.pods)))
             ]
+            return answers, len(every) - len(groups)
 
-    answers = _run(work(), f"Looking at cluster {namespace}/{cluster}")
+    answers, left = _run(work(), f"Looking at cluster {namespace}/{cluster}")
     if not answers:
         click.echo(f"No pod of cluster {namespace}/{cluster} waits for an image.", err=True)
     if left:

@@ -51,18 +51,17 @@ async def look_at(node: Shell, registry: str, endpoints: Iterable[tuple[Role, st
     wanted = {address: role for role, address in endpoints}
     state = await trust.read(node)
     before = time.time()
-    report = await _ask(node, registry, wanted, seconds)
+    report = await _ask(node, f"main {registry if _ADDRESS.fullmatch(registry) else '-'}", wanted, seconds)
     disk = _disk(report, state, before)
     unseen = {one: Role.MIRROR for one in _mirrors(disk) if one not in wanted}
     with contextlib.suppress(TrustplaneError):  # a mirror that does not answer hides nothing else
-        report += await _ask(node, "", unseen, _MIRROR_SECONDS) if unseen else []
+        report += await _ask(node, "dial", unseen, _MIRROR_SECONDS) if unseen else []
     return OnNode(disk, tuple(_hosts(report, wanted | unseen)), _challenge(report, wanted))
 
 
-async def _ask(node: Shell, registry: str, addresses: Iterable[str], seconds: float) -> list[tuple[str, str, str]]:
+async def _ask(node: Shell, command: str, addresses: Iterable[str], seconds: float) -> list[tuple[str, str, str]]:
     dialled = " ".join(_dialled(one) for one in addresses if _ADDRESS.fullmatch(one))
-    script = f"{_SCRIPT}\nmain {registry if _ADDRESS.fullmatch(registry) else '-'} {dialled}\n"
-    output = await node.run(_COMMAND, stdin=script, timeout=seconds)
+    output = await node.run(_COMMAND, stdin=f"{_SCRIPT}\n{command} {dialled}\n", timeout=seconds)
     if output.exit_status != 0:
         raise NodeError(f"Node {node.address} could not be looked at", why=output.stderr.strip()[-200:])
     return list(_lines(output.stdout))

@@ -65,14 +65,18 @@ served() { # address=host:port=name
     } 9<"$certs"
 }
 
+dial() { # what is dialled, at once
+    for one in "$@"; do
+        served "$one" &
+    done
+    wait
+}
+
 main() { # registry, what is dialled
     printf 'clock %s\n' "$(date +%s.%N)"
     bundle
     roots
     [ "$1" = - ] || registry "$1"
     shift
-    for one in "$@"; do
-        served "$one" &
-    done
-    wait
+    dial "$@"
 }

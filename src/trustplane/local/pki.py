@@ -56,14 +56,17 @@ def keep(folder: Path, authority: str, leaves: Sequence[Leaf], now: dt.datetime)
         key = _keep_key(folder / f"{leaf.name}.key")
         present = _load(folder / f"{leaf.name}.crt")
         if present is None or not _fits(present, key, ca, now) or set(leaf.hosts) != hosts_of(present):
-            certify(folder, leaf, now)
+            _put(folder, leaf, _issue(leaf, key, ca, ca_key, now))
 
 
 def certify(folder: Path, leaf: Leaf, now: dt.datetime) -> None:
     """Issue a certificate anew, by the authority of its folder, as at a time that may be long ago."""
     ca = x509.load_pem_x509_certificate((folder / f"{AUTHORITY}.crt").read_bytes())
     ca_key, key = (_keep_key(folder / f"{name}.key") for name in (AUTHORITY, leaf.name))
-    issued = _issue(leaf, key, ca, ca_key, now)
+    _put(folder, leaf, _issue(leaf, key, ca, ca_key, now))
+
+
+def _put(folder: Path, leaf: Leaf, issued: x509.Certificate) -> None:
     files.write(folder / f"{leaf.name}.crt", issued.public_bytes(serialization.Encoding.PEM))
 
 

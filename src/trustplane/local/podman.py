@@ -21,7 +21,7 @@ import msgspec
 
 from trustplane.errors import HostError, TransientError
 from trustplane.local import files, residue
-from trustplane.local.process import parse_stat
+from trustplane.local.process import stat
 from trustplane.local.stack import LABEL, Stack
 
 RUN = Path("/run/trustplane")
@@ -308,17 +308,10 @@ def believed(observed: Observed, proc: Path) -> Observed:
         observed: as podman says.
         proc: the file system of processes.
     """
-    if observed.is_running and observed.pid and not _lives(proc / str(observed.pid)):
-        return msgspec.structs.replace(observed, state="exited")
-    return observed
-
-
-def _lives(process: Path) -> bool:
-    """Tell whether a process has not ended; one that nobody has waited for yet is listed for a while."""
-    try:
-        return parse_stat((process / "stat").read_text()).state not in "ZX"
-    except OSError:
-        return False
+    if not observed.is_running or not observed.pid:
+        return observed
+    process = stat(observed.pid, proc)
+    return msgspec.structs.replace(observed, state="exited") if process is None or process.has_ended else observed
 
 
 def relevant(complaint: str) -> str:

@@ -56,6 +56,11 @@ class Stat(NamedTuple):
     session: int
     started: int  # clock ticks after boot
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is only listed, because nobody has waited for its end yet."""
+        return self.state in "ZX"
+
 
 @dataclass(frozen=True)
 class Running:
@@ -78,7 +83,7 @@ def same_process(pid_file: str, boot: str, now: Stat) -> bool:
     """Tell whether a process seen now is the one that wrote this pid file."""
     then_boot, _, line = pid_file.partition("\n")
     then = parse_stat(line)
-    return then_boot == boot.strip() and (then.pid, then.started) == (now.pid, now.started) and now.state not in "ZX"
+    return then_boot == boot.strip() and (then.pid, then.started) == (now.pid, now.started) and not now.has_ended
 
 
 def difference(running: Running, arguments: tuple[str, ...], revision: str) -> str:
@@ -92,10 +97,10 @@ def difference(running: Running, arguments: tuple[str, ...], revision: str) -> s
     return ""
 
 
-def stat(pid: int) -> Stat | None:
+def stat(pid: int, proc: Path = PROC) -> Stat | None:
     """Return what the kernel says of that process, or None where there is none."""
     try:
-        return parse_stat((PROC / str(pid) / "stat").read_text())
+        return parse_stat((proc / str(pid) / "stat").read_text())
     except (FileNotFoundError, ProcessLookupError):
         return None
 
@@ -225,7 +230,7 @@ async def ended(handle: int, seconds: float) -> bool:
 
 def _all_processes() -> Iterable[Stat]:
     found = (stat(int(entry.name)) for entry in PROC.iterdir() if entry.name.isdigit())
-    return [one for one in found if one is not None and one.state not in "ZX"]
+    return [one for one in found if one is not None and not one.has_ended]
 
 
 def _mark_of(pid: int) -> str:

@@ -1,14 +1,11 @@
 """What goes wrong later: pulls that worked fail, in words that do not tell why. Each is explained, then mended."""
 
-import hashlib
 import json
 import subprocess
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from trustplane.api.annotations import PROPAGATION
+from trustplane.certificates.parsing import parse_pem
 from trustplane.local import registry
 from trustplane.local.demo import faults, manifests
 from trustplane.local.demo.fleet import present_pods, wait_failing, wait_running
@@ -23,10 +20,10 @@ from trustplane.local.demo.stage import (
     over_ssh,
     trustplane,
 )
+from trustplane.trust.failures import REASON
 
 Json = dict[str, Any]
 APP = "shop"
-EVENT_REASON = "ImagePullExplained"
 EVENT_SECONDS = 60
 
 
@@ -119,7 +116,7 @@ def diagnose(stage: Stage, cluster: str, kubectl: Kubectl, code: str) -> Json:
 
 def fingerprint(pem: bytes) -> str:
     """Return the SHA-256 of a PEM certificate, in hexadecimal."""
-    return hashlib.sha256(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)).hexdigest()
+    return parse_pem(pem).certificates[0].fingerprint
 
 
 def events_of(description: str) -> str:
@@ -137,7 +134,7 @@ def _wait_explained(stage: Stage, kubectl: Kubectl, code: str) -> None:
 
     def probe() -> tuple[bool, str]:
         events = events_of(kubectl.run("describe", "pod", pod))
-        return any(EVENT_REASON in line and f"({code}, " in line for line in events.splitlines()), events
+        return any(REASON in line and f"({code}, " in line for line in events.splitlines()), events
 
     stage.story.until("the pod was told the cause, unasked", probe, seconds=EVENT_SECONDS)
     events = events_of(kubectl.run("describe", "pod", pod))
