@@ -20,6 +20,7 @@ Run = subprocess.CompletedProcess[str]
 CONTROL_PLANES = 3
 WORKERS = 3
 SECONDS = 600
+PATIENTLY = ("--timeout", "400")  # for `trustplane update`
 _POOL = "/spec/topology/nodePools/0/replicas"
 _CONTROL_PLANE_LABEL = "cluster.x-k8s.io/control-plane"
 
@@ -44,6 +45,13 @@ def trustplane(stack: Stack, command: str, *arguments: str) -> Run:
 def _run(*arguments: str) -> Run:
     command = [sys.executable, "-m", "trustplane", *arguments]
     return subprocess.run(command, text=True, capture_output=True, timeout=SECONDS, check=False)
+
+
+def update(stack: Stack, cluster: str) -> str:
+    """Have a cluster take the current trust; return what the command printed."""
+    done = trustplane(stack, "update", cluster, *PATIENTLY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def running_parts(stack: Stack) -> list[Json]:

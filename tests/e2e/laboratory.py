@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from e2e.clusters import Json, authorities, configure, on_node, trustplane, workers
+from e2e.clusters import Json, authorities, configure, on_node, update, workers
 from laboratory.live import certificates, nodes, others, refusals
 from laboratory.live.scenario import Live, Site
 from oracle.pem import pem
@@ -46,7 +46,7 @@ class Laboratory:
     def set_up(self) -> None:
         """Have the cluster trust what it is meant to, break nodes, change lists, and wait until every pull failed."""
         self._configure()
-        self._update()
+        update(self._stack, self._cluster)
         names = self._site.hosts_file(of_nodes=True).replace("\n", f" {_MARK}\n")
         for machine in self._machines:
             here = self._on(machine)
@@ -64,10 +64,6 @@ class Laboratory:
         scopes = [f"{name}={live.scope}" for live in self.scenarios if live.scope for name in live.entries()]
         wanted = authorities(self._stack) | trusted | (added or {})
         configure(self._fleet, wanted, **_ALLOW, **{"trustplane.dev/registry-scope": ",".join(scopes)})
-
-    def _update(self) -> None:
-        done = trustplane(self._stack, "update", self._cluster, "--timeout", "400")
-        assert done.returncode == 0, done.stdout + done.stderr
 
     def _machine(self, live: Live) -> Json:
         return self._machines[self.scenarios.index(live) % len(self._machines)]
@@ -166,7 +162,7 @@ class Laboratory:
             names = f"sed '/{_MARK}$/d' /etc/hosts >/run/hosts && cat /run/hosts >/etc/hosts"
             self._run(machine, "\n".join([names, *map(_undone, self._on(machine)), "systemctl restart containerd"]))
         configure(self._fleet, authorities(self._stack), **_ALLOW)
-        self._update()
+        update(self._stack, self._cluster)
 
 
 def _script(live: Live, template: str) -> str:

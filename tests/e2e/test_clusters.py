@@ -17,7 +17,7 @@ from e2e.clusters import (
     ready_nodes,
     release,
     scale,
-    trustplane,
+    update,
     workers,
 )
 from trustplane.local import registry
@@ -45,8 +45,7 @@ def test_three_control_planes_scaling_and_remediation(stack: Stack, fleet: Fleet
 def test_three_control_planes_take_trust_in_place(stack: Stack, fleet: Fleet, wide: str) -> None:
     machines = fleet.names(wide)
     configure(fleet, authorities(stack))
-    done = trustplane(stack, "update", wide, "--timeout", "400")
-    assert done.returncode == 0, done.stdout + done.stderr
+    update(stack, wide)
     assert fleet.names(wide) == machines
     for machine in fleet.machines(wide):
         listed = on_node(fleet, wide, machine, "ls /etc/ssl/certs/tkg-*.pem")

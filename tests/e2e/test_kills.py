@@ -14,6 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from e2e.clusters import (
+    PATIENTLY,
     authorities,
     condition,
     configure,
@@ -59,7 +60,7 @@ def test_an_update_survives_kills_at_random_moments(stack: Stack, fleet: Fleet, 
         for kill in kills[done : done + AT_ONCE]:
             time.sleep(chance.uniform(0, LONGEST))  # the random moment itself
             kill(stack, fleet, deep, chance)
-        ended = trustplane(stack, "update", deep, "--timeout", "400")
+        ended = trustplane(stack, "update", deep, *PATIENTLY)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         assert condition(trust_status(fleet, deep), "Proven")["status"] == "True"
         assert fleet.names(deep) == machines

@@ -1,11 +1,11 @@
-"""A real HTTPS server on loopback that answers as a registry, a token service or a blob store does."""
+"""A real HTTPS server that answers as a registry, a token service or a blob store does."""
 
 import contextlib
 import http.server
 import ssl
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,56 +14,100 @@ from oracle.pem import pem
 
 
 @dataclass(frozen=True)
+class Request:
+    """What was asked."""
+
+    method: str
+    path: str  # without the query
+    query: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Reply:
-    """What a path answers."""
+    """What is answered."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
 
 
-@contextlib.contextmanager
+Answer = Callable[[Request], Reply]
+
+
+@dataclass(frozen=True)
+class TLS:
+    """How a server speaks TLS: its chain, own certificate first, and the key of that."""
+
+    chain: Sequence[bytes]
+    key: Key
+    newest: ssl.TLSVersion | None = None
+    wants_client: bool = False
+
+    def context(self) -> ssl.SSLContext:
+        """Return it for a socket."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_ciphers("DEFAULT@SECLEVEL=0")
+        if self.newest:
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            context.maximum_version = self.newest
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "server.pem")
+            file.write_text(pem(*self.chain) + self.key.private.decode())
+            context.load_cert_chain(file)
+            if self.wants_client:
+                context.load_verify_locations(file)
+                context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
 def serving(
     chain: Sequence[bytes], key: Key, replies: Mapping[str, Reply], *, newest: ssl.TLSVersion | None = None
-) -> Iterator[int]:
-    """Serve while the block runs; yields the port. Paths that are not known answer 404."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(replies))
-    server.socket = _context(chain, key, newest).wrap_socket(
-        server.socket, server_side=True, do_handshake_on_connect=False
-    )
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+) -> contextlib.AbstractContextManager[int]:
+    """Serve HTTPS on loopback while the block runs; yields the port. Paths that are not known answer 404."""
+    return answering(("127.0.0.1", 0), TLS(chain, key, newest), lambda one: replies.get(one.path, Reply(404)))
+
+
+@contextlib.contextmanager
+def answering(address: tuple[str, int], tls: TLS | None, answer: Answer) -> Iterator[int]:
+    """Serve HTTPS, or without TLS plain HTTP, while the block runs; yields the port."""
+    server = http.server.ThreadingHTTPServer(address, _handler(answer))
+    if tls:
+        server.socket = tls.context().wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    with server, running(lambda: server.serve_forever(poll_interval=0.02), server.shutdown):
+        yield server.server_address[1]
+
+
+@contextlib.contextmanager
+def running(work: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
+    """Work in a thread while the block runs; `stop` makes the work end."""
+    thread = threading.Thread(target=work)
     thread.start()
     try:
-        yield server.server_address[1]
+        yield
     finally:
-        server.shutdown()
+        stop()
         thread.join()
-        server.server_close()
 
 
-def _context(chain: Sequence[bytes], key: Key, newest: ssl.TLSVersion | None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_ciphers("DEFAULT@SECLEVEL=0")
-    if newest:
-        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-        context.maximum_version = newest
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "server.pem")
-        file.write_text(pem(*chain) + key.private.decode())
-        context.load_cert_chain(file)
-    return context
-
-
-def _handler(replies: Mapping[str, Reply]) -> type[http.server.BaseHTTPRequestHandler]:
+def _handler(answer: Answer) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            reply = replies.get(self.path.partition("?")[0], Reply(404))
+        protocol_version = "HTTP/1.1"
+        timeout = 30
+
+        def _reply(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            path, _, query = self.path.partition("?")
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            reply = answer(Request(self.command, path, query, headers))
             self.send_response(reply.status)
-            for name, value in reply.headers.items():
+            for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
-            self.wfile.write(reply.body)
+            if self.command != "HEAD":
+                self.wfile.write(reply.body)
+
+        do_GET = do_HEAD = do_POST = _reply  # noqa: N815 - names of the standard library
 
         def handle(self) -> None:
             with contextlib.suppress(OSError):  # clients that only look at the certificate hang up

@@ -5,7 +5,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 
-from laboratory.live.server import Answer, Reply, Request
+from oracle.server import Answer, Reply, Request
 
 USER, PASSWORD = "robot", "never-to-be-shown"
 _BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

@@ -1,16 +1,16 @@
 """Scenarios of certificates: what is served, and what is trusted."""
 
 import ssl
+import warnings
 from collections.abc import Iterator
 
 from laboratory.live.answers import always, public
-from laboratory.live.scenario import Live, Site, owner, root, self_signed, whole
-from laboratory.live.server import Reply, serving
-from laboratory.material import PKI
+from laboratory.live.scenario import Live, Site, owner, root, self_signed, trusted, whole
 from oracle import drafts
 from oracle.drafts import AIA, BASIC, CLIENT_AUTH, CONSTRAINTS, EKU, SAN
 from oracle.encoding import dns, oid, sequence, time, tlv, uri
 from oracle.keyring import ODD_SCHEMES
+from oracle.server import Reply, answering
 
 _PAST, _FUTURE = time("261120000000Z"), time("350101000000Z")
 _CA_ISSUERS = "1.3.6.1.5.5.7.48.2"
@@ -62,9 +62,12 @@ def proxied(site: Site) -> Iterator[Live]:
     host = "splitname.lab.test"
     ours, other = owner(host), owner("other.lab.test", "Other root")
     address = site.differently(ours, other, host)
-    trusted = (root(ours), root(other))
     yield Live(
-        name="split DNS, another server", truth="name-mismatch", address=address, trusted=trusted, by_skopeo=False
+        name="split DNS, another server",
+        truth="name-mismatch",
+        address=address,
+        trusted=(root(ours), root(other)),
+        by_skopeo=False,
     )
 
 
@@ -83,7 +86,7 @@ def chains(site: Site) -> Iterator[Live]:
     )
     pki = owner("published.lab.test")
     issuer = Reply(200, {"Content-Type": "application/pkix-cert"}, pki.ders(pki.issuing)[0])
-    port = site.running.enter_context(serving((site.address, 0), None, always(issuer)))
+    port = site.running.enter_context(answering((site.address, 0), None, always(issuer)))
     place = sequence(oid(_CA_ISSUERS), uri(f"http://{site.address}:{port}/issuing.crt"))
     pki.server.put(AIA, sequence(place))
     address = site.https(pki, "published.lab.test", None, *pki.ders(pki.server))
@@ -97,10 +100,6 @@ def chains(site: Site) -> Iterator[Live]:
     yield Live(name="trusted CA without CA:TRUE", truth="ca-not-a-ca", address=address, trusted=(root(pki),))
 
 
-def _trusted(site: Site, name: str, truth: str, pki: PKI, host: str) -> Live:
-    return Live(name=name, truth=truth, address=site.https(pki, host), trusted=(root(pki),))
-
-
 def times(site: Site) -> Iterator[Live]:
     """A certificate has expired, or is not valid yet."""
     expired = "certificate-expired"
@@ -108,11 +107,11 @@ def times(site: Site) -> Iterator[Live]:
         host = f"old{part}.lab.test"
         pki = owner(host)
         getattr(pki, part).not_after = _PAST
-        yield _trusted(site, f"{part} expired", expired, pki, host)
+        yield trusted(site, f"{part} expired", expired, host, pki=pki)
     host = "future.lab.test"
     pki = owner(host)
     pki.server.not_before = _FUTURE
-    yield _trusted(site, "server not yet valid", "certificate-not-yet-valid", pki, host)
+    yield trusted(site, "server not yet valid", "certificate-not-yet-valid", host, pki=pki)
     host = "renewedroot.lab.test"
     pki = owner(host)
     old = drafts.ca("renewedroot root", pki.root.key)
@@ -128,42 +127,43 @@ def times(site: Site) -> Iterator[Live]:
 def names(site: Site) -> Iterator[Live]:
     """The certificate is for somebody else, or for something else."""
     mismatch = "name-mismatch"
-    yield _trusted(
-        site, "certificate for another name", mismatch, owner("other.lab.test", "Another"), "misnamed.lab.test"
+    yield trusted(
+        site, "certificate for another name", mismatch, "misnamed.lab.test", pki=owner("other.lab.test", "Another")
     )
     pki = owner("wild.lab.test")
     pki.server.put(SAN, sequence(dns("*.lab.test")))
-    yield _trusted(site, "wildcard for one level only", mismatch, pki, "two.levels.lab.test")
+    yield trusted(site, "wildcard for one level only", mismatch, "two.levels.lab.test", pki=pki)
     host = "legacy.lab.test"
     pki = owner(host)
     pki.server.drop(SAN)
-    yield _trusted(site, "certificate without names", "no-subject-alt-name", pki, host)
-    yield _trusted(
-        site, "address, and a certificate for names", "no-subject-alt-name", owner("by.lab.test"), site.address
+    yield trusted(site, "certificate without names", "no-subject-alt-name", host, pki=pki)
+    yield trusted(
+        site, "address, and a certificate for names", "no-subject-alt-name", site.address, pki=owner("by.lab.test")
     )
     host = "clients.lab.test"
     pki = owner(host)
     pki.server.put(EKU, drafts.usages(CLIENT_AUTH))
-    yield _trusted(site, "certificate for clients", "wrong-key-usage", pki, host)
+    yield trusted(site, "certificate for clients", "wrong-key-usage", host, pki=pki)
     host = "constrained.lab.test"
     pki = owner(host)
     pki.root.put(CONSTRAINTS, sequence(tlv(0xA0, sequence(dns("example.com")))), critical=True)
-    yield _trusted(site, "CA for other names", "name-constraint", pki, host)
+    yield trusted(site, "CA for other names", "name-constraint", host, pki=pki)
     host = "toolong.lab.test"
     pki = owner(host)
     pki.root.put(BASIC, drafts.basic(ca=True, path_length=0), critical=True)
-    yield _trusted(site, "CA that allows no intermediate", "path-length", pki, host)
+    yield trusted(site, "CA that allows no intermediate", "path-length", host, pki=pki)
     host = "sha1.lab.test"
     pki = owner(host)
     pki.server.scheme = ODD_SCHEMES[4]
-    yield _trusted(site, "SHA-1 signature", "weak-certificate", pki, host)
+    yield trusted(site, "SHA-1 signature", "weak-certificate", host, pki=pki)
 
 
 def handshakes(site: Site) -> Iterator[Live]:
     """TLS itself is not agreed on."""
     host = "oldtls.lab.test"
     pki = owner(host)
-    address = site.https(pki, host, None, newest=ssl.TLSVersion.TLSv1_1)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # an old version is the point
+        address = site.https(pki, host, None, newest=ssl.TLSVersion.TLSv1_1)
     yield Live(name="TLS 1.1", truth="tls-version", address=address, trusted=(root(pki),), by_skopeo=False)
     host = "mutual.lab.test"
     pki = owner(host)
@@ -171,7 +171,7 @@ def handshakes(site: Site) -> Iterator[Live]:
     yield Live(
         name="client certificate wanted", truth="client-certificate-required", address=address, trusted=(root(pki),)
     )
-    port = site.running.enter_context(serving((site.address, 0), None, public()))
+    port = site.running.enter_context(answering((site.address, 0), None, public()))
     yield Live(name="plain HTTP", truth="plain-http", address=f"{site.name('plain.lab.test')}:{port}")
 
 

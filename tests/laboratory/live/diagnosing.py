@@ -37,9 +37,13 @@ async def _answer(place: gathering.Place, turn: asyncio.Semaphore, one: Json) ->
         cases = await gathering.cases_of_pod(place, Key(one["namespace"], one["pod"]))
         seconds = time.monotonic() - started
         other = await asyncio.to_thread(_skopeo, one) if one["skopeo"] else ""
-    first = [_told(case) for case in cases[:1]]
-    beside = [_told(replace(case, messages=(other,))) for case in cases[:1] if other]
-    return {"name": one["name"], "seconds": seconds, "node": [*first, None][0], "skopeo": [*beside, None][0]}
+    case = cases[0] if cases else None
+    return {
+        "name": one["name"],
+        "seconds": seconds,
+        "node": _told(case) if case else None,
+        "skopeo": _told(replace(case, messages=(other,))) if case and other else None,
+    }
 
 
 def _told(case: Case) -> Json:

@@ -38,17 +38,16 @@ def edited(site: Site) -> Iterator[Live]:
 
 def two_roots(site: Site) -> Iterator[Live]:
     """An expired root beside the good one of the same name and key."""
-    second = "{file}".replace("file", "second")
     for name, truth, later in (
         ("expired root on the node, good one gone", _APPLIED, ""),
-        ("expired root loaded, good one not", _STALE, f"cp /run/lab-{{slug}}.pem {second}"),
+        ("expired root loaded, good one not", _STALE, "cp /run/lab-{slug}.pem {second}"),
     ):
         host = f"tworoots{len(later)}.lab.test"
         pki = owner(host)
         old = drafts.ca(f"tworoots{len(later)} root", pki.root.key)
         old.not_after = time("261120000000Z")
         trusted = (old.der, root(pki))
-        edit = f"mv {second} /run/lab-{{slug}}.pem"
+        edit = "mv {second} /run/lab-{slug}.pem"
         yield Live(name=name, truth=truth, address=site.https(pki, host), trusted=trusted, edit=edit, later=later)
 
 

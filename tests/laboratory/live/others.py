@@ -14,25 +14,19 @@ from laboratory.live.answers import (
     public,
     without_layer,
 )
-from laboratory.live.scenario import Live, Site, owner, root
-from laboratory.live.server import Answer, closing, dropping, nobody, resetting, silent, talking
-
-
-def _trusted(site: Site, name: str, truth: str, host: str, answer: Answer, *, by_skopeo: bool = True) -> Live:
-    pki = owner(host)
-    address = site.https(pki, host, answer)
-    return Live(name=name, truth=truth, address=address, trusted=(root(pki),), by_skopeo=by_skopeo)
+from laboratory.live.scenario import Live, Site, owner, root, trusted
+from laboratory.live.server import closing, dropping, nobody, resetting, silent, talking
 
 
 def images(site: Site) -> Iterator[Live]:
     """The image is not as it has to be."""
-    yield _trusted(site, "layer is gone", "blob-missing", "lost.lab.test", public(without_layer(image("lost"))))
+    yield trusted(site, "layer is gone", "blob-missing", "lost.lab.test", public(without_layer(image("lost"))))
     answer = public(for_another_platform("platform"))
-    yield _trusted(site, "image for another platform", "platform-missing", "platform.lab.test", answer)
+    yield trusted(site, "image for another platform", "platform-missing", "platform.lab.test", answer)
     lying = replace(image("lying"), claimed=f"sha256:{0:064}")
-    yield _trusted(site, "digest differs", "digest-mismatch", "lying.lab.test", public(lying), by_skopeo=False)
+    yield trusted(site, "digest differs", "digest-mismatch", "lying.lab.test", public(lying), by_skopeo=False)
     answer = public(of_old_schema())
-    yield _trusted(site, "manifest of schema 1", "manifest-unsupported", "schema1.lab.test", answer, by_skopeo=False)
+    yield trusted(site, "manifest of schema 1", "manifest-unsupported", "schema1.lab.test", answer, by_skopeo=False)
     pki = owner("never.lab.test")
     address = site.https(pki, "never.lab.test", public(image("never")))
     yield Live(
@@ -55,10 +49,10 @@ def images(site: Site) -> Iterator[Live]:
 def troubles(site: Site) -> Iterator[Live]:
     """The registry, or what stands in its place, fails."""
     broken = error(500, "UNKNOWN", "unknown error")
-    yield _trusted(site, "500", "registry-error", "broken.lab.test", failing(broken))
+    yield trusted(site, "500", "registry-error", "broken.lab.test", failing(broken))
     busy = error(429, "TOOMANYREQUESTS", "slow down")
-    yield _trusted(site, "429", "rate-limited", "busy.lab.test", failing(busy))
-    yield _trusted(site, "portal answers", "not-a-registry", "portal.lab.test", always(PAGE))
+    yield trusted(site, "429", "rate-limited", "busy.lab.test", failing(busy))
+    yield trusted(site, "portal answers", "not-a-registry", "portal.lab.test", always(PAGE))
 
 
 def network(site: Site) -> Iterator[Live]:

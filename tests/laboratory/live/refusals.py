@@ -3,11 +3,12 @@
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from laboratory.live.answers import DENIED, PASSWORD, USER, always, basic, bearer, error, image, public, tokens
-from laboratory.live.scenario import Json, Live, Site, owner, root, whole
-from laboratory.live.server import Answer, Reply
+from laboratory.live.scenario import Json, Live, Site, owner, root, trusted, whole
+from oracle.server import Answer, Reply
 
 _TYPE = "kubernetes.io/dockerconfigjson"
 _MISSING, _MALFORMED = "auth-missing", "pull-secret-malformed"
@@ -38,41 +39,35 @@ def secret(name: str, content: Json, kind: str = _TYPE, namespace: str = "") -> 
     }
 
 
-def _trusted(site: Site, name: str, truth: str, host: str, answer: Answer, **known: Any) -> Live:
-    pki = owner(host)
-    live = {"name": name, "truth": truth, "address": site.https(pki, host, answer), "trusted": (root(pki),)}
-    return Live(**{**live, **known})
-
-
 def _with_login(site: Site, name: str, truth: str, host: str, answer: Answer, **login_of: str) -> Live:
     """Have the pod show a login for the registry."""
-    live = _trusted(site, name, truth, host, answer)
+    live = trusted(site, name, truth, host, answer)
     content = login(live.address, **login_of)
     return _shown(live, secret(live.slug, content))
 
 
 def _shown(live: Live, *secrets: Json, names: tuple[str, ...] = ()) -> Live:
     names = names or tuple(one["metadata"]["name"] for one in secrets)
-    return Live(**{**live.__dict__, "secrets": secrets, "pull_secrets": names})
+    return replace(live, secrets=secrets, pull_secrets=names)
 
 
 def logins(site: Site) -> Iterator[Live]:
     """The pod has no login, a broken one, or one for somebody else."""
     wanted = basic(image("private"))
-    yield _trusted(site, "no pull secret", _MISSING, "nosecret.lab.test", wanted)
-    live = _trusted(site, "pull secret does not exist", _MISSING, "gone.lab.test", wanted)
+    yield trusted(site, "no pull secret", _MISSING, "nosecret.lab.test", wanted)
+    live = trusted(site, "pull secret does not exist", _MISSING, "gone.lab.test", wanted)
     yield _shown(live, names=(live.slug,))
-    live = _trusted(site, "pull secret in another namespace", _MISSING, "astray.lab.test", wanted)
+    live = trusted(site, "pull secret in another namespace", _MISSING, "astray.lab.test", wanted)
     yield _shown(live, secret(live.slug, login(live.address), namespace="default"))
-    live = _trusted(site, "login for another host", _MISSING, "otherhost.lab.test", wanted)
+    live = trusted(site, "login for another host", _MISSING, "otherhost.lab.test", wanted)
     yield _shown(live, secret(live.slug, login("harbor.lab.test")))
-    live = _trusted(site, "login for another port", _MISSING, "otherport.lab.test", wanted)
+    live = trusted(site, "login for another port", _MISSING, "otherport.lab.test", wanted)
     yield _shown(live, secret(live.slug, login("otherport.lab.test:5")))
-    live = _trusted(site, "pod older than its account's secret", _MISSING, "account.lab.test", wanted)
-    yield Live(**{**live.__dict__, "secrets": (secret(live.slug, login(live.address)),), "account": (live.slug,)})
-    live = _trusted(site, "secret of type Opaque", _MALFORMED, "opaque.lab.test", wanted)
+    live = trusted(site, "pod older than its account's secret", _MISSING, "account.lab.test", wanted)
+    yield replace(live, secrets=(secret(live.slug, login(live.address)),), account=(live.slug,))
+    live = trusted(site, "secret of type Opaque", _MALFORMED, "opaque.lab.test", wanted)
     yield _shown(live, secret(live.slug, login(live.address), "Opaque"))
-    live = _trusted(site, "secret without auths", _MALFORMED, "noauths.lab.test", wanted)
+    live = trusted(site, "secret without auths", _MALFORMED, "noauths.lab.test", wanted)
     yield _shown(live, secret(live.slug, login(live.address)["auths"]))
     yield _with_login(site, "login without a password", _MALFORMED, "nopassword.lab.test", wanted, password="")
 
@@ -91,12 +86,12 @@ def passwords(site: Site) -> Iterator[Live]:
         bearer(f"https://{service}/token"),
         password="guessed",
     )
-    yield Live(**{**live.__dict__, "trusted": (*live.trusted, root(pki))})
+    yield replace(live, trusted=(*live.trusted, root(pki)))
     host = "anonymous.lab.test"
     pki = owner("tokens2.lab.test")
     service = site.https(pki, "tokens2.lab.test", tokens(anybody=""))
-    live = _trusted(site, "no pull secret, private project", _MISSING, host, bearer(f"https://{service}/token"))
-    yield Live(**{**live.__dict__, "trusted": (*live.trusted, root(pki))})
+    live = trusted(site, "no pull secret, private project", _MISSING, host, bearer(f"https://{service}/token"))
+    yield replace(live, trusted=(*live.trusted, root(pki)))
     yield from _harbor(site)
 
 
@@ -128,11 +123,11 @@ def habits(site: Site) -> Iterator[Live]:
     def refusing(request: Any) -> Reply:
         return challenge if request.path == "/v2/" else DENIED
 
-    yield _trusted(site, "403 without a login", _MISSING, "forbidden2.lab.test", refusing)
+    yield trusted(site, "403 without a login", _MISSING, "forbidden2.lab.test", refusing)
     yield _with_login(site, "404 with a login", "image-not-found", "absent.lab.test", basic())
-    yield _trusted(site, "404 for everybody", "image-not-found", "absent2.lab.test", public())
-    yield _trusted(site, "ECR, no login", _MISSING, _ECR, basic(image("ecr")))
-    live = _trusted(site, "ECR, role without rights", "access-denied", _ECR, basic(always(DENIED)))
+    yield trusted(site, "404 for everybody", "image-not-found", "absent2.lab.test", public())
+    yield trusted(site, "ECR, no login", _MISSING, _ECR, basic(image("ecr")))
+    live = trusted(site, "ECR, role without rights", "access-denied", _ECR, basic(always(DENIED)))
     yield _shown(live, secret(live.slug, login(live.address)))
     yield from _hub(site)
 
@@ -166,15 +161,15 @@ def second_hosts(site: Site) -> Iterator[Live]:
         pki = owner(host)
         answer = tokens() if scheme == "untrusted" else always(error(503, "UNAVAILABLE", "try later"))
         service = site.https(pki, host, answer, *whole(pki))
-        live = _trusted(
+        live = trusted(
             site, name, f"token-service-{scheme}", f"asks.{host}", bearer(f"https://{service}/token", image(name))
         )
-        yield live if scheme == "untrusted" else Live(**{**live.__dict__, "trusted": (*live.trusted, root(pki))})
+        yield live if scheme == "untrusted" else replace(live, trusted=(*live.trusted, root(pki)))
     host, whole_image = "blobs.lab.test", image("blobs")
     pki = owner(host)
     store = site.https(pki, host, whole_image, *whole(pki))
     answer = public(whole_image.elsewhere(store))
-    yield _trusted(site, "wrong CA on the blob store", "blob-host-untrusted", "sends.lab.test", answer)
+    yield trusted(site, "wrong CA on the blob store", "blob-host-untrusted", "sends.lab.test", answer)
 
 
 def scenarios(site: Site) -> list[Live]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from laboratory.live.answers import public
-from laboratory.live.server import TLS, Answer, serving
 from laboratory.material import PKI
 from oracle.keyring import Keyring
 from oracle.pem import pem
+from oracle.server import TLS, Answer, answering
 
 Json = dict[str, Any]
 _TEAM = "team/app:1"
@@ -108,27 +108,21 @@ class Site:
     def https(self, pki: PKI, host: str, answer: Answer | None = None, *chain: bytes, port: int = 0, **tls: Any) -> str:
         """Serve, with the usual chain if there is no other; returns host:port."""
         context = TLS(chain or pki.ders(), pki.key, **tls)
-        taken = self.running.enter_context(serving((self.address, port), context, answer or public()))
+        taken = self.running.enter_context(answering((self.address, port), context, answer or public()))
         if host != self.address:
             self.name(host)
         return f"{host}:{taken}"
 
     def differently(self, here: PKI, there: PKI, host: str) -> str:
         """Serve one chain to us and another to the nodes under one name; returns host:port."""
-        port = self.https(there, self.address, None, *there_chain(there)).rpartition(":")[2]
-        self.running.enter_context(serving((_LOOPBACK, int(port)), TLS(here.ders(), here.key), public()))
+        port = self.https(there, self.address, None, *all_of(there)).rpartition(":")[2]
+        self.running.enter_context(answering((_LOOPBACK, int(port)), TLS(here.ders(), here.key), public()))
         self.names[host] = (self.address, _LOOPBACK)
         return f"{host}:{port}"
 
     def hosts_file(self, *, of_nodes: bool) -> str:
         """Return the names as lines of /etc/hosts."""
         return "".join(f"{there if of_nodes else here} {name}\n" for name, (there, here) in self.names.items())
-
-
-def there_chain(pki: PKI) -> tuple[bytes, ...]:
-    """Return what an interceptor serves: all that it has, or its one certificate."""
-    is_alone = pki.server.issuer == pki.server.subject
-    return pki.ders(pki.server) if is_alone else pki.ders(pki.server, pki.issuing, pki.root)
 
 
 def owner(host: str, label: str = "") -> PKI:
@@ -143,6 +137,11 @@ def self_signed(host: str) -> PKI:
     return alone
 
 
+def all_of(pki: PKI) -> tuple[bytes, ...]:
+    """Return what an interceptor serves: all that it has, or its one certificate."""
+    return pki.ders(pki.server) if pki.server.issuer == pki.server.subject else whole(pki)
+
+
 def root(pki: PKI) -> bytes:
     """Return the CA of an owner, DER."""
     return pki.ders(pki.root)[0]
@@ -151,3 +150,11 @@ def root(pki: PKI) -> bytes:
 def whole(pki: PKI) -> tuple[bytes, ...]:
     """Return the chain with its root."""
     return pki.ders(pki.server, pki.issuing, pki.root)
+
+
+def trusted(
+    site: Site, name: str, truth: str, host: str, answer: Answer | None = None, *, pki: PKI | None = None, **known: Any
+) -> Live:
+    """Serve at a host whose CA the cluster trusts, an owner's of its own if there is no other."""
+    pki = pki or owner(host)
+    return Live(name=name, truth=truth, address=site.https(pki, host, answer), trusted=(root(pki),), **known)
