@@ -1,5 +1,6 @@
 """The local stack's life: up, kills, crashes, a reboot, a second one beside it, down without a trace."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 
 from trustplane.local import registry, residue
 from trustplane.local import stack as stacks
+from trustplane.local.podman import Podman
 from trustplane.local.process import parse_stat
 from trustplane.local.stack import Stack
 from trustplane.local.supervisor import ORDER
@@ -131,6 +133,33 @@ def test_up_repairs_what_was_killed(stack: Stack, local: Local, victims: tuple[s
     changed = {name for name, pid in pids(shown).items() if before[name] != pid}
     # the manager ends by itself when it cannot renew its lease
     assert set(victims) <= changed <= {*victims, "manager"}
+
+
+@pytest.mark.parametrize("word", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_container_that_ended_while_its_monitor_could_not_tell_is_started_again(
+    stack: Stack, local: Local, word: signal.Signals
+) -> None:
+    """Podman 4.3 goes by its monitor's word alone: where that never comes, it starts and removes nothing."""
+    before = registry_pid(stack)
+    monitor = int((Path("/proc") / str(before) / "stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(monitor, word)
+    kill([before])
+    try:
+        if word == signal.SIGKILL:
+            asyncio.run(Podman(stack).start(registry.registries(stack)[0].name))
+        else:
+            assert local("up", stack.folder).returncode == 0
+    finally:
+        kill([monitor])
+    assert registry_pid(stack) != before
+    assert status(local, stack.folder)[0] == 0
+
+
+def registry_pid(stack: Stack) -> int:
+    found = asyncio.run(Podman(stack).find(registry.registries(stack)[0].name))
+    assert found is not None
+    assert found.is_running
+    return found.pid
 
 
 def test_a_taken_port_is_named_with_its_holder_before_anything_is_started(stack: Stack, local: Local) -> None:

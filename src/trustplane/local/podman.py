@@ -28,7 +28,8 @@ RUN = Path("/run/trustplane")
 PROC = Path("/proc")
 TIMEOUT = 60.0  # seconds; the slowest command takes a few on a machine that is not overloaded
 GRACE = 10.0  # seconds that podman has to leave its critical sections: addresses given away in them stay given away
-RUNNING = "running"
+RUNNING, EXITED = "running", "exited"
+KILLED = b"137"  # exit code of a process that got SIGKILL, as conmon writes it
 
 # podman asks for 1048576 open files where nothing else is said, and lowers its own process limit to 32768.
 MOST_FILES, MOST_PROCESSES = 1048576, 32768
@@ -75,6 +76,11 @@ class Observed(msgspec.Struct, frozen=True, rename="pascal"):
         """Whether its first process runs."""
         return self.state == RUNNING
 
+    @property
+    def ended_untold(self) -> bool:
+        """Whether its first process has ended, and podman was not told."""
+        return self.state == EXITED and self.pid != 0
+
 
 class Podman:
     """Runs podman for one stack."""
@@ -104,6 +110,7 @@ class Podman:
             HostError: podman refuses; nothing is left of the attempt.
         """
         async with self._locks[container.name]:
+            await self._remove(container.name)
             try:
                 await self._podman(*run_arguments(self._stack, container, *_hard_limits()))
             except HostError:
@@ -115,6 +122,7 @@ class Podman:
         """Start a container that was stopped, with the disk that it had."""
         async with self._locks[name]:
             if found := await self.find(name):
+                await self._settle(found)
                 await self._remove_cgroups(found)
             await self._podman("start", name)
 
@@ -173,10 +181,15 @@ class Podman:
         return (self._folder, RUN / self._stack.id)
 
     async def _remove(self, name: str) -> None:
-        found = await self.find(name)
-        await self._podman("rm", "--force", "--ignore", "--time", "1", "--volumes", name)
-        if found:
+        if found := await self.find(name):
+            await self._settle(found)
+            await self._podman("rm", "--force", "--ignore", "--time", "1", "--volumes", name)
             await self._remove_cgroups(found)
+
+    async def _settle(self, container: Observed) -> None:
+        """Tell podman of an end that the container's monitor did not live to tell: it would wait for that word."""
+        if container.ended_untold:
+            await asyncio.to_thread(files.write, RUN / self._stack.id / "exits" / container.id, KILLED)
 
     async def _remove_cgroups(self, container: Observed) -> None:
         await asyncio.to_thread(residue.remove_cgroups, f"{cgroup(self._stack)}/libpod-{container.id}")
@@ -291,7 +304,7 @@ def run_arguments(stack: Stack, container: Container, open_files: int, processes
         processes: hard limit of processes, likewise.
     """
     open_files, processes = min(open_files, MOST_FILES), min(processes, MOST_PROCESSES)
-    arguments = ["run", "--detach", "--replace", "--name", container.name, "--network", stack.network]
+    arguments = ["run", "--detach", "--name", container.name, "--network", stack.network]
     arguments += ["--cgroup-parent", f"/{cgroup(stack)}", "--ip", container.address, "--label", f"{LABEL}={stack.id}"]
     for name, value in sorted(container.labels.items()):
         arguments += ["--label", f"{name}={value}"]
@@ -308,10 +321,10 @@ def believed(observed: Observed, proc: Path) -> Observed:
         observed: as podman says.
         proc: the file system of processes.
     """
-    if not observed.is_running or not observed.pid:
+    if not observed.pid:
         return observed
     process = stat(observed.pid, proc)
-    return msgspec.structs.replace(observed, state="exited") if process is None or process.has_ended else observed
+    return msgspec.structs.replace(observed, state=EXITED) if process is None or process.has_ended else observed
 
 
 def relevant(complaint: str) -> str:

@@ -43,7 +43,7 @@ def test_the_network_has_the_stacks_subnet_and_a_bridge_of_its_own(stack: Stack)
 
 def test_a_container_is_run_from_the_stacks_root_file_system(stack: Stack) -> None:
     assert podman.run_arguments(stack, CONTAINER, 1024, 512) == [
-        *("run", "--detach", "--replace", "--name", "one", "--network", "tp-0a1b2c3d"),
+        *("run", "--detach", "--name", "one", "--network", "tp-0a1b2c3d"),
         *("--cgroup-parent", "/trustplane-0a1b2c3d", "--ip", "198.18.64.10"),
         *("--label", "trustplane.dev/stack=0a1b2c3d", "--label", "a=1", "--label", "b=2"),
         *("--volume", "/here:/there:ro", "--volume", "/disk:/data:rw"),
@@ -102,5 +102,10 @@ def test_a_container_whose_process_is_gone_does_not_run(tmp_path: Path) -> None:
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "stat").write_text(f"{pid} (registry) {state} 1 1 1 {' 0' * 15} 77 0\n")
     found = {pid: Observed(id="1", names=["one"], state="running", pid=pid) for pid in (12, 13, 14)}
-    believed = {pid: podman.believed(one, tmp_path).is_running for pid, one in found.items()}
-    assert believed == {12: True, 13: False, 14: False}
+    believed = {pid: podman.believed(one, tmp_path) for pid, one in found.items()}
+    assert {pid: one.is_running for pid, one in believed.items()} == {12: True, 13: False, 14: False}
+    assert {pid: one.ended_untold for pid, one in believed.items()} == {12: False, 13: True, 14: True}
+
+
+def test_an_end_that_podman_knows_is_not_told_again(tmp_path: Path) -> None:
+    assert not podman.believed(Observed(id="1", names=["one"], state="exited"), tmp_path).ended_untold
