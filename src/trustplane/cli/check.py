@@ -15,7 +15,7 @@ from trustplane.certificates.parsing import holds_private_key
 from trustplane.certificates.repair import read_any
 from trustplane.certificates.verification import Pool
 from trustplane.cli import check_documents, check_report, check_tables
-from trustplane.cli.check_documents import MAX_OCTETS, STANDARD_INPUT, Document
+from trustplane.cli.check_documents import MAX_OCTETS, STANDARD_INPUT, Document, Entry
 from trustplane.cli.check_report import Report
 from trustplane.cli.options import console, examples, progress
 from trustplane.errors import UserError
@@ -64,11 +64,11 @@ def command(
     documents = check_documents.link([check_documents.read(name, _content(name)) for name in files])
     report = check_report.review(documents, time)
     if registries:
-        trust = _pool(documents, node_bundle)
         wanted = Image.read(image) if image else None
         hosts: list[HostReport] = []
         for address in [Address.read(registry) for registry in registries]:
             with progress(f"Asking {address}"):
+                trust = _pool(documents, node_bundle, address)
                 hosts += inspect(address, trust, time, image=wanted, follow_issuers=follow_aia)
         report = replace(report, hosts=tuple(hosts))
     _show(report, output, files[0], to_stderr=fix and any(map(_is_printed, documents)))
@@ -103,12 +103,17 @@ def _content(name: str) -> bytes:
     return content
 
 
-def _pool(documents: Sequence[Document], bundle: Path | None) -> Pool:
-    """Return what a node with these lists trusts."""
-    ders = [one.der for document in documents for entry in document.entries for one in entry.parsed.certificates]
+def _pool(documents: Sequence[Document], bundle: Path | None, address: Address) -> Pool:
+    """Return what a node with these lists trusts for pulls from a registry."""
+    entries = [entry for document in documents for entry in document.entries if _is_for(entry, address)]
+    ders = [one.der for entry in entries for one in entry.parsed.certificates]
     if bundle:
         ders += [one.der for one in read_any(_content(str(bundle))).certificates]
     return Pool.read(ders)
+
+
+def _is_for(entry: Entry, address: Address) -> bool:
+    return not entry.hosts or any(Address.read(host) == address for host in entry.hosts)
 
 
 def _show(report: Report, output: str, file: str, *, to_stderr: bool) -> None:

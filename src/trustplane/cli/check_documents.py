@@ -2,12 +2,13 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
+from trustplane.api.annotations import REGISTRY_SCOPE
 from trustplane.api.limits import MAX_DATA_LENGTH
 from trustplane.certificates import defects
 from trustplane.certificates.finding import Finding
@@ -28,6 +29,7 @@ from trustplane.cli.check_clusters import Judgement, Secret, Value, Variable
 from trustplane.cli.check_manifests import child, items, label, line, object_name, scalar, span
 from trustplane.clusterapi.secret import key
 from trustplane.clusterapi.variable import USER_SECRET_SUFFIX
+from trustplane.trust import scope
 from trustplane.trust.entries import shown
 
 MAX_OCTETS = 32 << 20
@@ -53,6 +55,7 @@ class Entry:
     line: int = 1
     span: tuple[int, int] | None = None  # of the data in the document's text, where it can be replaced
     fixed: str | None = None  # what belongs there; None where it is right, or cannot be known
+    hosts: tuple[str, ...] = ()  # of the registries that it is for; none: all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +124,7 @@ def _manifest(name: str, text: str, objects: Sequence[yaml.Node]) -> Document:
     variables: list[Variable] = []
     secrets: list[Secret] = []
     undecided: list[str] = []
+    places: list[tuple[int, Finding]] = []
     for node in objects:
         kind = check_manifests.kind(node)
         if kind == "Secret":
@@ -128,11 +132,13 @@ def _manifest(name: str, text: str, objects: Sequence[yaml.Node]) -> Document:
         elif check_clusters.is_cluster(node):
             variables += check_clusters.variables(node)
         elif kind in _LISTS:
-            entries += _entries(node, kind)
+            hosts, wrong = _scope(node, kind)
+            entries += (replace(one, hosts=hosts.get(one.name, ())) for one in _entries(node, kind))
             undecided += _no_list(node, kind)
+            places += wrong
     for secret in secrets:
         entries += _user_secret(secret)
-    if not entries and not variables and not undecided:
+    if not entries and not variables and not undecided and not places:
         kinds = ", ".join(dict.fromkeys(map(check_manifests.kind, objects))) or "nothing"
         undecided = [f"{name} holds no CAs, only: {kinds}"]
     return Document(
@@ -142,8 +148,19 @@ def _manifest(name: str, text: str, objects: Sequence[yaml.Node]) -> Document:
         is_manifest=True,
         variables=tuple(variables),
         secrets=tuple(secrets),
+        places=tuple(places),
         undecided=tuple(undecided),
     )
+
+
+def _scope(node: yaml.Node, kind: str) -> tuple[Mapping[str, tuple[str, ...]], list[tuple[int, Finding]]]:
+    """Return the registries that entries of a list are for, by their names, and what is wrong with the annotation."""
+    annotation = child(node, "metadata", "annotations", REGISTRY_SCOPE)
+    if annotation is None:
+        return {}, []
+    names = {scalar(child(item, "name")) for item in items(child(node, *_LISTS[kind]))}
+    hosts, findings = scope.parse(scalar(annotation), names)
+    return hosts, [(line(annotation), one) for one in findings]
 
 
 def _entries(node: yaml.Node, kind: str) -> Iterator[Entry]:
@@ -226,6 +243,6 @@ def _linked(document: Document, judgements: Sequence[Judgement], holders: Contai
     return replace(
         document,
         entries=(*document.entries, *values),
-        places=tuple((one.variable.line, finding) for one in judgements for finding in one.findings),
+        places=(*document.places, *((one.variable.line, finding) for one in judgements for finding in one.findings)),
         undecided=(*document.undecided, *(one.undecided for one in judgements if one.undecided)),
     )

@@ -30,9 +30,15 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 )
 @click.option("-f", "--filename", required=True, metavar="FILE", help="Manifest; - for standard input.")
 @click.option("--system-namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Namespace of Trustplane itself.")
+@click.option(
+    "--field-manager",
+    default="kubectl",
+    show_default=True,
+    help="Who is going to apply it.",
+)
 @kubeconfig
 @output
-def command(*, filename: str, system_namespace: str, kubeconfig: Path | None, output: str) -> None:
+def command(*, filename: str, system_namespace: str, field_manager: str, kubeconfig: Path | None, output: str) -> None:
     """Say what a TkgServiceConfiguration or TanzuKubernetesCluster manifest would do. Nothing is changed.
 
     For each cluster: nothing; not current until asked; or which update, in place or by replaced nodes, whether
@@ -41,7 +47,7 @@ def command(*, filename: str, system_namespace: str, kubeconfig: Path | None, ou
     Exit status: 0 it can be applied; 1 it cannot, or an entry of it cannot be used; 2 wrong usage.
     """
     log_to_stderr(verbose=is_verbose(), quiet=True)
-    plan = asyncio.run(_plan(kubeconfig, _documents(filename), system_namespace))
+    plan = asyncio.run(_plan(kubeconfig, _documents(filename), system_namespace, field_manager))
     if output == "json":
         click.echo(json.dumps(plan.as_json(), indent=2))
     else:
@@ -49,9 +55,9 @@ def command(*, filename: str, system_namespace: str, kubeconfig: Path | None, ou
     sys.exit(0 if plan.can_be_applied else 1)
 
 
-async def _plan(kubeconfig: Path | None, documents: list[Json], namespace: str) -> Plan:
+async def _plan(kubeconfig: Path | None, documents: list[Json], namespace: str, manager: str) -> Plan:
     async with Client.open(kubeconfig) as client:
-        return await make(client, documents, namespace=namespace)
+        return await make(client, documents, namespace=namespace, manager=manager)
 
 
 def _documents(filename: str) -> list[Json]:

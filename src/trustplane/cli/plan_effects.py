@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from trustplane.api.annotations import REGISTRY_SCOPE
 from trustplane.api.cluster import KIND as CLUSTER_KIND
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
@@ -37,6 +36,7 @@ REFUSED: Final = "Refused"
 IN_PLACE: Final = "in place"
 REPLACED: Final = "replaced"
 _SMALL: Final = "the control plane takes it when the workers have it, and is paused in Cluster API meanwhile"
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _CONFIGURATION_KIND: Final = "TkgServiceConfiguration"
 
 NO_CHANGE: Final = Difference()
@@ -153,13 +153,14 @@ class _Overlay:
         return found  # noqa: RET504  the type checker would look for an optional kind
 
 
-async def make(client: Client, manifest: Sequence[Json], *, namespace: str) -> Plan:
+async def make(client: Client, manifest: Sequence[Json], *, namespace: str, manager: str) -> Plan:
     """Plan a manifest.
 
     Args:
         client: To the management cluster.
         manifest: Its objects.
         namespace: Trustplane's own, which has the last good service list.
+        manager: Field manager of who is going to apply it.
 
     Raises:
         UserError: It has no object that trust depends on.
@@ -175,7 +176,7 @@ async def make(client: Client, manifest: Sequence[Json], *, namespace: str) -> P
     documents, planned = [], {}
     for body in concerned:
         resource = known[body["kind"]]
-        document, found = await _review(client, resource, body)
+        document, found = await _review(client, resource, body, manager)
         documents.append(document)
         if found is not None:
             planned[resource.kind, key_of(found)] = found
@@ -183,46 +184,58 @@ async def make(client: Client, manifest: Sequence[Json], *, namespace: str) -> P
     return Plan(tuple(documents), tuple(effects))
 
 
-async def _review(client: Client, resource: Resource[T], body: Json) -> tuple[Document, T | None]:
+async def _review(client: Client, resource: Resource[T], body: Json, manager: str) -> tuple[Document, T | None]:
     metadata = dict(body["metadata"])
     if resource.namespaced:
         metadata.setdefault("namespace", "default")
     name = str(metadata.get("name", ""))
     body = {**body, "metadata": metadata}
-    refusal = await _dry_run(client, resource, body)
+    merged, refusal = await _dry_run(client, resource, body, manager)
     try:
-        found = resource.decode(json.dumps(await _as_it_would_be(client, resource, body)).encode())
+        found = resource.decode(json.dumps(await _as_it_would_be(client, resource, body, merged)).encode())
     except ApiError:
         return Document(resource.kind, name, tuple(refusal)), None
     return Document(resource.kind, name, (*refusal, *_findings(found))), found
 
 
-async def _dry_run(client: Client, resource: Resource[Any], body: Json) -> list[Finding]:
+async def _dry_run(client: Client, resource: Resource[Any], body: Json, manager: str) -> tuple[Json, list[Finding]]:
+    """Return the object as the API server would have it, nothing where it refuses, and why."""
     metadata = body["metadata"]
-    params = {"dryRun": "All", "fieldManager": "trustplane-plan", "force": "true"}
+    params = {"dryRun": "All", "fieldManager": manager, "force": "true"}
     version = str(body.get("apiVersion") or resource.api_version)
     asked = replace(resource, version=version.rpartition("/")[2])
     path = asked.path(metadata.get("namespace", ""), str(metadata.get("name", "")))
     content_type = "application/apply-patch+yaml"
     body = {**body, "apiVersion": version}
     try:
-        await client.raw("PATCH", path, body=body, content_type=content_type, params=params)
+        answer = await client.raw("PATCH", path, body=body, content_type=content_type, params=params)
     except InvalidError as error:
-        return [Finding(code="refused", what="The API server refuses it", why=error.why)]
-    return []
+        return {}, [Finding(code="refused", what="The API server refuses it", why=error.why)]
+    merged: Json = json.loads(answer)
+    return merged, []
 
 
-async def _as_it_would_be(client: Client, resource: Resource[Any], body: Json) -> Json:
+async def _as_it_would_be(client: Client, resource: Resource[Any], body: Json, merged: Json) -> Json:
     """Return the object with the manifest's spec; what only the API server knows of it stays."""
     metadata = body["metadata"]
     live = await client.find(resource, str(metadata["name"]), metadata.get("namespace", ""))
     if live is None:
         return {**body, "status": {}}
     old: Json = msgspec.to_builtins(live)
-    kept = dict(old["metadata"].get("annotations", {}))
-    kept.pop(REGISTRY_SCOPE, None)  # it belongs to the list, of which the manifest says the whole
-    annotations = {**kept, **(metadata.get("annotations") or {})}
+    kept = (merged or old)["metadata"].get("annotations", {})
+    annotations = annotations_after(kept, metadata.get("annotations") or {})
     return {**old, "metadata": {**old["metadata"], "annotations": annotations}, "spec": body.get("spec", {})}
+
+
+def annotations_after(kept: Mapping[str, str], manifest: Mapping[str, str]) -> dict[str, str]:
+    """Return annotations as `kubectl apply` leaves them: it takes away what it set before, and nothing of others.
+
+    Args:
+        kept: Those of the object, without what another server-side apply of the same manager takes away.
+        manifest: Those of the manifest.
+    """
+    before = json.loads(kept.get(_LAST_APPLIED) or "{}").get("metadata", {}).get("annotations") or {}
+    return {**{name: value for name, value in kept.items() if name not in before}, **manifest}
 
 
 def _findings(found: object) -> tuple[Finding, ...]:

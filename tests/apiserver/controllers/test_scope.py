@@ -103,13 +103,13 @@ async def test_plan_says_what_a_scope_would_do(supervisor: Supervisor, apiserver
         await supervisor.make("c")
         await _scoped(supervisor, "c", apps=["apps.test"])
 
-    async def plan(**annotations: str) -> tuple[int | None, Json]:
+    async def plan(manager: str = "user", **annotations: str) -> tuple[int | None, Json]:
         file = tmp_path / "configuration.yaml"
         metadata = {"name": NAME, "annotations": annotations}
         spec = {"defaultCNI": "antrea", "trust": {"additionalTrustedCAs": [apps]}}
         kind = {"apiVersion": "run.tanzu.vmware.com/v1alpha3", "kind": "TkgServiceConfiguration"}
         file.write_text(yaml.safe_dump({**kind, "metadata": metadata, "spec": spec}))
-        code, out, err = await trustplane.run("plan", "-f", str(file), "-o", "json")
+        code, out, err = await trustplane.run("plan", "-f", str(file), "--field-manager", manager, "-o", "json")
         assert out, err
         found: Json = json.loads(out)
         clusters = [one for one in found["clusters"] if one["namespace"] == supervisor.namespace]
@@ -120,7 +120,9 @@ async def test_plan_says_what_a_scope_would_do(supervisor: Supervisor, apiserver
     code, other = await plan(**{REGISTRY_SCOPE: "apps=other.test"})
     changed = other["cluster"]["changed"][0]
     assert (code, changed["fromHosts"], changed["toHosts"]) == (0, ["apps.test"], ["other.test"])
-    code, whole = await plan()
+    code, whole = await plan(**AUTOMATIC)
     assert (code, whole["cluster"]["effect"], whole["cluster"]["changed"][0]["toHosts"]) == (0, "Updated", [])
+    code, another = await plan(manager="somebody-else")  # what "user" set is not theirs to take away
+    assert (code, another["cluster"]["effect"]) == (0, "Nothing")
     code, broken = await plan(**{REGISTRY_SCOPE: "other=apps.test"})
     assert (code, broken["codes"], broken["cluster"]["effect"]) == (1, ["unknown-scope-entry"], "Nothing")

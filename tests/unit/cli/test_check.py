@@ -211,3 +211,21 @@ def test_sarif_quotes_paths(tmp_path: Path) -> None:
     document = json.loads(run("-o", "sarif", write(tmp_path, "a b.yaml", service(("corp", "''")))).output)
     location = document["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
     assert location["artifactLocation"]["uri"].endswith("/a%20b.yaml")
+
+
+def scoped(value: str, *entries: tuple[str, str]) -> str:
+    annotation = f"  annotations:\n    trustplane.dev/registry-scope: {value}\n"
+    return service(*entries).replace("spec:\n", f"{annotation}spec:\n")
+
+
+def test_a_scope_that_names_no_entry_is_an_error_in_its_line(tmp_path: Path) -> None:
+    content = scoped("corq=apps.corp.test", ("corp", data(GOOD)))
+    result = run(write(tmp_path, "service.yaml", content), "-o", "json")
+    assert result.exit_code == 1
+    (finding,) = json.loads(result.output)["findings"]
+    assert (finding["code"], finding["line"]) == ("unknown-scope-entry", 7)
+
+
+def test_a_good_scope_has_no_findings(tmp_path: Path) -> None:
+    content = scoped("corp=apps.corp.test:5000", ("corp", data(GOOD)))
+    assert run(write(tmp_path, "service.yaml", content)).exit_code == 0

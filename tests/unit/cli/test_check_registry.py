@@ -70,6 +70,20 @@ def test_trusted_registry(pki: PKI, tmp_path: Path) -> None:
     assert hosts[0]["tls"] == "TLSv1.3"
 
 
+@pytest.mark.parametrize(("host", "code"), [("localhost:{port}", 0), ("localhost", 1), ("apps.corp.test", 1)])
+def test_an_entry_for_other_registries_is_no_anchor(pki: PKI, tmp_path: Path, host: str, code: int) -> None:
+    file = tmp_path / "service.yaml"
+    with serving(pki.chain(), pki.key, API) as port:
+        body = {
+            "kind": "TkgServiceConfiguration",
+            "metadata": {"annotations": {"trustplane.dev/registry-scope": f"corp={host.format(port=port)}"}},
+            "spec": {"trust": {"additionalTrustedCAs": [{"name": "corp", "data": data(pki.root.der)}]}},
+        }
+        file.write_text(json.dumps(body))
+        result = CliRunner().invoke(check.command, [*AT, "--registry", f"localhost:{port}", str(file)])
+    assert result.exit_code == code, result.output
+
+
 def test_table_names_the_anchor(pki: PKI, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text(pem(pki.root.der))
     with serving(pki.chain(), pki.key, API) as port:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from trustplane.cli.plan_effects import (
     UPDATED,
     Effect,
     Machines,
+    annotations_after,
     effect,
 )
 from trustplane.kube.resource import Key
@@ -116,3 +118,25 @@ def test_a_broken_list_changes_nothing_and_is_refused_for_a_new_cluster(known: S
     assert planned(replace(known, service=broken)).effect == NOTHING
     assert "not base64" in planned(replace(known, service=broken)).message
     assert planned(replace(known, service=broken, frozen=None, in_force=None)).effect == REFUSED
+
+
+@pytest.mark.parametrize(
+    ("applied", "manifest", "after"),
+    [
+        ({}, {}, {"scope": "a=b"}),  # set by `kubectl annotate`
+        ({"scope": "a=b"}, {}, {}),  # it was in the manifest that was applied before
+        ({"scope": "a=b"}, {"scope": "a=c"}, {"scope": "a=c"}),
+        ({"scope": "x=y"}, {"other": "1"}, {"other": "1"}),
+    ],
+)
+def test_an_annotation_goes_where_kubectl_applied_it(
+    applied: dict[str, str], manifest: dict[str, str], after: dict[str, str]
+) -> None:
+    last = "kubectl.kubernetes.io/last-applied-configuration"
+    kept = {"scope": "a=b", last: json.dumps({"metadata": {"annotations": applied}})}
+    found = annotations_after(kept, manifest)
+    assert {name: value for name, value in found.items() if name != last} == after
+
+
+def test_annotations_stay_where_nothing_was_applied_before() -> None:
+    assert annotations_after({"scope": "a=b"}, {}) == {"scope": "a=b"}
