@@ -17,6 +17,8 @@ from trustplane.local.stack import SYSTEM_NAMESPACE, Stack
 COMPONENTS = ("core", "bootstrap", "control-plane")  # of Cluster API
 EXTENSION_CONFIG = "trustplane"
 HANDLERS = "trustplane.dev/handlers"
+REVISION_LABEL = "trustplane.dev/definitions"  # of all of them together: to apply CRDs costs the API server seconds
+_KINDS = ("crd", "namespace", "mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 
 
 def definitions(stack: Stack) -> list[Json]:
@@ -64,10 +66,18 @@ def _extension(stack: Stack) -> Json:
 
 
 async def install_definitions(objects: Sequence[Json], kubectl: Kubectl) -> None:
-    """Install what the managers watch; needs the apiserver only."""
-    await kubectl.apply(objects)
+    """Install what the managers watch, unless all of it is there; needs the apiserver only."""
+    revision = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
+    if await kubectl.count(_KINDS, f"{REVISION_LABEL}={revision}") == len(objects):
+        return
+    await kubectl.apply([_labelled(one, revision) for one in objects])
     names = [f"crd/{one['metadata']['name']}" for one in objects if one["kind"] == manifests.CRD]
     await kubectl.wait("Established", names)
+
+
+def _labelled(original: Json, revision: str) -> Json:
+    metadata = original["metadata"]
+    return {**original, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), REVISION_LABEL: revision}}}
 
 
 async def install_extension(stack: Stack, kubectl: Kubectl) -> None:

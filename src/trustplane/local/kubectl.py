@@ -40,6 +40,11 @@ class Kubectl:
         scope = (f"--namespace={namespace}",) if namespace else ()
         await self.run("wait", f"--for=condition={condition}", f"--timeout={seconds}s", *scope, *names)
 
+    async def count(self, kinds: Sequence[str], labels: str) -> int:
+        """Return how many objects of these kinds have these labels; a table of them is all that is read."""
+        printed = await self.run("get", ",".join(kinds), f"--selector={labels}", "--no-headers", "--ignore-not-found")
+        return sum(bool(line.strip()) for line in printed.splitlines())
+
     async def items(self, kind: str) -> list[Json]:
         """Return the objects of a kind in all namespaces."""
         listed: Json = msgspec.json.decode(await self.run("get", kind, "--all-namespaces", "--output=json"))
