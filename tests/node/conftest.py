@@ -26,6 +26,7 @@ from tests.apiserver.controllers.conftest import _definitions  # noqa: F401  fix
 from tests.apiserver.controllers.test_processes import served, trustplane  # noqa: F401  fixtures
 
 from trustplane.local import image, toolchain
+from trustplane.local.image import store
 from trustplane.local.podman import Container, Mount, Podman, environment
 from trustplane.local.stack import LABEL, Stack
 from trustplane.nodes import ssh
@@ -222,7 +223,7 @@ def _start(stack: Stack, podman: Podman) -> Node:
         certificate, server_key = authorities[name].issue(f"{name}.test")
         (stack.folder / f"{name}.crt").write_text(certificate)
         (stack.folder / f"{name}.key").write_text(server_key)
-    (stack.folder / "containerd").mkdir()
+    store.link(stack.images, stack.folder / "containerd")
     asyncio.run(podman.run(_container(stack)))
     made = Node(stack, stack.address(INDEX), key.export_private_key().decode(), user_data, pems)
     made.until("test -e /run/bootstrapped && systemctl is-active containerd ssh")
@@ -238,7 +239,6 @@ def _container(stack: Stack) -> Container:
         mounts=(
             Mount(stack.folder / "seed", "/var/lib/cloud/seed/nocloud"),
             Mount(stack.folder / "containerd", "/var/lib/containerd", writable=True),
-            Mount(stack.images, "/images"),
         ),
         options=(
             *("--hostname", NAME, "--add-host", "one.test:127.0.0.1", "--add-host", "two.test:127.0.0.1"),

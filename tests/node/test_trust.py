@@ -71,7 +71,6 @@ async def test_what_is_there_already_restarts_nothing(node: Any, shell: Any) -> 
 
 async def test_a_running_container_survives(node: Any, shell: Any) -> None:
     node.sh("""
-        ctr -n k8s.io images import /images/pause.tar >/dev/null
         image=$(ctr -n k8s.io images ls -q | grep pause | head -1)
         ctr -n k8s.io run -d --null-io "$image" survivor
     """)

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import socket
 import ssl
 import tempfile
 import threading
@@ -110,8 +111,20 @@ def _handler(answer: Answer) -> type[http.server.BaseHTTPRequestHandler]:
         do_GET = do_HEAD = do_POST = _reply  # noqa: N815 - names of the standard library
 
         def handle(self) -> None:
-            with contextlib.suppress(OSError):  # clients that only look at the certificate hang up
+            try:
                 super().handle()
+            except ssl.SSLError:
+                self._linger()
+            except OSError:  # clients that only look at the certificate hang up
+                pass
+
+        def _linger(self) -> None:
+            """Let the client read the alert first: where its own words are unread, the kernel resets the connection."""
+            with contextlib.suppress(OSError):
+                self.connection.settimeout(1)
+                self.connection.shutdown(socket.SHUT_WR)
+                while self.connection.recv(65536):
+                    pass
 
         def log_message(self, *_: object) -> None:
             pass

@@ -44,6 +44,8 @@ _ANSWERED: Final = frozenset(
         Code.REGISTRY_ERROR,
     }
 )
+# What is left of a TLS alert where the connection ends before it is read.
+_CUT: Final = frozenset({Code.CONNECTION_CLOSED, Code.CONNECTION_RESET})
 _NOT_FOUND: Final = 404
 _ON_NODE: Final = (Code.TRUST_NOT_APPLIED, Code.RUNTIME_STALE)
 _HUB_SERVERS: Final = {"registry-1.docker.io": "docker.io", "index.docker.io": "docker.io"}
@@ -99,6 +101,9 @@ def _with_words(case: Case, explanation: Explanation) -> Diagnosis:
         return _of_chain(case, host, explanation)
     if host and host.failure and Code(host.failure) in codes:
         return _answer(case, Finding((Code(host.failure),), f"seen from {host.vantage} as well"), explanation, host)
+    if host and host.failure == Code.CLIENT_CERTIFICATE_REQUIRED and set(codes) <= _CUT:
+        reason = f"{host.address} wants a client certificate; it closed the connection before its word of that was read"
+        return _answer(case, Finding((Code.CLIENT_CERTIFICATE_REQUIRED,), reason), explanation, host)
     if case.anonymous == _NOT_FOUND and Code.IMAGE_NOT_FOUND in codes:
         finding = Finding((Code.IMAGE_NOT_FOUND,), "the registry answers an anonymous request for it with 404, too")
         return _answer(case, finding, explanation, host)

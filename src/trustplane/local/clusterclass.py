@@ -26,7 +26,6 @@ INFRASTRUCTURE = f"{GROUP}/{VERSION}"
 
 _KUBE_PROXY_FILE = "/etc/trustplane/kube-proxy.yaml"
 _KUBEADM_FILE = "/run/kubeadm/kubeadm.yaml"  # bootstrap data writes it on the machine that runs `kubeadm init`
-_WORKER_IMAGES = ("pause", "coredns", "kube-proxy")
 
 
 def objects(_stack: Stack) -> list[Json]:
@@ -88,7 +87,7 @@ def _control_plane() -> Json:
         "rollout": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}},
         "kubeadmConfigSpec": {
             "files": [_pod_network(), {"path": _KUBE_PROXY_FILE, "content": _kube_proxy()}],
-            "preKubeadmCommands": [_import("/images/*.tar"), append],
+            "preKubeadmCommands": [append],
             "clusterConfiguration": {
                 "etcd": {"local": {"extraArgs": _ETCD_PATIENCE, "extraEnvs": _ENVIRONMENT}},
                 **{part: {"extraEnvs": _ENVIRONMENT} for part in ("apiServer", "controllerManager", "scheduler")},
@@ -102,7 +101,6 @@ def _control_plane() -> Json:
 def _worker() -> Json:
     return {
         "files": [_pod_network()],
-        "preKubeadmCommands": [_import(" ".join(f"/images/{name}.tar" for name in _WORKER_IMAGES))],
         "joinConfiguration": {"nodeRegistration": _node_registration()},
     }
 
@@ -123,10 +121,6 @@ def _node_registration() -> Json:
         "ignorePreflightErrors": ["all"],
         "kubeletExtraArgs": [{"name": "provider-id", "value": "{{ ds.meta_data.provider_id }}"}],
     }
-
-
-def _import(archives: str) -> str:
-    return f'for archive in {archives}; do ctr --namespace k8s.io images import "$archive"; done'
 
 
 def _pod_network() -> Json:

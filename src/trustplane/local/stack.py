@@ -49,7 +49,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path  # the build cache, shared by stacks
     bin: Path  # folder of the built programs
     rootfs: Path  # root file system of nodes, load balancers and registries
-    images: Path  # folder of OCI archives that nodes import
+    images: Path  # containerd's store with kubeadm's images, which machines get linked
     kubernetes_version: str  # such as v1.36.3
     subnet: str  # a /18
     ports: dict[str, int]  # one of each name in PORTS, on 127.0.0.1

@@ -220,6 +220,15 @@ def test_a_login_that_is_refused_is_named() -> None:
     assert "kubectl delete secret corp -n " in found.causes[0].next_step
 
 
+@pytest.mark.parametrize("words", ["write tcp 10.0.0.1:5->10.0.0.2:8443: write: broken pipe", "EOF"])
+def test_a_connection_that_was_cut_is_explained_by_what_is_seen_now(words: str) -> None:
+    wanting = host(failure="client-certificate-required")
+    assert _certain(diagnose(case(head(words), hosts=(wanting,)))) == {Code.CLIENT_CERTIFICATE_REQUIRED}
+    assert _certain(diagnose(case(head(words), hosts=(host(),)))) == {Code.CONNECTION_CLOSED}
+    other_words = head("dial tcp 10.0.0.2:8443: connect: connection refused")
+    assert _certain(diagnose(case(other_words, hosts=(wanting,)))) == {Code.CONNECTION_REFUSED}
+
+
 class TestRegistryAlone:
     pki = PKI()
     root = pki.ders(pki.root)[0]

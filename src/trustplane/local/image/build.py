@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import IO
 
 from trustplane.errors import HostError
-from trustplane.local.image import containers, rootfs
+from trustplane.local.image import containers, rootfs, store
 from trustplane.local.toolchain import Progress, Toolchain
 from trustplane.local.toolchain.cache import exclusive
+
+_STEPS = 2  # besides one for each container image
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class NodeImage:
     """What machines are started from. Read-only: machines use it as the lower layer of an overlay."""
 
     rootfs: Path  # root file system of nodes, load balancers and registries
-    images: Path  # folder of OCI archives: kube-apiserver.tar, etcd.tar, pause.tar, ...
+    images: Path  # containerd's store with the images that kubeadm asks for; machines get it linked
     key: str  # changes whenever the content might
 
 
@@ -39,7 +41,7 @@ def build(cache: Path, toolchain: Toolchain, progress: Progress) -> NodeImage:
     name = key(toolchain)
     folder = cache / "image" / name
     references = containers.references(toolchain)
-    steps = 1 + len(references)
+    steps = _STEPS + len(references)
     try:
         with exclusive(
             folder.with_suffix(".lock"),
@@ -85,14 +87,17 @@ def _build(folder: Path, toolchain: Toolchain, references: Mapping[str, str], pr
 def _fill(
     folder: Path, toolchain: Toolchain, references: Mapping[str, str], progress: Progress, log: IO[bytes]
 ) -> None:
-    steps = 1 + len(references)
+    steps = _STEPS + len(references)
     progress("root file system", 0, steps)
-    system, images = folder / "rootfs", folder / "images"
+    system, archives = folder / "rootfs", folder / "archives"
     rootfs.build(system, programs=toolchain.bin, values={"pause": references["pause"]}, log=log)
-    images.mkdir()
+    archives.mkdir()
     for done, (name, reference) in enumerate(references.items(), 1):
         progress(f"image {name}", done, steps)
-        containers.write(name, reference, toolchain, system, images)
+        containers.write(name, reference, toolchain, system, archives)
+    progress("containerd's store", steps - 1, steps)
+    store.fill(folder / "images", sorted(archives.iterdir()), toolchain.bin, log)
+    shutil.rmtree(archives)
 
 
 def _discard_leftovers(folder: Path) -> None:

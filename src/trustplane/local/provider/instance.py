@@ -13,6 +13,7 @@ from trustplane.api.meta import Json
 from trustplane.errors import UserError
 from trustplane.kube.resource import Key
 from trustplane.local import files
+from trustplane.local.image import store
 from trustplane.local.podman import Container, Mount, Observed
 from trustplane.local.provider import conditions
 from trustplane.local.stack import Stack
@@ -157,11 +158,13 @@ def write_seed(place: Path, user: bytes, meta: Json) -> None:
     files.write(seed / "user-data", user, mode=0o600)
 
 
-def renew_disks(place: Path) -> None:
-    """Make the disks of a machine, empty: what an earlier attempt left is removed."""
+def renew_disks(place: Path, images: Path) -> None:
+    """Make the disks of a machine, with kubeadm's images and else empty: what an earlier attempt left is removed."""
     for disk in (*DISKS, "cloud"):
         shutil.rmtree(place / disk, ignore_errors=True)
-        (place / disk).mkdir(parents=True, mode=0o700)
+        if disk != "containerd":
+            (place / disk).mkdir(parents=True, mode=0o700)
+    store.link(images, place / "containerd")
 
 
 def container(stack: Stack, key: Key, index: int) -> Container:
@@ -180,7 +183,6 @@ def container(stack: Stack, key: Key, index: int) -> Container:
         mounts=(
             Mount(place / "cloud", CLOUD_INIT, writable=True),
             Mount(place / "seed", SEED),
-            Mount(stack.images, "/images"),
             *(Mount(place / disk, target, writable=True) for disk, target in DISKS.items()),
         ),
         options=(

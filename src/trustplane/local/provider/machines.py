@@ -96,7 +96,7 @@ class Machines:
         place = instance.folder(self._stack, key)
         meta = instance.meta_data(self._stack, key, local.metadata.uid, index)
         await asyncio.to_thread(instance.write_seed, place, instance.user_data(secret.get("data", {})), meta)
-        await asyncio.to_thread(instance.renew_disks, place)
+        await asyncio.to_thread(instance.renew_disks, place, self._stack.images)
         await self._podman.run(instance.container(self._stack, key, index))
         log.info("machine started", machine=str(key), address=self._stack.address(index))
         return State(ready=True, reason=conditions.RUNNING)

@@ -1,4 +1,4 @@
-"""A toolchain of programs of one line, and a fake mmdebstrap that makes a root file system of a few files."""
+"""A toolchain of programs of a few lines, and a fake mmdebstrap that makes a root file system of a few files."""
 
 from pathlib import Path
 
@@ -10,6 +10,18 @@ from trustplane.local.toolchain import Toolchain
 _KUBEADM = """#!/bin/sh
 for name in kube-apiserver:v1 kube-controller-manager:v1 kube-scheduler:v1 kube-proxy:v1 \\
   coredns/coredns:v2 pause:3.9 etcd:3-0; do echo "registry.k8s.io/$name"; done
+"""
+# Its store has a file for each archive that was imported.
+_CONTAINERD = """#!/bin/sh
+of() { sed -n "s/^ *$1 = \\"\\(.*\\)\\"/\\1/p" "$config" | head -1; }
+config=$2
+mkdir -p "$(of root)" && ln -s "$(of root)" "$(dirname "$config")/root"
+touch "$(of address)"
+trap 'exit 0' TERM
+while :; do sleep 0.01; done
+"""
+_CTR = """#!/bin/sh
+touch "$(dirname "$2")/root/$(basename "$7")"
 """
 # Stands for `setpriv ... unshare ... mmdebstrap ... bookworm FOLDER`: confinement needs root.
 _MMDEBSTRAP = """#!/bin/sh
@@ -33,8 +45,9 @@ def toolchain(tmp_path: Path) -> Toolchain:
         (folder / name).write_text(name)
     for name in ("etcd", "coredns"):
         (folder / name).write_text(name)
-    (folder / "kubeadm").write_text(_KUBEADM)
-    (folder / "kubeadm").chmod(0o755)
+    for name, script in (("kubeadm", _KUBEADM), ("containerd", _CONTAINERD), ("ctr", _CTR)):
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
     return Toolchain(folder, tmp_path / "manifests", "v1.36.3", "key")
 
 

@@ -22,9 +22,10 @@ def test_image_has_a_root_file_system_and_kubeadms_images(toolchain: Toolchain, 
     built = image.build(tmp_path, toolchain, lambda step, done, total: steps.append((step, done, total)))
     names = {"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns", "pause", "etcd"}
     assert {file.stem for file in built.images.iterdir()} == names
+    assert sorted(one.name for one in built.rootfs.parent.iterdir()) == ["images", "rootfs"]
     assert (built.rootfs / "usr/local/bin/kubelet").read_text() == "kubelet"
-    assert steps[0] == ("root file system", 0, 8)
-    assert steps[-1] == ("node image", 8, 8)
+    assert steps[0] == ("root file system", 0, 9)
+    assert steps[-1] == ("node image", 9, 9)
     assert built.rootfs.parent == tmp_path / "image" / built.key
 
 

@@ -124,14 +124,19 @@ def test_the_seed_is_for_its_owner_only(tmp_path: Path, stack: Stack) -> None:
     assert stat.S_IMODE((tmp_path / "seed").stat().st_mode) == 0o700
 
 
-def test_a_machine_that_is_made_again_has_empty_disks(tmp_path: Path) -> None:
-    instance.renew_disks(tmp_path)
+def test_a_machine_that_is_made_again_has_empty_disks_but_for_images(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "blob").write_text("layer")
+    instance.renew_disks(tmp_path, images)
     (tmp_path / "etcd" / "member").mkdir()
+    (tmp_path / "containerd" / "another").write_text("pulled")
     (tmp_path / "cloud" / "instances" / "1").mkdir(parents=True)
     (tmp_path / "cloud" / "instances" / "1" / "boot-finished").touch()
     assert instance.is_bootstrapped(tmp_path)
-    instance.renew_disks(tmp_path)
+    instance.renew_disks(tmp_path, images)
     assert not any((tmp_path / "etcd").iterdir())
+    assert [file.read_text() for file in (tmp_path / "containerd").iterdir()] == ["layer"]
     assert not instance.is_bootstrapped(tmp_path)
 
 
@@ -149,6 +154,5 @@ def test_a_machine_has_its_own_control_groups_disks_and_address(stack: Stack) ->
     assert "--ip 198.18.64.12" in text
     assert f"--volume {place}/etcd:/var/lib/etcd:rw" in text
     assert f"--volume {place}/seed:/var/lib/cloud/seed/nocloud:ro" in text
-    assert f"--volume {stack.images}:/images:ro" in text
     assert "--add-host registry.corp.test:198.18.64.2 --add-host apps.corp.test:198.18.64.3" in text
     assert arguments[-3:] == ["--rootfs", f"{stack.rootfs}:O", "/sbin/init"]
