@@ -5,10 +5,11 @@ import contextlib
 import re
 import time
 import tomllib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from trustplane.certificates.parsing import parse_pem
 from trustplane.certificates.repair import read_any
 from trustplane.diagnosis.evidence import Disk, Host, Vantage
 from trustplane.diagnosis.layer import Role
+from trustplane.diagnosis.proxy import through
 from trustplane.diagnosis.redaction import redact
 from trustplane.errors import NodeError, TrustplaneError
 from trustplane.nodes import plan, trust
@@ -27,7 +29,10 @@ _SCRIPT: Final = files("trustplane.collectors").joinpath("node.sh").read_text()
 _COMMAND: Final = "sudo -n sh -s"
 # What goes into a script on a node is the host of an image's name, and nothing a shell would read otherwise.
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,260}")
-_MIRROR_SECONDS: Final = 3.0
+_SECOND_SECONDS: Final = 3.0  # for mirrors, and what is behind a proxy: known after the first look
+_OF_HOST: Final = ("served", "asks")
+_CONNECT: Final = "http://"  # the only proxies that can be tried by hand
+_NO_PROXIES: Final[Mapping[str, str]] = MappingProxyType({})
 _CLOCK_SECONDS: Final = 2.0  # what the way to a node may take
 
 
@@ -53,14 +58,19 @@ async def look_at(node: Shell, registry: str, endpoints: Iterable[tuple[Role, st
     before = time.time()
     report = await _ask(node, f"main {registry if _ADDRESS.fullmatch(registry) else '-'}", wanted, seconds)
     disk = _disk(report, state, before)
-    unseen = {one: Role.MIRROR for one in _mirrors(disk) if one not in wanted}
-    with contextlib.suppress(TrustplaneError):  # a mirror that does not answer hides nothing else
-        report += await _ask(node, "dial", unseen, _MIRROR_SECONDS) if unseen else []
-    return OnNode(disk, tuple(_hosts(report, wanted | unseen)), _challenge(report, wanted))
+    every = dict.fromkeys(_mirrors(disk), Role.MIRROR) | wanted
+    disk = replace(disk, proxies=_proxies(report, every))
+    report = [one for one in report if one[0] not in _OF_HOST or one[1] not in disk.proxies]
+    unseen = [one for one in every if (_can_be_tried(disk.proxies[one]) if one in disk.proxies else one not in wanted)]
+    with contextlib.suppress(TrustplaneError):  # one that does not answer hides nothing else
+        report += await _ask(node, "dial", unseen, _SECOND_SECONDS, disk.proxies) if unseen else []
+    return OnNode(disk, tuple(_hosts(report, every, disk.proxies)), _challenge(report, wanted))
 
 
-async def _ask(node: Shell, command: str, addresses: Iterable[str], seconds: float) -> list[tuple[str, str, str]]:
-    dialled = " ".join(_dialled(one) for one in addresses if _ADDRESS.fullmatch(one))
+async def _ask(
+    node: Shell, command: str, addresses: Iterable[str], seconds: float, proxies: Mapping[str, str] = _NO_PROXIES
+) -> list[tuple[str, str, str]]:
+    dialled = " ".join(_dialled(one, proxies.get(one, "")) for one in addresses if _ADDRESS.fullmatch(one))
     output = await node.run(_COMMAND, stdin=f"{_SCRIPT}\n{command} {dialled}\n", timeout=seconds)
     if output.exit_status != 0:
         raise NodeError(f"Node {node.address} could not be looked at", why=output.stderr.strip()[-200:])
@@ -82,15 +92,27 @@ def mirrors(hosts_toml: str) -> list[str]:
     return [redact(one) for one in found] if isinstance(found, dict) else []
 
 
-def _dialled(address: str) -> str:
+def _dialled(address: str, proxy: str) -> str:
     read = Address.read(address)
-    return f"{address}={read.host}:{read.port}={read.host}"
+    return f"{address}={read.host}:{read.port}={read.host}={proxy.removeprefix(_CONNECT)}"
+
+
+def _can_be_tried(proxy: str) -> bool:
+    return proxy.startswith(_CONNECT) and bool(_ADDRESS.fullmatch(proxy.removeprefix(_CONNECT)))
+
+
+def _proxies(report: list[tuple[str, str, str]], addresses: Iterable[str]) -> dict[str, str]:
+    """Return through which proxy containerd asks each host, of those that it does not ask itself."""
+    said = {
+        name: base64.b64decode(value).decode(errors="replace") for verb, name, value in report if verb == "variable"
+    }
+    return {one: proxy for one in addresses if (proxy := through(said, one))}
 
 
 def _lines(output: str) -> Iterator[tuple[str, str, str]]:
     for line in output.splitlines():
         verb, _, rest = line.partition(" ")
-        name, _, value = rest.partition(" ")
+        name, _, value = rest.rpartition(" ")  # a path may have blanks, no value has
         yield verb, name, value
 
 
@@ -116,12 +138,14 @@ def _is_stale(state: NodeState) -> bool | None:
     return not plan.is_fresh(state, ours, owned) if ours else None
 
 
-def _hosts(report: list[tuple[str, str, str]], wanted: dict[str, Role]) -> Iterator[Host]:
+def _hosts(
+    report: list[tuple[str, str, str]], wanted: Mapping[str, Role], proxies: Mapping[str, str]
+) -> Iterator[Host]:
     for verb, address, value in report:
         if verb == "served" and address in wanted:
             found = tuple(one.der for one in parse_pem(base64.b64decode(value)).certificates)
             if found:
-                yield Host(wanted[address], address, Vantage.NODE, found)
+                yield Host(wanted[address], address, Vantage.NODE, found, proxy=proxies.get(address, ""))
 
 
 def _challenge(report: list[tuple[str, str, str]], wanted: dict[str, Role]) -> str:

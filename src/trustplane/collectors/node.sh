@@ -1,7 +1,7 @@
 # What a node trusts, for `trustplane diagnose`; nothing is changed. Runs as root, by `sh -s`.
 #
 # Go's roots on Linux: the first bundle that is there, and every file of the directory (crypto/x509, root_linux.go).
-# Lines: clock SECONDS | file PATH BASE64 | served ADDRESS BASE64 | asks ADDRESS SCHEME.
+# Lines: clock SECONDS - | file PATH BASE64 | variable NAME BASE64 | served ADDRESS BASE64 | asks ADDRESS SCHEME.
 
 set -u
 export LC_ALL=C
@@ -34,12 +34,29 @@ roots() {
     done
 }
 
+named() { # hosts.toml: the files of its keys `ca`, each a string or an array of them
+    sed 's/^[[:space:]]*#.*//' "$1" | tr '\n' ' ' |
+        grep -o "\\(^\\|[[:space:]]\\)ca[[:space:]]*=[[:space:]]*\\(\\[[^]]*\\]\\|\"[^\"]*\"\\|'[^']*'\\)" |
+        grep -o "[\"'][^\"']*[\"']" | tr -d "\"'"
+}
+
+# containerd reads what hosts.toml names, or where there is none, every .crt (core/remotes/docker/config/hosts.go).
 registry() { # host[:port]
     name=${1%:*}
     port=${1##*:}
     for folder in "$hosts/${name}_${port}_" "$hosts/$1" "$hosts/_default"; do
         if [ -d "$folder" ]; then
-            for path in "$folder"/*.toml "$folder"/*.crt "$folder"/*.pem; do
+            if [ -f "$folder/hosts.toml" ]; then
+                show "$folder/hosts.toml"
+                named "$folder/hosts.toml" | while IFS= read -r path; do
+                    case $path in
+                    /*) show "$path" ;;
+                    *) show "$folder/$path" ;;
+                    esac
+                done
+                return
+            fi
+            for path in "$folder"/*.crt; do
                 show "$path"
             done
             return
@@ -47,13 +64,25 @@ registry() { # host[:port]
     done
 }
 
-served() { # address=host:port=name
+environment() { # of containerd: its proxies, without their credentials
+    pid=$(systemctl show --property=MainPID --value containerd 2>/dev/null)
+    [ -r "/proc/${pid:-none}/environ" ] || return 0
+    tr '\n\0' ' \n' <"/proc/$pid/environ" | sed -n 's#//[^/]*@#//#; /^\(HTTPS_PROXY\|https_proxy\|NO_PROXY\|no_proxy\)=/p' |
+        while IFS= read -r line; do
+            printf 'variable %s %s\n' "${line%%=*}" "$(printf '%s' "${line#*=}" | base64 | tr -d '\n')"
+        done
+}
+
+served() { # address=host:port=name=proxy
     address=${1%%=*}
     rest=${1#*=}
+    where=${rest%%=*}
+    rest=${rest#*=}
+    proxy=${rest#*=}
     command -v openssl >/dev/null || return 0
     # Whether the chain is trusted or not: nothing secret is sent.
     answer=$(printf 'GET /v2/ HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$address" |
-        timeout 5 openssl s_client -connect "${rest%%=*}" -servername "${rest#*=}" -showcerts -ign_eof 2>/dev/null |
+        timeout 5 openssl s_client -connect "$where" -servername "${rest%%=*}" ${proxy:+-proxy "$proxy"} -showcerts -ign_eof 2>/dev/null |
         tr -d '\0\r')
     chain=$(printf '%s\n' "$answer" | sed -n '/^HTTP\//q; /-----BEGIN CERTIFICATE-----/,/-----END CERTIFICATE-----/p')
     scheme=$(printf '%s\n' "$answer" | sed -n 's/^[Ww][Ww][Ww]-[Aa]uthenticate: *\([A-Za-z]\{1,\}\).*/\1/p' | head -n 1)
@@ -73,9 +102,10 @@ dial() { # what is dialled, at once
 }
 
 main() { # registry, what is dialled
-    printf 'clock %s\n' "$(date +%s.%N)"
+    printf 'clock %s -\n' "$(date +%s.%N)"
     bundle
     roots
+    environment
     [ "$1" = - ] || registry "$1"
     shift
     dial "$@"

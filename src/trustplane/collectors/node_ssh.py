@@ -54,6 +54,7 @@ def described(seen: disk.OnNode) -> str:
         f"containerd has loaded them: {stale}",
         f"its clock differs by {found.clock}" if found.clock else "its clock is right",
         *(_mirrors(path, text) for path, text in found.hosts_toml.items() if path.endswith("/hosts.toml")),
+        *(f"its containerd asks {host} through the proxy {proxy}" for host, proxy in found.proxies.items()),
         *(f"is served {len(one.certificates)} certificates by {one.address}" for one in seen.hosts),
         *([f"is asked for credentials by the registry ({seen.challenge})"] if seen.challenge else []),
     )

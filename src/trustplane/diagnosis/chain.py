@@ -283,7 +283,8 @@ def _missing(chain: Chain, verdict: Verdict) -> Finding | None:
 def _reason(chain: Chain, verdict: Verdict) -> str:
     role = f", {verdict.role}" if verdict.role else ""
     place = "the node" if chain.host.vantage is Vantage.NODE else "here"
-    return f"chain of {chain.host.address}, seen from {place}{role}: {verdict.stopped or verdict.message}"
+    way = f" through its proxy {chain.host.proxy}" if chain.host.proxy else ""
+    return f"chain of {chain.host.address}, seen from {place}{way}{role}: {verdict.stopped or verdict.message}"
 
 
 def _intercepted(chain: Chain) -> str:
@@ -295,9 +296,17 @@ def _intercepted(chain: Chain) -> str:
     for one in ours:
         seen = Chain(case, one).accepted_by(case.in_force or case.desired)
         if one.certificates and seen and seen.trusted:
+            proxy = chain.host.proxy
+            answers = (
+                f"the proxy {proxy} answers in the place of {one.address} (it opens TLS)"
+                if proxy
+                else (
+                    f"something between the node and {one.address} answers in its place (a proxy that opens TLS, or "
+                    "another DNS answer)"
+                )
+            )
             return (
-                f"something between the node and {one.address} answers in its place (a proxy that opens TLS, or "
-                "another DNS answer): take the registry out of it (NO_PROXY of containerd, the proxy's exceptions), "
+                f"{answers}: take the registry out of it (NO_PROXY of containerd, the proxy's exceptions), "
                 "or trust its CA"
             )
     return ""

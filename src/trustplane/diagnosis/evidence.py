@@ -94,6 +94,7 @@ class Host:
         role: What it is to the registry.
         address: host[:port]; the port 443 is left out.
         vantage: From where it was dialled.
+        proxy: Through which it was dialled, as `scheme://host:port`; "" without one.
         certificates: What it served, DER, its own first; empty where nothing was.
         failure: A cause's code where it gave no answer, or not a registry's.
         words: That failure in words.
@@ -105,6 +106,7 @@ class Host:
     certificates: tuple[bytes, ...] = ()
     failure: str = ""
     words: str = ""
+    proxy: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ class Disk:
         is_stale: Whether the containerd that runs was started before they were as they are; None: not known.
         clock: The node's clock less ours.
         hosts_toml: Text of certs.d files for this registry, by path.
+        proxies: Through which containerd asks a host, as `scheme://host:port` by host[:port]; others it asks itself.
     """
 
     roots: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
@@ -147,6 +150,7 @@ class Disk:
     is_stale: bool | None = None
     clock: timedelta = timedelta()
     hosts_toml: Mapping[str, str] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,7 +118,7 @@ def _before_origin(case: Case, explanation: Explanation) -> Diagnosis | None:
     """
     if not set(explanation.codes) <= _ANSWERED or explanation.reading.endpoint.role is Role.MIRROR:
         return None
-    for host in case.hosts:
+    for host in _seen(case):
         finding = of_chain(case, host) if host.role is Role.MIRROR else None
         if finding:
             codes = (*finding.codes, *(one for one in explanation.codes if one not in finding.codes))
@@ -158,7 +158,7 @@ def _changed(case: Case, host: Host, explanation: Explanation, finding: Finding)
 
 def _without_words(case: Case, explanation: Explanation | None) -> Diagnosis:
     """Say what is wrong with the registry's hosts, where there is no message or one that says nothing known."""
-    for host in case.hosts:
+    for host in _seen(case):
         finding = _of_host(case, host)
         if finding:
             certain = explanation is None and not case.image
@@ -186,14 +186,20 @@ def _failed(case: Case, explanation: Explanation) -> Host | None:
     """Return the host that the words mean, as the node sees it where that is known."""
     endpoint = explanation.reading.endpoint
     wanted = _plain(endpoint.address if endpoint.host else case.registry)
-    named = [one for one in case.hosts if _plain(one.address) == wanted]
+    named = [one for one in _seen(case) if _plain(one.address) == wanted]
     if not endpoint.host and endpoint.role is Role.TOKEN_SERVICE:
-        named = [one for one in case.hosts if one.role is Role.TOKEN_SERVICE] or named
+        named = [one for one in _seen(case) if one.role is Role.TOKEN_SERVICE] or named
     if _names_no_url(explanation):
         named = _second_hosts(case, named)
     named = [replace(one, role=endpoint.role) if endpoint.role in SECOND_HOST else one for one in named]
     seen = [one for one in named if one.certificates]
     return next(iter(sorted(seen or named, key=lambda one: one.vantage is not Vantage.NODE)), None)
+
+
+def _seen(case: Case) -> list[Host]:
+    """Return the hosts as they are seen; what is seen here says nothing of a node that asks through a proxy."""
+    proxies = case.disk.proxies if case.disk else {}
+    return [one for one in case.hosts if one.vantage is Vantage.NODE or one.address not in proxies]
 
 
 def _names_no_url(explanation: Explanation) -> bool:
@@ -203,7 +209,7 @@ def _names_no_url(explanation: Explanation) -> bool:
 
 def _second_hosts(case: Case, named: Sequence[Host]) -> list[Host]:
     """Return the first host of the registry that nodes refuse, where the words leave open which one it was."""
-    every = [*named, *(one for one in case.hosts if one.role in SECOND_HOST)]
+    every = [*named, *(one for one in _seen(case) if one.role in SECOND_HOST)]
     return [one for one in every if one.certificates and of_chain(case, one)] or list(named)
 
 

@@ -229,6 +229,33 @@ def test_a_connection_that_was_cut_is_explained_by_what_is_seen_now(words: str) 
     assert _certain(diagnose(case(other_words, hosts=(wanting,)))) == {Code.CONNECTION_REFUSED}
 
 
+class TestThroughAProxy:
+    """The node asks through a proxy, which opens TLS with a CA of its own; we are served the registry's chain."""
+
+    ours, theirs = PKI(), PKI(label="Web Proxy CA")
+    proxies = dataclasses.replace(disk(*ours.ders(ours.root)), proxies={HARBOR: "http://proxy.corp:3128"})
+
+    def ask(self, *hosts: Host) -> Diagnosis:
+        (root,) = self.ours.ders(self.ours.root)
+        trusted = own(root)
+        return diagnose(case(tls(), hosts=hosts, disk=self.proxies, node=node(), desired=trusted, in_force=trusted))
+
+    def test_what_the_node_is_served_decides_and_the_proxy_is_named(self) -> None:
+        served = host(
+            *self.theirs.ders(self.theirs.server, self.theirs.issuing, self.theirs.root), vantage=Vantage.NODE
+        )
+        there = dataclasses.replace(served, proxy="http://proxy.corp:3128")
+        found = self.ask(host(*self.ours.ders()), there)
+        assert _certain(found) == {Code.ISSUER_NOT_TRUSTED}
+        assert "the proxy http://proxy.corp:3128 answers in the place of" in found.causes[0].next_step
+        assert "through its proxy http://proxy.corp:3128" in found.causes[0].reason
+
+    def test_what_is_served_here_proves_nothing(self) -> None:
+        found = self.ask(host(*self.ours.ders()))
+        assert not _certain(found)
+        assert {Code.ISSUER_NOT_TRUSTED, Code.TRUST_NOT_APPLIED} <= {one.code for one in found.causes}
+
+
 class TestRegistryAlone:
     pki = PKI()
     root = pki.ders(pki.root)[0]

@@ -1,0 +1,87 @@
+"""Through which proxy a Go program, such as containerd, asks a host: by its environment. Pure.
+
+Source: https://pkg.go.dev/golang.org/x/net/http/httpproxy
+"""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
+_HTTPS_PORT: Final = 443
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080}
+
+
+def through(environment: Mapping[str, str], address: str) -> str:
+    """Return the proxy for HTTPS to `host[:port]`, as `scheme://host:port`; "" where there is none.
+
+    Credentials in the environment are left out.
+    """
+    proxy = _proxy(environment.get("HTTPS_PROXY") or environment.get("https_proxy") or "")
+    excepted = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
+    host, port = _host_and_port(address.lower())
+    if not proxy or _is_loopback(host) or any(_matches(one, host, port) for one in _patterns(excepted)):
+        return ""
+    return proxy
+
+
+def _proxy(text: str) -> str:
+    try:
+        parts = urlsplit(text.strip() if "://" in text else f"http://{text.strip()}")
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return ""
+    if not parts.hostname or not port or parts.scheme not in _DEFAULT_PORTS:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port}"
+
+
+def _patterns(text: str) -> Iterator[str]:
+    yield from (one for one in (part.strip().lower() for part in text.split(",")) if one)
+
+
+def _matches(pattern: str, host: str, port: int) -> bool:
+    if pattern == "*":
+        return True
+    address = _address(host)
+    if "/" in pattern:
+        network = _network(pattern)
+        return bool(network and address and address in network)
+    wanted, wanted_port = _host_and_port(pattern, default=0)
+    if not wanted or wanted_port not in (0, port):
+        return False
+    if literal := _address(wanted):
+        return literal == address
+    name = wanted.removeprefix("*")
+    return host.endswith(name if name.startswith(".") else f".{name}") or host == name
+
+
+def _host_and_port(text: str, default: int = _HTTPS_PORT) -> tuple[str, int]:
+    """Split `host`, `host:port`, `[address]:port`, or a bare IPv6 address."""
+    if _address(text):
+        return text, default
+    host, separator, port = text.rpartition(":")
+    if separator and port.isdigit():
+        return host.strip("[]"), int(port)
+    return text.strip("[]"), default
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" or bool(address and address.is_loopback)
