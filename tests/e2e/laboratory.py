@@ -160,7 +160,10 @@ class Laboratory:
         self._fleet.supervisor.run("delete", "secret", "-l", "laboratory", "--ignore-not-found")
         for machine in self._machines:
             names = f"sed '/{_MARK}$/d' /etc/hosts >/run/hosts && cat /run/hosts >/etc/hosts"
-            self._run(machine, "\n".join([names, *map(_undone, self._on(machine)), "systemctl restart containerd"]))
+            own = f"rm -rf {nodes.DROP_INS}; systemctl daemon-reload"
+            self._run(
+                machine, "\n".join([names, own, *map(_undone, self._on(machine)), "systemctl restart containerd"])
+            )
         configure(self._fleet, authorities(self._stack), **_ALLOW)
         update(self._stack, self._cluster)
 

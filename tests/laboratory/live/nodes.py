@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from laboratory.live.scenario import Live, Site, owner, root, whole
-from laboratory.live.server import nobody
+from laboratory.live.server import nobody, opening, talking
 from oracle import drafts
 from oracle.encoding import time
 from oracle.pem import pem
+from oracle.server import TLS
 
 _APPLIED, _STALE, _BROKEN = "trust-not-applied", "runtime-stale", "ca-file-malformed"
 _AWAY = "mv {file} /run/lab-{slug}.pem"
@@ -95,6 +96,32 @@ def mirrors(site: Site) -> Iterator[Live]:
     yield live("mirror and origin down", "connection-refused", away("origin3.lab.test"), away("mirror3.lab.test"))
 
 
+# Excepted are the names of all other scenarios. In /run, it goes with the machine's next boot at the latest.
+_PROXY = """mkdir -p {folder}; cat >{folder}/proxy.conf <<'END'
+[Service]
+Environment=HTTPS_PROXY=http://{proxy} NO_PROXY=.lab.test,.corp.test,.docker.io,.amazonaws.com,{address}
+END
+systemctl daemon-reload"""
+DROP_INS = "/run/systemd/system/containerd.service.d"
+
+
+def proxied(site: Site) -> Iterator[Live]:
+    """A node's containerd asks through a proxy that opens TLS; every other client is served by the registry itself."""
+    host = "registry.opened.test"
+    ours, theirs = owner(host), owner(host, "Web Proxy CA")
+    port = site.running.enter_context(talking(site.address, opening(TLS(whole(theirs), theirs.key))))
+    edit = _PROXY.format(folder=DROP_INS, proxy=f"{site.address}:{port}", address=f"{site.address}/28")
+    address = site.https(ours, host)
+    yield Live(
+        name="proxy of containerd that opens TLS",
+        truth="issuer-not-trusted",
+        address=address,
+        trusted=(root(ours),),
+        edit=edit,
+        by_skopeo=False,
+    )
+
+
 def scenarios(site: Site) -> list[Live]:
     """Return all of them, their servers running."""
-    return [one for make in (edited, two_roots, certs_d, mirrors) for one in make(site)]
+    return [one for make in (edited, two_roots, certs_d, mirrors, proxied) for one in make(site)]

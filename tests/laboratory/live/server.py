@@ -5,7 +5,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 
-from oracle.server import running
+from oracle.server import TLS, running
 
 Conversation = Callable[[socket.socket], None]
 
@@ -41,6 +41,21 @@ def resetting(connection: socket.socket) -> None:
     connection.recv(65536)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
+
+
+def opening(tls: TLS) -> Conversation:
+    """Answer CONNECT as a proxy does, and speak TLS in the place of whoever was wanted."""
+    context = tls.context()
+
+    def conversation(connection: socket.socket) -> None:
+        with connection.makefile("rb") as words:
+            while words.readline().strip():
+                pass
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with context.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(1)
+
+    return conversation
 
 
 @contextlib.contextmanager
