@@ -61,7 +61,7 @@ async def look_at(node: Shell, registry: str, endpoints: Iterable[tuple[Role, st
     every = dict.fromkeys(_mirrors(disk), Role.MIRROR) | wanted
     disk = replace(disk, proxies=_proxies(report, every))
     report = [one for one in report if one[0] not in _OF_HOST or one[1] not in disk.proxies]
-    unseen = [one for one in every if (_can_be_tried(disk.proxies[one]) if one in disk.proxies else one not in wanted)]
+    unseen = [one for one in every if one not in wanted or one in disk.proxies]
     with contextlib.suppress(TrustplaneError):  # one that does not answer hides nothing else
         report += await _ask(node, "dial", unseen, _SECOND_SECONDS, disk.proxies) if unseen else []
     return OnNode(disk, tuple(_hosts(report, every, disk.proxies)), _challenge(report, wanted))
@@ -70,7 +70,8 @@ async def look_at(node: Shell, registry: str, endpoints: Iterable[tuple[Role, st
 async def _ask(
     node: Shell, command: str, addresses: Iterable[str], seconds: float, proxies: Mapping[str, str] = _NO_PROXIES
 ) -> list[tuple[str, str, str]]:
-    dialled = " ".join(_dialled(one, proxies.get(one, "")) for one in addresses if _ADDRESS.fullmatch(one))
+    ways = [(one, proxies.get(one, "")) for one in addresses]
+    dialled = " ".join(_dialled(*way) for way in ways if _can_be_tried(*way))
     output = await node.run(_COMMAND, stdin=f"{_SCRIPT}\n{command} {dialled}\n", timeout=seconds)
     if output.exit_status != 0:
         raise NodeError(f"Node {node.address} could not be looked at", why=output.stderr.strip()[-200:])
@@ -97,8 +98,9 @@ def _dialled(address: str, proxy: str) -> str:
     return f"{address}={read.host}:{read.port}={read.host}={proxy.removeprefix(_CONNECT)}"
 
 
-def _can_be_tried(proxy: str) -> bool:
-    return proxy.startswith(_CONNECT) and bool(_ADDRESS.fullmatch(proxy.removeprefix(_CONNECT)))
+def _can_be_tried(address: str, proxy: str) -> bool:
+    via = proxy.removeprefix(_CONNECT)
+    return bool(_ADDRESS.fullmatch(address)) and (not proxy or (via != proxy and bool(_ADDRESS.fullmatch(via))))
 
 
 def _proxies(report: list[tuple[str, str, str]], addresses: Iterable[str]) -> dict[str, str]:

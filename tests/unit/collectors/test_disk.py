@@ -23,9 +23,12 @@ class Shell:
 
     address = "192.0.2.1"
 
-    def __init__(self, *lines: str, started: int = 200) -> None:
+    def __init__(self, *lines: str, started: int = 200, later: tuple[str, ...] = ()) -> None:
         stat = f"stat 150 regular file|{PATH}\nsum {DIGEST}  {PATH}\n"
-        self._answers = [stat + STATE.format(token=DIGEST, started=started), "\n".join(lines) + "\n"]
+        self._answers = [
+            stat + STATE.format(token=DIGEST, started=started),
+            *("\n".join(one) + "\n" for one in (lines, later)),
+        ]
         self.scripts: list[str] = []
 
     async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
@@ -73,6 +76,33 @@ async def test_file_without_a_certificate() -> None:
 async def test_clock() -> None:
     found = await look_at(Shell("clock 1000.5 -"))
     assert found.disk.clock < timedelta(days=-365)
+
+
+def environment(proxy: str) -> tuple[str, str]:
+    return f"variable HTTPS_PROXY {encoded(proxy)}", f"variable NO_PROXY {encoded('.other.corp')}"
+
+
+async def test_what_is_behind_a_proxy_is_looked_at_through_it() -> None:
+    direct, behind = PKI(1).root.der, ROOT
+    first = (f"served harbor.corp {encoded(pem(direct))}", f"served a.other.corp {encoded(pem(direct))}")
+    later = (f"served harbor.corp {encoded(pem(behind))}", "asks harbor.corp Basic")
+    shell = Shell(*environment("http://proxy.corp:3128"), *first, later=later)
+    found = await look_at(shell, "harbor.corp", "a.other.corp")
+    assert {one.address: (one.certificates, one.proxy) for one in found.hosts} == {
+        "harbor.corp": ((behind,), "http://proxy.corp:3128"),
+        "a.other.corp": ((direct,), ""),
+    }
+    assert found.challenge == "basic"
+    assert shell.scripts[2].splitlines()[-1] == "dial harbor.corp=harbor.corp:443=harbor.corp=proxy.corp:3128"
+
+
+@pytest.mark.parametrize("proxy", ["socks5://proxy.corp:1080", "https://proxy.corp:3129", "http://p$(reboot):1"])
+async def test_a_proxy_that_cannot_be_tried_hides_what_is_behind_it(proxy: str) -> None:
+    shell = Shell(*environment(proxy), f"served harbor.corp {encoded(pem(ROOT))}", "asks harbor.corp Basic")
+    found = await look_at(shell, "harbor.corp")
+    assert (found.hosts, found.challenge) == ((), "")
+    assert found.disk.proxies == {"harbor.corp": proxy}
+    assert shell.scripts[2].splitlines()[-1].strip() == "dial"
 
 
 @pytest.mark.parametrize("address", ["harbor.corp;reboot", "$(reboot)", "a b", "-x", "`x`", ""])
