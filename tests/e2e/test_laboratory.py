@@ -31,6 +31,8 @@ BY_LOOKING = {
     "secret without auths",
     "login without a password",
     "403 without a login",
+    # A kubelet that has not read the Secret yet asks without it. What that is told stays: it has the same first cause.
+    "wrong password",
 }
 Answers = list[tuple[Live, Json]]
 
@@ -80,5 +82,5 @@ def test_every_pod_is_told_unasked_and_once_for_a_cause(laboratory: Laboratory) 
     notes = laboratory.explained()
     causes = {name: [NAMED.findall(note)[0] for note in told] for name, told in notes.items()}
     assert all(len(codes) == len(set(codes)) for codes in causes.values()), causes
-    untold = {live.name: notes[live.name] for live in laboratory.scenarios if live.truth not in str(notes[live.name])}
-    assert not untold.keys() - BY_LOOKING, untold
+    told = [live for live in laboratory.scenarios if live.name not in BY_LOOKING]
+    assert {live.name: notes[live.name] for live in told if live.truth not in str(notes[live.name])} == {}
