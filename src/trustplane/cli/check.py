@@ -19,7 +19,7 @@ from trustplane.cli.check_documents import MAX_OCTETS, STANDARD_INPUT, Document,
 from trustplane.cli.check_report import Report
 from trustplane.cli.options import console, examples, progress
 from trustplane.errors import UserError
-from trustplane.registry.address import Address
+from trustplane.registry.address import HTTPS_PORT, Address
 from trustplane.registry.hosts import Image
 from trustplane.registry.inspection import HostReport, inspect
 
@@ -113,7 +113,8 @@ def _pool(documents: Sequence[Document], bundle: Path | None, address: Address) 
 
 
 def _is_for(entry: Entry, address: Address) -> bool:
-    return not entry.hosts or any(Address.read(host) == address for host in entry.hosts)
+    named = (str(address), f"{address}:{HTTPS_PORT}")  # with the usual port, or without
+    return not entry.hosts or any(host.lower() in named for host in entry.hosts)
 
 
 def _show(report: Report, output: str, file: str, *, to_stderr: bool) -> None:

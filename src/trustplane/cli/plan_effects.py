@@ -41,6 +41,15 @@ _CONFIGURATION_KIND: Final = "TkgServiceConfiguration"
 
 NO_CHANGE: Final = Difference()
 
+
+class _AppliedMetadata(msgspec.Struct):
+    annotations: dict[str, str] | None = None
+
+
+class _Applied(msgspec.Struct):
+    metadata: _AppliedMetadata
+
+
 T = TypeVar("T")
 
 
@@ -234,8 +243,16 @@ def annotations_after(kept: Mapping[str, str], manifest: Mapping[str, str]) -> d
         kept: Those of the object, without what another server-side apply of the same manager takes away.
         manifest: Those of the manifest.
     """
-    before = json.loads(kept.get(_LAST_APPLIED) or "{}").get("metadata", {}).get("annotations") or {}
+    before = _applied(kept.get(_LAST_APPLIED, ""))
     return {**{name: value for name, value in kept.items() if name not in before}, **manifest}
+
+
+def _applied(text: str) -> Mapping[str, str]:
+    """Return the annotations of the manifest that `kubectl apply` has left; none where it cannot be read."""
+    try:
+        return msgspec.json.decode(text, type=_Applied).metadata.annotations or {}
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return {}
 
 
 def _findings(found: object) -> tuple[Finding, ...]:

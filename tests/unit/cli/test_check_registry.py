@@ -70,7 +70,7 @@ def test_trusted_registry(pki: PKI, tmp_path: Path) -> None:
     assert hosts[0]["tls"] == "TLSv1.3"
 
 
-@pytest.mark.parametrize(("host", "code"), [("localhost:{port}", 0), ("localhost", 1), ("apps.corp.test", 1)])
+@pytest.mark.parametrize(("host", "code"), [("localhost:{port}", 0), ("localhost", 1), ("apps.corp.test:70000", 1)])
 def test_an_entry_for_other_registries_is_no_anchor(pki: PKI, tmp_path: Path, host: str, code: int) -> None:
     file = tmp_path / "service.yaml"
     with serving(pki.chain(), pki.key, API) as port:

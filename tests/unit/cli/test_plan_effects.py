@@ -138,5 +138,10 @@ def test_an_annotation_goes_where_kubectl_applied_it(
     assert {name: value for name, value in found.items() if name != last} == after
 
 
-def test_annotations_stay_where_nothing_was_applied_before() -> None:
+@pytest.mark.parametrize(
+    "applied", ["", "{", "[]", '{"metadata": null}', '{"metadata": {"annotations": null}}', "\udc80"]
+)
+def test_annotations_stay_where_nothing_is_known_to_be_applied_before(applied: str) -> None:
+    kept = {"scope": "a=b", "kubectl.kubernetes.io/last-applied-configuration": applied}
+    assert annotations_after(kept, {}) == kept
     assert annotations_after({"scope": "a=b"}, {}) == {"scope": "a=b"}
