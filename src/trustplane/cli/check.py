@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from trustplane.certificates.parsing import holds_private_key
+from trustplane.certificates.parsing import Certificate, holds_private_key
 from trustplane.certificates.repair import read_any
 from trustplane.certificates.verification import Pool
 from trustplane.cli import check_documents, check_report, check_tables
@@ -65,10 +65,11 @@ def command(
     report = check_report.review(documents, time)
     if registries:
         wanted = Image.read(image) if image else None
+        anyway = read_any(_content(str(node_bundle))).certificates if node_bundle else ()
         hosts: list[HostReport] = []
         for address in [Address.read(registry) for registry in registries]:
             with progress(f"Asking {address}"):
-                trust = _pool(documents, node_bundle, address)
+                trust = _pool(documents, anyway, address)
                 hosts += inspect(address, trust, time, image=wanted, follow_issuers=follow_aia)
         report = replace(report, hosts=tuple(hosts))
     _show(report, output, files[0], to_stderr=fix and any(map(_is_printed, documents)))
@@ -103,13 +104,11 @@ def _content(name: str) -> bytes:
     return content
 
 
-def _pool(documents: Sequence[Document], bundle: Path | None, address: Address) -> Pool:
+def _pool(documents: Sequence[Document], anyway: Sequence[Certificate], address: Address) -> Pool:
     """Return what a node with these lists trusts for pulls from a registry."""
     entries = [entry for document in documents for entry in document.entries if _is_for(entry, address)]
-    ders = [one.der for entry in entries for one in entry.parsed.certificates]
-    if bundle:
-        ders += [one.der for one in read_any(_content(str(bundle))).certificates]
-    return Pool.read(ders)
+    listed = [one for entry in entries for one in entry.parsed.certificates]
+    return Pool.read([one.der for one in (*listed, *anyway)])
 
 
 def _is_for(entry: Entry, address: Address) -> bool:

@@ -30,12 +30,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 )
 @click.option("-f", "--filename", required=True, metavar="FILE", help="Manifest; - for standard input.")
 @click.option("--system-namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Namespace of Trustplane itself.")
-@click.option(
-    "--field-manager",
-    default="kubectl",
-    show_default=True,
-    help="Who is going to apply it.",
-)
+@click.option("--field-manager", default="kubectl", show_default=True, help="Who is going to apply it.")
 @kubeconfig
 @output
 def command(*, filename: str, system_namespace: str, field_manager: str, kubeconfig: Path | None, output: str) -> None:

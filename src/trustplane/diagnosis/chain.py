@@ -296,15 +296,12 @@ def _intercepted(chain: Chain) -> str:
     for one in ours:
         seen = Chain(case, one).accepted_by(case.in_force or case.desired)
         if one.certificates and seen and seen.trusted:
-            proxy = chain.host.proxy
             answers = (
-                f"the proxy {proxy} answers in the place of {one.address} (it opens TLS)"
-                if proxy
-                else (
-                    f"something between the node and {one.address} answers in its place (a proxy that opens TLS, or "
-                    "another DNS answer)"
-                )
+                f"something between the node and {one.address} answers in its place (a proxy that opens TLS, or "
+                "another DNS answer)"
             )
+            if chain.host.proxy:
+                answers = f"the proxy {chain.host.proxy} answers in the place of {one.address} (it opens TLS)"
             return (
                 f"{answers}: take the registry out of it (NO_PROXY of containerd, the proxy's exceptions), "
                 "or trust its CA"

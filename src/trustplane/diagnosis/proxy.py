@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
-_HTTPS_PORT: Final = 443
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080}
 
 
@@ -58,7 +56,7 @@ def _matches(pattern: str, host: str, port: int) -> bool:
     return host.endswith(name if name.startswith(".") else f".{name}") or host == name
 
 
-def _host_and_port(text: str, default: int = _HTTPS_PORT) -> tuple[str, int]:
+def _host_and_port(text: str, default: int = _DEFAULT_PORTS["https"]) -> tuple[str, int]:
     """Split `host`, `host:port`, `[address]:port`, or a bare IPv6 address."""
     if _address(text):
         return text, default

@@ -54,7 +54,11 @@ def extension_config(stack: Stack) -> Json:
 def _handlers() -> str:
     """Return a digest of what the extension answers to discovery: Cluster API asks anew when the object changes."""
     answers = [hooks.discovery({}), hooks.discover_variables({})]
-    return hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:16]
+    return _digest(answers)
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _extension(stack: Stack) -> Json:
@@ -67,7 +71,7 @@ def _extension(stack: Stack) -> Json:
 
 async def install_definitions(objects: Sequence[Json], kubectl: Kubectl) -> None:
     """Install what the managers watch, unless all of it is there; needs the apiserver only."""
-    revision = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:16]
+    revision = _digest(objects)
     if await kubectl.count(_KINDS, f"{REVISION_LABEL}={revision}") == len(objects):
         return
     await kubectl.apply([_labelled(one, revision) for one in objects])
