@@ -112,6 +112,15 @@ async def test_a_stopped_leader_is_succeeded_at_once(
     assert (await holder(client, namespace))["holderIdentity"] == ""
 
 
+async def test_a_lease_is_released_although_a_renewal_was_cut_off(client: Client, namespace: str) -> None:
+    lease = Lease(client, "test", namespace, seconds=SECONDS, identity="first")
+    await lease.acquire()
+    # The server has taken a renewal of whose answer the holder knows nothing.
+    await client.patch(LEASES, "test", namespace, {"spec": {"leaseDurationSeconds": SECONDS + 1}})
+    await lease.release()
+    assert (await holder(client, namespace))["holderIdentity"] == ""
+
+
 async def test_a_lease_that_another_took_ends_the_manager(client: Client, namespace: str, first: Replica) -> None:
     async with asyncio.TaskGroup() as group:
         running = group.create_task(first.run())

@@ -17,7 +17,7 @@ import structlog
 from trustplane.api.meta import Json
 from trustplane.errors import TrustplaneError
 from trustplane.kube.client import Client
-from trustplane.kube.errors import AlreadyExistsError
+from trustplane.kube.errors import AlreadyExistsError, ConflictError
 from trustplane.kube.kinds import LEASES
 from trustplane.kube.metrics import LEADER
 
@@ -101,14 +101,27 @@ class Lease:
     async def release(self) -> None:
         """Give the Lease up, so that another process can take it at once. Failing is no harm: it expires."""
         LEADER.labels(self.name).set(0)
-        if self._seen is None or self._seen.holder != self.identity:
+        if self._seen is None:
             return
         try:
             async with asyncio.timeout(self._deadline):
-                spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
-                await self._write(self._seen.version, spec)
+                while not await self._give_up():
+                    pass
         except (TrustplaneError, TimeoutError) as error:
             log.warning("lease not released", lease=self.name, error=str(error))
+
+    async def _give_up(self) -> bool:
+        """Empty the record unless it is another's by now; tell whether that is settled."""
+        # What was seen last may be old: a renewal that was cancelled on its way here can have reached the server.
+        lease = await self._client.find(LEASES, self.name, self._namespace)
+        if lease is None or lease.get("spec", {}).get("holderIdentity") != self.identity:
+            return True
+        spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+        try:
+            await self._write(lease["metadata"]["resourceVersion"], spec)
+        except ConflictError:
+            return False
+        return True
 
     def _lost(self, why: str) -> None:
         LEADER.labels(self.name).set(0)
