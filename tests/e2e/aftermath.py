@@ -1,0 +1,59 @@
+"""What a stack looked like when a test failed: conditions, counts and marks of the objects, and the ends of logs."""
+
+import json
+import subprocess
+from typing import Any
+
+from trustplane.local.stack import Stack
+
+Json = dict[str, Any]
+_KINDS = (
+    "tanzukubernetesclusters.run.tanzu.vmware.com",
+    "clusters.cluster.x-k8s.io",
+    "kubeadmcontrolplanes.controlplane.cluster.x-k8s.io",
+    "machinedeployments.cluster.x-k8s.io",
+    "machinesets.cluster.x-k8s.io",
+    "machines.cluster.x-k8s.io",
+    "clustertrusts.trustplane.dev",
+)
+_LOGS = ("manager", "extension", "capi-core", "capi-control-plane")
+_COUNTS = ("replicas", "upToDateReplicas", "availableReplicas", "observedGeneration")
+_LINES, _WIDTH = 15, 300
+
+
+def described(stack: Stack) -> str:
+    """Return what helps to understand a failure, with no content of Secrets."""
+    return "\n".join([*(line for kind in _KINDS for line in _objects(stack, kind)), *_ends_of_logs(stack)])
+
+
+def _objects(stack: Stack, kind: str) -> list[str]:
+    command = [str(stack.bin / "kubectl"), f"--kubeconfig={stack.kubeconfig}", "--request-timeout=10s"]
+    try:
+        done = subprocess.run(
+            [*command, "get", kind, "-A", "-o", "json"], capture_output=True, text=True, timeout=30, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return [f"{kind}: kubectl does not end"]
+    if done.returncode:
+        return [f"{kind}: {done.stderr.strip()}"]
+    return [line for one in json.loads(done.stdout)["items"] for line in _object(kind.partition(".")[0], one)]
+
+
+def _object(kind: str, found: Json) -> list[str]:
+    metadata, status = found["metadata"], found.get("status") or {}
+    counts = {name: status[name] for name in _COUNTS if name in status}
+    overrides = (found.get("spec") or {}).get("topology", {}).get("controlPlane", {}).get("variables")
+    marks = {
+        key: text[:_WIDTH] for key, text in (metadata.get("annotations") or {}).items() if "last-applied" not in key
+    }
+    head = f"{kind} {metadata['name']} generation {metadata.get('generation')} {counts} overrides {overrides} {marks}"
+    told = [one for one in status.get("conditions") or [] if one.get("message")]
+    return [head, *(f"    {one['type']}={one['status']} {one['reason']}: {one['message'][:_WIDTH]}" for one in told)]
+
+
+def _ends_of_logs(stack: Stack) -> list[str]:
+    lines = []
+    for part in _LOGS:
+        file = stack.folder / "processes" / f"{part}.log"
+        lines += [f"--- {part}", *(file.read_text(errors="replace").splitlines()[-_LINES:] if file.exists() else [])]
+    return [line[: 2 * _WIDTH] for line in lines]
