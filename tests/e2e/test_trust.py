@@ -29,6 +29,8 @@ from e2e.clusters import (
     update,
     workers,
 )
+from trustplane.api.annotations import PENDING_HOOKS, PENDING_MOVE, UPDATE_IN_PROGRESS
+from trustplane.api.clustertrust import TRUST_APPLIED
 from trustplane.errors import TransientError
 from trustplane.local import registry
 from trustplane.local.bench.load import COUNT
@@ -203,6 +205,31 @@ def test_a_wrong_ca_stops_at_the_first_node_and_the_right_one_goes_on(
     updated(stack, trusting)
     assert files_of_ours(fleet, trusting) == before
     assert fleet.names(trusting) == machines
+
+
+def test_an_update_that_cluster_api_loses_is_brought_to_its_end(stack: Stack, fleet: Fleet, trusting: str) -> None:
+    machines, before = fleet.names(trusting), files_of_ours(fleet, trusting)
+    moved, unwritten = (name_of(one) for one in workers(fleet, trusting)[:2])
+    # As Cluster API leaves a machine that it moved to another MachineSet at the wrong moment.
+    fleet.supervisor.run("annotate", "machine", moved, f"{PENDING_MOVE}=")
+    # And one whose configuration changed, while nobody was told to write on its node.
+    machine = next(one for one in fleet.machines(trusting) if name_of(one) == unwritten)
+    record = json.loads(machine["metadata"]["annotations"][TRUST_APPLIED]) | {"digest": "0" * 64}
+    on_node(fleet, trusting, machine, f"rm /etc/ssl/certs/tkg-{registry.registries(stack)[1].ca_name}.pem")
+    fleet.supervisor.run("annotate", "machine", unwritten, "--overwrite", f"{TRUST_APPLIED}={json.dumps(record)}")
+
+    def probe() -> tuple[bool, str]:
+        marks = {name_of(one): one["metadata"]["annotations"] for one in fleet.machines(trusting)}
+        is_written = json.loads(marks[unwritten][TRUST_APPLIED])["digest"] != record["digest"]
+        is_moved = not {PENDING_MOVE, UPDATE_IN_PROGRESS, PENDING_HOOKS} & marks[moved].keys()
+        return is_written and is_moved, json.dumps(marks)
+
+    fleet.story.until("both updates are at their end", probe, seconds=90)
+    updated(stack, trusting)
+    assert files_of_ours(fleet, trusting) == before
+    assert fleet.names(trusting) == machines
+    reasons = [one["reason"] for one in fleet.supervisor.get("events.events.k8s.io")["items"]]
+    assert reasons.count("UpdateResumed") >= 2, reasons
 
 
 def test_a_node_that_is_off_keeps_nobody_waiting_and_is_brought_up_to_date_when_it_returns(

@@ -32,6 +32,8 @@ CONTROL_PLANE_LABEL = "cluster.x-k8s.io/control-plane"
 PAUSED = "cluster.x-k8s.io/paused"
 DEPLOYMENT_NAME_LABEL = "topology.cluster.x-k8s.io/deployment-name"
 UPDATE_IN_PROGRESS = "in-place-updates.internal.cluster.x-k8s.io/update-in-progress"
+PENDING_MOVE = "in-place-updates.internal.cluster.x-k8s.io/pending-acknowledge-move"  # to another MachineSet
+PENDING_HOOKS = "runtime.cluster.x-k8s.io/pending-hooks"
 
 # Ours, on objects that we make.
 COMPONENT_LABEL = "trustplane.dev/component"

@@ -46,7 +46,7 @@ def facts(
         rolled_out: Whether Cluster API has nothing to change on any machine of the cluster.
     """
     annotations = machine.metadata.annotations
-    applied = _read(annotations.get(TRUST_APPLIED), AppliedTrust)
+    applied = _applied(machine)
     is_updating = UPDATE_IN_PROGRESS in annotations
     updating = _condition(machine, _UPDATING)
     up_to_date = _condition(machine, _UP_TO_DATE)
@@ -73,6 +73,16 @@ def facts(
 def _names(config: KubeadmConfig, users: TrustSet | None, digest: str) -> bool:
     named = bootstrap_digest(config, users)
     return not named or same(named, digest)
+
+
+def _applied(machine: Machine) -> AppliedTrust | None:
+    return _read(machine.metadata.annotations.get(TRUST_APPLIED), AppliedTrust)
+
+
+def applied_digest(machine: Machine) -> str:
+    """Return the digest of the set that was last written on its node after its bootstrap; empty: none was."""
+    applied = _applied(machine)
+    return applied.digest if applied else ""
 
 
 def bootstrap_digest(config: KubeadmConfig, users: TrustSet | None = None) -> str:

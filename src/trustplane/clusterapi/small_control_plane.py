@@ -19,16 +19,14 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
-import msgspec
-
 from trustplane.api import clusterapi
 from trustplane.api.annotations import IN_PLACE_REFUSED, PAUSED, ROLLOUT, TRUST_DIGEST
 from trustplane.api.clusterapi import Cluster, KubeadmControlPlane, Machine
-from trustplane.api.clustertrust import TRUST_APPLIED, AppliedTrust
 from trustplane.api.conditions import FALSE, TRUE
 from trustplane.api.meta import Condition, Json, condition
 from trustplane.clusterapi.inplace import trust_files
 from trustplane.clusterapi.inplace_files import trust_file
+from trustplane.clusterapi.machine_facts import applied_digest
 from trustplane.clusterapi.readiness import is_reconciled
 from trustplane.clusterapi.rollout import CONTROL_PLANE_REPLICAS
 from trustplane.clusterapi.secret import name_of
@@ -91,11 +89,7 @@ class Member:
     @property
     def applied(self) -> str:
         """Digest of the set that was last written on its node after its bootstrap; empty: none was."""
-        text = self.machine.metadata.annotations.get(TRUST_APPLIED, "")
-        try:
-            return msgspec.json.decode(text, type=AppliedTrust).digest
-        except msgspec.MsgspecError:
-            return ""
+        return applied_digest(self.machine)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from trustplane.controllers.clustertrust_proof import ProofReconciler
 from trustplane.controllers.clustertrust_view import View
 from trustplane.controllers.configuration import ConfigurationReconciler
 from trustplane.controllers.images import ImageReconciler
+from trustplane.controllers.lost_update import LostUpdateReconciler
 from trustplane.controllers.pulls import PullReconciler
 from trustplane.controllers.registry import RegistryReconciler
 from trustplane.controllers.release import ReleaseReconciler
@@ -44,8 +45,20 @@ def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None
     proofs = ProofReconciler(client, view, recorder)
     registries = RegistryReconciler(client, view, recorder)
     control_planes = SmallControlPlaneReconciler(client, view, recorder)
+    lost_updates = LostUpdateReconciler(client, view, recorder)
     pulls = PullReconciler(client, view)
     images = ImageReconciler(client, view)
-    reconcilers = (configurations, releases, clusters, trusts, proofs, registries, control_planes, pulls, images)
+    reconcilers = (
+        configurations,
+        releases,
+        clusters,
+        trusts,
+        proofs,
+        registries,
+        control_planes,
+        lost_updates,
+        pulls,
+        images,
+    )
     for reconciler in reconcilers:
         manager.add(reconciler.controller())
