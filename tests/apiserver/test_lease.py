@@ -16,15 +16,16 @@ from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Key
 
 SECONDS = 6
+LONG = 60  # nobody waits for such a lease to expire
 
 
 class Replica:
     """A manager that wants to lead; `leads` is set once its controllers run."""
 
-    def __init__(self, client: Client, namespace: str, name: str) -> None:
+    def __init__(self, client: Client, namespace: str, name: str, *, seconds: int = SECONDS) -> None:
         self.stop = asyncio.Event()
         self.leads = asyncio.Event()
-        self.manager = Manager(client, lease=Lease(client, "test", namespace, seconds=SECONDS, identity=name))
+        self.manager = Manager(client, lease=Lease(client, "test", namespace, seconds=seconds, identity=name))
         watches = [Watch(self.manager.informer(CONFIG_MAPS, namespace=namespace))]
         self.manager.add(Controller(f"leading-{name}", self._reconcile, watches))
 
@@ -41,15 +42,15 @@ async def leading(replica: Replica, seconds: float = 20) -> None:
         await replica.leads.wait()
 
 
-@pytest.fixture
-async def first(client: Client, namespace: str) -> Replica:
+@pytest.fixture(autouse=True)
+async def something(client: Client, namespace: str) -> None:
+    """Something to reconcile."""
     await client.create(CONFIG_MAPS, {"metadata": {"name": "a", "namespace": namespace}})
-    return Replica(client, namespace, "first")
 
 
 @pytest.fixture
-def second(client: Client, namespace: str) -> Replica:
-    return Replica(client, namespace, "second")
+def first(client: Client, namespace: str) -> Replica:
+    return Replica(client, namespace, "first")
 
 
 async def holder(client: Client, namespace: str) -> dict[str, Any]:
@@ -97,9 +98,8 @@ async def test_a_killed_leader_is_succeeded(apiserver: Any, client: Client, name
     assert (await holder(client, namespace))["leaseTransitions"] == 1
 
 
-async def test_a_stopped_leader_is_succeeded_at_once(
-    client: Client, namespace: str, first: Replica, second: Replica
-) -> None:
+async def test_a_stopped_leader_is_succeeded_before_its_lease_expires(client: Client, namespace: str) -> None:
+    first, second = (Replica(client, namespace, name, seconds=LONG) for name in ("first", "second"))
     async with asyncio.TaskGroup() as group:
         group.create_task(first.run())
         await leading(first)
@@ -107,7 +107,7 @@ async def test_a_stopped_leader_is_succeeded_at_once(
         await held(client, namespace, "first")
         assert not second.leads.is_set()
         first.stop.set()
-        await leading(second, SECONDS)
+        await leading(second, LONG * 2 / 3)
         second.stop.set()
     assert (await holder(client, namespace))["holderIdentity"] == ""
 
