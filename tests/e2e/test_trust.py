@@ -40,6 +40,7 @@ from trustplane.local.stack import Stack
 
 NODES = 1 + WORKERS
 MANY = 150
+GROUPS = ("machinedeployments.cluster.x-k8s.io", "kubeadmcontrolplanes.controlplane.cluster.x-k8s.io")
 # Content of every file that is not ours, and where every link of somebody else leads.
 FOREIGN = """
 find /etc/ssl/certs /etc/containerd/certs.d -type f ! -name 'tkg-*' -exec sha256sum {} +
@@ -230,6 +231,22 @@ def test_an_update_that_cluster_api_loses_is_brought_to_its_end(stack: Stack, fl
     assert fleet.names(trusting) == machines
     reasons = [one["reason"] for one in fleet.supervisor.get("events.events.k8s.io")["items"]]
     assert reasons.count("UpdateResumed") >= 2, reasons
+
+
+def test_a_status_that_cluster_api_forgets_is_asked_for_again(stack: Stack, fleet: Fleet, trusting: str) -> None:
+    # A pool and a control plane as it leaves them when it looks again after a failure, and nothing else changed.
+    for kind in GROUPS:
+        (one,) = fleet.supervisor.get(kind)["items"]
+        status = json.dumps({"status": {"observedGeneration": max(1, one["metadata"]["generation"] - 1)}})
+        fleet.supervisor.run("patch", kind, name_of(one), "--subresource=status", "--type=merge", "-p", status)
+
+    def probe() -> tuple[bool, str]:
+        groups = [one for kind in GROUPS for one in fleet.supervisor.get(kind)["items"]]
+        seen = [one["status"]["observedGeneration"] == one["metadata"]["generation"] for one in groups]
+        return all(seen), json.dumps(groups)
+
+    fleet.story.until("every generation is seen", probe, seconds=90)
+    updated(stack, trusting)
 
 
 def test_a_node_that_is_off_keeps_nobody_waiting_and_is_brought_up_to_date_when_it_returns(

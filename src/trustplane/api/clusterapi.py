@@ -24,6 +24,7 @@ CONTROL_PLANE_MACHINES_READY = "ControlPlaneMachinesReady"
 CONTROL_PLANE_MACHINES_UP_TO_DATE = "ControlPlaneMachinesUpToDate"
 WORKER_MACHINES_READY = "WorkerMachinesReady"
 WORKER_MACHINES_UP_TO_DATE = "WorkerMachinesUpToDate"
+ROLLING_OUT = "RollingOut"  # of a control plane or a pool
 PAUSED = "Paused"  # of any object but the Cluster
 OWNER_REMEDIATED = "OwnerRemediated"  # of a Machine; False: it is to be removed
 

@@ -4,15 +4,19 @@ Its Machine controller, when an update has ended, takes the marks of it away, an
 ends its reconcile. An owner that begins the next update in between, as after a change that follows another one closely,
 has its new marks taken away with the old ones. Nobody goes on then: to Cluster API, everything is as it should be.
 
+A reconcile that fails writes its conditions, but not `status.observedGeneration`. The next one, which succeeds, finds
+nothing else to write, and writes nothing: nobody can tell that the present generation was seen.
+
 Source: sigs.k8s.io/cluster-api v1.14.2: core/reconcilers/machine/machine_controller_inplace_update.go
 (removeInPlaceUpdateAnnotation: the map of the object that is patched again later), core/reconcilers/machineset/
-machineset_controller.go (startMoveMachines, triggerInPlaceUpdate).
+machineset_controller.go (startMoveMachines, triggerInPlaceUpdate); util/patch/patch.go (Patch: returns early).
 """
 
 from enum import Enum
 
 from trustplane.api.annotations import PENDING_HOOKS, PENDING_MOVE, UPDATE_IN_PROGRESS
-from trustplane.api.clusterapi import KubeadmConfig, Machine
+from trustplane.api.clusterapi import ROLLING_OUT, KubeadmConfig, KubeadmControlPlane, Machine, MachineDeployment
+from trustplane.api.meta import condition
 from trustplane.clusterapi.machine_facts import applied_digest, bootstrap_digest
 from trustplane.trust.standing import same
 
@@ -42,3 +46,13 @@ def loss(machine: Machine, config: KubeadmConfig | None, *, is_stepwise: bool) -
         return Loss.NOTHING
     named, applied = bootstrap_digest(config), applied_digest(machine)
     return Loss.WORK if named and applied and not same(named, applied) else Loss.NOTHING
+
+
+def is_generation_lost(group: KubeadmControlPlane | MachineDeployment) -> bool:
+    """Tell whether conditions are about the present generation, and the status as a whole is about an older one.
+
+    So it is for a moment in every reconcile, and for as long as reconciles fail.
+    """
+    generation, status = group.metadata.generation, group.status
+    told = condition(status.conditions, ROLLING_OUT)
+    return status.observed_generation < generation and told is not None and told.observed_generation >= generation

@@ -12,12 +12,13 @@ from trustplane.api.clusterapi import Cluster, Machine
 from trustplane.api.clustertrust import PROVE_REQUESTED_AT, ClusterTrust
 from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration, TrustedCA
 from trustplane.api.core import Secret
+from trustplane.api.meta import Object
 from trustplane.api.registry import Registry
 from trustplane.clusterapi import secret, trust_status, variable
 from trustplane.clusterapi.machine_facts import facts
 from trustplane.clusterapi.readiness import Observed, is_rolled_out
 from trustplane.controllers.last_good import LAST_GOOD_NAME
-from trustplane.controllers.reading import ByCluster
+from trustplane.controllers.reading import ByCluster, cluster_key
 from trustplane.controllers.resources import (
     CLUSTER_TRUSTS,
     CLUSTERS,
@@ -107,7 +108,7 @@ class View:
             return None
         tkc = self._owner(cluster)
         value = cluster.variable(VARIABLE)
-        if tkc is None and value is None:
+        if not self.is_ours(cluster):
             return None
         users = await self._named(cluster, value) if value is not None and tkc is None else None
         rolled_out = is_rolled_out(self._machinery(cluster))
@@ -122,6 +123,15 @@ class View:
             trust=self.trusts.get(key),
             is_automatic=policy(*self._policies(cluster, tkc)).propagation == AUTOMATIC,
         )
+
+    def is_ours(self, cluster: Cluster) -> bool:
+        """Tell whether the trust of a Cluster is ours to watch."""
+        return cluster.variable(VARIABLE) is not None or self._owner(cluster) is not None
+
+    def cluster_of(self, found: Object) -> Cluster | None:
+        """Return the Cluster of an object, if its trust is ours to watch."""
+        cluster = next((self.clusters.get(key) for key in cluster_key(found)), None)
+        return cluster if cluster is not None and self.is_ours(cluster) else None
 
     def all_keys(self, _: object = None) -> list[Key]:
         """Return the keys of all clusters."""

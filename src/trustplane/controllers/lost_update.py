@@ -53,12 +53,19 @@ class LostUpdateReconciler:
 
     def controller(self) -> Controller:
         """Return the controller."""
-        watches: list[Watch[Any]] = [Watch(self._view.machines), Watch(self._view.configs, _machine_key)]
+        view = self._view
+        watches: list[Watch[Any]] = [
+            Watch(view.machines),
+            Watch(view.configs, _machine_key),
+            *(Watch(one, lambda _: ()) for one in (view.clusters, view.control_planes)),  # to be there, no more
+        ]
         return Controller("lostupdate", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
         """Look at one Machine."""
         machine = self._view.machines.get(key)
+        if machine is not None and self._view.cluster_of(machine) is None:
+            return Result()
         found = Loss.NOTHING if machine is None else self._loss(machine, self._config(machine))
         if machine is None or found is not Loss.WORK:
             self._since.pop(key, None)

@@ -5,6 +5,7 @@ from trustplane.controllers.clustertrust_proof import ProofReconciler
 from trustplane.controllers.clustertrust_view import View
 from trustplane.controllers.configuration import ConfigurationReconciler
 from trustplane.controllers.images import ImageReconciler
+from trustplane.controllers.lost_generation import lost_generations
 from trustplane.controllers.lost_update import LostUpdateReconciler
 from trustplane.controllers.pulls import PullReconciler
 from trustplane.controllers.registry import RegistryReconciler
@@ -48,17 +49,9 @@ def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None
     lost_updates = LostUpdateReconciler(client, view, recorder)
     pulls = PullReconciler(client, view)
     images = ImageReconciler(client, view)
-    reconcilers = (
-        configurations,
-        releases,
-        clusters,
-        trusts,
-        proofs,
-        registries,
-        control_planes,
-        lost_updates,
-        pulls,
-        images,
-    )
-    for reconciler in reconcilers:
-        manager.add(reconciler.controller())
+    reconcilers = (configurations, releases, clusters, trusts, proofs, registries, control_planes, pulls, images)
+    controllers = [one.controller() for one in reconcilers]
+    controllers.append(lost_updates.controller())
+    controllers += [one.controller() for one in lost_generations(client, view)]
+    for controller in controllers:
+        manager.add(controller)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.api.annotations import PENDING_HOOKS, PENDING_MOVE, UPDATE_IN_PROGRESS
-from trustplane.api.clusterapi import KubeadmConfig, Machine
+from trustplane.api.clusterapi import KubeadmConfig, KubeadmControlPlane, Machine, MachineDeployment
 from trustplane.api.clustertrust import TRUST_APPLIED
-from trustplane.clusterapi.lost_update import Loss, loss
+from trustplane.clusterapi.lost_update import Loss, is_generation_lost, loss
 
 OLD, NEW = "0" * 64, "1" * 64
 
@@ -72,3 +72,22 @@ def test_nothing_is_lost(found: Machine, named: KubeadmConfig | None, *, is_step
 def test_nothing_is_lost_while_the_mark_is_there(marks: set[str], applied: str, *, is_stepwise: bool) -> None:
     found = machine(UPDATE_IN_PROGRESS, *marks, applied=applied)
     assert loss(found, NAMES_NEW, is_stepwise=is_stepwise) is Loss.NOTHING
+
+
+@pytest.mark.parametrize("kind", [MachineDeployment, KubeadmControlPlane])
+@pytest.mark.parametrize(
+    ("observed", "told", "is_lost"),
+    [
+        (2, {"RollingOut": 2}, False),
+        (1, {"RollingOut": 2}, True),
+        (1, {"RollingOut": 1}, False),  # not looked at yet
+        (1, {"RollingOut": 1, "Paused": 2}, False),  # paused: only that was looked at
+        (1, {}, False),
+    ],
+)
+def test_a_generation_is_lost_where_conditions_know_it_and_the_status_does_not(
+    kind: type[MachineDeployment | KubeadmControlPlane], observed: int, told: dict[str, int], *, is_lost: bool
+) -> None:
+    conditions = [{"type": one, "status": "False", "observedGeneration": seen} for one, seen in told.items()]
+    status = {"observedGeneration": observed, "conditions": conditions}
+    assert is_generation_lost(msgspec.convert({"metadata": {"generation": 2}, "status": status}, kind)) is is_lost
