@@ -124,19 +124,39 @@ def _nodes(capi: clusterapi.Cluster | None) -> ClusterCondition:
 
 
 def is_rolled_out(observed: Observed) -> bool:
-    """Tell whether every machine is as the Cluster asks for now.
+    """Tell whether every machine is as the Cluster asks for now."""
+    return not outstanding(observed)
+
+
+def outstanding(observed: Observed) -> str:
+    """Say what is waited for until every machine is as the Cluster asks for now; empty where nothing is.
 
     Each link of the chain Cluster, control plane or pool, machine must have seen the present generation of the one
     before; else "up to date" may still be about yesterday.
     """
     capi, control_plane = observed.cluster, observed.control_plane
-    if capi is None or control_plane is None or capi.control_plane_override("trust") or not is_reconciled(capi):
-        return False
-    groups: list[clusterapi.KubeadmControlPlane | clusterapi.MachineDeployment] = [
-        control_plane,
-        *observed.machine_deployments,
-    ]
-    return all(_is_up_to_date(one) for one in groups)
+    if capi is None or control_plane is None:
+        return "the cluster has not been made yet"
+    if not is_reconciled(capi):
+        return "Cluster API has not written what the cluster asks for yet"
+    pools = [_outstanding(f"pool {_pool_name(one)}", one) for one in observed.machine_deployments]
+    found = next((one for one in (*pools, _outstanding("the control plane", control_plane)) if one), "")
+    if not found and capi.control_plane_override("trust"):
+        return "the control plane keeps what it had until the workers have the change"
+    return found
+
+
+def _pool_name(pool: clusterapi.MachineDeployment) -> str:
+    return pool.metadata.labels.get(DEPLOYMENT_NAME_LABEL) or pool.metadata.name
+
+
+def _outstanding(name: str, group: clusterapi.KubeadmControlPlane | clusterapi.MachineDeployment) -> str:
+    status = group.status
+    if status.observed_generation < group.metadata.generation:
+        return f"Cluster API has not said yet that it has seen the change of {name}"
+    if not status.up_to_date_replicas == status.replicas == group.spec.replicas:
+        return f"machines of {name} are not up to date"
+    return ""
 
 
 def is_rolling(observed: Observed) -> bool:
@@ -150,12 +170,6 @@ def is_rolling(observed: Observed) -> bool:
         *observed.machine_deployments,
     ]
     return any(one.status.up_to_date_replicas < one.spec.replicas for one in groups)
-
-
-def _is_up_to_date(group: clusterapi.KubeadmControlPlane | clusterapi.MachineDeployment) -> bool:
-    status = group.status
-    seen = status.observed_generation >= group.metadata.generation
-    return seen and status.up_to_date_replicas == status.replicas == group.spec.replicas
 
 
 def is_reconciled(capi: clusterapi.Cluster) -> bool:

@@ -8,7 +8,7 @@ from trustplane.api.cluster import ClusterCondition, TanzuKubernetesCluster
 from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration, is_customised
 from trustplane.api.meta import Condition, Json
 from trustplane.certificates.finding import Finding, Severity
-from trustplane.clusterapi.readiness import ERROR, INFO, WARNING, Observed, false, is_rolled_out, true
+from trustplane.clusterapi.readiness import ERROR, INFO, WARNING, Observed, false, outstanding, true
 from trustplane.clusterapi.reporting import merge, timestamp, to_json
 from trustplane.trust.entries import Reading
 from trustplane.trust.propagation import Decision
@@ -30,8 +30,9 @@ def _current(tkc: TanzuKubernetesCluster, decision: Decision, observed: Observed
     if not decision.current:
         message = f"Not in force yet: {decision.difference.text}. Take it now: `{_update_command(tkc)}`"
         return false(type_, conditions.TRUST_HELD, message, severity=WARNING)
-    if not is_rolled_out(observed):
-        return false(type_, conditions.TRUST_UPDATING, "Nodes are being made or updated to have it", severity=INFO)
+    if waiting := outstanding(observed):
+        message = f"Nodes are being made or updated to have it: {waiting}"
+        return false(type_, conditions.TRUST_UPDATING, message, severity=INFO)
     count = len(decision.trust)
     reason = decision.frozen.reason if decision.frozen else decision.reason
     return true(type_, reason, f"{count} {'entry' if count == 1 else 'entries'} in force")

@@ -2,15 +2,20 @@
 
 from collections.abc import Collection, Sequence
 
-from trustplane.api.conditions import FALSE, TRUST_CURRENT
+from trustplane.api.conditions import FALSE, TRUST_CURRENT, TRUST_UPDATING
 from trustplane.api.meta import Condition, Object
 from trustplane.kube.events import Recorder
 
 
 def turned(before: Sequence[Condition], after: Sequence[Condition], types: Collection[str]) -> list[Condition]:
     """Return the conditions of those types that say something else than before."""
-    old = {one.type: (one.status, one.reason, one.message) for one in before}
-    return [one for one in after if one.type in types and old.get(one.type) != (one.status, one.reason, one.message)]
+    old = {one.type: _said(one) for one in before}
+    return [one for one in after if one.type in types and old.get(one.type) != _said(one)]
+
+
+def _said(one: Condition) -> tuple[str, str, str]:
+    """Return what a turn of the story is; what an update waits for is none of its own."""
+    return one.status, one.reason, "" if one.reason == TRUST_UPDATING else one.message
 
 
 async def report(recorder: Recorder, regarding: Object, conditions: Sequence[Condition]) -> None:

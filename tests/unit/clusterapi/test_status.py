@@ -1,9 +1,11 @@
 """What a user reads of a cluster, for each stage of its life."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 
 from trustplane.api import clusterapi
 from trustplane.api.cluster import TanzuKubernetesCluster
@@ -175,6 +177,38 @@ def test_a_cluster_that_is_updated() -> None:
 def test_a_change_that_cluster_api_has_not_seen_yet_is_an_update() -> None:
     found = status(tkc("running"), observed(observedGeneration=4))
     assert (found["phase"], condition(found, "TrustCurrent")[1]) == ("updating", "Updating")
+
+
+def held(seen: Observed) -> Observed:
+    """The control plane has a set of its own for now."""
+    assert seen.cluster
+    override = clusterapi.Overrides(overrides=[clusterapi.Variable(name="trust", value={"additionalTrustedCAs": []})])
+    topology = clusterapi.Topology(control_plane=clusterapi.ControlPlaneTopology(variables=override))
+    spec = msgspec.structs.replace(seen.cluster.spec, topology=topology)
+    return replace(seen, cluster=msgspec.structs.replace(seen.cluster, spec=spec))
+
+
+def unseen(seen: Observed) -> Observed:
+    """Cluster API has not seen the pool's last change."""
+    pool = seen.machine_deployments[0]
+    metadata = msgspec.structs.replace(pool.metadata, generation=2)
+    return replace(seen, machine_deployments=[msgspec.structs.replace(pool, metadata=metadata)])
+
+
+@pytest.mark.parametrize(
+    ("seen", "waiting"),
+    [
+        (NOTHING, "the cluster has not been made yet"),
+        (observed(observedGeneration=4), "Cluster API has not written what the cluster asks for yet"),
+        (unseen(observed()), "Cluster API has not said yet that it has seen the change of pool np"),
+        (observed(up_to_date=1), "machines of pool np are not up to date"),
+        (held(observed(up_to_date=1)), "machines of pool np are not up to date"),
+        (held(observed()), "the control plane keeps what it had until the workers have the change"),
+    ],
+)
+def test_what_an_update_waits_for(seen: Observed, waiting: str) -> None:
+    found = status(tkc("running"), seen)
+    assert condition(found, "TrustCurrent")[2] == f"Nodes are being made or updated to have it: {waiting}"
 
 
 def test_a_pool_that_was_not_made_yet() -> None:

@@ -26,6 +26,11 @@ def test_status_reason_and_message_count() -> None:
         assert turned(before, [now], {"TrustCurrent"}) == [now]
 
 
+def test_what_an_update_waits_for_is_no_turn() -> None:
+    before = [_condition("TrustCurrent", "False", "Updating", "pool a")]
+    assert turned(before, [_condition("TrustCurrent", "False", "Updating", "pool b")], {"TrustCurrent"}) == []
+
+
 def test_other_types_are_left_out() -> None:
     assert turned([], [_condition("Ready", "False")], {"TrustCurrent"}) == []
 
