@@ -12,8 +12,9 @@ import hashlib
 import os
 import resource
 import shutil
+import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from trustplane.local.stack import LABEL, Stack
 RUN = Path("/run/trustplane")
 PROC = Path("/proc")
 TIMEOUT = 60.0  # seconds; the slowest command takes a few on a machine that is not overloaded
+LOOK_SECONDS = 5.0  # between two looks of the provider at all containers; one costs 0.04 s of CPU time
 GRACE = 10.0  # seconds that podman has to leave its critical sections: addresses given away in them stay given away
 RUNNING, EXITED = "running", "exited"
 KILLED = b"137"  # exit code of a process that got SIGKILL, as conmon writes it
@@ -89,6 +91,9 @@ class Podman:
         self._stack = stack
         self._folder = stack.folder / "podman"
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._looking = asyncio.Lock()
+        self._seen: tuple[float, list[Observed]] | None = None  # the last look, and when it began
+        self._changes = 0  # made by this object
 
     async def prepare(self) -> None:
         """Write the configuration and the network where they are missing or differ. Repeat it after a reboot.
@@ -109,7 +114,7 @@ class Podman:
         Raises:
             HostError: podman refuses; nothing is left of the attempt.
         """
-        async with self._locks[container.name]:
+        async with self._changing(container.name):
             await self._remove(container.name)
             try:
                 await self._podman(*run_arguments(self._stack, container, *_hard_limits()))
@@ -120,7 +125,7 @@ class Podman:
 
     async def start(self, name: str) -> None:
         """Start a container that was stopped, with the disk that it had."""
-        async with self._locks[name]:
+        async with self._changing(name):
             if found := await self.find(name):
                 await self._settle(found)
                 await self._remove_cgroups(found)
@@ -136,23 +141,47 @@ class Podman:
 
     async def signal(self, name: str, signal: str) -> None:
         """Send a signal, such as USR2, to a container's first process."""
-        async with self._locks[name]:
+        async with self._changing(name):
             await self._podman("kill", "--signal", signal, name)
 
     async def remove(self, name: str) -> None:
         """Remove a container, running or not; an absent one is fine."""
-        async with self._locks[name]:
+        async with self._changing(name):
             await self._remove(name)
 
     async def list(self) -> list[Observed]:
         """Return the containers of the stack, whatever their state."""
-        label = f"label={LABEL}={self._stack.id}"
+        label, changes, began = f"label={LABEL}={self._stack.id}", self._changes, time.monotonic()
         printed = await self._podman("ps", "--all", "--no-trunc", "--filter", label, "--format", "json")
-        return [believed(one, PROC) for one in msgspec.json.decode(printed or "[]", type=list[Observed])]
+        found = [believed(one, PROC) for one in msgspec.json.decode(printed or "[]", type=list[Observed])]
+        self._seen = (began, found) if changes == self._changes else None
+        return found
 
-    async def find(self, name: str) -> Observed | None:
-        """Return a container by its name, or None where it is absent."""
-        return next((one for one in await self.list() if one.name == name), None)
+    async def find(self, name: str, *, recently: float = 0.0) -> Observed | None:
+        """Return a container by its name, or None where it is absent.
+
+        Args:
+            name: of the container.
+            recently: how many seconds ago it may have been looked at; what this object has changed since is seen.
+        """
+        async with self._looking:  # who comes meanwhile has the same answer
+            is_recent = self._seen is not None and time.monotonic() - self._seen[0] < recently
+            found = self._seen[1] if self._seen is not None and is_recent else await self.list()
+        return next((one for one in found if one.name == name), None)
+
+    @contextlib.asynccontextmanager
+    async def _changing(self, name: str) -> AsyncIterator[None]:
+        """Change one container, alone; what was seen before is worth nothing afterwards, nor what is seen meanwhile."""
+        async with self._locks[name]:
+            self._forget()
+            try:
+                yield
+            finally:
+                self._forget()
+
+    def _forget(self) -> None:
+        self._changes += 1
+        self._seen = None
 
     async def remove_everything(self) -> None:
         """Remove all containers, the network and every trace of this world; verify that none is left.

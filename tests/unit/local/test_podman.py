@@ -1,12 +1,15 @@
+import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.local import podman
-from trustplane.local.podman import Container, Mount, Observed
+from trustplane.local.podman import Container, Mount, Observed, Podman
 from trustplane.local.stack import Stack
 
 CONTAINER = Container(
@@ -109,3 +112,40 @@ def test_a_container_whose_process_is_gone_does_not_run(tmp_path: Path) -> None:
 
 def test_an_end_that_podman_knows_is_not_told_again(tmp_path: Path) -> None:
     assert not podman.believed(Observed(id="1", names=["one"], state="exited"), tmp_path).ended_untold
+
+
+@pytest.fixture
+def looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """A podman with one container, and how often it was asked for all."""
+    calls, program = tmp_path / "calls", tmp_path / "bin" / "podman"
+    program.parent.mkdir()
+    shown = json.dumps([{"Id": "i", "Names": ["one"], "State": "running"}])
+    program.write_text(f'#!/bin/sh\necho "$1" >>{calls}\n[ "$1" != ps ] || echo \'{shown}\'\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
+    return lambda: calls.read_text().split().count("ps")
+
+
+async def test_who_asks_again_soon_has_what_was_seen(stack: Stack, looks: Callable[[], int]) -> None:
+    podman_ = Podman(stack)
+    found = await asyncio.gather(*(podman_.find("one", recently=60) for _ in range(9)))
+    assert {one.name for one in found if one} == {"one"}
+    assert await podman_.find("two", recently=60) is None
+    assert looks() == 1
+    await podman_.find("one")
+    assert looks() == 2
+
+
+async def test_what_was_changed_since_is_looked_at_again(stack: Stack, looks: Callable[[], int]) -> None:
+    podman_ = Podman(stack)
+    await podman_.find("one", recently=60)
+    await podman_.signal("one", "USR2")
+    await podman_.find("one", recently=60)
+    assert looks() == 2
+
+
+async def test_a_look_during_a_change_is_not_kept(stack: Stack, looks: Callable[[], int]) -> None:
+    podman_ = Podman(stack)
+    await asyncio.gather(podman_.find("one", recently=60), podman_.signal("one", "USR2"))
+    await podman_.find("one", recently=60)
+    assert looks() == 2

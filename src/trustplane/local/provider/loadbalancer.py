@@ -13,7 +13,7 @@ import jinja2
 
 from trustplane.kube.resource import Key
 from trustplane.local import files
-from trustplane.local.podman import Container, Mount, Observed, Podman
+from trustplane.local.podman import LOOK_SECONDS, Container, Mount, Observed, Podman
 from trustplane.local.provider.instance import NAME_LABEL, NAMESPACE_LABEL, ROLE_LABEL
 from trustplane.local.provider.objects import CONTROL_PLANE_LABEL, LocalMachine, cluster_of
 from trustplane.local.stack import Stack
@@ -111,7 +111,7 @@ async def ensure(podman: Podman, stack: Stack, key: Key, index: int, config: str
     place = folder(stack, key)
     place.mkdir(parents=True, exist_ok=True)
     files.write(place / "haproxy.cfg", config.encode())
-    found = await podman.find(name_of(key))
+    found = await podman.find(name_of(key), recently=LOOK_SECONDS)
     if found is None or not found.is_running:
         await podman.run(container(stack, key, index))
         found = await podman.find(name_of(key))

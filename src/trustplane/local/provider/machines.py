@@ -15,7 +15,7 @@ from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.kinds import SECRETS
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Key, key_of
-from trustplane.local.podman import Podman
+from trustplane.local.podman import LOOK_SECONDS, Podman
 from trustplane.local.provider import conditions, instance
 from trustplane.local.provider.instance import State
 from trustplane.local.provider.objects import (
@@ -71,7 +71,7 @@ class Machines:
     async def _keep(self, local: LocalMachine, cluster: Cluster | None) -> None:
         owner_key = owner(local.metadata, "Machine")
         machine = self._machines.get(owner_key) if owner_key else None
-        container = await self._podman.find(instance.name_of(key_of(local)))
+        container = await self._podman.find(instance.name_of(key_of(local)), recently=LOOK_SECONDS)
         place = instance.folder(self._stack, key_of(local))
         bootstrapped = await asyncio.to_thread(instance.is_bootstrapped, place)
         state = instance.judge(machine, cluster, container, bootstrapped=bootstrapped)

@@ -13,13 +13,11 @@ from trustplane.errors import TrustplaneError
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller
 from trustplane.kube.resource import Key, Resource
-from trustplane.local.podman import Observed, Podman
+from trustplane.local.podman import LOOK_SECONDS, Observed, Podman
 from trustplane.local.provider import instance, loadbalancer
 from trustplane.local.provider.instance import NAME_LABEL, NAMESPACE_LABEL, ROLE_LABEL
 from trustplane.local.provider.objects import LOCAL_CLUSTERS, LOCAL_MACHINES
 from trustplane.local.stack import Stack
-
-SECONDS = 5.0  # between two looks; one costs about 0.1 s of CPU time
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +65,7 @@ class Patrol:
                 await self._sweep(containers)
             except TrustplaneError as error:
                 log.warning("look at the containers failed", error=str(error))
-            await asyncio.sleep(SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _wake(
         self, before: Mapping[tuple[str, Key], str], containers: Iterable[Observed]
