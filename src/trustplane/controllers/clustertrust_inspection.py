@@ -12,18 +12,19 @@ from trustplane.clusterapi import ssh_secret
 from trustplane.clusterapi.inplace import trust_files
 from trustplane.clusterapi.inplace_files import bootstrap_files, contents
 from trustplane.clusterapi.inplace_update import address
-from trustplane.controllers.resources import MACHINES, SECRETS
+from trustplane.controllers.resources import SECRETS
 from trustplane.errors import NodeError, TransientError, TrustplaneError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError
 from trustplane.kube.resource import Key
-from trustplane.machines.resources import KUBEADM_CONFIGS
+from trustplane.machines.resources import KUBEADM_CONFIGS, MACHINES
 from trustplane.nodes import hostkey, hosts, plan, ssh, trust
 from trustplane.nodes.hosts import Shadow
 from trustplane.nodes.plan import Drift
 
 # Asked before a repair; it raises where that is no longer wanted, see `trust.apply`.
 Confirm = Callable[[], Awaitable[None]]
+_PINS = 5  # attempts, while a Machine that is being made changes
 _MESSAGE = 600  # characters of what is kept in an annotation
 
 
@@ -70,8 +71,6 @@ async def inspect(client: Client, machine: Machine, key: str, digest: str, *, re
             if refusal:
                 return Inspected(_result(digest, refusal=refusal))
             return await _look(node, files, digest, confirm if repair else None)
-    except ConflictError:
-        return Inspected(_result(digest, error="the Machine changed meanwhile"))
     except TrustplaneError as error:
         return Inspected(_result(digest, error=str(error)))
 
@@ -90,13 +89,21 @@ async def _look(node: ssh.Node, files: _Files, digest: str, repair: Confirm | No
 
 async def _pin(client: Client, machine: Machine, shown: str) -> str:
     """Pin the key at the first contact; return why it is refused."""
-    try:
-        patch = hostkey.pin(_json(machine), shown)
-    except NodeError as error:
-        return str(error)
-    if patch:
-        await client.patch(MACHINES, machine.metadata.name, machine.metadata.namespace, patch)
-    return ""
+    name, namespace, found = machine.metadata.name, machine.metadata.namespace, _json(machine)
+    for _ in range(_PINS):
+        try:
+            patch = hostkey.pin(found, shown)
+        except NodeError as error:
+            return str(error)
+        if patch is None:
+            return ""
+        try:
+            await client.patch(MACHINES, name, namespace, patch)
+        except ConflictError:
+            found = await client.get(MACHINES, name, namespace)
+        else:
+            return ""
+    raise TransientError(f"Machine {name} keeps changing, so that its host key cannot be pinned")
 
 
 async def _files(client: Client, machine: Machine) -> _Files:

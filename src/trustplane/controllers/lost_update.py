@@ -64,15 +64,15 @@ class LostUpdateReconciler:
     async def reconcile(self, key: Key) -> Result:
         """Look at one Machine."""
         machine = self._view.machines.get(key)
-        if machine is not None and self._view.cluster_of(machine) is None:
-            return Result()
-        found = Loss.NOTHING if machine is None else self._loss(machine, self._config(machine))
-        if machine is None or found is not Loss.WORK:
-            self._since.pop(key, None)
-        if machine is not None and found is Loss.MARK:
+        found = self._loss(machine, self._config(machine)) if machine else Loss.NOTHING
+        if found is Loss.WORK:
+            return await self._work_patiently(key)
+        self._since.pop(key, None)
+        if machine and found is Loss.MARK:
             await self._mark(machine)
-        if found is not Loss.WORK:
-            return Result()
+        return Result()
+
+    async def _work_patiently(self, key: Key) -> Result:
         waited = time.monotonic() - self._since.setdefault(key, time.monotonic())
         if waited < _PATIENCE_SECONDS:
             return Result(requeue_after=_PATIENCE_SECONDS - waited)
@@ -82,6 +82,8 @@ class LostUpdateReconciler:
         return self._view.configs.get(Key(machine.metadata.namespace, machine.spec.bootstrap.config_ref.name))
 
     def _loss(self, machine: Machine, config: KubeadmConfig | None) -> Loss:
+        if self._view.cluster_of(machine) is None:
+            return Loss.NOTHING
         is_control_plane = CONTROL_PLANE_LABEL in machine.metadata.labels
         return loss(machine, config, is_stepwise=is_control_plane and self._is_small(machine))
 
