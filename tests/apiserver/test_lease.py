@@ -83,6 +83,14 @@ async def held(client: Client, namespace: str, identity: str) -> None:
             await asyncio.sleep(0.05)
 
 
+async def renewed(client: Client, namespace: str, before: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if (await holder(client, namespace))["renewTime"] != before:
+                return
+            await asyncio.sleep(0.05)
+
+
 async def test_a_killed_leader_is_succeeded(apiserver: Any, client: Client, namespace: str, first: Replica) -> None:
     arguments = ("-c", LEADER, json.dumps(apiserver.kubeconfig), namespace, str(SECONDS))
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
@@ -144,6 +152,34 @@ async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(
     apiserver.start()
     async with Client.open(apiserver.kubeconfig) as client:
         assert (await holder(client, namespace))["holderIdentity"] == "first"
+
+
+class HangsOnce(Client):
+    """A client of which one request is never answered."""
+
+    hung = asyncio.Event()
+
+    async def find(self, *arguments: Any, **options: Any) -> Any:
+        if not self.hung.is_set():
+            self.hung.set()
+            await asyncio.Event().wait()
+        return await super().find(*arguments, **options)
+
+
+async def test_one_request_that_hangs_costs_no_lease(apiserver: Any, client: Client, namespace: str) -> None:
+    async with HangsOnce.open(apiserver.kubeconfig) as hanging:
+        assert isinstance(hanging, HangsOnce)
+        hanging.hung = asyncio.Event()
+        hanging.hung.set()
+        lease = Lease(hanging, "test", namespace, seconds=SECONDS, identity="first")
+        await lease.acquire()
+        before = (await holder(client, namespace))["renewTime"]
+        hanging.hung.clear()
+        holding = asyncio.create_task(lease.hold())
+        await hanging.hung.wait()
+        await renewed(client, namespace, before)
+        assert not holding.done()
+        holding.cancel()
 
 
 async def test_a_deleted_lease_is_made_again(client: Client, namespace: str, first: Replica) -> None:

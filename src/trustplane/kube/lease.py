@@ -70,6 +70,7 @@ class Lease:
         self._namespace = namespace
         self._seconds = seconds
         self._deadline = seconds * 2 / 3  # without a renewal for so long, the holder stops leading
+        self._patience = seconds / 4  # for one attempt: a request that hangs must leave time for others
         self._pause = seconds / 8
         self._seen: Sighting | None = None
 
@@ -129,14 +130,18 @@ class Lease:
 
     async def _attempt(self) -> bool:
         try:
-            lease = await self._client.find(LEASES, self.name, self._namespace) or await self._create()
-            self._seen = sight(lease, self._seen, asyncio.get_running_loop().time())
-            if not self._seen.free(self.identity, asyncio.get_running_loop().time()):
-                return False
-            await self._write(self._seen.version, self._claim(lease.get("spec", {})))
-        except TrustplaneError as error:
-            log.info("lease not obtained", lease=self.name, error=str(error))
+            async with asyncio.timeout(self._patience):
+                return await self._obtain()
+        except (TrustplaneError, TimeoutError) as error:
+            log.info("lease not obtained", lease=self.name, error=str(error) or "no answer in time")
             return False
+
+    async def _obtain(self) -> bool:
+        lease = await self._client.find(LEASES, self.name, self._namespace) or await self._create()
+        self._seen = sight(lease, self._seen, asyncio.get_running_loop().time())
+        if not self._seen.free(self.identity, asyncio.get_running_loop().time()):
+            return False
+        await self._write(self._seen.version, self._claim(lease.get("spec", {})))
         return True
 
     async def _create(self) -> Json:

@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 from pathlib import Path
 
-from trustplane.errors import TrustplaneError
+from trustplane.errors import HostError, TrustplaneError
 from trustplane.local import creation, credentials, install, kernel, lock, provider, readiness, registry
 from trustplane.local.kubectl import Kubectl
 from trustplane.local.podman import Podman
@@ -108,8 +108,21 @@ class _Up:
         if running and not why and await self._asked.ready(part.probe):
             return
         with self._steps.step(f"{name} (restart: {why})" if running and why else name):
-            pid = running.pid if running and not why else await self._start(part)
-            await self._asked.wait(name, part.probe, pid, seconds=READY_SECONDS, log=self._processes.log(name))
+            if running and not why and await self._survives(part, running.pid):
+                return
+            await self._wait(part, await self._start(part))
+
+    async def _survives(self, part: Part, pid: int) -> bool:
+        """Wait until a part that runs already is ready; tell whether it did not end meanwhile."""
+        try:
+            await self._wait(part, pid)
+        except HostError:
+            return False
+        return True
+
+    async def _wait(self, part: Part, pid: int) -> None:
+        log = self._processes.log(part.name)
+        await self._asked.wait(part.name, part.probe, pid, seconds=READY_SECONDS, log=log)
 
     async def _start(self, part: Part) -> int:
         await self._processes.stop(part.name, grace=GRACE_SECONDS)
