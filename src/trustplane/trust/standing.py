@@ -116,7 +116,7 @@ def _on_its_way(facts: NodeFacts, in_force: str) -> Standing | None:
     return Standing(
         clustertrust.OUTDATED,
         f"it has set {short(facts.digest)}, its cluster's is {short(in_force)}, and no update of it goes on. "
-        "One that Cluster API has lost is taken up within a minute; else delete its Machine to have it replaced",
+        "One that Cluster API has lost is taken up within a minute. Delete its Machine to have it replaced",
     )
 
 
