@@ -22,7 +22,7 @@ setup: .tools/packages $(VENV)/locked ## Install Debian packages and the Python 
 
 .tools/packages: Makefile
 	@mkdir -p .tools
-	@missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) 2>/dev/null | awk '$$1 == "ii" {print $$2}' | sort \
+	@missing=$$({ dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) 2>/dev/null || true; } | awk '$$1 == "ii" {print $$2}' | sort \
 	  | comm -13 - <(printf '%s\n' $(PACKAGES) | sort)); \
 	if [ -n "$$missing" ]; then \
 	  echo "==> Debian packages:" $$missing; \
