@@ -8,9 +8,9 @@ from rich.table import Table
 
 from trustplane.certificates.finding import Severity
 from trustplane.certificates.lint import Listed
-from trustplane.certificates.verification.names import printable
 from trustplane.cli.check_report import Place, Report, is_ca, issuer
 from trustplane.registry.inspection import HostReport
+from trustplane.text import printable
 
 _MAX_FINDINGS = 1000  # beyond that nobody reads on, and drawing them takes minutes
 _GROUP = 4  # fingerprints are read aloud in groups

@@ -12,7 +12,6 @@ import click
 from trustplane.certificates.parsing import parse_der
 from trustplane.certificates.repair import encode, read_any
 from trustplane.certificates.verification import GoCertificate, MalformedError, Pool, Verdict, verify
-from trustplane.certificates.verification.names import printable
 from trustplane.cli.check_report import CANNOT_TELL, ERRORS, GOOD
 from trustplane.cli.check_tables import grouped
 from trustplane.cli.options import examples, progress
@@ -20,6 +19,7 @@ from trustplane.registry.address import Address
 from trustplane.registry.dial import dial
 from trustplane.registry.failure import RegistryError
 from trustplane.registry.issuers import fetch
+from trustplane.text import printable
 
 _MAX_FETCHED = 4
 

@@ -18,12 +18,12 @@ from trustplane.certificates.repair import read_any
 from trustplane.diagnosis.evidence import Disk, Host, Vantage
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.proxy import through
-from trustplane.diagnosis.redaction import redact
 from trustplane.errors import NodeError, TrustplaneError
 from trustplane.nodes import plan, trust
 from trustplane.nodes.state import CERTS, HOSTS, NodeState
 from trustplane.nodes.trust import Shell
 from trustplane.registry.address import Address
+from trustplane.text import redact
 
 _SCRIPT: Final = files("trustplane.collectors").joinpath("node.sh").read_text()
 _COMMAND: Final = "sudo -n sh -s"

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from trustplane.diagnosis.evidence import Look
-from trustplane.diagnosis.redaction import redact
 from trustplane.errors import TrustplaneError
+from trustplane.text import redact
 
 T = TypeVar("T")
 

@@ -10,11 +10,11 @@ from trustplane.diagnosis import index
 from trustplane.diagnosis.cause import Code, Confidence
 from trustplane.diagnosis.endpoint import Facts, failed, is_elsewhere
 from trustplane.diagnosis.layer import Endpoint, Kind, Layer, Runtime
-from trustplane.diagnosis.redaction import redact
 from trustplane.diagnosis.statuses import STATUSES, Question, statement
 from trustplane.diagnosis.template import compiled, may_follow, wrapping
 from trustplane.diagnosis.vocabulary.phrase import Statement
 from trustplane.diagnosis.wrappers import Wrapper
+from trustplane.text import redact
 
 MAX_LENGTH: Final = 16_384  # characters; the kubelet's events hold 1,024, a list of 100 names some 10,000
 _MIN_CUT: Final = 4  # characters that a cut phrase must have to be recognised

@@ -9,7 +9,7 @@ from trustplane.api.clustertrust import MAX_IMAGES, ImageSource, ProofResult
 from trustplane.api.registry import Registry
 from trustplane.diagnosis.endpoint import DOCKER_HUB
 from trustplane.diagnosis.pulls import host_of
-from trustplane.diagnosis.redaction import redact
+from trustplane.text import redact
 from trustplane.trust.knowledge import judge, name_of, registry_host, registry_named, served_by
 from trustplane.trust.report import Sets
 from trustplane.trust.standing import NodeFacts, short

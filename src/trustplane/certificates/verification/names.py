@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from trustplane.certificates.verification.der import SEQUENCE, SET, MalformedError, Reader
+from trustplane.text import printable
 
 UTF8_STRING = 0x0C
 NUMERIC_STRING = 0x12
@@ -47,11 +48,6 @@ class Name:
         """For people: RFC 4514's order, with control characters made visible."""
         parts = (f"{_ATTRIBUTE_LABELS.get(kind, kind)}={value}" for kind, value in reversed(self.attributes))
         return printable(",".join(parts)) or "(empty name)"
-
-
-def printable(text: str) -> str:
-    """Escape what a terminal would act on."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def read_name(raw: bytes) -> Name:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.diagnosis.redaction import redact
+from trustplane.text import clean, printable, redact
 
 SECRET = "s3cr3tV4lue"
 
@@ -62,3 +62,20 @@ def test_any_text_and_once_is_enough(text: str) -> None:
     once = redact(text)
     assert "\x1b" not in once
     assert redact(once) == once
+
+
+def test_clean_text_is_one_printable_line_within_its_limit() -> None:
+    text = clean(f"a\x1b]0;x\x07 \u202e b\n\tpassword={SECRET} \u2028{'x' * 100_000}", 60)
+    assert text.startswith("a ]0;x b password=<hidden> xxx")
+    assert text.endswith("…")
+    assert len(text) == 60
+
+
+@given(st.text(), st.integers(min_value=1, max_value=50))
+def test_any_text_can_be_cleaned(text: str, limit: int) -> None:
+    assert clean(text, limit).isprintable()
+    assert len(clean(text, limit)) <= limit
+
+
+def test_printable_text_keeps_what_it_is_told_to_keep() -> None:
+    assert printable("a\x1b[31m\n", keep="\n") == "a\\x1b[31m\n"

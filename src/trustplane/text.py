@@ -1,4 +1,6 @@
-"""Make a message fit to be shown: no credentials, no control characters.
+"""Text from outside (registries, nodes, events, annotations, objects of tenants), made safe to keep and to show.
+
+`clean` is for text that is recorded or shown in one line; `printable` for a terminal; `redact` for credentials alone.
 
 Runtimes print URLs, and a blob's URL is signed: whoever has its query may read the blob. Old runtimes print decoded
 pull secrets. What is hidden here is hidden before anything is read, so that no output can have it.
@@ -9,6 +11,8 @@ from typing import Final
 
 HIDDEN: Final = "<hidden>"
 _HIDDEN_QUERY: Final = "hidden"  # a URL has no angle brackets
+
+MAX_INPUT: Final = 8192  # characters of one message that are read at all; messages of the kubelet are far shorter
 
 # What the reading of a message needs from a query: containerd's mark of a mirror, and the marks of a token service.
 _SHOWN: Final = frozenset({"ns", "scope", "service"})
@@ -35,6 +39,20 @@ _NAMED: Final = re.compile(
 _DECODED: Final = re.compile(r"""(?P<name>invalid decoded auth: \\*")(?P<value>[^\n]+)""")
 _USERINFO: Final = re.compile(r"(?<![\w/.@:+-])[\w.+%$-]{1,64}:(?!//)[^\s:/@\"']{1,256}@(?=[A-Za-z0-9.-]+[:/])")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def clean(text: str, limit: int) -> str:
+    """Return untrusted text in one line of at most `limit` characters: redacted, printable, cut with an ellipsis."""
+    line = printable(" ".join(redact(text[:MAX_INPUT]).split()))
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Escape every character that a terminal could act on, except those of `keep` (such as line ends)."""
+    return "".join(
+        character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def redact(text: str) -> str:
