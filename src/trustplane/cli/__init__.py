@@ -1,13 +1,16 @@
 """The command line: a root command that imports a subcommand only when it is used, and how errors are shown."""
 
+import contextlib
 import importlib
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import Any
 
 import click
 
+from trustplane.cli.output import echo, guard, safe
 from trustplane.errors import TrustplaneError
 
 # name: (module, what `trustplane --help` says). The module has the click command as `command`.
@@ -58,8 +61,19 @@ class Root(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the arguments; what is wrong with them is said in safe text."""
+        with _safe_usage():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; what is wrong with its arguments is said in safe text."""
+        with _safe_usage():
+            return super().invoke(ctx)
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and show our errors as what happened, why, and what to do next."""
+        guard()
         try:
             return super().main(*args, **kwargs)
         except TrustplaneError as error:
@@ -67,13 +81,23 @@ class Root(click.Group):
             sys.exit(error.exit_code)
 
 
+@contextlib.contextmanager
+def _safe_usage() -> Iterator[None]:
+    """Make safe what click prints itself: arguments of scripts may come from anywhere."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = safe(error.message)  # type: ignore[misc] # final to type checkers only
+        raise
+
+
 def show(error: TrustplaneError) -> None:
     """Print an error to standard error: one part a line, continued lines indented."""
-    click.echo(f"Error: {error.what.rstrip('.')}", err=True)
+    echo(f"Error: {error.what.rstrip('.')}", err=True)
     for title, text in (("Why", error.why), ("Next", error.next_step)):
         if text:
             indented = text.replace("\n", f"\n{' ' * 8}")
-            click.echo(f"{title + ':':>6}  {indented}", err=True)
+            echo(f"{title + ':':>6}  {indented}", err=True)
 
 
 def _version() -> str:

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from trustplane.cli.console import Console
 from trustplane.cli.local import CACHE
 from trustplane.cli.terminal import Terminal
 from trustplane.local.stack import default_folder

@@ -1,7 +1,6 @@
 """`trustplane check`: what nodes will make of a list of CAs, before it is applied."""
 
 import datetime as dt
-import json
 import os
 import sys
 import tempfile
@@ -17,7 +16,9 @@ from trustplane.certificates.verification import Pool
 from trustplane.cli import check_documents, check_report, check_tables
 from trustplane.cli.check_documents import MAX_OCTETS, STANDARD_INPUT, Document, Entry
 from trustplane.cli.check_report import Report
-from trustplane.cli.options import console, examples, progress
+from trustplane.cli.console import console, progress
+from trustplane.cli.options import examples
+from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.errors import UserError
 from trustplane.registry.address import HTTPS_PORT, Address
 from trustplane.registry.hosts import Image
@@ -122,7 +123,7 @@ def _show(report: Report, output: str, file: str, *, to_stderr: bool) -> None:
         check_tables.show(console(to_stderr=to_stderr), report)
     else:
         document = check_report.as_json(report) if output == "json" else check_report.as_sarif(report, file)
-        click.echo(json.dumps(document, indent=2), err=to_stderr)
+        echo_json(document, err=to_stderr)
 
 
 def _is_printed(document: Document) -> bool:
@@ -138,11 +139,11 @@ def _fix(documents: Sequence[Document], at: dt.datetime) -> None:
             _print_corrected(document, at)
         elif document.is_manifest and document.fixed != document.text:
             _replace(Path(document.name), document.fixed)
-            click.echo(f"{document.name}: corrected", err=True)
+            echo(f"{document.name}: corrected", err=True)
         elif not document.is_manifest:
             for entry in document.entries:
                 if entry.fixed is not None:
-                    click.echo(f"- name: {entry.name}\n  data: {entry.fixed}")
+                    echo_data(f"- name: {entry.name}\n  data: {entry.fixed}")
 
 
 def _print_corrected(document: Document, at: dt.datetime) -> None:
@@ -150,9 +151,9 @@ def _print_corrected(document: Document, at: dt.datetime) -> None:
     content = document.fixed.encode()
     left = check_report.review(check_documents.link([check_documents.read(STANDARD_INPUT, content)]), at)
     if not document.entries or left.exit_code == check_report.ERRORS or holds_private_key(content):
-        click.echo("Not printed: there is no list in it, or an error that --fix cannot correct", err=True)
+        echo("Not printed: there is no list in it, or an error that --fix cannot correct", err=True)
     else:
-        click.echo(document.fixed, nl=False)
+        echo_data(document.fixed, nl=False)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -196,7 +196,10 @@ def _message(host: HostReport) -> str:
 
 
 def _result(one: Place) -> Json:
-    location = {"artifactLocation": {"uri": quote(one.file)}, "region": {"startLine": one.line}}
+    location = {
+        "artifactLocation": {"uri": quote(one.file, errors="surrogateescape")},
+        "region": {"startLine": one.line},
+    }
     return {
         "ruleId": one.finding.code,
         "level": "error" if one.finding.severity is Severity.ERROR else "warning",

@@ -2,15 +2,14 @@
 
 import textwrap
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from trustplane.certificates.finding import Severity
 from trustplane.certificates.lint import Listed
 from trustplane.cli.check_report import Place, Report, is_ca, issuer
+from trustplane.cli.console import Console
 from trustplane.registry.inspection import HostReport
-from trustplane.text import printable
 
 _MAX_FINDINGS = 1000  # beyond that nobody reads on, and drawing them takes minutes
 _GROUP = 4  # fingerprints are read aloud in groups
@@ -27,10 +26,10 @@ def show(console: Console, report: Report) -> None:
     for host in report.hosts:
         _host(console, host)
     for text in report.undecided:
-        console.print(f"[yellow]?[/] {escape(text)}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble(("?", "yellow"), f" {text}"), soft_wrap=True)
     errors = sum(one.finding.severity is Severity.ERROR for one in report.places)
     counts = f"{len(report.certificates)} certificates, {errors} errors, {len(report.places) - errors} warnings"
-    console.print(f"\n{counts}", highlight=False)
+    console.print(f"\n{counts}")
 
 
 def grouped(fingerprint: str) -> str:
@@ -46,9 +45,12 @@ def _certificates(listed: tuple[Listed, ...]) -> Table:
         certificate = one.certificate
         issued_by = issuer(certificate)
         table.add_row(
-            *map(escape, map(printable, (one.where, certificate.subject, issued_by, certificate.fingerprint))),
+            one.where,
+            certificate.subject,
+            issued_by,
+            certificate.fingerprint,
             f"{certificate.expires:%Y-%m-%d}",
-            "yes" if is_ca(certificate) else "[yellow]no[/]",
+            "yes" if is_ca(certificate) else Text("no", "yellow"),
         )
     return table
 
@@ -57,19 +59,19 @@ def _finding(console: Console, place: Place) -> None:
     finding = place.finding
     colour = "red" if finding.severity is Severity.ERROR else "yellow"
     where = f"{place.file}:{place.line}: {finding.where}" if finding.where != place.file else place.file
-    head = f"[{colour}]{str(finding.severity).lower()}[/] [bold]{finding.code}[/]"
-    console.print(f"\n{head} {_text(where)}", highlight=False, soft_wrap=True)
+    head = Text.assemble("\n", (str(finding.severity).lower(), colour), " ", (finding.code, "bold"), f" {where}")
+    console.print(head, soft_wrap=True)
     for title, text in (("", finding.what), ("why: ", finding.why), ("next: ", finding.next_step)):
         if text:
-            console.print(f"  {title}{_text(text)}", highlight=False, soft_wrap=True)
+            console.print(f"  {title}{text}", soft_wrap=True)
 
 
 def _host(console: Console, host: HostReport) -> None:
-    sign = "[green]✓[/]" if host.trusted else "[red]✗[/]" if host.verdict else "[yellow]?[/]"
+    sign = ("✓", "green") if host.trusted else ("✗", "red") if host.verdict else ("?", "yellow")
     outcome = "nodes with this list accept it" if host.trusted else host.cause
-    console.print(f"\n{sign} {host.role} {host.address}: {outcome}", highlight=False, soft_wrap=True)
+    console.print(Text.assemble("\n", sign, f" {host.role} {host.address}: {outcome}"), soft_wrap=True)
     for line in _details(host):
-        console.print(f"  {_text(line)}", highlight=False, soft_wrap=True)
+        console.print(f"  {line}", soft_wrap=True)
 
 
 def _details(host: HostReport) -> list[str]:
@@ -89,7 +91,3 @@ def _details(host: HostReport) -> list[str]:
     if host.failure:
         lines.append(host.failure.message)
     return lines
-
-
-def _text(text: str) -> str:
-    return escape(printable(text))

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from trustplane.cli.console import Console
 from trustplane.local.demo import play
 
 

@@ -1,7 +1,6 @@
 """`trustplane diagnose`: the cause of a failed image pull by all the evidence that can be gathered."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from trustplane.cli import diagnose_report
+from trustplane.cli.console import console, progress
 from trustplane.cli.diagnose_report import Answer
-from trustplane.cli.options import console, examples, kubeconfig, progress
+from trustplane.cli.options import examples, kubeconfig
+from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.collectors import gathering
 from trustplane.collectors.failing import failing_pods
@@ -112,9 +113,9 @@ def cluster(*, cluster: str, namespace: str, kubeconfig: Path | None, limit: int
 
     answers, left = _run(work(), f"Looking at cluster {namespace}/{cluster}")
     if not answers:
-        click.echo(f"No pod of cluster {namespace}/{cluster} waits for an image.", err=True)
+        echo(f"No pod of cluster {namespace}/{cluster} waits for an image.", err=True)
     if left:
-        click.echo(f"{left} more kinds of failure were not looked at: --limit {limit + left}", err=True)
+        echo(f"{left} more kinds of failure were not looked at: --limit {limit + left}", err=True)
     _show(answers, output)
 
 
@@ -146,13 +147,13 @@ def _run(work: Coroutine[Any, Any, T], words: str) -> T:
         with progress(words):
             return asyncio.run(work)
     except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
+        echo("Interrupted.", err=True)
         sys.exit(INTERRUPTED)
 
 
 def _show(answers: list[Answer], output: str) -> None:
     if output == "json":
-        click.echo(json.dumps(diagnose_report.as_json(answers), indent=2))
+        echo_json(diagnose_report.as_json(answers))
     else:
         diagnose_report.show(console(), answers)
     sys.exit(diagnose_report.exit_code(answers))

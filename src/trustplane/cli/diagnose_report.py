@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from trustplane.cli import explain_report
+from trustplane.cli.console import Console
 from trustplane.diagnosis.cause import Cause
 from trustplane.diagnosis.evidence import Case, Host, Look
 from trustplane.diagnosis.verdict import Diagnosis
@@ -45,14 +45,14 @@ def show(console: Console, answers: Sequence[Answer]) -> None:
 
 def _show(console: Console, answer: Answer) -> None:
     causes = answer.diagnosis.causes
-    console.print(f"[bold]{escape(_subject(answer))}[/]", soft_wrap=True)
+    console.print(Text(_subject(answer), "bold"), soft_wrap=True)
     if not causes:
         console.print("   nothing is wrong with its certificates")
     if len(causes) > 1:
         console.print(f"   {len(causes)} causes fit, most likely first:")
     for number, cause in enumerate(causes, 1):
         rank = f"{number}. " if len(causes) > 1 else ""
-        console.print(f"   {rank}[bold]{cause.code}[/]: {escape(cause.meaning)}", soft_wrap=True)
+        console.print(Text.assemble(f"   {rank}", (str(cause.code), "bold"), f": {cause.meaning}"), soft_wrap=True)
         _rows(console, _cause(cause))
     _rows(console, _about(answer))
 
@@ -75,7 +75,7 @@ def _some(names: Sequence[str]) -> str:
 def _rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
     width = max((len(title) for title, _ in rows), default=0)
     for title, text in rows:
-        console.print(f"      {title:<{width}}  {escape(text)}", soft_wrap=True)
+        console.print(f"      {title:<{width}}  {text}", soft_wrap=True)
 
 
 def _cause(cause: Cause) -> list[tuple[str, str]]:

@@ -1,12 +1,13 @@
 """`trustplane explain`: the causes of a failed image pull by its message alone."""
 
-import json
 import sys
 
 import click
 
 from trustplane.cli import explain_report
-from trustplane.cli.options import console, examples
+from trustplane.cli.console import console
+from trustplane.cli.options import examples
+from trustplane.cli.output import echo, echo_json
 from trustplane.diagnosis.messages import messages_in
 from trustplane.diagnosis.report import answers, exit_code
 from trustplane.errors import UserError
@@ -44,7 +45,7 @@ def command(*, message: str | None, output: str) -> None:
             next_step="Give the message of a pod's event, or pipe in: kubectl get events -o json",
         )
     if output == "json":
-        click.echo(json.dumps(explain_report.as_json(told), indent=2))
+        echo_json(explain_report.as_json(told))
     else:
         explain_report.show(console(), told)
     sys.exit(exit_code(told))
@@ -52,7 +53,7 @@ def command(*, message: str | None, output: str) -> None:
 
 def _standard_input() -> str:
     if sys.stdin.isatty():
-        click.echo("Reading a message from the terminal; end it with Ctrl-D.", err=True)
+        echo("Reading a message from the terminal; end it with Ctrl-D.", err=True)
     content = sys.stdin.buffer.read(_MAX_OCTETS + 1)
     if len(content) > _MAX_OCTETS:
         raise UserError(f"The input is larger than {_MAX_OCTETS >> 20} MB", next_step="Give one namespace at a time")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from trustplane.cli.console import Console
 from trustplane.diagnosis.cause import Cause
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.explanation import Explanation
@@ -33,7 +33,7 @@ def _show(console: Console, answer: Answer) -> None:
         console.print(f"The words fit {len(explanation.causes)} causes, most likely first:")
     for number, cause in enumerate(explanation.causes, 1):
         rank = f"{number}. " if several else ""
-        console.print(f"{rank}[bold]{cause.code}[/]: {escape(cause.meaning)}", soft_wrap=True)
+        console.print(Text.assemble(rank, (str(cause.code), "bold"), f": {cause.meaning}"), soft_wrap=True)
         _rows(console, _cause(cause, several=several))
     _rows(console, _about(answer))
     if evidence := _evidence(explanation):
@@ -44,7 +44,7 @@ def _show(console: Console, answer: Answer) -> None:
 def _rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
     width = max((len(title) for title, _ in rows), default=0)
     for title, text in rows:
-        console.print(f"   {title:<{width}}  {escape(text)}", soft_wrap=True)
+        console.print(f"   {title:<{width}}  {text}", soft_wrap=True)
 
 
 def _cause(cause: Cause, *, several: bool) -> list[tuple[str, str]]:

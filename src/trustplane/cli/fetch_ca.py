@@ -1,7 +1,6 @@
 """`trustplane fetch-ca`: what a registry serves, and the entry that would make nodes trust it, to be confirmed."""
 
 import datetime as dt
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -14,12 +13,13 @@ from trustplane.certificates.repair import encode, read_any
 from trustplane.certificates.verification import GoCertificate, MalformedError, Pool, Verdict, verify
 from trustplane.cli.check_report import CANNOT_TELL, ERRORS, GOOD
 from trustplane.cli.check_tables import grouped
-from trustplane.cli.options import examples, progress
+from trustplane.cli.console import progress
+from trustplane.cli.options import examples
+from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.registry.address import Address
 from trustplane.registry.dial import dial
 from trustplane.registry.failure import RegistryError
 from trustplane.registry.issuers import fetch
-from trustplane.text import printable
 
 _MAX_FETCHED = 4
 
@@ -57,7 +57,7 @@ def command(*, host: str, follow_aia: bool, output: str) -> None:
         chain = [*served, *(_fetched(served[-1]) if follow_aia else ())]
     proposal = propose(address, served, chain, dt.datetime.now(dt.UTC))
     if output == "json":
-        click.echo(json.dumps(_json(address, served, proposal), indent=2))
+        echo_json(_json(address, served, proposal))
     else:
         _show(address, served, proposal)
     sys.exit(CANNOT_TELL if proposal is None else GOOD if proposal.verdict.trusted else ERRORS)
@@ -114,19 +114,19 @@ def _fetched(last: GoCertificate) -> list[GoCertificate]:
 
 
 def _show(address: Address, served: Sequence[GoCertificate], proposal: Proposal | None) -> None:
-    click.echo(f"{address} serves")
+    echo(f"{address} serves")
     for level, one in enumerate(served):
-        click.echo(f"  {'  ' * level}{one} (until {one.not_after.text})")
+        echo(f"  {'  ' * level}{one} (until {one.not_after.text})")
     if proposal is None:
-        click.echo(f"\nThe CA {printable(str(served[-1].issuer))} is not served: ask its owner for its certificate,")
-        click.echo("or look where the chain says it is published: --follow-aia")
+        echo(f"\nThe CA {served[-1].issuer} is not served: ask its owner for its certificate,")
+        echo("or look where the chain says it is published: --follow-aia")
         return
     certificate = proposal.certificate
-    click.echo(f"\nThe entry to add would be {certificate}. SHA-256:\n  {grouped(certificate.fingerprint)}")
-    click.echo("Compare these digits with the CA's owner before you add it: what is served here may be anybody's.\n")
-    click.echo(f"- name: {proposal.name}\n  data: {proposal.data}")
+    echo(f"\nThe entry to add would be {certificate}. SHA-256:\n  {grouped(certificate.fingerprint)}")
+    echo("Compare these digits with the CA's owner before you add it: what is served here may be anybody's.\n")
+    echo_data(f"- name: {proposal.name}\n  data: {proposal.data}")
     if not proposal.verdict.trusted:
-        click.echo(f"\nIt would not be enough: {printable(proposal.verdict.message)} ({proposal.verdict.cause})")
+        echo(f"\nIt would not be enough: {proposal.verdict.message} ({proposal.verdict.cause})")
 
 
 def _json(address: Address, served: Sequence[GoCertificate], proposal: Proposal | None) -> dict[str, object]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 
+from trustplane.cli.console import Console, console
+from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.cli.terminal import Terminal
 from trustplane.errors import UserError
 from trustplane.local.stack import Stack, default_folder
@@ -89,7 +90,7 @@ def up(folder: Path, cache: Path, subnet: str) -> None:
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--subnet") from error
     stack = bring_up(folder, cache, subnet=subnet, steps=_terminal())
-    click.echo(f"The stack is up. Its kubeconfig: export KUBECONFIG={stack.kubeconfig}")
+    echo(f"The stack is up. Its kubeconfig: export KUBECONFIG={stack.kubeconfig}")
 
 
 @command.command()
@@ -102,7 +103,7 @@ def down(folder: Path) -> None:
     from trustplane.local.down import down as take_down  # noqa: PLC0415 - keeps `--help` fast
 
     removed = take_down(folder, _terminal())
-    click.echo("The stack is gone." if removed else f"There is no stack in {folder}.")
+    echo("The stack is gone." if removed else f"There is no stack in {folder}.")
 
 
 @command.command()
@@ -112,7 +113,7 @@ def build(cache: Path) -> None:
     from trustplane.local.creation import build as build_all  # noqa: PLC0415 - keeps `--help` fast
 
     programs, image = build_all(cache, _terminal())
-    click.echo(f"Kubernetes {programs.kubernetes_version} in {programs.bin}, node image in {image.rootfs}")
+    echo(f"Kubernetes {programs.kubernetes_version} in {programs.bin}, node image in {image.rootfs}")
 
 
 @command.command()
@@ -125,9 +126,9 @@ def status(folder: Path, output: str) -> None:
 
     observed = asyncio.run(observe(_stack(folder)))
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(observed)).decode())
+        echo_json(msgspec.to_builtins(observed))
     else:
-        tables.show(Console(width=None if sys.stdout.isatty() else WIDE), observed)
+        tables.show(console(width=WIDE), observed)
     sys.exit(0 if observed.healthy else 1)
 
 
@@ -145,10 +146,10 @@ def kubeconfig(folder: Path, cluster: str | None, *, path: bool) -> None:
     """  # noqa: D301
     stack = _stack(folder)
     if cluster is None:
-        click.echo(stack.kubeconfig if path else stack.kubeconfig.read_text(), nl=path)
+        echo_data(str(stack.kubeconfig) if path else stack.kubeconfig.read_text(), nl=path)
         return
     namespace, _, name = cluster.rpartition("/")
-    click.echo(asyncio.run(_workload_kubeconfig(stack, name, namespace or "default")), nl=False)
+    echo_data(asyncio.run(_workload_kubeconfig(stack, name, namespace or "default")).decode(errors="replace"), nl=False)
 
 
 async def _workload_kubeconfig(stack: Stack, name: str, namespace: str) -> bytes:
@@ -196,7 +197,7 @@ def kill(folder: Path, name: str) -> None:
         await podman.signal(found.name, "KILL")
         return found.name
 
-    click.echo(f"{asyncio.run(killed())} was killed")
+    echo(f"{asyncio.run(killed())} was killed")
 
 
 @command.command(hidden=True)

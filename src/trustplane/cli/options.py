@@ -1,16 +1,11 @@
 """Options and small words that several commands share."""
 
-import sys
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
-
-_WIDE: Final = 10_000  # characters: output that is not a terminal is not wrapped
 
 kubeconfig = click.option(
     "--kubeconfig",
@@ -20,17 +15,6 @@ kubeconfig = click.option(
 output = click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="For whom."
 )
-
-
-def console(*, to_stderr: bool = False) -> Console:
-    """Return where tables go."""
-    stream = sys.stderr if to_stderr else sys.stdout
-    return Console(width=None if stream.isatty() else _WIDE, highlight=False, stderr=to_stderr)
-
-
-def progress(text: str) -> AbstractContextManager[object]:
-    """Say on standard error what is being waited for; nothing where nobody watches."""
-    return Console(stderr=True).status(text) if sys.stderr.isatty() else nullcontext()
 
 
 def table(*columns: str) -> Table:

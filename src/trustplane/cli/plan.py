@@ -1,16 +1,17 @@
 """`trustplane plan`: what a manifest would do to which clusters, before anyone applies it."""
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 
 import click
 import yaml
-from rich.markup import escape
+from rich.text import Text
 
 from trustplane.api.meta import Json
-from trustplane.cli.options import console, examples, kubeconfig, output, table
+from trustplane.cli.console import console
+from trustplane.cli.options import examples, kubeconfig, output, table
+from trustplane.cli.output import echo_json
 from trustplane.cli.plan_effects import Effect, Plan, make
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.errors import UserError
@@ -44,7 +45,7 @@ def command(*, filename: str, system_namespace: str, field_manager: str, kubecon
     log_to_stderr(verbose=is_verbose(), quiet=True)
     plan = asyncio.run(_plan(kubeconfig, _documents(filename), system_namespace, field_manager))
     if output == "json":
-        click.echo(json.dumps(plan.as_json(), indent=2))
+        echo_json(plan.as_json())
     else:
         _show(plan)
     sys.exit(0 if plan.can_be_applied else 1)
@@ -70,10 +71,10 @@ def _documents(filename: str) -> list[Json]:
 def _show(plan: Plan) -> None:
     out = console()
     for document in plan.documents:
-        verdict = "[green]can be applied[/]" if document.can_be_applied else "[red]cannot be applied[/]"
-        out.print(f"{document.kind} {escape(document.name)}: {verdict}")
+        verdict = ("can be applied", "green") if document.can_be_applied else ("cannot be applied", "red")
+        out.print(Text.assemble(f"{document.kind} {document.name}: ", verdict))
         for finding in document.findings:
-            out.print(f"  {finding.severity}: {escape(str(finding))}")
+            out.print(f"  {finding.severity}: {finding}")
     if not plan.effects:
         out.print("No cluster is concerned.")
         return
@@ -91,7 +92,7 @@ def _show(plan: Plan) -> None:
             str(one.replaced),
             one.how or "-",
             "yes" if one.restarts else "no",
-            escape(_change(one)),
+            _change(one),
         )
     out.print()
     out.print(drawn)

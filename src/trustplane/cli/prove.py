@@ -1,17 +1,17 @@
 """`trustplane prove`: have the kubelets of clusters try their registries now, and wait for what they say."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from trustplane.api.clustertrust import PROVE_REQUESTED_AT, TRUSTED
-from trustplane.cli.options import console, examples, output, table, time
+from trustplane.cli.console import console
+from trustplane.cli.options import examples, output, table, time
+from trustplane.cli.output import echo, echo_json
 from trustplane.cli.prove_direct import prove_directly
 from trustplane.cli.prove_rows import Row, look
 from trustplane.cli.service import is_verbose, log_to_stderr
@@ -86,7 +86,7 @@ def command(
     try:
         rows = asyncio.run(work)
     except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
+        echo("Interrupted.", err=True)
         sys.exit(INTERRUPTED)
     _show(rows, output)
     if not rows:
@@ -161,7 +161,7 @@ async def _follow(client: Client, requests: Mapping[Key, datetime], registry: st
 
 
 def _progress(row: Row) -> None:
-    click.echo(row.text, err=True)
+    echo(row.text, err=True)
 
 
 def _show(rows: Sequence[Row], output: str) -> None:
@@ -179,10 +179,10 @@ def _show(rows: Sequence[Row], output: str) -> None:
             }
             for row in rows
         ]
-        click.echo(json.dumps(document, indent=2))
+        echo_json(document)
         return
     drawn = table("CLUSTER", "NODE", "REGISTRY", "VERDICT", "MESSAGE")
     for row in rows:
         said = row.message or ("the image was pulled" if row.pulled else "")
-        drawn.add_row(str(row.cluster), row.node, row.registry, row.verdict or "-", escape(said))
+        drawn.add_row(str(row.cluster), row.node, row.registry, row.verdict or "-", said)
     console().print(drawn)

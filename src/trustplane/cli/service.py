@@ -9,6 +9,9 @@ from collections.abc import Awaitable, Callable
 import click
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import EventDict
+
+from trustplane.cli.output import Formatter, line, lines, safe_value
 
 # Local variables may be keys and passwords: tracebacks in the log show code only.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
@@ -56,11 +59,24 @@ def log_to_stderr(*, verbose: bool = False, quiet: bool = False) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if terminal else [_TRACEBACKS]),
+            structlog.processors.format_exc_info if terminal else _TRACEBACKS,
+            _in_lines if terminal else _in_json,
             shown,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     # Libraries (asyncssh, uvicorn, aiohttp) speak through the standard library: only what is worth a look.
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def _in_json(_logger: object, _method: str, event: EventDict) -> EventDict:
+    return {key: safe_value(value) for key, value in event.items()}
+
+
+def _in_lines(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Leave several lines to tracebacks: no value can look like an event of its own."""
+    values = {key: value if isinstance(value, str) else repr(value) for key, value in event.items()}
+    return {line(key): lines(value) if key == "exception" else line(value) for key, value in values.items()}

@@ -1,19 +1,20 @@
 """`trustplane status`: who trusts what, who proved it, and what differs."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.markup import escape
+from rich.text import Text
 
 from trustplane.api.clustertrust import CURRENT, PROVEN, ClusterTrust
 from trustplane.api.conditions import TRUE
 from trustplane.api.meta import Json, condition
 from trustplane.cli import status_risk
-from trustplane.cli.options import age, console, examples, kubeconfig, output, table, time, where
+from trustplane.cli.console import console
+from trustplane.cli.options import age, examples, kubeconfig, output, table, time, where
+from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.status_nodes import NodeRow, node_rows
 from trustplane.controllers.resources import CLUSTER_TRUSTS
@@ -64,9 +65,9 @@ async def _fleet(kubeconfig: Path | None, namespace: str, output: str) -> bool:
     async with Client.open(kubeconfig) as client:
         found = sorted(await client.list(CLUSTER_TRUSTS, namespace), key=key_of)
     if output == "json":
-        click.echo(json.dumps([_brief(one) for one in found], indent=2))
+        echo_json([_brief(one) for one in found])
     elif not found:
-        click.echo(f"No clusters whose trust is watched. See `kubectl get clusters {where(namespace)}`", err=True)
+        echo(f"No clusters whose trust is watched. See `kubectl get clusters {where(namespace)}`", err=True)
     else:
         _show_fleet(found)
     return all(is_good(one) for one in found)
@@ -83,7 +84,7 @@ async def _one(kubeconfig: Path | None, key: Key, output: str) -> bool:
             )
         rows = await node_rows(client, trust)
     if output == "json":
-        click.echo(json.dumps(_full(trust, rows), indent=2))
+        echo_json(_full(trust, rows))
     else:
         _show(trust, rows)
     return is_good(trust)
@@ -113,7 +114,7 @@ def _show_fleet(found: Sequence[ClusterTrust]) -> None:
         force = one.status.in_force
         digest, since = (force.digest[:SHORT], age(force.since)) if force else ("", "")
         key = key_of(one)
-        drawn.add_row(key.namespace, key.name, current, proven, one.status.proven_nodes, digest, since, escape(message))
+        drawn.add_row(key.namespace, key.name, current, proven, one.status.proven_nodes, digest, since, message)
     console().print(drawn)
 
 
@@ -123,19 +124,20 @@ def _show(trust: ClusterTrust, rows: Sequence[NodeRow]) -> None:
     out.print(f"Cluster {key_of(trust)}")
     for one in status.conditions:
         colour = "green" if one.status == TRUE else "yellow" if one.status == "Unknown" else "red"
-        out.print(f"  {one.type}: [{colour}]{one.status}[/] ({one.reason}) since {age(one.last_transition_time)}")
-        out.print(f"    {escape(one.message)}")
+        rest = f" ({one.reason}) since {age(one.last_transition_time)}"
+        out.print(Text.assemble(f"  {one.type}: ", (one.status, colour), rest))
+        out.print(f"    {one.message}")
     if force:
         out.print(f"  In force: {force.digest[:SHORT]} since {age(force.since)} ({force.reason or 'of the Cluster'})")
     if desired:
         out.print(f"  Asked for: {desired.digest[:SHORT]}, from: {desired.source}")
     if status.difference:
-        out.print(f"  What differs: {escape(status.difference)}")
+        out.print(f"  What differs: {status.difference}")
     if desired and desired.entries:
         drawn = table("ENTRY", "SHA-256 FINGERPRINT", "FOR", "EXPIRES")
         for entry in desired.entries:
-            hosts = escape("\n".join(entry.hosts)) or "the whole node"
-            drawn.add_row(escape(entry.name), "\n".join(entry.fingerprints), hosts, str(time(entry.expires)))
+            hosts = "\n".join(entry.hosts) or "the whole node"
+            drawn.add_row(entry.name, "\n".join(entry.fingerprints), hosts, str(time(entry.expires)))
         out.print()
         out.print(drawn)
     drawn = table("NODE", "STATE", "SET", "METHOD", "PROVEN", "LOOKED AT", "MESSAGE")
@@ -147,7 +149,7 @@ def _show(trust: ClusterTrust, rows: Sequence[NodeRow]) -> None:
             row.method,
             age(row.proven_at),
             age(row.inspected_at),
-            escape(row.message),
+            row.message,
         )
     out.print()
     out.print(drawn)

@@ -1,17 +1,15 @@
 """`trustplane status --at-risk`: what fails soon, or where a pod starts next."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import click
-from rich.markup import escape
-
 from trustplane.api.clustertrust import ClusterTrust, ImageSource
 from trustplane.api.meta import Json
 from trustplane.api.registry import Registry
-from trustplane.cli.options import console, table, time
+from trustplane.cli.console import console
+from trustplane.cli.options import table, time
+from trustplane.cli.output import echo, echo_json
 from trustplane.controllers.resources import CLUSTER_TRUSTS, REGISTRIES
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
@@ -35,7 +33,7 @@ async def report(kubeconfig: Path | None, namespace: str, cluster: str | None, o
         trusts, registries = _of(cluster, namespace or "default", trusts, registries)
     found, not_known = risks(trusts, registries, datetime.now(UTC)), unknown(trusts)
     if output == "json":
-        click.echo(json.dumps(_as_json(found, not_known), indent=2))
+        echo_json(_as_json(found, not_known))
     else:
         _show(found, not_known)
     return not found
@@ -62,14 +60,14 @@ def _show(found: Sequence[Risk], not_known: Sequence[tuple[str, ImageSource]]) -
         for one in found:
             when = str(one.at.date()) if one.at else "next pull"
             words = (one.subject, one.host, when, one.message, one.next_step)
-            drawn.add_row(str(one.kind), *map(escape, words))
+            drawn.add_row(str(one.kind), *words)
         out.print(drawn)
     else:
-        click.echo("Nothing that is known is at risk.")
+        echo("Nothing that is known is at risk.")
     if not_known:
         drawn = table("CLUSTER", "REGISTRY", "IMAGE", "NOT KNOWN, BECAUSE")
         for name, source in not_known:
-            drawn.add_row(*map(escape, (name, source.host, source.image, source.message)))
+            drawn.add_row(name, source.host, source.image, source.message)
         out.print()
         out.print(drawn)
 

@@ -2,10 +2,10 @@
 
 import datetime as dt
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from trustplane.cli.console import Console
 from trustplane.local.status import ClusterStatus, ContainerStatus, PartStatus, Status
 
 
@@ -28,8 +28,8 @@ def _parts(parts: list[PartStatus]) -> Table:
     table = _table("PART", "PID", "READY", "AGE", "PORTS", "MESSAGE")
     for part in parts:
         ports = ", ".join(f"{_use(part.name, name)}{port}" for name, port in part.ports.items())
-        ready = "[green]yes[/]" if part.ready else "[red]no[/]"
-        table.add_row(part.name, str(part.pid or "-"), ready, _age(part.since), ports, escape(part.message))
+        ready = Text("yes", "green") if part.ready else Text("no", "red")
+        table.add_row(part.name, str(part.pid or "-"), ready, _age(part.since), ports, part.message)
     return table
 
 
@@ -51,7 +51,7 @@ def _containers(containers: list[ContainerStatus]) -> Table:
     table = _table("CONTAINER", "ROLE", "STATE")
     for one in containers:
         colour = "green" if one.state == "running" else "red"
-        table.add_row(one.name, one.role or "-", f"[{colour}]{one.state}[/]")
+        table.add_row(one.name, one.role or "-", Text(one.state, colour))
     return table
 
 

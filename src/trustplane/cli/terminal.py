@@ -5,8 +5,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.status import Status
+from rich.text import Text
 
 
 class Terminal:
@@ -26,12 +26,12 @@ class Terminal:
         try:
             yield
         except Exception:
-            self._end(name, "[red]✗[/]", start)
+            self._end(name, ("✗", "red"), start)
             raise
         except BaseException:  # interrupted, or given up because another step failed
             self._forget(name)
             raise
-        self._end(name, "[green]✓[/]", start)
+        self._end(name, ("✓", "green"), start)
 
     def build(self, step: str, done: int, total: int) -> None:
         """Show that a build begins `step` after `done` of `total` steps."""
@@ -47,11 +47,12 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """Show a line that stays."""
-        self._console.print(escape(text), highlight=False, soft_wrap=True)
+        self._console.print(Text(text), highlight=False, soft_wrap=True)
 
-    def _end(self, name: str, sign: str, start: float) -> None:
+    def _end(self, name: str, sign: tuple[str, str], start: float) -> None:
         self._forget(name)
-        self._console.print(f"{sign} {escape(name)} [dim]{time.monotonic() - start:.1f} s", highlight=False)
+        seconds = (f"{time.monotonic() - start:.1f} s", "dim")
+        self._console.print(Text.assemble(sign, f" {name} ", seconds), highlight=False)
 
     def _forget(self, name: str) -> None:
         del self._under_way[name]
@@ -60,7 +61,7 @@ class Terminal:
     def _update(self) -> None:
         if not self._console.is_terminal:
             return
-        text = escape(", ".join(self._under_way.values()))
+        text = Text(", ".join(self._under_way.values()))
         if self._live is None:
             self._live = self._console.status(text)
             self._live.start()

@@ -1,20 +1,21 @@
 """`trustplane update`: have clusters take the current trust now, and watch them do so."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from trustplane.api.annotations import UPDATE_REQUESTED_AT
 from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.meta import Json
+from trustplane.cli.console import Console
 from trustplane.cli.following import Follower
 from trustplane.cli.options import examples
+from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.controllers.progress import DONE, NOT_PROVEN, REFUSED, STOPPED, WAITING, Progress, request_time
 from trustplane.controllers.resources import TANZU_CLUSTERS
@@ -77,9 +78,9 @@ def command(
     try:
         found = asyncio.run(_update(kubeconfig, names, namespace, timeout=timeout if wait else 0.0, prove=prove))
     except KeyboardInterrupt:
-        click.echo(f"Interrupted. The update goes on. Look: kubectl get tkc {_where(namespace)}", err=True)
+        echo(f"Interrupted. The update goes on. Look: kubectl get tkc {_where(namespace)}", err=True)
         sys.exit(INTERRUPTED)
-    click.echo(_json(found)) if output == "json" else Console().print(_table(found))
+    echo_json(_json(found)) if output == "json" else Console().print(_table(found))
     if wait:
         _judge(found, namespace, timeout)
 
@@ -92,7 +93,7 @@ async def _update(
         requests = {key_of(tkc): await _request(client, tkc) for tkc in tkcs}
         if not timeout:
             return [Progress(key=key, state=WAITING, message="requested") for key in requests]
-        follower = Follower(client, namespace, lambda one: click.echo(one.text, err=True), prove=prove)
+        follower = Follower(client, namespace, lambda one: echo(one.text, err=True), prove=prove)
         return await follower.follow(requests, timeout=timeout)
 
 
@@ -132,8 +133,8 @@ def _where(namespace: str) -> str:
     return f"-n {namespace}" if namespace else "-A"
 
 
-def _json(found: Sequence[Progress]) -> str:
-    rows = [
+def _json(found: Sequence[Progress]) -> list[Json]:
+    return [
         {
             "namespace": one.key.namespace,
             "name": one.key.name,
@@ -144,7 +145,6 @@ def _json(found: Sequence[Progress]) -> str:
         }
         for one in found
     ]
-    return json.dumps(rows, indent=2)
 
 
 def _table(found: Sequence[Progress]) -> Table:

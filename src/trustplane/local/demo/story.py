@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.rule import Rule
 from rich.table import Table
+from rich.text import Text
 
 from trustplane.errors import TrustplaneError
 
@@ -29,21 +29,21 @@ class Story:
     def act(self, title: str) -> Iterator[None]:
         """Announce an act, and take its time when it ends well."""
         self.console.print()
-        self.console.print(Rule(f"[bold]{len(self.acts) + 1}. {escape(title)}", align="left"))
+        self.console.print(Rule(Text(f"{len(self.acts) + 1}. {title}", "bold"), align="left"))
         start = time.monotonic()
         yield
         self.acts.append((title, time.monotonic() - start))
 
     def say(self, text: str) -> None:
         """Print a sentence of the narrator."""
-        self.console.print(f"[italic]{escape(text)}")
+        self.console.print(Text(text, "italic"))
 
     def shell(self, command: str, output: str) -> None:
         """Print a command and what it printed."""
-        self.console.print(f"[bold cyan]$ {escape(command)}", soft_wrap=True)
+        self.console.print(Text(f"$ {command}", "bold cyan"), soft_wrap=True)
         if not output:
             return
-        self.console.print(escape(output.rstrip()), highlight=False, soft_wrap=True)
+        self.console.print(Text(output.rstrip()), soft_wrap=True)
 
     def check(self, claim: str, *, holds: bool, seen: str = "") -> None:
         """Print a claim that holds; stop the story at one that does not."""
@@ -53,14 +53,14 @@ class Story:
                 why=f"seen instead: {seen}" if seen else "",
                 next_step="look around with `trustplane local status` and `trustplane local logs manager`",
             )
-        self.console.print(f"[green]✓[/] {escape(claim)}")
+        self.console.print(Text.assemble(("✓", "green"), f" {claim}"))
 
     def until(self, claim: str, probe: Callable[[], tuple[bool, str]], *, seconds: float) -> None:
         """Wait until the probe says (True, what is seen); stop the story after that many seconds."""
         deadline, pause = time.monotonic() + seconds, POLL_SECONDS
         with self.console.status("") as status:
             while not (answer := probe())[0] and time.monotonic() < deadline:
-                status.update(f"{escape(claim)}: {escape(answer[1][-100:])}")
+                status.update(Text(f"{claim}: {answer[1][-100:]}"))
                 time.sleep(pause)
                 pause = min(pause * 1.2, LONGEST_SECONDS)
         self.check(claim, holds=answer[0], seen=answer[1])
@@ -71,7 +71,7 @@ class Story:
         table.add_column("act")
         table.add_column("seconds", justify="right")
         for title, seconds in self.acts:
-            table.add_row(title, f"{seconds:.0f}")
+            table.add_row(Text(title), f"{seconds:.0f}")
         table.add_section()
         table.add_row("in all", f"{sum(seconds for _, seconds in self.acts):.0f}")
         return table
