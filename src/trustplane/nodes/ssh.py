@@ -13,6 +13,7 @@ from typing import Final
 
 import asyncssh
 
+from trustplane.clusterapi.ssh_secret import MAX_LENGTH
 from trustplane.errors import NodeError, TransientError, UserError
 from trustplane.text import clean
 
@@ -22,8 +23,6 @@ USER = "vmware-system-user"
 # with 200 files of ours is 0.1 MiB.
 MAX_OUTPUT: Final = 8 << 20  # bytes of the standard output of one command
 MAX_ERRORS: Final = 64 << 10  # bytes of its standard error: a message or two
-# A longer one is an RSA key of more than 4,096 bits: arithmetic with it blocks everybody else.
-MAX_KEY: Final = 4096  # characters of a private key
 _MAX_HOST_KEY: Final = 4096  # characters of a host key; one of RSA with 16,384 bits has 2,800
 _REASON: Final = 300  # characters of what a server says when it ends a connection
 _CLOSE_SECONDS: Final = 1.0
@@ -179,8 +178,8 @@ async def connect(
 
 
 def _imported(private_key: str) -> asyncssh.SSHKey:
-    if len(private_key) > MAX_KEY:
-        raise _unreadable(f"it is longer than {MAX_KEY} characters; Ed25519, or RSA of 4,096 bits, is shorter")
+    if len(private_key) > MAX_LENGTH:
+        raise _unreadable(f"it is longer than {MAX_LENGTH} characters; Ed25519, or RSA of 4,096 bits, is shorter")
     try:
         # Whether the numbers of an RSA key fit together is its owner's business: the check is a second of arithmetic.
         return asyncssh.import_private_key(private_key, unsafe_skip_rsa_key_validation=True)
