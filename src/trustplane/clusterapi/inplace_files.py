@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import yaml
-
 from trustplane.api.meta import Json
+from trustplane.clusterapi.bootstrap_data import WrittenFile, written_files
 from trustplane.errors import TransientError, UserError
 from trustplane.trust.places import is_our_toml, place
 
@@ -115,27 +114,19 @@ def bootstrap_files(user_data: bytes) -> dict[str, str] | None:
         user_data: Key `value` of the Secret that `spec.bootstrap.dataSecretName` of the Machine names.
 
     Returns:
-        None where it is no cloud-config (Ignition, or changed by another provider).
+        None where it is not the kubeadm provider's (Ignition, or changed by another provider).
     """
-    try:
-        config = yaml.load(user_data, Loader=_LOADER)  # noqa: S506  the C loader's safe variant, or the safe loader
-    except yaml.YAMLError:
+    written = written_files(user_data)
+    if written is None:
         return None
-    if not isinstance(config, dict) or "write_files" not in config:
-        return None
-    listed = [file for file in config["write_files"] or [] if isinstance(file, dict)]
-    files = [file for file in listed if _is_ours(file.get("path"), file.get("content"))]
-    return {file["path"]: _written(file) for file in files}
+    return {one.path: _written(one) for one in written if _is_ours(one.path, one.content)}
 
 
-def _written(file: Json) -> str:
-    content = str(file.get("content") or "")
-    if file.get("encoding") != _BASE64:
-        return content
+def _written(file: WrittenFile) -> str:
+    """Return what is in a file of ours; empty where that is packed or cannot be read, for ours never is."""
+    if not file.encoding:
+        return file.content
     try:
-        return base64.b64decode(content).decode()
-    except (binascii.Error, UnicodeDecodeError):
+        return base64.b64decode(file.content).decode() if file.encoding == _BASE64 else ""
+    except ValueError:  # of base64 or of the encoding
         return ""
-
-
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

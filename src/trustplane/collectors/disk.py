@@ -23,7 +23,7 @@ from trustplane.nodes import plan, trust
 from trustplane.nodes.state import CERTS, HOSTS, NodeState
 from trustplane.nodes.trust import Shell
 from trustplane.registry.address import Address
-from trustplane.text import redact
+from trustplane.text import clean, redact
 
 _SCRIPT: Final = files("trustplane.collectors").joinpath("node.sh").read_text()
 _COMMAND: Final = "sudo -n sh -s"
@@ -32,6 +32,10 @@ _ADDRESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,260}")
 _SECOND_SECONDS: Final = 3.0  # for mirrors, and what is behind a proxy: known after the first look
 _OF_HOST: Final = ("served", "asks")
 _CONNECT: Final = "http://"  # the only proxies that can be tried by hand
+_MAX_LINES: Final = 20_000  # of an answer: one for each file
+_MAX_TOML: Final = 16 << 10  # characters of a hosts.toml that is read; one with 50 mirrors has 5,000
+_MAX_MIRRORS: Final = 20  # that are asked by hand
+_SHOWN: Final = 200  # characters of what a node says of a failure
 _NO_PROXIES: Final[Mapping[str, str]] = MappingProxyType({})
 _CLOCK_SECONDS: Final = 2.0  # what the way to a node may take
 
@@ -52,7 +56,19 @@ class OnNode:
 
 
 async def look_at(node: Shell, registry: str, endpoints: Iterable[tuple[Role, str]], *, seconds: float) -> OnNode:
-    """Look at a node; nothing is changed there."""
+    """Look at a node; nothing is changed there.
+
+    Raises:
+        NodeError: It lacks what is needed, or its answer cannot be read.
+        TransientError: The connection was lost.
+    """
+    try:
+        return await _look_at(node, registry, endpoints, seconds=seconds)
+    except (ValueError, ArithmeticError, RecursionError) as error:  # of base64, numbers, times, TOML
+        raise NodeError(f"What node {node.address} answers cannot be read", why=clean(str(error), _SHOWN)) from error
+
+
+async def _look_at(node: Shell, registry: str, endpoints: Iterable[tuple[Role, str]], *, seconds: float) -> OnNode:
     wanted = {address: role for role, address in endpoints}
     state = await trust.read(node)
     before = time.time()
@@ -74,21 +90,35 @@ async def _ask(
     dialled = " ".join(_dialled(*way) for way in ways if _can_be_tried(*way))
     output = await node.run(_COMMAND, stdin=f"{_SCRIPT}\n{command} {dialled}\n", timeout=seconds)
     if output.exit_status != 0:
-        raise NodeError(f"Node {node.address} could not be looked at", why=output.stderr.strip()[-200:])
+        raise NodeError(
+            f"Node {node.address} could not be looked at", why=clean(output.stderr.strip()[-_SHOWN:], _SHOWN)
+        )
+    if output.stdout.count("\n") > _MAX_LINES:
+        raise NodeError(f"What node {node.address} answers cannot be read", why=f"it has more than {_MAX_LINES} lines")
     return list(_lines(output.stdout))
 
 
 def _mirrors(disk: Disk) -> list[str]:
     """Return host[:port] of the mirrors that are asked by TLS."""
-    asked = (urlsplit(one) for path, text in disk.hosts_toml.items() if path.endswith(".toml") for one in mirrors(text))
-    return [one.netloc for one in asked if one.scheme == "https"]
+    asked = [one for path, text in disk.hosts_toml.items() if path.endswith(".toml") for one in mirrors(text)]
+    return [netloc for one in asked[:_MAX_MIRRORS] if (netloc := _of_https(one))]
+
+
+def _of_https(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket too few
+        return ""
+    return parts.netloc if parts.scheme == "https" else ""
 
 
 def mirrors(hosts_toml: str) -> list[str]:
     """Return the hosts that containerd asks before the origin, in its order; none where it does not parse."""
+    if len(hosts_toml) > _MAX_TOML:
+        return []
     try:
         found = tomllib.loads(hosts_toml).get("host", {})
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # of the syntax, of a number of 5,000 digits, of nesting
         return []
     return [redact(one) for one in found] if isinstance(found, dict) else []
 

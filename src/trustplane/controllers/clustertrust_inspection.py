@@ -44,9 +44,9 @@ class _Files:
 
 async def private_key(client: Client, cluster: Key) -> str:
     """Return the SSH key of a cluster's nodes; empty where its nodes are not ours to look at."""
-    found = await client.find(SECRETS, ssh_secret.name_of(cluster.name), cluster.namespace)
-    data = found.data.get(ssh_secret.PRIVATE_KEY, "") if found else ""
-    return base64.b64decode(data).decode()
+    name = ssh_secret.name_of(cluster.name)
+    found = await client.find(SECRETS, name, cluster.namespace)
+    return ssh_secret.private_key(found.data, name) if found else ""
 
 
 async def inspect(client: Client, machine: Machine, key: str, digest: str, *, repair: bool) -> Inspected:

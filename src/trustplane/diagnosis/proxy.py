@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+_MAX_DIGITS: Final = 5  # of a port
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080}
 
 
@@ -61,7 +62,7 @@ def _host_and_port(text: str, default: int = _DEFAULT_PORTS["https"]) -> tuple[s
     if _address(text):
         return text, default
     host, separator, port = text.rpartition(":")
-    if separator and port.isdigit():
+    if separator and port.isdecimal() and len(port) <= _MAX_DIGITS:
         return host.strip("[]"), int(port)
     return text.strip("[]"), default
 

@@ -185,7 +185,7 @@ async def _private_key(client: Client, update: Update) -> str:
             why=f"Trustplane logs in to nodes with its key {ssh_secret.PRIVATE_KEY}",
             next_step="Restore it, or replace the machines: annotation trustplane.dev/update-strategy: Replace",
         )
-    return base64.b64decode(data[ssh_secret.PRIVATE_KEY]).decode()
+    return ssh_secret.private_key(data, name)
 
 
 async def _pin(client: Client, update: Update, patch: Json) -> None:

@@ -13,7 +13,7 @@ ANNOTATION: Final = "trustplane.dev/ssh-host-key"
 
 def pinned(machine: Json) -> str:
     """Return the pinned key, one line in OpenSSH format; empty before the first contact."""
-    key: str = machine["metadata"].get("annotations", {}).get(ANNOTATION, "")
+    key: str = (machine["metadata"].get("annotations") or {}).get(ANNOTATION, "")
     return key
 
 

@@ -1,7 +1,6 @@
 """What a node's trust looks like now, as `trust.sh` reports it. Pure."""
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -9,12 +8,19 @@ from typing import Final
 import msgspec
 
 from trustplane.errors import NodeError
+from trustplane.text import clean
 from trustplane.trust import places
 
 CERTS: Final = places.CERTS  # Go, and so containerd, reads every file of it, whatever its name
 HOSTS: Final = places.HOSTS
 MANIFEST: Final = "/etc/trustplane/trust.json"
 REGULAR: Final = ("regular file", "regular empty file")
+
+# What a node says is its owner's. A node with 200 files of ours has a report of some 500 lines, and a record of 30 KiB.
+_MAX_LINES: Final = 20_000
+_MAX_RECORD: Final = 1 << 20  # characters, in base64
+_MAX_DIGITS: Final = 15  # of a number: a time in seconds has ten
+_SHOWN: Final = 200  # characters of a report that is not whole
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -107,6 +113,8 @@ def parse(report: str) -> NodeState:
     Raises:
         NodeError: It is not one, or the manifest on the node cannot be read.
     """
+    if report.count("\n") > _MAX_LINES:
+        raise _not_whole(f"it has more than {_MAX_LINES} lines")
     values: dict[str, str] = {}
     stats: dict[str, tuple[int, str]] = {}
     sums: dict[str, str] = {}
@@ -124,11 +132,7 @@ def parse(report: str) -> NodeState:
         else:
             values[verb] = rest
     if "token" not in values or "kubelet" not in values:
-        raise NodeError(
-            "The node's report of its trust is not whole",
-            why=report.strip()[-200:] or "it is empty",
-            next_step="See that sudo without a password, coreutils, flock and systemctl are there",
-        )
+        raise _not_whole(clean(report.strip()[-_SHOWN:], _SHOWN) or "it is empty")
     return NodeState(
         files={path: File(sums.get(path, ""), time, kind in REGULAR) for path, (time, kind) in stats.items()},
         manifest=_manifest(values.get("manifest", "")),
@@ -143,6 +147,14 @@ def parse(report: str) -> NodeState:
     )
 
 
+def _not_whole(why: str) -> NodeError:
+    return NodeError(
+        "The node's report of its trust is not whole",
+        why=why,
+        next_step="See that sudo without a password, coreutils, flock and systemctl are there",
+    )
+
+
 def _lines(report: str) -> Iterator[tuple[str, str]]:
     for line in report.split("\n"):
         verb, _, rest = line.partition(" ")
@@ -150,20 +162,26 @@ def _lines(report: str) -> Iterator[tuple[str, str]]:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else 0
 
 
 def _manifest(encoded: str) -> Manifest | None:
     if not encoded:
         return None
     try:
-        return msgspec.json.decode(base64.b64decode(encoded), type=Manifest)
-    except (binascii.Error, msgspec.MsgspecError) as error:
+        return msgspec.json.decode(_decoded(encoded), type=Manifest)
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise NodeError(
             f"The node's record {MANIFEST} of our files cannot be read",
-            why=str(error),
+            why=clean(str(error), _SHOWN),
             next_step="Restore it; or delete it together with the files tkg-*.pem that it is about",
         ) from error
+
+
+def _decoded(encoded: str) -> bytes:
+    if len(encoded) > _MAX_RECORD:
+        raise ValueError("it is too long")
+    return base64.b64decode(encoded)
 
 
 def _runtime(text: str) -> Runtime:
@@ -174,8 +192,8 @@ def _runtime(text: str) -> Runtime:
 def _loaded(encoded: str) -> Loaded | None:
     # Only a hint: what cannot be read costs a restart of containerd.
     try:
-        first, *rest = base64.b64decode(encoded).decode().splitlines()
-    except (binascii.Error, UnicodeDecodeError, ValueError):
+        first, *rest = _decoded(encoded).decode().splitlines()
+    except ValueError:  # of base64, of the encoding, of nothing at all
         return None
     digest, _, invocation = first.partition(" ")
     times = (line.partition(" ") for line in rest)

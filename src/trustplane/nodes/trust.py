@@ -14,6 +14,7 @@ from trustplane.errors import NodeError, TransientError
 from trustplane.nodes import plan
 from trustplane.nodes.ssh import Output
 from trustplane.nodes.state import NodeState, parse
+from trustplane.text import clean
 
 _COMMAND: Final = "sudo -n sh -s"
 _SCRIPT: Final = files("trustplane.nodes").joinpath("trust.sh").read_text()
@@ -22,6 +23,7 @@ _ATTEMPTS: Final = 3  # when the node changes between reading and writing
 _CHANGED: Final = 73  # exit codes of trust.sh
 _BROKEN: Final = 74
 _BUSY: Final = 75
+_SHOWN: Final = 300  # characters of what a node says of a failure
 
 
 class Shell(Protocol):
@@ -146,7 +148,7 @@ def _conflict(node: Shell, paths: tuple[str, ...]) -> NodeError:
 
 
 def _failed(node: Shell, output: Output) -> NodeError | TransientError:
-    why = output.stderr.strip()[-300:] or f"exit status {output.exit_status}"
+    why = clean(output.stderr.strip()[-_SHOWN:], _SHOWN) or f"exit status {output.exit_status}"
     if output.exit_status in (_BUSY, _BROKEN):
         return TransientError(f"The trust of node {node.address} could not be changed now", why=why)
     return NodeError(
