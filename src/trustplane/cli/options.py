@@ -1,6 +1,8 @@
 """Options and small words that several commands share."""
 
+import functools
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any, Final
 import click
 from rich.console import Console
 from rich.table import Table
+
+from trustplane.registry.inspection import Follow
 
 _WIDE: Final = 10_000  # characters: output that is not a terminal is not wrapped
 
@@ -64,3 +68,15 @@ def where(namespace: str) -> str:
 def time(value: datetime | None) -> Any:
     """Return a time for JSON."""
     return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if value else None
+
+
+def follow(function: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command with what is asked only where the operator wants it; it takes a `Follow` as `follow`."""
+
+    @click.option("--follow-hosts", is_flag=True, help="Ask token services and blob hosts on other sites, too.")
+    @click.option("--follow-aia", is_flag=True, help="Fetch issuers that are not served from where certificates say.")
+    @functools.wraps(function)
+    def command(*arguments: Any, follow_hosts: bool, follow_aia: bool, **others: Any) -> None:
+        function(*arguments, follow=Follow(hosts=follow_hosts, issuers=follow_aia), **others)
+
+    return command
