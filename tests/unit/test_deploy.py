@@ -66,6 +66,18 @@ def options(name: str) -> dict[str, Any]:
     return found_command.make_context(command, list(rest)).params
 
 
+def ports(name: str) -> dict[str, Json]:
+    """Return the container's ports by name."""
+    return {one["name"]: one for one in container(name)["ports"]}
+
+
+def policies(name: str) -> list[Json]:
+    """Return the NetworkPolicies that select the pods."""
+    labels = found("Deployment", f"trustplane-{name}")["spec"]["template"]["metadata"]["labels"].items()
+    selected = [one["spec"] for one in OBJECTS if one["kind"] == "NetworkPolicy"]
+    return [one for one in selected if one["podSelector"].get("matchLabels", {}).items() <= labels]
+
+
 def rules(account: str) -> Iterator[Json]:
     for one in OBJECTS:
         if one["kind"] in {"ClusterRole", "Role"} and one["metadata"]["name"] == f"trustplane-{account}":
@@ -110,7 +122,7 @@ def test_the_manager_listens_where_it_is_probed_and_leads_where_it_may() -> None
 
 
 def test_the_extension_serves_the_certificate_that_is_made_for_its_service() -> None:
-    chosen, [port] = options("extension"), container("extension")["ports"]
+    chosen, port = options("extension"), ports("extension")["https"]
     assert (chosen["host"], chosen["port"]) == ("0.0.0.0", port["containerPort"])  # noqa: S104
     [mount] = container("extension")["volumeMounts"]
     assert {str(chosen[one].parent) for one in ("tls_cert", "tls_key")} == {mount["mountPath"]}
@@ -156,14 +168,35 @@ def test_the_ca_issues_the_certificate() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_probes_ask_for_paths_that_are_served(name: str) -> None:
-    of_manager = {one.canonical for one in health._application(list).router.resources()}
-    served = of_manager if name == "manager" else {getattr(one, "path", "") for one in application({}).routes}
-    [port] = container(name)["ports"]
+    plain = {one.canonical for one in health._application(list).router.resources()}
+    https = {getattr(one, "path", "") for one in application({}).routes}
     for probe, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
         asked = container(name)[probe]["httpGet"]
-        assert (asked["path"], asked["port"]) == (path, port["name"])
-        assert asked.get("scheme", "HTTP") == ("HTTPS" if name == "extension" else "HTTP")
-        assert path in served
+        assert asked["path"] == path
+        assert asked["port"] in ports(name)
+        assert asked.get("scheme", "HTTP") == ("HTTPS" if asked["port"] == "https" else "HTTP")
+        assert path in (https if asked["port"] == "https" else plain)
+    assert container(name)["livenessProbe"]["httpGet"]["port"] == "metrics"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_metrics_have_a_port_of_their_own(name: str) -> None:
+    assert options(name)["health_port"] == ports(name)["metrics"]["containerPort"] != options(name).get("port")
+    assert "/metrics" in {one.canonical for one in health._application(list).router.resources()}
+    assert "/metrics" not in {getattr(one, "path", "") for one in application({}).routes}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_else_than_webhooks_and_metrics_is_let_in(name: str) -> None:
+    selected = policies(name)
+    assert {"podSelector": {}, "policyTypes": ["Ingress"]} in selected  # all that no other policy allows is refused
+    allowed = {
+        port["port"]: rule.get("from") for one in selected for rule in one.get("ingress", ()) for port in rule["ports"]
+    }
+    asked_for_metrics = [{"namespaceSelector": {"matchLabels": {"trustplane.dev/metrics": "true"}}}]
+    webhooks_port = {"https": None} if name == "extension" else {}
+    assert allowed == {**webhooks_port, "metrics": asked_for_metrics}
+    assert set(allowed) == set(ports(name))
 
 
 @pytest.mark.parametrize("name", NAMES)

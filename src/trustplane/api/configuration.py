@@ -13,6 +13,7 @@ NAME = "tkg-service-configuration"
 GROUP = "run.tanzu.vmware.com"
 VERSIONS = ("v1alpha1", "v1alpha2", "v1alpha3")
 STOCK_CNI = "antrea"
+SYSTEM_NAMESPACE = "trustplane-system"  # Trustplane's own, unless its manager is told another one
 
 
 class TrustedCA(Struct):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from trustplane.api.dockerhub import canonical
 from trustplane.certificates.parsing import Certificate, holds_private_key
 from trustplane.certificates.repair import read_any
 from trustplane.certificates.verification import Pool
@@ -17,12 +18,12 @@ from trustplane.cli import check_documents, check_report, check_tables
 from trustplane.cli.check_documents import MAX_OCTETS, STANDARD_INPUT, Document, Entry
 from trustplane.cli.check_report import Report
 from trustplane.cli.console import console, progress
-from trustplane.cli.options import examples
+from trustplane.cli.options import examples, follow
 from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.errors import UserError
-from trustplane.registry.address import HTTPS_PORT, Address
+from trustplane.registry.address import Address
 from trustplane.registry.hosts import Image
-from trustplane.registry.inspection import HostReport, inspect
+from trustplane.registry.inspection import Follow, HostReport, inspect
 
 
 @click.command(
@@ -38,7 +39,7 @@ from trustplane.registry.inspection import HostReport, inspect
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--registry", "registries", multiple=True, metavar="HOST[:PORT]", help="Dial it, and decide as a node.")
 @click.option("--image", metavar="REPOSITORY[:TAG]", help="Find the blob host by this public image of the registry.")
-@click.option("--follow-aia", is_flag=True, help="Fetch issuers that the server does not send from where it says.")
+@follow
 @click.option("--node-bundle", type=click.Path(path_type=Path), help="CAs that nodes trust anyway, as PEM.")
 @click.option("--at", metavar="TIME", help="Decide for this time (RFC 3339) in place of now.")
 @click.option("--fix", is_flag=True, help="Write corrected data into the manifests; print it for other files.")
@@ -48,7 +49,7 @@ def command(
     files: tuple[str, ...],
     registries: tuple[str, ...],
     image: str | None,
-    follow_aia: bool,
+    follow: Follow,
     node_bundle: Path | None,
     at: str | None,
     fix: bool,
@@ -71,7 +72,7 @@ def command(
         for address in [Address.read(registry) for registry in registries]:
             with progress(f"Asking {address}"):
                 trust = _pool(documents, anyway, address)
-                hosts += inspect(address, trust, time, image=wanted, follow_issuers=follow_aia)
+                hosts += inspect(address, trust, time, image=wanted, follow=follow)
         report = replace(report, hosts=tuple(hosts))
     _show(report, output, files[0], to_stderr=fix and any(map(_is_printed, documents)))
     if fix:
@@ -113,8 +114,8 @@ def _pool(documents: Sequence[Document], anyway: Sequence[Certificate], address:
 
 
 def _is_for(entry: Entry, address: Address) -> bool:
-    named = (str(address), f"{address}:{HTTPS_PORT}")  # with the usual port, or without
-    return not entry.hosts or any(host.lower() in named for host in entry.hosts)
+    named = canonical(str(address))
+    return not entry.hosts or any(canonical(host) == named for host in entry.hosts)
 
 
 def _show(report: Report, output: str, file: str, *, to_stderr: bool) -> None:

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from trustplane.api.dockerhub import canonical
 from trustplane.cli import diagnose_report
 from trustplane.cli.console import console, progress
 from trustplane.cli.diagnose_report import Answer
-from trustplane.cli.options import examples, kubeconfig
+from trustplane.cli.options import examples, follow, kubeconfig
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.collectors import gathering
@@ -21,6 +22,7 @@ from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key
 from trustplane.registry.address import Address
+from trustplane.registry.inspection import Follow
 
 T = TypeVar("T")
 INTERRUPTED = 130  # as shells report a program that SIGINT ended
@@ -44,7 +46,8 @@ def command() -> None:
     Looked at, at once and each within its own time: pod, events, pull secrets, the cluster's trust and that of other
     clusters, the node's state and proof, its files, containerd and clock over SSH, and the chains that the registry,
     its token service and its blob store serve, here and to the node. What could not be looked at is said. Nothing is
-    changed, and no credentials are sent or shown. For a message alone: trustplane explain.
+    changed, and no credentials are sent or shown. Hosts that a registry names on other sites are named, and asked with
+    --follow-hosts only; so are issuers, with --follow-aia. For a message alone: trustplane explain.
 
     Exit status: 0 one cause with high confidence, or nothing fails; 1 several causes fit, or none is certain; 2 it
     cannot be told, or wrong usage; 75 the API server does not answer.
@@ -68,15 +71,24 @@ def command() -> None:
     help="Cluster of the pod; with --cluster, management cluster. Default: $KUBECONFIG or ~/.kube/config.",
 )
 @_ssh
+@follow
 @_output
 def pod(
-    *, name: str, namespace: str, cluster: str, cluster_namespace: str, kubeconfig: Path | None, ssh: bool, output: str
+    *,
+    name: str,
+    namespace: str,
+    cluster: str,
+    cluster_namespace: str,
+    kubeconfig: Path | None,
+    ssh: bool,
+    follow: Follow,
+    output: str,
 ) -> None:
     """Say why the pod NAME cannot pull its images, now or, as long as its events are kept, lately."""
     key = Key(cluster_namespace, cluster) if cluster else None
 
     async def work() -> list[Answer]:
-        async with gathering.place(kubeconfig, key, use_ssh=ssh) as place:
+        async with gathering.place(kubeconfig, key, use_ssh=ssh, follow=follow) as place:
             return _answers(await gathering.cases_of_pod(place, Key(namespace, name)))
 
     answers = _run(work(), f"Looking at pod {namespace}/{name}")
@@ -95,12 +107,22 @@ def pod(
 @kubeconfig
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Kinds of failure to look at.")
 @_ssh
+@follow
 @_output
-def cluster(*, cluster: str, namespace: str, kubeconfig: Path | None, limit: int, ssh: bool, output: str) -> None:
+def cluster(
+    *,
+    cluster: str,
+    namespace: str,
+    kubeconfig: Path | None,
+    limit: int,
+    ssh: bool,
+    follow: Follow,
+    output: str,
+) -> None:
     """Say why pods of CLUSTER cannot pull; pods that fail alike are told together, and one of them is looked at."""
 
     async def work() -> tuple[list[Answer], int]:
-        async with gathering.place(kubeconfig, Key(namespace, cluster), use_ssh=ssh) as place:
+        async with gathering.place(kubeconfig, Key(namespace, cluster), use_ssh=ssh, follow=follow) as place:
             every = await failing_pods(place.workload)
             groups = every[:limit]
             found = await asyncio.gather(*(gathering.cases_of_pod(place, one.first) for one in groups))
@@ -124,14 +146,15 @@ def cluster(*, cluster: str, namespace: str, kubeconfig: Path | None, limit: int
 )
 @click.argument("address", metavar="HOST[:PORT]")
 @kubeconfig
+@follow
 @_output
-def registry(*, address: str, kubeconfig: Path | None, output: str) -> None:
+def registry(*, address: str, kubeconfig: Path | None, follow: Follow, output: str) -> None:
     """Say which trust sets of the fleet accept the registry HOST, and what those that do not are missing."""
-    host = str(Address.read(address))
+    host = canonical(str(Address.read(address)))
 
     async def work() -> list[Answer]:
         async with Client.open(kubeconfig, timeout=gathering.API_SECONDS) as client:
-            groups = await gathering.cases_of_registry(client, host)
+            groups = await gathering.cases_of_registry(client, host, follow)
             return [Answer(one.case, diagnose(one.case), clusters=tuple(map(str, one.clusters))) for one in groups]
 
     _show(_run(work(), f"Looking at {host}"), output)

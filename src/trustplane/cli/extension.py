@@ -10,6 +10,7 @@ from trustplane.cli.service import run
 from trustplane.clusterapi.hooks import HOOKS
 from trustplane.kube.client import Client
 from trustplane.kube.events import Recorder
+from trustplane.kube.health import serving
 from trustplane.server import tls
 from trustplane.server.admission import Admission
 from trustplane.server.extension import application
@@ -26,18 +27,32 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--port", type=click.IntRange(0, 65535), default=9443, show_default=True, help="Port; 0: any free one.")
 @click.option("--tls-cert", type=_FILE, required=True, help="PEM certificate; followed when it is renewed.")
 @click.option("--tls-key", type=_FILE, required=True, help="PEM private key of the certificate.")
-def command(*, kubeconfig: Path | None, host: str, port: int, tls_cert: Path, tls_key: Path) -> None:
-    """Serve Cluster API's runtime hooks over HTTPS, with /healthz, /readyz and /metrics.
+@click.option("--health-host", default="127.0.0.1", show_default=True, help="Address of the health server.")
+@click.option(
+    "--health-port", type=click.IntRange(1, 65535), help="Port of /healthz, /readyz, /metrics. Default: none."
+)
+def command(
+    *,
+    kubeconfig: Path | None,
+    host: str,
+    port: int,
+    tls_cert: Path,
+    tls_key: Path,
+    health_host: str,
+    health_port: int | None,
+) -> None:
+    """Serve Cluster API's runtime hooks over HTTPS, with /healthz and /readyz.
 
     At /admission it judges trust lists for the API server, before they are stored. Any number of replicas can run: they
     keep no state. Nodes are written over SSH, with the key in Secret <cluster>-ssh. SIGTERM and SIGINT end it after the
     requests in flight.
     """
+    health = (health_host, health_port) if health_port else None
     context, listener = tls.context(tls_cert, tls_key), listen(host, port)
 
     async def service(stop: asyncio.Event) -> None:
         _log.info("serving runtime hooks", host=host, port=listener.getsockname()[1])
-        async with Client.open(kubeconfig) as client:
+        async with Client.open(kubeconfig) as client, serving(health, list):
             in_place = InPlace(client, Recorder(client, "trustplane.dev/extension"))
             app = application({**HOOKS, **in_place.hooks()}, [Admission(client).route()])
             await serve(app, listener, context, stop)

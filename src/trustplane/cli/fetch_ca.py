@@ -54,7 +54,7 @@ def command(*, host: str, follow_aia: bool, output: str) -> None:
     address = Address.read(host)
     with progress(f"Asking {address}"):
         served = _served(address)
-        chain = [*served, *(_fetched(served[-1]) if follow_aia else ())]
+        chain = [*served, *(_fetched(served[-1], address) if follow_aia else ())]
     proposal = propose(address, served, chain, dt.datetime.now(dt.UTC))
     if output == "json":
         echo_json(_json(address, served, proposal))
@@ -99,11 +99,11 @@ def _served(address: Address) -> list[GoCertificate]:
         ) from error
 
 
-def _fetched(last: GoCertificate) -> list[GoCertificate]:
+def _fetched(last: GoCertificate, registry: Address) -> list[GoCertificate]:
     """Follow the chain's end to where its issuer's certificate is published."""
     found: list[GoCertificate] = []
     while not last.is_self_issued and len(found) < _MAX_FETCHED:
-        contents = [fetch(url) for url in last.extensions.ca_issuers[:1]]
+        contents = [fetch(url, registry) for url in last.extensions.ca_issuers[:1]]
         ders = [one.der for content in contents for one in read_any(content).certificates[:1]]
         issuers = list(Pool.read(ders))
         if not issuers:

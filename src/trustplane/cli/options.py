@@ -1,11 +1,15 @@
 """Options and small words that several commands share."""
 
+import functools
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.table import Table
+
+from trustplane.registry.inspection import Follow
 
 kubeconfig = click.option(
     "--kubeconfig",
@@ -48,3 +52,15 @@ def where(namespace: str) -> str:
 def time(value: datetime | None) -> Any:
     """Return a time for JSON."""
     return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if value else None
+
+
+def follow(function: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command with what is asked only where the operator wants it; it takes a `Follow` as `follow`."""
+
+    @click.option("--follow-hosts", is_flag=True, help="Ask token services and blob hosts on other sites, too.")
+    @click.option("--follow-aia", is_flag=True, help="Fetch issuers that are not served from where certificates say.")
+    @functools.wraps(function)
+    def command(*arguments: Any, follow_hosts: bool, follow_aia: bool, **others: Any) -> None:
+        function(*arguments, follow=Follow(hosts=follow_hosts, issuers=follow_aia), **others)
+
+    return command

@@ -16,6 +16,7 @@ from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.clusterapi.release import resolve
 from trustplane.clusterapi.rollout import CONTROL_PLANE_REPLICAS
+from trustplane.controllers import last_good
 from trustplane.controllers.observation import observe
 from trustplane.controllers.resources import CONFIGURATIONS, RELEASES, TANZU_CLUSTERS
 from trustplane.errors import UserError
@@ -24,7 +25,8 @@ from trustplane.kube.errors import ApiError, InvalidError
 from trustplane.kube.resource import Key, Resource, key_of
 from trustplane.trust import lists, propagation
 from trustplane.trust.effective import effective
-from trustplane.trust.entries import EMPTY, Difference, Entry, TrustSet, difference
+from trustplane.trust.entries import EMPTY, Difference, Entry, TrustSet, difference, take_it
+from trustplane.trust.lists import LastGood
 from trustplane.trust.policy import REPLACE
 from trustplane.trust.propagation import Decision, Situation, decide
 
@@ -182,10 +184,11 @@ async def make(client: Client, manifest: Sequence[Json], *, namespace: str, mana
             why=f"it has no {_CONFIGURATION_KIND} and no {CLUSTER_KIND}",
             next_step="Give the manifest that you are about to apply",
         )
+    kept = await last_good.find(client, namespace=namespace)
     documents, planned = [], {}
     for body in concerned:
         resource = known[body["kind"]]
-        document, found = await _review(client, resource, body, manager)
+        document, found = await _review(client, resource, body, manager, kept)
         documents.append(document)
         if found is not None:
             planned[resource.kind, key_of(found)] = found
@@ -193,7 +196,9 @@ async def make(client: Client, manifest: Sequence[Json], *, namespace: str, mana
     return Plan(tuple(documents), tuple(effects))
 
 
-async def _review(client: Client, resource: Resource[T], body: Json, manager: str) -> tuple[Document, T | None]:
+async def _review(
+    client: Client, resource: Resource[T], body: Json, manager: str, kept: LastGood | None
+) -> tuple[Document, T | None]:
     metadata = dict(body["metadata"])
     if resource.namespaced:
         metadata.setdefault("namespace", "default")
@@ -204,7 +209,7 @@ async def _review(client: Client, resource: Resource[T], body: Json, manager: st
         found = resource.decode(json.dumps(await _as_it_would_be(client, resource, body, merged)).encode())
     except ApiError:
         return Document(resource.kind, name, tuple(refusal)), None
-    return Document(resource.kind, name, (*refusal, *_findings(found))), found
+    return Document(resource.kind, name, (*refusal, *_findings(found, kept))), found
 
 
 async def _dry_run(client: Client, resource: Resource[Any], body: Json, manager: str) -> tuple[Json, list[Finding]]:
@@ -255,9 +260,9 @@ def _applied(text: str) -> Mapping[str, str]:
         return {}
 
 
-def _findings(found: object) -> tuple[Finding, ...]:
+def _findings(found: object, kept: LastGood | None) -> tuple[Finding, ...]:
     if isinstance(found, TkgServiceConfiguration):
-        return lists.service(found).findings
+        return lists.service(found, kept).findings
     own = lists.own(found) if isinstance(found, TanzuKubernetesCluster) else None
     return own.findings if own else ()
 
@@ -333,7 +338,7 @@ def effect(key: Key, situation: Situation, decision: Decision, machines: Machine
         return Effect(key=key, effect=NOTHING, reason=decision.reason, message=_errors(decision))
     if decision.current:
         return Effect(key=key, effect=NOTHING, reason=decision.reason)
-    command = f"not current until asked: trustplane update {key.name} --namespace {key.namespace}"
+    command = f"trustplane update {key.name} --namespace {key.namespace}"
     return Effect(
         key=key,
         effect=HELD,
@@ -341,7 +346,7 @@ def effect(key: Key, situation: Situation, decision: Decision, machines: Machine
         change=decision.difference,
         before=before,
         after=_wanted(situation),
-        message=command,
+        message=f"not current until asked. {take_it(decision.difference, command)}",
     )
 
 

@@ -10,10 +10,12 @@ from trustplane.api.meta import Condition, Json
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.clusterapi.readiness import ERROR, INFO, WARNING, Observed, false, outstanding, true
 from trustplane.clusterapi.reporting import merge, timestamp, to_json
-from trustplane.trust.entries import Reading
+from trustplane.trust.entries import Reading, take_it
+from trustplane.trust.lists import is_kept
 from trustplane.trust.propagation import Decision
 
 _SHOWN_FINDINGS = 10
+KEPT = ". The service's list is left out, so its last good list stays: see TrustValid"
 _LAST_GOOD_STAYS = "Until then the last good list stays in force"
 
 
@@ -28,14 +30,15 @@ def _current(tkc: TanzuKubernetesCluster, decision: Decision, observed: Observed
         message = "A list has errors, so the set in force stays as it is: see TrustValid"
         return false(type_, conditions.TRUST_INVALID, message, severity=ERROR)
     if not decision.current:
-        message = f"Not in force yet: {decision.difference.text}. Take it now: `{_update_command(tkc)}`"
+        message = f"Not in force yet: {decision.difference.text}. {take_it(decision.difference, _update_command(tkc))}"
         return false(type_, conditions.TRUST_HELD, message, severity=WARNING)
     if waiting := outstanding(observed):
         message = f"Nodes are being made or updated to have it: {waiting}"
         return false(type_, conditions.TRUST_UPDATING, message, severity=INFO)
     count = len(decision.trust)
     reason = decision.frozen.reason if decision.frozen else decision.reason
-    return true(type_, reason, f"{count} {'entry' if count == 1 else 'entries'} in force")
+    kept = KEPT if is_kept(decision) else ""
+    return true(type_, reason, f"{count} {'entry' if count == 1 else 'entries'} in force{kept}")
 
 
 def _update_command(tkc: TanzuKubernetesCluster) -> str:
@@ -64,7 +67,7 @@ def service_status(configuration: TkgServiceConfiguration, reading: Reading, *, 
 
     Args:
         configuration: The configuration with its present status.
-        reading: Its list, as `entries.read` reads it.
+        reading: Its list, as `lists.service` reads it.
         now: The time; it becomes `firstCustomizedAt` when the object is seen customised for the first time.
     """
     generation = configuration.metadata.generation
@@ -76,7 +79,8 @@ def service_status(configuration: TkgServiceConfiguration, reading: Reading, *, 
         message=valid.message,
         observed_generation=generation,
     )
-    first = configuration.status.first_customized_at or (now if is_customised(configuration.spec) else None)
+    customised = is_customised(configuration.spec) or is_kept(reading)
+    first = configuration.status.first_customized_at or (now if customised else None)
     return {
         "apiVersion": configuration.api_version or f"{GROUP}/v1alpha3",
         "kind": "TkgServiceConfiguration",

@@ -19,8 +19,9 @@ from trustplane.api.clustertrust import (
     Inspection,
     RecordedProof,
 )
-from trustplane.api.configuration import NAME
+from trustplane.api.configuration import NAME, SYSTEM_NAMESPACE
 from trustplane.clusterapi import secret
+from trustplane.controllers import last_good
 from trustplane.controllers.clustertrust_inspection import described
 from trustplane.controllers.reading import list_of
 from trustplane.controllers.resources import (
@@ -64,8 +65,9 @@ def listed(trust: TrustSet, owner: str) -> TrustList:
 
 async def service(client: Client) -> TrustList:
     """Read the service's list."""
-    found = await client.find(CONFIGURATIONS, NAME)
-    return listed(lists.service(found).trust, SERVICE)
+    configuration = await client.find(CONFIGURATIONS, NAME)
+    kept = await last_good.find(client, namespace=SYSTEM_NAMESPACE)
+    return listed(lists.service(configuration, kept).trust, SERVICE)
 
 
 async def sets_of(client: Client, cluster: Key) -> ClusterSets:
@@ -75,8 +77,9 @@ async def sets_of(client: Client, cluster: Key) -> ClusterSets:
     configuration = await client.find(CONFIGURATIONS, NAME)
     found = ClusterSets()
     if tkc is not None:
-        holders = [one.metadata.annotations for one in (tkc, configuration) if one is not None]
-        wanted = effective(lists.service(configuration), lists.own(tkc), policy(*holders).merge)
+        kept = await last_good.find(client, namespace=SYSTEM_NAMESPACE)
+        merge = policy(tkc.metadata.annotations, lists.service_policies(configuration, kept)).merge
+        wanted = effective(lists.service(configuration, kept), lists.own(tkc), merge)
         found = replace(found, desired=listed(wanted.trust, f"the list of cluster {cluster}"))
     frozen = Frozen.read(capi.metadata.annotations) if capi else None
     return await _in_force(client, cluster, frozen, found) if frozen else found

@@ -22,6 +22,7 @@ from trustplane.diagnosis.verdict import endpoints
 from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key
+from trustplane.registry.inspection import NOTHING, Follow
 
 API_SECONDS: Final = 5.0
 PART_SECONDS: Final = 9.0  # the node, and the hosts: each is several looks
@@ -35,6 +36,7 @@ class Place:
     management: Client | None = None
     cluster: Key | None = None
     use_ssh: bool = True
+    follow: Follow = NOTHING  # hosts and issuers that are asked, too
 
 
 @dataclass
@@ -52,14 +54,16 @@ class _Gathered:
 
 
 @asynccontextmanager
-async def place(kubeconfig: Path | None, cluster: Key | None, *, use_ssh: bool) -> AsyncIterator[Place]:
+async def place(
+    kubeconfig: Path | None, cluster: Key | None, *, use_ssh: bool, follow: Follow = NOTHING
+) -> AsyncIterator[Place]:
     """Open the cluster that a kubeconfig names, or, with a Cluster, that one by way of its management cluster."""
     async with Client.open(kubeconfig, timeout=API_SECONDS) as client:
         if cluster is None:
-            yield Place(client, use_ssh=use_ssh)
+            yield Place(client, use_ssh=use_ssh, follow=follow)
             return
         async with workload(client, cluster) as opened:
-            yield Place(opened, client, cluster, use_ssh)
+            yield Place(opened, client, cluster, use_ssh, follow)
 
 
 async def cases_of_pod(at: Place, key: Key) -> list[Case]:
@@ -85,7 +89,7 @@ async def _case(at: Place, pod: pods.Pod, said: pods.Said) -> Case:
         _secrets(found, at, pod, said.image),
         _trust(found, at),
         look(f"node {pod.node}", _node(found, at, pod.node, registry, wanted), found.looks, seconds=PART_SECONDS),
-        _hosts(found, wanted, said.image),
+        _hosts(found, wanted, said.image, registry, at.follow),
     )
     return replace(
         _as_case(found, registry),
@@ -167,8 +171,9 @@ async def _record(client: Client, cluster: Key, node: str, registry: str) -> tup
     return machine, fleet.record(node, machine, trust, sets.digest, registry)
 
 
-async def _hosts(found: _Gathered, wanted: list[tuple[Role, str]], image: str) -> None:
-    await look("hosts", hosts.look_at(found.seen, wanted, image), found.looks, seconds=PART_SECONDS)
+async def _hosts(found: _Gathered, wanted: list[tuple[Role, str]], image: str, registry: str, follow: Follow) -> None:
+    work = hosts.look_at(found.seen, wanted, image, registry=registry, follow=follow)
+    await look("hosts", work, found.looks, seconds=PART_SECONDS)
 
 
 def _as_case(found: _Gathered, registry: str) -> Case:
@@ -215,7 +220,7 @@ class Group:
     case: Case
 
 
-async def cases_of_registry(management: Client | None, registry: str) -> list[Group]:
+async def cases_of_registry(management: Client | None, registry: str, follow: Follow = NOTHING) -> list[Group]:
     """Gather what is known of a registry, for each different set of the fleet, the service's list first."""
     found = _Gathered()
     known: list[tuple[tuple[Key, ...], TrustList]] = []
@@ -229,7 +234,7 @@ async def cases_of_registry(management: Client | None, registry: str) -> list[Gr
         if others is not None:
             found.looks.append(Look("clusters", f"{len(others)} different sets"))
 
-    await asyncio.gather(sets(), _hosts(found, [(Role.REGISTRY, registry)], ""))
+    await asyncio.gather(sets(), _hosts(found, [(Role.REGISTRY, registry)], "", registry, follow))
     found.others = tuple(one for _, one in known)
     case = _as_case(found, registry)
     groups = [Group((), replace(case, in_force=found.service, desired=found.service))] if found.service else []

@@ -7,21 +7,24 @@ from dataclasses import dataclass, field
 from trustplane.certificates.repair import read_any
 from trustplane.certificates.verification import GoCertificate, MalformedError
 from trustplane.collectors.limit import in_thread, look
-from trustplane.diagnosis.endpoint import DOCKER_HUB
 from trustplane.diagnosis.evidence import Host, Look, Vantage
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import UserError
 from trustplane.registry.address import Address
 from trustplane.registry.dial import Served, dial
+from trustplane.registry.exchange import Response
 from trustplane.registry.failure import Failure
-from trustplane.registry.hosts import Challenge, Image, Response, blob_host, challenge, get, manifest_status
+from trustplane.registry.hosts import Image, TokenService, blob_host, challenge, get, manifest_status, token_service
+from trustplane.registry.inspection import NOTHING, Follow
 from trustplane.registry.issuers import fetch
+from trustplane.registry.reach import Target, Unasked, target
+from trustplane.text import clean
 
 DIAL_SECONDS = 4.0
 ASK_SECONDS = 4.0
 ISSUER_SECONDS = 2.0
-_HUB_SERVER = "registry-1.docker.io"
 _API_STATUS = (200, 401)
+_SHOWN = 200  # characters of a URL
 
 
 @dataclass
@@ -41,54 +44,92 @@ class _Answer:
 
     failure: Failure | None = None
     scheme: str = ""
-    token: Address | None = None
-    blobs: Address | None = None
+    tokens: Target | Unasked | None = None
+    blobs: Target | Unasked | None = None
     anonymous: int = 0
 
 
-async def look_at(seen: Seen, endpoints: Iterable[tuple[Role, str]], image: str) -> None:
+async def look_at(
+    seen: Seen, endpoints: Iterable[tuple[Role, str]], image: str, *, registry: str = "", follow: Follow = NOTHING
+) -> None:
     """Dial hosts at once; ask the registry, anonymously, for its other hosts and dial those as well.
 
     Args:
         seen: Takes what is seen, as it comes: what is there when the time is up counts.
-        endpoints: What each host is to the registry, and its address.
+        endpoints: What each host is to the registry, and its address; others than the registry are its choice, or
+            that of whoever wrote the message, and are dialled only where `registry.reach` or `follow` says so.
         image: The image's name; "" where it is about the registry alone.
+        registry: The host that the image's name begins with; left out: that of the first endpoint that is a registry.
+        follow: What else is wanted.
     """
-    await asyncio.gather(*(_one(seen, role, address, image) for role, address in endpoints))
+    named = list(endpoints)
+    registry = registry or next((one for role, one in named if role is Role.REGISTRY), "")
+    await asyncio.gather(*(_one(seen, role, address, image, _At(registry, follow)) for role, address in named))
 
 
-async def _one(seen: Seen, role: Role, text: str, image: str) -> None:
+@dataclass(frozen=True)
+class _At:
+    registry: str
+    follow: Follow
+
+    def where(self, role: Role, address: Address) -> Address | Target | Unasked:
+        """Decide about an endpoint. It may block."""
+        if role is Role.REGISTRY:
+            return address
+        # A mirror or a proxy is the nodes' choice, on any site; what only this machine reaches is no part of it.
+        anywhere = self.follow.hosts or role not in (Role.TOKEN_SERVICE, Role.BLOB_STORE)
+        try:
+            registry = Address.read(self.registry)
+        except UserError:
+            registry = Address("")
+        return target(registry, address, anywhere=anywhere)
+
+
+async def _one(seen: Seen, role: Role, text: str, image: str, at: _At) -> None:
     try:
-        address = Address.read(_HUB_SERVER if text == DOCKER_HUB else text)
+        address = Address.read(text)
     except UserError as error:
         seen.looks.append(Look(f"{role} {text}", str(error), seen=False))
         return
-    host = await _dial(seen, role, address, text)
+    source = f"{role} {text} from here"
+    where = await look(source, in_thread(lambda: at.where(role, address)), seen.looks, seconds=ASK_SECONDS)
+    if where is None or isinstance(where, Unasked):
+        seen.looks += [Look(source, where.message, seen=False)] if where else []
+        return
+    host = await _dial(seen, role, where, text)
     if host is None or not host.certificates or role is not Role.REGISTRY:
         return
-    await _issuers(seen, host)
+    await _issuers(seen, host, address, at.follow)
     asked = await look(
-        f"what {text} answers", in_thread(lambda: _ask(address, _image(image))), seen.looks, seconds=ASK_SECONDS
+        f"what {text} answers",
+        in_thread(lambda: _ask(address, _image(image), at.follow)),
+        seen.looks,
+        seconds=ASK_SECONDS,
     )
     if asked is not None:
         await _others(seen, host, asked)
 
 
-async def _issuers(seen: Seen, host: Host) -> None:
-    """Fetch the issuer of the last certificate that was served, where that says where it is."""
+async def _issuers(seen: Seen, host: Host, registry: Address, follow: Follow) -> None:
+    """Fetch the issuer of the last certificate that was served, where that says where it is, and where it is wanted."""
     urls = published(host.certificates[-1])
+    source = f"issuer of {host.address}'s chain"
+    if urls and not follow.issuers:
+        words = f"not asked: {', '.join(clean(url, _SHOWN) for url in urls)}. --follow-aia asks there"
+        seen.looks.append(Look(source, words, seen=False))
+        return
     found = await look(
-        f"issuer of {host.address}'s chain",
-        in_thread(lambda: [read_any(fetch(url)) for url in urls]),
+        source,
+        in_thread(lambda: [read_any(fetch(url, registry, ISSUER_SECONDS)) for url in urls]),
         seen.looks,
         seconds=ISSUER_SECONDS,
     )
     seen.issuers += [one.der for parsed in found or () for one in parsed.certificates]
 
 
-async def _dial(seen: Seen, role: Role, address: Address, text: str) -> Host | None:
+async def _dial(seen: Seen, role: Role, where: Address | Target, text: str) -> Host | None:
     served = await look(
-        f"{role} {text} from here", in_thread(lambda: dial(address, DIAL_SECONDS)), seen.looks, seconds=DIAL_SECONDS + 1
+        f"{role} {text} from here", in_thread(lambda: dial(where, DIAL_SECONDS)), seen.looks, seconds=DIAL_SECONDS + 1
     )
     if served is None:
         return None
@@ -123,29 +164,34 @@ async def _others(seen: Seen, registry: Host, asked: _Answer) -> None:
             asked.failure.message,
         )
     known = {one.address for one in seen.hosts}
-    others = ((Role.TOKEN_SERVICE, asked.token), (Role.BLOB_STORE, asked.blobs))
-    wanted = [(role, one) for role, one in others if one and str(one) not in known]
-    await asyncio.gather(*(_dial(seen, role, address, str(address)) for role, address in wanted))
+    wanted = []
+    for role, one in ((Role.TOKEN_SERVICE, asked.tokens), (Role.BLOB_STORE, asked.blobs)):
+        if isinstance(one, Unasked):
+            seen.looks.append(Look(f"{role} from here", one.message, seen=False))
+        elif one and str(one.address) not in known:
+            wanted.append((role, one))
+    await asyncio.gather(*(_dial(seen, role, one, str(one.address)) for role, one in wanted))
 
 
-def _ask(address: Address, image: Image | None) -> _Answer:
+def _ask(address: Address, image: Image | None, follow: Follow) -> _Answer:
     answer = get(address, "/v2/")
     if isinstance(answer, Failure):
         return _Answer(failure=answer)
     if answer.status not in _API_STATUS:
         words = f"GET https://{address}/v2/ answers {answer.status}; a registry answers 200 or 401"
         return _Answer(failure=Failure("not-a-registry", words))
-    asked = challenge(answer)
+    tokens = token_service(address, challenge(answer), anywhere=follow.hosts)
+    known = tokens if isinstance(tokens, TokenService) else None
     return _Answer(
         scheme=_scheme(answer),
-        token=_elsewhere(asked, address),
-        blobs=blob_host(address, image, asked) if image else None,
-        anonymous=manifest_status(address, image, asked) if image else 0,
+        tokens=known.where
+        if known and known.where.address != address
+        else tokens
+        if isinstance(tokens, Unasked)
+        else None,
+        blobs=blob_host(address, image, known, anywhere=follow.hosts) if image else None,
+        anonymous=manifest_status(address, image, known) if image else 0,
     )
-
-
-def _elsewhere(asked: Challenge | None, address: Address) -> Address | None:
-    return asked.address if asked and asked.address != address else None
 
 
 def _scheme(answer: Response) -> str:

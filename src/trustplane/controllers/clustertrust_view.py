@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,7 +18,7 @@ from trustplane.api.registry import Registry
 from trustplane.clusterapi import secret, trust_status, variable
 from trustplane.clusterapi.machine_facts import facts
 from trustplane.clusterapi.readiness import Observed, is_rolled_out
-from trustplane.controllers.last_good import LAST_GOOD_NAME
+from trustplane.controllers import last_good
 from trustplane.controllers.reading import ByCluster, cluster_key
 from trustplane.controllers.resources import (
     CLUSTER_TRUSTS,
@@ -99,7 +100,7 @@ class View:
         self._machines_of = ByCluster(self.machines)
         self._control_planes_of = ByCluster(self.control_planes)
         self._pools_of = ByCluster(self.pools)
-        self._service: tuple[str, Reading] = ("", Reading())
+        self._service: tuple[str, tuple[Reading, Mapping[str, str]]] = ("", (Reading(), {}))
 
     async def see(self, key: Key) -> Seen | None:
         """Look at a cluster; None where there is none whose trust is ours to watch."""
@@ -149,10 +150,14 @@ class View:
 
     def service(self) -> Reading:
         """Return the service's list, read anew only when it has changed."""
-        found = self.configuration()
-        version = found.metadata.resource_version if found else ""
+        return self._service_as_seen()[0]
+
+    def _service_as_seen(self) -> tuple[Reading, Mapping[str, str]]:
+        found, kept = self.configuration(), self.secrets.get(Key(self._namespace, last_good.LAST_GOOD_NAME))
+        version = "/".join(one.metadata.resource_version if one else "" for one in (found, kept))
         if self._service[0] != version:
-            self._service = (version, lists.service(found))
+            good = last_good.of(kept)
+            self._service = (version, (lists.service(found, good), lists.service_policies(found, good)))
         return self._service[1]
 
     def _facts(self, machine: Machine, users: TrustSet | None, *, rolled_out: bool) -> NodeFacts:
@@ -169,9 +174,8 @@ class View:
         is_ours = any(one.kind == KIND and one.api_version.startswith(f"{GROUP}/") for one in owners)
         return self.tkcs.get(key_of(cluster)) if is_ours else None
 
-    def _policies(self, cluster: Cluster, tkc: TanzuKubernetesCluster | None) -> list[dict[str, str]]:
-        holders = [tkc or cluster, self.configuration()]
-        return [one.metadata.annotations for one in holders if one is not None]
+    def _policies(self, cluster: Cluster, tkc: TanzuKubernetesCluster | None) -> list[Mapping[str, str]]:
+        return [(tkc or cluster).metadata.annotations, self._service_as_seen()[1]]
 
     async def _sets(self, cluster: Cluster, tkc: TanzuKubernetesCluster) -> Sets:
         frozen = Frozen.read(cluster.metadata.annotations) or Frozen(digest=EMPTY.digest)
@@ -190,11 +194,12 @@ class View:
             change=frozen.change,
             since=found.metadata.creation_timestamp if found else None,
             problem="" if wanted.ok else trust_status.summary(wanted.findings),
+            note=trust_status.KEPT if lists.is_kept(wanted) else "",
             command=f"trustplane update {tkc.metadata.name} --namespace {tkc.metadata.namespace}",
         )
 
     async def _last_good(self, own: Reading | None, merge: str) -> TrustSet | None:
-        kept = await self.secret(LAST_GOOD_NAME, self._namespace)
+        kept = await self.secret(last_good.LAST_GOOD_NAME, self._namespace)
         service = secret.read(kept) if kept else None
         reading = effective(Reading(service), own, merge) if service is not None else None
         return reading.trust if reading and reading.ok else None

@@ -1,11 +1,13 @@
 """TkgServiceConfiguration: there is always one; its trust list is judged, and the last good one kept."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
 from trustplane.api.conditions import TRUST_VALID
 from trustplane.api.configuration import NAME, STOCK_SPEC, TkgServiceConfiguration, TkgServiceConfigurationStatus
+from trustplane.api.core import Secret
 from trustplane.clusterapi.trust_status import service_status
 from trustplane.controllers import last_good
 from trustplane.controllers.resources import CONFIGURATIONS, FIELD_MANAGER
@@ -15,7 +17,7 @@ from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import AlreadyExistsError, ConflictError, NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.informer import Informer
-from trustplane.kube.resource import Key
+from trustplane.kube.resource import Key, key_of
 from trustplane.trust import lists
 
 KEY = Key("", NAME)
@@ -27,6 +29,7 @@ class ConfigurationReconciler:
     Args:
         client: To the management cluster.
         configurations: All objects of the kind; only the one named `tkg-service-configuration` counts.
+        secrets: With the one that keeps the last good list: it is made again where it is lost.
         recorder: For events.
         namespace: Trustplane's own, where the last good list is kept.
     """
@@ -35,20 +38,26 @@ class ConfigurationReconciler:
         self,
         client: Client,
         configurations: Informer[TkgServiceConfiguration],
+        secrets: Informer[Secret],
         recorder: Recorder,
         *,
         namespace: str,
     ) -> None:
         self._client = client
         self._configurations = configurations
+        self._secrets = secrets
         self._recorder = recorder
         self._namespace = namespace
 
     def controller(self) -> Controller:
         """Return the controller; it looks for the object once at its start, so that there is one."""
-        controller = Controller("configuration", self.reconcile, [Watch(self._configurations)], workers=1)
+        watches: list[Watch[Any]] = [Watch(self._configurations), Watch(self._secrets, self._of_secret)]
+        controller = Controller("configuration", self.reconcile, watches, workers=1)
         controller.wake(KEY)
         return controller
+
+    def _of_secret(self, found: Secret) -> list[Key]:
+        return [KEY] if last_good.is_last_good(key_of(found), self._namespace) else []
 
     async def reconcile(self, key: Key) -> Result:
         """Make the stock object where there is none, or judge what is there."""
@@ -74,9 +83,11 @@ class ConfigurationReconciler:
             return  # made by somebody else just now; its arrival wakes us
 
     async def _judge(self, configuration: TkgServiceConfiguration) -> None:
-        reading = lists.service(configuration)
-        if reading.ok:
-            await last_good.keep(self._client, reading.trust, namespace=self._namespace)
+        kept = await last_good.find(self._client, namespace=self._namespace)
+        # Kept before the status says that it was judged, and before any cluster takes it.
+        if good := lists.recorded(configuration, kept):
+            await last_good.keep(self._client, good, namespace=self._namespace)
+        reading = lists.service(configuration, kept)
         body = service_status(configuration, reading, now=datetime.now(UTC))
         status = msgspec.convert(body["status"], TkgServiceConfigurationStatus)
         if status == configuration.status:

@@ -1,23 +1,49 @@
-"""The service's last list without errors, kept in a Secret for the day when the list is broken (rule P10)."""
+"""The service's last list without errors, kept in a Secret.
 
-from trustplane.api.annotations import COMPONENT_LABEL
+It is in force while the list is broken (rule P10) or left out, as after a deletion of the object.
+"""
+
+from typing import Protocol
+
+from trustplane.api.annotations import COMPONENT_LABEL, TRUST_MERGE
 from trustplane.api.configuration import NAME
+from trustplane.api.core import Secret
 from trustplane.clusterapi import secret
 from trustplane.controllers.resources import FIELD_MANAGER, SECRETS
 from trustplane.kube.client import Client
-from trustplane.trust.entries import TrustSet
+from trustplane.kube.resource import Key, Resource
+from trustplane.trust.entries import EMPTY
+from trustplane.trust.lists import LastGood
 
 LAST_GOOD_NAME = f"{NAME}-trust"
 
 
-async def keep(client: Client, trust: TrustSet, *, namespace: str) -> None:
-    """Write the set, unless it is what is kept already."""
-    kept = await client.find(SECRETS, LAST_GOOD_NAME, namespace)
-    if kept is not None and secret.read(kept) == trust:
-        return
+class _Reader(Protocol):
+    async def find(self, resource: Resource[Secret], name: str, namespace: str = "") -> Secret | None:
+        """Return a Secret, or None where it is absent."""
+
+
+def is_last_good(key: Key, namespace: str) -> bool:
+    """Tell whether a Secret is the one that keeps the list; `namespace`: Trustplane's own."""
+    return key == Key(namespace, LAST_GOOD_NAME)
+
+
+async def find(reader: _Reader, *, namespace: str) -> LastGood | None:
+    """Read what is kept; None where there is nothing."""
+    return of(await reader.find(SECRETS, LAST_GOOD_NAME, namespace))
+
+
+def of(kept: Secret | None) -> LastGood | None:
+    """Return what a Secret keeps."""
+    return LastGood(secret.read(kept), kept.metadata.annotations.get(TRUST_MERGE, "")) if kept else None
+
+
+async def keep(client: Client, good: LastGood, *, namespace: str) -> None:
+    """Write what is to be kept."""
+    metadata = {"name": LAST_GOOD_NAME, "namespace": namespace, "labels": {COMPONENT_LABEL: "service-trust"}}
     body = {
-        "metadata": {"name": LAST_GOOD_NAME, "namespace": namespace, "labels": {COMPONENT_LABEL: "service-trust"}},
+        "metadata": metadata | ({"annotations": {TRUST_MERGE: good.merge}} if good.merge else {}),
         "type": "Opaque",
-        "data": secret.content(trust),
+        "data": secret.content(good.trust or EMPTY),
     }
     await client.apply(SECRETS, body, manager=FIELD_MANAGER)

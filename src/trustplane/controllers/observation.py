@@ -8,12 +8,12 @@ from trustplane.api.clusterapi import Cluster
 from trustplane.api.configuration import NAME, TkgServiceConfiguration, is_customised
 from trustplane.clusterapi import secret
 from trustplane.clusterapi.cluster import update_digests
-from trustplane.controllers.last_good import LAST_GOOD_NAME
+from trustplane.controllers import last_good
 from trustplane.controllers.reading import Reader
 from trustplane.controllers.resources import CLUSTERS, CONFIGURATIONS, SECRETS
 from trustplane.errors import TransientError
 from trustplane.trust import lists
-from trustplane.trust.entries import TrustSet
+from trustplane.trust.entries import Reading, TrustSet
 from trustplane.trust.policy import policy
 from trustplane.trust.propagation import Frozen, Situation
 
@@ -26,6 +26,7 @@ class Observation:
     cluster: Cluster | None  # Cluster API's object of the same name, whoever it belongs to
     situation: Situation
     update_strategy: str
+    is_recorded: bool  # the service's list, as the last good one: only then a deletion cannot lose what clusters take
 
 
 async def observe(
@@ -50,21 +51,27 @@ async def observe(
         )
     cluster = await reader.find(CLUSTERS, tkc.metadata.name, tkc.metadata.namespace)
     frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
-    service = lists.service(configuration)
+    kept = await last_good.find(reader, namespace=namespace)
+    service, service_policies = lists.service(configuration, kept), lists.service_policies(configuration, kept)
     situation = Situation(
         frozen=frozen,
         in_force=await _in_force(reader, tkc, frozen),
         service=service,
-        last_good=None if service.ok else await _trust_of(reader, LAST_GOOD_NAME, namespace),
+        last_good=kept.trust if kept else None,
         own=lists.own(tkc),
-        policy=policy(tkc.metadata.annotations, configuration.metadata.annotations),
-        first_customized_at=_first_customized_at(configuration, now),
+        policy=policy(tkc.metadata.annotations, service_policies),
+        first_customized_at=_first_customized_at(configuration, service, now),
         update_digests=update_digests(tkc, kubernetes_version=kubernetes_version),
         now=now,
     )
     nearest_first = (tkc.metadata.annotations, cluster.metadata.annotations if cluster else {})
-    strategy = policy(*nearest_first, configuration.metadata.annotations).update_strategy
-    return Observation(configuration=configuration, cluster=cluster, situation=situation, update_strategy=strategy)
+    return Observation(
+        configuration=configuration,
+        cluster=cluster,
+        situation=situation,
+        update_strategy=policy(*nearest_first, service_policies).update_strategy,
+        is_recorded=lists.recorded(configuration, kept) is None,
+    )
 
 
 async def _in_force(reader: Reader, tkc: TanzuKubernetesCluster, frozen: Frozen | None) -> TrustSet | None:
@@ -78,6 +85,7 @@ async def _trust_of(reader: Reader, name: str, namespace: str) -> TrustSet | Non
     return secret.read(found) if found else None
 
 
-def _first_customized_at(configuration: TkgServiceConfiguration, now: datetime) -> datetime | None:
-    # A customised object whose status does not say so yet was customised just now.
-    return configuration.status.first_customized_at or (now if is_customised(configuration.spec) else None)
+def _first_customized_at(configuration: TkgServiceConfiguration, service: Reading, now: datetime) -> datetime | None:
+    # A customised object whose status does not say so yet was customised just now, or before it was deleted.
+    customised = is_customised(configuration.spec) or lists.is_kept(service)
+    return configuration.status.first_customized_at or (now if customised else None)

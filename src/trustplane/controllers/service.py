@@ -1,5 +1,6 @@
 """All controllers of `trustplane manager`, put together."""
 
+from trustplane.api.annotations import COMPONENT_LABEL
 from trustplane.controllers.clustertrust import ClusterTrustReconciler
 from trustplane.controllers.clustertrust_proof import ProofReconciler
 from trustplane.controllers.clustertrust_view import View
@@ -10,7 +11,7 @@ from trustplane.controllers.lost_update import LostUpdateReconciler
 from trustplane.controllers.pulls import PullReconciler
 from trustplane.controllers.registry import RegistryReconciler
 from trustplane.controllers.release import ReleaseReconciler
-from trustplane.controllers.resources import CONFIGURATIONS, RELEASES
+from trustplane.controllers.resources import CONFIGURATIONS, RELEASES, SECRETS
 from trustplane.controllers.small_control_plane import SmallControlPlaneReconciler
 from trustplane.controllers.tanzukubernetescluster import TanzuKubernetesClusterReconciler
 from trustplane.kube.client import Client
@@ -38,7 +39,10 @@ async def ensure_namespace(client: Client, namespace: str) -> None:
 def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None:
     """Add the controllers of every kind to a manager that does not run yet."""
     recorder = Recorder(client, COMPONENT)
-    configurations = ConfigurationReconciler(client, manager.informer(CONFIGURATIONS), recorder, namespace=namespace)
+    secrets = manager.informer(SECRETS, labels=COMPONENT_LABEL)
+    configurations = ConfigurationReconciler(
+        client, manager.informer(CONFIGURATIONS), secrets, recorder, namespace=namespace
+    )
     releases = ReleaseReconciler(client, manager.informer(RELEASES))
     clusters = TanzuKubernetesClusterReconciler(client, manager, recorder, namespace=namespace)
     view = View(client, manager, namespace=namespace)

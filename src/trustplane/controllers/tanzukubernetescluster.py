@@ -16,6 +16,7 @@ from trustplane.api.annotations import COMPONENT_LABEL
 from trustplane.api.cluster import TanzuKubernetesCluster, TanzuKubernetesClusterStatus
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.conditions import RELEASE_COMPATIBLE, TRUE, TRUST_CURRENT, TRUST_VALID
+from trustplane.api.core import Secret
 from trustplane.api.meta import Condition, Json, condition
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
@@ -27,6 +28,7 @@ from trustplane.clusterapi.secret import name_of
 from trustplane.clusterapi.small_control_plane import is_paused
 from trustplane.clusterapi.status import cluster_status
 from trustplane.controllers import deletion, ssh_key, trust_secrets
+from trustplane.controllers.last_good import is_last_good
 from trustplane.controllers.observation import Observation, observe
 from trustplane.controllers.ownership import is_owned
 from trustplane.controllers.reading import ByCluster, Cached, Reader, cluster_key, list_of, machinery
@@ -57,6 +59,8 @@ from trustplane.trust.propagation import Decision, decide
 _REFUSED_SECONDS = 30.0
 # A Secret that is still referred to is looked at again, should no change of a machine wake us.
 _COLLECT_SECONDS = 60.0
+# The service's list is recorded within milliseconds; its arrival wakes us. This is for one that was missed.
+_RECORD_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -120,11 +124,15 @@ class TanzuKubernetesClusterReconciler:
             Watch(self._clusters),
             Watch(self._control_planes, cluster_key),
             Watch(self._pools, cluster_key),
-            Watch(self._secrets, cluster_key),
+            Watch(self._secrets, self._of_secret),
             Watch(self._configurations, self._all),
             Watch(self._releases, self._all),
         ]
         return Controller("tanzukubernetescluster", self.reconcile, watches)
+
+    def _of_secret(self, found: Secret) -> Iterable[Key]:
+        # The last good list: what waits for it to be recorded goes on.
+        return self._all(found) if is_last_good(key_of(found), self._namespace) else cluster_key(found)
 
     def _all(self, _: object) -> Iterable[Key]:
         return [key_of(tkc) for tkc in self._tkcs.items()]
@@ -141,6 +149,8 @@ class TanzuKubernetesClusterReconciler:
             if not await deletion.guard(self._client, tkc):
                 return Result()
             outcome = await self._carry_out(tkc)
+            if outcome is None:
+                return Result(requeue_after=_RECORD_SECONDS)
             await self._report(tkc, outcome)
         except ConflictError:
             # Decided on an object that has changed since. That change is on its way here, and wakes us.
@@ -156,7 +166,8 @@ class TanzuKubernetesClusterReconciler:
         await self._report(tkc, Outcome(release=self._release(tkc, cluster), cluster=cluster))
         return Result()
 
-    async def _carry_out(self, tkc: TanzuKubernetesCluster) -> Outcome:
+    async def _carry_out(self, tkc: TanzuKubernetesCluster) -> Outcome | None:
+        """Do what there is to do; None: the service's list is about to be recorded, which wakes us."""
         own = self._own_cluster(tkc)
         release = self._release(tkc, own)
         if isinstance(release, Finding):
@@ -165,6 +176,8 @@ class TanzuKubernetesClusterReconciler:
             plan = await self._plan(self._cached, tkc, release)
             if not self._is_applied(key_of(tkc), plan):
                 plan = await self._plan(self._client, tkc, release)
+                if plan.decision.taken and not plan.observation.is_recorded:
+                    return None
                 cluster = await self._write(tkc, plan)
             else:
                 cluster = plan.observation.cluster

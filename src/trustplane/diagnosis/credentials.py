@@ -12,15 +12,15 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from trustplane.api.dockerhub import NAMES
 from trustplane.diagnosis.cause import Code
-from trustplane.diagnosis.endpoint import DOCKER_HUB
 from trustplane.diagnosis.evidence import Case, PullSecret, SecretState
 from trustplane.diagnosis.finding import Finding
 
 CONFIG_JSON: Final = "kubernetes.io/dockerconfigjson"
 CONFIG: Final = "kubernetes.io/dockercfg"
 _KEYS: Final = {CONFIG_JSON: ".dockerconfigjson", CONFIG: ".dockercfg"}
-_HUB: Final = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
+_HUB: Final = NAMES
 _SHOWN: Final = 5  # hosts that are named
 _ECR_LIFETIME: Final = timedelta(hours=12)  # of a token of `aws ecr get-login-password`
 _ECR: Final = ".dkr.ecr."

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from trustplane.api import dockerhub
+from trustplane.api.dockerhub import canonical
 from trustplane.diagnosis.layer import Endpoint, Kind, Layer, Role
 
-DOCKER_HUB: Final = "docker.io"
-_ALIASES: Final = {"registry-1.docker.io": DOCKER_HUB, "index.docker.io": DOCKER_HUB}
+DOCKER_HUB: Final = dockerhub.NAME
 _HTTPS, _HTTP = "443", "80"
 _PORT: Final = re.compile(r"^(?P<host>.*?)(?::(?P<port>\d{1,5}))?$")
 
@@ -37,7 +38,7 @@ def registry_of(image: str) -> str:
         return ""
     first, slash, _ = image.partition("/")
     names_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
-    return _plain(first) if names_host else DOCKER_HUB
+    return canonical(first) if names_host else DOCKER_HUB
 
 
 def failed(facts: Facts, layers: Iterable[Layer]) -> Endpoint:
@@ -49,7 +50,9 @@ def failed(facts: Facts, layers: Iterable[Layer]) -> Endpoint:
     if facts.url:
         return _requested(facts.url, registry, kinds)
     if facts.host:
-        return _endpoint(facts.host, Role.REGISTRY if not registry or _plain(facts.host) == registry else Role.MIRROR)
+        return _endpoint(
+            facts.host, Role.REGISTRY if not registry or canonical(facts.host) == registry else Role.MIRROR
+        )
     if Kind.TOKEN in kinds:
         return Endpoint("", role=Role.TOKEN_SERVICE)
     return _endpoint(registry or facts.address, Role.REGISTRY)
@@ -58,7 +61,7 @@ def failed(facts: Facts, layers: Iterable[Layer]) -> Endpoint:
 def is_elsewhere(endpoint: Endpoint, image: str) -> bool:
     """Tell whether a second host of the registry failed: its token service or its blob store."""
     second = endpoint.role in {Role.TOKEN_SERVICE, Role.BLOB_STORE}
-    return second and bool(endpoint.host) and _plain(endpoint.address) != registry_of(image)
+    return second and bool(endpoint.host) and canonical(endpoint.address) != registry_of(image)
 
 
 def _requested(url: str, registry: str, kinds: list[Kind]) -> Endpoint:
@@ -68,7 +71,7 @@ def _requested(url: str, registry: str, kinds: list[Kind]) -> Endpoint:
     except ValueError:  # a port that is none, a bracket too few
         return Endpoint("")
     address = host if port is None else f"{host}:{port}"
-    same = not registry or _plain(address) == registry
+    same = not registry or canonical(address) == registry
     role = _role(parse_qs(parts.query), parts.path, kinds, same=same, known=bool(registry))
     is_plain = parts.scheme == "http"
     return Endpoint(host, str(port or (_HTTP if is_plain else _HTTPS)), parts.path, role, is_plain)
@@ -90,8 +93,3 @@ def _endpoint(address: str, role: Role) -> Endpoint:
     if found is None or address.count(":") > 1:
         return Endpoint(address.strip("[]"), role=role)
     return Endpoint(found["host"], found["port"] or _HTTPS, role=role)
-
-
-def _plain(host: str) -> str:
-    plain = host.lower().rstrip(".").removesuffix(":443")
-    return _ALIASES.get(plain, plain)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from trustplane.api.dockerhub import canonical
 from trustplane.diagnosis import steps
 from trustplane.diagnosis.cause import Cause, Code, Confidence
 from trustplane.diagnosis.chain import SECOND_HOST, of_chain
@@ -48,7 +49,6 @@ _ANSWERED: Final = frozenset(
 _CUT: Final = frozenset({Code.CONNECTION_CLOSED, Code.CONNECTION_RESET})
 _NOT_FOUND: Final = 404
 _ON_NODE: Final = (Code.TRUST_NOT_APPLIED, Code.RUNTIME_STALE)
-_HUB_SERVERS: Final = {"registry-1.docker.io": "docker.io", "index.docker.io": "docker.io"}
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,8 @@ def _of_host(case: Case, host: Host) -> Finding | None:
 def _failed(case: Case, explanation: Explanation) -> Host | None:
     """Return the host that the words mean, as the node sees it where that is known."""
     endpoint = explanation.reading.endpoint
-    wanted = _plain(endpoint.address if endpoint.host else case.registry)
-    named = [one for one in _seen(case) if _plain(one.address) == wanted]
+    wanted = canonical(endpoint.address if endpoint.host else case.registry)
+    named = [one for one in _seen(case) if canonical(one.address) == wanted]
     if not endpoint.host and endpoint.role is Role.TOKEN_SERVICE:
         named = [one for one in _seen(case) if one.role is Role.TOKEN_SERVICE] or named
     if _names_no_url(explanation):
@@ -211,11 +211,6 @@ def _second_hosts(case: Case, named: Sequence[Host]) -> list[Host]:
     """Return the first host of the registry that nodes refuse, where the words leave open which one it was."""
     every = [*named, *(one for one in _seen(case) if one.role in SECOND_HOST)]
     return [one for one in every if one.certificates and of_chain(case, one)] or list(named)
-
-
-def _plain(address: str) -> str:
-    plain = address.lower().removesuffix(":443")
-    return _HUB_SERVERS.get(plain, plain)
 
 
 def _answer(case: Case, finding: Finding, explanation: Explanation | None, host: Host | None) -> Diagnosis:

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import msgspec
 
+from trustplane.api import configuration
+
 LABEL = "trustplane.dev/stack"
 FILE = "stack.json"
-SYSTEM_NAMESPACE = "trustplane-system"
+SYSTEM_NAMESPACE = configuration.SYSTEM_NAMESPACE
 FIRST_INDEX, LAST_INDEX = 10, 254
 
 PORTS = (

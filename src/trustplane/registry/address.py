@@ -3,21 +3,21 @@
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from trustplane.api import dockerhub
 from trustplane.errors import UserError
 
 HTTPS_PORT = 443
-_MAX_PORT = 65535
 
 
 class Address(NamedTuple):
-    """A host, without brackets, and a port."""
+    """A host, without brackets, and a port: those that are dialled."""
 
     host: str
     port: int = HTTPS_PORT
 
     @classmethod
     def read(cls, text: str) -> "Address":
-        """Read HOST[:PORT], also with https:// before and a path behind. Raises UserError."""
+        """Read HOST[:PORT], also with https:// before and a path behind; Docker Hub by any name. Raises UserError."""
         try:
             parts = urlsplit(text if "://" in text else f"https://{text}")
             host, port = parts.hostname, parts.port
@@ -29,7 +29,8 @@ class Address(NamedTuple):
                 why="It takes a host name or an IP address, and optionally a port",
                 next_step="Write HOST[:PORT], an IPv6 address in brackets",
             )
-        return cls(host, port or HTTPS_PORT)
+        port = port or HTTPS_PORT
+        return cls(dockerhub.server(host) if port == HTTPS_PORT else host, port)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

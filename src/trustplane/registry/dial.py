@@ -5,12 +5,14 @@ Nothing secret is ever sent over such a connection: it is not authenticated.
 
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 
 from trustplane.registry.address import Address
 from trustplane.registry.failure import Failure, failure_of
+from trustplane.registry.reach import Target, resolve
 
-TIMEOUT = 10.0  # seconds for each of connecting, TLS, and an answer
+TIMEOUT = 10.0  # seconds for connecting and TLS, and again for an answer
 _DER = 2  # _ssl.ENCODING_DER
 
 
@@ -23,19 +25,44 @@ class Served:
     failure: Failure | None = None
 
 
-def dial(address: Address, timeout: float = TIMEOUT) -> Served:
+def dial(where: Address | Target, timeout: float = TIMEOUT) -> Served:
     """Shake hands with a host. Failures are part of the result."""
     connected = False
     try:
-        with socket.create_connection(address, timeout=timeout) as plain:
+        with connect(where, timeout) as plain:
             connected = True
-            with unverified_context().wrap_socket(plain, server_hostname=address.host.rstrip(".")) as tls:
+            with shake_hands(plain, where) as tls:
                 return Served(_chain(tls), tls.version() or "")
     except (OSError, ValueError) as error:
-        return Served(failure=_failure(error, connected=connected))
+        return Served(failure=failure(error, where, connected=connected))
 
 
-def _failure(error: OSError | ValueError, *, connected: bool) -> Failure:
+def connect(where: Address | Target, timeout: float = TIMEOUT) -> socket.socket:
+    """Connect to a host; a Target at the addresses that were decided about. What is left of the time is its timeout."""
+    until = time.monotonic() + timeout
+    address, ips = (where.address, where.ips) if isinstance(where, Target) else (where, resolve(where))
+    last: OSError = socket.gaierror(socket.EAI_NONAME, "no address")
+    for ip in ips:
+        try:
+            plain = socket.create_connection((ip, address.port), timeout=max(0.01, until - time.monotonic()))
+        except OSError as error:
+            last = error
+            continue
+        plain.settimeout(max(0.01, until - time.monotonic()))
+        return plain
+    raise last
+
+
+def shake_hands(plain: socket.socket, where: Address | Target) -> ssl.SSLSocket:
+    """Speak TLS with whoever is there; the socket's timeout is for the whole handshake."""
+    host = (where.address if isinstance(where, Target) else where).host
+    return unverified_context().wrap_socket(plain, server_hostname=host.rstrip("."))
+
+
+def failure(error: OSError | ValueError, where: Address | Target, *, connected: bool) -> Failure:
+    """Name the cause of an error."""
+    if isinstance(where, Target) and where.failure:
+        return where.failure
     if isinstance(error, OSError):
         return failure_of(error, connected=connected)
     return Failure("unknown", str(error))  # a name that cannot be encoded for DNS or TLS

@@ -25,10 +25,13 @@ from trustplane.errors import TrustplaneError
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Resource
 from trustplane.server.admission_answer import answer
-from trustplane.server.extension import read_body
+from trustplane.server.limits import SMALL_BYTES, BodyError, body_of
+from trustplane.server.review import AdmissionRequest, judged_part, label, read
 
 _SECRETS: Resource[Secret] = Resource("", "v1", "Secret", "secrets", Secret)
 _READ_SECONDS = 2.0  # for Secrets, of the 5 that the API server waits
+_TURN_SECONDS = 4.0  # that a large object waits for others; then it is let through
+_LARGE_AT_ONCE = 2
 
 _log = structlog.get_logger(__name__)
 _reviews = Counter("trustplane_admission_reviews", "Objects judged before they are stored.", ["kind", "result"])
@@ -36,7 +39,7 @@ _seconds = Histogram("trustplane_admission_seconds", "Time to judge an object, i
 
 
 class Admission:
-    """Answers AdmissionReviews; keeps no state.
+    """Answers AdmissionReviews; keeps no state but how many large ones it judges.
 
     Args:
         client: To the management cluster; only Secrets that Clusters name are read.
@@ -44,25 +47,29 @@ class Admission:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._turn = asyncio.Semaphore(_LARGE_AT_ONCE)
 
     def route(self) -> Route:
         """Return the route that the ValidatingWebhookConfiguration names."""
         return Route(ADMISSION_PATH, self._endpoint, methods=["POST"])
 
     async def _endpoint(self, request: Request) -> Response:
-        body = await read_body(request)
-        review = _decoded(body) if body is not None else None
-        if review is None:
-            return PlainTextResponse("The request is not an AdmissionReview, or too large", 400)
-        with _seconds.time():
-            decided = await self.review(review)
+        try:
+            async with body_of(request) as body:
+                review = read(body)
+                if review is None:
+                    return PlainTextResponse("The request is not an AdmissionReview", 400)
+                with _seconds.time():
+                    decided = await self.review(review)
+        except BodyError as error:
+            return PlainTextResponse(str(error), error.status)
         return Response(msgspec.json.encode(decided), media_type="application/json")
 
-    async def review(self, request: Json) -> Json:
-        """Answer the `request` of an AdmissionReview with an AdmissionReview."""
-        kind = (request.get("kind") or {}).get("kind", "")
+    async def review(self, request: AdmissionRequest) -> Json:
+        """Answer the request of an AdmissionReview with an AdmissionReview."""
+        kind = label(request.kind.kind)
         try:
-            findings = await self._judge(kind, request)
+            findings = await self._judge(request)
         except Exception as error:  # noqa: BLE001  an error of ours must neither stop the API nor show what was sent
             _log.error("not judged", kind=kind, error=type(error).__name__, at=traceback.format_tb(error.__traceback__))
             findings, result = [NOT_JUDGED], "not-judged"
@@ -70,15 +77,27 @@ class Admission:
             refused = any(one.severity is Severity.ERROR for one in findings)
             result = "refused" if refused else "warned" if findings else "allowed"
         _reviews.labels(kind, result).inc()
-        return answer(request, findings)
+        return answer(request.head(), findings)
 
-    async def _judge(self, kind: str, request: Json) -> list[Finding]:
-        after, before = request.get("object"), request.get("oldObject")
-        if request.get("operation") not in {"CREATE", "UPDATE"} or not after:
+    async def _judge(self, request: AdmissionRequest) -> list[Finding]:
+        if request.operation not in {"CREATE", "UPDATE"}:
             return []
-        if after["metadata"].get("deletionTimestamp"):
+        if len(request.object) + len(request.old_object) <= SMALL_BYTES:
+            return await self._judge_parts(request)
+        async with asyncio.timeout(_TURN_SECONDS):
+            await self._turn.acquire()
+        try:
+            return await self._judge_parts(request)
+        finally:
+            self._turn.release()
+
+    async def _judge_parts(self, request: AdmissionRequest) -> list[Finding]:
+        kind = request.kind.kind
+        parts = await asyncio.to_thread(_parts, request)
+        if parts is None:
             return []
-        secrets = await self._read(needed_secrets(kind, after, before), request.get("namespace", ""))
+        after, before = parts
+        secrets = await self._read(needed_secrets(kind, after, before), request.namespace)
         # Long lists take long to decode: others are answered in the meantime.
         return await asyncio.to_thread(findings_of, kind, after, before, secrets, dt.datetime.now(dt.UTC))
 
@@ -95,12 +114,12 @@ class Admission:
         return found
 
 
-def _decoded(body: bytes) -> Json | None:
-    try:
-        request = msgspec.json.decode(body, type=Json).get("request")
-    except msgspec.DecodeError:
+def _parts(request: AdmissionRequest) -> tuple[Json, Json | None] | None:
+    """Return what is judged of the object and of the one before; None where nothing is."""
+    after = judged_part(request.kind.kind, request.object)
+    if not after or after["metadata"].get("deletionTimestamp"):
         return None
-    return request if isinstance(request, dict) else None
+    return after, judged_part(request.kind.kind, request.old_object)
 
 
 NOT_JUDGED = Finding(

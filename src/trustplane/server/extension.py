@@ -12,7 +12,7 @@ from inspect import isawaitable
 
 import msgspec
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import Counter, Histogram
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -23,9 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from trustplane.api.meta import Json
 from trustplane.clusterapi.hooks import API_VERSION
 from trustplane.errors import TrustplaneError
-
-# Cluster API reads at most this much of an answer; a request carries the same templates.
-MAX_REQUEST_BYTES = 20 << 20
+from trustplane.server.limits import BodyError, body_of
 
 _log = structlog.get_logger(__name__)
 _requests = Counter("trustplane_hook_requests", "Calls of Cluster API's runtime hooks.", ["hook", "status"])
@@ -52,7 +50,6 @@ def application(hooks: Mapping[str, AnyHook], routes: Sequence[BaseRoute] = ()) 
             ),
             Route("/healthz", _healthy),
             Route("/readyz", _healthy),
-            Route("/metrics", _metrics),
             *routes,
         ],
         middleware=[Middleware(_AccessLog)],
@@ -67,29 +64,25 @@ def path(name: str) -> str:
 def _endpoint(name: str, hook: AnyHook) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         with _seconds.labels(name).time():
-            code, body = await _decide(name, hook, await read_body(request))
+            code, body = await _answered(name, hook, request)
         _requests.labels(name, body["status"]).inc()
         return Response(msgspec.json.encode(body), code, media_type="application/json")
 
     return answer
 
 
-async def read_body(request: Request) -> bytes | None:
-    """Read the body, or return None as soon as it is larger than allowed."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_REQUEST_BYTES:
-            return None
-    return bytes(body)
+async def _answered(name: str, hook: AnyHook, request: Request) -> tuple[int, Json]:
+    try:
+        async with body_of(request) as body:
+            return await _decide(name, hook, body)
+    except BodyError as error:
+        return error.status, _failure(name, str(error))
 
 
-async def _decide(name: str, hook: AnyHook, body: bytes | None) -> tuple[int, Json]:
-    if body is None:
-        return 413, _failure(name, f"The request is larger than {MAX_REQUEST_BYTES >> 20} MiB")
+async def _decide(name: str, hook: AnyHook, body: bytes) -> tuple[int, Json]:
     try:
         request = msgspec.json.decode(body, type=Json)
-    except msgspec.DecodeError:
+    except (msgspec.MsgspecError, RecursionError):
         return 400, _failure(name, "The request is not a JSON object")
     try:
         answer = hook(request)
@@ -108,10 +101,6 @@ def _failure(name: str, message: str) -> Json:
 
 async def _healthy(_: Request) -> Response:
     return PlainTextResponse("ok")
-
-
-async def _metrics(_: Request) -> Response:
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 class _AccessLog:

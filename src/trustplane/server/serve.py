@@ -5,14 +5,20 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from trustplane.errors import HostError
 
 # Cluster API gives a hook at most 30 s; nothing that still runs after that is waited for.
 _GRACE_SECONDS = 30
+# Callers are few: the API servers, and Cluster API. The others get 503.
+_MAX_CONNECTIONS = 256
+HANDSHAKE_SECONDS = 5.0  # asyncio would wait for 60
+HEAD_SECONDS = 10.0  # from a connection, or the first octet of a further request, to the end of its head
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -37,13 +43,14 @@ async def serve(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext, stop
         uvicorn.Config(
             app,
             ssl_context_factory=lambda *_: tls,
-            http="h11",
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            limit_concurrency=_MAX_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
     )
@@ -55,7 +62,51 @@ async def serve(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext, stop
     await running
 
 
+class _Protocol(H11Protocol):
+    """Ends connections whose next request does not come: uvicorn's own limit ends with the first octet."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._forget()
+
+    def _watch(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._forget()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._end)
+
+    def _forget(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _end(self) -> None:
+        self._deadline = None
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+
+
 class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen as uvicorn does, with a limit of our own for handshakes, for which it has no setting."""
+        make = partial(_Protocol, config=self.config, server_state=self.server_state, app_state={})
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(make, sock=one, ssl=self.config.ssl, ssl_handshake_timeout=HANDSHAKE_SECONDS)
+            for one in sockets or ()
+        ]
+        self.started = True
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the command, which stops more than this server."""

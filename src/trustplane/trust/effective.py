@@ -45,7 +45,9 @@ def _limited(reading: Reading) -> Reading:
     tomls = _tomls(reading.trust)
     files = sum(count for _, count in copies) + len(tomls)
     finding = too_many(files, sum(len(entry.pem) * count for entry, count in copies), max(tomls.values(), default=0))
-    return Reading(reading.trust, (*reading.findings, finding)) if finding else reading
+    if finding is None or finding in reading.findings:
+        return reading
+    return Reading(reading.trust, (*reading.findings, finding))
 
 
 def _tomls(trust: TrustSet) -> dict[str, int]:

@@ -203,6 +203,12 @@ def difference(current: TrustSet, wanted: TrustSet) -> Difference:
     return Difference(added, removed, changed, "; ".join(parts))
 
 
+def take_it(change: Difference, command: str) -> str:
+    """Return the advice to take a change now; nobody is led to remove trust without being told."""
+    lost = f", which removes trust in {', '.join(change.removed)}" if change.removed else ""
+    return f"Take it now{lost}: `{command}`"
+
+
 def described(entry: Entry) -> str:
     """Return an entry in words: its name, the short fingerprints of its certificates, and its registries."""
     return f"{entry.name} ({_brief(entry, entry)})"

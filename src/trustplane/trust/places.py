@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from trustplane.api import dockerhub
 from trustplane.api.limits import HOST_PATTERN, MAX_HOST_LENGTH
 from trustplane.trust.entries import is_name
 
@@ -20,8 +21,6 @@ _TOML: Final = "hosts.toml"
 _FILE: Final = re.compile(r"tkg-(.+)\.pem")  # in certs.d a name that containerd does not read by itself
 _HOST: Final = re.compile(HOST_PATTERN.removesuffix("$"))
 _MARK: Final = "# Written by Trustplane; changes are undone.\n"
-# The one registry that containerd asks elsewhere, where nothing says otherwise.
-_SERVERS: Final = {"docker.io": "registry-1.docker.io"}
 
 
 class Place(NamedTuple):
@@ -78,10 +77,15 @@ def toml_path(host: str) -> str:
 
 def toml(host: str, names: Iterable[str]) -> str:
     """Return that file: the entries of those names count for the registry; the system's roots do as well."""
-    server = json.dumps(f"https://{_SERVERS.get(host, host)}")
+    server = json.dumps(f"https://{_server(host)}")
     paths = ", ".join(json.dumps(Place(name, host).path) for name in sorted(names))
     # `ca` at the top level is ignored by containerd 1.6. A string of JSON without control characters is one of TOML.
     return f'{_MARK}server = {server}\n\n[host.{server}]\n  capabilities = ["pull", "resolve"]\n  ca = [{paths}]\n'
+
+
+def _server(host: str) -> str:
+    # The one registry that containerd asks elsewhere, where nothing says otherwise.
+    return dockerhub.SERVER if host == dockerhub.NAME else host
 
 
 def toml_host(path: str) -> str:

@@ -17,7 +17,7 @@ from trustplane.api.clustertrust import (
 )
 from trustplane.api.conditions import FALSE, TRUE, UNKNOWN
 from trustplane.api.meta import Condition
-from trustplane.trust.entries import EMPTY, SHORT, TrustSet, difference
+from trustplane.trust.entries import EMPTY, SHORT, Difference, TrustSet, difference, take_it
 from trustplane.trust.entries import described as entry_described
 from trustplane.trust.standing import NodeFacts, Standing, standing
 
@@ -52,6 +52,7 @@ class Sets:
     since: datetime | None = None  # None: not known
     change: str = ""  # what the set in force changed when it was taken
     problem: str = ""  # what is wrong with the lists
+    note: str = ""  # what else is to be known of the lists
     command: str = ""  # that takes the desired set
 
 
@@ -86,11 +87,11 @@ def status(
     old = {one.machine: one for one in before.nodes}
     times = [one.facts.proof.at for one in found if one.facts.proof and one.facts.proof.at]
     known = sets.in_force is not None and sets.desired is not None
-    change = difference(sets.in_force or EMPTY, sets.desired or EMPTY).text if known else ""
+    change = difference(sets.in_force or EMPTY, sets.desired or EMPTY) if known else Difference()
     return ClusterTrustStatus(
         desired=_desired(sets),
         in_force=_in_force(sets, before, now),
-        difference=change,
+        difference=change.text,
         summary=_summary(len(found), states),
         proven_nodes=f"{states[clustertrust.PROVEN]}/{len(found)}",
         nodes=[_detail(one, old, now) for one in unproven[: clustertrust.MAX_NODES]],
@@ -164,7 +165,7 @@ def _detail(one: _Node, old: Mapping[str, NodeTrust], now: datetime) -> NodeTrus
     )
 
 
-def _current(sets: Sets, change: str, found: Sequence[_Node]) -> Condition:
+def _current(sets: Sets, change: Difference, found: Sequence[_Node]) -> Condition:
     def false(reason: str, message: str) -> Condition:
         return Condition(type=clustertrust.CURRENT, status=FALSE, reason=reason, message=message)
 
@@ -175,13 +176,16 @@ def _current(sets: Sets, change: str, found: Sequence[_Node]) -> Condition:
     if sets.in_force is None and sets.digest != sets.desired.digest:
         return false(UNREADABLE, f"The Secret of set {sets.digest[:SHORT]}, which is in force, cannot be read")
     if sets.digest != sets.desired.digest:
-        advice = f". Take it now: `{sets.command}`" if sets.command else ""
-        return false(HELD, f"Not in force yet: {change}{advice}")
+        advice = f". {take_it(change, sets.command)}" if sets.command else ""
+        return false(HELD, f"Not in force yet: {change.text}{advice}")
     waiting = [one for one in found if one.standing.state in (clustertrust.PENDING, clustertrust.OUTDATED)]
     if waiting:
         return false(UPDATING, f"{len(waiting)} of {len(found)} nodes do not have it: {_named(waiting)}")
     return Condition(
-        type=clustertrust.CURRENT, status=TRUE, reason=UP_TO_DATE, message=f"In force: {described(sets.in_force)}"
+        type=clustertrust.CURRENT,
+        status=TRUE,
+        reason=UP_TO_DATE,
+        message=f"In force: {described(sets.in_force)}{sets.note}",
     )
 
 

@@ -27,6 +27,7 @@ from trustplane.api.configuration import NAME
 from trustplane.api.crds import crds
 from trustplane.api.meta import Json
 from trustplane.clusterapi import release
+from trustplane.controllers.last_good import LAST_GOOD_NAME
 from trustplane.controllers.resources import (
     CLUSTERS,
     CONFIGURATIONS,
@@ -36,6 +37,7 @@ from trustplane.controllers.resources import (
     MACHINE_DEPLOYMENTS,
     MACHINES,
     RELEASES,
+    SECRETS,
     TANZU_CLUSTERS,
 )
 from trustplane.controllers.service import add_controllers, ensure_namespace
@@ -400,6 +402,7 @@ def _config(trust: Json | None) -> Json:
 async def supervisor(_definitions: None, apiserver: Any, client: Client, namespace: str) -> AsyncIterator[Supervisor]:
     """A Supervisor as it is after its installation: no configuration, one release."""
     await client.delete(CONFIGURATIONS, NAME)
+    await client.delete(SECRETS, LAST_GOOD_NAME, SYSTEM)
     await client.apply(RELEASES, release.object_of(KUBERNETES), manager="test")
     async with Client.open(await deployment.kubeconfig_of("trustplane-manager", apiserver.kubeconfig)) as manager:
         supervisor = Supervisor(client, namespace, manager)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from tests.apiserver.controllers.conftest import Supervisor, entry, make_ca, secret_name, trusted, until, until_gone
 
-from trustplane.api.annotations import ROLLOUT
+from trustplane.api.annotations import ALLOW_REMOVAL, ROLLOUT, TRUST_MERGE
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.conditions import TRUST_CURRENT, TRUST_VALID
-from trustplane.api.configuration import NAME
+from trustplane.api.configuration import NAME, TkgServiceConfiguration
 from trustplane.api.meta import condition
 from trustplane.clusterapi import release
 from trustplane.controllers.resources import CLUSTERS, CONFIGURATIONS, RELEASES, SECRETS
@@ -154,9 +154,11 @@ async def test_p3_happens_once_in_the_life_of_the_configuration(supervisor: Supe
         await supervisor.cluster("old")
         await supervisor.configure(a)
         await supervisor.trusting("old", "a")
-        stock = {"metadata": {"name": NAME}, "spec": {"defaultCNI": "antrea"}}
+        meant = {"name": NAME, "annotations": {ALLOW_REMOVAL: "true"}}
+        stock = {"metadata": meant, "spec": {"defaultCNI": "antrea"}}
         await supervisor.client.apply(CONFIGURATIONS, stock, manager="user")
-        await supervisor.tkc("old", lambda tkc: "remove a (" in _message(tkc, TRUST_CURRENT))
+        held = await supervisor.tkc("old", lambda tkc: "remove a (" in _message(tkc, TRUST_CURRENT))
+        assert "Take it now, which removes trust in a: `trustplane update old" in _message(held, TRUST_CURRENT)
     async with supervisor.running():
         await supervisor.make("later")
         assert trusted(await supervisor.cluster("later")) == []
@@ -198,6 +200,73 @@ async def test_p4_any_other_update_takes_the_current_trust_along(supervisor: Sup
         assert after.metadata.generation == before.metadata.generation + 1
         assert ROLLOUT not in after.metadata.annotations
         await _told(supervisor, "c", "Created", "OtherUpdate")
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["running", "manager-away-meanwhile"])
+async def test_a_deletion_of_the_configuration_removes_no_trust_whatever_the_policy(
+    supervisor: Supervisor, *, killed: bool
+) -> None:
+    a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
+    await supervisor.client.apply(RELEASES, release.object_of("v1.36.4"), manager="test")
+    names = ("automatic", "held", "merged")
+    async with supervisor.running():
+        await supervisor.configure(a, **{TRUST_MERGE: "Append"})
+        for name in names:
+            await supervisor.make(name, trust=[b] if name == "merged" else None)
+            await supervisor.trusting(name, *(["a", "b"] if name == "merged" else ["a"]))
+        for name in ("automatic", "merged"):
+            await supervisor.annotate(name, propagation="Automatic")
+        if not killed:
+            await _delete_configuration(supervisor)
+    if killed:
+        await supervisor.client.delete(CONFIGURATIONS, NAME)
+    async with supervisor.running():
+        stock = await until(supervisor.client, CONFIGURATIONS, NAME, "", _is_kept)
+        assert stock.spec.trust is None
+        valid = condition(stock.status.conditions, TRUST_VALID)
+        assert valid is not None
+        assert "last good one stays in force: a (" in valid.message
+
+        await supervisor.make("new")
+        await supervisor.trusting("new", "a")
+        for name in names:
+            await supervisor.annotate(name, update_requested_at=datetime.now(UTC).isoformat())
+            await supervisor.make(name, release="v1.36.4", trust=[b] if name == "merged" else None)
+            updated = await supervisor.cluster(name, lambda one: one.spec.topology.version == "v1.36.4")
+            assert trusted(updated) == (["a", "b"] if name == "merged" else ["a"])
+            seen = await supervisor.tkc(name, lambda tkc: _is(tkc, TRUST_VALID, "True", "Warnings"))
+            assert "list-left-out" not in _message(seen, TRUST_CURRENT)
+
+        await supervisor.configure(b)
+        await supervisor.trusting("automatic", "b")
+
+
+async def _delete_configuration(supervisor: Supervisor) -> None:
+    before = await supervisor.client.get(CONFIGURATIONS, NAME)
+    await supervisor.client.delete(CONFIGURATIONS, NAME)
+    await until(supervisor.client, CONFIGURATIONS, NAME, "", lambda found: found.metadata.uid != before.metadata.uid)
+
+
+def _is_kept(found: TkgServiceConfiguration) -> bool:
+    valid = condition(found.status.conditions, TRUST_VALID)
+    return valid is not None and "is left out" in valid.message
+
+
+async def test_only_who_says_so_removes_what_a_deletion_left(supervisor: Supervisor) -> None:
+    async with supervisor.running():
+        await supervisor.configure(entry("a", make_ca("a")))
+        await supervisor.make("c")
+        await supervisor.trusting("c", "a")
+        await supervisor.annotate("c", propagation="Automatic")
+        await _delete_configuration(supervisor)
+        await supervisor.tkc("c", lambda tkc: "last good list stays" in _message(tkc, TRUST_CURRENT))
+
+        permission = {"metadata": {"annotations": {ALLOW_REMOVAL: "true"}}}
+        await supervisor.client.patch(CONFIGURATIONS, NAME, "", permission)
+        await supervisor.trusting("c")
+        await supervisor.client.patch(CONFIGURATIONS, NAME, "", {"metadata": {"annotations": {ALLOW_REMOVAL: None}}})
+        await supervisor.make("new")
+        assert trusted(await supervisor.cluster("new")) == []
 
 
 async def test_p8_new_machines_get_the_trust_of_their_cluster(supervisor: Supervisor) -> None:

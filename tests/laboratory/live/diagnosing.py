@@ -18,16 +18,18 @@ from trustplane.diagnosis.cause import Cause
 from trustplane.diagnosis.evidence import Case
 from trustplane.diagnosis.verdict import diagnose
 from trustplane.kube.resource import Key
+from trustplane.registry.inspection import Follow
 
 Json = dict[str, Any]
 _AT_ONCE = 4  # a person asks for one
 _SKOPEO_SECONDS = 60
+_ALL = Follow(hosts=True, issuers=True)
 
 
 async def answers(asked: Json) -> list[Json]:
     """Answer for every pod; the order stays."""
     turn = asyncio.Semaphore(_AT_ONCE)
-    async with gathering.place(Path(asked["kubeconfig"]), Key(*asked["cluster"]), use_ssh=True) as place:
+    async with gathering.place(Path(asked["kubeconfig"]), Key(*asked["cluster"]), use_ssh=True, follow=_ALL) as place:
         return list(await asyncio.gather(*(_answer(place, turn, one) for one in asked["pods"])))
 
 

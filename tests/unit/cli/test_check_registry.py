@@ -19,8 +19,11 @@ from oracle.encoding import dns, ip, oid, sequence, time, uri
 from oracle.keyring import Keyring
 from oracle.pem import data, pem
 from oracle.server import Reply, serving
+from trustplane.certificates.parsing import parse
 from trustplane.cli import check, fetch_ca
+from trustplane.cli.check_documents import Entry
 from trustplane.errors import TrustplaneError
+from trustplane.registry.address import Address
 
 KEYS = Keyring()
 AT = ("--at", "2026-11-23T12:00:00Z")
@@ -184,6 +187,29 @@ def test_token_service_and_blob_host_are_judged_too(pki: PKI, tmp_path: Path) ->
         ("blob host", "blob-host-untrusted"),
     ]
     assert hosts[1]["address"] == f"localhost:{token_port}"
+
+
+def test_hosts_on_other_sites_are_named_and_asked_only_where_that_is_wanted(pki: PKI, tmp_path: Path) -> None:
+    elsewhere = PKI(6)
+    with serving(elsewhere.chain(), elsewhere.key, {}) as other:
+        realm = f'Bearer realm="https://127.0.0.1:{other}/token",service="registry"'
+        with serving(pki.chain(), pki.key, {"/v2/": Reply(401, {"WWW-Authenticate": realm})}) as port:
+            code, hosts = ask(tmp_path, pki.root.der, port)
+            followed, asked = ask(tmp_path, pki.root.der, port, "--follow-hosts")
+    assert (code, [(one["role"], one["cause"]) for one in hosts]) == (
+        2,
+        [("registry", ""), ("token service", "not-asked")],
+    )
+    assert f"localhost:{port} names it: 127.0.0.1:{other} was not asked" in hosts[1]["message"]
+    assert "--follow-hosts" in hosts[1]["message"]
+    assert (followed, asked[1]["cause"]) == (1, "token-service-untrusted")
+
+
+@pytest.mark.parametrize("scope", ["docker.io", "registry-1.docker.io", "index.docker.io:443"])
+def test_docker_hub_has_one_name_in_scopes(scope: str) -> None:
+    entry = Entry(where="", name="a", parsed=parse(""), hosts=(scope,))
+    assert check._is_for(entry, Address.read("docker.io"))
+    assert not check._is_for(entry, Address.read("quay.io"))
 
 
 def test_portal_is_not_a_registry(pki: PKI, tmp_path: Path) -> None:

@@ -97,3 +97,16 @@ def test_the_server_s_own_certificate_is_the_anchor_only_where_its_ca_is_absent(
     both = look(host, read([*listed, corp]).trust, NOW)
     assert both.anchor is not None
     assert both.anchor.name == "corp"
+
+
+@pytest.mark.parametrize("host", ["docker.io", "index.docker.io"])
+def test_docker_hub_is_dialled_where_its_server_is(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    dialled: list[str] = []
+
+    def nobody(name: str, *_: object, **__: object) -> list[object]:
+        dialled.append(name)
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    assert look(host, EMPTY, NOW).failure
+    assert dialled == ["registry-1.docker.io"]

@@ -1,17 +1,20 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
+from prometheus_client import REGISTRY
 from starlette.types import Message
 
 from trustplane.api.core import Secret
 from trustplane.api.webhooks import ADMISSION_PATH
 from trustplane.kube.errors import UnavailableError
-from trustplane.server import admission
+from trustplane.server import admission, review
 from trustplane.server.admission import Admission
-from trustplane.server.extension import MAX_REQUEST_BYTES, application
+from trustplane.server.extension import application
 
+DEEP = b'{"a":' * 200_000
 CONFIGURATION = {"group": "run.tanzu.vmware.com", "version": "v1alpha3", "kind": "TkgServiceConfiguration"}
 CLUSTER = {"group": "cluster.x-k8s.io", "version": "v1beta2", "kind": "Cluster"}
 BROKEN = {"metadata": {"name": "x"}, "spec": {"trust": {"additionalTrustedCAs": [{"name": "a", "data": "hunter2!"}]}}}
@@ -124,6 +127,30 @@ async def test_an_object_of_another_shape_stops_nothing(spec: object) -> None:
     assert (await judged(CONFIGURATION, {"metadata": {}, "spec": spec}))["allowed"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"request": 7}', b"\xff", b" " * (MAX_REQUEST_BYTES + 1)])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"request": 7}', b"\xff", DEEP, b'{"request":' + DEEP])
 async def test_what_is_no_review_is_a_bad_request(body: bytes) -> None:
     assert (await post(body))[0] == 400
+
+
+@pytest.mark.parametrize("kind", ["K" * 4_000, "Pod", ""])
+async def test_a_metric_has_a_label_for_known_kinds_only(kind: str) -> None:
+    def samples() -> int:
+        return sum(len(one.samples) for one in REGISTRY.collect())
+
+    await judged({"group": "", "kind": "one more"}, None, operation="DELETE")
+    before = samples()
+    await judged({"group": "", "kind": kind}, None, operation="DELETE")
+    assert samples() == before
+    assert REGISTRY.get_sample_value("trustplane_admission_reviews_total", {"kind": "other", "result": "allowed"})
+
+
+async def test_what_is_not_judged_of_an_object_is_never_made() -> None:
+    variables = [{"name": "other", "value": [{}] * 1000}, *NAMING["spec"]["topology"]["variables"]]
+    topology = {"variables": variables, "workers": {"machineDeployments": [{"name": "a"}]}}
+    spec = {"other": [[{}] * 1000] * 10, "topology": topology}
+    content = msgspec.Raw(json.dumps(NAMING | {"spec": spec, "status": {"a": 1}}).encode())
+    part = review.judged_part("Cluster", content)
+    assert part is not None
+    assert part["spec"]["topology"]["variables"][1] == NAMING["spec"]["topology"]["variables"][0]
+    assert len(json.dumps(part)) < 500
+    assert review.judged_part("Pod", content) is None

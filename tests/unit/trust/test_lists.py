@@ -35,14 +35,14 @@ def test_each_list_is_scoped_by_its_own_object(data: dict[str, str]) -> None:
         },
         TkgServiceConfiguration,
     )
-    assert lists.service(service).trust.hosts == {"corp": ("r.test",)}
+    assert lists.service(service, None).trust.hosts == {"corp": ("r.test",)}
     own = lists.own(tkc("apps=s.test", trust(data, apps="b", more="c")))
     assert own is not None
     assert own.trust.hosts == {"apps": ("s.test",)}
 
 
 def test_no_list_is_none(data: dict[str, str]) -> None:
-    assert lists.service(None).ok
+    assert lists.service(None, None).ok
     assert lists.own(tkc(None, None)) is None
     assert lists.own(tkc("", None)) is None
     own = lists.own(tkc(None, trust(data)))

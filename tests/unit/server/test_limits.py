@@ -1,0 +1,198 @@
+"""What callers that nobody knows may cost, measured at a server in a process of its own."""
+
+import asyncio
+import json
+import re
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
+from tests.unit.server.test_serve import _write_pair
+
+from trustplane.api.webhooks import ADMISSION_PATH
+from trustplane.server.limits import MAX_REQUEST_BYTES, SMALL_BYTES, BodyError, LargeBodies, body_of
+
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+from trustplane.server import serve, tls
+from trustplane.server.admission import Admission
+from trustplane.server.extension import application
+
+class NoSecrets:
+    async def find(self, *_):
+        return None
+
+async def main():
+    serve.HANDSHAKE_SECONDS = serve.HEAD_SECONDS = float(sys.argv[3])
+    listener = serve.listen("127.0.0.1", 0)
+    print(listener.getsockname()[1], flush=True)
+    app = application({"Discovery": lambda _: {"status": "Success"}}, [Admission(NoSecrets()).route()])
+    context = tls.context(Path(sys.argv[1]), Path(sys.argv[2]))
+    await serve.serve(app, listener, context, asyncio.Event())
+
+asyncio.run(main())
+"""
+CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+CONTEXT.check_hostname, CONTEXT.verify_mode = False, ssl.CERT_NONE
+PATIENT, IMPATIENT = "60", "2"  # seconds that the server gives handshakes and heads
+CEILING_MIB = 320  # of the 512 that the pod may use
+HOOK = "/hooks.runtime.cluster.x-k8s.io/v1alpha1/discovery"
+REVIEW = {"request": {"uid": "7", "kind": {"kind": "TkgServiceConfiguration"}, "operation": "CREATE"}}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs, and how it is reached."""
+
+    pid: int
+    port: int
+
+    async def connect(self, *, tls: bool = True) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port, ssl=CONTEXT if tls else None)
+
+    async def post(self, path: str, body: bytes, *, chunked: bool = False) -> int:
+        """Return the status of the answer; 0 where the server hung up."""
+        reader, writer = await self.connect()
+        length = "transfer-encoding: chunked" if chunked else f"content-length: {len(body)}"
+        content = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+        sending = asyncio.create_task(_send(writer, f"POST {path} HTTP/1.1\r\nhost: a\r\n{length}\r\n\r\n", content))
+        try:
+            async with asyncio.timeout(30):
+                return int((await reader.readline()).split()[1])
+        except (ConnectionError, IndexError):
+            return 0
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            writer.transport.abort()
+
+    def peak(self) -> float:
+        """Return the most memory that the process ever held, in MiB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert found
+        return int(found[1]) / 1024
+
+
+async def _send(writer: asyncio.StreamWriter, head: str, content: bytes) -> None:
+    writer.write(head.encode() + content)
+    await writer.drain()
+
+
+@pytest.fixture
+async def server(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    arguments = (*map(str, _write_pair(tmp_path, "localhost")), getattr(request, "param", PATIENT))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVER, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert process.stdout
+    try:
+        async with asyncio.timeout(30):
+            port = int(await process.stdout.readline())
+        yield Server(process.pid, port)
+        assert process.returncode is None
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def filled(size: int) -> bytes:
+    """A review that a generic decoder would make 27 times its size of."""
+    head = json.dumps(REVIEW)[:-2].encode() + b', "object": {"metadata": {}, "a": ['
+    return head + b"{}," * ((size - len(head) - 10) // 3) + b"{}]}}}"
+
+
+@pytest.mark.parametrize("path", [ADMISSION_PATH, HOOK])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_bodies_that_are_too_large_cost_no_memory(server: Server, path: str, *, chunked: bool) -> None:
+    body = filled(20 << 20)
+    statuses = await asyncio.gather(*(server.post(path, body, chunked=chunked) for _ in range(6)))
+    assert set(statuses) <= {413, 503, 0}
+    assert 413 in statuses
+    assert server.peak() < CEILING_MIB
+
+
+async def test_the_largest_bodies_that_are_read_fit_many_at_a_time(server: Server) -> None:
+    body = filled(MAX_REQUEST_BYTES - 100)
+    statuses = await asyncio.gather(*(server.post(ADMISSION_PATH, body) for _ in range(16)))
+    assert set(statuses) <= {200, 503}
+    assert 200 in statuses
+    assert server.peak() < CEILING_MIB
+    assert await server.post(ADMISSION_PATH, json.dumps(REVIEW).encode()) == 200
+
+
+async def test_nesting_without_end_is_a_bad_request(server: Server) -> None:
+    assert await server.post(ADMISSION_PATH, b'{"request": {"object": ' + b'{"a":' * 200_000) == 400
+    assert await server.post(HOOK, b'{"a":' * 200_000) == 400
+    assert await server.post(ADMISSION_PATH, json.dumps(REVIEW).encode()) == 200
+
+
+@pytest.mark.parametrize("server", [IMPATIENT], indirect=True)
+async def test_connections_that_say_nothing_stop_nobody_and_end(server: Server) -> None:
+    silent = [await server.connect(tls=False) for _ in range(100)]
+    waiting = [await server.connect() for _ in range(20)]
+    for _, writer in waiting[:10]:
+        writer.write(b"POST /admission HTTP/1.1\r\nhost: a\r\n")
+    assert await server.post(ADMISSION_PATH, json.dumps(REVIEW).encode()) == 200
+    async with asyncio.timeout(20):
+        for reader, writer in (*silent, *waiting):
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await reader.readexactly(1)
+            writer.transport.abort()
+
+
+def request_of(*chunks: bytes, headers: dict[str, str] | None = None, stall: bool = False) -> Request:
+    left = list(chunks)
+
+    async def receive() -> Message:
+        if not left and stall:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": left.pop(0) if left else b"", "more_body": bool(left) or stall}
+
+    listed = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": listed}, receive)
+
+
+async def _status(found: Request, **limits: Any) -> int:
+    with pytest.raises(BodyError) as caught:
+        async with body_of(found, **limits):
+            pass
+    return caught.value.status
+
+
+async def test_a_body_is_read_to_its_limit_and_no_further() -> None:
+    half = b" " * (MAX_REQUEST_BYTES // 2 + 1)
+    assert await _status(request_of(half, half, stall=True)) == 413
+    assert await _status(request_of(stall=True, headers={"content-length": str(MAX_REQUEST_BYTES + 1)})) == 413
+    async with body_of(request_of(b" " * MAX_REQUEST_BYTES)) as body:
+        assert len(body) == MAX_REQUEST_BYTES
+
+
+async def test_a_body_that_drips_is_given_up() -> None:
+    assert await _status(request_of(b"{", stall=True), seconds=0.05) == 408
+
+
+async def test_few_large_bodies_are_held_at_a_time_and_any_number_of_small_ones() -> None:
+    large = LargeBodies(1)
+    big = b" " * (SMALL_BYTES + 1)
+    async with body_of(request_of(big), large=large):
+        assert await _status(request_of(big), large=large) == 503
+        async with body_of(request_of(b"{}"), large=large) as small:
+            assert small == b"{}"
+    async with body_of(request_of(big), large=large):
+        pass
+    assert large.free == 1
+
+
+async def test_what_takes_long_after_the_body_is_no_slow_body() -> None:
+    with pytest.raises(TimeoutError):
+        async with body_of(request_of(b"{}")):
+            raise TimeoutError
