@@ -257,6 +257,7 @@ async def test_only_who_says_so_removes_what_a_deletion_left(supervisor: Supervi
         await supervisor.configure(entry("a", make_ca("a")))
         await supervisor.make("c")
         await supervisor.trusting("c", "a")
+        await supervisor.play("c")
         await supervisor.annotate("c", propagation="Automatic")
         await _delete_configuration(supervisor)
         await supervisor.tkc("c", lambda tkc: "last good list stays" in _message(tkc, TRUST_CURRENT))
