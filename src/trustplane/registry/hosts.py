@@ -15,7 +15,7 @@ from trustplane.registry.address import Address
 from trustplane.registry.dial import TIMEOUT, unverified_context
 from trustplane.registry.failure import Failure, failure_of
 
-_PARAMETER = re.compile(r'([a-zA-Z]+)="([^"]*)"')
+_PARAMETER = re.compile(r'(?<![a-zA-Z])([a-zA-Z]+)="([^"]*)"')
 _MAX_BODY = 4 << 20  # octets of a manifest or a token: the limit of the specification for manifests
 _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
