@@ -11,6 +11,7 @@ from trustplane.cli.output import echo, echo_json
 from trustplane.diagnosis.messages import messages_in
 from trustplane.diagnosis.report import answers, exit_code
 from trustplane.errors import UserError
+from trustplane.text import MAX_INPUT
 
 _MAX_OCTETS = 64 << 20  # events of some 50,000 pods
 
@@ -38,7 +39,12 @@ def command(*, message: str | None, output: str) -> None:
 
     Exit status: 0 one cause, 1 several, 2 unknown or no message.
     """
-    told = answers(messages_in(_standard_input() if message in {None, "-"} else str(message)))
+    messages = messages_in(_standard_input() if message in {None, "-"} else str(message))
+    if cut := sum(len(one.text) > MAX_INPUT for one in messages):
+        click.echo(
+            f"Only the first {MAX_INPUT} characters of a message are read; {cut} of the input are longer.", err=True
+        )
+    told = answers(messages)
     if not told:
         raise UserError(
             "No message of a failed pull is in the input",

@@ -31,6 +31,7 @@ _LOG_LINE: Final = re.compile(
     r"^[^\n]{0,400}?(?:failed to pull|initializing source docker|PullImage|Error response from daemon)",
     re.IGNORECASE | re.MULTILINE,
 )
+_BLANKS: Final = re.compile(r"\s*")
 _OF_IMAGES: Final = re.compile(r"image|pull", re.IGNORECASE)
 _MAX_OBJECTS: Final = 100_000
 
@@ -53,17 +54,22 @@ def messages_in(content: str) -> list[Message]:
 
 def _documents(content: str) -> list[Any] | None:
     """Read one JSON document or several in a row, as `kubectl get --watch` writes them. None: this is no JSON."""
-    rest, decoder = content.strip(), json.JSONDecoder()
+    decoder, at = json.JSONDecoder(), _after_blanks(content, 0)
     documents: list[Any] = []
-    while rest[:1] in {"{", "["} and len(documents) < _MAX_OBJECTS:
+    while content[at : at + 1] in {"{", "["} and len(documents) < _MAX_OBJECTS:
         try:
-            document, end = decoder.raw_decode(rest)
+            document, end = decoder.raw_decode(content, at)
         except (ValueError, RecursionError):
             return None
         documents.append(document)
-        rest = rest[end:].lstrip()
-    found = bool(documents) and all(isinstance(one, dict | list) for one in documents)
-    return documents if found and not rest and any(_is_kubernetes(one) for one in documents) else None
+        at = _after_blanks(content, end)
+    is_whole = bool(documents) and at == len(content)
+    return documents if is_whole and any(_is_kubernetes(one) for one in documents) else None
+
+
+def _after_blanks(content: str, at: int) -> int:
+    blanks = _BLANKS.match(content, at)
+    return blanks.end() if blanks else at
 
 
 def _is_kubernetes(document: object) -> bool:

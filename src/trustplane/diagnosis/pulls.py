@@ -1,5 +1,6 @@
 """Pulls that fail now, as the statuses of pods tell: which ones, and what they have in common."""
 
+import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.endpoint import DOCKER_HUB, registry_of
 from trustplane.diagnosis.explanation import Evidence, explain, weigh
 from trustplane.diagnosis.messages import WAITING
+from trustplane.text import MAX_INPUT
 
 # What differs from pod to pod, and from one attempt to the next, though the cause is the same.
 _VARYING: Final = re.compile(
@@ -57,7 +59,11 @@ class Pull:
 def failing(pod: Pod) -> tuple[Pull, ...]:
     """Return the pulls that a pod waits for in vain, in the order of its containers; none where all is well."""
     waiting = [(one.image, one.state.waiting) for one in pod.status.containers if one.state.waiting]
-    return tuple(Pull(image, f"{one.reason}: {one.message}") for image, one in waiting if one.reason in WAITING)
+    return tuple(
+        Pull(image[:MAX_INPUT], f"{one.reason}: {one.message[:MAX_INPUT]}")
+        for image, one in waiting
+        if one.reason in WAITING
+    )
 
 
 def host_of(image: str) -> str:
@@ -87,11 +93,11 @@ class Causes:
     """The causes of pulls. What many messages have in common is explained once, so a thousand pods cost little."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[Code, ...]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[Code, ...]] = OrderedDict()
 
     def of(self, pull: Pull, evidence: Sequence[Evidence] = ()) -> Code:
         """Return the most likely cause of a pull, in the light of what is known besides."""
-        key = pull.signature
+        key = hashlib.sha256(pull.signature.encode(errors="surrogatepass")).digest()  # a message may be long
         codes = self._known.get(key)
         if codes is None:
             codes = explain(pull.message).codes

@@ -14,9 +14,11 @@ from trustplane.diagnosis.statuses import STATUSES, Question, statement
 from trustplane.diagnosis.template import compiled, may_follow, wrapping
 from trustplane.diagnosis.vocabulary.phrase import Statement
 from trustplane.diagnosis.wrappers import Wrapper
-from trustplane.text import redact
+from trustplane.text import MAX_INPUT, redact
 
-MAX_LENGTH: Final = 16_384  # characters; the kubelet's events hold 1,024, a list of 100 names some 10,000
+# Whoever makes pods writes what is read here. Each step tries all words that are known: it is their number that costs.
+_MAX_STEPS: Final = 200  # layers and words that are skipped; messages have up to 20
+_MAX_TRIES: Final = 20  # pull secrets of one pod
 _MIN_CUT: Final = 4  # characters that a cut phrase must have to be recognised
 _MAX_CUT: Final = 120
 
@@ -29,7 +31,7 @@ _TRIES: Final = re.compile(
     r", (?=rpc error: code = |failed to pull and unpack image |initializing source docker://|Error response from )"
 )
 _FOLDED: Final = re.compile(r"\n[ \t]+")  # YAML, and what was copied from a page, break lines at spaces
-_ESCAPED: Final = re.compile(r"""\\+(?=["'])""")
+_ESCAPED: Final = re.compile(r"""(?<!\\)\\++(?=["'])""")  # begins and ends once in a row of them
 _RANKS: Final = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
 _BODY: Final = re.compile(r"Server message: |\n(?:errors:\n)?", re.IGNORECASE)  # containerd from 1.6, and from 2.0
 _REFUSALS: Final = frozenset({Code.AUTH_MISSING, Code.AUTH_REJECTED, Code.ACCESS_DENIED})
@@ -58,14 +60,14 @@ class Reading:
 
 
 def read(message: str) -> tuple[Reading, ...]:
-    """Read a message. Any text may be given; what is beyond `MAX_LENGTH` is not read.
+    """Read a message. Any text may be given; what is beyond `text.MAX_INPUT` is not read.
 
     Returns:
         One reading, or one for each pull secret that the kubelet tried, where it lists them.
     """
-    text = _ESCAPED.sub("", redact(message[:MAX_LENGTH]).replace("\\n", "\n"))
+    text = _ESCAPED.sub("", redact(message[:MAX_INPUT]).replace("\\n", "\n"))
     text = _FOLDED.sub(" ", text).rstrip().removesuffix("...").removesuffix("…")
-    first, *others = _TRIES.split(text)
+    first, *others = _TRIES.split(text)[:_MAX_TRIES]
     return (_Unwrapping(first, text).reading(), *(_Unwrapping(one, one).reading() for one in others))
 
 
@@ -86,7 +88,9 @@ class _Unwrapping:
         self._skipped = False  # words that are not known, below a layer that is
 
     def reading(self) -> Reading:
-        while self._statement is None and self._at < len(self._text):
+        for _ in range(_MAX_STEPS):
+            if self._statement is not None or self._at >= len(self._text):
+                break
             self._step()
         said = self._certain() or self._cut or self._fits
         if said is not None:

@@ -12,7 +12,7 @@ from trustplane.diagnosis.vocabulary.answers import HIDDEN_OR_ABSENT
 from trustplane.diagnosis.vocabulary.certificates import NOT_TRUSTED
 from trustplane.diagnosis.vocabulary.phrase import Statement
 
-_CANDIDATE: Final = re.compile(r'candidate authority certificate "(?P<name>[^"]*)"')
+_CANDIDATE: Final = re.compile(r'candidate authority certificate "(?P<name>[^"]{0,1024})"')
 _UNTRUSTED: Final = {Role.TOKEN_SERVICE: Code.TOKEN_SERVICE_UNTRUSTED, Role.BLOB_STORE: Code.BLOB_HOST_UNTRUSTED}
 _WIRE: Final = frozenset({Kind.DNS, Kind.CONNECTION, Kind.HTTP, Kind.TLS, Kind.CERTIFICATE})
 _TRANSPORT: Final = frozenset({Kind.DNS, Kind.CONNECTION, Kind.HTTP})

@@ -18,7 +18,7 @@ from trustplane.registry.failure import Failure, failure_of
 from trustplane.registry.reach import Target, Unasked, target
 from trustplane.text import clean
 
-_PARAMETER = re.compile(r'([a-zA-Z]+)="([^"]*)"')
+_PARAMETER = re.compile(r'(?<![a-zA-Z])([a-zA-Z]+)="([^"]*)"')
 _MAX_BODY = 4 << 20  # octets of a manifest or a token: the limit of the specification for manifests
 _MAX_TOKEN = 1 << 14  # characters
 _DIGEST = re.compile(r"[a-z0-9]+([+._-][a-z0-9]+)*:[0-9a-fA-F]{32,128}")

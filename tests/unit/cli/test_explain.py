@@ -75,6 +75,12 @@ def test_credentials_and_terminal_codes_are_not_shown(output: str) -> None:
     assert "\\u001b" not in shown.output
 
 
+def test_a_message_that_is_not_read_to_its_end_is_named() -> None:
+    shown = run("-", content="Failed to pull image: x509: certificate signed by unknown authority " + "x" * 9000)
+    assert "Only the first 8192 characters of a message are read; 1 of the input are longer." in shown.output
+    assert "read;" not in run("x509: certificate signed by unknown authority").output
+
+
 def test_help_has_examples_and_exit_statuses() -> None:
     shown = run("--help")
     assert "Examples:" in shown.output

@@ -11,8 +11,8 @@ from trustplane.certificates.verification.verdict import Cause as ChainCause
 from trustplane.diagnosis.cause import MEANINGS, Code, Confidence
 from trustplane.diagnosis.explanation import Evidence, explain, weigh
 from trustplane.diagnosis.layer import Role
-from trustplane.diagnosis.reading import MAX_LENGTH
 from trustplane.registry import failure
+from trustplane.text import MAX_INPUT
 
 CORPUS = json.loads((Path(__file__).parent / "pull-errors.json").read_text())
 FAILURES = [
@@ -107,7 +107,7 @@ def test_any_text_is_answered(parts: list[str]) -> None:
 def test_megabytes_of_garbage_are_not_all_read(garbage: str) -> None:
     explanation = explain(garbage * (10_000_000 // len(garbage)))
     assert (
-        len(explanation.reading.message) <= 2 * MAX_LENGTH
+        len(explanation.reading.message) <= 2 * MAX_INPUT
     )  # a hidden part is longer than a short one that it stands for
 
 

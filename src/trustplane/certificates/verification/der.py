@@ -160,7 +160,7 @@ class Reader:
 
 _REMEMBERED_OIDS = 256  # certificates share a few dozen; the bound keeps hostile input from filling memory
 _KNOWN_OIDS: dict[bytes, str] = {}
-_OID_PART = re.compile(rb"[\x80-\xff]*[\x00-\x7f]", re.DOTALL)
+_OID_PART = re.compile(rb"(?<![\x80-\xff])[\x80-\xff]*[\x00-\x7f]", re.DOTALL)  # never begins within a part
 
 
 def _dotted(content: bytes, error: str) -> str:
