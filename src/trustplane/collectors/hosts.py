@@ -1,6 +1,5 @@
 """The hosts of a registry as seen from here: what they serve, how they ask for credentials, where they send."""
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ from trustplane.diagnosis.endpoint import DOCKER_HUB
 from trustplane.diagnosis.evidence import Host, Look, Vantage
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import UserError
+from trustplane.kube.tasks import together
 from trustplane.registry.address import Address
 from trustplane.registry.dial import Served, dial
 from trustplane.registry.failure import Failure
@@ -54,7 +54,7 @@ async def look_at(seen: Seen, endpoints: Iterable[tuple[Role, str]], image: str)
         endpoints: What each host is to the registry, and its address.
         image: The image's name; "" where it is about the registry alone.
     """
-    await asyncio.gather(*(_one(seen, role, address, image) for role, address in endpoints))
+    await together(*(_one(seen, role, address, image) for role, address in endpoints))
 
 
 async def _one(seen: Seen, role: Role, text: str, image: str) -> None:
@@ -125,7 +125,7 @@ async def _others(seen: Seen, registry: Host, asked: _Answer) -> None:
     known = {one.address for one in seen.hosts}
     others = ((Role.TOKEN_SERVICE, asked.token), (Role.BLOB_STORE, asked.blobs))
     wanted = [(role, one) for role, one in others if one and str(one) not in known]
-    await asyncio.gather(*(_dial(seen, role, address, str(address)) for role, address in wanted))
+    await together(*(_dial(seen, role, address, str(address)) for role, address in wanted))
 
 
 def _ask(address: Address, image: Image | None) -> _Answer:

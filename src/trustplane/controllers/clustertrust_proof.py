@@ -30,6 +30,7 @@ from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import PODS
 from trustplane.kube.resource import Key, key_of
+from trustplane.kube.tasks import settled
 from trustplane.proof import probe, prover
 from trustplane.proof.prover import Proof, Target
 from trustplane.proof.verdict import NotTrusted, Trusted, Unreachable, Verdict
@@ -95,18 +96,21 @@ class ProofReconciler:
         proofs = [one for one in nodes if _is_due(proof_due_at(one, seen.demand, now), now)]
         looks = [one for one in nodes if seen.tkc and _is_due(inspection_due_at(one, seen.demand, now), now)]
         sweeps = bool(nodes) and seen.cluster.metadata.uid not in self._swept
-        looking = asyncio.create_task(self._inspect(key, seen, looks))
+        looked = asyncio.Event()
+
+        async def look() -> None:
+            try:
+                await self._inspect(key, seen, looks)
+            finally:
+                looked.set()
 
         async def prove() -> bool:
             if seen.is_automatic:  # the proof is of what a repair has written
-                await asyncio.wait([looking])
+                await looked.wait()
             return await self._prove(key, seen, proofs) if proofs or sweeps else False
 
-        results = await asyncio.gather(prove(), looking, return_exceptions=True)
-        for one in results:
-            if isinstance(one, BaseException):
-                raise one
-        return bool(results[0])
+        left, _ = await settled(prove(), look())  # a failure of one says nothing about the other
+        return bool(left)
 
     def _nodes(self, seen: Seen) -> list[NodeFacts]:
         return [self._latest(one, key_of(seen.machines[one.machine])) for one in seen.nodes]
@@ -168,7 +172,7 @@ class ProofReconciler:
                 found = await inspect(self._client, machine, secret, facts.digest, repair=seen.is_automatic)
                 await self._record_inspection(seen, facts, found)
 
-        await asyncio.gather(*(look(one) for one in nodes))
+        await settled(*(look(one) for one in nodes))
 
     async def _record_inspection(self, seen: Seen, facts: NodeFacts, found: Inspected) -> None:
         values: dict[str, Any] = {clustertrust.TRUST_INSPECTION: found.inspection}
