@@ -19,7 +19,8 @@ from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF, Inspection, 
 from trustplane.api.registry import Registry
 from trustplane.clusterapi.readiness import holds
 from trustplane.controllers.clustertrust_inspection import Inspected, inspect, private_key
-from trustplane.controllers.clustertrust_pull import copied
+from trustplane.controllers.clustertrust_pull import Source, copied
+from trustplane.controllers.clustertrust_pull import sweep as sweep_copies
 from trustplane.controllers.clustertrust_view import Seen, View
 from trustplane.controllers.clustertrust_workload import workload
 from trustplane.controllers.reading import cluster_key
@@ -52,10 +53,12 @@ class ProofReconciler:
         client: To the management cluster.
         view: What is seen of clusters.
         recorder: For events.
+        namespace: Trustplane's own, which has the pull secrets.
     """
 
-    def __init__(self, client: Client, view: View, recorder: Recorder) -> None:
+    def __init__(self, client: Client, view: View, recorder: Recorder, *, namespace: str) -> None:
         self._client = client
+        self._namespace = namespace
         self._view = view
         self._recorder = recorder
         # What was recorded and has not come back through the watch yet, by Machine: so that nothing is asked twice.
@@ -95,7 +98,7 @@ class ProofReconciler:
         now, nodes = datetime.now(UTC), self._nodes(seen)
         proofs = [one for one in nodes if _is_due(proof_due_at(one, seen.demand, now), now)]
         looks = [one for one in nodes if seen.tkc and _is_due(inspection_due_at(one, seen.demand, now), now)]
-        sweeps = bool(nodes) and seen.cluster.metadata.uid not in self._swept
+        sweeps = seen.cluster.metadata.uid not in self._swept
         looked = asyncio.Event()
 
         async def look() -> None:
@@ -132,15 +135,17 @@ class ProofReconciler:
         return [proof_due_at(facts, seen.demand, now), *looks]
 
     async def _prove(self, key: Key, seen: Seen, nodes: Sequence[NodeFacts]) -> bool:
+        uid, source = seen.cluster.metadata.uid, Source(self._client, self._namespace, key.namespace)
+        self._swept.discard(uid)  # until it is seen that nothing is left, however the run ends
         async with workload(self._client, key) as opened:
-            await prover.sweep(opened, datetime.now(UTC))
+            await _sweep(opened)
             if nodes:
-                async with copied(self._client, opened, seen.registries) as pulls, asyncio.timeout(_LIMIT):
+                async with copied(source, opened, seen.registries) as pulls, asyncio.timeout(_LIMIT):
                     await self._run(opened, seen, nodes, [_target(one, pulls) for one in seen.registries])
-            left = await opened.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR)
+            left = await _sweep(opened)
         if not left:
-            self._swept.add(seen.cluster.metadata.uid)
-        return bool(left)
+            self._swept.add(uid)
+        return left
 
     async def _run(self, opened: Client, seen: Seen, nodes: Sequence[NodeFacts], targets: Sequence[Target]) -> None:
         by_node = {one.node: one for one in nodes}
@@ -203,6 +208,14 @@ class ProofReconciler:
         except NotFoundError:
             return False
         return True
+
+
+async def _sweep(opened: Client) -> bool:
+    """Remove what runs that are over have left in a workload cluster; return whether anything of others is there."""
+    now = datetime.now(UTC)
+    await prover.sweep(opened, now)
+    pods = await opened.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR)
+    return await sweep_copies(opened, now) or bool(pods)
 
 
 def _is_due(time: datetime | None, now: datetime) -> bool:

@@ -55,7 +55,7 @@ class Looks:
         seen: Any = SimpleNamespace(machines={name: name for name in NAMES}, is_automatic=True)
         nodes: Any = [SimpleNamespace(machine=name, digest="d") for name in NAMES]
         nothing: Any = None
-        await ProofReconciler(nothing, nothing, nothing)._inspect(KEY, seen, nodes)
+        await ProofReconciler(nothing, nothing, nothing, namespace="")._inspect(KEY, seen, nodes)
 
 
 async def test_one_record_that_fails_leaves_no_look_behind_and_spoils_none(monkeypatch: pytest.MonkeyPatch) -> None:
