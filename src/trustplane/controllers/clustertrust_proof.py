@@ -142,9 +142,11 @@ class ProofReconciler:
         async with workload(self._client, key) as opened:
             await _sweep(opened)
             if proofs:
+                hosts = {one.host for one in proofs}
+                asked = [one for one in seen.registries if one.spec.host in hosts]
                 await prover.prepare(opened)
-                async with copied(source, opened, seen.registries) as pulls, asyncio.timeout(_LIMIT):
-                    targets = {one.spec.host: _target(one, pulls) for one in seen.registries}
+                async with copied(source, opened, asked) as pulls, asyncio.timeout(_LIMIT):
+                    targets = {one.spec.host: _target(one, pulls) for one in asked}
                     jobs = [(one.facts.node, targets[one.host]) for one in proofs]
                     await self._run(opened, seen, {one.facts.node: one.facts for one in proofs}, jobs, mute)
             left = await _sweep(opened)
