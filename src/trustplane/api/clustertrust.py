@@ -77,10 +77,11 @@ class ProofResult(Struct):
     reason: str = ""
     message: str = ""
     pulled: bool = False
+    at: datetime | None = None  # when that was asked for; None: when the whole proof was
 
 
 class RecordedProof(Struct):
-    """Annotation `trust-proof`: the latest proof; `at` is when it was asked for, so that it proves what was before."""
+    """Annotation `trust-proof`: the latest proof; `at` is that of its oldest result: it proves what was before."""
 
     digest: str = ""
     at: datetime | None = None

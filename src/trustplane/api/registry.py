@@ -8,7 +8,7 @@ import msgspec
 from trustplane.api.clustertrust import GROUP, VERSION
 from trustplane.api.meta import Condition, Object, Struct
 
-__all__ = ["AT_RISK", "GROUP", "KIND", "REACHABLE", "TRUSTED", "VERSION", "Registry"]
+__all__ = ["AT_RISK", "GROUP", "KIND", "PULL_SECRET", "REACHABLE", "TRUSTED", "VERSION", "Registry"]
 
 KIND: Final = "Registry"
 
@@ -16,14 +16,15 @@ KIND: Final = "Registry"
 REACHABLE: Final = "Reachable"
 TRUSTED: Final = "Trusted"
 AT_RISK: Final = "AtRisk"  # True where something fails already, or will
+PULL_SECRET: Final = "PullSecret"  # noqa: S105  of registries that have one: False where no cluster gets it
 
 MAX_CERTIFICATE: Final = 8192  # characters of a certificate in base64; what is longer is left out
 
 
 class SecretReference(Struct):
-    """A Secret of the management cluster."""
+    """A Secret of Trustplane's own namespace."""
 
-    namespace: str = ""
+    namespace: str = ""  # empty, or that one; others are of registries that were stored when others could be named
     name: str = ""
 
 
@@ -67,6 +68,7 @@ class RegistrySpec(Struct):
     host: str = ""  # `host` or `host:port`
     probe_image: str = ""
     pull_secret_ref: SecretReference | None = None
+    namespace_selector: LabelSelector | None = None  # whose clusters may have a copy of that; None: nobody's
     cluster_selector: LabelSelector | None = None  # None: every cluster
 
 

@@ -21,6 +21,7 @@ from trustplane.diagnosis.verdict import diagnose
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key
+from trustplane.kube.tasks import together
 from trustplane.registry.address import Address
 from trustplane.registry.inspection import Follow
 
@@ -125,7 +126,7 @@ def cluster(
         async with gathering.place(kubeconfig, Key(namespace, cluster), use_ssh=ssh, follow=follow) as place:
             every = await failing_pods(place.workload)
             groups = every[:limit]
-            found = await asyncio.gather(*(gathering.cases_of_pod(place, one.first) for one in groups))
+            found = await together(*(gathering.cases_of_pod(place, one.first) for one in groups))
             answers = [
                 answer
                 for group, cases in zip(groups, found, strict=True)

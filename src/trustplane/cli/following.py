@@ -20,6 +20,7 @@ from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.informer import Informer
 from trustplane.kube.resource import Key
+from trustplane.kube.tasks import beside
 
 # A list that was corrected just now may still be reported as wrong.
 _REFUSAL_SECONDS = 5.0
@@ -86,14 +87,10 @@ class Follower:
         changed = asyncio.Event()
         for informer in self._informers:
             informer.subscribe(lambda _: changed.set())
-        tasks = [asyncio.create_task(informer.run()) for informer in self._informers]
-        try:
-            await asyncio.gather(*(informer.synced.wait() for informer in self._informers))
+        async with beside(*(informer.run() for informer in self._informers)):
+            for informer in self._informers:
+                await informer.synced.wait()
             yield changed
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _all_done(self, requests: Mapping[Key, datetime], started: float) -> bool:
         patient = asyncio.get_running_loop().time() - started < _REFUSAL_SECONDS

@@ -20,6 +20,7 @@ from trustplane.errors import TransientError, UserError
 from trustplane.kube.client import Client
 from trustplane.kube.informer import Informer
 from trustplane.kube.resource import Key, key_of
+from trustplane.kube.tasks import beside
 from trustplane.trust.policy import read_time
 
 INTERRUPTED = 130  # as shells report a program that SIGINT ended
@@ -137,11 +138,10 @@ async def _request(client: Client, key: Key) -> datetime:
 async def _follow(client: Client, requests: Mapping[Key, datetime], registry: str, timeout: float) -> list[Row]:
     machines, changed = Informer(client, MACHINES), asyncio.Event()
     machines.subscribe(lambda _: changed.set())
-    task = asyncio.create_task(machines.run())
     rows: list[Row] = []
     told: set[Row] = set()
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout), beside(machines.run()):
             while True:
                 changed.clear()
                 rows = [row for key, at in requests.items() for row in await look(client, key, at, registry)]
@@ -154,9 +154,6 @@ async def _follow(client: Client, requests: Mapping[Key, datetime], registry: st
                 await changed.wait()
     except TimeoutError:
         pass
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
     return rows
 
 

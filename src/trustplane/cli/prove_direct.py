@@ -1,9 +1,8 @@
 """Proof on any cluster whose kubeconfig is at hand: its nodes are asked from here, and nothing stays there."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import cast
 
 from trustplane.cli.prove_rows import Row
 from trustplane.controllers.clustertrust_proof import result
@@ -38,7 +37,7 @@ async def prove_directly(
     async with Client.open(kubeconfig) as client:
         nodes = sorted(one["metadata"]["name"] for one in await client.list(NODES))
         run = prove(client, nodes, [Target(registry, image or None)], timeout=min(timeout, TIMEOUT))
-        async with aclosing(cast("AsyncGenerator[Proof, None]", run)) as proofs:
+        async with aclosing(run) as proofs:
             async for one in proofs:
                 row = _row(one)
                 show(row)

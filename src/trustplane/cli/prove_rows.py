@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from trustplane.api.clustertrust import ProofResult
 from trustplane.cli.status_nodes import cluster_nodes
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key
@@ -48,7 +47,9 @@ def _name(facts: NodeFacts) -> str:
 
 def _row(key: Key, facts: NodeFacts, host: str, requested_at: datetime) -> Row:
     proof = facts.valid_proof
-    if proof is None or proof.at is None or proof.at < requested_at:
+    said = next((one for one in proof.results if one.registry == host), None) if proof else None
+    at = (said.at or proof.at) if proof and said else None
+    if said is None or at is None or at < requested_at:
         return Row(
             cluster=key,
             node=_name(facts),
@@ -56,13 +57,12 @@ def _row(key: Key, facts: NodeFacts, host: str, requested_at: datetime) -> Row:
             message=facts.silence or ("" if facts.node else "it is being made"),
             is_waiting=not facts.silence,
         )
-    said = next((one for one in proof.results if one.registry == host), ProofResult())
     return Row(
         cluster=key,
         node=_name(facts),
         registry=host,
         verdict=said.verdict,
         pulled=said.pulled,
-        at=proof.at,
+        at=at,
         message=said.message,
     )

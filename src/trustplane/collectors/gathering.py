@@ -22,6 +22,7 @@ from trustplane.diagnosis.verdict import endpoints
 from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key
+from trustplane.kube.tasks import together
 from trustplane.registry.inspection import NOTHING, Follow
 
 API_SECONDS: Final = 5.0
@@ -79,13 +80,13 @@ async def cases_of_pod(at: Place, key: Key) -> list[Case]:
         raise TransientError(
             f"The API server {at.workload.server} does not answer", why=f"no answer in {API_SECONDS:g} s"
         ) from error
-    return list(await asyncio.gather(*(_case(at, pod, said) for said in pod.said)))
+    return list(await together(*(_case(at, pod, said) for said in pod.said)))
 
 
 async def _case(at: Place, pod: pods.Pod, said: pods.Said) -> Case:
     found, registry = _Gathered(looks=pods.looks_of(pod)), registry_of(said.image)
     wanted = endpoints(said.messages, said.image)
-    await asyncio.gather(
+    await together(
         _secrets(found, at, pod, said.image),
         _trust(found, at),
         look(f"node {pod.node}", _node(found, at, pod.node, registry, wanted), found.looks, seconds=PART_SECONDS),
@@ -117,7 +118,7 @@ async def _trust(found: _Gathered, at: Place) -> None:
         words = "the cluster was named by its kubeconfig: what it should trust is known with --cluster"
         found.looks.append(Look("trust sets", words, seen=False))
         return
-    await asyncio.gather(_own_sets(found, at.management, at.cluster), _others(found, at.management, at.cluster))
+    await together(_own_sets(found, at.management, at.cluster), _others(found, at.management, at.cluster))
 
 
 async def _own_sets(found: _Gathered, client: Client, cluster: Key) -> None:
@@ -129,7 +130,7 @@ async def _own_sets(found: _Gathered, client: Client, cluster: Key) -> None:
 
 
 async def _others(found: _Gathered, client: Client, cluster: Key | None) -> None:
-    found.service, others = await asyncio.gather(
+    found.service, others = await together(
         look("the service's list", fleet.service(client), found.looks, seconds=API_SECONDS),
         look("other clusters", fleet.other_sets(client, cluster), found.looks, seconds=API_SECONDS),
     )
@@ -165,7 +166,7 @@ async def _node(found: _Gathered, at: Place, node: str, registry: str, wanted: l
 
 
 async def _record(client: Client, cluster: Key, node: str, registry: str) -> tuple[Machine | None, NodeRecord]:
-    machine, trust, sets = await asyncio.gather(
+    machine, trust, sets = await together(
         fleet.machine_of(client, cluster, node), fleet.cluster_trust(client, cluster), fleet.sets_of(client, cluster)
     )
     return machine, fleet.record(node, machine, trust, sets.digest, registry)
@@ -234,7 +235,7 @@ async def cases_of_registry(management: Client | None, registry: str, follow: Fo
         if others is not None:
             found.looks.append(Look("clusters", f"{len(others)} different sets"))
 
-    await asyncio.gather(sets(), _hosts(found, [(Role.REGISTRY, registry)], "", registry, follow))
+    await together(sets(), _hosts(found, [(Role.REGISTRY, registry)], "", registry, follow))
     found.others = tuple(one for _, one in known)
     case = _as_case(found, registry)
     groups = [Group((), replace(case, in_force=found.service, desired=found.service))] if found.service else []

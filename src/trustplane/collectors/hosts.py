@@ -1,6 +1,5 @@
 """The hosts of a registry as seen from here: what they serve, how they ask for credentials, where they send."""
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -10,6 +9,7 @@ from trustplane.collectors.limit import in_thread, look
 from trustplane.diagnosis.evidence import Host, Look, Vantage
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import UserError
+from trustplane.kube.tasks import together
 from trustplane.registry.address import Address
 from trustplane.registry.dial import Served, dial
 from trustplane.registry.exchange import Response
@@ -64,7 +64,7 @@ async def look_at(
     """
     named = list(endpoints)
     registry = registry or next((one for role, one in named if role is Role.REGISTRY), "")
-    await asyncio.gather(*(_one(seen, role, address, image, _At(registry, follow)) for role, address in named))
+    await together(*(_one(seen, role, address, image, _At(registry, follow)) for role, address in named))
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ async def _others(seen: Seen, registry: Host, asked: _Answer) -> None:
             seen.looks.append(Look(f"{role} from here", one.message, seen=False))
         elif one and str(one.address) not in known:
             wanted.append((role, one))
-    await asyncio.gather(*(_dial(seen, role, one, str(one.address)) for role, one in wanted))
+    await together(*(_dial(seen, role, one, str(one.address)) for role, one in wanted))
 
 
 def _ask(address: Address, image: Image | None, follow: Follow) -> _Answer:

@@ -5,11 +5,11 @@ for each cluster, so that it delays no other cluster.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -19,7 +19,9 @@ from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF, Inspection, 
 from trustplane.api.registry import Registry
 from trustplane.clusterapi.readiness import holds
 from trustplane.controllers.clustertrust_inspection import Inspected, inspect, private_key
-from trustplane.controllers.clustertrust_pull import copied
+from trustplane.controllers.clustertrust_pull import Source, copied
+from trustplane.controllers.clustertrust_pull import sweep as sweep_copies
+from trustplane.controllers.clustertrust_record import Outbox, Written
 from trustplane.controllers.clustertrust_view import Seen, View
 from trustplane.controllers.clustertrust_workload import workload
 from trustplane.controllers.reading import cluster_key
@@ -30,16 +32,20 @@ from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import PODS
 from trustplane.kube.resource import Key, key_of
+from trustplane.kube.tasks import settled, together
 from trustplane.proof import probe, prover
 from trustplane.proof.prover import Proof, Target
 from trustplane.proof.verdict import NotTrusted, Trusted, Unreachable, Verdict
-from trustplane.trust.schedule import inspection_due_at, merged, proof_due_at, wait
+from trustplane.text import clean
+from trustplane.trust.schedule import Demand, Question, asked_at, inspection_due_at, merged, questions, silent, wait
 from trustplane.trust.standing import NodeFacts
 
 _WORKERS: Final = 32  # clusters at a time: those that do not answer only wait
-_LIMIT: Final = 600.0  # seconds for all proofs of one cluster
+_WINDOW: Final = 60.0  # seconds of a run in which probes begin: what comes due meanwhile is in the next
+_LIMIT: Final = 300.0  # seconds for a run; pull secrets are there for that long at most
 _CONNECTIONS: Final = 10  # SSH connections to one cluster at a time
 _LEFTOVER_SECONDS: Final = 60.0
+_MESSAGE: Final = 600  # characters of what is kept of a look
 
 _log = structlog.get_logger(__name__)
 
@@ -51,15 +57,17 @@ class ProofReconciler:
         client: To the management cluster.
         view: What is seen of clusters.
         recorder: For events.
+        namespace: Trustplane's own, which has the pull secrets.
     """
 
-    def __init__(self, client: Client, view: View, recorder: Recorder) -> None:
+    def __init__(self, client: Client, view: View, recorder: Recorder, *, namespace: str) -> None:
         self._client = client
+        self._namespace = namespace
         self._view = view
         self._recorder = recorder
-        # What was recorded and has not come back through the watch yet, by Machine: so that nothing is asked twice.
-        self._proofs: dict[Key, RecordedProof] = {}
-        self._inspections: dict[Key, Inspection] = {}
+        # So that nothing is asked twice.
+        self._proofs: Written[RecordedProof] = Written()
+        self._inspections: Written[Inspection] = Written()
         self._swept: set[str] = set()  # Clusters, by uid, in which nothing of an earlier process is left
 
     def controller(self) -> Controller:
@@ -84,99 +92,128 @@ class ProofReconciler:
         if again is None:
             return Result()
         now = datetime.now(UTC)
-        times = [t for one in self._nodes(again) for t in self._due(one, again, now)]
-        pause = wait(times, now)
+        pause = wait(self._due(again, now), now)
         seconds = [] if pause is None else [max(1.0, pause.total_seconds())]
         return Result(requeue_after=min([*seconds, *([_LEFTOVER_SECONDS] if left else [])], default=0.0))
 
     async def _ask(self, key: Key, seen: Seen) -> bool:
         """Ask all that are due; return whether pods of another run are there that are to be swept later."""
-        now, nodes = datetime.now(UTC), self._nodes(seen)
-        proofs = [one for one in nodes if _is_due(proof_due_at(one, seen.demand, now), now)]
-        looks = [one for one in nodes if seen.tkc and _is_due(inspection_due_at(one, seen.demand, now), now)]
-        sweeps = bool(nodes) and seen.cluster.metadata.uid not in self._swept
-        looking = asyncio.create_task(self._inspect(key, seen, looks))
+        now, demand = datetime.now(UTC), seen.demand
+        nodes = self._nodes(seen, now)
+        proofs = [one for one in questions(nodes, demand, now) if one.due <= now]
+        looks = _looks(nodes, demand, now) if seen.tkc else []
+        sweeps = seen.cluster.metadata.uid not in self._swept
+        looked = asyncio.Event()
+
+        async def look() -> None:
+            try:
+                await self._inspect(key, seen, looks)
+            finally:
+                looked.set()
 
         async def prove() -> bool:
             if seen.is_automatic:  # the proof is of what a repair has written
-                await asyncio.wait([looking])
-            return await self._prove(key, seen, proofs) if proofs or sweeps else False
+                await looked.wait()
+            if not proofs and not sweeps:
+                return False
+            return await self._prove(key, seen, proofs, silent(nodes, demand))
 
-        results = await asyncio.gather(prove(), looking, return_exceptions=True)
-        for one in results:
-            if isinstance(one, BaseException):
-                raise one
-        return bool(results[0])
-
-    def _nodes(self, seen: Seen) -> list[NodeFacts]:
-        return [self._latest(one, key_of(seen.machines[one.machine])) for one in seen.nodes]
-
-    def _latest(self, facts: NodeFacts, key: Key) -> NodeFacts:
-        proof, look = self._proofs.get(key), self._inspections.get(key)
-        if proof and _is_newer(proof, facts.proof):
-            facts = replace(facts, proof=proof)
-        else:
-            self._proofs.pop(key, None)
-        if look and _is_newer(look, facts.inspection):
-            facts = replace(facts, inspection=look)
-        else:
-            self._inspections.pop(key, None)
-        return facts
-
-    def _due(self, facts: NodeFacts, seen: Seen, now: datetime) -> list[datetime | None]:
-        looks = [inspection_due_at(facts, seen.demand, now)] if seen.tkc else []
-        return [proof_due_at(facts, seen.demand, now), *looks]
-
-    async def _prove(self, key: Key, seen: Seen, nodes: Sequence[NodeFacts]) -> bool:
-        async with workload(self._client, key) as opened:
-            await prover.sweep(opened, datetime.now(UTC))
-            if nodes:
-                async with copied(self._client, opened, seen.registries) as pulls, asyncio.timeout(_LIMIT):
-                    await self._run(opened, seen, nodes, [_target(one, pulls) for one in seen.registries])
-            left = await opened.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR)
-        if not left:
-            self._swept.add(seen.cluster.metadata.uid)
+        left, _ = await settled(prove(), look())  # a failure of one says nothing about the other
         return bool(left)
 
-    async def _run(self, opened: Client, seen: Seen, nodes: Sequence[NodeFacts], targets: Sequence[Target]) -> None:
-        by_node = {one.node: one for one in nodes}
-        said: dict[str, list[Proof]] = {}
-        run = cast("AsyncGenerator[Proof, None]", prover.prove(opened, by_node, targets))
-        async with aclosing(run) as proofs:
-            async for one in proofs:
-                of_node = said.setdefault(one.node, [])
-                of_node.append(one)
-                if len(of_node) == len(targets):
-                    await self._record_proof(seen, by_node[one.node], of_node)
+    def _nodes(self, seen: Seen, now: datetime) -> list[NodeFacts]:
+        return [self._latest(one, key_of(seen.machines[one.machine]), now) for one in seen.nodes]
 
-    async def _record_proof(self, seen: Seen, facts: NodeFacts, said: Sequence[Proof]) -> None:
-        at = min(one.began for one in said)
-        results = [result(one.host, one.verdict) for one in said]
-        proof = merged(facts, results, digest=facts.digest, at=at, hosts=seen.hosts)
+    def _latest(self, facts: NodeFacts, key: Key, now: datetime) -> NodeFacts:
+        proof = self._proofs.latest(key, facts.proof, now)
+        look = self._inspections.latest(key, facts.inspection, now)
+        is_seen = proof is facts.proof and look is facts.inspection
+        return facts if is_seen else replace(facts, proof=proof, inspection=look)
+
+    def _due(self, seen: Seen, now: datetime) -> list[datetime | None]:
+        """Return when something is to be done next: the first question, and each look."""
+        demand, nodes = seen.demand, self._nodes(seen, now)
+        asked = [one.due for one in questions(nodes, demand, now)[:1]]
+        return [*asked, *(inspection_due_at(one, demand, now) for one in nodes if seen.tkc)]
+
+    async def _prove(self, key: Key, seen: Seen, proofs: Sequence[Question], mute: Collection[str]) -> bool:
+        uid, source = seen.cluster.metadata.uid, Source(self._client, self._namespace, key.namespace)
+        self._swept.discard(uid)  # until it is seen that nothing is left, however the run ends
+        async with workload(self._client, key) as opened:
+            await _sweep(opened)
+            if proofs:
+                hosts = {one.host for one in proofs}
+                asked = [one for one in seen.registries if one.spec.host in hosts]
+                await prover.prepare(opened)
+                async with copied(source, opened, asked) as pulls, asyncio.timeout(_LIMIT):
+                    targets = {one.spec.host: _target(one, pulls) for one in asked}
+                    jobs = [(one.facts.node, targets[one.host]) for one in proofs]
+                    await self._run(opened, seen, {one.facts.node: one.facts for one in proofs}, jobs, mute)
+            left = await _sweep(opened)
+        if not left:
+            self._swept.add(uid)
+        return left
+
+    async def _run(
+        self,
+        opened: Client,
+        seen: Seen,
+        nodes: dict[str, NodeFacts],
+        jobs: Sequence[tuple[str, Target]],
+        mute: Collection[str],
+    ) -> None:
+        """Ask, and record what is said as it comes; what does not begin in the time of a run is left to the next."""
+
+        async def record(node: str, said: Sequence[Proof]) -> None:
+            nodes[node] = await self._record_proof(seen, nodes[node], said)
+
+        outbox = Outbox(record, [node for node, _ in jobs])
+
+        async def listen() -> None:
+            async with aclosing(prover.ask(opened, jobs, silent=mute, window=_WINDOW)) as run:
+                async for one in run:
+                    outbox.put(one)
+            outbox.close()
+
+        await together(listen(), outbox.run())
+
+    async def _record_proof(self, seen: Seen, facts: NodeFacts, said: Sequence[Proof]) -> NodeFacts:
+        """Record answers beside those that are known; return what is known then."""
+        demand = seen.demand
+        results = [result(one.host, one.verdict, asked_at(one.began, facts, demand)) for one in said]
+        proof = merged(facts, results, digest=facts.digest, hosts=seen.hosts)
         if await self._annotate(seen, facts, {TRUST_PROOF: proof}):
-            self._proofs[key_of(seen.machines[facts.machine])] = proof
+            self._proofs.note(key_of(seen.machines[facts.machine]), proof, datetime.now(UTC))
+        return replace(facts, proof=proof)
 
     async def _inspect(self, key: Key, seen: Seen, nodes: Sequence[NodeFacts]) -> None:
         secret = await private_key(self._client, key) if nodes else ""
         if not secret:
             return
-        places = asyncio.Semaphore(_CONNECTIONS)
+        places, clock = asyncio.Semaphore(_CONNECTIONS), asyncio.get_running_loop().time
+        end = clock() + _WINDOW
 
         async def look(facts: NodeFacts) -> None:
             async with places:
+                if clock() > end:
+                    return
                 machine = seen.machines[facts.machine]
                 found = await inspect(self._client, machine, secret, facts.digest, repair=seen.is_automatic)
                 await self._record_inspection(seen, facts, found)
 
-        await asyncio.gather(*(look(one) for one in nodes))
+        await settled(*(look(one) for one in nodes))
 
     async def _record_inspection(self, seen: Seen, facts: NodeFacts, found: Inspected) -> None:
-        values: dict[str, Any] = {clustertrust.TRUST_INSPECTION: found.inspection}
+        now, look = datetime.now(UTC), found.inspection
+        look.at = asked_at(look.at or now, facts, seen.demand)
+        for name in ("message", "hidden", "refusal", "error"):  # paths and words of the node
+            setattr(look, name, clean(getattr(look, name), _MESSAGE))
+        values: dict[str, Any] = {clustertrust.TRUST_INSPECTION: look}
         if found.applied:
             values[TRUST_APPLIED] = found.applied
         if not await self._annotate(seen, facts, values):
             return
-        self._inspections[key_of(seen.machines[facts.machine])] = found.inspection
+        self._inspections.note(key_of(seen.machines[facts.machine]), look, now)
         await self._tell(seen, facts, found)
 
     async def _tell(self, seen: Seen, facts: NodeFacts, found: Inspected) -> None:
@@ -201,12 +238,19 @@ class ProofReconciler:
         return True
 
 
-def _is_due(time: datetime | None, now: datetime) -> bool:
-    return time is not None and time <= now
+async def _sweep(opened: Client) -> bool:
+    """Remove what runs that are over have left in a workload cluster; return whether anything of others is there."""
+    now = datetime.now(UTC)
+    await prover.sweep(opened, now)
+    pods = await opened.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR)
+    return await sweep_copies(opened, now) or bool(pods)
 
 
-def _is_newer(one: RecordedProof | Inspection, other: RecordedProof | Inspection | None) -> bool:
-    return other is None or other.at is None or (one.at is not None and one.at > other.at)
+def _looks(nodes: Iterable[NodeFacts], demand: Demand, now: datetime) -> list[NodeFacts]:
+    """Return the nodes whose files are to be looked at now, those first that have been due for longest."""
+    times = [(inspection_due_at(one, demand, now), one) for one in nodes]
+    due = [(time, one) for time, one in times if time is not None and time <= now]
+    return [one for _, one in sorted(due, key=lambda each: each[0])]
 
 
 def _target(registry: Registry, pulls: Mapping[str, str]) -> Target:
@@ -214,12 +258,13 @@ def _target(registry: Registry, pulls: Mapping[str, str]) -> Target:
     return Target(host, registry.spec.probe_image or None, pulls.get(host))
 
 
-def result(host: str, verdict: Verdict) -> ProofResult:
-    """Return a verdict as it is recorded."""
+def result(host: str, verdict: Verdict, at: datetime | None = None) -> ProofResult:
+    """Return a verdict as it is recorded and shown: a runtime prints what a registry sends it, and credentials."""
     if isinstance(verdict, Trusted):
-        return ProofResult(registry=host, verdict=clustertrust.TRUSTED, pulled=verdict.pulled)
-    message = verdict.detail[: clustertrust.MAX_MESSAGE]
-    if isinstance(verdict, NotTrusted):
-        return ProofResult(registry=host, verdict=clustertrust.NOT_TRUSTED, reason=str(verdict.reason), message=message)
+        return ProofResult(registry=host, verdict=clustertrust.TRUSTED, pulled=verdict.pulled, at=at)
     name = clustertrust.UNREACHABLE if isinstance(verdict, Unreachable) else clustertrust.UNCLEAR
-    return ProofResult(registry=host, verdict=name, message=message)
+    reason = ""
+    if isinstance(verdict, NotTrusted):
+        name, reason = clustertrust.NOT_TRUSTED, str(verdict.reason)
+    message = clean(verdict.detail, clustertrust.MAX_MESSAGE)
+    return ProofResult(registry=host, verdict=name, reason=reason, message=message, at=at)

@@ -18,6 +18,7 @@ from trustplane.diagnosis.cause import Code
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError, ForbiddenError, InvalidError, NotFoundError
 from trustplane.kube.kinds import EVENTS
+from trustplane.kube.tasks import settled
 from trustplane.trust import failures
 
 COMPONENT: Final = "trustplane.dev/pulls"  # who reports
@@ -55,10 +56,7 @@ async def tell(watch: PullWatch, tellings: Iterable[Telling]) -> None:
             until = clock.time() + random.uniform(*_RENEWED)  # noqa: S311  spreads the renewals
             watch.note(telling.pod, telling.cause, until)
 
-    results = await asyncio.gather(*map(one, tellings), return_exceptions=True)
-    for error in results:
-        if isinstance(error, BaseException):
-            raise error
+    await settled(*map(one, tellings))
 
 
 async def _tell(client: Client, telling: Telling, *, is_known: bool) -> str:

@@ -22,7 +22,7 @@ from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.resource import Key, key_of
-from trustplane.trust import risk
+from trustplane.trust import pull_secret, risk
 from trustplane.trust.failures import of_registry
 from trustplane.trust.standing import told
 
@@ -45,10 +45,12 @@ class RegistryReconciler:
         client: To the management cluster.
         view: What is seen of clusters.
         recorder: For events.
+        namespace: Trustplane's own.
     """
 
-    def __init__(self, client: Client, view: View, recorder: Recorder) -> None:
+    def __init__(self, client: Client, view: View, recorder: Recorder, *, namespace: str) -> None:
         self._client = client
+        self._namespace = namespace
         self._view = view
         self._recorder = recorder
 
@@ -77,7 +79,7 @@ class RegistryReconciler:
         trusts = self._view.trusts.items()
         status.failures = of_registry(registry, trusts)
         at_risk = risk.condition(msgspec.structs.replace(registry, status=status), trusts, now)
-        status.conditions = [*status.conditions, at_risk]
+        status.conditions = [*status.conditions, at_risk, *pull_secret.conditions(registry, self._namespace)]
         await self._write(registry, status, now)
         return Result(requeue_after=_DIAL_EVERY.total_seconds())
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from trustplane.errors import HostError
+from trustplane.kube.tasks import together
 from trustplane.local import creation, lock, neighbours, preflight, process, residue
 from trustplane.local.podman import Podman
 from trustplane.local.process import Processes
@@ -44,7 +45,7 @@ async def _down(stack: Stack, steps: Steps) -> None:
         await Podman(stack).remove_everything()
     with steps.step("apiserver and etcd"):
         await _stop(processes, ORDER[2::-1])
-        await asyncio.gather(*(process.end(one.pid, one.started, grace=0) for one in processes.strays()))
+        await together(*(process.end(one.pid, one.started, grace=0) for one in processes.strays()))
     if left := _left(stack, processes):
         raise HostError(
             f"The stack in {stack.folder} could not be removed completely",
@@ -54,7 +55,7 @@ async def _down(stack: Stack, steps: Steps) -> None:
 
 
 async def _stop(processes: Processes, names: tuple[str, ...]) -> None:
-    await asyncio.gather(*(processes.stop(name, grace=GRACE_SECONDS) for name in names))
+    await together(*(processes.stop(name, grace=GRACE_SECONDS) for name in names))
 
 
 def _left(stack: Stack, processes: Processes) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trustplane.errors import HostError
+from trustplane.kube.tasks import together
 from trustplane.local import files
 
 PROC = Path("/proc")
@@ -172,7 +173,7 @@ class Processes:
         pid_file = self._pid_file(name)
         if running := self.find(name):
             await end(running.pid, running.started, grace=grace)
-        await asyncio.gather(*(end(one.pid, one.started, grace=grace) for one in self._children(name)))
+        await together(*(end(one.pid, one.started, grace=grace) for one in self._children(name)))
         pid_file.unlink(missing_ok=True)
 
     def strays(self) -> list[Stat]:

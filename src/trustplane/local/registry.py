@@ -20,6 +20,7 @@ import bcrypt
 import yaml
 
 from trustplane.errors import HostError, TransientError
+from trustplane.kube.tasks import together
 from trustplane.local import files, pki, readiness
 from trustplane.local.image import containers
 from trustplane.local.podman import Container, Mount, Observed, Podman
@@ -81,7 +82,7 @@ async def start(stack: Stack, podman: Podman) -> None:
     """
     for registry in registries(stack):
         prepare(registry)
-    await asyncio.gather(*(_start(registry, stack, podman) for registry in registries(stack)))
+    await together(*(_start(registry, stack, podman) for registry in registries(stack)))
 
 
 async def _start(registry: Registry, stack: Stack, podman: Podman) -> None:

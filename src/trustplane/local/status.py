@@ -1,6 +1,5 @@
 """What of a stack is there and works, seen from outside: the kernel, the parts' own word, podman, the apiserver."""
 
-import asyncio
 import contextlib
 import datetime as dt
 
@@ -8,6 +7,7 @@ import msgspec
 
 from trustplane.api.meta import Json
 from trustplane.errors import TrustplaneError
+from trustplane.kube.tasks import together
 from trustplane.local import readiness, registry
 from trustplane.local.kubectl import Kubectl
 from trustplane.local.podman import Podman
@@ -66,13 +66,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 async def observe(stack: Stack) -> Status:
     """Look at every part of a stack; never waits for one to become ready."""
     async with readiness.asking(stack) as asked:
-        observed = await asyncio.gather(*(_part(part, stack, asked) for part in parts(stack).values()))
+        observed = await together(*(_part(part, stack, asked) for part in parts(stack).values()))
     return Status(
         id=stack.id,
         folder=str(stack.folder),
         subnet=stack.subnet,
         kubernetes_version=stack.kubernetes_version,
-        parts=observed,
+        parts=list(observed),
         containers=await _containers(stack),
         clusters=await _clusters(stack) if next(one.ready for one in observed if one.name == "apiserver") else None,
     )

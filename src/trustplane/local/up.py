@@ -5,6 +5,7 @@ import datetime as dt
 from pathlib import Path
 
 from trustplane.errors import HostError, TrustplaneError
+from trustplane.kube.tasks import together
 from trustplane.local import creation, credentials, install, kernel, lock, provider, readiness, registry
 from trustplane.local.kubectl import Kubectl
 from trustplane.local.podman import Podman
@@ -79,12 +80,14 @@ class _Up:
             managers = [group.create_task(self._part(name)) for name in ("kcm", *FEATURE_GATES, "manager")]
             await network
             await self._machines()
-            await asyncio.gather(extension, *managers, self._part("provider"))
+            await self._part("provider")
+            for part in (extension, *managers):
+                await part
             with self._steps.step("extension and ClusterClass"):
                 await install.install_extension(self._stack, self._kubectl)
                 await install.install_classes(self._stack, self._kubectl)
         # A manager that lost its lease while the apiserver was away ends by itself, perhaps after it was looked at.
-        await asyncio.gather(*(self._part(name) for name in self._parts))
+        await together(*(self._part(name) for name in self._parts))
 
     async def _network(self) -> None:
         with self._steps.step("network"):

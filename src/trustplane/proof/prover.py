@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import math
 import secrets
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -17,8 +19,10 @@ from trustplane.kube.errors import AlreadyExistsError
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import EVENTS, NAMESPACES, PODS, SERVICE_ACCOUNTS
 from trustplane.kube.resource import Key
+from trustplane.kube.tasks import beside
 from trustplane.proof import probe
-from trustplane.proof.verdict import Unclear, Verdict
+from trustplane.proof.turns import Turns
+from trustplane.proof.verdict import Unclear, Unreachable, Verdict
 
 CONCURRENCY: Final = 32  # probes at a time in one cluster
 TIMEOUT: Final = 60.0  # seconds for one probe; a kubelet that works answers in 1 to 3
@@ -64,7 +68,7 @@ async def prove(
     *,
     concurrency: int = CONCURRENCY,
     timeout: float = TIMEOUT,
-) -> AsyncIterator[Proof]:
+) -> AsyncGenerator[Proof, None]:
     """Make the kubelet of every node pull from every registry, and yield what it says, as it comes.
 
     No pod of this run is left when the iteration ends, however it ends; those that a run left that was killed go when
@@ -82,17 +86,56 @@ async def prove(
     """
     await prepare(client)
     await sweep(client, datetime.now(UTC))
-    run = _Run(client, concurrency, timeout)
     jobs = [(node, target) for node in nodes for target in registries]
+    async with aclosing(ask(client, jobs, concurrency=concurrency, timeout=timeout)) as run:
+        async for proof in run:
+            yield proof
+
+
+async def ask(
+    client: Client,
+    jobs: Iterable[tuple[str, Target]],
+    *,
+    silent: Collection[str] = (),
+    concurrency: int = CONCURRENCY,
+    timeout: float = TIMEOUT,
+    window: float = math.inf,
+) -> AsyncGenerator[Proof, None]:
+    """Make kubelets pull as `prove` does, of each node from the registries that are named with it.
+
+    The namespace is there (`prepare`), and nobody is swept.
+
+    Args:
+        client: Of the workload cluster.
+        jobs: Names of Nodes, and what each is to prove; of each registry, in this order.
+        silent: Hosts of registries that have answered nobody lately.
+        concurrency: Probes at a time.
+        timeout: Seconds for one probe.
+        window: Seconds after which no further probe begins; those that did not are left out.
+
+    Raises:
+        ApiError: The API server refuses probe pods altogether.
+    """
+    run, clock = _Run(client, timeout), asyncio.get_running_loop().time
+    turns = Turns(((job[1].host, job) for job in jobs), places=concurrency, silent=silent)
+    end = clock() + window
+    running: set[asyncio.Task[Proof]] = set()
+    done: set[asyncio.Task[Proof]] = set()
     async with run.following():
-        tasks = [asyncio.create_task(run.probe(node, target)) for node, target in jobs]
         try:
-            for done in asyncio.as_completed(tasks):
-                yield await done
+            while True:
+                while clock() < end and (job := turns.begin()):
+                    running.add(asyncio.create_task(run.probe(*job)))
+                if not running:
+                    return
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for proof in [task.result() for task in done]:
+                    turns.end(proof.host, answered=not isinstance(proof.verdict, Unclear | Unreachable))
+                    yield proof
         finally:
-            for task in tasks:
+            for task in running:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*running, *done, return_exceptions=True)
 
 
 async def prepare(client: Client) -> None:
@@ -116,11 +159,10 @@ async def sweep(client: Client, now: datetime) -> int:
 class _Run:
     """One run: an informer of its pods, and who waits for which of them."""
 
-    def __init__(self, client: Client, concurrency: int, timeout: float) -> None:
+    def __init__(self, client: Client, timeout: float) -> None:
         self._client = client
         self._timeout = timeout
         self._label = secrets.token_hex(4)
-        self._places = asyncio.Semaphore(concurrency)
         self._waiting: dict[str, asyncio.Queue[Json | None]] = {}
         selector = f"{probe.RUN_LABEL}={self._label}"
         self._informer: Informer[Json] = Informer(client, PODS, namespace=probe.NAMESPACE, labels=selector)
@@ -129,29 +171,23 @@ class _Run:
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Keep the informer running within the block."""
-        task = asyncio.create_task(self._informer.run())
-        try:
+        async with beside(self._informer.run()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def probe(self, node: str, target: Target) -> Proof:
         """Prove one registry on one node."""
-        async with self._places:
-            nonce, began = secrets.token_hex(8), datetime.now(UTC)
-            pod = probe.probe_pod(
-                node,
-                target.host,
-                nonce,
-                image=target.image,
-                pull_secret=target.pull_secret,
-                run=self._label,
-                timeout=self._timeout,
-                now=began,
-            )
-            verdict = await self._ask(pod)
-            return Proof(node, target.host, verdict, began, datetime.now(UTC))
+        nonce, began = secrets.token_hex(8), datetime.now(UTC)
+        pod = probe.probe_pod(
+            node,
+            target.host,
+            nonce,
+            image=target.image,
+            pull_secret=target.pull_secret,
+            run=self._label,
+            timeout=self._timeout,
+            now=began,
+        )
+        return Proof(node, target.host, await self._ask(pod), began, datetime.now(UTC))
 
     async def _ask(self, pod: Json) -> Verdict:
         name = pod["metadata"]["name"]

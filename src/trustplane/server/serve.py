@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from trustplane.errors import HostError
+from trustplane.kube.tasks import beside
 
 # Cluster API gives a hook at most 30 s; nothing that still runs after that is waited for.
 _GRACE_SECONDS = 30
@@ -54,12 +55,13 @@ async def serve(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext, stop
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
     )
-    running = asyncio.ensure_future(server.serve(sockets=[listener]))
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    stopping.cancel()
-    await running
+
+    async def exit_when_told() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    async with beside(exit_when_told()):
+        await server.serve(sockets=[listener])
 
 
 class _Protocol(H11Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.apiserver.controllers.conftest import Supervisor, entry, make_ca, until, until_gone
+from tests.apiserver.controllers.conftest import SYSTEM, Supervisor, entry, make_ca, until, until_gone
 from tests.apiserver.controllers.test_processes import Trustplane
 from tests.apiserver.controllers.workload import (
     NOT_FOUND,
@@ -29,6 +29,7 @@ from trustplane.api.meta import Json
 from trustplane.clusterapi.secret import read
 from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, REGISTRIES, SECRETS
 from trustplane.kube.client import Client
+from trustplane.kube.errors import InvalidError
 from trustplane.kube.kinds import NODES, PODS
 from trustplane.kube.resource import Key
 from trustplane.proof import probe
@@ -68,12 +69,13 @@ async def test_every_node_proves_what_it_got_and_nothing_is_left(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
 ) -> None:
     data = base64.b64encode(json.dumps({"auths": {"r": {"auth": "c2VjcmV0"}}}).encode()).decode()
-    metadata = {"name": "pull", "namespace": supervisor.namespace}
+    metadata = {"name": f"pull-{supervisor.namespace}", "namespace": SYSTEM}
     body = {"metadata": metadata, "type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": data}}
     await supervisor.client.create(SECRETS, body)
     await supervisor.configure(entry("corp", make_ca("corp")))
-    reference = {"namespace": supervisor.namespace, "name": "pull"}
-    async with supervisor.running(), registry(supervisor, pullSecretRef=reference) as (name, host):
+    selected = {"matchLabels": {"kubernetes.io/metadata.name": supervisor.namespace}}
+    spec = {"pullSecretRef": {"name": metadata["name"]}, "namespaceSelector": selected}
+    async with supervisor.running(), registry(supervisor, **spec) as (name, host):
         kubelet.says[host] = NOT_FOUND
         fingerprint = await cluster(supervisor, "shop", "cp-0", "worker-0", kubeconfig=apiserver.kubeconfig)
         trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
@@ -91,10 +93,45 @@ async def test_every_node_proves_what_it_got_and_nothing_is_left(
             "Reachable": ("True", "FromNodes"),
             "Trusted": ("True", "Proven"),
             "AtRisk": ("Unknown", "NotReached"),
+            "PullSecret": ("True", "Copied"),
         }
     assert await supervisor.client.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR) == []
     left = await supervisor.client.list(SECRETS, probe.NAMESPACE, labels=f"{probe.COMPONENT_LABEL}=probe-pull-secret")
     assert left == []
+
+
+async def test_a_cluster_whose_namespace_is_not_selected_is_proven_and_gets_no_pull_secret(
+    supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
+) -> None:
+    metadata = {"name": f"pull-{supervisor.namespace}", "namespace": SYSTEM}
+    body = {"metadata": metadata, "type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "e30="}}
+    await supervisor.client.create(SECRETS, body)
+    await supervisor.configure(entry("corp", make_ca("corp")))
+    # The very label by which the cluster's owner has the Registry select it.
+    spec = {
+        "pullSecretRef": {"name": metadata["name"]},
+        "namespaceSelector": {"matchLabels": {"test": supervisor.namespace}},
+    }
+    async with supervisor.running(), registry(supervisor, **spec) as (_, host):
+        kubelet.says[host] = NOT_FOUND
+        await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
+        await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        assert [(node, secrets) for node, at, secrets in kubelet.pulls if at == host] == [("worker-0", [])]
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"pullSecretRef": {"name": "pull"}}, "no namespaceSelector"),
+        ({"pullSecretRef": {"name": "pull", "namespace": "platform"}, "namespaceSelector": {}}, "another namespace"),
+    ],
+)
+async def test_a_registry_that_would_give_a_secret_away_is_refused(
+    supervisor: Supervisor, spec: Json, words: str
+) -> None:
+    with pytest.raises(InvalidError, match=words):
+        async with registry(supervisor, **spec):
+            pass
 
 
 async def test_a_refusal_names_node_registry_and_fingerprint_and_ends_when_it_is_mended(
@@ -170,8 +207,13 @@ async def test_what_a_killed_run_left_is_swept(supervisor: Supervisor, kubelet: 
     old = datetime.now(UTC) - timedelta(hours=1)
     pod = probe.probe_pod("worker-0", host, "left0left0", run="dead", now=old)
     await supervisor.client.create(PODS, pod)
+    # The Registry is gone, so that no node is due.
+    labels = {probe.COMPONENT_LABEL: "probe-pull-secret"}
+    metadata = {"namespace": probe.NAMESPACE, "labels": labels, "annotations": {probe.EXPIRES_AT: old.isoformat()}}
+    await supervisor.client.create(SECRETS, {"metadata": {**metadata, "name": "probe-pull-left"}})
     async with supervisor.running():
         await until_gone(supervisor.client, PODS, "probe-left0left0", probe.NAMESPACE)
+        await until_gone(supervisor.client, SECRETS, "probe-pull-left", probe.NAMESPACE)
 
 
 async def test_a_class_of_somebody_else_is_watched_by_its_variable(

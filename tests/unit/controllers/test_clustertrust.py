@@ -1,13 +1,18 @@
 """The words of an inspection and of a proof's record; the controllers themselves run against a real API server."""
 
-import pytest
+import re
 
-from trustplane.api.clustertrust import ProofResult
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.api.clustertrust import MAX_MESSAGE, ProofResult
 from trustplane.controllers.clustertrust_inspection import described, shadows_described
 from trustplane.controllers.clustertrust_proof import result
 from trustplane.nodes.hosts import Shadow
 from trustplane.nodes.plan import Drift
 from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, Unreachable, Verdict
+from trustplane.proof.verdict import verdict as judge
 
 
 def test_what_differs_is_named_by_path() -> None:
@@ -38,8 +43,40 @@ def test_what_has_no_effect_is_named_with_what_hides_it() -> None:
             ProofResult(registry="r", verdict="NotTrusted", reason="Expired", message="x509: expired"),
         ),
         (Unreachable("timeout"), ProofResult(registry="r", verdict="Unreachable", message="timeout")),
-        (Unclear("x" * 999), ProofResult(registry="r", verdict="Unclear", message="x" * 300)),
+        (Unclear("x" * 999), ProofResult(registry="r", verdict="Unclear", message="x" * 299 + "…")),
     ],
 )
 def test_a_verdict_is_recorded_in_short(verdict: Verdict, recorded: ProofResult) -> None:
     assert result("r", verdict) == recorded
+
+
+HOST = "registry.corp.test"
+IMAGE = f"{HOST}/trustplane/probe:x"
+PULL = (
+    f'Failed to pull image "{IMAGE}": failed to pull and unpack image "{IMAGE}": failed to resolve reference "{IMAGE}"'
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        # As containerd prints a pull secret that it has decoded.
+        f'{PULL}: unable to retrieve auth token: invalid decoded auth: "robotS3CRETPassw0rd"',
+        f"{PULL}: unexpected status from GET request to https://a.blob.core.windows.net/c/x?sig=S3CRETSIG%3D: odd",
+        f"{PULL}: Authorization: Bearer S3CRETTOKENTOKEN: odd",
+        f"{PULL}: x509: certificate is valid for S\x1b]0;S3CRET\x07, not {HOST}; https://u:S3CRETPW@{HOST}/: odd",
+    ],
+)
+def test_no_credential_and_no_control_character_is_recorded(words: str) -> None:
+    recorded = result(HOST, judge(words, HOST)).message
+    assert recorded
+    assert recorded.isprintable()
+    assert "S3CRETP" not in recorded
+    assert not re.search("S3CRET(SIG|TOKEN|Passw)", recorded)
+
+
+@given(st.text(), st.sampled_from([Unclear, Unreachable]))
+def test_whatever_is_said_is_recorded_printable_and_within_its_field(words: str, kind: type[Unclear]) -> None:
+    message = result(HOST, kind(words)).message
+    assert len(message) <= MAX_MESSAGE
+    assert message.isprintable()

@@ -13,7 +13,23 @@ from trustplane.api.clustertrust import (
     ProofResult,
     RecordedProof,
 )
-from trustplane.trust.schedule import INTERVAL, REFUSED, RETRY, Demand, inspection_due_at, merged, proof_due_at, wait
+from trustplane.trust.schedule import (
+    INTERVAL,
+    REFUSED,
+    RETRY,
+    SCOUTS,
+    SILENT_AFTER,
+    SKEW,
+    Demand,
+    asked_at,
+    includes,
+    inspection_due_at,
+    is_silent,
+    merged,
+    questions,
+    silent,
+    wait,
+)
 from trustplane.trust.standing import NodeFacts
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -32,6 +48,13 @@ def node(**values: object) -> NodeFacts:
     return NodeFacts(**(known | values))  # type: ignore[arg-type]
 
 
+def proof_due_at(facts: NodeFacts, demand: Demand, now: datetime) -> datetime | None:
+    """Return when the one node of a cluster is to be asked about its one registry."""
+    asked = questions([facts], demand, now)
+    assert len(asked) <= 1
+    return asked[0].due if asked else None
+
+
 @pytest.mark.parametrize(
     ("verdict", "pause"), [(TRUSTED, INTERVAL), (NOT_TRUSTED, REFUSED), (UNREACHABLE, RETRY), (UNCLEAR, RETRY)]
 )
@@ -42,18 +65,27 @@ def test_a_proof_is_repeated_the_sooner_the_less_it_says(verdict: str, pause: ti
 @pytest.mark.parametrize(
     "facts", [node(proof=None), node(changed=NOW), node(proof=proof(host=OTHER)), node(digest=DIGEST[:10], proof=None)]
 )
-def test_it_is_due_at_once_without_a_proof_since_the_last_change(facts: NodeFacts) -> None:
-    assert proof_due_at(facts, DEMAND, NOW) == NOW
+def test_it_is_due_since_its_last_change_without_a_proof_of_that(facts: NodeFacts) -> None:
+    assert proof_due_at(facts, DEMAND, NOW) == facts.changed_at <= NOW
 
 
 def test_files_are_not_looked_at_before_the_configuration_names_them() -> None:
     assert inspection_due_at(node(is_configured=False), DEMAND, NOW) is None
-    assert inspection_due_at(node(), DEMAND, NOW) == NOW
+    assert inspection_due_at(node(), DEMAND, NOW) == node().changed_at
 
 
-def test_a_change_that_another_clock_puts_into_the_future_is_waited_for() -> None:
-    later = NOW + 5 * SECOND
-    assert proof_due_at(node(changed=later), DEMAND, NOW) == later
+@pytest.mark.parametrize(("ahead", "due"), [(-SECOND, -SECOND), (5 * SECOND, 0 * SECOND), (SKEW, 0 * SECOND)])
+def test_a_change_that_another_clock_puts_into_the_future_is_proven_at_once(ahead: timedelta, due: timedelta) -> None:
+    facts = node(changed=NOW + ahead, proof=None)
+    assert proof_due_at(facts, DEMAND, NOW) == inspection_due_at(facts, DEMAND, NOW) == NOW + due
+    at = asked_at(NOW, facts, DEMAND)
+    proven = merged(facts, [ProofResult(registry=HOST, verdict=TRUSTED, at=at)], digest=DIGEST, hosts={HOST})
+    assert node(changed=NOW + ahead, proof=proven).valid_proof == proven
+
+
+def test_a_change_that_is_too_far_in_the_future_for_a_clock_is_waited_for() -> None:
+    later = NOW + SKEW + 10 * SECOND
+    assert proof_due_at(node(changed=later), DEMAND, NOW) == NOW + 10 * SECOND
 
 
 @pytest.mark.parametrize(
@@ -72,18 +104,21 @@ def test_a_node_that_cannot_answer_or_is_about_to_change_is_not_asked(facts: Nod
 
 
 def test_a_node_with_the_changed_set_is_asked_while_its_update_still_ends() -> None:
-    assert proof_due_at(node(is_updating=True, is_up_to_date=False, proof=None), DEMAND, NOW) == NOW
+    asked = proof_due_at(node(is_updating=True, is_up_to_date=False, proof=None), DEMAND, NOW)
+    assert asked == node().changed_at
 
 
 def test_without_registries_only_files_are_looked_at() -> None:
     demand = Demand(in_force=DIGEST, hosts=frozenset())
     assert proof_due_at(node(), demand, NOW) is None
-    assert inspection_due_at(node(), demand, NOW) == NOW
+    assert inspection_due_at(node(), demand, NOW) == node().changed_at
 
 
-@pytest.mark.parametrize(("seconds", "due"), [(-1, INTERVAL), (0, INTERVAL), (1, SECOND), (9999, INTERVAL)])
-def test_a_request_counts_once_and_at_its_time(seconds: int, due: timedelta) -> None:
+@pytest.mark.parametrize(("seconds", "due"), [(-1, INTERVAL), (0, INTERVAL), (1, 0 * SECOND), (9999, INTERVAL)])
+def test_a_request_counts_once_whatever_the_clock_of_who_made_it(seconds: int, due: timedelta) -> None:
     demand = Demand(in_force=DIGEST, hosts=frozenset({HOST}), requested_at=NOW + seconds * SECOND)
+    done = node(proof=proof(at=asked_at(NOW, node(), demand)))
+    assert proof_due_at(done, demand, NOW) == NOW + INTERVAL + (SECOND if seconds == 1 else 0 * SECOND)
     assert proof_due_at(node(), demand, NOW) == NOW + due
     assert inspection_due_at(node(inspection=Inspection(digest=DIGEST, at=NOW)), demand, NOW) == NOW + due
 
@@ -102,24 +137,77 @@ def test_waiting_is_for_the_first_time_that_comes() -> None:
 
 def test_what_other_registries_said_since_the_change_stays() -> None:
     old = RecordedProof(digest=DIGEST, at=NOW, results=[ProofResult(registry=OTHER), ProofResult(registry="gone")])
-    new = [ProofResult(registry=HOST, verdict=TRUSTED)]
-    found = merged(node(proof=old), new, digest=DIGEST, at=NOW + SECOND, hosts={HOST, OTHER})
-    assert [one.registry for one in found.results] == [OTHER, HOST]
-    assert found.at == NOW
-    found = merged(node(proof=old, changed=NOW), new, digest=DIGEST, at=NOW + SECOND, hosts={HOST, OTHER})
-    assert found == RecordedProof(digest=DIGEST, at=NOW + SECOND, results=new)
+    new = [ProofResult(registry=HOST, verdict=TRUSTED, at=NOW + SECOND)]
+    known = merged(node(proof=old), new, digest=DIGEST, hosts={HOST, OTHER})
+    assert [(one.registry, one.at) for one in known.results] == [(OTHER, NOW), (HOST, NOW + SECOND)]
+    assert known.at == NOW
+    known = merged(node(proof=old, changed=NOW), new, digest=DIGEST, hosts={HOST, OTHER})
+    assert known == RecordedProof(digest=DIGEST, at=NOW + SECOND, results=new)
 
 
-@given(
-    st.lists(st.sampled_from([HOST, OTHER, "third"]), unique=True),
-    st.lists(st.sampled_from([HOST, OTHER, "third"]), unique=True),
-    st.integers(0, 100),
-)
-def test_merging_never_makes_a_proof_younger_than_any_part_of_it(old: list[str], new: list[str], seconds: int) -> None:
-    before = RecordedProof(digest=DIGEST, at=NOW, results=[ProofResult(registry=one) for one in old])
-    at = NOW + seconds * SECOND
-    results = [ProofResult(registry=one) for one in new]
-    found = merged(node(proof=before), results, digest=DIGEST, at=at, hosts={HOST, OTHER})
-    kept = {one.registry for one in found.results} - set(new)
-    assert kept == (set(old) & {HOST, OTHER}) - set(new)
-    assert found.at == (NOW if kept else at)
+HOSTS = st.sampled_from([HOST, OTHER, "third"])
+
+
+@given(st.dictionaries(HOSTS, st.integers(1, 50)), st.dictionaries(HOSTS, st.integers(1, 100), min_size=1))
+def test_merging_never_makes_a_result_younger_and_a_proof_is_as_old_as_its_oldest(
+    old: dict[str, int], new: dict[str, int]
+) -> None:
+    def results(seconds: dict[str, int]) -> list[ProofResult]:
+        return [ProofResult(registry=host, at=NOW + one * SECOND) for host, one in sorted(seconds.items())]
+
+    before = RecordedProof(digest=DIGEST, at=NOW + min(old.values(), default=0) * SECOND, results=results(old))
+    known = merged(node(proof=before), results(new), digest=DIGEST, hosts={HOST, OTHER})
+    kept = {host: one for host, one in old.items() if host in (HOST, OTHER) and host not in new}
+    assert known.results == results(kept | new)
+    assert known.at == NOW + min((kept | new).values()) * SECOND
+    assert includes(known, RecordedProof(digest=DIGEST, at=known.at, results=results(new)))
+
+
+def test_a_proof_includes_another_when_nothing_of_that_is_newer() -> None:
+    recorded = proof()
+    recorded.results[0].at = NOW
+    assert includes(recorded, recorded)
+    assert not includes(None, recorded)
+    assert not includes(proof(at=NOW - SECOND), recorded)
+    assert not includes(proof(host=OTHER), recorded)
+
+
+def nodes(*verdicts: str) -> list[NodeFacts]:
+    """Return nodes that were asked a second after each other, the last of them now."""
+    last = len(verdicts) - 1
+    return [
+        node(machine=f"m{number}", node=f"n{number}", proof=proof(one, at=NOW - (last - number) * SECOND))
+        for number, one in enumerate(verdicts)
+    ]
+
+
+def test_a_registry_is_silent_when_the_last_nodes_that_asked_had_no_answer() -> None:
+    assert silent(nodes(TRUSTED, *[UNCLEAR, UNREACHABLE] * 3), DEMAND) == {HOST}
+    assert silent(nodes(*[UNREACHABLE] * 4), DEMAND) == set()
+    assert silent(nodes(*[UNREACHABLE] * 9, NOT_TRUSTED), DEMAND) == set()
+    assert is_silent([False] * SILENT_AFTER)
+    assert not is_silent([False] * (SILENT_AFTER - 1))
+
+
+def test_a_silent_registry_is_asked_by_those_who_have_waited_longest_and_by_few() -> None:
+    asked = questions(nodes(*[UNREACHABLE] * 20), DEMAND, NOW)
+    soon = [one for one in asked if one.due < NOW + 2 * RETRY]
+    assert {one.facts.machine for one in soon} == {f"m{number}" for number in range(SCOUTS)}
+    # Within the last minute, eight were asked: the first of them is the one to wait for.
+    assert {one.due for one in soon} == {NOW - (SCOUTS - 1) * SECOND + RETRY}
+    assert all(one.due > NOW + INTERVAL - 20 * SECOND for one in asked[SCOUTS:])
+
+
+def test_a_silent_registry_delays_no_question_about_another_one_and_no_first_one() -> None:
+    many = [*nodes(*[UNREACHABLE] * 20), node(machine="new", node="new", proof=None)]
+    demand = Demand(in_force=DIGEST, hosts=frozenset({HOST, OTHER}))
+    asked = questions(many, demand, NOW)
+    due = {(one.facts.machine, one.host): one.due for one in asked}
+    assert len(due) == 42
+    assert all(at <= NOW for (machine, host), at in due.items() if host == OTHER or machine == "new")
+    assert [one.due for one in asked] == sorted(one.due for one in asked)
+
+
+def test_a_registry_that_answers_again_is_asked_by_all_who_had_no_answer() -> None:
+    asked = questions(nodes(*[UNREACHABLE] * 20, TRUSTED), DEMAND, NOW)
+    assert sum(one.due <= NOW + RETRY for one in asked) == 20

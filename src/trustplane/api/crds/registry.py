@@ -1,5 +1,7 @@
 """CRD of Registry."""
 
+from typing import Final
+
 from trustplane.api.clustertrust import MAX_FAILURES
 from trustplane.api.crds.schema import (
     array,
@@ -19,6 +21,8 @@ from trustplane.api.crds.schema import (
 from trustplane.api.limits import HOST_PATTERN
 from trustplane.api.meta import Json
 from trustplane.api.registry import GROUP, KIND, MAX_CERTIFICATE, VERSION
+
+_NAMESPACE: Final = "trustplane-system"  # where `deploy/` installs the manager
 
 
 def crd() -> Json:
@@ -58,13 +62,24 @@ def _spec() -> Json:
         ],
     )
     reference = obj(
-        "Secret of type kubernetes.io/dockerconfigjson in the management cluster. It is copied into the workload "
-        "cluster's namespace trustplane-system for the time of a proof.",
+        "Secret of type kubernetes.io/dockerconfigjson in namespace trustplane-system of the management cluster. For "
+        "the time of a proof it is copied into namespace trustplane-system of those clusters that namespaceSelector "
+        "selects, whose administrators can then read it.",
         {
-            "namespace": string("Its namespace.", max_length=63, minLength=1),
+            "namespace": string(
+                "To be left out: trustplane-system.",
+                max_length=63,
+                rules=[
+                    rule(
+                        f"self == '' || self == {literal(_NAMESPACE)}",
+                        f"is another namespace. Whoever may make a Registry is not to read the Secrets of others. "
+                        f"Put the Secret into {_NAMESPACE} and leave the namespace out",
+                    )
+                ],
+            ),
             "name": string("Its name.", minLength=1),
         },
-        required=("namespace", "name"),
+        required=("name",),
     )
     image = string(
         "An image of it to pull for real. Left out, one that does not exist is asked for, which proves TLS as well.",
@@ -72,18 +87,32 @@ def _spec() -> Json:
     )
     return obj(
         "Which registry, how it is tried, and by which clusters.",
-        {"host": host, "probeImage": image, "pullSecretRef": reference, "clusterSelector": _selector()},
+        {
+            "host": host,
+            "probeImage": image,
+            "pullSecretRef": reference,
+            "namespaceSelector": _selector(
+                "Labels of the Namespaces whose clusters get a copy of the pull secret; empty: every one. Select by "
+                "name with label kubernetes.io/metadata.name."
+            ),
+            "clusterSelector": _selector("Labels of the Clusters that are to trust it; left out, or empty: every one."),
+        },
         required=("host",),
         rules=[
             rule(
                 "!has(self.probeImage) || self.probeImage == '' || self.probeImage.startsWith(self.host + '/')",
                 "has a probeImage of another registry. It would prove nothing of this one. Begin it with host and /",
-            )
+            ),
+            rule(
+                "!has(self.pullSecretRef) || has(self.namespaceSelector)",
+                "has a pullSecretRef and no namespaceSelector. The administrators of a cluster can read its copy. "
+                "Select the namespaces whose clusters may have it; {} selects all",
+            ),
         ],
     )
 
 
-def _selector() -> Json:
+def _selector(description: str) -> Json:
     requirement = obj(
         "A requirement.",
         {
@@ -94,7 +123,7 @@ def _selector() -> Json:
         required=("key", "operator"),
     )
     return obj(
-        "Labels of the Clusters that are to trust it; left out, or empty: every one.",
+        description,
         {
             "matchLabels": mapping("Labels and their values.", string("A value.", max_length=63)),
             "matchExpressions": array("Requirements.", requirement, max_items=32),
@@ -151,6 +180,6 @@ def _status() -> Json:
                 failure,
                 max_items=MAX_FAILURES,
             ),
-            "conditions": conditions("Reachable, Trusted and AtRisk."),
+            "conditions": conditions("Reachable, Trusted, AtRisk and, with a pullSecretRef, PullSecret."),
         },
     )

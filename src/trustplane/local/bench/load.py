@@ -10,6 +10,7 @@ from trustplane.api.meta import Json
 from trustplane.errors import NodeError, TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import PODS
+from trustplane.kube.tasks import beside
 from trustplane.nodes import ssh
 
 PULLS_PER_SECOND = 5
@@ -60,13 +61,8 @@ async def watched(
         app: Value of the label `app` of the pod.
     """
     load = Load()
-    tasks = [asyncio.create_task(_pull(load, address, key, host)), asyncio.create_task(_look(load, workload, app))]
-    try:
+    async with beside(_pull(load, address, key, host), _look(load, workload, app)):
         yield load
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _pull(load: Load, address: Callable[[], Awaitable[str]], key: str, host: str) -> None:
