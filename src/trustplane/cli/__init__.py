@@ -1,8 +1,11 @@
 """The command line: a root command that imports a subcommand only when it is used, and how errors are shown."""
 
+import contextlib
 import importlib
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -60,6 +63,9 @@ class Root(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and show our errors as what happened, why, and what to do next."""
+        with contextlib.suppress(RuntimeError):  # a user without a home
+            # Services have no HOME, and Go and kubectl, which are started from here, look for their caches there.
+            os.environ.setdefault("HOME", str(Path.home()))
         try:
             return super().main(*args, **kwargs)
         except TrustplaneError as error:
