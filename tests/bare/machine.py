@@ -156,9 +156,19 @@ def _git(source: Path, *arguments: str) -> list[str]:
 
 def packages(root: Path) -> set[str]:
     """Return the names of the installed packages."""
-    command = ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "-W", "-f", "${db:Status-Abbrev} ${Package}\n"]
+    return set(_query(root, "${Package}"))
+
+
+def required(root: Path) -> set[str]:
+    """Return the names of the packages that no Debian machine is without."""
+    lines = (line.split() for line in _query(root, "${Package} ${Priority} ${Essential}"))
+    return {name for name, priority, essential in lines if priority == "required" or essential == "yes"}
+
+
+def _query(root: Path, form: str) -> list[str]:
+    command = ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "-W", "-f", f"${{db:Status-Abbrev}} {form}\n"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    return {line.split()[1] for line in lines if line.startswith("ii")}
+    return [line.partition(" ")[2].strip() for line in lines if line.startswith("ii")]
 
 
 def owners(root: Path, programs: list[str]) -> dict[str, str]:
