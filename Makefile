@@ -7,8 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := .tools/bin/uv
 UV_VERSION := 0.13.9
-# Debian packages: Python's venv; the parts of the local stack that come from the distribution.
-PACKAGES := python3-venv podman runc netavark aardvark-dns iptables nftables iproute2 conntrack mmdebstrap skopeo ca-certificates
+# Debian packages: Python's venv; the parts of the local stack that come from the distribution. tests/bare says what for.
+PACKAGES := python3-venv podman runc netavark iptables nftables iproute2 mmdebstrap skopeo ca-certificates
 
 # As the local stack has it for what it starts: for kubectl and podman, which tests start a thousand times.
 export GOGC := 400
@@ -23,11 +23,14 @@ setup: .tools/packages $(VENV)/locked ## Install Debian packages and the Python 
 .tools/packages: Makefile
 	@mkdir -p .tools
 	@missing=$$({ dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) 2>/dev/null || true; } | awk '$$1 == "ii" {print $$2}' | sort \
-	  | comm -13 - <(printf '%s\n' $(PACKAGES) | sort)); \
+	  | comm -13 - <(printf '%s\n' $(PACKAGES) | sort) | xargs); \
+	fail() { printf 'make setup: %s\n' "$$@" >&2; exit 1; }; \
 	if [ -n "$$missing" ]; then \
-	  echo "==> Debian packages:" $$missing; \
-	  apt-get -qq update; \
-	  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >.tools/apt.log 2>&1 || { tail -20 .tools/apt.log; exit 1; }; \
+	  command -v apt-get >/dev/null || fail "Debian packages are missing, and there is no apt-get: $$missing" "Run it on Debian 12 or 13"; \
+	  [ "$$(id -u)" = 0 ] || fail "Debian packages are missing, and only root can install them: $$missing" "Run it as root"; \
+	  echo "==> Debian packages: $$missing"; \
+	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing; } >.tools/apt.log 2>&1 \
+	    || { tail -20 .tools/apt.log; fail "apt-get could not install $$missing" "See .tools/apt.log, check the network and /etc/apt, then run it again"; }; \
 	fi
 	@touch $@
 
@@ -58,9 +61,9 @@ demo: setup ## The main job, end to end, on real Kubernetes (leaves the stack up
 
 # Two parts at a time, the longest first; what fails soon fails before. Each prints when it ends.
 .PHONY: test
-test: lint ## Everything: lint, unit, apiserver, node and end-to-end tests
+test: lint ## Everything: lint, unit, apiserver, node, end-to-end and bare-machine tests
 	@$(BIN)/trustplane local build
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit oracle e2e-trust e2e-clusters e2e-demo apiserver node
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit oracle e2e-trust e2e-clusters e2e-demo apiserver node bare-trixie bare-bookworm
 
 .PHONY: lint
 lint: setup ## Format, lint, types, layers
@@ -122,6 +125,13 @@ e2e-demo: E2E := demo
 e2e-trust e2e-clusters e2e-demo: setup
 	@$(BIN)/trustplane local build
 	@$(BIN)/pytest $(E2E:%=tests/e2e/test_%.py)
+
+.PHONY: bare
+bare: bare-bookworm bare-trixie ## Set-up and unit tests on bare Debian 12 and 13 machines: what is not installed is missed
+
+.PHONY: bare-bookworm bare-trixie
+bare-bookworm bare-trixie: setup
+	@$(BIN)/pytest tests/bare -k $(@:bare-%=%)
 
 .PHONY: kills
 kills: setup ## An update, and kills at random moments: make kills N=20 [SEED=7]

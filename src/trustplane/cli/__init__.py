@@ -2,9 +2,11 @@
 
 import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -74,6 +76,9 @@ class Root(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and show our errors as what happened, why, and what to do next."""
         guard()
+        with contextlib.suppress(RuntimeError):  # a user without a home
+            # Services have no HOME, and Go and kubectl, which are started from here, look for their caches there.
+            os.environ.setdefault("HOME", str(Path.home()))
         try:
             return super().main(*args, **kwargs)
         except TrustplaneError as error:

@@ -2,7 +2,6 @@ import base64
 import datetime as dt
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from laboratory.live.server import talking
 from trustplane.api.configuration import TrustedCA
 from trustplane.certificates.verification import GoCertificate
 from trustplane.controllers.registry_chain import look
@@ -31,22 +31,13 @@ def host(folder: Path) -> Iterator[str]:
     """A server with a certificate of a private CA; it shakes hands and hangs up."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=_serve, args=(listener, context))
-        thread.start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join()
+    with talking("127.0.0.1", lambda plain: _shake_hands(plain, context)) as port:
+        yield f"127.0.0.1:{port}"
 
 
-def _serve(listener: socket.socket, context: ssl.SSLContext) -> None:
-    while True:
-        try:
-            plain, _ = listener.accept()
-        except OSError:
-            return
-        with plain, context.wrap_socket(plain, server_side=True) as tls:
-            tls.recv(1)
+def _shake_hands(plain: socket.socket, context: ssl.SSLContext) -> None:
+    with context.wrap_socket(plain, server_side=True) as tls:
+        tls.recv(1)
 
 
 def _trust(folder: Path) -> TrustSet:
