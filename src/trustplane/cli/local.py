@@ -11,6 +11,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from trustplane.api.clusterapi import kubeconfig_secret
 from trustplane.cli.terminal import Terminal
 from trustplane.errors import UserError
 from trustplane.local.stack import Stack, default_folder
@@ -154,7 +155,7 @@ def kubeconfig(folder: Path, cluster: str | None, *, path: bool) -> None:
 async def _workload_kubeconfig(stack: Stack, name: str, namespace: str) -> bytes:
     from trustplane.local.kubectl import Kubectl  # noqa: PLC0415 - keeps `--help` fast
 
-    arguments = ("get", "secret", f"{name}-kubeconfig", f"--namespace={namespace}", "--ignore-not-found")
+    arguments = ("get", "secret", kubeconfig_secret(name), f"--namespace={namespace}", "--ignore-not-found")
     encoded = await Kubectl(stack).run(*arguments, "--output=jsonpath={.data.value}")
     if not encoded:
         raise UserError(

@@ -14,7 +14,7 @@ from trustplane.api.clusterapi import Machine
 from trustplane.certificates.parsing import parse_pem
 from trustplane.collectors import disk, fleet, hosts, node_ssh, pods
 from trustplane.collectors.limit import look
-from trustplane.controllers.clustertrust_workload import workload
+from trustplane.controllers.clustertrust_workload import reading
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.evidence import Case, Host, Look, NodeRecord, PullSecret, TrustList
 from trustplane.diagnosis.layer import Role
@@ -58,7 +58,7 @@ async def place(kubeconfig: Path | None, cluster: Key | None, *, use_ssh: bool) 
         if cluster is None:
             yield Place(client, use_ssh=use_ssh)
             return
-        async with workload(client, cluster) as opened:
+        async with reading(client, cluster) as opened:
             yield Place(opened, client, cluster, use_ssh)
 
 

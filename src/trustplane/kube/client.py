@@ -26,6 +26,7 @@ from trustplane.kube.errors import (
     status_of,
 )
 from trustplane.kube.kubeconfig import connection
+from trustplane.kube.reach import ADDRESS_STEP, RefusedAddressError
 from trustplane.kube.resource import Resource
 from trustplane.kube.splitting import Listing, WatchEvent, event_of, list_of
 from trustplane.kube.transport import Transport
@@ -293,8 +294,8 @@ class Client:
                 await _check(response, what)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if refusal := self._connections.refusal():
-                raise RefusedAccessError(what, why=refusal) from error
+            if isinstance(cause := getattr(error, "os_error", error), RefusedAddressError):
+                raise RefusedAccessError(f"{what} is not asked", why=str(cause), next_step=ADDRESS_STEP) from error
             raise UnavailableError(
                 f"{what} had no answer",
                 why=clean(str(error), MAX_MESSAGE) or f"nothing was received for {_patience(timeout)} s",

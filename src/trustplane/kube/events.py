@@ -80,7 +80,7 @@ def event_body(
         else (regarding.kind, regarding.api_version)
     )
     type_ = "Warning" if warning else "Normal"
-    note = clean(note, NOTE_BYTES).encode()[:NOTE_BYTES].decode(errors="ignore")
+    note = clean(note, NOTE_BYTES - 2).encode()[:NOTE_BYTES].decode(errors="ignore")  # an ellipsis has 3 bytes
     said = json.dumps([metadata.uid, component, type_, reason, action, note])
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]
     return {

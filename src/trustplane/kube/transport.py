@@ -35,14 +35,12 @@ class Transport:
         session: Made by `session_of`.
         credentials: Returns the headers that say who we are; asked before each request.
         options: Further arguments of each request, such as `server_hostname`.
-        refusal: Why an address was not connected to, in words; empty where none was refused.
     """
 
     server: str
     session: aiohttp.ClientSession
     credentials: Callable[[], Awaitable[Mapping[str, str]]] = _nothing
     options: Mapping[str, Any] = field(default_factory=dict)
-    refusal: Callable[[], str] = str
 
 
 def session_of(connector: aiohttp.BaseConnector, *, use_environment: bool) -> aiohttp.ClientSession:
