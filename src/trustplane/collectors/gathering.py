@@ -24,6 +24,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.resource import Key
 
 API_SECONDS: Final = 5.0
+_MOST_KEPT: Final = 2 << 30  # of all pods of a cluster, which this process holds once
 PART_SECONDS: Final = 9.0  # the node, and the hosts: each is several looks
 
 
@@ -58,7 +59,7 @@ async def place(kubeconfig: Path | None, cluster: Key | None, *, use_ssh: bool) 
         if cluster is None:
             yield Place(client, use_ssh=use_ssh)
             return
-        async with reading(client, cluster) as opened:
+        async with reading(client, cluster, most_kept=_MOST_KEPT) as opened:
             yield Place(opened, client, cluster, use_ssh)
 
 

@@ -15,6 +15,7 @@ from trustplane.kube.errors import RefusedAccessError
 from trustplane.kube.guarded import open_guarded
 from trustplane.kube.reach import reach_beside
 from trustplane.kube.resource import Key
+from trustplane.kube.transport import STRANGERS_KEPT
 from trustplane.text import clean
 
 REQUEST_SECONDS = 10.0  # a cluster that is gone is not waited for longer
@@ -39,8 +40,13 @@ async def workload(client: Client, cluster: Key) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def reading(client: Client, cluster: Key) -> AsyncIterator[Client]:
+async def reading(client: Client, cluster: Key, *, most_kept: int = STRANGERS_KEPT) -> AsyncIterator[Client]:
     """Open a client for a workload cluster, and record nothing.
+
+    Args:
+        client: To the management cluster.
+        cluster: The Cluster.
+        most_kept: The weight of all objects of one kind that may be kept of it; a command can afford more.
 
     Raises:
         RefusedAccessError: Its kubeconfig has what is not taken, or leads elsewhere.
@@ -57,7 +63,7 @@ async def reading(client: Client, cluster: Key) -> AsyncIterator[Client]:
     access = kubeconfig.parse_secret(value)
     check_endpoint(access, found)
     reach = await reach_beside(client.server)
-    async with open_guarded(access, reach, timeout=REQUEST_SECONDS) as opened:
+    async with open_guarded(access, reach, timeout=REQUEST_SECONDS, most_kept=most_kept) as opened:
         yield opened
 
 

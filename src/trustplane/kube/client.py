@@ -1,8 +1,9 @@
 """Requests to one API server: typed answers, our errors, a deadline on each."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
@@ -37,6 +38,7 @@ Params = Mapping[str, str | int]
 
 TIMEOUT = 30.0  # seconds for one request, its answer included
 PAGE = 500  # objects in one page of a list, as kubectl and client-go ask for
+_LISTS: Final = 4  # of a stranger's server that are read at a time
 _SMALLER: Final = 8  # times fewer objects in a page after one that was too large
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "trustplane"}
 
@@ -56,10 +58,17 @@ class Client:
     """
 
     def __init__(self, connections: Transport, *, timeout: float = TIMEOUT, most_kept: int | None = None) -> None:
-        """Make a client; `most_kept`: bytes of objects of one kind that may be kept of this server; None: no limit."""
+        """Make a client.
+
+        Args:
+            connections: to the server.
+            timeout: seconds for one request.
+            most_kept: the weight of all objects of one kind that may be kept of a stranger's server; None: it is ours.
+        """
         self.most_kept = most_kept
         self._connections = connections
         self._timeout = timeout
+        self._listing = nullcontext() if most_kept is None else asyncio.Semaphore(_LISTS)
 
     @classmethod
     @asynccontextmanager
@@ -101,19 +110,23 @@ class Client:
         Raises:
             OversizedError: there are too many to be held at once.
         """
-        items: list[msgspec.Raw] = []
+        async with self._listing:
+            pages = self.pages(resource, namespace, labels=labels, fields=fields)
+            return [resource.decode(item) for item in await self._held(pages, f"The list of {resource}")]
+
+    async def _held(self, pages: AsyncGenerator[Page, None], what: str) -> Sequence[msgspec.Raw]:
+        items = []
         size, most = 0, self.most_kept or transport.LIST_BYTES
-        async with aclosing(self.pages(resource, namespace, labels=labels, fields=fields)) as pages:
+        async with aclosing(pages):
             async for page in pages:
-                size += sum(len(memoryview(item)) for item in page.items)
+                size += sum(self._size(item) for item in page.items)
                 if size > most:
-                    raise OversizedError(
-                        f"The list of {resource} at {self.server} is too large",
-                        why=f"its objects have more than {most} bytes, and no more are held",
-                        next_step="Look at what answers as the API server, and at the size of its objects",
-                    )
+                    raise transport.oversized(f"{what} at {self.server}", most)
                 items += page.items
-        return [resource.decode(item) for item in items]
+        return items
+
+    def _size(self, item: msgspec.Raw) -> int:
+        return len(memoryview(item)) if self.most_kept is None else transport.weight(item)
 
     async def create(self, resource: Resource[T], body: Json) -> T:
         """Create an object that must not exist yet: AlreadyExistsError where it does."""
@@ -199,7 +212,13 @@ class Client:
         """
         timeout = aiohttp.ClientTimeout(total=self._timeout)
         async with self._request(method, path, body, content_type, params, timeout) as response:
-            return await transport.read(response, most)
+            data = await transport.read(response, most)
+        self._check_weight(data, f"{method} {path} at {self.server}")
+        return data
+
+    def _check_weight(self, data: bytes, what: str) -> None:
+        if self.most_kept is not None and transport.weight(data) > transport.STRANGERS_WEIGHT:
+            raise transport.oversized(what, transport.STRANGERS_WEIGHT)
 
     async def pages(
         self, resource: Resource[Any], namespace: str = "", *, labels: str = "", fields: str = "", limit: int = PAGE
@@ -211,14 +230,19 @@ class Client:
             OversizedError: even a page of one object is too large.
         """
         params: dict[str, str | int] = _selectors(labels, fields) | {"limit": limit}
+        most = transport.PAGE_BYTES if self.most_kept is None else transport.STRANGERS_PAGE_BYTES
+        size = 0
         while True:
             try:
-                data = await self.raw("GET", resource.path(namespace), params=params, most=transport.PAGE_BYTES)
+                data = await self.raw("GET", resource.path(namespace), params=params, most=most)
             except OversizedError:
                 if limit <= 1:
                     raise
                 params["limit"] = limit = max(1, limit // _SMALLER)
                 continue
+            size += len(data)
+            if self.most_kept is not None and size > transport.STRANGERS_PAGES_BYTES:
+                raise transport.oversized(f"The list of {resource} at {self.server}", transport.STRANGERS_PAGES_BYTES)
             answer = _decode_list(data, resource)
             yield Page(answer.items, answer.version)
             if not answer.next:
@@ -265,6 +289,7 @@ class Client:
             aclosing(transport.lines(response, transport.LINE_BYTES)) as lines,
         ):
             async for line in lines:
+                self._check_weight(line, f"The watch of {resource} at {self.server}")
                 yield _decode_event(line, resource, self.server)
 
     @asynccontextmanager

@@ -17,15 +17,23 @@ from trustplane.kube.access import Access
 from trustplane.kube.client import TIMEOUT, Client
 from trustplane.kube.errors import MAX_MESSAGE, RefusedAccessError, UnavailableError
 from trustplane.kube.reach import ADDRESS_STEP, Reach, guard, resolve
-from trustplane.kube.transport import STRANGERS_LIST_BYTES, Transport, session_of
+from trustplane.kube.transport import STRANGERS_KEPT, Transport, session_of
 from trustplane.text import clean
 
 _CONNECTIONS = 64  # to one server at a time
 
 
 @asynccontextmanager
-async def open_guarded(access: Access, reach: Reach, *, timeout: float = TIMEOUT) -> AsyncIterator[Client]:
+async def open_guarded(
+    access: Access, reach: Reach, *, timeout: float = TIMEOUT, most_kept: int = STRANGERS_KEPT
+) -> AsyncIterator[Client]:
     """Open a client, and close its connections at the end. Proxies of the environment are not used.
+
+    Args:
+        access: What the kubeconfig describes.
+        reach: What may be connected to.
+        timeout: Seconds for one request.
+        most_kept: The weight of all objects of one kind that may be kept of that server.
 
     Raises:
         RefusedAccessError: The server's address is refused, or a certificate or key cannot be used.
@@ -46,7 +54,7 @@ async def open_guarded(access: Access, reach: Reach, *, timeout: float = TIMEOUT
     try:
         async with session_of(connector, use_environment=False) as session:
             transport = Transport(access.server, session, credentials, options)
-            yield Client(transport, timeout=timeout, most_kept=STRANGERS_LIST_BYTES)
+            yield Client(transport, timeout=timeout, most_kept=most_kept)
     finally:
         await connector.close()
 

@@ -20,6 +20,7 @@ from trustplane.kube.metrics import LISTENER_ERRORS, UNREADABLE, WATCH_RESTARTS
 from trustplane.kube.pace import Pace
 from trustplane.kube.resource import Key, Resource, key_of, metadata_of
 from trustplane.kube.splitting import Identity, WatchEvent, identity_of
+from trustplane.kube.transport import weight
 from trustplane.text import clean
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ def _identity(found: Any) -> _Identity:
 
 
 class _Budget:
-    """How many bytes of JSON are kept; what is beyond is left out."""
+    """How much is kept, by weight; what is beyond is left out."""
 
     def __init__(self, most: int | None) -> None:
         self._most = most
@@ -98,7 +99,7 @@ class _Budget:
         """Keep an object, if there is room for it."""
         if self._most is None:
             return True
-        size = len(memoryview(item))
+        size = weight(item)
         if self._sum + size > self._most:
             return False
         self.give_back(key)

@@ -9,15 +9,21 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
+import msgspec
 
 from trustplane.kube.errors import OversizedError
 
 PAGE_BYTES: Final = 32 << 20  # of one page of a list
 ANSWER_BYTES: Final = 4 << 20  # of any other answer; etcd keeps no object of more than 1.5 MiB
 LIST_BYTES: Final = 256 << 20  # of all pages of a list together, where all are held at once
-STRANGERS_LIST_BYTES: Final = 64 << 20  # of such a list, and of what an informer keeps, of a stranger's server
 LINE_BYTES: Final = 4 << 20  # of one line of a watch, which holds one object
 ERROR_BYTES: Final = 64 << 10  # of the body of a refusal
+
+# Of a stranger's server:
+STRANGERS_PAGE_BYTES: Final = 8 << 20
+STRANGERS_WEIGHT: Final = 32 << 20  # of one answer
+STRANGERS_KEPT: Final = 128 << 20  # weight of all that an informer keeps, or a list holds: some thousand pods
+STRANGERS_PAGES_BYTES: Final = 4 << 30  # of all pages of a list that is read page by page: half a million pods
 
 IDENTITY: Final = frozenset({"", "identity"})  # content encodings that are none
 
@@ -52,6 +58,12 @@ def session_of(connector: aiohttp.BaseConnector, *, use_environment: bool) -> ai
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=use_environment,
     )
+
+
+def weight(data: bytes | msgspec.Raw) -> int:
+    """Return about how many bytes JSON takes when it is decoded: a value takes more than it is long, if it is short."""
+    content = bytes(data)
+    return len(content) + 64 * content.count(b",")
 
 
 async def read(response: aiohttp.ClientResponse, most: int) -> bytes:
@@ -100,8 +112,13 @@ async def lines(response: aiohttp.ClientResponse, most: int) -> AsyncGenerator[b
 def _check(holds: bool, response: aiohttp.ClientResponse, most: int) -> None:  # noqa: FBT001  it is the check
     if not holds:
         response.close()
-        raise OversizedError(
-            f"{response.method} {response.url.path} was answered with too much",
-            why=f"more than {most} bytes came, and no more are read",
-            next_step="Look at what answers as the API server, and at the size of its objects",
-        )
+        raise oversized(f"{response.method} {response.url.path}", most)
+
+
+def oversized(what: str, most: int) -> OversizedError:
+    """Return the error of an answer that is too large."""
+    return OversizedError(
+        f"{what} was answered with too much",
+        why=f"it takes more than {most} bytes, and no more are read",
+        next_step="Look at what answers as the API server, and at the size of its objects",
+    )

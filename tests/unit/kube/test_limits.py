@@ -13,7 +13,6 @@ import pytest
 from tests.unit.kube.servers import always, flood, head, kubeconfig, serving
 
 from trustplane.errors import TrustplaneError
-from trustplane.kube import transport
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ApiError, OversizedError, RedirectError, UnavailableError, UnreadableError
 from trustplane.kube.kinds import PODS
@@ -36,12 +35,12 @@ async def test_nothing_is_asked_for_compressed_and_nothing_compressed_is_read() 
     assert "Accept-Encoding: identity" in seen[0]
 
 
-@pytest.mark.parametrize("most", [None, 1 << 20])
-async def test_a_page_without_end_is_asked_for_in_smaller_ones_and_then_refused(most: int | None) -> None:
+@pytest.mark.parametrize(("most", "limit"), [(None, 32 << 20), (1 << 20, 8 << 20)])
+async def test_a_page_without_end_is_asked_for_in_smaller_ones_and_then_refused(most: int | None, limit: int) -> None:
     seen: list[str] = []
     async with serving(flood(head("200 OK"), endless), seen) as server, Client.open(kubeconfig(server)) as client:
         client.most_kept = most
-        with pytest.raises(OversizedError, match="33554432 bytes"):
+        with pytest.raises(OversizedError, match=f"{limit} bytes"):
             await client.list(PODS)
     assert [line.partition("limit=")[2].partition(" ")[0] for line in seen] == ["500", "62", "7", "1"]
 
@@ -58,8 +57,8 @@ async def test_pages_without_end_are_not_held() -> None:
     body = f'{{"metadata":{{"continue":"x"}},"items":[{item}]}}'.encode()
     answer = always(head("200 OK", Content_Length=len(body)) + body)
     async with serving(answer) as server, Client.open(kubeconfig(server)) as client:
-        client.most_kept = transport.STRANGERS_LIST_BYTES
-        with pytest.raises(OversizedError, match="no more are held"):
+        client.most_kept = 8 << 20
+        with pytest.raises(OversizedError, match="The list of pods"):
             await client.list(PODS)
 
 
@@ -174,19 +173,21 @@ async def test_an_event_that_is_none_is_an_error_of_ours(line: bytes) -> None:
 
 
 FLOOD = """
-import asyncio, resource, sys, zlib
+import asyncio, gzip, resource, sys
 from tests.unit.kube.servers import flood, head, kubeconfig, serving
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ApiError
 from trustplane.kube.kinds import PODS
+from trustplane.kube.transport import STRANGERS_KEPT
 
 def packed():
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    for _ in range(600):
-        yield packer.compress(b"0" * (1 << 20))
-    yield packer.flush()
+    member = gzip.compress(b"0" * (1 << 20))  # a kilobyte
+    return iter([member] * 600)
+
+EMPTY = b'{"metadata":{},"items":[' + b"{}," * (8 << 17) * 2 + b"{}]}"
 
 ANSWERS = {
+    "empty": flood(head("200 OK", Content_Length=len(EMPTY)), lambda: iter([EMPTY])),
     "gzip": flood(head("200 OK", Content_Encoding="gzip"), packed),
     "plain": flood(head("200 OK"), lambda: iter([b"0" * (1 << 20)] * 600)),
     "error": flood(head("500 Error"), lambda: iter([b"0" * (1 << 20)] * 600)),
@@ -194,7 +195,8 @@ ANSWERS = {
 }
 
 async def main(mode):
-    async with serving(ANSWERS[mode]) as server, Client.open(kubeconfig(server), timeout=20) as client:
+    async with serving(ANSWERS[mode]) as server, Client.open(kubeconfig(server), timeout=60) as client:
+        client.most_kept = STRANGERS_KEPT
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
             await (anext(client.watch(PODS, version="1")) if mode == "lines" else client.list(PODS))
@@ -207,7 +209,13 @@ asyncio.run(main(sys.argv[1]))
 
 @pytest.mark.parametrize(
     ("mode", "error"),
-    [("gzip", "UnreadableError"), ("plain", "OversizedError"), ("error", "UnavailableError"), ("lines", "Oversized")],
+    [
+        ("gzip", "UnreadableError"),
+        ("plain", "OversizedError"),
+        ("error", "UnavailableError"),
+        ("lines", "Oversized"),
+        ("empty", "Oversized"),
+    ],
 )
 def test_a_flood_takes_little_memory(mode: str, error: str) -> None:
     command = [sys.executable, "-c", FLOOD, mode]
