@@ -5,6 +5,7 @@ Fixtures to use: `apiserver` (running, `.kubeconfig`, `.kill()`, `.start()`, `.e
 """
 
 import asyncio
+import base64
 import contextlib
 import functools
 import json
@@ -26,6 +27,7 @@ import msgspec
 import pytest
 
 from trustplane.api.meta import Json, Object, Struct
+from trustplane.kube import reach
 from trustplane.kube.client import Client
 from trustplane.kube.informer import Informer
 from trustplane.kube.kinds import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES
@@ -125,6 +127,11 @@ class ApiServer(Process):
         return self._kubeconfig(files)
 
     @property
+    def inline(self) -> Json:
+        """The same, with nothing in files, as Cluster API makes it."""
+        return inlined(self.kubeconfig)
+
+    @property
     def visitor(self) -> Json:
         """The kubeconfig of a user with a token and no rights."""
         return self._kubeconfig({"token": VISITOR_TOKEN})
@@ -184,6 +191,28 @@ class ApiServer(Process):
             # Not everywhere on: what it asks for is a part of the rights that an installation needs.
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         ]
+
+
+def inlined(kubeconfig: Json) -> Json:
+    """Return a kubeconfig with the content of the files that it names."""
+    copied: Json = json.loads(json.dumps(kubeconfig))
+    for holder in (copied["clusters"][0]["cluster"], copied["users"][0]["user"]):
+        for name in {"certificate-authority", "client-certificate", "client-key"} & holder.keys():
+            holder[f"{name}-data"] = base64.b64encode(Path(holder.pop(name)).read_bytes()).decode()
+    return copied
+
+
+async def post(client: Client, resource: Resource[Any], namespace: str, text: str) -> None:
+    """Create an object from JSON that no encoder of Python's would write."""
+    url, headers = client.server + resource.path(namespace), {"Content-Type": "application/json"}
+    async with client._connections.session.post(url, data=text, headers=headers) as answer:
+        assert answer.status == 201, await answer.text()
+
+
+@pytest.fixture(autouse=True)
+def _local_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one API server plays the workload clusters, too, on loopback."""
+    monkeypatch.setenv(reach.ALLOWANCE, "1")
 
 
 def free_port() -> int:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -366,7 +367,7 @@ class Fleet:
         tkc = await client.get(TANZU_CLUSTERS, "shop", namespace)
         trust = entries.read([TrustedCA(**one) for one in in_force]).trust
         await client.create(SECRETS, secret.desired_secret(tkc, trust))
-        await client.apply(CLUSTERS, _cluster(namespace, trust.digest), manager="test")
+        await client.apply(CLUSTERS, _cluster(namespace, trust.digest, self._kubeconfig), manager="test")
         config = base64.b64encode(yaml.safe_dump(self._kubeconfig).encode()).decode()
         metadata = {"name": "shop-kubeconfig", "namespace": namespace}
         await client.create(SECRETS, {"metadata": metadata, "data": {"value": config}})
@@ -395,20 +396,18 @@ class Fleet:
         return code, answer
 
 
-def _cluster(namespace: str, digest: str) -> Json:
+def _cluster(namespace: str, digest: str, kubeconfig: Json) -> Json:
     metadata = {"name": "shop", "namespace": namespace, "annotations": {"trustplane.dev/trust-digest": digest}}
-    return {"metadata": metadata, "spec": {"topology": {"classRef": {"name": "any"}, "version": "v1.36.3"}}}
+    server = urlsplit(kubeconfig["clusters"][0]["cluster"]["server"])
+    endpoint = {"host": server.hostname, "port": server.port}
+    topology = {"classRef": {"name": "any"}, "version": "v1.36.3"}
+    return {"metadata": metadata, "spec": {"controlPlaneEndpoint": endpoint, "topology": topology}}
 
 
 @pytest.fixture
 def fleet(world: World, apiserver: Any, request: pytest.FixtureRequest) -> Fleet:
     request.getfixturevalue("_definitions")
-    files = {"certificate-authority", "client-certificate", "client-key"}
-    content = json.loads(json.dumps(apiserver.kubeconfig))
-    for holder in (content["clusters"][0]["cluster"], content["users"][0]["user"]):
-        for name in files & holder.keys():
-            holder[f"{name}-data"] = base64.b64encode(Path(holder.pop(name)).read_bytes()).decode()
-    return Fleet(world, content)
+    return Fleet(world, apiserver.inline)
 
 
 def listed(name: str, der: bytes) -> Json:
@@ -500,3 +499,15 @@ async def test_registry_by_every_set_of_the_fleet(fleet: Fleet) -> None:
     mine = next(one for names, one in by_clusters.items() if f"{fleet.world.namespace}/shop" in names)
     assert mine["causes"] == []
     assert code == 0
+
+
+async def test_a_kubeconfig_in_a_secret_runs_nothing(fleet: Fleet, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    command = {"apiVersion": "client.authentication.k8s.io/v1", "command": "touch", "args": [str(ran)]}
+    fleet._kubeconfig["users"][0]["user"] = {"exec": command}
+    await fleet.make()
+    arguments = ("pod", "web", "-n", fleet.world.namespace, "--cluster", "shop")
+    code, _, errors = await fleet.world.run(*arguments, "--cluster-namespace", fleet.world.namespace)
+    assert code == 2
+    assert "users[0].user.exec" in "".join(errors.split("\n"))
+    assert not ran.exists()

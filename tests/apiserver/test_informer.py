@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
+from tests.apiserver.conftest import WIDGET_CRD, post
 
 from trustplane.kube.backoff import Backoff
 from trustplane.kube.client import Client
-from trustplane.kube.errors import GoneError
+from trustplane.kube.errors import GoneError, UnavailableError, UnreadableError
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS
 from trustplane.kube.pace import Pace
@@ -279,3 +280,43 @@ async def test_a_kind_that_is_served_later_is_waited_for(client: Client, informi
         await synced
     assert informer.synced.is_set()
     await client.delete(CUSTOM_RESOURCE_DEFINITIONS, f"gadgets.{group}")
+
+
+async def test_an_object_of_two_thousand_levels_is_alone_in_being_skipped(
+    client: Client, namespace: str, widgets: Resource[Any], informing: Any, settled: Any
+) -> None:
+    def deep(name: str) -> str:
+        metadata = f'{{"name":"{name}","namespace":"{namespace}"}}'
+        kind = f'"apiVersion":"{widgets.api_version}","kind":"Widget"'
+        return f'{{{kind},"metadata":{metadata},"status":{{"x":{"[" * 2000 + "]" * 2000}}}}}'
+
+    # A status that is written apart is dropped when an object is created, so this kind has it as any other field.
+    kept: Resource[Any] = dataclasses.replace(widgets, version="v1", plural="deepwidgets", kind="DeepWidget")
+    definition = json.loads(json.dumps(WIDGET_CRD).replace("widgets", "deepwidgets").replace("Widget", "DeepWidget"))
+    definition["spec"]["names"]["singular"] = "deepwidget"
+    del definition["spec"]["versions"][0]["subresources"]
+    await client.apply(CUSTOM_RESOURCE_DEFINITIONS, definition, manager="test")
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(UnavailableError):
+                await client.list(kept, namespace)
+                break
+            await asyncio.sleep(0.1)
+
+    body = {"metadata": {"name": "good", "namespace": namespace}}
+    await client.create(kept, body)
+    await post(client, kept, namespace, deep("bad").replace('"Widget"', '"DeepWidget"'))
+    with pytest.raises(UnreadableError, match="nests too deeply"):
+        await client.get(kept, "bad", namespace)
+    informer = Informer(client, kept, namespace=namespace, backoff=SOON)
+    await informing(informer)
+    assert names(informer) == ["good"]
+    await post(client, kept, namespace, deep("worse").replace('"Widget"', '"DeepWidget"'))
+    await client.create(kept, {"metadata": {"name": "other", "namespace": namespace}})
+    await settled(informer, lambda: names(informer) == ["good", "other"])
+    assert informer.unreadable.keys() == {Key(namespace, "bad"), Key(namespace, "worse")}
+    await client.delete(kept, "bad", namespace)
+    await client.delete(kept, "worse", namespace)
+    await client.delete(kept, "good", namespace)
+    await settled(informer, lambda: names(informer) == ["other"])
+    assert not informer.unreadable

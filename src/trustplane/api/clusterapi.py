@@ -29,6 +29,11 @@ PAUSED = "Paused"  # of any object but the Cluster
 OWNER_REMEDIATED = "OwnerRemediated"  # of a Machine; False: it is to be removed
 
 
+def kubeconfig_secret(cluster: str) -> str:
+    """Return the name of the Secret in which Cluster API keeps a cluster's kubeconfig, under the key `value`."""
+    return f"{cluster}-kubeconfig"
+
+
 class Endpoint(Struct):
     """Where a cluster's API server is reached."""
 

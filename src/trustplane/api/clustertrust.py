@@ -48,6 +48,7 @@ MERGED: Final = "Merged"
 
 # Conditions.
 CURRENT: Final = "Current"
+KUBECONFIG_ACCEPTED: Final = "KubeconfigAccepted"  # False while the kubeconfig in its Secret is refused; else absent
 
 MAX_NODES: Final = 50  # in detail; the rest is counted
 MAX_MESSAGE: Final = 300  # characters of one result's message

@@ -10,6 +10,7 @@ from typing import Any
 import click
 import msgspec
 
+from trustplane.api.clusterapi import kubeconfig_secret
 from trustplane.cli.console import Console, console
 from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.cli.terminal import Terminal
@@ -155,7 +156,7 @@ def kubeconfig(folder: Path, cluster: str | None, *, path: bool) -> None:
 async def _workload_kubeconfig(stack: Stack, name: str, namespace: str) -> bytes:
     from trustplane.local.kubectl import Kubectl  # noqa: PLC0415 - keeps `--help` fast
 
-    arguments = ("get", "secret", f"{name}-kubeconfig", f"--namespace={namespace}", "--ignore-not-found")
+    arguments = ("get", "secret", kubeconfig_secret(name), f"--namespace={namespace}", "--ignore-not-found")
     encoded = await Kubectl(stack).run(*arguments, "--output=jsonpath={.data.value}")
     if not encoded:
         raise UserError(

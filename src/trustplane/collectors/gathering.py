@@ -14,7 +14,7 @@ from trustplane.api.clusterapi import Machine
 from trustplane.certificates.parsing import parse_pem
 from trustplane.collectors import disk, fleet, hosts, node_ssh, pods
 from trustplane.collectors.limit import look
-from trustplane.controllers.clustertrust_workload import workload
+from trustplane.controllers.clustertrust_workload import reading
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.evidence import Case, Host, Look, NodeRecord, PullSecret, TrustList
 from trustplane.diagnosis.layer import Role
@@ -26,6 +26,7 @@ from trustplane.kube.tasks import together
 from trustplane.registry.inspection import NOTHING, Follow
 
 API_SECONDS: Final = 5.0
+_MOST_KEPT: Final = 2 << 30  # of all pods of a cluster, which this process holds once
 PART_SECONDS: Final = 9.0  # the node, and the hosts: each is several looks
 
 
@@ -63,7 +64,7 @@ async def place(
         if cluster is None:
             yield Place(client, use_ssh=use_ssh, follow=follow)
             return
-        async with workload(client, cluster) as opened:
+        async with reading(client, cluster, most_kept=_MOST_KEPT) as opened:
             yield Place(opened, client, cluster, use_ssh, follow)
 
 

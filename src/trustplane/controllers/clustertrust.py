@@ -7,7 +7,7 @@ import msgspec
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL
 from trustplane.api.clusterapi import GROUP, VERSION, Cluster
-from trustplane.api.clustertrust import CURRENT, PROVEN, ClusterTrust, ClusterTrustStatus
+from trustplane.api.clustertrust import CURRENT, KUBECONFIG_ACCEPTED, PROVEN, ClusterTrust, ClusterTrustStatus
 from trustplane.api.meta import Json
 from trustplane.clusterapi.reporting import merge, to_json
 from trustplane.controllers.clustertrust_view import View, whole_seconds
@@ -101,4 +101,5 @@ class ClusterTrustReconciler:
 
 def _own(status: ClusterTrustStatus) -> ClusterTrustStatus:
     """Return a status without the fields of other controllers, which own them."""
-    return msgspec.structs.replace(status, failures=[], more_failing_pods=0, images=[], more_images=0)
+    own = [one for one in status.conditions if one.type != KUBECONFIG_ACCEPTED]
+    return msgspec.structs.replace(status, conditions=own, failures=[], more_failing_pods=0, images=[], more_images=0)

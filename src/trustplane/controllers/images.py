@@ -7,6 +7,7 @@ import asyncio
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +27,8 @@ from trustplane.trust.images import assessed, sources
 
 FIELD_MANAGER: Final = "trustplane-images"
 _WORKERS: Final = 8  # clusters at a time
+_IMAGES: Final = 50_000  # of one cluster; its owner may name as many as it likes
+_LENGTH: Final = 512  # characters of an image's name
 _EVERY: Final = (540.0, 660.0)  # seconds between two lists of one cluster's pods
 _RUNNING: Final = "status.phase!=Succeeded,status.phase!=Failed"
 
@@ -75,7 +78,8 @@ class ImageReconciler:
         images: set[str] = set()
         async with workload(self._client, key) as opened:
             async for page in opened.pages(WORKLOAD_PODS, fields=_RUNNING):
-                images.update(image for item in page.items for image in _images(item))
+                names = (image for item in page.items for image in _images(item) if len(image) <= _LENGTH)
+                images.update(islice(names, max(0, _IMAGES - len(images))))
         found = sources(images, seen.trust.status.images if seen.trust else ())
         until = asyncio.get_running_loop().time() + random.uniform(*_EVERY)  # noqa: S311  spreads the lists
         return _Listed(seen.cluster.metadata.uid, until, found)

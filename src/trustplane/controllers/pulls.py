@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from trustplane.api import clusterapi
+from trustplane.api.clusterapi import kubeconfig_secret
 from trustplane.api.clustertrust import PullFailure
 from trustplane.api.pod import PodMetadata
 from trustplane.api.registry import Registry
@@ -125,7 +126,7 @@ class PullReconciler:
         is_up = followed and followed.task and not followed.task.done()
         if followed and is_up and followed.uid == uid and now - followed.checked < _LOOK_SECONDS:
             return followed.watch
-        secret = await self._client.find(SECRETS, f"{key.name}-kubeconfig", key.namespace)
+        secret = await self._client.find(SECRETS, kubeconfig_secret(key.name), key.namespace)
         version = secret.metadata.resource_version if secret else ""
         if followed and is_up and (followed.uid, followed.version) == (uid, version):
             followed.checked = now

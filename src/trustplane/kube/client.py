@@ -1,25 +1,46 @@
 """Requests to one API server: typed answers, our errors, a deadline on each."""
 
+import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
+from yarl import URL
 
-from trustplane.api.meta import Json, Metadata
-from trustplane.kube.errors import NotFoundError, Status, UnavailableError, UnreadableError, error_of, status_of
+from trustplane.api.meta import Json
+from trustplane.kube import transport
+from trustplane.kube.errors import (
+    MAX_MESSAGE,
+    NotFoundError,
+    OversizedError,
+    RedirectError,
+    RefusedAccessError,
+    UnavailableError,
+    UnreadableError,
+    error_of,
+    status_of,
+)
 from trustplane.kube.kubeconfig import connection
+from trustplane.kube.reach import ADDRESS_STEP, RefusedAddressError
 from trustplane.kube.resource import Resource
+from trustplane.kube.splitting import Listing, WatchEvent, event_of, list_of
+from trustplane.kube.transport import Transport
+from trustplane.text import clean
 
 T = TypeVar("T")
 Params = Mapping[str, str | int]
 
 TIMEOUT = 30.0  # seconds for one request, its answer included
 PAGE = 500  # objects in one page of a list, as kubectl and client-go ask for
+_LISTS: Final = 4  # of a stranger's server that are read at a time
+_SMALLER: Final = 8  # times fewer objects in a page after one that was too large
+_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "trustplane"}
 
 
 class Page(NamedTuple):
@@ -29,22 +50,6 @@ class Page(NamedTuple):
     version: str  # the list's resource version, from which a watch can go on
 
 
-class WatchEvent(msgspec.Struct):
-    """One line of a watch."""
-
-    type: str  # ADDED, MODIFIED, DELETED, BOOKMARK or ERROR
-    object: msgspec.Raw
-
-
-class _ListMetadata(Metadata):
-    continue_: str = msgspec.field(name="continue", default="")
-
-
-class _List(msgspec.Struct):
-    metadata: _ListMetadata
-    items: list[msgspec.Raw] | None = None
-
-
 class Client:
     """One API server, as one user.
 
@@ -52,14 +57,26 @@ class Client:
     UnavailableError is the transient one.
     """
 
-    def __init__(self, transport: Any, *, timeout: float = TIMEOUT) -> None:
-        self._transport = transport
+    def __init__(self, connections: Transport, *, timeout: float = TIMEOUT, most_kept: int | None = None) -> None:
+        """Make a client.
+
+        Args:
+            connections: to the server.
+            timeout: seconds for one request.
+            most_kept: the weight of all objects of one kind that may be kept of a stranger's server; None: it is ours.
+        """
+        self.most_kept = most_kept
+        self._connections = connections
         self._timeout = timeout
+        self._listing = nullcontext() if most_kept is None else asyncio.Semaphore(_LISTS)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, kubeconfig: Path | Json | None = None, *, timeout: float = TIMEOUT) -> AsyncIterator["Client"]:
-        """Open a client, and close its connections at the end. Nothing is sent yet.
+        """Open a client for an operator's kubeconfig, and close its connections at the end. Nothing is sent yet.
+
+        What a stranger may have written, such as a Secret's content, is for `kube.access` alone: a kubeconfig that is
+        opened here can run programs and name files.
 
         Args:
             kubeconfig: a file; its content; or None for $KUBECONFIG, ~/.kube/config, or in-cluster.
@@ -68,13 +85,13 @@ class Client:
         Raises:
             UserError: there is no usable kubeconfig.
         """
-        async with connection(kubeconfig) as transport:
-            yield cls(transport, timeout=timeout)
+        async with connection(kubeconfig) as connections:
+            yield cls(connections, timeout=timeout)
 
     @property
     def server(self) -> str:
         """The API server's URL."""
-        return str(self._transport.configuration.host)
+        return self._connections.server
 
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
         """Read one object; NotFoundError where it is absent."""
@@ -88,9 +105,28 @@ class Client:
             return None
 
     async def list(self, resource: Resource[T], namespace: str = "", *, labels: str = "", fields: str = "") -> list[T]:
-        """Read all objects that match, of one namespace or of all; `labels` and `fields` are selectors."""
-        pages = [page async for page in self.pages(resource, namespace, labels=labels, fields=fields)]
-        return [resource.decode(item) for page in pages for item in page.items]
+        """Read all objects that match, of one namespace or of all; `labels` and `fields` are selectors.
+
+        Raises:
+            OversizedError: there are too many to be held at once.
+        """
+        async with self._listing:
+            pages = self.pages(resource, namespace, labels=labels, fields=fields)
+            return [resource.decode(item) for item in await self._held(pages, f"The list of {resource}")]
+
+    async def _held(self, pages: AsyncGenerator[Page, None], what: str) -> Sequence[msgspec.Raw]:
+        items = []
+        size, most = 0, self.most_kept or transport.LIST_BYTES
+        async with aclosing(pages):
+            async for page in pages:
+                size += sum(self._size(item) for item in page.items)
+                if size > most:
+                    raise transport.oversized(f"{what} at {self.server}", most)
+                items += page.items
+        return items
+
+    def _size(self, item: msgspec.Raw) -> int:
+        return len(memoryview(item)) if self.most_kept is None else transport.weight(item)
 
     async def create(self, resource: Resource[T], body: Json) -> T:
         """Create an object that must not exist yet: AlreadyExistsError where it does."""
@@ -162,6 +198,7 @@ class Client:
         body: object = None,
         content_type: str = "application/json",
         params: Params | None = None,
+        most: int = transport.ANSWER_BYTES,
     ) -> bytes:
         """Send any request and return the answer's body.
 
@@ -171,27 +208,46 @@ class Client:
             body: what is sent as JSON, whatever the content type.
             content_type: of the body.
             params: the query.
+            most: bytes of the answer; OversizedError where there are more.
         """
         timeout = aiohttp.ClientTimeout(total=self._timeout)
         async with self._request(method, path, body, content_type, params, timeout) as response:
-            data: bytes = await response.read()
-            return data
+            data = await transport.read(response, most)
+        self._check_weight(data, f"{method} {path} at {self.server}")
+        return data
+
+    def _check_weight(self, data: bytes, what: str) -> None:
+        if self.most_kept is not None and transport.weight(data) > transport.STRANGERS_WEIGHT:
+            raise transport.oversized(what, transport.STRANGERS_WEIGHT)
 
     async def pages(
         self, resource: Resource[Any], namespace: str = "", *, labels: str = "", fields: str = "", limit: int = PAGE
     ) -> AsyncGenerator[Page, None]:
-        """Read a list page by page, all at one resource version.
+        """Read a list page by page, all at one resource version; where objects are large, in smaller pages.
 
         Raises:
             GoneError: the reader was so slow that the list's version was compacted away: start again.
+            OversizedError: even a page of one object is too large.
         """
         params: dict[str, str | int] = _selectors(labels, fields) | {"limit": limit}
+        most = transport.PAGE_BYTES if self.most_kept is None else transport.STRANGERS_PAGE_BYTES
+        size = 0
         while True:
-            answer = _decode_list(await self.raw("GET", resource.path(namespace), params=params), resource)
-            yield Page(answer.items or [], answer.metadata.resource_version)
-            if not answer.metadata.continue_:
+            try:
+                data = await self.raw("GET", resource.path(namespace), params=params, most=most)
+            except OversizedError:
+                if limit <= 1:
+                    raise
+                params["limit"] = limit = max(1, limit // _SMALLER)
+                continue
+            size += len(data)
+            if self.most_kept is not None and size > transport.STRANGERS_PAGES_BYTES:
+                raise transport.oversized(f"The list of {resource} at {self.server}", transport.STRANGERS_PAGES_BYTES)
+            answer = _decode_list(data, resource)
+            yield Page(answer.items, answer.version)
+            if not answer.next:
                 return
-            params["continue"] = answer.metadata.continue_
+            params["continue"] = answer.next
 
     async def watch(
         self,
@@ -217,7 +273,8 @@ class Client:
 
         Raises:
             GoneError: `version` is too old: list again.
-            UnavailableError: the connection broke, or was silent for too long.
+            OversizedError: an object is too large to be read.
+            UnavailableError: the connection broke, was silent for too long, or did not end.
         """
         params = _selectors(labels, fields) | {
             "watch": "true",
@@ -225,10 +282,14 @@ class Client:
             "resourceVersion": version,
             "timeoutSeconds": seconds,
         }
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=idle)
+        timeout = aiohttp.ClientTimeout(total=seconds + idle, sock_connect=self._timeout, sock_read=idle)
         path = resource.path(namespace)
-        async with self._request("GET", path, None, "application/json", params, timeout) as response:
-            while line := await response.content.readline():
+        async with (
+            self._request("GET", path, None, "application/json", params, timeout) as response,
+            aclosing(transport.lines(response, transport.LINE_BYTES)) as lines,
+        ):
+            async for line in lines:
+                self._check_weight(line, f"The watch of {resource} at {self.server}")
                 yield _decode_event(line, resource, self.server)
 
     @asynccontextmanager
@@ -242,24 +303,48 @@ class Client:
         timeout: aiohttp.ClientTimeout,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         what = f"{method} {path} at {self.server}"
-        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "trustplane"}
-        for setting in (await self._transport.configuration.auth_settings()).values():
-            headers[setting["key"]] = setting["value"]
-        url = f"{self.server}{path}" + (f"?{urlencode(params)}" if params else "")
+        headers = {**_HEADERS, "Content-Type": content_type, **await self._connections.credentials()}
+        url = URL(f"{self.server}{path}" + (f"?{urlencode(params)}" if params else ""), encoded=True)
+        data = None if body is None else json.dumps(body)
         try:
-            answer = await self._transport.rest_client.request(
-                method, url, headers=headers, body=body, _request_timeout=timeout
-            )
-            async with answer.response as response:
-                if response.status >= HTTPStatus.BAD_REQUEST:
-                    raise error_of(status_of(response.status, await response.read()), what)
+            async with self._connections.session.request(
+                method,
+                url,
+                data=data,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                **self._connections.options,
+            ) as response:
+                await _check(response, what)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(cause := getattr(error, "os_error", error), RefusedAddressError):
+                raise RefusedAccessError(f"{what} is not asked", why=str(cause), next_step=ADDRESS_STEP) from error
             raise UnavailableError(
                 f"{what} had no answer",
-                why=str(error) or f"nothing was received for {timeout.total or timeout.sock_read:g} s",
+                why=clean(str(error), MAX_MESSAGE) or f"nothing was received for {_patience(timeout)} s",
                 next_step="It is tried again by itself; look at the API server if this lasts",
             ) from error
+
+
+async def _check(response: aiohttp.ClientResponse, what: str) -> None:
+    """Raise what an answer means that is not the one that was asked for."""
+    status = response.status
+    if status >= HTTPStatus.BAD_REQUEST:
+        raise error_of(status_of(status, await transport.read_start(response, transport.ERROR_BYTES)), what)
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        raise RedirectError(
+            f"{what} was answered with a redirect",
+            why=f"HTTP status {status}; an API server has no reason to send us elsewhere, and it is not followed",
+            next_step="Look at what answers as the API server",
+        )
+    if response.headers.get("Content-Encoding", "").lower() not in transport.IDENTITY:
+        raise UnreadableError(f"{what} was answered compressed", why="that was not asked for, and is not read")
+
+
+def _patience(timeout: aiohttp.ClientTimeout) -> str:
+    return f"{timeout.sock_read or timeout.total:g}"
 
 
 def _complete(resource: Resource[Any], body: Json) -> Json:
@@ -271,19 +356,20 @@ def _selectors(labels: str, fields: str) -> dict[str, str | int]:
     return {name: selector for name, selector in chosen.items() if selector}
 
 
-def _decode_list(data: bytes, resource: Resource[Any]) -> _List:
+def _decode_list(data: bytes, resource: Resource[Any]) -> Listing:
     try:
-        return msgspec.json.decode(data, type=_List)
-    except msgspec.MsgspecError as error:
-        raise UnreadableError(f"The list of {resource} cannot be read", why=str(error)) from error
+        return list_of(data)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise UnreadableError(f"The list of {resource} cannot be read", why=clean(str(error), MAX_MESSAGE)) from error
 
 
 def _decode_event(line: bytes, resource: Resource[Any], server: str) -> WatchEvent:
     try:
-        event = msgspec.json.decode(line, type=WatchEvent)
-    except msgspec.MsgspecError as error:
+        event = event_of(line)
+    except (ValueError, msgspec.MsgspecError) as error:
         # A connection that breaks within a line ends it early.
-        raise UnavailableError(f"The watch of {resource} at {server} broke off", why=str(error)) from error
+        why = clean(str(error), MAX_MESSAGE)
+        raise UnavailableError(f"The watch of {resource} at {server} broke off", why=why) from error
     if event.type == "ERROR":
-        raise error_of(msgspec.json.decode(event.object, type=Status), f"The watch of {resource} at {server}")
+        raise error_of(status_of(0, bytes(event.object)), f"The watch of {resource} at {server}")
     return event

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
@@ -19,6 +19,8 @@ from trustplane.kube.tasks import first
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
+
+_UNREADABLE_SECONDS: Final = 60.0  # between looks at a key whose object cannot be read; its change wakes us at once
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Watch(Generic[T]):
 class Controller:
     """Calls `reconcile` for each key that something woke; never twice at a time for one key.
 
-    A reconcile that raises is retried with backoff and counted; it never ends the process.
+    A reconcile that raises is retried with backoff and counted; it never ends the process. A key whose own object is
+    there but cannot be read is not reconciled: as it was last known it may be wrong, and it must not seem deleted.
 
     Args:
         name: in logs and metrics.
@@ -133,7 +136,15 @@ class Controller:
             finally:
                 self._queue.done(key)
 
+    def _is_unreadable(self, key: Key) -> bool:
+        return any(key in one.informer.unreadable for one in self._watches if one.keys is own_key)
+
     async def _process(self, key: Key) -> None:
+        if self._is_unreadable(key):
+            RECONCILES.labels(self.name, "unreadable").inc()
+            self._queue.forget(key)
+            self._queue.add_after(key, _UNREADABLE_SECONDS)
+            return
         started = time.monotonic()
         try:
             result = await self._reconcile(key)

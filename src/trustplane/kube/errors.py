@@ -4,11 +4,15 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ and metav1.
 """
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from trustplane.errors import TransientError, TrustplaneError
+from trustplane.errors import TransientError, TrustplaneError, UserError
+from trustplane.text import clean
+
+MAX_MESSAGE: Final = 1024  # characters of what a server says that are passed on
+_MAX_PAGE: Final = 200  # characters of a body that is no Status: a proxy's page
 
 
 class ApiError(TrustplaneError):
@@ -41,6 +45,18 @@ class ForbiddenError(ApiError):
 
 class UnreadableError(ApiError):
     """The server's answer does not have the shape that its kind promises."""
+
+
+class OversizedError(ApiError):
+    """The server's answer is larger than any that is read."""
+
+
+class RedirectError(ApiError):
+    """The server sends us elsewhere, and we do not go."""
+
+
+class RefusedAccessError(ApiError, UserError):
+    """A stranger's kubeconfig leads where we do not go, or asks for what we do not do."""
 
 
 class UnavailableError(ApiError, TransientError):
@@ -79,12 +95,18 @@ _NEXT_STEP: dict[type[ApiError], str] = {
 
 
 def status_of(code: int, body: bytes) -> Status:
-    """Read the body of a refusal; a body that is no Status (a proxy's page) becomes the message."""
+    """Read the body of a refusal; a body that is no Status (a proxy's page) becomes the message.
+
+    Args:
+        code: HTTP's; 0: it is what the body says.
+        body: Of the answer.
+    """
     try:
         status = msgspec.json.decode(body, type=Status)
-    except msgspec.MsgspecError:
-        status = Status(message=body.decode(errors="replace").strip()[:200])
-    status.code = code
+        status.message = clean(status.message, MAX_MESSAGE)
+    except (ValueError, RecursionError):  # msgspec's errors, and Unicode's, are ValueErrors
+        status = Status(message=clean(body[: 4 * _MAX_PAGE].decode(errors="replace"), _MAX_PAGE))
+    status.code = code or status.code
     return status
 
 

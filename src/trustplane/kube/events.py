@@ -16,6 +16,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
 from trustplane.kube.kinds import EVENTS
 from trustplane.kube.resource import metadata_of
+from trustplane.text import clean
 
 NOTE_BYTES = 1024  # the API server refuses longer notes
 
@@ -68,7 +69,10 @@ class Recorder:
 def event_body(
     regarding: Object | Json, component: str, *, reason: str, note: str, warning: bool, action: str, now: str
 ) -> Json:
-    """Build an Event whose name follows from what it says, so that saying it again finds it."""
+    """Build an Event whose name follows from what it says, so that saying it again finds it.
+
+    Notes quote nodes, registries and objects of users: every one is made safe to show here, on its way out.
+    """
     metadata = metadata_of(regarding)
     kind, version = (
         (regarding["kind"], regarding["apiVersion"])
@@ -76,7 +80,7 @@ def event_body(
         else (regarding.kind, regarding.api_version)
     )
     type_ = "Warning" if warning else "Normal"
-    note = note.encode()[:NOTE_BYTES].decode(errors="ignore")
+    note = clean(note, NOTE_BYTES - 2).encode()[:NOTE_BYTES].decode(errors="ignore")  # an ellipsis has 3 bytes
     said = json.dumps([metadata.uid, component, type_, reason, action, note])
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]
     return {

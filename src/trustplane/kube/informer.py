@@ -4,7 +4,7 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-d
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -14,11 +14,14 @@ import structlog
 
 from trustplane.errors import TrustplaneError
 from trustplane.kube.backoff import Backoff
-from trustplane.kube.client import PAGE, Client, WatchEvent
+from trustplane.kube.client import PAGE, Client
 from trustplane.kube.errors import GoneError, UnreadableError
-from trustplane.kube.metrics import UNREADABLE, WATCH_RESTARTS
+from trustplane.kube.metrics import LISTENER_ERRORS, UNREADABLE, WATCH_RESTARTS
 from trustplane.kube.pace import Pace
 from trustplane.kube.resource import Key, Resource, key_of, metadata_of
+from trustplane.kube.splitting import Identity, WatchEvent, identity_of
+from trustplane.kube.transport import weight
+from trustplane.text import clean
 
 T = TypeVar("T")
 
@@ -34,11 +37,18 @@ class Change(Generic[T]):
     new: T | None
 
 
+class Unreadable(NamedTuple):
+    """An object that is there and cannot be read."""
+
+    identity: Identity
+    why: str
+
+
 class Listed(NamedTuple, Generic[T]):
     """A whole list: what could be read of it, and which of its objects could not."""
 
     objects: Mapping[Key, T]
-    unreadable: Mapping[Key, str]
+    unreadable: Mapping[Key, Any]
 
 
 def differences(known: Mapping[Key, T], listed: Listed[T]) -> list[Change[T]]:
@@ -59,6 +69,14 @@ def differences(known: Mapping[Key, T], listed: Listed[T]) -> list[Change[T]]:
     return changes + [Change(key, known[key], None) for key in sorted(gone)]
 
 
+def _key(identity: Identity) -> Key:
+    return Key(identity.namespace, identity.name)
+
+
+def _shown(identity: Identity) -> str:
+    return clean(str(_key(identity)), 512)
+
+
 class _Identity(NamedTuple):
     uid: str
     version: str
@@ -69,8 +87,46 @@ def _identity(found: Any) -> _Identity:
     return _Identity(metadata.uid, metadata.resource_version)
 
 
+class _Budget:
+    """How much is kept, by weight; what is beyond is left out."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._sizes: dict[Key, int] = {}
+        self._sum = 0
+
+    def take(self, key: Key, item: msgspec.Raw) -> bool:
+        """Keep an object, if there is room for it."""
+        if self._most is None:
+            return True
+        size = weight(item)
+        if self._sum + size > self._most:
+            return False
+        self.give_back(key)
+        self._sizes[key] = size
+        self._sum += size
+        return True
+
+    def give_back(self, key: Key) -> None:
+        """Keep an object no longer, if it is kept."""
+        self._sum -= self._sizes.pop(key, 0)
+
+
+@dataclass(frozen=True)
+class _Listing(Generic[T]):
+    """A list as it is being read."""
+
+    objects: dict[Key, T]
+    unreadable: dict[Key, Unreadable]
+    budget: _Budget
+
+
 def _every(_: object) -> bool:
     return True
+
+
+def _ignore(_: object) -> None:
+    return
 
 
 def _now() -> float:
@@ -80,7 +136,9 @@ def _now() -> float:
 class Informer(Generic[T]):
     """Lists a kind page by page, then watches it from there; recovers from whatever happens to the server.
 
-    An object that cannot be decoded is reported and skipped: its last known state stays.
+    An object that cannot be decoded is set aside: it is in `unreadable`, `report` is told, and what comes beside it and
+    after it arrives. Its last known state stays, for it has not been deleted; a Controller leaves it alone meanwhile.
+    Of a stranger's server no more is kept than the client allows; what is beyond is as good as absent.
 
     Args:
         client: to the API server.
@@ -107,7 +165,8 @@ class Informer(Generic[T]):
     ) -> None:
         self.resource = resource
         self.synced = asyncio.Event()
-        self.unreadable: dict[Key, str] = {}
+        self.unreadable: dict[Key, Unreadable] = {}
+        self.report: Callable[[Unreadable], None] = _ignore  # must not raise
         self._client = client
         self._namespace = namespace
         self._labels = labels
@@ -115,6 +174,7 @@ class Informer(Generic[T]):
         self._backoff = backoff or Backoff(most=30.0)
         self._pace = pace or Pace()
         self._keep = keep or _every
+        self._budget = _Budget(client.most_kept)
         self._objects: dict[Key, T] = {}
         self._listeners: list[Callable[[Change[T]], None]] = []
         self._version = ""  # of the last object or bookmark seen; empty: list first
@@ -134,7 +194,7 @@ class Informer(Generic[T]):
         return list(self._objects.values())
 
     def subscribe(self, listener: Callable[[Change[T]], None]) -> None:
-        """Have a function called with each change from now on, after the copy has it. It must not raise."""
+        """Have a function called with each change from now on, after the copy has it. What it raises is logged."""
         self._listeners.append(listener)
 
     async def run(self) -> None:
@@ -162,34 +222,38 @@ class Informer(Generic[T]):
         return "end"
 
     async def _list(self) -> None:
-        objects: dict[Key, T] = {}
-        unreadable: dict[Key, str] = {}
+        listed: _Listing[T] = _Listing({}, {}, _Budget(self._client.most_kept))
         version = ""
         pages = self._client.pages(self.resource, self._namespace, labels=self._labels, limit=self._page)
         async with aclosing(pages):
             async for page in pages:
                 version = page.version
-                self._decode(page.items, objects, unreadable)
-        for change in differences(self._objects, Listed(objects, unreadable)):
+                for item in page.items:
+                    self._sort(item, listed)
+        for change in differences(self._objects, Listed(listed.objects, listed.unreadable)):
             self._store(change)
-        self.unreadable = unreadable
-        UNREADABLE.labels(str(self.resource)).set(len(unreadable))
+        self.unreadable, self._budget = listed.unreadable, listed.budget
+        UNREADABLE.labels(str(self.resource)).set(len(self.unreadable))
         self._version = version
         self.synced.set()
 
-    def _decode(self, items: Iterable[msgspec.Raw], objects: dict[Key, T], unreadable: dict[Key, str]) -> None:
-        for item in items:
-            try:
-                found = self.resource.decode(item)
-                if self._keep(found):
-                    objects[key_of(found)] = found
-            except UnreadableError as error:
-                unreadable[self._report(item, error)] = error.why
+    def _sort(self, item: msgspec.Raw, listed: "_Listing[T]") -> None:
+        """Put one object of a list to those that are kept, or to those that cannot be read, or leave it."""
+        try:
+            found = self.resource.decode(item)
+            if self._keep(found) and listed.budget.take(key_of(found), item):
+                listed.objects[key_of(found)] = found
+        except UnreadableError as error:
+            identity = identity_of(item)
+            if listed.budget.take(_key(identity), item):
+                listed.unreadable[_key(identity)] = self._set_aside(identity, error)
 
-    def _report(self, item: msgspec.Raw, error: UnreadableError) -> Key:
-        key = key_of(self.resource.decode_stub(item))
-        log.error("object skipped", resource=str(self.resource), key=str(key), error=str(error))
-        return key
+    def _set_aside(self, identity: Identity, error: UnreadableError) -> Unreadable:
+        found, before = Unreadable(identity, error.why), self.unreadable.get(_key(identity))
+        if found != before:
+            log.error("object skipped", resource=str(self.resource), key=_shown(identity), error=str(error))
+            self.report(found)
+        return found
 
     async def _watch(self) -> None:
         events = self._client.watch(
@@ -207,22 +271,27 @@ class Informer(Generic[T]):
                     return
 
     def _take(self, event: WatchEvent) -> None:
-        stub = self.resource.decode_stub(event.object)
+        identity = identity_of(event.object)
         if event.type != "BOOKMARK":
-            self._take_object(event, key_of(stub))
-        self._version = stub.metadata.resource_version
+            self._take_object(event, identity)
+        if identity.version:  # else the next event has one
+            self._version = identity.version
         self._failures = 0
 
-    def _take_object(self, event: WatchEvent, key: Key) -> None:
-        old = self._objects.get(key)
-        self.unreadable.pop(key, None)
+    def _take_object(self, event: WatchEvent, identity: Identity) -> None:
+        key = _key(identity)
+        self._budget.give_back(key)
         try:
             found = None if event.type == "DELETED" else self.resource.decode(event.object)
-            new = found if found is not None and self._keep(found) else None
+            is_kept = found is not None and self._keep(found) and self._budget.take(key, event.object)
+        except UnreadableError as error:
+            if self._budget.take(key, event.object):
+                self.unreadable[key] = self._set_aside(identity, error)
+        else:
+            self.unreadable.pop(key, None)
+            old, new = self._objects.get(key), found if is_kept else None
             if old is not None or new is not None:
                 self._store(Change(key, old, new))
-        except UnreadableError as error:
-            self.unreadable[self._report(event.object, error)] = error.why
         UNREADABLE.labels(str(self.resource)).set(len(self.unreadable))
 
     def _store(self, change: Change[T]) -> None:
@@ -231,4 +300,9 @@ class Informer(Generic[T]):
         else:
             self._objects[change.key] = change.new
         for listener in self._listeners:
-            listener(change)
+            try:
+                listener(change)
+            except Exception:
+                # A mistake of ours, which the other listeners, and all objects but this one, are spared.
+                LISTENER_ERRORS.labels(str(self.resource)).inc()
+                log.exception("change not taken", resource=str(self.resource), key=str(change.key))

@@ -7,7 +7,7 @@ last `current-context` win where kubectl lets the first, and leaves keys in temp
 import base64
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from kubernetes.aio import config as aio_config
 
 from trustplane.api.meta import Json
 from trustplane.errors import UserError
+from trustplane.kube.transport import Transport, session_of
 
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
 @asynccontextmanager
-async def connection(kubeconfig: Path | Json | None) -> AsyncIterator[Any]:
-    """Make a transport, a `kubernetes.aio.client.ApiClient` of its own, and close its connections at the end.
+async def connection(kubeconfig: Path | Json | None) -> AsyncIterator[Transport]:
+    """Open the connections that a kubeconfig describes, and close them at the end.
 
     Args:
         kubeconfig: a file; its content; or None for $KUBECONFIG, ~/.kube/config, or in-cluster.
@@ -34,17 +35,36 @@ async def connection(kubeconfig: Path | Json | None) -> AsyncIterator[Any]:
     Raises:
         UserError: the file is missing or not a kubeconfig, or there is none and this is no pod.
     """
-    transport = await _connect(kubeconfig)
+    library = await _connect(kubeconfig)
+    configuration = library.configuration
     # The library leaves off what Python 3.11 needs to get rid of TLS connections that the server does not close.
     connector = aiohttp.TCPConnector(
-        limit=0, ssl=transport.rest_client.ssl_context, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED
+        limit=0, ssl=library.rest_client.ssl_context, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED
     )
-    transport.configuration.client_session_kwargs = {"connector": connector}
     try:
-        yield transport
+        async with session_of(connector, use_environment=True) as session:
+            server = str(configuration.host).rstrip("/")
+            yield Transport(server, session, _credentials(configuration), _options(configuration))
     finally:
-        await transport.close()
+        await library.close()
         await connector.close()
+
+
+def _credentials(configuration: Any) -> Callable[[], Awaitable[Mapping[str, str]]]:
+    async def headers() -> Mapping[str, str]:
+        settings = await configuration.auth_settings()
+        return {one["key"]: one["value"] for one in settings.values()}
+
+    return headers
+
+
+def _options(configuration: Any) -> dict[str, Any]:
+    options = {
+        "server_hostname": configuration.tls_server_name,
+        "proxy": configuration.proxy,
+        "proxy_headers": configuration.proxy_headers,
+    }
+    return {name: value for name, value in options.items() if value}
 
 
 async def _connect(kubeconfig: Path | Json | None) -> Any:

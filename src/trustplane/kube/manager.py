@@ -11,6 +11,7 @@ from trustplane.kube.informer import Informer
 from trustplane.kube.lease import Lease
 from trustplane.kube.resource import Resource
 from trustplane.kube.tasks import first
+from trustplane.kube.unreadable import UnreadableReporter
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ class Manager:
         self._health = health
         self._informers: dict[tuple[Resource[Any], str, str], Informer[Any]] = {}
         self._controllers: list[Controller] = []
+        self._unreadable = UnreadableReporter(client)
         self._running = False
 
     def informer(self, resource: Resource[T], *, namespace: str = "", labels: str = "") -> Informer[T]:
@@ -41,7 +43,9 @@ class Manager:
         self._only_before_run()
         selection = (resource, namespace, labels)
         if selection not in self._informers:
-            self._informers[selection] = Informer(self._client, resource, namespace=namespace, labels=labels)
+            informer = Informer(self._client, resource, namespace=namespace, labels=labels)
+            informer.report = self._unreadable.taker(resource)
+            self._informers[selection] = informer
         return self._informers[selection]
 
     def add(self, controller: Controller) -> None:
@@ -84,7 +88,9 @@ class Manager:
         async with asyncio.TaskGroup() as group:
             for controller in self._controllers:
                 group.create_task(controller.run(stop))
+            reports = group.create_task(self._unreadable.run())
             await stop.wait()
+            reports.cancel()
 
 
 async def _grace(stop: asyncio.Event) -> None:

@@ -7,10 +7,10 @@ from urllib.parse import quote
 import msgspec
 
 from trustplane.api.meta import Metadata
-from trustplane.kube.errors import UnreadableError
+from trustplane.kube.errors import MAX_MESSAGE, UnreadableError
+from trustplane.text import clean
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 
 class Key(NamedTuple):
@@ -22,12 +22,6 @@ class Key(NamedTuple):
     def __str__(self) -> str:
         """`namespace/name`, or the bare name of a cluster-scoped object."""
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
-
-
-class Stub(msgspec.Struct):
-    """What can be read of any object, whatever the rest of it looks like."""
-
-    metadata: Metadata = msgspec.field(default_factory=Metadata)
 
 
 @dataclass(frozen=True)
@@ -73,13 +67,20 @@ class Resource(Generic[T]):
         Raises:
             UnreadableError: the object does not have the shape that `type` asks for.
         """
-        found = _decode(data, self.type, str(self))
+        try:
+            found = msgspec.json.decode(data, type=self.type)
+            if isinstance(found, dict):
+                metadata_of(found)  # whoever asks for it later is not to be the first to find it unreadable
+        except Exception as error:
+            # Beside msgspec's errors, objects of users have led to RecursionError, OverflowError and UnicodeError. Only
+            # the decoder runs here, so whatever is raised is the object's doing, and none of a bug of ours.
+            raise UnreadableError(
+                f"An object of {self} cannot be read",
+                why=_why(error),
+                next_step="Correct the object, or run a Trustplane that knows this shape",
+            ) from error
         self._complete(found)
         return found
-
-    def decode_stub(self, data: bytes | msgspec.Raw) -> Stub:
-        """Decode the metadata alone, as the API server promises it for every object."""
-        return _decode(data, Stub, str(self))
 
     def _complete(self, found: Any) -> None:
         if isinstance(found, dict):
@@ -89,15 +90,10 @@ class Resource(Generic[T]):
             found.api_version, found.kind = self.api_version, self.kind
 
 
-def _decode(data: bytes | msgspec.Raw, type_: type[U], kind: str) -> U:
-    try:
-        return msgspec.json.decode(data, type=type_)
-    except msgspec.MsgspecError as error:
-        raise UnreadableError(
-            f"An object of {kind} cannot be read",
-            why=str(error),
-            next_step="Correct the object, or run a Trustplane that knows this shape",
-        ) from error
+def _why(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it nests too deeply"
+    return clean(str(error), MAX_MESSAGE) or type(error).__name__
 
 
 def metadata_of(found: Any) -> Metadata:

@@ -8,11 +8,14 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
+from tests.apiserver.conftest import inlined
 from tests.apiserver.controllers.conftest import KUBERNETES, Supervisor, secret_name, until
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL
+from trustplane.api.clusterapi import kubeconfig_secret
 from trustplane.api.clustertrust import ClusterTrust
 from trustplane.api.meta import Json
 from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, KUBEADM_CONFIGS, MACHINES, REGISTRIES, SECRETS
@@ -81,12 +84,26 @@ class Kubelet:
 
 
 async def make_nodes(supervisor: Supervisor, cluster: str, *names: str, kubeconfig: Json, trust: str = "") -> None:
-    """Do what Cluster API does until Nodes are there: Machines, their configurations, the kubeconfig's Secret."""
+    """Do what Cluster API does until Nodes are there: Machines, their configurations, endpoint and kubeconfig."""
     found = await supervisor.client.get(CLUSTERS, cluster, supervisor.namespace)
     for name in names:
         await _make_machine(supervisor, cluster, name, trust or secret_name(found))
+    await set_endpoint(supervisor, cluster, kubeconfig["clusters"][0]["cluster"]["server"])
+    await keep_kubeconfig(supervisor, cluster, inlined(kubeconfig))
+
+
+async def set_endpoint(supervisor: Supervisor, cluster: str, server: str) -> None:
+    """Report where a cluster's API server is, as Cluster API does."""
+    parts = urlsplit(server)
+    metadata = {"name": cluster, "namespace": supervisor.namespace}
+    body = {"metadata": metadata, "spec": {"controlPlaneEndpoint": {"host": parts.hostname, "port": parts.port}}}
+    await supervisor.client.apply(CLUSTERS, body, manager="capi")
+
+
+async def keep_kubeconfig(supervisor: Supervisor, cluster: str, kubeconfig: Json) -> None:
+    """Keep a kubeconfig in a cluster's Secret."""
     value = base64.b64encode(yaml.safe_dump(kubeconfig).encode()).decode()
-    metadata = {"name": f"{cluster}-kubeconfig", "namespace": supervisor.namespace}
+    metadata = {"name": kubeconfig_secret(cluster), "namespace": supervisor.namespace}
     await supervisor.client.apply(SECRETS, {"metadata": metadata, "data": {"value": value}}, manager="capi")
 
 

@@ -35,3 +35,14 @@ def test_the_same_said_again_has_the_same_name_and_nothing_else_has() -> None:
 @given(st.text())
 def test_notes_fit(note: str) -> None:
     assert len(body(note=note * 100)["note"].encode()) <= 1024
+
+
+@given(st.text())
+def test_notes_are_one_line_that_a_terminal_can_show(note: str) -> None:
+    assert body(note=f"a {note}\x1b[31m\n{note}")["note"].isprintable()
+
+
+def test_notes_have_no_credentials() -> None:
+    note = body(note='https://robot:hunter2@harbor.corp/v2/: invalid decoded auth: "robot-hunter2"')["note"]
+    assert "hunter2" not in note
+    assert "harbor.corp" in note

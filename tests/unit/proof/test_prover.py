@@ -49,6 +49,8 @@ def silent(_pod: Json) -> Iterator[Json]:
 class Cluster:
     """An API server in memory. Each node's kubelet reports one state after another."""
 
+    most_kept: int | None = None
+
     def __init__(self, **kubelets: Kubelet) -> None:
         self.kubelets = kubelets
         self.objects: dict[tuple[str, Key], Json] = {}

@@ -7,12 +7,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
-import yaml
-
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, UPDATE_REQUESTED_AT, UPDATE_STRATEGY
 from trustplane.api.meta import Json, condition
 from trustplane.clusterapi import ssh_secret
 from trustplane.clusterapi.readiness import is_rolled_out
+from trustplane.controllers.clustertrust_workload import reading
 from trustplane.controllers.reading import machinery
 from trustplane.controllers.resources import CONFIGURATIONS, MACHINES, RELEASES, SECRETS, TANZU_CLUSTERS
 from trustplane.errors import TransientError, TrustplaneError
@@ -106,8 +105,7 @@ class Fleet:
     @contextlib.asynccontextmanager
     async def workload(self) -> AsyncIterator[Client]:
         """Open a client of the cluster."""
-        secret = await self._supervisor.get(SECRETS, f"{self.name}-kubeconfig", NAMESPACE)
-        async with Client.open(yaml.safe_load(base64.b64decode(secret.data["value"]))) as client:
+        async with reading(self._supervisor, Key(NAMESPACE, self.name)) as client:
             yield client
 
     async def wait_proven(self, workload: Client, host: str, *, trusted: bool, seconds: float) -> list[Verdict]:

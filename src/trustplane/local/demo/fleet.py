@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from trustplane.api.clusterapi import kubeconfig_secret
 from trustplane.local.demo.kubectl import Kubectl
 from trustplane.local.demo.story import Story
 
@@ -70,7 +71,7 @@ class Fleet:
 
     def workload(self, cluster: str) -> Kubectl:
         """Return a kubectl for the cluster, with the kubeconfig as Cluster API makes it, nothing added."""
-        secret = self.supervisor.get("secret", f"{cluster}-kubeconfig")
+        secret = self.supervisor.get("secret", kubeconfig_secret(cluster))
         file = self._folder / f"{cluster}.kubeconfig"
         file.touch(mode=0o600)
         file.write_bytes(base64.b64decode(secret["data"]["value"]))

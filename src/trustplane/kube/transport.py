@@ -1,0 +1,124 @@
+"""Requests of bounded size to one API server, which may be a stranger's: what it answers is read with a limit.
+
+Nothing is decompressed, for a kilobyte can become a gigabyte, and no redirect is followed, for it leads where the
+server likes.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from trustplane.kube.errors import OversizedError
+
+PAGE_BYTES: Final = 32 << 20  # of one page of a list
+ANSWER_BYTES: Final = 4 << 20  # of any other answer; etcd keeps no object of more than 1.5 MiB
+LIST_BYTES: Final = 256 << 20  # of all pages of a list together, where all are held at once
+LINE_BYTES: Final = 4 << 20  # of one line of a watch, which holds one object
+ERROR_BYTES: Final = 64 << 10  # of the body of a refusal
+
+# Of a stranger's server:
+STRANGERS_PAGE_BYTES: Final = 8 << 20
+STRANGERS_WEIGHT: Final = 32 << 20  # of one answer
+STRANGERS_KEPT: Final = 128 << 20  # weight of all that an informer keeps, or a list holds: some thousand pods
+STRANGERS_PAGES_BYTES: Final = 4 << 30  # of all pages of a list that is read page by page: half a million pods
+
+IDENTITY: Final = frozenset({"", "identity"})  # content encodings that are none
+
+
+async def _nothing() -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Transport:
+    """One API server's connections.
+
+    Attributes:
+        server: The URL of the API server, without a path's last slash.
+        session: Made by `session_of`.
+        credentials: Returns the headers that say who we are; asked before each request.
+        options: Further arguments of each request, such as `server_hostname`.
+    """
+
+    server: str
+    session: aiohttp.ClientSession
+    credentials: Callable[[], Awaitable[Mapping[str, str]]] = _nothing
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def session_of(connector: aiohttp.BaseConnector, *, use_environment: bool) -> aiohttp.ClientSession:
+    """Make a session that neither decompresses nor keeps cookies; `use_environment`: proxies of $HTTPS_PROXY."""
+    return aiohttp.ClientSession(
+        connector=connector,
+        connector_owner=False,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=use_environment,
+    )
+
+
+def weight(data: bytes | msgspec.Raw) -> int:
+    """Return about how many bytes JSON takes when it is decoded: a value takes more than it is long, if it is short."""
+    content = bytes(data)
+    return len(content) + 64 * content.count(b",")
+
+
+async def read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Read a body of at most `most` bytes.
+
+    Raises:
+        OversizedError: It is longer; nothing more of it is read.
+    """
+    _check((response.content_length or 0) <= most, response, most)
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        _check(len(body) + len(chunk) <= most, response, most)
+        body += chunk
+    return bytes(body)
+
+
+async def read_start(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Read the first `most` bytes of a body, whatever comes after them."""
+    start = bytearray()
+    async for chunk in response.content.iter_any():
+        start += chunk
+        if len(start) >= most:
+            break
+    return bytes(start[:most])
+
+
+async def lines(response: aiohttp.ClientResponse, most: int) -> AsyncGenerator[bytes, None]:
+    """Read a body line by line; the last one may lack its end.
+
+    Raises:
+        OversizedError: A line is longer than `most` bytes.
+    """
+    line = bytearray()  # as far as it was received
+    async for chunk in response.content.iter_any():
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            _check(len(line) + len(end) <= most, response, most)
+            yield bytes(line + end)
+            line.clear()
+        _check(len(line) + len(rest) <= most, response, most)
+        line += rest
+    if line:
+        yield bytes(line)
+
+
+def _check(holds: bool, response: aiohttp.ClientResponse, most: int) -> None:  # noqa: FBT001  it is the check
+    if not holds:
+        response.close()
+        raise oversized(f"{response.method} {response.url.path}", most)
+
+
+def oversized(what: str, most: int) -> OversizedError:
+    """Return the error of an answer that is too large."""
+    return OversizedError(
+        f"{what} was answered with too much",
+        why=f"it takes more than {most} bytes, and no more are read",
+        next_step="Look at what answers as the API server, and at the size of its objects",
+    )

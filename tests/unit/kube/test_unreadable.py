@@ -1,0 +1,227 @@
+"""Objects that cannot be read: each is set aside alone, and everything else goes on."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.unit.kube.servers import head, kubeconfig, serving
+
+from trustplane.controllers import resources
+from trustplane.kube.backoff import Backoff
+from trustplane.kube.client import Client
+from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.errors import UnreadableError
+from trustplane.kube.informer import Change, Informer
+from trustplane.kube.kinds import CONFIG_MAPS
+from trustplane.kube.manager import Manager
+from trustplane.kube.resource import Key, Resource
+
+DEEP = "[" * 2000 + "]" * 2000
+SOON = Backoff(first=0.01, most=0.05)
+KINDS = [one for one in vars(resources).values() if isinstance(one, Resource)]
+
+
+def obj(name: str, version: int, rest: str = "", metadata: str = "") -> str:
+    uid = f'"uid":"{name}","resourceVersion":"{version}"'
+    return f'{{"metadata":{{"name":"{name}","namespace":"team",{uid}{metadata}}}{rest}}}'
+
+
+STRANGE = {
+    "nesting": {"rest": f',"spec":{DEEP},"data":{DEEP}'},
+    "nested metadata": {"metadata": f',"labels":{DEEP}'},
+    "a label that is none": {"metadata": ',"labels":{"a":null}'},
+    "labels that are none": {"metadata": ',"labels":7'},
+    "a date that is none": {"metadata": ',"creationTimestamp":"2001-99-99T00:00:00Z"'},
+    "a date beyond time": {"metadata": ',"creationTimestamp":"99999-01-01T00:00:00Z"'},
+    "digits": {"metadata": f',"generation":{"9" * 5000}'},
+    "text that is none": {"metadata": ',"labels":{"a":"\\ud800"}'},
+}
+
+
+class Server:
+    """An API server of one kind in memory: a list, and what its watches send."""
+
+    def __init__(self, *items: str) -> None:
+        self.items = list(items)
+        self.events: asyncio.Queue[str] = asyncio.Queue()
+        self.watches: list[str] = []  # the version of each one begun
+        self.written: list[str] = []
+
+    async def answer(self, request: str, writer: asyncio.StreamWriter) -> None:
+        if request.startswith(("POST", "PATCH")):
+            self.written.append(request)
+            writer.write(head("201 Created", Content_Length=2) + b"{}")
+        elif "watch=true" in request:
+            self.watches.append(re.findall(r"resourceVersion=(\w*)", request)[0])
+            writer.write(head("200 OK"))
+            while True:
+                writer.write((await self.events.get()).encode() + b"\n")
+                await writer.drain()
+        else:
+            body = f'{{"metadata":{{"resourceVersion":"5"}},"items":[{",".join(self.items)}]}}'.encode()
+            writer.write(head("200 OK", Content_Length=len(body)) + body)
+
+    def send(self, type_: str, item: str) -> None:
+        self.events.put_nowait(f'{{"type":"{type_}","object":{item}}}')
+
+
+class Followed:
+    """An informer that runs, and what it tells."""
+
+    def __init__(self, informer: Informer[Any]) -> None:
+        self.informer = informer
+        self.told: list[tuple[str, str]] = []
+        self._changed = asyncio.Event()
+        informer.subscribe(self._notice)
+
+    def _notice(self, change: Change[Any]) -> None:
+        what = "deleted" if change.new is None else "added" if change.old is None else "changed"
+        self.told.append((change.key.name, what))
+        self._changed.set()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not holds():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE.keys())
+@pytest.mark.parametrize("kind", [resources.CLUSTERS, CONFIG_MAPS], ids=str)
+async def test_list_and_watch_go_on_beside_an_object_that_cannot_be_read(kind: Any, strange: dict[str, str]) -> None:
+    bad, server = obj("bad", 4, **strange), Server()
+    if _is_readable(kind, bad):
+        pytest.skip("this kind does not read that field")
+    server.items = [obj("first", 1), bad, obj("last", 3)]
+    async with serving(server.answer) as url, Client.open(kubeconfig(url)) as client:
+        followed = Followed(Informer(client, kind, backoff=SOON))
+        task = asyncio.create_task(followed.informer.run())
+        await followed.until(followed.informer.synced.is_set)
+        assert followed.told == [("first", "added"), ("last", "added")]
+        assert followed.informer.unreadable.keys() == {Key("team", "bad")}
+
+        server.send("MODIFIED", obj("worse", 6, **strange))
+        server.send("MODIFIED", obj("first", 7, **strange))
+        server.send("ADDED", obj("after", 8))
+        await followed.until(lambda: ("after", "added") in followed.told)
+        assert followed.informer.unreadable.keys() == {Key("team", name) for name in ("bad", "worse", "first")}
+        assert followed.informer.get(Key("team", "first")), "it was not deleted"
+        assert ("first", "deleted") not in followed.told
+
+        server.send("MODIFIED", obj("first", 9))
+        server.send("DELETED", obj("bad", 10, **strange))
+        server.send("DELETED", obj("last", 11, **strange))
+        await followed.until(lambda: ("last", "deleted") in followed.told)
+        assert ("first", "changed") in followed.told
+        assert followed.informer.unreadable.keys() == {Key("team", "worse")}
+        assert server.watches == ["5"]
+        task.cancel()
+
+
+def _is_readable(kind: Resource[Any], text: str) -> bool:
+    try:
+        kind.decode(text.encode())
+    except UnreadableError:
+        return False
+    return True
+
+
+async def test_a_watch_goes_on_after_an_object_of_which_nothing_is_known() -> None:
+    server = Server()
+    async with serving(server.answer) as url, Client.open(kubeconfig(url)) as client:
+        followed = Followed(Informer(client, CONFIG_MAPS, backoff=SOON))
+        task = asyncio.create_task(followed.informer.run())
+        server.send("ADDED", f'{{"metadata":{DEEP}}}')
+        server.send("ADDED", "7")
+        server.send("ADDED", obj("after", 8))
+        await followed.until(lambda: followed.told == [("after", "added")])
+        task.cancel()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+async def test_no_kind_of_ours_ends_the_manager(kind: Resource[Any]) -> None:
+    deep = ',"spec":{},"status":{}'.replace("{}", f'{{"x":{DEEP}}}')
+    server = Server(obj("good", 1), obj("bad", 2, deep))
+    reconciled: asyncio.Queue[str] = asyncio.Queue()
+
+    async def reconcile(key: Key) -> Result:
+        reconciled.put_nowait(key.name)
+        return Result()
+
+    async with serving(server.answer) as url, Client.open(kubeconfig(url)) as client:
+        manager, stop = Manager(client), asyncio.Event()
+        manager.add(Controller("c", reconcile, [Watch(manager.informer(kind))]))
+        task = asyncio.create_task(manager.run(stop))
+        async with asyncio.timeout(10):
+            assert await reconciled.get() == "good"
+            server.send("MODIFIED", obj("bad", 6, deep))
+            server.send("MODIFIED", obj("worse", 7, deep))
+            server.send("ADDED", obj("other", 8))
+            assert await reconciled.get() == "other"
+            while len(server.written) < 3:  # noqa: ASYNC110  the Events
+                await asyncio.sleep(0.02)
+        assert not task.done()
+        stop.set()
+        await task
+    assert reconciled.empty()
+
+
+async def test_an_object_that_cannot_be_read_is_left_alone_until_it_can_be() -> None:
+    deep = f',"spec":{{"x":{DEEP}}}'
+    server = Server(obj("shop", 1))
+    reconciled: asyncio.Queue[str] = asyncio.Queue()
+
+    async def reconcile(key: Key) -> Result:
+        reconciled.put_nowait(key.name)
+        return Result()
+
+    async with serving(server.answer) as url, Client.open(kubeconfig(url)) as client:
+        manager, stop = Manager(client), asyncio.Event()
+        clusters = manager.informer(resources.CLUSTERS)
+        controller = Controller("c", reconcile, [Watch(clusters)])
+        manager.add(controller)
+        task = asyncio.create_task(manager.run(stop))
+        async with asyncio.timeout(10):
+            assert await reconciled.get() == "shop"
+            server.send("MODIFIED", obj("shop", 6, deep))
+            server.send("ADDED", obj("other", 7))
+            assert await reconciled.get() == "other"
+            controller.wake(Key("team", "shop"))
+            server.send("ADDED", obj("third", 8))
+            assert await reconciled.get() == "third"
+            server.send("MODIFIED", obj("shop", 9))
+            assert await reconciled.get() == "shop"
+        stop.set()
+        await task
+
+
+async def test_of_a_strangers_server_no_more_is_kept_than_allowed() -> None:
+    rest = f',"data":{json.dumps({"a": "x" * 1000})}'
+    server = Server(*(obj(f"a{n}", n, rest) for n in range(30)), *(obj(f"b{n}", n, f',"x":{DEEP}') for n in range(9)))
+    async with serving(server.answer) as url, Client.open(kubeconfig(url)) as client:
+        client.most_kept = 15_000
+        followed = Followed(Informer(client, CONFIG_MAPS, backoff=SOON))
+        task = asyncio.create_task(followed.informer.run())
+        await followed.until(followed.informer.synced.is_set)
+        assert 10 < len(followed.informer.items()) < 15
+        kept = followed.told[0][0]
+        server.send("ADDED", obj("new", 40, rest))
+        server.send("DELETED", obj(kept, 41))
+        server.send("ADDED", obj("newer", 42, rest))
+        await followed.until(lambda: ("newer", "added") in followed.told)
+        assert ("new", "added") not in followed.told
+        task.cancel()
+
+
+async def test_a_listener_that_fails_is_missed_by_nobody() -> None:
+    server = Server(obj("a", 1), obj("b", 2))
+    async with serving(server.answer) as url, Client.open(kubeconfig(url)) as client:
+        informer = Informer(client, CONFIG_MAPS, backoff=SOON)
+        informer.subscribe(lambda _: 1 // 0)  # type: ignore[arg-type,return-value]
+        followed = Followed(informer)
+        task = asyncio.create_task(informer.run())
+        await followed.until(lambda: len(followed.told) == 2)
+        task.cancel()
