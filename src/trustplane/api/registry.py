@@ -17,6 +17,8 @@ REACHABLE: Final = "Reachable"
 TRUSTED: Final = "Trusted"
 AT_RISK: Final = "AtRisk"  # True where something fails already, or will
 
+MAX_CHAIN: Final = 20  # certificates of a served chain that are listed
+MAX_SUBJECT: Final = 4096  # characters of a name in one of them
 MAX_CERTIFICATE: Final = 8192  # characters of a certificate in base64; what is longer is left out
 
 
