@@ -8,7 +8,8 @@ import msgspec
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL
 from trustplane.api.clusterapi import GROUP, VERSION, Cluster, Machine
-from trustplane.api.clustertrust import CURRENT, PROVEN, ClusterTrust, ClusterTrustStatus
+from trustplane.api.clustertrust import CURRENT, KIND, PROVEN, ClusterTrust, ClusterTrustStatus
+from trustplane.api.crds.fitting import fitted
 from trustplane.api.meta import Condition, Json
 from trustplane.clusterapi.reporting import merge, to_json
 from trustplane.controllers.clustertrust_view import View, whole_seconds
@@ -71,7 +72,7 @@ class ClusterTrustReconciler:
         found = status(seen.nodes, seen.sets, seen.hosts, before=trust.status, now=now)
         found.conditions = [_noted(one, seen.machines.values()) for one in found.conditions]
         found.conditions = merge(trust.status.conditions, found.conditions, now)
-        body = {**msgspec.to_builtins(found), "conditions": to_json(found.conditions)}
+        body = fitted(KIND, {**msgspec.to_builtins(found), "conditions": to_json(found.conditions)})
         if msgspec.convert(body, ClusterTrustStatus) == _own(trust.status):
             return result
         await self._write(trust, body, found)

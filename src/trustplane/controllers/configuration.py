@@ -6,6 +6,7 @@ import msgspec
 
 from trustplane.api.conditions import TRUST_VALID
 from trustplane.api.configuration import NAME, STOCK_SPEC, TkgServiceConfiguration, TkgServiceConfigurationStatus
+from trustplane.api.crds.fitting import fitted
 from trustplane.clusterapi.trust_status import service_status
 from trustplane.controllers import last_good
 from trustplane.controllers.resources import CONFIGURATIONS, FIELD_MANAGER
@@ -78,6 +79,7 @@ class ConfigurationReconciler:
         if reading.ok:
             await last_good.keep(self._client, reading.trust, namespace=self._namespace)
         body = service_status(configuration, reading, now=datetime.now(UTC))
+        body["status"] = fitted(CONFIGURATIONS.kind, body["status"])
         status = msgspec.convert(body["status"], TkgServiceConfigurationStatus)
         if status == configuration.status:
             return

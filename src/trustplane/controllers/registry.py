@@ -9,8 +9,9 @@ import msgspec
 
 from trustplane.api import clustertrust
 from trustplane.api.conditions import FALSE, TRUE, UNKNOWN
-from trustplane.api.meta import Condition, Json
-from trustplane.api.registry import REACHABLE, TRUSTED, Count, Registry, RegistryStatus
+from trustplane.api.crds.fitting import fitted
+from trustplane.api.meta import Condition
+from trustplane.api.registry import KIND, REACHABLE, TRUSTED, Count, Registry, RegistryStatus
 from trustplane.clusterapi.reporting import merge, to_json
 from trustplane.controllers.clustertrust_view import View, whole_seconds
 from trustplane.controllers.registry_chain import Dialled, look
@@ -89,7 +90,7 @@ class RegistryReconciler:
         generation = registry.metadata.generation
         reached = [msgspec.structs.replace(one, observed_generation=generation) for one in status.conditions]
         conditions = merge(registry.status.conditions, reached, now)
-        body: Json = {**msgspec.to_builtins(status), "conditions": to_json(conditions)}
+        body = fitted(KIND, {**msgspec.to_builtins(status), "conditions": to_json(conditions)})
         if msgspec.convert(body, RegistryStatus) == registry.status:
             return
         metadata = {"name": registry.metadata.name}

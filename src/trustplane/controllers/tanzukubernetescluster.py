@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from trustplane.api.annotations import COMPONENT_LABEL
-from trustplane.api.cluster import TanzuKubernetesCluster, TanzuKubernetesClusterStatus
+from trustplane.api.cluster import KIND, TanzuKubernetesCluster, TanzuKubernetesClusterStatus
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.conditions import RELEASE_COMPATIBLE, TRUE, TRUST_CURRENT, TRUST_VALID
+from trustplane.api.crds.fitting import fitted
 from trustplane.api.meta import Condition, Json, condition
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
@@ -275,7 +276,7 @@ class TanzuKubernetesClusterReconciler:
         await report(self._recorder, tkc, turned(tkc.status.conditions, status.conditions, types))
 
     def _status(self, tkc: TanzuKubernetesCluster, outcome: Outcome, seen: Observed) -> Json:
-        return cluster_status(
+        body = cluster_status(
             tkc,
             observed=seen,
             release=outcome.release,
@@ -284,6 +285,7 @@ class TanzuKubernetesClusterReconciler:
             now=datetime.now(UTC),
             error=outcome.error,
         )
+        return {**body, "status": fitted(KIND, body["status"])}
 
 
 def _is_current(conditions: Sequence[Condition]) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from tests.unit.api.limits import schema_of, violations
 from tests.unit.controllers.fleet import NAMESPACE, Fleet
 from tests.unit.trust.hostile import BAD_TIMES, DEEP, DIGEST, RECORDS, annotations
 
@@ -160,6 +161,7 @@ def test_whatever_is_written_on_a_machine_the_other_clusters_are_reported(values
         spoilt = disbelieved(values)
         assert all(one in proven["message"] for one in spoilt)
         assert all(one["message"].isprintable() for one in bad["conditions"])
+        assert not list(violations(bad, schema_of("ClusterTrust")))
 
     asyncio.run(play())
 
