@@ -22,6 +22,8 @@ from trustplane.kube.resource import Key, Resource, key_of, metadata_of
 
 T = TypeVar("T")
 
+_SLICE = 200  # changes of a list that listeners are told of before other tasks have their turn
+
 log = structlog.get_logger(__name__)
 
 
@@ -170,8 +172,10 @@ class Informer(Generic[T]):
             async for page in pages:
                 version = page.version
                 self._decode(page.items, objects, unreadable)
-        for change in differences(self._objects, Listed(objects, unreadable)):
+        for number, change in enumerate(differences(self._objects, Listed(objects, unreadable))):
             self._store(change)
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
         self.unreadable = unreadable
         UNREADABLE.labels(str(self.resource)).set(len(unreadable))
         self._version = version

@@ -20,7 +20,7 @@ def violations(value: Any, schema: Mapping[str, Any], place: str = "status") -> 
         yield f"{place}: not one of {schema['enum']}"
     if isinstance(value, str) and len(value) > schema.get("maxLength", len(value)):
         yield f"{place}: {len(value)} characters"
-    if isinstance(value, int) and schema.get("format") == "int32" and abs(value) >= 2**31:
+    if isinstance(value, int) and abs(value) >= {"int32": 2**31, "int64": 2**63}.get(schema.get("format", ""), 2**63):
         yield f"{place}: {value}"
     if isinstance(value, list):
         if len(value) > schema["maxItems"]:
