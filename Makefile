@@ -146,6 +146,11 @@ bench-update: setup ## A change of trust in place against one by replacement, on
 bench-watch: setup ## What it costs to watch failing pulls: make bench-watch [PODS=5000] [MINUTES=4]
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.watch $(or $(PODS),5000) $(or $(MINUTES),4)
 
+.PHONY: bench-controllers
+bench-controllers: setup ## Blocks of the loop, CPU of one change, memory: make bench-controllers [CLUSTERS=2000] [REGISTRIES=20] [OUTPUT=json]
+	@$(BIN)/trustplane local build
+	@PYTHONPATH=. $(BIN)/python -m tests.bench.controllers --clusters $(or $(CLUSTERS),2000) --registries $(or $(REGISTRIES),20) $(if $(OUTPUT),-o $(OUTPUT))
+
 .PHONY: down
 down: setup ## Remove the local stack and everything it started
 	@$(BIN)/trustplane local down

@@ -13,8 +13,11 @@ import msgspec
 Json = dict[str, Any]
 
 
-class Struct(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
-    """Base of all API structs: camelCase on the wire, defaults left out."""
+class Struct(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True, gc=False):
+    """Base of all API structs: camelCase on the wire, defaults left out.
+
+    They are data, and never point back at what has them: the garbage collector need not look at a million of them.
+    """
 
 
 class OwnerReference(Struct):

@@ -18,6 +18,8 @@ TRUSTED: Final = "Trusted"
 AT_RISK: Final = "AtRisk"  # True where something fails already, or will
 PULL_SECRET: Final = "PullSecret"  # noqa: S105  of registries that have one: False where no cluster gets it
 
+MAX_CHAIN: Final = 20  # certificates of a served chain that are listed
+MAX_SUBJECT: Final = 4096  # characters of a name in one of them
 MAX_CERTIFICATE: Final = 8192  # characters of a certificate in base64; what is longer is left out
 
 

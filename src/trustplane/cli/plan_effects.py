@@ -256,7 +256,7 @@ def _applied(text: str) -> Mapping[str, str]:
     """Return the annotations of the manifest that `kubectl apply` has left; none where it cannot be read."""
     try:
         return msgspec.json.decode(text, type=_Applied).metadata.annotations or {}
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return {}
 
 

@@ -2,23 +2,16 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final, TypeVar
-
-import msgspec
+from typing import Final
 
 from trustplane.api import clustertrust
 from trustplane.api.annotations import UPDATE_IN_PROGRESS
 from trustplane.api.clusterapi import KubeadmConfig, Machine
-from trustplane.api.clustertrust import (
-    TRUST_APPLIED,
-    TRUST_HINDRANCE,
-    TRUST_PROOF,
-    AppliedTrust,
-    Inspection,
-    RecordedProof,
-)
+from trustplane.api.clustertrust import TRUST_HINDRANCE
 from trustplane.api.conditions import FALSE, UNKNOWN
 from trustplane.api.meta import Condition, condition
+from trustplane.text import clean
+from trustplane.trust import recorded
 from trustplane.trust.entries import EMPTY, SHORT, TrustSet
 from trustplane.trust.places import Place, hosts_by_name, place
 from trustplane.trust.standing import NodeFacts, same
@@ -31,11 +24,16 @@ _NODE_READY: Final = "NodeReady"
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
-T = TypeVar("T")
+_WORDS: Final = 1024  # characters of what others say that are passed on
 
 
 def facts(
-    machine: Machine, config: KubeadmConfig | None, users: TrustSet | None = None, *, rolled_out: bool = True
+    machine: Machine,
+    config: KubeadmConfig | None,
+    users: TrustSet | None = None,
+    *,
+    rolled_out: bool = True,
+    now: datetime | None = None,
 ) -> NodeFacts:
     """Return what is known of a node.
 
@@ -44,9 +42,10 @@ def facts(
         config: Its bootstrap configuration; None where it is not there, or not kubeadm's.
         users: The set of Secret `<cluster>-user-trusted-ca-secret`, where the cluster has one.
         rolled_out: Whether Cluster API has nothing to change on any machine of the cluster.
+        now: What is recorded with a later time is not believed; None: the clock's.
     """
     annotations = machine.metadata.annotations
-    applied = _applied(machine)
+    applied = recorded.applied(annotations, now)
     is_updating = UPDATE_IN_PROGRESS in annotations
     updating = _condition(machine, _UPDATING)
     up_to_date = _condition(machine, _UP_TO_DATE)
@@ -63,10 +62,10 @@ def facts(
         is_updating=is_updating,
         is_up_to_date=rolled_out and (up_to_date is None or up_to_date.status != FALSE),
         is_configured=config is None or applied is None or _names(config, users, applied.digest),
-        update_error=updating.message if updating and failed else annotations.get(TRUST_HINDRANCE, ""),
+        update_error=clean(updating.message if updating and failed else annotations.get(TRUST_HINDRANCE, ""), _WORDS),
         silence=silence(machine),
-        proof=_read(annotations.get(TRUST_PROOF), RecordedProof),
-        inspection=_read(annotations.get(clustertrust.TRUST_INSPECTION), Inspection),
+        proof=recorded.proof(annotations, now),
+        inspection=recorded.inspection(annotations, now),
     )
 
 
@@ -75,13 +74,9 @@ def _names(config: KubeadmConfig, users: TrustSet | None, digest: str) -> bool:
     return not named or same(named, digest)
 
 
-def _applied(machine: Machine) -> AppliedTrust | None:
-    return _read(machine.metadata.annotations.get(TRUST_APPLIED), AppliedTrust)
-
-
 def applied_digest(machine: Machine) -> str:
     """Return the digest of the set that was last written on its node after its bootstrap; empty: none was."""
-    applied = _applied(machine)
+    applied = recorded.applied(machine.metadata.annotations)
     return applied.digest if applied else ""
 
 
@@ -112,18 +107,8 @@ def silence(machine: Machine) -> str:
     if ready is None or ready.status != UNKNOWN or not machine.status.node_ref.name:
         return ""
     words = (ready.message or ready.reason).removeprefix("* ").removeprefix("Node.Ready: ")
-    return f"its kubelet does not report: {words}"
+    return f"its kubelet does not report: {clean(words, _WORDS)}"
 
 
 def _condition(machine: Machine, type_: str) -> Condition | None:
     return condition(machine.status.conditions, type_)
-
-
-def _read(text: str | None, kind: type[T]) -> T | None:
-    """Read an annotation; one that somebody else spoilt counts as absent, and is written anew."""
-    if not text:
-        return None
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except msgspec.MsgspecError:
-        return None

@@ -3,16 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, TypeVar
-
-import msgspec
+from typing import Final
 
 from trustplane.api.annotations import COMPONENT_LABEL, TRUST_COMPONENT
 from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import (
-    TRUST_APPLIED,
-    TRUST_INSPECTION,
-    TRUST_PROOF,
     TRUSTED,
     AppliedTrust,
     ClusterTrust,
@@ -36,13 +31,12 @@ from trustplane.diagnosis.evidence import Listed, NodeRecord, TrustList
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key
 from trustplane.nodes.plan import Drift
-from trustplane.trust import lists
+from trustplane.trust import lists, recorded
 from trustplane.trust.effective import effective
 from trustplane.trust.entries import EMPTY, TrustSet
 from trustplane.trust.policy import policy
 from trustplane.trust.propagation import Frozen
 
-T = TypeVar("T")
 SERVICE: Final = "the service's list"
 _STALE: Final = described(Drift(is_stale=True))
 
@@ -128,9 +122,9 @@ async def cluster_trust(client: Client, cluster: Key) -> ClusterTrust | None:
 def record(node: str, machine: Machine | None, trust: ClusterTrust | None, digest: str, registry: str) -> NodeRecord:
     """Return what is known of a node: the durable facts on its Machine, and what is reported of it."""
     annotations = machine.metadata.annotations if machine else {}
-    applied = _fact(annotations, TRUST_APPLIED, AppliedTrust)
-    proof = _fact(annotations, TRUST_PROOF, RecordedProof)
-    looked = _fact(annotations, TRUST_INSPECTION, Inspection)
+    applied = recorded.applied(annotations) or AppliedTrust()
+    proof = recorded.proof(annotations) or RecordedProof()
+    looked = recorded.inspection(annotations) or Inspection()
     reported = next((one for one in trust.status.nodes if node == one.name), None) if trust else None
     drift = looked.message if looked.digest == digest else ""
     is_stale = _STALE in drift
@@ -149,10 +143,3 @@ def record(node: str, machine: Machine | None, trust: ClusterTrust | None, diges
 def _trusts(proof: RecordedProof, digest: str, registry: str) -> datetime | None:
     accepted: Iterable[str] = (one.registry for one in proof.results if one.verdict == TRUSTED)
     return proof.at if proof.digest == digest and registry in accepted else None
-
-
-def _fact(annotations: dict[str, str], name: str, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(annotations.get(name, "{}"), type=kind)
-    except msgspec.MsgspecError:
-        return msgspec.json.decode("{}", type=kind)

@@ -1,14 +1,16 @@
 """ClusterTrust: the trust of each cluster, derived from the durable facts on its Cluster and its Machines."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL
-from trustplane.api.clusterapi import GROUP, VERSION, Cluster
-from trustplane.api.clustertrust import CURRENT, KUBECONFIG_ACCEPTED, PROVEN, ClusterTrust, ClusterTrustStatus
-from trustplane.api.meta import Json
+from trustplane.api.clusterapi import GROUP, VERSION, Cluster, Machine
+from trustplane.api.clustertrust import CURRENT, KIND, KUBECONFIG_ACCEPTED, PROVEN, ClusterTrust, ClusterTrustStatus
+from trustplane.api.crds.fitting import fitted
+from trustplane.api.meta import Condition, Json
 from trustplane.clusterapi.reporting import merge, to_json
 from trustplane.controllers.clustertrust_view import View, whole_seconds
 from trustplane.controllers.reading import cluster_key
@@ -19,8 +21,11 @@ from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.resource import Key
+from trustplane.trust.recorded import disbelieved
 from trustplane.trust.report import INVALID, WORST_FIRST, status
 
+_LOOK_SECONDS = 600.0  # between looks at Secrets of users
+_SHOWN = 5  # annotations in a message
 _WARNINGS = frozenset({INVALID, *WORST_FIRST[:4]})  # somebody should act
 
 
@@ -51,7 +56,7 @@ class ClusterTrustReconciler:
             Watch(view.pools, cluster_key),
             Watch(view.secrets, cluster_key),
             Watch(view.configurations, view.all_keys),
-            Watch(view.registries, view.all_keys),
+            view.selecting(),
         ]
         return Controller("clustertrust", self.reconcile, watches)
 
@@ -60,15 +65,18 @@ class ClusterTrustReconciler:
         seen = await self._view.see(key)
         if seen is None:
             return Result()
+        # The Secret that a user made is followed by no watch.
+        result = Result(requeue_after=0.0 if seen.tkc else _LOOK_SECONDS)
         trust = seen.trust or await self._make(seen.cluster)
         now = whole_seconds(datetime.now(UTC))
         found = status(seen.nodes, seen.sets, seen.hosts, before=trust.status, now=now)
+        found.conditions = [_noted(one, seen.machines.values()) for one in found.conditions]
         found.conditions = merge(trust.status.conditions, found.conditions, now)
-        body = {**msgspec.to_builtins(found), "conditions": to_json(found.conditions)}
+        body = fitted(KIND, {**msgspec.to_builtins(found), "conditions": to_json(found.conditions)})
         if msgspec.convert(body, ClusterTrustStatus) == _own(trust.status):
-            return Result()
+            return result
         await self._write(trust, body, found)
-        return Result()
+        return result
 
     async def _make(self, cluster: Cluster) -> ClusterTrust:
         metadata = cluster.metadata
@@ -97,6 +105,20 @@ class ClusterTrustReconciler:
             if old.get(one.type) != (one.status, one.reason):
                 warning = one.reason in _WARNINGS
                 await self._recorder.event(trust, f"{one.type}{one.reason}", one.message, warning=warning)
+
+
+def _noted(one: Condition, machines: Iterable[Machine]) -> Condition:
+    """Say in condition Proven which records count as absent: without the note, nobody would know why."""
+    found = [
+        f"annotation {name} of Machine {machine.metadata.name}"
+        for machine in machines
+        for name in disbelieved(machine.metadata.annotations)
+    ]
+    if one.type != PROVEN or not found:
+        return one
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    note = f"Not believed, since it cannot be read or is dated in the future: {', '.join(found[:_SHOWN])}{more}"
+    return msgspec.structs.replace(one, message=f"{one.message}. {note}")
 
 
 def _own(status: ClusterTrustStatus) -> ClusterTrustStatus:

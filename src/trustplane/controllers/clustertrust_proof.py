@@ -78,7 +78,7 @@ class ProofReconciler:
             Watch(view.trusts),
             Watch(view.machines, cluster_key),
             Watch(view.configs, cluster_key),
-            Watch(view.registries, view.all_keys),
+            view.selecting(),
         ]
         return Controller("proof", self.reconcile, watches, workers=_WORKERS)
 

@@ -16,10 +16,11 @@ from trustplane.api.core import Secret
 from trustplane.api.meta import Object
 from trustplane.api.registry import Registry
 from trustplane.clusterapi import secret, trust_status, variable
-from trustplane.clusterapi.machine_facts import facts
 from trustplane.clusterapi.readiness import Observed, is_rolled_out
 from trustplane.controllers import last_good
-from trustplane.controllers.reading import ByCluster, cluster_key
+from trustplane.controllers.foreign_secrets import ForeignSecrets
+from trustplane.controllers.node_facts import FactsOfNodes
+from trustplane.controllers.reading import ByCluster, cluster_key, is_other_spec
 from trustplane.controllers.resources import (
     CLUSTER_TRUSTS,
     CLUSTERS,
@@ -34,6 +35,7 @@ from trustplane.controllers.resources import (
 )
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
+from trustplane.kube.controller import Watch
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Key, key_of
 from trustplane.trust import entries, lists
@@ -97,6 +99,8 @@ class View:
         self.secrets = manager.informer(SECRETS, labels=COMPONENT_LABEL)
         self.control_planes = manager.informer(CONTROL_PLANES)
         self.pools = manager.informer(MACHINE_DEPLOYMENTS)
+        self._foreign = ForeignSecrets(client)
+        self._facts = FactsOfNodes(self.machines, self.configs)
         self._machines_of = ByCluster(self.machines)
         self._control_planes_of = ByCluster(self.control_planes)
         self._pools_of = ByCluster(self.pools)
@@ -119,7 +123,7 @@ class View:
             tkc=tkc,
             sets=await self._sets(cluster, tkc) if tkc else _of_variable(users),
             machines=machines,
-            nodes=[self._facts(one, users, rolled_out=rolled_out) for one in machines.values()],
+            nodes=[self._facts.of(one, users, rolled_out=rolled_out) for one in machines.values()],
             registries=self.selected(cluster),
             trust=self.trusts.get(key),
             is_automatic=policy(*self._policies(cluster, tkc)).propagation == AUTOMATIC,
@@ -133,6 +137,14 @@ class View:
         """Return the Cluster of an object, if its trust is ours to watch."""
         cluster = next((self.clusters.get(key) for key in cluster_key(found)), None)
         return cluster if cluster is not None and self.is_ours(cluster) else None
+
+    def selecting(self) -> Watch[Registry]:
+        """Return the watch that wakes every cluster where it may have other registries to trust now."""
+        return Watch(self.registries, self.all_keys, is_other_spec)
+
+    def machines_of(self, key: Key) -> list[Machine]:
+        """Return the Machines of a cluster."""
+        return self._machines_of.of(key)
 
     def all_keys(self, _: object = None) -> list[Key]:
         """Return the keys of all clusters."""
@@ -159,10 +171,6 @@ class View:
             good = last_good.of(kept)
             self._service = (version, (lists.service(found, good), lists.service_policies(found, good)))
         return self._service[1]
-
-    def _facts(self, machine: Machine, users: TrustSet | None, *, rolled_out: bool) -> NodeFacts:
-        config = self.configs.get(Key(machine.metadata.namespace, machine.spec.bootstrap.config_ref.name))
-        return facts(machine, config, users, rolled_out=rolled_out)
 
     def _machinery(self, cluster: Cluster) -> Observed:
         key = key_of(cluster)
@@ -204,14 +212,11 @@ class View:
         reading = effective(Reading(service), own, merge) if service is not None else None
         return reading.trust if reading and reading.ok else None
 
-    async def secret(self, name: str, namespace: str) -> Secret | None:
-        """Return a Secret, as last seen where it is one of ours."""
-        found = self.secrets.get(Key(namespace, name))
-        return found if found is not None else await self._read(name, namespace)
-
-    async def _read(self, name: str, namespace: str) -> Secret | None:
-        found = await self._client.find(SECRETS, name, namespace)
-        return found  # noqa: RET504  in a return the type checker would take the Secret itself for optional
+    async def secret(self, name: str, namespace: str, *, generation: int = 0) -> Secret | None:
+        """Return a Secret, as last seen where it is one of ours; see `foreign_secrets` for others."""
+        key = Key(namespace, name)
+        found = self.secrets.get(key)
+        return found if found is not None else await self._foreign.find(key, generation)
 
     async def _named(self, cluster: Cluster, value: object) -> TrustSet | None:
         """Return the set that a value of the variable `trust` names; None where it cannot be read."""
@@ -221,7 +226,8 @@ class View:
             return None
         if not trust.names:
             return EMPTY
-        found = await self.secret(trust.secret_name, cluster.metadata.namespace)
+        metadata = cluster.metadata
+        found = await self.secret(trust.secret_name, metadata.namespace, generation=metadata.generation)
         if found is None:
             return None
         if not trust.is_users:

@@ -8,6 +8,7 @@ import msgspec
 from trustplane.api.conditions import TRUST_VALID
 from trustplane.api.configuration import NAME, STOCK_SPEC, TkgServiceConfiguration, TkgServiceConfigurationStatus
 from trustplane.api.core import Secret
+from trustplane.api.crds.fitting import fitted
 from trustplane.clusterapi.trust_status import service_status
 from trustplane.controllers import last_good
 from trustplane.controllers.resources import CONFIGURATIONS, FIELD_MANAGER
@@ -89,6 +90,7 @@ class ConfigurationReconciler:
             await last_good.keep(self._client, good, namespace=self._namespace)
         reading = lists.service(configuration, kept)
         body = service_status(configuration, reading, now=datetime.now(UTC))
+        body["status"] = fitted(CONFIGURATIONS.kind, body["status"])
         status = msgspec.convert(body["status"], TkgServiceConfigurationStatus)
         if status == configuration.status:
             return

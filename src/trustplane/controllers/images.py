@@ -13,7 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from trustplane.api import clusterapi
-from trustplane.api.clustertrust import ImageSource
+from trustplane.api.clustertrust import KIND, ImageSource
+from trustplane.api.crds.fitting import fitted
 from trustplane.clusterapi.readiness import holds
 from trustplane.controllers.clustertrust_view import Seen, View
 from trustplane.controllers.clustertrust_workload import workload
@@ -94,7 +95,7 @@ class ImageReconciler:
             return
         body = {
             "metadata": {"name": trust.metadata.name, "namespace": trust.metadata.namespace},
-            "status": {"images": msgspec.to_builtins(images), "moreImages": more},
+            "status": fitted(KIND, {"images": msgspec.to_builtins(images), "moreImages": more}),
         }
         try:
             await self._client.apply(CLUSTER_TRUSTS, body, manager=FIELD_MANAGER, subresource="status")

@@ -7,4 +7,7 @@ FAILING_PULLS = Gauge(
     "Pods that wait for an image in vain, as ClusterTrusts list them; those that are not listed have no host and cause",
     ["namespace", "cluster", "host", "cause"],
 )
+UNREADABLE_CLUSTERS = Gauge(
+    "trustplane_unreadable_clusters", "Clusters of whose trust something is recorded that cannot be read"
+)
 PULL_EVENTS = Counter("trustplane_pull_events", "Events on pods that wait for an image in vain", ["result"])

@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from trustplane.api import clusterapi
 from trustplane.api.clusterapi import kubeconfig_secret
-from trustplane.api.clustertrust import PullFailure
+from trustplane.api.clustertrust import KIND, PullFailure
+from trustplane.api.crds.fitting import fitted
 from trustplane.api.pod import PodMetadata
 from trustplane.api.registry import Registry
 from trustplane.clusterapi.readiness import holds
@@ -213,7 +214,7 @@ class PullReconciler:
             return
         body = {
             "metadata": {"name": trust.metadata.name, "namespace": trust.metadata.namespace},
-            "status": failures.body(look.listed, look.more),
+            "status": fitted(KIND, failures.body(look.listed, look.more)),
         }
         try:
             await self._client.apply(CLUSTER_TRUSTS, body, manager=FIELD_MANAGER, subresource="status")

@@ -55,6 +55,19 @@ class ByCluster:
             self._keys.setdefault(there, set()).add(change.key)
 
 
+def is_other_spec(change: Change[Any]) -> bool:
+    """Tell whether more than the status of an object has changed: the API server counts such changes."""
+    old, new = change.old, change.new
+    if old is None or new is None:
+        return True
+    before, after = old.metadata, new.metadata
+    return (before.generation, before.uid, before.deletion_timestamp) != (
+        after.generation,
+        after.uid,
+        after.deletion_timestamp,
+    )
+
+
 def cluster_key(found: Object) -> list[Key]:
     """Return the Key of the Cluster (and of its TanzuKubernetesCluster) that an object's label names; none without."""
     name = found.metadata.labels.get(CLUSTER_NAME_LABEL)

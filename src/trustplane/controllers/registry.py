@@ -1,7 +1,7 @@
 """Registry: what it serves, by which CA nodes trust it, and how many do."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,11 +9,13 @@ import msgspec
 
 from trustplane.api import clustertrust
 from trustplane.api.conditions import FALSE, TRUE, UNKNOWN
-from trustplane.api.meta import Condition, Json
-from trustplane.api.registry import REACHABLE, TRUSTED, Count, Registry, RegistryStatus
+from trustplane.api.crds.fitting import fitted
+from trustplane.api.meta import Condition
+from trustplane.api.registry import KIND, REACHABLE, TRUSTED, Count, Registry, RegistryStatus
 from trustplane.clusterapi.reporting import merge, to_json
-from trustplane.controllers.clustertrust_view import Seen, View, whole_seconds
+from trustplane.controllers.clustertrust_view import View, whole_seconds
 from trustplane.controllers.registry_chain import Dialled, look
+from trustplane.controllers.registry_index import RegistryIndex
 from trustplane.controllers.resources import FIELD_MANAGER, REGISTRIES
 from trustplane.controllers.transitions import report, turned
 from trustplane.errors import UserError
@@ -24,18 +26,10 @@ from trustplane.kube.events import Recorder
 from trustplane.kube.resource import Key, key_of
 from trustplane.trust import pull_secret, risk
 from trustplane.trust.failures import of_registry
-from trustplane.trust.standing import told
+from trustplane.trust.tally import Tally
 
 _DIAL_EVERY = timedelta(minutes=10)
-_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class _Node:
-    cluster: str
-    name: str
-    verdict: str  # empty: no valid proof
-    words: str
+_DEBOUNCE = 1.0  # seconds, in which what many clusters say becomes one look
 
 
 class RegistryReconciler:
@@ -53,16 +47,16 @@ class RegistryReconciler:
         self._namespace = namespace
         self._view = view
         self._recorder = recorder
+        watches: list[Watch[Any]] = [Watch(view.registries), Watch(view.configurations, self._all)]
+        self._controller = Controller("registry", self.reconcile, watches, workers=2)
+        self._index = RegistryIndex(view, recorder, self._wake)
 
-    def controller(self) -> Controller:
-        """Return the controller."""
-        view = self._view
-        watches: list[Watch[Any]] = [
-            Watch(view.registries),
-            Watch(view.trusts, self._all),
-            Watch(view.configurations, self._all),
-        ]
-        return Controller("registry", self.reconcile, watches, workers=2)
+    def controllers(self) -> list[Controller]:
+        """Return the controllers: of what clusters say, and of what Registries say of that."""
+        return [self._index.controller(), self._controller]
+
+    def _wake(self, key: Key) -> None:
+        self._controller.wake(key, after=_DEBOUNCE)
 
     def _all(self, _: object) -> list[Key]:
         return [key_of(one) for one in self._view.registries.items()]
@@ -72,13 +66,14 @@ class RegistryReconciler:
         registry = self._view.registries.get(key)
         if registry is None or registry.metadata.deletion_timestamp:
             return Result()
+        if not self._index.is_complete:
+            return Result(requeue_after=_DEBOUNCE)
         now = whole_seconds(datetime.now(UTC))
         dialled = await self._dial(registry, now)
-        clusters = [one for one in await self._clusters() if registry.spec.host in one.hosts]
-        status = _status(registry, dialled, [_nodes(one, registry.spec.host) for one in clusters], now)
-        trusts = self._view.trusts.items()
-        status.failures = of_registry(registry, trusts)
-        at_risk = risk.condition(msgspec.structs.replace(registry, status=status), trusts, now)
+        status = _status(registry, dialled, await self._index.tally(registry.spec.host), now)
+        status.failures = of_registry(registry, self._index.reporting(registry))
+        served = msgspec.structs.replace(registry, status=status)
+        at_risk = risk.judged(served, await self._index.risks(served, now))
         status.conditions = [*status.conditions, at_risk, *pull_secret.conditions(registry, self._namespace)]
         await self._write(registry, status, now)
         return Result(requeue_after=_DIAL_EVERY.total_seconds())
@@ -94,15 +89,11 @@ class RegistryReconciler:
         except UserError as error:
             return Dialled(failure=str(error))
 
-    async def _clusters(self) -> list[Seen]:
-        found = [await self._view.see(key) for key in self._view.all_keys()]
-        return [one for one in found if one]
-
     async def _write(self, registry: Registry, status: RegistryStatus, now: datetime) -> None:
         generation = registry.metadata.generation
         reached = [msgspec.structs.replace(one, observed_generation=generation) for one in status.conditions]
         conditions = merge(registry.status.conditions, reached, now)
-        body: Json = {**msgspec.to_builtins(status), "conditions": to_json(conditions)}
+        body = fitted(KIND, {**msgspec.to_builtins(status), "conditions": to_json(conditions)})
         if msgspec.convert(body, RegistryStatus) == registry.status:
             return
         metadata = {"name": registry.metadata.name}
@@ -119,63 +110,50 @@ class RegistryReconciler:
         )
 
 
-def _nodes(seen: Seen, host: str) -> list[_Node]:
-    name = str(key_of(seen.cluster))
-    found = []
-    for facts in seen.nodes:
-        proof = facts.valid_proof
-        said = next((one for one in proof.results if one.registry == host), None) if proof else None
-        node = facts.node or facts.machine
-        found.append(_Node(name, node, said.verdict if said else "", told(said) if said else "no proof yet"))
-    return found
-
-
-def _status(registry: Registry, dialled: Dialled | None, clusters: list[list[_Node]], now: datetime) -> RegistryStatus:
-    nodes = [one for cluster in clusters for one in cluster]
-    trusting = sum(bool(one) and all(each.verdict == clustertrust.TRUSTED for each in one) for one in clusters)
+def _status(registry: Registry, dialled: Dialled | None, said: Tally, now: datetime) -> RegistryStatus:
     before, is_new = registry.status, dialled is not None
     found = dialled or Dialled(chain=tuple(before.chain), anchor=before.anchor)
     return RegistryStatus(
         # What it served last is worth keeping while it cannot be reached.
         chain=list(found.chain or before.chain),
         anchor=found.anchor if found.chain else before.anchor,
-        clusters=Count(trusting=trusting, total=len(clusters)),
-        nodes=Count(trusting=sum(one.verdict == clustertrust.TRUSTED for one in nodes), total=len(nodes)),
-        trusting_clusters=f"{trusting}/{len(clusters)}",
+        clusters=Count(trusting=said.trusting_clusters, total=said.clusters),
+        nodes=Count(trusting=said.trusting, total=said.nodes),
+        trusting_clusters=f"{said.trusting_clusters}/{said.clusters}",
         last_dialled=now if is_new else before.last_dialled,
-        conditions=[_reachable(before, dialled, nodes), _trusted(nodes)],
+        conditions=[_reachable(before, dialled, said), _trusted(said)],
     )
 
 
-def _reachable(before: RegistryStatus, dialled: Dialled | None, nodes: list[_Node]) -> Condition:
+def _reachable(before: RegistryStatus, dialled: Dialled | None, said: Tally) -> Condition:
     old = next((one for one in before.conditions if one.type == REACHABLE), None)
     if dialled is None and old and old.reason == "Dialled":
         return Condition(type=REACHABLE, status=old.status, reason=old.reason, message=old.message)
     if dialled and not dialled.failure:
-        words = f"It serves {len(dialled.chain)} certificates"
+        more = f"; the first {len(dialled.chain)} are listed" if dialled.served > len(dialled.chain) else ""
+        words = f"It serves {dialled.served} certificates{more}"
         return Condition(type=REACHABLE, status=TRUE, reason="Dialled", message=words)
-    reached = [one for one in nodes if one.verdict in (clustertrust.TRUSTED, clustertrust.NOT_TRUSTED)]
     here = f"From here: {dialled.failure}" if dialled else old.message.partition(". ")[2] if old else ""
-    if reached:
-        words = f"{len(reached)} of {len(nodes)} nodes reach it. {here}"
+    if said.reaching:
+        words = f"{said.reaching} of {said.nodes} nodes reach it. {here}"
         return Condition(type=REACHABLE, status=TRUE, reason="FromNodes", message=words)
     words = f"No node has reached it yet. {here}"
     return Condition(type=REACHABLE, status=FALSE if dialled or old else UNKNOWN, reason="Unreachable", message=words)
 
 
-def _trusted(nodes: list[_Node]) -> Condition:
-    refusing = [one for one in nodes if one.verdict == clustertrust.NOT_TRUSTED]
-    silent = [one for one in nodes if one.verdict not in (clustertrust.TRUSTED, clustertrust.NOT_TRUSTED)]
-    if refusing:
-        words = f"{len(refusing)} of {len(nodes)} nodes do not trust it: {_named(refusing)}"
+def _trusted(said: Tally) -> Condition:
+    if said.refusing:
+        named = _named(said.refusals, said.refusing)
+        words = f"{said.refusing} of {said.nodes} nodes do not trust it: {named}"
         return Condition(type=TRUSTED, status=FALSE, reason=clustertrust.NOT_TRUSTED, message=words)
-    if silent or not nodes:
-        words = f"{len(silent)} of {len(nodes)} nodes have not proven it: {_named(silent)}" if nodes else "No nodes yet"
+    if said.silent or not said.nodes:
+        named = _named(said.silences, said.silent)
+        words = f"{said.silent} of {said.nodes} nodes have not proven it: {named}" if said.nodes else "No nodes yet"
         return Condition(type=TRUSTED, status=UNKNOWN, reason="NotProven", message=words)
-    return Condition(type=TRUSTED, status=TRUE, reason=clustertrust.PROVEN, message=f"All {len(nodes)} nodes trust it")
+    words = f"All {said.nodes} nodes trust it"
+    return Condition(type=TRUSTED, status=TRUE, reason=clustertrust.PROVEN, message=words)
 
 
-def _named(nodes: list[_Node]) -> str:
-    shown = [f"{one.name} of {one.cluster}: {one.words}" for one in nodes[:_SHOWN]]
-    more = len(nodes) - len(shown)
-    return "; ".join([*shown, f"and {more} more"] if more else shown)
+def _named(shown: Sequence[str], count: int) -> str:
+    more = count - len(shown)
+    return "; ".join([*shown, f"and {more} more"] if more > 0 else shown)

@@ -4,10 +4,11 @@ import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from trustplane.api.registry import MAX_CERTIFICATE, Anchor, ServedCertificate
+from trustplane.api.registry import MAX_CERTIFICATE, MAX_CHAIN, MAX_SUBJECT, Anchor, ServedCertificate
 from trustplane.certificates.verification import GoCertificate, MalformedError, Pool, verify
 from trustplane.registry.address import Address
 from trustplane.registry.dial import Served, dial
+from trustplane.text import clean
 from trustplane.trust.entries import TrustSet
 
 
@@ -17,6 +18,7 @@ class Dialled:
 
     chain: tuple[ServedCertificate, ...] = ()
     anchor: Anchor | None = None
+    served: int = 0  # certificates that it sends; the chain has the first of them
     failure: str = ""  # why nothing was served
 
 
@@ -26,12 +28,13 @@ def look(host: str, trust: TrustSet, now: datetime) -> Dialled:
     served = dial(address)
     if served.failure:
         return Dialled(failure=served.failure.message)
-    return Dialled(chain=_chain(served), anchor=_anchor(served, address, trust.serving(host), now))
+    anchor = _anchor(served, address, trust.serving(host), now)
+    return Dialled(chain=_chain(served), anchor=anchor, served=len(served.certificates))
 
 
 def _chain(served: Served) -> tuple[ServedCertificate, ...]:
     found = []
-    for der in served.certificates:
+    for der in served.certificates[:MAX_CHAIN]:
         try:
             one = GoCertificate.read(der)
         except MalformedError:
@@ -40,8 +43,8 @@ def _chain(served: Served) -> tuple[ServedCertificate, ...]:
         ends = datetime.fromtimestamp(min(one.not_after.seconds, _LAST), UTC)
         found.append(
             ServedCertificate(
-                subject=str(one.subject),
-                issuer=str(one.issuer),
+                subject=clean(str(one.subject), MAX_SUBJECT),
+                issuer=clean(str(one.issuer), MAX_SUBJECT),
                 fingerprint=one.fingerprint,
                 not_after=ends,
                 data=data if len(data) <= MAX_CERTIFICATE else "",

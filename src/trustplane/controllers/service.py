@@ -53,9 +53,9 @@ def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None
     lost_updates = LostUpdateReconciler(client, view, recorder)
     pulls = PullReconciler(client, view)
     images = ImageReconciler(client, view)
-    reconcilers = (configurations, releases, clusters, trusts, proofs, registries, control_planes, pulls, images)
+    reconcilers = (configurations, releases, clusters, trusts, proofs, control_planes, pulls, images)
     controllers = [one.controller() for one in reconcilers]
-    controllers.append(lost_updates.controller())
+    controllers += [*registries.controllers(), lost_updates.controller()]
     controllers += [one.controller() for one in lost_generations(client, view)]
     for controller in controllers:
         manager.add(controller)

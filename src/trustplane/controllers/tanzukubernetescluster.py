@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from trustplane.api.annotations import COMPONENT_LABEL
-from trustplane.api.cluster import TanzuKubernetesCluster, TanzuKubernetesClusterStatus
+from trustplane.api.cluster import KIND, TanzuKubernetesCluster, TanzuKubernetesClusterStatus
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.conditions import RELEASE_COMPATIBLE, TRUE, TRUST_CURRENT, TRUST_VALID
 from trustplane.api.core import Secret
+from trustplane.api.crds.fitting import fitted
 from trustplane.api.meta import Condition, Json, condition
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
@@ -288,7 +289,7 @@ class TanzuKubernetesClusterReconciler:
         await report(self._recorder, tkc, turned(tkc.status.conditions, status.conditions, types))
 
     def _status(self, tkc: TanzuKubernetesCluster, outcome: Outcome, seen: Observed) -> Json:
-        return cluster_status(
+        body = cluster_status(
             tkc,
             observed=seen,
             release=outcome.release,
@@ -297,6 +298,7 @@ class TanzuKubernetesClusterReconciler:
             now=datetime.now(UTC),
             error=outcome.error,
         )
+        return {**body, "status": fitted(KIND, body["status"])}
 
 
 def _is_current(conditions: Sequence[Condition]) -> bool:

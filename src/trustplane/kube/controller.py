@@ -39,6 +39,11 @@ def own_key(found: Any) -> Iterable[Key]:
     return [key_of(found)]
 
 
+def always(_: object) -> bool:
+    """Let every change matter."""
+    return True
+
+
 @dataclass(frozen=True)
 class Watch(Generic[T]):
     """Which objects wake which keys.
@@ -46,10 +51,12 @@ class Watch(Generic[T]):
     Args:
         informer: whose changes.
         keys: the keys that one object concerns. It is asked about the object before and after a change.
+        matters: whether a change concerns anybody; such as one of the status that was just written does not.
     """
 
     informer: Informer[T]
     keys: Callable[[T], Iterable[Key]] = own_key
+    matters: Callable[[Change[T]], bool] = always
 
 
 class Controller:
@@ -87,9 +94,17 @@ class Controller:
         for watch in watches:
             watch.informer.subscribe(self._waker(watch))
 
-    def wake(self, key: Key) -> None:
-        """Have a key reconciled for a reason that no informer sees."""
-        self._queue.add(key)
+    def wake(self, key: Key, *, after: float = 0.0) -> None:
+        """Have a key reconciled for a reason that no informer sees.
+
+        Args:
+            key: which.
+            after: seconds from now, so that many reasons become one reconcile.
+        """
+        if after:
+            self._queue.add_after(key, after)
+        else:
+            self._queue.add(key)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconcile until `stop` is set; what is being reconciled then is finished first."""
@@ -111,7 +126,7 @@ class Controller:
 
     def _waker(self, watch: Watch[Any]) -> Callable[[Change[Any]], None]:
         def wake(change: Change[Any]) -> None:
-            for found in (change.old, change.new):
+            for found in (change.old, change.new) if watch.matters(change) else ():
                 if found is not None:
                     self._wake_all(watch, found)
 
@@ -135,6 +150,8 @@ class Controller:
                 await self._process(key)
             finally:
                 self._queue.done(key)
+            # Many reconciles find that nothing is to be done, and never wait: other tasks have their turn here.
+            await asyncio.sleep(0)
 
     def _is_unreadable(self, key: Key) -> bool:
         return any(key in one.informer.unreadable for one in self._watches if one.keys is own_key)

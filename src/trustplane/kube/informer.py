@@ -25,6 +25,8 @@ from trustplane.text import clean
 
 T = TypeVar("T")
 
+_SLICE = 100  # objects of a list that are decoded, or told to listeners, before other tasks have their turn
+
 log = structlog.get_logger(__name__)
 
 
@@ -228,10 +230,14 @@ class Informer(Generic[T]):
         async with aclosing(pages):
             async for page in pages:
                 version = page.version
-                for item in page.items:
+                for number, item in enumerate(page.items, 1):
                     self._sort(item, listed)
-        for change in differences(self._objects, Listed(listed.objects, listed.unreadable)):
+                    if number % _SLICE == 0:
+                        await asyncio.sleep(0)
+        for number, change in enumerate(differences(self._objects, Listed(listed.objects, listed.unreadable))):
             self._store(change)
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
         self.unreadable, self._budget = listed.unreadable, listed.budget
         UNREADABLE.labels(str(self.resource)).set(len(self.unreadable))
         self._version = version

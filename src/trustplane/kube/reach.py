@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -75,8 +75,7 @@ async def reach_beside(server: str) -> Reach:
     named = [_host_and_port(server)]
     if host := os.environ.get("KUBERNETES_SERVICE_HOST"):
         named.append((host, int(os.environ.get("KUBERNETES_SERVICE_PORT") or HTTPS_PORT)))
-    addresses = await asyncio.gather(*(resolve(host, port) for host, port in named), return_exceptions=True)
-    own = {(one, port) for found, (_, port) in zip(addresses, named, strict=True) for one in _strings(found)}
+    own = {(address, port) for host, port in named for address in await _addresses(host, port)}
     return Reach(frozenset({*named, *own}), os.environ.get(ALLOWANCE) == "1")
 
 
@@ -90,10 +89,12 @@ async def resolve(host: str, port: int) -> list[str]:
     return [str(address[0]) for *_, address in found]
 
 
-def _strings(found: list[str] | BaseException) -> Iterable[str]:
-    if isinstance(found, BaseException):
+async def _addresses(host: str, port: int) -> Sequence[str]:
+    try:
+        resolved = await resolve(host, port)
+    except (OSError, ValueError):
         return []  # a name that does not resolve now has no address that could be met
-    return [str(_embedded(ipaddress.ip_address(one.partition("%")[0]))) for one in found]
+    return [str(_embedded(ipaddress.ip_address(address.partition("%")[0]))) for address in resolved]
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

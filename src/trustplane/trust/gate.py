@@ -8,27 +8,24 @@ canary that no longer does is replaced by another.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from trustplane.api.annotations import UPDATE_IN_PROGRESS
 from trustplane.api.clustertrust import (
     NOT_TRUSTED,
-    TRUST_APPLIED,
-    TRUST_PROOF,
     TRUSTED,
     AppliedTrust,
     ProofResult,
     RecordedProof,
 )
+from trustplane.trust import recorded
 
 # Machines of one cluster that are written at the same time, once the canary is proven.
 PARALLEL: Final = 10
 # What a proof says where it says something about trust.
 _DEFINITE: Final = (TRUSTED, NOT_TRUSTED)
-
-T = TypeVar("T")
 
 
 class Move(Enum):
@@ -64,10 +61,7 @@ class Canary(msgspec.Struct, frozen=True):
     @classmethod
     def read(cls, text: str) -> "Canary | None":
         """Read a record; None where there is none, or none that can be read."""
-        try:
-            return msgspec.json.decode(text, type=cls)
-        except msgspec.MsgspecError:
-            return None
+        return recorded.read(text, cls)
 
     def text(self) -> str:
         """Return the record."""
@@ -99,8 +93,8 @@ class Member:
             name=name,
             is_running=is_running,
             is_updating=UPDATE_IN_PROGRESS in annotations,
-            applied=_read(annotations.get(TRUST_APPLIED, ""), AppliedTrust),
-            proof=_read(annotations.get(TRUST_PROOF, ""), RecordedProof),
+            applied=recorded.applied(annotations) or AppliedTrust(),
+            proof=recorded.proof(annotations) or RecordedProof(),
         )
 
     def proof_of(self, digest: str) -> Mapping[str, ProofResult]:
@@ -109,13 +103,6 @@ class Member:
         if proof.digest != digest or applied.digest != digest or proof.at is None or applied.at is None:
             return {}
         return {one.registry: one for one in proof.results} if proof.at > applied.at else {}
-
-
-def _read(text: str, type_: type[T]) -> T:
-    try:
-        return msgspec.json.decode(text, type=type_)
-    except msgspec.MsgspecError:
-        return type_()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from datetime import datetime
 
 from trustplane.api import annotations
 from trustplane.certificates.finding import Finding, Severity
+from trustplane.trust.recorded import read_time
+
+__all__ = ["APPEND", "AUTOMATIC", "IN_PLACE", "ON_NEXT_UPDATE", "OVERRIDE", "REPLACE", "Policy", "policy", "read_time"]
 
 ON_NEXT_UPDATE, AUTOMATIC = "OnNextUpdate", "Automatic"
 OVERRIDE, APPEND = "Override", "Append"
@@ -64,15 +67,6 @@ def _latest(nearest_first: tuple[Mapping[str, str], ...], findings: list[Finding
     if None in times:
         findings.append(BAD_REQUEST_TIME)
     return max((time for time in times if time), default=None)
-
-
-def read_time(text: str) -> datetime | None:
-    """Read an RFC 3339 time; None where it is not one, or has no time zone."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return time if time.tzinfo else None
 
 
 BAD_REQUEST_TIME = Finding(

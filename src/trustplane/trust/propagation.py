@@ -13,9 +13,12 @@ from typing import Final
 
 from trustplane.api import annotations
 from trustplane.certificates.finding import Finding, Severity
+from trustplane.text import clean
+from trustplane.trust import recorded
 from trustplane.trust.effective import effective
 from trustplane.trust.entries import EMPTY, Difference, Reading, TrustSet, difference
-from trustplane.trust.policy import AUTOMATIC, Policy, read_time
+from trustplane.trust.policy import AUTOMATIC, Policy
+from trustplane.trust.recorded import is_digest, read_time
 
 # Why the set in force changes now.
 CREATED: Final = "Created"
@@ -31,6 +34,8 @@ HELD: Final = "Held"
 INVALID: Final = "Invalid"
 
 _CHANGE_LENGTH: Final = 600  # characters: a condition's message has more to say
+_ELLIPSIS: Final = "..."
+_DIGEST_LENGTH: Final = 64  # characters, also of a reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +57,14 @@ class Frozen:
         if not digest:
             return None
         return cls(
-            digest=digest,
-            own_digest=values.get(annotations.OWN_TRUST_DIGEST, ""),
+            # One that is none names no set, so that the cluster's is taken anew like one whose Secret was lost.
+            digest=digest if is_digest(digest) else "",
+            own_digest=clean(values.get(annotations.OWN_TRUST_DIGEST, ""), _DIGEST_LENGTH),
             update_digests=_read_digests(values.get(annotations.UPDATE_DIGESTS, "")),
             handled_at=read_time(values.get(annotations.UPDATE_HANDLED_AT, "")),
             first_customisation_handled=annotations.FIRST_CUSTOMISATION_HANDLED in values,
-            reason=values.get(annotations.TRUST_REASON, CREATED),
-            change=values.get(annotations.TRUST_CHANGE, ""),
+            reason=clean(values.get(annotations.TRUST_REASON, CREATED), _DIGEST_LENGTH),
+            change=clean(values.get(annotations.TRUST_CHANGE, ""), _CHANGE_LENGTH + len(_ELLIPSIS)),
         )
 
     def annotations(self) -> dict[str, str]:
@@ -79,11 +85,7 @@ class Frozen:
 
 
 def _read_digests(text: str) -> dict[str, str]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return {str(key): str(one) for key, one in value.items()} if isinstance(value, dict) else {}
+    return recorded.read(text, dict[str, str]) or {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +201,7 @@ def _change(situation: Situation, wanted: Reading, before: TrustSet | None) -> s
     if situation.frozen is None:
         return ""
     text = difference(before or EMPTY, wanted.trust).text
-    return text if len(text) <= _CHANGE_LENGTH else f"{text[:_CHANGE_LENGTH]}..."
+    return text if len(text) <= _CHANGE_LENGTH else f"{text[:_CHANGE_LENGTH]}{_ELLIPSIS}"
 
 
 def _handled_at(situation: Situation) -> datetime | None:

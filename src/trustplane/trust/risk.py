@@ -51,11 +51,14 @@ class Risk:
 
 def risks(trusts: Iterable[ClusterTrust], registries: Sequence[Registry], now: datetime) -> list[Risk]:
     """Return all that is at risk, the worst first."""
-    found = dict.fromkeys(
-        risk for trust in trusts for risk in (*_of_images(trust), *_of_entries(trust, registries, now))
-    )
-    found |= dict.fromkeys(risk for registry in registries for risk in _of_registry(registry, now))
+    found = dict.fromkeys(risk for trust in trusts for risk in of_cluster(trust, registries, now))
+    found |= dict.fromkeys(risk for registry in registries for risk in of_registry(registry, now))
     return sorted(found, key=_rank)
+
+
+def of_cluster(trust: ClusterTrust, registries: Sequence[Registry], now: datetime) -> list[Risk]:
+    """Return what is at risk by what is known of one cluster."""
+    return [*_of_images(trust), *_of_entries(trust, registries, now)]
 
 
 def unknown(trusts: Iterable[ClusterTrust]) -> list[tuple[str, ImageSource]]:
@@ -65,8 +68,13 @@ def unknown(trusts: Iterable[ClusterTrust]) -> list[tuple[str, ImageSource]]:
 
 def condition(registry: Registry, trusts: Iterable[ClusterTrust], now: datetime) -> Condition:
     """Return condition AtRisk of a Registry, without times."""
-    trusts, host = list(trusts), registry_host(registry)
-    ours = [one for one in risks(trusts, [registry], now) if one.host == host]
+    return judged(registry, risks(trusts, [registry], now))
+
+
+def judged(registry: Registry, found: Iterable[Risk]) -> Condition:
+    """Return condition AtRisk of a Registry; of the risks, those of others do not count."""
+    host = registry_host(registry)
+    ours = sorted({one for one in found if one.host == host}, key=_rank)
     if ours:
         shown = [f"{one.subject}: {one.message}" for one in ours[:_SHOWN]]
         more = [f"and {len(ours) - _SHOWN} more"] if len(ours) > _SHOWN else []
@@ -119,7 +127,8 @@ def _of_entries(trust: ClusterTrust, registries: Sequence[Registry], now: dateti
             yield _leaf(subject, registry, trusted[chain[0]])
 
 
-def _of_registry(registry: Registry, now: datetime) -> Iterator[Risk]:
+def of_registry(registry: Registry, now: datetime) -> Iterator[Risk]:
+    """Return what is at risk by what a registry served last."""
     subject, host = f"registry {registry.metadata.name}", registry_host(registry)
     for number, one in enumerate(registry.status.chain):
         if one.not_after and one.not_after - now <= NOTICE:

@@ -13,15 +13,23 @@ from trustplane.api.configuration import TrustedCA
 from trustplane.certificates.finding import Finding
 from trustplane.trust import entries
 from trustplane.trust.entries import Reading, is_name
+from trustplane.trust.memory import Memory
 from trustplane.trust.places import is_host
 
+_MEMORY = Memory()
 _SEPARATOR = re.compile(r"[,\n]")
 
 
 def read(listed: Sequence[TrustedCA], annotations: Mapping[str, str], *, where: str) -> Reading:
     """Parse a list together with the annotations of the object that has it. Never raises; see `entries.read`."""
+    text = annotations.get(REGISTRY_SCOPE, "")
+    parts = (where, text, *(part for one in listed for part in (one.name, one.data)))
+    return _MEMORY.reading(parts, lambda: _read(listed, text, where))
+
+
+def _read(listed: Sequence[TrustedCA], text: str, where: str) -> Reading:
     reading = entries.read(listed, where=where)
-    hosts, findings = parse(annotations.get(REGISTRY_SCOPE, ""), {one.name for one in listed})
+    hosts, findings = parse(text, {one.name for one in listed})
     if findings:
         return Reading(findings=(*reading.findings, *findings))
     return Reading(reading.trust.scoped(hosts), reading.findings)

@@ -13,7 +13,7 @@ from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF, AppliedTrust
 from trustplane.trust.gate import PARALLEL, Canary, Member, Move, Scene, permit
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-OLD, NEW = "old", "new"
+OLD, NEW = "0" * 64, "1" * 64
 HOST = "registry.corp.test"
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import string
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -346,15 +347,16 @@ def test_an_update_without_a_difference_takes_nothing(world: World) -> None:
     assert decision.frozen.reason == "Created"
 
 
-times = st.none() | st.datetimes(timezones=st.just(UTC))
+times = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+digests = st.text("0123456789abcdef", min_size=10, max_size=64)
 frozen = st.builds(
     Frozen,
-    digest=st.text(min_size=1),
-    own_digest=st.text(),
+    digest=digests,
+    own_digest=st.just("") | digests,
     update_digests=st.dictionaries(st.text(), st.text()),
     handled_at=times,
     first_customisation_handled=st.booleans(),
-    reason=st.text(min_size=1),
+    reason=st.text(string.ascii_letters, min_size=1, max_size=64),
 )
 
 

@@ -20,7 +20,7 @@ from trustplane.api.crds.schema import (
 )
 from trustplane.api.limits import HOST_PATTERN
 from trustplane.api.meta import Json
-from trustplane.api.registry import GROUP, KIND, MAX_CERTIFICATE, VERSION
+from trustplane.api.registry import GROUP, KIND, MAX_CERTIFICATE, MAX_CHAIN, MAX_SUBJECT, VERSION
 
 _NAMESPACE: Final = "trustplane-system"  # where `deploy/` installs the manager
 
@@ -135,8 +135,8 @@ def _status() -> Json:
     certificate = obj(
         "A certificate.",
         {
-            "subject": string("Whose it is.", max_length=4096),
-            "issuer": string("Who signed it.", max_length=4096),
+            "subject": string("Whose it is.", max_length=MAX_SUBJECT),
+            "issuer": string("Who signed it.", max_length=MAX_SUBJECT),
             "fingerprint": string("SHA-256 fingerprint.", max_length=64),
             "notAfter": time("When it expires."),
             "data": string("The certificate itself: base64 of its DER.", max_length=MAX_CERTIFICATE),
@@ -169,7 +169,7 @@ def _status() -> Json:
     return obj(
         "What Trustplane reports.",
         {
-            "chain": array("What it served last: its own certificate first.", certificate, max_items=20),
+            "chain": array("What it served last: its own certificate first.", certificate, max_items=MAX_CHAIN),
             "anchor": anchor,
             "clusters": count("Clusters"),
             "nodes": count("Nodes"),

@@ -1,0 +1,140 @@
+"""Clusters as informers have them, for controllers whose decisions need no API server."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import msgspec
+from tests.apiserver.controllers.conftest import entry, make_ca
+
+from trustplane.api.annotations import CLUSTER_NAME_LABEL, COMPONENT_LABEL
+from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF
+from trustplane.api.configuration import NAME, TrustedCA
+from trustplane.api.core import Secret
+from trustplane.api.meta import Json
+from trustplane.clusterapi import secret
+from trustplane.controllers import resources
+from trustplane.controllers.clustertrust_view import View
+from trustplane.kube.informer import Change, Informer
+from trustplane.kube.manager import Manager
+from trustplane.kube.resource import Key, Resource
+from trustplane.trust.entries import TrustSet, read
+from trustplane.trust.propagation import Frozen
+
+NAMESPACE = "shop"
+HOSTS = ("one.corp.test", "two.corp.test")
+NOW = datetime.now(UTC)
+
+
+@cache
+def listed() -> tuple[Json, ...]:
+    """Entries of the service's list."""
+    return tuple(entry(name, make_ca(name)) for name in ("corp", "edge"))
+
+
+@cache
+def trust() -> TrustSet:
+    """The set of that list."""
+    return read([msgspec.convert(one, TrustedCA) for one in listed()]).trust
+
+
+@dataclass
+class Server:
+    """An API server that takes everything, and has some Secrets."""
+
+    secrets: dict[str, Secret] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    applied: list[Json] = field(default_factory=list)
+
+    async def find(self, _: Resource[Any], name: str, namespace: str = "") -> Any:
+        self.asked.append(f"{namespace}/{name}")
+        return self.secrets.get(name)
+
+    async def apply(self, resource: Resource[Any], body: Json, **_: Any) -> Any:
+        self.applied.append(body)
+        return resource.decode(json.dumps(body, default=str).encode())
+
+
+@dataclass
+class Recorder:
+    """What was told of objects."""
+
+    events: list[tuple[str, str]] = field(default_factory=list)
+
+    async def event(self, regarding: Any, reason: str, _: str, **__: Any) -> None:
+        self.events.append((regarding.metadata.name, reason))
+
+
+class Fleet:
+    """Clusters of two nodes each, and two registries, all proven.
+
+    Args:
+        names: Of the clusters.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.server, self.recorder = Server(), Recorder()
+        self.view = View(self.server, Manager(self.server), namespace="system")  # type: ignore[arg-type]
+        spec = {"trust": {"additionalTrustedCAs": list(listed())}}
+        self.put(resources.CONFIGURATIONS, self.view.configurations, {"metadata": {"name": NAME}, "spec": spec})
+        for host in HOSTS:
+            self.registry(host)
+        for name in names:
+            self.cluster(name)
+
+    def put(self, resource: Resource[Any], informer: Informer[Any], body: Json) -> None:
+        """Have an object made or changed."""
+        new = resource.decode(json.dumps(body).encode())
+        key = Key(new.metadata.namespace, new.metadata.name)
+        informer._store(Change(key, informer.get(key), new))
+
+    def registry(self, host: str) -> None:
+        """Have a registry that was dialled just now."""
+        dialled = {"type": "Reachable", "status": "True", "reason": "Dialled", "observedGeneration": 1}
+        status = {"lastDialled": NOW.isoformat(), "conditions": [dialled]}
+        metadata = {"name": host.partition(".")[0], "generation": 1}
+        body = {"metadata": metadata, "spec": {"host": host}, "status": status}
+        self.put(resources.REGISTRIES, self.view.registries, body)
+
+    def cluster(self, name: str) -> None:
+        """Have a cluster whose nodes have proven everything."""
+        view, digest = self.view, trust().digest
+        owner = {"apiVersion": "run.tanzu.vmware.com/v1alpha3", "kind": "TanzuKubernetesCluster", "name": name}
+        self.put(resources.TANZU_CLUSTERS, view.tkcs, {"metadata": _metadata(name), "spec": {}})
+        annotations = Frozen(digest=digest).annotations()
+        metadata = {**_metadata(name), "annotations": annotations, "ownerReferences": [owner]}
+        self.put(resources.CLUSTERS, view.clusters, {"metadata": metadata})
+        kept = _metadata(secret.name_of(name, digest), {COMPONENT_LABEL: "trust"})
+        self.put(resources.SECRETS, view.secrets, {"metadata": kept, "data": secret.content(trust())})
+        self.put(resources.CLUSTER_TRUSTS, view.trusts, {"metadata": _metadata(name)})
+        for number in range(2):
+            self.machine(name, number)
+
+    def machine(self, cluster: str, number: int, annotations: Mapping[str, str] | None = None, **said: str) -> None:
+        """Have a machine, with some annotations in place of the usual ones, or another verdict of a registry."""
+        name = f"{cluster}-{number}"
+        results = [{"registry": host, "verdict": said.get(host.partition(".")[0], "Trusted")} for host in HOSTS]
+        proof = {"digest": trust().digest, "at": (NOW - timedelta(minutes=5)).isoformat(), "results": results}
+        applied = {"digest": trust().digest, "at": (NOW - timedelta(hours=1)).isoformat()}
+        usual = {TRUST_APPLIED: json.dumps(applied), TRUST_PROOF: json.dumps(proof)}
+        metadata = {**_metadata(name, cluster=cluster), "annotations": {**usual, **(annotations or {})}}
+        metadata["creationTimestamp"] = (NOW - timedelta(days=1)).isoformat()
+        body = {"metadata": metadata, "status": {"nodeRef": {"name": f"node-{name}"}}}
+        self.put(resources.MACHINES, self.view.machines, body)
+
+    def trust(self, name: str, status: Json) -> None:
+        """Have a ClusterTrust say something."""
+        self.put(resources.CLUSTER_TRUSTS, self.view.trusts, {"metadata": _metadata(name), "status": status})
+
+    def statuses(self) -> Sequence[Json]:
+        """Return the statuses of Registries that were written, and forget them."""
+        found = [one["status"] for one in self.server.applied]
+        self.server.applied.clear()
+        return found
+
+
+def _metadata(name: str, labels: Mapping[str, str] | None = None, *, cluster: str = "") -> Json:
+    return {"name": name, "namespace": NAMESPACE, "labels": {CLUSTER_NAME_LABEL: cluster or name, **(labels or {})}}

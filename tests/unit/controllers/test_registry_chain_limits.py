@@ -1,0 +1,59 @@
+"""What a registry may serve is not what its Registry can hold."""
+
+import datetime as dt
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from tests.unit.api.limits import schema_of, violations
+from tests.unit.controllers.fleet import Fleet
+
+from trustplane.api.registry import MAX_CHAIN, MAX_SUBJECT
+from trustplane.controllers import registry, registry_chain
+from trustplane.controllers.registry import RegistryReconciler
+from trustplane.kube.resource import Key
+from trustplane.registry.dial import Served
+from trustplane.trust.entries import EMPTY
+
+NOW = dt.datetime.now(dt.UTC)
+
+
+def certificate(*names: str) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name, _validate=False) for name in names])
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    made = builder.not_valid_before(NOW).not_valid_after(NOW + dt.timedelta(days=9)).sign(key, hashes.SHA256())
+    return made.public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize(
+    ("served", "words"),
+    [
+        ([certificate("ca")] * (MAX_CHAIN + 1), "It serves 21 certificates; the first 20 are listed"),
+        ([certificate(*["A" * 60] * 100)], "It serves 1 certificates"),
+        ([certificate("\x1b[2J\x1b]0;gone\x07")], "It serves 1 certificates"),
+    ],
+)
+async def test_whatever_a_registry_serves_its_status_can_be_written(
+    served: list[bytes], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_chain, "dial", lambda _: Served(tuple(served)))
+    found = registry_chain.look("r.test", EMPTY, NOW)
+    assert len(found.chain) <= MAX_CHAIN
+    assert all(len(one.subject) <= MAX_SUBJECT and one.subject.isprintable() for one in found.chain)
+
+    async def dialled(*_: object) -> registry_chain.Dialled:
+        return found
+
+    fleet = Fleet("a")
+    reconciler = RegistryReconciler(fleet.server, fleet.view, fleet.recorder)  # type: ignore[arg-type]
+    monkeypatch.setattr(registry.RegistryReconciler, "_dial", dialled)
+    await reconciler._index.reconcile(Key("shop", "a"))
+    await reconciler.reconcile(Key("", "one"))
+    [status] = fleet.statuses()
+    assert not list(violations(status, schema_of("Registry")))
+    [reachable] = [one for one in status["conditions"] if one["type"] == "Reachable"]
+    assert reachable["message"] == words
