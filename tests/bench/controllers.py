@@ -81,6 +81,7 @@ class Run:
 
     def __init__(self, manager: Manager, blocks: Blocks, measured: Measured) -> None:
         self._manager, self._blocks, self._measured = manager, blocks, measured
+        self.task: asyncio.Task[None] | None = None
 
     @property
     def _is_quiet(self) -> bool:
@@ -92,6 +93,8 @@ class Run:
         since = end = time.monotonic()
         while time.monotonic() - since < _QUIET:
             await asyncio.sleep(0.1)
+            if self.task and self.task.done():
+                raise click.ClickException("The controllers ended: the lease was lost")
             if not self._is_quiet:
                 since = time.monotonic()
             if time.monotonic() - end > _PATIENCE:
@@ -127,17 +130,16 @@ async def measure(kubeconfig: object, fleet: Fleet, measured: Measured) -> None:
         add_controllers(manager, client, namespace=SYSTEM)
         with watched() as blocks:
             run = Run(manager, blocks, measured)
-            task: asyncio.Task[None] | None = None
             try:
                 async with run.phase("start"):
-                    task = asyncio.create_task(manager.run(stop))
+                    run.task = asyncio.create_task(manager.run(stop))
                 await _changes(client, run, fleet, measured)
-                measured.lease_kept = not task.done()
+                measured.lease_kept = not run.task.done()
                 measured.memory = memory()
             finally:
                 stop.set()
-                if task:
-                    await task
+                if run.task:
+                    await run.task
 
 
 async def _changes(client: Client, run: Run, fleet: Fleet, measured: Measured) -> None:

@@ -73,7 +73,7 @@ class Manager:
         """Have the garbage collector leave what informers have listed: in a large fleet it would stop all else."""
         for informer in self._informers.values():
             await informer.synced.wait()
-        gc.freeze()
+            gc.freeze()
 
     def _only_before_run(self) -> None:
         if self._running:

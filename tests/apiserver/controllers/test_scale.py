@@ -18,7 +18,7 @@ from trustplane.kube.resource import Key
 
 # Of one callback by this thread's own clock, as other processes of the machine do not count; generous on purpose.
 MOST_CPU = 0.5
-SIZE = Fleet(clusters=40, registries=3)
+SIZE = Fleet(clusters=20, registries=3)
 
 
 @pytest.fixture
