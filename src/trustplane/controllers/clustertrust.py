@@ -21,7 +21,7 @@ from trustplane.kube.events import Recorder
 from trustplane.kube.resource import Key
 from trustplane.trust.report import INVALID, WORST_FIRST, status
 
-_WARNINGS = frozenset({INVALID, *WORST_FIRST[:4]})  # somebody should act
+_WARNINGS = frozenset({INVALID, *WORST_FIRST[:5]})  # somebody should act
 
 
 class ClusterTrustReconciler:

@@ -24,7 +24,7 @@ from trustplane.kube.events import Recorder
 from trustplane.kube.resource import Key, key_of
 from trustplane.trust import pull_secret, risk
 from trustplane.trust.failures import of_registry
-from trustplane.trust.standing import told
+from trustplane.trust.standing import judgements
 
 _DIAL_EVERY = timedelta(minutes=10)
 _SHOWN = 5
@@ -123,10 +123,9 @@ def _nodes(seen: Seen, host: str) -> list[_Node]:
     name = str(key_of(seen.cluster))
     found = []
     for facts in seen.nodes:
-        proof = facts.valid_proof
-        said = next((one for one in proof.results if one.registry == host), None) if proof else None
+        judged = next(iter(judgements(facts, {host})), None)
         node = facts.node or facts.machine
-        found.append(_Node(name, node, said.verdict if said else "", told(said) if said else "no proof yet"))
+        found.append(_Node(name, node, judged.verdict if judged else "", judged.words if judged else "no proof yet"))
     return found
 
 
@@ -154,7 +153,8 @@ def _reachable(before: RegistryStatus, dialled: Dialled | None, nodes: list[_Nod
     if dialled and not dialled.failure:
         words = f"It serves {len(dialled.chain)} certificates"
         return Condition(type=REACHABLE, status=TRUE, reason="Dialled", message=words)
-    reached = [one for one in nodes if one.verdict in (clustertrust.TRUSTED, clustertrust.NOT_TRUSTED)]
+    answers = (clustertrust.TRUSTED, clustertrust.ACCEPTED, clustertrust.NOT_TRUSTED)
+    reached = [one for one in nodes if one.verdict in answers]
     here = f"From here: {dialled.failure}" if dialled else old.message.partition(". ")[2] if old else ""
     if reached:
         words = f"{len(reached)} of {len(nodes)} nodes reach it. {here}"
