@@ -11,8 +11,10 @@ from trustplane.api.annotations import CLUSTER_NAME_LABEL, TRUST_CANARY, TRUST_D
 from trustplane.api.clustertrust import (
     MAX_MESSAGE,
     TRUST_APPLIED,
+    TRUST_INSPECTION,
     TRUST_PROOF,
     AppliedTrust,
+    Inspection,
     ProofResult,
     RecordedProof,
 )
@@ -23,6 +25,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import EVENTS, SECRETS
 from trustplane.machines.resources import CLUSTERS, KUBEADM_CONFIGS, MACHINES
+from trustplane.nodes import registries, registry_report, ssh
 from trustplane.proof import verdict
 from trustplane.server.inplace import InPlace
 from trustplane.trust import entries
@@ -140,13 +143,23 @@ class Machines:
         await self._annotate(MACHINES, name, {UPDATE_IN_PROGRESS: None})  # type: ignore[dict-item]
 
     async def prove(self, name: str, registry: str) -> None:
-        """Have the node pull, and record on that machine what containerd says, as the manager does."""
+        """Have the node pull, and look at it; record on that machine what both say, as the manager does."""
         host = f"{registry}.test:{5001 if registry == 'one' else 5002}"
         asked_at, words = datetime.now(UTC), self.node.pull(registry)
         found = type(verdict.verdict(words, host)).__name__
         result = ProofResult(registry=host, verdict=found, message=words.strip()[-MAX_MESSAGE:])
         proof = RecordedProof(digest=self.digest, at=asked_at, results=[result])
-        await self._annotate(MACHINES, name, {TRUST_PROOF: msgspec.json.encode(proof).decode()})
+        async with ssh.connect(self.node.address, self.node.private_key) as shell:
+            reached = registries.access(await registry_report.read(shell, {host}), host)
+        look = Inspection(digest=self.digest, at=datetime.now(UTC), registries=[reached])
+        values = {TRUST_PROOF: proof, TRUST_INSPECTION: look}
+        await self._annotate(
+            MACHINES, name, {key: msgspec.json.encode(value).decode() for key, value in values.items()}
+        )
+
+    async def forget_look(self, name: str) -> None:
+        """Have a machine as it is when its kubelet has answered, and nobody has looked at its node yet."""
+        await self._annotate(MACHINES, name, {TRUST_INSPECTION: None})  # type: ignore[dict-item]
 
     async def applied(self, name: str) -> AppliedTrust | None:
         """Return what is recorded on a machine; None where nothing is."""

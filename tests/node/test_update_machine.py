@@ -27,6 +27,7 @@ UNTRUSTED = "x509: certificate signed by unknown authority"
 NOT_FOUND = "not found"
 Call = Callable[[Json], Awaitable[Json]]
 _LOCK = "/etc/trustplane/lock"
+CERTS_D = "/etc/containerd/certs.d"
 
 
 @pytest.fixture
@@ -92,6 +93,25 @@ async def test_one_machine_goes_first_and_the_others_when_it_is_proven(
         assert applied is not None
         assert (applied.digest, applied.method) == (trust.digest, "InPlace")
     assert foreign() == before
+
+
+@pytest.mark.usefixtures("registry")
+async def test_an_answer_that_was_not_seen_to_be_verified_lets_nobody_go(
+    machines: Machines, in_place: InPlace, node: Any
+) -> None:
+    await machines.make("w-0", "w-1")
+    trust = await machines.take("one")
+    await machines.update(in_place, "w-0", trust)
+    await machines.prove("w-0", "one")
+    await machines.forget_look("w-0")
+    answer = await machines.ask(in_place, "w-1", trust)
+    assert not is_done(answer)
+    assert f"accepted registry {ONE}. Waiting until it is seen over SSH" in answer["message"]
+
+    # Nobody can ever prove that registry by a pull of this node: it counts as if there were none.
+    node.sh(f"mkdir -p {CERTS_D}/{ONE}; echo 'skip_verify = true' >{CERTS_D}/{ONE}/hosts.toml")
+    await machines.prove("w-0", "one")
+    await machines.update(in_place, "w-1", trust)
 
 
 @pytest.mark.usefixtures("registry")

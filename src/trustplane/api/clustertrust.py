@@ -25,17 +25,23 @@ PROVE_REQUESTED_AT: Final = "trustplane.dev/prove-requested-at"
 # States of a node.
 PENDING: Final = "Pending"  # the set in force is on its way to it
 APPLIED: Final = "Applied"  # written, and not proven since
-PROVEN: Final = "Proven"  # its kubelet was accepted by, and accepted, every registry after the last change
+PROVEN: Final = "Proven"  # its kubelet was accepted by, and accepted, every registry after the last change, verified
+ACCEPTED: Final = "Accepted"  # the same, and whether the certificate was verified was not seen
 OUTDATED: Final = "Outdated"  # it has, or its runtime uses, something else than what was written on it
 NOT_TRUSTED: Final = "NotTrusted"  # its kubelet refuses a registry's certificate
+UNCLEAR: Final = "Unclear"  # what its kubelet says of a registry proves nothing
 UNREACHABLE: Final = "Unreachable"  # the node, or a registry from it, cannot be reached: this says nothing about trust
 FAILED: Final = "Failed"  # its update, or the question, failed
-STATES: Final = (PENDING, APPLIED, PROVEN, OUTDATED, NOT_TRUSTED, UNREACHABLE, FAILED)
+STATES: Final = (PENDING, APPLIED, PROVEN, ACCEPTED, OUTDATED, NOT_TRUSTED, UNCLEAR, UNREACHABLE, FAILED)
 
-# Verdicts of a proof.
+# Verdicts of a proof. That a certificate was verified is not in a kubelet's words: see RegistryAccess.
 TRUSTED: Final = "Trusted"
-UNCLEAR: Final = "Unclear"
 VERDICTS: Final = (TRUSTED, NOT_TRUSTED, UNREACHABLE, UNCLEAR)
+
+# How a node's runtime reaches a registry.
+VERIFIED: Final = "Verified"  # itself, over TLS that it verifies with the node's trust
+UNVERIFIABLE: Final = "Unverifiable"  # in a way in which a pull proves nothing
+UNREADABLE: Final = "Unreadable"  # not known
 
 # How trust was written on a node.
 BOOTSTRAP: Final = "Bootstrap"
@@ -79,6 +85,9 @@ class ProofResult(Struct):
     message: str = ""
     pulled: bool = False
     at: datetime | None = None  # when that was asked for; None: when the whole proof was
+    answered_by: str = (
+        ""  # a second host that answered, such as a token service; who sent the kubelet there is not said
+    )
 
 
 class RecordedProof(Struct):
@@ -87,6 +96,16 @@ class RecordedProof(Struct):
     digest: str = ""
     at: datetime | None = None
     results: list[ProofResult] = msgspec.field(default_factory=list)
+
+
+class RegistryAccess(Struct):
+    """How a node's runtime reaches a registry."""
+
+    registry: str = ""
+    verification: str = ""  # VERIFIED, UNVERIFIABLE or UNREADABLE
+    reason: str = ""
+    next_step: str = ""
+    proxy: str = ""  # through which it asks
 
 
 class Inspection(Struct):
@@ -98,6 +117,9 @@ class Inspection(Struct):
     hidden: str = ""  # files of others that have no effect because of ours
     refusal: str = ""  # why we did not look: another machine seems to answer
     error: str = ""  # why we could not look, which says nothing about the node
+    is_partial: bool = False  # its files were not compared, since what they are to be was not known
+    registries: list[RegistryAccess] = msgspec.field(default_factory=list)
+    registries_at: datetime | None = None  # when that was seen; a look that fails leaves it as it was
 
 
 class TrustEntry(Struct):
@@ -130,10 +152,12 @@ class Summary(Struct, omit_defaults=False):
 
     total: int = 0
     proven: int = 0
+    accepted: int = 0
     applied: int = 0
     pending: int = 0
     outdated: int = 0
     not_trusted: int = 0
+    unclear: int = 0
     unreachable: int = 0
     failed: int = 0
 

@@ -3,12 +3,13 @@
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
-from trustplane.api.clustertrust import PROVE_REQUESTED_AT, TRUSTED
+from trustplane.api.clustertrust import ACCEPTED, PROVE_REQUESTED_AT, TRUSTED
 from trustplane.cli.console import console
 from trustplane.cli.options import examples, output, table, time
 from trustplane.cli.output import echo, echo_json
@@ -24,6 +25,7 @@ from trustplane.kube.tasks import beside
 from trustplane.trust.policy import read_time
 
 INTERRUPTED = 130  # as shells report a program that SIGINT ended
+UNVERIFIED = 3  # exit status: every node accepted the registries, and of some it was not seen whether they verified
 
 
 @click.command(
@@ -69,7 +71,11 @@ def command(
     CLUSTER or --all the clusters are those of the management cluster, and `trustplane manager` asks their nodes.
     Without, the nodes of the cluster that --kubeconfig names are asked directly; nothing needs to be installed there.
 
-    Exit status: 0 every node is proven; 1 some are not; 2 wrong usage or an unknown cluster; 75 the time is up.
+    A kubelet says the same whether it verified a certificate or not. `Trusted` is what was seen to be verified, by the
+    node's registry configuration, over SSH; `Accepted` the same where that cannot be read: always without CLUSTER.
+
+    Exit status: 0 every node is proven; 1 some are not; 3 every node accepted its registries, and of some it was not
+    seen whether they verified; 2 wrong usage or an unknown cluster; 75 the time is up.
     """
     if everything and names:
         raise click.UsageError("Name clusters, or say --all.")
@@ -102,7 +108,13 @@ def command(
             why="a node is off, its cluster does not answer, or `trustplane manager` does not run",
             next_step="Look: trustplane status CLUSTER",
         )
-    sys.exit(0 if all(row.verdict == TRUSTED for row in rows) else 1)
+    sys.exit(_status({row.verdict for row in rows}))
+
+
+def _status(verdicts: AbstractSet[str]) -> int:
+    if verdicts <= {TRUSTED}:
+        return 0
+    return UNVERIFIED if verdicts <= {TRUSTED, ACCEPTED} else 1
 
 
 async def _managed(

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import Final
 
+from trustplane.api.clustertrust import UNREADABLE, RegistryAccess
 from trustplane.cli.prove_rows import Row
 from trustplane.controllers.clustertrust_proof import result
 from trustplane.errors import UserError
@@ -12,6 +14,10 @@ from trustplane.kube.kinds import NODES
 from trustplane.kube.resource import Key
 from trustplane.proof.prover import TIMEOUT, Proof, Target, prove
 from trustplane.trust.places import is_host
+from trustplane.trust.standing import judge
+
+_UNSEEN: Final = "nobody goes onto the nodes here"
+_SEE: Final = "See that their container runtime has no mirror, http:// or skip_verify for it"
 
 
 async def prove_directly(
@@ -47,12 +53,13 @@ async def prove_directly(
 
 def _row(one: Proof) -> Row:
     said = result(one.host, one.verdict)
+    judged = judge(said, RegistryAccess(registry=one.host, verification=UNREADABLE, reason=_UNSEEN, next_step=_SEE))
     return Row(
         cluster=Key("", ""),
         node=one.node,
         registry=one.host,
-        verdict=said.verdict,
+        verdict=judged.verdict,
         pulled=said.pulled,
         at=one.began,
-        message=said.message,
+        message=judged.message,
     )

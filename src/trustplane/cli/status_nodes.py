@@ -12,7 +12,7 @@ from trustplane.controllers.reading import list_of, machinery
 from trustplane.controllers.resources import CLUSTERS, KUBEADM_CONFIGS, MACHINES, REGISTRIES
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key, key_of
-from trustplane.trust.standing import NodeFacts, standing
+from trustplane.trust.standing import Judgement, NodeFacts, judge, standing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class NodeRow:
     proven_at: datetime | None
     inspected_at: datetime | None
     message: str
-    results: tuple[ProofResult, ...]
+    results: tuple[tuple[ProofResult, Judgement], ...]  # what the kubelet said, and what that comes to
 
     def as_json(self) -> Json:
         """Return the node for scripts."""
@@ -43,8 +43,13 @@ class NodeRow:
             "inspectedAt": time(self.inspected_at),
             "message": self.message,
             "results": [
-                {"registry": one.registry, "verdict": one.verdict, "reason": one.reason, "message": one.message}
-                for one in self.results
+                {
+                    "registry": result.registry,
+                    "verdict": judged.verdict,
+                    "reason": result.reason,
+                    "message": judged.message,
+                }
+                for result, judged in self.results
             ],
         }
 
@@ -72,7 +77,7 @@ async def cluster_nodes(client: Client, key: Key) -> tuple[frozenset[str], list[
 
 def row(facts: NodeFacts, in_force: str, hosts: frozenset[str]) -> NodeRow:
     """Return a node as it is shown."""
-    found, proof = standing(facts, in_force, hosts), facts.valid_proof
+    found, proof, access = standing(facts, in_force, hosts), facts.valid_proof, facts.access(hosts)
     return NodeRow(
         machine=facts.machine,
         node=facts.node,
@@ -83,5 +88,7 @@ def row(facts: NodeFacts, in_force: str, hosts: frozenset[str]) -> NodeRow:
         proven_at=proof.at if proof else None,
         inspected_at=facts.inspection.at if facts.inspection else None,
         message=found.message,
-        results=tuple(one for one in proof.results if one.registry in hosts) if proof else (),
+        results=tuple((one, judge(one, access[one.registry])) for one in proof.results if one.registry in hosts)
+        if proof
+        else (),
     )

@@ -4,7 +4,6 @@ import base64
 import contextlib
 import re
 import time
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -20,6 +19,7 @@ from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.proxy import through
 from trustplane.errors import NodeError, TrustplaneError
 from trustplane.nodes import plan, trust
+from trustplane.nodes.hosts_toml import parse
 from trustplane.nodes.state import CERTS, HOSTS, NodeState
 from trustplane.nodes.trust import Shell
 from trustplane.registry.address import Address
@@ -117,10 +117,9 @@ def mirrors(hosts_toml: str) -> list[str]:
     if len(hosts_toml) > _MAX_TOML:
         return []
     try:
-        found = tomllib.loads(hosts_toml).get("host", {})
-    except (ValueError, RecursionError):  # of the syntax, of a number of 5,000 digits, of nesting
+        return [redact(endpoint.url) for endpoint in parse(hosts_toml).hosts]
+    except ValueError:
         return []
-    return [redact(one) for one in found] if isinstance(found, dict) else []
 
 
 def _dialled(address: str, proxy: str) -> str:

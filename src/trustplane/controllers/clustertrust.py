@@ -26,7 +26,7 @@ from trustplane.trust.report import INVALID, WORST_FIRST, status
 
 _LOOK_SECONDS = 600.0  # between looks at Secrets of users
 _SHOWN = 5  # annotations in a message
-_WARNINGS = frozenset({INVALID, *WORST_FIRST[:4]})  # somebody should act
+_WARNINGS = frozenset({INVALID, *WORST_FIRST[:5]})  # somebody should act
 
 
 class ClusterTrustReconciler:

@@ -1,31 +1,38 @@
-"""A look at a node's files and runtime over SSH: what differs from what was written, and its repair where asked for."""
+"""A look at a node's files and runtime over SSH: what differs from what was written, and its repair where asked for.
+
+It also tells how the runtime reaches registries, without which no answer of a kubelet proves anything.
+"""
 
 import base64
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from trustplane.api.clusterapi import Machine
-from trustplane.api.clustertrust import IN_PLACE, AppliedTrust, Inspection
+from trustplane.api.clustertrust import IN_PLACE, UNREADABLE, AppliedTrust, Inspection, RegistryAccess
 from trustplane.api.meta import Json
 from trustplane.clusterapi import ssh_secret
 from trustplane.clusterapi.inplace import trust_files
 from trustplane.clusterapi.inplace_files import bootstrap_files, contents
 from trustplane.clusterapi.inplace_update import address
 from trustplane.controllers.resources import SECRETS
-from trustplane.errors import NodeError, TransientError, TrustplaneError
+from trustplane.errors import NodeError, TransientError, TrustplaneError, UserError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError
 from trustplane.kube.resource import Key
 from trustplane.machines.resources import KUBEADM_CONFIGS, MACHINES
-from trustplane.nodes import hostkey, hosts, plan, ssh, trust
+from trustplane.nodes import hostkey, hosts, plan, registries, registry_report, ssh, trust
 from trustplane.nodes.hosts import Shadow
 from trustplane.nodes.plan import Drift
+from trustplane.text import clean
+from trustplane.trust.standing import NodeFacts
 
 # Asked before a repair; it raises where that is no longer wanted, see `trust.apply`.
 Confirm = Callable[[], Awaitable[None]]
 _PINS = 5  # attempts, while a Machine that is being made changes
 _MESSAGE = 600  # characters of what is kept in an annotation
+_REASONS = 20  # registries whose hindrance is kept in words; of more, only that there is one
+_KEY_AGAIN = timedelta(minutes=5)  # until a cluster without an SSH key is asked for one again
 
 
 @dataclass(frozen=True)
@@ -49,14 +56,49 @@ async def private_key(client: Client, cluster: Key) -> str:
     return ssh_secret.private_key(found.data, name) if found else ""
 
 
-async def inspect(client: Client, machine: Machine, key: str, digest: str, *, repair: bool) -> Inspected:
+UNUSABLE = "unusable"  # no key: whoever logs in with it says so of each node
+
+
+class Keys:
+    """The SSH keys of clusters' nodes.
+
+    Args:
+        client: To the management cluster.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._absent_until: dict[Key, datetime] = {}
+
+    async def find(self, cluster: Key) -> str:
+        """Return the key of a cluster's nodes as `private_key` does, and remember for a while where there is none."""
+        try:
+            key = await private_key(self._client, cluster)
+        except UserError:
+            return UNUSABLE
+        if key:
+            self._absent_until.pop(cluster, None)
+        else:
+            self._absent_until[cluster] = datetime.now(UTC) + _KEY_AGAIN
+        return key
+
+    def due_at(self, cluster: Key, time: datetime | None) -> datetime | None:
+        """Return when a node of a cluster can be looked at that is to be at that time."""
+        absent_until = self._absent_until.get(cluster)
+        return max(time, absent_until) if time and absent_until else time
+
+
+async def inspect(
+    client: Client, machine: Machine, key: str, facts: NodeFacts, registries_: Collection[str], *, repair: bool
+) -> Inspected:
     """Look at a node; errors are part of the result.
 
     Args:
         client: To the management cluster.
         machine: Its Machine.
         key: Private key for SSH.
-        digest: Of the set that was last written on it.
+        facts: What is known of it. Its files are compared only where its configuration names the set that it has.
+        registries_: Hosts of the registries that it is to trust.
         repair: Undo what differs, and say so.
     """
 
@@ -65,14 +107,47 @@ async def inspect(client: Client, machine: Machine, key: str, digest: str, *, re
             raise TransientError("The trust that the node is to have has changed meanwhile")
 
     try:
-        files = await _files(client, machine)
+        files = await _files(client, machine) if facts.is_configured else None
         async with ssh.connect(address(_json(machine)), key) as node:
             refusal = await _pin(client, machine, node.host_key)
             if refusal:
-                return Inspected(_result(digest, refusal=refusal))
-            return await _look(node, files, digest, confirm if repair else None)
+                return Inspected(_result(facts.digest, refusal=refusal))
+            seen = (
+                await _look(node, files, facts.digest, confirm if repair else None) if files else _not_compared(facts)
+            )
+            seen.inspection.registries_at = datetime.now(UTC)
+            seen.inspection.registries = await _reach(node, registries_)
+            return seen
     except TrustplaneError as error:
-        return Inspected(_result(digest, error=str(error)))
+        return Inspected(_failed(facts, str(error)))
+
+
+def _not_compared(facts: NodeFacts) -> Inspected:
+    # Where the configuration is not there at all, nothing will be comparable later, either.
+    inspection = _result(facts.digest)
+    inspection.is_partial = not facts.is_configured
+    return Inspected(inspection)
+
+
+def _failed(facts: NodeFacts, error: str) -> Inspection:
+    """Return a look that failed; how the node reached registries when it was last seen stays known, with its time."""
+    inspection, before = _result(facts.digest, error=error), facts.valid_inspection
+    if before is not None:
+        inspection.registries, inspection.registries_at = before.registries, before.registries_at
+    return inspection
+
+
+async def _reach(node: ssh.Node, wanted: Collection[str]) -> list[RegistryAccess]:
+    """Tell how a node reaches registries; words about them are kept of the first ones only."""
+    try:
+        report = await registry_report.read(node, wanted)
+    except TrustplaneError as error:
+        reason = clean(str(error), _MESSAGE // 2)
+        return [RegistryAccess(registry=host, verification=UNREADABLE, reason=reason) for host in sorted(wanted)]
+    reached = [registries.access(report, host) for host in sorted(wanted)]
+    for access in [access for access in reached if access.reason][_REASONS:]:
+        access.reason = access.next_step = ""
+    return reached
 
 
 async def _look(node: ssh.Node, files: _Files, digest: str, repair: Confirm | None) -> Inspected:
@@ -106,9 +181,14 @@ async def _pin(client: Client, machine: Machine, shown: str) -> str:
     raise TransientError(f"Machine {name} keeps changing, so that its host key cannot be pinned")
 
 
-async def _files(client: Client, machine: Machine) -> _Files:
-    namespace = machine.metadata.namespace
-    config = await client.get(KUBEADM_CONFIGS, machine.spec.bootstrap.config_ref.name, namespace)
+async def _files(client: Client, machine: Machine) -> _Files | None:
+    """Return what a node is to have; None where no configuration says so."""
+    namespace, name = machine.metadata.namespace, machine.spec.bootstrap.config_ref.name
+    if not name:
+        return None
+    config = await client.find(KUBEADM_CONFIGS, name, namespace)
+    if config is None:
+        return None
     wanted = trust_files(config.get("spec", {}).get("files") or [])
     data: dict[str, dict[str, str]] = {}
     for name in {one.secret for one in wanted if one.secret}:

@@ -18,7 +18,7 @@ from trustplane.api import clusterapi, clustertrust
 from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF, Inspection, ProofResult, RecordedProof
 from trustplane.api.registry import Registry
 from trustplane.clusterapi.readiness import holds
-from trustplane.controllers.clustertrust_inspection import Inspected, inspect, private_key
+from trustplane.controllers.clustertrust_inspection import Inspected, Keys, inspect
 from trustplane.controllers.clustertrust_pull import Source, copied
 from trustplane.controllers.clustertrust_pull import sweep as sweep_copies
 from trustplane.controllers.clustertrust_record import Outbox, Written
@@ -37,7 +37,7 @@ from trustplane.proof import probe, prover
 from trustplane.proof.prover import Proof, Target
 from trustplane.proof.verdict import NotTrusted, Trusted, Unreachable, Verdict
 from trustplane.text import clean
-from trustplane.trust.schedule import Demand, Question, asked_at, inspection_due_at, merged, questions, silent, wait
+from trustplane.trust.schedule import Question, asked_at, inspection_due_at, merged, questions, silent, wait
 from trustplane.trust.standing import NodeFacts
 
 _WORKERS: Final = 32  # clusters at a time: those that do not answer only wait
@@ -65,6 +65,7 @@ class ProofReconciler:
         self._namespace = namespace
         self._view = view
         self._recorder = recorder
+        self._keys = Keys(client)
         # So that nothing is asked twice.
         self._proofs: Written[RecordedProof] = Written()
         self._inspections: Written[Inspection] = Written()
@@ -101,7 +102,7 @@ class ProofReconciler:
         now, demand = datetime.now(UTC), seen.demand
         nodes = self._nodes(seen, now)
         proofs = [one for one in questions(nodes, demand, now) if one.due <= now]
-        looks = _looks(nodes, demand, now) if seen.tkc else []
+        looks = _first_due([(self._look_due_at(one, seen, now), one) for one in nodes], now)
         sweeps = seen.cluster.metadata.uid not in self._swept
         looked = asyncio.Event()
 
@@ -134,7 +135,10 @@ class ProofReconciler:
         """Return when something is to be done next: the first question, and each look."""
         demand, nodes = seen.demand, self._nodes(seen, now)
         asked = [one.due for one in questions(nodes, demand, now)[:1]]
-        return [*asked, *(inspection_due_at(one, demand, now) for one in nodes if seen.tkc)]
+        return [*asked, *(self._look_due_at(one, seen, now) for one in nodes)]
+
+    def _look_due_at(self, facts: NodeFacts, seen: Seen, now: datetime) -> datetime | None:
+        return self._keys.due_at(key_of(seen.cluster), inspection_due_at(facts, seen.demand, now))
 
     async def _prove(self, key: Key, seen: Seen, proofs: Sequence[Question], mute: Collection[str]) -> bool:
         uid, source = seen.cluster.metadata.uid, Source(self._client, self._namespace, key.namespace)
@@ -187,7 +191,7 @@ class ProofReconciler:
         return replace(facts, proof=proof)
 
     async def _inspect(self, key: Key, seen: Seen, nodes: Sequence[NodeFacts]) -> None:
-        secret = await private_key(self._client, key) if nodes else ""
+        secret = await self._keys.find(key) if nodes else ""
         if not secret:
             return
         places, clock = asyncio.Semaphore(_CONNECTIONS), asyncio.get_running_loop().time
@@ -198,7 +202,8 @@ class ProofReconciler:
                 if clock() > end:
                     return
                 machine = seen.machines[facts.machine]
-                found = await inspect(self._client, machine, secret, facts.digest, repair=seen.is_automatic)
+                repair = seen.is_automatic and seen.tkc is not None  # a class of somebody else is only looked at
+                found = await inspect(self._client, machine, secret, facts, seen.hosts, repair=repair)
                 await self._record_inspection(seen, facts, found)
 
         await settled(*(look(one) for one in nodes))
@@ -246,9 +251,8 @@ async def _sweep(opened: Client) -> bool:
     return await sweep_copies(opened, now) or bool(pods)
 
 
-def _looks(nodes: Iterable[NodeFacts], demand: Demand, now: datetime) -> list[NodeFacts]:
-    """Return the nodes whose files are to be looked at now, those first that have been due for longest."""
-    times = [(inspection_due_at(one, demand, now), one) for one in nodes]
+def _first_due(times: Iterable[tuple[datetime | None, NodeFacts]], now: datetime) -> list[NodeFacts]:
+    """Return the nodes that are to be looked at now, those first that have been due for longest."""
     due = [(time, one) for time, one in times if time is not None and time <= now]
     return [one for _, one in sorted(due, key=lambda each: each[0])]
 
@@ -261,7 +265,8 @@ def _target(registry: Registry, pulls: Mapping[str, str]) -> Target:
 def result(host: str, verdict: Verdict, at: datetime | None = None) -> ProofResult:
     """Return a verdict as it is recorded and shown: a runtime prints what a registry sends it, and credentials."""
     if isinstance(verdict, Trusted):
-        return ProofResult(registry=host, verdict=clustertrust.TRUSTED, pulled=verdict.pulled, at=at)
+        by = verdict.answered_by
+        return ProofResult(registry=host, verdict=clustertrust.TRUSTED, pulled=verdict.pulled, answered_by=by, at=at)
     name = clustertrust.UNREACHABLE if isinstance(verdict, Unreachable) else clustertrust.UNCLEAR
     reason = ""
     if isinstance(verdict, NotTrusted):

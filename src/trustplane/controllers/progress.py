@@ -24,7 +24,7 @@ CURRENT: Final = "Current"  # every machine has the trust that the lists ask for
 REFUSED: Final = "Refused"  # a list has errors, so that there is nothing to take
 PROVING: Final = "Proving"  # every machine has the trust; their kubelets are being asked
 PROVEN: Final = "Proven"  # every node proved it
-NOT_PROVEN: Final = "NotProven"  # a node with the trust does not trust a registry that it is to trust
+NOT_PROVEN: Final = "NotProven"  # a node with the trust does not trust a registry, or cannot be seen to
 STOPPED: Final = "Stopped"  # the first node does not trust a registry with it; the others keep what they had
 DONE: Final = frozenset({CURRENT, PROVEN})
 
@@ -76,7 +76,8 @@ def proved(now: Progress, annotations: Mapping[str, str], trust: ClusterTrust | 
         return now
     if found.reason in (NOTHING_TO_PROVE, NO_NODES):
         return replace(now, message=f"{now.message}. {found.message}")
-    return replace(now, state=PROVEN if found.status == TRUE else PROVING, message=found.message)
+    undecided = NOT_PROVEN if found.reason in (clustertrust.UNCLEAR, clustertrust.ACCEPTED) else PROVING
+    return replace(now, state=PROVEN if found.status == TRUE else undecided, message=found.message)
 
 
 def _is_stopped(canary: Canary | None, digest: str, status: ClusterTrustStatus) -> bool:

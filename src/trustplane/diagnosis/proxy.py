@@ -1,6 +1,6 @@
 """Through which proxy a Go program, such as containerd, asks a host: by its environment. Pure.
 
-Source: https://pkg.go.dev/golang.org/x/net/http/httpproxy
+Source: https://pkg.go.dev/golang.org/x/net/http/httpproxy; of localhost also containerd, core/remotes/docker.
 """
 
 import ipaddress
@@ -23,6 +23,11 @@ def through(environment: Mapping[str, str], address: str) -> str:
     if not proxy or _is_loopback(host) or any(_matches(one, host, port) for one in _patterns(excepted)):
         return ""
     return proxy
+
+
+def is_localhost(address: str) -> bool:
+    """Tell whether containerd takes `host[:port]` for its own computer: then it neither asks for TLS nor verifies."""
+    return _is_loopback(_host_and_port(address.lower())[0])
 
 
 def _proxy(text: str) -> str:
@@ -83,4 +88,6 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
 
 def _is_loopback(host: str) -> bool:
     address = _address(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
     return host == "localhost" or bool(address and address.is_loopback)

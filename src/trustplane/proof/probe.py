@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from trustplane.api.meta import Json
-from trustplane.proof.verdict import Trusted, Unclear, Verdict, verdict
+from trustplane.proof.verdict import Unclear, Verdict, accepted, verdict
 
 NAMESPACE: Final = "trustplane-system"
 ACCOUNT: Final = "trustplane-probe"  # of our own: the namespace's default account appears some time after the namespace
@@ -150,7 +150,7 @@ def outcome(pod: Json, events: Iterable[Json] = ()) -> Verdict | None:
     state = _state(pod)
     waiting = state.get("waiting", {})
     if _was_pulled(state) or any(_says_pulled(event) for event in events):
-        return Trusted(pulled=True)
+        return accepted(image.partition("/")[0], pulled=True)
     said = [words(event) for event in events if _says_failed(event)]
     if waiting.get("reason") in _PULL_FAILED:
         said.append(waiting.get("message", ""))

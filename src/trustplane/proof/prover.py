@@ -210,7 +210,7 @@ class _Run:
                     if pod is None:
                         return Unclear("somebody deleted the probe pod")
                     found = await self._judge(pod)
-                    if found is not None and not isinstance(found, Unclear):
+                    if found is not None and (not isinstance(found, Unclear) or found.is_final):
                         return found
                     last = found or last
         except TimeoutError:

@@ -4,16 +4,23 @@ The words are those of containerd 1.x and 2.x (`core/remotes/docker`), of CRI-O 
 `crypto/x509`, `crypto/tls` and `net`; the kubelet hands them on.
 
 One message may tell of several attempts: mirrors, a fall back to plain HTTP, a token service, a host that keeps the
-blobs. Only what was said over TLS by the registry itself, or by a second host that the registry sent the client to,
-counts. What containerd hides cannot be read: where `hosts.toml` names mirrors, `not found` may be a mirror's answer.
+blobs. Only what was said over TLS by the registry itself, or by a second host, counts. A second host is named: it is
+as good as the registry where nobody but that can have sent the client to it.
+
+Words never show that a certificate was verified, nor who was asked: `not found` may be a mirror's answer, and reads the
+same with `skip_verify` and over HTTP. So `Trusted` is what the words allow at best. `trust.standing` decides, by how
+the node's runtime reaches the registry (`nodes.registries`).
 """
 
 import enum
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, TypeAlias
+
+from trustplane.diagnosis.proxy import is_localhost
+from trustplane.text import MAX_INPUT, clean
 
 
 class Refusal(enum.StrEnum):
@@ -29,9 +36,15 @@ class Refusal(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Trusted:
-    """TLS was accepted; `pulled` tells whether the image came as well."""
+    """TLS was accepted, as far as words can tell.
+
+    Attributes:
+        pulled: Whether the image came as well.
+        answered_by: A second host that answered; empty where it was the registry, by its name at least.
+    """
 
     pulled: bool = False
+    answered_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,9 +71,15 @@ class Unreachable:
 
 @dataclass(frozen=True)
 class Unclear:
-    """The words fit nothing that is known, or do not speak of TLS with this registry."""
+    """The words fit nothing that is known, or prove nothing about TLS with this registry.
+
+    Attributes:
+        detail: What was said, or why that proves nothing and what to do.
+        is_final: Whether nothing that the same kubelet adds can say more.
+    """
 
     detail: str
+    is_final: bool = False
 
 
 Verdict: TypeAlias = Trusted | NotTrusted | Unreachable | Unclear
@@ -76,6 +95,9 @@ _ATTEMPT: Final = re.compile(
 )
 _MIRRORS: Final = re.compile(r"\(Mirrors also failed: \[.*\]\): ", re.DOTALL)  # containers/image
 _STATUS: Final = re.compile(r"\d{3}\b")
+# Whoever sees too many requests, or wants a proxy's password, has not looked at this one: it may be anybody on the way.
+_BEFORE_ANYTHING: Final = re.compile(r"(?:429|407)\b")
+_RATE_LIMITED: Final = re.compile(r"toomanyrequests|too many requests|: 429\b", re.IGNORECASE)
 
 _X509: Final = re.compile(r"x509: ")
 _REFUSALS: Final = (
@@ -119,7 +141,7 @@ _ANSWERS_ANYWHERE: Final = re.compile(
     r"failed to fetch (?:anonymous|oauth) token: unexpected status: \d{3}|no basic auth credentials|insufficient_scope"
     r"|failed to handle basic auth|failed to find supported auth scheme|pull access denied|manifest unknown"
     r"|name unknown: |unauthorized: |authentication required|(?<!permission )\bdenied: "
-    r"|access to the resource is denied|toomanyrequests|too many requests to registry|invalid username/password"
+    r"|access to the resource is denied|invalid username/password"
     r"|unexpected HTTP status: \d{3}"
     r"|invalid status code from registry \d{3}|unexpected status code \[\w+ \S+\]: \d{3}|could not fetch content"
     r"|failed commit on ref|no match for platform",
@@ -143,30 +165,42 @@ def verdict(message: str, host: str) -> Verdict:
         message: Of a container's state `ErrImagePull` or `ImagePullBackOff`, or of an event `Failed`.
         host: The registry that was asked, as in the image's name: `host` or `host:port`.
     """
-    text = _MIRRORS.sub("", message)
+    text = _MIRRORS.sub("", message[:MAX_INPUT])
     attempts = list(_attempts(text))
-    of_host = [one for one in attempts if one.is_https and not one.is_mirror and _counts(one, text, host)]
-    if of_host:
-        return _judge(of_host[-1])
-    return _judge_text(text, host, has_attempts=bool(attempts))
+    is_named = _names(text, host)
+    of_host = [one for one in attempts if one.is_https and not one.is_mirror and _counts(one, host, is_named=is_named)]
+    words = _judge(of_host[-1], host) if of_host else _judge_text(text, host, attempts)
+    return accepted(host) if isinstance(words, Trusted) and is_localhost(host) else words
+
+
+def accepted(host: str, *, pulled: bool = False) -> Verdict:
+    """Return what it means that a registry answered as one does that was asked over TLS."""
+    if is_localhost(host):
+        return Unclear(
+            f"a registry of localhost proves nothing: containerd neither asks {host} for TLS nor verifies it. "
+            "Name the registry as other computers reach it",
+            is_final=True,
+        )
+    return Trusted(pulled)
 
 
 def _attempts(text: str) -> Iterator[_Attempt]:
     found = list(_ATTEMPT.finditer(text))
     ends = [*(one.start() for one in found[1:]), len(text)]
+    sent = _SENT_ON.search(text)
     for one, end in zip(found, ends, strict=False):
         yield _Attempt(
             is_answer=one["kind"] in ("request to", "status code"),
             is_https=one["scheme"] == "https",
             is_mirror="ns=" in one["rest"].partition("?")[2],  # containerd tells a mirror whose image it wants
             host=one["host"],
-            is_sent_on=bool(_TOKEN_QUERY.search(one["rest"]) or _SENT_ON.search(text, 0, one.start())),
+            is_sent_on=bool(_TOKEN_QUERY.search(one["rest"]) or (sent and sent.end() <= one.start())),
             words=text[one.end() : end].strip(),
         )
 
 
-def _counts(attempt: _Attempt, text: str, host: str) -> bool:
-    return _same(attempt.host, host) or (attempt.is_sent_on and _names(text, host))
+def _counts(attempt: _Attempt, host: str, *, is_named: bool) -> bool:
+    return _same(attempt.host, host) or (attempt.is_sent_on and is_named)
 
 
 def _same(one: str, other: str) -> bool:
@@ -186,13 +220,13 @@ def _pattern(host: str) -> str:
     return rf"(?<![\w.-]){re.escape(host)}(?![\w.-]|:\d)"
 
 
-def _judge(attempt: _Attempt) -> Verdict:
+def _judge(attempt: _Attempt, host: str) -> Verdict:
     words = attempt.words
     if attempt.is_answer and _STATUS.match(words):
-        return Trusted()
-    # An HTTPS proxy's certificate is not the registry's. A bare status text is a proxy's answer to CONNECT.
-    if _PROXY.search(words) or words.rstrip(".") in _PHRASES:
-        return Unreachable(f"proxy: {_short(words)}")
+        by = "" if _same(attempt.host, host) else _short(attempt.host)
+        return _too_early(words) if _BEFORE_ANYTHING.match(words) else Trusted(answered_by=by)
+    if words.rstrip(".") in _PHRASES or _PROXY.search(words):
+        return _by_proxy(words, host)
     if _X509.search(words):
         return _refused(words, attempt.host)
     if "tls: " in words or "http: server gave HTTP response" in words:
@@ -200,23 +234,52 @@ def _judge(attempt: _Attempt) -> Verdict:
     return Unreachable(_short(words)) if _NETWORK.search(words) else Unclear(_short(words))
 
 
-def _judge_text(text: str, host: str, *, has_attempts: bool) -> Verdict:
+def _by_proxy(words: str, host: str) -> Verdict:
+    if _PROXY.search(words):  # an HTTPS proxy's certificate is not the registry's
+        return Unreachable(f"proxy: {_short(words)}")
+    # A bare status text is a proxy's answer to CONNECT.
+    return Unclear(
+        f"the node's proxy answers in the registry's place: {_short(words)}. "
+        f"Have it let the node through to {_short(host)}, or except that host (NO_PROXY)",
+        is_final=True,
+    )
+
+
+def _judge_text(text: str, host: str, attempts: Sequence[_Attempt]) -> Verdict:
     if not _names(text, host):
         return Unclear(_short(text))
     if _CA_FILE.search(text):
         return NotTrusted(Refusal.CA_FILE, _short(text[_start(_CA_FILE, text) :]), host)
-    if _X509.search(text) and not has_attempts:
+    if _X509.search(text) and not attempts:
         return _refused(text, host)
-    if _ANSWERS_ANYWHERE.search(text) and not _said_in_plain_text(text):
-        return Trusted()
+    return _hindered(text, attempts) or _answered(text, host, attempts) or Unclear(_short(text))
+
+
+def _hindered(text: str, attempts: Sequence[_Attempt]) -> Unclear | None:
+    """Return what shows that an answer, if it is one, is none of the registry over TLS."""
+    if plain := next((one.host for one in attempts if not one.is_https), None):
+        detail = f"{_short(plain)} was asked without TLS. Have the node ask it by HTTPS: {_short(text)}"
+        return Unclear(detail, is_final=True)
+    if mirror := next((one.host for one in attempts if one.is_mirror), None):
+        detail = f"a mirror was asked, {_short(mirror)}. Have the node ask the registry itself: {_short(text)}"
+        return Unclear(detail, is_final=True)
+    return _too_early(text) if _RATE_LIMITED.search(text) else None
+
+
+def _answered(text: str, host: str, attempts: Sequence[_Attempt]) -> Trusted | None:
+    by = "a second host" if _SENT_ON.search(text) else ""
+    if _ANSWERS_ANYWHERE.search(text) and not attempts:
+        return Trusted(answered_by=by)
     pattern = "|".join(_ANSWERS).replace("HOST", _pattern(host))
-    if re.search(pattern, text, re.IGNORECASE) and not _said_in_plain_text(text):
-        return Trusted()
-    return Unclear(_short(text))
+    return Trusted(answered_by=by) if re.search(pattern, text, re.IGNORECASE) else None
 
 
-def _said_in_plain_text(text: str) -> bool:
-    return any(not one.is_https for one in _attempts(text))
+def _too_early(words: str) -> Unclear:
+    return Unclear(
+        "turned away before anything was looked at, perhaps by somebody on the way. "
+        f"It is asked again: {_short(words)}",
+        is_final=True,
+    )
 
 
 def _refused(words: str, host: str) -> NotTrusted:
@@ -232,5 +295,4 @@ def _start(pattern: re.Pattern[str], text: str) -> int:
 
 
 def _short(words: str) -> str:
-    line = " ".join(words.split())
-    return line if len(line) <= _DETAIL_LENGTH else f"{line[: _DETAIL_LENGTH - 1]}…"
+    return clean(words, _DETAIL_LENGTH)

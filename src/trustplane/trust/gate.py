@@ -16,9 +16,13 @@ from trustplane.api.annotations import UPDATE_IN_PROGRESS
 from trustplane.api.clustertrust import (
     NOT_TRUSTED,
     TRUSTED,
+    UNVERIFIABLE,
+    VERIFIED,
     AppliedTrust,
+    Inspection,
     ProofResult,
     RecordedProof,
+    RegistryAccess,
 )
 from trustplane.trust import recorded
 
@@ -78,6 +82,7 @@ class Member:
         is_updating: Whether Cluster API is updating it in place.
         applied: What was last written on it in place.
         proof: What its kubelet last said.
+        inspection: How its node was last seen, also how that reaches registries.
     """
 
     name: str
@@ -85,6 +90,7 @@ class Member:
     is_updating: bool = False
     applied: AppliedTrust = field(default_factory=AppliedTrust)
     proof: RecordedProof = field(default_factory=RecordedProof)
+    inspection: Inspection = field(default_factory=Inspection)
 
     @classmethod
     def read(cls, name: str, annotations: Mapping[str, str], *, is_running: bool) -> "Member":
@@ -95,6 +101,7 @@ class Member:
             is_updating=UPDATE_IN_PROGRESS in annotations,
             applied=recorded.applied(annotations) or AppliedTrust(),
             proof=recorded.proof(annotations) or RecordedProof(),
+            inspection=recorded.inspection(annotations) or Inspection(),
         )
 
     def proof_of(self, digest: str) -> Mapping[str, ProofResult]:
@@ -103,6 +110,16 @@ class Member:
         if proof.digest != digest or applied.digest != digest or proof.at is None or applied.at is None:
             return {}
         return {one.registry: one for one in proof.results} if proof.at > applied.at else {}
+
+    def access(self, digest: str, host: str) -> RegistryAccess:
+        """Return how its node reaches a registry; where that was not seen since it has this set, only why."""
+        seen, applied = self.inspection, self.applied
+        if seen.digest != digest or applied.digest != digest or seen.at is None or applied.at is None:
+            return RegistryAccess()
+        if seen.at <= applied.at:
+            return RegistryAccess()
+        known = next((one for one in seen.registries if one.registry == host), None)
+        return known or RegistryAccess(reason=seen.refusal or seen.error)
 
 
 @dataclass(frozen=True)
@@ -160,11 +177,26 @@ def _held(canary: Member, scene: Scene) -> Permission | None:
 
 def _judged(canary: Member, scene: Scene, host: str, result: ProofResult | None) -> Permission | None:
     adds = scene.canary is None or scene.canary.adds
+    access = canary.access(scene.digest, host)
+    if result is not None and result.verdict == NOT_TRUSTED:
+        return _stop(canary, scene, host, result) if adds else None
+    # No pull of this node can prove that registry, whatever comes: it counts as if nobody had made it.
+    if access.verification == UNVERIFIABLE:
+        return None
     if result is None or result.verdict not in _DEFINITE:
         why = f": {result.message}" if result and result.message else ""
         return Permission(Move.WAIT, f"Waiting for the proof of registry {host} on Machine {canary.name}{why}")
-    if result.verdict == TRUSTED or not adds:
+    if access.verification == VERIFIED or not adds:
         return None
+    why = ". ".join(part for part in (access.reason, access.next_step) if part)
+    return Permission(
+        Move.WAIT,
+        f"The node of Machine {canary.name} accepted registry {host}. Waiting until it is seen over SSH whether it"
+        f" verified its certificate{f': {why}' if why else ''}",
+    )
+
+
+def _stop(canary: Member, scene: Scene, host: str, result: ProofResult) -> Permission:
     return Permission(
         Move.STOP,
         f"Stopped: after the change, the node of Machine {canary.name} does not trust registry {host}"

@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Final
 
 from trustplane.api import clustertrust
-from trustplane.api.clustertrust import MAX_IMAGES, ImageSource, ProofResult
+from trustplane.api.clustertrust import MAX_IMAGES, ImageSource
 from trustplane.api.registry import Registry
 from trustplane.diagnosis.endpoint import DOCKER_HUB
 from trustplane.diagnosis.pulls import host_of
 from trustplane.text import redact
 from trustplane.trust.knowledge import judge, name_of, registry_host, registry_named, served_by
 from trustplane.trust.report import Sets
-from trustplane.trust.standing import NodeFacts, short
+from trustplane.trust.standing import NodeFacts, judgements, short
 
 _SHOWN: Final = 5  # nodes in a message
 _MAX_IMAGE: Final = 512
@@ -85,7 +85,7 @@ def _assessed(
 def _of_proofs(host: str, registry: Registry | None, nodes: Sequence[NodeFacts]) -> tuple[str, str] | None:
     """Decide by what the nodes' kubelets said; None where no valid proof says anything about trust."""
     names = {host} if registry is None else {host, registry.spec.host}
-    said = [(one, result) for one in nodes for result in _results(one) if result.registry in names]
+    said = [(one, result) for one in nodes for result in judgements(one, names)]
     refusing = [(one, result) for one, result in said if result.verdict == clustertrust.NOT_TRUSTED]
     if refusing:
         shown = ", ".join(one.node for one, _ in refusing[:_SHOWN])
@@ -95,11 +95,6 @@ def _of_proofs(host: str, registry: Registry | None, nodes: Sequence[NodeFacts])
     if trusting:
         return clustertrust.TRUSTED, f"proven by {len(trusting)} of {len(nodes)} nodes"
     return None
-
-
-def _results(facts: NodeFacts) -> list[ProofResult]:
-    proof = facts.valid_proof
-    return proof.results if proof else []
 
 
 def _of_chain(host: str, registry: Registry | None, sets: Sets, now: datetime) -> tuple[str, str]:

@@ -27,9 +27,13 @@ WORST_FIRST: Final = (
     clustertrust.FAILED,
     clustertrust.OUTDATED,
     clustertrust.UNREACHABLE,
+    clustertrust.UNCLEAR,
     clustertrust.PENDING,
     clustertrust.APPLIED,
+    clustertrust.ACCEPTED,
 )
+# That trust is not proven, and that there is nothing against it, either.
+_UNDECIDED: Final = frozenset({clustertrust.UNCLEAR, clustertrust.ACCEPTED})
 NOTHING_TO_PROVE: Final = "NothingToProve"
 NO_NODES: Final = "NoNodes"
 UP_TO_DATE: Final = "UpToDate"
@@ -141,10 +145,12 @@ def _summary(total: int, states: Mapping[str, int]) -> Summary:
     return Summary(
         total=total,
         proven=states[clustertrust.PROVEN],
+        accepted=states[clustertrust.ACCEPTED],
         applied=states[clustertrust.APPLIED],
         pending=states[clustertrust.PENDING],
         outdated=states[clustertrust.OUTDATED],
         not_trusted=states[clustertrust.NOT_TRUSTED],
+        unclear=states[clustertrust.UNCLEAR],
         unreachable=states[clustertrust.UNREACHABLE],
         failed=states[clustertrust.FAILED],
     )
@@ -206,7 +212,8 @@ def _proven(found: Sequence[_Node], unproven: Sequence[_Node], sets: Sets, hosts
     message = f"{len(found) - len(unproven)} of {len(found)} nodes are proven; {worst}: {_named(same)}"
     if worst == clustertrust.NOT_TRUSTED:
         message += f". The change was: {sets.change}" if sets.change else f". In force: {described(sets.in_force)}"
-    return Condition(type=type_, status=FALSE, reason=worst, message=message)
+    status = UNKNOWN if worst in _UNDECIDED else FALSE
+    return Condition(type=type_, status=status, reason=worst, message=message)
 
 
 def _named(nodes: Sequence[_Node]) -> str:

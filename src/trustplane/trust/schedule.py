@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from trustplane.api.clustertrust import TRUSTED, UNCLEAR, UNREACHABLE, ProofResult, RecordedProof
+from trustplane.api.clustertrust import TRUSTED, UNCLEAR, UNREACHABLE, UNREADABLE, ProofResult, RecordedProof
 from trustplane.trust.standing import NodeFacts, same
 
 INTERVAL: Final = timedelta(hours=1)  # between proofs of a node on which nothing changes
@@ -115,19 +115,23 @@ def _waits_of_silence(answers: Iterable[tuple[tuple[datetime, str], str]], deman
 def inspection_due_at(facts: NodeFacts, demand: Demand, now: datetime) -> datetime | None:
     """Return when a node's files are to be looked at; None: not before something changes.
 
-    What they are to be is what its configuration names.
+    What they are to be is what its configuration names. How it reaches registries is to be known in any case.
 
     Args:
         facts: What is known of the node.
         demand: What is asked of it.
         now: The time.
     """
-    if not _can_be_asked(facts, demand) or not facts.is_configured:
+    if not _can_be_asked(facts, demand):
         return None
     look = facts.valid_inspection
     if look is None or look.at is None:
         return _after_change(facts, now)
-    patience = REFUSED if look.error or look.message or look.refusal else demand.interval
+    is_new = not (look.error or look.refusal) and demand.hosts - {one.registry for one in look.registries}
+    if is_new or (look.is_partial and facts.is_configured):
+        return now
+    is_blind = any(one.verification == UNREADABLE for one in look.registries)
+    patience = REFUSED if look.error or look.message or look.refusal or is_blind else demand.interval
     return min(look.at + min(patience, demand.interval), _request(demand, look.at, now))
 
 

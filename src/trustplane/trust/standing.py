@@ -2,23 +2,31 @@
 
 Nothing is believed that is older than the node's last change: a proof, or a look at its files, from before it says
 nothing.
+
+A kubelet's words say that TLS was accepted, never that a certificate was verified. So a registry is trusted where both
+are known: its kubelet's answer, and that its runtime asks the registry itself and verifies (`RegistryAccess`).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from trustplane.api import clustertrust
-from trustplane.api.clustertrust import Inspection, ProofResult, RecordedProof
+from trustplane.api.clustertrust import Inspection, ProofResult, RecordedProof, RegistryAccess
 from trustplane.trust.entries import SHORT
 
 # What a result means for its node, the worst first.
 _MEANINGS: Final = (
     (clustertrust.NOT_TRUSTED, clustertrust.NOT_TRUSTED),
-    (clustertrust.UNCLEAR, clustertrust.FAILED),
     (clustertrust.UNREACHABLE, clustertrust.UNREACHABLE),
+    (clustertrust.UNCLEAR, clustertrust.UNCLEAR),
 )
+# How much older than a proof the look may be that says how registries are reached: both are done every hour, and a look
+# that fails is tried again.
+MAX_LAG: Final = timedelta(hours=2)
+_UNSEEN: Final = "the node was not looked at yet"
+_SEE: Final = "It needs SSH to the node, by Secret <cluster>-ssh"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +66,31 @@ class NodeFacts:
         fits = look is not None and same(look.digest, self.digest) and self._is_after_change(look.at)
         return look if fits else None
 
+    def access(self, hosts: Iterable[str]) -> Mapping[str, RegistryAccess]:
+        """How its runtime reaches registries, as far as that is known for the time of the proof."""
+        look, proof = self.valid_inspection, self.valid_proof
+        reason, next_step, seen = _UNSEEN, _SEE, dict[str, RegistryAccess]()
+        if look is not None and (why := look.refusal or look.error):
+            reason, next_step = f"the node could not be looked at: {why}", ""
+        if look is not None and proof and proof.at and look.registries_at and proof.at - look.registries_at > MAX_LAG:
+            reason = reason if next_step == "" else "the node was last looked at long before its kubelet answered"
+        elif look is not None:
+            seen = {one.registry: one for one in reversed(look.registries) if one.verification in _VERIFICATIONS}
+        return {host: seen.get(host) or _unseen(host, reason, next_step) for host in hosts}
+
     def _is_after_change(self, time: datetime | None) -> bool:
         return time is not None and time > self.changed_at
 
     def is_moving(self, in_force: str) -> bool:
         """Tell whether the set in force is on its way to it, so that nothing is to be asked of it yet."""
         return not same(self.digest, in_force) and (self.is_updating or not self.is_up_to_date or not self.digest)
+
+
+_VERIFICATIONS: Final = (clustertrust.VERIFIED, clustertrust.UNVERIFIABLE, clustertrust.UNREADABLE)
+
+
+def _unseen(host: str, reason: str, next_step: str) -> RegistryAccess:
+    return RegistryAccess(registry=host, verification=clustertrust.UNREADABLE, reason=reason, next_step=next_step)
 
 
 @dataclass(frozen=True)
@@ -131,8 +158,8 @@ def _inspected(facts: NodeFacts, hosts: Collection[str]) -> Standing | None:
         return Standing(clustertrust.FAILED, look.refusal, look.at)
     if look is None or not look.message:
         return None
-    refused = [one for one in _results(facts, hosts) if one.verdict == clustertrust.NOT_TRUSTED]
-    return Standing(clustertrust.OUTDATED, "; ".join([look.message, *map(told, refused)]), look.at)
+    refused = [one for one in judgements(facts, hosts) if one.verdict == clustertrust.NOT_TRUSTED]
+    return Standing(clustertrust.OUTDATED, "; ".join([look.message, *(one.words for one in refused)]), look.at)
 
 
 def _asked(facts: NodeFacts, hosts: Collection[str]) -> Standing:
@@ -141,28 +168,71 @@ def _asked(facts: NodeFacts, hosts: Collection[str]) -> Standing:
         return Standing(
             clustertrust.APPLIED, "no Registry selects its cluster: there is nothing to prove", facts.changed
         )
-    results = _results(facts, hosts)
+    judged = judgements(facts, hosts)
     for verdict, state in _MEANINGS:
-        told_of = [told(one) for one in results if one.verdict == verdict]
-        if told_of:
-            return Standing(state, "; ".join(told_of))
-    missing = sorted(set(hosts) - {one.registry for one in results})
+        if words := [one.words for one in judged if one.verdict == verdict]:
+            return Standing(state, "; ".join(words))
+    missing = sorted(set(hosts) - {one.registry for one in judged})
     if missing:
         return Standing(clustertrust.APPLIED, f"no proof since its last change: {', '.join(missing)}", facts.changed_at)
-    return Standing(clustertrust.PROVEN, "", proof.at if proof else None)
+    at = proof.at if proof else None
+    if unseen := [one.words for one in judged if one.verdict == clustertrust.ACCEPTED]:
+        return Standing(clustertrust.ACCEPTED, "; ".join(unseen), at)
+    return Standing(clustertrust.PROVEN, "; ".join(one.words for one in judged if one.message), at)
 
 
-def _results(facts: NodeFacts, hosts: Collection[str]) -> Sequence[ProofResult]:
-    proof = facts.valid_proof
-    return [one for one in proof.results if one.registry in hosts] if proof else []
+@dataclass(frozen=True)
+class Judgement:
+    """What a node's answer about a registry comes to.
+
+    Attributes:
+        registry: Its host.
+        verdict: One of `clustertrust.VERDICTS`, or ACCEPTED: TLS was accepted, and whether the registry's certificate
+            was verified was not seen. TRUSTED says that it was.
+        message: Why, and what to do.
+    """
+
+    registry: str
+    verdict: str
+    message: str = ""
+
+    @property
+    def words(self) -> str:
+        """The judgement in words."""
+        return (
+            f"{_WORDS[self.verdict].format(self.registry)}: {self.message}"
+            if self.message
+            else (_WORDS[self.verdict].format(self.registry))
+        )
 
 
-def told(result: ProofResult) -> str:
-    """Return a result in words."""
-    words = {
-        clustertrust.TRUSTED: f"{result.registry} is trusted",
-        clustertrust.NOT_TRUSTED: f"{result.registry} is not trusted",
-        clustertrust.UNREACHABLE: f"{result.registry} cannot be reached from the node",
-    }
-    what = words.get(result.verdict, f"{result.registry}: the kubelet's answer is not understood")
-    return f"{what}: {result.message}" if result.message else what
+_WORDS: Final = {
+    clustertrust.TRUSTED: "{} is trusted",
+    clustertrust.ACCEPTED: "{} was accepted, and whether its certificate was verified was not seen",
+    clustertrust.NOT_TRUSTED: "{} is not trusted",
+    clustertrust.UNREACHABLE: "{} cannot be reached from the node",
+    clustertrust.UNCLEAR: "{}: whether it is trusted is not clear",
+}
+
+
+def judgements(facts: NodeFacts, hosts: Collection[str]) -> Sequence[Judgement]:
+    """Return what a node's valid proof comes to, by registry; those that it says nothing of are left out."""
+    proof, access = facts.valid_proof, facts.access(hosts)
+    return [judge(one, access[one.registry]) for one in proof.results if one.registry in hosts] if proof else []
+
+
+def judge(result: ProofResult, access: RegistryAccess) -> Judgement:
+    """Judge a kubelet's answer by how its node reaches the registry."""
+    if result.verdict != clustertrust.TRUSTED:
+        verdict = result.verdict if result.verdict in _WORDS else clustertrust.UNCLEAR
+        return Judgement(result.registry, verdict, result.message)
+    if access.verification == clustertrust.VERIFIED:
+        proxy = f"through proxy {access.proxy}" if access.proxy else ""
+        return Judgement(result.registry, clustertrust.TRUSTED, proxy)
+    why = ". ".join(part for part in (access.reason, access.next_step) if part)
+    if access.verification == clustertrust.UNVERIFIABLE:
+        return Judgement(result.registry, clustertrust.UNCLEAR, why)
+    if result.answered_by:
+        named = f"{result.answered_by} answered, and who sent the kubelet there was not seen"
+        return Judgement(result.registry, clustertrust.UNCLEAR, f"{named}; {why}")
+    return Judgement(result.registry, clustertrust.ACCEPTED, why)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from trustplane.api.clustertrust import NOT_TRUSTED, TRUSTED, ProofResult
-from trustplane.trust.standing import NodeFacts, told
+from trustplane.api.clustertrust import ACCEPTED, NOT_TRUSTED, TRUSTED
+from trustplane.trust.standing import Judgement, NodeFacts, judgements
 
 SHOWN: Final = 5  # nodes in a message
 
@@ -23,6 +23,7 @@ class Tally:
         refusing: Nodes that do not.
         refusals: The first of the nodes that do not, each with its words.
         silences: The first of the nodes that have proven neither.
+        accepting: Nodes that accepted it, where nobody has seen whether they verified its certificate.
     """
 
     clusters: int = 0
@@ -32,21 +33,22 @@ class Tally:
     refusing: int = 0
     refusals: tuple[str, ...] = ()
     silences: tuple[str, ...] = ()
+    accepting: int = 0
 
     @property
     def reaching(self) -> int:
         """Nodes that had an answer of it."""
-        return self.trusting + self.refusing
+        return self.trusting + self.refusing + self.accepting
 
     @property
     def silent(self) -> int:
         """Nodes that have proven neither."""
-        return self.nodes - self.reaching
+        return self.nodes - self.trusting - self.refusing
 
 
-def is_trusting(result: ProofResult | None) -> bool:
-    """Tell whether a node's answer proves that it trusts the registry."""
-    return result is not None and result.verdict == TRUSTED
+def is_trusting(judged: Judgement | None) -> bool:
+    """Return whether a node's answer, and how it reaches the registry, prove that it trusts the registry."""
+    return judged is not None and judged.verdict == TRUSTED
 
 
 def of_cluster(cluster: str, nodes: Iterable[NodeFacts], hosts: Collection[str]) -> dict[str, Tally]:
@@ -57,7 +59,7 @@ def of_cluster(cluster: str, nodes: Iterable[NodeFacts], hosts: Collection[str])
         nodes: What is known of its nodes.
         hosts: Of the registries that it is to trust.
     """
-    answers = [(facts, _answers(facts)) for facts in nodes]
+    answers = [(facts, _answers(facts, hosts)) for facts in nodes]
     return {host: _tally(cluster, [(facts, said.get(host)) for facts, said in answers]) for host in hosts}
 
 
@@ -80,15 +82,15 @@ def total(tallies: Iterable[Tally]) -> Tally:
         refusing=sum(one.refusing for one in parts),
         refusals=tuple(refusals),
         silences=tuple(silences),
+        accepting=sum(one.accepting for one in parts),
     )
 
 
-def _answers(facts: NodeFacts) -> Mapping[str, ProofResult]:
-    proof = facts.valid_proof
-    return {one.registry: one for one in proof.results} if proof else {}
+def _answers(facts: NodeFacts, hosts: Collection[str]) -> Mapping[str, Judgement]:
+    return {judged.registry: judged for judged in judgements(facts, hosts)}
 
 
-def _tally(cluster: str, nodes: Sequence[tuple[NodeFacts, ProofResult | None]]) -> Tally:
+def _tally(cluster: str, nodes: Sequence[tuple[NodeFacts, Judgement | None]]) -> Tally:
     others = [one for one in nodes if not is_trusting(one[1])]
     refusing = [one for one in others if one[1] is not None and one[1].verdict == NOT_TRUSTED]
     silent = [one for one in others if one[1] is None or one[1].verdict != NOT_TRUSTED]
@@ -100,8 +102,9 @@ def _tally(cluster: str, nodes: Sequence[tuple[NodeFacts, ProofResult | None]]) 
         refusing=len(refusing),
         refusals=tuple(_named(cluster, *one) for one in refusing[:SHOWN]),
         silences=tuple(_named(cluster, *one) for one in silent[:SHOWN]),
+        accepting=sum(judged is not None and judged.verdict == ACCEPTED for _, judged in silent),
     )
 
 
-def _named(cluster: str, facts: NodeFacts, said: ProofResult | None) -> str:
-    return f"{facts.node or facts.machine} of {cluster}: {told(said) if said else 'no proof yet'}"
+def _named(cluster: str, facts: NodeFacts, judged: Judgement | None) -> str:
+    return f"{facts.node or facts.machine} of {cluster}: {judged.words if judged else 'no proof yet'}"

@@ -14,6 +14,7 @@ from tests.apiserver.controllers.test_processes import Trustplane
 from tests.apiserver.controllers.workload import (
     NOT_FOUND,
     UNTRUSTED,
+    Inspector,
     Kubelet,
     annotation,
     change,
@@ -24,9 +25,10 @@ from tests.apiserver.controllers.workload import (
     trust_of,
 )
 
-from trustplane.api.clustertrust import TRUST_PROOF
+from trustplane.api.clustertrust import TRUST_PROOF, UNVERIFIABLE, RegistryAccess
 from trustplane.api.meta import Json
 from trustplane.clusterapi.secret import read
+from trustplane.controllers import clustertrust_proof
 from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, REGISTRIES, SECRETS
 from trustplane.kube.client import Client
 from trustplane.kube.errors import InvalidError
@@ -42,6 +44,14 @@ DEAD = "https://127.0.0.1:1"
 async def kubelet(client: Client) -> AsyncIterator[Kubelet]:
     async with Kubelet(client).running() as kubelet:
         yield kubelet
+
+
+@pytest.fixture(autouse=True)
+def inspector(monkeypatch: pytest.MonkeyPatch) -> Inspector:
+    """No node of these tests has an SSH server; what a look at a real one sees is tested in tests/node."""
+    inspector = Inspector()
+    monkeypatch.setattr(clustertrust_proof, "inspect", inspector.inspect)
+    return inspector
 
 
 @pytest.fixture
@@ -216,8 +226,42 @@ async def test_what_a_killed_run_left_is_swept(supervisor: Supervisor, kubelet: 
         await until_gone(supervisor.client, SECRETS, "probe-pull-left", probe.NAMESPACE)
 
 
+async def test_words_alone_prove_nothing_and_say_what_is_missing(
+    supervisor: Supervisor, kubelet: Kubelet, apiserver: Any, trustplane: Trustplane, inspector: Inspector
+) -> None:
+    """The kubelet says the same in all three cases."""
+    await supervisor.configure(entry("corp", make_ca("corp")))
+    inspector.error = "Node 198.51.100.7 refuses the SSH key"
+    where = ("shop", "-n", supervisor.namespace)
+    async with supervisor.running(), registry(supervisor) as (name, host):
+        kubelet.says[host] = NOT_FOUND
+        await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
+        trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == ("Unknown", "Accepted"))
+        assert (trust.status.nodes[0].state, trust.status.summary.accepted) == ("Accepted", 1)
+        assert f"{host} was accepted" in trust.status.nodes[0].message
+        assert "refuses the SSH key" in trust.status.nodes[0].message
+        code, out, err = await trustplane.run("prove", *where, "-o", "json")
+        assert (code, [one["verdict"] for one in json.loads(out)]) == (3, ["Accepted"]), err
+        found = await until(supervisor.client, REGISTRIES, name, "", lambda one: bool(one.status.conditions))
+        assert (found.status.nodes.trusting, found.status.trusting_clusters) == (0, "0/1")
+
+        inspector.error = ""
+        inspector.reach[host] = RegistryAccess(
+            registry=host, verification=UNVERIFIABLE, reason="skip_verify", next_step="Remove it"
+        )
+        code, out, err = await trustplane.run("prove", *where, "-o", "json")
+        shown = [(one["verdict"], one["message"]) for one in json.loads(out)]
+        assert (code, shown) == (1, [("Unclear", "skip_verify. Remove it")]), err
+        trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == ("Unknown", "Unclear"))
+        assert (trust.status.nodes[0].state, trust.status.summary.unclear) == ("Unclear", 1)
+
+        inspector.reach.clear()
+        assert (await trustplane.run("prove", *where))[0] == 0
+        await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+
+
 async def test_a_class_of_somebody_else_is_watched_by_its_variable(
-    supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
+    supervisor: Supervisor, kubelet: Kubelet, apiserver: Any, inspector: Inspector
 ) -> None:
     pem, client = make_ca("corp"), supervisor.client
     twice = base64.b64encode(base64.b64encode(pem.encode())).decode()
@@ -239,7 +283,16 @@ async def test_a_class_of_somebody_else_is_watched_by_its_variable(
         await supervisor._report(await supervisor.cluster("theirs"))
         secret = "theirs-user-trusted-ca-secret"
         await make_nodes(supervisor, "theirs", "theirs-0", kubeconfig=apiserver.kubeconfig, trust=secret)
+        # Without a key for SSH nobody sees whether its nodes verify.
+        trust = await trust_of(supervisor, "theirs", lambda one: said(one, "Proven") == ("Unknown", "Accepted"))
+        assert "theirs-ssh" in trust.status.nodes[0].message or "<cluster>-ssh" in trust.status.nodes[0].message
+        key = base64.b64encode(b"-----BEGIN OPENSSH PRIVATE KEY-----").decode()
+        metadata = {"name": "theirs-ssh", "namespace": supervisor.namespace}
+        await client.create(SECRETS, {"metadata": metadata, "data": {"ssh-privatekey": key}})
+    async with supervisor.running(), registry(supervisor) as (_, host):  # one that has not asked for the key yet
+        kubelet.says[host] = NOT_FOUND
         trust = await trust_of(supervisor, "theirs", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        assert inspector.repairs == set()
         assert trust.status.desired
         assert trust.status.desired.source == "Cluster"
         assert [one.name for one in trust.status.desired.entries] == ["corp"]
@@ -259,7 +312,10 @@ async def test_any_cluster_can_be_probed_with_its_kubeconfig_alone(
         rows = {(one["node"], one["verdict"]) for one in json.loads(out)}
         assert {("direct-0", "NotTrusted"), ("direct-1", "NotTrusted")} <= rows
         kubelet.says[host] = NOT_FOUND
-        assert (await trustplane.run("prove", "--registry", host))[0] == 0
+        code, out, _ = await trustplane.run("prove", "--registry", host, "-o", "json")
+        rows = {(one["node"], one["verdict"]) for one in json.loads(out)}
+        assert (code, {("direct-0", "Accepted"), ("direct-1", "Accepted")} <= rows) == (3, True)
+        assert all("skip_verify" in one["message"] for one in json.loads(out))
     finally:
         for name in ("direct-0", "direct-1"):
             await supervisor.client.delete(NODES, name)

@@ -5,7 +5,7 @@ import base64
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,14 +16,16 @@ from tests.apiserver.controllers.conftest import KUBERNETES, Supervisor, secret_
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL
 from trustplane.api.clusterapi import kubeconfig_secret
-from trustplane.api.clustertrust import ClusterTrust
+from trustplane.api.clustertrust import VERIFIED, ClusterTrust, Inspection, RegistryAccess
 from trustplane.api.meta import Json
+from trustplane.controllers.clustertrust_inspection import Inspected
 from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, KUBEADM_CONFIGS, MACHINES, REGISTRIES, SECRETS
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError, NotFoundError
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import PODS
 from trustplane.proof import probe
+from trustplane.trust.standing import NodeFacts
 
 NOT_FOUND = "{image}: not found"
 UNTRUSTED = (
@@ -81,6 +83,33 @@ class Kubelet:
                 await self._client.patch(
                     PODS, pod["metadata"]["name"], probe.NAMESPACE, {"status": status}, subresource="status"
                 )
+
+
+class Inspector:
+    """Looks at nodes as the manager does over SSH: nothing differs, and every registry is reached by verified TLS.
+
+    Attributes:
+        reach: How nodes reach a registry otherwise, by host.
+        error: Why nodes cannot be looked at; empty: they can.
+        repairs: Nodes that were to be repaired.
+    """
+
+    def __init__(self) -> None:
+        self.reach: dict[str, RegistryAccess] = {}
+        self.error = ""
+        self.repairs: set[str] = set()
+
+    async def inspect(
+        self, _client: Client, _machine: Any, key: str, facts: NodeFacts, hosts: Collection[str], *, repair: bool
+    ) -> Inspected:
+        assert "PRIVATE KEY" in key
+        if repair:
+            self.repairs.add(facts.node)
+        now = datetime.now(UTC)
+        if self.error:
+            return Inspected(Inspection(digest=facts.digest, at=now, error=self.error))
+        known = [self.reach.get(host) or RegistryAccess(registry=host, verification=VERIFIED) for host in hosts]
+        return Inspected(Inspection(digest=facts.digest, at=now, registries=known, registries_at=now))
 
 
 async def make_nodes(supervisor: Supervisor, cluster: str, *names: str, kubeconfig: Json, trust: str = "") -> None:

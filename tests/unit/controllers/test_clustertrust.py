@@ -38,6 +38,7 @@ def test_what_has_no_effect_is_named_with_what_hides_it() -> None:
     ("verdict", "recorded"),
     [
         (Trusted(pulled=True), ProofResult(registry="r", verdict="Trusted", pulled=True)),
+        (Trusted(answered_by="t"), ProofResult(registry="r", verdict="Trusted", answered_by="t")),
         (
             NotTrusted(Refusal.EXPIRED, "x509: expired", "r"),
             ProofResult(registry="r", verdict="NotTrusted", reason="Expired", message="x509: expired"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trustplane.api.clustertrust import Inspection
-from trustplane.controllers import clustertrust_proof
+from trustplane.controllers import clustertrust_inspection, clustertrust_proof
 from trustplane.controllers.clustertrust_inspection import Inspected
 from trustplane.controllers.clustertrust_proof import ProofReconciler
 from trustplane.kube.errors import UnavailableError
@@ -31,7 +31,7 @@ class Looks:
             return "key"
 
         monkeypatch.setattr(clustertrust_proof, "inspect", self._inspect)
-        monkeypatch.setattr(clustertrust_proof, "private_key", private_key)
+        monkeypatch.setattr(clustertrust_inspection, "private_key", private_key)
         monkeypatch.setattr(ProofReconciler, "_record_inspection", self._record)
 
     async def _inspect(self, _client: Any, machine: str, *_: Any, **__: Any) -> Inspected:
@@ -52,7 +52,8 @@ class Looks:
         self.recorded.add(facts.machine)
 
     async def inspect(self) -> None:
-        seen: Any = SimpleNamespace(machines={name: name for name in NAMES}, is_automatic=True)
+        machines = {name: name for name in NAMES}
+        seen: Any = SimpleNamespace(machines=machines, is_automatic=True, tkc=None, hosts=frozenset())
         nodes: Any = [SimpleNamespace(machine=name, digest="d") for name in NAMES]
         nothing: Any = None
         await ProofReconciler(nothing, nothing, nothing, namespace="")._inspect(KEY, seen, nodes)

@@ -85,7 +85,12 @@ def test_the_kubelets_words_in_the_containers_state_decide() -> None:
 
 def test_words_that_do_not_name_the_image_are_about_it_all_the_same() -> None:
     words = "reading blob sha256:6175: Error fetching blob: invalid status code from registry 404 (Not Found)"
-    assert probe.outcome(waiting("ErrImagePull", words)) == Trusted()
+    assert probe.outcome(waiting("ErrImagePull", words)) == Trusted(answered_by="a second host")
+
+
+def test_an_image_of_localhost_that_was_pulled_proves_nothing() -> None:
+    there = pod({"running": {}}) | {"spec": {"containers": [{"image": "localhost:5000/app:1"}]}}
+    assert isinstance(probe.outcome(there), Unclear)
 
 
 def test_a_back_off_alone_says_nothing_and_the_last_event_decides() -> None:

@@ -1,12 +1,13 @@
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, Unreachable, Verdict, verdict
+from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, Unreachable, Verdict, accepted, verdict
 
 H = "registry.corp.test:5000"
 IMAGE = f"{H}/trustplane/probe:n1"
@@ -25,7 +26,6 @@ ACCEPTED = [
     f"rpc error: code = NotFound desc = {V2}{IMAGE}: not found",
     f"{V1}{IMAGE}: not found",
     f"{V1}pulling from host {H} failed with status code [manifests n1]: 401 Unauthorized",
-    f"{V1}pulling from host {H} failed with status code [manifests n1]: 429 Too Many Requests",
     f"{V1}unexpected status code [manifests n1]: 503 Service Unavailable",
     f"{V2}unexpected status from HEAD request to https://{H}/v2/trustplane/probe/manifests/n1: 403 Forbidden",
     f"{V2}unexpected status from HEAD request to https://{H}/v2/probe/manifests/n1: 500 Internal Server Error",
@@ -37,27 +37,98 @@ ACCEPTED = [
         f"{V2}pull access denied, repository does not exist or may require authorization: authorization failed: "
         "no basic auth credentials"
     ),
-    f"{V1}failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized",
     (
         f"{V2}failed to authorize: failed to fetch oauth token: unexpected status from POST request to "
-        "https://token.corp.test/token: 401 Unauthorized"
+        f"https://{H}/service/token: 401 Unauthorized"
     ),
-    f"{CRIO}too many requests to registry",
     f"initializing source docker://{IMAGE}: reading manifest n1 in {H}/trustplane/probe: manifest unknown",
     f"reading manifest n1 in {H}/trustplane/probe: unauthorized: authentication required",
     f"{MIRRORED}{IMAGE}: reading manifest n1 in {H}/trustplane/probe: manifest unknown",
     f'reading manifest n1 in {H}/proxy/x: unknown: Get "https://upstream.test/v2/": {UNKNOWN}',
     f"Error response from daemon: manifest for {IMAGE} not found: manifest unknown: manifest unknown",
+]
+# What a second host answered, and whose host that was.
+SENT_ON = [
+    (f"{V1}failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized", "a second host"),
     (
-        f"{FAILED}failed to copy: httpReadSeeker: failed open: could not fetch content "
-        "descriptor sha256:b515 (application/vnd.oci.image.config.v1+json) from remote: not found"
+        (
+            f"{V2}failed to authorize: failed to fetch oauth token: unexpected status from POST request to "
+            "https://token.corp.test/token: 401 Unauthorized"
+        ),
+        "token.corp.test",
     ),
+    (
+        (
+            f"{FAILED}failed to copy: httpReadSeeker: failed open: could not fetch content "
+            "descriptor sha256:b515 (application/vnd.oci.image.config.v1+json) from remote: not found"
+        ),
+        "a second host",
+    ),
+]
+# (words, what to do): no pull that ends so proves anything.
+NO_PROOF = [
+    (f"{V1}pulling from host {H} failed with status code [manifests n1]: 429 Too Many Requests", "asked again"),
+    (f"{V2}unexpected status from HEAD request to https://{H}/v2/a/manifests/1: 429 Too Many Requests", "asked again"),
+    (f"{V2}unexpected status from HEAD request to https://{H}/v2/a/manifests/1: 407 Proxy", "asked again"),
+    (f"{V2}toomanyrequests: slow down", "asked again"),
+    (f"{CRIO}too many requests to registry", "asked again"),
+    (f"{V2}{HEAD}Forbidden", "NO_PROXY"),
+    (f"{V2}{HEAD}Proxy Authentication Required", "NO_PROXY"),
+    (f'RegistryUnavailable: {CRIO}Get "https://{H}/v2/": Service Unavailable', "NO_PROXY"),
+    (f"{V2}unexpected status from HEAD request to http://{H}/v2/a/manifests/1: 401 Unauthorized", "HTTPS"),
+    (f'{CRIO}Get "http://{H}/v2/": dial tcp: refused; unauthorized: authentication required', "HTTPS"),
+    (f"{V2}unexpected status from HEAD request to https://m.test/v2/a/manifests/1?ns={H}: 403 Forbidden", "itself"),
+    (
+        (
+            f"{V2}unexpected status from HEAD request to https://m.test/v2/a/manifests/1?ns={H}: 429 Too Many Requests "
+            "toomanyrequests: slow down"
+        ),
+        "itself",
+    ),
+    (f'Head "https://m.test/v2/a?ns={H}": EOF: {IMAGE}: not found', "itself"),
 ]
 
 
 @pytest.mark.parametrize("message", ACCEPTED)
 def test_an_answer_over_https_means_that_tls_was_accepted(message: str) -> None:
     assert verdict(message, H) == Trusted()
+
+
+@pytest.mark.parametrize(("message", "host"), SENT_ON)
+def test_a_second_host_that_answered_is_named(message: str, host: str) -> None:
+    assert verdict(message, H) == Trusted(answered_by=host)
+
+
+@pytest.mark.parametrize(("message", "what_to_do"), NO_PROOF)
+def test_what_somebody_else_may_have_said_is_unclear_for_good_and_tells_what_to_do(
+    message: str, what_to_do: str
+) -> None:
+    found = verdict(message, H)
+    assert isinstance(found, Unclear)
+    assert found.is_final
+    assert what_to_do in found.detail
+
+
+@pytest.mark.parametrize("host", ["localhost:5000", "localhost", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000"])
+@pytest.mark.parametrize("message", ACCEPTED)
+def test_a_registry_of_localhost_proves_nothing(message: str, host: str) -> None:
+    found = verdict(message.replace(H, host), host)
+    assert isinstance(found, Unclear)
+    assert "localhost" in found.detail
+    assert accepted(host, pulled=True) == found
+
+
+def test_the_time_to_judge_grows_no_faster_than_the_message_and_is_bounded() -> None:
+    """Twice the text takes about twice the steps; above the limit it is cut."""
+    hostile = 'failed to authorize: unexpected status from HEAD request to https://a/v2/: Get "https://a/": '
+
+    def seconds(length: int) -> float:
+        text = (hostile * (length // len(hostile) + 1))[:length]
+        began = time.process_time()
+        verdict(text, H)
+        return time.process_time() - began
+
+    assert seconds(2_000_000) < 2
 
 
 @pytest.mark.parametrize(
@@ -122,9 +193,6 @@ def test_x509_is_a_refusal_with_its_own_reason(before: str, words: str, reason: 
         "context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
         "proxyconnect tcp: dial tcp 10.0.0.9:3128: connect: connection refused",
         f"proxyconnect tcp: tls: failed to verify certificate: {UNKNOWN}",
-        "Forbidden",  # a proxy's answer to CONNECT
-        "Service Unavailable",
-        "Proxy Authentication Required",
     ],
 )
 def test_what_happens_before_tls_says_nothing_about_trust(words: str) -> None:
@@ -213,7 +281,17 @@ def summary(found: Verdict) -> tuple[type, str]:
     return type(found), found.reason if isinstance(found, NotTrusted) else ""
 
 
-@given(st.sampled_from([*ACCEPTED, V2 + HEAD + UNKNOWN, V2 + HEAD + "EOF", V1 + HEAD + "tls: handshake failure"]))
+@given(
+    st.sampled_from(
+        [
+            *ACCEPTED,
+            *(words for words, _ in NO_PROOF),
+            V2 + HEAD + UNKNOWN,
+            V2 + HEAD + "EOF",
+            V1 + HEAD + "tls: handshake failure",
+        ]
+    )
+)
 def test_the_kubelets_own_words_around_a_message_change_nothing(message: str) -> None:
     around = (
         message,
@@ -242,7 +320,7 @@ CORPUS = Path(__file__).parent / "pull-errors.json"
 _REFUSED = {"issuer-not-trusted", "self-signed-server", "token-service-untrusted", "certificate-expired"}
 _REFUSED |= {"certificate-not-yet-valid", "name-mismatch", "no-subject-alt-name", "ca-not-a-ca", "weak-certificate"}
 _REFUSED |= {"wrong-key-usage", "ca-file-malformed", "ca-file-unreadable"}
-_ACCEPTED = {"auth-missing", "access-denied", "image-not-found", "rate-limited", "registry-error", "digest-mismatch"}
+_ACCEPTED = {"auth-missing", "access-denied", "image-not-found", "registry-error", "digest-mismatch"}
 _NETWORK = {"connection-refused", "connection-timeout", "connection-reset", "connection-closed", "dns-not-found"}
 _NETWORK |= {"dns-failure", "network-unreachable", "tls-timeout"}
 
@@ -258,3 +336,4 @@ def test_recorded_pulls_are_judged_by_their_cause(cause: str, host: str, message
     assert isinstance(found, NotTrusted) == (cause in _REFUSED)
     assert isinstance(found, Unreachable) == (cause in _NETWORK)
     assert isinstance(found, Trusted) or cause not in _ACCEPTED
+    assert isinstance(found, Unclear) or cause != "rate-limited"

@@ -9,7 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.api.annotations import UPDATE_IN_PROGRESS
-from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF, AppliedTrust, ProofResult, RecordedProof
+from trustplane.api.clustertrust import (
+    TRUST_APPLIED,
+    TRUST_INSPECTION,
+    TRUST_PROOF,
+    UNREADABLE,
+    UNVERIFIABLE,
+    VERIFIED,
+    AppliedTrust,
+    Inspection,
+    ProofResult,
+    RecordedProof,
+    RegistryAccess,
+)
 from trustplane.trust.gate import PARALLEL, Canary, Member, Move, Scene, permit
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,8 +47,13 @@ def scene(*found: Member, canary: str = "", adds: bool = True, registries: tuple
     return Scene(NEW, found or members("a", "b", "c"), elected, registries, "add corp (12ab)")
 
 
-def taken(name: str, said: RecordedProof | None = None) -> Member:
-    return Member(name, applied=applied(NEW), proof=said or RecordedProof())
+def seen(verification: str = VERIFIED, reason: str = "", *, digest: str = NEW, seconds: int = 1) -> Inspection:
+    reached = RegistryAccess(registry=HOST, verification=verification, reason=reason)
+    return Inspection(digest=digest, at=NOW + timedelta(seconds=seconds), registries=[reached])
+
+
+def taken(name: str, said: RecordedProof | None = None, look: Inspection | None = None) -> Member:
+    return Member(name, applied=applied(NEW), proof=said or RecordedProof(), inspection=look or seen())
 
 
 def test_without_a_canary_a_machine_is_to_be_elected() -> None:
@@ -60,6 +77,45 @@ def test_the_others_wait_for_the_proof() -> None:
 
 def test_when_it_is_proven_the_others_go() -> None:
     assert permit("b", scene(taken("a", proof("Trusted")), *members("b"), canary="a")).move is Move.GO
+
+
+@pytest.mark.parametrize(
+    ("look", "why"),
+    [
+        (Inspection(), "Waiting until it is seen over SSH"),
+        (seen(seconds=0), "Waiting until it is seen over SSH"),
+        (seen(digest=OLD), "Waiting until it is seen over SSH"),
+        (seen(UNREADABLE, "containerd's configuration was changed"), "was changed"),
+        (
+            Inspection(digest=NEW, at=NOW + timedelta(seconds=1), error="Node refuses the SSH key"),
+            "refuses the SSH key",
+        ),
+        (Inspection(digest=NEW, at=NOW + timedelta(seconds=1), refusal="another host key"), "another host key"),
+    ],
+)
+def test_a_trust_that_was_not_seen_to_be_verified_lets_nobody_go(look: Inspection, why: str) -> None:
+    waiting = permit("b", scene(taken("a", proof("Trusted"), look), *members("b"), canary="a"))
+    assert waiting.move is Move.WAIT
+    assert HOST in waiting.reason
+    assert why in waiting.reason
+
+
+@pytest.mark.parametrize("said", [None, proof("Trusted"), proof("Unclear"), proof("Unreachable")])
+def test_a_registry_that_no_pull_can_prove_counts_for_nothing(said: RecordedProof | None) -> None:
+    canary = taken("a", said, seen(UNVERIFIABLE, "skip_verify"))
+    assert permit("b", scene(canary, *members("b"), canary="a")).move is Move.GO
+    both = scene(canary, *members("b"), canary="a", registries=(HOST, "apps.corp.test"))
+    assert permit("b", both).move is Move.WAIT
+
+
+def test_a_refusal_stops_however_the_registry_is_reached() -> None:
+    canary = taken("a", proof("NotTrusted"), seen(UNVERIFIABLE, "mirror"))
+    assert permit("b", scene(canary, *members("b"), canary="a")).move is Move.STOP
+
+
+def test_a_removal_needs_no_verified_answer() -> None:
+    canary = taken("a", proof("Trusted"), Inspection())
+    assert permit("b", scene(canary, *members("b"), canary="a", adds=False)).move is Move.GO
 
 
 @pytest.mark.parametrize("stale", [proof("Trusted", seconds=0), proof("Trusted", digest=OLD)])
@@ -116,16 +172,19 @@ def test_a_machine_is_read_out_of_its_annotations() -> None:
     values = {
         TRUST_APPLIED: msgspec.json.encode(applied(NEW)).decode(),
         TRUST_PROOF: msgspec.json.encode(proof("Trusted")).decode(),
+        TRUST_INSPECTION: msgspec.json.encode(seen()).decode(),
         UPDATE_IN_PROGRESS: "",
     }
     found = Member.read("a", values, is_running=True)
     assert (found.applied, found.is_updating, found.proof_of(NEW)[HOST].verdict) == (applied(NEW), True, "Trusted")
+    assert found.access(NEW, HOST).verification == VERIFIED
 
 
 @given(st.text() | st.sampled_from(["[]", "{}", "null", '{"digest": 1}', '{"results": [1]}']))
 def test_what_cannot_be_read_says_nothing(text: str) -> None:
-    found = Member.read("a", {TRUST_APPLIED: text, TRUST_PROOF: text}, is_running=True)
+    found = Member.read("a", {TRUST_APPLIED: text, TRUST_PROOF: text, TRUST_INSPECTION: text}, is_running=True)
     assert found.proof_of(NEW) == {}
+    assert found.access(NEW, HOST) == RegistryAccess()
     assert Canary.read(text) is None or Canary.read(text) == msgspec.json.decode(text, type=Canary)
 
 

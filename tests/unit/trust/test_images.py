@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -12,9 +13,12 @@ from trustplane.api.clustertrust import (
     UNKNOWN,
     UNREACHABLE,
     VERDICTS,
+    VERIFIED,
     ImageSource,
+    Inspection,
     ProofResult,
     RecordedProof,
+    RegistryAccess,
 )
 from trustplane.api.meta import Metadata
 from trustplane.api.registry import Registry, RegistrySpec
@@ -33,7 +37,9 @@ REGISTRY = Registry(metadata=Metadata(name="harbor"), spec=RegistrySpec(host=HOS
 def node(name: str, verdict: str, *, at: datetime = NOW) -> NodeFacts:
     result = ProofResult(registry=HOST, verdict=verdict, message="x509: unknown authority")
     proof = RecordedProof(digest=DIGEST, at=at, results=[result])
-    return NodeFacts(machine=name, node=name, created=datetime(2026, 1, 1, tzinfo=UTC), digest=DIGEST, proof=proof)
+    created, reached = datetime(2026, 1, 1, tzinfo=UTC), RegistryAccess(registry=HOST, verification=VERIFIED)
+    seen = Inspection(digest=DIGEST, at=at, registries=[reached], registries_at=at)
+    return NodeFacts(machine=name, node=name, created=created, digest=DIGEST, proof=proof, inspection=seen)
 
 
 def trust_of(*nodes: NodeFacts, host: str = HOST, registries: tuple[Registry, ...] = (REGISTRY,)) -> tuple[str, str]:
@@ -55,6 +61,12 @@ def test_proofs_decide_and_one_refusal_is_enough() -> None:
     trust, message = trust_of(node("a", TRUSTED), node("b", NOT_TRUSTED))
     assert trust == NOT_TRUSTED
     assert message == "the kubelets of 1 of 2 nodes refuse it (b): x509: unknown authority"
+
+
+def test_what_was_not_seen_to_be_verified_is_no_proof() -> None:
+    unseen = replace(node("a", TRUSTED), inspection=None)
+    assert trust_of(unseen)[0] == UNKNOWN
+    assert trust_of(unseen, node("b", TRUSTED)) == (TRUSTED, "proven by 1 of 2 nodes")
 
 
 def test_what_nobody_knows_is_said_to_be_unknown() -> None:

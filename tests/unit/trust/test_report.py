@@ -1,20 +1,26 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.api.clustertrust import (
+    ACCEPTED,
     CURRENT,
     MAX_NODES,
     NOT_TRUSTED,
     PROVEN,
     TRUSTED,
+    UNCLEAR,
     UNREACHABLE,
+    UNVERIFIABLE,
+    VERIFIED,
     ClusterTrustStatus,
     Inspection,
     ProofResult,
     RecordedProof,
+    RegistryAccess,
 )
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import condition
@@ -38,6 +44,11 @@ def sets(in_force: TrustSet, desired: TrustSet | None = None) -> Sets:
     )
 
 
+def seen(digest: str, verification: str = VERIFIED, reason: str = "", **values: str) -> Inspection:
+    reached = RegistryAccess(registry=HOST, verification=verification, reason=reason)
+    return Inspection(digest=digest, at=NOW, registries=[reached], registries_at=NOW, **values)
+
+
 def node(name: str, digest: str, verdict: str = TRUSTED, message: str = "") -> NodeFacts:
     results = [ProofResult(registry=HOST, verdict=verdict, message=message)]
     return NodeFacts(
@@ -46,6 +57,7 @@ def node(name: str, digest: str, verdict: str = TRUSTED, message: str = "") -> N
         created=NOW - SECOND,
         digest=digest,
         proof=RecordedProof(digest=digest, at=NOW, results=results) if verdict else None,
+        inspection=seen(digest),
     )
 
 
@@ -136,11 +148,10 @@ def test_since_stays_while_the_state_does(data: dict[str, str]) -> None:
 def test_counts_add_up_and_detail_is_bounded(verdicts: list[str]) -> None:
     nodes = [node(f"n{index:03}", EMPTY.digest, verdict) for index, verdict in enumerate(verdicts)]
     found = report(nodes, sets(EMPTY))
-    counts = found.summary
-    parts = (counts.proven, counts.applied, counts.pending, counts.outdated)
-    assert sum(parts) + counts.not_trusted + counts.unreachable + counts.failed == counts.total == len(verdicts)
+    counts = msgspec.to_builtins(found.summary)
+    assert sum(counts.values()) == 2 * counts["total"] == 2 * len(verdicts)
     assert len(found.nodes) <= MAX_NODES
-    assert len(found.nodes) + found.more == counts.total - counts.proven
+    assert len(found.nodes) + found.more == counts["total"] - counts["proven"]
     assert (said(found, PROVEN)[0] == "True") == (bool(verdicts) and set(verdicts) == {TRUSTED})
     states = [one.state for one in found.nodes]
     assert states == sorted(states, key=[NOT_TRUSTED, UNREACHABLE, "Applied"].index)
@@ -158,9 +169,24 @@ def test_registries_of_an_entry_are_reported(data: dict[str, str]) -> None:
 
 def test_what_is_hidden_by_ours_is_told_of_a_proven_node_too(data: dict[str, str]) -> None:
     known = trust(data, corp="a")
-    look = Inspection(digest=known.digest, at=NOW, hidden="/x because of /y")
+    look = seen(known.digest, hidden="/x because of /y")
     found = report([replace(node("a", known.digest), inspection=look), node("b", known.digest)], sets(known))
     assert said(found, PROVEN) == ("True", "Proven", f"2 of 2 nodes: {HOST}; a: /x because of /y")
+
+
+def test_what_no_pull_can_prove_is_unclear_with_the_reason_and_what_was_not_seen_is_accepted() -> None:
+    plain = replace(node("a", EMPTY.digest), inspection=seen(EMPTY.digest, UNVERIFIABLE, "skip_verify"))
+    unseen = replace(node("b", EMPTY.digest), inspection=None)
+    found = report([plain, unseen, node("c", EMPTY.digest)], sets(EMPTY))
+    assert said(found, PROVEN)[:2] == ("Unknown", UNCLEAR)
+    assert (
+        f"1 of 3 nodes are proven; Unclear: a: {HOST}: whether it is trusted is not clear: skip_verify"
+        in (said(found, PROVEN)[2])
+    )
+    assert (found.summary.proven, found.summary.unclear, found.summary.accepted) == (1, 1, 1)
+    found = report([unseen, node("c", EMPTY.digest)], sets(EMPTY))
+    assert said(found, PROVEN)[:2] == ("Unknown", ACCEPTED)
+    assert "SSH" in said(found, PROVEN)[2]
 
 
 def test_many_entries_are_cut_short_in_words(data: dict[str, str]) -> None:

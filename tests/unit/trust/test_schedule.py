@@ -9,9 +9,12 @@ from trustplane.api.clustertrust import (
     TRUSTED,
     UNCLEAR,
     UNREACHABLE,
+    UNREADABLE,
+    VERIFIED,
     Inspection,
     ProofResult,
     RecordedProof,
+    RegistryAccess,
 )
 from trustplane.trust.schedule import (
     INTERVAL,
@@ -43,6 +46,11 @@ def proof(verdict: str = TRUSTED, *, at: datetime = NOW, host: str = HOST) -> Re
     return RecordedProof(digest=DIGEST, at=at, results=[ProofResult(registry=host, verdict=verdict)])
 
 
+def seen(*hosts: str, at: datetime = NOW, is_partial: bool = False) -> Inspection:
+    reached = [RegistryAccess(registry=host, verification=VERIFIED) for host in hosts]
+    return Inspection(digest=DIGEST, at=at, is_partial=is_partial, registries=reached, registries_at=at)
+
+
 def node(**values: object) -> NodeFacts:
     known = {"machine": "m", "node": "n", "created": NOW - 100 * SECOND, "digest": DIGEST, "proof": proof()}
     return NodeFacts(**(known | values))  # type: ignore[arg-type]
@@ -69,9 +77,25 @@ def test_it_is_due_since_its_last_change_without_a_proof_of_that(facts: NodeFact
     assert proof_due_at(facts, DEMAND, NOW) == facts.changed_at <= NOW
 
 
-def test_files_are_not_looked_at_before_the_configuration_names_them() -> None:
-    assert inspection_due_at(node(is_configured=False), DEMAND, NOW) is None
+def test_a_node_is_looked_at_again_when_its_configuration_names_what_it_has() -> None:
     assert inspection_due_at(node(), DEMAND, NOW) == node().changed_at
+    # How it reaches registries is to be known at once; its files can be compared later only.
+    look = seen(HOST, is_partial=True)
+    assert inspection_due_at(node(is_configured=False), DEMAND, NOW) == node().changed_at
+    assert inspection_due_at(node(is_configured=False, inspection=look), DEMAND, NOW) == NOW + INTERVAL
+    assert inspection_due_at(node(inspection=look), DEMAND, NOW) == NOW
+
+
+def test_what_could_not_be_read_of_a_node_is_tried_again_soon() -> None:
+    look = seen(HOST)
+    look.registries[0].verification = UNREADABLE
+    assert inspection_due_at(node(inspection=look), DEMAND, NOW) == NOW + REFUSED
+
+
+def test_a_registry_that_was_not_looked_at_is_looked_at_at_once() -> None:
+    both = Demand(in_force=DIGEST, hosts=frozenset({HOST, OTHER}))
+    assert inspection_due_at(node(inspection=seen(HOST)), both, NOW) == NOW
+    assert inspection_due_at(node(inspection=seen(HOST, OTHER)), both, NOW) == NOW + INTERVAL
 
 
 @pytest.mark.parametrize(("ahead", "due"), [(-SECOND, -SECOND), (5 * SECOND, 0 * SECOND), (SKEW, 0 * SECOND)])
@@ -120,12 +144,12 @@ def test_a_request_counts_once_whatever_the_clock_of_who_made_it(seconds: int, d
     done = node(proof=proof(at=asked_at(NOW, node(), demand)))
     assert proof_due_at(done, demand, NOW) == NOW + INTERVAL + (SECOND if seconds == 1 else 0 * SECOND)
     assert proof_due_at(node(), demand, NOW) == NOW + due
-    assert inspection_due_at(node(inspection=Inspection(digest=DIGEST, at=NOW)), demand, NOW) == NOW + due
+    assert inspection_due_at(node(inspection=seen(HOST)), demand, NOW) == NOW + due
 
 
 def test_what_differs_is_looked_at_sooner() -> None:
     for look in (Inspection(message="edited"), Inspection(error="no SSH"), Inspection(refusal="another key")):
-        look.digest, look.at = DIGEST, NOW
+        look.digest, look.at, look.registries = DIGEST, NOW, seen(HOST).registries
         assert inspection_due_at(node(inspection=look), DEMAND, NOW) == NOW + REFUSED
 
 

@@ -72,7 +72,7 @@ def _status() -> Json:
             "reason": string("Why it was taken: a rule of propagation."),
         },
     )
-    counts = ("total", "proven", "applied", "pending", "outdated", "notTrusted", "unreachable", "failed")
+    states = ("proven", "accepted", "applied", "pending", "outdated", "notTrusted", "unclear", "unreachable", "failed")
     return obj(
         "What Trustplane reports.",
         {
@@ -82,7 +82,7 @@ def _status() -> Json:
                 "What it takes to get from the set in force to the desired one, by name and fingerprint.",
                 max_length=32768,
             ),
-            "summary": obj("Nodes by state.", {one: integer(f"Nodes: {one}.") for one in counts}),
+            "summary": obj("Nodes by state.", {one: integer(f"Nodes: {one}.") for one in ("total", *states)}),
             "provenNodes": string("Proven nodes, and all: 2/3."),
             "nodes": array("Nodes that are not proven.", _node(), max_items=MAX_NODES),
             "more": integer("Nodes that are not proven and not listed."),

@@ -1,0 +1,179 @@
+"""What a real containerd says while its configuration makes the answer worthless, and what the product sees of that."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.node.conftest import PORTS
+
+from trustplane.api.clustertrust import ACCEPTED, PROVEN, UNCLEAR, Inspection, RecordedProof
+from trustplane.controllers.clustertrust_proof import result
+from trustplane.nodes import registries, registry_report
+from trustplane.proof.verdict import NotTrusted, Trusted, Unclear, Verdict, verdict
+from trustplane.trust.standing import NodeFacts, Standing, standing
+
+ONE = f"one.test:{PORTS['one']}"
+TWO = f"two.test:{PORTS['two']}"
+CERTS_D = "/etc/containerd/certs.d"
+DROP_IN = "/etc/systemd/system/containerd.service.d/proxy.conf"
+PLAIN = 5003
+# Answers every request, and every CONNECT, with one status.
+ANSWERS = """
+import http.server, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_HEAD(self):
+        self.send_response(int(sys.argv[2]))
+        if sys.argv[2] == "401":
+            realm = 'Bearer realm="http://127.0.0.1:5004/token",service="mirror"'
+            self.send_header("WWW-Authenticate", realm)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_CONNECT = do_POST = do_HEAD
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def words_of(node: Any, registry: str) -> str:
+    """Have the kubelet's side of containerd pull what does not exist, and return its words."""
+    image = f"{registry}/trustplane/probe:none"
+    environment = "env $(tr '\\0' '\\n' </proc/$(systemctl show -p MainPID --value containerd)/environ | grep -i proxy)"
+    words: str = node.sh(f"{environment} ctr -n k8s.io images pull --hosts-dir {CERTS_D} {image}", check=False)
+    return f'failed to pull and unpack image "{image}": {words}'
+
+
+async def stand(node: Any, shell: Any, registry: str = ONE) -> tuple[Verdict, Standing]:
+    """Return what the words say, and where the node stands by them and by its configuration."""
+    said = verdict(words_of(node, registry), registry)
+    now = datetime.now(UTC)
+    reached = registries.access(await registry_report.read(shell, {registry}), registry)
+    facts = NodeFacts(
+        machine="m",
+        node="n",
+        created=now - timedelta(days=1),
+        digest="d" * 64,
+        proof=RecordedProof(digest="d" * 64, at=now, results=[result(registry, said)]),
+        inspection=Inspection(digest="d" * 64, at=now, registries=[reached], registries_at=now),
+    )
+    return said, standing(facts, "d" * 64, {registry})
+
+
+def configure(node: Any, text: str, registry: str = ONE) -> None:
+    node.sh(f"mkdir -p {CERTS_D}/{registry}; cat >{CERTS_D}/{registry}/hosts.toml <<'END'\n{text}\nEND\n")
+
+
+def trust_one(node: Any) -> None:
+    node.sh(f"cat >{node.path('one')} <<'END'\n{node.pems['one'].rstrip()}\nEND\nsystemctl restart containerd")
+
+
+@contextlib.contextmanager
+def answering(node: Any, port: int, status: int) -> Iterator[None]:
+    node.sh(f"cat >/srv/answers.py <<'END'\n{ANSWERS}END\n")
+    node.sh(f"systemd-run --quiet --unit=answers-{port} python3 /srv/answers.py {port} {status}")
+    try:
+        node.until(f"python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}))'")
+        yield
+    finally:
+        node.sh(f"systemctl stop answers-{port}")
+
+
+@contextlib.contextmanager
+def proxied(node: Any, port: int) -> Iterator[None]:
+    node.sh(f"mkdir -p $(dirname {DROP_IN})")
+    node.sh(f"printf '[Service]\\nEnvironment=HTTPS_PROXY=http://user:s3cret@127.0.0.1:{port}\\n' >{DROP_IN}")
+    node.sh("systemctl daemon-reload; systemctl restart containerd")
+    try:
+        yield
+    finally:
+        node.sh(f"rm {DROP_IN}; systemctl daemon-reload; systemctl restart containerd")
+
+
+async def test_a_node_that_verifies_is_proven_and_one_that_lacks_the_ca_is_not(node: Any, shell: Any) -> None:
+    said, found = await stand(node, shell)
+    assert isinstance(said, NotTrusted)
+    assert found.state != PROVEN
+    trust_one(node)
+    said, found = await stand(node, shell)
+    assert (said, found.state) == (Trusted(), PROVEN)
+
+
+async def test_without_verification_the_words_are_those_of_a_proof_and_nothing_is_proven(node: Any, shell: Any) -> None:
+    configure(node, f'[host."https://{ONE}"]\nskip_verify = true')
+    said, found = await stand(node, shell)
+    assert (said, found.state) == (Trusted(), UNCLEAR)
+    assert "skip_verify" in found.message
+
+    configure(node, f'server = "http://127.0.0.1:{PLAIN}"')
+    with answering(node, PLAIN, 404):
+        said, found = await stand(node, shell)
+    assert (said, found.state) == (Trusted(), UNCLEAR)
+    assert "without TLS" in found.message
+
+
+@pytest.mark.parametrize("status", [404, 403, 401, 429])
+async def test_a_mirror_hides_that_the_registry_is_not_trusted(node: Any, shell: Any, status: int) -> None:
+    """The mirror answers first; the registry itself would be refused."""
+    configure(node, f'server = "https://{ONE}"\n[host."http://127.0.0.1:{PLAIN}"]\ncapabilities = ["pull", "resolve"]')
+    with answering(node, PLAIN, status), answering(node, PLAIN + 1, 403):
+        said, found = await stand(node, shell)
+    assert not isinstance(said, NotTrusted)
+    assert found.state == UNCLEAR
+
+
+async def test_a_proxy_that_answers_itself_proves_nothing(node: Any, shell: Any) -> None:
+    trust_one(node)
+    for status in (403, 407):
+        with answering(node, 3129, status), proxied(node, 3129):
+            said, found = await stand(node, shell)
+        assert isinstance(said, Unclear)
+        assert found.state == UNCLEAR
+        assert "NO_PROXY" in found.message
+        assert "s3cret" not in repr((said, found))
+
+
+async def test_localhost_is_asked_without_verification_by_containerd_itself(node: Any, shell: Any) -> None:
+    host = f"localhost:{PORTS['one']}"
+    said, found = await stand(node, shell, host)
+    assert isinstance(said, Unclear)
+    assert found.state == UNCLEAR
+
+
+async def test_the_default_of_all_registries_counts_as_well_and_a_nearer_folder_hides_it(node: Any, shell: Any) -> None:
+    trust_one(node)
+    node.sh(f"mkdir -p {CERTS_D}/_default; echo 'skip_verify = true' >{CERTS_D}/_default/hosts.toml")
+    assert (await stand(node, shell))[1].state == UNCLEAR
+    node.sh(f"mkdir -p '{CERTS_D}/{ONE.replace(':', '_')}_'")
+    assert (await stand(node, shell))[1].state == PROVEN
+
+
+async def test_what_the_running_containerd_uses_is_not_known_when_its_configuration_is_newer(
+    node: Any, shell: Any
+) -> None:
+    trust_one(node)
+    node.until('test $(date +%s) -gt $(date -d "$(systemctl show -p ExecMainStartTimestamp --value containerd)" +%s)')
+    node.sh("touch /etc/containerd/config.toml")
+    said, found = await stand(node, shell)
+    assert (said, found.state) == (Trusted(), ACCEPTED)
+    assert "changed after it had started" in found.message
+    node.sh("mkdir -p /etc/containerd/conf.d; systemctl restart containerd")
+    assert (await stand(node, shell))[1].state == PROVEN
+    node.until('test $(date +%s) -gt $(date -d "$(systemctl show -p ExecMainStartTimestamp --value containerd)" +%s)')
+    node.sh("printf 'version = 3\\n' >/etc/containerd/conf.d/more.toml")
+    assert (await stand(node, shell))[1].state == ACCEPTED
+    node.sh("rm -r /etc/containerd/conf.d; systemctl restart containerd")
+
+
+async def test_a_hostile_file_is_not_believed(node: Any, shell: Any) -> None:
+    trust_one(node)
+    configure(node, "a = " + "[" * 2000)
+    assert (await stand(node, shell))[1].state == ACCEPTED
+    node.sh(f"head -c 100000 /dev/zero | tr '\\0' '#' >{CERTS_D}/{ONE}/hosts.toml")
+    assert (await stand(node, shell))[1].state == ACCEPTED
+    node.sh("systemctl stop containerd")
+    report = await registry_report.read(shell, {ONE, TWO})
+    node.sh("systemctl start containerd")
+    assert [registries.access(report, host).verification for host in (ONE, TWO)] == ["Unreadable", "Unreadable"]

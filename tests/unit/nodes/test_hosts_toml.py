@@ -1,0 +1,84 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.nodes.hosts_toml import MAX_SIZE, Endpoint, parse
+from trustplane.trust.places import toml
+
+
+def test_a_file_is_read_in_containerds_order() -> None:
+    found = parse("""
+        server = "https://registry.corp.test:5000"
+        skip_verify = true
+        [host."https://mirror.test".header]
+          x = "y"
+        [host."http://second.test:80/v2/x"]
+          capabilities = ["push"]
+          ca = ["a.pem"]
+          override_path = true
+        [host."third.test"]
+          skip_verify = true
+    """)
+    assert found.hosts == (
+        Endpoint("https://mirror.test"),
+        Endpoint("http://second.test:80/v2/x", serves=False),
+        Endpoint("third.test", skips_verification=True),
+    )
+    assert found.server == Endpoint("https://registry.corp.test:5000", skips_verification=True)
+    assert [(one.scheme, one.address) for one in found.hosts] == [
+        ("https", "mirror.test"),
+        ("http", "second.test:80"),
+        ("https", "third.test"),
+    ]
+
+
+def test_without_a_server_the_registry_itself_is_asked_last() -> None:
+    assert parse("").server == Endpoint("")
+    assert parse("# nothing").hosts == ()
+
+
+def test_our_own_file_is_read() -> None:
+    found = parse(toml("registry.corp.test:5000", ["corp"]))
+    assert found.hosts == (Endpoint("https://registry.corp.test:5000"),)
+    assert found.server.address == "registry.corp.test:5000"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "server = 1",
+        "host = 1",
+        'host = ["a"]',
+        '[[host."https://a"]]',
+        'Server = "http://a"',
+        "SKIP_VERIFY = true",
+        '[host."https://a"]\nSkip_Verify = true',
+        'HOST = {"https://a" = {}}',
+        'skip_verify = "no"',
+        'capabilities = "pull"',
+        'capabilities = ["pull", "everything"]',
+        "a = " + "[" * 20_000,
+        "a = " + "9" * 5_000,
+        "a = 2001-99-99",
+        "#" * (MAX_SIZE + 1),
+        "no toml",
+    ],
+)
+def test_what_containerd_may_read_otherwise_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"it is|is not in lower case"):
+        parse(text)
+
+
+@pytest.mark.parametrize("url", ["http:", "http://", "httpd", "https:///v2"])
+def test_a_url_without_a_host_has_no_address(url: str) -> None:
+    with pytest.raises(ValueError, match="URL"):
+        assert Endpoint(url).address == ""
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        found = parse(text)
+    except ValueError:
+        return
+    assert found.server is not None
