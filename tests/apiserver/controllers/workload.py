@@ -126,7 +126,9 @@ async def set_endpoint(supervisor: Supervisor, cluster: str, server: str) -> Non
     parts = urlsplit(server)
     metadata = {"name": cluster, "namespace": supervisor.namespace}
     body = {"metadata": metadata, "spec": {"controlPlaneEndpoint": {"host": parts.hostname, "port": parts.port}}}
-    await supervisor.client.apply(CLUSTERS, body, manager="capi")
+    found = await supervisor.client.apply(CLUSTERS, body, manager="capi")
+    if found.status.conditions:
+        await supervisor._report(found)  # of its new generation
 
 
 async def keep_kubeconfig(supervisor: Supervisor, cluster: str, kubeconfig: Json) -> None:
