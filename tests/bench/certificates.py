@@ -20,7 +20,7 @@ from oracle.pem import data, pem
 from oracle.scenes import AT, Case
 from trustplane.certificates.verification import Pool, verify
 from trustplane.cli import options
-from trustplane.cli.options import console, progress
+from trustplane.cli.console import console, progress
 from trustplane.errors import TrustplaneError
 
 HOST = "registry.example"

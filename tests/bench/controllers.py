@@ -23,8 +23,9 @@ from tests.bench.loop import Blocks, watched
 
 from trustplane.api.crds import crds
 from trustplane.api.registry import Registry
+from trustplane.cli.console import console
 from trustplane.cli.manager import LEASE
-from trustplane.cli.options import console, table
+from trustplane.cli.options import table
 from trustplane.controllers.resources import CLUSTER_TRUSTS, MACHINES, REGISTRIES
 from trustplane.controllers.service import add_controllers
 from trustplane.kube.client import Client

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from laboratory import table
 from laboratory.table import Outcome
 from trustplane.cli import options
-from trustplane.cli.options import console
+from trustplane.cli.console import console
 
 _TOTAL = "all"
 

@@ -32,7 +32,8 @@ from tests.apiserver.controllers.workload import make_nodes
 
 from trustplane.api.crds import crds
 from trustplane.api.meta import Json
-from trustplane.cli.options import console, table
+from trustplane.cli.console import console
+from trustplane.cli.options import table
 from trustplane.clusterapi import release
 from trustplane.controllers.resources import CLUSTER_TRUSTS, RELEASES
 from trustplane.controllers.service import ensure_namespace
