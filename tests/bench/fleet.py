@@ -12,7 +12,7 @@ from tests.apiserver.controllers.conftest import KUBERNETES, SYSTEM, entry, make
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL
 from trustplane.api.cluster import TanzuKubernetesCluster
-from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_INSPECTION, TRUST_PROOF
+from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_INSPECTION, TRUST_PROOF, VERIFIED
 from trustplane.api.configuration import NAME, TrustedCA
 from trustplane.api.meta import Json
 from trustplane.clusterapi import release, secret
@@ -77,11 +77,11 @@ class Fleet:
         results = [
             {"registry": host, "verdict": verdict if host == self.hosts[0] else "Trusted"} for host in self.hosts
         ]
-        at = now.isoformat()
+        at, seen = now.isoformat(), [{"registry": host, "verification": VERIFIED} for host in self.hosts]
         values: dict[str, Json] = {
             TRUST_APPLIED: {"digest": digest, "at": (now - timedelta(seconds=30)).isoformat(), "method": "InPlace"},
             TRUST_PROOF: {"digest": digest, "at": at, "results": results},
-            TRUST_INSPECTION: {"digest": digest, "at": at},
+            TRUST_INSPECTION: {"digest": digest, "at": at, "registries": seen, "registriesAt": at},
         }
         return {name: json.dumps(value) for name, value in values.items()}
 

@@ -41,9 +41,7 @@ def command(*, message: str | None, output: str) -> None:
     """
     messages = messages_in(_standard_input() if message in {None, "-"} else str(message))
     if cut := sum(len(one.text) > MAX_INPUT for one in messages):
-        click.echo(
-            f"Only the first {MAX_INPUT} characters of a message are read; {cut} of the input are longer.", err=True
-        )
+        echo(f"Only the first {MAX_INPUT} characters of a message are read; {cut} of the input are longer.", err=True)
     told = answers(messages)
     if not told:
         raise UserError(

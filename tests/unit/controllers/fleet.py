@@ -11,7 +11,7 @@ import msgspec
 from tests.apiserver.controllers.conftest import entry, make_ca
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, COMPONENT_LABEL
-from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF
+from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_INSPECTION, TRUST_PROOF, VERIFIED
 from trustplane.api.configuration import NAME, TrustedCA
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
@@ -46,6 +46,7 @@ class Server:
     """An API server that takes everything, and has some Secrets."""
 
     secrets: dict[str, Secret] = field(default_factory=dict)
+    most_kept: None = None  # as of the management cluster's own server
     asked: list[str] = field(default_factory=list)
     applied: list[Json] = field(default_factory=list)
 
@@ -119,7 +120,13 @@ class Fleet:
         results = [{"registry": host, "verdict": said.get(host.partition(".")[0], "Trusted")} for host in HOSTS]
         proof = {"digest": trust().digest, "at": (NOW - timedelta(minutes=5)).isoformat(), "results": results}
         applied = {"digest": trust().digest, "at": (NOW - timedelta(hours=1)).isoformat()}
-        usual = {TRUST_APPLIED: json.dumps(applied), TRUST_PROOF: json.dumps(proof)}
+        seen = [{"registry": host, "verification": VERIFIED} for host in HOSTS]
+        look = {"digest": trust().digest, "at": proof["at"], "registries": seen, "registriesAt": proof["at"]}
+        usual = {
+            TRUST_APPLIED: json.dumps(applied),
+            TRUST_PROOF: json.dumps(proof),
+            TRUST_INSPECTION: json.dumps(look),
+        }
         metadata = {**_metadata(name, cluster=cluster), "annotations": {**usual, **(annotations or {})}}
         metadata["creationTimestamp"] = (NOW - timedelta(days=1)).isoformat()
         body = {"metadata": metadata, "status": {"nodeRef": {"name": f"node-{name}"}}}

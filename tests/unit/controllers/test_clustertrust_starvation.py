@@ -62,6 +62,7 @@ class World:
     names: list[str]
     dead: dict[str, float]  # seconds after which a probe of it is given up, by registry
     changed: datetime = BASE - timedelta(seconds=5)
+    most_kept: None = None  # as of the management cluster's own server
     proofs: dict[str, RecordedProof] = field(default_factory=dict)
     good_at: dict[str, list[float]] = field(default_factory=dict)  # when a proof of the good one was recorded
     asked: Counter[str] = field(default_factory=Counter)

@@ -49,7 +49,7 @@ async def test_whatever_a_registry_serves_its_status_can_be_written(
         return found
 
     fleet = Fleet("a")
-    reconciler = RegistryReconciler(fleet.server, fleet.view, fleet.recorder)  # type: ignore[arg-type]
+    reconciler = RegistryReconciler(fleet.server, fleet.view, fleet.recorder, namespace="system")  # type: ignore[arg-type]
     monkeypatch.setattr(registry.RegistryReconciler, "_dial", dialled)
     await reconciler._index.reconcile(Key("shop", "a"))
     await reconciler.reconcile(Key("", "one"))

@@ -101,7 +101,7 @@ async def test_what_a_cluster_trust_says_of_a_registry_wakes_it() -> None:
 
 async def test_a_registry_adds_up_and_looks_at_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = Fleet("a", "b", "c")
-    registries = RegistryReconciler(fleet.view, fleet.view, fleet.recorder)  # type: ignore[arg-type]
+    registries = RegistryReconciler(fleet.view, fleet.view, fleet.recorder, namespace="system")  # type: ignore[arg-type]
     registries._client = fleet.server  # type: ignore[assignment]
     found = Indexed(fleet, monkeypatch)
     found.index = registries._index
