@@ -1,0 +1,59 @@
+"""Who the tenants are, and what a platform team has given them."""
+
+from tests.apiserver.conftest import ApiServer
+
+from trustplane.api.meta import Json
+from trustplane.kube.client import Client
+from trustplane.kube.kinds import NAMESPACES
+from trustplane.kube.resource import Resource
+
+ATTACKER, VICTIM = "tenant-a", "tenant-b"
+TENANTS = {"mallory": "mallory-token", "oscar": "oscar-token"}  # the weak one, and the strong one
+_RBAC = "rbac.authorization.k8s.io"
+ROLES: Resource[Json] = Resource(_RBAC, "v1", "Role", "roles", dict)
+CLUSTER_ROLES: Resource[Json] = Resource(_RBAC, "v1", "ClusterRole", "clusterroles", dict, namespaced=False)
+ROLE_BINDINGS: Resource[Json] = Resource(_RBAC, "v1", "RoleBinding", "rolebindings", dict)
+
+# Besides `edit`. Whoever gives a team clusters lets it make and change TanzuKubernetesClusters: the weak tenant. Some
+# let it see and mend the objects of Cluster API, too: the strong one. Nobody gives statuses, which controllers write.
+_OF_WEAK = [{"apiGroups": ["run.tanzu.vmware.com"], "resources": ["tanzukubernetesclusters"], "verbs": ["*"]}]
+_OF_STRONG = [
+    *_OF_WEAK,
+    {
+        "apiGroups": ["cluster.x-k8s.io", "bootstrap.cluster.x-k8s.io", "controlplane.cluster.x-k8s.io"],
+        "resources": ["clusters", "machines", "machinedeployments", "kubeadmconfigs", "kubeadmcontrolplanes"],
+        "verbs": ["*"],
+    },
+]
+
+
+async def _aggregate(admin: Client) -> None:
+    """Fill ClusterRole `edit` as kube-controller-manager does, which does not run here."""
+    rules = []
+    for role in ("view", "edit"):
+        found = await admin.list(CLUSTER_ROLES, labels=f"{_RBAC}/aggregate-to-{role}=true")
+        rules += [rule for one in found if one["metadata"]["name"] != "edit" for rule in one.get("rules") or []]
+    assert any("secrets" in one.get("resources", []) and "create" in one["verbs"] for one in rules)
+    await admin.patch(CLUSTER_ROLES, "edit", "", {"rules": rules})
+
+
+async def grant(admin: Client) -> None:
+    """Make the namespaces, and give the tenants their rights in theirs."""
+    await _aggregate(admin)
+    for one in (ATTACKER, VICTIM):
+        await admin.apply(NAMESPACES, {"metadata": {"name": one}}, manager="test")
+    for user, rules in (("mallory", _OF_WEAK), ("oscar", _OF_STRONG)):
+        metadata = {"name": user, "namespace": ATTACKER}
+        await admin.apply(ROLES, {"metadata": metadata, "rules": rules}, manager="test")
+        for kind, name in (("Role", user), ("ClusterRole", "edit")):
+            body = {
+                "metadata": {"name": f"{user}-{name}", "namespace": ATTACKER},
+                "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": name},
+                "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": user}],
+            }
+            await admin.apply(ROLE_BINDINGS, body, manager="test")
+
+
+def user_of(apiserver: ApiServer, token: str) -> Json:
+    """Return the kubeconfig of a user by token."""
+    return {**apiserver.kubeconfig, "users": [{"name": "test", "user": {"token": token}}]}
