@@ -443,7 +443,8 @@ async def test_containerd_that_has_not_loaded_the_files(fleet: Fleet) -> None:
     registry, node = Registry(), f"worker-{fleet.world.namespace}"
     digest = await fleet.make(listed("own", registry.ca), listed=[listed("own", registry.ca)])
     stale = described(Drift(is_stale=True))
-    await fleet.machine(node, trust_inspection={"digest": digest, "message": stale})
+    at = (dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)).isoformat()  # after the Machine, which is made later
+    await fleet.machine(node, trust_inspection={"digest": digest, "at": at, "message": stale})
     with registry.serve() as address:
         await fleet.world.pod(address, node=node)
         await fleet.world.said(untrusted(address))

@@ -10,6 +10,7 @@ from tests.apiserver.conftest import post
 from tests.apiserver.controllers.conftest import Supervisor, entry, make_ca
 from tests.apiserver.controllers.workload import (
     NOT_FOUND,
+    Inspector,
     Kubelet,
     keep_kubeconfig,
     make_nodes,
@@ -21,6 +22,7 @@ from tests.apiserver.controllers.workload import (
 
 from trustplane.api.clustertrust import ClusterTrust
 from trustplane.api.meta import Json, condition
+from trustplane.controllers import clustertrust_proof
 from trustplane.controllers.resources import CLUSTERS
 from trustplane.kube import reach
 from trustplane.kube.client import Client
@@ -36,6 +38,14 @@ REFUSED = ("False", "KubeconfigRefused")
 async def kubelet(client: Client) -> AsyncIterator[Kubelet]:
     async with Kubelet(client).running() as kubelet:
         yield kubelet
+
+
+@pytest.fixture(autouse=True)
+def inspector(monkeypatch: pytest.MonkeyPatch) -> Inspector:
+    """No node of these tests has an SSH server."""
+    inspector = Inspector()
+    monkeypatch.setattr(clustertrust_proof, "inspect", inspector.inspect)
+    return inspector
 
 
 async def cluster(supervisor: Supervisor, name: str, kubeconfig: Json) -> None:
