@@ -1,6 +1,5 @@
 """What the management cluster knows: the trust that a cluster should have and has taken, its nodes, other sets."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -9,6 +8,7 @@ from trustplane.api.annotations import COMPONENT_LABEL, TRUST_COMPONENT
 from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import (
     TRUSTED,
+    VERIFIED,
     AppliedTrust,
     ClusterTrust,
     Inspection,
@@ -136,10 +136,13 @@ def record(node: str, machine: Machine | None, trust: ClusterTrust | None, diges
         is_current=written == digest if written and digest else None,
         drift="" if is_stale else drift,
         is_stale=is_stale,
-        trusts=_trusts(proof, digest, registry),
+        trusts=_trusts(proof, looked, digest, registry),
     )
 
 
-def _trusts(proof: RecordedProof, digest: str, registry: str) -> datetime | None:
-    accepted: Iterable[str] = (one.registry for one in proof.results if one.verdict == TRUSTED)
-    return proof.at if proof.digest == digest and registry in accepted else None
+def _trusts(proof: RecordedProof, looked: Inspection, digest: str, registry: str) -> datetime | None:
+    """Return when a node proved that it trusts a registry; None where it did not, or was not seen to verify."""
+    accepted = {result.registry for result in proof.results if result.verdict == TRUSTED}
+    verified = {access.registry for access in looked.registries if access.verification == VERIFIED}
+    fits = proof.digest == digest and looked.digest == digest
+    return proof.at if fits and registry in accepted & verified else None

@@ -41,6 +41,7 @@ FIELD_MANAGER: Final = "trustplane-pulls"
 # That nothing is known of a cause helps nobody, and a kubelet that limits itself tries again in a moment.
 _NOT_TOLD: Final = frozenset({Code.UNKNOWN, Code.KUBELET_THROTTLED})
 _MEMORY: Final = 4096  # registries, each with the sets of some clusters
+_NEW_KINDS: Final = 200  # messages of one cluster that are explained in one look
 _WORKERS: Final = 16  # clusters at a time: those that do not answer only wait
 _LOOK_SECONDS: Final = 600.0  # after which the kubeconfig is read anew, and Events may have to be renewed
 _ABSENT_SECONDS: Final = 30.0  # between looks at a cluster that cannot be followed yet
@@ -111,10 +112,11 @@ class PullReconciler:
         watch = await self._watch(key, seen)
         if watch is None or not watch.is_current:
             return Result(requeue_after=_ABSENT_SECONDS)
+        is_known = await self._learn(watch)
         look = self._look(seen, watch)
         await self._report(seen, look)
         await pulls_events.tell(watch, look.tellings[: pulls_events.BATCH])
-        is_done = len(look.tellings) <= pulls_events.BATCH
+        is_done = is_known and len(look.tellings) <= pulls_events.BATCH
         return Result(requeue_after=_LOOK_SECONDS if is_done else pulls_events.PAUSE)
 
     def _failing(self) -> list[Key]:
@@ -157,6 +159,23 @@ class PullReconciler:
         for key in list(self._followed):
             await self._end(key)
 
+    async def _learn(self, watch: PullWatch) -> bool:
+        """Explain messages of new kinds, a limited number in one go; return whether all are explained.
+
+        A tenant may write any number of messages, each made to be slow: others have their turn after each of them.
+        """
+        left = _NEW_KINDS
+        for pod in list(watch.pods.values()):
+            for pull in pod.pulls:
+                if self._causes.knows(pull):
+                    continue
+                if not left:
+                    return False
+                left -= 1
+                self._causes.of(pull)
+                await asyncio.sleep(0)
+        return True
+
     def _look(self, seen: Seen, watch: PullWatch) -> _Look:
         """Count what fails by registry and cause, and choose the pods that are to be told.
 
@@ -190,7 +209,10 @@ class PullReconciler:
                 if place not in evidence:
                     more = on_node(nodes.get(one.node), seen.sets) if known[host].is_trusted else ()
                     evidence[place] = (*known[host].evidence, *more)
-                yield _Found(one.pod, pull, self._causes.of(pull, evidence[place]), evidence[place], known[host])
+                # One that came just now, or is one of too many, is explained in the next look.
+                is_known = self._causes.knows(pull)
+                cause = self._causes.of(pull, evidence[place]) if is_known else Code.UNKNOWN
+                yield _Found(one.pod, pull, cause, evidence[place], known[host])
 
     def _knowledge(
         self, host: str, registry: Registry | None, sets: Sets, service: TrustSet, now: datetime

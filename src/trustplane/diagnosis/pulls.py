@@ -55,6 +55,11 @@ class Pull:
             text = text.replace(repository, "IMAGE").replace(repository.replace("/", "%2F"), "IMAGE")
         return _VARYING.sub("VARYING", text)
 
+    @cached_property
+    def kind(self) -> bytes:
+        """The digest of its signature, since a message may be long."""
+        return hashlib.sha256(self.signature.encode(errors="surrogatepass")).digest()
+
 
 def failing(pod: Pod) -> tuple[Pull, ...]:
     """Return the pulls that a pod waits for in vain, in the order of its containers; none where all is well."""
@@ -95,13 +100,16 @@ class Causes:
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, tuple[Code, ...]] = OrderedDict()
 
+    def knows(self, pull: Pull) -> bool:
+        """Return whether a message of its kind has been explained, so that its cause costs nothing."""
+        return pull.kind in self._known
+
     def of(self, pull: Pull, evidence: Sequence[Evidence] = ()) -> Code:
         """Return the most likely cause of a pull, in the light of what is known besides."""
-        key = hashlib.sha256(pull.signature.encode(errors="surrogatepass")).digest()  # a message may be long
-        codes = self._known.get(key)
+        codes = self._known.get(pull.kind)
         if codes is None:
             codes = explain(pull.message).codes
-            self._known[key] = codes
+            self._known[pull.kind] = codes
             if len(self._known) > _MEMORY:
                 self._known.popitem(last=False)
         return weigh(codes, evidence)[0][0]
