@@ -4,7 +4,6 @@ Source: sigs.k8s.io/cluster-api v1.14.2, api/bootstrap/kubeadm/v1beta2 (File) an
 """
 
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -97,7 +96,7 @@ def _content(file: TrustFile, secrets: Mapping[str, Mapping[str, str]]) -> str:
 def _decoded(file: TrustFile, data: bytes) -> str:
     try:
         return (base64.b64decode(data) if file.is_base64 else data).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UserError(
             f"The content of file {file.path} cannot be read",
             why="it is not base64 of text" if file.is_base64 else "it is not text",

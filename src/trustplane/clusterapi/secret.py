@@ -5,7 +5,6 @@ collected when nothing can ask for it any more.
 """
 
 import base64
-import binascii
 from collections.abc import Iterable
 
 from trustplane.api import annotations, cluster, clusterapi, configuration
@@ -75,7 +74,7 @@ def read(secret: Secret) -> TrustSet | None:
     entries = [configuration.TrustedCA(name=one.removesuffix(_SUFFIX), data=each) for one, each in data.items()]
     try:
         annotations_ = {annotations.REGISTRY_SCOPE: base64.b64decode(scoped).decode()}
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return None
     reading = scope.read(entries, annotations_, where="data")
     return reading.trust if reading.ok else None

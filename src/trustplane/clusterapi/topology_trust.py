@@ -4,7 +4,6 @@ Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2/cluster_types.go (Topo
 """
 
 import base64
-import binascii
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -107,7 +106,7 @@ def _data(trust: Trust, data: Mapping[str, str], name: str) -> str:
         return value
     try:
         return base64.b64decode(value).decode("latin-1")
-    except binascii.Error:
+    except ValueError:
         return ""
 
 

@@ -1,7 +1,6 @@
 """What the controllers of trust see of a cluster: its sets, its nodes, and the registries that it is to trust."""
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -253,7 +252,7 @@ def _only(kept: TrustSet | None, value: variable.Trust) -> TrustSet | None:
 def _decoded(data: str) -> str:
     try:
         return base64.b64decode(data).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return ""
 
 

@@ -4,7 +4,6 @@ Source: kubernetes/pkg/credentialprovider (keyring.go, config.go, secrets).
 """
 
 import base64
-import binascii
 import fnmatch
 import json
 from collections.abc import Mapping
@@ -62,7 +61,7 @@ def _logins(kind: str, encoded: str) -> dict[str, Any] | str:
     """Return logins by host, or what is wrong."""
     try:
         content = json.loads(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return "holds no JSON"
     logins = content.get("auths") if kind == CONFIG_JSON and isinstance(content, dict) else content
     return logins if isinstance(logins, dict) else "has no object `auths`"
@@ -75,7 +74,7 @@ def _is_login(login: object) -> bool:
         return True
     try:
         user, colon, password = base64.b64decode(str(login.get("auth", ""))).partition(b":")
-    except (binascii.Error, ValueError):
+    except ValueError:
         return False
     return bool(user and colon and password)
 

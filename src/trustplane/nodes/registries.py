@@ -9,7 +9,6 @@ core/remotes/docker/config/hosts.go, core/transfer/registry.
 """
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -112,7 +111,7 @@ def parse(text: str) -> Report:
 def _decoded(value: str) -> str:
     try:
         return base64.b64decode(value, validate=True).decode()
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise ValueError("the report has a value that cannot be read") from error
 
 

@@ -1,7 +1,6 @@
 """What the manager knows of a registry, seen from one cluster: it decides where a kubelet's words do not. Pure."""
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -90,7 +89,7 @@ def served_by(registry: Registry | None) -> list[bytes]:
     chain = registry.status.chain if registry else []
     try:
         found = [base64.b64decode(one.data, validate=True) for one in chain]
-    except binascii.Error:
+    except ValueError:
         return []
     return found if all(found) else []
 
