@@ -33,6 +33,7 @@ from trustplane.api.clustertrust import (
     DesiredTrust,
     ImageSource,
     ProofResult,
+    RegistryAccess,
     TrustEntry,
     TrustInForce,
 )
@@ -73,6 +74,7 @@ from trustplane.local.demo.story import Story
 from trustplane.local.status import ClusterStatus, ContainerStatus, PartStatus, Status
 from trustplane.trust.entries import Difference
 from trustplane.trust.risk import Kind, Risk
+from trustplane.trust.standing import judge
 
 SOURCES = Path(cli.__file__).parents[1]
 # Of a registry's certificate: a title, a cleared screen, a faked table, hidden text. Go prints it into its errors.
@@ -111,9 +113,10 @@ def _trust(text: str) -> ClusterTrust:
 
 
 def _node(text: str) -> NodeRow:
+    result = ProofResult(registry=text, verdict=text, reason=text, message=text)
     return NodeRow(
         machine=text, node=text, state=text, digest=text, method=text, changed_at=NOW, proven_at=NOW,
-        inspected_at=NOW, message=text, results=(ProofResult(registry=text, verdict=text, reason=text, message=text),),
+        inspected_at=NOW, message=text, results=((result, judge(result, RegistryAccess(registry=text, reason=text))),),
     )  # fmt: skip
 
 

@@ -173,7 +173,8 @@ async def test_an_event_that_is_none_is_an_error_of_ours(line: bytes) -> None:
 
 
 FLOOD = """
-import asyncio, gzip, resource, sys
+import asyncio, gzip, sys
+from tests.memory import peak
 from tests.unit.kube.servers import flood, head, kubeconfig, serving
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ApiError
@@ -197,11 +198,11 @@ ANSWERS = {
 async def main(mode):
     async with serving(ANSWERS[mode]) as server, Client.open(kubeconfig(server), timeout=60) as client:
         client.most_kept = STRANGERS_KEPT
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak()
         try:
             await (anext(client.watch(PODS, version="1")) if mode == "lines" else client.list(PODS))
         except ApiError as error:
-            print(type(error).__name__, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+            print(type(error).__name__, peak() - before)
 
 asyncio.run(main(sys.argv[1]))
 """

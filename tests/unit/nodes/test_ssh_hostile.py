@@ -88,8 +88,9 @@ async def test_an_answer_of_the_longest_length_is_read() -> None:
 
 
 FLOOD = """
-import asyncio, resource, sys
+import asyncio
 import asyncssh
+from tests.memory import peak
 from trustplane.errors import NodeError
 from trustplane.nodes import ssh
 
@@ -110,7 +111,7 @@ async def main():
         try:
             await node.run("cat")
         except NodeError:
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+            print(peak())
 
 asyncio.run(main())
 """
