@@ -51,7 +51,7 @@ def command() -> None:
     --follow-hosts only; so are issuers, with --follow-aia. For a message alone: trustplane explain.
 
     Exit status: 0 one cause with high confidence, or nothing fails; 1 several causes fit, or none is certain; 2 it
-    cannot be told, or wrong usage; 75 the API server does not answer.
+    cannot be told, or wrong usage; 75 the API server does not answer; 130 interrupted.
     """
 
 

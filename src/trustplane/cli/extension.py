@@ -41,7 +41,7 @@ def command(
     health_host: str,
     health_port: int | None,
 ) -> None:
-    """Serve Cluster API's runtime hooks over HTTPS, with /healthz and /readyz.
+    """Serve Cluster API's runtime hooks over HTTPS, with /healthz and /readyz; metrics are at --health-port alone.
 
     At /admission it judges trust lists for the API server, before they are stored. Any number of replicas can run: they
     keep no state. Nodes are written over SSH, with the key in Secret <cluster>-ssh. SIGTERM and SIGINT end it after the

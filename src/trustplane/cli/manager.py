@@ -31,7 +31,9 @@ _log = structlog.get_logger(__name__)
     "--health-port", type=click.IntRange(1, 65535), help="Port of /healthz, /readyz, /metrics. Default: none."
 )
 def command(*, kubeconfig: Path | None, namespace: str, health_host: str, health_port: int | None) -> None:
-    """Run the controllers of TkgServiceConfiguration, TanzuKubernetesCluster and TanzuKubernetesRelease.
+    """Run the controllers of all kinds: lists, clusters, releases, registries, and what nodes prove.
+
+    They write workload clusters (probe pods, Events) with their kubeconfigs, and nodes over SSH.
 
     Of several replicas one leads, by Lease trustplane-manager; one that loses the lease exits with status 75, to be
     started again. SIGTERM and SIGINT end it cleanly, with status 0.

@@ -40,7 +40,8 @@ def command(*, filename: str, system_namespace: str, field_manager: str, kubecon
     For each cluster: nothing; not current until asked; or which update, in place or by replaced nodes, whether
     containerd restarts, and which CAs are added and removed, by fingerprint. Findings name entries that cannot be used.
 
-    Exit status: 0 it can be applied; 1 it cannot, or an entry of it cannot be used; 2 wrong usage.
+    Exit status: 0 it can be applied; 1 it cannot, or an entry of it cannot be used; 2 wrong usage, or trust
+    depends on nothing in it.
     """
     log_to_stderr(verbose=is_verbose(), quiet=True)
     plan = asyncio.run(_plan(kubeconfig, _documents(filename), system_namespace, field_manager))

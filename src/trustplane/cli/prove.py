@@ -51,7 +51,7 @@ UNVERIFIED = 3  # exit status: every node accepted the registries, and of some i
     type=click.FloatRange(min=0, min_open=True),
     default=300.0,
     show_default=True,
-    help="Seconds to wait.",
+    help="Seconds to wait; without CLUSTER and --all: for each node, 60 at most.",
 )
 @output
 def command(
@@ -75,7 +75,8 @@ def command(
     node's registry configuration, over SSH; `Accepted` the same where that cannot be read: always without CLUSTER.
 
     Exit status: 0 every node is proven; 1 some are not; 3 every node accepted its registries, and of some it was not
-    seen whether they verified; 2 wrong usage or an unknown cluster; 75 the time is up.
+    seen whether they verified; 2 wrong usage, an unknown cluster, or nothing to prove; 75 the time is up; 130
+    interrupted.
     """
     if everything and names:
         raise click.UsageError("Name clusters, or say --all.")

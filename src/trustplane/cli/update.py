@@ -68,8 +68,9 @@ def command(
     Nothing is rolled on a cluster that has the current trust already. Asking again is safe.
 
     Exit status: 0 all clusters are current, and proven as far as a Registry selects them (with --no-wait: the update is
-    requested); 1 a list is refused, or a node does not trust a registry with what it took; 2 wrong usage or
-    an unknown cluster; 75 the time is up; 130 interrupted. The update goes on in the last two cases.
+    requested); 1 a list is refused, or a node does not trust a registry with what it took, or was not seen to verify
+    it; 2 wrong usage or an unknown cluster; 75 the time is up; 130 interrupted. The update goes on in the last two
+    cases.
     """
     if everything == bool(names):
         raise click.UsageError("Name clusters, or say --all.")
