@@ -30,6 +30,8 @@ _SKIPPED: Final = re.compile(r"""[\s"']*""")
 _TRIES: Final = re.compile(
     r", (?=rpc error: code = |failed to pull and unpack image |initializing source docker://|Error response from )"
 )
+_LIST: Final = re.compile(r"(?:\A|(?<!also failed): )\[(?=[A-Za-z])")
+_BELOW: Final = re.compile(r"https?://|x509: |server message: ", re.IGNORECASE)
 _FOLDED: Final = re.compile(r"\n[ \t]+")  # YAML, and what was copied from a page, break lines at spaces
 _ESCAPED: Final = re.compile(r"""(?<!\\)\\++(?=["'])""")  # begins and ends once in a row of them
 _RANKS: Final = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
@@ -67,8 +69,14 @@ def read(message: str) -> tuple[Reading, ...]:
     """
     text = _ESCAPED.sub("", redact(message[:MAX_INPUT]).replace("\\n", "\n"))
     text = _FOLDED.sub(" ", text).rstrip().removesuffix("...").removesuffix("…")
-    first, *others = _TRIES.split(text)[:_MAX_TRIES]
+    first, *others = _TRIES.split(text)[:_MAX_TRIES] if _is_list(text) else [text]
     return (_Unwrapping(first, text).reading(), *(_Unwrapping(one, one).reading() for one in others))
+
+
+def _is_list(text: str) -> bool:
+    """Tell whether the kubelet lists tries. What strangers write stands below a URL, and may imitate a list."""
+    opened = _LIST.search(text)
+    return opened is not None and _BELOW.search(text, 0, opened.start()) is None
 
 
 class _Unwrapping:
@@ -85,7 +93,7 @@ class _Unwrapping:
         self._fits: Statement | None = None
         self._statement: Statement | None = None
         self._cut: Statement | None = None
-        self._skipped = False  # words that are not known, below a layer that is
+        self._skipped = False  # words that are not known, or may be a stranger's, below a layer that is known
 
     def reading(self) -> Reading:
         for _ in range(_MAX_STEPS):
@@ -124,6 +132,8 @@ class _Unwrapping:
             return False
         start = self._at + len(_MIRRORS)
         end = self._text.rfind(_MIRRORS_END, start)
+        # A mirror's words, or a certificate's, may imitate the end of the list.
+        self._skipped = self._skipped or self._text.find(_MIRRORS_END, start) != end
         self._layers += _mirror_layers(self._text[start : end if end >= 0 else len(self._text)])
         self._runtime = Runtime.CONTAINERS_IMAGE
         self._at = len(self._text) if end < 0 else end + len(_MIRRORS_END)
@@ -170,6 +180,7 @@ class _Unwrapping:
         for template in STATUSES:
             if found := compiled(template).match(self._text, self._at):
                 named = found.groupdict()
+                self._doubt_proxy(Kind.ANSWER)
                 self._note(named)
                 said = statement(int(named["status"]), self._rest(), self._question())
                 self._statement = self._with_body(said, found.end())
@@ -181,8 +192,9 @@ class _Unwrapping:
         body = _BODY.search(self._text, end)
         if body is None or not _REFUSALS & set(said.codes) or body.end() == len(self._text):
             return said
-        for _, phrase in index.phrases(self._text[body.end()], lookup=False):
-            if phrase.match(self._text, body.end()):
+        for kind, phrase in index.phrases(self._text[body.end()], lookup=False):
+            # A body is the registry's own: what it says of certificates is no client's.
+            if kind is Kind.ANSWER and phrase.match(self._text, body.end()):
                 return replace(said, codes=phrase.codes, reason=phrase.reason, confidence=phrase.confidence)
         return said
 
@@ -209,9 +221,14 @@ class _Unwrapping:
         self._statement = Statement(Kind.PROXY, rest, (Code.PROXY_FAILED,), reason, Confidence.MEDIUM)
         return True
 
+    def _doubt_proxy(self, kind: Kind) -> None:
+        # Below a transport that failed, an answer is a token service's (Docker), or a proxy's text that imitates one.
+        self._skipped = self._skipped or (kind is Kind.ANSWER and self._kinds()[-1:] == [Kind.HTTP])
+
     def _phrase(self) -> bool:
         for kind, phrase in index.phrases(self._text[self._at], lookup=self._is_lookup()):
             if found := phrase.match(self._text, self._at):
+                self._doubt_proxy(kind)
                 self._note({"reference": found.groupdict().get("reference")})
                 self._statement = Statement(kind, self._rest(), phrase.codes, phrase.reason, phrase.confidence)
                 return True

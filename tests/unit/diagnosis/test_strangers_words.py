@@ -1,0 +1,53 @@
+"""What a certificate, a proxy, a mirror or a registry's body says never decides for certain in the client's place."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.diagnosis.cause import Code, Confidence
+from trustplane.diagnosis.layer import Kind
+from trustplane.diagnosis.reading import read
+
+H = "reg.corp"
+IMAGE = f"{H}/a:1"
+PULL = f'failed to pull and unpack image "{IMAGE}": failed to resolve reference "{IMAGE}": '
+HEAD = f'{PULL}failed to do request: Head "https://{H}/v2/a/manifests/1": '
+UNKNOWN = "x509: certificate signed by unknown authority"
+ANSWER = f"unexpected status from HEAD request to https://{H}/v2/: 404 Not Found"
+GET = f'Get "https://{H}/v2/": '
+READING = f"{IMAGE}: reading manifest 1 in {H}/a: manifest unknown"
+TRY = f', rpc error: code = NotFound desc = failed to pull and unpack image "{IMAGE}": {IMAGE}: not found'
+STRANGERS = st.lists(
+    st.sampled_from([ANSWER, GET, UNKNOWN, READING, TRY, "]): ", "[", "]", '"', "\n", ", ", ": ", "404"]), max_size=5
+).map("".join)
+
+
+@given(STRANGERS)
+def test_a_certificates_names_are_neither_an_answer_nor_another_try(names: str) -> None:
+    (reading,) = read(f"{HEAD}tls: failed to verify certificate: x509: certificate is valid for {names}, not {H}")
+    assert reading.statement is not None
+    assert (reading.statement.kind, reading.statement.codes) == (Kind.CERTIFICATE, (Code.NAME_MISMATCH,))
+
+
+@given(STRANGERS)
+def test_a_body_names_no_cause_of_certificates(body: str) -> None:
+    message = f"{PULL}unexpected status from HEAD request to https://{H}/v2/a: 401 Unauthorized\n{UNKNOWN} {body}"
+    (reading,) = read(message)
+    assert reading.statement is not None
+    assert Code.AUTH_MISSING in reading.statement.codes
+    assert Code.ISSUER_NOT_TRUSTED not in reading.statement.codes
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"{HEAD}{ANSWER}",
+        f"{HEAD}received unexpected HTTP status: 404 Not Found",
+        f'(Mirrors also failed: [m.test/a: x]): {IMAGE}: {GET}x509: certificate is valid for "]): {READING}, not {H}',
+        f"(Mirrors also failed: [m.test/a: ]): {IMAGE}: {GET}{UNKNOWN}]): {READING}",
+        f"(Mirrors also failed: [m.test/a: ]): {IMAGE}: {GET}{UNKNOWN}]): {IMAGE}: {GET}{UNKNOWN}",
+    ],
+)
+def test_what_a_proxy_or_a_mirror_may_have_imitated_is_not_certain(message: str) -> None:
+    (reading,) = read(message)
+    assert reading.statement is None or reading.statement.confidence is not Confidence.HIGH
