@@ -190,7 +190,7 @@ def verdict(message: str, host: str) -> Verdict:
         message: Of a container's state `ErrImagePull` or `ImagePullBackOff`, or of an event `Failed`.
         host: The registry that was asked, as in the image's name: `host` or `host:port`.
     """
-    text = _without_mirrors(message[:MAX_INPUT])
+    text = _without_mirrors(message)
     words = Unclear(_short(message)) if text is None else _read(text, host)
     return accepted(host) if isinstance(words, Trusted) and is_localhost(host) else words
 
@@ -206,14 +206,16 @@ def accepted(host: str, *, pulled: bool = False) -> Verdict:
     return Trusted(pulled)
 
 
-def _without_mirrors(text: str) -> str | None:
+def _without_mirrors(message: str) -> str | None:
     """Cut out what mirrors said; None where it is open where that ends, as their words may imitate the end."""
+    text = message[:MAX_INPUT]
     start = text.find(_MIRRORS)
     if start < 0 or _begins(_ASKED, text) < start or _begins(_X509, text) < start:
         return text  # what a stranger wrote is no list of the client's
     before, after = text[:start], text[start:]
     _, end, rest = after.partition(_MIRRORS_END)
-    return before + rest if end and _MIRRORS_END not in rest else None
+    is_cut = len(message) > MAX_INPUT or message.endswith(("...", "…"))  # the end may be what is missing
+    return before + rest if end and _MIRRORS_END not in rest and not is_cut else None
 
 
 def _read(text: str, host: str) -> Verdict:

@@ -96,6 +96,13 @@ def test_an_answer_that_reads_as_a_refusal_is_none(answered: str) -> None:
     assert isinstance(verdict(message, H), Trusted if answered.startswith("https://reg.corp") else Unclear)
 
 
+@pytest.mark.parametrize("end", ["x" * 10_000, "..."])
+def test_a_mirror_that_has_the_end_of_its_words_cut_off_does_not_speak_for_the_registry(end: str) -> None:
+    words = MIRROR.partition("%")[0] + f"]): {IMAGE}: {READING}manifest unknown" + end
+    assert isinstance(verdict(words, H), Unclear)
+    assert isinstance(verdict(MIRROR.partition("%")[0] + f"]): {IMAGE}: {REFUSAL}" + end, H), Unclear)
+
+
 def test_the_probes_outcome_is_not_what_a_certificate_says() -> None:
     pod = probe_pod("node-1", H, "n1")
     message = f"{HEAD}tls: failed to verify certificate: {VALID}".replace("%", ANSWER)
