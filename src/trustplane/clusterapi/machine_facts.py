@@ -7,7 +7,7 @@ from typing import Final
 from trustplane.api import clustertrust
 from trustplane.api.annotations import UPDATE_IN_PROGRESS
 from trustplane.api.clusterapi import KubeadmConfig, Machine
-from trustplane.api.clustertrust import TRUST_HINDRANCE
+from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_HINDRANCE, TRUST_INSPECTION, TRUST_PROOF
 from trustplane.api.conditions import FALSE, UNKNOWN
 from trustplane.api.meta import Condition, condition
 from trustplane.text import clean
@@ -46,6 +46,8 @@ def facts(
     """
     annotations = machine.metadata.annotations
     applied = recorded.applied(annotations, now)
+    proof, inspection = recorded.proof(annotations, now), recorded.inspection(annotations, now)
+    records = {TRUST_APPLIED: applied, TRUST_PROOF: proof, TRUST_INSPECTION: inspection}
     is_updating = UPDATE_IN_PROGRESS in annotations
     updating = _condition(machine, _UPDATING)
     up_to_date = _condition(machine, _UP_TO_DATE)
@@ -64,8 +66,9 @@ def facts(
         is_configured=config is None or applied is None or _names(config, users, applied.digest),
         update_error=clean(updating.message if updating and failed else annotations.get(TRUST_HINDRANCE, ""), _WORDS),
         silence=silence(machine),
-        proof=recorded.proof(annotations, now),
-        inspection=recorded.inspection(annotations, now),
+        proof=proof,
+        inspection=inspection,
+        disbelieved=tuple(name for name, record in records.items() if annotations.get(name) and record is None),
     )
 
 

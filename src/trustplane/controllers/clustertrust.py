@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL
-from trustplane.api.clusterapi import GROUP, VERSION, Cluster, Machine
+from trustplane.api.clusterapi import GROUP, VERSION, Cluster
 from trustplane.api.clustertrust import CURRENT, KIND, KUBECONFIG_ACCEPTED, PROVEN, ClusterTrust, ClusterTrustStatus
 from trustplane.api.crds.fitting import fitted
 from trustplane.api.meta import Condition, Json
@@ -21,8 +21,8 @@ from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.resource import Key
-from trustplane.trust.recorded import disbelieved
 from trustplane.trust.report import INVALID, WORST_FIRST, status
+from trustplane.trust.standing import NodeFacts
 
 _LOOK_SECONDS = 600.0  # between looks at Secrets of users
 _SHOWN = 5  # annotations in a message
@@ -70,7 +70,7 @@ class ClusterTrustReconciler:
         trust = seen.trust or await self._make(seen.cluster)
         now = whole_seconds(datetime.now(UTC))
         found = status(seen.nodes, seen.sets, seen.hosts, before=trust.status, now=now)
-        found.conditions = [_noted(one, seen.machines.values()) for one in found.conditions]
+        found.conditions = [_noted(one, seen.nodes) for one in found.conditions]
         found.conditions = merge(trust.status.conditions, found.conditions, now)
         body = fitted(KIND, {**msgspec.to_builtins(found), "conditions": to_json(found.conditions)})
         if msgspec.convert(body, ClusterTrustStatus) == _own(trust.status):
@@ -107,13 +107,9 @@ class ClusterTrustReconciler:
                 await self._recorder.event(trust, f"{one.type}{one.reason}", one.message, warning=warning)
 
 
-def _noted(one: Condition, machines: Iterable[Machine]) -> Condition:
+def _noted(one: Condition, nodes: Iterable[NodeFacts]) -> Condition:
     """Say in condition Proven which records count as absent: without the note, nobody would know why."""
-    found = [
-        f"annotation {name} of Machine {machine.metadata.name}"
-        for machine in machines
-        for name in disbelieved(machine.metadata.annotations)
-    ]
+    found = [f"annotation {name} of Machine {node.machine}" for node in nodes for name in node.disbelieved]
     if one.type != PROVEN or not found:
         return one
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

@@ -3,6 +3,7 @@
 It also tells how the runtime reaches registries, without which no answer of a kubelet proves anything.
 """
 
+import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -144,7 +145,10 @@ async def _reach(node: ssh.Node, wanted: Collection[str]) -> list[RegistryAccess
     except TrustplaneError as error:
         reason = clean(str(error), _MESSAGE // 2)
         return [RegistryAccess(registry=host, verification=UNREADABLE, reason=reason) for host in sorted(wanted)]
-    reached = [registries.access(report, host) for host in sorted(wanted)]
+    reached = []
+    for host in sorted(wanted):
+        reached.append(registries.access(report, host))
+        await asyncio.sleep(0)  # what a node has for one registry may be large: others go between
     for access in [access for access in reached if access.reason][_REASONS:]:
         access.reason = access.next_step = ""
     return reached

@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgspec
 import structlog
 
 from trustplane.api import clusterapi, clustertrust
@@ -37,6 +36,7 @@ from trustplane.proof import probe, prover
 from trustplane.proof.prover import Proof, Target
 from trustplane.proof.verdict import NotTrusted, Trusted, Unreachable, Verdict
 from trustplane.text import clean
+from trustplane.trust import recorded
 from trustplane.trust.schedule import Question, asked_at, inspection_due_at, merged, questions, silent, wait
 from trustplane.trust.standing import NodeFacts
 
@@ -234,7 +234,7 @@ class ProofReconciler:
             _log.info("node could not be looked at", machine=facts.machine, error=look.error)
 
     async def _annotate(self, seen: Seen, facts: NodeFacts, values: dict[str, Any]) -> bool:
-        annotations = {name: msgspec.json.encode(value).decode() for name, value in values.items()}
+        annotations = {name: recorded.text(value) for name, value in values.items()}
         namespace = seen.cluster.metadata.namespace
         try:
             await self._client.patch(MACHINES, facts.machine, namespace, {"metadata": {"annotations": annotations}})

@@ -117,12 +117,13 @@ class View:
         users = await self._named(cluster, value) if value is not None and tkc is None else None
         rolled_out = is_rolled_out(self._machinery(cluster))
         machines = {one.metadata.name: one for one in self._machines_of.of(key) if not one.metadata.deletion_timestamp}
+        nodes = await self._facts.of(machines.values(), users, rolled_out=rolled_out)
         return Seen(
             cluster=cluster,
             tkc=tkc,
             sets=await self._sets(cluster, tkc) if tkc else _of_variable(users),
             machines=machines,
-            nodes=[self._facts.of(one, users, rolled_out=rolled_out) for one in machines.values()],
+            nodes=nodes,
             registries=self.selected(cluster),
             trust=self.trusts.get(key),
             is_automatic=policy(*self._policies(cluster, tkc)).propagation == AUTOMATIC,

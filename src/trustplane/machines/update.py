@@ -1,5 +1,6 @@
 """One machine's update, step by step: what is asked for, whether it is its turn, and the work on its node."""
 
+import asyncio
 import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -137,9 +138,14 @@ async def _scene(client: Client, update: Update, cluster: Json) -> Scene:
         registries = await client.list(REGISTRIES)
     except NotFoundError:  # a management cluster without the kind
         registries = []
+    members = []
+    for one in machines:
+        if not one["metadata"].get("deletionTimestamp"):
+            members.append(_member(one))
+            await asyncio.sleep(0)  # what a tenant has written on a Machine takes a while to read: others go between
     return Scene(
         digest=update.digest,
-        members=tuple(_member(one) for one in machines if not one["metadata"].get("deletionTimestamp")),
+        members=tuple(members),
         canary=Canary.read(annotations.get(TRUST_CANARY, "")),
         registries=tuple(sorted(one.spec.host for one in registries if one.selects(labels))),
         change=annotations.get(TRUST_CHANGE, "") or entries.difference(entries.EMPTY, update.set).text,

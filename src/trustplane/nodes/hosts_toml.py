@@ -4,6 +4,7 @@ Source: containerd v2.4.2, core/remotes/docker/config/hosts.go. Its parser ignor
 that is refused here, as is everything else that is not written as containerd's documentation has it.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,16 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-MAX_SIZE: Final = 65536  # characters; files that people write have some hundreds
+MAX_SIZE: Final = 16384  # characters; files that people write have some hundreds
+MAX_DOTS: Final = 16  # of one key; keys of containerd have six
+
+# What dots mean nothing in. A text or comment ends where the parser has it end, or has the whole refused.
+_TEXTS: Final = re.compile(
+    r'''"""(?:[^"\\]++|\\.|"(?!""))*+(?:"{3,5}|\\?\Z)|'{3}.*?(?:'{3,5}|\Z)'''
+    r"""|"(?:[^"\\\n]++|\\[^\n])*+"?|'[^'\n]*+'?|\#[^\n]*+""",
+    re.DOTALL,
+)
+_NAMES: Final = re.compile(r"[A-Za-z0-9_\- \t]+")  # parts of keys, and what may be between those and their dots
 
 
 class _Table(msgspec.Struct):
@@ -99,14 +109,21 @@ def parse(text: str) -> HostsToml:
     return HostsToml(tuple(table.endpoint(url) for url, table in file.host.items()), file.endpoint(file.server))
 
 
-def load(text: str) -> dict[str, Any]:
-    """Read TOML of a node.
+def load(text: str, limit: int = MAX_SIZE) -> dict[str, Any]:
+    """Read TOML of a node, in a time that grows with its size alone.
+
+    Args:
+        text: Of the node.
+        limit: Characters that are read at all.
 
     Raises:
-        ValueError: It is none, or too large.
+        ValueError: It is none, or too large, or has a key of too many parts.
     """
-    if len(text) > MAX_SIZE:
+    if len(text) > limit:
         raise ValueError("it is too large")
+    # The time of the parser, and of each line after a table's name, grows with the square of a key's parts.
+    if "." * (MAX_DOTS + 1) in _NAMES.sub("", _TEXTS.sub("", text)):
+        raise ValueError(f"it has a key of more than {MAX_DOTS} dots")
     try:
         return tomllib.loads(text)
     except ValueError as error:

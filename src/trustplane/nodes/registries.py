@@ -11,6 +11,7 @@ core/remotes/docker/config/hosts.go, core/transfer/registry.
 import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -26,6 +27,15 @@ _PLUGINS: Final = ("io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri")  
 _DEFAULT_PATH: Final = "/etc/containerd/certs.d:/etc/docker/certs.d"  # of containerd 2: plugins/cri/images/plugin.go
 _MAX_REASON: Final = 300
 _DIGITS: Final = 12  # of a time in seconds
+
+# Of a report, in characters and counts. A node's owner chooses what it has; reading it takes time from everybody.
+MAX_REPORT: Final = 1 << 20
+MAX_LINES: Final = 2000  # three for each registry, where containerd has a folder of folders of its own
+MAX_FOLDERS: Final = 8  # of one registry; the script looks into so many
+MAX_CONFIGURATION: Final = 32768  # what containerd 2.4 makes of its defaults has 8,000
+MAX_FILES: Final = 131072  # all `hosts.toml`
+_MAX_VALUE: Final = 8192  # a path, or a variable
+_MAX_WORDS: Final = 4  # after the first of a line, which has three at most
 _REMOVE: Final = "have the node ask the registry itself, over verified TLS; or do without a Registry for it"
 _READ: Final = "see how the node's containerd is started and configured"
 
@@ -67,6 +77,14 @@ class Report:
     asked: frozenset[str] = frozenset()
     roots: frozenset[str] = frozenset()
 
+    @cached_property
+    def settings(self) -> "_Settings | _Hindrance":
+        """What the configuration says of registries, read once for all of them; or why that is not known."""
+        try:
+            return _settings(self)
+        except _Hindrance as hindrance:
+            return hindrance
+
 
 class _Hindrance(Exception):  # noqa: N818  it is no error, and leaves this module never
     """Why a pull proves nothing, or why that is not known."""
@@ -79,15 +97,17 @@ def parse(text: str) -> Report:
     """Read the report of `registries.sh`; what of it cannot be read is not known.
 
     Raises:
-        ValueError: It is none, or not whole.
+        ValueError: It is none, or not whole, or has more than a node has to say.
     """
+    if len(text) > MAX_REPORT or text.count("\n") > MAX_LINES:
+        raise ValueError("the report is too long")
     values: dict[str, str] = {}
     environment: dict[str, str] = {}
     folders: dict[str, list[Folder]] = {}
     names: dict[str, set[str]] = {"asked": set(), "root": set()}
-    for verb, *rest in (line.split(" ") for line in text.splitlines()):
+    for verb, *rest in (line.split(" ", _MAX_WORDS) for line in text.split("\n")):
         if verb in ("folder", "toml", "large") and len(rest) == (3 if verb == "toml" else 2):
-            toml = _decoded(rest[2]) if verb == "toml" else None
+            toml = _decoded(rest[2], hosts_toml.MAX_SIZE) if verb == "toml" else None
             folders.setdefault(rest[0], []).append(Folder(_decoded(rest[1]), toml, verb == "large"))
         elif verb == "variable" and rest:
             environment[rest[0]] = _decoded(rest[-1])
@@ -97,8 +117,9 @@ def parse(text: str) -> Report:
             values[verb] = rest[0] if rest else ""
     if "end" not in values:
         raise ValueError("the report is not whole")
+    _refuse_many(folders)
     return Report(
-        configuration=_decoded(values.get("configuration", "")),
+        configuration=_decoded(values.get("configuration", ""), MAX_CONFIGURATION),
         is_stale=_seconds(values.get("changed", "")) > _seconds(values.get("started", "")),
         endpoint=_decoded(values.get("endpoint", "")).strip(" \n\"'"),
         environment=environment,
@@ -108,7 +129,18 @@ def parse(text: str) -> Report:
     )
 
 
-def _decoded(value: str) -> str:
+def _refuse_many(folders: Mapping[str, list[Folder]]) -> None:
+    for host, known in folders.items():
+        if len(known) > MAX_FOLDERS:
+            raise ValueError(f"registry {host} has more than {MAX_FOLDERS} folders")
+    if sum(len(one.toml or "") for known in folders.values() for one in known) > MAX_FILES:
+        raise ValueError(f"all hosts.toml together have more than {MAX_FILES >> 10} KiB")
+
+
+def _decoded(value: str, limit: int = _MAX_VALUE) -> str:
+    """Return a value of at most so many bytes, and what tells that it was cut there."""
+    if len(value) > (limit + 3) // 3 * 4 + 4:
+        raise ValueError(f"the report has a value of more than {limit} bytes")
     try:
         return base64.b64decode(value, validate=True).decode()
     except ValueError as error:
@@ -143,7 +175,9 @@ def _verify(report: Report, host: str) -> None:
     """Raise what stands in the way of a proof."""
     if is_localhost(host):
         raise _Hindrance(UNVERIFIABLE, "containerd does not verify the certificate of a registry of localhost", _REMOVE)
-    settings = _settings(report)
+    settings = report.settings
+    if isinstance(settings, _Hindrance):
+        raise settings.with_traceback(None)
     if not settings.config_path:
         _verify_mirrors(settings, host)
         return
@@ -191,7 +225,9 @@ def _settings(report: Report) -> _Settings:
             UNREADABLE, f"the kubelet's runtime is not the node's containerd, but {report.endpoint}", _READ
         )
     try:
-        plugins = msgspec.convert(hosts_toml.load(report.configuration).get("plugins", {}), dict[str, object])
+        plugins = msgspec.convert(
+            hosts_toml.load(report.configuration, MAX_CONFIGURATION).get("plugins", {}), dict[str, object]
+        )
         name = next(name for name in _PLUGINS if name in plugins)
         settings = msgspec.convert(plugins[name], _Plugin).registry
     except (ValueError, msgspec.ValidationError) as error:

@@ -9,7 +9,9 @@ set -u
 export LC_ALL=C TZ=UTC
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
-limit=65536 # bytes of one file, or of the configuration
+# Bytes; what reads the report refuses more.
+limit_configuration=32768
+limit_file=16384
 
 encoded() {
     base64 | tr -d '\n'
@@ -30,7 +32,7 @@ option() { # of the arguments, its values: pattern of its name
 # What is configured, without credentials.
 dumped() { # pid, file
     timeout 10 "/proc/$1/exe" --config "$2" config dump 2>/dev/null |
-        sed '/^[[:space:]]*\(username\|password\|auth\|identitytoken\)[[:space:]]*=/d' | head -c "$((limit + 1))"
+        sed '/^[[:space:]]*\(username\|password\|auth\|identitytoken\)[[:space:]]*=/d' | head -c "$((limit_configuration + 1))"
 }
 
 # When a file that the configuration is made of was last changed, or added to or removed from a folder of imports.
@@ -78,7 +80,7 @@ folder() { # root, host
         name=$(printf '%s' "$path" | encoded)
         if [ ! -e "$path/hosts.toml" ]; then
             printf 'folder %s %s\n' "$2" "$name"
-        elif [ -f "$path/hosts.toml" ] && [ "$(stat -L -c %s "$path/hosts.toml")" -le "$limit" ]; then
+        elif [ -f "$path/hosts.toml" ] && [ "$(stat -L -c %s "$path/hosts.toml")" -le "$limit_file" ]; then
             printf 'toml %s %s %s\n' "$2" "$name" "$(encoded <"$path/hosts.toml")"
         else
             printf 'large %s %s\n' "$2" "$name"

@@ -1,11 +1,11 @@
 """What annotations record, read as what anybody with rights in one namespace may have written there. Pure.
 
 A record that cannot be believed counts as absent, and is written anew: one that is no JSON of its kind, is nested
-without end, has a time without a zone, or a time that is yet to come. `disbelieved` says which those are.
+without end, has a time without a zone, or a time that is yet to come.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -26,8 +26,11 @@ from trustplane.text import clean
 from trustplane.trust.entries import SHORT
 
 SKEW: Final = timedelta(minutes=5)  # by which the clock of whoever wrote a time may be ahead of ours
-MAX_TEXT: Final = 256 * 1024  # characters; Kubernetes allows so many bytes for all annotations of an object
-MAX_ITEMS: Final = 1000  # of one list, such as registries of one proof
+_MAX_JSON: Final = 256 * 1024  # characters; Kubernetes allows so many bytes for all annotations of an object
+MAX_TEXT: Final = (
+    32 * 1024
+)  # characters of a Machine's record; 50 registries that failed with long messages take 23,000
+MAX_ITEMS: Final = 200  # of one list, such as registries of one proof
 MAX_WORDS: Final = 1024  # characters of one text
 _MAX_NAME: Final = 253
 _FIRST_YEAR: Final = 2000  # nothing of ours is older
@@ -38,14 +41,34 @@ T = TypeVar("T")
 R = TypeVar("R", AppliedTrust, RecordedProof, Inspection)
 
 
-def read(text: str, kind: type[T]) -> T | None:
-    """Read JSON of a kind; None where it is none. Never raises."""
-    if not text or len(text) > MAX_TEXT:
+def read(text: str, kind: type[T], limit: int = _MAX_JSON) -> T | None:
+    """Read JSON of a kind, of so many characters at most; None where it is none. Never raises."""
+    if not text or len(text) > limit:
         return None
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return None
+
+
+def text(record: RecordedProof | Inspection | AppliedTrust) -> str:
+    """Return a record as it is written on a Machine. Where it would be too long to be believed, words give way.
+
+    What is kept of a registry whose words are left out is what was decided about it. The last ones go first.
+    """
+    encoded = _encoded(record)
+    for name, words in (("results", ("message",)), ("registries", ("reason", "next_step", "proxy"))):
+        items = getattr(record, name, [])
+        for keep in (len(items) // 2, len(items) // 4, 0):
+            if len(encoded) <= MAX_TEXT or not items:
+                break
+            short = [msgspec.structs.replace(one, **dict.fromkeys(words, "")) for one in items[keep:]]
+            encoded = _encoded(msgspec.structs.replace(record, **{name: [*items[:keep], *short]}))
+    return encoded
+
+
+def _encoded(record: RecordedProof | Inspection | AppliedTrust) -> str:
+    return msgspec.json.encode(record).decode()
 
 
 def read_time(text: str) -> datetime | None:
@@ -83,18 +106,8 @@ def inspection(annotations: Mapping[str, str], now: datetime | None = None) -> I
     return found if found and found.at else None
 
 
-def disbelieved(annotations: Mapping[str, str], now: datetime | None = None) -> list[str]:
-    """Return the names of the records that are there and count as absent."""
-    readers: Mapping[str, Callable[..., object]] = {
-        TRUST_APPLIED: applied,
-        TRUST_PROOF: proof,
-        TRUST_INSPECTION: inspection,
-    }
-    return [name for name, reader in readers.items() if annotations.get(name) and reader(annotations, now) is None]
-
-
 def _believed(annotations: Mapping[str, str], name: str, kind: type[R], now: datetime | None) -> R | None:
-    found = read(annotations.get(name, ""), kind)
+    found = read(annotations.get(name, ""), kind, MAX_TEXT)
     if found is None or not is_digest(found.digest):
         return None
     try:

@@ -46,6 +46,7 @@ class NodeFacts:
     silence: str = ""  # why its kubelet is held to be out of reach; empty: it is not
     proof: RecordedProof | None = None
     inspection: Inspection | None = None
+    disbelieved: tuple[str, ...] = ()  # annotations that are there and count as absent
 
     @property
     def changed_at(self) -> datetime:

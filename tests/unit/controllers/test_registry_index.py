@@ -20,7 +20,6 @@ from trustplane.kube.controller import Controller, Result
 from trustplane.kube.errors import UnavailableError
 from trustplane.kube.informer import Change
 from trustplane.kube.resource import Key
-from trustplane.trust.recorded import disbelieved
 
 ONE, TWO = Key("", "one"), Key("", "two")
 
@@ -158,7 +157,9 @@ def test_whatever_is_written_on_a_machine_the_other_clusters_are_reported(values
         bad, good = fleet.statuses()
         assert good["provenNodes"] == "2/2"
         proven = next(one for one in bad["conditions"] if one["type"] == "Proven")
-        spoilt = disbelieved(values)
+        machine = fleet.view.machines.get(key("a-0"))
+        assert machine
+        spoilt = machine_facts.facts(machine, None).disbelieved
         assert all(one in proven["message"] for one in spoilt)
         assert all(one["message"].isprintable() for one in bad["conditions"])
         assert not list(violations(bad, schema_of("ClusterTrust")))

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -7,17 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.trust.hostile import BAD_TIMES, DEEP, DIGEST, RECORDS, annotations, texts
 
+from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import (
     IN_PLACE,
+    MAX_MESSAGE,
     TRUST_APPLIED,
     TRUST_INSPECTION,
     TRUST_PROOF,
+    UNREADABLE,
     VERDICTS,
     AppliedTrust,
     Inspection,
     ProofResult,
     RecordedProof,
+    RegistryAccess,
 )
+from trustplane.api.limits import MAX_HOST_LENGTH
+from trustplane.api.meta import Metadata
+from trustplane.clusterapi.machine_facts import facts
 from trustplane.trust import recorded
 from trustplane.trust.gate import Canary, Member
 from trustplane.trust.policy import read_time
@@ -31,6 +39,49 @@ def encoded(found: msgspec.Struct) -> str:
     return msgspec.json.encode(found).decode()
 
 
+def disbelieved(values: Mapping[str, str]) -> tuple[str, ...]:
+    machine = Machine(metadata=Metadata(name="m", namespace="n", annotations=dict(values)))
+    return facts(machine, None, now=NOW).disbelieved
+
+
+def largest(count: int) -> tuple[RecordedProof, Inspection]:
+    """Return what we write of so many registries whose names and hindrances are as long as they can be."""
+    hosts = [f"{number:03}.{'a' * (MAX_HOST_LENGTH - 4)}" for number in range(count)]
+    words = '"' * MAX_MESSAGE  # each takes two characters
+    results = [ProofResult(host, "NotTrusted", "UnknownAuthority", words, at=NOW) for host in hosts]
+    reached = [RegistryAccess(host, UNREADABLE, words, words, words) for host in hosts]
+    message = '"' * 600
+    look = Inspection(DIGEST, NOW, message, message, message, message, registries=reached, registries_at=NOW)
+    return RecordedProof(DIGEST, NOW, results), look
+
+
+@pytest.mark.parametrize("count", [0, 1, 20, 50])
+def test_the_largest_that_we_record_is_believed_and_keeps_every_decision(count: int) -> None:
+    proof, look = largest(count)
+    texts = {TRUST_PROOF: recorded.text(proof), TRUST_INSPECTION: recorded.text(look)}
+    assert max(map(len, texts.values())) <= recorded.MAX_TEXT
+    said, seen = recorded.proof(texts, NOW), recorded.inspection(texts, NOW)
+    assert said
+    assert seen
+    assert [(one.registry, one.verdict, one.reason, one.at) for one in said.results] == [
+        (one.registry, one.verdict, one.reason, one.at) for one in proof.results
+    ]
+    assert [(one.registry, one.verification) for one in seen.registries] == [
+        (one.registry, one.verification) for one in look.registries
+    ]
+    assert all(one.message for one in said.results[: count // 4])
+
+
+def test_of_as_many_registries_as_are_read_nothing_is_lost() -> None:
+    """Names of registries of fifty characters."""
+    hosts = [f"{number:03}.{'a' * 46}" for number in range(recorded.MAX_ITEMS)]
+    for verdict in VERDICTS:
+        proof = RecordedProof(DIGEST, NOW, [ProofResult(host, verdict, "", "x" * 300, at=NOW) for host in hosts])
+        said = recorded.proof({TRUST_PROOF: recorded.text(proof)}, NOW)
+        assert said
+        assert [one.verdict for one in said.results] == [verdict] * recorded.MAX_ITEMS
+
+
 def test_what_we_record_is_read_as_it_was() -> None:
     result = ProofResult(registry="r.test:5000", verdict="NotTrusted", reason="Expired", message="x509: expired")
     values = {
@@ -40,7 +91,7 @@ def test_what_we_record_is_read_as_it_was() -> None:
     }
     texts = {name: encoded(value) for name, value in values.items()}
     assert {name: reader(texts, NOW) for name, reader in READERS.items()} == values
-    assert recorded.disbelieved(texts, NOW) == []
+    assert disbelieved(texts) == ()
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -48,7 +99,7 @@ def test_what_we_record_is_read_as_it_was() -> None:
 def test_a_time_that_cannot_be_is_not_believed(name: str, at: str) -> None:
     values = {name: json.dumps({"digest": DIGEST, "at": at})}
     assert READERS[name](values, NOW) is None
-    assert recorded.disbelieved(values, NOW) == [name]
+    assert disbelieved(values) == (name,)
     assert read_time(at) is None or at == BAD_TIMES[-1]  # a request may be for later
 
 
@@ -65,13 +116,13 @@ def test_clocks_may_differ_a_little(name: str) -> None:
 @pytest.mark.parametrize("text", [*DEEP, "no json", "[]", "null", '{"digest": 1}', f'{{"digest": "{DIGEST}0"}}', "{}"])
 def test_what_is_no_record_counts_as_absent_and_is_told(name: str, text: str) -> None:
     assert READERS[name]({name: text}, NOW) is None
-    assert recorded.disbelieved({name: text}, NOW) == [name]
+    assert disbelieved({name: text}) == (name,)
 
 
 @given(annotations)
 def test_whatever_is_written_reading_it_ends_in_something_bounded(values: dict[str, str]) -> None:
     applied, proof, look = (reader(values, NOW) for reader in READERS.values())
-    assert set(recorded.disbelieved(values, NOW)) <= values.keys()
+    assert set(disbelieved(values)) <= values.keys()
     if isinstance(applied, AppliedTrust):
         assert recorded.is_digest(applied.digest)
         assert applied.at is None or applied.at <= NOW + recorded.SKEW
