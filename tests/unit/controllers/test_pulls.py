@@ -111,13 +111,13 @@ SEEN: Any = SimpleNamespace(nodes=[], sets=None, trust=None)
 
 
 async def test_a_look_at_thousands_of_pods_with_slow_messages_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, watch = known(reconciler(), monkeypatch), slow(4000)
+    made, watch = known(reconciler(), monkeypatch), slow(1500)
     for one in slow(3).pods.values():
         made._causes.of(one.pulls[0])
     wait, look = await longest_wait(made._look(SEEN, watch))
     assert wait < 0.5  # seconds; in one go they took several
-    assert ([one.pods for one in look.listed], look.more) == ([4000], 7)
-    wait, is_known = await longest_wait(made._learn(slow(2000)))
+    assert ([one.pods for one in look.listed], look.more) == ([1500], 7)
+    wait, is_known = await longest_wait(made._learn(slow(1000)))
     assert is_known
     assert wait < 0.5
 
