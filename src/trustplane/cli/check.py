@@ -14,10 +14,11 @@ from trustplane.api.dockerhub import canonical
 from trustplane.certificates.parsing import Certificate, holds_private_key
 from trustplane.certificates.repair import read_any
 from trustplane.certificates.verification import Pool
-from trustplane.cli import check_documents, check_report, check_tables
-from trustplane.cli.check_documents import MAX_OCTETS, STANDARD_INPUT, Document, Entry
+from trustplane.cli import check_documents, check_report, check_tables, manifests
+from trustplane.cli.check_documents import Document, Entry
 from trustplane.cli.check_report import Report
 from trustplane.cli.console import console, progress
+from trustplane.cli.manifests import STANDARD_INPUT
 from trustplane.cli.options import examples, follow
 from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.errors import UserError
@@ -63,11 +64,11 @@ def command(
     Exit status: 0 good, there may be warnings; 1 errors; 2 cannot tell. With --fix, of what was found before.
     """
     time = _time(at)
-    documents = check_documents.link([check_documents.read(name, _content(name)) for name in files])
+    documents = check_documents.link([check_documents.read(name, manifests.content(name)) for name in files])
     report = check_report.review(documents, time)
     if registries:
         wanted = Image.read(image) if image else None
-        anyway = read_any(_content(str(node_bundle))).certificates if node_bundle else ()
+        anyway = read_any(manifests.content(str(node_bundle))).certificates if node_bundle else ()
         hosts: list[HostReport] = []
         for address in [Address.read(registry) for registry in registries]:
             with progress(f"Asking {address}"):
@@ -90,20 +91,6 @@ def _time(text: str | None) -> dt.datetime:
     if time is None or time.tzinfo is None:
         raise UserError(f"{text!r} is not a time with a zone", next_step="Write it as 2026-11-23T12:00:00Z")
     return time
-
-
-def _content(name: str) -> bytes:
-    try:
-        if name == STANDARD_INPUT:
-            content = sys.stdin.buffer.read(MAX_OCTETS + 1)
-        else:
-            with Path(name).open("rb") as file:
-                content = file.read(MAX_OCTETS + 1)
-    except OSError as error:
-        raise UserError(f"{name} cannot be read", why=error.strerror or str(error)) from error
-    if len(content) > MAX_OCTETS:
-        raise UserError(f"{name} is larger than {MAX_OCTETS >> 20} MB", next_step="Give the list of CAs only")
-    return content
 
 
 def _pool(documents: Sequence[Document], anyway: Sequence[Certificate], address: Address) -> Pool:

@@ -8,7 +8,7 @@ import yaml
 
 from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, error, warning
-from trustplane.cli.check_manifests import child, items, label, line, object_name, pairs, scalar, span, string
+from trustplane.cli.manifests import child, items, label, line, object_name, pairs, scalar, span, string
 from trustplane.clusterapi.secret import key
 from trustplane.clusterapi.variable import SCHEMA, Trust, read
 from trustplane.errors import UserError

@@ -24,16 +24,13 @@ from trustplane.certificates.parsing import (
     utf_16_text,
 )
 from trustplane.certificates.repair import encode, read_any, repair
-from trustplane.cli import check_clusters, check_manifests
+from trustplane.cli import check_clusters, manifests
 from trustplane.cli.check_clusters import Judgement, Secret, Value, Variable
-from trustplane.cli.check_manifests import child, items, label, line, object_name, scalar, span
+from trustplane.cli.manifests import child, items, label, line, object_name, scalar, span
 from trustplane.clusterapi.secret import key
 from trustplane.clusterapi.variable import USER_SECRET_SUFFIX
 from trustplane.trust import scope
 from trustplane.trust.entries import shown
-
-MAX_OCTETS = 32 << 20
-STANDARD_INPUT = "-"
 
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")  # anchor and tag, which stand before a value (YAML 1.2.2, section 6.9)
 _DER_SEQUENCE = b"\x30"
@@ -85,8 +82,8 @@ class Document:
 
 def read(name: str, content: bytes) -> Document:
     """Read a file's content. Raises UserError where it looks like a manifest and cannot be read as one."""
-    if check_manifests.is_manifest(content):
-        return _manifest(name, *check_manifests.read(name, content))
+    if manifests.is_manifest(content):
+        return _manifest(name, *manifests.read(name, content))
     return Document(name=name, entries=(_certificates(name, content),))
 
 
@@ -126,7 +123,7 @@ def _manifest(name: str, text: str, objects: Sequence[yaml.Node]) -> Document:
     undecided: list[str] = []
     places: list[tuple[int, Finding]] = []
     for node in objects:
-        kind = check_manifests.kind(node)
+        kind = manifests.kind(node)
         if kind == "Secret":
             secrets.append(Secret.read(node))
         elif check_clusters.is_cluster(node):
@@ -139,7 +136,7 @@ def _manifest(name: str, text: str, objects: Sequence[yaml.Node]) -> Document:
     for secret in secrets:
         entries += _user_secret(secret)
     if not entries and not variables and not undecided and not places:
-        kinds = ", ".join(dict.fromkeys(map(check_manifests.kind, objects))) or "nothing"
+        kinds = ", ".join(dict.fromkeys(map(manifests.kind, objects))) or "nothing"
         undecided = [f"{name} holds no CAs, only: {kinds}"]
     return Document(
         name=name,

@@ -3,12 +3,13 @@
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
-import yaml
 from rich.text import Text
 
 from trustplane.api.meta import Json
+from trustplane.cli import manifests
 from trustplane.cli.console import console
 from trustplane.cli.options import examples, kubeconfig, output, table
 from trustplane.cli.output import echo_json
@@ -17,8 +18,6 @@ from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.local.stack import SYSTEM_NAMESPACE
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @click.command(
@@ -58,15 +57,15 @@ async def _plan(kubeconfig: Path | None, documents: list[Json], namespace: str, 
 
 
 def _documents(filename: str) -> list[Json]:
-    try:
-        text = sys.stdin.read() if filename == "-" else Path(filename).read_text(encoding="utf-8")
-        found = [one for one in yaml.load_all(text, Loader=_LOADER) if one]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{filename} cannot be read as a manifest", why=str(error).splitlines()[0]) from error
-    objects = [one for each in found for one in (each.get("items", [each]) if isinstance(each, dict) else [each])]
+    objects = [one for each in manifests.load(filename, manifests.content(filename)) for one in _objects(each)]
     if not all(isinstance(one, dict) and isinstance(one.get("metadata"), dict) for one in objects):
         raise UserError(f"{filename} holds something else than objects of Kubernetes")
     return objects
+
+
+def _objects(document: Any) -> list[Any]:
+    items = document.get("items") if isinstance(document, dict) else None
+    return items if isinstance(items, list) else [document]
 
 
 def _show(plan: Plan) -> None:

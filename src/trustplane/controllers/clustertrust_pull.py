@@ -61,7 +61,7 @@ async def copied(source: Source, workload: Client, registries: Sequence[Registry
 async def sweep(workload: Client, now: datetime) -> bool:
     """Remove copies whose time is over; return whether others are there."""
     found = await workload.list(SECRETS, probe.NAMESPACE, labels=_SELECTOR)
-    over = [one for one in found if probe.has_expired({"metadata": {"annotations": one.metadata.annotations}}, now)]
+    over = [one for one in found if probe.has_expired(one.metadata.annotations.get(probe.EXPIRES_AT, ""), now)]
     for one in over:
         await workload.delete(SECRETS, one.metadata.name, probe.NAMESPACE)
     return len(over) < len(found)

@@ -31,9 +31,10 @@ from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.resource import Key, key_of
+from trustplane.kube.tasks import Pauses
 from trustplane.trust import failures
 from trustplane.trust.entries import TrustSet
-from trustplane.trust.failures import Failing
+from trustplane.trust.failures import Failing, Failures
 from trustplane.trust.knowledge import Knowledge, knowledge, on_node, registry_named
 from trustplane.trust.report import Sets
 
@@ -74,7 +75,7 @@ class _Look:
 
     listed: list[PullFailure]
     more: int  # failing pods that are not in the list
-    tellings: list[Telling]
+    tellings: list[Telling]  # one more than a batch at most
 
 
 class PullReconciler:
@@ -113,7 +114,7 @@ class PullReconciler:
         if watch is None or not watch.is_current:
             return Result(requeue_after=_ABSENT_SECONDS)
         is_known = await self._learn(watch)
-        look = self._look(seen, watch)
+        look = await self._look(seen, watch)
         await self._report(seen, look)
         await pulls_events.tell(watch, look.tellings[: pulls_events.BATCH])
         is_done = is_known and len(look.tellings) <= pulls_events.BATCH
@@ -162,11 +163,13 @@ class PullReconciler:
     async def _learn(self, watch: PullWatch) -> bool:
         """Explain messages of new kinds, a limited number in one go; return whether all are explained.
 
-        A tenant may write any number of messages, each made to be slow: others have their turn after each of them.
+        A tenant may write any number of messages, each made to be slow: others have their turn after each of them. What
+        kind a message is of is found here, too, once for each.
         """
-        left = _NEW_KINDS
+        left, pauses = _NEW_KINDS, Pauses()
         for pod in list(watch.pods.values()):
             for pull in pod.pulls:
+                await pauses.take()
                 if self._causes.knows(pull):
                     continue
                 if not left:
@@ -176,31 +179,30 @@ class PullReconciler:
                 await asyncio.sleep(0)
         return True
 
-    def _look(self, seen: Seen, watch: PullWatch) -> _Look:
+    async def _look(self, seen: Seen, watch: PullWatch) -> _Look:
         """Count what fails by registry and cause, and choose the pods that are to be told.
 
         Nothing is kept of a pod that was told already: many objects a look would have the garbage collector run.
         """
         tellings: list[Telling] = []
-        now = asyncio.get_running_loop().time()
-
-        def failing() -> Iterator[Failing]:
-            for one in self._found(seen, watch):
-                if one.cause not in _NOT_TOLD and watch.is_due(one.pod, one.cause, now):
-                    tellings.append(Telling(one.pod, one.cause, _text(one)))
-                yield Failing(f"{one.pod.namespace}/{one.pod.name}", one.pull.host, one.cause)
-
+        counted, pauses, now = Failures(), Pauses(), asyncio.get_running_loop().time()
+        for one in self._found(seen, watch):
+            is_enough = one.cause in _NOT_TOLD or len(tellings) > pulls_events.BATCH
+            if not is_enough and watch.is_due(one.pod, one.cause, now):
+                tellings.append(Telling(one.pod, one.cause, _text(one)))
+            counted.add(Failing(f"{one.pod.namespace}/{one.pod.name}", one.pull.host, one.cause))
+            await pauses.take()
         before = seen.trust.status.failures if seen.trust else []
-        listed, more = failures.failures(failing(), before, whole_seconds(datetime.now(UTC)))
-        return _Look(listed, more, tellings)
+        listed, more = counted.report(before, whole_seconds(datetime.now(UTC)))
+        return _Look(listed, more + watch.more, tellings)
 
     def _found(self, seen: Seen, watch: PullWatch) -> Iterator[_Found]:
-        """Yield each failing pull with its cause."""
+        """Yield each failing pull of now with its cause; pods may come and go between two of them."""
         service, nodes = self._view.service().trust, {one.node: one for one in seen.nodes}
         registries, now = self._view.registries.items(), datetime.now(UTC)
         known: dict[str, Knowledge] = {}
         evidence: dict[tuple[str, str], tuple[Evidence, ...]] = {}
-        for one in watch.pods.values():
+        for one in list(watch.pods.values()):
             for pull in one.pulls:
                 host = pull.host
                 if host not in known:

@@ -6,6 +6,7 @@ phase, so no field selector finds it; the pods on which nothing fails are droppe
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,6 +21,9 @@ from trustplane.kube.pace import Pace
 from trustplane.kube.resource import Key
 from trustplane.proof import probe
 
+MOST_PODS: Final = (
+    5000  # that are followed at a time in one cluster; the others are counted, and come when there is room
+)
 _REST: Final = 10.0  # seconds between two watches while changes are many: those of thousands of pods
 _PAUSE: Final = 1.0  # seconds in which changes are collected before anybody looks at them
 _PAUSE_EACH: Final = 0.002  # and for each pod that fails, so that a look costs the same share of time for any number
@@ -41,7 +45,7 @@ class PullWatch:
     Attributes:
         client: To the workload cluster.
         wake: Called some time after a change.
-        pods: Those that fail.
+        pods: Those that fail, of which there are `MOST_PODS` at most, as they were first seen.
         told: When a pod's Event of a cause is to be renewed, by the pod's UID and cause: seconds of the loop's clock.
     """
 
@@ -49,6 +53,7 @@ class PullWatch:
     wake: Callable[[], None]
     pods: dict[Key, FailingPod] = field(default_factory=dict)
     told: dict[str, dict[Code, float]] = field(default_factory=dict)
+    _others: OrderedDict[Key, None] = field(default_factory=OrderedDict)  # that fail, and for which there is no room
     _timer: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
@@ -61,6 +66,11 @@ class PullWatch:
     def is_current(self) -> bool:
         """Whether the cluster answered when it was last asked."""
         return self._informer.is_current
+
+    @property
+    def more(self) -> int:
+        """How many pods fail that are not followed."""
+        return len(self._others)
 
     def is_due(self, pod: PodMetadata, cause: Code, now: float) -> bool:
         """Tell whether a pod is to be told of a cause by now."""
@@ -90,11 +100,25 @@ class PullWatch:
 
     def _notice(self, change: Change[Pod]) -> None:
         if change.new is None:
+            self._others.pop(change.key, None)
             gone = self.pods.pop(change.key, None)
             self.told.pop(gone.pod.uid if gone else "", None)
+            self._follow_others()
             self._plan()
+        elif change.key not in self.pods and len(self.pods) >= MOST_PODS:
+            if change.key not in self._others:
+                self._others[change.key] = None
+                self._plan()
         elif self._is_news(change.key, change.new):
             self._plan()
+
+    def _follow_others(self) -> None:
+        """Follow those that have waited for longest, as far as there is room."""
+        while self._others and len(self.pods) < MOST_PODS:
+            key, _ = self._others.popitem(last=False)
+            pod = self._informer.get(key)
+            if pod is not None:
+                self._is_news(key, pod)
 
     def _is_news(self, key: Key, pod: Pod) -> bool:
         """Keep what fails on a pod; tell whether it is something else than before."""

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 from trustplane.api.limits import MAX_HOST_LENGTH
@@ -24,6 +25,11 @@ _VARYING: Final = re.compile(
 )
 _MIN_REPOSITORY: Final = 4  # characters; the letters of shorter names are in other words, too
 _MEMORY: Final = 4096  # kinds of messages
+_MAX_PULLS: Final = 10  # of one pod; when these are mended, the others are next
+_MAX_IMAGE: Final = 1024  # characters; runtimes take 255 for the repository, and a tag or digest
+# Characters of a message in which what varies is looked for, at either end: messages of kubelets are far shorter.
+_HEAD: Final = 2048
+_TAIL: Final = 512
 _BACKS_OFF: Final = 'ImagePullBackOff: Back-off pulling image "{}": '  # before the words of the last attempt
 
 
@@ -44,31 +50,45 @@ class Pull:
         """The registry that the image's name begins with."""
         return host_of(self.image)
 
-    @cached_property
+    @property
     def signature(self) -> str:
-        """What its message has in common with those of other pods of the same registry and cause."""
+        """What its message has in common with those of other pods of the same registry and cause.
+
+        What is far from both ends of a very long message counts as it is: to find what varies costs most.
+        """
         path = self.image.partition("/")[2].partition("@")[0]
         repository, _, tag = path.rpartition(":")
         text = self.message.removeprefix(_BACKS_OFF.format(self.image)).replace(self.image, f"{self.host}/IMAGE")
         if len(repository) >= _MIN_REPOSITORY:
             text = text.replace(f"/{repository}/manifests/{tag}", "/IMAGE/manifests/TAG")
             text = text.replace(repository, "IMAGE").replace(repository.replace("/", "%2F"), "IMAGE")
-        return _VARYING.sub("VARYING", text)
+        if len(text) <= _HEAD + _TAIL:
+            return _VARYING.sub("VARYING", text)
+        head, tail = (_VARYING.sub("VARYING", part) for part in (text[:_HEAD], text[-_TAIL:]))
+        return f"{head} {_digest(text[_HEAD:-_TAIL]).hex()} {tail}"
 
     @cached_property
     def kind(self) -> bytes:
         """The digest of its signature, since a message may be long."""
-        return hashlib.sha256(self.signature.encode(errors="surrogatepass")).digest()
+        return _digest(self.signature)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
 def failing(pod: Pod) -> tuple[Pull, ...]:
-    """Return the pulls that a pod waits for in vain, in the order of its containers; none where all is well."""
-    waiting = [(one.image, one.state.waiting) for one in pod.status.containers if one.state.waiting]
-    return tuple(
-        Pull(image[:MAX_INPUT], f"{one.reason}: {one.message[:MAX_INPUT]}")
+    """Return the pulls that a pod waits for in vain, in the order of its containers; none where all is well.
+
+    There are ten at most, whatever a stranger's server says of a pod.
+    """
+    waiting = ((one.image, one.state.waiting) for one in pod.status.containers if one.state.waiting)
+    pulls = (
+        Pull(image[:_MAX_IMAGE], f"{one.reason}: {one.message[:MAX_INPUT]}")
         for image, one in waiting
         if one.reason in WAITING
     )
+    return tuple(islice(pulls, _MAX_PULLS))
 
 
 def host_of(image: str) -> str:
@@ -87,7 +107,7 @@ def remembered(before: Sequence[Pull], now: Sequence[Pull]) -> tuple[Pull, ...]:
 
 def are_alike(before: Sequence[Pull], now: Sequence[Pull]) -> bool:
     """Tell whether pulls fail as they did: of the same registries, in words with nothing new in them."""
-    return [(one.host, one.signature) for one in before] == [(one.host, one.signature) for one in now]
+    return [(one.host, one.kind) for one in before] == [(one.host, one.kind) for one in now]
 
 
 def _says_nothing(pull: Pull) -> bool:

@@ -8,7 +8,9 @@ would go on writing beside the retry, even after the lease is lost.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any, TypeVar, cast, overload
+from typing import Any, Final, TypeVar, cast, overload
+
+_TURN: Final = 0.02  # seconds that long work may hold up others in one go
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -80,6 +82,20 @@ async def settled(*works: Coroutine[Any, Any, A]) -> tuple[A, ...]:
         if error is not None:
             raise error
     return tuple(cast("A", result) for result, _ in results)
+
+
+class Pauses:
+    """The turns of others within long work on data, of which strangers decide how much there is."""
+
+    def __init__(self) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._since = self._clock()
+
+    async def take(self) -> None:
+        """Let others have their turn, if none was had for some time; to ask often costs little."""
+        if self._clock() - self._since >= _TURN:
+            await asyncio.sleep(0)
+            self._since = self._clock()
 
 
 @contextlib.asynccontextmanager

@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from trustplane.api.meta import Json
+from trustplane.proof.reports import CONTAINER, ProbeEvent, ProbePod, State, Waiting
 from trustplane.proof.verdict import Unclear, Verdict, accepted, verdict
 
 NAMESPACE: Final = "trustplane-system"
 ACCOUNT: Final = "trustplane-probe"  # of our own: the namespace's default account appears some time after the namespace
-CONTAINER: Final = "probe"
 COMPONENT_LABEL: Final = "trustplane.dev/component"
 COMPONENT: Final = "probe"
 RUN_LABEL: Final = "trustplane.dev/probe-run"
@@ -125,56 +125,41 @@ def namespace() -> Json:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
 
-def has_expired(pod: Json, now: datetime) -> bool:
-    """Tell whether the run that made this probe is over, so that whoever finds the pod deletes it."""
-    text = pod["metadata"].get("annotations", {}).get(EXPIRES_AT, "")
+def has_expired(expires_at: str, now: datetime) -> bool:
+    """Tell whether the run that made this probe is over, by its annotation: whoever finds the pod deletes it."""
     try:
-        return datetime.fromisoformat(text) <= now
+        return datetime.fromisoformat(expires_at) <= now
     except (ValueError, TypeError):
         return True
 
 
-def outcome(pod: Json, events: Iterable[Json] = ()) -> Verdict | None:
+def outcome(pod: ProbePod, events: Iterable[ProbeEvent] = ()) -> Verdict | None:
     """Judge a probe by what its kubelet has reported so far.
 
     Args:
         pod: The probe pod, as the API server has it.
-        events: Its events, of `v1` or `events.k8s.io/v1`, oldest first. They are needed only where the kubelet does
-            not repeat the reason of a failed pull in the container's state (before Kubernetes 1.32).
+        events: Its events, oldest first. They are needed only where the kubelet does not repeat the reason of a failed
+            pull in the container's state (before Kubernetes 1.32).
 
     Returns:
         None while the kubelet has said nothing about the pull.
     """
-    image = pod["spec"]["containers"][0]["image"]
-    events = list(events)
-    state = _state(pod)
-    waiting = state.get("waiting", {})
+    image, state, events = pod.image, pod.state, list(events)
+    waiting = state.waiting or Waiting()
     if _was_pulled(state) or any(_says_pulled(event) for event in events):
         return accepted(image.partition("/")[0], pulled=True)
-    said = [words(event) for event in events if _says_failed(event)]
-    if waiting.get("reason") in _PULL_FAILED:
-        said.append(waiting.get("message", ""))
-    judged = [verdict(_bound(text, image), image.partition("/")[0]) for text in said if _is_reason(text)]
-    if judged:
-        return judged[-1]
+    said = [event.words for event in events if _says_failed(event)]
+    if waiting.reason in _PULL_FAILED:
+        said.append(waiting.message)
+    for text in reversed(said):
+        if _is_reason(text):
+            return verdict(_bound(text, image), image.partition("/")[0])
     return _ended_early(pod, waiting)
 
 
-def is_backing_off(pod: Json) -> bool:
+def is_backing_off(pod: ProbePod) -> bool:
     """Tell whether a pull has failed, whatever else the container's state says of it."""
-    return _state(pod).get("waiting", {}).get("reason") in _PULL_FAILED
-
-
-def words(event: Json) -> str:
-    """Return the text of an event of `v1` or `events.k8s.io/v1`."""
-    return str(event.get("note") or event.get("message") or "")
-
-
-def time_of(event: Json) -> str:
-    """Return when an event was last seen, in RFC 3339, for sorting."""
-    series = event.get("series") or {}
-    old = event.get("deprecatedLastTimestamp") or event.get("lastTimestamp")
-    return str(series.get("lastObservedTime") or old or event.get("eventTime") or "")
+    return pod.state.waiting is not None and pod.state.waiting.reason in _PULL_FAILED
 
 
 def _bound(text: str, image: str) -> str:
@@ -182,27 +167,21 @@ def _bound(text: str, image: str) -> str:
     return f'Failed to pull image "{image}": {text}'
 
 
-def _state(pod: Json) -> Json:
-    statuses = pod.get("status", {}).get("containerStatuses") or []
-    state: Json = next((one.get("state") or {} for one in statuses if one.get("name") == CONTAINER), {})
-    return state
-
-
-def _was_pulled(state: Json) -> bool:
-    if "running" in state:
+def _was_pulled(state: State) -> bool:
+    if state.running is not None:
         return True
-    if "terminated" in state:
+    if state.terminated is not None:
         # Of a pod that was ended before its pull the kubelet says ContainerStatusUnknown, or gives no container.
-        return bool(state["terminated"].get("reason") not in ("ContainerStatusUnknown", None))
-    return state.get("waiting", {}).get("reason") in _AFTER_PULL
+        return state.terminated.reason not in ("ContainerStatusUnknown", None)
+    return state.waiting is not None and state.waiting.reason in _AFTER_PULL
 
 
-def _ended_early(pod: Json, waiting: Json) -> Verdict | None:
-    status = pod.get("status", {})
-    if status.get("phase") == "Failed":
-        return Unclear(f"the kubelet ended the probe: {status.get('reason', '')} {status.get('message', '')}".strip())
-    if waiting.get("reason") in ("ImageInspectError", "InvalidImageName"):
-        return Unclear(f"{waiting['reason']}: {waiting.get('message', '')}")
+def _ended_early(pod: ProbePod, waiting: Waiting) -> Verdict | None:
+    status = pod.status
+    if status.phase == "Failed":
+        return Unclear(f"the kubelet ended the probe: {status.reason} {status.message}".strip())
+    if waiting.reason in ("ImageInspectError", "InvalidImageName"):
+        return Unclear(f"{waiting.reason}: {waiting.message}")
     return None
 
 
@@ -211,10 +190,10 @@ def _is_reason(text: str) -> bool:
     return bool(text) and not _BACK_OFF.fullmatch(text)
 
 
-def _says_failed(event: Json) -> bool:
-    return event.get("reason") == "Failed" and words(event).startswith("Failed to pull image")
+def _says_failed(event: ProbeEvent) -> bool:
+    return event.reason == "Failed" and event.words.startswith("Failed to pull image")
 
 
-def _says_pulled(event: Json) -> bool:
+def _says_pulled(event: ProbeEvent) -> bool:
     # `already present on machine` would be no proof.
-    return event.get("reason") == "Pulled" and words(event).startswith("Successfully pulled image")
+    return event.reason == "Pulled" and event.words.startswith("Successfully pulled image")

@@ -17,15 +17,17 @@ from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
 from trustplane.kube.informer import Change, Informer
-from trustplane.kube.kinds import EVENTS, NAMESPACES, PODS, SERVICE_ACCOUNTS
+from trustplane.kube.kinds import NAMESPACES, SERVICE_ACCOUNTS
 from trustplane.kube.resource import Key
 from trustplane.kube.tasks import beside
 from trustplane.proof import probe
+from trustplane.proof.reports import PROBE_EVENTS, PROBE_PODS, ProbeEvent, ProbePod
 from trustplane.proof.turns import Turns
 from trustplane.proof.verdict import Unclear, Unreachable, Verdict
 
 CONCURRENCY: Final = 32  # probes at a time in one cluster
 TIMEOUT: Final = 60.0  # seconds for one probe; a kubelet that works answers in 1 to 3
+_EVENTS: Final = 50  # of one probe, the newest; a kubelet writes some ten
 
 _log = structlog.get_logger(__name__)
 
@@ -149,11 +151,36 @@ async def prepare(client: Client) -> None:
 
 async def sweep(client: Client, now: datetime) -> int:
     """Delete the probe pods of runs that are over, and return how many there were."""
-    pods = await client.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR)
-    left = [pod["metadata"] for pod in pods if probe.has_expired(pod, now)]
+    pods = await client.list(PROBE_PODS, probe.NAMESPACE, labels=probe.SELECTOR)
+    left = [pod.metadata for pod in pods if probe.has_expired(pod.metadata.annotations.expires_at, now)]
     for metadata in left:
-        await client.delete(PODS, metadata["name"], probe.NAMESPACE, uid=metadata.get("uid", ""))
+        await client.delete(PROBE_PODS, metadata.name, probe.NAMESPACE, uid=metadata.uid)
     return len(left)
+
+
+class _Latest:
+    """The newest state of a pod that nobody has judged yet; those before it are not kept, however many there were."""
+
+    def __init__(self) -> None:
+        self._state: ProbePod | None = None
+        self._is_deleted = False
+        self._changed = asyncio.Event()
+
+    def put(self, state: ProbePod | None) -> None:
+        """Replace the state; None: the pod is gone, and what was said last still counts."""
+        if state is None:
+            self._is_deleted = True
+        else:
+            self._state = state
+        self._changed.set()
+
+    async def get(self) -> ProbePod | None:
+        """Wait for a state that is new, or None: the pod is gone."""
+        await self._changed.wait()
+        state, self._state = self._state, None
+        if not self._is_deleted:
+            self._changed.clear()
+        return state
 
 
 class _Run:
@@ -163,9 +190,9 @@ class _Run:
         self._client = client
         self._timeout = timeout
         self._label = secrets.token_hex(4)
-        self._waiting: dict[str, asyncio.Queue[Json | None]] = {}
+        self._waiting: dict[str, _Latest] = {}
         selector = f"{probe.RUN_LABEL}={self._label}"
-        self._informer: Informer[Json] = Informer(client, PODS, namespace=probe.NAMESPACE, labels=selector)
+        self._informer: Informer[ProbePod] = Informer(client, PROBE_PODS, namespace=probe.NAMESPACE, labels=selector)
         self._informer.subscribe(self._notice)
 
     @contextlib.asynccontextmanager
@@ -191,9 +218,9 @@ class _Run:
 
     async def _ask(self, pod: Json) -> Verdict:
         name = pod["metadata"]["name"]
-        self._waiting[name] = asyncio.Queue()
+        self._waiting[name] = _Latest()
         try:
-            await self._client.create(PODS, pod)
+            await self._client.create(PROBE_PODS, pod)
             return await self._verdict(name)
         except TransientError as error:
             return Unclear(str(error))
@@ -216,10 +243,10 @@ class _Run:
         except TimeoutError:
             return await self._at_last(name, last)
 
-    async def _judge(self, pod: Json) -> Verdict | None:
+    async def _judge(self, pod: ProbePod) -> Verdict | None:
         found = probe.outcome(pod)
         if found is None and probe.is_backing_off(pod):
-            return probe.outcome(pod, await self._events(pod["metadata"]["name"]))
+            return probe.outcome(pod, await self._events(pod.metadata.name))
         return found
 
     async def _at_last(self, name: str, last: Verdict) -> Verdict:
@@ -227,20 +254,20 @@ class _Run:
         events = await self._events(name)
         found = probe.outcome(pod, events) if pod else None
         if found is None and events and isinstance(last, Unclear):
-            return Unclear(f"{last.detail}; last event: {probe.words(events[-1])}")
+            return Unclear(f"{last.detail}; last event: {events[-1].words}")
         return found or last
 
-    async def _events(self, name: str) -> Sequence[Json]:
-        events = await self._client.list(EVENTS, probe.NAMESPACE, fields=f"regarding.name={name}")
-        return sorted(events, key=probe.time_of)
+    async def _events(self, name: str) -> Sequence[ProbeEvent]:
+        events = await self._client.list(PROBE_EVENTS, probe.NAMESPACE, fields=f"regarding.name={name}")
+        return sorted(events, key=lambda event: event.time)[-_EVENTS:]
 
     async def _delete(self, name: str) -> None:
         try:
-            await self._client.delete(PODS, name, probe.NAMESPACE)
+            await self._client.delete(PROBE_PODS, name, probe.NAMESPACE)
         except TransientError as error:
             _log.warning("probe pod is left to the next run", pod=name, error=str(error))
 
-    def _notice(self, change: Change[Json]) -> None:
-        queue = self._waiting.get(change.key.name)
-        if queue is not None:
-            queue.put_nowait(change.new)
+    def _notice(self, change: Change[ProbePod]) -> None:
+        latest = self._waiting.get(change.key.name)
+        if latest is not None:
+            latest.put(change.new)

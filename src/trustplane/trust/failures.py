@@ -50,22 +50,28 @@ class _Group:
     pods: set[str] = field(default_factory=set)
 
 
-def failures(found: Iterable[Failing], before: Sequence[PullFailure], now: datetime) -> tuple[list[PullFailure], int]:
-    """Return what a ClusterTrust says of failing pulls: the largest groups, and how many pods are in no group listed.
+class Failures:
+    """What fails in a cluster, by registry and cause."""
 
-    Args:
-        found: All that fails now.
-        before: What it says now; it knows since when.
-        now: The time.
-    """
-    groups: dict[tuple[str, str], _Group] = {}
-    for one in found:
-        groups.setdefault((one.host, one.cause), _Group(one.host, one.cause)).pods.add(one.pod)
-    ranked = sorted(groups.values(), key=lambda one: (-len(one.pods), one.host, one.cause))
-    old = {(one.host, one.cause): one for one in before}
-    listed = [_reported(one, old.get((one.host, one.cause)), now) for one in ranked[:MAX_FAILURES]]
-    shown, left = (_pods(part) for part in (ranked[:MAX_FAILURES], ranked[MAX_FAILURES:]))
-    return listed, len(left - shown)
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, str], _Group] = {}
+
+    def add(self, one: Failing) -> None:
+        """Count a pod."""
+        self._groups.setdefault((one.host, one.cause), _Group(one.host, one.cause)).pods.add(one.pod)
+
+    def report(self, before: Sequence[PullFailure], now: datetime) -> tuple[list[PullFailure], int]:
+        """Return what a ClusterTrust says of it: the largest groups, and how many pods are in no group listed.
+
+        Args:
+            before: What it says now; it knows since when.
+            now: The time.
+        """
+        ranked = sorted(self._groups.values(), key=lambda one: (-len(one.pods), one.host, one.cause))
+        old = {(one.host, one.cause): one for one in before}
+        listed = [_reported(one, old.get((one.host, one.cause)), now) for one in ranked[:MAX_FAILURES]]
+        shown, left = (_pods(part) for part in (ranked[:MAX_FAILURES], ranked[MAX_FAILURES:]))
+        return listed, len(left - shown)
 
 
 def _pods(groups: Iterable[_Group]) -> set[str]:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from trustplane.cli import extension, manager, plan, prove, status, update
+from trustplane.cli import extension, manager, manifests, plan, prove, status, update
 from trustplane.errors import UserError
 
 
@@ -57,12 +57,46 @@ def test_wrong_usage_of_prove(arguments: list[str]) -> None:
     assert "Usage: prove" in shown.output
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1", "kind: Secret"])
+@pytest.mark.parametrize(
+    "text", ["a: [", "- 1", "kind: Secret", "items: 7", "items:\n- 7", "a: !!int ''", "a: 2026-13-99", "\xff", "a: *b"]
+)
 def test_a_plan_wants_a_manifest(tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.yaml"
     file.write_text(text)
     shown = CliRunner().invoke(plan.command, ["-f", str(file)])
     assert isinstance(shown.exception, UserError)
+
+
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefghi", "bcdefghij", strict=True)
+)
+MERGES = "a: &a {x: 1, y: 2}\n" + "".join(
+    f"{new}: &{new} {{<<: [{','.join([f'*{old}'] * 9)}]}}\n" for old, new in zip("abcdefghi", "bcdefghij", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        pytest.param("items:\n" + "- a\n" * 1_000_001, "1000000 values", id="values"),
+        pytest.param("a: " + "[" * 1000, "100 levels", id="levels"),
+        pytest.param("a: &a b\nb: [" + "*a, " * 101 + "]", "100 aliases", id="aliases"),
+        pytest.param(LAUGHS, "1000000 values", id="aliases-of-aliases"),
+        pytest.param(MERGES, "1000000 values", id="merges-of-merges"),
+        pytest.param("a: &a [*a]", "1000000 values", id="circle"),
+        pytest.param(f"a: &a {'x' * 5_000_000}\nb: [{'*a, ' * 99}]", "1000000 values", id="long-texts"),
+        pytest.param("x" * (33 << 20), "larger than 32 MB", id="octets"),
+    ],
+)
+def test_manifests_of_a_plan_have_the_limits_of_check(text: str, limit: str) -> None:
+    shown = CliRunner().invoke(plan.command, ["-f", "-"], input=text)
+    assert isinstance(shown.exception, UserError)
+    assert limit in shown.exception.why + shown.exception.what
+
+
+def test_a_manifest_may_repeat_itself_within_the_limits() -> None:
+    text = b"kind: List\nitems:\n- &a {metadata: {name: b}}\n- *a\n---\n- &a 1\n- *a\n"
+    assert manifests.load("-", text)[0]["items"] == [{"metadata": {"name": "b"}}] * 2
 
 
 def test_a_plan_names_a_file_that_it_cannot_read(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Whoever makes pods writes their messages: reading one takes a bounded time, whatever it says."""
 
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from trustplane.api.pod import Pod
+from trustplane.diagnosis import pulls
 from trustplane.diagnosis.explanation import explain
 from trustplane.diagnosis.messages import messages_in
 from trustplane.diagnosis.pulls import Causes, Pull, failing
@@ -65,3 +67,31 @@ def test_what_is_kept_of_a_pod_is_bounded() -> None:
     (pull,) = failing(msgspec.convert({"metadata": {"name": "p"}, "status": status}, Pod))
     assert len(pull.message) < 2 * MAX_INPUT
     assert len(pull.image) <= MAX_INPUT
+
+
+def test_of_a_pod_with_thousands_of_containers_some_are_kept() -> None:
+    one = {"name": "c", "image": "a.corp/b", "state": {"waiting": {"reason": "ErrImagePull", "message": "EOF"}}}
+    status = {"containerStatuses": [one] * 5000, "initContainerStatuses": [one] * 5000}
+    assert len(failing(msgspec.convert({"metadata": {"name": "p"}, "status": status}, Pod))) == 10
+
+
+def test_what_varies_is_looked_for_at_the_ends_of_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    varying, read_characters = pulls._VARYING, [0]
+
+    def substitute(by: str, text: str) -> str:
+        read_characters[0] += len(text)
+        return varying.sub(by, text)
+
+    monkeypatch.setattr(pulls, "_VARYING", SimpleNamespace(sub=substitute))
+    one = Pull("a.corp/b:1", "ErrImagePull: " + "::::12" * 1350)
+    assert len({one.kind, one.kind, one.kind}) == 1
+    assert read_characters[0] <= 2560
+
+
+def test_long_messages_are_alike_where_their_ends_vary_and_not_where_their_middles_differ() -> None:
+    def kind(*, port: int, middle: str = "x", digest: str = "0") -> bytes:
+        long = f"read udp 10.0.0.1:{port}->10.0.0.2:53: {middle * 8000} sha256:{digest * 64}: EOF"
+        return Pull("a.corp/b:1", f"ErrImagePull: {long}").kind
+
+    assert kind(port=40001) == kind(port=51234, digest="a")
+    assert kind(port=40001) != kind(port=40001, middle="y")

@@ -1,11 +1,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.proof import probe
+from trustplane.proof.reports import PROBE_EVENTS, PROBE_PODS, ProbeEvent, ProbePod
 from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, Unreachable
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -15,18 +17,18 @@ X509 = f'failed to do request: Head "https://{HOST}/v2/x/manifests/n1": x509: ce
 NOT_FOUND = f'failed to pull and unpack image "{IMAGE}": failed to resolve image: {IMAGE}: not found'
 
 
-def pod(state: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
+def pod(state: dict[str, Any] | None = None, **status: Any) -> ProbePod:
     made = probe.probe_pod("node-1", HOST, "n1", now=NOW)
     statuses = [] if state is None else [{"name": "probe", "state": state}]
-    return made | {"status": {"containerStatuses": statuses} | status}
+    return msgspec.convert(made | {"status": {"containerStatuses": statuses} | status}, ProbePod)
 
 
-def waiting(reason: str, message: str = "") -> dict[str, Any]:
+def waiting(reason: str, message: str = "") -> ProbePod:
     return pod({"waiting": {"reason": reason, "message": message}})
 
 
-def event(reason: str, note: str) -> dict[str, str]:
-    return {"reason": reason, "note": note}
+def event(reason: str, note: str) -> ProbeEvent:
+    return ProbeEvent(reason=reason, note=note)
 
 
 def test_the_pod_asks_one_nodes_kubelet_for_an_image_that_is_not_there() -> None:
@@ -59,16 +61,20 @@ def test_a_real_image_is_pulled_with_its_secret_and_not_run() -> None:
 @given(st.timedeltas(timedelta(0), timedelta(days=2)))
 def test_a_pod_expires_some_time_after_its_run(later: timedelta) -> None:
     made = probe.probe_pod("node-1", HOST, "n1", timeout=60, now=NOW)
-    assert probe.has_expired(made, NOW + later) == (later >= timedelta(seconds=120))
+    assert probe.has_expired(made["metadata"]["annotations"][probe.EXPIRES_AT], NOW + later) == (
+        later >= timedelta(seconds=120)
+    )
 
 
 @pytest.mark.parametrize("annotations", [{}, {probe.EXPIRES_AT: "soon"}, {probe.EXPIRES_AT: "2026-11-23T12:00:00"}])
 def test_a_pod_without_a_readable_time_has_expired(annotations: dict[str, str]) -> None:
-    assert probe.has_expired({"metadata": {"annotations": annotations}}, NOW)
+    found = PROBE_PODS.decode(msgspec.json.encode({"metadata": {"annotations": annotations}}))
+    assert found.metadata.annotations.expires_at == annotations.get(probe.EXPIRES_AT, "")
+    assert probe.has_expired(found.metadata.annotations.expires_at, NOW)
 
 
 @pytest.mark.parametrize("state", [pod(), pod(phase="Pending"), waiting("ContainerCreating"), pod({})])
-def test_before_the_pull_there_is_no_verdict(state: dict[str, Any]) -> None:
+def test_before_the_pull_there_is_no_verdict(state: ProbePod) -> None:
     assert probe.outcome(state) is None
 
 
@@ -89,7 +95,8 @@ def test_words_that_do_not_name_the_image_are_about_it_all_the_same() -> None:
 
 
 def test_an_image_of_localhost_that_was_pulled_proves_nothing() -> None:
-    there = pod({"running": {}}) | {"spec": {"containers": [{"image": "localhost:5000/app:1"}]}}
+    there = pod({"running": {}})
+    there.spec.containers[0].image = "localhost:5000/app:1"
     assert isinstance(probe.outcome(there), Unclear)
 
 
@@ -118,7 +125,7 @@ def test_a_back_off_alone_says_nothing_and_the_last_event_decides() -> None:
         waiting("RunContainerError"),
     ],
 )
-def test_what_comes_after_the_pull_shows_that_it_worked(state: dict[str, Any]) -> None:
+def test_what_comes_after_the_pull_shows_that_it_worked(state: ProbePod) -> None:
     assert probe.outcome(state) == Trusted(pulled=True)
 
 
@@ -136,5 +143,25 @@ def test_an_event_of_a_real_pull_counts_and_one_of_an_image_that_was_there_does_
         waiting("InvalidImageName", "couldn't parse image name"),
     ],
 )
-def test_a_probe_that_ends_without_a_pull_is_unclear(state: dict[str, Any]) -> None:
+def test_a_probe_that_ends_without_a_pull_is_unclear(state: ProbePod) -> None:
     assert isinstance(probe.outcome(state), Unclear)
+
+
+def test_what_is_kept_of_a_probe_and_its_events_is_bounded() -> None:
+    long, other = "x" * 4_000_000, {"name": "other", "state": {"waiting": {"reason": "x", "message": "x" * 1000}}}
+    own = {"name": "probe", "state": {"waiting": {"reason": "ErrImagePull", "message": long}}}
+    status = {"phase": long, "message": long, "containerStatuses": [other] * 1000 + [own] * 2}
+    spec = {"containers": [{"image": long}] * 2, "volumes": [{"name": long}]}
+    labels = {"labels": {long: long}, "annotations": {long: long, probe.EXPIRES_AT: long}, "name": long}
+    found = PROBE_PODS.decode(msgspec.json.encode({"metadata": labels, "spec": spec, "status": status}))
+    assert found.state.waiting
+    assert len(msgspec.json.encode(found)) < 32_768
+    said = PROBE_EVENTS.decode(msgspec.json.encode({"note": long, "reason": long, "eventTime": long, "x": long}))
+    assert len(msgspec.json.encode(said)) < 16_384
+
+
+def test_the_time_of_an_event_is_the_last_one() -> None:
+    times = {"eventTime": None, "deprecatedLastTimestamp": "2026-11-23T12:00:00Z"}
+    assert msgspec.convert(times, ProbeEvent).time == "2026-11-23T12:00:00Z"
+    series = {"series": {"lastObservedTime": "2026-11-23T13:00:00.000000Z"}}
+    assert msgspec.convert(times | series, ProbeEvent).time == "2026-11-23T13:00:00.000000Z"

@@ -67,10 +67,12 @@ class Cluster:
     async def find(self, resource: Any, name: str, namespace: str = "") -> Json | None:
         return self.objects.get((resource.plural, Key(namespace, name)))
 
-    async def list(self, resource: Any, _namespace: str = "", *, labels: str = "", fields: str = "") -> list[Json]:
+    async def list(self, resource: Any, _namespace: str = "", *, labels: str = "", fields: str = "") -> list[Any]:
         if resource.plural == "events":
-            return [one for one in self.events if fields == f"regarding.name={one['regarding']['name']}"]
-        return [one for one in self.pods() if self._matches(one, labels)]
+            listed = [one for one in self.events if fields == f"regarding.name={one['regarding']['name']}"]
+        else:
+            listed = [one for one in self.pods() if self._matches(one, labels)]
+        return [resource.decode(msgspec.json.encode(one)) for one in listed]
 
     async def create(self, resource: Any, body: Json) -> Json:
         if resource.plural == "pods" and self.failing:
@@ -95,9 +97,9 @@ class Cluster:
             assert uid in ("", gone["metadata"]["uid"])
             self._say("DELETED", gone)
 
-    async def pages(self, resource: Any, _namespace: str = "", *, labels: str, limit: int) -> AsyncIterator[Page]:
+    async def pages(self, _resource: Any, _namespace: str = "", *, labels: str, limit: int) -> AsyncIterator[Page]:
         assert limit
-        items = [msgspec.Raw(msgspec.json.encode(one)) for one in await self.list(resource, labels=labels)]
+        items = [msgspec.Raw(msgspec.json.encode(one)) for one in self.pods() if self._matches(one, labels)]
         yield Page(items, str(next(self._versions)))
 
     async def watch(self, _resource: Any, _namespace: str, *, labels: str, **_: Any) -> AsyncIterator[WatchEvent]:
@@ -215,3 +217,30 @@ async def test_pods_of_runs_that_are_over_are_swept_and_others_stay() -> None:
         pod["metadata"]["uid"] = nonce
     assert await sweep(cluster, now) == 1
     assert [pod["metadata"]["name"] for pod in cluster.pods()] == ["probe-new"]
+
+
+class Streaming(Cluster):
+    """A cluster that reports one state after another while it lets the question for events hang."""
+
+    async def list(self, resource: Any, namespace: str = "", **options: Any) -> list[Any]:
+        if resource.plural == "events" and not self.events:
+            [pod] = self.pods()
+            for status in (*[waiting("ErrImagePull")] * 200, *trusting(pod)):
+                pod["status"] = status
+                self._say("MODIFIED", pod)
+            while not all(queue.empty() for queue in self._watchers):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        return await super().list(resource, namespace, **options)
+
+
+async def test_of_states_that_come_meanwhile_only_the_newest_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged, outcome = [], probe.outcome
+
+    def judge(*arguments: Any) -> Any:
+        judged.append(arguments)
+        return outcome(*arguments)
+
+    monkeypatch.setattr(probe, "outcome", judge)
+    cluster = Streaming(a=lambda _: iter([waiting("ErrImagePull")]))
+    assert (await proofs(cluster))["a", HOST].verdict == Trusted()
+    assert len(judged) < 10

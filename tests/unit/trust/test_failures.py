@@ -10,7 +10,7 @@ from trustplane.api.pod import PodMetadata
 from trustplane.api.registry import Registry, RegistrySpec
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.explanation import Evidence, explain
-from trustplane.trust.failures import NOTE_BYTES, Failing, event, event_name, failures, note, of_registry
+from trustplane.trust.failures import NOTE_BYTES, Failing, Failures, event, event_name, note, of_registry
 from trustplane.trust.knowledge import Knowledge
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -29,6 +29,13 @@ FOUND = st.lists(
     ),
     max_size=120,
 )
+
+
+def failures(found: list[Failing], before: list[PullFailure], now: datetime) -> tuple[list[PullFailure], int]:
+    counted = Failures()
+    for one in found:
+        counted.add(one)
+    return counted.report(before, now)
 
 
 def test_pods_are_counted_by_registry_and_cause_and_the_most_come_first() -> None:
