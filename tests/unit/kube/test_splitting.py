@@ -81,7 +81,7 @@ def test_nonsense_ends(text: str) -> None:
             split(text.encode())
 
 
-MOST_SECONDS = 0.5  # of the processor for one answer of 2 MiB; on a machine of 2026 it takes up to 0.12
+MOST_SECONDS = 0.5  # of the processor for one answer of 2 MiB; on a machine of 2026 it takes less than 0.1
 UNITS = ["[]", "{}", '""', '"",', "[", '"\\"', "{", '{"":', '"', "\\", " ", "a", '"a",', "[1,", '[""', "[[[[]]]]"]
 
 
