@@ -29,7 +29,7 @@ from trustplane.kube.errors import (
 from trustplane.kube.kubeconfig import connection
 from trustplane.kube.reach import ADDRESS_STEP, RefusedAddressError
 from trustplane.kube.resource import Resource
-from trustplane.kube.splitting import Listing, WatchEvent, event_of, list_of
+from trustplane.kube.splitting import ExhaustedError, Listing, WatchEvent, event_of, list_of
 from trustplane.kube.transport import Transport
 from trustplane.text import clean
 
@@ -231,19 +231,24 @@ class Client:
         """
         params: dict[str, str | int] = _selectors(labels, fields) | {"limit": limit}
         most = transport.PAGE_BYTES if self.most_kept is None else transport.STRANGERS_PAGE_BYTES
-        size = 0
+        size, asked = 0, limit
         while True:
+            params["limit"] = asked
             try:
                 data = await self.raw("GET", resource.path(namespace), params=params, most=most)
             except OversizedError:
-                if limit <= 1:
+                if asked <= 1:
                     raise
-                params["limit"] = limit = max(1, limit // _SMALLER)
+                limit = asked = max(1, asked // _SMALLER)
                 continue
             size += len(data)
             if self.most_kept is not None and size > transport.STRANGERS_PAGES_BYTES:
                 raise transport.oversized(f"The list of {resource} at {self.server}", transport.STRANGERS_PAGES_BYTES)
-            answer = _decode_list(data, resource)
+            answer = _decode_list(data, resource, is_last_resort=asked <= 1)
+            if answer is None:
+                asked = max(1, asked // _SMALLER)
+                continue
+            asked = min(limit, asked * _SMALLER)  # an object of much structure makes the pages after it no smaller
             yield Page(answer.items, answer.version)
             if not answer.next:
                 return
@@ -356,10 +361,13 @@ def _selectors(labels: str, fields: str) -> dict[str, str | int]:
     return {name: selector for name, selector in chosen.items() if selector}
 
 
-def _decode_list(data: bytes, resource: Resource[Any]) -> Listing:
+def _decode_list(data: bytes, resource: Resource[Any], *, is_last_resort: bool) -> Listing | None:
+    """Split a page; None: ask for fewer objects."""
     try:
-        return list_of(data)
+        return list_of(data, is_last_resort=is_last_resort)
     except (ValueError, msgspec.MsgspecError) as error:
+        if isinstance(error, ExhaustedError) and not is_last_resort:
+            return None
         raise UnreadableError(f"The list of {resource} cannot be read", why=clean(str(error), MAX_MESSAGE)) from error
 
 

@@ -231,8 +231,7 @@ class Informer(Generic[T]):
             async for page in pages:
                 version = page.version
                 for number, item in enumerate(page.items, 1):
-                    self._sort(item, listed)
-                    if number % _SLICE == 0:
+                    if not self._sort(item, listed) or number % _SLICE == 0:
                         await asyncio.sleep(0)
         for number, change in enumerate(differences(self._objects, Listed(listed.objects, listed.unreadable))):
             self._store(change)
@@ -243,8 +242,12 @@ class Informer(Generic[T]):
         self._version = version
         self.synced.set()
 
-    def _sort(self, item: msgspec.Raw, listed: "_Listing[T]") -> None:
-        """Put one object of a list to those that are kept, or to those that cannot be read, or leave it."""
+    def _sort(self, item: msgspec.Raw, listed: "_Listing[T]") -> bool:
+        """Put one object of a list to those that are kept, or to those that cannot be read (which takes long).
+
+        Returns:
+            Whether it could be read.
+        """
         try:
             found = self.resource.decode(item)
             if self._keep(found) and listed.budget.take(key_of(found), item):
@@ -253,6 +256,8 @@ class Informer(Generic[T]):
             identity = identity_of(item)
             if listed.budget.take(_key(identity), item):
                 listed.unreadable[_key(identity)] = self._set_aside(identity, error)
+            return False
+        return True
 
     def _set_aside(self, identity: Identity, error: UnreadableError) -> Unreadable:
         found, before = Unreadable(identity, error.why), self.unreadable.get(_key(identity))
@@ -273,6 +278,7 @@ class Informer(Generic[T]):
         async with aclosing(events):
             async for event in events:
                 self._take(event)
+                await asyncio.sleep(0)  # lines that have arrived already are read without any wait
                 if self._pace.count(_now()):
                     return
 

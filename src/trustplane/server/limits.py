@@ -1,9 +1,12 @@
 """What requests may cost: callers are not authenticated, so the bounds hold for all routes and all callers together.
 
-A body is read to its limit and no further, in the time that it has; few large ones are held at the same time.
+A body is read to its limit and no further, in the time that it has; few large ones are held at the same time. They are
+shared among addresses: who holds many and sends slowly makes room for who holds fewer, so that nobody who is slow on
+purpose keeps the API server away.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -14,7 +17,8 @@ from starlette.requests import ClientDisconnect, Request
 MAX_REQUEST_BYTES: Final = 4 << 20
 SMALL_BYTES: Final = 64 << 10  # what any number of connections may hold
 MAX_LARGE: Final = 8  # bodies above that, at the same time
-BODY_SECONDS: Final = 10.0  # the API server itself waits for 5 in all
+MAX_LARGE_OF_ADDRESS: Final = 4  # of these
+BODY_SECONDS: Final = 3.0  # the API server itself waits for 5 in all, and sends at once
 
 
 class BodyError(Exception):
@@ -26,16 +30,35 @@ class BodyError(Exception):
 
 
 class LargeBodies:
-    """Counts the large bodies that are held."""
+    """The large bodies that are held, of all callers."""
 
-    def __init__(self, free: int = MAX_LARGE) -> None:
-        self.free = free
+    def __init__(self, most: int = MAX_LARGE, most_of_address: int = MAX_LARGE_OF_ADDRESS) -> None:
+        self._most = most
+        self._most_of_address = most_of_address
+        self._held: list[_Held] = []  # the oldest first
 
-    def take(self) -> None:
+    def take(self, body: "_Held") -> None:
         """Count one more; raises BodyError where there are too many."""
-        if not self.free:
+        counts = Counter(one.address for one in self._held)
+        mine = counts[body.address]
+        if mine >= self._most_of_address or (len(self._held) >= self._most and not self._make_room(counts, mine)):
             raise BodyError(503, "Too many large requests at the same time")
-        self.free -= 1
+        self._held.append(body)
+
+    def _make_room(self, counts: Counter[str], mine: int) -> bool:
+        """Give up the oldest body that still arrives of an address that holds more than the newcomer's."""
+        arriving = [one for one in self._held if one.is_arriving and counts[one.address] > mine]
+        if not arriving:
+            return False
+        slowest = max(arriving, key=lambda one: counts[one.address])
+        slowest.give_up()
+        self._held.remove(slowest)
+        return True
+
+    def release(self, body: "_Held") -> None:
+        """Count it no longer, if it is counted."""
+        if body in self._held:
+            self._held.remove(body)
 
 
 _LARGE: Final = LargeBodies()
@@ -50,40 +73,53 @@ async def body_of(
     Raises:
         BodyError: It is too large, too slow, one of too many, or was broken off.
     """
-    held = _Held(large)
+    held = _Held(large, request.client.host if request.client else "", seconds)
     try:
-        yield await _read(request, seconds, held)
+        yield await _read(request, held)
     finally:
-        held.release()
+        large.release(held)
 
 
 class _Held:
     """Whether this request counts as a large one."""
 
-    def __init__(self, large: LargeBodies) -> None:
+    def __init__(self, large: LargeBodies, address: str, seconds: float) -> None:
+        self.address = address
+        self.is_arriving = True
         self._large = large
         self._counts = False
+        self._seconds = seconds
+        self._deadline = asyncio.timeout(seconds)
 
     def grow(self, length: int) -> None:
         _check(length)
         if length > SMALL_BYTES and not self._counts:
-            self._large.take()
+            self._large.take(self)
             self._counts = True
 
-    def release(self) -> None:
-        self._large.free += self._counts
+    def give_up(self) -> None:
+        self.is_arriving = False
+        self._deadline.reschedule(asyncio.get_running_loop().time())
+
+    @asynccontextmanager
+    async def arriving(self) -> AsyncIterator[None]:
+        try:
+            async with self._deadline:
+                yield
+        except TimeoutError as error:
+            raise BodyError(408, f"The request did not arrive within {self._seconds:g} s, or others waited") from error
+        finally:
+            self.is_arriving = False
 
 
-async def _read(request: Request, seconds: float, held: _Held) -> bytes:
+async def _read(request: Request, held: _Held) -> bytes:
     body = bytearray()
     try:
         _check(_announced(request))
-        async with asyncio.timeout(seconds):
+        async with held.arriving():
             async for chunk in request.stream():
                 held.grow(len(body) + len(chunk))
                 body += chunk
-    except TimeoutError as error:
-        raise BodyError(408, f"The request did not arrive within {seconds:g} s") from error
     except ClientDisconnect as error:
         raise BodyError(400, "The request was broken off") from error
     return bytes(body)

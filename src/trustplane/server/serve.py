@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -18,6 +20,7 @@ from trustplane.kube.tasks import beside
 _GRACE_SECONDS = 30
 # Callers are few: the API servers, and Cluster API. The others get 503.
 _MAX_CONNECTIONS = 256
+MAX_CONNECTIONS_OF_ADDRESS = 64  # an API server is one to three addresses, and keeps its connections
 HANDSHAKE_SECONDS = 5.0  # asyncio would wait for 60
 HEAD_SECONDS = 10.0  # from a connection, or the first octet of a further request, to the end of its head
 
@@ -69,9 +72,17 @@ class _Protocol(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None
 
+    def __init__(self, *args: Any, peers: Counter[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._peers = peers  # connections by address, of all
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._watch()
+        self._peers[self._peer()] += 1
+        if self._peers[self._peer()] > MAX_CONNECTIONS_OF_ADDRESS:
+            transport.abort()
+        else:
+            self._watch()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -80,6 +91,12 @@ class _Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._forget()
+        self._peers[self._peer()] -= 1
+        if not self._peers[self._peer()]:
+            del self._peers[self._peer()]
+
+    def _peer(self) -> str:
+        return self.client[0] if self.client else ""
 
     def _watch(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
@@ -101,7 +118,8 @@ class _Protocol(H11Protocol):
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen as uvicorn does, with a limit of our own for handshakes, for which it has no setting."""
-        make = partial(_Protocol, config=self.config, server_state=self.server_state, app_state={})
+        peers = Counter[str]()
+        make = partial(_Protocol, config=self.config, server_state=self.server_state, app_state={}, peers=peers)
         loop = asyncio.get_running_loop()
         self.servers = [
             await loop.create_server(make, sock=one, ssl=self.config.ssl, ssl_handshake_timeout=HANDSHAKE_SECONDS)

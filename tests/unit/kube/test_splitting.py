@@ -1,15 +1,16 @@
 import contextlib
 import json
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trustplane.kube import splitting
-from trustplane.kube.splitting import Identity, event_of, identity_of, list_of
+from trustplane.kube.splitting import ExhaustedError, Identity, event_of, identity_of, list_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -37,8 +38,9 @@ def test_a_list_with_a_deep_object_is_split_as_one_without(items: list[Any], tok
 @given(JSON, INDENTS)
 def test_members_are_those_that_a_decoder_finds(value: Any, indent: int | None) -> None:
     document = {"a": value, 'b\n"]}': [value], "": 1}
-    parts = splitting._members(json.dumps(document, indent=indent).encode())
-    assert {key: json.loads(part) for key, part in parts.items()} == json.loads(json.dumps(document))
+    reader = splitting._Reader(json.dumps(document, indent=indent).encode())
+    found = {key: json.loads(reader.value()) for key in reader.values()}
+    assert found == json.loads(json.dumps(document))
 
 
 @pytest.mark.parametrize("depth", [1, 100, 900, 980, 1000, 2000, 5000, 10_000])
@@ -79,10 +81,67 @@ def test_nonsense_ends(text: str) -> None:
             split(text.encode())
 
 
-@pytest.mark.parametrize("unit", ["[", '"\\"', "{", '{"":', '"', "[]", "\\", " ", "a", '"a",'])
-def test_time_is_linear(unit: str) -> None:
-    text = ('{"metadata":' + unit * ((1 << 20) // len(unit))).encode()
+MOST_SECONDS = 0.5  # of the processor for one answer of 2 MiB; on a machine of 2026 it takes less than 0.1
+UNITS = ["[]", "{}", '""', '"",', "[", '"\\"', "{", '{"":', '"', "\\", " ", "a", '"a",', "[1,", '[""', "[[[[]]]]"]
+
+
+def cost(split: Callable[[bytes], Any], text: str) -> float:
     began = time.process_time()
-    with contextlib.suppress(ValueError):
-        splitting._members(text)
-    assert time.process_time() - began < 5.0  # what is quadratic takes an hour
+    with contextlib.suppress(ValueError, msgspec.MsgspecError):
+        split(text.encode())
+    return time.process_time() - began
+
+
+def hostile(unit: str, start: str = "", end: str = "") -> Iterator[tuple[Callable[[bytes], Any], str]]:
+    inner = start + unit * ((2 << 20) // len(unit)) + end
+    metadata = '"metadata":{"resourceVersion":"1"}'
+    yield list_of, f'{{"items":[{{"a":[{inner}]}}]}}'
+    yield lambda page: list_of(page, is_last_resort=True), f'{{{metadata},"items":[{{"a":[{inner}]}}]}}'
+    yield list_of, f'{{{metadata},"items":[{inner}]}}'
+    yield event_of, f'{{"type":"ADDED","object":{{"metadata":{{}},"a":[{inner}]}}}}'
+    yield identity_of, f'{{"metadata":{{"labels":{inner},"name":"a"}}}}'
+    yield identity_of, f'{{"metadata":{inner}}}'
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("depth", [0, 2000])
+def test_an_answer_blocks_for_a_bounded_time_whatever_is_in_it(unit: str, depth: int) -> None:
+    for split, text in hostile(unit, "[" * depth, "]" * depth):
+        assert cost(split, text) < MOST_SECONDS
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.text(alphabet='{}[]",:\\ a1', min_size=1, max_size=30))
+def test_an_answer_blocks_for_a_bounded_time_whatever_is_repeated(unit: str) -> None:
+    for split, text in hostile(unit):
+        assert cost(split, text) < MOST_SECONDS
+
+
+def test_an_object_that_an_api_server_keeps_costs_little_and_is_known() -> None:
+    strange = ",".join(["[]", '""'] * 200_000)
+    spec = "[" * 2000 + strange + "]" * 2000
+    text = f'{{"metadata":{{"name":"a","uid":"u","resourceVersion":"7"}},"spec":{spec}}}'
+    event = event_of(f'{{"type":"MODIFIED","object":{text}}}'.encode())
+    assert (event.type, bytes(event.object)) == ("MODIFIED", text.encode())
+    assert identity_of(event.object) == Identity("", "a", "u", "7")
+    assert cost(identity_of, text) < MOST_SECONDS / 10, "only its metadata is followed"
+
+
+ENDLESS = f'{{"metadata":{{"name":"a","resourceVersion":"7"}},"spec":{"[1," * 300_000}1{"]" * 300_000}}}'
+
+
+def test_an_object_of_too_much_structure_hides_no_other() -> None:
+    page = '{"metadata":{"resourceVersion":"9","continue":"c"},"items":[%s]}'
+    with pytest.raises(ExhaustedError):
+        list_of((page % f"{{}},{ENDLESS}").encode())
+    found = list_of((page % ENDLESS).encode(), is_last_resort=True)
+    assert (len(found.items), found.version, found.next) == (1, "9", "c")
+    assert identity_of(found.items[0]) == Identity("", "a", "", "7")
+    with pytest.raises(ExhaustedError):
+        list_of((page % f"{DEEP},{ENDLESS}").encode(), is_last_resort=True)
+    with pytest.raises(ExhaustedError):
+        list_of((page % f"{DEEP},{json.dumps('x' * (5 << 20))}").encode())
+    event = event_of(f'{{"type":"ADDED","object":{ENDLESS}}}'.encode())
+    assert (event.type, identity_of(event.object)) == ("ADDED", Identity("", "a", "", "7"))
+    with pytest.raises(ValueError, match="JSON"):
+        event_of(f'{{"type":"ADDED","object":{ENDLESS[:-400_000]}'.encode().rstrip(b"]}"))

@@ -198,11 +198,40 @@ async def test_an_object_that_cannot_be_read_is_left_alone_until_it_can_be() -> 
         await task
 
 
+async def test_an_object_of_too_much_structure_is_asked_for_alone() -> None:
+    spec = f',"spec":{"[" * 2000}{"[1,[" * 150_000}{"]" * 302_000}'
+    items = [obj(f"a{n}", n) for n in range(20)]
+    items[7] = obj("bad", 7, spec)
+    asked = []
+
+    async def answer(request: str, writer: asyncio.StreamWriter) -> None:
+        if "watch=true" in request:
+            await asyncio.Event().wait()
+        limit = int(re.findall(r"limit=(\d+)", request)[0])
+        start = int((re.findall(r"continue=(\d+)", request) or ["0"])[0])
+        asked.append(limit)
+        end = start + limit if start + limit < len(items) else ""
+        metadata = f'{{"resourceVersion":"50","continue":"{end}"}}'
+        body = f'{{"metadata":{metadata},"items":[{",".join(items[start : start + limit])}]}}'.encode()
+        writer.write(head("200 OK", Content_Length=len(body)) + body)
+
+    async with serving(answer) as url, Client.open(kubeconfig(url)) as client:
+        followed = Followed(Informer(client, CONFIG_MAPS, backoff=SOON))
+        task = asyncio.create_task(followed.informer.run())
+        await followed.until(followed.informer.synced.is_set)
+        assert [name for name, _ in followed.told] == [f"a{n}" for n in range(20) if n != 7]
+        assert followed.informer.unreadable.keys() == {Key("team", "bad")}
+        assert (asked[0], min(asked)) == (500, 1)
+        assert asked[-1] > 1, "larger again after the object"
+        assert len(asked) < 20
+        task.cancel()
+
+
 async def test_of_a_strangers_server_no_more_is_kept_than_allowed() -> None:
     rest = f',"data":{json.dumps({"a": "x" * 1000})}'
     server = Server(*(obj(f"a{n}", n, rest) for n in range(30)), *(obj(f"b{n}", n, f',"x":{DEEP}') for n in range(9)))
     async with serving(server.answer) as url, Client.open(kubeconfig(url)) as client:
-        client.most_kept = 15_000
+        client.most_kept = 24_000
         followed = Followed(Informer(client, CONFIG_MAPS, backoff=SOON))
         task = asyncio.create_task(followed.informer.run())
         await followed.until(followed.informer.synced.is_set)

@@ -17,6 +17,7 @@ from tests.unit.server.test_serve import _write_pair
 
 from trustplane.api.webhooks import ADMISSION_PATH
 from trustplane.server.limits import MAX_REQUEST_BYTES, SMALL_BYTES, BodyError, LargeBodies, body_of
+from trustplane.server.serve import MAX_CONNECTIONS_OF_ADDRESS
 
 SERVER = """
 import asyncio, sys
@@ -54,8 +55,11 @@ class Server:
     pid: int
     port: int
 
-    async def connect(self, *, tls: bool = True) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port, ssl=CONTEXT if tls else None)
+    async def connect(
+        self, *, tls: bool = True, source: str = "127.0.0.1"
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        context = CONTEXT if tls else None
+        return await asyncio.open_connection("127.0.0.1", self.port, ssl=context, local_addr=(source, 0))
 
     async def post(self, path: str, body: bytes, *, chunked: bool = False) -> int:
         """Return the status of the answer; 0 where the server hung up."""
@@ -149,7 +153,32 @@ async def test_connections_that_say_nothing_stop_nobody_and_end(server: Server) 
             writer.transport.abort()
 
 
-def request_of(*chunks: bytes, headers: dict[str, str] | None = None, stall: bool = False) -> Request:
+@pytest.mark.parametrize("sources", [["127.0.0.2"], ["127.0.0.2", "127.0.0.3"]], ids=len)
+async def test_callers_that_drip_keep_nobody_else_away(server: Server, sources: list[str]) -> None:
+    body = filled(SMALL_BYTES + 1000)
+    head = f"POST {ADMISSION_PATH} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n\r\n"
+    dripping = [await server.connect(source=source) for source in sources for _ in range(8)]
+    for _, writer in dripping:
+        await _send(writer, head, body[:-1])
+    for _ in range(3):
+        assert await server.post(ADMISSION_PATH, body) == 200
+    for _, writer in dripping:
+        writer.transport.abort()
+
+
+async def test_one_address_has_not_all_connections(server: Server) -> None:
+    silent = [await server.connect(source="127.0.0.2") for _ in range(MAX_CONNECTIONS_OF_ADDRESS + 2)]
+    async with asyncio.timeout(30):
+        for reader, _ in silent[MAX_CONNECTIONS_OF_ADDRESS:]:
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await reader.readexactly(1)
+    assert not silent[0][0].at_eof()
+    assert await server.post(ADMISSION_PATH, json.dumps(REVIEW).encode()) == 200
+    for _, writer in silent:
+        writer.transport.abort()
+
+
+def request_of(*chunks: bytes, headers: dict[str, str] | None = None, stall: bool = False, source: str = "") -> Request:
     left = list(chunks)
 
     async def receive() -> Message:
@@ -158,7 +187,7 @@ def request_of(*chunks: bytes, headers: dict[str, str] | None = None, stall: boo
         return {"type": "http.request", "body": left.pop(0) if left else b"", "more_body": bool(left) or stall}
 
     listed = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-    return Request({"type": "http", "method": "POST", "path": "/", "headers": listed}, receive)
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": listed, "client": (source, 1)}, receive)
 
 
 async def _status(found: Request, **limits: Any) -> int:
@@ -187,9 +216,25 @@ async def test_few_large_bodies_are_held_at_a_time_and_any_number_of_small_ones(
         assert await _status(request_of(big), large=large) == 503
         async with body_of(request_of(b"{}"), large=large) as small:
             assert small == b"{}"
-    async with body_of(request_of(big), large=large):
-        pass
-    assert large.free == 1
+    for _ in range(2):
+        async with body_of(request_of(big), large=large):
+            pass
+
+
+async def test_a_place_is_taken_only_from_who_holds_more_and_is_slow() -> None:
+    large, big = LargeBodies(3, 2), b" " * (SMALL_BYTES + 1)
+    async with asyncio.TaskGroup() as group, body_of(request_of(big, source="c"), large=large):
+        slow = [group.create_task(_status(request_of(big, stall=True, source="a"), large=large)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert await _status(request_of(big, source="a"), large=large) == 503, "half of the places at most"
+        async with body_of(request_of(big, source="b"), large=large):
+            assert await slow[0] == 408
+            assert await _status(request_of(big, source="a"), large=large) == 503, "as many as the others"
+            assert await _status(request_of(big, source="b"), large=large) == 503, "as many as the others"
+            assert not slow[1].done()
+            async with body_of(request_of(big, source="d"), large=large):
+                assert await slow[1] == 408
+                assert await _status(request_of(big, source="e"), large=large) == 503, "none is slow"
 
 
 async def test_what_takes_long_after_the_body_is_no_slow_body() -> None:
