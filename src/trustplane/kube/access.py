@@ -108,6 +108,16 @@ def refuse(name: str, why: str) -> NoReturn:
     raise RefusedAccessError(f"The kubeconfig is refused for its field {name}", why=why, next_step=NEXT_STEP)
 
 
+def check_unlocked(pem: str, name: str) -> None:
+    """Refuse what is encrypted: nobody has its password, and to try one takes as long as its writer likes.
+
+    Raises:
+        RefusedAccessError: It is encrypted.
+    """
+    if "ENCRYPTED" in pem:
+        refuse(name, "it is encrypted, and there is no password for it")
+
+
 def _check_section(top: Json, section: str) -> None:
     content, allowed = _ENTRIES[section]
     for index, one in enumerate(_list(top, section)):
@@ -199,4 +209,5 @@ def _pem(fields: Json, name: str, place: str) -> str:
         refuse(f"{place}{name}", "it is not base64")
     if data and not (_PEM.fullmatch(data) and b"-----BEGIN " in data):
         refuse(f"{place}{name}", "it is not PEM")
+    check_unlocked(data.decode("ascii"), f"{place}{name}")
     return data.decode("ascii")

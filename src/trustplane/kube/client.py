@@ -15,6 +15,7 @@ from yarl import URL
 
 from trustplane.api.meta import Json
 from trustplane.kube import transport
+from trustplane.kube.budget import Share, share_for
 from trustplane.kube.errors import (
     MAX_MESSAGE,
     NotFoundError,
@@ -40,6 +41,7 @@ TIMEOUT = 30.0  # seconds for one request, its answer included
 PAGE = 500  # objects in one page of a list, as kubectl and client-go ask for
 _LISTS: Final = 4  # of a stranger's server that are read at a time
 _SMALLER: Final = 8  # times fewer objects in a page after one that was too large
+_JSON: Final = "application/json"
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "trustplane"}
 
 
@@ -112,17 +114,21 @@ class Client:
         """
         async with self._listing:
             pages = self.pages(resource, namespace, labels=labels, fields=fields)
-            return [resource.decode(item) for item in await self._held(pages, f"The list of {resource}")]
+            return [*await self._held(pages, resource)]
 
-    async def _held(self, pages: AsyncGenerator[Page, None], what: str) -> Sequence[msgspec.Raw]:
+    async def _held(self, pages: AsyncGenerator[Page, None], resource: Resource[T]) -> Sequence[T]:
         items = []
+        what = f"The list of {resource} at {self.server}"
         size, most = 0, self.most_kept or transport.LIST_BYTES
-        async with aclosing(pages):
-            async for page in pages:
-                size += sum(self._size(item) for item in page.items)
-                if size > most:
-                    raise transport.oversized(f"{what} at {self.server}", most)
-                items += page.items
+        with share_for(self.most_kept, most) as share:
+            async with aclosing(pages):
+                async for page in pages:
+                    size += sum(self._size(item) for item in page.items)
+                    if size > most:
+                        raise transport.oversized(what, most)
+                    if not share.hold(size):
+                        raise transport.crowded(what)
+                    items += [resource.decode(item) for item in page.items]
         return items
 
     def _size(self, item: msgspec.Raw) -> int:
@@ -196,7 +202,7 @@ class Client:
         path: str,
         *,
         body: object = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
         params: Params | None = None,
         most: int = transport.ANSWER_BYTES,
     ) -> bytes:
@@ -210,9 +216,22 @@ class Client:
             params: the query.
             most: bytes of the answer; OversizedError where there are more.
         """
+        with share_for(self.most_kept, most) as share:
+            return await self._raw(method, path, body, content_type, params, most, share)
+
+    async def _raw(
+        self,
+        method: str,
+        path: str,
+        body: object,
+        content_type: str,
+        params: Params | None,
+        most: int,
+        share: Share,
+    ) -> bytes:
         timeout = aiohttp.ClientTimeout(total=self._timeout)
         async with self._request(method, path, body, content_type, params, timeout) as response:
-            data = await transport.read(response, most)
+            data = await transport.read(response, most, share)
         self._check_weight(data, f"{method} {path} at {self.server}")
         return data
 
@@ -231,28 +250,32 @@ class Client:
         """
         params: dict[str, str | int] = _selectors(labels, fields) | {"limit": limit}
         most = transport.PAGE_BYTES if self.most_kept is None else transport.STRANGERS_PAGE_BYTES
-        size, asked = 0, limit
-        while True:
-            params["limit"] = asked
-            try:
-                data = await self.raw("GET", resource.path(namespace), params=params, most=most)
-            except OversizedError:
-                if asked <= 1:
-                    raise
-                limit = asked = max(1, asked // _SMALLER)
-                continue
-            size += len(data)
-            if self.most_kept is not None and size > transport.STRANGERS_PAGES_BYTES:
-                raise transport.oversized(f"The list of {resource} at {self.server}", transport.STRANGERS_PAGES_BYTES)
-            answer = _decode_list(data, resource, is_last_resort=asked <= 1)
-            if answer is None:
-                asked = max(1, asked // _SMALLER)
-                continue
-            asked = min(limit, asked * _SMALLER)  # an object of much structure makes the pages after it no smaller
-            yield Page(answer.items, answer.version)
-            if not answer.next:
-                return
-            params["continue"] = answer.next
+        size, asked, following = 0, limit, True
+        with share_for(self.most_kept, most) as share:
+            while following:
+                params["limit"] = asked
+                try:
+                    data = await self._raw("GET", resource.path(namespace), None, _JSON, params, most, share)
+                except OversizedError:
+                    if asked <= 1:
+                        raise
+                    limit = asked = max(1, asked // _SMALLER)
+                    continue
+                size += len(data)
+                if self.most_kept is not None and size > transport.STRANGERS_PAGES_BYTES:
+                    raise transport.oversized(
+                        f"The list of {resource} at {self.server}", transport.STRANGERS_PAGES_BYTES
+                    )
+                answer = _decode_list(data, resource, is_last_resort=asked <= 1)
+                if answer is None:
+                    asked = max(1, asked // _SMALLER)
+                    continue
+                asked = min(limit, asked * _SMALLER)  # an object of much structure makes the pages after it no smaller
+                params["continue"], following = answer.next, bool(answer.next)
+                page = Page(answer.items, answer.version)
+                del data, answer  # a page that was read is not kept until the next one is there
+                yield page
+                del page
 
     async def watch(
         self,
@@ -288,14 +311,15 @@ class Client:
             "timeoutSeconds": seconds,
         }
         timeout = aiohttp.ClientTimeout(total=seconds + idle, sock_connect=self._timeout, sock_read=idle)
-        path = resource.path(namespace)
-        async with (
-            self._request("GET", path, None, "application/json", params, timeout) as response,
-            aclosing(transport.lines(response, transport.LINE_BYTES)) as lines,
-        ):
-            async for line in lines:
-                self._check_weight(line, f"The watch of {resource} at {self.server}")
-                yield _decode_event(line, resource, self.server)
+        path, most = resource.path(namespace), transport.LINE_BYTES
+        with share_for(self.most_kept, most) as share:
+            async with (
+                self._request("GET", path, None, _JSON, params, timeout) as response,
+                aclosing(transport.lines(response, most, share)) as lines,
+            ):
+                async for line in lines:
+                    self._check_weight(line, f"The watch of {resource} at {self.server}")
+                    yield _decode_event(line, resource, self.server)
 
     @asynccontextmanager
     async def _request(

@@ -1,22 +1,18 @@
 """Clients for what a stranger's kubeconfig describes: its addresses are checked, its answers bounded."""
 
-import contextlib
-import os
 import ssl
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import aiohttp
 from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 
-from trustplane.kube import access as kubeconfig
+from trustplane.kube import names
 from trustplane.kube.access import Access
 from trustplane.kube.client import TIMEOUT, Client
 from trustplane.kube.errors import MAX_MESSAGE, RefusedAccessError, UnavailableError
-from trustplane.kube.reach import ADDRESS_STEP, Reach, guard, resolve
+from trustplane.kube.reach import ADDRESS_STEP, Reach, guard
+from trustplane.kube.tls import make_context
 from trustplane.kube.transport import STRANGERS_KEPT, Transport, session_of
 from trustplane.text import clean
 
@@ -37,12 +33,13 @@ async def open_guarded(
 
     Raises:
         RefusedAccessError: The server's address is refused, or a certificate or key cannot be used.
-        UnavailableError: The server's name does not resolve.
+        UnavailableError: The server's name does not resolve, or its certificates and key take too long to be read.
     """
     await _check_addresses(access, reach)
     connector = aiohttp.TCPConnector(
         limit=_CONNECTIONS,
-        ssl=_context(access),
+        ssl=await _context(access),
+        resolver=names.Resolver(),
         socket_factory=guard(reach),
         enable_cleanup_closed=NEEDS_CLEANUP_CLOSED,
     )
@@ -62,7 +59,7 @@ async def open_guarded(
 async def _check_addresses(access: Access, reach: Reach) -> None:
     """Refuse now what each connection would be refused for, so that it is said once and plainly."""
     try:
-        addresses = await resolve(access.host, access.port)
+        addresses = await names.STRANGERS.resolve(access.host)
     except (OSError, UnicodeError) as error:
         raise UnavailableError(
             f"The name of the API server {access.server} does not resolve",
@@ -76,31 +73,12 @@ async def _check_addresses(access: Access, reach: Reach) -> None:
             )
 
 
-def _context(access: Access) -> ssl.SSLContext:
+async def _context(access: Access) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cadata=access.ca)
-    except (ssl.SSLError, ValueError):
-        kubeconfig.refuse("clusters[].cluster.certificate-authority-data", "it has no certificate that can be read")
-    if access.certificate:
-        try:
-            with _file(f"{access.certificate}\n{access.key}".encode()) as name:
-                context.load_cert_chain(name, password=bytes)  # an encrypted key is not asked for on the terminal
-        except (ssl.SSLError, ValueError):
-            kubeconfig.refuse("users[].user.client-key-data", "certificate and key cannot be read, or do not fit")
-    return context
-
-
-@contextlib.contextmanager
-def _file(content: bytes) -> Iterator[str]:
-    """Yield the name of a file that holds a key: the TLS library reads nothing else. On Linux it is on no disk."""
-    if sys.platform == "linux":
-        descriptor = os.memfd_create("key")
-        with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123  a descriptor
-            file.write(content)
-            yield f"/proc/self/fd/{descriptor}"
-    else:
-        with tempfile.TemporaryDirectory(prefix="trustplane-") as folder:
-            path = Path(folder) / "key"
-            path.touch(mode=0o600)
-            path.write_bytes(content)
-            yield str(path)
+        return await make_context(access)
+    except TimeoutError as error:
+        raise UnavailableError(
+            f"The certificates and the key for {access.server} were not read",
+            why="it takes too long",
+            next_step="It is tried again by itself; look at the kubeconfig if this lasts",
+        ) from error

@@ -4,6 +4,7 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-d
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import structlog
 
 from trustplane.errors import TrustplaneError
 from trustplane.kube.backoff import Backoff
+from trustplane.kube.budget import share_for
 from trustplane.kube.client import PAGE, Client
 from trustplane.kube.errors import GoneError, UnreadableError
 from trustplane.kube.metrics import LISTENER_ERRORS, UNREADABLE, WATCH_RESTARTS
@@ -93,25 +95,35 @@ class _Budget:
     """How much is kept, by weight; what is beyond is left out."""
 
     def __init__(self, most: int | None) -> None:
-        self._most = most
+        self._is_counted = most is not None
+        self._share = share_for(most, most or 0)
         self._sizes: dict[Key, int] = {}
-        self._sum = 0
 
-    def take(self, key: Key, item: msgspec.Raw) -> bool:
-        """Keep an object, if there is room for it."""
-        if self._most is None:
+    def take(self, key: Key, item: msgspec.Raw, found: object = None) -> bool:
+        """Keep an object, if there is room for it: what was read of it, where that is less than all of it."""
+        if not self._is_counted:
             return True
-        size = weight(item)
-        if self._sum + size > self._most:
+        size = _weight_of(item, found)
+        if not self._share.hold(self._share.held - self._sizes.get(key, 0) + size):
             return False
-        self.give_back(key)
         self._sizes[key] = size
-        self._sum += size
         return True
 
     def give_back(self, key: Key) -> None:
         """Keep an object no longer, if it is kept."""
-        self._sum -= self._sizes.pop(key, 0)
+        self._share.hold(self._share.held - self._sizes.pop(key, 0))
+
+    def close(self) -> None:
+        """Keep nothing any longer."""
+        self._sizes.clear()
+        self._share.close()
+
+
+def _weight_of(item: msgspec.Raw, found: object) -> int:
+    if isinstance(found, msgspec.Struct):
+        with contextlib.suppress(msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+            return weight(msgspec.json.encode(found))
+    return weight(item)
 
 
 @dataclass(frozen=True)
@@ -201,12 +213,15 @@ class Informer(Generic[T]):
 
     async def run(self) -> None:
         """Keep the copy current until cancelled."""
-        while True:
-            cause = await self._follow()
-            WATCH_RESTARTS.labels(str(self.resource), cause).inc()
-            rest = self._pace.end(_now()) if cause == "end" else 0.0
-            self._failures += 1
-            await asyncio.sleep(rest or self._backoff.seconds(self._failures))
+        try:
+            while True:
+                cause = await self._follow()
+                WATCH_RESTARTS.labels(str(self.resource), cause).inc()
+                rest = self._pace.end(_now()) if cause == "end" else 0.0
+                self._failures += 1
+                await asyncio.sleep(rest or self._backoff.seconds(self._failures))
+        finally:
+            self._budget.close()
 
     async def _follow(self) -> str:
         """List where there is no version to go on from, then watch; return why the watch ended."""
@@ -225,6 +240,22 @@ class Informer(Generic[T]):
 
     async def _list(self) -> None:
         listed: _Listing[T] = _Listing({}, {}, _Budget(self._client.most_kept))
+        spare = listed.budget
+        try:
+            version = await self._read(listed)
+            for number, change in enumerate(differences(self._objects, Listed(listed.objects, listed.unreadable))):
+                self._store(change)
+                if number % _SLICE == 0:
+                    await asyncio.sleep(0)
+            self.unreadable, self._budget, spare = listed.unreadable, listed.budget, self._budget
+        finally:
+            spare.close()
+        UNREADABLE.labels(str(self.resource)).set(len(self.unreadable))
+        self._version = version
+        self.synced.set()
+
+    async def _read(self, listed: "_Listing[T]") -> str:
+        """Read the whole list; return its version."""
         version = ""
         pages = self._client.pages(self.resource, self._namespace, labels=self._labels, limit=self._page)
         async with aclosing(pages):
@@ -233,14 +264,7 @@ class Informer(Generic[T]):
                 for number, item in enumerate(page.items, 1):
                     if not self._sort(item, listed) or number % _SLICE == 0:
                         await asyncio.sleep(0)
-        for number, change in enumerate(differences(self._objects, Listed(listed.objects, listed.unreadable))):
-            self._store(change)
-            if number % _SLICE == 0:
-                await asyncio.sleep(0)
-        self.unreadable, self._budget = listed.unreadable, listed.budget
-        UNREADABLE.labels(str(self.resource)).set(len(self.unreadable))
-        self._version = version
-        self.synced.set()
+        return version
 
     def _sort(self, item: msgspec.Raw, listed: "_Listing[T]") -> bool:
         """Put one object of a list to those that are kept, or to those that cannot be read (which takes long).
@@ -250,7 +274,7 @@ class Informer(Generic[T]):
         """
         try:
             found = self.resource.decode(item)
-            if self._keep(found) and listed.budget.take(key_of(found), item):
+            if self._keep(found) and listed.budget.take(key_of(found), item, found):
                 listed.objects[key_of(found)] = found
         except UnreadableError as error:
             identity = identity_of(item)
@@ -295,7 +319,7 @@ class Informer(Generic[T]):
         self._budget.give_back(key)
         try:
             found = None if event.type == "DELETED" else self.resource.decode(event.object)
-            is_kept = found is not None and self._keep(found) and self._budget.take(key, event.object)
+            is_kept = found is not None and self._keep(found) and self._budget.take(key, event.object, found)
         except UnreadableError as error:
             if self._budget.take(key, event.object):
                 self.unreadable[key] = self._set_aside(identity, error)

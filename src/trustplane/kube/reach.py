@@ -1,15 +1,17 @@
 """Which addresses a client that a stranger's kubeconfig describes may connect to."""
 
-import asyncio
 import ipaddress
+import math
 import os
 import socket
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from trustplane.kube.access import HTTPS_PORT
+from trustplane.kube.names import Names
 
 # Of the operator alone, for a stack on one machine: a workload cluster may be at any address.
 ALLOWANCE: Final = "TRUSTPLANE_ALLOW_LOCAL_CLUSTERS"
@@ -18,6 +20,7 @@ ADDRESS_STEP: Final = "Have the control plane's endpoint be an address of its ow
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_FRESH_SECONDS: Final = 300.0  # that our own addresses are known
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _THIS_NETWORK: Final = ipaddress.ip_network("0.0.0.0/8")
 
@@ -75,26 +78,37 @@ async def reach_beside(server: str) -> Reach:
     named = [_host_and_port(server)]
     if host := os.environ.get("KUBERNETES_SERVICE_HOST"):
         named.append((host, int(os.environ.get("KUBERNETES_SERVICE_PORT") or HTTPS_PORT)))
-    own = {(address, port) for host, port in named for address in await _addresses(host, port)}
+    own = await _OWN.addresses(frozenset(named))
     return Reach(frozenset({*named, *own}), os.environ.get(ALLOWANCE) == "1")
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """Resolve a host, as the connection will.
+class _Own:
+    """The addresses of the management cluster's own API server, looked up now and then: they hardly ever change."""
 
-    Raises:
-        OSError: It does not resolve.
-    """
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
+    def __init__(self) -> None:
+        self._names = Names()
+        self._known: dict[tuple[str, int], tuple[float, frozenset[tuple[str, int]]]] = {}  # when looked up; addresses
+
+    async def addresses(self, named: frozenset[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Return all addresses, with their ports, of hosts and ports."""
+        return {address for place in named for address in await self._of(*place)}
+
+    async def _of(self, host: str, port: int) -> frozenset[tuple[str, int]]:
+        since, known = self._known.get((host, port), (-math.inf, frozenset()))
+        if time.monotonic() - since < _FRESH_SECONDS:
+            return known
+        if known:  # who comes meanwhile is not to wait, nor to look it up as well
+            self._known[host, port] = (time.monotonic(), known)
+        try:
+            resolved = await self._names.resolve(host)
+        except (OSError, ValueError):
+            return known  # a name that does not resolve now has no other address that could be met
+        found = frozenset((str(_embedded(ipaddress.ip_address(one.partition("%")[0]))), port) for one in resolved)
+        self._known[host, port] = (time.monotonic(), found)
+        return found
 
 
-async def _addresses(host: str, port: int) -> Sequence[str]:
-    try:
-        resolved = await resolve(host, port)
-    except (OSError, ValueError):
-        return []  # a name that does not resolve now has no address that could be met
-    return [str(_embedded(ipaddress.ip_address(address.partition("%")[0]))) for address in resolved]
+_OWN: Final = _Own()
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

@@ -11,6 +11,8 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
+from trustplane.kube import budget
+from trustplane.kube.budget import Share
 from trustplane.kube.errors import OversizedError
 
 PAGE_BYTES: Final = 32 << 20  # of one page of a list
@@ -22,7 +24,7 @@ ERROR_BYTES: Final = 64 << 10  # of the body of a refusal
 # Of a stranger's server:
 STRANGERS_PAGE_BYTES: Final = 8 << 20
 STRANGERS_WEIGHT: Final = 32 << 20  # of one answer
-STRANGERS_KEPT: Final = 128 << 20  # weight of all that an informer keeps, or a list holds: some thousand pods
+STRANGERS_KEPT: Final = budget.KEPT  # of failing pods, of which little is kept, more than ten thousand
 STRANGERS_PAGES_BYTES: Final = 4 << 30  # of all pages of a list that is read page by page: half a million pods
 
 IDENTITY: Final = frozenset({"", "identity"})  # content encodings that are none
@@ -67,16 +69,17 @@ def weight(data: bytes | msgspec.Raw) -> int:
     return len(content) + 64 * values + 16 * content.count(b'"')
 
 
-async def read(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """Read a body of at most `most` bytes.
+async def read(response: aiohttp.ClientResponse, most: int, share: Share) -> bytes:
+    """Read a body of at most `most` bytes, which `share` holds from then on.
 
     Raises:
-        OversizedError: It is longer; nothing more of it is read.
+        OversizedError: It is longer, or there is no room for it; nothing more of it is read.
     """
     _check((response.content_length or 0) <= most, response, most)
     body = bytearray()
     async for chunk in response.content.iter_any():
         _check(len(body) + len(chunk) <= most, response, most)
+        _check_room(share.hold(len(body) + len(chunk)), response)
         body += chunk
     return bytes(body)
 
@@ -91,11 +94,11 @@ async def read_start(response: aiohttp.ClientResponse, most: int) -> bytes:
     return bytes(start[:most])
 
 
-async def lines(response: aiohttp.ClientResponse, most: int) -> AsyncGenerator[bytes, None]:
-    """Read a body line by line; the last one may lack its end.
+async def lines(response: aiohttp.ClientResponse, most: int, share: Share) -> AsyncGenerator[bytes, None]:
+    """Read a body line by line, of which `share` holds one; the last one may lack its end.
 
     Raises:
-        OversizedError: A line is longer than `most` bytes.
+        OversizedError: A line is longer than `most` bytes, or than there is room for.
     """
     line = bytearray()  # as far as it was received
     async for chunk in response.content.iter_any():
@@ -105,6 +108,7 @@ async def lines(response: aiohttp.ClientResponse, most: int) -> AsyncGenerator[b
             yield bytes(line + end)
             line.clear()
         _check(len(line) + len(rest) <= most, response, most)
+        _check_room(share.hold(len(line) + len(rest)), response)
         line += rest
     if line:
         yield bytes(line)
@@ -114,6 +118,21 @@ def _check(holds: bool, response: aiohttp.ClientResponse, most: int) -> None:  #
     if not holds:
         response.close()
         raise oversized(f"{response.method} {response.url.path}", most)
+
+
+def _check_room(holds: bool, response: aiohttp.ClientResponse) -> None:  # noqa: FBT001  it is the check
+    if not holds:
+        response.close()
+        raise crowded(f"{response.method} {response.url.path}")
+
+
+def crowded(what: str) -> OversizedError:
+    """Return the error of an answer for which the other clusters' leave no room."""
+    return OversizedError(
+        f"{what} was answered with more than there is room for",
+        why=f"it takes more than {budget.SURE} bytes, and the workload clusters together hold as much as they may",
+        next_step="Find the clusters whose lists are too large, and look at what answers as their API server",
+    )
 
 
 def oversized(what: str, most: int) -> OversizedError:

@@ -1,6 +1,5 @@
 import asyncio
 import ipaddress
-import socket
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.kube import guarded, reach
+from trustplane.kube import names, reach
 from trustplane.kube.access import Access
 from trustplane.kube.errors import RefusedAccessError, UnavailableError
 from trustplane.kube.guarded import open_guarded
@@ -128,16 +127,14 @@ async def test_however_it_is_written_loopback_is_not_connected_to(folder: Path, 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "harbor.example"])
 async def test_a_name_that_changes_its_mind_is_not_connected_to(folder: Path, host: str, monkeypatch: Any) -> None:
-    async def resolve(_host: str, _port: int) -> list[str]:
-        return ["10.0.0.1"]
+    answers = iter(["10.0.0.1", "127.0.0.1"])
 
-    async def getaddrinfo(*_: Any, **__: Any) -> Any:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+    async def resolve(_host: str) -> list[str]:
+        return [next(answers)]
 
-    monkeypatch.setattr(guarded, "resolve", resolve)
+    monkeypatch.setattr(names.STRANGERS, "resolve", resolve)
     server = Server(folder)
     async with server as port, open_guarded(access_to(folder, host, port), Reach()) as client:
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
         with pytest.raises(RefusedAccessError, match=r"127\.0\.0\.1 is a loopback address"):
             await client.raw("GET", "/version")
     assert server.connections == 0
