@@ -1,10 +1,12 @@
 """Whoever answers at a registry's address, or sits on the way, may write anything: it is never the client's framing."""
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trustplane.proof.probe import outcome, probe_pod
+from trustplane.proof.reports import PROBE_PODS
 from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, verdict
 
 H = "reg.corp"
@@ -108,7 +110,7 @@ def test_the_probes_outcome_is_not_what_a_certificate_says() -> None:
     message = f"{HEAD}tls: failed to verify certificate: {VALID}".replace("%", ANSWER)
     waiting = {"reason": "ErrImagePull", "message": message}
     pod["status"] = {"containerStatuses": [{"name": "probe", "state": {"waiting": waiting}}]}
-    assert isinstance(outcome(pod), NotTrusted)
+    assert isinstance(outcome(PROBE_PODS.decode(msgspec.json.encode(pod))), NotTrusted)
 
 
 @given(st.sampled_from(REFUSED), STRANGERS)
