@@ -16,7 +16,6 @@ from tests.apiserver.controllers.workload import (
     make_nodes,
     registry,
     said,
-    set_endpoint,
     trust_of,
 )
 
@@ -48,14 +47,14 @@ def inspector(monkeypatch: pytest.MonkeyPatch) -> Inspector:
     return inspector
 
 
-async def cluster(supervisor: Supervisor, name: str, kubeconfig: Json) -> None:
+async def cluster(supervisor: Supervisor, name: str, kubeconfig: Json, endpoint: str = "") -> None:
     """Make a cluster of one node."""
     await supervisor.make(name)
     await supervisor.label(name, "test", supervisor.namespace)
     await supervisor.trusting(name, "corp")
     await supervisor.cluster(name, lambda one: one.metadata.labels.get("test") == supervisor.namespace)
     await supervisor.play(name)
-    await make_nodes(supervisor, name, f"{name}-0", kubeconfig=kubeconfig)
+    await make_nodes(supervisor, name, f"{name}-0", kubeconfig=kubeconfig, endpoint=endpoint)
 
 
 async def refused(supervisor: Supervisor, name: str, field: str) -> str:
@@ -98,8 +97,7 @@ async def test_a_kubeconfig_that_runs_a_program_is_refused_and_told(
 async def test_a_kubeconfig_leads_to_its_own_control_plane_alone(supervisor: Supervisor, apiserver: Any) -> None:
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with registry(supervisor), supervisor.running():
-        await cluster(supervisor, "shop", apiserver.kubeconfig)
-        await set_endpoint(supervisor, "shop", "https://198.18.0.10:6443")
+        await cluster(supervisor, "shop", apiserver.kubeconfig, "https://198.18.0.10:6443")
         message = await refused(supervisor, "shop", "clusters[].cluster.server")
         assert "198.18.0.10 port 6443" in message
 

@@ -112,12 +112,14 @@ class Inspector:
         return Inspected(Inspection(digest=facts.digest, at=now, registries=known, registries_at=now))
 
 
-async def make_nodes(supervisor: Supervisor, cluster: str, *names: str, kubeconfig: Json, trust: str = "") -> None:
+async def make_nodes(
+    supervisor: Supervisor, cluster: str, *names: str, kubeconfig: Json, trust: str = "", endpoint: str = ""
+) -> None:
     """Do what Cluster API does until Nodes are there: Machines, their configurations, endpoint and kubeconfig."""
     found = await supervisor.client.get(CLUSTERS, cluster, supervisor.namespace)
     for name in names:
         await _make_machine(supervisor, cluster, name, trust or secret_name(found))
-    await set_endpoint(supervisor, cluster, kubeconfig["clusters"][0]["cluster"]["server"])
+    await set_endpoint(supervisor, cluster, endpoint or kubeconfig["clusters"][0]["cluster"]["server"])
     await keep_kubeconfig(supervisor, cluster, inlined(kubeconfig))
 
 
