@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
@@ -15,22 +14,19 @@ from yarl import URL
 
 from trustplane.api.meta import Json
 from trustplane.kube import transport
+from trustplane.kube.answers import check, decode_event, decode_list
 from trustplane.kube.budget import Share, share_for
 from trustplane.kube.errors import (
     MAX_MESSAGE,
     NotFoundError,
     OversizedError,
-    RedirectError,
     RefusedAccessError,
     UnavailableError,
-    UnreadableError,
-    error_of,
-    status_of,
 )
 from trustplane.kube.kubeconfig import connection
 from trustplane.kube.reach import ADDRESS_STEP, RefusedAddressError
 from trustplane.kube.resource import Resource
-from trustplane.kube.splitting import ExhaustedError, Listing, WatchEvent, event_of, list_of
+from trustplane.kube.splitting import WatchEvent
 from trustplane.kube.transport import Transport
 from trustplane.text import clean
 
@@ -266,7 +262,7 @@ class Client:
                     raise transport.oversized(
                         f"The list of {resource} at {self.server}", transport.STRANGERS_PAGES_BYTES
                     )
-                answer = _decode_list(data, resource, is_last_resort=asked <= 1)
+                answer = decode_list(data, resource, is_last_resort=asked <= 1)
                 if answer is None:
                     asked = max(1, asked // _SMALLER)
                     continue
@@ -319,7 +315,7 @@ class Client:
             ):
                 async for line in lines:
                     self._check_weight(line, f"The watch of {resource} at {self.server}")
-                    yield _decode_event(line, resource, self.server)
+                    yield decode_event(line, resource, self.server)
 
     @asynccontextmanager
     async def _request(
@@ -345,7 +341,7 @@ class Client:
                 allow_redirects=False,
                 **self._connections.options,
             ) as response:
-                await _check(response, what)
+                await check(response, what)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(cause := getattr(error, "os_error", error), RefusedAddressError):
@@ -355,21 +351,6 @@ class Client:
                 why=clean(str(error), MAX_MESSAGE) or f"nothing was received for {_patience(timeout)} s",
                 next_step="It is tried again by itself; look at the API server if this lasts",
             ) from error
-
-
-async def _check(response: aiohttp.ClientResponse, what: str) -> None:
-    """Raise what an answer means that is not the one that was asked for."""
-    status = response.status
-    if status >= HTTPStatus.BAD_REQUEST:
-        raise error_of(status_of(status, await transport.read_start(response, transport.ERROR_BYTES)), what)
-    if status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise RedirectError(
-            f"{what} was answered with a redirect",
-            why=f"HTTP status {status}; an API server has no reason to send us elsewhere, and it is not followed",
-            next_step="Look at what answers as the API server",
-        )
-    if response.headers.get("Content-Encoding", "").lower() not in transport.IDENTITY:
-        raise UnreadableError(f"{what} was answered compressed", why="that was not asked for, and is not read")
 
 
 def _patience(timeout: aiohttp.ClientTimeout) -> str:
@@ -383,25 +364,3 @@ def _complete(resource: Resource[Any], body: Json) -> Json:
 def _selectors(labels: str, fields: str) -> dict[str, str | int]:
     chosen = {"labelSelector": labels, "fieldSelector": fields}
     return {name: selector for name, selector in chosen.items() if selector}
-
-
-def _decode_list(data: bytes, resource: Resource[Any], *, is_last_resort: bool) -> Listing | None:
-    """Split a page; None: ask for fewer objects."""
-    try:
-        return list_of(data, is_last_resort=is_last_resort)
-    except (ValueError, msgspec.MsgspecError) as error:
-        if isinstance(error, ExhaustedError) and not is_last_resort:
-            return None
-        raise UnreadableError(f"The list of {resource} cannot be read", why=clean(str(error), MAX_MESSAGE)) from error
-
-
-def _decode_event(line: bytes, resource: Resource[Any], server: str) -> WatchEvent:
-    try:
-        event = event_of(line)
-    except (ValueError, msgspec.MsgspecError) as error:
-        # A connection that breaks within a line ends it early.
-        why = clean(str(error), MAX_MESSAGE)
-        raise UnavailableError(f"The watch of {resource} at {server} broke off", why=why) from error
-    if event.type == "ERROR":
-        raise error_of(status_of(0, bytes(event.object)), f"The watch of {resource} at {server}")
-    return event
