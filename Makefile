@@ -59,11 +59,12 @@ lock: $(UV) ## Resolve dependencies anew into the lock files
 demo: setup ## The main job, end to end, on real Kubernetes (leaves the stack up)
 	@$(BIN)/trustplane demo
 
-# Two parts at a time, the longest first; what fails soon fails before. Each prints when it ends.
+# Two parts at a time, the longest first; the clusters of two parts at once would be too much for two cores. Each prints
+# when it ends.
 .PHONY: test
 test: lint ## Everything: lint, unit, apiserver, node, end-to-end and bare-machine tests
 	@$(BIN)/trustplane local build
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit oracle e2e-trust e2e-clusters e2e-demo apiserver node bare-trixie bare-bookworm
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target e2e-in-turn unit oracle apiserver node bare-trixie bare-bookworm
 
 .PHONY: lint
 lint: setup ## Format, lint, types, layers
@@ -116,6 +117,10 @@ apiserver: setup ## The Kubernetes layer and the controllers against a real API 
 
 .PHONY: e2e
 e2e: e2e-trust e2e-clusters e2e-demo ## The local stack, real clusters, and the demo
+
+.PHONY: e2e-in-turn
+e2e-in-turn: setup
+	@for part in e2e-trust e2e-clusters e2e-demo; do $(MAKE) --no-print-directory --jobs=1 $$part 2>&1 || exit 1; done
 
 # Each has a stack of its own; its files share one.
 .PHONY: e2e-trust e2e-clusters e2e-demo

@@ -17,11 +17,13 @@ from trustplane.collectors import gathering
 from trustplane.diagnosis.cause import Cause
 from trustplane.diagnosis.evidence import Case
 from trustplane.diagnosis.verdict import diagnose
+from trustplane.errors import TransientError
 from trustplane.kube.resource import Key
 from trustplane.registry.inspection import Follow
 
 Json = dict[str, Any]
 _AT_ONCE = 4  # a person asks for one
+_ATTEMPTS = 3
 _SKOPEO_SECONDS = 60
 _ALL = Follow(hosts=True, issuers=True)
 
@@ -35,8 +37,15 @@ async def answers(asked: Json) -> list[Json]:
 
 async def _answer(place: gathering.Place, turn: asyncio.Semaphore, one: Json) -> Json:
     async with turn:
-        started = time.monotonic()
-        cases = await gathering.cases_of_pod(place, Key(one["namespace"], one["pod"]))
+        for attempt in range(_ATTEMPTS):
+            started = time.monotonic()
+            try:
+                cases = await gathering.cases_of_pod(place, Key(one["namespace"], one["pod"]))
+            except TransientError:  # the cluster's API server did not answer within seconds: a person asks again
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+            else:
+                break
         seconds = time.monotonic() - started
         other = await asyncio.to_thread(_skopeo, one) if one["skopeo"] else ""
     case = cases[0] if cases else None
