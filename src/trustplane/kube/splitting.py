@@ -10,6 +10,7 @@ good as its beginning, which says which object it is.
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -18,7 +19,9 @@ import msgspec
 _STEPS: Final = 50_000  # of one answer: some hundredths of a second
 _STEPS_OF_A_VALUE: Final = 5  # that is read, rather than skipped as part of another one
 _BYTES: Final = 2 << 20  # of one answer; etcd keeps no object of more than 1.5 MiB
-_HEIGHT: Final = 2  # levels that the pattern below skips by itself
+# Levels that the pattern below skips by itself. Before Python 3.11.5 (Debian 12 has 3.11.2) a possessive group goes
+# wrong where groups in it can be left again (python/cpython#106052): there each level is a step.
+_HEIGHT: Final = 2 if sys.version_info >= (3, 11, 5) else 0
 
 _STRING_PATTERN: Final = rb'"(?:[^"\\]++|\\.)*+"?'  # one that does not end goes on to the end
 

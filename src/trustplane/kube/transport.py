@@ -14,6 +14,7 @@ import msgspec
 from trustplane.kube import budget
 from trustplane.kube.budget import Share
 from trustplane.kube.errors import OversizedError
+from trustplane.kube.tls_abort import make_safe
 
 PAGE_BYTES: Final = 32 << 20  # of one page of a list
 ANSWER_BYTES: Final = 4 << 20  # of any other answer; etcd keeps no object of more than 1.5 MiB
@@ -28,6 +29,9 @@ STRANGERS_KEPT: Final = budget.KEPT  # of failing pods, of which little is kept,
 STRANGERS_PAGES_BYTES: Final = 4 << 30  # of all pages of a list that is read page by page: half a million pods
 
 IDENTITY: Final = frozenset({"", "identity"})  # content encodings that are none
+
+
+make_safe()
 
 
 async def _nothing() -> Mapping[str, str]:

@@ -18,8 +18,8 @@ MAX_DOTS: Final = 16  # of one key; keys of containerd have six
 
 # What dots mean nothing in. A text or comment ends where the parser has it end, or has the whole refused.
 _TEXTS: Final = re.compile(
-    r'''"""(?:[^"\\]++|\\.|"(?!""))*+(?:"{3,5}|\\?\Z)|'{3}.*?(?:'{3,5}|\Z)'''
-    r"""|"(?:[^"\\\n]++|\\[^\n])*+"?|'[^'\n]*+'?|\#[^\n]*+""",
+    r'''"""(?:[^"\\]|\\.|"(?!""))*(?:"{3,5}|\\?\Z)|'{3}.*?(?:'{3,5}|\Z)'''
+    r"""|"(?:[^"\\\n]|\\[^\n])*"?|'[^'\n]*'?|\#[^\n]*""",
     re.DOTALL,
 )
 _NAMES: Final = re.compile(r"[A-Za-z0-9_\- \t]+")  # parts of keys, and what may be between those and their dots

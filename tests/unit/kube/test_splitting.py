@@ -117,6 +117,7 @@ def test_an_answer_blocks_for_a_bounded_time_whatever_is_repeated(unit: str) -> 
         assert cost(split, text) < MOST_SECONDS
 
 
+@pytest.mark.skipif(not splitting._HEIGHT, reason="before Python 3.11.5 each level is a step: so many are set aside")
 def test_an_object_that_an_api_server_keeps_costs_little_and_is_known() -> None:
     strange = ",".join(["[]", '""'] * 200_000)
     spec = "[" * 2000 + strange + "]" * 2000
