@@ -81,17 +81,29 @@ async def read(response: aiohttp.ClientResponse, most: int, share: Share) -> byt
     """
     _check((response.content_length or 0) <= most, response, most)
     body = bytearray()
-    async for chunk in response.content.iter_any():
+    while chunk := await _received(response):
         _check(len(body) + len(chunk) <= most, response, most)
         _check_room(share.hold(len(body) + len(chunk)), response)
         body += chunk
     return bytes(body)
 
 
+async def _received(response: aiohttp.ClientResponse) -> bytes:
+    """Return what has come of a body, at least one byte; nothing at its end.
+
+    Raises:
+        ClientError: The connection was lost.
+    """
+    try:
+        return await response.content.readany()
+    except RuntimeError as error:  # aiohttp's word where it was lost between two reads
+        raise aiohttp.ClientConnectionError(str(error)) from error
+
+
 async def read_start(response: aiohttp.ClientResponse, most: int) -> bytes:
     """Read the first `most` bytes of a body, whatever comes after them."""
     start = bytearray()
-    async for chunk in response.content.iter_any():
+    while chunk := await _received(response):
         start += chunk
         if len(start) >= most:
             break
@@ -105,7 +117,7 @@ async def lines(response: aiohttp.ClientResponse, most: int, share: Share) -> As
         OversizedError: A line is longer than `most` bytes, or than there is room for.
     """
     line = bytearray()  # as far as it was received
-    async for chunk in response.content.iter_any():
+    while chunk := await _received(response):
         *ends, rest = chunk.split(b"\n")
         for end in ends:
             _check(len(line) + len(end) <= most, response, most)
