@@ -63,12 +63,12 @@ def test_the_cause_is_named_by_the_evidence(answers: Answers, client: str) -> No
     print(f"\n{CLIENTS[client]}\n")  # noqa: T201 - the measured accuracy
     bench.show(bench.rows(evidence, text), evidence)
     seconds = [answer["seconds"] for _, answer in answers]
+    late = {live.name: answer["late"] for live, answer in answers}
     print(f"\nAnswers took {statistics.median(seconds):.1f} s, at most {max(seconds):.1f} s, four at once.")  # noqa: T201
     assert len(evidence) >= 60
     assert not [(one.name, one.answer) for one in evidence if one.wrong_for_certain]
-    assert sum(one.exact for one in evidence) >= 0.95 * len(evidence), [
-        (one.name, one.truth, one.answer) for one in evidence if not one.exact
-    ]
+    inexact = [(one.name, one.truth, one.answer, late[one.name]) for one in evidence if not one.exact]
+    assert len(inexact) <= 0.05 * len(evidence), "\n".join(map(str, inexact))
 
 
 def test_the_ca_that_would_mend_it_is_named(answers: Answers) -> None:

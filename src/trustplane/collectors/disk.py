@@ -1,7 +1,6 @@
 """A node over SSH: what its containerd would trust, whether it has loaded that, its clock, and what it is served."""
 
 import base64
-import contextlib
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +28,7 @@ _SCRIPT: Final = files("trustplane.collectors").joinpath("node.sh").read_text()
 _COMMAND: Final = "sudo -n sh -s"
 # What goes into a script on a node is the host of an image's name, and nothing a shell would read otherwise.
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,260}")
-_SECOND_SECONDS: Final = 3.0  # for mirrors, and what is behind a proxy: known after the first look
+SECOND_SECONDS: Final = 3.0  # for mirrors, and what is behind a proxy: known after the first look
 _OF_HOST: Final = ("served", "asks")
 _CONNECT: Final = "http://"  # the only proxies that can be tried by hand
 _MAX_LINES: Final = 20_000  # of an answer: one for each file
@@ -48,11 +47,13 @@ class OnNode:
         disk: Its files and runtime.
         hosts: What it is served.
         challenge: How the registry asks it for credentials, such as `basic`; "" where that is not known.
+        unseen: Mirrors, and hosts behind a proxy, that the node had no time to ask.
     """
 
     disk: Disk
     hosts: tuple[Host, ...]
     challenge: str = ""
+    unseen: tuple[str, ...] = ()
 
 
 async def look_at(node: Shell, registry: str, endpoints: Iterable[tuple[Role, str]], *, seconds: float) -> OnNode:
@@ -77,10 +78,13 @@ async def _look_at(node: Shell, registry: str, endpoints: Iterable[tuple[Role, s
     every = dict.fromkeys(_mirrors(disk), Role.MIRROR) | wanted
     disk = replace(disk, proxies=_proxies(report, every))
     report = [one for one in report if one[0] not in _OF_HOST or one[1] not in disk.proxies]
-    unseen = [one for one in every if one not in wanted or one in disk.proxies]
-    with contextlib.suppress(TrustplaneError):  # one that does not answer hides nothing else
-        report += await _ask(node, "dial", unseen, _SECOND_SECONDS, disk.proxies) if unseen else []
-    return OnNode(disk, tuple(_hosts(report, every, disk.proxies)), _challenge(report, wanted))
+    later = tuple(one for one in every if one not in wanted or one in disk.proxies)
+    try:
+        report += await _ask(node, "dial", later, SECOND_SECONDS, disk.proxies) if later else []
+        unseen: tuple[str, ...] = ()
+    except TrustplaneError:  # one that does not answer hides nothing else
+        unseen = later
+    return OnNode(disk, tuple(_hosts(report, every, disk.proxies)), _challenge(report, wanted), unseen)
 
 
 async def _ask(

@@ -164,6 +164,8 @@ async def _node(found: _Gathered, at: Place, node: str, registry: str, wanted: l
     found.on_node = await look(f"node {node} over SSH", ssh_work, found.looks, seconds=node_ssh.NODE_SECONDS)
     if found.on_node:
         found.looks.append(Look(f"node {node} over SSH", node_ssh.described(found.on_node)))
+        words = f"no answer in {disk.SECOND_SECONDS:g} s"
+        found.looks += [Look(f"{one} from node {node}", words, seen=False) for one in found.on_node.unseen]
 
 
 async def _record(client: Client, cluster: Key, node: str, registry: str) -> tuple[Machine | None, NodeRecord]:

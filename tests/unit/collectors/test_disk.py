@@ -10,7 +10,9 @@ from oracle.pem import pem
 from trustplane.collectors import disk
 from trustplane.diagnosis.evidence import Vantage
 from trustplane.diagnosis.layer import Role
+from trustplane.errors import TransientError
 from trustplane.nodes.ssh import Output
+from trustplane.nodes.state import HOSTS
 
 STATE = "manifest \ntoken {token}\ncerts 100\nbootstrapped 0\nruntime active run {started}\nmarker \nkubelet active\n"
 PATH = "/etc/ssl/certs/tkg-corp.pem"
@@ -23,18 +25,21 @@ class Shell:
 
     address = "192.0.2.1"
 
-    def __init__(self, *lines: str, started: int = 200, later: tuple[str, ...] = ()) -> None:
+    def __init__(self, *lines: str, started: int = 200, later: tuple[str, ...] = (), silent: bool = False) -> None:
         stat = f"stat 150 regular file|{PATH}\nsum {DIGEST}  {PATH}\n"
         self._answers = [
             stat + STATE.format(token=DIGEST, started=started),
             *("\n".join(one) + "\n" for one in (lines, later)),
         ]
         self.scripts: list[str] = []
+        self._silent = silent
 
     async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
         assert command == "sudo -n sh -s"
         assert timeout > 0
         self.scripts.append(stdin)
+        if self._silent and "\ndial " in stdin:
+            raise TransientError("The node does not answer")
         return Output(self._answers.pop(0), "", 0)
 
 
@@ -94,6 +99,15 @@ async def test_what_is_behind_a_proxy_is_looked_at_through_it() -> None:
     }
     assert found.challenge == "basic"
     assert shell.scripts[2].splitlines()[-1] == "dial harbor.corp=harbor.corp:443=harbor.corp=proxy.corp:3128"
+
+
+async def test_a_mirror_that_the_node_has_no_time_to_ask_is_named_and_hides_nothing_else() -> None:
+    text = encoded('[host."https://mirror.corp"]\n')
+    shell = Shell(
+        f"file {HOSTS}/harbor.corp/hosts.toml {text}", f"served harbor.corp {encoded(pem(ROOT))}", silent=True
+    )
+    found = await look_at(shell, "harbor.corp")
+    assert (found.unseen, [one.address for one in found.hosts]) == (("mirror.corp",), ["harbor.corp"])
 
 
 @pytest.mark.parametrize("proxy", ["socks5://proxy.corp:1080", "https://proxy.corp:3129", "http://p$(reboot):1"])
