@@ -224,6 +224,11 @@ def _tell(text: str) -> None:
     click.echo(text, err=True)
 
 
+def _tell_step(step: str, done: int, total: int) -> None:
+    if done < total:
+        _tell(f"building {step} ({done + 1} of {total})")
+
+
 @click.command(help=__doc__)
 @click.option("--clusters", default=2000, show_default=True)
 @click.option("--registries", default=20, show_default=True)
@@ -231,7 +236,7 @@ def _tell(text: str) -> None:
 def main(*, clusters: int, registries: int, output: str) -> None:
     """Measure, as the options say."""
     named = os.environ.get("TRUSTPLANE_BIN")
-    binaries = Path(named) if named else toolchain.build(toolchain.default_cache(), _tell).bin
+    binaries = Path(named) if named else toolchain.build(toolchain.default_cache(), _tell_step).bin
     with (
         tempfile.TemporaryDirectory(prefix="bench-controllers-") as scratch,
         prepared(binaries, Path(scratch)) as apiserver,

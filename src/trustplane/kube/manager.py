@@ -1,11 +1,11 @@
 """One process's controllers: shared informers, one lease, health and metrics."""
 
 import asyncio
-import gc
 from typing import Any, TypeVar
 
 from trustplane.errors import BugError
 from trustplane.kube.client import Client
+from trustplane.kube.collector import sparing
 from trustplane.kube.controller import Controller
 from trustplane.kube.health import serving
 from trustplane.kube.informer import Informer
@@ -62,18 +62,15 @@ class Manager:
         """
         self._only_before_run()
         self._running = True
+        with sparing():
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         async with serving(self._health, self._waiting_for), asyncio.TaskGroup() as group:
             tasks = [group.create_task(informer.run()) for informer in self._informers.values()]
-            tasks.append(group.create_task(self._spare_collector()))
             await self._lead(stop)
             for task in tasks:
                 task.cancel()
-
-    async def _spare_collector(self) -> None:
-        """Have the garbage collector leave what informers have listed: in a large fleet it would stop all else."""
-        for informer in self._informers.values():
-            await informer.synced.wait()
-            gc.freeze()
 
     def _only_before_run(self) -> None:
         if self._running:
