@@ -179,6 +179,7 @@ async def test_between_whole_node_and_registry_it_is_trusted_at_any_moment(
     assert foreign() == before
 
 
+@pytest.mark.timeout(900)  # some forty kills, each with a few looks at the node
 async def test_killed_at_any_step_a_registry_is_trusted_all_the_time(
     node: Any, shell: Any, foreign: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +236,7 @@ async def test_what_has_no_effect_is_reported(node: Any, shell: Any) -> None:
     )
 
 
+@pytest.mark.timeout(900)  # some forty kills, each with a few looks at the node
 async def test_killed_at_any_step_the_next_attempt_ends_the_same(
     node: Any, shell: Any, foreign: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
