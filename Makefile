@@ -99,6 +99,10 @@ bench-diagnose: setup ## How often trustplane diagnose names the cause, beside t
 assets: setup ## Write the catalogue of odd certificates anew (tests/assets)
 	@PYTHONPATH=tests $(BIN)/python -m assets.generate
 
+.PHONY: pages
+pages: setup ## Write the bootstrap's YAML anew (docs/how-to/own-clusterclass.md)
+	@PYTHONPATH=tests $(BIN)/python -m assets.pages
+
 .PHONY: manifests
 manifests: setup ## Write the kinds' definitions anew (deploy/crds.yaml)
 	@(echo '# The kinds of Trustplane. Made from src/trustplane/api/crds by `make manifests`.'; \

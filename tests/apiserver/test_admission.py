@@ -1,4 +1,4 @@
-"""The webhook as a user meets it: real kubectl, a real API server, and `trustplane extension` over TLS."""
+"""The webhook as a user meets it: real kubectl, a real API server, and `trustplane webhook` over TLS."""
 
 import base64
 import contextlib
@@ -92,16 +92,16 @@ MESSY = {
 }
 
 
-class Extension(Process):
-    """`trustplane extension`, and the webhook configuration that names it."""
+class Webhook(Process):
+    """`trustplane webhook`, and the webhook configuration that names it."""
 
     def __init__(self, folder: Path, kubeconfig: Path) -> None:
-        super().__init__(folder / "extension.log")
+        super().__init__(folder / "webhook.log")
         self.port, self.health_port = free_port(), free_port()
         pki.keep(folder, "admission tests", [pki.Leaf("tls", "webhooks", hosts=("127.0.0.1",))], datetime.now(UTC))
         self._context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
         self._arguments = [
-            *(sys.executable, "-m", "trustplane", "extension", f"--kubeconfig={kubeconfig}", f"--port={self.port}"),
+            *(sys.executable, "-m", "trustplane", "webhook", f"--kubeconfig={kubeconfig}", f"--port={self.port}"),
             f"--health-port={self.health_port}",
             *(f"--tls-cert={folder / 'tls.crt'}", f"--tls-key={folder / 'tls.key'}"),
         ]
@@ -143,30 +143,30 @@ def kubectl(shared_apiserver: Any, binaries: Path, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="module")
-def extension(shared_apiserver: Any, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Extension]:
-    folder = tmp_path_factory.mktemp("extension")
+def server(shared_apiserver: Any, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
+    folder = tmp_path_factory.mktemp("webhook")
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_text(json.dumps(shared_apiserver.kubeconfig))
-    extension = Extension(folder, kubeconfig)
+    server = Webhook(folder, kubeconfig)
     try:
-        extension.start()
-        done(kubectl("apply", "--server-side", "--filename=-", body=extension.configuration))
+        server.start()
+        done(kubectl("apply", "--server-side", "--filename=-", body=server.configuration))
         probe = configuration(("probe", BROKEN["no-certificate"]))
         # The API server learns of a webhook a moment after it is stored, and reports it nowhere.
-        extension.wait(lambda: kubectl("apply", "--dry-run=server", "--filename=-", body=probe).returncode != 0)
-        yield extension
+        server.wait(lambda: kubectl("apply", "--dry-run=server", "--filename=-", body=probe).returncode != 0)
+        yield server
     finally:
-        extension.kill()
+        server.kill()
         kubectl("delete", "validatingwebhookconfiguration", webhooks.NAME)
 
 
 @pytest.fixture(autouse=True)
-def _stock(kubectl: Kubectl, extension: Extension) -> Iterator[None]:
+def _stock(kubectl: Kubectl, server: Webhook) -> Iterator[None]:
     """Begin with a running webhook and without a configuration."""
-    extension.start()
+    server.start()
     kubectl("delete", CONFIGURATION, "--all", "--wait=true")
     yield
-    extension.signal(signal.SIGCONT)
+    server.signal(signal.SIGCONT)
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ KEYS_PASTED = {
 @pytest.mark.parametrize("case", KEYS_PASTED)
 @pytest.mark.parametrize("how", [("create",), ("apply",), ("apply", "--server-side")], ids=" ".join)
 def test_a_private_key_is_refused_and_shown_nowhere(
-    kubectl: Kubectl, extension: Extension, how: tuple[str, ...], case: str
+    kubectl: Kubectl, server: Webhook, how: tuple[str, ...], case: str
 ) -> None:
     secret = KEYS_PASTED[case]
     if how != ("create",):
@@ -320,7 +320,7 @@ def test_a_private_key_is_refused_and_shown_nowhere(
     assert result.returncode == 1
     assert "private" in result.stderr
     events = done(kubectl("get", "events", "--all-namespaces", "--output=json"))
-    for shown in (result.stdout, result.stderr, extension.log.read_text(), events):
+    for shown in (result.stdout, result.stderr, server.log.read_text(), events):
         for part in (secret[-24:], encoded(KEY_DER)[-24:], KEY_PEM.splitlines()[1][:24]):
             assert part not in shown
 
@@ -409,23 +409,21 @@ def test_groups_of_machines_with_a_value_of_their_own_are_judged(kubectl: Kubect
     refused(kubectl, body, "(bad): no-certificate")
 
 
-def test_clusters_of_others_and_of_ours_are_not_asked_about(
-    kubectl: Kubectl, extension: Extension, namespace: str
-) -> None:
+def test_clusters_of_others_and_of_ours_are_not_asked_about(kubectl: Kubectl, server: Webhook, namespace: str) -> None:
     owner = {"apiVersion": "run.tanzu.vmware.com/v1alpha3", "kind": "TanzuKubernetesCluster", "name": "c", "uid": "1"}
-    before = extension.reviews("Cluster")
+    before = server.reviews("Cluster")
     done(apply(kubectl, cluster(namespace, name="plain")))
     done(apply(kubectl, cluster(namespace, "x", "x", name="ours", ownerReferences=[owner])))
-    assert extension.reviews("Cluster") == before
+    assert server.reviews("Cluster") == before
     warned(kubectl, cluster(namespace, "x", name="theirs"), "no-secret")
-    assert extension.reviews("Cluster") == before + 1
+    assert server.reviews("Cluster") == before + 1
 
 
-def test_only_changes_of_the_list_are_judged(kubectl: Kubectl, extension: Extension, namespace: str) -> None:
+def test_only_changes_of_the_list_are_judged(kubectl: Kubectl, server: Webhook, namespace: str) -> None:
     body = tkc(namespace, ("corp", BROKEN["no-certificate"]))
-    extension.kill()
+    server.kill()
     done(apply(kubectl, body))
-    extension.start()
+    server.start()
     done(kubectl("label", "tkc", "c", f"--namespace={namespace}", "team=x"))
     scaled = copy.deepcopy(body)
     scaled["spec"]["topology"]["nodePools"][0]["replicas"] = 5
@@ -437,18 +435,16 @@ def test_only_changes_of_the_list_are_judged(kubectl: Kubectl, extension: Extens
             *("--subresource=status", "--type=merge", f"--patch={status}"),
         )
     )
-    assert extension.reviews("TanzuKubernetesCluster") == 0
+    assert server.reviews("TanzuKubernetesCluster") == 0
     assert done(apply(kubectl, tkc(namespace, ("corp", GOOD["a"])))) == ""
 
 
-def test_a_deletion_goes_through_whatever_the_object_holds(
-    kubectl: Kubectl, extension: Extension, namespace: str
-) -> None:
+def test_a_deletion_goes_through_whatever_the_object_holds(kubectl: Kubectl, server: Webhook, namespace: str) -> None:
     body = tkc(namespace, ("corp", BROKEN["no-certificate"]))
     body["metadata"]["finalizers"] = ["test.trustplane.dev/wait"]
-    extension.kill()
+    server.kill()
     done(apply(kubectl, body))
-    extension.start()
+    server.start()
     done(kubectl("delete", "tkc", "c", f"--namespace={namespace}", "--wait=false"))
     finalizers = json.dumps({"metadata": {"finalizers": []}, "spec": {"settings": None}})
     done(kubectl("patch", "tkc", "c", f"--namespace={namespace}", "--type=merge", f"--patch={finalizers}"))
@@ -456,11 +452,9 @@ def test_a_deletion_goes_through_whatever_the_object_holds(
 
 
 @pytest.mark.parametrize("how", ["stopped", "hanging"])
-def test_without_the_webhook_the_api_answers_and_refuses_the_worst(
-    kubectl: Kubectl, extension: Extension, how: str
-) -> None:
+def test_without_the_webhook_the_api_answers_and_refuses_the_worst(kubectl: Kubectl, server: Webhook, how: str) -> None:
     done(apply(kubectl, configuration(("a", GOOD["a"]))))
-    with without(extension, how):
+    with without(server, how):
         done(apply(kubectl, configuration(("a", GOOD["b"]))))
         for entry, words in (
             (("corp", encoded(KEY_PEM)), "is a private key"),
@@ -476,15 +470,15 @@ def test_without_the_webhook_the_api_answers_and_refuses_the_worst(
 
 
 @contextlib.contextmanager
-def without(extension: Extension, how: str) -> Iterator[None]:
+def without(server: Webhook, how: str) -> Iterator[None]:
     if how == "stopped":
-        extension.kill()
+        server.kill()
     else:
-        extension.signal(signal.SIGSTOP)
+        server.signal(signal.SIGSTOP)
     try:
         yield
     finally:
-        extension.signal(signal.SIGCONT)
+        server.signal(signal.SIGCONT)
 
 
 def test_dry_runs_are_judged(kubectl: Kubectl) -> None:

@@ -34,7 +34,7 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "src/trustplane/local/toolchain/step.py:run": CALLER,
     "tests/apiserver/conftest.py:run": ("setpriv", *TOOLCHAIN),
     # The test brings a systemctl; the script does without openssl and ctr where they are absent.
-    "tests/apiserver/controllers/cluster_api.py:_run": ("sh", *(_TRUST - {"systemctl", "openssl", "ctr"})),
+    "tests/apiserver/controllers/cluster_api.py:_shell": ("sh", *(_TRUST - {"systemctl", "openssl", "ctr"})),
     "tests/bare/machine.py:_bootstrap": ("setpriv", "unshare", "mmdebstrap"),
     "tests/bare/machine.py:owners": ("chroot", "env", "python3"),
     "tests/bare/machine.py:run": ("setpriv", "unshare", "sh", "mount", "chroot", "env", "bash"),

@@ -10,7 +10,7 @@ from functools import cached_property
 import msgspec
 from tests.apiserver.controllers.conftest import KUBERNETES, SYSTEM, entry, make_ca
 
-from trustplane.api.annotations import CLUSTER_NAME_LABEL
+from trustplane.api.annotations import CLUSTER_NAME_LABEL, TRUST_PROVEN
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_INSPECTION, TRUST_PROOF, VERIFIED
 from trustplane.api.configuration import NAME, TrustedCA
@@ -20,7 +20,6 @@ from trustplane.clusterapi.cluster import desired_cluster
 from trustplane.controllers.resources import (
     CLUSTERS,
     CONFIGURATIONS,
-    KUBEADM_CONFIGS,
     MACHINES,
     REGISTRIES,
     RELEASES,
@@ -30,6 +29,7 @@ from trustplane.controllers.resources import (
 from trustplane.controllers.service import ensure_namespace
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import NAMESPACES
+from trustplane.trust import bundle
 from trustplane.trust.entries import TrustSet, read
 from trustplane.trust.propagation import Frozen
 
@@ -103,35 +103,27 @@ class Fleet:
         pool = {"name": "np", "replicas": MACHINES_OF_CLUSTER - 1, **nodes}
         spec = {"topology": {"controlPlane": {"replicas": 1, **nodes}, "nodePools": [pool]}}
         tkc = await client.create(TANZU_CLUSTERS, {"metadata": place, "spec": spec})
-        await client.create(SECRETS, secret.desired_secret(tkc, self.trust))
         await self._capi(client, tkc)
         for machine in range(MACHINES_OF_CLUSTER):
             await self._machine(client, place, f"{place['name']}-{machine}")
 
     async def _capi(self, client: Client, tkc: TanzuKubernetesCluster) -> None:
         frozen = Frozen(digest=self.trust.digest, first_customisation_handled=True).annotations()
+        annotations = frozen | {TRUST_PROVEN: self.trust.digest}
         body = desired_cluster(
-            tkc, kubernetes_version=KUBERNETES, trust=self.trust, annotations=frozen, ssh_public_key="ssh-ed25519 AAAA"
+            tkc, kubernetes_version=KUBERNETES, annotations=annotations, ssh_public_key="ssh-ed25519 AAAA"
         )
-        await client.create(CLUSTERS, body)
+        cluster = await client.create(CLUSTERS, body)
+        await client.create(SECRETS, secret.desired_secret(cluster, self.trust))
+        text = bundle.render(self.trust, bundle.EVERYTHING)
+        await client.create(SECRETS, secret.boot_secret(cluster, text))
 
     async def _machine(self, client: Client, place: Json, name: str) -> None:
         cluster = place["name"]
         labels = {CLUSTER_NAME_LABEL: cluster}
         metadata = {"namespace": place["namespace"], "name": name, "labels": labels, "annotations": self.facts()}
-        kept = secret.name_of(cluster, self.trust.digest)
-        files = [
-            {
-                "path": f"/etc/ssl/certs/tkg-{one}.pem",
-                "contentFrom": {"secret": {"name": kept, "key": secret.key(one)}},
-            }
-            for one in self.trust.names
-        ]
-        config = {"metadata": {**metadata, "annotations": {}}, "spec": {"files": files}}
-        await client.create(KUBEADM_CONFIGS, config)
-        reference = {"apiGroup": KUBEADM_CONFIGS.group, "kind": KUBEADM_CONFIGS.kind, "name": name}
         infrastructure = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": name}
-        spec = {"clusterName": cluster, "bootstrap": {"configRef": reference}, "infrastructureRef": infrastructure}
+        spec = {"clusterName": cluster, "bootstrap": {"dataSecretName": name}, "infrastructureRef": infrastructure}
         await client.create(MACHINES, {"metadata": metadata, "spec": spec})
         status = {"status": {"nodeRef": {"name": name}}}
         await client.patch(MACHINES, name, place["namespace"], status, subresource="status")

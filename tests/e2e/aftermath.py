@@ -16,7 +16,7 @@ _KINDS = (
     "machines.cluster.x-k8s.io",
     "clustertrusts.trustplane.dev",
 )
-_LOGS = ("manager", "extension", "capi-core", "capi-control-plane")
+_LOGS = ("manager", "webhook", "capi-core", "capi-control-plane")
 _COUNTS = ("replicas", "upToDateReplicas", "availableReplicas", "observedGeneration")
 _LINES, _WIDTH = 15, 300
 

@@ -137,7 +137,7 @@ def refusal_or_condition(fleet: Fleet, body: Json) -> str:
 
 def trust_secrets(fleet: Fleet) -> dict[str, Any]:
     """Return name and content of every trust Secret of cluster wide."""
-    items = fleet.supervisor.get("secrets", "-l", "cluster.x-k8s.io/cluster-name=wide")["items"]
+    items = fleet.supervisor.get("secrets", "-l", "trustplane.dev/cluster=wide")["items"]
     return {item["metadata"]["name"]: item["data"] for item in items if "-trust-" in item["metadata"]["name"]}
 
 

@@ -35,7 +35,7 @@ KILLS = int(os.environ.get("N", "5"))
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 AT_ONCE = 5  # kills in one update
 LONGEST = 15.0  # seconds from one to the next: an update in place is over in about that time
-PARTS = ("manager", "extension", "apiserver")
+PARTS = ("manager", "webhook", "apiserver")
 # The unit comes back by itself, as on any node of systemd.
 UNITS = ("ssh", "containerd")
 

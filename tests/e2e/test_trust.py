@@ -29,8 +29,6 @@ from e2e.clusters import (
     update,
     workers,
 )
-from trustplane.api.annotations import PENDING_HOOKS, PENDING_MOVE, UPDATE_IN_PROGRESS
-from trustplane.api.clustertrust import TRUST_APPLIED
 from trustplane.errors import TransientError
 from trustplane.local import registry
 from trustplane.local.bench.load import COUNT
@@ -208,45 +206,46 @@ def test_a_wrong_ca_stops_at_the_first_node_and_the_right_one_goes_on(
     assert fleet.names(trusting) == machines
 
 
-def test_an_update_that_cluster_api_loses_is_brought_to_its_end(stack: Stack, fleet: Fleet, trusting: str) -> None:
-    machines, before = fleet.names(trusting), files_of_ours(fleet, trusting)
-    moved, unwritten = (name_of(one) for one in workers(fleet, trusting)[:2])
-    # As Cluster API leaves a machine that it moved to another MachineSet at the wrong moment.
-    fleet.supervisor.run("annotate", "machine", moved, f"{PENDING_MOVE}=")
-    # And one whose configuration changed, while nobody was told to write on its node.
-    machine = next(one for one in fleet.machines(trusting) if name_of(one) == unwritten)
-    record = json.loads(machine["metadata"]["annotations"][TRUST_APPLIED]) | {"digest": "0" * 64}
-    on_node(fleet, trusting, machine, f"rm /etc/ssl/certs/tkg-{registry.registries(stack)[1].ca_name}.pem")
-    fleet.supervisor.run("annotate", "machine", unwritten, "--overwrite", f"{TRUST_APPLIED}={json.dumps(record)}")
+def test_what_somebody_writes_in_the_boot_set_is_undone_and_told(fleet: Fleet, trusting: str) -> None:
+    name = f"{trusting}-trust"
+    before = fleet.supervisor.get("secret", name)["data"]
+    fleet.supervisor.run("patch", "secret", name, "-p", json.dumps({"data": {"bundle.pem": "bm90aGluZw=="}}))
+    fleet.story.until(
+        "the boot set is as before",
+        lambda: (fleet.supervisor.get("secret", name)["data"] == before, "not yet"),
+        seconds=30,
+    )
+    fleet.supervisor.run("delete", "secret", name)
 
     def probe() -> tuple[bool, str]:
-        marks = {name_of(one): one["metadata"]["annotations"] for one in fleet.machines(trusting)}
-        is_written = json.loads(marks[unwritten][TRUST_APPLIED])["digest"] != record["digest"]
-        is_moved = not {PENDING_MOVE, UPDATE_IN_PROGRESS, PENDING_HOOKS} & marks[moved].keys()
-        return is_written and is_moved, json.dumps(marks)
+        found = fleet.supervisor.run("get", "secret", name, "--ignore-not-found", "-o", "jsonpath={.data.bundle\\.pem}")
+        return found == before["bundle.pem"], found[:40]
 
-    fleet.story.until("both updates are at their end", probe, seconds=90)
-    updated(stack, trusting)
-    assert files_of_ours(fleet, trusting) == before
-    assert fleet.names(trusting) == machines
+    fleet.story.until("the boot set is there again", probe, seconds=30)
     reasons = [one["reason"] for one in fleet.supervisor.get("events.events.k8s.io")["items"]]
-    assert reasons.count("UpdateResumed") >= 2, reasons
+    assert "TrustBootSetRestored" in reasons
 
 
-def test_a_status_that_cluster_api_forgets_is_asked_for_again(stack: Stack, fleet: Fleet, trusting: str) -> None:
-    # A pool and a control plane as it leaves them when it looks again after a failure, and nothing else changed.
-    for kind in GROUPS:
-        (one,) = fleet.supervisor.get(kind)["items"]
-        status = json.dumps({"status": {"observedGeneration": max(1, one["metadata"]["generation"] - 1)}})
-        fleet.supervisor.run("patch", kind, name_of(one), "--subresource=status", "--type=merge", "-p", status)
-
-    def probe() -> tuple[bool, str]:
-        groups = [one for kind in GROUPS for one in fleet.supervisor.get(kind)["items"]]
-        seen = [one["status"]["observedGeneration"] == one["metadata"]["generation"] for one in groups]
-        return all(seen), json.dumps(groups)
-
-    fleet.story.until("every generation is seen", probe, seconds=90)
+def test_undo_brings_back_what_was_there_before_and_an_update_ends_that(
+    stack: Stack, fleet: Fleet, trusting: str
+) -> None:
+    apps = registry.registries(stack)[1]
+    extra = {"extra": certificate("extra", ec.generate_private_key(ec.SECP256R1()))}
+    before = files_of_ours(fleet, trusting)
+    configure(fleet, authorities(stack) | extra)
     updated(stack, trusting)
+    after = files_of_ours(fleet, trusting)
+    done = trustplane(stack, "undo", trusting, *PATIENTLY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert files_of_ours(fleet, trusting) == before
+    current = condition(trust_status(fleet, trusting), "Current")
+    assert (current["status"], current["reason"]) == ("False", "Undone")
+    assert "extra" in current["message"]
+    updated(stack, trusting)
+    assert files_of_ours(fleet, trusting) == after
+    configure(fleet, authorities(stack))
+    updated(stack, trusting)
+    assert apps.ca_name in str(files_of_ours(fleet, trusting))
 
 
 def test_a_node_that_is_off_keeps_nobody_waiting_and_is_brought_up_to_date_when_it_returns(

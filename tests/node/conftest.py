@@ -1,10 +1,12 @@
 """One real node for the tests of this folder: the product's node image, booted by cloud-init, with two TLS registries.
 
-The node has the CA `boot` from its bootstrap data. Registry `one.test:5001` has a certificate of CA `one`, and
-`two.test:5002` of CA `two`; both know no image. Fixtures: `node`, and `shell` (SSH to it, as the user of TKG Service).
+The node has the CA `boot` from what it boots with: a bundle, and the script that unpacks it. Registry `one.test:5001`
+has a certificate of CA `one`, and `two.test:5002` of CA `two`; both know no image. Fixtures: `node`, and `shell` (SSH
+to it, as the user of TKG Service).
 """
 
 import asyncio
+import base64
 import os
 import secrets
 import shutil
@@ -25,12 +27,15 @@ from tests.apiserver.conftest import apiserver, binaries, client, namespace, sha
 from tests.apiserver.controllers.conftest import _definitions  # noqa: F401  fixture
 from tests.apiserver.controllers.test_processes import served, trustplane  # noqa: F401  fixtures
 
+from trustplane.api.configuration import TrustedCA
 from trustplane.local import image, toolchain
 from trustplane.local.image import store
 from trustplane.local.podman import Container, Mount, Podman, environment
 from trustplane.local.stack import LABEL, Stack
-from trustplane.nodes import ssh
+from trustplane.nodes import ssh, unpack
 from trustplane.nodes.ssh import Output
+from trustplane.trust import bundle, entries
+from trustplane.trust.entries import TrustSet
 
 NAME = "node"
 INDEX = 10
@@ -46,18 +51,14 @@ _USER_DATA = """\
 #cloud-config
 
 write_files:
--   path: {certs}/tkg-boot.pem
-    owner: root:root
-    permissions: '0644'
-    content: |
-{boot}
--   path: /run/kubeadm/kubeadm-join-config.yaml
+{files}-   path: /run/kubeadm/kubeadm-join-config.yaml
     owner: root:root
     permissions: '0640'
     content: |
       ---
       pods: "{{{{ ds.meta_data.pod_subnet }}}}"
 runcmd:
+  - "{command}"
   - "touch /run/bootstrapped"
 users:
   - name: vmware-system-user
@@ -113,7 +114,7 @@ class Node:
     stack: Stack
     address: str
     private_key: str
-    user_data: bytes
+    bundle: str  # what it boots with
     pems: dict[str, str]  # of the CAs, by name
 
     def sh(self, script: str, *, check: bool = True) -> str:
@@ -213,11 +214,15 @@ def _start(stack: Stack, podman: Podman) -> Node:
     key = asyncssh.generate_private_key("ssh-ed25519")
     authorities = {name: Authority(name) for name in ("boot", "one", "two")}
     pems = {name: one.certificate() for name, one in authorities.items()}
-    indented = "\n".join(" " * 6 + line for line in pems["boot"].split("\n"))
-    user_data = _USER_DATA.format(certs=CERTS, boot=indented, key=key.export_public_key().decode().strip()).encode()
+    text = bundle.render(set_of(boot=pems["boot"]), bundle.EVERYTHING)
+    user_data = _USER_DATA.format(
+        files=f"{_file(unpack.BUNDLE, text)}{_file(unpack.PATH, unpack.SCRIPT)}",
+        command=unpack.COMMAND,
+        key=key.export_public_key().decode().strip(),
+    )
     seed = stack.folder / "seed"
     seed.mkdir()
-    (seed / "user-data").write_bytes(user_data)
+    (seed / "user-data").write_text(user_data)
     (seed / "meta-data").write_text('{"instance-id": "node", "local-hostname": "node", "pod_subnet": "198.19.0.0/26"}')
     for name in PORTS:
         certificate, server_key = authorities[name].issue(f"{name}.test")
@@ -225,9 +230,21 @@ def _start(stack: Stack, podman: Podman) -> Node:
         (stack.folder / f"{name}.key").write_text(server_key)
     store.link(stack.images, stack.folder / "containerd")
     asyncio.run(podman.run(_container(stack)))
-    made = Node(stack, stack.address(INDEX), key.export_private_key().decode(), user_data, pems)
+    made = Node(stack, stack.address(INDEX), key.export_private_key().decode(), text, pems)
     made.until("test -e /run/bootstrapped && systemctl is-active containerd ssh")
     return made
+
+
+def set_of(**pems: str) -> TrustSet:
+    """Return the set of CAs by name."""
+    listed = [TrustedCA(name=name, data=base64.b64encode(pem.encode()).decode()) for name, pem in pems.items()]
+    return entries.read(listed).trust
+
+
+def _file(path: str, content: str) -> str:
+    """Return a file of user data, as Cluster API writes it."""
+    indented = "".join(f"      {line}\n" for line in content.splitlines())
+    return f"-   path: {path}\n    owner: root:root\n    permissions: '0644'\n    content: |\n{indented}"
 
 
 def _container(stack: Stack) -> Container:
@@ -289,11 +306,12 @@ def foreign(node: Node) -> Iterator[Callable[[], str]]:
 def fresh(node: Node) -> None:
     """Bring the node back to how its bootstrap left it."""
     node.sh(f"""
+        mv {unpack.PATH} {unpack.BUNDLE} /root
         rm -rf /etc/trustplane {CERTS}/tkg-* {CERTS}/.trustplane /etc/containerd/certs.d
         find {CERTS} -lname 'tkg-*' -delete
-        cat >{CERTS}/tkg-boot.pem <<'END'
-{node.pems["boot"].rstrip()}
-END
+        mkdir /etc/trustplane
+        mv /root/{Path(unpack.PATH).name} /root/{Path(unpack.BUNDLE).name} /etc/trustplane
         systemctl reset-failed containerd
-        systemctl restart containerd
+        {unpack.COMMAND}
+        tail -n 1 {unpack.BOOTED} | grep -qx complete
     """)

@@ -1,192 +1,148 @@
-"""Machines of one cluster in a real API server, whose addresses lead to one real node, and what Cluster API asks."""
+"""Machines of one cluster in a real API server, whose addresses lead to one real node, and who writes there."""
 
+import asyncio
 import base64
-import json
-from datetime import UTC, datetime
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
-import msgspec
+import yaml
 
-from trustplane.api.annotations import CLUSTER_NAME_LABEL, TRUST_CANARY, TRUST_DIGEST, UPDATE_IN_PROGRESS
-from trustplane.api.clustertrust import (
-    MAX_MESSAGE,
-    TRUST_APPLIED,
-    TRUST_INSPECTION,
-    TRUST_PROOF,
-    AppliedTrust,
-    Inspection,
-    ProofResult,
-    RecordedProof,
-)
+from trustplane.api.annotations import CLUSTER_NAME_LABEL, TRUST_DIGEST
+from trustplane.api.clustertrust import AppliedTrust, Hindrance
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import Json
-from trustplane.clusterapi.secret import name_of
+from trustplane.clusterapi.machine_facts import facts
+from trustplane.controllers.node_write import NodeWriter
+from trustplane.controllers.resources import CLUSTERS, MACHINES, SECRETS
 from trustplane.kube.client import Client
-from trustplane.kube.events import Recorder
-from trustplane.kube.kinds import EVENTS, SECRETS
-from trustplane.machines.resources import CLUSTERS, KUBEADM_CONFIGS, MACHINES
-from trustplane.nodes import registries, registry_report, ssh
-from trustplane.proof import verdict
-from trustplane.server.inplace import InPlace
-from trustplane.trust import entries
+from trustplane.kube.kinds import NODES
+from trustplane.kube.resource import Key
+from trustplane.nodes.hostkey import REPORTED
+from trustplane.trust import entries, recorded
 from trustplane.trust.entries import TrustSet
+from trustplane.trust.report import Sets
 
 CLUSTER = "shop"
-WRITING = "Trust is being written on the node"
 _INFRASTRUCTURE = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": "local"}
 
 
+class Writer(NodeWriter):
+    """A manager's writer, which tells when it is done with anything."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client, self._note)
+        self._done = asyncio.Event()
+
+    def _note(self, _cluster: Key, _after: float) -> None:
+        self._done.set()
+
+    async def idle(self, cluster: Key) -> None:
+        """Wait until nothing of a cluster is being written."""
+        async with asyncio.timeout(90):
+            while self.writing(cluster):
+                self._done.clear()
+                await self._done.wait()
+
+
 class Machines:
-    """Plays the manager, which takes a set, Cluster API, which has machines updated, and the kubelet, which proves.
+    """Plays Cluster API, and what decides in the manager: a set is taken, and is to be written.
 
     Args:
         client: To the management cluster.
         namespace: Of the cluster.
         node: The real node, of the fixture of that name.
+        kubeconfig: Of the API server, which plays the workload cluster, too; with nothing in files.
     """
 
-    def __init__(self, client: Client, namespace: str, node: Any) -> None:
+    def __init__(self, client: Client, namespace: str, node: Any, kubeconfig: Json) -> None:
         self.client = client
         self.namespace = namespace
         self.node = node
-        self.digest = ""
+        self._kubeconfig = kubeconfig
+        self.key = Key(namespace, CLUSTER)
+
+    @contextlib.asynccontextmanager
+    async def writer(self) -> AsyncIterator[Writer]:
+        """Have a manager for the block; at its end, or when it is killed, its work is cut."""
+        writer = Writer(self.client)
+        try:
+            yield writer
+        finally:
+            await writer.close()
 
     async def make(self, *names: str) -> None:
-        """Make the cluster with machines that were made with CA `boot`."""
+        """Make the cluster with these machines."""
         topology = {"classRef": {"name": "any"}, "version": "v1.36.3"}
-        labels = {"test": self.namespace}
-        metadata = {"name": CLUSTER, "namespace": self.namespace, "labels": labels}
+        metadata = {"name": CLUSTER, "namespace": self.namespace}
         await self.client.create(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}})
-        await self._secret(f"{CLUSTER}-ssh", {"ssh-privatekey": self.node.private_key.encode()})
-        await self._secret("bootstrap", {"value": self.node.user_data})
+        key = base64.b64encode(self.node.private_key.encode()).decode()
+        await self._secret(f"{CLUSTER}-ssh", {"ssh-privatekey": key})
+        parts = urlsplit(self._kubeconfig["clusters"][0]["cluster"]["server"])
+        endpoint = {"host": parts.hostname, "port": parts.port}
+        body = {"spec": {"controlPlaneEndpoint": endpoint}}
+        await self.client.patch(CLUSTERS, CLUSTER, self.namespace, body)
+        value = base64.b64encode(yaml.safe_dump(self._kubeconfig).encode()).decode()
+        await self._secret(f"{CLUSTER}-kubeconfig", {"value": value})
         for name in names:
             await self._make_machine(name)
 
-    async def _secret(self, name: str, data: dict[str, bytes]) -> None:
-        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
-        body = {"metadata": {"name": name, "namespace": self.namespace}, "data": encoded}
-        await self.client.apply(SECRETS, body, manager="test")
+    async def _secret(self, name: str, data: dict[str, str]) -> None:
+        metadata = {"name": name, "namespace": self.namespace}
+        await self.client.create(SECRETS, {"metadata": metadata, "data": data})
+
+    async def say_host_keys(self, name: str) -> None:
+        """Have a node say which host keys it has, as its unit does when it has joined."""
+        keys = ",".join(self.node.sh("cut -d ' ' -f 1,2 /etc/ssh/ssh_host_*_key.pub").splitlines())
+        body = {"metadata": {"name": name, "annotations": {REPORTED: keys}}}
+        await self.client.apply(NODES, body, manager="kubelet", force=True)
+
+    async def remove_nodes(self) -> None:
+        """Remove the Nodes, which belong to no namespace."""
+        for machine in await self.client.list(MACHINES, self.namespace):
+            await self.client.delete(NODES, machine.metadata.name)
 
     async def _make_machine(self, name: str) -> None:
         metadata = {"name": name, "namespace": self.namespace, "labels": {CLUSTER_NAME_LABEL: CLUSTER}}
-        bootstrap = {"dataSecretName": "bootstrap"}
-        spec = {"clusterName": CLUSTER, "bootstrap": bootstrap, "infrastructureRef": _INFRASTRUCTURE}
+        spec = {"clusterName": CLUSTER, "bootstrap": {"dataSecretName": name}, "infrastructureRef": _INFRASTRUCTURE}
         await self.client.create(MACHINES, {"metadata": metadata, "spec": spec})
+        await self.say_host_keys(name)
+        status = {"status": {"nodeRef": {"name": name}}}
+        await self.client.patch(MACHINES, name, self.namespace, status, subresource="status")
         await self.move(name, self.node.address)
-        await self.report_node(name, "True")
 
     async def move(self, name: str, address: str) -> None:
         """Have the infrastructure provider report that address."""
-        await self._status(name, {"addresses": [{"type": "InternalIP", "address": address}]})
-
-    async def report_node(self, name: str, ready: str) -> None:
-        """Have Cluster API report whether the Node is ready."""
-        told = {"reason": "NodeReady", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-        one = {"type": "NodeReady", "status": ready, **told}
-        await self._status(name, {"conditions": [one]})
-
-    async def _status(self, name: str, status: Json) -> None:
+        status: Json = {"addresses": [{"type": "InternalIP", "address": address}]}
         await self.client.patch(MACHINES, name, self.namespace, {"status": status}, subresource="status")
 
-    async def take(self, *names: str, **pems: str) -> TrustSet:
-        """Take a set: CAs of the node's fixture by name, and others by keyword. All machines are to get it."""
+    async def take(self, *names: str, hosts: dict[str, tuple[str, ...]] | None = None, **pems: str) -> TrustSet:
+        """Take a set: CAs of the node's fixture by name, and others by keyword."""
         wanted = {name: self.node.pems[name] for name in names} | pems
         listed = [TrustedCA(name=name, data=base64.b64encode(pem.encode()).decode()) for name, pem in wanted.items()]
-        trust = entries.read(listed).trust
-        await self._secret(
-            name_of(CLUSTER, trust.digest), {f"{name}.pem": pem.encode() for name, pem in wanted.items()}
-        )
-        await self._annotate(CLUSTERS, CLUSTER, {TRUST_DIGEST: trust.digest})
-        for machine in await self.client.list(MACHINES, self.namespace):
-            await self._annotate(MACHINES, machine["metadata"]["name"], {UPDATE_IN_PROGRESS: ""})
-        self.digest = trust.digest
+        trust = entries.read(listed).trust.scoped(hosts or {})
+        body = {"metadata": {"annotations": {TRUST_DIGEST: trust.digest}}}
+        await self.client.patch(CLUSTERS, CLUSTER, self.namespace, body)
         return trust
 
-    async def _annotate(self, resource: Any, name: str, annotations: dict[str, str]) -> None:
-        await self.client.patch(resource, name, self.namespace, {"metadata": {"annotations": annotations}})
-
-    async def request(self, name: str, trust: TrustSet) -> Json:
-        """Return the UpdateMachineRequest with which Cluster API asks for that set on a machine."""
+    async def begin(self, writer: Writer, name: str, trust: TrustSet) -> None:
+        """Begin to write a set on a machine."""
         machine = await self.client.get(MACHINES, name, self.namespace)
-        machine.pop("status")
-        config: Json = {"kind": "KubeadmConfig", "metadata": {"name": name}, "spec": self._spec(trust)}
-        return {"desired": {"machine": machine, "bootstrapConfig": config}}
+        sets = Sets(digest=trust.digest, in_force=trust, desired=trust, source="Service")
+        writer.begin(self.key, machine, facts(machine), sets)
 
-    async def configure(self, name: str, trust: TrustSet) -> None:
-        """Have Cluster API begin the update of a machine to that set: its KubeadmConfig names it."""
-        metadata = {"name": name, "namespace": self.namespace}
-        await self.client.apply(
-            KUBEADM_CONFIGS, {"metadata": metadata, "spec": self._spec(trust)}, manager="test", force=True
-        )
-
-    def _spec(self, trust: TrustSet) -> Json:
-        secret = name_of(CLUSTER, trust.digest)
-        files = [
-            {
-                "path": f"/etc/ssl/certs/tkg-{entry}.pem",
-                "owner": "root:root",
-                "permissions": "0644",
-                "contentFrom": {"secret": {"name": secret, "key": f"{entry}.pem"}},
-            }
-            for entry in trust.names
-        ]
-        return {"files": files} if files else {}
-
-    async def ask(self, in_place: InPlace, name: str, trust: TrustSet) -> Json:
-        """Call UpdateMachine once."""
-        return await in_place.update_machine(await self.request(name, trust))
-
-    async def update(self, in_place: InPlace, name: str, trust: TrustSet) -> None:
-        """Call UpdateMachine as Cluster API does, until it is done; afterwards the machine is no longer updating."""
-        while not is_done(answer := await self.ask(in_place, name, trust)):
-            assert answer["message"] == WRITING, answer
-        await self._annotate(MACHINES, name, {UPDATE_IN_PROGRESS: None})  # type: ignore[dict-item]
-
-    async def prove(self, name: str, registry: str) -> None:
-        """Have the node pull, and look at it; record on that machine what both say, as the manager does."""
-        host = f"{registry}.test:{5001 if registry == 'one' else 5002}"
-        asked_at, words = datetime.now(UTC), self.node.pull(registry)
-        found = type(verdict.verdict(words, host)).__name__
-        result = ProofResult(registry=host, verdict=found, message=words.strip()[-MAX_MESSAGE:])
-        proof = RecordedProof(digest=self.digest, at=asked_at, results=[result])
-        async with ssh.connect(self.node.address, self.node.private_key) as shell:
-            reached = registries.access(await registry_report.read(shell, {host}), host)
-        look = Inspection(digest=self.digest, at=datetime.now(UTC), registries=[reached])
-        values = {TRUST_PROOF: proof, TRUST_INSPECTION: look}
-        await self._annotate(
-            MACHINES, name, {key: msgspec.json.encode(value).decode() for key, value in values.items()}
-        )
-
-    async def forget_look(self, name: str) -> None:
-        """Have a machine as it is when its kubelet has answered, and nobody has looked at its node yet."""
-        await self._annotate(MACHINES, name, {TRUST_INSPECTION: None})  # type: ignore[dict-item]
+    async def write(self, writer: Writer, name: str, trust: TrustSet) -> None:
+        """Write a set on a machine, or fail to."""
+        await self.begin(writer, name, trust)
+        await writer.idle(self.key)
 
     async def applied(self, name: str) -> AppliedTrust | None:
         """Return what is recorded on a machine; None where nothing is."""
-        text = await self._annotation(MACHINES, name, TRUST_APPLIED)
-        return msgspec.json.decode(text, type=AppliedTrust) if text else None
+        machine = await self.client.get(MACHINES, name, self.namespace)
+        return recorded.applied(machine.metadata.annotations)
 
-    async def canary(self) -> str:
-        """Return the name of the machine that was elected; empty where none was."""
-        text = await self._annotation(CLUSTERS, CLUSTER, TRUST_CANARY)
-        return str(json.loads(text)["machine"]) if text else ""
-
-    async def _annotation(self, resource: Any, name: str, key: str) -> str:
-        found: Json = await self.client.get(resource, name, self.namespace)
-        return str(found["metadata"].get("annotations", {}).get(key, ""))
-
-    async def told(self, name: str) -> list[str]:
-        """Return the warnings about a machine."""
-        events = await self.client.list(EVENTS, self.namespace, fields=f"regarding.name={name},type=Warning")
-        return [f"{one['reason']}: {one['note']}" for one in events]
-
-
-def is_done(answer: Json) -> bool:
-    """Tell whether an answer of UpdateMachine says that the machine is as desired."""
-    assert answer["status"] == "Success", answer
-    return bool(answer["retryAfterSeconds"] == 0)
-
-
-def extension(client: Client) -> InPlace:
-    """Return the hooks of one replica of the extension."""
-    return InPlace(client, Recorder(client, "trustplane.dev/extension"))
+    async def hindrance(self, name: str) -> Hindrance | None:
+        """Return why writing on a machine failed last; None where it did not."""
+        machine = await self.client.get(MACHINES, name, self.namespace)
+        return recorded.hindrance(machine.metadata.annotations)

@@ -8,8 +8,17 @@ from bare.machine import owners, required
 from bare.needs import ROOT, Machine, missing
 from trustplane.local.image import rootfs
 
-SCRIPTS = ("src/trustplane/nodes/trust.sh", "src/trustplane/collectors/node.sh")
-COMMANDS = {"/sbin/init": "a machine", "/usr/sbin/haproxy": "a load balancer", "sshd": "machines.update", "sudo": "SSH"}
+SCRIPTS = (
+    "src/trustplane/nodes/trust.sh",
+    "src/trustplane/nodes/unpack.sh",
+    "src/trustplane/collectors/node.sh",
+)
+COMMANDS = {
+    "/sbin/init": "a machine",
+    "/usr/sbin/haproxy": "a load balancer",
+    "sshd": "controllers.node_write",
+    "sudo": "SSH",
+}
 CONTENT = {
     "/usr/bin/catatonit": "image pause",
     "/bin/busybox": "image hello",

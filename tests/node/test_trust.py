@@ -1,19 +1,16 @@
 """Trust in place on a real node: containerd's own pulls are the judge."""
 
-import base64
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.node.conftest import set_of
 
-from trustplane.clusterapi.files import wanted
-from trustplane.clusterapi.inplace import trust_files
-from trustplane.clusterapi.inplace_files import bootstrap_files, contents
-from trustplane.clusterapi.variable import Trust
-from trustplane.controllers.clustertrust_inspection import _Files, _look
+from trustplane.controllers.clustertrust_inspection import _look
 from trustplane.errors import NodeError, TransientError
 from trustplane.nodes import plan, trust
+from trustplane.trust.places import files as files_of
 
 UNTRUSTED = "x509: certificate signed by unknown authority"
 NOT_FOUND = "not found"
@@ -44,17 +41,16 @@ async def test_trust_is_added_and_removed_and_containerd_follows(
     node: Any, shell: Any, foreign: Callable[[], str]
 ) -> None:
     before = foreign()
-    previous = bootstrap_files(node.user_data)
     assert UNTRUSTED in node.pull("one")
 
-    added = await trust.apply(shell, node.trusting("boot", "one"), previous)
+    added = await trust.apply(shell, node.trusting("boot", "one"))
     assert (added.written, added.removed, added.restarted) == ((node.path("one"),), (), True)
     assert NOT_FOUND in node.pull("one")
     assert UNTRUSTED in node.pull("two")
     assert node.sh("openssl verify -CApath /etc/ssl/certs /srv/one.crt") == "/srv/one.crt: OK\n"
     assert added.state.files[node.path("one")].digest == plan.digest_of(node.pems["one"])
 
-    removed = await trust.apply(shell, {}, previous)
+    removed = await trust.apply(shell, {})
     assert removed.removed == (node.path("boot"), node.path("one"))
     assert UNTRUSTED in node.pull("one")
     assert listing(node) == "tkg-theirs.pem\n"
@@ -62,10 +58,10 @@ async def test_trust_is_added_and_removed_and_containerd_follows(
 
 
 async def test_what_is_there_already_restarts_nothing(node: Any, shell: Any) -> None:
-    desired, previous = node.trusting("boot", "two"), bootstrap_files(node.user_data)
-    await trust.apply(shell, desired, previous)
+    desired = node.trusting("boot", "two")
+    await trust.apply(shell, desired)
     run = node.invocation()
-    again = await trust.apply(shell, desired, previous)
+    again = await trust.apply(shell, desired)
     assert (again.written, again.removed, again.restarted, node.invocation()) == ((), (), False, run)
 
 
@@ -78,7 +74,7 @@ async def test_a_running_container_survives(node: Any, shell: Any) -> None:
     before = node.sh(tasks)
     assert "RUNNING" in before
     try:
-        await trust.apply(shell, node.trusting("one"), bootstrap_files(node.user_data))
+        await trust.apply(shell, node.trusting("one"))
         assert node.sh(tasks) == before
     finally:
         node.sh(
@@ -91,7 +87,7 @@ async def test_a_foreign_file_in_the_way_stops_everything(node: Any, shell: Any)
     node.sh(f"printf 'theirs\\n' >{node.path('one')}")
     run = node.invocation()
     with pytest.raises(NodeError, match=r"in the place of trust files: /etc/ssl/certs/tkg-one\.pem"):
-        await trust.apply(shell, node.trusting("boot", "one", "two"), bootstrap_files(node.user_data))
+        await trust.apply(shell, node.trusting("boot", "one", "two"))
     assert listing(node) == "tkg-boot.pem\ntkg-one.pem\n"
     assert (node.sh(f"cat {node.path('one')}"), node.invocation()) == ("theirs\n", run)
 
@@ -109,7 +105,7 @@ async def test_a_foreign_file_in_the_way_stops_everything(node: Any, shell: Any)
 )
 async def test_drift_is_named_and_repaired(node: Any, shell: Any, deed: str, seen: plan.Drift) -> None:
     desired, path = node.trusting("one"), node.path("one")
-    await trust.apply(shell, desired, bootstrap_files(node.user_data))
+    await trust.apply(shell, desired)
     node.sh(f"sleep 1.1; {deed.format(path=path)}")  # times of files are in whole seconds
 
     found = plan.drift(desired, await trust.read(shell))
@@ -126,27 +122,26 @@ async def test_drift_is_named_and_repaired(node: Any, shell: Any, deed: str, see
 
 
 def scoped(node: Any, **hosts: str) -> dict[str, str]:
-    """What Cluster API is asked to write, and an update in place writes, for entries of single registries."""
-    value = Trust("set", tuple(hosts), is_users=False, hosts={name: (host,) for name, host in hosts.items()})
-    data = {f"{name}.pem": base64.b64encode(node.pems[name].encode()).decode() for name in hosts}
-    return contents(trust_files(wanted(value)), {"set": data})
+    """Return what is written for entries of single registries."""
+    pems = {name: node.pems[name] for name in hosts}
+    return dict(files_of(set_of(**pems).scoped({name: (host,) for name, host in hosts.items()})))
 
 
 async def test_scope_by_registry_needs_no_restart(node: Any, shell: Any, foreign: Callable[[], str]) -> None:
     before, runtime = foreign(), (await trust.read(shell)).runtime
     assert UNTRUSTED in node.pull("one")
-    result = await trust.apply(shell, scoped(node, one=ONE), {})
+    result = await trust.apply(shell, scoped(node, one=ONE))
     assert (result.restarted, result.state.runtime) == (False, runtime)
     assert NOT_FOUND in node.pull("one")
     assert UNTRUSTED in node.pull("two")
 
     # A second entry for the same registry, and one less.
-    assert not (await trust.apply(shell, scoped(node, one=ONE, boot=ONE), {})).restarted
+    assert not (await trust.apply(shell, scoped(node, one=ONE, boot=ONE))).restarted
     assert NOT_FOUND in node.pull("one")
-    assert not (await trust.apply(shell, scoped(node, boot=ONE), {})).restarted
+    assert not (await trust.apply(shell, scoped(node, boot=ONE))).restarted
     assert UNTRUSTED in node.pull("one")
 
-    removed = await trust.apply(shell, {}, {})
+    removed = await trust.apply(shell, {})
     assert UNTRUSTED in node.pull("one")
     assert (removed.restarted, removed.state.runtime, foreign()) == (False, runtime, before)
     assert node.sh("ls -A /etc/containerd/certs.d") == "three.test\n"
@@ -165,11 +160,11 @@ async def test_between_whole_node_and_registry_it_is_trusted_at_any_moment(
     node: Any, shell: Any, foreign: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, whole = foreign(), node.trusting("one")
-    await trust.apply(shell, whole, {})
+    await trust.apply(shell, whole)
     monkeypatch.setattr(trust, "_SCRIPT", asking_before_each_change(trust._SCRIPT))
     for desired, places in ((scoped(node, one=ONE), f"{ONE}\nthree.test\n"), (whole, "three.test\n")):
         node.sh(f": >{_ANSWERS}")
-        assert (await trust.apply(shell, desired, {})).restarted
+        assert (await trust.apply(shell, desired)).restarted
         answers = node.sh(f"cat {_ANSWERS}").splitlines()
         assert len(answers) > 10
         assert [one for one in answers if NOT_FOUND not in one] == []
@@ -186,20 +181,20 @@ async def test_killed_at_any_step_a_registry_is_trusted_all_the_time(
     """To and fro between two entries for the registry and one of them."""
     before, run = foreign(), node.invocation()
     sets = [scoped(node, one=ONE), scoped(node, boot=ONE, one=ONE)]
-    await trust.apply(shell, sets[0], {})
+    await trust.apply(shell, sets[0])
     whole, step, died = trust._SCRIPT, 0, [True, True]
     while any(died):
         step += 1
         node.sh(f"rm -f {_STEPS}")
         monkeypatch.setattr(trust, "_SCRIPT", dying_at(whole, 1 + step // 2))
         try:
-            await trust.apply(shell, sets[step % 2], {})
+            await trust.apply(shell, sets[step % 2])
             died[step % 2] = False
         except (NodeError, TransientError):
             died[step % 2] = True
         assert NOT_FOUND in node.pull("one"), f"step {step}"
         monkeypatch.setattr(trust, "_SCRIPT", whole)
-        result = await trust.apply(shell, sets[step % 2], {})
+        result = await trust.apply(shell, sets[step % 2])
         assert plan.drift(sets[step % 2], result.state).is_current, f"step {step}"
     assert NOT_FOUND in node.pull("one")
     assert step > 20
@@ -212,24 +207,28 @@ async def test_a_foreign_hosts_toml_is_left_alone_and_named(node: Any, shell: An
     seen = f"cd {directory}; sha256sum *; stat -c '%n %Y %Z %a' . *"
     before = node.sh(seen)
     with pytest.raises(NodeError, match=rf"in the place of trust files: {directory}/hosts\.toml"):
-        await trust.apply(shell, scoped(node, one=ONE) | node.trusting("two"), {})
+        await trust.apply(shell, scoped(node, one=ONE) | node.trusting("two"))
     assert (node.sh(seen), UNTRUSTED in node.pull("two")) == (before, True)
-    await trust.apply(shell, {}, {})
+    await trust.apply(shell, {})
     assert node.sh(seen) == before
+
+
+async def _nobody_objects() -> None:
+    pass
 
 
 async def test_what_has_no_effect_is_reported(node: Any, shell: Any) -> None:
     directory = f"/etc/containerd/certs.d/{ONE}"
     node.sh(f"mkdir -p {directory}; printf 'theirs\\n' >{directory}/theirs.crt")
-    files = _Files(scoped(node, one=ONE), {})
-    await trust.apply(shell, files.desired, files.previous)
-    fine = (await _look(shell, files, "digest", repair=True)).inspection
+    files = scoped(node, one=ONE)
+    await trust.apply(shell, files)
+    fine = (await _look(shell, files, "digest", _nobody_objects)).inspection
     assert (fine.message, NOT_FOUND in node.pull("one")) == ("", True)
     assert fine.hidden == f"without effect, and not ours: {directory}/theirs.crt because of {directory}/hosts.toml"
 
     nearer = directory.replace(":5001", "_5001_")
     node.sh(f"mkdir -p {nearer}; printf 'server = \"https://{ONE}\"\\n' >{nearer}/hosts.toml")
-    useless = (await _look(shell, files, "digest", repair=True)).inspection
+    useless = (await _look(shell, files, "digest", _nobody_objects)).inspection
     assert (useless.message, UNTRUSTED in node.pull("one")) == (
         f"without effect, though it is ours: {directory} because of {nearer}",
         True,
@@ -241,9 +240,9 @@ async def test_killed_at_any_step_the_next_attempt_ends_the_same(
     node: Any, shell: Any, foreign: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To and fro between {boot, one} and {one, two}: something is added, something is removed, something stays."""
-    before, previous = foreign(), bootstrap_files(node.user_data)
+    before = foreign()
     sets = {"boot": node.trusting("one", "boot"), "two": node.trusting("one", "two")}
-    await trust.apply(shell, sets["boot"], previous)
+    await trust.apply(shell, sets["boot"])
     whole, step, died = trust._SCRIPT, 0, True
     while died:
         step += 1
@@ -251,7 +250,7 @@ async def test_killed_at_any_step_the_next_attempt_ends_the_same(
         node.sh(f"rm -f {_STEPS}")
         monkeypatch.setattr(trust, "_SCRIPT", dying_at(whole, step))
         try:
-            await trust.apply(shell, sets[come], previous)
+            await trust.apply(shell, sets[come])
             died = False
         except (NodeError, TransientError):
             died = True
@@ -259,7 +258,7 @@ async def test_killed_at_any_step_the_next_attempt_ends_the_same(
         assert node.sh(half) == "", f"step {step}"
 
         monkeypatch.setattr(trust, "_SCRIPT", whole)
-        result = await trust.apply(shell, sets[come], previous)
+        result = await trust.apply(shell, sets[come])
         assert plan.drift(sets[come], result.state).is_current, f"step {step}"
         assert (UNTRUSTED if come == "boot" else NOT_FOUND) in node.pull("two"), f"step {step}"
         files, linked = listing(node), sorted(f"tkg-{name}.pem" for name in ("one", come))
@@ -275,14 +274,13 @@ async def test_150_cas_of_the_size_of_rsa_4096_go_in_two_round_trips(
     padding = f"# {'x' * 1300}\n"
     desired = {node.path(f"many-{n}"): padding + new_ca(f"many {n}") for n in range(150)}
     desired |= node.trusting("one")
-    previous = bootstrap_files(node.user_data)
-    result = await trust.apply(shell, desired, previous)
+    result = await trust.apply(shell, desired)
     assert len(result.written) == 151
     assert NOT_FOUND in node.pull("one")
     assert plan.drift(desired, result.state).is_current
     assert len(result.state.links) == 151
 
-    removed = await trust.apply(shell, {}, previous)
+    removed = await trust.apply(shell, {})
     assert len(removed.removed) == 151
     assert listing(node) == ""
 
@@ -292,7 +290,7 @@ async def test_openssl_finds_cas_of_one_name_and_several_in_a_file_and_loses_non
 ) -> None:
     first, second, theirs, several = new_ca("same"), new_ca("same"), new_ca("same"), new_ca("x") + new_ca("y")
     desired = {node.path("first"): first, node.path("second"): second, node.path("several"): several}
-    await trust.apply(shell, desired, bootstrap_files(node.user_data))
+    await trust.apply(shell, desired)
     node.sh(f"cat >/srv/theirs.pem <<'END'\n{theirs}END\n")
     row = f"/etc/ssl/certs/{node.sh('openssl x509 -noout -subject_hash -in /srv/theirs.pem').strip()}"
     node.sh(f"ln -s /srv/theirs.pem {row}.2")

@@ -12,28 +12,28 @@ import pytest
 import yaml
 
 from trustplane.api import webhooks
+from trustplane.api.annotations import COMPONENT_LABEL
 from trustplane.api.crds import crds
 from trustplane.api.meta import Json
 from trustplane.cli import COMMANDS, main, manager
 from trustplane.clusterapi.cluster import CLASS_NAMESPACE
-from trustplane.controllers.last_good import LAST_GOOD_NAME
 from trustplane.kube import health
-from trustplane.local import install
 from trustplane.local.stack import SYSTEM_NAMESPACE
-from trustplane.server.extension import application
+from trustplane.server.application import application
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 FILES = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())["resources"]
 OBJECTS: list[Json] = [one for name in FILES for one in yaml.safe_load_all((DEPLOY / name).read_text())]
-NAMES = ("manager", "extension")
+NAMES = ("manager", "webhook")
 IMAGE = "trustplane"
 CLUSTER_SCOPED = {
     "ClusterRole",
     "ClusterRoleBinding",
     "CustomResourceDefinition",
-    "ExtensionConfig",
     "Namespace",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
     "ValidatingWebhookConfiguration",
 }
 # Nothing of these is any of our business in the management cluster.
@@ -117,50 +117,43 @@ def test_the_manager_listens_where_it_is_probed_and_leads_where_it_may() -> None
     assert (chosen["namespace"], chosen["kubeconfig"]) == (SYSTEM_NAMESPACE, None)
     leases = [one for one in rules("manager") if one["resources"] == ["leases"] and "resourceNames" in one]
     assert [one["resourceNames"] for one in leases] == [[manager.LEASE]]
-    secrets = [one for one in rules("manager") if one["resources"] == ["secrets"] and "resourceNames" in one]
-    assert [one["resourceNames"] for one in secrets] == [[LAST_GOOD_NAME]]
 
 
-def test_the_extension_serves_the_certificate_that_is_made_for_its_service() -> None:
-    chosen, port = options("extension"), ports("extension")["https"]
+def test_the_webhook_serves_the_certificate_that_is_made_for_its_service() -> None:
+    chosen, port = options("webhook"), ports("webhook")["https"]
     assert (chosen["host"], chosen["port"]) == ("0.0.0.0", port["containerPort"])  # noqa: S104
-    [mount] = container("extension")["volumeMounts"]
+    [mount] = container("webhook")["volumeMounts"]
     assert {str(chosen[one].parent) for one in ("tls_cert", "tls_key")} == {mount["mountPath"]}
     assert (chosen["tls_cert"].name, chosen["tls_key"].name) == ("tls.crt", "tls.key")  # of kubernetes.io/tls
-    [volume] = [one for one in pod("extension")["volumes"] if one["name"] == mount["name"]]
-    certificate, service = found("Certificate", "trustplane-extension"), found("Service")
+    [volume] = [one for one in pod("webhook")["volumes"] if one["name"] == mount["name"]]
+    certificate, service = found("Certificate", "trustplane-webhook"), found("Service")
     assert certificate["spec"]["secretName"] == volume["secret"]["secretName"]
     address = f"{service['metadata']['name']}.{SYSTEM_NAMESPACE}.svc"
     assert address in certificate["spec"]["dnsNames"]
     assert service["spec"]["ports"][0]["targetPort"] == port["name"]
 
 
-def test_callers_know_the_service_and_the_ca_of_its_certificate() -> None:
-    service, certificate = found("Service"), found("Certificate", "trustplane-extension")
+def test_the_api_server_knows_the_service_and_the_ca_of_its_certificate() -> None:
+    service, certificate = found("Service"), found("Certificate", "trustplane-webhook")
     where = {
         "namespace": SYSTEM_NAMESPACE,
         "name": service["metadata"]["name"],
         "port": service["spec"]["ports"][0]["port"],
     }
-    config, webhook = found("ExtensionConfig"), found("ValidatingWebhookConfiguration")
-    assert config["spec"]["clientConfig"]["service"] == where
+    webhook = found("ValidatingWebhookConfiguration")
     assert {yaml.safe_dump(one["clientConfig"]["service"]) for one in webhook["webhooks"]} == {
         yaml.safe_dump({**where, "path": webhooks.ADMISSION_PATH})
     }
     name = f"{SYSTEM_NAMESPACE}/{certificate['metadata']['name']}"
     assert webhook["metadata"]["annotations"] == {"cert-manager.io/inject-ca-from": name}
-    secret = config["metadata"]["annotations"]["runtime.cluster.x-k8s.io/inject-ca-from-secret"]
-    assert secret == f"{SYSTEM_NAMESPACE}/{certificate['spec']['secretName']}"
 
 
-def test_cluster_api_is_told_what_the_extension_answers_to_discovery() -> None:
-    metadata = found("ExtensionConfig")["metadata"]
-    assert metadata["name"] == install.EXTENSION_CONFIG
-    assert metadata["annotations"][install.HANDLERS] == install._handlers()
+def test_cluster_api_is_told_of_no_hook() -> None:
+    assert not [one for one in OBJECTS if one["apiVersion"].startswith("runtime.cluster.x-k8s.io")]
 
 
 def test_the_ca_issues_the_certificate() -> None:
-    authority, certificate = found("Certificate", "trustplane-ca"), found("Certificate", "trustplane-extension")
+    authority, certificate = found("Certificate", "trustplane-ca"), found("Certificate", "trustplane-webhook")
     issuer = found("Issuer", certificate["spec"]["issuerRef"]["name"])
     assert issuer["spec"]["ca"]["secretName"] == authority["spec"]["secretName"]
     assert found("Issuer", authority["spec"]["issuerRef"]["name"])["spec"] == {"selfSigned": {}}
@@ -169,7 +162,7 @@ def test_the_ca_issues_the_certificate() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_probes_ask_for_paths_that_are_served(name: str) -> None:
     plain = {one.canonical for one in health._application(list).router.resources()}
-    https = {getattr(one, "path", "") for one in application({}).routes}
+    https = {getattr(one, "path", "") for one in application().routes}
     for probe, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
         asked = container(name)[probe]["httpGet"]
         assert asked["path"] == path
@@ -183,19 +176,19 @@ def test_probes_ask_for_paths_that_are_served(name: str) -> None:
 def test_metrics_have_a_port_of_their_own(name: str) -> None:
     assert options(name)["health_port"] == ports(name)["metrics"]["containerPort"] != options(name).get("port")
     assert "/metrics" in {one.canonical for one in health._application(list).router.resources()}
-    assert "/metrics" not in {getattr(one, "path", "") for one in application({}).routes}
+    assert "/metrics" not in {getattr(one, "path", "") for one in application().routes}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_else_than_webhooks_and_metrics_is_let_in(name: str) -> None:
+def test_nothing_else_than_the_webhook_and_metrics_is_let_in(name: str) -> None:
     selected = policies(name)
     assert {"podSelector": {}, "policyTypes": ["Ingress"]} in selected  # all that no other policy allows is refused
     allowed = {
         port["port"]: rule.get("from") for one in selected for rule in one.get("ingress", ()) for port in rule["ports"]
     }
     asked_for_metrics = [{"namespaceSelector": {"matchLabels": {"trustplane.dev/metrics": "true"}}}]
-    webhooks_port = {"https": None} if name == "extension" else {}
-    assert allowed == {**webhooks_port, "metrics": asked_for_metrics}
+    port_of_webhook = {"https": None} if name == "webhook" else {}
+    assert allowed == {**port_of_webhook, "metrics": asked_for_metrics}
     assert set(allowed) == set(ports(name))
 
 
@@ -210,7 +203,7 @@ def test_pods_are_selected_by_their_deployment_and_their_budget(name: str) -> No
     assert deployment["spec"]["replicas"] == 2
     assert (
         found("Service")["spec"]["selector"].items()
-        <= found("Deployment", "trustplane-extension")["spec"]["template"]["metadata"]["labels"].items()
+        <= found("Deployment", "trustplane-webhook")["spec"]["template"]["metadata"]["labels"].items()
     )
 
 
@@ -267,9 +260,25 @@ def test_no_role_has_more_than_it_names(name: str) -> None:
     assert set(verbs(name, "registries")) <= READ_ONLY
 
 
-def test_who_may_see_secrets() -> None:
-    assert verbs("extension", "secrets") == {"get"}
+def test_the_webhook_reads_secrets_by_name_and_does_nothing_else() -> None:
+    assert [(one["resources"], one["verbs"]) for one in rules("webhook")] == [(["secrets"], ["get"])]
+
+
+def test_the_manager_writes_secrets_with_its_label_only() -> None:
     assert verbs("manager", "secrets") == {"get", "list", "watch", "create", "delete", "patch"}
+    policy, binding = found("ValidatingAdmissionPolicy"), found("ValidatingAdmissionPolicyBinding")
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    [condition] = policy["spec"]["matchConditions"]
+    assert (
+        f"'system:serviceaccount:{SYSTEM_NAMESPACE}:{pod('manager')['serviceAccountName']}'" in condition["expression"]
+    )
+    assert all(f"'{COMPONENT_LABEL}'" in one["expression"] for one in policy["spec"]["validations"])
+
+
+def test_the_manager_touches_nothing_that_bootstraps_machines() -> None:
+    groups = {group for one in rules("manager") for group in one["apiGroups"]}
+    assert not {"bootstrap.cluster.x-k8s.io", "runtime.cluster.x-k8s.io"} & groups
+    assert not verbs("manager", "machinedeployments/status") | verbs("manager", "kubeadmcontrolplanes/status")
 
 
 def test_the_guide_says_what_each_right_is_for() -> None:

@@ -1,8 +1,9 @@
 """The parts of Cluster API's v1beta2 objects that Trustplane reads.
 
-Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2, bootstrap/kubeadm/v1beta2, controlplane/kubeadm/v1beta2.
+Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2, controlplane/kubeadm/v1beta2.
 """
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -48,24 +49,18 @@ class Variable(Struct):
     value: Any = None
 
 
-class Overrides(Struct):
-    """Variables whose value differs for one group of machines."""
-
-    overrides: list[Variable] = msgspec.field(default_factory=list)
-
-
-class ControlPlaneTopology(Struct):
-    """The control plane of a managed topology."""
-
-    variables: Overrides = msgspec.field(default_factory=Overrides)
-
-
 class Topology(Struct):
     """The managed topology of a Cluster."""
 
     version: str = ""
     variables: list[Variable] = msgspec.field(default_factory=list)
-    control_plane: ControlPlaneTopology = msgspec.field(default_factory=ControlPlaneTopology)
+
+
+class Reference(Struct):
+    """Another object of the same namespace, such as a machine's bootstrap configuration."""
+
+    kind: str = ""
+    name: str = ""
 
 
 class ClusterSpec(Struct):
@@ -73,6 +68,7 @@ class ClusterSpec(Struct):
 
     paused: bool = False
     control_plane_endpoint: Endpoint = msgspec.field(default_factory=Endpoint)
+    infrastructure_ref: Reference = msgspec.field(default_factory=Reference)
     topology: Topology = msgspec.field(default_factory=Topology)
 
 
@@ -114,23 +110,11 @@ class Cluster(Object):
         """Value of that topology variable; None where it is not set."""
         return next((one.value for one in self.spec.topology.variables if one.name == name), None)
 
-    def control_plane_override(self, name: str) -> Any:
-        """Value of that topology variable for the control plane alone; None where it has none of its own."""
-        overrides = self.spec.topology.control_plane.variables.overrides
-        return next((one.value for one in overrides if one.name == name), None)
-
-
-class ConfigReference(Struct):
-    """The bootstrap configuration of a machine, an object of its namespace."""
-
-    kind: str = ""
-    name: str = ""
-
 
 class Bootstrap(Struct):
     """Where a machine's bootstrap data is, and what it was made from."""
 
-    config_ref: ConfigReference = msgspec.field(default_factory=ConfigReference)
+    config_ref: Reference = msgspec.field(default_factory=Reference)
     data_secret_name: str = ""
 
 
@@ -172,11 +156,18 @@ class Machine(Object):
     status: MachineStatus = msgspec.field(default_factory=MachineStatus)
 
 
+class Rollout(Struct):
+    """When machines are to be replaced although nothing about them has changed."""
+
+    after: datetime | None = None
+
+
 class MachineDeploymentSpec(Struct):
     """What a pool of machines was asked to be."""
 
     cluster_name: str = ""
     replicas: int = 0
+    rollout: Rollout = msgspec.field(default_factory=Rollout)
 
 
 class MachineDeploymentStatus(Replicas):
@@ -194,62 +185,12 @@ class MachineDeployment(Object):
     status: MachineDeploymentStatus = msgspec.field(default_factory=MachineDeploymentStatus)
 
 
-class SecretFileSource(Struct):
-    """A key of a Secret in the same namespace."""
-
-    name: str = ""
-    key: str = ""
-
-
-class FileSource(Struct):
-    """Where the content of a file comes from."""
-
-    secret: SecretFileSource = msgspec.field(default_factory=SecretFileSource)
-
-
-class File(Struct):
-    """A file that cloud-init writes before kubeadm runs."""
-
-    path: str = ""
-    content_from: FileSource | None = None
-
-
-class KubeadmConfigSpec(Struct):
-    """Content of the bootstrap data of a machine."""
-
-    files: list[File] = msgspec.field(default_factory=list)
-
-
-class KubeadmConfig(Object):
-    """bootstrap.cluster.x-k8s.io/v1beta2 KubeadmConfig: of one machine."""
-
-    spec: KubeadmConfigSpec = msgspec.field(default_factory=KubeadmConfigSpec)
-
-
-class KubeadmConfigTemplateResource(Struct):
-    """What each KubeadmConfig made from a template is like."""
-
-    spec: KubeadmConfigSpec = msgspec.field(default_factory=KubeadmConfigSpec)
-
-
-class KubeadmConfigTemplateSpec(Struct):
-    """Content of a template."""
-
-    template: KubeadmConfigTemplateResource = msgspec.field(default_factory=KubeadmConfigTemplateResource)
-
-
-class KubeadmConfigTemplate(Object):
-    """bootstrap.cluster.x-k8s.io/v1beta2 KubeadmConfigTemplate: of one MachineDeployment."""
-
-    spec: KubeadmConfigTemplateSpec = msgspec.field(default_factory=KubeadmConfigTemplateSpec)
-
-
 class KubeadmControlPlaneSpec(Struct):
     """What a control plane was asked to be."""
 
     replicas: int = 0
     version: str = ""
-    kubeadm_config_spec: KubeadmConfigSpec = msgspec.field(default_factory=KubeadmConfigSpec)
+    rollout: Rollout = msgspec.field(default_factory=Rollout)
 
 
 class KubeadmControlPlaneStatus(Replicas):

@@ -18,7 +18,7 @@ KIND: Final = "ClusterTrust"
 TRUST_APPLIED: Final = "trustplane.dev/trust-applied"  # AppliedTrust: what was last written on the node
 TRUST_PROOF: Final = "trustplane.dev/trust-proof"  # RecordedProof: what its kubelet last said
 TRUST_INSPECTION: Final = "trustplane.dev/trust-inspection"  # Inspection: what its files and its runtime were like
-TRUST_HINDRANCE: Final = "trustplane.dev/trust-hindrance"  # why the manager cannot write on the node; gone when it can
+TRUST_HINDRANCE: Final = "trustplane.dev/trust-hindrance"  # Hindrance: why the set in force is not on the node yet
 # A request, on the Cluster or the ClusterTrust: an RFC 3339 time.
 PROVE_REQUESTED_AT: Final = "trustplane.dev/prove-requested-at"
 
@@ -68,12 +68,24 @@ ASSESSMENTS: Final = (TRUSTED, NOT_TRUSTED, PUBLIC, UNKNOWN)
 
 
 class AppliedTrust(Struct):
-    """Annotation `trust-applied`: what was last written on a node; without it, what its bootstrap data wrote."""
+    """Annotation `trust-applied`: what was last written on a node, by its bootstrap data or later."""
 
     digest: str = ""
     at: datetime | None = None
     method: str = ""  # BOOTSTRAP or IN_PLACE
     restarted: bool = False
+    only_removes: bool = False  # what was written removed entries, and added or changed none
+    is_partial: bool = False  # the bootstrap data had room for a part of the set only
+    booted: str = ""  # digest of the set in its bootstrap data; empty: not known
+
+
+class Hindrance(Struct):
+    """Annotation `trust-hindrance`: why writing a set on a node failed last; gone when it succeeds."""
+
+    digest: str = ""  # of that set
+    at: datetime | None = None
+    message: str = ""
+    is_unreachable: bool = False  # the node did not answer
 
 
 class ProofResult(Struct):
@@ -114,6 +126,7 @@ class Inspection(Struct):
     digest: str = ""
     at: datetime | None = None
     message: str = ""  # what differs, if anything
+    is_drifted: bool = False  # files of ours differ, or are not loaded
     hidden: str = ""  # files of others that have no effect because of ours
     refusal: str = ""  # why we did not look: another machine seems to answer
     error: str = ""  # why we could not look, which says nothing about the node

@@ -23,7 +23,7 @@ def validating(client_config: Json, annotations: Mapping[str, str] | None = None
     """Return the configuration.
 
     Args:
-        client_config: Where the extension is: `caBundle`, and `url` without a path or `service` without one.
+        client_config: Where the webhook server is: `caBundle`, and `url` without a path or `service` without one.
         annotations: Of the configuration, such as one that has a CA bundle injected.
     """
     client = _with_path(client_config)

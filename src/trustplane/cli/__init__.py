@@ -20,13 +20,18 @@ COMMANDS = MappingProxyType(
     {
         "bench": ("trustplane.cli.bench", "Measure on real clusters of a local stack of its own."),
         "check": ("trustplane.cli.check", "Say what nodes will make of lists of CAs."),
+        "class": (
+            "trustplane.cli.cluster_class",
+            "Have machines of your own ClusterClass, or of none, boot with trust.",
+        ),
         "demo": (
             "trustplane.cli.demo",
             "Tell the main job on real clusters: from ErrImagePull to trust on every node.",
         ),
         "diagnose": ("trustplane.cli.diagnose", "Say why an image pull failed, by all that can be looked at."),
         "explain": ("trustplane.cli.explain", "Say why an image pull failed, by its message."),
-        "extension": ("trustplane.cli.extension", "Serve Cluster API's runtime hooks."),
+        "undo": ("trustplane.cli.undo", "Bring a cluster's earlier trust back."),
+        "webhook": ("trustplane.cli.webhook", "Judge trust lists for the API server."),
         "fetch-ca": (
             "trustplane.cli.fetch_ca",
             "Show the chain that a registry serves, and propose the entry to add.",

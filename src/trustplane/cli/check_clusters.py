@@ -63,7 +63,7 @@ class Variable:
     unknown: tuple[str, ...] = ()  # fields that the schema does not have
 
     def trust(self) -> Trust:
-        """Return what it means. Raises UserError where Cluster API or our extension would refuse it."""
+        """Return what it means. Raises UserError where Cluster API or Trustplane would refuse it."""
         if self.unknown:
             raise UserError(
                 f"Variable trust has a field that its schema does not have: {', '.join(self.unknown)}",
@@ -130,7 +130,7 @@ class Judgement:
 
 
 def judge(variable: Variable, secrets: Iterable[Secret]) -> Judgement:
-    """Say what Cluster API and our extension will make of a variable, given the Secrets of the same files."""
+    """Say what Cluster API and Trustplane will make of a variable, given the Secrets of the same files."""
     try:
         trust = variable.trust()
     except UserError as problem:

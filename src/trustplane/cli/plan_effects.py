@@ -15,7 +15,6 @@ from trustplane.api.configuration import NAME, TkgServiceConfiguration
 from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.clusterapi.release import resolve
-from trustplane.clusterapi.rollout import CONTROL_PLANE_REPLICAS
 from trustplane.controllers import last_good
 from trustplane.controllers.observation import observe
 from trustplane.controllers.resources import CONFIGURATIONS, RELEASES, TANZU_CLUSTERS
@@ -37,7 +36,6 @@ CREATED: Final = "Created"
 REFUSED: Final = "Refused"
 IN_PLACE: Final = "in place"
 REPLACED: Final = "replaced"
-_SMALL: Final = "the control plane takes it when the workers have it, and is paused in Cluster API meanwhile"
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _CONFIGURATION_KIND: Final = "TkgServiceConfiguration"
 
@@ -320,7 +318,7 @@ def effect(key: Key, situation: Situation, decision: Decision, machines: Machine
     other = _is_updated_otherwise(situation)
     if decision.taken or other:
         in_place = not other and strategy != REPLACE
-        total, small = sum(machines), 0 < machines.control_plane < CONTROL_PLANE_REPLICAS
+        total = sum(machines)
         return Effect(
             key=key,
             effect=UPDATED,
@@ -329,7 +327,6 @@ def effect(key: Key, situation: Situation, decision: Decision, machines: Machine
             restarts=in_place and total > 0 and before.node_wide != decision.trust.node_wide,
             machines=total,
             replaced=0 if in_place else total,
-            message=_SMALL if in_place and small else "",
             change=difference(before, decision.trust),
             before=before,
             after=decision.trust,
@@ -356,9 +353,8 @@ def _wanted(situation: Situation) -> TrustSet:
 
 def _is_updated_otherwise(situation: Situation) -> bool:
     """Tell whether something else than trust changes machines; Cluster API then replaces them."""
-    now = situation.update_digests
     before = situation.frozen.update_digests if situation.frozen else {}
-    return any(now[part] != digest for part, digest in before.items() if part in now)
+    return propagation.is_updated(before, situation.update_digests)
 
 
 def _errors(decision: Decision) -> str:

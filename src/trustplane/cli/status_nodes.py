@@ -7,9 +7,8 @@ from trustplane.api.clustertrust import ClusterTrust, ProofResult
 from trustplane.api.meta import Json
 from trustplane.cli.options import time
 from trustplane.clusterapi.machine_facts import facts
-from trustplane.clusterapi.readiness import is_rolled_out
-from trustplane.controllers.reading import list_of, machinery
-from trustplane.controllers.resources import CLUSTERS, KUBEADM_CONFIGS, MACHINES, REGISTRIES
+from trustplane.controllers.reading import list_of
+from trustplane.controllers.resources import CLUSTERS, MACHINES, REGISTRIES
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key, key_of
 from trustplane.trust.standing import Judgement, NodeFacts, judge, standing
@@ -66,13 +65,9 @@ async def cluster_nodes(client: Client, key: Key) -> tuple[frozenset[str], list[
     """Read the registries that a cluster is to trust, and what is known of its nodes."""
     cluster = await client.get(CLUSTERS, key.name, key.namespace)
     registries = await client.list(REGISTRIES)
-    configs = {one.metadata.name: one for one in await list_of(client, KUBEADM_CONFIGS, key)}
     machines = [one for one in await list_of(client, MACHINES, key) if not one.metadata.deletion_timestamp]
     hosts = frozenset(one.spec.host for one in registries if one.selects(cluster.metadata.labels))
-    rolled_out = is_rolled_out(await machinery(client, key))
-    return hosts, [
-        facts(one, configs.get(one.spec.bootstrap.config_ref.name), rolled_out=rolled_out) for one in machines
-    ]
+    return hosts, [facts(one) for one in machines]
 
 
 def row(facts: NodeFacts, in_force: str, hosts: frozenset[str]) -> NodeRow:

@@ -4,12 +4,13 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
 from rich.table import Table
 
-from trustplane.api.annotations import UPDATE_REQUESTED_AT
+from trustplane.api.annotations import REPLACE_UNREACHABLE, TRUST_PIN, UPDATE_REQUESTED_AT
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.meta import Json
 from trustplane.cli.console import Console
@@ -17,7 +18,16 @@ from trustplane.cli.following import Follower
 from trustplane.cli.options import examples
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
-from trustplane.controllers.progress import DONE, NOT_PROVEN, REFUSED, STOPPED, WAITING, Progress, request_time
+from trustplane.controllers.progress import (
+    DONE,
+    NOT_PROVEN,
+    REFUSED,
+    STOPPED,
+    WAITING,
+    Progress,
+    progress,
+    request_time,
+)
 from trustplane.controllers.resources import TANZU_CLUSTERS
 from trustplane.errors import TransientError, UserError
 from trustplane.kube.client import Client
@@ -44,6 +54,11 @@ INTERRUPTED = 130  # as shells report a program that SIGINT ended
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every machine has the trust.")
 @click.option("--prove/--no-prove", default=True, show_default=True, help="Wait until every node has proven it, too.")
 @click.option(
+    "--replace-unreachable",
+    is_flag=True,
+    help="Delete the Machines of workers that cannot be reached, one at a time, so that others are made.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=3600.0,
@@ -51,7 +66,7 @@ INTERRUPTED = 130  # as shells report a program that SIGINT ended
     help="Seconds to wait; the update goes on afterwards.",
 )
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def command(
+def command(  # noqa: PLR0913  an argument for each option
     *,
     names: tuple[str, ...],
     everything: bool,
@@ -59,6 +74,7 @@ def command(
     kubeconfig: Path | None,
     wait: bool,
     prove: bool,
+    replace_unreachable: bool,
     timeout: float,
     output: str,
 ) -> None:
@@ -77,25 +93,50 @@ def command(
     log_to_stderr(verbose=is_verbose(), quiet=True)
     namespace = namespace or ("" if everything else "default")
     try:
-        found = asyncio.run(_update(kubeconfig, names, namespace, timeout=timeout if wait else 0.0, prove=prove))
+        found = asyncio.run(
+            _update(
+                kubeconfig,
+                names,
+                namespace,
+                timeout=timeout if wait else 0.0,
+                prove=prove,
+                replace_unreachable=replace_unreachable,
+            )
+        )
     except KeyboardInterrupt:
         echo(f"Interrupted. The update goes on. Look: kubectl get tkc {_where(namespace)}", err=True)
         sys.exit(INTERRUPTED)
+    conclude(found, namespace, output=output, timeout=timeout if wait else 0.0)
+
+
+def conclude(found: Sequence[Progress], namespace: str, *, output: str, timeout: float) -> None:
+    """Print where clusters are, and exit by it; with a timeout of 0 nobody has waited.
+
+    Raises:
+        TransientError: The time was up.
+    """
     echo_json(_json(found)) if output == "json" else Console().print(_table(found))
-    if wait:
+    if timeout:
         _judge(found, namespace, timeout)
 
 
 async def _update(
-    kubeconfig: Path | None, names: Sequence[str], namespace: str, *, timeout: float, prove: bool
+    kubeconfig: Path | None,
+    names: Sequence[str],
+    namespace: str,
+    *,
+    timeout: float,
+    prove: bool,
+    replace_unreachable: bool,
 ) -> list[Progress]:
     async with Client.open(kubeconfig) as client:
         tkcs = await _find(client, names, namespace)
-        requests = {key_of(tkc): await _request(client, tkc) for tkc in tkcs}
+        requests = {key_of(tkc): await _request(client, tkc, replace_unreachable=replace_unreachable) for tkc in tkcs}
         if not timeout:
             return [Progress(key=key, state=WAITING, message="requested") for key in requests]
         follower = Follower(client, namespace, lambda one: echo(one.text, err=True), prove=prove)
-        return await follower.follow(requests, timeout=timeout)
+        looks = {key: partial(progress, requested_at=at) for key, at in requests.items()}
+        return await follower.follow(looks, timeout=timeout)
 
 
 async def _find(client: Client, names: Sequence[str], namespace: str) -> list[TanzuKubernetesCluster]:
@@ -111,9 +152,16 @@ async def _find(client: Client, names: Sequence[str], namespace: str) -> list[Ta
     return [everything[name] for name in dict.fromkeys(names)]
 
 
-async def _request(client: Client, tkc: TanzuKubernetesCluster) -> datetime:
+async def _request(client: Client, tkc: TanzuKubernetesCluster, *, replace_unreachable: bool) -> datetime:
     key, at = key_of(tkc), request_time(tkc.metadata.annotations, datetime.now(UTC))
-    body = {"metadata": {"annotations": {UPDATE_REQUESTED_AT: at.isoformat(timespec="microseconds")}}}
+    text = at.isoformat(timespec="microseconds")
+    # An update ends an undo.
+    annotations = {
+        UPDATE_REQUESTED_AT: text,
+        REPLACE_UNREACHABLE: text if replace_unreachable else None,
+        TRUST_PIN: None,
+    }
+    body: Json = {"metadata": {"annotations": annotations}}
     await client.patch(TANZU_CLUSTERS, key.name, key.namespace, body)
     return at
 

@@ -12,15 +12,11 @@ from typing import Any
 import msgspec
 
 from trustplane.api import clusterapi
-from trustplane.api.annotations import ROLLOUT
 from trustplane.api.cluster import CIDRBlocks, NodePool, TanzuKubernetesCluster, Topology
 from trustplane.api.meta import Json
 from trustplane.clusterapi.duration import seconds
 from trustplane.clusterapi.owner import owner_reference
-from trustplane.clusterapi.rollout import MACHINE_DEPLOYMENT_STRATEGY
-from trustplane.clusterapi.secret import name_of
-from trustplane.trust.entries import SHORT, TrustSet
-from trustplane.trust.policy import IN_PLACE
+from trustplane.trust.entries import SHORT
 
 CLASS_NAME = "tanzukubernetescluster"
 CLASS_NAMESPACE = "trustplane-system"
@@ -40,24 +36,18 @@ def desired_cluster(
     tkc: TanzuKubernetesCluster,
     *,
     kubernetes_version: str,
-    trust: TrustSet,
     annotations: Mapping[str, str],
     ssh_public_key: str,
     default_drain_timeout: str = "",
-    rollout: str = "",
-    held_trust: Json | None = None,
 ) -> Json:
     """Return the Cluster for a server-side apply.
 
     Args:
         tkc: The cluster as its owner wants it.
         kubernetes_version: Of the release, such as v1.36.3.
-        trust: The set in force; its Secret must exist before a machine is made.
         annotations: What the rules of propagation remember (`Frozen.annotations()`).
         ssh_public_key: One line of authorized_keys for user vmware-system-user.
         default_drain_timeout: `defaultNodeDrainTimeout` of the service, for pools that say nothing.
-        rollout: How machines get to what is asked for now, see `clusterapi.rollout`.
-        held_trust: Value of the variable `trust` for the control plane alone; None where it has that of all machines.
     """
     control_plane = tkc.spec.topology.control_plane
     return {
@@ -67,7 +57,7 @@ def desired_cluster(
             "name": tkc.metadata.name,
             "namespace": tkc.metadata.namespace,
             **({"labels": tkc.metadata.labels} if tkc.metadata.labels else {}),
-            "annotations": {**annotations, **({ROLLOUT: rollout} if rollout else {})},
+            "annotations": dict(annotations),
             "ownerReferences": [owner_reference(tkc)],
         },
         "spec": {
@@ -78,10 +68,9 @@ def desired_cluster(
                 "controlPlane": {
                     "replicas": control_plane.replicas or CONTROL_PLANE_REPLICAS,
                     **_deletion(control_plane, default_drain_timeout),
-                    **({"variables": {"overrides": [{"name": "trust", "value": held_trust}]}} if held_trust else {}),
                 },
-                **_workers(tkc, default_drain_timeout, rollout),
-                "variables": _variables(tkc.metadata.name, control_plane, trust, ssh_public_key),
+                **_workers(tkc, default_drain_timeout),
+                "variables": _variables(control_plane, ssh_public_key),
             },
         },
     }
@@ -106,24 +95,19 @@ def _deletion(topology: Topology, default_drain_timeout: str) -> Json:
     return {"deletion": {"nodeDrainTimeoutSeconds": limit}} if limit else {}
 
 
-def _workers(tkc: TanzuKubernetesCluster, default_drain_timeout: str, rollout: str) -> Json:
+def _workers(tkc: TanzuKubernetesCluster, default_drain_timeout: str) -> Json:
     """Cluster API refuses an empty list of pools."""
     topology = tkc.spec.topology
-    pools = [
-        _machine_deployment(one, topology.control_plane, default_drain_timeout, rollout) for one in topology.node_pools
-    ]
+    pools = [_machine_deployment(one, topology.control_plane, default_drain_timeout) for one in topology.node_pools]
     return {"workers": {"machineDeployments": pools}} if pools else {}
 
 
-def _machine_deployment(pool: NodePool, control_plane: Topology, default_drain_timeout: str, rollout: str) -> Json:
+def _machine_deployment(pool: NodePool, control_plane: Topology, default_drain_timeout: str) -> Json:
     deployment: Json = {"class": WORKER_CLASS, "name": pool.name, **_deletion(pool, default_drain_timeout)}
     if pool.replicas is not None:  # left out, an autoscaler owns the number
         deployment["replicas"] = pool.replicas
-    if rollout == IN_PLACE:
-        deployment["rollout"] = {"strategy": MACHINE_DEPLOYMENT_STRATEGY}
-    metadata = {"labels": pool.labels, "annotations": {ROLLOUT: rollout} if rollout == IN_PLACE else {}}
-    if kept := {field: values for field, values in metadata.items() if values}:
-        deployment["metadata"] = kept
+    if pool.labels:
+        deployment["metadata"] = {"labels": pool.labels}
     if pool.taints:
         deployment["taints"] = [
             {"key": one.key, "effect": one.effect, "propagation": "Always"}
@@ -147,15 +131,8 @@ def _hardware(topology: Topology) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-def _variables(cluster_name: str, control_plane: Topology, trust: TrustSet, ssh_public_key: str) -> list[Json]:
+def _variables(control_plane: Topology, ssh_public_key: str) -> list[Json]:
     values: dict[str, Any] = {**_hardware(control_plane), "user": {"sshAuthorizedKey": ssh_public_key}}
-    if trust:
-        values["trust"] = {
-            "secretName": name_of(cluster_name, trust.digest),
-            "additionalTrustedCAs": [
-                {"name": one.name, **({"hosts": list(one.hosts)} if one.hosts else {})} for one in trust.entries
-            ],
-        }
     return [{"name": name, "value": value} for name, value in values.items()]
 
 

@@ -1,70 +1,62 @@
-"""What a Machine and its bootstrap configuration say of the trust of its node. Pure."""
+"""What a Machine says of the trust of its node. Pure."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Final
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from trustplane.api import clustertrust
-from trustplane.api.annotations import UPDATE_IN_PROGRESS
-from trustplane.api.clusterapi import KubeadmConfig, Machine
+from trustplane.api.annotations import (
+    CONTROL_PLANE_LABEL,
+    DEPLOYMENT_LABEL,
+    DEPLOYMENT_NAME_LABEL,
+    UPDATE_IN_PROGRESS,
+)
+from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_HINDRANCE, TRUST_INSPECTION, TRUST_PROOF
-from trustplane.api.conditions import FALSE, UNKNOWN
+from trustplane.api.conditions import TRUE, UNKNOWN
 from trustplane.api.meta import Condition, condition
+from trustplane.errors import TransientError
 from trustplane.text import clean
 from trustplane.trust import recorded
-from trustplane.trust.entries import EMPTY, SHORT, TrustSet
-from trustplane.trust.places import Place, hosts_by_name, place
-from trustplane.trust.standing import NodeFacts, same
+from trustplane.trust.standing import NodeFacts
 
 # Of Cluster API: api/core/v1beta2, Machine's conditions.
 _UPDATING: Final = "Updating"
-_UPDATE_FAILED: Final = "InPlaceUpdateFailed"
-_UP_TO_DATE: Final = "UpToDate"
 _NODE_READY: Final = "NodeReady"
+# Types of a Machine's addresses at which SSH can be reached, best first: api/core/v1beta2, MachineAddressType.
+_ADDRESS_TYPES: Final = ("InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS")
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
+# As a MachineHealthCheck's nodeStartupTimeout where it names none.
+JOIN_TIME: Final = timedelta(minutes=10)
 
 _WORDS: Final = 1024  # characters of what others say that are passed on
 
 
-def facts(
-    machine: Machine,
-    config: KubeadmConfig | None,
-    users: TrustSet | None = None,
-    *,
-    rolled_out: bool = True,
-    now: datetime | None = None,
-) -> NodeFacts:
+def facts(machine: Machine, *, now: datetime | None = None) -> NodeFacts:
     """Return what is known of a node.
 
     Args:
         machine: Its Machine.
-        config: Its bootstrap configuration; None where it is not there, or not kubeadm's.
-        users: The set of Secret `<cluster>-user-trusted-ca-secret`, where the cluster has one.
-        rolled_out: Whether Cluster API has nothing to change on any machine of the cluster.
         now: What is recorded with a later time is not believed; None: the clock's.
     """
     annotations = machine.metadata.annotations
-    applied = recorded.applied(annotations, now)
+    applied, hindrance = recorded.applied(annotations, now), recorded.hindrance(annotations, now)
     proof, inspection = recorded.proof(annotations, now), recorded.inspection(annotations, now)
-    records = {TRUST_APPLIED: applied, TRUST_PROOF: proof, TRUST_INSPECTION: inspection}
-    is_updating = UPDATE_IN_PROGRESS in annotations
-    updating = _condition(machine, _UPDATING)
-    up_to_date = _condition(machine, _UP_TO_DATE)
-    failed = updating is not None and updating.reason == _UPDATE_FAILED
-    # During its first update in place, the configuration says already what the node is only about to have.
-    bootstrap = "" if is_updating or config is None else bootstrap_digest(config, users)
+    records = {
+        TRUST_APPLIED: applied,
+        TRUST_HINDRANCE: hindrance,
+        TRUST_PROOF: proof,
+        TRUST_INSPECTION: inspection,
+    }
     return NodeFacts(
         machine=machine.metadata.name,
         created=machine.metadata.creation_timestamp or _EPOCH,
         node=machine.status.node_ref.name,
-        digest=applied.digest if applied else bootstrap,
         changed=applied.at if applied else None,
-        method=(applied.method if applied else "") or clustertrust.BOOTSTRAP,
-        is_updating=is_updating,
-        is_up_to_date=rolled_out and (up_to_date is None or up_to_date.status != FALSE),
-        is_configured=config is None or applied is None or _names(config, users, applied.digest),
-        update_error=clean(updating.message if updating and failed else annotations.get(TRUST_HINDRANCE, ""), _WORDS),
+        **(_of_applied(applied) if applied else {}),
+        is_busy=_is_busy(machine),
+        hindrance=hindrance,
         silence=silence(machine),
         proof=proof,
         inspection=inspection,
@@ -72,36 +64,50 @@ def facts(
     )
 
 
-def _names(config: KubeadmConfig, users: TrustSet | None, digest: str) -> bool:
-    named = bootstrap_digest(config, users)
-    return not named or same(named, digest)
+def _of_applied(applied: clustertrust.AppliedTrust) -> Mapping[str, Any]:
+    return {
+        "digest": applied.digest,
+        "method": applied.method or clustertrust.BOOTSTRAP,
+        "booted": applied.booted if recorded.is_digest(applied.booted) else "",
+        "is_partial": applied.is_partial,
+        "only_removes": applied.only_removes,
+    }
 
 
-def applied_digest(machine: Machine) -> str:
-    """Return the digest of the set that was last written on its node after its bootstrap; empty: none was."""
-    applied = recorded.applied(machine.metadata.annotations)
-    return applied.digest if applied else ""
+def _is_busy(machine: Machine) -> bool:
+    """Tell whether Cluster API, or an extension of somebody else, is updating a machine: it is left alone."""
+    updating = _condition(machine, _UPDATING)
+    is_updating = updating is not None and updating.status == TRUE
+    return is_updating or UPDATE_IN_PROGRESS in machine.metadata.annotations
 
 
-def bootstrap_digest(config: KubeadmConfig, users: TrustSet | None = None) -> str:
-    """Return the digest, or its first digits, of the set that a bootstrap configuration names; empty: not known."""
-    trust = {found: one for one in config.spec.files if (found := place(one.path))}
-    if not trust:
-        return EMPTY.digest
-    names = {one.content_from.secret.name if one.content_from else "" for one in trust.values()}
-    if len(names) != 1:
-        return ""
-    digest = names.pop().rpartition("-trust-")[2]
-    if len(digest) == SHORT and all(one in "0123456789abcdef" for one in digest):
-        return digest
-    return _of_users(trust, users)
+def is_control_plane(machine: Machine) -> bool:
+    """Tell whether a machine is one of the control plane."""
+    return CONTROL_PLANE_LABEL in machine.metadata.labels
 
 
-def _of_users(places: Iterable[Place], users: TrustSet | None) -> str:
-    wanted = hosts_by_name(places)
-    if users is None or not wanted.keys() <= set(users.names):
-        return ""
-    return TrustSet(tuple(one for one in users.entries if one.name in wanted)).scoped(wanted).digest
+def pool_of(machine: Machine) -> str:
+    """Return the name of a machine's MachineDeployment, or of its pool in a topology; empty where it has none."""
+    labels = machine.metadata.labels
+    return labels.get(DEPLOYMENT_NAME_LABEL) or labels.get(DEPLOYMENT_LABEL, "")
+
+
+def address_of(machine: Machine) -> str:
+    """Return where a machine is reached.
+
+    Raises:
+        TransientError: Its infrastructure provider has reported no address yet.
+    """
+    found = machine.status.addresses
+    for wanted in _ADDRESS_TYPES:
+        for one in found:
+            if one.type == wanted and one.address:
+                return one.address
+    raise TransientError(
+        f"Machine {machine.metadata.name} has no address",
+        why="its infrastructure provider has reported none in status.addresses",
+        next_step="It is tried again by itself; see the infrastructure machine if this lasts",
+    )
 
 
 def silence(machine: Machine) -> str:

@@ -140,10 +140,7 @@ def outstanding(observed: Observed) -> str:
     if not is_reconciled(capi):
         return "Cluster API has not written what the cluster asks for yet"
     pools = [_outstanding(f"pool {_pool_name(one)}", one) for one in observed.machine_deployments]
-    found = next((one for one in (*pools, _outstanding("the control plane", control_plane)) if one), "")
-    if not found and capi.control_plane_override("trust"):
-        return "the control plane keeps what it had until the workers have the change"
-    return found
+    return next((one for one in (*pools, _outstanding("the control plane", control_plane)) if one), "")
 
 
 def _pool_name(pool: clusterapi.MachineDeployment) -> str:
@@ -159,24 +156,8 @@ def _outstanding(name: str, group: clusterapi.KubeadmControlPlane | clusterapi.M
     return ""
 
 
-def is_rolling(observed: Observed) -> bool:
-    """Tell whether machines are being updated or replaced, as far as is seen.
-
-    What was written a moment ago, and what Cluster API does about it, need not be seen yet.
-    """
-    control_planes = [observed.control_plane] if observed.control_plane else []
-    groups: list[clusterapi.KubeadmControlPlane | clusterapi.MachineDeployment] = [
-        *control_planes,
-        *observed.machine_deployments,
-    ]
-    return any(one.status.up_to_date_replicas < one.spec.replicas for one in groups)
-
-
 def is_reconciled(capi: clusterapi.Cluster) -> bool:
-    """Tell whether Cluster API has written everything that the Cluster asks for now.
-
-    Until then a reconcile that began earlier may still write a template that names an older Secret.
-    """
+    """Tell whether Cluster API has written everything that the Cluster asks for now."""
     found = condition(capi.status.conditions, clusterapi.TOPOLOGY_RECONCILED)
     return (
         found is not None and found.status == conditions.TRUE and found.observed_generation >= capi.metadata.generation

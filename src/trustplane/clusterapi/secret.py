@@ -1,56 +1,83 @@
-"""The Secret that holds the trust set in force: immutable, its name says its content.
+"""The Secrets of a cluster's trust: each set that it has taken, and the one that its new machines boot with. Pure.
 
-A changed set is a new Secret and so a changed reference, which is what makes Cluster API update nodes. A Secret is
-collected when nothing can ask for it any more.
+A set is an immutable Secret whose name says its content. The boot set is Secret `<cluster>-trust`, which a machine's
+bootstrap configuration names whatever the set is. Both belong to the Cluster, so that they go, and move, with it.
 """
 
 import base64
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from trustplane.api import annotations, cluster, clusterapi, configuration
+from trustplane.api import annotations, clusterapi, configuration
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
-from trustplane.clusterapi.owner import owner_reference
-from trustplane.trust import scope
+from trustplane.trust import bundle, scope
 from trustplane.trust.entries import SHORT, TrustSet
 
 _SUFFIX = ".pem"
 _SCOPE = "registry-scope"  # has no suffix, so it is no entry's key
+_NOTE = "trustplane.dev/note"
+_REVERTED = "Written by Trustplane: an edit is reverted and reported. Change the trust list instead"
 
 
 def name_of(cluster_name: str, digest: str) -> str:
     """Return the name of the Secret of the set with that digest."""
-    return f"{cluster_name}-trust-{digest[:SHORT]}"
+    return f"{boot_name(cluster_name)}-{digest[:SHORT]}"
 
 
-def selector(cluster_name: str) -> str:
-    """Return the label selector of a cluster's trust Secrets."""
-    return (
-        f"{annotations.CLUSTER_NAME_LABEL}={cluster_name},{annotations.COMPONENT_LABEL}={annotations.TRUST_COMPONENT}"
-    )
+def boot_name(cluster_name: str) -> str:
+    """Return the name of the Secret of the boot set, which bootstrap configurations name."""
+    return f"{cluster_name}-trust"
 
 
-def desired_secret(tkc: cluster.TanzuKubernetesCluster, trust: TrustSet) -> Json:
+def desired_secret(cluster: clusterapi.Cluster, trust: TrustSet) -> Json:
     """Return the Secret of a set, to be created where it is absent.
 
     It is never applied over an existing one: equal sets may differ in the order of certificates, and the API server
     refuses any change of an immutable Secret.
     """
+    name = name_of(cluster.metadata.name, trust.digest)
+    return {**_secret(cluster, name, annotations.TRUST_COMPONENT, content(trust)), "immutable": True}
+
+
+def boot_secret(cluster: clusterapi.Cluster, text: str) -> Json:
+    """Return the Secret of the boot set, to be applied.
+
+    Args:
+        cluster: Whose machines boot with it.
+        text: Of the set, see `trust.bundle`.
+    """
+    data = {bundle.KEY: base64.b64encode(text.encode()).decode()}
+    body = _secret(cluster, boot_name(cluster.metadata.name), annotations.BOOT_COMPONENT, data)
+    body["metadata"]["annotations"] = {_NOTE: _REVERTED}
+    return body
+
+
+def _secret(cluster: clusterapi.Cluster, name: str, component: str, data: dict[str, str]) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": name_of(tkc.metadata.name, trust.digest),
-            "namespace": tkc.metadata.namespace,
+            "name": name,
+            "namespace": cluster.metadata.namespace,
             "labels": {
-                annotations.CLUSTER_NAME_LABEL: tkc.metadata.name,  # Cluster API's managers cache Secrets by it
-                annotations.COMPONENT_LABEL: annotations.TRUST_COMPONENT,
+                annotations.CLUSTER_LABEL: cluster.metadata.name,
+                annotations.COMPONENT_LABEL: component,
             },
-            "ownerReferences": [owner_reference(tkc)],
+            "ownerReferences": [owner_reference(cluster)],
         },
         "type": "Opaque",
-        "immutable": True,
-        "data": content(trust),
+        "data": data,
+    }
+
+
+def owner_reference(cluster: clusterapi.Cluster) -> Json:
+    """Return the entry of `metadata.ownerReferences` that points to a Cluster."""
+    return {
+        "apiVersion": f"{clusterapi.GROUP}/{clusterapi.VERSION}",
+        "kind": "Cluster",
+        "name": cluster.metadata.name,
+        "uid": cluster.metadata.uid,
     }
 
 
@@ -80,28 +107,70 @@ def read(secret: Secret) -> TrustSet | None:
     return reading.trust if reading.ok else None
 
 
-def references(
-    capi: clusterapi.Cluster | None,
-    configs: Iterable[clusterapi.KubeadmConfig],
-    templates: Iterable[clusterapi.KubeadmConfigTemplate],
-    control_planes: Iterable[clusterapi.KubeadmControlPlane],
-) -> set[str]:
-    """Return the names of the Secrets that the Cluster, or a machine that is being made, may still ask for."""
-    specs = (
-        *(one.spec for one in configs),
-        *(one.spec.template.spec for one in templates),
-        *(one.spec.kubeadm_config_spec for one in control_planes),
+def read_set(secret: Secret, digest: str) -> TrustSet | None:
+    """Return the set of that digest; None where the Secret holds another: a tenant may have replaced it."""
+    trust = read(secret)
+    return trust if trust is not None and trust.digest == digest else None
+
+
+@dataclass(frozen=True)
+class BootSet:
+    """What Secret `<cluster>-trust` holds.
+
+    Attributes:
+        digest: Of the set that it names; empty where it names none.
+        text: All of it.
+        is_intact: Whether the text can be one of ours; of a partial one, only whether its form is.
+        is_partial: Whether it says that it has not all of that set.
+    """
+
+    digest: str
+    text: str
+    is_intact: bool
+    is_partial: bool = False
+
+
+def read_boot(secret: Secret) -> BootSet:
+    """Read the Secret of a boot set, which anybody who may write Secrets of the namespace may have edited.
+
+    Keys beside ours do not count: no machine reads them, and an apply leaves them to whoever owns them.
+    """
+    try:
+        text = base64.b64decode(secret.data.get(bundle.KEY, "")).decode("ascii")
+    except ValueError:
+        return BootSet("", "", is_intact=False)
+    found = bundle.read(text)
+    return BootSet(
+        digest=found.digest if found else "",
+        text=text,
+        is_intact=found is not None,
+        is_partial=found is not None and found.is_partial,
     )
-    names = {file.content_from.secret.name for spec in specs for file in spec.files if file.content_from}
-    values = (capi.variable("trust"), capi.control_plane_override("trust")) if capi else ()
-    return names | {one["secretName"] for one in values if isinstance(one, dict) and one.get("secretName")}
 
 
-def unused(secrets: Iterable[Secret], referenced: set[str]) -> list[Secret]:
-    """Return the trust Secrets of ours that nothing refers to."""
-    return [
-        one
-        for one in secrets
-        if one.metadata.labels.get(annotations.COMPONENT_LABEL) == annotations.TRUST_COMPONENT
-        and one.metadata.name not in referenced
-    ]
+def checked(boot: BootSet, trust: TrustSet | None, infrastructure_kind: str) -> BootSet:
+    """Return a boot set with `is_intact` as the set in force tells: of a part, nothing else says whose entries it has.
+
+    Args:
+        boot: As it was read.
+        trust: The set in force; None where it is not known.
+        infrastructure_kind: Of the Cluster, see `trust.bundle`.
+    """
+    if not (boot.is_intact and boot.is_partial) or trust is None or boot.digest != trust.digest:
+        return boot
+    return replace(boot, is_intact=boot.text == bundle.render(trust, bundle.budget_of(infrastructure_kind)))
+
+
+def unused(secrets: Iterable[Secret], cluster_name: str, digests: Iterable[str]) -> list[Secret]:
+    """Return the Secrets of sets that nobody needs any more.
+
+    Args:
+        secrets: Of the cluster.
+        cluster_name: Its name.
+        digests: Of sets that are needed: in force, in the boot set, proven last, on a node, or to go back to.
+    """
+    needed = {name_of(cluster_name, one) for one in digests}
+    sets = (
+        one for one in secrets if one.metadata.labels.get(annotations.COMPONENT_LABEL) == annotations.TRUST_COMPONENT
+    )
+    return [one for one in sets if one.metadata.name not in needed]

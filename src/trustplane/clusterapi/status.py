@@ -11,6 +11,7 @@ import msgspec
 
 from trustplane.api import conditions
 from trustplane.api.cluster import KIND, VERSION, ClusterCondition, TanzuKubernetesCluster
+from trustplane.api.clustertrust import ClusterTrust
 from trustplane.api.configuration import GROUP
 from trustplane.api.meta import Json, condition
 from trustplane.api.release import TanzuKubernetesRelease
@@ -31,6 +32,7 @@ def cluster_status(
     release: TanzuKubernetesRelease | Finding,
     updates: Sequence[str],
     decision: Decision | None,
+    trust: ClusterTrust | None,
     now: datetime,
     error: str = "",
 ) -> Json:
@@ -42,11 +44,12 @@ def cluster_status(
         release: The release that it asks for, or why there is none.
         updates: Versions of the releases that it can be updated to.
         decision: About its trust; None where nothing was decided, as while it is deleted.
+        trust: What is reported of the trust of its nodes.
         now: The time.
         error: Why Cluster API refused the Cluster; empty where it did not.
     """
     parts = [*readiness.conditions_of(tkc, observed), _compatible(release), _updates(updates)]
-    parts += trust_status.conditions_of(tkc, decision, observed) if decision else []
+    parts += trust_status.conditions_of(tkc, decision, trust) if decision else []
     blocked = _blocked(release, decision, error)
     ready = _ready(tkc, parts, blocked, readiness.topology_failure(observed.cluster))
     reached = [msgspec.structs.replace(one, observed_generation=tkc.metadata.generation) for one in (ready, *parts)]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from trustplane.api.annotations import COMPONENT_LABEL, TRUST_COMPONENT
+from trustplane.api.annotations import COMPONENT_LABEL, TRUST_COMPONENT, TRUST_DIGEST
 from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import (
     TRUSTED,
@@ -29,7 +29,7 @@ from trustplane.controllers.resources import (
 )
 from trustplane.diagnosis.evidence import Listed, NodeRecord, TrustList
 from trustplane.kube.client import Client
-from trustplane.kube.resource import Key
+from trustplane.kube.resource import Key, key_of
 from trustplane.nodes.plan import Drift
 from trustplane.trust import lists, recorded
 from trustplane.trust.effective import effective
@@ -94,12 +94,13 @@ async def _in_force(client: Client, cluster: Key, frozen: Frozen, found: Cluster
 async def other_sets(client: Client, cluster: Key | None = None) -> list[tuple[tuple[Key, ...], TrustList]]:
     """Read the sets of all clusters but one; equal sets once, with the clusters that have them."""
     found = await client.list(SECRETS, labels=f"{COMPONENT_LABEL}={TRUST_COMPONENT}")
+    in_force = {key_of(one): one.metadata.annotations.get(TRUST_DIGEST, "") for one in await client.list(CLUSTERS)}
     by_digest: dict[str, tuple[list[Key], TrustSet]] = {}
     for one in found:
         name, _, digest = one.metadata.name.rpartition("-trust-")
         key = Key(one.metadata.namespace, name)
-        if key == cluster:
-            continue
+        if key == cluster or not in_force.get(key, digest).startswith(digest):
+            continue  # one that a cluster had before
         if digest not in by_digest and (trust := secret.read(one)) is not None:
             by_digest[digest] = ([], trust)
         if digest in by_digest:

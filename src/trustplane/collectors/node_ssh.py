@@ -3,8 +3,7 @@
 from typing import Final
 
 from trustplane.api.clusterapi import Machine
-from trustplane.api.meta import Json
-from trustplane.clusterapi.inplace_update import address
+from trustplane.clusterapi.machine_facts import address_of
 from trustplane.collectors import disk
 from trustplane.controllers.clustertrust_inspection import private_key
 from trustplane.diagnosis.layer import Role
@@ -27,22 +26,9 @@ async def look_at(
     key = await private_key(client, cluster)
     if not key:
         raise TransientError("There is no SSH key of the cluster's nodes", why=f"no Secret {cluster.name}-ssh")
-    known = _json(machine)
-    async with ssh.connect(address(known), key, timeout=NODE_SECONDS / 2) as node:
-        hostkey.pin(known, node.host_key)
+    async with ssh.connect(address_of(machine), key, timeout=NODE_SECONDS / 2) as node:
+        hostkey.pin(machine, node.host_key)
         return await disk.look_at(node, registry, wanted, seconds=NODE_SECONDS)
-
-
-def _json(machine: Machine) -> Json:
-    metadata = machine.metadata
-    return {
-        "metadata": {
-            "name": metadata.name,
-            "resourceVersion": metadata.resource_version,
-            "annotations": metadata.annotations,
-        },
-        "status": {"addresses": [{"type": one.type, "address": one.address} for one in machine.status.addresses]},
-    }
 
 
 def described(seen: disk.OnNode) -> str:

@@ -15,18 +15,20 @@ from trustplane.clusterapi.reporting import merge, to_json
 from trustplane.controllers.clustertrust_view import View, whole_seconds
 from trustplane.controllers.reading import cluster_key
 from trustplane.controllers.resources import CLUSTER_TRUSTS, FIELD_MANAGER
+from trustplane.controllers.rollout_observed import observed
 from trustplane.controllers.transitions import turned
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.resource import Key
-from trustplane.trust.report import INVALID, WORST_FIRST, status
+from trustplane.trust.report import INVALID, STOPPED, WORST_FIRST, status
+from trustplane.trust.rollout.plan import plan
 from trustplane.trust.standing import NodeFacts
 
 _LOOK_SECONDS = 600.0  # between looks at Secrets of users
 _SHOWN = 5  # annotations in a message
-_WARNINGS = frozenset({INVALID, *WORST_FIRST[:5]})  # somebody should act
+_WARNINGS = frozenset({INVALID, STOPPED, *WORST_FIRST[:5]})  # somebody should act
 
 
 class ClusterTrustReconciler:
@@ -51,7 +53,6 @@ class ClusterTrustReconciler:
             Watch(view.tkcs),
             Watch(view.trusts),
             Watch(view.machines, cluster_key),
-            Watch(view.configs, cluster_key),
             Watch(view.control_planes, cluster_key),
             Watch(view.pools, cluster_key),
             Watch(view.secrets, cluster_key),
@@ -69,7 +70,8 @@ class ClusterTrustReconciler:
         result = Result(requeue_after=0.0 if seen.tkc else _LOOK_SECONDS)
         trust = seen.trust or await self._make(seen.cluster)
         now = whole_seconds(datetime.now(UTC))
-        found = status(seen.nodes, seen.sets, seen.hosts, before=trust.status, now=now)
+        rollout = plan(observed(seen, now=now))
+        found = status(seen.nodes, seen.sets, seen.hosts, rollout=rollout, before=trust.status, now=now)
         found.conditions = [_noted(one, seen.nodes) for one in found.conditions]
         found.conditions = merge(trust.status.conditions, found.conditions, now)
         body = fitted(KIND, {**msgspec.to_builtins(found), "conditions": to_json(found.conditions)})

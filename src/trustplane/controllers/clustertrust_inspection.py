@@ -4,25 +4,20 @@ It also tells how the runtime reaches registries, without which no answer of a k
 """
 
 import asyncio
-import base64
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import IN_PLACE, UNREADABLE, AppliedTrust, Inspection, RegistryAccess
-from trustplane.api.meta import Json
 from trustplane.clusterapi import ssh_secret
-from trustplane.clusterapi.inplace import trust_files
-from trustplane.clusterapi.inplace_files import bootstrap_files, contents
-from trustplane.clusterapi.inplace_update import address
+from trustplane.clusterapi.machine_facts import address_of
+from trustplane.controllers import host_key
 from trustplane.controllers.resources import SECRETS
-from trustplane.errors import NodeError, TransientError, TrustplaneError, UserError
+from trustplane.errors import NodeError, TrustplaneError, UserError
 from trustplane.kube.client import Client
-from trustplane.kube.errors import ConflictError
 from trustplane.kube.resource import Key
-from trustplane.machines.resources import KUBEADM_CONFIGS, MACHINES
-from trustplane.nodes import hostkey, hosts, plan, registries, registry_report, ssh, trust
+from trustplane.nodes import hosts, plan, registries, registry_report, ssh, trust
 from trustplane.nodes.hosts import Shadow
 from trustplane.nodes.plan import Drift
 from trustplane.text import clean
@@ -30,7 +25,6 @@ from trustplane.trust.standing import NodeFacts
 
 # Asked before a repair; it raises where that is no longer wanted, see `trust.apply`.
 Confirm = Callable[[], Awaitable[None]]
-_PINS = 5  # attempts, while a Machine that is being made changes
 _MESSAGE = 600  # characters of what is kept in an annotation
 _REASONS = 20  # registries whose hindrance is kept in words; of more, only that there is one
 _KEY_AGAIN = timedelta(minutes=5)  # until a cluster without an SSH key is asked for one again
@@ -45,9 +39,18 @@ class Inspected:
 
 
 @dataclass(frozen=True)
-class _Files:
-    desired: dict[str, str]
-    previous: dict[str, str] | None
+class Wanted:
+    """What a node is to have, and trust.
+
+    Attributes:
+        files: Content by path; None where that is not known.
+        registries: Hosts of the registries that it is to trust.
+        repair: Asked before what differs is undone, see `trust.apply`; None: it is only reported.
+    """
+
+    files: Mapping[str, str] | None
+    registries: Collection[str]
+    repair: Confirm | None = None
 
 
 async def private_key(client: Client, cluster: Key) -> str:
@@ -89,44 +92,34 @@ class Keys:
         return max(time, absent_until) if time and absent_until else time
 
 
-async def inspect(
-    client: Client, machine: Machine, key: str, facts: NodeFacts, registries_: Collection[str], *, repair: bool
-) -> Inspected:
+async def inspect(client: Client, machine: Machine, key: str, facts: NodeFacts, wanted: Wanted) -> Inspected:
     """Look at a node; errors are part of the result.
 
     Args:
         client: To the management cluster.
         machine: Its Machine.
         key: Private key for SSH.
-        facts: What is known of it. Its files are compared only where its configuration names the set that it has.
-        registries_: Hosts of the registries that it is to trust.
-        repair: Undo what differs, and say so.
+        facts: What is known of it.
+        wanted: What it is to have.
     """
-
-    async def confirm() -> None:
-        if await _files(client, machine) != files:
-            raise TransientError("The trust that the node is to have has changed meanwhile")
-
     try:
-        files = await _files(client, machine) if facts.is_configured else None
-        async with ssh.connect(address(_json(machine)), key) as node:
-            refusal = await _pin(client, machine, node.host_key)
-            if refusal:
-                return Inspected(_result(facts.digest, refusal=refusal))
-            seen = (
-                await _look(node, files, facts.digest, confirm if repair else None) if files else _not_compared(facts)
-            )
+        async with ssh.connect(address_of(machine), key) as node:
+            try:
+                await host_key.check(client, machine, node.host_key)
+            except NodeError as error:
+                return Inspected(_result(facts.digest, refusal=str(error)))
+            seen = await _look(node, wanted.files, facts.digest, wanted.repair) if wanted.files is not None else None
+            seen = seen or _not_compared(facts)
             seen.inspection.registries_at = datetime.now(UTC)
-            seen.inspection.registries = await _reach(node, registries_)
+            seen.inspection.registries = await _reach(node, wanted.registries)
             return seen
     except TrustplaneError as error:
         return Inspected(_failed(facts, str(error)))
 
 
 def _not_compared(facts: NodeFacts) -> Inspected:
-    # Where the configuration is not there at all, nothing will be comparable later, either.
     inspection = _result(facts.digest)
-    inspection.is_partial = not facts.is_configured
+    inspection.is_partial = True
     return Inspected(inspection)
 
 
@@ -154,71 +147,18 @@ async def _reach(node: ssh.Node, wanted: Collection[str]) -> list[RegistryAccess
     return reached
 
 
-async def _look(node: ssh.Node, files: _Files, digest: str, repair: Confirm | None) -> Inspected:
+async def _look(node: ssh.Node, files: Mapping[str, str], digest: str, repair: Confirm | None) -> Inspected:
     state = await trust.read(node)
-    found = plan.drift(files.desired, state, files.previous)
-    useless, hidden = shadows_described(hosts.all_shadows(state, files.desired))
+    found = plan.drift(files, state)
+    useless, hidden = shadows_described(hosts.all_shadows(state, files))
     if found.is_current or repair is None:
         message = "; ".join(part for part in (described(found), useless) if part)
-        return Inspected(_result(digest, message=message, hidden=hidden))
-    done = await trust.apply(node, files.desired, files.previous, confirm=repair)
+        inspection = _result(digest, message=message, hidden=hidden)
+        inspection.is_drifted = not found.is_current
+        return Inspected(inspection)
+    done = await trust.apply(node, files, confirm=repair)
     applied = AppliedTrust(digest=digest, at=datetime.now(UTC), method=IN_PLACE, restarted=done.restarted)
     return Inspected(_result(digest, message=useless, hidden=hidden), applied)
-
-
-async def _pin(client: Client, machine: Machine, shown: str) -> str:
-    """Pin the key at the first contact; return why it is refused."""
-    name, namespace, found = machine.metadata.name, machine.metadata.namespace, _json(machine)
-    for _ in range(_PINS):
-        try:
-            patch = hostkey.pin(found, shown)
-        except NodeError as error:
-            return str(error)
-        if patch is None:
-            return ""
-        try:
-            await client.patch(MACHINES, name, namespace, patch)
-        except ConflictError:
-            found = await client.get(MACHINES, name, namespace)
-        else:
-            return ""
-    raise TransientError(f"Machine {name} keeps changing, so that its host key cannot be pinned")
-
-
-async def _files(client: Client, machine: Machine) -> _Files | None:
-    """Return what a node is to have; None where no configuration says so."""
-    namespace, name = machine.metadata.namespace, machine.spec.bootstrap.config_ref.name
-    if not name:
-        return None
-    config = await client.find(KUBEADM_CONFIGS, name, namespace)
-    if config is None:
-        return None
-    wanted = trust_files(config.get("spec", {}).get("files") or [])
-    data: dict[str, dict[str, str]] = {}
-    for name in {one.secret for one in wanted if one.secret}:
-        found = await client.find(SECRETS, name, namespace)
-        data[name] = found.data if found else {}
-    return _Files(contents(wanted, data), await _bootstrap(client, machine))
-
-
-async def _bootstrap(client: Client, machine: Machine) -> dict[str, str] | None:
-    name = machine.spec.bootstrap.data_secret_name
-    if not name:
-        return None
-    found = await client.find(SECRETS, name, machine.metadata.namespace)
-    return bootstrap_files(base64.b64decode(found.data.get("value", ""))) if found else None
-
-
-def _json(machine: Machine) -> Json:
-    metadata = machine.metadata
-    return {
-        "metadata": {
-            "name": metadata.name,
-            "resourceVersion": metadata.resource_version,
-            "annotations": metadata.annotations,
-        },
-        "status": {"addresses": [{"type": one.type, "address": one.address} for one in machine.status.addresses]},
-    }
 
 
 def _result(digest: str, *, message: str = "", hidden: str = "", refusal: str = "", error: str = "") -> Inspection:

@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
+from msgspec.structs import replace as replace_struct
 
 from trustplane.api import clusterapi, clustertrust
 from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF, Inspection, ProofResult, RecordedProof
 from trustplane.api.registry import Registry
 from trustplane.clusterapi.readiness import holds
-from trustplane.controllers.clustertrust_inspection import Inspected, Keys, inspect
+from trustplane.controllers.clustertrust_inspection import Inspected, Keys, Wanted, inspect
 from trustplane.controllers.clustertrust_pull import Source, copied
 from trustplane.controllers.clustertrust_pull import sweep as sweep_copies
 from trustplane.controllers.clustertrust_record import Outbox, Written
@@ -25,6 +26,7 @@ from trustplane.controllers.clustertrust_view import Seen, View
 from trustplane.controllers.clustertrust_workload import workload
 from trustplane.controllers.reading import cluster_key
 from trustplane.controllers.resources import MACHINES
+from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
@@ -37,6 +39,7 @@ from trustplane.proof.prover import Proof, Target
 from trustplane.proof.verdict import NotTrusted, Trusted, Unreachable, Verdict
 from trustplane.text import clean
 from trustplane.trust import recorded
+from trustplane.trust.places import files
 from trustplane.trust.schedule import Question, asked_at, inspection_due_at, merged, questions, silent, wait
 from trustplane.trust.standing import NodeFacts
 
@@ -78,7 +81,6 @@ class ProofReconciler:
             Watch(view.clusters),
             Watch(view.trusts),
             Watch(view.machines, cluster_key),
-            Watch(view.configs, cluster_key),
             view.selecting(),
         ]
         return Controller("proof", self.reconcile, watches, workers=_WORKERS)
@@ -202,11 +204,19 @@ class ProofReconciler:
                 if clock() > end:
                     return
                 machine = seen.machines[facts.machine]
-                repair = seen.is_automatic and seen.tkc is not None  # a class of somebody else is only looked at
-                found = await inspect(self._client, machine, secret, facts, seen.hosts, repair=repair)
+                found = await inspect(self._client, machine, secret, facts, self._wanted(key, seen))
                 await self._record_inspection(seen, facts, found)
 
         await settled(*(look(one) for one in nodes))
+
+    def _wanted(self, key: Key, seen: Seen) -> Wanted:
+        async def confirm() -> None:
+            again = await self._view.see(key)
+            if again is None or again.sets.digest != seen.sets.digest:
+                raise TransientError("The trust that the node is to have has changed meanwhile")
+
+        content = files(seen.sets.in_force) if seen.sets.in_force is not None else None
+        return Wanted(content, seen.hosts, confirm if seen.is_automatic else None)
 
     async def _record_inspection(self, seen: Seen, facts: NodeFacts, found: Inspected) -> None:
         now, look = datetime.now(UTC), found.inspection
@@ -215,7 +225,7 @@ class ProofReconciler:
             setattr(look, name, clean(getattr(look, name), _MESSAGE))
         values: dict[str, Any] = {clustertrust.TRUST_INSPECTION: look}
         if found.applied:
-            values[TRUST_APPLIED] = found.applied
+            values[TRUST_APPLIED] = replace_struct(found.applied, booted=facts.booted)
         if not await self._annotate(seen, facts, values):
             return
         self._inspections.note(key_of(seen.machines[facts.machine]), look, now)

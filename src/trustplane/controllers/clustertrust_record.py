@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
-from trustplane.api.clustertrust import Inspection, RecordedProof
+from trustplane.api.clustertrust import AppliedTrust, Inspection, RecordedProof
 from trustplane.errors import TrustplaneError
 from trustplane.kube.resource import Key
 from trustplane.proof.prover import Proof
@@ -16,7 +16,7 @@ from trustplane.trust.schedule import includes
 BATCH_SECONDS: Final = 5.0  # for which an answer waits for others of its node
 _UNSEEN: Final = timedelta(minutes=1)  # after which what is on the Machine counts, whatever we have written
 
-R = TypeVar("R", RecordedProof, Inspection)
+R = TypeVar("R", AppliedTrust, RecordedProof, Inspection)
 
 
 class Outbox:
@@ -97,7 +97,10 @@ class Written(Generic[R]):
         return value
 
 
-def _has(seen: RecordedProof | Inspection | None, written: RecordedProof | Inspection) -> bool:
+_Record = AppliedTrust | RecordedProof | Inspection
+
+
+def _has(seen: _Record | None, written: _Record) -> bool:
     if isinstance(written, RecordedProof):
         return includes(seen if isinstance(seen, RecordedProof) else None, written)
     return seen is not None and seen.at is not None and (written.at is None or seen.at >= written.at)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from trustplane.api import clustertrust
-from trustplane.api.annotations import COMPONENT_LABEL
+from trustplane.api.annotations import COMPONENT_LABEL, TRUST_SECRET
 from trustplane.api.cluster import KIND, TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster, Machine
 from trustplane.api.clustertrust import PROVE_REQUESTED_AT, ClusterTrust
@@ -14,8 +14,8 @@ from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration, T
 from trustplane.api.core import Secret
 from trustplane.api.meta import Object
 from trustplane.api.registry import Registry
-from trustplane.clusterapi import secret, trust_status, variable
-from trustplane.clusterapi.readiness import Observed, is_rolled_out
+from trustplane.clusterapi import rollout_facts, secret, ssh_secret, trust_status, variable
+from trustplane.clusterapi.secret import BootSet
 from trustplane.controllers import last_good
 from trustplane.controllers.foreign_secrets import ForeignSecrets
 from trustplane.controllers.node_facts import FactsOfNodes
@@ -25,7 +25,6 @@ from trustplane.controllers.resources import (
     CLUSTERS,
     CONFIGURATIONS,
     CONTROL_PLANES,
-    KUBEADM_CONFIGS,
     MACHINE_DEPLOYMENTS,
     MACHINES,
     REGISTRIES,
@@ -61,6 +60,10 @@ class Seen:
     registries: list[Registry]  # that select it, one for each host
     trust: ClusterTrust | None
     is_automatic: bool  # what differs on a node is to be repaired
+    boot: BootSet | None  # what new machines boot with
+    can_write: bool  # there is a key for SSH to its nodes
+    strategy: str  # how machines get a changed set
+    after: Mapping[str, datetime]  # when groups of machines were last asked to be replaced, see `rollout_facts.groups`
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -73,7 +76,8 @@ class Seen:
         holders = [self.cluster, *([self.trust] if self.trust else [])]
         times = [read_time(one.metadata.annotations.get(PROVE_REQUESTED_AT, "")) for one in holders]
         requested = max((one for one in times if one), default=None)
-        return Demand(in_force=self.sets.digest, hosts=self.hosts, requested_at=requested)
+        is_readable = self.sets.in_force is not None
+        return Demand(in_force=self.sets.digest, hosts=self.hosts, is_readable=is_readable, requested_at=requested)
 
 
 class View:
@@ -90,7 +94,6 @@ class View:
         self._namespace = namespace
         self.clusters = manager.informer(CLUSTERS)
         self.machines = manager.informer(MACHINES)
-        self.configs = manager.informer(KUBEADM_CONFIGS)
         self.registries = manager.informer(REGISTRIES)
         self.trusts = manager.informer(CLUSTER_TRUSTS)
         self.tkcs = manager.informer(TANZU_CLUSTERS)
@@ -99,10 +102,12 @@ class View:
         self.control_planes = manager.informer(CONTROL_PLANES)
         self.pools = manager.informer(MACHINE_DEPLOYMENTS)
         self._foreign = ForeignSecrets(client)
-        self._facts = FactsOfNodes(self.machines, self.configs)
+        self._facts = FactsOfNodes(self.machines)
+        self._boots: dict[Key, tuple[Secret, str, BootSet]] = {}  # by cluster: what was read, with which set in force
         self._machines_of = ByCluster(self.machines)
         self._control_planes_of = ByCluster(self.control_planes)
         self._pools_of = ByCluster(self.pools)
+        self._secrets_of = ByCluster(self.secrets)
         self._service: tuple[str, tuple[Reading, Mapping[str, str]]] = ("", (Reading(), {}))
 
     async def see(self, key: Key) -> Seen | None:
@@ -111,27 +116,44 @@ class View:
         if cluster is None or cluster.metadata.deletion_timestamp:
             return None
         tkc = self._owner(cluster)
-        value = cluster.variable(VARIABLE)
         if not self.is_ours(cluster):
             return None
-        users = await self._named(cluster, value) if value is not None and tkc is None else None
-        rolled_out = is_rolled_out(self._machinery(cluster))
         machines = {one.metadata.name: one for one in self._machines_of.of(key) if not one.metadata.deletion_timestamp}
-        nodes = await self._facts.of(machines.values(), users, rolled_out=rolled_out)
+        ssh = await self.secret(ssh_secret.name_of(key.name), key.namespace)
+        sets = await self._sets(cluster, tkc) if tkc else _of_cluster(await self._own(cluster))
         return Seen(
             cluster=cluster,
             tkc=tkc,
-            sets=await self._sets(cluster, tkc) if tkc else _of_variable(users),
+            sets=sets,
             machines=machines,
-            nodes=nodes,
+            nodes=await self._facts.of(machines.values()),
             registries=self.selected(cluster),
             trust=self.trusts.get(key),
             is_automatic=policy(*self._policies(cluster, tkc)).propagation == AUTOMATIC,
+            boot=self._boot(key, cluster, sets),
+            can_write=ssh is not None,
+            strategy=self._strategy(cluster, tkc),
+            after=rollout_facts.groups(next(iter(self._control_planes_of.of(key)), None), self._pools_of.of(key)),
         )
+
+    def _boot(self, cluster: Key, capi: Cluster, sets: Sets) -> BootSet | None:
+        """Return what new machines of a cluster boot with, read anew only when its Secret or its set has changed."""
+        key = Key(cluster.namespace, secret.boot_name(cluster.name))
+        found = self.secrets.get(key)
+        if found is None:
+            self._boots.pop(key, None)
+            return None
+        known = self._boots.get(key)
+        judge = sets.digest if sets.in_force is not None else ""
+        if known is None or known[0] is not found or known[1] != judge:
+            boot = secret.checked(secret.read_boot(found), sets.in_force, capi.spec.infrastructure_ref.kind)
+            known = self._boots[key] = (found, judge, boot)
+        return known[2]
 
     def is_ours(self, cluster: Cluster) -> bool:
         """Tell whether the trust of a Cluster is ours to watch."""
-        return cluster.variable(VARIABLE) is not None or self._owner(cluster) is not None
+        is_asked = cluster.variable(VARIABLE) is not None or TRUST_SECRET in cluster.metadata.annotations
+        return is_asked or self._owner(cluster) is not None
 
     def cluster_of(self, found: Object) -> Cluster | None:
         """Return the Cluster of an object, if its trust is ours to watch."""
@@ -145,6 +167,10 @@ class View:
     def machines_of(self, key: Key) -> list[Machine]:
         """Return the Machines of a cluster."""
         return self._machines_of.of(key)
+
+    def secrets_of(self, key: Key) -> list[Secret]:
+        """Return the Secrets of ours of a cluster, as last seen."""
+        return self._secrets_of.of(key)
 
     def all_keys(self, _: object = None) -> list[Key]:
         """Return the keys of all clusters."""
@@ -172,11 +198,6 @@ class View:
             self._service = (version, (lists.service(found, good), lists.service_policies(found, good)))
         return self._service[1]
 
-    def _machinery(self, cluster: Cluster) -> Observed:
-        key = key_of(cluster)
-        control_plane = next(iter(self._control_planes_of.of(key)), None)
-        return Observed(cluster=cluster, control_plane=control_plane, machine_deployments=self._pools_of.of(key))
-
     def _owner(self, cluster: Cluster) -> TanzuKubernetesCluster | None:
         owners = cluster.metadata.owner_references
         is_ours = any(one.kind == KIND and one.api_version.startswith(f"{GROUP}/") for one in owners)
@@ -185,11 +206,15 @@ class View:
     def _policies(self, cluster: Cluster, tkc: TanzuKubernetesCluster | None) -> list[Mapping[str, str]]:
         return [(tkc or cluster).metadata.annotations, self._service_as_seen()[1]]
 
+    def _strategy(self, cluster: Cluster, tkc: TanzuKubernetesCluster | None) -> str:
+        nearest = [tkc.metadata.annotations] if tkc else []
+        return policy(*nearest, cluster.metadata.annotations, self._service_as_seen()[1]).update_strategy
+
     async def _sets(self, cluster: Cluster, tkc: TanzuKubernetesCluster) -> Sets:
         frozen = Frozen.read(cluster.metadata.annotations) or Frozen(digest=EMPTY.digest)
         name = secret.name_of(cluster.metadata.name, frozen.digest)
         found = None if frozen.digest == EMPTY.digest else await self.secret(name, cluster.metadata.namespace)
-        in_force = EMPTY if frozen.digest == EMPTY.digest else secret.read(found) if found else None
+        in_force = EMPTY if frozen.digest == EMPTY.digest else secret.read_set(found, frozen.digest) if found else None
         merge = policy(*self._policies(cluster, tkc)).merge
         own = lists.own(tkc)
         wanted = effective(self.service(), own, merge)
@@ -217,6 +242,16 @@ class View:
         key = Key(namespace, name)
         found = self.secrets.get(key)
         return found if found is not None else await self._foreign.find(key, generation)
+
+    async def _own(self, cluster: Cluster) -> TrustSet | None:
+        """Return the set that a Cluster itself asks for; None where it cannot be read."""
+        value = cluster.variable(VARIABLE)
+        if value is not None:
+            return await self._named(cluster, value)
+        metadata = cluster.metadata
+        name = metadata.annotations[TRUST_SECRET]
+        found = await self.secret(name, metadata.namespace, generation=metadata.generation)
+        return secret.read(found) if found else None
 
     async def _named(self, cluster: Cluster, value: object) -> TrustSet | None:
         """Return the set that a value of the variable `trust` names; None where it cannot be read."""
@@ -257,9 +292,9 @@ def _decoded(data: str) -> str:
         return ""
 
 
-def _of_variable(trust: TrustSet | None) -> Sets:
+def _of_cluster(trust: TrustSet | None) -> Sets:
     # Nobody but the Cluster says what it is to have, so it is what it has taken.
-    digest = trust.digest if trust else ""
+    digest = trust.digest if trust is not None else ""  # an empty set is false
     return Sets(
         digest=digest, in_force=trust, desired=trust, source=clustertrust.CLUSTER, problem="its Secret cannot be read"
     )

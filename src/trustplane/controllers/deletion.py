@@ -1,5 +1,6 @@
 """The end of a cluster: Cluster API's object first, its Secrets next, the TanzuKubernetesCluster last."""
 
+from trustplane.api.annotations import CLUSTER_LABEL
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import GROUP
 from trustplane.api.core import Secret
@@ -43,11 +44,24 @@ async def delete(client: Client, tkc: TanzuKubernetesCluster) -> Result | None:
         if cluster.metadata.deletion_timestamp is None:
             await client.delete(CLUSTERS, key.name, key.namespace, uid=cluster.metadata.uid)
         return None
+    if cluster is None:
+        await _delete_sets(client, tkc)
     remaining = await _delete_secrets(client, tkc)
     if remaining and cluster is None:
         return Result(requeue_after=_POLL_SECONDS)
     await _set_finalizers(client, tkc, [one for one in tkc.metadata.finalizers if one != FINALIZER])
     return Result()
+
+
+async def _delete_sets(client: Client, tkc: TanzuKubernetesCluster) -> None:
+    """Delete the Secrets of trust sets, before a new cluster of the same name finds them.
+
+    The garbage collector would do that some time after the Cluster, whose they are, is gone.
+    """
+    key = key_of(tkc)
+    for one in await client.list(SECRETS, key.namespace, labels=f"{CLUSTER_LABEL}={key.name}"):
+        if any(owner.kind == "Cluster" for owner in one.metadata.owner_references):
+            await client.delete(SECRETS, one.metadata.name, key.namespace, uid=one.metadata.uid)
 
 
 async def _delete_secrets(client: Client, tkc: TanzuKubernetesCluster) -> list[Secret]:

@@ -1,73 +1,56 @@
-"""Facts of nodes, worked out anew only where one of the objects that say them has changed."""
+"""Facts of nodes, worked out anew only where the Machine that says them has changed."""
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from trustplane.api.clusterapi import KubeadmConfig, Machine
+from trustplane.api.clusterapi import Machine
 from trustplane.clusterapi.machine_facts import facts
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.resource import Key, key_of
-from trustplane.trust.entries import TrustSet
 from trustplane.trust.standing import NodeFacts
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(NamedTuple):
     machine: Machine
-    config: KubeadmConfig | None
-    users: TrustSet | None
-    rolled_out: bool
     facts: NodeFacts
 
 
 class FactsOfNodes:
-    """What Machines and bootstrap configurations say of nodes, as informers last saw them.
+    """What Machines say of their nodes, as the informer last saw them.
 
     An informer replaces what it has of an object, and never changes it: the same one says the same.
 
     Args:
         machines: Machines of Cluster API.
-        configs: Their bootstrap configurations.
     """
 
-    def __init__(self, machines: Informer[Machine], configs: Informer[KubeadmConfig]) -> None:
+    def __init__(self, machines: Informer[Machine]) -> None:
         self._machines = machines
-        self._configs = configs
         self._known: dict[Key, _Known] = {}
         machines.subscribe(self._forget)
 
-    async def of(self, machines: Iterable[Machine], users: TrustSet | None, *, rolled_out: bool) -> list[NodeFacts]:
+    async def of(self, machines: Iterable[Machine]) -> list[NodeFacts]:
         """Return what is known of the nodes of Machines, in their order; see `machine_facts.facts`.
 
         What a tenant has written on a Machine takes a while to read: others go between any two that are read.
 
         Args:
             machines: As they were seen together; what changes meanwhile is not looked at.
-            users: See `machine_facts.facts`.
-            rolled_out: See `machine_facts.facts`.
         """
-        return [await self._of(one, users, rolled_out=rolled_out) for one in tuple(machines)]
+        return [await self._of(one) for one in tuple(machines)]
 
-    async def _of(self, machine: Machine, users: TrustSet | None, *, rolled_out: bool) -> NodeFacts:
-        key, metadata = key_of(machine), machine.metadata
-        config = self._configs.get(Key(metadata.namespace, machine.spec.bootstrap.config_ref.name))
+    async def _of(self, machine: Machine) -> NodeFacts:
+        key = key_of(machine)
         known = self._known.get(key)
-        if known is not None and _is_same(known, machine, config, users, rolled_out=rolled_out):
+        if known is not None and known.machine is machine:
             return known.facts
-        found = facts(machine, config, users, rolled_out=rolled_out)
+        found = facts(machine)
         if self._machines.get(key) is machine:  # one that is gone by now would never be forgotten
-            self._known[key] = _Known(machine, config, users, rolled_out, found)
+            self._known[key] = _Known(machine, found)
         await asyncio.sleep(0)
         return found
 
     def _forget(self, change: Change[Machine]) -> None:
         if change.new is None:
             self._known.pop(change.key, None)
-
-
-def _is_same(
-    known: _Known, machine: Machine, config: KubeadmConfig | None, users: TrustSet | None, *, rolled_out: bool
-) -> bool:
-    is_same_object = known.machine is machine and known.config is config
-    return is_same_object and known.rolled_out == rolled_out and known.users == users

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from trustplane.api.annotations import TRUST_PIN
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.configuration import NAME, TkgServiceConfiguration, is_customised
@@ -13,9 +14,9 @@ from trustplane.controllers.reading import Reader
 from trustplane.controllers.resources import CLUSTERS, CONFIGURATIONS, SECRETS
 from trustplane.errors import TransientError
 from trustplane.trust import lists
-from trustplane.trust.entries import Reading, TrustSet
+from trustplane.trust.entries import EMPTY, Reading, TrustSet
 from trustplane.trust.policy import policy
-from trustplane.trust.propagation import Frozen, Situation
+from trustplane.trust.propagation import Frozen, Pin, Situation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +54,20 @@ async def observe(
     frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
     kept = await last_good.find(reader, namespace=namespace)
     service, service_policies = lists.service(configuration, kept), lists.service_policies(configuration, kept)
+    policies = policy(tkc.metadata.annotations, service_policies)
+    pin = Pin.read(tkc.metadata.annotations.get(TRUST_PIN, ""), policies.requested_at)
     situation = Situation(
         frozen=frozen,
         in_force=await _in_force(reader, tkc, frozen),
         service=service,
         last_good=kept.trust if kept else None,
         own=lists.own(tkc),
-        policy=policy(tkc.metadata.annotations, service_policies),
+        policy=policies,
         first_customized_at=_first_customized_at(configuration, service, now),
         update_digests=update_digests(tkc, kubernetes_version=kubernetes_version),
         now=now,
+        pin=pin,
+        pinned=await _pinned(reader, tkc, pin) if pin else None,
     )
     nearest_first = (tkc.metadata.annotations, cluster.metadata.annotations if cluster else {})
     return Observation(
@@ -77,12 +82,16 @@ async def observe(
 async def _in_force(reader: Reader, tkc: TanzuKubernetesCluster, frozen: Frozen | None) -> TrustSet | None:
     if frozen is None:
         return None
-    return await _trust_of(reader, secret.name_of(tkc.metadata.name, frozen.digest), tkc.metadata.namespace)
+    return await _set(reader, tkc, frozen.digest)
 
 
-async def _trust_of(reader: Reader, name: str, namespace: str) -> TrustSet | None:
-    found = await reader.find(SECRETS, name, namespace)
-    return secret.read(found) if found else None
+async def _pinned(reader: Reader, tkc: TanzuKubernetesCluster, pin: Pin) -> TrustSet | None:
+    return EMPTY if pin.digest == EMPTY.digest else await _set(reader, tkc, pin.digest)
+
+
+async def _set(reader: Reader, tkc: TanzuKubernetesCluster, digest: str) -> TrustSet | None:
+    found = await reader.find(SECRETS, secret.name_of(tkc.metadata.name, digest), tkc.metadata.namespace)
+    return secret.read_set(found, digest) if found else None
 
 
 def _first_customized_at(configuration: TkgServiceConfiguration, service: Reading, now: datetime) -> datetime | None:

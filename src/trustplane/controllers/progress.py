@@ -6,17 +6,18 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from trustplane.api import clustertrust
-from trustplane.api.annotations import TRUST_CANARY, TRUST_DIGEST, UPDATE_REQUESTED_AT
+from trustplane.api.annotations import TRUST_DIGEST, UPDATE_REQUESTED_AT
 from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.clusterapi import Cluster
 from trustplane.api.clustertrust import ClusterTrust, ClusterTrustStatus
 from trustplane.api.conditions import FALSE, TRUE, TRUST_CURRENT, TRUST_VALID
 from trustplane.api.meta import condition
-from trustplane.clusterapi.readiness import Observed, is_rolled_out
 from trustplane.kube.resource import Key, key_of
-from trustplane.trust.gate import Canary
 from trustplane.trust.policy import read_time
 from trustplane.trust.propagation import Frozen
 from trustplane.trust.report import NO_NODES, NOTHING_TO_PROVE
+from trustplane.trust.report import STOPPED as IS_STOPPED
+from trustplane.trust.report import UPDATING as IS_UPDATING
 
 WAITING: Final = "Waiting"  # the manager has not answered the request
 UPDATING: Final = "Updating"  # machines are being updated
@@ -70,8 +71,7 @@ def proved(now: Progress, annotations: Mapping[str, str], trust: ClusterTrust | 
         return replace(now, state=PROVING, message="") if now.state == CURRENT else now
     now = replace(now, proven=status.proven_nodes)
     if found.status == FALSE and found.reason == clustertrust.NOT_TRUSTED:
-        is_stopped = _is_stopped(Canary.read(annotations.get(TRUST_CANARY, "")), digest, status)
-        return replace(now, state=STOPPED if is_stopped else NOT_PROVEN, message=found.message)
+        return replace(now, state=STOPPED if _is_stopped(status) else NOT_PROVEN, message=found.message)
     if now.state == UPDATING:
         return now
     if found.reason in (NOTHING_TO_PROVE, NO_NODES):
@@ -80,32 +80,62 @@ def proved(now: Progress, annotations: Mapping[str, str], trust: ClusterTrust | 
     return replace(now, state=PROVEN if found.status == TRUE else undecided, message=found.message)
 
 
-def _is_stopped(canary: Canary | None, digest: str, status: ClusterTrustStatus) -> bool:
-    if canary is None or canary.digest != digest or not canary.adds:
-        return False
-    return any(one.machine == canary.machine and one.state == clustertrust.NOT_TRUSTED for one in status.nodes)
+def _is_stopped(status: ClusterTrustStatus) -> bool:
+    current = condition(status.conditions, clustertrust.CURRENT)
+    return current is not None and current.reason == IS_STOPPED
 
 
-def progress(tkc: TanzuKubernetesCluster, observed: Observed, requested_at: datetime) -> Progress:
-    """Tell how far the update of a cluster is that was requested at that time."""
-    groups = [one for one in (observed.control_plane, *observed.machine_deployments) if one]
-    machines = sum(one.spec.replicas for one in groups)
-    up_to_date = sum(min(one.status.up_to_date_replicas, one.spec.replicas) for one in groups)
-    state, message = _state(tkc, observed, requested_at)
-    return Progress(key=key_of(tkc), state=state, machines=machines, up_to_date=up_to_date, message=message)
+def progress(
+    tkc: TanzuKubernetesCluster, cluster: Cluster | None, trust: ClusterTrust | None, requested_at: datetime
+) -> Progress:
+    """Tell how far the update of a cluster is that was requested at that time.
 
-
-def _state(tkc: TanzuKubernetesCluster, observed: Observed, requested_at: datetime) -> tuple[str, str]:
-    frozen = Frozen.read(observed.cluster.metadata.annotations) if observed.cluster else None
+    Args:
+        tkc: The cluster.
+        cluster: Its Cluster, which says what it has taken.
+        trust: What is reported of its nodes; a report about another set says nothing.
+        requested_at: When the update was requested.
+    """
+    frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
     if frozen is None or frozen.handled_at is None or frozen.handled_at < requested_at:
-        valid = condition([*tkc.status.conditions], TRUST_VALID)
-        if valid and valid.status != TRUE:
-            return REFUSED, valid.message
-        return WAITING, "for `trustplane manager` to take up the request"
-    current = condition([*tkc.status.conditions], TRUST_CURRENT)
-    if current and current.status == TRUE and is_rolled_out(observed):
-        return CURRENT, current.message
-    return UPDATING, current.message if current else ""
+        return _unanswered(tkc)
+    seen = _counted(tkc, frozen, trust)
+    reported = condition([*tkc.status.conditions], TRUST_CURRENT)
+    is_current = reported is not None and reported.status == TRUE and seen.state == CURRENT
+    return seen if is_current or seen.state != CURRENT else replace(seen, state=UPDATING)
+
+
+def undoing(tkc: TanzuKubernetesCluster, cluster: Cluster | None, trust: ClusterTrust | None, digest: str) -> Progress:
+    """Tell how far a cluster is on its way back to an earlier set; the arguments are those of `progress`."""
+    frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
+    return _counted(tkc, frozen, trust) if frozen is not None and frozen.digest == digest else _unanswered(tkc)
+
+
+def _unanswered(tkc: TanzuKubernetesCluster) -> Progress:
+    valid = condition([*tkc.status.conditions], TRUST_VALID)
+    if valid and valid.status != TRUE:
+        return Progress(key=key_of(tkc), state=REFUSED, message=valid.message)
+    return Progress(key=key_of(tkc), state=WAITING, message="for `trustplane manager` to take up the request")
+
+
+def _counted(tkc: TanzuKubernetesCluster, frozen: Frozen, trust: ClusterTrust | None) -> Progress:
+    """Tell how many nodes have what the cluster has taken."""
+    status = trust.status if trust else ClusterTrustStatus()
+    if status.in_force is None or status.in_force.digest != frozen.digest:
+        return Progress(key=key_of(tkc), state=UPDATING)
+    current, counts = condition(status.conditions, clustertrust.CURRENT), status.summary
+    lacking = min(counts.total, counts.pending + counts.failed + counts.unreachable + counts.outdated)
+    # Where the lists ask for something else, the condition is about that.
+    is_there = current is not None and (
+        current.status == TRUE or (not lacking and current.reason not in (IS_UPDATING, IS_STOPPED))
+    )
+    return Progress(
+        key=key_of(tkc),
+        state=CURRENT if is_there else UPDATING,
+        machines=counts.total,
+        up_to_date=counts.total - lacking,
+        message=current.message if current else "",
+    )
 
 
 def request_time(annotations: Mapping[str, str], now: datetime) -> datetime:

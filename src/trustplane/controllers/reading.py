@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar
 
-from trustplane.api.annotations import CLUSTER_NAME_LABEL
+from trustplane.api.annotations import CLUSTER_LABEL, CLUSTER_NAME_LABEL
 from trustplane.api.meta import Object
 from trustplane.clusterapi.readiness import Observed
 from trustplane.controllers.resources import CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS
@@ -69,8 +69,12 @@ def is_other_spec(change: Change[Any]) -> bool:
 
 
 def cluster_key(found: Object) -> list[Key]:
-    """Return the Key of the Cluster (and of its TanzuKubernetesCluster) that an object's label names; none without."""
-    name = found.metadata.labels.get(CLUSTER_NAME_LABEL)
+    """Return the Key of the Cluster (and of its TanzuKubernetesCluster) that an object's label names; none without.
+
+    The label is Cluster API's, or ours on Secrets of ours.
+    """
+    labels = found.metadata.labels
+    name = labels.get(CLUSTER_NAME_LABEL) or labels.get(CLUSTER_LABEL)
     return [Key(found.metadata.namespace, name)] if name else []
 
 

@@ -87,7 +87,6 @@ class RegistryIndex:
             Watch(view.tkcs),
             Watch(view.trusts),
             Watch(view.machines, cluster_key),
-            Watch(view.configs, cluster_key),
             view.selecting(),
         ]
         return Controller("registry-index", self.reconcile, watches, workers=2)

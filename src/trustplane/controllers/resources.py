@@ -46,20 +46,6 @@ CONTROL_PLANES = Resource(
     "kubeadmcontrolplanes",
     clusterapi.KubeadmControlPlane,
 )
-KUBEADM_CONFIGS = Resource(
-    f"bootstrap.{clusterapi.GROUP}",
-    clusterapi.VERSION,
-    "KubeadmConfig",
-    "kubeadmconfigs",
-    clusterapi.KubeadmConfig,
-)
-KUBEADM_CONFIG_TEMPLATES = Resource(
-    f"bootstrap.{clusterapi.GROUP}",
-    clusterapi.VERSION,
-    "KubeadmConfigTemplate",
-    "kubeadmconfigtemplates",
-    clusterapi.KubeadmConfigTemplate,
-)
 
 # Of workload clusters, with the few fields that count.
 WORKLOAD_PODS = Resource("", "v1", "Pod", "pods", Pod)

@@ -6,13 +6,11 @@ from trustplane.controllers.clustertrust_proof import ProofReconciler
 from trustplane.controllers.clustertrust_view import View
 from trustplane.controllers.configuration import ConfigurationReconciler
 from trustplane.controllers.images import ImageReconciler
-from trustplane.controllers.lost_generation import lost_generations
-from trustplane.controllers.lost_update import LostUpdateReconciler
 from trustplane.controllers.pulls import PullReconciler
 from trustplane.controllers.registry import RegistryReconciler
 from trustplane.controllers.release import ReleaseReconciler
 from trustplane.controllers.resources import CONFIGURATIONS, RELEASES, SECRETS
-from trustplane.controllers.small_control_plane import SmallControlPlaneReconciler
+from trustplane.controllers.rollout import RolloutReconciler
 from trustplane.controllers.tanzukubernetescluster import TanzuKubernetesClusterReconciler
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
@@ -49,13 +47,10 @@ def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None
     trusts = ClusterTrustReconciler(client, view, recorder)
     proofs = ProofReconciler(client, view, recorder, namespace=namespace)
     registries = RegistryReconciler(client, view, recorder, namespace=namespace)
-    control_planes = SmallControlPlaneReconciler(client, view, recorder)
-    lost_updates = LostUpdateReconciler(client, view, recorder)
+    rollouts = RolloutReconciler(client, view, recorder)
     pulls = PullReconciler(client, view)
     images = ImageReconciler(client, view)
-    reconcilers = (configurations, releases, clusters, trusts, proofs, control_planes, pulls, images)
+    reconcilers = (configurations, releases, clusters, trusts, proofs, rollouts, pulls, images)
     controllers = [one.controller() for one in reconcilers]
-    controllers += [*registries.controllers(), lost_updates.controller()]
-    controllers += [one.controller() for one in lost_generations(client, view)]
-    for controller in controllers:
+    for controller in (*controllers, *registries.controllers()):
         manager.add(controller)

@@ -5,8 +5,8 @@ it looks at the API server itself and decides anew: so a cluster that is made ri
 service's configuration has its trust, and a decision on stale data never undoes a newer one.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -15,32 +15,29 @@ import msgspec
 from trustplane.api.annotations import COMPONENT_LABEL
 from trustplane.api.cluster import KIND, TanzuKubernetesCluster, TanzuKubernetesClusterStatus
 from trustplane.api.clusterapi import Cluster
-from trustplane.api.conditions import RELEASE_COMPATIBLE, TRUE, TRUST_CURRENT, TRUST_VALID
+from trustplane.api.conditions import RELEASE_COMPATIBLE, TRUST_CURRENT, TRUST_VALID
 from trustplane.api.core import Secret
 from trustplane.api.crds.fitting import fitted
-from trustplane.api.meta import Condition, Json, condition
+from trustplane.api.meta import Json
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
-from trustplane.clusterapi.cluster import CONTROL_PLANE_REPLICAS, desired_cluster
+from trustplane.clusterapi.cluster import desired_cluster
 from trustplane.clusterapi.readiness import Observed
 from trustplane.clusterapi.release import newer, resolve
-from trustplane.clusterapi.rollout import are_updated, held_trust, rollout
-from trustplane.clusterapi.secret import name_of
-from trustplane.clusterapi.small_control_plane import is_paused
+from trustplane.clusterapi.secret import boot_name, read_boot
 from trustplane.clusterapi.status import cluster_status
 from trustplane.controllers import deletion, ssh_key, trust_secrets
 from trustplane.controllers.last_good import is_last_good
 from trustplane.controllers.observation import Observation, observe
 from trustplane.controllers.ownership import is_owned
-from trustplane.controllers.reading import ByCluster, Cached, Reader, cluster_key, list_of, machinery
+from trustplane.controllers.reading import ByCluster, Cached, Reader, cluster_key
 from trustplane.controllers.resources import (
+    CLUSTER_TRUSTS,
     CLUSTERS,
     CONFIGURATIONS,
     CONTROL_PLANES,
     FIELD_MANAGER,
-    KUBEADM_CONFIGS,
     MACHINE_DEPLOYMENTS,
-    MACHINES,
     RELEASES,
     SECRETS,
     TANZU_CLUSTERS,
@@ -53,13 +50,11 @@ from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Key, key_of
-from trustplane.trust.entries import EMPTY, TrustSet, difference
-from trustplane.trust.propagation import Decision, decide
+from trustplane.trust.entries import EMPTY, difference
+from trustplane.trust.propagation import Decision, decide, is_updated
 
 # What the API server refused may become right without any object that we watch: a webhook, a ClusterClass, a quota.
 _REFUSED_SECONDS = 30.0
-# A Secret that is still referred to is looked at again, should no change of a machine wake us.
-_COLLECT_SECONDS = 60.0
 # The service's list is recorded within milliseconds; its arrival wakes us. This is for one that was missed.
 _RECORD_SECONDS = 5.0
 
@@ -71,6 +66,7 @@ class Plan:
     observation: Observation
     decision: Decision
     body: Json | None  # the Cluster to apply; None: make none
+    is_held: bool = False  # its machines wait for the set, which is on trial: until then only that is recorded
 
 
 class Applied(NamedTuple):
@@ -115,7 +111,7 @@ class TanzuKubernetesClusterReconciler:
         self._cached = Cached([self._configurations, self._clusters, self._secrets])
         self._control_planes_of = ByCluster(self._control_planes)
         self._pools_of = ByCluster(self._pools)
-        self._secrets_of = ByCluster(self._secrets)
+        self._trusts = manager.informer(CLUSTER_TRUSTS)
         self._applied: dict[Key, Applied] = {}
 
     def controller(self) -> Controller:
@@ -125,6 +121,7 @@ class TanzuKubernetesClusterReconciler:
             Watch(self._clusters),
             Watch(self._control_planes, cluster_key),
             Watch(self._pools, cluster_key),
+            Watch(self._trusts),
             Watch(self._secrets, self._of_secret),
             Watch(self._configurations, self._all),
             Watch(self._releases, self._all),
@@ -156,8 +153,7 @@ class TanzuKubernetesClusterReconciler:
         except ConflictError:
             # Decided on an object that has changed since. That change is on its way here, and wakes us.
             return Result()
-        collecting = len(self._secrets_of.of(key)) > 1 and await trust_secrets.collect(self._client, tkc)
-        return _next(outcome, collecting=collecting)
+        return _next(outcome)
 
     async def _delete(self, tkc: TanzuKubernetesCluster) -> Result:
         result = await deletion.delete(self._client, tkc)
@@ -203,44 +199,27 @@ class TanzuKubernetesClusterReconciler:
         decision = decide(seen.situation)
         if decision.trust is None or decision.frozen is None:
             return Plan(seen, decision, None)
-        observed = await self._machinery(reader, key_of(tkc), seen.cluster)
-        how = rollout(decision, seen.update_strategy, observed)
-        replicas = tkc.spec.topology.control_plane.replicas or CONTROL_PLANE_REPLICAS
         body = desired_cluster(
             tkc,
             kubernetes_version=version,
-            trust=decision.trust,
             annotations=decision.frozen.annotations(),
             ssh_public_key=await ssh_key.ensure(reader, self._client, tkc),
             default_drain_timeout=seen.configuration.spec.default_node_drain_timeout,
-            rollout=how,
-            held_trust=held_trust(
-                decision,
-                how,
-                seen.cluster,
-                replicas=replicas,
-                may_change=is_paused(observed.control_plane)
-                and await self._are_pools_done(key_of(tkc), seen.cluster, decision.trust),
-            ),
         )
-        return Plan(seen, decision, body)
+        return Plan(seen, decision, body, is_held=await self._is_held(reader, seen, decision))
 
-    async def _are_pools_done(self, key: Key, cluster: Cluster | None, trust: TrustSet) -> bool:
-        if cluster is None or not cluster.control_plane_override("trust"):
+    async def _is_held(self, reader: Reader, seen: Observation, decision: Decision) -> bool:
+        """Tell whether new machines would boot with another set than the one that the cluster has taken (P4).
+
+        That one is being tried on a running node; where it proves itself, or none can, new machines boot with it.
+        """
+        before = seen.situation.frozen
+        if seen.cluster is None or before is None or decision.frozen is None:
             return False
-        secret = name_of(key.name, trust.digest) if trust else ""
-        configs = await list_of(self._client, KUBEADM_CONFIGS, key)
-        return are_updated(await list_of(self._client, MACHINES, key), configs, secret)
-
-    async def _machinery(self, reader: Reader, key: Key, cluster: Cluster | None) -> Observed:
-        if reader is self._client:
-            found = await machinery(self._client, key)
-            return Observed(
-                cluster=cluster,
-                control_plane=found.control_plane,
-                machine_deployments=found.machine_deployments,
-            )
-        return self._observed(key, cluster)
+        if not is_updated(before.update_digests, decision.frozen.update_digests):
+            return False
+        found = await reader.find(SECRETS, boot_name(seen.cluster.metadata.name), seen.cluster.metadata.namespace)
+        return found is not None and read_boot(found).digest != decision.frozen.digest
 
     def _observed(self, key: Key, cluster: Cluster | None) -> Observed:
         return Observed(
@@ -259,25 +238,38 @@ class TanzuKubernetesClusterReconciler:
         before = plan.observation.cluster
         if plan.body is None or plan.decision.trust is None or (before and before.metadata.deletion_timestamp):
             return before
-        await trust_secrets.ensure(self._client, tkc, plan.decision.trust)
-        version = {"resourceVersion": before.metadata.resource_version} if before else {}
-        body = plan.body | {"metadata": plan.body["metadata"] | version}
-        # Without force, a Cluster that somebody else made just now is a conflict, not ours.
-        cluster = await self._client.apply(CLUSTERS, body, manager=FIELD_MANAGER, force=before is not None)
-        self._applied[key_of(tkc)] = Applied(plan.body, cluster.metadata.uid, cluster.metadata.generation)
+        if plan.is_held and before is not None:
+            cluster = await self._hold(before, plan)
+        else:
+            version = {"resourceVersion": before.metadata.resource_version} if before else {}
+            body = plan.body | {"metadata": plan.body["metadata"] | version}
+            # Without force, a Cluster that somebody else made just now is a conflict, not ours.
+            cluster = await self._client.apply(CLUSTERS, body, manager=FIELD_MANAGER, force=before is not None)
+            self._applied[key_of(tkc)] = Applied(plan.body, cluster.metadata.uid, cluster.metadata.generation)
+        # After the Cluster, which owns it. Without it the boot set is not written, and no machine is made.
+        await trust_secrets.ensure(self._client, cluster, plan.decision.trust)
         if plan.decision.taken:
             await self._recorder.event(tkc, "TrustTaken", _taken(plan))
         return cluster
+
+    async def _hold(self, before: Cluster, plan: Plan) -> Cluster:
+        """Record what the cluster has taken; what else its spec asks for comes when new machines boot with that."""
+        frozen, old = plan.decision.frozen, plan.observation.situation.frozen
+        if frozen is None or old is None:
+            return before
+        annotations = replace(frozen, update_digests=old.update_digests).annotations()
+        if annotations.items() <= before.metadata.annotations.items():
+            return before
+        metadata = {"annotations": annotations, "resourceVersion": before.metadata.resource_version}
+        return await self._client.patch(
+            CLUSTERS, before.metadata.name, before.metadata.namespace, {"metadata": metadata}
+        )
 
     async def _report(self, tkc: TanzuKubernetesCluster, outcome: Outcome) -> None:
         key = key_of(tkc)
         seen = self._observed(key, outcome.cluster)
         body = self._status(tkc, outcome, seen)
         status = msgspec.convert(body["status"], TanzuKubernetesClusterStatus)
-        if _is_current(status.conditions) and not _is_current(tkc.status.conditions):
-            # Each kind's watch has its own delay: only a look at all of them as they are now is proof.
-            body = self._status(tkc, outcome, await machinery(self._client, key))
-            status = msgspec.convert(body["status"], TanzuKubernetesClusterStatus)
         if status == tkc.status:
             return
         body["metadata"]["resourceVersion"] = tkc.metadata.resource_version
@@ -295,15 +287,11 @@ class TanzuKubernetesClusterReconciler:
             release=outcome.release,
             updates=[] if isinstance(outcome.release, Finding) else newer(outcome.release, self._releases.items()),
             decision=outcome.decision,
+            trust=self._trusts.get(key_of(tkc)),
             now=datetime.now(UTC),
             error=outcome.error,
         )
         return {**body, "status": fitted(KIND, body["status"])}
-
-
-def _is_current(conditions: Sequence[Condition]) -> bool:
-    found = condition(list(conditions), TRUST_CURRENT)
-    return found is not None and found.status == TRUE
 
 
 def _check_ours(cluster: Cluster | None, tkc: TanzuKubernetesCluster) -> None:
@@ -321,8 +309,8 @@ def _taken(plan: Plan) -> str:
     return f"{plan.decision.reason}: {change}"
 
 
-def _next(outcome: Outcome, *, collecting: bool) -> Result:
-    times = [_COLLECT_SECONDS] if collecting else []
+def _next(outcome: Outcome) -> Result:
+    times: list[float] = []
     if outcome.error:
         times.append(_REFUSED_SECONDS)
     if outcome.decision and outcome.decision.wait_until:

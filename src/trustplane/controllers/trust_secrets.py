@@ -1,65 +1,66 @@
-"""The immutable Secrets of the trust sets that a cluster has in force, or had while its nodes are being replaced."""
+"""The immutable Secrets of the trust sets that a cluster has taken."""
 
-from trustplane.api.cluster import TanzuKubernetesCluster
+from collections.abc import Iterable
+from typing import Final
+
+from trustplane.api.clusterapi import Cluster
+from trustplane.api.core import Secret
 from trustplane.clusterapi import secret
-from trustplane.clusterapi.readiness import is_reconciled
-from trustplane.controllers.ownership import is_owned
-from trustplane.controllers.reading import list_of
-from trustplane.controllers.resources import (
-    CLUSTERS,
-    CONTROL_PLANES,
-    KUBEADM_CONFIG_TEMPLATES,
-    KUBEADM_CONFIGS,
-    SECRETS,
-)
+from trustplane.controllers.clustertrust_view import Seen
+from trustplane.controllers.resources import SECRETS
 from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
 from trustplane.kube.resource import key_of
 from trustplane.trust.entries import TrustSet
+from trustplane.trust.rollout.observed import Observed
+
+KEPT: Final = 5  # sets that nothing needs any more, to go back to
 
 
-async def ensure(client: Client, tkc: TanzuKubernetesCluster, trust: TrustSet) -> None:
+async def ensure(client: Client, cluster: Cluster, trust: TrustSet) -> None:
     """Make the Secret of a set; an empty set needs none.
 
     Raises:
-        TransientError: A Secret of that name belongs to an earlier cluster of this name, or is being deleted.
+        TransientError: A Secret of that name has another content, belongs to an earlier cluster of this name, or is
+            being deleted.
     """
     if not trust:
         return
+    body = secret.desired_secret(cluster, trust)
     try:
-        await client.create(SECRETS, secret.desired_secret(tkc, trust))
+        await client.create(SECRETS, body)
     except AlreadyExistsError:
-        name = secret.name_of(tkc.metadata.name, trust.digest)
-        found = await client.get(SECRETS, name, tkc.metadata.namespace)
-        if not is_owned(found, tkc) or found.metadata.deletion_timestamp:
+        metadata = body["metadata"]
+        found = await client.get(SECRETS, metadata["name"], metadata["namespace"])
+        if not is_usable(found, cluster, trust.digest):
             raise TransientError(
-                f"Secret {name} cannot be used",
-                why="it belongs to another object of this cluster's name, or is being deleted",
+                f"Secret {metadata['name']} cannot be used",
+                why="it has another content, belongs to another object of this cluster's name, or is being deleted",
                 next_step="It is waited for; if it stays, look at its owner references and delete it",
             ) from None
 
 
-async def collect(client: Client, tkc: TanzuKubernetesCluster) -> bool:
-    """Delete the Secrets that nothing refers to any longer; return whether some may become so later.
+def is_usable(found: Secret, cluster: Cluster, digest: str) -> bool:
+    """Tell whether a Secret is the one of a set: anybody who may write Secrets may have made it before us."""
+    metadata = found.metadata
+    trust = secret.read(found)
+    is_ours = any(one.uid == cluster.metadata.uid for one in metadata.owner_references)
+    return is_ours and not metadata.deletion_timestamp and trust is not None and trust.digest == digest
 
-    A machine that has not started yet reads its Secret when it does, and an old template can still make machines while
-    a new one is rolled out: so all of them are asked, as they are now.
+
+async def collect(client: Client, seen: Seen, observed: Observed, secrets: Iterable[Secret]) -> None:
+    """Delete the Secrets of sets that nobody needs any more, but for the last few.
+
+    Args:
+        client: To the management cluster.
+        seen: The cluster.
+        observed: What its rollout is decided from.
+        secrets: Of the cluster, as last seen.
     """
-    key = key_of(tkc)
-    secrets = await client.list(SECRETS, key.namespace, labels=secret.selector(key.name))
-    if len(secrets) <= 1:
-        return False
-    cluster = await client.find(CLUSTERS, key.name, key.namespace)
-    if cluster is None or not is_reconciled(cluster):
-        return True
-    references = secret.references(
-        cluster,
-        await list_of(client, KUBEADM_CONFIGS, key),
-        await list_of(client, KUBEADM_CONFIG_TEMPLATES, key),
-        await list_of(client, CONTROL_PLANES, key),
-    )
-    unused = secret.unused(secrets, references)
-    for one in unused:
-        await client.delete(SECRETS, one.metadata.name, key.namespace, uid=one.metadata.uid)
-    return len(secrets) - len(unused) > 1
+    on_nodes = {one.digest for one in seen.nodes} | {one.booted for one in seen.nodes}
+    needed = {seen.sets.digest, observed.boot or "", observed.last_proven or "", *on_nodes} - {""}
+    unused = secret.unused(secrets, seen.cluster.metadata.name, needed)
+    newest_first = sorted(unused, key=lambda one: str(one.metadata.creation_timestamp), reverse=True)
+    for one in newest_first[KEPT:]:
+        await client.delete(SECRETS, one.metadata.name, key_of(seen.cluster).namespace, uid=one.metadata.uid)

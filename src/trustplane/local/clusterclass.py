@@ -11,13 +11,13 @@ import json
 import yaml
 
 from trustplane.api.meta import Json
+from trustplane.clusterapi.class_patch import class_patch
 from trustplane.local.process import GOGC
 from trustplane.local.provider.objects import GROUP, VERSION
 from trustplane.local.stack import SYSTEM_NAMESPACE, Stack
 
 NAME = "tanzukubernetescluster"
 WORKER_CLASS = "node-pool"
-NODE_USER = "vmware-system-user"
 
 CLUSTER_API = "cluster.x-k8s.io/v1beta2"
 CONTROL_PLANE = "controlplane.cluster.x-k8s.io/v1beta2"
@@ -29,12 +29,15 @@ _KUBEADM_FILE = "/run/kubeadm/kubeadm.yaml"  # bootstrap data writes it on the m
 
 
 def objects(_stack: Stack) -> list[Json]:
-    """Return the ClusterClass and its templates, the templates first. They are the same for every stack."""
+    """Return the ClusterClass and its templates, the templates first. They are the same for every stack.
+
+    What makes machines boot with trust, and the user of nodes, are those that anybody's class gets.
+    """
     control_plane = _template(CONTROL_PLANE, "KubeadmControlPlaneTemplate", _control_plane())
     worker = _template(BOOTSTRAP, "KubeadmConfigTemplate", _worker())
     machine = _template(INFRASTRUCTURE, "LocalMachineTemplate", {})
     cluster = _template(INFRASTRUCTURE, "LocalClusterTemplate", {})
-    cluster_class = {
+    cluster_class: Json = {
         "apiVersion": CLUSTER_API,
         "kind": "ClusterClass",
         "metadata": _metadata(NAME),
@@ -55,9 +58,10 @@ def objects(_stack: Stack) -> list[Json]:
                 ]
             },
             "variables": _VARIABLES,
-            "patches": [_user_patch(), _TRUST_PATCH],
         },
     }
+    made = class_patch(cluster_class, [control_plane, worker], with_user=True)
+    cluster_class["spec"] |= {"variables": [*made.variables, *_VARIABLES], "patches": list(made.patches)}
     return [control_plane, worker, machine, cluster, cluster_class]
 
 
@@ -160,25 +164,6 @@ def _kube_proxy() -> str:
 
 _VARIABLES: list[Json] = [
     {
-        "name": "user",
-        "required": False,
-        "schema": {
-            "openAPIV3Schema": {
-                "type": "object",
-                "description": f"Access to nodes by SSH, as the user {NODE_USER}. Without it there is none.",
-                "properties": {
-                    "sshAuthorizedKey": {
-                        "type": "string",
-                        "description": "Public key in the form of OpenSSH's authorized_keys.",
-                        "minLength": 1,
-                        "maxLength": 8192,
-                    }
-                },
-                "required": ["sshAuthorizedKey"],
-            }
-        },
-    },
-    {
         "name": "vmClass",
         "required": False,
         "schema": {
@@ -201,43 +186,3 @@ _VARIABLES: list[Json] = [
         },
     },
 ]
-
-_TRUST_PATCH: Json = {
-    "name": "trust",
-    "description": "Files of trusted certificate authorities. The extension brings the variable `trust`, too.",
-    "external": {
-        "generatePatchesExtension": "generate-patches.trustplane",
-        "discoverVariablesExtension": "discover-variables.trustplane",
-    },
-}
-
-
-def _user_patch() -> Json:
-    users = (
-        f"- name: {NODE_USER}\n"
-        "  shell: /bin/bash\n"
-        "  sudo: ALL=(ALL) NOPASSWD:ALL\n"
-        "  lockPassword: true\n"
-        "  sshAuthorizedKeys: [{{ .user.sshAuthorizedKey | toJson }}]\n"
-    )
-    places = [
-        (CONTROL_PLANE, "KubeadmControlPlaneTemplate", {"controlPlane": True}, "/spec/template/spec/kubeadmConfigSpec"),
-        (
-            BOOTSTRAP,
-            "KubeadmConfigTemplate",
-            {"machineDeploymentClass": {"names": [WORKER_CLASS]}},
-            "/spec/template/spec",
-        ),
-    ]
-    return {
-        "name": "user",
-        "description": f"The user {NODE_USER}, with the key, sudo and no password.",
-        "enabledIf": "{{ if .user }}true{{ end }}",
-        "definitions": [
-            {
-                "selector": {"apiVersion": api_version, "kind": kind, "matchResources": where},
-                "jsonPatches": [{"op": "add", "path": f"{path}/users", "valueFrom": {"template": users}}],
-            }
-            for api_version, kind, where, path in places
-        ],
-    }

@@ -9,14 +9,12 @@ import yaml
 
 from trustplane.api import crds, webhooks
 from trustplane.api.meta import Json
-from trustplane.clusterapi import hooks, release
+from trustplane.clusterapi import release
 from trustplane.local import clusterclass, credentials, manifests, provider
 from trustplane.local.kubectl import Kubectl
 from trustplane.local.stack import SYSTEM_NAMESPACE, Stack
 
 COMPONENTS = ("core", "bootstrap", "control-plane")  # of Cluster API
-EXTENSION_CONFIG = "trustplane"
-HANDLERS = "trustplane.dev/handlers"
 REVISION_LABEL = "trustplane.dev/definitions"  # of all of them together: to apply CRDs costs the API server seconds
 _KINDS = ("crd", "namespace", "mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 
@@ -24,7 +22,7 @@ _KINDS = ("crd", "namespace", "mutatingwebhookconfiguration", "validatingwebhook
 def definitions(stack: Stack) -> list[Json]:
     """Return namespaces, CRDs and webhook configurations: what Cluster API, the provider and Trustplane start with."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
-    return [namespace, *cluster_api(stack), *provider.crds(), *crds.crds(), webhooks.validating(_extension(stack))]
+    return [namespace, *cluster_api(stack), *provider.crds(), *crds.crds(), webhooks.validating(_webhook(stack))]
 
 
 def cluster_api(stack: Stack) -> list[Json]:
@@ -41,30 +39,14 @@ def cluster_api(stack: Stack) -> list[Json]:
     ]
 
 
-def extension_config(stack: Stack) -> Json:
-    """Return the object that tells Cluster API where Trustplane's runtime extension is."""
-    return {
-        "apiVersion": "runtime.cluster.x-k8s.io/v1beta2",
-        "kind": "ExtensionConfig",
-        "metadata": {"name": EXTENSION_CONFIG, "annotations": {HANDLERS: _handlers()}},
-        "spec": {"clientConfig": _extension(stack)},
-    }
-
-
-def _handlers() -> str:
-    """Return a digest of what the extension answers to discovery: Cluster API asks anew when the object changes."""
-    answers = [hooks.discovery({}), hooks.discover_variables({})]
-    return _digest(answers)
-
-
 def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _extension(stack: Stack) -> Json:
-    """Return where the extension is, as its clients are told."""
+def _webhook(stack: Stack) -> Json:
+    """Return where the webhook server is, as the API server is told."""
     return {
-        "url": f"https://127.0.0.1:{stack.ports['extension']}",
+        "url": f"https://127.0.0.1:{stack.ports['webhook']}",
         "caBundle": credentials.encoded(stack.pki / "ca.crt"),
     }
 
@@ -84,14 +66,8 @@ def _labelled(original: Json, revision: str) -> Json:
     return {**original, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), REVISION_LABEL: revision}}}
 
 
-async def install_extension(stack: Stack, kubectl: Kubectl) -> None:
-    """Register the extension; needs Cluster API's core manager, and the extension for the answer."""
-    await kubectl.apply([extension_config(stack)])
-    await kubectl.wait("Discovered", [f"extensionconfig/{EXTENSION_CONFIG}"])
-
-
 async def install_classes(stack: Stack, kubectl: Kubectl) -> None:
-    """Install the release and the ClusterClass; needs the registered extension, which declares variables."""
+    """Install the release and the ClusterClass; needs Cluster API's core manager."""
     objects = [release.object_of(stack.kubernetes_version), *clusterclass.objects(stack)]
     await kubectl.apply(objects)
     for one in objects:

@@ -39,7 +39,7 @@ PORTS = (
     "capi-control-plane-diagnostics",
     "provider-health",
     "manager-health",
-    "extension",
+    "webhook",
 )
 
 

@@ -14,11 +14,11 @@ from trustplane.local.stack import SYSTEM_NAMESPACE, Stack
 SERVICE_RANGE = "10.0.0.0/24"
 CONTROLLERS = "namespace-controller,garbage-collector-controller,serviceaccount-controller"
 FEATURE_GATES = {
-    "capi-core": "ClusterTopology=true,RuntimeSDK=true,InPlaceUpdates=true,MachineTaintPropagation=true",
+    "capi-core": "ClusterTopology=true,MachineTaintPropagation=true",
     "capi-bootstrap": "ClusterTopology=true",
-    "capi-control-plane": "ClusterTopology=true,InPlaceUpdates=true,MachineTaintPropagation=true",
+    "capi-control-plane": "ClusterTopology=true,MachineTaintPropagation=true",
 }
-ORDER = ("etcd", "apiserver", "kcm", *FEATURE_GATES, "extension", "provider", "manager")
+ORDER = ("etcd", "apiserver", "kcm", *FEATURE_GATES, "webhook", "provider", "manager")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def parts(stack: Stack) -> dict[str, Part]:
         "etcd": _etcd,
         "apiserver": _apiserver,
         "kcm": _controller_manager,
-        "extension": _extension,
+        "webhook": _webhook,
         "provider": _provider,
         "manager": _manager,
     }
@@ -136,16 +136,16 @@ def _cluster_api(stack: Stack, name: str) -> Part:
     return Part(program, ports, _url(stack, f"{name}-health", "/readyz", "http"))
 
 
-def _extension(stack: Stack) -> Part:
+def _webhook(stack: Stack) -> Part:
     arguments = (
-        "extension",
+        "webhook",
         f"--kubeconfig={stack.kubeconfig}",
-        f"--port={stack.ports['extension']}",
+        f"--port={stack.ports['webhook']}",
         f"--tls-cert={stack.pki / 'tls.crt'}",
         f"--tls-key={stack.pki / 'tls.key'}",
     )
-    program = _own(stack, "extension", arguments, *_files(stack, "tls.crt", "tls.key"))
-    return Part(program, ("extension",), _url(stack, "extension", "/readyz"))
+    program = _own(stack, "webhook", arguments, *_files(stack, "tls.crt", "tls.key"))
+    return Part(program, ("webhook",), _url(stack, "webhook", "/readyz"))
 
 
 def _provider(stack: Stack) -> Part:

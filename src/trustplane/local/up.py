@@ -71,7 +71,7 @@ class _Up:
         async with asyncio.TaskGroup() as group:
             network = group.create_task(self._network())
             group.create_task(self._registries(network))
-            extension = group.create_task(self._part("extension"))
+            webhook = group.create_task(self._part("webhook"))
             definitions = group.create_task(asyncio.to_thread(install.definitions, self._stack))
             await self._part("etcd")
             await self._part("apiserver")
@@ -81,10 +81,9 @@ class _Up:
             await network
             await self._machines()
             await self._part("provider")
-            for part in (extension, *managers):
+            for part in (webhook, *managers):
                 await part
-            with self._steps.step("extension and ClusterClass"):
-                await install.install_extension(self._stack, self._kubectl)
+            with self._steps.step("release and ClusterClass"):
                 await install.install_classes(self._stack, self._kubectl)
         # A manager that lost its lease while the apiserver was away ends by itself, perhaps after it was looked at.
         await together(*(self._part(name) for name in self._parts))

@@ -159,6 +159,7 @@ commit() {
     link_all || return 1
     discard
     if wants restart; then
+        settle
         step='restart containerd'
         # Otherwise systemd, after a few starts in a short time, stops it and refuses to start it again.
         systemctl reset-failed containerd 2>/dev/null
@@ -305,6 +306,16 @@ drop_link() {
 }
 
 # --- containerd ------------------------------------------------------------------------------------------------------
+
+# A restart cuts pulls that are under way: wait for a moment without any, though not for ever.
+settle() {
+    command -v ctr >/dev/null || return 0
+    until=$(($(date +%s) + 10))
+    while [ "$(date +%s)" -lt "$until" ]; do
+        [ -n "$(timeout 2 ctr --namespace k8s.io content active 2>/dev/null | sed 1d)" ] || return 0
+        sleep 0.05
+    done
+}
 
 # `systemctl restart` returns when containerd says that it is ready; a client's answer shows that it serves.
 serve() {

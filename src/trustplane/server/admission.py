@@ -126,6 +126,6 @@ NOT_JUDGED = Finding(
     code="not-judged",
     severity=Severity.WARNING,
     what="The trust list was stored without being judged, because of an error in Trustplane",
-    why="The log of `trustplane extension` says where",
+    why="The log of `trustplane webhook` says where",
     next_step="Look at condition TrustValid of the object, and report the error",
 )

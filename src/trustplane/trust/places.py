@@ -8,12 +8,12 @@ Source: containerd v2.4.2, core/remotes/docker/config (hosts.go, config_unix.go)
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from trustplane.api import dockerhub
 from trustplane.api.limits import HOST_PATTERN, MAX_HOST_LENGTH
-from trustplane.trust.entries import is_name
+from trustplane.trust.entries import TrustSet, is_name
 
 CERTS: Final = "/etc/ssl/certs"
 HOSTS: Final = "/etc/containerd/certs.d"
@@ -60,6 +60,27 @@ def place(path: str) -> Place | None:
         return Place(found[1])
     host = folder.removeprefix(f"{HOSTS}/")
     return Place(found[1], host) if host != folder and is_host(host) else None
+
+
+def layout(names: Iterable[str], hosts: Mapping[str, Sequence[str]]) -> tuple[list[Place], dict[str, str]]:
+    """Return what a node has of a set: the files of certificates, and by path those that name them for a registry.
+
+    Args:
+        names: Of the entries.
+        hosts: The registries of an entry by its name, where it is not for the whole node.
+    """
+    places = [Place(name, host) for name in names for host in hosts.get(name, ("",))]
+    by_host: dict[str, list[str]] = {}
+    for one in places:
+        by_host.setdefault(one.host, []).append(one.name)
+    return places, {toml_path(host): toml(host, by_host[host]) for host in sorted(by_host) if host}
+
+
+def files(trust: TrustSet) -> dict[str, str]:
+    """Return the content of all files that a node has of a set, by path; one that names others comes after them."""
+    places, tomls = layout(trust.names, trust.hosts)
+    pems = trust.pems()
+    return {one.path: pems[one.name] for one in places} | tomls
 
 
 def hosts_by_name(places: Iterable[Place]) -> dict[str, list[str]]:

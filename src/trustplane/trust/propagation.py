@@ -11,14 +11,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from trustplane.api import annotations
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.text import clean
 from trustplane.trust import recorded
 from trustplane.trust.effective import effective
-from trustplane.trust.entries import EMPTY, Difference, Reading, TrustSet, difference
+from trustplane.trust.entries import EMPTY, SHORT, Difference, Reading, TrustSet, difference
 from trustplane.trust.policy import AUTOMATIC, Policy
 from trustplane.trust.recorded import is_digest, read_time
+from trustplane.trust.removal import listing, removal, removal_findings
 
 # Why the set in force changes now.
 CREATED: Final = "Created"
@@ -27,6 +30,7 @@ FIRST_CUSTOMISATION: Final = "FirstCustomisation"
 OWN_TRUST_CHANGED: Final = "OwnTrustChanged"
 OTHER_UPDATE: Final = "OtherUpdate"
 AUTOMATIC_PROPAGATION: Final = "Automatic"
+UNDONE: Final = "Undone"
 SECRET_LOST: Final = "SecretLost"  # noqa: S105  the reason's name
 # Why it stays.
 UP_TO_DATE: Final = "UpToDate"
@@ -49,6 +53,7 @@ class Frozen:
     first_customisation_handled: bool = False
     reason: str = CREATED  # why it was taken
     change: str = ""  # for people: what it changed, by name and fingerprint
+    previous: str = ""  # digest of the set that was in force before
 
     @classmethod
     def read(cls, values: Mapping[str, str]) -> "Frozen | None":
@@ -65,6 +70,7 @@ class Frozen:
             first_customisation_handled=annotations.FIRST_CUSTOMISATION_HANDLED in values,
             reason=clean(values.get(annotations.TRUST_REASON, CREATED), _DIGEST_LENGTH),
             change=clean(values.get(annotations.TRUST_CHANGE, ""), _CHANGE_LENGTH + len(_ELLIPSIS)),
+            previous=_digest(values.get(annotations.TRUST_PREVIOUS, "")),
         )
 
     def annotations(self) -> dict[str, str]:
@@ -77,6 +83,8 @@ class Frozen:
         }
         if self.change:
             values[annotations.TRUST_CHANGE] = self.change
+        if self.previous:
+            values[annotations.TRUST_PREVIOUS] = self.previous
         if self.handled_at:
             values[annotations.UPDATE_HANDLED_AT] = self.handled_at.isoformat()
         if self.first_customisation_handled:
@@ -84,8 +92,39 @@ class Frozen:
         return values
 
 
+def _digest(text: str) -> str:
+    return text if is_digest(text) else ""
+
+
 def _read_digests(text: str) -> dict[str, str]:
     return recorded.read(text, dict[str, str]) or {}
+
+
+class Pin(msgspec.Struct, frozen=True):
+    """Annotation `trust-pin`: an earlier set that somebody wants back, until the next update is requested.
+
+    Attributes:
+        digest: Of that set.
+        at: When that was asked for.
+        allow_removal: Whether it may remove more than half of what is in force.
+    """
+
+    digest: str
+    at: datetime
+    allow_removal: bool = False
+
+    @classmethod
+    def read(cls, text: str, requested_at: datetime | None) -> "Pin | None":
+        """Read it; None where there is none, it cannot be read, or an update was requested since."""
+        found = recorded.read(text, cls)
+        at = read_time(found.at.isoformat()) if found else None
+        if found is None or at is None or not is_digest(found.digest):
+            return None
+        return None if requested_at and requested_at > at else found
+
+    def text(self) -> str:
+        """Return the annotation's value."""
+        return msgspec.json.encode(self).decode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +140,8 @@ class Situation:
     first_customized_at: datetime | None  # when the service's configuration was first customised
     update_digests: Mapping[str, str]  # as in Frozen, of the spec as it is now
     now: datetime
+    pin: Pin | None = None
+    pinned: TrustSet | None = None  # the content of the set that the pin names; None where that cannot be read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +169,8 @@ def decide(situation: Situation) -> Decision:
     in_force = _in_force(situation)
     if situation.frozen is None:
         return _take_anything(situation, wanted, CREATED)
+    if situation.pin is not None:
+        return _go_back(situation, situation.frozen, in_force, wanted, situation.pin)
     if in_force is None:
         return _take_anything(situation, wanted, SECRET_LOST)
     if not wanted.ok:
@@ -136,6 +179,39 @@ def decide(situation: Situation) -> Decision:
     if trigger:
         return _take(situation, wanted, trigger, before=in_force)
     return _keep(situation, situation.frozen, in_force, wanted)
+
+
+def _go_back(situation: Situation, frozen: Frozen, in_force: TrustSet | None, wanted: Reading, pin: Pin) -> Decision:
+    """Take the set that is pinned, and keep it, whatever the lists ask for."""
+    refused = _refusal(situation, in_force, pin)
+    if refused is not None and in_force is not None:
+        kept = _keep(situation, frozen, in_force, wanted)
+        return replace(kept, findings=(*kept.findings, refused))
+    pinned = situation.pinned
+    if pinned is None:
+        return _take_anything(situation, wanted, SECRET_LOST)
+    if in_force is not None and in_force == pinned:
+        return replace(_keep(situation, frozen, in_force, wanted), reason=UNDONE)
+    taken = _take(situation, Reading(pinned), UNDONE, before=in_force)
+    held = difference(pinned, wanted.trust) if wanted.ok else Difference()
+    findings = (*wanted.findings, *situation.policy.findings)
+    return replace(taken, current=wanted.ok and not held, difference=held, findings=findings)
+
+
+def _refusal(situation: Situation, in_force: TrustSet | None, pin: Pin) -> Finding | None:
+    """Say why a pin is not followed; None where it is."""
+    if situation.pinned is None:
+        return Finding(
+            code="no-previous-set",
+            severity=Severity.WARNING,
+            what=f"The set {pin.digest[:SHORT]}, which `trustplane undo` is to bring back, cannot be read",
+            why="its Secret was deleted or replaced; the set in force stays",
+            next_step="Run `trustplane update`, which takes the lists as they are, and ends the undo",
+        )
+    lost = removal(listing(in_force or EMPTY), listing(situation.pinned))
+    return next(
+        (one for one in removal_findings(lost, allowed=pin.allow_removal) if one.severity is Severity.ERROR), None
+    )
 
 
 def _in_force(situation: Situation) -> TrustSet | None:
@@ -151,7 +227,7 @@ def _trigger(situation: Situation, frozen: Frozen) -> str:
         REQUESTED: _is_requested(situation, frozen),  # P2
         FIRST_CUSTOMISATION: situation.first_customized_at and not frozen.first_customisation_handled,  # P3
         OWN_TRUST_CHANGED: _own_digest(situation) != frozen.own_digest,  # P5
-        OTHER_UPDATE: _is_updated(frozen.update_digests, situation.update_digests),  # P4
+        OTHER_UPDATE: is_updated(frozen.update_digests, situation.update_digests),  # P4
         AUTOMATIC_PROPAGATION: situation.policy.propagation == AUTOMATIC,  # P2
     }
     return next((reason for reason, applies in rules.items() if applies), "")
@@ -164,8 +240,11 @@ def _is_requested(situation: Situation, frozen: Frozen) -> bool:
     return frozen.handled_at is None or requested > frozen.handled_at
 
 
-def _is_updated(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
-    """A part that comes or goes, such as a node pool, changes no node that exists."""
+def is_updated(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Tell whether a part of the spec has changed whose change updates nodes.
+
+    A part that comes or goes, such as a node pool, changes no node that exists.
+    """
     return any(now[part] != digest for part, digest in before.items() if part in now)
 
 
@@ -183,6 +262,7 @@ def _take(situation: Situation, wanted: Reading, reason: str, *, before: TrustSe
         first_customisation_handled=_is_first_customisation_handled(situation),
         reason=reason if taken or situation.frozen is None else situation.frozen.reason,
         change=_change(situation, wanted, before) if taken else situation.frozen.change if situation.frozen else "",
+        previous=_previous(situation.frozen, taken=taken),
     )
     return Decision(
         trust=wanted.trust,
@@ -194,6 +274,12 @@ def _take(situation: Situation, wanted: Reading, reason: str, *, before: TrustSe
         findings=(*wanted.findings, *situation.policy.findings),
         wait_until=_wait_until(situation),
     )
+
+
+def _previous(before: Frozen | None, *, taken: bool) -> str:
+    if before is None:
+        return ""
+    return before.digest if taken else before.previous
 
 
 def _change(situation: Situation, wanted: Reading, before: TrustSet | None) -> str:

@@ -15,10 +15,12 @@ from trustplane.api.clustertrust import (
     BOOTSTRAP,
     IN_PLACE,
     TRUST_APPLIED,
+    TRUST_HINDRANCE,
     TRUST_INSPECTION,
     TRUST_PROOF,
     VERDICTS,
     AppliedTrust,
+    Hindrance,
     Inspection,
     RecordedProof,
 )
@@ -38,7 +40,7 @@ _LAST_YEAR: Final = 9000  # so that no sum of times is beyond what a datetime ca
 _DIGEST: Final = re.compile(rf"[0-9a-f]{{{SHORT},64}}")
 
 T = TypeVar("T")
-R = TypeVar("R", AppliedTrust, RecordedProof, Inspection)
+R = TypeVar("R", AppliedTrust, Hindrance, RecordedProof, Inspection)
 
 
 def read(text: str, kind: type[T], limit: int = _MAX_JSON) -> T | None:
@@ -51,7 +53,7 @@ def read(text: str, kind: type[T], limit: int = _MAX_JSON) -> T | None:
         return None
 
 
-def text(record: RecordedProof | Inspection | AppliedTrust) -> str:
+def text(record: RecordedProof | Inspection | AppliedTrust | Hindrance) -> str:
     """Return a record as it is written on a Machine. Where it would be too long to be believed, words give way.
 
     What is kept of a registry whose words are left out is what was decided about it. The last ones go first.
@@ -67,7 +69,7 @@ def text(record: RecordedProof | Inspection | AppliedTrust) -> str:
     return encoded
 
 
-def _encoded(record: RecordedProof | Inspection | AppliedTrust) -> str:
+def _encoded(record: RecordedProof | Inspection | AppliedTrust | Hindrance) -> str:
     return msgspec.json.encode(record).decode()
 
 
@@ -85,11 +87,17 @@ def is_digest(text: str) -> bool:
 
 
 def applied(annotations: Mapping[str, str], now: datetime | None = None) -> AppliedTrust | None:
-    """Return what was last written on a node after its bootstrap; `now` is the clock's where none is given."""
+    """Return what was last written on a node; `now` is the clock's where none is given."""
     found = _believed(annotations, TRUST_APPLIED, AppliedTrust, now)
     if found is None or found.method in (BOOTSTRAP, IN_PLACE):
         return found
     return msgspec.structs.replace(found, method="")
+
+
+def hindrance(annotations: Mapping[str, str], now: datetime | None = None) -> Hindrance | None:
+    """Return why writing on a node failed last."""
+    found = _believed(annotations, TRUST_HINDRANCE, Hindrance, now)
+    return found if found and found.at and found.message else None
 
 
 def proof(annotations: Mapping[str, str], now: datetime | None = None) -> RecordedProof | None:

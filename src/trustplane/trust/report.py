@@ -19,6 +19,7 @@ from trustplane.api.conditions import FALSE, TRUE, UNKNOWN
 from trustplane.api.meta import Condition
 from trustplane.trust.entries import EMPTY, SHORT, Difference, TrustSet, difference, take_it
 from trustplane.trust.entries import described as entry_described
+from trustplane.trust.rollout.steps import Plan, State
 from trustplane.trust.standing import NodeFacts, Standing, standing
 
 # The worst state of any node names the condition.
@@ -40,6 +41,8 @@ UP_TO_DATE: Final = "UpToDate"
 HELD: Final = "Held"
 INVALID: Final = "Invalid"
 UPDATING: Final = "Updating"
+UNDONE: Final = "Undone"
+STOPPED: Final = "Stopped"
 UNREADABLE: Final = "Unreadable"
 _SHOWN: Final = 5  # nodes, and entries, in a message
 
@@ -71,7 +74,13 @@ class _Node:
 
 
 def status(
-    nodes: Sequence[NodeFacts], sets: Sets, hosts: frozenset[str], *, before: ClusterTrustStatus, now: datetime
+    nodes: Sequence[NodeFacts],
+    sets: Sets,
+    hosts: frozenset[str],
+    *,
+    rollout: Plan,
+    before: ClusterTrustStatus,
+    now: datetime,
 ) -> ClusterTrustStatus:
     """Return the status of a ClusterTrust; conditions have no times yet.
 
@@ -79,6 +88,7 @@ def status(
         nodes: Of the cluster.
         sets: In force, and desired.
         hosts: The registries that its nodes are to trust.
+        rollout: How far the set in force is on its way to them.
         before: The status now, which knows since when things are as they are.
         now: The time.
     """
@@ -101,7 +111,7 @@ def status(
         nodes=[_detail(one, old, now) for one in unproven[: clustertrust.MAX_NODES]],
         more=max(0, len(unproven) - clustertrust.MAX_NODES),
         last_proof=max(times, default=None),
-        conditions=[_current(sets, change, found), _proven(found, unproven, sets, hosts)],
+        conditions=[_current(sets, change, found, rollout), _proven(found, unproven, sets, hosts)],
     )
 
 
@@ -171,28 +181,41 @@ def _detail(one: _Node, old: Mapping[str, NodeTrust], now: datetime) -> NodeTrus
     )
 
 
-def _current(sets: Sets, change: Difference, found: Sequence[_Node]) -> Condition:
-    def false(reason: str, message: str) -> Condition:
+def _current(sets: Sets, change: Difference, found: Sequence[_Node], rollout: Plan) -> Condition:
+    not_current = _not_taken(sets, change) or _not_there(sets, found, rollout)
+    if not_current is not None:
+        reason, message = not_current
         return Condition(type=clustertrust.CURRENT, status=FALSE, reason=reason, message=message)
+    message = ". ".join(one for one in (f"In force: {described(sets.in_force)}{sets.note}", rollout.remark) if one)
+    return Condition(type=clustertrust.CURRENT, status=TRUE, reason=UP_TO_DATE, message=message)
 
+
+def _not_taken(sets: Sets, change: Difference) -> tuple[str, str] | None:
+    """Return why what the lists ask for is not in force, reason and message; None where it is."""
     if sets.desired is None:
-        return false(
-            INVALID, f"A list has errors, so {described(sets.in_force)} stays in force. {sets.problem}".strip()
-        )
-    if sets.in_force is None and sets.digest != sets.desired.digest:
-        return false(UNREADABLE, f"The Secret of set {sets.digest[:SHORT]}, which is in force, cannot be read")
-    if sets.digest != sets.desired.digest:
-        advice = f". {take_it(change, sets.command)}" if sets.command else ""
-        return false(HELD, f"Not in force yet: {change.text}{advice}")
-    waiting = [one for one in found if one.standing.state in (clustertrust.PENDING, clustertrust.OUTDATED)]
-    if waiting:
-        return false(UPDATING, f"{len(waiting)} of {len(found)} nodes do not have it: {_named(waiting)}")
-    return Condition(
-        type=clustertrust.CURRENT,
-        status=TRUE,
-        reason=UP_TO_DATE,
-        message=f"In force: {described(sets.in_force)}{sets.note}",
-    )
+        stays = f"A list has errors, so {described(sets.in_force)} stays in force. {sets.problem}"
+        return INVALID, stays.strip()
+    if sets.digest == sets.desired.digest:
+        return None
+    if sets.in_force is None:
+        return UNREADABLE, f"The Secret of set {sets.digest[:SHORT]}, which is in force, cannot be read"
+    advice = f". {take_it(change, sets.command)}" if sets.command else ""
+    if sets.reason == UNDONE:
+        back = f"Back in force until the next update: {described(sets.in_force)}"
+        return UNDONE, f"{back}. Held back: {change.text}{advice}"
+    return HELD, f"Not in force yet: {change.text}{advice}"
+
+
+def _not_there(sets: Sets, found: Sequence[_Node], rollout: Plan) -> tuple[str, str] | None:
+    """Return why not every node has the set in force, reason and message; None where all have it."""
+    if rollout.state is State.STOPPED:
+        refusing = [one for one in found if one.facts.machine in rollout.machines]
+        return STOPPED, f"{rollout.message}. {_named(refusing)}. {_changed(sets)}"
+    waiting = [one for one in found if one.standing.state == clustertrust.OUTDATED or not one.facts.has(sets.digest)]
+    if not waiting:
+        return None
+    words = f"{len(waiting)} of {len(found)} nodes do not have it: {_named(waiting)}"
+    return UPDATING, ". ".join(one for one in (words, rollout.message, rollout.remark) if one)
 
 
 def _proven(found: Sequence[_Node], unproven: Sequence[_Node], sets: Sets, hosts: frozenset[str]) -> Condition:
@@ -211,9 +234,13 @@ def _proven(found: Sequence[_Node], unproven: Sequence[_Node], sets: Sets, hosts
     same = [one for one in unproven if one.standing.state == worst]
     message = f"{len(found) - len(unproven)} of {len(found)} nodes are proven; {worst}: {_named(same)}"
     if worst == clustertrust.NOT_TRUSTED:
-        message += f". The change was: {sets.change}" if sets.change else f". In force: {described(sets.in_force)}"
+        message += f". {_changed(sets)}"
     status = UNKNOWN if worst in _UNDECIDED else FALSE
     return Condition(type=type_, status=status, reason=worst, message=message)
+
+
+def _changed(sets: Sets) -> str:
+    return f"The change was: {sets.change}" if sets.change else f"In force: {described(sets.in_force)}"
 
 
 def _named(nodes: Sequence[_Node]) -> str:

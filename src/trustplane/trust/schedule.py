@@ -4,10 +4,10 @@ Registries are asked about one by one, those first whose time came first. One th
 follows, is asked by a few nodes a minute, so that it keeps no other one from being proven; that it is silent follows
 from what is recorded on Machines, so that it is still known after a restart.
 
-Times are compared that several clocks have written: the extension's for a change, an operator's for a request, ours
-for an answer. A question that follows such a time in truth is recorded as later than it (`asked_at`), so that a clock
-that is ahead by less than SKEW delays nothing. One that is behind makes an answer from before a change look like one
-from after it, for as long as it is behind; only where the change was to the very set that the answer is about.
+Times are compared that several clocks have written: an earlier leader's for a change, an operator's for a request,
+ours for an answer. A question that follows such a time in truth is recorded as later than it (`asked_at`), so that a
+clock that is ahead by less than SKEW delays nothing. One that is behind makes an answer from before a change look like
+one from after it, for as long as it is behind; only where the change was to the very set that the answer is about.
 """
 
 from collections import deque
@@ -42,6 +42,7 @@ class Demand:
 
     in_force: str  # digest of its set
     hosts: frozenset[str]  # registries that its nodes are to trust
+    is_readable: bool = True  # the content of its set is known, so that files can be compared with it
     requested_at: datetime | None = None  # when somebody last asked for a proof
     interval: timedelta = INTERVAL
 
@@ -115,7 +116,7 @@ def _waits_of_silence(answers: Iterable[tuple[tuple[datetime, str], str]], deman
 def inspection_due_at(facts: NodeFacts, demand: Demand, now: datetime) -> datetime | None:
     """Return when a node's files are to be looked at; None: not before something changes.
 
-    What they are to be is what its configuration names. How it reaches registries is to be known in any case.
+    They are compared where the content of the set is known. How it reaches registries is to be known in any case.
 
     Args:
         facts: What is known of the node.
@@ -128,7 +129,7 @@ def inspection_due_at(facts: NodeFacts, demand: Demand, now: datetime) -> dateti
     if look is None or look.at is None:
         return _after_change(facts, now)
     is_new = not (look.error or look.refusal) and demand.hosts - {one.registry for one in look.registries}
-    if is_new or (look.is_partial and facts.is_configured):
+    if is_new or (look.is_partial and demand.is_readable):
         return now
     is_blind = any(one.verification == UNREADABLE for one in look.registries)
     patience = REFUSED if look.error or look.message or look.refusal or is_blind else demand.interval
@@ -150,7 +151,7 @@ def asked_at(began: datetime, facts: NodeFacts, demand: Demand) -> datetime:
 
 
 def _can_be_asked(facts: NodeFacts, demand: Demand) -> bool:
-    return bool(facts.node and facts.digest and not facts.silence) and not facts.is_moving(demand.in_force)
+    return bool(facts.node and not facts.silence) and facts.has(demand.in_force)
 
 
 def _answers(facts: NodeFacts) -> _Answers:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from trustplane.api import clustertrust
-from trustplane.api.clustertrust import Inspection, ProofResult, RecordedProof, RegistryAccess
+from trustplane.api.clustertrust import Hindrance, Inspection, ProofResult, RecordedProof, RegistryAccess
 from trustplane.trust.entries import SHORT
 
 # What a result means for its node, the worst first.
@@ -36,13 +36,14 @@ class NodeFacts:
     machine: str
     created: datetime
     node: str = ""  # empty before there is a Node
-    digest: str = ""  # of the set that was last written on it, or its first digits; empty: not known
+    digest: str = ""  # of the set that was last written on it; empty: not known
     changed: datetime | None = None  # when that was; None: at its creation
     method: str = clustertrust.BOOTSTRAP
-    is_updating: bool = False  # an update in place goes on
-    is_up_to_date: bool = True  # Cluster API has nothing to change on it
-    is_configured: bool = True  # its configuration names the set that it has; else that is about to be
-    update_error: str = ""  # why its update in place does not get on
+    booted: str = ""  # digest of the set that its bootstrap data had; empty: not known
+    is_partial: bool = False  # it has only the part of that set for which its bootstrap data had room
+    only_removes: bool = False  # what was last written on it removed entries, and added or changed none
+    is_busy: bool = False  # Cluster API is updating it
+    hindrance: Hindrance | None = None  # why writing on it failed last
     silence: str = ""  # why its kubelet is held to be out of reach; empty: it is not
     proof: RecordedProof | None = None
     inspection: Inspection | None = None
@@ -82,9 +83,14 @@ class NodeFacts:
     def _is_after_change(self, time: datetime | None) -> bool:
         return time is not None and time > self.changed_at
 
-    def is_moving(self, in_force: str) -> bool:
-        """Tell whether the set in force is on its way to it, so that nothing is to be asked of it yet."""
-        return not same(self.digest, in_force) and (self.is_updating or not self.is_up_to_date or not self.digest)
+    def has(self, digest: str) -> bool:
+        """Tell whether that set, all of it, was written on it; until then nothing is to be asked of it."""
+        return same(self.digest, digest) and not self.is_partial
+
+    def write_error(self, digest: str) -> str:
+        """Why writing that set on it failed last; empty where it did not."""
+        found = self.hindrance
+        return found.message if found and not self.has(digest) and same(found.digest, digest) else ""
 
 
 _VERIFICATIONS: Final = (clustertrust.VERIFIED, clustertrust.UNVERIFIABLE, clustertrust.UNREADABLE)
@@ -130,21 +136,17 @@ def standing(facts: NodeFacts, in_force: str, hosts: Collection[str]) -> Standin
 
 
 def _on_its_way(facts: NodeFacts, in_force: str) -> Standing | None:
-    if facts.update_error and not same(facts.digest, in_force):
-        return Standing(clustertrust.FAILED, f"its update in place fails: {facts.update_error}")
     if facts.silence:
         return Standing(clustertrust.UNREACHABLE, facts.silence)
+    if error := facts.write_error(in_force):
+        return Standing(clustertrust.FAILED, f"writing set {short(in_force)} on it failed: {error}")
     if not facts.node:
         return Standing(clustertrust.PENDING, "it is being made", facts.created)
-    if same(facts.digest, in_force):
+    if facts.has(in_force):
         return None
-    if facts.is_moving(in_force):
-        how = "is being updated in place" if facts.is_updating else "waits for its turn in the update"
-        return Standing(clustertrust.PENDING, f"it has set {short(facts.digest)} and {how} to {short(in_force)}")
+    part = "a part of " if facts.is_partial else ""
     return Standing(
-        clustertrust.OUTDATED,
-        f"it has set {short(facts.digest)}, its cluster's is {short(in_force)}, and no update of it goes on. "
-        "One that Cluster API has lost is taken up within a minute. Delete its Machine to have it replaced",
+        clustertrust.PENDING, f"it has {part}set {short(facts.digest)} and waits for its turn to get {short(in_force)}"
     )
 
 

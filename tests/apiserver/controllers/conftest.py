@@ -20,20 +20,23 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from tests.apiserver.controllers import deployment
 
-from trustplane.api.annotations import CLUSTER_NAME_LABEL, DEPLOYMENT_NAME_LABEL
+from trustplane.api.annotations import (
+    CLUSTER_NAME_LABEL,
+    CONTROL_PLANE_LABEL,
+    DEPLOYMENT_NAME_LABEL,
+    TRUST_DIGEST,
+)
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.configuration import NAME
 from trustplane.api.crds import crds
 from trustplane.api.meta import Json
-from trustplane.clusterapi import release
+from trustplane.clusterapi import release, secret
 from trustplane.controllers.last_good import LAST_GOOD_NAME
 from trustplane.controllers.resources import (
     CLUSTERS,
     CONFIGURATIONS,
     CONTROL_PLANES,
-    KUBEADM_CONFIG_TEMPLATES,
-    KUBEADM_CONFIGS,
     MACHINE_DEPLOYMENTS,
     MACHINES,
     RELEASES,
@@ -46,12 +49,16 @@ from trustplane.kube.errors import UnavailableError
 from trustplane.kube.kinds import CUSTOM_RESOURCE_DEFINITIONS
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Resource
+from trustplane.trust import bundle
+from trustplane.trust.entries import EMPTY, TrustSet
 
 T = TypeVar("T")
 
 SYSTEM = "trustplane-system"
 KUBERNETES = "v1.36.3"
-_KINDS = (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, KUBEADM_CONFIG_TEMPLATES, KUBEADM_CONFIGS)
+_KINDS = (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES)
+_TEMPLATE = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachineTemplate", "name": "local"}
+_INFRASTRUCTURE = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": "local"}
 PLAYED = {f"{one.plural}.{one.group}" for one in _KINDS}
 
 
@@ -150,6 +157,7 @@ class Supervisor:
         self.client = client
         self.namespace = namespace
         self._manager = manager or client
+        self._remade: dict[str, int] = {}  # how often, by the first name of a machine
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Task[None]]:
@@ -202,14 +210,6 @@ class Supervisor:
         """Set a label of a TanzuKubernetesCluster."""
         await self.client.patch(TANZU_CLUSTERS, name, self.namespace, {"metadata": {"labels": {key: value}}})
 
-    async def retire_templates(self, name: str) -> None:
-        """Delete the bootstrap templates that no machine is made from any more, as Cluster API does."""
-        now = (await self.client.get(CLUSTERS, name, self.namespace)).metadata.generation
-        selector = f"{CLUSTER_NAME_LABEL}={name}"
-        for one in await self.client.list(KUBEADM_CONFIG_TEMPLATES, self.namespace, labels=selector):
-            if one.metadata.name != f"{name}-np-{now}":
-                await self.client.delete(KUBEADM_CONFIG_TEMPLATES, one.metadata.name, self.namespace)
-
     async def tkc(self, name: str, done: Callable[[TanzuKubernetesCluster], bool]) -> TanzuKubernetesCluster:
         """Wait until a TanzuKubernetesCluster is as asked for."""
         return await until(self.client, TANZU_CLUSTERS, name, self.namespace, done)
@@ -218,15 +218,53 @@ class Supervisor:
         """Wait until the Cluster of Cluster API is as asked for."""
         return await until(self.client, CLUSTERS, name, self.namespace, done)
 
-    async def trusting(self, name: str, *names: str) -> Cluster:
-        """Wait until the Cluster's variable `trust` has entries of these names."""
-        return await self.cluster(name, lambda found: trusted(found) == list(names))
+    async def trusting(self, name: str, *names: str, seconds: float = 30) -> Cluster:
+        """Wait until the set in force in a cluster has entries of these names, in the order of the alphabet."""
+        last: list[str] = []
+        try:
+            async with asyncio.timeout(seconds):
+                async for event in self.client.watch(
+                    CLUSTERS, self.namespace, version="", fields=f"metadata.name={name}"
+                ):
+                    found = CLUSTERS.decode(event.object)
+                    last = [] if event.type == "DELETED" else await self.trusted(found)
+                    if last == [*names] and TRUST_DIGEST in found.metadata.annotations:
+                        return found
+        except TimeoutError:
+            pass
+        pytest.fail(f"Cluster {self.namespace}/{name} trusts {last} and not {names}")
+
+    async def in_force(self, cluster: Cluster) -> TrustSet:
+        """Return the set that a cluster has taken, when its Secret is there."""
+        name = secret_name(cluster)
+        if not name:
+            return EMPTY
+        found = await until(self.client, SECRETS, name, self.namespace, lambda _: True)
+        trust = secret.read(found)
+        assert trust is not None
+        return trust
+
+    async def trusted(self, cluster: Cluster) -> list[str]:
+        """Return the names of the entries of the set that a cluster has taken."""
+        return sorted((await self.in_force(cluster)).names)
+
+    async def boot_set(self, name: str, digest: str | None = None) -> str:
+        """Wait until there is what new machines of a cluster boot with, or that set is it; return its text."""
+        found = await until(
+            self.client,
+            SECRETS,
+            secret.boot_name(name),
+            self.namespace,
+            lambda one: digest in (None, secret.read_boot(one).digest),
+        )
+        return secret.read_boot(found).text
 
     @contextlib.asynccontextmanager
     async def following(self, *names: str) -> AsyncIterator[None]:
-        """Within the block, do what Cluster API does with every change of these Clusters, machines included.
+        """Within the block, do what Cluster API does with these Clusters, machines included.
 
-        One look is not enough where an update has several steps: of each step the next one is the consequence.
+        A machine boots with what Secret `<cluster>-trust` has when it is made, and keeps it; `rollout.after` has
+        another one made in its place.
         """
         tasks = [asyncio.create_task(self._follow(name)) for name in names]
         try:
@@ -236,39 +274,89 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def populate(self, name: str) -> None:
+        """Make the objects and the machines of a Cluster, as far as they are not there."""
+        await self.boot_set(name)
+        await self.play(name)
+        for machine in self._machines(name):
+            if await self.client.find(MACHINES, machine, self.namespace) is None:
+                await self._make_machine(machine, name, self._labels(machine, name))
+
     async def _follow(self, name: str) -> None:
+        await self.populate(name)
+        group = f"{CLUSTER_NAME_LABEL}={name}"
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_changes(name))
+            for resource in (CONTROL_PLANES, MACHINE_DEPLOYMENTS):
+                tasks.create_task(self._replace(name, resource, group))
+
+    async def _follow_changes(self, name: str) -> None:
         seen = 0
-        async for event in self.client.watch(CLUSTERS, self.namespace, version="", fields=f"metadata.name={name}"):
+        async for event in self._changes(CLUSTERS, fields=f"metadata.name={name}"):
             cluster = CLUSTERS.decode(event.object)
-            if event.type in {"ADDED", "MODIFIED"} and cluster.metadata.generation != seen:
+            if cluster.metadata.generation != seen:
                 seen = cluster.metadata.generation
-                await self._make_machines(cluster)
                 await self.play(name)
 
-    async def _make_machines(self, cluster: Cluster) -> None:
-        """Make the machines of the control plane and of the pool, with what is asked for now."""
-        name = cluster.metadata.name
-        config = _config(_control_plane_trust(cluster))
-        await self._make_machine(f"{name}-cp-0", name, {CLUSTER_NAME_LABEL: name}, config)
-        await self.update_workers(name, 2)
+    async def _changes(self, resource: Resource[Any], **selectors: str) -> AsyncIterator[Any]:
+        while True:
+            async for event in self.client.watch(resource, self.namespace, version="", **selectors):  # type: ignore[arg-type]
+                if event.type in {"ADDED", "MODIFIED"}:
+                    yield event
 
-    async def update_workers(self, name: str, count: int) -> None:
-        """Make so many machines of the pool have what the Cluster asks for now."""
-        cluster = await self.client.get(CLUSTERS, name, self.namespace)
-        labels = {CLUSTER_NAME_LABEL: name, DEPLOYMENT_NAME_LABEL: "np"}
-        for n in range(count):
-            await self._make_machine(f"{name}-np-{n}", name, labels, _config(cluster.variable("trust")))
+    async def _replace(self, name: str, resource: Resource[Any], labels: str) -> None:
+        """Make the machines of a group anew whenever `rollout.after` has changed."""
+        done: dict[str, Any] = {}
+        async for event in self._changes(resource, labels=labels):
+            group = resource.decode(event.object)
+            after = group.spec.rollout.after
+            if after in (None, done.get(group.metadata.name)):
+                continue
+            done[group.metadata.name] = after
+            for machine in self._machines(name):
+                if machine.startswith(f"{group.metadata.name}-"):
+                    await self.remake(machine, name)
 
-    async def _make_machine(self, name: str, cluster: str, labels: Json, config: Json) -> None:
+    @staticmethod
+    def _machines(name: str) -> list[str]:
+        return [f"{name}-cp-0", f"{name}-np-0", f"{name}-np-1"]
+
+    @staticmethod
+    def _labels(machine: str, cluster: str) -> dict[str, str]:
+        group = {CONTROL_PLANE_LABEL: ""} if machine.startswith(f"{cluster}-cp-") else {DEPLOYMENT_NAME_LABEL: "np"}
+        return {CLUSTER_NAME_LABEL: cluster, **group}
+
+    async def remake(self, machine: str, cluster: str) -> None:
+        """Replace a machine, named as it was at first; the new one boots with what the boot set is now."""
+        count = self._remade.get(machine, 0)
+        self._remade[machine] = count + 1
+        await self._make_machine(f"{machine}-{count + 1}", cluster, self._labels(machine, cluster))
+        await self.client.delete(MACHINES, f"{machine}-{count}" if count else machine, self.namespace)
+
+    async def _make_machine(self, name: str, cluster: str, labels: Json) -> None:
+        await self.bootstrap(name, await self.boot_set(cluster))
         metadata = {"name": name, "namespace": self.namespace, "labels": labels}
-        reference = {"apiGroup": KUBEADM_CONFIGS.group, "kind": KUBEADM_CONFIGS.kind, "name": name}
-        infrastructure = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": name}
-        spec = {"clusterName": cluster, "bootstrap": {"configRef": reference}, "infrastructureRef": infrastructure}
-        await self.client.apply(KUBEADM_CONFIGS, {"metadata": metadata, "spec": config}, manager="capi")
+        spec = {
+            "clusterName": cluster,
+            "version": KUBERNETES,
+            "bootstrap": {"dataSecretName": name},
+            "infrastructureRef": _INFRASTRUCTURE,
+        }
         await self.client.apply(MACHINES, {"metadata": metadata, "spec": spec}, manager="capi")
+        status = {"nodeRef": {"name": name}}
+        await self.client.patch(MACHINES, name, self.namespace, {"status": status}, subresource="status")
+
+    async def bootstrap(self, name: str, text: str) -> None:
+        """Keep bootstrap data with that text of a boot set, as Cluster API does; without a text it has no set."""
+        indented = "".join(f"      {line}\n" for line in text.splitlines())
+        file = f"-   path: /etc/trustplane/trust.pem\n    content: |\n{indented}" if text else ""
+        value = base64.b64encode(f"#cloud-config\nwrite_files:\n{file}".encode()).decode()
+        metadata = {"name": name, "namespace": self.namespace}
+        body = {"metadata": metadata, "type": "cluster.x-k8s.io/secret", "data": {"value": value, "format": ""}}
+        await self.client.apply(SECRETS, body, manager="capi", force=True)
 
     async def play(self, name: str, *, up_to_date: bool = True) -> None:
-        """Do once what Cluster API does with a Cluster: make its objects, and (if up to date) replace its machines."""
+        """Do once what Cluster API does with a Cluster: make its objects, and report them (up to date or not)."""
         cluster = await self.client.get(CLUSTERS, name, self.namespace)
         await self._make_objects(cluster)
         for resource, object_name, replicas in (
@@ -289,28 +377,16 @@ class Supervisor:
 
     async def _make_objects(self, cluster: Cluster) -> None:
         name, labels = cluster.metadata.name, {CLUSTER_NAME_LABEL: cluster.metadata.name}
-        template_name = f"{name}-np-{cluster.metadata.generation}"
-        reference = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachineTemplate", "name": "local"}
         control_plane = {
             "metadata": {"name": f"{name}-cp", "namespace": self.namespace, "labels": labels},
             "spec": {
                 "replicas": 1,
                 "version": KUBERNETES,
-                "kubeadmConfigSpec": _config(_control_plane_trust(cluster)),
-                "machineTemplate": {"spec": {"infrastructureRef": reference}},
+                "kubeadmConfigSpec": {"preKubeadmCommands": ["true"]},
+                "machineTemplate": {"spec": {"infrastructureRef": _TEMPLATE}},
             },
         }
-        template = {
-            "metadata": {"name": template_name, "namespace": self.namespace, "labels": labels},
-            "spec": {"template": {"spec": _config(cluster.variable("trust"))}},
-        }
-        bootstrap = {
-            "configRef": {
-                "apiGroup": "bootstrap.cluster.x-k8s.io",
-                "kind": "KubeadmConfigTemplate",
-                "name": template_name,
-            }
-        }
+        reference = {"apiGroup": "bootstrap.cluster.x-k8s.io", "kind": "KubeadmConfigTemplate", "name": "np"}
         pool_labels = {**labels, DEPLOYMENT_NAME_LABEL: "np"}
         pool = {
             "metadata": {"name": f"{name}-np", "namespace": self.namespace, "labels": pool_labels},
@@ -320,12 +396,15 @@ class Supervisor:
                 "selector": {"matchLabels": pool_labels},
                 "template": {
                     "metadata": {"labels": pool_labels},
-                    "spec": {"clusterName": name, "bootstrap": bootstrap, "infrastructureRef": reference},
+                    "spec": {
+                        "clusterName": name,
+                        "bootstrap": {"configRef": reference},
+                        "infrastructureRef": _TEMPLATE,
+                    },
                 },
             },
         }
         await self.client.apply(CONTROL_PLANES, control_plane, manager="capi")
-        await self.client.apply(KUBEADM_CONFIG_TEMPLATES, template, manager="capi")
         await self.client.apply(MACHINE_DEPLOYMENTS, pool, manager="capi")
 
     async def _report(self, cluster: Cluster) -> None:
@@ -371,31 +450,15 @@ class Supervisor:
             await self.client.delete(resource, name, self.namespace)
 
 
-def trusted(cluster: Cluster) -> list[str]:
-    """Return the names in the variable `trust`."""
-    return [one["name"] for one in (cluster.variable("trust") or {}).get("additionalTrustedCAs", [])]
-
-
 def secret_name(cluster: Cluster) -> str:
-    """Return the name of the Secret that the variable `trust` names."""
-    return str((cluster.variable("trust") or {}).get("secretName", ""))
+    """Return the name of the Secret of the set that a cluster has taken; empty for an empty set."""
+    digest = cluster.metadata.annotations.get(TRUST_DIGEST, EMPTY.digest)
+    return "" if digest == EMPTY.digest else secret.name_of(cluster.metadata.name, digest)
 
 
-def _control_plane_trust(cluster: Cluster) -> Json | None:
-    held: Json | None = cluster.control_plane_override("trust")
-    return cluster.variable("trust") if held is None else held
-
-
-def _config(trust: Json | None) -> Json:
-    """Return the kubeadm configuration of machines for which the variable `trust` has that value."""
-    files = [
-        {
-            "path": f"/etc/ssl/certs/tkg-{one['name']}.pem",
-            "contentFrom": {"secret": {"name": (trust or {})["secretName"], "key": f"{one['name']}.pem"}},
-        }
-        for one in (trust or {}).get("additionalTrustedCAs", [])
-    ]
-    return {"preKubeadmCommands": ["true"], **({"files": files} if files else {})}
+def born_with(text: str) -> str:
+    """Return the digest of the set in the text of a boot set."""
+    return bundle.digest_in(text) or ""
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from trustplane.kube.resource import Resource
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 NAMESPACE = "trustplane-system"
-_ROLES = ("namespace.yaml", "manager-roles.yaml", "extension-roles.yaml")
+_ROLES = ("namespace.yaml", "secrets-policy.yaml", "manager-roles.yaml", "webhook-roles.yaml")
 
 
 def documents(*files: str) -> list[Json]:
@@ -35,7 +35,7 @@ async def resource_of(client: Client, document: Json) -> Resource[Json] | None:
 
 
 async def install_roles(kubeconfig: Json) -> None:
-    """Install the namespace, the accounts and their roles."""
+    """Install the namespace, the accounts, their roles, and what the manager may write of Secrets."""
     async with Client.open(kubeconfig) as client:
         for one in documents(*_ROLES):
             resource = await resource_of(client, one)

@@ -27,7 +27,6 @@ from tests.apiserver.controllers.workload import (
 
 from trustplane.api.clustertrust import TRUST_PROOF, UNVERIFIABLE, RegistryAccess
 from trustplane.api.meta import Json
-from trustplane.clusterapi.secret import read
 from trustplane.controllers import clustertrust_proof
 from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, REGISTRIES, SECRETS
 from trustplane.kube.client import Client
@@ -69,10 +68,7 @@ async def cluster(supervisor: Supervisor, name: str, *nodes: str, kubeconfig: Js
     await supervisor.cluster(name, lambda one: one.metadata.labels.get("test") == supervisor.namespace)
     await supervisor.play(name)
     await make_nodes(supervisor, name, *nodes, kubeconfig=kubeconfig)
-    secret = await supervisor.client.get(SECRETS, found.variable("trust")["secretName"], supervisor.namespace)
-    trust = read(secret)
-    assert trust
-    return trust.entries[0].fingerprints[0]
+    return (await supervisor.in_force(found)).entries[0].fingerprints[0]
 
 
 async def test_every_node_proves_what_it_got_and_nothing_is_left(
@@ -187,7 +183,7 @@ async def test_a_change_in_place_is_proven_anew(supervisor: Supervisor, kubelet:
             await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
         proof = await annotation(supervisor, "worker-0", TRUST_PROOF)
         assert datetime.fromisoformat(proof["at"]) > changed
-        # The set that was written, word for word: the gate of updates compares both.
+        # The set that was written, word for word: the rollout compares both.
         assert trust.status.in_force
         assert proof["digest"] == trust.status.in_force.digest
 
@@ -281,8 +277,7 @@ async def test_a_class_of_somebody_else_is_watched_by_its_variable(
     async with supervisor.running(), registry(supervisor) as (_, host):
         kubelet.says[host] = NOT_FOUND
         await supervisor._report(await supervisor.cluster("theirs"))
-        secret = "theirs-user-trusted-ca-secret"
-        await make_nodes(supervisor, "theirs", "theirs-0", kubeconfig=apiserver.kubeconfig, trust=secret)
+        await make_nodes(supervisor, "theirs", "theirs-0", kubeconfig=apiserver.kubeconfig)
         # Without a key for SSH nobody sees whether its nodes verify.
         trust = await trust_of(supervisor, "theirs", lambda one: said(one, "Proven") == ("Unknown", "Accepted"))
         assert "theirs-ssh" in trust.status.nodes[0].message or "<cluster>-ssh" in trust.status.nodes[0].message
@@ -355,8 +350,7 @@ async def test_plan_says_what_would_happen_before_it_does(
     assert code == 1
     assert {"refused", "not-base64"} <= {one["code"] for one in found["documents"][0]["findings"]}
     # Nothing of it was written.
-    cluster = await supervisor.client.get(CLUSTERS, "shop", supervisor.namespace)
-    assert [one["name"] for one in cluster.variable("trust")["additionalTrustedCAs"]] == ["corp"]
+    assert await supervisor.trusted(await supervisor.cluster("shop")) == ["corp"]
 
 
 async def test_update_waits_until_it_is_proven(

@@ -1,4 +1,4 @@
-"""`trustplane manager`, `trustplane extension` and `trustplane update` as processes."""
+"""`trustplane manager`, `trustplane webhook` and `trustplane update` as processes."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,6 @@ import pytest
 import yaml
 from tests.apiserver.controllers.conftest import SYSTEM, Supervisor, entry, make_ca, until
 
-from trustplane.api.annotations import ROLLOUT
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.conditions import TRUST_CURRENT, TRUST_VALID
 from trustplane.api.configuration import NAME
@@ -25,11 +24,9 @@ from trustplane.api.meta import condition
 from trustplane.controllers.resources import CONFIGURATIONS
 from trustplane.kube.kinds import LEASES
 from trustplane.local import pki
-from trustplane.trust.policy import REPLACE
 
 # Without proof: the machines of this test have no kubelets.
 _UPDATE_ALL = ("update", "--all", "--no-prove", "-o", "json")
-BASE = "hooks.runtime.cluster.x-k8s.io/v1alpha1"
 
 
 class Trustplane:
@@ -109,33 +106,31 @@ async def test_a_manager_that_loses_its_lease_ends_to_be_started_again(
 
 @pytest.fixture
 def served(tmp_path: Path) -> tuple[ssl.SSLContext, list[str]]:
-    """A client's TLS context, and the arguments of an extension that it trusts."""
-    leaves = [pki.Leaf("tls", "extension", hosts=("127.0.0.1",))]
+    """A client's TLS context, and the arguments of a webhook that it trusts."""
+    leaves = [pki.Leaf("tls", "webhook", hosts=("127.0.0.1",))]
     pki.keep(tmp_path, "test", leaves, dt.datetime.now(dt.UTC))
     arguments = ["--port", "0", "--tls-cert", str(tmp_path / "tls.crt"), "--tls-key", str(tmp_path / "tls.key")]
     return ssl.create_default_context(cafile=str(tmp_path / "ca.crt")), arguments
 
 
-async def test_the_extension_answers_cluster_api(
+async def test_the_webhook_answers_the_api_server(
     trustplane: Trustplane, served: tuple[ssl.SSLContext, list[str]]
 ) -> None:
     context, arguments = served
-    async with trustplane.started("extension", *arguments) as process, aiohttp.ClientSession() as session:
-        port = (await _line(process, "serving runtime hooks"))["port"]
-
-        async def ask(path: str, body: Any) -> Any:
-            url = f"https://127.0.0.1:{port}/{BASE}/{path}"
-            async with session.post(url, json=body, ssl=context) as response:
-                assert response.status == 200
-                return await response.json()
-
-        discovered = await ask("discovery", {"apiVersion": BASE, "kind": "DiscoveryRequest"})
-        assert discovered["status"] == "Success"
-        hooks = {one["requestHook"]["hook"]: one["name"] for one in discovered["handlers"]}
-        assert set(hooks) >= {"GeneratePatches", "DiscoverVariables", "ValidateTopology"}
-        for hook, name in hooks.items():
-            answer = await ask(f"{hook.lower()}/{name}", {"items": [], "variables": []})
-            assert (answer["kind"], answer["status"]) == (f"{hook}Response", "Success")
+    async with trustplane.started("webhook", *arguments) as process, aiohttp.ClientSession() as session:
+        port = (await _line(process, "serving the webhook"))["port"]
+        kind = {"group": CONFIGURATIONS.group, "version": "v1alpha3", "kind": CONFIGURATIONS.kind}
+        listed = {"additionalTrustedCAs": [entry("bad", "no certificate")]}
+        document = {"metadata": {"name": NAME}, "spec": {"trust": listed}}
+        request = {"uid": "u", "kind": kind, "operation": "CREATE", "name": NAME, "object": document}
+        review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+        url = f"https://127.0.0.1:{port}"
+        async with session.post(f"{url}/admission", json=review, ssl=context) as response:
+            answer = (await response.json())["response"]
+        assert (answer["uid"], answer["allowed"]) == ("u", False)
+        assert "(bad)" in answer["status"]["message"]
+        async with session.post(f"{url}/hooks.runtime.cluster.x-k8s.io/v1alpha1/discovery", ssl=context) as response:
+            assert response.status == 404
 
         process.send_signal(signal.SIGTERM)
         _, err = await asyncio.wait_for(process.communicate(), 30)
@@ -150,8 +145,7 @@ async def _prepare(supervisor: Supervisor, *names: str) -> None:
         await supervisor.make(name)
         await supervisor.annotate(name, update_strategy="Replace")
         await supervisor.trusting(name, "a")
-        await supervisor.cluster(name, lambda found: found.metadata.annotations.get(ROLLOUT) == REPLACE)
-        await supervisor.play(name)
+        await supervisor.populate(name)
     await supervisor.configure(a, b)
     for name in names:
         await supervisor.tkc(name, lambda tkc: _reason(tkc) == "Held")
@@ -168,7 +162,6 @@ async def test_update_waits_until_every_machine_has_the_trust(supervisor: Superv
         async with trustplane.started(*_UPDATE_ALL, "-n", supervisor.namespace) as process:
             for name in ("c", "d"):
                 await supervisor.trusting(name, "a", "b")
-                await supervisor.play(name, up_to_date=False)
             await supervisor.tkc("c", lambda tkc: _reason(tkc) == "Updating")
             assert process.stderr
             shown = ""

@@ -1,15 +1,17 @@
 """Scope by registry (annotation `trustplane.dev/registry-scope`) with our controllers on a real API server."""
 
+import asyncio
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.apiserver.controllers.conftest import Supervisor, entry, make_ca, until
+from tests.apiserver.controllers.conftest import Supervisor, entry, make_ca, secret_name, until
 from tests.apiserver.controllers.test_processes import Trustplane
 
-from trustplane.api.annotations import REGISTRY_SCOPE
+from trustplane.api.annotations import REGISTRY_SCOPE, TRUST_DIGEST
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.conditions import TRUST_VALID
 from trustplane.api.configuration import NAME
@@ -19,13 +21,21 @@ from trustplane.controllers.resources import CLUSTER_TRUSTS, CONFIGURATIONS, TAN
 AUTOMATIC = {"trustplane.dev/propagation": "Automatic"}
 
 
-def _hosts(cluster: Cluster) -> dict[str, list[str]]:
-    listed = (cluster.variable("trust") or {}).get("additionalTrustedCAs", [])
-    return {one["name"]: one.get("hosts", []) for one in listed}
-
-
 async def _scoped(supervisor: Supervisor, name: str, **hosts: list[str]) -> Cluster:
-    return await supervisor.cluster(name, lambda found: _hosts(found) == hosts)
+    """Wait until the set in force in a cluster has these entries, each for these registries."""
+    last: dict[str, list[str]] = {}
+    async with asyncio.timeout(30):
+        while True:
+            found = await supervisor.trusting(name, *sorted(hosts))
+            last = {one.name: list(one.hosts) for one in (await supervisor.in_force(found)).entries}
+            if last == hosts:
+                return found
+            old = found.metadata.annotations[TRUST_DIGEST]
+            await supervisor.cluster(name, partial(_has_another, old))
+
+
+def _has_another(digest: str, cluster: Cluster) -> bool:
+    return cluster.metadata.annotations[TRUST_DIGEST] != digest
 
 
 async def test_the_service_s_scope_comes_and_goes_in_one_update_each(supervisor: Supervisor) -> None:
@@ -50,7 +60,7 @@ async def test_the_service_s_scope_comes_and_goes_in_one_update_each(supervisor:
 
         await supervisor.configure(*entries, **AUTOMATIC)
         whole = await _scoped(supervisor, "c", apps=[], corp=[])
-        assert scoped.variable("trust")["secretName"] != whole.variable("trust")["secretName"]
+        assert secret_name(scoped) != secret_name(whole)
 
 
 async def test_p10_a_broken_scope_makes_nothing_node_wide(supervisor: Supervisor) -> None:
@@ -75,7 +85,7 @@ async def test_p10_a_broken_scope_makes_nothing_node_wide(supervisor: Supervisor
 
         await supervisor.make("new")  # it takes the last good list, scope and all
         await _scoped(supervisor, "new", apps=["apps.test"])
-        assert (await supervisor.cluster("old")).variable("trust") == before.variable("trust")
+        assert secret_name(await supervisor.cluster("old")) == secret_name(before)
 
 
 def _is_broken(conditions: Sequence[Condition]) -> bool:

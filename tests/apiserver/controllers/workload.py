@@ -5,21 +5,21 @@ import base64
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 from tests.apiserver.conftest import inlined
-from tests.apiserver.controllers.conftest import KUBERNETES, Supervisor, secret_name, until
+from tests.apiserver.controllers.conftest import KUBERNETES, Supervisor, until
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL
 from trustplane.api.clusterapi import kubeconfig_secret
-from trustplane.api.clustertrust import VERIFIED, ClusterTrust, Inspection, RegistryAccess
+from trustplane.api.clustertrust import TRUST_APPLIED, VERIFIED, ClusterTrust, Inspection, RegistryAccess
 from trustplane.api.meta import Json
-from trustplane.controllers.clustertrust_inspection import Inspected
-from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, KUBEADM_CONFIGS, MACHINES, REGISTRIES, SECRETS
+from trustplane.controllers.clustertrust_inspection import Inspected, Wanted
+from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, MACHINES, REGISTRIES, SECRETS
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError, NotFoundError
 from trustplane.kube.informer import Change, Informer
@@ -41,6 +41,8 @@ class Kubelet:
         says: Words of a failed pull by registry; `{image}` and `{host}` are filled in.
         pulls: Each probe that was asked for: node, host, names of its pull secrets.
         silent: Nodes that do not answer.
+        refuses: Whether a node does not trust a registry.
+        may_answer: While it is not set, nobody is answered.
     """
 
     def __init__(self, client: Client) -> None:
@@ -48,6 +50,9 @@ class Kubelet:
         self.says: dict[str, str] = {}
         self.pulls: list[tuple[str, str, list[str]]] = []
         self.silent: set[str] = set()
+        self.refuses: Callable[[str, str], bool] = lambda _node, _host: False
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self._queue: asyncio.Queue[Json] = asyncio.Queue()
 
     @contextlib.asynccontextmanager
@@ -76,7 +81,9 @@ class Kubelet:
             self.pulls.append((node, host, secrets))
             if node in self.silent or host not in self.says:
                 continue
-            waiting = {"reason": "ErrImagePull", "message": self.says[host].format(image=image, host=host)}
+            await self.may_answer.wait()
+            says = UNTRUSTED if self.refuses(node, host) else self.says[host]
+            waiting = {"reason": "ErrImagePull", "message": says.format(image=image, host=host)}
             state = {"name": probe.CONTAINER, "image": image, "imageID": "", "ready": False, "restartCount": 0}
             status = {"containerStatuses": [{**state, "state": {"waiting": waiting}}]}
             with contextlib.suppress(NotFoundError, ConflictError):
@@ -99,11 +106,10 @@ class Inspector:
         self.error = ""
         self.repairs: set[str] = set()
 
-    async def inspect(
-        self, _client: Client, _machine: Any, key: str, facts: NodeFacts, hosts: Collection[str], *, repair: bool
-    ) -> Inspected:
+    async def inspect(self, _client: Client, _machine: Any, key: str, facts: NodeFacts, wanted: Wanted) -> Inspected:
         assert "PRIVATE KEY" in key
-        if repair:
+        hosts = wanted.registries
+        if wanted.repair:
             self.repairs.add(facts.node)
         now = datetime.now(UTC)
         if self.error:
@@ -112,13 +118,11 @@ class Inspector:
         return Inspected(Inspection(digest=facts.digest, at=now, registries=known, registries_at=now))
 
 
-async def make_nodes(
-    supervisor: Supervisor, cluster: str, *names: str, kubeconfig: Json, trust: str = "", endpoint: str = ""
-) -> None:
-    """Do what Cluster API does until Nodes are there: Machines, their configurations, endpoint and kubeconfig."""
-    found = await supervisor.client.get(CLUSTERS, cluster, supervisor.namespace)
+async def make_nodes(supervisor: Supervisor, cluster: str, *names: str, kubeconfig: Json, endpoint: str = "") -> None:
+    """Do what Cluster API does until Nodes are there: Machines, with what they boot with, endpoint and kubeconfig."""
+    text = await supervisor.boot_set(cluster)
     for name in names:
-        await _make_machine(supervisor, cluster, name, trust or secret_name(found))
+        await make_machine(supervisor, cluster, name, text)
     await set_endpoint(supervisor, cluster, endpoint or kubeconfig["clusters"][0]["cluster"]["server"])
     await keep_kubeconfig(supervisor, cluster, inlined(kubeconfig))
 
@@ -140,22 +144,19 @@ async def keep_kubeconfig(supervisor: Supervisor, cluster: str, kubeconfig: Json
     await supervisor.client.apply(SECRETS, {"metadata": metadata, "data": {"value": value}}, manager="capi")
 
 
-async def _make_machine(supervisor: Supervisor, cluster: str, name: str, trust: str) -> None:
-    client, labels = supervisor.client, {CLUSTER_NAME_LABEL: cluster}
-    metadata = {"name": name, "namespace": supervisor.namespace, "labels": labels}
-    source = {"secret": {"name": trust, "key": "corp.pem"}}
-    files = [{"path": "/etc/ssl/certs/tkg-corp.pem", "contentFrom": source}] if trust else []
-    config = {"metadata": metadata, "spec": {"files": files} if files else {"preKubeadmCommands": ["true"]}}
-    await client.apply(KUBEADM_CONFIGS, config, manager="capi")
+async def make_machine(supervisor: Supervisor, cluster: str, name: str, text: str) -> None:
+    """Make a Machine that was born with that text of a boot set, with its Node."""
+    await supervisor.bootstrap(name, text)
+    metadata = {"name": name, "namespace": supervisor.namespace, "labels": {CLUSTER_NAME_LABEL: cluster}}
     reference = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": name}
-    bootstrap = {"apiGroup": KUBEADM_CONFIGS.group, "kind": "KubeadmConfig", "name": name}
+    bootstrap = {"dataSecretName": name}
     spec = {
         "clusterName": cluster,
         "version": KUBERNETES,
-        "bootstrap": {"configRef": bootstrap, "dataSecretName": name},
+        "bootstrap": bootstrap,
         "infrastructureRef": reference,
     }
-    await client.apply(MACHINES, {"metadata": metadata, "spec": spec}, manager="capi")
+    await supervisor.client.apply(MACHINES, {"metadata": metadata, "spec": spec}, manager="capi")
     await node_ready(supervisor, name, "True")
 
 
@@ -204,9 +205,9 @@ async def annotation(supervisor: Supervisor, machine: str, name: str) -> Json:
 
 
 async def change(supervisor: Supervisor, machine: str, digest: str) -> datetime:
-    """Record a change in place on a Machine, as the extension does; return when."""
+    """Record a change in place on a Machine, as the manager does; return when."""
     now = datetime.now(UTC)
     applied = {"digest": digest, "at": now.isoformat(), "method": "InPlace", "restarted": True}
-    annotations = {"trustplane.dev/trust-applied": json.dumps(applied)}
+    annotations = {TRUST_APPLIED: json.dumps(applied)}
     await supervisor.client.patch(MACHINES, machine, supervisor.namespace, {"metadata": {"annotations": annotations}})
     return now

@@ -22,7 +22,7 @@ import aiohttp
 import yaml
 from tests.apiserver.conftest import ApiServer, Process, answers, free_port
 from tests.apiserver.controllers import deployment, workload
-from tests.apiserver.controllers.conftest import KUBERNETES, SYSTEM, Supervisor, entry, make_ca, trusted, until
+from tests.apiserver.controllers.conftest import KUBERNETES, SYSTEM, Supervisor, entry, make_ca, until
 from tests.apiserver.tenants.servers import Server
 from tests.apiserver.tenants.tenancy import ATTACKER, TENANTS, VICTIM, grant, user_of
 from yarl import URL
@@ -36,7 +36,6 @@ from trustplane.controllers.resources import (
     CLUSTER_TRUSTS,
     CLUSTERS,
     CONFIGURATIONS,
-    KUBEADM_CONFIGS,
     MACHINES,
     REGISTRIES,
     RELEASES,
@@ -166,7 +165,7 @@ class Stage:
             body = {"metadata": {"annotations": {PROVE_REQUESTED_AT: asked.isoformat()}}}
             await self.admin.patch(CLUSTER_TRUSTS, "web", VICTIM, body)
             await self.victim.make("shop", trust=[entry(name, CAS[self.round % 2])])
-            await until(self.admin, CLUSTERS, "shop", VICTIM, lambda one: trusted(one) == [name], SECONDS)
+            await self.victim.trusting("shop", name, seconds=SECONDS)
             await until(self.admin, CLUSTER_TRUSTS, "shop", VICTIM, lambda one: _wants(one, name), SECONDS)
             await until(self.admin, MACHINES, "web-0", VICTIM, lambda one: _proven_at(one) >= asked, SECONDS)
 
@@ -218,7 +217,7 @@ class Stage:
         await self.attacker.play(name)
         if port:
             await give_endpoint(self.admin, Key(ATTACKER, name), port)
-        await workload._make_machine(self.attacker, name, f"{name}-0", "")
+        await workload.make_machine(self.attacker, name, f"{name}-0", "")
         return await self.attacker.cluster(name)
 
     async def send(
@@ -282,7 +281,7 @@ class Stage:
 
     async def clean(self) -> None:
         """Remove what the attacker has made, without reading it more than must be."""
-        kinds = (TANZU_CLUSTERS, CLUSTERS, MACHINES, KUBEADM_CONFIGS, SECRETS, CLUSTER_TRUSTS)
+        kinds = (TANZU_CLUSTERS, CLUSTERS, MACHINES, SECRETS, CLUSTER_TRUSTS)
         for resource in kinds:
             await self.admin.raw("DELETE", resource.path(ATTACKER), most=64 << 20)
         for resource in kinds:

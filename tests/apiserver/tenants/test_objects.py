@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.apiserver.controllers.conftest import KUBERNETES, SYSTEM, entry, trusted
+from tests.apiserver.controllers.conftest import KUBERNETES, SYSTEM, entry
 from tests.apiserver.tenants.stage import ATTACKER, CAS, VICTIM, Stage, spec_of
 
 from trustplane.api.meta import Json
@@ -185,7 +185,7 @@ async def _own_list(stage: Stage, name: str, *names: str) -> None:
     """Have a cluster of the attacker take a list of its own."""
     spec = {"settings": spec_of(*(entry(one, CAS[1]) for one in names))["settings"]}
     await stage.mallory.patch(TANZU_CLUSTERS, name, ATTACKER, {"spec": spec})
-    await stage.attacker.cluster(name, lambda found: trusted(found) == list(names))
+    await stage.attacker.trusting(name, *names)
 
 
 async def _same_name(stage: Stage) -> None:

@@ -5,8 +5,8 @@ import yaml
 from trustplane.api.webhooks import validating
 
 DEPLOYED = Path(__file__).parents[3] / "deploy" / "admission.yaml"
-SERVICE = {"service": {"namespace": "trustplane-system", "name": "trustplane-extension", "port": 443}}
-INJECTED = {"cert-manager.io/inject-ca-from": "trustplane-system/trustplane-extension"}
+SERVICE = {"service": {"namespace": "trustplane-system", "name": "trustplane-webhook", "port": 443}}
+INJECTED = {"cert-manager.io/inject-ca-from": "trustplane-system/trustplane-webhook"}
 
 
 def test_the_manifest_for_management_clusters_is_what_the_code_says() -> None:

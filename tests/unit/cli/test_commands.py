@@ -3,19 +3,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from trustplane.cli import extension, manager, manifests, plan, prove, status, update
+from trustplane.cli import manager, manifests, plan, prove, status, update, webhook
 from trustplane.errors import UserError
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        extension.command,
         manager.command,
         plan.command,
         prove.command,
         status.command,
         update.command,
+        webhook.command,
     ],
 )
 def test_help_explains(command: object) -> None:
@@ -31,9 +31,9 @@ def test_wrong_usage_of_update(arguments: list[str]) -> None:
     assert "Usage: update" in shown.output
 
 
-def test_the_extension_names_files_that_it_cannot_read(tmp_path: Path) -> None:
+def test_the_webhook_server_names_files_that_it_cannot_read(tmp_path: Path) -> None:
     files = ["--tls-cert", str(tmp_path / "none.crt"), "--tls-key", str(tmp_path / "none.key")]
-    shown = CliRunner().invoke(extension.command, files)
+    shown = CliRunner().invoke(webhook.command, files)
     assert "Cannot serve TLS" in str(shown.exception)
 
 

@@ -7,17 +7,12 @@ import pytest
 import yaml
 
 from trustplane.api.cluster import TanzuKubernetesCluster
-from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import Json
-from trustplane.clusterapi import variable
 from trustplane.clusterapi.cluster import desired_cluster, update_digests
-from trustplane.clusterapi.secret import name_of
-from trustplane.trust.entries import EMPTY, TrustSet, read
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 EXAMPLE: Json = yaml.safe_load((EXAMPLES / "tanzukubernetescluster.yaml").read_text())
 EXAMPLE["metadata"]["uid"] = "uid-1"
-OWN: Json = yaml.safe_load((EXAMPLES / "tanzukubernetescluster-own-trust.yaml").read_text())
 
 
 def tkc(**topology: Any) -> TanzuKubernetesCluster:
@@ -26,16 +21,9 @@ def tkc(**topology: Any) -> TanzuKubernetesCluster:
     return msgspec.convert(body, TanzuKubernetesCluster)
 
 
-def trust() -> TrustSet:
-    own = msgspec.convert(OWN, TanzuKubernetesCluster).spec.own_trust
-    assert own
-    return read([*own, TrustedCA(name="b", data=own[0].data)]).trust
-
-
 def desired(cluster: TanzuKubernetesCluster | None = None, **changes: Any) -> Json:
     arguments: Json = {
         "kubernetes_version": "v1.36.3",
-        "trust": EMPTY,
         "annotations": {"trustplane.dev/trust-digest": "d"},
         "ssh_public_key": "ssh-ed25519 AAAA",
     }
@@ -85,24 +73,17 @@ def test_the_example_becomes_a_cluster_of_the_class() -> None:
     }
 
 
-def test_registries_are_part_of_the_variable() -> None:
-    scoped = trust().scoped({"b": ["r.test:5000"]})
-    [value] = [one["value"] for one in desired(trust=scoped)["spec"]["topology"]["variables"] if one["name"] == "trust"]
-    assert value["secretName"] == name_of("cluster-1", scoped.digest)
-    assert value["additionalTrustedCAs"][-1] == {"name": "b", "hosts": ["r.test:5000"]}
-    read_back = variable.read(value, "cluster-1")
-    assert (list(read_back.names), read_back.hosts) == (scoped.names, scoped.hosts)
+def test_trust_is_no_part_of_what_machines_are_made_from() -> None:
+    """A change of it must not make Cluster API replace machines: it is in a Secret that bootstrap data is made from."""
+    first, second = (desired(annotations={"trustplane.dev/trust-digest": digest}) for digest in "ab")
+    assert first["spec"] == second["spec"]
+    assert "trust" not in {one["name"] for one in first["spec"]["topology"]["variables"]}
 
 
-def test_trust_is_a_variable_that_names_the_secret_of_the_set() -> None:
-    variables = desired(trust=trust())["spec"]["topology"]["variables"]
-    assert variables[-1] == {
-        "name": "trust",
-        "value": {
-            "secretName": name_of("cluster-1", trust().digest),
-            "additionalTrustedCAs": [{"name": "TeamInternalCA"}, {"name": "b"}],
-        },
-    }
+def test_pools_keep_the_strategy_of_their_class() -> None:
+    (pool,) = desired(tkc(nodePools=[POOL]))["spec"]["topology"]["workers"]["machineDeployments"]
+    assert "rollout" not in pool
+    assert "metadata" not in pool
 
 
 def test_a_cluster_without_pools_has_no_workers() -> None:
@@ -211,22 +192,3 @@ def test_digests_stay_the_same_from_release_to_release() -> None:
         "1/pool/workers": "21f4549115",
         "1/version": "6724963e32",
     }
-
-
-def test_in_place_pools_have_a_strategy_that_makes_no_machine() -> None:
-    body = desired(tkc(nodePools=[POOL | {"labels": {"a": "b"}}]), rollout="InPlace")
-    (pool,) = body["spec"]["topology"]["workers"]["machineDeployments"]
-    assert pool["rollout"] == {
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 10}}
-    }
-    assert pool["metadata"] == {"labels": {"a": "b"}, "annotations": {"trustplane.dev/rollout": "InPlace"}}
-    assert body["metadata"]["annotations"]["trustplane.dev/rollout"] == "InPlace"
-
-
-@pytest.mark.parametrize("how", ["", "Replace"])
-def test_otherwise_pools_have_the_strategy_of_their_class(how: str) -> None:
-    body = desired(tkc(nodePools=[POOL]), rollout=how)
-    (pool,) = body["spec"]["topology"]["workers"]["machineDeployments"]
-    assert "rollout" not in pool
-    assert "metadata" not in pool
-    assert body["metadata"]["annotations"].get("trustplane.dev/rollout", "") == how

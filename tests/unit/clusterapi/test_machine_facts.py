@@ -1,118 +1,188 @@
 import json
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
-import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.trust.hostile import annotations as hostile_annotations
 
-from trustplane.api.clusterapi import KubeadmConfig, Machine
-from trustplane.api.clustertrust import BOOTSTRAP, IN_PLACE
-from trustplane.api.configuration import TrustedCA
+from trustplane.api.clusterapi import Machine
+from trustplane.api.clustertrust import (
+    BOOTSTRAP,
+    IN_PLACE,
+    TRUST_APPLIED,
+    TRUST_HINDRANCE,
+    TRUST_PROOF,
+    AppliedTrust,
+    Hindrance,
+)
 from trustplane.api.meta import Json
-from trustplane.clusterapi.machine_facts import bootstrap_digest, facts
-from trustplane.trust.entries import EMPTY, read
+from trustplane.clusterapi.machine_facts import address_of, facts, is_control_plane, pool_of
+from trustplane.errors import TransientError
+from trustplane.trust import recorded
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
-DIGEST = "0123456789abcdef" * 4
+DIGEST, OTHER = "0123456789abcdef" * 4, "f" * 64
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+UPDATING = {"type": "Updating", "status": "True"}
 
 
-def machine(annotations: dict[str, str] | None = None, *conditions: Json) -> Machine:
+def machine(
+    annotations: dict[str, str] | None = None, *conditions: Json, labels: dict[str, str] | None = None, **status: Any
+) -> Machine:
+    metadata = {"name": "m", "annotations": annotations or {}, "labels": labels or {}}
     body = {
-        "metadata": {"name": "m", "annotations": annotations or {}, "creationTimestamp": "2026-01-02T03:04:05Z"},
-        "status": {"nodeRef": {"name": "n"}, "conditions": list(conditions)},
+        "metadata": {**metadata, "creationTimestamp": "2026-01-02T03:04:05Z"},
+        "status": {"nodeRef": {"name": "n"}, "conditions": list(conditions), **status},
     }
     return msgspec.convert(body, Machine)
 
 
-def config(*secrets: str) -> KubeadmConfig:
-    files: list[Any] = [{"path": "/etc/kubernetes/audit.yaml", "content": "x"}]
-    for index, name in enumerate(secrets):
-        source = {"secret": {"name": name, "key": "x.pem"}}
-        files.append({"path": f"/etc/ssl/certs/tkg-e{index}.pem", "contentFrom": source})
-    return msgspec.convert({"spec": {"files": files}}, KubeadmConfig)
+def applied(**values: Any) -> dict[str, str]:
+    return {TRUST_APPLIED: recorded.text(AppliedTrust(**{"digest": DIGEST, "at": NOW, **values}))}
 
 
-def test_a_new_machine_has_what_its_bootstrap_data_wrote() -> None:
-    found = facts(machine(), config(f"c-trust-{DIGEST[:10]}", f"c-trust-{DIGEST[:10]}"))
-    assert (found.digest, found.method, found.node) == (DIGEST[:10], BOOTSTRAP, "n")
+def test_of_a_new_machine_it_is_not_known_what_it_has() -> None:
+    found = facts(machine())
+    assert (found.digest, found.booted, found.method, found.node) == ("", "", BOOTSTRAP, "n")
     assert found.changed_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert not found.has("")
 
 
-def test_what_was_written_later_counts() -> None:
-    applied = {"digest": DIGEST, "at": "2026-02-02T00:00:00Z", "method": IN_PLACE, "restarted": True, "more": 1}
-    found = facts(machine({"trustplane.dev/trust-applied": json.dumps(applied)}), config("c-trust-ffffffffff"))
-    assert (found.digest, found.method) == (DIGEST, IN_PLACE)
+def test_a_machine_has_what_its_bootstrap_data_was_seen_to_have() -> None:
+    found = facts(machine(applied(method=BOOTSTRAP, booted=DIGEST)))
+    assert (found.digest, found.booted, found.method) == (DIGEST, DIGEST, BOOTSTRAP)
+    assert found.changed_at == NOW
+    assert found.has(DIGEST)
+    assert not found.has(OTHER)
+
+
+def test_what_was_written_later_counts_and_what_it_booted_with_stays_known() -> None:
+    written = {"digest": DIGEST, "at": "2026-02-02T00:00:00Z", "method": IN_PLACE, "booted": OTHER, "more": 1}
+    found = facts(machine({TRUST_APPLIED: json.dumps(written)}))
+    assert (found.digest, found.booted, found.method) == (DIGEST, OTHER, IN_PLACE)
     assert found.changed_at == datetime(2026, 2, 2, tzinfo=UTC)
 
 
-def test_during_its_first_update_in_place_it_is_not_known_what_a_node_has() -> None:
-    updating = {"in-place-updates.internal.cluster.x-k8s.io/update-in-progress": ""}
-    found = facts(machine(updating), config(f"c-trust-{DIGEST[:10]}"))
-    assert found.digest == ""
-    assert found.is_updating
-    assert found.is_moving(DIGEST)
+def test_a_part_of_a_set_is_not_the_set() -> None:
+    found = facts(machine(applied(method=BOOTSTRAP, is_partial=True)))
+    assert found.digest == DIGEST
+    assert not found.has(DIGEST)
 
 
-def test_a_configuration_that_does_not_name_yet_what_was_written_is_no_measure_of_its_files() -> None:
-    written = machine({"trustplane.dev/trust-applied": json.dumps({"digest": DIGEST})})
-    assert facts(written, config(f"c-trust-{DIGEST[:10]}")).is_configured
-    assert facts(written, None).is_configured
-    assert facts(machine(), config("c-trust-ffffffffff")).is_configured
-    assert not facts(written, config("c-trust-ffffffffff")).is_configured
-    assert not facts(written, config()).is_configured
+def test_that_something_was_only_removed_is_kept() -> None:
+    assert facts(machine(applied(method=IN_PLACE, only_removes=True))).only_removes
+    assert not facts(machine(applied(method=IN_PLACE))).only_removes
 
 
-def test_what_hinders_the_manager_is_why_an_update_fails() -> None:
-    found = facts(machine({"trustplane.dev/trust-hindrance": "Cannot open SSH"}), None)
-    assert found.update_error == "Cannot open SSH"
+@pytest.mark.parametrize("booted", ["", "no digest", "../../x", DIGEST + "0", "\x1b[2J"])
+def test_a_set_that_it_booted_with_is_a_digest_or_unknown(booted: str) -> None:
+    assert facts(machine(applied(booted=booted))).booted == ""
+
+
+@pytest.mark.parametrize("method", ["", "Sideways", "\x1b[2J"])
+def test_an_unknown_way_of_writing_counts_as_bootstrap(method: str) -> None:
+    assert facts(machine(applied(method=method))).method == BOOTSTRAP
+
+
+def test_why_a_node_could_not_be_written_is_known_for_the_set_that_it_is_about() -> None:
+    hindrance = Hindrance(digest=OTHER, at=NOW, message="Cannot open SSH", is_unreachable=True)
+    found = facts(machine(applied() | {TRUST_HINDRANCE: recorded.text(hindrance)}))
+    assert found.hindrance == hindrance
+    assert found.write_error(OTHER) == "Cannot open SSH"
+    assert found.write_error(DIGEST) == ""  # which it has
+
+
+def test_a_hindrance_in_plain_words_of_an_earlier_release_is_not_believed() -> None:
+    found = facts(machine({TRUST_HINDRANCE: "Cannot open SSH"}))
+    assert found.hindrance is None
+    assert found.disbelieved == (TRUST_HINDRANCE,)
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", '{"digest": 1}'])
 def test_a_spoilt_annotation_counts_as_absent(text: str) -> None:
-    found = facts(machine({"trustplane.dev/trust-proof": text, "trustplane.dev/trust-applied": text}), config())
-    assert found.proof is None
-    assert found.digest == EMPTY.digest
+    names = (TRUST_APPLIED, TRUST_HINDRANCE, TRUST_PROOF)
+    found = facts(machine(dict.fromkeys(names, text)))
+    assert (found.proof, found.hindrance, found.digest) == (None, None, "")
+    assert found.disbelieved == (names if text else ())
 
 
-def test_conditions_of_cluster_api_are_read() -> None:
-    found = facts(
-        machine(
-            None,
-            {"type": "NodeReady", "status": "Unknown", "message": "Kubelet stopped posting node status"},
-            {"type": "UpToDate", "status": "False"},
-            {"type": "Updating", "status": "True", "reason": "InPlaceUpdateFailed", "message": "no SSH"},
+def test_a_time_that_is_yet_to_come_is_not_believed() -> None:
+    late = applied(at=NOW + recorded.SKEW + timedelta(seconds=1))
+    assert facts(machine(late), now=NOW).disbelieved == (TRUST_APPLIED,)
+    assert facts(machine(applied(at=NOW + recorded.SKEW)), now=NOW).digest == DIGEST
+
+
+@pytest.mark.parametrize(
+    ("annotations", "conditions", "is_busy"),
+    [
+        ({}, [], False),
+        ({}, [UPDATING], True),
+        ({}, [{**UPDATING, "status": "False"}], False),
+        ({}, [{**UPDATING, "status": "Unknown"}], False),
+        ({"in-place-updates.internal.cluster.x-k8s.io/update-in-progress": ""}, [], True),
+    ],
+)
+def test_a_machine_that_somebody_else_updates_is_busy(
+    annotations: dict[str, str], conditions: list[Json], *, is_busy: bool
+) -> None:
+    assert facts(machine(annotations, *conditions)).is_busy is is_busy
+
+
+def test_a_kubelet_that_no_longer_reports_is_silent() -> None:
+    stopped = {"type": "NodeReady", "status": "Unknown", "message": "* Node.Ready: Kubelet \x1b[2Jstopped"}
+    silence = facts(machine(None, stopped)).silence
+    assert silence.startswith("its kubelet does not report: Kubelet")
+    assert silence.endswith("stopped")
+    assert silence.isprintable()
+    assert facts(machine(None, stopped, nodeRef={})).silence == ""  # it never did
+    not_ready = {"type": "NodeReady", "status": "False", "message": "no CNI"}
+    assert facts(machine(None, not_ready)).silence == ""
+
+
+@pytest.mark.parametrize(
+    ("labels", "control_plane", "pool"),
+    [
+        ({}, False, ""),
+        ({"cluster.x-k8s.io/control-plane": ""}, True, ""),
+        ({"cluster.x-k8s.io/deployment-name": "c-np-x7"}, False, "c-np-x7"),
+        (
+            {"cluster.x-k8s.io/deployment-name": "c-np-x7", "topology.cluster.x-k8s.io/deployment-name": "np"},
+            False,
+            "np",
         ),
-        None,
-    )
-    assert "stopped posting" in found.silence
-    assert not found.is_up_to_date
-    assert found.update_error == "no SSH"
-    not_ready = facts(machine(None, {"type": "NodeReady", "status": "False", "message": "no CNI"}), None)
-    assert not_ready.silence == ""
-    assert not facts(machine(), None, rolled_out=False).is_up_to_date
+    ],
+)
+def test_a_machine_is_of_the_control_plane_or_of_a_pool(
+    labels: dict[str, str], *, control_plane: bool, pool: str
+) -> None:
+    found = machine(labels=labels)
+    assert (is_control_plane(found), pool_of(found)) == (control_plane, pool)
 
 
-def test_entries_of_single_registries_name_the_set_too() -> None:
-    example = yaml.safe_load((EXAMPLES / "tkgserviceconfiguration.yaml").read_text())
-    data = example["spec"]["trust"]["additionalTrustedCAs"][0]["data"]
-    folder = "/etc/containerd/certs.d/r.test"
-    toml = {"path": f"{folder}/hosts.toml", "content": "x"}
-
-    def scoped(secret: str) -> KubeadmConfig:
-        source = {"secret": {"name": secret, "key": "x.pem"}}
-        files = [{"path": f"{folder}/tkg-corp.pem", "contentFrom": source}, toml]
-        return msgspec.convert({"spec": {"files": files}}, KubeadmConfig)
-
-    assert bootstrap_digest(scoped(f"c-trust-{DIGEST[:10]}")) == DIGEST[:10]
-    users = read([TrustedCA(name=name, data=data) for name in ("corp", "other")]).trust
-    wanted = read([TrustedCA(name="corp", data=data)]).trust.scoped({"corp": ["r.test"]})
-    assert bootstrap_digest(scoped("c-user-trusted-ca-secret"), users) == wanted.digest
-    assert bootstrap_digest(scoped("c-user-trusted-ca-secret")) == ""
+def addresses(*found: tuple[str, str]) -> Machine:
+    return machine(addresses=[{"type": type_, "address": address} for type_, address in found])
 
 
-def test_bootstrap_configurations_that_name_no_one_set() -> None:
-    assert bootstrap_digest(config()) == EMPTY.digest
-    assert bootstrap_digest(config("c-trust-aaaaaaaaaa", "c-trust-bbbbbbbbbb")) == ""
-    assert bootstrap_digest(config("c-user-trusted-ca-secret")) == ""
+def test_a_machine_is_reached_from_inside_if_it_can_be() -> None:
+    inside, outside, name = ("InternalIP", "198.18.0.10"), ("ExternalIP", "203.0.113.1"), ("InternalDNS", "m.internal")
+    assert address_of(addresses(name, outside, inside)) == "198.18.0.10"
+    assert address_of(addresses(name, outside, ("InternalIP", ""))) == "203.0.113.1"
+    assert address_of(addresses(("Hostname", "m"), name)) == "m.internal"
+
+
+def test_a_machine_without_an_address_is_waited_for() -> None:
+    for found in (addresses(), addresses(("Hostname", "m"))):
+        with pytest.raises(TransientError, match="no address"):
+            address_of(found)
+
+
+@given(hostile_annotations, st.datetimes(timezones=st.just(UTC)))
+def test_whatever_is_written_facts_are_bounded(values: dict[str, str], now: datetime) -> None:
+    latest = now + recorded.SKEW if now.year < 9999 else now
+    found = facts(machine(values), now=now if now.year < 9999 else NOW)
+    assert found.method in (BOOTSTRAP, IN_PLACE)
+    assert all(one == "" or recorded.is_digest(one) for one in (found.digest, found.booted))
+    assert found.hindrance is None or found.hindrance.message.isprintable()
+    assert found.changed is None or now.year == 9999 or found.changed <= latest

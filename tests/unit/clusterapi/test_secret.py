@@ -5,14 +5,20 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trustplane.api import clusterapi
 from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.configuration import TrustedCA
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
 from trustplane.clusterapi.readiness import is_reconciled
-from trustplane.trust.entries import TrustSet, read
+from trustplane.clusterapi.secret import BootSet, checked, read_boot
+from trustplane.trust import bundle
+from trustplane.trust.bundle import KEY, render
+from trustplane.trust.entries import EMPTY, TrustSet, read
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 TKC = msgspec.convert(
@@ -20,31 +26,67 @@ TKC = msgspec.convert(
 )
 
 
+CLUSTER = msgspec.convert(
+    {"metadata": {"name": "cluster-2", "namespace": "default", "uid": "uid-1"}}, clusterapi.Cluster
+)
+
+
 def trust() -> TrustSet:
     return read(TKC.spec.own_trust or []).trust
 
 
+def trust_of(count: int) -> TrustSet:
+    """Return a set of so many entries, with the same certificate each."""
+    return read(
+        [TrustedCA(name=f"n{number}", data=(TKC.spec.own_trust or [])[0].data) for number in range(count)]
+    ).trust
+
+
+TEXT = render(trust(), bundle.EVERYTHING)
+
+
 def test_the_secret_is_named_by_its_content_and_never_changes() -> None:
-    body = secret.desired_secret(TKC, trust())
+    body = secret.desired_secret(CLUSTER, trust())
     assert body["metadata"]["name"] == f"cluster-2-trust-{trust().digest[:10]}"
     assert body["metadata"]["namespace"] == "default"
-    assert body["metadata"]["labels"]["cluster.x-k8s.io/cluster-name"] == "cluster-2"
-    assert body["metadata"]["ownerReferences"][0]["name"] == "cluster-2"
     assert body["immutable"] is True
     assert base64.b64decode(body["data"]["TeamInternalCA.pem"]).startswith(b"-----BEGIN CERTIFICATE-----\n")
 
 
+@pytest.mark.parametrize(
+    ("body", "component"),
+    [(secret.desired_secret(CLUSTER, trust()), "trust"), (secret.boot_secret(CLUSTER, TEXT), "trust-boot")],
+)
+def test_secrets_of_trust_go_with_the_cluster_and_are_none_of_cluster_apis(body: Json, component: str) -> None:
+    """`clusterctl move` takes what a Cluster owns; Secrets with Cluster API's label are in its managers' memory."""
+    metadata = body["metadata"]
+    assert metadata["ownerReferences"] == [
+        {"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "name": "cluster-2", "uid": "uid-1"}
+    ]
+    assert metadata["labels"] == {"trustplane.dev/cluster": "cluster-2", "trustplane.dev/component": component}
+    assert body["type"] == "Opaque"  # Cluster API has a type of its own
+
+
+def test_what_machines_boot_with_is_one_key_of_a_secret_that_may_change() -> None:
+    body = secret.boot_secret(CLUSTER, TEXT)
+    assert (body["metadata"]["name"], list(body["data"])) == ("cluster-2-trust", [KEY])
+    assert "immutable" not in body
+    assert "reverted" in body["metadata"]["annotations"]["trustplane.dev/note"]
+    found = read_boot(msgspec.convert(body, Secret))
+    assert found == BootSet(trust().digest, TEXT, is_intact=True)
+
+
 def test_the_secret_says_what_is_in_force() -> None:
-    assert secret.read(msgspec.convert(secret.desired_secret(TKC, trust()), Secret)) == trust()
+    assert secret.read(msgspec.convert(secret.desired_secret(CLUSTER, trust()), Secret)) == trust()
     assert secret.read(Secret(data={"x.pem": "bm90aGluZw=="})) is None
 
 
 def test_registries_of_entries_are_kept_with_them() -> None:
     scoped = trust().scoped({"TeamInternalCA": ["r.test", "s.test:5000"]})
-    body = secret.desired_secret(TKC, scoped)
+    body = secret.desired_secret(CLUSTER, scoped)
     assert body["metadata"]["name"] != f"cluster-2-trust-{trust().digest[:10]}"
     assert secret.read(msgspec.convert(body, Secret)) == scoped
-    assert secret.desired_secret(TKC, trust())["data"].keys() < body["data"].keys()
+    assert secret.desired_secret(CLUSTER, trust())["data"].keys() < body["data"].keys()
 
 
 @pytest.mark.parametrize("text", ["other=r.test", "TeamInternalCA", "\xff"])
@@ -53,53 +95,108 @@ def test_registries_that_cannot_be_read_are_not_left_out(text: str) -> None:
     assert secret.read(Secret(data=data)) is None
 
 
-def test_its_labels_match_the_selector() -> None:
-    labels = secret.desired_secret(TKC, trust())["metadata"]["labels"]
-    assert {f"{key}={value}" for key, value in labels.items()} == set(secret.selector("cluster-2").split(","))
+def boot(text: str | bytes, **others: str) -> BootSet:
+    data = text if isinstance(text, bytes) else text.encode()
+    return read_boot(Secret(data={KEY: base64.b64encode(data).decode(), **others}))
 
 
-def files(name: str) -> list[Json]:
-    return [{"path": "/x", "contentFrom": {"secret": {"name": name, "key": "k"}}}, {"path": "/y", "content": "z"}]
+PARTIAL = render(trust().scoped({}), 1)
 
 
-def _trust(secret_name: str) -> list[Json]:
-    return [{"name": "trust", "value": {"secretName": secret_name}}]
+def test_a_part_of_a_set_names_the_set_and_has_the_form_of_one() -> None:
+    found = boot(PARTIAL)
+    assert (found.digest, found.is_intact, found.is_partial) == (trust().digest, True, True)
 
 
-def cluster(name: str, **condition: Any) -> clusterapi.Cluster:
-    reconciled = {"type": "TopologyReconciled", "status": "True", "observedGeneration": 2} | condition
-    body = {
-        "metadata": {"generation": 2},
-        "spec": {"topology": {"variables": _trust(name), "controlPlane": {"variables": {"overrides": _trust("held")}}}},
-        "status": {"conditions": [reconciled]},
-    }
-    return msgspec.convert(body, clusterapi.Cluster)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "text",
+        TEXT.replace("trustplane-end", "trustplane-END"),
+        TEXT + "more",
+        TEXT.replace("trustplane-file /etc/ssl/certs/", "trustplane-file /etc/"),
+        TEXT.replace(trust().digest, "f" * 64),
+        TEXT.replace("MII", "NII", 1),
+        TEXT.encode() + b"\xff",
+        TEXT.encode("utf-16"),
+        "trustplane-set-" * 100_000,
+    ],
+    ids=range(10),
+)
+def test_an_edited_boot_set_is_not_intact(text: str | bytes) -> None:
+    assert not boot(text).is_intact
 
 
-def test_whatever_may_still_ask_for_a_secret_keeps_it() -> None:
-    config = msgspec.convert({"spec": {"files": files("of-config")}}, clusterapi.KubeadmConfig)
-    template = msgspec.convert(
-        {"spec": {"template": {"spec": {"files": files("of-template")}}}}, clusterapi.KubeadmConfigTemplate
-    )
-    control_plane = msgspec.convert(
-        {"spec": {"kubeadmConfigSpec": {"files": files("of-control-plane")}}}, clusterapi.KubeadmControlPlane
-    )
-    names = secret.references(cluster("of-cluster"), [config], [template], [control_plane])
-    assert names == {"of-cluster", "held", "of-config", "of-template", "of-control-plane"}
-    assert secret.references(None, [], [], []) == set()
+@pytest.mark.parametrize("value", ["no base64!", "\xff", "YQ", "=", "a" * 1_000_001])
+def test_a_boot_secret_that_is_no_base64_names_nothing(value: str) -> None:
+    found = read_boot(Secret(data={KEY: value}))
+    assert (found.digest, found.is_intact) == ("", False)
 
 
-def test_only_trust_secrets_of_ours_are_collected() -> None:
-    def made(name: str, **labels: str) -> Secret:
-        return msgspec.convert({"metadata": {"name": name, "labels": labels}}, Secret)
+def test_a_boot_secret_without_its_key_is_not_intact() -> None:
+    assert not read_boot(Secret(data={"other": "eA=="})).is_intact
+    assert not read_boot(Secret()).is_intact
 
+
+def test_keys_that_no_machine_reads_do_not_count() -> None:
+    """A server-side apply leaves them where they are, so that they could never be taken out."""
+    assert boot(TEXT, other="eA==").is_intact
+
+
+@given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode), st.integers(0, len(TEXT)))
+def test_whatever_stands_in_a_boot_set_only_what_we_wrote_is_intact(junk: bytes, place: int) -> None:
+    text = TEXT.encode()
+    found = boot(text[:place] + junk + text[place:])
+    assert found.is_intact == (junk == b"")
+
+
+def test_of_a_part_the_set_in_force_tells_whose_entries_it_has() -> None:
+    many = trust_of(40)
+    text = render(many, bundle.budget_of("HetznerCluster"))
+    whole = boot(text)
+    assert whole.is_partial
+    assert checked(whole, many, "HetznerCluster").is_intact
+    other = boot(render(trust(), 1).replace(trust().digest, many.digest))  # the mark of another set
+    assert other.is_intact
+    assert not checked(other, many, "HetznerCluster").is_intact
+    assert checked(other, None, "HetznerCluster").is_intact  # nobody can tell
+    assert checked(other, trust(), "HetznerCluster").is_intact  # it is not of this set
+    assert not checked(boot("x"), many, "HetznerCluster").is_intact
+
+
+def test_a_set_is_read_only_where_it_is_the_one_that_is_asked_for() -> None:
+    found = msgspec.convert(secret.desired_secret(CLUSTER, trust()), Secret)
+    assert secret.read_set(found, trust().digest) == trust()
+    assert secret.read_set(found, EMPTY.digest) is None
+    assert secret.read_set(Secret(data={"x.pem": "!"}), trust().digest) is None
+
+
+def made(name: str, **labels: str) -> Secret:
+    return msgspec.convert({"metadata": {"name": name, "labels": labels}}, Secret)
+
+
+def test_sets_that_nobody_needs_are_collected_and_nothing_else() -> None:
+    first, second = "1" * 64, "2" * 64
     ours = {"trustplane.dev/component": "trust"}
-    secrets = [made("used", **ours), made("left", **ours), made("users"), made("other", **dict.fromkeys(ours, "ssh"))]
-    assert [one.metadata.name for one in secret.unused(secrets, {"used"})] == ["left"]
+    sets = [made(secret.name_of("c", one), **ours) for one in (first, second)]
+    others = [
+        made("c-trust", **{"trustplane.dev/component": "trust-boot"}),
+        made("c-ssh", **{"trustplane.dev/component": "ssh"}),
+        made("c-trust-3333333333"),
+    ]
+    assert secret.unused([*sets, *others], "c", [first]) == sets[1:]
+    assert secret.unused([*sets, *others], "c", [first, second]) == []
+    assert secret.unused([], "c", []) == []
 
 
-def test_nothing_is_collected_while_cluster_api_is_still_at_it() -> None:
-    assert is_reconciled(cluster("x"))
-    assert not is_reconciled(cluster("x", observedGeneration=1))
-    assert not is_reconciled(cluster("x", status="False"))
+def cluster(**condition: Any) -> clusterapi.Cluster:
+    reconciled = {"type": "TopologyReconciled", "status": "True", "observedGeneration": 2} | condition
+    return msgspec.convert({"metadata": {"generation": 2}, "status": {"conditions": [reconciled]}}, clusterapi.Cluster)
+
+
+def test_cluster_api_is_done_when_it_has_written_what_the_cluster_asks_for_now() -> None:
+    assert is_reconciled(cluster())
+    assert not is_reconciled(cluster(observedGeneration=1))
+    assert not is_reconciled(cluster(status="False"))
     assert not is_reconciled(clusterapi.Cluster())

@@ -9,11 +9,12 @@ import pytest
 
 from trustplane.api import clusterapi
 from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.clustertrust import ClusterTrust, ClusterTrustStatus, TrustInForce
 from trustplane.api.configuration import TkgServiceConfiguration, TrustedCA
-from trustplane.api.meta import Json
+from trustplane.api.meta import Condition, Json
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding, Severity
-from trustplane.clusterapi.readiness import Observed
+from trustplane.clusterapi.readiness import Observed, outstanding
 from trustplane.clusterapi.release import object_of
 from trustplane.clusterapi.status import cluster_status
 from trustplane.clusterapi.trust_status import service_status
@@ -98,8 +99,17 @@ def decision(**changes: Any) -> Decision:
     return Decision(**(values | changes))
 
 
+def reported(
+    reason: str = "UpToDate", message: str = "", *, digest: str = EMPTY.digest, status: str = ""
+) -> ClusterTrust:
+    """What is reported of the trust of the cluster's nodes."""
+    state = status or ("True" if reason == "UpToDate" else "False")
+    current = Condition(type="Current", status=state, reason=reason, message=message)
+    return ClusterTrust(status=ClusterTrustStatus(in_force=TrustInForce(digest=digest), conditions=[current]))
+
+
 def status(cluster: TanzuKubernetesCluster | None = None, seen: Observed | None = None, **changes: Any) -> Json:
-    arguments: Json = {"release": RELEASE, "updates": [], "decision": decision(), "now": NOW}
+    arguments: Json = {"release": RELEASE, "updates": [], "decision": decision(), "trust": reported(), "now": NOW}
     body = cluster_status(cluster or tkc(), observed=seen or observed(), **(arguments | changes))
     assert body["metadata"] == {"name": "c1", "namespace": "ns"}
     found: Json = body["status"]
@@ -170,22 +180,12 @@ def test_a_cluster_that_is_updated() -> None:
     found = status(tkc("running"), observed(up_to_date=1))
     assert found["phase"] == "updating"
     assert condition(found, "NodePoolsReady") == ("False", "NodePoolsUpdating", "np: 1 of 2 up to date")
-    assert condition(found, "TrustCurrent")[:2] == ("False", "Updating")
     assert status(tkc("updating"))["phase"] == "running"
 
 
 def test_a_change_that_cluster_api_has_not_seen_yet_is_an_update() -> None:
     found = status(tkc("running"), observed(observedGeneration=4))
-    assert (found["phase"], condition(found, "TrustCurrent")[1]) == ("updating", "Updating")
-
-
-def held(seen: Observed) -> Observed:
-    """The control plane has a set of its own for now."""
-    assert seen.cluster
-    override = clusterapi.Overrides(overrides=[clusterapi.Variable(name="trust", value={"additionalTrustedCAs": []})])
-    topology = clusterapi.Topology(control_plane=clusterapi.ControlPlaneTopology(variables=override))
-    spec = msgspec.structs.replace(seen.cluster.spec, topology=topology)
-    return replace(seen, cluster=msgspec.structs.replace(seen.cluster, spec=spec))
+    assert found["phase"] == "updating"
 
 
 def unseen(seen: Observed) -> Observed:
@@ -202,13 +202,36 @@ def unseen(seen: Observed) -> Observed:
         (observed(observedGeneration=4), "Cluster API has not written what the cluster asks for yet"),
         (unseen(observed()), "Cluster API has not said yet that it has seen the change of pool np"),
         (observed(up_to_date=1), "machines of pool np are not up to date"),
-        (held(observed(up_to_date=1)), "machines of pool np are not up to date"),
-        (held(observed()), "the control plane keeps what it had until the workers have the change"),
+        (observed(), ""),
     ],
 )
 def test_what_an_update_waits_for(seen: Observed, waiting: str) -> None:
-    found = status(tkc("running"), seen)
-    assert condition(found, "TrustCurrent")[2] == f"Nodes are being made or updated to have it: {waiting}"
+    assert outstanding(seen) == waiting
+    assert status(tkc("running"), seen)["phase"] == ("updating" if waiting else "running")
+
+
+@pytest.mark.parametrize(
+    ("trust", "waiting"),
+    [
+        (None, "nothing is reported of them yet"),
+        (ClusterTrust(), "nothing is reported of them yet"),
+        (reported(digest="f" * 64), "nothing is reported of them yet"),  # about the set before
+        (reported("Updating", "2 of 3 nodes do not have it"), "2 of 3 nodes do not have it"),
+        (reported("UpToDate", "unclear", status="Unknown"), "unclear"),
+    ],
+)
+def test_trust_is_current_only_when_every_node_is_reported_to_have_it(trust: ClusterTrust | None, waiting: str) -> None:
+    found = status(tkc("running"), trust=trust)
+    expected = ("False", "Updating", f"Nodes are being made or updated to have it: {waiting}")
+    assert condition(found, "TrustCurrent") == expected
+
+
+def test_trust_that_a_node_refuses_with_is_an_error() -> None:
+    found = status(tkc("running"), trust=reported("Stopped", "Stopped: with the trust set, m-1 refuses a registry"))
+    said = condition(found, "TrustCurrent")
+    assert said == ("False", "Stopped", "Stopped: with the trust set, m-1 refuses a registry")
+    [severity] = [one["severity"] for one in found["conditions"] if one["type"] == "TrustCurrent"]
+    assert severity == "Error"
 
 
 def test_a_pool_that_was_not_made_yet() -> None:

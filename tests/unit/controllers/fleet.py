@@ -74,10 +74,11 @@ class Fleet:
 
     Args:
         names: Of the clusters.
+        server: Their API server; None: one that takes everything.
     """
 
-    def __init__(self, *names: str) -> None:
-        self.server, self.recorder = Server(), Recorder()
+    def __init__(self, *names: str, server: Server | None = None) -> None:
+        self.server, self.recorder = server or Server(), Recorder()
         self.view = View(self.server, Manager(self.server), namespace="system")  # type: ignore[arg-type]
         spec = {"trust": {"additionalTrustedCAs": list(listed())}}
         self.put(resources.CONFIGURATIONS, self.view.configurations, {"metadata": {"name": NAME}, "spec": spec})

@@ -13,6 +13,7 @@ from trustplane.controllers.clustertrust_inspection import Inspected
 from trustplane.controllers.clustertrust_proof import ProofReconciler
 from trustplane.kube.errors import UnavailableError
 from trustplane.kube.resource import Key
+from trustplane.trust.entries import EMPTY
 
 KEY = Key("team", "shop")
 NAMES = [f"m{number}" for number in range(5)]
@@ -53,7 +54,8 @@ class Looks:
 
     async def inspect(self) -> None:
         machines = {name: name for name in NAMES}
-        seen: Any = SimpleNamespace(machines=machines, is_automatic=True, tkc=None, hosts=frozenset())
+        sets = SimpleNamespace(in_force=EMPTY, digest=EMPTY.digest)
+        seen: Any = SimpleNamespace(machines=machines, is_automatic=True, sets=sets, hosts=frozenset())
         nodes: Any = [SimpleNamespace(machine=name, digest="d") for name in NAMES]
         nothing: Any = None
         await ProofReconciler(nothing, nothing, nothing, namespace="")._inspect(KEY, seen, nodes)

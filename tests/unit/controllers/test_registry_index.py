@@ -159,7 +159,7 @@ def test_whatever_is_written_on_a_machine_the_other_clusters_are_reported(values
         proven = next(one for one in bad["conditions"] if one["type"] == "Proven")
         machine = fleet.view.machines.get(key("a-0"))
         assert machine
-        spoilt = machine_facts.facts(machine, None).disbelieved
+        spoilt = machine_facts.facts(machine).disbelieved
         assert all(one in proven["message"] for one in spoilt)
         assert all(one["message"].isprintable() for one in bad["conditions"])
         assert not list(violations(bad, schema_of("ClusterTrust")))

@@ -1,9 +1,11 @@
 import json
+import re
 from typing import Any
 
 import pytest
 import yaml
 
+from trustplane.clusterapi.class_patch import class_patch
 from trustplane.local import clusterclass
 from trustplane.local.stack import Stack
 
@@ -35,18 +37,25 @@ def test_the_class_comes_after_what_it_refers_to(stack: Stack) -> None:
     assert clusterclass.objects(stack)[-1]["kind"] == "ClusterClass"
 
 
-def test_the_extension_brings_patches_and_the_variable_trust(objects: dict[str, dict[str, Any]]) -> None:
-    external = [one["external"] for one in objects["ClusterClass"]["spec"]["patches"] if "external" in one]
-    assert external == [
-        {
-            "generatePatchesExtension": "generate-patches.trustplane",
-            "discoverVariablesExtension": "discover-variables.trustplane",
-        }
-    ]
-    assert "trust" not in [one["name"] for one in objects["ClusterClass"]["spec"]["variables"]]
+def test_patches_are_those_of_anybodys_class(objects: dict[str, dict[str, Any]]) -> None:
+    spec = objects["ClusterClass"]["spec"]
+    templates = [objects[kind] for kind in ("KubeadmControlPlaneTemplate", "KubeadmConfigTemplate")]
+    assert class_patch(objects["ClusterClass"], templates, with_user=True).is_there
+    assert [one["name"] for one in spec["patches"]] == ["trust", "trust-user"]
+    assert not [one for one in spec["patches"] if "external" in one]
 
 
-def test_there_are_lists_of_files_that_the_extension_appends_to(objects: dict[str, dict[str, Any]]) -> None:
+def test_templates_say_nothing_of_trust_and_patches_nothing_of_its_content(
+    objects: dict[str, dict[str, Any]],
+) -> None:
+    templates = [objects[kind] for kind in ("KubeadmControlPlaneTemplate", "KubeadmConfigTemplate")]
+    assert "trust.pem" not in json.dumps(templates)
+    [trust] = [one for one in objects["ClusterClass"]["spec"]["patches"] if one["name"] == "trust"]
+    assert set(re.findall(r"\{\{ *(.*?) *\}\}", json.dumps(trust))) == {".builtin.cluster.name"}
+    assert "enabledIf" not in trust
+
+
+def test_there_are_lists_of_files_that_the_patch_appends_to(objects: dict[str, dict[str, Any]]) -> None:
     control_plane = objects["KubeadmControlPlaneTemplate"]["spec"]["template"]["spec"]["kubeadmConfigSpec"]
     worker = objects["KubeadmConfigTemplate"]["spec"]["template"]["spec"]
     for files in (control_plane["files"], worker["files"]):
@@ -72,9 +81,11 @@ def test_kube_proxy_leaves_the_hosts_connection_table_alone(objects: dict[str, d
 
 
 def test_the_key_opens_every_node_and_no_password_does(objects: dict[str, dict[str, Any]]) -> None:
-    patch = next(one for one in objects["ClusterClass"]["spec"]["patches"] if one["name"] == "user")
+    patch = next(one for one in objects["ClusterClass"]["spec"]["patches"] if one["name"] == "trust-user")
     for definition in patch["definitions"]:
-        template = definition["jsonPatches"][0]["valueFrom"]["template"]
+        [operation] = definition["jsonPatches"]
+        assert operation["path"].endswith("/users")
+        template = operation["valueFrom"]["template"]
         users = yaml.safe_load(template.replace("{{ .user.sshAuthorizedKey | toJson }}", '"ssh-ed25519 AAAA"'))
         assert users == [
             {
@@ -89,7 +100,7 @@ def test_the_key_opens_every_node_and_no_password_does(objects: dict[str, dict[s
 
 def test_variables_without_effect_say_so(objects: dict[str, dict[str, Any]]) -> None:
     variables = {one["name"]: one for one in objects["ClusterClass"]["spec"]["variables"]}
-    assert set(variables) == {"user", "vmClass", "storageClass"}
+    assert set(variables) == {"trust", "user", "vmClass", "storageClass"}
     for name in ("vmClass", "storageClass"):
         assert "Accepted so that manifests stay portable" in variables[name]["schema"]["openAPIV3Schema"]["description"]
     assert not any(one["required"] for one in variables.values())

@@ -42,10 +42,10 @@ def test_own_processes_have_the_agreed_command_lines(stack: Stack) -> None:
         f"--health-port={stack.ports['manager-health']}",
         "--namespace=trustplane-system",
     )
-    assert parts["extension"].program.arguments[3:] == (
-        "extension",
+    assert parts["webhook"].program.arguments[3:] == (
+        "webhook",
         f"--kubeconfig={stack.kubeconfig}",
-        f"--port={stack.ports['extension']}",
+        f"--port={stack.ports['webhook']}",
         f"--tls-cert={stack.pki / 'tls.crt'}",
         f"--tls-key={stack.pki / 'tls.key'}",
     )
@@ -55,8 +55,8 @@ def test_own_processes_have_the_agreed_command_lines(stack: Stack) -> None:
 def test_feature_gates_of_cluster_api(stack: Stack) -> None:
     parts = supervisor.parts(stack)
     wanted = {
-        "capi-core": {"ClusterTopology", "RuntimeSDK", "InPlaceUpdates", "MachineTaintPropagation"},
-        "capi-control-plane": {"ClusterTopology", "InPlaceUpdates", "MachineTaintPropagation"},
+        "capi-core": {"ClusterTopology", "MachineTaintPropagation"},
+        "capi-control-plane": {"ClusterTopology", "MachineTaintPropagation"},
     }
     for name, gates in wanted.items():
         (flag,) = [one for one in parts[name].program.arguments if one.startswith("--feature-gates=")]

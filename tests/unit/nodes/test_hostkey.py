@@ -1,16 +1,15 @@
-from typing import Any
-
 import pytest
 
+from trustplane.api.meta import Metadata, Object
 from trustplane.errors import NodeError
 from trustplane.nodes import hostkey
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFoo"
 
 
-def machine(**annotations: str) -> dict[str, Any]:
+def machine(**annotations: str) -> Object:
     named = {f"trustplane.dev/{name.replace('_', '-')}": value for name, value in annotations.items()}
-    return {"metadata": {"name": "m1", "resourceVersion": "7", "annotations": named}}
+    return Object(metadata=Metadata(name="m1", resource_version="7", annotations=named))
 
 
 def test_the_first_key_is_pinned_to_the_machine_as_it_was_read() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from trustplane.api.meta import Metadata, Object
 from trustplane.errors import NodeError
 from trustplane.nodes import hosts, plan
 from trustplane.nodes.hostkey import ANNOTATION, pin
@@ -104,9 +105,9 @@ keys = st.one_of(st.text(max_size=80), st.builds("{} {}".format, st.text(), st.t
 
 @given(shown=keys, known=keys, annotations=st.booleans())
 def test_whatever_host_key_is_shown_is_pinned_known_or_refused(*, shown: str, known: str, annotations: bool) -> None:
-    metadata = {"name": "m", "resourceVersion": "1", "annotations": {ANNOTATION: known} if annotations else None}
+    metadata = Metadata(name="m", resource_version="1", annotations={ANNOTATION: known} if annotations else {})
     try:
-        patch = pin({"metadata": metadata}, shown)
+        patch = pin(Object(metadata=metadata), shown)
     except NodeError:
         return
     if patch:

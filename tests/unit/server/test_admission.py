@@ -12,7 +12,7 @@ from trustplane.api.webhooks import ADMISSION_PATH
 from trustplane.kube.errors import UnavailableError
 from trustplane.server import admission, review
 from trustplane.server.admission import Admission
-from trustplane.server.extension import application
+from trustplane.server.application import application
 
 DEEP = b'{"a":' * 200_000
 CONFIGURATION = {"group": "run.tanzu.vmware.com", "version": "v1alpha3", "kind": "TkgServiceConfiguration"}
@@ -51,7 +51,7 @@ async def post(body: bytes, client: Any = None) -> tuple[int, Any]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = application({}, [Admission(client or Secrets()).route()])
+    app = application([Admission(client or Secrets()).route()])
     scope = {"type": "http", "method": "POST", "path": ADMISSION_PATH, "headers": [], "query_string": b"timeout=5s"}
     await app(scope, receive, send)
     content = b"".join(message.get("body", b"") for message in sent)

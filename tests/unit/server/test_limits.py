@@ -24,7 +24,7 @@ import asyncio, sys
 from pathlib import Path
 from trustplane.server import serve, tls
 from trustplane.server.admission import Admission
-from trustplane.server.extension import application
+from trustplane.server.application import application
 
 class NoSecrets:
     async def find(self, *_):
@@ -34,7 +34,7 @@ async def main():
     serve.HANDSHAKE_SECONDS = serve.HEAD_SECONDS = float(sys.argv[3])
     listener = serve.listen("127.0.0.1", 0)
     print(listener.getsockname()[1], flush=True)
-    app = application({"Discovery": lambda _: {"status": "Success"}}, [Admission(NoSecrets()).route()])
+    app = application([Admission(NoSecrets()).route()])
     context = tls.context(Path(sys.argv[1]), Path(sys.argv[2]))
     await serve.serve(app, listener, context, asyncio.Event())
 
@@ -44,7 +44,6 @@ CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 CONTEXT.check_hostname, CONTEXT.verify_mode = False, ssl.CERT_NONE
 PATIENT, IMPATIENT = "60", "5"  # seconds that the server gives handshakes and heads
 CEILING_MIB = 320  # of the 512 that the pod may use
-HOOK = "/hooks.runtime.cluster.x-k8s.io/v1alpha1/discovery"
 REVIEW = {"request": {"uid": "7", "kind": {"kind": "TkgServiceConfiguration"}, "operation": "CREATE"}}
 
 
@@ -114,11 +113,10 @@ def filled(size: int) -> bytes:
     return head + b"{}," * ((size - len(head) - 10) // 3) + b"{}]}}}"
 
 
-@pytest.mark.parametrize("path", [ADMISSION_PATH, HOOK])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_bodies_that_are_too_large_cost_no_memory(server: Server, path: str, *, chunked: bool) -> None:
+async def test_bodies_that_are_too_large_cost_no_memory(server: Server, *, chunked: bool) -> None:
     body = filled(20 << 20)
-    statuses = await asyncio.gather(*(server.post(path, body, chunked=chunked) for _ in range(3)))
+    statuses = await asyncio.gather(*(server.post(ADMISSION_PATH, body, chunked=chunked) for _ in range(3)))
     assert set(statuses) <= {413, 503, 0}
     assert 413 in statuses
     assert server.peak() < CEILING_MIB
@@ -135,7 +133,6 @@ async def test_the_largest_bodies_that_are_read_fit_many_at_a_time(server: Serve
 
 async def test_nesting_without_end_is_a_bad_request(server: Server) -> None:
     assert await server.post(ADMISSION_PATH, b'{"request": {"object": ' + b'{"a":' * 200_000) == 400
-    assert await server.post(HOOK, b'{"a":' * 200_000) == 400
     assert await server.post(ADMISSION_PATH, json.dumps(REVIEW).encode()) == 200
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.registry import Registry
 from trustplane.clusterapi.cluster import desired_cluster
-from trustplane.trust.entries import EMPTY
 from trustplane.trust.pull_secret import conditions, refusal, secret_for
 
 OWN = "trustplane-system"
@@ -26,7 +25,7 @@ def registry(**spec: Any) -> Registry:
 def test_a_tenants_labels_select_what_is_proven_and_not_who_gets_the_secret() -> None:
     metadata = {"name": "mine", "namespace": "tenant", "labels": {"env": "prod"}}
     tkc = msgspec.convert({"metadata": metadata, "spec": {}}, TanzuKubernetesCluster)
-    cluster = desired_cluster(tkc, kubernetes_version="v1", trust=EMPTY, annotations={}, ssh_public_key="k")
+    cluster = desired_cluster(tkc, kubernetes_version="v1", annotations={}, ssh_public_key="k")
     found = registry(clusterSelector=PROD, namespaceSelector=PROD)
     assert found.selects(cluster["metadata"]["labels"])
     assert secret_for(found, {"kubernetes.io/metadata.name": "tenant"}, OWN) == ""

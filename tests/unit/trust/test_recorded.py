@@ -27,9 +27,9 @@ from trustplane.api.limits import MAX_HOST_LENGTH
 from trustplane.api.meta import Metadata
 from trustplane.clusterapi.machine_facts import facts
 from trustplane.trust import recorded
-from trustplane.trust.gate import Canary, Member
 from trustplane.trust.policy import read_time
 from trustplane.trust.propagation import Frozen
+from trustplane.trust.rollout.observed import Canary
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 READERS = {TRUST_APPLIED: recorded.applied, TRUST_PROOF: recorded.proof, TRUST_INSPECTION: recorded.inspection}
@@ -41,7 +41,7 @@ def encoded(found: msgspec.Struct) -> str:
 
 def disbelieved(values: Mapping[str, str]) -> tuple[str, ...]:
     machine = Machine(metadata=Metadata(name="m", namespace="n", annotations=dict(values)))
-    return facts(machine, None, now=NOW).disbelieved
+    return facts(machine, now=NOW).disbelieved
 
 
 def largest(count: int) -> tuple[RecordedProof, Inspection]:
@@ -50,8 +50,8 @@ def largest(count: int) -> tuple[RecordedProof, Inspection]:
     words = '"' * MAX_MESSAGE  # each takes two characters
     results = [ProofResult(host, "NotTrusted", "UnknownAuthority", words, at=NOW) for host in hosts]
     reached = [RegistryAccess(host, UNREADABLE, words, words, words) for host in hosts]
-    message = '"' * 600
-    look = Inspection(DIGEST, NOW, message, message, message, message, registries=reached, registries_at=NOW)
+    said = dict.fromkeys(("message", "hidden", "refusal", "error"), '"' * 600)
+    look = Inspection(DIGEST, NOW, **said, registries=reached, registries_at=NOW)
     return RecordedProof(DIGEST, NOW, results), look
 
 
@@ -136,12 +136,12 @@ def test_whatever_is_written_reading_it_ends_in_something_bounded(values: dict[s
             assert one.message.isprintable()
     if isinstance(look, Inspection):
         assert all(one.isprintable() for one in (look.message, look.hidden, look.refusal, look.error))
-    Member.read("a", values, is_running=True)
 
 
 @given(texts)
 def test_other_annotations_are_read_whatever_they_are(text: str) -> None:
-    Canary.read(text)
+    canary = recorded.read(text, Canary)
+    assert canary is None or isinstance(canary.machine, str)
     names = Frozen(digest=DIGEST, handled_at=NOW, change="x").annotations()
     found = Frozen.read(dict.fromkeys(names, text))
     assert found is None or (found.digest == "" or recorded.is_digest(found.digest))

@@ -26,12 +26,14 @@ from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import condition
 from trustplane.trust.entries import EMPTY, TrustSet, read
 from trustplane.trust.report import Sets, described, status
+from trustplane.trust.rollout.steps import Plan, Reason, State
 from trustplane.trust.standing import NodeFacts
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 HOST = "registry.corp:5000"
 HOSTS = frozenset({HOST})
+DONE = Plan(state=State.CURRENT, reason=Reason.UP_TO_DATE)
 
 
 def trust(data: dict[str, str], **names: str) -> TrustSet:
@@ -62,9 +64,9 @@ def node(name: str, digest: str, verdict: str = TRUSTED, message: str = "") -> N
 
 
 def report(
-    nodes: list[NodeFacts], known: Sets, hosts: frozenset[str] = HOSTS, before: ClusterTrustStatus | None = None
+    nodes: list[NodeFacts], known: Sets, hosts: frozenset[str] = HOSTS, *, rollout: Plan = DONE
 ) -> ClusterTrustStatus:
-    return status(nodes, known, hosts, before=before or ClusterTrustStatus(), now=NOW)
+    return status(nodes, known, hosts, rollout=rollout, before=ClusterTrustStatus(), now=NOW)
 
 
 def said(found: ClusterTrustStatus, type_: str) -> tuple[str, str, str]:
@@ -121,10 +123,33 @@ def test_a_broken_list_and_a_lost_secret_are_told(data: dict[str, str]) -> None:
 
 def test_nodes_that_do_not_have_it_make_it_not_current(data: dict[str, str]) -> None:
     known = trust(data, corp="a")
-    late = replace(node("a", "c" * 64), is_up_to_date=False)
-    found = report([late, node("b", known.digest)], sets(known))
+    rollout = Plan(state=State.UPDATING, reason=Reason.WRITING, machines=("a",))
+    part = replace(node("c", known.digest), is_partial=True)
+    found = report([node("a", "c" * 64), node("b", known.digest), part], sets(known), rollout=rollout)
     assert said(found, CURRENT)[:2] == ("False", "Updating")
-    assert "1 of 2 nodes" in said(found, CURRENT)[2]
+    message = said(found, CURRENT)[2]
+    assert message.startswith("2 of 3 nodes do not have it: a: it has set cccccccccc and waits for its turn")
+    assert "a part of set" in message
+    assert message.endswith("The trust set is being written on a")
+
+
+def test_a_rollout_that_a_refusal_stopped_names_registry_node_and_change(data: dict[str, str]) -> None:
+    known = trust(data, corp="a")
+    rollout = Plan(state=State.STOPPED, reason=Reason.REFUSED, machines=("b",))
+    nodes = [node("a", "c" * 64), node("b", known.digest, NOT_TRUSTED, "x509: unknown authority")]
+    found = report(nodes, replace(sets(known), change="add corp (0123456789)"), rollout=rollout)
+    assert said(found, CURRENT)[:2] == ("False", "Stopped")
+    message = said(found, CURRENT)[2]
+    assert "with the trust set, b refuses a registry" in message
+    assert f"b: {HOST} is not trusted: x509: unknown authority" in message
+    assert message.endswith("The change was: add corp (0123456789)")
+
+
+def test_a_set_that_is_held_is_told_before_the_rollout_of_the_one_in_force(data: dict[str, str]) -> None:
+    old, new = trust(data, corp="a"), trust(data, corp="a", apps="b")
+    rollout = Plan(state=State.STOPPED, reason=Reason.REFUSED, machines=("a",))
+    found = report([node("a", old.digest, NOT_TRUSTED)], sets(old, new), rollout=rollout)
+    assert said(found, CURRENT)[:2] == ("False", "Held")
 
 
 def test_without_a_registry_proven_is_unknown(data: dict[str, str]) -> None:
@@ -139,7 +164,12 @@ def test_since_stays_while_the_state_does(data: dict[str, str]) -> None:
     known = trust(data, corp="a")
     first = report([node("a", known.digest, NOT_TRUSTED)], sets(known))
     later = status(
-        [node("a", known.digest, NOT_TRUSTED)], sets(known), HOSTS, before=first, now=NOW + timedelta(hours=1)
+        [node("a", known.digest, NOT_TRUSTED)],
+        sets(known),
+        HOSTS,
+        rollout=DONE,
+        before=first,
+        now=NOW + timedelta(hours=1),
     )
     assert later == first
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -77,12 +78,13 @@ def test_it_is_due_since_its_last_change_without_a_proof_of_that(facts: NodeFact
     assert proof_due_at(facts, DEMAND, NOW) == facts.changed_at <= NOW
 
 
-def test_a_node_is_looked_at_again_when_its_configuration_names_what_it_has() -> None:
-    assert inspection_due_at(node(), DEMAND, NOW) == node().changed_at
+def test_a_node_is_looked_at_again_when_it_is_known_what_its_files_are_to_be() -> None:
     # How it reaches registries is to be known at once; its files can be compared later only.
+    unreadable = replace(DEMAND, is_readable=False)
     look = seen(HOST, is_partial=True)
-    assert inspection_due_at(node(is_configured=False), DEMAND, NOW) == node().changed_at
-    assert inspection_due_at(node(is_configured=False, inspection=look), DEMAND, NOW) == NOW + INTERVAL
+    assert inspection_due_at(node(), DEMAND, NOW) == node().changed_at
+    assert inspection_due_at(node(), unreadable, NOW) == node().changed_at
+    assert inspection_due_at(node(inspection=look), unreadable, NOW) == NOW + INTERVAL
     assert inspection_due_at(node(inspection=look), DEMAND, NOW) == NOW
 
 
@@ -117,9 +119,9 @@ def test_a_change_that_is_too_far_in_the_future_for_a_clock_is_waited_for() -> N
     [
         node(node=""),
         node(silence="stopped", proof=None),
-        node(digest="", is_updating=True),
-        node(digest="c" * 64, is_updating=True),
-        node(digest="c" * 64, is_up_to_date=False),
+        node(digest=""),
+        node(digest="c" * 64),
+        node(is_partial=True),
     ],
 )
 def test_a_node_that_cannot_answer_or_is_about_to_change_is_not_asked(facts: NodeFacts) -> None:
@@ -127,9 +129,8 @@ def test_a_node_that_cannot_answer_or_is_about_to_change_is_not_asked(facts: Nod
     assert inspection_due_at(facts, DEMAND, NOW) is None
 
 
-def test_a_node_with_the_changed_set_is_asked_while_its_update_still_ends() -> None:
-    asked = proof_due_at(node(is_updating=True, is_up_to_date=False, proof=None), DEMAND, NOW)
-    assert asked == node().changed_at
+def test_a_node_with_the_changed_set_is_asked_though_cluster_api_is_busy_with_it() -> None:
+    assert proof_due_at(node(is_busy=True, proof=None), DEMAND, NOW) == node().changed_at
 
 
 def test_without_registries_only_files_are_looked_at() -> None:

@@ -20,6 +20,7 @@ from trustplane.api.clustertrust import (
     UNVERIFIABLE,
     VERDICTS,
     VERIFIED,
+    Hindrance,
     Inspection,
     ProofResult,
     RecordedProof,
@@ -67,9 +68,9 @@ FACTS = st.builds(
     node=st.sampled_from(["", "n"]),
     digest=DIGESTS,
     changed=st.none() | TIMES,
-    is_updating=st.booleans(),
-    is_up_to_date=st.booleans(),
-    update_error=st.sampled_from(["", "no SSH"]),
+    is_partial=st.booleans(),
+    is_busy=st.booleans(),
+    hindrance=st.none() | st.builds(Hindrance, digest=DIGESTS, message=st.just("no SSH"), is_unreachable=st.booleans()),
     silence=st.sampled_from(["", "stopped"]),
     proof=st.none() | PROOFS,
     inspection=st.none() | LOOKS,
@@ -85,6 +86,10 @@ def seen(verification: str = VERIFIED, *, at: datetime = NOW, **values: str) -> 
     if verification == VERIFIED:
         reached = RegistryAccess(registry=HOST, verification=VERIFIED)
     return Inspection(digest=NEW, at=at, registries=[reached], registries_at=at, **values)
+
+
+def hindered(digest: str) -> Hindrance:
+    return Hindrance(digest=digest, at=NOW, message="no SSH")
 
 
 def node(**values: object) -> NodeFacts:
@@ -120,12 +125,14 @@ def node(**values: object) -> NodeFacts:
         (node(proof=proof(at=NOW + MAX_LAG + SECOND)), ACCEPTED, "long before"),
         (node(proof=proof(at=NOW + MAX_LAG)), PROVEN, ""),
         (node(node="", digest=""), PENDING, "being made"),
-        (node(digest=OLD, is_updating=True), PENDING, "in place"),
-        (node(digest="", is_updating=True), PENDING, "(unknown)"),
-        (node(digest=OLD, is_up_to_date=False), PENDING, "turn"),
-        (node(digest=OLD), OUTDATED, "Delete its Machine"),
-        (node(digest=OLD, is_updating=True, update_error="no SSH"), FAILED, "no SSH"),
-        (node(is_updating=True, update_error="no SSH"), PROVEN, ""),
+        (node(digest=OLD), PENDING, f"has set {OLD[:10]} and waits for its turn to get {NEW[:10]}"),
+        (node(digest=""), PENDING, "(unknown)"),
+        (node(is_partial=True), PENDING, "a part of"),
+        (node(digest=OLD, hindrance=hindered(NEW)), FAILED, f"writing set {NEW[:10]} on it failed: no SSH"),
+        (node(is_partial=True, hindrance=hindered(NEW)), FAILED, "no SSH"),
+        (node(digest=OLD, hindrance=hindered(OLD)), PENDING, "turn"),  # of the set before
+        (node(hindrance=hindered(NEW)), PROVEN, ""),  # it has got it since
+        (node(digest=OLD, hindrance=hindered(NEW), silence="stopped"), UNREACHABLE, "stopped"),
         (node(silence="stopped"), UNREACHABLE, "stopped"),
         (node(inspection=Inspection(digest=NEW, at=NOW, message="edited")), OUTDATED, "edited"),
         (node(inspection=seen(hidden="x because of y")), PROVEN, "x because of y"),
@@ -175,6 +182,7 @@ def test_proven_is_never_believed_of_the_past(facts: NodeFacts, hosts: frozenset
     assert known.at is not None
     assert known.at > (facts.changed or facts.created)
     assert same(facts.digest, NEW)
+    assert not facts.is_partial
     assert same(known.digest, NEW)
     said = {one.registry: one.verdict for one in known.results}
     assert all(said[host] == TRUSTED for host in hosts)

@@ -1,0 +1,144 @@
+"""`trustplane undo`: bring the trust set back that a cluster had before, until the next update."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import click
+
+from trustplane.api.annotations import TRUST_PIN
+from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.clusterapi import Cluster
+from trustplane.api.meta import Json
+from trustplane.cli.following import Follower
+from trustplane.cli.options import examples
+from trustplane.cli.output import echo
+from trustplane.cli.service import is_verbose, log_to_stderr
+from trustplane.cli.update import INTERRUPTED, conclude
+from trustplane.clusterapi import secret
+from trustplane.controllers.progress import WAITING, Progress, request_time, undoing
+from trustplane.controllers.resources import CLUSTERS, SECRETS, TANZU_CLUSTERS
+from trustplane.errors import UserError
+from trustplane.kube.client import Client
+from trustplane.kube.resource import Key, key_of
+from trustplane.trust.entries import EMPTY, TrustSet, difference
+from trustplane.trust.propagation import Frozen, Pin
+from trustplane.trust.removal import listing, removal
+
+
+@click.command(
+    "undo",
+    epilog=examples(
+        ("trustplane undo shop -n team-a", "what the cluster trusted before, until its nodes have proven it"),
+        ("trustplane update shop -n team-a", "take the lists as they are again"),
+    ),
+)
+@click.argument("name", metavar="CLUSTER")
+@click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of the cluster.")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Management cluster. Default: $KUBECONFIG or ~/.kube/config.",
+)
+@click.option("--allow-removal", is_flag=True, help="Go back although more than half of the certificates would go.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every node has proven it.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="Seconds to wait; the change goes on afterwards.",
+)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(
+    *,
+    name: str,
+    namespace: str,
+    kubeconfig: Path | None,
+    allow_removal: bool,
+    wait: bool,
+    timeout: float,
+    output: str,
+) -> None:
+    """Bring back the trust set that a cluster had before the one in force, the way every change comes: one node first.
+
+    The cluster keeps it, whatever the lists say, until `trustplane update` is run for it; `trustplane status` says so.
+    The lists stay as they are. To undo twice is to have the newer set again.
+
+    Exit status: 0 every node has the set again, and has proven it as far as a Registry selects the cluster (with
+    --no-wait: it is requested); 1 a node does not trust a registry with it; 2 wrong usage, an unknown cluster, no
+    earlier set, or too much would be removed; 75 the time is up; 130 interrupted. The change goes on in the last two
+    cases.
+    """
+    log_to_stderr(verbose=is_verbose(), quiet=True)
+    key = Key(namespace, name)
+    try:
+        found = asyncio.run(_undo(kubeconfig, key, allow_removal=allow_removal, timeout=timeout if wait else 0.0))
+    except KeyboardInterrupt:
+        echo(f"Interrupted. The change goes on. Look: trustplane status {name} -n {namespace}", err=True)
+        sys.exit(INTERRUPTED)
+    conclude(found, namespace, output=output, timeout=timeout if wait else 0.0)
+
+
+async def _undo(kubeconfig: Path | None, key: Key, *, allow_removal: bool, timeout: float) -> list[Progress]:
+    async with Client.open(kubeconfig) as client:
+        tkc = await client.find(TANZU_CLUSTERS, key.name, key.namespace)
+        if tkc is None:
+            raise UserError(
+                f"There is no TanzuKubernetesCluster {key}",
+                next_step=f"See `kubectl get tkc -n {key.namespace}`, or name another namespace with -n",
+            )
+        digest = await _check(client, key, allow_removal=allow_removal)
+        await _pin(client, tkc, digest, allow_removal=allow_removal)
+        if not timeout:
+            return [Progress(key=key, state=WAITING, message="requested")]
+        follower = Follower(client, key.namespace, lambda one: echo(one.text, err=True), prove=True)
+        return await follower.follow({key: partial(undoing, digest=digest)}, timeout=timeout)
+
+
+async def _check(client: Client, key: Key, *, allow_removal: bool) -> str:
+    """Return the digest of the set before, and say what comes and goes.
+
+    Raises:
+        UserError: There is none, or too much would be removed.
+    """
+    cluster = await client.find(CLUSTERS, key.name, key.namespace)
+    frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
+    if cluster is None or frozen is None or not frozen.previous:
+        raise UserError(
+            f"Cluster {key} has had no other trust set before the one in force",
+            next_step=f"See `trustplane status {key.name} -n {key.namespace}`",
+        )
+    before, now = await _read(client, cluster, frozen.previous), await _read(client, cluster, frozen.digest)
+    lost = removal(listing(now), listing(before))
+    if lost.needs_permission and not allow_removal:
+        raise UserError(
+            f"Going back would remove {len(lost.gone)} of {lost.before} certificates",
+            why=f"the change would be: {difference(now, before).text}",
+            next_step="If that is meant, say --allow-removal",
+        )
+    echo(f"{key}: {difference(now, before).text}", err=True)
+    return frozen.previous
+
+
+async def _read(client: Client, cluster: Cluster, digest: str) -> TrustSet:
+    if digest == EMPTY.digest:
+        return EMPTY
+    name = secret.name_of(cluster.metadata.name, digest)
+    found = await client.find(SECRETS, name, cluster.metadata.namespace)
+    trust = secret.read(found) if found else None
+    if trust is None or trust.digest != digest:
+        raise UserError(
+            f"Secret {name} with an earlier trust set cannot be read",
+            why="it is gone, or somebody has put something else in its place",
+            next_step="Correct the list itself, and run `trustplane update`",
+        )
+    return trust
+
+
+async def _pin(client: Client, tkc: TanzuKubernetesCluster, digest: str, *, allow_removal: bool) -> None:
+    key, at = key_of(tkc), request_time(tkc.metadata.annotations, datetime.now(UTC))
+    body: Json = {"metadata": {"annotations": {TRUST_PIN: Pin(digest, at, allow_removal).text()}}}
+    await client.patch(TANZU_CLUSTERS, key.name, key.namespace, body)

@@ -1,0 +1,104 @@
+"""What every machine's bootstrap has, whatever the trust list is: two files, and one command before all others.
+
+The bundle comes from Secret `<cluster>-trust`, which Cluster API reads when it makes a machine's bootstrap data and
+never compares again: a change of trust changes no template, and replaces no machine.
+
+Source: sigs.k8s.io/cluster-api/api v1.14.2, bootstrap/kubeadm/v1beta2 (KubeadmConfigSpec); v1beta1 has the same fields.
+"""
+
+from importlib.resources import files
+from typing import Any, Final
+
+from trustplane.api.fields import field
+from trustplane.api.meta import Json
+
+BUNDLE_FILE: Final = "/etc/trustplane/trust.pem"
+UNPACK_FILE: Final = "/etc/trustplane/unpack.sh"
+COMMAND: Final = f"sh {UNPACK_FILE}"
+SECRET_KEY: Final = "bundle.pem"  # noqa: S105  a name
+NODE_USER: Final = "vmware-system-user"
+
+FILES: Final = "files"
+COMMANDS: Final = "preKubeadmCommands"
+USERS: Final = "users"
+
+_OWNER: Final = "root:root"
+
+
+def secret_name(cluster_name: str) -> str:
+    """Return the name of the Secret that the machines of a cluster boot with; it is in the cluster's namespace."""
+    return f"{cluster_name}-trust"
+
+
+def bundle_file(secret: str) -> Json:
+    """Return the file that holds the bundle of that Secret."""
+    # Ignition's generator fails on files without permissions, and then no machine boots at all.
+    source = {"secret": {"name": secret, "key": SECRET_KEY}}
+    return {"path": BUNDLE_FILE, "owner": _OWNER, "permissions": "0644", "contentFrom": source}
+
+
+def unpack_file() -> Json:
+    """Return the script that makes trust files of the bundle; the same for every cluster."""
+    # Not by `trustplane.nodes`, which is a layer above.
+    content = files("trustplane").joinpath("nodes", "unpack.sh").read_text()
+    return {"path": UNPACK_FILE, "owner": _OWNER, "permissions": "0755", "content": content}
+
+
+def with_trust(spec: Json, cluster_name: str) -> Json:
+    """Return a KubeadmConfigSpec whose machines boot with the trust of a cluster.
+
+    Args:
+        spec: As a KubeadmControlPlane (`spec.kubeadmConfigSpec`) or a KubeadmConfigTemplate (`spec.template.spec`) has
+            it. It is left as it is; what it has of ours already is brought up to date in its place.
+        cluster_name: Of the Cluster that the machines are of.
+    """
+    commands = [COMMAND, *(one for one in _list(spec, COMMANDS) if one != COMMAND)]
+    ours = [bundle_file(secret_name(cluster_name)), unpack_file()]
+    return {**spec, FILES: _placed(_list(spec, FILES), ours, "path"), COMMANDS: commands}
+
+
+def with_user(spec: Json, authorized_key: str) -> Json:
+    """Return a KubeadmConfigSpec whose machines let Trustplane in by SSH.
+
+    Args:
+        spec: See `with_trust`.
+        authorized_key: One line of authorized_keys: `public` of Secret `<cluster>-ssh`.
+    """
+    return {**spec, USERS: _placed(_list(spec, USERS), [user(authorized_key)], "name")}
+
+
+def user(authorized_key: str) -> Json:
+    """Return the user that Trustplane comes to nodes as: with sudo, and without a password."""
+    return {
+        "name": NODE_USER,
+        "shell": "/bin/bash",
+        "sudo": "ALL=(ALL) NOPASSWD:ALL",
+        "lockPassword": True,
+        "sshAuthorizedKeys": [authorized_key],
+    }
+
+
+def names_trust(spec: Any) -> str | None:
+    """Return the name of the Secret that machines of a KubeadmConfigSpec boot with.
+
+    None where it is not set up: the bundle's file, the script or the command is missing, or is another one. Which
+    version of the script it has does not count.
+    """
+    found = {str(field(one, "path")): one for one in _list(spec, FILES)}
+    source = field(found.get(BUNDLE_FILE), "contentFrom", "secret")
+    name = field(source, "name")
+    is_whole = UNPACK_FILE in found and COMMAND in _list(spec, COMMANDS) and field(source, "key") == SECRET_KEY
+    return name if is_whole and isinstance(name, str) and name else None
+
+
+def _placed(before: list[Any], ours: list[Json], key: str) -> list[Any]:
+    """Put ours in the place of those with the same key, and the others at the end."""
+    new = {one[key]: one for one in ours}
+    there = {str(field(one, key)) for one in before}
+    kept = [new.get(str(field(one, key)), one) for one in before]
+    return [*kept, *(one for one in ours if one[key] not in there)]
+
+
+def _list(spec: Any, name: str) -> list[Any]:
+    value = field(spec, name)
+    return list(value) if isinstance(value, list) else []

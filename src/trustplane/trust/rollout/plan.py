@@ -1,0 +1,39 @@
+"""The rollout of a cluster's trust: what is done now, from what is observed. Pure.
+
+The same observation gives the same plan, in whatever order machines are listed; a plan that was carried out in part, or
+twice, does no harm. Only the set that is wanted is ever written.
+"""
+
+from dataclasses import replace as changed
+
+from trustplane.trust.rollout.boot import boot_set, notes
+from trustplane.trust.rollout.in_place import in_place
+from trustplane.trust.rollout.observed import REPLACE, Observed
+from trustplane.trust.rollout.outlook import names
+from trustplane.trust.rollout.replace import replace
+from trustplane.trust.rollout.steps import Note, Plan, Reason, State
+
+
+def plan(seen: Observed) -> Plan:
+    """Return what is done now for a cluster, and what there is to say about its rollout."""
+    if seen.paused:
+        found = Plan(state=State.PAUSED, reason=Reason.PAUSED)
+    elif seen.refusers:
+        found = Plan(state=State.STOPPED, reason=Reason.REFUSED, machines=names(seen.refusers), boot=boot_set(seen))
+    else:
+        found = changed(
+            replace(seen) if seen.replaces else in_place(seen),
+            boot=boot_set(seen),
+            proven=seen.wanted if seen.is_proven and seen.last_proven != seen.wanted else None,
+        )
+    return changed(found, notes=_notes(seen), prove=_to_prove(seen))
+
+
+def _notes(seen: Observed) -> tuple[Note, ...]:
+    without_key = (Note.NO_KEY,) if seen.strategy != REPLACE and not seen.can_write else ()
+    return (*notes(seen), *without_key)
+
+
+def _to_prove(seen: Observed) -> tuple[str, ...]:
+    """Return who has the set and has not proven it; also those that refused, since a registry may be put right."""
+    return names(one for one in seen.nodes if one.takes_part and seen.has_wanted(one) and not seen.is_settled(one))

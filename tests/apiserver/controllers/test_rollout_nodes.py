@@ -1,0 +1,519 @@
+"""How a changed set gets to nodes: a real API server and manager, a played Cluster API, and directories as nodes."""
+
+import asyncio
+import base64
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.apiserver.conftest import inlined
+from tests.apiserver.controllers.cluster_api import ClusterAPI, Node, Nodes
+from tests.apiserver.controllers.conftest import KUBERNETES, Supervisor, born_with, entry, make_ca, until
+from tests.apiserver.controllers.workload import (
+    NOT_FOUND,
+    Kubelet,
+    annotation,
+    keep_kubeconfig,
+    make_machine,
+    registry,
+    said,
+    set_endpoint,
+    trust_of,
+)
+
+from trustplane.api.annotations import PAUSED, TRUST_CANARY, TRUST_DIGEST, TRUST_PROVEN
+from trustplane.api.clusterapi import Cluster, Machine
+from trustplane.api.clustertrust import BOOTSTRAP, IN_PLACE, TRUST_APPLIED, TRUST_HINDRANCE, VERIFIED, RegistryAccess
+from trustplane.api.conditions import TRUST_CURRENT
+from trustplane.api.meta import Json, condition
+from trustplane.clusterapi import release, secret
+from trustplane.controllers import clustertrust_inspection
+from trustplane.controllers.node_write import NodeWriter
+from trustplane.controllers.resources import (
+    CLUSTERS,
+    CONTROL_PLANES,
+    MACHINE_DEPLOYMENTS,
+    MACHINES,
+    RELEASES,
+    SECRETS,
+)
+from trustplane.kube.client import Client
+from trustplane.kube.kinds import EVENTS, NODES
+from trustplane.nodes import ssh
+from trustplane.nodes.hostkey import REPORTED
+from trustplane.trust import recorded
+
+OLD, NEW = entry("corp", make_ca("corp")), entry("apps", make_ca("apps"))
+BOTH, BEFORE = {"apps", "corp"}, {"corp"}
+DONE = ("True", "UpToDate")
+
+
+@pytest.fixture
+async def kubelet(client: Client) -> AsyncIterator[Kubelet]:
+    async with Kubelet(client).running() as kubelet:
+        yield kubelet
+
+
+@pytest.fixture
+async def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Nodes]:
+    """No node yet. How a runtime reaches registries is tested in tests/node: here it verifies them all."""
+
+    async def reach(_node: Any, wanted: Collection[str]) -> list[RegistryAccess]:
+        return [RegistryAccess(registry=host, verification=VERIFIED) for host in sorted(wanted)]
+
+    nodes = Nodes(tmp_path / "nodes")
+    monkeypatch.setattr(ssh, "connect", nodes.connect())
+    monkeypatch.setattr(clustertrust_inspection, "_reach", reach)
+    yield nodes
+    await nodes.close()
+
+
+class Stage:
+    """Cluster `shop`, whose nodes have proven CA `corp`, and whose manager is off.
+
+    Attributes:
+        host: Of the registry that its nodes are to trust.
+    """
+
+    def __init__(self, supervisor: Supervisor, capi: ClusterAPI, kubelet: Kubelet, host: str) -> None:
+        self.supervisor, self.capi, self.kubelet, self.host = supervisor, capi, kubelet, host
+        self.client, self.namespace = supervisor.client, supervisor.namespace
+
+    def node(self, machine: str) -> Node:
+        """Return the node of a machine."""
+        return self.capi.nodes[machine]
+
+    @property
+    def trusted(self) -> dict[str, set[str]]:
+        """The names of the entries on each node."""
+        return {name: self.capi.nodes[name].trusted for name in self.capi.nodes}
+
+    @property
+    def writes(self) -> int:
+        """How often something was written on any node."""
+        return sum(self.capi.nodes[name].writes for name in self.capi.nodes)
+
+    async def change(self, *entries: Json) -> str:
+        """Have the service's list changed, and the cluster take it; return the digest of that set when it has."""
+        before = await self.supervisor.cluster("shop")
+        await self.supervisor.configure(*entries)
+        await self.supervisor.annotate("shop", update_requested_at=datetime.now(UTC).isoformat())
+        return digest(await self.supervisor.cluster("shop", lambda found: digest(found) != digest(before)))
+
+    async def current(self) -> None:
+        """Wait until every node has the set in force, and has proven it."""
+        wanted = digest(await self.supervisor.cluster("shop"))
+        await trust_of(
+            self.supervisor,
+            "shop",
+            lambda one: (
+                one.status.in_force is not None
+                and one.status.in_force.digest == wanted
+                and (said(one, "Current"), said(one, "Proven")) == (DONE, ("True", "Proven"))
+            ),
+        )
+        await self.supervisor.cluster("shop", lambda found: found.metadata.annotations.get(TRUST_PROVEN) == wanted)
+        await self.supervisor.boot_set("shop", wanted)
+
+    async def have(self, names: list[str]) -> None:
+        """Wait until the cluster has taken these entries, and every node has and has proven them."""
+        await self.supervisor.trusting("shop", *names)
+        await self.current()
+
+    async def written(self, machine: str, wanted: str) -> None:
+        """Wait until it is recorded that a set was written on a machine."""
+
+        def is_written(found: Machine) -> bool:
+            applied = recorded.applied(found.metadata.annotations)
+            return applied is not None and (applied.digest, applied.method) == (wanted, IN_PLACE)
+
+        await until(self.client, MACHINES, machine, self.namespace, is_written)
+
+    async def boots_with(self) -> str:
+        """Return the digest of the set that new machines boot with."""
+        found = await self.client.get(SECRETS, secret.boot_name("shop"), self.namespace)
+        return secret.read_boot(found).digest
+
+    async def told(self, reason: str) -> str:
+        """Wait for an Event about the Cluster; return its words."""
+        selector = f"regarding.name=shop,reason={reason}"
+        async with asyncio.timeout(30):
+            async for event in self.client.watch(EVENTS, self.namespace, version="", fields=selector):
+                return str(EVENTS.decode(event.object)["note"])
+        raise AssertionError
+
+
+def digest(cluster: Cluster) -> str:
+    """Return the digest of the set that a cluster has taken."""
+    return cluster.metadata.annotations[TRUST_DIGEST]
+
+
+@contextlib.asynccontextmanager
+async def staged(
+    supervisor: Supervisor, nodes: Nodes, kubelet: Kubelet, kubeconfig: Json, **sizes: int
+) -> AsyncIterator[Stage]:
+    """Have the stage for the block."""
+    capi = ClusterAPI(supervisor, "shop", nodes, **sizes)
+    async with registry(supervisor) as (_, host):
+        kubelet.says[host] = NOT_FOUND
+        stage = Stage(supervisor, capi, kubelet, host)
+        await supervisor.configure(OLD)
+        async with capi.running():
+            async with supervisor.running():
+                await supervisor.make("shop")
+                await supervisor.label("shop", "test", supervisor.namespace)
+                await supervisor.cluster("shop", lambda one: one.metadata.labels.get("test") == supervisor.namespace)
+                await set_endpoint(supervisor, "shop", kubeconfig["clusters"][0]["cluster"]["server"])
+                await keep_kubeconfig(supervisor, "shop", inlined(kubeconfig))
+                await stage.current()
+            assert stage.trusted == dict.fromkeys(stage.trusted, BEFORE)
+            assert stage.writes == 0  # they were born with it
+            yield stage
+
+
+@pytest.fixture
+async def stage(supervisor: Supervisor, nodes: Nodes, kubelet: Kubelet, apiserver: Any) -> AsyncIterator[Stage]:
+    async with staged(supervisor, nodes, kubelet, apiserver.kubeconfig) as stage:
+        yield stage
+
+
+async def test_one_node_goes_first_and_the_others_and_new_machines_when_it_is_proven(stage: Stage) -> None:
+    stage.kubelet.may_answer.clear()
+    async with stage.supervisor.running():
+        before = await stage.boots_with()
+        wanted = await stage.change(OLD, NEW)
+        await stage.written("shop-np-0", wanted)
+        canary = await stage.supervisor.cluster("shop", lambda one: TRUST_CANARY in one.metadata.annotations)
+        assert canary.metadata.annotations[TRUST_CANARY] == f'{{"machine":"shop-np-0","digest":"{wanted}"}}'
+        assert stage.trusted == {"shop-cp-0": BEFORE, "shop-np-0": BOTH, "shop-np-1": BEFORE}
+        assert await stage.boots_with() == before
+        trust = await trust_of(stage.supervisor, "shop", lambda one: said(one, "Current") == ("False", "Updating"))
+        assert "Proven" not in said(trust, "Proven")
+
+        stage.kubelet.may_answer.set()
+        await stage.current()
+        assert stage.trusted == dict.fromkeys(("shop-cp-0", "shop-np-0", "shop-np-1"), BOTH)
+        assert (stage.writes, stage.capi.replaced, await stage.boots_with()) == (3, [], wanted)
+    # Of what was put on nodes in place, as of what they were born with, the set before is there to go back to.
+    assert await stage.client.find(SECRETS, secret.name_of("shop", before), stage.namespace)
+
+
+async def test_p6_a_removal_reaches_every_node_and_what_new_machines_boot_with(stage: Stage) -> None:
+    async with stage.supervisor.running():
+        await stage.change(OLD, NEW)
+        await stage.current()
+        wanted = await stage.change(OLD)
+        await stage.current()
+        assert stage.trusted == dict.fromkeys(("shop-cp-0", "shop-np-0", "shop-np-1"), BEFORE)
+        assert await stage.boots_with() == wanted
+
+
+async def test_a_refusal_stops_and_the_others_keep_what_they_had(stage: Stage) -> None:
+    stage.kubelet.refuses = lambda node, _: stage.node(node).trusted == BOTH
+    async with stage.supervisor.running():
+        before = await stage.boots_with()
+        await stage.change(OLD, NEW)
+        trust = await trust_of(stage.supervisor, "shop", lambda one: said(one, "Current") == ("False", "Stopped"))
+        found = condition(trust.status.conditions, "Current")
+        assert found is not None
+        fingerprint = next(one for one in trust.status.desired.entries if one.name == "apps").fingerprints[0]  # type: ignore[union-attr]
+        for words in ("shop-np-0", f"{stage.host} is not trusted", fingerprint[:10]):
+            assert words in found.message
+        assert stage.trusted == {"shop-cp-0": BEFORE, "shop-np-0": BOTH, "shop-np-1": BEFORE}
+        assert await stage.boots_with() == before
+        reported = await stage.supervisor.tkc("shop", lambda tkc: _reason(tkc) == "Stopped")
+        assert stage.host in next(one.message for one in reported.status.conditions if one.type == TRUST_CURRENT)
+
+        await stage.change(OLD)
+        await stage.current()
+        assert stage.trusted == dict.fromkeys(("shop-cp-0", "shop-np-0", "shop-np-1"), BEFORE)
+
+
+def _reason(tkc: Any) -> str:
+    found = condition([*tkc.status.conditions], TRUST_CURRENT)
+    return found.reason if found else ""
+
+
+async def test_a_write_that_was_cut_before_its_record_is_judged_by_what_it_changed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.kubelet.refuses = lambda node, _: stage.node(node).trusted == BOTH
+    written = asyncio.Event()
+
+    async def die(*_: Any) -> None:
+        written.set()
+        await asyncio.Future()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NodeWriter, "_annotate", die)
+        async with stage.supervisor.running() as task:
+            await stage.change(OLD, NEW)
+            await asyncio.wait_for(written.wait(), 30)
+            task.cancel()
+    assert stage.trusted == {"shop-cp-0": BEFORE, "shop-np-0": BOTH, "shop-np-1": BEFORE}
+    async with stage.supervisor.running():  # which finds nothing left to be written there
+        await trust_of(stage.supervisor, "shop", lambda one: said(one, "Current") == ("False", "Stopped"))
+    assert stage.trusted == {"shop-cp-0": BEFORE, "shop-np-0": BOTH, "shop-np-1": BEFORE}
+
+
+async def test_what_a_machine_was_born_with_is_known_whatever_others_were_born_with(supervisor: Supervisor) -> None:
+    async with supervisor.running():
+        await supervisor.configure(OLD)
+        await supervisor.make("c")
+        text = await supervisor.boot_set("c", digest(await supervisor.trusting("c", "corp")))
+        for number in range(25):
+            await make_machine(supervisor, "c", f"a-{number}", "")  # of a template without our files
+        await make_machine(supervisor, "c", "b", text)
+        found = await until(supervisor.client, MACHINES, "b", supervisor.namespace, _is_recorded)
+        applied = recorded.applied(found.metadata.annotations)
+        assert applied is not None
+        assert (applied.method, applied.digest, applied.booted) == (BOOTSTRAP, born_with(text), born_with(text))
+
+
+def _is_recorded(machine: Machine) -> bool:
+    return TRUST_APPLIED in machine.metadata.annotations
+
+
+async def test_a_node_that_is_off_delays_nobody_and_takes_it_when_it_is_back(stage: Stage) -> None:
+    await stage.node("shop-np-0").stop()  # who would go first
+    async with stage.supervisor.running():
+        wanted = await stage.change(OLD, NEW)
+        for machine in ("shop-np-1", "shop-cp-0"):
+            await stage.written(machine, wanted)
+        await stage.supervisor.boot_set("shop", wanted)
+        trust = await trust_of(stage.supervisor, "shop", lambda one: "shop-np-0" in _message(one, "Current"))
+        assert said(trust, "Current") == ("False", "Updating")
+        assert "Cannot open SSH" in (await annotation(stage.supervisor, "shop-np-0", TRUST_HINDRANCE))["message"]
+        await stage.node("shop-np-0").start()
+        await stage.current()
+        assert await annotation(stage.supervisor, "shop-np-0", TRUST_HINDRANCE) == {}
+
+
+def _message(trust: Any, type_: str) -> str:
+    found = condition(trust.status.conditions, type_)
+    return found.message if found else ""
+
+
+async def test_another_host_key_is_refused_and_nothing_is_sent(stage: Stage) -> None:
+    await stage.node("shop-np-1").rekey()
+    async with stage.supervisor.running():
+        wanted = await stage.change(OLD, NEW)
+        for machine in ("shop-np-0", "shop-cp-0"):
+            await stage.written(machine, wanted)
+        await until(stage.client, MACHINES, "shop-np-1", stage.namespace, _is_hindered)
+        hindrance = await annotation(stage.supervisor, "shop-np-1", TRUST_HINDRANCE)
+        assert "Not the node of Machine shop-np-1 answers at its address" in hindrance["message"]
+        assert (stage.node("shop-np-1").trusted, stage.node("shop-np-1").writes) == (BEFORE, 0)
+        await trust_of(stage.supervisor, "shop", lambda one: "host key" in _message(one, "Current"))
+        # The node's own keys were made anew: it says so.
+        body = {"metadata": {"annotations": {REPORTED: f"{stage.node('shop-np-1').host_key},"}}}
+        await stage.client.patch(NODES, "shop-np-1", "", body)
+        await stage.current()
+
+
+def _is_hindered(machine: Machine) -> bool:
+    return TRUST_HINDRANCE in machine.metadata.annotations
+
+
+async def test_the_control_plane_goes_one_by_one(
+    supervisor: Supervisor, nodes: Nodes, kubelet: Kubelet, apiserver: Any
+) -> None:
+    async with staged(supervisor, nodes, kubelet, apiserver.kubeconfig, control_plane=3, workers=1) as stage:
+        asked = [0]
+
+        def judge(_node: str, _host: str) -> bool:
+            asked.append(sum(stage.node(one).trusted == BOTH for one in stage.capi.machines("cp")))
+            return False
+
+        kubelet.refuses = judge
+        async with supervisor.running():
+            await stage.change(OLD, NEW)
+            await stage.current()
+        # Whenever a kubelet was asked, at most one more of them had it than before.
+        assert all(after - before <= 1 for before, after in itertools.pairwise(asked))
+        assert stage.trusted == dict.fromkeys(stage.trusted, BOTH)
+
+
+@pytest.mark.timeout(400)
+async def test_a_manager_that_is_killed_after_any_step_ends_with_the_same(stage: Stage) -> None:
+    sets = ((OLD, NEW), (OLD,))
+    for step in range(1, 100):
+        entries = sets[(step + 1) % 2]
+        names = sorted(one["name"] for one in entries)
+        await stage.supervisor.configure(*entries)
+        await stage.supervisor.annotate("shop", update_requested_at=datetime.now(UTC).isoformat())
+        is_killed = await _live_until(stage, step, names)
+        async with stage.supervisor.running():
+            await stage.have(names)
+            assert all(found == set(names) for found in stage.trusted.values()), f"step {step}"
+        if not is_killed:
+            break
+    assert step > 8
+    assert stage.capi.replaced == []
+
+
+async def _live_until(stage: Stage, step: int, names: list[str]) -> bool:
+    """Run a manager that is killed after so many of its writes about the rollout; return whether it was."""
+    manager, killed, count = stage.supervisor._manager, asyncio.Event(), 0
+    originals = {name: getattr(manager, name) for name in ("create", "apply", "patch", "delete")}
+
+    def mortal(name: str) -> Any:
+        async def write(resource: Any, *arguments: Any, **named: Any) -> Any:
+            nonlocal count
+            if resource not in (CLUSTERS, MACHINES, SECRETS):
+                return await originals[name](resource, *arguments, **named)
+            if killed.is_set():
+                await asyncio.Future()  # it is dead
+            found = await originals[name](resource, *arguments, **named)
+            count += 1
+            if count >= step:
+                killed.set()
+            return found
+
+        return write
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in originals:
+            patch.setattr(manager, name, mortal(name))
+        async with stage.supervisor.running() as task:
+            ends = [asyncio.create_task(one) for one in (stage.have(names), killed.wait())]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if killed.is_set():
+                task.cancel()
+            for one in ends:
+                one.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+    return killed.is_set()
+
+
+async def test_what_new_machines_boot_with_is_put_right_and_told(stage: Stage) -> None:
+    name = secret.boot_name("shop")
+    async with stage.supervisor.running():
+        before = await stage.client.get(SECRETS, name, stage.namespace)
+        evil = base64.b64encode(base64.b64decode(before.data["bundle.pem"]).replace(b"MII", b"XII", 1)).decode()
+        await stage.client.patch(SECRETS, name, stage.namespace, {"data": {"bundle.pem": evil}})
+        await until(stage.client, SECRETS, name, stage.namespace, lambda found: found.data == before.data)
+        assert "edited by somebody" in await stage.told("TrustBootSetRestored")
+
+        await stage.client.delete(SECRETS, name, stage.namespace)
+        again = await until(
+            stage.client, SECRETS, name, stage.namespace, lambda found: found.metadata.uid != before.metadata.uid
+        )
+        assert again.data == before.data
+        assert "was missing" in await stage.told("TrustBootSetMissing")
+    assert (stage.writes, stage.capi.replaced) == (0, [])
+
+
+async def test_a_part_of_the_set_that_somebody_made_up_is_put_right(stage: Stage) -> None:
+    name = secret.boot_name("shop")
+    async with stage.supervisor.running():
+        before = await stage.client.get(SECRETS, name, stage.namespace)
+        text = base64.b64decode(before.data["bundle.pem"]).decode()
+        head, _, rest = text.partition("\n")
+        made_up = f"{head}\ntrustplane-partial\n{rest.replace('tkg-corp', 'tkg-evil')}"
+        body = {"data": {"bundle.pem": base64.b64encode(made_up.encode()).decode()}}
+        await stage.client.patch(SECRETS, name, stage.namespace, body)
+        await until(stage.client, SECRETS, name, stage.namespace, lambda found: found.data == before.data)
+        assert "edited by somebody" in await stage.told("TrustBootSetRestored")
+
+
+@pytest.mark.parametrize("how", ["spec", "annotation"])
+async def test_a_paused_cluster_is_left_alone(stage: Stage, how: str) -> None:
+    on: Json = {"spec": {"paused": True}} if how == "spec" else {"metadata": {"annotations": {PAUSED: ""}}}
+    off: Json = {"spec": {"paused": False}} if how == "spec" else {"metadata": {"annotations": {PAUSED: None}}}
+    async with stage.supervisor.running():
+        await stage.client.patch(CLUSTERS, "shop", stage.namespace, on)
+        await stage.change(OLD, NEW)
+        await trust_of(stage.supervisor, "shop", lambda one: "The cluster is paused" in _message(one, "Current"))
+        assert stage.writes == 0
+        await stage.client.patch(CLUSTERS, "shop", stage.namespace, off)
+        await stage.current()
+        assert stage.trusted == dict.fromkeys(stage.trusted, BOTH)
+
+
+async def test_replace_rolls_the_control_plane_and_then_the_pools_and_writes_on_no_node(stage: Stage) -> None:
+    await stage.supervisor.annotate("shop", update_strategy="Replace")
+    async with stage.supervisor.running():
+        wanted = await stage.change(OLD, NEW)
+        await stage.current()
+        assert (await stage.boots_with(), stage.writes) == (wanted, 0)
+        assert stage.trusted == dict.fromkeys(stage.trusted, BOTH)
+        groups = [one.split("-")[1] for one in stage.capi.replaced]
+        assert groups == sorted(groups)  # the control plane, `cp`, before the pool
+        assert {"shop-cp-0", "shop-np-0", "shop-np-1"} <= set(stage.capi.replaced)
+        for resource, name in ((CONTROL_PLANES, "shop-cp"), (MACHINE_DEPLOYMENTS, "shop-np")):
+            found: Any = await stage.client.get(resource, name, stage.namespace)
+            assert found.spec.rollout.after is not None
+
+
+async def test_p4_an_update_of_the_release_begins_when_new_machines_boot_with_the_set(stage: Stage) -> None:
+    await stage.client.apply(RELEASES, release.object_of("v1.36.4"), manager="test")
+    stage.kubelet.may_answer.clear()
+    async with stage.supervisor.running():
+        await stage.supervisor.configure(OLD, NEW)
+        await stage.supervisor.tkc("shop", lambda tkc: _reason(tkc) == "Held")
+        await stage.supervisor.make("shop", release="v1.36.4")
+        wanted = digest(await stage.supervisor.trusting("shop", "apps", "corp"))
+        await stage.written("shop-np-0", wanted)
+        assert (await stage.supervisor.cluster("shop")).spec.topology.version == KUBERNETES
+
+        stage.kubelet.may_answer.set()
+        await stage.supervisor.cluster("shop", lambda one: one.spec.topology.version == "v1.36.4")
+        assert await stage.boots_with() == wanted
+        await stage.current()
+
+
+async def test_p4_a_set_that_is_refused_holds_the_update_up(stage: Stage) -> None:
+    await stage.client.apply(RELEASES, release.object_of("v1.36.4"), manager="test")
+    stage.kubelet.refuses = lambda node, _: stage.node(node).trusted == BOTH
+    async with stage.supervisor.running():
+        await stage.supervisor.configure(OLD, NEW)
+        await stage.supervisor.tkc("shop", lambda tkc: _reason(tkc) == "Held")
+        await stage.supervisor.make("shop", release="v1.36.4")
+        await trust_of(stage.supervisor, "shop", lambda one: said(one, "Current") == ("False", "Stopped"))
+        assert (await stage.supervisor.cluster("shop")).spec.topology.version == KUBERNETES
+
+        await stage.change(OLD)
+        await stage.supervisor.cluster("shop", lambda one: one.spec.topology.version == "v1.36.4")
+        await stage.current()
+
+
+async def test_without_a_key_machines_are_replaced(supervisor: Supervisor, nodes: Nodes) -> None:
+    """A Cluster of somebody else's class, which names its CAs by the variable `trust`."""
+    client, capi = supervisor.client, ClusterAPI(supervisor, "theirs", nodes)
+    await _their_list(supervisor, corp=OLD["data"])
+    async with capi.running(), supervisor.running():
+        await _have(nodes, capi, {"corp"}, supervisor)
+        await _their_list(supervisor, corp=OLD["data"], apps=NEW["data"])
+        await _have(nodes, capi, {"apps", "corp"}, supervisor)
+        assert sum(nodes[name].writes for name in nodes) == 0
+        assert len(capi.replaced) >= 3
+        assert await client.find(SECRETS, "theirs-ssh", supervisor.namespace) is None
+
+
+async def _their_list(supervisor: Supervisor, **data: str) -> None:
+    listed = {name: base64.b64encode(value.encode()).decode() for name, value in data.items()}
+    metadata = {"name": "theirs-user-trusted-ca-secret", "namespace": supervisor.namespace}
+    await supervisor.client.apply(SECRETS, {"metadata": metadata, "data": listed}, manager="user")
+    value = {"additionalTrustedCAs": [{"name": name} for name in data]}
+    topology = {
+        "classRef": {"name": "own-class"},
+        "version": KUBERNETES,
+        "variables": [{"name": "trust", "value": value}],
+    }
+    metadata = {"name": "theirs", "namespace": supervisor.namespace}
+    await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
+
+
+async def _have(nodes: Nodes, capi: ClusterAPI, names: set[str], supervisor: Supervisor) -> None:
+    """Wait until all machines are there whose nodes have these entries, and the manager says so."""
+    async with asyncio.timeout(60):
+        while len(list(nodes)) < 3 or any(nodes[one].trusted != names for one in nodes):  # noqa: ASYNC110  directories
+            await asyncio.sleep(0.1)
+    for machine in (*capi.machines("cp"), *capi.machines("np")):
+        await until(supervisor.client, MACHINES, machine, supervisor.namespace, _is_recorded)
+    await trust_of(supervisor, "theirs", lambda one: said(one, "Current") == DONE)

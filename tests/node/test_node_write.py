@@ -1,0 +1,207 @@
+"""The manager writes on a real node: containerd's own pulls are the judge."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from tests.node.machines import Machines
+
+from trustplane.api.clustertrust import IN_PLACE
+from trustplane.controllers.resources import MACHINES
+from trustplane.kube import reach
+from trustplane.kube.client import Client
+from trustplane.nodes.hostkey import pinned
+
+UNTRUSTED = "x509: certificate signed by unknown authority"
+NOT_FOUND = "not found"
+ONE = "one.test:5001"
+_LOCK = "/etc/trustplane/lock"
+
+
+@pytest.fixture
+async def machines(
+    _definitions: None, apiserver: Any, client: Client, namespace: str, node: Any, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Machines]:
+    monkeypatch.setenv(reach.ALLOWANCE, "1")  # the API server plays the workload cluster, too, on loopback
+    machines = Machines(client, namespace, node, apiserver.inline)
+    yield machines
+    await machines.remove_nodes()
+
+
+def ours(node: Any) -> list[str]:
+    """Return the names of the trust files on the node that are not of the fixture `foreign`."""
+    names = str(node.sh("cd /etc/ssl/certs && ls -A | grep -e ^tkg- -e trustplane || true")).split()
+    return [name for name in names if name != "tkg-theirs.pem"]
+
+
+@contextlib.contextmanager
+def busy(node: Any) -> Any:
+    """Hold the node's lock within the block, as another update of the node does."""
+    node.sh(f"mkdir -p /etc/trustplane && systemd-run --quiet --unit=busy flock {_LOCK} sleep 600")
+    node.until(f"! flock -n {_LOCK} true")
+    try:
+        yield
+    finally:
+        node.sh("systemctl stop busy")
+
+
+async def test_a_set_is_written_and_loaded_and_recorded(
+    machines: Machines, node: Any, foreign: Callable[[], str]
+) -> None:
+    await machines.make("w-0")
+    before, run = foreign(), node.invocation()
+    assert UNTRUSTED in node.pull("one")
+    async with machines.writer() as writer:
+        trust = await machines.take("boot", "one")
+        await machines.write(writer, "w-0", trust)
+        assert ours(node) == ["tkg-boot.pem", "tkg-one.pem"]
+        assert (NOT_FOUND in node.pull("one"), UNTRUSTED in node.pull("two")) == (True, True)
+        assert node.invocation() != run
+        applied = await machines.applied("w-0")
+        assert applied is not None
+        assert (applied.digest, applied.method, applied.restarted) == (trust.digest, IN_PLACE, True)
+        machine = await machines.client.get(MACHINES, "w-0", machines.namespace)
+        assert pinned(machine).startswith("ssh-")
+
+        run = node.invocation()
+        await machines.write(writer, "w-0", trust)  # it has that already
+        again = await machines.applied("w-0")
+        assert again is not None
+        assert (again.restarted, node.invocation()) == (False, run)
+    assert foreign() == before
+
+
+async def test_p6_a_removal_is_real(machines: Machines, node: Any, foreign: Callable[[], str]) -> None:
+    await machines.make("w-0")
+    before = foreign()
+    async with machines.writer() as writer:
+        await machines.write(writer, "w-0", await machines.take("boot", "one"))
+        assert NOT_FOUND in node.pull("one")
+        await machines.write(writer, "w-0", await machines.take())
+        assert (ours(node), UNTRUSTED in node.pull("one")) == ([], True)
+        applied = await machines.applied("w-0")
+        assert applied is not None
+        assert applied.only_removes
+    assert foreign() == before
+
+
+async def test_an_entry_of_a_registry_is_trusted_without_a_restart(machines: Machines, node: Any) -> None:
+    await machines.make("w-0")
+    run = node.invocation()
+    async with machines.writer() as writer:
+        trust = await machines.take("boot", "one", hosts={"one": (ONE,)})
+        await machines.write(writer, "w-0", trust)
+    applied = await machines.applied("w-0")
+    assert applied is not None
+    assert (applied.digest, applied.restarted, node.invocation()) == (trust.digest, False, run)
+    assert NOT_FOUND in node.pull("one")
+
+
+async def test_a_node_that_is_off_is_told_and_written_when_it_is_back(machines: Machines, node: Any) -> None:
+    await machines.make("w-0", "w-1")
+    away = node.stack.address(99)  # nobody is there
+    await machines.move("w-0", away)
+    async with machines.writer() as writer:
+        trust = await machines.take("one")
+        await machines.begin(writer, "w-0", trust)
+        await machines.begin(writer, "w-1", trust)
+        await writer.idle(machines.key)
+        assert (await machines.applied("w-1")) is not None
+        hindrance = await machines.hindrance("w-0")
+        assert hindrance is not None
+        assert (hindrance.is_unreachable, hindrance.digest) == (True, trust.digest)
+        assert f"Cannot open SSH to node {away} port 22" in hindrance.message
+        assert "w-0" in writer.resting(machines.key)
+
+        await machines.move("w-0", node.address)
+        await machines.write(writer, "w-0", trust)
+        assert await machines.applied("w-0") is not None
+        assert await machines.hindrance("w-0") is None
+        assert writer.resting(machines.key) == frozenset()
+
+
+async def test_another_host_key_is_refused_and_nothing_is_sent(machines: Machines, node: Any) -> None:
+    await machines.make("w-0")
+    async with machines.writer() as writer:
+        first = await machines.take("one")
+        await machines.write(writer, "w-0", first)
+        files, run = node.sh("sha256sum /etc/ssl/certs/tkg-*"), node.invocation()
+        second = await machines.take("two")
+        node.sh("rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh")
+        await machines.write(writer, "w-0", second)
+    hindrance, applied = await machines.hindrance("w-0"), await machines.applied("w-0")
+    assert hindrance is not None
+    assert "Not the node of Machine w-0 answers at its address" in hindrance.message
+    assert not hindrance.is_unreachable
+    assert (node.sh("sha256sum /etc/ssl/certs/tkg-*"), node.invocation()) == (files, run)
+    assert applied is not None
+    assert applied.digest == first.digest
+
+    await machines.say_host_keys("w-0")  # the node's own were made anew
+    async with machines.writer() as writer:
+        await machines.write(writer, "w-0", second)
+    assert ours(node) == ["tkg-two.pem"]
+
+
+async def test_a_foreign_file_in_the_way_is_told_and_stays(machines: Machines, node: Any) -> None:
+    await machines.make("w-0")
+    node.sh(f"printf 'theirs\\n' >{node.path('one')}")
+    async with machines.writer() as writer:
+        await machines.write(writer, "w-0", await machines.take("one"))
+    hindrance = await machines.hindrance("w-0")
+    assert hindrance is not None
+    assert node.path("one") in hindrance.message
+    assert (node.sh(f"cat {node.path('one')}"), await machines.applied("w-0")) == ("theirs\n", None)
+
+
+async def test_work_that_was_held_up_does_not_undo_a_newer_set(machines: Machines, node: Any) -> None:
+    await machines.make("w-0")
+    async with machines.writer() as late, machines.writer() as next_:
+        old = await machines.take("one")
+        with busy(node):
+            await machines.begin(late, "w-0", old)
+            new = await machines.take("two")
+            node.sh("echo theirs >/etc/ssl/certs/tkg-other.pem")  # so that the node has to be looked at again
+        await late.idle(machines.key)
+        node.sh("rm /etc/ssl/certs/tkg-other.pem")
+        assert (ours(node), await machines.applied("w-0")) == (["tkg-boot.pem"], None)
+        await machines.write(next_, "w-0", new)
+    assert ours(node) == ["tkg-two.pem"]
+
+
+async def test_two_managers_at_once_write_once(machines: Machines, node: Any) -> None:
+    await machines.make("w-0")
+    starts = "journalctl -u containerd -o cat | grep -c '^Started containerd'"
+    async with machines.writer() as one, machines.writer() as other:
+        await machines.write(one, "w-0", await machines.take("two"))
+        trust = await machines.take("one")
+        before = int(node.sh(starts))
+        await asyncio.gather(*(machines.write(writer, "w-0", trust) for writer in (one, other)))
+    assert int(node.sh(starts)) == before + 1
+    assert (ours(node), NOT_FOUND in node.pull("one")) == (["tkg-one.pem"], True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_manager_that_is_killed_at_any_point_comes_to_the_same_end(
+    machines: Machines, node: Any, foreign: Callable[[], str], seed: int
+) -> None:
+    random_, before = random.Random(seed), foreign()  # noqa: S311  chooses when to kill
+    await machines.make("w-0")
+    for names in (("one",), ("two",), ("one",)):
+        trust = await machines.take(*names)
+        async with machines.writer() as writer:
+            await machines.begin(writer, "w-0", trust)
+            await asyncio.sleep(random_.uniform(0.1, 0.7))
+        half = (
+            "for f in /etc/ssl/certs/tkg-*.pem; do case $f in *theirs*) ;; *) openssl x509 -noout -in $f;; esac; done"
+        )
+        assert node.sh(half) == ""
+    async with machines.writer() as writer:
+        while (applied := await machines.applied("w-0")) is None or applied.digest != trust.digest:
+            await machines.write(writer, "w-0", trust)  # the cut one may go on for a while on the node
+    assert (ours(node), foreign()) == (["tkg-one.pem"], before)
+    assert (NOT_FOUND in node.pull("one"), UNTRUSTED in node.pull("two")) == (True, True)
+    assert applied.method == IN_PLACE

@@ -1,0 +1,223 @@
+import base64
+import textwrap
+import tomllib
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trustplane.api.configuration import TrustedCA
+from trustplane.nodes import unpack
+from trustplane.trust import entries
+from trustplane.trust.bundle import BUDGETS, DEFAULT, EVERYTHING, MAX_LENGTH, Bundle, budget_of, digest_in, read, render
+from trustplane.trust.entries import EMPTY, Entry, TrustSet, is_name
+from trustplane.trust.places import files
+
+NAMES = st.from_regex(r"[.]?[A-Za-z0-9_-][A-Za-z0-9._-]{0,30}", fullmatch=True) | st.text(max_size=250).filter(is_name)
+HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?(:[0-9]{1,5})?|\[[0-9a-f:]{2,10}\]", fullmatch=True)
+# What Cluster API writes for a control plane machine beside files of a template, in bytes: four CAs with their keys.
+OTHERS = 16_000
+# Of base64, by the kind of infrastructure; of what is not compressed.
+LIMITS = {
+    "AzureCluster": 87_380,
+    "OpenStackCluster": 65_535,
+    "VSphereCluster": 65_536,
+    "HetznerCluster": 32_768 * 4 / 3,
+}
+
+
+@pytest.fixture(scope="module")
+def trust(data: dict[str, str]) -> TrustSet:
+    """Entries a and b for the whole node, c for two registries."""
+    listed = [TrustedCA(name=name, data=each) for name, each in data.items()]
+    return entries.read(listed).trust.scoped({"c": ("r.test:5000", "[fd00::1]")})
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> list[tuple[str, int, tuple[str, ...]]]:
+    """Names, which certificates, and for which registries."""
+    names = draw(st.lists(NAMES, unique=True, max_size=5))
+    hosts = st.sets(HOSTS, max_size=2).map(lambda found: tuple(sorted(found)))
+    return [(name, draw(st.integers(1, 7)), draw(hosts)) for name in names]
+
+
+def made(shape: list[tuple[str, int, tuple[str, ...]]], trust: TrustSet) -> TrustSet:
+    certificates = [entry.certificates[0] for entry in trust.entries]
+    return TrustSet(
+        tuple(
+            Entry(name, tuple(one for bit, one in enumerate(certificates) if which >> bit & 1), hosts)
+            for name, which, hosts in shape
+        )
+    )
+
+
+@given(shape=shapes(), budget=st.integers(0, 9000))
+def test_what_is_written_is_read(trust: TrustSet, shape: Any, budget: int) -> None:
+    wanted = made(shape, trust)
+    text = render(wanted, budget)
+    found = read(text)
+    assert found is not None
+    assert found.digest == wanted.digest == digest_in(text)
+    assert found.is_partial == (found.trust != wanted)
+    assert set(found.trust.entries) <= set(wanted.entries)
+    assert len(text.encode()) <= max(budget, 200)
+    assert read(render(wanted, EVERYTHING)) == Bundle(wanted.digest, False, wanted)
+    assert found.files == files(found.trust)
+    assert render(found.trust, EVERYTHING) == text or found.is_partial
+
+
+@given(shape=shapes(), budget=st.integers(0, 9000))
+def test_what_is_left_out_does_not_fit(trust: TrustSet, shape: Any, budget: int) -> None:
+    wanted = made(shape, trust)
+    found = read(render(wanted, budget))
+    assert found
+    chosen = found.trust.entries
+    for entry in wanted.entries:
+        before = [one for one in chosen if (not one.hosts, one.name) < (not entry.hosts, entry.name)]
+        more = len(render(TrustSet((*before, entry)), EVERYTHING)) + len("trustplane-partial\n")
+        assert entry in chosen or more > budget
+
+
+def test_entries_for_single_registries_come_first(trust: TrustSet) -> None:
+    sizes = {entry.name: len(render(TrustSet((entry,)), EVERYTHING)) + 30 for entry in trust.entries}
+    found = read(render(trust, sizes["c"]))
+    assert found
+    assert (found.is_partial, found.trust.names) == (True, ["c"])
+    assert {path: tomllib.loads(each)["server"] for path, each in found.files.items() if path.endswith(".toml")} == {
+        "/etc/containerd/certs.d/[fd00::1]/hosts.toml": "https://[fd00::1]",
+        "/etc/containerd/certs.d/r.test:5000/hosts.toml": "https://r.test:5000",
+    }
+
+
+def test_an_entry_that_is_too_long_keeps_no_other_out(trust: TrustSet) -> None:
+    long = Entry("a", tuple(one.certificates[0] for one in trust.entries))
+    short = Entry("b", trust.entries[0].certificates)
+    found = read(render(TrustSet((long, short)), len(render(TrustSet((short,)), EVERYTHING)) + 20))
+    assert found
+    assert found.trust.entries == (short,)
+
+
+def test_a_set_without_entries() -> None:
+    text = render(EMPTY, EVERYTHING)
+    assert text == f"trustplane-set-{EMPTY.digest}\ntrustplane-end\n"
+    assert read(text) == Bundle(EMPTY.digest, False, EMPTY)
+
+
+def swapped(text: str) -> str:
+    head, *parts = text.removesuffix("trustplane-end\n").split("trustplane-file ")
+    return "trustplane-file ".join([head, *reversed(parts)]) + "trustplane-end\n"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text[:0],
+        lambda text: text[:-1],
+        lambda text: text[: len(text) // 2],
+        lambda text: text.removesuffix("trustplane-end\n"),
+        lambda text: text + "\n",
+        lambda text: text + text,
+        lambda text: " " + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("trustplane-set-", "trustplane-set-0", 1),
+        lambda text: text.replace("tkg-a.pem", "tkg-z.pem"),
+        lambda text: text.replace("/etc/ssl/certs/tkg-a.pem", "/etc/ssl/certs/../../tmp/tkg-a.pem"),
+        lambda text: text.replace("/etc/ssl/certs/tkg-a.pem", "/etc/shadow"),
+        lambda text: text.replace(
+            "trustplane-end\n", "trustplane-file /etc/cron.d/x\n* * * * * root id\ntrustplane-end\n"
+        ),
+        lambda text: text.replace("trustplane-file ", "trustplane-partial\ntrustplane-file ", 2),
+        lambda text: text.replace("-----END CERTIFICATE-----\n", "-----END CERTIFICATE-----\n# a word\n", 1),
+        lambda text: text.replace("ca = [", 'skip_verify = true\n  ca = ["/x", '),
+        lambda text: text.replace("https://r.test:5000", "https://evil.test"),
+        lambda text: text.replace("trustplane-file /etc/ssl/certs/tkg-b.pem\n", ""),
+        lambda text: text.replace("MII", "MIJ", 1),
+        lambda text: text.replace("trustplane-end", "é\ntrustplane-end"),
+        lambda text: text.replace("trustplane-end", "\ud800\ntrustplane-end"),
+        lambda text: text.replace("trustplane-end\n", "trustplane-file x\n" * 200 + "trustplane-end\n"),
+        lambda text: text.replace("trustplane-end\n", "x" * MAX_LENGTH + "\ntrustplane-end\n"),
+        swapped,
+    ],
+)
+@pytest.mark.parametrize("budget", [EVERYTHING, 4000])
+def test_an_edited_text_is_refused(trust: TrustSet, edit: Callable[[str], str], budget: int) -> None:
+    text = render(trust, budget)
+    assert read(text)
+    assert edit(text) != text or budget < EVERYTHING
+    assert edit(text) == text or read(edit(text)) is None
+
+
+def test_a_whole_set_is_not_taken_for_another(trust: TrustSet) -> None:
+    text = render(trust, EVERYTHING)
+    assert read(text.replace(trust.digest, EMPTY.digest)) is None
+    assert read(text.replace(f"{trust.digest}\n", f"{trust.digest}\ntrustplane-partial\n"))  # only `render` can tell
+
+
+@given(
+    text=st.text() | st.text().map(lambda text: f"trustplane-set-{'0' * 64}\ntrustplane-file {text}\ntrustplane-end\n")
+)
+def test_any_text_can_be_read(text: str) -> None:
+    assert read(text) is None
+    digest_in(text)
+    digest_in(text.encode(errors="replace"))
+
+
+def escaped(text: str) -> str:
+    """Return what Ignition's configuration has of a file (vincent-petithory/dataurl, rfc2396.go)."""
+    return urllib.parse.quote(text, safe="-_.!~*'()")
+
+
+@pytest.mark.parametrize("script", ["", unpack.SCRIPT], ids=["alone", "after the script"])
+def test_the_set_is_found_in_any_format(trust: TrustSet, script: str) -> None:
+    text = render(trust, DEFAULT)
+    files = [one for one in (script, text) if one]
+    cloud_config = "".join(f"-   path: /x\n    content: |\n{textwrap.indent(one, ' ' * 6)}\n" for one in files)
+    ignition = "".join(f'{{"contents":{{"source":"data:,{escaped(one)}"}}}}' for one in files)
+    assert digest_in(f"## template: jinja\n#cloud-config\n\nwrite_files:\n{cloud_config}") == trust.digest
+    assert digest_in(ignition.encode()) == trust.digest
+    assert urllib.parse.unquote(escaped(text)) == text
+
+
+@pytest.mark.parametrize(
+    "found", ["", "trustplane-set-", f"trustplane-set-{'a' * 63}", f"trustplane-set-{'a' * 65}", "\0" * 100]
+)
+def test_what_is_no_mark_is_not_taken_for_one(found: str) -> None:
+    assert digest_in(found) is None
+    assert digest_in(found.encode() + b"\xff") is None
+
+
+def test_the_first_mark_counts_and_the_search_has_an_end() -> None:
+    one, two = (f"trustplane-set-{digit * 64}\n" for digit in "12")
+    assert digest_in(one + two) == "1" * 64
+    assert digest_in(" " * MAX_LENGTH + one) is None
+    assert digest_in(b" " * MAX_LENGTH + one.encode()) is None
+
+
+def test_budgets() -> None:
+    assert budget_of("AWSCluster") == budget_of("LocalCluster") == EVERYTHING
+    assert budget_of("") == budget_of("MyCluster") == DEFAULT == 24_000
+    assert all(0 < budget <= EVERYTHING for budget in BUDGETS.values())
+
+
+@pytest.mark.parametrize(("kind", "limit"), LIMITS.items())
+def test_a_control_plane_machine_s_user_data_has_room_for_the_budget(
+    data: dict[str, str], kind: str, limit: float
+) -> None:
+    listed = [TrustedCA(name=f"{name}-{n}", data=each) for n in range(60) for name, each in data.items()]
+    text = render(entries.read(listed).trust, budget_of(kind))
+    assert digest_in(text)
+    indented = textwrap.indent(unpack.SCRIPT + text, " " * 6)
+    assert (OTHERS + len(indented)) * 4 / 3 < limit
+
+
+@settings(max_examples=10)
+@given(st.permutations("abc"))
+def test_equal_lists_have_equal_texts(data: dict[str, str], order: list[str]) -> None:
+    found = entries.read([TrustedCA(name=name, data=data[name]) for name in order]).trust
+    assert render(found, EVERYTHING) == render(
+        entries.read([TrustedCA(name=name, data=data[name]) for name in "abc"]).trust, EVERYTHING
+    )
+    assert base64.b64decode(data["a"]).decode().strip() in render(found, EVERYTHING)
