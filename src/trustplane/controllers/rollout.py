@@ -36,6 +36,7 @@ from trustplane.trust.rollout.plan import plan
 from trustplane.trust.rollout.steps import Action, Note, Plan, State, Step
 
 _WORKERS: Final = 16
+_ROLL_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 60.0  # between looks at a cluster of which no watch tells all
 
 _log = structlog.get_logger(__name__)
@@ -95,13 +96,15 @@ class RolloutReconciler:
         await self._report(seen, found)
         if found.state is State.CURRENT:  # what `trustplane undo` would bring back is among the last few
             await trust_secrets.collect(self._client, seen, look, self._view.secrets_of(key))
-        return Result(requeue_after=self._again(key, seen))
+        return Result(requeue_after=self._again(key, seen, found))
 
-    def _again(self, key: Key, seen: Seen) -> float:
+    def _again(self, key: Key, seen: Seen, found: Plan) -> float:
         """Return after how many seconds to look again; 0: when something changes."""
+        # `rollout.after` is in whole seconds: a second roll in the same one changes nothing, and wakes nobody.
+        rolled = _ROLL_SECONDS if found.roll is not None else 0.0
         # The Secret that a user made is followed by no watch.
         is_waiting = seen.tkc is None or any(not one.node for one in seen.nodes)
-        times = (_LOOK_SECONDS if is_waiting else 0.0, self._writer.rest(key))
+        times = (_LOOK_SECONDS if is_waiting else 0.0, rolled, self._writer.rest(key))
         return min((one for one in times if one > 0), default=0.0)
 
     async def _keep_set(self, key: Key, seen: Seen, trust: TrustSet) -> None:
