@@ -366,7 +366,7 @@ def test_what_controllers_report_fits_the_schemas(kubectl: Kubectl, configuratio
     assert isinstance(unknown, Finding)
     reports = [
         service_status(service, read([TrustedCA(name="corp", data="!")]), now=now),
-        cluster_status(tkc, observed=nothing, release=unknown, updates=["v1.37.0"], decision=None, now=now),
+        cluster_status(tkc, observed=nothing, release=unknown, updates=["v1.37.0"], decision=None, trust=None, now=now),
         status_of(release, now=now),
     ]
     for report in reports:

@@ -14,6 +14,7 @@ from trustplane.api.clustertrust import AppliedTrust, Hindrance
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import Json
 from trustplane.clusterapi.machine_facts import facts
+from trustplane.controllers import trust_secrets
 from trustplane.controllers.node_write import NodeWriter
 from trustplane.controllers.resources import CLUSTERS, MACHINES, SECRETS
 from trustplane.kube.client import Client
@@ -123,7 +124,8 @@ class Machines:
         listed = [TrustedCA(name=name, data=base64.b64encode(pem.encode()).decode()) for name, pem in wanted.items()]
         trust = entries.read(listed).trust.scoped(hosts or {})
         body = {"metadata": {"annotations": {TRUST_DIGEST: trust.digest}}}
-        await self.client.patch(CLUSTERS, CLUSTER, self.namespace, body)
+        cluster = await self.client.patch(CLUSTERS, CLUSTER, self.namespace, body)
+        await trust_secrets.ensure(self.client, cluster, trust)
         return trust
 
     async def begin(self, writer: Writer, name: str, trust: TrustSet) -> None:

@@ -18,7 +18,7 @@ from tests.apiserver.controllers.conftest import (
     until_gone,
 )
 
-from trustplane.api.annotations import CLUSTER_NAME_LABEL
+from trustplane.api.annotations import CLUSTER_NAME_LABEL, COMPONENT_LABEL
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.conditions import READY, RELEASE_COMPATIBLE, TRUST_CURRENT
 from trustplane.api.configuration import NAME
@@ -245,4 +245,5 @@ async def test_controllers_killed_at_any_point_come_to_the_same_end(supervisor: 
         await asyncio.sleep(random_.uniform(0.0, 0.05))
     async with supervisor.running():
         await until_gone(supervisor.client, TANZU_CLUSTERS, "c", supervisor.namespace)
-        assert await supervisor.client.list(SECRETS, supervisor.namespace) == []
+        # Bootstrap data is Cluster API's.
+        assert await supervisor.client.list(SECRETS, supervisor.namespace, labels=COMPONENT_LABEL) == []

@@ -33,7 +33,7 @@ def _message(tkc: TanzuKubernetesCluster, type_: str) -> str:
 
 async def _content(supervisor: Supervisor, cluster: Cluster) -> dict[str, str]:
     """Return the files that the cluster's nodes get, by key of the Secret."""
-    secret = await supervisor.client.get(SECRETS, secret_name(cluster), supervisor.namespace)
+    secret = await until(supervisor.client, SECRETS, secret_name(cluster), supervisor.namespace, lambda _: True)
     assert secret.immutable
     return {key: base64.b64decode(data).decode() for key, data in secret.data.items()}
 

@@ -143,7 +143,8 @@ class Stage:
         selector = f"regarding.name=shop,reason={reason}"
         async with asyncio.timeout(30):
             async for event in self.client.watch(EVENTS, self.namespace, version="", fields=selector):
-                return str(EVENTS.decode(event.object)["note"])
+                if event.type == "ADDED":
+                    return str(EVENTS.decode(event.object)["note"])
         raise AssertionError
 
 

@@ -46,6 +46,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.errors import NotFoundError, UnreadableError
 from trustplane.kube.kinds import LEASES
 from trustplane.kube.resource import Key, Resource
+from trustplane.trust import bundle
 
 ALLOWANCE = "TRUSTPLANE_ALLOW_LOCAL_CLUSTERS"
 MEMORY = 700 << 20  # bytes; the limit of the manager's pod is 1 GiB
@@ -217,7 +218,9 @@ class Stage:
         await self.attacker.play(name)
         if port:
             await give_endpoint(self.admin, Key(ATTACKER, name), port)
-        await workload.make_machine(self.attacker, name, f"{name}-0", "")
+        found = await self.attacker.cluster(name)
+        text = bundle.render(await self.attacker.in_force(found), bundle.EVERYTHING)
+        await workload.make_machine(self.attacker, name, f"{name}-0", text)
         return await self.attacker.cluster(name)
 
     async def send(
