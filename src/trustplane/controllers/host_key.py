@@ -8,11 +8,10 @@ from typing import Final
 from trustplane.api.annotations import CLUSTER_NAME_LABEL
 from trustplane.api.clusterapi import Machine
 from trustplane.controllers.clustertrust_workload import reading
-from trustplane.controllers.resources import MACHINES
+from trustplane.controllers.resources import MACHINES, WORKLOAD_NODES
 from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError
-from trustplane.kube.kinds import NODES
 from trustplane.kube.resource import Key
 from trustplane.nodes import hostkey
 
@@ -54,9 +53,8 @@ async def _said(client: Client, machine: Machine) -> frozenset[str]:
     cluster = Key(metadata.namespace, machine.spec.cluster_name or metadata.labels.get(CLUSTER_NAME_LABEL, ""))
     async with reading(client, cluster) as workload:
         for _ in range(_LOOKS if _is_young(machine) else 1):
-            found = await workload.find(NODES, name)
-            said = hostkey.reported((found or {}).get("metadata", {}).get("annotations") or {})
-            if said:
+            found = await workload.find(WORKLOAD_NODES, name)
+            if found and (said := hostkey.reported(found.metadata.annotations)):
                 return said
             await asyncio.sleep(_PAUSE)
     return frozenset()

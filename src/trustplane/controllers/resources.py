@@ -2,6 +2,7 @@
 
 from trustplane.api import cluster, clusterapi, clustertrust, configuration, registry, release
 from trustplane.api.core import Secret
+from trustplane.api.meta import Object
 from trustplane.api.pod import Pod
 from trustplane.kube.resource import Resource
 
@@ -49,6 +50,7 @@ CONTROL_PLANES = Resource(
 
 # Of workload clusters, with the few fields that count.
 WORKLOAD_PODS = Resource("", "v1", "Pod", "pods", Pod)
+WORKLOAD_NODES = Resource("", "v1", "Node", "nodes", Object, namespaced=False)
 
 # Who wrote a field, in managedFields.
 FIELD_MANAGER = "trustplane"
