@@ -28,11 +28,12 @@ from tests.apiserver.controllers.conftest import _definitions  # noqa: F401  fix
 from tests.apiserver.controllers.test_processes import served, trustplane  # noqa: F401  fixtures
 
 from trustplane.api.configuration import TrustedCA
+from trustplane.clusterapi import bootstrap
 from trustplane.local import image, toolchain
 from trustplane.local.image import store
 from trustplane.local.podman import Container, Mount, Podman, environment
 from trustplane.local.stack import LABEL, Stack
-from trustplane.nodes import ssh, unpack
+from trustplane.nodes import ssh
 from trustplane.nodes.ssh import Output
 from trustplane.trust import bundle, entries
 from trustplane.trust.entries import TrustSet
@@ -216,8 +217,8 @@ def _start(stack: Stack, podman: Podman) -> Node:
     pems = {name: one.certificate() for name, one in authorities.items()}
     text = bundle.render(set_of(boot=pems["boot"]), bundle.EVERYTHING)
     user_data = _USER_DATA.format(
-        files=f"{_file(unpack.BUNDLE, text)}{_file(unpack.PATH, unpack.SCRIPT)}",
-        command=unpack.COMMAND,
+        files=f"{_file(bootstrap.BUNDLE_FILE, text)}{_file(bootstrap.UNPACK_FILE, bootstrap.SCRIPT)}",
+        command=bootstrap.COMMAND,
         key=key.export_public_key().decode().strip(),
     )
     seed = stack.folder / "seed"
@@ -306,12 +307,12 @@ def foreign(node: Node) -> Iterator[Callable[[], str]]:
 def fresh(node: Node) -> None:
     """Bring the node back to how its bootstrap left it."""
     node.sh(f"""
-        mv {unpack.PATH} {unpack.BUNDLE} /root
+        mv {bootstrap.UNPACK_FILE} {bootstrap.BUNDLE_FILE} /root
         rm -rf /etc/trustplane {CERTS}/tkg-* {CERTS}/.trustplane /etc/containerd/certs.d
         find {CERTS} -lname 'tkg-*' -delete
         mkdir /etc/trustplane
-        mv /root/{Path(unpack.PATH).name} /root/{Path(unpack.BUNDLE).name} /etc/trustplane
+        mv /root/{Path(bootstrap.UNPACK_FILE).name} /root/{Path(bootstrap.BUNDLE_FILE).name} /etc/trustplane
         systemctl reset-failed containerd
-        {unpack.COMMAND}
-        tail -n 1 {unpack.BOOTED} | grep -qx complete
+        {bootstrap.COMMAND}
+        tail -n 1 {bootstrap.BOOTED_FILE} | grep -qx complete
     """)

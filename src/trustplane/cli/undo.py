@@ -128,8 +128,8 @@ async def _read(client: Client, cluster: Cluster, digest: str) -> TrustSet:
         return EMPTY
     name = secret.name_of(cluster.metadata.name, digest)
     found = await client.find(SECRETS, name, cluster.metadata.namespace)
-    trust = secret.read(found) if found else None
-    if trust is None or trust.digest != digest:
+    trust = secret.read_set(found, digest) if found else None
+    if trust is None:
         raise UserError(
             f"Secret {name} with an earlier trust set cannot be read",
             why="it is gone, or somebody has put something else in its place",

@@ -11,11 +11,15 @@ from typing import Any, Final
 
 from trustplane.api.fields import field
 from trustplane.api.meta import Json
+from trustplane.clusterapi.secret import boot_name
+from trustplane.trust import bundle
 
 BUNDLE_FILE: Final = "/etc/trustplane/trust.pem"
 UNPACK_FILE: Final = "/etc/trustplane/unpack.sh"
+BOOTED_FILE: Final = "/etc/trustplane/booted"  # what the script says came of it
 COMMAND: Final = f"sh {UNPACK_FILE}"
-SECRET_KEY: Final = "bundle.pem"  # noqa: S105  a name
+# A change of it, unlike one of trust, makes Cluster API replace machines. The package is a layer above: only data.
+SCRIPT: Final = files("trustplane").joinpath("nodes", "unpack.sh").read_text()
 NODE_USER: Final = "vmware-system-user"
 
 FILES: Final = "files"
@@ -25,23 +29,16 @@ USERS: Final = "users"
 _OWNER: Final = "root:root"
 
 
-def secret_name(cluster_name: str) -> str:
-    """Return the name of the Secret that the machines of a cluster boot with; it is in the cluster's namespace."""
-    return f"{cluster_name}-trust"
-
-
 def bundle_file(secret: str) -> Json:
     """Return the file that holds the bundle of that Secret."""
     # Ignition's generator fails on files without permissions, and then no machine boots at all.
-    source = {"secret": {"name": secret, "key": SECRET_KEY}}
+    source = {"secret": {"name": secret, "key": bundle.KEY}}
     return {"path": BUNDLE_FILE, "owner": _OWNER, "permissions": "0644", "contentFrom": source}
 
 
 def unpack_file() -> Json:
     """Return the script that makes trust files of the bundle; the same for every cluster."""
-    # Not by `trustplane.nodes`, which is a layer above.
-    content = files("trustplane").joinpath("nodes", "unpack.sh").read_text()
-    return {"path": UNPACK_FILE, "owner": _OWNER, "permissions": "0755", "content": content}
+    return {"path": UNPACK_FILE, "owner": _OWNER, "permissions": "0755", "content": SCRIPT}
 
 
 def with_trust(spec: Json, cluster_name: str) -> Json:
@@ -53,7 +50,7 @@ def with_trust(spec: Json, cluster_name: str) -> Json:
         cluster_name: Of the Cluster that the machines are of.
     """
     commands = [COMMAND, *(one for one in _list(spec, COMMANDS) if one != COMMAND)]
-    ours = [bundle_file(secret_name(cluster_name)), unpack_file()]
+    ours = [bundle_file(boot_name(cluster_name)), unpack_file()]
     return {**spec, FILES: _placed(_list(spec, FILES), ours, "path"), COMMANDS: commands}
 
 
@@ -87,7 +84,7 @@ def names_trust(spec: Any) -> str | None:
     found = {str(field(one, "path")): one for one in _list(spec, FILES)}
     source = field(found.get(BUNDLE_FILE), "contentFrom", "secret")
     name = field(source, "name")
-    is_whole = UNPACK_FILE in found and COMMAND in _list(spec, COMMANDS) and field(source, "key") == SECRET_KEY
+    is_whole = UNPACK_FILE in found and COMMAND in _list(spec, COMMANDS) and field(source, "key") == bundle.KEY
     return name if is_whole and isinstance(name, str) and name else None
 
 

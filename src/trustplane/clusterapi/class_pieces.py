@@ -9,6 +9,7 @@ from trustplane.api.meta import Json
 from trustplane.clusterapi import bootstrap
 from trustplane.clusterapi.class_presence import Path, Presence, Template, presence
 from trustplane.clusterapi.class_templates import SPECS
+from trustplane.clusterapi.secret import boot_name
 from trustplane.errors import UserError
 
 NAME: Final = "trust"
@@ -44,7 +45,7 @@ def trust(template: Template, patches: Sequence[Json], gate: tuple[str, ...]) ->
         yield Piece(NAME, gate, template, (_operation(spec, value={}),))
     elif not parent.always:
         raise _unsure(template, spec, parent)
-    file = bootstrap.bundle_file(bootstrap.secret_name("{{ .builtin.cluster.name }}"))
+    file = bootstrap.bundle_file(boot_name("{{ .builtin.cluster.name }}"))
     script = _operation((*spec, bootstrap.FILES, "-"), value=bootstrap.unpack_file())
     for more, is_there in _variants(template, (*spec, bootstrap.FILES), patches):
         yield Piece(NAME, gate + more, template, (_put(spec, bootstrap.FILES, file, is_there=is_there), script))

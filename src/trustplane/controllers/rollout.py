@@ -90,8 +90,7 @@ class RolloutReconciler:
         if await self._born.record(seen):
             return Result()  # which wakes us
         await self._keep_set(key, seen, seen.sets.in_force)
-        look = self._observed(key, seen)
-        found = plan(look)
+        look, found = self._planned(key, seen)
         await self._carry_out(key, seen, found)
         await self._report(seen, found)
         if found.state is State.CURRENT:  # what `trustplane undo` would bring back is among the last few
@@ -112,12 +111,16 @@ class RolloutReconciler:
         if secret.name_of(key.name, trust.digest) not in {one.metadata.name for one in self._view.secrets_of(key)}:
             await trust_secrets.ensure(self._client, seen.cluster, trust)
 
-    def _observed(self, key: Key, seen: Seen) -> Observed:
-        now = datetime.now(UTC)
+    def _planned(self, key: Key, seen: Seen) -> tuple[Observed, Plan]:
+        """Return what is decided from, and the plan; made anew where the fleet's limit grants less than it wants."""
         work = Work(writing=self._writer.writing(key), resting=self._writer.resting(key))
-        wish = observed(seen, now=now, work=work)
-        allowance = self._writer.allowance(key, len(plan(wish).write))
-        return observed(seen, now=now, work=work, allowance=allowance)
+        look = observed(seen, now=datetime.now(UTC), work=work)
+        found = plan(look)
+        granted = self._writer.allowance(key, len(found.write))
+        if granted < len(found.write):
+            look = replace(look, allowance=granted)
+            found = plan(look)
+        return look, found
 
     async def _carry_out(self, key: Key, seen: Seen, found: Plan) -> None:
         """Take the steps in their order; where one fails, the rest is left.

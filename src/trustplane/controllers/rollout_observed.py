@@ -1,4 +1,4 @@
-"""What the rollout of a cluster's trust is decided from, out of what is seen of the cluster."""
+"""Build the input of the rollout plan from one look at a cluster."""
 
 from datetime import datetime
 
@@ -9,19 +9,18 @@ from trustplane.controllers.clustertrust_view import Seen
 from trustplane.trust import recorded
 from trustplane.trust.propagation import Frozen
 from trustplane.trust.recorded import read_time
-from trustplane.trust.rollout.observed import PARALLEL, Canary, Observed
+from trustplane.trust.rollout.observed import Canary, Observed
 
 NO_WORK = Work()
 
 
-def observed(seen: Seen, *, now: datetime, work: Work = NO_WORK, allowance: int = PARALLEL) -> Observed:
-    """Return what is decided from.
+def observed(seen: Seen, *, now: datetime, work: Work = NO_WORK) -> Observed:
+    """Return the plan's input.
 
     Args:
         seen: The cluster.
-        now: The time.
-        work: What this process does on its nodes.
-        allowance: Writes that may begin now, by the limit of the whole fleet.
+        now: The current time.
+        work: Writes of this process on its nodes.
     """
     annotations, hosts = seen.cluster.metadata.annotations, seen.hosts
     wanted = seen.sets.digest
@@ -39,24 +38,23 @@ def observed(seen: Seen, *, now: datetime, work: Work = NO_WORK, allowance: int 
         can_write=seen.can_write,
         canary=canary(annotations.get(TRUST_CANARY, "")),
         provable=bool(hosts),
-        allowance=allowance,
         replace_unreachable=_is_replacement_asked(seen),
     )
 
 
 def _is_replacement_asked(seen: Seen) -> bool:
-    """Tell whether the request for the update that was answered last asks for lost nodes to be replaced."""
-    frozen = Frozen.read(seen.cluster.metadata.annotations)
+    """Return whether the last answered update request asks to replace unreachable nodes."""
     asked = read_time(seen.tkc.metadata.annotations.get(REPLACE_UNREACHABLE, "")) if seen.tkc else None
-    return frozen is not None and asked is not None and asked == frozen.handled_at
+    frozen = Frozen.read(seen.cluster.metadata.annotations) if asked else None
+    return frozen is not None and asked == frozen.handled_at
 
 
 def last_proven(annotations: dict[str, str]) -> str | None:
-    """Return the digest of the set that a node of a Cluster proved last; None where none is recorded."""
+    """Return the digest of the last set proven by a node, or None if none is recorded."""
     digest = annotations.get(TRUST_PROVEN, "")
     return digest if recorded.is_digest(digest) else None
 
 
 def canary(text: str) -> Canary | None:
-    """Read the record of whoever takes a set alone; None where there is none, or none that can be read."""
+    """Parse the canary record; return None if it is absent or malformed."""
     return recorded.read(text, Canary)

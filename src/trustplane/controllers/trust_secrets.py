@@ -44,9 +44,8 @@ async def ensure(client: Client, cluster: Cluster, trust: TrustSet) -> None:
 def is_usable(found: Secret, cluster: Cluster, digest: str) -> bool:
     """Tell whether a Secret is the one of a set: anybody who may write Secrets may have made it before us."""
     metadata = found.metadata
-    trust = secret.read(found)
     is_ours = any(one.uid == cluster.metadata.uid for one in metadata.owner_references)
-    return is_ours and not metadata.deletion_timestamp and trust is not None and trust.digest == digest
+    return is_ours and not metadata.deletion_timestamp and secret.read_set(found, digest) is not None
 
 
 async def collect(client: Client, seen: Seen, observed: Observed, secrets: Iterable[Secret]) -> None:

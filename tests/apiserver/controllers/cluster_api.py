@@ -18,13 +18,13 @@ from tests.apiserver.controllers.conftest import KUBERNETES, Supervisor
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, DEPLOYMENT_NAME_LABEL
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.meta import Json
-from trustplane.clusterapi import secret
+from trustplane.clusterapi import bootstrap, secret
 from trustplane.controllers.resources import CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, SECRETS
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.kinds import NODES
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Key
-from trustplane.nodes import ssh, unpack
+from trustplane.nodes import ssh
 from trustplane.nodes.hostkey import REPORTED
 
 INFRASTRUCTURE = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": "local"}
@@ -74,8 +74,8 @@ class Node:
 
     async def boot(self, text: str) -> None:
         """Unpack what it boots with."""
-        (self._root / unpack.BUNDLE.removeprefix("/")).write_text(text)
-        await self._shell(unpack.SCRIPT.replace("${TRUSTPLANE_ROOT:-/}", str(self._root)))
+        (self._root / bootstrap.BUNDLE_FILE.removeprefix("/")).write_text(text)
+        await self._shell(bootstrap.SCRIPT.replace("${TRUSTPLANE_ROOT:-/}", str(self._root)))
 
     async def start(self) -> None:
         """Answer from now on."""
@@ -235,7 +235,7 @@ class ClusterAPI:
             "spec": {
                 "replicas": self._sizes["cp"],
                 "version": cluster.spec.topology.version or KUBERNETES,
-                "kubeadmConfigSpec": {"preKubeadmCommands": [unpack.COMMAND]},
+                "kubeadmConfigSpec": {"preKubeadmCommands": [bootstrap.COMMAND]},
                 "machineTemplate": {"spec": {"infrastructureRef": TEMPLATE}},
             },
         }

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trustplane.api.configuration import TrustedCA
-from trustplane.nodes import plan, unpack
+from trustplane.clusterapi import bootstrap
+from trustplane.nodes import plan
 from trustplane.nodes import trust as node_trust
 from trustplane.nodes.state import MANIFEST, Manifest, NodeState, parse
 from trustplane.trust import entries
@@ -63,12 +64,12 @@ class Machine:
     def unpack(self, text: str | None) -> list[str]:
         """Run the script with that bundle; return the lines of its record."""
         if text is not None:
-            self.path(unpack.BUNDLE).write_text(text)
+            self.path(bootstrap.BUNDLE_FILE).write_text(text)
         script = self.folder / "unpack.sh"
-        script.write_text(unpack.SCRIPT)
+        script.write_text(bootstrap.SCRIPT)
         done = self._run([self.shell, "-e", str(script)])
         assert (done.returncode, done.stdout) == (0, "")
-        booted = self.path(unpack.BOOTED)
+        booted = self.path(bootstrap.BOOTED_FILE)
         return booted.read_text().splitlines() if booted.is_file() else []
 
     def state(self) -> NodeState:
@@ -355,11 +356,11 @@ def test_lines_of_a_later_release_are_passed_over(machine: Machine, trust: Trust
 
 
 def test_the_script_fits_into_a_template() -> None:
-    assert len(unpack.SCRIPT) < 10_240  # content of a file of a KubeadmConfig
-    assert not [one for one in FORBIDDEN if one in unpack.SCRIPT]
-    assert unpack.SCRIPT.isascii()
-    assert not unpack.SCRIPT.startswith(" ")
-    assert all(line == line.rstrip() for line in unpack.SCRIPT.splitlines())
+    assert len(bootstrap.SCRIPT) < 10_240  # content of a file of a KubeadmConfig
+    assert not [one for one in FORBIDDEN if one in bootstrap.SCRIPT]
+    assert bootstrap.SCRIPT.isascii()
+    assert not bootstrap.SCRIPT.startswith(" ")
+    assert all(line == line.rstrip() for line in bootstrap.SCRIPT.splitlines())
 
 
 _NAMES = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=30).filter(is_name) | st.sampled_from(
@@ -373,7 +374,7 @@ _HOSTS = st.sampled_from(["r.test", "[fd00::1]:5000", "R-1.test:5000", "{{x}}", 
 def test_cloud_init_renders_it_as_it_is(trust: TrustSet, shape: dict[str, set[str]]) -> None:
     certificates = trust.entries[0].certificates
     wanted = TrustSet(tuple(entries.Entry(name, certificates, tuple(sorted(hosts))) for name, hosts in shape.items()))
-    contents = [unpack.SCRIPT, render(wanted, EVERYTHING)]
+    contents = [bootstrap.SCRIPT, render(wanted, EVERYTHING)]
     parts = "".join(f"-   path: /x\n    content: |\n{textwrap.indent(one, ' ' * 6)}\n" for one in contents)
     text = f"#cloud-config\n\nwrite_files:\n{parts}"
     # As cloud-init does it (cloudinit/templater.py, detect_template).
@@ -384,7 +385,7 @@ def test_cloud_init_renders_it_as_it_is(trust: TrustSet, shape: dict[str, set[st
 
 
 def test_ignition_carries_it_as_it_is(machine: Machine, trust: TrustSet) -> None:
-    contents = [unpack.SCRIPT, render(trust, EVERYTHING)]
+    contents = [bootstrap.SCRIPT, render(trust, EVERYTHING)]
     # As Cluster API's converter escapes it (vincent-petithory/dataurl, rfc2396.go).
     sources = [f"data:,{urllib.parse.quote(one, safe='-_.!~*()' + chr(39))}" for one in contents]
     read = json.loads(json.dumps({"files": sources}))["files"]

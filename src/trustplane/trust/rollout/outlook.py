@@ -1,4 +1,4 @@
-"""What there is to say about a rollout when it is known what is done: its state, and whom it waits for. Pure."""
+"""Summarise a rollout: its state, the reason, and the machines it waits for. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from trustplane.trust.rollout.steps import Reason, State
 
 
 class Outlook(NamedTuple):
-    """Where a rollout is, why, and which machines that is about."""
+    """State and reason of a rollout, and the machines concerned."""
 
     state: State
     reason: Reason
@@ -17,17 +17,17 @@ class Outlook(NamedTuple):
 
 
 def names(nodes: Iterable[Node]) -> tuple[str, ...]:
-    """Return the names of machines in the order of the alphabet."""
+    """Return the sorted names of machines."""
     return tuple(sorted(one.name for one in nodes))
 
 
 def outlook(seen: Observed, *, writes: Sequence[Node] = (), limited: Sequence[Node] = ()) -> Outlook:
-    """Return where a rollout is: the first that applies of what is under way, what is missing and what is left.
+    """Return the first state that applies: writes in progress, then missing nodes, then leftovers.
 
     Args:
         seen: The cluster.
-        writes: Whose write begins now.
-        limited: Who would be written now, were it not for the limits.
+        writes: Nodes whose write starts now.
+        limited: Nodes held back by the write limits.
     """
     written = [*writes, *(one for one in seen.nodes if one.is_written)]
     if written:
@@ -46,7 +46,7 @@ _Finding = tuple[State, Reason, Sequence[Node]]
 
 
 def _missing(seen: Observed) -> Iterator[_Finding]:
-    """Nodes that have something else than the set, or have not proven it though they could."""
+    """Yield nodes without the wanted set, or with an unproven one."""
     open_ = [one for one in seen.nodes if one.joined and not seen.is_settled(one) and not seen.is_left_drifted(one)]
     waited = [one for one in open_ if one.takes_part]
     to_write = [one for one in waited if seen.needs_write(one)]
@@ -59,7 +59,7 @@ def _missing(seen: Observed) -> Iterator[_Finding]:
 
 
 def _left(seen: Observed) -> Iterator[_Finding]:
-    """Machines that have not joined, and nodes whose files were changed."""
+    """Yield machines that have not joined, and drifted nodes."""
     unjoined = [one for one in seen.nodes if not one.joined]
     yield State.WAITING, Reason.STUCK, [one for one in unjoined if one.stuck]
     yield State.UPDATING, Reason.JOINING, unjoined

@@ -1,7 +1,7 @@
-"""The rollout of a cluster's trust: what is done now, from what is observed. Pure.
+"""Plan the rollout of a cluster's trust set: the next steps, decided from one observation. Pure.
 
-The same observation gives the same plan, in whatever order machines are listed; a plan that was carried out in part, or
-twice, does no harm. Only the set that is wanted is ever written.
+Equal observations give equal plans, in any order of machines. Running part of a plan, or running it twice, is safe.
+Only the wanted set is ever written.
 """
 
 from dataclasses import replace as changed
@@ -15,7 +15,7 @@ from trustplane.trust.rollout.steps import Note, Plan, Reason, State
 
 
 def plan(seen: Observed) -> Plan:
-    """Return what is done now for a cluster, and what there is to say about its rollout."""
+    """Return the next steps for a cluster, and the state of its rollout."""
     if seen.paused:
         found = Plan(state=State.PAUSED, reason=Reason.PAUSED)
     elif seen.refusers:
@@ -35,5 +35,5 @@ def _notes(seen: Observed) -> tuple[Note, ...]:
 
 
 def _to_prove(seen: Observed) -> tuple[str, ...]:
-    """Return who has the set and has not proven it; also those that refused, since a registry may be put right."""
+    """Return the nodes with an unproven set. Include those that refused it: somebody may fix the registry."""
     return names(one for one in seen.nodes if one.takes_part and seen.has_wanted(one) and not seen.is_settled(one))

@@ -1,7 +1,7 @@
-"""Nodes that cannot be reached are replaced where somebody asked for that, one at a time. Pure.
+"""Replace unreachable nodes on request, one at a time. Pure.
 
-Only where the machine that is made instead gets the wanted set, and where somebody makes one. A machine of the control
-plane is never deleted: its MachineHealthCheck replaces it, while two others at least are well.
+A node is replaced only if its successor boots with the wanted set, and if a controller makes that successor. Control
+plane machines are never deleted: a MachineHealthCheck replaces one while at least two others are healthy.
 """
 
 from typing import Final
@@ -12,12 +12,12 @@ _QUORUM: Final = 3  # machines of a control plane that can lose one
 
 
 def to_delete(seen: Observed) -> tuple[str, ...]:
-    """Return the worker's Machine to delete now: one, or none."""
+    """Return the worker Machine to delete now, if any."""
     return tuple(one.name for one in _lost(seen) if not one.control_plane and _is_calm(seen, one))[:1]
 
 
 def to_remediate(seen: Observed) -> tuple[str, ...]:
-    """Return the control plane's Machine to be replaced by its MachineHealthCheck now: one, or none."""
+    """Return the control plane Machine that its MachineHealthCheck should replace now, if any."""
     members = [one for one in seen.nodes if one.control_plane]
     if to_delete(seen) or len(members) < _QUORUM:
         return ()
@@ -26,7 +26,7 @@ def to_remediate(seen: Observed) -> tuple[str, ...]:
 
 
 def _lost(seen: Observed) -> list[Node]:
-    """Return those that may go, by name; nobody while another one is on its way out."""
+    """Return replaceable unreachable nodes, sorted by name; none while another one is being deleted."""
     is_open = seen.is_boot_set and (seen.is_proven or not seen.can_be_proven)
     if not (seen.replace_unreachable and is_open):
         return []
@@ -37,5 +37,5 @@ def _lost(seen: Observed) -> list[Node]:
 
 
 def _is_calm(seen: Observed, node: Node) -> bool:
-    """Tell whether every machine of its pool has joined: what was made for the last one is there."""
+    """Return whether every machine of its pool has joined, including the last replacement."""
     return all(one.joined for one in seen.nodes if not one.control_plane and one.group == node.group)
