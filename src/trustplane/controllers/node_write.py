@@ -29,6 +29,7 @@ from trustplane.trust.entries import EMPTY, TrustSet, difference
 from trustplane.trust.fairness import share
 from trustplane.trust.places import files
 from trustplane.trust.report import Sets
+from trustplane.trust.schedule import written_at
 from trustplane.trust.standing import NodeFacts, same
 
 FLEET: Final = 100  # nodes of all clusters that are written at the same time
@@ -157,7 +158,7 @@ class NodeWriter:
             result = await trust.apply(node, files(sets.in_force), confirm=confirm)
         applied = AppliedTrust(
             digest=sets.digest,
-            at=datetime.now(UTC),
+            at=written_at(datetime.now(UTC), facts),
             method=IN_PLACE,
             restarted=result.restarted,
             only_removes=only_removes,
