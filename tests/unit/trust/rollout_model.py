@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from trustplane.trust.rollout.observed import IN_PLACE, REPLACE, Canary, Node, Observed
 from trustplane.trust.rollout.plan import plan
-from trustplane.trust.rollout.steps import Action, Plan, State
+from trustplane.trust.rollout.steps import Plan, State
 
 EDITED = "edited"  # what a machine has that booted with an edited boot set
 LIMIT = 3
@@ -172,12 +172,22 @@ class World:
             digest, one.writing = one.writing, None
             one.be_written(digest, is_known=True)
 
+    def ask(self) -> None:
+        """Have nodes prove the set: the controller of proofs goes by what they have, whatever the rollout is at.
+
+        Those that refused it are asked again: somebody may put the registry right.
+        """
+        look = self.observe()
+        for one, node in zip(self.machines, look.nodes, strict=True):
+            if self.registry_answers and node.takes_part and look.has_wanted(node) and not look.is_settled(node):
+                one.answer(self.wanted, self.bad)
+
     # What the manager does.
 
     def carry_out(self, found: Plan, steps: int | None = None) -> None:
         """Carry out a plan, or so many of its steps."""
         for step in found.steps[:steps]:
-            assert not self.paused or step.action is Action.PROVE
+            assert not self.paused
             getattr(self, f"_{step.action.name.lower()}")(step.target)
 
     def _named(self, name: str) -> Machine:
@@ -251,11 +261,6 @@ class World:
             if other is not one and can_say and self.provable and not has_said:
                 yield other
 
-    def _prove(self, name: str) -> None:
-        one = self._named(name)
-        if self.registry_answers:
-            one.answer(self.wanted, self.bad)
-
     def _roll(self, group: str) -> None:
         assert self.strategy == REPLACE or not self.can_write
         assert (self.boot, self.edited) == (self.wanted, False)
@@ -294,6 +299,7 @@ class World:
         for _ in range(20 + 8 * len(self.machines)):
             found = plan(self.observe())
             self.carry_out(found)
+            self.ask()
             self._pass()
             now = (found, self.observe())
             if now == before:

@@ -57,6 +57,10 @@ class Histories(RuleBasedStateMachine):
         for one in self.world.machines:
             self.world.finish(one)
 
+    @rule()
+    def nodes_are_asked(self) -> None:
+        self.world.ask()
+
     @rule(number=which)
     def look(self, number: int) -> None:
         if one := self.one(number):

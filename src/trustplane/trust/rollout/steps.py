@@ -84,7 +84,6 @@ class Action(Enum):
     RECORD_PROVEN = "RecordProven"  # record this digest on the Cluster as the last proven one
     BOOT = "Boot"  # let Secret `<cluster>-trust` have the set of this digest
     WRITE = "Write"  # begin to write the set that is wanted on the node of this machine
-    PROVE = "Prove"  # have this machine's node prove its set, when `trust.schedule` says so
     ROLL = "Roll"  # set `rollout.after` of this pool, or of the control plane where the name is empty
     DELETE = "Delete"  # delete this Machine
     REMEDIATE = "Remediate"  # annotate this Machine, so that its MachineHealthCheck replaces it
@@ -110,7 +109,6 @@ class Plan:
         proven: Digest to be recorded as the last proven one.
         boot: Digest of the set that new machines get.
         write: Machines that the wanted set is written on.
-        prove: Machines that are to prove it.
         roll: Pool that is rolled out anew, the control plane where it is empty; None: none.
         delete: Machines to delete.
         remediate: Machines of the control plane to be replaced by their MachineHealthCheck.
@@ -124,7 +122,6 @@ class Plan:
     proven: str | None = None
     boot: str | None = None
     write: tuple[str, ...] = ()
-    prove: tuple[str, ...] = ()
     roll: str | None = None
     delete: tuple[str, ...] = ()
     remediate: tuple[str, ...] = ()
@@ -140,7 +137,6 @@ class Plan:
         )
         several = (
             (Action.WRITE, self.write),
-            (Action.PROVE, self.prove),
             (Action.DELETE, self.delete),
             (Action.REMEDIATE, self.remediate),
         )
