@@ -13,7 +13,7 @@ from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, TRUST_HINDRANCE, AppliedTrust, Hindrance
 from trustplane.api.meta import Json
 from trustplane.clusterapi.machine_facts import address_of
-from trustplane.clusterapi.secret import name_of, read
+from trustplane.clusterapi.secret import name_of, read_set
 from trustplane.controllers import host_key
 from trustplane.controllers.clustertrust_inspection import private_key
 from trustplane.controllers.clustertrust_record import Written
@@ -179,8 +179,8 @@ class NodeWriter:
         before = EMPTY
         if not same(facts.digest, EMPTY.digest):
             found = await self._client.find(SECRETS, name_of(cluster.name, facts.digest), cluster.namespace)
-            trust = read(found) if found else None
-            if trust is None or not same(trust.digest, facts.digest):
+            trust = read_set(found, facts.digest) if found else None
+            if trust is None:
                 return False
             before = trust
         change = difference(before, wanted)

@@ -81,7 +81,9 @@ class Supervisor(Server):
     def _matching(self, resource: Resource[Any], namespace: str, labels: str) -> Iterator[Json]:
         wanted = dict(one.split("=", 1) for one in labels.split(",") if one)
         there = [
-            body for (kind, key), body in self.bodies.items() if kind == str(resource) and key.namespace == namespace
+            body
+            for (kind, key), body in self.bodies.items()
+            if kind == str(resource) and namespace in ("", key.namespace)
         ]
         for body in there:
             if wanted.items() <= (body["metadata"].get("labels") or {}).items():
