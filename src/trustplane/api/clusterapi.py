@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from trustplane.api.meta import Condition, Object, Struct
+from trustplane.api.meta import Condition, LabelSelector, Object, Struct
 
 GROUP = "cluster.x-k8s.io"
 VERSION = "v1beta2"
@@ -206,3 +206,23 @@ class KubeadmControlPlane(Object):
 
     spec: KubeadmControlPlaneSpec = msgspec.field(default_factory=KubeadmControlPlaneSpec)
     status: KubeadmControlPlaneStatus = msgspec.field(default_factory=KubeadmControlPlaneStatus)
+
+
+class Remediation(Struct):
+    """What becomes of unhealthy machines; without a template their owner replaces them."""
+
+    template_ref: Reference | None = None
+
+
+class MachineHealthCheckSpec(Struct):
+    """Which machines are looked after."""
+
+    cluster_name: str = ""
+    selector: LabelSelector = msgspec.field(default_factory=LabelSelector)
+    remediation: Remediation = msgspec.field(default_factory=Remediation)
+
+
+class MachineHealthCheck(Object):
+    """cluster.x-k8s.io/v1beta2 MachineHealthCheck."""
+
+    spec: MachineHealthCheckSpec = msgspec.field(default_factory=MachineHealthCheckSpec)

@@ -52,7 +52,7 @@ INTERRUPTED = 130  # as shells report a program that SIGINT ended
 @click.option(
     "--replace-unreachable",
     is_flag=True,
-    help="Delete the Machines of workers that cannot be reached, one at a time, so that others are made.",
+    help="Have machines replaced that cannot be reached, one at a time; of a control plane by its MachineHealthCheck.",
 )
 @click.option(
     "--timeout",

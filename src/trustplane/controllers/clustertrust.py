@@ -58,6 +58,7 @@ class ClusterTrustReconciler:
             Watch(view.secrets, cluster_key),
             Watch(view.configurations, view.all_keys),
             view.selecting(),
+            view.checking(),
         ]
         return Controller("clustertrust", self.reconcile, watches)
 

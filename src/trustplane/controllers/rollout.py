@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from trustplane.api.annotations import TRUST_CANARY, TRUST_PROVEN
+from trustplane.api.annotations import REMEDIATE, TRUST_CANARY, TRUST_PROVEN
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
@@ -73,6 +73,7 @@ class RolloutReconciler:
             Watch(view.pools, cluster_key),
             Watch(view.secrets, cluster_key),
             view.selecting(),
+            view.checking(),
         ]
         return Controller("rollout", self.reconcile, watches, workers=_WORKERS, close=self._writer.close)
 
@@ -149,9 +150,9 @@ class RolloutReconciler:
             Action.ROLL: lambda: rollout_roll.roll(self._client, seen, step.target),
             Action.WRITE: lambda: self._write(key, seen, step.target),
             Action.DELETE: lambda: self._delete(seen, step.target),
+            Action.REMEDIATE: lambda: self._remediate(seen, step.target),
         }
-        if step.action in doing:
-            await doing[step.action]()
+        await doing[step.action]()
 
     async def _annotate(self, seen: Seen, annotations: dict[str, str]) -> None:
         """Record on the Cluster as it was seen: whoever has changed it meanwhile makes this a conflict."""
@@ -168,6 +169,14 @@ class RolloutReconciler:
         machine = seen.machines[name]
         await self._client.delete(MACHINES, name, machine.metadata.namespace, uid=machine.metadata.uid)
         message = f"Machine {name} cannot be reached and is replaced, as was asked for"
+        await self._recorder.event(seen.cluster, "TrustReplacing", message, warning=True)
+
+    async def _remediate(self, seen: Seen, name: str) -> None:
+        """Mark a Machine as it was seen: a mark that somebody else has set meanwhile makes this a conflict."""
+        metadata = seen.machines[name].metadata
+        body: Json = {"metadata": {"annotations": {REMEDIATE: ""}, "resourceVersion": metadata.resource_version}}
+        await self._client.patch(MACHINES, name, metadata.namespace, body)
+        message = f"Machine {name} cannot be reached, and is marked for its MachineHealthCheck, as was asked for"
         await self._recorder.event(seen.cluster, "TrustReplacing", message, warning=True)
 
     async def _report(self, seen: Seen, found: Plan) -> None:

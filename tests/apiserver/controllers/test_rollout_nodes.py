@@ -25,7 +25,7 @@ from tests.apiserver.controllers.workload import (
     trust_of,
 )
 
-from trustplane.api.annotations import PAUSED, TRUST_CANARY, TRUST_DIGEST, TRUST_PROVEN
+from trustplane.api.annotations import CONTROL_PLANE_LABEL, PAUSED, REMEDIATE, TRUST_CANARY, TRUST_DIGEST, TRUST_PROVEN
 from trustplane.api.clusterapi import Cluster, Machine
 from trustplane.api.clustertrust import BOOTSTRAP, IN_PLACE, TRUST_APPLIED, TRUST_HINDRANCE, VERIFIED, RegistryAccess
 from trustplane.api.conditions import TRUST_CURRENT
@@ -37,6 +37,7 @@ from trustplane.controllers.resources import (
     CLUSTERS,
     CONTROL_PLANES,
     MACHINE_DEPLOYMENTS,
+    MACHINE_HEALTH_CHECKS,
     MACHINES,
     RELEASES,
     SECRETS,
@@ -314,6 +315,55 @@ async def test_another_host_key_is_refused_and_nothing_is_sent(stage: Stage) -> 
         body = {"metadata": {"annotations": {REPORTED: f"{stage.node('shop-np-1').host_key},"}}}
         await stage.client.patch(NODES, "shop-np-1", "", body)
         await stage.current()
+
+
+async def test_one_of_the_control_plane_that_cannot_be_reached_is_replaced_by_its_health_check(
+    supervisor: Supervisor, nodes: Nodes, kubelet: Kubelet, apiserver: Any
+) -> None:
+    async with staged(supervisor, nodes, kubelet, apiserver.kubeconfig, control_plane=3, workers=1) as stage:
+        client, namespace = stage.client, stage.namespace
+        plane: Any = await client.get(CONTROL_PLANES, "shop-cp", namespace)
+        owner = {"apiVersion": CONTROL_PLANES.api_version, "kind": CONTROL_PLANES.kind, "name": "shop-cp"}
+        for name in stage.capi.machines("cp"):
+            owners = [{**owner, "uid": plane.metadata.uid, "controller": True}]
+            await client.patch(MACHINES, name, namespace, {"metadata": {"ownerReferences": owners}})
+        await stage.node("shop-cp-1").stop()
+        await _is_silent(stage, "shop-cp-1")
+        async with stage.supervisor.running():
+            at = datetime.now(UTC).isoformat()
+            await stage.supervisor.configure(OLD, NEW)
+            await stage.supervisor.annotate("shop", update_requested_at=at, replace_unreachable=at)
+            await trust_of(
+                stage.supervisor, "shop", lambda one: "shop-cp-1 is not replaced" in _message(one, "Current")
+            )
+            spec = {"clusterName": "shop", "selector": {"matchLabels": {CONTROL_PLANE_LABEL: ""}}}
+            metadata = {"name": "checks", "namespace": namespace}
+            await client.create(MACHINE_HEALTH_CHECKS, {"metadata": metadata, "spec": spec})
+            found = await until(
+                client, MACHINES, "shop-cp-1", namespace, lambda one: REMEDIATE in one.metadata.annotations
+            )
+            assert found.metadata.annotations[REMEDIATE] == ""
+            assert "marked for its MachineHealthCheck" in await stage.told("TrustReplacing")
+            assert await client.find(MACHINES, "shop-cp-1", namespace)  # the manager itself deletes none of them
+            await client.delete(MACHINES, "shop-cp-1", namespace)  # as its owner does then
+            await stage.current()
+            marked = [one for one in await client.list(MACHINES, namespace) if REMEDIATE in one.metadata.annotations]
+            assert (marked, stage.capi.machines("cp")) == ([], ["shop-cp-0", "shop-cp-2", "shop-cp-3"])
+            assert stage.trusted == dict.fromkeys(stage.trusted, BOTH)
+
+
+async def _is_silent(stage: Stage, machine: str) -> None:
+    """Have Cluster API say that the kubelet of a machine does not report."""
+    ready = {
+        "type": "NodeReady",
+        "status": "Unknown",
+        "reason": "NodeStatusUnknown",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    await stage.client.patch(
+        MACHINES, machine, stage.namespace, {"status": {"conditions": [ready]}}, subresource="status"
+    )
 
 
 def _is_hindered(machine: Machine) -> bool:

@@ -235,6 +235,7 @@ class Supervised(Fleet):
         # Their informers, too.
         self.server.informers[str(resources.CONTROL_PLANES)] = self.view.control_planes
         self.server.informers[str(resources.MACHINE_DEPLOYMENTS)] = self.view.pools
+        self.server.informers[str(resources.MACHINE_HEALTH_CHECKS)] = self.view.health_checks
 
     def secret(self, name: str, cluster: str, component: str, data: Mapping[str, str]) -> None:
         """Have a Secret of ours."""

@@ -43,6 +43,7 @@ class Machine:
     updating: bool = False
     leaving: bool = False
     unverifiable: bool = False
+    marked: bool = False
 
     @property
     def busy(self) -> bool:
@@ -67,6 +68,7 @@ class Machine:
             joined=self.joined,
             stuck=self.stuck,
             replaceable=True,
+            marked=self.marked,
         )
 
     def inspect(self) -> None:
@@ -117,13 +119,19 @@ class World:
     boots: list[str] = field(default_factory=list)
     made: int = 0
 
+    @property
+    def there(self) -> list[Machine]:
+        """Machines whose deletion has not begun: the manager looks at no others."""
+        return [one for one in self.machines if not one.deleting]
+
     def observe(self) -> Observed:
         return Observed(
             wanted=self.wanted,
             boot=self.boot,
             edited=self.edited,
             last_proven=self.last_proven,
-            nodes=tuple(one.observe() for one in self.machines),
+            nodes=tuple(one.observe() for one in self.there),
+            deleting=any(one.deleting for one in self.machines),
             paused=self.paused,
             strategy=self.strategy,
             can_write=self.can_write,
@@ -178,7 +186,7 @@ class World:
         Those that refused it are asked again: somebody may put the registry right.
         """
         look = self.observe()
-        for one, node in zip(self.machines, look.nodes, strict=True):
+        for one, node in zip(self.there, look.nodes, strict=True):
             if self.registry_answers and node.takes_part and look.has_wanted(node) and not look.is_settled(node):
                 one.answer(self.wanted, self.bad)
 
@@ -273,6 +281,7 @@ class World:
         assert self.replace_unreachable
         assert not one.control_plane
         assert not one.reachable
+        assert not any(other.deleting for other in self.machines)
         one.deleting = True
 
     def _remediate(self, name: str) -> None:
@@ -280,8 +289,10 @@ class World:
         assert self.replace_unreachable
         others = [other for other in self.machines if other.control_plane and other is not one]
         assert len(others) >= 2
-        assert all(other.reachable and other.joined and not other.busy for other in others)
-        one.deleting = True
+        assert all(other.reachable and other.joined and not other.busy and not other.marked for other in others)
+        assert not any(other.deleting for other in self.machines)
+        assert not one.marked
+        one.marked = True
 
     # When nothing is in the way any more.
 
@@ -309,7 +320,7 @@ class World:
 
     def _pass(self) -> None:
         """Let all that goes on end; Cluster API replaces one machine at a time, those that did not join, too."""
-        gone = [one for one in self.machines if one.deleting or one.leaving or one.stuck]
+        gone = [one for one in self.machines if one.deleting or one.leaving or one.stuck or one.marked]
         for one in gone[:1]:
             self.replace(one)
         for one in self.machines:

@@ -6,6 +6,7 @@ Only the wanted set is ever written. Which nodes prove it, and when, is decided 
 
 from dataclasses import replace as changed
 
+from trustplane.trust.rollout import unreachable
 from trustplane.trust.rollout.boot import boot_set, notes
 from trustplane.trust.rollout.in_place import in_place
 from trustplane.trust.rollout.observed import REPLACE, Observed
@@ -26,7 +27,7 @@ def plan(seen: Observed) -> Plan:
             boot=boot_set(seen),
             proven=seen.wanted if seen.is_proven and seen.last_proven != seen.wanted else None,
         )
-    return changed(found, notes=_notes(seen))
+    return changed(found, notes=_notes(seen), kept=unreachable.kept(seen))
 
 
 def _notes(seen: Observed) -> tuple[Note, ...]:
