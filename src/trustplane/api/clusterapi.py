@@ -49,11 +49,33 @@ class Variable(Struct):
     value: Any = None
 
 
+class Overrides(Struct):
+    """Variables that are others for one group of machines."""
+
+    overrides: list[Variable] = msgspec.field(default_factory=list)
+
+
+class Group(Struct):
+    """The control plane of a topology, or a pool of it."""
+
+    name: str = ""
+    variables: Overrides = msgspec.field(default_factory=Overrides)
+
+
+class Workers(Struct):
+    """The pools of a topology."""
+
+    machine_deployments: list[Group] = msgspec.field(default_factory=list)
+    machine_pools: list[Group] = msgspec.field(default_factory=list)
+
+
 class Topology(Struct):
     """The managed topology of a Cluster."""
 
     version: str = ""
     variables: list[Variable] = msgspec.field(default_factory=list)
+    control_plane: Group = msgspec.field(default_factory=Group)
+    workers: Workers = msgspec.field(default_factory=Workers)
 
 
 class Reference(Struct):
