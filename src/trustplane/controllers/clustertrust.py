@@ -63,7 +63,7 @@ class ClusterTrustReconciler:
             Watch(view.clusters),
             Watch(view.tkcs),
             Watch(view.trusts),
-            Watch(view.machines, cluster_key),
+            view.following(),
             Watch(view.control_planes, cluster_key),
             Watch(view.pools, cluster_key),
             Watch(view.secrets, cluster_key),

@@ -19,7 +19,14 @@ from trustplane.clusterapi.secret import BootSet
 from trustplane.controllers import last_good
 from trustplane.controllers.foreign_secrets import ForeignSecrets
 from trustplane.controllers.node_facts import FactsOfNodes
-from trustplane.controllers.reading import ByCluster, checked_cluster, cluster_key, is_more_than_status, is_other_spec
+from trustplane.controllers.reading import (
+    ByCluster,
+    checked_cluster,
+    cluster_key,
+    is_more_than_status,
+    is_more_than_trust,
+    is_other_spec,
+)
 from trustplane.controllers.resources import (
     CLUSTER_TRUSTS,
     CLUSTERS,
@@ -171,6 +178,10 @@ class View:
     def selecting(self) -> Watch[Registry]:
         """Return the watch that wakes every cluster where it may have other registries to trust now."""
         return Watch(self.registries, self.all_keys, is_other_spec)
+
+    def following(self) -> Watch[Machine]:
+        """Return the watch that wakes a cluster when one of its Machines has changed."""
+        return Watch(self.machines, cluster_key, is_more_than_trust)
 
     def checking(self) -> Watch[MachineHealthCheck]:
         """Return the watch that wakes a cluster where other machines may be looked after now."""

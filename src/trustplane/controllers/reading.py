@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from trustplane.api.annotations import CLUSTER_LABEL, CLUSTER_NAME_LABEL
-from trustplane.api.clusterapi import MachineHealthCheck
+from trustplane.api.clusterapi import Machine, MachineHealthCheck
+from trustplane.api.conditions import TRUST_UP_TO_DATE
 from trustplane.api.meta import Object
 from trustplane.clusterapi.readiness import Observed
 from trustplane.controllers.resources import CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS
@@ -82,6 +85,21 @@ def is_more_than_status(change: Change[Any]) -> bool:
         return True
     before, after = old.metadata, new.metadata
     return (before.labels, before.annotations) != (after.labels, after.annotations)
+
+
+def is_more_than_trust(change: Change[Machine]) -> bool:
+    """Tell whether more of a Machine has changed than what we say of it ourselves, which is news to nobody here."""
+    old, new = change.old, change.new
+    return old is None or new is None or _without_trust(old) != _without_trust(new)
+
+
+def _without_trust(machine: Machine) -> Machine:
+    conditions = [one for one in machine.status.conditions if one.type != TRUST_UP_TO_DATE]
+    return replace(
+        machine,
+        metadata=replace(machine.metadata, resource_version=""),
+        status=replace(machine.status, conditions=conditions),
+    )
 
 
 def checked_cluster(found: MachineHealthCheck) -> list[Key]:

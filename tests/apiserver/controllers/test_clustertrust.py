@@ -25,8 +25,10 @@ from tests.apiserver.controllers.workload import (
     trust_of,
 )
 
+from trustplane.api.clusterapi import Cluster
 from trustplane.api.clustertrust import TRUST_PROOF, UNVERIFIABLE, RegistryAccess
 from trustplane.api.clustertrust import WHOLE_CLUSTER as WHOLE
+from trustplane.api.conditions import TRUST_UP_TO_DATE
 from trustplane.api.meta import Json, condition
 from trustplane.controllers import clustertrust_proof
 from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, REGISTRIES, SECRETS
@@ -318,9 +320,18 @@ async def test_what_takes_no_part_in_the_trust_of_a_cluster_is_told_until_it_is_
         del topology["workers"]
         await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
         await trust_of(supervisor, "theirs", lambda one: said(one, WHOLE) == ("", ""))
+        await supervisor.cluster("theirs", lambda one: _says(one) == ("True", "NoNodes"))
+        del topology["variables"]  # its trust is ours no more
+        await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
+        await supervisor.cluster("theirs", lambda one: _says(one) == ("", ""))
     events = await supervisor.client.list(EVENTS, supervisor.namespace, fields="regarding.name=theirs")
     reasons = {one["reason"] for one in events if one["regarding"]["kind"] == "ClusterTrust"}
     assert {"WholeClusterOverridesIgnored", "WholeClusterMachinePoolsLeftOut"} <= reasons
+
+
+def _says(found: Cluster) -> tuple[str, str]:
+    one = condition(found.status.conditions, TRUST_UP_TO_DATE)
+    return (one.status, one.reason) if one else ("", "")
 
 
 async def test_any_cluster_can_be_probed_with_its_kubeconfig_alone(
