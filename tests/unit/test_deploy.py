@@ -281,6 +281,10 @@ def test_the_manager_touches_nothing_that_bootstraps_machines() -> None:
     assert not verbs("manager", "machinedeployments/status") | verbs("manager", "kubeadmcontrolplanes/status")
 
 
+def test_the_manager_looks_at_machine_health_checks_and_changes_none() -> None:
+    assert verbs("manager", "machinehealthchecks") == {"list", "watch"}
+
+
 def test_the_guide_says_what_each_right_is_for() -> None:
     guide = (ROOT / "docs" / "how-to" / "install.md").read_text()
     for name in NAMES:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from trustplane.api.meta import Condition, Object, Struct
+from trustplane.api.meta import Condition, LabelSelector, Object, Struct
 
 GROUP = "cluster.x-k8s.io"
 VERSION = "v1beta2"
@@ -49,11 +49,33 @@ class Variable(Struct):
     value: Any = None
 
 
+class Overrides(Struct):
+    """Variables that are others for one group of machines."""
+
+    overrides: list[Variable] = msgspec.field(default_factory=list)
+
+
+class Group(Struct):
+    """The control plane of a topology, or a pool of it."""
+
+    name: str = ""
+    variables: Overrides = msgspec.field(default_factory=Overrides)
+
+
+class Workers(Struct):
+    """The pools of a topology."""
+
+    machine_deployments: list[Group] = msgspec.field(default_factory=list)
+    machine_pools: list[Group] = msgspec.field(default_factory=list)
+
+
 class Topology(Struct):
     """The managed topology of a Cluster."""
 
     version: str = ""
     variables: list[Variable] = msgspec.field(default_factory=list)
+    control_plane: Group = msgspec.field(default_factory=Group)
+    workers: Workers = msgspec.field(default_factory=Workers)
 
 
 class Reference(Struct):
@@ -206,3 +228,23 @@ class KubeadmControlPlane(Object):
 
     spec: KubeadmControlPlaneSpec = msgspec.field(default_factory=KubeadmControlPlaneSpec)
     status: KubeadmControlPlaneStatus = msgspec.field(default_factory=KubeadmControlPlaneStatus)
+
+
+class Remediation(Struct):
+    """What becomes of unhealthy machines; without a template their owner replaces them."""
+
+    template_ref: Reference | None = None
+
+
+class MachineHealthCheckSpec(Struct):
+    """Which machines are looked after."""
+
+    cluster_name: str = ""
+    selector: LabelSelector = msgspec.field(default_factory=LabelSelector)
+    remediation: Remediation = msgspec.field(default_factory=Remediation)
+
+
+class MachineHealthCheck(Object):
+    """cluster.x-k8s.io/v1beta2 MachineHealthCheck."""
+
+    spec: MachineHealthCheckSpec = msgspec.field(default_factory=MachineHealthCheckSpec)

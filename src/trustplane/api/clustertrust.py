@@ -55,6 +55,9 @@ MERGED: Final = "Merged"
 # Conditions.
 CURRENT: Final = "Current"
 KUBECONFIG_ACCEPTED: Final = "KubeconfigAccepted"  # False while the kubeconfig in its Secret is refused; else absent
+WHOLE_CLUSTER: Final = "WholeCluster"  # False while something of it takes no part in its trust; else absent
+OVERRIDES: Final = "OverridesIgnored"  # its reasons
+MACHINE_POOLS: Final = "MachinePoolsLeftOut"
 
 MAX_NODES: Final = 50  # in detail; the rest is counted
 MAX_MESSAGE: Final = 300  # characters of one result's message

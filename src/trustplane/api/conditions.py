@@ -24,6 +24,9 @@ UPDATES_AVAILABLE: Final = "UpdatesAvailable"
 TRUST_CURRENT: Final = "TrustCurrent"
 TRUST_VALID: Final = "TrustValid"
 
+# Of Machines and Clusters of Cluster API.
+TRUST_UP_TO_DATE: Final = "trustplane.dev/TrustUpToDate"
+
 # The first of these that is not True gives Ready its reason and message.
 READY_PRIORITY: Final = (
     CONTROL_PLANE_READY,

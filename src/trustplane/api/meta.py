@@ -58,6 +58,40 @@ class Condition(Struct):
     last_transition_time: datetime | None = None
 
 
+class Requirement(Struct):
+    """metav1.LabelSelectorRequirement."""
+
+    key: str = ""
+    operator: str = ""  # In, NotIn, Exists or DoesNotExist
+    values: list[str] = msgspec.field(default_factory=list)
+
+
+class LabelSelector(Struct):
+    """metav1.LabelSelector: everything must hold; an empty one selects all."""
+
+    match_labels: dict[str, str] = msgspec.field(default_factory=dict)
+    match_expressions: list[Requirement] = msgspec.field(default_factory=list)
+
+    def selects(self, labels: dict[str, str]) -> bool:
+        """Tell whether an object with these labels is selected."""
+        equal = all(labels.get(key) == value for key, value in self.match_labels.items())
+        return equal and all(_holds(one, labels) for one in self.match_expressions)
+
+
+def _holds(one: Requirement, labels: dict[str, str]) -> bool:
+    match one.operator:
+        case "In":
+            return labels.get(one.key) in one.values
+        case "NotIn":
+            return labels.get(one.key) not in one.values
+        case "Exists":
+            return one.key in labels
+        case "DoesNotExist":
+            return one.key not in labels
+        case _:
+            return False
+
+
 class Object(Struct):
     """Any Kubernetes object; kinds of ours add typed `spec` and `status`."""
 

@@ -1,7 +1,7 @@
 """Variable `trust` of Clusters, and whether the Secret that it speaks of has what nodes need."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -9,13 +9,13 @@ import yaml
 from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, error, warning
 from trustplane.cli.manifests import child, items, label, line, object_name, pairs, scalar, span, string
+from trustplane.clusterapi.left_out import DEPLOYMENTS, OVERRIDE, POOLS, TOPOLOGY, VARIABLE, machine_pools
 from trustplane.clusterapi.secret import key
 from trustplane.clusterapi.variable import SCHEMA, Trust, read
 from trustplane.errors import UserError
 from trustplane.trust.entries import shown
 
 _GROUP = "cluster.x-k8s.io/"
-_VARIABLE = "trust"
 _ENTRIES = "additionalTrustedCAs"
 _ENTRY_SCHEMA: Json = SCHEMA["properties"][_ENTRIES]["items"]
 
@@ -61,6 +61,8 @@ class Variable:
     line: int
     value: Any
     unknown: tuple[str, ...] = ()  # fields that the schema does not have
+    is_override: bool = False
+    pools: tuple[str, ...] = ()  # MachinePools of a Cluster that takes trust by it
 
     def trust(self) -> Trust:
         """Return what it means. Raises UserError where Cluster API or Trustplane would refuse it."""
@@ -86,20 +88,27 @@ def is_cluster(node: yaml.Node) -> bool:
 
 
 def variables(node: yaml.Node) -> Iterator[Variable]:
-    """Yield the values of variable `trust` in a Cluster: its own, and those of groups of machines that override it."""
+    """Yield the values of variable `trust` in a Cluster: its own, and those by which groups of machines override it."""
     topology = child(node, "spec", "topology")
-    places = [("variables", child(topology, "variables"))]
-    places.append(("controlPlane.variables.overrides", child(topology, "controlPlane", "variables", "overrides")))
-    for group in ("machineDeployments", "machinePools"):
-        for index, one in enumerate(items(child(topology, "workers", group))):
-            places.append((f"workers.{group}[{index}].variables.overrides", child(one, "variables", "overrides")))
+    pools = tuple(shown(scalar(child(one, "name"))) for one in items(child(topology, "workers", POOLS)))
+    yield from _of_list(node, "variables", child(topology, "variables"), pools=pools)
+    places = [("controlPlane", child(topology, "controlPlane"))]
+    for kind in (DEPLOYMENTS, POOLS):
+        places += [
+            (f"workers.{kind}[{index}]", one) for index, one in enumerate(items(child(topology, "workers", kind)))
+        ]
+    for path, group in places:
+        overrides = child(group, "variables", "overrides")
+        yield from _of_list(node, f"{path}.variables.overrides", overrides, is_override=True)
+
+
+def _of_list(node: yaml.Node, path: str, found: yaml.Node | None, **facts: Any) -> Iterator[Variable]:
     name, namespace = (scalar(child(node, "metadata", part)) for part in ("name", "namespace"))
-    for path, found in places:
-        for one in items(found):
-            if scalar(child(one, "name")) == _VARIABLE:
-                where = f"Cluster {label(node)} spec.topology.{path} ({_VARIABLE})"
-                value = child(one, "value")
-                yield Variable(name, namespace, where, line(one), _plain(value), tuple(_unknown(value)))
+    for one in items(found):
+        if scalar(child(one, "name")) == VARIABLE:
+            where = f"Cluster {label(node)} {TOPOLOGY}.{path} ({VARIABLE})"
+            value = child(one, "value")
+            yield Variable(name, namespace, where, line(one), _plain(value), tuple(_unknown(value)), **facts)
 
 
 def _plain(value: yaml.Node | None) -> Json:
@@ -131,6 +140,14 @@ class Judgement:
 
 def judge(variable: Variable, secrets: Iterable[Secret]) -> Judgement:
     """Say what Cluster API and Trustplane will make of a variable, given the Secrets of the same files."""
+    if variable.is_override:
+        return Judgement(variable, (OVERRIDE.at(variable.where),))
+    pools = [machine_pools(variable.pools).at(variable.where)] if variable.pools else []
+    found = _judged(variable, secrets)
+    return replace(found, findings=(*found.findings, *pools))
+
+
+def _judged(variable: Variable, secrets: Iterable[Secret]) -> Judgement:
     try:
         trust = variable.trust()
     except UserError as problem:

@@ -12,7 +12,7 @@ from trustplane.api.dockerhub import canonical
 from trustplane.cli import diagnose_report
 from trustplane.cli.console import console, progress
 from trustplane.cli.diagnose_report import Answer
-from trustplane.cli.options import examples, follow, kubeconfig
+from trustplane.cli.options import examples, follow, kubeconfig, kubeconfig_of
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.collectors import gathering
@@ -66,11 +66,7 @@ def command() -> None:
 @click.option("-n", "--namespace", default="default", show_default=True, help="Of the pod.")
 @click.option("--cluster", default="", help="Managed cluster of the pod; $KUBECONFIG is the management cluster's then.")
 @click.option("--cluster-namespace", default="default", show_default=True, help="Of the managed cluster.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Cluster of the pod; with --cluster, management cluster. Default: $KUBECONFIG or ~/.kube/config.",
-)
+@kubeconfig_of("Cluster of the pod; with --cluster, management cluster")
 @_ssh
 @follow
 @_output

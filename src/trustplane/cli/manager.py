@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import structlog
 
+from trustplane.cli.options import kubeconfig_of
 from trustplane.cli.service import run
 from trustplane.controllers.service import add_controllers, ensure_namespace
 from trustplane.errors import TransientError
@@ -20,11 +21,7 @@ _log = structlog.get_logger(__name__)
 
 
 @click.command("manager")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Management cluster. Default: $KUBECONFIG, ~/.kube/config, or the cluster that this runs in.",
-)
+@kubeconfig_of("Management cluster", in_cluster=True)
 @click.option("--namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Namespace of Trustplane itself.")
 @click.option("--health-host", default="127.0.0.1", show_default=True, help="Address of the health server.")
 @click.option(

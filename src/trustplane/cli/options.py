@@ -11,11 +11,22 @@ from rich.table import Table
 
 from trustplane.registry.inspection import Follow
 
-kubeconfig = click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Management cluster. Default: $KUBECONFIG or ~/.kube/config.",
-)
+_KUBECONFIGS = "$KUBECONFIG or ~/.kube/config"
+
+
+def kubeconfig_of(cluster: str, *, in_cluster: bool = False) -> Callable[[Any], Any]:
+    """Return option --kubeconfig.
+
+    Args:
+        cluster: Whose it is, as the help says it.
+        in_cluster: Whether the command is one that runs in a cluster, too, and takes that one.
+    """
+    default = "$KUBECONFIG, ~/.kube/config, or the cluster that this runs in" if in_cluster else _KUBECONFIGS
+    path = click.Path(exists=True, dir_okay=False, path_type=Path)
+    return click.option("--kubeconfig", type=path, help=f"{cluster}. Default: {default}.")
+
+
+kubeconfig = kubeconfig_of("Management cluster")
 output = click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="For whom."
 )

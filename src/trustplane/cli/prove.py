@@ -11,7 +11,7 @@ import click
 
 from trustplane.api.clustertrust import ACCEPTED, PROVE_REQUESTED_AT, TRUSTED
 from trustplane.cli.console import console
-from trustplane.cli.options import examples, output, table, time
+from trustplane.cli.options import examples, kubeconfig_of, output, table, time
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.prove_direct import prove_directly
 from trustplane.cli.prove_rows import Row, look
@@ -41,11 +41,7 @@ UNVERIFIED = 3  # exit status: every node accepted the registries, and of some i
 @click.option("-n", "--namespace", default="", help="Namespace of the clusters. Default: default; with --all: all.")
 @click.option("--registry", default="", metavar="HOST[:PORT]", help="Show, and judge by, this registry alone.")
 @click.option("--image", default="", help="Without CLUSTER: an image of the registry to pull for real.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Management cluster; without CLUSTER and --all: the cluster to probe. Default: $KUBECONFIG or ~/.kube/config.",
-)
+@kubeconfig_of("Management cluster; without CLUSTER and --all: the cluster to probe")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),

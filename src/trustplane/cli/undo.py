@@ -13,7 +13,7 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.meta import Json
 from trustplane.cli.following import Follower
-from trustplane.cli.options import examples
+from trustplane.cli.options import examples, kubeconfig
 from trustplane.cli.output import echo
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.update import INTERRUPTED, conclude
@@ -37,11 +37,7 @@ from trustplane.trust.removal import listing, removal
 )
 @click.argument("name", metavar="CLUSTER")
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of the cluster.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Management cluster. Default: $KUBECONFIG or ~/.kube/config.",
-)
+@kubeconfig
 @click.option("--allow-removal", is_flag=True, help="Go back although more than half of the certificates would go.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every node has proven it.")
 @click.option(

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import structlog
 
+from trustplane.cli.options import kubeconfig_of
 from trustplane.cli.service import run
 from trustplane.kube.client import Client
 from trustplane.kube.health import serving
@@ -19,7 +20,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("webhook")
-@click.option("--kubeconfig", type=_FILE, help="Management cluster, as for the manager.")
+@kubeconfig_of("Management cluster", in_cluster=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=9443, show_default=True, help="Port; 0: any free one.")
 @click.option("--tls-cert", type=_FILE, required=True, help="PEM certificate; followed when it is renewed.")

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from trustplane.api import clustertrust
-from trustplane.api.annotations import DEPLOYMENT_NAME_LABEL
-from trustplane.api.clusterapi import KubeadmControlPlane, Machine, MachineDeployment
+from trustplane.api.annotations import DEPLOYMENT_NAME_LABEL, REMEDIATE
+from trustplane.api.clusterapi import KubeadmControlPlane, Machine, MachineDeployment, MachineHealthCheck
+from trustplane.clusterapi import health_checks
 from trustplane.clusterapi.machine_facts import JOIN_TIME, is_control_plane, pool_of
 from trustplane.trust.rollout.observed import Node
 from trustplane.trust.standing import Judgement, NodeFacts, judgements
@@ -47,6 +48,7 @@ def node(
     *,
     work: Work,
     after: Mapping[str, datetime],
+    checks: Collection[MachineHealthCheck],
     now: datetime,
 ) -> Node:
     """Return a machine as its cluster's rollout looks at it."""
@@ -74,7 +76,8 @@ def node(
         leaving=asked is not None and asked <= now and facts.created < asked,
         joined=bool(facts.node),
         stuck=not facts.node and now - facts.created > JOIN_TIME,
-        replaceable=bool(group),
+        replaceable=bool(group) or (is_control_plane(machine) and health_checks.replaces(checks, machine)),
+        marked=REMEDIATE in machine.metadata.annotations,
     )
 
 

@@ -108,9 +108,14 @@ def read(secret: Secret) -> TrustSet | None:
 
 
 def read_set(secret: Secret, digest: str) -> TrustSet | None:
-    """Return the set of that digest; None where the Secret holds another: a tenant may have replaced it."""
-    trust = read(secret)
-    return trust if trust is not None and trust.digest == digest else None
+    """Return the set of that digest; None where the Secret holds another: a tenant may have replaced it.
+
+    Args:
+        secret: Which claims to hold it, by its name.
+        digest: All of it, or its first `SHORT` digits at least, where nothing says more.
+    """
+    trust = read(secret) if len(digest) >= SHORT else None
+    return trust if trust is not None and trust.digest.startswith(digest) else None
 
 
 @dataclass(frozen=True)

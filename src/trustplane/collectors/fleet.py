@@ -84,7 +84,7 @@ async def _in_force(client: Client, cluster: Key, frozen: Frozen, found: Cluster
     if frozen.digest == EMPTY.digest:
         return replace(found, in_force=TrustList(owner), digest=frozen.digest)
     kept = await client.find(SECRETS, secret.name_of(cluster.name, frozen.digest), cluster.namespace)
-    trust = secret.read(kept) if kept else None
+    trust = secret.read_set(kept, frozen.digest) if kept else None
     if kept is None or trust is None:
         return replace(found, digest=frozen.digest)
     since = kept.metadata.creation_timestamp
@@ -95,16 +95,19 @@ async def other_sets(client: Client, cluster: Key | None = None) -> list[tuple[t
     """Read the sets of all clusters but one; equal sets once, with the clusters that have them."""
     found = await client.list(SECRETS, labels=f"{COMPONENT_LABEL}={TRUST_COMPONENT}")
     in_force = {key_of(one): one.metadata.annotations.get(TRUST_DIGEST, "") for one in await client.list(CLUSTERS)}
+    read: dict[tuple[str, frozenset[tuple[str, str]]], TrustSet | None] = {}  # most clusters have the service's set
     by_digest: dict[str, tuple[list[Key], TrustSet]] = {}
     for one in found:
-        name, _, digest = one.metadata.name.rpartition("-trust-")
+        name, _, short = one.metadata.name.rpartition("-trust-")
         key = Key(one.metadata.namespace, name)
-        if key == cluster or not in_force.get(key, digest).startswith(digest):
+        digest = in_force.get(key) or short
+        if key == cluster or not digest.startswith(short):
             continue  # one that a cluster had before
-        if digest not in by_digest and (trust := secret.read(one)) is not None:
-            by_digest[digest] = ([], trust)
-        if digest in by_digest:
-            by_digest[digest][0].append(key)
+        content = digest, frozenset(one.data.items())
+        if content not in read:
+            read[content] = secret.read_set(one, digest)
+        if (trust := read[content]) is not None:
+            by_digest.setdefault(trust.digest, ([], trust))[0].append(key)
     return [(tuple(keys), listed(trust, f"the set of cluster {keys[0]}")) for keys, trust in by_digest.values()]
 
 

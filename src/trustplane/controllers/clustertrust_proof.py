@@ -24,7 +24,6 @@ from trustplane.controllers.clustertrust_pull import sweep as sweep_copies
 from trustplane.controllers.clustertrust_record import Outbox, Written
 from trustplane.controllers.clustertrust_view import Seen, View
 from trustplane.controllers.clustertrust_workload import workload
-from trustplane.controllers.reading import cluster_key
 from trustplane.controllers.resources import MACHINES
 from trustplane.errors import TransientError
 from trustplane.kube.client import Client
@@ -80,7 +79,7 @@ class ProofReconciler:
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
             Watch(view.trusts),
-            Watch(view.machines, cluster_key),
+            view.following(),
             view.selecting(),
         ]
         return Controller("proof", self.reconcile, watches, workers=_WORKERS)

@@ -8,7 +8,7 @@ from datetime import datetime
 from trustplane.api import clustertrust
 from trustplane.api.annotations import COMPONENT_LABEL, TRUST_SECRET
 from trustplane.api.cluster import KIND, TanzuKubernetesCluster
-from trustplane.api.clusterapi import Cluster, Machine
+from trustplane.api.clusterapi import Cluster, Machine, MachineHealthCheck
 from trustplane.api.clustertrust import PROVE_REQUESTED_AT, ClusterTrust
 from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration, TrustedCA
 from trustplane.api.core import Secret
@@ -19,13 +19,21 @@ from trustplane.clusterapi.secret import BootSet
 from trustplane.controllers import last_good
 from trustplane.controllers.foreign_secrets import ForeignSecrets
 from trustplane.controllers.node_facts import FactsOfNodes
-from trustplane.controllers.reading import ByCluster, cluster_key, is_other_spec
+from trustplane.controllers.reading import (
+    ByCluster,
+    checked_cluster,
+    cluster_key,
+    is_more_than_status,
+    is_more_than_trust,
+    is_other_spec,
+)
 from trustplane.controllers.resources import (
     CLUSTER_TRUSTS,
     CLUSTERS,
     CONFIGURATIONS,
     CONTROL_PLANES,
     MACHINE_DEPLOYMENTS,
+    MACHINE_HEALTH_CHECKS,
     MACHINES,
     REGISTRIES,
     SECRETS,
@@ -63,6 +71,8 @@ class Seen:
     boot: BootSet | None  # what new machines boot with
     can_write: bool  # there is a key for SSH to its nodes
     strategy: str  # how machines get a changed set
+    health_checks: list[MachineHealthCheck]  # of the cluster
+    is_deleting: bool  # one of its machines is being deleted
     after: Mapping[str, datetime]  # when groups of machines were last asked to be replaced, see `rollout_facts.groups`
 
     @property
@@ -101,6 +111,7 @@ class View:
         self.secrets = manager.informer(SECRETS, labels=COMPONENT_LABEL)
         self.control_planes = manager.informer(CONTROL_PLANES)
         self.pools = manager.informer(MACHINE_DEPLOYMENTS)
+        self.health_checks = manager.informer(MACHINE_HEALTH_CHECKS)
         self._foreign = ForeignSecrets(client)
         self._facts = FactsOfNodes(self.machines)
         self._boots: dict[Key, tuple[Secret, str, BootSet]] = {}  # by cluster: what was read, with which set in force
@@ -108,6 +119,7 @@ class View:
         self._control_planes_of = ByCluster(self.control_planes)
         self._pools_of = ByCluster(self.pools)
         self._secrets_of = ByCluster(self.secrets)
+        self._health_checks_of = ByCluster(self.health_checks, checked_cluster)
         self._service: tuple[str, tuple[Reading, Mapping[str, str]]] = ("", (Reading(), {}))
 
     async def see(self, key: Key) -> Seen | None:
@@ -118,7 +130,8 @@ class View:
         tkc = self._owner(cluster)
         if not self.is_ours(cluster):
             return None
-        machines = {one.metadata.name: one for one in self._machines_of.of(key) if not one.metadata.deletion_timestamp}
+        there = self._machines_of.of(key)
+        machines = {one.metadata.name: one for one in there if not one.metadata.deletion_timestamp}
         ssh = await self.secret(ssh_secret.name_of(key.name), key.namespace)
         sets = await self._sets(cluster, tkc) if tkc else _of_cluster(await self._own(cluster))
         return Seen(
@@ -133,6 +146,8 @@ class View:
             boot=self._boot(key, cluster, sets),
             can_write=ssh is not None,
             strategy=self._strategy(cluster, tkc),
+            health_checks=self._health_checks_of.of(key),
+            is_deleting=len(there) > len(machines),
             after=rollout_facts.groups(next(iter(self._control_planes_of.of(key)), None), self._pools_of.of(key)),
         )
 
@@ -163,6 +178,14 @@ class View:
     def selecting(self) -> Watch[Registry]:
         """Return the watch that wakes every cluster where it may have other registries to trust now."""
         return Watch(self.registries, self.all_keys, is_other_spec)
+
+    def following(self) -> Watch[Machine]:
+        """Return the watch that wakes a cluster when one of its Machines has changed."""
+        return Watch(self.machines, cluster_key, is_more_than_trust)
+
+    def checking(self) -> Watch[MachineHealthCheck]:
+        """Return the watch that wakes a cluster where other machines may be looked after now."""
+        return Watch(self.health_checks, checked_cluster, is_more_than_status)
 
     def machines_of(self, key: Key) -> list[Machine]:
         """Return the Machines of a cluster."""

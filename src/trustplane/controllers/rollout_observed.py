@@ -30,9 +30,18 @@ def observed(seen: Seen, *, now: datetime, work: Work = NO_WORK) -> Observed:
         edited=seen.boot is not None and not seen.boot.is_intact,
         last_proven=last_proven(annotations),
         nodes=tuple(
-            rollout_facts.node(one, seen.machines[one.machine], hosts, work=work, after=seen.after, now=now)
+            rollout_facts.node(
+                one,
+                seen.machines[one.machine],
+                hosts,
+                work=work,
+                after=seen.after,
+                checks=seen.health_checks,
+                now=now,
+            )
             for one in seen.nodes
         ),
+        deleting=seen.is_deleting,
         paused=seen.cluster.spec.paused or PAUSED in annotations,
         strategy=seen.strategy,
         can_write=seen.can_write,

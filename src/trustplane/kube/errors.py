@@ -88,6 +88,8 @@ _BY_CODE: dict[int, type[ApiError]] = {
     HTTPStatus.UNPROCESSABLE_ENTITY: InvalidError,
     HTTPStatus.TOO_MANY_REQUESTS: UnavailableError,
 }
+# A server-side apply with a field that the kind's definition lacks, such as one of an older version: an error 500.
+_UNKNOWN_FIELD: Final = "field not declared in schema"
 _NEXT_STEP: dict[type[ApiError], str] = {
     ForbiddenError: "Check the kubeconfig's user and its RBAC roles",
     UnavailableError: "It is tried again by itself; look at the API server if this lasts",
@@ -119,7 +121,7 @@ def error_of(status: Status, what: str) -> ApiError:
     """
     kind = _BY_REASON.get(status.reason) or _BY_CODE.get(status.code) or ApiError
     if status.code >= HTTPStatus.INTERNAL_SERVER_ERROR or _kind_not_served(status):
-        kind = UnavailableError
+        kind = InvalidError if _UNKNOWN_FIELD in status.message else UnavailableError
     why = status.message or f"HTTP status {status.code}"
     return kind(f"{what} was refused", why=why, next_step=_NEXT_STEP.get(kind, ""))
 

@@ -12,7 +12,7 @@ from trustplane.api import cluster
 from trustplane.api.configuration import TrustConfiguration
 from trustplane.api.meta import Json, Struct
 from trustplane.clusterapi.admission import CLUSTER, CONFIGURATION
-from trustplane.clusterapi.topology_trust import VARIABLE
+from trustplane.clusterapi.left_out import VARIABLE
 
 _NULL: Final = msgspec.Raw(b"null")
 

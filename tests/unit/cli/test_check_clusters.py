@@ -113,12 +113,23 @@ def test_value_that_would_be_refused(value: Json) -> None:
     assert run(one, secret())[:2] == (1, ["bad-variable"])
 
 
-def test_groups_of_machines_may_override() -> None:
-    one = cluster()
+def test_overrides_of_groups_of_machines_have_no_effect() -> None:
+    one = cluster("corp")
     override = {"variables": {"overrides": [{"name": "trust", "value": {"additionalTrustedCAs": [{"name": "gone"}]}}]}}
     one["spec"]["topology"]["controlPlane"] = override
     one["spec"]["topology"]["workers"] = {"machineDeployments": [override], "machinePools": [override]}
-    assert run(one, secret())[:2] == (1, ["missing-key"] * 3)
+    code, findings, document = run(one, secret(corp=encoded(data(GOOD))))
+    assert (code, sorted(findings)) == (1, ["machine-pools", *["trust-override"] * 3])
+    places = {one["where"] for one in document["findings"]}
+    assert "Cluster team/demo spec.topology.workers.machinePools[0].variables.overrides (trust)" in places
+
+
+def test_machine_pools_are_left_out() -> None:
+    one = cluster("corp")
+    one["spec"]["topology"]["workers"] = {"machinePools": [{"class": "x", "name": "spot"}]}
+    code, findings, document = run(one, secret(corp=encoded(data(GOOD))))
+    assert (code, findings) == (0, ["machine-pools"])
+    assert "spot" in document["findings"][0]["what"]
 
 
 def test_clusters_of_others_hold_no_list() -> None:

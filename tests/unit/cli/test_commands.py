@@ -1,9 +1,11 @@
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from trustplane.cli import manager, manifests, plan, prove, status, update, webhook
+from trustplane.cli import main, manager, manifests, plan, prove, status, update, webhook
 from trustplane.errors import UserError
 
 
@@ -22,6 +24,23 @@ def test_help_explains(command: object) -> None:
     shown = CliRunner().invoke(command, ["--help"])  # type: ignore[arg-type]
     assert shown.exit_code == 0
     assert "--kubeconfig" in shown.output
+
+
+def _commands(group: click.Group) -> Iterator[click.Command]:
+    for name in group.list_commands(click.Context(group)):
+        found = group.get_command(click.Context(group), name)
+        assert found
+        yield from _commands(found) if isinstance(found, click.Group) else [found]
+
+
+def test_every_command_takes_the_same_kubeconfigs(tmp_path: Path) -> None:
+    options = [one for command in _commands(main) for one in command.params if one.name == "kubeconfig"]
+    assert len(options) > 8
+    for one in options:
+        assert isinstance(one, click.Option)
+        assert "Default: $KUBECONFIG" in (one.help or "")
+        with pytest.raises(click.BadParameter, match="does not exist"):
+            one.type.convert(str(tmp_path / "none"), one, None)
 
 
 @pytest.mark.parametrize("arguments", [[], ["c", "--all"], ["c", "--timeout", "0"], ["c", "-o", "yaml"]])

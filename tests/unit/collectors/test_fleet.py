@@ -1,12 +1,19 @@
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
+from tests.unit.controllers.fleet import NAMESPACE, trust
+from tests.unit.controllers.supervisor import Supervised, old
 
 from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_INSPECTION, TRUST_PROOF, UNVERIFIABLE, VERIFIED
-from trustplane.collectors.fleet import record
+from trustplane.api.core import Secret
+from trustplane.clusterapi import secret
+from trustplane.collectors.fleet import other_sets, record, sets_of
+from trustplane.controllers import resources
+from trustplane.kube.resource import Key
 
 NOW = datetime.now(UTC) - timedelta(minutes=5)
 DIGEST, OTHER, HOST = "a" * 64, "b" * 64, "registry.test"
@@ -36,3 +43,46 @@ def test_an_answer_that_was_not_seen_to_be_verified_is_none(unseen: Machine) -> 
 def test_a_proof_of_another_registry_or_set_is_none() -> None:
     assert record("n", machine(VERIFIED), None, DIGEST, "other.test").trusts is None
     assert record("n", machine(VERIFIED), None, OTHER, HOST).trusts is None
+
+
+SHOP, WEB = Key(NAMESPACE, "shop"), Key(NAMESPACE, "web")
+EDITED = {name: secret.content(old()).get(name) for name in secret.content(trust())}
+
+
+def fleet() -> tuple[Supervised, Any]:
+    """Two clusters with the same set, and their management cluster."""
+    found = Supervised("shop", "web")
+    return found, found.server
+
+
+async def test_the_set_in_force_is_evidence_as_long_as_it_is_the_one_of_its_name() -> None:
+    found, client = fleet()
+    known = await sets_of(client, SHOP)
+    assert known.in_force
+    assert [one.name for one in known.in_force.entries] == ["corp", "edge"]
+    found.change(resources.SECRETS, f"shop-trust-{trust().short}", {"data": EDITED})
+    edited = await sets_of(client, SHOP)
+    assert (edited.in_force, edited.since, edited.digest) == (None, None, trust().digest)
+
+
+async def test_an_edited_set_of_another_cluster_is_no_evidence_and_hides_nobody_elses() -> None:
+    found, client = fleet()
+    assert [keys for keys, _ in await other_sets(client)] == [(SHOP, WEB)]
+    found.change(resources.SECRETS, f"shop-trust-{trust().short}", {"data": EDITED})
+    [(keys, listed)] = await other_sets(client)
+    assert keys == (WEB,)
+    assert [one.name for one in listed.entries] == ["corp", "edge"]
+
+
+async def test_equal_sets_of_other_clusters_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, client = fleet()
+    reads: list[str] = []
+    read = secret.read_set
+
+    def counted(kept: Secret, digest: str) -> Any:
+        reads.append(kept.metadata.name)
+        return read(kept, digest)
+
+    monkeypatch.setattr(secret, "read_set", counted)
+    await other_sets(client)
+    assert len(reads) == 1

@@ -33,6 +33,7 @@ from trustplane.kube.errors import (
         (403, {"reason": "Forbidden"}, ForbiddenError),
         (429, {"reason": "TooManyRequests"}, UnavailableError),
         (500, {"reason": "InternalError"}, UnavailableError),
+        (500, {"message": ".spec.taints: field not declared in schema"}, InvalidError),
         (503, None, UnavailableError),
         (405, {"reason": "MethodNotAllowed"}, ApiError),
     ],

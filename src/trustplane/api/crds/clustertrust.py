@@ -87,7 +87,7 @@ def _status() -> Json:
             "nodes": array("Nodes that are not proven.", _node(), max_items=MAX_NODES),
             "more": integer("Nodes that are not proven and not listed."),
             "lastProof": time("The latest proof of any node."),
-            "conditions": conditions("Current, Proven and KubeconfigAccepted."),
+            "conditions": conditions("Current, Proven, WholeCluster and KubeconfigAccepted."),
             "failures": array(
                 "Pods that wait for an image in vain, by registry and cause, most pods first.",
                 _failure(),
