@@ -81,7 +81,10 @@ class Storm:
         return done.stdout
 
     async def differences(self, wanted: Configuration) -> list[str]:
-        """Return what nodes have that is not the wanted set, whole and nothing else."""
+        """Return what nodes have that is not the wanted set, whole and nothing else; wait for a node that starts."""
+        return await patiently(lambda: self._differences(wanted))
+
+    async def _differences(self, wanted: Configuration) -> list[str]:
         snapshot, expected = self.reports.snapshot, wanted.digests
         digest = snapshot.cluster.metadata.annotations.get(TRUST_DIGEST) if snapshot.cluster else None
         wrong = [] if digest == wanted.trust.digest else [f"the cluster has taken {digest}, not the last set"]
@@ -119,7 +122,7 @@ class Storm:
                 if processes.find(name) is None:
                     await processes.stop(name, grace=1)
                     processes.start(part.program)
-                    await asyncio.sleep(_PAUSE)  # its pid file is written
+                    await _begun(processes, name)
             await asyncio.sleep(_PAUSE)
 
     async def rest(self, seconds: float) -> None:
@@ -132,6 +135,14 @@ class Storm:
         if running is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(running.pid, signal.SIGKILL)
+
+
+async def _begun(processes: Processes, name: str) -> None:
+    """Wait until a process has written its pid file, by which it is found."""
+    for _ in range(int(PATIENCE / _PAUSE)):
+        if processes.find(name) is not None:
+            return
+        await asyncio.sleep(_PAUSE)
 
 
 @contextlib.asynccontextmanager
