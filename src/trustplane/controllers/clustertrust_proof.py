@@ -25,6 +25,7 @@ from trustplane.controllers.clustertrust_record import Written
 from trustplane.controllers.clustertrust_round import WINDOW, Acts, Due, News, Round
 from trustplane.controllers.clustertrust_view import Seen, View
 from trustplane.controllers.clustertrust_workload import workload
+from trustplane.controllers.reading import cluster_key
 from trustplane.controllers.resources import MACHINES
 from trustplane.errors import TransientError
 from trustplane.kube.client import Client
