@@ -89,12 +89,13 @@ def observed(
     labels: dict[str, str] | None = None,
     work: Work = NO_WORK,
     after: dict[str, datetime] | None = None,
+    blind: bool = False,
 ) -> Node:
     known = known or facts()
     machine = msgspec.convert(
         {"metadata": {"name": known.machine, "labels": WORKER if labels is None else labels}}, Machine
     )
-    return node(known, machine, hosts, work=work, after=after or {}, now=NOW)
+    return node(known, machine, hosts, work=work, after=after or {}, now=NOW, blind=blind)
 
 
 def test_a_node_that_has_proven_what_was_written_on_it() -> None:
@@ -129,6 +130,24 @@ def test_a_node_that_has_proven_what_was_written_on_it() -> None:
 def test_what_counts_as_proven_and_as_refused(known: NodeFacts, proven: str | None, refused: str | None) -> None:
     found = observed(known)
     assert (found.proven, found.refused) == (proven, refused)
+
+
+@pytest.mark.parametrize(
+    ("known", "proven"),
+    [
+        (facts(inspection=None), SET),
+        (facts(inspection=look(one=UNREADABLE)), SET),
+        (facts(inspection=None, proof=proof(one=NOT_TRUSTED)), None),
+        (facts(inspection=None, proof=proof(one=UNREACHABLE)), None),
+        (facts(inspection=None, proof=proof(one="")), None),
+        (facts(inspection=None, changed=NOW), None),
+    ],
+)
+def test_where_nobody_can_look_it_is_enough_that_every_kubelet_was_accepted(
+    known: NodeFacts, proven: str | None
+) -> None:
+    assert observed(known, blind=True).proven == proven
+    assert observed(known).proven is None
 
 
 def test_a_registry_that_is_none_of_the_clusters_counts_for_nothing() -> None:
