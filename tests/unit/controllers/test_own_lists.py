@@ -32,6 +32,7 @@ class Cluster:
         client: Any = self.fleet.server
         recorder: Any = self.fleet.recorder
         self._reconciler = ClusterTrustReconciler(client, self.fleet.view, recorder)
+        self.again = 0.0  # seconds
 
     def change(self, body: Json) -> None:
         generation = self.fleet.server.stored(resources.CLUSTERS, "shop")["metadata"].get("generation", 0) + 1
@@ -60,7 +61,7 @@ class Cluster:
 
     async def see(self) -> Seen | None:
         """Look, and report what was seen."""
-        await self._reconciler.reconcile(SHOP)
+        self.again = (await self._reconciler.reconcile(SHOP)).requeue_after
         return await self.fleet.view.see(SHOP)
 
     @property
@@ -134,3 +135,11 @@ async def test_an_empty_list_is_one(cluster: Cluster) -> None:
     seen = await cluster.see()
     assert seen
     assert (seen.sets.digest, seen.sets.desired) == (EMPTY.digest, EMPTY)
+
+
+async def test_what_no_watch_tells_is_reported_within_a_minute(cluster: Cluster) -> None:
+    """The Secrets of users: the list, and the key without which machines are replaced."""
+    cluster.lists(secret.content(trust()))
+    cluster.names("mine")
+    await cluster.see()
+    assert 0 < cluster.again <= 60
