@@ -139,7 +139,7 @@ e2e-in-turn: setup
 # Each has a stack of its own; its files share one.
 .PHONY: e2e-trust e2e-clusters e2e-demo
 e2e-trust: E2E := trust kills changes lists laboratory
-e2e-clusters: E2E := stack clusters
+e2e-clusters: E2E := stack clusters shapes
 e2e-demo: E2E := demo
 e2e-trust e2e-clusters e2e-demo: setup
 	@$(BIN)/trustplane local build

@@ -22,7 +22,7 @@ _TRUST = shell.in_file(ROOT / "src/trustplane/nodes/trust.sh")
 ANSWERS: Mapping[str, tuple[str, ...]] = {
     "src/trustplane/cli/local.py:logs": ("podman", "tail"),  # trustplane.local.logs
     "src/trustplane/local/demo/breakdowns.py:diagnose": (PYTHON,),
-    "src/trustplane/local/demo/kubectl.py:run": TOOLCHAIN,
+    "src/trustplane/local/demo/kubectl.py:_run": TOOLCHAIN,
     "src/trustplane/local/demo/stage.py:trustplane": (PYTHON,),
     "src/trustplane/local/image/rootfs.py:_bootstrap": ("setpriv", "unshare", "mmdebstrap"),
     "src/trustplane/local/kubectl.py:run": TOOLCHAIN,
@@ -40,6 +40,7 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "tests/bare/machine.py:run": ("setpriv", "unshare", "sh", "mount", "chroot", "env", "bash"),
     "tests/bare/machine.py:_removed_in_the_end": ("sh", "cat", "rm", "sleep"),
     "tests/bench/ways.py:_run": ("xargs", "sh", "ssh"),  # and Ansible's, of an environment of its own
+    "tests/e2e/documented.py:run": ("sh",),  # and what a page names: of the toolchain, ours, or brought by the test
     "tests/e2e/laboratory.py:answers": ("unshare", "sh", "mount"),
     "tests/oracle/go.py:build": GO,
 }

@@ -207,12 +207,38 @@ class MachineDeployment(Object):
     status: MachineDeploymentStatus = msgspec.field(default_factory=MachineDeploymentStatus)
 
 
+class SecretKey(Struct):
+    """A key of a Secret of the same namespace."""
+
+    name: str = ""
+
+
+class FileSource(Struct):
+    """Where the content of a file is."""
+
+    secret: SecretKey = msgspec.field(default_factory=SecretKey)
+
+
+class File(Struct):
+    """A file of a machine, without the content that it may have here: scripts would be kept once for each cluster."""
+
+    path: str = ""
+    content_from: FileSource = msgspec.field(default_factory=FileSource)
+
+
+class KubeadmConfigSpec(Struct):
+    """What a machine's bootstrap data is made from."""
+
+    files: list[File] = msgspec.field(default_factory=list)
+
+
 class KubeadmControlPlaneSpec(Struct):
     """What a control plane was asked to be."""
 
     replicas: int = 0
     version: str = ""
     rollout: Rollout = msgspec.field(default_factory=Rollout)
+    kubeadm_config_spec: KubeadmConfigSpec = msgspec.field(default_factory=KubeadmConfigSpec)
 
 
 class KubeadmControlPlaneStatus(Replicas):

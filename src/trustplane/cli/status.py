@@ -79,7 +79,7 @@ async def _one(kubeconfig: Path | None, key: Key, output: str) -> bool:
         if trust is None:
             raise UserError(
                 f"Nothing is known of the trust of cluster {key}",
-                why="there is no such cluster, it lacks variable trust, or `trustplane manager` does not run",
+                why="there is no such cluster, nothing says what it is to trust, or `trustplane manager` does not run",
                 next_step="See `trustplane status`, or name another namespace with -n",
             )
         rows = await node_rows(client, trust)

@@ -46,7 +46,7 @@ def _of(
     if not chosen:
         raise UserError(
             f"Nothing is known of the trust of cluster {namespace}/{cluster}",
-            why="there is no such cluster, it lacks variable trust, or `trustplane manager` does not run",
+            why="there is no such cluster, nothing says what it is to trust, or `trustplane manager` does not run",
             next_step="See `trustplane status`, or name another namespace with -n",
         )
     hosts = {image.host for one in chosen for image in one.status.images}

@@ -37,7 +37,7 @@ from trustplane.trust.report import INVALID, STOPPED, WORST_FIRST, status
 from trustplane.trust.rollout.plan import plan
 from trustplane.trust.standing import NodeFacts
 
-_LOOK_SECONDS = 600.0  # between looks at Secrets of users
+_LOOK_SECONDS = 60.0  # between looks at Secrets of users
 _SHOWN = 5  # annotations in a message
 _WARNINGS = frozenset({INVALID, STOPPED, OVERRIDES, MACHINE_POOLS, *WORST_FIRST[:5]})  # somebody should act
 

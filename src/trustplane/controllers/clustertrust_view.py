@@ -1,22 +1,22 @@
 """What the controllers of trust see of a cluster: its sets, its nodes, and the registries that it is to trust."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from trustplane.api import clustertrust
-from trustplane.api.annotations import COMPONENT_LABEL, TRUST_SECRET
+from trustplane.api.annotations import COMPONENT_LABEL
 from trustplane.api.cluster import KIND, TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster, Machine, MachineHealthCheck
 from trustplane.api.clustertrust import PROVE_REQUESTED_AT, ClusterTrust
-from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration, TrustedCA
+from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration
 from trustplane.api.core import Secret
 from trustplane.api.meta import Object
 from trustplane.api.registry import Registry
-from trustplane.clusterapi import rollout_facts, secret, ssh_secret, trust_status, variable
+from trustplane.clusterapi import rollout_facts, secret, ssh_secret, trust_status
+from trustplane.clusterapi.bootstrap import needs_boot_set
 from trustplane.clusterapi.secret import BootSet
-from trustplane.controllers import last_good
+from trustplane.controllers import last_good, own_lists
 from trustplane.controllers.foreign_secrets import ForeignSecrets
 from trustplane.controllers.node_facts import FactsOfNodes
 from trustplane.controllers.reading import (
@@ -39,12 +39,11 @@ from trustplane.controllers.resources import (
     SECRETS,
     TANZU_CLUSTERS,
 )
-from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Watch
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Key, key_of
-from trustplane.trust import entries, lists
+from trustplane.trust import lists, recorded
 from trustplane.trust.effective import effective
 from trustplane.trust.entries import EMPTY, Reading, TrustSet
 from trustplane.trust.policy import APPEND, AUTOMATIC, policy, read_time
@@ -52,8 +51,6 @@ from trustplane.trust.propagation import Frozen
 from trustplane.trust.report import Sets
 from trustplane.trust.schedule import Demand
 from trustplane.trust.standing import NodeFacts
-
-VARIABLE = "trust"
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ class View:
         there = self._machines_of.of(key)
         machines = {one.metadata.name: one for one in there if not one.metadata.deletion_timestamp}
         ssh = await self.secret(ssh_secret.name_of(key.name), key.namespace)
-        sets = await self._sets(cluster, tkc) if tkc else _of_cluster(await self._own(cluster))
+        sets = await (self._sets(cluster, tkc) if tkc else own_lists.sets(cluster, self._last(key), self.secret))
         return Seen(
             cluster=cluster,
             tkc=tkc,
@@ -167,8 +164,19 @@ class View:
 
     def is_ours(self, cluster: Cluster) -> bool:
         """Tell whether the trust of a Cluster is ours to watch."""
-        is_asked = cluster.variable(VARIABLE) is not None or TRUST_SECRET in cluster.metadata.annotations
-        return is_asked or self._owner(cluster) is not None
+        return own_lists.has_list(cluster) or self._owner(cluster) is not None or self._needs_boot_set(cluster)
+
+    def _needs_boot_set(self, cluster: Cluster) -> bool:
+        """Tell whether the control plane of a Cluster waits for its boot set, though the Cluster asks for no trust."""
+        found = self._control_planes_of.of(key_of(cluster))
+        return any(needs_boot_set(one.spec.kubeadm_config_spec, cluster.metadata.name) for one in found)
+
+    def _last(self, key: Key) -> str:
+        """Return the digest of the set that a Cluster had in force when it was looked at last; empty: none is known."""
+        trust, boot = self.trusts.get(key), self.secrets.get(Key(key.namespace, secret.boot_name(key.name)))
+        reported = trust.status.in_force.digest if trust and trust.status.in_force else ""
+        found = reported or (secret.read_boot(boot).digest if boot else "")
+        return found if recorded.is_digest(found) else ""
 
     def cluster_of(self, found: Object) -> Cluster | None:
         """Return the Cluster of an object, if its trust is ours to watch."""
@@ -266,61 +274,11 @@ class View:
         found = self.secrets.get(key)
         return found if found is not None else await self._foreign.find(key, generation)
 
-    async def _own(self, cluster: Cluster) -> TrustSet | None:
-        """Return the set that a Cluster itself asks for; None where it cannot be read."""
-        value = cluster.variable(VARIABLE)
-        if value is not None:
-            return await self._named(cluster, value)
-        metadata = cluster.metadata
-        name = metadata.annotations[TRUST_SECRET]
-        found = await self.secret(name, metadata.namespace, generation=metadata.generation)
-        return secret.read(found) if found else None
-
-    async def _named(self, cluster: Cluster, value: object) -> TrustSet | None:
-        """Return the set that a value of the variable `trust` names; None where it cannot be read."""
-        try:
-            trust = variable.read(value, cluster.metadata.name)
-        except UserError:
-            return None
-        if not trust.names:
-            return EMPTY
-        metadata = cluster.metadata
-        found = await self.secret(trust.secret_name, metadata.namespace, generation=metadata.generation)
-        if found is None:
-            return None
-        if not trust.is_users:
-            return _only(secret.read(found), trust)
-        listed = [TrustedCA(name=name, data=_decoded(found.data.get(name, ""))) for name in trust.names]
-        reading = entries.read(listed)
-        return _only(reading.trust if reading.ok else None, trust)
-
 
 def _source(own: Reading | None, merge: str) -> str:
     if own is None:
         return clustertrust.SERVICE
     return clustertrust.MERGED if merge == APPEND else clustertrust.CLUSTER
-
-
-def _only(kept: TrustSet | None, value: variable.Trust) -> TrustSet | None:
-    """Return of a set what a value of the variable names, for the registries that it names."""
-    if not kept:
-        return None
-    return TrustSet(tuple(one for one in kept.entries if one.name in value.names)).scoped(value.hosts)
-
-
-def _decoded(data: str) -> str:
-    try:
-        return base64.b64decode(data).decode()
-    except ValueError:
-        return ""
-
-
-def _of_cluster(trust: TrustSet | None) -> Sets:
-    # Nobody but the Cluster says what it is to have, so it is what it has taken.
-    digest = trust.digest if trust is not None else ""  # an empty set is false
-    return Sets(
-        digest=digest, in_force=trust, desired=trust, source=clustertrust.CLUSTER, problem="its Secret cannot be read"
-    )
 
 
 def whole_seconds(now: datetime) -> datetime:

@@ -93,6 +93,7 @@ def observed(
     after: dict[str, datetime] | None = None,
     annotations: dict[str, str] | None = None,
     checks: Sequence[MachineHealthCheck] = (),
+    blind: bool = False,
 ) -> Node:
     known = known or facts()
     metadata = {
@@ -102,7 +103,7 @@ def observed(
         "ownerReferences": [{"kind": "Owner", "name": "o", "controller": True}],
     }
     machine = msgspec.convert({"metadata": metadata, "spec": {"clusterName": "c"}}, Machine)
-    return node(known, machine, hosts, work=work, after=after or {}, checks=checks, now=NOW)
+    return node(known, machine, hosts, work=work, after=after or {}, checks=checks, now=NOW, blind=blind)
 
 
 def test_a_node_that_has_proven_what_was_written_on_it() -> None:
@@ -137,6 +138,24 @@ def test_a_node_that_has_proven_what_was_written_on_it() -> None:
 def test_what_counts_as_proven_and_as_refused(known: NodeFacts, proven: str | None, refused: str | None) -> None:
     found = observed(known)
     assert (found.proven, found.refused) == (proven, refused)
+
+
+@pytest.mark.parametrize(
+    ("known", "proven"),
+    [
+        (facts(inspection=None), SET),
+        (facts(inspection=look(one=UNREADABLE)), SET),
+        (facts(inspection=None, proof=proof(one=NOT_TRUSTED)), None),
+        (facts(inspection=None, proof=proof(one=UNREACHABLE)), None),
+        (facts(inspection=None, proof=proof(one="")), None),
+        (facts(inspection=None, changed=NOW), None),
+    ],
+)
+def test_where_nobody_can_look_it_is_enough_that_every_kubelet_was_accepted(
+    known: NodeFacts, proven: str | None
+) -> None:
+    assert observed(known, blind=True).proven == proven
+    assert observed(known).proven is None
 
 
 def test_a_registry_that_is_none_of_the_clusters_counts_for_nothing() -> None:

@@ -22,7 +22,7 @@ from trustplane.api.annotations import (
     UPDATE_HANDLED_AT,
     UPDATE_STRATEGY,
 )
-from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED
+from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, TRUST_INSPECTION
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
 from trustplane.controllers import resources, trust_secrets
@@ -417,6 +417,34 @@ async def test_machines_are_replaced_once_for_each_group_after_the_boot_set(roll
     assert rollout.calls == ["patch clusters/shop", "patch machinedeployments/shop-np-x7"]
     assert after("shop-np-x7")
     assert not after("shop-other-x7")
+    assert rollout.shells.opened == []
+
+
+@pytest.mark.parametrize("why", ["no key", "no access"])
+async def test_where_nobody_can_look_at_nodes_the_pools_follow_when_the_control_plane_was_accepted(
+    rollout: Rollout, why: str
+) -> None:
+    """That it verifies will never be seen, and would be waited for without end."""
+    rollout.fleet.boots("shop", trust())
+    replaced = {"metadata": {"annotations": {UPDATE_STRATEGY: "Replace"}}}
+    if why == "no key":
+        rollout.fleet.remove(resources.SECRETS, "shop-ssh")
+    else:
+        rollout.fleet.change(resources.TANZU_CLUSTERS, "shop", replaced)
+    name = rollout.fleet.node("shop", 0, trust(), control_plane=True, proven=True)
+    rollout.fleet.node("shop", 1, old())
+    after = pooled(rollout)
+    look = rollout.fleet.annotations(name, resources.MACHINES)[TRUST_INSPECTION]
+    rollout.fleet.change(resources.MACHINES, name, {"metadata": {"annotations": {TRUST_INSPECTION: None}}})
+    if why == "no access":
+        await rollout.step()
+        assert not after("shop-np-x7")
+        failed = json.loads(look) | {"error": "Permission denied", "registries": []}
+        body = {"metadata": {"annotations": {TRUST_INSPECTION: json.dumps(failed)}}}
+        rollout.fleet.change(resources.MACHINES, name, body)
+    for _ in range(2):
+        await rollout.step()
+    assert after("shop-np-x7")
     assert rollout.shells.opened == []
 
 
