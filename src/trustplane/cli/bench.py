@@ -40,7 +40,7 @@ def update(*, folder: Path, cache: Path, keep: bool) -> None:
     from trustplane.local.up import up  # noqa: PLC0415
 
     console = Console()
-    stack = up(folder, cache, subnet="", steps=Terminal(console))
+    stack = up(folder, cache, steps=Terminal(console))
     try:
         asyncio.run(benchmark.run(stack, console))
     finally:
