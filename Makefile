@@ -152,6 +152,10 @@ bare: bare-bookworm bare-trixie ## Set-up and unit tests on bare Debian 12 and 1
 bare-bookworm bare-trixie: setup
 	@$(BIN)/pytest tests/bare -k $(@:bare-%=%)
 
+.PHONY: matrix
+matrix: setup ## Each set of versions: build, up, the life of trust in short, down: make matrix [VERSIONS="default capi-1.13"]
+	@PYTHONPATH=tests $(BIN)/python -m e2e.matrix $(VERSIONS)
+
 .PHONY: kills
 kills: setup ## Updates, each with a kill at a random moment: make kills N=40 [SEED=7]
 	@$(BIN)/trustplane local build

@@ -109,6 +109,14 @@ async def test_a_refused_body_says_why(client: Client, namespace: str, widgets: 
         await client.create(widgets, body)
 
 
+async def test_a_field_that_the_kind_lacks_is_a_refusal_not_an_outage(
+    client: Client, namespace: str, widgets: Resource[Any]
+) -> None:
+    body = {"metadata": {"name": "a", "namespace": namespace}, "spec": {"weight": 1}}
+    with pytest.raises(InvalidError, match=r"\.spec\.weight: field not declared in schema"):
+        await client.apply(widgets, body, manager="test")
+
+
 async def test_a_kind_that_is_not_served_is_not_an_absent_object(client: Client, namespace: str) -> None:
     gadgets: Resource[Any] = Resource("test.trustplane.dev", "v7", "Gadget", "gadgets", dict)
     with pytest.raises(UnavailableError):

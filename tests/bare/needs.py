@@ -68,7 +68,7 @@ def needed(root: Path) -> dict[str, str]:
     """Return where each program that must be on this machine is started, or why it must be there."""
     found = {name: file for file in SCRIPTS for name in shell.in_file(root / file)}
     found |= {name: start.place for start in starts(root, "src", "tests") for name in names(start)}
-    own = {PYTHON, *TOOLCHAIN, *CALLER, *OPTIONAL, *(name for module in RECIPE for name in module.programs)}
+    own = {PYTHON, *TOOLCHAIN, *CALLER, *OPTIONAL, *(name for module in RECIPE.modules for name in module.programs)}
     return {**{name: place for name, place in found.items() if name not in own and not _in_checkout(name)}, **BESIDES}
 
 

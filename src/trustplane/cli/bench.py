@@ -52,7 +52,7 @@ def update(*, folder: Path, cache: Path, runs: int, replace_three: bool, keep: b
     from trustplane.local.up import up  # noqa: PLC0415
 
     progress = Console(stderr=output == "json")
-    stack = up(folder, cache, subnet="", steps=Terminal(progress))
+    stack = up(folder, cache, steps=Terminal(progress))
     try:
         result = asyncio.run(benchmark.run(stack, progress, runs=runs, replace_three=replace_three))
     finally:

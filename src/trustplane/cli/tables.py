@@ -11,7 +11,8 @@ from trustplane.local.status import ClusterStatus, ContainerStatus, PartStatus, 
 
 def show(console: Console, status: Status) -> None:
     """Print the parts, containers and clusters of a stack."""
-    console.print(f"Stack {status.id} in {status.folder}: Kubernetes {status.kubernetes_version}, {status.subnet}")
+    versions = f"Kubernetes {status.kubernetes_version} (versions {status.versions})"
+    console.print(f"Stack {status.id} in {status.folder}: {versions}, {status.subnet}")
     for table in (_parts(status.parts), _containers(status.containers), _clusters(status.clusters)):
         console.print()
         console.print(table)

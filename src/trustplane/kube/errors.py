@@ -120,10 +120,18 @@ def error_of(status: Status, what: str) -> ApiError:
         what: what was tried, such as `GET /api/v1/namespaces/a/secrets/b at https://127.0.0.1:6443`.
     """
     kind = _BY_REASON.get(status.reason) or _BY_CODE.get(status.code) or ApiError
-    if status.code >= HTTPStatus.INTERNAL_SERVER_ERROR or _kind_not_served(status):
-        kind = InvalidError if _UNKNOWN_FIELD in status.message else UnavailableError
+    if _field_is_unknown(status):
+        kind = InvalidError
+    elif status.code >= HTTPStatus.INTERNAL_SERVER_ERROR or _kind_not_served(status):
+        kind = UnavailableError
     why = status.message or f"HTTP status {status.code}"
     return kind(f"{what} was refused", why=why, next_step=_NEXT_STEP.get(kind, ""))
+
+
+def _field_is_unknown(status: Status) -> bool:
+    # A server-side apply of a field that the CRD lacks (an older release of its project) is answered with status 500,
+    # and every retry with the same. Source: structured-merge-diff, typed/validate.go.
+    return status.code == HTTPStatus.INTERNAL_SERVER_ERROR and _UNKNOWN_FIELD in status.message
 
 
 def _kind_not_served(status: Status) -> bool:

@@ -185,8 +185,8 @@ def _update(text: str) -> None:
 def _local(text: str) -> None:
     part, container = PartStatus(name=text, message=text), ContainerStatus(name=text, state=text, role=text)
     cluster = ClusterStatus(namespace=text, name=text, phase=text, available=True)
-    shown = Status(id=text, folder=text, subnet=text, kubernetes_version=text, parts=[part], containers=[container],
-                   clusters=[cluster])  # fmt: skip
+    shown = Status(id=text, folder=text, subnet=text, kubernetes_version=text, versions=text, parts=[part],
+                   containers=[container], clusters=[cluster])  # fmt: skip
     tables.show(console(), shown)
     terminal = Terminal(console())
     with terminal.step(text):

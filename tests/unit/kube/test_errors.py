@@ -34,6 +34,8 @@ from trustplane.kube.errors import (
         (429, {"reason": "TooManyRequests"}, UnavailableError),
         (500, {"reason": "InternalError"}, UnavailableError),
         (500, {"message": ".spec.taints: field not declared in schema"}, InvalidError),
+        (500, {"message": "failed to create typed patch object: .spec.a: field not declared in schema"}, InvalidError),
+        (503, {"message": ".spec.a: field not declared in schema"}, UnavailableError),
         (503, None, UnavailableError),
         (405, {"reason": "MethodNotAllowed"}, ApiError),
     ],

@@ -61,6 +61,21 @@ def test_a_bad_subnet_is_a_usage_error(tmp_path: Path) -> None:
     assert "--subnet" in outcome.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "environment"), [(["--versions=capi-0.1"], {}), ([], {"TRUSTPLANE_VERSIONS": "capi-0.1"})]
+)
+def test_unknown_versions_are_the_users_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], environment: dict[str, str]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    outcome = CliRunner().invoke(cli.main, ["local", "build", f"--cache={tmp_path}", *arguments])
+    assert outcome.exit_code == 2
+    assert "capi-0.1" in outcome.output
+    assert "capi-1.13" in outcome.output
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_state_folder_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUSTPLANE_STATE", str(tmp_path / "chosen"))
     assert f"There is no stack in {tmp_path / 'chosen'}" in CliRunner().invoke(cli.main, ["local", "status"]).output
