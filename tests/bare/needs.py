@@ -43,6 +43,7 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "tests/e2e/documented.py:run": ("sh",),  # and what a page names: of the toolchain, ours, or brought by the test
     "tests/e2e/laboratory.py:answers": ("unshare", "sh", "mount"),
     "tests/oracle/go.py:build": GO,
+    "tests/unit/local/bench/test_pulls.py:batch": ("sh",),
 }
 SCRIPTS = ("Makefile", ".ci/run")
 # What nothing here starts, and yet must be there; and why.
