@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from structlog.testing import capture_logs
+
 from e2e.histories import Configuration
 from trustplane.api.annotations import TRUST_DIGEST
 from trustplane.api.clusterapi import Machine
@@ -22,7 +24,7 @@ from trustplane.local.bench.fleet import Fleet
 from trustplane.local.bench.progress import Snapshot, described
 from trustplane.local.bench.reports import Reports
 from trustplane.local.podman import Podman
-from trustplane.local.process import Processes
+from trustplane.local.process import Processes, stat
 from trustplane.local.stack import Stack
 from trustplane.local.supervisor import parts
 from trustplane.nodes import ssh
@@ -121,8 +123,7 @@ class Storm:
             for name, part in wanted.items():
                 if processes.find(name) is None:
                     await processes.stop(name, grace=1)
-                    processes.start(part.program)
-                    await _begun(processes, name)
+                    await _begun(processes, name, processes.start(part.program))
             await asyncio.sleep(_PAUSE)
 
     async def rest(self, seconds: float) -> None:
@@ -137,10 +138,11 @@ class Storm:
                 os.kill(running.pid, signal.SIGKILL)
 
 
-async def _begun(processes: Processes, name: str) -> None:
-    """Wait until a process has written its pid file, by which it is found."""
-    for _ in range(int(PATIENCE / _PAUSE)):
-        if processes.find(name) is not None:
+async def _begun(processes: Processes, name: str, pid: int) -> None:
+    """Wait until a process has written its pid file, by which it is found, or has ended."""
+    while processes.find(name) is None:
+        seen = stat(pid)
+        if seen is None or seen.has_ended:  # as one whose port the one before it has not left yet
             return
         await asyncio.sleep(_PAUSE)
 
@@ -148,14 +150,16 @@ async def _begun(processes: Processes, name: str) -> None:
 @contextlib.asynccontextmanager
 async def storm(stack: Stack, name: str) -> AsyncIterator[Storm]:
     """Open everything, and keep the stack's processes running within the block."""
+    # As kubectl: who applies the same list under another name leaves entries behind that the first one still owns.
+    # What our own watches log of an API server that is away would hide the report.
     async with Client.open(Path(stack.kubeconfig)) as client:
-        # As kubectl: who applies the same list as another leaves entries behind that the other still owns.
         cluster = Fleet(client, name, manager="kubectl")
         reports = Reports(client, cluster.key)
-        async with reports.following():
-            made = Storm(stack, client, cluster, reports, Podman(stack), await cluster.private_key())
-            async with beside(made.keep_running()):
-                yield made
+        with capture_logs():
+            async with reports.following():
+                made = Storm(stack, client, cluster, reports, Podman(stack), await cluster.private_key())
+                async with beside(made.keep_running()):
+                    yield made
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:

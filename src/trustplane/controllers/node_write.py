@@ -23,6 +23,7 @@ from trustplane.errors import TransientError, TrustplaneError, UserError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.resource import Key, key_of
+from trustplane.kube.tasks import together
 from trustplane.nodes import ssh, trust
 from trustplane.text import clean
 from trustplane.trust import recorded
@@ -155,8 +156,9 @@ class NodeWriter:
     async def _carry_out(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
         if sets.in_force is None:
             return
-        key = await private_key(self._client, cluster)
-        only_removes = await self._only_removes(cluster, facts, sets.in_force)
+        key, only_removes = await together(
+            private_key(self._client, cluster), self._only_removes(cluster, facts, sets.in_force)
+        )
 
         async def confirm() -> None:
             await self._confirm(cluster, sets.digest)

@@ -5,7 +5,7 @@ carried out: records and Secrets in the management cluster at once, writes on no
 node that does not answer holds up nobody.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,7 +14,6 @@ import msgspec
 import structlog
 
 from trustplane.api.annotations import REMEDIATE, TRUST_CANARY, TRUST_PROVEN
-from trustplane.api.clusterapi import Cluster
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
 from trustplane.clusterapi.rollout_facts import Work
@@ -147,10 +146,14 @@ class RolloutReconciler:
                 its proof is what helps.
         """
         lost: LostSetError | None = None
-        seen = replace(seen, cluster=_copied(seen.cluster))  # whose version changes with each step
+        try:
+            # Both records in one change: Cluster API's webhooks judge each, which takes a while.
+            await self._annotate(seen, _records(found))
+        except NotFoundError:
+            return
         for step in found.steps:
             try:
-                await self._take(key, seen, found, step)
+                await self._take(key, seen, step)
             except LostSetError as error:
                 lost = error
             except NotFoundError:
@@ -158,24 +161,24 @@ class RolloutReconciler:
         if lost is not None:
             raise lost
 
-    async def _take(self, key: Key, seen: Seen, found: Plan, step: Step) -> None:
+    async def _take(self, key: Key, seen: Seen, step: Step) -> None:
         doing: dict[Action, Callable[[], Awaitable[None]]] = {
-            Action.ELECT: lambda: self._annotate(seen, {TRUST_CANARY: _text(found.elect)}),
-            Action.RECORD_PROVEN: lambda: self._annotate(seen, {TRUST_PROVEN: step.target}),
             Action.BOOT: lambda: boot_data.write(self._client, self._view, seen, step.target),
             Action.ROLL: lambda: rollout_roll.roll(self._client, seen, step.target),
             Action.WRITE: lambda: self._write(key, seen, step.target),
             Action.DELETE: lambda: self._delete(seen, step.target),
             Action.REMEDIATE: lambda: self._remediate(seen, step.target),
         }
-        await doing[step.action]()
+        if step.action in doing:  # records are made already
+            await doing[step.action]()
 
-    async def _annotate(self, seen: Seen, annotations: dict[str, str]) -> None:
+    async def _annotate(self, seen: Seen, annotations: Mapping[str, str]) -> None:
         """Record on the Cluster as it was seen: whoever has changed it meanwhile makes this a conflict."""
+        if not annotations:
+            return
         metadata = seen.cluster.metadata
-        body: Json = {"metadata": {"annotations": annotations, "resourceVersion": metadata.resource_version}}
-        changed = await self._client.patch(CLUSTERS, metadata.name, metadata.namespace, body)
-        metadata.resource_version = changed.metadata.resource_version
+        body: Json = {"metadata": {"annotations": dict(annotations), "resourceVersion": metadata.resource_version}}
+        await self._client.patch(CLUSTERS, metadata.name, metadata.namespace, body)
 
     async def _write(self, key: Key, seen: Seen, machine: str) -> None:
         facts = next(one for one in seen.nodes if one.machine == machine)
@@ -218,8 +221,10 @@ _TOLD: Final = {
 }
 
 
-def _copied(cluster: Cluster) -> Cluster:
-    return msgspec.structs.replace(cluster, metadata=msgspec.structs.replace(cluster.metadata))
+def _records(found: Plan) -> Mapping[str, str]:
+    """Return what the first steps of a plan, ELECT and RECORD_PROVEN, write on the Cluster, by annotation."""
+    canary = {TRUST_CANARY: _text(found.elect)} if found.elect else {}
+    return canary | ({TRUST_PROVEN: found.proven} if found.proven else {})
 
 
 def _text(record: Any) -> str:
