@@ -112,7 +112,7 @@ async def _judged(client: Client, key: Key, image: str, named_by: str) -> PullSe
         elsewhere = await _namespaces(client, key.name)
         state = SecretState.ELSEWHERE if elsewhere else SecretState.MISSING
         return PullSecret(key.name, state, ", ".join(elsewhere[:_SHOWN]), named_by)
-    state, detail = credentials.judge(str(found.get("type", "")), found.get("data") or {}, image)
+    state, detail = credentials.assess_secret(str(found.get("type", "")), found.get("data") or {}, image)
     return PullSecret(key.name, state, detail, named_by, _changed(found))
 
 

@@ -119,7 +119,7 @@ class TestAuthority:
         found = self.ask(others=(other(self.root),))
         assert found.authority is not None
         assert found.authority.where == "the set of cluster team/other"
-        assert "add entry ca-0 of the set of cluster team/other" in found.causes[0].next_step
+        assert "add entry ca-0 from the set of cluster team/other" in found.causes[0].next_step
 
     def test_in_the_served_chain(self) -> None:
         found = self.ask(*self.pki.ders(), self.root)
@@ -157,12 +157,12 @@ class TestNode:
         found = self.ask(disk=disk(self.root))
         assert [one.code for one in found.causes] == [Code.TRUST_NOT_APPLIED, Code.RUNTIME_STALE]
         assert found.exit_code == 1
-        assert "accepted now" in found.causes[0].reason
+        assert "is trusted now" in found.causes[0].reason
 
     def test_a_proof_after_the_failure_says_that_it_is_over(self) -> None:
         known = case(tls())
         found = self.ask(node=node(trusts=known.now))
-        assert "accepted now" in found.causes[0].reason
+        assert "is trusted now" in found.causes[0].reason
 
     def test_what_the_node_is_served_counts_more_than_what_we_are(self) -> None:
         proxy = PKI(6, label="Web Proxy CA")
@@ -247,7 +247,7 @@ class TestThroughAProxy:
         there = dataclasses.replace(served, proxy="http://proxy.corp:3128")
         found = self.ask(host(*self.ours.ders()), there)
         assert _certain(found) == {Code.ISSUER_NOT_TRUSTED}
-        assert "the proxy http://proxy.corp:3128 answers in the place of" in found.causes[0].next_step
+        assert "the proxy http://proxy.corp:3128 intercepts TLS to" in found.causes[0].next_step
         assert "through its proxy http://proxy.corp:3128" in found.causes[0].reason
 
     def test_what_is_served_here_proves_nothing(self) -> None:
