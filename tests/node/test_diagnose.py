@@ -18,9 +18,9 @@ IMAGE = f"{ONE}/trustplane/probe:none"
 UNTRUSTED = "x509: certificate signed by unknown authority"
 
 
-async def ask(node: Any, shell: Any, words: str = "") -> tuple[list[str], disk.OnNode]:
+async def ask(node: Any, shell: Any, words: str = "") -> tuple[list[str], disk.NodeInspection]:
     words = words or node.pull("one")
-    seen = await disk.look_at(shell, ONE, [(Role.REGISTRY, ONE)], seconds=30)
+    seen = await disk.inspect_node(shell, ONE, [(Role.REGISTRY, ONE)], seconds=30)
     [authority] = parse_pem(node.pems["one"].encode()).certificates
     force = TrustList("the set of the cluster", (Listed("one", (authority.der,)),))
     found = diagnose(

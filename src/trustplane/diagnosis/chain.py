@@ -82,7 +82,7 @@ class Chain:
         return Pool(_readable(der for ders in (disk.roots.values() if disk else ()) for der in ders))
 
     def _pool(self, ders: Iterable[bytes]) -> Pool:
-        return Pool(_readable((*ders, *self.case.bundle)))
+        return Pool(_readable((*ders, *self.case.public_cas)))
 
     def is_trusted_with(self, ders: Iterable[bytes], trust: TrustList | None) -> bool:
         """Return whether the list would trust the chain if the server also sent these certificates."""

@@ -175,7 +175,7 @@ class Case:
         service: The service's list.
         others: The sets of other clusters.
         issuers: Issuer certificates, DER, downloaded from the URLs in the served certificates.
-        bundle: The public CAs that nodes trust without any list, DER.
+        public_cas: The public CAs that nodes trust without any list, DER.
         node: The management cluster's record of the node.
         disk: The state of the node itself.
         hosts: The registry's hosts, as dialled from here and from the node.
@@ -198,7 +198,7 @@ class Case:
     service: TrustList | None = None
     others: tuple[TrustList, ...] = ()
     issuers: tuple[bytes, ...] = ()
-    bundle: tuple[bytes, ...] = ()
+    public_cas: tuple[bytes, ...] = ()
     node: NodeRecord | None = None
     disk: Disk | None = None
     hosts: tuple[Host, ...] = ()

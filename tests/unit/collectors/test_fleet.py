@@ -6,7 +6,7 @@ import pytest
 
 from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_INSPECTION, TRUST_PROOF, UNVERIFIABLE, VERIFIED
-from trustplane.collectors.fleet import record
+from trustplane.collectors.fleet import node_record
 
 NOW = datetime.now(UTC) - timedelta(minutes=5)
 DIGEST, OTHER, HOST = "a" * 64, "b" * 64, "registry.test"
@@ -24,15 +24,15 @@ def machine(verification: str, digest: str = DIGEST) -> Machine:
     return msgspec.convert({"metadata": {"name": "m", "annotations": annotations}}, Machine)
 
 
-def test_a_proof_of_a_node_that_verifies_is_evidence() -> None:
-    assert record("n", machine(VERIFIED), None, DIGEST, HOST).trusts == NOW
+def test_the_proof_of_a_verifying_node_is_evidence() -> None:
+    assert node_record("n", machine(VERIFIED), None, DIGEST, HOST).trusts == NOW
 
 
-@pytest.mark.parametrize("unseen", [machine(""), machine(UNVERIFIABLE), machine(VERIFIED, OTHER)])
-def test_an_answer_that_was_not_seen_to_be_verified_is_none(unseen: Machine) -> None:
-    assert record("n", unseen, None, DIGEST, HOST).trusts is None
+@pytest.mark.parametrize("unverified", [machine(""), machine(UNVERIFIABLE), machine(VERIFIED, OTHER)])
+def test_an_answer_without_verification_is_no_evidence(unverified: Machine) -> None:
+    assert node_record("n", unverified, None, DIGEST, HOST).trusts is None
 
 
-def test_a_proof_of_another_registry_or_set_is_none() -> None:
-    assert record("n", machine(VERIFIED), None, DIGEST, "other.test").trusts is None
-    assert record("n", machine(VERIFIED), None, OTHER, HOST).trusts is None
+def test_the_proof_of_another_registry_or_set_is_no_evidence() -> None:
+    assert node_record("n", machine(VERIFIED), None, DIGEST, "other.test").trusts is None
+    assert node_record("n", machine(VERIFIED), None, OTHER, HOST).trusts is None

@@ -64,7 +64,7 @@ LOSABLE = (
     "in_force",
     "hosts",
     "issuers",
-    "bundle",
+    "public_cas",
     "failed_at",
     "since",
     "challenge",
