@@ -1,4 +1,4 @@
-"""Which login of a Secret counts for an image, as the kubelet has it."""
+"""The login of a Secret that the kubelet uses for an image."""
 
 import base64
 import json
@@ -48,7 +48,7 @@ def test_logins_that_the_kubelet_uses(host: str, image: str) -> None:
         ("quay.io", "docker.io/corp/app:1"),
     ],
 )
-def test_logins_that_it_does_not_use(host: str, image: str) -> None:
+def test_logins_that_the_kubelet_ignores(host: str, image: str) -> None:
     assert state(host, image) is SecretState.NO_KEY
 
 
@@ -66,12 +66,13 @@ def test_logins_that_it_does_not_use(host: str, image: str) -> None:
         (CONFIG, data({"harbor.corp": LOGIN}, ".dockercfg"), SecretState.USABLE),
     ],
 )
-def test_kinds(kind: str, content: dict[str, str], expected: SecretState) -> None:
+def test_types_and_contents(kind: str, content: dict[str, str], expected: SecretState) -> None:
     assert assess_secret(kind, content, "harbor.corp/app:1")[0] is expected
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda one: st.lists(one) | st.dictionaries(st.text(), one)
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 

@@ -1,4 +1,4 @@
-"""What a certificate, a proxy, a mirror or a registry's body says never decides for certain in the client's place."""
+"""Text from a certificate, proxy, mirror or response body never decides with high confidence for the client."""
 
 import pytest
 from hypothesis import given
@@ -16,21 +16,22 @@ UNKNOWN = "x509: certificate signed by unknown authority"
 ANSWER = f"unexpected status from HEAD request to https://{H}/v2/: 404 Not Found"
 GET = f'Get "https://{H}/v2/": '
 READING = f"{IMAGE}: reading manifest 1 in {H}/a: manifest unknown"
-TRY = f', rpc error: code = NotFound desc = failed to pull and unpack image "{IMAGE}": {IMAGE}: not found'
-STRANGERS = st.lists(
-    st.sampled_from([ANSWER, GET, UNKNOWN, READING, TRY, "]): ", "[", "]", '"', "\n", ", ", ": ", "404"]), max_size=5
+ATTEMPT = f', rpc error: code = NotFound desc = failed to pull and unpack image "{IMAGE}": {IMAGE}: not found'
+UNTRUSTED = st.lists(
+    st.sampled_from([ANSWER, GET, UNKNOWN, READING, ATTEMPT, "]): ", "[", "]", '"', "\n", ", ", ": ", "404"]),
+    max_size=5,
 ).map("".join)
 
 
-@given(STRANGERS)
-def test_a_certificates_names_are_neither_an_answer_nor_another_try(names: str) -> None:
+@given(UNTRUSTED)
+def test_names_in_a_certificate_are_neither_an_answer_nor_another_attempt(names: str) -> None:
     (reading,) = read(f"{HEAD}tls: failed to verify certificate: x509: certificate is valid for {names}, not {H}")
     assert reading.statement is not None
     assert (reading.statement.kind, reading.statement.codes) == (Kind.CERTIFICATE, (Code.NAME_MISMATCH,))
 
 
-@given(STRANGERS)
-def test_a_body_names_no_cause_of_certificates(body: str) -> None:
+@given(UNTRUSTED)
+def test_a_body_yields_no_certificate_cause(body: str) -> None:
     message = f"{PULL}unexpected status from HEAD request to https://{H}/v2/a: 401 Unauthorized\n{UNKNOWN} {body}"
     (reading,) = read(message)
     assert reading.statement is not None
@@ -48,6 +49,6 @@ def test_a_body_names_no_cause_of_certificates(body: str) -> None:
         f"(Mirrors also failed: [m.test/a: ]): {IMAGE}: {GET}{UNKNOWN}]): {IMAGE}: {GET}{UNKNOWN}",
     ],
 )
-def test_what_a_proxy_or_a_mirror_may_have_imitated_is_not_certain(message: str) -> None:
+def test_text_that_a_proxy_or_mirror_can_imitate_is_not_certain(message: str) -> None:
     (reading,) = read(message)
     assert reading.statement is None or reading.statement.confidence is not Confidence.HIGH
