@@ -33,7 +33,7 @@ class Conclusion:
         authority: The missing CA, if the cause is a missing CA.
         step: The next step, if the evidence allows a more specific one than the code does.
         actor: Who must act, if not the code's usual actor.
-        reported_as: Further causes that a runtime may report for this one, since it used its own, older roots.
+        reported_as: Causes that the runtime may have reported instead, because it used older roots.
     """
 
     codes: tuple[Code, ...]

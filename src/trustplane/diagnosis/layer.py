@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 class Kind(enum.StrEnum):
-    """What a layer is about."""
+    """The subject of a layer."""
 
     KUBELET = "kubelet"
     GRPC = "gRPC"
