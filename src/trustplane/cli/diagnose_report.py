@@ -97,9 +97,9 @@ def _about(answer: Answer) -> list[tuple[str, str]]:
         rows.append(("CA:", f"{authority.subject}: its certificate is unknown, {authority.where} has it"))
     explanation = diagnosis.explanation
     if explanation:
-        if where := explain_report.failed(explanation.reading):
+        if where := explain_report.failed(explanation.parsed):
             rows.append(("failed:", where))
-        rows += [(f"{one.kind}:", explain_report.short(one)) for one in explanation.reading.layers]
+        rows += [(f"{one.kind}:", explain_report.short(one)) for one in explanation.parsed.layers]
     return rows
 
 
@@ -134,7 +134,7 @@ def _answer(answer: Answer) -> Json:
         if authority
         else None,
         "hosts": [_host(one) for one in case.hosts],
-        "message": explanation.reading.message if explanation else "",
+        "message": explanation.parsed.text if explanation else "",
         "looks": [{"source": one.source, "words": one.words, "seen": one.seen} for one in case.looks],
     }
 

@@ -48,4 +48,4 @@ async def failing_pods(client: Client) -> list[PodGroup]:
 
 def _failure(text: str) -> object:
     explanation = explain(text)
-    return registry_of(explanation.reading.image), explanation.reading.endpoint.address, explanation.codes
+    return registry_of(explanation.parsed.image), explanation.parsed.endpoint.address, explanation.codes

@@ -10,8 +10,8 @@ from trustplane.api.meta import Json
 from trustplane.diagnosis import credentials
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.evidence import Look, PullSecret, SecretState
+from trustplane.diagnosis.message_parser import parse_message
 from trustplane.diagnosis.messages import messages_in
-from trustplane.diagnosis.reading import read
 from trustplane.errors import TrustplaneError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import PODS, SECRETS, SERVICE_ACCOUNTS
@@ -58,7 +58,9 @@ def _image_messages(pod: Json | None, events: list[Json]) -> Iterator[ImageMessa
     events = sorted(events, key=_time_text, reverse=True)
     from_events = [(message.text, _time(event)) for event in events for message in messages_in(json.dumps(event))]
     waiting = [message.text for message in messages_in(json.dumps(pod))] if pod else []
-    named = [image for text in (*waiting, *(text for text, _ in from_events)) if (image := read(text)[0].image)]
+    named = [
+        image for text in (*waiting, *(text for text, _ in from_events)) if (image := parse_message(text)[0].image)
+    ]
     in_spec = _waiting_images(pod) if pod else []
     for image in dict.fromkeys((*in_spec, *named)):
         texts = [text for text in waiting if image in text] + [text for text, _ in from_events if image in text]

@@ -7,7 +7,7 @@ from typing import Final
 
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.endpoint import registry_of
-from trustplane.diagnosis.reading import Reading
+from trustplane.diagnosis.message_parser import ParsedMessage
 
 # Text from a message goes into a command line only if a shell does not interpret any of it.
 _ADDRESS: Final = re.compile(r"\[?[A-Za-z0-9][A-Za-z0-9.:_-]{0,260}\]?")
@@ -106,9 +106,9 @@ _STEPS: Final[Mapping[Code, str]] = MappingProxyType(
 )
 
 
-def next_step(code: Code, reading: Reading) -> str:
+def next_step(code: Code, parsed: ParsedMessage) -> str:
     """Return the next step for a cause: text to paste into a shell, with the names from the message filled in."""
-    endpoint, registry = reading.endpoint, registry_of(reading.image)
+    endpoint, registry = parsed.endpoint, registry_of(parsed.image)
     host = _safe(_ADDRESS, endpoint.host, "HOST")
     address = _safe(_ADDRESS, endpoint.address if endpoint.host else registry, "HOST")
     return _STEPS[code].format(
@@ -118,8 +118,8 @@ def next_step(code: Code, reading: Reading) -> str:
         san=f"IP:{host}" if host.replace(".", "").isdigit() or ":" in host else f"DNS:{host}",
         registry=_safe(_ADDRESS, registry, address),
         role=endpoint.role,
-        image=_safe(_IMAGE, reading.image, "IMAGE"),
-        repository=_safe(_IMAGE, reading.image.partition("@")[0], "IMAGE"),
+        image=_safe(_IMAGE, parsed.image, "IMAGE"),
+        repository=_safe(_IMAGE, parsed.image.partition("@")[0], "IMAGE"),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from trustplane.diagnosis.advice import next_step
 from trustplane.diagnosis.cause import Cause, Code, Confidence
-from trustplane.diagnosis.reading import Reading, read
+from trustplane.diagnosis.message_parser import ParsedMessage, parse_message
 from trustplane.diagnosis.refinement import refine
 
 _NO_MATCH: Final = "no layer of the message matches a known phrase"
@@ -34,12 +34,12 @@ class Explanation:
     """The causes of a failed pull that fit its message.
 
     Attributes:
-        reading: The message, layer by layer.
+        parsed: The message, layer by layer.
         causes: The causes that fit, most likely first; `unknown` alone if none fits.
         evidence: The evidence that narrowed the causes.
     """
 
-    reading: Reading
+    parsed: ParsedMessage
     causes: tuple[Cause, ...]
     evidence: tuple[Evidence, ...] = ()
 
@@ -56,21 +56,21 @@ class Explanation:
 
 def explain(message: str, evidence: Sequence[Evidence] = ()) -> Explanation:
     """Return the causes of a failed pull that fit both its message and the evidence."""
-    readings = read(message)
-    reading = readings[0]
-    statements = [statement for statement in map(refine, readings) if statement is not None]
+    attempts = parse_message(message)
+    parsed = attempts[0]
+    statements = [statement for statement in map(refine, attempts) if statement is not None]
     if not statements:
-        return Explanation(reading, (_cause(Code.UNKNOWN, Confidence.LOW, _NO_MATCH, reading),))
+        return Explanation(parsed, (_cause(Code.UNKNOWN, Confidence.LOW, _NO_MATCH, parsed),))
     first = statements[0]
     codes, used = weigh(tuple(dict.fromkeys(code for statement in statements for code in statement.codes)), evidence)
     reason = "; ".join((first.reason, *(fact.words for fact in used)))
     if len(codes) == 1:
         confidence = Confidence.HIGH if used else first.confidence
-        return Explanation(reading, (_cause(codes[0], confidence, reason, reading),), used)
+        return Explanation(parsed, (_cause(codes[0], confidence, reason, parsed),), used)
     # The message leaves several causes open: rank the most frequent one first.
     ranks = (Confidence.MEDIUM, *(Confidence.LOW for _ in codes[1:]))
-    causes = tuple(_cause(code, rank, reason, reading) for code, rank in zip(codes, ranks, strict=True))
-    return Explanation(reading, causes, used)
+    causes = tuple(_cause(code, rank, reason, parsed) for code, rank in zip(codes, ranks, strict=True))
+    return Explanation(parsed, causes, used)
 
 
 def weigh(codes: Sequence[Code], evidence: Iterable[Evidence]) -> tuple[tuple[Code, ...], tuple[Evidence, ...]]:
@@ -89,5 +89,5 @@ def weigh(codes: Sequence[Code], evidence: Iterable[Evidence]) -> tuple[tuple[Co
     return remaining, tuple(used)
 
 
-def _cause(code: Code, confidence: Confidence, reason: str, reading: Reading) -> Cause:
-    return Cause(code, confidence, reason, next_step(code, reading))
+def _cause(code: Code, confidence: Confidence, reason: str, parsed: ParsedMessage) -> Cause:
+    return Cause(code, confidence, reason, next_step(code, parsed))

@@ -7,7 +7,7 @@ from typing import Final
 from trustplane.diagnosis.cause import Code, Confidence
 from trustplane.diagnosis.endpoint import DOCKER_HUB, is_second_host, registry_of
 from trustplane.diagnosis.layer import Kind, Role
-from trustplane.diagnosis.reading import Reading
+from trustplane.diagnosis.message_parser import ParsedMessage
 from trustplane.diagnosis.vocabulary.answers import HIDDEN_OR_ABSENT
 from trustplane.diagnosis.vocabulary.certificates import NOT_TRUSTED
 from trustplane.diagnosis.vocabulary.phrase import Statement
@@ -21,9 +21,9 @@ _CA_NAME: Final = re.compile(r"(?i:ca\b|root|issu|authority|^serial:)|CA")
 _CHILD: Final = re.compile(r"reading manifest sha256:")
 
 
-def refine(reading: Reading) -> Statement | None:
+def refine(parsed: ParsedMessage) -> Statement | None:
     """Return the statement of the innermost layer, refined by the layers above it; None for an unknown message."""
-    statement = reading.statement
+    statement = parsed.statement
     if statement is None:
         return None
     for step in (
@@ -35,22 +35,22 @@ def refine(reading: Reading) -> Statement | None:
         _refine_docker_hub,
         _refine_child_manifest,
     ):
-        statement = step(reading, statement)
+        statement = step(parsed, statement)
     return statement
 
 
-def _refine_proxy(reading: Reading, statement: Statement) -> Statement:
+def _refine_proxy(parsed: ParsedMessage, statement: Statement) -> Statement:
     """Blame the proxy for any network error on the way to it."""
-    if statement.kind not in _WIRE or not any(layer.kind is Kind.PROXY for layer in reading.layers):
+    if statement.kind not in _WIRE or not any(layer.kind is Kind.PROXY for layer in parsed.layers):
         return statement
     return replace(statement, codes=(Code.PROXY_FAILED,), reason=f"on the way to the proxy: {statement.reason}")
 
 
-def _refine_second_host(reading: Reading, statement: Statement) -> Statement:
+def _refine_second_host(parsed: ParsedMessage, statement: Statement) -> Statement:
     """Blame the registry's second host if that host is the one not trusted or not reached."""
-    role = reading.endpoint.role
-    if not is_second_host(reading.endpoint, reading.image):
-        return _refine_unnamed_host(reading, statement)
+    role = parsed.endpoint.role
+    if not is_second_host(parsed.endpoint, parsed.image):
+        return _refine_unnamed_host(parsed, statement)
     if statement.kind is Kind.CERTIFICATE:
         trust_codes = {*NOT_TRUSTED, Code.CA_REKEYED}
         codes = tuple(dict.fromkeys(_UNTRUSTED[role] if code in trust_codes else code for code in statement.codes))
@@ -66,17 +66,17 @@ def _refine_second_host(reading: Reading, statement: Statement) -> Statement:
     return statement
 
 
-def _refine_unnamed_host(reading: Reading, statement: Statement) -> Statement:
+def _refine_unnamed_host(parsed: ParsedMessage, statement: Statement) -> Statement:
     """Include the second host if no layer names the host of the certificate."""
     untrusted = {Kind.TOKEN: Code.TOKEN_SERVICE_UNTRUSTED, Kind.BLOB: Code.BLOB_HOST_UNTRUSTED}
-    second_hosts = [untrusted[layer.kind] for layer in reading.layers if layer.kind in untrusted]
-    if not second_hosts or reading.endpoint.path or not set(NOT_TRUSTED) <= set(statement.codes):
+    second_hosts = [untrusted[layer.kind] for layer in parsed.layers if layer.kind in untrusted]
+    if not second_hosts or parsed.endpoint.path or not set(NOT_TRUSTED) <= set(statement.codes):
         return statement
     reason = f"{statement.reason}; no layer names the host"
     return replace(statement, codes=(second_hosts[-1], *statement.codes), reason=reason)
 
 
-def _refine_candidate(reading: Reading, statement: Statement) -> Statement:
+def _refine_candidate(parsed: ParsedMessage, statement: Statement) -> Statement:
     """Include a self-signed server if the candidate may be the server itself, with a renewed certificate."""
     match = _CANDIDATE.search(statement.text)
     if match is None or len(statement.codes) > 1:
@@ -85,7 +85,7 @@ def _refine_candidate(reading: Reading, statement: Statement) -> Statement:
     if statement.codes[0] not in _CANDIDATE_CODES or not _may_be_server(match["name"]):
         return replace(statement, reason=reason)
     codes = (Code.SELF_SIGNED_SERVER, *statement.codes)
-    if match["name"] != reading.endpoint.host:
+    if match["name"] != parsed.endpoint.host:
         codes = codes[::-1]
     return replace(statement, codes=codes, reason=f"{reason}, which may be the name of a server")
 
@@ -94,34 +94,34 @@ def _may_be_server(name: str) -> bool:
     return " " not in name and not _CA_NAME.search(name)
 
 
-def _refine_plain_request(reading: Reading, statement: Statement) -> Statement:
+def _refine_plain_request(parsed: ParsedMessage, statement: Statement) -> Statement:
     """Include plain HTTP, since TLS servers close a connection with a plain request."""
-    if not reading.endpoint.is_plain or not set(statement.codes) <= {Code.CONNECTION_CLOSED, Code.CONNECTION_RESET}:
+    if not parsed.endpoint.is_plain or not set(statement.codes) <= {Code.CONNECTION_CLOSED, Code.CONNECTION_RESET}:
         return statement
     reason = f"{statement.reason}; the request used plain HTTP, which a TLS server does not answer"
     return replace(statement, codes=(*statement.codes, Code.PLAIN_HTTP), reason=reason)
 
 
-def _refine_deadline(reading: Reading, statement: Statement) -> Statement:
+def _refine_deadline(parsed: ParsedMessage, statement: Statement) -> Statement:
     """Blame the connection if the deadline passed while dialling."""
-    above = reading.layers[-2].words if len(reading.layers) > 1 else ""
+    above = parsed.layers[-2].words if len(parsed.layers) > 1 else ""
     if statement.kind is Kind.HTTP and above.startswith("dial tcp") and Code.CONNECTION_TIMEOUT in statement.codes:
         return replace(statement, codes=(Code.CONNECTION_TIMEOUT,), reason="the time limit passed while dialling")
     return statement
 
 
-def _refine_docker_hub(reading: Reading, statement: Statement) -> Statement:
+def _refine_docker_hub(parsed: ParsedMessage, statement: Statement) -> Statement:
     """Rank a wrong name before a missing pull secret: Docker Hub denies access to images that do not exist."""
-    is_hub = registry_of(reading.image) == DOCKER_HUB
+    is_hub = registry_of(parsed.image) == DOCKER_HUB
     if not is_hub or not set(HIDDEN_OR_ABSENT) <= set(statement.codes):
         return statement
     others = tuple(code for code in statement.codes if code is not Code.IMAGE_NOT_FOUND)
     return replace(statement, codes=(Code.IMAGE_NOT_FOUND, *others))
 
 
-def _refine_child_manifest(reading: Reading, statement: Statement) -> Statement:
+def _refine_child_manifest(parsed: ParsedMessage, statement: Statement) -> Statement:
     """Blame the registry's content if the missing manifest is one that the image's index lists."""
-    is_child = "@" not in reading.image and any(_CHILD.search(layer.words) for layer in reading.layers)
+    is_child = "@" not in parsed.image and any(_CHILD.search(layer.words) for layer in parsed.layers)
     if not is_child or statement.codes != (Code.IMAGE_NOT_FOUND,):
         return statement
     codes = (Code.BLOB_MISSING, Code.IMAGE_NOT_FOUND)

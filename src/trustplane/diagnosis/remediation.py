@@ -9,7 +9,7 @@ from trustplane.diagnosis.conclusion import Authority, Conclusion
 from trustplane.diagnosis.credentials import is_used
 from trustplane.diagnosis.evidence import Case, PullSecret, SecretState
 from trustplane.diagnosis.explanation import Explanation
-from trustplane.diagnosis.reading import read
+from trustplane.diagnosis.message_parser import parse_message
 
 # Untrusted text goes into a command line only if a shell does not interpret any of it.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
@@ -39,8 +39,8 @@ def case_next_step(
         return _repair_secret(case, case.secrets)
     if code is Code.AUTH_REJECTED and (used := [secret for secret in case.secrets or () if is_used(secret)]):
         return _recreate_secret(case, used[0])
-    reading = explanation.reading if explanation else read(f'Failed to pull image "{_image(case)}": ')[0]
-    return fill_names(case, next_step(code, reading))
+    parsed = explanation.parsed if explanation else parse_message(f'Failed to pull image "{_image(case)}": ')[0]
+    return fill_names(case, next_step(code, parsed))
 
 
 def fill_names(case: Case, command: str, comment: str = "") -> str:

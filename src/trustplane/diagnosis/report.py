@@ -29,7 +29,7 @@ def answers(messages: Iterable[Message]) -> list[Answer]:
     groups: dict[object, tuple[Explanation, dict[str, None]]] = {}
     for subject, texts in by_subject.items():
         for explanation in _subject_explanations(list(texts)):
-            endpoint = explanation.reading.endpoint
+            endpoint = explanation.parsed.endpoint
             _, subjects = groups.setdefault((explanation.codes, endpoint.address, endpoint.role), (explanation, {}))
             subjects[subject] = None
     return _known_first(Answer(explanation, tuple(filter(None, subjects))) for explanation, subjects in groups.values())

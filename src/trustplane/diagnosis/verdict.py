@@ -17,7 +17,7 @@ from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.evidence import Case, Host, Vantage
 from trustplane.diagnosis.explanation import Explanation, explain
 from trustplane.diagnosis.layer import Role
-from trustplane.diagnosis.reading import read
+from trustplane.diagnosis.message_parser import parse_message
 from trustplane.diagnosis.remediation import case_next_step, fill_names
 from trustplane.diagnosis.report import ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN
 from trustplane.diagnosis.vocabulary.certificates import NOT_TRUSTED
@@ -126,7 +126,7 @@ def _diagnose_mirrors(case: Case, explanation: Explanation) -> Diagnosis | None:
     containerd asks mirrors first. If it cannot connect to them, it reports the host that answered, even with 404 or
     401. Source: containerd 2, core/remotes/docker/resolver.go, `firstErrPriority`.
     """
-    if not set(explanation.codes) <= _ANSWERED or explanation.reading.endpoint.role is Role.MIRROR:
+    if not set(explanation.codes) <= _ANSWERED or explanation.parsed.endpoint.role is Role.MIRROR:
         return None
     for host in _relevant_hosts(case):
         conclusion = conclude_from_chain(case, host) if host.role is Role.MIRROR else None
@@ -192,7 +192,7 @@ def _conclude_from_host(case: Case, host: Host) -> Conclusion | None:
 
 def _failed_host(case: Case, explanation: Explanation) -> Host | None:
     """Return the host that the message is about, as dialled from the node if possible."""
-    endpoint, hosts = explanation.reading.endpoint, _relevant_hosts(case)
+    endpoint, hosts = explanation.parsed.endpoint, _relevant_hosts(case)
     address = canonical(endpoint.address if endpoint.host else case.registry)
     named = [host for host in hosts if canonical(host.address) == address]
     if not endpoint.host and endpoint.role is Role.TOKEN_SERVICE:
@@ -242,8 +242,8 @@ def endpoints(messages: Iterable[str], image: str) -> list[tuple[Role, str]]:
     """Return role and address of the hosts to dial: those that the messages name, then the image's registry."""
     hosts: dict[str, Role] = {}
     for message in messages:
-        for reading in read(message):
-            endpoint = reading.endpoint
+        for parsed in parse_message(message):
+            endpoint = parsed.endpoint
             if endpoint.host and endpoint.role is not Role.PROXY and not endpoint.is_plain:
                 hosts.setdefault(endpoint.address, endpoint.role)
     if image:

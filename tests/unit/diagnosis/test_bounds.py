@@ -9,9 +9,9 @@ import pytest
 from trustplane.api.pod import Pod
 from trustplane.diagnosis import pulls
 from trustplane.diagnosis.explanation import explain
+from trustplane.diagnosis.message_parser import parse_message
 from trustplane.diagnosis.messages import messages_in
 from trustplane.diagnosis.pulls import Causes, Pull, failing
-from trustplane.diagnosis.reading import read
 from trustplane.text import MAX_INPUT
 
 HOSTILE = [
@@ -47,12 +47,12 @@ def test_many_pods_with_long_messages_are_explained_quickly() -> None:
 
 def test_text_behind_more_steps_than_any_message_has_is_ignored() -> None:
     error = 'failed to do request: Head "https://r.corp/v2/": x509: certificate signed by unknown authority'
-    assert read("(" * 20 + error)[0].statement is not None
-    assert read("(" * 1000 + error)[0].statement is None
+    assert parse_message("(" * 20 + error)[0].statement is not None
+    assert parse_message("(" * 1000 + error)[0].statement is None
 
 
 def test_the_number_of_attempts_in_a_list_is_bounded() -> None:
-    assert len(read("[" + "x, rpc error: code = Unknown desc = y" * 500)) == 20
+    assert len(parse_message("[" + "x, rpc error: code = Unknown desc = y" * 500)) == 20
 
 
 def test_json_documents_take_time_in_proportion_to_their_number() -> None:

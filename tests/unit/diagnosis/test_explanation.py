@@ -106,7 +106,7 @@ def test_any_text_is_explained(parts: list[str]) -> None:
 @pytest.mark.parametrize("garbage", ["a", ": ", "x509: ", "([{\"'", 'Get "https://a/?b=c": ', "denied: User: ", "\n"])
 def test_megabytes_of_garbage_are_cut(garbage: str) -> None:
     explanation = explain(garbage * (10_000_000 // len(garbage)))
-    assert len(explanation.reading.message) <= 2 * MAX_INPUT  # redaction may lengthen the text
+    assert len(explanation.parsed.text) <= 2 * MAX_INPUT  # redaction may lengthen the text
 
 
 def test_every_code_has_a_meaning_and_a_next_step() -> None:
@@ -191,7 +191,7 @@ def test_evidence_only_narrows(codes: list[Code], evidence: list[Evidence]) -> N
     ],
 )
 def test_the_failed_host(host: str, port: str, role: Role, message: str) -> None:
-    endpoint = explain(message).reading.endpoint
+    endpoint = explain(message).parsed.endpoint
     assert (endpoint.host, endpoint.port, endpoint.role) == (host, port, role)
 
 
@@ -204,7 +204,7 @@ def test_mirrors_do_not_decide() -> None:
         "image-not-found",
     )
     assert not explain(mirrors).is_known
-    assert any("m.test" in layer.host for layer in explain(mirrors).reading.layers)
+    assert any("m.test" in layer.host for layer in explain(mirrors).parsed.layers)
 
 
 @given(st.text(max_size=30))

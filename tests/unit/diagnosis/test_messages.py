@@ -678,8 +678,8 @@ def test_the_causes_that_fit(codes: str, message: str) -> None:
 def test_layers_around_the_cause(message: str) -> None:
     explanation = explain(message)
     assert explanation.codes == ("connection-closed",)
-    assert explanation.reading.image == IMAGE
-    assert explanation.reading.endpoint.host == H
+    assert explanation.parsed.image == IMAGE
+    assert explanation.parsed.endpoint.host == H
 
 
 @settings(max_examples=200)

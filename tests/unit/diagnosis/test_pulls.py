@@ -87,14 +87,14 @@ def test_another_message_registry_or_number_of_pulls_is_a_change() -> None:
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda _: "")
 def test_equal_failures_have_the_same_causes(message: str) -> None:
-    failed = Pull(explain(message).reading.image or "harbor.corp/app:1", f"ErrImagePull: {message}")
+    failed = Pull(explain(message).parsed.image or "harbor.corp/app:1", f"ErrImagePull: {message}")
     assert are_alike([failed], [backs_off(failed)])
     assert explain(failed.message).codes == explain(backs_off(failed).message).codes
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda _: "")
 def test_causes_are_those_of_explain(message: str) -> None:
-    image = explain(message).reading.image or "harbor.corp/app:1"
+    image = explain(message).parsed.image or "harbor.corp/app:1"
     assert Causes().of(Pull(image, message)) is explain(message).causes[0].code
 
 
@@ -102,7 +102,7 @@ def test_causes_are_those_of_explain(message: str) -> None:
 def test_cached_causes_change_no_other_cause(messages: list[str]) -> None:
     causes = Causes()
     for message in messages:
-        image = explain(message).reading.image or "harbor.corp/app:1"
+        image = explain(message).parsed.image or "harbor.corp/app:1"
         assert causes.of(Pull(image, message)) is Causes().of(Pull(image, message))
 
 

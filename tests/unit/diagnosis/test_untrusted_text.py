@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from trustplane.diagnosis.cause import Code, Confidence
 from trustplane.diagnosis.layer import Kind
-from trustplane.diagnosis.reading import read
+from trustplane.diagnosis.message_parser import parse_message
 
 H = "reg.corp"
 IMAGE = f"{H}/a:1"
@@ -25,18 +25,20 @@ UNTRUSTED = st.lists(
 
 @given(UNTRUSTED)
 def test_names_in_a_certificate_are_neither_an_answer_nor_another_attempt(names: str) -> None:
-    (reading,) = read(f"{HEAD}tls: failed to verify certificate: x509: certificate is valid for {names}, not {H}")
-    assert reading.statement is not None
-    assert (reading.statement.kind, reading.statement.codes) == (Kind.CERTIFICATE, (Code.NAME_MISMATCH,))
+    (parsed,) = parse_message(
+        f"{HEAD}tls: failed to verify certificate: x509: certificate is valid for {names}, not {H}"
+    )
+    assert parsed.statement is not None
+    assert (parsed.statement.kind, parsed.statement.codes) == (Kind.CERTIFICATE, (Code.NAME_MISMATCH,))
 
 
 @given(UNTRUSTED)
 def test_a_body_yields_no_certificate_cause(body: str) -> None:
     message = f"{PULL}unexpected status from HEAD request to https://{H}/v2/a: 401 Unauthorized\n{UNKNOWN} {body}"
-    (reading,) = read(message)
-    assert reading.statement is not None
-    assert Code.AUTH_MISSING in reading.statement.codes
-    assert Code.ISSUER_NOT_TRUSTED not in reading.statement.codes
+    (parsed,) = parse_message(message)
+    assert parsed.statement is not None
+    assert Code.AUTH_MISSING in parsed.statement.codes
+    assert Code.ISSUER_NOT_TRUSTED not in parsed.statement.codes
 
 
 @pytest.mark.parametrize(
@@ -50,5 +52,5 @@ def test_a_body_yields_no_certificate_cause(body: str) -> None:
     ],
 )
 def test_text_that_a_proxy_or_mirror_can_imitate_is_not_certain(message: str) -> None:
-    (reading,) = read(message)
-    assert reading.statement is None or reading.statement.confidence is not Confidence.HIGH
+    (parsed,) = parse_message(message)
+    assert parsed.statement is None or parsed.statement.confidence is not Confidence.HIGH

@@ -41,11 +41,11 @@ _STATUS_PHRASES: Final = frozenset(status.phrase for status in HTTPStatus)
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParsedMessage:
     """A message, parsed.
 
     Attributes:
-        message: The text, without credentials and control characters.
+        text: The message, without credentials and control characters.
         layers: The layers, outermost first; the last one is the innermost with a known text.
         statement: The statement of the innermost layer; None if no phrase matches.
         image: The image reference, "" if the message has none.
@@ -53,7 +53,7 @@ class Reading:
         endpoint: The host that failed.
     """
 
-    message: str
+    text: str
     layers: tuple[Layer, ...]
     statement: Statement | None
     image: str
@@ -61,7 +61,7 @@ class Reading:
     endpoint: Endpoint
 
 
-def read(message: str) -> tuple[Reading, ...]:
+def parse_message(message: str) -> tuple[ParsedMessage, ...]:
     """Parse a message, which may be any text; characters beyond `text.MAX_INPUT` are ignored.
 
     Returns:
@@ -95,7 +95,7 @@ class _Parser:
         self._from_cut: Statement | None = None
         self._is_doubtful = False  # unknown or untrusted text was skipped below a known layer
 
-    def parse(self) -> Reading:
+    def parse(self) -> ParsedMessage:
         for _ in range(_MAX_STEPS):
             if self._statement is not None or self._at >= len(self._text):
                 break
@@ -105,7 +105,7 @@ class _Parser:
             self._layers.append(Layer(statement.kind, statement.text))
         endpoint = failed_endpoint(self._facts, self._layers)
         image = _clean_reference(self._facts.image)
-        return Reading(self._message.strip(), tuple(self._layers), statement, image, self._runtime, endpoint)
+        return ParsedMessage(self._message.strip(), tuple(self._layers), statement, image, self._runtime, endpoint)
 
     def _innermost(self) -> Statement | None:
         """Return the innermost statement, with lower confidence if doubtful text precedes it."""
