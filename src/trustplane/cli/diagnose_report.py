@@ -10,7 +10,7 @@ from rich.text import Text
 from trustplane.cli import explain_report
 from trustplane.cli.console import Console
 from trustplane.diagnosis.cause import Cause
-from trustplane.diagnosis.evidence import Case, Host, Look
+from trustplane.diagnosis.evidence import Case, CollectorReport, Host
 from trustplane.diagnosis.verdict import Diagnosis
 
 Json = dict[str, Any]
@@ -39,8 +39,8 @@ def show(console: Console, answers: Sequence[Answer]) -> None:
             console.print()
         _show(console, answer)
         last = number == len(answers) - 1
-        if last or answers[number + 1].case.looks != answer.case.looks:
-            _looks(console, answer.case.looks)
+        if last or answers[number + 1].case.reports != answer.case.reports:
+            _reports(console, answer.case.reports)
 
 
 def _show(console: Console, answer: Answer) -> None:
@@ -103,9 +103,9 @@ def _about(answer: Answer) -> list[tuple[str, str]]:
     return rows
 
 
-def _looks(console: Console, looks: Sequence[Look]) -> None:
-    for title, seen in (("Looked at:", True), ("Could not look at:", False)):
-        rows = [(f"{one.source}:", one.words) for one in looks if one.seen is seen]
+def _reports(console: Console, reports: Sequence[CollectorReport]) -> None:
+    for title, is_available in (("Looked at:", True), ("Could not look at:", False)):
+        rows = [(f"{one.source}:", one.text) for one in reports if one.is_available is is_available]
         if rows:
             console.print(title)
             _rows(console, rows)
@@ -135,7 +135,7 @@ def _answer(answer: Answer) -> Json:
         else None,
         "hosts": [_host(one) for one in case.hosts],
         "message": explanation.parsed.text if explanation else "",
-        "looks": [{"source": one.source, "words": one.words, "seen": one.seen} for one in case.looks],
+        "looks": [{"source": one.source, "words": one.text, "seen": one.is_available} for one in case.reports],
     }
 
 

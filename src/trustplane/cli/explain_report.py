@@ -68,7 +68,7 @@ def _about(answer: Answer) -> list[tuple[str, str]]:
 
 def _evidence(explanation: Explanation) -> list[tuple[str, str]]:
     lines = [(f"{one.kind}:", short(one)) for one in explanation.parsed.layers]
-    return lines + [(f"{one.source}:", one.words) for one in explanation.evidence]
+    return lines + [(f"{one.source}:", one.text) for one in explanation.evidence]
 
 
 def failed(parsed: ParsedMessage) -> str:
@@ -82,7 +82,7 @@ def failed(parsed: ParsedMessage) -> str:
 
 def short(layer: Layer) -> str:
     """Return what a layer said, on one line."""
-    line = " ".join(layer.words.split())
+    line = " ".join(layer.text.split())
     return line if len(line) <= _WORDS else f"{line[: _WORDS - 1]}…"
 
 
@@ -104,7 +104,7 @@ def _answer(answer: Answer) -> Json:
         "pods": list(answer.subjects),
         "evidence": [
             *({"source": one.kind, "words": short(one), "host": one.host} for one in parsed.layers),
-            *({"source": one.source, "words": one.words, "host": ""} for one in explanation.evidence),
+            *({"source": one.source, "words": one.text, "host": ""} for one in explanation.evidence),
         ],
         "message": parsed.text,
     }

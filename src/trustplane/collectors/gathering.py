@@ -16,7 +16,7 @@ from trustplane.collectors import disk, fleet, hosts, node_ssh, pods
 from trustplane.collectors.limit import collect
 from trustplane.controllers.clustertrust_workload import reading
 from trustplane.diagnosis.endpoint import registry_of
-from trustplane.diagnosis.evidence import Case, Look, NodeRecord, PullSecret, TrustList
+from trustplane.diagnosis.evidence import Case, CollectorReport, NodeRecord, PullSecret, TrustList
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.verdict import endpoints
 from trustplane.errors import TransientError
@@ -45,7 +45,7 @@ class Place:
 class _Evidence:
     """The evidence gathered so far; what arrived before a timeout counts."""
 
-    looks: list[Look] = field(default_factory=list)
+    reports: list[CollectorReport] = field(default_factory=list)
     secrets: tuple[PullSecret, ...] | None = None
     sets: fleet.ClusterSets = field(default_factory=fleet.ClusterSets)
     service: TrustList | None = None
@@ -85,13 +85,13 @@ async def cases_of_pod(at: Place, key: Key) -> list[Case]:
 
 
 async def _image_case(at: Place, pod: pods.Pod, failed: pods.ImageMessages) -> Case:
-    evidence, registry = _Evidence(looks=pods.pod_looks(pod)), registry_of(failed.image)
+    evidence, registry = _Evidence(reports=pods.pod_reports(pod)), registry_of(failed.image)
     targets = endpoints(failed.messages, failed.image)
     node = _add_node(evidence, at, pod.node, registry, targets)
     await together(
         _add_secrets(evidence, at, pod, failed.image),
         _add_trust(evidence, at),
-        collect(f"node {pod.node}", node, evidence.looks, seconds=PART_SECONDS),
+        collect(f"node {pod.node}", node, evidence.reports, seconds=PART_SECONDS),
         _add_hosts(evidence, targets, failed.image, registry, at.follow),
     )
     return replace(
@@ -107,19 +107,19 @@ async def _image_case(at: Place, pod: pods.Pod, failed: pods.ImageMessages) -> C
 async def _add_secrets(evidence: _Evidence, at: Place, pod: pods.Pod, image: str) -> None:
     if pod.object is None:
         reason = "the pod was not found, so the names of its pull secrets are unknown"
-        evidence.looks.append(Look("pull secrets", reason, seen=False))
+        evidence.reports.append(CollectorReport("pull secrets", reason, is_available=False))
         return
     work = pods.assess_pull_secrets(at.workload, pod.object, image)
-    evidence.secrets = await collect("pull secrets", work, evidence.looks, seconds=API_SECONDS)
+    evidence.secrets = await collect("pull secrets", work, evidence.reports, seconds=API_SECONDS)
     if evidence.secrets is not None:
         text = "; ".join(f"{secret.name} (of {secret.named_by}) {secret.state}" for secret in evidence.secrets)
-        evidence.looks.append(Look("pull secrets", text or "the pod and its ServiceAccount name none"))
+        evidence.reports.append(CollectorReport("pull secrets", text or "the pod and its ServiceAccount name none"))
 
 
 async def _add_trust(evidence: _Evidence, at: Place) -> None:
     if at.management is None or at.cluster is None:
         reason = "the cluster was named by its kubeconfig; name it with --cluster to include its trust sets"
-        evidence.looks.append(Look("trust sets", reason, seen=False))
+        evidence.reports.append(CollectorReport("trust sets", reason, is_available=False))
         return
     await together(
         _add_own_sets(evidence, at.management, at.cluster), _add_other_sets(evidence, at.management, at.cluster)
@@ -128,22 +128,22 @@ async def _add_trust(evidence: _Evidence, at: Place) -> None:
 
 async def _add_own_sets(evidence: _Evidence, client: Client, cluster: Key) -> None:
     work = fleet.read_cluster_sets(client, cluster)
-    sets = await collect("trust of the cluster", work, evidence.looks, seconds=API_SECONDS)
+    sets = await collect("trust of the cluster", work, evidence.reports, seconds=API_SECONDS)
     if sets is not None:
         evidence.sets = sets
         text = f"desired: {_count(sets.desired)}; in force: {_count(sets.in_force)}"
-        evidence.looks.append(Look("trust of the cluster", text))
+        evidence.reports.append(CollectorReport("trust of the cluster", text))
 
 
 async def _add_other_sets(evidence: _Evidence, client: Client, cluster: Key | None) -> None:
     evidence.service, others = await together(
-        collect("the service's list", fleet.read_service_list(client), evidence.looks, seconds=API_SECONDS),
-        collect("other clusters", fleet.read_other_sets(client, cluster), evidence.looks, seconds=API_SECONDS),
+        collect("the service's list", fleet.read_service_list(client), evidence.reports, seconds=API_SECONDS),
+        collect("other clusters", fleet.read_other_sets(client, cluster), evidence.reports, seconds=API_SECONDS),
     )
     evidence.others = tuple(trust for _, trust in others or ())
     if others is not None:
         text = f"{len(others)} different sets; the service's list: {_count(evidence.service)}"
-        evidence.looks.append(Look("other clusters", text))
+        evidence.reports.append(CollectorReport("other clusters", text))
 
 
 def _count(trust: TrustList | None) -> str:
@@ -154,25 +154,27 @@ async def _add_node(evidence: _Evidence, at: Place, node: str, registry: str, ta
     if at.management is None or at.cluster is None or not node:
         return
     work = _read_record(at.management, at.cluster, node, registry)
-    result = await collect(f"node {node}", work, evidence.looks, seconds=API_SECONDS)
+    result = await collect(f"node {node}", work, evidence.reports, seconds=API_SECONDS)
     if result is None:
         return
     machine, record = result
     evidence.node = record
     state = record.state or ("Proven" if record.trusts else "no problem reported")
-    evidence.looks.append(Look(f"node {node}", f"{state}{': ' if record.message else ''}{record.message}"))
+    evidence.reports.append(CollectorReport(f"node {node}", f"{state}{': ' if record.message else ''}{record.message}"))
     source = f"node {node} over SSH"
     if machine is None or not at.use_ssh:
         reason = "the node has no Machine" if machine is None else "skipped (--no-ssh)"
-        evidence.looks.append(Look(source, reason, seen=False))
+        evidence.reports.append(CollectorReport(source, reason, is_available=False))
         return
     inspect = node_ssh.inspect_machine(at.management, at.cluster, machine, registry, targets)
-    evidence.inspection = await collect(source, inspect, evidence.looks, seconds=node_ssh.NODE_SECONDS)
+    evidence.inspection = await collect(source, inspect, evidence.reports, seconds=node_ssh.NODE_SECONDS)
     if evidence.inspection:
-        evidence.looks.append(Look(source, node_ssh.inspection_summary(evidence.inspection)))
+        evidence.reports.append(CollectorReport(source, node_ssh.inspection_summary(evidence.inspection)))
         reason = f"no answer in {disk.SECOND_SECONDS:g} s"
         unanswered = evidence.inspection.unanswered
-        evidence.looks += [Look(f"{host} from node {node}", reason, seen=False) for host in unanswered]
+        evidence.reports += [
+            CollectorReport(f"{host} from node {node}", reason, is_available=False) for host in unanswered
+        ]
 
 
 async def _read_record(client: Client, cluster: Key, node: str, registry: str) -> tuple[Machine | None, NodeRecord]:
@@ -188,7 +190,7 @@ async def _add_hosts(
     evidence: _Evidence, targets: list[tuple[Role, str]], image: str, registry: str, follow: Follow
 ) -> None:
     work = hosts.observe_hosts(evidence.observation, targets, image, registry=registry, follow=follow)
-    await collect("hosts", work, evidence.looks, seconds=PART_SECONDS)
+    await collect("hosts", work, evidence.reports, seconds=PART_SECONDS)
 
 
 def _case(evidence: _Evidence, registry: str) -> Case:
@@ -209,7 +211,7 @@ def _case(evidence: _Evidence, registry: str) -> Case:
         node=evidence.node,
         disk=inspection.disk if inspection else None,
         hosts=(*observation.hosts, *(inspection.hosts if inspection else ())),
-        looks=(*evidence.looks, *observation.looks),
+        reports=(*evidence.reports, *observation.reports),
     )
 
 
@@ -240,11 +242,11 @@ async def cases_of_registry(management: Client | None, registry: str, follow: Fo
         if management is None:
             return
         service = fleet.read_service_list(management)
-        evidence.service = await collect("the service's list", service, evidence.looks, seconds=API_SECONDS)
-        sets = await collect("clusters", fleet.read_other_sets(management), evidence.looks, seconds=API_SECONDS)
+        evidence.service = await collect("the service's list", service, evidence.reports, seconds=API_SECONDS)
+        sets = await collect("clusters", fleet.read_other_sets(management), evidence.reports, seconds=API_SECONDS)
         cluster_sets.extend(sets or ())
         if sets is not None:
-            evidence.looks.append(Look("clusters", f"{len(sets)} different sets"))
+            evidence.reports.append(CollectorReport("clusters", f"{len(sets)} different sets"))
 
     await together(add_sets(), _add_hosts(evidence, [(Role.REGISTRY, registry)], "", registry, follow))
     evidence.others = tuple(trust for _, trust in cluster_sets)

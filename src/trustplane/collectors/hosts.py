@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from trustplane.certificates.repair import read_any
 from trustplane.certificates.verification import GoCertificate, MalformedError
 from trustplane.collectors.limit import collect, run_in_thread
-from trustplane.diagnosis.evidence import Host, Look, Vantage
+from trustplane.diagnosis.evidence import CollectorReport, Host, Vantage
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import UserError
 from trustplane.kube.tasks import together
@@ -35,7 +35,7 @@ class RegistryObservation:
     challenge: str = ""
     anonymous: int = 0
     issuers: list[bytes] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
+    reports: list[CollectorReport] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ async def _observe_host(observation: RegistryObservation, role: Role, name: str,
     try:
         address = Address.read(name)
     except UserError as error:
-        observation.looks.append(Look(f"{role} {name}", str(error), seen=False))
+        observation.reports.append(CollectorReport(f"{role} {name}", str(error), is_available=False))
         return
     source = f"{role} {name} from here"
     decision = await collect(
-        source, run_in_thread(lambda: rule.target(role, address)), observation.looks, seconds=ASK_SECONDS
+        source, run_in_thread(lambda: rule.target(role, address)), observation.reports, seconds=ASK_SECONDS
     )
     if decision is None or isinstance(decision, Unasked):
-        observation.looks += [Look(source, decision.message, seen=False)] if decision else []
+        observation.reports += [CollectorReport(source, decision.message, is_available=False)] if decision else []
         return
     host = await _dial(observation, role, decision, name)
     if host is None or not host.certificates or role is not Role.REGISTRY:
@@ -111,7 +111,7 @@ async def _observe_host(observation: RegistryObservation, role: Role, name: str,
     answer = await collect(
         f"answers of {name}",
         run_in_thread(lambda: _ask(address, _image(image), rule.follow)),
-        observation.looks,
+        observation.reports,
         seconds=ASK_SECONDS,
     )
     if answer is not None:
@@ -124,12 +124,12 @@ async def _fetch_issuers(observation: RegistryObservation, host: Host, registry:
     source = f"issuer of {host.address}'s chain"
     if urls and not follow.issuers:
         text = f"not asked: {', '.join(clean(url, _MAX_URL) for url in urls)}. --follow-aia asks there"
-        observation.looks.append(Look(source, text, seen=False))
+        observation.reports.append(CollectorReport(source, text, is_available=False))
         return
     files = await collect(
         source,
         run_in_thread(lambda: [read_any(fetch(url, registry, ISSUER_SECONDS)) for url in urls]),
-        observation.looks,
+        observation.reports,
         seconds=ISSUER_SECONDS,
     )
     observation.issuers += [certificate.der for file in files or () for certificate in file.certificates]
@@ -138,13 +138,13 @@ async def _fetch_issuers(observation: RegistryObservation, host: Host, registry:
 async def _dial(observation: RegistryObservation, role: Role, address: Address | Target, name: str) -> Host | None:
     source = f"{role} {name} from here"
     served = await collect(
-        source, run_in_thread(lambda: dial(address, DIAL_SECONDS)), observation.looks, seconds=DIAL_SECONDS + 1
+        source, run_in_thread(lambda: dial(address, DIAL_SECONDS)), observation.reports, seconds=DIAL_SECONDS + 1
     )
     if served is None:
         return None
     host = _host(role, name, served)
     observation.hosts.append(host)
-    observation.looks.append(Look(source, _summary(served)))
+    observation.reports.append(CollectorReport(source, _summary(served)))
     return host
 
 
@@ -164,12 +164,12 @@ async def _dial_second_hosts(observation: RegistryObservation, registry: Host, a
     observation.challenge, observation.anonymous = answer.scheme, answer.anonymous
     if failure := answer.failure:
         index = observation.hosts.index(registry)
-        observation.hosts[index] = replace(registry, failure=failure.cause, words=failure.message)
+        observation.hosts[index] = replace(registry, failure=failure.cause, message=failure.message)
     known = {host.address for host in observation.hosts}
     targets = []
     for role, second in ((Role.TOKEN_SERVICE, answer.tokens), (Role.BLOB_STORE, answer.blobs)):
         if isinstance(second, Unasked):
-            observation.looks.append(Look(f"{role} from here", second.message, seen=False))
+            observation.reports.append(CollectorReport(f"{role} from here", second.message, is_available=False))
         elif second and str(second.address) not in known:
             targets.append((role, second))
     await together(*(_dial(observation, role, second, str(second.address)) for role, second in targets))

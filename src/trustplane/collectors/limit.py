@@ -6,22 +6,22 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from trustplane.diagnosis.evidence import Look
+from trustplane.diagnosis.evidence import CollectorReport
 from trustplane.errors import TrustplaneError
 from trustplane.text import redact
 
 T = TypeVar("T")
 
 
-async def collect(source: str, work: Awaitable[T], looks: list[Look], *, seconds: float) -> T | None:
-    """Return a collector's result; if it fails or exceeds its time limit, add the reason to `looks` and return None."""
+async def collect(source: str, work: Awaitable[T], reports: list[CollectorReport], *, seconds: float) -> T | None:
+    """Return a collector's result; None if it fails or exceeds its time limit, with the reason in `reports`."""
     try:
         async with asyncio.timeout(seconds):
             return await work
     except TimeoutError:
-        looks.append(Look(source, f"no answer in {seconds:g} s", seen=False))
+        reports.append(CollectorReport(source, f"no answer in {seconds:g} s", is_available=False))
     except TrustplaneError as error:
-        looks.append(Look(source, redact(str(error)), seen=False))
+        reports.append(CollectorReport(source, redact(str(error)), is_available=False))
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from trustplane.api.meta import Json
 from trustplane.diagnosis import credentials
 from trustplane.diagnosis.endpoint import registry_of
-from trustplane.diagnosis.evidence import Look, PullSecret, SecretState
+from trustplane.diagnosis.evidence import CollectorReport, PullSecret, SecretState
 from trustplane.diagnosis.message_parser import parse_message
 from trustplane.diagnosis.messages import messages_in
 from trustplane.errors import TrustplaneError
@@ -132,13 +132,15 @@ def _changed_at(secret: dict[str, Any]) -> datetime | None:
     return max(filter(None, times), default=None) or read_time(str(metadata.get("creationTimestamp", "")))
 
 
-def pod_looks(pod: Pod) -> list[Look]:
+def pod_reports(pod: Pod) -> list[CollectorReport]:
     """Return the reports about a pod and its events."""
     place = f"on node {pod.node}" if pod.node else "on no node"
     state = f"{pod.object.get('status', {}).get('phase', 'Unknown')}, {place}" if pod.object else "not found"
     count = sum(len(image.messages) for image in pod.images)
     registries = ", ".join(dict.fromkeys(registry_of(image.image) for image in pod.images))
     return [
-        Look(f"pod {pod.key}", state, seen=pod.object is not None),
-        Look("events", f"{count} different messages about failed pulls{f' from {registries}' if registries else ''}"),
+        CollectorReport(f"pod {pod.key}", state, is_available=pod.object is not None),
+        CollectorReport(
+            "events", f"{count} different messages about failed pulls{f' from {registries}' if registries else ''}"
+        ),
     ]

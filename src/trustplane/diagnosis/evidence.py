@@ -1,7 +1,7 @@
 """The evidence about a failed pull besides its message, as plain data: the input of `verdict`. Pure.
 
-A source that could not be read leaves its field None or empty, and a `Look` gives the reason: missing evidence never
-counts as evidence.
+A source that could not be read leaves its field None or empty, and a `CollectorReport` gives the reason: missing
+evidence never counts as evidence.
 """
 
 import enum
@@ -20,18 +20,18 @@ class Vantage(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class Look:
+class CollectorReport:
     """The report of one collector.
 
     Attributes:
         source: The source that the collector read.
-        words: The result, or why the source could not be read.
-        seen: Whether the source could be read.
+        text: The result, or why the source could not be read.
+        is_available: Whether the source could be read.
     """
 
     source: str
-    words: str
-    seen: bool = True
+    text: str
+    is_available: bool = True
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Host:
         vantage: The place from which it was dialled.
         certificates: The chain it served, DER, its own certificate first; empty if it served none.
         failure: The code of a cause, if it did not answer, or not as a registry does.
-        words: The failure as text.
+        message: The failure as text.
         proxy: The proxy used, as `scheme://host:port`; "" without one.
     """
 
@@ -106,7 +106,7 @@ class Host:
     vantage: Vantage = Vantage.HERE
     certificates: tuple[bytes, ...] = ()
     failure: str = ""
-    words: str = ""
+    message: str = ""
     proxy: str = ""
 
 
@@ -179,7 +179,7 @@ class Case:
         node: The management cluster's record of the node.
         disk: The state of the node itself.
         hosts: The registry's hosts, as dialled from here and from the node.
-        looks: The reports of the collectors.
+        reports: The reports of the collectors.
     """
 
     now: datetime
@@ -202,4 +202,4 @@ class Case:
     node: NodeRecord | None = None
     disk: Disk | None = None
     hosts: tuple[Host, ...] = ()
-    looks: tuple[Look, ...] = ()
+    reports: tuple[CollectorReport, ...] = ()

@@ -18,13 +18,13 @@ class Evidence:
 
     Attributes:
         source: The source of the fact.
-        words: The fact.
+        text: The fact.
         points_to: Causes that exclude all others if any of them fits the message.
         rules_out: Causes that this fact excludes.
     """
 
     source: str
-    words: str
+    text: str
     points_to: frozenset[Code] = frozenset()
     rules_out: frozenset[Code] = frozenset()
 
@@ -63,7 +63,7 @@ def explain(message: str, evidence: Sequence[Evidence] = ()) -> Explanation:
         return Explanation(parsed, (_cause(Code.UNKNOWN, Confidence.LOW, _NO_MATCH, parsed),))
     first = statements[0]
     codes, used = weigh(tuple(dict.fromkeys(code for statement in statements for code in statement.codes)), evidence)
-    reason = "; ".join((first.reason, *(fact.words for fact in used)))
+    reason = "; ".join((first.reason, *(fact.text for fact in used)))
     if len(codes) == 1:
         confidence = Confidence.HIGH if used else first.confidence
         return Explanation(parsed, (_cause(codes[0], confidence, reason, parsed),), used)

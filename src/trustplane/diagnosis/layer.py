@@ -50,7 +50,7 @@ class Layer:
     """The text of one layer; `host` is the host it names, as host or host:port."""
 
     kind: Kind
-    words: str
+    text: str
     host: str = ""
 
 

@@ -207,7 +207,7 @@ class _Parser:
             anonymous=self._anonymous,
             to_second_host=is_second_host(endpoint, self._facts.image),
             is_plain=endpoint.is_plain,
-            is_ping=endpoint.path.rstrip("/") == "/v2" or any("pinging" in layer.words for layer in self._layers),
+            is_ping=endpoint.path.rstrip("/") == "/v2" or any("pinging" in layer.text for layer in self._layers),
         )
 
     def _parse_proxy_status(self) -> bool:

@@ -104,7 +104,7 @@ def _refine_plain_request(parsed: ParsedMessage, statement: Statement) -> Statem
 
 def _refine_deadline(parsed: ParsedMessage, statement: Statement) -> Statement:
     """Blame the connection if the deadline passed while dialling."""
-    above = parsed.layers[-2].words if len(parsed.layers) > 1 else ""
+    above = parsed.layers[-2].text if len(parsed.layers) > 1 else ""
     if statement.kind is Kind.HTTP and above.startswith("dial tcp") and Code.CONNECTION_TIMEOUT in statement.codes:
         return replace(statement, codes=(Code.CONNECTION_TIMEOUT,), reason="the time limit passed while dialling")
     return statement
@@ -121,7 +121,7 @@ def _refine_docker_hub(parsed: ParsedMessage, statement: Statement) -> Statement
 
 def _refine_child_manifest(parsed: ParsedMessage, statement: Statement) -> Statement:
     """Blame the registry's content if the missing manifest is one that the image's index lists."""
-    is_child = "@" not in parsed.image and any(_CHILD.search(layer.words) for layer in parsed.layers)
+    is_child = "@" not in parsed.image and any(_CHILD.search(layer.text) for layer in parsed.layers)
     if not is_child or statement.codes != (Code.IMAGE_NOT_FOUND,):
         return statement
     codes = (Code.BLOB_MISSING, Code.IMAGE_NOT_FOUND)

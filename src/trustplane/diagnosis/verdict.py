@@ -187,7 +187,7 @@ def _diagnose_hosts(case: Case, explanation: Explanation | None) -> Diagnosis:
 def _conclude_from_host(case: Case, host: Host) -> Conclusion | None:
     if host.certificates and (conclusion := conclude_from_chain(case, host)):
         return conclusion
-    return Conclusion((Code(host.failure),), host.words) if host.failure else None
+    return Conclusion((Code(host.failure),), host.message) if host.failure else None
 
 
 def _failed_host(case: Case, explanation: Explanation) -> Host | None:

@@ -62,7 +62,7 @@ async def _answer(place: gathering.Place, turn: asyncio.Semaphore, one: Json) ->
 
 def _too_late(case: Case) -> list[str]:
     """Return what was not seen in time, as the answer says it: on a busy machine, a person asks again."""
-    return [f"{one.source}: {one.words}" for one in case.looks if not one.seen and one.words.startswith(_LATE)]
+    return [f"{one.source}: {one.text}" for one in case.reports if not one.is_available and one.text.startswith(_LATE)]
 
 
 def _told(case: Case) -> Json:

@@ -61,7 +61,7 @@ async def test_a_server_that_is_not_a_registry() -> None:
 async def test_an_invalid_address() -> None:
     observation = await observe("http://harbor.corp")
     assert observation.hosts == []
-    assert not observation.looks[0].seen
+    assert not observation.reports[0].is_available
 
 
 async def test_a_token_service_on_another_site_is_named_but_not_dialled() -> None:
@@ -78,9 +78,9 @@ async def test_a_token_service_on_another_site_is_named_but_not_dialled() -> Non
             observation = await observe(f"localhost:{port}", f"localhost:{port}/app:1")
             assert requests == []
             assert [one.role for one in observation.hosts] == [Role.REGISTRY]
-            [skipped] = [one for one in observation.looks if not one.seen]
-            assert f"127.0.0.1:{token} was not asked" in skipped.words
-            assert "--follow-hosts" in skipped.words
+            [skipped] = [one for one in observation.reports if not one.is_available]
+            assert f"127.0.0.1:{token} was not asked" in skipped.text
+            assert "--follow-hosts" in skipped.text
 
             followed = await observe(f"localhost:{port}", f"localhost:{port}/app:1", follow=Follow(hosts=True))
     assert Role.TOKEN_SERVICE in {one.role for one in followed.hosts}
@@ -95,7 +95,7 @@ async def test_a_host_named_in_a_message_cannot_be_on_this_machine() -> None:
             endpoint = (role, f"127.0.0.1:{port}")
             await hosts.observe_hosts(observation, [endpoint], "", registry="93.184.216.34", follow=Follow(hosts=True))
             assert observation.hosts == []
-            assert "loopback" in observation.looks[0].words
+            assert "loopback" in observation.reports[0].text
 
 
 async def test_an_issuer_is_fetched_only_on_request() -> None:
@@ -113,6 +113,6 @@ async def test_an_issuer_is_fetched_only_on_request() -> None:
         with serving([authority.server.der], authority.server.key, {"/v2/": Reply(200)}) as at:
             observation = await observe(f"localhost:{at}")
             assert (queries, observation.issuers) == ([], [])
-            assert any("--follow-aia" in one.words and f"127.0.0.1:{port}/ca" in one.words for one in observation.looks)
+            assert any("--follow-aia" in one.text and f"127.0.0.1:{port}/ca" in one.text for one in observation.reports)
             followed = await observe(f"localhost:{at}", follow=Follow(issuers=True))
     assert (queries, followed.issuers) == (["form=der"], [issuing])
