@@ -143,7 +143,7 @@ def _host(host: Host) -> Json:
     return {
         "role": host.role,
         "address": host.address,
-        "seenFrom": host.vantage,
+        "seenFrom": host.observed_from,
         "sha256": [hashlib.sha256(one).hexdigest() for one in host.certificates],
         "failure": host.failure,
     }

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from trustplane.certificates.parsing import parse_pem
 from trustplane.certificates.repair import read_any
-from trustplane.diagnosis.evidence import Disk, Host, Vantage
+from trustplane.diagnosis.evidence import Disk, Host, ObservedFrom
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.proxy import through
 from trustplane.errors import NodeError, TrustplaneError
@@ -188,7 +188,7 @@ def _hosts(report: list[Line], roles: Mapping[str, Role], proxies: Mapping[str, 
         if verb == "served" and address in roles:
             chain = tuple(certificate.der for certificate in parse_pem(base64.b64decode(value)).certificates)
             if chain:
-                yield Host(roles[address], address, Vantage.NODE, chain, proxy=proxies.get(address, ""))
+                yield Host(roles[address], address, ObservedFrom.NODE, chain, proxy=proxies.get(address, ""))
 
 
 def _challenge(report: list[Line], roles: Mapping[str, Role]) -> str:

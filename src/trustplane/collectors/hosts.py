@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from trustplane.certificates.repair import read_any
 from trustplane.certificates.verification import GoCertificate, MalformedError
 from trustplane.collectors.limit import collect, run_in_thread
-from trustplane.diagnosis.evidence import CollectorReport, Host, Vantage
+from trustplane.diagnosis.evidence import CollectorReport, Host, ObservedFrom
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import UserError
 from trustplane.kube.tasks import together
@@ -151,7 +151,7 @@ async def _dial(observation: RegistryObservation, role: Role, address: Address |
 def _host(role: Role, address: str, served: Served) -> Host:
     failure = served.failure
     code, message = (failure.cause, failure.message) if failure else ("", "")
-    return Host(role, address, Vantage.HERE, served.certificates, code, message)
+    return Host(role, address, ObservedFrom.HERE, served.certificates, code, message)
 
 
 def _summary(served: Served) -> str:

@@ -11,7 +11,7 @@ from trustplane.certificates.verification import GoCertificate, MalformedError, 
 from trustplane.certificates.verification import Role as ChainRole
 from trustplane.diagnosis.cause import Actor, Code
 from trustplane.diagnosis.conclusion import Authority, Conclusion
-from trustplane.diagnosis.evidence import Case, Disk, Host, TrustList, Vantage
+from trustplane.diagnosis.evidence import Case, Disk, Host, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
 
 SECOND_HOST: Final = {
@@ -284,17 +284,17 @@ def _conclude_missing_intermediate(chain: Chain, verdict: Verdict) -> Conclusion
 
 def _reason(chain: Chain, verdict: Verdict) -> str:
     role = f", {verdict.role}" if verdict.role else ""
-    place = "the node" if chain.host.vantage is Vantage.NODE else "here"
+    place = "the node" if chain.host.observed_from is ObservedFrom.NODE else "here"
     proxy = f" through its proxy {chain.host.proxy}" if chain.host.proxy else ""
     return f"chain of {chain.host.address}, seen from {place}{proxy}{role}: {verdict.stopped or verdict.message}"
 
 
 def _bypass_interception(chain: Chain) -> str:
     """Return the next step if the node receives another chain than this machine, and the latter is trusted."""
-    if chain.host.vantage is not Vantage.NODE:
+    if chain.host.observed_from is not ObservedFrom.NODE:
         return ""
     case, address = chain.case, chain.host.address
-    local = [host for host in case.hosts if host.vantage is Vantage.HERE and host.address == address]
+    local = [host for host in case.hosts if host.observed_from is ObservedFrom.HERE and host.address == address]
     for host in local:
         verdict = Chain(case, host).verdict_by(case.in_force or case.desired)
         if host.certificates and verdict and verdict.trusted:

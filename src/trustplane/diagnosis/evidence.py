@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from trustplane.diagnosis.layer import Role
 
 
-class Vantage(enum.StrEnum):
+class ObservedFrom(enum.StrEnum):
     """The place from which a host was dialled."""
 
     HERE = "here"
@@ -94,7 +94,7 @@ class Host:
     Attributes:
         role: Its role for the registry.
         address: host[:port], without port 443.
-        vantage: The place from which it was dialled.
+        observed_from: The place from which it was dialled.
         certificates: The chain it served, DER, its own certificate first; empty if it served none.
         failure: The code of a cause, if it did not answer, or not as a registry does.
         message: The failure as text.
@@ -103,7 +103,7 @@ class Host:
 
     role: Role
     address: str
-    vantage: Vantage = Vantage.HERE
+    observed_from: ObservedFrom = ObservedFrom.HERE
     certificates: tuple[bytes, ...] = ()
     failure: str = ""
     message: str = ""

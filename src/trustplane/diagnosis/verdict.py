@@ -14,7 +14,7 @@ from trustplane.diagnosis.chain import SECOND_HOST, conclude_from_chain
 from trustplane.diagnosis.conclusion import Authority, Conclusion
 from trustplane.diagnosis.credentials import conclude_from_credentials
 from trustplane.diagnosis.endpoint import registry_of
-from trustplane.diagnosis.evidence import Case, Host, Vantage
+from trustplane.diagnosis.evidence import Case, Host, ObservedFrom
 from trustplane.diagnosis.explanation import Explanation, explain
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.message_parser import parse_message
@@ -110,7 +110,7 @@ def _diagnose_message(case: Case, explanation: Explanation) -> Diagnosis:
 
 def _conclude_from_failure(host: Host, codes: tuple[Code, ...]) -> Conclusion | None:
     if Code(host.failure) in codes:
-        place = "the node" if host.vantage is Vantage.NODE else "here"
+        place = "the node" if host.observed_from is ObservedFrom.NODE else "here"
         return Conclusion((Code(host.failure),), f"{host.address} also fails in this way if dialled from {place}")
     if host.failure == Code.CLIENT_CERTIFICATE_REQUIRED and set(codes) <= _UNREAD_ALERT:
         reason = (
@@ -201,13 +201,13 @@ def _failed_host(case: Case, explanation: Explanation) -> Host | None:
         named = _untrusted_hosts(case, named)
     named = [replace(host, role=endpoint.role) if endpoint.role in SECOND_HOST else host for host in named]
     with_chain = [host for host in named if host.certificates]
-    return next(iter(sorted(with_chain or named, key=lambda host: host.vantage is not Vantage.NODE)), None)
+    return next(iter(sorted(with_chain or named, key=lambda host: host.observed_from is not ObservedFrom.NODE)), None)
 
 
 def _relevant_hosts(case: Case) -> list[Host]:
     """Return the hosts without those dialled from here whose chain the node receives through a proxy."""
     proxies = case.disk.proxies if case.disk else {}
-    return [host for host in case.hosts if host.vantage is Vantage.NODE or host.address not in proxies]
+    return [host for host in case.hosts if host.observed_from is ObservedFrom.NODE or host.address not in proxies]
 
 
 def _is_host_open(explanation: Explanation) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from laboratory.material import PKI
 from oracle.pem import pem
 from trustplane.collectors import disk
-from trustplane.diagnosis.evidence import Vantage
+from trustplane.diagnosis.evidence import ObservedFrom
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import TransientError
 from trustplane.nodes.ssh import Output
@@ -57,8 +57,8 @@ async def test_files_and_served_chain() -> None:
     shell = Shell(f"file {PATH} {text}", f"served harbor.corp {text}", "served mirror.corp ")
     inspection = await inspect(shell, "harbor.corp", "mirror.corp")
     assert inspection.disk.roots == {PATH: (ROOT,)}
-    assert [(host.address, host.vantage, host.certificates) for host in inspection.hosts] == [
-        ("harbor.corp", Vantage.NODE, (ROOT,))
+    assert [(host.address, host.observed_from, host.certificates) for host in inspection.hosts] == [
+        ("harbor.corp", ObservedFrom.NODE, (ROOT,))
     ]
     assert inspection.disk.is_stale is False
     assert "main harbor.corp harbor.corp=harbor.corp:443=harbor.corp" in shell.scripts[1]

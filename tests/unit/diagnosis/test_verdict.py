@@ -12,7 +12,7 @@ from laboratory import table
 from laboratory.material import HARBOR, PKI, case, disk, head, host, node, other, own, pulling, service, tls
 from laboratory.table import Scenario
 from trustplane.diagnosis.cause import Actor, Code, Confidence
-from trustplane.diagnosis.evidence import Case, Host, PullSecret, SecretState, Vantage
+from trustplane.diagnosis.evidence import Case, Host, ObservedFrom, PullSecret, SecretState
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.verdict import Diagnosis, diagnose, endpoints
 
@@ -166,7 +166,7 @@ class TestNode:
 
     def test_the_chain_that_the_node_receives_takes_precedence(self) -> None:
         proxy = PKI(6, label="Web Proxy CA")
-        seen = host(*proxy.ders(), proxy.ders(proxy.root)[0], vantage=Vantage.NODE)
+        seen = host(*proxy.ders(), proxy.ders(proxy.root)[0], observed_from=ObservedFrom.NODE)
         diagnosis = self.ask(hosts=(host(*self.pki.ders()), seen), disk=disk(self.root))
         assert diagnosis.host == seen
         assert "NO_PROXY" in diagnosis.causes[0].next_step
@@ -245,7 +245,7 @@ class TestThroughAProxy:
     def test_the_chain_that_the_node_receives_decides_and_the_proxy_is_named(self) -> None:
         served = host(
             *self.interceptor.ders(self.interceptor.server, self.interceptor.issuing, self.interceptor.root),
-            vantage=Vantage.NODE,
+            observed_from=ObservedFrom.NODE,
         )
         through_proxy = dataclasses.replace(served, proxy="http://proxy.corp:3128")
         diagnosis = self.ask(host(*self.registry.ders()), through_proxy)
