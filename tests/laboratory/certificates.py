@@ -28,7 +28,7 @@ from oracle import drafts
 from oracle.drafts import BASIC, CLIENT_AUTH, CONSTRAINTS, EKU, SAN
 from oracle.encoding import dns, general_name, sequence, time, tlv
 from oracle.keyring import ODD_SCHEMES
-from trustplane.diagnosis.evidence import Case, Listed, ObservedFrom, TrustList
+from trustplane.diagnosis.evidence import Case, ListEntry, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
 
 ELSEWHERE = PKI(6).ders(PKI(6).root)[0]  # a CA that has no part in it
@@ -70,7 +70,7 @@ def not_trusted() -> Iterator[Scenario]:
 
 
 def _scoped(pki: PKI, root: bytes, whole: tuple[bytes, ...]) -> Case:
-    scoped = TrustList("the set of cluster team/shop", (Listed("corp", (root,), ("other.corp",)),))
+    scoped = TrustList("the set of cluster team/shop", (ListEntry("corp", (root,), ("other.corp",)),))
     return _case(pki, UNKNOWN, *whole, desired=scoped, in_force=scoped)
 
 

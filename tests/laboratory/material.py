@@ -7,7 +7,7 @@ from oracle import drafts
 from oracle.drafts import Draft
 from oracle.encoding import general_name
 from oracle.keyring import Key, Keyring
-from trustplane.diagnosis.evidence import Case, Disk, Host, Listed, NodeRecord, ObservedFrom, TrustList
+from trustplane.diagnosis.evidence import Case, Disk, Host, ListEntry, NodeRecord, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -44,7 +44,7 @@ class PKI:
 
 def listed(owner: str, *ders: bytes, hosts: tuple[str, ...] = ()) -> TrustList:
     """Return a list with one entry for each certificate."""
-    return TrustList(owner, tuple(Listed(f"ca-{place}", (der,), hosts) for place, der in enumerate(ders)))
+    return TrustList(owner, tuple(ListEntry(f"ca-{place}", (der,), hosts) for place, der in enumerate(ders)))
 
 
 def own(*ders: bytes) -> TrustList:

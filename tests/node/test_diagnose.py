@@ -9,7 +9,7 @@ from tests.node.conftest import Authority
 
 from trustplane.certificates.parsing import parse_pem
 from trustplane.collectors import disk
-from trustplane.diagnosis.evidence import Case, Listed, ObservedFrom, TrustList
+from trustplane.diagnosis.evidence import Case, ListEntry, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.verdict import diagnose
 
@@ -22,7 +22,7 @@ async def ask(node: Any, shell: Any, words: str = "") -> tuple[list[str], disk.N
     words = words or node.pull("one")
     seen = await disk.inspect_node(shell, ONE, [(Role.REGISTRY, ONE)], seconds=30)
     [authority] = parse_pem(node.pems["one"].encode()).certificates
-    force = TrustList("the set of the cluster", (Listed("one", (authority.der,)),))
+    force = TrustList("the set of the cluster", (ListEntry("one", (authority.der,)),))
     found = diagnose(
         Case(
             now=datetime.now(UTC),

@@ -27,7 +27,7 @@ from trustplane.controllers.resources import (
     SECRETS,
     TANZU_CLUSTERS,
 )
-from trustplane.diagnosis.evidence import Listed, NodeRecord, TrustList
+from trustplane.diagnosis.evidence import ListEntry, NodeRecord, TrustList
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key, key_of
 from trustplane.nodes.plan import Drift
@@ -54,7 +54,7 @@ class ClusterSets:
 def trust_list(trust: TrustSet, owner: str) -> TrustList:
     """Convert a trust set to evidence."""
     entries = (
-        Listed(entry.name, tuple(certificate.der for certificate in entry.certificates), entry.hosts)
+        ListEntry(entry.name, tuple(certificate.der for certificate in entry.certificates), entry.hosts)
         for entry in trust.entries
     )
     return TrustList(owner, tuple(entries))
@@ -142,7 +142,7 @@ def node_record(
         is_current=written == digest if written and digest else None,
         drift="" if is_stale else drift,
         is_stale=is_stale,
-        trusts=_proven_at(proof, inspection, digest, registry),
+        proven_at=_proven_at(proof, inspection, digest, registry),
     )
 
 

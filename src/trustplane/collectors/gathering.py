@@ -159,7 +159,7 @@ async def _add_node(evidence: _Evidence, at: Place, node: str, registry: str, ta
         return
     machine, record = result
     evidence.node = record
-    state = record.state or ("Proven" if record.trusts else "no problem reported")
+    state = record.state or ("Proven" if record.proven_at else "no problem reported")
     evidence.reports.append(CollectorReport(f"node {node}", f"{state}{': ' if record.message else ''}{record.message}"))
     source = f"node {node} over SSH"
     if machine is None or not at.use_ssh:

@@ -234,7 +234,7 @@ def _conclude_record(chain: Chain) -> Conclusion | None:
         reason = node.drift or "the last set written to the node is not the set in force"
         step = _repair(case) if node.drift else ""
         return Conclusion((Code.TRUST_NOT_APPLIED,), reason, authority=anchor, step=step)
-    if node and node.trusts and (case.failed_at is None or node.trusts >= case.failed_at):
+    if node and node.proven_at and (case.failed_at is None or node.proven_at >= case.failed_at):
         return None
     if case.since and case.failed_at and case.failed_at < case.since:
         reason = "the pull failed before the cluster took the set with the CA"

@@ -35,7 +35,7 @@ class CollectorReport:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListEntry:
     """An entry of a trust list: its certificates as DER, and the registries in its scope (empty if node-wide)."""
 
     name: str
@@ -48,7 +48,7 @@ class TrustList:
     """A list of CAs; `owner` names it as output prints it, after "in"."""
 
     owner: str
-    entries: tuple[Listed, ...] = ()
+    entries: tuple[ListEntry, ...] = ()
 
     def serving(self, registry: str) -> Iterator[tuple[str, bytes]]:
         """Yield entry name and certificate of each CA that counts for a registry, named as host[:port]."""
@@ -121,7 +121,7 @@ class NodeRecord:
         is_current: Whether the last set written to it is the set in force; None if unknown.
         drift: The drift that the last inspection detected; "" without drift or inspection.
         is_stale: Whether that inspection detected a stale runtime.
-        trusts: When its kubelet last proved that it trusts this registry; None if it did not.
+        proven_at: When its kubelet last proved that it trusts this registry; None if it did not.
     """
 
     name: str
@@ -130,7 +130,7 @@ class NodeRecord:
     is_current: bool | None = None
     drift: str = ""
     is_stale: bool = False
-    trusts: datetime | None = None
+    proven_at: datetime | None = None
 
 
 @dataclass(frozen=True)

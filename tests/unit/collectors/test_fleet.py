@@ -25,14 +25,14 @@ def machine(verification: str, digest: str = DIGEST) -> Machine:
 
 
 def test_the_proof_of_a_verifying_node_is_evidence() -> None:
-    assert node_record("n", machine(VERIFIED), None, DIGEST, HOST).trusts == NOW
+    assert node_record("n", machine(VERIFIED), None, DIGEST, HOST).proven_at == NOW
 
 
 @pytest.mark.parametrize("unverified", [machine(""), machine(UNVERIFIABLE), machine(VERIFIED, OTHER)])
 def test_an_answer_without_verification_is_no_evidence(unverified: Machine) -> None:
-    assert node_record("n", unverified, None, DIGEST, HOST).trusts is None
+    assert node_record("n", unverified, None, DIGEST, HOST).proven_at is None
 
 
 def test_the_proof_of_another_registry_or_set_is_no_evidence() -> None:
-    assert node_record("n", machine(VERIFIED), None, DIGEST, "other.test").trusts is None
-    assert node_record("n", machine(VERIFIED), None, OTHER, HOST).trusts is None
+    assert node_record("n", machine(VERIFIED), None, DIGEST, "other.test").proven_at is None
+    assert node_record("n", machine(VERIFIED), None, OTHER, HOST).proven_at is None

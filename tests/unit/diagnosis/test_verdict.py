@@ -161,7 +161,7 @@ class TestNode:
 
     def test_a_proof_after_the_failure_ends_it(self) -> None:
         known = case(tls())
-        diagnosis = self.ask(node=node(trusts=known.now))
+        diagnosis = self.ask(node=node(proven_at=known.now))
         assert "is trusted now" in diagnosis.causes[0].reason
 
     def test_the_chain_that_the_node_receives_takes_precedence(self) -> None:
