@@ -15,7 +15,7 @@ from trustplane.certificates.parsing import parse_pem
 from trustplane.certificates.repair import read_any
 from trustplane.diagnosis.evidence import Disk, Host, ObservedFrom
 from trustplane.diagnosis.layer import Role
-from trustplane.diagnosis.proxy import through
+from trustplane.diagnosis.proxy import proxy_for
 from trustplane.errors import NodeError, TrustplaneError
 from trustplane.nodes import plan, trust
 from trustplane.nodes.hosts_toml import parse
@@ -151,7 +151,7 @@ def _proxies(report: list[Line], addresses: Iterable[str]) -> dict[str, str]:
     environment = {
         name: base64.b64decode(value).decode(errors="replace") for verb, name, value in report if verb == "variable"
     }
-    return {address: proxy for address in addresses if (proxy := through(environment, address))}
+    return {address: proxy for address in addresses if (proxy := proxy_for(environment, address))}
 
 
 def _lines(output: str) -> Iterator[Line]:

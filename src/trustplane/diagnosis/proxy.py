@@ -12,7 +12,7 @@ _MAX_PORT_DIGITS: Final = 5
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080}
 
 
-def through(environment: Mapping[str, str], address: str) -> str:
+def proxy_for(environment: Mapping[str, str], address: str) -> str:
     """Return the proxy for HTTPS to `host[:port]`, as `scheme://host:port` without credentials; "" without a proxy."""
     proxy = _proxy(environment.get("HTTPS_PROXY") or environment.get("https_proxy") or "")
     excepted = environment.get("NO_PROXY") or environment.get("no_proxy") or ""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trustplane.collectors import disk, node_ssh
 from trustplane.diagnosis.layer import Role
-from trustplane.diagnosis.proxy import through
+from trustplane.diagnosis.proxy import proxy_for
 from trustplane.errors import NodeError, TrustplaneError
 from trustplane.nodes.ssh import Output
 
@@ -93,7 +93,7 @@ async def test_an_invalid_mirror_url_hides_no_other_mirror() -> None:
 @given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=30))
 @example("http://p:1", "a:²", "a:443")
 def test_any_environment_yields_a_proxy_or_none(proxy: str, excepted: str, address: str) -> None:
-    assert isinstance(through({"HTTPS_PROXY": proxy, "NO_PROXY": excepted}, address), str)
+    assert isinstance(proxy_for({"HTTPS_PROXY": proxy, "NO_PROXY": excepted}, address), str)
 
 
 @given(st.text(max_size=200))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.diagnosis.proxy import through
+from trustplane.diagnosis.proxy import proxy_for
 
 PROXY = "http://proxy.corp.test:3128"
 
@@ -29,7 +29,7 @@ PROXY = "http://proxy.corp.test:3128"
     ],
 )
 def test_hosts_reached_directly(excepted: str, address: str) -> None:
-    assert not through({"HTTPS_PROXY": PROXY, "NO_PROXY": excepted}, address)
+    assert not proxy_for({"HTTPS_PROXY": PROXY, "NO_PROXY": excepted}, address)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_hosts_reached_directly(excepted: str, address: str) -> None:
     ],
 )
 def test_hosts_reached_through_the_proxy(excepted: str, address: str) -> None:
-    assert through({"https_proxy": PROXY, "no_proxy": excepted}, address) == PROXY
+    assert proxy_for({"https_proxy": PROXY, "no_proxy": excepted}, address) == PROXY
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_hosts_reached_through_the_proxy(excepted: str, address: str) -> None:
     ],
 )
 def test_spellings_of_a_proxy(value: str, proxy: str) -> None:
-    assert through({"HTTPS_PROXY": value}, "harbor.corp.test") == proxy
+    assert proxy_for({"HTTPS_PROXY": value}, "harbor.corp.test") == proxy
 
 
 @given(st.text(), st.text(), st.text())
 def test_any_environment_has_an_answer(proxy: str, excepted: str, address: str) -> None:
-    through({"HTTPS_PROXY": proxy, "NO_PROXY": excepted}, address)
+    proxy_for({"HTTPS_PROXY": proxy, "NO_PROXY": excepted}, address)
