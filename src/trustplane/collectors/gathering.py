@@ -31,7 +31,7 @@ PART_SECONDS: Final = 9.0  # for the node and for the hosts: each takes several 
 
 
 @dataclass(frozen=True)
-class Place:
+class ClusterAccess:
     """Access to the API server of the pods' cluster, and to its management cluster if it has one."""
 
     workload: Client
@@ -56,19 +56,19 @@ class _Evidence:
 
 
 @asynccontextmanager
-async def place(
+async def open_access(
     kubeconfig: Path | None, cluster: Key | None, *, use_ssh: bool, follow: Follow = NOTHING
-) -> AsyncIterator[Place]:
+) -> AsyncIterator[ClusterAccess]:
     """Connect to the cluster of a kubeconfig; or, if `cluster` is given, through its management cluster to that one."""
     async with Client.open(kubeconfig, timeout=API_SECONDS) as client:
         if cluster is None:
-            yield Place(client, use_ssh=use_ssh, follow=follow)
+            yield ClusterAccess(client, use_ssh=use_ssh, follow=follow)
             return
         async with reading(client, cluster, most_kept=_MOST_KEPT) as opened:
-            yield Place(opened, client, cluster, use_ssh, follow)
+            yield ClusterAccess(opened, client, cluster, use_ssh, follow)
 
 
-async def cases_of_pod(at: Place, key: Key) -> list[Case]:
+async def gather_pod_cases(access: ClusterAccess, key: Key) -> list[Case]:
     """Gather the evidence about each image that a pod cannot pull; none if it can pull all.
 
     Raises:
@@ -76,23 +76,23 @@ async def cases_of_pod(at: Place, key: Key) -> list[Case]:
     """
     try:
         async with asyncio.timeout(API_SECONDS):
-            pod = await pods.read_pod(at.workload, key)
+            pod = await pods.read_pod(access.workload, key)
     except TimeoutError as error:
         raise TransientError(
-            f"The API server {at.workload.server} does not answer", why=f"no answer in {API_SECONDS:g} s"
+            f"The API server {access.workload.server} does not answer", why=f"no answer in {API_SECONDS:g} s"
         ) from error
-    return list(await together(*(_image_case(at, pod, image) for image in pod.images)))
+    return list(await together(*(_image_case(access, pod, image) for image in pod.images)))
 
 
-async def _image_case(at: Place, pod: pods.Pod, failed: pods.ImageMessages) -> Case:
+async def _image_case(access: ClusterAccess, pod: pods.Pod, failed: pods.ImageMessages) -> Case:
     evidence, registry = _Evidence(reports=pods.pod_reports(pod)), registry_of(failed.image)
     targets = endpoints(failed.messages, failed.image)
-    node = _add_node(evidence, at, pod.node, registry, targets)
+    node = _add_node(evidence, access, pod.node, registry, targets)
     await together(
-        _add_secrets(evidence, at, pod, failed.image),
-        _add_trust(evidence, at),
+        _add_secrets(evidence, access, pod, failed.image),
+        _add_trust(evidence, access),
         collect(f"node {pod.node}", node, evidence.reports, seconds=PART_SECONDS),
-        _add_hosts(evidence, targets, failed.image, registry, at.follow),
+        _add_hosts(evidence, targets, failed.image, registry, access.follow),
     )
     return replace(
         _case(evidence, registry),
@@ -100,29 +100,30 @@ async def _image_case(at: Place, pod: pods.Pod, failed: pods.ImageMessages) -> C
         messages=failed.messages,
         failed_at=failed.at,
         subject=str(pod.key),
-        cluster=str(at.cluster) if at.cluster else "",
+        cluster=str(access.cluster) if access.cluster else "",
     )
 
 
-async def _add_secrets(evidence: _Evidence, at: Place, pod: pods.Pod, image: str) -> None:
+async def _add_secrets(evidence: _Evidence, access: ClusterAccess, pod: pods.Pod, image: str) -> None:
     if pod.object is None:
         reason = "the pod was not found, so the names of its pull secrets are unknown"
         evidence.reports.append(CollectorReport("pull secrets", reason, is_available=False))
         return
-    work = pods.assess_pull_secrets(at.workload, pod.object, image)
+    work = pods.assess_pull_secrets(access.workload, pod.object, image)
     evidence.secrets = await collect("pull secrets", work, evidence.reports, seconds=API_SECONDS)
     if evidence.secrets is not None:
         text = "; ".join(f"{secret.name} (of {secret.named_by}) {secret.state}" for secret in evidence.secrets)
         evidence.reports.append(CollectorReport("pull secrets", text or "the pod and its ServiceAccount name none"))
 
 
-async def _add_trust(evidence: _Evidence, at: Place) -> None:
-    if at.management is None or at.cluster is None:
+async def _add_trust(evidence: _Evidence, access: ClusterAccess) -> None:
+    if access.management is None or access.cluster is None:
         reason = "the cluster was named by its kubeconfig; name it with --cluster to include its trust sets"
         evidence.reports.append(CollectorReport("trust sets", reason, is_available=False))
         return
     await together(
-        _add_own_sets(evidence, at.management, at.cluster), _add_other_sets(evidence, at.management, at.cluster)
+        _add_own_sets(evidence, access.management, access.cluster),
+        _add_other_sets(evidence, access.management, access.cluster),
     )
 
 
@@ -150,10 +151,12 @@ def _count(trust: TrustList | None) -> str:
     return f"{len(trust.entries)} entries" if trust else "unknown"
 
 
-async def _add_node(evidence: _Evidence, at: Place, node: str, registry: str, targets: list[tuple[Role, str]]) -> None:
-    if at.management is None or at.cluster is None or not node:
+async def _add_node(
+    evidence: _Evidence, access: ClusterAccess, node: str, registry: str, targets: list[tuple[Role, str]]
+) -> None:
+    if access.management is None or access.cluster is None or not node:
         return
-    work = _read_record(at.management, at.cluster, node, registry)
+    work = _read_record(access.management, access.cluster, node, registry)
     result = await collect(f"node {node}", work, evidence.reports, seconds=API_SECONDS)
     if result is None:
         return
@@ -162,11 +165,11 @@ async def _add_node(evidence: _Evidence, at: Place, node: str, registry: str, ta
     state = record.state or ("Proven" if record.proven_at else "no problem reported")
     evidence.reports.append(CollectorReport(f"node {node}", f"{state}{': ' if record.message else ''}{record.message}"))
     source = f"node {node} over SSH"
-    if machine is None or not at.use_ssh:
+    if machine is None or not access.use_ssh:
         reason = "the node has no Machine" if machine is None else "skipped (--no-ssh)"
         evidence.reports.append(CollectorReport(source, reason, is_available=False))
         return
-    inspect = node_ssh.inspect_machine(at.management, at.cluster, machine, registry, targets)
+    inspect = node_ssh.inspect_machine(access.management, access.cluster, machine, registry, targets)
     evidence.inspection = await collect(source, inspect, evidence.reports, seconds=node_ssh.NODE_SECONDS)
     if evidence.inspection:
         evidence.reports.append(CollectorReport(source, node_ssh.inspection_summary(evidence.inspection)))
@@ -233,7 +236,7 @@ class Group:
     case: Case
 
 
-async def cases_of_registry(management: Client | None, registry: str, follow: Follow = NOTHING) -> list[Group]:
+async def gather_registry_cases(management: Client | None, registry: str, follow: Follow = NOTHING) -> list[Group]:
     """Gather the evidence about a registry for each different set of the fleet, the service's list first."""
     evidence = _Evidence()
     cluster_sets: list[tuple[tuple[Key, ...], TrustList]] = []
