@@ -34,7 +34,7 @@ _BACKS_OFF: Final = 'ImagePullBackOff: Back-off pulling image "{}": '  # in fron
 
 
 @dataclass(frozen=True)
-class Pull:
+class FailedPull:
     """A failed pull.
 
     Attributes:
@@ -77,14 +77,14 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
-def failing(pod: Pod) -> tuple[Pull, ...]:
+def failing_pulls(pod: Pod) -> tuple[FailedPull, ...]:
     """Return the failing pulls that a pod waits for, in the order of its containers.
 
     A pod status is untrusted, so at most ten are returned.
     """
     waiting = ((container.image, container.state.waiting) for container in pod.status.containers)
     pulls = (
-        Pull(image[:_MAX_IMAGE], f"{state.reason}: {state.message[:MAX_INPUT]}")
+        FailedPull(image[:_MAX_IMAGE], f"{state.reason}: {state.message[:MAX_INPUT]}")
         for image, state in waiting
         if state and state.reason in WAITING_REASONS
     )
@@ -96,7 +96,7 @@ def host_of(image: str) -> str:
     return (registry_of(image) or DOCKER_HUB)[:MAX_HOST_LENGTH]
 
 
-def remembered(before: Sequence[Pull], now: Sequence[Pull]) -> tuple[Pull, ...]:
+def retain_causes(before: Sequence[FailedPull], now: Sequence[FailedPull]) -> tuple[FailedPull, ...]:
     """Return the pulls that fail now, each with its latest message that names a cause.
 
     Between attempts, kubelets before 1.32 report only `Back-off pulling image`, and throttled ones only the throttling.
@@ -105,27 +105,27 @@ def remembered(before: Sequence[Pull], now: Sequence[Pull]) -> tuple[Pull, ...]:
     return tuple(previous[pull.image] if pull.image in previous and _is_empty(pull) else pull for pull in now)
 
 
-def are_alike(before: Sequence[Pull], now: Sequence[Pull]) -> bool:
+def have_same_failures(before: Sequence[FailedPull], now: Sequence[FailedPull]) -> bool:
     """Return whether the same registries fail with messages of the same kinds."""
     return [(pull.host, pull.kind) for pull in before] == [(pull.host, pull.kind) for pull in now]
 
 
-def _is_empty(pull: Pull) -> bool:
+def _is_empty(pull: FailedPull) -> bool:
     """Return whether the message names no cause."""
     return pull.message.rstrip().endswith((f'Back-off pulling image "{pull.image}"', "pull QPS exceeded"))
 
 
-class Causes:
+class CauseCache:
     """A cache of causes by kind of message: a thousand pods with one failure cost little more than one."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, tuple[Code, ...]] = OrderedDict()
 
-    def knows(self, pull: Pull) -> bool:
+    def contains(self, pull: FailedPull) -> bool:
         """Return whether a message of this kind is cached."""
         return pull.kind in self._known
 
-    def of(self, pull: Pull, evidence: Sequence[Evidence] = ()) -> Code:
+    def cause_of(self, pull: FailedPull, evidence: Sequence[Evidence] = ()) -> Code:
         """Return the most likely cause of a failed pull, narrowed by evidence."""
         codes = self._known.get(pull.kind)
         if codes is None:

@@ -11,7 +11,7 @@ from trustplane.diagnosis import pulls
 from trustplane.diagnosis.explanation import explain
 from trustplane.diagnosis.message_parser import parse_message
 from trustplane.diagnosis.messages import messages_in
-from trustplane.diagnosis.pulls import Causes, Pull, failing
+from trustplane.diagnosis.pulls import CauseCache, FailedPull, failing_pulls
 from trustplane.text import MAX_INPUT
 
 HOSTILE = [
@@ -39,9 +39,9 @@ def test_a_message_of_a_megabyte_is_explained_quickly(repeated: str) -> None:
 
 
 def test_many_pods_with_long_messages_are_explained_quickly() -> None:
-    causes, start = Causes(), time.process_time()
+    causes, start = CauseCache(), time.process_time()
     for n in range(8):
-        causes.of(Pull(f"r{n}.corp/a", f"ErrImagePull: {n}{'abcdefgh'[n] * 3}" + "\\" * 32_000), ())
+        causes.cause_of(FailedPull(f"r{n}.corp/a", f"ErrImagePull: {n}{'abcdefgh'[n] * 3}" + "\\" * 32_000), ())
     assert time.process_time() - start < 3  # seconds, for all of them
 
 
@@ -64,7 +64,7 @@ def test_json_documents_take_time_in_proportion_to_their_number() -> None:
 def test_image_and_message_of_a_pull_are_bounded() -> None:
     state = {"waiting": {"reason": "ErrImagePull", "message": "x" * 100_000}}
     status = {"containerStatuses": [{"name": "c", "image": "i" * 100_000, "state": state}]}
-    (pull,) = failing(msgspec.convert({"metadata": {"name": "p"}, "status": status}, Pod))
+    (pull,) = failing_pulls(msgspec.convert({"metadata": {"name": "p"}, "status": status}, Pod))
     assert len(pull.message) < 2 * MAX_INPUT
     assert len(pull.image) <= MAX_INPUT
 
@@ -72,7 +72,7 @@ def test_image_and_message_of_a_pull_are_bounded() -> None:
 def test_the_pulls_of_one_pod_are_bounded() -> None:
     container = {"name": "c", "image": "a.corp/b", "state": {"waiting": {"reason": "ErrImagePull", "message": "EOF"}}}
     status = {"containerStatuses": [container] * 5000, "initContainerStatuses": [container] * 5000}
-    assert len(failing(msgspec.convert({"metadata": {"name": "p"}, "status": status}, Pod))) == 10
+    assert len(failing_pulls(msgspec.convert({"metadata": {"name": "p"}, "status": status}, Pod))) == 10
 
 
 def test_varying_parts_are_replaced_only_at_the_ends_of_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_varying_parts_are_replaced_only_at_the_ends_of_a_message(monkeypatch: p
         return varying.sub(by, text)
 
     monkeypatch.setattr(pulls, "_VARYING", SimpleNamespace(sub=substitute))
-    pull = Pull("a.corp/b:1", "ErrImagePull: " + "::::12" * 1350)
+    pull = FailedPull("a.corp/b:1", "ErrImagePull: " + "::::12" * 1350)
     assert len({pull.kind, pull.kind, pull.kind}) == 1
     assert read_characters[0] <= 2560
 
@@ -91,7 +91,7 @@ def test_varying_parts_are_replaced_only_at_the_ends_of_a_message(monkeypatch: p
 def test_long_messages_share_a_kind_if_only_their_ends_vary() -> None:
     def kind(*, port: int, middle: str = "x", digest: str = "0") -> bytes:
         long = f"read udp 10.0.0.1:{port}->10.0.0.2:53: {middle * 8000} sha256:{digest * 64}: EOF"
-        return Pull("a.corp/b:1", f"ErrImagePull: {long}").kind
+        return FailedPull("a.corp/b:1", f"ErrImagePull: {long}").kind
 
     assert kind(port=40001) == kind(port=51234, digest="a")
     assert kind(port=40001) != kind(port=40001, middle="y")
