@@ -21,7 +21,7 @@ class Answer:
     subjects: tuple[str, ...] = ()
 
 
-def answers(messages: Iterable[Message]) -> list[Answer]:
+def explain_messages(messages: Iterable[Message]) -> list[Answer]:
     """Explain messages; of each pod, drop unknown ones (`Back-off pulling image`) if another one has a cause."""
     by_subject: dict[str, dict[str, None]] = {}
     for message in messages:
@@ -35,12 +35,13 @@ def answers(messages: Iterable[Message]) -> list[Answer]:
     return _known_first(Answer(explanation, tuple(filter(None, subjects))) for explanation, subjects in groups.values())
 
 
-def exit_code(reported: Sequence[Answer]) -> int:
+def exit_code(answers: Sequence[Answer]) -> int:
     """Return the exit status: 0 for one cause, 1 for several, 2 for none."""
-    codes = {code for answer in reported for code in answer.explanation.codes} - {Code.UNKNOWN}
+    codes = {code for answer in answers for code in answer.explanation.codes} - {Code.UNKNOWN}
     if not codes:
         return UNKNOWN
-    return ONE_CAUSE if len(codes) == 1 and all(one.explanation.is_known for one in reported) else SEVERAL_CAUSES
+    is_one = len(codes) == 1 and all(answer.explanation.is_known for answer in answers)
+    return ONE_CAUSE if is_one else SEVERAL_CAUSES
 
 
 def _subject_explanations(texts: Sequence[str]) -> list[Explanation]:
@@ -51,8 +52,8 @@ def _subject_explanations(texts: Sequence[str]) -> list[Explanation]:
     return known or [explain(text) for text in warnings] or explanations[:1]
 
 
-def _known_first(reported: Iterable[Answer]) -> list[Answer]:
+def _known_first(answers: Iterable[Answer]) -> list[Answer]:
     """Order answers by known cause, and drop an unknown one without a pod if the input has a known one."""
-    every = list(reported)
-    known = [answer for answer in every if answer.explanation.is_known]
-    return known + [answer for answer in every if not answer.explanation.is_known and (answer.subjects or not known)]
+    ordered = sorted(answers, key=lambda answer: not answer.explanation.is_known)
+    has_known = any(answer.explanation.is_known for answer in ordered)
+    return [answer for answer in ordered if answer.explanation.is_known or answer.subjects or not has_known]

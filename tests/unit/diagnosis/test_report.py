@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.diagnosis.messages import Message, messages_in
-from trustplane.diagnosis.report import ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN, answers, exit_code
+from trustplane.diagnosis.report import ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN, exit_code, explain_messages
 
 REFUSED = (
     'Failed to pull image "h.test/a:1": Get "https://h.test/v2/": dial tcp 10.0.0.1:443: connect: connection refused'
@@ -32,7 +32,7 @@ def listed(*items: dict[str, Any]) -> str:
 
 
 def codes(content: str) -> list[list[str]]:
-    return [[str(code) for code in answer.explanation.codes] for answer in answers(messages_in(content))]
+    return [[str(code) for code in answer.explanation.codes] for answer in explain_messages(messages_in(content))]
 
 
 def test_events_of_one_pod_make_one_answer() -> None:
@@ -44,16 +44,18 @@ def test_events_of_one_pod_make_one_answer() -> None:
         event("Error: ImagePullBackOff"),
         event("0/3 nodes are available", "FailedScheduling"),
     )
-    reported = answers(messages_in(content))
-    assert [answer.explanation.codes for answer in reported] == [("connection-refused",)]
-    assert reported[0].subjects == ("shop/web",)
-    assert exit_code(reported) == ONE_CAUSE
+    answers = explain_messages(messages_in(content))
+    assert [answer.explanation.codes for answer in answers] == [("connection-refused",)]
+    assert answers[0].subjects == ("shop/web",)
+    assert exit_code(answers) == ONE_CAUSE
 
 
 def test_pods_with_the_same_failure_share_an_answer() -> None:
-    reported = answers(messages_in(listed(event(REFUSED, pod="a"), event(REFUSED, pod="b"), event(DENIED, pod="c"))))
-    assert [answer.subjects for answer in reported] == [("shop/a", "shop/b"), ("shop/c",)]
-    assert exit_code(reported) == SEVERAL_CAUSES
+    answers = explain_messages(
+        messages_in(listed(event(REFUSED, pod="a"), event(REFUSED, pod="b"), event(DENIED, pod="c")))
+    )
+    assert [answer.subjects for answer in answers] == [("shop/a", "shop/b"), ("shop/c",)]
+    assert exit_code(answers) == SEVERAL_CAUSES
 
 
 def test_the_warning_about_pull_secrets_counts_as_evidence() -> None:
@@ -112,9 +114,9 @@ def test_json_without_a_kubernetes_object_is_a_message() -> None:
 
 
 def test_a_message_without_a_cause_is_unknown() -> None:
-    reported = answers(messages_in('Back-off pulling image "h.test/a:1"'))
-    assert [answer.explanation.codes for answer in reported] == [("unknown",)]
-    assert exit_code(reported) == UNKNOWN
+    answers = explain_messages(messages_in('Back-off pulling image "h.test/a:1"'))
+    assert [answer.explanation.codes for answer in answers] == [("unknown",)]
+    assert exit_code(answers) == UNKNOWN
 
 
 JSON = st.recursive(
@@ -135,13 +137,13 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_json_is_read(document: object) -> None:
-    reported = answers(messages_in(json.dumps(document)))
-    assert exit_code(reported) in {ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN}
+    answers = explain_messages(messages_in(json.dumps(document)))
+    assert exit_code(answers) in {ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN}
 
 
 @given(st.text())
 def test_any_text_is_read(content: str) -> None:
-    answers(messages_in(content))
+    explain_messages(messages_in(content))
 
 
 def test_each_line_of_a_log_is_a_message() -> None:
