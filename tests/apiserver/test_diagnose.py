@@ -272,7 +272,7 @@ async def test_pull_secret_is_in_another_namespace(world: World, address: str) -
     await world.said(unauthorized(address))
     code, cause, answer = await world.cause()
     assert (code, cause) == (0, "auth-missing")
-    assert f"exists in another namespace only: {elsewhere}" in answer["causes"][0]["reason"]
+    assert f"exists only in another namespace: {elsewhere}" in answer["causes"][0]["reason"]
 
 
 async def test_pull_secret_for_another_host(world: World, address: str) -> None:
@@ -323,7 +323,7 @@ async def test_for_people(world: World, address: str) -> None:
     await world.said(unauthorized(address))
     code, output, _ = await world.run("pod", "web", "-n", world.namespace)
     assert code == 0
-    assert "auth-missing: the registry wants a password and no pull secret was used" in output
+    assert "auth-missing: the registry requires a login, and the pull used none" in output
     assert "who acts:    application owner" in output
     assert "Looked at:" in output
     assert "Could not look at:" in output

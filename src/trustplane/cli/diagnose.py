@@ -85,8 +85,8 @@ def pod(
     key = Key(cluster_namespace, cluster) if cluster else None
 
     async def work() -> list[Answer]:
-        async with gathering.place(kubeconfig, key, use_ssh=ssh, follow=follow) as place:
-            return _answers(await gathering.cases_of_pod(place, Key(namespace, name)))
+        async with gathering.open_access(kubeconfig, key, use_ssh=ssh, follow=follow) as access:
+            return _answers(await gathering.gather_pod_cases(access, Key(namespace, name)))
 
     answers = _run(work(), f"Looking at pod {namespace}/{name}")
     if not answers:
@@ -119,10 +119,10 @@ def cluster(
     """Say why pods of CLUSTER cannot pull; pods that fail alike are told together, and one of them is looked at."""
 
     async def work() -> tuple[list[Answer], int]:
-        async with gathering.place(kubeconfig, Key(namespace, cluster), use_ssh=ssh, follow=follow) as place:
-            every = await failing_pods(place.workload)
+        async with gathering.open_access(kubeconfig, Key(namespace, cluster), use_ssh=ssh, follow=follow) as access:
+            every = await failing_pods(access.workload)
             groups = every[:limit]
-            found = await together(*(gathering.cases_of_pod(place, one.first) for one in groups))
+            found = await together(*(gathering.gather_pod_cases(access, one.first) for one in groups))
             answers = [
                 answer
                 for group, cases in zip(groups, found, strict=True)
@@ -151,7 +151,7 @@ def registry(*, address: str, kubeconfig: Path | None, follow: Follow, output: s
 
     async def work() -> list[Answer]:
         async with Client.open(kubeconfig, timeout=gathering.API_SECONDS) as client:
-            groups = await gathering.cases_of_registry(client, host, follow)
+            groups = await gathering.gather_registry_cases(client, host, follow)
             return [Answer(one.case, diagnose(one.case), clusters=tuple(map(str, one.clusters))) for one in groups]
 
     _show(_run(work(), f"Looking at {host}"), output)

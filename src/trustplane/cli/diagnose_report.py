@@ -10,7 +10,7 @@ from rich.text import Text
 from trustplane.cli import explain_report
 from trustplane.cli.console import Console
 from trustplane.diagnosis.cause import Cause
-from trustplane.diagnosis.evidence import Case, Host, Look
+from trustplane.diagnosis.evidence import Case, CollectorReport, Host
 from trustplane.diagnosis.verdict import Diagnosis
 
 Json = dict[str, Any]
@@ -39,8 +39,8 @@ def show(console: Console, answers: Sequence[Answer]) -> None:
             console.print()
         _show(console, answer)
         last = number == len(answers) - 1
-        if last or answers[number + 1].case.looks != answer.case.looks:
-            _looks(console, answer.case.looks)
+        if last or answers[number + 1].case.reports != answer.case.reports:
+            _reports(console, answer.case.reports)
 
 
 def _show(console: Console, answer: Answer) -> None:
@@ -97,15 +97,15 @@ def _about(answer: Answer) -> list[tuple[str, str]]:
         rows.append(("CA:", f"{authority.subject}: its certificate is unknown, {authority.where} has it"))
     explanation = diagnosis.explanation
     if explanation:
-        if where := explain_report.failed(explanation.reading):
+        if where := explain_report.failed(explanation.parsed):
             rows.append(("failed:", where))
-        rows += [(f"{one.kind}:", explain_report.short(one)) for one in explanation.reading.layers]
+        rows += [(f"{one.kind}:", explain_report.short(one)) for one in explanation.parsed.layers]
     return rows
 
 
-def _looks(console: Console, looks: Sequence[Look]) -> None:
-    for title, seen in (("Looked at:", True), ("Could not look at:", False)):
-        rows = [(f"{one.source}:", one.words) for one in looks if one.seen is seen]
+def _reports(console: Console, reports: Sequence[CollectorReport]) -> None:
+    for title, is_available in (("Looked at:", True), ("Could not look at:", False)):
+        rows = [(f"{one.source}:", one.text) for one in reports if one.is_available is is_available]
         if rows:
             console.print(title)
             _rows(console, rows)
@@ -134,8 +134,8 @@ def _answer(answer: Answer) -> Json:
         if authority
         else None,
         "hosts": [_host(one) for one in case.hosts],
-        "message": explanation.reading.message if explanation else "",
-        "looks": [{"source": one.source, "words": one.words, "seen": one.seen} for one in case.looks],
+        "message": explanation.parsed.text if explanation else "",
+        "looks": [{"source": one.source, "words": one.text, "seen": one.is_available} for one in case.reports],
     }
 
 
@@ -143,7 +143,7 @@ def _host(host: Host) -> Json:
     return {
         "role": host.role,
         "address": host.address,
-        "seenFrom": host.vantage,
+        "seenFrom": host.observed_from,
         "sha256": [hashlib.sha256(one).hexdigest() for one in host.certificates],
         "failure": host.failure,
     }

@@ -9,7 +9,7 @@ from trustplane.cli.console import console
 from trustplane.cli.options import examples
 from trustplane.cli.output import echo, echo_json
 from trustplane.diagnosis.messages import messages_in
-from trustplane.diagnosis.report import answers, exit_code
+from trustplane.diagnosis.report import exit_code, explain_messages
 from trustplane.errors import UserError
 from trustplane.text import MAX_INPUT
 
@@ -42,7 +42,7 @@ def command(*, message: str | None, output: str) -> None:
     messages = messages_in(_standard_input() if message in {None, "-"} else str(message))
     if cut := sum(len(one.text) > MAX_INPUT for one in messages):
         echo(f"Only the first {MAX_INPUT} characters of a message are read; {cut} of the input are longer.", err=True)
-    told = answers(messages)
+    told = explain_messages(messages)
     if not told:
         raise UserError(
             "No message of a failed pull is in the input",

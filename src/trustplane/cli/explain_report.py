@@ -10,7 +10,7 @@ from trustplane.diagnosis.cause import Cause
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.explanation import Explanation
 from trustplane.diagnosis.layer import Layer, Role
-from trustplane.diagnosis.reading import Reading
+from trustplane.diagnosis.message_parser import ParsedMessage
 from trustplane.diagnosis.report import Answer, exit_code
 
 Json = dict[str, Any]
@@ -56,10 +56,10 @@ def _about(answer: Answer) -> list[tuple[str, str]]:
     explanation, rows = answer.explanation, []
     if len(explanation.causes) > 1:
         rows.append(("why several:", explanation.causes[0].reason))
-    if where := failed(explanation.reading):
+    if where := failed(explanation.parsed):
         rows.append(("failed:", where))
-    if explanation.reading.image:
-        rows.append(("image:", explanation.reading.image))
+    if explanation.parsed.image:
+        rows.append(("image:", explanation.parsed.image))
     if answer.subjects:
         named, more = ", ".join(answer.subjects[:_SUBJECTS]), len(answer.subjects) - _SUBJECTS
         rows.append(("pods:", f"{named} and {more} more" if more > 0 else named))
@@ -67,13 +67,13 @@ def _about(answer: Answer) -> list[tuple[str, str]]:
 
 
 def _evidence(explanation: Explanation) -> list[tuple[str, str]]:
-    lines = [(f"{one.kind}:", short(one)) for one in explanation.reading.layers]
-    return lines + [(f"{one.source}:", one.words) for one in explanation.evidence]
+    lines = [(f"{one.kind}:", short(one)) for one in explanation.parsed.layers]
+    return lines + [(f"{one.source}:", one.text) for one in explanation.evidence]
 
 
-def failed(reading: Reading) -> str:
+def failed(parsed: ParsedMessage) -> str:
     """Name the host that failed and what it is, "" where the message does not tell."""
-    endpoint, registry = reading.endpoint, registry_of(reading.image)
+    endpoint, registry = parsed.endpoint, registry_of(parsed.image)
     of = f" of {registry}" if registry and endpoint.role is not Role.REGISTRY else ""
     if endpoint.host:
         return f"{endpoint.host} port {endpoint.port}, the {endpoint.role}{of}"
@@ -82,7 +82,7 @@ def failed(reading: Reading) -> str:
 
 def short(layer: Layer) -> str:
     """Return what a layer said, on one line."""
-    line = " ".join(layer.words.split())
+    line = " ".join(layer.text.split())
     return line if len(line) <= _WORDS else f"{line[: _WORDS - 1]}…"
 
 
@@ -93,20 +93,20 @@ def as_json(told: Sequence[Answer]) -> Json:
 
 def _answer(answer: Answer) -> Json:
     explanation = answer.explanation
-    reading = explanation.reading
-    endpoint = reading.endpoint
+    parsed = explanation.parsed
+    endpoint = parsed.endpoint
     return {
         "causes": [cause_json(one) for one in explanation.causes],
         "failed": {"role": endpoint.role, "host": endpoint.host, "port": endpoint.port, "path": endpoint.path},
-        "image": reading.image,
-        "registry": registry_of(reading.image),
-        "runtime": reading.runtime,
+        "image": parsed.image,
+        "registry": registry_of(parsed.image),
+        "runtime": parsed.runtime,
         "pods": list(answer.subjects),
         "evidence": [
-            *({"source": one.kind, "words": short(one), "host": one.host} for one in reading.layers),
-            *({"source": one.source, "words": one.words, "host": ""} for one in explanation.evidence),
+            *({"source": one.kind, "words": short(one), "host": one.host} for one in parsed.layers),
+            *({"source": one.source, "words": one.text, "host": ""} for one in explanation.evidence),
         ],
-        "message": reading.message,
+        "message": parsed.text,
     }
 
 

@@ -25,7 +25,7 @@ def test_one_cause_comes_first_then_evidence() -> None:
     shown = run(REFUSED)
     assert shown.exit_code == 0
     lines = shown.output.splitlines()
-    assert lines[0] == "connection-refused: nothing listens at that address and port"
+    assert lines[0] == "connection-refused: nothing listens on that address and port"
     assert "curl -v https://h.test/v2/" in shown.output
     assert "h.test port 443, the registry" in shown.output
     assert lines.index("Evidence:") > lines.index("   image:   h.test/a:1")
@@ -44,7 +44,7 @@ def test_several_causes_are_ranked() -> None:
 def test_unknown_is_said(arguments: tuple[str, ...]) -> None:
     shown = run(*arguments, content="something else entirely")
     assert shown.exit_code == 2
-    assert shown.output.startswith("unknown: nothing known fits: no guess")
+    assert shown.output.startswith("unknown: no known cause matches")
 
 
 def test_nothing_to_read() -> None:

@@ -63,7 +63,7 @@ from trustplane.cli.status_nodes import NodeRow
 from trustplane.cli.terminal import Terminal
 from trustplane.controllers.progress import Progress
 from trustplane.diagnosis.cause import Cause, Code, Confidence
-from trustplane.diagnosis.evidence import Case, Look
+from trustplane.diagnosis.evidence import Case, CollectorReport
 from trustplane.diagnosis.explanation import Evidence
 from trustplane.diagnosis.explanation import explain as explained
 from trustplane.diagnosis.report import Answer
@@ -144,7 +144,11 @@ def _prove(text: str) -> None:
 def _diagnose(text: str) -> None:
     cause = Cause(Code.UNKNOWN, Confidence.LOW, text, text)
     case = Case(
-        now=NOW, image=text, registry=text, cluster=text, looks=(Look(text, text), Look(text, text, seen=False))
+        now=NOW,
+        image=text,
+        registry=text,
+        cluster=text,
+        reports=(CollectorReport(text, text), CollectorReport(text, text, is_available=False)),
     )
     answers = [diagnose_report.Answer(case, Diagnosis((cause, cause), explained(text)), (text,), (text,))]
     diagnose_report.show(console(), answers)
