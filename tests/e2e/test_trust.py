@@ -249,11 +249,13 @@ def test_the_own_list_of_a_cluster_is_taken_at_once(stack: Stack, fleet: Fleet, 
     """Rule P5."""
     machines = fleet.names(trusting)
     own = authorities(stack) | {"own": certificate("own", ec.generate_private_key(ec.SECP256R1()))}
-    for entries in ([{"name": name, "data": encoded(pem)} for name, pem in own.items()], None):
-        trust = {"additionalTrustedCAs": entries} if entries else None
-        body = {"spec": {"settings": {"network": {"trust": trust}}}}
+    listed = [{"name": name, "data": encoded(pem)} for name, pem in own.items()]
+    for trust, names in (({"additionalTrustedCAs": listed}, {*own}), (None, {*authorities(stack), "extra"})):
+        # To have none of its own is to lose all of it, though the service's list has most of that.
+        allowed = {"trustplane.dev/allow-removal": None if trust else "true"}
+        body = {"metadata": {"annotations": allowed}, "spec": {"settings": {"network": {"trust": trust}}}}
         fleet.supervisor.run("patch", "tkc", trusting, "--type=merge", "-p", json.dumps(body))
-        taken(fleet, trusting, "OwnTrustChanged", {*own} if entries else {*authorities(stack), "extra"})
+        taken(fleet, trusting, "OwnTrustChanged", names)
     assert fleet.names(trusting) == machines
     configure(fleet, authorities(stack))
     updated(stack, trusting)
