@@ -9,6 +9,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import structlog
+
 from trustplane.api.clusterapi import Cluster, Machine
 from trustplane.api.conditions import TRUST_UP_TO_DATE, UNKNOWN
 from trustplane.api.meta import Condition, Json, condition
@@ -20,20 +22,21 @@ from trustplane.controllers.resources import CLUSTERS, FIELD_MANAGER, MACHINES
 from trustplane.controllers.rollout_observed import observed
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
-from trustplane.kube.errors import ConflictError, NotFoundError
+from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
 from trustplane.kube.resource import Key, Resource, key_of
 from trustplane.kube.tasks import Pauses
 from trustplane.trust.rollout.plan import plan
 from trustplane.trust.rollout.up_to_date import Said, of_cluster, of_machine
 
-_MOST: Final = (
-    50  # objects that are written in one go, so that what is said of the others is not old when it is written
-)
-_LOOK_SECONDS: Final = 60.0  # between looks at machines that have not joined
+_MOST: Final = 50  # objects that are written in one go: what is said of the others would be old by then
+_MORE_SECONDS: Final = 1.0  # until the next ones, unless what was written wakes us before
+_LOOK_SECONDS: Final = 60.0  # between looks at machines that have not joined, or that take no condition
 _UNREADABLE: Final = Said(
     UNKNOWN, "Unreadable", "It is not known which trust set the cluster is to have: see the ClusterTrust of its name"
 )
 _Holder = Cluster | Machine
+
+_log = structlog.get_logger(__name__)
 
 
 class UpToDateReconciler:
@@ -75,13 +78,13 @@ class UpToDateReconciler:
         seen = await self._view.see(key)
         wanted = self._withdrawn(key) if seen is None else self._said(key, seen)
         changed = [(found, said) for found, said in wanted if _is_other(found, said)]
-        pauses = Pauses()
+        pauses, is_refused = Pauses(), False
         for found, said in changed[:_MOST]:
-            await self._write(found, said)
+            is_refused |= not await self._write(found, said)
             await pauses.take()
-        if len(changed) > _MOST:
-            self.wake(key)
-        is_waiting = seen is not None and any(not one.node for one in seen.nodes)
+        if len(changed) > _MOST and not is_refused:
+            return Result(requeue_after=_MORE_SECONDS)
+        is_waiting = is_refused or (seen is not None and any(not one.node for one in seen.nodes))
         return Result(requeue_after=_LOOK_SECONDS if is_waiting else 0.0)
 
     def _said(self, key: Key, seen: Seen) -> list[tuple[_Holder, Said | None]]:
@@ -104,7 +107,8 @@ class UpToDateReconciler:
         holders: list[_Holder] = [cluster, *self._view.machines_of(key)]
         return [(one, None) for one in holders]
 
-    async def _write(self, found: _Holder, said: Said | None) -> None:
+    async def _write(self, found: _Holder, said: Said | None) -> bool:
+        """Write a condition; return whether the object takes one."""
         resource: Resource[Any] = CLUSTERS if isinstance(found, Cluster) else MACHINES
         key = key_of(found)
         metadata: Json = {"name": key.name, "namespace": key.namespace, "uid": found.metadata.uid}
@@ -112,7 +116,11 @@ class UpToDateReconciler:
         try:
             await self._client.apply(resource, body, manager=FIELD_MANAGER, subresource="status")
         except (NotFoundError, ConflictError):
-            return  # it is gone, or another one of its name, which wakes us
+            return True  # it is gone, or another one of its name, which wakes us
+        except InvalidError as error:  # as where others have filled its list of conditions
+            _log.warning("condition refused", object=f"{resource} {key}", error=str(error))
+            return False
+        return True
 
 
 def _is_other(found: _Holder, said: Said | None) -> bool:

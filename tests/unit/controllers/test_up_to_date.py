@@ -13,6 +13,7 @@ from trustplane.api.meta import Json
 from trustplane.controllers import resources, up_to_date
 from trustplane.controllers.reading import is_more_than_trust
 from trustplane.controllers.up_to_date import UpToDateReconciler
+from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
 from trustplane.kube.informer import Change
 from trustplane.kube.resource import Key, Resource
 from trustplane.trust import recorded
@@ -27,6 +28,8 @@ class Conditions:
         self.fleet = Supervised("shop")
         self.writing: frozenset[str] = frozenset()
         self.bodies: list[Json] = []
+        self.after = 0.0
+        self.refusing: dict[str, Exception] = {}
         client: Any = self
         self.reconciler = UpToDateReconciler(client, self.fleet.view, lambda _: self.writing)
 
@@ -35,6 +38,8 @@ class Conditions:
         assert body.keys() == {"metadata", "status"}
         assert body["status"].keys() == {"conditions"}
         name = body["metadata"]["name"]
+        if name in self.refusing:
+            raise self.refusing[name]
         stored = self.fleet.server.stored(resource, name)
         assert body["metadata"] == {"name": name, "namespace": NAMESPACE, "uid": stored["metadata"]["uid"]}
         self.bodies.append(body)
@@ -45,7 +50,7 @@ class Conditions:
     async def step(self) -> list[str]:
         """Reconcile once; return the names of the objects that were written, in their order."""
         self.bodies.clear()
-        await self.reconciler.reconcile(SHOP)
+        self.after = (await self.reconciler.reconcile(SHOP)).requeue_after
         return [one["metadata"]["name"] for one in self.bodies]
 
     def said(self, name: str, resource: Resource[Any] = resources.MACHINES) -> tuple[str, str]:
@@ -105,14 +110,23 @@ async def test_attempts_on_a_node_that_does_not_answer_are_not_told_one_by_one(c
 
 
 async def test_of_many_so_many_are_written_in_one_go(conditions: Conditions, monkeypatch: pytest.MonkeyPatch) -> None:
-    woken: list[Key] = []
     monkeypatch.setattr(up_to_date, "_MOST", 2)
-    monkeypatch.setattr(conditions.reconciler, "wake", woken.append)
     for number in range(4):
         conditions.fleet.node("shop", number, trust())
-    written = [await conditions.step() for _ in range(4)]
-    assert [len(one) for one in written] == [2, 2, 1, 0]
-    assert woken == [SHOP, SHOP]
+    turns = [(len(await conditions.step()), conditions.after) for _ in range(4)]
+    assert turns == [(2, 1.0), (2, 1.0), (1, 0.0), (0, 0.0)]
+
+
+async def test_an_object_that_takes_no_condition_keeps_no_other_one_from_it(conditions: Conditions) -> None:
+    for number in range(2):
+        conditions.fleet.node("shop", number, trust())
+    conditions.refusing = {"shop-0": InvalidError("Too many: 33: must have at most 32 items")}
+    assert sorted(await conditions.step()) == ["shop", "shop-1"]
+    assert conditions.after == 60.0  # and not again at once
+    conditions.refusing = {"shop-0": NotFoundError("gone")}
+    assert (await conditions.step(), conditions.after) == ([], 0.0)
+    conditions.refusing = {"shop-0": ConflictError("another one of its name")}
+    assert (await conditions.step(), conditions.after) == ([], 0.0)
 
 
 async def test_of_a_set_that_cannot_be_read_nothing_is_known(conditions: Conditions) -> None:

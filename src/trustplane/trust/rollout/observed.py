@@ -45,7 +45,7 @@ class Node:
         failing: Why the last write or inspection failed although it answered; empty: it did not.
         resting: It failed a moment ago, and is not tried again yet.
         writing: A write on it is under way.
-        busy: Being deleted, or updated in place by somebody else: it is left alone.
+        busy: Updated in place by somebody else: it is left alone.
         leaving: Cluster API replaces it anyway: it was made before `rollout.after` of its group.
         joined: Whether there is a Node.
         stuck: It should have joined a while ago.

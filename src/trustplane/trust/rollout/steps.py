@@ -58,7 +58,7 @@ _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.LIMITED: "{} wait: as many nodes are being written as the limits allow",
     Reason.FAILING: "Writing on {} failed; it is tried again",
     Reason.UNREACHABLE: "{} cannot be reached, and takes the trust set when it is back",
-    Reason.BUSY: "{} is being deleted, or updated by somebody else, and is left alone",
+    Reason.BUSY: "{} is being updated by somebody else, and is left alone",
     Reason.UNKNOWN: "It is not known which trust set {} has",
     Reason.DRIFTED: "Files of the trust set were changed on {}",
     Reason.REFUSED: "Stopped: with the trust set, {} refuses a registry. Correct it; the others keep what they had",
