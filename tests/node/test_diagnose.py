@@ -9,9 +9,9 @@ from tests.node.conftest import Authority
 
 from trustplane.certificates.parsing import parse_pem
 from trustplane.collectors import disk
+from trustplane.diagnosis.decision import diagnose
 from trustplane.diagnosis.evidence import Case, ListEntry, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
-from trustplane.diagnosis.verdict import diagnose
 
 ONE = "one.test:5001"
 IMAGE = f"{ONE}/trustplane/probe:none"

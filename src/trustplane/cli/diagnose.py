@@ -17,7 +17,7 @@ from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.collectors import gathering
 from trustplane.collectors.failing import failing_pods
-from trustplane.diagnosis.verdict import diagnose
+from trustplane.diagnosis.decision import diagnose
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key

@@ -10,8 +10,8 @@ from rich.text import Text
 from trustplane.cli import explain_report
 from trustplane.cli.console import Console
 from trustplane.diagnosis.cause import Cause
+from trustplane.diagnosis.decision import Diagnosis
 from trustplane.diagnosis.evidence import Case, CollectorReport, Host
-from trustplane.diagnosis.verdict import Diagnosis
 
 Json = dict[str, Any]
 _SUBJECTS = 5  # pods or clusters that are named
@@ -91,10 +91,10 @@ def _about(answer: Answer) -> list[tuple[str, str]]:
     authority = diagnosis.authority
     if authority and authority.fingerprint:
         entry = f" (entry {authority.name})" if authority.name else ""
-        rows.append(("CA:", f"{authority.subject}, found in {authority.where}{entry}"))
+        rows.append(("CA:", f"{authority.subject}, found in {authority.source}{entry}"))
         rows.append(("SHA-256:", authority.fingerprint))
     elif authority:
-        rows.append(("CA:", f"{authority.subject}: its certificate is unknown, {authority.where} has it"))
+        rows.append(("CA:", f"{authority.subject}: its certificate is unknown, {authority.source} has it"))
     explanation = diagnosis.explanation
     if explanation:
         if where := explain_report.failed(explanation.parsed):
@@ -128,7 +128,7 @@ def _answer(answer: Answer) -> Json:
         "authority": {
             "sha256": authority.fingerprint,
             "subject": authority.subject,
-            "foundIn": authority.where,
+            "foundIn": authority.source,
             "entry": authority.name,
         }
         if authority

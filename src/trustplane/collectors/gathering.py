@@ -15,10 +15,10 @@ from trustplane.certificates.parsing import parse_pem
 from trustplane.collectors import disk, fleet, hosts, node_ssh, pods
 from trustplane.collectors.limit import collect
 from trustplane.controllers.clustertrust_workload import reading
+from trustplane.diagnosis.decision import endpoints
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.evidence import Case, CollectorReport, NodeRecord, PullSecret, TrustList
 from trustplane.diagnosis.layer import Role
-from trustplane.diagnosis.verdict import endpoints
 from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key

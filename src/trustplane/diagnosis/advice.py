@@ -93,7 +93,7 @@ _STEPS: Final[Mapping[Code, str]] = MappingProxyType(
         Code.CONNECTION_RESET: f"check whether a firewall or the server resets the connection; {_REACH}",
         Code.CONNECTION_CLOSED: f"check that the load balancer has a healthy backend; {_REACH}",
         Code.NETWORK_UNREACHABLE: "on the node: ip route get ADDRESS   # ADDRESS is an address of {host}",
-        Code.RATE_LIMITED: "wait, pull with an account, or pull through a mirror; this is not a trust problem",
+        Code.RATE_LIMITED: "wait, pull with a login, or pull through a mirror; this is not a trust problem",
         Code.REGISTRY_ERROR: _LOGS,
         Code.KUBELET_THROTTLED: "wait, or raise registryPullQPS and registryBurst in the kubelet's configuration",
         Code.PULL_CANCELLED: "on the node: journalctl -u containerd --since -1h   # check image_pull_progress_timeout",

@@ -12,13 +12,13 @@ class Authority:
     Attributes:
         fingerprint: SHA-256 of the certificate, hexadecimal; "" if no source has the certificate.
         subject: Its name; if no source has it, the name of the missing issuer.
-        where: The source that has it, as output prints it.
+        source: The source that has it, as output prints it.
         name: The entry in that source's trust list; "" if the source is not a list.
     """
 
     fingerprint: str
     subject: str
-    where: str
+    source: str
     name: str = ""
 
 

@@ -1,4 +1,4 @@
-"""The evidence about a failed pull besides its message, as plain data: the input of `verdict`. Pure.
+"""The evidence about a failed pull besides its message, as plain data: the input of `decision`. Pure.
 
 A source that could not be read leaves its field None or empty, and a `CollectorReport` gives the reason: missing
 evidence never counts as evidence.

@@ -74,7 +74,7 @@ def _add_ca(case: Case, authority: Authority, address: str) -> str:
             f"ask the registry's owner for the certificate of {authority.subject}; add it to "
             f"spec.trust.additionalTrustedCAs, then: {update}"
         )
-    if authority.name and case.service and authority.where == case.service.owner:
+    if authority.name and case.service and authority.source == case.service.owner:
         return (
             f"the cluster's own list replaces the service's: add entry {authority.name} to "
             f"spec.settings.network.trust.additionalTrustedCAs, or annotate the cluster with "
@@ -82,7 +82,7 @@ def _add_ca(case: Case, authority: Authority, address: str) -> str:
         )
     if authority.name:
         return (
-            f"add entry {authority.name} from {authority.where} to spec.trust.additionalTrustedCAs of the "
+            f"add entry {authority.name} from {authority.source} to spec.trust.additionalTrustedCAs of the "
             f"TkgServiceConfiguration, then: {update}"
         )
     return (

@@ -15,8 +15,8 @@ from typing import Any
 
 from trustplane.collectors import gathering
 from trustplane.diagnosis.cause import Cause
+from trustplane.diagnosis.decision import diagnose
 from trustplane.diagnosis.evidence import Case
-from trustplane.diagnosis.verdict import diagnose
 from trustplane.errors import TransientError
 from trustplane.kube.resource import Key
 from trustplane.registry.inspection import Follow

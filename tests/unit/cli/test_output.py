@@ -63,11 +63,11 @@ from trustplane.cli.status_nodes import NodeRow
 from trustplane.cli.terminal import Terminal
 from trustplane.controllers.progress import Progress
 from trustplane.diagnosis.cause import Cause, Code, Confidence
+from trustplane.diagnosis.decision import Diagnosis
 from trustplane.diagnosis.evidence import Case, CollectorReport
 from trustplane.diagnosis.explanation import Evidence
 from trustplane.diagnosis.explanation import explain as explained
 from trustplane.diagnosis.report import Answer
-from trustplane.diagnosis.verdict import Diagnosis
 from trustplane.errors import NodeError
 from trustplane.kube.resource import Key
 from trustplane.local.demo.story import Story

@@ -42,7 +42,7 @@ _HINTS: Final = (
     ("x509: issuer name does not match", Code.WEAK_CERTIFICATE),
     ("x509: unhandled critical extension", Code.WEAK_CERTIFICATE),
 )
-_CA = "Go names the candidate for the issuer that it rejected"
+_CA = "Go found and rejected a candidate for the issuer"
 _CUT = "Go rejected a candidate for the issuer; the message is cut off before the reason"
 _EVERY_HINT = tuple(dict.fromkeys(code for _, code in _HINTS))
 
@@ -71,7 +71,7 @@ def _names() -> tuple[Phrase, ...]:
 def _times() -> tuple[Phrase, ...]:
     prefix = "x509: certificate has expired or is not yet valid"
     expired, not_yet = Code.CERTIFICATE_EXPIRED, Code.CERTIFICATE_NOT_YET_VALID
-    clock = "the node's clock is outside the validity of the server's certificate"
+    clock = "by the node's clock, the server's certificate is outside its validity period"
     return (
         Phrase(f"{prefix}: current time <word> is after", (expired,), clock),
         Phrase(f"{prefix}: current time <word> is before", (not_yet,), clock),

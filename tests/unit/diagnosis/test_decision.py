@@ -12,9 +12,9 @@ from laboratory import table
 from laboratory.material import HARBOR, PKI, case, disk, head, host, node, other, own, pulling, service, tls
 from laboratory.table import Scenario
 from trustplane.diagnosis.cause import Actor, Code, Confidence
+from trustplane.diagnosis.decision import Diagnosis, diagnose, endpoints
 from trustplane.diagnosis.evidence import Case, Host, ObservedFrom, PullSecret, SecretState
 from trustplane.diagnosis.layer import Role
-from trustplane.diagnosis.verdict import Diagnosis, diagnose, endpoints
 
 SCENARIOS = table.scenarios()
 # By construction, the evidence of these leaves the cause open: the true cause comes first, or beside another one.
@@ -112,13 +112,16 @@ class TestAuthority:
     def test_in_the_services_list(self) -> None:
         diagnosis = self.ask(service=service(self.root))
         assert diagnosis.authority is not None
-        assert (diagnosis.authority.fingerprint, diagnosis.authority.where) == (sha256(self.root), "the service's list")
+        assert (diagnosis.authority.fingerprint, diagnosis.authority.source) == (
+            sha256(self.root),
+            "the service's list",
+        )
         assert "trust-merge=Append" in diagnosis.causes[0].next_step
 
     def test_in_another_clusters_set(self) -> None:
         diagnosis = self.ask(others=(other(self.root),))
         assert diagnosis.authority is not None
-        assert diagnosis.authority.where == "the set of cluster team/other"
+        assert diagnosis.authority.source == "the set of cluster team/other"
         assert "add entry ca-0 from the set of cluster team/other" in diagnosis.causes[0].next_step
 
     def test_in_the_served_chain(self) -> None:
