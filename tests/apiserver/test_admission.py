@@ -285,7 +285,7 @@ def test_a_refusal_reads_like_those_of_the_schema(kubectl: Kubectl) -> None:
     assert result.stderr == (
         'The TkgServiceConfiguration "tkg-service-configuration" is invalid: '
         "spec.trust.additionalTrustedCAs[0] (corp): no-certificate: data holds no certificate. "
-        "Decoded, it has no block that begins with -----BEGIN CERTIFICATE-----. "
+        "Decoded, it has no -----BEGIN CERTIFICATE----- block. "
         "Write the output of `base64 -w0 ca.pem` into `data`\n"
     )
 

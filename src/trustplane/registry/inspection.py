@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from trustplane.certificates.repair import read_any
 from trustplane.certificates.verification import Cause, GoCertificate, MalformedError, Pool, Verdict, verify
-from trustplane.certificates.verification.openssl import difference
+from trustplane.certificates.verification.openssl import openssl_difference
 from trustplane.registry.address import Address
 from trustplane.registry.dial import Served, dial
 from trustplane.registry.exchange import Response
@@ -109,7 +109,7 @@ def inspect_host(
     missing = _missing_issuer(served, verdict, trust, (address, registry), at) if follow.issuers else None
     if missing and verdict.cause is Cause.ISSUER_NOT_TRUSTED:
         verdict = replace(verdict, cause=Cause.MISSING_INTERMEDIATE, also_possible=())
-    openssl = difference(verdict, served.certificates, trust, address.host, at)
+    openssl = openssl_difference(verdict, served.certificates, trust, address.host, at)
     return HostReport(role=role, address=address, served=served, verdict=verdict, missing=missing, openssl=openssl)
 
 

@@ -1,6 +1,6 @@
-"""From Go's refusal to its cause: which certificate is to blame, and who can mend it.
+"""Explain Go's refusal of a chain: its cause and the certificate to blame.
 
-Go's text often names only the last thing it tried. Here the whole search counts.
+Go's message often names only the last candidate it tried. The explanation considers the whole search.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _CAUSES = {
 
 
 def explain(failure: Failure, path: Chain, builder: Builder | None, trust: Pool) -> Verdict:
-    """Turn a refusal into a verdict. `builder` is the search that failed, None when it was not that."""
+    """Turn a failure into a verdict. `builder` is the failed search; None if something else failed."""
     if failure.reason is Reason.HOST:
         return _host(failure, path)
     if builder is None:
@@ -63,18 +63,20 @@ def _verdict(
 
 
 def _host(failure: Failure, path: Chain) -> Verdict:
-    # An address counts only as an IP SAN: where there is none, no name of the certificate could have matched.
+    # Go compares an address with IP SANs only: without any, no name of the certificate could have matched.
     is_mismatch = path[0].has_san and not failure.message.endswith(WITHOUT_ADDRESSES)
     cause = Cause.NAME_MISMATCH if is_mismatch else Cause.NO_SUBJECT_ALT_NAME
     return _verdict(failure, cause, path, path[0], role=Role.SERVER)
 
 
 def _blamed(failure: Failure, path: Chain) -> GoCertificate | None:
-    """Find the certificate that breaks the rule, where Go names the leaf only."""
+    """Return the certificate that breaks the rule, even if Go names only the leaf."""
     if failure.reason is Reason.KEY_USAGE:
         serving = {SERVER_AUTH, ANY_EXTENDED_KEY_USAGE}
-        usages = ((one, one.extensions.extended_key_usage) for one in path)
-        return next((one for one, usage in usages if usage and not serving.intersection(usage)), path[0])
+        usages = ((certificate, certificate.extensions.extended_key_usage) for certificate in path)
+        return next(
+            (certificate for certificate, usage in usages if usage and not serving.intersection(usage)), path[0]
+        )
     return failure.certificate
 
 
@@ -87,10 +89,10 @@ def _role(path: Chain, blamed: GoCertificate | None) -> Role | None:
 
 
 def _search(failure: Failure, path: Chain, builder: Builder, trust: Pool) -> Verdict:
-    """Say why no path led to the trust list: the rejection that came nearest to it, or where nothing was found."""
-    trusted = [one for one in builder.rejections if one.trusted]
-    # A key that does not fit says less than any other reason: it is how every candidate of the right name starts.
-    ordered = sorted(trusted or builder.rejections, key=lambda one: one.failure.reason is Reason.SIGNATURE)
+    """Explain why no path reached the trust list: by the most telling rejection, or by the longest dead end."""
+    trusted = [rejection for rejection in builder.rejections if rejection.trusted]
+    # A signature by another key is the weakest reason: any certificate with the right name can fail that way.
+    ordered = sorted(trusted or builder.rejections, key=lambda rejection: rejection.failure.reason is Reason.SIGNATURE)
     if ordered and (trusted or not _has_open_end(builder)):
         return _rejected(failure, ordered[0], trust)
     if builder.dead_ends:
@@ -99,8 +101,8 @@ def _search(failure: Failure, path: Chain, builder: Builder, trust: Pool) -> Ver
 
 
 def _has_open_end(builder: Builder) -> bool:
-    """Tell whether some path went beyond every rejection."""
-    rejected = max((len(one.path) for one in builder.rejections), default=0)
+    """Return whether some path is longer than all rejected ones."""
+    rejected = max((len(rejection.path) for rejection in builder.rejections), default=0)
     return any(len(path) > rejected for path in builder.dead_ends)
 
 
@@ -128,24 +130,24 @@ def _dead_end(failure: Failure, path: Chain, trust: Pool) -> Verdict:
     also: tuple[Cause, ...] = ()
     if len(path) == 1 and last.is_self_issued:
         cause = Cause.SELF_SIGNED_SERVER
-        stopped = f"{last} is self-signed, and not in the trust list"
+        stopped = f"{last} is self-signed and not in the trust list"
     elif last.is_self_issued:
         cause = Cause.ISSUER_NOT_TRUSTED
-        stopped = f"{last} is the end of the served chain, and not in the trust list"
+        stopped = f"{last} ends the served chain and is not in the trust list"
     else:
         cause, also = _without_issuer(path, trust)
-        stopped = f"{last}: no certificate of its issuer {last.issuer} was served, and none is in the trust list"
+        stopped = f"{last}: its issuer {last.issuer} was not served and is not in the trust list"
     role = Role.SERVER if len(path) == 1 else Role.INTERMEDIATE
     return _verdict(failure, cause, path, last, role=role, stopped=stopped, also=also)
 
 
 def _without_issuer(path: Chain, trust: Pool) -> tuple[Cause, tuple[Cause, ...]]:
-    """Rank what the chain alone cannot tell: a root that is not trusted, or an intermediate that was not sent.
+    """Rank two causes that the chain alone cannot tell apart: an untrusted root, or an intermediate that was not sent.
 
-    A server that sends no intermediate at all, under a CA of the same owner as one in the list, probably forgot it.
+    A server that sends no intermediate, and whose issuer belongs to the owner of a listed CA, has probably omitted it.
     """
     owner = path[-1].issuer.organization
     causes = (Cause.ISSUER_NOT_TRUSTED, Cause.MISSING_INTERMEDIATE)
-    if len(path) == 1 and owner and any(one.subject.organization == owner and one.is_ca for one in trust):
+    if len(path) == 1 and owner and any(anchor.subject.organization == owner and anchor.is_ca for anchor in trust):
         causes = causes[::-1]
     return causes[0], causes[1:]

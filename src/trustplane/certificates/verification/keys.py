@@ -1,4 +1,4 @@
-"""Public keys as Go's crypto/x509 reads them."""
+"""Public keys as Go's crypto/x509 parses them."""
 
 from dataclasses import dataclass
 
@@ -53,7 +53,7 @@ class Ed25519Key:
 
 @dataclass(frozen=True)
 class DSAKey:
-    """A DSA public key: Go reads it and verifies nothing with it."""
+    """A DSA public key. Go parses it, but verifies no signatures with it."""
 
     go_type = "*dsa.PublicKey"
 
@@ -62,13 +62,13 @@ PublicKey = RSAKey | ECKey | Ed25519Key | DSAKey
 
 
 def read_algorithm(reader: Reader) -> tuple[str, bytes]:
-    """Read the content of an AlgorithmIdentifier: object identifier, and the whole DER of the parameters or b""."""
+    """Read the content of an AlgorithmIdentifier. Return the object identifier, and the parameters as DER or b""."""
     algorithm = reader.oid("x509: malformed OID")
     return algorithm, reader.any_element("x509: malformed parameters")[1] if reader else b""
 
 
 def read_key(spki: bytes) -> PublicKey | None:
-    """Read a SubjectPublicKeyInfo from its whole DER element; None for an algorithm that Go does not know."""
+    """Read a SubjectPublicKeyInfo from its DER; None if Go does not know the algorithm. Raises MalformedError."""
     reader = Reader(spki).sequence("x509: malformed spki")
     algorithm, parameters = read_algorithm(reader.sequence("x509: malformed public key algorithm identifier"))
     content = reader.bit_string("x509: malformed subjectPublicKey").right_aligned
