@@ -200,7 +200,7 @@ def test_hosts_on_other_sites_are_named_and_asked_only_where_that_is_wanted(pki:
         2,
         [("registry", ""), ("token service", "not-asked")],
     )
-    assert f"localhost:{port} names it: 127.0.0.1:{other} was not asked" in hosts[1]["message"]
+    assert f"localhost:{port} names it: 127.0.0.1:{other} was not contacted" in hosts[1]["message"]
     assert "--follow-hosts" in hosts[1]["message"]
     assert (followed, asked[1]["cause"]) == (1, "token-service-untrusted")
 

@@ -79,7 +79,7 @@ async def test_a_token_service_on_another_site_is_named_but_not_dialled() -> Non
             assert requests == []
             assert [one.role for one in observation.hosts] == [Role.REGISTRY]
             [skipped] = [one for one in observation.reports if not one.is_available]
-            assert f"127.0.0.1:{token} was not asked" in skipped.text
+            assert f"127.0.0.1:{token} was not contacted" in skipped.text
             assert "--follow-hosts" in skipped.text
 
             followed = await observe(f"localhost:{port}", f"localhost:{port}/app:1", follow=Follow(hosts=True))
