@@ -20,12 +20,16 @@ class Disagreement:
     seed: int
     case: Case
     go: Answer
-    ours: Verdict
+    verdict: Verdict
 
     def __str__(self) -> str:
-        ours = (self.ours.trusted, self.ours.message, [certificate.fingerprint[:8] for certificate in self.ours.chain])
+        trustplane = (
+            self.verdict.trusted,
+            self.verdict.message,
+            [certificate.fingerprint[:8] for certificate in self.verdict.chain],
+        )
         go = (self.go.trusted, self.go.message, [[digest[:8] for digest in chain] for chain in self.go.chains])
-        return f"seed {self.seed} {self.case.defects}\n  Go:   {go}\n  ours: {ours}"
+        return f"seed {self.seed} {self.case.defects}\n  Go:   {go}\n  Trustplane: {trustplane}"
 
 
 def compare(program: Path, seeds: Sequence[int], keys: Keyring) -> Iterator[Disagreement]:
@@ -34,16 +38,16 @@ def compare(program: Path, seeds: Sequence[int], keys: Keyring) -> Iterator[Disa
         batch = seeds[start : start + BATCH]
         cases = [generate(seed, keys, DEFECTS) for seed in batch]
         for seed, case, go in zip(batch, cases, ask(program, cases), strict=True):
-            ours = verify(case.served, Pool.read(case.trust), case.host, case.at)
-            if not agree(go, ours):
-                yield Disagreement(seed, case, go, ours)
+            verdict = verify(case.served, Pool.read(case.trust), case.host, case.at)
+            if not agree(go, verdict):
+                yield Disagreement(seed, case, go, verdict)
 
 
-def agree(go: Answer, ours: Verdict) -> bool:
+def agree(go: Answer, verdict: Verdict) -> bool:
     """Return whether verdict, message, first chain and all anchors are equal."""
-    if (go.trusted, go.message) != (ours.trusted, ours.message):
+    if (go.trusted, go.message) != (verdict.trusted, verdict.message):
         return False
     if not go.trusted:
         return True
     anchors = tuple(dict.fromkeys(chain[-1] for chain in go.chains))
-    return go.chains[0] == [certificate.fingerprint for certificate in ours.chain] and anchors == ours.anchors
+    return go.chains[0] == [certificate.fingerprint for certificate in verdict.chain] and anchors == verdict.anchors

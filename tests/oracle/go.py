@@ -36,8 +36,8 @@ def build(folder: Path) -> Path:
 def ask(program: Path, cases: Sequence[Case]) -> list[Answer]:
     """Have the program decide cases. The answers have the order of the cases."""
     lines = "\n".join(map(_question, cases))
-    done = subprocess.run([program], input=lines, capture_output=True, text=True, check=True, timeout=600)
-    return [Answer(**json.loads(line)) for line in done.stdout.splitlines()]
+    completed = subprocess.run([program], input=lines, capture_output=True, text=True, check=True, timeout=600)
+    return [Answer(**json.loads(line)) for line in completed.stdout.splitlines()]
 
 
 def _question(case: Case) -> str:

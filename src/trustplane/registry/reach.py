@@ -14,7 +14,7 @@ from trustplane.registry.address import Address
 from trustplane.registry.failure import Failure, failure_of
 from trustplane.text import clean
 
-OPTION: Final = "--follow-hosts"
+FOLLOW_OPTION: Final = "--follow-hosts"
 PUBLIC, PRIVATE, LINK_LOCAL, LOOPBACK = "public", "private", "link-local", "loopback"
 _MAX_ADDRESSES: Final = 4  # tried for one name
 _MAX_SHOWN: Final = 200  # characters of a host
@@ -44,7 +44,7 @@ class Unasked:
     @property
     def message(self) -> str:
         """The host and the reason, for users."""
-        return f"{self.host} was not contacted: {self.why}. {OPTION} contacts other sites, without credentials"
+        return f"{self.host} was not contacted: {self.why}. {FOLLOW_OPTION} contacts other sites, without credentials"
 
 
 def target(registry: Address, other: Address, *, anywhere: bool) -> Target | Unasked:

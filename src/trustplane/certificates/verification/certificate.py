@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
-from trustplane.certificates.verification.der import SEQUENCE, MalformedError, Reader
+from trustplane.certificates.verification.der import SEQUENCE, DerReader, MalformedError
 from trustplane.certificates.verification.extensions import (
     KEY_CERT_SIGN,
     NAME_CONSTRAINTS,
@@ -15,7 +15,7 @@ from trustplane.certificates.verification.extensions import (
 from trustplane.certificates.verification.instants import Instant, read_der_time
 from trustplane.certificates.verification.keys import PublicKey, read_algorithm, read_key
 from trustplane.certificates.verification.name_constraints import NameConstraints
-from trustplane.certificates.verification.names import Name, read_name
+from trustplane.certificates.verification.names import DistinguishedName, read_name
 from trustplane.certificates.verification.signatures import Algorithm, algorithm_of
 from trustplane.certificates.verification.uris import URI
 
@@ -36,8 +36,8 @@ class GoCertificate:
     serial: int
     algorithm: Algorithm | None  # of the signature; None: unknown to Go
     signature: bytes
-    issuer: Name
-    subject: Name
+    issuer: DistinguishedName
+    subject: DistinguishedName
     not_before: Instant
     not_after: Instant
     spki: bytes
@@ -47,7 +47,7 @@ class GoCertificate:
     @classmethod
     def read(cls, der: bytes) -> "GoCertificate":
         """Parse DER. Raises MalformedError with Go's message."""
-        outer = Reader(der)
+        outer = DerReader(der)
         raw = outer.element(SEQUENCE, "x509: malformed certificate")
         certificate = cls._read(raw)
         if outer:
@@ -56,14 +56,14 @@ class GoCertificate:
 
     @classmethod
     def _read(cls, raw: bytes) -> "GoCertificate":
-        outer = Reader(raw).sequence("x509: malformed certificate")
+        outer = DerReader(raw).sequence("x509: malformed certificate")
         tbs = outer.element(SEQUENCE, "x509: malformed tbs certificate")
-        reader = Reader(tbs).sequence("x509: malformed tbs certificate")
+        reader = DerReader(tbs).sequence("x509: malformed tbs certificate")
         version, serial = _version(reader), _serial(reader)
         inner = reader.read(SEQUENCE, "x509: malformed signature algorithm identifier")
         if outer.read(SEQUENCE, "x509: malformed algorithm identifier") != inner:
             raise MalformedError("x509: inner and outer signature algorithm identifiers don't match")
-        algorithm = algorithm_of(*read_algorithm(Reader(inner)))
+        algorithm = algorithm_of(*read_algorithm(DerReader(inner)))
         issuer = read_name(reader.element(SEQUENCE, "x509: malformed issuer"))
         validity = reader.sequence("x509: malformed validity")
         not_before, not_after = read_der_time(validity), read_der_time(validity)
@@ -158,12 +158,12 @@ class GoCertificate:
         return str(self.subject)
 
 
-def _version(reader: Reader) -> int:
+def _version(reader: DerReader) -> int:
     error = "x509: malformed version"
     content = reader.optional(_VERSION, error)
     if content is None:
         return 1
-    inner = Reader(content)
+    inner = DerReader(content)
     version = inner.int64(error)
     if inner or version < 0:
         raise MalformedError(error)
@@ -172,18 +172,18 @@ def _version(reader: Reader) -> int:
     return version + 1
 
 
-def _serial(reader: Reader) -> int:
+def _serial(reader: DerReader) -> int:
     serial = reader.integer("x509: malformed serial number")
     if serial < 0:
         raise MalformedError("x509: negative serial number")
     return serial
 
 
-def _extensions(reader: Reader, version: int) -> Extensions:
+def _extensions(reader: DerReader, version: int) -> Extensions:
     if version > 1:
         reader.optional(_ISSUER_UNIQUE_ID, "x509: malformed issuerUniqueID")
         reader.optional(_SUBJECT_UNIQUE_ID, "x509: malformed subjectUniqueID")
     content = reader.optional(_EXTENSIONS, "x509: malformed extensions") if version == _V3 else None
     if content is None:
         return Extensions()
-    return read_extensions(Reader(content).read(SEQUENCE, "x509: malformed extensions"))
+    return read_extensions(DerReader(content).read(SEQUENCE, "x509: malformed extensions"))

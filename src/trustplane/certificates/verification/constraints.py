@@ -17,7 +17,7 @@ from trustplane.certificates.verification.addresses import (
     unmapped,
 )
 from trustplane.certificates.verification.certificate import GoCertificate
-from trustplane.certificates.verification.domains import Mailbox, is_domain, lower, read_mailbox
+from trustplane.certificates.verification.domains import Mailbox, is_domain, lower_ascii, read_mailbox
 from trustplane.certificates.verification.name_constraints import Network, Subtrees
 from trustplane.certificates.verification.quoting import quote
 from trustplane.certificates.verification.uris import URI
@@ -161,7 +161,7 @@ _DOT_FIRST = {ord("."): 0}  # sorts a domain directly before its subdomains
 
 
 def _domain_key(name: str) -> str:
-    return lower(name)[::-1].translate(_DOT_FIRST)
+    return lower_ascii(name)[::-1].translate(_DOT_FIRST)
 
 
 def _compare(left: str, right: str) -> int:
@@ -170,7 +170,7 @@ def _compare(left: str, right: str) -> int:
 
 def _is_below(constraint: str, name: str) -> bool:
     """Return whether a name is the constraint's domain or a subdomain; with a leading dot, only subdomains match."""
-    if not lower(name).endswith(lower(constraint)):
+    if not lower_ascii(name).endswith(lower_ascii(constraint)):
         return False
     return constraint[0] == "." or len(name) == len(constraint) or name[-len(constraint) - 1] == "."
 
@@ -232,7 +232,7 @@ def _mailbox(address: str) -> Mailbox:
     mailbox = read_mailbox(address)
     if mailbox is None:
         raise ConstraintError(f"cannot parse rfc822Name {quote(address)}")
-    return Mailbox(mailbox.local, lower(mailbox.domain))
+    return Mailbox(mailbox.local, lower_ascii(mailbox.domain))
 
 
 def _uri_domain(uri: URI) -> str:

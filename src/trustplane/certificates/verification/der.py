@@ -46,7 +46,7 @@ class BitString(NamedTuple):
         return (int.from_bytes(self.octets, "big") >> self.padding).to_bytes(len(self.octets), "big")
 
 
-class Reader:
+class DerReader:
     """Reads DER elements one by one from the front of `data`."""
 
     __slots__ = ("_at", "_data")
@@ -95,9 +95,9 @@ class Reader:
         """Read the next element if it has this tag. Return its content, or None."""
         return self.read(tag, error) if self.next_is(tag) else None
 
-    def sequence(self, error: str) -> "Reader":
+    def sequence(self, error: str) -> "DerReader":
         """Read a SEQUENCE. Return a reader of its content."""
-        return Reader(self.read(SEQUENCE, error))
+        return DerReader(self.read(SEQUENCE, error))
 
     def integer(self, error: str, tag: int = INTEGER) -> int:
         """Read an INTEGER of any size."""

@@ -24,7 +24,7 @@ class Mailbox(NamedTuple):
         return f"{self.local}@{self.domain}"
 
 
-def lower(name: str) -> str:
+def lower_ascii(name: str) -> str:
     """Convert ASCII letters to lower case, and nothing else."""
     return name.translate(_LOWER)
 

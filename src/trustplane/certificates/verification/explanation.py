@@ -5,34 +5,34 @@ Go's message often names only the last candidate it tried. The explanation consi
 
 from collections.abc import Sequence
 
-from trustplane.certificates.verification.building import Builder, Chain, Rejection
+from trustplane.certificates.verification.building import Chain, ChainBuilder, Rejection
 from trustplane.certificates.verification.certificate import GoCertificate
 from trustplane.certificates.verification.extensions import ANY_EXTENDED_KEY_USAGE, SERVER_AUTH
-from trustplane.certificates.verification.failures import Failure, Reason
+from trustplane.certificates.verification.failures import ChainFailure, FailureReason
 from trustplane.certificates.verification.hostname import WITHOUT_ADDRESSES
 from trustplane.certificates.verification.pool import Pool
 from trustplane.certificates.verification.verdict import Cause, Role, Verdict
 
 _CAUSES = {
-    Reason.MALFORMED: Cause.WEAK_CERTIFICATE,
-    Reason.KEY_TOO_LARGE: Cause.WEAK_CERTIFICATE,
-    Reason.UNSUPPORTED_KEY: Cause.WEAK_CERTIFICATE,
-    Reason.UNHANDLED_CRITICAL_EXTENSION: Cause.WEAK_CERTIFICATE,
-    Reason.INSECURE_ALGORITHM: Cause.WEAK_CERTIFICATE,
-    Reason.POLICY: Cause.WEAK_CERTIFICATE,
-    Reason.NOT_YET_VALID: Cause.CERTIFICATE_NOT_YET_VALID,
-    Reason.EXPIRED: Cause.CERTIFICATE_EXPIRED,
-    Reason.NOT_A_CA: Cause.CA_NOT_A_CA,
-    Reason.PATH_LENGTH: Cause.PATH_LENGTH,
-    Reason.SIGNATURE: Cause.CA_REKEYED,
-    Reason.KEY_USAGE: Cause.WRONG_KEY_USAGE,
-    Reason.NAME_CONSTRAINT: Cause.NAME_CONSTRAINT,
+    FailureReason.MALFORMED: Cause.WEAK_CERTIFICATE,
+    FailureReason.KEY_TOO_LARGE: Cause.WEAK_CERTIFICATE,
+    FailureReason.UNSUPPORTED_KEY: Cause.WEAK_CERTIFICATE,
+    FailureReason.UNHANDLED_CRITICAL_EXTENSION: Cause.WEAK_CERTIFICATE,
+    FailureReason.INSECURE_ALGORITHM: Cause.WEAK_CERTIFICATE,
+    FailureReason.POLICY: Cause.WEAK_CERTIFICATE,
+    FailureReason.NOT_YET_VALID: Cause.CERTIFICATE_NOT_YET_VALID,
+    FailureReason.EXPIRED: Cause.CERTIFICATE_EXPIRED,
+    FailureReason.NOT_A_CA: Cause.CA_NOT_A_CA,
+    FailureReason.PATH_LENGTH: Cause.PATH_LENGTH,
+    FailureReason.SIGNATURE: Cause.CA_REKEYED,
+    FailureReason.KEY_USAGE: Cause.WRONG_KEY_USAGE,
+    FailureReason.NAME_CONSTRAINT: Cause.NAME_CONSTRAINT,
 }
 
 
-def explain(failure: Failure, path: Chain, builder: Builder | None, trust: Pool) -> Verdict:
+def explain_failure(failure: ChainFailure, path: Chain, builder: ChainBuilder | None, trust: Pool) -> Verdict:
     """Turn a failure into a verdict. `builder` is the failed search; None if something else failed."""
-    if failure.reason is Reason.HOST:
+    if failure.reason is FailureReason.HOST:
         return _host(failure, path)
     if builder is None:
         blamed = _blamed(failure, path)
@@ -41,7 +41,7 @@ def explain(failure: Failure, path: Chain, builder: Builder | None, trust: Pool)
 
 
 def _verdict(
-    failure: Failure,
+    failure: ChainFailure,
     cause: Cause,
     chain: Chain,
     blamed: GoCertificate | None,
@@ -62,16 +62,16 @@ def _verdict(
     )
 
 
-def _host(failure: Failure, path: Chain) -> Verdict:
+def _host(failure: ChainFailure, path: Chain) -> Verdict:
     # Go compares an address with IP SANs only: without any, no name of the certificate could have matched.
     is_mismatch = path[0].has_san and not failure.message.endswith(WITHOUT_ADDRESSES)
     cause = Cause.NAME_MISMATCH if is_mismatch else Cause.NO_SUBJECT_ALT_NAME
     return _verdict(failure, cause, path, path[0], role=Role.SERVER)
 
 
-def _blamed(failure: Failure, path: Chain) -> GoCertificate | None:
+def _blamed(failure: ChainFailure, path: Chain) -> GoCertificate | None:
     """Return the certificate that breaks the rule, even if Go names only the leaf."""
-    if failure.reason is Reason.KEY_USAGE:
+    if failure.reason is FailureReason.KEY_USAGE:
         serving = {SERVER_AUTH, ANY_EXTENDED_KEY_USAGE}
         usages = ((certificate, certificate.extensions.extended_key_usage) for certificate in path)
         return next(
@@ -88,11 +88,13 @@ def _role(path: Chain, blamed: GoCertificate | None) -> Role | None:
     return Role.ROOT if path and blamed is path[-1] else Role.INTERMEDIATE
 
 
-def _search(failure: Failure, path: Chain, builder: Builder, trust: Pool) -> Verdict:
+def _search(failure: ChainFailure, path: Chain, builder: ChainBuilder, trust: Pool) -> Verdict:
     """Explain why no path reached the trust list: by the most telling rejection, or by the longest dead end."""
     trusted = [rejection for rejection in builder.rejections if rejection.trusted]
     # A signature by another key is the weakest reason: any certificate with the right name can fail that way.
-    ordered = sorted(trusted or builder.rejections, key=lambda rejection: rejection.failure.reason is Reason.SIGNATURE)
+    ordered = sorted(
+        trusted or builder.rejections, key=lambda rejection: rejection.failure.reason is FailureReason.SIGNATURE
+    )
     if ordered and (trusted or not _has_open_end(builder)):
         return _rejected(failure, ordered[0], trust)
     if builder.dead_ends:
@@ -100,17 +102,17 @@ def _search(failure: Failure, path: Chain, builder: Builder, trust: Pool) -> Ver
     return _verdict(failure, Cause.UNKNOWN, path, None, role=None)
 
 
-def _has_open_end(builder: Builder) -> bool:
+def _has_open_end(builder: ChainBuilder) -> bool:
     """Return whether some path is longer than all rejected ones."""
     rejected = max((len(rejection.path) for rejection in builder.rejections), default=0)
     return any(len(path) > rejected for path in builder.dead_ends)
 
 
-def _rejected(failure: Failure, rejection: Rejection, trust: Pool) -> Verdict:
+def _rejected(failure: ChainFailure, rejection: Rejection, trust: Pool) -> Verdict:
     candidate, reason = rejection.candidate, rejection.failure.reason
     cause = _CAUSES.get(reason, Cause.UNKNOWN)
     blamed = rejection.failure.certificate or candidate
-    if reason is Reason.SIGNATURE:
+    if reason is FailureReason.SIGNATURE:
         blamed = candidate
         if not rejection.trusted:
             return _dead_end(failure, rejection.path, trust)
@@ -125,7 +127,7 @@ def _rejected_role(rejection: Rejection, blamed: GoCertificate) -> Role:
     return Role.ROOT if is_root else Role.INTERMEDIATE
 
 
-def _dead_end(failure: Failure, path: Chain, trust: Pool) -> Verdict:
+def _dead_end(failure: ChainFailure, path: Chain, trust: Pool) -> Verdict:
     last = path[-1]
     also: tuple[Cause, ...] = ()
     if len(path) == 1 and last.is_self_issued:

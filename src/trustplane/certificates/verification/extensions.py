@@ -10,8 +10,8 @@ from trustplane.certificates.verification.der import (
     OBJECT_IDENTIFIER,
     OCTET_STRING,
     BitString,
+    DerReader,
     MalformedError,
-    Reader,
 )
 from trustplane.certificates.verification.domains import is_domain
 from trustplane.certificates.verification.name_constraints import NameConstraints, read_name_constraints
@@ -79,7 +79,7 @@ class Extensions:
 def read_extensions(content: bytes) -> Extensions:
     """Parse the content of a SEQUENCE of extensions. Raises MalformedError if Go refuses the certificate."""
     out = Extensions()
-    reader = Reader(content)
+    reader = DerReader(content)
     while reader:
         extension = _read_extension(reader.sequence("x509: malformed extension"))
         if extension.oid in out.raw:
@@ -93,21 +93,21 @@ def read_extensions(content: bytes) -> Extensions:
     return out
 
 
-def _read_extension(reader: Reader) -> Extension:
+def _read_extension(reader: DerReader) -> Extension:
     oid = reader.oid("x509: malformed extension OID field")
     critical = reader.next_is(BOOLEAN) and reader.boolean("x509: malformed extension critical field")
     return Extension(oid, critical, reader.read(OCTET_STRING, "x509: malformed extension value field"))
 
 
 def _key_usage(out: Extensions, extension: Extension) -> bool:
-    bits: BitString = Reader(extension.value).bit_string("x509: invalid key usage")
+    bits: BitString = DerReader(extension.value).bit_string("x509: invalid key usage")
     out.key_usage = frozenset(bit for bit in range(_KEY_USAGE_BITS) if bits.has(bit))
     return True
 
 
 def _basic_constraints(out: Extensions, extension: Extension) -> bool:
     error = "x509: invalid basic constraints"
-    reader = Reader(extension.value).sequence(error)
+    reader = DerReader(extension.value).sequence(error)
     if reader.next_is(BOOLEAN):
         out.is_ca = reader.boolean(error)
     if reader.next_is(INTEGER):
@@ -119,7 +119,7 @@ def _basic_constraints(out: Extensions, extension: Extension) -> bool:
 
 
 def _subject_alternative_name(out: Extensions, extension: Extension) -> bool:
-    reader = Reader(extension.value).sequence("x509: invalid subject alternative names")
+    reader = DerReader(extension.value).sequence("x509: invalid subject alternative names")
     while reader:
         tag, value = reader.any("x509: invalid subject alternative name")
         if tag == _EMAIL:
@@ -158,16 +158,16 @@ def _name_constraints(out: Extensions, extension: Extension) -> bool:
 
 def _crl_distribution_points(_: Extensions, extension: Extension) -> bool:
     error = "x509: invalid CRL distribution point"
-    for point in _items(Reader(extension.value).sequence(f"{error}s"), error):
+    for point in _items(DerReader(extension.value).sequence(f"{error}s"), error):
         name = point.optional(0xA0, error)
         if name is not None:
-            names = Reader(Reader(name).read(0xA0, error))
+            names = DerReader(DerReader(name).read(0xA0, error))
             while names.next_is(_URI):
                 names.read(_URI, error)
     return True
 
 
-def _items(reader: Reader, error: str) -> Iterator[Reader]:
+def _items(reader: DerReader, error: str) -> Iterator[DerReader]:
     while reader:
         yield reader.sequence(error)
 
@@ -176,20 +176,20 @@ def _authority_key_identifier(out: Extensions, extension: Extension) -> bool:
     if extension.critical:
         raise MalformedError("x509: authority key identifier incorrectly marked critical")
     error = "x509: invalid authority key identifier"
-    out.authority_key_id = Reader(extension.value).sequence(error).optional(0x80, error) or b""
+    out.authority_key_id = DerReader(extension.value).sequence(error).optional(0x80, error) or b""
     return True
 
 
 def _subject_key_identifier(out: Extensions, extension: Extension) -> bool:
     if extension.critical:
         raise MalformedError("x509: subject key identifier incorrectly marked critical")
-    out.subject_key_id = Reader(extension.value).read(OCTET_STRING, "x509: invalid subject key identifier")
+    out.subject_key_id = DerReader(extension.value).read(OCTET_STRING, "x509: invalid subject key identifier")
     return True
 
 
 def _policy_constraints(out: Extensions, extension: Extension) -> bool:
     error = "x509: invalid policy constraints extension"
-    reader = Reader(extension.value).sequence(error)
+    reader = DerReader(extension.value).sequence(error)
     if reader.next_is(0x80):
         out.require_explicit_policy = reader.int64(error, 0x80)
     if reader.next_is(0x81):
@@ -198,13 +198,13 @@ def _policy_constraints(out: Extensions, extension: Extension) -> bool:
 
 
 def _inhibit_any_policy(out: Extensions, extension: Extension) -> bool:
-    out.inhibit_any_policy = Reader(extension.value).int64("x509: invalid inhibit any policy extension")
+    out.inhibit_any_policy = DerReader(extension.value).int64("x509: invalid inhibit any policy extension")
     return True
 
 
 def _extended_key_usage(out: Extensions, extension: Extension) -> bool:
     error = "x509: invalid extended key usages"
-    reader = Reader(extension.value).sequence(error)
+    reader = DerReader(extension.value).sequence(error)
     while reader:
         out.extended_key_usage.append(reader.oid(error))
     return True
@@ -213,7 +213,7 @@ def _extended_key_usage(out: Extensions, extension: Extension) -> bool:
 def _certificate_policies(out: Extensions, extension: Extension) -> bool:
     error = "x509: invalid certificate policies"
     unique: set[bytes] = set()
-    for policy in _items(Reader(extension.value).sequence(error), error):
+    for policy in _items(DerReader(extension.value).sequence(error), error):
         oid = policy.read(OBJECT_IDENTIFIER, error)
         if oid in unique or not _is_minimal_oid(oid):
             raise MalformedError(error)
@@ -230,7 +230,7 @@ def _is_minimal_oid(content: bytes) -> bool:
 
 def _policy_mappings(out: Extensions, extension: Extension) -> bool:
     error = "x509: invalid policy mappings extension"
-    for mapping in _items(Reader(extension.value).sequence(error), error):
+    for mapping in _items(DerReader(extension.value).sequence(error), error):
         out.policy_mappings.append((mapping.read(OBJECT_IDENTIFIER, error), mapping.read(OBJECT_IDENTIFIER, error)))
     return True
 
@@ -239,7 +239,7 @@ def _authority_information_access(out: Extensions, extension: Extension) -> bool
     if extension.critical:
         raise MalformedError("x509: authority info access incorrectly marked critical")
     error = "x509: invalid authority info access"
-    for description in _items(Reader(extension.value).sequence(error), error):
+    for description in _items(DerReader(extension.value).sequence(error), error):
         method = description.oid(error)
         if description.next_is(_URI):
             location = description.read(_URI, error)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from trustplane.certificates.verification.certificate import GoCertificate
 
 
-class Reason(enum.Enum):
+class FailureReason(enum.Enum):
     """The rule that a certificate or chain violates."""
 
     MALFORMED = enum.auto()  # Go cannot parse a certificate of the server
@@ -30,9 +30,9 @@ class Reason(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Failure:
+class ChainFailure:
     """A refusal: the rule, Go's message, and the certificate concerned."""
 
-    reason: Reason
+    reason: FailureReason
     message: str
     certificate: GoCertificate | None = None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from trustplane.certificates.verification.addresses import address_text, read_address, unmapped
 from trustplane.certificates.verification.certificate import GoCertificate
-from trustplane.certificates.verification.domains import lower
+from trustplane.certificates.verification.domains import lower_ascii
 
 _LABEL = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_-]*\Z")
 _MAX_NAMES_SHOWN = 100
@@ -25,7 +25,11 @@ def hostname_error(certificate: GoCertificate, host: str) -> str:
     candidate = host[1:-1] if len(host) > 2 and host[0] == "[" and host[-1] == "]" else host  # noqa: PLR2004 - brackets
     address = read_address(candidate)
     if address is None:
-        return "" if any(_matches(name, lower(host)) for name in certificate.dns_names) else _message(certificate, host)
+        return (
+            ""
+            if any(_matches(name, lower_ascii(host)) for name in certificate.dns_names)
+            else _message(certificate, host)
+        )
     if any(unmapped(octets) == address for octets in certificate.ip_addresses):
         return ""
     return _message(certificate, candidate)
@@ -34,7 +38,7 @@ def hostname_error(certificate: GoCertificate, host: str) -> str:
 def _matches(pattern: str, host: str) -> bool:
     if _is_hostname(host.removesuffix(".")) and _is_hostname(pattern, wildcard=True):
         return _labels_match(pattern, _split(host))
-    return pattern not in {"", "."} and host not in {"", "."} and lower(pattern) == lower(host)
+    return pattern not in {"", "."} and host not in {"", "."} and lower_ascii(pattern) == lower_ascii(host)
 
 
 def _is_hostname(name: str, *, wildcard: bool = False) -> bool:
@@ -47,13 +51,13 @@ def _is_hostname(name: str, *, wildcard: bool = False) -> bool:
 
 
 def _split(host: str) -> list[str]:
-    return lower(host.removesuffix(".")).split(".")
+    return lower_ascii(host.removesuffix(".")).split(".")
 
 
 def _labels_match(pattern: str, host: Sequence[str]) -> bool:
     if not pattern:
         return False
-    labels = lower(pattern).split(".")
+    labels = lower_ascii(pattern).split(".")
     first = labels[0] in {"*", host[0]}
     return len(labels) == len(host) and first and labels[1:] == list(host[1:])
 

@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from typing import NamedTuple
 
-from trustplane.certificates.verification.der import GENERALIZED_TIME, UTC_TIME, MalformedError, Reader
+from trustplane.certificates.verification.der import GENERALIZED_TIME, UTC_TIME, DerReader, MalformedError
 
 _ZONE = rb"(?:(Z)|([+-])([0-9]{2})([0-9]{2}))\Z"
 _UTC = re.compile(rb"([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})?" + _ZONE)
@@ -28,7 +28,7 @@ class Instant(NamedTuple):
         return cls(utc.timestamp(), f"{utc:%Y-%m-%dT%H:%M:%S}Z")
 
 
-def read_der_time(reader: Reader) -> Instant:
+def read_der_time(reader: DerReader) -> Instant:
     """Read a UTCTime or GeneralizedTime. Raises MalformedError."""
     if reader.next_is(UTC_TIME):
         return _utc_time(reader.read(UTC_TIME, "x509: malformed UTCTime"))

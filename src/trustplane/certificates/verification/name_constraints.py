@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from trustplane.certificates.verification.addresses import IPV4_OCTETS, IPV6_OCTETS, read_address
-from trustplane.certificates.verification.der import SEQUENCE, MalformedError, Reader
+from trustplane.certificates.verification.der import SEQUENCE, DerReader, MalformedError
 from trustplane.certificates.verification.domains import is_domain, read_mailbox
 from trustplane.certificates.verification.quoting import quote
 
@@ -41,8 +41,8 @@ class NameConstraints:
 
 def read_name_constraints(value: bytes) -> NameConstraints:
     """Parse the extension's value. Raises MalformedError."""
-    outer = Reader(value)
-    reader = Reader(outer.read(SEQUENCE, _INVALID))
+    outer = DerReader(value)
+    reader = DerReader(outer.read(SEQUENCE, _INVALID))
     permitted = reader.optional(_PERMITTED, _INVALID)
     excluded = reader.optional(_EXCLUDED, _INVALID)
     if outer or reader:
@@ -51,7 +51,7 @@ def read_name_constraints(value: bytes) -> NameConstraints:
         raise MalformedError("x509: empty name constraints extension")
     out = NameConstraints()
     for content, subtrees in ((permitted, out.permitted), (excluded, out.excluded)):
-        items = Reader(content or b"")
+        items = DerReader(content or b"")
         while items:
             tag, base = items.sequence(_INVALID).any(_INVALID)
             out.has_other_kinds |= not _add(subtrees, tag, base)

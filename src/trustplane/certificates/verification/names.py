@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trustplane.certificates.verification.der import SEQUENCE, SET, MalformedError, Reader
+from trustplane.certificates.verification.der import SEQUENCE, SET, DerReader, MalformedError
 from trustplane.text import printable
 
 UTF8_STRING = 0x0C
@@ -28,7 +28,7 @@ _ATTRIBUTE_LABELS = {
 
 
 @dataclass(frozen=True)
-class Name:
+class DistinguishedName:
     """A distinguished name. Go compares names by their raw DER."""
 
     raw: bytes
@@ -50,18 +50,18 @@ class Name:
         return printable(",".join(parts)) or "(empty name)"
 
 
-def read_name(raw: bytes) -> Name:
+def read_name(raw: bytes) -> DistinguishedName:
     """Read a Name from its DER. Raises MalformedError."""
-    rdns = Reader(Reader(raw).read(SEQUENCE, "x509: invalid RDNSequence"))
+    rdns = DerReader(DerReader(raw).read(SEQUENCE, "x509: invalid RDNSequence"))
     attributes: list[tuple[str, str]] = []
     while rdns:
-        rdn = Reader(rdns.read(SET, "x509: invalid RDNSequence"))
+        rdn = DerReader(rdns.read(SET, "x509: invalid RDNSequence"))
         while rdn:
             attribute = rdn.sequence("x509: invalid RDNSequence: invalid attribute")
             kind = attribute.oid("x509: invalid RDNSequence: invalid attribute type")
             tag, value = attribute.any("x509: invalid RDNSequence: invalid attribute value")
             attributes.append((kind, _string(tag, value)))
-    return Name(raw, tuple(attributes))
+    return DistinguishedName(raw, tuple(attributes))
 
 
 def _string(tag: int, value: bytes) -> str:

@@ -12,7 +12,7 @@ from trustplane.certificates.verification.addresses import read_address, unmappe
 from trustplane.certificates.verification.building import Chain
 from trustplane.certificates.verification.certificate import GoCertificate
 from trustplane.certificates.verification.constraints import constraint_error
-from trustplane.certificates.verification.domains import lower
+from trustplane.certificates.verification.domains import lower_ascii
 from trustplane.certificates.verification.extensions import (
     EXTENDED_KEY_USAGE,
     KEY_CERT_SIGN,
@@ -20,7 +20,7 @@ from trustplane.certificates.verification.extensions import (
     SERVER_AUTH,
 )
 from trustplane.certificates.verification.keys import DSAKey, ECKey, Ed25519Key, RSAKey
-from trustplane.certificates.verification.names import Name
+from trustplane.certificates.verification.names import DistinguishedName
 from trustplane.certificates.verification.pool import Pool
 from trustplane.certificates.verification.signatures import KeyKind, signature_error
 from trustplane.certificates.verification.verdict import Verdict
@@ -118,9 +118,9 @@ def _identifiers_match(child: GoCertificate, issuer: GoCertificate) -> bool:
     return not expected or not actual or expected == actual
 
 
-def _canonical(name: Name) -> tuple[tuple[str, str], ...]:
+def _canonical(name: DistinguishedName) -> tuple[tuple[str, str], ...]:
     """Return a name in the form that OpenSSL compares: lower case, single spaces."""
-    return tuple((kind, lower(" ".join(value.split()))) for kind, value in name.attributes)
+    return tuple((kind, lower_ascii(" ".join(value.split()))) for kind, value in name.attributes)
 
 
 def _usages(chain: Chain) -> Iterator[str]:
@@ -172,7 +172,7 @@ def _names(leaf: GoCertificate, host: str) -> Iterator[str]:
             yield f"{leaf} is not valid for address {host}"
         return
     names = leaf.dns_names or [value for kind, value in leaf.subject.attributes if kind == "2.5.4.3"]
-    if not any(_host_matches(lower(name), lower(host)) for name in names):
+    if not any(_host_matches(lower_ascii(name), lower_ascii(host)) for name in names):
         yield f"{leaf} is not valid for {host}"
 
 

@@ -7,7 +7,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from trustplane.certificates.verification.der import OBJECT_IDENTIFIER, MalformedError, Reader
+from trustplane.certificates.verification.der import OBJECT_IDENTIFIER, DerReader, MalformedError
 from trustplane.certificates.verification.keys import ECKey, Ed25519Key, PublicKey, RSAKey
 
 _MIN_RSA_BITS = 1024
@@ -80,19 +80,19 @@ def algorithm_of(oid: str, parameters: bytes) -> Algorithm | None:
 
 def _pss(parameters: bytes) -> Algorithm | None:
     """Read RSASSA-PSS-params (RFC 4055). Go requires one digest for both uses, and a salt as long as the digest."""
-    reader = Reader(parameters).sequence("")
-    digest, digest_parameters = _identifier(Reader(reader.read(0xA0, "")).sequence(""))
-    mask, mask_parameters = _identifier(Reader(reader.read(0xA1, "")).sequence(""))
-    salt = Reader(reader.read(0xA2, "")).int64("")
-    trailer = Reader(reader.read(0xA3, "")).int64("") if reader.next_is(0xA3) else 1
-    mask_digest, mask_digest_parameters = _identifier(Reader(mask_parameters).sequence(""))
+    reader = DerReader(parameters).sequence("")
+    digest, digest_parameters = _identifier(DerReader(reader.read(0xA0, "")).sequence(""))
+    mask, mask_parameters = _identifier(DerReader(reader.read(0xA1, "")).sequence(""))
+    salt = DerReader(reader.read(0xA2, "")).int64("")
+    trailer = DerReader(reader.read(0xA3, "")).int64("") if reader.next_is(0xA3) else 1
+    mask_digest, mask_digest_parameters = _identifier(DerReader(mask_parameters).sequence(""))
     plain = {digest_parameters, mask_digest_parameters} <= {b"", _NULL}
     if not plain or mask != _MGF1 or mask_digest != digest or trailer != 1:
         return None
     return _PSS_ALGORITHMS.get((digest, salt))
 
 
-def _identifier(reader: Reader) -> tuple[str, bytes]:
+def _identifier(reader: DerReader) -> tuple[str, bytes]:
     if not reader.next_is(OBJECT_IDENTIFIER):
         raise MalformedError("")
     return reader.oid(""), reader.any_element("")[1] if reader else b""

@@ -7,13 +7,13 @@ served chain as intermediates, and the surrounding checks of crypto/tls.
 import datetime as dt
 from collections.abc import Sequence
 
-from trustplane.certificates.verification.building import Builder, Chain, validity_failure
+from trustplane.certificates.verification.building import Chain, ChainBuilder, validity_failure
 from trustplane.certificates.verification.certificate import GoCertificate
 from trustplane.certificates.verification.constraints import constraint_error
 from trustplane.certificates.verification.der import MalformedError
-from trustplane.certificates.verification.explanation import explain
+from trustplane.certificates.verification.explanation import explain_failure
 from trustplane.certificates.verification.extensions import ANY_EXTENDED_KEY_USAGE, SERVER_AUTH
-from trustplane.certificates.verification.failures import Failure, Reason
+from trustplane.certificates.verification.failures import ChainFailure, FailureReason
 from trustplane.certificates.verification.hostname import hostname_error
 from trustplane.certificates.verification.instants import Instant
 from trustplane.certificates.verification.keys import DSAKey, RSAKey
@@ -37,27 +37,29 @@ def verify(served: Sequence[bytes], trust: Pool, host: str, at: dt.datetime) -> 
     try:
         certificates = [_read(der) for der in served]
     except _UnreadableError as error:
-        return explain(error.failure, (), None, trust)
+        return explain_failure(error.failure, (), None, trust)
     if not certificates:
-        return explain(Failure(Reason.NO_CERTIFICATE, "tls: received empty certificates message"), (), None, trust)
+        return explain_failure(
+            ChainFailure(FailureReason.NO_CERTIFICATE, "tls: received empty certificates message"), (), None, trust
+        )
     leaf = certificates[0]
-    builder = Builder(trust, Pool(certificates[1:]), now)
+    builder = ChainBuilder(trust, Pool(certificates[1:]), now)
     failure = validity_failure(leaf, now) or _host_failure(leaf, host)
     if failure:
-        return explain(failure, (leaf,), None, trust)
+        return explain_failure(failure, (leaf,), None, trust)
     chains, failure = ([(leaf,)], None) if leaf in trust else builder.build((leaf,))
     if failure:
-        return explain(failure, (leaf,), builder, trust)
+        return explain_failure(failure, (leaf,), builder, trust)
     usable, failure = _usable(chains, leaf)
     failure = failure or _key_failure(leaf)
     if failure:
-        return explain(failure, chains[0], None, trust)
+        return explain_failure(failure, chains[0], None, trust)
     anchors = dict.fromkeys(chain[-1].fingerprint for chain in usable)
     return Verdict(trusted=True, chain=usable[0], anchors=tuple(anchors))
 
 
 class _UnreadableError(Exception):
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: ChainFailure) -> None:
         super().__init__(failure.message)
         self.failure = failure
 
@@ -67,28 +69,28 @@ def _read(der: bytes) -> GoCertificate:
         certificate = GoCertificate.read(der)
     except MalformedError as error:
         message = f"tls: failed to parse certificate from server: {error}"
-        raise _UnreadableError(Failure(Reason.MALFORMED, message)) from None
+        raise _UnreadableError(ChainFailure(FailureReason.MALFORMED, message)) from None
     if isinstance(certificate.key, RSAKey) and certificate.key.modulus.bit_length() > MAX_RSA_BITS:
         message = f"tls: server sent certificate containing RSA key larger than {MAX_RSA_BITS} bits"
-        raise _UnreadableError(Failure(Reason.KEY_TOO_LARGE, message, certificate))
+        raise _UnreadableError(ChainFailure(FailureReason.KEY_TOO_LARGE, message, certificate))
     return certificate
 
 
-def _host_failure(leaf: GoCertificate, host: str) -> Failure | None:
+def _host_failure(leaf: GoCertificate, host: str) -> ChainFailure | None:
     message = hostname_error(leaf, host) if host else ""
-    return Failure(Reason.HOST, message, leaf) if message else None
+    return ChainFailure(FailureReason.HOST, message, leaf) if message else None
 
 
-def _key_failure(leaf: GoCertificate) -> Failure | None:
+def _key_failure(leaf: GoCertificate) -> ChainFailure | None:
     """Check that TLS supports the server's kind of key."""
     if leaf.key is not None and not isinstance(leaf.key, DSAKey):
         return None
     kind = leaf.key.go_type if leaf.key else "<nil>"
     message = f"tls: server's certificate contains an unsupported type of public key: {kind}"
-    return Failure(Reason.UNSUPPORTED_KEY, message, leaf)
+    return ChainFailure(FailureReason.UNSUPPORTED_KEY, message, leaf)
 
 
-def _usable(chains: Sequence[Chain], leaf: GoCertificate) -> tuple[list[Chain], Failure | None]:
+def _usable(chains: Sequence[Chain], leaf: GoCertificate) -> tuple[list[Chain], ChainFailure | None]:
     """Return the chains that satisfy policies, key usages and name constraints, or Go's failure if none does."""
     usable: list[Chain] = []
     bad_policies = bad_usages = 0
@@ -113,13 +115,13 @@ def _allows_server(certificate: GoCertificate) -> bool:
     return not usages or SERVER_AUTH in usages or ANY_EXTENDED_KEY_USAGE in usages
 
 
-def _chains_failure(leaf: GoCertificate, constraint: str, usages: int, policies: int) -> Failure:
+def _chains_failure(leaf: GoCertificate, constraint: str, usages: int, policies: int) -> ChainFailure:
     if constraint:
         message = "x509: a root or intermediate certificate is not authorized to sign for this name: "
-        return Failure(Reason.NAME_CONSTRAINT, message + constraint, leaf)
+        return ChainFailure(FailureReason.NAME_CONSTRAINT, message + constraint, leaf)
     if usages and not policies:
-        return Failure(Reason.KEY_USAGE, "x509: certificate specifies an incompatible key usage", leaf)
+        return ChainFailure(FailureReason.KEY_USAGE, "x509: certificate specifies an incompatible key usage", leaf)
     details = [f"{usages} candidate chains with incompatible key usage"] if usages else []
     if policies:
         details.append(f"{policies} candidate chains with invalid policies")
-    return Failure(Reason.POLICY, f"x509: no valid chains built: {', '.join(details)}", leaf)
+    return ChainFailure(FailureReason.POLICY, f"x509: no valid chains built: {', '.join(details)}", leaf)
