@@ -9,7 +9,7 @@ import structlog
 from trustplane.cli.options import kubeconfig_of
 from trustplane.cli.service import run
 from trustplane.kube.client import Client
-from trustplane.kube.health import serving
+from trustplane.kube.health import serve_health
 from trustplane.server import tls
 from trustplane.server.admission import Admission
 from trustplane.server.application import application
@@ -49,7 +49,7 @@ def command(
 
     async def service(stop: asyncio.Event) -> None:
         _log.info("serving the webhook", host=host, port=listener.getsockname()[1])
-        async with Client.open(kubeconfig) as client, serving(health, list):
+        async with Client.open(kubeconfig) as client, serve_health(health, list):
             await serve(application([Admission(client).route()]), listener, context, stop)
 
     run(service)
