@@ -12,7 +12,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.health import serve_health
 from trustplane.server import tls
 from trustplane.server.admission import Admission
-from trustplane.server.application import application
+from trustplane.server.application import create_application
 from trustplane.server.serve import listen, serve
 
 _log = structlog.get_logger(__name__)
@@ -45,11 +45,11 @@ def command(
     state and write nothing. SIGTERM and SIGINT end it after the requests in flight.
     """
     health = (health_host, health_port) if health_port else None
-    context, listener = tls.context(tls_cert, tls_key), listen(host, port)
+    context, listener = tls.server_context(tls_cert, tls_key), listen(host, port)
 
     async def service(stop: asyncio.Event) -> None:
         _log.info("serving the webhook", host=host, port=listener.getsockname()[1])
         async with Client.open(kubeconfig) as client, serve_health(health, list):
-            await serve(application([Admission(client).route()]), listener, context, stop)
+            await serve(create_application([Admission(client).route()]), listener, context, stop)
 
     run(service)
