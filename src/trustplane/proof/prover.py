@@ -20,7 +20,7 @@ from trustplane.kube.errors import AlreadyExistsError
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import NAMESPACES, SERVICE_ACCOUNTS
 from trustplane.kube.resource import Key
-from trustplane.kube.splitting import identity_of
+from trustplane.kube.splitting import read_identity
 from trustplane.kube.tasks import beside
 from trustplane.proof import probe
 from trustplane.proof.agenda import Agenda
@@ -243,7 +243,7 @@ class _Run:
                 events = self._client.watch(PROBE_EVENTS, probe.NAMESPACE, version=version, labels="")
                 async with aclosing(events):
                     async for event in events:
-                        version = identity_of(event.object).version or version
+                        version = read_identity(event.object).version or version
                         self._take(PROBE_EVENTS.decode(event.object))
         except TrustplaneError as error:
             _log.info("events of probes are not followed", error=str(error))
