@@ -28,7 +28,7 @@ def test_an_unknown_command_is_told_with_status_2() -> None:
 
 
 def test_an_error_says_what_why_and_what_next(capsys: pytest.CaptureFixture[str]) -> None:
-    cli.show(HostError("It broke", why="- one\n- two", next_step="Mend it"))
+    cli.show_error(HostError("It broke", why="- one\n- two", next_step="Mend it"))
     assert capsys.readouterr().err == "Error: It broke\n  Why:  - one\n        - two\n Next:  Mend it\n"
 
 
