@@ -131,7 +131,7 @@ async def test_a_cluster_whose_namespace_is_not_selected_is_proven_and_gets_no_p
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"pullSecretRef": {"name": "pull"}}, "no namespaceSelector"),
+        ({"pullSecretRef": {"name": "pull"}}, "without a namespaceSelector"),
         ({"pullSecretRef": {"name": "pull", "namespace": "platform"}, "namespaceSelector": {}}, "another namespace"),
     ],
 )
