@@ -25,7 +25,7 @@ def test_a_single_cause_precedes_its_evidence() -> None:
     result = run(REFUSED)
     assert result.exit_code == 0
     lines = result.output.splitlines()
-    assert lines[0] == "connection-refused: nothing listens at that address and port"
+    assert lines[0] == "connection-refused: nothing listens on that address and port"
     assert "curl -v https://h.test/v2/" in result.output
     assert "h.test port 443, the registry" in result.output
     assert lines.index("Evidence:") > lines.index("   image:   h.test/a:1")
