@@ -19,8 +19,8 @@ COMMANDS = {
     "sshd": "controllers.node_write",
     "sudo": "SSH",
 }
-# What unpack.sh makes, words of the unit that it writes, and the ends of here-documents.
-MADE = {"/etc/trustplane/host-keys.sh", "BRIEF", "END", "say"}
+# What unpack.sh makes, and a word of the unit that it writes.
+MADE = {"/etc/trustplane/host-keys.sh", "say"}
 CONTENT = {
     "/usr/bin/catatonit": "image pause",
     "/bin/busybox": "image hello",
