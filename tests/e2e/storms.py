@@ -13,7 +13,7 @@ from typing import TypeVar
 from structlog.testing import capture_logs
 
 from e2e.histories import Configuration
-from trustplane.api.annotations import TRUST_DIGEST
+from trustplane.api.annotations import ALLOW_REMOVAL, TRUST_DIGEST
 from trustplane.api.clusterapi import Machine
 from trustplane.clusterapi.machine_facts import address_of
 from trustplane.errors import TransientError
@@ -56,7 +56,8 @@ class Storm:
         """Apply a configuration and request an update; return the time of the request."""
 
         async def ask() -> datetime:
-            await self.cluster.configure(wanted.authorities, wanted.annotations)
+            # What another test left may be more than half of the list.
+            await self.cluster.configure(wanted.authorities, wanted.annotations | {ALLOW_REMOVAL: "true"})
             return await self.cluster.request()
 
         return await patiently(ask)

@@ -31,7 +31,7 @@ def test_an_unknown_set_is_told_with_those_that_there_are(name: str, environment
 
 @pytest.mark.parametrize("versions", SETS.values(), ids=lambda versions: versions.name)
 def test_the_reference_lists_every_set(versions: Versions) -> None:
-    (row,) = re.findall(rf"^\| `{re.escape(versions.name)}` \|(.*)\|$", PAGE.read_text(), re.MULTILINE)
+    row, _run = re.findall(rf"^\| `{re.escape(versions.name)}` \|(.*)\|$", PAGE.read_text(), re.MULTILINE)
     cells = [cell.strip() for cell in row.split("|")]
     wanted = [versions.cluster_api, versions.kubernetes, versions.containerd, versions.etcd, versions.coredns]
     assert cells[: len(wanted)] == [one.removeprefix("v") for one in wanted]

@@ -18,7 +18,7 @@ from trustplane.kube.tasks import beside
 from trustplane.local.registry import Registry
 from trustplane.proof import probe
 
-POD_SECONDS: Final = 2.0  # between two pods on the same worker
+POD_SECONDS: Final = 10.0  # between two pods on the same worker
 _GIVE_UP_SECONDS: Final = 30.0
 _LABEL: Final = "trustplane.dev/bench"
 _SELECTOR: Final = f"{_LABEL}=pull"
