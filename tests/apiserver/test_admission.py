@@ -20,18 +20,18 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.apiserver.conftest import Process, answers, free_port
-from tests.apiserver.controllers.conftest import cluster_api_crds
-
 from oracle import drafts
 from oracle.drafts import BASIC, EKU, KEY_USAGE, SAN, Draft
 from oracle.encoding import dns, time
 from oracle.keyring import Keyring
 from oracle.pem import data, pem
+from tests.apiserver.conftest import Process, answers, free_port
+from tests.apiserver.controllers.conftest import cluster_api_crds
+
 from trustplane.api import webhooks
 from trustplane.api.crds import crds
 from trustplane.api.meta import Json
-from trustplane.local import pki
+from trustplane_local import pki
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIGURATION = "tkgserviceconfigurations.v1alpha3.run.tanzu.vmware.com"

@@ -20,7 +20,7 @@ from trustplane.kube.errors import (
     UnavailableError,
     UnreadableError,
 )
-from trustplane.kube.kinds import CONFIG_MAPS, SECRETS
+from trustplane.kube.kinds import CONFIG_MAPS, PLAIN_SECRETS
 from trustplane.kube.resource import Resource
 
 
@@ -98,9 +98,11 @@ async def test_a_list_of_many_pages_is_whole(client: Client, namespace: str) -> 
 async def test_selectors(client: Client, namespace: str) -> None:
     for name in ("a", "b"):
         metadata = {"name": name, "namespace": namespace, "labels": {"app": name}}
-        await client.create(SECRETS, {"metadata": metadata})
-    assert [one["metadata"]["name"] for one in await client.list(SECRETS, namespace, labels="app=b")] == ["b"]
-    assert [one["metadata"]["name"] for one in await client.list(SECRETS, namespace, fields="metadata.name=a")] == ["a"]
+        await client.create(PLAIN_SECRETS, {"metadata": metadata})
+    assert [one["metadata"]["name"] for one in await client.list(PLAIN_SECRETS, namespace, labels="app=b")] == ["b"]
+    assert [
+        one["metadata"]["name"] for one in await client.list(PLAIN_SECRETS, namespace, fields="metadata.name=a")
+    ] == ["a"]
 
 
 async def test_a_refused_body_says_why(client: Client, namespace: str, widgets: Resource[Any]) -> None:
@@ -135,12 +137,12 @@ async def test_an_object_of_another_shape_is_named(client: Client, namespace: st
 async def test_rights(apiserver: Any, namespace: str) -> None:
     async with Client.open(apiserver.visitor) as visitor:
         with pytest.raises(ForbiddenError, match='User "visitor" cannot list resource "secrets"'):
-            await visitor.list(SECRETS, namespace)
+            await visitor.list(PLAIN_SECRETS, namespace)
     stranger = apiserver.visitor
     stranger["users"][0]["user"]["token"] = "unknown"
     async with Client.open(stranger) as client:
         with pytest.raises(ForbiddenError, match="Unauthorized"):
-            await client.list(SECRETS, namespace)
+            await client.list(PLAIN_SECRETS, namespace)
 
 
 async def test_several_servers_at_once(apiserver: Any, client: Client) -> None:
@@ -153,10 +155,10 @@ async def test_several_servers_at_once(apiserver: Any, client: Client) -> None:
 async def test_a_dead_server_is_a_transient_error(apiserver: Any, client: Client, namespace: str) -> None:
     apiserver.kill()
     with pytest.raises(UnavailableError, match=f"at {apiserver.url} got no response") as caught:
-        await client.get(SECRETS, "a", namespace)
+        await client.get(PLAIN_SECRETS, "a", namespace)
     assert isinstance(caught.value, TransientError)
     apiserver.start()
-    assert await client.list(SECRETS, namespace) == []
+    assert await client.list(PLAIN_SECRETS, namespace) == []
 
 
 async def test_a_hanging_server_is_a_transient_error(apiserver: Any) -> None:
@@ -195,7 +197,7 @@ async def test_a_plugins_token_is_renewed_when_it_expires(apiserver: Any, namesp
     async with Client.open(kubeconfig) as client:
         for _ in range(2):
             with pytest.raises(ForbiddenError, match='User "visitor"'):
-                await client.list(SECRETS, namespace)
+                await client.list(PLAIN_SECRETS, namespace)
     assert runs.read_text().split() == ["run"] * 3
 
 

@@ -9,13 +9,13 @@ import aiohttp
 import pytest
 from prometheus_client import REGISTRY
 
+from trustplane.api.keys import Key, key_of
 from trustplane.errors import BugError, HostError, TransientError
 from trustplane.kube.backoff import Backoff
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
-from trustplane.kube.kinds import CONFIG_MAPS, SECRETS
+from trustplane.kube.kinds import CONFIG_MAPS, PLAIN_SECRETS
 from trustplane.kube.manager import Manager
-from trustplane.kube.resource import Key, key_of
 
 SOON = Backoff(first=0.05, most=0.2)
 
@@ -169,9 +169,9 @@ async def test_an_object_wakes_other_keys_and_a_mistake_there_stops_nothing(
         return Result()
 
     for name in ("bad", "good"):
-        await client.create(SECRETS, {"metadata": {"name": name, "namespace": namespace}})
+        await client.create(PLAIN_SECRETS, {"metadata": {"name": name, "namespace": namespace}})
     manager = Manager(client)
-    manager.add(Controller("owners", reconcile, [Watch(manager.informer(SECRETS, namespace=namespace), owner)]))
+    manager.add(Controller("owners", reconcile, [Watch(manager.informer(PLAIN_SECRETS, namespace=namespace), owner)]))
     await run(manager, log.reaches("owner", 1))
     assert log.keys == ["owner"]
 
@@ -227,7 +227,7 @@ async def test_a_manager_stops_although_no_list_ever_came(apiserver: Any, namesp
 
     async with Client.open(apiserver.visitor) as visitor:
         manager = Manager(visitor)
-        manager.add(Controller("blind", reconcile, [Watch(manager.informer(SECRETS, namespace=namespace))]))
+        manager.add(Controller("blind", reconcile, [Watch(manager.informer(PLAIN_SECRETS, namespace=namespace))]))
         await run(manager, asyncio.sleep(0))
     assert log.keys == []
 
@@ -240,7 +240,7 @@ async def test_informers_are_shared_and_fixed_at_the_start(client: Client, names
     async def work() -> None:
         await asyncio.sleep(0)
         with pytest.raises(BugError):
-            manager.informer(SECRETS)
+            manager.informer(PLAIN_SECRETS)
 
     await run(manager, work())
 
@@ -284,7 +284,7 @@ async def test_not_ready_before_the_first_list(apiserver: Any) -> None:
     port = apiserver.free_port()
     async with Client.open(apiserver.visitor) as visitor:
         manager = Manager(visitor, health=("127.0.0.1", port))
-        manager.informer(SECRETS)
+        manager.informer(PLAIN_SECRETS)
         assert await run(manager, work()) == (503, "waiting for secrets\n")
 
 

@@ -22,8 +22,8 @@ from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
 from trustplane.clusterapi.readiness import Observed
 from trustplane.clusterapi.release import object_of, resolve, status_of
-from trustplane.clusterapi.status import cluster_status
-from trustplane.clusterapi.trust_status import service_status
+from trustplane.reporting.cluster_status import cluster_status
+from trustplane.reporting.trust_status import service_status
 from trustplane.trust.entries import read
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -18,20 +18,19 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from tests.apiserver.controllers.conftest import Supervisor, _definitions, entry  # noqa: F401  fixture
-
-from laboratory.material import PKI, UNKNOWN
 from oracle import drafts
 from oracle.encoding import dns, ip, time
 from oracle.pem import pem
 from oracle.server import Reply, serving
+from tests.apiserver.controllers.conftest import Supervisor, _definitions, entry  # noqa: F401  fixture
+
+from laboratory.material import PKI, UNKNOWN
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
-from trustplane.controllers.clustertrust_inspection import described
-from trustplane.controllers.resources import CLUSTERS, MACHINES, TANZU_CLUSTERS
+from trustplane.fleet.inspection import described
 from trustplane.kube.client import Client
-from trustplane.kube.kinds import NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS
+from trustplane.kube.kinds import CLUSTERS, MACHINES, NAMESPACES, PLAIN_SECRETS, PODS, SERVICE_ACCOUNTS, TANZU_CLUSTERS
 from trustplane.kube.resource import Resource
 from trustplane.nodes.plan import Drift
 from trustplane.trust import entries
@@ -137,7 +136,7 @@ class World:
             "type": kind,
             "data": {".dockerconfigjson": base64.b64encode(text.encode()).decode()},
         }
-        await self.client.create(SECRETS, body)
+        await self.client.create(PLAIN_SECRETS, body)
 
     async def ask(self, *arguments: str) -> tuple[int, Json]:
         code, output, errors = await self.run(*(arguments or ("pod", "web", "-n", self.namespace)), "-o", "json")
@@ -366,11 +365,11 @@ class Fleet:
         await self.supervisor.make("shop", trust=list(listed) if listed is not None else None)
         tkc = await client.get(TANZU_CLUSTERS, "shop", namespace)
         trust = entries.read([TrustedCA(**one) for one in in_force]).trust
-        await client.create(SECRETS, secret.desired_secret(tkc, trust))
+        await client.create(PLAIN_SECRETS, secret.desired_secret(tkc, trust))
         await client.apply(CLUSTERS, _cluster(namespace, trust.digest, self._kubeconfig), manager="test")
         config = base64.b64encode(yaml.safe_dump(self._kubeconfig).encode()).decode()
         metadata = {"name": "shop-kubeconfig", "namespace": namespace}
-        await client.create(SECRETS, {"metadata": metadata, "data": {"value": config}})
+        await client.create(PLAIN_SECRETS, {"metadata": metadata, "data": {"value": config}})
         return trust.digest
 
     async def machine(self, node: str, **annotations: Json) -> None:

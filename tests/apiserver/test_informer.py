@@ -12,13 +12,14 @@ import pytest
 from prometheus_client import REGISTRY
 from tests.apiserver.conftest import WIDGET_CRD, post
 
+from trustplane.api.keys import Key, key_of
 from trustplane.kube.backoff import Backoff
 from trustplane.kube.client import Client
 from trustplane.kube.errors import GoneError, UnavailableError, UnreadableError
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS
 from trustplane.kube.pace import Pace
-from trustplane.kube.resource import Key, Resource, key_of
+from trustplane.kube.resource import Resource
 
 SOON = Backoff(first=0.05, most=0.2)
 

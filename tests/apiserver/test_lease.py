@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from trustplane.api.keys import Key
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.kinds import CONFIG_MAPS, LEASES
 from trustplane.kube.lease import Lease
 from trustplane.kube.manager import Manager
-from trustplane.kube.resource import Key
 
 SECONDS = 6
 LONG = 60  # nobody waits for such a lease to expire

@@ -1,5 +1,11 @@
 """Every odd file: its name, its content, and what `trustplane check` finds in it on 2026-11-23."""
 
+from oracle import drafts
+from oracle.drafts import BASIC, EKU, KEY_USAGE, SAN, Draft
+from oracle.encoding import dns, integer, time
+from oracle.keyring import ODD_SCHEMES
+from oracle.pem import data, pem
+
 from assets.material import (
     GOOD,
     OTHER,
@@ -20,11 +26,6 @@ from assets.material import (
     service,
     x25519_key,
 )
-from oracle import drafts
-from oracle.drafts import BASIC, EKU, KEY_USAGE, SAN, Draft
-from oracle.encoding import dns, integer, time
-from oracle.keyring import ODD_SCHEMES
-from oracle.pem import data, pem
 
 AT = "2026-11-23T12:00:00Z"
 

@@ -6,7 +6,6 @@ import hashlib
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-
 from oracle import drafts
 from oracle.drafts import Draft
 from oracle.encoding import bit_string, integer, oid, sequence, tlv

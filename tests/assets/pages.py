@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from trustplane.cli.cluster_class import as_yaml
+from trustplane.cli.cluster_class.command import as_yaml
 from trustplane.clusterapi.bootstrap import unpack_file, with_trust
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-clusterclass.md"

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trustplane.local.toolchain.cache import default_cache, exclusive
+from trustplane_local.toolchain.cache import default_cache, exclusive
 
 WEEK = 7 * 24 * 3600  # seconds
 BARE = ("git", "make", "python3")  # as README has it

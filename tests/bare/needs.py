@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bare import shell
 from bare.programs import PYTHON, Start, starts
-from trustplane.local import preflight
-from trustplane.local.toolchain.recipe import RECIPE
+from trustplane_local import preflight
+from trustplane_local.toolchain.recipe import RECIPE
 
 ROOT = Path(__file__).parents[2]
 # Programs that start the next words of their command: what those are is said in ANSWERS.
@@ -18,20 +18,28 @@ TOOLCHAIN = ("toolchain",)  # by its path in the build cache
 CALLER = ("caller",)  # starts what it is given: the calls of it are looked at
 ASKED = (*preflight.PACKAGES, *preflight.BUILD_PACKAGES)
 _TRUST = shell.in_file(ROOT / "src/trustplane/nodes/trust.sh")
+_LOCAL = "packages/trustplane-local/src/trustplane_local"
 # What the source does not show, by place.
 ANSWERS: Mapping[str, tuple[str, ...]] = {
-    "src/trustplane/cli/local.py:logs": ("podman", "tail"),  # trustplane.local.logs
-    "src/trustplane/local/demo/breakdowns.py:diagnose": (PYTHON,),
-    "src/trustplane/local/demo/kubectl.py:_run": TOOLCHAIN,
-    "src/trustplane/local/demo/stage.py:trustplane": (PYTHON,),
-    "src/trustplane/local/image/rootfs.py:_bootstrap": ("setpriv", "unshare", "mmdebstrap"),
-    "src/trustplane/local/kubectl.py:run": TOOLCHAIN,
-    "src/trustplane/local/preflight.py:look": ASKED,
-    "src/trustplane/local/process.py:start": ("/bin/sh", "cat", "mv"),  # and programs of the toolchain, or Python
-    "src/trustplane/local/residue.py:_output": CALLER,
-    "src/trustplane/local/toolchain/go.py:run": GO,
-    "src/trustplane/local/toolchain/go.py:examine": GO,
-    "src/trustplane/local/toolchain/step.py:run": CALLER,
+    f"{_LOCAL}/commands/local.py:logs": (
+        "podman",
+        "tail",
+    ),  # trustplane_local.logs
+    f"{_LOCAL}/demo/breakdowns.py:diagnose": (PYTHON,),
+    f"{_LOCAL}/demo/kubectl.py:_run": TOOLCHAIN,
+    f"{_LOCAL}/demo/stage.py:trustplane": (PYTHON,),
+    f"{_LOCAL}/image/rootfs.py:_bootstrap": ("setpriv", "unshare", "mmdebstrap"),
+    f"{_LOCAL}/kubectl.py:run": TOOLCHAIN,
+    f"{_LOCAL}/preflight.py:look": ASKED,
+    f"{_LOCAL}/process.py:start": (
+        "/bin/sh",
+        "cat",
+        "mv",
+    ),  # and programs of the toolchain, or Python
+    f"{_LOCAL}/residue.py:_output": CALLER,
+    f"{_LOCAL}/toolchain/go.py:run": GO,
+    f"{_LOCAL}/toolchain/go.py:examine": GO,
+    f"{_LOCAL}/toolchain/step.py:run": CALLER,
     "tests/apiserver/conftest.py:run": ("setpriv", *TOOLCHAIN),
     # The test brings a systemctl; the script does without openssl and ctr where they are absent.
     "tests/apiserver/controllers/cluster_api.py:_shell": ("sh", *(_TRUST - {"systemctl", "openssl", "ctr"})),
@@ -40,9 +48,10 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "tests/bare/machine.py:run": ("setpriv", "unshare", "sh", "mount", "chroot", "env", "bash"),
     "tests/bare/machine.py:_removed_in_the_end": ("sh", "cat", "rm", "sleep"),
     "tests/bench/ways.py:_run": ("xargs", "sh", "ssh"),  # and Ansible's, of an environment of its own
+    "tests/distributions/test_wheels.py:output": CALLER,
     "tests/e2e/documented.py:run": ("sh",),  # and what a page names: of the toolchain, ours, or brought by the test
     "tests/e2e/laboratory.py:answers": ("unshare", "sh", "mount"),
-    "tests/oracle/go.py:build": GO,
+    "packages/gox509/tests/oracle/go.py:build": GO,
     "tests/unit/local/bench/test_pulls.py:batch": ("sh",),
 }
 SCRIPTS = ("Makefile", ".ci/run")
@@ -68,7 +77,7 @@ class Machine:
 def needed(root: Path) -> dict[str, str]:
     """Return where each program that must be on this machine is started, or why it must be there."""
     found = {name: file for file in SCRIPTS for name in shell.in_file(root / file)}
-    found |= {name: start.place for start in starts(root, "src", "tests") for name in names(start)}
+    found |= {name: start.place for start in starts(root, "src", "packages", "tests") for name in names(start)}
     own = {PYTHON, *TOOLCHAIN, *CALLER, *OPTIONAL, *(name for module in RECIPE.modules for name in module.programs)}
     return {**{name: place for name, place in found.items() if name not in own and not _in_checkout(name)}, **BESIDES}
 

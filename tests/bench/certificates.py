@@ -18,7 +18,8 @@ from oracle.go import ask, build
 from oracle.keyring import Key, Keyring
 from oracle.pem import data, pem
 from oracle.scenes import AT, Case
-from trustplane.certificates.verification import Pool, verify
+
+from gox509 import Pool, verify
 from trustplane.cli import options
 from trustplane.cli.console import console, progress
 from trustplane.errors import TrustplaneError

@@ -26,12 +26,12 @@ from trustplane.api.registry import Registry
 from trustplane.cli.console import console
 from trustplane.cli.manager import LEASE
 from trustplane.cli.options import table
-from trustplane.controllers.resources import CLUSTER_TRUSTS, MACHINES, REGISTRIES
-from trustplane.controllers.service import add_controllers
+from trustplane.controllers.manager import add_controllers
 from trustplane.kube.client import Client
+from trustplane.kube.kinds import CLUSTER_TRUSTS, MACHINES, REGISTRIES
 from trustplane.kube.lease import Lease
 from trustplane.kube.manager import Manager
-from trustplane.local import toolchain, versions
+from trustplane_local import toolchain, versions
 
 MOST_BLOCK = 0.2  # seconds
 _QUIET = 3.0  # seconds without work after which everything is held to be done

@@ -17,18 +17,18 @@ from trustplane.api.configuration import NAME, TrustedCA
 from trustplane.api.meta import Json
 from trustplane.clusterapi import release, secret
 from trustplane.clusterapi.cluster import desired_cluster
-from trustplane.controllers.resources import (
+from trustplane.controllers.manager import ensure_namespace
+from trustplane.kube.client import Client
+from trustplane.kube.kinds import (
     CLUSTERS,
     CONFIGURATIONS,
     MACHINES,
+    NAMESPACES,
     REGISTRIES,
     RELEASES,
     SECRETS,
     TANZU_CLUSTERS,
 )
-from trustplane.controllers.service import ensure_namespace
-from trustplane.kube.client import Client
-from trustplane.kube.kinds import NAMESPACES
 from trustplane.trust import bundle
 from trustplane.trust.entries import TrustSet, read
 from trustplane.trust.propagation import Frozen

@@ -20,10 +20,10 @@ import msgspec
 
 from trustplane.errors import TransientError
 from trustplane.kube.tasks import together
-from trustplane.local import files, image, kernel, toolchain
-from trustplane.local.podman import Container, Mount, Podman
-from trustplane.local.stack import FILE, FIRST_INDEX, LABEL, LAST_INDEX, Stack
 from trustplane.nodes import ssh
+from trustplane_local import files, image, kernel, toolchain
+from trustplane_local.podman import Container, Mount, Podman
+from trustplane_local.stack import FILE, FIRST_INDEX, LABEL, LAST_INDEX, Stack
 
 MOST = LAST_INDEX - FIRST_INDEX + 1
 STARTS = 3  # at a time: podman and a systemd that boots are busy

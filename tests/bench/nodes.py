@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import light_nodes
-from bench.light_nodes import Fleet, LightNode
-from bench.ways import AT_A_TIME, Ansible, Change, Loop, Trustplane
 from oracle import drafts
 from oracle.keyring import Keyring
 from oracle.pem import pem
+
+from bench import light_nodes
+from bench.light_nodes import Fleet, LightNode
+from bench.ways import AT_A_TIME, Ansible, Change, Loop, Trustplane
 from trustplane.cli import options
 from trustplane.cli.console import console
 from trustplane.errors import HostError, TransientError, TrustplaneError

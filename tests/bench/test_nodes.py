@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import nodes
-from trustplane.local import residue
+from trustplane_local import residue
 
 TOOLS = ["trustplane", "xargs -P10 ssh", "ansible-core"]
 

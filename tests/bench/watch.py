@@ -35,11 +35,10 @@ from trustplane.api.meta import Json
 from trustplane.cli.console import console
 from trustplane.cli.options import table
 from trustplane.clusterapi import release
-from trustplane.controllers.resources import CLUSTER_TRUSTS, RELEASES
-from trustplane.controllers.service import ensure_namespace
+from trustplane.controllers.manager import ensure_namespace
 from trustplane.kube.client import Client
-from trustplane.kube.kinds import EVENTS, NAMESPACES, PODS
-from trustplane.local import toolchain, versions
+from trustplane.kube.kinds import CLUSTER_TRUSTS, EVENTS, NAMESPACES, PODS, RELEASES
+from trustplane_local import toolchain, versions
 
 HOSTS = 20
 BACK_OFF = 300.0  # seconds between two attempts of a kubelet, after the first few

@@ -4,7 +4,7 @@ import json
 import subprocess
 from typing import Any
 
-from trustplane.local.stack import Stack
+from trustplane_local.stack import Stack
 
 Json = dict[str, Any]
 _KINDS = (

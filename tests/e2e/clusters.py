@@ -8,11 +8,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from trustplane.local import registry
-from trustplane.local.demo import manifests
-from trustplane.local.demo.fleet import Fleet
-from trustplane.local.stack import Stack
 from trustplane.nodes import ssh
+from trustplane_local import registry
+from trustplane_local.demo import manifests
+from trustplane_local.demo.fleet import Fleet
+from trustplane_local.stack import Stack
 
 Json = dict[str, Any]
 Run = subprocess.CompletedProcess[str]

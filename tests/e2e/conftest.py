@@ -13,13 +13,13 @@ import pytest
 from rich.console import Console
 
 from e2e import aftermath, clusters
-from trustplane.local import registry
-from trustplane.local import stack as stacks
-from trustplane.local.demo import manifests
-from trustplane.local.demo.fleet import Fleet
-from trustplane.local.demo.kubectl import Kubectl
-from trustplane.local.demo.story import Story
-from trustplane.local.stack import Stack
+from trustplane_local import registry
+from trustplane_local import stack as stacks
+from trustplane_local.demo import manifests
+from trustplane_local.demo.fleet import Fleet
+from trustplane_local.demo.kubectl import Kubectl
+from trustplane_local.demo.story import Story
+from trustplane_local.stack import Stack
 
 Run = subprocess.CompletedProcess[str]
 SECONDS = 1800  # the first `up` of a machine builds Kubernetes

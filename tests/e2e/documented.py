@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from trustplane.local.stack import Stack
+from trustplane_local.stack import Stack
 
 DOCS = Path(__file__).parents[2] / "docs"
 SECONDS = 120

@@ -7,10 +7,10 @@ from types import MappingProxyType
 
 from e2e.storms import Storm, patiently
 from trustplane.api.clusterapi import Machine
+from trustplane.api.keys import key_of
 from trustplane.clusterapi.machine_facts import is_control_plane
 from trustplane.errors import TransientError
-from trustplane.kube.resource import key_of
-from trustplane.local.provider.instance import name_of
+from trustplane_local.provider.instance import name_of
 
 LONGEST_OFF = 4.0  # seconds that a node is without power
 

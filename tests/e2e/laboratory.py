@@ -8,16 +8,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from oracle.pem import pem
+
 from e2e.clusters import Json, authorities, configure, on_node, update, workers
 from laboratory.live import certificates, nodes, others, refusals
 from laboratory.live.scenario import Live, Site
-from oracle.pem import pem
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, COMPONENT_LABEL, TRUST_COMPONENT
 from trustplane.api.core import Secret
 from trustplane.clusterapi import secret as trust_secret
-from trustplane.local.demo.fleet import Fleet
-from trustplane.local.stack import Stack
-from trustplane.trust.failures import REASON
+from trustplane.reporting.pull_failures import REASON
+from trustplane_local.demo.fleet import Fleet
+from trustplane_local.stack import Stack
 
 NAMESPACE = "laboratory"
 FAILED_SECONDS = 150  # a node's kubelet pulls one image after the other, and some servers never answer

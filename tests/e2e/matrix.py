@@ -17,8 +17,8 @@ import click
 from rich.table import Table
 
 from trustplane.cli.console import console
-from trustplane.local import versions
-from trustplane.local.versions import SETS, Versions
+from trustplane_local import versions
+from trustplane_local.versions import SETS, Versions
 
 TESTS = Path(__file__).with_name("test_versions.py")
 UP, DOWN = "up", "down"

@@ -3,9 +3,9 @@
 import copy
 from typing import Any
 
-from trustplane.local import clusterclass
-from trustplane.local.clusterclass import BOOTSTRAP, CLUSTER_API, CONTROL_PLANE, INFRASTRUCTURE, WORKER_CLASS
-from trustplane.local.stack import Stack
+from trustplane_local import clusterclass
+from trustplane_local.clusterclass import BOOTSTRAP, CLUSTER_API, CONTROL_PLANE, INFRASTRUCTURE, WORKER_CLASS
+from trustplane_local.stack import Stack
 
 Json = dict[str, Any]
 

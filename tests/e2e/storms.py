@@ -20,15 +20,15 @@ from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import PODS
 from trustplane.kube.tasks import beside, together
-from trustplane.local.bench.fleet import Fleet
-from trustplane.local.bench.progress import Snapshot, described
-from trustplane.local.bench.reports import Reports
-from trustplane.local.podman import Podman
-from trustplane.local.process import Processes, stat
-from trustplane.local.stack import Stack
-from trustplane.local.supervisor import parts
 from trustplane.nodes import ssh
 from trustplane.proof import probe
+from trustplane_local.bench.fleet import Fleet
+from trustplane_local.bench.progress import Snapshot, described
+from trustplane_local.bench.reports import Reports
+from trustplane_local.podman import Podman
+from trustplane_local.process import Processes, stat
+from trustplane_local.stack import Stack
+from trustplane_local.supervisor import parts
 
 T = TypeVar("T")
 PATIENCE = 60.0  # seconds until a request that fails is given up

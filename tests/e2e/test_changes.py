@@ -12,10 +12,10 @@ import pytest
 from e2e.clusters import authorities
 from e2e.histories import Configuration, history
 from e2e.storms import storm
-from trustplane.local import registry
-from trustplane.local.demo import manifests
-from trustplane.local.demo.fleet import Fleet
-from trustplane.local.stack import Stack
+from trustplane_local import registry
+from trustplane_local.demo import manifests
+from trustplane_local.demo.fleet import Fleet
+from trustplane_local.stack import Stack
 
 CHANGES = int(os.environ.get("N", "5"))
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**6)

@@ -20,10 +20,10 @@ from e2e.clusters import (
     update,
     workers,
 )
-from trustplane.local import registry
-from trustplane.local.demo import manifests
-from trustplane.local.demo.fleet import Fleet
-from trustplane.local.stack import Stack
+from trustplane_local import registry
+from trustplane_local.demo import manifests
+from trustplane_local.demo.fleet import Fleet
+from trustplane_local.stack import Stack
 
 
 def test_a_cluster_becomes_ready_though_every_process_was_killed_once(fleet: Fleet, wide: str) -> None:

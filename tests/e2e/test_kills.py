@@ -17,10 +17,10 @@ from e2e.histories import Configuration, history, victims
 from e2e.kills import KINDS, forgive
 from e2e.storms import Storm, storm
 from trustplane.errors import TrustplaneError
-from trustplane.local import registry
-from trustplane.local.demo import manifests
-from trustplane.local.demo.fleet import Fleet
-from trustplane.local.stack import Stack
+from trustplane_local import registry
+from trustplane_local.demo import manifests
+from trustplane_local.demo.fleet import Fleet
+from trustplane_local.stack import Stack
 
 KILLS = int(os.environ.get("N", "5"))
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**6)

@@ -16,8 +16,8 @@ from e2e.clusters import Json
 from e2e.laboratory import Laboratory
 from laboratory.live.scenario import Live, Site
 from laboratory.table import Outcome
-from trustplane.local.demo.fleet import Fleet
-from trustplane.local.stack import Stack
+from trustplane_local.demo.fleet import Fleet
+from trustplane_local.stack import Stack
 
 CLIENTS = {"node": "kubelet and containerd on a node", "skopeo": "skopeo, in the words of CRI-O"}
 NAMED = re.compile(r"\(([a-z0-9-]+), \w+ confidence\)")

@@ -9,9 +9,9 @@ import yaml
 from assets.catalogue import CATALOGUE
 from e2e.clusters import Json, authorities, configure, encoded, update
 from trustplane.errors import TransientError
-from trustplane.local.demo import manifests
-from trustplane.local.demo.fleet import Fleet
-from trustplane.local.stack import Stack
+from trustplane_local.demo import manifests
+from trustplane_local.demo.fleet import Fleet
+from trustplane_local.stack import Stack
 
 KIND = "TkgServiceConfiguration"
 APPLY = ("apply", "--server-side", "--force-conflicts", "--filename=-")

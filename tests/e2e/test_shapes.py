@@ -22,11 +22,11 @@ from e2e.documented import Page
 from e2e.foreign import FOREIGN, PLANT, certificate
 from e2e.shapes import BANNER, own_class, plain, topology
 from trustplane.errors import TransientError
-from trustplane.local import registry
-from trustplane.local.demo import manifests
-from trustplane.local.demo.fleet import Fleet
-from trustplane.local.demo.kubectl import Kubectl
-from trustplane.local.stack import Stack
+from trustplane_local import registry
+from trustplane_local.demo import manifests
+from trustplane_local.demo.fleet import Fleet
+from trustplane_local.demo.kubectl import Kubectl
+from trustplane_local.stack import Stack
 
 Json = dict[str, Any]
 

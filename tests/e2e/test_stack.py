@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from trustplane.local import registry, residue
-from trustplane.local import stack as stacks
-from trustplane.local.podman import Podman
-from trustplane.local.process import parse_stat
-from trustplane.local.stack import Stack
-from trustplane.local.supervisor import ORDER
+from trustplane_local import registry, residue
+from trustplane_local import stack as stacks
+from trustplane_local.podman import Podman
+from trustplane_local.process import parse_stat
+from trustplane_local.stack import Stack
+from trustplane_local.supervisor import ORDER
 
 Json = dict[str, Any]
 T = TypeVar("T")

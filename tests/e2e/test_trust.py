@@ -31,11 +31,11 @@ from e2e.clusters import (
 )
 from e2e.foreign import FOREIGN, PLANT, certificate
 from trustplane.errors import TransientError
-from trustplane.local import registry
-from trustplane.local.bench.load import COUNT
-from trustplane.local.demo import manifests
-from trustplane.local.demo.fleet import Fleet, wait_running
-from trustplane.local.stack import Stack
+from trustplane_local import registry
+from trustplane_local.bench.load import COUNT
+from trustplane_local.demo import manifests
+from trustplane_local.demo.fleet import Fleet, wait_running
+from trustplane_local.stack import Stack
 
 NODES = 1 + WORKERS
 MANY = 150

@@ -19,10 +19,10 @@ from e2e.clusters import (
     update,
     workers,
 )
-from trustplane.local import registry, versions
-from trustplane.local.demo import manifests
-from trustplane.local.demo.fleet import Fleet, wait_running
-from trustplane.local.stack import Stack
+from trustplane_local import registry, versions
+from trustplane_local.demo import manifests
+from trustplane_local.demo.fleet import Fleet, wait_running
+from trustplane_local.stack import Stack
 
 Json = dict[str, Any]
 NAME = "matrix"

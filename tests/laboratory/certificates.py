@@ -3,6 +3,11 @@
 import datetime as dt
 from collections.abc import Callable, Iterator
 
+from oracle import drafts
+from oracle.drafts import BASIC, CLIENT_AUTH, CONSTRAINTS, EKU, SAN
+from oracle.encoding import dns, general_name, sequence, time, tlv
+from oracle.keyring import ODD_SCHEMES
+
 from laboratory.material import (
     BLOBS,
     HARBOR,
@@ -24,11 +29,7 @@ from laboratory.material import (
     service,
     tls,
 )
-from oracle import drafts
-from oracle.drafts import BASIC, CLIENT_AUTH, CONSTRAINTS, EKU, SAN
-from oracle.encoding import dns, general_name, sequence, time, tlv
-from oracle.keyring import ODD_SCHEMES
-from trustplane.diagnosis.evidence import Case, ListEntry, ObservedFrom, TrustList
+from trustplane.diagnosis.facts import Case, ListEntry, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
 
 ELSEWHERE = PKI(6).ders(PKI(6).root)[0]  # a CA that has no part in it

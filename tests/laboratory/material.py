@@ -7,7 +7,8 @@ from oracle import drafts
 from oracle.drafts import Draft
 from oracle.encoding import general_name
 from oracle.keyring import Key, Keyring
-from trustplane.diagnosis.evidence import Case, Disk, Host, ListEntry, NodeRecord, ObservedFrom, TrustList
+
+from trustplane.diagnosis.facts import Case, Disk, Host, ListEntry, NodeRecord, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from laboratory.material import HARBOR, NOW, PKI, Scenario, case, host, own, pulling
 from trustplane.diagnosis import credentials
-from trustplane.diagnosis.evidence import Case, PullSecret, SecretState
+from trustplane.diagnosis.facts import Case, PullSecret, SecretState
 
 CORPUS = json.loads((Path(__file__).parents[1] / "unit/diagnosis/pull-errors.json").read_text())
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"

@@ -29,14 +29,14 @@ from tests.apiserver.controllers.test_processes import served, trustplane  # noq
 
 from trustplane.api.configuration import TrustedCA
 from trustplane.clusterapi import bootstrap
-from trustplane.local import image, toolchain, versions
-from trustplane.local.image import store
-from trustplane.local.podman import Container, Mount, Podman, environment
-from trustplane.local.stack import LABEL, Stack
 from trustplane.nodes import ssh
 from trustplane.nodes.ssh import Output
 from trustplane.trust import bundle, entries
 from trustplane.trust.entries import TrustSet
+from trustplane_local import image, toolchain, versions
+from trustplane_local.image import store
+from trustplane_local.podman import Container, Mount, Podman, environment
+from trustplane_local.stack import LABEL, Stack
 
 NAME = "node"
 INDEX = 10

@@ -12,18 +12,17 @@ import yaml
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, TRUST_DIGEST
 from trustplane.api.clustertrust import AppliedTrust, Hindrance
 from trustplane.api.configuration import TrustedCA
+from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi.machine_facts import facts
-from trustplane.controllers import trust_secrets
-from trustplane.controllers.node_write import NodeWriter
-from trustplane.controllers.resources import CLUSTERS, MACHINES, SECRETS
 from trustplane.kube.client import Client
-from trustplane.kube.kinds import NODES
-from trustplane.kube.resource import Key
+from trustplane.kube.kinds import CLUSTERS, MACHINES, NODES, SECRETS
 from trustplane.nodes.hostkey import REPORTED
+from trustplane.reporting.cluster_trust import Sets
+from trustplane.rollout.execution import trust_secrets
+from trustplane.rollout.execution.node_write import NodeWriter
 from trustplane.trust import entries, recorded
 from trustplane.trust.entries import TrustSet
-from trustplane.trust.report import Sets
 
 CLUSTER = "shop"
 _INFRASTRUCTURE = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": "local"}

@@ -8,9 +8,9 @@ import pytest
 from tests.node.conftest import Authority
 
 from trustplane.certificates.parsing import parse_pem
-from trustplane.collectors import disk
 from trustplane.diagnosis.decision import diagnose
-from trustplane.diagnosis.evidence import Case, ListEntry, ObservedFrom, TrustList
+from trustplane.diagnosis.evidence import disk
+from trustplane.diagnosis.facts import Case, ListEntry, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
 
 ONE = "one.test:5001"

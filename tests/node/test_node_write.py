@@ -10,9 +10,9 @@ import pytest
 from tests.node.machines import Machines
 
 from trustplane.api.clustertrust import IN_PLACE
-from trustplane.controllers.resources import MACHINES
 from trustplane.kube import reach
 from trustplane.kube.client import Client
+from trustplane.kube.kinds import MACHINES
 from trustplane.nodes.hostkey import pinned
 
 UNTRUSTED = "x509: certificate signed by unknown authority"

@@ -6,12 +6,12 @@ from typing import Any
 from bare import shell
 from bare.machine import owners, required
 from bare.needs import ROOT, Machine, missing
-from trustplane.local.image import rootfs
+from trustplane_local.image import rootfs
 
 SCRIPTS = (
     "src/trustplane/nodes/trust.sh",
     "src/trustplane/nodes/unpack.sh",
-    "src/trustplane/collectors/node.sh",
+    "src/trustplane/diagnosis/evidence/node.sh",
 )
 COMMANDS = {
     "/sbin/init": "a machine",

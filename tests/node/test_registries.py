@@ -9,10 +9,10 @@ import pytest
 from tests.node.conftest import PORTS
 
 from trustplane.api.clustertrust import ACCEPTED, PROVEN, UNCLEAR, Inspection, RecordedProof
-from trustplane.controllers.clustertrust_proof import result
+from trustplane.clusterapi.node_state import NodeFacts, Standing, standing
 from trustplane.nodes import registries, registry_report
+from trustplane.proof.result import proof_result
 from trustplane.proof.verdict import NotTrusted, Trusted, Unclear, Verdict, verdict
-from trustplane.trust.standing import NodeFacts, Standing, standing
 
 ONE = f"one.test:{PORTS['one']}"
 TWO = f"two.test:{PORTS['two']}"
@@ -56,7 +56,7 @@ async def stand(node: Any, shell: Any, registry: str = ONE) -> tuple[Verdict, St
         node="n",
         created=now - timedelta(days=1),
         digest="d" * 64,
-        proof=RecordedProof(digest="d" * 64, at=now, results=[result(registry, said)]),
+        proof=RecordedProof(digest="d" * 64, at=now, results=[proof_result(registry, said)]),
         inspection=Inspection(digest="d" * 64, at=now, registries=[reached], registries_at=now),
     )
     return said, standing(facts, "d" * 64, {registry})

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from tests.node.conftest import set_of
 
-from trustplane.controllers.clustertrust_inspection import _look
+from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.errors import NodeError, TransientError
+from trustplane.fleet.inspection import _look
 from trustplane.nodes import plan, trust
 from trustplane.trust.places import files as files_of
-from trustplane.trust.standing import NodeFacts
 
 UNTRUSTED = "x509: certificate signed by unknown authority"
 NOT_FOUND = "not found"

@@ -13,13 +13,14 @@ import yaml
 
 from trustplane.api import webhooks
 from trustplane.api.annotations import COMPONENT_LABEL
+from trustplane.api.configuration import SYSTEM_NAMESPACE
 from trustplane.api.crds import crds
 from trustplane.api.meta import Json
-from trustplane.cli import COMMANDS, main, manager
+from trustplane.cli import main, manager
+from trustplane.cli.commands import COMMANDS
 from trustplane.clusterapi.cluster import CLASS_NAMESPACE
 from trustplane.kube import health
-from trustplane.local.stack import SYSTEM_NAMESPACE
-from trustplane.server.application import create_application
+from trustplane.webhooks.application import create_application
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

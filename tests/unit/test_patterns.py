@@ -10,13 +10,16 @@ import pkgutil
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
 import pytest
 
+import gox509
 import trustplane
+import trustplane_local
 from trustplane.diagnosis import template
 from trustplane.diagnosis.index import _COMMON
 from trustplane.diagnosis.statuses import STATUSES
@@ -46,7 +49,9 @@ class Use(NamedTuple):
 
 
 def modules() -> Iterator[Any]:
-    for one in pkgutil.walk_packages(trustplane.__path__, "trustplane."):
+    for one in chain(
+        *(pkgutil.walk_packages(each.__path__, f"{each.__name__}.") for each in (gox509, trustplane, trustplane_local))
+    ):
         if not one.name.endswith("__main__"):
             yield importlib.import_module(one.name)
 

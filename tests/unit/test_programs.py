@@ -97,7 +97,7 @@ def test_a_package_that_nothing_needs_is_unused() -> None:
 def test_every_place_shows_what_it_starts_and_no_answer_is_left_over() -> None:
     needed = needs.needed(needs.ROOT)
     assert {"podman", "mmdebstrap", "skopeo", "ip", "apt-get", "git"} <= needed.keys()
-    places = {start.place for start in programs.starts(needs.ROOT, "src", "tests")}
+    places = {start.place for start in programs.starts(needs.ROOT, "src", "packages", "tests")}
     assert needs.ANSWERS.keys() - places == set()
 
 

@@ -5,7 +5,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1].parent
+from sources import ROOT, python_files
+
 BANNED = {"create_task", "ensure_future", "gather", "run_in_executor", "run_coroutine_threadsafe"}
 
 
@@ -37,7 +38,7 @@ def uses(file: Path) -> set[str]:
 
 def test_tasks_are_made_in_the_named_places_alone() -> None:
     named = {path for path, codes in settings()["per-file-ignores"].items() if "TID251" in codes}
-    sources = [file for file in (ROOT / "src").rglob("*.py") if uses(file)]
+    sources = [file for file in python_files() if uses(file)]
     assert {str(file.relative_to(ROOT)) for file in sources} == named - {"tests/**"}
 
 

@@ -4,13 +4,13 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from gox509 import GoCertificate, MalformedError
+from gox509.extensions import ANY_EXTENDED_KEY_USAGE, KEY_CERT_SIGN, SERVER_AUTH
+from gox509.keys import DSAKey, RSAKey
+from gox509.signatures import rsa_key_error
 from trustplane.certificates.finding import Finding, error, warning
 from trustplane.certificates.lint_encoding import lint_encoding
 from trustplane.certificates.parsing import Certificate, parse
-from trustplane.certificates.verification import GoCertificate, MalformedError
-from trustplane.certificates.verification.extensions import ANY_EXTENDED_KEY_USAGE, KEY_CERT_SIGN, SERVER_AUTH
-from trustplane.certificates.verification.keys import DSAKey, RSAKey
-from trustplane.certificates.verification.signatures import rsa_key_error
 
 EXPIRES_SOON = dt.timedelta(days=30)
 SMALL_RSA_BITS = 2048

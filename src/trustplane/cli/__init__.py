@@ -7,37 +7,13 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import click
 
+from trustplane.cli.commands import commands
 from trustplane.cli.output import echo, guard_streams, safe
 from trustplane.errors import TrustplaneError
-
-# Name: (module, summary in `trustplane --help`). The module's click command is `command`.
-COMMANDS = MappingProxyType(
-    {
-        "bench": ("trustplane.cli.bench", "Run benchmarks on a separate local stack."),
-        "check": ("trustplane.cli.check", "Check trust lists before you apply them."),
-        "class": ("trustplane.cli.cluster_class", "Generate boot-time trust for your own ClusterClass."),
-        "demo": ("trustplane.cli.demo", "Run the end-to-end demo on real clusters."),
-        "diagnose": (
-            "trustplane.cli.diagnose",
-            "Diagnose failed image pulls, using evidence from cluster, node and registry.",
-        ),
-        "explain": ("trustplane.cli.explain", "Explain a failed image pull from its error message."),
-        "undo": ("trustplane.cli.undo", "Restore a cluster's previous trust."),
-        "webhook": ("trustplane.cli.webhook", "Run the admission webhook for trust lists."),
-        "fetch-ca": ("trustplane.cli.fetch_ca", "Show a registry's certificate chain, and propose the entry to add."),
-        "local": ("trustplane.cli.local", "Run real Kubernetes clusters on this machine."),
-        "manager": ("trustplane.cli.manager", "Run the controllers."),
-        "plan": ("trustplane.cli.plan", "Show the effects of a manifest before you apply it."),
-        "prove": ("trustplane.cli.prove", "Make every node prove that it trusts its registries."),
-        "status": ("trustplane.cli.status", "Show the trust of clusters, and its proofs."),
-        "update": ("trustplane.cli.update", "Bring a cluster's trust up to date now."),
-    }
-)
 
 
 class Root(click.Group):
@@ -46,21 +22,21 @@ class Root(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all subcommands."""
         del ctx
-        return list(COMMANDS)
+        return list(commands())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand."""
         del ctx
-        if cmd_name not in COMMANDS:
+        if cmd_name not in commands():
             return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        command: click.Command = importlib.import_module(commands()[cmd_name][0]).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands without importing them."""
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+            formatter.write_dl([(name, summary) for name, (_, summary) in commands().items()])
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Parse the arguments; sanitise usage errors."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import click
 
+from gox509 import GoCertificate, MalformedError, Pool, Verdict, verify
 from trustplane.certificates.parsing import parse_der
 from trustplane.certificates.repair import encode, read_any
-from trustplane.certificates.verification import GoCertificate, MalformedError, Pool, Verdict, verify
-from trustplane.cli.check_report import ERRORS, GOOD, UNDECIDED
-from trustplane.cli.check_tables import grouped
+from trustplane.cli.check.report import ERRORS, GOOD, UNDECIDED
+from trustplane.cli.check.tables import grouped
 from trustplane.cli.console import progress
 from trustplane.cli.options import examples
 from trustplane.cli.output import echo, echo_data, echo_json

@@ -6,14 +6,14 @@ from pathlib import Path
 import click
 import structlog
 
+from trustplane.api.configuration import SYSTEM_NAMESPACE
 from trustplane.cli.options import kubeconfig_of
 from trustplane.cli.service import run
-from trustplane.controllers.service import add_controllers, ensure_namespace
+from trustplane.controllers.manager import add_controllers, ensure_namespace
 from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.lease import Lease
 from trustplane.kube.manager import Manager
-from trustplane.local.stack import SYSTEM_NAMESPACE
 
 LEASE = "trustplane-manager"
 

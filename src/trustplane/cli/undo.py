@@ -11,18 +11,18 @@ import click
 from trustplane.api.annotations import TRUST_PIN
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
+from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
-from trustplane.cli.following import Follower
 from trustplane.cli.options import examples, kubeconfig
 from trustplane.cli.output import echo
 from trustplane.cli.service import is_verbose, log_to_stderr
-from trustplane.cli.update import INTERRUPTED, conclude
+from trustplane.cli.update.command import INTERRUPTED, conclude
+from trustplane.cli.update.following import Follower
 from trustplane.clusterapi import secret
-from trustplane.controllers.progress import WAITING, Progress, request_time, undoing
-from trustplane.controllers.resources import CLUSTERS, SECRETS, TANZU_CLUSTERS
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
-from trustplane.kube.resource import Key, key_of
+from trustplane.kube.kinds import CLUSTERS, SECRETS, TANZU_CLUSTERS
+from trustplane.reporting.progress import WAITING, Progress, request_time, undoing
 from trustplane.trust.entries import EMPTY, TrustSet, difference
 from trustplane.trust.propagation import Frozen, Pin
 from trustplane.trust.removal import listing, removal

@@ -5,20 +5,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from trustplane.api import clustertrust
-from trustplane.api.annotations import (
-    CONTROL_PLANE_LABEL,
-    DEPLOYMENT_LABEL,
-    DEPLOYMENT_NAME_LABEL,
-    UPDATE_IN_PROGRESS,
-)
+from trustplane.api.annotations import CONTROL_PLANE_LABEL, DEPLOYMENT_LABEL, DEPLOYMENT_NAME_LABEL, UPDATE_IN_PROGRESS
 from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_HINDRANCE, TRUST_INSPECTION, TRUST_PROOF
 from trustplane.api.conditions import TRUE, UNKNOWN
 from trustplane.api.meta import Condition, condition
+from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.errors import TransientError
 from trustplane.text import clean
 from trustplane.trust import recorded
-from trustplane.trust.standing import NodeFacts
 
 # Of Cluster API: api/core/v1beta2, Machine's conditions.
 _UPDATING: Final = "Updating"

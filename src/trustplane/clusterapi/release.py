@@ -9,11 +9,11 @@ from datetime import datetime
 
 from trustplane.api import conditions
 from trustplane.api.cluster import TanzuKubernetesCluster
+from trustplane.api.condition_merge import merge, to_json
 from trustplane.api.configuration import GROUP
 from trustplane.api.meta import Condition, Json
 from trustplane.api.release import KIND, VERSION, TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
-from trustplane.clusterapi.reporting import merge, to_json
 
 BUILD = "trustplane.1"  # what follows the Kubernetes version: our revision of the node image
 _SEPARATOR = re.compile(r"[.+-]")

@@ -9,16 +9,16 @@ from trustplane.api.conditions import TRUST_VALID
 from trustplane.api.configuration import NAME, STOCK_SPEC, TkgServiceConfiguration, TkgServiceConfigurationStatus
 from trustplane.api.core import Secret
 from trustplane.api.crds.fitting import fitted
-from trustplane.clusterapi.trust_status import service_status
-from trustplane.controllers import last_good
-from trustplane.controllers.resources import CONFIGURATIONS, FIELD_MANAGER
+from trustplane.api.keys import Key, key_of
 from trustplane.controllers.transitions import report, turned
+from trustplane.fleet import last_good
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import AlreadyExistsError, ConflictError, NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.informer import Informer
-from trustplane.kube.resource import Key, key_of
+from trustplane.kube.kinds import CONFIGURATIONS, FIELD_MANAGER
+from trustplane.reporting.trust_status import service_status
 from trustplane.trust import lists
 
 KEY = Key("", NAME)

@@ -15,16 +15,16 @@ import msgspec
 from trustplane.api import clusterapi
 from trustplane.api.clustertrust import KIND, ImageSource
 from trustplane.api.crds.fitting import fitted
+from trustplane.api.keys import Key
 from trustplane.clusterapi.readiness import holds
-from trustplane.controllers.clustertrust_view import Seen, View
-from trustplane.controllers.clustertrust_workload import workload
-from trustplane.controllers.resources import CLUSTER_TRUSTS, WORKLOAD_PODS
+from trustplane.fleet.view import Seen, View
+from trustplane.fleet.workload import workload
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError, UnreadableError
-from trustplane.kube.resource import Key
+from trustplane.kube.kinds import CLUSTER_TRUSTS, WORKLOAD_PODS
 from trustplane.proof import probe
-from trustplane.trust.images import assessed, sources
+from trustplane.reporting.images import assessed, sources
 
 FIELD_MANAGER: Final = "trustplane-images"
 _WORKERS: Final = 8  # clusters at a time

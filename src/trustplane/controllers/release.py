@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from trustplane.api.keys import Key
 from trustplane.api.release import TanzuKubernetesRelease, TanzuKubernetesReleaseStatus
 from trustplane.clusterapi.release import status_of
-from trustplane.controllers.resources import FIELD_MANAGER, RELEASES
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import ConflictError, NotFoundError
 from trustplane.kube.informer import Informer
-from trustplane.kube.resource import Key
+from trustplane.kube.kinds import FIELD_MANAGER, RELEASES
 
 
 class ReleaseReconciler:

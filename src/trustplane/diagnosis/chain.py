@@ -7,11 +7,11 @@ from functools import cached_property, lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
-from trustplane.certificates.verification import GoCertificate, MalformedError, Pool, Verdict, verify
-from trustplane.certificates.verification import Role as ChainRole
+from gox509 import GoCertificate, MalformedError, Pool, Verdict, verify
+from gox509 import Role as ChainRole
 from trustplane.diagnosis.cause import Actor, Code
 from trustplane.diagnosis.conclusion import Authority, Conclusion
-from trustplane.diagnosis.evidence import Case, Disk, Host, ObservedFrom, TrustList
+from trustplane.diagnosis.facts import Case, Disk, Host, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
 
 SECOND_HOST: Final = {

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from trustplane.api.dockerhub import NAMES
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.conclusion import Conclusion
-from trustplane.diagnosis.evidence import Case, PullSecret, SecretState
+from trustplane.diagnosis.facts import Case, PullSecret, SecretState
 
 CONFIG_JSON: Final = "kubernetes.io/dockerconfigjson"
 CONFIG: Final = "kubernetes.io/dockercfg"

@@ -14,8 +14,8 @@ from trustplane.diagnosis.chain import SECOND_HOST, conclude_from_chain
 from trustplane.diagnosis.conclusion import Authority, Conclusion
 from trustplane.diagnosis.credentials import conclude_from_credentials
 from trustplane.diagnosis.endpoint import registry_of
-from trustplane.diagnosis.evidence import Case, Host, ObservedFrom
 from trustplane.diagnosis.explanation import Explanation, explain
+from trustplane.diagnosis.facts import Case, Host, ObservedFrom
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.message_parser import parse_message
 from trustplane.diagnosis.remediation import case_next_step, fill_names

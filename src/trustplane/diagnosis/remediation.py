@@ -7,8 +7,8 @@ from trustplane.diagnosis.advice import next_step
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.conclusion import Authority, Conclusion
 from trustplane.diagnosis.credentials import is_used
-from trustplane.diagnosis.evidence import Case, PullSecret, SecretState
 from trustplane.diagnosis.explanation import Explanation
+from trustplane.diagnosis.facts import Case, PullSecret, SecretState
 from trustplane.diagnosis.message_parser import parse_message
 
 # Untrusted text goes into a command line only if a shell does not interpret any of it.

@@ -8,12 +8,12 @@ from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
+from trustplane.api.keys import Key, key_of
 from trustplane.errors import TransientError, TrustplaneError
 from trustplane.kube.backoff import Backoff
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.metrics import QUEUE_DEPTH, RECONCILE_SECONDS, RECONCILES
 from trustplane.kube.queue import Queue, QueueClosedError
-from trustplane.kube.resource import Key, key_of
 from trustplane.kube.tasks import first
 
 T = TypeVar("T")

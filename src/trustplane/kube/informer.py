@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 import structlog
 
+from trustplane.api.keys import Key, key_of
 from trustplane.errors import TrustplaneError
 from trustplane.kube.backoff import Backoff
 from trustplane.kube.budget import share_for
@@ -20,7 +21,7 @@ from trustplane.kube.client import PAGE, Client
 from trustplane.kube.errors import GoneError, UnreadableError
 from trustplane.kube.metrics import LISTENER_ERRORS, UNREADABLE, WATCH_RESTARTS
 from trustplane.kube.pace import Pace
-from trustplane.kube.resource import Key, Resource, key_of, metadata_of
+from trustplane.kube.resource import Resource, metadata_of
 from trustplane.kube.splitting import Identity, WatchEvent, read_identity
 from trustplane.kube.transport import weight
 from trustplane.text import clean

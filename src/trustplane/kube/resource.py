@@ -1,7 +1,7 @@
 """Resources and keys: a kind's place in the API, an object's name within its kind."""
 
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -11,17 +11,6 @@ from trustplane.kube.errors import MAX_MESSAGE, UnreadableError
 from trustplane.text import clean
 
 T = TypeVar("T")
-
-
-class Key(NamedTuple):
-    """An object's name within its kind; `namespace` is empty for cluster-scoped kinds."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        """`namespace/name`, or the bare name of a cluster-scoped object."""
-        return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
 @dataclass(frozen=True)
@@ -102,11 +91,3 @@ def metadata_of(obj: Any) -> Metadata:
         return msgspec.convert(obj.get("metadata", {}), Metadata)
     metadata: Metadata = obj.metadata
     return metadata
-
-
-def key_of(obj: Any) -> Key:
-    """Return the Key of a typed object or of a `dict` one."""
-    metadata = obj.get("metadata", {}) if isinstance(obj, dict) else None
-    if metadata is not None:
-        return Key(metadata.get("namespace", ""), metadata.get("name", ""))
-    return Key(obj.metadata.namespace, obj.metadata.name)

@@ -13,13 +13,13 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.errors import TransientError, TrustplaneError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import NAMESPACES, SERVICE_ACCOUNTS
-from trustplane.kube.resource import Key
 from trustplane.kube.splitting import read_identity
 from trustplane.kube.tasks import beside
 from trustplane.proof import probe

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable
 from typing import Final, Generic, TypeVar
 
-from trustplane.trust.schedule import SILENT_AFTER, is_silent
+from trustplane.proof.schedule import SILENT_AFTER, is_silent
 
 J = TypeVar("J")
 

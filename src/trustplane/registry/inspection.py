@@ -4,9 +4,9 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from gox509 import Cause, GoCertificate, MalformedError, Pool, Verdict, verify
+from gox509.openssl import openssl_difference
 from trustplane.certificates.repair import read_any
-from trustplane.certificates.verification import Cause, GoCertificate, MalformedError, Pool, Verdict, verify
-from trustplane.certificates.verification.openssl import openssl_difference
 from trustplane.registry.address import Address
 from trustplane.registry.dial import Served, dial
 from trustplane.registry.exchange import Response

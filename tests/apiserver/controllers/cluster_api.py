@@ -17,13 +17,12 @@ from tests.apiserver.controllers.conftest import KUBERNETES, Supervisor
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, DEPLOYMENT_NAME_LABEL
 from trustplane.api.clusterapi import Cluster
+from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import bootstrap, secret
-from trustplane.controllers.resources import CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, SECRETS
 from trustplane.kube.controller import Controller, Result, Watch
-from trustplane.kube.kinds import NODES
+from trustplane.kube.kinds import CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, NODES, SECRETS
 from trustplane.kube.manager import Manager
-from trustplane.kube.resource import Key
 from trustplane.nodes import ssh
 from trustplane.nodes.hostkey import REPORTED
 

@@ -20,23 +20,22 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from tests.apiserver.controllers import deployment
 
-from trustplane.api.annotations import (
-    CLUSTER_NAME_LABEL,
-    CONTROL_PLANE_LABEL,
-    DEPLOYMENT_NAME_LABEL,
-    TRUST_DIGEST,
-)
+from trustplane.api.annotations import CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, DEPLOYMENT_NAME_LABEL, TRUST_DIGEST
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.configuration import NAME
 from trustplane.api.crds import crds
 from trustplane.api.meta import Json
 from trustplane.clusterapi import release, secret
-from trustplane.controllers.last_good import LAST_GOOD_NAME
-from trustplane.controllers.resources import (
+from trustplane.controllers.manager import add_controllers, ensure_namespace
+from trustplane.fleet.last_good import LAST_GOOD_NAME
+from trustplane.kube.client import Client
+from trustplane.kube.errors import UnavailableError
+from trustplane.kube.kinds import (
     CLUSTERS,
     CONFIGURATIONS,
     CONTROL_PLANES,
+    CUSTOM_RESOURCE_DEFINITIONS,
     MACHINE_DEPLOYMENTS,
     MACHINE_HEALTH_CHECKS,
     MACHINES,
@@ -44,10 +43,6 @@ from trustplane.controllers.resources import (
     SECRETS,
     TANZU_CLUSTERS,
 )
-from trustplane.controllers.service import add_controllers, ensure_namespace
-from trustplane.kube.client import Client
-from trustplane.kube.errors import UnavailableError
-from trustplane.kube.kinds import CUSTOM_RESOURCE_DEFINITIONS
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Resource
 from trustplane.trust import bundle

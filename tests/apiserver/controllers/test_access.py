@@ -20,13 +20,12 @@ from tests.apiserver.controllers.workload import (
 )
 
 from trustplane.api.clustertrust import ClusterTrust
+from trustplane.api.keys import Key
 from trustplane.api.meta import Json, condition
-from trustplane.controllers import clustertrust_proof
-from trustplane.controllers.resources import CLUSTERS
+from trustplane.controllers.proof import controller
 from trustplane.kube import reach
 from trustplane.kube.client import Client
-from trustplane.kube.kinds import EVENTS
-from trustplane.kube.resource import Key
+from trustplane.kube.kinds import CLUSTERS, EVENTS
 from trustplane.kube.unreadable import REASON
 
 ACCEPTED = "KubeconfigAccepted"
@@ -43,7 +42,7 @@ async def kubelet(client: Client) -> AsyncIterator[Kubelet]:
 def inspector(monkeypatch: pytest.MonkeyPatch) -> Inspector:
     """No node of these tests has an SSH server."""
     inspector = Inspector()
-    monkeypatch.setattr(clustertrust_proof, "inspect", inspector.inspect)
+    monkeypatch.setattr(controller, "inspect", inspector.inspect)
     return inspector
 
 

@@ -29,13 +29,12 @@ from trustplane.api.clusterapi import Cluster
 from trustplane.api.clustertrust import TRUST_PROOF, UNVERIFIABLE, RegistryAccess
 from trustplane.api.clustertrust import WHOLE_CLUSTER as WHOLE
 from trustplane.api.conditions import TRUST_UP_TO_DATE
+from trustplane.api.keys import Key
 from trustplane.api.meta import Json, condition
-from trustplane.controllers import clustertrust_proof
-from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, REGISTRIES, SECRETS
+from trustplane.controllers.proof import controller
 from trustplane.kube.client import Client
 from trustplane.kube.errors import InvalidError
-from trustplane.kube.kinds import EVENTS, NODES, PODS
-from trustplane.kube.resource import Key
+from trustplane.kube.kinds import CLUSTER_TRUSTS, CLUSTERS, EVENTS, NODES, PODS, REGISTRIES, SECRETS
 from trustplane.proof import probe
 
 TRUE_PROVEN = ("True", "Proven")
@@ -52,7 +51,7 @@ async def kubelet(client: Client) -> AsyncIterator[Kubelet]:
 def inspector(monkeypatch: pytest.MonkeyPatch) -> Inspector:
     """No node of these tests has an SSH server; what a look at a real one sees is tested in tests/node."""
     inspector = Inspector()
-    monkeypatch.setattr(clustertrust_proof, "inspect", inspector.inspect)
+    monkeypatch.setattr(controller, "inspect", inspector.inspect)
     return inspector
 
 

@@ -9,9 +9,8 @@ from tests.apiserver.controllers.conftest import SYSTEM, Supervisor, entry, make
 from trustplane.api.conditions import TRUST_VALID
 from trustplane.api.configuration import NAME, TkgServiceConfiguration
 from trustplane.api.meta import condition
-from trustplane.controllers.last_good import LAST_GOOD_NAME
-from trustplane.controllers.resources import CONFIGURATIONS, SECRETS
-from trustplane.kube.kinds import EVENTS
+from trustplane.fleet.last_good import LAST_GOOD_NAME
+from trustplane.kube.kinds import CONFIGURATIONS, EVENTS, SECRETS
 from trustplane.kube.resource import Resource
 
 RAW: Resource[dict] = Resource(  # type: ignore[type-arg]

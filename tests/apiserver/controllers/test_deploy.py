@@ -25,22 +25,26 @@ from trustplane.api.clustertrust import BOOTSTRAP, TRUST_APPLIED, TRUST_HINDRANC
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
 from trustplane.clusterapi.secret import read_boot
-from trustplane.controllers.resources import (
+from trustplane.kube.client import Client
+from trustplane.kube.errors import ForbiddenError, NotFoundError
+from trustplane.kube.kinds import (
     CLUSTER_TRUSTS,
     CLUSTERS,
+    CONFIG_MAPS,
     CONTROL_PLANES,
+    EVENTS,
     MACHINE_DEPLOYMENTS,
     MACHINE_HEALTH_CHECKS,
     MACHINES,
+    NAMESPACES,
+    NODES,
+    PODS,
     SECRETS,
     TANZU_CLUSTERS,
 )
-from trustplane.kube.client import Client
-from trustplane.kube.errors import ForbiddenError, NotFoundError
-from trustplane.kube.kinds import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PODS
-from trustplane.kube.kinds import SECRETS as RAW_SECRETS
+from trustplane.kube.kinds import PLAIN_SECRETS as RAW_SECRETS
 from trustplane.kube.resource import Resource
-from trustplane.local import pki
+from trustplane_local import pki
 
 # cert-manager is not at hand: its objects are looked at in tests/unit/test_deploy.py.
 FOREIGN = {"Certificate", "Issuer"}

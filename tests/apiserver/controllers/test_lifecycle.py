@@ -25,11 +25,10 @@ from trustplane.api.conditions import READY, RELEASE_COMPATIBLE, TRUST_CURRENT, 
 from trustplane.api.configuration import NAME
 from trustplane.api.meta import Json, condition
 from trustplane.clusterapi import release
-from trustplane.controllers.deletion import FINALIZER
-from trustplane.controllers.resources import CLUSTERS, CONFIGURATIONS, RELEASES, SECRETS, TANZU_CLUSTERS
+from trustplane.controllers.clusters.deletion import FINALIZER
 from trustplane.kube.errors import InvalidError
-from trustplane.kube.kinds import EVENTS
-from trustplane.kube.kinds import SECRETS as RAW_SECRETS
+from trustplane.kube.kinds import CLUSTERS, CONFIGURATIONS, EVENTS, RELEASES, SECRETS, TANZU_CLUSTERS
+from trustplane.kube.kinds import PLAIN_SECRETS as RAW_SECRETS
 from trustplane.kube.resource import Resource
 
 

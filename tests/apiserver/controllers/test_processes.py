@@ -21,9 +21,8 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.conditions import TRUST_CURRENT, TRUST_VALID
 from trustplane.api.configuration import NAME
 from trustplane.api.meta import condition
-from trustplane.controllers.resources import CONFIGURATIONS
-from trustplane.kube.kinds import LEASES
-from trustplane.local import pki
+from trustplane.kube.kinds import CONFIGURATIONS, LEASES
+from trustplane_local import pki
 
 # Without proof: the machines of this test have no kubelets.
 _UPDATE_ALL = ("update", "--all", "--no-prove", "-o", "json")

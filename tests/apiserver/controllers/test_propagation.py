@@ -15,9 +15,8 @@ from trustplane.api.conditions import TRUST_CURRENT, TRUST_VALID
 from trustplane.api.configuration import NAME, TkgServiceConfiguration
 from trustplane.api.meta import condition
 from trustplane.clusterapi import release
-from trustplane.controllers.resources import CLUSTERS, CONFIGURATIONS, MACHINES, RELEASES, SECRETS
-from trustplane.controllers.trust_secrets import KEPT
-from trustplane.kube.kinds import EVENTS
+from trustplane.kube.kinds import CLUSTERS, CONFIGURATIONS, EVENTS, MACHINES, RELEASES, SECRETS
+from trustplane.rollout.execution.trust_secrets import KEPT
 
 
 def _is(tkc: TanzuKubernetesCluster, type_: str, status: str, reason: str = "") -> bool:

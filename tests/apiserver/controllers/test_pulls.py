@@ -19,12 +19,11 @@ from tests.apiserver.controllers.workload import NOT_FOUND, UNTRUSTED, Kubelet, 
 from trustplane.api.clustertrust import ClusterTrust
 from trustplane.api.meta import Json
 from trustplane.api.registry import Registry
-from trustplane.controllers.resources import CLUSTER_TRUSTS, REGISTRIES
 from trustplane.kube.client import Client
-from trustplane.kube.kinds import PODS
+from trustplane.kube.kinds import CLUSTER_TRUSTS, PODS, REGISTRIES
 from trustplane.kube.resource import Resource
-from trustplane.local import pki
 from trustplane.proof import probe
+from trustplane_local import pki
 
 CORE_EVENTS: Resource[Json] = Resource("", "v1", "Event", "events", dict)  # as `kubectl describe pod` asks for them
 

@@ -32,23 +32,24 @@ from trustplane.api.clustertrust import BOOTSTRAP, IN_PLACE, TRUST_APPLIED, TRUS
 from trustplane.api.conditions import TRUST_CURRENT, TRUST_UP_TO_DATE
 from trustplane.api.meta import Json, condition
 from trustplane.clusterapi import release, secret
-from trustplane.controllers import clustertrust_inspection
-from trustplane.controllers.node_write import NodeWriter
-from trustplane.controllers.resources import (
+from trustplane.fleet import inspection
+from trustplane.kube.client import Client
+from trustplane.kube.kinds import (
     CLUSTERS,
     CONTROL_PLANES,
+    EVENTS,
     MACHINE_DEPLOYMENTS,
     MACHINE_HEALTH_CHECKS,
     MACHINES,
+    NODES,
     REGISTRIES,
     RELEASES,
     SECRETS,
 )
-from trustplane.kube.client import Client
-from trustplane.kube.kinds import EVENTS, NODES
 from trustplane.kube.metrics import RECONCILES
 from trustplane.nodes import ssh
 from trustplane.nodes.hostkey import REPORTED
+from trustplane.rollout.execution.node_write import NodeWriter
 from trustplane.trust import recorded
 
 OLD, NEW = entry("corp", make_ca("corp")), entry("apps", make_ca("apps"))
@@ -72,7 +73,7 @@ async def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
     nodes = Nodes(tmp_path / "nodes")
     monkeypatch.setattr(ssh, "connect", nodes.connect())
-    monkeypatch.setattr(clustertrust_inspection, "_reach", reach)
+    monkeypatch.setattr(inspection, "_reach", reach)
     yield nodes
     await nodes.close()
 

@@ -9,12 +9,13 @@ from tests.apiserver.conftest import ApiServer, prepared
 from tests.bench import controllers
 from tests.bench.fleet import Fleet
 
+from trustplane.api.keys import Key
 from trustplane.clusterapi import machine_facts
-from trustplane.controllers import clustertrust_view, node_facts
-from trustplane.controllers.clustertrust_view import Seen, View
-from trustplane.controllers.registry import RegistryReconciler
+from trustplane.controllers.registries.controller import RegistryReconciler
+from trustplane.fleet import node_facts
+from trustplane.fleet import view as clustertrust_view
+from trustplane.fleet.view import Seen, View
 from trustplane.kube.controller import Result
-from trustplane.kube.resource import Key
 
 # Of one callback by this thread's own clock, as other processes of the machine do not count; generous on purpose.
 MOST_CPU = 0.5

@@ -16,7 +16,7 @@ from trustplane.api.clusterapi import Cluster
 from trustplane.api.conditions import TRUST_VALID
 from trustplane.api.configuration import NAME
 from trustplane.api.meta import Condition, Json, condition
-from trustplane.controllers.resources import CLUSTER_TRUSTS, CONFIGURATIONS, TANZU_CLUSTERS
+from trustplane.kube.kinds import CLUSTER_TRUSTS, CONFIGURATIONS, TANZU_CLUSTERS
 
 AUTOMATIC = {"trustplane.dev/propagation": "Automatic"}
 

@@ -18,14 +18,13 @@ from trustplane.api.annotations import CLUSTER_NAME_LABEL
 from trustplane.api.clusterapi import kubeconfig_secret
 from trustplane.api.clustertrust import TRUST_APPLIED, VERIFIED, ClusterTrust, Inspection, RegistryAccess
 from trustplane.api.meta import Json
-from trustplane.controllers.clustertrust_inspection import Inspected, Wanted
-from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, MACHINES, REGISTRIES, SECRETS
+from trustplane.clusterapi.node_state import NodeFacts
+from trustplane.fleet.inspection import Inspected, Wanted
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError, NotFoundError
 from trustplane.kube.informer import Change, Informer
-from trustplane.kube.kinds import PODS
+from trustplane.kube.kinds import CLUSTER_TRUSTS, CLUSTERS, MACHINES, PODS, REGISTRIES, SECRETS
 from trustplane.proof import probe
-from trustplane.trust.standing import NodeFacts
 
 NOT_FOUND = "{image}: not found"
 UNTRUSTED = (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.apiserver.conftest import free_port
 
-from trustplane.local import pki
+from trustplane_local import pki
 
 Answer = Callable[[str, asyncio.StreamWriter], Awaitable[None]]  # of a request's first line
 

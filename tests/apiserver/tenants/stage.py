@@ -30,22 +30,23 @@ from yarl import URL
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.clustertrust import PROVE_REQUESTED_AT, TRUST_PROOF, ClusterTrust
 from trustplane.api.configuration import NAME
+from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import release
-from trustplane.controllers.resources import (
+from trustplane.kube.client import Client
+from trustplane.kube.errors import NotFoundError, UnreadableError
+from trustplane.kube.kinds import (
     CLUSTER_TRUSTS,
     CLUSTERS,
     CONFIGURATIONS,
+    LEASES,
     MACHINES,
     REGISTRIES,
     RELEASES,
     SECRETS,
     TANZU_CLUSTERS,
 )
-from trustplane.kube.client import Client
-from trustplane.kube.errors import NotFoundError, UnreadableError
-from trustplane.kube.kinds import LEASES
-from trustplane.kube.resource import Key, Resource
+from trustplane.kube.resource import Resource
 from trustplane.trust import bundle
 
 ALLOWANCE = "TRUSTPLANE_ALLOW_LOCAL_CLUSTERS"

@@ -21,8 +21,8 @@ from tests.apiserver.tenants.stage import (
     user_of,
 )
 
+from trustplane.api.keys import Key
 from trustplane.api.meta import Json
-from trustplane.kube.resource import Key
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -12,9 +12,9 @@ from tests.apiserver.tenants.stage import ATTACKER, CAS, VICTIM, Stage, spec_of
 
 from trustplane.api.meta import Json
 from trustplane.certificates.parsing import parse_pem
-from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, MACHINES, SECRETS, TANZU_CLUSTERS
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ApiError
+from trustplane.kube.kinds import CLUSTER_TRUSTS, CLUSTERS, MACHINES, SECRETS, TANZU_CLUSTERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

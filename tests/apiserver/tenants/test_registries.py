@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.apiserver.controllers.conftest import SYSTEM, until
-from tests.apiserver.tenants import servers
-from tests.apiserver.tenants.stage import VICTIM, Stage, kubeconfig
-
 from oracle import drafts
 from oracle.drafts import Draft
 from oracle.encoding import dns, ip
 from oracle.keyring import Keyring
 from oracle.server import Reply, serving
+from tests.apiserver.controllers.conftest import SYSTEM, until
+from tests.apiserver.tenants import servers
+from tests.apiserver.tenants.stage import VICTIM, Stage, kubeconfig
+
 from trustplane.api.meta import Json
-from trustplane.controllers.resources import REGISTRIES, SECRETS
+from trustplane.kube.kinds import REGISTRIES, SECRETS
 from trustplane.kube.resource import Resource
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

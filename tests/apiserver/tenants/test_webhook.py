@@ -18,7 +18,7 @@ from tests.apiserver.controllers import deployment
 from tests.apiserver.tenants.stage import ATTACKER, CAS, VICTIM, Stage
 
 from trustplane.api.meta import Json
-from trustplane.local import pki
+from trustplane_local import pki
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

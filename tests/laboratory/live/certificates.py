@@ -4,13 +4,14 @@ import ssl
 import warnings
 from collections.abc import Iterator
 
-from laboratory.live.answers import always, public
-from laboratory.live.scenario import Live, Site, owner, root, self_signed, trusted, whole
 from oracle import drafts
 from oracle.drafts import AIA, BASIC, CLIENT_AUTH, CONSTRAINTS, EKU, SAN
 from oracle.encoding import dns, oid, sequence, time, tlv, uri
 from oracle.keyring import ODD_SCHEMES
 from oracle.server import Reply, answering
+
+from laboratory.live.answers import always, public
+from laboratory.live.scenario import Live, Site, owner, root, self_signed, trusted, whole
 
 _PAST, _FUTURE = time("261120000000Z"), time("350101000000Z")
 _CA_ISSUERS = "1.3.6.1.5.5.7.48.2"

@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trustplane.collectors import gathering
+from trustplane.api.keys import Key
 from trustplane.diagnosis.cause import Cause
 from trustplane.diagnosis.decision import diagnose
-from trustplane.diagnosis.evidence import Case
+from trustplane.diagnosis.evidence import gathering
+from trustplane.diagnosis.facts import Case
 from trustplane.errors import TransientError
-from trustplane.kube.resource import Key
 from trustplane.registry.inspection import Follow
 
 Json = dict[str, Any]

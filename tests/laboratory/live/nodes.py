@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from laboratory.live.scenario import Live, Site, owner, root, whole
-from laboratory.live.server import nobody, opening, talking
 from oracle import drafts
 from oracle.encoding import time
 from oracle.pem import pem
 from oracle.server import TLS
+
+from laboratory.live.scenario import Live, Site, owner, root, whole
+from laboratory.live.server import nobody, opening, talking
 
 _APPLIED, _STALE, _BROKEN = "trust-not-applied", "runtime-stale", "ca-file-malformed"
 _AWAY = "mv {file} /run/lab-{slug}.pem"

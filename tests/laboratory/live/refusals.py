@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from oracle.server import Answer, Reply
+
 from laboratory.live.answers import DENIED, PASSWORD, USER, always, basic, bearer, error, image, public, tokens
 from laboratory.live.scenario import Json, Live, Site, owner, root, trusted, whole
-from oracle.server import Answer, Reply
 
 _TYPE = "kubernetes.io/dockerconfigjson"
 _MISSING, _MALFORMED = "auth-missing", "pull-secret-malformed"

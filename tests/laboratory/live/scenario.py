@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from laboratory.live.answers import public
-from laboratory.material import PKI
 from oracle.keyring import Keyring
 from oracle.pem import pem
 from oracle.server import TLS, Answer, answering
+
+from laboratory.live.answers import public
+from laboratory.material import PKI
 
 Json = dict[str, Any]
 _TEAM = "team/app:1"

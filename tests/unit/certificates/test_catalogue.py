@@ -12,12 +12,12 @@ from click.testing import CliRunner, Result
 from assets.catalogue import AT, CATALOGUE, KEYS
 from assets.generate import FOLDER
 from assets.material import key_pem
-from trustplane.cli import check
+from trustplane.cli.check.command import command as check
 
 ROOT = Path(__file__).parents[3]
 SOURCES = [
     *(ROOT / "src/trustplane/certificates").glob("*.py"),
-    *(ROOT / "src/trustplane/cli").glob("check_*.py"),
+    *(ROOT / "src/trustplane/cli/check").glob("*.py"),
     ROOT / "src/trustplane/trust/entries.py",
     ROOT / "src/trustplane/clusterapi/left_out.py",
 ]
@@ -26,7 +26,7 @@ NOT_ASSETS = {".py", ".md"}
 
 
 def run(name: str, *options: str) -> Result:
-    return CliRunner().invoke(check.command, ["--at", AT, *options, str(FOLDER / name)])
+    return CliRunner().invoke(check, ["--at", AT, *options, str(FOLDER / name)])
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

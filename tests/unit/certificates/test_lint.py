@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from oracle import drafts
 from oracle.drafts import BASIC, EKU, KEY_USAGE, SAN, Draft
 from oracle.encoding import dns, time
 from oracle.keyring import ODD_SCHEMES, Keyring
 from oracle.pem import data, pem
+
 from trustplane.certificates.finding import Severity
 from trustplane.certificates.lint import lint
 from trustplane.certificates.parsing import parse, parse_der, parse_pem

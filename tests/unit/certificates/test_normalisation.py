@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
+from oracle.pem import data, pem
 
 from assets.material import block, many
-from oracle.pem import data, pem
 from trustplane.api.configuration import TrustedCA
 from trustplane.certificates.parsing import parse
 from trustplane.certificates.repair import encode, repair

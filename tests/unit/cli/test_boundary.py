@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import trustplane
+from sources import PACKAGES, python_files
 
-SOURCES = Path(trustplane.__file__).parent
 # The only modules that write output.
-BOUNDARY = {"cli/output.py", "cli/console.py"}
+BOUNDARY = {"trustplane/cli/output.py", "trustplane/cli/console.py"}
 PRINTS = {
     "click.echo", "click.secho", "click.echo_via_pager", "click.prompt", "click.confirm", "click.progressbar",
     "click.edit", "click.pause", "print", "pprint", "pprint.pprint", "Console", "rich.print", "rich.print_json",
@@ -32,9 +31,13 @@ def _imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("file", sorted(SOURCES.rglob("*.py")), ids=lambda file: str(file.relative_to(SOURCES)))
+def _name(file: Path) -> str:
+    return next(str(file.relative_to(package.parent)) for package in PACKAGES if file.is_relative_to(package))
+
+
+@pytest.mark.parametrize("file", python_files(), ids=_name)
 def test_no_other_module_prints(file: Path) -> None:
-    tree, name = ast.parse(file.read_text()), str(file.relative_to(SOURCES))
+    tree, name = ast.parse(file.read_text()), _name(file)
     if name in BOUNDARY:
         return
     imported = set(_imports(tree))

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-
 from oracle import drafts
 from oracle.encoding import time
 from oracle.keyring import Keyring
 from oracle.pem import data, pem
-from trustplane.cli import check
+
+from trustplane.cli.check.command import command as check
 from trustplane.errors import UserError
 
 KEYS = Keyring()
@@ -40,7 +40,7 @@ def service(*entries: tuple[str, str]) -> str:
 
 
 def run(*arguments: str, content: bytes = b"") -> Result:
-    return CliRunner().invoke(check.command, [*AT, *arguments], input=content)
+    return CliRunner().invoke(check, [*AT, *arguments], input=content)
 
 
 def write(folder: Path, name: str, content: str | bytes) -> str:

@@ -9,10 +9,10 @@ import yaml
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle.pem import data, pem
 
 from assets.material import GOOD, encoded, file, key_pem, many, service
-from oracle.pem import data, pem
-from trustplane.cli import check
+from trustplane.cli.check.command import command as check
 from trustplane.errors import UserError
 
 AT = ("--at", "2026-11-23T12:00:00Z")
@@ -21,7 +21,7 @@ LIST = b"kind: TkgServiceConfiguration\nspec: {trust: {additionalTrustedCAs: ["
 
 
 def run(content: bytes, *options: str) -> Result:
-    result = CliRunner().invoke(check.command, [*AT, *options, "-"], input=content)
+    result = CliRunner().invoke(check, [*AT, *options, "-"], input=content)
     assert isinstance(result.exception, SystemExit | UserError | None), result.exception
     return result
 
@@ -78,7 +78,7 @@ def test_aliases_are_corrected_once(tmp_path: Path) -> None:
         + f"{{name: a, data: &ca '{encoded(pem(GOOD).replace(chr(10), chr(13) + chr(10)))}'}}, ".encode()
         + b"{name: b, data: *ca}]}}\n"
     )
-    CliRunner().invoke(check.command, [*AT, "--fix", str(path)])
+    CliRunner().invoke(check, [*AT, "--fix", str(path)])
     entries = yaml.safe_load(path.read_text())["spec"]["trust"]["additionalTrustedCAs"]
     assert [entry["data"] for entry in entries] == [data(GOOD)] * 2
 

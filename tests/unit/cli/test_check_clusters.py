@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from oracle.pem import data, pem
 
 from assets.material import GOOD, SECOND
-from oracle.pem import data, pem
-from trustplane.cli import check
+from trustplane.cli.check.command import command as check
 
 AT = ("--at", "2026-11-23T12:00:00Z")
 Json = dict[str, Any]
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 def run(*objects: Json) -> tuple[int, list[str], Json]:
     content = yaml.safe_dump_all(objects).encode()
-    result = CliRunner().invoke(check.command, [*AT, "-o", "json", "-"], input=content)
+    result = CliRunner().invoke(check, [*AT, "-o", "json", "-"], input=content)
     document = json.loads(result.output)
     return result.exit_code, [finding["code"] for finding in document["findings"]], document
 
@@ -88,7 +88,7 @@ def test_secret_and_cluster_in_two_files(tmp_path: Any) -> None:
     files = {"cluster.yaml": cluster("corp", "gone"), "secret.yaml": secret(corp=encoded(data(GOOD)))}
     for name, obj in files.items():
         (tmp_path / name).write_text(yaml.safe_dump(obj))
-    result = CliRunner().invoke(check.command, [*AT, *(str(tmp_path / name) for name in files)])
+    result = CliRunner().invoke(check, [*AT, *(str(tmp_path / name) for name in files)])
     assert result.exit_code == 1
     assert "missing-key" in result.output
     assert "has no key gone for entry gone" in result.output
@@ -166,4 +166,4 @@ def test_a_list_of_another_type_is_reported() -> None:
 
 def test_compact_json_is_a_manifest() -> None:
     content = json.dumps(tkc("v1alpha3", "one", GOOD)).encode()
-    assert CliRunner().invoke(check.command, [*AT, "-"], input=content).exit_code == 0
+    assert CliRunner().invoke(check, [*AT, "-"], input=content).exit_code == 0

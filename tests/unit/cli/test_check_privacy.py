@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from oracle.pem import data, pem
 
 from assets.material import GOOD, file
-from oracle.pem import data, pem
 from trustplane.api.configuration import TrustedCA
 from trustplane.certificates.lint import lint
 from trustplane.certificates.repair import repair
-from trustplane.cli import check
+from trustplane.cli.check.command import command as check
 from trustplane.clusterapi.variable import read as read_variable
 from trustplane.errors import UserError
 from trustplane.trust.entries import read
@@ -152,7 +152,7 @@ def test_files_with_a_key_are_never_shown(tmp_path: Path, name: str, output: str
     for content in forms(KEYS[name]).values():
         path.write_bytes(content)
         for arguments in ([str(path)], ["--fix", str(path)], ["--node-bundle", str(path), str(path)]):
-            result = CliRunner().invoke(check.command, [*AT, "-o", output, *arguments])
+            result = CliRunner().invoke(check, [*AT, "-o", output, *arguments])
             assert result.exit_code == 1
             assert_private(KEYS[name], *outputs(result))
             assert path.read_bytes() == content
@@ -165,7 +165,7 @@ def test_manifests_with_a_key_are_never_shown(name: str) -> None:
             continue  # not allowed in YAML
         for manifest in manifests(pasted.decode("latin-1")):
             for options in (["-o", "json"], ["--fix"]):
-                result = CliRunner().invoke(check.command, [*AT, *options, "-"], input=manifest.encode())
+                result = CliRunner().invoke(check, [*AT, *options, "-"], input=manifest.encode())
                 assert result.exit_code
                 assert_private(KEYS[name], *outputs(result))
 
@@ -175,7 +175,7 @@ def test_keys_are_named_as_such(tmp_path: Path, name: str) -> None:
     path = tmp_path / "pasted"
     for form, content in forms(KEYS[name]).items():
         path.write_bytes(content)
-        result = CliRunner().invoke(check.command, [*AT, "-o", "json", str(path)])
+        result = CliRunner().invoke(check, [*AT, "-o", "json", str(path)])
         codes = [finding["code"] for finding in json.loads(result.output)["findings"]]
         assert codes == ["private-key"] or (form == "cut" and content.startswith(DER)), form
 

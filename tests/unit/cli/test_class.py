@@ -9,14 +9,15 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from trustplane.api.keys import Key
 from trustplane.api.meta import Json
-from trustplane.cli import cluster_class
-from trustplane.cli.cluster_class import CLASSES, CLUSTERS, command
-from trustplane.cli.cluster_class_notes import rolled
+from trustplane.cli.cluster_class.command import CLASSES, CLUSTERS, command
+from trustplane.cli.cluster_class.command import command as cluster_class
+from trustplane.cli.cluster_class.notes import rolled
 from trustplane.clusterapi.bootstrap import names_trust, user
 from trustplane.errors import UserError
 from trustplane.kube.errors import UnavailableError
-from trustplane.kube.resource import Key, Resource
+from trustplane.kube.resource import Resource
 
 GROUP = "cluster.x-k8s.io"
 CONTROL_PLANE: Json = {

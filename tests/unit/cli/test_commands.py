@@ -5,7 +5,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from trustplane.cli import main, manager, manifests, plan, prove, status, update, webhook
+from trustplane.cli import main, manager, manifests, webhook
+from trustplane.cli.plan.command import command as plan
+from trustplane.cli.prove.command import command as prove
+from trustplane.cli.status.command import command as status
+from trustplane.cli.update.command import command as update
 from trustplane.errors import UserError
 
 
@@ -13,10 +17,10 @@ from trustplane.errors import UserError
     "command",
     [
         manager.command,
-        plan.command,
-        prove.command,
-        status.command,
-        update.command,
+        plan,
+        prove,
+        status,
+        update,
         webhook.command,
     ],
 )
@@ -45,7 +49,7 @@ def test_every_command_takes_the_same_kubeconfigs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["c", "--all"], ["c", "--timeout", "0"], ["c", "-o", "yaml"]])
 def test_wrong_usage_of_update(arguments: list[str]) -> None:
-    result = CliRunner().invoke(update.command, arguments)
+    result = CliRunner().invoke(update, arguments)
     assert result.exit_code == 2
     assert "Usage: update" in result.output
 
@@ -62,7 +66,7 @@ def test_the_manager_requires_an_existing_kubeconfig(tmp_path: Path) -> None:
     assert "does not exist" in result.output
 
 
-@pytest.mark.parametrize("command", [plan.command, prove.command, status.command, update.command])
+@pytest.mark.parametrize("command", [plan, prove, status, update])
 def test_help_has_examples_and_exit_statuses(command: object) -> None:
     result = CliRunner().invoke(command, ["--help"])  # type: ignore[arg-type]
     assert "Examples:" in result.output
@@ -71,7 +75,7 @@ def test_help_has_examples_and_exit_statuses(command: object) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["c", "--all"], ["c", "--image", "r/x"], ["c", "--timeout", "0"]])
 def test_wrong_usage_of_prove(arguments: list[str]) -> None:
-    result = CliRunner().invoke(prove.command, arguments)
+    result = CliRunner().invoke(prove, arguments)
     assert result.exit_code == 2
     assert "Usage: prove" in result.output
 
@@ -82,7 +86,7 @@ def test_wrong_usage_of_prove(arguments: list[str]) -> None:
 def test_a_plan_requires_a_manifest(tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.yaml"
     file.write_text(text)
-    result = CliRunner().invoke(plan.command, ["-f", str(file)])
+    result = CliRunner().invoke(plan, ["-f", str(file)])
     assert isinstance(result.exception, UserError)
 
 
@@ -108,7 +112,7 @@ MERGES = "a: &a {x: 1, y: 2}\n" + "".join(
     ],
 )
 def test_a_plan_limits_the_size_of_manifests(text: str, limit: str) -> None:
-    result = CliRunner().invoke(plan.command, ["-f", "-"], input=text)
+    result = CliRunner().invoke(plan, ["-f", "-"], input=text)
     assert isinstance(result.exception, UserError)
     assert limit in result.exception.why + result.exception.what
 
@@ -119,5 +123,5 @@ def test_a_manifest_may_repeat_itself_within_the_limits() -> None:
 
 
 def test_a_plan_reports_an_unreadable_file(tmp_path: Path) -> None:
-    result = CliRunner().invoke(plan.command, ["-f", str(tmp_path / "none")])
+    result = CliRunner().invoke(plan, ["-f", str(tmp_path / "none")])
     assert "cannot be read" in str(result.exception)

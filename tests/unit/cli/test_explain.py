@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner, Result
 
-from trustplane.cli import explain
+from trustplane.cli.explain.command import command as explain
 from trustplane.errors import UserError
 
 PULL = (
@@ -18,7 +18,7 @@ SECRET = "s3cr3tV4lue"
 
 
 def run(*arguments: str, content: str | None = None) -> Result:
-    return CliRunner().invoke(explain.command, arguments, input=content)
+    return CliRunner().invoke(explain, arguments, input=content)
 
 
 def test_a_single_cause_precedes_its_evidence() -> None:

@@ -19,13 +19,13 @@ import structlog
 from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from rich.console import Console as RichConsole
-
 from oracle import drafts
 from oracle.encoding import dns
 from oracle.keyring import Keyring
 from oracle.pem import pem
 from oracle.server import serving
+from rich.console import Console as RichConsole
+
 from trustplane import cli
 from trustplane.api.clustertrust import (
     ClusterTrust,
@@ -37,44 +37,40 @@ from trustplane.api.clustertrust import (
     TrustEntry,
     TrustInForce,
 )
+from trustplane.api.keys import Key
 from trustplane.api.meta import Condition, Metadata
 from trustplane.certificates.finding import Finding
-from trustplane.cli import (
-    check,
-    check_tables,
-    diagnose_report,
-    explain,
-    explain_report,
-    fetch_ca,
-    output,
-    plan,
-    prove,
-    service,
-    status,
-    status_risk,
-    tables,
-    update,
-)
-from trustplane.cli.check_report import CheckReport, LocatedFinding
+from trustplane.cli import fetch_ca, output, service
+from trustplane.cli.check import tables as check_tables
+from trustplane.cli.check.command import command as check
+from trustplane.cli.check.report import CheckReport, LocatedFinding
 from trustplane.cli.console import console
-from trustplane.cli.plan_effects import Effect, ManifestPlan, PlannedObject
-from trustplane.cli.prove_rows import Row
-from trustplane.cli.status_nodes import NodeRow
-from trustplane.cli.terminal import Terminal
-from trustplane.controllers.progress import Progress
+from trustplane.cli.diagnose import report as diagnose_report
+from trustplane.cli.explain import report as explain_report
+from trustplane.cli.explain.command import command as explain
+from trustplane.cli.plan.command import command as plan
+from trustplane.cli.plan.effects import Effect, ManifestPlan, PlannedObject
+from trustplane.cli.prove.command import command as prove
+from trustplane.cli.prove.rows import Row
+from trustplane.cli.status import risks as status_risk
+from trustplane.cli.status.command import command as status
+from trustplane.cli.status.nodes import NodeRow
+from trustplane.cli.update.command import command as update
+from trustplane.clusterapi.node_state import judge
 from trustplane.diagnosis.cause import Cause, Code, Confidence
 from trustplane.diagnosis.decision import Diagnosis
-from trustplane.diagnosis.evidence import Case, CollectorReport
 from trustplane.diagnosis.explanation import Evidence
 from trustplane.diagnosis.explanation import explain as explained
+from trustplane.diagnosis.facts import Case, CollectorReport
 from trustplane.diagnosis.report import Answer
 from trustplane.errors import NodeError
-from trustplane.kube.resource import Key
-from trustplane.local.demo.story import Story
-from trustplane.local.status import ClusterStatus, ContainerStatus, PartStatus, Status
+from trustplane.reporting.progress import Progress
+from trustplane.reporting.risks import Kind, Risk
 from trustplane.trust.entries import Difference
-from trustplane.trust.risk import Kind, Risk
-from trustplane.trust.standing import judge
+from trustplane_local.commands import tables
+from trustplane_local.commands.terminal import Terminal
+from trustplane_local.demo.story import Story
+from trustplane_local.status import ClusterStatus, ContainerStatus, PartStatus, Status
 
 SOURCES = Path(cli.__file__).parents[1]
 # From a registry's certificate: a window title, a cleared screen, a fake table, hidden text. Go's errors quote it.
@@ -365,14 +361,14 @@ def test_a_registry_with_escapes_in_its_names(tmp_path: Path, options: list[str]
     file.write_text(pem(ROOT.der))
     with serving([SERVER.der, ROOT.der], SERVER.key, {}) as port:
         fetched = _run(fetch_ca.command, f"localhost:{port}", *options)
-        checked = _run(check.command, "--registry", f"localhost:{port}", *options, str(file))
+        checked = _run(check, "--registry", f"localhost:{port}", *options, str(file))
     assert "pwned" in fetched
     assert "pwned" in checked
 
 
 @pytest.mark.parametrize("options", [[], ["-o", "json"]])
 def test_a_message_with_escapes_is_explained(options: list[str]) -> None:
-    assert "all nodes Proven" in _run(explain.command, X509, *options)
+    assert "all nodes Proven" in _run(explain, X509, *options)
 
 
 def _run(command: click.Command, *arguments: str) -> str:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from trustplane.api.configuration import TrustedCA
-from trustplane.cli.plan_effects import (
+from trustplane.api.keys import Key
+from trustplane.cli.plan.effects import (
     CREATED,
     HELD,
     IN_PLACE,
@@ -18,7 +19,6 @@ from trustplane.cli.plan_effects import (
     annotations_after,
     cluster_effect,
 )
-from trustplane.kube.resource import Key
 from trustplane.trust.entries import Reading, read
 from trustplane.trust.policy import Policy
 from trustplane.trust.propagation import Frozen, Situation, decide

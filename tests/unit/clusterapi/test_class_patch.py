@@ -14,9 +14,15 @@ from hypothesis import strategies as st
 from trustplane.api.meta import Json
 from trustplane.clusterapi import bootstrap
 from trustplane.clusterapi.bootstrap import COMMAND, names_trust, user
-from trustplane.clusterapi.class_patch import TRUST_DEFINITION, USER_DEFINITION, ClassPatch, class_patch, is_at_least
-from trustplane.clusterapi.class_presence import condition_of
-from trustplane.clusterapi.class_templates import WORKER, Reference, references
+from trustplane.clusterapi.cluster_class.patch import (
+    TRUST_DEFINITION,
+    USER_DEFINITION,
+    ClassPatch,
+    class_patch,
+    is_at_least,
+)
+from trustplane.clusterapi.cluster_class.presence import condition_of
+from trustplane.clusterapi.cluster_class.templates import WORKER, Reference, references
 from trustplane.errors import UserError
 
 CONTROL_PLANE = "controlplane.cluster.x-k8s.io"

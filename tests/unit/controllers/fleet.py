@@ -14,13 +14,14 @@ from trustplane.api.annotations import CLUSTER_NAME_LABEL, COMPONENT_LABEL
 from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_INSPECTION, TRUST_PROOF, VERIFIED
 from trustplane.api.configuration import NAME, TrustedCA
 from trustplane.api.core import Secret
+from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
-from trustplane.controllers import resources
-from trustplane.controllers.clustertrust_view import View
+from trustplane.fleet.view import View
+from trustplane.kube import kinds
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.manager import Manager
-from trustplane.kube.resource import Key, Resource
+from trustplane.kube.resource import Resource
 from trustplane.trust.entries import TrustSet, read
 from trustplane.trust.propagation import Frozen
 
@@ -81,7 +82,7 @@ class Fleet:
         self.server, self.recorder = server or Server(), Recorder()
         self.view = View(self.server, Manager(self.server), namespace="system")  # type: ignore[arg-type]
         spec = {"trust": {"additionalTrustedCAs": list(listed())}}
-        self.put(resources.CONFIGURATIONS, self.view.configurations, {"metadata": {"name": NAME}, "spec": spec})
+        self.put(kinds.CONFIGURATIONS, self.view.configurations, {"metadata": {"name": NAME}, "spec": spec})
         for host in HOSTS:
             self.registry(host)
         for name in names:
@@ -99,19 +100,19 @@ class Fleet:
         status = {"lastDialled": NOW.isoformat(), "conditions": [dialled]}
         metadata = {"name": host.partition(".")[0], "generation": 1}
         body = {"metadata": metadata, "spec": {"host": host}, "status": status}
-        self.put(resources.REGISTRIES, self.view.registries, body)
+        self.put(kinds.REGISTRIES, self.view.registries, body)
 
     def cluster(self, name: str) -> None:
         """Have a cluster whose nodes have proven everything."""
         view, digest = self.view, trust().digest
         owner = {"apiVersion": "run.tanzu.vmware.com/v1alpha3", "kind": "TanzuKubernetesCluster", "name": name}
-        self.put(resources.TANZU_CLUSTERS, view.tkcs, {"metadata": _metadata(name), "spec": {}})
+        self.put(kinds.TANZU_CLUSTERS, view.tkcs, {"metadata": _metadata(name), "spec": {}})
         annotations = Frozen(digest=digest).annotations()
         metadata = {**_metadata(name), "annotations": annotations, "ownerReferences": [owner]}
-        self.put(resources.CLUSTERS, view.clusters, {"metadata": metadata})
+        self.put(kinds.CLUSTERS, view.clusters, {"metadata": metadata})
         kept = _metadata(secret.name_of(name, digest), {COMPONENT_LABEL: "trust"})
-        self.put(resources.SECRETS, view.secrets, {"metadata": kept, "data": secret.content(trust())})
-        self.put(resources.CLUSTER_TRUSTS, view.trusts, {"metadata": _metadata(name)})
+        self.put(kinds.SECRETS, view.secrets, {"metadata": kept, "data": secret.content(trust())})
+        self.put(kinds.CLUSTER_TRUSTS, view.trusts, {"metadata": _metadata(name)})
         for number in range(2):
             self.machine(name, number)
 
@@ -131,11 +132,11 @@ class Fleet:
         metadata = {**_metadata(name, cluster=cluster), "annotations": {**usual, **(annotations or {})}}
         metadata["creationTimestamp"] = (NOW - timedelta(days=1)).isoformat()
         body = {"metadata": metadata, "status": {"nodeRef": {"name": f"node-{name}"}}}
-        self.put(resources.MACHINES, self.view.machines, body)
+        self.put(kinds.MACHINES, self.view.machines, body)
 
     def trust(self, name: str, status: Json) -> None:
         """Have a ClusterTrust say something."""
-        self.put(resources.CLUSTER_TRUSTS, self.view.trusts, {"metadata": _metadata(name), "status": status})
+        self.put(kinds.CLUSTER_TRUSTS, self.view.trusts, {"metadata": _metadata(name), "status": status})
 
     def statuses(self) -> Sequence[Json]:
         """Return the statuses of Registries that were written, and forget them."""

@@ -21,14 +21,15 @@ from trustplane.api.annotations import (
     TRUST_PROVEN,
 )
 from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, TRUST_INSPECTION, TRUST_PROOF, VERIFIED
+from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
 from trustplane.clusterapi.secret import BootSet
 from trustplane.clusterapi.ssh_secret import PRIVATE_KEY
-from trustplane.controllers import resources
+from trustplane.kube import kinds
 from trustplane.kube.errors import AlreadyExistsError, ConflictError, NotFoundError
 from trustplane.kube.informer import Change, Informer
-from trustplane.kube.resource import Key, Resource
+from trustplane.kube.resource import Resource
 from trustplane.nodes import hostkey, ssh
 from trustplane.nodes.ssh import Output
 from trustplane.trust import bundle
@@ -226,22 +227,22 @@ class Supervised(Fleet):
     def cluster(self, name: str) -> None:
         """Have a cluster without machines, and with a key for SSH."""
         super().cluster(name)
-        for machine in sorted(self.server.names(resources.MACHINES)):
+        for machine in sorted(self.server.names(kinds.MACHINES)):
             if machine.startswith(f"{name}-"):
-                self.remove(resources.MACHINES, machine)
-        self.remove(resources.SECRETS, secret.name_of(name, trust().digest))
+                self.remove(kinds.MACHINES, machine)
+        self.remove(kinds.SECRETS, secret.name_of(name, trust().digest))
         self.kept(name, trust())
         self.secret(f"{name}-ssh", name, "ssh", {PRIVATE_KEY: base64.b64encode(b"key").decode()})
         # Their informers, too.
-        self.server.informers[str(resources.CONTROL_PLANES)] = self.view.control_planes
-        self.server.informers[str(resources.MACHINE_DEPLOYMENTS)] = self.view.pools
-        self.server.informers[str(resources.MACHINE_HEALTH_CHECKS)] = self.view.health_checks
+        self.server.informers[str(kinds.CONTROL_PLANES)] = self.view.control_planes
+        self.server.informers[str(kinds.MACHINE_DEPLOYMENTS)] = self.view.pools
+        self.server.informers[str(kinds.MACHINE_HEALTH_CHECKS)] = self.view.health_checks
 
     def secret(self, name: str, cluster: str, component: str, data: Mapping[str, str]) -> None:
         """Have a Secret of ours."""
         labels = {CLUSTER_LABEL: cluster, COMPONENT_LABEL: component}
         metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
-        self.put(resources.SECRETS, self.view.secrets, {"metadata": metadata, "data": dict(data)})
+        self.put(kinds.SECRETS, self.view.secrets, {"metadata": metadata, "data": dict(data)})
 
     def kept(self, cluster: str, held: TrustSet) -> None:
         """Have a set of a cluster in its Secret."""
@@ -252,7 +253,7 @@ class Supervised(Fleet):
         self.kept(cluster, held)
         text = bundle.render(held, bundle.DEFAULT)
         self.secret(f"{cluster}-trust", cluster, "trust-boot", {bundle.KEY: base64.b64encode(text.encode()).decode()})
-        self.change(resources.CLUSTERS, cluster, {"metadata": {"annotations": {TRUST_PROVEN: held.digest}}})
+        self.change(kinds.CLUSTERS, cluster, {"metadata": {"annotations": {TRUST_PROVEN: held.digest}}})
 
     def node(
         self,
@@ -280,10 +281,10 @@ class Supervised(Fleet):
         }
         if not joined:
             body["status"]["nodeRef"] = None
-        self.change(resources.MACHINES, name, body)
+        self.change(kinds.MACHINES, name, body)
         self.says(name, held if proven or said else None, **said)
         if not digest:
-            self.change(resources.MACHINES, name, {"metadata": {"annotations": {TRUST_APPLIED: None}}})
+            self.change(kinds.MACHINES, name, {"metadata": {"annotations": {TRUST_APPLIED: None}}})
         return name
 
     def says(self, machine: str, held: TrustSet | None, **said: str) -> None:
@@ -295,7 +296,7 @@ class Supervised(Fleet):
         proof = {"digest": digest, "at": at, "results": results}
         look = {"digest": digest, "at": at, "registries": seen, "registriesAt": at}
         records = {TRUST_PROOF: json.dumps(proof), TRUST_INSPECTION: json.dumps(look)} if held is not None else nothing
-        self.change(resources.MACHINES, machine, {"metadata": {"annotations": records}})
+        self.change(kinds.MACHINES, machine, {"metadata": {"annotations": records}})
 
     def change(self, resource: Resource[Any], name: str, body: Json) -> None:
         """Have somebody else change an object, by a merge patch."""
@@ -305,13 +306,13 @@ class Supervised(Fleet):
         """Have somebody else delete an object."""
         self.server.lose(resource, name)
 
-    def annotations(self, name: str, resource: Resource[Any] = resources.CLUSTERS) -> dict[str, str]:
+    def annotations(self, name: str, resource: Resource[Any] = kinds.CLUSTERS) -> dict[str, str]:
         """Return the annotations of an object."""
         return dict(self.server.stored(resource, name)["metadata"].get("annotations") or {})
 
     def boot_set(self, cluster: str) -> BootSet:
         """Return what new machines of a cluster boot with."""
-        return secret.read_boot(_decoded(resources.SECRETS, self.server.stored(resources.SECRETS, f"{cluster}-trust")))
+        return secret.read_boot(_decoded(kinds.SECRETS, self.server.stored(kinds.SECRETS, f"{cluster}-trust")))
 
 
 class Shells:

@@ -15,8 +15,8 @@ from trustplane.api import annotations as names
 from trustplane.api.clustertrust import PROVE_REQUESTED_AT
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
-from trustplane.controllers import resources
-from trustplane.controllers.clustertrust import ClusterTrustReconciler
+from trustplane.controllers.cluster_trust.controller import ClusterTrustReconciler
+from trustplane.kube import kinds
 from trustplane.kube.errors import UnreadableError
 from trustplane.trust.propagation import Frozen
 
@@ -80,10 +80,10 @@ def bodies() -> dict[str, Json]:
 
 
 KINDS = {
-    "tkcs": resources.TANZU_CLUSTERS,
-    "clusters": resources.CLUSTERS,
-    "machines": resources.MACHINES,
-    "trusts": resources.CLUSTER_TRUSTS,
+    "tkcs": kinds.TANZU_CLUSTERS,
+    "clusters": kinds.CLUSTERS,
+    "machines": kinds.MACHINES,
+    "trusts": kinds.CLUSTER_TRUSTS,
 }
 
 
@@ -158,5 +158,5 @@ def test_whatever_is_in_the_secret_of_a_set_other_clusters_are_reported(
     }
     labels = {"cluster.x-k8s.io/cluster-name": "a", "trustplane.dev/component": "trust"}
     metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
-    fleet.put(resources.SECRETS, fleet.view.secrets, {"metadata": metadata, "data": values})
+    fleet.put(kinds.SECRETS, fleet.view.secrets, {"metadata": metadata, "data": values})
     asyncio.run(play(fleet))

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from trustplane.api.keys import Key
 from trustplane.api.pod import ContainerState, ContainerStatus, Pod, PodMetadata, PodStatus, Waiting
-from trustplane.controllers import pulls, pulls_watch
-from trustplane.controllers.pulls import PullReconciler
-from trustplane.controllers.pulls_watch import FailingPod, PullWatch
+from trustplane.controllers.pulls import controller
+from trustplane.controllers.pulls import watch as pulls_watch
+from trustplane.controllers.pulls.controller import PullReconciler
+from trustplane.controllers.pulls.watch import FailingPod, PullWatch
 from trustplane.diagnosis.pulls import CauseCache, FailedPull
 from trustplane.kube.informer import Change
-from trustplane.kube.resource import Key
 
 
 def followed(count: int) -> Any:
@@ -32,7 +33,7 @@ def reconciler() -> PullReconciler:
 
 
 async def test_new_messages_are_explained_some_at_a_time_until_all_are() -> None:
-    made, watch = reconciler(), followed(2 * pulls._NEW_KINDS + 1)
+    made, watch = reconciler(), followed(2 * controller._NEW_KINDS + 1)
     assert [await made._learn(watch) for _ in range(3)] == [False, False, True]
     assert all(made._causes.contains(pull) for pod in watch.pods.values() for pull in pod.pulls)
 
@@ -129,11 +130,11 @@ async def test_a_look_chooses_no_more_pods_than_are_told_in_one_go(monkeypatch: 
     watch.more, watch.is_due = 0, lambda *_: True
     watch.pods = {
         n: FailingPod(PodMetadata(name=f"web-{n}", namespace="shop", uid=str(n)), "worker-0", (refused,))
-        for n in range(2 * pulls.pulls_events.BATCH)
+        for n in range(2 * controller.pulls_events.BATCH)
     }
     look = await made._look(SEEN, watch)
-    assert len(look.tellings) == pulls.pulls_events.BATCH + 1
-    assert [one.pods for one in look.listed] == [2 * pulls.pulls_events.BATCH]
+    assert len(look.tellings) == controller.pulls_events.BATCH + 1
+    assert [one.pods for one in look.listed] == [2 * controller.pulls_events.BATCH]
 
 
 def pod(name: str) -> Pod:

@@ -9,12 +9,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from gox509 import GoCertificate
 from laboratory.live.server import talking
 from trustplane.api.configuration import TrustedCA
-from trustplane.certificates.verification import GoCertificate
-from trustplane.controllers.registry_chain import look
-from trustplane.local import pki
+from trustplane.controllers.registries.chain import look
 from trustplane.trust.entries import EMPTY, TrustSet, read
+from trustplane_local import pki
 
 NOW = dt.datetime.now(dt.UTC)
 

@@ -11,10 +11,10 @@ from cryptography.x509.oid import NameOID
 from tests.unit.api.limits import schema_of, violations
 from tests.unit.controllers.fleet import Fleet
 
+from trustplane.api.keys import Key
 from trustplane.api.registry import MAX_CHAIN, MAX_SUBJECT
-from trustplane.controllers import registry, registry_chain
-from trustplane.controllers.registry import RegistryReconciler
-from trustplane.kube.resource import Key
+from trustplane.controllers.registries import chain, controller
+from trustplane.controllers.registries.controller import RegistryReconciler
 from trustplane.registry.dial import Served
 from trustplane.trust.entries import EMPTY
 
@@ -40,17 +40,17 @@ def certificate(*names: str) -> bytes:
 async def test_whatever_a_registry_serves_its_status_can_be_written(
     served: list[bytes], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry_chain, "dial", lambda _: Served(tuple(served)))
-    found = registry_chain.look("r.test", EMPTY, NOW)
+    monkeypatch.setattr(chain, "dial", lambda _: Served(tuple(served)))
+    found = chain.look("r.test", EMPTY, NOW)
     assert len(found.chain) <= MAX_CHAIN
     assert all(len(one.subject) <= MAX_SUBJECT and one.subject.isprintable() for one in found.chain)
 
-    async def dialled(*_: object) -> registry_chain.Dialled:
+    async def dialled(*_: object) -> chain.Dialled:
         return found
 
     fleet = Fleet("a")
     reconciler = RegistryReconciler(fleet.server, fleet.view, fleet.recorder, namespace="system")  # type: ignore[arg-type]
-    monkeypatch.setattr(registry.RegistryReconciler, "_dial", dialled)
+    monkeypatch.setattr(controller.RegistryReconciler, "_dial", dialled)
     await reconciler._index.reconcile(Key("shop", "a"))
     await reconciler.reconcile(Key("", "one"))
     [status] = fleet.statuses()

@@ -9,17 +9,18 @@ from tests.unit.api.limits import schema_of, violations
 from tests.unit.controllers.fleet import NAMESPACE, Fleet
 from tests.unit.trust.hostile import BAD_TIMES, DEEP, DIGEST, RECORDS, annotations
 
+from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import machine_facts
-from trustplane.controllers import clustertrust_view, node_facts
-from trustplane.controllers.clustertrust import ClusterTrustReconciler
-from trustplane.controllers.clustertrust_view import Seen, View
-from trustplane.controllers.registry import RegistryReconciler
-from trustplane.controllers.registry_index import RegistryIndex
+from trustplane.controllers.cluster_trust.controller import ClusterTrustReconciler
+from trustplane.controllers.registries.controller import RegistryReconciler
+from trustplane.controllers.registries.index import RegistryIndex
+from trustplane.fleet import node_facts
+from trustplane.fleet import view as clustertrust_view
+from trustplane.fleet.view import Seen, View
 from trustplane.kube.controller import Controller, Result
 from trustplane.kube.errors import UnavailableError
 from trustplane.kube.informer import Change
-from trustplane.kube.resource import Key
 
 ONE, TWO = Key("", "one"), Key("", "two")
 

@@ -6,7 +6,7 @@ import pytest
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.core import Secret
 from trustplane.api.meta import Metadata
-from trustplane.controllers import ssh_key
+from trustplane.controllers.clusters import ssh_key
 from trustplane.errors import UserError
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.diagnosis.credentials import CONFIG, CONFIG_JSON, assess_secret
-from trustplane.diagnosis.evidence import SecretState
+from trustplane.diagnosis.facts import SecretState
 
 LOGIN = {"auth": base64.b64encode(b"robot:never-to-be-shown").decode()}
 

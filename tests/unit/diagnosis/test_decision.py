@@ -13,7 +13,7 @@ from laboratory.material import HARBOR, PKI, case, disk, head, host, node, other
 from laboratory.table import Scenario
 from trustplane.diagnosis.cause import Actor, Code, Confidence
 from trustplane.diagnosis.decision import Diagnosis, diagnose, endpoints
-from trustplane.diagnosis.evidence import Case, Host, ObservedFrom, PullSecret, SecretState
+from trustplane.diagnosis.facts import Case, Host, ObservedFrom, PullSecret, SecretState
 from trustplane.diagnosis.layer import Role
 
 SCENARIOS = table.scenarios()

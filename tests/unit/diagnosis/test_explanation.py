@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from trustplane.certificates.verification.verdict import Cause as ChainCause
+from gox509.verdict import Cause as ChainCause
 from trustplane.diagnosis.cause import MEANINGS, Code, Confidence
 from trustplane.diagnosis.explanation import Evidence, explain, weigh
 from trustplane.diagnosis.layer import Role

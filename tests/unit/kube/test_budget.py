@@ -146,9 +146,9 @@ def test_five_thousand_failing_pods_of_a_cluster_are_kept() -> None:
     import msgspec  # noqa: PLC0415
     from tests.bench.watch import pod, status  # noqa: PLC0415
 
-    from trustplane.controllers.resources import WORKLOAD_PODS  # noqa: PLC0415
+    from trustplane.api.keys import Key  # noqa: PLC0415
     from trustplane.kube.informer import _Budget  # noqa: PLC0415
-    from trustplane.kube.resource import Key  # noqa: PLC0415
+    from trustplane.kube.kinds import WORKLOAD_PODS  # noqa: PLC0415
 
     kept = _Budget(MAX_KEPT)
     item = msgspec.Raw(json.dumps({**pod(9999), **status(9999, backs_off=True)}).encode())

@@ -1,9 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trustplane.api.keys import Key
 from trustplane.api.meta import Metadata, Object
 from trustplane.kube.informer import Change, ListResult, differences
-from trustplane.kube.resource import Key
 
 KEYS = st.builds(Key, st.sampled_from(["", "x"]), st.sampled_from("abcd"))
 

@@ -14,7 +14,7 @@ from trustplane.kube.access import Access
 from trustplane.kube.errors import RefusedAccessError, UnavailableError
 from trustplane.kube.guarded import open_guarded
 from trustplane.kube.reach import Reach, reach_beside
-from trustplane.local import pki
+from trustplane_local import pki
 
 NEVER = ["127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "0.0.0.0/8", "255.255.255.255/32"]
 NEVER_6 = ["::1/128", "fe80::/10", "ff00::/8", "::/128"]

@@ -1,9 +1,10 @@
 import pytest
 
+from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Metadata, Object
 from trustplane.kube.errors import UnreadableError
-from trustplane.kube.kinds import NAMESPACES, SECRETS
-from trustplane.kube.resource import Key, Resource, key_of, metadata_of
+from trustplane.kube.kinds import NAMESPACES, PLAIN_SECRETS
+from trustplane.kube.resource import Resource, metadata_of
 
 CLUSTERS: Resource[Object] = Resource("cluster.x-k8s.io", "v1beta2", "Cluster", "clusters", Object)
 
@@ -11,13 +12,13 @@ CLUSTERS: Resource[Object] = Resource("cluster.x-k8s.io", "v1beta2", "Cluster", 
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        (SECRETS.path(), "/api/v1/secrets"),
-        (SECRETS.path("ns"), "/api/v1/namespaces/ns/secrets"),
-        (SECRETS.path("ns", "a"), "/api/v1/namespaces/ns/secrets/a"),
+        (PLAIN_SECRETS.path(), "/api/v1/secrets"),
+        (PLAIN_SECRETS.path("ns"), "/api/v1/namespaces/ns/secrets"),
+        (PLAIN_SECRETS.path("ns", "a"), "/api/v1/namespaces/ns/secrets/a"),
         (NAMESPACES.path("", "ns"), "/api/v1/namespaces/ns"),
         (NAMESPACES.path("ignored", "ns", "status"), "/api/v1/namespaces/ns/status"),
         (CLUSTERS.path("ns", "a", "status"), "/apis/cluster.x-k8s.io/v1beta2/namespaces/ns/clusters/a/status"),
-        (SECRETS.path("../x", "a/b?c"), "/api/v1/namespaces/..%2Fx/secrets/a%2Fb%3Fc"),
+        (PLAIN_SECRETS.path("../x", "a/b?c"), "/api/v1/namespaces/..%2Fx/secrets/a%2Fb%3Fc"),
     ],
 )
 def test_paths(path: str, expected: str) -> None:
@@ -26,7 +27,7 @@ def test_paths(path: str, expected: str) -> None:
 
 def test_names() -> None:
     assert (str(CLUSTERS), CLUSTERS.api_version) == ("clusters.cluster.x-k8s.io", "cluster.x-k8s.io/v1beta2")
-    assert (str(SECRETS), SECRETS.api_version) == ("secrets", "v1")
+    assert (str(PLAIN_SECRETS), PLAIN_SECRETS.api_version) == ("secrets", "v1")
     assert (str(Key("ns", "a")), str(Key("", "a"))) == ("ns/a", "a")
 
 
@@ -40,7 +41,7 @@ def test_keys_and_metadata_of_typed_and_untyped_objects() -> None:
 
 def test_decoding_fills_in_kind_and_version() -> None:
     assert CLUSTERS.decode(b'{"metadata":{"name":"a"}}').kind == "Cluster"
-    assert SECRETS.decode(b"{}") == {"apiVersion": "v1", "kind": "Secret"}
+    assert PLAIN_SECRETS.decode(b"{}") == {"apiVersion": "v1", "kind": "Secret"}
     assert CLUSTERS.decode(b'{"kind":"Other","apiVersion":"v2"}').api_version == "v2"
 
 

@@ -18,7 +18,7 @@ from trustplane.kube.access import Access
 from trustplane.kube.errors import RefusedAccessError, UnavailableError
 from trustplane.kube.guarded import open_guarded
 from trustplane.kube.reach import Reach
-from trustplane.local import pki
+from trustplane_local import pki
 
 SLOW = 1 << 30  # iterations: 9 minutes
 

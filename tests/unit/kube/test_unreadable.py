@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.kube.servers import head, kubeconfig, serving
 
-from trustplane.controllers import resources
+from trustplane.api.keys import Key
+from trustplane.kube import kinds
 from trustplane.kube.backoff import Backoff
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
@@ -17,11 +18,11 @@ from trustplane.kube.errors import UnreadableError
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import CONFIG_MAPS
 from trustplane.kube.manager import Manager
-from trustplane.kube.resource import Key, Resource
+from trustplane.kube.resource import Resource
 
 DEEP = "[" * 50_000 + "]" * 50_000  # beyond every Python's recursion limit: 3.11 about 1,000, 3.13 about 10,000
 SOON = Backoff(first=0.01, most=0.05)
-KINDS = [value for value in vars(resources).values() if isinstance(value, Resource)]
+KINDS = [value for value in vars(kinds).values() if isinstance(value, Resource)]
 
 
 def obj(name: str, version: int, rest: str = "", metadata: str = "") -> str:
@@ -90,7 +91,7 @@ class Followed:
 
 
 @pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE.keys())
-@pytest.mark.parametrize("kind", [resources.CLUSTERS, CONFIG_MAPS], ids=str)
+@pytest.mark.parametrize("kind", [kinds.CLUSTERS, CONFIG_MAPS], ids=str)
 async def test_list_and_watch_continue_despite_an_unreadable_object(kind: Any, strange: dict[str, str]) -> None:
     bad, server = obj("bad", 4, **strange), Server()
     if _is_readable(kind, bad):
@@ -180,7 +181,7 @@ async def test_an_unreadable_object_is_not_reconciled_until_it_is_readable() -> 
 
     async with serving(server.answer) as url, Client.open(kubeconfig(url)) as client:
         manager, stop = Manager(client), asyncio.Event()
-        clusters = manager.informer(resources.CLUSTERS)
+        clusters = manager.informer(kinds.CLUSTERS)
         controller = Controller("c", reconcile, [Watch(clusters)])
         manager.add(controller)
         task = asyncio.create_task(manager.run(stop))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from trustplane.local.stack import PORTS, Stack
+from trustplane_local.stack import PORTS, Stack
 
 
 @pytest.fixture

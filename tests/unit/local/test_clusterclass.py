@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import yaml
 
-from trustplane.clusterapi.class_patch import class_patch
-from trustplane.local import clusterclass
-from trustplane.local.stack import Stack
+from trustplane.clusterapi.cluster_class.patch import class_patch
+from trustplane_local import clusterclass
+from trustplane_local.stack import Stack
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import msgspec
 import pytest
 
 from trustplane.errors import HostError, UserError
-from trustplane.local import creation, lock, toolchain
-from trustplane.local.image.build import key as image_key
-from trustplane.local.stack import FILE, Stack
-from trustplane.local.toolchain import go as compiler
-from trustplane.local.versions import DEFAULT, SETS
-from trustplane.local.wishes import Wishes
+from trustplane_local import creation, lock, toolchain
+from trustplane_local.image.build import key as image_key
+from trustplane_local.stack import FILE, Stack
+from trustplane_local.toolchain import go as compiler
+from trustplane_local.versions import DEFAULT, SETS
+from trustplane_local.wishes import Wishes
 
 
 def test_an_empty_absent_or_abandoned_folder_can_become_a_stacks(tmp_path: Path) -> None:

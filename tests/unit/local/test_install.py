@@ -1,7 +1,7 @@
 import base64
 
-from trustplane.local import install
-from trustplane.local.stack import Stack
+from trustplane_local import install
+from trustplane_local.stack import Stack
 
 
 def test_lists_are_judged_by_the_webhook_server_of_this_stack(stack: Stack) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from trustplane.local import kernel
+from trustplane_local import kernel
 
 
 @pytest.mark.parametrize(("present", "after", "notes"), [(128, 8192, 1), (8192, 8192, 0), (65536, 65536, 0)])

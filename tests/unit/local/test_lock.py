@@ -2,7 +2,7 @@ import shutil
 import threading
 from pathlib import Path
 
-from trustplane.local import lock
+from trustplane_local import lock
 
 
 def test_the_second_waits_and_says_so(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import copy
 from typing import Any
 
-from trustplane.local import manifests
+from trustplane_local import manifests
 
 Json = dict[str, Any]
 SERVICE = {"namespace": "capi-system", "name": "capi-webhook-service", "path": "/convert"}

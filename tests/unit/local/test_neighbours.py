@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.errors import HostError
-from trustplane.local import neighbours
-from trustplane.local.neighbours import POOL, choose_subnet
-from trustplane.local.stack import PORTS, Stack
+from trustplane_local import neighbours
+from trustplane_local.neighbours import POOL, choose_subnet
+from trustplane_local.stack import PORTS, Stack
 
 
 def networks() -> st.SearchStrategy[ipaddress.IPv4Network]:

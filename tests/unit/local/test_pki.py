@@ -4,7 +4,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from trustplane.local import pki
+from trustplane_local import pki
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 LEAVES = [

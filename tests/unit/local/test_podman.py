@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.local import podman
-from trustplane.local.podman import Container, Mount, Observed, Podman
-from trustplane.local.stack import Stack
+from trustplane_local import podman
+from trustplane_local.podman import Container, Mount, Observed, Podman
+from trustplane_local.stack import Stack
 
 CONTAINER = Container(
     name="one",

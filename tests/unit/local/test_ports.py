@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.errors import HostError
-from trustplane.local import ports
+from trustplane_local import ports
 
 
 @given(st.sets(st.integers(20000, 20040)), st.sets(st.integers(20000, 20040)))

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from trustplane.errors import HostError
-from trustplane.local import preflight
-from trustplane.local.preflight import GIB, Machine, Needs
+from trustplane_local import preflight
+from trustplane_local.preflight import GIB, Machine, Needs
 
 GOOD = Machine(
     root=True,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.errors import HostError
-from trustplane.local import process
-from trustplane.local.process import Processes, Program, Running, difference, parse_stat, same_process
+from trustplane_local import process
+from trustplane_local.process import Processes, Program, Running, difference, parse_stat, same_process
 
 T = TypeVar("T")
 SLEEP = ("/bin/sleep", "60")

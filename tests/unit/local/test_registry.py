@@ -2,9 +2,9 @@
 
 import msgspec
 
-from trustplane.local import files, registry
-from trustplane.local.podman import Observed
-from trustplane.local.stack import LABEL, Stack
+from trustplane_local import files, registry
+from trustplane_local.podman import Observed
+from trustplane_local.stack import LABEL, Stack
 
 
 def observed(stack: Stack, *, state: str = "running") -> Observed:

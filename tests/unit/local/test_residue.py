@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from trustplane.local import residue
+from trustplane_local import residue
 
 # `iptables --table nat --list-rules` with two stacks' networks and one of the machine's own.
 NAT = """\

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from trustplane.local import supervisor
-from trustplane.local.stack import PORTS, Stack
+from trustplane_local import supervisor
+from trustplane_local.stack import PORTS, Stack
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from trustplane.errors import UserError
-from trustplane.local.versions import DEFAULT, SETS, Versions, choose_versions
+from trustplane_local.versions import DEFAULT, SETS, Versions, choose_versions
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "versions.md"
 

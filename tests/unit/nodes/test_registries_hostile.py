@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trustplane.api.clustertrust import UNREADABLE, VERIFIED
-from trustplane.controllers import clustertrust_inspection
+from trustplane.fleet import inspection
 from trustplane.nodes import registries
 from trustplane.nodes.hosts_toml import MAX_DOTS, MAX_SIZE, load
 from trustplane.nodes.registries import MAX_CONFIGURATION, MAX_FOLDERS, MAX_LINES, Folder, Report, access, parse
@@ -153,7 +153,7 @@ class Node:
 
 async def reached(lines: list[str]) -> list[Any]:
     node: Any = Node("\n".join([*lines, "end"]))
-    return await clustertrust_inspection._reach(node, HOSTS)
+    return await inspection._reach(node, HOSTS)
 
 
 async def test_others_go_between_any_two_registries_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:

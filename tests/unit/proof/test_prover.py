@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from trustplane.api.keys import Key
 from trustplane.kube.client import Page, WatchEvent
 from trustplane.kube.errors import AlreadyExistsError, ForbiddenError, UnavailableError
 from trustplane.kube.kinds import PODS
-from trustplane.kube.resource import Key
 from trustplane.proof import probe
 from trustplane.proof.agenda import Agenda
 from trustplane.proof.prover import Job, Proof, Target, ask, prepare, prove, sweep

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-
-from laboratory.material import PKI
 from oracle import drafts
 from oracle.encoding import dns, ip
 from oracle.server import TLS, Reply, Request, answering
+
+from laboratory.material import PKI
 from trustplane.registry.address import Address
 from trustplane.registry.exchange import Response
 from trustplane.registry.hosts import (

@@ -26,10 +26,10 @@ from trustplane.api.clustertrust import (
 from trustplane.api.limits import MAX_HOST_LENGTH
 from trustplane.api.meta import Metadata
 from trustplane.clusterapi.machine_facts import facts
+from trustplane.rollout.planning.observed import Canary
 from trustplane.trust import recorded
 from trustplane.trust.policy import read_time
 from trustplane.trust.propagation import Frozen
-from trustplane.trust.rollout.observed import Canary
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 READERS = {TRUST_APPLIED: recorded.applied, TRUST_PROOF: recorded.proof, TRUST_INSPECTION: recorded.inspection}

@@ -1,15 +1,6 @@
 """CRD of ClusterTrust."""
 
-from trustplane.api.clustertrust import (
-    ASSESSMENTS,
-    GROUP,
-    KIND,
-    MAX_FAILURES,
-    MAX_IMAGES,
-    MAX_NODES,
-    STATES,
-    VERSION,
-)
+from trustplane.api.clustertrust import ASSESSMENTS, GROUP, KIND, MAX_FAILURES, MAX_IMAGES, MAX_NODES, STATES, VERSION
 from trustplane.api.crds.schema import (
     array,
     column,

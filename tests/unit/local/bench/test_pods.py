@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from trustplane.kube.client import Page, WatchEvent
-from trustplane.local.bench import pods
-from trustplane.local.bench.pods import Felt, Pods, has_ended, is_ready, pull_failure, pulling_pod
+from trustplane_local.bench import pods
+from trustplane_local.bench.pods import Felt, Pods, has_ended, is_ready, pull_failure, pulling_pod
 
 Json = dict[str, Any]
 

@@ -18,7 +18,7 @@ from trustplane.api.clustertrust import (
     TrustInForce,
 )
 from trustplane.api.meta import Metadata
-from trustplane.local.bench.progress import CONTROL_PLANE, WORKERS, Snapshot, Stopwatch, described
+from trustplane_local.bench.progress import CONTROL_PLANE, WORKERS, Snapshot, Stopwatch, described
 
 REQUESTED = datetime(2026, 1, 2, tzinfo=UTC)
 OLD, NEW = "a" * 64, "b" * 64

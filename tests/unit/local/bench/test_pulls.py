@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trustplane.local.bench import pulls
-from trustplane.local.bench.pulls import Pulls
+from trustplane_local.bench import pulls
+from trustplane_local.bench.pulls import Pulls
 
 ANSWERED = "ctr: failed to resolve image: pull access denied, repository does not exist: authorization failed"
 DOWN = "ctr: connection error:\ndial unix /run/containerd/containerd.sock: connect: connection refused"

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from trustplane.api.keys import Key
 from trustplane.errors import TransientError
 from trustplane.kube.client import Page, WatchEvent
-from trustplane.kube.resource import Key
-from trustplane.local.bench.progress import WORKERS, Stopwatch
-from trustplane.local.bench.reports import Reports
+from trustplane_local.bench.progress import WORKERS, Stopwatch
+from trustplane_local.bench.reports import Reports
 
 REQUESTED = datetime(2026, 1, 2, tzinfo=UTC)
 KEY = Key("default", "shop")

@@ -2,12 +2,12 @@ import json
 
 from rich.console import Console
 
-from trustplane.local.bench.load import Load
-from trustplane.local.bench.pods import Felt
-from trustplane.local.bench.pulls import Pulls
-from trustplane.local.bench.result import CrossCheck, Result, Timing, load_table, timing_table, to_json, total
-from trustplane.local.bench.trial import cross_check
 from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear
+from trustplane_local.bench.load import Load
+from trustplane_local.bench.pods import Felt
+from trustplane_local.bench.pulls import Pulls
+from trustplane_local.bench.result import CrossCheck, Result, Timing, load_table, timing_table, to_json, total
+from trustplane_local.bench.trial import cross_check
 
 WORKERS = Timing("CA added, 3 workers", (5.0, 9.0, 4.0, 5.5, 5.2), goal=6.0, replaced=65.0)
 

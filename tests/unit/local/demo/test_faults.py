@@ -7,10 +7,10 @@ import bcrypt
 import pytest
 from cryptography import x509
 
-from trustplane.local import registry
-from trustplane.local.demo import faults
-from trustplane.local.demo.breakdowns import events_of, fingerprint
-from trustplane.local.registry import Registry
+from trustplane_local import registry
+from trustplane_local.demo import faults
+from trustplane_local.demo.breakdowns import events_of, fingerprint
+from trustplane_local.registry import Registry
 
 
 @pytest.fixture

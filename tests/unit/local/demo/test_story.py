@@ -4,8 +4,8 @@ import json
 import pytest
 from rich.console import Console
 
-from trustplane.local.demo import manifests
-from trustplane.local.demo.story import Story, StoryError
+from trustplane_local.demo import manifests
+from trustplane_local.demo.story import Story, StoryError
 
 
 def test_a_claim_that_does_not_hold_ends_the_story_and_its_act_is_not_counted() -> None:

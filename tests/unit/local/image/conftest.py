@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from trustplane.local.image import rootfs
-from trustplane.local.toolchain import Toolchain
+from trustplane_local.image import rootfs
+from trustplane_local.toolchain import Toolchain
 
 _KUBEADM = """#!/bin/sh
 for name in kube-apiserver:v1 kube-controller-manager:v1 kube-scheduler:v1 kube-proxy:v1 \\

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from trustplane.errors import BugError, HostError
-from trustplane.local import image
-from trustplane.local.image import containers, rootfs
-from trustplane.local.image.build import key
-from trustplane.local.toolchain import Toolchain
+from trustplane_local import image
+from trustplane_local.image import containers, rootfs
+from trustplane_local.image.build import key
+from trustplane_local.toolchain import Toolchain
 
 
 def quiet(_step: str, _done: int, _total: int) -> None:

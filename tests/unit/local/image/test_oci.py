@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.local.image import containers, oci
-from trustplane.local.image.oci import File, Link
+from trustplane_local.image import containers, oci
+from trustplane_local.image.oci import File, Link
 
 NAME = st.text(st.characters(categories=["Ll", "Nd"]), min_size=1, max_size=6)
 CONTENTS = st.dictionaries(st.tuples(st.sampled_from(["", "usr/", "usr/bin/"]), NAME).map("".join), st.binary())

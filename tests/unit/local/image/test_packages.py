@@ -3,8 +3,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.local.image import packages
-from trustplane.local.image.oci import File, Link
+from trustplane_local.image import packages
+from trustplane_local.image.oci import File, Link
 
 STATUS = """Package: iptables
 Status: install ok installed

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from trustplane.errors import HostError
-from trustplane.local.image import store
-from trustplane.local.toolchain import Toolchain
+from trustplane_local.image import store
+from trustplane_local.toolchain import Toolchain
 
 
 def filled(folder: Path) -> Path:

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.errors import HostError
-from trustplane.local.provider import addresses
-from trustplane.local.stack import FIRST_INDEX, LAST_INDEX
+from trustplane_local.provider import addresses
+from trustplane_local.stack import FIRST_INDEX, LAST_INDEX
 
 INDEXES = range(FIRST_INDEX, LAST_INDEX + 1)
 

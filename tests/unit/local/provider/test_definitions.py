@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from trustplane.local import provider
+from trustplane_local import provider
 
 CRDS = {one["spec"]["names"]["kind"]: one for one in provider.crds()}
 

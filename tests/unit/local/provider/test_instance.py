@@ -15,11 +15,11 @@ from trustplane.api.clusterapi import (
     MachineStatus,
     NodeReference,
 )
+from trustplane.api.keys import Key
 from trustplane.errors import UserError
-from trustplane.kube.resource import Key
-from trustplane.local.podman import Observed, run_arguments
-from trustplane.local.provider import instance
-from trustplane.local.stack import Stack
+from trustplane_local.podman import Observed, run_arguments
+from trustplane_local.provider import instance
+from trustplane_local.stack import Stack
 
 KEY = Key("tenant", "c1-np1-abcde")
 READY_CLUSTER = Cluster(status=ClusterStatus(initialization=Initialization(infrastructure_provisioned=True)))

@@ -1,12 +1,12 @@
 from datetime import UTC, datetime
 
+from trustplane.api.keys import Key
 from trustplane.api.meta import Metadata
-from trustplane.kube.resource import Key
-from trustplane.local.podman import run_arguments
-from trustplane.local.provider import instance, loadbalancer
-from trustplane.local.provider.loadbalancer import Backend
-from trustplane.local.provider.objects import CLUSTER_LABEL, CONTROL_PLANE_LABEL, LocalMachine, LocalMachineSpec
-from trustplane.local.stack import Stack
+from trustplane_local.podman import run_arguments
+from trustplane_local.provider import instance, loadbalancer
+from trustplane_local.provider.loadbalancer import Backend
+from trustplane_local.provider.objects import CLUSTER_LABEL, CONTROL_PLANE_LABEL, LocalMachine, LocalMachineSpec
+from trustplane_local.stack import Stack
 
 
 def machine(

@@ -1,9 +1,9 @@
 import msgspec
 
 from trustplane.api.clusterapi import Cluster, ClusterSpec
+from trustplane.api.keys import Key
 from trustplane.api.meta import Metadata, OwnerReference
-from trustplane.kube.resource import Key
-from trustplane.local.provider import objects
+from trustplane_local.provider import objects
 
 
 def test_an_owner_is_one_of_cluster_api() -> None:

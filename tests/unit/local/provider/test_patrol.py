@@ -1,9 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.kube.resource import Key
-from trustplane.local.podman import Observed
-from trustplane.local.provider import patrol
+from trustplane.api.keys import Key
+from trustplane_local.podman import Observed
+from trustplane_local.provider import patrol
 
 
 def container(name: str, *, role: str = "machine", state: str = "running", id_: str = "1") -> Observed:

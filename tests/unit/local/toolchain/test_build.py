@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from trustplane.errors import HostError
-from trustplane.local import toolchain
-from trustplane.local.toolchain.cache import exclusive
-from trustplane.local.toolchain.recipe import RECIPE
-from trustplane.local.versions import SETS, Versions
+from trustplane_local import toolchain
+from trustplane_local.toolchain.cache import exclusive
+from trustplane_local.toolchain.recipe import RECIPE
+from trustplane_local.versions import SETS, Versions
 
 PROGRAMS = {name: package for module in RECIPE.modules for name, package in module.programs.items()}
 KUBELET = PROGRAMS["kubelet"]

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from trustplane.local.toolchain import default_cache
-from trustplane.local.toolchain.cache import Manifest, Record, exclusive
+from trustplane_local.toolchain import default_cache
+from trustplane_local.toolchain.cache import Manifest, Record, exclusive
 
 
 @pytest.mark.parametrize(

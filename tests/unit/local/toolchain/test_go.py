@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from trustplane.errors import HostError
-from trustplane.local.toolchain import go as compiler
+from trustplane_local.toolchain import go as compiler
 
 
 def fake(folder: Path, answer: str) -> Path:

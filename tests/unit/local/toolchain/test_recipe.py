@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.local.toolchain import recipe as recipes
-from trustplane.local.toolchain.recipe import RECIPE, Module, key, recipe, required_go
-from trustplane.local.versions import DEFAULT, SETS, Versions
+from trustplane_local.toolchain import recipe as recipes
+from trustplane_local.toolchain.recipe import RECIPE, Module, key, recipe, required_go
+from trustplane_local.versions import DEFAULT, SETS, Versions
 
 GO = "go1.26.8 linux/amd64"
 RECIPES = [recipe(one) for one in SETS.values()]

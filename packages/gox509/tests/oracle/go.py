@@ -1,0 +1,50 @@
+"""The oracle: a Go program, built once, that decides cases."""
+
+import base64
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oracle.scenes import Case
+
+from trustplane_local.toolchain.go import candidates, find
+
+FOLDER = Path(__file__).parent
+OLDEST = (1, 26)  # the version that `verification` follows
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Go's decision. Chains are SHA-256 fingerprints, leaf first."""
+
+    trusted: bool
+    message: str
+    chains: list[list[str]]
+
+
+def build(folder: Path) -> Path:
+    """Build the program in a folder, and return its path."""
+    program = folder / "oracle"
+    go = find(OLDEST, candidates()).program
+    environment = os.environ | {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOWORK": "off"}
+    subprocess.run([go, "build", "-o", program, "."], cwd=FOLDER, env=environment, check=True, timeout=600)
+    return program
+
+
+def ask(program: Path, cases: Sequence[Case]) -> list[Answer]:
+    """Have the program decide cases. The answers have the order of the cases."""
+    lines = "\n".join(map(_question, cases))
+    completed = subprocess.run([program], input=lines, capture_output=True, text=True, check=True, timeout=600)
+    return [Answer(**json.loads(line)) for line in completed.stdout.splitlines()]
+
+
+def _question(case: Case) -> str:
+    document = {"served": _encode(case.served), "trust": _encode(case.trust), "host": case.host}
+    return json.dumps(document | {"at": case.at.isoformat()})
+
+
+def _encode(ders: Iterable[bytes]) -> list[str]:
+    return [base64.b64encode(der).decode() for der in ders]

@@ -1,0 +1,70 @@
+"""`trustplane bench`: measurements on real clusters of the local stack."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from trustplane.cli.console import Console, console
+from trustplane.cli.output import echo_json
+from trustplane_local.commands.local import CACHE, WIDE
+from trustplane_local.commands.terminal import Terminal
+from trustplane_local.stack import default_folder
+
+
+@click.group("bench")
+def command() -> None:
+    """Measure on real clusters of a local stack made for that."""
+
+
+@command.command()
+@click.option(
+    "--state",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=lambda: default_folder().with_name("bench"),
+    show_default="trustplane/bench in $XDG_STATE_HOME or ~/.local/state",
+    help="Folder of the stack.",
+    callback=lambda _context, _option, value: value.absolute(),
+)
+@CACHE
+@click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True, help="How often each change is made.")
+@click.option(
+    "--replace-control-plane/--no-replace-control-plane",
+    "replace_three",
+    default=True,
+    show_default=True,
+    help="Replace the control plane of three for comparison, which takes a few minutes.",
+)
+@click.option("--keep", is_flag=True, help="Leave the stack up.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def update(*, folder: Path, cache: Path, runs: int, replace_three: bool, keep: bool, output: str) -> None:
+    """Time changes of trust in place, and compare them with replacement.
+
+    Starts a local stack and makes a cluster of 1 control plane node and 3 workers. Adds, replaces and removes a CA five
+    times in place, under a load of pulls and pods, then adds it by replacement. The same with a control plane of three.
+    Prints the seconds from apply until Trustplane reports that every machine has proven the change, their medians
+    beside the goals, and what users noticed. The stack is removed at the end.
+    """
+    from trustplane_local.bench import update as benchmark  # noqa: PLC0415 - keeps `--help` fast
+    from trustplane_local.bench.result import load_table, timing_table, to_json  # noqa: PLC0415
+    from trustplane_local.down import down  # noqa: PLC0415
+    from trustplane_local.up import up  # noqa: PLC0415
+
+    progress = Console(stderr=output == "json")
+    stack = up(folder, cache, steps=Terminal(progress))
+    try:
+        result = asyncio.run(benchmark.run(stack, progress, runs=runs, replace_three=replace_three))
+    finally:
+        if not keep:
+            down(folder, Terminal(progress))
+    if output == "json":
+        echo_json(to_json(result))
+        return
+    shown = console(width=WIDE)
+    shown.print(timing_table(result.timings))
+    shown.print(load_table(result))
+    agreeing = len(result.checks) - len(result.disagreements)
+    shown.print(f"Independent pulls agree after {agreeing} of {len(result.checks)} changes")
+    for check in result.disagreements:
+        shown.print(f"{check.title}: {check.message}")

@@ -1,0 +1,140 @@
+"""The controller of LocalMachine: observe, judge, make or remove the container, report."""
+
+import asyncio
+import shutil
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+
+from trustplane.api.clusterapi import Cluster, Machine
+from trustplane.api.keys import Key, key_of
+from trustplane.api.meta import Json
+from trustplane.errors import TransientError, TrustplaneError
+from trustplane.kube.client import Client
+from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.kinds import PLAIN_SECRETS
+from trustplane.kube.manager import Manager
+from trustplane_local.podman import LOOK_SECONDS, Podman
+from trustplane_local.provider import conditions, instance
+from trustplane_local.provider.instance import State
+from trustplane_local.provider.objects import (
+    CLUSTERS,
+    LOCAL_MACHINES,
+    MACHINES,
+    LocalMachine,
+    cluster_of,
+    is_paused,
+    owner,
+)
+from trustplane_local.provider.writer import Writer
+from trustplane_local.stack import Stack
+
+log = structlog.get_logger(__name__)
+
+
+class Machines:
+    """Makes a container of each LocalMachine."""
+
+    def __init__(self, stack: Stack, client: Client, podman: Podman, manager: Manager, writer: Writer) -> None:
+        self._stack = stack
+        self._client = client
+        self._podman = podman
+        self._writer = writer
+        self._locals = manager.informer(LOCAL_MACHINES)
+        self._machines = manager.informer(MACHINES)
+        self._clusters = manager.informer(CLUSTERS)
+
+    def controller(self) -> Controller:
+        """Return the controller that calls `reconcile`."""
+        watches: list[Watch[Any]] = [
+            Watch(self._locals),
+            Watch(self._machines, self._owned),
+            Watch(self._clusters, self._members),
+        ]
+        return Controller("localmachine", self.reconcile, watches)
+
+    async def reconcile(self, key: Key) -> Result:
+        """Make one machine as it should be, and say how it is."""
+        local = await self._client.find(LOCAL_MACHINES, key.name, key.namespace)
+        if local is None:
+            return Result()
+        cluster = self._clusters.get(cluster_of(local.metadata))
+        if is_paused(local.metadata, cluster):
+            await self._writer.report(LOCAL_MACHINES, local, [conditions.pause(paused=True)])
+        elif local.metadata.deletion_timestamp is not None:
+            await self._delete(local)
+        else:
+            await self._keep(local, cluster)
+        return Result()
+
+    async def _keep(self, local: LocalMachine, cluster: Cluster | None) -> None:
+        owner_key = owner(local.metadata, "Machine")
+        machine = self._machines.get(owner_key) if owner_key else None
+        container = await self._podman.find(instance.name_of(key_of(local)), recently=LOOK_SECONDS)
+        place = instance.folder(self._stack, key_of(local))
+        bootstrapped = await asyncio.to_thread(instance.is_bootstrapped, place)
+        state = instance.judge(machine, cluster, container, bootstrapped=bootstrapped)
+        if state.start and machine is not None:
+            local = await self._writer.claim(LOCAL_MACHINES, local)
+            state = await self._start(local, machine)
+        await self._report(local, state)
+
+    async def _start(self, local: LocalMachine, machine: Machine) -> State:
+        """Make the container; a failure is reported and raised again by the next attempt's backoff."""
+        try:
+            return await self._made(await self._writer.allocate(LOCAL_MACHINES, local), machine)
+        except TransientError:
+            raise
+        except TrustplaneError as error:
+            await self._report(local, State(ready=False, reason=conditions.START_FAILED, message=str(error)))
+            raise
+
+    async def _made(self, local: LocalMachine, machine: Machine) -> State:
+        key, index = key_of(local), local.spec.index
+        secret = await self._client.get(PLAIN_SECRETS, machine.spec.bootstrap.data_secret_name, key.namespace)
+        place = instance.folder(self._stack, key)
+        meta = instance.meta_data(self._stack, key, local.metadata.uid, index)
+        await asyncio.to_thread(instance.write_seed, place, instance.user_data(secret.get("data", {})), meta)
+        await asyncio.to_thread(instance.renew_disks, place, self._stack.images)
+        await self._podman.run(instance.container(self._stack, key, index))
+        log.info("machine started", machine=str(key), address=self._stack.address(index))
+        return State(ready=True, reason=conditions.RUNNING)
+
+    async def _report(self, local: LocalMachine, state: State) -> None:
+        observed = conditions.summary(
+            conditions.INSTANCE_READY, ready=state.ready, reason=state.reason, message=state.message
+        )
+        status: Json = {}
+        if state.ready:
+            key = key_of(local)
+            local = await self._writer.set_spec(
+                LOCAL_MACHINES, local, {"providerID": instance.provider_id(self._stack, key)}
+            )
+            status = {"initialization": {"provisioned": True}, "addresses": self._addresses(local)}
+        await self._writer.report(LOCAL_MACHINES, local, observed, status)
+
+    def _addresses(self, local: LocalMachine) -> list[Json]:
+        name, address = local.metadata.name, self._stack.address(local.spec.index)
+        return [
+            {"type": "InternalIP", "address": address},
+            {"type": "Hostname", "address": name},
+            {"type": "InternalDNS", "address": name},
+        ]
+
+    async def _delete(self, local: LocalMachine) -> None:
+        if not self._writer.is_claimed(local):
+            return
+        deleting = conditions.summary(conditions.INSTANCE_READY, ready=False, reason=conditions.DELETING)
+        local = await self._writer.report(LOCAL_MACHINES, local, deleting)
+        key = key_of(local)
+        await self._podman.remove(instance.name_of(key))
+        await asyncio.to_thread(shutil.rmtree, instance.folder(self._stack, key), ignore_errors=True)
+        await self._writer.release(LOCAL_MACHINES, local)
+        log.info("machine removed", machine=str(key))
+
+    def _owned(self, machine: Machine) -> Iterable[Key]:
+        return [key_of(one) for one in self._locals.items() if owner(one.metadata, "Machine") == key_of(machine)]
+
+    def _members(self, cluster: Cluster) -> Iterable[Key]:
+        return [key_of(one) for one in self._locals.items() if cluster_of(one.metadata) == key_of(cluster)]

@@ -1,0 +1,1 @@
+"""`trustplane check`: findings about certificates, lists and manifests before they are applied."""

@@ -1,0 +1,1 @@
+"""`trustplane class`: boot-time trust for your own ClusterClass."""

@@ -1,0 +1,1 @@
+"""`trustplane diagnose`: the cause of failed image pulls, from evidence."""

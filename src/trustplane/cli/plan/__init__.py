@@ -1,0 +1,1 @@
+"""`trustplane plan`: the effects of a manifest before it is applied."""

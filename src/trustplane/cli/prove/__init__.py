@@ -1,0 +1,1 @@
+"""`trustplane prove`: every node proves that it trusts its registries."""

@@ -1,0 +1,1 @@
+"""`trustplane status`: the trust of clusters and nodes, and certificates at risk."""

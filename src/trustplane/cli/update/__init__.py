@@ -1,0 +1,1 @@
+"""`trustplane update`: bring a cluster's trust up to date now."""

@@ -1,0 +1,1 @@
+"""The patch that adds boot-time trust to any ClusterClass. Pure."""

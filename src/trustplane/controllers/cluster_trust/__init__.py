@@ -1,0 +1,1 @@
+"""Reports each cluster's trust on its ClusterTrust."""

@@ -1,0 +1,1 @@
+"""Turns TanzuKubernetesClusters into Clusters of Cluster API."""

@@ -1,0 +1,1 @@
+"""Explains failing image pulls in workload clusters, as Events on their pods."""

@@ -1,0 +1,1 @@
+"""Reports each Registry: its chain, its proofs, certificates at risk."""

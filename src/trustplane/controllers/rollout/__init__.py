@@ -1,0 +1,1 @@
+"""Carries out the plan of each cluster's rollout."""

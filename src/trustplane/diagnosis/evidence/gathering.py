@@ -1,0 +1,261 @@
+"""Gather all evidence about a failed pull: the collectors run in parallel, each within its own time limit."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from trustplane.api.clusterapi import Machine
+from trustplane.api.keys import Key
+from trustplane.certificates.parsing import parse_pem
+from trustplane.diagnosis.decision import endpoints
+from trustplane.diagnosis.endpoint import registry_of
+from trustplane.diagnosis.evidence import disk, fleet, hosts, node_ssh, pods
+from trustplane.diagnosis.evidence.limit import collect
+from trustplane.diagnosis.facts import Case, CollectorReport, NodeRecord, PullSecret, TrustList
+from trustplane.diagnosis.layer import Role
+from trustplane.errors import TransientError
+from trustplane.fleet.workload import reading
+from trustplane.kube.client import Client
+from trustplane.kube.tasks import together
+from trustplane.registry.inspection import NOTHING, Follow
+
+API_SECONDS: Final = 5.0
+_MOST_KEPT: Final = 2 << 30  # bytes; enough for all pods of a cluster
+PART_SECONDS: Final = 9.0  # for the node and for the hosts: each takes several requests
+
+
+@dataclass(frozen=True)
+class ClusterAccess:
+    """Access to the API server of the pods' cluster, and to its management cluster if it has one."""
+
+    workload: Client
+    management: Client | None = None
+    cluster: Key | None = None
+    use_ssh: bool = True
+    follow: Follow = NOTHING  # the hosts and issuers that may be contacted on other sites
+
+
+@dataclass
+class _Evidence:
+    """The evidence gathered so far; what arrived before a timeout counts."""
+
+    reports: list[CollectorReport] = field(default_factory=list)
+    secrets: tuple[PullSecret, ...] | None = None
+    sets: fleet.ClusterSets = field(default_factory=fleet.ClusterSets)
+    service: TrustList | None = None
+    others: tuple[TrustList, ...] = ()
+    node: NodeRecord | None = None
+    inspection: disk.NodeInspection | None = None
+    observation: hosts.RegistryObservation = field(default_factory=hosts.RegistryObservation)
+
+
+@asynccontextmanager
+async def open_access(
+    kubeconfig: Path | None, cluster: Key | None, *, use_ssh: bool, follow: Follow = NOTHING
+) -> AsyncIterator[ClusterAccess]:
+    """Connect to the cluster of a kubeconfig; or, if `cluster` is given, through its management cluster to that one."""
+    async with Client.open(kubeconfig, timeout=API_SECONDS) as client:
+        if cluster is None:
+            yield ClusterAccess(client, use_ssh=use_ssh, follow=follow)
+            return
+        async with reading(client, cluster, most_kept=_MOST_KEPT) as opened:
+            yield ClusterAccess(opened, client, cluster, use_ssh, follow)
+
+
+async def gather_pod_cases(access: ClusterAccess, key: Key) -> list[Case]:
+    """Gather the evidence about each image that a pod cannot pull; none if it can pull all.
+
+    Raises:
+        TransientError: The API server does not answer.
+    """
+    try:
+        async with asyncio.timeout(API_SECONDS):
+            pod = await pods.read_pod(access.workload, key)
+    except TimeoutError as error:
+        raise TransientError(
+            f"The API server {access.workload.server} does not answer", why=f"no answer in {API_SECONDS:g} s"
+        ) from error
+    return list(await together(*(_image_case(access, pod, image) for image in pod.images)))
+
+
+async def _image_case(access: ClusterAccess, pod: pods.Pod, failed: pods.ImageMessages) -> Case:
+    evidence, registry = _Evidence(reports=pods.pod_reports(pod)), registry_of(failed.image)
+    targets = endpoints(failed.messages, failed.image)
+    node = _add_node(evidence, access, pod.node, registry, targets)
+    await together(
+        _add_secrets(evidence, access, pod, failed.image),
+        _add_trust(evidence, access),
+        collect(f"node {pod.node}", node, evidence.reports, seconds=PART_SECONDS),
+        _add_hosts(evidence, targets, failed.image, registry, access.follow),
+    )
+    return replace(
+        _case(evidence, registry),
+        image=failed.image,
+        messages=failed.messages,
+        failed_at=failed.at,
+        subject=str(pod.key),
+        cluster=str(access.cluster) if access.cluster else "",
+    )
+
+
+async def _add_secrets(evidence: _Evidence, access: ClusterAccess, pod: pods.Pod, image: str) -> None:
+    if pod.object is None:
+        reason = "the pod was not found, so the names of its pull secrets are unknown"
+        evidence.reports.append(CollectorReport("pull secrets", reason, is_available=False))
+        return
+    work = pods.assess_pull_secrets(access.workload, pod.object, image)
+    evidence.secrets = await collect("pull secrets", work, evidence.reports, seconds=API_SECONDS)
+    if evidence.secrets is not None:
+        text = "; ".join(f"{secret.name} (of {secret.named_by}) {secret.state}" for secret in evidence.secrets)
+        evidence.reports.append(CollectorReport("pull secrets", text or "the pod and its ServiceAccount name none"))
+
+
+async def _add_trust(evidence: _Evidence, access: ClusterAccess) -> None:
+    if access.management is None or access.cluster is None:
+        reason = "the cluster was named by its kubeconfig; name it with --cluster to include its trust sets"
+        evidence.reports.append(CollectorReport("trust sets", reason, is_available=False))
+        return
+    await together(
+        _add_own_sets(evidence, access.management, access.cluster),
+        _add_other_sets(evidence, access.management, access.cluster),
+    )
+
+
+async def _add_own_sets(evidence: _Evidence, client: Client, cluster: Key) -> None:
+    work = fleet.read_cluster_sets(client, cluster)
+    sets = await collect("trust of the cluster", work, evidence.reports, seconds=API_SECONDS)
+    if sets is not None:
+        evidence.sets = sets
+        text = f"desired: {_count(sets.desired)}; in force: {_count(sets.in_force)}"
+        evidence.reports.append(CollectorReport("trust of the cluster", text))
+
+
+async def _add_other_sets(evidence: _Evidence, client: Client, cluster: Key | None) -> None:
+    evidence.service, others = await together(
+        collect("the service's list", fleet.read_service_list(client), evidence.reports, seconds=API_SECONDS),
+        collect("other clusters", fleet.read_other_sets(client, cluster), evidence.reports, seconds=API_SECONDS),
+    )
+    evidence.others = tuple(trust for _, trust in others or ())
+    if others is not None:
+        text = f"{len(others)} different sets; the service's list: {_count(evidence.service)}"
+        evidence.reports.append(CollectorReport("other clusters", text))
+
+
+def _count(trust: TrustList | None) -> str:
+    return f"{len(trust.entries)} entries" if trust else "unknown"
+
+
+async def _add_node(
+    evidence: _Evidence, access: ClusterAccess, node: str, registry: str, targets: list[tuple[Role, str]]
+) -> None:
+    if access.management is None or access.cluster is None or not node:
+        return
+    work = _read_record(access.management, access.cluster, node, registry)
+    result = await collect(f"node {node}", work, evidence.reports, seconds=API_SECONDS)
+    if result is None:
+        return
+    machine, record = result
+    evidence.node = record
+    state = record.state or ("Proven" if record.proven_at else "no problem reported")
+    evidence.reports.append(CollectorReport(f"node {node}", f"{state}{': ' if record.message else ''}{record.message}"))
+    source = f"node {node} over SSH"
+    if machine is None or not access.use_ssh:
+        reason = "the node has no Machine" if machine is None else "skipped (--no-ssh)"
+        evidence.reports.append(CollectorReport(source, reason, is_available=False))
+        return
+    inspect = node_ssh.inspect_machine(access.management, access.cluster, machine, registry, targets)
+    evidence.inspection = await collect(source, inspect, evidence.reports, seconds=node_ssh.NODE_SECONDS)
+    if evidence.inspection:
+        evidence.reports.append(CollectorReport(source, node_ssh.inspection_summary(evidence.inspection)))
+        reason = f"no answer in {disk.SECOND_SECONDS:g} s"
+        unanswered = evidence.inspection.unanswered
+        evidence.reports += [
+            CollectorReport(f"{host} from node {node}", reason, is_available=False) for host in unanswered
+        ]
+
+
+async def _read_record(client: Client, cluster: Key, node: str, registry: str) -> tuple[Machine | None, NodeRecord]:
+    machine, trust, sets = await together(
+        fleet.find_machine(client, cluster, node),
+        fleet.find_cluster_trust(client, cluster),
+        fleet.read_cluster_sets(client, cluster),
+    )
+    return machine, fleet.node_record(node, machine, trust, sets.digest, registry)
+
+
+async def _add_hosts(
+    evidence: _Evidence, targets: list[tuple[Role, str]], image: str, registry: str, follow: Follow
+) -> None:
+    work = hosts.observe_hosts(evidence.observation, targets, image, registry=registry, follow=follow)
+    await collect("hosts", work, evidence.reports, seconds=PART_SECONDS)
+
+
+def _case(evidence: _Evidence, registry: str) -> Case:
+    observation, inspection = evidence.observation, evidence.inspection
+    return Case(
+        now=datetime.now(UTC),
+        registry=registry,
+        secrets=evidence.secrets,
+        challenge=observation.challenge or (inspection.challenge if inspection else ""),
+        anonymous=observation.anonymous,
+        desired=evidence.sets.desired,
+        in_force=evidence.sets.in_force,
+        since=evidence.sets.since,
+        service=evidence.service,
+        others=evidence.others,
+        issuers=tuple(observation.issuers),
+        public_cas=public_cas(),
+        node=evidence.node,
+        disk=inspection.disk if inspection else None,
+        hosts=(*observation.hosts, *(inspection.hosts if inspection else ())),
+        reports=(*evidence.reports, *observation.reports),
+    )
+
+
+@lru_cache(maxsize=1)
+def public_cas() -> tuple[bytes, ...]:
+    """Return the public CAs that this machine trusts, DER: nodes trust nearly the same ones."""
+    paths = ssl.get_default_verify_paths()
+    for path in map(Path, filter(None, (paths.cafile, paths.openssl_cafile, "/etc/ssl/certs/ca-certificates.crt"))):
+        if path.is_file():
+            return tuple(certificate.der for certificate in parse_pem(path.read_bytes()).certificates)
+    return ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Clusters with the same set, and the case of a registry for them."""
+
+    clusters: tuple[Key, ...]
+    case: Case
+
+
+async def gather_registry_cases(management: Client | None, registry: str, follow: Follow = NOTHING) -> list[Group]:
+    """Gather the evidence about a registry for each different set of the fleet, the service's list first."""
+    evidence = _Evidence()
+    cluster_sets: list[tuple[tuple[Key, ...], TrustList]] = []
+
+    async def add_sets() -> None:
+        if management is None:
+            return
+        service = fleet.read_service_list(management)
+        evidence.service = await collect("the service's list", service, evidence.reports, seconds=API_SECONDS)
+        sets = await collect("clusters", fleet.read_other_sets(management), evidence.reports, seconds=API_SECONDS)
+        cluster_sets.extend(sets or ())
+        if sets is not None:
+            evidence.reports.append(CollectorReport("clusters", f"{len(sets)} different sets"))
+
+    await together(add_sets(), _add_hosts(evidence, [(Role.REGISTRY, registry)], "", registry, follow))
+    evidence.others = tuple(trust for _, trust in cluster_sets)
+    case, service_list = _case(evidence, registry), evidence.service
+    groups = [Group((), replace(case, in_force=service_list, desired=service_list))] if service_list else []
+    groups += [
+        Group(keys, replace(case, in_force=own, desired=own, cluster=str(keys[0]))) for keys, own in cluster_sets
+    ]
+    return groups or [Group((), case)]

@@ -1,0 +1,50 @@
+"""The service's last list without errors, kept in a Secret.
+
+It is in force while the list is broken (rule P10) or left out, as after a deletion of the object.
+"""
+
+from typing import Protocol
+
+from trustplane.api.annotations import COMPONENT_LABEL, TRUST_MERGE
+from trustplane.api.configuration import NAME
+from trustplane.api.core import Secret
+from trustplane.api.keys import Key
+from trustplane.clusterapi import secret
+from trustplane.kube.client import Client
+from trustplane.kube.kinds import FIELD_MANAGER, SECRETS
+from trustplane.kube.resource import Resource
+from trustplane.trust.entries import EMPTY
+from trustplane.trust.lists import LastGood
+
+LAST_GOOD_NAME = f"{NAME}-trust"
+
+
+class _Reader(Protocol):
+    async def find(self, resource: Resource[Secret], name: str, namespace: str = "") -> Secret | None:
+        """Return a Secret, or None where it is absent."""
+
+
+def is_last_good(key: Key, namespace: str) -> bool:
+    """Tell whether a Secret is the one that keeps the list; `namespace`: Trustplane's own."""
+    return key == Key(namespace, LAST_GOOD_NAME)
+
+
+async def find(reader: _Reader, *, namespace: str) -> LastGood | None:
+    """Read what is kept; None where there is nothing."""
+    return of(await reader.find(SECRETS, LAST_GOOD_NAME, namespace))
+
+
+def of(kept: Secret | None) -> LastGood | None:
+    """Return what a Secret keeps."""
+    return LastGood(secret.read(kept), kept.metadata.annotations.get(TRUST_MERGE, "")) if kept else None
+
+
+async def keep(client: Client, good: LastGood, *, namespace: str) -> None:
+    """Write what is to be kept."""
+    metadata = {"name": LAST_GOOD_NAME, "namespace": namespace, "labels": {COMPONENT_LABEL: "service-trust"}}
+    body = {
+        "metadata": metadata | ({"annotations": {TRUST_MERGE: good.merge}} if good.merge else {}),
+        "type": "Opaque",
+        "data": secret.content(good.trust or EMPTY),
+    }
+    await client.apply(SECRETS, body, manager=FIELD_MANAGER)

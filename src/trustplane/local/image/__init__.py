@@ -1,8 +1,0 @@
-"""What machines of the local stack are made of: a root file system, and the container images that kubeadm asks for.
-
-See docs/explanation/toolchain.md.
-"""
-
-from trustplane.local.image.build import NodeImage, build
-
-__all__ = ["NodeImage", "build"]

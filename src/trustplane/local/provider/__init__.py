@@ -1,6 +1,0 @@
-"""The infrastructure provider of the local stack: Cluster API machines that are podman containers."""
-
-from trustplane.local.provider.definitions import crds
-from trustplane.local.provider.service import restart_stopped, run
-
-__all__ = ["crds", "restart_stopped", "run"]

@@ -1,0 +1,1 @@
+"""What Trustplane reports: statuses, conditions, risks, pull failures. Pure."""

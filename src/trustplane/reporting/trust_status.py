@@ -1,0 +1,127 @@
+"""What is reported about trust: on a cluster, and on the service's configuration."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from trustplane.api import clustertrust, conditions
+from trustplane.api.cluster import ClusterCondition, TanzuKubernetesCluster
+from trustplane.api.clustertrust import ClusterTrust
+from trustplane.api.condition_merge import merge, timestamp, to_json
+from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration, is_customised
+from trustplane.api.meta import Condition, Json, condition
+from trustplane.certificates.finding import Finding, Severity
+from trustplane.clusterapi.readiness import ERROR, INFO, WARNING, false, true
+from trustplane.reporting.cluster_trust import described
+from trustplane.trust.entries import Reading, take_it
+from trustplane.trust.lists import is_kept
+from trustplane.trust.propagation import UNDONE, Decision
+
+_SHOWN_FINDINGS = 10
+KEPT = ". The service's list is left out, so its last good list stays: see TrustValid"
+_LAST_GOOD_STAYS = "Until then the last good list stays in force"
+
+
+def conditions_of(
+    tkc: TanzuKubernetesCluster, decision: Decision, trust: ClusterTrust | None
+) -> list[ClusterCondition]:
+    """Return TrustCurrent and TrustValid of a cluster.
+
+    Args:
+        tkc: The cluster.
+        decision: About its trust.
+        trust: What is reported of its nodes; a report about another set says nothing.
+    """
+    return [_current(tkc, decision, trust), _valid(decision.findings)]
+
+
+def _current(tkc: TanzuKubernetesCluster, decision: Decision, trust: ClusterTrust | None) -> ClusterCondition:
+    type_ = conditions.TRUST_CURRENT
+    if decision.trust is None or (decision.invalid and not decision.current):
+        message = "A list has errors, so the set in force stays as it is: see TrustValid"
+        return false(type_, conditions.TRUST_INVALID, message, severity=ERROR)
+    if decision.reason == UNDONE:
+        message = f"Back in force until the next update: {described(decision.trust)}. {_left_out(tkc, decision)}"
+        return false(type_, conditions.TRUST_UNDONE, message, severity=WARNING)
+    if not decision.current:
+        message = f"Not in force yet: {decision.difference.text}. {take_it(decision.difference, _update_command(tkc))}"
+        return false(type_, conditions.TRUST_HELD, message, severity=WARNING)
+    if (waiting := _waiting(decision, trust)) is not None:
+        return waiting
+    count = len(decision.trust)
+    reason = decision.frozen.reason if decision.frozen else decision.reason
+    kept = KEPT if is_kept(decision) else ""
+    return true(type_, reason, f"{count} {'entry' if count == 1 else 'entries'} in force{kept}")
+
+
+def _left_out(tkc: TanzuKubernetesCluster, decision: Decision) -> str:
+    if not decision.difference:
+        return f"`{_update_command(tkc)}` ends that"
+    return f"Held back: {decision.difference.text}. {take_it(decision.difference, _update_command(tkc))}"
+
+
+def _waiting(decision: Decision, trust: ClusterTrust | None) -> ClusterCondition | None:
+    """Return why nodes do not have the set in force yet; None where every one has it."""
+    type_, digest = conditions.TRUST_CURRENT, decision.trust.digest if decision.trust is not None else ""
+    status = trust.status if trust else None
+    found = condition(status.conditions, clustertrust.CURRENT) if status else None
+    if status is None or found is None or status.in_force is None or status.in_force.digest != digest:
+        message = "Nodes are being made or updated to have it: nothing is reported of them yet"
+        return false(type_, conditions.TRUST_UPDATING, message, severity=INFO)
+    if found.status == conditions.TRUE:
+        return None
+    if found.reason == conditions.TRUST_STOPPED:
+        return false(type_, conditions.TRUST_STOPPED, found.message, severity=ERROR)
+    message = f"Nodes are being made or updated to have it: {found.message}"
+    return false(type_, conditions.TRUST_UPDATING, message, severity=INFO)
+
+
+def _update_command(tkc: TanzuKubernetesCluster) -> str:
+    return f"trustplane update {tkc.metadata.name} --namespace {tkc.metadata.namespace}"
+
+
+def _valid(findings: Sequence[Finding]) -> ClusterCondition:
+    errors = [one for one in findings if one.severity is Severity.ERROR]
+    if errors:
+        message = f"{summary(errors)}. {_LAST_GOOD_STAYS}"
+        return false(conditions.TRUST_VALID, conditions.TRUST_INVALID, message, severity=ERROR)
+    if findings:
+        return true(conditions.TRUST_VALID, conditions.TRUST_WARNINGS, summary(findings))
+    return true(conditions.TRUST_VALID)
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """Join findings to one message; many are cut short to their number."""
+    texts = [str(one) for one in findings[:_SHOWN_FINDINGS]]
+    more = len(findings) - len(texts)
+    return "; ".join([*texts, f"and {more} more"] if more else texts)
+
+
+def service_status(configuration: TkgServiceConfiguration, reading: Reading, *, now: datetime) -> Json:
+    """Return the service's configuration with its status, for a server-side apply of subresource `status`.
+
+    Args:
+        configuration: The configuration with its present status.
+        reading: Its list, as `lists.service` reads it.
+        now: The time; it becomes `firstCustomizedAt` when the object is seen customised for the first time.
+    """
+    generation = configuration.metadata.generation
+    valid = _valid(reading.findings)
+    plain = Condition(
+        type=valid.type,
+        status=valid.status,
+        reason=valid.reason,
+        message=valid.message,
+        observed_generation=generation,
+    )
+    customised = is_customised(configuration.spec) or is_kept(reading)
+    first = configuration.status.first_customized_at or (now if customised else None)
+    return {
+        "apiVersion": configuration.api_version or f"{GROUP}/v1alpha3",
+        "kind": "TkgServiceConfiguration",
+        "metadata": {"name": NAME},
+        "status": {
+            **({"firstCustomizedAt": timestamp(first)} if first else {}),
+            "observedGeneration": generation,
+            "conditions": to_json(merge(configuration.status.conditions, [plain], now)),
+        },
+    }

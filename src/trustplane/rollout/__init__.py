@@ -1,0 +1,1 @@
+"""The rollout of a cluster's trust: `planning` decides (pure), `execution` acts."""

@@ -1,0 +1,94 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.api.clustertrust import (
+    ASSESSMENTS,
+    MAX_IMAGES,
+    NOT_TRUSTED,
+    PUBLIC,
+    TRUSTED,
+    UNKNOWN,
+    UNREACHABLE,
+    VERDICTS,
+    VERIFIED,
+    ImageSource,
+    Inspection,
+    ProofResult,
+    RecordedProof,
+    RegistryAccess,
+)
+from trustplane.api.meta import Metadata
+from trustplane.api.registry import Registry, RegistrySpec
+from trustplane.clusterapi.node_state import NodeFacts
+from trustplane.reporting.cluster_trust import Sets
+from trustplane.reporting.images import assessed, is_public, sources
+from trustplane.trust.entries import EMPTY
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+HOST = "harbor.corp:5000"
+DIGEST = "a" * 64
+SETS = Sets(digest=DIGEST, in_force=EMPTY, desired=EMPTY, source="Service")
+REGISTRY = Registry(metadata=Metadata(name="harbor"), spec=RegistrySpec(host=HOST))
+
+
+def node(name: str, verdict: str, *, at: datetime = NOW) -> NodeFacts:
+    result = ProofResult(registry=HOST, verdict=verdict, message="x509: unknown authority")
+    proof = RecordedProof(digest=DIGEST, at=at, results=[result])
+    created, reached = datetime(2026, 1, 1, tzinfo=UTC), RegistryAccess(registry=HOST, verification=VERIFIED)
+    seen = Inspection(digest=DIGEST, at=at, registries=[reached], registries_at=at)
+    return NodeFacts(machine=name, node=name, created=created, digest=DIGEST, proof=proof, inspection=seen)
+
+
+def trust_of(*nodes: NodeFacts, host: str = HOST, registries: tuple[Registry, ...] = (REGISTRY,)) -> tuple[str, str]:
+    [found], more = assessed([ImageSource(host=host)], registries, nodes, SETS, NOW)
+    assert more == 0
+    return found.trust, found.message
+
+
+def test_a_registry_has_one_image_which_stays() -> None:
+    images = [f"{HOST}/b:1", f"{HOST}/a:1", "busybox", ""]
+    found = sources(images)
+    assert [(one.host, one.image) for one in found] == [("docker.io", "busybox"), (HOST, f"{HOST}/a:1")]
+    assert sources(images, [ImageSource(host=HOST, image=f"{HOST}/b:1")])[1].image == f"{HOST}/b:1"
+    assert sources(images, [ImageSource(host=HOST, image=f"{HOST}/gone:1")])[1].image == f"{HOST}/a:1"
+
+
+def test_proofs_decide_and_one_refusal_is_enough() -> None:
+    assert trust_of(node("a", TRUSTED)) == (TRUSTED, "proven by 1 of 1 nodes")
+    trust, message = trust_of(node("a", TRUSTED), node("b", NOT_TRUSTED))
+    assert trust == NOT_TRUSTED
+    assert message == "the kubelets of 1 of 2 nodes refuse it (b): x509: unknown authority"
+
+
+def test_what_was_not_seen_to_be_verified_is_no_proof() -> None:
+    unseen = replace(node("a", TRUSTED), inspection=None)
+    assert trust_of(unseen)[0] == UNKNOWN
+    assert trust_of(unseen, node("b", TRUSTED)) == (TRUSTED, "proven by 1 of 2 nodes")
+
+
+def test_what_nobody_knows_is_said_to_be_unknown() -> None:
+    assert trust_of()[0] == UNKNOWN
+    assert "Registry harbor has not been reached" in trust_of(node("a", UNREACHABLE))[1]
+    assert "no Registry names it" in trust_of(registries=())[1]
+    old = node("a", NOT_TRUSTED, at=datetime(2025, 1, 1, tzinfo=UTC))  # before the node's last change
+    assert trust_of(old)[0] == UNKNOWN
+
+
+def test_public_registries_need_no_private_ca() -> None:
+    for host in ("docker.io", "registry.k8s.io", "eu.gcr.io", "123.dkr.ecr.eu-west-1.amazonaws.com"):
+        assert is_public(host)
+        assert trust_of(host=host, registries=())[0] == PUBLIC
+    assert not is_public("docker.io.corp.test")
+    assert not is_public("mygcr.io")
+
+
+@given(st.lists(st.sampled_from(VERDICTS), max_size=4), st.integers(0, 150))
+def test_every_registry_is_assessed_and_the_list_is_bounded(verdicts: list[str], count: int) -> None:
+    nodes = [node(str(n), one) for n, one in enumerate(verdicts)]
+    found, more = assessed([ImageSource(host=f"r{n}.corp") for n in range(count)], [REGISTRY], nodes, SETS, NOW)
+    assert len(found) + more == count
+    assert len(found) <= MAX_IMAGES
+    assert {one.trust for one in found} <= set(ASSESSMENTS)

@@ -1,0 +1,189 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustplane.api.annotations import TRUST_DIGEST, UPDATE_REQUESTED_AT
+from trustplane.api.cluster import ClusterCondition, TanzuKubernetesCluster, TanzuKubernetesClusterStatus
+from trustplane.api.clusterapi import Cluster
+from trustplane.api.clustertrust import ClusterTrust, ClusterTrustStatus, Summary, TrustInForce
+from trustplane.api.keys import Key
+from trustplane.api.meta import Condition, Metadata
+from trustplane.reporting.progress import (
+    CURRENT,
+    NOT_PROVEN,
+    PROVEN,
+    PROVING,
+    REFUSED,
+    STOPPED,
+    UPDATING,
+    WAITING,
+    Progress,
+    progress,
+    proved,
+    request_time,
+    undoing,
+)
+from trustplane.trust.propagation import Frozen
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+DIGEST = "d" * 64
+TAKEN = {TRUST_DIGEST: "d"}
+
+
+def _tkc(**conditions: str) -> TanzuKubernetesCluster:
+    reached = [ClusterCondition(type=type_, status=status, message=f"{type_}!") for type_, status in conditions.items()]
+    return TanzuKubernetesCluster(
+        metadata=Metadata(name="c", namespace="n"), status=TanzuKubernetesClusterStatus(conditions=reached)
+    )
+
+
+def _cluster(digest: str = DIGEST, *, handled_at: datetime | None = NOW) -> Cluster:
+    return Cluster(metadata=Metadata(annotations=Frozen(digest=digest, handled_at=handled_at).annotations()))
+
+
+def _trust(reason: str = "UpToDate", *, digest: str = DIGEST, message: str = "", **counts: int) -> ClusterTrust:
+    """Return a report of four nodes."""
+    status = "True" if reason == "UpToDate" else "False"
+    current = Condition(type="Current", status=status, reason=reason, message=message)
+    return ClusterTrust(
+        status=ClusterTrustStatus(
+            in_force=TrustInForce(digest=digest), summary=Summary(total=4, **counts), conditions=[current]
+        )
+    )
+
+
+def test_a_request_that_nobody_took_up_waits() -> None:
+    for handled_at in (None, NOW - timedelta(microseconds=1)):
+        cluster = _cluster(handled_at=handled_at)
+        found = progress(_tkc(TrustCurrent="True", TrustValid="True"), cluster, _trust(), NOW)
+        assert found.state == WAITING
+        assert "trustplane manager" in found.text
+
+
+def test_a_cluster_that_was_never_made_waits() -> None:
+    assert progress(_tkc(), None, None, NOW).state == WAITING
+
+
+def test_a_broken_list_is_refused_with_its_message() -> None:
+    found = progress(_tkc(TrustValid="False"), _cluster(handled_at=None), _trust(), NOW)
+    assert (found.state, found.message) == (REFUSED, "TrustValid!")
+
+
+def test_machines_are_counted_while_they_are_written() -> None:
+    trust = _trust("Updating", pending=1, failed=1)
+    found = progress(_tkc(TrustCurrent="False"), _cluster(), trust, NOW)
+    assert found.text == "n/c: Updating: 2 of 4 machines up to date"
+
+
+@pytest.mark.parametrize("lacking", ["pending", "failed", "unreachable", "outdated"])
+def test_a_node_that_lacks_it_is_not_up_to_date(lacking: str) -> None:
+    found = progress(_tkc(TrustCurrent="False"), _cluster(), _trust("Updating", **{lacking: 1}), NOW)
+    assert (found.machines, found.up_to_date) == (4, 3)
+
+
+def test_more_lacking_nodes_than_there_are_count_as_all() -> None:
+    found = progress(_tkc(), _cluster(), _trust("Updating", pending=9), NOW)
+    assert (found.machines, found.up_to_date) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "trust"),
+    [
+        ({"TrustCurrent": "True"}, _trust("Updating", pending=1)),
+        ({"TrustCurrent": "True"}, _trust("Stopped", pending=3, not_trusted=1)),
+        ({"TrustCurrent": "True"}, _trust(digest="e" * 64)),  # about the set before
+        ({"TrustCurrent": "True"}, ClusterTrust()),
+        ({"TrustCurrent": "True"}, None),
+        ({"TrustCurrent": "False"}, _trust()),
+        ({}, _trust()),
+    ],
+)
+def test_each_doubt_means_updating(conditions: dict[str, str], trust: ClusterTrust | None) -> None:
+    assert progress(_tkc(**conditions), _cluster(), trust, NOW).state == UPDATING
+
+
+def test_what_a_report_about_another_set_counts_is_not_told() -> None:
+    found = progress(_tkc(), _cluster(), _trust(digest="e" * 64, proven=4), NOW)
+    assert (found.machines, found.up_to_date, found.message) == (0, 0, "")
+
+
+def test_current_when_all_agree() -> None:
+    found = progress(_tkc(TrustCurrent="True"), _cluster(), _trust(message="In force: corp"), NOW)
+    assert (found.state, found.machines, found.up_to_date) == (CURRENT, 4, 4)
+    assert found.text == "n/c: Current: In force: corp"
+
+
+def test_a_cluster_on_its_way_back_waits_until_the_earlier_set_is_taken() -> None:
+    assert undoing(_tkc(TrustValid="True"), _cluster("e" * 64), _trust(), DIGEST).state == WAITING
+    assert undoing(_tkc(TrustValid="False"), _cluster("e" * 64), _trust(), DIGEST).state == REFUSED
+    assert undoing(_tkc(), None, None, DIGEST).state == WAITING
+
+
+@pytest.mark.parametrize(
+    ("trust", "state"),
+    [
+        (_trust("Undone"), CURRENT),  # the lists ask for something else
+        (_trust("Held"), CURRENT),
+        (_trust("Undone", pending=1), UPDATING),
+        (_trust("Updating", pending=1), UPDATING),
+        (_trust("Stopped"), UPDATING),
+        (_trust(digest="e" * 64), UPDATING),
+    ],
+)
+def test_a_cluster_is_back_when_its_nodes_have_the_earlier_set(trust: ClusterTrust, state: str) -> None:
+    assert undoing(_tkc(TrustCurrent="False"), _cluster(), trust, DIGEST).state == state
+
+
+_TIMES = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+@given(_TIMES, _TIMES)
+def test_a_request_is_later_than_the_last_one_whatever_the_clocks_say(last: datetime, now: datetime) -> None:
+    asked = request_time({UPDATE_REQUESTED_AT: last.isoformat()}, now)
+    assert asked > last
+    assert asked >= now
+
+
+@pytest.mark.parametrize("annotations", [{}, {UPDATE_REQUESTED_AT: "yesterday"}])
+def test_the_first_request_is_now(annotations: dict[str, str]) -> None:
+    assert request_time(annotations, NOW) == NOW
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "reason", "expected"),
+    [
+        (CURRENT, "True", "Proven", PROVEN),
+        (CURRENT, "False", "Applied", PROVING),
+        (CURRENT, "False", "NotTrusted", NOT_PROVEN),
+        (CURRENT, "Unknown", "NothingToProve", CURRENT),
+        (CURRENT, "Unknown", "Unclear", NOT_PROVEN),
+        (CURRENT, "Unknown", "Accepted", NOT_PROVEN),
+        (UPDATING, "Unknown", "Accepted", UPDATING),
+        (UPDATING, "True", "Proven", UPDATING),
+        (UPDATING, "False", "Pending", UPDATING),
+        (UPDATING, "False", "NotTrusted", NOT_PROVEN),
+        (WAITING, "True", "Proven", WAITING),
+        (REFUSED, "True", "Proven", REFUSED),
+    ],
+)
+def test_an_update_ends_when_it_is_proven(state: str, status: str, reason: str, expected: str) -> None:
+    conditions = [Condition(type="Proven", status=status, reason=reason, message="why")]
+    report = ClusterTrustStatus(in_force=TrustInForce(digest="d"), conditions=conditions)
+    now = Progress(key=Key("n", "c"), state=state)
+    assert proved(now, TAKEN, ClusterTrust(status=report)).state == expected
+    # What is said about the set before says nothing about this one.
+    about_another = PROVING if state == CURRENT else state
+    assert proved(now, {TRUST_DIGEST: "e"}, ClusterTrust(status=report)).state == about_another
+    assert proved(now, TAKEN, None).state == about_another
+
+
+@pytest.mark.parametrize(("reason", "expected"), [("Stopped", STOPPED), ("Updating", NOT_PROVEN), ("", NOT_PROVEN)])
+def test_an_update_is_stopped_where_its_rollout_is(reason: str, expected: str) -> None:
+    """One that only removes is not: what it no longer covers is refused rightly."""
+    conditions = [Condition(type="Proven", status="False", reason="NotTrusted", message="why")]
+    conditions += [Condition(type="Current", status="False", reason=reason)] if reason else []
+    report = ClusterTrustStatus(in_force=TrustInForce(digest="d"), conditions=conditions)
+    found = proved(Progress(key=Key("n", "c"), state=UPDATING), TAKEN, ClusterTrust(status=report))
+    assert (found.state, found.message) == (expected, "why")

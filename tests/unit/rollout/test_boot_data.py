@@ -1,0 +1,251 @@
+"""What machines boot with, and what is known of those that did."""
+
+import base64
+import gzip
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.controllers.fleet import NAMESPACE, trust
+from tests.unit.controllers.supervisor import Supervised, old
+
+from trustplane.api.clustertrust import BOOTSTRAP, TRUST_APPLIED, AppliedTrust
+from trustplane.api.keys import Key
+from trustplane.clusterapi.secret import BootSet
+from trustplane.fleet.view import Seen
+from trustplane.kube import kinds
+from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
+from trustplane.rollout.execution import boot_data
+from trustplane.rollout.execution.boot_data import Births, LostSetError
+from trustplane.trust import bundle, recorded
+from trustplane.trust.entries import EMPTY, TrustSet
+
+SHOP = Key(NAMESPACE, "shop")
+TEXT = bundle.render(trust(), bundle.EVERYTHING)
+
+
+@pytest.fixture
+def fleet() -> Supervised:
+    return Supervised("shop")
+
+
+async def seen(fleet: Supervised) -> Seen:
+    found = await fleet.view.see(SHOP)
+    assert found
+    return found
+
+
+def births(fleet: Supervised) -> Births:
+    client: Any = fleet.server
+    return Births(client)
+
+
+def born(fleet: Supervised, number: int, data: bytes | str) -> str:
+    """Have a machine, of which nobody knows what it has, with that bootstrap data; return its name."""
+    name = fleet.node("shop", number, None)
+    value = data if isinstance(data, str) else base64.b64encode(data).decode()
+    body = {"metadata": {"name": f"{name}-data", "namespace": NAMESPACE}, "data": {"value": value, "format": "x"}}
+    fleet.server.bodies[str(kinds.SECRETS), Key(NAMESPACE, f"{name}-data")] = body  # which no informer follows
+    fleet.server.calls.clear()
+    return name
+
+
+def applied(fleet: Supervised, machine: str) -> AppliedTrust | None:
+    return recorded.applied(fleet.annotations(machine, kinds.MACHINES))
+
+
+def indented(text: str) -> bytes:
+    return "\n".join(f"      {line}" for line in text.splitlines()).encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TEXT.encode(),
+        b"#cloud-config\nwrite_files:\n  - content: |\n" + indented(TEXT),
+        json.dumps({"storage": {"files": [{"contents": {"source": "data:," + quote(TEXT)}}]}}).encode(),
+    ],
+    ids=["plain", "cloud-config", "ignition"],
+)
+async def test_what_a_machine_booted_with_is_recorded_once(fleet: Supervised, data: bytes) -> None:
+    name, known = born(fleet, 0, data), births(fleet)
+    assert await known.record(await seen(fleet))
+    found = applied(fleet, name)
+    assert found
+    assert (found.digest, found.booted, found.method) == (trust().digest, trust().digest, BOOTSTRAP)
+    assert not found.is_partial
+    assert fleet.server.calls == [f"patch machines/{name}"]
+    assert not await known.record(await seen(fleet))
+    assert not await births(fleet).record(await seen(fleet))  # by another leader
+    assert fleet.server.calls == [f"patch machines/{name}"]
+
+
+async def test_that_it_booted_with_a_part_of_a_set_is_recorded(fleet: Supervised) -> None:
+    for number, data in enumerate([bundle.render(trust(), 1).encode(), indented(bundle.render(trust(), 1))]):
+        name = born(fleet, number, data)
+        assert await births(fleet).record(await seen(fleet))
+        found = applied(fleet, name)
+        assert found
+        assert (found.digest, found.is_partial) == (trust().digest, True)
+
+
+async def test_what_was_written_since_is_not_overwritten(fleet: Supervised) -> None:
+    name = born(fleet, 0, TEXT.encode())
+    fleet.node("shop", 0, old())
+    assert not await births(fleet).record(await seen(fleet))
+    found = applied(fleet, name)
+    assert found
+    assert found.digest == old().digest
+
+
+async def test_a_record_that_somebody_spoilt_is_left_to_the_next_write(fleet: Supervised) -> None:
+    name = born(fleet, 0, TEXT.encode())
+    fleet.change(kinds.MACHINES, name, {"metadata": {"annotations": {TRUST_APPLIED: "no record"}}})
+    assert not await births(fleet).record(await seen(fleet))
+    assert fleet.annotations(name, kinds.MACHINES)[TRUST_APPLIED] == "no record"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"#cloud-config\n",
+        b"trustplane-set-",
+        b"trustplane-set-" + b"A" * 64,
+        b"trustplane-set-" + b"a" * 65,
+        b"trustplane-set-" * 100_000,
+        b"x" * (2 << 20) + TEXT.encode(),  # beyond what a Secret can hold
+        gzip.compress(TEXT.encode()),
+        "no base64!",
+        "\xff",
+        "YQ",
+    ],
+    ids=range(11),
+)
+async def test_bootstrap_data_without_a_set_is_read_once_and_says_nothing(fleet: Supervised, data: bytes | str) -> None:
+    name, known, asked = born(fleet, 0, data), births(fleet), list[str]()
+    find = fleet.server.find
+
+    async def counted(resource: Any, secret: str, namespace: str = "") -> Any:
+        asked.append(secret)
+        return await find(resource, secret, namespace)
+
+    fleet.server.find = counted  # type: ignore[method-assign]
+    for _ in range(2):
+        assert not await known.record(await seen(fleet))
+    assert asked.count(f"{name}-data") == 1
+    assert applied(fleet, name) is None
+    assert fleet.server.calls == []
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_whatever_bootstrap_data_is_it_names_a_digest_or_nothing(before: bytes, after: bytes) -> None:
+    for data in (before, before + b"trustplane-set-" + after):
+        found = boot_data._born(base64.b64encode(data).decode())
+        assert found is None or recorded.is_digest(found.digest)
+    boot_data._born(before.decode("latin-1"))
+
+
+async def test_machines_without_bootstrap_data_are_left_alone(fleet: Supervised) -> None:
+    name = born(fleet, 0, TEXT.encode())
+    fleet.change(kinds.MACHINES, name, {"spec": {"bootstrap": {"dataSecretName": None}}})
+    assert not await births(fleet).record(await seen(fleet))
+    fleet.change(kinds.MACHINES, name, {"spec": {"bootstrap": {"dataSecretName": "gone"}}})
+    assert not await births(fleet).record(await seen(fleet))
+    assert fleet.server.calls == []
+
+
+async def test_strangers_keep_nobody_from_being_recorded_and_each_run_is_short(fleet: Supervised) -> None:
+    for number in range(30):
+        born(fleet, number, b"#cloud-config\n")
+    names = {born(fleet, number, TEXT.encode()) for number in range(30, 55)}
+    known = births(fleet)
+    assert await known.record(await seen(fleet))
+    assert len(fleet.server.calls) == boot_data._MOST
+    assert await known.record(await seen(fleet))
+    assert {one.removeprefix("patch machines/") for one in fleet.server.calls} == names
+    assert not await known.record(await seen(fleet))
+
+
+async def test_a_machine_of_the_same_name_is_read_anew(fleet: Supervised) -> None:
+    name, known = born(fleet, 0, b"#cloud-config\n"), births(fleet)
+    assert not await known.record(await seen(fleet))
+    born(fleet, 0, TEXT.encode())
+    fleet.change(kinds.MACHINES, name, {"metadata": {"uid": "another"}})
+    assert await known.record(await seen(fleet))
+    known.forget(SHOP)
+    assert known._strangers == {}
+
+
+async def test_a_machine_that_goes_or_is_replaced_while_it_is_read_gets_no_record(fleet: Supervised) -> None:
+    name = born(fleet, 0, TEXT.encode())
+    fleet.server.refusing[f"patch machines/{name}"] = NotFoundError("gone")
+    assert not await births(fleet).record(await seen(fleet))
+    before = await seen(fleet)
+    fleet.change(kinds.MACHINES, name, {"metadata": {"uid": "another"}})
+    with pytest.raises(ConflictError):
+        await births(fleet).record(before)
+    assert applied(fleet, name) is None
+
+
+# What new machines boot with.
+
+
+async def write(fleet: Supervised, digest: str) -> None:
+    client: Any = fleet.server
+    await boot_data.write(client, fleet.view, await seen(fleet), digest)
+
+
+def intact(held: TrustSet) -> BootSet:
+    return BootSet(held.digest, bundle.render(held, bundle.DEFAULT), is_intact=True)
+
+
+async def test_machines_boot_with_the_set_in_force_or_the_one_before_or_none(fleet: Supervised) -> None:
+    await write(fleet, trust().digest)
+    assert fleet.boot_set("shop") == intact(trust())
+    fleet.kept("shop", old())
+    await write(fleet, old().digest)
+    assert fleet.boot_set("shop") == intact(old())
+    await write(fleet, EMPTY.digest)
+    assert fleet.boot_set("shop") == intact(EMPTY)
+
+
+async def test_where_there_is_little_room_machines_boot_with_a_part(fleet: Supervised) -> None:
+    fleet.change(kinds.CLUSTERS, "shop", {"spec": {"infrastructureRef": {"kind": "AWSCluster"}}})
+    await write(fleet, trust().digest)
+    assert not fleet.boot_set("shop").is_partial
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bundle, "BUDGETS", {"AWSCluster": 100})
+        await write(fleet, trust().digest)
+    found = fleet.boot_set("shop")
+    assert (found.digest, found.is_partial, found.is_intact) == (trust().digest, True, True)
+
+
+@pytest.mark.parametrize("content", [None, {"x.pem": "bm90aGluZw=="}, "another"])
+async def test_a_set_whose_content_is_lost_changes_nothing(fleet: Supervised, content: Any) -> None:
+    fleet.boots("shop", trust())
+    if content is not None:
+        fleet.kept("shop", old())
+        data = (
+            content
+            if isinstance(content, dict)
+            else fleet.server.stored(kinds.SECRETS, f"shop-trust-{trust().short}")["data"]
+        )
+        fleet.secret(f"shop-trust-{old().short}", "shop", "trust", data)
+    fleet.server.calls.clear()
+    with pytest.raises(LostSetError, match=r"shop-trust-\w+, which has the set that was proven last, cannot be read"):
+        await write(fleet, old().digest)
+    assert fleet.server.calls == []
+    assert fleet.boot_set("shop").digest == trust().digest
+
+
+async def test_a_secret_that_cannot_be_changed_any_more_is_made_anew(fleet: Supervised) -> None:
+    fleet.boots("shop", old())
+    fleet.server.calls.clear()
+    fleet.server.refusing["apply secrets/shop-trust"] = InvalidError("field is immutable when `immutable` is set")
+    await write(fleet, trust().digest)
+    assert fleet.server.calls == ["delete secrets/shop-trust", "apply secrets/shop-trust"]
+    assert fleet.boot_set("shop") == intact(trust())

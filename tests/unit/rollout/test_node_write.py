@@ -1,0 +1,371 @@
+"""Writes on nodes: what is recorded of them, how they fail, and how many there are at a time."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from tests.unit.controllers.fleet import NAMESPACE, trust
+from tests.unit.controllers.supervisor import Shells, Supervised, old
+
+from trustplane.api.annotations import TRUST_DIGEST
+from trustplane.api.clustertrust import IN_PLACE, TRUST_HINDRANCE, AppliedTrust, Hindrance
+from trustplane.api.keys import Key
+from trustplane.errors import NodeError, TransientError, UserError
+from trustplane.kube import kinds
+from trustplane.kube.errors import ForbiddenError, NotFoundError, UnavailableError
+from trustplane.rollout.execution import node_write
+from trustplane.rollout.execution.node_write import NodeWriter
+from trustplane.trust import recorded
+from trustplane.trust.entries import EMPTY, TrustSet
+from trustplane.trust.places import files
+
+SHOP, CART = Key(NAMESPACE, "shop"), Key(NAMESPACE, "cart")
+
+
+class Writing:
+    """A fleet, the shells of its nodes, a writer, and whom it has woken after how many seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+        self.fleet = Supervised(*(names or ("shop",)))
+        self.shells = Shells(monkeypatch)
+        self.woken: list[tuple[Key, float]] = []
+        client: Any = self.fleet.server
+        self.writer = NodeWriter(client, lambda key, after: self.woken.append((key, after)))
+
+    async def begin(self, machine: str, cluster: Key = SHOP, **facts: object) -> None:
+        seen = await self.fleet.view.see(cluster)
+        assert seen
+        known = next(one for one in seen.nodes if one.machine == machine)
+        self.writer.begin(cluster, seen.machines[machine], replace(known, **facts), seen.sets)  # type: ignore[arg-type]
+
+    async def settled(self) -> None:
+        """Wait for all writes, and let what they have woken be seen."""
+        while tasks := [task for _, task in self.writer._tasks.values()]:
+            await asyncio.wait(tasks)
+
+    async def write(self, machine: str, cluster: Key = SHOP, **facts: object) -> None:
+        await self.begin(machine, cluster, **facts)
+        await self.settled()
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Let others have their turn until something is so; they wait for nothing but each other."""
+        for _ in range(1000):
+            if is_so():
+                return
+            await asyncio.sleep(0)
+        raise AssertionError
+
+    def applied(self, machine: str) -> AppliedTrust | None:
+        return recorded.applied(self.fleet.annotations(machine, kinds.MACHINES))
+
+    def hindrance(self, machine: str) -> Hindrance | None:
+        return recorded.hindrance(self.fleet.annotations(machine, kinds.MACHINES))
+
+
+@pytest.fixture
+def writing(monkeypatch: pytest.MonkeyPatch) -> Writing:
+    found = Writing(monkeypatch)
+    found.fleet.node("shop", 0, old())
+    found.fleet.kept("shop", old())
+    return found
+
+
+async def test_what_was_written_is_recorded_on_the_machine(writing: Writing) -> None:
+    await writing.begin("shop-0", booted="f" * 64)
+    assert writing.writer.writing(SHOP) == {"shop-0"}
+    assert writing.writer.writing(CART) == frozenset()
+    await writing.settled()
+    assert set(writing.shells.files["shop-0"]) == set(files(trust()))
+    applied = writing.applied("shop-0")
+    assert applied
+    assert (applied.digest, applied.method, applied.booted) == (trust().digest, IN_PLACE, "f" * 64)
+    assert (applied.restarted, applied.only_removes, applied.is_partial) == (True, False, False)
+    assert (writing.writer.writing(SHOP), writing.writer.resting(SHOP)) == (frozenset(), frozenset())
+    assert writing.woken == [(SHOP, 0.0)]
+
+
+async def test_a_machine_is_written_once_at_a_time(writing: Writing) -> None:
+    await writing.begin("shop-0")
+    await writing.begin("shop-0")
+    await writing.settled()
+    assert writing.shells.opened == ["shop-0"]
+
+
+async def test_a_machine_whose_record_has_not_come_back_yet_is_not_written_again(writing: Writing) -> None:
+    before = writing.fleet.server.stored(kinds.MACHINES, "shop-0")
+    await writing.write("shop-0")
+    writing.fleet.server.keep(kinds.MACHINES, Key(NAMESPACE, "shop-0"), before)  # as an informer that lags has it
+    await writing.write("shop-0")
+    assert writing.shells.opened == ["shop-0"]
+
+
+async def test_nothing_is_written_where_the_set_is_not_known(writing: Writing) -> None:
+    writing.fleet.remove(kinds.SECRETS, f"shop-trust-{trust().short}")
+    await writing.write("shop-0")
+    assert writing.shells.opened == []
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "only_removes"),
+    [
+        (trust(), old(), True),
+        (trust(), EMPTY, True),
+        (old(), trust(), False),
+        (old(), EMPTY, True),
+        (EMPTY, old(), False),
+        (None, EMPTY, False),  # nobody knows what it had
+    ],
+)
+async def test_whether_a_set_only_removes_is_told_by_the_sets(
+    writing: Writing, held: TrustSet | None, wanted: TrustSet, *, only_removes: bool
+) -> None:
+    writing.fleet.kept("shop", wanted)
+    writing.fleet.change(kinds.CLUSTERS, "shop", {"metadata": {"annotations": {TRUST_DIGEST: wanted.digest}}})
+    writing.fleet.node("shop", 0, held)
+    await writing.write("shop-0")
+    applied = writing.applied("shop-0")
+    assert applied
+    assert (applied.digest, applied.only_removes) == (wanted.digest, only_removes)
+
+
+async def test_what_a_part_of_a_set_lacked_is_added(writing: Writing) -> None:
+    writing.fleet.node("shop", 0, trust())
+    await writing.write("shop-0", is_partial=True)
+    applied = writing.applied("shop-0")
+    assert applied
+    assert not applied.only_removes
+
+
+async def test_a_set_that_its_cluster_has_left_meanwhile_is_not_written(writing: Writing) -> None:
+    def take_another(_: str) -> None:
+        writing.fleet.change(kinds.CLUSTERS, "shop", {"metadata": {"annotations": {TRUST_DIGEST: "e" * 64}}})
+
+    writing.shells.asked = take_another
+    await writing.write("shop-0")
+    assert writing.shells.files["shop-0"] == {}
+    hindrance = writing.hindrance("shop-0")
+    assert hindrance
+    assert "taken another trust set" in hindrance.message
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "is_unreachable"),
+    [
+        (TransientError("Cannot open SSH"), "Cannot open SSH", True),
+        (UnavailableError("The API server does not answer"), "The API server does not answer", True),
+        (NodeError("The node has no sudo"), "The node has no sudo", False),
+        (UserError("The private key cannot be read"), "The private key cannot be read", False),
+        (ForbiddenError("No right to write"), "No right to write", False),
+        (KeyError("secret words"), "unexpected KeyError", False),  # of a library: nothing of its words is kept
+        (NodeError("bad \x1b[2J words " + "x" * 5000), "bad", False),
+    ],
+)
+async def test_why_a_node_could_not_be_written_is_recorded(
+    writing: Writing, error: Exception, message: str, *, is_unreachable: bool
+) -> None:
+    writing.shells.failing["shop-0"] = error
+    with capture_logs():
+        await writing.write("shop-0")
+    hindrance = writing.hindrance("shop-0")
+    assert hindrance
+    assert hindrance.message.startswith(message)
+    assert hindrance.message.isprintable()
+    assert len(hindrance.message) <= 600
+    assert "secret words" not in hindrance.message
+    assert (hindrance.digest, hindrance.is_unreachable) == (trust().digest, is_unreachable)
+    assert writing.woken == [(SHOP, 1.0)]
+    applied = writing.applied("shop-0")
+    assert applied
+    assert applied.digest == old().digest
+
+
+async def test_a_hindrance_goes_when_the_node_is_written(writing: Writing) -> None:
+    writing.shells.failing["shop-0"] = NodeError("why")
+    await writing.write("shop-0")
+    assert writing.hindrance("shop-0")
+    writing.shells.failing.clear()
+    await writing.write("shop-0")
+    assert TRUST_HINDRANCE not in writing.fleet.annotations("shop-0", kinds.MACHINES)
+    assert writing.writer.resting(SHOP) == frozenset()
+
+
+async def test_one_reason_is_reported_once_and_another_one_anew(writing: Writing) -> None:
+    for words in ("first", "first", "first", "second"):
+        writing.shells.failing["shop-0"] = NodeError(words)
+        await writing.write("shop-0")
+    assert writing.fleet.server.calls.count("patch machines/shop-0") == 2
+    hindrance = writing.hindrance("shop-0")
+    assert hindrance
+    assert hindrance.message == "second"
+
+
+async def test_a_node_that_goes_on_failing_rests_for_longer_and_longer(writing: Writing) -> None:
+    writing.shells.failing["shop-0"] = NodeError("why")
+    for _ in range(9):
+        await writing.write("shop-0")
+    assert [after for _, after in writing.woken] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    writing.shells.failing.clear()
+    await writing.write("shop-0")
+    writing.fleet.change(kinds.MACHINES, "shop-0", {"metadata": {"uid": "new"}})
+    writing.shells.failing["shop-0"] = NodeError("why")
+    await writing.write("shop-0")
+    assert writing.woken[-2:] == [(SHOP, 0.0), (SHOP, 1.0)]  # it has recovered meanwhile
+
+
+async def test_a_node_that_fails_for_days_still_rests(writing: Writing) -> None:
+    writing.shells.failing["shop-0"] = NodeError("why")
+    await writing.write("shop-0")
+    writing.writer._rests[Key(NAMESPACE, "shop-0")].failures = 5000
+    await writing.write("shop-0")
+    assert writing.woken[-1] == (SHOP, 60.0)
+    assert writing.writer.resting(SHOP) == {"shop-0"}
+    assert writing.writer.resting(Key("other", "shop")) == frozenset()
+
+
+async def test_a_rest_is_forgotten_some_time_after_it_is_over(writing: Writing) -> None:
+    writing.shells.failing["shop-0"] = NodeError("why")
+    await writing.write("shop-0")
+    rest = writing.writer._rests[Key(NAMESPACE, "shop-0")]
+    rest.until = asyncio.get_running_loop().time() - 1
+    assert writing.writer.resting(SHOP) == frozenset()
+    assert writing.writer._rests
+    rest.until -= node_write._FORGOTTEN
+    assert writing.writer.resting(SHOP) == frozenset()
+    assert not writing.writer._rests
+
+
+async def test_a_machine_that_is_gone_is_no_failure(writing: Writing) -> None:
+    writing.fleet.server.refusing["patch machines/shop-0"] = NotFoundError("gone")
+    await writing.write("shop-0")
+    assert writing.woken == [(SHOP, 0.0)]
+    assert writing.writer.resting(SHOP) == frozenset()
+
+
+async def test_a_report_that_fails_is_left_to_the_next_attempt(writing: Writing) -> None:
+    writing.shells.failing["shop-0"] = NodeError("why")
+    writing.fleet.server.refusing["patch machines/shop-0"] = UnavailableError("no answer")
+    await writing.write("shop-0")
+    assert writing.hindrance("shop-0") is None
+    assert writing.woken == [(SHOP, 1.0)]
+    await writing.write("shop-0")
+    assert writing.hindrance("shop-0")
+
+
+async def test_a_machine_that_was_replaced_gets_no_record_of_the_one_before(writing: Writing) -> None:
+    def replaced(_: str) -> None:
+        body = writing.fleet.server.stored(kinds.MACHINES, "shop-0")
+        body = body | {"metadata": {**body["metadata"], "uid": "another"}}
+        writing.fleet.server.keep(kinds.MACHINES, Key(NAMESPACE, "shop-0"), body)
+
+    writing.shells.asked = replaced
+    await writing.write("shop-0")
+    annotations = writing.fleet.annotations("shop-0", kinds.MACHINES)
+    found = recorded.applied(annotations)
+    assert found
+    assert found.digest == old().digest
+    assert TRUST_HINDRANCE not in annotations
+
+
+async def test_closing_ends_every_write_and_records_nothing(writing: Writing) -> None:
+    writing.fleet.node("shop", 1, old())
+    for name in ("shop-0", "shop-1"):
+        writing.shells.held[name] = asyncio.Event()
+        await writing.begin(name)
+    await writing.until(lambda: len(writing.shells.opened) == 2)
+    await writing.writer.close()
+    assert writing.writer.writing(SHOP) == frozenset()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert writing.fleet.server.calls == []
+    assert writing.writer.resting(SHOP) == frozenset()
+    await writing.writer.close()
+
+
+async def test_the_limit_of_the_fleet_is_shared_between_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_write, "FLEET", 4)
+    writing = Writing(monkeypatch, "shop", "cart")
+    for name in ("shop", "cart"):
+        for number in range(4):
+            writing.shells.held[writing.fleet.node(name, number, old())] = asyncio.Event()
+    writer = writing.writer
+    assert writer.allowance(SHOP, 4) == 4  # nobody else wishes for anything
+    assert writer.allowance(CART, 4) == 2
+    assert writer.allowance(SHOP, 4) == 2
+    for name in ("shop-0", "shop-1"):
+        await writing.begin(name)
+    assert writer.allowance(SHOP, 2) == 0
+    assert writer.allowance(CART, 4) == 2
+    for name in ("cart-0", "cart-1"):
+        await writing.begin(name, CART)
+    assert writer.allowance(CART, 2) == 0  # all places are taken
+    writing.woken.clear()
+    writing.shells.held["shop-0"].set()
+    await writing.until(lambda: "shop-0" not in writer.writing(SHOP))
+    assert writing.woken == [(SHOP, 0.0)]  # one place is free, and it is not for cart
+    assert (writer.allowance(CART, 2), writer.allowance(SHOP, 2)) == (0, 1)  # for who has fewer
+    await writer.close()
+
+
+async def test_a_cluster_that_wishes_for_nothing_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_write, "FLEET", 2)
+    writing = Writing(monkeypatch, "shop", "cart")
+    writer = writing.writer
+    assert writer.allowance(SHOP, 2) == 2
+    assert writer.allowance(CART, 2) == 1
+    writer.forget(SHOP)
+    assert writer.allowance(CART, 2) == 2
+    assert writer.allowance(CART, 0) == 0
+    assert writer.allowance(SHOP, 2) == 2
+
+
+async def test_a_place_that_nobody_wishes_for_any_more_wakes_who_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_write, "FLEET", 2)
+    writing = Writing(monkeypatch, "shop", "cart")
+    writer = writing.writer
+    for give_up in (lambda: writer.forget(SHOP), lambda: writer.allowance(SHOP, 0), lambda: writer.allowance(SHOP, 1)):
+        assert (writer.allowance(SHOP, 4), writer.allowance(CART, 4)) == (2, 1)
+        writing.woken.clear()
+        give_up()
+        assert writing.woken == [(CART, 0.0)]
+        writer.allowance(SHOP, 1)
+        assert writing.woken == [(CART, 0.0)]  # once
+        writer.forget(CART)
+
+
+async def test_who_gets_no_place_is_not_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a fleet that waits, each end of a write wakes one cluster, and all have their turn."""
+    monkeypatch.setattr(node_write, "FLEET", 1)
+    names = [f"c{number}" for number in range(6)]
+    writing = Writing(monkeypatch, *names)
+    keys = {Key(NAMESPACE, name): writing.fleet.node(name, 0, old()) for name in names}
+    wishes = dict.fromkeys(keys, 1)
+
+    async def turn(key: Key) -> None:  # what the controller does with a cluster
+        if writing.writer.allowance(key, wishes[key]):
+            wishes[key] = 0
+            await writing.write(keys[key], key)
+            writing.writer.allowance(key, 0)
+
+    for key in keys:
+        writing.writer.allowance(key, 1)
+    await turn(next(iter(keys)))
+    while any(wishes.values()):
+        woken = {key for key, _ in writing.woken if wishes[key]}
+        assert len(woken) == 1
+        writing.woken.clear()
+        await turn(woken.pop())
+    assert len(writing.shells.opened) == len(names)
+
+
+async def test_who_waits_for_a_place_is_woken_and_nobody_else(writing: Writing) -> None:
+    writing.writer.allowance(CART, 1)
+    writing.writer.allowance(SHOP, 1)
+    await writing.write("shop-0")
+    assert writing.woken == [(SHOP, 0.0), (CART, 0.0)]
+    writing.writer.allowance(CART, 0)
+    writing.woken.clear()
+    writing.fleet.change(kinds.MACHINES, "shop-0", {"metadata": {"uid": "new"}})
+    await writing.write("shop-0")
+    assert writing.woken == [(SHOP, 0.0)]
