@@ -87,9 +87,9 @@ unit: setup ## Unit and property tests: no root, no network
 	@$(BIN)/pytest tests/unit packages/gox509/tests/unit
 
 .PHONY: oracle
-oracle: setup $(ANSIBLE)/locked ## A few hundred fresh chains, decided by us and by Go; the benchmarks run; each distribution alone
+oracle: setup $(ANSIBLE)/locked ## A few hundred fresh chains, decided by us and by Go; image references; the benchmarks run; each distribution alone
 	@$(BIN)/trustplane local build
-	@$(BIN)/pytest packages/gox509/tests/oracle tests/bench tests/distributions
+	@$(BIN)/pytest packages/gox509/tests/oracle tests/bench tests/distributions tests/references
 
 .PHONY: fuzz-verify
 fuzz-verify: setup ## Random chains against Go: make fuzz-verify N=10000 [SEED=1]

@@ -52,6 +52,8 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "tests/e2e/documented.py:run": ("sh",),  # and what a page names: of the toolchain, ours, or brought by the test
     "tests/e2e/laboratory.py:answers": ("unshare", "sh", "mount"),
     "packages/gox509/tests/oracle/go.py:build": GO,
+    "tests/references/test_agreement.py:go_answers": CALLER,
+    "tests/references/test_agreement.py:program": GO,
     "tests/unit/local/bench/test_pulls.py:batch": ("sh",),
 }
 SCRIPTS = ("Makefile", ".ci/run")

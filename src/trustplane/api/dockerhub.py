@@ -7,7 +7,8 @@ from typing import Final
 
 NAME: Final = "docker.io"  # in image references
 SERVER: Final = "registry-1.docker.io"  # the server to connect to
-NAMES: Final = frozenset({NAME, "index.docker.io", SERVER})
+INDEX: Final = "index.docker.io"  # its former name
+NAMES: Final = frozenset({NAME, INDEX, SERVER})
 _HTTPS: Final = ":443"
 
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from trustplane.api import dockerhub
 from trustplane.api.dockerhub import canonical
+from trustplane.api.image_reference import parse_image
 from trustplane.diagnosis.layer import Endpoint, Kind, Layer, Role
 
 DOCKER_HUB: Final = dockerhub.NAME
@@ -34,11 +35,7 @@ class Facts:
 
 def registry_of(image: str) -> str:
     """Return the host[:port] of an image reference; Docker Hub if it has none, "" for an empty reference."""
-    if not image:
-        return ""
-    first, slash, _ = image.partition("/")
-    names_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
-    return canonical(first) if names_host else DOCKER_HUB
+    return parse_image(image).registry if image else ""
 
 
 def failed_endpoint(facts: Facts, layers: Iterable[Layer]) -> Endpoint:

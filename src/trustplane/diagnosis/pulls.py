@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Final
 
+from trustplane.api.image_reference import parse_image
 from trustplane.api.limits import MAX_HOST_LENGTH
 from trustplane.api.pod import Pod
 from trustplane.diagnosis.cause import Code
@@ -56,11 +57,11 @@ class FailedPull:
 
         The middle of a very long message stays as it is, because replacing its varying parts costs too much.
         """
-        path = self.image.partition("/")[2].partition("@")[0]
-        repository, _, tag = path.rpartition(":")
+        reference = parse_image(self.image)
+        repository = reference.repository
         text = self.message.removeprefix(_BACKS_OFF.format(self.image)).replace(self.image, f"{self.host}/IMAGE")
         if len(repository) >= _MIN_REPOSITORY:
-            text = text.replace(f"/{repository}/manifests/{tag}", "/IMAGE/manifests/TAG")
+            text = text.replace(f"/{repository}/manifests/{reference.version}", "/IMAGE/manifests/TAG")
             text = text.replace(repository, "IMAGE").replace(repository.replace("/", "%2F"), "IMAGE")
         if len(text) <= _HEAD + _TAIL:
             return _VARYING.sub("VARYING", text)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from trustplane.api.image_reference import ImageReference
 from trustplane.errors import UserError
 from trustplane.registry.address import Address
 from trustplane.registry.dial import TIMEOUT, dial_failure, open_connection, start_tls
@@ -55,22 +56,6 @@ class TokenService:
     asked: Challenge
 
 
-@dataclass(frozen=True)
-class Image:
-    """A repository and a tag or digest."""
-
-    repository: str
-    reference: str
-
-    @classmethod
-    def read(cls, text: str) -> "Image":
-        """Parse REPOSITORY[:TAG] or REPOSITORY[:TAG]@DIGEST; with a digest, the tag is ignored."""
-        tagged, at, digest = text.partition("@")
-        folder, slash, last = tagged.rpartition("/")
-        name, _, tag = last.partition(":")
-        return cls(f"{folder}{slash}{name}", digest if at else tag or "latest")
-
-
 def get(
     where: Address | Target, path: str, headers: Mapping[str, str] | None = None, timeout: float = TIMEOUT
 ) -> Response | Failure:
@@ -114,7 +99,7 @@ def token_service(address: Address, asked: Challenge | None, *, anywhere: bool) 
 
 
 def blob_host(
-    address: Address, image: Image, tokens: TokenService | None, *, anywhere: bool
+    address: Address, image: ImageReference, tokens: TokenService | None, *, anywhere: bool
 ) -> Target | Unasked | None:
     """Find the host to which the registry redirects clients for blobs; None if it serves them itself.
 
@@ -144,10 +129,10 @@ def _redirect_address(address: Address, location: str) -> Address | Unasked | No
     return Unasked(clean(url, _MAX_SHOWN), "it is not an HTTPS URL") if is_plain else https_address(url)
 
 
-def manifest_status(address: Address, image: Image, tokens: TokenService | None) -> int:
+def manifest_status(address: Address, image: ImageReference, tokens: TokenService | None) -> int:
     """Request an image's manifest anonymously and return the status; 0 without a response."""
     headers = {**(_token(tokens, image) if tokens else {}), "Accept": ", ".join(_MANIFESTS)}
-    answer = get(address, f"/v2/{image.repository}/manifests/{image.reference}", headers)
+    answer = get(address, f"/v2/{image.repository}/manifests/{image.version}", headers)
     return answer.status if isinstance(answer, Response) else 0
 
 
@@ -159,7 +144,7 @@ def https_address(url: str) -> Address | None:
         return None
 
 
-def _token(service: TokenService, image: Image) -> dict[str, str]:
+def _token(service: TokenService, image: ImageReference) -> dict[str, str]:
     """Request an anonymous token, and return the header for it. Send it to the registry and nowhere else."""
     parts = urlsplit(service.asked.realm)
     own_query = urlencode({"service": service.asked.service, "scope": f"repository:{image.repository}:pull"})
@@ -170,10 +155,10 @@ def _token(service: TokenService, image: Image) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if is_token else {}
 
 
-def _blob_digest(address: Address, image: Image, headers: Mapping[str, str]) -> str:
+def _blob_digest(address: Address, image: ImageReference, headers: Mapping[str, str]) -> str:
     """Return the digest of an image's configuration, or ""; for an index, that of its first image."""
     headers = {**headers, "Accept": ", ".join(_MANIFESTS)}
-    reference = image.reference
+    reference = image.version
     for _ in range(2):
         manifest = _json(get(address, f"/v2/{image.repository}/manifests/{reference}", headers))
         config = manifest.get("config")

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 from gox509 import Cause, GoCertificate, MalformedError, Pool, Verdict, verify
 from gox509.openssl import openssl_difference
+from trustplane.api.image_reference import ImageReference
 from trustplane.certificates.repair import read_any
 from trustplane.registry.address import Address
 from trustplane.registry.dial import Served, dial
 from trustplane.registry.exchange import Response
 from trustplane.registry.failure import Failure
-from trustplane.registry.hosts import Image, TokenService, blob_host, challenge, get, token_service
+from trustplane.registry.hosts import TokenService, blob_host, challenge, get, token_service
 from trustplane.registry.issuers import fetch
 from trustplane.registry.reach import Target, Unasked
 
@@ -59,7 +60,7 @@ class HostReport:
 
 
 def inspect(
-    address: Address, trust: Pool, at: dt.datetime, *, image: Image | None = None, follow: Follow = NOTHING
+    address: Address, trust: Pool, at: dt.datetime, *, image: ImageReference | None = None, follow: Follow = NOTHING
 ) -> Iterator[HostReport]:
     """Yield reports on the registry, its token service and its blob host, as far as they exist."""
     report = inspect_host(REGISTRY, address, trust, at, registry=address, follow=follow)
@@ -79,7 +80,7 @@ def inspect(
 
 
 def _other_hosts(
-    address: Address, answer: Response, image: Image | None, follow: Follow
+    address: Address, answer: Response, image: ImageReference | None, follow: Follow
 ) -> Iterator[tuple[str, Target | Unasked]]:
     tokens = token_service(address, challenge(answer), anywhere=follow.hosts)
     if isinstance(tokens, Unasked):

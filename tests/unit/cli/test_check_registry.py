@@ -21,7 +21,7 @@ from oracle.server import Reply, serving
 
 from trustplane.certificates.parsing import parse
 from trustplane.cli import fetch_ca
-from trustplane.cli.check.command import command as check
+from trustplane.cli.check import command as check
 from trustplane.cli.check.documents import ListedEntry
 from trustplane.errors import TrustplaneError
 from trustplane.registry.address import Address
@@ -58,7 +58,7 @@ def ask(folder: Path, trusted: bytes, port: int, *options: str) -> tuple[int, li
     file = folder / "ca.pem"
     file.write_text(pem(trusted))
     arguments = [*AT, "-o", "json", "--registry", f"localhost:{port}", *options, str(file)]
-    result = CliRunner().invoke(check, arguments)
+    result = CliRunner().invoke(check.command, arguments)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, json.loads(result.output)["hosts"]
 
@@ -84,7 +84,7 @@ def test_an_entry_scoped_to_another_registry_is_not_an_anchor(pki: PKI, tmp_path
             "spec": {"trust": {"additionalTrustedCAs": [{"name": "corp", "data": data(pki.root.der)}]}},
         }
         file.write_text(json.dumps(body))
-        result = CliRunner().invoke(check, [*AT, "--registry", f"localhost:{port}", str(file)])
+        result = CliRunner().invoke(check.command, [*AT, "--registry", f"localhost:{port}", str(file)])
     assert result.exit_code == code, result.output
 
 
@@ -92,7 +92,7 @@ def test_table_names_the_anchor(pki: PKI, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text(pem(pki.root.der))
     with serving(pki.chain(), pki.key, API) as port:
         arguments = [*AT, "--registry", f"127.0.0.1:{port}", str(tmp_path / "ca.pem")]
-        result = CliRunner().invoke(check, arguments)
+        result = CliRunner().invoke(check.command, arguments)
     assert "nodes with this list accept it" in result.output
     assert "anchor: CN=Root 0,O=Lab (SHA-256 " in result.output
 
@@ -109,7 +109,7 @@ def test_sarif_has_refused_hosts(pki: PKI, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text(pem(PKI(6).root.der))
     with serving(pki.chain(), pki.key, API) as port:
         arguments = [*AT, "-o", "sarif", "--registry", f"localhost:{port}", str(tmp_path / "ca.pem")]
-        result = CliRunner().invoke(check, arguments)
+        result = CliRunner().invoke(check.command, arguments)
     [entry] = json.loads(result.output)["runs"][0]["results"]
     assert (entry["ruleId"], entry["level"]) == ("issuer-not-trusted", "error")
     assert f"registry localhost:{port}" in entry["message"]["text"]

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from trustplane.api.keys import Key
 from trustplane.api.meta import Json
+from trustplane.cli.cluster_class import command as cluster_class
 from trustplane.cli.cluster_class.command import CLASSES, CLUSTERS, command
-from trustplane.cli.cluster_class.command import command as cluster_class
 from trustplane.cli.cluster_class.notes import rolled
 from trustplane.clusterapi.bootstrap import names_trust, user
 from trustplane.errors import UserError

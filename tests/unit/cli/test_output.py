@@ -41,21 +41,21 @@ from trustplane.api.keys import Key
 from trustplane.api.meta import Condition, Metadata
 from trustplane.certificates.finding import Finding
 from trustplane.cli import fetch_ca, output, service
+from trustplane.cli.check import command as check
 from trustplane.cli.check import tables as check_tables
-from trustplane.cli.check.command import command as check
 from trustplane.cli.check.report import CheckReport, LocatedFinding
 from trustplane.cli.console import console
 from trustplane.cli.diagnose import report as diagnose_report
+from trustplane.cli.explain import command as explain
 from trustplane.cli.explain import report as explain_report
-from trustplane.cli.explain.command import command as explain
-from trustplane.cli.plan.command import command as plan
+from trustplane.cli.plan import command as plan
 from trustplane.cli.plan.effects import Effect, ManifestPlan, PlannedObject
-from trustplane.cli.prove.command import command as prove
+from trustplane.cli.prove import command as prove
 from trustplane.cli.prove.rows import Row
+from trustplane.cli.status import command as status
 from trustplane.cli.status import risks as status_risk
-from trustplane.cli.status.command import command as status
 from trustplane.cli.status.nodes import NodeRow
-from trustplane.cli.update.command import command as update
+from trustplane.cli.update import command as update
 from trustplane.clusterapi.node_state import judge
 from trustplane.diagnosis.cause import Cause, Code, Confidence
 from trustplane.diagnosis.decision import Diagnosis
@@ -361,14 +361,14 @@ def test_a_registry_with_escapes_in_its_names(tmp_path: Path, options: list[str]
     file.write_text(pem(ROOT.der))
     with serving([SERVER.der, ROOT.der], SERVER.key, {}) as port:
         fetched = _run(fetch_ca.command, f"localhost:{port}", *options)
-        checked = _run(check, "--registry", f"localhost:{port}", *options, str(file))
+        checked = _run(check.command, "--registry", f"localhost:{port}", *options, str(file))
     assert "pwned" in fetched
     assert "pwned" in checked
 
 
 @pytest.mark.parametrize("options", [[], ["-o", "json"]])
 def test_a_message_with_escapes_is_explained(options: list[str]) -> None:
-    assert "all nodes Proven" in _run(explain, X509, *options)
+    assert "all nodes Proven" in _run(explain.command, X509, *options)
 
 
 def _run(command: click.Command, *arguments: str) -> str:

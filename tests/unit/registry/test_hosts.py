@@ -10,11 +10,11 @@ from oracle.encoding import dns, ip
 from oracle.server import TLS, Reply, Request, answering
 
 from laboratory.material import PKI
+from trustplane.api.image_reference import ImageReference
 from trustplane.registry.address import Address
 from trustplane.registry.exchange import Response
 from trustplane.registry.hosts import (
     Challenge,
-    Image,
     TokenService,
     blob_host,
     challenge,
@@ -24,21 +24,7 @@ from trustplane.registry.hosts import (
 from trustplane.registry.reach import Target, Unasked
 
 DIGEST = f"sha256:{'0' * 64}"
-IMAGE = Image("app", "1")
-
-
-@pytest.mark.parametrize(
-    ("text", "image"),
-    [
-        ("team/app", Image("team/app", "latest")),
-        ("team/app:1.0", Image("team/app", "1.0")),
-        (f"team/app@{DIGEST}", Image("team/app", DIGEST)),
-        (f"team/app:1.0@{DIGEST}", Image("team/app", DIGEST)),
-        ("app", Image("app", "latest")),
-    ],
-)
-def test_an_image_is_parsed_as_the_kubelet_does(text: str, image: Image) -> None:
-    assert Image.read(text) == image
+IMAGE = ImageReference("localhost", "app", "1")
 
 
 class Registry:

@@ -11,7 +11,9 @@ from pathlib import Path
 import click
 
 from gox509 import Pool
+from trustplane.api import dockerhub
 from trustplane.api.dockerhub import canonical
+from trustplane.api.image_reference import ImageReference, parse_image, parse_repository
 from trustplane.certificates.parsing import Certificate, holds_private_key
 from trustplane.certificates.repair import read_any
 from trustplane.cli import manifests
@@ -25,7 +27,6 @@ from trustplane.cli.options import examples, follow
 from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.errors import UserError
 from trustplane.registry.address import Address
-from trustplane.registry.hosts import Image
 from trustplane.registry.inspection import Follow, HostReport, inspect
 
 
@@ -71,18 +72,25 @@ def command(
     checked = documents.link_secrets([documents.read_file(name, manifests.read_content(name)) for name in files])
     report = check_report.review(checked, time)
     if registries:
-        public_image = Image.read(image) if image else None
         bundle = read_any(manifests.read_content(str(node_bundle))).certificates if node_bundle else ()
         hosts: list[HostReport] = []
         for address in [Address.read(registry) for registry in registries]:
             with progress(f"Connecting to {address}"):
                 trust = _pool(checked, bundle, address)
-                hosts += inspect(address, trust, time, image=public_image, follow=follow)
+                hosts += inspect(address, trust, time, image=_public_image(image, address), follow=follow)
         report = replace(report, hosts=tuple(hosts))
     _show(report, output, files[0], to_stderr=fix and any(map(_is_printed, checked)))
     if fix:
         _fix(checked, time)
     sys.exit(report.exit_code)
+
+
+def _public_image(text: str | None, address: Address) -> ImageReference | None:
+    """Read --image: with the registry's host, or without."""
+    if not text:
+        return None
+    image = parse_image(text)
+    return image if image.registry != dockerhub.NAME else parse_repository(str(address), text)
 
 
 def _time(text: str | None) -> dt.datetime:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from gox509 import GoCertificate, MalformedError
+from trustplane.api.image_reference import ImageReference, parse_image
 from trustplane.certificates.repair import read_any
 from trustplane.diagnosis.evidence.limit import collect, run_in_thread
 from trustplane.diagnosis.facts import CollectorReport, Host, ObservedFrom
@@ -14,7 +15,7 @@ from trustplane.registry.address import Address
 from trustplane.registry.dial import Served, dial
 from trustplane.registry.exchange import Response
 from trustplane.registry.failure import Failure
-from trustplane.registry.hosts import Image, TokenService, blob_host, challenge, get, manifest_status, token_service
+from trustplane.registry.hosts import TokenService, blob_host, challenge, get, manifest_status, token_service
 from trustplane.registry.inspection import NOTHING, Follow
 from trustplane.registry.issuers import fetch
 from trustplane.registry.reach import Target, Unasked, target
@@ -110,7 +111,7 @@ async def _observe_host(observation: RegistryObservation, role: Role, name: str,
     await _fetch_issuers(observation, host, address, rule.follow)
     answer = await collect(
         f"answers of {name}",
-        run_in_thread(lambda: _ask(address, _image(image), rule.follow)),
+        run_in_thread(lambda: _ask(address, parse_image(image) if image else None, rule.follow)),
         observation.reports,
         seconds=ASK_SECONDS,
     )
@@ -175,7 +176,7 @@ async def _dial_second_hosts(observation: RegistryObservation, registry: Host, a
     await together(*(_dial(observation, role, second, str(second.address)) for role, second in targets))
 
 
-def _ask(address: Address, image: Image | None, follow: Follow) -> _Answer:
+def _ask(address: Address, image: ImageReference | None, follow: Follow) -> _Answer:
     ping = get(address, "/v2/")
     if isinstance(ping, Failure):
         return _Answer(failure=ping)
@@ -201,14 +202,6 @@ def _token_target(tokens: TokenService | Unasked | None, registry: Address) -> T
 
 def _scheme(response: Response) -> str:
     return response.headers.get("www-authenticate", "").partition(" ")[0].lower()
-
-
-def _image(name: str) -> Image | None:
-    first, slash, rest = name.partition("/")
-    if not slash:
-        return Image.read(f"library/{name}") if name else None
-    names_host = "." in first or ":" in first or first == "localhost"
-    return Image.read(rest if names_host else name)
 
 
 def issuer_urls(der: bytes) -> tuple[str, ...]:
