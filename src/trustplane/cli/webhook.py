@@ -10,10 +10,10 @@ from trustplane.cli.options import kubeconfig_of
 from trustplane.cli.service import run
 from trustplane.kube.client import Client
 from trustplane.kube.health import serve_health
+from trustplane.kube.http_server import listen, serve
 from trustplane.webhooks import tls
 from trustplane.webhooks.admission import Admission
 from trustplane.webhooks.application import create_application
-from trustplane.webhooks.serve import listen, serve
 
 _log = structlog.get_logger(__name__)
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -1,12 +1,17 @@
-"""The manager's HTTP server for /healthz, /readyz and /metrics."""
+"""The HTTP server for /healthz, /readyz and /metrics."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
-from trustplane.errors import HostError
+from trustplane.kube.http_server import listen, serve
+from trustplane.kube.tasks import beside
 
 
 @asynccontextmanager
@@ -23,42 +28,36 @@ async def serve_health(address: tuple[str, int] | None, waiting_for: Callable[[]
     if address is None:
         yield
         return
-    runner = web.AppRunner(_application(waiting_for), access_log=None)
-    await runner.setup()
-    try:
-        await _listen(runner, address)
-        yield
-    finally:
-        await runner.cleanup()
+    stop, stopped = asyncio.Event(), asyncio.Event()
+    listener = listen(*address)
+
+    async def run() -> None:
+        try:
+            await serve(create_health(waiting_for), listener, None, stop)
+        finally:
+            stopped.set()
+
+    async with beside(run()):
+        try:
+            yield
+        finally:
+            stop.set()
+            await stopped.wait()
 
 
-async def _listen(runner: web.AppRunner, address: tuple[str, int]) -> None:
-    host, port = address
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        raise HostError(
-            f"The health server cannot listen on {host}:{port}",
-            why=error.strerror or str(error),
-            next_step="Stop the program using this port, or choose another port",
-        ) from error
+def create_health(waiting_for: Callable[[], list[str]]) -> Starlette:
+    """Return the application; `waiting_for` returns what is missing for readiness."""
 
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
 
-def _application(waiting_for: Callable[[], list[str]]) -> web.Application:
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_: web.Request) -> web.Response:
+    async def readyz(_: Request) -> Response:
         missing = waiting_for()
         if missing:
-            return web.Response(status=503, text=f"waiting for {', '.join(missing)}\n")
-        return web.Response(text="ok\n")
+            return PlainTextResponse(f"waiting for {', '.join(missing)}\n", status_code=503)
+        return PlainTextResponse("ok\n")
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    application = web.Application()
-    application.router.add_get("/healthz", healthz)
-    application.router.add_get("/readyz", readyz)
-    application.router.add_get("/metrics", metrics)
-    return application
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)])

@@ -13,16 +13,17 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 from starlette.types import Message
-from tests.unit.webhooks.test_serve import _write_pair
+from tests.unit.kube.test_http_server import _write_pair
 
 from trustplane.api.webhooks import ADMISSION_PATH
+from trustplane.kube.http_server import MAX_CONNECTIONS_OF_ADDRESS
 from trustplane.webhooks.limits import MAX_REQUEST_BYTES, SMALL_BYTES, BodyError, LargeBodies, request_body
-from trustplane.webhooks.serve import MAX_CONNECTIONS_OF_ADDRESS
 
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-from trustplane.webhooks import serve, tls
+from trustplane.kube import http_server
+from trustplane.webhooks import tls
 from trustplane.webhooks.admission import Admission
 from trustplane.webhooks.application import create_application
 
@@ -31,12 +32,12 @@ class NoSecrets:
         return None
 
 async def main():
-    serve.HANDSHAKE_SECONDS = serve.HEAD_SECONDS = float(sys.argv[3])
-    listener = serve.listen("127.0.0.1", 0)
+    http_server.HANDSHAKE_SECONDS = http_server.HEAD_SECONDS = float(sys.argv[3])
+    listener = http_server.listen("127.0.0.1", 0)
     print(listener.getsockname()[1], flush=True)
     app = create_application([Admission(NoSecrets()).route()])
     context = tls.server_context(Path(sys.argv[1]), Path(sys.argv[2]))
-    await serve.serve(app, listener, context, asyncio.Event())
+    await http_server.serve(app, listener, context, asyncio.Event())
 
 asyncio.run(main())
 """

@@ -1,4 +1,4 @@
-"""Serving an ASGI application over TLS."""
+"""The HTTP server of the webhook and of health checks: an ASGI application on uvicorn, with limits for strangers."""
 
 import asyncio
 import contextlib
@@ -39,12 +39,19 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-async def serve(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext, stop: asyncio.Event) -> None:
-    """Answer requests on the socket until `stop` is set, then finish the requests in flight."""
+async def serve(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | None, stop: asyncio.Event) -> None:
+    """Answer requests on the socket until `stop` is set, then finish the requests in flight.
+
+    Args:
+        app: an ASGI application.
+        listener: a listening socket.
+        tls: None: plain HTTP.
+        stop: ends the server.
+    """
     server = _Server(
         uvicorn.Config(
             app,
-            ssl_context_factory=lambda *_: tls,
+            ssl_context_factory=(lambda *_: tls) if tls else None,
             http=_Protocol,
             ws="none",
             lifespan="off",
@@ -118,10 +125,10 @@ class _Server(uvicorn.Server):
         """Listen like uvicorn, with a timeout for TLS handshakes, which uvicorn cannot configure."""
         peers = Counter[str]()
         protocol = partial(_Protocol, config=self.config, server_state=self.server_state, app_state={}, peers=peers)
-        loop = asyncio.get_running_loop()
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
         self.servers = [
             await loop.create_server(
-                protocol, sock=listener, ssl=self.config.ssl, ssl_handshake_timeout=HANDSHAKE_SECONDS
+                protocol, sock=listener, ssl=tls, ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None
             )
             for listener in sockets or ()
         ]
