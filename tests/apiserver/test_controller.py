@@ -291,5 +291,5 @@ async def test_not_ready_before_the_first_list(apiserver: Any) -> None:
 async def test_a_taken_port_is_the_hosts_error(client: Client) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(HostError, match=f"cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(HostError, match=f"Cannot listen on 127.0.0.1 port {port}"):
             await Manager(client, health=("127.0.0.1", port)).run(asyncio.Event())

@@ -130,11 +130,11 @@ async def test_a_look_chooses_no_more_pods_than_are_told_in_one_go(monkeypatch: 
     watch.more, watch.is_due = 0, lambda *_: True
     watch.pods = {
         n: FailingPod(PodMetadata(name=f"web-{n}", namespace="shop", uid=str(n)), "worker-0", (refused,))
-        for n in range(2 * controller.pulls_events.BATCH)
+        for n in range(2 * controller.events.BATCH)
     }
     look = await made._look(SEEN, watch)
-    assert len(look.tellings) == controller.pulls_events.BATCH + 1
-    assert [one.pods for one in look.listed] == [2 * controller.pulls_events.BATCH]
+    assert len(look.tellings) == controller.events.BATCH + 1
+    assert [one.pods for one in look.listed] == [2 * controller.events.BATCH]
 
 
 def pod(name: str) -> Pod:
