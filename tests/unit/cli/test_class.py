@@ -188,7 +188,7 @@ def test_what_is_not_there_is_named() -> None:
 
 def test_a_template_that_is_not_there_is_named(server: Server) -> None:
     server.objects = {CLASSES.path("team", "own"): a_class()}
-    assert "no KubeadmControlPlaneTemplate cp" in str(patch().exception)
+    assert "KubeadmControlPlaneTemplate cp of" in str(patch().exception)
 
 
 def test_an_api_server_that_is_away_is_to_be_asked_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
