@@ -182,7 +182,7 @@ def on_nodes() -> Iterator[Scenario]:
     applied, stale, broken = "trust-not-applied", "runtime-stale", "ca-file-malformed"
     yield Scenario("list changed, cluster not updated", applied, _case(pki, desired=own(root), in_force=own(ELSEWHERE)))
     yield Scenario("file not on the node", applied, _case(pki, disk=disk(ELSEWHERE), **both))
-    drifted = node(drift="edited by somebody: /etc/ssl/certs/tkg-ca-0.pem")
+    drifted = node(drift="edited outside Trustplane: /etc/ssl/certs/tkg-ca-0.pem")
     yield Scenario("file edited by somebody", applied, _case(pki, disk=disk(ELSEWHERE), node=drifted, **both))
     yield Scenario("drift, by the last look", applied, _case(pki, node=drifted, **both))
     yield Scenario("older set on the node", applied, _case(pki, node=node(is_current=False), **both))

@@ -10,7 +10,7 @@ from tests.node.conftest import set_of
 
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.errors import NodeError, TransientError
-from trustplane.fleet.inspection import _look
+from trustplane.fleet.inspection import _compare
 from trustplane.nodes import plan, trust
 from trustplane.trust.places import files as files_of
 
@@ -226,15 +226,15 @@ async def test_what_has_no_effect_is_reported(node: Any, shell: Any) -> None:
     node.sh(f"mkdir -p {directory}; printf 'theirs\\n' >{directory}/theirs.crt")
     files = scoped(node, one=ONE)
     await trust.apply(shell, files)
-    fine = (await _look(shell, files, FACTS, _nobody_objects)).inspection
+    fine = (await _compare(shell, files, FACTS, _nobody_objects)).inspection
     assert (fine.message, NOT_FOUND in node.pull("one")) == ("", True)
-    assert fine.hidden == f"without effect, and not ours: {directory}/theirs.crt because of {directory}/hosts.toml"
+    assert fine.hidden == f"other files without effect: {directory}/theirs.crt because of {directory}/hosts.toml"
 
     nearer = directory.replace(":5001", "_5001_")
     node.sh(f"mkdir -p {nearer}; printf 'server = \"https://{ONE}\"\\n' >{nearer}/hosts.toml")
-    useless = (await _look(shell, files, FACTS, _nobody_objects)).inspection
+    useless = (await _compare(shell, files, FACTS, _nobody_objects)).inspection
     assert (useless.message, UNTRUSTED in node.pull("one")) == (
-        f"without effect, though it is ours: {directory} because of {nearer}",
+        f"files of Trustplane without effect: {directory} because of {nearer}",
         True,
     )
 

@@ -1,1 +1,1 @@
-"""What Trustplane asks of Cluster API, answers its hooks, and makes of its objects. Pure: no I/O."""
+"""Translation between Trustplane's objects and those of Cluster API. Pure: no I/O."""

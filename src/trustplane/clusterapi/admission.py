@@ -1,6 +1,6 @@
-"""What is to be said about an object that holds a trust list, or names one, before it is stored. Pure.
+"""Validate, at admission, objects that contain or name a trust list. Pure.
 
-Cluster API's Clusters name their entries only: the certificates are in a Secret, which the caller reads.
+Cluster API's Clusters contain only the names of entries. The certificates are in a Secret, which the caller reads.
 """
 
 import datetime as dt
@@ -21,7 +21,7 @@ from trustplane.trust.policy import APPEND
 CLUSTER = "Cluster"
 CONFIGURATION = "TkgServiceConfiguration"
 
-# Where the field `trust` is, by kind; the same in every version.
+# Path of the field `trust` by kind, the same in every version.
 TRUST_PATHS: Mapping[str, tuple[str, ...]] = {
     CONFIGURATION: ("spec", "trust"),
     cluster.KIND: ("spec", "settings", "network", "trust"),
@@ -30,24 +30,23 @@ _LIST = "additionalTrustedCAs"
 
 
 def needed_secrets(kind: str, after: Json, before: Json | None) -> set[str]:
-    """Return the names of the Secrets, in the object's namespace, without which it cannot be judged."""
+    """Return the names of the Secrets, in the object's namespace, that `findings_of` requires."""
     return topology_trust.needed_secrets(after, before) if kind == CLUSTER else set()
 
 
 def findings_of(
     kind: str, after: Json, before: Json | None, secrets: topology_trust.Secrets, at: dt.datetime
 ) -> list[Finding]:
-    """Judge an object.
+    """Return the findings about an object.
 
-    An update that leaves the list and its scope as they are has no findings, whatever they are: it must not stop other
-    changes.
+    An update that changes neither the list nor its scope has no findings: a bad list must not block other changes.
 
     Args:
-        kind: Of the object; nothing is said about kinds that hold no list.
-        after: The object as it is to be stored.
-        before: As it is stored; None where it is new.
-        secrets: What is in the `needed_secrets`.
-        at: The time for which certificates are judged.
+        kind: Kind of the object; kinds without a list have no findings.
+        after: The object to be stored.
+        before: The stored object; None for a new one.
+        secrets: Content of the `needed_secrets`.
+        at: Time at which certificates must be valid.
     """
     if kind == CLUSTER:
         return topology_trust.findings_of(after, before, secrets, at)
@@ -59,17 +58,17 @@ def findings_of(
         return []
     where, annotations = ".".join((*path, _LIST)), after.get("metadata", {}).get("annotations") or {}
     findings = judge(_entries(new), _entries(old), annotations, where=where, at=at)
-    if kind == cluster.KIND and _trusts_none(new) and not _entries(old) and annotations.get(TRUST_MERGE) != APPEND:
+    if kind == cluster.KIND and _is_empty(new) and not _entries(old) and annotations.get(TRUST_MERGE) != APPEND:
         findings.append(EMPTY_LIST.at(where))
     return findings
 
 
-def _scope(found: Json) -> str:
-    return str((found.get("metadata", {}).get("annotations") or {}).get(REGISTRY_SCOPE, ""))
+def _scope(body: Json) -> str:
+    return str((body.get("metadata", {}).get("annotations") or {}).get(REGISTRY_SCOPE, ""))
 
 
-def _trust(found: Json | None, path: tuple[str, ...]) -> TrustConfiguration | None:
-    value = field(found, *path)
+def _trust(body: Json | None, path: tuple[str, ...]) -> TrustConfiguration | None:
+    value = field(body, *path)
     return None if value is None else msgspec.convert(value, TrustConfiguration)
 
 
@@ -77,7 +76,7 @@ def _entries(trust: TrustConfiguration | None) -> list[TrustedCA]:
     return trust.additional_trusted_cas if trust else []
 
 
-def _trusts_none(trust: TrustConfiguration | None) -> bool:
+def _is_empty(trust: TrustConfiguration | None) -> bool:
     return trust is not None and not trust.additional_trusted_cas
 
 
@@ -85,6 +84,6 @@ EMPTY_LIST = Finding(
     code="empty-list",
     severity=Severity.WARNING,
     what="The cluster's own list is empty, so its nodes trust no CA of the service's list",
-    why=f"An own list replaces the service's, unless {TRUST_MERGE} is {APPEND}",
-    next_step="Leave settings.network.trust out to take the service's list",
+    why=f"A cluster's own list replaces the service's list, unless {TRUST_MERGE} is {APPEND}",
+    next_step="Remove settings.network.trust to use the service's list",
 )

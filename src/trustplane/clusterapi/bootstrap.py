@@ -1,7 +1,7 @@
-"""What every machine's bootstrap has, whatever the trust list is: two files, and one command before all others.
+"""Trustplane's part of every machine's bootstrap, the same for every trust list: two files and a first command.
 
-The bundle comes from Secret `<cluster>-trust`, which Cluster API reads when it makes a machine's bootstrap data and
-never compares again: a change of trust changes no template, and replaces no machine.
+The bundle comes from Secret `<cluster>-trust`. Cluster API reads the Secret when it generates a machine's bootstrap
+data and never compares it afterwards: a change of trust changes no template and replaces no machine.
 
 Source: sigs.k8s.io/cluster-api/api v1.14.2, bootstrap/kubeadm/v1beta2 (KubeadmConfigSpec); v1beta1 has the same fields.
 """
@@ -17,9 +17,10 @@ from trustplane.trust import bundle
 
 BUNDLE_FILE: Final = "/etc/trustplane/trust.pem"
 UNPACK_FILE: Final = "/etc/trustplane/unpack.sh"
-BOOTED_FILE: Final = "/etc/trustplane/booted"  # what the script says came of it
+BOOTED_FILE: Final = "/etc/trustplane/booted"  # the result of the script
 COMMAND: Final = f"sh {UNPACK_FILE}"
-# A change of it, unlike one of trust, makes Cluster API replace machines. The package is a layer above: only data.
+# Unlike a change of trust, a change of the script makes Cluster API replace machines. Read as data: nodes is a layer
+# above this one.
 SCRIPT: Final = files("trustplane").joinpath("nodes", "unpack.sh").read_text()
 NODE_USER: Final = "vmware-system-user"
 
@@ -31,14 +32,14 @@ _OWNER: Final = "root:root"
 
 
 def bundle_file(secret: str) -> Json:
-    """Return the file that holds the bundle of that Secret."""
-    # Ignition's generator fails on files without permissions, and then no machine boots at all.
+    """Return the file with the bundle from that Secret."""
+    # Ignition's generator fails for a file without permissions, and then no machine boots.
     source = {"secret": {"name": secret, "key": bundle.KEY}}
     return {"path": BUNDLE_FILE, "owner": _OWNER, "permissions": "0644", "contentFrom": source}
 
 
 def unpack_file() -> Json:
-    """Return the script that makes trust files of the bundle; the same for every cluster."""
+    """Return the script that unpacks the bundle into trust files; the same for every cluster."""
     return {"path": UNPACK_FILE, "owner": _OWNER, "permissions": "0755", "content": SCRIPT}
 
 
@@ -46,27 +47,27 @@ def with_trust(spec: Json, cluster_name: str) -> Json:
     """Return a KubeadmConfigSpec whose machines boot with the trust of a cluster.
 
     Args:
-        spec: As a KubeadmControlPlane (`spec.kubeadmConfigSpec`) or a KubeadmConfigTemplate (`spec.template.spec`) has
-            it. It is left as it is; what it has of ours already is brought up to date in its place.
-        cluster_name: Of the Cluster that the machines are of.
+        spec: The KubeadmConfigSpec of a KubeadmControlPlane (`spec.kubeadmConfigSpec`) or a KubeadmConfigTemplate
+            (`spec.template.spec`). It is not modified; the result has current versions of our items in their place.
+        cluster_name: Name of the Cluster of the machines.
     """
-    commands = [COMMAND, *(one for one in _list(spec, COMMANDS) if one != COMMAND)]
+    commands = [COMMAND, *(command for command in _list(spec, COMMANDS) if command != COMMAND)]
     ours = [bundle_file(boot_name(cluster_name)), unpack_file()]
-    return {**spec, FILES: _placed(_list(spec, FILES), ours, "path"), COMMANDS: commands}
+    return {**spec, FILES: _merged(_list(spec, FILES), ours, "path"), COMMANDS: commands}
 
 
 def with_user(spec: Json, authorized_key: str) -> Json:
-    """Return a KubeadmConfigSpec whose machines let Trustplane in by SSH.
+    """Return a KubeadmConfigSpec whose machines accept Trustplane's SSH key.
 
     Args:
-        spec: See `with_trust`.
-        authorized_key: One line of authorized_keys: `public` of Secret `<cluster>-ssh`.
+        spec: As in `with_trust`.
+        authorized_key: One line of authorized_keys: the public key of Secret `<cluster>-ssh`.
     """
-    return {**spec, USERS: _placed(_list(spec, USERS), [user(authorized_key)], "name")}
+    return {**spec, USERS: _merged(_list(spec, USERS), [user(authorized_key)], "name")}
 
 
 def user(authorized_key: str) -> Json:
-    """Return the user that Trustplane comes to nodes as: with sudo, and without a password."""
+    """Return Trustplane's user on nodes, with sudo and without a password."""
     return {
         "name": NODE_USER,
         "shell": "/bin/bash",
@@ -77,30 +78,31 @@ def user(authorized_key: str) -> Json:
 
 
 def names_trust(spec: Any) -> str | None:
-    """Return the name of the Secret that machines of a KubeadmConfigSpec boot with.
+    """Return the name of the Secret from which machines of a KubeadmConfigSpec take their trust at boot.
 
-    None where it is not set up: the bundle's file, the script or the command is missing, or is another one. Which
-    version of the script it has does not count.
+    None if the setup is incomplete: the bundle's file, the script or the command is missing or different. The version
+    of the script does not matter.
     """
-    found = {str(field(one, "path")): one for one in _list(spec, FILES)}
-    source = field(found.get(BUNDLE_FILE), "contentFrom", "secret")
+    files_by_path = {str(field(file, "path")): file for file in _list(spec, FILES)}
+    source = field(files_by_path.get(BUNDLE_FILE), "contentFrom", "secret")
     name = field(source, "name")
-    is_whole = UNPACK_FILE in found and COMMAND in _list(spec, COMMANDS) and field(source, "key") == bundle.KEY
-    return name if is_whole and isinstance(name, str) and name else None
+    has_script = UNPACK_FILE in files_by_path and COMMAND in _list(spec, COMMANDS)
+    is_complete = has_script and field(source, "key") == bundle.KEY
+    return name if is_complete and isinstance(name, str) and name else None
 
 
 def needs_boot_set(spec: KubeadmConfigSpec, cluster_name: str) -> bool:
-    """Tell whether no machine of a KubeadmConfigSpec boots without Secret `<cluster>-trust` of that cluster."""
+    """Return whether machines of a KubeadmConfigSpec can boot only with Secret `<cluster>-trust` of that cluster."""
     name = boot_name(cluster_name)
-    return any(one.path == BUNDLE_FILE and one.content_from.secret.name == name for one in spec.files)
+    return any(file.path == BUNDLE_FILE and file.content_from.secret.name == name for file in spec.files)
 
 
-def _placed(before: list[Any], ours: list[Json], key: str) -> list[Any]:
-    """Put ours in the place of those with the same key, and the others at the end."""
-    new = {one[key]: one for one in ours}
-    there = {str(field(one, key)) for one in before}
-    kept = [new.get(str(field(one, key)), one) for one in before]
-    return [*kept, *(one for one in ours if one[key] not in there)]
+def _merged(before: list[Any], ours: list[Json], key: str) -> list[Any]:
+    """Return the items with ours in place of those with the same key, and our other items at the end."""
+    new = {item[key]: item for item in ours}
+    existing = {str(field(item, key)) for item in before}
+    kept = [new.get(str(field(item, key)), item) for item in before]
+    return [*kept, *(item for item in ours if item[key] not in existing)]
 
 
 def _list(spec: Any, name: str) -> list[Any]:

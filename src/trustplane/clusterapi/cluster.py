@@ -1,7 +1,7 @@
-"""From a TanzuKubernetesCluster to Cluster API's Cluster with a managed topology.
+"""Translate a TanzuKubernetesCluster into Cluster API's Cluster with a managed topology.
 
-Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2/cluster_types.go; variables as vSphere 8's ClusterClass
-`tanzukubernetescluster` has them.
+Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2/cluster_types.go; the variables are those of vSphere 8's
+ClusterClass `tanzukubernetescluster`.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ PODS = ("192.168.0.0/16",)
 SERVICE_DOMAIN = "cluster.local"
 CONTROL_PLANE_REPLICAS = 1
 
-# Changes with the meaning of the digests, so that a new release of Trustplane updates no cluster by itself.
+# Increment with any change of the digests' meaning: a new release of Trustplane alone must not update clusters.
 _DIGESTS_FORMAT = "1"
 
 
@@ -40,14 +40,14 @@ def desired_cluster(
     ssh_public_key: str,
     default_drain_timeout: str = "",
 ) -> Json:
-    """Return the Cluster for a server-side apply.
+    """Return the Cluster, as the body of a server-side apply.
 
     Args:
-        tkc: The cluster as its owner wants it.
-        kubernetes_version: Of the release, such as v1.36.3.
-        annotations: What the rules of propagation remember (`Frozen.annotations()`).
+        tkc: The cluster as its owner specified it.
+        kubernetes_version: Kubernetes version of its release, such as v1.36.3.
+        annotations: The state of the rules of propagation (`Frozen.annotations()`).
         ssh_public_key: One line of authorized_keys for user vmware-system-user.
-        default_drain_timeout: `defaultNodeDrainTimeout` of the service, for pools that say nothing.
+        default_drain_timeout: `defaultNodeDrainTimeout` of the service, for pools without a timeout.
     """
     control_plane = tkc.spec.topology.control_plane
     return {
@@ -90,29 +90,29 @@ def _blocks(chosen: CIDRBlocks | None, default: tuple[str, ...]) -> list[str]:
 
 
 def _deletion(topology: Topology, default_drain_timeout: str) -> Json:
-    """Cluster API, too, takes no limit to be 0 or left out."""
+    """Return the drain timeout; for Cluster API, an absent value and 0 both mean no limit."""
     limit = seconds(topology.node_drain_timeout or default_drain_timeout)
     return {"deletion": {"nodeDrainTimeoutSeconds": limit}} if limit else {}
 
 
 def _workers(tkc: TanzuKubernetesCluster, default_drain_timeout: str) -> Json:
-    """Cluster API refuses an empty list of pools."""
+    """Return the pools; Cluster API refuses an empty list."""
     topology = tkc.spec.topology
-    pools = [_machine_deployment(one, topology.control_plane, default_drain_timeout) for one in topology.node_pools]
+    pools = [_machine_deployment(pool, topology.control_plane, default_drain_timeout) for pool in topology.node_pools]
     return {"workers": {"machineDeployments": pools}} if pools else {}
 
 
 def _machine_deployment(pool: NodePool, control_plane: Topology, default_drain_timeout: str) -> Json:
     deployment: Json = {"class": WORKER_CLASS, "name": pool.name, **_deletion(pool, default_drain_timeout)}
-    if pool.replicas is not None:  # left out, an autoscaler owns the number
+    if pool.replicas is not None:  # without replicas, an autoscaler owns the number
         deployment["replicas"] = pool.replicas
     if pool.labels:
         deployment["metadata"] = {"labels": pool.labels}
     if pool.taints:
         deployment["taints"] = [
-            {"key": one.key, "effect": one.effect, "propagation": "Always"}
-            | ({"value": one.value} if one.value else {})
-            for one in pool.taints
+            {"key": taint.key, "effect": taint.effect, "propagation": "Always"}
+            | ({"value": taint.value} if taint.value else {})
+            for taint in pool.taints
         ]
     if pool.failure_domain:
         deployment["failureDomain"] = pool.failure_domain
@@ -137,27 +137,28 @@ def _variables(control_plane: Topology, ssh_public_key: str) -> list[Json]:
 
 
 def refused(tkc: TanzuKubernetesCluster, why: str) -> str:
-    """Return what is to be known where Cluster API refuses the Cluster: it names a feature gate, and not where it is.
+    """Return the message for a Cluster that Cluster API refuses, with the next step for refused taints.
 
-    Cluster API 1.11 has no field for taints, and calls it one that is not declared.
+    Cluster API names the feature gate for taints, but not where to enable it; 1.11 reports an undeclared field instead.
     """
-    words = f"Cluster API refuses this cluster. {why}"
+    message = f"Cluster API refuses this cluster. {why}"
     has_taints = any(pool.taints for pool in tkc.spec.topology.node_pools)
-    return f"{words.rstrip('.')}. {_TAINTS}" if has_taints and ("taints" in why or _TAINT_GATE in why) else words
+    is_about_taints = has_taints and ("taints" in why or _TAINT_GATE in why)
+    return f"{message.rstrip('.')}. {_TAINTS}" if is_about_taints else message
 
 
 _TAINT_GATE = "MachineTaintPropagation"
 _TAINTS = (
-    f"Taints of node pools need feature gate {_TAINT_GATE} of Cluster API 1.12 or newer "
-    "(EXP_MACHINE_TAINT_PROPAGATION=true for clusterctl). Switch it on, or take the taints out: until then nothing of "
-    "this cluster is changed"
+    f"Taints of node pools require feature gate {_TAINT_GATE} of Cluster API 1.12 or newer "
+    "(EXP_MACHINE_TAINT_PROPAGATION=true for clusterctl). Enable it or remove the taints: until then, this cluster "
+    "stays unchanged"
 )
 
 
 def update_digests(tkc: TanzuKubernetesCluster, *, kubernetes_version: str) -> dict[str, str]:
-    """Return a digest of each part of the spec whose change makes Cluster API update existing nodes.
+    """Return digests of the parts of the spec whose change makes Cluster API update existing nodes, by part.
 
-    Numbers of replicas, labels, taints and drain timeouts are not among them: Cluster API changes those in place.
+    Replicas, labels, taints and drain timeouts are excluded: Cluster API changes them in place.
     """
     topology = tkc.spec.topology
     parts: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Go durations, the way the original writes time limits: `90s`, `1h30m`, `0s`."""
+"""Parse Go durations, the original's format of time limits: `90s`, `1h30m`, `0s`."""
 
 import math
 import re
@@ -7,14 +7,14 @@ from trustplane.api.limits import DURATION_PATTERN
 
 _PART = re.compile(r"(?<![0-9.])([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_MAX_LENGTH = 64  # characters of a duration
+_MAX_LENGTH = 64  # characters in a duration
 _MAX_SECONDS = 2**31 - 1  # Cluster API counts in int32
 
 
 def seconds(text: str) -> int:
-    """Return whole seconds, rounded up so that a limit never becomes none; 0 for an empty or unreadable text.
+    """Return whole seconds, rounded up to keep a limit from becoming 0; 0 for an empty or invalid text.
 
-    The schema of our kinds refuses what cannot be read, so unreadable text is only met in objects of older schemas.
+    The schema of our kinds rejects invalid text, which occurs only in objects from older schemas.
     """
     if len(text) > _MAX_LENGTH or not re.match(DURATION_PATTERN, text):
         return 0

@@ -1,4 +1,4 @@
-"""What a Machine says of the trust of its node. Pure."""
+"""Read the facts about a node's trust from its Machine. Pure."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,25 +15,25 @@ from trustplane.errors import TransientError
 from trustplane.text import clean
 from trustplane.trust import recorded
 
-# Of Cluster API: api/core/v1beta2, Machine's conditions.
+# Conditions of a Machine, from Cluster API's api/core/v1beta2.
 _UPDATING: Final = "Updating"
 _NODE_READY: Final = "NodeReady"
-# Types of a Machine's addresses at which SSH can be reached, best first: api/core/v1beta2, MachineAddressType.
+# Address types usable for SSH, best first: api/core/v1beta2, MachineAddressType.
 _ADDRESS_TYPES: Final = ("InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS")
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
-# As a MachineHealthCheck's nodeStartupTimeout where it names none.
+# The default of a MachineHealthCheck's nodeStartupTimeout.
 JOIN_TIME: Final = timedelta(minutes=10)
 
-_WORDS: Final = 1024  # characters of what others say that are passed on
+_MAX_MESSAGE: Final = 1024  # characters of another component's message
 
 
 def facts(machine: Machine, *, now: datetime | None = None) -> NodeFacts:
-    """Return what is known of a node.
+    """Return the known facts about a node.
 
     Args:
         machine: Its Machine.
-        now: What is recorded with a later time is not believed; None: the clock's.
+        now: Records with a later time are ignored; None: the current time.
     """
     annotations = machine.metadata.annotations
     applied, hindrance = recorded.applied(annotations, now), recorded.hindrance(annotations, now)
@@ -70,48 +70,47 @@ def _of_applied(applied: clustertrust.AppliedTrust) -> Mapping[str, Any]:
 
 
 def _is_busy(machine: Machine) -> bool:
-    """Tell whether Cluster API, or an extension of somebody else, is updating a machine: it is left alone."""
+    """Return whether Cluster API or an update extension is updating a machine; Trustplane then leaves it alone."""
     updating = _condition(machine, _UPDATING)
     is_updating = updating is not None and updating.status == TRUE
     return is_updating or UPDATE_IN_PROGRESS in machine.metadata.annotations
 
 
 def is_control_plane(machine: Machine) -> bool:
-    """Tell whether a machine is one of the control plane."""
+    """Return whether a machine belongs to the control plane."""
     return CONTROL_PLANE_LABEL in machine.metadata.labels
 
 
 def pool_of(machine: Machine) -> str:
-    """Return the name of a machine's MachineDeployment, or of its pool in a topology; empty where it has none."""
+    """Return the name of a machine's pool in its topology, or of its MachineDeployment; empty if it has neither."""
     labels = machine.metadata.labels
     return labels.get(DEPLOYMENT_NAME_LABEL) or labels.get(DEPLOYMENT_LABEL, "")
 
 
 def address_of(machine: Machine) -> str:
-    """Return where a machine is reached.
+    """Return the address for SSH to a machine.
 
     Raises:
-        TransientError: Its infrastructure provider has reported no address yet.
+        TransientError: Its infrastructure provider has not reported an address yet.
     """
-    found = machine.status.addresses
-    for wanted in _ADDRESS_TYPES:
-        for one in found:
-            if one.type == wanted and one.address:
-                return one.address
+    for type_ in _ADDRESS_TYPES:
+        for entry in machine.status.addresses:
+            if entry.type == type_ and entry.address:
+                return entry.address
     raise TransientError(
         f"Machine {machine.metadata.name} has no address",
-        why="its infrastructure provider has reported none in status.addresses",
-        next_step="It is tried again by itself; see the infrastructure machine if this lasts",
+        why="its infrastructure provider has not reported one in status.addresses",
+        next_step="Trustplane retries; if this persists, check the infrastructure machine",
     )
 
 
 def silence(machine: Machine) -> str:
-    """Return why a machine's kubelet is held to be out of reach; empty where it is not."""
+    """Return why a machine's kubelet is treated as unreachable; empty if it is not."""
     ready = _condition(machine, _NODE_READY)
     if ready is None or ready.status != UNKNOWN or not machine.status.node_ref.name:
         return ""
-    words = (ready.message or ready.reason).removeprefix("* ").removeprefix("Node.Ready: ")
-    return f"its kubelet does not report: {clean(words, _WORDS)}"
+    message = (ready.message or ready.reason).removeprefix("* ").removeprefix("Node.Ready: ")
+    return f"its kubelet does not report: {clean(message, _MAX_MESSAGE)}"
 
 
 def _condition(machine: Machine, type_: str) -> Condition | None:

@@ -1,10 +1,10 @@
-"""Where a node stands: what is known of it, and what that means for the trust that it is to have. Pure.
+"""Derive the state of a node's trust from the known facts. Pure.
 
-Nothing is believed that is older than the node's last change: a proof, or a look at its files, from before it says
-nothing.
+A proof or inspection older than the node's last change is ignored.
 
-A kubelet's words say that TLS was accepted, never that a certificate was verified. So a registry is trusted where both
-are known: its kubelet's answer, and that its runtime asks the registry itself and verifies (`RegistryAccess`).
+A kubelet's message shows that TLS was accepted, never that a certificate was verified. A node therefore trusts a
+registry only if two facts are known: its kubelet's answer, and that its runtime contacts the registry directly and
+verifies its certificate (`RegistryAccess`).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,87 +16,96 @@ from trustplane.api import clustertrust
 from trustplane.api.clustertrust import Hindrance, Inspection, ProofResult, RecordedProof, RegistryAccess
 from trustplane.trust.entries import SHORT
 
-# What a result means for its node, the worst first.
-_MEANINGS: Final = (
+# The node's state by verdict, worst first.
+_STATES: Final = (
     (clustertrust.NOT_TRUSTED, clustertrust.NOT_TRUSTED),
     (clustertrust.UNREACHABLE, clustertrust.UNREACHABLE),
     (clustertrust.UNCLEAR, clustertrust.UNCLEAR),
 )
-# How much older than a proof the look may be that says how registries are reached: both are done every hour, and a look
-# that fails is tried again.
+# Maximum age of an inspection's registry access at the time of a proof: both are taken hourly, and a failed inspection
+# is retried.
 MAX_LAG: Final = timedelta(hours=2)
-_UNSEEN: Final = "the node was not looked at yet"
-_SEE: Final = "It needs SSH to the node, by Secret <cluster>-ssh"
+_NOT_INSPECTED: Final = "the node has not been inspected yet"
+_PROVIDE_KEY: Final = "Inspection requires SSH access to the node: provide Secret <cluster>-ssh"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeFacts:
-    """What is known of a node."""
+    """The known facts about a node."""
 
     machine: str
     created: datetime
-    node: str = ""  # empty before there is a Node
-    digest: str = ""  # of the set that was last written on it; empty: not known
-    changed: datetime | None = None  # when that was; None: at its creation
+    node: str = ""  # empty until the Node exists
+    digest: str = ""  # of the set last written to the node; empty if unknown
+    changed: datetime | None = None  # time of that write; None: at creation
     method: str = clustertrust.BOOTSTRAP
-    booted: str = ""  # digest of the set that its bootstrap data had; empty: not known
-    is_partial: bool = False  # it has only the part of that set for which its bootstrap data had room
-    only_removes: bool = False  # what was last written on it removed entries, and added or changed none
-    is_busy: bool = False  # Cluster API is updating it
-    hindrance: Hindrance | None = None  # why writing on it failed last
-    silence: str = ""  # why its kubelet is held to be out of reach; empty: it is not
+    booted: str = ""  # digest of the set in its bootstrap data; empty if unknown
+    is_partial: bool = False  # the node has only the part of that set that fit into its bootstrap data
+    only_removes: bool = False  # the last write removed entries, and added or changed none
+    is_busy: bool = False  # Cluster API is updating the machine
+    hindrance: Hindrance | None = None  # the update error: why the last write failed
+    silence: str = ""  # why its kubelet is treated as unreachable; empty if it is not
     proof: RecordedProof | None = None
     inspection: Inspection | None = None
-    disbelieved: tuple[str, ...] = ()  # annotations that are there and count as absent
+    disbelieved: tuple[str, ...] = ()  # present annotations that are treated as absent
 
     @property
     def changed_at(self) -> datetime:
-        """When what it trusts was last changed."""
+        """Time of the last change of its trust."""
         return self.changed or self.created
 
     @property
     def valid_proof(self) -> RecordedProof | None:
-        """The proof, if it is about the set that the node has, and newer than its last change."""
+        """The proof, if it is of the node's set and newer than its last change."""
         proof = self.proof
-        fits = proof is not None and same(proof.digest, self.digest) and self._is_after_change(proof.at)
-        return proof if fits else None
+        is_valid = proof is not None and same(proof.digest, self.digest) and self._is_after_change(proof.at)
+        return proof if is_valid else None
 
     @property
     def valid_inspection(self) -> Inspection | None:
-        """The look at its files, if it is as new."""
-        look = self.inspection
-        fits = look is not None and same(look.digest, self.digest) and self._is_after_change(look.at)
-        return look if fits else None
+        """The inspection, if it is of the node's set and newer than its last change."""
+        inspection = self.inspection
+        if inspection is None or not same(inspection.digest, self.digest):
+            return None
+        return inspection if self._is_after_change(inspection.at) else None
 
     def access(self, hosts: Iterable[str]) -> Mapping[str, RegistryAccess]:
-        """How its runtime reaches registries, as far as that is known for the time of the proof."""
-        look, proof = self.valid_inspection, self.valid_proof
-        reason, next_step, seen = _UNSEEN, _SEE, dict[str, RegistryAccess]()
-        if look is not None and (why := look.refusal or look.error):
-            reason, next_step = f"the node could not be looked at: {why}", ""
-        if look is not None and proof and proof.at and look.registries_at and proof.at - look.registries_at > MAX_LAG:
-            reason = reason if next_step == "" else "the node was last looked at long before its kubelet answered"
-        elif look is not None:
-            seen = {one.registry: one for one in reversed(look.registries) if one.verification in _VERIFICATIONS}
-        return {host: seen.get(host) or _unseen(host, reason, next_step) for host in hosts}
+        """Return how its runtime reaches registries, as known at the time of the proof, by registry host."""
+        inspection, proof = self.valid_inspection, self.valid_proof
+        reason, next_step, known = _NOT_INSPECTED, _PROVIDE_KEY, dict[str, RegistryAccess]()
+        if inspection is not None and (why := inspection.refusal or inspection.error):
+            reason, next_step = f"the node could not be inspected: {why}", ""
+        if inspection is not None and _is_outdated(inspection, proof):
+            reason = reason if next_step == "" else "the last inspection of the node is much older than the proof"
+        elif inspection is not None:
+            valid = [access for access in inspection.registries if access.verification in _VERIFICATIONS]
+            known = {access.registry: access for access in reversed(valid)}
+        return {host: known.get(host) or _unknown_access(host, reason, next_step) for host in hosts}
 
     def _is_after_change(self, time: datetime | None) -> bool:
         return time is not None and time > self.changed_at
 
     def has(self, digest: str) -> bool:
-        """Tell whether that set, all of it, was written on it; until then nothing is to be asked of it."""
+        """Return whether the whole set was written to the node; until then, nothing is proven on it."""
         return same(self.digest, digest) and not self.is_partial
 
     def write_error(self, digest: str) -> str:
-        """Why writing that set on it failed last; empty where it did not."""
-        found = self.hindrance
-        return found.message if found and not self.has(digest) and same(found.digest, digest) else ""
+        """Return why the last write of that set to the node failed; empty if it did not."""
+        error = self.hindrance
+        return error.message if error and not self.has(digest) and same(error.digest, digest) else ""
 
 
 _VERIFICATIONS: Final = (clustertrust.VERIFIED, clustertrust.UNVERIFIABLE, clustertrust.UNREADABLE)
 
 
-def _unseen(host: str, reason: str, next_step: str) -> RegistryAccess:
+def _is_outdated(inspection: Inspection, proof: RecordedProof | None) -> bool:
+    """Return whether an inspection's registry access is too old to judge a proof by."""
+    if proof is None or proof.at is None or inspection.registries_at is None:
+        return False
+    return proof.at - inspection.registries_at > MAX_LAG
+
+
+def _unknown_access(host: str, reason: str, next_step: str) -> RegistryAccess:
     return RegistryAccess(registry=host, verification=clustertrust.UNREADABLE, reason=reason, next_step=next_step)
 
 
@@ -106,8 +115,8 @@ class Standing:
 
     Attributes:
         state: One of `clustertrust.STATES`.
-        message: What happened, why, what to do next.
-        since: Since when, where the facts tell; else None.
+        message: What happened, why, and the next step.
+        since: Start of the state; None if unknown.
     """
 
     state: str
@@ -115,84 +124,85 @@ class Standing:
     since: datetime | None = None
 
 
-def same(one: str, other: str) -> bool:
-    """Compare digests, either of which may be cut to its first digits; unknown ones are equal to none."""
-    return bool(one) and one[:SHORT] == other[:SHORT]
+def same(digest: str, other: str) -> bool:
+    """Return whether two digests are equal; either may be truncated, and an unknown digest equals none."""
+    return bool(digest) and digest[:SHORT] == other[:SHORT]
 
 
 def standing(facts: NodeFacts, in_force: str, hosts: Collection[str]) -> Standing:
-    """Say where a node stands.
+    """Return the state of a node's trust.
 
     Args:
-        facts: What is known of it.
-        in_force: Digest of the set that its cluster has taken.
-        hosts: The registries that it is to trust.
+        facts: The node.
+        in_force: Digest of the set in force in its cluster.
+        hosts: Hosts of the registries that the node must trust.
     """
-    found = _on_its_way(facts, in_force) or _inspected(facts, hosts) or _asked(facts, hosts)
-    look = facts.valid_inspection
-    if look is None or not look.hidden:
-        return found
-    return replace(found, message="; ".join(part for part in (found.message, look.hidden) if part))
+    state = _rollout_state(facts, in_force) or _inspection_state(facts, hosts) or _proof_state(facts, hosts)
+    inspection = facts.valid_inspection
+    if inspection is None or not inspection.hidden:
+        return state
+    return replace(state, message="; ".join(part for part in (state.message, inspection.hidden) if part))
 
 
-def _on_its_way(facts: NodeFacts, in_force: str) -> Standing | None:
+def _rollout_state(facts: NodeFacts, in_force: str) -> Standing | None:
     if facts.silence:
         return Standing(clustertrust.UNREACHABLE, facts.silence)
     if error := facts.write_error(in_force):
-        return Standing(clustertrust.FAILED, f"writing set {short(in_force)} on it failed: {error}")
+        return Standing(clustertrust.FAILED, f"writing set {short(in_force)} to it failed: {error}")
     if not facts.node:
-        return Standing(clustertrust.PENDING, "it is being made", facts.created)
+        return Standing(clustertrust.PENDING, "it is being created", facts.created)
     if facts.has(in_force):
         return None
     part = "a part of " if facts.is_partial else ""
     return Standing(
-        clustertrust.PENDING, f"it has {part}set {short(facts.digest)} and waits for its turn to get {short(in_force)}"
+        clustertrust.PENDING,
+        f"it has {part}set {short(facts.digest)} and waits for its turn to receive {short(in_force)}",
     )
 
 
 def short(digest: str) -> str:
-    """Return the first digits of a digest, for people."""
+    """Return the first digits of a digest, for messages."""
     return digest[:SHORT] or "(unknown)"
 
 
-def _inspected(facts: NodeFacts, hosts: Collection[str]) -> Standing | None:
-    look = facts.valid_inspection
-    if look is not None and look.refusal:
-        return Standing(clustertrust.FAILED, look.refusal, look.at)
-    if look is None or not look.message:
+def _inspection_state(facts: NodeFacts, hosts: Collection[str]) -> Standing | None:
+    inspection = facts.valid_inspection
+    if inspection is not None and inspection.refusal:
+        return Standing(clustertrust.FAILED, inspection.refusal, inspection.at)
+    if inspection is None or not inspection.message:
         return None
-    refused = [one for one in judgements(facts, hosts) if one.verdict == clustertrust.NOT_TRUSTED]
-    return Standing(clustertrust.OUTDATED, "; ".join([look.message, *(one.words for one in refused)]), look.at)
+    refused = [verdict.words for verdict in judgements(facts, hosts) if verdict.verdict == clustertrust.NOT_TRUSTED]
+    return Standing(clustertrust.OUTDATED, "; ".join([inspection.message, *refused]), inspection.at)
 
 
-def _asked(facts: NodeFacts, hosts: Collection[str]) -> Standing:
+def _proof_state(facts: NodeFacts, hosts: Collection[str]) -> Standing:
     proof = facts.valid_proof
     if not hosts:
         return Standing(
-            clustertrust.APPLIED, "no Registry selects its cluster: there is nothing to prove", facts.changed
+            clustertrust.APPLIED, "no Registry selects its cluster, so there is nothing to prove", facts.changed
         )
-    judged = judgements(facts, hosts)
-    for verdict, state in _MEANINGS:
-        if words := [one.words for one in judged if one.verdict == verdict]:
-            return Standing(state, "; ".join(words))
-    missing = sorted(set(hosts) - {one.registry for one in judged})
+    verdicts = judgements(facts, hosts)
+    for code, state in _STATES:
+        if messages := [verdict.words for verdict in verdicts if verdict.verdict == code]:
+            return Standing(state, "; ".join(messages))
+    missing = sorted(set(hosts) - {verdict.registry for verdict in verdicts})
     if missing:
         return Standing(clustertrust.APPLIED, f"no proof since its last change: {', '.join(missing)}", facts.changed_at)
     at = proof.at if proof else None
-    if unseen := [one.words for one in judged if one.verdict == clustertrust.ACCEPTED]:
-        return Standing(clustertrust.ACCEPTED, "; ".join(unseen), at)
-    return Standing(clustertrust.PROVEN, "; ".join(one.words for one in judged if one.message), at)
+    if accepted := [verdict.words for verdict in verdicts if verdict.verdict == clustertrust.ACCEPTED]:
+        return Standing(clustertrust.ACCEPTED, "; ".join(accepted), at)
+    return Standing(clustertrust.PROVEN, "; ".join(verdict.words for verdict in verdicts if verdict.message), at)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a node's answer about a registry comes to.
+    """The verdict on a node and a registry.
 
     Attributes:
-        registry: Its host.
-        verdict: One of `clustertrust.VERDICTS`, or ACCEPTED: TLS was accepted, and whether the registry's certificate
-            was verified was not seen. TRUSTED says that it was.
-        message: Why, and what to do.
+        registry: Registry host.
+        verdict: One of `clustertrust.VERDICTS`, or ACCEPTED: TLS was accepted, but whether the runtime verified the
+            certificate is unknown. TRUSTED means that it did.
+        message: Why, and the next step.
     """
 
     registry: str
@@ -201,33 +211,31 @@ class Judgement:
 
     @property
     def words(self) -> str:
-        """The judgement in words."""
-        return (
-            f"{_WORDS[self.verdict].format(self.registry)}: {self.message}"
-            if self.message
-            else (_WORDS[self.verdict].format(self.registry))
-        )
+        """The verdict as a sentence, with its message."""
+        sentence = _SENTENCES[self.verdict].format(self.registry)
+        return f"{sentence}: {self.message}" if self.message else sentence
 
 
-_WORDS: Final = {
+_SENTENCES: Final = {
     clustertrust.TRUSTED: "{} is trusted",
-    clustertrust.ACCEPTED: "{} was accepted, and whether its certificate was verified was not seen",
+    clustertrust.ACCEPTED: "{} was accepted, but whether its certificate was verified is unknown",
     clustertrust.NOT_TRUSTED: "{} is not trusted",
     clustertrust.UNREACHABLE: "{} cannot be reached from the node",
-    clustertrust.UNCLEAR: "{}: whether it is trusted is not clear",
+    clustertrust.UNCLEAR: "{}: whether it is trusted is unclear",
 }
 
 
 def judgements(facts: NodeFacts, hosts: Collection[str]) -> Sequence[Judgement]:
-    """Return what a node's valid proof comes to, by registry; those that it says nothing of are left out."""
+    """Return the verdicts of a node's valid proof; registries without a result are left out."""
     proof, access = facts.valid_proof, facts.access(hosts)
-    return [judge(one, access[one.registry]) for one in proof.results if one.registry in hosts] if proof else []
+    results = [result for result in proof.results if result.registry in hosts] if proof else []
+    return [judge(result, access[result.registry]) for result in results]
 
 
 def judge(result: ProofResult, access: RegistryAccess) -> Judgement:
-    """Judge a kubelet's answer by how its node reaches the registry."""
+    """Return the verdict from a kubelet's answer and from how its node reaches the registry."""
     if result.verdict != clustertrust.TRUSTED:
-        verdict = result.verdict if result.verdict in _WORDS else clustertrust.UNCLEAR
+        verdict = result.verdict if result.verdict in _SENTENCES else clustertrust.UNCLEAR
         return Judgement(result.registry, verdict, result.message)
     if access.verification == clustertrust.VERIFIED:
         proxy = f"through proxy {access.proxy}" if access.proxy else ""
@@ -236,6 +244,6 @@ def judge(result: ProofResult, access: RegistryAccess) -> Judgement:
     if access.verification == clustertrust.UNVERIFIABLE:
         return Judgement(result.registry, clustertrust.UNCLEAR, why)
     if result.answered_by:
-        named = f"{result.answered_by} answered, and who sent the kubelet there was not seen"
-        return Judgement(result.registry, clustertrust.UNCLEAR, f"{named}; {why}")
+        answer = f"{result.answered_by} answered, but which host redirected the kubelet there is unknown"
+        return Judgement(result.registry, clustertrust.UNCLEAR, f"{answer}; {why}")
     return Judgement(result.registry, clustertrust.ACCEPTED, why)

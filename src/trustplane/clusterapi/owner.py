@@ -1,4 +1,4 @@
-"""Ownership: what belongs to a TanzuKubernetesCluster goes when it goes."""
+"""Ownership of objects by a TanzuKubernetesCluster: the API server deletes them with it."""
 
 from trustplane.api.cluster import KIND, VERSION, TanzuKubernetesCluster
 from trustplane.api.configuration import GROUP
@@ -6,7 +6,7 @@ from trustplane.api.meta import Json
 
 
 def owner_reference(tkc: TanzuKubernetesCluster) -> Json:
-    """Return the entry of `metadata.ownerReferences` that points to the cluster as controller."""
+    """Return the entry of `metadata.ownerReferences` that names the cluster as controller."""
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,

@@ -1,4 +1,4 @@
-"""Which parts of a cluster are ready, as Cluster API's objects tell it, in the original's conditions."""
+"""Derive the original's readiness conditions of a cluster from Cluster API's objects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ ERROR, WARNING, INFO = "Error", "Warning", "Info"
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """What there is of a cluster in Cluster API."""
+    """A cluster's objects in Cluster API."""
 
     cluster: clusterapi.Cluster | None
     control_plane: clusterapi.KubeadmControlPlane | None
@@ -21,36 +21,36 @@ class Observed:
 
 
 def true(type_: str, reason: str = "", message: str = "") -> ClusterCondition:
-    """Return a condition that holds; its reason is its type where no other is given."""
+    """Return a condition with status True; its reason defaults to its type."""
     return ClusterCondition(type=type_, status=conditions.TRUE, reason=reason or type_, message=message)
 
 
 def false(type_: str, reason: str, message: str, *, severity: str = INFO) -> ClusterCondition:
-    """Return a condition that does not hold."""
+    """Return a condition with status False."""
     return ClusterCondition(type=type_, status=conditions.FALSE, reason=reason, message=message, severity=severity)
 
 
 def conditions_of(tkc: TanzuKubernetesCluster, observed: Observed) -> list[ClusterCondition]:
-    """Return ControlPlaneReady, NodePoolsReady and NodesHealthy."""
+    """Return the conditions ControlPlaneReady, NodePoolsReady and NodesHealthy."""
     return [_control_plane(observed.cluster), _node_pools(tkc, observed), _nodes(observed.cluster)]
 
 
 def holds(capi: clusterapi.Cluster, type_: str) -> bool:
-    """Tell whether that condition of Cluster API is True."""
-    found = condition(capi.status.conditions, type_)
-    return found is not None and found.status == conditions.TRUE
+    """Return whether a condition of Cluster API is True."""
+    current = condition(capi.status.conditions, type_)
+    return current is not None and current.status == conditions.TRUE
 
 
 def message_of(capi: clusterapi.Cluster, type_: str) -> str:
-    """Return the message of that condition of Cluster API."""
-    found = condition(capi.status.conditions, type_)
-    return found.message if found else ""
+    """Return the message of a condition of Cluster API; empty without the condition."""
+    current = condition(capi.status.conditions, type_)
+    return current.message if current else ""
 
 
 def _control_plane(capi: clusterapi.Cluster | None) -> ClusterCondition:
     type_ = conditions.CONTROL_PLANE_READY
     if capi is None:
-        return false(type_, conditions.WAITING_FOR_CLUSTER_INFRASTRUCTURE, "The cluster has not been made yet")
+        return false(type_, conditions.WAITING_FOR_CLUSTER_INFRASTRUCTURE, "The cluster has not been created yet")
     steps = (
         (
             clusterapi.INFRASTRUCTURE_READY,
@@ -68,12 +68,12 @@ def _control_plane(capi: clusterapi.Cluster | None) -> ClusterCondition:
             "Waiting for control planes to be ready",
         ),
     )
-    for one, reason, waiting in steps:
-        if not holds(capi, one):
-            return false(type_, reason, _joined(waiting, message_of(capi, one)))
-    missing = _missing(capi.status.control_plane)
-    if missing:
-        return false(type_, conditions.WAITING_FOR_CONTROL_PLANE, f"Waiting for control planes to be ready: {missing}")
+    for step, reason, waiting in steps:
+        if not holds(capi, step):
+            return false(type_, reason, _joined(waiting, message_of(capi, step)))
+    shortage = _shortage(capi.status.control_plane)
+    if shortage:
+        return false(type_, conditions.WAITING_FOR_CONTROL_PLANE, f"Waiting for control planes to be ready: {shortage}")
     return true(type_)
 
 
@@ -81,7 +81,7 @@ def _joined(waiting: str, detail: str) -> str:
     return f"{waiting}: {detail}" if detail else waiting
 
 
-def _missing(counts: clusterapi.Replicas | None) -> str:
+def _shortage(counts: clusterapi.Replicas | None) -> str:
     if counts is None or counts.available_replicas < counts.desired_replicas:
         available, desired = (counts.available_replicas, counts.desired_replicas) if counts else (0, 0)
         return f"{available} of {desired} available"
@@ -89,21 +89,21 @@ def _missing(counts: clusterapi.Replicas | None) -> str:
 
 
 def _node_pools(tkc: TanzuKubernetesCluster, observed: Observed) -> ClusterCondition:
-    """The first pool that is not ready, the worst reason first, explains all."""
-    made = {one.metadata.labels.get(DEPLOYMENT_NAME_LABEL): one for one in observed.machine_deployments}
-    found = [_pool(pool, made.get(pool.name)) for pool in tkc.spec.topology.node_pools]
+    """Return the condition of all pools; the worst problem determines its reason."""
+    deployments = {pool.metadata.labels.get(DEPLOYMENT_NAME_LABEL): pool for pool in observed.machine_deployments}
+    states = [_pool_problem(pool, deployments.get(pool.name)) for pool in tkc.spec.topology.node_pools]
     order = (conditions.NODE_POOLS_FAILED, conditions.NODE_POOLS_UPDATING, conditions.NODE_POOLS_UNKNOWN)
-    wrong = sorted((one for one in found if one), key=lambda one: order.index(one[0]))
-    if not wrong:
+    problems = sorted((state for state in states if state), key=lambda state: order.index(state[0]))
+    if not problems:
         return true(conditions.NODE_POOLS_READY)
-    message = "; ".join(message for _, message in wrong)
-    severity = ERROR if wrong[0][0] == conditions.NODE_POOLS_FAILED else INFO
-    return false(conditions.NODE_POOLS_READY, wrong[0][0], message, severity=severity)
+    reason, message = problems[0][0], "; ".join(message for _, message in problems)
+    severity = ERROR if reason == conditions.NODE_POOLS_FAILED else INFO
+    return false(conditions.NODE_POOLS_READY, reason, message, severity=severity)
 
 
-def _pool(pool: NodePool, deployment: clusterapi.MachineDeployment | None) -> tuple[str, str] | None:
+def _pool_problem(pool: NodePool, deployment: clusterapi.MachineDeployment | None) -> tuple[str, str] | None:
     if deployment is None:
-        return conditions.NODE_POOLS_UNKNOWN, f"{pool.name}: not made yet"
+        return conditions.NODE_POOLS_UNKNOWN, f"{pool.name}: not created yet"
     status, desired = deployment.status, deployment.spec.replicas
     if status.phase == "Failed":
         return conditions.NODE_POOLS_FAILED, f"{pool.name}: failed"
@@ -119,53 +119,55 @@ def _nodes(capi: clusterapi.Cluster | None) -> ClusterCondition:
     if capi is not None and all(holds(capi, half) for half in halves):
         return true(conditions.NODES_HEALTHY)
     details = [message_of(capi, half) for half in halves if not holds(capi, half)] if capi else []
-    message = _joined("Waiting for nodes to be healthy", "; ".join(one for one in details if one))
+    message = _joined("Waiting for nodes to be healthy", "; ".join(detail for detail in details if detail))
     return false(conditions.NODES_HEALTHY, conditions.WAITING_FOR_NODES_HEALTHY, message)
 
 
 def is_rolled_out(observed: Observed) -> bool:
-    """Tell whether every machine is as the Cluster asks for now."""
+    """Return whether every machine matches the Cluster's current spec."""
     return not outstanding(observed)
 
 
 def outstanding(observed: Observed) -> str:
-    """Say what is waited for until every machine is as the Cluster asks for now; empty where nothing is.
+    """Return what keeps machines from matching the Cluster's current spec; empty if all of them match.
 
-    Each link of the chain Cluster, control plane or pool, machine must have seen the present generation of the one
-    before; else "up to date" may still be about yesterday.
+    In the chain from Cluster to control plane or pool to machine, each controller must have observed the current
+    generation. Otherwise "up to date" may refer to an earlier spec.
     """
     capi, control_plane = observed.cluster, observed.control_plane
     if capi is None or control_plane is None:
-        return "the cluster has not been made yet"
+        return "the cluster has not been created yet"
     if not is_reconciled(capi):
-        return "Cluster API has not written what the cluster asks for yet"
-    pools = [_outstanding(f"pool {_pool_name(one)}", one) for one in observed.machine_deployments]
-    return next((one for one in (*pools, _outstanding("the control plane", control_plane)) if one), "")
+        return "Cluster API has not applied the cluster's current spec yet"
+    pools = [_outstanding_change(f"pool {_pool_name(pool)}", pool) for pool in observed.machine_deployments]
+    changes = (*pools, _outstanding_change("the control plane", control_plane))
+    return next((change for change in changes if change), "")
 
 
 def _pool_name(pool: clusterapi.MachineDeployment) -> str:
     return pool.metadata.labels.get(DEPLOYMENT_NAME_LABEL) or pool.metadata.name
 
 
-def _outstanding(name: str, group: clusterapi.KubeadmControlPlane | clusterapi.MachineDeployment) -> str:
+def _outstanding_change(name: str, group: clusterapi.KubeadmControlPlane | clusterapi.MachineDeployment) -> str:
     status = group.status
     if status.observed_generation < group.metadata.generation:
-        return f"Cluster API has not said yet that it has seen the change of {name}"
+        return f"Cluster API has not observed the latest generation of {name} yet"
     if not status.up_to_date_replicas == status.replicas == group.spec.replicas:
         return f"machines of {name} are not up to date"
     return ""
 
 
 def is_reconciled(capi: clusterapi.Cluster) -> bool:
-    """Tell whether Cluster API has written everything that the Cluster asks for now."""
-    found = condition(capi.status.conditions, clusterapi.TOPOLOGY_RECONCILED)
-    return (
-        found is not None and found.status == conditions.TRUE and found.observed_generation >= capi.metadata.generation
-    )
+    """Return whether Cluster API has applied the Cluster's current spec."""
+    reconciled = condition(capi.status.conditions, clusterapi.TOPOLOGY_RECONCILED)
+    if reconciled is None or reconciled.status != conditions.TRUE:
+        return False
+    return reconciled.observed_generation >= capi.metadata.generation
 
 
 def topology_failure(capi: clusterapi.Cluster | None) -> str:
-    """Say why Cluster API could not write what the Cluster asks for; empty where it could, or is about to."""
-    found = condition(capi.status.conditions, clusterapi.TOPOLOGY_RECONCILED) if capi else None
-    failed = found is not None and found.status == conditions.FALSE and found.reason == clusterapi.RECONCILE_FAILED
-    return f"Cluster API cannot make the cluster: {found.message}" if found and failed else ""
+    """Return why Cluster API could not apply the Cluster's spec; empty if it did not fail."""
+    reconciled = condition(capi.status.conditions, clusterapi.TOPOLOGY_RECONCILED) if capi else None
+    if reconciled is None or reconciled.status != conditions.FALSE or reconciled.reason != clusterapi.RECONCILE_FAILED:
+        return ""
+    return f"Cluster API cannot create or update the cluster: {reconciled.message}"

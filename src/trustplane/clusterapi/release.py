@@ -1,6 +1,6 @@
-"""Releases: the Kubernetes versions that can be asked for, their names, and which one a cluster asks for.
+"""Releases: the available Kubernetes versions, their names, and the release that a cluster requests.
 
-Source: name and labels as the original's TanzuKubernetesRelease has them (`apis/run/v1alpha2/util.go`).
+Source: names and labels of the original's TanzuKubernetesRelease (`apis/run/v1alpha2/util.go`).
 """
 
 import re
@@ -15,7 +15,7 @@ from trustplane.api.meta import Condition, Json
 from trustplane.api.release import KIND, VERSION, TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
 
-BUILD = "trustplane.1"  # what follows the Kubernetes version: our revision of the node image
+BUILD = "trustplane.1"  # suffix of the Kubernetes version: our revision of the node image
 _SEPARATOR = re.compile(r"[.+-]")
 _SEMVER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(-[^+]*)?(?:\+(.*))?$")
 
@@ -23,7 +23,7 @@ Order = tuple[int, int, int, bool, tuple[int, ...]]
 
 
 def object_of(kubernetes_version: str) -> Json:
-    """Return the release of a Kubernetes version such as v1.36.3, for a server-side apply."""
+    """Return the release for a Kubernetes version such as v1.36.3, as the body of a server-side apply."""
     version = f"{kubernetes_version}+{BUILD}"
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
@@ -34,21 +34,21 @@ def object_of(kubernetes_version: str) -> Json:
 
 
 def name_of(version: str) -> str:
-    """Return the name of the release of that version: `+` is not allowed in names."""
+    """Return the name of the release with that version; names must not contain `+`."""
     return version.replace("+", "---")
 
 
 def _prefixes(version: str) -> list[str]:
-    """Every prefix that ends where a part of the version ends: v1, v1.36, ... v1.36.3---trustplane.1."""
+    """Return every prefix that ends with a part of the version: v1, v1.36, ... v1.36.3---trustplane.1."""
     ends = [match.start() for match in _SEPARATOR.finditer(version)]
     return [name_of(version[:end]) for end in (*ends, len(version))]
 
 
 def status_of(release: TanzuKubernetesRelease, *, now: datetime) -> Json:
-    """Return the status of a release whose node image was built, for a server-side apply."""
+    """Return the status of a release with a node image, as the body of a server-side apply."""
     reached = [
-        Condition(type=one, status=conditions.TRUE, reason=one, observed_generation=release.metadata.generation)
-        for one in (conditions.READY, conditions.COMPATIBLE, conditions.VALID)
+        Condition(type=type_, status=conditions.TRUE, reason=type_, observed_generation=release.metadata.generation)
+        for type_ in (conditions.READY, conditions.COMPATIBLE, conditions.VALID)
     ]
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
@@ -64,25 +64,25 @@ def status_of(release: TanzuKubernetesRelease, *, now: datetime) -> Json:
 def resolve(
     tkc: TanzuKubernetesCluster, releases: Sequence[TanzuKubernetesRelease], *, running: str = ""
 ) -> TanzuKubernetesRelease | Finding:
-    """Return the release that a cluster asks for, or what is wrong with its question.
+    """Return the release that a cluster requests, or a finding about an invalid request.
 
-    A name or version may be cut short at a part's end (`v1.36`); the newest that fits is meant. Where the running one
-    fits it stays, so that a newer release updates no cluster by itself.
+    A name or version may omit trailing parts (`v1.36`) and then means the newest matching release. The running release
+    takes precedence if it matches: a newer release alone must not update a cluster.
 
     Args:
         tkc: The cluster.
-        releases: All that there are.
+        releases: All releases.
         running: Kubernetes version that the cluster runs now, such as v1.36.3; empty for a new cluster.
     """
     topology = tkc.spec.topology
     hint = _hint(tkc)
-    found = _newest(hint, releases, running)
-    if found is None:
-        return _unknown(hint, releases)
+    release = _newest(hint, releases, running)
+    if release is None:
+        return _unknown_release(hint, releases)
     for pool in topology.node_pools:
-        if pool.release and _newest(pool.release, releases, found.spec.kubernetes.version) is not found:
-            return _differs(pool.name, pool.release, found)
-    return found
+        if pool.release and _newest(pool.release, releases, release.spec.kubernetes.version) is not release:
+            return _mixed_releases(pool.name, pool.release, release)
+    return release
 
 
 def _hint(tkc: TanzuKubernetesCluster) -> str:
@@ -92,18 +92,18 @@ def _hint(tkc: TanzuKubernetesCluster) -> str:
 
 
 def _newest(hint: str, releases: Sequence[TanzuKubernetesRelease], running: str) -> TanzuKubernetesRelease | None:
-    fitting = [one for one in releases if _fits(one, hint)]
-    same = [one for one in fitting if one.spec.kubernetes.version == running]
-    return max(same or fitting, key=order, default=None)
+    matching = [release for release in releases if _matches(release, hint)]
+    current = [release for release in matching if release.spec.kubernetes.version == running]
+    return max(current or matching, key=order, default=None)
 
 
-def _fits(release: TanzuKubernetesRelease, hint: str) -> bool:
-    wanted = name_of(hint if hint.startswith("v") or not hint else f"v{hint}")
-    return not wanted or wanted == release.metadata.name or wanted in _prefixes(release.spec.version)
+def _matches(release: TanzuKubernetesRelease, hint: str) -> bool:
+    name = name_of(hint if hint.startswith("v") or not hint else f"v{hint}")
+    return not name or name == release.metadata.name or name in _prefixes(release.spec.version)
 
 
 def order(release: TanzuKubernetesRelease) -> Order:
-    """Return a key that sorts releases from old to new; a pre-release comes before its release."""
+    """Return a key that sorts releases from oldest to newest; a prerelease precedes its release."""
     match = _SEMVER.match(release.spec.version)
     if not match:
         return 0, 0, 0, False, ()
@@ -113,32 +113,35 @@ def order(release: TanzuKubernetesRelease) -> Order:
 
 
 def newer(release: TanzuKubernetesRelease, releases: Sequence[TanzuKubernetesRelease]) -> list[str]:
-    """Return the versions that a cluster of that release can be updated to, oldest first.
+    """Return the versions to which a cluster of that release can be updated, oldest first.
 
-    Kubernetes' minor versions cannot be skipped.
+    Kubernetes does not support skipping minor versions.
     """
     major, minor = order(release)[:2]
     allowed = ((major, minor), (major, minor + 1))
-    found = [one for one in releases if order(one) > order(release) and order(one)[:2] in allowed]
-    return [one.spec.version for one in sorted(found, key=order)]
+    candidates = sorted(releases, key=order)
+    updates = [other for other in candidates if order(other) > order(release) and order(other)[:2] in allowed]
+    return [other.spec.version for other in updates]
 
 
-def _unknown(hint: str, releases: Sequence[TanzuKubernetesRelease]) -> Finding:
-    known = [one.metadata.name for one in sorted(releases, key=order)]
+def _unknown_release(hint: str, releases: Sequence[TanzuKubernetesRelease]) -> Finding:
+    names = [release.metadata.name for release in sorted(releases, key=order)]
     return Finding(
         code="unknown-release",
-        what=f"There is no release {hint}" if hint else "There is no release at all",
-        why=f"Known are: {', '.join(known)}" if known else "No TanzuKubernetesRelease exists",
-        next_step="Set spec.topology.controlPlane.tkr.reference.name to one of `kubectl get tkr`",
+        what=f"Release {hint} does not exist" if hint else "No release exists",
+        why=f"Existing releases: {', '.join(names)}"
+        if names
+        else "The management cluster has no TanzuKubernetesRelease",
+        next_step="Set spec.topology.controlPlane.tkr.reference.name to a name from `kubectl get tkr`",
         where="spec.topology.controlPlane.tkr.reference.name",
     )
 
 
-def _differs(pool: str, hint: str, found: TanzuKubernetesRelease) -> Finding:
+def _mixed_releases(pool: str, hint: str, release: TanzuKubernetesRelease) -> Finding:
     return Finding(
         code="mixed-releases",
-        what=f"Node pool {pool} asks for release {hint}, the control plane for {found.metadata.name}",
-        why="All nodes of a cluster run one release",
-        next_step="Set the same tkr.reference.name on the control plane and on each node pool, or leave it out there",
+        what=f"Node pool {pool} requests release {hint}, but the control plane requests {release.metadata.name}",
+        why="All nodes of a cluster run the same release",
+        next_step="Set the same tkr.reference.name on the control plane and on each node pool, or omit it on pools",
         where="spec.topology.nodePools",
     )

@@ -1,7 +1,7 @@
-"""The Secrets of a cluster's trust: each set that it has taken, and the one that its new machines boot with. Pure.
+"""Secrets of a cluster's trust: one for each set it has taken, and the boot set for new machines. Pure.
 
-A set is an immutable Secret whose name says its content. The boot set is Secret `<cluster>-trust`, which a machine's
-bootstrap configuration names whatever the set is. Both belong to the Cluster, so that they go, and move, with it.
+Each set is an immutable Secret, named by its content. The boot set is Secret `<cluster>-trust`: a fixed name that
+bootstrap configurations can refer to. The Cluster owns both, so they are deleted and moved with it.
 """
 
 import base64
@@ -15,26 +15,26 @@ from trustplane.trust import bundle, scope
 from trustplane.trust.entries import SHORT, Reading, TrustSet
 
 _SUFFIX = ".pem"
-_SCOPE = "registry-scope"  # has no suffix, so it is no entry's key
+_SCOPE = "registry-scope"  # without the suffix, so it cannot be an entry's key
 _NOTE = "trustplane.dev/note"
-_REVERTED = "Written by Trustplane: an edit is reverted and reported. Change the trust list instead"
+_REVERTED = "Managed by Trustplane: edits are reverted and reported. Change the trust list instead"
 
 
 def name_of(cluster_name: str, digest: str) -> str:
-    """Return the name of the Secret of the set with that digest."""
+    """Return the name of the Secret with the set of that digest."""
     return f"{boot_name(cluster_name)}-{digest[:SHORT]}"
 
 
 def boot_name(cluster_name: str) -> str:
-    """Return the name of the Secret of the boot set, which bootstrap configurations name."""
+    """Return the name of the Secret with the boot set, to which bootstrap configurations refer."""
     return f"{cluster_name}-trust"
 
 
 def desired_secret(cluster: clusterapi.Cluster, trust: TrustSet) -> Json:
-    """Return the Secret of a set, to be created where it is absent.
+    """Return the Secret of a set, to be created if it is absent.
 
-    It is never applied over an existing one: equal sets may differ in the order of certificates, and the API server
-    refuses any change of an immutable Secret.
+    It must not be applied over an existing Secret: equal sets may differ in the order of certificates, and the API
+    server refuses any change of an immutable Secret.
     """
     name = name_of(cluster.metadata.name, trust.digest)
     return {**_secret(cluster, name, annotations.TRUST_COMPONENT, content(trust)), "immutable": True}
@@ -44,8 +44,8 @@ def boot_secret(cluster: clusterapi.Cluster, text: str) -> Json:
     """Return the Secret of the boot set, to be applied.
 
     Args:
-        cluster: Whose machines boot with it.
-        text: Of the set, see `trust.bundle`.
+        cluster: Cluster of the machines.
+        text: The bundle of the set, see `trust.bundle`.
     """
     data = {bundle.KEY: base64.b64encode(text.encode()).decode()}
     body = _secret(cluster, boot_name(cluster.metadata.name), annotations.BOOT_COMPONENT, data)
@@ -72,7 +72,7 @@ def _secret(cluster: clusterapi.Cluster, name: str, component: str, data: dict[s
 
 
 def owner_reference(cluster: clusterapi.Cluster) -> Json:
-    """Return the entry of `metadata.ownerReferences` that points to a Cluster."""
+    """Return the entry of `metadata.ownerReferences` that names a Cluster."""
     return {
         "apiVersion": f"{clusterapi.GROUP}/{clusterapi.VERSION}",
         "kind": "Cluster",
@@ -82,11 +82,11 @@ def owner_reference(cluster: clusterapi.Cluster) -> Json:
 
 
 def content(trust: TrustSet) -> dict[str, str]:
-    """Return the data of a Secret that holds a set."""
+    """Return the data of a set's Secret."""
     values = {key(name): pem for name, pem in trust.pems().items()}
     if trust.hosts:
         values[_SCOPE] = scope.text(trust.hosts)
-    return {one: base64.b64encode(value.encode()).decode() for one, value in values.items()}
+    return {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
 
 
 def key(name: str) -> str:
@@ -95,10 +95,10 @@ def key(name: str) -> str:
 
 
 def reading(secret: Secret) -> Reading:
-    """Read the list that a Secret holds, with what is wrong with it: somebody else may have made it."""
+    """Parse the trust list in a Secret, with findings: a tenant may have written it."""
     data = dict(secret.data)
     scoped = data.pop(_SCOPE, "")
-    entries = [configuration.TrustedCA(name=one.removesuffix(_SUFFIX), data=each) for one, each in data.items()]
+    entries = [configuration.TrustedCA(name=name.removesuffix(_SUFFIX), data=value) for name, value in data.items()]
     try:
         annotations_ = {annotations.REGISTRY_SCOPE: base64.b64decode(scoped).decode()}
     except ValueError:
@@ -107,17 +107,17 @@ def reading(secret: Secret) -> Reading:
 
 
 def read(secret: Secret) -> TrustSet | None:
-    """Return the set that a Secret holds; None where somebody else made it and it holds no such set."""
-    found = reading(secret)
-    return found.trust if found.ok else None
+    """Return the set in a Secret; None if its content is not a valid set, for example because a tenant wrote it."""
+    parsed = reading(secret)
+    return parsed.trust if parsed.ok else None
 
 
 def read_set(secret: Secret, digest: str) -> TrustSet | None:
-    """Return the set of that digest; None where the Secret holds another: a tenant may have replaced it.
+    """Return the set of that digest; None if the Secret has different content: a tenant may have replaced it.
 
     Args:
-        secret: Which claims to hold it, by its name.
-        digest: All of it, or its first `SHORT` digits at least, where nothing says more.
+        secret: The Secret with the name of the set.
+        digest: The digest, or at least its first `SHORT` digits if no more are known.
     """
     trust = read(secret) if len(digest) >= SHORT else None
     return trust if trust is not None and trust.digest.startswith(digest) else None
@@ -125,13 +125,13 @@ def read_set(secret: Secret, digest: str) -> TrustSet | None:
 
 @dataclass(frozen=True)
 class BootSet:
-    """What Secret `<cluster>-trust` holds.
+    """The content of Secret `<cluster>-trust`.
 
     Attributes:
-        digest: Of the set that it names; empty where it names none.
-        text: All of it.
-        is_intact: Whether the text can be one of ours; of a partial one, only whether its form is.
-        is_partial: Whether it says that it has not all of that set.
+        digest: Digest that the bundle names; empty if it names none.
+        text: The whole bundle.
+        is_intact: Whether the bundle is unmodified; for a partial bundle, whether its form is valid.
+        is_partial: Whether the bundle declares itself a part of the set.
     """
 
     digest: str
@@ -141,30 +141,30 @@ class BootSet:
 
 
 def read_boot(secret: Secret) -> BootSet:
-    """Read the Secret of a boot set, which anybody who may write Secrets of the namespace may have edited.
+    """Parse the Secret of a boot set, which a tenant may have edited.
 
-    Keys beside ours do not count: no machine reads them, and an apply leaves them to whoever owns them.
+    Other keys are ignored: no machine reads them, and a server-side apply leaves them to their owner.
     """
     try:
         text = base64.b64decode(secret.data.get(bundle.KEY, "")).decode("ascii")
     except ValueError:
         return BootSet("", "", is_intact=False)
-    found = bundle.read(text)
+    parsed = bundle.read(text)
     return BootSet(
-        digest=found.digest if found else "",
+        digest=parsed.digest if parsed else "",
         text=text,
-        is_intact=found is not None,
-        is_partial=found is not None and found.is_partial,
+        is_intact=parsed is not None,
+        is_partial=parsed is not None and parsed.is_partial,
     )
 
 
 def checked(boot: BootSet, trust: TrustSet | None, infrastructure_kind: str) -> BootSet:
-    """Return a boot set with `is_intact` as the set in force tells: of a part, nothing else says whose entries it has.
+    """Return a boot set with `is_intact` verified against the set in force, which a partial bundle requires.
 
     Args:
-        boot: As it was read.
-        trust: The set in force; None where it is not known.
-        infrastructure_kind: Of the Cluster, see `trust.bundle`.
+        boot: The parsed boot set.
+        trust: The set in force; None if unknown.
+        infrastructure_kind: Infrastructure kind of the Cluster, see `trust.bundle`.
     """
     if not (boot.is_intact and boot.is_partial) or trust is None or boot.digest != trust.digest:
         return boot
@@ -172,15 +172,14 @@ def checked(boot: BootSet, trust: TrustSet | None, infrastructure_kind: str) -> 
 
 
 def unused(secrets: Iterable[Secret], cluster_name: str, digests: Iterable[str]) -> list[Secret]:
-    """Return the Secrets of sets that nobody needs any more.
+    """Return the Secrets of sets that are no longer needed.
 
     Args:
-        secrets: Of the cluster.
-        cluster_name: Its name.
-        digests: Of sets that are needed: in force, in the boot set, proven last, on a node, or to go back to.
+        secrets: Secrets of the cluster.
+        cluster_name: Name of the cluster.
+        digests: Digests of needed sets: in force, in the boot set, last proven, on a node, or the target of an undo.
     """
-    needed = {name_of(cluster_name, one) for one in digests}
-    sets = (
-        one for one in secrets if one.metadata.labels.get(annotations.COMPONENT_LABEL) == annotations.TRUST_COMPONENT
-    )
-    return [one for one in sets if one.metadata.name not in needed]
+    needed = {name_of(cluster_name, digest) for digest in digests}
+    component = annotations.COMPONENT_LABEL
+    sets = (secret for secret in secrets if secret.metadata.labels.get(component) == annotations.TRUST_COMPONENT)
+    return [secret for secret in sets if secret.metadata.name not in needed]

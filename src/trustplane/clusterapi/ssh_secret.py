@@ -1,4 +1,4 @@
-"""Secret `<cluster>-ssh`: where the key of a cluster's nodes is kept, as TKG Service names it. Pure."""
+"""Secret `<cluster>-ssh` with the SSH key of a cluster's nodes, named as in TKG Service. Pure."""
 
 import base64
 from collections.abc import Mapping
@@ -6,11 +6,11 @@ from typing import Final
 
 from trustplane.errors import UserError
 
-PRIVATE_KEY: Final = "ssh-privatekey"  # the key that type kubernetes.io/ssh-auth asks for
+PRIVATE_KEY: Final = "ssh-privatekey"  # required by type kubernetes.io/ssh-auth
 PUBLIC_KEY: Final = "ssh-publickey"
 
-# A longer one is an RSA key of more than 4,096 bits: arithmetic with it takes seconds, in which nothing else runs.
-MAX_LENGTH: Final = 4096  # characters of a private key
+# A longer key is RSA with more than 4,096 bits: its arithmetic would block the event loop for seconds.
+MAX_LENGTH: Final = 4096  # characters in a private key
 
 
 def name_of(cluster: str) -> str:
@@ -19,21 +19,23 @@ def name_of(cluster: str) -> str:
 
 
 def private_key(data: Mapping[str, str], name: str) -> str:
-    """Return the private key in a cluster's Secret; empty where it has none.
+    """Return the private key in a cluster's Secret; empty if the Secret has none.
 
     Args:
-        data: Of the Secret; values are base64, as on the wire.
-        name: Of the Secret.
+        data: Data of the Secret, with values in base64.
+        name: Name of the Secret.
 
     Raises:
-        UserError: It is no text, or longer than any key that is used.
+        UserError: The value is not text, or longer than any supported key.
     """
     try:
         key = base64.b64decode(data.get(PRIVATE_KEY, "")).decode()
-    except ValueError as error:  # of base64 or of the encoding
-        raise _unreadable(name, "it is no text") from error
+    except ValueError as error:  # invalid base64 or UTF-8
+        raise _unreadable(name, "it is not text") from error
     if len(key) > MAX_LENGTH:
-        raise _unreadable(name, f"it has {len(key)} characters; Ed25519, or RSA of 4,096 bits, has up to {MAX_LENGTH}")
+        raise _unreadable(
+            name, f"it has {len(key)} characters; an Ed25519 or 4,096-bit RSA key has at most {MAX_LENGTH}"
+        )
     return key
 
 
@@ -41,5 +43,5 @@ def _unreadable(name: str, why: str) -> UserError:
     return UserError(
         f"Key {PRIVATE_KEY} of Secret {name} cannot be read",
         why=why,
-        next_step="Put the unencrypted private key there that the nodes know; Ed25519 is what Trustplane makes",
+        next_step="Store the unencrypted private key that the nodes accept, preferably Ed25519",
     )

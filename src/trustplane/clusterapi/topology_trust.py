@@ -1,4 +1,4 @@
-"""The variable `trust` of a Cluster's topology, and the certificates in the Secrets that it names, before it is stored.
+"""Validate, at admission, variable `trust` of a Cluster's topology and the certificates in the Secrets that it names.
 
 Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2/cluster_types.go (Topology).
 """
@@ -24,68 +24,70 @@ from trustplane.errors import UserError
 from trustplane.trust import entries
 from trustplane.trust.removal import Listing, is_allowed, removal, removal_findings
 
-_PLACE: Final = f"{TOPOLOGY}.variables[{VARIABLE}]"
+_PATH: Final = f"{TOPOLOGY}.variables[{VARIABLE}]"
 
-# `data` of Secrets by name: None where it is absent; a Secret that could not be read is left out.
+# `data` of Secrets by name: None if the Secret is absent; a Secret that could not be read is left out.
 Secrets = Mapping[str, Mapping[str, str] | None]
 
 
 def needed_secrets(after: Json, before: Json | None) -> set[str]:
-    """Return the names of the Secrets that the values of both name; none where the values are equal."""
+    """Return the names of the Secrets in both values; none if the values are equal."""
     if before is not None and value_of(after) == value_of(before):
         return set()
-    trusts = [_read(value_of(one), one) for one in (after, before) if one and value_of(one) is not UNSET]
-    return {one.secret_name for one in trusts if isinstance(one, Trust) and one.names}
+    clusters = [cluster for cluster in (after, before) if cluster and value_of(cluster) is not UNSET]
+    trusts = [_parse(value_of(cluster), cluster) for cluster in clusters]
+    return {trust.secret_name for trust in trusts if isinstance(trust, Trust) and trust.names}
 
 
 def findings_of(after: Json, before: Json | None, secrets: Secrets, at: dt.datetime) -> list[Finding]:
-    """Judge the value of a Cluster where it differs from the one before, what it loses, and what is left out of it."""
-    return [*left_out.findings_of(after, before), *_of_value(after, before, secrets, at)]
+    """Return the findings about a changed value: its entries, its removals, and what is excluded from trust."""
+    return [*left_out.findings_of(after, before), *_value_findings(after, before, secrets, at)]
 
 
-def _of_value(after: Json, before: Json | None, secrets: Secrets, at: dt.datetime) -> list[Finding]:
+def _value_findings(after: Json, before: Json | None, secrets: Secrets, at: dt.datetime) -> list[Finding]:
     value, old = value_of(after), value_of(before) if before else UNSET
     if value == old:
         return []
-    findings = [] if value is UNSET else _judged(_read(value, after), secrets, at)
-    if before is None or any(one.severity is Severity.ERROR for one in findings):
+    findings = [] if value is UNSET else _entry_findings(_parse(value, after), secrets, at)
+    if before is None or any(finding.severity is Severity.ERROR for finding in findings):
         return findings
     allowed = is_allowed(field(after, "metadata", "annotations") or {})
     lost = removal(_listing(old, before, secrets), _listing(value, after, secrets))
-    return [*(one.at(_PLACE) for one in removal_findings(lost, allowed=allowed)), *findings]
+    return [*(finding.at(_PATH) for finding in removal_findings(lost, allowed=allowed)), *findings]
 
 
 def value_of(cluster: Json) -> Any:
     """Return the value of the variable; UNSET without one."""
     variables = field(cluster, "spec", "topology", "variables") or ()
-    return next((one.get("value") for one in variables if one.get("name") == VARIABLE), UNSET)
+    return next((variable.get("value") for variable in variables if variable.get("name") == VARIABLE), UNSET)
 
 
-def _read(value: Any, cluster: Json) -> Trust | Finding:
+def _parse(value: Any, cluster: Json) -> Trust | Finding:
     try:
         return read(value, field(cluster, "metadata", "name") or "")
     except UserError as error:
         return Finding(code="bad-variable", what=error.what, why=error.why, next_step=error.next_step)
 
 
-def _judged(trust: Trust | Finding, secrets: Secrets, at: dt.datetime) -> list[Finding]:
+def _entry_findings(trust: Trust | Finding, secrets: Secrets, at: dt.datetime) -> list[Finding]:
     if isinstance(trust, Finding):
-        return [trust.at(_PLACE)]
+        return [trust.at(_PATH)]
     if not trust.names:
         return []
     data = secrets.get(trust.secret_name)
     if data is None:
-        return [(_absent if trust.secret_name in secrets else _unread)(trust).at(_PLACE)]
+        return [(_absent_secret if trust.secret_name in secrets else _unread_secret)(trust).at(_PATH)]
     where = f"Secret {trust.secret_name}"
-    missing = [_missing(trust, name).at(f"{where} ({name})") for name in trust.names if _key(trust, name) not in data]
-    listed = _listed(trust, data)
-    wrong = entries.read(listed, where=where).findings
-    odd = lint([(one.name, one.data) for one in listed], at, where=where)
-    return [*(_for_secret(trust, one) for one in wrong), *missing, *odd]
+    absent = [name for name in trust.names if _key(trust, name) not in data]
+    missing = [_missing_key(trust, name).at(f"{where} ({name})") for name in absent]
+    listed = _trust_list(trust, data)
+    defects = entries.read(listed, where=where).findings
+    oddities = lint([(entry.name, entry.data) for entry in listed], at, where=where)
+    return [*(_adapted(trust, finding) for finding in defects), *missing, *oddities]
 
 
-def _listed(trust: Trust, data: Mapping[str, str]) -> list[TrustedCA]:
-    """Return the entries that the Secret has a key for, as a list has them."""
+def _trust_list(trust: Trust, data: Mapping[str, str]) -> list[TrustedCA]:
+    """Return the entries with a key in the Secret, in the form of a trust list."""
     return [TrustedCA(name=name, data=_data(trust, data, name)) for name in trust.names if _key(trust, name) in data]
 
 
@@ -94,7 +96,7 @@ def _key(trust: Trust, name: str) -> str:
 
 
 def _data(trust: Trust, data: Mapping[str, str], name: str) -> str:
-    """Return an entry as a list has it: base64 of PEM. A user's Secret holds it encoded once more."""
+    """Return an entry's data in the form of a trust list: base64 of PEM. A user's Secret encodes it once more."""
     value = data[_key(trust, name)]
     if not trust.is_users:
         return value
@@ -104,52 +106,52 @@ def _data(trust: Trust, data: Mapping[str, str], name: str) -> str:
         return ""
 
 
-def _for_secret(trust: Trust, finding: Finding) -> Finding:
-    """Say what to do where the entry is a key of a Secret."""
+def _adapted(trust: Trust, finding: Finding) -> Finding:
+    """Return a finding with the reason and next step for a key of a Secret."""
     if not trust.is_users or finding.code not in {"not-base64", "double-base64"}:
         return finding
     return replace(
         finding,
-        why="A value of this Secret is base64 of PEM, which `data` holds encoded once more: twice in all",
-        next_step='Make it with --from-literal=NAME="$(base64 -w0 ca.pem)" of `kubectl create secret generic`',
+        why="Each value of this Secret is base64 of PEM, and `data` encodes it once more: twice in total",
+        next_step='Create it by `kubectl create secret generic` with --from-literal=NAME="$(base64 -w0 ca.pem)"',
     )
 
 
 def _listing(value: Any, cluster: Json, secrets: Secrets) -> Listing:
-    """Return what entries trust; an entry whose certificates cannot be read is known by its name alone."""
-    trust = _read(value, cluster)
+    """Return the fingerprints by entry; an entry with unreadable certificates is identified by its name."""
+    trust = _parse(value, cluster)
     if isinstance(trust, Finding):
         return {}
     data = secrets.get(trust.secret_name) or {}
-    listed = _listed(trust, data)
-    known = {one.name: one.fingerprints for one in entries.read(listed).trust.entries}
+    listed = _trust_list(trust, data)
+    known = {entry.name: entry.fingerprints for entry in entries.read(listed).trust.entries}
     return {name: known.get(name, (name,)) for name in trust.names}
 
 
-def _absent(trust: Trust) -> Finding:
+def _absent_secret(trust: Trust) -> Finding:
     return Finding(
         code="no-secret",
         severity=Severity.WARNING,
-        what=f"There is no Secret {trust.secret_name}, which holds the certificates",
-        why="No machine can be made until it is there, and nobody has looked at the certificates",
-        next_step="Make it, in the namespace of the Cluster",
+        what=f"Secret {trust.secret_name} with the certificates does not exist",
+        why="No machine can be created until it exists, and its certificates have not been checked",
+        next_step="Create it in the namespace of the Cluster",
     )
 
 
-def _unread(trust: Trust) -> Finding:
+def _unread_secret(trust: Trust) -> Finding:
     return Finding(
         code="unread-secret",
         severity=Severity.WARNING,
-        what=f"Secret {trust.secret_name} could not be read just now, so its certificates are not checked",
-        next_step="Check them: `trustplane check` of that Secret's manifest",
+        what=f"Secret {trust.secret_name} could not be read, so its certificates have not been checked",
+        next_step="Run `trustplane check` on the Secret's manifest",
     )
 
 
-def _missing(trust: Trust, name: str) -> Finding:
+def _missing_key(trust: Trust, name: str) -> Finding:
     return Finding(
         code="no-key",
         severity=Severity.WARNING,
         what=f"The Secret has no key {_key(trust, name)}",
-        why="No machine can be made until it is there",
-        next_step="Add it, or remove the entry",
+        why="No machine can be created until it exists",
+        next_step="Add the key or remove the entry",
     )

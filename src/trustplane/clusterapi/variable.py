@@ -1,7 +1,8 @@
-"""The topology variable `trust`: its schema, and what a value means.
+"""The topology variable `trust`: its schema, and the meaning of its values.
 
-With `secretName` it names a Secret of ours, of keys `<name>.pem` that hold PEM. Without, it is vSphere 8's form: Secret
-`<cluster>-user-trusted-ca-secret` of the user's making, whose keys are the names and whose values are base64 of PEM.
+With `secretName`, the variable names a Secret in Trustplane's form: keys `<name>.pem` with PEM values. Without it, the
+variable has vSphere 8's form: the user creates Secret `<cluster>-user-trusted-ca-secret`, whose keys are entry names
+and whose values are base64 of PEM.
 """
 
 from collections.abc import Mapping
@@ -18,21 +19,21 @@ USER_SECRET_SUFFIX = "-user-trusted-ca-secret"  # noqa: S105  a name
 
 SCHEMA: Json = {
     "type": "object",
-    "description": "CAs that every node trusts besides those of its operating system.",
+    "description": "CAs that every node trusts, in addition to those of its operating system.",
     "required": ["additionalTrustedCAs"],
     "properties": {
         "secretName": {
             "type": "string",
             "minLength": 1,
             "maxLength": 253,
-            "description": "Secret in the cluster's namespace with a key <name>.pem for each entry, holding PEM. "
-            f"Left out: Secret <cluster>{USER_SECRET_SUFFIX} with a key <name> for each entry, holding base64 of PEM.",
+            "description": "Secret in the cluster's namespace with PEM under key <name>.pem for each entry. "
+            f"Default: Secret <cluster>{USER_SECRET_SUFFIX} with base64 of PEM under key <name> for each entry.",
         },
         "additionalTrustedCAs": {
             "type": "array",
             "maxItems": MAX_ENTRIES,
-            "description": "Entries, each of which becomes file /etc/ssl/certs/tkg-<name>.pem on every node, or files "
-            "of /etc/containerd/certs.d where it has hosts.",
+            "description": "Entries. Each becomes file /etc/ssl/certs/tkg-<name>.pem on every node, or files in "
+            "/etc/containerd/certs.d if it has hosts.",
             "items": {
                 "type": "object",
                 "required": ["name"],
@@ -42,18 +43,18 @@ SCHEMA: Json = {
                         "minLength": 1,
                         "maxLength": MAX_NAME_LENGTH,
                         "pattern": NAME_PATTERN,
-                        "description": "Part of the file's name; letters, digits, '-', '_' and '.'.",
+                        "description": "Part of the file name: letters, digits, '-', '_' and '.'.",
                     },
                     "hosts": {
                         "type": "array",
                         "maxItems": MAX_ENTRIES,
-                        "description": "Registries that the entry is for. Left out: it is for the whole node.",
+                        "description": "Registries to which the entry is limited. Default: the whole node.",
                         "items": {
                             "type": "string",
                             "minLength": 1,
                             "maxLength": MAX_HOST_LENGTH,
                             "pattern": HOST_PATTERN,
-                            "description": "As in the names of images: host or host:port.",
+                            "description": "Registry host as in image references: host or host:port.",
                         },
                     },
                 },
@@ -70,34 +71,35 @@ class Trust:
     secret_name: str
     names: tuple[str, ...]
     is_users: bool  # the Secret is the user's: keys without suffix, values base64 of PEM
-    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of the entries that are for some registries
+    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of registry-scoped entries
 
 
 def read(value: Any, cluster_name: str) -> Trust:
-    """Read a value.
+    """Parse a value.
 
     Args:
-        value: As Cluster API sends it.
-        cluster_name: Of the Cluster, for the name of the user's Secret.
+        value: The value, as JSON.
+        cluster_name: Name of the Cluster, for the name of the user's Secret.
 
     Raises:
-        UserError: It does not match the schema, or two entries have one name.
+        UserError: The value does not match the schema, or two entries have the same name.
     """
     entries = value.get("additionalTrustedCAs") if isinstance(value, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError("Variable trust has no list additionalTrustedCAs of objects")
+        raise UserError("Variable trust has no list of objects in additionalTrustedCAs")
     names = tuple(_name(entry) for entry in entries)
     if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"Variable trust has two entries named {shown(twice)}", next_step="Rename one of them")
-    hosts = {name: found for name, entry in zip(names, entries, strict=True) if (found := _hosts(name, entry))}
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"Variable trust has two entries named {shown(duplicate)}", next_step="Rename one of them")
+    scopes = ((name, _hosts(name, entry)) for name, entry in zip(names, entries, strict=True))
+    hosts = {name: scope for name, scope in scopes if scope}
     secret_name = value.get("secretName", "")
     if not isinstance(secret_name, str):
         raise UserError("Field secretName of variable trust is not a string")
     if secret_name:
         return Trust(secret_name, names, is_users=False, hosts=hosts)
     if not cluster_name:
-        raise UserError("The request names no cluster", why="Variable builtin has no cluster.name")
+        raise UserError("The request does not name a cluster", why="variable builtin has no cluster.name")
     return Trust(cluster_name + USER_SECRET_SUFFIX, names, is_users=True, hosts=hosts)
 
 
@@ -105,8 +107,8 @@ def _hosts(name: str, entry: Json) -> tuple[str, ...]:
     hosts = entry.get("hosts") or []
     if not isinstance(hosts, list) or not all(isinstance(host, str) and is_host(host) for host in hosts):
         raise UserError(
-            f"Variable trust has an entry {name} with hosts that are none",
-            next_step="Write them as in the names of images: host or host:port",
+            f"Entry {name} of variable trust has invalid hosts",
+            next_step="Write each as in image references: host or host:port",
         )
     return tuple(sorted(set(hosts)))
 
@@ -115,6 +117,6 @@ def _name(entry: Json) -> str:
     name = entry.get("name")
     refusal = judge_name(name, ()) if isinstance(name, str) else BAD_NAME
     if refusal:
-        words = repr(shown(name)) if isinstance(name, str) else "that is no string"
-        raise UserError(f"Variable trust has a name {words}", why=refusal.why, next_step=refusal.next_step)
+        display = repr(shown(name)) if isinstance(name, str) else "that is not a string"
+        raise UserError(f"Variable trust has an entry name {display}", why=refusal.why, next_step=refusal.next_step)
     return str(name)

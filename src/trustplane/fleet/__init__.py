@@ -1,1 +1,1 @@
-"""The shared read side: the observed state of clusters and nodes, for controllers and commands."""
+"""The read side shared by controllers and commands: the observed state of clusters and nodes."""

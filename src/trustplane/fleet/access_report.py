@@ -1,4 +1,4 @@
-"""A refused kubeconfig, as it is shown: a condition of the ClusterTrust, there while it is refused, and an Event."""
+"""Report a refused kubeconfig, as an Event and as a condition of the ClusterTrust until it is accepted."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def refused(client: Client, cluster: Key, error: RefusedAccessError) -> None:
-    """Record why a cluster's kubeconfig is refused. It is a report: failing is logged and never raised."""
+    """Record why a cluster's kubeconfig is refused; log failures to do so instead of raising them."""
     try:
         await _record_refusal(client, cluster, clean(str(error), _MESSAGE))
     except TrustplaneError as failure:
@@ -33,10 +33,10 @@ async def refused(client: Client, cluster: Key, error: RefusedAccessError) -> No
 
 
 async def accepted(client: Client, cluster: Key) -> None:
-    """Record that a cluster's kubeconfig is not refused any more.
+    """Record that a cluster's kubeconfig is no longer refused.
 
     Raises:
-        ApiError: That cannot be read, or written.
+        ApiError: The ClusterTrust cannot be read or written.
     """
     trust = await _trust(client, cluster)
     if trust and condition(trust.status.conditions, KUBECONFIG_ACCEPTED):
@@ -44,7 +44,7 @@ async def accepted(client: Client, cluster: Key) -> None:
 
 
 async def _trust(client: Client, cluster: Key) -> ClusterTrust | None:
-    # Not a GET: the manager has the rights of a watch, and this needs no other.
+    # A list, because the manager may list and watch ClusterTrusts, but not get them.
     listed = await client.list(CLUSTER_TRUSTS, cluster.namespace, fields=f"metadata.name={cluster.name}")
     return listed[0] if listed else None
 
@@ -52,7 +52,7 @@ async def _trust(client: Client, cluster: Key) -> ClusterTrust | None:
 async def _record_refusal(client: Client, cluster: Key, message: str) -> None:
     trust = await _trust(client, cluster)
     if trust is None:
-        return  # the next attempt finds it
+        return  # the next attempt reports it
     before = condition(trust.status.conditions, KUBECONFIG_ACCEPTED)
     if before and before.message == message:
         return
@@ -68,4 +68,4 @@ async def _apply(client: Client, trust: ClusterTrust, conditions: list[Json]) ->
     try:
         await client.apply(CLUSTER_TRUSTS, body, manager=FIELD_MANAGER, subresource="status")
     except NotFoundError:
-        return  # deleted just now
+        return  # deleted in the meantime

@@ -1,4 +1,4 @@
-"""Secrets that users made, and that no informer follows: read now and then, not at each look."""
+"""Cache Secrets of users, which no informer follows: the API server is asked at intervals, not on each reconcile."""
 
 import asyncio
 from collections import OrderedDict
@@ -10,12 +10,12 @@ from trustplane.api.keys import Key
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import SECRETS
 
-SECONDS: Final = 30.0  # for which what was read counts, also that there is none
-_MOST: Final = 32 * 1024 * 1024  # characters of all that is kept
+SECONDS: Final = 30.0  # lifetime of a cached Secret, and of the fact that it is absent
+_MOST: Final = 32 * 1024 * 1024  # characters in all cached Secrets
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _CacheEntry:
     read_at: float
     generation: int
     secret: Secret | None
@@ -23,35 +23,35 @@ class _Kept:
 
 
 class ForeignSecrets:
-    """Reads Secrets, and spares the API server the same question during a burst of changes.
+    """Reads Secrets, and avoids repeated requests to the API server during a burst of changes.
 
     Args:
-        client: To the management cluster.
+        client: Client of the management cluster.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._kept: OrderedDict[Key, _Kept] = OrderedDict()  # what was read first comes first
+        self._kept: OrderedDict[Key, _CacheEntry] = OrderedDict()  # oldest first
         self._size = 0
 
     async def find(self, key: Key, generation: int) -> Secret | None:
-        """Return a Secret, or None where it is absent.
+        """Return a Secret, or None if it is absent.
 
         Args:
             key: Namespace and name.
-            generation: Of the object that names it: once that has changed, it is read anew.
+            generation: Generation of the object that names the Secret; a change makes the cached value obsolete.
         """
         now, kept = asyncio.get_running_loop().time(), self._kept.get(key)
         if kept and kept.generation == generation and now - kept.read_at < SECONDS:
             return kept.secret
-        found = await self._client.find(SECRETS, key.name, key.namespace)
-        size = sum(map(len, found.data.values())) if found else 0
+        secret = await self._client.find(SECRETS, key.name, key.namespace)
+        size = sum(map(len, secret.data.values())) if secret else 0
         self._drop(key)
-        self._kept[key] = _Kept(now, generation, found, size)
+        self._kept[key] = _CacheEntry(now, generation, secret, size)
         self._size += size
         while self._size > _MOST or now - next(iter(self._kept.values())).read_at >= SECONDS:
             self._drop(next(iter(self._kept)))
-        return found
+        return secret
 
     def _drop(self, key: Key) -> None:
         if kept := self._kept.pop(key, None):

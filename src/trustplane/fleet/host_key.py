@@ -1,4 +1,4 @@
-"""A node's SSH host key, compared with the pin of its Machine, and with what the node itself has said."""
+"""Check a node's SSH host key against the pin on its Machine and the keys that the node reported."""
 
 import asyncio
 from collections.abc import Collection
@@ -15,47 +15,48 @@ from trustplane.kube.errors import ConflictError
 from trustplane.kube.kinds import MACHINES, WORKLOAD_NODES
 from trustplane.nodes import hostkey
 
-_ATTEMPTS: Final = 5  # while a Machine that is being made changes
-_LOOKS: Final = 10  # at a Node that has joined just now, and says within two seconds which keys it has
+_ATTEMPTS: Final = 5  # to pin a key on a Machine that other controllers change
+_READS: Final = 10  # of a Node that has just joined, and normally reports its keys within two seconds
 _PAUSE: Final = 0.5
-# After which a node that says nothing has no such unit, as in somebody's own class: its first key is believed.
+# A node without a report after this time lacks our unit, for example in a user's ClusterClass: pin its first key.
 PATIENCE: Final = timedelta(minutes=5)
 
 
 async def check(client: Client, machine: Machine, shown: str) -> None:
-    """Compare the key that a node has shown, before anything is sent to it.
+    """Check the host key that a node presented, before anything is sent to the node.
 
     Raises:
-        NodeError: It is another one than the pinned one, and none that the node has said it has.
-        TransientError: The node has said nothing yet, or its Machine keeps changing, so that the key cannot be pinned.
+        NodeError: The key differs from the pinned one, and the node did not report it.
+        TransientError: The node has not reported its keys yet, or the key cannot be pinned because its Machine keeps
+            changing.
     """
     if hostkey.is_known(machine, shown):
         return
-    said = await _said(client, machine)
-    if not said and not hostkey.pinned(machine) and _is_young(machine):
+    reported = await _reported_keys(client, machine)
+    if not reported and not hostkey.pinned(machine) and _is_young(machine):
         raise TransientError(
-            f"The node of Machine {machine.metadata.name} has not said yet which SSH host keys it has",
+            f"The node of Machine {machine.metadata.name} has not reported its SSH host keys yet",
             why=f"annotation {hostkey.REPORTED} of its Node is absent",
-            next_step="It is tried again by itself; on the node, see `systemctl status trustplane-host-keys`",
+            next_step="Trustplane retries; if this persists, run `systemctl status trustplane-host-keys` on the node",
         )
-    await _pin(client, machine, shown, said)
+    await _pin(client, machine, shown, reported)
 
 
-async def _said(client: Client, machine: Machine) -> frozenset[str]:
-    """Ask the node's own cluster, where only the node and its administrators can write that.
+async def _reported_keys(client: Client, machine: Machine) -> frozenset[str]:
+    """Return the keys from the Node in the workload cluster, where only the node and administrators can write them.
 
     Raises:
-        TransientError: There is no Node yet, or its API server does not answer.
+        TransientError: The Node does not exist yet, or its API server does not answer.
     """
     name, metadata = machine.status.node_ref.name, machine.metadata
     if not name:
-        raise TransientError(f"Machine {metadata.name} has no Node yet", next_step="It is tried again by itself")
+        raise TransientError(f"Machine {metadata.name} has no Node yet", next_step="Trustplane retries")
     cluster = Key(metadata.namespace, machine.spec.cluster_name or metadata.labels.get(CLUSTER_NAME_LABEL, ""))
     async with reading(client, cluster) as workload:
-        for _ in range(_LOOKS if _is_young(machine) else 1):
-            found = await workload.find(WORKLOAD_NODES, name)
-            if found and (said := hostkey.reported(found.metadata.annotations)):
-                return said
+        for _ in range(_READS if _is_young(machine) else 1):
+            node = await workload.find(WORKLOAD_NODES, name)
+            if node and (reported := hostkey.reported(node.metadata.annotations)):
+                return reported
             await asyncio.sleep(_PAUSE)
     return frozenset()
 
@@ -65,16 +66,16 @@ def _is_young(machine: Machine) -> bool:
     return created is not None and datetime.now(UTC) - created < PATIENCE
 
 
-async def _pin(client: Client, machine: Machine, shown: str, said: Collection[str]) -> None:
-    name, namespace, found = machine.metadata.name, machine.metadata.namespace, machine
+async def _pin(client: Client, machine: Machine, shown: str, reported: Collection[str]) -> None:
+    name, namespace, current = machine.metadata.name, machine.metadata.namespace, machine
     for _ in range(_ATTEMPTS):
-        patch = hostkey.pin(found, shown, said)
+        patch = hostkey.pin(current, shown, reported)
         if patch is None:
             return
         try:
             await client.patch(MACHINES, name, namespace, patch)
         except ConflictError:
-            found = await client.get(MACHINES, name, namespace)
+            current = await client.get(MACHINES, name, namespace)
         else:
             return
-    raise TransientError(f"Machine {name} keeps changing, so that its host key cannot be pinned")
+    raise TransientError(f"The host key of Machine {name} cannot be pinned", why="the Machine keeps changing")

@@ -1,6 +1,6 @@
-"""A look at a node's files and runtime over SSH: what differs from what was written, and its repair where asked for.
+"""Inspect a node over SSH: report drift of its files and its runtime, and repair it on request.
 
-It also tells how the runtime reaches registries, without which no answer of a kubelet proves anything.
+An inspection also records how the runtime reaches registries. Without that, a kubelet's answer proves nothing.
 """
 
 import asyncio
@@ -24,29 +24,29 @@ from trustplane.nodes.plan import Drift
 from trustplane.proof.schedule import written_at
 from trustplane.text import clean
 
-# Asked before a repair; it raises where that is no longer wanted, see `trust.apply`.
+# Called before a repair; raises if the repair is no longer wanted, see `trust.apply`.
 Confirm = Callable[[], Awaitable[None]]
-_MESSAGE = 600  # characters of what is kept in an annotation
-_REASONS = 20  # registries whose hindrance is kept in words; of more, only that there is one
-_KEY_AGAIN = timedelta(minutes=5)  # until a cluster without an SSH key is asked for one again
+_MAX_MESSAGE = 600  # characters of a message in an annotation
+_MAX_REASONS = 20  # registries with a recorded reason; others have only their verification
+_KEY_RETRY = timedelta(minutes=5)  # between lookups of an absent SSH key
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """What came of a look: to be recorded on the Machine."""
+    """The result of an inspection, to be recorded on the Machine."""
 
     inspection: Inspection
-    applied: AppliedTrust | None = None  # what was written by a repair
+    applied: AppliedTrust | None = None  # the write of a repair
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a node is to have, and trust.
+    """The desired trust of a node.
 
     Attributes:
-        files: Content by path; None where that is not known.
-        registries: Hosts of the registries that it is to trust.
-        repair: Asked before what differs is undone, see `trust.apply`; None: it is only reported.
+        files: Content of the trust files by path; None if unknown.
+        registries: Hosts of the registries that the node must trust.
+        repair: Called before drift is repaired, see `trust.apply`; None: drift is only reported.
     """
 
     files: Mapping[str, str] | None
@@ -55,20 +55,20 @@ class Wanted:
 
 
 async def private_key(client: Client, cluster: Key) -> str:
-    """Return the SSH key of a cluster's nodes; empty where its nodes are not ours to look at."""
+    """Return the SSH key of a cluster's nodes; empty if the user has not given Trustplane access to them."""
     name = ssh_secret.name_of(cluster.name)
-    found = await client.find(SECRETS, name, cluster.namespace)
-    return ssh_secret.private_key(found.data, name) if found else ""
+    secret = await client.find(SECRETS, name, cluster.namespace)
+    return ssh_secret.private_key(secret.data, name) if secret else ""
 
 
-UNUSABLE = "unusable"  # no key: whoever logs in with it says so of each node
+UNUSABLE = "unusable"  # stands for an invalid key: the login with it fails and reports the reason for each node
 
 
 class Keys:
-    """The SSH keys of clusters' nodes.
+    """Looks up the SSH keys of clusters' nodes, and caches their absence.
 
     Args:
-        client: To the management cluster.
+        client: Client of the management cluster.
     """
 
     def __init__(self, client: Client) -> None:
@@ -76,7 +76,7 @@ class Keys:
         self._absent_until: dict[Key, datetime] = {}
 
     async def find(self, cluster: Key) -> str:
-        """Return the key of a cluster's nodes as `private_key` does, and remember for a while where there is none."""
+        """Return the key of a cluster's nodes, as `private_key` does, or `UNUSABLE`; an absent key delays `due_at`."""
         try:
             key = await private_key(self._client, cluster)
         except UserError:
@@ -84,24 +84,24 @@ class Keys:
         if key:
             self._absent_until.pop(cluster, None)
         else:
-            self._absent_until[cluster] = datetime.now(UTC) + _KEY_AGAIN
+            self._absent_until[cluster] = datetime.now(UTC) + _KEY_RETRY
         return key
 
     def due_at(self, cluster: Key, time: datetime | None) -> datetime | None:
-        """Return when a node of a cluster can be looked at that is to be at that time."""
+        """Return when an inspection due at that time can take place; later while the cluster's key is absent."""
         absent_until = self._absent_until.get(cluster)
         return max(time, absent_until) if time and absent_until else time
 
 
-async def inspect(client: Client, machine: Machine, key: str, facts: NodeFacts, wanted: Wanted) -> Inspected:
-    """Look at a node; errors are part of the result.
+async def inspect(client: Client, machine: Machine, key: str, facts: NodeFacts, desired: Wanted) -> Inspected:
+    """Inspect a node; errors are part of the result.
 
     Args:
-        client: To the management cluster.
-        machine: Its Machine.
+        client: Client of the management cluster.
+        machine: The node's Machine.
         key: Private key for SSH.
-        facts: What is known of it.
-        wanted: What it is to have.
+        facts: The node's facts.
+        desired: The node's desired trust.
     """
     try:
         async with ssh.connect(address_of(machine), key) as node:
@@ -109,11 +109,11 @@ async def inspect(client: Client, machine: Machine, key: str, facts: NodeFacts, 
                 await host_key.check(client, machine, node.host_key)
             except NodeError as error:
                 return Inspected(_result(facts.digest, refusal=str(error)))
-            seen = await _look(node, wanted.files, facts, wanted.repair) if wanted.files is not None else None
-            seen = seen or _not_compared(facts)
-            seen.inspection.registries_at = datetime.now(UTC)
-            seen.inspection.registries = await _reach(node, wanted.registries)
-            return seen
+            files = desired.files
+            result = _not_compared(facts) if files is None else await _compare(node, files, facts, desired.repair)
+            result.inspection.registries_at = datetime.now(UTC)
+            result.inspection.registries = await _registry_access(node, desired.registries)
+            return result
     except TrustplaneError as error:
         return Inspected(_failed(facts, str(error)))
 
@@ -125,77 +125,77 @@ def _not_compared(facts: NodeFacts) -> Inspected:
 
 
 def _failed(facts: NodeFacts, error: str) -> Inspection:
-    """Return a look that failed; how the node reached registries when it was last seen stays known, with its time."""
+    """Return a failed inspection; it keeps the registry access of the last successful one, with its time."""
     inspection, before = _result(facts.digest, error=error), facts.valid_inspection
     if before is not None:
         inspection.registries, inspection.registries_at = before.registries, before.registries_at
     return inspection
 
 
-async def _reach(node: ssh.Node, wanted: Collection[str]) -> list[RegistryAccess]:
-    """Tell how a node reaches registries; words about them are kept of the first ones only."""
+async def _registry_access(node: ssh.Node, names: Collection[str]) -> list[RegistryAccess]:
+    """Return how a node reaches registries; only the first ones keep a reason."""
     try:
-        report = await registry_report.read(node, wanted)
+        report = await registry_report.read(node, names)
     except TrustplaneError as error:
-        reason = clean(str(error), _MESSAGE // 2)
-        return [RegistryAccess(registry=host, verification=UNREADABLE, reason=reason) for host in sorted(wanted)]
-    reached = []
-    for host in sorted(wanted):
-        reached.append(registries.access(report, host))
-        await asyncio.sleep(0)  # what a node has for one registry may be large: others go between
-    for access in [access for access in reached if access.reason][_REASONS:]:
+        reason = clean(str(error), _MAX_MESSAGE // 2)
+        return [RegistryAccess(registry=host, verification=UNREADABLE, reason=reason) for host in sorted(names)]
+    result = []
+    for host in sorted(names):
+        result.append(registries.access(report, host))
+        await asyncio.sleep(0)  # one registry's configuration may be large: yield to other tasks
+    for access in [access for access in result if access.reason][_MAX_REASONS:]:
         access.reason = access.next_step = ""
-    return reached
+    return result
 
 
-async def _look(node: ssh.Node, files: Mapping[str, str], facts: NodeFacts, repair: Confirm | None) -> Inspected:
+async def _compare(node: ssh.Node, files: Mapping[str, str], facts: NodeFacts, repair: Confirm | None) -> Inspected:
     digest = facts.digest
     state = await trust.read(node)
-    found = plan.drift(files, state)
-    useless, hidden = shadows_described(hosts.all_shadows(state, files))
-    if found.is_current or repair is None:
-        message = "; ".join(part for part in (described(found), useless) if part)
+    drift = plan.drift(files, state)
+    ineffective, hidden = shadows_described(hosts.all_shadows(state, files))
+    if drift.is_current or repair is None:
+        message = "; ".join(part for part in (described(drift), ineffective) if part)
         inspection = _result(digest, message=message, hidden=hidden)
-        inspection.is_drifted = not found.is_current
+        inspection.is_drifted = not drift.is_current
         return Inspected(inspection)
-    done = await trust.apply(node, files, confirm=repair)
+    result = await trust.apply(node, files, confirm=repair)
     at = written_at(datetime.now(UTC), facts)
-    applied = AppliedTrust(digest=digest, at=at, method=IN_PLACE, restarted=done.restarted)
-    return Inspected(_result(digest, message=useless, hidden=hidden), applied)
+    applied = AppliedTrust(digest=digest, at=at, method=IN_PLACE, restarted=result.restarted)
+    return Inspected(_result(digest, message=ineffective, hidden=hidden), applied)
 
 
 def _result(digest: str, *, message: str = "", hidden: str = "", refusal: str = "", error: str = "") -> Inspection:
     return Inspection(
         digest=digest,
         at=datetime.now(UTC),
-        message=message[:_MESSAGE],
-        hidden=hidden[:_MESSAGE],
-        refusal=refusal[:_MESSAGE],
-        error=error[:_MESSAGE],
+        message=message[:_MAX_MESSAGE],
+        hidden=hidden[:_MAX_MESSAGE],
+        refusal=refusal[:_MAX_MESSAGE],
+        error=error[:_MAX_MESSAGE],
     )
 
 
-def described(found: Drift) -> str:
-    """Return what differs in words; empty where nothing does."""
+def described(drift: Drift) -> str:
+    """Return a description of the drift; empty without drift."""
     parts = (
-        ("edited by somebody", found.edited),
-        ("removed by somebody", found.removed),
-        ("replaced by something that is no file", found.replaced),
-        ("never written", found.missing),
-        ("left from an earlier set", found.outdated),
+        ("edited outside Trustplane", drift.edited),
+        ("removed outside Trustplane", drift.removed),
+        ("replaced by something other than a file", drift.replaced),
+        ("never written", drift.missing),
+        ("left over from an earlier set", drift.outdated),
     )
-    texts = [f"{what}: {', '.join(paths)}" for what, paths in parts if paths]
-    if found.is_stale:
-        texts.append("the files are right, but the containerd that runs has not loaded them")
+    texts = [f"{problem}: {', '.join(paths)}" for problem, paths in parts if paths]
+    if drift.is_stale:
+        texts.append("the files are correct, but the running containerd has not loaded them")
     return "; ".join(texts)
 
 
-def shadows_described(found: Sequence[Shadow]) -> tuple[str, str]:
-    """Return in words what of ours has no effect, and what of others has none because of ours; empty for nothing."""
+def shadows_described(shadows: Sequence[Shadow]) -> tuple[str, str]:
+    """Return descriptions of our ineffective files, and of other files that ours make ineffective; empty if none."""
     texts: dict[bool, list[str]] = {True: [], False: []}
-    for one in found:
-        texts[one.is_ours].append(f"{one.path} because of {one.by}")
+    for shadow in shadows:
+        texts[shadow.is_ours].append(f"{shadow.path} because of {shadow.by}")
     return (
-        f"without effect, though it is ours: {', '.join(texts[True])}" if texts[True] else "",
-        f"without effect, and not ours: {', '.join(texts[False])}" if texts[False] else "",
+        f"files of Trustplane without effect: {', '.join(texts[True])}" if texts[True] else "",
+        f"other files without effect: {', '.join(texts[False])}" if texts[False] else "",
     )

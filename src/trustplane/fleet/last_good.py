@@ -1,6 +1,6 @@
-"""The service's last list without errors, kept in a Secret.
+"""Store the service's last good list in a Secret.
 
-It is in force while the list is broken (rule P10) or left out, as after a deletion of the object.
+Clusters use it while the current list has errors (rule P10) or is absent, for example because the object was deleted.
 """
 
 from typing import Protocol
@@ -21,26 +21,26 @@ LAST_GOOD_NAME = f"{NAME}-trust"
 
 class _Reader(Protocol):
     async def find(self, resource: Resource[Secret], name: str, namespace: str = "") -> Secret | None:
-        """Return a Secret, or None where it is absent."""
+        """Return a Secret, or None if it is absent."""
 
 
 def is_last_good(key: Key, namespace: str) -> bool:
-    """Tell whether a Secret is the one that keeps the list; `namespace`: Trustplane's own."""
+    """Return whether a Secret is the one with the last good list; `namespace` is Trustplane's namespace."""
     return key == Key(namespace, LAST_GOOD_NAME)
 
 
 async def find(reader: _Reader, *, namespace: str) -> LastGood | None:
-    """Read what is kept; None where there is nothing."""
+    """Read the last good list; None if it is absent."""
     return of(await reader.find(SECRETS, LAST_GOOD_NAME, namespace))
 
 
 def of(kept: Secret | None) -> LastGood | None:
-    """Return what a Secret keeps."""
+    """Return the last good list in a Secret."""
     return LastGood(secret.read(kept), kept.metadata.annotations.get(TRUST_MERGE, "")) if kept else None
 
 
 async def keep(client: Client, good: LastGood, *, namespace: str) -> None:
-    """Write what is to be kept."""
+    """Store the last good list."""
     metadata = {"name": LAST_GOOD_NAME, "namespace": namespace, "labels": {COMPONENT_LABEL: "service-trust"}}
     body = {
         "metadata": metadata | ({"annotations": {TRUST_MERGE: good.merge}} if good.merge else {}),

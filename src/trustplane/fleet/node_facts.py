@@ -1,4 +1,4 @@
-"""Facts of nodes, worked out anew only where the Machine that says them has changed."""
+"""Cache the facts about nodes, and derive them again only when their Machine changes."""
 
 import asyncio
 from collections.abc import Iterable
@@ -11,45 +11,45 @@ from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.kube.informer import Change, Informer
 
 
-class _Known(NamedTuple):
+class _CacheEntry(NamedTuple):
     machine: Machine
     facts: NodeFacts
 
 
 class FactsOfNodes:
-    """What Machines say of their nodes, as the informer last saw them.
+    """Derives facts about nodes from the informer's Machines.
 
-    An informer replaces what it has of an object, and never changes it: the same one says the same.
+    An informer replaces objects and never modifies them: an identical object has identical facts.
 
     Args:
-        machines: Machines of Cluster API.
+        machines: Informer of Cluster API's Machines.
     """
 
     def __init__(self, machines: Informer[Machine]) -> None:
         self._machines = machines
-        self._known: dict[Key, _Known] = {}
+        self._known: dict[Key, _CacheEntry] = {}
         machines.subscribe(self._forget)
 
     async def of(self, machines: Iterable[Machine]) -> list[NodeFacts]:
-        """Return what is known of the nodes of Machines, in their order; see `machine_facts.facts`.
+        """Return the facts about the nodes of Machines, in their order; see `machine_facts.facts`.
 
-        What a tenant has written on a Machine takes a while to read: others go between any two that are read.
+        Parsing a tenant's annotations takes time: other tasks run between any two Machines.
 
         Args:
-            machines: As they were seen together; what changes meanwhile is not looked at.
+            machines: A snapshot; changes during the call are ignored.
         """
-        return [await self._of(one) for one in tuple(machines)]
+        return [await self._facts_of(machine) for machine in tuple(machines)]
 
-    async def _of(self, machine: Machine) -> NodeFacts:
+    async def _facts_of(self, machine: Machine) -> NodeFacts:
         key = key_of(machine)
         known = self._known.get(key)
         if known is not None and known.machine is machine:
             return known.facts
-        found = facts(machine)
-        if self._machines.get(key) is machine:  # one that is gone by now would never be forgotten
-            self._known[key] = _Known(machine, found)
+        result = facts(machine)
+        if self._machines.get(key) is machine:  # the entry of a deleted Machine would never be removed
+            self._known[key] = _CacheEntry(machine, result)
         await asyncio.sleep(0)
-        return found
+        return result
 
     def _forget(self, change: Change[Machine]) -> None:
         if change.new is None:

@@ -1,4 +1,4 @@
-"""What a decision about a cluster's trust depends on, gathered from the objects that say it."""
+"""Gather the input of a decision about a cluster's trust from the objects involved."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,34 +21,36 @@ from trustplane.trust.propagation import Frozen, Pin, Situation
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """One look at everything that concerns a cluster."""
+    """A snapshot of all objects that concern a cluster's trust."""
 
     configuration: TkgServiceConfiguration
-    cluster: Cluster | None  # Cluster API's object of the same name, whoever it belongs to
+    cluster: Cluster | None  # Cluster API's object with the same name, regardless of its owner
     situation: Situation
     update_strategy: str
-    is_recorded: bool  # the service's list, as the last good one: only then a deletion cannot lose what clusters take
+    is_recorded: bool  # the service's list is stored as the last good one, so its deletion does not affect clusters
 
 
 async def observe(
     reader: Reader, tkc: TanzuKubernetesCluster, *, kubernetes_version: str, namespace: str, now: datetime
 ) -> Observation:
-    """Look at a cluster.
+    """Gather everything that a decision about a cluster's trust depends on.
 
     Args:
-        reader: Where to look: at what informers last saw, or at the API server.
-        tkc: The cluster as its owner asks for it.
-        kubernetes_version: The version that its release stands for.
-        namespace: Trustplane's own, which has the last good service list.
-        now: The time; requests dated after it wait.
+        reader: The source of objects: informers or the API server.
+        tkc: The cluster as its owner specified it.
+        kubernetes_version: Kubernetes version of its release.
+        namespace: Trustplane's namespace, with the last good list of the service.
+        now: The current time; requests dated later wait.
 
     Raises:
-        TransientError: The service's configuration is not there: it is about to be made again.
+        TransientError: The service's configuration is absent, and about to be created again.
     """
     configuration = await reader.find(CONFIGURATIONS, NAME)
     if configuration is None:
         raise TransientError(
-            f"TkgServiceConfiguration {NAME} is absent", why="somebody deleted it", next_step="It is being made again"
+            f"TkgServiceConfiguration {NAME} is absent",
+            why="it was deleted",
+            next_step="Trustplane is creating it again",
         )
     cluster = await reader.find(CLUSTERS, tkc.metadata.name, tkc.metadata.namespace)
     frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
@@ -90,11 +92,11 @@ async def _pinned(reader: Reader, tkc: TanzuKubernetesCluster, pin: Pin) -> Trus
 
 
 async def _set(reader: Reader, tkc: TanzuKubernetesCluster, digest: str) -> TrustSet | None:
-    found = await reader.find(SECRETS, secret.name_of(tkc.metadata.name, digest), tkc.metadata.namespace)
-    return secret.read_set(found, digest) if found else None
+    stored = await reader.find(SECRETS, secret.name_of(tkc.metadata.name, digest), tkc.metadata.namespace)
+    return secret.read_set(stored, digest) if stored else None
 
 
 def _first_customized_at(configuration: TkgServiceConfiguration, service: Reading, now: datetime) -> datetime | None:
-    # A customised object whose status does not say so yet was customised just now, or before it was deleted.
+    # A customised object without this status was customised just now, or before its deletion.
     customised = is_customised(configuration.spec) or lists.is_kept(service)
     return configuration.status.first_customized_at or (now if customised else None)

@@ -1,7 +1,7 @@
-"""What a Cluster that no TanzuKubernetesCluster owns says that its nodes are to trust.
+"""Read the trust list of a Cluster that is not owned by a TanzuKubernetesCluster.
 
-Nobody but the Cluster says that, so what it says is in force at once. Where it cannot be read, or the Cluster says
-nothing any more, what was in force stays: that is no wish to trust nothing.
+The Cluster itself is the only source of the list, which therefore takes effect immediately. If the list becomes
+unreadable or the Cluster no longer names one, the set in force stays: this is not a request to trust nothing.
 """
 
 import base64
@@ -21,74 +21,78 @@ from trustplane.trust import entries
 from trustplane.trust.entries import EMPTY, Reading, TrustSet
 
 VARIABLE: Final = "trust"
-_WORDS: Final = 1024  # characters of what others say
-_SILENT: Final = (
-    f"The Cluster does not say any more what it is to trust: by variable {VARIABLE} of its topology, or by annotation "
-    f"{TRUST_SECRET}. To trust none, name an empty list"
+_MAX_MESSAGE: Final = 1024  # characters of a tenant's text
+_NO_LIST: Final = (
+    f"The Cluster no longer names a trust list, neither by variable {VARIABLE} of its topology nor by annotation "
+    f"{TRUST_SECRET}. To trust no additional CA, name an empty list"
 )
 
 
 class Find(Protocol):
-    """Finds a Secret; one of a user may be as old as the object of that generation, which names it."""
+    """Finds a Secret; a user's Secret may come from a cache, valid for that generation of the object naming it."""
 
     async def __call__(self, name: str, namespace: str, *, generation: int = 0) -> Secret | None:
-        """Return it, or None where it is absent."""
+        """Return the Secret, or None if it is absent."""
 
 
 def has_list(cluster: Cluster) -> bool:
-    """Tell whether a Cluster says what it is to trust."""
+    """Return whether a Cluster names a trust list."""
     return cluster.variable(VARIABLE) is not None or TRUST_SECRET in cluster.metadata.annotations
 
 
 async def sets(cluster: Cluster, last: str, find: Find) -> Sets:
-    """Return what is in force in a Cluster, and what it asks for.
+    """Return the set in force and the desired set of a Cluster.
 
     Args:
         cluster: The Cluster.
-        last: Digest of the set that was in force when it was looked at last; empty: none is known.
-        find: Finds Secrets of its namespace.
+        last: Digest of the set last known to be in force; empty if unknown.
+        find: Finds Secrets in the Cluster's namespace.
     """
-    asked = await _asked(cluster, last, find)
-    if not isinstance(asked, str):
-        return Sets(digest=asked.digest, in_force=asked, desired=asked, source=clustertrust.CLUSTER)
-    kept = EMPTY if last == EMPTY.digest else await _kept(cluster, last, find) if last else None
-    return Sets(digest=last, in_force=kept, desired=None, source=clustertrust.CLUSTER, problem=asked)
+    desired = await _desired(cluster, last, find)
+    if not isinstance(desired, str):
+        return Sets(digest=desired.digest, in_force=desired, desired=desired, source=clustertrust.CLUSTER)
+    previous = EMPTY if last == EMPTY.digest else await _stored_set(cluster, last, find) if last else None
+    return Sets(digest=last, in_force=previous, desired=None, source=clustertrust.CLUSTER, problem=desired)
 
 
-async def _kept(cluster: Cluster, digest: str, find: Find) -> TrustSet | None:
-    found = await find(secret.name_of(cluster.metadata.name, digest), cluster.metadata.namespace)
-    return secret.read_set(found, digest) if found else None
+async def _stored_set(cluster: Cluster, digest: str, find: Find) -> TrustSet | None:
+    stored = await find(secret.name_of(cluster.metadata.name, digest), cluster.metadata.namespace)
+    return secret.read_set(stored, digest) if stored else None
 
 
-async def _asked(cluster: Cluster, last: str, find: Find) -> TrustSet | str:
-    """Return the set that a Cluster asks for, or why there is none."""
+async def _desired(cluster: Cluster, last: str, find: Find) -> TrustSet | str:
+    """Return the desired set of a Cluster, or why it is unknown."""
     if not has_list(cluster):
-        return EMPTY if last in ("", EMPTY.digest) else _SILENT
+        return EMPTY if last in ("", EMPTY.digest) else _NO_LIST
     value, metadata = cluster.variable(VARIABLE), cluster.metadata
     try:
         trust = variable.read(value, metadata.name) if value is not None else None
     except UserError as error:
-        return clean(str(error), _WORDS)
+        return clean(str(error), _MAX_MESSAGE)
     if trust is not None and not trust.names:
         return EMPTY
     name = trust.secret_name if trust is not None else metadata.annotations[TRUST_SECRET]
-    found = await find(name, metadata.namespace, generation=metadata.generation)
-    if found is None:
-        return f"There is no Secret {clean(name, _WORDS)}, which holds the certificates"
-    reading = _listed(found, trust) if trust is not None and trust.is_users else secret.reading(found)
+    certificates = await find(name, metadata.namespace, generation=metadata.generation)
+    if certificates is None:
+        return f"Secret {clean(name, _MAX_MESSAGE)} with the certificates does not exist"
+    if trust is not None and trust.is_users:
+        reading = _read_users_secret(certificates, trust)
+    else:
+        reading = secret.reading(certificates)
     if not reading.ok:
-        return f"Secret {clean(name, _WORDS)}: {trust_status.summary(reading.findings)}"
-    return _only(reading.trust, trust) if trust is not None else reading.trust
+        return f"Secret {clean(name, _MAX_MESSAGE)}: {trust_status.summary(reading.findings)}"
+    return _selected(reading.trust, trust) if trust is not None else reading.trust
 
 
-def _listed(found: Secret, trust: variable.Trust) -> Reading:
-    """Read a Secret as vSphere 8 has it."""
-    return entries.read([TrustedCA(name=name, data=_decoded(found.data.get(name, ""))) for name in trust.names])
+def _read_users_secret(certificates: Secret, trust: variable.Trust) -> Reading:
+    """Read a Secret in vSphere 8's form."""
+    data = certificates.data
+    return entries.read([TrustedCA(name=name, data=_decoded(data.get(name, ""))) for name in trust.names])
 
 
-def _only(trust: TrustSet, value: variable.Trust) -> TrustSet:
-    """Return of a set what a value of the variable names, for the registries that it names."""
-    return TrustSet(tuple(one for one in trust.entries if one.name in value.names)).scoped(value.hosts)
+def _selected(trust: TrustSet, value: variable.Trust) -> TrustSet:
+    """Return the entries that a value of the variable names, with the scope that it gives them."""
+    return TrustSet(tuple(entry for entry in trust.entries if entry.name in value.names)).scoped(value.hosts)
 
 
 def _decoded(data: str) -> str:

@@ -1,4 +1,4 @@
-"""Two ways to read an object: as last seen, which costs nothing, and as it is now."""
+"""Read objects, either from informers, at no cost, or from the API server, in their current state."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
@@ -23,27 +23,27 @@ class Reader(Protocol):
     """Reads single objects."""
 
     async def find(self, resource: Resource[T], name: str, namespace: str = "") -> T | None:
-        """Return an object, or None where it is absent; `Client` has this method too."""
+        """Return an object, or None if it is absent; `Client` also has this method."""
 
 
 class Cached:
-    """Reads objects as informers last saw them."""
+    """Reads objects from informers."""
 
     def __init__(self, informers: Iterable[Informer[Any]]) -> None:
         self._informers = {informer.resource: informer for informer in informers}
 
     async def find(self, resource: Resource[T], name: str, namespace: str = "") -> T | None:
-        """Return an object as last seen, or None where it was absent."""
-        found: T | None = self._informers[resource].get(Key(namespace, name))
-        return found
+        """Return the last known state of an object, or None if it is unknown."""
+        obj: T | None = self._informers[resource].get(Key(namespace, name))
+        return obj
 
 
 class ByCluster:
-    """The objects of each Cluster, kept current by an informer.
+    """An index of objects by Cluster, kept current by an informer.
 
     Args:
-        informer: Of the objects.
-        cluster_of: The key of an object's Cluster; by Cluster API's label without it.
+        informer: The informer of the objects.
+        cluster_of: Returns the keys of an object's Clusters; default: by Cluster API's label.
     """
 
     def __init__(self, informer: Informer[Any], cluster_of: Callable[[Any], list[Key]] | None = None) -> None:
@@ -53,21 +53,21 @@ class ByCluster:
         informer.subscribe(self._follow)
 
     def of(self, cluster: Key) -> list[Any]:
-        """Return a Cluster's objects, by name."""
-        found = (self._informer.get(key) for key in sorted(self._keys.get(cluster, ())))
-        return [one for one in found if one is not None]
+        """Return a Cluster's objects, sorted by name."""
+        objects = (self._informer.get(key) for key in sorted(self._keys.get(cluster, ())))
+        return [obj for obj in objects if obj is not None]
 
     def _follow(self, change: Change[Any]) -> None:
-        for gone in () if change.old is None else self._cluster_of(change.old):
-            self._keys.get(gone, set()).discard(change.key)
-            if not self._keys.get(gone):
-                self._keys.pop(gone, None)
-        for there in () if change.new is None else self._cluster_of(change.new):
-            self._keys.setdefault(there, set()).add(change.key)
+        for cluster in () if change.old is None else self._cluster_of(change.old):
+            self._keys.get(cluster, set()).discard(change.key)
+            if not self._keys.get(cluster):
+                self._keys.pop(cluster, None)
+        for cluster in () if change.new is None else self._cluster_of(change.new):
+            self._keys.setdefault(cluster, set()).add(change.key)
 
 
 def is_other_spec(change: Change[Any]) -> bool:
-    """Tell whether more than the status of an object has changed: the API server counts such changes."""
+    """Return whether an object's spec changed, by its generation, or the object was replaced or is being deleted."""
     old, new = change.old, change.new
     if old is None or new is None:
         return True
@@ -80,7 +80,7 @@ def is_other_spec(change: Change[Any]) -> bool:
 
 
 def is_more_than_status(change: Change[Any]) -> bool:
-    """Tell whether the spec, a label or an annotation of an object has changed."""
+    """Return whether the spec, a label or an annotation of an object changed."""
     old, new = change.old, change.new
     if old is None or new is None or is_other_spec(change):
         return True
@@ -89,13 +89,13 @@ def is_more_than_status(change: Change[Any]) -> bool:
 
 
 def is_more_than_trust(change: Change[Machine]) -> bool:
-    """Tell whether more of a Machine has changed than what we say of it ourselves, which is news to nobody here."""
+    """Return whether anything changed on a Machine except the condition that Trustplane itself maintains."""
     old, new = change.old, change.new
     return old is None or new is None or _without_trust(old) != _without_trust(new)
 
 
 def _without_trust(machine: Machine) -> Machine:
-    conditions = [one for one in machine.status.conditions if one.type != TRUST_UP_TO_DATE]
+    conditions = [condition for condition in machine.status.conditions if condition.type != TRUST_UP_TO_DATE]
     return replace(
         machine,
         metadata=replace(machine.metadata, resource_version=""),
@@ -103,34 +103,34 @@ def _without_trust(machine: Machine) -> Machine:
     )
 
 
-def checked_cluster(found: MachineHealthCheck) -> list[Key]:
-    """Return the key of the Cluster whose machines a MachineHealthCheck looks after."""
-    return [Key(found.metadata.namespace, found.spec.cluster_name)]
+def checked_cluster(check: MachineHealthCheck) -> list[Key]:
+    """Return the key of the Cluster whose machines a MachineHealthCheck monitors, as a list."""
+    return [Key(check.metadata.namespace, check.spec.cluster_name)]
 
 
-def cluster_key(found: Object) -> list[Key]:
-    """Return the Key of the Cluster (and of its TanzuKubernetesCluster) that an object's label names; none without.
+def cluster_key(obj: Object) -> list[Key]:
+    """Return the key of the Cluster (and TanzuKubernetesCluster) in an object's label; an empty list without a label.
 
-    The label is Cluster API's, or ours on Secrets of ours.
+    The label is Cluster API's or, on our Secrets, ours.
     """
-    labels = found.metadata.labels
+    labels = obj.metadata.labels
     name = labels.get(CLUSTER_NAME_LABEL) or labels.get(CLUSTER_LABEL)
-    return [Key(found.metadata.namespace, name)] if name else []
+    return [Key(obj.metadata.namespace, name)] if name else []
 
 
 async def list_of(client: Client, resource: Resource[T], cluster: Key) -> list[T]:
-    """Read a Cluster's objects as they are now."""
+    """List a Cluster's objects of one kind from the API server."""
     return await client.list(resource, cluster.namespace, labels=f"{CLUSTER_NAME_LABEL}={cluster.name}")
 
 
 async def machinery(client: Client, cluster: Key) -> Observed:
-    """Read what there is of a cluster in Cluster API as it is now.
+    """Read a cluster's objects in Cluster API from the API server.
 
-    In this order, what Cluster API derives from an object is never older than the object itself.
+    The order guarantees that objects which Cluster API derives from another are never older than that object.
     """
-    found = await client.find(CLUSTERS, cluster.name, cluster.namespace)
+    capi = await client.find(CLUSTERS, cluster.name, cluster.namespace)
     return Observed(
-        cluster=found,
+        cluster=capi,
         control_plane=next(iter(await list_of(client, CONTROL_PLANES, cluster)), None),
         machine_deployments=await list_of(client, MACHINE_DEPLOYMENTS, cluster),
     )

@@ -1,4 +1,4 @@
-"""What the controllers of trust see of a cluster: its sets, its nodes, and the registries that it is to trust."""
+"""Observe clusters for the controllers of trust: their sets, their nodes and the registries they must trust."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,45 +57,47 @@ from trustplane.trust.propagation import Frozen
 
 @dataclass(frozen=True)
 class Seen:
-    """One look at a cluster."""
+    """The observed state of a cluster."""
 
     cluster: Cluster
     tkc: TanzuKubernetesCluster | None
     sets: Sets
-    machines: dict[str, Machine]  # by name; those that are being deleted are left out
+    machines: dict[str, Machine]  # by name, without machines being deleted
     nodes: list[NodeFacts]
-    registries: list[Registry]  # that select it, one for each host
+    registries: list[Registry]  # selecting the cluster, one for each host
     trust: ClusterTrust | None
-    is_automatic: bool  # what differs on a node is to be repaired
-    boot: BootSet | None  # what new machines boot with
-    can_write: bool  # there is a key for SSH to its nodes
-    strategy: str  # how machines get a changed set
+    is_automatic: bool  # drift on nodes is repaired
+    boot: BootSet | None  # of new machines
+    can_write: bool  # an SSH key for its nodes exists
+    strategy: str  # how machines receive a changed set
     health_checks: list[MachineHealthCheck]  # of the cluster
     is_deleting: bool  # one of its machines is being deleted
-    after: Mapping[str, datetime]  # when groups of machines were last asked to be replaced, see `rollout_facts.groups`
+    after: Mapping[
+        str, datetime
+    ]  # time of the last requested replacement by group, see `rollout.planning.facts.groups`
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The registries that its nodes are to trust."""
-        return frozenset(one.spec.host for one in self.registries)
+        """Hosts of the registries that its nodes must trust."""
+        return frozenset(registry.spec.host for registry in self.registries)
 
     @property
     def demand(self) -> Demand:
-        """What is asked of its nodes."""
+        """The proofs required of its nodes."""
         holders = [self.cluster, *([self.trust] if self.trust else [])]
-        times = [read_time(one.metadata.annotations.get(PROVE_REQUESTED_AT, "")) for one in holders]
-        requested = max((one for one in times if one), default=None)
+        times = [read_time(holder.metadata.annotations.get(PROVE_REQUESTED_AT, "")) for holder in holders]
+        requested = max((time for time in times if time), default=None)
         is_readable = self.sets.in_force is not None
         return Demand(in_force=self.sets.digest, hosts=self.hosts, is_readable=is_readable, requested_at=requested)
 
 
 class View:
-    """Looks at clusters through informers, and at Secrets that are not among them through the API server.
+    """Observes clusters through informers, and users' Secrets through the API server.
 
     Args:
-        client: To the management cluster.
-        manager: Whose informers are used.
-        namespace: Trustplane's own, which has the last good service list.
+        client: Client of the management cluster.
+        manager: Provides the informers.
+        namespace: Trustplane's namespace, with the last good list of the service.
     """
 
     def __init__(self, client: Client, manager: Manager, *, namespace: str) -> None:
@@ -113,7 +115,9 @@ class View:
         self.health_checks = manager.informer(MACHINE_HEALTH_CHECKS)
         self._foreign = ForeignSecrets(client)
         self._facts = FactsOfNodes(self.machines)
-        self._boots: dict[Key, tuple[Secret, str, BootSet]] = {}  # by cluster: what was read, with which set in force
+        self._boots: dict[
+            Key, tuple[Secret, str, BootSet]
+        ] = {}  # by cluster: Secret, digest of the set in force, result
         self._machines_of = ByCluster(self.machines)
         self._control_planes_of = ByCluster(self.control_planes)
         self._pools_of = ByCluster(self.pools)
@@ -122,15 +126,15 @@ class View:
         self._service: tuple[str, tuple[Reading, Mapping[str, str]]] = ("", (Reading(), {}))
 
     async def see(self, key: Key) -> Seen | None:
-        """Look at a cluster; None where there is none whose trust is ours to watch."""
+        """Return the state of a cluster; None if it does not exist or Trustplane does not manage its trust."""
         cluster = self.clusters.get(key)
         if cluster is None or cluster.metadata.deletion_timestamp:
             return None
         tkc = self._owner(cluster)
         if not self.is_ours(cluster):
             return None
-        there = self._machines_of.of(key)
-        machines = {one.metadata.name: one for one in there if not one.metadata.deletion_timestamp}
+        existing = self._machines_of.of(key)
+        machines = {machine.metadata.name: machine for machine in existing if not machine.metadata.deletion_timestamp}
         ssh = await self.secret(ssh_secret.name_of(key.name), key.namespace)
         sets = await (self._sets(cluster, tkc) if tkc else own_lists.sets(cluster, self._last(key), self.secret))
         return Seen(
@@ -146,55 +150,55 @@ class View:
             can_write=ssh is not None,
             strategy=self._strategy(cluster, tkc),
             health_checks=self._health_checks_of.of(key),
-            is_deleting=len(there) > len(machines),
+            is_deleting=len(existing) > len(machines),
             after=facts.groups(next(iter(self._control_planes_of.of(key)), None), self._pools_of.of(key)),
         )
 
     def _boot(self, cluster: Key, capi: Cluster, sets: Sets) -> BootSet | None:
-        """Return what new machines of a cluster boot with, read anew only when its Secret or its set has changed."""
+        """Return the boot set of a cluster, parsed again only if its Secret or the set in force changed."""
         key = Key(cluster.namespace, secret.boot_name(cluster.name))
-        found = self.secrets.get(key)
-        if found is None:
+        stored = self.secrets.get(key)
+        if stored is None:
             self._boots.pop(key, None)
             return None
         known = self._boots.get(key)
-        judge = sets.digest if sets.in_force is not None else ""
-        if known is None or known[0] is not found or known[1] != judge:
-            boot = secret.checked(secret.read_boot(found), sets.in_force, capi.spec.infrastructure_ref.kind)
-            known = self._boots[key] = (found, judge, boot)
+        reference = sets.digest if sets.in_force is not None else ""
+        if known is None or known[0] is not stored or known[1] != reference:
+            boot = secret.checked(secret.read_boot(stored), sets.in_force, capi.spec.infrastructure_ref.kind)
+            known = self._boots[key] = (stored, reference, boot)
         return known[2]
 
     def is_ours(self, cluster: Cluster) -> bool:
-        """Tell whether the trust of a Cluster is ours to watch."""
+        """Return whether Trustplane manages the trust of a Cluster."""
         return own_lists.has_list(cluster) or self._owner(cluster) is not None or self._needs_boot_set(cluster)
 
     def _needs_boot_set(self, cluster: Cluster) -> bool:
-        """Tell whether the control plane of a Cluster waits for its boot set, though the Cluster asks for no trust."""
-        found = self._control_planes_of.of(key_of(cluster))
-        return any(needs_boot_set(one.spec.kubeadm_config_spec, cluster.metadata.name) for one in found)
+        """Return whether the control plane of a Cluster boots only with a boot set, even without a trust list."""
+        control_planes = self._control_planes_of.of(key_of(cluster))
+        return any(needs_boot_set(plane.spec.kubeadm_config_spec, cluster.metadata.name) for plane in control_planes)
 
     def _last(self, key: Key) -> str:
-        """Return the digest of the set that a Cluster had in force when it was looked at last; empty: none is known."""
+        """Return the digest of the set last reported in force, or of the boot set; empty if neither is known."""
         trust, boot = self.trusts.get(key), self.secrets.get(Key(key.namespace, secret.boot_name(key.name)))
         reported = trust.status.in_force.digest if trust and trust.status.in_force else ""
-        found = reported or (secret.read_boot(boot).digest if boot else "")
-        return found if recorded.is_digest(found) else ""
+        digest = reported or (secret.read_boot(boot).digest if boot else "")
+        return digest if recorded.is_digest(digest) else ""
 
-    def cluster_of(self, found: Object) -> Cluster | None:
-        """Return the Cluster of an object, if its trust is ours to watch."""
-        cluster = next((self.clusters.get(key) for key in cluster_key(found)), None)
+    def cluster_of(self, obj: Object) -> Cluster | None:
+        """Return the Cluster of an object, if Trustplane manages its trust."""
+        cluster = next((self.clusters.get(key) for key in cluster_key(obj)), None)
         return cluster if cluster is not None and self.is_ours(cluster) else None
 
     def selecting(self) -> Watch[Registry]:
-        """Return the watch that wakes every cluster where it may have other registries to trust now."""
+        """Return the watch that wakes every cluster when the registries that it must trust may have changed."""
         return Watch(self.registries, self.all_keys, is_other_spec)
 
     def following(self) -> Watch[Machine]:
-        """Return the watch that wakes a cluster when one of its Machines has changed."""
+        """Return the watch that wakes a cluster when one of its Machines changed."""
         return Watch(self.machines, cluster_key, is_more_than_trust)
 
     def checking(self) -> Watch[MachineHealthCheck]:
-        """Return the watch that wakes a cluster where other machines may be looked after now."""
+        """Return the watch that wakes a cluster when the machines that its health checks select may have changed."""
         return Watch(self.health_checks, checked_cluster, is_more_than_status)
 
     def machines_of(self, key: Key) -> list[Machine]:
@@ -202,65 +206,69 @@ class View:
         return self._machines_of.of(key)
 
     def secrets_of(self, key: Key) -> list[Secret]:
-        """Return the Secrets of ours of a cluster, as last seen."""
+        """Return our Secrets of a cluster, as last received by the informer."""
         return self._secrets_of.of(key)
 
     def all_keys(self, _: object = None) -> list[Key]:
         """Return the keys of all clusters."""
-        return [key_of(one) for one in self.clusters.items()]
+        return [key_of(cluster) for cluster in self.clusters.items()]
 
     def selected(self, cluster: Cluster) -> list[Registry]:
-        """Return the registries that a cluster is to trust, by host, one for each."""
-        found = [one for one in self.registries.items() if one.selects(cluster.metadata.labels)]
-        by_host = {one.spec.host: one for one in sorted(found, key=lambda one: one.metadata.name, reverse=True)}
+        """Return the registries that a cluster must trust, one for each host, sorted by host."""
+        registries = [registry for registry in self.registries.items() if registry.selects(cluster.metadata.labels)]
+        last_first = sorted(registries, key=lambda registry: registry.metadata.name, reverse=True)
+        by_host = {registry.spec.host: registry for registry in last_first}
         return [by_host[host] for host in sorted(by_host)]
 
     def configuration(self) -> TkgServiceConfiguration | None:
-        """Return the service's configuration as last seen."""
+        """Return the service's configuration, as last received by the informer."""
         return self.configurations.get(Key("", NAME))
 
     def service(self) -> Reading:
-        """Return the service's list, read anew only when it has changed."""
-        return self._service_as_seen()[0]
+        """Return the service's list, parsed again only if it changed."""
+        return self._service_settings()[0]
 
-    def _service_as_seen(self) -> tuple[Reading, Mapping[str, str]]:
-        found, kept = self.configuration(), self.secrets.get(Key(self._namespace, last_good.LAST_GOOD_NAME))
-        version = "/".join(one.metadata.resource_version if one else "" for one in (found, kept))
+    def _service_settings(self) -> tuple[Reading, Mapping[str, str]]:
+        """Return the service's list and policies."""
+        configuration, kept = self.configuration(), self.secrets.get(Key(self._namespace, last_good.LAST_GOOD_NAME))
+        version = "/".join(obj.metadata.resource_version if obj else "" for obj in (configuration, kept))
         if self._service[0] != version:
             good = last_good.of(kept)
-            self._service = (version, (lists.service(found, good), lists.service_policies(found, good)))
+            service, policies = lists.service(configuration, good), lists.service_policies(configuration, good)
+            self._service = (version, (service, policies))
         return self._service[1]
 
     def _owner(self, cluster: Cluster) -> TanzuKubernetesCluster | None:
         owners = cluster.metadata.owner_references
-        is_ours = any(one.kind == KIND and one.api_version.startswith(f"{GROUP}/") for one in owners)
+        is_ours = any(owner.kind == KIND and owner.api_version.startswith(f"{GROUP}/") for owner in owners)
         return self.tkcs.get(key_of(cluster)) if is_ours else None
 
     def _policies(self, cluster: Cluster, tkc: TanzuKubernetesCluster | None) -> list[Mapping[str, str]]:
-        return [(tkc or cluster).metadata.annotations, self._service_as_seen()[1]]
+        return [(tkc or cluster).metadata.annotations, self._service_settings()[1]]
 
     def _strategy(self, cluster: Cluster, tkc: TanzuKubernetesCluster | None) -> str:
         nearest = [tkc.metadata.annotations] if tkc else []
-        return policy(*nearest, cluster.metadata.annotations, self._service_as_seen()[1]).update_strategy
+        return policy(*nearest, cluster.metadata.annotations, self._service_settings()[1]).update_strategy
 
     async def _sets(self, cluster: Cluster, tkc: TanzuKubernetesCluster) -> Sets:
         frozen = Frozen.read(cluster.metadata.annotations) or Frozen(digest=EMPTY.digest)
         name = secret.name_of(cluster.metadata.name, frozen.digest)
-        found = None if frozen.digest == EMPTY.digest else await self.secret(name, cluster.metadata.namespace)
-        in_force = EMPTY if frozen.digest == EMPTY.digest else secret.read_set(found, frozen.digest) if found else None
+        is_empty = frozen.digest == EMPTY.digest
+        stored = None if is_empty else await self.secret(name, cluster.metadata.namespace)
+        in_force = EMPTY if is_empty else secret.read_set(stored, frozen.digest) if stored else None
         merge = policy(*self._policies(cluster, tkc)).merge
         own = lists.own(tkc)
-        wanted = effective(self.service(), own, merge)
+        desired = effective(self.service(), own, merge)
         return Sets(
             digest=frozen.digest,
             in_force=in_force,
-            desired=wanted.trust if wanted.ok else await self._last_good(own, merge),
+            desired=desired.trust if desired.ok else await self._last_good(own, merge),
             source=_source(own, merge),
             reason=frozen.reason,
             change=frozen.change,
-            since=found.metadata.creation_timestamp if found else None,
-            problem="" if wanted.ok else trust_status.summary(wanted.findings),
-            note=trust_status.KEPT if lists.is_kept(wanted) else "",
+            since=stored.metadata.creation_timestamp if stored else None,
+            problem="" if desired.ok else trust_status.summary(desired.findings),
+            note=trust_status.KEPT if lists.is_kept(desired) else "",
             command=f"trustplane update {tkc.metadata.name} --namespace {tkc.metadata.namespace}",
         )
 
@@ -271,10 +279,10 @@ class View:
         return reading.trust if reading and reading.ok else None
 
     async def secret(self, name: str, namespace: str, *, generation: int = 0) -> Secret | None:
-        """Return a Secret, as last seen where it is one of ours; see `foreign_secrets` for others."""
+        """Return one of our Secrets from the informer, or a user's Secret through `foreign_secrets`."""
         key = Key(namespace, name)
-        found = self.secrets.get(key)
-        return found if found is not None else await self._foreign.find(key, generation)
+        ours = self.secrets.get(key)
+        return ours if ours is not None else await self._foreign.find(key, generation)
 
 
 def _source(own: Reading | None, merge: str) -> str:
@@ -284,5 +292,5 @@ def _source(own: Reading | None, merge: str) -> str:
 
 
 def whole_seconds(now: datetime) -> datetime:
-    """Return a time as a status shows it."""
+    """Return a time without microseconds, the precision of a status."""
     return now.replace(microsecond=0)

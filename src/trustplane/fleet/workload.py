@@ -1,4 +1,4 @@
-"""The way into a workload cluster: the kubeconfig that Cluster API keeps of it, as far as a stranger's is trusted."""
+"""Connect to workload clusters by Cluster API's kubeconfig, which a tenant may have edited and is therefore checked."""
 
 import ipaddress
 from collections.abc import AsyncIterator
@@ -18,17 +18,17 @@ from trustplane.kube.reach import reach_beside
 from trustplane.kube.transport import STRANGERS_KEPT
 from trustplane.text import clean
 
-REQUEST_SECONDS = 10.0  # a cluster that is gone is not waited for longer
-_SHOWN = 253  # characters of a host
+REQUEST_SECONDS = 10.0  # timeout of a request: an unreachable cluster must not block callers longer
+_MAX_HOST = 253  # characters in a host
 
 
 @asynccontextmanager
 async def workload(client: Client, cluster: Key) -> AsyncIterator[Client]:
-    """Open a client for a workload cluster; a refusal is recorded on its ClusterTrust, until there is none.
+    """Open a client for a workload cluster, and report a refused kubeconfig on its ClusterTrust until it is accepted.
 
     Raises:
-        RefusedAccessError: Its kubeconfig has what is not taken, or leads elsewhere.
-        TransientError: There is no kubeconfig, or no endpoint, yet.
+        RefusedAccessError: The kubeconfig has unsupported content or points to another server.
+        TransientError: The kubeconfig or the endpoint does not exist yet.
     """
     try:
         async with reading(client, cluster) as opened:
@@ -41,51 +41,51 @@ async def workload(client: Client, cluster: Key) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def reading(client: Client, cluster: Key, *, most_kept: int = STRANGERS_KEPT) -> AsyncIterator[Client]:
-    """Open a client for a workload cluster, and record nothing.
+    """Open a client for a workload cluster without reporting anything.
 
     Args:
-        client: To the management cluster.
+        client: Client of the management cluster.
         cluster: The Cluster.
-        most_kept: The weight of all objects of one kind that may be kept of it; a command can afford more.
+        most_kept: Maximum weight of the kept objects of one kind; a command can afford more than the manager.
 
     Raises:
-        RefusedAccessError: Its kubeconfig has what is not taken, or leads elsewhere.
-        TransientError: There is no kubeconfig, or no endpoint, yet.
+        RefusedAccessError: The kubeconfig has unsupported content or points to another server.
+        TransientError: The kubeconfig or the endpoint does not exist yet.
     """
     name = kubeconfig_secret(cluster.name)
-    found = await client.find(CLUSTERS, cluster.name, cluster.namespace)
+    capi = await client.find(CLUSTERS, cluster.name, cluster.namespace)
     secret = await client.find(SECRETS, name, cluster.namespace)
     value = secret.data.get("value", "") if secret else ""
     if not value:
-        raise _not_yet(cluster, f"Secret {name} is not there, or holds no kubeconfig")
-    if found is None or not found.spec.control_plane_endpoint.host:
-        raise _not_yet(cluster, "Cluster API knows no endpoint of its control plane")
+        raise _not_ready(cluster, f"Secret {name} does not exist or contains no kubeconfig")
+    if capi is None or not capi.spec.control_plane_endpoint.host:
+        raise _not_ready(cluster, "its Cluster has no control plane endpoint")
     access = kubeconfig.parse_secret(value)
-    check_endpoint(access, found)
+    check_endpoint(access, capi)
     reach = await reach_beside(client.server)
     async with open_guarded(access, reach, timeout=REQUEST_SECONDS, most_kept=most_kept) as opened:
         yield opened
 
 
 def check_endpoint(access: Access, cluster: Cluster) -> None:
-    """Have a kubeconfig lead to the Cluster's control plane, and nowhere else.
+    """Check that a kubeconfig points to the Cluster's control plane.
 
     Raises:
-        RefusedAccessError: It leads elsewhere.
+        RefusedAccessError: The kubeconfig points to another server.
     """
     endpoint = cluster.spec.control_plane_endpoint
-    if (_plain(access.host), access.port) != (_plain(endpoint.host), endpoint.port):
-        host = clean(endpoint.host, _SHOWN)
-        why = f"it names {access.host} port {access.port}, and the Cluster's endpoint is {host} port {endpoint.port}"
+    if (_normalized(access.host), access.port) != (_normalized(endpoint.host), endpoint.port):
+        host = clean(endpoint.host, _MAX_HOST)
+        why = f"it names {access.host} port {access.port}, but the Cluster's endpoint is {host} port {endpoint.port}"
         kubeconfig.refuse("clusters[].cluster.server", why)
 
 
-def _plain(host: str) -> str:
+def _normalized(host: str) -> str:
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
         return host.lower()
 
 
-def _not_yet(cluster: Key, why: str) -> TransientError:
-    return TransientError(f"Cluster {cluster} cannot be asked", why=why)
+def _not_ready(cluster: Key, why: str) -> TransientError:
+    return TransientError(f"Cannot connect to cluster {cluster}", why=why)

@@ -73,7 +73,7 @@ async def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
     nodes = Nodes(tmp_path / "nodes")
     monkeypatch.setattr(ssh, "connect", nodes.connect())
-    monkeypatch.setattr(inspection, "_reach", reach)
+    monkeypatch.setattr(inspection, "_registry_access", reach)
     yield nodes
     await nodes.close()
 

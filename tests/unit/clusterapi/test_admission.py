@@ -22,56 +22,60 @@ def holder(kind: str, entries: list[Json] | None, **annotations: str) -> Json:
     return {"kind": kind, "metadata": {"annotations": annotations} if annotations else {}, "spec": spec}
 
 
-def judged(kind: str, after: Json, before: Json | None = None) -> list[Finding]:
+def findings_about(kind: str, after: Json, before: Json | None = None) -> list[Finding]:
     assert needed_secrets(kind, after, before) == set()
     return findings_of(kind, after, before, {}, AT)
 
 
 @pytest.mark.parametrize("kind", [CONFIGURATION, TKC])
-def test_findings_say_where_in_the_object(kind: str) -> None:
+def test_a_finding_has_a_path_in_the_object(kind: str) -> None:
     path = "spec.trust" if kind == CONFIGURATION else "spec.settings.network.trust"
-    [finding] = judged(kind, holder(kind, BAD))
+    [finding] = findings_about(kind, holder(kind, BAD))
     assert (finding.code, finding.where) == ("not-base64", f"{path}.additionalTrustedCAs[0] (bad)")
 
 
 @pytest.mark.parametrize("kind", [CONFIGURATION, TKC])
-def test_a_list_that_stays_stops_no_other_change(kind: str) -> None:
+def test_an_unchanged_list_blocks_no_other_change(kind: str) -> None:
     before = holder(kind, BAD)
     after = copy.deepcopy(before) | {"metadata": {"labels": {"a": "b"}}}
-    assert judged(kind, after, before) == []
+    assert findings_about(kind, after, before) == []
 
 
 @pytest.mark.parametrize(
     "spec", [{}, {"settings": None}, {"settings": {"network": None}}, {"settings": {"network": {"trust": None}}}]
 )
 def test_an_object_without_a_list_is_fine(spec: Json) -> None:
-    assert judged(TKC, {"kind": TKC, "metadata": {}, "spec": spec}) == []
+    assert findings_about(TKC, {"kind": TKC, "metadata": {}, "spec": spec}) == []
 
 
 @pytest.mark.parametrize("kind", [CONFIGURATION, TKC])
-def test_the_scope_of_entries_is_judged_with_the_list(kind: str) -> None:
+def test_a_changed_scope_is_checked_with_the_list(kind: str) -> None:
     before, name = holder(kind, GOOD), GOOD[0]["name"]
     scope = "trustplane.dev/registry-scope"
-    assert judged(kind, holder(kind, GOOD, **{scope: f"{name}=apps.corp.test"}), before) == []
+    assert findings_about(kind, holder(kind, GOOD, **{scope: f"{name}=apps.corp.test"}), before) == []
     for value, code in ((f"{name}=https://apps", "bad-scope-host"), ("nobody=apps.corp.test", "unknown-scope-entry")):
-        assert [one.code for one in judged(kind, holder(kind, GOOD, **{scope: value}), before)] == [code]
+        assert [finding.code for finding in findings_about(kind, holder(kind, GOOD, **{scope: value}), before)] == [
+            code
+        ]
 
 
-def test_leaving_the_list_out_empties_it() -> None:
+def test_an_omitted_list_removes_all_entries() -> None:
     before = holder(CONFIGURATION, GOOD)
-    assert [one.code for one in judged(CONFIGURATION, holder(CONFIGURATION, None), before)] == ["removal-not-allowed"]
+    assert [finding.code for finding in findings_about(CONFIGURATION, holder(CONFIGURATION, None), before)] == [
+        "removal-not-allowed"
+    ]
 
 
 @pytest.mark.parametrize(
     ("annotations", "codes"), [({}, ["empty-list"]), ({"trustplane.dev/trust-merge": "Append"}, [])]
 )
-def test_a_new_own_list_that_is_empty_is_odd(annotations: dict[str, str], codes: list[str]) -> None:
+def test_a_new_empty_list_of_a_cluster_is_a_finding(annotations: dict[str, str], codes: list[str]) -> None:
     after = holder(TKC, [], **annotations)
-    assert [one.code for one in judged(TKC, after)] == codes
-    assert [one.code for one in judged(TKC, after, holder(TKC, None))] == codes
-    assert judged(CONFIGURATION, holder(CONFIGURATION, [])) == []
+    assert [finding.code for finding in findings_about(TKC, after)] == codes
+    assert [finding.code for finding in findings_about(TKC, after, holder(TKC, None))] == codes
+    assert findings_about(CONFIGURATION, holder(CONFIGURATION, [])) == []
 
 
 @pytest.mark.parametrize("kind", ["", "Secret", "TanzuKubernetesRelease"])
-def test_other_kinds_hold_no_list(kind: str) -> None:
-    assert judged(kind, holder(CONFIGURATION, BAD)) == []
+def test_other_kinds_have_no_list(kind: str) -> None:
+    assert findings_about(kind, holder(CONFIGURATION, BAD)) == []

@@ -17,19 +17,19 @@ specs = st.fixed_dictionaries(
     optional={
         "files": st.lists(
             st.sampled_from(["/etc/a", "/etc/b", bootstrap.BUNDLE_FILE, bootstrap.UNPACK_FILE]), unique=True
-        ).map(lambda paths: [{"path": one, "content": "theirs"} for one in paths]),
+        ).map(lambda paths: [{"path": path, "content": "existing"} for path in paths]),
         "preKubeadmCommands": st.lists(st.sampled_from(["true", "echo", COMMAND])),
         "users": st.lists(st.sampled_from(["ops", bootstrap.NODE_USER]), unique=True).map(
-            lambda names: [{"name": one} for one in names]
+            lambda names: [{"name": name} for name in names]
         ),
         "format": st.just("ignition"),
     },
 )
 
 
-def test_what_a_machine_boots_with() -> None:
-    made = with_trust({"files": [OTHER], "preKubeadmCommands": ["modprobe x"]}, "shop")
-    assert made["files"][:2] == [
+def test_a_machine_boots_with_two_files_and_a_first_command() -> None:
+    result = with_trust({"files": [OTHER], "preKubeadmCommands": ["modprobe x"]}, "shop")
+    assert result["files"][:2] == [
         OTHER,
         {
             "path": "/etc/trustplane/trust.pem",
@@ -38,51 +38,56 @@ def test_what_a_machine_boots_with() -> None:
             "contentFrom": {"secret": {"name": "shop-trust", "key": "bundle.pem"}},
         },
     ]
-    script = made["files"][2]
+    script = result["files"][2]
     assert (script["path"], script["owner"], script["permissions"]) == (
         "/etc/trustplane/unpack.sh",
         "root:root",
         "0755",
     )
-    assert made["preKubeadmCommands"] == ["sh /etc/trustplane/unpack.sh", "modprobe x"]
+    assert result["preKubeadmCommands"] == ["sh /etc/trustplane/unpack.sh", "modprobe x"]
 
 
 def test_the_script_fits_cluster_api_and_survives_jinja() -> None:
     content = bootstrap.unpack_file()["content"]
-    assert content.startswith("# Trustplane: ")  # by `sh`, see COMMAND
+    assert content.startswith("# Trustplane: ")  # run by `sh`, see COMMAND
     assert len(content) <= 10_240
-    assert not [one for one in ("{{", "{%", "{#") if one in content]
+    assert not [marker for marker in ("{{", "{%", "{#") if marker in content]
 
 
 @given(specs)
-def test_setting_up_again_changes_nothing_and_takes_nothing_away(spec: Json) -> None:
+def test_the_setup_is_idempotent_and_removes_nothing(spec: Json) -> None:
     before = copy.deepcopy(spec)
-    made = with_trust(spec, "shop")
+    result = with_trust(spec, "shop")
     assert spec == before
-    assert with_trust(made, "shop") == made
-    assert names_trust(made) == "shop-trust"
-    assert made["preKubeadmCommands"][0] == COMMAND
-    assert made["preKubeadmCommands"].count(COMMAND) == 1
-    assert made["preKubeadmCommands"][1:] == [one for one in spec.get("preKubeadmCommands", []) if one != COMMAND]
-    paths = [one["path"] for one in made["files"]]
-    assert len(set(paths)) == len(paths)
-    assert [one for one in made["files"] if one.get("content") == "theirs"] == [
-        one for one in spec.get("files", []) if not one["path"].startswith("/etc/trustplane")
+    assert with_trust(result, "shop") == result
+    assert names_trust(result) == "shop-trust"
+    assert result["preKubeadmCommands"][0] == COMMAND
+    assert result["preKubeadmCommands"].count(COMMAND) == 1
+    assert result["preKubeadmCommands"][1:] == [
+        command for command in spec.get("preKubeadmCommands", []) if command != COMMAND
     ]
-    assert {**made, "files": 0, "preKubeadmCommands": 0} == {**spec, "files": 0, "preKubeadmCommands": 0}
+    paths = [file["path"] for file in result["files"]]
+    assert len(set(paths)) == len(paths)
+    assert [file for file in result["files"] if file.get("content") == "existing"] == [
+        file for file in spec.get("files", []) if not file["path"].startswith("/etc/trustplane")
+    ]
+    assert {**result, "files": 0, "preKubeadmCommands": 0} == {**spec, "files": 0, "preKubeadmCommands": 0}
 
 
 @given(specs)
-def test_the_user_is_there_once(spec: Json) -> None:
-    made = with_user(spec, "ssh-ed25519 AAAA")
-    assert with_user(made, "ssh-ed25519 AAAA") == made
-    assert [one for one in made["users"] if one["name"] == bootstrap.NODE_USER] == [user("ssh-ed25519 AAAA")]
-    assert len(made["users"]) == len({"", *(one["name"] for one in spec.get("users", []))} | {bootstrap.NODE_USER}) - 1
+def test_the_user_is_added_once(spec: Json) -> None:
+    result = with_user(spec, "ssh-ed25519 AAAA")
+    assert with_user(result, "ssh-ed25519 AAAA") == result
+    assert [entry for entry in result["users"] if entry["name"] == bootstrap.NODE_USER] == [user("ssh-ed25519 AAAA")]
+    assert (
+        len(result["users"])
+        == len({"", *(entry["name"] for entry in spec.get("users", []))} | {bootstrap.NODE_USER}) - 1
+    )
 
 
 def without(part: str, name: str) -> Json:
-    made = with_trust({}, pages.CLUSTER)
-    return made | {part: [one for one in made[part] if name not in str(one)]}
+    result = with_trust({}, pages.CLUSTER)
+    return result | {part: [item for item in result[part] if name not in str(item)]}
 
 
 @pytest.mark.parametrize(
@@ -99,17 +104,17 @@ def without(part: str, name: str) -> Json:
         with_trust({}, "shop") | {"files": [{"path": bootstrap.BUNDLE_FILE, "content": "x"}, bootstrap.unpack_file()]},
     ],
 )
-def test_what_is_not_whole_is_not_set_up(spec: Any) -> None:
+def test_an_incomplete_setup_is_none(spec: Any) -> None:
     assert names_trust(spec) is None
 
 
-def test_a_plain_cluster_may_name_another_secret() -> None:
-    made = with_trust({}, pages.CLUSTER)
-    made["files"][0]["contentFrom"]["secret"]["name"] = "own"
-    assert names_trust(made) == "own"
+def test_a_cluster_without_a_class_may_name_another_secret() -> None:
+    result = with_trust({}, pages.CLUSTER)
+    result["files"][0]["contentFrom"]["secret"]["name"] = "own"
+    assert names_trust(result) == "own"
 
 
-def test_the_page_has_what_machines_boot_with() -> None:
+def test_the_page_has_the_current_bootstrap() -> None:
     page = pages.PAGE.read_text()
     assert pages.written(page) == page, "run `make pages`"
     whole, placed = pages.blocks()
@@ -117,5 +122,5 @@ def test_the_page_has_what_machines_boot_with() -> None:
     assert yaml.safe_load(whole) == with_trust({}, pages.CLUSTER)
     control_plane, worker = yaml.safe_load_all(placed)
     specs = (control_plane["spec"]["kubeadmConfigSpec"], worker["spec"]["template"]["spec"])
-    assert [names_trust(one) for one in specs] == [f"{pages.CLUSTER}-trust"] * 2
+    assert [names_trust(spec) for spec in specs] == [f"{pages.CLUSTER}-trust"] * 2
     assert specs[0]["preKubeadmCommands"] == [COMMAND, "echo yours"]

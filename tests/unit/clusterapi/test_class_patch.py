@@ -1,4 +1,4 @@
-"""Patches are applied as Cluster API does: in order, where the selector matches, each as RFC 6902 says."""
+"""The tests apply patches like Cluster API: in order, if the selector matches, each by RFC 6902."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ FILE = {"path": "/etc/x", "content": "x"}
 FULL: Json = {"files": [FILE], "preKubeadmCommands": ["true"], "users": [{"name": "ops"}]}
 
 
-def template(name: str, spec: Json | None, version: str = "v1beta2") -> Json:
+def make_template(name: str, spec: Json | None, version: str = "v1beta2") -> Json:
     if name == "cp":
         content = {} if spec is None else {"kubeadmConfigSpec": copy.deepcopy(spec)}
         api_version, kind = f"{CONTROL_PLANE}/{version}", "KubeadmControlPlaneTemplate"
@@ -44,48 +44,48 @@ def template(name: str, spec: Json | None, version: str = "v1beta2") -> Json:
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": {"template": holder}}
 
 
-def reference(one: Json) -> Json:
-    return {"apiVersion": one["apiVersion"], "kind": one["kind"], "name": one["metadata"]["name"]}
+def reference(template: Json) -> Json:
+    return {"apiVersion": template["apiVersion"], "kind": template["kind"], "name": template["metadata"]["name"]}
 
 
-def of(*templates: Json, patches: Any = (), pools: Any = (), variables: Any = ()) -> Json:
-    """Return a class of these templates: the control plane's, and one for each MachineDeployment class."""
+def make_class(*templates: Json, patches: Any = (), pools: Any = (), variables: Any = ()) -> Json:
+    """Return a class with these templates: the control plane's first, then one for each MachineDeployment class."""
     first, *others = templates
     workers: Json = {
         "machineDeployments": [
-            {"class": one["metadata"]["name"], "bootstrap": {"templateRef": reference(one)}} for one in others
+            {"class": other["metadata"]["name"], "bootstrap": {"templateRef": reference(other)}} for other in others
         ],
-        "machinePools": [{"class": one} for one in pools],
+        "machinePools": [{"class": pool} for pool in pools],
     }
     spec = {"controlPlane": {"templateRef": reference(first)}, "workers": workers}
     return {"kind": "ClusterClass", "spec": {**spec, "patches": list(patches), "variables": list(variables)}}
 
 
-def patch(name: str, *operations: Json, cp: bool = True, classes: Any = ("md",), **more: Any) -> Json:
-    """Return a patch; `SPEC` in a path is where the KubeadmConfigSpec is."""
-    found = []
+def make_patch(name: str, *operations: Json, cp: bool = True, classes: Any = ("md",), **more: Any) -> Json:
+    """Return a patch; `SPEC` in a path stands for the path of the KubeadmConfigSpec."""
+    selectors = []
     if cp:
         selector: Json = {"apiVersion": f"{CONTROL_PLANE}/v1beta2", "kind": "KubeadmControlPlaneTemplate"}
-        found.append((selector | {"matchResources": {"controlPlane": True}}, CONFIG))
+        selectors.append((selector | {"matchResources": {"controlPlane": True}}, CONFIG))
     if classes:
         selector = {"apiVersion": f"{BOOTSTRAP}/v1beta2", "kind": "KubeadmConfigTemplate"}
-        found.append((selector | {"matchResources": {"machineDeploymentClass": {"names": list(classes)}}}, SPEC))
+        selectors.append((selector | {"matchResources": {"machineDeploymentClass": {"names": list(classes)}}}, SPEC))
     definitions = [
         {
             "selector": selector,
-            "jsonPatches": [one | {"path": one["path"].replace("SPEC", path)} for one in operations],
+            "jsonPatches": [operation | {"path": operation["path"].replace("SPEC", path)} for operation in operations],
         }
-        for selector, path in found
+        for selector, path in selectors
     ]
     return {"name": name, "definitions": definitions, **more}
 
 
-def add(path: str, value: Any) -> Json:
+def add_operation(path: str, value: Any) -> Json:
     return {"op": "add", "path": f"SPEC{path}", "value": value}
 
 
 def holds(enabled_if: str, variables: Json) -> bool:
-    """Run the few Go templates of these tests: `.a` and what is made of it."""
+    """Evaluate the Go templates of these tests: `.a` and expressions of it."""
     facts = {f".{name}": value for name, value in variables.items()}
 
     def value(expression: str) -> bool:
@@ -95,7 +95,7 @@ def holds(enabled_if: str, variables: Json) -> bool:
         if expression in facts:
             return bool(facts[expression])
         head, _, rest = expression.partition(" ")
-        parts = [value(one) for one in _words(rest)] if head in {"and", "or", "not"} else []
+        parts = [value(word) for word in _words(rest)] if head in {"and", "or", "not"} else []
         if head == "eq":
             return value(_words(_words(rest)[0][1:-1])[1])
         if head == "semverCompare":
@@ -103,15 +103,15 @@ def holds(enabled_if: str, variables: Json) -> bool:
             return is_at_least(str(facts[path]), least.strip('">=').removesuffix("-0"))
         return {"and": all(parts), "or": any(parts), "not": not any(parts)}[head]
 
-    if found := re.fullmatch(r"\{\{ if (.*) \}\}true\{\{ end \}\}", enabled_if):
-        return value(found[1])
+    if match := re.fullmatch(r"\{\{ if (.*) \}\}true\{\{ end \}\}", enabled_if):
+        return value(match[1])
     return value(enabled_if.removeprefix("{{").removesuffix("}}"))
 
 
 def _closes(text: str) -> int:
     depth = 0
-    for number, one in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(one, 0)
+    for number, character in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(character, 0)
         if not depth:
             return number
     return -1
@@ -127,25 +127,27 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def applied(cluster_class: Json, one: Json, **variables: Any) -> Json:
-    """Return the KubeadmConfigSpec that machines of a template get in cluster `shop`."""
-    name = one["metadata"]["name"]
-    document = copy.deepcopy(one)
-    for each in cluster_class["spec"]["patches"]:
-        if "external" in each:
+def applied(cluster_class: Json, template: Json, **variables: Any) -> Json:
+    """Return the KubeadmConfigSpec of a template's machines in cluster `shop`."""
+    name = template["metadata"]["name"]
+    document = copy.deepcopy(template)
+    for patch in cluster_class["spec"]["patches"]:
+        if "external" in patch:
             continue
-        found = [definition for definition in each["definitions"] if _selects(definition["selector"], one, name)]
-        if not found or ("enabledIf" in each and not holds(each["enabledIf"], variables)):
+        definitions = [
+            definition for definition in patch["definitions"] if _selects(definition["selector"], template, name)
+        ]
+        if not definitions or ("enabledIf" in patch and not holds(patch["enabledIf"], variables)):
             continue
-        for definition in found:
+        for definition in definitions:
             operations = [_calculated(operation, variables) for operation in definition["jsonPatches"]]
             document = jsonpatch.apply_patch(document, operations)
     spec = document["spec"]["template"]["spec"]
     return spec["kubeadmConfigSpec"] if name == "cp" else spec
 
 
-def _selects(selector: Json, one: Json, name: str) -> bool:
-    if (selector["apiVersion"], selector["kind"]) != (one["apiVersion"], one["kind"]):
+def _selects(selector: Json, template: Json, name: str) -> bool:
+    if (selector["apiVersion"], selector["kind"]) != (template["apiVersion"], template["kind"]):
         return False
     resources = selector["matchResources"]
     names = resources.get("machineDeploymentClass", {}).get("names", [])
@@ -161,24 +163,24 @@ def _calculated(operation: Json, variables: Json) -> Json:
     return {"op": operation["op"], "path": operation["path"], "value": yaml.safe_load(text)}
 
 
-def added(cluster_class: Json, made: ClassPatch) -> Json:
-    """Return the class as its owner has it afterwards."""
-    found = copy.deepcopy(cluster_class)
-    kept = [one for one in found["spec"]["patches"] if one["name"] not in made.replaces]
-    found["spec"]["patches"] = kept + json.loads(json.dumps(made.patches))
-    return found
+def added(cluster_class: Json, result: ClassPatch) -> Json:
+    """Return the class after its owner added the result."""
+    changed = copy.deepcopy(cluster_class)
+    kept = [patch for patch in changed["spec"]["patches"] if patch["name"] not in result.replaces]
+    changed["spec"]["patches"] = kept + json.loads(json.dumps(result.patches))
+    return changed
 
 
-def check(cluster_class: Json, one: Json, made: ClassPatch, **variables: Any) -> Json:
-    """Check that machines boot with trust and have all that they had before."""
+def check(cluster_class: Json, template: Json, result: ClassPatch, **variables: Any) -> Json:
+    """Check that machines boot with trust and keep everything they had before."""
     others = {**cluster_class["spec"], "patches": []}
-    others["patches"] = [each for each in cluster_class["spec"]["patches"] if each["name"] not in made.replaces]
+    others["patches"] = [patch for patch in cluster_class["spec"]["patches"] if patch["name"] not in result.replaces]
     without_ours = {"spec": others}
     try:
-        before = applied(without_ours, one, **variables)
+        before = applied(without_ours, template, **variables)
     except KeyError:  # a template without a KubeadmConfigSpec
         before = {}
-    after = applied(added(cluster_class, made), one, **variables)
+    after = applied(added(cluster_class, result), template, **variables)
     assert names_trust(after) == "shop-trust"
     assert after["preKubeadmCommands"] == [COMMAND, *(before.get("preKubeadmCommands") or [])]
     assert after["files"] == [
@@ -201,13 +203,15 @@ SPECS = st.one_of(
     ),
 )
 OPERATIONS = st.one_of(
-    st.builds(add, st.just("/files"), st.lists(st.just({"path": "/etc/p", "content": "p"}), min_size=1, max_size=2)),
-    st.builds(add, st.just("/preKubeadmCommands"), st.lists(st.just("c"), min_size=1, max_size=2)),
-    st.builds(add, st.just("/users"), st.just([{"name": "ops"}])),
+    st.builds(
+        add_operation, st.just("/files"), st.lists(st.just({"path": "/etc/p", "content": "p"}), min_size=1, max_size=2)
+    ),
+    st.builds(add_operation, st.just("/preKubeadmCommands"), st.lists(st.just("c"), min_size=1, max_size=2)),
+    st.builds(add_operation, st.just("/users"), st.just([{"name": "ops"}])),
 )
 PATCHES = st.lists(
     st.builds(
-        patch,
+        make_patch,
         st.sampled_from(["p", "q"]),
         OPERATIONS,
         cp=st.just(value=True),
@@ -228,76 +232,79 @@ PATCHES = st.lists(
 def test_nothing_is_lost_and_trust_comes_first(
     cp_spec: Json | None, md_spec: Json | None, patches: list[Json], facts: Json, *, with_user: bool
 ) -> None:
-    cp, md = template("cp", cp_spec), template("md", md_spec)
-    # An earlier patch on a template that has no KubeadmConfigSpec would stop the class by itself.
+    cp, md = make_template("cp", cp_spec), make_template("md", md_spec)
+    # An earlier patch on a template without a KubeadmConfigSpec would already block the class.
     patches = [] if cp_spec is None or md_spec is None else patches
-    cluster_class = of(cp, md, patches=patches)
-    made = class_patch(cluster_class, [cp, md], with_user=with_user)
-    for one in (cp, md):
-        after = check(cluster_class, one, made, **facts, user={"key": "ssh-ed25519 AAAA"})
+    cluster_class = make_class(cp, md, patches=patches)
+    result = class_patch(cluster_class, [cp, md], with_user=with_user)
+    for template in (cp, md):
+        after = check(cluster_class, template, result, **facts, user={"key": "ssh-ed25519 AAAA"})
         assert (user("ssh-ed25519 AAAA") in after.get("users", [])) == with_user
-        assert user("ssh-ed25519 AAAA") not in check(cluster_class, one, made, **facts, user=None).get("users", [])
-    again = class_patch(added(cluster_class, made), [cp, md], with_user=with_user)
+        assert user("ssh-ed25519 AAAA") not in check(cluster_class, template, result, **facts, user=None).get(
+            "users", []
+        )
+    again = class_patch(added(cluster_class, result), [cp, md], with_user=with_user)
     assert again.is_there
-    assert again.patches == made.patches
+    assert again.patches == result.patches
 
 
-def test_lists_that_are_there_are_appended_to() -> None:
-    cp, md = template("cp", FULL), template("md", {})
-    made = class_patch(of(cp, md), [cp, md])
-    assert [one["name"] for one in made.patches] == ["trust"]
-    assert "enabledIf" not in made.patches[0]
-    first, second = made.patches[0]["definitions"]
-    assert [one["path"] for one in first["jsonPatches"]] == [
+def test_existing_lists_are_appended_to() -> None:
+    cp, md = make_template("cp", FULL), make_template("md", {})
+    result = class_patch(make_class(cp, md), [cp, md])
+    assert [patch["name"] for patch in result.patches] == ["trust"]
+    assert "enabledIf" not in result.patches[0]
+    first, second = result.patches[0]["definitions"]
+    assert [operation["path"] for operation in first["jsonPatches"]] == [
         f"{CONFIG}/files/-",
         f"{CONFIG}/files/-",
         f"{CONFIG}/preKubeadmCommands/0",
     ]
-    assert [one["path"] for one in second["jsonPatches"]] == [
+    assert [operation["path"] for operation in second["jsonPatches"]] == [
         f"{SPEC}/files",
         f"{SPEC}/files/-",
         f"{SPEC}/preKubeadmCommands",
     ]
-    assert all("valueFrom" in one["jsonPatches"][0] for one in (first, second))
-    assert first["jsonPatches"][1]["value"] == bootstrap.unpack_file()  # not seen by Go's templates
-    assert made == class_patch(of(cp, md), [cp, md])
-    assert not made.is_there
-    assert (made.replaces, made.left_out, made.warnings) == ((), (), ())
-    assert made.variables == (TRUST_DEFINITION,)
+    assert all("valueFrom" in definition["jsonPatches"][0] for definition in (first, second))
+    assert first["jsonPatches"][1]["value"] == bootstrap.unpack_file()  # not rendered by Go templates
+    assert result == class_patch(make_class(cp, md), [cp, md])
+    assert not result.is_there
+    assert (result.replaces, result.left_out, result.warnings) == ((), (), ())
+    assert result.variables == (TRUST_DEFINITION,)
 
 
-def test_selectors_have_the_version_that_the_class_names() -> None:
-    cp, old, new = template("cp", FULL, "v1beta1"), template("old", {}, "v1beta1"), template("new", {})
-    made = class_patch(of(cp, old, new), [cp, old, new])
+def test_selectors_use_the_version_in_the_class() -> None:
+    cp, old, new = make_template("cp", FULL, "v1beta1"), make_template("old", {}, "v1beta1"), make_template("new", {})
+    result = class_patch(make_class(cp, old, new), [cp, old, new])
     assert [
-        (one["selector"]["apiVersion"], one["selector"]["matchResources"]) for one in made.patches[0]["definitions"]
+        (definition["selector"]["apiVersion"], definition["selector"]["matchResources"])
+        for definition in result.patches[0]["definitions"]
     ] == [
         (f"{CONTROL_PLANE}/v1beta1", {"controlPlane": True}),
         (f"{BOOTSTRAP}/v1beta1", {"machineDeploymentClass": {"names": ["old"]}}),
         (f"{BOOTSTRAP}/v1beta2", {"machineDeploymentClass": {"names": ["new"]}}),
     ]
-    for one in (cp, old, new):
-        check(of(cp, old, new), one, made)
+    for template in (cp, old, new):
+        check(make_class(cp, old, new), template, result)
 
 
-def test_a_class_of_v1beta1_is_read() -> None:
-    cp, md = template("cp", FULL, "v1beta1"), template("md", {}, "v1beta1")
+def test_a_v1beta1_class_is_supported() -> None:
+    cp, md = make_template("cp", FULL, "v1beta1"), make_template("md", {}, "v1beta1")
     deployments = [{"class": "md", "template": {"bootstrap": {"ref": reference(md)}}}]
     spec = {"controlPlane": {"ref": reference(cp)}, "workers": {"machineDeployments": deployments}}
-    assert references({"spec": spec}) == tuple(Reference(**_named(reference(one))) for one in (cp, md))
+    assert references({"spec": spec}) == tuple(Reference(**_named(reference(template))) for template in (cp, md))
     assert len(class_patch({"spec": spec}, [cp, md]).patches[0]["definitions"]) == 2
 
 
-def _named(one: Json) -> Json:
-    return {"api_version": one["apiVersion"], "kind": one["kind"], "name": one["name"]}
+def _named(ref: Json) -> Json:
+    return {"api_version": ref["apiVersion"], "kind": ref["kind"], "name": ref["name"]}
 
 
-def test_classes_that_need_the_same_share_a_definition() -> None:
-    cp, one, two, other = template("cp", {}), template("a", {}), template("b", {}), template("c", FULL)
-    made = class_patch(of(cp, one, two, other), [cp, one, two, other])
+def test_classes_with_the_same_operations_share_a_definition() -> None:
+    cp, first, second, other = [make_template(name, {}) for name in ("cp", "a", "b")] + [make_template("c", FULL)]
+    result = class_patch(make_class(cp, first, second, other), [cp, first, second, other])
     names = [
-        each["selector"]["matchResources"].get("machineDeploymentClass", {}).get("names")
-        for each in made.patches[0]["definitions"]
+        definition["selector"]["matchResources"].get("machineDeploymentClass", {}).get("names")
+        for definition in result.patches[0]["definitions"]
     ]
     assert names == [None, ["a", "b"], ["c"]]
 
@@ -313,176 +320,180 @@ def test_classes_that_need_the_same_share_a_definition() -> None:
     ],
 )
 def test_windows_is_left_out(name: str, spec: Json) -> None:
-    cp, md, linux = template("cp", FULL), template(name, spec), template("twin", {})
-    made = class_patch(of(cp, md, linux), [cp, md, linux])
-    assert made.left_out == (f"MachineDeployment class {name}: its machines run Windows",)
-    assert [one["selector"]["matchResources"] for one in made.patches[0]["definitions"]][1:] == [
+    cp, md, linux = make_template("cp", FULL), make_template(name, spec), make_template("twin", {})
+    result = class_patch(make_class(cp, md, linux), [cp, md, linux])
+    assert result.left_out == (f"MachineDeployment class {name}: its machines run Windows",)
+    assert [definition["selector"]["matchResources"] for definition in result.patches[0]["definitions"]][1:] == [
         {"machineDeploymentClass": {"names": ["twin"]}}
     ]
 
 
-def test_machine_pools_others_kinds_and_what_the_user_leaves_out_are_left_out() -> None:
-    cp, md, mine = template("cp", FULL), template("md", {}), template("mine", {})
-    rke = template("rke", {}) | {"kind": "Other"}
-    made = class_patch(of(cp, md, rke, mine, pools=["p"]), [cp, md, mine], leave_out=["mine"])
-    assert made.left_out == (
-        f"MachineDeployment class rke: it is made from a Other of {BOOTSTRAP}/v1beta2, and not from kubeadm's {WORKER}",
-        "MachineDeployment class mine: you left it out",
-        "MachinePool class p: Trustplane does not follow MachinePools",
+def test_machine_pools_other_kinds_and_excluded_classes_are_left_out() -> None:
+    cp, md, excluded = make_template("cp", FULL), make_template("md", {}), make_template("excluded", {})
+    rke = make_template("rke", {}) | {"kind": "Other"}
+    result = class_patch(make_class(cp, md, rke, excluded, pools=["p"]), [cp, md, excluded], leave_out=["excluded"])
+    assert result.left_out == (
+        f"MachineDeployment class rke: its template is Other of {BOOTSTRAP}/v1beta2, not kubeadm's {WORKER}",
+        "MachineDeployment class excluded: you left it out",
+        "MachinePool class p: Trustplane does not support MachinePools",
     )
     with pytest.raises(UserError, match="no MachineDeployment class gone"):
-        class_patch(of(cp, md), [cp, md], leave_out=["gone"])
+        class_patch(make_class(cp, md), [cp, md], leave_out=["gone"])
 
 
-def test_a_class_of_others_machines_is_refused() -> None:
-    managed = template("cp", {}) | {"kind": "ManagedControlPlaneTemplate"}
-    with pytest.raises(UserError, match="cannot get their trust"):
-        class_patch(of(managed), [])
+def test_a_class_without_kubeadm_machines_is_refused() -> None:
+    managed = make_template("cp", {}) | {"kind": "ManagedControlPlaneTemplate"}
+    with pytest.raises(UserError, match="cannot give trust to any machine"):
+        class_patch(make_class(managed), [])
 
 
-def test_a_template_that_is_not_there_is_named() -> None:
-    cp, md = template("cp", FULL), template("md", {})
-    with pytest.raises(UserError, match="no KubeadmConfigTemplate md of bootstrap"):
-        class_patch(of(cp, md), [cp])
-    with pytest.raises(UserError, match="no KubeadmConfigTemplate md of bootstrap"):
-        class_patch(of(cp, md), [cp, template("md", {}, "v1beta1")])
+def test_an_absent_template_is_named() -> None:
+    cp, md = make_template("cp", FULL), make_template("md", {})
+    with pytest.raises(UserError, match=r"KubeadmConfigTemplate md of \S+ does not exist"):
+        class_patch(make_class(cp, md), [cp])
+    with pytest.raises(UserError, match=r"KubeadmConfigTemplate md of \S+ does not exist"):
+        class_patch(make_class(cp, md), [cp, make_template("md", {}, "v1beta1")])
 
 
 def test_an_earlier_patch_adds_the_list() -> None:
-    cp, md = template("cp", {}), template("md", {})
-    cluster_class = of(cp, md, patches=[patch("p", add("/files", [FILE]))])
-    made = class_patch(cluster_class, [cp, md])
-    assert made.patches[0]["definitions"][1]["jsonPatches"][0]["path"] == f"{SPEC}/files/-"
-    check(cluster_class, md, made)
+    cp, md = make_template("cp", {}), make_template("md", {})
+    cluster_class = make_class(cp, md, patches=[make_patch("p", add_operation("/files", [FILE]))])
+    result = class_patch(cluster_class, [cp, md])
+    assert result.patches[0]["definitions"][1]["jsonPatches"][0]["path"] == f"{SPEC}/files/-"
+    check(cluster_class, md, result)
 
 
 @pytest.mark.parametrize("enabled_if", ["{{ .a }}", "{{ if .a }}true{{ end }}"])
 def test_an_earlier_patch_adds_the_list_in_some_clusters(enabled_if: str) -> None:
-    cp, md = template("cp", FULL), template("md", {"preKubeadmCommands": ["x"]})
-    cluster_class = of(cp, md, patches=[patch("p", add("/files", [FILE]), enabledIf=enabled_if)])
-    made = class_patch(cluster_class, [cp, md])
-    assert [one["name"] for one in made.patches] == ["trust", "trust-workers", "trust-workers-2"]
-    check(cluster_class, md, made, a=True)
-    check(cluster_class, md, made, a=False)
+    cp, md = make_template("cp", FULL), make_template("md", {"preKubeadmCommands": ["x"]})
+    cluster_class = make_class(cp, md, patches=[make_patch("p", add_operation("/files", [FILE]), enabledIf=enabled_if)])
+    result = class_patch(cluster_class, [cp, md])
+    assert [patch["name"] for patch in result.patches] == ["trust", "trust-workers", "trust-workers-2"]
+    check(cluster_class, md, result, a=True)
+    check(cluster_class, md, result, a=False)
 
 
 @pytest.mark.parametrize(
     "earlier",
     [
-        patch("p", add("/files", [FILE]), enabledIf="{{ range .a }}true{{ end }}"),
-        patch(
+        make_patch("p", add_operation("/files", [FILE]), enabledIf="{{ range .a }}true{{ end }}"),
+        make_patch(
             "p", {"op": "remove", "path": "SPEC/users"}, {"op": "remove", "path": "SPEC/files"}, enabledIf="{{ .a }}"
         ),
-        patch("p", {"op": "replace", "path": "SPEC", "valueFrom": {"variable": "whole"}}),
-        patch("p", {"op": "remove", "path": "SPEC"}, enabledIf="{{ .a }}"),
+        make_patch("p", {"op": "replace", "path": "SPEC", "valueFrom": {"variable": "whole"}}),
+        make_patch("p", {"op": "remove", "path": "SPEC"}, enabledIf="{{ .a }}"),
     ],
 )
-def test_what_cannot_be_followed_is_refused(earlier: Json) -> None:
+def test_a_patch_with_an_unknown_effect_is_refused(earlier: Json) -> None:
     for spec in (FULL, {"users": [{"name": "x"}]}):
-        cp, md = template("cp", FULL), template("md", spec)
+        cp, md = make_template("cp", FULL), make_template("md", spec)
         if spec != FULL and "range" not in str(earlier):
             continue
         if spec == FULL and "range" in str(earlier):
-            class_patch(of(cp, md, patches=[earlier]), [cp, md])  # the list is there anyway
+            class_patch(make_class(cp, md, patches=[earlier]), [cp, md])  # the list always exists
             continue
-        with pytest.raises(UserError, match="No patch can be made") as raised:
-            class_patch(of(cp, md, patches=[earlier]), [cp, md])
+        with pytest.raises(UserError, match="Cannot generate a patch") as raised:
+            class_patch(make_class(cp, md, patches=[earlier]), [cp, md])
         assert "patch p" in raised.value.why
 
 
-def test_whole_objects_that_earlier_patches_set_count() -> None:
-    cp, md = template("cp", FULL), template("md", FULL)
-    cluster_class = of(cp, md, patches=[patch("p", add("", {"preKubeadmCommands": ["x"], "files": []}))])
-    made = class_patch(cluster_class, [cp, md])
-    assert [one["path"] for one in made.patches[0]["definitions"][1]["jsonPatches"]] == [
+def test_whole_objects_set_by_earlier_patches_count() -> None:
+    cp, md = make_template("cp", FULL), make_template("md", FULL)
+    cluster_class = make_class(
+        cp, md, patches=[make_patch("p", add_operation("", {"preKubeadmCommands": ["x"], "files": []}))]
+    )
+    result = class_patch(cluster_class, [cp, md])
+    assert [operation["path"] for operation in result.patches[0]["definitions"][1]["jsonPatches"]] == [
         f"{SPEC}/files",
         f"{SPEC}/files/-",
         f"{SPEC}/preKubeadmCommands/0",
     ]
 
 
-def test_a_later_patch_that_takes_the_trust_out_is_said() -> None:
-    cp, md = template("cp", {}), template("md", {})
-    ours = class_patch(of(cp, md), [cp, md]).patches
-    wipe = patch("wipe", add("/files", [FILE]), cp=False)
-    made = class_patch(of(cp, md, patches=[*ours, wipe]), [cp, md])
-    assert not made.is_there
-    assert made.replaces == ("trust",)
-    [warning] = made.warnings
-    assert warning.startswith("Patch wipe comes after trust and sets the whole of files of MachineDeployment class md")
-    check(of(cp, md, patches=[*ours, wipe]), md, made)
-    harmless = patch("more", add("/files/-", FILE))
-    assert class_patch(of(cp, md, patches=[*ours, harmless]), [cp, md]).warnings == ()
+def test_a_later_patch_that_removes_the_trust_causes_a_warning() -> None:
+    cp, md = make_template("cp", {}), make_template("md", {})
+    ours = class_patch(make_class(cp, md), [cp, md]).patches
+    wipe = make_patch("wipe", add_operation("/files", [FILE]), cp=False)
+    result = class_patch(make_class(cp, md, patches=[*ours, wipe]), [cp, md])
+    assert not result.is_there
+    assert result.replaces == ("trust",)
+    [warning] = result.warnings
+    assert warning.startswith("Patch wipe comes after trust and overwrites files of MachineDeployment class md")
+    check(make_class(cp, md, patches=[*ours, wipe]), md, result)
+    harmless = make_patch("more", add_operation("/files/-", FILE))
+    assert class_patch(make_class(cp, md, patches=[*ours, harmless]), [cp, md]).warnings == ()
 
 
-def test_runtime_extensions_are_not_followed_and_that_is_said() -> None:
-    cp, md = template("cp", FULL), template("md", {})
+def test_a_runtime_extension_causes_a_warning() -> None:
+    cp, md = make_template("cp", FULL), make_template("md", {})
     external = {"name": "ext", "external": {"generatePatchesExtension": "generate-patches.x"}}
     checks = {"name": "checks", "external": {"validateTopologyExtension": "validate.x"}}
-    [warning] = class_patch(of(cp, md, patches=[external, checks]), [cp, md]).warnings
-    assert "Patch ext is made by a runtime extension" in warning
+    [warning] = class_patch(make_class(cp, md, patches=[external, checks]), [cp, md]).warnings
+    assert "Patch ext is generated by a runtime extension" in warning
 
 
-def test_the_runtime_extension_of_former_versions_goes() -> None:
-    cp, md = template("cp", FULL), template("md", {})
+def test_the_runtime_extension_of_earlier_releases_is_replaced() -> None:
+    cp, md = make_template("cp", FULL), make_template("md", {})
     former = {"name": "trust", "external": {"generatePatchesExtension": "generate-patches.trustplane"}}
-    made = class_patch(of(cp, md, patches=[former]), [cp, md])
-    assert (made.replaces, made.warnings, made.is_there) == (("trust",), (), False)
-    assert [one["name"] for one in made.patches] == ["trust"]
-    assert TRUST_DEFINITION in made.variables  # which that patch has defined
+    result = class_patch(make_class(cp, md, patches=[former]), [cp, md])
+    assert (result.replaces, result.warnings, result.is_there) == (("trust",), (), False)
+    assert [patch["name"] for patch in result.patches] == ["trust"]
+    assert TRUST_DEFINITION in result.variables  # which the old patch had defined
 
 
-def test_names_that_the_class_has_are_left_to_it() -> None:
-    cp, md = template("cp", FULL), template("md", {})
-    made = class_patch(of(cp, md, patches=[patch("trust", add("/users", [{"name": "x"}]))]), [cp, md])
-    assert [one["name"] for one in made.patches] == ["trust-2"]
+def test_names_of_existing_patches_are_not_reused() -> None:
+    cp, md = make_template("cp", FULL), make_template("md", {})
+    result = class_patch(
+        make_class(cp, md, patches=[make_patch("trust", add_operation("/users", [{"name": "x"}]))]), [cp, md]
+    )
+    assert [patch["name"] for patch in result.patches] == ["trust-2"]
 
 
-def test_files_in_our_place_are_refused() -> None:
-    cp, md = template("cp", FULL), template("md", bootstrap.with_trust({}, "shop"))
-    with pytest.raises(UserError, match="has a file /etc/trustplane"):
-        class_patch(of(cp, md), [cp, md])
+def test_a_template_with_our_files_is_refused() -> None:
+    cp, md = make_template("cp", FULL), make_template("md", bootstrap.with_trust({}, "shop"))
+    with pytest.raises(UserError, match="already has file /etc/trustplane"):
+        class_patch(make_class(cp, md), [cp, md])
 
 
 @pytest.mark.parametrize("version", ["1.36", "1.36.0", "v1.36.0"])
-def test_with_the_next_version(version: str) -> None:
-    cp, md = template("cp", FULL), template("md", {})
-    cluster_class = of(cp, md)
-    made = class_patch(cluster_class, [cp, md], with_next_version=version)
-    assert {one["name"]: one["enabledIf"] for one in made.patches} == {
+def test_patches_are_limited_to_the_next_version(version: str) -> None:
+    cp, md = make_template("cp", FULL), make_template("md", {})
+    cluster_class = make_class(cp, md)
+    result = class_patch(cluster_class, [cp, md], with_next_version=version)
+    assert {patch["name"]: patch["enabledIf"] for patch in result.patches} == {
         "trust-control-plane": '{{ if (semverCompare ">=1.36.0-0" .builtin.controlPlane.version) }}true{{ end }}',
         "trust-workers": '{{ if (semverCompare ">=1.36.0-0" .builtin.machineDeployment.version) }}true{{ end }}',
     }
     facts = {"builtin.controlPlane.version": "v1.36.3+vmware.1", "builtin.machineDeployment.version": "v1.35.4"}
-    check(cluster_class, cp, made, **facts)
-    assert applied(added(cluster_class, made), md, **facts) == {}
+    check(cluster_class, cp, result, **facts)
+    assert applied(added(cluster_class, result), md, **facts) == {}
 
 
-def test_with_the_next_version_and_a_list_of_some_clusters() -> None:
-    cp, md = template("cp", FULL), template("md", {})
-    cluster_class = of(cp, md, patches=[patch("p", add("/files", [FILE]), enabledIf="{{ .a }}")])
-    made = class_patch(cluster_class, [cp, md], with_next_version="1.36.0", with_user=True)
+def test_the_next_version_combines_with_a_conditional_list() -> None:
+    cp, md = make_template("cp", FULL), make_template("md", {})
+    cluster_class = make_class(cp, md, patches=[make_patch("p", add_operation("/files", [FILE]), enabledIf="{{ .a }}")])
+    result = class_patch(cluster_class, [cp, md], with_next_version="1.36.0", with_user=True)
     facts = {"builtin.machineDeployment.version": "v1.36.0", "user": {"key": "k"}}
     for a in (True, False):
-        assert user("k") in check(cluster_class, md, made, a=a, **facts)["users"]
-    assert len({one["name"] for one in made.patches}) == len(made.patches)
-    assert all(len(one["enabledIf"]) <= 256 for one in made.patches)
+        assert user("k") in check(cluster_class, md, result, a=a, **facts)["users"]
+    assert len({patch["name"] for patch in result.patches}) == len(result.patches)
+    assert all(len(patch["enabledIf"]) <= 256 for patch in result.patches)
 
 
-def test_a_condition_that_is_too_long_is_refused() -> None:
-    cp, md = template("cp", FULL), template("md", {})
-    long = patch("p", add("/files", [FILE]), enabledIf=f"{{{{ .{'a' * 240} }}}}")
-    with pytest.raises(UserError, match="No patch can be made"):
-        class_patch(of(cp, md, patches=[long]), [cp, md])
+def test_a_condition_above_the_limit_is_refused() -> None:
+    cp, md = make_template("cp", FULL), make_template("md", {})
+    long = make_patch("p", add_operation("/files", [FILE]), enabledIf=f"{{{{ .{'a' * 240} }}}}")
+    with pytest.raises(UserError, match="Cannot generate a patch"):
+        class_patch(make_class(cp, md, patches=[long]), [cp, md])
 
 
 @pytest.mark.parametrize("version", ["", "x", "1", "1.36.x", "1.36.0.1", "1.٣.0"])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_an_invalid_version_is_refused(version: str) -> None:
     assert not is_at_least(version, "1.36.0")
-    cp = template("cp", FULL)
+    cp = make_template("cp", FULL)
     if version:
-        with pytest.raises(UserError, match="no version of Kubernetes"):
-            class_patch(of(cp), [cp], with_next_version=version)
+        with pytest.raises(UserError, match="not a Kubernetes version"):
+            class_patch(make_class(cp), [cp], with_next_version=version)
 
 
 def test_versions_are_compared() -> None:
@@ -492,25 +503,25 @@ def test_versions_are_compared() -> None:
 
 
 def test_the_user_comes_with_its_variable() -> None:
-    cp, md = template("cp", FULL), template("md", {})
-    made = class_patch(of(cp, md), [cp, md], with_user=True)
-    assert made.variables == (TRUST_DEFINITION, USER_DEFINITION)
-    assert [one["name"] for one in made.patches] == ["trust", "trust-user"]
-    assert made.patches[1]["enabledIf"] == "{{ if .user }}true{{ end }}"
+    cp, md = make_template("cp", FULL), make_template("md", {})
+    result = class_patch(make_class(cp, md), [cp, md], with_user=True)
+    assert result.variables == (TRUST_DEFINITION, USER_DEFINITION)
+    assert [patch["name"] for patch in result.patches] == ["trust", "trust-user"]
+    assert result.patches[1]["enabledIf"] == "{{ if .user }}true{{ end }}"
     both = [USER_DEFINITION, TRUST_DEFINITION]
-    assert class_patch(of(cp, md, variables=both), [cp, md], with_user=True).variables == ()
+    assert class_patch(make_class(cp, md, variables=both), [cp, md], with_user=True).variables == ()
 
 
-def test_the_user_is_left_to_a_class_that_has_it() -> None:
-    cp, md = template("cp", FULL), template("md", {})
-    theirs = patch("user", add("/users", [user("key")]))
-    made = class_patch(of(cp, md, patches=[theirs], variables=[USER_DEFINITION]), [cp, md], with_user=True)
-    assert [one["name"] for one in made.patches] == ["trust"]
-    assert "makes user vmware-system-user already" in made.warnings[0]
-    made = class_patch(of(cp, md, variables=[{"name": "user", "schema": {}}]), [cp, md], with_user=True)
-    assert [one["name"] for one in made.patches] == ["trust"]
-    assert "variable user of another meaning" in made.warnings[0]
-    assert made.variables == (TRUST_DEFINITION,)
+def test_the_user_is_not_added_to_a_class_that_has_it() -> None:
+    cp, md = make_template("cp", FULL), make_template("md", {})
+    existing = make_patch("user", add_operation("/users", [user("key")]))
+    result = class_patch(make_class(cp, md, patches=[existing], variables=[USER_DEFINITION]), [cp, md], with_user=True)
+    assert [patch["name"] for patch in result.patches] == ["trust"]
+    assert "already creates user vmware-system-user" in result.warnings[0]
+    result = class_patch(make_class(cp, md, variables=[{"name": "user", "schema": {}}]), [cp, md], with_user=True)
+    assert [patch["name"] for patch in result.patches] == ["trust"]
+    assert "variable user with a different meaning" in result.warnings[0]
+    assert result.variables == (TRUST_DEFINITION,)
 
 
 @pytest.mark.parametrize(
@@ -544,10 +555,10 @@ FIELDS = ["controlPlane", "workers", "machineDeployments", "machinePools", "temp
 @given(
     st.recursive(
         st.none() | st.booleans() | st.text(max_size=3),
-        lambda one: st.lists(one, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), one, max_size=3),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=3),
         max_leaves=20,
     )
 )
-def test_odd_classes_are_refused_and_break_nothing(odd: Any) -> None:
+def test_malformed_classes_are_refused(odd: Any) -> None:
     with pytest.raises(UserError):
         class_patch({"spec": odd}, [])

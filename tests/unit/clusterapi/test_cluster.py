@@ -73,11 +73,11 @@ def test_the_example_becomes_a_cluster_of_the_class() -> None:
     }
 
 
-def test_trust_is_no_part_of_what_machines_are_made_from() -> None:
-    """A change of it must not make Cluster API replace machines: it is in a Secret that bootstrap data is made from."""
+def test_trust_is_not_part_of_the_spec_of_machines() -> None:
+    """A change of trust must not make Cluster API replace machines: it is in a Secret, not in the spec."""
     first, second = (desired(annotations={"trustplane.dev/trust-digest": digest}) for digest in "ab")
     assert first["spec"] == second["spec"]
-    assert "trust" not in {one["name"] for one in first["spec"]["topology"]["variables"]}
+    assert "trust" not in {variable["name"] for variable in first["spec"]["topology"]["variables"]}
 
 
 def test_pools_keep_the_strategy_of_their_class() -> None:
@@ -98,7 +98,7 @@ def test_a_pool_without_replicas_leaves_the_number_to_an_autoscaler() -> None:
     assert deployment["replicas"] == 0
 
 
-def test_a_pool_keeps_what_is_its_own() -> None:
+def test_a_pool_keeps_its_own_settings() -> None:
     pool = POOL | {
         "vmClass": "guaranteed-large",
         "labels": {"node.cluster.x-k8s.io/tier": "front"},
@@ -122,7 +122,7 @@ def test_a_pool_keeps_what_is_its_own() -> None:
     }
 
 
-def test_the_service_s_drain_timeout_holds_where_nothing_else_is_said() -> None:
+def test_the_service_s_drain_timeout_is_the_default() -> None:
     pools = [POOL | {"name": "own", "nodeDrainTimeout": "10s"}, POOL | {"name": "none", "nodeDrainTimeout": "0s"}, POOL]
     topology = desired(tkc(nodePools=pools), default_drain_timeout="5m")["spec"]["topology"]
     own, none, default = topology["workers"]["machineDeployments"]
@@ -181,12 +181,12 @@ def test_a_version_and_the_control_plane_s_machines_are_updates() -> None:
     ],
     ids=lambda change: str(next(iter(change))),
 )
-def test_what_is_changed_in_place_is_no_update(change: Json) -> None:
+def test_changes_in_place_are_no_update(change: Json) -> None:
     assert digests(nodePools=[POOL | change]) == digests(nodePools=[POOL])
 
 
 def test_digests_stay_the_same_from_release_to_release() -> None:
-    """A change here makes every cluster take the current trust when Trustplane itself is updated: change the format."""
+    """With other digests, an update of Trustplane would make every cluster take current trust: change the format."""
     assert digests() == {
         "1/control-plane": "70595601ad",
         "1/pool/workers": "21f4549115",
@@ -201,8 +201,8 @@ UNKNOWN = 'failed to create typed patch object: .spec.topology[name="np"].taints
 @pytest.mark.parametrize("why", [FORBIDDEN, UNKNOWN])
 def test_a_refusal_of_taints_names_the_feature_gate(why: str) -> None:
     tainted = tkc(nodePools=[POOL, POOL | {"name": "x", "taints": [{"key": "dedicated", "effect": "NoSchedule"}]}])
-    told = refused(tainted, f"{why}.")
-    assert told.startswith(f"Cluster API refuses this cluster. {why}. Taints of node pools need feature gate ")
-    assert "EXP_MACHINE_TAINT_PROPAGATION=true" in told
+    message = refused(tainted, f"{why}.")
+    assert message.startswith(f"Cluster API refuses this cluster. {why}. Taints of node pools require feature gate ")
+    assert "EXP_MACHINE_TAINT_PROPAGATION=true" in message
     assert refused(tainted, "the class is unknown") == "Cluster API refuses this cluster. the class is unknown"
     assert refused(tkc(nodePools=[POOL]), why) == f"Cluster API refuses this cluster. {why}"

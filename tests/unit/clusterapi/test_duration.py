@@ -27,5 +27,5 @@ def test_go_durations(text: str, expected: int) -> None:
 
 
 @given(st.text() | st.from_regex(r"([0-9]{1,30}(ns|us|ms|s|m|h)){1,5}", fullmatch=True))
-def test_any_text_is_a_limit_that_cluster_api_takes(text: str) -> None:
+def test_any_text_is_a_limit_within_cluster_apis_range(text: str) -> None:
     assert 0 <= seconds(text) < 2**31

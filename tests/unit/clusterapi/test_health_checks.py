@@ -1,4 +1,4 @@
-"""Which MachineHealthChecks have a machine replaced, once it is marked."""
+"""MachineHealthChecks that make a marked machine's owner replace it."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def expression(operator: str, *values: str) -> Json:
 
 
 @pytest.mark.parametrize(
-    ("one", "selects"),
+    ("candidate", "selects"),
     [
         (check(), True),
         (check(expression("Exists")), True),
@@ -52,14 +52,14 @@ def expression(operator: str, *values: str) -> Json:
         (check(remediation={"triggerIf": {"unhealthyInRange": "[1-2]"}}), True),
     ],
 )
-def test_a_check_replaces_what_it_selects(one: MachineHealthCheck, *, selects: bool) -> None:
-    assert replaces([one], machine()) is selects
-    assert replaces([one, check()], machine())
+def test_a_check_replaces_selected_machines(candidate: MachineHealthCheck, *, selects: bool) -> None:
+    assert replaces([candidate], machine()) is selects
+    assert replaces([candidate, check()], machine())
     assert not replaces([], machine())
 
 
 @pytest.mark.parametrize(
-    "left",
+    "metadata",
     [
         PAUSED,
         {"annotations": {"cluster.x-k8s.io/skip-remediation": ""}},
@@ -67,5 +67,5 @@ def test_a_check_replaces_what_it_selects(one: MachineHealthCheck, *, selects: b
         {"ownerReferences": [{"kind": "Cluster", "name": "shop"}]},
     ],
 )
-def test_a_machine_that_nobody_would_replace(left: Json) -> None:
-    assert not replaces([check()], machine(**left))
+def test_an_excluded_machine_is_not_replaced(metadata: Json) -> None:
+    assert not replaces([check()], machine(**metadata))

@@ -1,4 +1,4 @@
-"""What takes no part in a Cluster's trust: refused where it is written, told where it is stored."""
+"""Parts of a Cluster excluded from trust: refused or warned of at admission, reported once stored."""
 
 from typing import Any
 
@@ -26,55 +26,55 @@ def cluster(*, plane: Json | None = None, trust: bool = True, **workers: Any) ->
     return {"metadata": {"name": "c", "namespace": "n"}, "spec": {"topology": topology}}
 
 
-def found(after: Json, before: Json | None = None) -> list[tuple[str, str, str]]:
-    return [(str(one.severity), one.code, one.where) for one in findings_of(after, before)]
+def findings(after: Json, before: Json | None = None) -> list[tuple[str, str, str]]:
+    return [(str(finding.severity), finding.code, finding.where) for finding in findings_of(after, before)]
 
 
-def stated(body: Json) -> tuple[str, str, str] | None:
-    one = condition(msgspec.convert(body, Cluster))
-    return (one.status, one.reason, one.message) if one else None
+def condition_of(body: Json) -> tuple[str, str, str] | None:
+    result = condition(msgspec.convert(body, Cluster))
+    return (result.status, result.reason, result.message) if result else None
 
 
-def test_an_override_is_refused_wherever_it_is_and_says_where_trust_goes() -> None:
+def test_an_override_is_refused_with_the_correct_place_for_trust() -> None:
     body = cluster(plane=group(OTHER), machineDeployments=[group(OTHER, name="np"), group(name="x")])
-    assert found(body) == [("Error", "trust-override", PLANE), ("Error", "trust-override", POOL)]
-    for one in findings_of(body, None):
-        assert "trust is for the whole cluster" in one.what
-        assert "spec.topology.variables" in one.next_step
-    assert found(cluster(plane=group(OTHER), trust=False)) == [("Error", "trust-override", PLANE)]
+    assert findings(body) == [("Error", "trust-override", PLANE), ("Error", "trust-override", POOL)]
+    for finding in findings_of(body, None):
+        assert "trust is for the whole cluster" in finding.what
+        assert "spec.topology.variables" in finding.next_step
+    assert findings(cluster(plane=group(OTHER), trust=False)) == [("Error", "trust-override", PLANE)]
 
 
-def test_an_override_that_is_stored_already_stops_no_other_change() -> None:
+def test_a_stored_override_blocks_no_other_change() -> None:
     before = cluster(plane=group(OTHER))
     after = cluster(plane=group(OTHER), machineDeployments=[{"name": "np", "replicas": 3}])
-    assert found(after, before) == [("Warning", "trust-override", PLANE)]
+    assert findings(after, before) == [("Warning", "trust-override", PLANE)]
     changed = cluster(plane=group(TRUST))
-    assert found(changed, before) == [("Error", "trust-override", PLANE)]
-    assert found(cluster(), before) == []
+    assert findings(changed, before) == [("Error", "trust-override", PLANE)]
+    assert findings(cluster(), before) == []
     more = cluster(plane=group(OTHER), machineDeployments=[group(OTHER, name="np")])
-    assert found(more, before) == [("Warning", "trust-override", PLANE), ("Error", "trust-override", POOL)]
+    assert findings(more, before) == [("Warning", "trust-override", PLANE), ("Error", "trust-override", POOL)]
 
 
-def test_machine_pools_are_left_out_with_a_warning_when_they_or_trust_come() -> None:
+def test_adding_machine_pools_or_trust_causes_a_warning() -> None:
     pools, warning = [{"name": "spot"}], [("Warning", "machine-pools", POOLS)]
     body = cluster(machinePools=pools)
-    assert found(body) == warning
-    assert found(body, cluster()) == warning
-    assert found(body, cluster(machinePools=pools, trust=False)) == warning
-    assert found(body, body) == []
-    assert found(cluster(machinePools=pools, trust=False)) == []
+    assert findings(body) == warning
+    assert findings(body, cluster()) == warning
+    assert findings(body, cluster(machinePools=pools, trust=False)) == warning
+    assert findings(body, body) == []
+    assert findings(cluster(machinePools=pools, trust=False)) == []
     annotated = cluster(machinePools=pools, trust=False)
     annotated["metadata"]["annotations"] = {"trustplane.dev/trust-secret": "s"}
-    assert found(annotated) == warning
+    assert findings(annotated) == warning
 
 
 def test_many_pools_are_counted() -> None:
-    [one] = findings_of(cluster(machinePools=[{"name": f"p{number}"} for number in range(9)]), None)
-    assert "p0, p1, p2, p3, p4 and 4 more" in one.what
+    [finding] = findings_of(cluster(machinePools=[{"name": f"p{number}"} for number in range(9)]), None)
+    assert "p0, p1, p2, p3, p4 and 4 more" in finding.what
 
 
 @pytest.mark.parametrize(
-    ("body", "reason", "words"),
+    ("body", "reason", "names"),
     [
         (cluster(), "", []),
         (cluster(plane=group(OTHER)), "OverridesIgnored", [PLANE]),
@@ -83,14 +83,14 @@ def test_many_pools_are_counted() -> None:
         (cluster(machinePools=[group(TRUST, name="spot")], plane=group(OTHER)), "OverridesIgnored", [PLANE, "spot"]),
     ],
 )
-def test_a_stored_cluster_says_what_is_left_out(body: Json, reason: str, words: list[str]) -> None:
-    said = stated(body)
+def test_a_condition_reports_the_excluded_parts_of_a_stored_cluster(body: Json, reason: str, names: list[str]) -> None:
+    result = condition_of(body)
     if not reason:
-        assert said is None
+        assert result is None
         return
-    assert said
-    assert said[:2] == ("False", reason)
-    assert all(one in said[2] for one in words)
+    assert result
+    assert result[:2] == ("False", reason)
+    assert all(name in result[2] for name in names)
 
 
 @pytest.mark.parametrize(
@@ -102,5 +102,5 @@ def test_a_stored_cluster_says_what_is_left_out(body: Json, reason: str, words: 
         {"controlPlane": {"variables": {"overrides": None}}, "workers": {"machineDeployments": [{"name": "np"}]}},
     ],
 )
-def test_what_is_null_has_nothing(topology: Json | None) -> None:
-    assert found({"metadata": {"name": "c"}, "spec": {"topology": topology}}) == []
+def test_null_fields_have_no_findings(topology: Json | None) -> None:
+    assert findings({"metadata": {"name": "c"}, "spec": {"topology": topology}}) == []

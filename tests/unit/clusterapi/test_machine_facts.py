@@ -43,72 +43,72 @@ def applied(**values: Any) -> dict[str, str]:
     return {TRUST_APPLIED: recorded.text(AppliedTrust(**{"digest": DIGEST, "at": NOW, **values}))}
 
 
-def test_of_a_new_machine_it_is_not_known_what_it_has() -> None:
-    found = facts(machine())
-    assert (found.digest, found.booted, found.method, found.node) == ("", "", BOOTSTRAP, "n")
-    assert found.changed_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert not found.has("")
+def test_the_set_of_a_new_machine_is_unknown() -> None:
+    node = facts(machine())
+    assert (node.digest, node.booted, node.method, node.node) == ("", "", BOOTSTRAP, "n")
+    assert node.changed_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert not node.has("")
 
 
-def test_a_machine_has_what_its_bootstrap_data_was_seen_to_have() -> None:
-    found = facts(machine(applied(method=BOOTSTRAP, booted=DIGEST)))
-    assert (found.digest, found.booted, found.method) == (DIGEST, DIGEST, BOOTSTRAP)
-    assert found.changed_at == NOW
-    assert found.has(DIGEST)
-    assert not found.has(OTHER)
+def test_a_machine_has_the_set_in_its_bootstrap_data() -> None:
+    node = facts(machine(applied(method=BOOTSTRAP, booted=DIGEST)))
+    assert (node.digest, node.booted, node.method) == (DIGEST, DIGEST, BOOTSTRAP)
+    assert node.changed_at == NOW
+    assert node.has(DIGEST)
+    assert not node.has(OTHER)
 
 
-def test_what_was_written_later_counts_and_what_it_booted_with_stays_known() -> None:
+def test_a_later_write_counts_and_the_booted_set_stays_known() -> None:
     written = {"digest": DIGEST, "at": "2026-02-02T00:00:00Z", "method": IN_PLACE, "booted": OTHER, "more": 1}
-    found = facts(machine({TRUST_APPLIED: json.dumps(written)}))
-    assert (found.digest, found.booted, found.method) == (DIGEST, OTHER, IN_PLACE)
-    assert found.changed_at == datetime(2026, 2, 2, tzinfo=UTC)
+    node = facts(machine({TRUST_APPLIED: json.dumps(written)}))
+    assert (node.digest, node.booted, node.method) == (DIGEST, OTHER, IN_PLACE)
+    assert node.changed_at == datetime(2026, 2, 2, tzinfo=UTC)
 
 
-def test_a_part_of_a_set_is_not_the_set() -> None:
-    found = facts(machine(applied(method=BOOTSTRAP, is_partial=True)))
-    assert found.digest == DIGEST
-    assert not found.has(DIGEST)
+def test_a_partial_set_is_not_the_set() -> None:
+    node = facts(machine(applied(method=BOOTSTRAP, is_partial=True)))
+    assert node.digest == DIGEST
+    assert not node.has(DIGEST)
 
 
-def test_that_something_was_only_removed_is_kept() -> None:
+def test_a_write_that_only_removes_is_recorded() -> None:
     assert facts(machine(applied(method=IN_PLACE, only_removes=True))).only_removes
     assert not facts(machine(applied(method=IN_PLACE))).only_removes
 
 
 @pytest.mark.parametrize("booted", ["", "no digest", "../../x", DIGEST + "0", "\x1b[2J"])
-def test_a_set_that_it_booted_with_is_a_digest_or_unknown(booted: str) -> None:
+def test_an_invalid_booted_digest_is_unknown(booted: str) -> None:
     assert facts(machine(applied(booted=booted))).booted == ""
 
 
 @pytest.mark.parametrize("method", ["", "Sideways", "\x1b[2J"])
-def test_an_unknown_way_of_writing_counts_as_bootstrap(method: str) -> None:
+def test_an_unknown_method_counts_as_bootstrap(method: str) -> None:
     assert facts(machine(applied(method=method))).method == BOOTSTRAP
 
 
-def test_why_a_node_could_not_be_written_is_known_for_the_set_that_it_is_about() -> None:
-    hindrance = Hindrance(digest=OTHER, at=NOW, message="Cannot open SSH", is_unreachable=True)
-    found = facts(machine(applied() | {TRUST_HINDRANCE: recorded.text(hindrance)}))
-    assert found.hindrance == hindrance
-    assert found.write_error(OTHER) == "Cannot open SSH"
-    assert found.write_error(DIGEST) == ""  # which it has
+def test_an_update_error_concerns_only_its_set() -> None:
+    update_error = Hindrance(digest=OTHER, at=NOW, message="Cannot open SSH", is_unreachable=True)
+    node = facts(machine(applied() | {TRUST_HINDRANCE: recorded.text(update_error)}))
+    assert node.hindrance == update_error
+    assert node.write_error(OTHER) == "Cannot open SSH"
+    assert node.write_error(DIGEST) == ""  # the set on the node
 
 
-def test_a_hindrance_in_plain_words_of_an_earlier_release_is_not_believed() -> None:
-    found = facts(machine({TRUST_HINDRANCE: "Cannot open SSH"}))
-    assert found.hindrance is None
-    assert found.disbelieved == (TRUST_HINDRANCE,)
+def test_a_plain_text_update_error_of_an_earlier_release_is_ignored() -> None:
+    node = facts(machine({TRUST_HINDRANCE: "Cannot open SSH"}))
+    assert node.hindrance is None
+    assert node.disbelieved == (TRUST_HINDRANCE,)
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", '{"digest": 1}'])
-def test_a_spoilt_annotation_counts_as_absent(text: str) -> None:
+def test_a_malformed_annotation_counts_as_absent(text: str) -> None:
     names = (TRUST_APPLIED, TRUST_HINDRANCE, TRUST_PROOF)
-    found = facts(machine(dict.fromkeys(names, text)))
-    assert (found.proof, found.hindrance, found.digest) == (None, None, "")
-    assert found.disbelieved == (names if text else ())
+    node = facts(machine(dict.fromkeys(names, text)))
+    assert (node.proof, node.hindrance, node.digest) == (None, None, "")
+    assert node.disbelieved == (names if text else ())
 
 
-def test_a_time_that_is_yet_to_come_is_not_believed() -> None:
+def test_a_record_from_the_future_is_ignored() -> None:
     late = applied(at=NOW + recorded.SKEW + timedelta(seconds=1))
     assert facts(machine(late), now=NOW).disbelieved == (TRUST_APPLIED,)
     assert facts(machine(applied(at=NOW + recorded.SKEW)), now=NOW).digest == DIGEST
@@ -124,19 +124,19 @@ def test_a_time_that_is_yet_to_come_is_not_believed() -> None:
         ({"in-place-updates.internal.cluster.x-k8s.io/update-in-progress": ""}, [], True),
     ],
 )
-def test_a_machine_that_somebody_else_updates_is_busy(
+def test_a_machine_with_another_update_in_progress_is_busy(
     annotations: dict[str, str], conditions: list[Json], *, is_busy: bool
 ) -> None:
     assert facts(machine(annotations, *conditions)).is_busy is is_busy
 
 
-def test_a_kubelet_that_no_longer_reports_is_silent() -> None:
+def test_a_kubelet_that_stops_reporting_is_unreachable() -> None:
     stopped = {"type": "NodeReady", "status": "Unknown", "message": "* Node.Ready: Kubelet \x1b[2Jstopped"}
     silence = facts(machine(None, stopped)).silence
     assert silence.startswith("its kubelet does not report: Kubelet")
     assert silence.endswith("stopped")
     assert silence.isprintable()
-    assert facts(machine(None, stopped, nodeRef={})).silence == ""  # it never did
+    assert facts(machine(None, stopped, nodeRef={})).silence == ""  # it never reported
     not_ready = {"type": "NodeReady", "status": "False", "message": "no CNI"}
     assert facts(machine(None, not_ready)).silence == ""
 
@@ -154,35 +154,35 @@ def test_a_kubelet_that_no_longer_reports_is_silent() -> None:
         ),
     ],
 )
-def test_a_machine_is_of_the_control_plane_or_of_a_pool(
+def test_a_machine_belongs_to_the_control_plane_or_to_a_pool(
     labels: dict[str, str], *, control_plane: bool, pool: str
 ) -> None:
-    found = machine(labels=labels)
-    assert (is_control_plane(found), pool_of(found)) == (control_plane, pool)
+    labelled = machine(labels=labels)
+    assert (is_control_plane(labelled), pool_of(labelled)) == (control_plane, pool)
 
 
-def addresses(*found: tuple[str, str]) -> Machine:
-    return machine(addresses=[{"type": type_, "address": address} for type_, address in found])
+def addresses(*entries: tuple[str, str]) -> Machine:
+    return machine(addresses=[{"type": type_, "address": address} for type_, address in entries])
 
 
-def test_a_machine_is_reached_from_inside_if_it_can_be() -> None:
+def test_an_internal_address_is_preferred() -> None:
     inside, outside, name = ("InternalIP", "198.18.0.10"), ("ExternalIP", "203.0.113.1"), ("InternalDNS", "m.internal")
     assert address_of(addresses(name, outside, inside)) == "198.18.0.10"
     assert address_of(addresses(name, outside, ("InternalIP", ""))) == "203.0.113.1"
     assert address_of(addresses(("Hostname", "m"), name)) == "m.internal"
 
 
-def test_a_machine_without_an_address_is_waited_for() -> None:
-    for found in (addresses(), addresses(("Hostname", "m"))):
+def test_a_machine_without_an_address_is_a_transient_error() -> None:
+    for unreachable in (addresses(), addresses(("Hostname", "m"))):
         with pytest.raises(TransientError, match="no address"):
-            address_of(found)
+            address_of(unreachable)
 
 
 @given(hostile_annotations, st.datetimes(timezones=st.just(UTC)))
-def test_whatever_is_written_facts_are_bounded(values: dict[str, str], now: datetime) -> None:
+def test_facts_from_hostile_annotations_are_bounded(values: dict[str, str], now: datetime) -> None:
     latest = now + recorded.SKEW if now.year < 9999 else now
-    found = facts(machine(values), now=now if now.year < 9999 else NOW)
-    assert found.method in (BOOTSTRAP, IN_PLACE)
-    assert all(one == "" or recorded.is_digest(one) for one in (found.digest, found.booted))
-    assert found.hindrance is None or found.hindrance.message.isprintable()
-    assert found.changed is None or now.year == 9999 or found.changed <= latest
+    node = facts(machine(values), now=now if now.year < 9999 else NOW)
+    assert node.method in (BOOTSTRAP, IN_PLACE)
+    assert all(digest == "" or recorded.is_digest(digest) for digest in (node.digest, node.booted))
+    assert node.hindrance is None or node.hindrance.message.isprintable()
+    assert node.changed is None or now.year == 9999 or node.changed <= latest

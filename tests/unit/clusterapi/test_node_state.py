@@ -44,21 +44,21 @@ RESULTS = st.builds(
     answered_by=st.sampled_from(["", "token.corp"]),
 )
 PROOFS = st.builds(RecordedProof, digest=DIGESTS, at=st.none() | TIMES, results=st.lists(RESULTS, max_size=3))
-REACHED = st.builds(
+ACCESS = st.builds(
     RegistryAccess,
     registry=st.sampled_from([HOST, "other"]),
     verification=st.sampled_from([VERIFIED, VERIFIED, UNVERIFIABLE, UNREADABLE, "", "else"]),
     reason=st.sampled_from(["", "mirror"]),
     proxy=st.sampled_from(["", "http://proxy.corp:3128"]),
 )
-LOOKS = st.builds(
+INSPECTIONS = st.builds(
     Inspection,
     digest=DIGESTS,
     at=st.none() | TIMES,
     message=st.sampled_from(["", "edited"]),
     hidden=st.sampled_from(["", "hidden"]),
     error=st.sampled_from(["", "no SSH"]),
-    registries=st.lists(REACHED, max_size=3),
+    registries=st.lists(ACCESS, max_size=3),
     registries_at=st.none() | TIMES,
 )
 FACTS = st.builds(
@@ -73,7 +73,7 @@ FACTS = st.builds(
     hindrance=st.none() | st.builds(Hindrance, digest=DIGESTS, message=st.just("no SSH"), is_unreachable=st.booleans()),
     silence=st.sampled_from(["", "stopped"]),
     proof=st.none() | PROOFS,
-    inspection=st.none() | LOOKS,
+    inspection=st.none() | INSPECTIONS,
 )
 
 
@@ -81,14 +81,14 @@ def proof(verdict: str = TRUSTED, *, digest: str = NEW, at: datetime = NOW) -> R
     return RecordedProof(digest=digest, at=at, results=[ProofResult(registry=HOST, verdict=verdict, message="words")])
 
 
-def seen(verification: str = VERIFIED, *, at: datetime = NOW, **values: str) -> Inspection:
-    reached = RegistryAccess(registry=HOST, verification=verification, reason="because", next_step="Mend it")
+def inspected(verification: str = VERIFIED, *, at: datetime = NOW, **values: str) -> Inspection:
+    registry_access = RegistryAccess(registry=HOST, verification=verification, reason="because", next_step="Fix it")
     if verification == VERIFIED:
-        reached = RegistryAccess(registry=HOST, verification=VERIFIED)
-    return Inspection(digest=NEW, at=at, registries=[reached], registries_at=at, **values)
+        registry_access = RegistryAccess(registry=HOST, verification=VERIFIED)
+    return Inspection(digest=NEW, at=at, registries=[registry_access], registries_at=at, **values)
 
 
-def hindered(digest: str) -> Hindrance:
+def update_error(digest: str) -> Hindrance:
     return Hindrance(digest=digest, at=NOW, message="no SSH")
 
 
@@ -99,7 +99,7 @@ def node(**values: object) -> NodeFacts:
         "created": NOW - 100 * SECOND,
         "digest": NEW,
         "proof": proof(),
-        "inspection": seen(),
+        "inspection": inspected(),
     }
     return NodeFacts(**(known | values))  # type: ignore[arg-type]
 
@@ -112,68 +112,72 @@ def node(**values: object) -> NodeFacts:
         (node(proof=None), APPLIED, HOST),
         (node(changed=NOW), APPLIED, "no proof since"),
         (node(changed=NOW - SECOND), PROVEN, ""),
-        (node(changed=NOW, proof=proof(at=NOW + SECOND)), ACCEPTED, "was not looked at yet"),
+        (node(changed=NOW, proof=proof(at=NOW + SECOND)), ACCEPTED, "has not been inspected yet"),
         (node(proof=proof(digest=OLD)), APPLIED, HOST),
         (node(proof=proof(NOT_TRUSTED)), NOT_TRUSTED, "is not trusted: words"),
         (node(proof=proof(UNREACHABLE)), UNREACHABLE, "from the node"),
-        (node(proof=proof(UNCLEAR)), UNCLEAR, "not clear: words"),
-        (node(inspection=None), ACCEPTED, "was not looked at yet"),
-        (node(inspection=seen(UNREADABLE)), ACCEPTED, "not seen: because. Mend it"),
-        (node(inspection=seen(UNVERIFIABLE)), UNCLEAR, "not clear: because. Mend it"),
-        (node(inspection=seen(UNVERIFIABLE), proof=proof(NOT_TRUSTED)), NOT_TRUSTED, "words"),
-        (node(inspection=Inspection(digest=NEW, at=NOW)), ACCEPTED, "was not looked at yet"),
-        (node(proof=proof(at=NOW + MAX_LAG + SECOND)), ACCEPTED, "long before"),
+        (node(proof=proof(UNCLEAR)), UNCLEAR, "is unclear: words"),
+        (node(inspection=None), ACCEPTED, "has not been inspected yet"),
+        (node(inspection=inspected(UNREADABLE)), ACCEPTED, "is unknown: because. Fix it"),
+        (node(inspection=inspected(UNVERIFIABLE)), UNCLEAR, "is unclear: because. Fix it"),
+        (node(inspection=inspected(UNVERIFIABLE), proof=proof(NOT_TRUSTED)), NOT_TRUSTED, "words"),
+        (node(inspection=Inspection(digest=NEW, at=NOW)), ACCEPTED, "has not been inspected yet"),
+        (node(proof=proof(at=NOW + MAX_LAG + SECOND)), ACCEPTED, "much older than the proof"),
         (node(proof=proof(at=NOW + MAX_LAG)), PROVEN, ""),
-        (node(node="", digest=""), PENDING, "being made"),
-        (node(digest=OLD), PENDING, f"has set {OLD[:10]} and waits for its turn to get {NEW[:10]}"),
+        (node(node="", digest=""), PENDING, "being created"),
+        (node(digest=OLD), PENDING, f"has set {OLD[:10]} and waits for its turn to receive {NEW[:10]}"),
         (node(digest=""), PENDING, "(unknown)"),
         (node(is_partial=True), PENDING, "a part of"),
-        (node(digest=OLD, hindrance=hindered(NEW)), FAILED, f"writing set {NEW[:10]} on it failed: no SSH"),
-        (node(is_partial=True, hindrance=hindered(NEW)), FAILED, "no SSH"),
-        (node(digest=OLD, hindrance=hindered(OLD)), PENDING, "turn"),  # of the set before
-        (node(hindrance=hindered(NEW)), PROVEN, ""),  # it has got it since
-        (node(digest=OLD, hindrance=hindered(NEW), silence="stopped"), UNREACHABLE, "stopped"),
+        (node(digest=OLD, hindrance=update_error(NEW)), FAILED, f"writing set {NEW[:10]} to it failed: no SSH"),
+        (node(is_partial=True, hindrance=update_error(NEW)), FAILED, "no SSH"),
+        (node(digest=OLD, hindrance=update_error(OLD)), PENDING, "turn"),  # of the previous set
+        (node(hindrance=update_error(NEW)), PROVEN, ""),  # it has received the set since
+        (node(digest=OLD, hindrance=update_error(NEW), silence="stopped"), UNREACHABLE, "stopped"),
         (node(silence="stopped"), UNREACHABLE, "stopped"),
         (node(inspection=Inspection(digest=NEW, at=NOW, message="edited")), OUTDATED, "edited"),
-        (node(inspection=seen(hidden="x because of y")), PROVEN, "x because of y"),
+        (node(inspection=inspected(hidden="x because of y")), PROVEN, "x because of y"),
         (node(inspection=Inspection(digest=NEW, at=NOW, message="edited", hidden="x")), OUTDATED, "edited; x"),
         (node(inspection=Inspection(digest=NEW, at=NOW, refusal="another key")), FAILED, "another key"),
         (node(inspection=Inspection(digest=NEW, at=NOW, error="no SSH")), ACCEPTED, "no SSH"),
-        (node(inspection=seen(error="no SSH")), PROVEN, ""),  # how it was when it was last seen still counts
+        (
+            node(inspection=inspected(error="no SSH")),
+            PROVEN,
+            "",
+        ),  # the access of the last successful inspection still counts
         (
             node(changed=NOW - SECOND, inspection=Inspection(digest=NEW, at=NOW - SECOND, message="before")),
             ACCEPTED,
-            "was not looked at yet",
+            "has not been inspected yet",
         ),
     ],
 )
 def test_states(facts: NodeFacts, state: str, words: str) -> None:
-    found = standing(facts, NEW, {HOST})
-    assert found.state == state
-    assert words in found.message
+    result = standing(facts, NEW, {HOST})
+    assert result.state == state
+    assert words in result.message
 
 
-def test_where_files_differ_what_the_kubelet_says_is_told_as_well() -> None:
-    look = Inspection(digest=NEW, at=NOW, message="edited")
-    found = standing(node(inspection=look, proof=proof(NOT_TRUSTED)), NEW, {HOST})
-    assert found.state == OUTDATED
-    assert found.message == f"edited; {HOST} is not trusted: words"
+def test_a_drifted_node_also_reports_a_refused_registry() -> None:
+    inspection = Inspection(digest=NEW, at=NOW, message="edited")
+    result = standing(node(inspection=inspection, proof=proof(NOT_TRUSTED)), NEW, {HOST})
+    assert result.state == OUTDATED
+    assert result.message == f"edited; {HOST} is not trusted: words"
 
 
-def test_without_a_registry_there_is_nothing_to_prove() -> None:
+def test_without_a_registry_nothing_is_proven() -> None:
     assert standing(node(), NEW, frozenset()).state == APPLIED
 
 
 @given(FACTS, st.frozensets(st.sampled_from([HOST, "other"])))
-def test_every_node_has_one_state_and_says_why(facts: NodeFacts, hosts: frozenset[str]) -> None:
-    found = standing(facts, NEW, hosts)
-    assert found.state in STATES
-    assert found.message or found.state == PROVEN
-    assert found.state != PROVEN or not set(found.message.split("; ")) - {"", "hidden"} or "proxy" in found.message
+def test_every_node_has_a_state_and_a_reason(facts: NodeFacts, hosts: frozenset[str]) -> None:
+    result = standing(facts, NEW, hosts)
+    assert result.state in STATES
+    assert result.message or result.state == PROVEN
+    assert result.state != PROVEN or not set(result.message.split("; ")) - {"", "hidden"} or "proxy" in result.message
 
 
 @given(FACTS, st.frozensets(st.sampled_from([HOST, "other"])))
-def test_proven_is_never_believed_of_the_past(facts: NodeFacts, hosts: frozenset[str]) -> None:
+def test_an_outdated_proof_never_counts(facts: NodeFacts, hosts: frozenset[str]) -> None:
     if standing(facts, NEW, hosts).state != PROVEN:
         return
     known = facts.proof
@@ -184,45 +188,45 @@ def test_proven_is_never_believed_of_the_past(facts: NodeFacts, hosts: frozenset
     assert same(facts.digest, NEW)
     assert not facts.is_partial
     assert same(known.digest, NEW)
-    said = {one.registry: one.verdict for one in known.results}
-    assert all(said[host] == TRUSTED for host in hosts)
+    verdicts = {result.registry: result.verdict for result in known.results}
+    assert all(verdicts[host] == TRUSTED for host in hosts)
     assert not facts.silence
 
 
 @given(FACTS, st.frozensets(st.sampled_from([HOST, "other"])))
-def test_proven_is_only_what_was_seen_to_be_verified(facts: NodeFacts, hosts: frozenset[str]) -> None:
+def test_only_verified_registries_are_proven(facts: NodeFacts, hosts: frozenset[str]) -> None:
     if standing(facts, NEW, hosts).state != PROVEN:
         return
-    look = facts.inspection
-    assert look is not None
-    assert look.at is not None
-    assert look.at > (facts.changed or facts.created)
-    assert same(look.digest, NEW)
-    reached = {one.registry: one.verification for one in reversed(look.registries)}
-    assert all(reached[host] == VERIFIED for host in hosts)
+    inspection = facts.inspection
+    assert inspection is not None
+    assert inspection.at is not None
+    assert inspection.at > (facts.changed or facts.created)
+    assert same(inspection.digest, NEW)
+    verifications = {entry.registry: entry.verification for entry in reversed(inspection.registries)}
+    assert all(verifications[host] == VERIFIED for host in hosts)
 
 
-def test_what_a_second_host_answered_counts_only_where_the_registry_must_have_sent_it_there() -> None:
+def test_a_second_hosts_answer_counts_only_if_the_registry_redirected_to_it() -> None:
     result = ProofResult(registry=HOST, verdict=TRUSTED, answered_by="token.corp")
     assert judge(result, RegistryAccess(verification=VERIFIED)).verdict == TRUSTED
     unseen = judge(result, RegistryAccess(verification=UNREADABLE, reason="no SSH"))
     assert (unseen.verdict, unseen.message) == (
         UNCLEAR,
-        "token.corp answered, and who sent the kubelet there was not seen; no SSH",
+        "token.corp answered, but which host redirected the kubelet there is unknown; no SSH",
     )
 
 
-def test_a_proxy_is_named_beside_the_proof() -> None:
-    look = seen()
-    look.registries = [RegistryAccess(registry=HOST, verification=VERIFIED, proxy="http://proxy.corp:3128")]
-    found = standing(node(inspection=look), NEW, {HOST})
-    assert (found.state, found.message) == (PROVEN, f"{HOST} is trusted: through proxy http://proxy.corp:3128")
+def test_a_proven_node_names_its_proxy() -> None:
+    inspection = inspected()
+    inspection.registries = [RegistryAccess(registry=HOST, verification=VERIFIED, proxy="http://proxy.corp:3128")]
+    result = standing(node(inspection=inspection), NEW, {HOST})
+    assert (result.state, result.message) == (PROVEN, f"{HOST} is trusted: through proxy http://proxy.corp:3128")
 
 
-# What containerd says where it asks a mirror, by HTTP, or without verification: the words are those of a proof.
+# Messages of containerd that also occur with a mirror, plain HTTP or no verification, although they look like proofs.
 IMAGE = f"{HOST}/trustplane/probe:n1"
 FAILED_PULL = f'failed to pull and unpack image "{IMAGE}": failed to resolve image: '
-WORDS = [
+MESSAGES = [
     f"{FAILED_PULL}{IMAGE}: not found",
     f"{FAILED_PULL}failed to authorize: failed to fetch anonymous token: unexpected status: 403 Forbidden",
     (
@@ -241,13 +245,13 @@ CONFIGURATIONS = [
 ]
 
 
-def proof_by(words: str, report: Report) -> NodeFacts:
-    said = verdict(words, HOST)
-    recorded = TRUSTED if isinstance(said, Trusted) else UNCLEAR
-    result = ProofResult(registry=HOST, verdict=recorded, answered_by=getattr(said, "answered_by", ""))
-    look = seen()
-    look.registries = [access(report, HOST)]
-    return node(proof=RecordedProof(digest=NEW, at=NOW, results=[result]), inspection=look)
+def facts_of_proof(message: str, report: Report) -> NodeFacts:
+    answer = verdict(message, HOST)
+    recorded = TRUSTED if isinstance(answer, Trusted) else UNCLEAR
+    result = ProofResult(registry=HOST, verdict=recorded, answered_by=getattr(answer, "answered_by", ""))
+    inspection = inspected()
+    inspection.registries = [access(report, HOST)]
+    return node(proof=RecordedProof(digest=NEW, at=NOW, results=[result]), inspection=inspection)
 
 
 def report_of(toml: str, configuration: str | None = None) -> Report:
@@ -260,32 +264,32 @@ def report_of(toml: str, configuration: str | None = None) -> Report:
     )
 
 
-@pytest.mark.parametrize("words", WORDS)
-def test_the_words_of_a_proof_prove_something_only_where_the_node_verifies(words: str) -> None:
-    assert isinstance(verdict(words, HOST), Trusted)
-    assert standing(proof_by(words, report_of("")), NEW, {HOST}).state == PROVEN
+@pytest.mark.parametrize("message", MESSAGES)
+def test_a_message_proves_trust_only_if_the_node_verifies(message: str) -> None:
+    assert isinstance(verdict(message, HOST), Trusted)
+    assert standing(facts_of_proof(message, report_of("")), NEW, {HOST}).state == PROVEN
     for toml in CONFIGURATIONS:
-        found = standing(proof_by(words, report_of(toml)), NEW, {HOST})
-        assert found.state == UNCLEAR
-        assert "ask the registry itself" in found.message
-    assert standing(proof_by(words, report_of("", configuration="")), NEW, {HOST}).state in (ACCEPTED, UNCLEAR)
+        result = standing(facts_of_proof(message, report_of(toml)), NEW, {HOST})
+        assert result.state == UNCLEAR
+        assert "ask the registry itself" in result.message
+    assert standing(facts_of_proof(message, report_of("", configuration="")), NEW, {HOST}).state in (ACCEPTED, UNCLEAR)
 
 
-@given(st.sampled_from(WORDS) | st.text(max_size=200), st.sampled_from(["", "x", "[plugins]"]))
-def test_whatever_a_kubelet_says_nothing_is_proven_without_its_nodes_configuration(words: str, text: str) -> None:
-    facts = proof_by(f"{FAILED_PULL}{words}", report_of("", configuration=text))
+@given(st.sampled_from(MESSAGES) | st.text(max_size=200), st.sampled_from(["", "x", "[plugins]"]))
+def test_no_message_proves_trust_without_the_nodes_configuration(words: str, text: str) -> None:
+    facts = facts_of_proof(f"{FAILED_PULL}{words}", report_of("", configuration=text))
     assert standing(facts, NEW, {HOST}).state != PROVEN
-    assert all(one.verdict != TRUSTED for one in judgements(facts, {HOST}))
+    assert all(judgement.verdict != TRUSTED for judgement in judgements(facts, {HOST}))
 
 
 @given(FACTS)
-def test_a_refusal_is_never_hidden_by_another_answer(facts: NodeFacts) -> None:
+def test_another_answer_never_hides_a_refusal(facts: NodeFacts) -> None:
     valid = facts.valid_proof
-    if valid and any(one.verdict == NOT_TRUSTED and one.registry == HOST for one in valid.results):
+    if valid and any(result.verdict == NOT_TRUSTED and result.registry == HOST for result in valid.results):
         assert standing(facts, NEW, {HOST}).state not in (PROVEN, APPLIED)
 
 
-def test_unknown_digests_are_equal_to_none() -> None:
+def test_an_unknown_digest_equals_no_digest() -> None:
     assert not same("", "")
     assert not same("", NEW)
     assert same(NEW, NEW[:10])

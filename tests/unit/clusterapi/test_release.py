@@ -14,7 +14,7 @@ def release(version: str) -> TanzuKubernetesRelease:
     return msgspec.convert(object_of(version), TanzuKubernetesRelease)
 
 
-RELEASES = [release(one) for one in ("v1.36.10", "v1.35.1", "v1.37.0", "v1.36.3", "v1.38.0", "v1.37.0-rc.1")]
+RELEASES = [release(version) for version in ("v1.36.10", "v1.35.1", "v1.37.0", "v1.36.3", "v1.38.0", "v1.37.0-rc.1")]
 
 
 def tkc(name: str = "", *, pool: str = "", **distribution: str) -> TanzuKubernetesCluster:
@@ -28,7 +28,7 @@ def tkc(name: str = "", *, pool: str = "", **distribution: str) -> TanzuKubernet
     return msgspec.convert(body, TanzuKubernetesCluster)
 
 
-def found(cluster: TanzuKubernetesCluster, running: str = "") -> str:
+def resolved(cluster: TanzuKubernetesCluster, running: str = "") -> str:
     result = resolve(cluster, RELEASES, running=running)
     return result.code if isinstance(result, Finding) else result.metadata.name
 
@@ -65,38 +65,38 @@ def test_a_release_is_named_and_labelled_like_the_original() -> None:
         ("latest", "unknown-release"),
     ],
 )
-def test_a_release_is_found_by_name_or_hint(hint: str, expected: str) -> None:
-    assert found(tkc(hint)) == expected
-    assert found(tkc(version=hint) if hint else tkc()) == expected
+def test_a_release_is_resolved_by_name_or_hint(hint: str, expected: str) -> None:
+    assert resolved(tkc(hint)) == expected
+    assert resolved(tkc(version=hint) if hint else tkc()) == expected
 
 
-def test_the_deprecated_full_version_comes_before_the_hint() -> None:
-    assert found(tkc(fullVersion="v1.36.3+trustplane.1", version="v1.37")) == "v1.36.3---trustplane.1"
-    assert found(tkc("v1.35", fullVersion="v1.36.3+trustplane.1")) == "v1.35.1---trustplane.1"
+def test_the_deprecated_full_version_precedes_the_hint() -> None:
+    assert resolved(tkc(fullVersion="v1.36.3+trustplane.1", version="v1.37")) == "v1.36.3---trustplane.1"
+    assert resolved(tkc("v1.35", fullVersion="v1.36.3+trustplane.1")) == "v1.35.1---trustplane.1"
 
 
-def test_a_hint_stays_with_what_runs() -> None:
-    assert found(tkc("v1.36"), running="v1.36.3") == "v1.36.3---trustplane.1"
-    assert found(tkc("v1.37"), running="v1.36.3") == "v1.37.0---trustplane.1"
+def test_the_running_release_takes_precedence() -> None:
+    assert resolved(tkc("v1.36"), running="v1.36.3") == "v1.36.3---trustplane.1"
+    assert resolved(tkc("v1.37"), running="v1.36.3") == "v1.37.0---trustplane.1"
 
 
 def test_pools_run_the_control_plane_s_release() -> None:
-    assert found(tkc("v1.36.3", pool="v1.36")) == "v1.36.3---trustplane.1"
-    assert found(tkc("v1.36.3", pool="v1.37.0")) == "mixed-releases"
-    assert found(tkc("v1.36.3", pool="v9")) == "mixed-releases"
+    assert resolved(tkc("v1.36.3", pool="v1.36")) == "v1.36.3---trustplane.1"
+    assert resolved(tkc("v1.36.3", pool="v1.37.0")) == "mixed-releases"
+    assert resolved(tkc("v1.36.3", pool="v9")) == "mixed-releases"
 
 
-def test_an_unknown_release_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_release_lists_the_existing_ones() -> None:
     result = resolve(tkc("v2"), RELEASES)
     assert isinstance(result, Finding)
-    assert "There is no release v2" in str(result)
+    assert "Release v2 does not exist" in str(result)
     assert "v1.35.1---trustplane.1, v1.36.3---trustplane.1, v1.36.10---trustplane.1" in str(result)
     assert "kubectl get tkr" in str(result)
     assert isinstance(resolve(tkc("v2"), []), Finding)
 
 
-def test_releases_are_in_order() -> None:
-    versions = [one.spec.kubernetes.version for one in sorted(RELEASES, key=order)]
+def test_releases_are_sorted_from_oldest_to_newest() -> None:
+    versions = [entry.spec.kubernetes.version for entry in sorted(RELEASES, key=order)]
     assert versions == ["v1.35.1", "v1.36.3", "v1.36.10", "v1.37.0-rc.1", "v1.37.0", "v1.38.0"]
 
 
@@ -109,10 +109,10 @@ def test_updates_skip_no_minor_version() -> None:
     assert newer(release("v1.38.0"), RELEASES) == []
 
 
-def test_a_release_reports_that_it_can_be_used() -> None:
+def test_a_release_reports_its_conditions() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     body = status_of(release("v1.36.3"), now=now)
-    assert [(one["type"], one["status"]) for one in body["status"]["conditions"]] == [
+    assert [(condition["type"], condition["status"]) for condition in body["status"]["conditions"]] == [
         ("Ready", "True"),
         ("Compatible", "True"),
         ("Valid", "True"),

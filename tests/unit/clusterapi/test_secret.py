@@ -36,7 +36,7 @@ def trust() -> TrustSet:
 
 
 def trust_of(count: int) -> TrustSet:
-    """Return a set of so many entries, with the same certificate each."""
+    """Return a set with that many entries, each with the same certificate."""
     return read(
         [TrustedCA(name=f"n{number}", data=(TKC.spec.own_trust or [])[0].data) for number in range(count)]
     ).trust
@@ -45,7 +45,7 @@ def trust_of(count: int) -> TrustSet:
 TEXT = render(trust(), bundle.EVERYTHING)
 
 
-def test_the_secret_is_named_by_its_content_and_never_changes() -> None:
+def test_the_secret_is_named_by_its_content_and_immutable() -> None:
     body = secret.desired_secret(CLUSTER, trust())
     assert body["metadata"]["name"] == f"cluster-2-trust-{trust().digest[:10]}"
     assert body["metadata"]["namespace"] == "default"
@@ -57,31 +57,31 @@ def test_the_secret_is_named_by_its_content_and_never_changes() -> None:
     ("body", "component"),
     [(secret.desired_secret(CLUSTER, trust()), "trust"), (secret.boot_secret(CLUSTER, TEXT), "trust-boot")],
 )
-def test_secrets_of_trust_go_with_the_cluster_and_are_none_of_cluster_apis(body: Json, component: str) -> None:
-    """`clusterctl move` takes what a Cluster owns; Secrets with Cluster API's label are in its managers' memory."""
+def test_trust_secrets_belong_to_the_cluster_without_cluster_apis_label(body: Json, component: str) -> None:
+    """`clusterctl move` moves objects owned by a Cluster; Cluster API caches Secrets with its label in memory."""
     metadata = body["metadata"]
     assert metadata["ownerReferences"] == [
         {"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "name": "cluster-2", "uid": "uid-1"}
     ]
     assert metadata["labels"] == {"trustplane.dev/cluster": "cluster-2", "trustplane.dev/component": component}
-    assert body["type"] == "Opaque"  # Cluster API has a type of its own
+    assert body["type"] == "Opaque"  # not Cluster API's own type
 
 
-def test_what_machines_boot_with_is_one_key_of_a_secret_that_may_change() -> None:
+def test_the_boot_secret_has_one_key_and_is_mutable() -> None:
     body = secret.boot_secret(CLUSTER, TEXT)
     assert (body["metadata"]["name"], list(body["data"])) == ("cluster-2-trust", [KEY])
     assert "immutable" not in body
     assert "reverted" in body["metadata"]["annotations"]["trustplane.dev/note"]
-    found = read_boot(msgspec.convert(body, Secret))
-    assert found == BootSet(trust().digest, TEXT, is_intact=True)
+    boot_set = read_boot(msgspec.convert(body, Secret))
+    assert boot_set == BootSet(trust().digest, TEXT, is_intact=True)
 
 
-def test_the_secret_says_what_is_in_force() -> None:
+def test_the_secret_contains_the_set() -> None:
     assert secret.read(msgspec.convert(secret.desired_secret(CLUSTER, trust()), Secret)) == trust()
     assert secret.read(Secret(data={"x.pem": "bm90aGluZw=="})) is None
 
 
-def test_registries_of_entries_are_kept_with_them() -> None:
+def test_the_scope_of_entries_is_stored_with_them() -> None:
     scoped = trust().scoped({"TeamInternalCA": ["r.test", "s.test:5000"]})
     body = secret.desired_secret(CLUSTER, scoped)
     assert body["metadata"]["name"] != f"cluster-2-trust-{trust().digest[:10]}"
@@ -90,7 +90,7 @@ def test_registries_of_entries_are_kept_with_them() -> None:
 
 
 @pytest.mark.parametrize("text", ["other=r.test", "TeamInternalCA", "\xff"])
-def test_registries_that_cannot_be_read_are_not_left_out(text: str) -> None:
+def test_an_invalid_scope_invalidates_the_set(text: str) -> None:
     data = secret.content(trust()) | {"registry-scope": base64.b64encode(text.encode("latin-1")).decode()}
     assert secret.read(Secret(data=data)) is None
 
@@ -103,9 +103,9 @@ def boot(text: str | bytes, **others: str) -> BootSet:
 PARTIAL = render(trust().scoped({}), 1)
 
 
-def test_a_part_of_a_set_names_the_set_and_has_the_form_of_one() -> None:
-    found = boot(PARTIAL)
-    assert (found.digest, found.is_intact, found.is_partial) == (trust().digest, True, True)
+def test_a_partial_boot_set_names_its_set_and_is_intact() -> None:
+    boot_set = boot(PARTIAL)
+    assert (boot_set.digest, boot_set.is_intact, boot_set.is_partial) == (trust().digest, True, True)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_an_edited_boot_set_is_not_intact(text: str | bytes) -> None:
 
 
 @pytest.mark.parametrize("value", ["no base64!", "\xff", "YQ", "=", "a" * 1_000_001])
-def test_a_boot_secret_that_is_no_base64_names_nothing(value: str) -> None:
-    found = read_boot(Secret(data={KEY: value}))
-    assert (found.digest, found.is_intact) == ("", False)
+def test_a_boot_secret_with_invalid_base64_names_no_set(value: str) -> None:
+    boot_set = read_boot(Secret(data={KEY: value}))
+    assert (boot_set.digest, boot_set.is_intact) == ("", False)
 
 
 def test_a_boot_secret_without_its_key_is_not_intact() -> None:
@@ -139,53 +139,53 @@ def test_a_boot_secret_without_its_key_is_not_intact() -> None:
     assert not read_boot(Secret()).is_intact
 
 
-def test_keys_that_no_machine_reads_do_not_count() -> None:
-    """A server-side apply leaves them where they are, so that they could never be taken out."""
+def test_other_keys_of_the_boot_secret_are_ignored() -> None:
+    """A server-side apply does not remove them, so reporting them would never end."""
     assert boot(TEXT, other="eA==").is_intact
 
 
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode), st.integers(0, len(TEXT)))
-def test_whatever_stands_in_a_boot_set_only_what_we_wrote_is_intact(junk: bytes, place: int) -> None:
+def test_only_an_unmodified_boot_set_is_intact(junk: bytes, place: int) -> None:
     text = TEXT.encode()
-    found = boot(text[:place] + junk + text[place:])
-    assert found.is_intact == (junk == b"")
+    boot_set = boot(text[:place] + junk + text[place:])
+    assert boot_set.is_intact == (junk == b"")
 
 
-def test_of_a_part_the_set_in_force_tells_whose_entries_it_has() -> None:
+def test_a_partial_boot_set_is_verified_against_the_set_in_force() -> None:
     many = trust_of(40)
     text = render(many, bundle.budget_of("HetznerCluster"))
     whole = boot(text)
     assert whole.is_partial
     assert checked(whole, many, "HetznerCluster").is_intact
-    other = boot(render(trust(), 1).replace(trust().digest, many.digest))  # the mark of another set
+    other = boot(render(trust(), 1).replace(trust().digest, many.digest))  # with the digest of another set
     assert other.is_intact
     assert not checked(other, many, "HetznerCluster").is_intact
-    assert checked(other, None, "HetznerCluster").is_intact  # nobody can tell
-    assert checked(other, trust(), "HetznerCluster").is_intact  # it is not of this set
+    assert checked(other, None, "HetznerCluster").is_intact  # the set in force is unknown
+    assert checked(other, trust(), "HetznerCluster").is_intact  # another set is in force
     assert not checked(boot("x"), many, "HetznerCluster").is_intact
 
 
-def test_a_set_is_read_only_where_it_is_the_one_that_is_asked_for() -> None:
-    found = msgspec.convert(secret.desired_secret(CLUSTER, trust()), Secret)
-    assert secret.read_set(found, trust().digest) == trust()
-    assert secret.read_set(found, trust().short) == trust()
+def test_a_set_is_read_only_by_its_digest() -> None:
+    stored = msgspec.convert(secret.desired_secret(CLUSTER, trust()), Secret)
+    assert secret.read_set(stored, trust().digest) == trust()
+    assert secret.read_set(stored, trust().short) == trust()
     for other in (EMPTY.digest, trust().short[:-1], "", trust().short + "x"):
-        assert secret.read_set(found, other) is None
+        assert secret.read_set(stored, other) is None
     assert secret.read_set(Secret(data={"x.pem": "!"}), trust().digest) is None
 
 
-def made(name: str, **labels: str) -> Secret:
+def stored_secret(name: str, **labels: str) -> Secret:
     return msgspec.convert({"metadata": {"name": name, "labels": labels}}, Secret)
 
 
-def test_sets_that_nobody_needs_are_collected_and_nothing_else() -> None:
+def test_only_unneeded_sets_are_unused() -> None:
     first, second = "1" * 64, "2" * 64
     ours = {"trustplane.dev/component": "trust"}
-    sets = [made(secret.name_of("c", one), **ours) for one in (first, second)]
+    sets = [stored_secret(secret.name_of("c", digest), **ours) for digest in (first, second)]
     others = [
-        made("c-trust", **{"trustplane.dev/component": "trust-boot"}),
-        made("c-ssh", **{"trustplane.dev/component": "ssh"}),
-        made("c-trust-3333333333"),
+        stored_secret("c-trust", **{"trustplane.dev/component": "trust-boot"}),
+        stored_secret("c-ssh", **{"trustplane.dev/component": "ssh"}),
+        stored_secret("c-trust-3333333333"),
     ]
     assert secret.unused([*sets, *others], "c", [first]) == sets[1:]
     assert secret.unused([*sets, *others], "c", [first, second]) == []
@@ -197,7 +197,7 @@ def cluster(**condition: Any) -> clusterapi.Cluster:
     return msgspec.convert({"metadata": {"generation": 2}, "status": {"conditions": [reconciled]}}, clusterapi.Cluster)
 
 
-def test_cluster_api_is_done_when_it_has_written_what_the_cluster_asks_for_now() -> None:
+def test_a_cluster_is_reconciled_once_its_current_generation_is_applied() -> None:
     assert is_reconciled(cluster())
     assert not is_reconciled(cluster(observedGeneration=1))
     assert not is_reconciled(cluster(status="False"))

@@ -21,12 +21,12 @@ def test_the_key_is_decoded() -> None:
 @pytest.mark.parametrize(
     "value", [data(b"\xff\xfe"), {PRIVATE_KEY: "é"}, {PRIVATE_KEY: "a"}, data(b"x" * (MAX_LENGTH + 1))]
 )
-def test_what_is_no_key_is_the_users_error_and_names_the_secret(value: dict[str, str]) -> None:
+def test_an_invalid_key_is_a_user_error_naming_the_secret(value: dict[str, str]) -> None:
     with pytest.raises(UserError, match="c-ssh"):
         private_key(value, "c-ssh")
 
 
 @given(st.one_of(st.text(), st.binary().map(lambda value: base64.b64encode(value).decode())))
-def test_any_value_is_a_key_or_the_users_error(value: str) -> None:
+def test_any_value_is_a_key_or_a_user_error(value: str) -> None:
     with contextlib.suppress(UserError):
         assert len(private_key({PRIVATE_KEY: value}, "c-ssh")) <= MAX_LENGTH

@@ -11,7 +11,7 @@ from trustplane.clusterapi.topology_trust import Secrets, findings_of, needed_se
 
 AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 EXAMPLE = Path(__file__).parents[3] / "examples" / "tkgserviceconfiguration.yaml"
-A, B = (one["data"] for one in yaml.safe_load(EXAMPLE.read_text())["spec"]["trust"]["additionalTrustedCAs"])
+A, B = (entry["data"] for entry in yaml.safe_load(EXAMPLE.read_text())["spec"]["trust"]["additionalTrustedCAs"])
 USERS = "c-user-trusted-ca-secret"
 TOP = "spec.topology.variables[trust]"
 
@@ -36,11 +36,11 @@ def pool(name: str, *names: str) -> Json:
     return {"name": name, "variables": {"overrides": [variable(*names)]} if names else {}}
 
 
-def found(after: Json, before: Json | None = None, secrets: Secrets | None = None) -> list[tuple[str, str]]:
-    return [(one.code, one.where) for one in findings_of(after, before, secrets or {}, AT)]
+def findings(after: Json, before: Json | None = None, secrets: Secrets | None = None) -> list[tuple[str, str]]:
+    return [(finding.code, finding.where) for finding in findings_of(after, before, secrets or {}, AT)]
 
 
-def test_a_cluster_names_the_secret_of_either_form() -> None:
+def test_either_form_names_its_secret() -> None:
     assert needed_secrets(cluster(variable("a")), None) == {USERS}
     assert needed_secrets(cluster(variable("a", secret="x")), cluster(variable("a", secret="y"))) == {"x", "y"}
     assert needed_secrets(cluster(variable("a")), cluster(variable("a"))) == set()
@@ -49,8 +49,8 @@ def test_a_cluster_names_the_secret_of_either_form() -> None:
 
 
 def test_entries_of_either_form_are_read() -> None:
-    assert found(cluster(variable("a")), secrets={USERS: {"a": twice(A)}}) == []
-    assert found(cluster(variable("a", secret="x")), secrets={"x": {"a.pem": A}}) == []
+    assert findings(cluster(variable("a")), secrets={USERS: {"a": twice(A)}}) == []
+    assert findings(cluster(variable("a", secret="x")), secrets={"x": {"a.pem": A}}) == []
 
 
 @pytest.mark.parametrize(
@@ -73,54 +73,54 @@ def test_a_users_secret_is_encoded_twice(value: str, code: str) -> None:
 @pytest.mark.parametrize(
     ("secrets", "code"), [({USERS: None}, "no-secret"), ({}, "unread-secret"), ({USERS: {}}, "no-key")]
 )
-def test_what_is_not_there_yet_is_a_warning(secrets: Secrets, code: str) -> None:
+def test_an_absent_secret_or_key_is_a_warning(secrets: Secrets, code: str) -> None:
     [finding] = findings_of(cluster(variable("a")), None, secrets, AT)
     assert (finding.code, str(finding.severity)) == (code, "Warning")
 
 
 @pytest.mark.parametrize("value", [None, 7, {}, {"additionalTrustedCAs": [{"name": "a"}, {"name": "a"}]}])
-def test_a_value_that_means_nothing_is_an_error(value: object) -> None:
-    assert found(cluster({"name": "trust", "value": value})) == [("bad-variable", TOP)]
+def test_an_invalid_value_is_an_error(value: object) -> None:
+    assert findings(cluster({"name": "trust", "value": value})) == [("bad-variable", TOP)]
 
 
-def test_only_what_changed_is_judged() -> None:
+def test_an_unchanged_value_has_no_findings() -> None:
     before = cluster(variable("bad", secret="x"))
     secrets: Secrets = {"x": {"bad.pem": "!"}}
-    assert found(before, None, secrets) == [("not-base64", "Secret x[0] (bad)")]
+    assert findings(before, None, secrets) == [("not-base64", "Secret x[0] (bad)")]
     after = cluster(variable("bad", secret="x"), workers={"machineDeployments": [{"name": "np"}]})
-    assert found(after, before, secrets) == []
-    assert found(before | {"metadata": {"name": "c", "labels": {"x": "y"}}}, before, secrets) == []
+    assert findings(after, before, secrets) == []
+    assert findings(before | {"metadata": {"name": "c", "labels": {"x": "y"}}}, before, secrets) == []
 
 
-def test_removals_are_judged_by_the_certificates() -> None:
+def test_removals_are_counted_by_certificate() -> None:
     secrets: Secrets = {USERS: {"a": twice(A), "again": twice(A), "b": twice(B)}}
     before = cluster(variable("a"))
-    assert found(cluster(variable("again")), before, secrets) == []
-    assert found(cluster(variable("b")), before, secrets) == [("removal-not-allowed", TOP)]
-    assert found(cluster(), before, secrets) == [("removal-not-allowed", TOP)]
+    assert findings(cluster(variable("again")), before, secrets) == []
+    assert findings(cluster(variable("b")), before, secrets) == [("removal-not-allowed", TOP)]
+    assert findings(cluster(), before, secrets) == [("removal-not-allowed", TOP)]
     allowed = cluster(annotations={"trustplane.dev/allow-removal": "true"})
-    assert found(allowed, before, secrets) == [("removal-allowed", TOP)]
+    assert findings(allowed, before, secrets) == [("removal-allowed", TOP)]
 
 
-def test_removals_are_judged_by_names_where_there_are_no_certificates() -> None:
+def test_removals_are_counted_by_name_without_certificates() -> None:
     before = cluster(variable("a", "b"))
-    assert ("removal-not-allowed", TOP) not in found(cluster(variable("a")), before)
-    findings = findings_of(cluster(variable("c")), before, {}, AT)
-    assert "2 of 2 certificates: a, b" in findings[0].what
+    assert ("removal-not-allowed", TOP) not in findings(cluster(variable("a")), before)
+    removal, *_ = findings_of(cluster(variable("c")), before, {}, AT)
+    assert "2 of 2 certificates: a, b" in removal.what
 
 
-def test_an_override_loses_nothing_since_it_had_no_effect() -> None:
+def test_a_removed_override_is_no_removal_of_trust() -> None:
     secrets: Secrets = {USERS: {"a": twice(A), "b": twice(B)}}
     plain = cluster(variable("a"))
     overridden = cluster(variable("a"), workers={"machineDeployments": [pool("np", "b")]})
     place = "spec.topology.workers.machineDeployments[np].variables.overrides[trust]"
-    assert found(overridden, plain, secrets) == [("trust-override", place)]
-    assert found(plain, overridden, secrets) == []
+    assert findings(overridden, plain, secrets) == [("trust-override", place)]
+    assert findings(plain, overridden, secrets) == []
     assert needed_secrets(overridden, plain) == set()
 
 
 @pytest.mark.parametrize("spec", [{}, {"topology": None}, {"topology": {}}, {"topology": {"workers": None}}])
 def test_a_cluster_without_the_variable_is_fine(spec: Json) -> None:
     bare = {"metadata": {"name": "c"}, "spec": spec}
-    assert found(bare) == []
-    assert found(bare, bare) == []
+    assert findings(bare) == []
+    assert findings(bare, bare) == []

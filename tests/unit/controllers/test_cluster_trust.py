@@ -20,8 +20,8 @@ def test_what_differs_is_named_by_path() -> None:
     assert described(Drift(foreign=("/etc/ssl/certs/tkg-theirs.pem",))) == ""
     text = described(Drift(edited=("/a", "/b"), removed=("/c",), is_stale=True))
     assert text == (
-        "edited by somebody: /a, /b; removed by somebody: /c; "
-        "the files are right, but the containerd that runs has not loaded them"
+        "edited outside Trustplane: /a, /b; removed outside Trustplane: /c; "
+        "the files are correct, but the running containerd has not loaded them"
     )
 
 
@@ -29,8 +29,8 @@ def test_what_has_no_effect_is_named_with_what_hides_it() -> None:
     assert shadows_described([]) == ("", "")
     found = [Shadow("/a", "/b", is_ours=True), Shadow("/c", "/d", is_ours=False), Shadow("/e", "/d", is_ours=False)]
     assert shadows_described(found) == (
-        "without effect, though it is ours: /a because of /b",
-        "without effect, and not ours: /c because of /d, /e because of /d",
+        "files of Trustplane without effect: /a because of /b",
+        "other files without effect: /c because of /d, /e because of /d",
     )
 
 

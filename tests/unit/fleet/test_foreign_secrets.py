@@ -18,32 +18,32 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(asyncio, "get_running_loop", lambda: found)
-    return found
+    fake = Clock()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: fake)
+    return fake
 
 
-@pytest.mark.parametrize("there", [True, False])
-async def test_a_burst_asks_once_and_what_is_old_is_read_anew(clock: Clock, *, there: bool) -> None:
-    server = Server({"a": Secret(data={"x": "y"})} if there else {})
+@pytest.mark.parametrize("exists", [True, False])
+async def test_a_burst_reads_once_and_an_old_secret_is_read_again(clock: Clock, *, exists: bool) -> None:
+    server = Server({"a": Secret(data={"x": "y"})} if exists else {})
     secrets = ForeignSecrets(server)  # type: ignore[arg-type]
     key = Key("shop", "a")
     for _ in range(5):
-        assert (await secrets.find(key, 1) is not None) == there
+        assert (await secrets.find(key, 1) is not None) == exists
     assert len(server.asked) == 1
-    await secrets.find(key, 2)  # the Cluster asks for something else
+    await secrets.find(key, 2)  # the Cluster changed
     assert len(server.asked) == 2
     clock.now += SECONDS
     await secrets.find(key, 2)
     assert len(server.asked) == 3
 
 
-async def test_what_is_kept_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_cache_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(foreign_secrets, "_MOST", 100)
-    server = Server({str(one): Secret(data={"x": "y" * 40}) for one in range(10)})
+    server = Server({str(number): Secret(data={"x": "y" * 40}) for number in range(10)})
     secrets = ForeignSecrets(server)  # type: ignore[arg-type]
-    for one in range(10):
-        await secrets.find(Key("shop", str(one)), 1)
+    for number in range(10):
+        await secrets.find(Key("shop", str(number)), 1)
     assert len(secrets._kept) <= 2
     clock.now += 2 * SECONDS
     await secrets.find(Key("shop", "none"), 1)

@@ -1,4 +1,4 @@
-"""Looks at nodes: none of them, and no repair, goes on when the reconcile that began it is over."""
+"""Inspections and repairs of nodes end with the reconcile that started them."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -20,8 +20,8 @@ KEY = Key("team", "shop")
 NAMES = [f"m{number}" for number in range(5)]
 
 
-class Looks:
-    """Looks that are let go one by one; API writes of `failing` machines have no answer."""
+class Inspections:
+    """Inspections that wait for `go`; API writes for `failing` machines get no answer."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *failing: str) -> None:
         self.running: set[str] = set()
@@ -47,7 +47,7 @@ class Looks:
         finally:
             self.running.discard(machine)
 
-    async def _record(self, _seen: Any, facts: Any, _found: Inspected) -> None:
+    async def _record(self, _state: Any, facts: Any, _result: Inspected) -> None:
         if facts.machine in self._failing:
             asyncio.get_running_loop().call_later(0.05, self.go.set)
             raise UnavailableError(f"PATCH machines/{facts.machine} had no answer")
@@ -56,27 +56,29 @@ class Looks:
     async def inspect(self) -> None:
         machines = {name: name for name in NAMES}
         sets = SimpleNamespace(in_force=EMPTY, digest=EMPTY.digest)
-        seen: Any = SimpleNamespace(machines=machines, is_automatic=True, sets=sets, hosts=frozenset())
+        state: Any = SimpleNamespace(machines=machines, is_automatic=True, sets=sets, hosts=frozenset())
         nodes: Any = [SimpleNamespace(machine=name, digest="d") for name in NAMES]
         nothing: Any = None
-        await ProofReconciler(nothing, nothing, nothing, namespace="")._inspect(KEY, seen, nodes)
+        await ProofReconciler(nothing, nothing, nothing, namespace="")._inspect(KEY, state, nodes)
 
 
-async def test_one_record_that_fails_leaves_no_look_behind_and_spoils_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = Looks(monkeypatch, "m0")
+async def test_a_failed_record_leaves_no_inspection_running_and_affects_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inspections = Inspections(monkeypatch, "m0")
     with pytest.raises(UnavailableError):
-        await looks.inspect()
-    assert looks.running == set()
+        await inspections.inspect()
+    assert inspections.running == set()
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert looks.recorded == set(NAMES) - {"m0"}
+    assert inspections.recorded == set(NAMES) - {"m0"}
 
 
-async def test_no_look_goes_on_when_the_lease_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = Looks(monkeypatch)
+async def test_a_lost_lease_ends_all_inspections(monkeypatch: pytest.MonkeyPatch) -> None:
+    inspections = Inspections(monkeypatch)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(looks.inspect())
-        await looks.began.wait()
+        task = group.create_task(inspections.inspect())
+        await inspections.began.wait()
         task.cancel()
-    assert looks.running == set()
-    assert looks.recorded == set()
+    assert inspections.running == set()
+    assert inspections.recorded == set()
     assert asyncio.all_tasks() == {asyncio.current_task()}

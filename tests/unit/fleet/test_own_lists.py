@@ -1,4 +1,4 @@
-"""What a Cluster without a TanzuKubernetesCluster is to trust: what it says, and what stays where it says nothing."""
+"""The trust list of a Cluster without a TanzuKubernetesCluster: its own list, or the last set without one."""
 
 import base64
 from typing import Any
@@ -17,11 +17,11 @@ from trustplane.kube import kinds
 from trustplane.trust.entries import EMPTY
 
 SHOP = Key(NAMESPACE, "shop")
-LIST = Key(NAMESPACE, "mine")
+LIST = Key(NAMESPACE, "authorities")
 
 
 class Cluster:
-    """A Cluster that nobody else speaks for; it asks for nothing yet."""
+    """A Cluster without a TanzuKubernetesCluster, initially without a trust list."""
 
     def __init__(self) -> None:
         self.fleet = Supervised("shop")
@@ -40,35 +40,35 @@ class Cluster:
         self.fleet.change(kinds.CLUSTERS, "shop", body)
 
     def names(self, name: str | None) -> None:
-        """Name a Secret, or none."""
+        """Name a Secret in the annotation, or remove the annotation."""
         self.change({"metadata": {"annotations": {"trustplane.dev/trust-secret": name}}})
 
     def lists(self, data: Json | None) -> None:
-        """Have a Secret, made by somebody, that no informer follows."""
+        """Store a user's Secret, which no informer follows, or delete it."""
         self.fleet.server.bodies.pop((str(kinds.SECRETS), LIST), None)
         if data is not None:
             body = {"metadata": {"name": LIST.name, "namespace": NAMESPACE}, "data": data}
             self.fleet.server.bodies[str(kinds.SECRETS), LIST] = body
-        self.change({})  # which is what has it read anew at once
+        self.change({})  # a new generation makes the cached Secret obsolete
 
     def boots(self, name: str, path: str = bootstrap.BUNDLE_FILE) -> None:
-        """Have a control plane whose machines boot with a Secret."""
+        """Store a control plane whose machines boot with a Secret."""
         file = {"path": path, "contentFrom": {"secret": {"name": name, "key": "bundle.pem"}}}
         metadata = {"name": "shop", "namespace": NAMESPACE, "labels": {CLUSTER_NAME_LABEL: "shop"}}
-        spec = {"kubeadmConfigSpec": {"files": [{"path": "/etc/theirs", "content": "x"}, file]}}
+        spec = {"kubeadmConfigSpec": {"files": [{"path": "/etc/other", "content": "x"}, file]}}
         view = self.fleet.view
         self.fleet.put(kinds.CONTROL_PLANES, view.control_planes, {"metadata": metadata, "spec": spec})
 
     async def see(self) -> Seen | None:
-        """Look, and report what was seen."""
+        """Reconcile, and return the state."""
         self.again = (await self._reconciler.reconcile(SHOP)).requeue_after
         return await self.fleet.view.see(SHOP)
 
     @property
     def current(self) -> Json:
         status = self.fleet.server.stored(kinds.CLUSTER_TRUSTS, "shop")["status"]
-        (found,) = (one for one in status["conditions"] if one["type"] == "Current")
-        return dict(found)
+        (current,) = (condition for condition in status["conditions"] if condition["type"] == "Current")
+        return dict(current)
 
 
 @pytest.fixture
@@ -76,33 +76,38 @@ def cluster() -> Cluster:
     return Cluster()
 
 
-async def test_a_cluster_that_is_not_set_up_and_asks_for_nothing_is_left_alone(cluster: Cluster) -> None:
-    cluster.boots("shop-trust", "/etc/theirs.pem")
+async def test_a_cluster_without_setup_and_list_is_ignored(cluster: Cluster) -> None:
+    cluster.boots("shop-trust", "/etc/other.pem")
     assert await cluster.see() is None
     cluster.boots("web-trust")
     assert await cluster.see() is None
 
 
-async def test_one_whose_machines_wait_for_a_boot_set_gets_an_empty_one(cluster: Cluster) -> None:
-    """Its class has the patch, and it says nothing of trust: without the Secret no machine of it would boot."""
+async def test_a_cluster_whose_machines_need_a_boot_set_gets_an_empty_one(cluster: Cluster) -> None:
+    """Its class has the patch, but it names no list: without the Secret, none of its machines would boot."""
     cluster.boots("shop-trust")
-    seen = await cluster.see()
-    assert seen
-    assert (seen.sets.digest, seen.sets.in_force, seen.sets.desired) == (EMPTY.digest, EMPTY, EMPTY)
-    assert await cluster.see()  # what it was reported to have before changes nothing
+    state = await cluster.see()
+    assert state
+    assert (state.sets.digest, state.sets.in_force, state.sets.desired) == (EMPTY.digest, EMPTY, EMPTY)
+    assert await cluster.see()  # the reported set makes no difference
     assert cluster.current["status"] == "True"
 
 
 @pytest.mark.parametrize("broken", ["gone", "no list", "no certificate", "silent"])
-async def test_what_cannot_be_read_changes_nothing(cluster: Cluster, broken: str) -> None:
+async def test_an_unreadable_list_changes_nothing(cluster: Cluster, broken: str) -> None:
     cluster.boots("shop-trust")
     cluster.lists(secret.content(trust()))
-    cluster.names("mine")
-    seen = await cluster.see()
-    assert seen
-    assert seen.sets.in_force == trust()
+    cluster.names("authorities")
+    state = await cluster.see()
+    assert state
+    assert state.sets.in_force == trust()
 
-    words = {"gone": "There is no Secret mine", "no list": "base64", "no certificate": "corp", "silent": "any more"}
+    messages = {
+        "gone": "Secret authorities with the certificates does not exist",
+        "no list": "base64",
+        "no certificate": "corp",
+        "silent": "no longer names",
+    }
     data = {
         "gone": None,
         "no list": {"corp.pem": "*"},
@@ -110,36 +115,36 @@ async def test_what_cannot_be_read_changes_nothing(cluster: Cluster, broken: str
         "silent": secret.content(trust()),
     }[broken]
     cluster.lists(data)
-    cluster.names(None if broken == "silent" else "mine")
+    cluster.names(None if broken == "silent" else "authorities")
     for _ in range(2):
-        seen = await cluster.see()
-        assert seen
-        assert (seen.sets.digest, seen.sets.in_force, seen.sets.desired) == (trust().digest, trust(), None)
+        state = await cluster.see()
+        assert state
+        assert (state.sets.digest, state.sets.in_force, state.sets.desired) == (trust().digest, trust(), None)
     assert (cluster.current["status"], cluster.current["reason"]) == ("False", "Invalid")
-    assert words[broken] in cluster.current["message"], cluster.current
+    assert messages[broken] in cluster.current["message"], cluster.current
     assert "corp" in cluster.current["message"]
 
 
-async def test_a_set_is_known_by_the_boot_set_where_nothing_was_reported(cluster: Cluster) -> None:
+async def test_the_boot_set_names_the_set_if_none_was_reported(cluster: Cluster) -> None:
     cluster.boots("shop-trust")
     cluster.fleet.boots("shop", old())
-    seen = await cluster.fleet.view.see(SHOP)
-    assert seen
-    assert (seen.sets.digest, seen.sets.in_force, seen.sets.desired) == (old().digest, old(), None)
+    state = await cluster.fleet.view.see(SHOP)
+    assert state
+    assert (state.sets.digest, state.sets.in_force, state.sets.desired) == (old().digest, old(), None)
 
 
-async def test_an_empty_list_is_one(cluster: Cluster) -> None:
+async def test_an_empty_list_is_valid(cluster: Cluster) -> None:
     cluster.fleet.boots("shop", old())
     cluster.lists({})
-    cluster.names("mine")
-    seen = await cluster.see()
-    assert seen
-    assert (seen.sets.digest, seen.sets.desired) == (EMPTY.digest, EMPTY)
+    cluster.names("authorities")
+    state = await cluster.see()
+    assert state
+    assert (state.sets.digest, state.sets.desired) == (EMPTY.digest, EMPTY)
 
 
-async def test_what_no_watch_tells_is_reported_within_a_minute(cluster: Cluster) -> None:
-    """The Secrets of users: the list, and the key without which machines are replaced."""
+async def test_unwatched_secrets_are_reported_within_a_minute(cluster: Cluster) -> None:
+    """Users' Secrets: the list, and the SSH key without which machines are replaced."""
     cluster.lists(secret.content(trust()))
-    cluster.names("mine")
+    cluster.names("authorities")
     await cluster.see()
     assert 0 < cluster.again <= 60

@@ -11,7 +11,7 @@ from trustplane.kube.kinds import SECRETS
 
 
 def _put(informer: Informer[Any], name: str, cluster: str | None) -> None:
-    """Have an object made, changed, or (without a cluster) deleted."""
+    """Create, change or (without a cluster) delete an object."""
     key = Key("n", name)
     labels = {CLUSTER_NAME_LABEL: cluster} if cluster else {}
     new = None if cluster is None else Secret(metadata=Metadata(namespace="n", name=name, labels=labels))
@@ -19,10 +19,10 @@ def _put(informer: Informer[Any], name: str, cluster: str | None) -> None:
 
 
 def _names(index: ByCluster, cluster: str) -> list[str]:
-    return [one.metadata.name for one in index.of(Key("n", cluster))]
+    return [secret.metadata.name for secret in index.of(Key("n", cluster))]
 
 
-def test_objects_are_found_by_their_cluster_as_they_come_move_and_go() -> None:
+def test_the_index_follows_created_moved_and_deleted_objects() -> None:
     informer = Informer(Client(None), SECRETS)
     index = ByCluster(informer)
     _put(informer, "b", "one")

@@ -1,4 +1,4 @@
-"""A look at a cluster whose tenant has filled the annotations of every Machine."""
+"""Observing a cluster whose tenant filled the annotations of every Machine."""
 
 import asyncio
 import json
@@ -20,14 +20,14 @@ from trustplane.trust.recorded import MAX_ITEMS, MAX_TEXT
 
 BAD, GOOD = Key(NAMESPACE, "bad"), Key(NAMESPACE, "good")
 MACHINES = 20
-WORDS = "x509: a=b? http://u:p@h/ "  # something for every pattern
+TEXT = "x509: a=b? http://u:p@h/ "  # matches every pattern
 
 
 def filled(size: int = MAX_TEXT - 200, items: int = MAX_ITEMS) -> dict[str, str]:
-    """Return annotations of a size, each text of which has to be cleaned."""
-    words = (WORDS * 100)[: size // items // 4 - 12]
-    result = {"registry": words, "verdict": "Trusted", "reason": words, "message": words}
-    access = {"registry": words, "reason": words, "message": words, "proxy": words}
+    """Return annotations of a given size, in which every text must be cleaned."""
+    text = (TEXT * 100)[: size // items // 4 - 12]
+    result = {"registry": text, "verdict": "Trusted", "reason": text, "message": text}
+    access = {"registry": text, "reason": text, "message": text, "proxy": text}
     head = {"digest": DIGEST, "at": datetime.now(UTC).isoformat()}
     return {
         TRUST_PROOF: json.dumps({**head, "results": [result] * items}),
@@ -36,17 +36,17 @@ def filled(size: int = MAX_TEXT - 200, items: int = MAX_ITEMS) -> dict[str, str]
 
 
 def fleet(values: dict[str, str]) -> Fleet:
-    found = Fleet("bad", "good")
+    result = Fleet("bad", "good")
     for number in range(MACHINES):
-        found.machine("bad", number, values)
-    return found
+        result.machine("bad", number, values)
+    return result
 
 
 @pytest.mark.parametrize("values", [filled(), filled(250_000, 1000)])
-async def test_others_are_seen_between_any_two_machines_of_a_cluster(
+async def test_other_clusters_are_observed_between_any_two_machines(
     values: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, turns, steps = fleet(values), 0, list[float]()
+    world, turns, steps = fleet(values), 0, list[float]()
 
     async def turn() -> None:
         nonlocal turns
@@ -65,45 +65,45 @@ async def test_others_are_seen_between_any_two_machines_of_a_cluster(
 
     monkeypatch.setattr(node_facts, "facts", counted)
     turning = asyncio.create_task(turn())
-    looking = asyncio.create_task(found.view.see(BAD))
+    observing = asyncio.create_task(world.view.see(BAD))
     await asyncio.sleep(0)
-    good = await found.view.see(GOOD)
+    good = await world.view.see(GOOD)
     assert good
-    assert not looking.done()  # the other cluster did not wait for all of this one
-    seen = await looking
+    assert not observing.done()  # the other cluster did not wait for the whole first one
+    state = await observing
     turning.cancel()
-    assert seen
-    assert len(seen.nodes) == MACHINES
+    assert state
+    assert len(state.nodes) == MACHINES
     of_good = 2
-    assert max(read.count(one) for one in read) <= of_good  # in one turn: a Machine of each look
+    assert max(read.count(number) for number in read) <= of_good  # per turn, one Machine of each cluster
     assert max(steps) < 0.3  # seconds of CPU
     read.clear()
-    await found.view.see(BAD)
+    await world.view.see(BAD)
     assert read == []
 
 
-async def test_what_changes_during_a_look_is_seen_by_the_next_and_nothing_of_it_is_kept() -> None:
-    found = fleet(filled())
-    looking = asyncio.create_task(found.view.see(BAD))
+async def test_changes_during_an_observation_appear_in_the_next_and_are_not_cached() -> None:
+    world = fleet(filled())
+    observing = asyncio.create_task(world.view.see(BAD))
     await asyncio.sleep(0)
-    last, gone = Key(NAMESPACE, "bad-9"), found.view.machines.get(Key(NAMESPACE, "bad-8"))
+    last, gone = Key(NAMESPACE, "bad-9"), world.view.machines.get(Key(NAMESPACE, "bad-8"))
     assert gone
-    found.view.machines._store(Change(Key(NAMESPACE, "bad-8"), gone, None))
-    found.machine("bad", 9)
-    seen = await looking
-    assert seen
-    assert len(seen.nodes) == MACHINES
-    known = found.view._facts._known
+    world.view.machines._store(Change(Key(NAMESPACE, "bad-8"), gone, None))
+    world.machine("bad", 9)
+    state = await observing
+    assert state
+    assert len(state.nodes) == MACHINES
+    known = world.view._facts._known
     assert Key(NAMESPACE, "bad-8") not in known
-    again = await found.view.see(BAD)
+    again = await world.view.see(BAD)
     assert again
     assert len(again.nodes) == MACHINES - 1
-    assert known[last].machine is found.view.machines.get(last)
-    assert next(one for one in again.nodes if one.machine == "bad-9").proof
+    assert known[last].machine is world.view.machines.get(last)
+    assert next(node for node in again.nodes if node.machine == "bad-9").proof
 
 
-async def test_a_record_is_read_once_for_all_that_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = fleet({TRUST_PROOF: "no record"})
+async def test_a_record_is_parsed_once_per_reconcile(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = fleet({TRUST_PROOF: "no record"})
     read: list[str] = []
 
     def counted(machine: Any, *arguments: Any, **named: Any) -> Any:
@@ -111,9 +111,9 @@ async def test_a_record_is_read_once_for_all_that_is_said_of_it(monkeypatch: pyt
         return machine_facts.facts(machine, *arguments, **named)
 
     monkeypatch.setattr(node_facts, "facts", counted)
-    trusts = ClusterTrustReconciler(found.server, found.view, found.recorder)  # type: ignore[arg-type]
+    trusts = ClusterTrustReconciler(world.server, world.view, world.recorder)  # type: ignore[arg-type]
     await trusts.reconcile(BAD)
-    [status] = found.statuses()
-    proven = next(one for one in status["conditions"] if one["type"] == "Proven")
+    [status] = world.statuses()
+    proven = next(condition for condition in status["conditions"] if condition["type"] == "Proven")
     assert "annotation trustplane.dev/trust-proof of Machine bad-0" in proven["message"]
     assert len(read) == len(set(read)) == MACHINES

@@ -153,7 +153,7 @@ class Node:
 
 async def reached(lines: list[str]) -> list[Any]:
     node: Any = Node("\n".join([*lines, "end"]))
-    return await inspection._reach(node, HOSTS)
+    return await inspection._registry_access(node, HOSTS)
 
 
 async def test_others_go_between_any_two_registries_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,9 +198,9 @@ def unseen(seen: Observed) -> Observed:
 @pytest.mark.parametrize(
     ("seen", "waiting"),
     [
-        (NOTHING, "the cluster has not been made yet"),
-        (observed(observedGeneration=4), "Cluster API has not written what the cluster asks for yet"),
-        (unseen(observed()), "Cluster API has not said yet that it has seen the change of pool np"),
+        (NOTHING, "the cluster has not been created yet"),
+        (observed(observedGeneration=4), "Cluster API has not applied the cluster's current spec yet"),
+        (unseen(observed()), "Cluster API has not observed the latest generation of pool np yet"),
         (observed(up_to_date=1), "machines of pool np are not up to date"),
         (observed(), ""),
     ],
@@ -236,7 +236,7 @@ def test_trust_that_a_node_refuses_with_is_an_error() -> None:
 
 def test_a_pool_that_was_not_made_yet() -> None:
     found = status(tkc("running"), observed(pool=False))
-    assert condition(found, "NodePoolsReady") == ("False", "NodePoolsUnknown", "np: not made yet")
+    assert condition(found, "NodePoolsReady") == ("False", "NodePoolsUnknown", "np: not created yet")
 
 
 def test_a_cluster_that_is_deleted() -> None:
@@ -267,7 +267,7 @@ def test_what_cluster_api_could_not_do_is_said_and_may_pass() -> None:
     assert condition(found, "Ready") == (
         "False",
         "ProvisioningFailed",
-        "Cluster API cannot make the cluster: patch refused",
+        "Cluster API cannot create or update the cluster: patch refused",
     )
     assert found["conditions"][0]["severity"] == "Warning"
     assert found["phase"] == "updating"

@@ -210,7 +210,7 @@ def test_what_no_pull_can_prove_is_unclear_with_the_reason_and_what_was_not_seen
     found = report([plain, unseen, node("c", EMPTY.digest)], sets(EMPTY))
     assert said(found, PROVEN)[:2] == ("Unknown", UNCLEAR)
     assert (
-        f"1 of 3 nodes are proven; Unclear: a: {HOST}: whether it is trusted is not clear: skip_verify"
+        f"1 of 3 nodes are proven; Unclear: a: {HOST}: whether it is trusted is unclear: skip_verify"
         in (said(found, PROVEN)[2])
     )
     assert (found.summary.proven, found.summary.unclear, found.summary.accepted) == (1, 1, 1)

@@ -1,1 +1,1 @@
-"""The patch that adds boot-time trust to any ClusterClass. Pure."""
+"""Patches that add boot-time trust to any ClusterClass. Pure."""

@@ -1,7 +1,7 @@
-"""The patch that makes machines of somebody's own ClusterClass boot with their cluster's trust.
+"""Generate the patch by which machines of a user's ClusterClass boot with their cluster's trust.
 
-Which JSON patch is right depends on the class: appending to a list that is not there stops every cluster of the class,
-and setting a list that is there takes away what it holds. So it is made from the templates and the earlier patches.
+The correct JSON patch depends on the class: appending to an absent list blocks every cluster of the class, and setting
+an existing list discards its items. The patch is therefore generated from the templates and the earlier patches.
 
 Source: Cluster API v1.14.2, core/reconcilers/topology/cluster/patches and core/webhooks/admission/patch_validation.go.
 """
@@ -28,11 +28,11 @@ USER_DEFINITION: Final[Json] = {
     "schema": {
         "openAPIV3Schema": {
             "type": "object",
-            "description": f"Access to nodes by SSH, as the user {bootstrap.NODE_USER}. Without it there is none.",
+            "description": f"SSH access to nodes as user {bootstrap.NODE_USER}. Default: no access.",
             "properties": {
                 "sshAuthorizedKey": {
                     "type": "string",
-                    "description": "Public key in the form of OpenSSH's authorized_keys.",
+                    "description": "Public key, as one line of OpenSSH's authorized_keys.",
                     "minLength": 1,
                     "maxLength": 8192,
                 }
@@ -43,25 +43,25 @@ USER_DEFINITION: Final[Json] = {
 }
 
 TRUST_DEFINITION: Final[Json] = {
-    "name": "trust",  # what a Cluster asks for; no template has any of it
+    "name": "trust",  # the trust list of a Cluster; no template uses it
     "required": False,
     "schema": {"openAPIV3Schema": SCHEMA},
 }
 
-_FORMER: Final = "generate-patches.trustplane"  # the runtime extension of former versions
-_OURS: Final = (bootstrap.BUNDLE_FILE, bootstrap.UNPACK_FILE)
+_OLD_EXTENSION: Final = "generate-patches.trustplane"  # the runtime extension of earlier releases
+_OUR_FILES: Final = (bootstrap.BUNDLE_FILE, bootstrap.UNPACK_FILE)
 _VERSION: Final = re.compile(r"v?(\d{1,5})\.(\d{1,5})(?:\.(\d{1,5}))?(?=$|[-+])", re.ASCII)
 
 
 @dataclass(frozen=True)
 class ClassPatch:
-    """What to add to a ClusterClass."""
+    """Additions to a ClusterClass."""
 
     patches: tuple[Json, ...]  # for the end of `spec.patches`
-    variables: tuple[Json, ...]  # for `spec.variables`: those that are missing
-    replaces: tuple[str, ...]  # names of patches of ours that the class has, to be taken out
-    is_there: bool  # the class has just these
-    left_out: tuple[str, ...]  # machines that get nothing, and why
+    variables: tuple[Json, ...]  # for `spec.variables`: only missing ones
+    replaces: tuple[str, ...]  # names of our earlier patches in the class, to be removed
+    is_there: bool  # the class already has exactly these patches
+    left_out: tuple[str, ...]  # machines that are not patched, and why
     warnings: tuple[str, ...]
 
 
@@ -73,118 +73,127 @@ def class_patch(
     with_user: bool = False,
     leave_out: Collection[str] = (),
 ) -> ClassPatch:
-    """Make the patches `trust` for a ClusterClass.
+    """Generate the patches that give a ClusterClass trust.
 
     Args:
-        cluster_class: As an API server has it, of v1beta2 or v1beta1.
-        templates: Those of `class_templates.references`, of the very apiVersion that the class names.
-        with_next_version: A Kubernetes version, such as `1.36.0`: for machines of it and newer ones only.
-        with_user: Let Trustplane in by SSH, too, with the key that variable `user` holds, unless the class does so.
-        leave_out: MachineDeployment classes whose machines are not to be touched.
+        cluster_class: The object as an API server returns it, of v1beta2 or v1beta1.
+        templates: The templates of `templates.references`, each in exactly the apiVersion that the class names.
+        with_next_version: A Kubernetes version, such as `1.36.0`: patch only machines of this version or newer.
+        with_user: Also add an SSH user for Trustplane, with the key from variable `user`, unless the class has one.
+        leave_out: MachineDeployment classes whose machines must not be patched.
 
     Raises:
-        UserError: No patch would be right, or it is not known which one.
+        UserError: No patch is correct, or the correct one cannot be determined.
     """
     chosen, left_out = choose(cluster_class, templates, leave_out)
     patches = objects(field(cluster_class, "spec", "patches"))
-    others = [one for one in patches if not _is_ours(one)]
-    for one in chosen:
-        _check(one)
-    gates = [_gate(one, with_next_version) for one in chosen]
-    refusal = _refused_user(cluster_class, chosen, others) if with_user else "not asked for"
+    others = [patch for patch in patches if not _is_ours(patch)]
+    for template in chosen:
+        _check(template)
+    gates = [_version_conditions(template, with_next_version) for template in chosen]
+    refusal = _user_refusal(cluster_class, chosen, others) if with_user else "not requested"
     makers = [class_pieces.trust, *([] if refusal else [class_pieces.user])]
     pieces = [
-        piece for make in makers for one, gate in zip(chosen, gates, strict=True) for piece in make(one, others, gate)
+        piece
+        for make in makers
+        for template, gate in zip(chosen, gates, strict=True)
+        for piece in make(template, others, gate)
     ]
-    made = tuple(class_pieces.documents(pieces, {str(one.get("name")) for one in others}))
-    wanted = (TRUST_DEFINITION, *(() if refusal else (USER_DEFINITION,)))
-    wiped = tuple(_wiped(patches, chosen))
-    ours = [one for one in patches if _is_ours(one)]
+    generated = tuple(class_pieces.documents(pieces, {str(patch.get("name")) for patch in others}))
+    definitions = (TRUST_DEFINITION, *(() if refusal else (USER_DEFINITION,)))
+    overwrites = tuple(_overwrite_warnings(patches, chosen))
+    ours = [patch for patch in patches if _is_ours(patch)]
     return ClassPatch(
-        patches=made,
-        variables=tuple(one for one in wanted if one["name"] not in _variables(cluster_class)),
-        replaces=tuple(str(one.get("name")) for one in ours),
-        is_there=not wiped and [_bare(one) for one in ours] == [_bare(one) for one in made],
+        patches=generated,
+        variables=tuple(
+            definition for definition in definitions if definition["name"] not in _variables(cluster_class)
+        ),
+        replaces=tuple(str(patch.get("name")) for patch in ours),
+        is_there=not overwrites and list(map(_without_description, ours)) == list(map(_without_description, generated)),
         left_out=left_out,
-        warnings=(*_external(others), *wiped, *((refusal,) if with_user and refusal else ())),
+        warnings=(*_extension_warnings(others), *overwrites, *((refusal,) if with_user and refusal else ())),
     )
 
 
 def is_at_least(version: str, least: str) -> bool:
-    """Compare Kubernetes versions, such as v1.36.3+vmware.1, as `--with-next-version` does; False where one is none."""
-    found, wanted = _numbers(version), _numbers(least)
-    return bool(found and wanted and found >= wanted)
+    """Return whether a Kubernetes version, such as v1.36.3+vmware.1, is at least `least`; False if one is invalid.
+
+    The comparison is the one of `--with-next-version`.
+    """
+    numbers, least_numbers = _numbers(version), _numbers(least)
+    return bool(numbers and least_numbers and numbers >= least_numbers)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    found = _VERSION.match(version)
-    return tuple(int(one or 0) for one in found.groups()) if found else ()
+    match = _VERSION.match(version)
+    return tuple(int(number or 0) for number in match.groups()) if match else ()
 
 
-def _gate(template: Template, version: str) -> tuple[str, ...]:
+def _version_conditions(template: Template, version: str) -> tuple[str, ...]:
     if not version:
         return ()
     if not (numbers := _numbers(version)):
-        raise UserError(f"{version!r} is no version of Kubernetes", next_step="Write it as 1.36.0")
+        raise UserError(f"{version!r} is not a Kubernetes version", next_step="Write the version as 1.36.0")
     component = "machineDeployment" if template.machine_class else "controlPlane"
     least = ".".join(map(str, numbers))
-    # "-0" lets prereleases count, too, such as those of some distributions.
+    # "-0" includes prereleases, which some distributions use.
     return (f'(semverCompare ">={least}-0" .builtin.{component}.version)',)
 
 
 def _is_ours(patch: Json) -> bool:
     if "external" in patch:
-        return bool(field(patch, "external", "generatePatchesExtension") == _FORMER)
+        return bool(field(patch, "external", "generatePatchesExtension") == _OLD_EXTENSION)
     is_user = re.fullmatch(rf"{USER_NAME}(-\w+)*", str(patch.get("name")))
-    return bool(is_user or any(one in json.dumps(patch) for one in _OURS))
+    return bool(is_user or any(path in json.dumps(patch) for path in _OUR_FILES))
 
 
-def _bare(patch: Json) -> Json:
+def _without_description(patch: Json) -> Json:
     return {name: value for name, value in patch.items() if name != "description"}
 
 
 def _check(template: Template) -> None:
-    """Refuse what would have a file twice: Cluster API makes no machine of it."""
-    if any(one in json.dumps(field(template.content, *SPECS[template.kind])) for one in _OURS):
+    """Refuse a template that has one of our files: Cluster API creates no machine with a duplicate file."""
+    if any(path in json.dumps(field(template.content, *SPECS[template.kind])) for path in _OUR_FILES):
         raise UserError(
-            f"The template of {whose(template)} has a file {bootstrap.BUNDLE_FILE} or {bootstrap.UNPACK_FILE} already",
-            why="a template cannot know the cluster's name, so that a patch has to bring them",
-            next_step="Take the files and the command out of the template",
+            f"The template of {whose(template)} already has file {bootstrap.BUNDLE_FILE} or {bootstrap.UNPACK_FILE}",
+            why="a template does not know the cluster's name, so only a patch can add these files",
+            next_step="Remove the files and the command from the template",
         )
 
 
-def _refused_user(cluster_class: Json, templates: Sequence[Template], others: Sequence[Json]) -> str:
-    """Say why the user is not added; nothing where it is."""
-    if bootstrap.NODE_USER in json.dumps([*others, *(one.content for one in templates)]):
+def _user_refusal(cluster_class: Json, templates: Sequence[Template], others: Sequence[Json]) -> str:
+    """Return why the user is not added, or an empty text if it is."""
+    if bootstrap.NODE_USER in json.dumps([*others, *(template.content for template in templates)]):
         return (
-            f"The class makes user {bootstrap.NODE_USER} already; see that its key is the one of Secret <cluster>-ssh"
+            f"The class already creates user {bootstrap.NODE_USER}; make sure that its key matches Secret <cluster>-ssh"
         )
     definition = _variables(cluster_class).get(USER_VARIABLE)
     if definition is not None and not field(definition, "schema", "openAPIV3Schema", "properties", "sshAuthorizedKey"):
-        return f"The class has a variable {USER_VARIABLE} of another meaning, so no SSH user is added"
+        return f"The class has a variable {USER_VARIABLE} with a different meaning, so no SSH user is added"
     return ""
 
 
 def _variables(cluster_class: Json) -> dict[str, Json]:
-    return {str(one.get("name")): one for one in objects(field(cluster_class, "spec", "variables"))}
+    variables = objects(field(cluster_class, "spec", "variables"))
+    return {str(variable.get("name")): variable for variable in variables}
 
 
-def _external(others: Sequence[Json]) -> Iterator[str]:
-    for one in others:
-        if field(one, "external", "generatePatchesExtension"):
+def _extension_warnings(others: Sequence[Json]) -> Iterator[str]:
+    for patch in others:
+        if field(patch, "external", "generatePatchesExtension"):
             yield (
-                f"Patch {one.get('name')} is made by a runtime extension, which is not asked here: if it adds, sets or "
-                "removes files, preKubeadmCommands or users, the patches may be wrong"
+                f"Patch {patch.get('name')} is generated by a runtime extension, which is not called here: if it adds, "
+                "sets or removes files, preKubeadmCommands or users, the patches may be incorrect"
             )
 
 
-def _wiped(patches: Sequence[Json], templates: Sequence[Template]) -> Iterator[str]:
-    """Say which patches come after ours and take away what they have put there."""
-    first = next((number for number, one in enumerate(patches) if _is_ours(one)), len(patches))
-    for patch in [one for one in patches[first:] if not _is_ours(one)]:
-        for one in templates:
-            if gone := [name for name in LISTS if replaces(patch, one, (*SPECS[one.kind], name))]:
+def _overwrite_warnings(patches: Sequence[Json], templates: Sequence[Template]) -> Iterator[str]:
+    """Yield a warning for each patch after ours that overwrites a list which ours changed."""
+    first = next((number for number, patch in enumerate(patches) if _is_ours(patch)), len(patches))
+    for patch in [patch for patch in patches[first:] if not _is_ours(patch)]:
+        for template in templates:
+            if lists := [name for name in LISTS if replaces(patch, template, (*SPECS[template.kind], name))]:
                 yield (
-                    f"Patch {patch.get('name')} comes after {patches[first].get('name')} and sets the whole of "
-                    f"{', '.join(gone)} of {whose(one)}, which takes the trust out: put Trustplane's patches last"
+                    f"Patch {patch.get('name')} comes after {patches[first].get('name')} and overwrites "
+                    f"{', '.join(lists)} of {whose(template)}, which removes the trust: put Trustplane's patches last"
                 )

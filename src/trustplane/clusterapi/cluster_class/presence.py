@@ -1,7 +1,7 @@
-"""Whether a list of a template is there when a patch of ours comes: RFC 6902 appends to lists that are there only.
+"""Determine whether a list of a template exists when our patch is applied: RFC 6902 appends only to existing lists.
 
-Go templates are not run here. What earlier patches do is followed by the paths that they name; of `enabledIf` the usual
-forms are understood well enough to be said again in a condition of ours.
+Go templates are not executed here. Effects of earlier patches are derived from the paths they name; the common forms of
+`enabledIf` are parsed far enough to reuse them in the conditions of our patches.
 
 Source: Cluster API v1.14.2, core/reconcilers/topology/cluster/patches (engine.go, inline/json_patch_generator.go).
 """
@@ -20,8 +20,8 @@ _ADDS: Final = "adds"
 _REMOVES: Final = "removes"
 _UNKNOWN: Final = "unknown"
 
-_MAX_CONDITION: Final = 256  # characters of enabledIf, as Cluster API has it
-_ACTION: Final = r"(?:(?!\{\{|\}\}|:=|/\*).)+"  # nothing that declares a variable, comments, or ends
+_MAX_CONDITION: Final = 256  # characters in enabledIf, the limit of Cluster API
+_ACTION: Final = r"(?:(?!\{\{|\}\}|:=|/\*).)+"  # no declaration of a variable, no comment, no end of the action
 _IF: Final = re.compile(
     rf"\{{\{{-?\s*if\s+(?!\s)({_ACTION})\}}\}}\s*true\s*"
     r"(?:\{\{-?\s*else\s*-?\}\}\s*(?:false\s*)?)?\{\{-?\s*end\s*-?\}\}"
@@ -34,102 +34,101 @@ _KEYWORDS: Final = frozenset(
 
 @dataclass(frozen=True)
 class Template:
-    """A template of a class, and how patches select it."""
+    """A template of a class, and the fields by which patches select it."""
 
-    api_version: str  # as the class refers to it: selectors compare the string
+    api_version: str  # as the class writes it: selectors compare strings
     kind: str
-    machine_class: str  # of a MachineDeployment; empty: the control plane's
+    machine_class: str  # of a MachineDeployment; empty for the control plane
     content: Json
 
 
 @dataclass(frozen=True)
 class Presence:
-    """Whether something is there: always, never, or where one of some conditions holds."""
+    """Whether a value exists: always, never, or if one of several conditions is true."""
 
     always: bool = False
-    conditions: tuple[str, ...] = ()  # expressions of Go templates that are true or not
-    unsure: str = ""  # name of the first patch that cannot be followed
+    conditions: tuple[str, ...] = ()  # boolean expressions of Go templates
+    unsure: str = ""  # name of the first patch with an unknown effect
 
     @property
     def never(self) -> bool:
-        """Whether it is not there in any cluster."""
+        """Whether it exists in no cluster."""
         return not (self.always or self.conditions or self.unsure)
 
 
 def presence(template: Template, path: Path, patches: Iterable[Json]) -> Presence:
-    """Tell whether a list or an object of a template is there, and not empty, after these patches of its class."""
-    found = Presence(always=_is_there(field(template.content, *path)))
-    for one in patches:
-        effects = [effect for each in operations(one, template) if (effect := _effect(each, path))]
-        condition = condition_of(one.get("enabledIf"))
+    """Return whether a template has a list or object, not empty, after these patches of its class."""
+    result = Presence(always=_exists(field(template.content, *path)))
+    for patch in patches:
+        effects = [effect for operation in operations(patch, template) if (effect := _effect(operation, path))]
+        condition = condition_of(patch.get("enabledIf"))
         if effects and condition != "false":
-            found = _after(found, effects[-1], condition, str(one.get("name")))
-    return found
+            result = _after(result, effects[-1], condition, str(patch.get("name")))
+    return result
 
 
 def replaces(patch: Json, template: Template, path: Path) -> bool:
-    """Tell whether a patch sets or removes the whole list of a template, whatever is in it by then."""
-    return any(_effect(one, path) for one in operations(patch, template))
+    """Return whether a patch sets or removes a whole list of a template, regardless of its items."""
+    return any(_effect(operation, path) for operation in operations(patch, template))
 
 
 def operations(patch: Json, template: Template) -> Iterator[Json]:
     """Yield the operations of an inline patch on a template."""
-    for one in patch.get("definitions") or ():
-        if _selects(one.get("selector") or {}, template):
-            yield from one.get("jsonPatches") or ()
+    for definition in patch.get("definitions") or ():
+        if _selects(definition.get("selector") or {}, template):
+            yield from definition.get("jsonPatches") or ()
 
 
 def condition_of(enabled_if: Any) -> str | None:
-    """Return `enabledIf` as an expression that is true or false; `true` and `false` themselves; None: not understood.
+    """Return `enabledIf` as a boolean expression, possibly `true` or `false`; None if its form is unknown.
 
-    A patch is enabled where the text that comes out is `true`.
+    A patch is enabled if its `enabledIf` renders to the text `true`.
     """
     text = str(enabled_if or "true").strip()
     if "{{" not in text:
         return "true" if text == "true" else "false"
     if len(text) > _MAX_CONDITION:
         return None
-    if found := _IF.fullmatch(text):
-        return f"({_expression(found)})"
-    if (found := _VALUE.fullmatch(text)) and _expression(found).partition(" ")[0] not in _KEYWORDS:
-        return f'(eq (print ({_expression(found)})) "true")'
+    if match := _IF.fullmatch(text):
+        return f"({_expression(match)})"
+    if (match := _VALUE.fullmatch(text)) and _expression(match).partition(" ")[0] not in _KEYWORDS:
+        return f'(eq (print ({_expression(match)})) "true")'
     return None
 
 
-def _expression(found: re.Match[str]) -> str:
-    return found[1].strip().removesuffix(" -").strip()
+def _expression(match: re.Match[str]) -> str:
+    return match[1].strip().removesuffix(" -").strip()
 
 
 def _after(before: Presence, effect: str, condition: str | None, name: str) -> Presence:
     if before.unsure:
         return before
     if effect != _UNKNOWN:
-        comes = effect == _ADDS
-        if before.always if comes else before.never:
+        is_added = effect == _ADDS
+        if before.always if is_added else before.never:
             return before
         if condition == "true":
-            return Presence(always=comes)
-        if comes and condition is not None:
+            return Presence(always=is_added)
+        if is_added and condition is not None:
             return Presence(conditions=tuple(dict.fromkeys((*before.conditions, condition))))
     return Presence(unsure=name)
 
 
 def _effect(operation: Json, path: Path) -> str:
-    """Return what an operation does to a path as a whole; empty: nothing, or something within it."""
-    target = tuple(
-        one.replace("~1", "/").replace("~0", "~") for one in str(operation.get("path", "")).removeprefix("/").split("/")
-    )
+    """Return the effect of an operation on the value at a path as a whole; empty if none."""
+    pointer = str(operation.get("path", "")).removeprefix("/")
+    target = tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/"))
     if path[: len(target)] != target:
         return ""
     if operation.get("op") == "remove":
         return _REMOVES
     if operation.get("valueFrom"):
         return _ADDS if target == path else _UNKNOWN
-    return _ADDS if _is_there(field({"": operation.get("value")}, "", *path[len(target) :])) else _REMOVES
+    return _ADDS if _exists(field({"": operation.get("value")}, "", *path[len(target) :])) else _REMOVES
 
 
-def _is_there(value: Any) -> bool:
-    # An empty list may be set as a whole just as well, and Cluster API takes none.
+def _exists(value: Any) -> bool:
+    # An empty list counts as absent: our patch may set it, and Cluster API rejects empty lists.
     return isinstance(value, dict) or (isinstance(value, list) and bool(value))
 
 
@@ -140,11 +139,11 @@ def _selects(selector: Json, template: Template) -> bool:
     if not template.machine_class:
         return bool(resources.get("controlPlane"))
     names = field(resources, "machineDeploymentClass", "names") or ()
-    return any(_matches(str(one), template.machine_class) for one in names)
+    return any(_matches(str(name), template.machine_class) for name in names)
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """Compare as Cluster API does: `*` may be at one end."""
+    """Return whether a name matches, by the rule of Cluster API: the pattern may have `*` at one end."""
     if pattern.startswith("*") and name.endswith(pattern[1:]):
         return True
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern

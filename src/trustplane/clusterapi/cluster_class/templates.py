@@ -1,4 +1,4 @@
-"""The templates of a ClusterClass whose machines can boot with trust, and those that are left out."""
+"""Select the templates of a ClusterClass whose machines can boot with trust, and name the others."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from trustplane.errors import UserError
 
 CONTROL_PLANE: Final = "KubeadmControlPlaneTemplate"
 WORKER: Final = "KubeadmConfigTemplate"
-SPECS: Final[Mapping[str, Path]] = {  # where the KubeadmConfigSpec is
+SPECS: Final[Mapping[str, Path]] = {  # path of the KubeadmConfigSpec
     CONTROL_PLANE: ("spec", "template", "spec", "kubeadmConfigSpec"),
     WORKER: ("spec", "template", "spec"),
 }
@@ -24,7 +24,7 @@ _WINDOWS_TEXT: Final = re.compile(r'(?i)npipe:|powershell|"path": "[a-z]:')
 
 
 class Reference(NamedTuple):
-    """A template that a class refers to; it is in the namespace of the class."""
+    """A class's reference to a template in its namespace."""
 
     api_version: str
     kind: str
@@ -32,30 +32,33 @@ class Reference(NamedTuple):
 
     @property
     def is_known(self) -> bool:
-        """Whether it is a template of kubeadm's providers."""
+        """Whether the template belongs to one of kubeadm's providers."""
         group, _, version = self.api_version.partition("/")
         return bool(_GROUPS.get(self.kind) == group and _VERSION.fullmatch(version))
 
 
 class Chosen(NamedTuple):
-    """Templates that are to be patched, and why the machines of others are left out."""
+    """Templates to patch, and why the machines of others are left out."""
 
     templates: tuple[Template, ...]
     left_out: tuple[str, ...]
 
 
 def references(cluster_class: Json) -> tuple[Reference, ...]:
-    """Return the templates that have to be read for `class_patch`."""
-    return tuple(dict.fromkeys(one for _, one in _machines(cluster_class) if one.is_known))
+    """Return the templates that `class_patch` requires."""
+    return tuple(dict.fromkeys(reference for _, reference in _machines(cluster_class) if reference.is_known))
 
 
 def choose(cluster_class: Json, templates: Iterable[Json], leave_out: Collection[str]) -> Chosen:
-    """Choose the templates; see `class_patch` for the arguments.
+    """Choose the templates; arguments as in `class_patch`.
 
     Raises:
-        UserError: A template or a class that was named is not there, or no template is left.
+        UserError: A referenced template or a named class does not exist, or no template remains.
     """
-    known = {Reference(one["apiVersion"], one["kind"], one["metadata"]["name"]): one for one in templates}
+    known = {
+        Reference(template["apiVersion"], template["kind"], template["metadata"]["name"]): template
+        for template in templates
+    }
     machines = list(_machines(cluster_class))
     if unknown := sorted(set(leave_out) - {name for name, _ in machines if name}):
         raise UserError(f"The ClusterClass has no MachineDeployment class {unknown[0]}")
@@ -66,47 +69,48 @@ def choose(cluster_class: Json, templates: Iterable[Json], leave_out: Collection
         else:
             chosen.append(Template(reference.api_version, reference.kind, name, known[reference]))
     left_out += [
-        f"MachinePool class {one.get('class')}: Trustplane does not follow MachinePools"
-        for one in objects(field(cluster_class, "spec", "workers", "machinePools"))
+        f"MachinePool class {pool.get('class')}: Trustplane does not support MachinePools"
+        for pool in objects(field(cluster_class, "spec", "workers", "machinePools"))
     ]
     if not chosen:
         raise UserError(
-            "Machines of this ClusterClass cannot get their trust by a patch",
+            "A patch cannot give trust to any machine of this ClusterClass",
             why="; ".join(left_out),
-            next_step="Trustplane sets up Linux machines that kubeadm's bootstrap provider makes",
+            next_step="Use a class with Linux machines of kubeadm's bootstrap provider",
         )
     return Chosen(tuple(chosen), tuple(left_out))
 
 
 def objects(value: Any) -> list[Json]:
-    """Return the objects of a list, and nothing of what is none."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    """Return the objects in a list; other items and other values are ignored."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _machines(cluster_class: Json) -> Iterator[tuple[str, Reference]]:
-    """Yield the control plane, under an empty name, and the MachineDeployment classes; v1beta1 has other fields."""
+    """Yield the control plane, with an empty name, and the MachineDeployment classes, of v1beta2 or v1beta1."""
     yield "", _reference(field(cluster_class, "spec", "controlPlane"))
-    for one in objects(field(cluster_class, "spec", "workers", "machineDeployments")):
-        yield str(one.get("class", "")), _reference(one.get("bootstrap") or field(one, "template", "bootstrap"))
+    for deployment in objects(field(cluster_class, "spec", "workers", "machineDeployments")):
+        bootstrap = deployment.get("bootstrap") or field(deployment, "template", "bootstrap")
+        yield str(deployment.get("class", "")), _reference(bootstrap)
 
 
 def _reference(holder: Any) -> Reference:
-    found = field(holder, "templateRef") or field(holder, "ref")
-    return Reference(*(str(field(found, name) or "") for name in ("apiVersion", "kind", "name")))
+    reference = field(holder, "templateRef") or field(holder, "ref")
+    return Reference(*(str(field(reference, name) or "") for name in ("apiVersion", "kind", "name")))
 
 
 def _reason(name: str, reference: Reference, known: Mapping[Reference, Json]) -> str:
-    """Say why machines are left out; nothing where they are not."""
-    wanted = WORKER if name else CONTROL_PLANE
+    """Return why machines are left out, or an empty text if they are not."""
+    expected = WORKER if name else CONTROL_PLANE
     if not reference.kind:
         return "it has no template"
-    if reference.kind != wanted or not reference.is_known:
-        return f"it is made from a {reference.kind} of {reference.api_version}, and not from kubeadm's {wanted}"
+    if reference.kind != expected or not reference.is_known:
+        return f"its template is {reference.kind} of {reference.api_version}, not kubeadm's {expected}"
     if reference not in known:
         raise UserError(
-            f"There is no {reference.kind} {reference.name} of {reference.api_version}",
+            f"{reference.kind} {reference.name} of {reference.api_version} does not exist",
             why="the ClusterClass refers to it",
-            next_step="Make it, in the namespace of the ClusterClass",
+            next_step="Create it in the namespace of the ClusterClass",
         )
     is_windows = _WINDOWS_NAME.search(name) or _WINDOWS_TEXT.search(json.dumps(known[reference]))
     return "its machines run Windows" if is_windows else ""

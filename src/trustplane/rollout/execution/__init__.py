@@ -1,1 +1,1 @@
-"""The steps of a rollout: writes nodes, boot data and Secrets, and replaces machines."""
+"""Execution of a rollout's steps: writes to nodes, boot sets and Secrets, and replacement of machines."""

@@ -1,4 +1,4 @@
-"""What machines boot with: the Secret `<cluster>-trust`, and which set a machine's own bootstrap data has."""
+"""Write the boot set, Secret `<cluster>-trust`, and record the set in each machine's bootstrap data."""
 
 import base64
 from datetime import UTC, datetime
@@ -17,90 +17,92 @@ from trustplane.kube.tasks import Pauses
 from trustplane.trust import bundle, recorded
 from trustplane.trust.entries import EMPTY, TrustSet
 
-_MOST: Final = 20  # machines that are recorded in one go, so that the first ones of a large cluster are known soon
+_MOST: Final = 20  # machines recorded per call: a large cluster must not delay its first results
 
 
 class LostSetError(TransientError):
-    """The content of a set that was proven before is gone."""
+    """The content of a previously proven set is lost."""
 
 
-async def write(client: Client, view: View, seen: Seen, digest: str) -> None:
-    """Let new machines of a cluster boot with the set of that digest.
+async def write(client: Client, view: View, state: Seen, digest: str) -> None:
+    """Make the set of that digest the boot set of a cluster.
 
     Raises:
-        LostSetError: The content of the set is not known.
+        LostSetError: The content of the set is lost.
     """
-    trust = await _content(view, seen, digest)
-    text = bundle.render(trust, bundle.budget_of(seen.cluster.spec.infrastructure_ref.kind))
-    body = secret.boot_secret(seen.cluster, text)
+    trust = await _content(view, state, digest)
+    text = bundle.render(trust, bundle.budget_of(state.cluster.spec.infrastructure_ref.kind))
+    body = secret.boot_secret(state.cluster, text)
     try:
         await client.apply(SECRETS, body, manager=FIELD_MANAGER)
-    except InvalidError:  # somebody has made it immutable, or of another type: it can only be made anew
-        found = await client.get(SECRETS, body["metadata"]["name"], body["metadata"]["namespace"])
-        await client.delete(SECRETS, found.metadata.name, found.metadata.namespace, uid=found.metadata.uid)
+    except InvalidError:  # a tenant made it immutable or changed its type: it must be deleted and created again
+        metadata = (await client.get(SECRETS, body["metadata"]["name"], body["metadata"]["namespace"])).metadata
+        await client.delete(SECRETS, metadata.name, metadata.namespace, uid=metadata.uid)
         await client.apply(SECRETS, body, manager=FIELD_MANAGER)
 
 
-async def _content(view: View, seen: Seen, digest: str) -> TrustSet:
-    if digest == seen.sets.digest and seen.sets.in_force is not None:
-        return seen.sets.in_force
+async def _content(view: View, state: Seen, digest: str) -> TrustSet:
+    if digest == state.sets.digest and state.sets.in_force is not None:
+        return state.sets.in_force
     if digest == EMPTY.digest:
         return EMPTY
-    metadata = seen.cluster.metadata
+    metadata = state.cluster.metadata
     name = secret.name_of(metadata.name, digest)
-    found = await view.secret(name, metadata.namespace)
-    trust = secret.read_set(found, digest) if found else None
+    stored = await view.secret(name, metadata.namespace)
+    trust = secret.read_set(stored, digest) if stored else None
     if trust is None:
         raise LostSetError(
-            f"Secret {name}, which has the set that was proven last, cannot be read",
-            why="somebody deleted or replaced it",
-            next_step="New machines boot with what Secret "
-            f"{secret.boot_name(metadata.name)} has. Correct the trust list, so that the set in force is proven",
+            f"Secret {name} with the last proven set cannot be read",
+            why="it was deleted or replaced",
+            next_step=f"New machines boot with Secret {secret.boot_name(metadata.name)} as it is. "
+            "Correct the trust list until the set in force is proven",
         )
     return trust
 
 
 class Births:
-    """What machines were born with, as their bootstrap data says: it is made once, and stays as long as the machine.
+    """Records the sets in machines' bootstrap data, which never changes during a machine's life.
 
     Args:
-        client: To the management cluster.
+        client: Client of the management cluster.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._strangers: dict[Key, frozenset[str]] = {}  # by cluster: uids of Machines whose data has no set of ours
+        self._strangers: dict[
+            Key, frozenset[str]
+        ] = {}  # by cluster: uids of Machines without our set in their bootstrap data
 
-    async def record(self, seen: Seen) -> bool:
-        """Record on each machine that has none the set that its bootstrap data has; return whether one was."""
-        key, nodes = key_of(seen.cluster), {one.machine: one for one in seen.nodes}
-        uids = frozenset(one.metadata.uid for one in seen.machines.values())
+    async def record(self, state: Seen) -> bool:
+        """Record the set in the bootstrap data of machines without a record; return whether any was recorded."""
+        key, nodes = key_of(state.cluster), {node.machine: node for node in state.nodes}
+        uids = frozenset(machine.metadata.uid for machine in state.machines.values())
         strangers = self._strangers.get(key, frozenset()) & uids
         unknown = [
-            one
-            for name, one in seen.machines.items()
-            if _is_unknown(one) and not nodes[name].digest and one.metadata.uid not in strangers
+            machine
+            for name, machine in state.machines.items()
+            if _is_unknown(machine) and not nodes[name].digest and machine.metadata.uid not in strangers
         ]
-        done, pauses = 0, Pauses()
+        recorded_count, pauses = 0, Pauses()
         for machine in unknown:
             if await self._record(machine):
-                done += 1
+                recorded_count += 1
             else:
                 strangers |= {machine.metadata.uid}
-            if done == _MOST:
+            if recorded_count == _MOST:
                 break
             await pauses.take()
         self._strangers[key] = strangers
-        return done > 0
+        return recorded_count > 0
 
     def forget(self, cluster: Key) -> None:
-        """Forget a cluster that is gone."""
+        """Forget a deleted cluster."""
         self._strangers.pop(cluster, None)
 
     async def _record(self, machine: Machine) -> bool:
         metadata = machine.metadata
-        found = await self._client.find(SECRETS, machine.spec.bootstrap.data_secret_name, metadata.namespace)
-        applied = _born(found.data.get("value", "")) if found else None
+        stored = await self._client.find(SECRETS, machine.spec.bootstrap.data_secret_name, metadata.namespace)
+        applied = _born(stored.data.get("value", "")) if stored else None
         if applied is None:
             return False
         body = {"metadata": {"annotations": {TRUST_APPLIED: recorded.text(applied)}, "uid": metadata.uid}}
@@ -116,7 +118,7 @@ def _is_unknown(machine: Machine) -> bool:
 
 
 def _born(value: str) -> AppliedTrust | None:
-    """Return what bootstrap data writes; None where it has no set of ours."""
+    """Return the trust that bootstrap data applies; None without our set."""
     try:
         data = base64.b64decode(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Writes of trust sets on nodes: each a task of its own, so many at a time, with a pause after one that failed."""
+"""Write trust sets to nodes, each in a separate task, with a limit for the fleet and a backoff after failures."""
 
 import asyncio
 from collections import Counter
@@ -34,29 +34,29 @@ from trustplane.trust import recorded
 from trustplane.trust.entries import EMPTY, TrustSet, difference
 from trustplane.trust.places import files
 
-FLEET: Final = 100  # nodes of all clusters that are written at the same time
-_MESSAGE: Final = 600
-_LONGEST_REST: Final = 60.0  # seconds
-_DOUBLINGS: Final = 10
-_FORGOTTEN: Final = 600.0  # seconds after a rest: its Machine may be gone
+FLEET: Final = 100  # concurrent writes in all clusters
+_MAX_MESSAGE: Final = 600  # characters
+_MAX_BACKOFF: Final = 60.0  # seconds
+_MAX_DOUBLINGS: Final = 10
+_FORGOTTEN: Final = 600.0  # seconds after the end of a backoff: the Machine may be deleted by then
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass
 class _Rest:
-    """How often writing on a node has failed in a row, and until when it is left alone."""
+    """A backoff: the number of consecutive failed writes to a node, and when the next may start."""
 
     failures: int
     until: float
 
 
 class NodeWriter:
-    """Writes the set in force on nodes.
+    """Writes the set in force to nodes.
 
     Args:
-        client: To the management cluster.
-        wake: Has a cluster looked at again, after so many seconds.
+        client: Client of the management cluster.
+        wake: Schedules the next reconcile of a cluster, after a delay in seconds.
     """
 
     def __init__(self, client: Client, wake: Callable[[Key, float], None]) -> None:
@@ -65,10 +65,10 @@ class NodeWriter:
         self._tasks: dict[Key, tuple[Key, asyncio.Task[None]]] = {}  # cluster and task, by Machine
         self._rests: dict[Key, _Rest] = {}
         self._wishes: dict[Key, int] = {}
-        self._written: Written[AppliedTrust] = Written()  # by namespace and uid of the Machine
+        self._written: Written[AppliedTrust] = Written()  # by namespace and uid of the Machine, see `_identity`
 
     async def close(self) -> None:
-        """End all writes: each can be cut at any point, and is begun anew by whoever leads next."""
+        """Cancel all writes: they may be interrupted at any point, and the next leader starts them again."""
         tasks = [task for _, task in self._tasks.values()]
         for task in tasks:
             task.cancel()
@@ -76,60 +76,62 @@ class NodeWriter:
             await asyncio.wait(tasks)
 
     def writing(self, cluster: Key) -> frozenset[str]:
-        """Return the names of Machines that are being written."""
-        return frozenset(one.name for one, (owner, _) in self._tasks.items() if owner == cluster)
+        """Return the names of Machines whose nodes are being written."""
+        return frozenset(machine.name for machine, (owner, _) in self._tasks.items() if owner == cluster)
 
     def resting(self, cluster: Key) -> frozenset[str]:
-        """Return the names of Machines that are left alone after a failure."""
+        """Return the names of Machines in backoff after a failure."""
         now = asyncio.get_running_loop().time()
-        self._rests = {one: rest for one, rest in self._rests.items() if now - rest.until < _FORGOTTEN}
+        self._rests = {machine: rest for machine, rest in self._rests.items() if now - rest.until < _FORGOTTEN}
         return frozenset(
-            one.name for one, rest in self._rests.items() if one.namespace == cluster.namespace and rest.until > now
+            machine.name
+            for machine, rest in self._rests.items()
+            if machine.namespace == cluster.namespace and rest.until > now
         )
 
     def rest(self, cluster: Key) -> float:
-        """Return the seconds until the first of the Machines that are left alone is to be tried again; 0: none is."""
+        """Return the seconds until the first backoff of a Machine ends; 0 without a backoff."""
         names, now = self.resting(cluster), asyncio.get_running_loop().time()
-        return min((self._rests[Key(cluster.namespace, one)].until - now for one in names), default=0.0)
+        return min((self._rests[Key(cluster.namespace, name)].until - now for name in names), default=0.0)
 
     def allowance(self, cluster: Key, wish: int) -> int:
-        """Return how many writes a cluster may begin now, by the limit of the fleet."""
+        """Return how many of the requested writes a cluster may start now, within the limit of the fleet."""
         before = self._wishes.pop(cluster, 0)
         if wish:
             self._wishes[cluster] = wish
         if wish < before:
-            self._wake_granted(but=cluster)
+            self._wake_granted(excluded=cluster)
         return self._granted().get(str(cluster), 0)
 
     def _granted(self) -> Mapping[str, int]:
         in_flight = Counter(str(owner) for owner, _ in self._tasks.values())
-        return share({str(one): count for one, count in self._wishes.items()}, FLEET, in_flight)
+        return share({str(cluster): count for cluster, count in self._wishes.items()}, FLEET, in_flight)
 
-    def _wake_granted(self, *, but: Key) -> None:
-        """Wake those who may begin something now: each place that becomes free has one that waits for it at most."""
+    def _wake_granted(self, *, excluded: Key) -> None:
+        """Wake the clusters that may start a write now: no more of them than there are free slots."""
         granted = self._granted()
-        for one in [one for one in self._wishes if one != but and granted[str(one)]]:
-            self._wake(one, 0.0)
+        for cluster in [cluster for cluster in self._wishes if cluster != excluded and granted[str(cluster)]]:
+            self._wake(cluster, 0.0)
 
     def forget(self, cluster: Key) -> None:
-        """Keep no place for a cluster that is gone, or of which it is not known what to write."""
+        """Release the slots of a cluster that was deleted, or whose set in force is unknown."""
         if self._wishes.pop(cluster, 0):
-            self._wake_granted(but=cluster)
+            self._wake_granted(excluded=cluster)
 
     def begin(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
-        """Begin to write the set in force on the node of a machine, unless that goes on already."""
+        """Start writing the set in force to the node of a machine, unless a write is in progress."""
         key = key_of(machine)
-        if key in self._tasks or sets.in_force is None or self._is_behind(machine, sets.digest):
+        if key in self._tasks or sets.in_force is None or self._is_written(machine, sets.digest):
             return
         task = asyncio.create_task(self._write(cluster, machine, facts, sets))
         self._tasks[key] = (cluster, task)
         self._wishes[cluster] = max(0, self._wishes.get(cluster, 0) - 1)
 
-    def _is_behind(self, machine: Machine, digest: str) -> bool:
-        """Tell whether that set was written a moment ago, and its record has not come back yet, which wakes us."""
-        now, seen = datetime.now(UTC), recorded.applied(machine.metadata.annotations)
-        latest = self._written.latest(_identity(machine), seen, now)
-        return latest is not None and latest is not seen and latest.digest == digest
+    def _is_written(self, machine: Machine, digest: str) -> bool:
+        """Return whether that set was just written, but the informer has not received its record yet."""
+        now, observed = datetime.now(UTC), recorded.applied(machine.metadata.annotations)
+        latest = self._written.latest(_identity(machine), observed, now)
+        return latest is not None and latest is not observed and latest.digest == digest
 
     async def _write(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
         key = key_of(machine)
@@ -138,18 +140,18 @@ class NodeWriter:
             await self._carry_out(cluster, machine, facts, sets)
             self._rests.pop(key, None)
         except NotFoundError:
-            self._rests.pop(key, None)  # the Machine is gone
-        except Exception as error:  # noqa: BLE001  whatever goes wrong with one node is reported, and tried again
-            rest = self._rest(key)
+            self._rests.pop(key, None)  # the Machine was deleted
+        except Exception as error:  # noqa: BLE001  any failure of a node is reported and retried
+            rest = self._back_off(key)
             await self._report(machine, sets, error)
         finally:
             self._tasks.pop(key, None)
             self._wake(cluster, rest)
-            self._wake_granted(but=cluster)
+            self._wake_granted(excluded=cluster)
 
-    def _rest(self, key: Key) -> float:
+    def _back_off(self, key: Key) -> float:
         failures = self._rests[key].failures + 1 if key in self._rests else 1
-        seconds = min(_LONGEST_REST, 2.0 ** min(failures - 1, _DOUBLINGS))  # more would overflow after a day
+        seconds = min(_MAX_BACKOFF, 2.0 ** min(failures - 1, _MAX_DOUBLINGS))  # avoids an overflow after a day
         self._rests[key] = _Rest(failures, asyncio.get_running_loop().time() + seconds)
         return seconds
 
@@ -178,54 +180,54 @@ class NodeWriter:
         self._written.note(_identity(machine), applied, datetime.now(UTC))
         _log.info("trust written", machine=machine.metadata.name, digest=sets.digest, restarted=result.restarted)
 
-    async def _only_removes(self, cluster: Key, facts: NodeFacts, wanted: TrustSet) -> bool:
-        """Tell whether a set has nothing but what the node had before; not known is no.
+    async def _only_removes(self, cluster: Key, facts: NodeFacts, desired: TrustSet) -> bool:
+        """Return whether a set only removes entries from the node's recorded set; False if that set is unknown.
 
-        Not by what is written now: an attempt that was cut before its record may have written all of it.
+        The files themselves cannot decide: an attempt interrupted before its record may have written all of them.
         """
         if facts.is_partial or not facts.digest:
             return False
-        if facts.has(wanted.digest):
+        if facts.has(desired.digest):
             return facts.only_removes
         before = EMPTY
         if not same(facts.digest, EMPTY.digest):
-            found = await self._client.find(SECRETS, name_of(cluster.name, facts.digest), cluster.namespace)
-            trust = read_set(found, facts.digest) if found else None
+            stored = await self._client.find(SECRETS, name_of(cluster.name, facts.digest), cluster.namespace)
+            trust = read_set(stored, facts.digest) if stored else None
             if trust is None:
                 return False
             before = trust
-        change = difference(before, wanted)
+        change = difference(before, desired)
         return not (change.added or change.changed)
 
     async def _confirm(self, cluster: Key, digest: str) -> None:
-        """Check that the cluster still asks for that set: this work may have waited for the node for long.
+        """Check that the set is still in force: connecting to the node may have taken long.
 
         Raises:
-            TransientError: It has taken another one.
+            TransientError: Another set is in force.
         """
-        found = await self._client.get(CLUSTERS, cluster.name, cluster.namespace)
-        if found.metadata.annotations.get(TRUST_DIGEST, digest) != digest:
-            raise TransientError(f"Cluster {cluster.name} has taken another trust set meanwhile")
+        stored = await self._client.get(CLUSTERS, cluster.name, cluster.namespace)
+        if stored.metadata.annotations.get(TRUST_DIGEST, digest) != digest:
+            raise TransientError(f"Cluster {cluster.name} has taken another trust set during this write")
 
     async def _report(self, machine: Machine, sets: Sets, error: Exception) -> None:
-        """Record why a node could not be written; where that fails, too, the next attempt has it."""
+        """Record why a write to a node failed; if recording fails, the next attempt records it."""
         if not isinstance(error, TrustplaneError):
-            _log.exception("writing failed", machine=machine.metadata.name, exc_info=error)
-        words = str(error) if isinstance(error, TrustplaneError) else f"unexpected {type(error).__name__}"
-        hindrance = Hindrance(
+            _log.exception("write failed unexpectedly", machine=machine.metadata.name, exc_info=error)
+        message = str(error) if isinstance(error, TrustplaneError) else f"unexpected {type(error).__name__}"
+        update_error = Hindrance(
             digest=sets.digest,
             at=datetime.now(UTC).replace(microsecond=0),
-            message=clean(words, _MESSAGE),
+            message=clean(message, _MAX_MESSAGE),
             is_unreachable=isinstance(error, TransientError) and not isinstance(error, UserError),
         )
-        _log.info("node could not be written", machine=machine.metadata.name, error=hindrance.message)
+        _log.info("write to node failed", machine=machine.metadata.name, error=update_error.message)
         before = recorded.hindrance(machine.metadata.annotations)
-        if before and (before.message, before.digest) == (hindrance.message, hindrance.digest):
+        if before and (before.message, before.digest) == (update_error.message, update_error.digest):
             return
         try:
-            await self._annotate(machine, {TRUST_HINDRANCE: recorded.text(hindrance)})
-        except TrustplaneError as failed:
-            _log.info("not recorded", machine=machine.metadata.name, error=str(failed))
+            await self._annotate(machine, {TRUST_HINDRANCE: recorded.text(update_error)})
+        except TrustplaneError as failure:
+            _log.info("update error not recorded", machine=machine.metadata.name, error=str(failure))
 
     async def _annotate(self, machine: Machine, annotations: dict[str, Any]) -> None:
         body: Json = {"metadata": {"annotations": annotations, "uid": machine.metadata.uid}}
@@ -233,5 +235,5 @@ class NodeWriter:
 
 
 def _identity(machine: Machine) -> Key:
-    """Return what tells a Machine from an earlier one of its name."""
+    """Return a key that distinguishes a Machine from an earlier one with the same name."""
     return Key(machine.metadata.namespace, machine.metadata.uid)

@@ -1,4 +1,4 @@
-"""Build the input of the rollout plan from one look at a cluster."""
+"""Build the input of the rollout plan from a cluster's state."""
 
 from datetime import datetime
 
@@ -15,55 +15,54 @@ from trustplane.trust.recorded import read_time
 NO_WORK = Work()
 
 
-def observed(seen: Seen, *, now: datetime, work: Work = NO_WORK) -> Observed:
+def observed(state: Seen, *, now: datetime, work: Work = NO_WORK) -> Observed:
     """Return the plan's input.
 
     Args:
-        seen: The cluster.
+        state: The cluster.
         now: The current time.
-        work: Writes of this process on its nodes.
+        work: Writes of this process to its nodes.
     """
-    annotations, hosts = seen.cluster.metadata.annotations, seen.hosts
-    wanted = seen.sets.digest
+    annotations, hosts = state.cluster.metadata.annotations, state.hosts
     return Observed(
-        wanted=wanted,
-        boot=seen.boot.digest if seen.boot and seen.boot.is_intact else None,
-        edited=seen.boot is not None and not seen.boot.is_intact,
+        wanted=state.sets.digest,
+        boot=state.boot.digest if state.boot and state.boot.is_intact else None,
+        edited=state.boot is not None and not state.boot.is_intact,
         last_proven=last_proven(annotations),
         nodes=tuple(
             rollout_facts.node(
-                one,
-                seen.machines[one.machine],
+                node,
+                state.machines[node.machine],
                 hosts,
                 work=work,
-                after=seen.after,
-                checks=seen.health_checks,
+                after=state.after,
+                checks=state.health_checks,
                 now=now,
-                blind=_is_blind(seen, one),
+                blind=_is_blind(state, node),
             )
-            for one in seen.nodes
+            for node in state.nodes
         ),
-        deleting=seen.is_deleting,
-        paused=seen.cluster.spec.paused or PAUSED in annotations,
-        strategy=seen.strategy,
-        can_write=seen.can_write,
+        deleting=state.is_deleting,
+        paused=state.cluster.spec.paused or PAUSED in annotations,
+        strategy=state.strategy,
+        can_write=state.can_write,
         canary=canary(annotations.get(TRUST_CANARY, "")),
         provable=bool(hosts),
-        replace_unreachable=_is_replacement_asked(seen),
+        replace_unreachable=_is_replacement_requested(state),
     )
 
 
-def _is_blind(seen: Seen, facts: NodeFacts) -> bool:
-    """Tell whether nobody can see if a node verifies: there is no key, or SSH fails where machines are replaced."""
-    look = facts.valid_inspection
-    return not seen.can_write or (seen.strategy == REPLACE and look is not None and bool(look.error))
+def _is_blind(state: Seen, facts: NodeFacts) -> bool:
+    """Return whether a node cannot be inspected: its cluster has no key, or replaces machines and SSH fails."""
+    inspection = facts.valid_inspection
+    return not state.can_write or (state.strategy == REPLACE and inspection is not None and bool(inspection.error))
 
 
-def _is_replacement_asked(seen: Seen) -> bool:
-    """Return whether the last answered update request asks to replace unreachable nodes."""
-    asked = read_time(seen.tkc.metadata.annotations.get(REPLACE_UNREACHABLE, "")) if seen.tkc else None
-    frozen = Frozen.read(seen.cluster.metadata.annotations) if asked else None
-    return frozen is not None and asked == frozen.handled_at
+def _is_replacement_requested(state: Seen) -> bool:
+    """Return whether the last handled update request includes replacing unreachable nodes."""
+    requested_at = read_time(state.tkc.metadata.annotations.get(REPLACE_UNREACHABLE, "")) if state.tkc else None
+    frozen = Frozen.read(state.cluster.metadata.annotations) if requested_at else None
+    return frozen is not None and requested_at == frozen.handled_at
 
 
 def last_proven(annotations: dict[str, str]) -> str | None:

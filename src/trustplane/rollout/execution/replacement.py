@@ -1,4 +1,4 @@
-"""Having Cluster API replace the machines of a pool, or of a control plane, by its own strategy: `rollout.after`."""
+"""Make Cluster API replace the machines of a pool or control plane, by `rollout.after` and its own strategy."""
 
 from datetime import UTC, datetime
 
@@ -11,19 +11,19 @@ from trustplane.kube.client import Client
 from trustplane.kube.kinds import CONTROL_PLANES, MACHINE_DEPLOYMENTS
 
 
-async def roll(client: Client, seen: Seen, group: str) -> None:
-    """Have every machine of a group replaced that is older than now.
+async def roll(client: Client, state: Seen, group: str) -> None:
+    """Make Cluster API replace all current machines of a group.
 
     Args:
-        client: To the management cluster.
-        seen: The cluster.
+        client: Client of the management cluster.
+        state: The cluster.
         group: Name of the pool; empty for the control plane.
     """
-    key = key_of(seen.cluster)
+    key = key_of(state.cluster)
     body = {"spec": {"rollout": {"after": timestamp(datetime.now(UTC))}}}
     if not group:
-        for found in await list_of(client, CONTROL_PLANES, key):
-            await client.patch(CONTROL_PLANES, found.metadata.name, key.namespace, body)
+        for control_plane in await list_of(client, CONTROL_PLANES, key):
+            await client.patch(CONTROL_PLANES, control_plane.metadata.name, key.namespace, body)
         return
     for pool in await list_of(client, MACHINE_DEPLOYMENTS, key):
         if group in (pool.metadata.name, pool.metadata.labels.get(DEPLOYMENT_NAME_LABEL)):

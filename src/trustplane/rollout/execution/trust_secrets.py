@@ -15,15 +15,15 @@ from trustplane.kube.kinds import SECRETS
 from trustplane.rollout.planning.observed import Observed
 from trustplane.trust.entries import TrustSet
 
-KEPT: Final = 5  # sets that nothing needs any more, to go back to
+KEPT: Final = 5  # unneeded sets that are kept for an undo
 
 
 async def ensure(client: Client, cluster: Cluster, trust: TrustSet) -> None:
-    """Make the Secret of a set; an empty set needs none.
+    """Create the Secret of a set; an empty set needs none.
 
     Raises:
-        TransientError: A Secret of that name has another content, belongs to an earlier cluster of this name, or is
-            being deleted.
+        TransientError: A Secret of that name has different content, belongs to an earlier cluster of the same name, or
+            is being deleted.
     """
     if not trust:
         return
@@ -32,34 +32,34 @@ async def ensure(client: Client, cluster: Cluster, trust: TrustSet) -> None:
         await client.create(SECRETS, body)
     except AlreadyExistsError:
         metadata = body["metadata"]
-        found = await client.get(SECRETS, metadata["name"], metadata["namespace"])
-        if not is_usable(found, cluster, trust.digest):
+        stored = await client.get(SECRETS, metadata["name"], metadata["namespace"])
+        if not is_usable(stored, cluster, trust.digest):
             raise TransientError(
                 f"Secret {metadata['name']} cannot be used",
-                why="it has another content, belongs to another object of this cluster's name, or is being deleted",
-                next_step="It is waited for; if it stays, look at its owner references and delete it",
+                why="it has different content, belongs to another object with this cluster's name, or is being deleted",
+                next_step="Trustplane retries; if this persists, check its owner references and delete it",
             ) from None
 
 
-def is_usable(found: Secret, cluster: Cluster, digest: str) -> bool:
-    """Tell whether a Secret is the one of a set: anybody who may write Secrets may have made it before us."""
-    metadata = found.metadata
-    is_ours = any(one.uid == cluster.metadata.uid for one in metadata.owner_references)
-    return is_ours and not metadata.deletion_timestamp and secret.read_set(found, digest) is not None
+def is_usable(stored: Secret, cluster: Cluster, digest: str) -> bool:
+    """Return whether a Secret is the valid Secret of a set: a tenant may have created it first."""
+    metadata = stored.metadata
+    is_ours = any(owner.uid == cluster.metadata.uid for owner in metadata.owner_references)
+    return is_ours and not metadata.deletion_timestamp and secret.read_set(stored, digest) is not None
 
 
-async def collect(client: Client, seen: Seen, observed: Observed, secrets: Iterable[Secret]) -> None:
-    """Delete the Secrets of sets that nobody needs any more, but for the last few.
+async def collect(client: Client, state: Seen, observed: Observed, secrets: Iterable[Secret]) -> None:
+    """Delete the Secrets of sets that are no longer needed, except for the most recent ones.
 
     Args:
-        client: To the management cluster.
-        seen: The cluster.
-        observed: What its rollout is decided from.
-        secrets: Of the cluster, as last seen.
+        client: Client of the management cluster.
+        state: The cluster.
+        observed: The input of its rollout plan.
+        secrets: The cluster's Secrets, as last received by the informer.
     """
-    on_nodes = {one.digest for one in seen.nodes} | {one.booted for one in seen.nodes}
-    needed = {seen.sets.digest, observed.boot or "", observed.last_proven or "", *on_nodes} - {""}
-    unused = secret.unused(secrets, seen.cluster.metadata.name, needed)
-    newest_first = sorted(unused, key=lambda one: str(one.metadata.creation_timestamp), reverse=True)
-    for one in newest_first[KEPT:]:
-        await client.delete(SECRETS, one.metadata.name, key_of(seen.cluster).namespace, uid=one.metadata.uid)
+    on_nodes = {node.digest for node in state.nodes} | {node.booted for node in state.nodes}
+    needed = {state.sets.digest, observed.boot or "", observed.last_proven or "", *on_nodes} - {""}
+    unused = secret.unused(secrets, state.cluster.metadata.name, needed)
+    newest_first = sorted(unused, key=lambda stored: str(stored.metadata.creation_timestamp), reverse=True)
+    for stored in newest_first[KEPT:]:
+        await client.delete(SECRETS, stored.metadata.name, key_of(state.cluster).namespace, uid=stored.metadata.uid)
