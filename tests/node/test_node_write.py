@@ -134,7 +134,7 @@ async def test_another_host_key_is_refused_and_nothing_is_sent(machines: Machine
         await machines.write(writer, "w-0", second)
     hindrance, applied = await machines.hindrance("w-0"), await machines.applied("w-0")
     assert hindrance is not None
-    assert "Not the node of Machine w-0 answers at its address" in hindrance.message
+    assert "Another machine answers at the address of Machine w-0" in hindrance.message
     assert not hindrance.is_unreachable
     assert (node.sh("sha256sum /etc/ssl/certs/tkg-*"), node.invocation()) == (files, run)
     assert applied is not None
