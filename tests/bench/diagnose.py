@@ -1,4 +1,4 @@
-"""`make bench-diagnose`: how often the cause is named, by all the evidence, beside the text alone."""
+"""`make bench-diagnose`: how often the cause is named, from all evidence and from the message alone."""
 
 import argparse
 import json

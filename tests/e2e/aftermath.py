@@ -1,4 +1,4 @@
-"""What a stack looked like when a test failed: conditions, counts and marks of the objects, and the ends of logs."""
+"""The state of a stack when a test failed: conditions, counts and marks of the objects, and the ends of logs."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ _LINES, _WIDTH = 15, 300
 
 
 def described(stack: Stack) -> str:
-    """Return what helps to understand a failure, with no content of Secrets."""
+    """Return facts that explain a failure, without content of Secrets."""
     return "\n".join([*(line for kind in _KINDS for line in _objects(stack, kind)), *_ends_of_logs(stack)])
 
 

@@ -1,4 +1,4 @@
-"""Commands and manifests of a page of the documentation, taken from there, so that a test does what readers do."""
+"""Commands and manifests of a documentation page: tests execute the page literally."""
 
 import os
 import re
@@ -33,7 +33,7 @@ Json = dict[str, Any]
 
 
 class Page:
-    """A page, and a folder in which its commands run, against one stack."""
+    """A page, and a folder for its commands, which run against one stack."""
 
     def __init__(self, name: str, stack: Stack, folder: Path) -> None:
         self.folder = folder
@@ -46,12 +46,12 @@ class Page:
         self._environment = {**os.environ, "PATH": path, "KUBECONFIG": str(stack.kubeconfig)}
 
     def commands(self, heading: str) -> list[str]:
-        """Return what a section has after its prompts."""
+        """Return the commands of a section: its lines with a prompt."""
         blocks = [text for language, text in self._blocks(heading) if language == "console"]
         return [line.removeprefix("$ ") for text in blocks for line in text.splitlines() if line.startswith("$ ")]
 
     def manifest(self, heading: str, kind: str) -> Json:
-        """Return the object of that kind in a section."""
+        """Return the object of a kind in a section."""
         texts = [text for language, text in self._blocks(heading) if language == "yaml"]
         found = [one for text in texts for one in yaml.safe_load_all(text) if one.get("kind") == kind]
         assert len(found) == 1, f"{heading} has {len(found)} manifests of kind {kind}"
@@ -70,7 +70,7 @@ class Page:
         )
 
     def follow(self, heading: str) -> str:
-        """Run each command of a section, all of which must succeed; return what they said on standard error."""
+        """Run each command of a section, all of which must succeed; return their standard error."""
         commands = self.commands(heading)
         assert commands, f"{heading} has no commands"
         done = [(one, self.run(one)) for one in commands]
@@ -82,7 +82,7 @@ class Page:
 
 
 def _sections(text: str) -> list[tuple[str, str]]:
-    """Return headings with the text up to the next heading; what is in blocks is no heading."""
+    """Return headings with the text up to the next heading; code blocks have no headings."""
     blank = _BLOCK.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
     headings = list(_HEADING.finditer(blank))
     ends = [*(one.start() for one in headings[1:]), len(text)]

@@ -1,4 +1,4 @@
-"""`make demo` tells the truth: every claim of the story holds on real clusters."""
+"""`make demo`: every claim of the demo holds on real clusters."""
 
 import re
 import subprocess
@@ -26,7 +26,7 @@ CAUSES = ("trust-not-applied", "ca-rekeyed", "certificate-expired", "auth-reject
 
 
 @pytest.mark.timeout(1800)
-def test_the_story_holds(scratch: Path, local: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_every_claim_holds(scratch: Path, local: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     folder = scratch / "demo"
     command = [sys.executable, "-m", "trustplane", "demo", f"--state={folder}"]
     try:

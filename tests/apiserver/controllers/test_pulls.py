@@ -1,4 +1,4 @@
-"""Failing pulls of workload clusters, and predictions, against a real API server that plays the workload cluster."""
+"""Failing pulls of workload clusters, and risks, with a real API server that also plays the workload cluster."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from trustplane.kube.resource import Resource
 from trustplane.proof import probe
 from trustplane_local import pki
 
-CORE_EVENTS: Resource[Json] = Resource("", "v1", "Event", "events", dict)  # as `kubectl describe pod` asks for them
+CORE_EVENTS: Resource[Json] = Resource("", "v1", "Event", "events", dict)  # the query of `kubectl describe pod`
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def trustplane(apiserver: Any, tmp_path: Path) -> Trustplane:
 
 
 async def fail(client: Client, namespace: str, name: str, image: str, message: str, node: str = "worker-0") -> None:
-    """Do what a user and a kubelet do: a pod, and its container that waits."""
+    """Create a pod as a user does, with a waiting container as a kubelet reports it."""
     metadata = {"name": name, "namespace": namespace}
     container = {"name": "main", "image": image}
     body = {"metadata": metadata, "spec": {"nodeName": node, "containers": [container], **_LEAN}}
@@ -66,7 +66,7 @@ def untrusted(host: str, image: str) -> str:
 
 
 async def event_of(client: Client, namespace: str, pod: str) -> Json:
-    """Wait for our Event on a pod, as kubectl shows it."""
+    """Wait for Trustplane's Event on a pod, as shown by kubectl."""
     fields = f"involvedObject.name={pod},reason=ImagePullExplained"
     async with asyncio.timeout(30):
         async for one in client.watch(CORE_EVENTS, namespace, version="", fields=fields):
@@ -83,7 +83,7 @@ def counted(host: str) -> Callable[[ClusterTrust], bool]:
     return lambda trust: any(one.host == host for one in trust.status.failures)
 
 
-async def test_a_pod_is_told_the_cause_and_the_fix_once_and_the_failure_is_counted(
+async def test_a_pod_gets_cause_and_fix_once_and_the_failure_is_counted(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
 ) -> None:
     client, namespace = supervisor.client, supervisor.namespace
@@ -113,7 +113,7 @@ async def test_a_pod_is_told_the_cause_and_the_fix_once_and_the_failure_is_count
             assert said(trust, "Current") == ("True", "UpToDate")
         assert METRICS.get_sample_value("trustplane_failing_pulls", labels) is None
         async with supervisor.running():
-            # Another pod is told, so the new process has seen the old ones, too.
+            # Another pod gets an Event: the new process has seen the old pods as well.
             await fail(client, namespace, "web-2", image, untrusted(host, image))
             await trust_of(
                 supervisor, "shop", lambda one: [f.pods for f in one.status.failures if f.host == host] == [3]
@@ -127,7 +127,7 @@ async def test_a_pod_is_told_the_cause_and_the_fix_once_and_the_failure_is_count
             await until(client, REGISTRIES, name, "", lambda one: not one.status.failures)
 
 
-async def test_another_cause_is_another_event_and_words_without_a_cause_change_nothing(
+async def test_another_cause_is_another_event_and_messages_without_a_cause_change_nothing(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
 ) -> None:
     client, namespace = supervisor.client, supervisor.namespace
@@ -161,7 +161,7 @@ async def served(tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", (tmp_path / "ca.crt").read_text()
 
 
-async def test_what_the_registry_serves_decides_where_the_words_do_not(
+async def test_the_served_chain_decides_if_the_message_does_not(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any, served: tuple[str, str]
 ) -> None:
     client, namespace, (host, ca) = supervisor.client, supervisor.namespace, served
@@ -182,10 +182,10 @@ async def test_what_the_registry_serves_decides_where_the_words_do_not(
             client, REGISTRIES, name, "", lambda one: any(c.type == "AtRisk" for c in one.status.conditions)
         )
         assert [one.status for one in found.status.conditions if one.type == "AtRisk"] == ["False"]
-        manager.cancel()  # else it gives the silent node some time to answer
+        manager.cancel()  # otherwise it waits for the silent node
 
 
-async def test_probes_of_our_own_and_clusters_that_do_not_answer_disturb_nobody(
+async def test_probes_and_unavailable_clusters_disturb_no_other_pods(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
 ) -> None:
     client, namespace = supervisor.client, supervisor.namespace
@@ -207,7 +207,7 @@ async def test_probes_of_our_own_and_clusters_that_do_not_answer_disturb_nobody(
         assert await events_of(client, probe.NAMESPACE) == []
 
 
-async def test_what_is_at_risk_is_said_before_it_fails(
+async def test_risks_are_reported_before_pulls_fail(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any, trustplane: Trustplane
 ) -> None:
     client, namespace = supervisor.client, supervisor.namespace

@@ -1,4 +1,4 @@
-"""Who the tenants are, and what a platform team has given them."""
+"""The tenants, and their rights from the platform team."""
 
 from tests.apiserver.conftest import ApiServer
 
@@ -28,7 +28,7 @@ _OF_STRONG = [
 
 
 async def _aggregate(admin: Client) -> None:
-    """Fill ClusterRole `edit` as kube-controller-manager does, which does not run here."""
+    """Fill ClusterRole `edit` like kube-controller-manager, which does not run here."""
     rules = []
     for role in ("view", "edit"):
         found = await admin.list(CLUSTER_ROLES, labels=f"{_RBAC}/aggregate-to-{role}=true")
@@ -38,7 +38,7 @@ async def _aggregate(admin: Client) -> None:
 
 
 async def grant(admin: Client) -> None:
-    """Make the namespaces, and give the tenants their rights in theirs."""
+    """Create the namespaces, and give each tenant rights in its namespace."""
     await _aggregate(admin)
     for one in (ATTACKER, VICTIM):
         await admin.apply(NAMESPACES, {"metadata": {"name": one}}, manager="test")
