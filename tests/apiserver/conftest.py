@@ -352,7 +352,7 @@ async def widgets(client: Client) -> Resource[Widget]:
         CUSTOM_RESOURCE_DEFINITIONS, version="", fields=f"metadata.name={WIDGET_CRD['metadata']['name']}"
     ):
         conditions = json.loads(bytes(event.object)).get("status", {}).get("conditions") or []
-        if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
+        if any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions):
             break
     return WIDGETS
 

@@ -137,7 +137,7 @@ def kubectl(shared_apiserver: Any, binaries: Path, tmp_path_factory: pytest.Temp
 
     definitions = [*crds(), *cluster_api_crds(binaries.parent / "manifests")]
     done(run("apply", "--server-side", "--force-conflicts", "--filename=-", body=definitions))
-    names = [f"crd/{one['metadata']['name']}" for one in definitions]
+    names = [f"crd/{definition['metadata']['name']}" for definition in definitions]
     done(run("wait", "--for=condition=Established", "--timeout=30s", *names))
     return run
 

@@ -462,7 +462,7 @@ async def test_a_node_without_an_inspection_leaves_two_causes(fleet: Fleet) -> N
         await fleet.world.said(untrusted(address))
         code, answer = await fleet.pod()
     assert code == 1
-    assert [one["code"] for one in answer["causes"]] == ["trust-not-applied", "runtime-stale"]
+    assert [cause["code"] for cause in answer["causes"]] == ["trust-not-applied", "runtime-stale"]
     assert any("no Secret shop-ssh" in one["words"] for one in answer["looks"])
 
 
@@ -491,9 +491,9 @@ async def test_a_registry_is_checked_with_every_set_of_the_fleet(fleet: Fleet) -
     await fleet.make(listed("corp", registry.ca))
     with registry.serve() as address:
         code, document = await fleet.ask("registry", address)
-    by_clusters = {tuple(one["clusters"]): one for one in document["answers"]}
+    by_clusters = {tuple(answer["clusters"]): answer for answer in document["answers"]}
     services = by_clusters.pop(())
-    assert [one["code"] for one in services["causes"]] == ["issuer-not-trusted"]
+    assert [cause["code"] for cause in services["causes"]] == ["issuer-not-trusted"]
     assert services["authority"]["subject"] == "CN=Root 0,O=Lab"
     assert services["authority"]["foundIn"].startswith("the set of cluster ")
     mine = next(one for names, one in by_clusters.items() if f"{fleet.world.namespace}/shop" in names)

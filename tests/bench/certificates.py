@@ -137,7 +137,7 @@ def openssl(folder: Path, chains: Chains, *, one_by_one: int = 0) -> Verificatio
                write(folder, "issuing.pem", chains.issuing), "-verify_hostname", HOST,
                "-attime", str(int(AT.timestamp()))]  # fmt: skip
     files = [write(folder, f"server-{number}.pem", one) for number, one in enumerate(chains.servers)]
-    batches = [[one] for one in files[:one_by_one]] or [files]
+    batches = [[file] for file in files[:one_by_one]] or [files]
 
     def run() -> None:
         for batch in batches:

@@ -69,7 +69,7 @@ class Measured:
     @property
     def block(self) -> float:
         """The longest blocks of all parts."""
-        return max(one.block for one in self.phases)
+        return max(phase.block for phase in self.phases)
 
 
 class Run:
@@ -86,8 +86,10 @@ class Run:
 
     @property
     def _is_quiet(self) -> bool:
-        synced = all(one.synced.is_set() for one in self._manager._informers.values())
-        return synced and not any(len(one._queue) or one._queue._processing for one in self._manager._controllers)
+        synced = all(informer.synced.is_set() for informer in self._manager._informers.values())
+        return synced and not any(
+            len(controller._queue) or controller._queue._processing for controller in self._manager._controllers
+        )
 
     async def settle(self) -> None:
         """Wait until no work is left."""
@@ -202,15 +204,15 @@ def show(measured: Measured) -> None:
         f"made in {measured.filled_in:.0f} s"
     )
     drawn = table("PHASE", "SECONDS", "CPU", "LONGEST BLOCK", "CALLBACK", "OF IT CPU", "WHICH", "GARBAGE COLLECTOR")
-    for one in measured.phases:
-        times = (one.block, one.callback, one.callback_cpu)
+    for phase in measured.phases:
+        times = (phase.block, phase.callback, phase.callback_cpu)
         drawn.add_row(
-            one.name,
-            f"{one.seconds:.1f}",
-            f"{one.cpu:.3f} s",
+            phase.name,
+            f"{phase.seconds:.1f}",
+            f"{phase.cpu:.3f} s",
             *(f"{each * 1000:.0f} ms" for each in times),
-            one.what,
-            f"{one.collection * 1000:.0f} ms",
+            phase.what,
+            f"{phase.collection * 1000:.0f} ms",
         )
     console().print(drawn)
     click.echo(

@@ -17,7 +17,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     given = parser.parse_args()
     scenarios = table.scenarios()
-    evidence, text = [table.by_evidence(one) for one in scenarios], [table.by_text(one) for one in scenarios]
+    evidence, text = (
+        [table.by_evidence(scenario) for scenario in scenarios],
+        [table.by_text(scenario) for scenario in scenarios],
+    )
     if given.output == "json":
         print(json.dumps({"causes": rows(evidence, text)}, indent=2))  # noqa: T201
     else:
@@ -35,10 +38,10 @@ def rows(evidence: Sequence[Outcome], text: Sequence[Outcome]) -> list[dict[str,
 
 def _counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return {
-        "exact": sum(one.exact for one in outcomes),
-        "first": sum(one.first for one in outcomes),
-        "fits": sum(one.fits for one in outcomes),
-        "wrong": sum(one.wrong_for_certain for one in outcomes),
+        "exact": sum(outcome.exact for outcome in outcomes),
+        "first": sum(outcome.first for outcome in outcomes),
+        "fits": sum(outcome.fits for outcome in outcomes),
+        "wrong": sum(outcome.wrong_for_certain for outcome in outcomes),
     }
 
 

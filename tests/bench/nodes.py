@@ -174,7 +174,7 @@ def show(nodes: int, rows: Sequence[Row]) -> None:
     ours, loop, ansible = (row.median for row in rows)
     table = options.table("TOOL", "MEDIAN S", "RUNS S", "TRUSTPLANE = 1")
     for row in rows:
-        runs = " ".join(f"{one:.2f}" for one in row.seconds)
+        runs = " ".join(f"{second:.2f}" for second in row.seconds)
         table.add_row(row.tool, f"{row.median:.2f}", runs, f"{row.median / ours:.2f}")
     out = console()
     out.print(table)

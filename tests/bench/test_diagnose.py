@@ -19,7 +19,7 @@ def test_no_wrong_cause_has_high_confidence(
 ) -> None:
     *causes, whole = json.loads(run(monkeypatch, capsys, "-o", "json"))["causes"]
     assert whole["cause"] == "all"
-    assert whole["scenarios"] == sum(one["scenarios"] for one in causes) >= 60
+    assert whole["scenarios"] == sum(cause["scenarios"] for cause in causes) >= 60
     assert whole["evidence"]["wrong"] == 0
     assert whole["evidence"]["exact"] >= 0.95 * whole["scenarios"]
     assert whole["evidence"]["exact"] > whole["text"]["exact"]

@@ -24,8 +24,8 @@ def test_each_way_writes_its_ca_to_each_node(
     nodes.main()  # it raises if a node lacks the CA, or if anything of the nodes remains
     document = json.loads(capsys.readouterr().out)
     assert (document["nodes"], document["at_a_time"]) == (2, 10)
-    assert [one["tool"] for one in document["tools"]] == TOOLS
-    assert [len(one["seconds"]) for one in document["tools"]] == [1, 1, 1]
+    assert [tool["tool"] for tool in document["tools"]] == TOOLS
+    assert [len(tool["seconds"]) for tool in document["tools"]] == [1, 1, 1]
     assert document["tools"][0]["ratio"] == 1
 
 

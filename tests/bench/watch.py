@@ -183,7 +183,7 @@ async def counts(client: Client, process: asyncio.subprocess.Process) -> tuple[s
     """Return the number of Trustplane's Events, the number of counted pods, and the memory of the manager."""
     events = await client.list(EVENTS, NAMESPACE, fields="reason=ImagePullExplained")
     trust = await client.find(CLUSTER_TRUSTS, "shop", NAMESPACE)
-    pods = sum(one.pods for one in trust.status.failures) if trust else 0
+    pods = sum(failure.pods for failure in trust.status.failures) if trust else 0
     return str(len(events)), str(pods), str(memory(process))
 
 

@@ -172,7 +172,7 @@ def _identity(fleet: Fleet) -> Sequence[str]:
     key.write_text(fleet.private_key)
     known.write_text("".join(f"{node.address} {node.host_key}\n" for node in fleet.nodes))
     options = (f"UserKnownHostsFile={known}", "GlobalKnownHostsFile=none", "StrictHostKeyChecking=yes")
-    return ("-i", str(key), "-o", "IdentitiesOnly=yes", *(word for one in options for word in ("-o", one)))
+    return ("-i", str(key), "-o", "IdentitiesOnly=yes", *(word for option in options for word in ("-o", option)))
 
 
 async def _run(command: Sequence[str], *, environment: Mapping[str, str]) -> None:

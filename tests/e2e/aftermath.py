@@ -36,7 +36,7 @@ def _objects(stack: Stack, kind: str) -> list[str]:
         return [f"{kind}: kubectl does not end"]
     if done.returncode:
         return [f"{kind}: {done.stderr.strip()}"]
-    return [line for one in json.loads(done.stdout)["items"] for line in _object(kind.partition(".")[0], one)]
+    return [line for item in json.loads(done.stdout)["items"] for line in _object(kind.partition(".")[0], item)]
 
 
 def _object(kind: str, found: Json) -> list[str]:

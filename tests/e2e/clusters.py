@@ -114,7 +114,7 @@ def ready_nodes(fleet: Fleet, cluster: str, wanted: int) -> tuple[bool, str]:
 
 def workers(fleet: Fleet, cluster: str) -> list[Json]:
     """Return the Machines of the node pools, oldest first."""
-    return [one for one in fleet.machines(cluster) if _CONTROL_PLANE_LABEL not in one["metadata"]["labels"]]
+    return [machine for machine in fleet.machines(cluster) if _CONTROL_PLANE_LABEL not in machine["metadata"]["labels"]]
 
 
 def name_of(machine: Json) -> str:

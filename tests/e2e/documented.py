@@ -73,7 +73,7 @@ class Page:
         """Run each command of a section, all of which must succeed; return their standard error."""
         commands = self.commands(heading)
         assert commands, f"{heading} has no commands"
-        done = [(one, self.run(one)) for one in commands]
+        done = [(command, self.run(command)) for command in commands]
         assert all(each.returncode == 0 for _, each in done), "\n".join(f"$ {one}\n{each.stderr}" for one, each in done)
         return "".join(each.stderr for _, each in done)
 
@@ -85,7 +85,7 @@ def _sections(text: str) -> list[tuple[str, str]]:
     """Return headings with the text up to the next heading; code blocks have no headings."""
     blank = _BLOCK.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
     headings = list(_HEADING.finditer(blank))
-    ends = [*(one.start() for one in headings[1:]), len(text)]
+    ends = [*(heading.start() for heading in headings[1:]), len(text)]
     return [(one[1], text[one.end() : end]) for one, end in zip(headings, ends, strict=True)]
 
 

@@ -40,7 +40,7 @@ class Laboratory:
 
     def __init__(self, stack: Stack, fleet: Fleet, cluster: str, site: Site) -> None:
         self.scenarios: list[Live] = [
-            one for kind in (nodes, certificates, refusals, others) for one in kind.scenarios(site)
+            scenario for kind in (nodes, certificates, refusals, others) for scenario in kind.scenarios(site)
         ]
         self._stack, self._fleet, self._cluster, self._site = stack, fleet, cluster, site
         self._machines = workers(fleet, cluster)
@@ -72,7 +72,7 @@ class Laboratory:
         return self._machines[self.scenarios.index(live) % len(self._machines)]
 
     def _on(self, machine: Json) -> list[Live]:
-        return [one for one in self.scenarios if self._machine(one) is machine]
+        return [scenario for scenario in self.scenarios if self._machine(scenario) is machine]
 
     def _run(self, machine: Json, script: str) -> None:
         on_node(self._fleet, self._cluster, machine, script)
@@ -98,7 +98,7 @@ class Laboratory:
             "automountServiceAccountToken": False,
             "serviceAccountName": live.slug if live.account else "default",
             "containers": [container],
-            "imagePullSecrets": [{"name": one} for one in live.pull_secrets],
+            "imagePullSecrets": [{"name": pull_secret} for pull_secret in live.pull_secrets],
         }
         return {**_object("Pod", live.slug), "spec": spec}
 
@@ -118,7 +118,7 @@ class Laboratory:
     def answers(self) -> list[Json]:
         """Diagnose every pod, in a process that resolves the names of the laboratory."""
         cluster = ("default", self._cluster)
-        questions = [_question(one) for one in self.scenarios]
+        questions = [_question(scenario) for scenario in self.scenarios]
         asked = {"kubeconfig": str(self._stack.kubeconfig), "cluster": cluster, "pods": questions}
         with tempfile.TemporaryDirectory() as folder:
             hosts = Path(folder, "hosts")
@@ -209,7 +209,7 @@ def _says_why(pod: Json) -> bool:
 
 
 def _question(live: Live) -> Json:
-    shown = [one for one in live.secrets if one["metadata"]["name"] in live.pull_secrets]
+    shown = [secret for secret in live.secrets if secret["metadata"]["name"] in live.pull_secrets]
     logins = [_config(one) for one in shown if "namespace" not in one["metadata"]]
     return {
         "name": live.name,
@@ -218,7 +218,7 @@ def _question(live: Live) -> Json:
         "reference": live.reference,
         "skopeo": live.by_skopeo,
         "loaded": pem(*live.loaded),
-        "login": next((one for one in logins if "auths" in one), None),
+        "login": next((login for login in logins if "auths" in login), None),
     }
 
 

@@ -36,7 +36,7 @@ def topology(cluster: Json, version: str, **values: Any) -> Json:
     """Return a Cluster of that class with a machine of each kind; `values` are added to its variables."""
     wanted = copy.deepcopy(cluster)
     spec = wanted["spec"]["topology"]
-    variables = {one["name"]: one["value"] for one in spec["variables"]} | values
+    variables = {variable["name"]: variable["value"] for variable in spec["variables"]} | values
     spec |= {
         "version": version,
         "controlPlane": {"replicas": 1},

@@ -151,9 +151,9 @@ def test_deleting_a_cluster_removes_everything(stack: Stack, fleet: Fleet, wide:
 
     def probe() -> tuple[bool, str]:
         items = fleet.supervisor.get(kinds)["items"]
-        left = [one for one in items if one["metadata"]["name"].split("-")[0] == wide]
+        left = [item for item in items if item["metadata"]["name"].split("-")[0] == wide]
         return not left, ", ".join(f"{one['kind']}/{one['metadata']['name']}" for one in left)
 
     fleet.story.until("nothing of the cluster is left", probe, seconds=180)
     status = json.loads(local(stack, "status", "-o", "json"))
-    assert not [one for one in status["containers"] if "wide" in one["name"]]
+    assert not [container for container in status["containers"] if "wide" in container["name"]]

@@ -87,7 +87,7 @@ def test_all_messy_lists_together_work_on_nodes(stack: Stack, fleet: Fleet, conf
     wanted = authorities(stack)
     body = manifests.service_configuration(wanted)
     entries = [one for name in MESSY for one in LISTS[name][0]["spec"]["trust"]["additionalTrustedCAs"]]
-    named = {one["name"]: one for one in entries if one["name"] not in wanted}
+    named = {entry["name"]: entry for entry in entries if entry["name"] not in wanted}
     body["spec"]["trust"]["additionalTrustedCAs"] += named.values()
     assert "Warning:" in fleet.supervisor.run(*APPLY, stdin=json.dumps(body))
     assert "Proven" in update(stack, configured)

@@ -56,7 +56,7 @@ class Shape:
 
     @property
     def uids(self) -> set[str]:
-        return {str(one["metadata"]["uid"]) for one in self.machines}
+        return {str(machine["metadata"]["uid"]) for machine in self.machines}
 
     @property
     def status(self) -> Json:
@@ -68,7 +68,7 @@ class Shape:
 
     def on_nodes(self, command: str) -> dict[str, str]:
         """Return the output of a command on each node, run as root, by machine."""
-        return {name_of(one): on_node(self.fleet, self.name, one, command) for one in self.machines}
+        return {name_of(machine): on_node(self.fleet, self.name, machine, command) for machine in self.machines}
 
     def asks(self, secret: str, data: Json, entries: Sequence[Json]) -> str:
         """Make the cluster request a list, in the way of its shape; return kubectl's output.
@@ -79,8 +79,8 @@ class Shape:
             entries: As the variable has them.
         """
         kubectl = self.fleet.supervisor
-        scope = ", ".join(f"{one['name']}={host}" for one in entries for host in one.get("hosts", []))
-        texts = {f"{one['name']}.pem": data[one["name"]] for one in entries}
+        scope = ", ".join(f"{entry['name']}={host}" for entry in entries for host in entry.get("hosts", []))
+        texts = {f"{entry['name']}.pem": data[entry["name"]] for entry in entries}
         if not self._has_class and scope:
             texts["registry-scope"] = scope.encode()
         body = {name: base64.b64encode(text).decode() for name, text in texts.items()}
@@ -204,7 +204,7 @@ def is_gone(shape: Shape) -> tuple[bool, str]:
     kinds = "clusters.cluster.x-k8s.io,machines.cluster.x-k8s.io,localmachines,localclusters,clustertrusts"
     items = shape.fleet.supervisor.get(kinds)["items"]
     items += shape.fleet.supervisor.get("secrets", "-l", "trustplane.dev/cluster")["items"]
-    return not items, ", ".join(str(one["metadata"]["name"]) for one in items)
+    return not items, ", ".join(str(item["metadata"]["name"]) for item in items)
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def planted(shapes: tuple[Shape, ...]) -> dict[str, dict[str, str]]:
     """Foreign files on every node; on machines that stay they are unchanged at the end (P9)."""
     for one in shapes:
         one.on_nodes(PLANT)
-    return {one.name: one.on_nodes(FOREIGN) for one in shapes}
+    return {shape.name: shape.on_nodes(FOREIGN) for shape in shapes}
 
 
 def test_a_cluster_of_the_class_without_a_trust_variable_gets_its_machines(
@@ -259,12 +259,12 @@ def test_machines_boot_with_the_trust_before_the_first_pull(
 ) -> None:
     apps = registry.registries(stack)[1].host
     files = [SYSTEM.format("corp"), SCOPED.format(apps, "hosts.toml"), SCOPED.format(apps, "tkg-apps.pem")]
-    older = "\n".join(f"[ {one} -ot {KUBELET} ]" for one in files)
+    older = "\n".join(f"[ {file} -ot {KUBELET} ]" for file in files)
     is_there = page.commands("Is it right?")[-1].partition("@NODE ")[2]
     for shape in shapes:
         boots = {f"trustplane-set-{shape.in_force}\ncomplete\n"}
         assert set(shape.on_nodes(f"set -e\n{older}\n{is_there}").values()) == boots
-        applied = [json.loads(one["metadata"]["annotations"][APPLIED]) for one in shape.machines]
+        applied = [json.loads(machine["metadata"]["annotations"][APPLIED]) for machine in shape.machines]
         assert [(one["method"], one["digest"]) for one in applied] == [("Bootstrap", shape.in_force)] * NODES
         pulls_everywhere(shape.fleet, stack, shape.name)
     for command in page.commands("Is it right?")[:-1]:
@@ -308,8 +308,8 @@ def test_another_encoding_changes_nothing_and_a_removed_entry_is_no_longer_trust
         kubeconfig = shape.fleet.workload(shape.name).kubeconfig
         done = page.run(f"trustplane prove --kubeconfig={kubeconfig} --registry={apps} -o json")
         rows = json.loads(done.stdout)
-        assert [one["verdict"] for one in rows] == ["NotTrusted"] * NODES
-        assert all("x509: certificate signed by unknown authority" in one["message"] for one in rows)
+        assert [row["verdict"] for row in rows] == ["NotTrusted"] * NODES
+        assert all("x509: certificate signed by unknown authority" in row["message"] for row in rows)
     assert [one.on_nodes(command) for one in shapes] == written
     assert [one.uids for one in shapes] == before
     fleet.supervisor.apply(manifests.registry(apps), file="registry.yaml")
@@ -355,7 +355,7 @@ def restored(shape: Shape, text: str, reason: str) -> None:
 
     def probe() -> tuple[bool, str]:
         events = kubectl.get("events.events.k8s.io")["items"]
-        told = {one["reason"] for one in events if one["regarding"].get("name") == shape.name}
+        told = {event["reason"] for event in events if event["regarding"].get("name") == shape.name}
         return reason in told and secret_text(kubectl, f"{shape.name}-trust") == text, str(told)
 
     shape.fleet.story.until(f"the boot set of {shape.name} is as before: {reason}", probe, seconds=30)
@@ -375,7 +375,7 @@ def test_a_machine_recreated_by_cluster_api_boots_with_the_set_in_force(
         assert shape.on_nodes(FOREIGN) == planted[shape.name]
     before = [one.uids for one in shapes]
     variables = shop.fleet.supervisor.get("cluster", "shop")["spec"]["topology"]["variables"]
-    kept = [one for one in variables if one["name"] != BANNER]
+    kept = [variable for variable in variables if variable["name"] != BANNER]
     patch = {"spec": {"topology": {"variables": kept}}}
     shop.fleet.supervisor.run("patch", "cluster", "shop", "--type=merge", "-p", json.dumps(patch))
     after = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -426,5 +426,5 @@ def test_without_the_key_machines_are_replaced_and_status_reports_why(
         return condition(status, "Current")["status"] == "True", json.dumps(status.get("conditions"))
 
     web.fleet.story.until("web has what it asks for", is_current, seconds=60)
-    applied = [json.loads(one["metadata"]["annotations"][APPLIED]) for one in web.machines]
+    applied = [json.loads(machine["metadata"]["annotations"][APPLIED]) for machine in web.machines]
     assert [(one["method"], one["digest"]) for one in applied] == [("Bootstrap", web.in_force)] * NODES

@@ -63,7 +63,7 @@ def kill(pids: Iterable[int]) -> None:
 def test_status_shows_every_part_ready(stack: Stack, local: Local) -> None:
     code, shown = status(local, stack.folder)
     assert [(part["name"], part.get("ready")) for part in shown["parts"]] == [(name, True) for name in ORDER]
-    assert {one["name"]: one["state"] for one in shown["containers"]} == {
+    assert {container["name"]: container["state"] for container in shown["containers"]} == {
         one.name: "running" for one in registry.registries(stack)
     }
     assert (code, shown["clusters"]) == (0, [])

@@ -61,12 +61,12 @@ def updated(stack: Stack, cluster: str) -> None:
 def files_of_ours(fleet: Fleet, cluster: str) -> dict[str, str]:
     """Return the trust files with their digests, by machine."""
     command = "cd /etc/ssl/certs && sha256sum $(ls tkg-*.pem | grep -v theirs); ls -A .trustplane 2>/dev/null || :"
-    return {name_of(one): on_node(fleet, cluster, one, command) for one in fleet.machines(cluster)}
+    return {name_of(machine): on_node(fleet, cluster, machine, command) for machine in fleet.machines(cluster)}
 
 
 def probe_pods(fleet: Fleet, cluster: str) -> list[str]:
     pods = fleet.workload(cluster).get("pods", "-n", "trustplane-system")["items"]
-    return [one["metadata"]["name"] for one in pods if "deletionTimestamp" not in one["metadata"]]
+    return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
 def test_every_node_proves_it_including_cordoned_and_tainted_ones(stack: Stack, fleet: Fleet, trusting: str) -> None:
@@ -112,7 +112,7 @@ def test_added_for_one_registry_without_restarting_containerd(stack: Stack, flee
 
 def runs_of_containerd(fleet: Fleet, cluster: str) -> dict[str, str]:
     command = "systemctl show -p InvocationID --value containerd"
-    return {name_of(one): on_node(fleet, cluster, one, command) for one in fleet.machines(cluster)}
+    return {name_of(machine): on_node(fleet, cluster, machine, command) for machine in fleet.machines(cluster)}
 
 
 def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: Fleet, trusting: str) -> None:
@@ -202,7 +202,7 @@ def test_an_edit_of_the_boot_set_is_reverted_and_reported(fleet: Fleet, trusting
         return found == before["bundle.pem"], found[:40]
 
     fleet.story.until("the boot set is there again", probe, seconds=30)
-    reasons = [one["reason"] for one in fleet.supervisor.get("events.events.k8s.io")["items"]]
+    reasons = [item["reason"] for item in fleet.supervisor.get("events.events.k8s.io")["items"]]
     assert "TrustBootSetRestored" in reasons
 
 
@@ -264,7 +264,7 @@ def taken(fleet: Fleet, cluster: str, reason: str, names: set[str]) -> None:
 
     def probe() -> tuple[bool, str]:
         status = trust_status(fleet, cluster)
-        entries = {one["name"] for one in status["desired"]["entries"]}
+        entries = {entry["name"] for entry in status["desired"]["entries"]}
         states = [condition(status, one).get("status") for one in ("Current", "Proven")]
         found = (status["inForce"].get("reason"), entries, states)
         return found == (reason, names, ["True", "True"]), str(found)
@@ -294,7 +294,7 @@ def states(fleet: Fleet, cluster: str, wanted: dict[str, str], *, proven: int, w
 
     def probe() -> tuple[bool, str]:
         status = trust_status(fleet, cluster)
-        desired = [one["name"] for one in status["desired"]["entries"]]
+        desired = [entry["name"] for entry in status["desired"]["entries"]]
         is_taken = without not in desired and status["inForce"]["digest"] == status["desired"]["digest"]
         found = {one["machine"]: one["state"] for one in status.get("nodes", [])}
         good = is_taken and found == wanted and status["summary"]["proven"] == proven
@@ -327,4 +327,4 @@ def object_sizes(fleet: Fleet) -> dict[str, int]:
     kinds = ("tkgserviceconfiguration", "secrets", "clusters.cluster.x-k8s.io", "kubeadmconfigs", "clustertrusts")
     kinds += ("kubeadmconfigtemplates", "kubeadmcontrolplanes", "machines.cluster.x-k8s.io")
     lists = {kind: fleet.supervisor.get(kind, "--show-managed-fields")["items"] for kind in kinds}
-    return {kind: max(len(json.dumps(one)) for one in items) for kind, items in lists.items() if items}
+    return {kind: max(len(json.dumps(item)) for item in items) for kind, items in lists.items() if items}

@@ -49,7 +49,7 @@ def cluster(stack: Stack, fleet: Fleet) -> str:
 
 def trusted(fleet: Fleet) -> str:
     """Return the names of the trust files, which must be the same on every machine."""
-    (found,) = {on_node(fleet, NAME, one, TRUSTED) for one in fleet.machines(NAME)}
+    (found,) = {on_node(fleet, NAME, machine, TRUSTED) for machine in fleet.machines(NAME)}
     return found
 
 
@@ -68,10 +68,10 @@ def test_a_cluster_of_these_versions_boots_with_trust(stack: Stack, fleet: Fleet
 
 
 def test_labels_and_taints_of_a_pool_reach_its_nodes(fleet: Fleet, cluster: str) -> None:
-    names = {name_of(one) for one in workers(fleet, cluster)}
+    names = {name_of(worker) for worker in workers(fleet, cluster)}
 
     def probe() -> tuple[bool, str]:
-        nodes = [one for one in fleet.workload(cluster).get("nodes")["items"] if one["metadata"]["name"] in names]
+        nodes = [item for item in fleet.workload(cluster).get("nodes")["items"] if item["metadata"]["name"] in names]
         taints = [one for node in nodes for one in node["spec"].get("taints", []) if one["key"] == TAINT["key"]]
         labels = [node["metadata"]["labels"].get(key) for node in nodes for key in LABEL]
         return taints == [TAINT] * WORKERS and labels == [*LABEL.values()] * WORKERS, f"{labels} {taints}"
@@ -94,7 +94,7 @@ def test_a_ca_is_added_in_place_and_proven_by_every_node(stack: Stack, fleet: Fl
 
 def test_the_strategy_replace_replaces_every_worker(stack: Stack, fleet: Fleet, cluster: str) -> None:
     corp, apps = registry.registries(stack)
-    before = {name_of(one) for one in workers(fleet, cluster)}
+    before = {name_of(worker) for worker in workers(fleet, cluster)}
     fleet.supervisor.run("delete", "registries.trustplane.dev", manifests.registry(apps.host)["metadata"]["name"])
     fleet.supervisor.run("annotate", "tkc", cluster, "trustplane.dev/update-strategy=Replace")
     configure(fleet, {corp.ca_name: corp.ca.read_bytes()})

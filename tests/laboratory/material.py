@@ -37,7 +37,7 @@ class PKI:
 
     def ders(self, *members: Draft) -> tuple[bytes, ...]:
         """Return certificates, each signed once; by default those that the server sends."""
-        return tuple(self._der(one) for one in members or (self.server, self.issuing))
+        return tuple(self._der(member) for member in members or (self.server, self.issuing))
 
     def _der(self, draft: Draft) -> bytes:
         return self._made.setdefault(id(draft), draft.der)

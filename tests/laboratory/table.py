@@ -29,7 +29,7 @@ class Outcome:
     @classmethod
     def of(cls, scenario: Scenario, causes: Iterable[Cause]) -> Self:
         """Return the outcome of a scenario with these causes."""
-        return cls(scenario.name, scenario.truth, tuple((str(one.code), str(one.confidence)) for one in causes))
+        return cls(scenario.name, scenario.truth, tuple((str(cause.code), str(cause.confidence)) for cause in causes))
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -70,6 +70,6 @@ def by_text(scenario: Scenario) -> Outcome:
 def grouped(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     """Return outcomes by their true cause."""
     groups: dict[str, list[Outcome]] = defaultdict(list)
-    for one in outcomes:
-        groups[one.truth].append(one)
+    for outcome in outcomes:
+        groups[outcome.truth].append(outcome)
     return dict(sorted(groups.items()))

@@ -35,14 +35,14 @@ async def ask(node: Any, shell: Any, words: str = "") -> tuple[list[str], disk.N
             hosts=seen.hosts,
         )
     )
-    return [str(one.code) for one in found.causes], seen
+    return [str(cause.code) for cause in found.causes], seen
 
 
 async def test_faults_of_a_node_have_different_causes(node: Any, shell: Any) -> None:
     path, pem = node.path("one"), node.pems["one"].rstrip()
     codes, seen = await ask(node, shell)
     assert codes == ["trust-not-applied"]
-    assert [(one.observed_from, one.address, len(one.certificates)) for one in seen.hosts] == [
+    assert [(host.observed_from, host.address, len(host.certificates)) for host in seen.hosts] == [
         (ObservedFrom.NODE, ONE, 1)
     ]
     assert node.path("boot") in seen.disk.roots

@@ -171,7 +171,7 @@ async def test_an_entry_stays_trusted_while_its_scope_changes(
         assert (await trust.apply(shell, desired)).restarted
         answers = node.sh(f"cat {_ANSWERS}").splitlines()
         assert len(answers) > 10
-        assert [one for one in answers if NOT_FOUND not in one] == []
+        assert [answer for answer in answers if NOT_FOUND not in answer] == []
         assert NOT_FOUND in node.pull("one")
         assert node.sh("ls -A /etc/containerd/certs.d") == places
         assert ("tkg-one.pem" in listing(node)) == (desired == whole)

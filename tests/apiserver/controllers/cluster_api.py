@@ -223,7 +223,9 @@ class ClusterAPI:
         afters = await self._topology(cluster)
         for group, size in self._sizes.items():
             await self._scale(group, size, afters[group], cluster)
-        if not any(one.observed_generation >= cluster.metadata.generation for one in cluster.status.conditions):
+        if not any(
+            condition.observed_generation >= cluster.metadata.generation for condition in cluster.status.conditions
+        ):
             await self._supervisor._report(cluster)
         return Result()
 
@@ -264,7 +266,7 @@ class ClusterAPI:
         for name in self.machines(group):
             if await self.client.find(MACHINES, name, self.namespace) is None:
                 await self._forget(name)
-        old = [one for one in self.machines(group) if self._made_after[one] != after]
+        old = [machine for machine in self.machines(group) if self._made_after[machine] != after]
         if old:
             self.replaced.append(old[0])
             await self.client.delete(MACHINES, old[0], self.namespace)

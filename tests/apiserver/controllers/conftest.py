@@ -100,7 +100,7 @@ async def install(kubeconfig: Json, definitions: list[Json]) -> None:
 
 def _is_established(definition: Json) -> bool:
     conditions = definition.get("status", {}).get("conditions") or []
-    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+    return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
 
 
 async def until(

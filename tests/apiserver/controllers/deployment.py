@@ -37,10 +37,10 @@ async def resource_of(client: Client, document: Json) -> Resource[Json] | None:
 async def install_roles(kubeconfig: Json) -> None:
     """Install the namespace, the accounts, their roles, and the policy for writes of Secrets."""
     async with Client.open(kubeconfig) as client:
-        for one in documents(*_ROLES):
-            resource = await resource_of(client, one)
-            assert resource, one["kind"]
-            await client.apply(resource, one, manager="kubectl")
+        for document in documents(*_ROLES):
+            resource = await resource_of(client, document)
+            assert resource, document["kind"]
+            await client.apply(resource, document, manager="kubectl")
 
 
 async def kubeconfig_of(account: str, kubeconfig: Json) -> Json:

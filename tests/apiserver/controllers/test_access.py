@@ -90,7 +90,7 @@ async def test_a_kubeconfig_that_runs_a_program_is_refused_and_reported(
             trust = await trust_of(supervisor, "evil", lambda one: said(one, "Proven")[0] == "True")
             assert said(trust, ACCEPTED) == ("", "")
     events = await supervisor.client.list(EVENTS, supervisor.namespace, fields="regarding.name=evil")
-    assert any(one["reason"] == "KubeconfigRefused" and "users[0].user.exec" in one["note"] for one in events)
+    assert any(event["reason"] == "KubeconfigRefused" and "users[0].user.exec" in event["note"] for event in events)
 
 
 async def test_a_kubeconfig_leads_only_to_its_own_control_plane(supervisor: Supervisor, apiserver: Any) -> None:

@@ -151,7 +151,7 @@ async def test_a_refusal_names_node_registry_and_fingerprint_and_ends_when_it_is
         message = next(one.message for one in trust.status.conditions if one.type == "Proven")
         assert f"worker-0: {host} is not trusted: x509: certificate signed by unknown authority" in message
         assert fingerprint[:10] in message
-        assert [(one.name, one.state) for one in trust.status.nodes] == [("worker-0", "NotTrusted")]
+        assert [(node.name, node.state) for node in trust.status.nodes] == [("worker-0", "NotTrusted")]
         code, out, _ = await trustplane.run("status", "shop", "-n", supervisor.namespace, "-o", "json")
         shown = json.loads(out)
         assert (code, shown["good"], shown["nodes"][0]["state"]) == (1, False, "NotTrusted")
@@ -161,7 +161,7 @@ async def test_a_refusal_names_node_registry_and_fingerprint_and_ends_when_it_is
         assert (code, "NotTrusted" in out) == (1, True)
         kubelet.says[host] = NOT_FOUND
         code, out, err = await trustplane.run("prove", *where, "--registry", host, "-o", "json")
-        assert (code, [one["verdict"] for one in json.loads(out)]) == (0, ["Trusted"]), err
+        assert (code, [result["verdict"] for result in json.loads(out)]) == (0, ["Trusted"]), err
         await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
         code, out, _ = await trustplane.run("status", "-n", supervisor.namespace)
         assert (code, "1/1" in out) == (0, True)
@@ -237,7 +237,7 @@ async def test_messages_alone_prove_nothing_and_the_missing_evidence_is_named(
         assert f"{host} was accepted" in trust.status.nodes[0].message
         assert "refuses the SSH key" in trust.status.nodes[0].message
         code, out, err = await trustplane.run("prove", *where, "-o", "json")
-        assert (code, [one["verdict"] for one in json.loads(out)]) == (3, ["Accepted"]), err
+        assert (code, [result["verdict"] for result in json.loads(out)]) == (3, ["Accepted"]), err
         found = await until(supervisor.client, REGISTRIES, name, "", lambda one: bool(one.status.conditions))
         assert (found.status.nodes.trusting, found.status.trusting_clusters) == (0, "0/1")
 
@@ -246,7 +246,7 @@ async def test_messages_alone_prove_nothing_and_the_missing_evidence_is_named(
             registry=host, verification=UNVERIFIABLE, reason="skip_verify", next_step="Remove it"
         )
         code, out, err = await trustplane.run("prove", *where, "-o", "json")
-        shown = [(one["verdict"], one["message"]) for one in json.loads(out)]
+        shown = [(result["verdict"], result["message"]) for result in json.loads(out)]
         assert (code, shown) == (1, [("Unclear", "skip_verify. Remove it")]), err
         trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == ("Unknown", "Unclear"))
         assert (trust.status.nodes[0].state, trust.status.summary.unclear) == ("Unclear", 1)
@@ -322,7 +322,7 @@ async def test_parts_without_trust_are_reported_until_they_are_removed(superviso
         await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
         await supervisor.cluster("theirs", lambda one: _says(one) == ("", ""))
     events = await supervisor.client.list(EVENTS, supervisor.namespace, fields="regarding.name=theirs")
-    reasons = {one["reason"] for one in events if one["regarding"]["kind"] == "ClusterTrust"}
+    reasons = {event["reason"] for event in events if event["regarding"]["kind"] == "ClusterTrust"}
     assert {"WholeClusterOverridesIgnored", "WholeClusterMachinePoolsLeftOut"} <= reasons
 
 
@@ -341,13 +341,13 @@ async def test_any_cluster_can_be_probed_with_only_its_kubeconfig(
     try:
         code, out, err = await trustplane.run("prove", "--registry", host, "-o", "json")
         assert code == 1, err
-        rows = {(one["node"], one["verdict"]) for one in json.loads(out)}
+        rows = {(result["node"], result["verdict"]) for result in json.loads(out)}
         assert {("direct-0", "NotTrusted"), ("direct-1", "NotTrusted")} <= rows
         kubelet.says[host] = NOT_FOUND
         code, out, _ = await trustplane.run("prove", "--registry", host, "-o", "json")
-        rows = {(one["node"], one["verdict"]) for one in json.loads(out)}
+        rows = {(result["node"], result["verdict"]) for result in json.loads(out)}
         assert (code, {("direct-0", "Accepted"), ("direct-1", "Accepted")} <= rows) == (3, True)
-        assert all("skip_verify" in one["message"] for one in json.loads(out))
+        assert all("skip_verify" in result["message"] for result in json.loads(out))
     finally:
         for name in ("direct-0", "direct-1"):
             await supervisor.client.delete(NODES, name)
@@ -380,10 +380,10 @@ async def test_plan_shows_effects_in_advance(supervisor: Supervisor, trustplane:
     assert [one["name"] for one in found["shop"]["added"]] == ["apps"]
     code, found = await plan(old, {"name": "bad", "data": "bm90aGluZw=="})
     assert (code, found["canBeApplied"]) == (1, False)
-    assert [one["code"] for one in found["documents"][0]["findings"]] == ["no-certificate"]
+    assert [finding["code"] for finding in found["documents"][0]["findings"]] == ["no-certificate"]
     code, found = await plan(old, {"name": "bad", "data": "!"})
     assert code == 1
-    assert {"refused", "not-base64"} <= {one["code"] for one in found["documents"][0]["findings"]}
+    assert {"refused", "not-base64"} <= {finding["code"] for finding in found["documents"][0]["findings"]}
     # The plan wrote nothing.
     assert await supervisor.trusted(await supervisor.cluster("shop")) == ["corp"]
 

@@ -60,24 +60,26 @@ async def account(apiserver: Any, supervisor: Supervisor) -> Callable[[str], Awa
 
 async def test_the_api_server_accepts_every_object(supervisor: Supervisor) -> None:
     unknown = set()
-    for one in deployment.documents():
-        resource = await deployment.resource_of(supervisor.client, one)
+    for document in deployment.documents():
+        resource = await deployment.resource_of(supervisor.client, document)
         if resource is None:
-            unknown.add(one["kind"])
+            unknown.add(document["kind"])
             continue
-        metadata = one["metadata"]
+        metadata = document["metadata"]
         path = resource.path(metadata.get("namespace", ""), metadata["name"])
         params = {"fieldManager": "kubectl", "dryRun": "All", "fieldValidation": "Strict", "force": "true"}
-        await supervisor.client.raw("PATCH", path, body=one, content_type="application/apply-patch+yaml", params=params)
+        await supervisor.client.raw(
+            "PATCH", path, body=document, content_type="application/apply-patch+yaml", params=params
+        )
     assert unknown == FOREIGN
 
 
 async def test_pods_meet_the_restricted_standard_of_their_namespace(supervisor: Supervisor) -> None:
     path = PODS.path(deployment.NAMESPACE)
-    for one in deployment.documents("manager.yaml", "webhook.yaml"):
-        if one["kind"] == "Deployment":
-            pod = {**one["spec"]["template"], "apiVersion": "v1", "kind": "Pod"}
-            pod["metadata"]["name"] = one["metadata"]["name"]
+    for document in deployment.documents("manager.yaml", "webhook.yaml"):
+        if document["kind"] == "Deployment":
+            pod = {**document["spec"]["template"], "apiVersion": "v1", "kind": "Pod"}
+            pod["metadata"]["name"] = document["metadata"]["name"]
             await supervisor.client.raw("POST", path, body=pod, params={"dryRun": "All", "fieldValidation": "Strict"})
             pod["spec"]["containers"][0]["securityContext"].pop("capabilities")
             with pytest.raises(ForbiddenError, match="PodSecurity"):
@@ -110,7 +112,7 @@ class Running:
     @property
     def refusals(self) -> list[str]:
         """Return the requests that the API server refused."""
-        return [one for one in self.lines if "forbidden" in one.lower()]
+        return [line for line in self.lines if "forbidden" in line.lower()]
 
 
 @contextlib.asynccontextmanager
@@ -118,9 +120,9 @@ async def running(name: str, kubeconfig: Json, folder: Path, replaced: dict[str,
     """Run the command of a Deployment during the block, with other values of some arguments."""
     file = folder / f"{name}.kubeconfig"
     file.write_text(yaml.safe_dump(kubeconfig))
-    [spec] = [one["spec"] for one in deployment.documents(f"{name}.yaml") if one["kind"] == "Deployment"]
+    [spec] = [document["spec"] for document in deployment.documents(f"{name}.yaml") if document["kind"] == "Deployment"]
     arguments = spec["template"]["spec"]["containers"][0]["args"]
-    assert replaced.keys() <= {one.partition("=")[0] for one in arguments}
+    assert replaced.keys() <= {argument.partition("=")[0] for argument in arguments}
     values = [
         f"{one}={replaced[one]}" if one in replaced else f"{one}{sign}{value}"
         for one, sign, value in (argument.partition("=") for argument in arguments)

@@ -290,7 +290,7 @@ async def test_nothing_is_written_if_nothing_changed(supervisor: Supervisor) -> 
         after = await _versions(supervisor, "c")
         assert {name: after[name] for name in before} == before
         events = await supervisor.client.list(EVENTS, supervisor.namespace, fields="regarding.name=c")
-        assert [one["note"] for one in events if one.get("series")] == []
+        assert [event["note"] for event in events if event.get("series")] == []
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -318,7 +318,7 @@ async def test_controllers_killed_at_any_point_converge_to_the_same_state(superv
         async with supervisor.following("c"):
             await supervisor.tkc("c", lambda tkc: _is(tkc, READY, "True") and _is(tkc, TRUST_CURRENT, "True"))
         secrets: list[Any] = await supervisor.client.list(SECRETS, supervisor.namespace)
-        assert {one.metadata.name for one in secrets} >= {"c-ssh", secret_name(cluster)}
+        assert {secret.metadata.name for secret in secrets} >= {"c-ssh", secret_name(cluster)}
         assert await supervisor.trusted(cluster) == ["a", "b"]
 
         await supervisor.client.delete(TANZU_CLUSTERS, "c", supervisor.namespace)

@@ -80,7 +80,7 @@ async def events_of(client: Client, namespace: str) -> list[Json]:
 
 
 def counted(host: str) -> Callable[[ClusterTrust], bool]:
-    return lambda trust: any(one.host == host for one in trust.status.failures)
+    return lambda trust: any(failure.host == host for failure in trust.status.failures)
 
 
 async def test_a_pod_gets_cause_and_fix_once_and_the_failure_is_counted(
@@ -102,7 +102,7 @@ async def test_a_pod_gets_cause_and_fix_once_and_the_failure_is_counted(
             assert len(event["message"].encode()) <= 1024
             await event_of(client, namespace, "web-1")
             trust = await trust_of(supervisor, "shop", counted(host))
-            [found] = [one for one in trust.status.failures if one.host == host]
+            [found] = [failure for failure in trust.status.failures if failure.host == host]
             assert (found.cause, found.pods, found.example) == ("issuer-not-trusted", 2, f"{namespace}/web-0")
             assert found.since is not None
             told = await until(client, REGISTRIES, name, "", lambda one: bool(one.status.failures))
@@ -145,7 +145,7 @@ async def test_another_cause_is_another_event_and_messages_without_a_cause_chang
         trust = await trust_of(
             supervisor, "shop", lambda one: len([f for f in one.status.failures if f.host == host]) == 2
         )
-        causes = {one.cause: one.pods for one in trust.status.failures if one.host == host}
+        causes = {failure.cause: failure.pods for failure in trust.status.failures if failure.host == host}
         assert causes == {"issuer-not-trusted": 1, "image-not-found": 1}
         assert len(await events_of(client, namespace)) == 2
 
@@ -181,7 +181,7 @@ async def test_the_served_chain_decides_if_the_message_does_not(
         found = await until(
             client, REGISTRIES, name, "", lambda one: any(c.type == "AtRisk" for c in one.status.conditions)
         )
-        assert [one.status for one in found.status.conditions if one.type == "AtRisk"] == ["False"]
+        assert [condition.status for condition in found.status.conditions if condition.type == "AtRisk"] == ["False"]
         manager.cancel()  # otherwise it waits for the silent node
 
 
@@ -201,7 +201,7 @@ async def test_probes_and_unavailable_clusters_disturb_no_other_pods(
         await fail(client, namespace, "web", image, untrusted(host, image))
         await event_of(client, namespace, "web")
         trust = await trust_of(supervisor, "shop", counted(host))
-        assert [one.pods for one in trust.status.failures if one.host == host] == [1]
+        assert [failure.pods for failure in trust.status.failures if failure.host == host] == [1]
         dead_trust = await client.get(CLUSTER_TRUSTS, "dead", namespace)
         assert dead_trust.status.failures == []
         assert await events_of(client, probe.NAMESPACE) == []
@@ -228,10 +228,12 @@ async def test_risks_are_reported_before_pulls_fail(
         await trust_of(supervisor, "shop", is_assessed)
 
         def is_at_risk(found: Registry) -> bool:
-            return any((one.type, one.status) == ("AtRisk", "True") for one in found.status.conditions)
+            return any(
+                (condition.type, condition.status) == ("AtRisk", "True") for condition in found.status.conditions
+            )
 
         found = await until(client, REGISTRIES, name, "", is_at_risk)
-        [risk] = [one for one in found.status.conditions if one.type == "AtRisk"]
+        [risk] = [condition for condition in found.status.conditions if condition.type == "AtRisk"]
         assert risk.reason == "NotTrusted"
         assert f"cluster {namespace}/shop" in risk.message
         status = ("status", "-n", namespace, "--at-risk")

@@ -453,7 +453,7 @@ async def test_the_control_plane_is_written_one_by_one(
         asked = [0]
 
         def judge(_node: str, _host: str) -> bool:
-            asked.append(sum(stage.node(one).trusted == BOTH for one in stage.capi.machines("cp")))
+            asked.append(sum(stage.node(machine).trusted == BOTH for machine in stage.capi.machines("cp")))
             return False
 
         kubelet.refuses = judge
@@ -639,7 +639,7 @@ async def _their_list(supervisor: Supervisor, **data: str) -> None:
 async def _have(nodes: Nodes, capi: ClusterAPI, names: set[str], supervisor: Supervisor) -> None:
     """Wait until all machines exist with these entries on their nodes, and the manager reports it."""
     async with asyncio.timeout(60):
-        while len(list(nodes)) < 3 or any(nodes[one].trusted != names for one in nodes):  # noqa: ASYNC110  directories
+        while len(list(nodes)) < 3 or any(nodes[node].trusted != names for node in nodes):  # noqa: ASYNC110  directories
             await asyncio.sleep(0.1)
     for machine in (*capi.machines("cp"), *capi.machines("np")):
         await until(supervisor.client, MACHINES, machine, supervisor.namespace, _is_recorded)

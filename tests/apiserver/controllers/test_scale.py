@@ -73,5 +73,5 @@ def test_a_change_of_one_cluster_reconciles_only_this_cluster(
     assert set(machine[0]) == {name}
     assert (machine[1], set(machine[2])) == ([f"{name}-0"], {"registry-0"})
     assert measured.lease_kept
-    assert max(one.callback_cpu for one in measured.phases) < MOST_CPU
+    assert max(phase.callback_cpu for phase in measured.phases) < MOST_CPU
     assert asyncio.Handle._run.__module__ == "asyncio.events"

@@ -122,8 +122,11 @@ async def test_plan_shows_the_effect_of_a_scope(supervisor: Supervisor, apiserve
         code, out, err = await trustplane.run("plan", "-f", str(file), "--field-manager", manager, "-o", "json")
         assert out, err
         found: Json = json.loads(out)
-        clusters = [one for one in found["clusters"] if one["namespace"] == supervisor.namespace]
-        return code, {"cluster": clusters[0], "codes": [one["code"] for one in found["documents"][0]["findings"]]}
+        clusters = [cluster for cluster in found["clusters"] if cluster["namespace"] == supervisor.namespace]
+        return code, {
+            "cluster": clusters[0],
+            "codes": [finding["code"] for finding in found["documents"][0]["findings"]],
+        }
 
     code, same = await plan(**{REGISTRY_SCOPE: "apps=apps.test"})
     assert (code, same["cluster"]["effect"]) == (0, "Nothing")

@@ -193,7 +193,10 @@ async def trust_of(supervisor: Supervisor, cluster: str, done: Callable[[Cluster
 
 def said(trust: ClusterTrust, type_: str) -> tuple[str, str]:
     """Return status and reason of a condition."""
-    return next(((one.status, one.reason) for one in trust.status.conditions if one.type == type_), ("", ""))
+    return next(
+        ((condition.status, condition.reason) for condition in trust.status.conditions if condition.type == type_),
+        ("", ""),
+    )
 
 
 async def annotation(supervisor: Supervisor, machine: str, name: str) -> Json:

@@ -45,7 +45,7 @@ class Heard:
                 await self._news.wait()
 
     def __contains__(self, text: str) -> bool:
-        return any(text in one for one in self.requests)
+        return any(text in request for request in self.requests)
 
 
 @dataclass(frozen=True)

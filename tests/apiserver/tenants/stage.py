@@ -83,7 +83,7 @@ class ManagerProcess(Process):
     def memory(self) -> int:
         """The peak of its memory in bytes."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return 1024 * int(next(one.split()[1] for one in lines if one.startswith("VmHWM:")))
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
     def forget_memory(self) -> None:
         """Reset the peak."""
@@ -92,7 +92,7 @@ class ManagerProcess(Process):
     def metric(self, name: str) -> list[str]:
         """Return the lines of a metric."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
-            return [one for one in answer.read().decode().splitlines() if one.startswith(name)]
+            return [line for line in answer.read().decode().splitlines() if line.startswith(name)]
 
 
 @dataclass
@@ -262,14 +262,14 @@ class Stage:
     async def registry_conditions(self) -> dict[str, str]:
         """Return the conditions of the Registry for all clusters, by type."""
         registries = await self.admin.list(REGISTRIES)
-        return {one.type: one.status for each in registries for one in each.status.conditions}
+        return {condition.type: condition.status for registry in registries for condition in registry.status.conditions}
 
     async def until_shown(self, name: str, *words: str, seconds: float = 15) -> str:
         """Wait until one of these texts appears on a cluster of `tenant-a`."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             shown = await self.shown(name)
-            if any(one.lower() in shown.lower() for one in words):
+            if any(word.lower() in shown.lower() for word in words):
                 return shown
             assert asyncio.get_running_loop().time() < deadline, f"nobody sees {words} on {name}: {shown[:4000]}"
             await asyncio.sleep(0.3)
@@ -277,7 +277,7 @@ class Stage:
     async def until_logged(self, *words: str, seconds: float = 20) -> None:
         """Wait until one line of the manager's log has all these words."""
         async with asyncio.timeout(seconds):
-            while not any(all(one in line for one in words) for line in self._log()):  # noqa: ASYNC110  a file
+            while not any(all(word in line for word in words) for line in self._log()):  # noqa: ASYNC110  a file
                 await asyncio.sleep(0.2)
 
     def _log(self) -> list[str]:
@@ -325,13 +325,13 @@ def inline(kubeconfig: Json) -> Json:
 
     def filled(part: Json) -> Json:
         files = ("certificate-authority", "client-certificate", "client-key")
-        data = {f"{one}-data": _encoded(Path(part[one]).read_bytes()) for one in files if one in part}
+        data = {f"{file}-data": _encoded(Path(part[file]).read_bytes()) for file in files if file in part}
         return {name: value for name, value in part.items() if name not in files} | data
 
     return {
         **kubeconfig,
-        "clusters": [{**one, "cluster": filled(one["cluster"])} for one in kubeconfig["clusters"]],
-        "users": [{**one, "user": filled(one["user"])} for one in kubeconfig["users"]],
+        "clusters": [{**cluster, "cluster": filled(cluster["cluster"])} for cluster in kubeconfig["clusters"]],
+        "users": [{**user, "user": filled(user["user"])} for user in kubeconfig["users"]],
     }
 
 

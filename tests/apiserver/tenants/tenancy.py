@@ -33,7 +33,7 @@ async def _aggregate(admin: Client) -> None:
     for role in ("view", "edit"):
         found = await admin.list(CLUSTER_ROLES, labels=f"{_RBAC}/aggregate-to-{role}=true")
         rules += [rule for one in found if one["metadata"]["name"] != "edit" for rule in one.get("rules") or []]
-    assert any("secrets" in one.get("resources", []) and "create" in one["verbs"] for one in rules)
+    assert any("secrets" in rule.get("resources", []) and "create" in rule["verbs"] for rule in rules)
     await admin.patch(CLUSTER_ROLES, "edit", "", {"rules": rules})
 
 

@@ -62,7 +62,7 @@ class Webhook(Process):
         """The peak of its memory in bytes."""
         assert self.popen
         lines = Path(f"/proc/{self.popen.pid}/status").read_text().splitlines()
-        return 1024 * int(next(one.split()[1] for one in lines if one.startswith("VmHWM:")))
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
     async def post(self, path: str, content: bytes) -> tuple[int, str]:
         """Send a request without credentials."""

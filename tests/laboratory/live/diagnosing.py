@@ -35,7 +35,7 @@ async def answers(asked: Json) -> list[Json]:
     async with gathering.open_access(
         Path(asked["kubeconfig"]), Key(*asked["cluster"]), use_ssh=True, follow=_ALL
     ) as access:
-        return list(await asyncio.gather(*(_answer(access, turn, one) for one in asked["pods"])))
+        return list(await asyncio.gather(*(_answer(access, turn, pod) for pod in asked["pods"])))
 
 
 async def _answer(access: gathering.ClusterAccess, turn: asyncio.Semaphore, one: Json) -> Json:
@@ -64,7 +64,11 @@ async def _answer(access: gathering.ClusterAccess, turn: asyncio.Semaphore, one:
 
 def _too_late(case: Case) -> list[str]:
     """Return the sources that timed out, from the answer: on a busy machine, a user runs the command again."""
-    return [f"{one.source}: {one.text}" for one in case.reports if not one.is_available and one.text.startswith(_LATE)]
+    return [
+        f"{report.source}: {report.text}"
+        for report in case.reports
+        if not report.is_available and report.text.startswith(_LATE)
+    ]
 
 
 def _told(case: Case) -> Json:
@@ -77,7 +81,7 @@ def _told(case: Case) -> Json:
 
 
 def _codes(causes: tuple[Cause, ...]) -> list[tuple[str, str]]:
-    return [(str(one.code), str(one.confidence)) for one in causes]
+    return [(str(cause.code), str(cause.confidence)) for cause in causes]
 
 
 def _skopeo(one: Json) -> str:
