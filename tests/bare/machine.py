@@ -119,10 +119,10 @@ def _bootstrap(suite: str, archive: Path) -> None:
         command += [f"--aptopt={apt.name}", "--dpkgopt=force-unsafe-io", suite, str(archive)]
         if mirror := os.environ.get("TRUSTPLANE_DEBIAN_MIRROR"):
             command.append(mirror)
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert done.returncode == 0, (
+        process = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert process.returncode == 0, (
         f"No bare Debian machine ({suite}) can be made here. It needs root, the right to mount file systems, and a "
-        f"Debian mirror (TRUSTPLANE_DEBIAN_MIRROR names another one).\n{done.stdout[-2000:]}"
+        f"Debian mirror (TRUSTPLANE_DEBIAN_MIRROR names another one).\n{process.stdout[-2000:]}"
     )
 
 

@@ -44,9 +44,9 @@ def there(request: pytest.FixtureRequest) -> Iterator[SetUp]:
     with machines.made(request.param, needs.ROOT) as machine:
         promised = machines.packages(machine.root)
         refusals = {script: machine.run(script) for script in (WITHOUT_APT, WITHOUT_SOURCES, AS_NOBODY)}
-        done = machine.run("make setup", environment=NAMELESS)
-        assert done.returncode == 0, done.stdout[-5000:]
-        yield SetUp(machine, promised, done.stdout, refusals)
+        process = machine.run("make setup", environment=NAMELESS)
+        assert process.returncode == 0, process.stdout[-5000:]
+        yield SetUp(machine, promised, process.stdout, refusals)
 
 
 def test_setup_prints_what_it_installs(there: SetUp) -> None:
@@ -83,17 +83,17 @@ def test_no_package_can_be_omitted(there: SetUp) -> None:
 
 
 def test_go_comes_with_the_python_environment(there: SetUp) -> None:
-    done = there.machine.run("! command -v go && .venv/bin/go version")
-    assert (done.returncode, done.stdout.startswith("go version go1.")) == (0, True), done.stdout
+    process = there.machine.run("! command -v go && .venv/bin/go version")
+    assert (process.returncode, process.stdout.startswith("go version go1.")) == (0, True), process.stdout
 
 
 @pytest.mark.parametrize("arguments", ["--help", "local up --help", "explain --help"])
 def test_the_program_prints_its_usage(there: SetUp, arguments: str) -> None:
-    done = there.machine.run(f".venv/bin/trustplane {arguments}", environment=NAMELESS)
-    assert done.returncode == 0
-    assert done.stdout.startswith("Usage: trustplane")
+    process = there.machine.run(f".venv/bin/trustplane {arguments}", environment=NAMELESS)
+    assert process.returncode == 0
+    assert process.stdout.startswith("Usage: trustplane")
 
 
 def test_unit_tests_pass(there: SetUp) -> None:
-    done = there.machine.run("make unit", seconds=1200)
-    assert done.returncode == 0, done.stdout[-10000:]
+    process = there.machine.run("make unit", seconds=1200)
+    assert process.returncode == 0, process.stdout[-10000:]

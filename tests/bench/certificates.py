@@ -99,10 +99,10 @@ def check(folder: Path, count: int) -> Check:
 
 
 def _run(command: Sequence[str]) -> tuple[float, float, int]:
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, cpu, kib, status = json.loads(done.stdout)
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds, cpu, kib, status = json.loads(process.stdout)
     if status:
-        raise SystemExit(f"trustplane check ended with {status}: {done.stderr}")
+        raise SystemExit(f"trustplane check ended with {status}: {process.stderr}")
     return seconds, cpu, kib
 
 

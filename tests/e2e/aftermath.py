@@ -29,14 +29,14 @@ def described(stack: Stack) -> str:
 def _objects(stack: Stack, kind: str) -> list[str]:
     command = [str(stack.bin / "kubectl"), f"--kubeconfig={stack.kubeconfig}", "--request-timeout=10s"]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, "get", kind, "-A", "-o", "json"], capture_output=True, text=True, timeout=30, check=False
         )
     except subprocess.TimeoutExpired:
         return [f"{kind}: kubectl does not end"]
-    if done.returncode:
-        return [f"{kind}: {done.stderr.strip()}"]
-    return [line for item in json.loads(done.stdout)["items"] for line in _object(kind.partition(".")[0], item)]
+    if process.returncode:
+        return [f"{kind}: {process.stderr.strip()}"]
+    return [line for item in json.loads(process.stdout)["items"] for line in _object(kind.partition(".")[0], item)]
 
 
 def _object(kind: str, found: Json) -> list[str]:

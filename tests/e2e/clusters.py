@@ -27,9 +27,9 @@ _CONTROL_PLANE_LABEL = "cluster.x-k8s.io/control-plane"
 
 def local(stack: Stack, *arguments: str) -> str:
     """Run `trustplane local COMMAND ...`."""
-    done = _run("local", *arguments, f"--state={stack.folder}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    process = _run("local", *arguments, f"--state={stack.folder}")
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 def up(stack: Stack) -> None:
@@ -49,9 +49,9 @@ def _run(*arguments: str) -> Run:
 
 def update(stack: Stack, cluster: str) -> str:
     """Make a cluster take the current trust; return the command's output."""
-    done = trustplane(stack, "update", cluster, *PATIENTLY)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    process = trustplane(stack, "update", cluster, *PATIENTLY)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 def running_parts(stack: Stack) -> list[Json]:
@@ -162,9 +162,9 @@ def request_update(fleet: Fleet, cluster: str, at: str) -> None:
 def on_node(fleet: Fleet, cluster: str, machine: Json, command: str) -> str:
     """Return the output of a command on a node, run as root; it must succeed."""
     address = next(one["address"] for one in machine["status"]["addresses"] if one["type"] == "InternalIP")
-    done = asyncio.run(_over_ssh(address, fleet.private_key(cluster), command))
-    assert done.exit_status == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
+    process = asyncio.run(_over_ssh(address, fleet.private_key(cluster), command))
+    assert process.exit_status == 0, f"{command}: {process.stdout}{process.stderr}"
+    return process.stdout
 
 
 async def _over_ssh(address: str, key: str, command: str) -> ssh.Output:

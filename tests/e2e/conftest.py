@@ -80,14 +80,14 @@ def stack(scratch: Path, local: Callable[..., Run]) -> Iterator[Stack]:
         return
     folder = scratch / "first"
     try:
-        done = local("up", folder)
-        assert done.returncode == 0, done.stdout + done.stderr
+        process = local("up", folder)
+        assert process.returncode == 0, process.stdout + process.stderr
         started = stacks.read(folder)
         assert started is not None
         yield started
     finally:
-        done = local("down", folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+        process = local("down", folder)
+    assert process.returncode == 0, process.stdout + process.stderr
     assert not folder.exists()
 
 

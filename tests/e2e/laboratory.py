@@ -125,7 +125,7 @@ class Laboratory:
             hosts.write_text("127.0.0.1 localhost\n" + self._site.hosts_file(of_nodes=False))
             inside = f'mount --bind "{hosts}" /etc/hosts && exec "$@"'
             program = [sys.executable, "-m", "laboratory.live.diagnosing"]
-            done = subprocess.run(
+            process = subprocess.run(
                 ["unshare", "--mount", "sh", "-c", inside, "sh", *program],
                 input=json.dumps(asked),
                 capture_output=True,
@@ -134,9 +134,9 @@ class Laboratory:
                 timeout=ANSWERS_SECONDS,
                 cwd=Path(__file__).parents[1],
             )
-        assert done.returncode == 0, done.stderr[-5000:]
-        assert refusals.PASSWORD not in done.stdout + done.stderr
-        found: list[Json] = json.loads(done.stdout)
+        assert process.returncode == 0, process.stderr[-5000:]
+        assert refusals.PASSWORD not in process.stdout + process.stderr
+        found: list[Json] = json.loads(process.stdout)
         return found
 
     def explained(self) -> dict[str, list[str]]:

@@ -40,8 +40,8 @@ class Run:
     def local(self, command: str, *arguments: str) -> bool:
         """Run `trustplane local COMMAND ...` on this terminal; return whether it succeeded."""
         began = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", "trustplane", "local", command, *arguments], check=False)
-        return self.add(command, time.monotonic() - began, good=done.returncode == 0)
+        process = subprocess.run([sys.executable, "-m", "trustplane", "local", command, *arguments], check=False)
+        return self.add(command, time.monotonic() - began, good=process.returncode == 0)
 
     def test(self, folder: Path, report: Path) -> None:
         """Run the tests on the stack in a folder."""

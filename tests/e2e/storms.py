@@ -80,8 +80,8 @@ class Storm:
     async def on(self, machine: Machine, command: str) -> str:
         """Return the output of a command on a node, run as root."""
         async with ssh.connect(address_of(machine), self.private_key) as node:
-            done = await node.run("sudo -n sh -s", stdin=command, timeout=60)
-        return done.stdout
+            process = await node.run("sudo -n sh -s", stdin=command, timeout=60)
+        return process.stdout
 
     async def differences(self, wanted: Configuration) -> list[str]:
         """Return the differences of nodes from the desired set; wait for a starting node."""

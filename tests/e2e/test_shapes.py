@@ -268,9 +268,9 @@ def test_machines_boot_with_the_trust_before_the_first_pull(
         assert [(one["method"], one["digest"]) for one in applied] == [("Bootstrap", shape.in_force)] * NODES
         pulls_everywhere(shape.fleet, stack, shape.name)
     for command in page.commands("Is it right?")[:-1]:
-        done = page.run(command)
-        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
-        assert "<none>" not in done.stdout
+        process = page.run(command)
+        assert process.returncode == 0, f"$ {command}\n{process.stdout}{process.stderr}"
+        assert "<none>" not in process.stdout
 
 
 @pytest.mark.usefixtures("planted")
@@ -306,8 +306,8 @@ def test_another_encoding_changes_nothing_and_a_removed_entry_is_no_longer_trust
     for shape in shapes:
         shape.wait("corp", "extra")
         kubeconfig = shape.fleet.workload(shape.name).kubeconfig
-        done = page.run(f"trustplane prove --kubeconfig={kubeconfig} --registry={apps} -o json")
-        rows = json.loads(done.stdout)
+        process = page.run(f"trustplane prove --kubeconfig={kubeconfig} --registry={apps} -o json")
+        rows = json.loads(process.stdout)
         assert [row["verdict"] for row in rows] == ["NotTrusted"] * NODES
         assert all("x509: certificate signed by unknown authority" in row["message"] for row in rows)
     assert [one.on_nodes(command) for one in shapes] == written
@@ -410,8 +410,8 @@ def test_without_the_key_machines_are_replaced_and_status_reports_why(
     web.fleet.supervisor.run("delete", "secret", "web-ssh")
 
     def probe() -> tuple[bool, str]:
-        done = page.run("trustplane status web -n team-b")
-        text = " ".join(done.stdout.split())
+        process = page.run("trustplane status web -n team-b")
+        text = " ".join(process.stdout.split())
         return (
             "Machines are replaced, since Secret <cluster>-ssh, by which Trustplane would log in, is absent" in text,
             text,

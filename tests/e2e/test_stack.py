@@ -29,8 +29,8 @@ Local = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def status(local: Local, folder: Path) -> tuple[int, Json]:
-    done = local("status", folder, "-o", "json")
-    return done.returncode, json.loads(done.stdout)
+    process = local("status", folder, "-o", "json")
+    return process.returncode, json.loads(process.stdout)
 
 
 def pids(status: Json) -> dict[str, int]:
@@ -94,9 +94,9 @@ def test_the_registries_serve_their_image_only_to_their_user(stack: Stack) -> No
         described = subprocess.run([*inspect, credentials, image], capture_output=True, text=True, check=True)
         assert json.loads(described.stdout)["Os"] == "linux"
         for refused, words in ((["--no-creds"], "authentication required"), ([credentials, "--cert-dir=/"], "x509")):
-            done = subprocess.run([*inspect, *refused, image], capture_output=True, text=True, check=False)
-            assert done.returncode != 0
-            assert words in done.stderr
+            process = subprocess.run([*inspect, *refused, image], capture_output=True, text=True, check=False)
+            assert process.returncode != 0
+            assert words in process.stderr
     corp, apps = registry.registries(stack)
     assert corp.ca.read_bytes() != apps.ca.read_bytes()
     assert corp.password_file.stat().st_mode & 0o777 == 0o600

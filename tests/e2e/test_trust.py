@@ -74,12 +74,12 @@ def test_every_node_proves_it_including_cordoned_and_tainted_ones(stack: Stack, 
     kubectl = fleet.workload(trusting)
     kubectl.run("cordon", node)
     kubectl.run("taint", "node", node, "test=taint:NoExecute")
-    done = trustplane(stack, "prove", trusting, "-o", "json")
+    process = trustplane(stack, "prove", trusting, "-o", "json")
     kubectl.run("taint", "node", node, "test-")
     kubectl.run("uncordon", node)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
     hosts = {one.host for one in registry.registries(stack)}
-    rows = {(row["node"], row["registry"]): row["verdict"] for row in json.loads(done.stdout)}
+    rows = {(row["node"], row["registry"]): row["verdict"] for row in json.loads(process.stdout)}
     assert rows == {(name, host): "Trusted" for name in fleet.names(trusting) for host in hosts}
     assert not probe_pods(fleet, trusting)
 
@@ -93,9 +93,9 @@ def test_removed_in_place_and_refused_afterwards(stack: Stack, fleet: Fleet, tru
     assert fleet.names(trusting) == machines
     assert not any(apps.ca_name in listing for listing in files_of_ours(fleet, trusting).values())
     kubeconfig = fleet.workload(trusting).kubeconfig
-    done = trustplane(stack, "prove", f"--kubeconfig={kubeconfig}", "--registry", apps.host, "-o", "json")
-    assert done.returncode == 1
-    rows = json.loads(done.stdout)
+    process = trustplane(stack, "prove", f"--kubeconfig={kubeconfig}", "--registry", apps.host, "-o", "json")
+    assert process.returncode == 1
+    rows = json.loads(process.stdout)
     assert [row["verdict"] for row in rows] == ["NotTrusted"] * NODES
     assert all("x509: certificate signed by unknown authority" in row["message"] for row in rows)
 
@@ -169,16 +169,16 @@ def test_a_wrong_ca_stops_at_the_first_node_and_the_corrected_one_continues(
     wrong = certificate(apps.ca_name, ec.generate_private_key(ec.SECP256R1()))
     configure(fleet, authorities(stack) | {apps.ca_name: wrong})
 
-    done = trustplane(stack, "update", trusting, *PATIENTLY)
+    process = trustplane(stack, "update", trusting, *PATIENTLY)
 
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert process.returncode == 1, process.stdout + process.stderr
     after = files_of_ours(fleet, trusting)
     (canary,) = [name for name in after if after[name] != before[name]]
     fingerprint = x509.load_pem_x509_certificate(wrong).fingerprint(hashes.SHA256()).hex()
     said = condition(trust_status(fleet, trusting), "Proven")
     assert said["status"] == "False"
     assert all(one in said["message"] for one in (canary, apps.host, fingerprint[:10])), said
-    assert all(one in done.stdout + done.stderr for one in (canary, apps.host, fingerprint[:10])), done.stdout
+    assert all(one in process.stdout + process.stderr for one in (canary, apps.host, fingerprint[:10])), process.stdout
 
     configure(fleet, authorities(stack))
     updated(stack, trusting)
@@ -213,8 +213,8 @@ def test_undo_restores_the_previous_set_until_the_next_update(stack: Stack, flee
     configure(fleet, authorities(stack) | extra)
     updated(stack, trusting)
     after = files_of_ours(fleet, trusting)
-    done = trustplane(stack, "undo", trusting, *PATIENTLY)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = trustplane(stack, "undo", trusting, *PATIENTLY)
+    assert process.returncode == 0, process.stdout + process.stderr
     assert files_of_ours(fleet, trusting) == before
     current = condition(trust_status(fleet, trusting), "Current")
     assert (current["status"], current["reason"]) == ("False", "Undone")

@@ -105,8 +105,8 @@ def test_the_strategy_replace_replaces_every_worker(stack: Stack, fleet: Fleet, 
 
 
 def test_all_conditions_are_good(stack: Stack, fleet: Fleet, cluster: str) -> None:
-    done = trustplane(stack, "status", cluster)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = trustplane(stack, "status", cluster)
+    assert process.returncode == 0, process.stdout + process.stderr
     fleet.wait_ready(cluster)
     assert condition(trust_status(fleet, cluster), "Proven")["status"] == "True"
     assert json.loads(local(stack, "status", "-o", "json"))["versions"] == stack.versions

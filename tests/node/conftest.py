@@ -120,7 +120,7 @@ class Node:
 
     def sh(self, script: str, *, check: bool = True) -> str:
         """Run a shell script as root and return its output, errors included."""
-        done = subprocess.run(
+        process = subprocess.run(
             ["podman", "exec", "-i", NAME, "sh", "-s"],
             input=script,
             env=environment(self.stack.folder / "podman", os.environ),
@@ -130,8 +130,8 @@ class Node:
             timeout=60,
             check=False,
         )
-        assert not check or done.returncode == 0, done.stdout
-        return done.stdout
+        assert not check or process.returncode == 0, process.stdout
+        return process.stdout
 
     def pull(self, registry: str) -> str:
         """Make containerd pull a missing image, and return its message."""
@@ -164,8 +164,10 @@ class Shell:
         self._connection = node._connection
 
     async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
-        done = await self._connection.run(command, input=stdin, timeout=timeout, check=False)
-        return Output(str(done.stdout), str(done.stderr), -1 if done.returncode is None else done.returncode)
+        process = await self._connection.run(command, input=stdin, timeout=timeout, check=False)
+        return Output(
+            str(process.stdout), str(process.stderr), -1 if process.returncode is None else process.returncode
+        )
 
 
 @pytest.fixture(scope="session")

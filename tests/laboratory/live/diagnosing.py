@@ -93,16 +93,16 @@ def _skopeo(one: Json) -> str:
         credentials = f"--src-authfile={login}" if one["login"] else "--src-no-creds"
         target = f"dir:{folder}/image"
         command = ["skopeo", "--insecure-policy", "copy", "--quiet", f"--src-cert-dir={folder}", credentials]
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, f"docker://{one['reference']}", target],
             text=True,
             capture_output=True,
             timeout=_SKOPEO_SECONDS,
             check=False,
         )
-    if done.returncode == 0:
+    if process.returncode == 0:
         return ""
-    line = done.stderr.strip().splitlines()[-1]
+    line = process.stderr.strip().splitlines()[-1]
     words = json.loads(line.partition(" msg=")[2])
     return f'Failed to pull image "{one["reference"]}": {words}'
 
