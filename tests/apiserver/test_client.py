@@ -147,7 +147,7 @@ async def test_rights(apiserver: Any, namespace: str) -> None:
 
 async def test_several_servers_at_once(apiserver: Any, client: Client) -> None:
     async with Client.open(apiserver.visitor) as other:
-        answers = [json.loads(await one.raw("GET", "/version"))["major"] for one in (client, other)]
+        answers = [json.loads(await server.raw("GET", "/version"))["major"] for server in (client, other)]
     assert len(answers) == 2
     assert json.loads(await client.raw("GET", "/version"))
 

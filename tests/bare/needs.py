@@ -78,10 +78,10 @@ class Machine:
 
 def needed(root: Path) -> dict[str, str]:
     """Return where each program required on this machine is started, or why it is required."""
-    found = {name: file for file in SCRIPTS for name in shell.in_file(root / file)}
-    found |= {name: start.place for start in starts(root, "src", "packages", "tests") for name in names(start)}
+    places = {name: file for file in SCRIPTS for name in shell.in_file(root / file)}
+    places |= {name: start.place for start in starts(root, "src", "packages", "tests") for name in names(start)}
     own = {PYTHON, *TOOLCHAIN, *CALLER, *OPTIONAL, *(name for module in RECIPE.modules for name in module.programs)}
-    return {**{name: place for name, place in found.items() if name not in own and not _in_checkout(name)}, **BESIDES}
+    return {**{name: place for name, place in places.items() if name not in own and not _in_checkout(name)}, **BESIDES}
 
 
 def names(start: Start) -> tuple[str, ...]:

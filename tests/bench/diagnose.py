@@ -51,8 +51,8 @@ def show(found: Sequence[dict[str, object]], evidence: Sequence[Outcome]) -> Non
         by_evidence, by_text = row["evidence"], row["text"]
         assert isinstance(by_evidence, dict)
         assert isinstance(by_text, dict)
-        counts = [by_evidence[one] for one in ("exact", "first", "wrong")]
-        beside = [by_text[one] for one in ("exact", "first", "fits", "wrong")]
+        counts = [by_evidence[measure] for measure in ("exact", "first", "wrong")]
+        beside = [by_text[measure] for measure in ("exact", "first", "fits", "wrong")]
         drawn.add_row(str(row["cause"]), str(row["scenarios"]), *map(str, (*counts, *beside)))
     out = console()
     out.print(drawn)

@@ -163,10 +163,10 @@ async def _booted(address: str, private_key: str) -> None:
     while time.monotonic() < deadline:
         try:
             async with ssh.connect(address, private_key) as node:
-                said = (await node.run(_SETTLED, timeout=BOOT_SECONDS)).stdout.split()
+                words = (await node.run(_SETTLED, timeout=BOOT_SECONDS)).stdout.split()
         except TransientError:  # no server listens yet, or logins are not allowed yet
             await asyncio.sleep(_LOOK_SECONDS)
             continue
-        if said[-1:] == ["active"]:
+        if words[-1:] == ["active"]:
             return
     raise TransientError(f"Node {address} has not booted after {BOOT_SECONDS:.0f} s")

@@ -73,14 +73,14 @@ def status(number: int, *, backs_off: bool) -> Json:
         now=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), name=host, port=30000 + int(time.time()) % 10000
     )
     path, _, tag = name.removeprefix(f"{host}/").rpartition(":")
-    said = (
+    message = (
         f'failed to pull and unpack image "{name}": failed to resolve reference "{name}": failed to do request: '
         f'Head "https://{host}/v2/{path}/manifests/{tag}": {words}'
     )
     waiting = (
-        {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{name}": ErrImagePull: {said}'}
+        {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{name}": ErrImagePull: {message}'}
         if backs_off
-        else {"reason": "ErrImagePull", "message": said}
+        else {"reason": "ErrImagePull", "message": message}
     )
     state = {"name": "main", "image": name, "imageID": "", "ready": False, "restartCount": 0}
     return {"status": {"phase": "Pending", "containerStatuses": [{**state, "state": {"waiting": waiting}}]}}

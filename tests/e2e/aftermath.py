@@ -47,8 +47,11 @@ def _object(kind: str, found: Json) -> list[str]:
         key: text[:_WIDTH] for key, text in (metadata.get("annotations") or {}).items() if "last-applied" not in key
     }
     head = f"{kind} {metadata['name']} generation {metadata.get('generation')} {counts} overrides {overrides} {marks}"
-    told = [one for one in status.get("conditions") or [] if one.get("message")]
-    return [head, *(f"    {one['type']}={one['status']} {one['reason']}: {one['message'][:_WIDTH]}" for one in told)]
+    conditions = [condition for condition in status.get("conditions") or [] if condition.get("message")]
+    return [
+        head,
+        *(f"    {one['type']}={one['status']} {one['reason']}: {one['message'][:_WIDTH]}" for one in conditions),
+    ]
 
 
 def _ends_of_logs(stack: Stack) -> list[str]:

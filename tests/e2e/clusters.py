@@ -134,10 +134,10 @@ def pulls_everywhere(fleet: Fleet, stack: Stack, cluster: str) -> None:
         kubectl.apply(secret, body, file="everywhere.yaml")
 
     def probe() -> tuple[bool, str]:
-        found = [kubectl.get("daemonset", one.name).get("status", {}) for one in registry.registries(stack)]
+        statuses = [kubectl.get("daemonset", served.name).get("status", {}) for served in registry.registries(stack)]
         nodes = len(kubectl.get("nodes")["items"])
-        numbers = {one.get(key) for one in found for key in ("numberReady", "desiredNumberScheduled")}
-        return numbers == {nodes}, json.dumps(found)
+        numbers = {one.get(key) for one in statuses for key in ("numberReady", "desiredNumberScheduled")}
+        return numbers == {nodes}, json.dumps(statuses)
 
     fleet.story.until("private images run on every node", probe, seconds=120)
 

@@ -53,9 +53,11 @@ class Page:
     def manifest(self, heading: str, kind: str) -> Json:
         """Return the object of a kind in a section."""
         texts = [text for language, text in self._blocks(heading) if language == "yaml"]
-        found = [one for text in texts for one in yaml.safe_load_all(text) if one.get("kind") == kind]
-        assert len(found) == 1, f"{heading} has {len(found)} manifests of kind {kind}"
-        return dict(found[0])
+        manifests = [
+            manifest for text in texts for manifest in yaml.safe_load_all(text) if manifest.get("kind") == kind
+        ]
+        assert len(manifests) == 1, f"{heading} has {len(manifests)} manifests of kind {kind}"
+        return dict(manifests[0])
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in a shell, in the folder."""
@@ -73,9 +75,11 @@ class Page:
         """Run each command of a section, all of which must succeed; return their standard error."""
         commands = self.commands(heading)
         assert commands, f"{heading} has no commands"
-        done = [(command, self.run(command)) for command in commands]
-        assert all(each.returncode == 0 for _, each in done), "\n".join(f"$ {one}\n{each.stderr}" for one, each in done)
-        return "".join(each.stderr for _, each in done)
+        results = [(command, self.run(command)) for command in commands]
+        assert all(each.returncode == 0 for _, each in results), "\n".join(
+            f"$ {one}\n{each.stderr}" for one, each in results
+        )
+        return "".join(each.stderr for _, each in results)
 
     def _blocks(self, heading: str) -> list[tuple[str, str]]:
         return [(found[1], found[2]) for found in _BLOCK.finditer(self._sections[heading])]

@@ -119,7 +119,7 @@ class Laboratory:
         """Diagnose every pod, in a process that resolves the names of the laboratory."""
         cluster = ("default", self._cluster)
         questions = [_question(scenario) for scenario in self.scenarios]
-        asked = {"kubeconfig": str(self._stack.kubeconfig), "cluster": cluster, "pods": questions}
+        request = {"kubeconfig": str(self._stack.kubeconfig), "cluster": cluster, "pods": questions}
         with tempfile.TemporaryDirectory() as folder:
             hosts = Path(folder, "hosts")
             hosts.write_text("127.0.0.1 localhost\n" + self._site.hosts_file(of_nodes=False))
@@ -127,7 +127,7 @@ class Laboratory:
             program = [sys.executable, "-m", "laboratory.live.diagnosing"]
             process = subprocess.run(
                 ["unshare", "--mount", "sh", "-c", inside, "sh", *program],
-                input=json.dumps(asked),
+                input=json.dumps(request),
                 capture_output=True,
                 text=True,
                 check=False,
@@ -141,14 +141,14 @@ class Laboratory:
 
     def explained(self) -> dict[str, list[str]]:
         """Wait until every pod has an Event, and return the Events' notes by scenario."""
-        wanted = {live.slug: live.name for live in self.scenarios}
+        names = {live.slug: live.name for live in self.scenarios}
         notes: dict[str, list[str]] = {}
 
         def probe() -> tuple[bool, str]:
             notes.clear()
             for event in self._kubectl.get("events", "-n", NAMESPACE, "--field-selector", f"reason={REASON}")["items"]:
-                notes.setdefault(wanted[event["involvedObject"]["name"]], []).append(event["message"])
-            missing = sorted(set(wanted.values()) - notes.keys())
+                notes.setdefault(names[event["involvedObject"]["name"]], []).append(event["message"])
+            missing = sorted(set(names.values()) - notes.keys())
             return not missing, f"not told: {', '.join(missing)}"
 
         self._fleet.story.until("every pod was told why", probe, seconds=60)

@@ -52,8 +52,8 @@ def answers(laboratory: Laboratory) -> Answers:
 
 
 def outcomes(answers: Answers, client: str, by: str) -> list[Outcome]:
-    told = [(live, answer[client][by]) for live, answer in answers if answer[client]]
-    return [Outcome(live.name, live.truth, tuple((code, sure) for code, sure in found)) for live, found in told]
+    results = [(live, answer[client][by]) for live, answer in answers if answer[client]]
+    return [Outcome(live.name, live.truth, tuple((code, sure) for code, sure in found)) for live, found in results]
 
 
 @pytest.mark.timeout(1800)
@@ -72,9 +72,9 @@ def test_diagnose_names_the_cause(answers: Answers, client: str) -> None:
 
 
 def test_diagnose_names_the_missing_ca(answers: Answers) -> None:
-    wanted = {live.name: hashlib.sha256(live.fix).hexdigest() for live, _ in answers if live.fix}
-    assert len(wanted) >= 4
-    assert {live.name: answer["node"]["authority"] for live, answer in answers if live.fix} == wanted
+    fingerprints = {live.name: hashlib.sha256(live.fix).hexdigest() for live, _ in answers if live.fix}
+    assert len(fingerprints) >= 4
+    assert {live.name: answer["node"]["authority"] for live, answer in answers if live.fix} == fingerprints
 
 
 @pytest.mark.timeout(600)
@@ -82,5 +82,5 @@ def test_every_pod_gets_one_event_for_a_cause(laboratory: Laboratory) -> None:
     notes = laboratory.explained()
     causes = {name: [NAMED.findall(note)[0] for note in told] for name, told in notes.items()}
     assert all(len(codes) == len(set(codes)) for codes in causes.values()), causes
-    told = [live for live in laboratory.scenarios if live.name not in BY_LOOKING]
-    assert {live.name: notes[live.name] for live in told if live.truth not in str(notes[live.name])} == {}
+    scenarios = [live for live in laboratory.scenarios if live.name not in BY_LOOKING]
+    assert {live.name: notes[live.name] for live in scenarios if live.truth not in str(notes[live.name])} == {}

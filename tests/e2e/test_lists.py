@@ -28,10 +28,10 @@ def lists() -> Iterator[tuple[str, Json, list[str]]]:
     for name, (content, expected) in CATALOGUE.items():
         stem, _, suffix = name.rpartition(".")
         if suffix == "yaml":
-            found = [one for one in yaml.safe_load_all(content) if one["kind"] == KIND]
-            if not found:
+            objects = [item for item in yaml.safe_load_all(content) if item["kind"] == KIND]
+            if not objects:
                 continue
-            (body,) = found
+            (body,) = objects
         elif name in ELSEWHERE:
             continue
         else:

@@ -104,10 +104,10 @@ class Shape:
         def probe() -> tuple[bool, str]:
             status = self.status
             entries = [one["name"] for one in status.get("desired", {}).get("entries", [])]
-            states = [condition(status, one).get("status") for one in ("Current", "Proven")]
+            states = [condition(status, type_).get("status") for type_ in ("Current", "Proven")]
             count = status.get("summary", {}).get("proven")
             good = sorted(names) == sorted(entries) and states == ["True", "True"] and count == proven
-            messages = [condition(status, one).get("message") for one in ("Current", "Proven")]
+            messages = [condition(status, type_).get("message") for type_ in ("Current", "Proven")]
             return good, json.dumps([entries, count, *messages])
 
         self.fleet.story.until(f"{self.name} has proven {', '.join(names)}", probe, seconds=300)
@@ -139,7 +139,7 @@ def page(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Page:
 @pytest.fixture(scope="module")
 def own(stack: Stack, fleet: Fleet, page: Page) -> Iterator[Json]:
     """The ClusterClass after the page's commands, and both namespaces."""
-    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}} for one in ("team-a", "team-b")]
+    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in ("team-a", "team-b")]
     objects = own_class(stack, CLASS_NAME, "team-a")
     fleet.supervisor.apply(*spaces, *objects, file="class.yaml")
     said = page.follow(CLASS_SECTION)
@@ -219,7 +219,7 @@ def entries(stack: Stack) -> dict[str, Json]:
     """Entries by name, as in the variable; one is registry-scoped."""
     apps = registry.registries(stack)[1]
     return {
-        one: {"name": one, **({"hosts": [apps.host]} if one == "apps" else {})} for one in ("corp", "apps", "extra")
+        name: {"name": name, **({"hosts": [apps.host]} if name == "apps" else {})} for name in ("corp", "apps", "extra")
     }
 
 
@@ -244,8 +244,8 @@ def test_a_cluster_of_the_class_without_a_trust_variable_gets_its_machines(
 
     def probe() -> tuple[bool, str]:
         found = kubectl.get("kubeadmconfigs", "-l", "cluster.x-k8s.io/cluster-name=quiet")["items"]
-        told = [condition(one.get("status", {}), "DataSecretAvailable") for one in found]
-        return [one.get("status") for one in told] == ["True"], json.dumps(told)
+        conditions = [condition(one.get("status", {}), "DataSecretAvailable") for one in found]
+        return [one.get("status") for one in conditions] == ["True"], json.dumps(conditions)
 
     try:
         fleet.story.until("bootstrap data is made", probe, seconds=90)
@@ -355,8 +355,8 @@ def restored(shape: Shape, text: str, reason: str) -> None:
 
     def probe() -> tuple[bool, str]:
         events = kubectl.get("events.events.k8s.io")["items"]
-        told = {event["reason"] for event in events if event["regarding"].get("name") == shape.name}
-        return reason in told and secret_text(kubectl, f"{shape.name}-trust") == text, str(told)
+        reasons = {event["reason"] for event in events if event["regarding"].get("name") == shape.name}
+        return reason in reasons and secret_text(kubectl, f"{shape.name}-trust") == text, str(reasons)
 
     shape.fleet.story.until(f"the boot set of {shape.name} is as before: {reason}", probe, seconds=30)
 

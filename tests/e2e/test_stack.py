@@ -255,7 +255,7 @@ def traces(stack: Stack) -> list[str]:
 
 def processes_of(stack: Stack) -> list[int]:
     """Return every process of a stack: by its command line, or inside a container."""
-    found = []
+    processes = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -263,5 +263,5 @@ def processes_of(stack: Stack) -> list[int]:
             root = (entry / "mountinfo").read_text().partition("\n")[0]  # a container's names its upper folder
             alive = not parse_stat((entry / "stat").read_text()).has_ended
             if alive and str(stack.folder) in (entry / "cmdline").read_text() + root:
-                found.append(int(entry.name))
-    return found
+                processes.append(int(entry.name))
+    return processes

@@ -177,8 +177,10 @@ def test_a_wrong_ca_stops_at_the_first_node_and_the_corrected_one_continues(
     fingerprint = x509.load_pem_x509_certificate(wrong).fingerprint(hashes.SHA256()).hex()
     said = condition(trust_status(fleet, trusting), "Proven")
     assert said["status"] == "False"
-    assert all(one in said["message"] for one in (canary, apps.host, fingerprint[:10])), said
-    assert all(one in process.stdout + process.stderr for one in (canary, apps.host, fingerprint[:10])), process.stdout
+    assert all(text in said["message"] for text in (canary, apps.host, fingerprint[:10])), said
+    assert all(text in process.stdout + process.stderr for text in (canary, apps.host, fingerprint[:10])), (
+        process.stdout
+    )
 
     configure(fleet, authorities(stack))
     updated(stack, trusting)
@@ -265,9 +267,9 @@ def taken(fleet: Fleet, cluster: str, reason: str, names: set[str]) -> None:
     def probe() -> tuple[bool, str]:
         status = trust_status(fleet, cluster)
         entries = {entry["name"] for entry in status["desired"]["entries"]}
-        states = [condition(status, one).get("status") for one in ("Current", "Proven")]
-        found = (status["inForce"].get("reason"), entries, states)
-        return found == (reason, names, ["True", "True"]), str(found)
+        states = [condition(status, type_).get("status") for type_ in ("Current", "Proven")]
+        observed = (status["inForce"].get("reason"), entries, states)
+        return observed == (reason, names, ["True", "True"]), str(observed)
 
     fleet.story.until(f"{cluster} has taken it: {reason}", probe, seconds=120)
 
@@ -296,8 +298,8 @@ def states(fleet: Fleet, cluster: str, wanted: dict[str, str], *, proven: int, w
         status = trust_status(fleet, cluster)
         desired = [entry["name"] for entry in status["desired"]["entries"]]
         is_taken = without not in desired and status["inForce"]["digest"] == status["desired"]["digest"]
-        found = {one["machine"]: one["state"] for one in status.get("nodes", [])}
-        good = is_taken and found == wanted and status["summary"]["proven"] == proven
+        states = {node["machine"]: node["state"] for node in status.get("nodes", [])}
+        good = is_taken and states == wanted and status["summary"]["proven"] == proven
         return good, json.dumps({"nodes": status.get("nodes"), "summary": status["summary"], "entries": desired})
 
     fleet.story.until(f"{proven} nodes are proven, the others {wanted}", probe, seconds=300)

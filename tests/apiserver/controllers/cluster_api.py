@@ -56,16 +56,16 @@ class Node:
         self._host_key = asyncssh.generate_private_key("ssh-ed25519")
         self.port = 0
         self.writes = 0
-        for one in ("ssl/certs", "containerd/certs.d", "trustplane"):
-            (root / "etc" / one).mkdir(parents=True)
+        for folder in ("ssl/certs", "containerd/certs.d", "trustplane"):
+            (root / "etc" / folder).mkdir(parents=True)
         (root / "etc/run").write_text("1")
         (root / "etc/started").write_text("2026-01-01T00:00:00Z")
 
     @property
     def trusted(self) -> set[str]:
         """Names of the entries on the node."""
-        found = (self._root / "etc/ssl/certs").glob("tkg-*.pem")
-        return {one.name.removeprefix("tkg-").removesuffix(".pem") for one in found}
+        files = (self._root / "etc/ssl/certs").glob("tkg-*.pem")
+        return {one.name.removeprefix("tkg-").removesuffix(".pem") for one in files}
 
     @property
     def host_key(self) -> str:
@@ -199,8 +199,8 @@ class ClusterAPI:
         """Run during the block."""
         manager, stop = Manager(self.client), asyncio.Event()
         watches: list[Watch[Any]] = [
-            Watch(manager.informer(one, namespace=self.namespace), lambda _: [Key(self.namespace, self.name)])
-            for one in (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, SECRETS)
+            Watch(manager.informer(resource, namespace=self.namespace), lambda _: [Key(self.namespace, self.name)])
+            for resource in (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, SECRETS)
         ]
         manager.add(Controller("clusterapi", self._reconcile, watches))
         task = asyncio.create_task(manager.run(stop))

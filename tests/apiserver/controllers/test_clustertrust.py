@@ -94,8 +94,8 @@ async def test_every_node_proves_its_set_and_no_probe_remains(
         assert [one.fingerprints for one in trust.status.desired.entries] == [[fingerprint]]
         owner = trust.metadata.owner_references[0]
         assert (owner.kind, owner.name) == ("Cluster", "shop")
-        asked = {(node, host) for node, host, secrets in kubelet.pulls if len(secrets) == 1}
-        assert asked == {("cp-0", host), ("worker-0", host)}
+        pulls = {(node, host) for node, host, secrets in kubelet.pulls if len(secrets) == 1}
+        assert pulls == {("cp-0", host), ("worker-0", host)}
         found = await until(supervisor.client, REGISTRIES, name, "", lambda one: one.status.trusting_clusters == "1/1")
         assert {one.type: (one.status, one.reason) for one in found.status.conditions} == {
             "Reachable": ("True", "FromNodes"),

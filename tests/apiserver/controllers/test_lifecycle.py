@@ -206,8 +206,8 @@ async def _until_refused(supervisor: Supervisor) -> None:
 async def test_a_cluster_of_a_user_is_not_changed(supervisor: Supervisor) -> None:
     client, namespace = supervisor.client, supervisor.namespace
     topology = {"classRef": {"name": "theirs"}, "version": KUBERNETES}
-    theirs = {"metadata": {"name": "c", "namespace": namespace}, "spec": {"topology": topology}}
-    before = await client.create(CLUSTERS, theirs)
+    body = {"metadata": {"name": "c", "namespace": namespace}, "spec": {"topology": topology}}
+    before = await client.create(CLUSTERS, body)
     async with supervisor.running():
         await supervisor.make("c")
         explained = await supervisor.tkc("c", lambda tkc: _is(tkc, READY, "False"))
@@ -233,8 +233,8 @@ async def test_deletion_waits_for_the_cluster_and_leaves_nothing(supervisor: Sup
         owner = {"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "name": "c", "uid": cluster.metadata.uid}
         kubeconfig: Json = {"name": "c-kubeconfig", "namespace": namespace, "labels": {CLUSTER_NAME_LABEL: "c"}}
         await client.create(RAW_SECRETS, {"metadata": {**kubeconfig, "ownerReferences": [owner]}})
-        mine = {"name": "c-mine", "namespace": namespace, "labels": {CLUSTER_NAME_LABEL: "c"}}
-        await client.create(RAW_SECRETS, {"metadata": mine})
+        metadata = {"name": "c-mine", "namespace": namespace, "labels": {CLUSTER_NAME_LABEL: "c"}}
+        await client.create(RAW_SECRETS, {"metadata": metadata})
 
         await client.delete(TANZU_CLUSTERS, "c", namespace)
         await supervisor.cluster("c", lambda found: found.metadata.deletion_timestamp is not None)

@@ -223,7 +223,7 @@ async def test_risks_are_reported_before_pulls_fail(
 
         def is_assessed(trust: ClusterTrust) -> bool:
             known = {one.host: one.trust for one in trust.status.images}
-            return [known.get(one) for one in (host, other, "docker.io")] == ["NotTrusted", "Unknown", "Public"]
+            return [known.get(name) for name in (host, other, "docker.io")] == ["NotTrusted", "Unknown", "Public"]
 
         await trust_of(supervisor, "shop", is_assessed)
 

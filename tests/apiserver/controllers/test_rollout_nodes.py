@@ -156,8 +156,8 @@ class Stage:
 
     async def versions(self) -> dict[str, str]:
         """Return the versions of the Cluster and of its Machines."""
-        found = [*await self.client.list(CLUSTERS, self.namespace), *await self.client.list(MACHINES, self.namespace)]
-        return {one.metadata.name: one.metadata.resource_version for one in found}
+        objects = [*await self.client.list(CLUSTERS, self.namespace), *await self.client.list(MACHINES, self.namespace)]
+        return {one.metadata.name: one.metadata.resource_version for one in objects}
 
     async def told(self, reason: str) -> str:
         """Wait for an Event about the Cluster; return its note."""
@@ -225,9 +225,9 @@ async def test_one_node_goes_first_and_others_and_new_machines_follow_its_proof(
 
 
 async def test_machines_and_the_cluster_report_who_has_the_set(stage: Stage) -> None:
-    theirs = {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": THEN}
+    foreign = {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": THEN}
     metadata = {"name": "shop-np-1", "namespace": stage.namespace}
-    body: Json = {"metadata": metadata, "status": {"conditions": [theirs]}}
+    body: Json = {"metadata": metadata, "status": {"conditions": [foreign]}}
     await stage.client.apply(MACHINES, body, manager="capi", subresource="status")
     stage.kubelet.may_answer.clear()
     async with stage.supervisor.running():
@@ -450,10 +450,10 @@ async def test_the_control_plane_is_written_one_by_one(
     supervisor: Supervisor, nodes: Nodes, kubelet: Kubelet, apiserver: Any
 ) -> None:
     async with staged(supervisor, nodes, kubelet, apiserver.kubeconfig, control_plane=3, workers=1) as stage:
-        asked = [0]
+        counts = [0]
 
         def judge(_node: str, _host: str) -> bool:
-            asked.append(sum(stage.node(machine).trusted == BOTH for machine in stage.capi.machines("cp")))
+            counts.append(sum(stage.node(machine).trusted == BOTH for machine in stage.capi.machines("cp")))
             return False
 
         kubelet.refuses = judge
@@ -461,7 +461,7 @@ async def test_the_control_plane_is_written_one_by_one(
             await stage.change(OLD, NEW)
             await stage.current()
         # At each probe, at most one more kubelet had the set than at the previous one.
-        assert all(after - before <= 1 for before, after in itertools.pairwise(asked))
+        assert all(after - before <= 1 for before, after in itertools.pairwise(counts))
         assert stage.trusted == dict.fromkeys(stage.trusted, BOTH)
 
 
@@ -507,7 +507,7 @@ async def _live_until(stage: Stage, step: int, names: list[str]) -> bool:
         for name in originals:
             patch.setattr(manager, name, mortal(name))
         async with stage.supervisor.running() as task:
-            ends = [asyncio.create_task(one) for one in (stage.have(names), killed.wait())]
+            ends = [asyncio.create_task(awaitable) for awaitable in (stage.have(names), killed.wait())]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if killed.is_set():
                 task.cancel()

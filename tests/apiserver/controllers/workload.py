@@ -161,14 +161,14 @@ async def make_machine(supervisor: Supervisor, cluster: str, name: str, text: st
 
 async def node_ready(supervisor: Supervisor, name: str, status: str, message: str = "") -> None:
     """Report the state of a Node on its Machine, as Cluster API does."""
-    one = {
+    condition = {
         "type": "NodeReady",
         "status": status,
         "reason": "NodeReady",
         "message": message,
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
-    body = {"status": {"nodeRef": {"name": name}, "conditions": [one]}}
+    body = {"status": {"nodeRef": {"name": name}, "conditions": [condition]}}
     await supervisor.client.patch(MACHINES, name, supervisor.namespace, body, subresource="status")
 
 

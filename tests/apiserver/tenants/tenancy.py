@@ -40,8 +40,8 @@ async def _aggregate(admin: Client) -> None:
 async def grant(admin: Client) -> None:
     """Create the namespaces, and give each tenant rights in its namespace."""
     await _aggregate(admin)
-    for one in (ATTACKER, VICTIM):
-        await admin.apply(NAMESPACES, {"metadata": {"name": one}}, manager="test")
+    for namespace in (ATTACKER, VICTIM):
+        await admin.apply(NAMESPACES, {"metadata": {"name": namespace}}, manager="test")
     for user, rules in (("mallory", _OF_WEAK), ("oscar", _OF_STRONG)):
         metadata = {"name": user, "namespace": ATTACKER}
         await admin.apply(ROLES, {"metadata": metadata, "rules": rules}, manager="test")

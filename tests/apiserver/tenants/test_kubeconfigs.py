@@ -202,9 +202,9 @@ async def test_a_kubeconfig_executes_reads_and_contacts_nothing(quick_stage: Sta
         shown = await stage.until_shown(name, word)
         assert "\\u001b" not in shown
         assert "Traceback" not in stage.manager.log.read_text(errors="replace").partition(f"{name}")[2]
-        for one in (own, listener, plain):
-            assert stage.stolen[1] not in one.heard
-            assert token not in one.heard
+        for server in (own, listener, plain):
+            assert stage.stolen[1] not in server.heard
+            assert token not in server.heard
         assert not listener.heard.requests, "the manager asked another server"
         assert not plain.heard.requests, "the manager spoke without TLS"
         assert "IMPERSONATE" not in str(own.heard.requests).upper()

@@ -389,5 +389,5 @@ async def test_an_attack_harms_no_other_tenant(stage: Stage, attack: str) -> Non
 async def _victims(admin: Client) -> set[str]:
     """Return the names of the victims' objects, except those that their own changes create and remove."""
     kinds = (TANZU_CLUSTERS, CLUSTERS, MACHINES, CLUSTER_TRUSTS, SECRETS)
-    found = {f"{kind.kind} {one.metadata.name}" for kind in kinds for one in await admin.list(kind, VICTIM)}
-    return {one for one in found if "-trust-" not in one}
+    names = {f"{kind.kind} {item.metadata.name}" for kind in kinds for item in await admin.list(kind, VICTIM)}
+    return {one for one in names if "-trust-" not in one}

@@ -9,7 +9,7 @@ from oracle.server import Answer, Reply, Request
 
 USER, PASSWORD = "robot", "never-to-be-shown"
 _BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-_MANIFEST, _INDEX = (f"application/vnd.oci.image.{one}.v1+json" for one in ("manifest", "index"))
+_MANIFEST, _INDEX = (f"application/vnd.oci.image.{kind}.v1+json" for kind in ("manifest", "index"))
 _CONFIG, _LAYER = "application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar"
 API = {"Docker-Distribution-Api-Version": "registry/2.0"}
 

@@ -178,5 +178,5 @@ def handshakes(site: Site) -> Iterator[Live]:
 
 def scenarios(site: Site) -> list[Live]:
     """Return all scenarios, with their servers running."""
-    made = (not_trusted, proxied, chains, times, names, handshakes)
-    return [one for make in made for one in make(site)]
+    groups = (not_trusted, proxied, chains, times, names, handshakes)
+    return [one for make in groups for one in make(site)]

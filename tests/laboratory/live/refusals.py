@@ -146,11 +146,11 @@ def _hub(site: Site) -> Iterator[Live]:
         return bearer(f"https://{host}/token")(request)
 
     site.https(pki, host, answer, port=443)
-    for name, truth, wanted in (
+    for name, truth, expected in (
         ("Docker Hub, wrong name", "image-not-found", "docker.io/corp/ap:1"),
         ("Docker Hub, limit", "rate-limited", "docker.io/busy/app:1"),
     ):
-        yield Live(name=name, truth=truth, address=host, image=wanted, trusted=(root(pki),), by_skopeo=False)
+        yield Live(name=name, truth=truth, address=host, image=expected, trusted=(root(pki),), by_skopeo=False)
 
 
 def second_hosts(site: Site) -> Iterator[Live]:
