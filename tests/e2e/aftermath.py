@@ -50,7 +50,10 @@ def _object(kind: str, found: Json) -> list[str]:
     conditions = [condition for condition in status.get("conditions") or [] if condition.get("message")]
     return [
         head,
-        *(f"    {one['type']}={one['status']} {one['reason']}: {one['message'][:_WIDTH]}" for one in conditions),
+        *(
+            f"    {condition['type']}={condition['status']} {condition['reason']}: {condition['message'][:_WIDTH]}"
+            for condition in conditions
+        ),
     ]
 
 

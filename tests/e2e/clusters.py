@@ -136,7 +136,7 @@ def pulls_everywhere(fleet: Fleet, stack: Stack, cluster: str) -> None:
     def probe() -> tuple[bool, str]:
         statuses = [kubectl.get("daemonset", served.name).get("status", {}) for served in registry.registries(stack)]
         nodes = len(kubectl.get("nodes")["items"])
-        numbers = {one.get(key) for one in statuses for key in ("numberReady", "desiredNumberScheduled")}
+        numbers = {status.get(key) for status in statuses for key in ("numberReady", "desiredNumberScheduled")}
         return numbers == {nodes}, json.dumps(statuses)
 
     fleet.story.until("private images run on every node", probe, seconds=120)

@@ -65,7 +65,7 @@ class Node:
     def trusted(self) -> set[str]:
         """Names of the entries on the node."""
         files = (self._root / "etc/ssl/certs").glob("tkg-*.pem")
-        return {one.name.removeprefix("tkg-").removesuffix(".pem") for one in files}
+        return {file.name.removeprefix("tkg-").removesuffix(".pem") for file in files}
 
     @property
     def host_key(self) -> str:

@@ -511,8 +511,8 @@ async def _live_until(stage: Stage, step: int, names: list[str]) -> bool:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if killed.is_set():
                 task.cancel()
-            for one in ends:
-                one.cancel()
+            for end in ends:
+                end.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
     return killed.is_set()
 

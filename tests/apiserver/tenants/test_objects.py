@@ -390,4 +390,4 @@ async def _victims(admin: Client) -> set[str]:
     """Return the names of the victims' objects, except those that their own changes create and remove."""
     kinds = (TANZU_CLUSTERS, CLUSTERS, MACHINES, CLUSTER_TRUSTS, SECRETS)
     names = {f"{kind.kind} {item.metadata.name}" for kind in kinds for item in await admin.list(kind, VICTIM)}
-    return {one for one in names if "-trust-" not in one}
+    return {name for name in names if "-trust-" not in name}
