@@ -77,7 +77,7 @@ class Machine:
 
 
 def needed(root: Path) -> dict[str, str]:
-    """Return where each program required on this machine is started, or why it is required."""
+    """Return the programs required on this machine, each with the place of its start or another reason."""
     places = {name: file for file in SCRIPTS for name in shell.in_file(root / file)}
     places |= {name: start.place for start in starts(root, "src", "packages", "tests") for name in names(start)}
     own = {PYTHON, *TOOLCHAIN, *CALLER, *OPTIONAL, *(name for module in RECIPE.modules for name in module.programs)}
@@ -113,7 +113,7 @@ def missing(needs: Mapping[str, str], machine: Machine, packages: Collection[str
         if package is None:
             lines.append(f"{name} is not installed ({reason})")
         elif package not in machine.promised and _asked_for(package) not in packages:
-            lines.append(f"{name} is there by luck: package {_asked_for(package)} is not in PACKAGES ({reason})")
+            lines.append(f"{name} is only present by luck: PACKAGES lacks {_asked_for(package)} ({reason})")
     return lines
 
 

@@ -44,8 +44,8 @@ class Fleet:
     """The size of a fleet.
 
     Args:
-        clusters: Each with `MACHINES_OF_CLUSTER` machines.
-        registries: All of which every cluster is to trust.
+        clusters: Their number, each with `MACHINES_OF_CLUSTER` machines.
+        registries: Their number; every cluster trusts all of them.
     """
 
     clusters: int

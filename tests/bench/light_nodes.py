@@ -49,7 +49,7 @@ class LightNode:
     """A light node.
 
     Attributes:
-        address: Of its SSH server, port 22.
+        address: Address of its SSH server, port 22.
         host_key: One line in OpenSSH format, without a comment.
     """
 
@@ -62,8 +62,8 @@ class Fleet:
     """Running nodes.
 
     Attributes:
-        folder: For files of whoever drives them; it is removed with them.
-        private_key: Of user `vmware-system-user`, in OpenSSH format.
+        folder: A folder for files of the benchmark, removed with the nodes.
+        private_key: Key of user `vmware-system-user`, in OpenSSH format.
     """
 
     folder: Path
@@ -76,7 +76,7 @@ async def running(count: int, say: Callable[[str], None]) -> AsyncIterator[Fleet
     """Start nodes, and remove them completely at the end of the block.
 
     Args:
-        count: How many, `MOST` at the most.
+        count: Number of nodes, at most `MOST`.
         say: Gets a line for each step.
 
     Raises:

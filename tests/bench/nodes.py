@@ -48,7 +48,7 @@ class Benchmark:
 
     Args:
         fleet: The nodes.
-        ways: What is compared.
+        ways: The compared ways.
         say: Gets a line for each run.
     """
 

@@ -179,7 +179,7 @@ async def _run(command: Sequence[str], *, environment: Mapping[str, str]) -> Non
     """Run a program until it exits; if cancelled, kill it and all its children.
 
     Raises:
-        HostError: It fails; the end of what it printed is in the message.
+        HostError: The program fails; the message has the end of its output.
     """
     process = await asyncio.create_subprocess_exec(
         *command,

@@ -144,8 +144,8 @@ class Supervisor:
     """The actions of a user and of Cluster API in one namespace.
 
     Args:
-        client: An administrator's.
-        namespace: Where the clusters are.
+        client: Client of an administrator.
+        namespace: Namespace of the clusters.
         manager: Of our controllers; the administrator's without it.
     """
 

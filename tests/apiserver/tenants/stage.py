@@ -271,7 +271,7 @@ class Stage:
             shown = await self.shown(name)
             if any(word.lower() in shown.lower() for word in words):
                 return shown
-            assert asyncio.get_running_loop().time() < deadline, f"nobody sees {words} on {name}: {shown[:4000]}"
+            assert asyncio.get_running_loop().time() < deadline, f"{words} do not appear on {name}: {shown[:4000]}"
             await asyncio.sleep(0.3)
 
     async def until_logged(self, *words: str, seconds: float = 20) -> None:

@@ -14,8 +14,8 @@ ROLES: Resource[Json] = Resource(_RBAC, "v1", "Role", "roles", dict)
 CLUSTER_ROLES: Resource[Json] = Resource(_RBAC, "v1", "ClusterRole", "clusterroles", dict, namespaced=False)
 ROLE_BINDINGS: Resource[Json] = Resource(_RBAC, "v1", "RoleBinding", "rolebindings", dict)
 
-# Besides `edit`. Whoever gives a team clusters lets it make and change TanzuKubernetesClusters: the weak tenant. Some
-# let it see and mend the objects of Cluster API, too: the strong one. Nobody gives statuses, which controllers write.
+# In addition to `edit`. A team with clusters may at least create and change TanzuKubernetesClusters: the weak tenant.
+# Some may also read and change the objects of Cluster API: the strong one. No tenant may write statuses.
 _OF_WEAK = [{"apiGroups": ["run.tanzu.vmware.com"], "resources": ["tanzukubernetesclusters"], "verbs": ["*"]}]
 _OF_STRONG = [
     *_OF_WEAK,

@@ -20,25 +20,25 @@ _LOOPBACK = "127.0.0.77"  # these ports are free if the port is free elsewhere
 
 @dataclass(frozen=True, kw_only=True)
 class Live:
-    """One thing is wrong: `truth` is which.
+    """A scenario with one fault, which `truth` names.
 
     Attributes:
-        name: In words.
+        name: Description.
         truth: Code of the cause.
-        address: Of the registry, as the image's name begins.
-        image: Name of the image, where it is not the usual one.
-        trusted: CAs of the list that the cluster has taken.
-        added: CAs that were added to the list since; the cluster was not updated.
+        address: Host of the registry, the first part of the image reference.
+        image: Image reference, if it is not the usual one.
+        trusted: CAs in the cluster's set in force.
+        added: CAs added to the list since, without an update of the cluster.
         known: CAs in the set of another cluster.
-        scope: Registry that `trusted` is for; "" for the whole node.
-        edit: What somebody did on the node before containerd was restarted; `{file}` is the first trusted CA's.
-        later: And afterwards.
-        secrets: Of the pod's namespace, or where they say.
-        pull_secrets: Names of Secrets that the pod names.
-        account: Names of Secrets that its own ServiceAccount names since the pod is there.
-        fix: The CA that has to be named, DER; empty where it is about none, or nobody has it.
-        pull_policy: Of the container.
-        by_skopeo: Whether another client fails by the same cause: not, where it is of containerd's own files.
+        scope: Registry to which `trusted` is limited; "" for node-wide.
+        edit: Script run on the node before a restart of containerd; `{file}` is the first trusted CA's file.
+        later: Script run on the node after the restart.
+        secrets: Secrets, by default in the pod's namespace.
+        pull_secrets: Names of the pod's pull secrets.
+        account: Names of pull secrets added to the pod's ServiceAccount after the pod was created.
+        fix: The CA that the diagnosis must name, DER; empty if no CA is missing, or no source has it.
+        pull_policy: Pull policy of the container.
+        by_skopeo: Whether another client fails for the same cause; False for causes in containerd's own files.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Live:
 
     @property
     def reference(self) -> str:
-        """The image that the pod wants."""
+        """The pod's image reference."""
         return self.image or f"{self.address}/{_TEAM}"
 
     @property
@@ -84,12 +84,12 @@ class Live:
 
 @dataclass
 class Site:
-    """Where the servers of the scenarios listen, and the names that lead to them.
+    """The servers of the scenarios, and their host names.
 
     Attributes:
-        address: Of this machine, in the network of the nodes.
-        running: Ends the servers.
-        names: Address for the nodes and address for us, by host name.
+        address: Address of this machine in the network of the nodes.
+        running: Stops the servers on exit.
+        names: Address for the nodes and address for this machine, by host name.
     """
 
     address: str
