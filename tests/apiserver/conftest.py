@@ -36,11 +36,11 @@ from trustplane_local import pki
 
 START_SECONDS = 60.0
 VISITOR_TOKEN = "visitor-token"
-LAUNCHER = ThreadPoolExecutor(max_workers=1)  # one thread that lives as long as this process
+LAUNCHER = ThreadPoolExecutor(max_workers=1)  # a single thread, which lives as long as this process
 
 
 class Process:
-    """A program in a session of its own, with a log; stopped by its pid, or with this process."""
+    """A program in a separate session, with a log; stopped by its pid, or with this process."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -51,7 +51,7 @@ class Process:
         return self.popen is not None and self.popen.poll() is None
 
     def run(self, arguments: list[str]) -> None:
-        # The kernel ends the program with the thread that started it, also when the tests are killed.
+        # The kernel ends the program with the thread that started it, even if the tests are killed.
         arguments = ["setpriv", "--pdeathsig", "KILL", *arguments]
         with self.log.open("ab") as log:
             start = functools.partial(subprocess.Popen, arguments, stdout=log, stderr=log, start_new_session=True)
@@ -96,7 +96,7 @@ class Etcd(Process):
         self.wait(lambda: answers(f"{self.url}/health"))
 
     def compact(self) -> int:
-        """Forget all history before now; return the revision."""
+        """Compact the whole history; return the revision."""
         revision = int(self._call("maintenance/status", {})["header"]["revision"])
         self._call("kv/compaction", {"revision": revision, "physical": True})
         return revision
@@ -128,7 +128,7 @@ class ApiServer(Process):
 
     @property
     def inline(self) -> Json:
-        """The same, with nothing in files, as Cluster API makes it."""
+        """The same without references to files, as created by Cluster API."""
         return inlined(self.kubeconfig)
 
     @property
@@ -137,7 +137,7 @@ class ApiServer(Process):
         return self._kubeconfig({"token": VISITOR_TOKEN})
 
     def start(self) -> None:
-        """Start, if it does not run, and wait until it is ready. A stopped (hanging) one goes on."""
+        """Start it, unless it runs, and wait until it is ready. A stopped (hanging) one continues."""
         if self.running:
             self.signal(signal.SIGCONT)
         else:
@@ -147,12 +147,12 @@ class ApiServer(Process):
 
     @staticmethod
     def free_port() -> int:
-        """A port that nobody listens on now."""
+        """An unused port."""
         return free_port()
 
     @contextlib.contextmanager
     def sibling(self) -> "Iterator[ApiServer]":
-        """Run another API server of the same etcd, for what happens while this one is down."""
+        """Run another API server of the same etcd, for changes while this one is down."""
         other = ApiServer(self._program, self._folder, self.etcd)
         try:
             other.start()
@@ -188,7 +188,7 @@ class ApiServer(Process):
             "--service-cluster-ip-range=10.0.0.0/24",
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
-            # Not everywhere on: what it asks for is a part of the rights that an installation needs.
+            # Off in most clusters: an installation with it needs further rights.
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         ]
 
@@ -203,7 +203,7 @@ def inlined(kubeconfig: Json) -> Json:
 
 
 async def post(client: Client, resource: Resource[Any], namespace: str, text: str) -> None:
-    """Create an object from JSON that no encoder of Python's would write."""
+    """Create an object from JSON that Python's encoder cannot produce."""
     url, headers = client.server + resource.path(namespace), {"Content-Type": "application/json"}
     async with client._connections.session.post(url, data=text, headers=headers) as answer:
         assert answer.status == 201, await answer.text()
@@ -211,7 +211,7 @@ async def post(client: Client, resource: Resource[Any], namespace: str, text: st
 
 @pytest.fixture(autouse=True)
 def _local_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one API server plays the workload clusters, too, on loopback."""
+    """The same API server also plays the workload clusters, on loopback."""
     monkeypatch.setenv(reach.ALLOWANCE, "1")
 
 
@@ -263,7 +263,7 @@ def shared_apiserver(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @contextlib.contextmanager
 def prepared(binaries: Path, folder: Path) -> Iterator[ApiServer]:
-    """Run an etcd, and have an API server ready to be started; at the end both are gone."""
+    """Run an etcd, and provide an API server ready to start; stop both at the end."""
     leaves = [
         pki.Leaf("server", "kube-apiserver", hosts=("127.0.0.1", "localhost")),
         pki.Leaf("admin", "admin", organization="system:masters", client=True),
@@ -283,7 +283,7 @@ def prepared(binaries: Path, folder: Path) -> Iterator[ApiServer]:
 
 @pytest.fixture
 def apiserver(shared_apiserver: ApiServer) -> ApiServer:
-    """The API server, running whatever the test before did to it."""
+    """The API server, running regardless of the previous test."""
     shared_apiserver.start()
     return shared_apiserver
 
@@ -297,7 +297,7 @@ async def client(apiserver: ApiServer) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def namespace(client: Client) -> str:
-    """A namespace of this test alone."""
+    """A namespace for this test only."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     await client.create(NAMESPACES, {"metadata": {"name": name}})
     return name
@@ -329,7 +329,7 @@ WIDGET_CRD: Json = {
                     "openAPIV3Schema": {
                         "type": "object",
                         "properties": {
-                            # Looser than the struct, so that the server takes objects that the struct cannot hold.
+                            # Looser than the struct: the server accepts objects that the struct cannot hold.
                             "spec": {
                                 "type": "object",
                                 "properties": {"size": {"x-kubernetes-int-or-string": True, "maximum": 1000}},
@@ -352,7 +352,7 @@ async def widgets(client: Client) -> Resource[Widget]:
         CUSTOM_RESOURCE_DEFINITIONS, version="", fields=f"metadata.name={WIDGET_CRD['metadata']['name']}"
     ):
         conditions = json.loads(bytes(event.object)).get("status", {}).get("conditions") or []
-        if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
+        if any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions):
             break
     return WIDGETS
 
@@ -375,7 +375,7 @@ async def informing() -> AsyncIterator[Callable[[Informer[Any]], Any]]:
 
 @pytest.fixture
 def settled() -> Callable[[Informer[Any], Callable[[], bool]], Any]:
-    """`await settled(informer, condition)` waits until the informer's changes have made a condition true."""
+    """Provide `await settled(informer, condition)`, which waits until the informer's changes make a condition true."""
 
     async def wait(informer: Informer[Any], condition: Callable[[], bool], seconds: float = 30) -> None:
         changed = asyncio.Event()

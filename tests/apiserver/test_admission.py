@@ -1,4 +1,4 @@
-"""The webhook as a user meets it: real kubectl, a real API server, and `trustplane webhook` over TLS."""
+"""The webhook from a user's view: real kubectl, a real API server, and `trustplane webhook` over TLS."""
 
 import base64
 import contextlib
@@ -65,7 +65,7 @@ def wrapped(text: str) -> str:
 
 KEY_PEM = private_key(serialization.Encoding.PEM).decode()
 KEY_DER = private_key(serialization.Encoding.DER)
-# What the API server's own rules cannot see.
+# Defects that the API server's own rules cannot detect.
 BROKEN = {
     "not-base64": GOOD["a"][:-1],
     "double-base64": "\n" + encoded(GOOD["a"]),
@@ -93,7 +93,7 @@ MESSY = {
 
 
 class Webhook(Process):
-    """`trustplane webhook`, and the webhook configuration that names it."""
+    """`trustplane webhook`, and a webhook configuration for it."""
 
     def __init__(self, folder: Path, kubeconfig: Path) -> None:
         super().__init__(folder / "webhook.log")
@@ -114,7 +114,7 @@ class Webhook(Process):
         self.wait(lambda: answers(f"https://127.0.0.1:{self.port}/readyz", self._context))
 
     def reviews(self, kind: str) -> int:
-        """How many objects of a kind were judged."""
+        """The number of checked objects of a kind."""
         url = f"http://127.0.0.1:{self.health_port}/metrics"
         with urllib.request.urlopen(url, timeout=10) as response:
             lines = response.read().decode().splitlines()
@@ -124,7 +124,7 @@ class Webhook(Process):
 
 @pytest.fixture(scope="module")
 def kubectl(shared_apiserver: Any, binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    """Real kubectl, with our CRDs and Cluster API's Cluster in place; `body` is given as `-f -`."""
+    """Real kubectl, with Trustplane's CRDs and Cluster API's Cluster; `body` is passed as `-f -`."""
     shared_apiserver.start()
     folder = tmp_path_factory.mktemp("kubectl")
     kubeconfig = folder / "kubeconfig"
@@ -137,7 +137,7 @@ def kubectl(shared_apiserver: Any, binaries: Path, tmp_path_factory: pytest.Temp
 
     definitions = [*crds(), *cluster_api_crds(binaries.parent / "manifests")]
     done(run("apply", "--server-side", "--force-conflicts", "--filename=-", body=definitions))
-    names = [f"crd/{one['metadata']['name']}" for one in definitions]
+    names = [f"crd/{definition['metadata']['name']}" for definition in definitions]
     done(run("wait", "--for=condition=Established", "--timeout=30s", *names))
     return run
 
@@ -152,7 +152,7 @@ def server(shared_apiserver: Any, kubectl: Kubectl, tmp_path_factory: pytest.Tem
         server.start()
         done(kubectl("apply", "--server-side", "--filename=-", body=server.configuration))
         probe = configuration(("probe", BROKEN["no-certificate"]))
-        # The API server learns of a webhook a moment after it is stored, and reports it nowhere.
+        # The API server learns of a webhook a moment after it is stored, and does not report it.
         server.wait(lambda: kubectl("apply", "--dry-run=server", "--filename=-", body=probe).returncode != 0)
         yield server
     finally:
@@ -162,7 +162,7 @@ def server(shared_apiserver: Any, kubectl: Kubectl, tmp_path_factory: pytest.Tem
 
 @pytest.fixture(autouse=True)
 def _stock(kubectl: Kubectl, server: Webhook) -> Iterator[None]:
-    """Begin with a running webhook and without a configuration."""
+    """Start with a running webhook and without a configuration."""
     server.start()
     kubectl("delete", CONFIGURATION, "--all", "--wait=true")
     yield
@@ -210,7 +210,7 @@ def cluster(namespace: str, *names: str, name: str = "byo", **metadata: Any) -> 
 
 
 def user_secret(namespace: str, values: dict[str, str], name: str = "byo") -> Json:
-    """As vSphere 8 has it: `values` are what should be base64 of PEM."""
+    """As in vSphere 8: `values` are passed in place of base64 of PEM."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -242,7 +242,7 @@ def refused(kubectl: Kubectl, body: Json, *words: str) -> str:
 
 
 def warned(kubectl: Kubectl, body: Json, *words: str) -> list[str]:
-    """Apply; return the lines with warnings, of which there must be some with these words."""
+    """Apply; return the lines with warnings, at least one of which must contain these texts."""
     stderr = done(apply(kubectl, body))
     lines = [line.removeprefix("Warning: ") for line in stderr.splitlines() if line.startswith("Warning: ")]
     for word in words:
@@ -260,7 +260,7 @@ def test_a_broken_list_prints_its_finding_and_changes_nothing(kubectl: Kubectl, 
 
 
 @pytest.mark.parametrize("code", MESSY)
-def test_a_messy_list_is_stored_and_warned_of(kubectl: Kubectl, namespace: str, code: str) -> None:
+def test_a_messy_list_is_stored_with_warnings(kubectl: Kubectl, namespace: str, code: str) -> None:
     body = configuration(("fine", GOOD["f"]), ("corp", MESSY[code]))
     lines = warned(kubectl, body, f"additionalTrustedCAs[1] (corp): {code}: ")
     assert all(len(line) <= 256 for line in lines)
@@ -270,17 +270,17 @@ def test_a_messy_list_is_stored_and_warned_of(kubectl: Kubectl, namespace: str, 
     warned(kubectl, tkc(namespace, ("corp", MESSY[code])), f"(corp): {code}: ")
 
 
-def test_a_good_list_is_stored_without_a_word(kubectl: Kubectl, namespace: str) -> None:
+def test_a_good_list_is_stored_without_warnings(kubectl: Kubectl, namespace: str) -> None:
     assert done(apply(kubectl, configuration(("a", GOOD["a"]), ("b", GOOD["b"])))) == ""
     assert done(apply(kubectl, tkc(namespace, ("a", GOOD["a"])))) == ""
 
 
 @pytest.mark.parametrize("version", ["v1alpha1", "v1alpha2", "v1alpha3"])
-def test_every_version_is_judged(kubectl: Kubectl, version: str) -> None:
+def test_every_version_is_checked(kubectl: Kubectl, version: str) -> None:
     refused(kubectl, configuration(("corp", BROKEN["no-certificate"]), version=version), "no-certificate")
 
 
-def test_a_refusal_reads_like_those_of_the_schema(kubectl: Kubectl) -> None:
+def test_a_refusal_looks_like_those_of_the_schema(kubectl: Kubectl) -> None:
     result = apply(kubectl, configuration(("corp", BROKEN["no-certificate"])))
     assert result.stderr == (
         'The TkgServiceConfiguration "tkg-service-configuration" is invalid: '
@@ -337,7 +337,7 @@ def test_dropping_more_than_half_needs_permission(kubectl: Kubectl, namespace: s
         warned(kubectl, make(*FOUR[:1], annotations=ALLOWED), "removal-allowed: ", "3 of 4 certificates")
 
 
-def test_half_of_a_list_may_go(kubectl: Kubectl) -> None:
+def test_half_of_a_list_may_be_removed(kubectl: Kubectl) -> None:
     done(apply(kubectl, configuration(*FOUR)))
     assert done(apply(kubectl, configuration(*FOUR[:2]))) == ""
 
@@ -357,7 +357,7 @@ def test_another_value_of_the_annotation_allows_nothing(kubectl: Kubectl) -> Non
     refused(kubectl, configuration(annotations={"trustplane.dev/allow-removal": "yes"}), "removal-not-allowed")
 
 
-def test_an_unused_permission_is_warned_of(kubectl: Kubectl) -> None:
+def test_an_unused_permission_causes_a_warning(kubectl: Kubectl) -> None:
     warned(kubectl, configuration(("a", GOOD["a"]), annotations=ALLOWED), "unused-permission: ")
 
 
@@ -368,7 +368,7 @@ def test_renamed_and_re_encoded_entries_remove_nothing(kubectl: Kubectl) -> None
     done(apply(kubectl, configuration(*again)))
 
 
-def test_a_rotation_under_its_name_is_warned_of_and_under_another_refused(kubectl: Kubectl) -> None:
+def test_a_rotation_under_the_same_name_causes_a_warning_and_under_another_is_refused(kubectl: Kubectl) -> None:
     done(apply(kubectl, configuration(("corp", GOOD["a"]))))
     warned(kubectl, configuration(("corp", GOOD["b"])), "replaced-at-once: ", "1 of 1 certificates: corp (")
     refused(kubectl, configuration(("corp-2", GOOD["c"])), "removal-not-allowed: ")
@@ -376,11 +376,11 @@ def test_a_rotation_under_its_name_is_warned_of_and_under_another_refused(kubect
     assert done(apply(kubectl, configuration(("corp-2", GOOD["c"])))) == ""
 
 
-def test_a_new_own_list_that_is_empty_is_warned_of(kubectl: Kubectl, namespace: str) -> None:
+def test_a_new_empty_own_list_causes_a_warning(kubectl: Kubectl, namespace: str) -> None:
     warned(kubectl, tkc(namespace), "empty-list: ")
 
 
-def test_clusters_are_judged_by_the_secret_that_they_name(kubectl: Kubectl, namespace: str) -> None:
+def test_clusters_are_checked_by_the_secret_that_they_name(kubectl: Kubectl, namespace: str) -> None:
     warned(kubectl, cluster(namespace, "corp"), "no-secret: ", "byo-user-trusted-ca-secret")
     done(kubectl("delete", "cluster", "byo", f"--namespace={namespace}"))
     done(apply(kubectl, user_secret(namespace, {"corp": pem(CAS["a"])})))
@@ -393,7 +393,7 @@ def test_clusters_are_judged_by_the_secret_that_they_name(kubectl: Kubectl, name
     refused(kubectl, cluster(namespace, "corp", "corp"), "bad-variable: ", "two entries named corp")
 
 
-def test_clusters_keep_their_trust_too(kubectl: Kubectl, namespace: str) -> None:
+def test_removals_from_clusters_are_also_guarded(kubectl: Kubectl, namespace: str) -> None:
     done(apply(kubectl, user_secret(namespace, GOOD)))
     done(apply(kubectl, cluster(namespace, *"abcd")))
     refused(kubectl, cluster(namespace, "a"), "removal-not-allowed: ", "3 of 4 certificates")
@@ -401,7 +401,7 @@ def test_clusters_keep_their_trust_too(kubectl: Kubectl, namespace: str) -> None
     refused(kubectl, cluster(namespace), "removal-not-allowed: ")
 
 
-def test_overrides_of_groups_of_machines_are_refused_and_stop_no_other_change_where_they_are(
+def test_overrides_of_groups_of_machines_are_refused_and_stored_ones_block_no_other_change(
     kubectl: Kubectl, server: Webhook, namespace: str
 ) -> None:
     done(apply(kubectl, user_secret(namespace, GOOD)))
@@ -425,7 +425,9 @@ def test_machine_pools_are_left_out_with_a_warning(kubectl: Kubectl, namespace: 
     warned(kubectl, body, "machine-pools: ")
 
 
-def test_clusters_of_others_and_of_ours_are_not_asked_about(kubectl: Kubectl, server: Webhook, namespace: str) -> None:
+def test_clusters_without_trust_and_owned_clusters_are_not_checked(
+    kubectl: Kubectl, server: Webhook, namespace: str
+) -> None:
     owner = {"apiVersion": "run.tanzu.vmware.com/v1alpha3", "kind": "TanzuKubernetesCluster", "name": "c", "uid": "1"}
     before = server.reviews("Cluster")
     done(apply(kubectl, cluster(namespace, name="plain")))
@@ -435,7 +437,7 @@ def test_clusters_of_others_and_of_ours_are_not_asked_about(kubectl: Kubectl, se
     assert server.reviews("Cluster") == before + 1
 
 
-def test_only_changes_of_the_list_are_judged(kubectl: Kubectl, server: Webhook, namespace: str) -> None:
+def test_only_changes_of_the_list_are_checked(kubectl: Kubectl, server: Webhook, namespace: str) -> None:
     body = tkc(namespace, ("corp", BROKEN["no-certificate"]))
     server.kill()
     done(apply(kubectl, body))
@@ -455,7 +457,7 @@ def test_only_changes_of_the_list_are_judged(kubectl: Kubectl, server: Webhook, 
     assert done(apply(kubectl, tkc(namespace, ("corp", GOOD["a"])))) == ""
 
 
-def test_a_deletion_goes_through_whatever_the_object_holds(kubectl: Kubectl, server: Webhook, namespace: str) -> None:
+def test_a_deletion_is_never_refused(kubectl: Kubectl, server: Webhook, namespace: str) -> None:
     body = tkc(namespace, ("corp", BROKEN["no-certificate"]))
     body["metadata"]["finalizers"] = ["test.trustplane.dev/wait"]
     server.kill()
@@ -468,7 +470,9 @@ def test_a_deletion_goes_through_whatever_the_object_holds(kubectl: Kubectl, ser
 
 
 @pytest.mark.parametrize("how", ["stopped", "hanging"])
-def test_without_the_webhook_the_api_answers_and_refuses_the_worst(kubectl: Kubectl, server: Webhook, how: str) -> None:
+def test_without_the_webhook_the_api_answers_and_refuses_the_worst_lists(
+    kubectl: Kubectl, server: Webhook, how: str
+) -> None:
     done(apply(kubectl, configuration(("a", GOOD["a"]))))
     with without(server, how):
         done(apply(kubectl, configuration(("a", GOOD["b"]))))
@@ -497,6 +501,6 @@ def without(server: Webhook, how: str) -> Iterator[None]:
         server.signal(signal.SIGCONT)
 
 
-def test_dry_runs_are_judged(kubectl: Kubectl) -> None:
+def test_dry_runs_are_checked(kubectl: Kubectl) -> None:
     result = apply(kubectl, configuration(("corp", BROKEN["no-certificate"])), "--dry-run=server")
     assert "no-certificate" in result.stderr

@@ -1,4 +1,4 @@
-"""Requests to a real API server, and its refusals."""
+"""Requests to a real API server, and its errors."""
 
 import dataclasses
 import json
@@ -45,20 +45,20 @@ async def test_create_read_patch_delete(client: Client, namespace: str) -> None:
         await client.get(CONFIG_MAPS, "a", namespace)
 
 
-async def test_items_of_a_list_say_what_they_are(client: Client, namespace: str) -> None:
+async def test_items_of_a_list_have_their_kind(client: Client, namespace: str) -> None:
     await client.create(CONFIG_MAPS, config_map(namespace, "a"))
     [found] = await client.list(CONFIG_MAPS, namespace)
     assert (found["apiVersion"], found["kind"]) == ("v1", "ConfigMap")
 
 
-async def test_delete_of_one_very_object_spares_its_successor(client: Client, namespace: str) -> None:
+async def test_deletion_by_uid_spares_a_successor(client: Client, namespace: str) -> None:
     await client.create(CONFIG_MAPS, config_map(namespace, "a"))
     with pytest.raises(ConflictError):
         await client.delete(CONFIG_MAPS, "a", namespace, uid="00000000-0000-0000-0000-000000000000")
     assert await client.find(CONFIG_MAPS, "a", namespace)
 
 
-async def test_apply_owns_fields_and_gives_them_up(client: Client, namespace: str) -> None:
+async def test_apply_owns_fields_and_releases_them(client: Client, namespace: str) -> None:
     await client.apply(CONFIG_MAPS, config_map(namespace, "a", x="1", y="1"), manager="one")
     with pytest.raises(ConflictError, match='conflict with "one"'):
         await client.apply(CONFIG_MAPS, config_map(namespace, "a", x="2"), manager="two", force=False)
@@ -85,7 +85,7 @@ async def test_status_is_written_apart_from_spec(client: Client, namespace: str,
     assert (found.spec.size, found.status) == (3, {"ready": True, "size": 3})
 
 
-async def test_a_list_of_many_pages_is_whole(client: Client, namespace: str) -> None:
+async def test_a_list_of_many_pages_is_complete(client: Client, namespace: str) -> None:
     for index in range(7):
         await client.create(CONFIG_MAPS, config_map(namespace, f"a{index}"))
     pages = [page async for page in client.pages(CONFIG_MAPS, namespace, limit=3)]
@@ -105,13 +105,13 @@ async def test_selectors(client: Client, namespace: str) -> None:
     ] == ["a"]
 
 
-async def test_a_refused_body_says_why(client: Client, namespace: str, widgets: Resource[Any]) -> None:
+async def test_a_refused_body_has_a_reason(client: Client, namespace: str, widgets: Resource[Any]) -> None:
     body = {"metadata": {"name": "a", "namespace": namespace}, "spec": {"size": 1001}}
     with pytest.raises(InvalidError, match="should be less than or equal to 1000"):
         await client.create(widgets, body)
 
 
-async def test_a_field_that_the_kind_lacks_is_a_refusal_not_an_outage(
+async def test_a_field_that_the_kind_lacks_is_a_refusal_and_no_outage(
     client: Client, namespace: str, widgets: Resource[Any]
 ) -> None:
     body = {"metadata": {"name": "a", "namespace": namespace}, "spec": {"weight": 1}}
@@ -119,7 +119,7 @@ async def test_a_field_that_the_kind_lacks_is_a_refusal_not_an_outage(
         await client.apply(widgets, body, manager="test")
 
 
-async def test_a_kind_that_is_not_served_is_not_an_absent_object(client: Client, namespace: str) -> None:
+async def test_a_kind_that_is_not_served_is_no_absent_object(client: Client, namespace: str) -> None:
     gadgets: Resource[Any] = Resource("test.trustplane.dev", "v7", "Gadget", "gadgets", dict)
     with pytest.raises(UnavailableError):
         await client.find(gadgets, "a", namespace)
@@ -127,7 +127,7 @@ async def test_a_kind_that_is_not_served_is_not_an_absent_object(client: Client,
         await client.delete(gadgets, "a", namespace)
 
 
-async def test_an_object_of_another_shape_is_named(client: Client, namespace: str, widgets: Resource[Any]) -> None:
+async def test_an_object_with_another_shape_is_named(client: Client, namespace: str, widgets: Resource[Any]) -> None:
     body = {"metadata": {"name": "a", "namespace": namespace}, "spec": {"size": "big"}}
     await client.create(dataclasses.replace(widgets, type=dict), body)
     with pytest.raises(UnreadableError, match=r"Expected `int`, got `str` - at `\$.spec.size`"):
@@ -147,7 +147,7 @@ async def test_rights(apiserver: Any, namespace: str) -> None:
 
 async def test_several_servers_at_once(apiserver: Any, client: Client) -> None:
     async with Client.open(apiserver.visitor) as other:
-        answers = [json.loads(await one.raw("GET", "/version"))["major"] for one in (client, other)]
+        answers = [json.loads(await server.raw("GET", "/version"))["major"] for server in (client, other)]
     assert len(answers) == 2
     assert json.loads(await client.raw("GET", "/version"))
 

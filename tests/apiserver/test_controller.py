@@ -21,14 +21,14 @@ SOON = Backoff(first=0.05, most=0.2)
 
 
 class Log:
-    """What was reconciled, in order, and a way to wait for it."""
+    """The reconciled keys, in order, and a way to wait for them."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
         self._changed = asyncio.Event()
 
     def add(self, key: Key) -> int:
-        """Note a key; return how often it has been noted."""
+        """Record a key; return how often it has been recorded."""
         self.keys.append(key.name)
         self._changed.set()
         return self.keys.count(key.name)
@@ -85,7 +85,9 @@ async def test_existing_and_new_objects_and_deletions_are_reconciled(client: Cli
     assert sorted(log.keys) == ["a", "a", "b"]
 
 
-async def test_an_error_is_retried_and_counted_and_others_go_on(client: Client, namespace: str, log: Log) -> None:
+async def test_an_error_is_retried_and_counted_and_other_keys_are_reconciled(
+    client: Client, namespace: str, log: Log
+) -> None:
     failures: dict[int, BaseException] = {
         1: TransientError("later"),
         2: ValueError("a mistake"),
@@ -111,7 +113,7 @@ async def test_an_error_is_retried_and_counted_and_others_go_on(client: Client, 
     assert (count("failing", "error"), count("failing", "success")) == (3, 2)
 
 
-async def test_a_key_is_reconciled_again_when_it_asked_for_it(client: Client, namespace: str, log: Log) -> None:
+async def test_a_key_is_reconciled_again_on_request(client: Client, namespace: str, log: Log) -> None:
     async def reconcile(key: Key) -> Result:
         return Result(requeue_after=0.05 if log.add(key) < 3 else 0)
 
@@ -122,7 +124,9 @@ async def test_a_key_is_reconciled_again_when_it_asked_for_it(client: Client, na
     assert log.keys == ["a", "a", "a"]
 
 
-async def test_one_worker_a_key_and_many_keys_at_once(client: Client, namespace: str, log: Log, settled: Any) -> None:
+async def test_one_worker_per_key_and_many_keys_in_parallel(
+    client: Client, namespace: str, log: Log, settled: Any
+) -> None:
     running: list[str] = []
     together: set[int] = set()
     both = asyncio.Event()
@@ -134,7 +138,7 @@ async def test_one_worker_a_key_and_many_keys_at_once(client: Client, namespace:
         if len(running) == 2:
             both.set()
         await both.wait()
-        # Wakes the key that is in process: it must be reconciled again, but only afterwards.
+        # Wakes the key in process: it must be reconciled again, but only afterwards.
         if log.add(key) < 4:
             await client.patch(CONFIG_MAPS, key.name, key.namespace, {"data": {"x": str(len(log.keys))}})
             await settled(informer, lambda: (informer.get(key) or {}).get("data", {}).get("x") is not None)
@@ -156,7 +160,7 @@ async def test_one_worker_a_key_and_many_keys_at_once(client: Client, namespace:
     assert count("keyed", "error") == 0
 
 
-async def test_an_object_wakes_other_keys_and_a_mistake_there_stops_nothing(
+async def test_an_object_wakes_other_keys_and_an_error_in_the_mapping_stops_nothing(
     client: Client, namespace: str, log: Log
 ) -> None:
     def owner(secret: Any) -> list[Key]:
@@ -176,7 +180,9 @@ async def test_an_object_wakes_other_keys_and_a_mistake_there_stops_nothing(
     assert log.keys == ["owner"]
 
 
-async def test_a_server_that_died_is_recovered_from(apiserver: Any, client: Client, namespace: str, log: Log) -> None:
+async def test_the_manager_recovers_when_a_dead_server_returns(
+    apiserver: Any, client: Client, namespace: str, log: Log
+) -> None:
     async def reconcile(key: Key) -> Result:
         await client.patch(CONFIG_MAPS, key.name, key.namespace, {"metadata": {"labels": {"seen": "yes"}}})
         log.add(key)
@@ -202,7 +208,7 @@ async def test_a_server_that_died_is_recovered_from(apiserver: Any, client: Clie
     await run(manager, work())
 
 
-async def test_stopping_finishes_what_is_being_reconciled(client: Client, namespace: str, log: Log) -> None:
+async def test_stopping_finishes_reconciles_in_progress(client: Client, namespace: str, log: Log) -> None:
     finished: list[str] = []
     stop = asyncio.Event()
 
@@ -220,7 +226,7 @@ async def test_stopping_finishes_what_is_being_reconciled(client: Client, namesp
     assert log.keys == []
 
 
-async def test_a_manager_stops_although_no_list_ever_came(apiserver: Any, namespace: str, log: Log) -> None:
+async def test_a_manager_stops_even_without_a_first_list(apiserver: Any, namespace: str, log: Log) -> None:
     async def reconcile(key: Key) -> Result:
         log.add(key)
         return Result()
@@ -288,7 +294,7 @@ async def test_not_ready_before_the_first_list(apiserver: Any) -> None:
         assert await run(manager, work()) == (503, "waiting for secrets\n")
 
 
-async def test_a_taken_port_is_the_hosts_error(client: Client) -> None:
+async def test_a_taken_port_is_a_host_error(client: Client) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(HostError, match=f"Cannot listen on 127.0.0.1 port {port}"):

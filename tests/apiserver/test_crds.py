@@ -1,4 +1,4 @@
-"""Our CRDs in a real API server: what kubectl prints, what is accepted, and what is refused with which words."""
+"""Trustplane's CRDs in a real API server: kubectl's columns, accepted and refused objects, and messages."""
 
 import base64
 import copy
@@ -38,7 +38,7 @@ Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def kubectl(shared_apiserver: Any, binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    """Real kubectl, with our CRDs in place: `kubectl("get", "tkc", body=...)`; the body is applied by `-f -`."""
+    """Real kubectl, with Trustplane's CRDs: `kubectl("get", "tkc", body=...)` passes the body as `-f -`."""
     shared_apiserver.start()
     folder = tmp_path_factory.mktemp("kubectl")
     kubeconfig = folder / "kubeconfig"
@@ -103,7 +103,7 @@ def refused(kubectl: Kubectl, body: Json, *words: str) -> None:
 
 
 def columns(kubectl: Kubectl, *resource: str) -> list[list[str]]:
-    """Return the table of `kubectl get`, cut where its header has two spaces or more."""
+    """Return the table of `kubectl get`, split where its header has two spaces or more."""
     printed = kubectl("get", *resource)
     assert printed.returncode == 0, printed.stderr
     head, *rows = printed.stdout.splitlines()
@@ -163,7 +163,7 @@ def test_releases_are_printed_like_the_original(kubectl: Kubectl) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tkgserviceconfigurations", "tkc", "tkr"])
-def test_explain_teaches_every_field(kubectl: Kubectl, kind: str) -> None:
+def test_explain_describes_every_field(kubectl: Kubectl, kind: str) -> None:
     printed = kubectl("explain", kind, "--recursive")
     assert printed.returncode == 0, printed.stderr
     [crd] = [
@@ -184,11 +184,11 @@ def undescribed(schema: Json, path: str) -> list[str]:
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: str(file.stem))
 def test_examples_are_accepted(kubectl: Kubectl, file: Path) -> None:
     applied = kubectl("apply", "--dry-run=server", f"--filename={file}")
-    # A pod needs the default ServiceAccount, which a controller makes that does not run here.
+    # A pod needs the default ServiceAccount, created by a controller that does not run here.
     assert applied.returncode == 0 or 'serviceaccount "default" not found' in applied.stderr, applied.stderr
 
 
-def test_what_people_really_send_is_accepted(kubectl: Kubectl, configuration: Json) -> None:
+def test_lists_from_practice_are_accepted(kubectl: Kubectl, configuration: Json) -> None:
     wrapped = base64.encodebytes(PEM).decode()
     crlf = encoded(PEM.replace(b"\n", b"\r\n").rstrip())
     chain = encoded(PEM + b"text between\n" + PEM)
@@ -239,7 +239,7 @@ def test_entry_without_name_or_data_is_refused(kubectl: Kubectl, configuration: 
     refused(kubectl, broken, missing, "Required value")
 
 
-def test_refused_change_leaves_the_list_as_it_was(kubectl: Kubectl, configuration: Json) -> None:
+def test_a_refused_change_leaves_the_list_unchanged(kubectl: Kubectl, configuration: Json) -> None:
     accepted(kubectl, configuration)
     refused(kubectl, with_entries(configuration, ("ca", "not base64!")))
     stored = json.loads(kubectl("get", "tkgserviceconfigurations", "--output=json").stdout)["items"][0]
@@ -350,7 +350,7 @@ def test_full_cluster_is_accepted(kubectl: Kubectl, cluster: Json) -> None:
     assert applied.returncode == 0, applied.stderr
 
 
-def test_what_controllers_report_fits_the_schemas(kubectl: Kubectl, configuration: Json, cluster: Json) -> None:
+def test_statuses_of_the_controllers_fit_the_schemas(kubectl: Kubectl, configuration: Json, cluster: Json) -> None:
     bodies = [configuration, cluster, object_of("v1.36.3")]
     for body in bodies:
         accepted(kubectl, body)

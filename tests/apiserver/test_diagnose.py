@@ -41,7 +41,7 @@ PASSWORD = "never-to-be-shown"
 
 
 class Registry(PKI):
-    """A registry on loopback, with a CA of its own."""
+    """A registry on loopback, with its own CA."""
 
     def __init__(self, first: int = 0) -> None:
         super().__init__(first)
@@ -86,7 +86,7 @@ def unauthorized(address: str) -> str:
 
 
 class World:
-    """A namespace with one pod that cannot pull."""
+    """A namespace with one pod whose pull fails."""
 
     def __init__(self, client: Client, namespace: str, kubeconfig: Path) -> None:
         self.client, self.namespace, self.kubeconfig = client, namespace, kubeconfig
@@ -174,7 +174,7 @@ async def test_untrusted_ca_is_named_with_its_fingerprint(world: World) -> None:
         await world.pod(address)
         await world.said(untrusted(address))
         code, cause, answer = await world.cause()
-    assert (code, cause) == (1, "issuer-not-trusted")  # what the nodes are meant to trust is not known
+    assert (code, cause) == (1, "issuer-not-trusted")  # the nodes' trust is unknown
     assert answer["authority"]["sha256"] == hashlib.sha256(registry.ca).hexdigest()
     assert answer["hosts"][0]["sha256"][-1] == answer["authority"]["sha256"]
     assert f"trustplane fetch-ca {address}" in answer["causes"][0]["nextStep"]
@@ -194,7 +194,7 @@ async def test_a_pod_that_waits_without_events(world: World) -> None:
     assert "server" in answer["causes"][0]["reason"]
 
 
-async def test_a_pod_that_is_gone(world: World) -> None:
+async def test_a_deleted_pod(world: World) -> None:
     registry = Registry()
     with registry.serve() as address:
         await world.said(
@@ -205,7 +205,7 @@ async def test_a_pod_that_is_gone(world: World) -> None:
     assert f"pod {world.namespace}/web" in {one["source"] for one in answer["looks"] if not one["seen"]}
 
 
-async def test_nobody_listens(world: World) -> None:
+async def test_no_server_listens(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"localhost:{listener.getsockname()[1]}"
     await world.pod(address)
@@ -213,8 +213,8 @@ async def test_nobody_listens(world: World) -> None:
     assert (await world.cause())[:2] == (0, "connection-refused")
 
 
-async def test_dead_host_is_not_waited_for(world: World) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # takes connections, and never answers
+async def test_a_dead_host_does_not_delay_the_answer(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts connections, and never responds
         address = f"localhost:{listener.getsockname()[1]}"
         await world.pod(address)
         await world.said(head(address, "net/http: TLS handshake timeout"))
@@ -222,7 +222,7 @@ async def test_dead_host_is_not_waited_for(world: World) -> None:
     assert (code, cause) == (0, "tls-timeout")
 
 
-async def test_token_service_of_another_ca(world: World) -> None:
+async def test_token_service_with_another_ca(world: World) -> None:
     registry, other = Registry(), Registry(6)
     with other.serve(*other.ders(), other.ca, replies={"/token": Reply(body=b'{"token": "everybody"}')}) as token:
         realm = f'Bearer realm="https://{token}/token",service="registry"'
@@ -254,7 +254,7 @@ async def test_no_pull_secret(world: World, address: str) -> None:
 
 
 async def test_pull_secret_is_missing(world: World, address: str) -> None:
-    name = f"pull-{world.namespace}"  # no other test has one of this name, in any namespace
+    name = f"pull-{world.namespace}"  # unique among all tests, in any namespace
     await world.pod(address, name)
     await world.said(unauthorized(address))
     code, cause, answer = await world.cause()
@@ -306,7 +306,7 @@ async def test_password_is_refused(world: World, address: str) -> None:
     assert (await world.cause())[:2] == (0, "auth-rejected")
 
 
-async def test_secret_that_only_the_account_names(world: World, address: str) -> None:
+async def test_a_secret_that_only_the_account_names(world: World, address: str) -> None:
     await world.secret("pull", CONFIG, login(address))
     await world.pod(address)
     account = {"metadata": {"name": "default", "namespace": world.namespace}, "imagePullSecrets": [{"name": "pull"}]}
@@ -317,7 +317,7 @@ async def test_secret_that_only_the_account_names(world: World, address: str) ->
     assert answer["causes"][0]["nextStep"].startswith("delete the pod")
 
 
-async def test_for_people(world: World, address: str) -> None:
+async def test_text_output(world: World, address: str) -> None:
     await world.pod(address)
     await world.said(unauthorized(address))
     code, output, _ = await world.run("pod", "web", "-n", world.namespace)
@@ -360,7 +360,7 @@ class Fleet:
         self.world, self.supervisor, self._kubeconfig = world, Supervisor(world.client, world.namespace), kubeconfig
 
     async def make(self, *in_force: Json, listed: Sequence[Json] | None = None) -> str:
-        """Make the cluster with a list of its own and the set that it has taken; return that set's digest."""
+        """Create the cluster with its own list and the set that it has taken; return that set's digest."""
         client, namespace = self.world.client, self.world.namespace
         await self.supervisor.make("shop", trust=list(listed) if listed is not None else None)
         tkc = await client.get(TANZU_CLUSTERS, "shop", namespace)
@@ -373,7 +373,7 @@ class Fleet:
         return trust.digest
 
     async def machine(self, node: str, **annotations: Json) -> None:
-        """Make the Machine of a node, with what is recorded there."""
+        """Create the Machine of a node, with its records."""
         client, namespace = self.world.client, self.world.namespace
         values = {f"trustplane.dev/{name.replace('_', '-')}": json.dumps(value) for name, value in annotations.items()}
         labels = {"cluster.x-k8s.io/cluster-name": "shop"}
@@ -442,7 +442,7 @@ async def test_containerd_that_has_not_loaded_the_files(fleet: Fleet) -> None:
     registry, node = Registry(), f"worker-{fleet.world.namespace}"
     digest = await fleet.make(listed("own", registry.ca), listed=[listed("own", registry.ca)])
     stale = described(Drift(is_stale=True))
-    at = (dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)).isoformat()  # after the Machine, which is made later
+    at = (dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)).isoformat()  # later than the Machine's creation
     await fleet.machine(node, trust_inspection={"digest": digest, "at": at, "message": stale})
     with registry.serve() as address:
         await fleet.world.pod(address, node=node)
@@ -453,7 +453,7 @@ async def test_containerd_that_has_not_loaded_the_files(fleet: Fleet) -> None:
     assert f"node {node} over SSH" in {one["source"] for one in answer["looks"] if not one["seen"]}
 
 
-async def test_node_that_could_not_be_looked_at_leaves_two_causes(fleet: Fleet) -> None:
+async def test_a_node_without_an_inspection_leaves_two_causes(fleet: Fleet) -> None:
     registry, node = Registry(), f"worker-{fleet.world.namespace}"
     await fleet.make(listed("own", registry.ca), listed=[listed("own", registry.ca)])
     await fleet.machine(node)
@@ -462,11 +462,11 @@ async def test_node_that_could_not_be_looked_at_leaves_two_causes(fleet: Fleet) 
         await fleet.world.said(untrusted(address))
         code, answer = await fleet.pod()
     assert code == 1
-    assert [one["code"] for one in answer["causes"]] == ["trust-not-applied", "runtime-stale"]
+    assert [cause["code"] for cause in answer["causes"]] == ["trust-not-applied", "runtime-stale"]
     assert any("no Secret shop-ssh" in one["words"] for one in answer["looks"])
 
 
-async def test_cluster_tells_pods_that_fail_alike_together(fleet: Fleet) -> None:
+async def test_pods_with_the_same_failure_form_a_group(fleet: Fleet) -> None:
     registry, other = Registry(), Registry(6)
     await fleet.make(listed("own", other.ca), listed=[listed("own", other.ca)])
     with registry.serve(*registry.ders(), registry.ca) as address:
@@ -485,15 +485,15 @@ async def test_cluster_tells_pods_that_fail_alike_together(fleet: Fleet) -> None
     assert code in {0, 1, 2}  # other tests' pods may fail in the same API server
 
 
-async def test_registry_by_every_set_of_the_fleet(fleet: Fleet) -> None:
+async def test_a_registry_is_checked_with_every_set_of_the_fleet(fleet: Fleet) -> None:
     registry, other = Registry(), Registry(6)
     await fleet.supervisor.configure(listed("corp", other.ca))
     await fleet.make(listed("corp", registry.ca))
     with registry.serve() as address:
         code, document = await fleet.ask("registry", address)
-    by_clusters = {tuple(one["clusters"]): one for one in document["answers"]}
+    by_clusters = {tuple(answer["clusters"]): answer for answer in document["answers"]}
     services = by_clusters.pop(())
-    assert [one["code"] for one in services["causes"]] == ["issuer-not-trusted"]
+    assert [cause["code"] for cause in services["causes"]] == ["issuer-not-trusted"]
     assert services["authority"]["subject"] == "CN=Root 0,O=Lab"
     assert services["authority"]["foundIn"].startswith("the set of cluster ")
     mine = next(one for names, one in by_clusters.items() if f"{fleet.world.namespace}/shop" in names)
@@ -501,7 +501,7 @@ async def test_registry_by_every_set_of_the_fleet(fleet: Fleet) -> None:
     assert code == 0
 
 
-async def test_a_kubeconfig_in_a_secret_runs_nothing(fleet: Fleet, tmp_path: Path) -> None:
+async def test_nothing_in_a_kubeconfig_of_a_secret_is_executed(fleet: Fleet, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     command = {"apiVersion": "client.authentication.k8s.io/v1", "command": "touch", "args": [str(ran)]}
     fleet._kubeconfig["users"][0]["user"] = {"exec": command}

@@ -1,4 +1,4 @@
-"""Events as the API server takes them and kubectl shows them."""
+"""Events in the API server, and as shown by kubectl."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ async def events(client: Client, namespace: str, name: str) -> list[dict[str, An
     return await client.list(EVENTS, namespace, fields=f"regarding.name={name}")
 
 
-async def test_a_repeated_event_becomes_a_series_also_after_a_restart(client: Client, namespace: str) -> None:
+async def test_a_repeated_event_becomes_a_series_even_after_a_restart(client: Client, namespace: str) -> None:
     await client.create(CONFIG_MAPS, {"metadata": {"name": "a", "namespace": namespace}})
     [found] = await client.list(TYPED, namespace)
     await Recorder(client, "trustplane.dev/test").event(found, "Refused", "No such CA. Add it", warning=True)

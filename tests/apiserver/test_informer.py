@@ -1,4 +1,4 @@
-"""The informer against a real API server that is killed, hangs, and forgets."""
+"""The informer with a real API server that is killed, hangs, and compacts its history."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ async def restarted(resource: Resource[Any], cause: str, count: float) -> None:
 
 
 def record(informer: Informer[Any]) -> list[tuple[str, str]]:
-    """Record what listeners are told from now on, as (name, what)."""
+    """Record the calls of listeners from now on, as (name, change)."""
     told: list[tuple[str, str]] = []
 
     def listen(change: Change[Any]) -> None:
@@ -56,7 +56,7 @@ def record(informer: Informer[Any]) -> list[tuple[str, str]]:
 
 
 async def change_all(client: Client, namespace: str) -> None:
-    """Change `kept`, delete `gone`, replace `other` by another of its name, add `new`."""
+    """Change `kept`, delete `gone`, replace `other` by another object with its name, add `new`."""
     await client.patch(CONFIG_MAPS, "kept", namespace, {"data": {"x": "2"}})
     await client.delete(CONFIG_MAPS, "gone", namespace)
     await client.delete(CONFIG_MAPS, "other", namespace)
@@ -68,7 +68,7 @@ async def change_all(client: Client, namespace: str) -> None:
 async def changed_while_down(
     apiserver: Any, namespace: str, *, compact: Callable[[], object] | None = None
 ) -> AsyncIterator[None]:
-    """Change objects through another server while this one is down; it is up again when the body runs."""
+    """Change objects through another server while this one is down; it runs again when the body runs."""
     with apiserver.sibling() as other:
         apiserver.kill()
         async with Client.open(other.kubeconfig) as client:
@@ -81,7 +81,7 @@ async def changed_while_down(
 
 @pytest.fixture
 async def informer(client: Client, namespace: str, informing: Any) -> Informer[Any]:
-    """An informer that has seen `kept`, `gone`, `other` and `same`."""
+    """An informer that has listed `kept`, `gone`, `other` and `same`."""
     for name in ("kept", "gone", "other", "same"):
         await client.create(CONFIG_MAPS, config_map(namespace, name, x="1"))
     informer = Informer(client, CONFIG_MAPS, namespace=namespace, page=3, backoff=SOON)
@@ -89,7 +89,7 @@ async def informer(client: Client, namespace: str, informing: Any) -> Informer[A
     return informer
 
 
-async def test_lists_in_pages_then_follows(
+async def test_it_lists_in_pages_and_then_watches(
     client: Client, namespace: str, informer: Informer[Any], settled: Any
 ) -> None:
     assert names(informer) == ["gone", "kept", "other", "same"]
@@ -108,7 +108,7 @@ async def test_lists_in_pages_then_follows(
     assert found["data"] == {"x": "2"}
 
 
-async def test_a_selector_loses_what_no_longer_matches(
+async def test_a_selector_drops_objects_that_no_longer_match(
     client: Client, namespace: str, informing: Any, settled: Any
 ) -> None:
     metadata = {"name": "a", "namespace": namespace, "labels": {"app": "x"}}
@@ -119,7 +119,7 @@ async def test_a_selector_loses_what_no_longer_matches(
     await settled(informer, lambda: informer.items() == [])
 
 
-async def test_what_is_not_kept_is_as_good_as_absent(
+async def test_rejected_objects_are_treated_as_absent(
     client: Client, namespace: str, informing: Any, settled: Any
 ) -> None:
     await client.create(CONFIG_MAPS, config_map(namespace, "dull"))
@@ -136,7 +136,7 @@ async def test_what_is_not_kept_is_as_good_as_absent(
     assert informer.is_current
 
 
-async def test_many_changes_are_read_in_one_go_now_and_then(
+async def test_many_changes_are_sometimes_read_by_one_list(
     client: Client, namespace: str, informing: Any, settled: Any
 ) -> None:
     for name in ("kept", "gone"):
@@ -156,8 +156,8 @@ async def test_many_changes_are_read_in_one_go_now_and_then(
     assert informer.is_current
 
 
-async def test_bookmarks_carry_the_version_on(client: Client, namespace: str) -> None:
-    """The server sends one shortly before the end of a watch, which changes elsewhere have made newer."""
+async def test_bookmarks_update_the_version(client: Client, namespace: str) -> None:
+    """The server sends a bookmark shortly before the end of a watch; changes of other objects made it newer."""
     [page] = [page async for page in client.pages(CONFIG_MAPS, namespace)]
     await client.create(CONFIG_MAPS, config_map(namespace, "a"))
     events = client.watch(CONFIG_MAPS, namespace, version=page.version, seconds=5)
@@ -169,7 +169,7 @@ async def test_bookmarks_carry_the_version_on(client: Client, namespace: str) ->
     assert version == elsewhere["metadata"]["resourceVersion"]
 
 
-async def test_a_quiet_watch_ends_and_begins_again_without_an_error(
+async def test_a_quiet_watch_ends_and_restarts_without_an_error(
     client: Client, namespace: str, informing: Any, settled: Any
 ) -> None:
     informer = Informer(client, CONFIG_MAPS, namespace=namespace, backoff=SOON, pace=Pace(idle=4.0))
@@ -181,7 +181,7 @@ async def test_a_quiet_watch_ends_and_begins_again_without_an_error(
     assert restarts(CONFIG_MAPS, "error") == errors
 
 
-async def test_what_changed_while_the_server_was_down_is_seen(
+async def test_changes_while_the_server_was_down_are_delivered(
     apiserver: Any, namespace: str, informer: Informer[Any], settled: Any
 ) -> None:
     told = record(informer)
@@ -193,7 +193,7 @@ async def test_what_changed_while_the_server_was_down_is_seen(
     assert restarts(CONFIG_MAPS, "gone") - lists <= 1
 
 
-async def test_a_compacted_history_is_made_up_for_by_a_list(
+async def test_after_a_compaction_a_list_delivers_the_changes(
     apiserver: Any, namespace: str, informer: Informer[Any], settled: Any
 ) -> None:
     told = record(informer)
@@ -211,20 +211,20 @@ async def test_a_compacted_history_is_made_up_for_by_a_list(
     ]
 
 
-async def test_a_list_whose_version_was_compacted_is_gone(apiserver: Any, client: Client, namespace: str) -> None:
+async def test_a_list_with_a_compacted_version_is_gone(apiserver: Any, client: Client, namespace: str) -> None:
     for index in range(4):
         await client.create(CONFIG_MAPS, config_map(namespace, f"a{index}"))
     pages = client.pages(CONFIG_MAPS, namespace, limit=2)
     await anext(pages)
     await client.create(CONFIG_MAPS, config_map(namespace, "b"))
     apiserver.etcd.compact()
-    apiserver.kill()  # its cache remembers what etcd has forgotten
+    apiserver.kill()  # its cache has events that etcd has compacted
     await asyncio.to_thread(apiserver.start)
     with pytest.raises(GoneError):
         await anext(pages)
 
 
-async def test_a_hanging_server_is_noticed_and_recovered_from(
+async def test_a_hanging_server_is_detected_and_the_watch_recovers(
     apiserver: Any, namespace: str, informing: Any, settled: Any
 ) -> None:
     async with Client.open(apiserver.kubeconfig, timeout=1) as client:
@@ -262,7 +262,7 @@ async def test_an_unreadable_object_is_skipped_and_its_last_state_kept(
     assert informer.unreadable == {}
 
 
-async def test_a_kind_that_is_served_later_is_waited_for(client: Client, informing: Any, namespace: str) -> None:
+async def test_a_kind_that_is_not_served_yet_is_awaited(client: Client, informing: Any, namespace: str) -> None:
     group = f"{namespace}.trustplane.dev"
     gadgets: Resource[Any] = Resource(group, "v1", "Gadget", "gadgets", dict)
     informer = Informer(client, gadgets, backoff=SOON)
@@ -283,7 +283,7 @@ async def test_a_kind_that_is_served_later_is_waited_for(client: Client, informi
     await client.delete(CUSTOM_RESOURCE_DEFINITIONS, f"gadgets.{group}")
 
 
-async def test_an_object_of_two_thousand_levels_is_alone_in_being_skipped(
+async def test_only_the_object_with_two_thousand_levels_is_skipped(
     client: Client, namespace: str, widgets: Resource[Any], informing: Any, settled: Any
 ) -> None:
     def deep(name: str) -> str:
@@ -291,7 +291,7 @@ async def test_an_object_of_two_thousand_levels_is_alone_in_being_skipped(
         kind = f'"apiVersion":"{widgets.api_version}","kind":"Widget"'
         return f'{{{kind},"metadata":{metadata},"status":{{"x":{"[" * 2000 + "]" * 2000}}}}}'
 
-    # A status that is written apart is dropped when an object is created, so this kind has it as any other field.
+    # A create request drops a status subresource, so in this kind the status is an ordinary field.
     kept: Resource[Any] = dataclasses.replace(widgets, version="v1", plural="deepwidgets", kind="DeepWidget")
     definition = json.loads(json.dumps(WIDGET_CRD).replace("widgets", "deepwidgets").replace("Widget", "DeepWidget"))
     definition["spec"]["names"]["singular"] = "deepwidget"

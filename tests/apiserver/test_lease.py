@@ -1,4 +1,4 @@
-"""One leader of several managers."""
+"""One leader among several managers."""
 
 import asyncio
 import json
@@ -16,11 +16,11 @@ from trustplane.kube.lease import Lease
 from trustplane.kube.manager import Manager
 
 SECONDS = 6
-LONG = 60  # nobody waits for such a lease to expire
+LONG = 60  # no test waits for such a lease to expire
 
 
 class Replica:
-    """A manager that wants to lead; `leads` is set once its controllers run."""
+    """A candidate manager; `leads` is set once its controllers run."""
 
     def __init__(self, client: Client, namespace: str, name: str, *, seconds: int = SECONDS) -> None:
         self.stop = asyncio.Event()
@@ -44,7 +44,7 @@ async def leading(replica: Replica, seconds: float = 20) -> None:
 
 @pytest.fixture(autouse=True)
 async def something(client: Client, namespace: str) -> None:
-    """Something to reconcile."""
+    """Provide something to reconcile."""
     await client.create(CONFIG_MAPS, {"metadata": {"name": "a", "namespace": namespace}})
 
 
@@ -91,7 +91,7 @@ async def renewed(client: Client, namespace: str, before: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_killed_leader_is_succeeded(apiserver: Any, client: Client, namespace: str, first: Replica) -> None:
+async def test_a_killed_leader_has_a_successor(apiserver: Any, client: Client, namespace: str, first: Replica) -> None:
     arguments = ("-c", LEADER, json.dumps(apiserver.kubeconfig), namespace, str(SECONDS))
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
     try:
@@ -106,7 +106,7 @@ async def test_a_killed_leader_is_succeeded(apiserver: Any, client: Client, name
     assert (await holder(client, namespace))["leaseTransitions"] == 1
 
 
-async def test_a_stopped_leader_is_succeeded_before_its_lease_expires(client: Client, namespace: str) -> None:
+async def test_a_stopped_leader_has_a_successor_before_its_lease_expires(client: Client, namespace: str) -> None:
     first, second = (Replica(client, namespace, name, seconds=LONG) for name in ("first", "second"))
     async with asyncio.TaskGroup() as group:
         group.create_task(first.run())
@@ -120,16 +120,18 @@ async def test_a_stopped_leader_is_succeeded_before_its_lease_expires(client: Cl
     assert (await holder(client, namespace))["holderIdentity"] == ""
 
 
-async def test_a_lease_is_released_although_a_renewal_was_cut_off(client: Client, namespace: str) -> None:
+async def test_a_lease_is_released_despite_an_interrupted_renewal(client: Client, namespace: str) -> None:
     lease = Lease(client, "test", namespace, seconds=SECONDS, identity="first")
     await lease.acquire()
-    # The server has taken a renewal of whose answer the holder knows nothing.
+    # The server has accepted a renewal, but its response never reached the holder.
     await client.patch(LEASES, "test", namespace, {"spec": {"leaseDurationSeconds": SECONDS + 1}})
     await lease.release()
     assert (await holder(client, namespace))["holderIdentity"] == ""
 
 
-async def test_a_lease_that_another_took_ends_the_manager(client: Client, namespace: str, first: Replica) -> None:
+async def test_a_lease_taken_by_another_manager_ends_the_manager(
+    client: Client, namespace: str, first: Replica
+) -> None:
     async with asyncio.TaskGroup() as group:
         running = group.create_task(first.run())
         await leading(first)
@@ -140,7 +142,7 @@ async def test_a_lease_that_another_took_ends_the_manager(client: Client, namesp
     assert (await holder(client, namespace))["holderIdentity"] == "usurper"
 
 
-async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(
+async def test_a_leader_that_cannot_renew_stops_before_another_may_start(
     apiserver: Any, namespace: str, first: Replica
 ) -> None:
     async with asyncio.TaskGroup() as group:
@@ -155,7 +157,7 @@ async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(
 
 
 class HangsOnce(Client):
-    """A client of which one request is never answered."""
+    """A client with one request that never gets a response."""
 
     hung = asyncio.Event()
 
@@ -166,7 +168,7 @@ class HangsOnce(Client):
         return await super().find(*arguments, **options)
 
 
-async def test_one_request_that_hangs_costs_no_lease(apiserver: Any, client: Client, namespace: str) -> None:
+async def test_one_hanging_request_costs_no_lease(apiserver: Any, client: Client, namespace: str) -> None:
     async with HangsOnce.open(apiserver.kubeconfig) as hanging:
         assert isinstance(hanging, HangsOnce)
         hanging.hung = asyncio.Event()
@@ -182,7 +184,7 @@ async def test_one_request_that_hangs_costs_no_lease(apiserver: Any, client: Cli
         holding.cancel()
 
 
-async def test_a_deleted_lease_is_made_again(client: Client, namespace: str, first: Replica) -> None:
+async def test_a_deleted_lease_is_created_again(client: Client, namespace: str, first: Replica) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(first.run())
         await leading(first)

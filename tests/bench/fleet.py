@@ -1,4 +1,4 @@
-"""A Supervisor with clusters, machines and registries as after years of use; nothing is due, and nothing is wrong."""
+"""A Supervisor with the clusters, machines and registries of years; nothing needs work, and nothing is wrong."""
 
 import asyncio
 import json
@@ -41,11 +41,11 @@ PARALLEL = 32  # requests
 
 @dataclass(frozen=True)
 class Fleet:
-    """So many of each.
+    """The size of a fleet.
 
     Args:
-        clusters: Each with `MACHINES_OF_CLUSTER` machines.
-        registries: All of which every cluster is to trust.
+        clusters: Their number, each with `MACHINES_OF_CLUSTER` machines.
+        registries: Their number; every cluster trusts all of them.
     """
 
     clusters: int
@@ -58,12 +58,12 @@ class Fleet:
 
     @cached_property
     def trust(self) -> TrustSet:
-        """Its set."""
+        """The trust set of the list."""
         return read([msgspec.convert(one, TrustedCA) for one in self.listed]).trust
 
     @property
     def hosts(self) -> Sequence[str]:
-        """Of the registries; the names resolve nowhere."""
+        """Host names of the registries, which do not resolve."""
         return [f"registry-{number}.invalid" for number in range(self.registries)]
 
     @staticmethod
@@ -72,7 +72,7 @@ class Fleet:
         return {"namespace": f"team-{number // CLUSTERS_IN_NAMESPACE}", "name": f"cluster-{number}"}
 
     def facts(self, *, verdict: str = "Trusted") -> dict[str, str]:
-        """Return the annotations of a machine that has proven everything just now."""
+        """Return the annotations of a machine that proved everything a moment ago."""
         now, digest = datetime.now(UTC), self.trust.digest
         results = [
             {"registry": host, "verdict": verdict if host == self.hosts[0] else "Trusted"} for host in self.hosts
@@ -86,7 +86,7 @@ class Fleet:
         return {name: json.dumps(value) for name, value in values.items()}
 
     async def make(self, client: Client) -> None:
-        """Make everything."""
+        """Create all objects."""
         await ensure_namespace(client, SYSTEM)
         spec = {"defaultCNI": "antrea", "trust": {"additionalTrustedCAs": self.listed}}
         await client.apply(CONFIGURATIONS, {"metadata": {"name": NAME}, "spec": spec}, manager="user")

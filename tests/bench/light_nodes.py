@@ -1,7 +1,7 @@
 """Light nodes for benchmarks: systemd, sshd and containerd of the local stack's image, without cloud-init and kubelet.
 
-Each has a host key, a file system and a containerd of its own. All are in one podman world, as the nodes of a local
-stack are: labelled, in a network of their own, removed together.
+Each has its own host key, file system and containerd. All belong to one podman world, as the nodes of a local stack do:
+labelled, in a separate network, removed together.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from trustplane_local.podman import Container, Mount, Podman
 from trustplane_local.stack import FILE, FIRST_INDEX, LABEL, LAST_INDEX, Stack
 
 MOST = LAST_INDEX - FIRST_INDEX + 1
-STARTS = 3  # at a time: podman and a systemd that boots are busy
+STARTS = 3  # at a time: podman and a booting systemd need CPU
 BOOT_SECONDS = 300.0
 _LOOK_SECONDS = 0.5
 _SETTLED = "systemctl is-system-running --wait; systemctl is-active containerd"
-# The first process: what cloud-init does for a node of the stack, then systemd in its place.
+# The first process: the work of cloud-init on a node of the stack, then systemd in its place.
 _INIT = f"""
 set -eu
 useradd --create-home --shell /bin/bash {ssh.USER}
@@ -46,10 +46,10 @@ exec /sbin/init
 
 @dataclass(frozen=True)
 class LightNode:
-    """One node.
+    """A light node.
 
     Attributes:
-        address: Of its SSH server, port 22.
+        address: Address of its SSH server, port 22.
         host_key: One line in OpenSSH format, without a comment.
     """
 
@@ -59,11 +59,11 @@ class LightNode:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Nodes that run.
+    """Running nodes.
 
     Attributes:
-        folder: For files of whoever drives them; it is removed with them.
-        private_key: Of user `vmware-system-user`, in OpenSSH format.
+        folder: A folder for files of the benchmark, removed with the nodes.
+        private_key: Key of user `vmware-system-user`, in OpenSSH format.
     """
 
     folder: Path
@@ -73,10 +73,10 @@ class Fleet:
 
 @asynccontextmanager
 async def running(count: int, say: Callable[[str], None]) -> AsyncIterator[Fleet]:
-    """Start nodes; at the end of the block nothing is left of them.
+    """Start nodes, and remove them completely at the end of the block.
 
     Args:
-        count: How many, `MOST` at the most.
+        count: Number of nodes, at most `MOST`.
         say: Gets a line for each step.
 
     Raises:
@@ -86,7 +86,7 @@ async def running(count: int, say: Callable[[str], None]) -> AsyncIterator[Fleet
     kernel.raise_limits(say)
     folder = Path(tempfile.mkdtemp(prefix="tp-nodes-"))  # short: the path of a control socket has at most 107 bytes
     stack = _stack(folder)
-    # What a killed benchmark leaves, `trustplane local down --state FOLDER` removes.
+    # `trustplane local down --state FOLDER` removes the nodes of a killed benchmark.
     files.write(folder / FILE, msgspec.json.encode(stack, enc_hook=str))
     podman = Podman(stack)
     try:
@@ -120,7 +120,7 @@ def _stack(folder: Path) -> Stack:
 
 
 def _rootfs() -> Path:
-    """Return the root file system; of TRUSTPLANE_TEST_IMAGE, where somebody has built one already."""
+    """Return the root file system; that of TRUSTPLANE_TEST_IMAGE, if set."""
     if built := os.environ.get("TRUSTPLANE_TEST_IMAGE"):
         return Path(built) / "rootfs"
     cache = toolchain.default_cache()
@@ -128,7 +128,7 @@ def _rootfs() -> Path:
 
 
 def _quiet(_what: str, _done: int, _of: int) -> None:
-    """Progress of a build that nobody watches."""
+    """Progress of a build, not shown."""
 
 
 async def _start(stack: Stack, podman: Podman, number: int, private_key: str, turn: asyncio.Semaphore) -> LightNode:
@@ -163,10 +163,10 @@ async def _booted(address: str, private_key: str) -> None:
     while time.monotonic() < deadline:
         try:
             async with ssh.connect(address, private_key) as node:
-                said = (await node.run(_SETTLED, timeout=BOOT_SECONDS)).stdout.split()
-        except TransientError:  # nobody listens yet, or nobody may log in yet
+                words = (await node.run(_SETTLED, timeout=BOOT_SECONDS)).stdout.split()
+        except TransientError:  # no server listens yet, or logins are not allowed yet
             await asyncio.sleep(_LOOK_SECONDS)
             continue
-        if said[-1:] == ["active"]:
+        if words[-1:] == ["active"]:
             return
     raise TransientError(f"Node {address} has not booted after {BOOT_SECONDS:.0f} s")

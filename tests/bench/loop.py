@@ -1,4 +1,4 @@
-"""How long an event loop was kept from everything else, and by what."""
+"""How long an event loop was blocked, and by which callback."""
 
 import asyncio
 import gc
@@ -13,23 +13,23 @@ TICK = 0.01
 
 @dataclass
 class Blocks:
-    """The longest of each kind so far, in seconds of the wall clock."""
+    """The longest block of each kind so far, in seconds of wall-clock time."""
 
-    gap: float = 0.0  # between two turns of a task that asks for one every `TICK`, beyond that
+    gap: float = 0.0  # between two runs of a task that sleeps for `TICK`, minus `TICK`
     callback: float = 0.0
-    cpu: float = 0.0  # of one callback, by the clock of this thread alone: other processes do not count
+    cpu: float = 0.0  # of one callback, in CPU time of this thread: other processes do not count
     what: str = ""  # that callback
     collection: float = 0.0  # of the garbage collector
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Reset."""
         self.gap = self.callback = self.cpu = self.collection = 0.0
         self.what = ""
 
 
 @contextmanager
 def watched() -> Iterator[Blocks]:
-    """Watch the running loop within the block."""
+    """Watch the running loop during the block."""
     found, run = Blocks(), asyncio.Handle._run
     collecting = 0.0
 

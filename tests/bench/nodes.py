@@ -1,4 +1,4 @@
-"""`make bench-nodes`: one CA written to nodes and verified, by Trustplane, by Ansible and by a loop of ssh."""
+"""`make bench-nodes`: one CA written to nodes and verified by Trustplane, by Ansible and by a loop of ssh."""
 
 import argparse
 import asyncio
@@ -25,7 +25,7 @@ from trustplane.errors import HostError, TransientError, TrustplaneError
 from trustplane.kube.tasks import together
 from trustplane.nodes import ssh
 
-MINUTES = 25  # at the most, for everything
+MINUTES = 25  # at most, for everything
 ANSIBLE = Path(__file__).parents[2] / ".tools/ansible/bin/ansible-playbook"
 
 Way = Trustplane | Ansible | Loop
@@ -33,7 +33,7 @@ Way = Trustplane | Ansible | Loop
 
 @dataclass(frozen=True)
 class Row:
-    """What one way took, in each run."""
+    """The seconds of one way, in each run."""
 
     tool: str
     seconds: tuple[float, ...]
@@ -48,7 +48,7 @@ class Benchmark:
 
     Args:
         fleet: The nodes.
-        ways: What is compared.
+        ways: The compared ways.
         say: Gets a line for each run.
     """
 
@@ -58,7 +58,7 @@ class Benchmark:
         self._say = say
 
     async def run(self, runs: int) -> list[Row]:
-        """Measure each way so often; another one goes first each time."""
+        """Measure each way repeatedly, starting with another one each time."""
         seconds: dict[str, list[float]] = {way.name: [] for way in self._ways}
         for run in range(runs):
             first = run % len(self._ways)
@@ -91,12 +91,12 @@ class Benchmark:
         return Change(name, certificate, link)
 
     async def _seen(self, change: Change) -> Mapping[str, tuple[str, str]]:
-        """Return by address: digest of the file and where OpenSSL's link leads, and which run of containerd it is."""
+        """Return by address the digest of the file, the target of OpenSSL's link, and the run of containerd."""
         turn = asyncio.Semaphore(AT_A_TIME)
         return dict(await together(*(self._look(node, change, turn) for node in self._fleet.nodes)))
 
     async def _look(self, node: LightNode, change: Change, turn: asyncio.Semaphore) -> tuple[str, tuple[str, str]]:
-        # systemd refuses to start what was started five times in ten seconds: it is made to forget.
+        # systemd refuses a sixth start within ten seconds: reset its counter.
         command = (
             f"sha256sum <{change.path} | cut -c 1-64; readlink /etc/ssl/certs/{change.link}.0; echo; "
             "systemctl show -p InvocationID --value containerd; sudo -n systemctl reset-failed containerd"
@@ -129,7 +129,7 @@ def main() -> None:
 
 
 async def _bounded(nodes: int, runs: int, ansible: Path) -> list[Row]:
-    """Measure within a time; the first signal ends it, further ones do not keep the nodes from being removed."""
+    """Measure within a time limit. The first signal ends it; further ones do not prevent the removal of the nodes."""
     work = asyncio.current_task()
     assert work is not None
     ends = [False]
@@ -161,7 +161,7 @@ async def measure(nodes: int, runs: int, ansible: Path) -> list[Row]:
 
 
 def document(nodes: int, rows: Sequence[Row]) -> dict[str, object]:
-    """Return what was measured; `ratio` is to Trustplane's median."""
+    """Return the measurements; `ratio` is relative to Trustplane's median."""
     ours = rows[0].median
     tools = [
         {"tool": row.tool, "seconds": list(row.seconds), "median": row.median, "ratio": row.median / ours}
@@ -174,7 +174,7 @@ def show(nodes: int, rows: Sequence[Row]) -> None:
     ours, loop, ansible = (row.median for row in rows)
     table = options.table("TOOL", "MEDIAN S", "RUNS S", "TRUSTPLANE = 1")
     for row in rows:
-        runs = " ".join(f"{one:.2f}" for one in row.seconds)
+        runs = " ".join(f"{second:.2f}" for second in row.seconds)
         table.add_row(row.tool, f"{row.median:.2f}", runs, f"{row.median / ours:.2f}")
     out = console()
     out.print(table)

@@ -1,4 +1,4 @@
-"""The benchmark of `trustplane diagnose` runs, and its numbers are as good as they are meant to be."""
+"""The benchmark of `trustplane diagnose` runs, and reaches its goals."""
 
 import json
 import sys
@@ -14,10 +14,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *ar
     return capsys.readouterr().out
 
 
-def test_nothing_wrong_for_certain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_wrong_cause_has_high_confidence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     *causes, whole = json.loads(run(monkeypatch, capsys, "-o", "json"))["causes"]
     assert whole["cause"] == "all"
-    assert whole["scenarios"] == sum(one["scenarios"] for one in causes) >= 60
+    assert whole["scenarios"] == sum(cause["scenarios"] for cause in causes) >= 60
     assert whole["evidence"]["wrong"] == 0
     assert whole["evidence"]["exact"] >= 0.95 * whole["scenarios"]
     assert whole["evidence"]["exact"] > whole["text"]["exact"]

@@ -1,9 +1,9 @@
-"""`make bench-watch`: CPU seconds a minute of `trustplane manager` beside a cluster in which thousands of pods fail.
+"""`make bench-watch`: CPU seconds per minute of `trustplane manager` with a cluster of thousands of failing pods.
 
-A real API server plays the management cluster and the workload cluster. This process plays the kubelets: every pod goes
-from ImagePullBackOff to ErrImagePull and back once in five minutes, as it does after the first few attempts: a kubelet
-doubles the pause between two from 10 s up to 300 s (`imageBackOffPeriod` and `MaxImageBackOff` of `pkg/kubelet`), and
-writes nothing in between, since the status it would write is the one that is there.
+A real API server plays the management cluster and the workload cluster, and this process the kubelets. Each pod changes
+from ImagePullBackOff to ErrImagePull and back once in five minutes, as after the first few attempts: a kubelet doubles
+the pause between two attempts from 10 s up to 300 s (`imageBackOffPeriod` and `MaxImageBackOff` of `pkg/kubelet`), and
+writes no status in between, because it would not change.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ REASONS = (
 
 
 def pod(number: int) -> Json:
-    """Return a pod as a controller makes it, of some kilobytes."""
+    """Return a pod of some kilobytes, as created by a controller."""
     environment = [{"name": f"SETTING_{n}", "value": "x" * 40} for n in range(20)]
     container = {"name": "main", "image": image(number), "env": environment}
     labels = {f"app.kubernetes.io/label-{n}": f"value-{number}" for n in range(8)}
@@ -62,7 +62,7 @@ def pod(number: int) -> Json:
 
 
 def image(number: int) -> str:
-    """Return the image of a pod: of one of a few hundred applications, on one of the registries."""
+    """Return the image of a pod: one of a few hundred applications, on one of the registries."""
     return f"registry-{number % HOSTS}.corp.test/team/app-{number % 400}:1.{number % 7}"
 
 
@@ -73,21 +73,21 @@ def status(number: int, *, backs_off: bool) -> Json:
         now=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), name=host, port=30000 + int(time.time()) % 10000
     )
     path, _, tag = name.removeprefix(f"{host}/").rpartition(":")
-    said = (
+    message = (
         f'failed to pull and unpack image "{name}": failed to resolve reference "{name}": failed to do request: '
         f'Head "https://{host}/v2/{path}/manifests/{tag}": {words}'
     )
     waiting = (
-        {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{name}": ErrImagePull: {said}'}
+        {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{name}": ErrImagePull: {message}'}
         if backs_off
-        else {"reason": "ErrImagePull", "message": said}
+        else {"reason": "ErrImagePull", "message": message}
     )
     state = {"name": "main", "image": name, "imageID": "", "ready": False, "restartCount": 0}
     return {"status": {"phase": "Pending", "containerStatuses": [{**state, "state": {"waiting": waiting}}]}}
 
 
 async def fill(client: Client, count: int) -> None:
-    """Make the pods, all of which fail."""
+    """Create the pods, which all fail."""
     numbers = iter(range(count))
 
     async def work() -> None:
@@ -99,13 +99,13 @@ async def fill(client: Client, count: int) -> None:
 
 
 async def write(client: Client, number: int, *, backs_off: bool) -> None:
-    """Report about a pod."""
+    """Report a pod's status."""
     body = status(number, backs_off=backs_off)
     await client.patch(PODS, f"web-{number}", NAMESPACE, body, subresource="status")
 
 
 async def play(client: Client, turns: Iterator[tuple[bool, int]], count: int, seconds: float) -> int:
-    """Have kubelets report for some time; return how often they did."""
+    """Make kubelets report for some time; return the number of reports."""
     end, pause, written = time.monotonic() + seconds, BACK_OFF / (2 * count), 0
     due = time.monotonic()
     while time.monotonic() < end:
@@ -119,7 +119,7 @@ async def play(client: Client, turns: Iterator[tuple[bool, int]], count: int, se
 
 @asynccontextmanager
 async def manager(kubeconfig: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `trustplane manager` for the block."""
+    """Run `trustplane manager` during the block."""
     arguments = ("manager", "--kubeconfig", str(kubeconfig), "--health-port", str(free_port()))
     with (kubeconfig.parent / "manager.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
@@ -145,7 +145,7 @@ def memory(process: asyncio.subprocess.Process) -> int:
 
 
 async def make_cluster(client: Client, apiserver: ApiServer) -> None:
-    """Make a cluster with a node, and wait until its trust is known."""
+    """Create a cluster with a node, and wait until its trust is known."""
     supervisor = Supervisor(client, NAMESPACE)
     await supervisor.configure(entry("corp", make_ca("corp")))
     await supervisor.make("shop")
@@ -155,7 +155,7 @@ async def make_cluster(client: Client, apiserver: ApiServer) -> None:
 
 
 async def measure(apiserver: ApiServer, folder: Path, count: int, minutes: int) -> None:
-    """Print a line a minute."""
+    """Print a line per minute."""
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_text(yaml.safe_dump(apiserver.kubeconfig))
     drawn = table("MINUTE", "CPU SECONDS", "REPORTS OF KUBELETS", "EVENTS MADE", "FAILING PODS COUNTED", "RSS MIB")
@@ -180,15 +180,15 @@ async def measure(apiserver: ApiServer, folder: Path, count: int, minutes: int) 
 
 
 async def counts(client: Client, process: asyncio.subprocess.Process) -> tuple[str, str, str]:
-    """Return how many Events of ours there are, how many pods are counted, and the memory of the manager."""
+    """Return the number of Trustplane's Events, the number of counted pods, and the memory of the manager."""
     events = await client.list(EVENTS, NAMESPACE, fields="reason=ImagePullExplained")
     trust = await client.find(CLUSTER_TRUSTS, "shop", NAMESPACE)
-    pods = sum(one.pods for one in trust.status.failures) if trust else 0
+    pods = sum(failure.pods for failure in trust.status.failures) if trust else 0
     return str(len(events)), str(pods), str(memory(process))
 
 
 def main() -> None:
-    """Measure, with as many pods and for as many minutes as the arguments say."""
+    """Measure with the pods and minutes of the arguments."""
     count, minutes = int(sys.argv[1]), int(sys.argv[2])
     named = os.environ.get("TRUSTPLANE_BIN")
     binaries = (

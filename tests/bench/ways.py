@@ -1,6 +1,6 @@
 """Three ways to write one CA to nodes and to verify it: Trustplane's, Ansible's, and a loop of ssh.
 
-Each writes the file, links it for OpenSSL, restarts containerd and reads the file back, on 10 nodes at a time.
+Each writes the file, links it for OpenSSL, restarts containerd and reads the file again, on 10 nodes at a time.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _CERTS = "/etc/ssl/certs"
 
 @dataclass(frozen=True)
 class Change:
-    """One CA that is added.
+    """A CA to add.
 
     Attributes:
         name: Of the CA, unique for way and run.
@@ -47,10 +47,10 @@ class Change:
 
 
 class Trustplane:
-    """What `machines.update.carry_out` does for each node, without the requests to the API server.
+    """Write a node as `rollout.execution` does, without the requests to the API server.
 
-    Nothing is kept from run to run but the files that are desired: each node is dialled anew, its host key compared
-    with the pinned one, its state read, the plan made and carried out, and what it is like afterwards judged as drift.
+    Only the desired files persist between runs: for each node, open a connection, compare the host key with the pinned
+    one, read the state, make and carry out the plan, and check the new state for drift.
     """
 
     name = "trustplane"
@@ -109,7 +109,7 @@ echo '{digest}  {path}' | sha256sum --status -c -
 
 
 class Ansible:
-    """ansible-core with pipelining, 10 forks, and nothing gathered; its connections persist from task to task.
+    """ansible-core with pipelining, 10 forks, and no gathering of facts; its connections persist between tasks.
 
     Args:
         fleet: The nodes.
@@ -142,9 +142,9 @@ class Ansible:
         await _run((str(self._program), f"{self._folder}/playbook.json"), environment=environment)
 
     async def close(self) -> None:
-        """End the connections that would persist for a minute, so that each run has to make them."""
+        """End the connections that would persist for a minute: each run must open them again."""
         for socket in (self._folder / "cp").glob("*"):
-            with contextlib.suppress(HostError):  # it has ended meanwhile
+            with contextlib.suppress(HostError):  # it ended in the meantime
                 await _run(("ssh", "-O", "exit", "-o", f"ControlPath={socket}", "any"), environment=os.environ)
 
 
@@ -172,14 +172,14 @@ def _identity(fleet: Fleet) -> Sequence[str]:
     key.write_text(fleet.private_key)
     known.write_text("".join(f"{node.address} {node.host_key}\n" for node in fleet.nodes))
     options = (f"UserKnownHostsFile={known}", "GlobalKnownHostsFile=none", "StrictHostKeyChecking=yes")
-    return ("-i", str(key), "-o", "IdentitiesOnly=yes", *(word for one in options for word in ("-o", one)))
+    return ("-i", str(key), "-o", "IdentitiesOnly=yes", *(word for option in options for word in ("-o", option)))
 
 
 async def _run(command: Sequence[str], *, environment: Mapping[str, str]) -> None:
-    """Run a program to its end; where that is not waited for, it and all that it has started are ended.
+    """Run a program until it exits; if cancelled, kill it and all its children.
 
     Raises:
-        HostError: It fails; the end of what it printed is in the message.
+        HostError: The program fails; the message has the end of its output.
     """
     process = await asyncio.create_subprocess_exec(
         *command,

@@ -1,4 +1,4 @@
-"""What a stack looked like when a test failed: conditions, counts and marks of the objects, and the ends of logs."""
+"""The state of a stack when a test failed: conditions, counts and marks of the objects, and the ends of logs."""
 
 import json
 import subprocess
@@ -22,21 +22,21 @@ _LINES, _WIDTH = 15, 300
 
 
 def described(stack: Stack) -> str:
-    """Return what helps to understand a failure, with no content of Secrets."""
+    """Return facts that explain a failure, without content of Secrets."""
     return "\n".join([*(line for kind in _KINDS for line in _objects(stack, kind)), *_ends_of_logs(stack)])
 
 
 def _objects(stack: Stack, kind: str) -> list[str]:
     command = [str(stack.bin / "kubectl"), f"--kubeconfig={stack.kubeconfig}", "--request-timeout=10s"]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, "get", kind, "-A", "-o", "json"], capture_output=True, text=True, timeout=30, check=False
         )
     except subprocess.TimeoutExpired:
         return [f"{kind}: kubectl does not end"]
-    if done.returncode:
-        return [f"{kind}: {done.stderr.strip()}"]
-    return [line for one in json.loads(done.stdout)["items"] for line in _object(kind.partition(".")[0], one)]
+    if process.returncode:
+        return [f"{kind}: {process.stderr.strip()}"]
+    return [line for item in json.loads(process.stdout)["items"] for line in _object(kind.partition(".")[0], item)]
 
 
 def _object(kind: str, found: Json) -> list[str]:
@@ -47,8 +47,14 @@ def _object(kind: str, found: Json) -> list[str]:
         key: text[:_WIDTH] for key, text in (metadata.get("annotations") or {}).items() if "last-applied" not in key
     }
     head = f"{kind} {metadata['name']} generation {metadata.get('generation')} {counts} overrides {overrides} {marks}"
-    told = [one for one in status.get("conditions") or [] if one.get("message")]
-    return [head, *(f"    {one['type']}={one['status']} {one['reason']}: {one['message'][:_WIDTH]}" for one in told)]
+    conditions = [condition for condition in status.get("conditions") or [] if condition.get("message")]
+    return [
+        head,
+        *(
+            f"    {condition['type']}={condition['status']} {condition['reason']}: {condition['message'][:_WIDTH]}"
+            for condition in conditions
+        ),
+    ]
 
 
 def _ends_of_logs(stack: Stack) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the end-to-end tests do with clusters, as a person would: kubectl, `trustplane`, SSH."""
+"""Operations of the end-to-end tests on clusters, as users run them: kubectl, `trustplane`, SSH."""
 
 import asyncio
 import base64
@@ -27,18 +27,18 @@ _CONTROL_PLANE_LABEL = "cluster.x-k8s.io/control-plane"
 
 def local(stack: Stack, *arguments: str) -> str:
     """Run `trustplane local COMMAND ...`."""
-    done = _run("local", *arguments, f"--state={stack.folder}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    process = _run("local", *arguments, f"--state={stack.folder}")
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 def up(stack: Stack) -> None:
-    """Start what does not run."""
+    """Start every stopped part."""
     local(stack, "up", f"--cache={stack.cache}")
 
 
 def trustplane(stack: Stack, command: str, *arguments: str) -> Run:
-    """Run one of our commands against the Supervisor."""
+    """Run a command of Trustplane against the Supervisor."""
     return _run(command, f"--kubeconfig={stack.kubeconfig}", *arguments)
 
 
@@ -48,10 +48,10 @@ def _run(*arguments: str) -> Run:
 
 
 def update(stack: Stack, cluster: str) -> str:
-    """Have a cluster take the current trust; return what the command printed."""
-    done = trustplane(stack, "update", cluster, *PATIENTLY)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    """Make a cluster take the current trust; return the command's output."""
+    process = trustplane(stack, "update", cluster, *PATIENTLY)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 def running_parts(stack: Stack) -> list[Json]:
@@ -61,7 +61,7 @@ def running_parts(stack: Stack) -> list[Json]:
 
 
 def release(fleet: Fleet) -> str:
-    """Return the name of the release to ask for."""
+    """Return the name of the release."""
     return str(fleet.supervisor.get("tkr")["items"][-1]["metadata"]["name"])
 
 
@@ -71,13 +71,13 @@ def authorities(stack: Stack) -> dict[str, bytes]:
 
 
 def scoped(stack: Stack) -> dict[str, str]:
-    """Return the annotation by which the second registry's CA is trusted for that registry only."""
+    """Return the annotation that limits the second registry's CA to that registry."""
     apps = registry.registries(stack)[1]
     return {"trustplane.dev/registry-scope": f"{apps.ca_name}={apps.host}"}
 
 
 def configure(fleet: Fleet, trusted: Mapping[str, bytes], **annotations: str) -> str:
-    """Apply the service's configuration; server-side, since a long list does not fit into kubectl's annotation.
+    """Apply the service's configuration, server-side: a long list does not fit into kubectl's annotation.
 
     Returns:
         What kubectl said.
@@ -88,13 +88,13 @@ def configure(fleet: Fleet, trusted: Mapping[str, bytes], **annotations: str) ->
 
 
 def make(fleet: Fleet, name: str, *, control_planes: int, workers: int) -> None:
-    """Ask for a cluster; one that is there already stays."""
+    """Create a cluster; an existing one stays."""
     body = manifests.cluster(name, release(fleet), control_planes=control_planes, workers=workers)
     fleet.supervisor.apply(body, file=f"{name}.yaml")
 
 
 def scale(fleet: Fleet, cluster: str, workers: int) -> None:
-    """Have so many workers, and wait for them."""
+    """Set the number of workers, and wait for them."""
     patch = json.dumps([{"op": "replace", "path": _POOL, "value": workers}])
     fleet.supervisor.run("patch", "tkc", cluster, "--type=json", "-p", patch)
     wanted = CONTROL_PLANES + workers
@@ -102,7 +102,7 @@ def scale(fleet: Fleet, cluster: str, workers: int) -> None:
 
 
 def ready_nodes(fleet: Fleet, cluster: str, wanted: int) -> tuple[bool, str]:
-    """Tell whether exactly so many nodes are there, all ready."""
+    """Return whether exactly this number of nodes exists, all ready."""
     nodes = fleet.workload(cluster).get("nodes")["items"]
     ready = [
         node["metadata"]["name"]
@@ -114,7 +114,7 @@ def ready_nodes(fleet: Fleet, cluster: str, wanted: int) -> tuple[bool, str]:
 
 def workers(fleet: Fleet, cluster: str) -> list[Json]:
     """Return the Machines of the node pools, oldest first."""
-    return [one for one in fleet.machines(cluster) if _CONTROL_PLANE_LABEL not in one["metadata"]["labels"]]
+    return [machine for machine in fleet.machines(cluster) if _CONTROL_PLANE_LABEL not in machine["metadata"]["labels"]]
 
 
 def name_of(machine: Json) -> str:
@@ -123,7 +123,7 @@ def name_of(machine: Json) -> str:
 
 
 def pulls_everywhere(fleet: Fleet, stack: Stack, cluster: str) -> None:
-    """A DaemonSet with an image of each private registry runs on every node, control plane too."""
+    """Run a DaemonSet with an image of each private registry on every node, including the control plane."""
     kubectl = fleet.workload(cluster)
     for one in registry.registries(stack):
         secret = manifests.pull_secret(one.name, one.host, one.username, one.password())
@@ -134,10 +134,10 @@ def pulls_everywhere(fleet: Fleet, stack: Stack, cluster: str) -> None:
         kubectl.apply(secret, body, file="everywhere.yaml")
 
     def probe() -> tuple[bool, str]:
-        found = [kubectl.get("daemonset", one.name).get("status", {}) for one in registry.registries(stack)]
+        statuses = [kubectl.get("daemonset", served.name).get("status", {}) for served in registry.registries(stack)]
         nodes = len(kubectl.get("nodes")["items"])
-        numbers = {one.get(key) for one in found for key in ("numberReady", "desiredNumberScheduled")}
-        return numbers == {nodes}, json.dumps(found)
+        numbers = {status.get(key) for status in statuses for key in ("numberReady", "desiredNumberScheduled")}
+        return numbers == {nodes}, json.dumps(statuses)
 
     fleet.story.until("private images run on every node", probe, seconds=120)
 
@@ -149,22 +149,22 @@ def trust_status(fleet: Fleet, cluster: str) -> Json:
 
 
 def condition(status: Json, type_: str) -> Json:
-    """Return a condition of a status; empty where it is not there yet."""
+    """Return a condition of a status; empty if it is missing."""
     return next((one for one in status.get("conditions", []) if one["type"] == type_), {})
 
 
 def request_update(fleet: Fleet, cluster: str, at: str) -> None:
-    """Have a cluster take the current trust, without waiting."""
+    """Make a cluster take the current trust, without waiting."""
     annotation = f"trustplane.dev/update-requested-at={at}"
     fleet.supervisor.run("annotate", "tkc", cluster, "--overwrite", annotation)
 
 
 def on_node(fleet: Fleet, cluster: str, machine: Json, command: str) -> str:
-    """Return what a command printed on a node, as root; it must succeed."""
+    """Return the output of a command on a node, run as root; it must succeed."""
     address = next(one["address"] for one in machine["status"]["addresses"] if one["type"] == "InternalIP")
-    done = asyncio.run(_over_ssh(address, fleet.private_key(cluster), command))
-    assert done.exit_status == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
+    process = asyncio.run(_over_ssh(address, fleet.private_key(cluster), command))
+    assert process.exit_status == 0, f"{command}: {process.stdout}{process.stderr}"
+    return process.stdout
 
 
 async def _over_ssh(address: str, key: str, command: str) -> ssh.Output:
@@ -173,5 +173,5 @@ async def _over_ssh(address: str, key: str, command: str) -> ssh.Output:
 
 
 def encoded(data: bytes) -> str:
-    """Return base64, as `data` of an entry holds it."""
+    """Return base64, as in `data` of an entry."""
     return base64.b64encode(data).decode()

@@ -1,4 +1,4 @@
-"""The local stack that all end-to-end tests share; they need root, and the machine that `trustplane local up` needs."""
+"""The local stack of all end-to-end tests; they need root, and a machine on which `trustplane local up` works."""
 
 import contextlib
 import os
@@ -22,18 +22,18 @@ from trustplane_local.demo.story import Story
 from trustplane_local.stack import Stack
 
 Run = subprocess.CompletedProcess[str]
-SECONDS = 1800  # the first `up` of a machine builds Kubernetes
+SECONDS = 1800  # the first `up` on a machine builds Kubernetes
 
 
 def trustplane(*arguments: str) -> Run:
-    """Run our command as a person would."""
+    """Run a command of Trustplane as a user does."""
     return subprocess.run(
         [sys.executable, "-m", "trustplane", *arguments], capture_output=True, text=True, check=False, timeout=SECONDS
     )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever asks first for the stack waits for it."""
+    """Wait for the stack in the first test that needs it."""
     for item in items:
         if "stack" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SECONDS))
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failure says what the stack looked like, which is gone soon after."""
+    """Report the state of the stack with a failure: it disappears soon after."""
     report = yield
     stack = getattr(item, "funcargs", {}).get("stack")
     if report.failed and isinstance(stack, Stack):
@@ -61,7 +61,7 @@ def local() -> Callable[..., Run]:
 
 @pytest.fixture(scope="session")
 def scratch() -> Iterator[Path]:
-    """A folder with a short name, since podman wants it short; where a `down` failed, it is left to be looked at."""
+    """A folder with a short name, required by podman; it stays for inspection if `down` failed."""
     folder = Path(tempfile.mkdtemp(prefix="tp-"))
     yield folder
     folder.rmdir()
@@ -69,7 +69,7 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def stack(scratch: Path, local: Callable[..., Run]) -> Iterator[Stack]:
-    """A stack that is up, and gone after the last test, whatever happened in between.
+    """A running stack, removed after the last test in any case.
 
     To write a test, use a stack that is up already, and stays: TRUSTPLANE_TEST_STACK=FOLDER.
     """
@@ -80,20 +80,20 @@ def stack(scratch: Path, local: Callable[..., Run]) -> Iterator[Stack]:
         return
     folder = scratch / "first"
     try:
-        done = local("up", folder)
-        assert done.returncode == 0, done.stdout + done.stderr
+        process = local("up", folder)
+        assert process.returncode == 0, process.stdout + process.stderr
         started = stacks.read(folder)
         assert started is not None
         yield started
     finally:
-        done = local("down", folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+        process = local("down", folder)
+    assert process.returncode == 0, process.stdout + process.stderr
     assert not folder.exists()
 
 
 @pytest.fixture(scope="session")
 def fleet(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    """The clusters of the stack, seen with kubectl."""
+    """The clusters of the stack, accessed with kubectl."""
     story = Story(Console(force_terminal=False))
     supervisor = Kubectl(story, stack.bin / "kubectl", stack.kubeconfig)
     return Fleet(story, supervisor, stack.bin / "kubectl", tmp_path_factory.mktemp("kubeconfigs"))
@@ -101,14 +101,14 @@ def fleet(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
 
 @pytest.fixture(scope="session")
 def wide(stack: Stack, fleet: Fleet) -> str:
-    """A cluster of three control plane nodes and one worker, made while every process is killed once.
+    """A cluster of three control plane nodes and one worker, created while every process is killed once.
 
     One CA is for the whole node, the other for its registry only.
     """
     clusters.configure(fleet, clusters.authorities(stack), **clusters.scoped(stack))
     clusters.make(fleet, "wide", control_planes=clusters.CONTROL_PLANES, workers=1)
     for part in clusters.running_parts(stack):
-        with contextlib.suppress(ProcessLookupError):  # a manager ends by itself when the API server was killed
+        with contextlib.suppress(ProcessLookupError):  # a manager exits when the API server is killed
             os.kill(int(part["pid"]), signal.SIGKILL)
         clusters.up(stack)
     fleet.wait_ready("wide")
@@ -119,7 +119,7 @@ def wide(stack: Stack, fleet: Fleet) -> str:
 
 @pytest.fixture(scope="session")
 def deep(stack: Stack, fleet: Fleet) -> str:
-    """A cluster of one control plane node and three workers, with both registries to prove."""
+    """A cluster of one control plane node and three workers, which must prove both registries."""
     hosts = [one.host for one in registry.registries(stack)]
     fleet.supervisor.apply(*(manifests.registry(host) for host in hosts), file="registries.yaml")
     clusters.configure(fleet, clusters.authorities(stack))

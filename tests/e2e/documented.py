@@ -1,4 +1,4 @@
-"""Commands and manifests of a page of the documentation, taken from there, so that a test does what readers do."""
+"""Commands and manifests of a documentation page: tests execute the page literally."""
 
 import os
 import re
@@ -33,7 +33,7 @@ Json = dict[str, Any]
 
 
 class Page:
-    """A page, and a folder in which its commands run, against one stack."""
+    """A page, and a folder for its commands, which run against one stack."""
 
     def __init__(self, name: str, stack: Stack, folder: Path) -> None:
         self.folder = folder
@@ -46,16 +46,18 @@ class Page:
         self._environment = {**os.environ, "PATH": path, "KUBECONFIG": str(stack.kubeconfig)}
 
     def commands(self, heading: str) -> list[str]:
-        """Return what a section has after its prompts."""
+        """Return the commands of a section: its lines with a prompt."""
         blocks = [text for language, text in self._blocks(heading) if language == "console"]
         return [line.removeprefix("$ ") for text in blocks for line in text.splitlines() if line.startswith("$ ")]
 
     def manifest(self, heading: str, kind: str) -> Json:
-        """Return the object of that kind in a section."""
+        """Return the object of a kind in a section."""
         texts = [text for language, text in self._blocks(heading) if language == "yaml"]
-        found = [one for text in texts for one in yaml.safe_load_all(text) if one.get("kind") == kind]
-        assert len(found) == 1, f"{heading} has {len(found)} manifests of kind {kind}"
-        return dict(found[0])
+        manifests = [
+            manifest for text in texts for manifest in yaml.safe_load_all(text) if manifest.get("kind") == kind
+        ]
+        assert len(manifests) == 1, f"{heading} has {len(manifests)} manifests of kind {kind}"
+        return dict(manifests[0])
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in a shell, in the folder."""
@@ -70,22 +72,24 @@ class Page:
         )
 
     def follow(self, heading: str) -> str:
-        """Run each command of a section, all of which must succeed; return what they said on standard error."""
+        """Run each command of a section, all of which must succeed; return their standard error."""
         commands = self.commands(heading)
         assert commands, f"{heading} has no commands"
-        done = [(one, self.run(one)) for one in commands]
-        assert all(each.returncode == 0 for _, each in done), "\n".join(f"$ {one}\n{each.stderr}" for one, each in done)
-        return "".join(each.stderr for _, each in done)
+        results = [(command, self.run(command)) for command in commands]
+        assert all(each.returncode == 0 for _, each in results), "\n".join(
+            f"$ {one}\n{each.stderr}" for one, each in results
+        )
+        return "".join(each.stderr for _, each in results)
 
     def _blocks(self, heading: str) -> list[tuple[str, str]]:
         return [(found[1], found[2]) for found in _BLOCK.finditer(self._sections[heading])]
 
 
 def _sections(text: str) -> list[tuple[str, str]]:
-    """Return headings with the text up to the next heading; what is in blocks is no heading."""
+    """Return headings with the text up to the next heading; code blocks have no headings."""
     blank = _BLOCK.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
     headings = list(_HEADING.finditer(blank))
-    ends = [*(one.start() for one in headings[1:]), len(text)]
+    ends = [*(heading.start() for heading in headings[1:]), len(text)]
     return [(one[1], text[one.end() : end]) for one, end in zip(headings, ends, strict=True)]
 
 

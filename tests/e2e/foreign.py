@@ -1,4 +1,4 @@
-"""What others have on nodes and in lists: files that nobody may touch, and CAs of no registry."""
+"""Foreign files on nodes, which must not change, and CAs of no registry."""
 
 import datetime as dt
 from typing import Final
@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-# Content of every file that is not ours, and where every link of somebody else leads.
+# Content of every foreign file, and target of every foreign link.
 FOREIGN: Final = """
 find /etc/ssl/certs /etc/containerd/certs.d -type f ! -name 'tkg-*' -exec sha256sum {} +
 sha256sum /etc/ssl/certs/tkg-theirs.pem
@@ -23,7 +23,7 @@ echo theirs >/etc/ssl/certs/tkg-theirs.pem
 
 
 def certificate(name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
-    """Return a CA that signs itself, as PEM."""
+    """Return a self-signed CA, as PEM."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
     builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())

@@ -1,4 +1,4 @@
-"""Random histories of a trust configuration, and what every node must have of one. Pure."""
+"""Random histories of a trust configuration, and the resulting files of every node. Pure."""
 
 import datetime as dt
 import hashlib
@@ -18,12 +18,12 @@ from trustplane.trust import scope
 from trustplane.trust.entries import TrustSet
 from trustplane.trust.places import files
 
-MOST = 6  # entries besides those that stay
+MOST = 6  # entries besides the constant ones
 PREFIX = "storm"
 
 
 def certificate(name: str, serial: int) -> bytes:
-    """Return a CA of that name, PEM; another serial number is another content."""
+    """Return a CA with a name, PEM; another serial number makes another content."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -47,7 +47,7 @@ class Configuration:
 
     @property
     def annotations(self) -> dict[str, str]:
-        """The annotations of the object that has it."""
+        """The annotations of the object with the list."""
         value = scope.text({name: [host] for name, host in self.scopes.items()})
         return {REGISTRY_SCOPE: value} if value else {}
 
@@ -59,7 +59,7 @@ class Configuration:
 
     @property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of every file of ours that a node has of it, by path."""
+        """SHA-256 of every resulting trust file on a node, by path."""
         return {path: hashlib.sha256(content.encode()).hexdigest() for path, content in files(self.trust).items()}
 
     @property
@@ -69,7 +69,7 @@ class Configuration:
 
 
 def history(start: Configuration, host: str, chance: random.Random) -> Iterator[tuple[str, Configuration]]:
-    """Yield what is done next, and the configuration after it, without end; each differs from the one before.
+    """Yield an endless series of changes, each with the configuration after it, which differs from the one before.
 
     Args:
         start: Entries in it that are not ours to change stay.
@@ -102,7 +102,7 @@ def _changed(
 
 
 def victims(kinds: list[str], count: int, chance: random.Random) -> list[str]:
-    """Return so many kinds in random order, each about as often as the others."""
+    """Return a number of kinds in random order, each about as often as the others."""
     whole, rest = divmod(count, len(kinds))
     chosen = [*kinds * whole, *chance.sample(kinds, rest)]
     chance.shuffle(chosen)

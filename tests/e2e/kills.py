@@ -1,4 +1,4 @@
-"""What is killed during an update, each kind as it happens to real clusters."""
+"""The kills during an update, each like a failure of real clusters."""
 
 import contextlib
 import random
@@ -12,9 +12,9 @@ from trustplane.clusterapi.machine_facts import is_control_plane
 from trustplane.errors import TransientError
 from trustplane_local.provider.instance import name_of
 
-LONGEST_OFF = 4.0  # seconds that a node is without power
+LONGEST_OFF = 4.0  # seconds without power for a node
 
-# Each kills something and returns what it was, in words.
+# Each kills something and returns its description.
 Kill = Callable[[Storm, random.Random], Awaitable[str]]
 
 
@@ -29,7 +29,7 @@ def _process(name: str) -> Kill:
 def _on_node(command: str, *, of_control_plane: bool = False) -> Kill:
     async def kill(storm: Storm, chance: random.Random) -> str:
         machine = _chosen(storm, chance, of_control_plane=of_control_plane)
-        # Detached, since it may end the connection that it came by.
+        # Detached, because it may end its own connection.
         with contextlib.suppress(TransientError):
             await storm.on(machine, f"systemd-run --quiet --no-block --collect {command}")
         return machine.metadata.name
@@ -38,7 +38,7 @@ def _on_node(command: str, *, of_control_plane: bool = False) -> Kill:
 
 
 async def _power_cut(storm: Storm, chance: random.Random) -> str:
-    """Switch a node off, and on again."""
+    """Switch a node off and on again."""
     machine = _chosen(storm, chance)
     container = name_of(key_of(machine))
     await storm.podman.signal(container, "KILL")
@@ -58,7 +58,7 @@ KINDS = MappingProxyType(
         "manager": _process("manager"),
         "webhook": _process("webhook"),
         "supervisor's apiserver": _process("apiserver"),
-        # The daemon and every connection to it; systemd starts the daemon again.
+        # The daemon and all its connections; systemd restarts the daemon.
         "sshd": _on_node("pkill -KILL -x sshd"),
         "containerd": _on_node("systemctl kill --signal=KILL --kill-who=main containerd"),
         "workload apiserver": _on_node("pkill -KILL -x kube-apiserver", of_control_plane=True),
@@ -68,7 +68,7 @@ KINDS = MappingProxyType(
 
 
 async def forgive(storm: Storm) -> None:
-    """Have the kubelet forget that the control plane's containers died: it makes each further death wait longer."""
+    """Make the kubelet forget the deaths of the control plane's containers: it delays each further restart more."""
 
     async def restart() -> None:
         for machine in storm.reports.snapshot.machines:

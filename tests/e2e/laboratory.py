@@ -1,4 +1,4 @@
-"""The laboratory on a cluster: real nodes on which one thing is wrong, a pod for each scenario, and its diagnosis."""
+"""The laboratory on a cluster: real nodes with one fault each, a pod for each scenario, and its diagnosis."""
 
 import base64
 import json
@@ -21,14 +21,14 @@ from trustplane_local.demo.fleet import Fleet
 from trustplane_local.stack import Stack
 
 NAMESPACE = "laboratory"
-FAILED_SECONDS = 150  # a node's kubelet pulls one image after the other, and some servers never answer
-_AT_ONCE = 9  # pods on a node: of more its kubelet says "pull QPS exceeded", not why
+FAILED_SECONDS = 150  # a kubelet pulls images one after the other, and some servers never respond
+_AT_ONCE = 9  # pods per node: with more, the kubelet reports "pull QPS exceeded" instead of the cause
 ANSWERS_SECONDS = 600
 _FILE = "/etc/ssl/certs/tkg-{}.pem"
 _CERTS = "/etc/containerd/certs.d/{}"
 _MARK = "# laboratory"
 _ALLOW = {"trustplane.dev/allow-removal": "true"}
-# Files have to be older than a containerd that starts afterwards; and it reads its roots when it first needs them.
+# Files must be older than a containerd that starts afterwards, which reads its roots when it first needs them.
 _RESTART = """sleep 1.1
 systemctl restart containerd
 ctr -n k8s.io images pull --hosts-dir /etc/containerd/certs.d registry.corp.test/none:1 >/dev/null 2>&1 || true
@@ -40,14 +40,14 @@ class Laboratory:
 
     def __init__(self, stack: Stack, fleet: Fleet, cluster: str, site: Site) -> None:
         self.scenarios: list[Live] = [
-            one for kind in (nodes, certificates, refusals, others) for one in kind.scenarios(site)
+            scenario for kind in (nodes, certificates, refusals, others) for scenario in kind.scenarios(site)
         ]
         self._stack, self._fleet, self._cluster, self._site = stack, fleet, cluster, site
         self._machines = workers(fleet, cluster)
         self._kubectl = fleet.workload(cluster)
 
     def set_up(self) -> None:
-        """Have the cluster trust what it is meant to, break nodes, change lists, and wait until every pull failed."""
+        """Configure the cluster's trust, break nodes, change lists, and wait until every pull failed."""
         self._configure()
         update(self._stack, self._cluster)
         names = self._site.hosts_file(of_nodes=True).replace("\n", f" {_MARK}\n")
@@ -72,7 +72,7 @@ class Laboratory:
         return self._machines[self.scenarios.index(live) % len(self._machines)]
 
     def _on(self, machine: Json) -> list[Live]:
-        return [one for one in self.scenarios if self._machine(one) is machine]
+        return [scenario for scenario in self.scenarios if self._machine(scenario) is machine]
 
     def _run(self, machine: Json, script: str) -> None:
         on_node(self._fleet, self._cluster, machine, script)
@@ -98,12 +98,12 @@ class Laboratory:
             "automountServiceAccountToken": False,
             "serviceAccountName": live.slug if live.account else "default",
             "containers": [container],
-            "imagePullSecrets": [{"name": one} for one in live.pull_secrets],
+            "imagePullSecrets": [{"name": pull_secret} for pull_secret in live.pull_secrets],
         }
         return {**_object("Pod", live.slug), "spec": spec}
 
     def _fail(self, scenarios: list[Live]) -> None:
-        """Make pods, and wait until the kubelet has once said of each why it cannot pull."""
+        """Create pods, and wait until the kubelet has reported each one's cause once."""
         waiting = {live.slug for live in scenarios}
 
         def probe() -> tuple[bool, str]:
@@ -116,46 +116,46 @@ class Laboratory:
         self._fleet.story.until(f"{len(scenarios)} pulls have failed", probe, seconds=FAILED_SECONDS)
 
     def answers(self) -> list[Json]:
-        """Have every pod diagnosed, by a process for which the names of the laboratory are known."""
+        """Diagnose every pod, in a process that resolves the names of the laboratory."""
         cluster = ("default", self._cluster)
-        questions = [_question(one) for one in self.scenarios]
-        asked = {"kubeconfig": str(self._stack.kubeconfig), "cluster": cluster, "pods": questions}
+        questions = [_question(scenario) for scenario in self.scenarios]
+        request = {"kubeconfig": str(self._stack.kubeconfig), "cluster": cluster, "pods": questions}
         with tempfile.TemporaryDirectory() as folder:
             hosts = Path(folder, "hosts")
             hosts.write_text("127.0.0.1 localhost\n" + self._site.hosts_file(of_nodes=False))
             inside = f'mount --bind "{hosts}" /etc/hosts && exec "$@"'
             program = [sys.executable, "-m", "laboratory.live.diagnosing"]
-            done = subprocess.run(
+            process = subprocess.run(
                 ["unshare", "--mount", "sh", "-c", inside, "sh", *program],
-                input=json.dumps(asked),
+                input=json.dumps(request),
                 capture_output=True,
                 text=True,
                 check=False,
                 timeout=ANSWERS_SECONDS,
                 cwd=Path(__file__).parents[1],
             )
-        assert done.returncode == 0, done.stderr[-5000:]
-        assert refusals.PASSWORD not in done.stdout + done.stderr
-        found: list[Json] = json.loads(done.stdout)
+        assert process.returncode == 0, process.stderr[-5000:]
+        assert refusals.PASSWORD not in process.stdout + process.stderr
+        found: list[Json] = json.loads(process.stdout)
         return found
 
     def explained(self) -> dict[str, list[str]]:
-        """Wait until every pod was told why, and return the notes of its Events by the name of its scenario."""
-        wanted = {live.slug: live.name for live in self.scenarios}
+        """Wait until every pod has an Event, and return the Events' notes by scenario."""
+        names = {live.slug: live.name for live in self.scenarios}
         notes: dict[str, list[str]] = {}
 
         def probe() -> tuple[bool, str]:
             notes.clear()
             for event in self._kubectl.get("events", "-n", NAMESPACE, "--field-selector", f"reason={REASON}")["items"]:
-                notes.setdefault(wanted[event["involvedObject"]["name"]], []).append(event["message"])
-            missing = sorted(set(wanted.values()) - notes.keys())
+                notes.setdefault(names[event["involvedObject"]["name"]], []).append(event["message"])
+            missing = sorted(set(names.values()) - notes.keys())
             return not missing, f"not told: {', '.join(missing)}"
 
         self._fleet.story.until("every pod was told why", probe, seconds=60)
         return notes
 
     def clean(self) -> None:
-        """Put everything back."""
+        """Restore everything."""
         self._kubectl.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
         for secret in (one for live in self.scenarios for one in live.secrets if "namespace" in one["metadata"]):
             metadata = secret["metadata"]
@@ -192,7 +192,7 @@ def _with_namespace(secret: Json) -> Json:
 
 
 def _set_of_another_cluster(pems: list[str]) -> Json:
-    """Return the Secret of a set in force, as the manager writes it for another cluster: its name has the digest."""
+    """Return the Secret of a set in force, as written by the manager for another cluster; its name has the digest."""
     data = {f"known-{index}.pem": base64.b64encode(pem.encode()).decode() for index, pem in enumerate(pems)}
     trust = trust_secret.read(Secret(data=data))
     assert trust, "the laboratory's own CAs can be read"
@@ -202,14 +202,14 @@ def _set_of_another_cluster(pems: list[str]) -> Json:
 
 
 def _says_why(pod: Json) -> bool:
-    """Tell whether the kubelet has said why it cannot pull; that it limits itself is no reason, and passes."""
+    """Return whether the kubelet has reported the cause; its own rate limit is none, and passes."""
     statuses = pod["status"].get("containerStatuses") or [{}]
     words = str(statuses[0].get("state", {}).get("waiting", {}).get("message", ""))
     return bool(words) and "pull QPS exceeded" not in words
 
 
 def _question(live: Live) -> Json:
-    shown = [one for one in live.secrets if one["metadata"]["name"] in live.pull_secrets]
+    shown = [secret for secret in live.secrets if secret["metadata"]["name"] in live.pull_secrets]
     logins = [_config(one) for one in shown if "namespace" not in one["metadata"]]
     return {
         "name": live.name,
@@ -218,7 +218,7 @@ def _question(live: Live) -> Json:
         "reference": live.reference,
         "skopeo": live.by_skopeo,
         "loaded": pem(*live.loaded),
-        "login": next((one for one in logins if "auths" in one), None),
+        "login": next((login for login in logins if "auths" in login), None),
     }
 
 

@@ -1,6 +1,6 @@
-"""`make matrix`: for each set of versions, build it, start a stack of it, run test_versions.py, and remove the stack.
+"""`make matrix`: build each version set, start a stack of it, run test_versions.py, and remove the stack.
 
-Prints the seconds of each step, and ends with status 1 where one failed.
+Prints the seconds of each step, and exits with status 1 if one failed.
 """
 
 import os
@@ -26,7 +26,7 @@ UP, DOWN = "up", "down"
 
 @dataclass
 class Run:
-    """How one set did: seconds by step, in their order; steps that failed."""
+    """The result of one set: seconds by step, in their order; failed steps."""
 
     versions: Versions
     seconds: dict[str, float] = field(default_factory=dict)
@@ -38,13 +38,13 @@ class Run:
         return good
 
     def local(self, command: str, *arguments: str) -> bool:
-        """Run `trustplane local COMMAND ...` on this terminal; tell whether it succeeded."""
+        """Run `trustplane local COMMAND ...` on this terminal; return whether it succeeded."""
         began = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", "trustplane", "local", command, *arguments], check=False)
-        return self.add(command, time.monotonic() - began, good=done.returncode == 0)
+        process = subprocess.run([sys.executable, "-m", "trustplane", "local", command, *arguments], check=False)
+        return self.add(command, time.monotonic() - began, good=process.returncode == 0)
 
     def test(self, folder: Path, report: Path) -> None:
-        """Run the tests on the stack in that folder."""
+        """Run the tests on the stack in a folder."""
         command = [sys.executable, "-m", "pytest", "-q", str(TESTS), f"--junitxml={report}"]
         subprocess.run(command, env={**os.environ, "TRUSTPLANE_TEST_STACK": str(folder)}, check=False)
         for name, seconds, good in results(report.read_text() if report.exists() else ""):
@@ -61,7 +61,7 @@ def results(report: str) -> Iterator[tuple[str, float, bool]]:
 
 
 def run(wanted: Versions) -> Run:
-    """Do all steps for one set; whatever happens, its stack is gone afterwards."""
+    """Run all steps for one set, and always remove its stack."""
     done = Run(wanted)
     console().print(f"== {wanted.name}: Kubernetes {wanted.kubernetes}, Cluster API {wanted.cluster_api}")
     if not done.local("build", f"--versions={wanted.name}"):
@@ -97,7 +97,7 @@ def _seconds(found: float | None) -> str:
 @click.command(help=__doc__)
 @click.argument("names", nargs=-1, type=click.Choice(list(SETS)))
 def main(names: tuple[str, ...]) -> None:
-    """Run the sets of these names, or all."""
+    """Run the sets with these names, or all."""
     runs = [run(versions.choose_versions(name)) for name in names or SETS]
     console().print(table(runs))
     sys.exit(1 if any(one.failed for one in runs) else 0)

@@ -1,4 +1,4 @@
-"""Clusters that no TanzuKubernetesCluster made: of somebody's own ClusterClass, and of none. Manifests, pure."""
+"""Clusters without a TanzuKubernetesCluster: with a user's ClusterClass, and without a class. Manifests, pure."""
 
 import copy
 from typing import Any
@@ -9,7 +9,7 @@ from trustplane_local.stack import Stack
 
 Json = dict[str, Any]
 
-BANNER = "banner"  # a variable of the class: a text that its workers' bootstrap has
+BANNER = "banner"  # a variable of the class: a text in the bootstrap data of its workers
 _BANNER_FILE = "/etc/banner"
 _NETWORK = {
     "services": {"cidrBlocks": ["10.96.0.0/12"]},
@@ -20,9 +20,9 @@ _LABEL = {"pool": "md-0"}
 
 
 def own_class(stack: Stack, name: str, namespace: str) -> list[Json]:
-    """Return a ClusterClass that knows nothing of Trustplane, and has a patch of its own; its templates first.
+    """Return a ClusterClass unrelated to Trustplane, with one patch; its templates first.
 
-    Where the variable is set, workers have commands of their own; where it is not, they have none.
+    If the variable is set, workers have commands; otherwise they have none.
     """
     objects = copy.deepcopy(clusterclass.objects(stack))
     for one in objects:
@@ -33,10 +33,10 @@ def own_class(stack: Stack, name: str, namespace: str) -> list[Json]:
 
 
 def topology(cluster: Json, version: str, **values: Any) -> Json:
-    """Return a Cluster of that class with a machine of each kind; values of variables come to those that it has."""
+    """Return a Cluster of that class with a machine of each kind; `values` are added to its variables."""
     wanted = copy.deepcopy(cluster)
     spec = wanted["spec"]["topology"]
-    variables = {one["name"]: one["value"] for one in spec["variables"]} | values
+    variables = {variable["name"]: variable["value"] for variable in spec["variables"]} | values
     spec |= {
         "version": version,
         "controlPlane": {"replicas": 1},
@@ -48,7 +48,7 @@ def topology(cluster: Json, version: str, **values: Any) -> Json:
 
 
 def plain(stack: Stack, cluster: Json, version: str, added: Json) -> list[Json]:
-    """Return a Cluster without topology, and all that belongs to it, with a machine of each kind.
+    """Return a Cluster without topology, and all its objects, with a machine of each kind.
 
     Args:
         stack: Where its machines are.
@@ -99,7 +99,7 @@ def plain(stack: Stack, cluster: Json, version: str, added: Json) -> list[Json]:
 
 
 def _with(spec: Json, added: Json) -> Json:
-    """Add as the page says: files and users at the end, the command before all others."""
+    """Add parts as the page requires: files and users at the end, the command before all others."""
     return {
         **spec,
         "files": [*spec.get("files", []), *added["files"]],

@@ -1,4 +1,4 @@
-"""A cluster under kills and changes, driven from one event loop: a process for each step would cost a second each."""
+"""A cluster under kills and changes, driven by one event loop: a process for each step would cost a second each."""
 
 import asyncio
 import contextlib
@@ -31,9 +31,9 @@ from trustplane_local.stack import Stack
 from trustplane_local.supervisor import parts
 
 T = TypeVar("T")
-PATIENCE = 60.0  # seconds until a request that fails is given up
+PATIENCE = 60.0  # seconds until a failing request is given up
 _PAUSE = 0.3
-# Files of ours, whole or half written; `theirs` are other tests'.
+# Trust files, complete or partial; `theirs` are those of other tests.
 _FILES = """
 set -- $(ls -d /etc/ssl/certs/tkg-*.pem /etc/containerd/certs.d/*/* 2>/dev/null | grep -v theirs)
 [ $# -eq 0 ] || sha256sum "$@"
@@ -43,7 +43,7 @@ ls -d /etc/ssl/certs/.trustplane /etc/containerd/certs.d/*/.trustplane 2>/dev/nu
 
 @dataclass(frozen=True)
 class Storm:
-    """One cluster, and everything that is needed to disturb it."""
+    """One cluster, and everything required to disturb it."""
 
     stack: Stack
     client: Client
@@ -56,7 +56,7 @@ class Storm:
         """Apply a configuration and request an update; return the time of the request."""
 
         async def ask() -> datetime:
-            # What another test left may be more than half of the list.
+            # The list of another test may lose more than half of its entries.
             await self.cluster.configure(wanted.authorities, wanted.annotations | {ALLOW_REMOVAL: "true"})
             return await self.cluster.request()
 
@@ -78,13 +78,13 @@ class Storm:
             raise TransientError(str(error), why=described(self.reports.snapshot, requested_at)) from None
 
     async def on(self, machine: Machine, command: str) -> str:
-        """Return what a command prints on a node, as root."""
+        """Return the output of a command on a node, run as root."""
         async with ssh.connect(address_of(machine), self.private_key) as node:
-            done = await node.run("sudo -n sh -s", stdin=command, timeout=60)
-        return done.stdout
+            process = await node.run("sudo -n sh -s", stdin=command, timeout=60)
+        return process.stdout
 
     async def differences(self, wanted: Configuration) -> list[str]:
-        """Return what nodes have that is not the wanted set, whole and nothing else; wait for a node that starts."""
+        """Return the differences of nodes from the desired set; wait for a starting node."""
         return await patiently(lambda: self._differences(wanted))
 
     async def _differences(self, wanted: Configuration) -> list[str]:
@@ -100,7 +100,7 @@ class Storm:
         return wrong
 
     async def pods(self) -> dict[str, int]:
-        """Return the restarts of each pod of the cluster, by uid and name; probes are left out."""
+        """Return the restarts of each pod of the cluster, by uid and name, without probes."""
         async with self.cluster.workload() as workload:
             found = await workload.list(PODS)
         return {
@@ -112,12 +112,12 @@ class Storm:
         }
 
     async def probes(self) -> list[str]:
-        """Return the names of the probe pods that are there."""
+        """Return the names of the existing probe pods."""
         async with self.cluster.workload() as workload:
             return [pod["metadata"]["name"] for pod in await workload.list(PODS, probe.NAMESPACE)]
 
     async def keep_running(self) -> None:
-        """Start every process of the stack that does not run, as a Deployment does, until cancelled."""
+        """Restart every stopped process of the stack, as a Deployment does, until cancelled."""
         processes = Processes(self.stack.folder / "processes", self.stack.id)
         wanted = parts(self.stack)
         while True:
@@ -128,7 +128,7 @@ class Storm:
             await asyncio.sleep(_PAUSE)
 
     async def rest(self, seconds: float) -> None:
-        """Let so much time pass: the random moment itself."""
+        """Let time pass until the random moment."""
         await asyncio.sleep(max(0.0, seconds))
 
     def kill_process(self, name: str) -> None:
@@ -140,19 +140,19 @@ class Storm:
 
 
 async def _begun(processes: Processes, name: str, pid: int) -> None:
-    """Wait until a process has written its pid file, by which it is found, or has ended."""
+    """Wait until a process has written its pid file, which identifies it, or has exited."""
     while processes.find(name) is None:
         seen = stat(pid)
-        if seen is None or seen.has_ended:  # as one whose port the one before it has not left yet
+        if seen is None or seen.has_ended:  # such as one whose port its predecessor still holds
             return
         await asyncio.sleep(_PAUSE)
 
 
 @contextlib.asynccontextmanager
 async def storm(stack: Stack, name: str) -> AsyncIterator[Storm]:
-    """Open everything, and keep the stack's processes running within the block."""
-    # As kubectl: who applies the same list under another name leaves entries behind that the first one still owns.
-    # What our own watches log of an API server that is away would hide the report.
+    """Open everything, and keep the stack's processes running during the block."""
+    # As kubectl: applying the list under another name would keep entries that the first one still owns.
+    # Logs of the tests' watches about an unavailable API server would hide the report.
     async with Client.open(Path(stack.kubeconfig)) as client:
         cluster = Fleet(client, name, manager="kubectl")
         reports = Reports(client, cluster.key)
@@ -164,7 +164,7 @@ async def storm(stack: Stack, name: str) -> AsyncIterator[Storm]:
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Call until it succeeds: the API server may be away.
+    """Call until it succeeds: the API server may be down.
 
     Raises:
         TransientError: It fails for too long.

@@ -1,4 +1,4 @@
-"""A change of the trust configuration while the former is under way, many times: the last one ends proven, alone.
+"""Change the trust configuration during the previous change, many times: the last change ends proven, alone.
 
 Repeat a run, or make a longer one: `make changes N=100 SEED=7`.
 """
@@ -26,7 +26,7 @@ SECONDS = 120.0  # for the last one
 # Cluster API's CAs have serial number 0.
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @pytest.mark.timeout(300 + 10 * CHANGES)
-async def test_the_last_of_many_changes_is_proven_and_nothing_else_is_left(
+async def test_the_last_of_many_changes_is_proven_and_nothing_else_remains(
     stack: Stack, fleet: Fleet, deep: str
 ) -> None:
     chance = random.Random(SEED)  # noqa: S311 - repeatable, not secret

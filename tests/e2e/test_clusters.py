@@ -1,4 +1,4 @@
-"""Clusters of one stack: kills while they are made, three control planes, remediation, bad input, deletion."""
+"""Clusters of one stack: kills during creation, three control planes, remediation, bad input, deletion."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ from trustplane_local.demo.fleet import Fleet
 from trustplane_local.stack import Stack
 
 
-def test_a_cluster_becomes_ready_though_every_process_was_killed_once(fleet: Fleet, wide: str) -> None:
+def test_a_cluster_becomes_ready_although_every_process_was_killed_once(fleet: Fleet, wide: str) -> None:
     output = fleet.supervisor.run("get", "tkc", wide)
     assert output.split()[:9] == ["NAME", "CONTROL", "PLANE", "WORKER", "TKR", "NAME", "AGE", "READY", "TKR"]
 
@@ -82,7 +82,7 @@ BAD_CONFIGURATIONS: dict[str, tuple[Json, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD_CONFIGURATIONS)
-def test_bad_trust_is_refused_or_reported_and_nothing_is_lost(stack: Stack, fleet: Fleet, case: str) -> None:
+def test_bad_trust_is_refused_or_reported_and_removes_nothing(stack: Stack, fleet: Fleet, case: str) -> None:
     entry, words = BAD_CONFIGURATIONS[case]
     configure(fleet, authorities(stack))
     before = trust_secrets(fleet)
@@ -151,9 +151,9 @@ def test_deleting_a_cluster_removes_everything(stack: Stack, fleet: Fleet, wide:
 
     def probe() -> tuple[bool, str]:
         items = fleet.supervisor.get(kinds)["items"]
-        left = [one for one in items if one["metadata"]["name"].split("-")[0] == wide]
+        left = [item for item in items if item["metadata"]["name"].split("-")[0] == wide]
         return not left, ", ".join(f"{one['kind']}/{one['metadata']['name']}" for one in left)
 
     fleet.story.until("nothing of the cluster is left", probe, seconds=180)
     status = json.loads(local(stack, "status", "-o", "json"))
-    assert not [one for one in status["containers"] if "wide" in one["name"]]
+    assert not [container for container in status["containers"] if "wide" in container["name"]]

@@ -1,4 +1,4 @@
-"""`make demo` tells the truth: every claim of the story holds on real clusters."""
+"""`make demo`: every claim of the demo holds on real clusters."""
 
 import re
 import subprocess
@@ -26,23 +26,23 @@ CAUSES = ("trust-not-applied", "ca-rekeyed", "certificate-expired", "auth-reject
 
 
 @pytest.mark.timeout(1800)
-def test_the_story_holds(scratch: Path, local: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_every_claim_holds(scratch: Path, local: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     folder = scratch / "demo"
     command = [sys.executable, "-m", "trustplane", "demo", f"--state={folder}"]
     try:
-        done = subprocess.run(command, text=True, capture_output=True, timeout=1700, check=False)
-        assert done.returncode == 0, done.stdout[-8000:] + done.stderr
-        assert "x509: certificate signed by unknown authority" in done.stdout
-        explained = [line for line in done.stdout.splitlines() if line.startswith("✓ one cause, for certain: ")]
+        process = subprocess.run(command, text=True, capture_output=True, timeout=1700, check=False)
+        assert process.returncode == 0, process.stdout[-8000:] + process.stderr
+        assert "x509: certificate signed by unknown authority" in process.stdout
+        explained = [line for line in process.stdout.splitlines() if line.startswith("✓ one cause, for certain: ")]
         assert [line.rpartition(" ")[2] for line in explained] == list(CAUSES)
         for cause in CAUSES:
-            answer = done.stdout[done.stdout.index(f"\n   {cause}: ") :]
+            answer = process.stdout[process.stdout.index(f"\n   {cause}: ") :]
             assert "confidence:  high" in answer.splitlines()[2]
-        rekeyed = done.stdout[done.stdout.index("\n   ca-rekeyed: ") :]
+        rekeyed = process.stdout[process.stdout.index("\n   ca-rekeyed: ") :]
         assert re.search(r"^      SHA-256: +[0-9a-f]{64}$", rekeyed[: rekeyed.index("Evidence:")], re.MULTILINE)
-        described = done.stdout[done.stdout.index("# its events") :]
+        described = process.stdout[process.stdout.index("# its events") :]
         assert re.search(r"Warning +ImagePullExplained .*\(certificate-expired, high confidence\)", described)
-        table = done.stdout[done.stdout.index("What happened") :]
+        table = process.stdout[process.stdout.index("What happened") :]
         assert all(title in table for title in TITLES), table
     finally:
         removed = local("down", folder)

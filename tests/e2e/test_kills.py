@@ -1,4 +1,4 @@
-"""Whatever is killed at whatever moment of an update, it ends proven, with whole files, and nothing left behind.
+"""After a kill of any kind at any moment, an update ends proven, with complete files and no leftovers.
 
 Repeat a run, or make a longer one: `make kills N=40 SEED=7`.
 """
@@ -24,8 +24,8 @@ from trustplane_local.stack import Stack
 
 KILLS = int(os.environ.get("N", "5"))
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-SECONDS = 240.0  # for one update with a kill; the manager's lease alone lasts 15
-TOO_MANY = 3  # failures, after which going on says nothing new
+SECONDS = 240.0  # for one update with a kill; the manager's lease takes 15
+TOO_MANY = 3  # failures, after which further updates show nothing new
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ async def test_an_update_survives_kills_at_random_moments(stack: Stack, fleet: F
         say(summary(runs))
         assert not [str(each) for each in runs if each.failure]
         assert one.reports.snapshot.uids == machines
-    # Those of a process that was killed go when their time is over.
+    # Those of a killed process disappear when they expire.
     fleet.story.until("no probe pod is left", lambda: no_probe_pods(fleet, deep), seconds=240)
 
 
 async def undisturbed(one: Storm, wanted: Configuration) -> float:
-    """Return how long an update takes in which nothing is killed."""
+    """Return the duration of an update without a kill."""
     began = time.monotonic()
     await one.proven(await one.change(wanted), seconds=SECONDS)
     seconds = time.monotonic() - began

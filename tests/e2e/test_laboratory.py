@@ -1,6 +1,6 @@
-"""Why pulls fail on real nodes: each scenario has one thing wrong, and the answer has to be that one.
+"""Causes of failed pulls on real nodes: each scenario has one fault, and the diagnosis must name it.
 
-The table of accuracy, and of what the text alone would have said: `make bench-diagnose`.
+The table of accuracy, also for the message alone: `make bench-diagnose`.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from trustplane_local.stack import Stack
 
 CLIENTS = {"node": "kubelet and containerd on a node", "skopeo": "skopeo, in the words of CRI-O"}
 NAMED = re.compile(r"\(([a-z0-9-]+), \w+ confidence\)")
-# Words and chains do not show these: it takes a look at a node or at a pull secret, which the controller does not take.
+# Messages and chains do not show these: they need an inspection of a node or a pull secret, which the controller omits.
 BY_LOOKING = {
     "expired root on the node, good one gone",
     "expired root loaded, good one not",
@@ -31,7 +31,7 @@ BY_LOOKING = {
     "secret without auths",
     "login without a password",
     "403 without a login",
-    # A kubelet that has not read the Secret yet asks without it. What that is told stays: it has the same first cause.
+    # A kubelet that has not read the Secret yet pulls without it. Its first message stays; it has the same first cause.
     "wrong password",
 }
 Answers = list[tuple[Live, Json]]
@@ -52,13 +52,13 @@ def answers(laboratory: Laboratory) -> Answers:
 
 
 def outcomes(answers: Answers, client: str, by: str) -> list[Outcome]:
-    told = [(live, answer[client][by]) for live, answer in answers if answer[client]]
-    return [Outcome(live.name, live.truth, tuple((code, sure) for code, sure in found)) for live, found in told]
+    results = [(live, answer[client][by]) for live, answer in answers if answer[client]]
+    return [Outcome(live.name, live.truth, tuple((code, sure) for code, sure in found)) for live, found in results]
 
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_the_cause_is_named_by_the_evidence(answers: Answers, client: str) -> None:
+def test_diagnose_names_the_cause(answers: Answers, client: str) -> None:
     evidence, text = (outcomes(answers, client, by) for by in ("evidence", "text"))
     print(f"\n{CLIENTS[client]}\n")  # noqa: T201 - the measured accuracy
     bench.show(bench.rows(evidence, text), evidence)
@@ -71,16 +71,16 @@ def test_the_cause_is_named_by_the_evidence(answers: Answers, client: str) -> No
     assert len(inexact) <= 0.05 * len(evidence), "\n".join(map(str, inexact))
 
 
-def test_the_ca_that_would_mend_it_is_named(answers: Answers) -> None:
-    wanted = {live.name: hashlib.sha256(live.fix).hexdigest() for live, _ in answers if live.fix}
-    assert len(wanted) >= 4
-    assert {live.name: answer["node"]["authority"] for live, answer in answers if live.fix} == wanted
+def test_diagnose_names_the_missing_ca(answers: Answers) -> None:
+    fingerprints = {live.name: hashlib.sha256(live.fix).hexdigest() for live, _ in answers if live.fix}
+    assert len(fingerprints) >= 4
+    assert {live.name: answer["node"]["authority"] for live, answer in answers if live.fix} == fingerprints
 
 
 @pytest.mark.timeout(600)
-def test_every_pod_is_told_unasked_and_once_for_a_cause(laboratory: Laboratory) -> None:
+def test_every_pod_gets_one_event_for_a_cause(laboratory: Laboratory) -> None:
     notes = laboratory.explained()
     causes = {name: [NAMED.findall(note)[0] for note in told] for name, told in notes.items()}
     assert all(len(codes) == len(set(codes)) for codes in causes.values()), causes
-    told = [live for live in laboratory.scenarios if live.name not in BY_LOOKING]
-    assert {live.name: notes[live.name] for live in told if live.truth not in str(notes[live.name])} == {}
+    scenarios = [live for live in laboratory.scenarios if live.name not in BY_LOOKING]
+    assert {live.name: notes[live.name] for live in scenarios if live.truth not in str(notes[live.name])} == {}

@@ -1,4 +1,4 @@
-"""Every odd list of the catalogue, as kubectl and nodes take it: broken ones change nothing, messy ones work."""
+"""Every unusual list of the catalogue, in kubectl and on nodes: broken ones change nothing, messy ones work."""
 
 import json
 from collections.abc import Iterator
@@ -17,21 +17,21 @@ KIND = "TkgServiceConfiguration"
 APPLY = ("apply", "--server-side", "--force-conflicts", "--filename=-")
 # In a list it is base64 of DER, which is an error: der.yaml.
 ELSEWHERE = {"der.crt"}
-# What the API server's own rules see is said in their words; these are the extension's.
+# The API server's own rules have other messages; these are the extension's.
 OURS = {"no-certificate", "unparsable-certificate", "utf-16", "unreadable-on-nodes"}
-# Of these, what is wrong depends on the day.
+# The findings of these depend on the date.
 TIMELY = {"expires-soon", "not-yet-valid"}
 
 
 def lists() -> Iterator[tuple[str, Json, list[str]]]:
-    """Yield each file of the catalogue that is a list or may be an entry of one: name, configuration, codes."""
+    """Yield each file of the catalogue that is a list or an entry of one: name, configuration, codes."""
     for name, (content, expected) in CATALOGUE.items():
         stem, _, suffix = name.rpartition(".")
         if suffix == "yaml":
-            found = [one for one in yaml.safe_load_all(content) if one["kind"] == KIND]
-            if not found:
+            objects = [item for item in yaml.safe_load_all(content) if item["kind"] == KIND]
+            if not objects:
                 continue
-            (body,) = found
+            (body,) = objects
         elif name in ELSEWHERE:
             continue
         else:
@@ -53,7 +53,7 @@ def configured(stack: Stack, fleet: Fleet, deep: str) -> str:
 
 
 def asked(fleet: Fleet) -> tuple[str, int, Json, Json]:
-    """Return what users ask for; the manager may still be reporting about it."""
+    """Return the part set by users; the manager may still update the status."""
     found = fleet.supervisor.get("tkgserviceconfiguration", "tkg-service-configuration")
     metadata = found["metadata"]
     return metadata["uid"], metadata["generation"], metadata.get("annotations", {}), found["spec"]
@@ -74,7 +74,7 @@ def test_a_broken_list_is_refused_and_changes_nothing(fleet: Fleet, name: str) -
 
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("name", MESSY)
-def test_a_messy_list_is_warned_of(fleet: Fleet, name: str) -> None:
+def test_a_messy_list_causes_warnings(fleet: Fleet, name: str) -> None:
     body, expected = LISTS[name]
     said = fleet.supervisor.run(*APPLY, "--dry-run=server", stdin=json.dumps(body))
     codes = {one.partition(" ")[2] for one in expected} - TIMELY
@@ -87,7 +87,7 @@ def test_all_messy_lists_together_work_on_nodes(stack: Stack, fleet: Fleet, conf
     wanted = authorities(stack)
     body = manifests.service_configuration(wanted)
     entries = [one for name in MESSY for one in LISTS[name][0]["spec"]["trust"]["additionalTrustedCAs"]]
-    named = {one["name"]: one for one in entries if one["name"] not in wanted}
+    named = {entry["name"]: entry for entry in entries if entry["name"] not in wanted}
     body["spec"]["trust"]["additionalTrustedCAs"] += named.values()
     assert "Warning:" in fleet.supervisor.run(*APPLY, stdin=json.dumps(body))
     assert "Proven" in update(stack, configured)

@@ -1,7 +1,7 @@
-"""Trust on clusters that no TanzuKubernetesCluster made, set up as docs/how-to/own-clusterclass.md says.
+"""Trust on clusters without a TanzuKubernetesCluster, set up as in docs/how-to/own-clusterclass.md.
 
-`shop` is of somebody's own ClusterClass, patched by `trustplane class patch`; `web` has no class. They are made at the
-same time, and slow changes are begun on both before one of them is waited for.
+`shop` has a user's ClusterClass, patched by `trustplane class patch`; `web` has no class. Both are created at the
+same time, and slow changes start on both before the test waits for one.
 """
 
 import base64
@@ -36,9 +36,9 @@ CLASS_NAME = "my-class"
 NODES = 2
 SYSTEM = "/etc/ssl/certs/tkg-{}.pem"
 SCOPED = "/etc/containerd/certs.d/{}/{}"
-LIST = "{}-authorities"  # as the page has it
+LIST = "{}-authorities"  # as on the page
 APPLIED = "trustplane.dev/trust-applied"
-# The kubelet starts with this file, and pulls nothing before that.
+# The kubelet starts with this file, and pulls nothing earlier.
 KUBELET = "/var/lib/kubelet/config.yaml"
 
 
@@ -56,7 +56,7 @@ class Shape:
 
     @property
     def uids(self) -> set[str]:
-        return {str(one["metadata"]["uid"]) for one in self.machines}
+        return {str(machine["metadata"]["uid"]) for machine in self.machines}
 
     @property
     def status(self) -> Json:
@@ -67,11 +67,11 @@ class Shape:
         return str(self.status["inForce"]["digest"])
 
     def on_nodes(self, command: str) -> dict[str, str]:
-        """Return what a command prints on each node, as root, by machine."""
-        return {name_of(one): on_node(self.fleet, self.name, one, command) for one in self.machines}
+        """Return the output of a command on each node, run as root, by machine."""
+        return {name_of(machine): on_node(self.fleet, self.name, machine, command) for machine in self.machines}
 
     def asks(self, secret: str, data: Json, entries: Sequence[Json]) -> str:
-        """Have the cluster ask for a list, in the way of its shape; return what kubectl said.
+        """Make the cluster request a list, in the way of its shape; return kubectl's output.
 
         Args:
             secret: Name of the Secret.
@@ -79,8 +79,8 @@ class Shape:
             entries: As the variable has them.
         """
         kubectl = self.fleet.supervisor
-        scope = ", ".join(f"{one['name']}={host}" for one in entries for host in one.get("hosts", []))
-        texts = {f"{one['name']}.pem": data[one["name"]] for one in entries}
+        scope = ", ".join(f"{entry['name']}={host}" for entry in entries for host in entry.get("hosts", []))
+        texts = {f"{entry['name']}.pem": data[entry["name"]] for entry in entries}
         if not self._has_class and scope:
             texts["registry-scope"] = scope.encode()
         body = {name: base64.b64encode(text).decode() for name, text in texts.items()}
@@ -99,21 +99,21 @@ class Shape:
         return self.name == "shop"
 
     def wait(self, *names: str, proven: int = NODES) -> None:
-        """Wait until the nodes have proven a list of just these entries."""
+        """Wait until the nodes have proven a list of exactly these entries."""
 
         def probe() -> tuple[bool, str]:
             status = self.status
             entries = [one["name"] for one in status.get("desired", {}).get("entries", [])]
-            states = [condition(status, one).get("status") for one in ("Current", "Proven")]
+            states = [condition(status, type_).get("status") for type_ in ("Current", "Proven")]
             count = status.get("summary", {}).get("proven")
             good = sorted(names) == sorted(entries) and states == ["True", "True"] and count == proven
-            messages = [condition(status, one).get("message") for one in ("Current", "Proven")]
+            messages = [condition(status, type_).get("message") for type_ in ("Current", "Proven")]
             return good, json.dumps([entries, count, *messages])
 
         self.fleet.story.until(f"{self.name} has proven {', '.join(names)}", probe, seconds=300)
 
     def wait_nodes(self) -> None:
-        """Wait until all nodes are ready, and no machine is on its way."""
+        """Wait until all nodes are ready, and no machine is being created or removed."""
 
         def probe() -> tuple[bool, str]:
             try:
@@ -129,7 +129,7 @@ class Shape:
 
 @pytest.fixture(scope="module")
 def page(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Page:
-    """The page, in a folder that has the CAs of both registries, which it names."""
+    """The page, in a folder with the CAs of both registries, which it names."""
     found = Page(PAGE, stack, tmp_path_factory.mktemp("own"))
     for name, one in zip(("corp", "apps"), registry.registries(stack), strict=True):
         (found.folder / f"{name}.pem").write_bytes(one.ca.read_bytes())
@@ -138,8 +138,8 @@ def page(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 @pytest.fixture(scope="module")
 def own(stack: Stack, fleet: Fleet, page: Page) -> Iterator[Json]:
-    """The ClusterClass as the page leaves it, and both namespaces."""
-    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}} for one in ("team-a", "team-b")]
+    """The ClusterClass after the page's commands, and both namespaces."""
+    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in ("team-a", "team-b")]
     objects = own_class(stack, CLASS_NAME, "team-a")
     fleet.supervisor.apply(*spaces, *objects, file="class.yaml")
     said = page.follow(CLASS_SECTION)
@@ -157,7 +157,7 @@ def own(stack: Stack, fleet: Fleet, page: Page) -> Iterator[Json]:
 def shapes(
     stack: Stack, fleet: Fleet, page: Page, own: Json, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Shape, ...]]:
-    """Both clusters, made at the same time."""
+    """Both clusters, created at the same time."""
     del own
     version = fleet.supervisor.get("tkr")["items"][-1]["spec"]["kubernetes"]["version"]
     hosts = [one.host for one in registry.registries(stack)]
@@ -192,7 +192,7 @@ def shapes(
 
 
 def within(stack: Stack, fleet: Fleet, namespace: str, folder: Path) -> Fleet:
-    """Return a fleet whose commands are about one namespace where they name none."""
+    """Return a fleet with a default namespace for its commands."""
     config = yaml.safe_load(stack.kubeconfig.read_text())
     config["contexts"][0]["context"]["namespace"] = namespace
     file = folder / f"{namespace}.kubeconfig"
@@ -204,7 +204,7 @@ def is_gone(shape: Shape) -> tuple[bool, str]:
     kinds = "clusters.cluster.x-k8s.io,machines.cluster.x-k8s.io,localmachines,localclusters,clustertrusts"
     items = shape.fleet.supervisor.get(kinds)["items"]
     items += shape.fleet.supervisor.get("secrets", "-l", "trustplane.dev/cluster")["items"]
-    return not items, ", ".join(str(one["metadata"]["name"]) for one in items)
+    return not items, ", ".join(str(item["metadata"]["name"]) for item in items)
 
 
 @pytest.fixture(scope="module")
@@ -216,25 +216,25 @@ def listed(stack: Stack) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def entries(stack: Stack) -> dict[str, Json]:
-    """Entries by name, as the variable has them; one is for its registry only."""
+    """Entries by name, as in the variable; one is registry-scoped."""
     apps = registry.registries(stack)[1]
     return {
-        one: {"name": one, **({"hosts": [apps.host]} if one == "apps" else {})} for one in ("corp", "apps", "extra")
+        name: {"name": name, **({"hosts": [apps.host]} if name == "apps" else {})} for name in ("corp", "apps", "extra")
     }
 
 
 @pytest.fixture(scope="module")
 def planted(shapes: tuple[Shape, ...]) -> dict[str, dict[str, str]]:
-    """Files of somebody else on every node; those on machines that stay are as they were (P9)."""
+    """Foreign files on every node; on machines that stay they are unchanged at the end (P9)."""
     for one in shapes:
         one.on_nodes(PLANT)
-    return {one.name: one.on_nodes(FOREIGN) for one in shapes}
+    return {shape.name: shape.on_nodes(FOREIGN) for shape in shapes}
 
 
-def test_a_cluster_of_the_class_that_says_nothing_of_trust_gets_its_machines(
+def test_a_cluster_of_the_class_without_a_trust_variable_gets_its_machines(
     stack: Stack, fleet: Fleet, own: Json, page: Page, tmp_path: Path
 ) -> None:
-    """Once the class has the patch, no machine of it boots without the Secret."""
+    """After the patch of the class, no machine of it boots without the Secret."""
     version = fleet.supervisor.get("tkr")["items"][-1]["spec"]["kubernetes"]["version"]
     cluster = topology(page.manifest(CLUSTER_SECTION, "Cluster"), version)
     cluster["metadata"]["name"] = "quiet"
@@ -244,8 +244,8 @@ def test_a_cluster_of_the_class_that_says_nothing_of_trust_gets_its_machines(
 
     def probe() -> tuple[bool, str]:
         found = kubectl.get("kubeadmconfigs", "-l", "cluster.x-k8s.io/cluster-name=quiet")["items"]
-        told = [condition(one.get("status", {}), "DataSecretAvailable") for one in found]
-        return [one.get("status") for one in told] == ["True"], json.dumps(told)
+        conditions = [condition(one.get("status", {}), "DataSecretAvailable") for one in found]
+        return [one.get("status") for one in conditions] == ["True"], json.dumps(conditions)
 
     try:
         fleet.story.until("bootstrap data is made", probe, seconds=90)
@@ -259,27 +259,27 @@ def test_machines_boot_with_the_trust_before_the_first_pull(
 ) -> None:
     apps = registry.registries(stack)[1].host
     files = [SYSTEM.format("corp"), SCOPED.format(apps, "hosts.toml"), SCOPED.format(apps, "tkg-apps.pem")]
-    older = "\n".join(f"[ {one} -ot {KUBELET} ]" for one in files)
+    older = "\n".join(f"[ {file} -ot {KUBELET} ]" for file in files)
     is_there = page.commands("Is it right?")[-1].partition("@NODE ")[2]
     for shape in shapes:
         boots = {f"trustplane-set-{shape.in_force}\ncomplete\n"}
         assert set(shape.on_nodes(f"set -e\n{older}\n{is_there}").values()) == boots
-        applied = [json.loads(one["metadata"]["annotations"][APPLIED]) for one in shape.machines]
+        applied = [json.loads(machine["metadata"]["annotations"][APPLIED]) for machine in shape.machines]
         assert [(one["method"], one["digest"]) for one in applied] == [("Bootstrap", shape.in_force)] * NODES
         pulls_everywhere(shape.fleet, stack, shape.name)
     for command in page.commands("Is it right?")[:-1]:
-        done = page.run(command)
-        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
-        assert "<none>" not in done.stdout
+        process = page.run(command)
+        assert process.returncode == 0, f"$ {command}\n{process.stdout}{process.stderr}"
+        assert "<none>" not in process.stdout
 
 
 @pytest.mark.usefixtures("planted")
-def test_a_change_of_the_own_list_reaches_running_nodes_in_place_and_is_proven(
+def test_a_change_of_the_own_list_is_written_in_place_and_proven(
     shapes: tuple[Shape, ...], listed: dict[str, bytes], entries: dict[str, Json]
 ) -> None:
     before = [one.uids for one in shapes]
     for shape in reversed(shapes):
-        # Of `web` only the Secret changes, which nobody announces.
+        # For `web` only the Secret changes, without any announcement.
         shape.asks(LIST.format(shape.name), listed, list(entries.values()))
     for shape in shapes:
         shape.wait(*entries)
@@ -288,7 +288,7 @@ def test_a_change_of_the_own_list_reaches_running_nodes_in_place_and_is_proven(
     assert [one.uids for one in shapes] == before
 
 
-def test_another_encoding_is_nothing_and_a_removed_entry_is_trusted_no_more(
+def test_another_encoding_changes_nothing_and_a_removed_entry_is_no_longer_trusted(
     stack: Stack,
     fleet: Fleet,
     shapes: tuple[Shape, ...],
@@ -306,10 +306,10 @@ def test_another_encoding_is_nothing_and_a_removed_entry_is_trusted_no_more(
     for shape in shapes:
         shape.wait("corp", "extra")
         kubeconfig = shape.fleet.workload(shape.name).kubeconfig
-        done = page.run(f"trustplane prove --kubeconfig={kubeconfig} --registry={apps} -o json")
-        rows = json.loads(done.stdout)
-        assert [one["verdict"] for one in rows] == ["NotTrusted"] * NODES
-        assert all("x509: certificate signed by unknown authority" in one["message"] for one in rows)
+        process = page.run(f"trustplane prove --kubeconfig={kubeconfig} --registry={apps} -o json")
+        rows = json.loads(process.stdout)
+        assert [row["verdict"] for row in rows] == ["NotTrusted"] * NODES
+        assert all("x509: certificate signed by unknown authority" in row["message"] for row in rows)
     assert [one.on_nodes(command) for one in shapes] == written
     assert [one.uids for one in shapes] == before
     fleet.supervisor.apply(manifests.registry(apps), file="registry.yaml")
@@ -338,7 +338,7 @@ def test_a_broken_list_is_refused_or_reported_and_removes_nothing(
         shape.wait(*entries)
 
 
-def test_what_a_tenant_does_to_the_boot_set_is_undone_and_told(shapes: tuple[Shape, ...]) -> None:
+def test_a_tenants_edit_of_the_boot_set_is_reverted_and_reported(shapes: tuple[Shape, ...]) -> None:
     for shape in shapes:
         kubectl, name = shape.fleet.supervisor, f"{shape.name}-trust"
         before = secret_text(kubectl, name)
@@ -350,13 +350,13 @@ def test_what_a_tenant_does_to_the_boot_set_is_undone_and_told(shapes: tuple[Sha
 
 
 def restored(shape: Shape, text: str, reason: str) -> None:
-    """Wait until the boot set has that text, and an Event of the Cluster has told of it."""
+    """Wait until the boot set has a text, and an Event of the Cluster reports it."""
     kubectl = shape.fleet.supervisor
 
     def probe() -> tuple[bool, str]:
         events = kubectl.get("events.events.k8s.io")["items"]
-        told = {one["reason"] for one in events if one["regarding"].get("name") == shape.name}
-        return reason in told and secret_text(kubectl, f"{shape.name}-trust") == text, str(told)
+        reasons = {event["reason"] for event in events if event["regarding"].get("name") == shape.name}
+        return reason in reasons and secret_text(kubectl, f"{shape.name}-trust") == text, str(reasons)
 
     shape.fleet.story.until(f"the boot set of {shape.name} is as before: {reason}", probe, seconds=30)
 
@@ -366,16 +366,16 @@ def secret_text(kubectl: Kubectl, name: str) -> str:
     return base64.b64decode(found).decode()
 
 
-def test_a_machine_that_cluster_api_makes_anew_boots_with_the_set_in_force(
+def test_a_machine_recreated_by_cluster_api_boots_with_the_set_in_force(
     stack: Stack, shapes: tuple[Shape, ...], planted: dict[str, dict[str, str]]
 ) -> None:
-    """A change of the class' variable, without which other patches count, and `rollout.after` of a pool."""
+    """Change the class' variable, which disables other patches, and `rollout.after` of a pool."""
     shop, web = shapes
     for shape in shapes:
         assert shape.on_nodes(FOREIGN) == planted[shape.name]
     before = [one.uids for one in shapes]
     variables = shop.fleet.supervisor.get("cluster", "shop")["spec"]["topology"]["variables"]
-    kept = [one for one in variables if one["name"] != BANNER]
+    kept = [variable for variable in variables if variable["name"] != BANNER]
     patch = {"spec": {"topology": {"variables": kept}}}
     shop.fleet.supervisor.run("patch", "cluster", "shop", "--type=merge", "-p", json.dumps(patch))
     after = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -393,7 +393,7 @@ def test_a_machine_that_cluster_api_makes_anew_boots_with_the_set_in_force(
 
 
 def wait_replaced(shape: Shape, old: set[str], *, left: int) -> None:
-    """Wait until so many of the old machines are left, and all nodes are ready."""
+    """Wait until only this number of old machines remains, and all nodes are ready."""
 
     def probe() -> tuple[bool, str]:
         return len(shape.uids & old) == left and len(shape.uids) == NODES, f"{len(shape.uids & old)} old ones are left"
@@ -402,7 +402,7 @@ def wait_replaced(shape: Shape, old: set[str], *, left: int) -> None:
     shape.wait_nodes()
 
 
-def test_without_the_key_machines_are_replaced_and_status_says_why(
+def test_without_the_key_machines_are_replaced_and_status_reports_why(
     shapes: tuple[Shape, ...], listed: dict[str, bytes], entries: dict[str, Json], page: Page
 ) -> None:
     _, web = shapes
@@ -410,8 +410,8 @@ def test_without_the_key_machines_are_replaced_and_status_says_why(
     web.fleet.supervisor.run("delete", "secret", "web-ssh")
 
     def probe() -> tuple[bool, str]:
-        done = page.run("trustplane status web -n team-b")
-        text = " ".join(done.stdout.split())
+        process = page.run("trustplane status web -n team-b")
+        text = " ".join(process.stdout.split())
         return (
             "Machines are replaced, since Secret <cluster>-ssh, by which Trustplane would log in, is absent" in text,
             text,
@@ -426,5 +426,5 @@ def test_without_the_key_machines_are_replaced_and_status_says_why(
         return condition(status, "Current")["status"] == "True", json.dumps(status.get("conditions"))
 
     web.fleet.story.until("web has what it asks for", is_current, seconds=60)
-    applied = [json.loads(one["metadata"]["annotations"][APPLIED]) for one in web.machines]
+    applied = [json.loads(machine["metadata"]["annotations"][APPLIED]) for machine in web.machines]
     assert [(one["method"], one["digest"]) for one in applied] == [("Bootstrap", web.in_force)] * NODES

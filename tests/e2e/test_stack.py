@@ -1,4 +1,4 @@
-"""The local stack's life: up, kills, crashes, a reboot, a second one beside it, down without a trace."""
+"""The life of the local stack: up, kills, crashes, a reboot, a second stack, and down without leftovers."""
 
 import asyncio
 import contextlib
@@ -29,8 +29,8 @@ Local = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def status(local: Local, folder: Path) -> tuple[int, Json]:
-    done = local("status", folder, "-o", "json")
-    return done.returncode, json.loads(done.stdout)
+    process = local("status", folder, "-o", "json")
+    return process.returncode, json.loads(process.stdout)
 
 
 def pids(status: Json) -> dict[str, int]:
@@ -51,7 +51,7 @@ def until(probe: Callable[[], T | None], seconds: float = 60) -> T:
 
 
 def kill(pids: Iterable[int]) -> None:
-    """Kill processes and wait until they are gone, so that their ports are free."""
+    """Kill processes and wait until they have exited, and their ports are free."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(pid)
@@ -63,7 +63,7 @@ def kill(pids: Iterable[int]) -> None:
 def test_status_shows_every_part_ready(stack: Stack, local: Local) -> None:
     code, shown = status(local, stack.folder)
     assert [(part["name"], part.get("ready")) for part in shown["parts"]] == [(name, True) for name in ORDER]
-    assert {one["name"]: one["state"] for one in shown["containers"]} == {
+    assert {container["name"]: container["state"] for container in shown["containers"]} == {
         one.name: "running" for one in registry.registries(stack)
     }
     assert (code, shown["clusters"]) == (0, [])
@@ -86,7 +86,7 @@ def test_what_clusters_need_is_installed(stack: Stack) -> None:
     assert stack.kubernetes_version in kubectl(stack, "get", "tanzukubernetesreleases")
 
 
-def test_the_registries_serve_their_image_to_their_user_alone(stack: Stack) -> None:
+def test_the_registries_serve_their_image_only_to_their_user(stack: Stack) -> None:
     for one in registry.registries(stack):
         image = f"docker://{one.address}/{one.image.partition('/')[2]}"
         inspect = ["skopeo", "inspect", f"--cert-dir={one.folder / 'certs.d'}"]
@@ -94,9 +94,9 @@ def test_the_registries_serve_their_image_to_their_user_alone(stack: Stack) -> N
         described = subprocess.run([*inspect, credentials, image], capture_output=True, text=True, check=True)
         assert json.loads(described.stdout)["Os"] == "linux"
         for refused, words in ((["--no-creds"], "authentication required"), ([credentials, "--cert-dir=/"], "x509")):
-            done = subprocess.run([*inspect, *refused, image], capture_output=True, text=True, check=False)
-            assert done.returncode != 0
-            assert words in done.stderr
+            process = subprocess.run([*inspect, *refused, image], capture_output=True, text=True, check=False)
+            assert process.returncode != 0
+            assert words in process.stderr
     corp, apps = registry.registries(stack)
     assert corp.ca.read_bytes() != apps.ca.read_bytes()
     assert corp.password_file.stat().st_mode & 0o777 == 0o600
@@ -111,14 +111,14 @@ def test_logs_of_processes_and_containers(stack: Stack, local: Local) -> None:
     assert all(name in wrong.stderr for name in (*ORDER, "registry-corp"))
 
 
-def test_up_leaves_what_runs_alone(stack: Stack, local: Local) -> None:
+def test_up_does_not_restart_running_parts(stack: Stack, local: Local) -> None:
     before = pids(status(local, stack.folder)[1])
     assert local("up", stack.folder).returncode == 0
     assert pids(status(local, stack.folder)[1]) == before
 
 
 @pytest.mark.parametrize("victims", [("etcd",), ("apiserver", *ORDER[2:])], ids=["etcd", "all-others"])
-def test_up_repairs_what_was_killed(stack: Stack, local: Local, victims: tuple[str, ...]) -> None:
+def test_up_restarts_killed_parts(stack: Stack, local: Local, victims: tuple[str, ...]) -> None:
     before = pids(status(local, stack.folder)[1])
     kill(before[name] for name in victims)
     code, shown = status(local, stack.folder)
@@ -129,15 +129,15 @@ def test_up_repairs_what_was_killed(stack: Stack, local: Local, victims: tuple[s
     code, shown = status(local, stack.folder)
     assert code == 0
     changed = {name for name, pid in pids(shown).items() if before[name] != pid}
-    # the manager ends by itself when it cannot renew its lease
+    # the manager exits when it cannot renew its lease
     assert set(victims) <= changed <= {*victims, "manager"}
 
 
 @pytest.mark.parametrize("word", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_container_that_ended_while_its_monitor_could_not_tell_is_started_again(
+def test_a_container_that_exited_without_a_report_of_its_monitor_is_restarted(
     stack: Stack, local: Local, word: signal.Signals
 ) -> None:
-    """Podman 4.3 goes by its monitor's word alone: where that never comes, it starts and removes nothing."""
+    """Podman 4.3 relies on its monitor alone: without the monitor's report, it starts and removes nothing."""
     before = registry_pid(stack)
     monitor = int((Path("/proc") / str(before) / "stat").read_text().rpartition(")")[2].split()[1])
     os.kill(monitor, word)
@@ -160,7 +160,7 @@ def registry_pid(stack: Stack) -> int:
     return found.pid
 
 
-def test_a_taken_port_is_named_with_its_holder_before_anything_is_started(stack: Stack, local: Local) -> None:
+def test_a_taken_port_is_reported_with_its_holder_before_anything_starts(stack: Stack, local: Local) -> None:
     kill([pids(status(local, stack.folder)[1])["kcm"]])
     with socket.socket() as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -181,7 +181,7 @@ def test_another_subnet_for_a_stack_that_has_one_is_refused(stack: Stack, local:
 
 @pytest.fixture(scope="module")
 def second(stack: Stack, scratch: Path, local: Local) -> Iterator[Path]:
-    """The folder of a stack beside the first, whose first `up` was killed when the apiserver had just been started."""
+    """The folder of a second stack, whose first `up` was killed right after the start of the apiserver."""
     assert stack.folder.exists()
     folder = scratch / "second"
     try:
@@ -209,7 +209,7 @@ def test_two_ups_at_once_after_a_crash_in_the_first_one(second: Path, stack: Sta
 
 
 def test_up_after_a_power_cut(second: Path, local: Local) -> None:
-    """What a reboot leaves, short of one: no process, no mount, no bridge, and pid files of another boot."""
+    """Simulate a reboot: no process, no mount, no bridge, and pid files of another boot."""
     other = stacks.read(second)
     assert other is not None
     kill(one for one in processes_of(other))
@@ -224,7 +224,7 @@ def test_up_after_a_power_cut(second: Path, local: Local) -> None:
     assert status(local, second)[0] == 0
 
 
-def test_a_corrupt_store_is_told_and_down_removes_every_trace(second: Path, stack: Stack, local: Local) -> None:
+def test_a_corrupt_store_is_reported_and_down_removes_everything(second: Path, stack: Stack, local: Local) -> None:
     other = stacks.read(second)
     assert other is not None
     kill([pids(status(local, second)[1])["etcd"]])
@@ -241,7 +241,7 @@ def test_a_corrupt_store_is_told_and_down_removes_every_trace(second: Path, stac
 
 
 def traces(stack: Stack) -> list[str]:
-    """Return what of a stack is left on this machine, from the kernel's point of view."""
+    """Return the leftovers of a stack on this machine, from the kernel's point of view."""
     rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
     places = [stack.folder, Path("/run/trustplane") / stack.id]
     return [
@@ -254,8 +254,8 @@ def traces(stack: Stack) -> list[str]:
 
 
 def processes_of(stack: Stack) -> list[int]:
-    """Return every process that has to do with a stack: by its command line, or as one of a container."""
-    found = []
+    """Return every process of a stack: by its command line, or inside a container."""
+    processes = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -263,5 +263,5 @@ def processes_of(stack: Stack) -> list[int]:
             root = (entry / "mountinfo").read_text().partition("\n")[0]  # a container's names its upper folder
             alive = not parse_stat((entry / "stat").read_text()).has_ended
             if alive and str(stack.folder) in (entry / "cmdline").read_text() + root:
-                found.append(int(entry.name))
-    return found
+                processes.append(int(entry.name))
+    return processes

@@ -44,7 +44,7 @@ GROUPS = ("machinedeployments.cluster.x-k8s.io", "kubeadmcontrolplanes.controlpl
 
 @pytest.fixture(scope="module")
 def trusting(stack: Stack, fleet: Fleet, deep: str) -> Iterator[str]:
-    """The cluster with both CAs for whole nodes; files of somebody else on every node stay as they are."""
+    """The cluster with both CAs node-wide; foreign files on every node stay unchanged."""
     updated(stack, deep)
     for machine in fleet.machines(deep):
         on_node(fleet, deep, machine, PLANT)
@@ -59,27 +59,27 @@ def updated(stack: Stack, cluster: str) -> None:
 
 
 def files_of_ours(fleet: Fleet, cluster: str) -> dict[str, str]:
-    """Return the list of our files with their digests, by machine."""
+    """Return the trust files with their digests, by machine."""
     command = "cd /etc/ssl/certs && sha256sum $(ls tkg-*.pem | grep -v theirs); ls -A .trustplane 2>/dev/null || :"
-    return {name_of(one): on_node(fleet, cluster, one, command) for one in fleet.machines(cluster)}
+    return {name_of(machine): on_node(fleet, cluster, machine, command) for machine in fleet.machines(cluster)}
 
 
 def probe_pods(fleet: Fleet, cluster: str) -> list[str]:
     pods = fleet.workload(cluster).get("pods", "-n", "trustplane-system")["items"]
-    return [one["metadata"]["name"] for one in pods if "deletionTimestamp" not in one["metadata"]]
+    return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
-def test_every_node_proves_it_cordoned_and_tainted_ones_too(stack: Stack, fleet: Fleet, trusting: str) -> None:
+def test_every_node_proves_it_including_cordoned_and_tainted_ones(stack: Stack, fleet: Fleet, trusting: str) -> None:
     node = name_of(workers(fleet, trusting)[0])
     kubectl = fleet.workload(trusting)
     kubectl.run("cordon", node)
     kubectl.run("taint", "node", node, "test=taint:NoExecute")
-    done = trustplane(stack, "prove", trusting, "-o", "json")
+    process = trustplane(stack, "prove", trusting, "-o", "json")
     kubectl.run("taint", "node", node, "test-")
     kubectl.run("uncordon", node)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
     hosts = {one.host for one in registry.registries(stack)}
-    rows = {(row["node"], row["registry"]): row["verdict"] for row in json.loads(done.stdout)}
+    rows = {(row["node"], row["registry"]): row["verdict"] for row in json.loads(process.stdout)}
     assert rows == {(name, host): "Trusted" for name in fleet.names(trusting) for host in hosts}
     assert not probe_pods(fleet, trusting)
 
@@ -93,9 +93,9 @@ def test_removed_in_place_and_refused_afterwards(stack: Stack, fleet: Fleet, tru
     assert fleet.names(trusting) == machines
     assert not any(apps.ca_name in listing for listing in files_of_ours(fleet, trusting).values())
     kubeconfig = fleet.workload(trusting).kubeconfig
-    done = trustplane(stack, "prove", f"--kubeconfig={kubeconfig}", "--registry", apps.host, "-o", "json")
-    assert done.returncode == 1
-    rows = json.loads(done.stdout)
+    process = trustplane(stack, "prove", f"--kubeconfig={kubeconfig}", "--registry", apps.host, "-o", "json")
+    assert process.returncode == 1
+    rows = json.loads(process.stdout)
     assert [row["verdict"] for row in rows] == ["NotTrusted"] * NODES
     assert all("x509: certificate signed by unknown authority" in row["message"] for row in rows)
 
@@ -112,7 +112,7 @@ def test_added_for_one_registry_without_restarting_containerd(stack: Stack, flee
 
 def runs_of_containerd(fleet: Fleet, cluster: str) -> dict[str, str]:
     command = "systemctl show -p InvocationID --value containerd"
-    return {name_of(one): on_node(fleet, cluster, one, command) for one in fleet.machines(cluster)}
+    return {name_of(machine): on_node(fleet, cluster, machine, command) for machine in fleet.machines(cluster)}
 
 
 def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: Fleet, trusting: str) -> None:
@@ -142,7 +142,7 @@ def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: Fleet, trust
     secret = manifests.pull_secret("cart", apps.host, apps.username, apps.password())
     kubectl.apply(secret, manifests.deployment("cart", apps.image, credentials="cart"), file="cart.yaml")
     wait_running(fleet.story, kubectl, "cart")
-    kubectl.run("delete", "deployment/counter", "poddisruptionbudget/counter")  # it would keep nodes from being drained
+    kubectl.run("delete", "deployment/counter", "poddisruptionbudget/counter")  # it would prevent the draining of nodes
 
 
 def running_containers(fleet: Fleet, cluster: str) -> set[tuple[str, str, int]]:
@@ -152,7 +152,7 @@ def running_containers(fleet: Fleet, cluster: str) -> set[tuple[str, str, int]]:
 
 
 def held(fleet: Fleet, cluster: str, words: str) -> None:
-    """The change is shown, and starts nothing by itself."""
+    """Check that the change is reported, and starts nothing."""
 
     def probe() -> tuple[bool, str]:
         current = condition(trust_status(fleet, cluster), "Current")
@@ -161,7 +161,7 @@ def held(fleet: Fleet, cluster: str, words: str) -> None:
     fleet.story.until("the change is shown and held", probe, seconds=30)
 
 
-def test_a_wrong_ca_stops_at_the_first_node_and_the_right_one_goes_on(
+def test_a_wrong_ca_stops_at_the_first_node_and_the_corrected_one_continues(
     stack: Stack, fleet: Fleet, trusting: str
 ) -> None:
     apps = registry.registries(stack)[1]
@@ -169,16 +169,18 @@ def test_a_wrong_ca_stops_at_the_first_node_and_the_right_one_goes_on(
     wrong = certificate(apps.ca_name, ec.generate_private_key(ec.SECP256R1()))
     configure(fleet, authorities(stack) | {apps.ca_name: wrong})
 
-    done = trustplane(stack, "update", trusting, *PATIENTLY)
+    process = trustplane(stack, "update", trusting, *PATIENTLY)
 
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert process.returncode == 1, process.stdout + process.stderr
     after = files_of_ours(fleet, trusting)
     (canary,) = [name for name in after if after[name] != before[name]]
     fingerprint = x509.load_pem_x509_certificate(wrong).fingerprint(hashes.SHA256()).hex()
     said = condition(trust_status(fleet, trusting), "Proven")
     assert said["status"] == "False"
-    assert all(one in said["message"] for one in (canary, apps.host, fingerprint[:10])), said
-    assert all(one in done.stdout + done.stderr for one in (canary, apps.host, fingerprint[:10])), done.stdout
+    assert all(text in said["message"] for text in (canary, apps.host, fingerprint[:10])), said
+    assert all(text in process.stdout + process.stderr for text in (canary, apps.host, fingerprint[:10])), (
+        process.stdout
+    )
 
     configure(fleet, authorities(stack))
     updated(stack, trusting)
@@ -186,7 +188,7 @@ def test_a_wrong_ca_stops_at_the_first_node_and_the_right_one_goes_on(
     assert fleet.names(trusting) == machines
 
 
-def test_what_somebody_writes_in_the_boot_set_is_undone_and_told(fleet: Fleet, trusting: str) -> None:
+def test_an_edit_of_the_boot_set_is_reverted_and_reported(fleet: Fleet, trusting: str) -> None:
     name = f"{trusting}-trust"
     before = fleet.supervisor.get("secret", name)["data"]
     fleet.supervisor.run("patch", "secret", name, "-p", json.dumps({"data": {"bundle.pem": "bm90aGluZw=="}}))
@@ -202,21 +204,19 @@ def test_what_somebody_writes_in_the_boot_set_is_undone_and_told(fleet: Fleet, t
         return found == before["bundle.pem"], found[:40]
 
     fleet.story.until("the boot set is there again", probe, seconds=30)
-    reasons = [one["reason"] for one in fleet.supervisor.get("events.events.k8s.io")["items"]]
+    reasons = [item["reason"] for item in fleet.supervisor.get("events.events.k8s.io")["items"]]
     assert "TrustBootSetRestored" in reasons
 
 
-def test_undo_brings_back_what_was_there_before_and_an_update_ends_that(
-    stack: Stack, fleet: Fleet, trusting: str
-) -> None:
+def test_undo_restores_the_previous_set_until_the_next_update(stack: Stack, fleet: Fleet, trusting: str) -> None:
     apps = registry.registries(stack)[1]
     extra = {"extra": certificate("extra", ec.generate_private_key(ec.SECP256R1()))}
     before = files_of_ours(fleet, trusting)
     configure(fleet, authorities(stack) | extra)
     updated(stack, trusting)
     after = files_of_ours(fleet, trusting)
-    done = trustplane(stack, "undo", trusting, *PATIENTLY)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = trustplane(stack, "undo", trusting, *PATIENTLY)
+    assert process.returncode == 0, process.stdout + process.stderr
     assert files_of_ours(fleet, trusting) == before
     current = condition(trust_status(fleet, trusting), "Current")
     assert (current["status"], current["reason"]) == ("False", "Undone")
@@ -228,8 +228,8 @@ def test_undo_brings_back_what_was_there_before_and_an_update_ends_that(
     assert apps.ca_name in str(files_of_ours(fleet, trusting))
 
 
-def test_another_update_takes_the_current_trust_along(stack: Stack, fleet: Fleet, trusting: str) -> None:
-    """Rule P4. Where this class has another size of machines, nothing but the object differs: none is replaced."""
+def test_another_update_also_takes_the_current_trust(stack: Stack, fleet: Fleet, trusting: str) -> None:
+    """Rule P4. If the class has no machine size, only the object changes, and no machine is replaced."""
     machines = fleet.names(trusting)
     extra = {"extra": certificate("extra", ec.generate_private_key(ec.SECP256R1()))}
     configure(fleet, authorities(stack) | extra)
@@ -245,13 +245,13 @@ def test_another_update_takes_the_current_trust_along(stack: Stack, fleet: Fleet
     assert fleet.names(trusting) == machines
 
 
-def test_the_own_list_of_a_cluster_is_taken_at_once(stack: Stack, fleet: Fleet, trusting: str) -> None:
+def test_the_own_list_of_a_cluster_is_taken_immediately(stack: Stack, fleet: Fleet, trusting: str) -> None:
     """Rule P5."""
     machines = fleet.names(trusting)
     own = authorities(stack) | {"own": certificate("own", ec.generate_private_key(ec.SECP256R1()))}
     listed = [{"name": name, "data": encoded(pem)} for name, pem in own.items()]
     for trust, names in (({"additionalTrustedCAs": listed}, {*own}), (None, {*authorities(stack), "extra"})):
-        # To have none of its own is to lose all of it, though the service's list has most of that.
+        # Removing the own list removes all of it, although the service's list has most of it.
         allowed = {"trustplane.dev/allow-removal": None if trust else "true"}
         body = {"metadata": {"annotations": allowed}, "spec": {"settings": {"network": {"trust": trust}}}}
         fleet.supervisor.run("patch", "tkc", trusting, "--type=merge", "-p", json.dumps(body))
@@ -262,19 +262,19 @@ def test_the_own_list_of_a_cluster_is_taken_at_once(stack: Stack, fleet: Fleet, 
 
 
 def taken(fleet: Fleet, cluster: str, reason: str, names: set[str]) -> None:
-    """Wait until the cluster has a list of these entries in force, for that reason, proven by every node."""
+    """Wait until the set in force has these entries, for this reason, proven by every node."""
 
     def probe() -> tuple[bool, str]:
         status = trust_status(fleet, cluster)
-        entries = {one["name"] for one in status["desired"]["entries"]}
-        states = [condition(status, one).get("status") for one in ("Current", "Proven")]
-        found = (status["inForce"].get("reason"), entries, states)
-        return found == (reason, names, ["True", "True"]), str(found)
+        entries = {entry["name"] for entry in status["desired"]["entries"]}
+        states = [condition(status, type_).get("status") for type_ in ("Current", "Proven")]
+        observed = (status["inForce"].get("reason"), entries, states)
+        return observed == (reason, names, ["True", "True"]), str(observed)
 
     fleet.story.until(f"{cluster} has taken it: {reason}", probe, seconds=120)
 
 
-def test_a_node_that_is_off_keeps_nobody_waiting_and_is_brought_up_to_date_when_it_returns(
+def test_a_node_that_is_off_delays_no_other_and_is_updated_when_it_returns(
     stack: Stack, fleet: Fleet, trusting: str
 ) -> None:
     corp, apps = registry.registries(stack)
@@ -292,14 +292,14 @@ def test_a_node_that_is_off_keeps_nobody_waiting_and_is_brought_up_to_date_when_
 
 
 def states(fleet: Fleet, cluster: str, wanted: dict[str, str], *, proven: int, without: str = "") -> None:
-    """Wait until so many nodes have proven the set in force, and the others are in these states."""
+    """Wait until a number of nodes have proven the set in force, and the others are in these states."""
 
     def probe() -> tuple[bool, str]:
         status = trust_status(fleet, cluster)
-        desired = [one["name"] for one in status["desired"]["entries"]]
+        desired = [entry["name"] for entry in status["desired"]["entries"]]
         is_taken = without not in desired and status["inForce"]["digest"] == status["desired"]["digest"]
-        found = {one["machine"]: one["state"] for one in status.get("nodes", [])}
-        good = is_taken and found == wanted and status["summary"]["proven"] == proven
+        states = {node["machine"]: node["state"] for node in status.get("nodes", [])}
+        good = is_taken and states == wanted and status["summary"]["proven"] == proven
         return good, json.dumps({"nodes": status.get("nodes"), "summary": status["summary"], "entries": desired})
 
     fleet.story.until(f"{proven} nodes are proven, the others {wanted}", probe, seconds=300)
@@ -315,7 +315,7 @@ def test_150_cas_of_rsa_4096(stack: Stack, fleet: Fleet, trusting: str) -> None:
     assert all(listing.count(".pem") == MANY for listing in files_of_ours(fleet, trusting).values())
     sizes = object_sizes(fleet)
     print("\n" + "\n".join(f"{kind}: {size} bytes" for kind, size in sizes.items()))  # noqa: T201 - the measured sizes
-    assert all(size < 1_000_000 for size in sizes.values()), sizes  # etcd takes 1.5 MiB in one request
+    assert all(size < 1_000_000 for size in sizes.values()), sizes  # etcd accepts 1.5 MiB per request
     with pytest.raises(TransientError, match="allow-removal"):
         configure(fleet, authorities(stack))
     configure(fleet, authorities(stack), **{"trustplane.dev/allow-removal": "true"})
@@ -329,4 +329,4 @@ def object_sizes(fleet: Fleet) -> dict[str, int]:
     kinds = ("tkgserviceconfiguration", "secrets", "clusters.cluster.x-k8s.io", "kubeadmconfigs", "clustertrusts")
     kinds += ("kubeadmconfigtemplates", "kubeadmcontrolplanes", "machines.cluster.x-k8s.io")
     lists = {kind: fleet.supervisor.get(kind, "--show-managed-fields")["items"] for kind in kinds}
-    return {kind: max(len(json.dumps(one)) for one in items) for kind, items in lists.items() if items}
+    return {kind: max(len(json.dumps(item)) for item in items) for kind, items in lists.items() if items}

@@ -1,4 +1,4 @@
-"""The life of trust in short, for each set of versions: `make matrix` runs this file, `make test` does not."""
+"""The life of trust in short, for each version set: `make matrix` runs this file, `make test` does not."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ TRUSTED = "cd /etc/ssl/certs && ls tkg-*.pem"
 
 @pytest.fixture(scope="module")
 def cluster(stack: Stack, fleet: Fleet) -> str:
-    """A cluster whose pool has what versions of Cluster API differ in; it trusts one of two registries."""
+    """A cluster whose pool uses features that differ between versions; it trusts one of two registries."""
     corp, apps = registry.registries(stack)
     fleet.supervisor.apply(manifests.registry(corp.host), file="registry.yaml")
     configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
@@ -48,8 +48,8 @@ def cluster(stack: Stack, fleet: Fleet) -> str:
 
 
 def trusted(fleet: Fleet) -> str:
-    """Return the names of our files; every machine must have the same."""
-    (found,) = {on_node(fleet, NAME, one, TRUSTED) for one in fleet.machines(NAME)}
+    """Return the names of the trust files, which must be the same on every machine."""
+    (found,) = {on_node(fleet, NAME, machine, TRUSTED) for machine in fleet.machines(NAME)}
     return found
 
 
@@ -68,10 +68,10 @@ def test_a_cluster_of_these_versions_boots_with_trust(stack: Stack, fleet: Fleet
 
 
 def test_labels_and_taints_of_a_pool_reach_its_nodes(fleet: Fleet, cluster: str) -> None:
-    names = {name_of(one) for one in workers(fleet, cluster)}
+    names = {name_of(worker) for worker in workers(fleet, cluster)}
 
     def probe() -> tuple[bool, str]:
-        nodes = [one for one in fleet.workload(cluster).get("nodes")["items"] if one["metadata"]["name"] in names]
+        nodes = [item for item in fleet.workload(cluster).get("nodes")["items"] if item["metadata"]["name"] in names]
         taints = [one for node in nodes for one in node["spec"].get("taints", []) if one["key"] == TAINT["key"]]
         labels = [node["metadata"]["labels"].get(key) for node in nodes for key in LABEL]
         return taints == [TAINT] * WORKERS and labels == [*LABEL.values()] * WORKERS, f"{labels} {taints}"
@@ -92,9 +92,9 @@ def test_a_ca_is_added_in_place_and_proven_by_every_node(stack: Stack, fleet: Fl
     wait_running(fleet.story, kubectl, "cart")
 
 
-def test_the_strategy_replace_makes_every_worker_anew(stack: Stack, fleet: Fleet, cluster: str) -> None:
+def test_the_strategy_replace_replaces_every_worker(stack: Stack, fleet: Fleet, cluster: str) -> None:
     corp, apps = registry.registries(stack)
-    before = {name_of(one) for one in workers(fleet, cluster)}
+    before = {name_of(worker) for worker in workers(fleet, cluster)}
     fleet.supervisor.run("delete", "registries.trustplane.dev", manifests.registry(apps.host)["metadata"]["name"])
     fleet.supervisor.run("annotate", "tkc", cluster, "trustplane.dev/update-strategy=Replace")
     configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
@@ -104,9 +104,9 @@ def test_the_strategy_replace_makes_every_worker_anew(stack: Stack, fleet: Fleet
     assert trusted(fleet).split() == [f"tkg-{corp.ca_name}.pem"]
 
 
-def test_what_is_reported_is_good(stack: Stack, fleet: Fleet, cluster: str) -> None:
-    done = trustplane(stack, "status", cluster)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_all_conditions_are_good(stack: Stack, fleet: Fleet, cluster: str) -> None:
+    process = trustplane(stack, "status", cluster)
+    assert process.returncode == 0, process.stdout + process.stderr
     fleet.wait_ready(cluster)
     assert condition(trust_status(fleet, cluster), "Proven")["status"] == "True"
     assert json.loads(local(stack, "status", "-o", "json"))["versions"] == stack.versions

@@ -1,4 +1,4 @@
-"""Scenarios of certificates: which chain is served, who trusts what, and what is on the node."""
+"""Scenarios of certificates: the served chain, the trusted CAs, and the state of the node."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ from laboratory.material import (
 from trustplane.diagnosis.facts import Case, ListEntry, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
 
-ELSEWHERE = PKI(6).ders(PKI(6).root)[0]  # a CA that has no part in it
+ELSEWHERE = PKI(6).ders(PKI(6).root)[0]  # an unrelated CA
 TIMES = "x509: certificate has expired or is not yet valid: current time"
 
 
@@ -76,7 +76,7 @@ def _scoped(pki: PKI, root: bytes, whole: tuple[bytes, ...]) -> Case:
 
 
 def proxied() -> Iterator[Scenario]:
-    """The node is served something else than we are."""
+    """The node receives another chain than Trustplane."""
     pki, proxy = PKI(), PKI(6, label="Web Proxy CA")
     root = pki.ders(pki.root)[0]
     known = {"desired": own(root), "in_force": own(root), "disk": disk(root)}
@@ -94,7 +94,7 @@ def proxied() -> Iterator[Scenario]:
 
 
 def chains() -> Iterator[Scenario]:
-    """The chain itself, or the CA that is trusted, is not as it has to be."""
+    """The chain itself, or the trusted CA, is defective."""
     pki = PKI()
     root, issuing = pki.ders(pki.root)[0], pki.ders(pki.issuing)[0]
     force = {"desired": own(root), "in_force": own(root), "disk": disk(root)}
@@ -175,7 +175,7 @@ def _refused(scenario: Callable[[str, str, PKI, str], Scenario]) -> Iterator[Sce
 
 
 def on_nodes() -> Iterator[Scenario]:
-    """The list has the CA; the node has it not, or its containerd does not know it."""
+    """The list has the CA, but the node or its containerd does not."""
     pki = PKI()
     root = pki.ders(pki.root)[0]
     both = {"desired": own(root), "in_force": own(root)}
@@ -211,7 +211,7 @@ def on_nodes() -> Iterator[Scenario]:
 
 
 def _two_roots() -> Iterator[Scenario]:
-    """An expired root beside the good one of the same name and key."""
+    """An expired root beside the valid one with the same name and key."""
     pki, old = PKI(), PKI()
     old.root.not_after = time("261120000000Z")
     good, expired = pki.ders(pki.root)[0], old.ders(old.root)[0]
@@ -223,7 +223,7 @@ def _two_roots() -> Iterator[Scenario]:
     yield Scenario("new root not on the node", "trust-not-applied", _case(pki, words, disk=disk(expired), **both))
     stale = disk(expired, good, stale=True)
     yield Scenario("new root not loaded", "runtime-stale", _case(pki, words, disk=stale, **both))
-    plain = f"{TIMES} 2026-11-23T12:00:00Z is after 2026-11-20T00:00:00Z"  # where nothing else was tried
+    plain = f"{TIMES} 2026-11-23T12:00:00Z is after 2026-11-20T00:00:00Z"  # if nothing else was tried
     yield Scenario(
         "new root not on the node, expired one named",
         "trust-not-applied",
@@ -295,5 +295,5 @@ def second_hosts() -> Iterator[Scenario]:
 
 
 def scenarios() -> list[Scenario]:
-    """Return all of them."""
+    """Return all scenarios."""
     return [one for make in (not_trusted, proxied, chains, on_nodes, second_hosts) for one in make()]

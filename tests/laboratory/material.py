@@ -1,4 +1,4 @@
-"""What the scenarios are made of: certificates of one owner, trust lists, and the words of runtimes."""
+"""The material of scenarios: certificates of one owner, trust lists, and messages of runtimes."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ REKEYED = (
 
 
 class PKI:
-    """Root, intermediate and server of one owner, each in the making until `ders` signs them."""
+    """Root, intermediate and server of one owner, as drafts until `ders` signs them."""
 
     def __init__(self, first: int = 0, host: str = "harbor.corp", *, label: str = "", keyring: Keyring = KEYS) -> None:
         keys = keyring.usual
@@ -36,8 +36,8 @@ class PKI:
         return self.server.key
 
     def ders(self, *members: Draft) -> tuple[bytes, ...]:
-        """Return certificates, each signed once; without any: what the server sends."""
-        return tuple(self._der(one) for one in members or (self.server, self.issuing))
+        """Return certificates, each signed once; by default those that the server sends."""
+        return tuple(self._der(member) for member in members or (self.server, self.issuing))
 
     def _der(self, draft: Draft) -> bytes:
         return self._made.setdefault(id(draft), draft.der)
@@ -106,7 +106,7 @@ def case(*messages: str, **known: object) -> Case:
 
 
 def pulling(words: str, image: str = f"{HARBOR}/team/app:1") -> str:
-    """What the kubelet of Kubernetes 1.3x says with containerd 2.x."""
+    """The message of Kubernetes 1.3x' kubelet with containerd 2.x."""
     return (
         f'Failed to pull image "{image}": failed to pull and unpack image "{image}": '
         f'failed to resolve reference "{image}": {words}'

@@ -1,4 +1,4 @@
-"""Scenarios of refusals: what the pod could show, and the habits of registries; and of what has no part in trust."""
+"""Scenarios of refusals: the pod's credentials, peculiarities of registries, and scenarios unrelated to trust."""
 
 import base64
 import datetime as dt
@@ -42,7 +42,7 @@ def _case(words: str, *secrets: PullSecret, challenge: str = "bearer", **known: 
 
 
 def logins() -> Iterator[Scenario]:
-    """The pod has no login, a broken one, or one that is refused."""
+    """The pod has no login, an invalid one, or a refused one."""
     missing, malformed = "auth-missing", "pull-secret-malformed"
     yield Scenario("no pull secret", missing, _case(BASIC_401, challenge="basic"))
     yield Scenario("no pull secret, private project", missing, _case(SCOPE, anonymous=401))
@@ -66,7 +66,7 @@ def logins() -> Iterator[Scenario]:
 
 
 def habits() -> Iterator[Scenario]:
-    """How registries say no to who has a login."""
+    """The refusals of registries that know the login."""
     rejected, denied, absent = "auth-rejected", "access-denied", "image-not-found"
     yield Scenario("wrong password", rejected, _case(BASIC_401, GOOD, challenge="basic"))
     token = pulling(
@@ -112,7 +112,7 @@ def habits() -> Iterator[Scenario]:
 
 
 def corpus() -> Iterator[Scenario]:
-    """The real failures that have no part in trust or logins: evidence must not talk them away."""
+    """Real failures unrelated to trust or logins: evidence must not explain them away."""
     pki = PKI()
     root = pki.ders(pki.root)[0]
     of_others = {"issuer", "self", "token", "auth", "ca", "access"}
@@ -141,5 +141,5 @@ _SEEN_HERE = {"connection-refused", "connection-timeout", "dns-not-found", "plai
 
 
 def scenarios() -> list[Scenario]:
-    """Return all of them."""
+    """Return all scenarios."""
     return [one for make in (logins, habits, corpus) for one in make()]

@@ -1,4 +1,4 @@
-"""The table of scenarios, and what is made of each: by all the evidence, and by the text alone."""
+"""The table of scenarios, and the result of each: from all evidence, and from the message alone."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -28,8 +28,8 @@ class Outcome:
 
     @classmethod
     def of(cls, scenario: Scenario, causes: Iterable[Cause]) -> Self:
-        """Return what these causes are for a scenario."""
-        return cls(scenario.name, scenario.truth, tuple((str(one.code), str(one.confidence)) for one in causes))
+        """Return the outcome of a scenario with these causes."""
+        return cls(scenario.name, scenario.truth, tuple((str(cause.code), str(cause.confidence)) for cause in causes))
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -37,12 +37,12 @@ class Outcome:
 
     @property
     def exact(self) -> bool:
-        """The truth, alone."""
+        """The true cause, alone."""
         return self.codes == (self.truth,)
 
     @property
     def first(self) -> bool:
-        """The truth, alone or before others."""
+        """The true cause, alone or first."""
         return self.codes[:1] == (self.truth,)
 
     @property
@@ -68,8 +68,8 @@ def by_text(scenario: Scenario) -> Outcome:
 
 
 def grouped(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """Return outcomes by their truth."""
+    """Return outcomes by their true cause."""
     groups: dict[str, list[Outcome]] = defaultdict(list)
-    for one in outcomes:
-        groups[one.truth].append(one)
+    for outcome in outcomes:
+        groups[outcome.truth].append(outcome)
     return dict(sorted(groups.items()))

@@ -1,7 +1,7 @@
-"""One real node for the tests of this folder: the product's node image, booted by cloud-init, with two TLS registries.
+"""A real node for the tests of this folder: the product's node image, booted by cloud-init, with two TLS registries.
 
-The node has the CA `boot` from what it boots with: a bundle, and the script that unpacks it. Registry `one.test:5001`
-has a certificate of CA `one`, and `two.test:5002` of CA `two`; both know no image. Fixtures: `node`, and `shell` (SSH
+The node boots with CA `boot`: a bundle, and the script that unpacks it. Registry `one.test:5001`
+has a certificate of CA `one`, and `two.test:5002` of CA `two`; both have no images. Fixtures: `node`, and `shell` (SSH
 to it, as the user of TKG Service).
 """
 
@@ -110,17 +110,17 @@ class Authority:
 
 @dataclass(frozen=True)
 class Node:
-    """The node, from inside."""
+    """The node, accessed from inside."""
 
     stack: Stack
     address: str
     private_key: str
-    bundle: str  # what it boots with
+    bundle: str  # the CAs in its bootstrap data
     pems: dict[str, str]  # of the CAs, by name
 
     def sh(self, script: str, *, check: bool = True) -> str:
-        """Run a shell script as root and return what it prints, errors included."""
-        done = subprocess.run(
+        """Run a shell script as root and return its output, errors included."""
+        process = subprocess.run(
             ["podman", "exec", "-i", NAME, "sh", "-s"],
             input=script,
             env=environment(self.stack.folder / "podman", os.environ),
@@ -130,11 +130,11 @@ class Node:
             timeout=60,
             check=False,
         )
-        assert not check or done.returncode == 0, done.stdout
-        return done.stdout
+        assert not check or process.returncode == 0, process.stdout
+        return process.stdout
 
     def pull(self, registry: str) -> str:
-        """Have containerd pull what does not exist, and return its words."""
+        """Make containerd pull a missing image, and return its message."""
         image = f"{registry}.test:{PORTS[registry]}/trustplane/probe:none"
         return self.sh(f"ctr -n k8s.io images pull --hosts-dir /etc/containerd/certs.d {image}", check=False)
 
@@ -142,7 +142,7 @@ class Node:
         return f"{CERTS}/tkg-{name}.pem"
 
     def trusting(self, *names: str) -> dict[str, str]:
-        """Return what is desired, for `trust.apply`."""
+        """Return the desired files, for `trust.apply`."""
         return {self.path(name): self.pems[name] for name in names}
 
     def invocation(self) -> str:
@@ -156,7 +156,7 @@ class Node:
 
 
 class Shell:
-    """An SSH connection whose commands have a standard input."""
+    """An SSH connection whose commands read standard input."""
 
     def __init__(self, node: ssh.Node) -> None:
         self.address = node.address
@@ -164,8 +164,10 @@ class Shell:
         self._connection = node._connection
 
     async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
-        done = await self._connection.run(command, input=stdin, timeout=timeout, check=False)
-        return Output(str(done.stdout), str(done.stderr), -1 if done.returncode is None else done.returncode)
+        process = await self._connection.run(command, input=stdin, timeout=timeout, check=False)
+        return Output(
+            str(process.stdout), str(process.stderr), -1 if process.returncode is None else process.returncode
+        )
 
 
 @pytest.fixture(scope="session")
@@ -199,7 +201,7 @@ def _stack(folder: Path) -> Stack:
 
 
 def _image() -> tuple[Path, Path]:
-    """Return the root file system and the images; of TRUSTPLANE_TEST_IMAGE, where somebody has built them already."""
+    """Return the root file system and the images; those of TRUSTPLANE_TEST_IMAGE, if set."""
     if folder := os.environ.get("TRUSTPLANE_TEST_IMAGE"):
         return Path(folder) / "rootfs", Path(folder) / "images"
     cache = toolchain.default_cache()
@@ -208,7 +210,7 @@ def _image() -> tuple[Path, Path]:
 
 
 def _quiet(_what: str, _done: int, _of: int) -> None:
-    """Progress of a build that nobody watches."""
+    """Progress of a build, not shown."""
 
 
 def _start(stack: Stack, podman: Podman) -> Node:
@@ -243,7 +245,7 @@ def set_of(**pems: str) -> TrustSet:
 
 
 def _file(path: str, content: str) -> str:
-    """Return a file of user data, as Cluster API writes it."""
+    """Return a file of user data, as written by Cluster API."""
     indented = "".join(f"      {line}\n" for line in content.splitlines())
     return f"-   path: {path}\n    owner: root:root\n    permissions: '0644'\n    content: |\n{indented}"
 
@@ -278,7 +280,7 @@ def _start_registries(node: Node, folder: Path) -> None:
 
 @pytest.fixture
 def new_ca() -> Callable[[str], str]:
-    """A function that makes a CA of that name and returns its certificate."""
+    """A function that creates a CA with a name and returns its certificate."""
     return lambda name: Authority(name).certificate()
 
 
@@ -290,7 +292,7 @@ async def shell(node: Node) -> AsyncIterator[Shell]:
 
 @pytest.fixture
 def foreign(node: Node) -> Iterator[Callable[[], str]]:
-    """Foreign files in both places, and a function that says what all foreign files are like now."""
+    """Foreign files in both directories, and a function that returns the state of all foreign files."""
     node.sh(f"""
         printf 'not ours\\n' >{CERTS}/tkg-theirs.pem
         mkdir -p /etc/containerd/certs.d/three.test
@@ -305,7 +307,7 @@ def foreign(node: Node) -> Iterator[Callable[[], str]]:
 
 @pytest.fixture(autouse=True)
 def fresh(node: Node) -> None:
-    """Bring the node back to how its bootstrap left it."""
+    """Reset the node to its state after the bootstrap."""
     node.sh(f"""
         mv {bootstrap.UNPACK_FILE} {bootstrap.BUNDLE_FILE} /root
         rm -rf /etc/trustplane {CERTS}/tkg-* {CERTS}/.trustplane /etc/containerd/certs.d

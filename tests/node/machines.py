@@ -1,4 +1,4 @@
-"""Machines of one cluster in a real API server, whose addresses lead to one real node, and who writes there."""
+"""The Machines of a cluster in a real API server, whose addresses lead to one real node, and a manager's writer."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ _INFRASTRUCTURE = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "Local
 
 
 class Writer(NodeWriter):
-    """A manager's writer, which tells when it is done with anything."""
+    """A manager's writer, which announces each finished write."""
 
     def __init__(self, client: Client) -> None:
         super().__init__(client, self._note)
@@ -39,7 +39,7 @@ class Writer(NodeWriter):
         self._done.set()
 
     async def idle(self, cluster: Key) -> None:
-        """Wait until nothing of a cluster is being written."""
+        """Wait until no write of a cluster is in progress."""
         async with asyncio.timeout(90):
             while self.writing(cluster):
                 self._done.clear()
@@ -47,7 +47,7 @@ class Writer(NodeWriter):
 
 
 class Machines:
-    """Plays Cluster API, and what decides in the manager: a set is taken, and is to be written.
+    """Plays Cluster API and the manager's decisions: a cluster takes a set, which must be written.
 
     Args:
         client: To the management cluster.
@@ -65,7 +65,7 @@ class Machines:
 
     @contextlib.asynccontextmanager
     async def writer(self) -> AsyncIterator[Writer]:
-        """Have a manager for the block; at its end, or when it is killed, its work is cut."""
+        """Run a manager during the block; at its end, or when it is killed, its writes are interrupted."""
         writer = Writer(self.client)
         try:
             yield writer
@@ -73,7 +73,7 @@ class Machines:
             await writer.close()
 
     async def make(self, *names: str) -> None:
-        """Make the cluster with these machines."""
+        """Create the cluster with these machines."""
         topology = {"classRef": {"name": "any"}, "version": "v1.36.3"}
         metadata = {"name": CLUSTER, "namespace": self.namespace}
         await self.client.create(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}})
@@ -93,13 +93,13 @@ class Machines:
         await self.client.create(SECRETS, {"metadata": metadata, "data": data})
 
     async def say_host_keys(self, name: str) -> None:
-        """Have a node say which host keys it has, as its unit does when it has joined."""
+        """Report a node's host keys, as its unit does when it has joined."""
         keys = ",".join(self.node.sh("cut -d ' ' -f 1,2 /etc/ssh/ssh_host_*_key.pub").splitlines())
         body = {"metadata": {"name": name, "annotations": {REPORTED: keys}}}
         await self.client.apply(NODES, body, manager="kubelet", force=True)
 
     async def remove_nodes(self) -> None:
-        """Remove the Nodes, which belong to no namespace."""
+        """Remove the Nodes, which have no namespace."""
         for machine in await self.client.list(MACHINES, self.namespace):
             await self.client.delete(NODES, machine.metadata.name)
 
@@ -113,7 +113,7 @@ class Machines:
         await self.move(name, self.node.address)
 
     async def move(self, name: str, address: str) -> None:
-        """Have the infrastructure provider report that address."""
+        """Report an address, as the infrastructure provider does."""
         status: Json = {"addresses": [{"type": "InternalIP", "address": address}]}
         await self.client.patch(MACHINES, name, self.namespace, {"status": status}, subresource="status")
 
@@ -128,22 +128,22 @@ class Machines:
         return trust
 
     async def begin(self, writer: Writer, name: str, trust: TrustSet) -> None:
-        """Begin to write a set on a machine."""
+        """Start a write to a machine."""
         machine = await self.client.get(MACHINES, name, self.namespace)
         sets = Sets(digest=trust.digest, in_force=trust, desired=trust, source="Service")
         writer.begin(self.key, machine, facts(machine), sets)
 
     async def write(self, writer: Writer, name: str, trust: TrustSet) -> None:
-        """Write a set on a machine, or fail to."""
+        """Write a set to a machine, or fail."""
         await self.begin(writer, name, trust)
         await writer.idle(self.key)
 
     async def applied(self, name: str) -> AppliedTrust | None:
-        """Return what is recorded on a machine; None where nothing is."""
+        """Return the record of a machine; None without one."""
         machine = await self.client.get(MACHINES, name, self.namespace)
         return recorded.applied(machine.metadata.annotations)
 
     async def hindrance(self, name: str) -> Hindrance | None:
-        """Return why writing on a machine failed last; None where it did not."""
+        """Return why the last write to a machine failed; None if it succeeded."""
         machine = await self.client.get(MACHINES, name, self.namespace)
         return recorded.hindrance(machine.metadata.annotations)

@@ -1,4 +1,4 @@
-"""`trustplane diagnose` over SSH: a real containerd's words, and what is really on its node."""
+"""`trustplane diagnose` over SSH: the messages of a real containerd, and the real state of its node."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -35,14 +35,14 @@ async def ask(node: Any, shell: Any, words: str = "") -> tuple[list[str], disk.N
             hosts=seen.hosts,
         )
     )
-    return [str(one.code) for one in found.causes], seen
+    return [str(cause.code) for cause in found.causes], seen
 
 
-async def test_what_is_wrong_on_the_node_is_told_apart(node: Any, shell: Any) -> None:
+async def test_faults_of_a_node_have_different_causes(node: Any, shell: Any) -> None:
     path, pem = node.path("one"), node.pems["one"].rstrip()
     codes, seen = await ask(node, shell)
     assert codes == ["trust-not-applied"]
-    assert [(one.observed_from, one.address, len(one.certificates)) for one in seen.hosts] == [
+    assert [(host.observed_from, host.address, len(host.certificates)) for host in seen.hosts] == [
         (ObservedFrom.NODE, ONE, 1)
     ]
     assert node.path("boot") in seen.disk.roots
@@ -69,7 +69,7 @@ async def test_what_is_wrong_on_the_node_is_told_apart(node: Any, shell: Any) ->
     assert f"/etc/containerd/certs.d/{ONE}/ca.crt" in seen.disk.hosts_toml
 
 
-# Answers in the place of every host that it is asked for.
+# Answers in place of every host.
 OPENS_TLS = """
 import asyncio, ssl
 
@@ -95,7 +95,7 @@ DROP_IN = "/etc/systemd/system/containerd.service.d/proxy.conf"
 
 @pytest.fixture
 def proxied(node: Any) -> Iterator[Any]:
-    """The node's containerd asks through a proxy that opens TLS, but not for the excepted hosts."""
+    """The node's containerd uses a proxy that intercepts TLS, except for the excepted hosts."""
     authority = Authority("of the proxy")
     certificate, key = authority.issue("one.test")
     for path, text in (("/srv/proxy.pem", certificate + authority.certificate() + key), ("/srv/proxy.py", OPENS_TLS)):
@@ -112,7 +112,7 @@ def proxied(node: Any) -> Iterator[Any]:
     node.sh(f"rm {DROP_IN}; systemctl daemon-reload; systemctl stop proxy")
 
 
-async def test_a_host_is_looked_at_through_the_proxy_that_containerd_uses(node: Any, shell: Any, proxied: Any) -> None:
+async def test_a_host_is_dialled_through_containerds_proxy(node: Any, shell: Any, proxied: Any) -> None:
     node.sh(f"cat >{node.path('one')} <<'END'\n{node.pems['one'].rstrip()}\nEND\n")
     proxied("two.test")
     words = node.sh(
@@ -132,7 +132,7 @@ async def test_a_host_is_looked_at_through_the_proxy_that_containerd_uses(node: 
     assert (seen.disk.proxies, seen.hosts[0].proxy) == ({}, "")
 
 
-async def test_files_that_hosts_toml_names_count_wherever_they_are(node: Any, shell: Any) -> None:
+async def test_files_named_by_hosts_toml_count_in_any_directory(node: Any, shell: Any) -> None:
     pem, folder = node.pems["one"].rstrip(), f"/etc/containerd/certs.d/{ONE}"
     named = f'[host."https://{ONE}"]\n  # ca = "/srv/old.pem"\n  ca = [\n    "/srv/a ca.pem",\n    "beside.pem",\n  ]\n'
     node.sh(f"mkdir -p {folder}; cat >'/srv/a ca.pem' <<'END'\n{pem}\nEND\n")

@@ -1,4 +1,4 @@
-"""The manager writes on a real node: containerd's own pulls are the judge."""
+"""The manager writes to a real node; containerd's pulls show the effect."""
 
 import asyncio
 import contextlib
@@ -25,21 +25,21 @@ _LOCK = "/etc/trustplane/lock"
 async def machines(
     _definitions: None, apiserver: Any, client: Client, namespace: str, node: Any, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Machines]:
-    monkeypatch.setenv(reach.ALLOWANCE, "1")  # the API server plays the workload cluster, too, on loopback
+    monkeypatch.setenv(reach.ALLOWANCE, "1")  # the API server also plays the workload cluster, on loopback
     machines = Machines(client, namespace, node, apiserver.inline)
     yield machines
     await machines.remove_nodes()
 
 
 def ours(node: Any) -> list[str]:
-    """Return the names of the trust files on the node that are not of the fixture `foreign`."""
+    """Return the names of the node's trust files that do not belong to the fixture `foreign`."""
     names = str(node.sh("cd /etc/ssl/certs && ls -A | grep -e ^tkg- -e trustplane || true")).split()
     return [name for name in names if name != "tkg-theirs.pem"]
 
 
 @contextlib.contextmanager
 def busy(node: Any) -> Any:
-    """Hold the node's lock within the block, as another update of the node does."""
+    """Hold the node's lock during the block, as a concurrent update does."""
     node.sh(f"mkdir -p /etc/trustplane && systemd-run --quiet --unit=busy flock {_LOCK} sleep 600")
     node.until(f"! flock -n {_LOCK} true")
     try:
@@ -48,9 +48,7 @@ def busy(node: Any) -> Any:
         node.sh("systemctl stop busy")
 
 
-async def test_a_set_is_written_and_loaded_and_recorded(
-    machines: Machines, node: Any, foreign: Callable[[], str]
-) -> None:
+async def test_a_set_is_written_loaded_and_recorded(machines: Machines, node: Any, foreign: Callable[[], str]) -> None:
     await machines.make("w-0")
     before, run = foreign(), node.invocation()
     assert UNTRUSTED in node.pull("one")
@@ -74,7 +72,9 @@ async def test_a_set_is_written_and_loaded_and_recorded(
     assert foreign() == before
 
 
-async def test_p6_a_removal_is_real(machines: Machines, node: Any, foreign: Callable[[], str]) -> None:
+async def test_p6_a_removal_removes_the_file_and_the_trust(
+    machines: Machines, node: Any, foreign: Callable[[], str]
+) -> None:
     await machines.make("w-0")
     before = foreign()
     async with machines.writer() as writer:
@@ -88,7 +88,7 @@ async def test_p6_a_removal_is_real(machines: Machines, node: Any, foreign: Call
     assert foreign() == before
 
 
-async def test_an_entry_of_a_registry_is_trusted_without_a_restart(machines: Machines, node: Any) -> None:
+async def test_a_registry_scoped_entry_is_trusted_without_a_restart(machines: Machines, node: Any) -> None:
     await machines.make("w-0")
     run = node.invocation()
     async with machines.writer() as writer:
@@ -100,9 +100,9 @@ async def test_an_entry_of_a_registry_is_trusted_without_a_restart(machines: Mac
     assert NOT_FOUND in node.pull("one")
 
 
-async def test_a_node_that_is_off_is_told_and_written_when_it_is_back(machines: Machines, node: Any) -> None:
+async def test_a_node_that_is_off_is_reported_and_written_when_it_returns(machines: Machines, node: Any) -> None:
     await machines.make("w-0", "w-1")
-    away = node.stack.address(99)  # nobody is there
+    away = node.stack.address(99)  # no server listens at this address
     await machines.move("w-0", away)
     async with machines.writer() as writer:
         trust = await machines.take("one")
@@ -134,19 +134,19 @@ async def test_another_host_key_is_refused_and_nothing_is_sent(machines: Machine
         await machines.write(writer, "w-0", second)
     hindrance, applied = await machines.hindrance("w-0"), await machines.applied("w-0")
     assert hindrance is not None
-    assert "Not the node of Machine w-0 answers at its address" in hindrance.message
+    assert "Another machine answers at the address of Machine w-0" in hindrance.message
     assert not hindrance.is_unreachable
     assert (node.sh("sha256sum /etc/ssl/certs/tkg-*"), node.invocation()) == (files, run)
     assert applied is not None
     assert applied.digest == first.digest
 
-    await machines.say_host_keys("w-0")  # the node's own were made anew
+    await machines.say_host_keys("w-0")  # the node generated new keys
     async with machines.writer() as writer:
         await machines.write(writer, "w-0", second)
     assert ours(node) == ["tkg-two.pem"]
 
 
-async def test_a_foreign_file_in_the_way_is_told_and_stays(machines: Machines, node: Any) -> None:
+async def test_a_foreign_file_at_a_desired_path_is_reported_and_stays(machines: Machines, node: Any) -> None:
     await machines.make("w-0")
     node.sh(f"printf 'theirs\\n' >{node.path('one')}")
     async with machines.writer() as writer:
@@ -157,14 +157,14 @@ async def test_a_foreign_file_in_the_way_is_told_and_stays(machines: Machines, n
     assert (node.sh(f"cat {node.path('one')}"), await machines.applied("w-0")) == ("theirs\n", None)
 
 
-async def test_work_that_was_held_up_does_not_undo_a_newer_set(machines: Machines, node: Any) -> None:
+async def test_a_delayed_write_does_not_undo_a_newer_set(machines: Machines, node: Any) -> None:
     await machines.make("w-0")
     async with machines.writer() as late, machines.writer() as next_:
         old = await machines.take("one")
         with busy(node):
             await machines.begin(late, "w-0", old)
             new = await machines.take("two")
-            node.sh("echo theirs >/etc/ssl/certs/tkg-other.pem")  # so that the node has to be looked at again
+            node.sh("echo theirs >/etc/ssl/certs/tkg-other.pem")  # which makes the manager read the node again
         await late.idle(machines.key)
         node.sh("rm /etc/ssl/certs/tkg-other.pem")
         assert (ours(node), await machines.applied("w-0")) == (["tkg-boot.pem"], None)
@@ -172,7 +172,7 @@ async def test_work_that_was_held_up_does_not_undo_a_newer_set(machines: Machine
     assert ours(node) == ["tkg-two.pem"]
 
 
-async def test_two_managers_at_once_write_once(machines: Machines, node: Any) -> None:
+async def test_two_concurrent_managers_write_once(machines: Machines, node: Any) -> None:
     await machines.make("w-0")
     starts = "journalctl -u containerd -o cat | grep -c '^Started containerd'"
     async with machines.writer() as one, machines.writer() as other:
@@ -185,7 +185,7 @@ async def test_two_managers_at_once_write_once(machines: Machines, node: Any) ->
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_manager_that_is_killed_at_any_point_comes_to_the_same_end(
+async def test_a_manager_killed_at_any_point_converges_to_the_same_state(
     machines: Machines, node: Any, foreign: Callable[[], str], seed: int
 ) -> None:
     random_, before = random.Random(seed), foreign()  # noqa: S311  chooses when to kill
@@ -201,7 +201,7 @@ async def test_a_manager_that_is_killed_at_any_point_comes_to_the_same_end(
         assert node.sh(half) == ""
     async with machines.writer() as writer:
         while (applied := await machines.applied("w-0")) is None or applied.digest != trust.digest:
-            await machines.write(writer, "w-0", trust)  # the cut one may go on for a while on the node
+            await machines.write(writer, "w-0", trust)  # an interrupted write may continue on the node for a while
     assert (ours(node), foreign()) == (["tkg-one.pem", "tkg-two.pem"], before)
     assert (NOT_FOUND in node.pull("one"), NOT_FOUND in node.pull("two")) == (True, True)
     assert applied.method == IN_PLACE

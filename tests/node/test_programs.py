@@ -1,4 +1,4 @@
-"""What runs on a node comes from the packages of the node image, or from the toolchain."""
+"""Every program started on a node comes from the packages of the node image, or from the toolchain."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ COMMANDS = {
     "sshd": "controllers.node_write",
     "sudo": "SSH",
 }
-# What unpack.sh makes, and a word of the unit that it writes.
+# A file created by unpack.sh, and a word of the unit that it writes.
 MADE = {"/etc/trustplane/host-keys.sh", "say"}
 CONTENT = {
     "/usr/bin/catatonit": "image pause",
@@ -35,5 +35,5 @@ def check(root: Path) -> list[str]:
     return missing(needs, Machine(owners(root, list(needs)), required(root)), rootfs.PACKAGES)
 
 
-def test_what_runs_on_a_node_is_installed_there(node: Any) -> None:
+def test_every_program_started_on_a_node_is_installed_there(node: Any) -> None:
     assert check(node.stack.rootfs) == []

@@ -1,4 +1,4 @@
-"""What a real containerd says while its configuration makes the answer worthless, and what the product sees of that."""
+"""Messages of a real containerd whose configuration makes pulls prove nothing, and Trustplane's conclusion."""
 
 import contextlib
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 
 def words_of(node: Any, registry: str) -> str:
-    """Have the kubelet's side of containerd pull what does not exist, and return its words."""
+    """Make the kubelet's side of containerd pull a missing image, and return its message."""
     image = f"{registry}/trustplane/probe:none"
     environment = "env $(tr '\\0' '\\n' </proc/$(systemctl show -p MainPID --value containerd)/environ | grep -i proxy)"
     words: str = node.sh(f"{environment} ctr -n k8s.io images pull --hosts-dir {CERTS_D} {image}", check=False)
@@ -47,7 +47,7 @@ def words_of(node: Any, registry: str) -> str:
 
 
 async def stand(node: Any, shell: Any, registry: str = ONE) -> tuple[Verdict, Standing]:
-    """Return what the words say, and where the node stands by them and by its configuration."""
+    """Return the verdict of the message, and the node's state by verdict and configuration."""
     said = verdict(words_of(node, registry), registry)
     now = datetime.now(UTC)
     reached = registries.access(await registry_report.read(shell, {registry}), registry)
@@ -92,7 +92,7 @@ def proxied(node: Any, port: int) -> Iterator[None]:
         node.sh(f"rm {DROP_IN}; systemctl daemon-reload; systemctl restart containerd")
 
 
-async def test_a_node_that_verifies_is_proven_and_one_that_lacks_the_ca_is_not(node: Any, shell: Any) -> None:
+async def test_a_node_that_verifies_is_proven_and_one_without_the_ca_is_not(node: Any, shell: Any) -> None:
     said, found = await stand(node, shell)
     assert isinstance(said, NotTrusted)
     assert found.state != PROVEN
@@ -101,7 +101,7 @@ async def test_a_node_that_verifies_is_proven_and_one_that_lacks_the_ca_is_not(n
     assert (said, found.state) == (Trusted(), PROVEN)
 
 
-async def test_without_verification_the_words_are_those_of_a_proof_and_nothing_is_proven(node: Any, shell: Any) -> None:
+async def test_without_verification_the_message_looks_like_a_proof_and_nothing_is_proven(node: Any, shell: Any) -> None:
     configure(node, f'[host."https://{ONE}"]\nskip_verify = true')
     said, found = await stand(node, shell)
     assert (said, found.state) == (Trusted(), UNCLEAR)
@@ -115,8 +115,8 @@ async def test_without_verification_the_words_are_those_of_a_proof_and_nothing_i
 
 
 @pytest.mark.parametrize("status", [404, 403, 401, 429])
-async def test_a_mirror_hides_that_the_registry_is_not_trusted(node: Any, shell: Any, status: int) -> None:
-    """The mirror answers first; the registry itself would be refused."""
+async def test_a_mirror_hides_an_untrusted_registry(node: Any, shell: Any, status: int) -> None:
+    """The mirror answers first; the node would refuse the registry itself."""
     configure(node, f'server = "https://{ONE}"\n[host."http://127.0.0.1:{PLAIN}"]\ncapabilities = ["pull", "resolve"]')
     with answering(node, PLAIN, status), answering(node, PLAIN + 1, 403):
         said, found = await stand(node, shell)
@@ -124,7 +124,7 @@ async def test_a_mirror_hides_that_the_registry_is_not_trusted(node: Any, shell:
     assert found.state == UNCLEAR
 
 
-async def test_a_proxy_that_answers_itself_proves_nothing(node: Any, shell: Any) -> None:
+async def test_the_answer_of_a_proxy_proves_nothing(node: Any, shell: Any) -> None:
     trust_one(node)
     for status in (403, 407):
         with answering(node, 3129, status), proxied(node, 3129):
@@ -135,14 +135,14 @@ async def test_a_proxy_that_answers_itself_proves_nothing(node: Any, shell: Any)
         assert "s3cret" not in repr((said, found))
 
 
-async def test_localhost_is_asked_without_verification_by_containerd_itself(node: Any, shell: Any) -> None:
+async def test_containerd_does_not_verify_localhost(node: Any, shell: Any) -> None:
     host = f"localhost:{PORTS['one']}"
     said, found = await stand(node, shell, host)
     assert isinstance(said, Unclear)
     assert found.state == UNCLEAR
 
 
-async def test_the_default_of_all_registries_counts_as_well_and_a_nearer_folder_hides_it(node: Any, shell: Any) -> None:
+async def test_the_default_directory_counts_and_a_more_specific_one_hides_it(node: Any, shell: Any) -> None:
     trust_one(node)
     node.sh(f"mkdir -p {CERTS_D}/_default; echo 'skip_verify = true' >{CERTS_D}/_default/hosts.toml")
     assert (await stand(node, shell))[1].state == UNCLEAR
@@ -150,9 +150,7 @@ async def test_the_default_of_all_registries_counts_as_well_and_a_nearer_folder_
     assert (await stand(node, shell))[1].state == PROVEN
 
 
-async def test_what_the_running_containerd_uses_is_not_known_when_its_configuration_is_newer(
-    node: Any, shell: Any
-) -> None:
+async def test_a_configuration_newer_than_the_running_containerd_is_unknown(node: Any, shell: Any) -> None:
     trust_one(node)
     node.until('test $(date +%s) -gt $(date -d "$(systemctl show -p ExecMainStartTimestamp --value containerd)" +%s)')
     node.sh("touch /etc/containerd/config.toml")
@@ -167,7 +165,7 @@ async def test_what_the_running_containerd_uses_is_not_known_when_its_configurat
     node.sh("rm -r /etc/containerd/conf.d; systemctl restart containerd")
 
 
-async def test_a_hostile_file_is_not_believed(node: Any, shell: Any) -> None:
+async def test_a_hostile_file_proves_nothing(node: Any, shell: Any) -> None:
     trust_one(node)
     configure(node, "a = " + "[" * 2000)
     assert (await stand(node, shell))[1].state == ACCEPTED

@@ -1,4 +1,4 @@
-"""Trust in place on a real node: containerd's own pulls are the judge."""
+"""Trust in place on a real node; containerd's pulls show the effect."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ NOT_FOUND = "not found"
 ONE = "one.test:5001"
 FACTS = NodeFacts(machine="w-0", created=datetime(2026, 1, 1, tzinfo=UTC), digest="digest")
 
-# Commands of trust.sh that change something on the node, where a command can begin.
+# Commands of trust.sh that change the node, in the position of a command.
 _CHANGES = re.compile(
     r"(?P<before>^\s*|\*\) |\|\| )(?P<command>(?:mv|rm|ln|mkdir|persist|systemctl restart|printf %s \"\$data\") )",
     re.MULTILINE,
@@ -40,7 +40,7 @@ def listing(node: Any) -> str:
     )
 
 
-async def test_trust_is_added_and_removed_and_containerd_follows(
+async def test_trust_is_added_and_removed_and_containerd_uses_it(
     node: Any, shell: Any, foreign: Callable[[], str]
 ) -> None:
     before = foreign()
@@ -60,7 +60,7 @@ async def test_trust_is_added_and_removed_and_containerd_follows(
     assert foreign() == before
 
 
-async def test_what_is_there_already_restarts_nothing(node: Any, shell: Any) -> None:
+async def test_an_unchanged_set_restarts_nothing(node: Any, shell: Any) -> None:
     desired = node.trusting("boot", "two")
     await trust.apply(shell, desired)
     run = node.invocation()
@@ -86,12 +86,12 @@ async def test_a_running_container_survives(node: Any, shell: Any) -> None:
         )
 
 
-async def test_a_foreign_file_in_the_way_stops_everything(node: Any, shell: Any) -> None:
+async def test_a_foreign_file_at_a_desired_path_stops_everything(node: Any, shell: Any) -> None:
     node.sh(f"printf 'theirs\\n' >{node.path('one')}")
     run = node.invocation()
     with pytest.raises(NodeError, match=r"in the place of trust files: /etc/ssl/certs/tkg-one\.pem"):
         await trust.apply(shell, node.trusting("boot", "one", "two"))
-    assert listing(node) == "tkg-boot.pem\ntkg-one.pem\ntkg-boot.pem\n"  # the last is where a link leads
+    assert listing(node) == "tkg-boot.pem\ntkg-one.pem\ntkg-boot.pem\n"  # the last one is the target of a link
     assert (node.sh(f"cat {node.path('one')}"), node.invocation()) == ("theirs\n", run)
 
 
@@ -106,7 +106,7 @@ async def test_a_foreign_file_in_the_way_stops_everything(node: Any, shell: Any)
         ("echo theirs >/etc/ssl/certs/tkg-theirs.pem", plan.Drift(foreign=("/etc/ssl/certs/tkg-theirs.pem",))),
     ],
 )
-async def test_drift_is_named_and_repaired(node: Any, shell: Any, deed: str, seen: plan.Drift) -> None:
+async def test_drift_is_reported_and_repaired(node: Any, shell: Any, deed: str, seen: plan.Drift) -> None:
     desired, path = node.trusting("one"), node.path("one")
     await trust.apply(shell, desired)
     node.sh(f"sleep 1.1; {deed.format(path=path)}")  # times of files are in whole seconds
@@ -125,13 +125,13 @@ async def test_drift_is_named_and_repaired(node: Any, shell: Any, deed: str, see
 
 
 def scoped(node: Any, **hosts: str) -> dict[str, str]:
-    """Return what is written for entries of single registries."""
+    """Return the files of registry-scoped entries."""
     pems = {name: node.pems[name] for name in hosts}
     return dict(files_of(set_of(**pems).scoped({name: (host,) for name, host in hosts.items()})))
 
 
 async def test_scope_by_registry_needs_no_restart(node: Any, shell: Any, foreign: Callable[[], str]) -> None:
-    await trust.apply(shell, {})  # what it booted with was for the whole node
+    await trust.apply(shell, {})  # the entry of its bootstrap data was node-wide
     before, runtime = foreign(), (await trust.read(shell)).runtime
     assert UNTRUSTED in node.pull("one")
     result = await trust.apply(shell, scoped(node, one=ONE))
@@ -139,7 +139,7 @@ async def test_scope_by_registry_needs_no_restart(node: Any, shell: Any, foreign
     assert NOT_FOUND in node.pull("one")
     assert UNTRUSTED in node.pull("two")
 
-    # A second entry for the same registry, and one less.
+    # A second entry for the same registry, and one entry removed.
     assert not (await trust.apply(shell, scoped(node, one=ONE, boot=ONE))).restarted
     assert NOT_FOUND in node.pull("one")
     assert not (await trust.apply(shell, scoped(node, boot=ONE))).restarted
@@ -152,7 +152,7 @@ async def test_scope_by_registry_needs_no_restart(node: Any, shell: Any, foreign
 
 
 def asking_before_each_change(script: str) -> str:
-    """Return a script that has containerd pull before each change, and before its end."""
+    """Return a script that makes containerd pull before each change, and before its end."""
     pull = (
         f"{{ ctr -n k8s.io images pull --hosts-dir /etc/containerd/certs.d {ONE}/x:none </dev/null 2>&1 | tail -1; }}"
     )
@@ -160,7 +160,7 @@ def asking_before_each_change(script: str) -> str:
     return _CHANGES.sub(lambda found: f"{found['before']}{asked}{found['command']}", script)
 
 
-async def test_between_whole_node_and_registry_it_is_trusted_at_any_moment(
+async def test_an_entry_stays_trusted_while_its_scope_changes(
     node: Any, shell: Any, foreign: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, whole = foreign(), node.trusting("one")
@@ -171,18 +171,18 @@ async def test_between_whole_node_and_registry_it_is_trusted_at_any_moment(
         assert (await trust.apply(shell, desired)).restarted
         answers = node.sh(f"cat {_ANSWERS}").splitlines()
         assert len(answers) > 10
-        assert [one for one in answers if NOT_FOUND not in one] == []
+        assert [answer for answer in answers if NOT_FOUND not in answer] == []
         assert NOT_FOUND in node.pull("one")
         assert node.sh("ls -A /etc/containerd/certs.d") == places
         assert ("tkg-one.pem" in listing(node)) == (desired == whole)
     assert foreign() == before
 
 
-@pytest.mark.timeout(900)  # some forty kills, each with a few looks at the node
-async def test_killed_at_any_step_a_registry_is_trusted_all_the_time(
+@pytest.mark.timeout(900)  # some forty kills, each with several inspections of the node
+async def test_a_registry_stays_trusted_while_writes_are_killed_at_any_step(
     node: Any, shell: Any, foreign: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To and fro between two entries for the registry and one of them."""
+    """Alternate between two entries for the registry and one of them."""
     sets = [scoped(node, one=ONE), scoped(node, boot=ONE, one=ONE)]
     await trust.apply(shell, sets[0])
     before, run = foreign(), node.invocation()
@@ -205,7 +205,7 @@ async def test_killed_at_any_step_a_registry_is_trusted_all_the_time(
     assert (node.invocation(), foreign()) == (run, before)
 
 
-async def test_a_foreign_hosts_toml_is_left_alone_and_named(node: Any, shell: Any) -> None:
+async def test_a_foreign_hosts_toml_stays_and_is_reported(node: Any, shell: Any) -> None:
     directory = f"/etc/containerd/certs.d/{ONE}"
     node.sh(f"mkdir -p {directory}; printf 'server = \"https://{ONE}\"\\n' >{directory}/hosts.toml")
     seen = f"cd {directory}; sha256sum *; stat -c '%n %Y %Z %a' . *"
@@ -221,7 +221,7 @@ async def _nobody_objects() -> None:
     pass
 
 
-async def test_what_has_no_effect_is_reported(node: Any, shell: Any) -> None:
+async def test_files_without_effect_are_reported(node: Any, shell: Any) -> None:
     directory = f"/etc/containerd/certs.d/{ONE}"
     node.sh(f"mkdir -p {directory}; printf 'theirs\\n' >{directory}/theirs.crt")
     files = scoped(node, one=ONE)
@@ -239,11 +239,11 @@ async def test_what_has_no_effect_is_reported(node: Any, shell: Any) -> None:
     )
 
 
-@pytest.mark.timeout(900)  # some forty kills, each with a few looks at the node
-async def test_killed_at_any_step_the_next_attempt_ends_the_same(
+@pytest.mark.timeout(900)  # some forty kills, each with several inspections of the node
+async def test_after_a_kill_at_any_step_the_next_attempt_converges(
     node: Any, shell: Any, foreign: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To and fro between {boot, one} and {one, two}: something is added, something is removed, something stays."""
+    """Alternate between {boot, one} and {one, two}: one entry is added, one removed, one stays."""
     before = foreign()
     sets = {"boot": node.trusting("one", "boot"), "two": node.trusting("one", "two")}
     await trust.apply(shell, sets["boot"])
@@ -272,7 +272,7 @@ async def test_killed_at_any_step_the_next_attempt_ends_the_same(
     assert foreign() == before
 
 
-async def test_150_cas_of_the_size_of_rsa_4096_go_in_two_round_trips(
+async def test_150_cas_of_the_size_of_rsa_4096_take_two_round_trips(
     node: Any, shell: Any, new_ca: Callable[[str], str]
 ) -> None:
     padding = f"# {'x' * 1300}\n"
@@ -289,7 +289,7 @@ async def test_150_cas_of_the_size_of_rsa_4096_go_in_two_round_trips(
     assert listing(node) == ""
 
 
-async def test_openssl_finds_cas_of_one_name_and_several_in_a_file_and_loses_none_of_others(
+async def test_openssl_finds_cas_of_one_name_and_several_in_a_file_and_keeps_foreign_ones(
     node: Any, shell: Any, new_ca: Callable[[str], str]
 ) -> None:
     first, second, theirs, several = new_ca("same"), new_ca("same"), new_ca("same"), new_ca("x") + new_ca("y")
@@ -300,7 +300,7 @@ async def test_openssl_finds_cas_of_one_name_and_several_in_a_file_and_loses_non
     node.sh(f"ln -s /srv/theirs.pem {row}.2")
 
     def found() -> set[str]:
-        """What OpenSSL finds: it reads a row up to the first number that is missing."""
+        """Return the certificates that OpenSSL finds: it follows a row of links up to the first missing number."""
         return set(node.sh(f"n=0; while readlink {row}.$n; do n=$((n + 1)); done").split())
 
     assert found() == {"tkg-first.pem", "tkg-second.pem", "/srv/theirs.pem"}

@@ -1,1 +1,1 @@
-"""Access to the nodes of a cluster."""
+"""Access to nodes: read and write their trust files, and read their registry configuration."""

@@ -1,7 +1,7 @@
-"""A node's SSH host key, pinned to its Machine on first contact. Pure.
+"""SSH host keys of nodes: pin a key on first contact, compare it on every later one. Pure.
 
-The pin is an annotation of the Machine: a new machine, which has a new key, is a new object, even under an old address.
-Which keys a node has is known before that: it says so on its Node, by its kubelet's identity (`unpack.sh`).
+The pin is an annotation of the Machine. A new machine has a new key and is a new object, even at a reused address.
+A node reports its host keys before the first contact, on its Node, with its kubelet's credentials (`unpack.sh`).
 """
 
 from collections.abc import Collection, Mapping
@@ -11,9 +11,10 @@ from trustplane.api.meta import Json, Object
 from trustplane.errors import NodeError
 
 ANNOTATION: Final = "trustplane.dev/ssh-host-key"
-REPORTED: Final = "trustplane.dev/ssh-host-keys"  # of the Node in its own cluster: `type key,` for each
+REPORTED: Final = "trustplane.dev/ssh-host-keys"  # on the Node in its workload cluster: `type key,` for each key
 _MAX_REPORT: Final = 16 * 1024  # characters; an RSA key of 4,096 bits has 750
 _MAX_KEYS: Final = 16
+_WORDS: Final = 2  # of a key: type and key material
 
 
 def pinned(machine: Object) -> str:
@@ -22,65 +23,64 @@ def pinned(machine: Object) -> str:
 
 
 def reported(annotations: Mapping[str, str]) -> frozenset[str]:
-    """Return the keys that a node says it has, each `type key`; none where it says nothing that can be read.
+    """Return the host keys that a node reports, each as `type key`; empty without a readable report.
 
     Args:
-        annotations: Of its Node, which its kubelet, and whoever administers its cluster, can write.
+        annotations: Annotations of the Node, writable by its kubelet and by the administrators of its cluster.
     """
     text = annotations.get(REPORTED, "")
     if len(text) > _MAX_REPORT:
         return frozenset()
-    keys = (_material(one) for one in text.split(",")[:_MAX_KEYS])
-    return frozenset(" ".join(one) for one in keys if len(one) == _WORDS)
+    keys = (_material(key) for key in text.split(",")[:_MAX_KEYS])
+    return frozenset(" ".join(key) for key in keys if len(key) == _WORDS)
 
 
-def is_known(machine: Object, shown: str) -> bool:
-    """Tell whether a key is the pinned one, so that nobody has to be asked."""
+def is_known(machine: Object, presented: str) -> bool:
+    """Return whether a presented key is the pinned one; the node's report is then not needed."""
     known = _material(pinned(machine))
-    return bool(known) and known == _material(shown)
+    return bool(known) and known == _material(presented)
 
 
-def pin(machine: Object, shown: str, said: Collection[str] = ()) -> Json | None:
-    """Check the key that a node has shown against the pin of its Machine, and against what the node itself has said.
+def pin(machine: Object, presented: str, reported_keys: Collection[str] = ()) -> Json | None:
+    """Check a presented host key against the pin of the Machine and the report of the node.
 
     Args:
-        machine: As the API server has it.
-        shown: The key, one line in OpenSSH format.
-        said: What the node has said, see `reported`. One of these takes the place of a pin: some platforms make a
-            machine's keys anew at a reboot. Empty: it has said nothing.
+        machine: The Machine, as read from the API server.
+        presented: The key that the SSH server presented, one line in OpenSSH format.
+        reported_keys: The node's report, see `reported`; empty without one. A reported key may replace the pin: some
+            platforms generate new host keys at a reboot.
 
     Returns:
-        None where it is the pinned one; on first contact a merge patch that pins it. The patch must succeed before
-        anything is changed on the node: of two first contacts, the API server lets only one pin.
+        None for the pinned key, otherwise a merge patch that pins the presented one. Apply the patch before any change
+        to the node: of two concurrent first contacts, the API server accepts only one pin.
 
     Raises:
-        NodeError: The node has shown another key, or none.
+        NodeError: The server presented no key, or one that is neither pinned nor reported.
     """
     name, known = machine.metadata.name, _material(pinned(machine))
-    if not _material(shown):
-        raise NodeError(f"The node of Machine {name} has shown no host key", next_step="Look at its SSH server")
-    is_said = " ".join(_material(shown)) in said
-    if said and not is_said:
+    if not _material(presented):
         raise NodeError(
-            f"Not the node of Machine {name} answers at its address",
-            why="the SSH host key that was shown is none of those that the node has said it has; nothing was sent",
-            next_step=f"Look at who has that address. The node's own are in annotation {REPORTED} of its Node",
+            f"The SSH server of the node of Machine {name} presented no host key",
+            next_step="Check the SSH server of the node",
         )
-    if known and known != _material(shown) and not is_said:
+    is_reported = " ".join(_material(presented)) in reported_keys
+    if reported_keys and not is_reported:
+        raise NodeError(
+            f"Another machine answers at the address of Machine {name}",
+            why="it presented an SSH host key that the node did not report; nothing was sent to it",
+            next_step=f"Find the machine at this address. Annotation {REPORTED} of the Node lists the right keys",
+        )
+    if known and known != _material(presented) and not is_reported:
         raise NodeError(
             f"The SSH host key of the node of Machine {name} has changed",
-            why="another machine answers at its address, or its keys were made anew; nothing was sent to it",
-            next_step=f"If that is as it should be, remove annotation {ANNOTATION} of the Machine",
+            why="another machine answers at its address, or the node generated new keys; nothing was sent to it",
+            next_step=f"If you expected the change, remove annotation {ANNOTATION} from the Machine",
         )
-    if known == _material(shown):
+    if known == _material(presented):
         return None
-    metadata = {"resourceVersion": machine.metadata.resource_version, "annotations": {ANNOTATION: shown.strip()}}
+    metadata = {"resourceVersion": machine.metadata.resource_version, "annotations": {ANNOTATION: presented.strip()}}
     return {"metadata": metadata}
 
 
-_WORDS: Final = 2  # of a key: its type, and itself
-
-
 def _material(key: str) -> tuple[str, ...]:
-    # The third word is a comment.
-    return tuple(key.split()[:2])
+    return tuple(key.split()[:_WORDS])  # without the comment

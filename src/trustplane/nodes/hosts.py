@@ -1,7 +1,7 @@
-"""CAs for one registry only: what has no effect on a node because of another file of containerd's certs.d. Pure.
+"""Registry-scoped trust files that have no effect, because containerd reads other files of certs.d. Pure.
 
-The name `hosts.toml` is containerd's: one of somebody else is never changed (`nodes.plan` reports a conflict). What
-containerd reads, and in which order, is told in `trust.places`.
+containerd fixes the name `hosts.toml`. A foreign `hosts.toml` is never changed: `nodes.plan` reports a conflict.
+`trust.places` describes the files that containerd reads, and their order.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,12 +13,12 @@ from trustplane.trust.places import directory, toml_host, toml_path
 
 @dataclass(frozen=True)
 class Shadow:
-    """A file that has no effect because of another one.
+    """A file or directory without effect, because containerd reads another one.
 
     Attributes:
-        path: The file, or directory, without effect.
-        by: The file, or directory, that containerd reads instead.
-        is_ours: Whether what is without effect is ours: then the registry is not trusted by it.
+        path: The file or directory without effect.
+        by: The file or directory that containerd reads instead.
+        is_ours: Whether `path` is managed; if so, the node does not trust the registry by it.
     """
 
     path: str
@@ -27,42 +27,43 @@ class Shadow:
 
 
 def all_shadows(state: NodeState, ours: Iterable[str]) -> list[Shadow]:
-    """Tell what has no effect on a node that has our files, by registry.
+    """Return the files without effect on a node, for all registries that have managed files.
 
     Args:
         state: The node.
-        ours: Paths of all files that are ours.
+        ours: Paths of all managed files.
     """
-    mine = set(ours)
-    hosts = sorted({host for path in mine if (host := toml_host(path))})
-    return [one for host in hosts for one in shadows(host, state, mine)]
+    managed = set(ours)
+    hosts = sorted({host for path in managed if (host := toml_host(path))})
+    return [shadow for host in hosts for shadow in shadows(host, state, managed)]
 
 
 def shadows(host: str, state: NodeState, ours: Iterable[str]) -> list[Shadow]:
-    """Tell what has no effect on a node once we have our files for a host.
+    """Return the files without effect on a node that has managed files for one registry.
 
     Args:
-        host: `host` or `host:port`, as in the names of images.
+        host: `host` or `host:port`, as in image references.
         state: The node.
-        ours: Paths of all files that are ours.
+        ours: Paths of all managed files.
     """
-    mine, folder = set(ours), directory(host)
-    found = [
+    managed, folder = set(ours), directory(host)
+    result = [
         Shadow(path, toml_path(host), is_ours=False)
         for path in _within(folder, state.files)
-        if path.endswith((".crt", ".cert", ".key")) and path not in mine
+        if path.endswith((".crt", ".cert", ".key")) and path not in managed
     ]
-    if nearer := _within(_underscored(host), state.files):
-        found.append(Shadow(folder, nearer[0].rpartition("/")[0], is_ours=True))
+    if preferred := _within(_underscored(host), state.files):
+        result.append(Shadow(folder, preferred[0].rpartition("/")[0], is_ours=True))
     if default := _within(f"{HOSTS}/_default", state.files):
-        found.append(Shadow(default[0].rpartition("/")[0], folder, is_ours=False))
-    return found
+        result.append(Shadow(default[0].rpartition("/")[0], folder, is_ours=False))
+    return result
 
 
-def _within(directory: str, known: Mapping[str, object]) -> list[str]:
-    return sorted(path for path in known if path.rpartition("/")[0] == directory)
+def _within(directory: str, files: Mapping[str, object]) -> list[str]:
+    return sorted(path for path in files if path.rpartition("/")[0] == directory)
 
 
 def _underscored(host: str) -> str:
+    """Return the directory that containerd prefers for a host with a port; empty for a host without one."""
     name, colon, port = host.rpartition(":")
     return f"{HOSTS}/{name}_{port}_" if colon and name else ""

@@ -1,7 +1,7 @@
-"""A `hosts.toml` of containerd: whom it asks for images of one registry, in its order, and how. Pure.
+"""Parser of containerd's `hosts.toml`: the hosts that serve the images of one registry, in containerd's order. Pure.
 
-Source: containerd v2.4.2, core/remotes/docker/config/hosts.go. Its parser ignores the case of keys; a file that uses
-that is refused here, as is everything else that is not written as containerd's documentation has it.
+Source: containerd v2.4.2, core/remotes/docker/config/hosts.go. containerd ignores the case of keys. This parser accepts
+only what containerd documents, and rejects every other spelling.
 """
 
 import re
@@ -13,20 +13,20 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-MAX_SIZE: Final = 16384  # characters; files that people write have some hundreds
-MAX_DOTS: Final = 16  # of one key; keys of containerd have six
+MAX_SIZE: Final = 16384  # characters; files written by hand have some hundreds
+MAX_DOTS: Final = 16  # of one key; containerd's keys have six
 
-# What dots mean nothing in. A text or comment ends where the parser has it end, or has the whole refused.
+# Strings and comments, whose dots separate no keys. They end where tomllib ends them, or tomllib rejects the file.
 _TEXTS: Final = re.compile(
     r'''"""(?:[^"\\]|\\.|"(?!""))*(?:"{3,5}|\\?\Z)|'{3}.*?(?:'{3,5}|\Z)'''
     r"""|"(?:[^"\\\n]|\\[^\n])*"?|'[^'\n]*'?|\#[^\n]*""",
     re.DOTALL,
 )
-_NAMES: Final = re.compile(r"[A-Za-z0-9_\- \t]+")  # parts of keys, and what may be between those and their dots
+_NAMES: Final = re.compile(r"[A-Za-z0-9_\- \t]+")  # parts of keys, and blanks around their dots
 
 
 class _Table(msgspec.Struct):
-    """Settings of one host, those that matter here."""
+    """The settings of one host that decide whether a pull proves trust."""
 
     skip_verify: bool = False
     capabilities: list[Literal["pull", "resolve", "push", "referrers"]] = msgspec.field(default_factory=list)
@@ -45,12 +45,12 @@ _KEYS: Final = frozenset(_File.__struct_fields__) | {"ca", "client", "header", "
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One of the hosts that are asked.
+    """A host that containerd asks for images.
 
     Attributes:
-        url: As the file has it.
-        skips_verification: Whether its certificate is not verified.
-        serves: Whether images are pulled from it.
+        url: The URL, as in the file.
+        skips_verification: Whether containerd does not verify its certificate.
+        serves: Whether containerd pulls images from it.
     """
 
     url: str
@@ -59,7 +59,7 @@ class Endpoint:
 
     @property
     def scheme(self) -> str:
-        """The URL's scheme: `https`, where it has none."""
+        """The URL's scheme; `https` if the file has none."""
         return urlsplit(self._complete).scheme.lower()
 
     @property
@@ -67,11 +67,11 @@ class Endpoint:
         """`host` or `host:port`, in lower case.
 
         Raises:
-            ValueError: The URL has none.
+            ValueError: The URL has no host.
         """
         address = urlsplit(self._complete).netloc.rpartition("@")[2].lower()
         if not address:
-            raise ValueError(f"{self.url} is no URL of a host")
+            raise ValueError(f"{self.url} is not the URL of a host")
         return address
 
     @property
@@ -81,11 +81,11 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class HostsToml:
-    """A file.
+    """A parsed `hosts.toml`.
 
     Attributes:
-        hosts: Who is asked first, in this order.
-        server: Who is asked last; its URL is empty where that is the registry by its own name.
+        hosts: The hosts that containerd asks first, in this order.
+        server: The host that it asks last; with an empty URL, the registry itself.
     """
 
     hosts: tuple[Endpoint, ...]
@@ -93,43 +93,43 @@ class HostsToml:
 
 
 def parse(text: str) -> HostsToml:
-    """Read a file.
+    """Parse a `hosts.toml`.
 
     Raises:
-        ValueError: It is not one, or is written in a way that containerd may read otherwise.
+        ValueError: The text is no `hosts.toml`, or has a spelling that containerd may interpret differently.
     """
     content = load(text)
     _refuse_unusual(content)
     try:
         file = msgspec.convert(content, _File)
     except msgspec.ValidationError as error:
-        raise ValueError(f"it is not as containerd has it: {error}") from error
+        raise ValueError(f"it is not as containerd documents it: {error}") from error
     for table in content.get("host", {}).values():
         _refuse_unusual(table)
     return HostsToml(tuple(table.endpoint(url) for url, table in file.host.items()), file.endpoint(file.server))
 
 
 def load(text: str, limit: int = MAX_SIZE) -> dict[str, Any]:
-    """Read TOML of a node, in a time that grows with its size alone.
+    """Parse TOML from a node, in time linear in its size.
 
     Args:
-        text: Of the node.
-        limit: Characters that are read at all.
+        text: The TOML.
+        limit: Maximum size in characters.
 
     Raises:
-        ValueError: It is none, or too large, or has a key of too many parts.
+        ValueError: The text is no TOML, is too large, or has a key with too many parts.
     """
     if len(text) > limit:
         raise ValueError("it is too large")
-    # The time of the parser, and of each line after a table's name, grows with the square of a key's parts.
+    # The time for a key, and for each line of a table, grows with the square of the parts of the key or table name.
     if "." * (MAX_DOTS + 1) in _NAMES.sub("", _TEXTS.sub("", text)):
-        raise ValueError(f"it has a key of more than {MAX_DOTS} dots")
+        raise ValueError(f"it has a key with more than {MAX_DOTS} dots")
     try:
         return tomllib.loads(text)
     except ValueError as error:
-        raise ValueError(f"it is no TOML: {error}") from error
+        raise ValueError(f"it is not TOML: {error}") from error
     except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
+        raise ValueError("it is nested too deeply") from error
 
 
 def _refuse_unusual(names: Iterable[str]) -> None:

@@ -1,8 +1,8 @@
-"""What to do on a node so that it has exactly the desired files of ours, and what differs. Pure.
+"""Plan the changes that give a node exactly the desired trust files, and describe its drift. Pure.
 
-A file is ours if the node's manifest says so; on a node without a manifest, if the bootstrap data wrote it. A file that
-has the name and the content of a desired one becomes ours. Any other file is foreign: it is never changed or removed,
-whatever its name.
+A file is managed if the node's manifest lists it; on a node without a manifest, if the bootstrap data wrote it. A file
+with the name and content of a desired one becomes managed. Every other file is foreign: it is never changed or removed,
+regardless of its name.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from trustplane.nodes.state import CERTS, File, Manifest, NodeState
 
 @dataclass(frozen=True)
 class Write:
-    """A file to be put in place, atomically."""
+    """A file to write, atomically."""
 
     path: str
     content: str
@@ -29,19 +29,20 @@ class Write:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, in this order; every step can be repeated.
+    """The changes to a node, in this order; every step is repeatable.
 
     Attributes:
-        intent: Record to write first: all that is or will be ours, so that nothing gets lost in a crash.
-        writes: Files to put in place.
-        removes: Files to remove; those of certs.d last of all, when containerd has loaded its root pool anew. So an
-            entry that is no longer for some registries only is trusted at any moment.
-        links: Files that OpenSSL is to find.
-        restart: Whether containerd has to load its root pool anew.
-        manifest: Record to write last.
-        loaded: Digest of the pool that containerd has loaded at the end.
-        conflicts: Foreign files in the place of desired ones; with any, nothing may be done.
-        token: Of the state that this was made from.
+        intent: Manifest to write first. It lists all current and future managed files, to lose none in a crash.
+        writes: Files to write.
+        removes: Files to remove; those of certs.d only after the restart of containerd. An entry whose scope becomes
+            node-wide thus stays trusted at every moment.
+        links: Files that need a link for OpenSSL.
+        restart: Whether containerd must restart, to reload its root pool.
+        manifest: Manifest to write last.
+        loaded: Digest of containerd's root pool at the end.
+        conflicts: Foreign files at the paths of desired ones; with any, the plan must not be carried out.
+        token: Token of the state that the plan is based on.
+        is_needed: Whether the plan changes anything.
     """
 
     intent: Manifest
@@ -58,16 +59,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Drift:
-    """How a node differs from what it should have, by path.
+    """The differences between a node's trust files and the desired ones, by path.
 
     Attributes:
-        edited: Files of ours with another content.
-        removed: Files of ours that are gone.
-        replaced: Files of ours that are now a link, a directory or the like.
-        outdated: Files of ours that are as we wrote them, but are to be something else, or nothing.
-        missing: Desired files that were never there.
-        foreign: Files tkg-*.pem that are not ours; they are left alone.
-        is_stale: The files are right, but the containerd that runs has not loaded them.
+        edited: Managed files whose content another tool changed.
+        removed: Managed files that no longer exist.
+        replaced: Managed files that another tool replaced by a link or directory.
+        outdated: Managed files as Trustplane wrote them, but with other desired content, or no longer desired.
+        missing: Desired files that the node never had.
+        foreign: Foreign files tkg-*.pem, which stay as they are.
+        is_stale: Whether the files are as desired, but the running containerd has not loaded them.
     """
 
     edited: tuple[str, ...] = ()
@@ -80,7 +81,7 @@ class Drift:
 
     @property
     def is_current(self) -> bool:
-        """Whether the node has, and containerd uses, exactly what it should."""
+        """Whether the node has exactly the desired files, and containerd uses them."""
         return not (self.edited or self.removed or self.replaced or self.outdated or self.missing or self.is_stale)
 
 
@@ -90,32 +91,36 @@ def digest_of(content: str) -> str:
 
 
 def pool_digest(files: Mapping[str, str]) -> str:
-    """Return one digest for those files, digests by path, that belong to containerd's root pool."""
+    """Return one digest for the files of containerd's root pool.
+
+    Args:
+        files: Digests by path; files outside the root pool do not count.
+    """
     lines = sorted(f"{digest}  {path}\n" for path, digest in files.items() if _is_root(path))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def make(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, str] | None = None) -> Plan:
-    """Decide what to do.
+    """Plan the changes to a node.
 
     Args:
-        desired: Content by path: all files that are to be ours, of the certificates' directory and of certs.d. The
-            order is kept: a file that names another one comes after it.
-        state: The node now.
-        previous: Content by path of what the machine's bootstrap data wrote. It counts only on a node without a
-            manifest; where it is unknown, files of the bootstrap that are no longer desired stay, as foreign ones.
+        desired: Content by path of all desired files, in /etc/ssl/certs and certs.d. Files are written in this order:
+            a file that names another one follows it.
+        state: The current state of the node.
+        previous: Content by path of the files that the machine's bootstrap data wrote. It counts only on a node without
+            a manifest; if it is unknown, files of the bootstrap data that are no longer desired stay, as foreign files.
     """
     ours = owned(state, previous)
     digests = {path: digest_of(content) for path, content in desired.items()}
     writes = tuple(
         Write(path, content) for path, content in desired.items() if not _has(state.files.get(path), digests[path])
     )
-    conflicts = tuple(one.path for one in writes if one.path in state.files and one.path not in ours)
+    conflicts = tuple(write.path for write in writes if write.path in state.files and write.path not in ours)
     removes = _removals(path for path in ours if path not in desired and path in state.files)
     manifest = Manifest(digests)
-    touched = any(_is_root(path) for path in (*removes, *(one.path for one in writes)))
-    restart = touched or (_is_concerned(ours, digests) and not is_fresh(state, digests, ours))
-    links = _links(digests, {one.path for one in writes}, state)
+    changes_pool = any(_is_root(path) for path in (*removes, *(write.path for write in writes)))
+    restart = changes_pool or (_needs_pool(ours, digests) and not is_fresh(state, digests, ours))
+    links = _links(digests, {write.path for write in writes}, state)
     return Plan(
         intent=Manifest({**ours, **digests}),
         writes=writes,
@@ -131,27 +136,27 @@ def make(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, st
 
 
 def owned(state: NodeState, previous: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the files that are ours, with the digest that they should have."""
+    """Return the digests of the managed files by path, as Trustplane wrote them."""
     if state.manifest is not None:
         return dict(state.manifest.files)
     return {path: digest_of(content) for path, content in (previous or {}).items()}
 
 
 def drift(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, str] | None = None) -> Drift:
-    """Tell how a node differs from what is desired; the arguments are those of `make`."""
-    ours, wanted = owned(state, previous), {path: digest_of(content) for path, content in desired.items()}
+    """Return the drift of a node; the arguments are those of `make`."""
+    ours, digests = owned(state, previous), {path: digest_of(content) for path, content in desired.items()}
     files = state.files
     kept = {path for path in ours if path in files}
-    right = {path for path in wanted if _has(files.get(path), wanted[path])}
-    foreign = {path for path in files if _is_root(path)} - ours.keys() - wanted.keys()
+    current = {path for path in digests if _has(files.get(path), digests[path])}
+    foreign = {path for path in files if _is_root(path)} - ours.keys() - digests.keys()
     return Drift(
         edited=_sorted(path for path in kept if files[path].is_regular and files[path].digest != ours[path]),
         removed=_sorted(ours.keys() - kept),
         replaced=_sorted(path for path in kept if not files[path].is_regular),
-        outdated=_sorted(path for path in kept if _has(files[path], ours[path]) and wanted.get(path) != ours[path]),
-        missing=_sorted(wanted.keys() - ours.keys() - right),
+        outdated=_sorted(path for path in kept if _has(files[path], ours[path]) and digests.get(path) != ours[path]),
+        missing=_sorted(digests.keys() - ours.keys() - current),
         foreign=_sorted(foreign),
-        is_stale=right == wanted.keys() and _is_concerned(ours, wanted) and not is_fresh(state, wanted, ours),
+        is_stale=current == digests.keys() and _needs_pool(ours, digests) and not is_fresh(state, digests, ours),
     )
 
 
@@ -159,26 +164,26 @@ def _sorted(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(paths))
 
 
-def _is_concerned(*files: Mapping[str, str]) -> bool:
-    # Files of certs.d are read at every pull: a node that has no others does not care what containerd has loaded.
-    return any(_is_root(path) for known in files for path in known)
+def _needs_pool(*files: Mapping[str, str]) -> bool:
+    # containerd reads certs.d at every pull: on a node with no other files, its root pool does not matter.
+    return any(_is_root(path) for paths in files for path in paths)
 
 
 def is_fresh(state: NodeState, digests: Mapping[str, str], ours: Mapping[str, str]) -> bool:
-    """Tell whether the containerd that runs uses these files, and none of ours that is gone.
+    """Return whether the running containerd uses exactly these files, and no removed ones.
 
-    It reads them once, at its first pull, so that they must have been as they are since it started. That is known of a
-    run that we have noted, as long as nobody touched a file since; of another run, if it started after the last change
-    (times are in whole seconds: the same one is not after). What the bootstrap wrote was there before the node's first
-    pull, though containerd may have started before it.
+    containerd reads its root pool once, at its first pull: the files must be unchanged since it started. For a run in
+    Trustplane's record, this holds if no file has changed since; for any other run, if it started after the last change
+    (times are in whole seconds, so an equal time is not after). Files of the bootstrap data precede the node's first
+    pull, even if containerd started earlier.
     """
     runtime = state.runtime
     if not runtime.is_running:
         return False
     changed = {path: file.changed for path, file in state.files.items() if _is_root(path)}
     if state.loaded is not None and state.loaded.invocation == runtime.invocation:
-        untouched = all(state.loaded.changed.get(path) == changed.get(path) for path in digests if _is_root(path))
-        return untouched and state.loaded.digest == pool_digest(digests)
+        is_unchanged = all(state.loaded.changed.get(path) == changed.get(path) for path in digests if _is_root(path))
+        return is_unchanged and state.loaded.digest == pool_digest(digests)
     if state.manifest is None and _is_as_bootstrapped(state, ours, changed):
         return True
     return runtime.started > max([state.certs_changed, *changed.values()])
@@ -198,7 +203,7 @@ def _is_root(path: str) -> bool:
 
 
 def _removals(paths: Iterable[str]) -> tuple[str, ...]:
-    # A hosts.toml goes before the file that it names: containerd refuses to pull while that is missing.
+    # Remove a hosts.toml before the file that it names: containerd refuses to pull while that file is missing.
     return tuple(sorted(paths, key=lambda path: (not path.endswith("/hosts.toml"), path)))
 
 
@@ -210,5 +215,5 @@ def _links(digests: Mapping[str, str], written: set[str], state: NodeState) -> t
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Return a manifest as it is written to the node."""
+    """Return the content of a manifest's file on the node."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"

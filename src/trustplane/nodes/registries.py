@@ -1,8 +1,7 @@
-"""How the containerd of a node reaches a registry, by the report of `registries.sh`. Pure.
+"""Decide from the report of `registries.sh` how a node's containerd reaches a registry. Pure.
 
-A kubelet's words are the same whoever answered, and whether his certificate was verified or not. They prove trust only
-where containerd is known to ask the registry itself, over TLS that it verifies. Where that is not known, nothing is
-assumed.
+A kubelet reports a pull in the same way for every server, with a verified certificate or without. The pull proves trust
+only if containerd certainly asks the registry itself, over TLS that it verifies. Otherwise nothing is assumed.
 
 Source: containerd v2.4.2 and v1.7.29, internal/cri/server/images/image_pull.go, internal/cri/config,
 core/remotes/docker/config/hosts.go, core/transfer/registry.
@@ -28,26 +27,26 @@ _DEFAULT_PATH: Final = "/etc/containerd/certs.d:/etc/docker/certs.d"  # of conta
 _MAX_REASON: Final = 300
 _DIGITS: Final = 12  # of a time in seconds
 
-# Of a report, in characters and counts. A node's owner chooses what it has; reading it takes time from everybody.
+# Limits of a report, in characters and counts. A tenant controls the report; parsing it delays all other clusters.
 MAX_REPORT: Final = 1 << 20
-MAX_LINES: Final = 2000  # three for each registry, where containerd has a folder of folders of its own
-MAX_FOLDERS: Final = 8  # of one registry; the script looks into so many
-MAX_CONFIGURATION: Final = 32768  # what containerd 2.4 makes of its defaults has 8,000
-MAX_FILES: Final = 131072  # all `hosts.toml`
-_MAX_VALUE: Final = 8192  # a path, or a variable
-_MAX_WORDS: Final = 4  # after the first of a line, which has three at most
-_REMOVE: Final = "have the node ask the registry itself, over verified TLS; or do without a Registry for it"
-_READ: Final = "see how the node's containerd is started and configured"
+MAX_LINES: Final = 2000  # three for each registry and root directory
+MAX_FOLDERS: Final = 8  # of one registry, as in the script
+MAX_CONFIGURATION: Final = 32768  # the default configuration of containerd 2.4 has 8,000
+MAX_FILES: Final = 131072  # of all `hosts.toml` together
+_MAX_VALUE: Final = 8192  # of a path or a variable
+_MAX_SPLITS: Final = 4  # of one line, which has four words at most
+_ASK_DIRECTLY: Final = "configure the node to ask the registry itself, over verified TLS, or delete its Registry"
+_CHECK_CONTAINERD: Final = "check how the node's containerd is started and configured"
 
 
 @dataclass(frozen=True)
 class Folder:
-    """What containerd reads for one registry: a folder of certs.d.
+    """A directory of certs.d, which configures one registry.
 
     Attributes:
-        path: The folder.
-        toml: Its `hosts.toml`; None where there is none.
-        is_large: Whether that is too large to be read, or no file.
+        path: The directory.
+        toml: Content of its `hosts.toml`; None without one.
+        is_large: Whether `hosts.toml` is too large, or not a regular file.
     """
 
     path: str
@@ -57,16 +56,16 @@ class Folder:
 
 @dataclass(frozen=True)
 class Report:
-    """What `registries.sh` says.
+    """The parsed report of `registries.sh`.
 
     Attributes:
-        configuration: What the containerd that runs makes of its configuration; empty where that is not known.
-        is_stale: Whether the configuration was changed after that containerd had started.
-        endpoint: The kubelet's way to its runtime; empty: the default.
-        environment: Of containerd, as far as it is about proxies.
-        folders: By registry.
-        asked: The registries that it is about.
-        roots: The folders of folders that were looked into.
+        configuration: The running containerd's effective configuration, as TOML; empty if unknown.
+        is_stale: Whether the configuration changed after containerd started.
+        endpoint: The kubelet's runtime endpoint; empty for the default.
+        environment: The proxy variables of containerd.
+        folders: Directories of certs.d, by registry.
+        asked: The registries that the report covers.
+        roots: The root directories that the script read, such as /etc/containerd/certs.d.
     """
 
     configuration: str = ""
@@ -78,26 +77,26 @@ class Report:
     roots: frozenset[str] = frozenset()
 
     @cached_property
-    def settings(self) -> "_Settings | _Hindrance":
-        """What the configuration says of registries, read once for all of them; or why that is not known."""
+    def settings(self) -> "_Settings | _Unverified":
+        """The registry settings of the configuration, parsed once for all registries; or why they are unknown."""
         try:
             return _settings(self)
-        except _Hindrance as hindrance:
-            return hindrance
+        except _Unverified as unverified:
+            return unverified
 
 
-class _Hindrance(Exception):  # noqa: N818  it is no error, and leaves this module never
-    """Why a pull proves nothing, or why that is not known."""
+class _Unverified(Exception):  # noqa: N818  a result, which never leaves this module
+    """The reason why a pull from a registry proves nothing, or may prove nothing."""
 
     def __init__(self, verification: str, reason: str, next_step: str) -> None:
         self.verification, self.reason, self.next_step = verification, reason, next_step
 
 
 def parse(text: str) -> Report:
-    """Read the report of `registries.sh`; what of it cannot be read is not known.
+    """Parse the report of `registries.sh`.
 
     Raises:
-        ValueError: It is none, or not whole, or has more than a node has to say.
+        ValueError: The text is no report, is incomplete, or exceeds a limit.
     """
     if len(text) > MAX_REPORT or text.count("\n") > MAX_LINES:
         raise ValueError("the report is too long")
@@ -105,7 +104,7 @@ def parse(text: str) -> Report:
     environment: dict[str, str] = {}
     folders: dict[str, list[Folder]] = {}
     names: dict[str, set[str]] = {"asked": set(), "root": set()}
-    for verb, *rest in (line.split(" ", _MAX_WORDS) for line in text.split("\n")):
+    for verb, *rest in (line.split(" ", _MAX_SPLITS) for line in text.split("\n")):
         if verb in ("folder", "toml", "large") and len(rest) == (3 if verb == "toml" else 2):
             toml = _decoded(rest[2], hosts_toml.MAX_SIZE) if verb == "toml" else None
             folders.setdefault(rest[0], []).append(Folder(_decoded(rest[1]), toml, verb == "large"))
@@ -116,35 +115,35 @@ def parse(text: str) -> Report:
         else:
             values[verb] = rest[0] if rest else ""
     if "end" not in values:
-        raise ValueError("the report is not whole")
+        raise ValueError("the report is incomplete")
     _refuse_many(folders)
     return Report(
         configuration=_decoded(values.get("configuration", ""), MAX_CONFIGURATION),
         is_stale=_seconds(values.get("changed", "")) > _seconds(values.get("started", "")),
         endpoint=_decoded(values.get("endpoint", "")).strip(" \n\"'"),
         environment=environment,
-        folders={host: tuple(known) for host, known in folders.items()},
+        folders={host: tuple(group) for host, group in folders.items()},
         asked=frozenset(names["asked"]),
         roots=frozenset(map(_decoded, names["root"])),
     )
 
 
 def _refuse_many(folders: Mapping[str, list[Folder]]) -> None:
-    for host, known in folders.items():
-        if len(known) > MAX_FOLDERS:
-            raise ValueError(f"registry {host} has more than {MAX_FOLDERS} folders")
-    if sum(len(one.toml or "") for known in folders.values() for one in known) > MAX_FILES:
+    for host, group in folders.items():
+        if len(group) > MAX_FOLDERS:
+            raise ValueError(f"registry {host} has more than {MAX_FOLDERS} directories")
+    if sum(len(folder.toml or "") for group in folders.values() for folder in group) > MAX_FILES:
         raise ValueError(f"all hosts.toml together have more than {MAX_FILES >> 10} KiB")
 
 
 def _decoded(value: str, limit: int = _MAX_VALUE) -> str:
-    """Return a value of at most so many bytes, and what tells that it was cut there."""
+    """Decode a value of up to `limit` bytes, plus the one that marks a value as cut off by the script."""
     if len(value) > (limit + 3) // 3 * 4 + 4:
-        raise ValueError(f"the report has a value of more than {limit} bytes")
+        raise ValueError(f"the report has a value with more than {limit} bytes")
     try:
         return base64.b64decode(value, validate=True).decode()
     except ValueError as error:
-        raise ValueError("the report has a value that cannot be read") from error
+        raise ValueError("the report has a value that is not UTF-8 text in base64") from error
 
 
 def _seconds(text: str) -> int:
@@ -152,39 +151,40 @@ def _seconds(text: str) -> int:
 
 
 def access(report: Report, host: str) -> RegistryAccess:
-    """Tell how a registry is reached.
+    """Return how a node reaches a registry, and whether it verifies the registry's certificate.
 
     Args:
-        report: Of the node.
-        host: `host` or `host:port`, as in the names of images.
+        report: The node's report.
+        host: `host` or `host:port`, as in image references.
     """
     try:
         _verify(report, host)
-    except _Hindrance as hindrance:
+    except _Unverified as unverified:
         return RegistryAccess(
             registry=host,
-            verification=hindrance.verification,
-            reason=clean(hindrance.reason, _MAX_REASON),
-            next_step=hindrance.next_step,
+            verification=unverified.verification,
+            reason=clean(unverified.reason, _MAX_REASON),
+            next_step=unverified.next_step,
         )
     proxy = clean(proxy_for(report.environment, "registry-1.docker.io" if host == "docker.io" else host), _MAX_REASON)
     return RegistryAccess(registry=host, verification=VERIFIED, proxy=proxy)
 
 
 def _verify(report: Report, host: str) -> None:
-    """Raise what stands in the way of a proof."""
+    """Raise the reason if a pull from the registry proves nothing."""
     if is_localhost(host):
-        raise _Hindrance(UNVERIFIABLE, "containerd does not verify the certificate of a registry of localhost", _REMOVE)
+        reason = "containerd does not verify the certificate of a registry on localhost"
+        raise _Unverified(UNVERIFIABLE, reason, _ASK_DIRECTLY)
     settings = report.settings
-    if isinstance(settings, _Hindrance):
+    if isinstance(settings, _Unverified):
         raise settings.with_traceback(None)
     if not settings.config_path:
         _verify_mirrors(settings, host)
         return
     if host not in report.asked or not set(settings.config_path.split(":")) <= report.roots:
-        reason = f"containerd's folders of registries, {settings.config_path}, were not read"
-        raise _Hindrance(UNREADABLE, reason, _READ)
-    # A list of roots is read by containerd in one way or another: each of its folders may be the one that counts.
+        reason = f"the registry directories of containerd, {settings.config_path}, were not read"
+        raise _Unverified(UNREADABLE, reason, _CHECK_CONTAINERD)
+    # Releases of containerd interpret a list of roots differently: each directory may be the effective one.
     for folder in report.folders.get(host, ()):
         _verify_folder(folder, host)
 
@@ -202,7 +202,7 @@ class _Config(msgspec.Struct):
 
 
 class _Settings(msgspec.Struct):
-    """Table `registry` of the plugin that pulls for the kubelet."""
+    """Table `registry` of the plugin that pulls images for the kubelet."""
 
     config_path: str = ""
     mirrors: dict[str, _Mirror] = msgspec.field(default_factory=dict)
@@ -215,15 +215,15 @@ class _Plugin(msgspec.Struct):
 
 def _settings(report: Report) -> _Settings:
     if not report.configuration.strip():
-        raise _Hindrance(UNREADABLE, "no containerd runs on the node, or its configuration cannot be read", _READ)
+        reason = "containerd does not run on the node, or its configuration cannot be read"
+        raise _Unverified(UNREADABLE, reason, _CHECK_CONTAINERD)
     if report.is_stale:
-        step = "restart containerd on the node, so that it uses the configuration that is there"
-        raise _Hindrance(UNREADABLE, "containerd's configuration was changed after it had started", step)
+        step = "restart containerd on the node to load its current configuration"
+        raise _Unverified(UNREADABLE, "containerd's configuration changed after containerd started", step)
     endpoint = report.endpoint.removeprefix("unix://").replace("/var/run/", "/run/")
     if endpoint and endpoint not in report.configuration.replace("/var/run/", "/run/"):
-        raise _Hindrance(
-            UNREADABLE, f"the kubelet's runtime is not the node's containerd, but {report.endpoint}", _READ
-        )
+        reason = f"the kubelet does not use the node's containerd, but {report.endpoint}"
+        raise _Unverified(UNREADABLE, reason, _CHECK_CONTAINERD)
     try:
         plugins = msgspec.convert(
             hosts_toml.load(report.configuration, MAX_CONFIGURATION).get("plugins", {}), dict[str, object]
@@ -231,9 +231,11 @@ def _settings(report: Report) -> _Settings:
         name = next(name for name in _PLUGINS if name in plugins)
         settings = msgspec.convert(plugins[name], _Plugin).registry
     except (ValueError, msgspec.ValidationError) as error:
-        raise _Hindrance(UNREADABLE, f"containerd's configuration cannot be read: {error}", _READ) from error
+        reason = f"containerd's configuration cannot be parsed: {error}"
+        raise _Unverified(UNREADABLE, reason, _CHECK_CONTAINERD) from error
     except StopIteration as error:
-        raise _Hindrance(UNREADABLE, "containerd's configuration has no settings for images", _READ) from error
+        reason = "containerd's configuration has no settings for images"
+        raise _Unverified(UNREADABLE, reason, _CHECK_CONTAINERD) from error
     if name == _PLUGINS[0] and not settings.config_path and not settings.mirrors:
         settings.config_path = _DEFAULT_PATH
     return settings
@@ -242,13 +244,13 @@ def _settings(report: Report) -> _Settings:
 def _verify_folder(folder: Folder, host: str) -> None:
     path = f"{folder.path}/hosts.toml"
     if folder.is_large:
-        raise _Hindrance(UNREADABLE, f"{path} is no file, or too large", "correct or remove it")
+        raise _Unverified(UNREADABLE, f"{path} is not a regular file, or is too large", "correct or remove it")
     if not folder.toml:
-        return  # certificates alone, or nothing
+        return  # only certificates, or nothing
     try:
         _verify_endpoints(hosts_toml.parse(folder.toml), host, path)
     except ValueError as error:
-        raise _Hindrance(UNREADABLE, f"{path} cannot be read: {error}", "correct or remove it") from error
+        raise _Unverified(UNREADABLE, f"{path} cannot be parsed: {error}", "correct or remove it") from error
 
 
 def _verify_endpoints(content: hosts_toml.HostsToml, host: str, path: str) -> None:
@@ -258,30 +260,32 @@ def _verify_endpoints(content: hosts_toml.HostsToml, host: str, path: str) -> No
             _verify_endpoint(endpoint, host, path)
 
 
-def _verify_endpoint(endpoint: Endpoint, host: str, where: str) -> None:
+def _verify_endpoint(endpoint: Endpoint, host: str, source: str) -> None:
     try:
         scheme, address = endpoint.scheme, endpoint.address
     except ValueError as error:
-        raise _Hindrance(UNREADABLE, f"{where} has something asked that is no URL: {endpoint.url}", _READ) from error
+        reason = f"{source} has an invalid URL: {endpoint.url}"
+        raise _Unverified(UNREADABLE, reason, _CHECK_CONTAINERD) from error
     if scheme != "https":
-        raise _Hindrance(UNVERIFIABLE, f"{where} has it asked without TLS, at {endpoint.url}", _REMOVE)
+        raise _Unverified(UNVERIFIABLE, f"{source} disables TLS for the registry: {endpoint.url}", _ASK_DIRECTLY)
     if _plain(address) != _plain(host):
-        reason = f"{where} has a mirror asked, {endpoint.url}: whose answer it was cannot be told"
-        raise _Hindrance(UNVERIFIABLE, reason, _REMOVE)
+        reason = f"{source} sets mirror {endpoint.url}; a pull does not show which server sent the image"
+        raise _Unverified(UNVERIFIABLE, reason, _ASK_DIRECTLY)
     if endpoint.skips_verification:
-        raise _Hindrance(UNVERIFIABLE, f"{where} has its certificate not verified (skip_verify)", _REMOVE)
+        reason = f"{source} disables verification of the registry's certificate (skip_verify)"
+        raise _Unverified(UNVERIFIABLE, reason, _ASK_DIRECTLY)
 
 
 def _verify_mirrors(settings: _Settings, host: str) -> None:
-    """Judge containerd's own tables of mirrors, which it uses where there is no `config_path`."""
-    where = "containerd's configuration"
+    """Raise the reason if the tables of mirrors, which containerd uses without `config_path`, prevent a proof."""
+    source = "containerd's configuration"
     mirror = settings.mirrors.get(host) or settings.mirrors.get("*") or _Mirror()
     for url in mirror.endpoint:
-        # An address without a scheme is one of HTTPS here, whatever it begins with.
-        _verify_endpoint(Endpoint(url if "://" in url else f"https://{url}"), host, where)
+        # In these tables an address without a scheme always means HTTPS, even one that begins with "http".
+        _verify_endpoint(Endpoint(url if "://" in url else f"https://{url}"), host, source)
     if any(settings.configs.get(name, _Config()).tls.insecure_skip_verify for name in _names_of(host)):
-        reason = f"{where} has its certificate not verified (insecure_skip_verify)"
-        raise _Hindrance(UNVERIFIABLE, reason, _REMOVE)
+        reason = f"{source} disables verification of the registry's certificate (insecure_skip_verify)"
+        raise _Unverified(UNVERIFIABLE, reason, _ASK_DIRECTLY)
 
 
 def _names_of(host: str) -> Iterator[str]:

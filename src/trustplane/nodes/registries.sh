@@ -1,7 +1,7 @@
-# How containerd reaches registries; nothing is changed. Runs as root by POSIX sh, from standard input: these functions,
-# then one call of `main` with the registries' hosts. Needs coreutils, sed, grep and systemd.
+# Report how containerd reaches registries, without changing anything. POSIX sh runs this as root, from standard input:
+# these functions, then one call of `main` with the registry hosts. Needs coreutils, sed, grep and systemd.
 #
-# The configuration is the one that the containerd that runs makes of its files, by its own program.
+# The program of the running containerd prints its effective configuration.
 # Lines, values in base64: started SECONDS | changed SECONDS | configuration TEXT | endpoint SOCKET | variable NAME VALUE |
 # asked HOST | root PATH | folder HOST PATH | toml HOST PATH TEXT | large HOST PATH | end.
 
@@ -9,7 +9,7 @@ set -u
 export LC_ALL=C TZ=UTC
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
-# Bytes; what reads the report refuses more.
+# Bytes; nodes/registries.py rejects more.
 limit_configuration=32768
 limit_file=16384
 
@@ -25,17 +25,17 @@ arguments() { # pid
     [ ! -r "/proc/${1:-none}/cmdline" ] || tr '\0' '\n' <"/proc/$1/cmdline"
 }
 
-option() { # of the arguments, its values: pattern of its name
+option() { # pattern of an option's name; prints its values in the arguments on standard input
     sed -n "s/^\($1\)=//p; /^\($1\)\$/{n;p;}"
 }
 
-# What is configured, without credentials.
+# Print the effective configuration without credentials.
 dumped() { # pid, file
     timeout 10 "/proc/$1/exe" --config "$2" config dump 2>/dev/null |
         sed '/^[[:space:]]*\(username\|password\|auth\|identitytoken\)[[:space:]]*=/d' | head -c "$((limit_configuration + 1))"
 }
 
-# When a file that the configuration is made of was last changed, or added to or removed from a folder of imports.
+# Print when a file of the configuration last changed, or was added to or removed from a directory of imports.
 changed() { # file; the configuration on standard input
     {
         printf '%s\n' "$1"
@@ -44,7 +44,7 @@ changed() { # file; the configuration on standard input
             /*) ;;
             *) path=${1%/*}/$path ;;
             esac
-            # A pattern, most times, as in `conf.d/*.toml`.
+            # Unquoted: often a pattern, such as `conf.d/*.toml`.
             [ "$path" = "$1" ] || printf '%s\n' "${path%/*}" $path
         done
     } | while IFS= read -r path; do
@@ -52,7 +52,7 @@ changed() { # file; the configuration on standard input
     done | sort -n | tail -n 1
 }
 
-endpoint() { # the kubelet's way to its runtime; nothing where it is the default, or no kubelet runs
+endpoint() { # prints the kubelet's runtime endpoint; nothing for the default, or without a running kubelet
     pid=$(property kubelet MainPID)
     {
         arguments "$pid" | option --container-runtime-endpoint
@@ -62,14 +62,14 @@ endpoint() { # the kubelet's way to its runtime; nothing where it is the default
     } 2>/dev/null | grep . | head -n 1
 }
 
-environment() { # pid: its proxies, without their credentials
+environment() { # pid; prints its proxy variables without credentials
     tr '\n\0' ' \n' <"/proc/$1/environ" | sed -n 's#//[^/]*@#//#; /^\(HTTPS_PROXY\|https_proxy\|NO_PROXY\|no_proxy\)=/p' |
         while IFS= read -r line; do
             printf 'variable %s %s\n' "${line%%=*}" "$(printf '%s' "${line#*=}" | head -c 8192 | encoded)"
         done
 }
 
-# The first folder that is there counts, as for containerd.
+# As in containerd, only the first existing directory counts.
 folder() { # root, host
     case $2 in
     ?*:*) nearest="$1/${2%:*}_${2##*:}_" ;;
@@ -101,7 +101,7 @@ main() { # hosts
         printf 'configuration %s\n' "$(printf '%s\n' "$configuration" | encoded)"
         environment "$pid"
         {
-            printf '%s\n' /etc/containerd/certs.d /etc/docker/certs.d # of containerd 2 where nothing is configured
+            printf '%s\n' /etc/containerd/certs.d /etc/docker/certs.d # the default of containerd 2
             printf '%s\n' "$configuration" | sed -n "s/^[[:space:]]*config_path = ['\"]\(.*\)['\"]\$/\1/p" | tr ':' '\n'
         } | grep '^/' | sort -u | head -n 8 | while IFS= read -r root; do
             printf 'root %s\n' "$(printf '%s' "$root" | encoded)"

@@ -1,4 +1,4 @@
-"""Read over SSH how a node's containerd reaches registries, by `registries.sh`; nothing is changed there."""
+"""Read over SSH how a node's containerd reaches registries. `registries.sh` changes nothing on the node."""
 
 from collections.abc import Collection
 from importlib.resources import files
@@ -14,25 +14,25 @@ from trustplane.trust.places import is_host
 _COMMAND: Final = "sudo -n sh -s"
 _SCRIPT: Final = files("trustplane.nodes").joinpath("registries.sh").read_text()
 _TIMEOUT: Final = 30.0  # seconds
-_MAX_WORDS: Final = 200
+_MAX_REASON: Final = 200  # characters
 
 
 async def read(node: Shell, hosts: Collection[str]) -> Report:
-    """Read what `registries.access` judges by.
+    """Read the report that `registries.access` evaluates.
 
     Args:
-        node: A node, whose host key has been checked.
+        node: A node with a checked host key.
         hosts: Registries, `host` or `host:port`.
 
     Raises:
-        NodeError: The node lacks what is needed, or its report cannot be read.
+        NodeError: The node lacks a required program or right, or its report cannot be parsed.
         TransientError: The connection was lost.
     """
-    # What goes into the script is nothing that a shell would read otherwise.
-    wanted = " ".join(f"'{host}'" for host in sorted(hosts) if is_host(host))
-    output = await node.run(_COMMAND, stdin=f"{_SCRIPT}\nmain {wanted} </dev/null\n", timeout=_TIMEOUT)
+    # A valid host has no character with a meaning inside single quotes.
+    arguments = " ".join(f"'{host}'" for host in sorted(hosts) if is_host(host))
+    output = await node.run(_COMMAND, stdin=f"{_SCRIPT}\nmain {arguments} </dev/null\n", timeout=_TIMEOUT)
     if output.exit_status != 0:
-        raise _unread(node, output.stderr.strip()[-_MAX_WORDS:] or f"exit status {output.exit_status}")
+        raise _unread(node, output.stderr.strip()[-_MAX_REASON:] or f"exit status {output.exit_status}")
     try:
         return registries.parse(output.stdout)
     except ValueError as error:
@@ -41,7 +41,7 @@ async def read(node: Shell, hosts: Collection[str]) -> Report:
 
 def _unread(node: Shell, why: str) -> NodeError:
     return NodeError(
-        f"How node {node.address} reaches registries could not be read",
-        why=clean(why, _MAX_WORDS),
-        next_step="See that sudo without a password, coreutils and systemctl are there",
+        f"The registry configuration of node {node.address} could not be read",
+        why=clean(why, _MAX_REASON),
+        next_step="Check that the node has coreutils, systemctl and sudo without a password",
     )

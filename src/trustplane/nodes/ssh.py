@@ -1,7 +1,7 @@
-"""Commands on a node over SSH, as TKG Service offers it: user vmware-system-user, the key of Secret `<cluster>-ssh`.
+"""Run commands on a node over SSH as user vmware-system-user, with the key of Secret `<cluster>-ssh`.
 
-A node belongs to whoever owns its cluster, and so does all that its SSH server says: every answer is bounded in size
-and time, and nothing of the account that runs us (its agent, its configuration, its other keys) is offered to it.
+The owner of a cluster controls its nodes and their SSH servers. Every response therefore has a limit in size and time,
+and the server gets nothing of the account that runs Trustplane: no agent, no configuration, no other keys.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from trustplane.text import clean
 
 USER = "vmware-system-user"
 
-# What `diagnose` reads is the longest answer: a bundle of 220 KiB and some hundred CAs, in base64. A report of a node
-# with 200 files of ours is 0.1 MiB.
+# `diagnose` reads the longest output: a CA bundle of 220 KiB and some hundred CAs, in base64. The report of a node with
+# 200 managed files has 0.1 MiB.
 MAX_OUTPUT: Final = 8 << 20  # bytes of the standard output of one command
 MAX_ERRORS: Final = 64 << 10  # bytes of its standard error: a message or two
-_MAX_HOST_KEY: Final = 4096  # characters of a host key; one of RSA with 16,384 bits has 2,800
-_REASON: Final = 300  # characters of what a server says when it ends a connection
+_MAX_HOST_KEY: Final = 4096  # characters; an RSA key of 16,384 bits has 2,800
+_REASON: Final = 300  # characters of a server's message at the end of a connection
 _CLOSE_SECONDS: Final = 1.0
 
-# What OpenSSH has offered since 6.5 (2014), in FIPS mode as well. Groups of numbers that the server chooses are left
-# out: they cost seconds of arithmetic. Without compression 1 KiB is never 1 MiB.
+# OpenSSH has offered these since 6.5 (2014), also in FIPS mode. Groups chosen by the server are excluded: they cost
+# seconds of arithmetic. Compression is excluded because it would expand 1 KiB into 1 MiB.
 _KEY_EXCHANGES: Final = (
     "curve25519-sha256",
     "curve25519-sha256@libssh.org",
@@ -48,7 +48,7 @@ _HOST_KEYS: Final = (
 
 @dataclass(frozen=True)
 class Output:
-    """What a command left behind."""
+    """The result of a command."""
 
     stdout: str
     stderr: str
@@ -60,65 +60,65 @@ class Node:
 
     Attributes:
         address: The address that was dialled.
-        host_key: The node's public host key, one line in OpenSSH format, as the node showed it on this connection. It
-            was accepted unseen: a caller that comes back compares it with the one it kept.
+        host_key: The public host key that the node presented on this connection, one line in OpenSSH format. It is not
+            verified: the caller must compare it with the pinned key.
     """
 
     def __init__(self, address: str, connection: asyncssh.SSHClientConnection) -> None:
         self.address = address
         self._connection = connection
-        self.host_key = _shown(connection.get_server_host_key())
+        self.host_key = _host_key_line(connection.get_server_host_key())
 
     async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
-        """Run a command in the user's shell and wait for its end.
+        """Run a command in the user's shell and wait until it exits.
 
         Args:
-            command: A shell command line; it can be read by every user of the node, so it carries no secret.
-            stdin: What the command reads from its standard input, to the end of file.
-            timeout: Seconds until the command is given up.
+            command: A shell command line. Every user of the node can read it, so it must contain no secret.
+            stdin: The command's standard input.
+            timeout: Seconds until the command is aborted.
 
         Raises:
-            NodeError: The command says more than `MAX_OUTPUT` or `MAX_ERRORS` bytes; nothing of it is kept.
-            TransientError: The connection was lost, or the command did not end in time.
+            NodeError: The command writes more than `MAX_OUTPUT` or `MAX_ERRORS` bytes; all output is discarded.
+            TransientError: The connection was lost, or the command did not exit in time.
         """
-        answer = _Answer()
+        session = _Session()
         try:
             async with asyncio.timeout(timeout):
-                await self._ask(command, stdin.encode(), answer)
+                await self._execute(command, stdin.encode(), session)
         except TimeoutError as error:
             raise TransientError(
-                f"A command on node {self.address} did not end",
+                f"A command on node {self.address} did not exit",
                 why=f"it ran longer than {timeout:g} s",
-                next_step="Look at the load of the node, then try again",
+                next_step="Check the load of the node, then try again",
             ) from error
-        except Exception as error:  # whatever a hostile server makes the library raise
+        except Exception as error:  # a hostile server can make the library raise anything
             raise _lost(self.address, error) from error
-        if answer.overflow:
-            raise _too_much(self.address, answer.overflow)
-        if answer.exit_status is None:
-            raise _lost(self.address, ConnectionResetError("the connection ended before the command"))
-        return Output(_text(answer.output), _text(answer.errors), answer.exit_status)
+        if session.overflow:
+            raise _too_much(self.address, session.overflow)
+        if session.exit_status is None:
+            raise _lost(self.address, ConnectionResetError("the connection closed before the command exited"))
+        return Output(_text(session.output), _text(session.errors), session.exit_status)
 
-    async def _ask(self, command: str, stdin: bytes, answer: "_Answer") -> None:
-        channel, _ = await self._connection.create_session(lambda: answer, command, encoding=None)
+    async def _execute(self, command: str, stdin: bytes, session: "_Session") -> None:
+        channel, _ = await self._connection.create_session(lambda: session, command, encoding=None)
         try:
-            with contextlib.suppress(OSError):  # a command that has ended already reads no input
+            with contextlib.suppress(OSError):  # the command may have exited without reading its input
                 channel.write(stdin)
                 channel.write_eof()
-            await answer.ended.wait()
+            await session.ended.wait()
         finally:
             channel.abort()
 
 
-class _Answer(asyncssh.SSHClientSession[bytes]):
-    """What a command says, up to its limits; it is cut off as soon as it says more.
+class _Session(asyncssh.SSHClientSession[bytes]):
+    """The output of a command; it ends as soon as the output exceeds a limit.
 
     Attributes:
-        output: Its standard output.
-        errors: Its standard error.
-        exit_status: Of the command, or the negative number of the signal that ended it; None where neither came.
-        overflow: Which of the two was too long, and what its limit is; empty for none.
-        ended: Whether nothing more comes.
+        output: The standard output.
+        errors: The standard error.
+        exit_status: The exit status, or the negative number of the signal that ended the command; None without either.
+        overflow: The stream that exceeded its limit, and the limit; empty if none did.
+        ended: Set when no more output follows.
     """
 
     def __init__(self) -> None:
@@ -155,19 +155,19 @@ class _Answer(asyncssh.SSHClientSession[bytes]):
 async def connect(
     address: str, private_key: str, *, port: int = 22, user: str = USER, timeout: float = 10.0
 ) -> AsyncIterator[Node]:
-    """Open a connection to a node; it is closed at the end of the block.
+    """Open a connection to a node, and close it at the end of the block.
 
     Args:
         address: IP address or DNS name of the node.
         private_key: Private key in OpenSSH or PEM format, as in key `ssh-privatekey` of Secret `<cluster>-ssh`.
         port: Port of the node's SSH server.
         user: User to log in as.
-        timeout: Seconds until the attempt is given up.
+        timeout: Seconds until the attempt is aborted.
 
     Raises:
-        UserError: The private key cannot be read.
-        NodeError: The node refuses the key, or has no algorithm that we have.
-        TransientError: The node cannot be reached now.
+        UserError: The private key cannot be parsed.
+        NodeError: The node refuses the key, or shares no algorithm with Trustplane.
+        TransientError: The node is unreachable.
     """
     key = _imported(private_key)
     connection = await _open(address, key, port=port, user=user, timeout=timeout)
@@ -181,7 +181,7 @@ def _imported(private_key: str) -> asyncssh.SSHKey:
     if len(private_key) > MAX_LENGTH:
         raise _unreadable(f"it is longer than {MAX_LENGTH} characters; Ed25519, or RSA of 4,096 bits, is shorter")
     try:
-        # Whether the numbers of an RSA key fit together is its owner's business: the check is a second of arithmetic.
+        # An inconsistent RSA key harms only its owner; checking it would take a second of arithmetic.
         return asyncssh.import_private_key(private_key, unsafe_skip_rsa_key_validation=True)
     except Exception as error:
         raise _unreadable("it is neither OpenSSH's format nor PEM, or it is encrypted") from error
@@ -189,14 +189,14 @@ def _imported(private_key: str) -> asyncssh.SSHKey:
 
 def _unreadable(why: str) -> UserError:
     return UserError(
-        "The private key for SSH cannot be read",
+        "The SSH private key cannot be parsed",
         why=why,
-        next_step="Delete Secret <cluster>-ssh only where no node has its key yet; otherwise restore it",
+        next_step="Restore Secret <cluster>-ssh; delete it only if no node has its key yet",
     )
 
 
 async def _close(connection: asyncssh.SSHClientConnection) -> None:
-    """Say goodbye; a server that does not listen is left at once."""
+    """Disconnect; abort if the server does not react in time."""
     connection.disconnect(asyncssh.DISC_BY_APPLICATION, "")
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_CLOSE_SECONDS):
@@ -218,9 +218,9 @@ async def _open(
             kex_algs=_KEY_EXCHANGES,
             server_host_key_algs=_HOST_KEYS,
             compression_algs=("none",),
-            connect_timeout=timeout,  # the handshake as well
+            connect_timeout=timeout,  # includes the handshake
             login_timeout=timeout,
-            # Nothing of the account that runs us: its agent, configuration, Kerberos ticket and certificates.
+            # Offer nothing of the account that runs Trustplane: no agent, configuration, Kerberos ticket, certificates.
             agent_path=None,
             config=None,
             gss_host=None,
@@ -229,20 +229,21 @@ async def _open(
     except asyncssh.PermissionDenied as error:
         raise NodeError(
             f"Node {address} refuses the SSH key for user {user}",
-            why="the key in Secret <cluster>-ssh is not the one that the node was made with",
+            why="the node was created with another key than the one in Secret <cluster>-ssh",
             next_step="Compare the Secret's public key with ~/.ssh/authorized_keys on the node, or replace the node",
         ) from error
     except asyncssh.KeyExchangeFailed as error:
         raise NodeError(
-            f"Node {address} and Trustplane have no algorithm of SSH in common",
+            f"Node {address} and Trustplane have no SSH algorithm in common",
             why=_reason(error),
-            next_step="Let its SSH server offer curve25519-sha256 or ecdh-sha2-nistp256, and a key of Ed25519 or ECDSA",
+            next_step="Configure its SSH server to offer curve25519-sha256 or ecdh-sha2-nistp256, and an Ed25519 or "
+            "ECDSA host key",
         ) from error
-    except Exception as error:  # whatever a hostile server makes the library raise
+    except Exception as error:  # a hostile server can make the library raise anything
         raise TransientError(
             f"Cannot open SSH to node {address} port {port}",
             why=_reason(error),
-            next_step="See that the node runs and that its SSH port is reachable from here",
+            next_step="Check that the node runs and that its SSH port is reachable from here",
         ) from error
 
 
@@ -250,7 +251,7 @@ def _lost(address: str, error: Exception) -> TransientError:
     return TransientError(
         f"The SSH connection to node {address} was lost",
         why=_reason(error),
-        next_step="See that the node still runs, then try again",
+        next_step="Check that the node still runs, then try again",
     )
 
 
@@ -260,16 +261,16 @@ def _reason(error: Exception) -> str:
     return clean(str(error), _REASON) or type(error).__name__
 
 
-def _shown(key: asyncssh.SSHKey | None) -> str:
+def _host_key_line(key: asyncssh.SSHKey | None) -> str:
     line = key.export_public_key().decode().strip() if key else ""
     return line if len(line) <= _MAX_HOST_KEY else ""
 
 
 def _too_much(address: str, limit: str) -> NodeError:
     return NodeError(
-        f"A command on node {address} says too much",
-        why=f"it wrote more than {limit}; nothing of that was read",
-        next_step="Look for what else answers in place of sh, sudo, stat, sha256sum or base64 on the node",
+        f"The output of a command on node {address} is too long",
+        why=f"it wrote more than {limit}; the output was discarded",
+        next_step="Check whether other programs replace sh, sudo, stat, sha256sum or base64 on the node",
     )
 
 

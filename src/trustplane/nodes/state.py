@@ -1,4 +1,4 @@
-"""What a node's trust looks like now, as `trust.sh` reports it. Pure."""
+"""The state of a node's trust files and runtime, parsed from the report of `trust.sh`. Pure."""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -11,20 +11,20 @@ from trustplane.errors import NodeError
 from trustplane.text import clean
 from trustplane.trust import places
 
-CERTS: Final = places.CERTS  # Go, and so containerd, reads every file of it, whatever its name
+CERTS: Final = places.CERTS  # Go, and therefore containerd, reads every file in it, regardless of its name
 HOSTS: Final = places.HOSTS
 MANIFEST: Final = "/etc/trustplane/trust.json"
 REGULAR: Final = ("regular file", "regular empty file")
 
-# What a node says is its owner's. A node with 200 files of ours has a report of some 500 lines, and a record of 30 KiB.
+# A tenant controls the report. For 200 managed files it has some 500 lines, and the manifest 30 KiB.
 _MAX_LINES: Final = 20_000
 _MAX_RECORD: Final = 1 << 20  # characters, in base64
 _MAX_DIGITS: Final = 15  # of a number: a time in seconds has ten
-_SHOWN: Final = 200  # characters of a report that is not whole
+_MAX_EXCERPT: Final = 200  # characters of a report or parser's message, quoted in an error
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """The node's own record of which files are ours: SHA-256 by path."""
+    """The record, on the node, of the managed files: SHA-256 by path."""
 
     files: dict[str, str]
     version: int = 1
@@ -32,12 +32,12 @@ class Manifest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class File:
-    """One file that is or may be ours.
+    """A file on the node in a directory of trust files, managed or foreign.
 
     Attributes:
-        digest: SHA-256 of the content, in hexadecimal; empty where it cannot be read as a file.
+        digest: SHA-256 of the content, in hexadecimal; empty if it cannot be read as a file.
         changed: Time of the last change of content, name or rights, in seconds since 1970.
-        is_regular: Not a link, a directory or anything else.
+        is_regular: Whether it is a regular file, not a link or directory.
     """
 
     digest: str
@@ -47,12 +47,12 @@ class File:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a run of containerd has loaded, as was noted at the end of the last change.
+    """The trust files that a run of containerd has loaded, as recorded at the end of the last write.
 
     Attributes:
-        digest: Of our files of the root pool, see `plan.pool_digest`.
-        invocation: Which run.
-        changed: When each file tkg-*.pem was last changed, by path: a file that was edited and restored since shows.
+        digest: Digest of the managed files in the root pool, see `plan.pool_digest`.
+        invocation: systemd's identity of the run.
+        changed: Time of the last change of each file tkg-*.pem, by path. It reveals a file edited and restored since.
     """
 
     digest: str
@@ -62,12 +62,12 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Runtime:
-    """The run of containerd.
+    """The current run of containerd.
 
     Attributes:
-        active: systemd's ActiveState, `absent` where there is no such unit.
+        active: systemd's ActiveState; `absent` without such a unit.
         invocation: systemd's identity of this run.
-        started: When, in seconds since 1970; 0 where it does not run.
+        started: Start time in seconds since 1970; 0 if it does not run.
     """
 
     active: str
@@ -76,23 +76,25 @@ class Runtime:
 
     @property
     def is_running(self) -> bool:
-        """Whether it serves, as far as systemd knows."""
+        """Whether systemd reports it as active."""
         return self.active == "active"
 
 
 @dataclass(frozen=True)
 class NodeState:
-    """A node's trust.
+    """The state of a node's trust files and runtime.
 
     Attributes:
-        files: Every file `tkg-*.pem` of the certificates' directory and every file under certs.d, by path.
-        manifest: Our record; None on a node where nothing was changed in place yet.
-        links: Names of files `tkg-*.pem` that OpenSSL finds.
-        has_openssl: Whether there is anybody to find them.
-        certs_changed: When a name was last added to or removed from the certificates' directory, by anybody.
-        bootstrapped: When the machine became a node, in seconds since 1970; 0 where that is not known, such as after a
-            reboot.
-        token: Stands for the files and the manifest: a change is refused where it no longer fits.
+        files: All files `tkg-*.pem` in /etc/ssl/certs, and all files under certs.d, by path.
+        manifest: The record of the managed files; None before the first write in place.
+        runtime: The current run of containerd.
+        loaded: The record of the files that containerd has loaded; None without a readable one.
+        links: Names of the files `tkg-*.pem` that have a link for OpenSSL.
+        has_openssl: Whether the node has OpenSSL.
+        certs_changed: Time when a name was last added to or removed from /etc/ssl/certs, in seconds since 1970.
+        bootstrapped: Time when the machine became a node, in seconds since 1970; 0 if unknown, as after a reboot.
+        kubelet: systemd's ActiveState of the kubelet.
+        token: Identifies the state of files and manifest: `trust.sh` refuses a plan with an outdated token.
     """
 
     files: Mapping[str, File]
@@ -108,21 +110,21 @@ class NodeState:
 
 
 def parse(report: str) -> NodeState:
-    """Read the report of `trust.sh`.
+    """Parse the report of `trust.sh`.
 
     Raises:
-        NodeError: It is not one, or the manifest on the node cannot be read.
+        NodeError: The text is no complete report, or the node's manifest cannot be parsed.
     """
     if report.count("\n") > _MAX_LINES:
-        raise _not_whole(f"it has more than {_MAX_LINES} lines")
+        raise _incomplete(f"it has more than {_MAX_LINES} lines")
     values: dict[str, str] = {}
     stats: dict[str, tuple[int, str]] = {}
     sums: dict[str, str] = {}
     links: set[str] = set()
     for verb, rest in _lines(report):
         if verb == "stat":
-            about, _, path = rest.partition("|")
-            time, _, kind = about.partition(" ")
+            attributes, _, path = rest.partition("|")
+            time, _, kind = attributes.partition(" ")
             stats[path] = (_number(time), kind)
         elif verb == "sum":
             digest, _, path = rest.partition("  ")
@@ -132,7 +134,7 @@ def parse(report: str) -> NodeState:
         else:
             values[verb] = rest
     if "token" not in values or "kubelet" not in values:
-        raise _not_whole(clean(report.strip()[-_SHOWN:], _SHOWN) or "it is empty")
+        raise _incomplete(clean(report.strip()[-_MAX_EXCERPT:], _MAX_EXCERPT) or "it is empty")
     return NodeState(
         files={path: File(sums.get(path, ""), time, kind in REGULAR) for path, (time, kind) in stats.items()},
         manifest=_manifest(values.get("manifest", "")),
@@ -147,11 +149,11 @@ def parse(report: str) -> NodeState:
     )
 
 
-def _not_whole(why: str) -> NodeError:
+def _incomplete(why: str) -> NodeError:
     return NodeError(
-        "The node's report of its trust is not whole",
+        "The node's report of its trust files is incomplete",
         why=why,
-        next_step="See that sudo without a password, coreutils, flock and systemctl are there",
+        next_step="Check that the node has coreutils, flock, systemctl and sudo without a password",
     )
 
 
@@ -172,9 +174,9 @@ def _manifest(encoded: str) -> Manifest | None:
         return msgspec.json.decode(_decoded(encoded), type=Manifest)
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise NodeError(
-            f"The node's record {MANIFEST} of our files cannot be read",
-            why=clean(str(error), _SHOWN),
-            next_step="Restore it; or delete it together with the files tkg-*.pem that it is about",
+            f"The node's record {MANIFEST} of its trust files cannot be parsed",
+            why=clean(str(error), _MAX_EXCERPT),
+            next_step="Restore it, or delete it together with the files tkg-*.pem that it lists",
         ) from error
 
 
@@ -190,10 +192,10 @@ def _runtime(text: str) -> Runtime:
 
 
 def _loaded(encoded: str) -> Loaded | None:
-    # Only a hint: what cannot be read costs a restart of containerd.
+    # An unreadable record costs only a restart of containerd.
     try:
         first, *rest = _decoded(encoded).decode().splitlines()
-    except ValueError:  # of base64, of the encoding, of nothing at all
+    except ValueError:  # no base64, no UTF-8, or empty
         return None
     digest, _, invocation = first.partition(" ")
     times = (line.partition(" ") for line in rest)

@@ -1,7 +1,7 @@
-"""Cluster API played for one cluster, with nodes that are directories behind SSH servers.
+"""A fake Cluster API for one cluster, with nodes that are directories behind SSH servers.
 
-A machine boots with what Secret `<cluster>-trust` has when it is made, by the very script that bootstrap runs. It is
-replaced when `rollout.after` of its group changes, and never else.
+A machine boots with the content of Secret `<cluster>-trust` at its creation, by the script of the real bootstrap data.
+It is replaced only when `rollout.after` of its group changes.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ systemctl() {
 
 
 class Node:
-    """A node whose root is a directory: `trust.sh` runs there, as it is.
+    """A node with a directory as its root: `trust.sh` runs there unchanged.
 
     Attributes:
         address: Where it answers, on a port of its own.
@@ -56,16 +56,16 @@ class Node:
         self._host_key = asyncssh.generate_private_key("ssh-ed25519")
         self.port = 0
         self.writes = 0
-        for one in ("ssl/certs", "containerd/certs.d", "trustplane"):
-            (root / "etc" / one).mkdir(parents=True)
+        for folder in ("ssl/certs", "containerd/certs.d", "trustplane"):
+            (root / "etc" / folder).mkdir(parents=True)
         (root / "etc/run").write_text("1")
         (root / "etc/started").write_text("2026-01-01T00:00:00Z")
 
     @property
     def trusted(self) -> set[str]:
-        """Names of the entries that are there."""
-        found = (self._root / "etc/ssl/certs").glob("tkg-*.pem")
-        return {one.name.removeprefix("tkg-").removesuffix(".pem") for one in found}
+        """Names of the entries on the node."""
+        files = (self._root / "etc/ssl/certs").glob("tkg-*.pem")
+        return {file.name.removeprefix("tkg-").removesuffix(".pem") for file in files}
 
     @property
     def host_key(self) -> str:
@@ -73,26 +73,26 @@ class Node:
         return " ".join(self._host_key.export_public_key().decode().split()[:2])
 
     async def boot(self, text: str) -> None:
-        """Unpack what it boots with."""
+        """Unpack the boot set."""
         (self._root / bootstrap.BUNDLE_FILE.removeprefix("/")).write_text(text)
         await self._shell(bootstrap.SCRIPT.replace("${TRUSTPLANE_ROOT:-/}", str(self._root)))
 
     async def start(self) -> None:
-        """Answer from now on."""
+        """Start to answer."""
         self._server = await asyncssh.listen(
             self.address, self.port, server_factory=_Open, server_host_keys=[self._host_key], process_factory=self._run
         )
         self.port = self._server.get_port()
 
     async def stop(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         if self._server:
             self._server.close()
             await self._server.wait_closed()
             self._server = None
 
     async def rekey(self) -> None:
-        """Answer with another host key, as another machine at its address does."""
+        """Answer with another host key, like another machine at the same address."""
         await self.stop()
         self._host_key = asyncssh.generate_private_key("ssh-ed25519")
         await self.start()
@@ -108,7 +108,7 @@ class Node:
         process.exit(status)
 
     def _rooted(self, line: str) -> str:
-        """Return a line of a report with paths as on a node of its own; those of the marker are encoded."""
+        """Return a line of a report with the paths of a real node; those of the marker are encoded."""
         verb, _, value = line.partition(" ")
         if verb == "marker":
             text = base64.b64decode(value).decode().replace(f"{self._root}/", "/")
@@ -123,14 +123,14 @@ class Node:
 
 
 class _Open(asyncssh.SSHServer):
-    """Lets everybody in."""
+    """Accepts every login."""
 
     def begin_auth(self, username: str) -> bool:
         return not username
 
 
 class Nodes:
-    """The nodes of a test by name, each with an address of its own."""
+    """The nodes of a test by name, each with its own address."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -144,14 +144,14 @@ class Nodes:
         return iter(self._by_name)
 
     async def make(self, name: str, text: str) -> Node:
-        """Make a node that boots with that text of a boot set."""
+        """Create a node that boots with the text of a boot set."""
         node = self._by_name[name] = Node(self._folder / name, f"127.0.0.{next(self._hosts)}")
         await node.boot(text)
         await node.start()
         return node
 
     async def remove(self, name: str) -> None:
-        """End a node for good."""
+        """Remove a node permanently."""
         await self._by_name.pop(name).stop()
 
     def connect(self, connect: Callable[..., Any] = ssh.connect) -> Callable[..., Any]:
@@ -164,7 +164,7 @@ class Nodes:
         return routed
 
     async def close(self) -> None:
-        """End all nodes."""
+        """Remove all nodes."""
         for name in list(self):
             await self.remove(name)
 
@@ -192,15 +192,15 @@ class ClusterAPI:
         self._supervisor = supervisor
         self._sizes = {"cp": control_plane, "np": workers}
         self._counts = {group: itertools.count() for group in self._sizes}
-        self._made_after: dict[str, Any] = {}  # by machine: `rollout.after` of its group when it was made
+        self._made_after: dict[str, Any] = {}  # by machine: `rollout.after` of its group at its creation
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Work within the block."""
+        """Run during the block."""
         manager, stop = Manager(self.client), asyncio.Event()
         watches: list[Watch[Any]] = [
-            Watch(manager.informer(one, namespace=self.namespace), lambda _: [Key(self.namespace, self.name)])
-            for one in (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, SECRETS)
+            Watch(manager.informer(resource, namespace=self.namespace), lambda _: [Key(self.namespace, self.name)])
+            for resource in (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, SECRETS)
         ]
         manager.add(Controller("clusterapi", self._reconcile, watches))
         task = asyncio.create_task(manager.run(stop))
@@ -223,12 +223,14 @@ class ClusterAPI:
         afters = await self._topology(cluster)
         for group, size in self._sizes.items():
             await self._scale(group, size, afters[group], cluster)
-        if not any(one.observed_generation >= cluster.metadata.generation for one in cluster.status.conditions):
+        if not any(
+            condition.observed_generation >= cluster.metadata.generation for condition in cluster.status.conditions
+        ):
             await self._supervisor._report(cluster)
         return Result()
 
     async def _topology(self, cluster: Cluster) -> dict[str, Any]:
-        """Write the control plane and the pool that the Cluster asks for; return their `rollout.after`."""
+        """Write the control plane and the pool of the Cluster; return their `rollout.after`."""
         labels = {CLUSTER_NAME_LABEL: self.name}
         control_plane = {
             "metadata": {"name": f"{self.name}-cp", "namespace": self.namespace, "labels": labels},
@@ -260,11 +262,11 @@ class ClusterAPI:
         return {group: one.spec.rollout.after for group, one in found.items()}
 
     async def _scale(self, group: str, size: int, after: Any, cluster: Cluster) -> None:
-        """Have so many machines, all made since the group was last asked to replace them; one changes at a time."""
+        """Set the number of machines, all newer than the last request to replace them; one changes at a time."""
         for name in self.machines(group):
             if await self.client.find(MACHINES, name, self.namespace) is None:
                 await self._forget(name)
-        old = [one for one in self.machines(group) if self._made_after[one] != after]
+        old = [machine for machine in self.machines(group) if self._made_after[machine] != after]
         if old:
             self.replaced.append(old[0])
             await self.client.delete(MACHINES, old[0], self.namespace)
@@ -278,14 +280,14 @@ class ClusterAPI:
         await self.nodes.remove(name)
 
     async def _make(self, group: str, after: Any, cluster: Cluster) -> bool:
-        """Make a machine; without what it boots with there is none."""
+        """Create a machine, unless its boot set is missing."""
         boot = await self.client.find(SECRETS, secret.boot_name(self.name), self.namespace)
         if boot is None or cluster.metadata.deletion_timestamp:
             return False
         name, text = f"{self.name}-{group}-{next(self._counts[group])}", base64.b64decode(boot.data["bundle.pem"])
         self._made_after[name] = after
         node = await self.nodes.make(name, text.decode())
-        annotations = {REPORTED: f"{node.host_key},"}  # as its unit says
+        annotations = {REPORTED: f"{node.host_key},"}  # as its unit reports them
         metadata = {"name": name, "annotations": annotations}
         await self.client.apply(NODES, {"metadata": metadata}, manager="kubelet", force=True)
         await self._supervisor.bootstrap(name, text.decode())

@@ -1,6 +1,6 @@
-"""A Supervisor without Cluster API's managers: the tests play those, by writing what they would write.
+"""A Supervisor without Cluster API's managers: the tests write the objects of those.
 
-Our controllers have the rights that `deploy/` gives to the manager, and no others.
+The controllers have exactly the rights that `deploy/` gives to the manager.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ PLAYED = {f"{one.plural}.{one.group}" for one in _KINDS}
 
 
 def make_ca(name: str) -> str:
-    """Make a CA; return its PEM."""
+    """Create a CA; return its PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -79,11 +79,11 @@ def entry(name: str, pem: str) -> Json:
 
 
 def cluster_api_crds(manifests: Path, names: Container[str] = PLAYED) -> Iterator[Json]:
-    """Yield the definitions of the kinds that are played, or of these, as Cluster API's release has them."""
+    """Yield the definitions of the played kinds, or of these, from Cluster API's release."""
     for file in sorted(manifests.glob("*.yaml")):
         for one in yaml.load_all(file.read_bytes(), Loader=yaml.CSafeLoader):
             if one and one["kind"] == "CustomResourceDefinition" and one["metadata"]["name"] in names:
-                # No manager runs that could convert.
+                # No manager runs to convert versions.
                 one["spec"]["versions"] = [version for version in one["spec"]["versions"] if version["storage"]]
                 one["spec"].pop("conversion", None)
                 yield one
@@ -100,13 +100,13 @@ async def install(kubeconfig: Json, definitions: list[Json]) -> None:
 
 def _is_established(definition: Json) -> bool:
     conditions = definition.get("status", {}).get("conditions") or []
-    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+    return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
 
 
 async def until(
     client: Client, resource: Resource[T], name: str, namespace: str, done: Callable[[T], bool], seconds: float = 30
 ) -> T:
-    """Wait until an object is as asked for; return it. On failure, show it as it was last."""
+    """Wait until an object meets a condition; return it. On failure, show its last state."""
     last: T | None = None
     try:
         async with asyncio.timeout(seconds):
@@ -117,7 +117,7 @@ async def until(
                         if event.type in {"ADDED", "MODIFIED"} and last is not None and done(last):
                             return last
                 except UnavailableError:
-                    await asyncio.sleep(0.1)  # a kind that was defined just now
+                    await asyncio.sleep(0.1)  # a kind defined a moment ago
     except TimeoutError:
         pytest.fail(f"{resource} {namespace}/{name} did not come to be as asked for: {last}")
 
@@ -141,11 +141,11 @@ def _definitions(shared_apiserver: Any, binaries: Path) -> None:
 
 
 class Supervisor:
-    """What a user does, and what Cluster API does, in one namespace.
+    """The actions of a user and of Cluster API in one namespace.
 
     Args:
-        client: An administrator's.
-        namespace: Where the clusters are.
+        client: Client of an administrator.
+        namespace: Namespace of the clusters.
         manager: Of our controllers; the administrator's without it.
     """
 
@@ -153,11 +153,11 @@ class Supervisor:
         self.client = client
         self.namespace = namespace
         self._manager = manager or client
-        self._remade: dict[str, int] = {}  # how often, by the first name of a machine
+        self._remade: dict[str, int] = {}  # number of replacements, by the first name of a machine
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Task[None]]:
-        """Run our controllers; at the end, or when the task is cancelled, they are gone."""
+        """Run the controllers until the end of the block or the task."""
         await ensure_namespace(self._manager, SYSTEM)
         manager, stop = Manager(self._manager), asyncio.Event()
         add_controllers(manager, self._manager, namespace=SYSTEM)
@@ -170,7 +170,7 @@ class Supervisor:
                 await task
 
     async def configure(self, *entries: Json, **annotations: str) -> None:
-        """Apply the service's configuration as a user does; its list has these entries."""
+        """Apply the service's configuration as a user does, with these entries in its list."""
         spec: Json = {"defaultCNI": "antrea", "trust": {"additionalTrustedCAs": list(entries)}}
         body = {"metadata": {"name": NAME, "annotations": annotations}, "spec": spec}
         await self.client.apply(CONFIGURATIONS, body, manager="user")
@@ -184,7 +184,7 @@ class Supervisor:
         control_plane: Json | None = None,
         pool: Json | None = None,
     ) -> None:
-        """Make or change a cluster as a user does; what is said of the control plane and the pool wins."""
+        """Create or change a cluster as a user does; `control_plane` and `pool` take precedence."""
         nodes = {"vmClass": "best-effort-small", "storageClass": "local", "tkr": {"reference": {"name": release}}}
         spec: Json = {
             "topology": {
@@ -207,20 +207,20 @@ class Supervisor:
         await self.client.patch(TANZU_CLUSTERS, name, self.namespace, {"metadata": {"labels": {key: value}}})
 
     async def tkc(self, name: str, done: Callable[[TanzuKubernetesCluster], bool]) -> TanzuKubernetesCluster:
-        """Wait until a TanzuKubernetesCluster is as asked for."""
+        """Wait until a TanzuKubernetesCluster meets a condition."""
         return await until(self.client, TANZU_CLUSTERS, name, self.namespace, done)
 
     async def cluster(self, name: str, done: Callable[[Cluster], bool] = lambda _: True) -> Cluster:
-        """Wait until the Cluster of Cluster API is as asked for."""
+        """Wait until the Cluster of Cluster API meets a condition."""
         return await until(self.client, CLUSTERS, name, self.namespace, done)
 
     async def trusting(self, name: str, *names: str, seconds: float = 30) -> Cluster:
-        """Wait until the set in force in a cluster has entries of these names, in the order of the alphabet."""
+        """Wait until the set in force of a cluster has entries with these names, in alphabetical order."""
         last: list[str] = []
         until_ = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < until_:
             found = await self.client.find(CLUSTERS, name, self.namespace)
-            # A Cluster may name a set whose Secret a killed manager has not made: the next one takes another set.
+            # A Cluster may name a set whose Secret a killed manager has not created: the next one takes another set.
             wanted = secret_name(found) if found else ""
             kept = await self.client.find(SECRETS, wanted, self.namespace) if wanted else None
             trust = secret.read(kept) if kept else EMPTY
@@ -232,7 +232,7 @@ class Supervisor:
         pytest.fail(f"Cluster {self.namespace}/{name} trusts {last} and not {names}")
 
     async def in_force(self, cluster: Cluster) -> TrustSet:
-        """Return the set that a cluster has taken, when its Secret is there."""
+        """Return the set that a cluster has taken, once its Secret exists."""
         name = secret_name(cluster)
         if not name:
             return EMPTY
@@ -246,7 +246,7 @@ class Supervisor:
         return sorted((await self.in_force(cluster)).names)
 
     async def boot_set(self, name: str, digest: str | None = None) -> str:
-        """Wait until there is what new machines of a cluster boot with, or that set is it; return its text."""
+        """Wait until the boot set of a cluster exists, or is the given one; return its text."""
         found = await until(
             self.client,
             SECRETS,
@@ -258,10 +258,10 @@ class Supervisor:
 
     @contextlib.asynccontextmanager
     async def following(self, *names: str) -> AsyncIterator[None]:
-        """Within the block, do what Cluster API does with these Clusters, machines included.
+        """Do the work of Cluster API for these Clusters during the block, machines included.
 
-        A machine boots with what Secret `<cluster>-trust` has when it is made, and keeps it; `rollout.after` has
-        another one made in its place.
+        A machine boots with the content of Secret `<cluster>-trust` at its creation, and keeps it; `rollout.after`
+        replaces it by a new machine.
         """
         tasks = [asyncio.create_task(self._follow(name)) for name in names]
         try:
@@ -272,7 +272,7 @@ class Supervisor:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def populate(self, name: str) -> None:
-        """Make the objects and the machines of a Cluster, as far as they are not there."""
+        """Create the missing objects and machines of a Cluster."""
         await self.boot_set(name)
         await self.play(name)
         for machine in self._machines(name):
@@ -302,7 +302,7 @@ class Supervisor:
                     yield event
 
     async def _replace(self, name: str, resource: Resource[Any], labels: str) -> None:
-        """Make the machines of a group anew whenever `rollout.after` has changed."""
+        """Replace the machines of a group whenever `rollout.after` changes."""
         done: dict[str, Any] = {}
         async for event in self._changes(resource, labels=labels):
             group = resource.decode(event.object)
@@ -324,7 +324,7 @@ class Supervisor:
         return {CLUSTER_NAME_LABEL: cluster, **group}
 
     async def remake(self, machine: str, cluster: str) -> None:
-        """Replace a machine, named as it was at first; the new one boots with what the boot set is now."""
+        """Replace a machine, given by its first name; the new one boots with the current boot set."""
         count = self._remade.get(machine, 0)
         self._remade[machine] = count + 1
         await self._make_machine(f"{machine}-{count + 1}", cluster, self._labels(machine, cluster))
@@ -344,7 +344,7 @@ class Supervisor:
         await self.client.patch(MACHINES, name, self.namespace, {"status": status}, subresource="status")
 
     async def bootstrap(self, name: str, text: str) -> None:
-        """Keep bootstrap data with that text of a boot set, as Cluster API does; without a text it has no set."""
+        """Store bootstrap data with the text of a boot set, as Cluster API does; without a text it has no set."""
         indented = "".join(f"      {line}\n" for line in text.splitlines())
         file = f"-   path: /etc/trustplane/trust.pem\n    content: |\n{indented}" if text else ""
         value = base64.b64encode(f"#cloud-config\nwrite_files:\n{file}".encode()).decode()
@@ -353,7 +353,7 @@ class Supervisor:
         await self.client.apply(SECRETS, body, manager="capi", force=True)
 
     async def play(self, name: str, *, up_to_date: bool = True) -> None:
-        """Do once what Cluster API does with a Cluster: make its objects, and report them (up to date or not)."""
+        """Do the work of Cluster API for a Cluster once: create its objects, and report them (up to date or not)."""
         cluster = await self.client.get(CLUSTERS, name, self.namespace)
         await self._make_objects(cluster)
         for resource, object_name, replicas in (
@@ -441,7 +441,7 @@ class Supervisor:
         )
 
     async def forget(self, name: str, resource: Resource[Any] = TANZU_CLUSTERS) -> None:
-        """Remove an object whatever its finalizers say."""
+        """Remove an object despite its finalizers."""
         if await self.client.find(resource, name, self.namespace):
             await self.client.patch(resource, name, self.namespace, {"metadata": {"finalizers": None}})
             await self.client.delete(resource, name, self.namespace)
@@ -460,7 +460,7 @@ def born_with(text: str) -> str:
 
 @pytest.fixture
 async def supervisor(_definitions: None, apiserver: Any, client: Client, namespace: str) -> AsyncIterator[Supervisor]:
-    """A Supervisor as it is after its installation: no configuration, one release."""
+    """A Supervisor after its installation: no configuration, one release."""
     await client.delete(CONFIGURATIONS, NAME)
     await client.delete(SECRETS, LAST_GOOD_NAME, SYSTEM)
     await client.apply(RELEASES, release.object_of(KUBERNETES), manager="test")

@@ -1,4 +1,4 @@
-"""What `deploy/` installs, applied to the API server of the tests, and the rights that its accounts have there."""
+"""The objects of `deploy/`, applied to the API server of the tests, and the rights of its accounts."""
 
 import json
 from pathlib import Path
@@ -16,13 +16,13 @@ _ROLES = ("namespace.yaml", "secrets-policy.yaml", "manager-roles.yaml", "webhoo
 
 
 def documents(*files: str) -> list[Json]:
-    """Return the objects of these files; of all that the kustomization names, without any."""
+    """Return the objects of these files, by default of all files in the kustomization."""
     names = files or yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())["resources"]
     return [one for name in names for one in yaml.safe_load_all((DEPLOY / name).read_text())]
 
 
 async def resource_of(client: Client, document: Json) -> Resource[Json] | None:
-    """Return the kind of an object as the API server knows it; None where it does not."""
+    """Return the kind of an object in the API server; None if it is unknown."""
     group, _, version = document["apiVersion"].rpartition("/")
     groups = {one["name"] for one in json.loads(await client.raw("GET", "/apis"))["groups"]}
     if group and group not in groups:
@@ -35,12 +35,12 @@ async def resource_of(client: Client, document: Json) -> Resource[Json] | None:
 
 
 async def install_roles(kubeconfig: Json) -> None:
-    """Install the namespace, the accounts, their roles, and what the manager may write of Secrets."""
+    """Install the namespace, the accounts, their roles, and the policy for writes of Secrets."""
     async with Client.open(kubeconfig) as client:
-        for one in documents(*_ROLES):
-            resource = await resource_of(client, one)
-            assert resource, one["kind"]
-            await client.apply(resource, one, manager="kubectl")
+        for document in documents(*_ROLES):
+            resource = await resource_of(client, document)
+            assert resource, document["kind"]
+            await client.apply(resource, document, manager="kubectl")
 
 
 async def kubeconfig_of(account: str, kubeconfig: Json) -> Json:

@@ -1,4 +1,4 @@
-"""What a tenant can do with its Secret and its Cluster: harm its own cluster, and be told so there."""
+"""A tenant's Secret and Cluster can harm only the tenant's cluster, and its status reports the harm."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -69,7 +69,7 @@ async def refused(supervisor: Supervisor, name: str, field: str) -> str:
     return found.message
 
 
-async def test_a_kubeconfig_that_runs_a_program_is_refused_and_told(
+async def test_a_kubeconfig_that_runs_a_program_is_refused_and_reported(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any, tmp_path: Path
 ) -> None:
     ran = tmp_path / "ran"
@@ -84,16 +84,16 @@ async def test_a_kubeconfig_that_runs_a_program_is_refused_and_told(
             assert "delete the Secret" in await refused(supervisor, "evil", "users[0].user.exec")
             await trust_of(supervisor, "shop", lambda one: said(one, "Proven")[0] == "True")
             assert not ran.exists()
-        # Corrected, it is as any other; a restart ends the backoff.
+        # A corrected one works; a restart ends the backoff.
         await keep_kubeconfig(supervisor, "evil", apiserver.inline)
         async with supervisor.running():
             trust = await trust_of(supervisor, "evil", lambda one: said(one, "Proven")[0] == "True")
             assert said(trust, ACCEPTED) == ("", "")
     events = await supervisor.client.list(EVENTS, supervisor.namespace, fields="regarding.name=evil")
-    assert any(one["reason"] == "KubeconfigRefused" and "users[0].user.exec" in one["note"] for one in events)
+    assert any(event["reason"] == "KubeconfigRefused" and "users[0].user.exec" in event["note"] for event in events)
 
 
-async def test_a_kubeconfig_leads_to_its_own_control_plane_alone(supervisor: Supervisor, apiserver: Any) -> None:
+async def test_a_kubeconfig_leads_only_to_its_own_control_plane(supervisor: Supervisor, apiserver: Any) -> None:
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with registry(supervisor), supervisor.running():
         await cluster(supervisor, "shop", apiserver.kubeconfig, "https://198.18.0.10:6443")
@@ -101,7 +101,7 @@ async def test_a_kubeconfig_leads_to_its_own_control_plane_alone(supervisor: Sup
         assert "198.18.0.10 port 6443" in message
 
 
-async def test_without_the_operators_allowance_loopback_is_not_asked(
+async def test_without_the_operators_allowance_loopback_is_not_contacted(
     supervisor: Supervisor, apiserver: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.delenv(reach.ALLOWANCE)
@@ -114,7 +114,7 @@ async def test_without_the_operators_allowance_loopback_is_not_asked(
             assert "loopback" in await refused(supervisor, "near", "clusters[].cluster.server")
 
 
-async def test_a_cluster_that_cannot_be_read_harms_itself_alone(
+async def test_an_unreadable_cluster_harms_only_itself(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
 ) -> None:
     async def strange(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Proof, its report, and the commands, against a real API server that plays the workload cluster, too."""
+"""Proof, its report, and the commands, with a real API server that also plays the workload cluster."""
 
 import base64
 import json
@@ -49,7 +49,7 @@ async def kubelet(client: Client) -> AsyncIterator[Kubelet]:
 
 @pytest.fixture(autouse=True)
 def inspector(monkeypatch: pytest.MonkeyPatch) -> Inspector:
-    """No node of these tests has an SSH server; what a look at a real one sees is tested in tests/node."""
+    """No node of these tests has an SSH server; tests/node inspects a real one."""
     inspector = Inspector()
     monkeypatch.setattr(controller, "inspect", inspector.inspect)
     return inspector
@@ -63,7 +63,7 @@ def trustplane(apiserver: Any, tmp_path: Path) -> Trustplane:
 
 
 async def cluster(supervisor: Supervisor, name: str, *nodes: str, kubeconfig: Json) -> str:
-    """Make a cluster whose nodes are there; return the fingerprint of its one CA."""
+    """Create a cluster with Nodes; return the fingerprint of its only CA."""
     await supervisor.make(name)
     await supervisor.label(name, "test", supervisor.namespace)
     found = await supervisor.trusting(name, "corp")
@@ -73,7 +73,7 @@ async def cluster(supervisor: Supervisor, name: str, *nodes: str, kubeconfig: Js
     return (await supervisor.in_force(found)).entries[0].fingerprints[0]
 
 
-async def test_every_node_proves_what_it_got_and_nothing_is_left(
+async def test_every_node_proves_its_set_and_no_probe_remains(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
 ) -> None:
     data = base64.b64encode(json.dumps({"auths": {"r": {"auth": "c2VjcmV0"}}}).encode()).decode()
@@ -94,8 +94,8 @@ async def test_every_node_proves_what_it_got_and_nothing_is_left(
         assert [one.fingerprints for one in trust.status.desired.entries] == [[fingerprint]]
         owner = trust.metadata.owner_references[0]
         assert (owner.kind, owner.name) == ("Cluster", "shop")
-        asked = {(node, host) for node, host, secrets in kubelet.pulls if len(secrets) == 1}
-        assert asked == {("cp-0", host), ("worker-0", host)}
+        pulls = {(node, host) for node, host, secrets in kubelet.pulls if len(secrets) == 1}
+        assert pulls == {("cp-0", host), ("worker-0", host)}
         found = await until(supervisor.client, REGISTRIES, name, "", lambda one: one.status.trusting_clusters == "1/1")
         assert {one.type: (one.status, one.reason) for one in found.status.conditions} == {
             "Reachable": ("True", "FromNodes"),
@@ -115,7 +115,7 @@ async def test_a_cluster_whose_namespace_is_not_selected_is_proven_and_gets_no_p
     body = {"metadata": metadata, "type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "e30="}}
     await supervisor.client.create(SECRETS, body)
     await supervisor.configure(entry("corp", make_ca("corp")))
-    # The very label by which the cluster's owner has the Registry select it.
+    # The cluster's owner sets the label by which the Registry selects it.
     spec = {
         "pullSecretRef": {"name": metadata["name"]},
         "namespaceSelector": {"matchLabels": {"test": supervisor.namespace}},
@@ -134,15 +134,13 @@ async def test_a_cluster_whose_namespace_is_not_selected_is_proven_and_gets_no_p
         ({"pullSecretRef": {"name": "pull", "namespace": "platform"}, "namespaceSelector": {}}, "another namespace"),
     ],
 )
-async def test_a_registry_that_would_give_a_secret_away_is_refused(
-    supervisor: Supervisor, spec: Json, words: str
-) -> None:
+async def test_a_registry_that_exposes_a_secret_is_refused(supervisor: Supervisor, spec: Json, words: str) -> None:
     with pytest.raises(InvalidError, match=words):
         async with registry(supervisor, **spec):
             pass
 
 
-async def test_a_refusal_names_node_registry_and_fingerprint_and_ends_when_it_is_mended(
+async def test_a_refusal_names_node_registry_and_fingerprint_and_ends_when_it_is_fixed(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any, trustplane: Trustplane
 ) -> None:
     await supervisor.configure(entry("corp", make_ca("corp")))
@@ -153,7 +151,7 @@ async def test_a_refusal_names_node_registry_and_fingerprint_and_ends_when_it_is
         message = next(one.message for one in trust.status.conditions if one.type == "Proven")
         assert f"worker-0: {host} is not trusted: x509: certificate signed by unknown authority" in message
         assert fingerprint[:10] in message
-        assert [(one.name, one.state) for one in trust.status.nodes] == [("worker-0", "NotTrusted")]
+        assert [(node.name, node.state) for node in trust.status.nodes] == [("worker-0", "NotTrusted")]
         code, out, _ = await trustplane.run("status", "shop", "-n", supervisor.namespace, "-o", "json")
         shown = json.loads(out)
         assert (code, shown["good"], shown["nodes"][0]["state"]) == (1, False, "NotTrusted")
@@ -163,13 +161,13 @@ async def test_a_refusal_names_node_registry_and_fingerprint_and_ends_when_it_is
         assert (code, "NotTrusted" in out) == (1, True)
         kubelet.says[host] = NOT_FOUND
         code, out, err = await trustplane.run("prove", *where, "--registry", host, "-o", "json")
-        assert (code, [one["verdict"] for one in json.loads(out)]) == (0, ["Trusted"]), err
+        assert (code, [result["verdict"] for result in json.loads(out)]) == (0, ["Trusted"]), err
         await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
         code, out, _ = await trustplane.run("status", "-n", supervisor.namespace)
         assert (code, "1/1" in out) == (0, True)
 
 
-async def test_a_change_in_place_is_proven_anew(supervisor: Supervisor, kubelet: Kubelet, apiserver: Any) -> None:
+async def test_a_change_in_place_is_proven_again(supervisor: Supervisor, kubelet: Kubelet, apiserver: Any) -> None:
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with supervisor.running(), registry(supervisor) as (_, host):
         kubelet.says[host] = NOT_FOUND
@@ -181,16 +179,16 @@ async def test_a_change_in_place_is_proven_anew(supervisor: Supervisor, kubelet:
         trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == ("False", "Applied"))
         assert (trust.status.nodes[0].state, trust.status.nodes[0].method) == ("Applied", "InPlace")
         kubelet.silent.clear()
-        async with supervisor.running():  # the one that waits for the silent kubelet is beside it
+        async with supervisor.running():  # the one that waits for the silent kubelet runs in parallel
             await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
         proof = await annotation(supervisor, "worker-0", TRUST_PROOF)
         assert datetime.fromisoformat(proof["at"]) > changed
-        # The set that was written, word for word: the rollout compares both.
+        # The written set, byte for byte: the rollout compares both.
         assert trust.status.in_force
         assert proof["digest"] == trust.status.in_force.digest
 
 
-async def test_a_cluster_that_is_gone_delays_no_other(supervisor: Supervisor, kubelet: Kubelet, apiserver: Any) -> None:
+async def test_an_unavailable_cluster_delays_no_other(supervisor: Supervisor, kubelet: Kubelet, apiserver: Any) -> None:
     dead: Json = json.loads(json.dumps(apiserver.kubeconfig))
     dead["clusters"][0]["cluster"]["server"] = DEAD
     await supervisor.configure(entry("corp", make_ca("corp")))
@@ -206,7 +204,7 @@ async def test_a_cluster_that_is_gone_delays_no_other(supervisor: Supervisor, ku
         assert "stopped posting" in gone.status.nodes[0].message
 
 
-async def test_what_a_killed_run_left_is_swept(supervisor: Supervisor, kubelet: Kubelet, apiserver: Any) -> None:
+async def test_leftovers_of_a_killed_run_are_removed(supervisor: Supervisor, kubelet: Kubelet, apiserver: Any) -> None:
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with supervisor.running(), registry(supervisor) as (_, host):
         kubelet.says[host] = NOT_FOUND
@@ -215,7 +213,7 @@ async def test_what_a_killed_run_left_is_swept(supervisor: Supervisor, kubelet: 
     old = datetime.now(UTC) - timedelta(hours=1)
     pod = probe.probe_pod("worker-0", host, "left0left0", run="dead", now=old)
     await supervisor.client.create(PODS, pod)
-    # The Registry is gone, so that no node is due.
+    # The Registry is deleted: no node is due.
     labels = {probe.COMPONENT_LABEL: "probe-pull-secret"}
     metadata = {"namespace": probe.NAMESPACE, "labels": labels, "annotations": {probe.EXPIRES_AT: old.isoformat()}}
     await supervisor.client.create(SECRETS, {"metadata": {**metadata, "name": "probe-pull-left"}})
@@ -224,10 +222,10 @@ async def test_what_a_killed_run_left_is_swept(supervisor: Supervisor, kubelet: 
         await until_gone(supervisor.client, SECRETS, "probe-pull-left", probe.NAMESPACE)
 
 
-async def test_words_alone_prove_nothing_and_say_what_is_missing(
+async def test_messages_alone_prove_nothing_and_the_missing_evidence_is_named(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any, trustplane: Trustplane, inspector: Inspector
 ) -> None:
-    """The kubelet says the same in all three cases."""
+    """The kubelet has the same message in all three cases."""
     await supervisor.configure(entry("corp", make_ca("corp")))
     inspector.error = "Node 198.51.100.7 refuses the SSH key"
     where = ("shop", "-n", supervisor.namespace)
@@ -239,7 +237,7 @@ async def test_words_alone_prove_nothing_and_say_what_is_missing(
         assert f"{host} was accepted" in trust.status.nodes[0].message
         assert "refuses the SSH key" in trust.status.nodes[0].message
         code, out, err = await trustplane.run("prove", *where, "-o", "json")
-        assert (code, [one["verdict"] for one in json.loads(out)]) == (3, ["Accepted"]), err
+        assert (code, [result["verdict"] for result in json.loads(out)]) == (3, ["Accepted"]), err
         found = await until(supervisor.client, REGISTRIES, name, "", lambda one: bool(one.status.conditions))
         assert (found.status.nodes.trusting, found.status.trusting_clusters) == (0, "0/1")
 
@@ -248,7 +246,7 @@ async def test_words_alone_prove_nothing_and_say_what_is_missing(
             registry=host, verification=UNVERIFIABLE, reason="skip_verify", next_step="Remove it"
         )
         code, out, err = await trustplane.run("prove", *where, "-o", "json")
-        shown = [(one["verdict"], one["message"]) for one in json.loads(out)]
+        shown = [(result["verdict"], result["message"]) for result in json.loads(out)]
         assert (code, shown) == (1, [("Unclear", "skip_verify. Remove it")]), err
         trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == ("Unknown", "Unclear"))
         assert (trust.status.nodes[0].state, trust.status.summary.unclear) == ("Unclear", 1)
@@ -258,7 +256,7 @@ async def test_words_alone_prove_nothing_and_say_what_is_missing(
         await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
 
 
-async def test_a_class_of_somebody_else_is_watched_by_its_variable(
+async def test_a_class_of_a_user_is_watched_by_its_variable(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any, inspector: Inspector
 ) -> None:
     pem, client = make_ca("corp"), supervisor.client
@@ -280,13 +278,13 @@ async def test_a_class_of_somebody_else_is_watched_by_its_variable(
         kubelet.says[host] = NOT_FOUND
         await supervisor._report(await supervisor.cluster("theirs"))
         await make_nodes(supervisor, "theirs", "theirs-0", kubeconfig=apiserver.kubeconfig)
-        # Without a key for SSH nobody sees whether its nodes verify.
+        # Without a key for SSH, no inspection shows whether its nodes verify.
         trust = await trust_of(supervisor, "theirs", lambda one: said(one, "Proven") == ("Unknown", "Accepted"))
         assert "theirs-ssh" in trust.status.nodes[0].message or "<cluster>-ssh" in trust.status.nodes[0].message
         key = base64.b64encode(b"-----BEGIN OPENSSH PRIVATE KEY-----").decode()
         metadata = {"name": "theirs-ssh", "namespace": supervisor.namespace}
         await client.create(SECRETS, {"metadata": metadata, "data": {"ssh-privatekey": key}})
-    async with supervisor.running(), registry(supervisor) as (_, host):  # one that has not asked for the key yet
+    async with supervisor.running(), registry(supervisor) as (_, host):  # one that has not requested the key yet
         kubelet.says[host] = NOT_FOUND
         trust = await trust_of(supervisor, "theirs", lambda one: said(one, "Proven") == TRUE_PROVEN)
         assert inspector.repairs == set()
@@ -296,7 +294,7 @@ async def test_a_class_of_somebody_else_is_watched_by_its_variable(
         assert await client.find(CLUSTER_TRUSTS, "other", supervisor.namespace) is None
 
 
-async def test_what_takes_no_part_in_the_trust_of_a_cluster_is_told_until_it_is_gone(supervisor: Supervisor) -> None:
+async def test_parts_without_trust_are_reported_until_they_are_removed(supervisor: Supervisor) -> None:
     value: Json = {"additionalTrustedCAs": []}
     topology = {
         "classRef": {"name": "own-class"},
@@ -320,11 +318,11 @@ async def test_what_takes_no_part_in_the_trust_of_a_cluster_is_told_until_it_is_
         await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
         await trust_of(supervisor, "theirs", lambda one: said(one, WHOLE) == ("", ""))
         await supervisor.cluster("theirs", lambda one: _says(one) == ("True", "NoNodes"))
-        del topology["variables"]  # its trust is ours no more
+        del topology["variables"]  # Trustplane no longer manages its trust
         await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
         await supervisor.cluster("theirs", lambda one: _says(one) == ("", ""))
     events = await supervisor.client.list(EVENTS, supervisor.namespace, fields="regarding.name=theirs")
-    reasons = {one["reason"] for one in events if one["regarding"]["kind"] == "ClusterTrust"}
+    reasons = {event["reason"] for event in events if event["regarding"]["kind"] == "ClusterTrust"}
     assert {"WholeClusterOverridesIgnored", "WholeClusterMachinePoolsLeftOut"} <= reasons
 
 
@@ -333,7 +331,7 @@ def _says(found: Cluster) -> tuple[str, str]:
     return (one.status, one.reason) if one else ("", "")
 
 
-async def test_any_cluster_can_be_probed_with_its_kubeconfig_alone(
+async def test_any_cluster_can_be_probed_with_only_its_kubeconfig(
     supervisor: Supervisor, kubelet: Kubelet, trustplane: Trustplane
 ) -> None:
     host = "direct.test.invalid:5000"
@@ -343,21 +341,19 @@ async def test_any_cluster_can_be_probed_with_its_kubeconfig_alone(
     try:
         code, out, err = await trustplane.run("prove", "--registry", host, "-o", "json")
         assert code == 1, err
-        rows = {(one["node"], one["verdict"]) for one in json.loads(out)}
+        rows = {(result["node"], result["verdict"]) for result in json.loads(out)}
         assert {("direct-0", "NotTrusted"), ("direct-1", "NotTrusted")} <= rows
         kubelet.says[host] = NOT_FOUND
         code, out, _ = await trustplane.run("prove", "--registry", host, "-o", "json")
-        rows = {(one["node"], one["verdict"]) for one in json.loads(out)}
+        rows = {(result["node"], result["verdict"]) for result in json.loads(out)}
         assert (code, {("direct-0", "Accepted"), ("direct-1", "Accepted")} <= rows) == (3, True)
-        assert all("skip_verify" in one["message"] for one in json.loads(out))
+        assert all("skip_verify" in result["message"] for result in json.loads(out))
     finally:
         for name in ("direct-0", "direct-1"):
             await supervisor.client.delete(NODES, name)
 
 
-async def test_plan_says_what_would_happen_before_it_does(
-    supervisor: Supervisor, trustplane: Trustplane, tmp_path: Path
-) -> None:
+async def test_plan_shows_effects_in_advance(supervisor: Supervisor, trustplane: Trustplane, tmp_path: Path) -> None:
     old, new = entry("corp", make_ca("corp")), entry("apps", make_ca("apps"))
     await supervisor.configure(old)
     async with supervisor.running():
@@ -384,11 +380,11 @@ async def test_plan_says_what_would_happen_before_it_does(
     assert [one["name"] for one in found["shop"]["added"]] == ["apps"]
     code, found = await plan(old, {"name": "bad", "data": "bm90aGluZw=="})
     assert (code, found["canBeApplied"]) == (1, False)
-    assert [one["code"] for one in found["documents"][0]["findings"]] == ["no-certificate"]
+    assert [finding["code"] for finding in found["documents"][0]["findings"]] == ["no-certificate"]
     code, found = await plan(old, {"name": "bad", "data": "!"})
     assert code == 1
-    assert {"refused", "not-base64"} <= {one["code"] for one in found["documents"][0]["findings"]}
-    # Nothing of it was written.
+    assert {"refused", "not-base64"} <= {finding["code"] for finding in found["documents"][0]["findings"]}
+    # The plan wrote nothing.
     assert await supervisor.trusted(await supervisor.cluster("shop")) == ["corp"]
 
 

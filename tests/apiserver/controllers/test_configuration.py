@@ -1,4 +1,4 @@
-"""The service's configuration against a real API server."""
+"""The service's configuration with a real API server."""
 
 import asyncio
 import base64
@@ -25,7 +25,7 @@ def _judged(configuration: TkgServiceConfiguration, status: str) -> bool:
     )
 
 
-async def test_the_stock_object_is_there_from_the_start_and_comes_back(supervisor: Supervisor) -> None:
+async def test_the_stock_object_exists_from_the_start_and_is_restored(supervisor: Supervisor) -> None:
     async with supervisor.running():
         stock = await until(supervisor.client, RAW, NAME, "", lambda _: True)
         assert stock["spec"] == {"defaultCNI": "antrea"}
@@ -57,7 +57,7 @@ async def test_the_first_customisation_is_dated_once(supervisor: Supervisor) -> 
         assert later.status.first_customized_at == first.status.first_customized_at
 
 
-async def test_a_broken_list_is_explained_and_the_last_good_one_kept(supervisor: Supervisor) -> None:
+async def test_a_broken_list_is_explained_and_the_last_good_one_stays(supervisor: Supervisor) -> None:
     good = make_ca("good")
     async with supervisor.running():
         await supervisor.configure(entry("good", good))

@@ -1,4 +1,4 @@
-"""`deploy/` on a real API server: it is accepted as it is, and its roles are enough for a life of a cluster's trust."""
+"""`deploy/` on a real API server: it accepts every object, and the roles suffice for the life of a cluster's trust."""
 
 import asyncio
 import base64
@@ -46,7 +46,7 @@ from trustplane.kube.kinds import PLAIN_SECRETS as RAW_SECRETS
 from trustplane.kube.resource import Resource
 from trustplane_local import pki
 
-# cert-manager is not at hand: its objects are looked at in tests/unit/test_deploy.py.
+# cert-manager is not available: tests/unit/test_deploy.py checks its objects.
 FOREIGN = {"Certificate", "Issuer"}
 ROLLED = {"rollout": {"after": "2026-01-01T00:00:00Z"}}
 
@@ -58,26 +58,28 @@ async def account(apiserver: Any, supervisor: Supervisor) -> Callable[[str], Awa
     return lambda name: deployment.kubeconfig_of(f"trustplane-{name}", apiserver.kubeconfig)
 
 
-async def test_the_api_server_takes_every_object_as_it_is(supervisor: Supervisor) -> None:
+async def test_the_api_server_accepts_every_object(supervisor: Supervisor) -> None:
     unknown = set()
-    for one in deployment.documents():
-        resource = await deployment.resource_of(supervisor.client, one)
+    for document in deployment.documents():
+        resource = await deployment.resource_of(supervisor.client, document)
         if resource is None:
-            unknown.add(one["kind"])
+            unknown.add(document["kind"])
             continue
-        metadata = one["metadata"]
+        metadata = document["metadata"]
         path = resource.path(metadata.get("namespace", ""), metadata["name"])
         params = {"fieldManager": "kubectl", "dryRun": "All", "fieldValidation": "Strict", "force": "true"}
-        await supervisor.client.raw("PATCH", path, body=one, content_type="application/apply-patch+yaml", params=params)
+        await supervisor.client.raw(
+            "PATCH", path, body=document, content_type="application/apply-patch+yaml", params=params
+        )
     assert unknown == FOREIGN
 
 
-async def test_pods_meet_the_restricted_standard_that_their_namespace_asks_for(supervisor: Supervisor) -> None:
+async def test_pods_meet_the_restricted_standard_of_their_namespace(supervisor: Supervisor) -> None:
     path = PODS.path(deployment.NAMESPACE)
-    for one in deployment.documents("manager.yaml", "webhook.yaml"):
-        if one["kind"] == "Deployment":
-            pod = {**one["spec"]["template"], "apiVersion": "v1", "kind": "Pod"}
-            pod["metadata"]["name"] = one["metadata"]["name"]
+    for document in deployment.documents("manager.yaml", "webhook.yaml"):
+        if document["kind"] == "Deployment":
+            pod = {**document["spec"]["template"], "apiVersion": "v1", "kind": "Pod"}
+            pod["metadata"]["name"] = document["metadata"]["name"]
             await supervisor.client.raw("POST", path, body=pod, params={"dryRun": "All", "fieldValidation": "Strict"})
             pod["spec"]["containers"][0]["securityContext"].pop("capabilities")
             with pytest.raises(ForbiddenError, match="PodSecurity"):
@@ -85,7 +87,7 @@ async def test_pods_meet_the_restricted_standard_that_their_namespace_asks_for(s
 
 
 class Running:
-    """A container's command as a process, and what it has logged."""
+    """A container's command as a process, and its log."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.lines: list[str] = []
@@ -109,18 +111,18 @@ class Running:
 
     @property
     def refusals(self) -> list[str]:
-        """What the API server did not let it do."""
-        return [one for one in self.lines if "forbidden" in one.lower()]
+        """Return the requests that the API server refused."""
+        return [line for line in self.lines if "forbidden" in line.lower()]
 
 
 @contextlib.asynccontextmanager
 async def running(name: str, kubeconfig: Json, folder: Path, replaced: dict[str, str]) -> AsyncIterator[Running]:
-    """Run the command of a Deployment for the block, with other values of some arguments."""
+    """Run the command of a Deployment during the block, with other values of some arguments."""
     file = folder / f"{name}.kubeconfig"
     file.write_text(yaml.safe_dump(kubeconfig))
-    [spec] = [one["spec"] for one in deployment.documents(f"{name}.yaml") if one["kind"] == "Deployment"]
+    [spec] = [document["spec"] for document in deployment.documents(f"{name}.yaml") if document["kind"] == "Deployment"]
     arguments = spec["template"]["spec"]["containers"][0]["args"]
-    assert replaced.keys() <= {one.partition("=")[0] for one in arguments}
+    assert replaced.keys() <= {argument.partition("=")[0] for argument in arguments}
     values = [
         f"{one}={replaced[one]}" if one in replaced else f"{one}{sign}{value}"
         for one, sign, value in (argument.partition("=") for argument in arguments)
@@ -136,7 +138,7 @@ async def running(name: str, kubeconfig: Json, folder: Path, replaced: dict[str,
             await task
 
 
-async def test_the_roles_are_enough_for_a_life_of_a_clusters_trust(
+async def test_the_roles_suffice_for_the_life_of_a_clusters_trust(
     supervisor: Supervisor, account: Callable[[str], Awaitable[Json]], tmp_path: Path
 ) -> None:
     pki.keep(tmp_path, "test", [pki.Leaf("tls", "webhook", hosts=("127.0.0.1",))], dt.datetime.now(dt.UTC))
@@ -173,7 +175,7 @@ async def test_the_roles_are_enough_for_a_life_of_a_clusters_trust(
 
 
 def _has(*names: str) -> Callable[[str], bool]:
-    """Tell of a boot set's text whether it has exactly the entries of these names."""
+    """Return a predicate: whether a boot set's text has exactly the entries with these names."""
     return lambda text: sorted(_NAMES.findall(text)) == sorted(names)
 
 
@@ -181,19 +183,19 @@ _NAMES = re.compile(r"^trustplane-file /etc/ssl/certs/tkg-(.+)\.pem$", re.MULTIL
 
 
 async def _boot(supervisor: Supervisor, done: Callable[[str], bool]) -> Secret:
-    """Wait until new machines of the cluster boot with what is asked for."""
+    """Wait until the boot set of the cluster meets a condition."""
     return await until(
         supervisor.client, SECRETS, "c-trust", supervisor.namespace, lambda one: done(read_boot(one).text)
     )
 
 
 async def _machine(supervisor: Supervisor, done: Callable[[Mapping[str, str]], bool]) -> None:
-    """Wait until the Machine has annotations as asked for."""
+    """Wait until the annotations of a Machine meet a condition."""
     await until(supervisor.client, MACHINES, "c-cp-0", supervisor.namespace, lambda one: done(one.metadata.annotations))
 
 
 async def _play_cluster_api(supervisor: Supervisor) -> None:
-    """Make a control plane of one machine, which has booted with the boot set and whose address nobody reports."""
+    """Create a control plane of one machine, which booted with the boot set and has no address."""
     client, namespace = supervisor.client, supervisor.namespace
     labels = {CLUSTER_NAME_LABEL: "c"}
     reference = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": "c-cp-0"}
@@ -213,7 +215,7 @@ async def _play_cluster_api(supervisor: Supervisor) -> None:
 
 
 async def _edit_and_wait(supervisor: Supervisor) -> None:
-    """Edit the boot set as a tenant can, its label included, and wait until it is what it was."""
+    """Edit the boot set as a tenant can, including its label, and wait until it is restored."""
     edited = {"metadata": {"labels": {COMPONENT_LABEL: None}}, "data": {"bundle.pem": "", "more": ""}}
     await supervisor.client.patch(SECRETS, "c-trust", supervisor.namespace, edited)
     found = await _boot(supervisor, _has("a", "b"))
@@ -221,7 +223,7 @@ async def _edit_and_wait(supervisor: Supervisor) -> None:
 
 
 async def _is_ready(port: int) -> None:
-    """Ask as the kubelet does."""
+    """Send a request as the kubelet does."""
     async with aiohttp.ClientSession() as session:
         for path in ("healthz", "readyz"):
             async with session.get(f"http://127.0.0.1:{port}/{path}") as response:
@@ -229,7 +231,7 @@ async def _is_ready(port: int) -> None:
 
 
 async def _judged(supervisor: Supervisor, port: int, folder: Path) -> Json:
-    """Ask the webhook about the Cluster, which names a Secret, as the API server does."""
+    """Send the webhook a review of the Cluster, which names a Secret, as the API server does."""
     raw = json.loads(await supervisor.client.raw("GET", CLUSTERS.path(supervisor.namespace, "c")))
     value = {"secretName": "c-trust", "additionalTrustedCAs": [{"name": "a"}]}
     raw["spec"]["topology"]["variables"] = [{"name": "trust", "value": value}]
@@ -245,7 +247,9 @@ async def _judged(supervisor: Supervisor, port: int, folder: Path) -> Json:
         return found
 
 
-async def test_the_manager_may_not_do_more(supervisor: Supervisor, account: Callable[[str], Awaitable[Json]]) -> None:
+async def test_the_manager_has_no_further_rights(
+    supervisor: Supervisor, account: Callable[[str], Awaitable[Json]]
+) -> None:
     namespace = supervisor.namespace
     async with Client.open(await account("manager")) as client:
         for refused in (
@@ -266,12 +270,12 @@ async def test_the_manager_may_not_do_more(supervisor: Supervisor, account: Call
                 await refused
 
 
-async def test_the_manager_has_machines_replaced(
+async def test_the_manager_may_replace_machines(
     supervisor: Supervisor, account: Callable[[str], Awaitable[Json]]
 ) -> None:
     namespace = supervisor.namespace
     async with Client.open(await account("manager")) as client:
-        await client.delete(MACHINES, "x", namespace)  # absent already: allowed
+        await client.delete(MACHINES, "x", namespace)  # already absent: allowed
         kinds: tuple[Resource[Any], ...] = (CONTROL_PLANES, MACHINE_DEPLOYMENTS)
         for resource in kinds:
             with pytest.raises(NotFoundError):
@@ -279,7 +283,7 @@ async def test_the_manager_has_machines_replaced(
         assert await client.list(MACHINE_HEALTH_CHECKS, namespace) == []
 
 
-async def test_the_manager_says_on_cluster_apis_objects_what_nodes_have(
+async def test_the_manager_may_report_trust_on_cluster_apis_objects(
     supervisor: Supervisor, account: Callable[[str], Awaitable[Json]]
 ) -> None:
     kinds: tuple[Resource[Any], ...] = (CLUSTERS, MACHINES)
@@ -289,7 +293,7 @@ async def test_the_manager_says_on_cluster_apis_objects_what_nodes_have(
                 await client.patch(resource, "x", supervisor.namespace, {"status": {}}, subresource="status")
 
 
-async def test_the_manager_writes_no_secret_of_others(
+async def test_the_manager_writes_no_foreign_secret(
     supervisor: Supervisor, account: Callable[[str], Awaitable[Json]]
 ) -> None:
     admin, namespace = supervisor.client, supervisor.namespace
@@ -312,7 +316,7 @@ async def test_the_manager_writes_no_secret_of_others(
         with pytest.raises(ForbiddenError):
             await client.patch(RAW_SECRETS, "new", namespace, {"metadata": {"labels": None}})
         await client.delete(RAW_SECRETS, "new", namespace)
-    await admin.patch(RAW_SECRETS, "kubeconfig", namespace, data)  # others write as before
+    await admin.patch(RAW_SECRETS, "kubeconfig", namespace, data)  # other clients write as before
 
 
 async def _until_refused(client: Client, namespace: str) -> None:
@@ -327,7 +331,7 @@ async def _until_refused(client: Client, namespace: str) -> None:
                 return
 
 
-async def test_the_webhook_reads_the_secrets_that_it_can_name_and_does_nothing_else(
+async def test_the_webhook_reads_secrets_by_name_and_nothing_else(
     supervisor: Supervisor, account: Callable[[str], Awaitable[Json]]
 ) -> None:
     namespace, body = supervisor.namespace, {"x": base64.b64encode(b"x").decode()}
@@ -350,7 +354,7 @@ async def test_the_webhook_reads_the_secrets_that_it_can_name_and_does_nothing_e
                 await refused
 
 
-async def test_a_pod_finds_the_api_server_by_its_account(
+async def test_a_pod_reaches_the_api_server_with_its_account(
     apiserver: Any, account: Callable[[str], Awaitable[Json]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kubeconfig = await account("manager")

@@ -1,4 +1,4 @@
-"""From the first apply of a cluster to its end, with our controllers on a real API server."""
+"""The life of a cluster from the first apply to its deletion, with the controllers on a real API server."""
 
 import asyncio
 import base64
@@ -38,7 +38,7 @@ def _is(tkc: TanzuKubernetesCluster, type_: str, status: str) -> bool:
 
 
 async def _versions(supervisor: Supervisor, name: str) -> dict[str, str]:
-    """Return the resource version of each object of ours."""
+    """Return the resource version of each of Trustplane's objects."""
     client, namespace = supervisor.client, supervisor.namespace
     objects = [
         await client.get(TANZU_CLUSTERS, name, namespace),
@@ -51,7 +51,7 @@ async def _versions(supervisor: Supervisor, name: str) -> dict[str, str]:
     return {f"{one.kind} {one.metadata.name}": one.metadata.resource_version for one in objects}
 
 
-async def test_a_cluster_is_made_owned_and_reported(supervisor: Supervisor) -> None:
+async def test_a_cluster_is_created_owned_and_reported(supervisor: Supervisor) -> None:
     async with supervisor.running():
         await supervisor.make("c")
         cluster = await supervisor.cluster("c")
@@ -69,7 +69,7 @@ async def test_a_cluster_is_made_owned_and_reported(supervisor: Supervisor) -> N
         assert {one.type for one in ready.status.conditions} >= {"Ready", "Compatible"}
 
 
-async def test_the_ssh_key_is_made_once(supervisor: Supervisor) -> None:
+async def test_the_ssh_key_is_created_once(supervisor: Supervisor) -> None:
     client, namespace = supervisor.client, supervisor.namespace
     async with supervisor.running():
         await supervisor.make("c")
@@ -89,7 +89,7 @@ async def test_the_ssh_key_is_made_once(supervisor: Supervisor) -> None:
         )
 
 
-async def test_a_secret_that_is_no_key_is_explained_and_a_good_one_taken(supervisor: Supervisor) -> None:
+async def test_a_secret_without_a_key_is_explained_and_a_valid_one_taken(supervisor: Supervisor) -> None:
     client, namespace = supervisor.client, supervisor.namespace
     body: Json = {"metadata": {"name": "c-ssh", "namespace": namespace}, "type": "Opaque"}
     await client.create(RAW_SECRETS, {**body, "stringData": {"ssh-privatekey": "no key"}})
@@ -108,7 +108,7 @@ async def test_a_secret_that_is_no_key_is_explained_and_a_good_one_taken(supervi
         assert asyncssh.import_public_key(cluster.variable("user")["sshAuthorizedKey"]).public_data == own.public_data
 
 
-async def test_an_unknown_release_is_explained_and_a_running_cluster_left_alone(supervisor: Supervisor) -> None:
+async def test_an_unknown_release_is_explained_and_a_running_cluster_stays_unchanged(supervisor: Supervisor) -> None:
     client, namespace = supervisor.client, supervisor.namespace
     async with supervisor.running():
         await supervisor.make("c", release="v1.99.0")
@@ -126,7 +126,7 @@ async def test_an_unknown_release_is_explained_and_a_running_cluster_left_alone(
         assert (await client.get(CLUSTERS, "c", namespace)).metadata.generation == cluster.metadata.generation
 
 
-async def test_where_cluster_api_refuses_taints_the_feature_gate_is_named(supervisor: Supervisor) -> None:
+async def test_if_cluster_api_refuses_taints_the_feature_gate_is_named(supervisor: Supervisor) -> None:
     client, namespace = supervisor.client, supervisor.namespace
     body: Json = {"metadata": {"name": f"taints-{namespace}"}, "spec": _gate(namespace)}
     await client.apply(POLICIES, body, manager="test")
@@ -168,7 +168,7 @@ BINDINGS: Resource[Any] = Resource(
 
 
 def _gate(namespace: str) -> Json:
-    """Return a policy that refuses what Cluster API's webhook does without the gate, with its words."""
+    """Return a policy that refuses taints like Cluster API's webhook without the gate, with the same message."""
     group, operations = "cluster.x-k8s.io", ["CREATE", "UPDATE"]
     rule = {"apiGroups": [group], "apiVersions": ["*"], "resources": ["clusters"], "operations": operations}
     words = "taints are not allowed to be set when the feature gate MachineTaintPropagation is disabled"
@@ -189,7 +189,7 @@ def _gate(namespace: str) -> Json:
 
 
 async def _until_refused(supervisor: Supervisor) -> None:
-    """Wait until the policy counts: the API server takes a moment to know it."""
+    """Wait until the policy is in force: the API server needs a moment."""
     taints = [{"key": "a", "effect": "NoSchedule", "propagation": "Always"}]
     pools = [{"class": "node-pool", "name": "np", "taints": taints}]
     topology = {"classRef": {"name": "x"}, "version": KUBERNETES, "workers": {"machineDeployments": pools}}
@@ -203,11 +203,11 @@ async def _until_refused(supervisor: Supervisor) -> None:
                 await asyncio.sleep(0.1)
 
 
-async def test_a_cluster_of_somebody_else_is_not_touched(supervisor: Supervisor) -> None:
+async def test_a_cluster_of_a_user_is_not_changed(supervisor: Supervisor) -> None:
     client, namespace = supervisor.client, supervisor.namespace
     topology = {"classRef": {"name": "theirs"}, "version": KUBERNETES}
-    theirs = {"metadata": {"name": "c", "namespace": namespace}, "spec": {"topology": topology}}
-    before = await client.create(CLUSTERS, theirs)
+    body = {"metadata": {"name": "c", "namespace": namespace}, "spec": {"topology": topology}}
+    before = await client.create(CLUSTERS, body)
     async with supervisor.running():
         await supervisor.make("c")
         explained = await supervisor.tkc("c", lambda tkc: _is(tkc, READY, "False"))
@@ -227,19 +227,19 @@ async def test_deletion_waits_for_the_cluster_and_leaves_nothing(supervisor: Sup
     async with supervisor.running():
         await supervisor.make("c", trust=[entry("own", make_ca("own"))])
         cluster = await supervisor.trusting("c", "own")
-        # As Cluster API's controllers would: a finalizer, and a Secret that the garbage collector is to take.
+        # As Cluster API's controllers: a finalizer, and a Secret for the garbage collector.
         guarded = {"metadata": {"finalizers": ["cluster.cluster.x-k8s.io"]}}
         await client.patch(CLUSTERS, "c", namespace, guarded)
         owner = {"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "name": "c", "uid": cluster.metadata.uid}
         kubeconfig: Json = {"name": "c-kubeconfig", "namespace": namespace, "labels": {CLUSTER_NAME_LABEL: "c"}}
         await client.create(RAW_SECRETS, {"metadata": {**kubeconfig, "ownerReferences": [owner]}})
-        mine = {"name": "c-mine", "namespace": namespace, "labels": {CLUSTER_NAME_LABEL: "c"}}
-        await client.create(RAW_SECRETS, {"metadata": mine})
+        metadata = {"name": "c-mine", "namespace": namespace, "labels": {CLUSTER_NAME_LABEL: "c"}}
+        await client.create(RAW_SECRETS, {"metadata": metadata})
 
         await client.delete(TANZU_CLUSTERS, "c", namespace)
         await supervisor.cluster("c", lambda found: found.metadata.deletion_timestamp is not None)
         await supervisor.tkc("c", lambda tkc: tkc.status.phase == "deleting")
-        assert await client.find(SECRETS, "c-ssh", namespace)  # nodes may still have to be reached
+        assert await client.find(SECRETS, "c-ssh", namespace)  # the manager may still connect to nodes
 
         await client.patch(CLUSTERS, "c", namespace, {"metadata": {"finalizers": None}})
         await until_gone(client, SECRETS, "c-ssh", namespace)
@@ -250,7 +250,7 @@ async def test_deletion_waits_for_the_cluster_and_leaves_nothing(supervisor: Sup
         assert await client.find(CLUSTERS, "c", namespace) is None
 
 
-async def test_a_cluster_that_was_deleted_under_us_is_made_again(supervisor: Supervisor) -> None:
+async def test_a_cluster_deleted_by_another_client_is_created_again(supervisor: Supervisor) -> None:
     async with supervisor.running():
         await supervisor.make("c", trust=[entry("own", make_ca("own"))])
         before = await supervisor.trusting("c", "own")
@@ -259,7 +259,7 @@ async def test_a_cluster_that_was_deleted_under_us_is_made_again(supervisor: Sup
         assert secret_name(after) == secret_name(before)
 
 
-async def test_a_lost_secret_is_made_again(supervisor: Supervisor) -> None:
+async def test_a_lost_secret_is_created_again(supervisor: Supervisor) -> None:
     async with supervisor.running():
         await supervisor.make("c", trust=[entry("own", make_ca("own"))])
         name = secret_name(await supervisor.trusting("c", "own"))
@@ -274,7 +274,7 @@ async def test_a_lost_secret_is_made_again(supervisor: Supervisor) -> None:
         )
 
 
-async def test_nothing_is_written_when_nothing_changed(supervisor: Supervisor) -> None:
+async def test_nothing_is_written_if_nothing_changed(supervisor: Supervisor) -> None:
     async with supervisor.running():
         await supervisor.configure(entry("a", make_ca("a")))
         await supervisor.make("c", trust=[entry("own", make_ca("own"))])
@@ -284,17 +284,17 @@ async def test_nothing_is_written_when_nothing_changed(supervisor: Supervisor) -
         await supervisor.cluster("c", lambda one: condition(one.status.conditions, TRUST_UP_TO_DATE) is not None)
         before = await _versions(supervisor, "c")
     async with supervisor.running():
-        # A second cluster comes after the first in every queue.
+        # Every queue handles a second cluster after the first.
         await supervisor.make("later")
         await supervisor.tkc("later", lambda tkc: _is(tkc, RELEASE_COMPATIBLE, "True"))
         after = await _versions(supervisor, "c")
         assert {name: after[name] for name in before} == before
         events = await supervisor.client.list(EVENTS, supervisor.namespace, fields="regarding.name=c")
-        assert [one["note"] for one in events if one.get("series")] == []
+        assert [event["note"] for event in events if event.get("series")] == []
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_controllers_killed_at_any_point_come_to_the_same_end(supervisor: Supervisor, seed: int) -> None:
+async def test_controllers_killed_at_any_point_converge_to_the_same_state(supervisor: Supervisor, seed: int) -> None:
     random_ = random.Random(seed)  # noqa: S311  chooses when to kill
     first, second = entry("a", make_ca("a")), entry("b", make_ca("b"))
 
@@ -305,7 +305,7 @@ async def test_controllers_killed_at_any_point_come_to_the_same_end(supervisor: 
 
     await supervisor.configure(first)
     await supervisor.make("c")
-    # In place, it is another story, with kills of its own: test_rollout_nodes.
+    # Updates in place have their own kills: test_rollout_nodes.
     await supervisor.annotate("c", update_strategy="Replace")
     for _ in range(4):
         await lives_briefly()
@@ -318,12 +318,12 @@ async def test_controllers_killed_at_any_point_come_to_the_same_end(supervisor: 
         async with supervisor.following("c"):
             await supervisor.tkc("c", lambda tkc: _is(tkc, READY, "True") and _is(tkc, TRUST_CURRENT, "True"))
         secrets: list[Any] = await supervisor.client.list(SECRETS, supervisor.namespace)
-        assert {one.metadata.name for one in secrets} >= {"c-ssh", secret_name(cluster)}
+        assert {secret.metadata.name for secret in secrets} >= {"c-ssh", secret_name(cluster)}
         assert await supervisor.trusted(cluster) == ["a", "b"]
 
         await supervisor.client.delete(TANZU_CLUSTERS, "c", supervisor.namespace)
         await asyncio.sleep(random_.uniform(0.0, 0.05))
     async with supervisor.running():
         await until_gone(supervisor.client, TANZU_CLUSTERS, "c", supervisor.namespace)
-        # Bootstrap data is Cluster API's.
+        # Bootstrap data belongs to Cluster API.
         assert await supervisor.client.list(SECRETS, supervisor.namespace, labels=COMPONENT_LABEL) == []

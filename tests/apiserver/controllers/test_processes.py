@@ -29,14 +29,14 @@ _UPDATE_ALL = ("update", "--all", "--no-prove", "-o", "json")
 
 
 class Trustplane:
-    """Runs our commands against the API server of the test."""
+    """Run Trustplane's commands against the API server of the test."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "COLUMNS": "200"}
 
     @contextlib.asynccontextmanager
     async def started(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Run a command for the duration of a block; it is killed at the end, if it has not ended by itself."""
+        """Run a command during a block; kill it at the end, unless it has exited."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
@@ -54,7 +54,7 @@ class Trustplane:
             await process.communicate()
 
     async def run(self, *arguments: str) -> tuple[int | None, str, str]:
-        """Run a command to its end; return its status, output and errors."""
+        """Run a command until it exits; return its status, output and errors."""
         async with self.started(*arguments) as process:
             out, err = await asyncio.wait_for(process.communicate(), 60)
             return process.returncode, out.decode(), err.decode()
@@ -78,7 +78,7 @@ async def _line(process: asyncio.subprocess.Process, event: str) -> dict[str, An
     pytest.fail(f"no {event!r} in the log")
 
 
-async def test_the_manager_leads_works_and_ends_cleanly(supervisor: Supervisor, trustplane: Trustplane) -> None:
+async def test_the_manager_leads_works_and_exits_cleanly(supervisor: Supervisor, trustplane: Trustplane) -> None:
     async with trustplane.started("manager") as process:
         await _line(process, "leading")
         await until(supervisor.client, CONFIGURATIONS, NAME, "", lambda _: True)
@@ -90,7 +90,7 @@ async def test_the_manager_leads_works_and_ends_cleanly(supervisor: Supervisor, 
     assert not lease["spec"].get("holderIdentity")
 
 
-async def test_a_manager_that_loses_its_lease_ends_to_be_started_again(
+async def test_a_manager_that_loses_its_lease_exits_with_the_status_for_a_restart(
     supervisor: Supervisor, trustplane: Trustplane
 ) -> None:
     async with trustplane.started("manager") as process:
@@ -137,7 +137,7 @@ async def test_the_webhook_answers_the_api_server(
 
 
 async def _prepare(supervisor: Supervisor, *names: str) -> None:
-    """Make clusters that lack entry b, which the service has, and whose machines Cluster API is to replace."""
+    """Create clusters without entry b of the service, whose machines Cluster API replaces."""
     a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
     await supervisor.configure(a)
     for name in names:
@@ -176,7 +176,7 @@ async def test_update_waits_until_every_machine_has_the_trust(supervisor: Superv
             ]
 
 
-async def test_update_of_a_current_cluster_says_so_and_rolls_nothing(
+async def test_update_of_a_current_cluster_reports_it_and_rolls_nothing(
     supervisor: Supervisor, trustplane: Trustplane
 ) -> None:
     async with supervisor.running():
@@ -191,7 +191,7 @@ async def test_update_of_a_current_cluster_says_so_and_rolls_nothing(
         assert (await supervisor.cluster("c")).metadata.generation == before.metadata.generation
 
 
-async def test_update_gives_up_waiting_and_the_update_goes_on(supervisor: Supervisor, trustplane: Trustplane) -> None:
+async def test_update_times_out_and_the_update_continues(supervisor: Supervisor, trustplane: Trustplane) -> None:
     async with supervisor.running():
         await _prepare(supervisor, "c")
         status, out, err = await trustplane.run("update", "c", "-n", supervisor.namespace, "--timeout", "2")
@@ -201,7 +201,7 @@ async def test_update_gives_up_waiting_and_the_update_goes_on(supervisor: Superv
         await supervisor.trusting("c", "a", "b")
 
 
-async def test_update_says_why_there_is_nothing_to_take(supervisor: Supervisor, trustplane: Trustplane) -> None:
+async def test_update_reports_why_it_changes_nothing(supervisor: Supervisor, trustplane: Trustplane) -> None:
     async with supervisor.running():
         await _prepare(supervisor, "c")
         await supervisor.configure(entry("bad", "no certificate"))
@@ -211,7 +211,9 @@ async def test_update_says_why_there_is_nothing_to_take(supervisor: Supervisor, 
         assert "(bad)" in out + err
 
 
-async def test_update_can_be_interrupted_and_the_update_goes_on(supervisor: Supervisor, trustplane: Trustplane) -> None:
+async def test_update_can_be_interrupted_and_the_update_continues(
+    supervisor: Supervisor, trustplane: Trustplane
+) -> None:
     async with supervisor.running():
         await _prepare(supervisor, "c")
         async with trustplane.started("update", "c", "-n", supervisor.namespace) as process:
@@ -224,7 +226,7 @@ async def test_update_can_be_interrupted_and_the_update_goes_on(supervisor: Supe
         await supervisor.trusting("c", "a", "b")
 
 
-async def test_update_without_waiting_only_asks(supervisor: Supervisor, trustplane: Trustplane) -> None:
+async def test_update_without_waiting_only_requests(supervisor: Supervisor, trustplane: Trustplane) -> None:
     async with supervisor.running():
         await _prepare(supervisor, "c")
         status, _, _ = await trustplane.run("update", "c", "-n", supervisor.namespace, "--no-wait")

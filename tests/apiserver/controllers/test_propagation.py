@@ -1,4 +1,4 @@
-"""The rules of propagation (docs/explanation/controllers.md) with our controllers on a real API server."""
+"""The rules of propagation (docs/reference/propagation.md) with the controllers on a real API server."""
 
 import asyncio
 import base64
@@ -31,14 +31,14 @@ def _message(tkc: TanzuKubernetesCluster, type_: str) -> str:
 
 
 async def _content(supervisor: Supervisor, cluster: Cluster) -> dict[str, str]:
-    """Return the files that the cluster's nodes get, by key of the Secret."""
+    """Return the trust files of the cluster's nodes, by key of the Secret."""
     secret = await until(supervisor.client, SECRETS, secret_name(cluster), supervisor.namespace, lambda _: True)
     assert secret.immutable
     return {key: base64.b64decode(data).decode() for key, data in secret.data.items()}
 
 
 async def _told(supervisor: Supervisor, name: str, *reasons: str) -> None:
-    """Wait until the events of a cluster tell that its trust was taken for these reasons, and for no other."""
+    """Wait until the events of a cluster report these reasons for taking its trust, and no other."""
     told: list[str] = []
     selector = f"regarding.name={name},reason=TrustTaken"
     async with asyncio.timeout(20):
@@ -50,7 +50,7 @@ async def _told(supervisor: Supervisor, name: str, *reasons: str) -> None:
     assert sorted(told) == sorted(reasons)
 
 
-async def test_a_cluster_made_right_after_the_configuration_has_its_trust(supervisor: Supervisor) -> None:
+async def test_a_cluster_created_right_after_the_configuration_has_its_trust(supervisor: Supervisor) -> None:
     ca = make_ca("corp")
     async with supervisor.running():
         await until(supervisor.client, CONFIGURATIONS, NAME, "", lambda _: True)
@@ -65,7 +65,7 @@ async def test_a_cluster_made_right_after_the_configuration_has_its_trust(superv
         await _told(supervisor, "c", "Created")
 
 
-async def test_p1_a_later_change_starts_nothing_and_is_shown(supervisor: Supervisor) -> None:
+async def test_p1_a_later_change_starts_nothing_and_is_reported(supervisor: Supervisor) -> None:
     a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
     async with supervisor.running():
         await supervisor.configure(a)
@@ -103,7 +103,7 @@ async def test_p2_a_request_takes_the_current_trust_once(supervisor: Supervisor)
         assert await supervisor.trusted(await supervisor.cluster("c")) == ["a", "b"]
 
 
-async def test_p2_a_request_for_later_is_answered_then(supervisor: Supervisor) -> None:
+async def test_p2_a_request_for_the_future_is_handled_then(supervisor: Supervisor) -> None:
     a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
     async with supervisor.running():
         await supervisor.configure(a)
@@ -140,7 +140,7 @@ async def test_p3_the_first_customisation_reaches_existing_clusters_once(supervi
         await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Held"))
 
     async with supervisor.running():
-        # The label travels to the Cluster, which shows that the new controllers have looked at it.
+        # The label reaches the Cluster: the new controllers have reconciled it.
         await supervisor.label("c", "seen", "again")
         cluster = await supervisor.cluster("c", lambda found: found.metadata.labels.get("seen") == "again")
         assert await supervisor.trusted(cluster) == ["a"]
@@ -200,14 +200,14 @@ async def test_p4_any_other_update_takes_the_current_trust_along(supervisor: Sup
         await supervisor.make("c", **update)
         taken = await supervisor.trusting("c", "a", "b")
         await supervisor.boot_set("c", taken.metadata.annotations[TRUST_DIGEST])
-        if update != {"pool": {"volumes": _VOLUMES}}:  # of which nothing is in a Cluster
-            # One change of the Cluster: one roll.
+        if update != {"pool": {"volumes": _VOLUMES}}:  # of which the Cluster contains nothing
+            # One change of the Cluster causes one rollout.
             await supervisor.cluster("c", lambda found: found.metadata.generation == before.metadata.generation + 1)
         await _told(supervisor, "c", "Created", "OtherUpdate")
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["running", "manager-away-meanwhile"])
-async def test_a_deletion_of_the_configuration_removes_no_trust_whatever_the_policy(
+async def test_a_deletion_of_the_configuration_removes_no_trust_under_any_policy(
     supervisor: Supervisor, *, killed: bool
 ) -> None:
     a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
@@ -256,7 +256,7 @@ def _is_kept(found: TkgServiceConfiguration) -> bool:
     return valid is not None and "is left out" in valid.message
 
 
-async def test_only_who_says_so_removes_what_a_deletion_left(supervisor: Supervisor) -> None:
+async def test_only_a_permission_removes_the_rest_of_a_deletion(supervisor: Supervisor) -> None:
     async with supervisor.running():
         await supervisor.configure(entry("a", make_ca("a")))
         await supervisor.make("c")
@@ -322,7 +322,7 @@ async def test_p5_an_own_list_replaces_the_services_and_an_empty_one_trusts_none
         await supervisor.trusting("c")
 
 
-async def test_p10_a_broken_list_leaves_what_was_good(supervisor: Supervisor) -> None:
+async def test_p10_a_broken_list_changes_nothing(supervisor: Supervisor) -> None:
     good = entry("good", make_ca("good"))
     async with supervisor.running():
         await supervisor.configure(good)
@@ -350,7 +350,7 @@ async def test_p10_a_broken_list_leaves_what_was_good(supervisor: Supervisor) ->
         await supervisor.trusting("old", "mended")
 
 
-async def test_p10_a_new_cluster_whose_own_list_is_broken_is_not_made(supervisor: Supervisor) -> None:
+async def test_p10_a_new_cluster_with_a_broken_own_list_is_not_created(supervisor: Supervisor) -> None:
     async with supervisor.running():
         await supervisor.make("c", trust=[entry("bad", "no certificate")])
         await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_VALID, "False"))
@@ -359,7 +359,7 @@ async def test_p10_a_new_cluster_whose_own_list_is_broken_is_not_made(supervisor
         await supervisor.trusting("c", "good")
 
 
-async def test_secrets_of_former_sets_go_but_for_the_last_few(supervisor: Supervisor) -> None:
+async def test_secrets_of_former_sets_are_deleted_except_the_last_few(supervisor: Supervisor) -> None:
     client, namespace = supervisor.client, supervisor.namespace
     async with supervisor.running():
         await supervisor.make("c", trust=[])
@@ -369,7 +369,7 @@ async def test_secrets_of_former_sets_go_but_for_the_last_few(supervisor: Superv
             for number in range(KEPT + 2):
                 await supervisor.make("c", trust=[entry(f"own-{number}", make_ca("own"))])
                 cluster = await supervisor.trusting("c", f"own-{number}")
-                # While a machine has the set before, its Secret stays; and the last ones, to go back to.
+                # The Secret of a set on a machine stays, as do the last ones, for undo.
                 await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "True", "OwnTrustChanged"))
             async with asyncio.timeout(30):
                 while len(kept := await client.list(SECRETS, namespace, labels=_SETS)) != KEPT + 1:  # noqa: ASYNC110
@@ -380,7 +380,7 @@ async def test_secrets_of_former_sets_go_but_for_the_last_few(supervisor: Superv
 _SETS = f"{COMPONENT_LABEL}={TRUST_COMPONENT}"
 
 
-async def test_current_is_said_only_when_every_machine_has_it(supervisor: Supervisor) -> None:
+async def test_current_is_reported_only_when_every_machine_has_the_set(supervisor: Supervisor) -> None:
     async with supervisor.running():
         await supervisor.configure(entry("a", make_ca("a")))
         await supervisor.make("c")

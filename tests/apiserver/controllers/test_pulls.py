@@ -1,4 +1,4 @@
-"""Failing pulls of workload clusters, and predictions, against a real API server that plays the workload cluster."""
+"""Failing pulls of workload clusters, and risks, with a real API server that also plays the workload cluster."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from trustplane.kube.resource import Resource
 from trustplane.proof import probe
 from trustplane_local import pki
 
-CORE_EVENTS: Resource[Json] = Resource("", "v1", "Event", "events", dict)  # as `kubectl describe pod` asks for them
+CORE_EVENTS: Resource[Json] = Resource("", "v1", "Event", "events", dict)  # the query of `kubectl describe pod`
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def trustplane(apiserver: Any, tmp_path: Path) -> Trustplane:
 
 
 async def fail(client: Client, namespace: str, name: str, image: str, message: str, node: str = "worker-0") -> None:
-    """Do what a user and a kubelet do: a pod, and its container that waits."""
+    """Create a pod as a user does, with a waiting container as a kubelet reports it."""
     metadata = {"name": name, "namespace": namespace}
     container = {"name": "main", "image": image}
     body = {"metadata": metadata, "spec": {"nodeName": node, "containers": [container], **_LEAN}}
@@ -66,7 +66,7 @@ def untrusted(host: str, image: str) -> str:
 
 
 async def event_of(client: Client, namespace: str, pod: str) -> Json:
-    """Wait for our Event on a pod, as kubectl shows it."""
+    """Wait for Trustplane's Event on a pod, as shown by kubectl."""
     fields = f"involvedObject.name={pod},reason=ImagePullExplained"
     async with asyncio.timeout(30):
         async for one in client.watch(CORE_EVENTS, namespace, version="", fields=fields):
@@ -80,10 +80,10 @@ async def events_of(client: Client, namespace: str) -> list[Json]:
 
 
 def counted(host: str) -> Callable[[ClusterTrust], bool]:
-    return lambda trust: any(one.host == host for one in trust.status.failures)
+    return lambda trust: any(failure.host == host for failure in trust.status.failures)
 
 
-async def test_a_pod_is_told_the_cause_and_the_fix_once_and_the_failure_is_counted(
+async def test_a_pod_gets_cause_and_fix_once_and_the_failure_is_counted(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
 ) -> None:
     client, namespace = supervisor.client, supervisor.namespace
@@ -102,7 +102,7 @@ async def test_a_pod_is_told_the_cause_and_the_fix_once_and_the_failure_is_count
             assert len(event["message"].encode()) <= 1024
             await event_of(client, namespace, "web-1")
             trust = await trust_of(supervisor, "shop", counted(host))
-            [found] = [one for one in trust.status.failures if one.host == host]
+            [found] = [failure for failure in trust.status.failures if failure.host == host]
             assert (found.cause, found.pods, found.example) == ("issuer-not-trusted", 2, f"{namespace}/web-0")
             assert found.since is not None
             told = await until(client, REGISTRIES, name, "", lambda one: bool(one.status.failures))
@@ -113,7 +113,7 @@ async def test_a_pod_is_told_the_cause_and_the_fix_once_and_the_failure_is_count
             assert said(trust, "Current") == ("True", "UpToDate")
         assert METRICS.get_sample_value("trustplane_failing_pulls", labels) is None
         async with supervisor.running():
-            # Another pod is told, so the new process has seen the old ones, too.
+            # Another pod gets an Event: the new process has seen the old pods as well.
             await fail(client, namespace, "web-2", image, untrusted(host, image))
             await trust_of(
                 supervisor, "shop", lambda one: [f.pods for f in one.status.failures if f.host == host] == [3]
@@ -127,7 +127,7 @@ async def test_a_pod_is_told_the_cause_and_the_fix_once_and_the_failure_is_count
             await until(client, REGISTRIES, name, "", lambda one: not one.status.failures)
 
 
-async def test_another_cause_is_another_event_and_words_without_a_cause_change_nothing(
+async def test_another_cause_is_another_event_and_messages_without_a_cause_change_nothing(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
 ) -> None:
     client, namespace = supervisor.client, supervisor.namespace
@@ -145,7 +145,7 @@ async def test_another_cause_is_another_event_and_words_without_a_cause_change_n
         trust = await trust_of(
             supervisor, "shop", lambda one: len([f for f in one.status.failures if f.host == host]) == 2
         )
-        causes = {one.cause: one.pods for one in trust.status.failures if one.host == host}
+        causes = {failure.cause: failure.pods for failure in trust.status.failures if failure.host == host}
         assert causes == {"issuer-not-trusted": 1, "image-not-found": 1}
         assert len(await events_of(client, namespace)) == 2
 
@@ -161,7 +161,7 @@ async def served(tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", (tmp_path / "ca.crt").read_text()
 
 
-async def test_what_the_registry_serves_decides_where_the_words_do_not(
+async def test_the_served_chain_decides_if_the_message_does_not(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any, served: tuple[str, str]
 ) -> None:
     client, namespace, (host, ca) = supervisor.client, supervisor.namespace, served
@@ -181,11 +181,11 @@ async def test_what_the_registry_serves_decides_where_the_words_do_not(
         found = await until(
             client, REGISTRIES, name, "", lambda one: any(c.type == "AtRisk" for c in one.status.conditions)
         )
-        assert [one.status for one in found.status.conditions if one.type == "AtRisk"] == ["False"]
-        manager.cancel()  # else it gives the silent node some time to answer
+        assert [condition.status for condition in found.status.conditions if condition.type == "AtRisk"] == ["False"]
+        manager.cancel()  # otherwise it waits for the silent node
 
 
-async def test_probes_of_our_own_and_clusters_that_do_not_answer_disturb_nobody(
+async def test_probes_and_unavailable_clusters_disturb_no_other_pods(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any
 ) -> None:
     client, namespace = supervisor.client, supervisor.namespace
@@ -201,13 +201,13 @@ async def test_probes_of_our_own_and_clusters_that_do_not_answer_disturb_nobody(
         await fail(client, namespace, "web", image, untrusted(host, image))
         await event_of(client, namespace, "web")
         trust = await trust_of(supervisor, "shop", counted(host))
-        assert [one.pods for one in trust.status.failures if one.host == host] == [1]
+        assert [failure.pods for failure in trust.status.failures if failure.host == host] == [1]
         dead_trust = await client.get(CLUSTER_TRUSTS, "dead", namespace)
         assert dead_trust.status.failures == []
         assert await events_of(client, probe.NAMESPACE) == []
 
 
-async def test_what_is_at_risk_is_said_before_it_fails(
+async def test_risks_are_reported_before_pulls_fail(
     supervisor: Supervisor, kubelet: Kubelet, apiserver: Any, trustplane: Trustplane
 ) -> None:
     client, namespace = supervisor.client, supervisor.namespace
@@ -223,15 +223,17 @@ async def test_what_is_at_risk_is_said_before_it_fails(
 
         def is_assessed(trust: ClusterTrust) -> bool:
             known = {one.host: one.trust for one in trust.status.images}
-            return [known.get(one) for one in (host, other, "docker.io")] == ["NotTrusted", "Unknown", "Public"]
+            return [known.get(name) for name in (host, other, "docker.io")] == ["NotTrusted", "Unknown", "Public"]
 
         await trust_of(supervisor, "shop", is_assessed)
 
         def is_at_risk(found: Registry) -> bool:
-            return any((one.type, one.status) == ("AtRisk", "True") for one in found.status.conditions)
+            return any(
+                (condition.type, condition.status) == ("AtRisk", "True") for condition in found.status.conditions
+            )
 
         found = await until(client, REGISTRIES, name, "", is_at_risk)
-        [risk] = [one for one in found.status.conditions if one.type == "AtRisk"]
+        [risk] = [condition for condition in found.status.conditions if condition.type == "AtRisk"]
         assert risk.reason == "NotTrusted"
         assert f"cluster {namespace}/shop" in risk.message
         status = ("status", "-n", namespace, "--at-risk")

@@ -1,4 +1,4 @@
-"""How a changed set gets to nodes: a real API server and manager, a played Cluster API, and directories as nodes."""
+"""The rollout of a changed set to nodes: a real API server and manager, a fake Cluster API, directories as nodes."""
 
 import asyncio
 import base64
@@ -66,7 +66,7 @@ async def kubelet(client: Client) -> AsyncIterator[Kubelet]:
 
 @pytest.fixture
 async def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Nodes]:
-    """No node yet. How a runtime reaches registries is tested in tests/node: here it verifies them all."""
+    """No inspection. tests/node tests how a runtime reaches registries; here it verifies them all."""
 
     async def reach(_node: Any, wanted: Collection[str]) -> list[RegistryAccess]:
         return [RegistryAccess(registry=host, verification=VERIFIED) for host in sorted(wanted)]
@@ -100,11 +100,11 @@ class Stage:
 
     @property
     def writes(self) -> int:
-        """How often something was written on any node."""
+        """The number of writes to all nodes."""
         return sum(self.capi.nodes[name].writes for name in self.capi.nodes)
 
     async def change(self, *entries: Json) -> str:
-        """Have the service's list changed, and the cluster take it; return the digest of that set when it has."""
+        """Change the service's list, and make the cluster take it; return the digest of the set taken."""
         before = await self.supervisor.cluster("shop")
         await self.supervisor.configure(*entries)
         await self.supervisor.annotate("shop", update_requested_at=datetime.now(UTC).isoformat())
@@ -131,7 +131,7 @@ class Stage:
         await self.current()
 
     async def written(self, machine: str, wanted: str) -> None:
-        """Wait until it is recorded that a set was written on a machine."""
+        """Wait until the write of a set is recorded on a machine."""
 
         def is_written(found: Machine) -> bool:
             applied = recorded.applied(found.metadata.annotations)
@@ -140,12 +140,12 @@ class Stage:
         await until(self.client, MACHINES, machine, self.namespace, is_written)
 
     async def boots_with(self) -> str:
-        """Return the digest of the set that new machines boot with."""
+        """Return the digest of the boot set."""
         found = await self.client.get(SECRETS, secret.boot_name("shop"), self.namespace)
         return secret.read_boot(found).digest
 
     async def says(self, name: str, status: str, reason: str) -> None:
-        """Wait until condition TrustUpToDate of a Machine, or of Cluster `shop`, says that."""
+        """Wait until condition TrustUpToDate of a Machine, or of Cluster `shop`, has a status and reason."""
 
         def is_said(found: Any) -> bool:
             one = condition(found.status.conditions, TRUST_UP_TO_DATE)
@@ -156,11 +156,11 @@ class Stage:
 
     async def versions(self) -> dict[str, str]:
         """Return the versions of the Cluster and of its Machines."""
-        found = [*await self.client.list(CLUSTERS, self.namespace), *await self.client.list(MACHINES, self.namespace)]
-        return {one.metadata.name: one.metadata.resource_version for one in found}
+        objects = [*await self.client.list(CLUSTERS, self.namespace), *await self.client.list(MACHINES, self.namespace)]
+        return {one.metadata.name: one.metadata.resource_version for one in objects}
 
     async def told(self, reason: str) -> str:
-        """Wait for an Event about the Cluster; return its words."""
+        """Wait for an Event about the Cluster; return its note."""
         selector = f"regarding.name=shop,reason={reason}"
         async with asyncio.timeout(30):
             async for event in self.client.watch(EVENTS, self.namespace, version="", fields=selector):
@@ -178,7 +178,7 @@ def digest(cluster: Cluster) -> str:
 async def staged(
     supervisor: Supervisor, nodes: Nodes, kubelet: Kubelet, kubeconfig: Json, **sizes: int
 ) -> AsyncIterator[Stage]:
-    """Have the stage for the block."""
+    """Provide the stage during the block."""
     capi = ClusterAPI(supervisor, "shop", nodes, **sizes)
     async with registry(supervisor) as (_, host):
         kubelet.says[host] = NOT_FOUND
@@ -193,7 +193,7 @@ async def staged(
                 await keep_kubeconfig(supervisor, "shop", inlined(kubeconfig))
                 await stage.current()
             assert stage.trusted == dict.fromkeys(stage.trusted, BEFORE)
-            assert stage.writes == 0  # they were born with it
+            assert stage.writes == 0  # the nodes booted with it
             yield stage
 
 
@@ -203,7 +203,7 @@ async def stage(supervisor: Supervisor, nodes: Nodes, kubelet: Kubelet, apiserve
         yield stage
 
 
-async def test_one_node_goes_first_and_the_others_and_new_machines_when_it_is_proven(stage: Stage) -> None:
+async def test_one_node_goes_first_and_others_and_new_machines_follow_its_proof(stage: Stage) -> None:
     stage.kubelet.may_answer.clear()
     async with stage.supervisor.running():
         before = await stage.boots_with()
@@ -220,14 +220,14 @@ async def test_one_node_goes_first_and_the_others_and_new_machines_when_it_is_pr
         await stage.current()
         assert stage.trusted == dict.fromkeys(("shop-cp-0", "shop-np-0", "shop-np-1"), BOTH)
         assert (stage.writes, stage.capi.replaced, await stage.boots_with()) == (3, [], wanted)
-    # Of what was put on nodes in place, as of what they were born with, the set before is there to go back to.
+    # The previous set of both is available for undo: that written in place, and that of the bootstrap data.
     assert await stage.client.find(SECRETS, secret.name_of("shop", before), stage.namespace)
 
 
-async def test_machines_and_the_cluster_say_who_has_it(stage: Stage) -> None:
-    theirs = {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": THEN}
+async def test_machines_and_the_cluster_report_who_has_the_set(stage: Stage) -> None:
+    foreign = {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": THEN}
     metadata = {"name": "shop-np-1", "namespace": stage.namespace}
-    body: Json = {"metadata": metadata, "status": {"conditions": [theirs]}}
+    body: Json = {"metadata": metadata, "status": {"conditions": [foreign]}}
     await stage.client.apply(MACHINES, body, manager="capi", subresource="status")
     stage.kubelet.may_answer.clear()
     async with stage.supervisor.running():
@@ -250,7 +250,7 @@ async def test_machines_and_the_cluster_say_who_has_it(stage: Stage) -> None:
     assert list(ours["f:status"]["f:conditions"]) == [f'k:{{"type":"{TRUST_UP_TO_DATE}"}}']
 
 
-async def test_where_nothing_changes_nothing_is_written_on_cluster_apis_objects(stage: Stage) -> None:
+async def test_without_changes_nothing_is_written_to_cluster_apis_objects(stage: Stage) -> None:
     async with stage.supervisor.running():
         for name in ("shop", "shop-cp-0", "shop-np-0", "shop-np-1"):
             await stage.says(name, "True", "UpToDate")
@@ -267,7 +267,7 @@ async def test_where_nothing_changes_nothing_is_written_on_cluster_apis_objects(
     assert await stage.versions() == before
 
 
-async def test_a_condition_of_ours_that_somebody_took_away_is_there_again(stage: Stage) -> None:
+async def test_a_removed_condition_of_trustplane_is_restored(stage: Stage) -> None:
     async with stage.supervisor.running():
         await stage.says("shop-np-0", "True", "UpToDate")
         none: Json = {"status": {"conditions": None}}
@@ -276,11 +276,11 @@ async def test_a_condition_of_ours_that_somebody_took_away_is_there_again(stage:
 
 
 def reconciles() -> float:
-    """Return how often conditions were looked at."""
+    """Return the number of checks of conditions."""
     return float(RECONCILES.labels("up-to-date", "success")._value.get())
 
 
-async def test_p6_a_removal_reaches_every_node_and_what_new_machines_boot_with(stage: Stage) -> None:
+async def test_p6_a_removal_reaches_every_node_and_the_boot_set(stage: Stage) -> None:
     async with stage.supervisor.running():
         await stage.change(OLD, NEW)
         await stage.current()
@@ -290,7 +290,7 @@ async def test_p6_a_removal_reaches_every_node_and_what_new_machines_boot_with(s
         assert await stage.boots_with() == wanted
 
 
-async def test_a_refusal_stops_and_the_others_keep_what_they_had(stage: Stage) -> None:
+async def test_a_refusal_stops_the_rollout_and_the_others_keep_their_set(stage: Stage) -> None:
     stage.kubelet.refuses = lambda node, _: stage.node(node).trusted == BOTH
     async with stage.supervisor.running():
         before = await stage.boots_with()
@@ -316,7 +316,7 @@ def _reason(tkc: Any) -> str:
     return found.reason if found else ""
 
 
-async def test_a_write_that_was_cut_before_its_record_is_judged_by_what_it_changed(
+async def test_a_write_interrupted_before_its_record_is_judged_by_its_changes(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.kubelet.refuses = lambda node, _: stage.node(node).trusted == BOTH
@@ -333,18 +333,18 @@ async def test_a_write_that_was_cut_before_its_record_is_judged_by_what_it_chang
             await asyncio.wait_for(written.wait(), 30)
             task.cancel()
     assert stage.trusted == {"shop-cp-0": BEFORE, "shop-np-0": BOTH, "shop-np-1": BEFORE}
-    async with stage.supervisor.running():  # which finds nothing left to be written there
+    async with stage.supervisor.running():  # which has nothing to write there
         await trust_of(stage.supervisor, "shop", lambda one: said(one, "Current") == ("False", "Stopped"))
     assert stage.trusted == {"shop-cp-0": BEFORE, "shop-np-0": BOTH, "shop-np-1": BEFORE}
 
 
-async def test_what_a_machine_was_born_with_is_known_whatever_others_were_born_with(supervisor: Supervisor) -> None:
+async def test_the_boot_set_of_each_machine_is_known_separately(supervisor: Supervisor) -> None:
     async with supervisor.running():
         await supervisor.configure(OLD)
         await supervisor.make("c")
         text = await supervisor.boot_set("c", digest(await supervisor.trusting("c", "corp")))
         for number in range(25):
-            await make_machine(supervisor, "c", f"a-{number}", "")  # of a template without our files
+            await make_machine(supervisor, "c", f"a-{number}", "")  # of a template without Trustplane's files
         await make_machine(supervisor, "c", "b", text)
         found = await until(supervisor.client, MACHINES, "b", supervisor.namespace, _is_recorded)
         applied = recorded.applied(found.metadata.annotations)
@@ -356,8 +356,8 @@ def _is_recorded(machine: Machine) -> bool:
     return TRUST_APPLIED in machine.metadata.annotations
 
 
-async def test_a_node_that_is_off_delays_nobody_and_takes_it_when_it_is_back(stage: Stage) -> None:
-    await stage.node("shop-np-0").stop()  # who would go first
+async def test_a_node_that_is_off_delays_no_other_and_takes_the_set_when_it_returns(stage: Stage) -> None:
+    await stage.node("shop-np-0").stop()  # the first candidate
     async with stage.supervisor.running():
         wanted = await stage.change(OLD, NEW)
         for machine in ("shop-np-1", "shop-cp-0"):
@@ -384,16 +384,16 @@ async def test_another_host_key_is_refused_and_nothing_is_sent(stage: Stage) -> 
             await stage.written(machine, wanted)
         await until(stage.client, MACHINES, "shop-np-1", stage.namespace, _is_hindered)
         hindrance = await annotation(stage.supervisor, "shop-np-1", TRUST_HINDRANCE)
-        assert "Not the node of Machine shop-np-1 answers at its address" in hindrance["message"]
+        assert "Another machine answers at the address of Machine shop-np-1" in hindrance["message"]
         assert (stage.node("shop-np-1").trusted, stage.node("shop-np-1").writes) == (BEFORE, 0)
         await trust_of(stage.supervisor, "shop", lambda one: "host key" in _message(one, "Current"))
-        # The node's own keys were made anew: it says so.
+        # The node generated new keys, and reports them.
         body = {"metadata": {"annotations": {REPORTED: f"{stage.node('shop-np-1').host_key},"}}}
         await stage.client.patch(NODES, "shop-np-1", "", body)
         await stage.current()
 
 
-async def test_one_of_the_control_plane_that_cannot_be_reached_is_replaced_by_its_health_check(
+async def test_an_unreachable_control_plane_machine_is_replaced_by_its_health_check(
     supervisor: Supervisor, nodes: Nodes, kubelet: Kubelet, apiserver: Any
 ) -> None:
     async with staged(supervisor, nodes, kubelet, apiserver.kubeconfig, control_plane=3, workers=1) as stage:
@@ -429,7 +429,7 @@ async def test_one_of_the_control_plane_that_cannot_be_reached_is_replaced_by_it
 
 
 async def _is_silent(stage: Stage, machine: str) -> None:
-    """Have Cluster API say that the kubelet of a machine does not report."""
+    """Report as Cluster API that the kubelet of a machine does not respond."""
     ready = {
         "type": "NodeReady",
         "status": "Unknown",
@@ -446,27 +446,27 @@ def _is_hindered(machine: Machine) -> bool:
     return TRUST_HINDRANCE in machine.metadata.annotations
 
 
-async def test_the_control_plane_goes_one_by_one(
+async def test_the_control_plane_is_written_one_by_one(
     supervisor: Supervisor, nodes: Nodes, kubelet: Kubelet, apiserver: Any
 ) -> None:
     async with staged(supervisor, nodes, kubelet, apiserver.kubeconfig, control_plane=3, workers=1) as stage:
-        asked = [0]
+        counts = [0]
 
         def judge(_node: str, _host: str) -> bool:
-            asked.append(sum(stage.node(one).trusted == BOTH for one in stage.capi.machines("cp")))
+            counts.append(sum(stage.node(machine).trusted == BOTH for machine in stage.capi.machines("cp")))
             return False
 
         kubelet.refuses = judge
         async with supervisor.running():
             await stage.change(OLD, NEW)
             await stage.current()
-        # Whenever a kubelet was asked, at most one more of them had it than before.
-        assert all(after - before <= 1 for before, after in itertools.pairwise(asked))
+        # At each probe, at most one more kubelet had the set than at the previous one.
+        assert all(after - before <= 1 for before, after in itertools.pairwise(counts))
         assert stage.trusted == dict.fromkeys(stage.trusted, BOTH)
 
 
 @pytest.mark.timeout(400)
-async def test_a_manager_that_is_killed_after_any_step_ends_with_the_same(stage: Stage) -> None:
+async def test_a_manager_killed_after_any_step_converges_to_the_same_state(stage: Stage) -> None:
     sets = ((OLD, NEW), (OLD,))
     for step in range(1, 100):
         entries = sets[(step + 1) % 2]
@@ -484,7 +484,7 @@ async def test_a_manager_that_is_killed_after_any_step_ends_with_the_same(stage:
 
 
 async def _live_until(stage: Stage, step: int, names: list[str]) -> bool:
-    """Run a manager that is killed after so many of its writes about the rollout; return whether it was."""
+    """Run a manager that is killed after a number of its writes about the rollout; return whether it was."""
     manager, killed, count = stage.supervisor._manager, asyncio.Event(), 0
     originals = {name: getattr(manager, name) for name in ("create", "apply", "patch", "delete")}
 
@@ -507,17 +507,17 @@ async def _live_until(stage: Stage, step: int, names: list[str]) -> bool:
         for name in originals:
             patch.setattr(manager, name, mortal(name))
         async with stage.supervisor.running() as task:
-            ends = [asyncio.create_task(one) for one in (stage.have(names), killed.wait())]
+            ends = [asyncio.create_task(awaitable) for awaitable in (stage.have(names), killed.wait())]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if killed.is_set():
                 task.cancel()
-            for one in ends:
-                one.cancel()
+            for end in ends:
+                end.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
     return killed.is_set()
 
 
-async def test_what_new_machines_boot_with_is_put_right_and_told(stage: Stage) -> None:
+async def test_an_edited_boot_set_is_restored_and_reported(stage: Stage) -> None:
     name = secret.boot_name("shop")
     async with stage.supervisor.running():
         before = await stage.client.get(SECRETS, name, stage.namespace)
@@ -535,7 +535,7 @@ async def test_what_new_machines_boot_with_is_put_right_and_told(stage: Stage) -
     assert (stage.writes, stage.capi.replaced) == (0, [])
 
 
-async def test_a_part_of_the_set_that_somebody_made_up_is_put_right(stage: Stage) -> None:
+async def test_a_forged_part_of_the_set_is_corrected(stage: Stage) -> None:
     name = secret.boot_name("shop")
     async with stage.supervisor.running():
         before = await stage.client.get(SECRETS, name, stage.namespace)
@@ -549,7 +549,7 @@ async def test_a_part_of_the_set_that_somebody_made_up_is_put_right(stage: Stage
 
 
 @pytest.mark.parametrize("how", ["spec", "annotation"])
-async def test_a_paused_cluster_is_left_alone(stage: Stage, how: str) -> None:
+async def test_a_paused_cluster_does_not_change(stage: Stage, how: str) -> None:
     on: Json = {"spec": {"paused": True}} if how == "spec" else {"metadata": {"annotations": {PAUSED: ""}}}
     off: Json = {"spec": {"paused": False}} if how == "spec" else {"metadata": {"annotations": {PAUSED: None}}}
     async with stage.supervisor.running():
@@ -562,7 +562,7 @@ async def test_a_paused_cluster_is_left_alone(stage: Stage, how: str) -> None:
         assert stage.trusted == dict.fromkeys(stage.trusted, BOTH)
 
 
-async def test_replace_rolls_the_control_plane_and_then_the_pools_and_writes_on_no_node(stage: Stage) -> None:
+async def test_replace_rolls_the_control_plane_and_then_the_pools_and_writes_to_no_node(stage: Stage) -> None:
     await stage.supervisor.annotate("shop", update_strategy="Replace")
     async with stage.supervisor.running():
         wanted = await stage.change(OLD, NEW)
@@ -577,7 +577,7 @@ async def test_replace_rolls_the_control_plane_and_then_the_pools_and_writes_on_
             assert found.spec.rollout.after is not None
 
 
-async def test_p4_an_update_of_the_release_begins_when_new_machines_boot_with_the_set(stage: Stage) -> None:
+async def test_p4_an_update_of_the_release_starts_when_new_machines_boot_with_the_set(stage: Stage) -> None:
     await stage.client.apply(RELEASES, release.object_of("v1.36.4"), manager="test")
     stage.kubelet.may_answer.clear()
     async with stage.supervisor.running():
@@ -594,7 +594,7 @@ async def test_p4_an_update_of_the_release_begins_when_new_machines_boot_with_th
         await stage.current()
 
 
-async def test_p4_a_set_that_is_refused_holds_the_update_up(stage: Stage) -> None:
+async def test_p4_a_refused_set_blocks_the_update(stage: Stage) -> None:
     await stage.client.apply(RELEASES, release.object_of("v1.36.4"), manager="test")
     stage.kubelet.refuses = lambda node, _: stage.node(node).trusted == BOTH
     async with stage.supervisor.running():
@@ -610,7 +610,7 @@ async def test_p4_a_set_that_is_refused_holds_the_update_up(stage: Stage) -> Non
 
 
 async def test_without_a_key_machines_are_replaced(supervisor: Supervisor, nodes: Nodes) -> None:
-    """A Cluster of somebody else's class, which names its CAs by the variable `trust`."""
+    """A Cluster of a user's class, which names its CAs by the variable `trust`."""
     client, capi = supervisor.client, ClusterAPI(supervisor, "theirs", nodes)
     await _their_list(supervisor, corp=OLD["data"])
     async with capi.running(), supervisor.running():
@@ -637,9 +637,9 @@ async def _their_list(supervisor: Supervisor, **data: str) -> None:
 
 
 async def _have(nodes: Nodes, capi: ClusterAPI, names: set[str], supervisor: Supervisor) -> None:
-    """Wait until all machines are there whose nodes have these entries, and the manager says so."""
+    """Wait until all machines exist with these entries on their nodes, and the manager reports it."""
     async with asyncio.timeout(60):
-        while len(list(nodes)) < 3 or any(nodes[one].trusted != names for one in nodes):  # noqa: ASYNC110  directories
+        while len(list(nodes)) < 3 or any(nodes[node].trusted != names for node in nodes):  # noqa: ASYNC110  directories
             await asyncio.sleep(0.1)
     for machine in (*capi.machines("cp"), *capi.machines("np")):
         await until(supervisor.client, MACHINES, machine, supervisor.namespace, _is_recorded)

@@ -1,4 +1,4 @@
-"""A change costs what it is about, however many clusters there are; nothing keeps the loop from everything else."""
+"""A change costs the same in every fleet, and nothing blocks the event loop."""
 
 import asyncio
 from pathlib import Path
@@ -17,20 +17,20 @@ from trustplane.fleet import view as clustertrust_view
 from trustplane.fleet.view import Seen, View
 from trustplane.kube.controller import Result
 
-# Of one callback by this thread's own clock, as other processes of the machine do not count; generous on purpose.
+# Of one callback, in CPU time of this thread, as other processes do not count; deliberately generous.
 MOST_CPU = 0.5
 SIZE = Fleet(clusters=20, registries=3)
 
 
 @pytest.fixture
 def server(binaries: Path, tmp_path: Path) -> Any:
-    """An API server of this test alone, as its kinds and objects are many."""
+    """A separate API server for this test, because its kinds and objects are many."""
     with prepared(binaries, tmp_path) as apiserver:
         apiserver.start()
         yield apiserver
 
 
-def test_a_change_of_one_cluster_is_looked_at_alone(
+def test_a_change_of_one_cluster_reconciles_only_this_cluster(
     server: ApiServer, binaries: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: dict[str, int] = {}
@@ -73,5 +73,5 @@ def test_a_change_of_one_cluster_is_looked_at_alone(
     assert set(machine[0]) == {name}
     assert (machine[1], set(machine[2])) == ([f"{name}-0"], {"registry-0"})
     assert measured.lease_kept
-    assert max(one.callback_cpu for one in measured.phases) < MOST_CPU
+    assert max(phase.callback_cpu for phase in measured.phases) < MOST_CPU
     assert asyncio.Handle._run.__module__ == "asyncio.events"

@@ -1,4 +1,4 @@
-"""Scope by registry (annotation `trustplane.dev/registry-scope`) with our controllers on a real API server."""
+"""Scope by registry (annotation `trustplane.dev/registry-scope`) with the controllers on a real API server."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ AUTOMATIC = {"trustplane.dev/propagation": "Automatic"}
 
 
 async def _scoped(supervisor: Supervisor, name: str, **hosts: list[str]) -> Cluster:
-    """Wait until the set in force in a cluster has these entries, each for these registries."""
+    """Wait until the set in force of a cluster has these entries, each for these registries."""
     last: dict[str, list[str]] = {}
     async with asyncio.timeout(30):
         while True:
@@ -38,7 +38,7 @@ def _has_another(digest: str, cluster: Cluster) -> bool:
     return cluster.metadata.annotations[TRUST_DIGEST] != digest
 
 
-async def test_the_service_s_scope_comes_and_goes_in_one_update_each(supervisor: Supervisor) -> None:
+async def test_adding_or_removing_the_services_scope_takes_one_update(supervisor: Supervisor) -> None:
     entries = [entry("apps", make_ca("apps")), entry("corp", make_ca("corp"))]
     async with supervisor.running():
         await supervisor.configure(*entries, **AUTOMATIC)
@@ -63,7 +63,7 @@ async def test_the_service_s_scope_comes_and_goes_in_one_update_each(supervisor:
         assert secret_name(scoped) != secret_name(whole)
 
 
-async def test_p10_a_broken_scope_makes_nothing_node_wide(supervisor: Supervisor) -> None:
+async def test_p10_a_broken_scope_makes_no_entry_node_wide(supervisor: Supervisor) -> None:
     entries = [entry("apps", make_ca("apps"))]
     async with supervisor.running():
         await supervisor.configure(*entries, **AUTOMATIC, **{REGISTRY_SCOPE: "apps=apps.test"})
@@ -83,7 +83,7 @@ async def test_p10_a_broken_scope_makes_nothing_node_wide(supervisor: Supervisor
         assert valid is not None
         assert f"{REGISTRY_SCOPE}[0]: names no host of a registry for entry apps" in valid.message
 
-        await supervisor.make("new")  # it takes the last good list, scope and all
+        await supervisor.make("new")  # it takes the last good list, including the scope
         await _scoped(supervisor, "new", apps=["apps.test"])
         assert secret_name(await supervisor.cluster("old")) == secret_name(before)
 
@@ -93,7 +93,7 @@ def _is_broken(conditions: Sequence[Condition]) -> bool:
     return found is not None and found.status == "False"
 
 
-async def test_a_cluster_scopes_its_own_list_at_once(supervisor: Supervisor) -> None:
+async def test_a_cluster_scopes_its_own_list_immediately(supervisor: Supervisor) -> None:
     async with supervisor.running():
         await supervisor.configure(entry("corp", make_ca("corp")))
         await supervisor.make("c", trust=[entry("own", make_ca("own"))])
@@ -105,7 +105,7 @@ async def test_a_cluster_scopes_its_own_list_at_once(supervisor: Supervisor) -> 
         await _scoped(supervisor, "c", own=[])
 
 
-async def test_plan_says_what_a_scope_would_do(supervisor: Supervisor, apiserver: Any, tmp_path: Path) -> None:
+async def test_plan_shows_the_effect_of_a_scope(supervisor: Supervisor, apiserver: Any, tmp_path: Path) -> None:
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(apiserver.kubeconfig))
     trustplane, apps = Trustplane(tmp_path / "kubeconfig"), entry("apps", make_ca("apps"))
     async with supervisor.running():
@@ -122,8 +122,11 @@ async def test_plan_says_what_a_scope_would_do(supervisor: Supervisor, apiserver
         code, out, err = await trustplane.run("plan", "-f", str(file), "--field-manager", manager, "-o", "json")
         assert out, err
         found: Json = json.loads(out)
-        clusters = [one for one in found["clusters"] if one["namespace"] == supervisor.namespace]
-        return code, {"cluster": clusters[0], "codes": [one["code"] for one in found["documents"][0]["findings"]]}
+        clusters = [cluster for cluster in found["clusters"] if cluster["namespace"] == supervisor.namespace]
+        return code, {
+            "cluster": clusters[0],
+            "codes": [finding["code"] for finding in found["documents"][0]["findings"]],
+        }
 
     code, same = await plan(**{REGISTRY_SCOPE: "apps=apps.test"})
     assert (code, same["cluster"]["effect"]) == (0, "Nothing")
@@ -132,7 +135,7 @@ async def test_plan_says_what_a_scope_would_do(supervisor: Supervisor, apiserver
     assert (code, changed["fromHosts"], changed["toHosts"]) == (0, ["apps.test"], ["other.test"])
     code, whole = await plan(**AUTOMATIC)
     assert (code, whole["cluster"]["effect"], whole["cluster"]["changed"][0]["toHosts"]) == (0, "Updated", [])
-    code, another = await plan(manager="somebody-else")  # what "user" set is not theirs to take away
+    code, another = await plan(manager="somebody-else")  # this manifest cannot remove the fields of "user"
     assert (code, another["cluster"]["effect"]) == (0, "Nothing")
     code, broken = await plan(**{REGISTRY_SCOPE: "other=apps.test"})
     assert (code, broken["codes"], broken["cluster"]["effect"]) == (1, ["unknown-scope-entry"], "Nothing")

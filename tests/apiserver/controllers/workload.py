@@ -1,4 +1,4 @@
-"""A workload cluster played by the API server of the test: Machines, and a kubelet that answers for their Nodes."""
+"""A fake workload cluster in the API server of the test: Machines, and a kubelet that answers for their Nodes."""
 
 import asyncio
 import base64
@@ -56,7 +56,7 @@ class Kubelet:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Kubelet"]:
-        """Answer within the block."""
+        """Answer during the block."""
         informer: Informer[Json] = Informer(self._client, PODS, namespace=probe.NAMESPACE, labels=probe.SELECTOR)
         informer.subscribe(self._notice)
         tasks = [asyncio.create_task(informer.run()), asyncio.create_task(self._work())]
@@ -92,7 +92,7 @@ class Kubelet:
 
 
 class Inspector:
-    """Looks at nodes as the manager does over SSH: nothing differs, and every registry is reached by verified TLS.
+    """Inspects nodes like the manager over SSH: no drift, and every registry is reached by verified TLS.
 
     Attributes:
         reach: How nodes reach a registry otherwise, by host.
@@ -118,7 +118,7 @@ class Inspector:
 
 
 async def make_nodes(supervisor: Supervisor, cluster: str, *names: str, kubeconfig: Json, endpoint: str = "") -> None:
-    """Do what Cluster API does until Nodes are there: Machines, with what they boot with, endpoint and kubeconfig."""
+    """Do the work of Cluster API until Nodes exist: Machines with their boot set, endpoint and kubeconfig."""
     text = await supervisor.boot_set(cluster)
     for name in names:
         await make_machine(supervisor, cluster, name, text)
@@ -127,7 +127,7 @@ async def make_nodes(supervisor: Supervisor, cluster: str, *names: str, kubeconf
 
 
 async def set_endpoint(supervisor: Supervisor, cluster: str, server: str) -> None:
-    """Report where a cluster's API server is, as Cluster API does."""
+    """Report the address of a cluster's API server, as Cluster API does."""
     parts = urlsplit(server)
     metadata = {"name": cluster, "namespace": supervisor.namespace}
     body = {"metadata": metadata, "spec": {"controlPlaneEndpoint": {"host": parts.hostname, "port": parts.port}}}
@@ -137,14 +137,14 @@ async def set_endpoint(supervisor: Supervisor, cluster: str, server: str) -> Non
 
 
 async def keep_kubeconfig(supervisor: Supervisor, cluster: str, kubeconfig: Json) -> None:
-    """Keep a kubeconfig in a cluster's Secret."""
+    """Store a kubeconfig in a cluster's Secret."""
     value = base64.b64encode(yaml.safe_dump(kubeconfig).encode()).decode()
     metadata = {"name": kubeconfig_secret(cluster), "namespace": supervisor.namespace}
     await supervisor.client.apply(SECRETS, {"metadata": metadata, "data": {"value": value}}, manager="capi")
 
 
 async def make_machine(supervisor: Supervisor, cluster: str, name: str, text: str) -> None:
-    """Make a Machine that was born with that text of a boot set, with its Node."""
+    """Create a Machine that booted with the text of a boot set, with its Node."""
     await supervisor.bootstrap(name, text)
     metadata = {"name": name, "namespace": supervisor.namespace, "labels": {CLUSTER_NAME_LABEL: cluster}}
     reference = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": name}
@@ -160,21 +160,21 @@ async def make_machine(supervisor: Supervisor, cluster: str, name: str, text: st
 
 
 async def node_ready(supervisor: Supervisor, name: str, status: str, message: str = "") -> None:
-    """Report about a Node as Cluster API does on its Machine."""
-    one = {
+    """Report the state of a Node on its Machine, as Cluster API does."""
+    condition = {
         "type": "NodeReady",
         "status": status,
         "reason": "NodeReady",
         "message": message,
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
-    body = {"status": {"nodeRef": {"name": name}, "conditions": [one]}}
+    body = {"status": {"nodeRef": {"name": name}, "conditions": [condition]}}
     await supervisor.client.patch(MACHINES, name, supervisor.namespace, body, subresource="status")
 
 
 @contextlib.asynccontextmanager
 async def registry(supervisor: Supervisor, **spec: Any) -> AsyncIterator[tuple[str, str]]:
-    """Make a Registry for the clusters of this test alone; yield its name and host. It is deleted at the end."""
+    """Create a Registry for the clusters of this test only; yield its name and host. It is deleted at the end."""
     name = f"r{uuid.uuid4().hex[:8]}"
     host = f"{name}.test.invalid"
     selector = {"matchLabels": {"test": supervisor.namespace}}
@@ -187,13 +187,16 @@ async def registry(supervisor: Supervisor, **spec: Any) -> AsyncIterator[tuple[s
 
 
 async def trust_of(supervisor: Supervisor, cluster: str, done: Callable[[ClusterTrust], bool]) -> ClusterTrust:
-    """Wait until a ClusterTrust is as asked for."""
+    """Wait until a ClusterTrust meets a condition."""
     return await until(supervisor.client, CLUSTER_TRUSTS, cluster, supervisor.namespace, done)
 
 
 def said(trust: ClusterTrust, type_: str) -> tuple[str, str]:
     """Return status and reason of a condition."""
-    return next(((one.status, one.reason) for one in trust.status.conditions if one.type == type_), ("", ""))
+    return next(
+        ((condition.status, condition.reason) for condition in trust.status.conditions if condition.type == type_),
+        ("", ""),
+    )
 
 
 async def annotation(supervisor: Supervisor, machine: str, name: str) -> Json:
@@ -204,7 +207,7 @@ async def annotation(supervisor: Supervisor, machine: str, name: str) -> Json:
 
 
 async def change(supervisor: Supervisor, machine: str, digest: str) -> datetime:
-    """Record a change in place on a Machine, as the manager does; return when."""
+    """Record a change in place on a Machine, as the manager does; return the time."""
     now = datetime.now(UTC)
     applied = {"digest": digest, "at": now.isoformat(), "method": "InPlace", "restarted": True}
     annotations = {TRUST_APPLIED: json.dumps(applied)}

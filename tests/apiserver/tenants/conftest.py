@@ -19,7 +19,7 @@ from trustplane.api.crds import crds
 
 @pytest.fixture(scope="session")
 def tenants_apiserver(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """An API server of its own, for what is attacked must not be what other tests rely on."""
+    """A separate API server: attacks must not affect that of other tests."""
     folder = tmp_path_factory.mktemp("tenants")
     with prepared_apiserver(binaries, folder) as apiserver:
         with (folder / "tokens.csv").open("a") as file:
@@ -39,28 +39,28 @@ async def shared_stage(tenants_apiserver: ApiServer, tmp_path_factory: pytest.Te
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stage(shared_stage: Stage) -> AsyncIterator[Stage]:
-    """The stage, whole again whatever the attack before has done; afterwards the others' clusters must go on."""
+    """The stage, restored after the previous attack; after the test, the victims' clusters must work."""
     async with attacked(shared_stage, every=1):
         yield shared_stage
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def quick_stage(shared_stage: Stage) -> AsyncIterator[Stage]:
-    """The same for small attacks: after each the manager must lead, and after every fifth the others go on."""
+    """The same for small attacks. The manager must lead after each, the victims' clusters work after every fifth."""
     async with attacked(shared_stage, every=5):
         yield shared_stage
 
 
 @contextlib.asynccontextmanager
 async def attacked(stage: Stage, *, every: int) -> AsyncIterator[None]:
-    """Have everything whole before an attack, and judged and cleaned up after it."""
+    """Restore everything before an attack; check and clean up after it."""
     stage.heal()
     rounds = stage.round
     yield
     try:
         await stage.assert_manager_leads()
         stage.attacks += 1
-        if stage.attacks % every == 0 and stage.round == rounds:  # not while it was attacked
+        if stage.attacks % every == 0 and stage.round == rounds:  # not during an attack
             await stage.assert_others_go_on()
     finally:
         await stage.clean()
@@ -68,7 +68,7 @@ async def attacked(stage: Stage, *, every: int) -> AsyncIterator[None]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def rights(shared_stage: Stage) -> Stage:
-    """The stage, for what changes nothing."""
+    """The stage, for tests without changes."""
     return shared_stage
 
 

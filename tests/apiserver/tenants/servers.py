@@ -1,4 +1,4 @@
-"""What a tenant runs: listeners that note who comes, and API servers and registries that answer as none should."""
+"""A tenant's servers: listeners that record requests, and hostile API servers and registries."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ PODS = b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},
 
 @dataclass
 class Heard:
-    """What came to a listener.
+    """The requests to a listener.
 
     Attributes:
         requests: Each as it was sent, headers included.
@@ -33,19 +33,19 @@ class Heard:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, request: str) -> None:
-        """Note a request."""
+        """Record a request."""
         self.requests.append(request)
         self._news.set()
 
     async def until(self, is_there: Callable[[str], bool], seconds: float = 30) -> None:
-        """Wait until a request like that has come."""
+        """Wait until a matching request arrives."""
         async with asyncio.timeout(seconds):
             while not any(map(is_there, self.requests)):
                 self._news.clear()
                 await self._news.wait()
 
     def __contains__(self, text: str) -> bool:
-        return any(text in one for one in self.requests)
+        return any(text in request for request in self.requests)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Server:
 
 
 def certificates(folder: Path) -> Path:
-    """Make the CA and the certificate that a tenant's servers show; return their folder."""
+    """Create the CA and the certificate of a tenant's servers; return their folder."""
     folder.mkdir(exist_ok=True)
     leaves = [pki.Leaf("server", "tenant", hosts=("127.0.0.1", "localhost"))]
     pki.keep(folder, "tenant", leaves, datetime.now(UTC))
@@ -72,7 +72,7 @@ def certificates(folder: Path) -> Path:
 
 @contextlib.asynccontextmanager
 async def serving(folder: Path, answer: Answer, *, tls: bool = True) -> AsyncIterator[Server]:
-    """Answer every request on a port of loopback for the block; whatever still goes on at its end is cut."""
+    """Answer every request on a loopback port during the block; the end interrupts all responses."""
     heard, tasks, context = Heard(), set[asyncio.Task[None]](), None
     if tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -102,7 +102,7 @@ async def serving(folder: Path, answer: Answer, *, tls: bool = True) -> AsyncIte
 
 
 async def _head(reader: asyncio.StreamReader) -> str:
-    """Read a request with its body, which is kept as a part of it; "" at the end."""
+    """Read a request, including its body; "" at the end."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -116,7 +116,7 @@ def _start(extra: str = "", status: str = "200 OK") -> bytes:
 
 
 async def nothing(_: str, writer: asyncio.StreamWriter) -> None:
-    """Answer that there is nothing."""
+    """Answer with 404."""
     body = b'{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}'
     writer.write(_start(f"Content-Length: {len(body)}\r\n", "404 Not Found") + body)
     await writer.drain()
@@ -129,7 +129,7 @@ async def silence(_: str, writer: asyncio.StreamWriter) -> None:
 
 
 def redirect(target: str) -> Answer:
-    """Send everybody elsewhere."""
+    """Redirect every request."""
 
     async def answer(line: str, writer: asyncio.StreamWriter) -> None:
         place = f"{target}{line.split()[1]}"
@@ -140,7 +140,7 @@ def redirect(target: str) -> Answer:
 
 
 def bomb() -> Answer:
-    """Answer with 600 MB that were compressed to 600 KB."""
+    """Answer with 600 MB compressed to 600 KB."""
     content = gzip.compress(PODS + b" " * (600 * MANY) + b"]}", 9)
 
     async def answer(_: str, writer: asyncio.StreamWriter) -> None:
@@ -151,7 +151,7 @@ def bomb() -> Answer:
 
 
 async def endless(_: str, writer: asyncio.StreamWriter) -> None:
-    """Answer with a list that does not end."""
+    """Answer with an endless list."""
     writer.write(_start("Connection: close\r\n") + PODS)
     for _n in range(2000):  # 2 GB
         writer.write(b" " * MANY)
@@ -168,7 +168,7 @@ async def drip(_: str, writer: asyncio.StreamWriter) -> None:
 
 
 async def headers_without_end(_: str, writer: asyncio.StreamWriter) -> None:
-    """Answer with headers for ever."""
+    """Answer with endless headers."""
     writer.write(b"HTTP/1.1 200 OK\r\n")
     for n in range(100_000):
         writer.write(f"X-{n}: {'a' * 4000}\r\n".encode())
@@ -192,7 +192,7 @@ def pods(*items: bytes) -> Answer:
 
 
 async def line_without_end(line: str, writer: asyncio.StreamWriter) -> None:
-    """Answer a watch with one line that does not end."""
+    """Answer a watch with one endless line."""
     if "watch=" not in line:
         await pods()(line, writer)
         return
@@ -203,7 +203,7 @@ async def line_without_end(line: str, writer: asyncio.StreamWriter) -> None:
 
 
 async def pages_without_end(line: str, writer: asyncio.StreamWriter) -> None:
-    """Answer each list with a page that has a next one."""
+    """Answer each list with a page that has a successor."""
     item = b'{"metadata":{"name":"p","namespace":"n","annotations":{"a":"' + b"x" * (4 * MANY) + b'"}}}'
     body = b'{"metadata":{"resourceVersion":"1","continue":"more"},"items":[' + item + b"]}"
     writer.write(_start(f"Content-Length: {len(body)}\r\n") + body)
@@ -219,7 +219,7 @@ async def deep(_: str, writer: asyncio.StreamWriter) -> None:
 
 
 async def obliging(line: str, writer: asyncio.StreamWriter) -> None:
-    """Answer as an API server that has nothing and takes everything."""
+    """Answer as an API server that has no objects and accepts everything."""
     if "watch=" in line:
         writer.write(_start("Connection: close\r\n"))
         await writer.drain()

@@ -1,6 +1,6 @@
-"""Two tenants of one management cluster: `tenant-a`, who attacks, and `tenant-b`, whose clusters are to go on.
+"""Two tenants of one management cluster: `tenant-a`, the attacker, and `tenant-b`, whose clusters must keep working.
 
-The API server is a real one with RBAC, the manager a real process with the rights that `deploy/` gives it.
+The API server is real and uses RBAC; the manager is a real process with the rights that `deploy/` gives it.
 """
 
 import asyncio
@@ -52,12 +52,12 @@ from trustplane.trust import bundle
 ALLOWANCE = "TRUSTPLANE_ALLOW_LOCAL_CLUSTERS"
 MEMORY = 700 << 20  # bytes; the limit of the manager's pod is 1 GiB
 LEASE = 12.0  # seconds, a little more than a lease may be old
-SECONDS = 40.0  # in which the others' clusters are reconciled, whatever is attacked; alone it takes about one
+SECONDS = 40.0  # for the victims' clusters to be reconciled during an attack; without one it takes about one
 EVENTS: Resource[Json] = Resource("events.k8s.io", "v1", "Event", "events", dict)
 
 
 class ManagerProcess(Process):
-    """`trustplane manager`, as its ServiceAccount."""
+    """Run `trustplane manager` with its ServiceAccount."""
 
     def __init__(self, kubeconfig: Path, log: Path) -> None:
         super().__init__(log)
@@ -81,23 +81,23 @@ class ManagerProcess(Process):
 
     @property
     def memory(self) -> int:
-        """The most bytes that it ever had."""
+        """The peak of its memory in bytes."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return 1024 * int(next(one.split()[1] for one in lines if one.startswith("VmHWM:")))
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
     def forget_memory(self) -> None:
-        """Count the most bytes from now on."""
+        """Reset the peak."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def metric(self, name: str) -> list[str]:
         """Return the lines of a metric."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
-            return [one for one in answer.read().decode().splitlines() if one.startswith(name)]
+            return [line for line in answer.read().decode().splitlines() if line.startswith(name)]
 
 
 @dataclass
 class Stage:
-    """All that a test of an attack needs.
+    """The objects for tests of attacks.
 
     Attributes:
         admin: An administrator's client.
@@ -122,18 +122,18 @@ class Stage:
 
     @property
     def canary(self) -> Path:
-        """A file that is there when a program of the attacker has run."""
+        """A file that exists if a program of the attacker has run."""
         return self.folder / "canary"
 
     @property
     def stolen(self) -> tuple[Path, str]:
-        """A file of the manager's host, and its content."""
+        """A file on the manager's host, and its content."""
         file = self.folder / "manager-token"
         file.write_text("MANAGER-SERVICE-ACCOUNT-TOKEN")
         return file, "MANAGER-SERVICE-ACCOUNT-TOKEN"
 
     async def make_victims(self) -> None:
-        """Make the clusters of `tenant-b`: `shop`, whose list changes, and `web`, whose node is asked again."""
+        """Create the clusters of `tenant-b`: `shop`, whose list changes, and `web`, whose node is proven again."""
         for name in ("shop", "web"):
             await self.victim.make(name, trust=[entry("corp", CAS[0])])
             await self.victim.label(name, "test", VICTIM)
@@ -143,7 +143,7 @@ class Stage:
             await workload.make_nodes(self.victim, name, f"{name}-0", kubeconfig=inline(self.api.kubeconfig))
 
     async def assert_others_go_on(self) -> None:
-        """Check that the manager is the same one and leads, and that a change of the victims' clusters takes effect."""
+        """Check that the same manager runs and leads, and that a change of the victims' clusters takes effect."""
         self.assert_manager_lives()
         self.round += 1
         work = asyncio.create_task(self._change_victims(f"corp{self.round % 2}"))
@@ -155,7 +155,7 @@ class Stage:
         await self.assert_manager_leads()
 
     async def assert_manager_leads(self) -> None:
-        """Check that the manager is the same one, and that its lease is renewed."""
+        """Check that the same manager runs, and renews its lease."""
         self.assert_manager_lives()
         lease = await self.admin.get(LEASES, "trustplane-manager", SYSTEM)
         renewed = datetime.fromisoformat(lease["spec"]["renewTime"])
@@ -172,14 +172,14 @@ class Stage:
             await until(self.admin, MACHINES, "web-0", VICTIM, lambda one: _proven_at(one) >= asked, SECONDS)
 
     def assert_manager_lives(self) -> None:
-        """Check that nothing ended the manager or filled its memory, and nothing of it was run or read by others."""
+        """Check that the manager runs with bounded memory, and that nothing was executed or read for the attacker."""
         assert self.manager.running, f"the manager ended: {self.manager.log.read_text(errors='replace')[-3000:]}"
         assert self.manager.memory < MEMORY, f"the manager had {self.manager.memory >> 20} MiB"
         assert not self.canary.exists(), "a program of the attacker was run"
 
     @contextlib.contextmanager
     def strict(self) -> Iterator[None]:
-        """Have the manager ask no cluster on loopback for the block, as it is everywhere but in tests."""
+        """Forbid the manager to contact clusters on loopback during the block, as outside of tests."""
         self._restart(is_local_allowed=False)
         try:
             yield
@@ -195,7 +195,7 @@ class Stage:
         self.manager.start()
 
     def heal(self) -> None:
-        """Start the manager again where an attack has ended it, so that the next one is judged alone."""
+        """Restart the manager if an attack ended it: each attack is judged separately."""
         self.canary.unlink(missing_ok=True)
         if not self.manager.running:
             self.manager.log.write_text("")
@@ -203,7 +203,7 @@ class Stage:
         self.manager.forget_memory()
 
     async def cluster(self, name: str, *, tenant: Client | None = None, port: int = 0, **labels: str) -> Cluster:
-        """Do what a tenant and Cluster API do until a cluster is there whose kubeconfig is the tenant's choice.
+        """Do the work of a tenant and Cluster API until a cluster exists with the tenant's kubeconfig.
 
         Args:
             name: Of the cluster.
@@ -233,7 +233,7 @@ class Stage:
         kind: str = "application/json",
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, str]:
-        """Send what a program of a tenant sends that does not mind its manners; return status and answer."""
+        """Send any request that a hostile program can send; return status and response."""
         context = ssl.create_default_context(cafile=str(self.api._folder / "ca.crt"))
         headers = {"Authorization": f"Bearer {TENANTS[user]}", "Content-Type": kind, **(headers or {})}
         async with aiohttp.ClientSession(headers=headers) as session:
@@ -249,7 +249,7 @@ class Stage:
         await self.mallory.apply(SECRETS, {"metadata": metadata, "data": {"value": value}}, manager="mallory")
 
     async def shown(self, name: str) -> str:
-        """Return all that the owner of a cluster of `tenant-a` and an administrator see of it."""
+        """Return everything about a cluster of `tenant-a` that its owner and an administrator see."""
         found: list[Any] = []
         for resource in (CLUSTER_TRUSTS, TANZU_CLUSTERS, CLUSTERS):
             document = Resource(resource.group, resource.version, resource.kind, resource.plural, dict)
@@ -260,31 +260,31 @@ class Stage:
         return json.dumps(found)
 
     async def registry_conditions(self) -> dict[str, str]:
-        """Return the conditions of the Registry of all clusters by type."""
+        """Return the conditions of the Registry for all clusters, by type."""
         registries = await self.admin.list(REGISTRIES)
-        return {one.type: one.status for each in registries for one in each.status.conditions}
+        return {condition.type: condition.status for registry in registries for condition in registry.status.conditions}
 
     async def until_shown(self, name: str, *words: str, seconds: float = 15) -> str:
-        """Wait until one of these words is seen on a cluster of `tenant-a`."""
+        """Wait until one of these texts appears on a cluster of `tenant-a`."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             shown = await self.shown(name)
-            if any(one.lower() in shown.lower() for one in words):
+            if any(word.lower() in shown.lower() for word in words):
                 return shown
-            assert asyncio.get_running_loop().time() < deadline, f"nobody sees {words} on {name}: {shown[:4000]}"
+            assert asyncio.get_running_loop().time() < deadline, f"{words} do not appear on {name}: {shown[:4000]}"
             await asyncio.sleep(0.3)
 
     async def until_logged(self, *words: str, seconds: float = 20) -> None:
         """Wait until one line of the manager's log has all these words."""
         async with asyncio.timeout(seconds):
-            while not any(all(one in line for one in words) for line in self._log()):  # noqa: ASYNC110  a file
+            while not any(all(word in line for word in words) for line in self._log()):  # noqa: ASYNC110  a file
                 await asyncio.sleep(0.2)
 
     def _log(self) -> list[str]:
         return self.manager.log.read_text(errors="replace").splitlines()
 
     async def clean(self) -> None:
-        """Remove what the attacker has made, without reading it more than must be."""
+        """Remove the attacker's objects, and read as little of them as possible."""
         kinds = (TANZU_CLUSTERS, CLUSTERS, MACHINES, SECRETS, CLUSTER_TRUSTS)
         for resource in kinds:
             await self.admin.raw("DELETE", resource.path(ATTACKER), most=64 << 20)
@@ -296,7 +296,7 @@ class Stage:
 
 
 def _bare(resource: Resource[Any]) -> tuple[str, str, str, str, type[dict[str, Any]]]:
-    """Return a kind whose objects are read as they are: what an attack has spoilt is listed, too."""
+    """Return a kind with raw objects: it also lists objects spoilt by an attack."""
     return resource.group, resource.version, resource.kind, resource.plural, dict
 
 
@@ -321,17 +321,17 @@ CAS = [make_ca("one"), make_ca("two")]
 
 
 def inline(kubeconfig: Json) -> Json:
-    """Return a kubeconfig whose certificates and keys are in it, as Cluster API makes them."""
+    """Return a kubeconfig with embedded certificates and keys, as created by Cluster API."""
 
     def filled(part: Json) -> Json:
         files = ("certificate-authority", "client-certificate", "client-key")
-        data = {f"{one}-data": _encoded(Path(part[one]).read_bytes()) for one in files if one in part}
+        data = {f"{file}-data": _encoded(Path(part[file]).read_bytes()) for file in files if file in part}
         return {name: value for name, value in part.items() if name not in files} | data
 
     return {
         **kubeconfig,
-        "clusters": [{**one, "cluster": filled(one["cluster"])} for one in kubeconfig["clusters"]],
-        "users": [{**one, "user": filled(one["user"])} for one in kubeconfig["users"]],
+        "clusters": [{**cluster, "cluster": filled(cluster["cluster"])} for cluster in kubeconfig["clusters"]],
+        "users": [{**user, "user": filled(user["user"])} for user in kubeconfig["users"]],
     }
 
 
@@ -359,14 +359,14 @@ def config_of(cluster: Json, user: Json) -> Json:
 
 
 async def give_endpoint(client: Client, key: Key, port: int, host: str = "127.0.0.1") -> None:
-    """Say where the API server of a cluster is, as its infrastructure provider does."""
+    """Report the address of a cluster's API server, as its infrastructure provider does."""
     body = {"spec": {"controlPlaneEndpoint": {"host": host, "port": port}}}
     await client.patch(CLUSTERS, key.name, key.namespace, body)
 
 
 @contextlib.asynccontextmanager
 async def prepared(api: ApiServer, folder: Path) -> AsyncIterator[Stage]:
-    """Have both tenants there, the victims' clusters proven, and the manager at work."""
+    """Provide both tenants, the proven clusters of the victims, and a running manager."""
     async with contextlib.AsyncExitStack() as stack:
         admin = await stack.enter_async_context(Client.open(api.kubeconfig))
         mallory, oscar = [await stack.enter_async_context(Client.open(user_of(api, one))) for one in TENANTS.values()]
@@ -385,7 +385,7 @@ async def prepared(api: ApiServer, folder: Path) -> AsyncIterator[Stage]:
         kubelet.says[stage.host] = workload.NOT_FOUND
         await stage.make_victims()
         await stack.enter_async_context(victim.following("shop", "web"))
-        for name in ("shop-np-1", "web-np-1"):  # the last that are made
+        for name in ("shop-np-1", "web-np-1"):  # the last objects to be created
             await until(admin, MACHINES, name, VICTIM, lambda _: True)
         yield stage
         manager.signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Who the tenants are, and what a platform team has given them."""
+"""The tenants, and their rights from the platform team."""
 
 from tests.apiserver.conftest import ApiServer
 
@@ -14,8 +14,8 @@ ROLES: Resource[Json] = Resource(_RBAC, "v1", "Role", "roles", dict)
 CLUSTER_ROLES: Resource[Json] = Resource(_RBAC, "v1", "ClusterRole", "clusterroles", dict, namespaced=False)
 ROLE_BINDINGS: Resource[Json] = Resource(_RBAC, "v1", "RoleBinding", "rolebindings", dict)
 
-# Besides `edit`. Whoever gives a team clusters lets it make and change TanzuKubernetesClusters: the weak tenant. Some
-# let it see and mend the objects of Cluster API, too: the strong one. Nobody gives statuses, which controllers write.
+# In addition to `edit`. A team with clusters may at least create and change TanzuKubernetesClusters: the weak tenant.
+# Some may also read and change the objects of Cluster API: the strong one. No tenant may write statuses.
 _OF_WEAK = [{"apiGroups": ["run.tanzu.vmware.com"], "resources": ["tanzukubernetesclusters"], "verbs": ["*"]}]
 _OF_STRONG = [
     *_OF_WEAK,
@@ -28,20 +28,20 @@ _OF_STRONG = [
 
 
 async def _aggregate(admin: Client) -> None:
-    """Fill ClusterRole `edit` as kube-controller-manager does, which does not run here."""
+    """Fill ClusterRole `edit` like kube-controller-manager, which does not run here."""
     rules = []
     for role in ("view", "edit"):
         found = await admin.list(CLUSTER_ROLES, labels=f"{_RBAC}/aggregate-to-{role}=true")
         rules += [rule for one in found if one["metadata"]["name"] != "edit" for rule in one.get("rules") or []]
-    assert any("secrets" in one.get("resources", []) and "create" in one["verbs"] for one in rules)
+    assert any("secrets" in rule.get("resources", []) and "create" in rule["verbs"] for rule in rules)
     await admin.patch(CLUSTER_ROLES, "edit", "", {"rules": rules})
 
 
 async def grant(admin: Client) -> None:
-    """Make the namespaces, and give the tenants their rights in theirs."""
+    """Create the namespaces, and give each tenant rights in its namespace."""
     await _aggregate(admin)
-    for one in (ATTACKER, VICTIM):
-        await admin.apply(NAMESPACES, {"metadata": {"name": one}}, manager="test")
+    for namespace in (ATTACKER, VICTIM):
+        await admin.apply(NAMESPACES, {"metadata": {"name": namespace}}, manager="test")
     for user, rules in (("mallory", _OF_WEAK), ("oscar", _OF_STRONG)):
         metadata = {"name": user, "namespace": ATTACKER}
         await admin.apply(ROLES, {"metadata": metadata, "rules": rules}, manager="test")

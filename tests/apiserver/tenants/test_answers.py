@@ -1,4 +1,4 @@
-"""A tenant owns the API server of its cluster, its registry and its nodes: whatever they answer, others go on."""
+"""Attacks by the API server, registry or nodes of a tenant's cluster: no response affects other clusters."""
 
 import asyncio
 import json
@@ -42,19 +42,19 @@ ANSWERS: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("attack", ANSWERS)
-async def test_an_api_server_that_answers_as_none_should(stage: Stage, keys: Path, attack: str) -> None:
+async def test_a_hostile_api_server_harms_no_other_cluster(stage: Stage, keys: Path, attack: str) -> None:
     async with servers.serving(keys, ANSWERS[attack]) as own:
         name = f"a{list(ANSWERS).index(attack)}"
         await stage.cluster(name, port=own.port)
         await stage.kubeconfig(name, kubeconfig(own))
         await own.heard.until(bool)
-        # While it goes on: that of others, and what the manager has in memory.
+        # During the attack: other clusters work, and the manager's memory is limited.
         await stage.assert_others_go_on()
         await asyncio.sleep(2)
         stage.assert_manager_lives()
 
 
-async def test_ten_silent_clusters_hold_up_nobody(stage: Stage, keys: Path) -> None:
+async def test_ten_silent_clusters_delay_no_other(stage: Stage, keys: Path) -> None:
     async with AsyncExitStack() as stack:
         for n in range(10):
             own = await stack.enter_async_context(servers.serving(keys, servers.silence))

@@ -1,4 +1,4 @@
-"""A tenant edits Secret `<cluster>-kubeconfig`: it is data, and leads nowhere but to the cluster's API server."""
+"""Attacks by Secret `<cluster>-kubeconfig`: it is parsed as data, and leads only to the cluster's API server."""
 
 import base64
 from collections.abc import Callable
@@ -35,7 +35,7 @@ MERGES = [
 
 @dataclass(frozen=True)
 class Scene:
-    """Where a kubeconfig may lead.
+    """The possible targets of a kubeconfig.
 
     Attributes:
         own: The tenant's own API server, where Cluster API says that the cluster's is.
@@ -112,7 +112,7 @@ def _relative(scene: Scene) -> Json:
     return config_of({**scene.cluster(), "server": f"{scene.own.url}/../../x?y#z"}, {"token": "x"})
 
 
-# What is refused, and a word of the refusal that its owner sees.
+# Refused kubeconfigs, and a word of the refusal that the owner sees.
 REFUSED: dict[str, tuple[Content, str]] = {
     "exec": (_exec, "exec"),
     "exec-beside-a-token": (lambda one: _with_token(_exec(one)), "exec"),
@@ -189,7 +189,7 @@ def _with_token(content: Json) -> Json:
 
 
 @pytest.mark.parametrize("attack", REFUSED)
-async def test_a_kubeconfig_runs_reads_and_asks_nothing(quick_stage: Stage, keys: Path, attack: str) -> None:
+async def test_a_kubeconfig_executes_reads_and_contacts_nothing(quick_stage: Stage, keys: Path, attack: str) -> None:
     stage = quick_stage
     content, word = REFUSED[attack]
     name = f"k{list(REFUSED).index(attack)}"
@@ -202,17 +202,17 @@ async def test_a_kubeconfig_runs_reads_and_asks_nothing(quick_stage: Stage, keys
         shown = await stage.until_shown(name, word)
         assert "\\u001b" not in shown
         assert "Traceback" not in stage.manager.log.read_text(errors="replace").partition(f"{name}")[2]
-        for one in (own, listener, plain):
-            assert stage.stolen[1] not in one.heard
-            assert token not in one.heard
+        for server in (own, listener, plain):
+            assert stage.stolen[1] not in server.heard
+            assert token not in server.heard
         assert not listener.heard.requests, "the manager asked another server"
         assert not plain.heard.requests, "the manager spoke without TLS"
         assert "IMPERSONATE" not in str(own.heard.requests).upper()
 
 
 @pytest.mark.parametrize("place", ["another-server", "management-api-server"])
-async def test_a_redirect_leads_nowhere(stage: Stage, keys: Path, place: str) -> None:
-    """The API server of the cluster is the tenant's own, so it is asked; what it says is followed nowhere."""
+async def test_redirects_are_not_followed(stage: Stage, keys: Path, place: str) -> None:
+    """The tenant runs its cluster's API server: the manager contacts it, but follows none of its redirects."""
     async with servers.serving(keys, servers.nothing) as listener:
         target = listener.url if place == "another-server" else stage.api.url
         async with servers.serving(keys, servers.redirect(target)) as own:
@@ -225,7 +225,7 @@ async def test_a_redirect_leads_nowhere(stage: Stage, keys: Path, place: str) ->
             assert '"Proven", "status": "True"' not in await stage.shown(name)
 
 
-# Where a tenant leads the manager that may also say where its cluster's API server is.
+# The targets chosen by a tenant who may also set the address of its cluster's API server.
 PLACES: dict[str, Callable[[Stage, Server], tuple[str, int]]] = {
     "loopback": lambda _, one: ("127.0.0.1", one.port),
     "a-name-of-loopback": lambda _, one: ("localhost", one.port),
@@ -237,7 +237,7 @@ PLACES: dict[str, Callable[[Stage, Server], tuple[str, int]]] = {
 }
 
 
-async def test_a_strong_tenant_leads_the_manager_to_no_place_of_its_host(stage: Stage, keys: Path) -> None:
+async def test_a_strong_tenant_cannot_lead_the_manager_to_its_own_host(stage: Stage, keys: Path) -> None:
     async with servers.serving(keys, servers.nothing) as own:
         with stage.strict():
             for n, place in enumerate(PLACES.values()):

@@ -1,4 +1,4 @@
-"""A tenant writes whatever it may into its own objects: nobody else's cluster, Secret or proof is touched."""
+"""Attacks by a tenant's own objects: no cluster, Secret or proof of another tenant changes."""
 
 import base64
 import contextlib
@@ -28,7 +28,7 @@ DIGITS = "9" * 5000
 
 
 def _cluster(name: str, value: str, *, variable: str = "trust") -> bytes:
-    """Return a Cluster of a class that does not exist, whose variables nobody checks; `value` is JSON."""
+    """Return a Cluster of a missing class, whose variables are not checked; `value` is JSON."""
     start = {"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "metadata": {"name": name}}
     topology = {"classRef": {"name": "none"}, "version": KUBERNETES, "variables": [{"name": variable, "value": "@"}]}
     text = json.dumps({**start, "spec": {"topology": topology}})
@@ -62,7 +62,7 @@ VARIABLES = {
 
 
 @pytest.mark.parametrize("attack", VARIABLES)
-async def test_a_variable_of_a_cluster(stage: Stage, attack: str) -> None:
+async def test_a_variable_of_a_cluster_harms_no_other_tenant(stage: Stage, attack: str) -> None:
     value, variable = VARIABLES[attack]
     name = f"v{list(VARIABLES).index(attack)}"
     private = {"metadata": {"name": "private", "namespace": VICTIM}, "data": {"corp.pem": _encoded(CAS[0])}}
@@ -119,7 +119,7 @@ ANNOTATIONS: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("attack", ANNOTATIONS)
-async def test_an_annotation(stage: Stage, attack: str) -> None:
+async def test_an_annotation_harms_no_other_tenant(stage: Stage, attack: str) -> None:
     kind, annotation, value = ANNOTATIONS[attack]
     name = f"n{list(ANNOTATIONS).index(attack)}"
     await stage.cluster(name)
@@ -137,7 +137,7 @@ async def test_an_annotation(stage: Stage, attack: str) -> None:
     assert registries["Trusted"], "the Registry of all is not reported on"
 
 
-# Annotations of a TanzuKubernetesCluster, which a weak tenant has.
+# Annotations of a TanzuKubernetesCluster, which a weak tenant may set.
 POLICIES: dict[str, tuple[str, str]] = {
     "requested-in-9999": ("update-requested-at", FAR),
     "requested-without-zone": ("update-requested-at", NAIVE),
@@ -153,7 +153,7 @@ POLICIES: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("attack", POLICIES)
-async def test_a_policy(stage: Stage, attack: str) -> None:
+async def test_a_policy_harms_no_other_tenant(stage: Stage, attack: str) -> None:
     annotation, value = POLICIES[attack]
     name = f"p{list(POLICIES).index(attack)}"
     await stage.cluster(name)
@@ -165,13 +165,13 @@ async def test_a_policy(stage: Stage, attack: str) -> None:
 
 
 async def _digest(stage: Stage) -> str:
-    """Return what is in force in the cluster of the victims that nobody changes."""
+    """Return the set in force of the victims' cluster that does not change."""
     found = await stage.admin.get(CLUSTERS, "web", VICTIM)
     return found.metadata.annotations["trustplane.dev/trust-digest"]
 
 
 async def _giant_lists(stage: Stage) -> None:
-    """Three lists that are as large as an object may be, and are looked at with everything else."""
+    """Create three lists as large as an object may be, which the controllers process."""
     entries = [entry(f"e{n}", f"# {'x' * 20_000}\n{CAS[n % 2]}") for n in range(24)]
     for n in range(3):
         body = {**KIND, "metadata": {"name": f"giant{n}"}, "spec": spec_of(*entries)}
@@ -182,7 +182,7 @@ async def _giant_lists(stage: Stage) -> None:
 
 
 async def _own_list(stage: Stage, name: str, *names: str) -> None:
-    """Have a cluster of the attacker take a list of its own."""
+    """Make a cluster of the attacker take its own list."""
     spec = {"settings": spec_of(*(entry(one, CAS[1]) for one in names))["settings"]}
     await stage.mallory.patch(TANZU_CLUSTERS, name, ATTACKER, {"spec": spec})
     await stage.attacker.trusting(name, *names)
@@ -322,7 +322,7 @@ async def _finalizers(stage: Stage) -> None:
 
 
 async def _flicker(stage: Stage) -> None:
-    """Change a cluster as fast as the API server lets."""
+    """Change a cluster as fast as the API server allows."""
     await stage.cluster("flicker")
     for n in range(200):
         at = datetime.now(UTC) - timedelta(seconds=n)
@@ -379,7 +379,7 @@ OTHERS: dict[str, Callable[[Stage], Awaitable[None]]] = {
 
 
 @pytest.mark.parametrize("attack", OTHERS)
-async def test_it_harms_nobody_else(stage: Stage, attack: str) -> None:
+async def test_an_attack_harms_no_other_tenant(stage: Stage, attack: str) -> None:
     before = await _victims(stage.admin)
     await OTHERS[attack](stage)
     await stage.assert_others_go_on()
@@ -387,7 +387,7 @@ async def test_it_harms_nobody_else(stage: Stage, attack: str) -> None:
 
 
 async def _victims(admin: Client) -> set[str]:
-    """Return the names of all that the victims have, except what their own changes make and remove."""
+    """Return the names of the victims' objects, except those that their own changes create and remove."""
     kinds = (TANZU_CLUSTERS, CLUSTERS, MACHINES, CLUSTER_TRUSTS, SECRETS)
-    found = {f"{kind.kind} {one.metadata.name}" for kind in kinds for one in await admin.list(kind, VICTIM)}
-    return {one for one in found if "-trust-" not in one}
+    names = {f"{kind.kind} {item.metadata.name}" for kind in kinds for item in await admin.list(kind, VICTIM)}
+    return {name for name in names if "-trust-" not in name}

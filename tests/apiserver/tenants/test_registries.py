@@ -1,4 +1,4 @@
-"""Registries, which an administrator names: who gets their pull secrets, and what they serve to the manager."""
+"""Attacks by registries: the clusters that get their pull secrets, and their responses to the manager."""
 
 import asyncio
 import base64
@@ -31,8 +31,8 @@ async def _registry(stage: Stage, name: str, spec: Json) -> None:
     await stage.admin.apply(REGISTRIES, {"metadata": {"name": name}, "spec": spec}, manager="test")
 
 
-async def test_a_label_brings_no_pull_secret(stage: Stage, keys: Path) -> None:
-    """A TanzuKubernetesCluster's labels are its owner's choice, and the Cluster has them, too."""
+async def test_a_label_gets_no_pull_secret(stage: Stage, keys: Path) -> None:
+    """Owners choose the labels of a TanzuKubernetesCluster, and the Cluster has the same labels."""
     secret = {"metadata": {"name": "pull-b", "namespace": SYSTEM}, "type": "kubernetes.io/dockerconfigjson"}
     await stage.admin.apply(SECRETS, {**secret, "data": {".dockerconfigjson": CREDENTIAL}}, manager="test")
     spec = {
@@ -46,7 +46,7 @@ async def test_a_label_brings_no_pull_secret(stage: Stage, keys: Path) -> None:
         async with servers.serving(keys, servers.obliging) as own:
             await stage.cluster("labelled", port=own.port, team="b")
             await stage.kubeconfig("labelled", kubeconfig(own))
-            # A probe of the Registry of all clusters comes: the one of team b had its turn.
+            # A probe of the Registry for all clusters arrives: that of team b had its chance.
             await own.heard.until(lambda one: one.startswith("POST") and "/pods" in one)
             await asyncio.sleep(1)
             assert CREDENTIAL not in own.heard
@@ -84,7 +84,7 @@ CHAINS: dict[str, Callable[[], list[Draft]]] = {
 
 
 @pytest.mark.parametrize("attack", CHAINS)
-async def test_what_a_tenants_registry_serves(stage: Stage, attack: str) -> None:
+async def test_a_response_of_a_tenants_registry_harms_no_other(stage: Stage, attack: str) -> None:
     chain = CHAINS[attack]()
     with serving([one.der for one in chain], chain[0].key, {"/v2/": Reply(200)}) as port:
         name = f"chain-{list(CHAINS).index(attack)}"

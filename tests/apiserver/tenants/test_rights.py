@@ -1,4 +1,4 @@
-"""What a tenant may not do at all: RBAC says no, whatever it tries on what is not its own."""
+"""Actions that RBAC forbids to a tenant, on all objects of others."""
 
 import json
 from typing import Any
@@ -79,11 +79,11 @@ async def test_it_is_forbidden(rights: Stage, user: str, attack: str) -> None:
 
 
 @pytest.mark.parametrize("user", ["mallory", "oscar"])
-async def test_nobody_is_impersonated(rights: Stage, user: str) -> None:
+async def test_impersonation_is_forbidden(rights: Stage, user: str) -> None:
     for name in (f"system:serviceaccount:{SYSTEM}:trustplane-manager", "admin"):
         status, answer = await rights.send(user, "GET", f"{CORE}/secrets", b"", headers={"Impersonate-User": name})
         assert status == 403, answer
 
 
-async def test_the_others_go_on(stage: Stage) -> None:
+async def test_the_victims_clusters_work(stage: Stage) -> None:
     assert stage.manager.running

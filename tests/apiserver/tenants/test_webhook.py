@@ -1,4 +1,4 @@
-"""Whoever reaches the webhook's port, without any right: it writes nothing, says nothing and goes on."""
+"""Attacks on the webhook's port without any rights: it writes nothing, reveals nothing and keeps working."""
 
 import datetime as dt
 import io
@@ -23,7 +23,7 @@ from trustplane_local import pki
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HOOKS = "/hooks.runtime.cluster.x-k8s.io/v1alpha1"
-FORMER = {  # hooks of Cluster API that were answered once, with the handlers of that time
+FORMER = {  # former hooks of Cluster API, with the names of their handlers
     "Discovery": "",
     "DiscoverVariables": "discover-variables",
     "GeneratePatches": "generate-patches",
@@ -36,7 +36,7 @@ MEMORY = 450 << 20  # bytes; the limit of its pod is 512 MiB
 
 
 class Webhook(Process):
-    """`trustplane webhook`, as its ServiceAccount."""
+    """Run `trustplane webhook` with its ServiceAccount."""
 
     def __init__(self, folder: Path, kubeconfig: Json) -> None:
         super().__init__(folder / "webhook.log")
@@ -52,20 +52,20 @@ class Webhook(Process):
         ]
 
     def start(self) -> None:
-        """Start, unless it runs, and wait until it answers."""
+        """Start, unless it runs, and wait until it responds."""
         if not self.running:
             self.run(self._arguments)
         self.wait(lambda: answers(f"http://127.0.0.1:{self._health}/readyz"))
 
     @property
     def memory(self) -> int:
-        """The most bytes that it ever had."""
+        """The peak of its memory in bytes."""
         assert self.popen
         lines = Path(f"/proc/{self.popen.pid}/status").read_text().splitlines()
-        return 1024 * int(next(one.split()[1] for one in lines if one.startswith("VmHWM:")))
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
     async def post(self, path: str, content: bytes) -> tuple[int, str]:
-        """Send what anybody can send."""
+        """Send a request without credentials."""
         async with aiohttp.ClientSession(headers={"Content-Type": "application/json"}) as session:
             try:
                 async with session.post(f"{self.url}{path}", data=io.BytesIO(content), ssl=self.context) as answer:
@@ -90,7 +90,7 @@ async def webhook(running: Webhook) -> AsyncIterator[Webhook]:
     yield running
     assert running.running, running.log.read_text(errors="replace")[-2000:]
     assert running.memory < MEMORY, f"{running.memory >> 20} MiB"
-    running.start()  # it still answers
+    running.start()  # it still responds
 
 
 BODIES: dict[str, bytes] = {
@@ -105,7 +105,7 @@ BODIES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("attack", BODIES)
-async def test_a_body(webhook: Webhook, attack: str) -> None:
+async def test_a_hostile_body_is_refused(webhook: Webhook, attack: str) -> None:
     status, answer = await webhook.post("/admission", BODIES[attack])
     assert status < 500, answer
     assert "Traceback" not in answer

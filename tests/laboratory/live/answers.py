@@ -1,4 +1,4 @@
-"""How registries answer: those that want a login, their token services and blob stores, and an image."""
+"""Responses of registries: logins, token services, blob stores, and an image."""
 
 import base64
 import hashlib
@@ -9,13 +9,13 @@ from oracle.server import Answer, Reply, Request
 
 USER, PASSWORD = "robot", "never-to-be-shown"
 _BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-_MANIFEST, _INDEX = (f"application/vnd.oci.image.{one}.v1+json" for one in ("manifest", "index"))
+_MANIFEST, _INDEX = (f"application/vnd.oci.image.{kind}.v1+json" for kind in ("manifest", "index"))
 _CONFIG, _LAYER = "application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar"
 API = {"Docker-Distribution-Api-Version": "registry/2.0"}
 
 
 def error(status: int, code: str, words: str, **headers: str) -> Reply:
-    """Return an error as the distribution specification has it."""
+    """Return an error in the format of the distribution specification."""
     body = json.dumps({"errors": [{"code": code, "message": words}]}).encode()
     return Reply(status, {**API, "Content-Type": "application/json", **headers}, body)
 
@@ -26,22 +26,22 @@ PAGE = Reply(200, {"Content-Type": "text/html"}, b"<html><body>Please log in to 
 
 
 def always(reply: Reply) -> Answer:
-    """Answer whatever is asked alike."""
+    """Give the same response to every request."""
     return lambda _: reply
 
 
 def public(content: Answer = always(ABSENT)) -> Answer:  # noqa: B008 - immutable
-    """Answer as a registry that anybody may ask."""
+    """Respond as a public registry."""
     return lambda request: Reply(200, API) if request.path == "/v2/" else content(request)
 
 
 def failing(reply: Reply) -> Answer:
-    """Answer as a registry whose API is there and whose content is refused."""
+    """Respond as a registry that serves its API, but refuses all content."""
     return public(always(reply))
 
 
 def basic(content: Answer = always(ABSENT)) -> Answer:  # noqa: B008 - immutable
-    """Answer as a registry that asks for user and password itself."""
+    """Respond as a registry that checks user and password itself."""
     challenge = error(401, "UNAUTHORIZED", "authentication required", **{"WWW-Authenticate": 'Basic realm="corp"'})
 
     def answer(request: Request) -> Reply:
@@ -51,7 +51,7 @@ def basic(content: Answer = always(ABSENT)) -> Answer:  # noqa: B008 - immutable
 
 
 def bearer(realm: str, content: Answer = always(ABSENT), *, members: str = "member") -> Answer:  # noqa: B008 - immutable
-    """Answer as a registry with a token service: content is for those whose token says so."""
+    """Respond as a registry with a token service: content requires a token that allows it."""
     words = f'Bearer realm="{realm}",service="registry"'
 
     def answer(request: Request) -> Reply:
@@ -68,7 +68,7 @@ def bearer(realm: str, content: Answer = always(ABSENT), *, members: str = "memb
 
 
 def tokens(*, known: str = "member", anybody: str = "guest") -> Answer:
-    """Answer as a token service: with a token for who has the login, and one for anybody, "" for none."""
+    """Respond as a token service: one token for users with the login, and one for anonymous users, "" for none."""
 
     def answer(request: Request) -> Reply:
         login = request.headers.get("authorization")
@@ -81,15 +81,15 @@ def tokens(*, known: str = "member", anybody: str = "guest") -> Answer:
 
 @dataclass(frozen=True)
 class Image:
-    """An image of one layer, as a registry serves it."""
+    """An image of one layer, as served by a registry."""
 
     manifest: bytes
     kind: str
     blobs: dict[str, bytes]
-    claimed: str = ""  # digest that is said in a header, where it is not the manifest's
+    claimed: str = ""  # digest in the response's header, if it is not the manifest's
 
     def __call__(self, request: Request) -> Reply:
-        """Answer for manifests and blobs."""
+        """Respond to requests for manifests and blobs."""
         if "/manifests/" in request.path:
             headers = {**API, "Content-Type": self.kind, "Docker-Content-Digest": self.claimed or digest(self.manifest)}
             length = {"Content-Length": str(len(self.manifest))}
@@ -98,7 +98,7 @@ class Image:
         return error(404, "BLOB_UNKNOWN", "blob unknown") if found is None else Reply(200, API, found)
 
     def elsewhere(self, host: str) -> Answer:
-        """Answer with blobs of another host."""
+        """Respond with blobs of another host."""
         return lambda request: (
             Reply(307, {**API, "Location": f"https://{host}{request.path}"})
             if "/blobs/" in request.path
@@ -112,7 +112,7 @@ def digest(content: bytes) -> str:
 
 
 def image(label: str, architecture: str = "amd64") -> Image:
-    """Return an image that differs from those of other labels."""
+    """Return an image that differs from those with other labels."""
     layer = bytes(10240)  # an empty tar archive
     content = {"type": "layers", "diff_ids": [digest(layer)]}
     config = {"architecture": architecture, "os": "linux", "author": label, "config": {}, "rootfs": content}
@@ -124,12 +124,12 @@ def image(label: str, architecture: str = "amd64") -> Image:
 
 
 def without_layer(whole: Image) -> Image:
-    """Return an image whose layer the registry has lost."""
+    """Return an image whose layer is missing in the registry."""
     return replace(whole, blobs={name: blob for name, blob in whole.blobs.items() if blob.startswith(b"{")})
 
 
 def for_another_platform(label: str) -> Image:
-    """Return an index of one image that is not for the node's platform."""
+    """Return an index with one image, for another platform than the node's."""
     child = image(label, "s390x")
     platform = {"architecture": "s390x", "os": "linux"}
     entry = {

@@ -1,4 +1,4 @@
-"""Scenarios of certificates: what is served, and what is trusted."""
+"""Scenarios of certificates: the served chain, and the trusted CAs."""
 
 import ssl
 import warnings
@@ -18,7 +18,7 @@ _CA_ISSUERS = "1.3.6.1.5.5.7.48.2"
 
 
 def not_trusted(site: Site) -> Iterator[Live]:
-    """Nobody has given the CA to the cluster."""
+    """The CA is in no trust list of the cluster."""
     truth = "issuer-not-trusted"
     pki = owner("unknown.lab.test")
     yield Live(
@@ -43,7 +43,7 @@ def not_trusted(site: Site) -> Iterator[Live]:
 
 
 def proxied(site: Site) -> Iterator[Live]:
-    """The node is served something else than we are."""
+    """The node receives another chain than Trustplane."""
     host = "proxied.lab.test"
     ours = owner(host)
     address = site.differently(ours, owner(host, "Web Proxy CA"), host)
@@ -73,7 +73,7 @@ def proxied(site: Site) -> Iterator[Live]:
 
 
 def chains(site: Site) -> Iterator[Live]:
-    """The server sends too little, or the CA that is trusted is not the one that signs now."""
+    """The server sends too few certificates, or the trusted CA is not the current issuer."""
     truth = "missing-intermediate"
     pki = owner("shortened.lab.test")
     address = site.https(pki, "shortened.lab.test", None, *pki.ders(pki.server))
@@ -126,7 +126,7 @@ def times(site: Site) -> Iterator[Live]:
 
 
 def names(site: Site) -> Iterator[Live]:
-    """The certificate is for somebody else, or for something else."""
+    """The certificate is for another host, or for another purpose."""
     mismatch = "name-mismatch"
     yield trusted(
         site, "certificate for another name", mismatch, "misnamed.lab.test", pki=owner("other.lab.test", "Another")
@@ -160,10 +160,10 @@ def names(site: Site) -> Iterator[Live]:
 
 
 def handshakes(site: Site) -> Iterator[Live]:
-    """TLS itself is not agreed on."""
+    """The TLS handshake fails."""
     host = "oldtls.lab.test"
     pki = owner(host)
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # an old version is the point
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # an old version is the purpose
         address = site.https(pki, host, None, newest=ssl.TLSVersion.TLSv1_1)
     yield Live(name="TLS 1.1", truth="tls-version", address=address, trusted=(root(pki),), by_skopeo=False)
     host = "mutual.lab.test"
@@ -177,6 +177,6 @@ def handshakes(site: Site) -> Iterator[Live]:
 
 
 def scenarios(site: Site) -> list[Live]:
-    """Return all of them, their servers running."""
-    made = (not_trusted, proxied, chains, times, names, handshakes)
-    return [one for make in made for one in make(site)]
+    """Return all scenarios, with their servers running."""
+    groups = (not_trusted, proxied, chains, times, names, handshakes)
+    return [one for make in groups for one in make(site)]

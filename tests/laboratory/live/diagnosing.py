@@ -1,6 +1,6 @@
-"""What `trustplane diagnose` answers to each pod of the laboratory: `python -m laboratory.live.diagnosing <QUESTIONS`.
+"""Run `trustplane diagnose` for each pod of the laboratory: `python -m laboratory.live.diagnosing <QUESTIONS`.
 
-A process of its own, since it runs where the laboratory's names are known: with an /etc/hosts of its own.
+A separate process, because it runs with an /etc/hosts that has the laboratory's names.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from trustplane.errors import TransientError
 from trustplane.registry.inspection import Follow
 
 Json = dict[str, Any]
-_AT_ONCE = 4  # a person asks for one
+_AT_ONCE = 4  # a user diagnoses one at a time
 _ATTEMPTS = 3
 _LATE = "no answer in "
 _SKOPEO_SECONDS = 60
@@ -30,12 +30,12 @@ _ALL = Follow(hosts=True, issuers=True)
 
 
 async def answers(asked: Json) -> list[Json]:
-    """Answer for every pod; the order stays."""
+    """Diagnose every pod, and keep the order."""
     turn = asyncio.Semaphore(_AT_ONCE)
     async with gathering.open_access(
         Path(asked["kubeconfig"]), Key(*asked["cluster"]), use_ssh=True, follow=_ALL
     ) as access:
-        return list(await asyncio.gather(*(_answer(access, turn, one) for one in asked["pods"])))
+        return list(await asyncio.gather(*(_answer(access, turn, pod) for pod in asked["pods"])))
 
 
 async def _answer(access: gathering.ClusterAccess, turn: asyncio.Semaphore, one: Json) -> Json:
@@ -63,8 +63,12 @@ async def _answer(access: gathering.ClusterAccess, turn: asyncio.Semaphore, one:
 
 
 def _too_late(case: Case) -> list[str]:
-    """Return what was not seen in time, as the answer says it: on a busy machine, a person asks again."""
-    return [f"{one.source}: {one.text}" for one in case.reports if not one.is_available and one.text.startswith(_LATE)]
+    """Return the sources that timed out, from the answer: on a busy machine, a user runs the command again."""
+    return [
+        f"{report.source}: {report.text}"
+        for report in case.reports
+        if not report.is_available and report.text.startswith(_LATE)
+    ]
 
 
 def _told(case: Case) -> Json:
@@ -77,11 +81,11 @@ def _told(case: Case) -> Json:
 
 
 def _codes(causes: tuple[Cause, ...]) -> list[tuple[str, str]]:
-    return [(str(one.code), str(one.confidence)) for one in causes]
+    return [(str(cause.code), str(cause.confidence)) for cause in causes]
 
 
 def _skopeo(one: Json) -> str:
-    """Return what the kubelet would say with CRI-O, whose client is skopeo's; "" where the pull works."""
+    """Return the kubelet's message with CRI-O, which uses the same client as skopeo; "" if the pull succeeds."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "ca.crt").write_text(one["loaded"])
         login = Path(folder, "auth.json")
@@ -89,16 +93,16 @@ def _skopeo(one: Json) -> str:
         credentials = f"--src-authfile={login}" if one["login"] else "--src-no-creds"
         target = f"dir:{folder}/image"
         command = ["skopeo", "--insecure-policy", "copy", "--quiet", f"--src-cert-dir={folder}", credentials]
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, f"docker://{one['reference']}", target],
             text=True,
             capture_output=True,
             timeout=_SKOPEO_SECONDS,
             check=False,
         )
-    if done.returncode == 0:
+    if process.returncode == 0:
         return ""
-    line = done.stderr.strip().splitlines()[-1]
+    line = process.stderr.strip().splitlines()[-1]
     words = json.loads(line.partition(" msg=")[2])
     return f'Failed to pull image "{one["reference"]}": {words}'
 

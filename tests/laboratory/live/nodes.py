@@ -1,4 +1,4 @@
-"""Scenarios of nodes: the list has the CA, and the node has it not, not any more, or not loaded. And of mirrors."""
+"""Scenarios of nodes: the list has the CA, but the node lacks it, lost it, or has not loaded it. And of mirrors."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ _BACK = "cp /run/lab-{slug}.pem {file}"
 
 
 def edited(site: Site) -> Iterator[Live]:
-    """Somebody was on the node."""
+    """Another tool or person changed the node."""
     for name, truth, edit, later in (
         ("file removed by somebody", _APPLIED, _AWAY, ""),
         ("file put back, containerd not restarted", _STALE, _AWAY, _BACK),
@@ -39,7 +39,7 @@ def edited(site: Site) -> Iterator[Live]:
 
 
 def two_roots(site: Site) -> Iterator[Live]:
-    """An expired root beside the good one of the same name and key."""
+    """An expired root beside the valid one with the same name and key."""
     for name, truth, later in (
         ("expired root on the node, good one gone", _APPLIED, ""),
         ("expired root loaded, good one not", _STALE, "cp /run/lab-{slug}.pem {second}"),
@@ -54,7 +54,7 @@ def two_roots(site: Site) -> Iterator[Live]:
 
 
 def certs_d(site: Site) -> Iterator[Live]:
-    """Somebody's own files of containerd's configuration."""
+    """Foreign files in containerd's configuration."""
     for name, truth, edit in (
         (
             "certs.d names no file",
@@ -77,7 +77,7 @@ END"""
 
 
 def mirrors(site: Site) -> Iterator[Live]:
-    """A mirror fails before the origin, which is out of reach or does not have the image."""
+    """A mirror fails before the origin, which is unreachable or does not have the image."""
 
     def live(name: str, truth: str, origin: str, mirror: str, *trusted: bytes, fix: bytes = b"") -> Live:
         later = _MIRROR.format(mirror=mirror)
@@ -97,7 +97,7 @@ def mirrors(site: Site) -> Iterator[Live]:
     yield live("mirror and origin down", "connection-refused", away("origin3.lab.test"), away("mirror3.lab.test"))
 
 
-# Excepted are the names of all other scenarios. In /run, it goes with the machine's next boot at the latest.
+# NO_PROXY has the names of all other scenarios. The file is in /run: it disappears at the next boot at the latest.
 _PROXY = """mkdir -p {folder}; cat >{folder}/proxy.conf <<'END'
 [Service]
 Environment=HTTPS_PROXY=http://{proxy} NO_PROXY=.lab.test,.corp.test,.docker.io,.amazonaws.com,{address}
@@ -107,7 +107,7 @@ DROP_INS = "/run/systemd/system/containerd.service.d"
 
 
 def proxied(site: Site) -> Iterator[Live]:
-    """A node's containerd asks through a proxy that opens TLS; every other client is served by the registry itself."""
+    """The node's containerd uses a proxy that intercepts TLS; every other client reaches the registry directly."""
     host = "registry.opened.test"
     ours, theirs = owner(host), owner(host, "Web Proxy CA")
     port = site.running.enter_context(talking(site.address, opening(TLS(whole(theirs), theirs.key))))
@@ -124,5 +124,5 @@ def proxied(site: Site) -> Iterator[Live]:
 
 
 def scenarios(site: Site) -> list[Live]:
-    """Return all of them, their servers running."""
+    """Return all scenarios, with their servers running."""
     return [one for make in (edited, two_roots, certs_d, mirrors, proxied) for one in make(site)]

@@ -1,4 +1,4 @@
-"""Scenarios in which neither trust nor a login has a part: the image, the registry's own trouble, and the network."""
+"""Scenarios that involve neither trust nor a login: the image, a fault of the registry, and the network."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ from laboratory.live.server import closing, dropping, nobody, resetting, silent,
 
 
 def images(site: Site) -> Iterator[Live]:
-    """The image is not as it has to be."""
+    """The image is defective."""
     yield trusted(site, "layer is gone", "blob-missing", "lost.lab.test", public(without_layer(image("lost"))))
     answer = public(for_another_platform("platform"))
     yield trusted(site, "image for another platform", "platform-missing", "platform.lab.test", answer)
@@ -47,7 +47,7 @@ def images(site: Site) -> Iterator[Live]:
 
 
 def troubles(site: Site) -> Iterator[Live]:
-    """The registry, or what stands in its place, fails."""
+    """The registry, or another server at its address, fails."""
     broken = error(500, "UNKNOWN", "unknown error")
     yield trusted(site, "500", "registry-error", "broken.lab.test", failing(broken))
     busy = error(429, "TOOMANYREQUESTS", "slow down")
@@ -56,7 +56,7 @@ def troubles(site: Site) -> Iterator[Live]:
 
 
 def network(site: Site) -> Iterator[Live]:
-    """Nobody is reached, or nobody answers."""
+    """The registry is unreachable, or does not respond."""
     yield Live(name="no such name", truth="dns-not-found", address="nowhere.lab.invalid:5000")
     for name, truth, port in (
         ("nobody listens", "connection-refused", nobody(site.address)),
@@ -72,5 +72,5 @@ def network(site: Site) -> Iterator[Live]:
 
 
 def scenarios(site: Site) -> list[Live]:
-    """Return all of them, their servers running."""
+    """Return all scenarios, with their servers running."""
     return [one for make in (images, troubles, network) for one in make(site)]

@@ -1,4 +1,4 @@
-"""Scenarios of refusals: what the pod shows, and the habits of registries."""
+"""Scenarios of refusals: the credentials of the pod, and the peculiarities of registries."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ def secret(name: str, content: Json, kind: str = _TYPE, namespace: str = "") -> 
 
 
 def _with_login(site: Site, name: str, truth: str, host: str, answer: Answer, **login_of: str) -> Live:
-    """Have the pod show a login for the registry."""
+    """Give the pod a login for the registry."""
     live = trusted(site, name, truth, host, answer)
     content = login(live.address, **login_of)
     return _shown(live, secret(live.slug, content))
@@ -53,7 +53,7 @@ def _shown(live: Live, *secrets: Json, names: tuple[str, ...] = ()) -> Live:
 
 
 def logins(site: Site) -> Iterator[Live]:
-    """The pod has no login, a broken one, or one for somebody else."""
+    """The pod has no login, an invalid one, or one for another registry."""
     wanted = basic(image("private"))
     yield trusted(site, "no pull secret", _MISSING, "nosecret.lab.test", wanted)
     live = trusted(site, "pull secret does not exist", _MISSING, "gone.lab.test", wanted)
@@ -74,7 +74,7 @@ def logins(site: Site) -> Iterator[Live]:
 
 
 def passwords(site: Site) -> Iterator[Live]:
-    """Who asks is known to the registry, or not."""
+    """The registry accepts the user, or does not."""
     yield _with_login(site, "wrong password", "auth-rejected", "wrong.lab.test", basic(), password="guessed")
     host = "wrongtoken.lab.test"
     pki = owner("tokens1.lab.test")
@@ -97,7 +97,7 @@ def passwords(site: Site) -> Iterator[Live]:
 
 
 def _harbor(site: Site) -> Iterator[Live]:
-    """Harbor: its token service is at its own address."""
+    """Harbor: its token service has the registry's address."""
     host, pki = "harbor.lab.test", owner("harbor.lab.test")
     place: list[str] = []
 
@@ -117,7 +117,7 @@ def _harbor(site: Site) -> Iterator[Live]:
 
 
 def habits(site: Site) -> Iterator[Live]:
-    """What 401, 403 and 404 mean where."""
+    """The meaning of 401, 403 and 404 by registry."""
     yield _with_login(site, "403 with a login", "access-denied", "forbidden.lab.test", basic(always(DENIED)))
     challenge = Reply(401, {"WWW-Authenticate": 'Basic realm="corp"'})
 
@@ -134,7 +134,7 @@ def habits(site: Site) -> Iterator[Live]:
 
 
 def _hub(site: Site) -> Iterator[Live]:
-    """Docker Hub says of what does not exist that it is denied."""
+    """Docker Hub denies access to images that do not exist."""
     host, pki = "registry-1.docker.io", owner("registry-1.docker.io", "Hub root")
     limit = error(429, "TOOMANYREQUESTS", "You have reached your pull rate limit")
 
@@ -146,11 +146,11 @@ def _hub(site: Site) -> Iterator[Live]:
         return bearer(f"https://{host}/token")(request)
 
     site.https(pki, host, answer, port=443)
-    for name, truth, wanted in (
+    for name, truth, expected in (
         ("Docker Hub, wrong name", "image-not-found", "docker.io/corp/ap:1"),
         ("Docker Hub, limit", "rate-limited", "docker.io/busy/app:1"),
     ):
-        yield Live(name=name, truth=truth, address=host, image=wanted, trusted=(root(pki),), by_skopeo=False)
+        yield Live(name=name, truth=truth, address=host, image=expected, trusted=(root(pki),), by_skopeo=False)
 
 
 def second_hosts(site: Site) -> Iterator[Live]:
@@ -174,5 +174,5 @@ def second_hosts(site: Site) -> Iterator[Live]:
 
 
 def scenarios(site: Site) -> list[Live]:
-    """Return all of them, their servers running."""
+    """Return all scenarios, with their servers running."""
     return [one for make in (logins, passwords, habits, second_hosts) for one in make(site)]

@@ -1,4 +1,4 @@
-"""What a scenario on real nodes is: who serves what, what the cluster trusts, and what was done to the node."""
+"""A scenario on real nodes: its servers, the trust of the cluster, and the changes to the node."""
 
 import contextlib
 import ipaddress
@@ -15,30 +15,30 @@ from laboratory.material import PKI
 
 Json = dict[str, Any]
 _TEAM = "team/app:1"
-_LOOPBACK = "127.0.0.77"  # where a port that is free elsewhere is free too
+_LOOPBACK = "127.0.0.77"  # these ports are free if the port is free elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
 class Live:
-    """One thing is wrong: `truth` is which.
+    """A scenario with one fault, which `truth` names.
 
     Attributes:
-        name: In words.
+        name: Description.
         truth: Code of the cause.
-        address: Of the registry, as the image's name begins.
-        image: Name of the image, where it is not the usual one.
-        trusted: CAs of the list that the cluster has taken.
-        added: CAs that were added to the list since; the cluster was not updated.
+        address: Host of the registry, the first part of the image reference.
+        image: Image reference, if it is not the usual one.
+        trusted: CAs in the cluster's set in force.
+        added: CAs added to the list since, without an update of the cluster.
         known: CAs in the set of another cluster.
-        scope: Registry that `trusted` is for; "" for the whole node.
-        edit: What somebody did on the node before containerd was restarted; `{file}` is the first trusted CA's.
-        later: And afterwards.
-        secrets: Of the pod's namespace, or where they say.
-        pull_secrets: Names of Secrets that the pod names.
-        account: Names of Secrets that its own ServiceAccount names since the pod is there.
-        fix: The CA that has to be named, DER; empty where it is about none, or nobody has it.
-        pull_policy: Of the container.
-        by_skopeo: Whether another client fails by the same cause: not, where it is of containerd's own files.
+        scope: Registry to which `trusted` is limited; "" for node-wide.
+        edit: Script run on the node before a restart of containerd; `{file}` is the first trusted CA's file.
+        later: Script run on the node after the restart.
+        secrets: Secrets, by default in the pod's namespace.
+        pull_secrets: Names of the pod's pull secrets.
+        account: Names of pull secrets added to the pod's ServiceAccount after the pod was created.
+        fix: The CA that the diagnosis must name, DER; empty if no CA is missing, or no source has it.
+        pull_policy: Pull policy of the container.
+        by_skopeo: Whether another client fails for the same cause; False for causes in containerd's own files.
     """
 
     name: str
@@ -60,36 +60,36 @@ class Live:
 
     @property
     def reference(self) -> str:
-        """The image that the pod wants."""
+        """The pod's image reference."""
         return self.image or f"{self.address}/{_TEAM}"
 
     @property
     def slug(self) -> str:
-        """Name of the pod, and the beginning of names of entries."""
+        """Name of the pod, and prefix of the entries' names."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
     @property
     def loaded(self) -> tuple[bytes, ...]:
-        """The CAs that the runtime works with."""
+        """The CAs that the runtime uses."""
         return () if self.edit or self.later or self.scope else self.trusted
 
     def entries(self) -> dict[str, bytes]:
-        """Return PEM of the trusted CAs, by the names of their entries."""
+        """Return PEM of the trusted CAs, by entry."""
         return {f"{self.slug}-{place}": pem(one).encode() for place, one in enumerate(self.trusted)}
 
     def additions(self) -> dict[str, bytes]:
-        """Return PEM of what was added since."""
+        """Return PEM of the CAs added since, by entry."""
         return {f"{self.slug}-new-{place}": pem(one).encode() for place, one in enumerate(self.added)}
 
 
 @dataclass
 class Site:
-    """Where the servers of the scenarios listen, and the names that lead to them.
+    """The servers of the scenarios, and their host names.
 
     Attributes:
-        address: Of this machine, in the network of the nodes.
-        running: Ends the servers.
-        names: Address for the nodes and address for us, by host name.
+        address: Address of this machine in the network of the nodes.
+        running: Stops the servers on exit.
+        names: Address for the nodes and address for this machine, by host name.
     """
 
     address: str
@@ -98,16 +98,16 @@ class Site:
 
     @property
     def unused(self) -> str:
-        """An address of the same network that nobody has."""
+        """An unused address of the same network."""
         return str(ipaddress.ip_address(self.address) + 4)
 
     def name(self, host: str) -> str:
-        """Have a host name lead here, from everywhere."""
+        """Resolve a host name to this machine, for all clients."""
         self.names[host] = (self.address, self.address)
         return host
 
     def https(self, pki: PKI, host: str, answer: Answer | None = None, *chain: bytes, port: int = 0, **tls: Any) -> str:
-        """Serve, with the usual chain if there is no other; returns host:port."""
+        """Serve a chain, the usual one by default; return host:port."""
         context = TLS(chain or pki.ders(), pki.key, **tls)
         taken = self.running.enter_context(answering((self.address, port), context, answer or public()))
         if host != self.address:
@@ -115,7 +115,7 @@ class Site:
         return f"{host}:{taken}"
 
     def differently(self, here: PKI, there: PKI, host: str) -> str:
-        """Serve one chain to us and another to the nodes under one name; returns host:port."""
+        """Serve one chain to Trustplane and another one to the nodes, under the same name; return host:port."""
         port = self.https(there, self.address, None, *all_of(there)).rpartition(":")[2]
         self.running.enter_context(answering((_LOOPBACK, int(port)), TLS(here.ders(), here.key), public()))
         self.names[host] = (self.address, _LOOPBACK)
@@ -127,19 +127,19 @@ class Site:
 
 
 def owner(host: str, label: str = "") -> PKI:
-    """Return the certificates of one owner, with keys of its own."""
+    """Return the certificates of one owner, with new keys."""
     return PKI(0, host, label=label or f"{host.partition('.')[0]} root", keyring=Keyring())
 
 
 def self_signed(host: str) -> PKI:
-    """Return an owner whose server signed its own certificate."""
+    """Return an owner whose server has a self-signed certificate."""
     alone = owner(host)
     alone.server.issuer, alone.server.signer = alone.server.subject, alone.server.key
     return alone
 
 
 def all_of(pki: PKI) -> tuple[bytes, ...]:
-    """Return what an interceptor serves: all that it has, or its one certificate."""
+    """Return the certificates that an interceptor serves: all, or its only one."""
     return pki.ders(pki.server) if pki.server.issuer == pki.server.subject else whole(pki)
 
 
@@ -156,6 +156,6 @@ def whole(pki: PKI) -> tuple[bytes, ...]:
 def trusted(
     site: Site, name: str, truth: str, host: str, answer: Answer | None = None, *, pki: PKI | None = None, **known: Any
 ) -> Live:
-    """Serve at a host whose CA the cluster trusts, an owner's of its own if there is no other."""
+    """Serve at a host whose CA the cluster trusts, by default that of a new owner."""
     pki = pki or owner(host)
     return Live(name=name, truth=truth, address=site.https(pki, host, answer), trusted=(root(pki),), **known)

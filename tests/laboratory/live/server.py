@@ -1,4 +1,4 @@
-"""Ports that do not even answer as a server does, each with one thing wrong."""
+"""Ports that behave like no real server, each with one fault."""
 
 import contextlib
 import socket
@@ -12,7 +12,7 @@ Conversation = Callable[[socket.socket], None]
 
 @contextlib.contextmanager
 def talking(host: str, conversation: Conversation) -> Iterator[int]:
-    """Take connections while the block runs, and do one thing with each; yields the port."""
+    """Accept connections during the block, and do one thing with each; yield the port."""
     with socket.create_server((host, 0)) as listener, contextlib.ExitStack() as held:
 
         def work() -> None:
@@ -27,24 +27,24 @@ def talking(host: str, conversation: Conversation) -> Iterator[int]:
 
 
 def silent(_: socket.socket) -> None:
-    """Never answer; the connection stays."""
+    """Never respond; the connection stays open."""
 
 
 def closing(connection: socket.socket) -> None:
-    """Read the first words, and end the connection as somebody does who has nothing to say."""
+    """Read the first bytes, and close the connection."""
     connection.recv(65536)
     connection.close()
 
 
 def resetting(connection: socket.socket) -> None:
-    """Read the first words, and reset the connection."""
+    """Read the first bytes, and reset the connection."""
     connection.recv(65536)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
 def opening(tls: TLS) -> Conversation:
-    """Answer CONNECT as a proxy does, and speak TLS in the place of whoever was wanted."""
+    """Answer CONNECT as a proxy does, and serve TLS in place of the requested host."""
     context = tls.context()
 
     def conversation(connection: socket.socket) -> None:
@@ -60,7 +60,7 @@ def opening(tls: TLS) -> Conversation:
 
 @contextlib.contextmanager
 def dropping(host: str) -> Iterator[int]:
-    """Have a port where packets are dropped while the block runs: its queue of connections is full."""
+    """Yield a port that drops packets during the block: its queue of connections is full."""
     with socket.create_server((host, 0), backlog=0) as listener, contextlib.ExitStack() as held:
         for _ in range(3):
             filler = held.enter_context(socket.socket())
@@ -72,7 +72,7 @@ def dropping(host: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def nobody(host: str) -> Iterator[int]:
-    """Have a port where nobody listens while the block runs: it is taken, and not listened at."""
+    """Yield a port without a listener during the block: it is bound, but does not listen."""
     with socket.socket() as taken:
         taken.bind((host, 0))
         yield taken.getsockname()[1]

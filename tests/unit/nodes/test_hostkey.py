@@ -12,21 +12,21 @@ def machine(**annotations: str) -> Object:
     return Object(metadata=Metadata(name="m1", resource_version="7", annotations=named))
 
 
-def test_the_first_key_is_pinned_to_the_machine_as_it_was_read() -> None:
+def test_the_first_key_is_pinned_to_the_machine_at_its_version() -> None:
     patch = hostkey.pin(machine(), f"{KEY} a comment\n")
     assert patch == {"metadata": {"resourceVersion": "7", "annotations": {hostkey.ANNOTATION: f"{KEY} a comment"}}}
 
 
-def test_the_pinned_key_is_accepted_whatever_its_comment() -> None:
+def test_the_pinned_key_is_accepted_with_any_comment() -> None:
     assert hostkey.pin(machine(ssh_host_key=f"{KEY} root@m1"), KEY) is None
 
 
-@pytest.mark.parametrize("shown", [KEY + "x", f"ssh-rsa {KEY.split()[1]}"])
-def test_another_key_is_refused_with_the_way_out(shown: str) -> None:
+@pytest.mark.parametrize("presented", [KEY + "x", f"ssh-rsa {KEY.split()[1]}"])
+def test_another_key_is_refused_with_a_next_step(presented: str) -> None:
     with pytest.raises(NodeError, match=r"host key of the node of Machine m1 has changed.* remove annotation"):
-        hostkey.pin(machine(ssh_host_key=KEY), shown)
+        hostkey.pin(machine(ssh_host_key=KEY), presented)
 
 
-def test_no_key_is_refused() -> None:
-    with pytest.raises(NodeError, match="shown no host key"):
+def test_a_server_without_a_key_is_refused() -> None:
+    with pytest.raises(NodeError, match="presented no host key"):
         hostkey.pin(machine(), "")

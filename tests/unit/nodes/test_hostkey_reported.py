@@ -1,4 +1,4 @@
-"""Host keys that a node has reported by its kubelet's identity, before anybody connects to it."""
+"""Host keys that a node reports with its kubelet's credentials, before the first SSH connection."""
 
 import pytest
 from hypothesis import given
@@ -14,34 +14,34 @@ OTHER = "ssh-ed25519 AAAAother"
 
 def machine(pinned: str = "") -> Object:
     annotations = {hostkey.ANNOTATION: pinned} if pinned else {}
-    return Object(metadata=Metadata(name="one", resource_version="7", annotations=annotations))
+    return Object(metadata=Metadata(name="m1", resource_version="7", annotations=annotations))
 
 
-def test_a_report_is_read() -> None:
+def test_a_report_is_parsed() -> None:
     assert hostkey.reported({hostkey.REPORTED: f"{ED},{RSA},"}) == {ED, RSA}
 
 
 @pytest.mark.parametrize("text", ["", ",", "ssh-ed25519", "x" * 20_000, ",".join([ED] * 2000)])
-def test_a_report_that_is_none_says_nothing(text: str) -> None:
+def test_an_invalid_report_has_no_keys(text: str) -> None:
     assert hostkey.reported({hostkey.REPORTED: text}) == frozenset()
 
 
 @given(st.text())
-def test_whatever_stands_there_is_read_without_an_error(text: str) -> None:
+def test_any_annotation_is_parsed_without_an_error(text: str) -> None:
     assert len(hostkey.reported({hostkey.REPORTED: text})) <= 16
 
 
-def test_a_key_that_was_reported_is_pinned_at_first_contact() -> None:
+def test_a_reported_key_is_pinned_at_first_contact() -> None:
     patch = hostkey.pin(machine(), f"{ED} root@node", {ED, RSA})
     assert patch == {"metadata": {"resourceVersion": "7", "annotations": {hostkey.ANNOTATION: f"{ED} root@node"}}}
 
 
-def test_whoever_shows_another_key_at_first_contact_is_refused() -> None:
-    with pytest.raises(NodeError, match="Not the node of Machine one answers at its address"):
+def test_a_server_with_an_unreported_key_is_refused_at_first_contact() -> None:
+    with pytest.raises(NodeError, match="Another machine answers at the address of Machine m1"):
         hostkey.pin(machine(), OTHER, {ED, RSA})
 
 
-def test_keys_that_a_reboot_has_made_anew_are_pinned_where_the_node_says_so() -> None:
+def test_keys_generated_at_a_reboot_replace_the_pin_if_the_node_reports_them() -> None:
     assert hostkey.pin(machine(pinned=OTHER), ED, {ED}) is not None
     with pytest.raises(NodeError, match="has changed"):
         hostkey.pin(machine(pinned=OTHER), ED)

@@ -10,29 +10,28 @@ def node(*paths: str) -> NodeState:
     return NodeState(files, None, Runtime("active", "x", 1), None, frozenset(), False, 0, 0, "active", "t")
 
 
-def test_what_has_no_effect_is_reported() -> None:
+def test_files_without_effect_are_reported() -> None:
     state = node(
         "r.test:5000/ca.crt", "r.test:5000/client.cert", "r.test:5000/note.txt", "_default/hosts.toml", "x/ca.crt"
     )
-    found = hosts.shadows("r.test:5000", state, OURS)
-    assert found == [
+    assert hosts.shadows("r.test:5000", state, OURS) == [
         hosts.Shadow(f"{DIRECTORY}/r.test:5000/ca.crt", f"{DIRECTORY}/r.test:5000/hosts.toml", is_ours=False),
         hosts.Shadow(f"{DIRECTORY}/r.test:5000/client.cert", f"{DIRECTORY}/r.test:5000/hosts.toml", is_ours=False),
         hosts.Shadow(f"{DIRECTORY}/_default", f"{DIRECTORY}/r.test:5000", is_ours=False),
     ]
 
 
-def test_a_nearer_directory_of_somebody_else_shadows_ours() -> None:
-    found = hosts.shadows("r.test:5000", node("r.test_5000_/hosts.toml"), [])
-    assert found == [hosts.Shadow(f"{DIRECTORY}/r.test:5000", f"{DIRECTORY}/r.test_5000_", is_ours=True)]
+def test_a_preferred_foreign_directory_shadows_the_managed_one() -> None:
+    shadows = hosts.shadows("r.test:5000", node("r.test_5000_/hosts.toml"), [])
+    assert shadows == [hosts.Shadow(f"{DIRECTORY}/r.test:5000", f"{DIRECTORY}/r.test_5000_", is_ours=True)]
 
 
-def test_a_host_alone_shadows_nothing() -> None:
+def test_a_host_without_a_port_has_no_shadows() -> None:
     assert hosts.shadows("r.test", node("r.test/hosts.toml", "r.test/tkg-a.pem"), []) == []
 
 
-def test_every_registry_of_ours_is_looked_at_and_no_other() -> None:
+def test_only_registries_with_managed_files_have_shadows() -> None:
     state = node("r.test_5000_/ca.crt", "other.test_5000_/ca.crt", "other.test:5000/hosts.toml")
-    found = hosts.all_shadows(state, [*OURS, "/etc/ssl/certs/tkg-b.pem"])
-    assert found == [hosts.Shadow(f"{DIRECTORY}/r.test:5000", f"{DIRECTORY}/r.test_5000_", is_ours=True)]
+    shadows = hosts.all_shadows(state, [*OURS, "/etc/ssl/certs/tkg-b.pem"])
+    assert shadows == [hosts.Shadow(f"{DIRECTORY}/r.test:5000", f"{DIRECTORY}/r.test_5000_", is_ours=True)]
     assert hosts.all_shadows(state, ["/etc/ssl/certs/tkg-b.pem"]) == []

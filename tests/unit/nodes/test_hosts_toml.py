@@ -6,8 +6,8 @@ from trustplane.nodes.hosts_toml import MAX_SIZE, Endpoint, parse
 from trustplane.trust.places import toml
 
 
-def test_a_file_is_read_in_containerds_order() -> None:
-    found = parse("""
+def test_hosts_are_in_containerds_order() -> None:
+    parsed = parse("""
         server = "https://registry.corp.test:5000"
         skip_verify = true
         [host."https://mirror.test".header]
@@ -19,13 +19,13 @@ def test_a_file_is_read_in_containerds_order() -> None:
         [host."third.test"]
           skip_verify = true
     """)
-    assert found.hosts == (
+    assert parsed.hosts == (
         Endpoint("https://mirror.test"),
         Endpoint("http://second.test:80/v2/x", serves=False),
         Endpoint("third.test", skips_verification=True),
     )
-    assert found.server == Endpoint("https://registry.corp.test:5000", skips_verification=True)
-    assert [(one.scheme, one.address) for one in found.hosts] == [
+    assert parsed.server == Endpoint("https://registry.corp.test:5000", skips_verification=True)
+    assert [(host.scheme, host.address) for host in parsed.hosts] == [
         ("https", "mirror.test"),
         ("http", "second.test:80"),
         ("https", "third.test"),
@@ -37,10 +37,10 @@ def test_without_a_server_the_registry_itself_is_asked_last() -> None:
     assert parse("# nothing").hosts == ()
 
 
-def test_our_own_file_is_read() -> None:
-    found = parse(toml("registry.corp.test:5000", ["corp"]))
-    assert found.hosts == (Endpoint("https://registry.corp.test:5000"),)
-    assert found.server.address == "registry.corp.test:5000"
+def test_a_file_written_by_trustplane_is_parsed() -> None:
+    parsed = parse(toml("registry.corp.test:5000", ["corp"]))
+    assert parsed.hosts == (Endpoint("https://registry.corp.test:5000"),)
+    assert parsed.server.address == "registry.corp.test:5000"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_our_own_file_is_read() -> None:
         "no toml",
     ],
 )
-def test_what_containerd_may_read_otherwise_is_refused(text: str) -> None:
+def test_a_file_that_containerd_may_interpret_differently_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"it is|is not in lower case"):
         parse(text)
 
@@ -76,9 +76,9 @@ def test_a_url_without_a_host_has_no_address(url: str) -> None:
 
 
 @given(st.text(max_size=300))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
     try:
-        found = parse(text)
+        parsed = parse(text)
     except ValueError:
         return
-    assert found.server is not None
+    assert parsed.server is not None

@@ -15,7 +15,7 @@ A, B, C, TOML = PATHS
 
 @dataclasses.dataclass
 class Node:
-    """A node as `trust.sh` treats it: one step of time for each thing that happens."""
+    """A node as `trust.sh` treats it; every event advances its clock by one."""
 
     files: dict[str, tuple[str, int]]
     manifest: Manifest | None = None
@@ -64,22 +64,22 @@ class Node:
         )
 
     def carry_out(self, todo: plan.Plan, steps: int = 1000, *, check: Callable[[], None] = lambda: None) -> None:
-        """Do what a plan says, or only its first steps; check after each."""
-        deeds = [lambda: setattr(self, "manifest", todo.intent)]
+        """Carry out a plan, or only its first steps; call `check` after each."""
+        actions = [lambda: setattr(self, "manifest", todo.intent)]
         if todo.restart:
-            deeds.append(lambda: setattr(self, "loaded", None))
-        deeds += [lambda one=one: self.put(one.path, one.content) for one in todo.writes]
+            actions.append(lambda: setattr(self, "loaded", None))
+        actions += [lambda write=write: self.put(write.path, write.content) for write in todo.writes]
         roots = [path for path in todo.removes if path.startswith("/etc/ssl")]
-        deeds += [lambda path=path: self.put(path, None) for path in roots]
+        actions += [lambda path=path: self.put(path, None) for path in roots]
         if todo.restart:
-            deeds.append(self.restart)
-        deeds += [lambda path=path: self.put(path, None) for path in todo.removes if path not in roots]
-        deeds += [lambda: setattr(self, "manifest", todo.manifest), lambda: self.note(todo)]
-        for deed in deeds[:steps]:
-            deed()
+            actions.append(self.restart)
+        actions += [lambda path=path: self.put(path, None) for path in todo.removes if path not in roots]
+        actions += [lambda: setattr(self, "manifest", todo.manifest), lambda: self.record_loaded(todo)]
+        for action in actions[:steps]:
+            action()
             check()
 
-    def note(self, todo: plan.Plan) -> None:
+    def record_loaded(self, todo: plan.Plan) -> None:
         times = {path: when for path, (_, when) in self.files.items()}
         self.loaded = Loaded(todo.loaded, str(self.runs), times)
 
@@ -92,20 +92,20 @@ def booted(files: Mapping[str, str]) -> Node:
     return Node({path: (content, 0) for path, content in files.items()})
 
 
-@given(boot=sets, first=sets, then=sets, cuts=st.lists(st.integers(0, 12), max_size=4))
-def test_whatever_is_cut_short_the_end_is_what_is_desired(
-    boot: dict[str, str], first: dict[str, str], then: dict[str, str], cuts: list[int]
+@given(boot=sets, first=sets, second=sets, crashes=st.lists(st.integers(0, 12), max_size=4))
+def test_interrupted_plans_converge_to_the_desired_files(
+    boot: dict[str, str], first: dict[str, str], second: dict[str, str], crashes: list[int]
 ) -> None:
     node = booted(boot)
     node.carry_out(plan.make(first, node.state(), boot))
-    for cut in cuts:
-        node.carry_out(plan.make(then, node.state(), boot), cut)
-    node.carry_out(plan.make(then, node.state(), boot))
+    for steps in crashes:
+        node.carry_out(plan.make(second, node.state(), boot), steps)
+    node.carry_out(plan.make(second, node.state(), boot))
 
-    assert {path: content for path, (content, _) in node.files.items()} == then
+    assert {path: content for path, (content, _) in node.files.items()} == second
     assert node.pool == node.roots()
-    assert plan.drift(then, node.state(), boot) == Drift()
-    assert not plan.make(then, node.state(), boot).is_needed
+    assert plan.drift(second, node.state(), boot) == Drift()
+    assert not plan.make(second, node.state(), boot).is_needed
 
 
 @given(boot=sets, desired=sets, foreign=sets, previous_known=st.booleans())
@@ -113,20 +113,20 @@ def test_foreign_files_are_never_touched(
     boot: dict[str, str], desired: dict[str, str], foreign: dict[str, str], *, previous_known: bool
 ) -> None:
     node = booted(foreign | boot)
-    theirs = {path: content for path, content in foreign.items() if path not in boot}
+    foreign = {path: content for path, content in foreign.items() if path not in boot}
     previous = boot if previous_known else {}
     todo = plan.make(desired, node.state(), previous)
-    touched = {one.path for one in todo.writes if one.path not in todo.conflicts} | set(todo.removes)
-    assert not touched & theirs.keys()
-    mistaken = {path for path in theirs if path in desired and theirs[path] != desired[path]}
-    assert mistaken <= set(todo.conflicts)
+    changed = {write.path for write in todo.writes if write.path not in todo.conflicts} | set(todo.removes)
+    assert not changed & foreign.keys()
+    occupied = {path for path in foreign if path in desired and foreign[path] != desired[path]}
+    assert occupied <= set(todo.conflicts)
 
 
 @given(boot=sets, desired=sets)
-def test_containerd_restarts_only_when_its_pool_changes_or_is_not_known(
+def test_containerd_restarts_only_if_its_pool_changes_or_is_unknown(
     boot: dict[str, str], desired: dict[str, str]
 ) -> None:
-    node = booted(boot)  # it started after the files were there
+    node = booted(boot)  # containerd started after the files were written
     todo = plan.make(desired, node.state(), boot)
     roots = {path: content for path, content in desired.items() if path.startswith("/etc/ssl")}
     assert todo.restart == (roots != node.pool)
@@ -138,7 +138,7 @@ def current(desired: Mapping[str, str]) -> Node:
     return node
 
 
-def test_a_crash_between_removal_and_restart_is_made_good_even_twice() -> None:
+def test_the_next_plan_restarts_containerd_after_two_crashes_between_removal_and_restart() -> None:
     node = current({A: "one"})
     todo = plan.make({}, node.state())
     node.carry_out(todo, 3)
@@ -148,32 +148,32 @@ def test_a_crash_between_removal_and_restart_is_made_good_even_twice() -> None:
     assert node.pool == {}
 
 
-def test_somebody_elses_files_and_restarts_cost_no_restart() -> None:
+def test_foreign_files_and_restarts_cost_no_restart() -> None:
     node = current({A: "one"})
-    node.put("/etc/ssl/certs/tkg-theirs.pem", "x")
+    node.put("/etc/ssl/certs/tkg-foreign.pem", "x")
     assert not plan.make({A: "one"}, node.state()).is_needed
     node.restart()
     assert not plan.make({A: "one"}, node.state()).restart
 
 
-@pytest.mark.parametrize("deed", ["edit", "restore", "remove"])
-def test_a_file_that_was_touched_costs_a_restart(deed: str) -> None:
+@pytest.mark.parametrize("change", ["edit", "restore", "remove"])
+def test_a_changed_file_costs_a_restart(change: str) -> None:
     node = current({A: "one"})
-    node.put(A, {"edit": "two", "restore": "one", "remove": None}[deed])
+    node.put(A, {"edit": "two", "restore": "one", "remove": None}[change])
     assert plan.make({A: "one"}, node.state()).restart
 
 
-def test_a_containerd_that_does_not_run_is_started() -> None:
+def test_a_stopped_containerd_is_started() -> None:
     state = dataclasses.replace(current({A: "one"}).state(), runtime=Runtime("failed", "x", 0))
     assert plan.make({A: "one"}, state).restart
     assert plan.drift({A: "one"}, state).is_stale
 
 
-def test_drift_is_told_apart() -> None:
+def test_drift_has_kinds() -> None:
     node = current({A: "one", B: "one", C: "one", TOML: "one"})
     node.put(A, "two")
     node.put(B, None)
-    node.put("/etc/ssl/certs/tkg-theirs.pem", "x")
+    node.put("/etc/ssl/certs/tkg-foreign.pem", "x")
     state = node.state()
     replaced = dataclasses.replace(state.files[C], is_regular=False)
     state = dataclasses.replace(state, files={**state.files, C: replaced})
@@ -183,20 +183,20 @@ def test_drift_is_told_apart() -> None:
         replaced=(C,),
         outdated=(TOML,),
         missing=("/etc/ssl/certs/tkg-d.pem",),
-        foreign=("/etc/ssl/certs/tkg-theirs.pem",),
+        foreign=("/etc/ssl/certs/tkg-foreign.pem",),
     )
 
 
-def test_a_right_file_that_containerd_has_not_loaded_is_stale() -> None:
+def test_a_desired_file_that_containerd_has_not_loaded_is_stale() -> None:
     node = booted({})
     node.put(A, "one")  # by hand
-    found = plan.drift({A: "one"}, node.state(), {})
-    assert found == Drift(is_stale=True)
-    assert not found.is_current
+    drift = plan.drift({A: "one"}, node.state(), {})
+    assert drift == Drift(is_stale=True)
+    assert not drift.is_current
 
 
 def bootstrapped(boot: Mapping[str, str]) -> Node:
-    """A node whose containerd was there before its bootstrap wrote files."""
+    """Return a node whose containerd started before the bootstrap data wrote files."""
     node = Node({})
     for path, content in boot.items():
         node.put(path, content)
@@ -204,38 +204,38 @@ def bootstrapped(boot: Mapping[str, str]) -> Node:
     return node
 
 
-def test_what_the_bootstrap_wrote_counts_as_loaded_though_containerd_was_there_before() -> None:
+def test_files_of_the_bootstrap_count_as_loaded_even_if_containerd_started_before() -> None:
     node = bootstrapped({A: "one"})
-    node.certs_changed = node.tick()  # by a file that is not ours
+    node.certs_changed = node.tick()  # by a foreign file
     assert plan.drift({A: "one"}, node.state(), {A: "one"}) == Drift()
     assert not plan.make({A: "one"}, node.state(), {A: "one"}).restart
 
 
 @pytest.mark.parametrize("content", ["one", "two", None])
-def test_what_was_touched_after_the_bootstrap_does_not(content: str | None) -> None:
+def test_files_changed_after_the_bootstrap_do_not_count_as_loaded(content: str | None) -> None:
     node = bootstrapped({A: "one", B: "one"})
     node.put(B, content)
     node.put(B, "one")
     assert plan.drift({A: "one", B: "one"}, node.state(), {A: "one", B: "one"}) == Drift(is_stale=True)
 
 
-def test_a_file_of_the_bootstrap_that_was_removed_by_hand_is_still_loaded() -> None:
+def test_a_file_of_the_bootstrap_stays_loaded_after_it_was_removed_by_hand() -> None:
     node = bootstrapped({A: "one", B: "one"})
     node.put(B, None)
     assert plan.make({A: "one"}, node.state(), {A: "one", B: "one"}).restart
 
 
-def test_the_bootstrap_counts_only_until_there_is_a_manifest() -> None:
+def test_the_bootstrap_counts_only_until_the_first_manifest() -> None:
     boot = {A: "one"}
     node = booted(boot)
     node.carry_out(plan.make({}, node.state(), boot))
-    node.put(A, "theirs")
+    node.put(A, "foreign")
     todo = plan.make({}, node.state(), boot)
     assert todo.removes == ()
     assert plan.drift({}, node.state(), boot).foreign == (A,)
 
 
-def test_a_file_of_the_bootstrap_that_was_edited_is_still_ours() -> None:
+def test_an_edited_file_of_the_bootstrap_stays_managed() -> None:
     boot = {A: "one"}
     node = booted({A: "edited"})
     assert plan.make({}, node.state(), boot).removes == (A,)
@@ -243,26 +243,26 @@ def test_a_file_of_the_bootstrap_that_was_edited_is_still_ours() -> None:
     assert plan.make(boot, node.state(), None).conflicts == (A,)
 
 
-@given(before=sets, after=sets, cuts=st.lists(st.integers(0, 12), max_size=4))
-def test_an_entry_of_the_whole_node_or_of_a_registry_is_trusted_at_any_moment(
-    before: dict[str, str], after: dict[str, str], cuts: list[int]
+@given(before=sets, after=sets, crashes=st.lists(st.integers(0, 12), max_size=4))
+def test_an_entry_stays_trusted_at_every_moment_while_its_scope_changes(
+    before: dict[str, str], after: dict[str, str], crashes: list[int]
 ) -> None:
-    """A is an entry that is for the whole node, TOML the same for a registry."""
+    """A is a node-wide entry, TOML the same entry for one registry."""
 
-    def made(known: dict[str, str]) -> dict[str, str]:
-        return known if known.keys() & {A, TOML} else known | {A: "one"}
+    def with_entry(files: dict[str, str]) -> dict[str, str]:
+        return files if files.keys() & {A, TOML} else files | {A: "one"}
 
-    node = current(made(before))
+    node = current(with_entry(before))
 
     def check() -> None:
         assert A in node.pool or TOML in node.files
 
-    for cut in [*cuts, 1000]:
-        node.carry_out(plan.make(made(after), node.state()), cut, check=check)
+    for steps in [*crashes, 1000]:
+        node.carry_out(plan.make(with_entry(after), node.state()), steps, check=check)
     assert node.pool == node.roots()
 
 
-def test_a_hosts_toml_goes_before_what_it_names() -> None:
+def test_a_hosts_toml_is_removed_before_the_file_that_it_names() -> None:
     ca = TOML.replace("hosts.toml", "a.pem")
     node = current({ca: "one", TOML: "two"})
     assert plan.make({}, node.state()).removes == (TOML, ca)

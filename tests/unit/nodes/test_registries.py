@@ -1,4 +1,4 @@
-"""How a node reaches a registry, by what was read on it. The script itself runs on a real node in tests/node."""
+"""How a node reaches a registry, according to its report. The script itself runs on a real node in tests/node."""
 
 import base64
 from dataclasses import replace
@@ -24,12 +24,12 @@ def report(toml_: str | None = None, *, configuration: str = BY_PATH, host: str 
     return Report(configuration=configuration, folders=folders, asked=frozenset({host}), roots=frozenset({ROOT}))
 
 
-def of_tables(text: str, plugin: str = V1) -> Report:
+def table_report(text: str, plugin: str = V1) -> Report:
     return report(configuration=f'version = 2\n[plugins."{plugin}".registry]\nconfig_path = ""\n{text}')
 
 
 @pytest.mark.parametrize(
-    "found",
+    "parsed",
     [
         report(),
         report(""),
@@ -40,113 +40,115 @@ def of_tables(text: str, plugin: str = V1) -> Report:
         report(f'[host."https://{HOST}/custom"]\noverride_path = true\nca = "ca.crt"\nclient = "client.pem"'),
         report('[host."https://elsewhere.test"]\ncapabilities = ["push"]\nskip_verify = true'),
         replace(report(), folders={HOST: (Folder(f"{ROOT}/{HOST}"),)}),
-        of_tables(""),
-        replace(of_tables("", V2), roots=frozenset({ROOT, "/etc/docker/certs.d"})),
-        of_tables('[plugins."io.containerd.grpc.v1.cri".registry.mirrors."other.test"]\nendpoint = ["http://m.test"]'),
-        of_tables(f'[plugins."{V1}".registry.mirrors."{HOST}"]\nendpoint = ["https://{HOST}"]'),
-        of_tables(f'[plugins."{V1}".registry.configs."other.test".tls]\ninsecure_skip_verify = true'),
+        table_report(""),
+        replace(table_report("", V2), roots=frozenset({ROOT, "/etc/docker/certs.d"})),
+        table_report(
+            '[plugins."io.containerd.grpc.v1.cri".registry.mirrors."other.test"]\nendpoint = ["http://m.test"]'
+        ),
+        table_report(f'[plugins."{V1}".registry.mirrors."{HOST}"]\nendpoint = ["https://{HOST}"]'),
+        table_report(f'[plugins."{V1}".registry.configs."other.test".tls]\ninsecure_skip_verify = true'),
         replace(report(), endpoint=f"unix://{SOCKET}"),
         replace(report(), endpoint="unix:///var/run/containerd/containerd.sock"),
     ],
 )
-def test_the_registry_itself_over_tls(found: Report) -> None:
-    assert access(found, HOST) == RegistryAccess(registry=HOST, verification=VERIFIED)
+def test_a_node_that_asks_the_registry_itself_over_tls_is_verified(parsed: Report) -> None:
+    assert access(parsed, HOST) == RegistryAccess(registry=HOST, verification=VERIFIED)
 
 
 @pytest.mark.parametrize(
-    ("found", "why"),
+    ("parsed", "why"),
     [
         (report("skip_verify = true"), "skip_verify"),
         (report(f'server = "https://{HOST}"\nskip_verify = true'), "skip_verify"),
         (report(f'[host."https://{HOST}"]\nskip_verify = true'), "skip_verify"),
-        (report(f'server = "http://{HOST}"'), "without TLS"),
-        (report(f'[host."http://{HOST}"]\nca = "ca.crt"'), "without TLS"),
+        (report(f'server = "http://{HOST}"'), "disables TLS"),
+        (report(f'[host."http://{HOST}"]\nca = "ca.crt"'), "disables TLS"),
         (report('[host."https://mirror.test"]'), "mirror"),
         (report('[host."mirror.test"]\ncapabilities = ["pull"]'), "mirror"),
         (report('server = "https://mirror.test"'), "mirror"),
         (report('server = "https://registry.corp.test"'), "mirror"),  # another port is another server
         (report(f'[host."https://mirror.test/{HOST}"]\noverride_path = true'), "mirror"),
         (report('host = {"https://mirror.test" = {}}'), "mirror"),
-        (of_tables(f'[plugins."{V1}".registry.mirrors."{HOST}"]\nendpoint = ["https://mirror.test"]'), "mirror"),
-        (of_tables(f'[plugins."{V1}".registry.mirrors."*"]\nendpoint = ["https://mirror.test"]'), "mirror"),
-        (of_tables(f'[plugins."{V1}".registry.mirrors."{HOST}"]\nendpoint = ["http://{HOST}"]'), "without TLS"),
-        (of_tables(f'[plugins."{V1}".registry.configs."{HOST}".tls]\ninsecure_skip_verify = true'), "insecure"),
-        (of_tables(f'[plugins."{V1}".registry.configs."*".tls]\ninsecure_skip_verify = true'), "insecure"),
+        (table_report(f'[plugins."{V1}".registry.mirrors."{HOST}"]\nendpoint = ["https://mirror.test"]'), "mirror"),
+        (table_report(f'[plugins."{V1}".registry.mirrors."*"]\nendpoint = ["https://mirror.test"]'), "mirror"),
+        (table_report(f'[plugins."{V1}".registry.mirrors."{HOST}"]\nendpoint = ["http://{HOST}"]'), "disables TLS"),
+        (table_report(f'[plugins."{V1}".registry.configs."{HOST}".tls]\ninsecure_skip_verify = true'), "insecure"),
+        (table_report(f'[plugins."{V1}".registry.configs."*".tls]\ninsecure_skip_verify = true'), "insecure"),
     ],
 )
-def test_what_makes_every_pull_prove_nothing_is_told_with_what_to_do(found: Report, why: str) -> None:
-    reached = access(found, HOST)
-    assert reached.verification == UNVERIFIABLE
-    assert why in reached.reason
-    assert "ask the registry itself" in reached.next_step
+def test_a_configuration_that_prevents_proofs_has_a_reason_and_a_next_step(parsed: Report, why: str) -> None:
+    result = access(parsed, HOST)
+    assert result.verification == UNVERIFIABLE
+    assert why in result.reason
+    assert "ask the registry itself" in result.next_step
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000"])
-def test_localhost_is_not_verified_whatever_the_configuration_says(host: str) -> None:
+def test_localhost_is_unverifiable_with_any_configuration(host: str) -> None:
     assert access(report(f'server = "https://{host}"', host=host), host).verification == UNVERIFIABLE
 
 
 @pytest.mark.parametrize(
-    ("found", "why"),
+    ("parsed", "why"),
     [
-        (report(configuration=""), "no containerd"),
-        (report(configuration="a = ["), "cannot be read"),
-        (report(configuration=f'[plugins."{V2}".registry]\nconfig_path = 1'), "cannot be read"),
-        (report(configuration="plugins = 1"), "cannot be read"),
+        (report(configuration=""), "containerd does not run"),
+        (report(configuration="a = ["), "cannot be parsed"),
+        (report(configuration=f'[plugins."{V2}".registry]\nconfig_path = 1'), "cannot be parsed"),
+        (report(configuration="plugins = 1"), "cannot be parsed"),
         (report(configuration="version = 3"), "no settings for images"),
         (report(configuration=BY_PATH.replace(ROOT, "/somewhere/else")), "/somewhere/else"),
         (report(configuration=BY_PATH.replace(ROOT, f"{ROOT}:relative")), "relative"),
         (replace(report(), asked=frozenset()), "were not read"),
-        (replace(report(), is_stale=True), "changed after it had started"),
+        (replace(report(), is_stale=True), "changed after containerd started"),
         (replace(report(), endpoint="unix:///run/crio/crio.sock"), "crio"),
         (replace(report(), folders={HOST: (Folder(f"{ROOT}/{HOST}", is_large=True),)}), "too large"),
         (report("a = " + "[" * 5000), "hosts.toml"),
         (report("Skip_Verify = true"), "lower case"),
-        (report('server = "http:"'), "no URL"),
+        (report('server = "http:"'), "invalid URL"),
     ],
 )
-def test_what_cannot_be_read_is_said_to_be_unknown(found: Report, why: str) -> None:
-    reached = access(found, HOST)
-    assert reached.verification == UNREADABLE
-    assert why in reached.reason
-    assert reached.next_step
+def test_an_unreadable_configuration_is_unknown(parsed: Report, why: str) -> None:
+    result = access(parsed, HOST)
+    assert result.verification == UNREADABLE
+    assert why in result.reason
+    assert result.next_step
 
 
-def test_each_root_of_a_list_may_be_the_one_that_counts() -> None:
-    found = replace(
+def test_each_root_of_a_list_may_be_the_effective_one() -> None:
+    parsed = replace(
         report(configuration=BY_PATH.replace(ROOT, f"{ROOT}:/etc/docker/certs.d")),
         roots=frozenset({ROOT, "/etc/docker/certs.d"}),
         folders={HOST: (Folder(f"{ROOT}/{HOST}"), Folder(f"/etc/docker/certs.d/{HOST}", "skip_verify = true"))},
     )
-    assert access(found, HOST).verification == UNVERIFIABLE
+    assert access(parsed, HOST).verification == UNVERIFIABLE
 
 
-def test_without_any_configuration_containerd_2_reads_its_default_folders() -> None:
+def test_without_any_configuration_containerd_2_reads_its_default_directories() -> None:
     folders = {HOST: (Folder(f"/etc/docker/certs.d/{HOST}", "skip_verify = true"),)}
-    found = replace(of_tables("", V2), roots=frozenset({ROOT, "/etc/docker/certs.d"}), folders=folders)
-    assert access(found, HOST).verification == UNVERIFIABLE
-    assert access(replace(found, configuration=found.configuration.replace(V2, V1)), HOST).verification == VERIFIED
-    assert access(replace(found, roots=frozenset({ROOT})), HOST).verification == UNREADABLE
+    parsed = replace(table_report("", V2), roots=frozenset({ROOT, "/etc/docker/certs.d"}), folders=folders)
+    assert access(parsed, HOST).verification == UNVERIFIABLE
+    assert access(replace(parsed, configuration=parsed.configuration.replace(V2, V1)), HOST).verification == VERIFIED
+    assert access(replace(parsed, roots=frozenset({ROOT})), HOST).verification == UNREADABLE
 
 
-def test_docker_hub_has_a_server_of_another_name() -> None:
+def test_docker_hub_has_a_server_with_another_name() -> None:
     text = 'server = "https://registry-1.docker.io"'
     assert access(report(text, host="docker.io"), "docker.io").verification == VERIFIED
     assert access(report(text), HOST).verification == UNVERIFIABLE
 
 
 def test_a_proxy_is_named_and_its_exceptions_count() -> None:
-    behind = replace(report(), environment={"HTTPS_PROXY": "http://u:p@proxy.test:3128", "NO_PROXY": "other.test"})
-    assert access(behind, HOST).proxy == "http://proxy.test:3128"
-    direct = replace(behind, environment={**behind.environment, "NO_PROXY": ".corp.test"})
+    proxied = replace(report(), environment={"HTTPS_PROXY": "http://u:p@proxy.test:3128", "NO_PROXY": "other.test"})
+    assert access(proxied, HOST).proxy == "http://proxy.test:3128"
+    direct = replace(proxied, environment={**proxied.environment, "NO_PROXY": ".corp.test"})
     assert access(direct, HOST) == RegistryAccess(registry=HOST, verification=VERIFIED)
 
 
-def test_what_the_node_says_is_printable_and_short_before_anybody_sees_it() -> None:
+def test_a_reason_with_text_from_the_node_is_printable_and_short() -> None:
     hostile = "https://mirror.test/\\u001b[31m" + "x" * 1000
-    reached = access(report(f'[host."{hostile}"]'), HOST)
-    assert reached.reason.isprintable()
-    assert len(reached.reason) <= 300
+    result = access(report(f'[host."{hostile}"]'), HOST)
+    assert result.reason.isprintable()
+    assert len(result.reason) <= 300
 
 
 URLS = st.sampled_from(
@@ -164,30 +166,30 @@ TABLES = st.fixed_dictionaries(
 
 
 @given(server=URLS, root=TABLES, hosts=st.dictionaries(URLS.filter(bool), TABLES, max_size=3))
-def test_nothing_but_verified_tls_to_the_registry_is_ever_verified(
+def test_only_verified_tls_to_the_registry_is_verified(
     server: str, root: dict[str, str], hosts: dict[str, dict[str, str]]
 ) -> None:
-    """Whoever may be asked for an image decides, however the others are configured."""
+    """Every host that may serve an image counts; the others do not."""
     lines = [f"{key} = {value}" for key, value in root.items()] + ([f'server = "{server}"'] if server else [])
     for url, table in hosts.items():
         lines += [f'[host."{url}"]', *(f"{key} = {value}" for key, value in table.items())]
     # Without a server, the registry itself is asked for everything.
     last = (server, root) if server else (HOST, {key: value for key, value in root.items() if key != "capabilities"})
-    asked = [*hosts.items(), last]
+    endpoints = [*hosts.items(), last]
     dangerous = any(
         (url.removeprefix("https://") != HOST or table.get("skip_verify") == "true")
         and ("pull" in table.get("capabilities", "") or table.get("capabilities", "[]") == "[]")
-        for url, table in asked
+        for url, table in endpoints
     )
-    found = access(report("\n".join(lines)), HOST).verification
-    assert found == (UNVERIFIABLE if dangerous else VERIFIED)
+    verification = access(report("\n".join(lines)), HOST).verification
+    assert verification == (UNVERIFIABLE if dangerous else VERIFIED)
 
 
 def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def test_a_report_is_read() -> None:
+def test_a_report_is_parsed() -> None:
     lines = [
         "started 100",
         "changed 100",
@@ -202,26 +204,26 @@ def test_a_report_is_read() -> None:
         "endpoint ",
         "end",
     ]
-    found = parse("\n".join(lines))
-    assert found.configuration == BY_PATH
-    assert not found.is_stale
-    wanted = {HOST: UNVERIFIABLE, "other.test": VERIFIED, "third.test": UNREADABLE, "fourth.test": VERIFIED}
-    assert {host: access(found, host).verification for host in wanted} == wanted
-    assert access(found, "other.test").proxy == "http://proxy.test:3128"
+    parsed = parse("\n".join(lines))
+    assert parsed.configuration == BY_PATH
+    assert not parsed.is_stale
+    expected = {HOST: UNVERIFIABLE, "other.test": VERIFIED, "third.test": UNREADABLE, "fourth.test": VERIFIED}
+    assert {host: access(parsed, host).verification for host in expected} == expected
+    assert access(parsed, "other.test").proxy == "http://proxy.test:3128"
     assert parse("\n".join(lines).replace("changed 100", "changed 101")).is_stale
-    with pytest.raises(ValueError, match="whole"):
+    with pytest.raises(ValueError, match="incomplete"):
         parse("\n".join(lines[:-1]))
 
 
-def test_a_node_on_which_nothing_runs_is_not_known() -> None:
+def test_a_node_without_a_running_containerd_is_unknown() -> None:
     assert access(parse(f"asked {HOST}\nendpoint \nend\n"), HOST).verification == UNREADABLE
 
 
 @given(st.lists(st.sampled_from(["toml", "folder", "variable", "root", "started", "end", "configuration", "a", "%"])))
-def test_any_report_is_read_or_refused(words: list[str]) -> None:
+def test_any_report_is_parsed_or_rejected(words: list[str]) -> None:
     for text in (" ".join(words), "\n".join([*words, "end"])):
         try:
-            found = parse(text)
+            parsed = parse(text)
         except ValueError:
             continue
-        assert access(found, HOST).verification == UNREADABLE
+        assert access(parsed, HOST).verification == UNREADABLE

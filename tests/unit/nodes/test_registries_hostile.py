@@ -1,4 +1,4 @@
-"""Reports of a node whose owner wants them to cost time: each is read in little of it, or refused with the reason."""
+"""Reports designed to cost time: each is parsed quickly, or rejected with a reason."""
 
 import asyncio
 import base64
@@ -25,7 +25,7 @@ PLUGIN = "io.containerd.cri.v1.images"
 
 
 def shapes(size: int) -> Mapping[str, str]:
-    """Return families of TOML of a size that are, or were, slow to read."""
+    """Return TOML texts of one size, of each shape that is or was slow to parse."""
     return {
         "one key": ".".join(["a"] * (size // 2 - 1)) + "=1",
         "one key of texts": ".".join(['"a"'] * (size // 4 - 1)) + "=1",
@@ -63,18 +63,18 @@ def test_no_shape_of_toml_takes_long(shape: str) -> None:
     before = time.process_time()
     with contextlib.suppress(ValueError):
         load(text, MAX_CONFIGURATION)
-    assert time.process_time() - before < 2.0  # seconds of CPU; on the same machine a quadratic one takes 3 to 9
+    assert time.process_time() - before < 2.0  # seconds of CPU; a quadratic parser takes 3 to 9 on the same machine
 
 
-def test_a_configuration_is_read_once_for_all_registries_and_the_reason_is_told() -> None:
+def test_a_configuration_is_parsed_once_for_all_registries_and_a_failure_has_a_reason() -> None:
     for shape, text in shapes(MAX_CONFIGURATION).items():
         report = Report(configuration=f"{text[: MAX_CONFIGURATION - 1]}\n", asked=frozenset(HOSTS))
         before = time.process_time()
-        reached = [access(report, host) for host in HOSTS]
-        assert time.process_time() - before < 0.5, shape  # 50 times the reading takes 2 of most shapes
-        assert {one.verification for one in reached} == {UNREADABLE}
-        assert all(one.reason for one in reached)
-    assert "it has a key of more than 16 dots" in access(Report(configuration=f"a{'.a' * 17}=1"), HOSTS[0]).reason
+        results = [access(report, host) for host in HOSTS]
+        assert time.process_time() - before < 0.5, shape  # parsing it 50 times takes 2 for most shapes
+        assert {result.verification for result in results} == {UNREADABLE}
+        assert all(result.reason for result in results)
+    assert "it has a key with more than 16 dots" in access(Report(configuration=f"a{'.a' * 17}=1"), HOSTS[0]).reason
     assert "it is too large" in access(Report(configuration="#" * (MAX_CONFIGURATION + 1)), HOSTS[0]).reason
 
 
@@ -95,9 +95,7 @@ def depth(content: Any) -> int:
 @example(["a='#'\n"], ["=1"], DEEP)
 @example(["a=1#'\n"], ["=1"], DEEP)
 @example(['a="""\\"""', "\n"], ['"""""'], DEEP)
-def test_of_what_is_toml_exactly_the_keys_of_too_many_parts_are_refused(
-    head: list[str], tail: list[str], key: str
-) -> None:
+def test_valid_toml_is_rejected_only_for_keys_with_too_many_parts(head: list[str], tail: list[str], key: str) -> None:
     text = "".join([*head, key, *tail])
     try:
         content = tomllib.loads(text)
@@ -124,7 +122,7 @@ ROOT = encoded("/etc/containerd/certs.d")
         (["", *["x"] * MAX_LINES], "too long"),
         (["\n" * 1_000_000], "too long"),
         ([" " * 8_000_000], "too long"),
-        ([f"folder a.test {ROOT}"] * (MAX_FOLDERS + 1), "more than 8 folders"),
+        ([f"folder a.test {ROOT}"] * (MAX_FOLDERS + 1), "more than 8 directories"),
         ([f"toml a.test {ROOT} {encoded('#' * (MAX_SIZE + 10))}"], "more than 16384 bytes"),
         ([f"toml {host} {ROOT} {encoded('#' * MAX_SIZE)}" for host in HOSTS[:9]], "together have more than 128 KiB"),
         ([f"configuration {encoded('#' * (MAX_CONFIGURATION + 10))}"], "more than 32768 bytes"),
@@ -132,7 +130,7 @@ ROOT = encoded("/etc/containerd/certs.d")
         ([f"root {encoded('/' * 10_000)}"], "more than 8192 bytes"),
     ],
 )
-def test_a_report_that_says_more_than_a_node_has_to_say_is_refused(lines: list[str], why: str) -> None:
+def test_a_report_beyond_a_limit_is_rejected(lines: list[str], why: str) -> None:
     before = time.process_time()
     with pytest.raises(ValueError, match=why):
         parse("\n".join([*lines, "end"]))
@@ -140,7 +138,7 @@ def test_a_report_that_says_more_than_a_node_has_to_say_is_refused(lines: list[s
 
 
 class Node:
-    """A node that reports something."""
+    """A node with a fixed report."""
 
     address = "192.0.2.1"
 
@@ -151,48 +149,49 @@ class Node:
         return Output(self._report, "", 0)
 
 
-async def reached(lines: list[str]) -> list[Any]:
+async def evaluate(lines: list[str]) -> list[Any]:
     node: Any = Node("\n".join([*lines, "end"]))
     return await inspection._registry_access(node, HOSTS)
 
 
-async def test_others_go_between_any_two_registries_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    judged: list[int] = []
-    turns = 0
+async def test_other_tasks_run_between_any_two_registries_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    iterations: list[int] = []
+    count = 0
 
-    def counted(*arguments: Any) -> Any:
-        judged.append(turns)
+    def counted_access(*arguments: Any) -> Any:
+        iterations.append(count)
         return access(*arguments)
 
-    async def turn() -> None:
-        nonlocal turns
+    async def count_iterations() -> None:
+        nonlocal count
         while True:
-            turns += 1
+            count += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(registries, "access", counted)
-    turning = asyncio.create_task(turn())
-    await reached([])
-    turning.cancel()
-    assert len(set(judged)) == len(HOSTS)
+    monkeypatch.setattr(registries, "access", counted_access)
+    counter = asyncio.create_task(count_iterations())
+    await evaluate([])
+    counter.cancel()
+    assert len(set(iterations)) == len(HOSTS)
 
 
-async def test_what_is_beyond_a_limit_leaves_every_registry_accepted_at_most_with_the_reason() -> None:
-    found = await reached(["x"] * (MAX_LINES + 1))
-    assert {(one.verification, "the report is too long" in one.reason) for one in found} == {(UNREADABLE, True)}
+async def test_a_report_beyond_a_limit_leaves_every_registry_unknown_with_the_reason() -> None:
+    results = await evaluate(["x"] * (MAX_LINES + 1))
+    expected = {(UNREADABLE, True)}
+    assert {(result.verification, "the report is too long" in result.reason) for result in results} == expected
 
 
-async def test_as_much_as_a_real_node_says_is_read() -> None:
-    """Fifty registries, each with two folders; a configuration twice as long as the one of containerd 2.4."""
+async def test_the_report_of_a_large_real_node_is_parsed() -> None:
+    """Fifty registries with two directories each; a configuration twice as long as that of containerd 2.4."""
     table = f'[plugins."{PLUGIN}".registry]\nconfig_path = "/etc/containerd/certs.d"\n'
     filler = "".join(f"[plugins.x.runtimes.r{n}.options]\nSystemdCgroup = true\n" for n in range(300))
     folder = f"{ROOT} {encoded('# ' + 'x' * 500)}"
     lines = [f"configuration {encoded(table + filler)}", f"root {ROOT}", *(f"asked {host}" for host in HOSTS)]
-    found = await reached([*lines, *(f"toml {host} {folder}" for host in HOSTS * 2)])
+    results = await evaluate([*lines, *(f"toml {host} {folder}" for host in HOSTS * 2)])
     assert len(table + filler) > 16_000
-    assert {one.verification for one in found} == {VERIFIED}
+    assert {result.verification for result in results} == {VERIFIED}
 
 
-def test_a_large_file_is_no_reason_to_refuse_the_report() -> None:
+def test_a_report_with_a_large_file_is_parsed() -> None:
     report = parse(f"large {HOSTS[0]} {ROOT}\nend")
     assert report.folders == {HOSTS[0]: (Folder("/etc/containerd/certs.d", None, is_large=True),)}

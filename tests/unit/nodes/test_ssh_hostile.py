@@ -1,4 +1,4 @@
-"""SSH servers that mean no good: a node is its cluster's owner's, and so is what answers at its address."""
+"""Hostile SSH servers: the owner of a cluster controls its nodes, and the servers at their addresses."""
 
 import asyncio
 import base64
@@ -42,13 +42,13 @@ async def node(shell: Callable[[Process], Any], **options: Any) -> AsyncIterator
 
 
 @asynccontextmanager
-async def speaking(raw: Raw) -> AsyncIterator[int]:
-    async def quietly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def raw_server(raw: Raw) -> AsyncIterator[int]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):
             await raw(reader, writer)
         writer.close()
 
-    server = await asyncio.start_server(quietly, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
 
@@ -66,16 +66,14 @@ async def silent(_process: Process) -> None:
 
 
 @pytest.mark.parametrize(("command", "limit"), [("output", "8192 KiB of standard output"), ("errors", "64 KiB")])
-async def test_a_command_that_says_too_much_is_cut_off_and_the_connection_stays_usable(
-    command: str, limit: str
-) -> None:
+async def test_the_output_of_a_command_is_limited_and_the_connection_stays_usable(command: str, limit: str) -> None:
     async with node(flood) as port, ssh.connect("127.0.0.1", PRIVATE, port=port) as connection:
         for _ in range(2):
             with pytest.raises(NodeError, match=limit):
                 await connection.run(command)
 
 
-async def test_an_answer_of_the_longest_length_is_read() -> None:
+async def test_an_output_of_the_maximum_length_is_read() -> None:
     async def answer(process: Process) -> None:
         process.stdout.write(b"x" * ssh.MAX_OUTPUT)
         process.stderr.write(b"y" * ssh.MAX_ERRORS)
@@ -83,8 +81,8 @@ async def test_an_answer_of_the_longest_length_is_read() -> None:
         process.exit(0)
 
     async with node(answer) as port, ssh.connect("127.0.0.1", PRIVATE, port=port) as connection:
-        done = await connection.run("cat")
-    assert (len(done.stdout), len(done.stderr), done.exit_status) == (ssh.MAX_OUTPUT, ssh.MAX_ERRORS, 0)
+        output = await connection.run("cat")
+    assert (len(output.stdout), len(output.stderr), output.exit_status) == (ssh.MAX_OUTPUT, ssh.MAX_ERRORS, 0)
 
 
 FLOOD = """
@@ -117,12 +115,12 @@ asyncio.run(main())
 """
 
 
-def test_an_endless_answer_stays_within_a_bound_of_memory() -> None:
+def test_an_endless_output_needs_bounded_memory() -> None:
     done = subprocess.run([sys.executable, "-c", FLOOD], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 250  # MiB; the server is in the same process
 
 
-async def test_a_command_that_drips_is_given_up_in_time() -> None:
+async def test_a_command_with_slow_output_times_out() -> None:
     async def drip(process: Process) -> None:
         with contextlib.suppress(OSError, asyncssh.Error):
             while True:
@@ -130,21 +128,21 @@ async def test_a_command_that_drips_is_given_up_in_time() -> None:
                 await asyncio.sleep(0.01)
 
     async with node(drip) as port, ssh.connect("127.0.0.1", PRIVATE, port=port) as connection:
-        with pytest.raises(TransientError, match="did not end"):
+        with pytest.raises(TransientError, match="did not exit"):
             await connection.run("cat", timeout=0.3)
 
 
-async def test_a_command_that_reads_nothing_and_ends_has_a_status() -> None:
+async def test_a_command_that_exits_without_reading_its_input_has_a_status() -> None:
     def refuse(process: Process) -> None:
         process.stderr.write(b"sudo: a password is required")
         process.exit(1)
 
     async with node(refuse) as port, ssh.connect("127.0.0.1", PRIVATE, port=port) as connection:
-        done = await connection.run("sudo", stdin="x" * 10_000_000)
-    assert (done.exit_status, done.stderr) == (1, "sudo: a password is required")
+        output = await connection.run("sudo", stdin="x" * 10_000_000)
+    assert (output.exit_status, output.stderr) == (1, "sudo: a password is required")
 
 
-async def test_an_answer_that_is_no_text_is_read() -> None:
+async def test_a_binary_output_is_read() -> None:
     def answer(process: Process) -> None:
         process.stdout.write(b"\xff\xfe\x00ok")
         process.exit(0)
@@ -153,7 +151,7 @@ async def test_an_answer_that_is_no_text_is_read() -> None:
         assert (await connection.run("cat")).stdout == "\ufffd\ufffd\x00ok"
 
 
-async def test_what_the_server_says_at_the_end_is_one_short_printable_line() -> None:
+async def test_the_disconnect_message_of_a_server_becomes_a_short_printable_line() -> None:
     async def leave(process: Process) -> None:
         process.get_extra_info("connection").disconnect(asyncssh.DISC_PROTOCOL_ERROR, "\x1b[31mx\n" * 5000)
 
@@ -173,10 +171,10 @@ async def test_what_the_server_says_at_the_end_is_one_short_printable_line() -> 
     ],
     ids=["group of the server's choice", "compression", "DSA"],
 )
-async def test_costly_and_old_algorithms_are_refused_for_good(options: dict[str, Any]) -> None:
+async def test_costly_and_old_algorithms_are_refused(options: dict[str, Any]) -> None:
     server = await asyncssh.listen("127.0.0.1", 0, **{"server_host_keys": [HOST_KEY], **options})
     async with server:
-        with pytest.raises(NodeError, match="no algorithm"):
+        with pytest.raises(NodeError, match="no SSH algorithm"):
             async with ssh.connect("127.0.0.1", PRIVATE, port=server.get_port()):
                 pass
 
@@ -235,19 +233,21 @@ async def goodbye(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
         goodbye,
     ],
 )
-async def test_a_server_that_does_not_greet_is_left_in_time(raw: Raw) -> None:
-    async with speaking(raw) as port, asyncio.timeout(30):
+async def test_a_server_without_a_valid_handshake_times_out(raw: Raw) -> None:
+    async with raw_server(raw) as port, asyncio.timeout(30):
         with pytest.raises(TrustplaneError):
             async with ssh.connect("127.0.0.1", PRIVATE, port=port, timeout=0.5):
                 pass
 
 
-async def test_the_account_that_runs_us_offers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither its configuration nor its agent: a node's owner learns nothing of who looks at it."""
-    asked: list[str] = []
+async def test_a_server_gets_nothing_of_the_account_that_runs_trustplane(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the account's configuration nor its agent is used: a node's owner learns nothing about the account."""
+    requests: list[str] = []
 
     async def agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append("agent")
+        requests.append("agent")
         await reader.read(1)
         writer.close()
 
@@ -256,20 +256,21 @@ async def test_the_account_that_runs_us_offers_nothing(tmp_path: Path, monkeypat
     (tmp_path / ".ssh" / "id_ed25519").write_text(PRIVATE)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
-    stranger = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
+    other_key = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
     async with await asyncio.start_unix_server(agent, tmp_path / "agent"), node(silent) as port:
         with pytest.raises(NodeError, match="refuses the SSH key for user vmware-system-user"):
-            async with ssh.connect("127.0.0.1", stranger, port=port):
+            async with ssh.connect("127.0.0.1", other_key, port=port):
                 pass
-    assert not asked
+    assert not requests
     assert not (tmp_path / "ran").exists()
 
 
-def rsa_without_parts(bits: int) -> str:
-    """A key of RSA whose numbers do not fit together."""
+def inconsistent_rsa_key(bits: int) -> str:
+    """Return an RSA key with numbers that do not match."""
     numbers = [0, (1 << bits) - 1, 65537, 1, 1, 1, 1, 1, 1]
-    sizes = [one.bit_length() // 8 + 1 for one in numbers]
-    parts = [b"\x02\x82" + size.to_bytes(2) + one.to_bytes(size) for one, size in zip(numbers, sizes, strict=True)]
+    sizes = [number.bit_length() // 8 + 1 for number in numbers]
+    pairs = zip(numbers, sizes, strict=True)
+    parts = [b"\x02\x82" + size.to_bytes(2) + number.to_bytes(size) for number, size in pairs]
     body = b"".join(parts)
     der = b"\x30\x82" + len(body).to_bytes(2) + body
     return f"-----BEGIN RSA PRIVATE KEY-----\n{base64.encodebytes(der).decode()}-----END RSA PRIVATE KEY-----\n"
@@ -283,18 +284,18 @@ def rsa_without_parts(bits: int) -> str:
         ("-----BEGIN OPENSSH PRIVATE KEY-----\n" * 100, "neither"),
         ("-----BEGIN PRIVATE KEY-----\nMIAC\n-----END PRIVATE KEY-----", "neither"),
         (KEY.export_private_key(passphrase="secret", rounds=64).decode(), "encrypted"),
-        (rsa_without_parts(40_000), "longer than 4096 characters"),
+        (inconsistent_rsa_key(40_000), "longer than 4096 characters"),
     ],
 )
-async def test_a_key_that_cannot_be_used_is_the_users(key: str, why: str) -> None:
-    with pytest.raises(UserError, match="private key for SSH") as caught:
+async def test_an_unusable_private_key_is_a_user_error(key: str, why: str) -> None:
+    with pytest.raises(UserError, match="SSH private key") as caught:
         async with ssh.connect("127.0.0.1", key):
             pass
     assert why in caught.value.why
 
 
-async def test_a_key_of_rsa_that_is_no_key_harms_nobody_else() -> None:
+async def test_an_inconsistent_rsa_key_fails_with_an_error() -> None:
     async with node(silent) as port:
         with pytest.raises(TrustplaneError):
-            async with ssh.connect("127.0.0.1", rsa_without_parts(2048), port=port):
+            async with ssh.connect("127.0.0.1", inconsistent_rsa_key(2048), port=port):
                 pass

@@ -29,7 +29,7 @@ kubelet inactive
 """
 
 
-def test_a_report_is_read() -> None:
+def test_a_report_is_parsed() -> None:
     state = parse(REPORT)
     assert state.files == {
         A: File(SUM, 1700000000),
@@ -42,7 +42,7 @@ def test_a_report_is_read() -> None:
     assert (state.links, state.has_openssl, state.kubelet, state.token) == ({"tkg-a.pem"}, True, "inactive", "abc")
 
 
-def test_a_node_that_was_never_updated_has_no_record() -> None:
+def test_a_node_without_a_write_has_no_manifest() -> None:
     state = parse("manifest \ntoken x\ncerts 5\nruntime absent - \nmarker \nkubelet \n")
     assert (state.files, state.manifest, state.loaded, state.has_openssl) == ({}, None, None, False)
     assert state.runtime == Runtime("absent", "-", 0)
@@ -50,17 +50,17 @@ def test_a_node_that_was_never_updated_has_no_record() -> None:
 
 
 @pytest.mark.parametrize("marker", ["???", b64("\n"), b64("x"), base64.b64encode(b"\xff").decode()])
-def test_an_unreadable_marker_is_as_good_as_none(marker: str) -> None:
+def test_an_unreadable_marker_is_ignored(marker: str) -> None:
     assert parse(f"token x\nmarker {marker}\nkubelet active\n").loaded is None
 
 
 @pytest.mark.parametrize("report", ["", "sudo: a password is required", REPORT.partition("token")[0]])
-def test_a_report_that_is_not_whole_is_refused(report: str) -> None:
-    with pytest.raises(NodeError, match="not whole"):
+def test_an_incomplete_report_is_rejected(report: str) -> None:
+    with pytest.raises(NodeError, match="incomplete"):
         parse(report)
 
 
 @pytest.mark.parametrize("manifest", [b64("{}"), b64("half"), "?"])
-def test_an_unreadable_record_stops_us(manifest: str) -> None:
+def test_an_unreadable_manifest_is_an_error(manifest: str) -> None:
     with pytest.raises(NodeError, match=r"/etc/trustplane/trust\.json"):
         parse(f"manifest {manifest}\ntoken x\nkubelet active\n")

@@ -1,4 +1,4 @@
-"""A node's report may be anything: it is the answer of a machine that belongs to somebody else."""
+"""Hostile reports: a tenant controls the node and can make it report anything."""
 
 import base64
 import json
@@ -56,7 +56,7 @@ whole = reports.map(lambda report: f"token T\nkubelet active\n{report}")
 @example(manifest('{"files": ' + '{"a":' * 2_000))
 @example(manifest('{"files": {}, "version": ' + "9" * 5000 + "}"))
 @example(manifest(b"\xff\xfe"))
-def test_whatever_a_node_reports_is_a_state_or_an_error_of_that_node(report: str) -> None:
+def test_any_report_becomes_a_state_or_a_node_error(report: str) -> None:
     try:
         state = parse(report)
     except NodeError as error:
@@ -75,7 +75,7 @@ def _check_use(state: NodeState) -> None:
     assert hosts.all_shadows(state, desired) is not None
 
 
-def test_a_number_that_is_none_counts_as_unknown() -> None:
+def test_an_invalid_number_counts_as_unknown() -> None:
     state = parse("token T\nkubelet active\ncerts " + "9" * 5000 + "\nruntime active run 99999999999999999\n")
     assert (state.certs_changed, state.runtime) == (0, Runtime("active", "run", 0))
 
@@ -88,12 +88,12 @@ def test_a_number_that_is_none_counts_as_unknown() -> None:
     ],
     ids=["record", "lines"],
 )
-def test_a_report_beyond_all_bounds_is_the_nodes_error(report: str) -> None:
+def test_a_report_beyond_a_limit_is_a_node_error(report: str) -> None:
     with pytest.raises(NodeError):
         parse(report)
 
 
-def test_what_a_node_says_instead_of_a_report_is_printable() -> None:
+def test_the_output_quoted_instead_of_a_report_is_printable() -> None:
     with pytest.raises(NodeError) as caught:
         parse("\x1b]0;owned\x07password=hunter22\nsudo: a password is required\n")
     assert "\x1b" not in str(caught.value)
@@ -103,18 +103,18 @@ def test_what_a_node_says_instead_of_a_report_is_printable() -> None:
 keys = st.one_of(st.text(max_size=80), st.builds("{} {}".format, st.text(), st.text()))
 
 
-@given(shown=keys, known=keys, annotations=st.booleans())
-def test_whatever_host_key_is_shown_is_pinned_known_or_refused(*, shown: str, known: str, annotations: bool) -> None:
+@given(presented=keys, known=keys, annotations=st.booleans())
+def test_any_presented_host_key_is_pinned_known_or_refused(*, presented: str, known: str, annotations: bool) -> None:
     metadata = Metadata(name="m", resource_version="1", annotations={ANNOTATION: known} if annotations else {})
     try:
-        patch = pin(Object(metadata=metadata), shown)
+        patch = pin(Object(metadata=metadata), presented)
     except NodeError:
         return
     if patch:
-        assert patch["metadata"]["annotations"][ANNOTATION].split()[:2] == shown.split()[:2]
+        assert patch["metadata"]["annotations"][ANNOTATION].split()[:2] == presented.split()[:2]
 
 
-def test_times_of_the_far_future_are_only_compared() -> None:
+def test_times_in_the_far_future_are_only_compared() -> None:
     far = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) * 10
     report = f"stat {far} regular file|{PEM_PATH}\nsum 0  {PEM_PATH}\ntoken T\ncerts {far}\nkubelet active\n"
     assert not plan.is_fresh(parse(report), {PEM_PATH: "0"}, {})

@@ -1,4 +1,4 @@
-"""The script that unpacks a set on a machine, run by real shells in a root of its own."""
+"""The script that unpacks a trust set on a machine, run by real shells in a separate root directory."""
 
 import base64
 import json
@@ -45,13 +45,13 @@ esac
 
 
 class Machine:
-    """A directory as the root of a machine, with a systemd that only takes notes."""
+    """A directory as the root of a machine, with a fake systemctl that records its calls."""
 
     def __init__(self, folder: Path, shell: str = "sh") -> None:
         self.folder, self.shell = folder, shell
         self.root, self.bin = folder / "root", folder / "bin"
-        for one in (self.bin, self.path("/etc/ssl/certs"), self.path("/etc/trustplane")):
-            one.mkdir(parents=True)
+        for directory in (self.bin, self.path("/etc/ssl/certs"), self.path("/etc/trustplane")):
+            directory.mkdir(parents=True)
         self.put_program("systemctl", SYSTEMCTL)
         (self.bin / "run").write_text("1\n")
 
@@ -63,37 +63,38 @@ class Machine:
         return self.root / path.removeprefix("/")
 
     def unpack(self, text: str | None) -> list[str]:
-        """Run the script with that bundle; return the lines of its record."""
+        """Run the script with a bundle, and return the lines of its result."""
         if text is not None:
             self.path(bootstrap.BUNDLE_FILE).write_text(text)
         script = self.folder / "unpack.sh"
         script.write_text(bootstrap.SCRIPT)
-        done = self._run([self.shell, "-e", str(script)])
-        assert (done.returncode, done.stdout) == (0, "")
+        process = self._run([self.shell, "-e", str(script)])
+        assert (process.returncode, process.stdout) == (0, "")
         booted = self.path(bootstrap.BOOTED_FILE)
         return booted.read_text().splitlines() if booted.is_file() else []
 
     def state(self) -> NodeState:
-        """Read the machine as the manager does."""
+        """Read the state of the machine as the manager does."""
         text = node_trust._SCRIPT.replace("PATH=/", f"PATH={self.bin}:/")
         for name in ("/etc/ssl/certs", "/etc/containerd/certs.d", "/etc/trustplane"):
             text = text.replace(f"={name}\n", f"={self.path(name)}\n")
-        done = self._run([self.shell, "-s"], f"{text}\nmain state </dev/null\n")
-        return parse(done.stdout.replace(str(self.root), ""))
+        process = self._run([self.shell, "-s"], f"{text}\nmain state </dev/null\n")
+        return parse(process.stdout.replace(str(self.root), ""))
 
     def files(self) -> dict[str, str]:
-        """Return what lies outside of our own directory, by path; of links what they say."""
-        found = sorted(one for one in self.root.rglob("*") if one.is_symlink() or not one.is_dir())
-        texts = {f"/{one.relative_to(self.root)}": one for one in found}
+        """Return the files outside /etc/trustplane by path: content, or the target of a link."""
+        paths = sorted(path for path in self.root.rglob("*") if path.is_symlink() or not path.is_dir())
+        names = {f"/{path.relative_to(self.root)}": path for path in paths}
         return {
-            path: str(one.readlink()) if one.is_symlink() else one.read_text()
-            for path, one in texts.items()
-            if not path.startswith("/etc/trustplane/")
+            name: str(path.readlink()) if path.is_symlink() else path.read_text()
+            for name, path in names.items()
+            if not name.startswith("/etc/trustplane/")
         }
 
-    def calls(self) -> list[str]:
+    def restarts(self) -> list[str]:
+        """Return the calls of systemctl that restart a unit."""
         calls = self.bin / "calls"
-        return [one for one in calls.read_text().splitlines() if "restart" in one] if calls.exists() else []
+        return [call for call in calls.read_text().splitlines() if "restart" in call] if calls.exists() else []
 
     def _run(self, command: list[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
         environment = {"PATH": f"{self.bin}:{os.environ['PATH']}", "TRUSTPLANE_ROOT": str(self.root)}
@@ -102,10 +103,10 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def trust() -> TrustSet:
-    """Entry `two`, of two certificates, for the whole node; .one for the whole node as well; three for registries."""
-    found = yaml.safe_load((EXAMPLES / "tkgserviceconfiguration.yaml").read_text())["spec"]["trust"]
-    data = [one["data"] for one in found["additionalTrustedCAs"]]
-    pems = "".join(base64.b64decode(one).decode() for one in data)
+    """Return node-wide entries `.one` and `two`, the latter with two certificates, and registry-scoped `thr..ee`."""
+    example = yaml.safe_load((EXAMPLES / "tkgserviceconfiguration.yaml").read_text())["spec"]["trust"]
+    data = [entry["data"] for entry in example["additionalTrustedCAs"]]
+    pems = "".join(base64.b64decode(text).decode() for text in data)
     listed = [
         TrustedCA(name=".one", data=data[0]),
         TrustedCA(name="two", data=base64.b64encode(pems.encode()).decode()),
@@ -121,58 +122,58 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
     return Machine(tmp_path, request.param)
 
 
-def test_a_set_is_unpacked_and_the_manager_finds_nothing_to_do(machine: Machine, trust: TrustSet) -> None:
+def test_after_a_set_is_unpacked_the_manager_has_nothing_to_change(machine: Machine, trust: TrustSet) -> None:
     assert machine.unpack(render(trust, EVERYTHING)) == [f"trustplane-set-{trust.digest}", "complete"]
     desired = files(trust)
-    assert {path: each for path, each in machine.files().items() if "tkg-" in path or "hosts" in path} == desired
+    assert {path: text for path, text in machine.files().items() if "tkg-" in path or "hosts" in path} == desired
     assert {machine.path(path).stat().st_mode & 0o777 for path in desired} == {0o644}
-    assert machine.calls() == ["try-restart containerd"]
+    assert machine.restarts() == ["try-restart containerd"]
     state = machine.state()
     assert plan.drift(desired, state).is_current
     todo = plan.make(desired, state)
     assert (todo.is_needed, todo.conflicts) == (False, ())
     record = Manifest({path: plan.digest_of(content) for path, content in desired.items()})
     assert machine.path(MANIFEST).read_bytes() == plan.encode(record)
-    assert sorted(one.name for one in machine.path("/etc/trustplane").iterdir()) == sorted(
+    assert sorted(path.name for path in machine.path("/etc/trustplane").iterdir()) == sorted(
         ["booted", "lock", "runtime", "trust.json", "trust.pem"]
     )
 
 
 def test_openssl_finds_each_certificate(machine: Machine, trust: TrustSet) -> None:
     machine.unpack(render(trust, EVERYTHING))
-    links = [each for path, each in machine.files().items() if machine.path(path).is_symlink()]
+    links = [target for path, target in machine.files().items() if machine.path(path).is_symlink()]
     assert sorted(links) == ["tkg-.one.pem", "tkg-two.pem", "tkg-two.pem"]
-    lone = machine.folder / "ca.pem"
-    for one in trust.node_wide.entries[1].certificates:
-        lone.write_text(one.pem)
-        command = ["openssl", "verify", "-CApath", str(machine.path("/etc/ssl/certs")), "-no-CAfile", str(lone)]
+    file = machine.folder / "ca.pem"
+    for certificate in trust.node_wide.entries[1].certificates:
+        file.write_text(certificate.pem)
+        command = ["openssl", "verify", "-CApath", str(machine.path("/etc/ssl/certs")), "-no-CAfile", str(file)]
         assert subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def test_equal_certificates_under_like_names_have_a_link_each(machine: Machine, trust: TrustSet) -> None:
-    one = trust.entries[0].certificates
-    like = TrustSet(tuple(entries.Entry(name, one) for name in ("a", "a.pem", "tkg-a")))
-    (machine.path("/etc/ssl/certs") / "tkg-a.pem").write_text(like.entries[0].pem)
-    assert machine.unpack(render(like, EVERYTHING))[-1] == "complete"
-    assert not plan.make(files(like), machine.state()).is_needed
+def test_equal_certificates_under_similar_names_have_a_link_each(machine: Machine, trust: TrustSet) -> None:
+    certificates = trust.entries[0].certificates
+    similar = TrustSet(tuple(entries.Entry(name, certificates) for name in ("a", "a.pem", "tkg-a")))
+    (machine.path("/etc/ssl/certs") / "tkg-a.pem").write_text(similar.entries[0].pem)
+    assert machine.unpack(render(similar, EVERYTHING))[-1] == "complete"
+    assert not plan.make(files(similar), machine.state()).is_needed
     links = [path for path in machine.files() if machine.path(path).is_symlink()]
     assert [path.rpartition(".")[2] for path in links] == ["0", "1", "2"]
 
 
-def test_it_does_nothing_where_the_manager_has_been(machine: Machine, trust: TrustSet) -> None:
+def test_the_script_does_nothing_after_a_write_by_the_manager(machine: Machine, trust: TrustSet) -> None:
     machine.path(MANIFEST).write_text("{}")
     assert machine.unpack(render(trust, EVERYTHING)) == []
-    assert (machine.files(), machine.calls()) == ({}, [])
+    assert (machine.files(), machine.restarts()) == ({}, [])
 
 
 def test_a_second_run_changes_nothing(machine: Machine, trust: TrustSet) -> None:
     machine.unpack(render(trust, EVERYTHING))
     before = machine.files()
     assert machine.unpack(render(EMPTY, EVERYTHING))[0] == f"trustplane-set-{trust.digest}"
-    assert (machine.files(), machine.calls()) == (before, ["try-restart containerd"])
+    assert (machine.files(), machine.restarts()) == (before, ["try-restart containerd"])
 
 
-def test_what_was_interrupted_is_done_again(machine: Machine, trust: TrustSet) -> None:
+def test_an_interrupted_run_is_repeated(machine: Machine, trust: TrustSet) -> None:
     text = render(trust, EVERYTHING)
     machine.unpack(text)
     before = machine.files()
@@ -185,20 +186,20 @@ def test_what_was_interrupted_is_done_again(machine: Machine, trust: TrustSet) -
     assert not plan.make(files(trust), machine.state()).is_needed
 
 
-def test_a_set_without_entries(machine: Machine) -> None:
+def test_a_set_without_entries_is_complete(machine: Machine) -> None:
     assert machine.unpack(render(EMPTY, EVERYTHING)) == [f"trustplane-set-{EMPTY.digest}", "complete"]
-    assert (machine.files(), machine.calls()) == ({}, [])
+    assert (machine.files(), machine.restarts()) == ({}, [])
     assert machine.path(MANIFEST).read_bytes() == plan.encode(Manifest({}))
 
 
-def test_files_of_single_registries_need_no_restart(machine: Machine, trust: TrustSet) -> None:
+def test_registry_scoped_files_need_no_restart(machine: Machine, trust: TrustSet) -> None:
     scoped = TrustSet(tuple(entry for entry in trust.entries if entry.hosts))
     machine.unpack(render(scoped, EVERYTHING))
-    assert (machine.files(), machine.calls()) == (files(scoped), [])
+    assert (machine.files(), machine.restarts()) == (files(scoped), [])
     assert plan.drift(files(scoped), machine.state()).is_current
 
 
-def test_a_part_of_a_set_is_said_to_be_one(machine: Machine, trust: TrustSet) -> None:
+def test_a_part_of_a_set_is_reported_as_partial(machine: Machine, trust: TrustSet) -> None:
     assert machine.unpack(render(trust, 3500))[-1] == "partial"
     drift = plan.drift(files(trust), machine.state())
     assert drift.missing
@@ -207,7 +208,7 @@ def test_a_part_of_a_set_is_said_to_be_one(machine: Machine, trust: TrustSet) ->
 
 
 @pytest.mark.parametrize("edit", ["", "\n", "trustplane-end\n", "x", "cut", "no end", "more", "other digest", None])
-def test_what_is_not_whole_is_not_unpacked(machine: Machine, trust: TrustSet, edit: str | None) -> None:
+def test_an_incomplete_bundle_is_not_unpacked(machine: Machine, trust: TrustSet, edit: str | None) -> None:
     text = render(trust, EVERYTHING)
     edits = {
         "cut": text[: len(text) // 2],
@@ -218,68 +219,68 @@ def test_what_is_not_whole_is_not_unpacked(machine: Machine, trust: TrustSet, ed
     lines = machine.unpack(edits.get(edit, edit) if edit is not None else None)
     assert lines[0] in (f"trustplane-set-{trust.digest}", "trustplane-set-unknown")
     assert lines[1:] == ["failed: /etc/trustplane/trust.pem is not whole"]
-    assert (machine.files(), machine.calls(), machine.state().manifest) == ({}, [], None)
+    assert (machine.files(), machine.restarts(), machine.state().manifest) == ({}, [], None)
 
 
-def test_a_last_line_without_an_end_is_one(machine: Machine, trust: TrustSet) -> None:
+def test_a_bundle_without_a_final_newline_is_complete(machine: Machine, trust: TrustSet) -> None:
     assert machine.unpack(render(trust, EVERYTHING).rstrip("\n"))[-1] == "complete"
     assert plan.drift(files(trust), machine.state()).is_current
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "directory", "dangling"])
-def test_somebody_else_s_file_stays(machine: Machine, trust: TrustSet, kind: str) -> None:
+def test_a_foreign_file_stays(machine: Machine, trust: TrustSet, kind: str) -> None:
     path = machine.path("/etc/ssl/certs/tkg-two.pem")
     if kind == "file":
-        path.write_text("theirs\n")
+        path.write_text("foreign\n")
     elif kind == "directory":
         path.mkdir()
     else:
-        target = machine.folder / "theirs"
+        target = machine.folder / "foreign"
         if kind == "link":
             target.write_text(files(trust)["/etc/ssl/certs/tkg-two.pem"])
         path.symlink_to(target)
     lines = machine.unpack(render(trust, EVERYTHING))
     assert lines[1:] == ["failed: /etc/ssl/certs/tkg-two.pem is there with other content and stays"]
     assert (path.is_file() and not path.is_symlink()) == (kind == "file")
-    assert kind != "file" or path.read_text() == "theirs\n"
-    assert not (machine.folder / "theirs").exists() or kind == "link"
+    assert kind != "file" or path.read_text() == "foreign\n"
+    assert not (machine.folder / "foreign").exists() or kind == "link"
     state = machine.state()
     assert state.manifest
     assert sorted(state.manifest.files) == sorted(files(trust).keys() - {"/etc/ssl/certs/tkg-two.pem"})
     assert plan.make(files(trust), state).conflicts == ("/etc/ssl/certs/tkg-two.pem",)
 
 
-def test_somebody_else_s_file_with_the_right_content_becomes_ours(machine: Machine, trust: TrustSet) -> None:
+def test_a_foreign_file_with_the_desired_content_becomes_managed(machine: Machine, trust: TrustSet) -> None:
     machine.path("/etc/ssl/certs/tkg-two.pem").write_text(files(trust)["/etc/ssl/certs/tkg-two.pem"])
     assert machine.unpack(render(trust, EVERYTHING))[-1] == "complete"
     assert not plan.make(files(trust), machine.state()).is_needed
 
 
-def test_no_registry_gets_a_file_that_names_somebody_else_s(machine: Machine, trust: TrustSet) -> None:
+def test_no_hosts_toml_names_a_foreign_file(machine: Machine, trust: TrustSet) -> None:
     folder = machine.path("/etc/containerd/certs.d/r.test:5000")
     folder.mkdir(parents=True)
-    (folder / "tkg-thr..ee.pem").write_text("theirs\n")
+    (folder / "tkg-thr..ee.pem").write_text("foreign\n")
     lines = machine.unpack(render(trust, EVERYTHING))
     assert [line.split(" ")[1] for line in lines[1:]] == [
         "/etc/containerd/certs.d/r.test:5000/tkg-thr..ee.pem",
         "/etc/containerd/certs.d/r.test:5000/hosts.toml",
     ]
-    assert sorted(one.name for one in folder.iterdir()) == ["tkg-thr..ee.pem"]
+    assert sorted(path.name for path in folder.iterdir()) == ["tkg-thr..ee.pem"]
 
 
-def test_what_cannot_be_written_is_said(machine: Machine, trust: TrustSet) -> None:
+def test_a_failed_write_is_reported(machine: Machine, trust: TrustSet) -> None:
     machine.put_program("mv", '#!/bin/sh\ncase "$*" in *tkg-two*) exit 1 ;; esac\nexec /bin/mv "$@"\n')
     assert machine.unpack(render(trust, EVERYTHING))[1:] == ["failed: /etc/ssl/certs/tkg-two.pem could not be written"]
     assert plan.drift(files(trust), machine.state()).missing == ("/etc/ssl/certs/tkg-two.pem",)
 
 
-def test_a_runtime_that_does_not_come_back_is_said(machine: Machine, trust: TrustSet) -> None:
+def test_a_failed_restart_of_the_runtime_is_reported(machine: Machine, trust: TrustSet) -> None:
     (machine.bin / "broken").touch()
     assert machine.unpack(render(trust, EVERYTHING))[1:] == ["failed: containerd could not be restarted"]
     assert plan.drift(files(trust), machine.state()).is_stale
 
 
-def test_a_machine_without_room_for_a_record_joins(machine: Machine, trust: TrustSet) -> None:
+def test_a_machine_that_cannot_store_a_record_joins(machine: Machine, trust: TrustSet) -> None:
     shutil.rmtree(machine.path("/etc/trustplane"))
     machine.path("/etc/trustplane").write_text("")
     assert machine.unpack(None) == []
@@ -320,7 +321,7 @@ def test_other_paths_are_refused(machine: Machine) -> None:
     lines = machine.unpack(bundle([*HOSTILE, "/etc/ssl/certs/tkg-good.pem"]))
     assert lines[1:] == ["failed: a file of the set has a path that is none of Trustplane's"] * len(HOSTILE)
     assert machine.files() == {"/etc/ssl/certs/tkg-good.pem": f"content {len(HOSTILE)}\n"}
-    assert sorted(one.name for one in machine.folder.iterdir()) == ["bin", "root", "unpack.sh"]
+    assert sorted(path.name for path in machine.folder.iterdir()) == ["bin", "root", "unpack.sh"]
 
 
 _LETTERS = st.text("aZ0.-_:[]/ $*", max_size=6)
@@ -334,7 +335,7 @@ _PATHS = st.sampled_from(HOSTILE) | st.builds(
 
 @settings(max_examples=10, deadline=None)
 @given(st.lists(_PATHS, max_size=20, unique=True))
-def test_the_machine_allows_the_paths_that_the_manager_knows(paths: list[str]) -> None:
+def test_the_script_and_the_manager_allow_the_same_paths(paths: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         machine = Machine(Path(folder))
         machine.unpack(bundle(paths))
@@ -343,22 +344,22 @@ def test_the_machine_allows_the_paths_that_the_manager_knows(paths: list[str]) -
 
 @settings(max_examples=10, deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=200).filter(str.strip))
-def test_any_content_is_a_file_or_nothing(content: str) -> None:
+def test_any_content_becomes_one_file_or_none(content: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         machine = Machine(Path(folder))
         machine.unpack(bundle(["/etc/ssl/certs/tkg-a.pem"]).replace("content 0", content))
         assert machine.files().keys() <= {"/etc/ssl/certs/tkg-a.pem"}
 
 
-def test_lines_of_a_later_release_are_passed_over(machine: Machine, trust: TrustSet) -> None:
+def test_lines_of_a_later_release_are_ignored(machine: Machine, trust: TrustSet) -> None:
     text = render(trust, EVERYTHING).replace("trustplane-file", "trustplane-new x\nword\ntrustplane-file")
     assert machine.unpack(text)[-1] == "complete"
     assert plan.drift(files(trust), machine.state()).is_current
 
 
 def test_the_script_fits_into_a_template() -> None:
-    assert len(bootstrap.SCRIPT) < 10_240  # content of a file of a KubeadmConfig
-    assert not [one for one in FORBIDDEN if one in bootstrap.SCRIPT]
+    assert len(bootstrap.SCRIPT) < 10_240  # limit for the content of a file in a KubeadmConfig
+    assert not [text for text in FORBIDDEN if text in bootstrap.SCRIPT]
     assert bootstrap.SCRIPT.isascii()
     assert not bootstrap.SCRIPT.startswith(" ")
     assert all(line == line.rstrip() for line in bootstrap.SCRIPT.splitlines())
@@ -372,23 +373,23 @@ _HOSTS = st.sampled_from(["r.test", "[fd00::1]:5000", "R-1.test:5000", "{{x}}", 
 
 @settings(max_examples=30, deadline=None)
 @given(shape=st.dictionaries(_NAMES, st.sets(_HOSTS, max_size=2), max_size=4))
-def test_cloud_init_renders_it_as_it_is(trust: TrustSet, shape: dict[str, set[str]]) -> None:
+def test_cloud_init_renders_script_and_bundle_unchanged(trust: TrustSet, shape: dict[str, set[str]]) -> None:
     certificates = trust.entries[0].certificates
-    wanted = TrustSet(tuple(entries.Entry(name, certificates, tuple(sorted(hosts))) for name, hosts in shape.items()))
-    contents = [bootstrap.SCRIPT, render(wanted, EVERYTHING)]
-    parts = "".join(f"-   path: /x\n    content: |\n{textwrap.indent(one, ' ' * 6)}\n" for one in contents)
+    named = TrustSet(tuple(entries.Entry(name, certificates, tuple(sorted(hosts))) for name, hosts in shape.items()))
+    contents = [bootstrap.SCRIPT, render(named, EVERYTHING)]
+    parts = "".join(f"-   path: /x\n    content: |\n{textwrap.indent(content, ' ' * 6)}\n" for content in contents)
     text = f"#cloud-config\n\nwrite_files:\n{parts}"
-    # As cloud-init does it (cloudinit/templater.py, detect_template).
+    # As in cloud-init: cloudinit/templater.py, detect_template.
     template = jinja2.Template(text, undefined=jinja2.DebugUndefined, trim_blocks=True, extensions=["jinja2.ext.do"])
     assert template.render(v1={"local_hostname": "node"}, ds={}) + "\n" == text
     written = yaml.safe_load(text)["write_files"]
-    assert [one["content"].rstrip("\n") for one in written] == [one.rstrip("\n") for one in contents]
+    assert [file["content"].rstrip("\n") for file in written] == [content.rstrip("\n") for content in contents]
 
 
-def test_ignition_carries_it_as_it_is(machine: Machine, trust: TrustSet) -> None:
+def test_ignition_carries_script_and_bundle_unchanged(machine: Machine, trust: TrustSet) -> None:
     contents = [bootstrap.SCRIPT, render(trust, EVERYTHING)]
-    # As Cluster API's converter escapes it (vincent-petithory/dataurl, rfc2396.go).
-    sources = [f"data:,{urllib.parse.quote(one, safe='-_.!~*()' + chr(39))}" for one in contents]
-    read = json.loads(json.dumps({"files": sources}))["files"]
-    assert [urllib.parse.unquote(one.removeprefix("data:,")) for one in read] == contents
-    assert machine.unpack(urllib.parse.unquote(read[1].removeprefix("data:,")))[-1] == "complete"
+    # As Cluster API's converter escapes it: vincent-petithory/dataurl, rfc2396.go.
+    sources = [f"data:,{urllib.parse.quote(content, safe='-_.!~*()' + chr(39))}" for content in contents]
+    urls = json.loads(json.dumps({"files": sources}))["files"]
+    assert [urllib.parse.unquote(url.removeprefix("data:,")) for url in urls] == contents
+    assert machine.unpack(urllib.parse.unquote(urls[1].removeprefix("data:,")))[-1] == "complete"
