@@ -7,8 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := .tools/bin/uv
 UV_VERSION := 0.13.9
+ANSIBLE := .tools/ansible
 # Debian packages: Python's venv; the parts of the local stack that come from the distribution. tests/bare says what for.
-PACKAGES := python3-venv podman runc netavark iptables nftables iproute2 mmdebstrap skopeo ca-certificates
+PACKAGES := python3-venv podman runc netavark iptables nftables iproute2 mmdebstrap skopeo ca-certificates openssh-client
 
 # As the local stack has it for what it starts: for kubectl and podman, which tests start a thousand times.
 export GOGC := 400
@@ -54,6 +55,14 @@ $(VENV)/locked: requirements.lock requirements-go.lock pyproject.toml $(UV)
 lock: $(UV) ## Resolve dependencies anew into the lock files
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group go -o requirements-go.lock
+	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group ansible -o requirements-ansible.lock
+
+# Apart from ours: a program that a benchmark compares with.
+$(ANSIBLE)/locked: requirements-ansible.lock $(UV)
+	@echo "==> Ansible"
+	@$(UV) venv --quiet --allow-existing --python python3 $(ANSIBLE)
+	@$(UV) pip sync --quiet --compile-bytecode --python $(ANSIBLE)/bin/python --require-hashes requirements-ansible.lock
+	@touch $@
 
 .PHONY: demo
 demo: setup ## The main job, end to end, on real Kubernetes (leaves the stack up)
@@ -78,7 +87,8 @@ unit: setup ## Unit and property tests: no root, no network
 	@$(BIN)/pytest tests/unit
 
 .PHONY: oracle
-oracle: setup ## A few hundred fresh chains, decided by us and by Go; the benchmark runs
+oracle: setup $(ANSIBLE)/locked ## A few hundred fresh chains, decided by us and by Go; the benchmarks run
+	@$(BIN)/trustplane local build
 	@$(BIN)/pytest tests/oracle tests/bench
 
 .PHONY: fuzz-verify
@@ -150,6 +160,11 @@ kills: setup ## An update, and kills at random moments: make kills N=20 [SEED=7]
 .PHONY: bench-update
 bench-update: setup ## A change of trust in place against one by replacement, on 1 + 3 nodes
 	@$(BIN)/trustplane bench update
+
+.PHONY: bench-nodes
+bench-nodes: setup $(ANSIBLE)/locked ## One CA on 50 light nodes, beside Ansible and a loop of ssh: make bench-nodes [N=50] [OUTPUT=json]
+	@$(BIN)/trustplane local build
+	@PYTHONPATH=tests $(BIN)/python -m bench.nodes --nodes $(or $(N),50) $(if $(OUTPUT),-o $(OUTPUT))
 
 .PHONY: bench-watch
 bench-watch: setup ## What it costs to watch failing pulls: make bench-watch [PODS=5000] [MINUTES=4]

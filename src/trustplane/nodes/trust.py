@@ -129,7 +129,8 @@ def _lines(todo: plan.Plan) -> Iterator[str]:
         yield f"link {path}"
     if todo.restart:
         yield "restart"
-    yield f"manifest {_encoded(plan.encode(todo.manifest))}"
+    if todo.manifest != todo.intent:
+        yield f"manifest {_encoded(plan.encode(todo.manifest))}"
     yield f"loaded {todo.loaded}"
     yield "end"
 

@@ -17,6 +17,8 @@ sentinel=/run/cluster-api/bootstrap-success.complete
 manifest=$home/trust.json
 marker=$home/runtime
 
+newline='
+'
 CHANGED=73 BROKEN=74 BUSY=75
 
 fail() { # code, message
@@ -44,7 +46,8 @@ state() {
 }
 
 digest() {
-    sha256sum | cut -d ' ' -f 1
+    sum=$(sha256sum)
+    printf '%s\n' "${sum%% *}"
 }
 
 # The manifest, and every file that is or may be ours.
@@ -62,7 +65,7 @@ files() {
 }
 
 encoded() {
-    if [ -f "$1" ]; then base64 <"$1" | tr -d '\n'; fi
+    if [ -f "$1" ]; then base64 -w 0 <"$1"; fi
 }
 
 # OpenSSL finds a certificate by a link named after the hash of its subject.
@@ -75,54 +78,74 @@ links() {
 runtime() {
     printf 'certs %s\n' "$(stat -L -c %Z "$certs")"
     printf 'bootstrapped %s\n' "$(stat -c %Z "$sentinel" 2>/dev/null)"
-    active=$(property ActiveState)
-    printf 'runtime %s %s %s\n' "${active:-absent}" "$(invocation)" "$(started)"
+    look
+    printf 'runtime %s %s %s\n' "$active" "$run" "$(date -d "${time:-@0}" +%s)"
     printf 'marker %s\n' "$(encoded "$marker")"
-    printf 'kubelet %s\n' "$(systemctl is-active kubelet 2>/dev/null)"
+    printf 'kubelet %s\n' "$kubelet"
 }
 
-property() {
-    systemctl show -p "$1" --value containerd 2>/dev/null
-}
-
-# Which run of containerd this is: a new one has a new identity.
-invocation() {
-    run=$(property InvocationID)
-    printf '%s\n' "${run:--}"
-}
-
-started() {
-    time=$(property ExecMainStartTimestamp)
-    date -d "${time:-@0}" +%s
+# Ask systemd, once for all: each question costs more than any other step of a look.
+look() { # sets of containerd: active, run (a new one has a new identity), time (of its start); and: kubelet
+    active='' run='' time='' kubelet='' unit=containerd
+    rest=$(systemctl show -p ActiveState -p InvocationID -p ExecMainStartTimestamp containerd kubelet 2>/dev/null)
+    while [ -n "$rest" ]; do
+        line=${rest%%"$newline"*}
+        rest=${rest#"$line"}
+        rest=${rest#"$newline"}
+        case $unit:$line in
+        containerd:ActiveState=*) active=${line#*=} ;;
+        containerd:InvocationID=*) run=${line#*=} ;;
+        containerd:ExecMainStartTimestamp=*) time=${line#*=} ;;
+        kubelet:ActiveState=*) kubelet=${line#*=} ;;
+        containerd:) unit=kubelet ;;
+        esac
+    done
+    active=${active:-absent} run=${run:--}
 }
 
 # --- how it is changed -----------------------------------------------------------------------------------------------
-# The plan's lines: token T | intent B64 | write PATH SHA256 B64 | remove PATH | link PATH | restart | manifest B64 |
-# loaded DIGEST | end. The order of writes and removals is the plan's, but what is in certs.d is removed last.
+# The plan's lines: token T | intent B64 | write PATH SHA256 B64 | remove PATH | link PATH | restart | manifest B64
+# (only where it is not the intent) | loaded DIGEST | end. The order of writes and removals is the plan's, but what is
+# in certs.d is removed last.
 
 apply() {
     plan=$1
-    [ "${plan##*
-}" = end ] || fail "$BROKEN" 'the plan did not arrive whole'
+    [ "${plan##*"$newline"}" = end ] || fail "$BROKEN" 'the plan did not arrive whole'
+    # Its lines without what makes them long: the shell reads a character at a time.
+    brief=$(printf '%s\n' "$plan" | sed -e '/^intent /d; s/^\(manifest\) .*/\1/; s/^\(write [^ ]*\) .*/\1/')
     mkdir -p "$home"
     exec 9>"$home/lock"
     flock -w 20 9 || fail "$BUSY" 'another update of this node is going on'
-    [ "$(files | digest)" = "$(value token)" ] || fail "$CHANGED" 'the node has changed since it was read'
+    [ "$(files | digest)" = "$(paths token)" ] || fail "$CHANGED" 'the node has changed since it was read'
     stage || fail "$BROKEN" 'a file did not arrive as it was sent, or there is no room for it'
     commit || fail 1 "a step failed: $step"
     state
 }
 
-value() {
-    printf '%s\n' "$plan" | sed -n "s/^$1 //p"
+content() { # name of the plan's line
+    printf '%s\n' "$plan" | sed -n "s/^$1 //p" | base64 -d
 }
 
-wants() {
-    printf '%s\n' "$plan" | grep -q "^$1"
+wants() { # a line that is but a word here
+    case $brief in
+    *"$newline$1$newline"*) ;;
+    *) return 1 ;;
+    esac
 }
 
-paths() { # verb
-    printf '%s\n' "$plan" | sed -n "s/^$1 \([^ ]*\).*/\1/p"
+removes() { # something that begins so
+    case $brief in
+    *"${newline}remove $1"*) ;;
+    *) return 1 ;;
+    esac
+}
+
+paths() { # verb; also: loaded, token
+    while read -r verb path; do
+        if [ "$verb" = "$1" ]; then printf '%s\n' "$path"; fi
+    done <<BRIEF
+$brief
+BRIEF
 }
 
 stage() {
@@ -151,8 +174,9 @@ commit() {
     put "$manifest" intent || return 1
     if wants restart; then
         step='forget what containerd has loaded'
-        rm -f "$marker" && persist "$home" || return 1
+        rm -f "$marker" || return 1
     fi
+    persist "$home" || return 1
     step='write and remove files'
     change || return 1
     step='link certificates'
@@ -169,11 +193,14 @@ commit() {
     fi
     step='remove files of single registries'
     change_hosts || return 1
-    step='write the manifest'
-    put "$manifest" manifest || return 1
+    if wants manifest; then
+        step='write the manifest'
+        put "$manifest" manifest || return 1
+    fi
     step='note what containerd has loaded'
+    wants restart || look
     {
-        printf '%s %s\n' "$(value loaded)" "$(invocation)"
+        printf '%s %s\n' "$(paths loaded)" "$run"
         stat -c '%Z %n' -- "$certs"/tkg-*.pem 2>/dev/null
     } >"$marker.new"
     persist "$marker.new"
@@ -182,10 +209,9 @@ commit() {
 }
 
 put() { # file, name of the plan's line
-    value "$2" | base64 -d >"$1.new" || return 1
+    content "$2" >"$1.new" || return 1
     persist "$1.new"
     mv -f "$1.new" "$1" || return 1
-    persist "$home"
 }
 
 change() {
@@ -197,11 +223,11 @@ change() {
         "$hosts"/*) mv -fT "${path%/*}/.trustplane/${path##*/}" "$path" || return 1 ;;
         esac
     done || return 1
-    set -f
-    # shellcheck disable=SC2046  # one word for each path
-    set -- $(paths remove | grep "^$certs/")
-    set +f
-    if [ $# -gt 0 ]; then
+    if removes "$certs/"; then
+        set -f
+        # shellcheck disable=SC2046  # one word for each path
+        set -- $(paths remove | grep "^$certs/")
+        set +f
         unlink_certs "$@" || return 1
         rm -f -- "$@" || return 1
     fi
@@ -210,6 +236,7 @@ change() {
 
 # What is removed from certs.d may be for the whole node from now on: that counts once containerd has been restarted.
 change_hosts() {
+    removes "$hosts/" || return 0
     paths remove | grep "^$hosts/" | while read -r path; do
         rm -f -- "$path" || return 1
         rmdir "${path%/*}" 2>/dev/null || : # an empty one would hide `_default`
@@ -319,7 +346,8 @@ settle() {
 
 # `systemctl restart` returns when containerd says that it is ready; a client's answer shows that it serves.
 serve() {
-    systemctl is-active --quiet containerd || return 1
+    look
+    [ "$active" = active ] || return 1
     command -v ctr >/dev/null || return 0
     timeout 10 ctr --connect-timeout 10s version >/dev/null
 }
