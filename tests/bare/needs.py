@@ -42,6 +42,9 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "tests/bench/ways.py:_run": ("xargs", "sh", "ssh"),  # and Ansible's, of an environment of its own
     "tests/e2e/laboratory.py:answers": ("unshare", "sh", "mount"),
     "tests/oracle/go.py:build": GO,
+    # The tests bring a systemctl and a ctr.
+    "tests/unit/nodes/test_pulls.py:sh": ("sh", *(_TRUST - {"systemctl", "openssl", "ctr"})),
+    "tests/unit/nodes/test_pulls.py:start": ("sh", *(_TRUST - {"systemctl", "openssl", "ctr"})),
 }
 SCRIPTS = ("Makefile", ".ci/run")
 # What nothing here starts, and yet must be there; and why.

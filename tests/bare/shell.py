@@ -13,6 +13,7 @@ _STARTED = re.compile(r"\b(?:timeout|env|exec|command -v|xargs) +(?:-\S+ +|\d+ +
 _FUNCTION = re.compile(r"(?:^|;)\s*(\w+)\(\)", re.MULTILINE)
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)
 _PATTERN = re.compile(r"^\s*[^\s()]+\)(?=\s)", re.MULTILINE)  # of `case`
+_END = re.compile(r"(<<-?\s*'?(\w+)'?\n.*?)^\2$", re.MULTILINE | re.DOTALL)  # of a here-document, with what is before
 _SUM = re.compile(r"\$\(\([^)]*\)\)")
 _WORDS_OF_THE_SHELL = frozenset(
     {
@@ -25,7 +26,7 @@ _WORDS_OF_THE_SHELL = frozenset(
 
 def programs(script: str) -> set[str]:
     """Return the names of programs in a script of POSIX sh or bash."""
-    text = _unquoted(_SUM.sub("0", _COMMENT.sub("", script.replace("\\\n", " "))))
+    text = _unquoted(_SUM.sub("0", _COMMENT.sub("", _END.sub(r"\1", script.replace("\\\n", " ")))))
     text = _PATTERN.sub(";", text)
     own = {*_FUNCTION.findall(text), *_WORDS_OF_THE_SHELL}
     return {word for word in {*_BEGIN.findall(text), *_STARTED.findall(text)} if word not in own and "$" not in word}

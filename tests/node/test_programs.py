@@ -19,8 +19,8 @@ COMMANDS = {
     "sshd": "controllers.node_write",
     "sudo": "SSH",
 }
-# What unpack.sh makes, and words of the unit that it writes.
-MADE = {"/etc/trustplane/host-keys.sh", "END", "say"}
+# What unpack.sh makes, and a word of the unit that it writes.
+MADE = {"/etc/trustplane/host-keys.sh", "say"}
 CONTENT = {
     "/usr/bin/catatonit": "image pause",
     "/bin/busybox": "image hello",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.node.conftest import set_of
+from tests.node.conftest import kubelet, set_of
 
 from trustplane.controllers.clustertrust_inspection import _look
 from trustplane.errors import NodeError, TransientError
@@ -16,9 +16,11 @@ UNTRUSTED = "x509: certificate signed by unknown authority"
 NOT_FOUND = "not found"
 ONE = "one.test:5001"
 
-# Commands of trust.sh that change something on the node, where a command can begin.
+# Commands of trust.sh that change something on the node, where a command can begin; and the functions that hold the
+# kubelet, wait while it is held, and let it go on.
 _CHANGES = re.compile(
-    r"(?P<before>^\s*|\*\) |\|\| )(?P<command>(?:mv|rm|ln|mkdir|persist|systemctl restart|printf %s \"\$data\") )",
+    r"(?P<before>^\s*|\*\) |\|\| )(?P<command>(?:mv|rm|ln|mkdir|persist|systemctl restart|printf %s \"\$data\") "
+    r"|(?:hold|release|serve)(?= |$))",
     re.MULTILINE,
 )
 _STEPS = "/run/steps"
@@ -243,6 +245,14 @@ async def test_killed_at_any_step_the_next_attempt_ends_the_same(
     """To and fro between {boot, one} and {one, two}: something is added, something is removed, something stays."""
     before = foreign()
     sets = {"boot": node.trusting("one", "boot"), "two": node.trusting("one", "two")}
+    with kubelet(node, "/bin/sleep infinity"):
+        await killed_at_each_step(node, shell, monkeypatch, sets)
+    assert foreign() == before
+
+
+async def killed_at_each_step(
+    node: Any, shell: Any, monkeypatch: pytest.MonkeyPatch, sets: dict[str, dict[str, str]]
+) -> None:
     await trust.apply(shell, sets["boot"])
     whole, step, died = trust._SCRIPT, 0, True
     while died:
@@ -257,6 +267,7 @@ async def test_killed_at_any_step_the_next_attempt_ends_the_same(
             died = True
         half = "for f in one boot two; do f=/etc/ssl/certs/tkg-$f.pem; test ! -e $f || openssl x509 -noout -in $f; done"
         assert node.sh(half) == "", f"step {step}"
+        node.kubelet_goes_on()
 
         monkeypatch.setattr(trust, "_SCRIPT", whole)
         result = await trust.apply(shell, sets[come])
@@ -266,7 +277,6 @@ async def test_killed_at_any_step_the_next_attempt_ends_the_same(
         assert files.split() == sorted([*linked, "tkg-theirs.pem"]) + linked, f"step {step}"
         assert gone not in files
     assert step > 15
-    assert foreign() == before
 
 
 async def test_150_cas_of_the_size_of_rsa_4096_go_in_two_round_trips(

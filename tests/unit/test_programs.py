@@ -61,9 +61,12 @@ if [ -e x ]; then own; elif timeout 5 flock 9; then n=$((n + 1)); else exec sync
 case $x in
 a) mv a b ;;
 esac
+while read -r x; do tee "$x"; done <<TEXT
+$(stat x)
+TEXT
 """
     assert shell.programs(script) - {"["} == {
-        *("sort", "cut", "tr", "head", "grep", "base64", "timeout", "flock", "sync", "mv")
+        *("sort", "cut", "tr", "head", "grep", "base64", "timeout", "flock", "sync", "mv", "tee", "stat")
     }
 
 

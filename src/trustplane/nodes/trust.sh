@@ -1,5 +1,5 @@
 # Reads and changes the trust of this node. Run as root by POSIX sh, from standard input: these functions, then one call
-# of `main` with a here-document. Needs coreutils, flock (util-linux) and systemd; openssl where it is there.
+# of `main` with a here-document. Needs coreutils, util-linux (flock, setsid) and systemd; openssl where it is there.
 #
 # Every file is replaced by a rename within its directory's file system. What is half written lies in a subdirectory
 # `.trustplane` of the target's directory: Go reads each file of /etc/ssl/certs, whatever its name, but no directory.
@@ -16,6 +16,8 @@ home=/etc/trustplane
 sentinel=/run/cluster-api/bootstrap-success.complete
 manifest=$home/trust.json
 marker=$home/runtime
+# Containerd's own, at its usual place: it changes with each pull that ends.
+database=/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db
 
 newline='
 '
@@ -85,9 +87,9 @@ runtime() {
 }
 
 # Ask systemd, once for all: each question costs more than any other step of a look.
-look() { # sets of containerd: active, run (a new one has a new identity), time (of its start); and: kubelet
-    active='' run='' time='' kubelet='' unit=containerd
-    rest=$(systemctl show -p ActiveState -p InvocationID -p ExecMainStartTimestamp containerd kubelet 2>/dev/null)
+look() { # sets of containerd: active, run (a new one has a new identity), time (of its start); of kubelet: kubelet, pid
+    active='' run='' time='' kubelet='' pid=0 unit=containerd
+    rest=$(systemctl show -p ActiveState -p InvocationID -p ExecMainStartTimestamp -p MainPID containerd kubelet 2>/dev/null)
     while [ -n "$rest" ]; do
         line=${rest%%"$newline"*}
         rest=${rest#"$line"}
@@ -97,6 +99,7 @@ look() { # sets of containerd: active, run (a new one has a new identity), time 
         containerd:InvocationID=*) run=${line#*=} ;;
         containerd:ExecMainStartTimestamp=*) time=${line#*=} ;;
         kubelet:ActiveState=*) kubelet=${line#*=} ;;
+        kubelet:MainPID=*) pid=${line#*=} ;;
         containerd:) unit=kubelet ;;
         esac
     done
@@ -163,7 +166,7 @@ stage() {
 }
 
 discard() {
-    rm -rf "$home/staged" "$home/links" "$certs/.trustplane"
+    rm -rf "$home/staged" "$home/links" "$home/calm" "$certs/.trustplane"
     for path in "$hosts"/*; do
         [ ! -e "$path/.trustplane" ] || rm -rf "$path/.trustplane"
     done
@@ -183,13 +186,15 @@ commit() {
     link_all || return 1
     discard
     if wants restart; then
-        settle
         step='restart containerd'
         # Otherwise systemd, after a few starts in a short time, stops it and refuses to start it again.
-        systemctl reset-failed containerd 2>/dev/null
+        systemctl reset-failed containerd 2>/dev/null &
+        settle
+        wait
         systemctl restart containerd || return 1
         step='wait for containerd'
         serve || return 1
+        release
     fi
     step='remove files of single registries'
     change_hosts || return 1
@@ -334,14 +339,107 @@ drop_link() {
 
 # --- containerd ------------------------------------------------------------------------------------------------------
 
-# A restart cuts pulls that are under way: wait for a moment without any, though not for ever.
+# A restart cuts pulls that are under way: wait for a moment without any, for ten seconds at the most. The kubelet is held
+# from before the last look until containerd serves again, so that it begins none. Where others do not end, it is held a
+# second at a time; two at the end, so that what is under way can end and nothing follows.
 settle() {
-    command -v ctr >/dev/null || return 0
-    until=$(($(date +%s) + 10))
-    while [ "$(date +%s)" -lt "$until" ]; do
-        [ -n "$(timeout 2 ctr --namespace k8s.io content active 2>/dev/null | sed 1d)" ] || return 0
+    look
+    for held_for in 100 100 200; do
+        hold
+        if calm "$held_for" || [ "$held_for" = 200 ]; then return; fi
+        release
+        await 300 idle
+    done
+}
+
+calm() { # hundredths of a second: waits so long at the most for a moment without pulls
+    before=$manifest
+    [ -e "$database" ] || sleep 0.1
+    await "$1" quiet
+}
+
+await() { # hundredths of a second, function: waits so long at the most until it succeeds
+    clock
+    limit=$((now + $1))
+    until "$2"; do
+        clock
+        [ "$now" -lt "$limit" ] || return 1
         sleep 0.05
     done
+}
+
+clock() { # sets now: hundredths of a second
+    read -r now rest </proc/uptime
+    now=${now%.*}${now#*.}
+}
+
+# A pull's lease begins a little after its request, and ends a little before its answer: containerd has noted neither in
+# its database just before the look, nor since.
+quiet() {
+    # shellcheck disable=SC3013  # `-nt`, as `<` below: of POSIX since 2024; dash, bash and BusyBox have it
+    if idle && ! [ "$database" -nt "$before" ]; then return; fi
+    before=$home/calm
+    : >"$before"
+    sleep 0.1
+    return 1
+}
+
+# Containerd has a lease for each pull, from before it asks the registry until all is unpacked. What it has for a pod
+# does not expire. What is older than containerd is left of pulls that were cut, and what is older than five minutes most
+# likely of clients that were killed: it stays for a day.
+idle() {
+    command -v ctr >/dev/null || return 0
+    leases=$(timeout 2 ctr --namespace k8s.io leases ls 2>/dev/null)
+    case $leases in
+    *containerd.io/gc.expire=*) ;;
+    *) return 0 ;;
+    esac
+    # shellcheck disable=SC2086  # words: a day's name, a date, a time, UTC
+    set -- $time
+    started=${2:+$2T${3-}Z}
+    since=$(date -d '-5 minutes' +%FT%TZ)
+    while read -r _ created labels; do
+        case $labels in
+        *containerd.io/gc.expire=*)
+            # shellcheck disable=SC3012
+            [ "$created" \< "$started" ] || [ "$created" \< "$since" ] || return 1
+            ;;
+        esac
+    done <<LEASES
+$leases
+LEASES
+}
+
+# The kubelet is held by a process of its own session, which nothing ends that ends this script. It lets the kubelet go
+# on when nobody has the lock any more, because this script has let go of it or is gone; and after five seconds in any
+# case. A kubelet that goes on finds its connections closed, and makes new ones.
+# shellcheck disable=SC2016  # its own variables
+guard='trap "" HUP INT TERM
+kill -STOP "$1" || exit
+echo "$1"
+exec >/dev/null 7<"$2"
+flock -w 5 7
+kill -CONT "$1"'
+
+hold() {
+    held=''
+    [ "$kubelet" = active ] || return
+    exec 8<"$home"
+    flock -w 1 8 && is_running "$pid" || return
+    held=$(setsid sh -c "$guard" guard "$pid" "$home" 8<&- 9>&- 2>/dev/null &)
+}
+
+release() {
+    exec 8<&-
+    [ -z "$held" ] || kill -CONT "$held" 2>/dev/null
+    held=''
+}
+
+is_running() { # pid; not where somebody has stopped it: then it stays so
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    case ${stat##*)} in
+    ' '[TtXZ]*) return 1 ;;
+    esac
 }
 
 # `systemctl restart` returns when containerd says that it is ready; a client's answer shows that it serves.
