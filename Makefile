@@ -138,8 +138,8 @@ e2e-in-turn: setup
 
 # Each has a stack of its own; its files share one.
 .PHONY: e2e-trust e2e-clusters e2e-demo
-e2e-trust: E2E := trust kills lists laboratory
-e2e-clusters: E2E := stack clusters
+e2e-trust: E2E := trust kills changes lists laboratory
+e2e-clusters: E2E := stack clusters shapes
 e2e-demo: E2E := demo
 e2e-trust e2e-clusters e2e-demo: setup
 	@$(BIN)/trustplane local build
@@ -152,14 +152,28 @@ bare: bare-bookworm bare-trixie ## Set-up and unit tests on bare Debian 12 and 1
 bare-bookworm bare-trixie: setup
 	@$(BIN)/pytest tests/bare -k $(@:bare-%=%)
 
+.PHONY: matrix
+matrix: setup ## Each set of versions: build, up, the life of trust in short, down: make matrix [VERSIONS="default capi-1.13"]
+	@PYTHONPATH=tests $(BIN)/python -m e2e.matrix $(VERSIONS)
+
 .PHONY: kills
-kills: setup ## An update, and kills at random moments: make kills N=20 [SEED=7]
+kills: setup ## Updates, each with a kill at a random moment: make kills N=40 [SEED=7]
 	@$(BIN)/trustplane local build
-	@N=$(or $(N),20) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest -s tests/e2e/test_kills.py
+	@N=$(or $(N),40) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest -s tests/e2e/test_kills.py
+
+.PHONY: changes
+changes: setup ## Changes of trust in a row, each while the former is under way: make changes N=100 [SEED=7]
+	@$(BIN)/trustplane local build
+	@N=$(or $(N),100) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest -s tests/e2e/test_changes.py
 
 .PHONY: bench-update
-bench-update: setup ## A change of trust in place against one by replacement, on 1 + 3 nodes
-	@$(BIN)/trustplane bench update
+bench-update: setup ## Changes of trust in place, timed, beside replacement: make bench-update [OUTPUT=json]
+	@$(BIN)/trustplane bench update $(if $(OUTPUT),-o $(OUTPUT))
+
+.PHONY: bench-nodes
+bench-nodes: setup $(ANSIBLE)/locked ## One CA on 50 light nodes, beside Ansible and a loop of ssh: make bench-nodes [N=50] [OUTPUT=json]
+	@$(BIN)/trustplane local build
+	@PYTHONPATH=tests $(BIN)/python -m bench.nodes --nodes $(or $(N),50) $(if $(OUTPUT),-o $(OUTPUT))
 
 .PHONY: bench-nodes
 bench-nodes: setup $(ANSIBLE)/locked ## One CA on 50 light nodes, beside Ansible and a loop of ssh: make bench-nodes [N=50] [OUTPUT=json]

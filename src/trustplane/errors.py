@@ -1,12 +1,12 @@
-"""The one root of our errors, in classes of who must act.
+"""Base classes of all errors, by who must act.
 
-An error says what happened, why, and what to do next. The command line prints the three parts; conditions and
-events join them. Secrets and private keys never appear in any part.
+An error has three parts: what happened, why, and what to do next. The command line prints them; conditions and events
+join them. No part ever contains a secret or a private key.
 """
 
 
 class TrustplaneError(Exception):
-    """Something went wrong that somebody can act on."""
+    """An error that a user or an operator can act on."""
 
     exit_code = 1
 
@@ -17,7 +17,7 @@ class TrustplaneError(Exception):
         self.next_step = next_step
 
     def __str__(self) -> str:
-        """Join what, why and next step into one line, as conditions and events show it."""
+        """Join what, why and next step into one line, for conditions and events."""
         return ". ".join(part.rstrip(".") for part in (self.what, self.why, self.next_step) if part)
 
 
@@ -28,22 +28,22 @@ class UserError(TrustplaneError):
 
 
 class HostError(TrustplaneError):
-    """The machine that runs us lacks something: a program, a port, disk, memory, a right."""
+    """The machine that runs Trustplane lacks a program, a port, disk, memory, or a right."""
 
     exit_code = 3
 
 
 class NodeError(TrustplaneError):
-    """A node of a cluster must be looked at."""
+    """A node of a cluster must be inspected or fixed."""
 
 
 class TransientError(TrustplaneError):
-    """Nothing is wrong that time would not mend: the caller retries with backoff."""
+    """A temporary failure: callers retry with backoff."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class BugError(TrustplaneError):
-    """Trustplane itself broke a promise."""
+    """A bug in Trustplane."""
 
     exit_code = 70  # EX_SOFTWARE of sysexits.h

@@ -1,9 +1,9 @@
-"""Text from outside (registries, nodes, events, annotations, objects of tenants), made safe to keep and to show.
+"""Untrusted text (from registries, nodes, events, annotations, tenants' objects), made safe to store and to show.
 
-`clean` is for text that is recorded or shown in one line; `printable` for a terminal; `redact` for credentials alone.
+Use `clean` for text recorded or shown in one line, `printable` for a terminal, and `redact` for credentials alone.
 
-Runtimes print URLs, and a blob's URL is signed: whoever has its query may read the blob. Old runtimes print decoded
-pull secrets. What is hidden here is hidden before anything is read, so that no output can have it.
+Runtimes print the signed URLs of blobs, whose query grants access to the blob. Old runtimes print decoded pull secrets.
+Redact before parsing, to keep credentials out of every output.
 """
 
 import re
@@ -12,10 +12,10 @@ from typing import Final
 HIDDEN: Final = "<hidden>"
 _HIDDEN_QUERY: Final = "hidden"  # a URL has no angle brackets
 
-MAX_INPUT: Final = 8192  # characters of one message that are read at all; messages of the kubelet are far shorter
+MAX_INPUT: Final = 8192  # characters of a message that are processed; the kubelet's messages are far shorter
 
-# What the reading of a message needs from a query: containerd's mark of a mirror, and the marks of a token service.
-_SHOWN: Final = frozenset({"ns", "scope", "service"})
+# Query parameters that the parsers of messages need: containerd's for mirrors, and those of token services.
+_SHOWN_PARAMETERS: Final = frozenset({"ns", "scope", "service"})
 
 _URL: Final = re.compile(r"""(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{0,15}://)(?P<rest>[^\s"'<>\\]+)""")
 _QUERY: Final = re.compile(r"""(?<=[\w/%.~-])\?(?P<query>[^\s"'<>\\]*[^\s"'<>\\:,;)])""")
@@ -42,13 +42,13 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u
 
 
 def clean(text: str, limit: int) -> str:
-    """Return untrusted text in one line of at most `limit` characters: redacted, printable, cut with an ellipsis."""
+    """Return untrusted text as one line of at most `limit` characters: redacted, printable, cut with an ellipsis."""
     line = printable(" ".join(redact(text[:MAX_INPUT]).split()))
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Escape every character that a terminal could act on, except those of `keep` (such as line ends)."""
+    """Escape every character that a terminal could act on, except those in `keep` (such as line feeds)."""
     return "".join(
         character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
         for character in text
@@ -56,22 +56,22 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def redact(text: str) -> str:
-    """Hide credentials and remove control characters; what is left reads as before."""
+    """Hide credentials and replace control characters with spaces; leave everything else unchanged."""
     text = _CONTROL.sub(" ", text)
     text = _DECODED.sub(rf"\g<name>{HIDDEN}", text)
     text = _URL.sub(_without_user, text)
-    text = _QUERY.sub(_shown_query, text)
+    text = _QUERY.sub(_redact_query, text)
     text = _SCHEMES.sub(rf"\g<scheme> {HIDDEN}", text)
     text = _HEADER.sub(rf"\g<name>{HIDDEN}", text)
     text = _NAMED.sub(rf"\g<name>{HIDDEN}", text)
     return _USERINFO.sub("", _AWS_KEY.sub(HIDDEN, _JWT.sub(HIDDEN, text)))
 
 
-def _without_user(found: re.Match[str]) -> str:
-    authority, slash, path = found["rest"].partition("/")
-    return f"{found['scheme']}{authority.rpartition('@')[2]}{slash}{path}"
+def _without_user(match: re.Match[str]) -> str:
+    authority, slash, path = match["rest"].partition("/")
+    return f"{match['scheme']}{authority.rpartition('@')[2]}{slash}{path}"
 
 
-def _shown_query(found: re.Match[str]) -> str:
-    shown = [one for one in found["query"].split("&") if one.partition("=")[0] in _SHOWN]
+def _redact_query(match: re.Match[str]) -> str:
+    shown = [parameter for parameter in match["query"].split("&") if parameter.partition("=")[0] in _SHOWN_PARAMETERS]
     return f"?{'&'.join(shown) or _HIDDEN_QUERY}"

@@ -244,9 +244,9 @@ def binaries() -> Path:
     if named := os.environ.get("TRUSTPLANE_BIN"):
         folder = Path(named)
     else:
-        from trustplane.local import toolchain  # noqa: PLC0415  not needed where the programs are named
+        from trustplane.local import toolchain, versions  # noqa: PLC0415  not needed where the programs are named
 
-        folder = toolchain.build(toolchain.default_cache(), print).bin
+        folder = toolchain.build(toolchain.default_cache(), print, versions.choose_versions()).bin
     missing = [name for name in ("etcd", "kube-apiserver") if not (folder / name).exists()]
     if missing:
         pytest.fail(

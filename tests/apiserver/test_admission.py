@@ -285,7 +285,7 @@ def test_a_refusal_reads_like_those_of_the_schema(kubectl: Kubectl) -> None:
     assert result.stderr == (
         'The TkgServiceConfiguration "tkg-service-configuration" is invalid: '
         "spec.trust.additionalTrustedCAs[0] (corp): no-certificate: data holds no certificate. "
-        "Decoded, it has no block that begins with -----BEGIN CERTIFICATE-----. "
+        "Decoded, it has no -----BEGIN CERTIFICATE----- block. "
         "Write the output of `base64 -w0 ca.pem` into `data`\n"
     )
 
@@ -401,12 +401,28 @@ def test_clusters_keep_their_trust_too(kubectl: Kubectl, namespace: str) -> None
     refused(kubectl, cluster(namespace), "removal-not-allowed: ")
 
 
-def test_groups_of_machines_with_a_value_of_their_own_are_judged(kubectl: Kubectl, namespace: str) -> None:
-    done(apply(kubectl, user_secret(namespace, GOOD | {"bad": encoded("text")})))
-    own = {"overrides": [{"name": "trust", "value": {"additionalTrustedCAs": [{"name": "bad"}]}}]}
+def test_overrides_of_groups_of_machines_are_refused_and_stop_no_other_change_where_they_are(
+    kubectl: Kubectl, server: Webhook, namespace: str
+) -> None:
+    done(apply(kubectl, user_secret(namespace, GOOD)))
+    own = {"overrides": [{"name": "trust", "value": {"additionalTrustedCAs": [{"name": "b"}]}}]}
+    pools = [{"class": "w", "name": "np", "variables": own}]
+    for groups in ({"workers": {"machineDeployments": pools}}, {"controlPlane": {"variables": own}}):
+        body = cluster(namespace, "a")
+        body["spec"]["topology"] |= groups
+        refused(kubectl, body, "trust-override: ", "spec.topology.variables")
+    server.kill()
+    done(apply(kubectl, body))
+    server.start()
+    body["spec"]["topology"]["version"] = "v1.36.4"
+    warned(kubectl, body, "trust-override: ")
+
+
+def test_machine_pools_are_left_out_with_a_warning(kubectl: Kubectl, namespace: str) -> None:
+    done(apply(kubectl, user_secret(namespace, GOOD)))
     body = cluster(namespace, "a")
-    body["spec"]["topology"]["workers"] = {"machineDeployments": [{"class": "w", "name": "np", "variables": own}]}
-    refused(kubectl, body, "(bad): no-certificate")
+    body["spec"]["topology"]["workers"] = {"machinePools": [{"class": "w", "name": "spot"}]}
+    warned(kubectl, body, "machine-pools: ")
 
 
 def test_clusters_of_others_and_of_ours_are_not_asked_about(kubectl: Kubectl, server: Webhook, namespace: str) -> None:

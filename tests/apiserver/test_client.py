@@ -109,6 +109,14 @@ async def test_a_refused_body_says_why(client: Client, namespace: str, widgets: 
         await client.create(widgets, body)
 
 
+async def test_a_field_that_the_kind_lacks_is_a_refusal_not_an_outage(
+    client: Client, namespace: str, widgets: Resource[Any]
+) -> None:
+    body = {"metadata": {"name": "a", "namespace": namespace}, "spec": {"weight": 1}}
+    with pytest.raises(InvalidError, match=r"\.spec\.weight: field not declared in schema"):
+        await client.apply(widgets, body, manager="test")
+
+
 async def test_a_kind_that_is_not_served_is_not_an_absent_object(client: Client, namespace: str) -> None:
     gadgets: Resource[Any] = Resource("test.trustplane.dev", "v7", "Gadget", "gadgets", dict)
     with pytest.raises(UnavailableError):
@@ -144,7 +152,7 @@ async def test_several_servers_at_once(apiserver: Any, client: Client) -> None:
 
 async def test_a_dead_server_is_a_transient_error(apiserver: Any, client: Client, namespace: str) -> None:
     apiserver.kill()
-    with pytest.raises(UnavailableError, match=f"at {apiserver.url} had no answer") as caught:
+    with pytest.raises(UnavailableError, match=f"at {apiserver.url} got no response") as caught:
         await client.get(SECRETS, "a", namespace)
     assert isinstance(caught.value, TransientError)
     apiserver.start()
@@ -155,7 +163,7 @@ async def test_a_hanging_server_is_a_transient_error(apiserver: Any) -> None:
     async with Client.open(apiserver.kubeconfig, timeout=2) as client:
         await client.raw("GET", "/version")
         apiserver.signal(signal.SIGSTOP)
-        with pytest.raises(UnavailableError, match="nothing was received for 2 s"):
+        with pytest.raises(UnavailableError, match="the server was silent for 2 s"):
             await client.raw("GET", "/version")
         apiserver.kill()
         apiserver.start()

@@ -248,7 +248,7 @@ def test_refused_change_leaves_the_list_as_it_was(kubectl: Kubectl, configuratio
 
 def test_there_is_one_configuration(kubectl: Kubectl, configuration: Json) -> None:
     configuration["metadata"]["name"] = "tkg-service-configuration-example"
-    refused(kubectl, configuration, "There is one configuration of the service")
+    refused(kubectl, configuration, "The service has a single configuration")
 
 
 PROXY = {"httpProxy": "http://10.0.0.9:3128", "httpsProxy": "http://u:p@10.0.0.9:3128", "noProxy": ["10.0.0.0/8"]}

@@ -272,7 +272,7 @@ async def test_pull_secret_is_in_another_namespace(world: World, address: str) -
     await world.said(unauthorized(address))
     code, cause, answer = await world.cause()
     assert (code, cause) == (0, "auth-missing")
-    assert f"exists in another namespace only: {elsewhere}" in answer["causes"][0]["reason"]
+    assert f"exists only in another namespace: {elsewhere}" in answer["causes"][0]["reason"]
 
 
 async def test_pull_secret_for_another_host(world: World, address: str) -> None:
@@ -323,17 +323,17 @@ async def test_for_people(world: World, address: str) -> None:
     await world.said(unauthorized(address))
     code, output, _ = await world.run("pod", "web", "-n", world.namespace)
     assert code == 0
-    assert "auth-missing: the registry wants a password and no pull secret was used" in output
+    assert "auth-missing: the registry requires a login, and the pull used none" in output
     assert "who acts:    application owner" in output
-    assert "Looked at:" in output
-    assert "Could not look at:" in output
+    assert "Evidence:" in output
+    assert "Unavailable evidence:" in output
 
 
 async def test_a_pod_without_failures(world: World) -> None:
     await world.pod("localhost:5000")
     code, output, errors = await world.run("pod", "web", "-n", world.namespace)
     assert (code, output) == (2, "")
-    assert "could not pull an image" in errors
+    assert "No evidence of a failed pull" in errors
 
 
 async def test_ctrl_c_leaves_nothing_behind(world: World) -> None:
@@ -478,7 +478,7 @@ async def test_cluster_tells_pods_that_fail_alike_together(fleet: Fleet) -> None
         await fleet.world.pod("localhost:9", name="web-2")
         await fleet.world.waits(head("localhost:9", "dial tcp 127.0.0.1:9: connect: connection refused"), "web-2")
         _, _, errors = await fleet.world.run("cluster", "shop", "-n", fleet.world.namespace, "--limit", "1")
-    assert "more kinds of failure were not looked at: --limit" in errors
+    assert "more groups of failures were not diagnosed: --limit" in errors
     pods = {f"{fleet.world.namespace}/{name}" for name in ("web-0", "web-1")}
     [answer] = [one for one in document["answers"] if pods & set(one["pods"])]
     assert set(answer["pods"]) == pods

@@ -150,6 +150,11 @@ CERTIFICATES: dict[str, Asset] = {
                                ["warning unhandled-critical-extension"]),
     "client-only.pem": (extended("Client Only", EKU, drafts.usages(drafts.CLIENT_AUTH)), ["warning no-server-auth"]),
 }  # fmt: skip
+OVERRIDDEN = (
+    "    controlPlane:\n      variables:\n        overrides:\n        - name: trust\n"
+    "          value: {additionalTrustedCAs: []}\n"
+)
+POOL = "    workers:\n      machinePools:\n      - class: default\n        name: spot\n"
 CLUSTERS: dict[str, Asset] = {
     "cluster.yaml": (cluster("{additionalTrustedCAs: [{name: corp}]}", corp=GOOD), []),
     "bad-variable.yaml": (cluster("{additionalTrustedCAs: [{name: corp, data: QUFB}]}", corp=GOOD),
@@ -158,5 +163,9 @@ CLUSTERS: dict[str, Asset] = {
                          ["error missing-key"]),
     "unlisted-key.yaml": (cluster("{additionalTrustedCAs: [{name: corp}]}", corp=GOOD, other=SECOND),
                           ["warning unlisted-key"]),
+    "trust-override.yaml": (cluster("{additionalTrustedCAs: [{name: corp}]}", OVERRIDDEN, corp=GOOD),
+                            ["error trust-override"]),
+    "machine-pools.yaml": (cluster("{additionalTrustedCAs: [{name: corp}]}", POOL, corp=GOOD),
+                           ["warning machine-pools"]),
 }  # fmt: skip
 CATALOGUE = WRITTEN | KEYS | CERTIFICATES | CLUSTERS

@@ -94,13 +94,13 @@ def service(*entries: tuple[str, str]) -> bytes:
     ).encode()
 
 
-def cluster(value: str, **keys: bytes) -> bytes:
-    """Return a Cluster with that value of variable `trust`, and its Secret."""
+def cluster(value: str, more: str = "", **keys: bytes) -> bytes:
+    """Return a Cluster with that value of variable `trust`, more of its topology as lines, and its Secret."""
     lines = "".join(f"  {name}: {encoded(data(der))}\n" for name, der in keys.items())
     return (
         "apiVersion: cluster.x-k8s.io/v1beta1\nkind: Cluster\nmetadata:\n  name: demo\n  namespace: team\n"
         "spec:\n  topology:\n    class: tanzukubernetescluster\n    variables:\n"
-        f"    - name: trust\n      value: {value}\n"
+        f"    - name: trust\n      value: {value}\n{more}"
         "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: demo-user-trusted-ca-secret\n  namespace: team\n"
         f"data:\n{lines}"
     ).encode()

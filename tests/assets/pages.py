@@ -8,7 +8,7 @@ from trustplane.cli.cluster_class import as_yaml
 from trustplane.clusterapi.bootstrap import unpack_file, with_trust
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-clusterclass.md"
-CLUSTER = "shop"
+CLUSTER, NAMESPACE = "web", "team-b"
 _BLOCK = re.compile(r"(<!-- Made by `make pages`[^\n]*-->\n```yaml\n)(.*?)(```\n)", re.DOTALL)
 
 Json = dict[str, Any]
@@ -19,13 +19,13 @@ def blocks() -> list[str]:
     control_plane = {
         "apiVersion": "controlplane.cluster.x-k8s.io/v1beta2",
         "kind": "KubeadmControlPlane",
-        "metadata": {"name": f"{CLUSTER}-control-plane", "namespace": "team-a"},
+        "metadata": {"name": f"{CLUSTER}-control-plane", "namespace": NAMESPACE},
         "spec": {"kubeadmConfigSpec": _without_script(with_trust(_existing(), CLUSTER))},
     }
     worker = {
         "apiVersion": "bootstrap.cluster.x-k8s.io/v1beta2",
         "kind": "KubeadmConfigTemplate",
-        "metadata": {"name": f"{CLUSTER}-md-0", "namespace": "team-a"},
+        "metadata": {"name": f"{CLUSTER}-md-0", "namespace": NAMESPACE},
         "spec": {"template": {"spec": _without_script(with_trust({}, CLUSTER))}},
     }
     return [as_yaml(with_trust({}, CLUSTER)), f"{as_yaml(control_plane)}---\n{as_yaml(worker)}"]

@@ -22,7 +22,7 @@ _TRUST = shell.in_file(ROOT / "src/trustplane/nodes/trust.sh")
 ANSWERS: Mapping[str, tuple[str, ...]] = {
     "src/trustplane/cli/local.py:logs": ("podman", "tail"),  # trustplane.local.logs
     "src/trustplane/local/demo/breakdowns.py:diagnose": (PYTHON,),
-    "src/trustplane/local/demo/kubectl.py:run": TOOLCHAIN,
+    "src/trustplane/local/demo/kubectl.py:_run": TOOLCHAIN,
     "src/trustplane/local/demo/stage.py:trustplane": (PYTHON,),
     "src/trustplane/local/image/rootfs.py:_bootstrap": ("setpriv", "unshare", "mmdebstrap"),
     "src/trustplane/local/kubectl.py:run": TOOLCHAIN,
@@ -40,8 +40,10 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "tests/bare/machine.py:run": ("setpriv", "unshare", "sh", "mount", "chroot", "env", "bash"),
     "tests/bare/machine.py:_removed_in_the_end": ("sh", "cat", "rm", "sleep"),
     "tests/bench/ways.py:_run": ("xargs", "sh", "ssh"),  # and Ansible's, of an environment of its own
+    "tests/e2e/documented.py:run": ("sh",),  # and what a page names: of the toolchain, ours, or brought by the test
     "tests/e2e/laboratory.py:answers": ("unshare", "sh", "mount"),
     "tests/oracle/go.py:build": GO,
+    "tests/unit/local/bench/test_pulls.py:batch": ("sh",),
     # The tests bring a systemctl and a ctr.
     "tests/unit/nodes/test_pulls.py:sh": ("sh", *(_TRUST - {"systemctl", "openssl", "ctr"})),
     "tests/unit/nodes/test_pulls.py:start": ("sh", *(_TRUST - {"systemctl", "openssl", "ctr"})),
@@ -70,7 +72,7 @@ def needed(root: Path) -> dict[str, str]:
     """Return where each program that must be on this machine is started, or why it must be there."""
     found = {name: file for file in SCRIPTS for name in shell.in_file(root / file)}
     found |= {name: start.place for start in starts(root, "src", "tests") for name in names(start)}
-    own = {PYTHON, *TOOLCHAIN, *CALLER, *OPTIONAL, *(name for module in RECIPE for name in module.programs)}
+    own = {PYTHON, *TOOLCHAIN, *CALLER, *OPTIONAL, *(name for module in RECIPE.modules for name in module.programs)}
     return {**{name: place for name, place in found.items() if name not in own and not _in_checkout(name)}, **BESIDES}
 
 

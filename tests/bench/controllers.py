@@ -31,7 +31,7 @@ from trustplane.controllers.service import add_controllers
 from trustplane.kube.client import Client
 from trustplane.kube.lease import Lease
 from trustplane.kube.manager import Manager
-from trustplane.local import toolchain
+from trustplane.local import toolchain, versions
 
 MOST_BLOCK = 0.2  # seconds
 _QUIET = 3.0  # seconds without work after which everything is held to be done
@@ -236,7 +236,9 @@ def _tell_step(step: str, done: int, total: int) -> None:
 def main(*, clusters: int, registries: int, output: str) -> None:
     """Measure, as the options say."""
     named = os.environ.get("TRUSTPLANE_BIN")
-    binaries = Path(named) if named else toolchain.build(toolchain.default_cache(), _tell_step).bin
+    binaries = (
+        Path(named) if named else toolchain.build(toolchain.default_cache(), _tell_step, versions.choose_versions()).bin
+    )
     with (
         tempfile.TemporaryDirectory(prefix="bench-controllers-") as scratch,
         prepared(binaries, Path(scratch)) as apiserver,

@@ -39,7 +39,7 @@ from trustplane.controllers.resources import CLUSTER_TRUSTS, RELEASES
 from trustplane.controllers.service import ensure_namespace
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import EVENTS, NAMESPACES, PODS
-from trustplane.local import toolchain
+from trustplane.local import toolchain, versions
 
 HOSTS = 20
 BACK_OFF = 300.0  # seconds between two attempts of a kubelet, after the first few
@@ -192,7 +192,9 @@ def main() -> None:
     """Measure, with as many pods and for as many minutes as the arguments say."""
     count, minutes = int(sys.argv[1]), int(sys.argv[2])
     named = os.environ.get("TRUSTPLANE_BIN")
-    binaries = Path(named) if named else toolchain.build(toolchain.default_cache(), print).bin
+    binaries = (
+        Path(named) if named else toolchain.build(toolchain.default_cache(), print, versions.choose_versions()).bin
+    )
     with tempfile.TemporaryDirectory(prefix="bench-watch-") as scratch:
         folder = Path(scratch)
         with prepared(binaries, folder) as apiserver:

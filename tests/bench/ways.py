@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.light_nodes import Fleet, LightNode
+from trustplane.api.meta import Metadata, Object
 from trustplane.errors import HostError
 from trustplane.kube.tasks import together
 from trustplane.nodes import hostkey, plan, ssh, trust
@@ -73,8 +74,8 @@ class Trustplane:
             raise HostError(f"Node {node.address} is not as it should be", why=str(result))
 
 
-def _machine(node: LightNode) -> dict[str, object]:
-    return {"metadata": {"name": node.address, "annotations": {hostkey.ANNOTATION: node.host_key}}}
+def _machine(node: LightNode) -> Object:
+    return Object(metadata=Metadata(name=node.address, annotations={hostkey.ANNOTATION: node.host_key}))
 
 
 class Loop:

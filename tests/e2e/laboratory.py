@@ -13,6 +13,8 @@ from laboratory.live import certificates, nodes, others, refusals
 from laboratory.live.scenario import Live, Site
 from oracle.pem import pem
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, COMPONENT_LABEL, TRUST_COMPONENT
+from trustplane.api.core import Secret
+from trustplane.clusterapi import secret as trust_secret
 from trustplane.local.demo.fleet import Fleet
 from trustplane.local.stack import Stack
 from trustplane.trust.failures import REASON
@@ -189,11 +191,13 @@ def _with_namespace(secret: Json) -> Json:
 
 
 def _set_of_another_cluster(pems: list[str]) -> Json:
-    """Return the Secret of a set in force, as the manager writes it for a cluster of its own."""
+    """Return the Secret of a set in force, as the manager writes it for another cluster: its name has the digest."""
+    data = {f"known-{index}.pem": base64.b64encode(pem.encode()).decode() for index, pem in enumerate(pems)}
+    trust = trust_secret.read(Secret(data=data))
+    assert trust, "the laboratory's own CAs can be read"
     labels = {CLUSTER_NAME_LABEL: "somewhere", COMPONENT_LABEL: TRUST_COMPONENT, "laboratory": ""}
-    metadata = {"name": "somewhere-trust-0123456789", "namespace": "default", "labels": labels}
-    entries = {f"known-{place}.pem": text for place, text in enumerate(pems)}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": entries}
+    metadata = {"name": trust_secret.name_of("somewhere", trust.digest), "namespace": "default", "labels": labels}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": trust_secret.content(trust)}
 
 
 def _says_why(pod: Json) -> bool:

@@ -39,7 +39,7 @@ def test_the_story_holds(scratch: Path, local: Callable[..., subprocess.Complete
             answer = done.stdout[done.stdout.index(f"\n   {cause}: ") :]
             assert "confidence:  high" in answer.splitlines()[2]
         rekeyed = done.stdout[done.stdout.index("\n   ca-rekeyed: ") :]
-        assert re.search(r"^      SHA-256: +[0-9a-f]{64}$", rekeyed[: rekeyed.index("Looked at:")], re.MULTILINE)
+        assert re.search(r"^      SHA-256: +[0-9a-f]{64}$", rekeyed[: rekeyed.index("Evidence:")], re.MULTILINE)
         described = done.stdout[done.stdout.index("# its events") :]
         assert re.search(r"Warning +ImagePullExplained .*\(certificate-expired, high confidence\)", described)
         table = done.stdout[done.stdout.index("What happened") :]

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
 
 from e2e.clusters import (
     PATIENTLY,
@@ -16,6 +15,7 @@ from e2e.clusters import (
     authorities,
     condition,
     configure,
+    encoded,
     local,
     name_of,
     on_node,
@@ -29,6 +29,7 @@ from e2e.clusters import (
     update,
     workers,
 )
+from e2e.foreign import FOREIGN, PLANT, certificate
 from trustplane.errors import TransientError
 from trustplane.local import registry
 from trustplane.local.bench.load import COUNT
@@ -39,18 +40,6 @@ from trustplane.local.stack import Stack
 NODES = 1 + WORKERS
 MANY = 150
 GROUPS = ("machinedeployments.cluster.x-k8s.io", "kubeadmcontrolplanes.controlplane.cluster.x-k8s.io")
-# Content of every file that is not ours, and where every link of somebody else leads.
-FOREIGN = """
-find /etc/ssl/certs /etc/containerd/certs.d -type f ! -name 'tkg-*' -exec sha256sum {} +
-sha256sum /etc/ssl/certs/tkg-theirs.pem
-find /etc/ssl/certs -type l ! -lname 'tkg-*' -printf '%p %l\\n'
-"""
-PLANT = """
-mkdir -p /etc/containerd/certs.d/theirs.test
-echo 'server = "https://theirs.test"' >/etc/containerd/certs.d/theirs.test/hosts.toml
-echo theirs >/etc/ssl/certs/theirs.pem
-echo theirs >/etc/ssl/certs/tkg-theirs.pem
-"""
 
 
 @pytest.fixture(scope="module")
@@ -172,15 +161,6 @@ def held(fleet: Fleet, cluster: str, words: str) -> None:
     fleet.story.until("the change is shown and held", probe, seconds=30)
 
 
-def certificate(name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=90))
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
 def test_a_wrong_ca_stops_at_the_first_node_and_the_right_one_goes_on(
     stack: Stack, fleet: Fleet, trusting: str
 ) -> None:
@@ -246,6 +226,52 @@ def test_undo_brings_back_what_was_there_before_and_an_update_ends_that(
     configure(fleet, authorities(stack))
     updated(stack, trusting)
     assert apps.ca_name in str(files_of_ours(fleet, trusting))
+
+
+def test_another_update_takes_the_current_trust_along(stack: Stack, fleet: Fleet, trusting: str) -> None:
+    """Rule P4. Where this class has another size of machines, nothing but the object differs: none is replaced."""
+    machines = fleet.names(trusting)
+    extra = {"extra": certificate("extra", ec.generate_private_key(ec.SECP256R1()))}
+    configure(fleet, authorities(stack) | extra)
+    held(fleet, trusting, "extra")
+    size = [{"op": "replace", "path": "/spec/topology/nodePools/0/vmClass", "value": "best-effort-large"}]
+    fleet.supervisor.run("patch", "tkc", trusting, "--type=json", "-p", json.dumps(size))
+    taken(fleet, trusting, "OtherUpdate", {*authorities(stack), "extra"})
+    fleet.story.until(
+        "the rest of the change follows",
+        lambda: ("best-effort-large" in fleet.supervisor.run("get", "cluster", trusting, "-o", "yaml"), ""),
+        seconds=30,
+    )
+    assert fleet.names(trusting) == machines
+
+
+def test_the_own_list_of_a_cluster_is_taken_at_once(stack: Stack, fleet: Fleet, trusting: str) -> None:
+    """Rule P5."""
+    machines = fleet.names(trusting)
+    own = authorities(stack) | {"own": certificate("own", ec.generate_private_key(ec.SECP256R1()))}
+    listed = [{"name": name, "data": encoded(pem)} for name, pem in own.items()]
+    for trust, names in (({"additionalTrustedCAs": listed}, {*own}), (None, {*authorities(stack), "extra"})):
+        # To have none of its own is to lose all of it, though the service's list has most of that.
+        allowed = {"trustplane.dev/allow-removal": None if trust else "true"}
+        body = {"metadata": {"annotations": allowed}, "spec": {"settings": {"network": {"trust": trust}}}}
+        fleet.supervisor.run("patch", "tkc", trusting, "--type=merge", "-p", json.dumps(body))
+        taken(fleet, trusting, "OwnTrustChanged", names)
+    assert fleet.names(trusting) == machines
+    configure(fleet, authorities(stack))
+    updated(stack, trusting)
+
+
+def taken(fleet: Fleet, cluster: str, reason: str, names: set[str]) -> None:
+    """Wait until the cluster has a list of these entries in force, for that reason, proven by every node."""
+
+    def probe() -> tuple[bool, str]:
+        status = trust_status(fleet, cluster)
+        entries = {one["name"] for one in status["desired"]["entries"]}
+        states = [condition(status, one).get("status") for one in ("Current", "Proven")]
+        found = (status["inForce"].get("reason"), entries, states)
+        return found == (reason, names, ["True", "True"]), str(found)
+
+    fleet.story.until(f"{cluster} has taken it: {reason}", probe, seconds=120)
 
 
 def test_a_node_that_is_off_keeps_nobody_waiting_and_is_brought_up_to_date_when_it_returns(

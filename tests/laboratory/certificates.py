@@ -28,7 +28,7 @@ from oracle import drafts
 from oracle.drafts import BASIC, CLIENT_AUTH, CONSTRAINTS, EKU, SAN
 from oracle.encoding import dns, general_name, sequence, time, tlv
 from oracle.keyring import ODD_SCHEMES
-from trustplane.diagnosis.evidence import Case, Listed, TrustList, Vantage
+from trustplane.diagnosis.evidence import Case, ListEntry, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
 
 ELSEWHERE = PKI(6).ders(PKI(6).root)[0]  # a CA that has no part in it
@@ -70,7 +70,7 @@ def not_trusted() -> Iterator[Scenario]:
 
 
 def _scoped(pki: PKI, root: bytes, whole: tuple[bytes, ...]) -> Case:
-    scoped = TrustList("the set of cluster team/shop", (Listed("corp", (root,), ("other.corp",)),))
+    scoped = TrustList("the set of cluster team/shop", (ListEntry("corp", (root,), ("other.corp",)),))
     return _case(pki, UNKNOWN, *whole, desired=scoped, in_force=scoped)
 
 
@@ -80,15 +80,15 @@ def proxied() -> Iterator[Scenario]:
     root = pki.ders(pki.root)[0]
     known = {"desired": own(root), "in_force": own(root), "disk": disk(root)}
     seen = proxy.ders(proxy.server, proxy.issuing, proxy.root)
-    hosts = (host(*pki.ders()), host(*seen, vantage=Vantage.NODE))
+    hosts = (host(*pki.ders()), host(*seen, observed_from=ObservedFrom.NODE))
     yield Scenario("proxy that opens TLS", "issuer-not-trusted", case(tls(), hosts=hosts, **known))
     default = PKI(3)
     default.server.issuer, default.server.signer = default.server.subject, default.server.key
-    hosts = (host(*pki.ders()), host(*default.ders(default.server), vantage=Vantage.NODE))
+    hosts = (host(*pki.ders()), host(*default.ders(default.server), observed_from=ObservedFrom.NODE))
     yield Scenario("split DNS, self-signed default server", "self-signed-server", case(tls(), hosts=hosts, **known))
     wrong = PKI(0, host="other.corp")
     words = "x509: certificate is valid for other.corp, not harbor.corp"
-    hosts = (host(*pki.ders()), host(*wrong.ders(), vantage=Vantage.NODE))
+    hosts = (host(*pki.ders()), host(*wrong.ders(), observed_from=ObservedFrom.NODE))
     yield Scenario("split DNS, another server", "name-mismatch", case(tls(words), hosts=hosts, **known))
 
 
@@ -284,7 +284,7 @@ def second_hosts() -> Iterator[Scenario]:
     hosts = (host(*whole, role=Role.MIRROR, address=MIRROR), host(*pki.ders()))
     yield Scenario("mirror not trusted, before the origin", "issuer-not-trusted", case(words, hosts=hosts, **force))
     gone = pulling(f"{HARBOR}/team/app:1: not found")
-    asked = (host(*pki.ders()), host(*whole, role=Role.MIRROR, address=MIRROR, vantage=Vantage.NODE))
+    asked = (host(*pki.ders()), host(*whole, role=Role.MIRROR, address=MIRROR, observed_from=ObservedFrom.NODE))
     yield Scenario("mirror not trusted, the origin answers", "issuer-not-trusted", case(gone, hosts=asked, **force))
     words = head(
         "dial tcp 10.0.0.9:5000: connect: connection refused", MIRROR, "/v2/team/app/manifests/1?ns=harbor.corp%3A8443"

@@ -7,7 +7,7 @@ from oracle import drafts
 from oracle.drafts import Draft
 from oracle.encoding import general_name
 from oracle.keyring import Key, Keyring
-from trustplane.diagnosis.evidence import Case, Disk, Host, Listed, NodeRecord, TrustList, Vantage
+from trustplane.diagnosis.evidence import Case, Disk, Host, ListEntry, NodeRecord, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -44,7 +44,7 @@ class PKI:
 
 def listed(owner: str, *ders: bytes, hosts: tuple[str, ...] = ()) -> TrustList:
     """Return a list with one entry for each certificate."""
-    return TrustList(owner, tuple(Listed(f"ca-{place}", (der,), hosts) for place, der in enumerate(ders)))
+    return TrustList(owner, tuple(ListEntry(f"ca-{place}", (der,), hosts) for place, der in enumerate(ders)))
 
 
 def own(*ders: bytes) -> TrustList:
@@ -60,9 +60,13 @@ def other(*ders: bytes) -> TrustList:
 
 
 def host(
-    *ders: bytes, role: Role = Role.REGISTRY, address: str = HARBOR, vantage: Vantage = Vantage.HERE, failure: str = ""
+    *ders: bytes,
+    role: Role = Role.REGISTRY,
+    address: str = HARBOR,
+    observed_from: ObservedFrom = ObservedFrom.HERE,
+    failure: str = "",
 ) -> Host:
-    return Host(role, address, vantage, ders, failure, failure)
+    return Host(role, address, observed_from, ders, failure, failure)
 
 
 def node(**known: object) -> NodeRecord:

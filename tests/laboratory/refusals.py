@@ -22,7 +22,7 @@ def config(*hosts: str, auth: str = AUTH) -> str:
 
 
 def secret(kind: str, value: str, image: str = f"{HARBOR}/team/app:1", **known: object) -> PullSecret:
-    state, detail = credentials.judge(kind, {".dockerconfigjson": value}, image)
+    state, detail = credentials.assess_secret(kind, {".dockerconfigjson": value}, image)
     return PullSecret("pull", state, detail, **known)  # type: ignore[arg-type]
 
 

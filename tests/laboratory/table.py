@@ -8,8 +8,8 @@ from typing import Self
 from laboratory import certificates, refusals
 from laboratory.material import Scenario
 from trustplane.diagnosis.cause import Cause, Confidence
+from trustplane.diagnosis.decision import diagnose
 from trustplane.diagnosis.explanation import explain
-from trustplane.diagnosis.verdict import diagnose
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from tests.apiserver.controllers.test_processes import served, trustplane  # noq
 
 from trustplane.api.configuration import TrustedCA
 from trustplane.clusterapi import bootstrap
-from trustplane.local import image, toolchain
+from trustplane.local import image, toolchain, versions
 from trustplane.local.image import store
 from trustplane.local.podman import Container, Mount, Podman, environment
 from trustplane.local.stack import LABEL, Stack
@@ -234,7 +234,7 @@ def _image() -> tuple[Path, Path]:
     if folder := os.environ.get("TRUSTPLANE_TEST_IMAGE"):
         return Path(folder) / "rootfs", Path(folder) / "images"
     cache = toolchain.default_cache()
-    built = image.build(cache, toolchain.build(cache, _quiet), _quiet)
+    built = image.build(cache, toolchain.build(cache, _quiet, versions.choose_versions()), _quiet)
     return built.rootfs, built.images
 
 

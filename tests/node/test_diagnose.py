@@ -9,20 +9,20 @@ from tests.node.conftest import Authority
 
 from trustplane.certificates.parsing import parse_pem
 from trustplane.collectors import disk
-from trustplane.diagnosis.evidence import Case, Listed, TrustList, Vantage
+from trustplane.diagnosis.decision import diagnose
+from trustplane.diagnosis.evidence import Case, ListEntry, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
-from trustplane.diagnosis.verdict import diagnose
 
 ONE = "one.test:5001"
 IMAGE = f"{ONE}/trustplane/probe:none"
 UNTRUSTED = "x509: certificate signed by unknown authority"
 
 
-async def ask(node: Any, shell: Any, words: str = "") -> tuple[list[str], disk.OnNode]:
+async def ask(node: Any, shell: Any, words: str = "") -> tuple[list[str], disk.NodeInspection]:
     words = words or node.pull("one")
-    seen = await disk.look_at(shell, ONE, [(Role.REGISTRY, ONE)], seconds=30)
+    seen = await disk.inspect_node(shell, ONE, [(Role.REGISTRY, ONE)], seconds=30)
     [authority] = parse_pem(node.pems["one"].encode()).certificates
-    force = TrustList("the set of the cluster", (Listed("one", (authority.der,)),))
+    force = TrustList("the set of the cluster", (ListEntry("one", (authority.der,)),))
     found = diagnose(
         Case(
             now=datetime.now(UTC),
@@ -42,7 +42,9 @@ async def test_what_is_wrong_on_the_node_is_told_apart(node: Any, shell: Any) ->
     path, pem = node.path("one"), node.pems["one"].rstrip()
     codes, seen = await ask(node, shell)
     assert codes == ["trust-not-applied"]
-    assert [(one.vantage, one.address, len(one.certificates)) for one in seen.hosts] == [(Vantage.NODE, ONE, 1)]
+    assert [(one.observed_from, one.address, len(one.certificates)) for one in seen.hosts] == [
+        (ObservedFrom.NODE, ONE, 1)
+    ]
     assert node.path("boot") in seen.disk.roots
     assert not seen.disk.clock
 

@@ -190,7 +190,7 @@ async def test_a_manager_that_is_killed_at_any_point_comes_to_the_same_end(
 ) -> None:
     random_, before = random.Random(seed), foreign()  # noqa: S311  chooses when to kill
     await machines.make("w-0")
-    for names in (("one",), ("two",), ("one",)):
+    for names in (("one",), ("two",), ("one", "two")):
         trust = await machines.take(*names)
         async with machines.writer() as writer:
             await machines.begin(writer, "w-0", trust)
@@ -202,6 +202,6 @@ async def test_a_manager_that_is_killed_at_any_point_comes_to_the_same_end(
     async with machines.writer() as writer:
         while (applied := await machines.applied("w-0")) is None or applied.digest != trust.digest:
             await machines.write(writer, "w-0", trust)  # the cut one may go on for a while on the node
-    assert (ours(node), foreign()) == (["tkg-one.pem"], before)
-    assert (NOT_FOUND in node.pull("one"), UNTRUSTED in node.pull("two")) == (True, True)
+    assert (ours(node), foreign()) == (["tkg-one.pem", "tkg-two.pem"], before)
+    assert (NOT_FOUND in node.pull("one"), NOT_FOUND in node.pull("two")) == (True, True)
     assert applied.method == IN_PLACE

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from trustplane.controllers.clustertrust_inspection import _look
 from trustplane.errors import NodeError, TransientError
 from trustplane.nodes import plan, trust
 from trustplane.trust.places import files as files_of
+from trustplane.trust.standing import NodeFacts
 
 UNTRUSTED = "x509: certificate signed by unknown authority"
 NOT_FOUND = "not found"
 ONE = "one.test:5001"
+FACTS = NodeFacts(machine="w-0", created=datetime(2026, 1, 1, tzinfo=UTC), digest="digest")
 
 # Commands of trust.sh that change something on the node, where a command can begin; and the functions that hold the
 # kubelet, wait while it is held, and let it go on.
@@ -225,13 +228,13 @@ async def test_what_has_no_effect_is_reported(node: Any, shell: Any) -> None:
     node.sh(f"mkdir -p {directory}; printf 'theirs\\n' >{directory}/theirs.crt")
     files = scoped(node, one=ONE)
     await trust.apply(shell, files)
-    fine = (await _look(shell, files, "digest", _nobody_objects)).inspection
+    fine = (await _look(shell, files, FACTS, _nobody_objects)).inspection
     assert (fine.message, NOT_FOUND in node.pull("one")) == ("", True)
     assert fine.hidden == f"without effect, and not ours: {directory}/theirs.crt because of {directory}/hosts.toml"
 
     nearer = directory.replace(":5001", "_5001_")
     node.sh(f"mkdir -p {nearer}; printf 'server = \"https://{ONE}\"\\n' >{nearer}/hosts.toml")
-    useless = (await _look(shell, files, "digest", _nobody_objects)).inspection
+    useless = (await _look(shell, files, FACTS, _nobody_objects)).inspection
     assert (useless.message, UNTRUSTED in node.pull("one")) == (
         f"without effect, though it is ours: {directory} because of {nearer}",
         True,

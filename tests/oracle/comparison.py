@@ -1,4 +1,4 @@
-"""Our verdicts beside Go's."""
+"""Comparison of Trustplane's verdicts with Go's."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,35 +15,39 @@ BATCH = 500  # cases in memory at a time
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One case that we decide, or word, otherwise than Go."""
+    """A case for which our verdict or its message differs from Go's."""
 
     seed: int
     case: Case
     go: Answer
-    ours: Verdict
+    verdict: Verdict
 
     def __str__(self) -> str:
-        ours = (self.ours.trusted, self.ours.message, [one.fingerprint[:8] for one in self.ours.chain])
-        go = (self.go.trusted, self.go.message, [[one[:8] for one in chain] for chain in self.go.chains])
-        return f"seed {self.seed} {self.case.defects}\n  Go:   {go}\n  ours: {ours}"
+        trustplane = (
+            self.verdict.trusted,
+            self.verdict.message,
+            [certificate.fingerprint[:8] for certificate in self.verdict.chain],
+        )
+        go = (self.go.trusted, self.go.message, [[digest[:8] for digest in chain] for chain in self.go.chains])
+        return f"seed {self.seed} {self.case.defects}\n  Go:   {go}\n  Trustplane: {trustplane}"
 
 
 def compare(program: Path, seeds: Sequence[int], keys: Keyring) -> Iterator[Disagreement]:
-    """Generate the cases of some seeds, and yield those that are decided differently."""
+    """Generate the cases for the seeds, and yield the disagreements."""
     for start in range(0, len(seeds), BATCH):
         batch = seeds[start : start + BATCH]
         cases = [generate(seed, keys, DEFECTS) for seed in batch]
         for seed, case, go in zip(batch, cases, ask(program, cases), strict=True):
-            ours = verify(case.served, Pool.read(case.trust), case.host, case.at)
-            if not agree(go, ours):
-                yield Disagreement(seed, case, go, ours)
+            verdict = verify(case.served, Pool.read(case.trust), case.host, case.at)
+            if not agree(go, verdict):
+                yield Disagreement(seed, case, go, verdict)
 
 
-def agree(go: Answer, ours: Verdict) -> bool:
-    """Tell whether verdict, error text, first chain and all anchors are the same."""
-    if (go.trusted, go.message) != (ours.trusted, ours.message):
+def agree(go: Answer, verdict: Verdict) -> bool:
+    """Return whether verdict, message, first chain and all anchors are equal."""
+    if (go.trusted, go.message) != (verdict.trusted, verdict.message):
         return False
     if not go.trusted:
         return True
     anchors = tuple(dict.fromkeys(chain[-1] for chain in go.chains))
-    return go.chains[0] == [one.fingerprint for one in ours.chain] and anchors == ours.anchors
+    return go.chains[0] == [certificate.fingerprint for certificate in verdict.chain] and anchors == verdict.anchors

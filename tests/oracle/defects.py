@@ -1,4 +1,4 @@
-"""What can be wrong, or odd, about certificates and chains. Each function does one thing to a scene."""
+"""Defects of certificates and chains. Each function applies one to a scene."""
 
 # ruff: noqa: E501 - tables of values read best as tables
 import datetime as dt
@@ -31,7 +31,7 @@ from oracle.encoding import (
     uri,
 )
 from oracle.keyring import ODD_SCHEMES
-from oracle.mutation import mutated
+from oracle.mutation import mutate
 from oracle.scenes import ODD_HOSTS, Defect, Scene
 
 DEFECTS: dict[str, Defect] = {}
@@ -59,8 +59,8 @@ def not_yet_valid(scene: Scene) -> None:
 
 @defect
 def at_the_edge(scene: Scene) -> None:
-    one = scene.any()
-    one.not_before = one.not_after = time("261123120000Z")
+    draft = scene.any()
+    draft.not_before = draft.not_after = time("261123120000Z")
     scene.at += dt.timedelta(seconds=scene.random.choice((-1, 0, 0, 0.5, 1)))
 
 
@@ -73,9 +73,9 @@ def odd_time(scene: Scene) -> None:
         "500101000000Z", "491231235959Z", "690101000000Z", "19500101000000Z", "", "2501010000+0130",
     )  # fmt: skip
     text = scene.random.choice(texts)
-    one = scene.any()
+    draft = scene.any()
     which = scene.random.choice(("not_before", "not_after"))
-    setattr(one, which, tlv(scene.random.choice((0x17, 0x18, 0x18 if len(text) > 13 else 0x17, 0x16)), text.encode()))
+    setattr(draft, which, tlv(scene.random.choice((0x17, 0x18, 0x18 if len(text) > 13 else 0x17, 0x16)), text.encode()))
 
 
 # Names and hosts
@@ -142,7 +142,7 @@ def many_names(scene: Scene) -> None:
 
 @defect
 def odd_subject(scene: Scene) -> None:
-    """Change how a CA's name is written, in the CA, in what it issued, or in both."""
+    """Change a CA's name in its own certificate, in those it issued, or in both."""
     kind = drafts.COMMON_NAME
     names = (
         name((kind, "Root 0"), tag=PRINTABLE), name((kind, "rööt")), sequence(), name((kind, "under_score"), tag=PRINTABLE),
@@ -155,16 +155,16 @@ def odd_subject(scene: Scene) -> None:
         name((kind, "Root  0")), name(("1.2.3.4.5", "x")), name((kind, "a"), (kind, "b")),
         sequence(tlv(SET, sequence(oid(kind), tlv(0x0C, b"x"), b"\x05\x00"))),
     )  # fmt: skip
-    chosen, one = scene.random.choice(names), scene.any()
-    issued = [draft for draft in scene.path if draft.issuer == one.subject]
+    chosen, draft = scene.random.choice(names), scene.any()
+    issued = [child for child in scene.path if child.issuer == draft.subject]
     if scene.random.random() < 0.8:
-        one.subject = chosen
+        draft.subject = chosen
     if scene.random.random() < 0.8:
-        for draft in issued:
-            draft.issuer = chosen
+        for child in issued:
+            child.issuer = chosen
 
 
-# What a CA may do
+# Rights of a CA
 
 
 @defect
@@ -185,9 +185,9 @@ def no_basic_constraints(scene: Scene) -> None:
 
 @defect
 def path_length(scene: Scene) -> None:
-    for one in scene.authorities:
+    for draft in scene.authorities:
         if scene.random.random() < 0.6:
-            one.put(BASIC, drafts.basic(ca=True, path_length=scene.random.randint(0, 2)), critical=True)
+            draft.put(BASIC, drafts.basic(ca=True, path_length=scene.random.randint(0, 2)), critical=True)
 
 
 @defect
@@ -211,10 +211,10 @@ def extended_key_usage(scene: Scene) -> None:
         (drafts.CLIENT_AUTH,), (drafts.SERVER_AUTH,), (drafts.SERVER_AUTH, drafts.CLIENT_AUTH), ("2.5.29.37.0",), (),
         ("1.2.3.4",), ("1.3.6.1.5.5.7.3.9",), ("1.3.6.1.4.1.311.10.3.3",), ("1.2.3.4", drafts.SERVER_AUTH),
     )  # fmt: skip
-    one = scene.any()
-    one.put(EKU, drafts.usages(*scene.random.choice(sets)), critical=scene.random.random() < 0.3)
+    draft = scene.any()
+    draft.put(EKU, drafts.usages(*scene.random.choice(sets)), critical=scene.random.random() < 0.3)
     if scene.random.random() < 0.1:
-        one.put(EKU, scene.random.choice((b"", tlv(SET), sequence(b"\x06\x00"), sequence(integer(1)))))
+        draft.put(EKU, scene.random.choice((b"", tlv(SET), sequence(b"\x06\x00"), sequence(integer(1)))))
 
 
 @defect
@@ -245,8 +245,8 @@ def many_constraints(scene: Scene) -> None:
     labels = ("a", "a-b", "b", "B", "corp", "example", "", "harbor")
     domains = {".".join(scene.random.choices(labels, k=scene.random.randint(1, 4))).strip(".") for _ in range(12)}
     networks = (f"192.0.{scene.random.randint(0, 3)}.{scene.random.randint(0, 255)}/{bits}" for bits in range(20, 33))
-    bases = [sequence(dns(one)) for one in sorted(domains - {""}) if ".." not in one] + [
-        sequence(network(one)) for one in networks
+    bases = [sequence(dns(domain)) for domain in sorted(domains - {""}) if ".." not in domain] + [
+        sequence(network(text)) for text in networks
     ]
     scene.random.shuffle(bases)
     scene.authority().put(CONSTRAINTS, sequence(tlv(scene.random.choice((0xA0, 0xA1)), *bases)))
@@ -257,13 +257,13 @@ def many_constraints(scene: Scene) -> None:
 
 @defect
 def policies(scene: Scene) -> None:
-    any_policy, one, two = "2.5.29.32.0", "1.2.3.1", "1.2.3.2"
+    any_policy, policy_1, policy_2 = "2.5.29.32.0", "1.2.3.1", "1.2.3.2"
     for draft in scene.path:
-        chosen = [oid(policy) for policy in (any_policy, one, two) if scene.random.random() < 0.4]
+        chosen = [oid(policy) for policy in (any_policy, policy_1, policy_2) if scene.random.random() < 0.4]
         if chosen:
             draft.put(POLICIES, sequence(*map(sequence, chosen)))
         if scene.random.random() < 0.3:
-            pairs = [(oid(scene.random.choice((one, two))), oid(scene.random.choice((one, two)))) for _ in range(2)]
+            pairs = [[oid(scene.random.choice((policy_1, policy_2))) for _ in range(2)] for _ in range(2)]
             draft.put(drafts.MAPPINGS, sequence(*(sequence(*pair) for pair in pairs)), critical=True)
         if scene.random.random() < 0.4:
             counts = [
@@ -315,15 +315,15 @@ def odd_identifiers(scene: Scene) -> None:
 
 @defect
 def no_identifiers(scene: Scene) -> None:
-    one = scene.any()
-    one.drop(SKI)
-    one.drop(AKI)
+    draft = scene.any()
+    draft.drop(SKI)
+    draft.drop(AKI)
 
 
 @defect
 def duplicate_extension(scene: Scene) -> None:
-    one = scene.any()
-    one.extensions.append(scene.random.choice(one.extensions or [("1.2.3", False, b"")]))
+    draft = scene.any()
+    draft.extensions.append(scene.random.choice(draft.extensions or [("1.2.3", False, b"")]))
 
 
 # Keys and signatures
@@ -341,8 +341,10 @@ def broken_key(scene: Scene) -> None:
 
 @defect
 def odd_scheme(scene: Scene) -> None:
-    one = scene.any()
-    one.scheme = scene.random.choice((*ODD_SCHEMES, *one.signer.schemes, *scene.random.choice(scene.keys.odd).schemes))
+    draft = scene.any()
+    draft.scheme = scene.random.choice(
+        (*ODD_SCHEMES, *draft.signer.schemes, *scene.random.choice(scene.keys.odd).schemes)
+    )
 
 
 @defect
@@ -352,8 +354,8 @@ def forged(scene: Scene) -> None:
 
 @defect
 def algorithms_differ(scene: Scene) -> None:
-    one = scene.any()
-    one.inner_algorithm = scene.random.choice(ODD_SCHEMES).identifier
+    draft = scene.any()
+    draft.inner_algorithm = scene.random.choice(ODD_SCHEMES).identifier
 
 
 @defect
@@ -371,10 +373,10 @@ def odd_serial(scene: Scene) -> None:
 
 @defect
 def odd_version(scene: Scene) -> None:
-    one = scene.any()
-    one.version = scene.random.choice((None, 0, 1, 3, -1, 1 << 65, 1 << 70))
+    draft = scene.any()
+    draft.version = scene.random.choice((None, 0, 1, 3, -1, 1 << 65, 1 << 70))
     if scene.random.random() < 0.5:
-        one.extensions = []
+        draft.extensions = []
 
 
 @defect
@@ -384,9 +386,9 @@ def trailing_data(scene: Scene) -> None:
 
 @defect
 def mutation(scene: Scene) -> None:
-    """Change something anywhere in what is signed, and sign it."""
-    one, state = scene.any(), scene.random.getrandbits(32)
-    one.mutate = lambda tbs: mutated(tbs, state)
+    """Change something anywhere in the signed part, and sign the result."""
+    draft, state = scene.any(), scene.random.getrandbits(32)
+    draft.mutate = lambda tbs: mutate(tbs, state)
 
 
 @defect
@@ -401,7 +403,7 @@ def garbage(scene: Scene) -> None:
 
 @defect
 def missing_intermediate(scene: Scene) -> None:
-    scene.served = [one for one in scene.served if one not in scene.path[1:-1] or scene.random.random() < 0.4]
+    scene.served = [draft for draft in scene.served if draft not in scene.path[1:-1] or scene.random.random() < 0.4]
 
 
 @defect
@@ -414,7 +416,7 @@ def shuffled(scene: Scene) -> None:
 
 @defect
 def trusted_elsewhere(scene: Scene) -> None:
-    """Trust something else of the path in place of the root, or as well."""
+    """Trust another certificate of the path instead of the root, or in addition to it."""
     chosen = [scene.intermediate(), scene.leaf, scene.any()]
     scene.trust = [*(scene.trust if scene.random.random() < 0.3 else []), scene.random.choice(chosen)]
 
@@ -437,12 +439,12 @@ def nothing_trusted(scene: Scene) -> None:
 
 @defect
 def same_name_other_key(scene: Scene) -> None:
-    """Add CAs of the same names with other keys: they are tried, and do not fit."""
+    """Add CAs of the same names with other keys. Go tries them, and their signatures do not match."""
     for _ in range(scene.random.choice((1, 2, 40, 60))):
         twin = drafts.ca("twin", scene.key())
-        one = scene.authority()
-        twin.subject = one.subject
-        twin.issuer = one.subject if scene.random.random() < 0.5 else one.issuer
+        draft = scene.authority()
+        twin.subject = draft.subject
+        twin.issuer = draft.subject if scene.random.random() < 0.5 else draft.issuer
         twin.serial = scene.random.getrandbits(60)
         place = scene.trust if scene.random.random() < 0.5 else scene.served
         place.insert(scene.random.randint(1, max(len(place), 1)), twin)
@@ -463,11 +465,11 @@ def server_is_ca(scene: Scene) -> None:
 
 @defect
 def cross_signed(scene: Scene) -> None:
-    """Let a CA of the path have a second certificate, from another root."""
+    """Give a CA of the path a second certificate, from another root."""
     other = drafts.ca("Root 1", scene.key())
-    one = scene.authority()
-    cross = drafts.ca("cross", one.key, other)
-    cross.subject = one.subject
+    draft = scene.authority()
+    cross = drafts.ca("cross", draft.key, other)
+    cross.subject = draft.subject
     scene.served.append(cross)
     scene.trust = scene.random.choice(([other], [scene.root, other], [other, scene.root], scene.trust))
     if scene.random.random() < 0.5:
@@ -476,7 +478,7 @@ def cross_signed(scene: Scene) -> None:
 
 @defect
 def many_crosses(scene: Scene) -> None:
-    """Let CAs sign each other at random: loops, several paths, and more candidates than Go looks at."""
+    """Have CAs sign each other at random: loops, several paths, and more candidates than Go considers."""
     count = scene.random.choice((3, 4, 5, 6))
     authorities = [drafts.ca(f"Mesh {number}", key) for number, key in enumerate(scene.keys.usual[:count])]
     for child in authorities:
@@ -494,7 +496,7 @@ def many_crosses(scene: Scene) -> None:
 
 @defect
 def same_subject_and_key(scene: Scene) -> None:
-    """Serve a CA again under another serial, sometimes with names: only some of them count as the same."""
+    """Serve a CA again under another serial, sometimes with names. Go considers only some of them equal."""
     again = drafts.ca("again", scene.intermediate().key, scene.root)
     again.subject = scene.intermediate().subject
     again.serial = scene.random.getrandbits(60)
@@ -503,16 +505,16 @@ def same_subject_and_key(scene: Scene) -> None:
     scene.served.append(again)
 
 
-def _spoil(scene: Scene, one: Draft) -> None:
+def _spoil(scene: Scene, draft: Draft) -> None:
     ways: tuple[Callable[[], None], ...] = (
-        lambda: setattr(one, "not_after", time("251231235959Z")),
-        lambda: setattr(one, "not_before", time("271231235959Z")),
-        lambda: setattr(one, "forged", True),
-        lambda: one.put(BASIC, drafts.basic(ca=False), critical=True),
-        lambda: one.put(BASIC, drafts.basic(ca=True, path_length=0), critical=True),
-        lambda: one.put("1.2.3.4", b"\x05\x00", critical=True),
-        lambda: one.put(EKU, drafts.usages(drafts.CLIENT_AUTH)),
-        lambda: one.put(CONSTRAINTS, sequence(tlv(0xA1, sequence(dns(""))))),
-        lambda: setattr(one, "scheme", ODD_SCHEMES[2]),
+        lambda: setattr(draft, "not_after", time("251231235959Z")),
+        lambda: setattr(draft, "not_before", time("271231235959Z")),
+        lambda: setattr(draft, "forged", True),
+        lambda: draft.put(BASIC, drafts.basic(ca=False), critical=True),
+        lambda: draft.put(BASIC, drafts.basic(ca=True, path_length=0), critical=True),
+        lambda: draft.put("1.2.3.4", b"\x05\x00", critical=True),
+        lambda: draft.put(EKU, drafts.usages(drafts.CLIENT_AUTH)),
+        lambda: draft.put(CONSTRAINTS, sequence(tlv(0xA1, sequence(dns(""))))),
+        lambda: setattr(draft, "scheme", ODD_SCHEMES[2]),
     )
     scene.random.choice(ways)()

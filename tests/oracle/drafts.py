@@ -1,4 +1,4 @@
-"""Certificates in the making: every part can be set, and is signed as it stands."""
+"""Drafts of certificates: every part can be set, and is signed as it is."""
 
 import hashlib
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def key_id(key: Key) -> bytes:
 
 @dataclass
 class Draft:
-    """One certificate. `der` signs it."""
+    """An unsigned certificate; `der` signs it."""
 
     subject: bytes
     issuer: bytes
@@ -51,18 +51,18 @@ class Draft:
     inner_algorithm: bytes = b""
     forged: bool = False
     trailing: bytes = b""
-    mutate: Callable[[bytes], bytes] | None = None  # of what is signed
+    mutate: Callable[[bytes], bytes] | None = None  # applied to the signed part
 
     def put(self, kind: str, value: bytes, *, critical: bool = False) -> None:
-        """Set an extension in place of one of the same kind."""
-        places = [at for at, (found, _, _) in enumerate(self.extensions) if found == kind]
-        if places:
-            self.extensions[places[0]] = (kind, critical, value)
+        """Set an extension, replacing one of the same kind."""
+        indexes = [index for index, (oid_, _, _) in enumerate(self.extensions) if oid_ == kind]
+        if indexes:
+            self.extensions[indexes[0]] = (kind, critical, value)
         else:
             self.extensions.append((kind, critical, value))
 
     def drop(self, kind: str) -> None:
-        self.extensions = [one for one in self.extensions if one[0] != kind]
+        self.extensions = [extension for extension in self.extensions if extension[0] != kind]
 
     @property
     def der(self) -> bytes:
@@ -86,7 +86,7 @@ class Draft:
 
 
 def ca(label: str, key: Key, issuer: "Draft | None" = None) -> Draft:
-    """Return a usual CA: self-signed without an issuer."""
+    """Return an ordinary CA, self-signed without an issuer."""
     subject = name((ORGANIZATION, "Lab"), (COMMON_NAME, label))
     draft = Draft(subject, issuer.subject if issuer else subject, key, issuer.key if issuer else key)
     draft.put(BASIC, basic(ca=True), critical=True)
@@ -98,7 +98,7 @@ def ca(label: str, key: Key, issuer: "Draft | None" = None) -> Draft:
 
 
 def server(key: Key, issuer: Draft, *names: bytes) -> Draft:
-    """Return a usual server certificate."""
+    """Return an ordinary server certificate."""
     subject = name((ORGANIZATION, "Lab"), (COMMON_NAME, "registry"))
     draft = Draft(subject, issuer.subject, key, issuer.key)
     draft.put(BASIC, basic(ca=False), critical=True)

@@ -1,4 +1,4 @@
-"""A DER writer that writes whatever it is told, also what no library would."""
+"""A DER encoder for arbitrary content, including what no library would encode."""
 
 import ipaddress
 
@@ -57,7 +57,7 @@ def rdn(kind: str, value: bytes, tag: int = UTF8) -> bytes:
 
 
 def time(text: str) -> bytes:
-    """Return a UTCTime for two-digit years (13 characters with Z), else a GeneralizedTime."""
+    """Return a UTCTime for 13 characters (two-digit year, Z), else a GeneralizedTime."""
     return tlv(UTC_TIME if len(text) == 13 else GENERALIZED_TIME, text.encode())
 
 
@@ -78,7 +78,7 @@ def ip(text: str) -> bytes:
 
 
 def network(text: str) -> bytes:
-    """Return an IP constraint; host bits stay set."""
+    """Return an IP constraint. Host bits are kept."""
     address, _, bits = text.partition("/")
     packed = ipaddress.ip_address(address).packed
     width = len(packed) * 8
@@ -87,7 +87,7 @@ def network(text: str) -> bytes:
 
 
 def general_name(host: str) -> bytes:
-    """Return the subject alternative name that a host needs."""
+    """Return the subject alternative name for a host."""
     try:
         return ip(host.strip("[]"))
     except ValueError:

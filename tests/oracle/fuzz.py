@@ -1,4 +1,4 @@
-"""`make fuzz-verify`: as many random chains as asked for, against Go."""
+"""`make fuzz-verify`: compare verdicts on a number of random chains with Go's."""
 
 # ruff: noqa: T201 - it prints
 import argparse
@@ -18,7 +18,7 @@ SHOWN = 20
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("count", type=int, help="how many chains")
+    parser.add_argument("count", type=int, help="number of chains")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 40))
     options = parser.parse_args()
     print(f"{options.count} chains from seed {options.seed}", flush=True)

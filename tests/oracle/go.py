@@ -1,4 +1,4 @@
-"""The oracle: builds the Go program once and asks it."""
+"""The oracle: a Go program, built once, that decides cases."""
 
 import base64
 import json
@@ -12,12 +12,12 @@ from oracle.scenes import Case
 from trustplane.local.toolchain.go import candidates, find
 
 FOLDER = Path(__file__).parent
-OLDEST = (1, 26)  # whose rules are ours
+OLDEST = (1, 26)  # the version that `verification` follows
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What Go decides: chains as SHA-256 fingerprints, leaf first."""
+    """Go's decision. Chains are SHA-256 fingerprints, leaf first."""
 
     trusted: bool
     message: str
@@ -25,7 +25,7 @@ class Answer:
 
 
 def build(folder: Path) -> Path:
-    """Build the program into a folder."""
+    """Build the program in a folder, and return its path."""
     program = folder / "oracle"
     go = find(OLDEST, candidates()).program
     environment = os.environ | {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOWORK": "off"}
@@ -34,10 +34,10 @@ def build(folder: Path) -> Path:
 
 
 def ask(program: Path, cases: Sequence[Case]) -> list[Answer]:
-    """Ask about cases, in their order."""
+    """Have the program decide cases. The answers have the order of the cases."""
     lines = "\n".join(map(_question, cases))
-    done = subprocess.run([program], input=lines, capture_output=True, text=True, check=True, timeout=600)
-    return [Answer(**json.loads(line)) for line in done.stdout.splitlines()]
+    completed = subprocess.run([program], input=lines, capture_output=True, text=True, check=True, timeout=600)
+    return [Answer(**json.loads(line)) for line in completed.stdout.splitlines()]
 
 
 def _question(case: Case) -> str:

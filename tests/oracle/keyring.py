@@ -1,4 +1,4 @@
-"""Keys of every kind that certificates come with, made once, and the signature algorithms that go with them."""
+"""Keys of every kind used in certificates, generated once, with their signature algorithms."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Sign = Callable[[bytes], bytes]
 
 @dataclass(frozen=True)
 class Scheme:
-    """An AlgorithmIdentifier and how to sign with it."""
+    """An AlgorithmIdentifier and its signing function."""
 
     identifier: bytes
     sign: Sign
@@ -25,12 +25,12 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Key:
-    """A public key, and the schemes of its private key; the first is the usual one."""
+    """A public key, and the schemes of its private key, the default first."""
 
     name: str
     spki: bytes
     schemes: tuple[Scheme, ...]
-    private: bytes = b""  # PEM, of the keys that servers use
+    private: bytes = b""  # PEM, for keys that servers use
 
 
 def pss(digest_oid: str, salt: int, *, mask_oid: str = "", trailer: int = 1) -> bytes:
@@ -83,12 +83,12 @@ class Keyring:
 
     @cached_property
     def usual(self) -> list[Key]:
-        """Keys that are cheap to use: most certificates have one of these."""
+        """Keys that are cheap to use. Most certificates have one of these."""
         return [self._ec(f"ec{number}", ec.SECP256R1()) for number in range(12)]
 
     @cached_property
     def odd(self) -> list[Key]:
-        """Other kinds that verify."""
+        """Other valid kinds."""
         curves = (ec.SECP224R1(), ec.SECP384R1(), ec.SECP521R1())
         sizes = (1024, 2048, 2048, 1032)
         return [
@@ -99,7 +99,7 @@ class Keyring:
 
     @cached_property
     def broken(self) -> list[Key]:
-        """Keys that Go refuses to read, or to verify with."""
+        """Keys that Go refuses to parse, or to verify with."""
         rsa_of = self._rsa_numbers
         return [
             rsa_of("rsa-768", (1 << 767) + 1, 65537),
@@ -141,7 +141,7 @@ class Keyring:
 
     @cached_property
     def _dsa(self) -> Key:
-        key = dsa.generate_private_key(1024)  # noqa: S505 - small is fast, and nothing is protected
+        key = dsa.generate_private_key(1024)  # noqa: S505 - small keys are fast, and this one protects nothing
         scheme = Scheme(sequence(oid("2.16.840.1.101.3.4.3.2")), lambda data: key.sign(data, hashes.SHA256()))
         return Key("dsa", _spki(key.public_key()), (scheme,))
 

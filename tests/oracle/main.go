@@ -1,5 +1,5 @@
-// Oracle answers what a Go TLS client decides about a server's certificates: crypto/x509's Certificate.Verify and the
-// checks that crypto/tls makes around it. It reads one JSON case a line and writes one JSON answer a line.
+// Oracle verifies a server's certificates as a Go TLS client does, with crypto/x509's Certificate.Verify and the
+// surrounding checks of crypto/tls. It reads one JSON case per line and writes one JSON answer per line.
 package main
 
 import (
@@ -56,23 +56,23 @@ func main() {
 func decide(q question) ([][]*x509.Certificate, error) {
 	var served []*x509.Certificate
 	for _, der := range q.Served {
-		one, err := x509.ParseCertificate(der)
+		certificate, err := x509.ParseCertificate(der)
 		if err != nil {
 			return nil, fmt.Errorf("tls: failed to parse certificate from server: %s", err)
 		}
-		if key, ok := one.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > 8192 {
+		if key, ok := certificate.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > 8192 {
 			return nil, fmt.Errorf("tls: server sent certificate containing RSA key larger than %d bits", 8192)
 		}
-		served = append(served, one)
+		served = append(served, certificate)
 	}
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
 	for _, der := range q.Trust {
-		if one, err := x509.ParseCertificate(der); err == nil {
-			roots.AddCert(one)
+		if certificate, err := x509.ParseCertificate(der); err == nil {
+			roots.AddCert(certificate)
 		}
 	}
-	for _, one := range served[1:] {
-		intermediates.AddCert(one)
+	for _, certificate := range served[1:] {
+		intermediates.AddCert(certificate)
 	}
 	chains, err := served[0].Verify(x509.VerifyOptions{
 		DNSName: q.Host, Roots: roots, Intermediates: intermediates, CurrentTime: q.At,
@@ -90,12 +90,12 @@ func decide(q question) ([][]*x509.Certificate, error) {
 func fingerprints(chains [][]*x509.Certificate) [][]string {
 	all := [][]string{}
 	for _, chain := range chains {
-		var one []string
+		var digests []string
 		for _, certificate := range chain {
 			sum := sha256.Sum256(certificate.Raw)
-			one = append(one, hex.EncodeToString(sum[:]))
+			digests = append(digests, hex.EncodeToString(sum[:]))
 		}
-		all = append(all, one)
+		all = append(all, digests)
 	}
 	return all
 }

@@ -1,4 +1,4 @@
-"""DER as PEM, and as what belongs into a list."""
+"""Convert DER to PEM, and to the `data` of a list entry."""
 
 import base64
 

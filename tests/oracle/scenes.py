@@ -1,4 +1,4 @@
-"""Random scenes: a trust list, a served chain, a host and a time, with nothing to several things wrong."""
+"""Random scenes: a trust list, a served chain, a host and a time, with none to several defects."""
 
 # ruff: noqa: S311 - a generator of test data must be repeatable
 import datetime as dt
@@ -42,7 +42,7 @@ AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
 @dataclass
 class Scene:
-    """One case in the making. `path` is the usual chain, root first."""
+    """A case under construction. `path` is the intended chain, root first."""
 
     random: random.Random
     keys: Keyring
@@ -80,17 +80,17 @@ class Scene:
     def key(self) -> Key:
         return self.random.choice(self.keys.usual)
 
-    def rekey(self, one: Draft, key: Key) -> None:
-        """Give a certificate another key, and sign what it signed with it."""
-        for draft in self.path:
-            if draft.signer is one.key:
-                draft.signer = key
-        one.key = key
+    def rekey(self, draft: Draft, key: Key) -> None:
+        """Give a certificate another key, and use it for everything the certificate signs."""
+        for child in self.path:
+            if child.signer is draft.key:
+                child.signer = key
+        draft.key = key
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked: DER throughout."""
+    """A case for the oracle; all certificates in DER."""
 
     served: list[bytes]
     trust: list[bytes]
@@ -102,13 +102,13 @@ class Case:
 Defect = Callable[[Scene], None]
 
 
-def usual(scene: Scene) -> None:
-    """Build what works: a root, up to three intermediates, a server certificate for the host."""
-    chosen = scene.random
-    scene.host = chosen.choice(HOSTS)
-    keys = chosen.sample(scene.keys.usual, 6)
+def build_good_chain(scene: Scene) -> None:
+    """Build a good chain: a root, up to three intermediates, a server certificate for the host."""
+    rng = scene.random
+    scene.host = rng.choice(HOSTS)
+    keys = rng.sample(scene.keys.usual, 6)
     scene.path = [drafts.ca("Root 0", keys[0])]
-    for level in range(chosen.choice((0, 1, 1, 1, 2, 3))):
+    for level in range(rng.choice((0, 1, 1, 1, 2, 3))):
         scene.path.append(drafts.ca(f"Issuing {level}", keys[level + 1], scene.path[-1]))
     scene.path.append(drafts.server(keys[5], scene.path[-1], general_name(scene.host)))
     scene.trust = [scene.root]
@@ -116,22 +116,22 @@ def usual(scene: Scene) -> None:
 
 
 def generate(seed: int, keys: Keyring, defects: dict[str, Defect]) -> Case:
-    """Make the case that a seed stands for: mostly one or two defects, sometimes none or many."""
-    chosen = random.Random(seed)
-    scene = Scene(chosen, keys)
-    usual(scene)
-    for _ in range(chosen.choices((0, 1, 2, 3, 5), (5, 45, 30, 15, 5))[0]):
-        name = chosen.choice(list(defects))
+    """Generate the case of a seed: usually one or two defects, sometimes none or many."""
+    rng = random.Random(seed)
+    scene = Scene(rng, keys)
+    build_good_chain(scene)
+    for _ in range(rng.choices((0, 1, 2, 3, 5), (5, 45, 30, 15, 5))[0]):
+        name = rng.choice(list(defects))
         defects[name](scene)
         scene.defects.append(name)
-    made: dict[int, bytes] = {}  # a draft stands for one certificate: signed again it would be another
-    return Case(_ders(scene.served, made), _ders(scene.trust, made), scene.host, scene.at, tuple(scene.defects))
+    signed: dict[int, bytes] = {}  # signing a draft twice gives two different certificates
+    return Case(_ders(scene.served, signed), _ders(scene.trust, signed), scene.host, scene.at, tuple(scene.defects))
 
 
-def _ders(items: list[Draft | bytes], made: dict[int, bytes]) -> list[bytes]:
+def _ders(items: list[Draft | bytes], signed: dict[int, bytes]) -> list[bytes]:
     ders = []
-    for one in items:
-        if isinstance(one, Draft) and id(one) not in made:
-            made[id(one)] = one.der
-        ders.append(one if isinstance(one, bytes) else made[id(one)])
+    for item in items:
+        if isinstance(item, Draft) and id(item) not in signed:
+            signed[id(item)] = item.der
+        ders.append(item if isinstance(item, bytes) else signed[id(item)])
     return ders

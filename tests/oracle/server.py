@@ -1,4 +1,4 @@
-"""A real HTTPS server that answers as a registry, a token service or a blob store does."""
+"""A real HTTPS server that acts as a registry, a token service or a blob store."""
 
 import contextlib
 import http.server
@@ -16,7 +16,7 @@ from oracle.pem import pem
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked."""
+    """A request that the server received."""
 
     method: str
     path: str  # without the query
@@ -26,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered."""
+    """The server's response."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -38,7 +38,7 @@ Answer = Callable[[Request], Reply]
 
 @dataclass(frozen=True)
 class TLS:
-    """How a server speaks TLS: its chain, own certificate first, and the key of that."""
+    """A server's TLS settings: its chain, own certificate first, and the key of that certificate."""
 
     chain: Sequence[bytes]
     key: Key
@@ -46,7 +46,7 @@ class TLS:
     wants_client: bool = False
 
     def context(self) -> ssl.SSLContext:
-        """Return it for a socket."""
+        """Return the settings as an SSL context."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_ciphers("DEFAULT@SECLEVEL=0")
         if self.newest:
@@ -65,13 +65,13 @@ class TLS:
 def serving(
     chain: Sequence[bytes], key: Key, replies: Mapping[str, Reply], *, newest: ssl.TLSVersion | None = None
 ) -> contextlib.AbstractContextManager[int]:
-    """Serve HTTPS on loopback while the block runs; yields the port. Paths that are not known answer 404."""
-    return answering(("127.0.0.1", 0), TLS(chain, key, newest), lambda one: replies.get(one.path, Reply(404)))
+    """Serve HTTPS on loopback while the block runs, and yield the port. Other paths are answered with 404."""
+    return answering(("127.0.0.1", 0), TLS(chain, key, newest), lambda request: replies.get(request.path, Reply(404)))
 
 
 @contextlib.contextmanager
 def answering(address: tuple[str, int], tls: TLS | None, answer: Answer) -> Iterator[int]:
-    """Serve HTTPS, or without TLS plain HTTP, while the block runs; yields the port."""
+    """Serve HTTPS, or plain HTTP without `tls`, while the block runs, and yield the port."""
     server = http.server.ThreadingHTTPServer(address, _handler(answer))
     if tls:
         server.socket = tls.context().wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
@@ -81,7 +81,7 @@ def answering(address: tuple[str, int], tls: TLS | None, answer: Answer) -> Iter
 
 @contextlib.contextmanager
 def running(work: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
-    """Work in a thread while the block runs; `stop` makes the work end."""
+    """Run `work` in a thread while the block runs; `stop` ends it."""
     thread = threading.Thread(target=work)
     thread.start()
     try:
@@ -115,11 +115,11 @@ def _handler(answer: Answer) -> type[http.server.BaseHTTPRequestHandler]:
                 super().handle()
             except ssl.SSLError:
                 self._linger()
-            except OSError:  # clients that only look at the certificate hang up
+            except OSError:  # clients that only fetch the certificate hang up
                 pass
 
         def _linger(self) -> None:
-            """Let the client read the alert first: where its own words are unread, the kernel resets the connection."""
+            """Let the client read the alert: on unread data, the kernel would reset the connection instead."""
             with contextlib.suppress(OSError):
                 self.connection.settimeout(1)
                 self.connection.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""A few hundred fresh random chains: our verdicts are Go's, word for word."""
+"""Verdicts on several hundred new random chains, compared with Go's word for word."""
 
 import random
 from pathlib import Path
@@ -17,8 +17,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("oracle"))
 
 
-@pytest.mark.timeout(600)  # a machine without a cache compiles Go's standard library first
-def test_fresh_chains_are_decided_as_go_decides(program: Path) -> None:
+@pytest.mark.timeout(600)  # without a build cache, Go compiles its standard library first
+def test_verdicts_on_new_chains_are_those_of_go(program: Path) -> None:
     start = random.SystemRandom().randrange(1 << 40)
     print(f"\n{CASES} chains from seed {start}: make fuzz-verify N={CASES} SEED={start}")  # noqa: T201 - to repeat the run
     disagreements = list(compare(program, range(start, start + CASES), Keyring()))
@@ -26,5 +26,5 @@ def test_fresh_chains_are_decided_as_go_decides(program: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_known_seeds_cover_every_kind_of_outcome(program: Path) -> None:
+def test_verdicts_on_fixed_seeds_are_those_of_go(program: Path) -> None:
     assert not list(compare(program, range(600), Keyring()))

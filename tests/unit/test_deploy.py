@@ -19,7 +19,7 @@ from trustplane.cli import COMMANDS, main, manager
 from trustplane.clusterapi.cluster import CLASS_NAMESPACE
 from trustplane.kube import health
 from trustplane.local.stack import SYSTEM_NAMESPACE
-from trustplane.server.application import application
+from trustplane.server.application import create_application
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -162,7 +162,7 @@ def test_the_ca_issues_the_certificate() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_probes_ask_for_paths_that_are_served(name: str) -> None:
     plain = {one.canonical for one in health._application(list).router.resources()}
-    https = {getattr(one, "path", "") for one in application().routes}
+    https = {getattr(one, "path", "") for one in create_application().routes}
     for probe, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
         asked = container(name)[probe]["httpGet"]
         assert asked["path"] == path
@@ -176,7 +176,7 @@ def test_probes_ask_for_paths_that_are_served(name: str) -> None:
 def test_metrics_have_a_port_of_their_own(name: str) -> None:
     assert options(name)["health_port"] == ports(name)["metrics"]["containerPort"] != options(name).get("port")
     assert "/metrics" in {one.canonical for one in health._application(list).router.resources()}
-    assert "/metrics" not in {getattr(one, "path", "") for one in application().routes}
+    assert "/metrics" not in {getattr(one, "path", "") for one in create_application().routes}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -279,6 +279,10 @@ def test_the_manager_touches_nothing_that_bootstraps_machines() -> None:
     groups = {group for one in rules("manager") for group in one["apiGroups"]}
     assert not {"bootstrap.cluster.x-k8s.io", "runtime.cluster.x-k8s.io"} & groups
     assert not verbs("manager", "machinedeployments/status") | verbs("manager", "kubeadmcontrolplanes/status")
+
+
+def test_the_manager_looks_at_machine_health_checks_and_changes_none() -> None:
+    assert verbs("manager", "machinehealthchecks") == {"list", "watch"}
 
 
 def test_the_guide_says_what_each_right_is_for() -> None:

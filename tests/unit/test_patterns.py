@@ -83,11 +83,11 @@ def inline(module: Any) -> Iterator[Use]:
 
 
 def templates() -> Iterator[Use]:
-    phrases = [one.words for each in (*_COMMON, CONNECTION, HTTP, DNS) for one in each.phrases]
-    for words in dict.fromkeys((*phrases, *STATUSES)):
-        yield Use(words, template.compiled(words), "match")
+    phrases = [phrase.template for each in (*_COMMON, CONNECTION, HTTP, DNS) for phrase in each.phrases]
+    for text in dict.fromkeys((*phrases, *STATUSES)):
+        yield Use(text, template.compile_template(text), "match")
     for wrapper in WRAPPERS:
-        yield Use(wrapper.template, template.wrapping(wrapper.template), "match")
+        yield Use(wrapper.template, template.compile_wrapper(wrapper.template), "match")
 
 
 def uses() -> list[Use]:
@@ -174,7 +174,7 @@ def test_the_words_of_programs_take_time_in_proportion_to_the_text() -> None:
     complaints = [
         f"{use.name}: {found}"
         for use in templates()
-        for word in (template.head(use.name), "")
+        for word in (template.literal_prefix(use.name), "")
         for one in FEW
         if (found := complaint(runner(use), word, one))
     ]

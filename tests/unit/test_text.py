@@ -49,16 +49,16 @@ def test_credentials_are_hidden(text: str) -> None:
         "missing realm in bearer auth challenge",
     ],
 )
-def test_other_words_stay(text: str) -> None:
+def test_other_text_is_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
-def test_control_characters_go() -> None:
+def test_control_characters_are_removed() -> None:
     assert redact("a\x1b[31mred\x07\u202e") == "a [31mred  "
 
 
 @given(st.text())
-def test_any_text_and_once_is_enough(text: str) -> None:
+def test_redacting_twice_changes_nothing(text: str) -> None:
     once = redact(text)
     assert "\x1b" not in once
     assert redact(once) == once
@@ -77,5 +77,5 @@ def test_any_text_can_be_cleaned(text: str, limit: int) -> None:
     assert len(clean(text, limit)) <= limit
 
 
-def test_printable_text_keeps_what_it_is_told_to_keep() -> None:
+def test_printable_text_keeps_the_given_characters() -> None:
     assert printable("a\x1b[31m\n", keep="\n") == "a\\x1b[31m\n"

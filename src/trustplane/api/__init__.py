@@ -1,1 +1,1 @@
-"""Objects as typed structs, their CRDs, condition types and reasons."""
+"""Typed structs of API objects, their CRDs, condition types and reasons."""

@@ -1,6 +1,6 @@
-"""TanzuKubernetesCluster v1alpha3: one workload cluster, as its owner asks for it.
+"""TanzuKubernetesCluster v1alpha3: one workload cluster, as requested by its owner.
 
-Source: docs of vSphere 8's v1alpha3 API; run.tanzu.vmware.com/v1alpha2 types for what the two share.
+Source: docs of vSphere 8's v1alpha3 API; run.tanzu.vmware.com/v1alpha2 types for the shared parts.
 """
 
 from datetime import datetime
@@ -15,19 +15,19 @@ KIND = "TanzuKubernetesCluster"
 
 
 class TKRReference(Struct):
-    """Name of a TanzuKubernetesRelease, or a prefix of it."""
+    """Name of a TanzuKubernetesRelease, or a prefix of the name."""
 
     name: str = ""
 
 
 class TKR(Struct):
-    """The release that a control plane or a node pool runs."""
+    """The release of a control plane or node pool."""
 
     reference: TKRReference | None = None
 
 
 class Volume(Struct):
-    """A disk of its own for one folder of a node."""
+    """A separate disk for one directory of a node."""
 
     name: str = ""
     mount_path: str = ""
@@ -36,7 +36,7 @@ class Volume(Struct):
 
 
 class Taint(Struct):
-    """A taint of the nodes of a pool (core/v1 Taint)."""
+    """A taint of a pool's nodes (core/v1 Taint)."""
 
     key: str = ""
     value: str = ""
@@ -45,7 +45,7 @@ class Taint(Struct):
 
 
 class Topology(Struct):
-    """What the control plane and a node pool have in common."""
+    """Fields shared by the control plane and node pools."""
 
     replicas: int | None = None
     vm_class: str = ""
@@ -56,7 +56,7 @@ class Topology(Struct):
 
     @property
     def release(self) -> str:
-        """Name of the release asked for; empty where none is."""
+        """Name of the requested release; empty if none."""
         return self.tkr.reference.name if self.tkr and self.tkr.reference else ""
 
 
@@ -89,7 +89,7 @@ class CIDRBlocks(Struct):
 
 
 class NetworkSettings(Struct):
-    """Network of a cluster; `trust` present, even empty, is the cluster's own list."""
+    """Network of a cluster; if present, even empty, `trust` is the cluster's own list."""
 
     cni: CNI | None = None
     services: CIDRBlocks | None = None
@@ -100,7 +100,7 @@ class NetworkSettings(Struct):
 
 
 class StorageSettings(Struct):
-    """Storage classes that the cluster offers to its pods."""
+    """Storage classes offered to the cluster's pods."""
 
     classes: list[str] = msgspec.field(default_factory=list)
     default_class: str = ""
@@ -114,14 +114,14 @@ class Settings(Struct):
 
 
 class Distribution(Struct):
-    """The release in the words of v1alpha1; deprecated, still accepted."""
+    """The release in the format of v1alpha1; deprecated but accepted."""
 
     full_version: str = ""
     version: str = ""
 
 
 class TanzuKubernetesClusterSpec(Struct):
-    """What the cluster's owner wants."""
+    """The requested state of a cluster."""
 
     topology: ClusterTopology = msgspec.field(default_factory=ClusterTopology)
     settings: Settings | None = None
@@ -129,30 +129,30 @@ class TanzuKubernetesClusterSpec(Struct):
 
     @property
     def network(self) -> NetworkSettings:
-        """Network settings; all unset where left out."""
+        """Network settings; empty if omitted."""
         return (self.settings and self.settings.network) or NetworkSettings()
 
     @property
     def own_trust(self) -> list[TrustedCA] | None:
-        """The cluster's own list; None where left out (the service's list holds), empty to trust none."""
+        """The cluster's own list; None if omitted (the service's list applies), empty to trust none."""
         return self.network.trust.additional_trusted_cas if self.network.trust else None
 
 
 class ClusterCondition(Condition):
-    """A condition with the severity that the original's clients read: Error, Warning, Info, or empty when True."""
+    """A condition with the severity read by the original's clients: Error, Warning, Info, or empty when True."""
 
     severity: str = ""
 
 
 class APIEndpoint(Struct):
-    """Where the cluster's API server is reached."""
+    """Address of the cluster's API server."""
 
     host: str = ""
     port: int = 0
 
 
 class AddonStatus(Struct):
-    """A part that is installed into the cluster."""
+    """A component installed in the cluster."""
 
     name: str = ""
     type: str = ""
@@ -160,7 +160,7 @@ class AddonStatus(Struct):
 
 
 class TanzuKubernetesClusterStatus(Struct):
-    """What Trustplane reports about a cluster."""
+    """The reported state of a cluster."""
 
     phase: str = ""  # creating, running, updating, failed, deleting, updateFailed
     version: str = ""

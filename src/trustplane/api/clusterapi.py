@@ -1,4 +1,4 @@
-"""The parts of Cluster API's v1beta2 objects that Trustplane reads.
+"""The parts of Cluster API's v1beta2 objects used by Trustplane.
 
 Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2, controlplane/kubeadm/v1beta2.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from trustplane.api.meta import Condition, Object, Struct
+from trustplane.api.meta import Condition, LabelSelector, Object, Struct
 
 GROUP = "cluster.x-k8s.io"
 VERSION = "v1beta2"
@@ -18,35 +18,54 @@ CONTROL_PLANE_AVAILABLE = "ControlPlaneAvailable"
 CONTROL_PLANE_INITIALIZED = "ControlPlaneInitialized"
 INFRASTRUCTURE_READY = "InfrastructureReady"
 TOPOLOGY_RECONCILED = "TopologyReconciled"
-RECONCILE_FAILED = "ReconcileFailed"  # a reason of it
+RECONCILE_FAILED = "ReconcileFailed"  # a reason of TOPOLOGY_RECONCILED
 WORKERS_AVAILABLE = "WorkersAvailable"
-ROLLING_OUT = "RollingOut"
 CONTROL_PLANE_MACHINES_READY = "ControlPlaneMachinesReady"
 CONTROL_PLANE_MACHINES_UP_TO_DATE = "ControlPlaneMachinesUpToDate"
 WORKER_MACHINES_READY = "WorkerMachinesReady"
 WORKER_MACHINES_UP_TO_DATE = "WorkerMachinesUpToDate"
 ROLLING_OUT = "RollingOut"  # of a control plane or a pool
-PAUSED = "Paused"  # of any object but the Cluster
-OWNER_REMEDIATED = "OwnerRemediated"  # of a Machine; False: it is to be removed
+PAUSED = "Paused"  # of any object except the Cluster
+OWNER_REMEDIATED = "OwnerRemediated"  # of a Machine; False: the Machine should be removed
 
 
 def kubeconfig_secret(cluster: str) -> str:
-    """Return the name of the Secret in which Cluster API keeps a cluster's kubeconfig, under the key `value`."""
+    """Return the name of Cluster API's Secret with a cluster's kubeconfig, under the key `value`."""
     return f"{cluster}-kubeconfig"
 
 
 class Endpoint(Struct):
-    """Where a cluster's API server is reached."""
+    """Address of a cluster's API server."""
 
     host: str = ""
     port: int = 0
 
 
 class Variable(Struct):
-    """A variable of a topology; its value is whatever its ClusterClass defines."""
+    """A variable of a topology; its ClusterClass defines the type of the value."""
 
     name: str = ""
     value: Any = None
+
+
+class Overrides(Struct):
+    """Variables that are others for one group of machines."""
+
+    overrides: list[Variable] = msgspec.field(default_factory=list)
+
+
+class Group(Struct):
+    """The control plane of a topology, or a pool of it."""
+
+    name: str = ""
+    variables: Overrides = msgspec.field(default_factory=Overrides)
+
+
+class Workers(Struct):
+    """The pools of a topology."""
+
+    machine_deployments: list[Group] = msgspec.field(default_factory=list)
+    machine_pools: list[Group] = msgspec.field(default_factory=list)
 
 
 class Topology(Struct):
@@ -54,17 +73,19 @@ class Topology(Struct):
 
     version: str = ""
     variables: list[Variable] = msgspec.field(default_factory=list)
+    control_plane: Group = msgspec.field(default_factory=Group)
+    workers: Workers = msgspec.field(default_factory=Workers)
 
 
 class Reference(Struct):
-    """Another object of the same namespace, such as a machine's bootstrap configuration."""
+    """A reference to an object in the same namespace, such as a machine's bootstrap configuration."""
 
     kind: str = ""
     name: str = ""
 
 
 class ClusterSpec(Struct):
-    """What Cluster API was asked for."""
+    """The requested state of a Cluster."""
 
     paused: bool = False
     control_plane_endpoint: Endpoint = msgspec.field(default_factory=Endpoint)
@@ -73,14 +94,14 @@ class ClusterSpec(Struct):
 
 
 class Initialization(Struct):
-    """Which of the one-time steps of a cluster's birth are done."""
+    """The completed one-time steps of a cluster's creation."""
 
     infrastructure_provisioned: bool = False
     control_plane_initialized: bool = False
 
 
 class Replicas(Struct):
-    """Counts of machines, as Cluster API reports them for a Cluster's halves, pools and control planes."""
+    """Counts of machines of a control plane, a pool, or all workers."""
 
     desired_replicas: int = 0
     replicas: int = 0
@@ -90,7 +111,7 @@ class Replicas(Struct):
 
 
 class ClusterStatus(Struct):
-    """What Cluster API reports."""
+    """The reported state of a Cluster."""
 
     phase: str = ""
     observed_generation: int = 0
@@ -107,19 +128,19 @@ class Cluster(Object):
     status: ClusterStatus = msgspec.field(default_factory=ClusterStatus)
 
     def variable(self, name: str) -> Any:
-        """Value of that topology variable; None where it is not set."""
-        return next((one.value for one in self.spec.topology.variables if one.name == name), None)
+        """Return the value of a topology variable; None if it is not set."""
+        return next((variable.value for variable in self.spec.topology.variables if variable.name == name), None)
 
 
 class Bootstrap(Struct):
-    """Where a machine's bootstrap data is, and what it was made from."""
+    """The bootstrap configuration of a machine, and the Secret with its data."""
 
     config_ref: Reference = msgspec.field(default_factory=Reference)
     data_secret_name: str = ""
 
 
 class MachineSpec(Struct):
-    """What a machine was asked to be."""
+    """The requested state of a Machine."""
 
     cluster_name: str = ""
     version: str = ""
@@ -128,7 +149,7 @@ class MachineSpec(Struct):
 
 
 class NodeReference(Struct):
-    """The Node that a machine became."""
+    """The Node of a machine."""
 
     name: str = ""
 
@@ -141,7 +162,7 @@ class MachineAddress(Struct):
 
 
 class MachineStatus(Struct):
-    """What Cluster API reports about a machine."""
+    """The reported state of a Machine."""
 
     phase: str = ""
     conditions: list[Condition] = msgspec.field(default_factory=list)
@@ -157,13 +178,13 @@ class Machine(Object):
 
 
 class Rollout(Struct):
-    """When machines are to be replaced although nothing about them has changed."""
+    """When to replace machines without a change of their specification."""
 
     after: datetime | None = None
 
 
 class MachineDeploymentSpec(Struct):
-    """What a pool of machines was asked to be."""
+    """The requested state of a MachineDeployment."""
 
     cluster_name: str = ""
     replicas: int = 0
@@ -171,7 +192,7 @@ class MachineDeploymentSpec(Struct):
 
 
 class MachineDeploymentStatus(Replicas):
-    """What Cluster API reports about a pool of machines."""
+    """The reported state of a MachineDeployment."""
 
     phase: str = ""
     observed_generation: int = 0
@@ -185,16 +206,42 @@ class MachineDeployment(Object):
     status: MachineDeploymentStatus = msgspec.field(default_factory=MachineDeploymentStatus)
 
 
+class SecretKey(Struct):
+    """A key of a Secret of the same namespace."""
+
+    name: str = ""
+
+
+class FileSource(Struct):
+    """Where the content of a file is."""
+
+    secret: SecretKey = msgspec.field(default_factory=SecretKey)
+
+
+class File(Struct):
+    """A file of a machine, without the content that it may have here: scripts would be kept once for each cluster."""
+
+    path: str = ""
+    content_from: FileSource = msgspec.field(default_factory=FileSource)
+
+
+class KubeadmConfigSpec(Struct):
+    """What a machine's bootstrap data is made from."""
+
+    files: list[File] = msgspec.field(default_factory=list)
+
+
 class KubeadmControlPlaneSpec(Struct):
-    """What a control plane was asked to be."""
+    """The requested state of a KubeadmControlPlane."""
 
     replicas: int = 0
     version: str = ""
     rollout: Rollout = msgspec.field(default_factory=Rollout)
+    kubeadm_config_spec: KubeadmConfigSpec = msgspec.field(default_factory=KubeadmConfigSpec)
 
 
 class KubeadmControlPlaneStatus(Replicas):
-    """What Cluster API reports about a control plane; `version` is the lowest of its machines."""
+    """The reported state of a KubeadmControlPlane; `version` is the lowest of its machines."""
 
     version: str = ""
     observed_generation: int = 0
@@ -206,3 +253,23 @@ class KubeadmControlPlane(Object):
 
     spec: KubeadmControlPlaneSpec = msgspec.field(default_factory=KubeadmControlPlaneSpec)
     status: KubeadmControlPlaneStatus = msgspec.field(default_factory=KubeadmControlPlaneStatus)
+
+
+class Remediation(Struct):
+    """What becomes of unhealthy machines; without a template their owner replaces them."""
+
+    template_ref: Reference | None = None
+
+
+class MachineHealthCheckSpec(Struct):
+    """Which machines are looked after."""
+
+    cluster_name: str = ""
+    selector: LabelSelector = msgspec.field(default_factory=LabelSelector)
+    remediation: Remediation = msgspec.field(default_factory=Remediation)
+
+
+class MachineHealthCheck(Object):
+    """cluster.x-k8s.io/v1beta2 MachineHealthCheck."""
+
+    spec: MachineHealthCheckSpec = msgspec.field(default_factory=MachineHealthCheckSpec)

@@ -1,6 +1,6 @@
-"""ClusterTrust: who of a cluster's nodes trusts what, and since when; status only, derived from durable facts.
+"""ClusterTrust: the trust of a cluster's nodes, and since when; status only, derived from durable facts.
 
-The facts are annotations of Machines, so that a lost or stale ClusterTrust is made again from them.
+The facts are annotations of Machines: a lost or outdated ClusterTrust is rebuilt from them.
 """
 
 from datetime import datetime
@@ -15,39 +15,39 @@ VERSION: Final = "v1alpha1"
 KIND: Final = "ClusterTrust"
 
 # Facts, on Machines.
-TRUST_APPLIED: Final = "trustplane.dev/trust-applied"  # AppliedTrust: what was last written on the node
-TRUST_PROOF: Final = "trustplane.dev/trust-proof"  # RecordedProof: what its kubelet last said
-TRUST_INSPECTION: Final = "trustplane.dev/trust-inspection"  # Inspection: what its files and its runtime were like
-TRUST_HINDRANCE: Final = "trustplane.dev/trust-hindrance"  # Hindrance: why the set in force is not on the node yet
+TRUST_APPLIED: Final = "trustplane.dev/trust-applied"  # AppliedTrust: the last write to the node
+TRUST_PROOF: Final = "trustplane.dev/trust-proof"  # RecordedProof: the last pulls of its kubelet
+TRUST_INSPECTION: Final = "trustplane.dev/trust-inspection"  # Inspection: its files and its runtime
+TRUST_HINDRANCE: Final = "trustplane.dev/trust-hindrance"  # Hindrance: why the last write failed
 # A request, on the Cluster or the ClusterTrust: an RFC 3339 time.
 PROVE_REQUESTED_AT: Final = "trustplane.dev/prove-requested-at"
 
 # States of a node.
-PENDING: Final = "Pending"  # the set in force is on its way to it
-APPLIED: Final = "Applied"  # written, and not proven since
-PROVEN: Final = "Proven"  # its kubelet was accepted by, and accepted, every registry after the last change, verified
-ACCEPTED: Final = "Accepted"  # the same, and whether the certificate was verified was not seen
-OUTDATED: Final = "Outdated"  # it has, or its runtime uses, something else than what was written on it
-NOT_TRUSTED: Final = "NotTrusted"  # its kubelet refuses a registry's certificate
-UNCLEAR: Final = "Unclear"  # what its kubelet says of a registry proves nothing
-UNREACHABLE: Final = "Unreachable"  # the node, or a registry from it, cannot be reached: this says nothing about trust
-FAILED: Final = "Failed"  # its update, or the question, failed
+PENDING: Final = "Pending"  # waits for the set in force
+APPLIED: Final = "Applied"  # written, not proven since
+PROVEN: Final = "Proven"  # pulls from every registry succeed since the last change, with verified certificates
+ACCEPTED: Final = "Accepted"  # the same, but whether the certificate was verified is unknown
+OUTDATED: Final = "Outdated"  # its files or its runtime differ from the last write
+NOT_TRUSTED: Final = "NotTrusted"  # its kubelet rejects a registry's certificate
+UNCLEAR: Final = "Unclear"  # a pull of its kubelet proves nothing about a registry
+UNREACHABLE: Final = "Unreachable"  # the node, or a registry from it, does not answer; no evidence about trust
+FAILED: Final = "Failed"  # its update or its proof failed
 STATES: Final = (PENDING, APPLIED, PROVEN, ACCEPTED, OUTDATED, NOT_TRUSTED, UNCLEAR, UNREACHABLE, FAILED)
 
-# Verdicts of a proof. That a certificate was verified is not in a kubelet's words: see RegistryAccess.
+# Verdicts of a proof. A kubelet's message does not show whether a certificate was verified: see RegistryAccess.
 TRUSTED: Final = "Trusted"
 VERDICTS: Final = (TRUSTED, NOT_TRUSTED, UNREACHABLE, UNCLEAR)
 
 # How a node's runtime reaches a registry.
-VERIFIED: Final = "Verified"  # itself, over TLS that it verifies with the node's trust
-UNVERIFIABLE: Final = "Unverifiable"  # in a way in which a pull proves nothing
-UNREADABLE: Final = "Unreadable"  # not known
+VERIFIED: Final = "Verified"  # directly, over TLS verified with the node's trust anchors
+UNVERIFIABLE: Final = "Unverifiable"  # in a way that makes a pull prove nothing
+UNREADABLE: Final = "Unreadable"  # unknown
 
-# How trust was written on a node.
+# How trust was written to a node.
 BOOTSTRAP: Final = "Bootstrap"
 IN_PLACE: Final = "InPlace"
 
-# Where a cluster's set comes from.
+# The source of a cluster's set.
 SERVICE: Final = "Service"
 CLUSTER: Final = "Cluster"
 MERGED: Final = "Merged"
@@ -55,55 +55,56 @@ MERGED: Final = "Merged"
 # Conditions.
 CURRENT: Final = "Current"
 KUBECONFIG_ACCEPTED: Final = "KubeconfigAccepted"  # False while the kubeconfig in its Secret is refused; else absent
+WHOLE_CLUSTER: Final = "WholeCluster"  # False while a part of the cluster has no share in its trust
+OVERRIDES: Final = "OverridesIgnored"  # its reasons
+MACHINE_POOLS: Final = "MachinePoolsLeftOut"
 
-MAX_NODES: Final = 50  # in detail; the rest is counted
+MAX_NODES: Final = 50  # listed; others are counted
 MAX_MESSAGE: Final = 300  # characters of one result's message
-MAX_FAILURES: Final = 20  # groups of failing pulls; the rest is counted
-MAX_IMAGES: Final = 100  # registries that images come from
+MAX_FAILURES: Final = 20  # listed groups of failing pulls; others are counted
+MAX_IMAGES: Final = 100  # listed registries of images
 
 # Whether nodes trust the registry of an image, besides TRUSTED and NOT_TRUSTED.
-PUBLIC: Final = "Public"  # a registry that needs no private CA
+PUBLIC: Final = "Public"  # the registry needs no private CA
 UNKNOWN: Final = "Unknown"
 ASSESSMENTS: Final = (TRUSTED, NOT_TRUSTED, PUBLIC, UNKNOWN)
 
 
 class AppliedTrust(Struct):
-    """Annotation `trust-applied`: what was last written on a node, by its bootstrap data or later."""
+    """Annotation `trust-applied`: the last write to a node, by its bootstrap data or later."""
 
     digest: str = ""
     at: datetime | None = None
     method: str = ""  # BOOTSTRAP or IN_PLACE
     restarted: bool = False
-    only_removes: bool = False  # what was written removed entries, and added or changed none
-    is_partial: bool = False  # the bootstrap data had room for a part of the set only
-    booted: str = ""  # digest of the set in its bootstrap data; empty: not known
+    only_removes: bool = False  # the write removed entries, and added or changed none
+    is_partial: bool = False  # the bootstrap data had space for a part of the set only
+    booted: str = ""  # digest of the set in its bootstrap data; empty: unknown
 
 
 class Hindrance(Struct):
-    """Annotation `trust-hindrance`: why writing a set on a node failed last; gone when it succeeds."""
+    """Annotation `trust-hindrance`: why the last write to a node failed; removed by a success."""
 
-    digest: str = ""  # of that set
+    digest: str = ""  # of the set to write
     at: datetime | None = None
     message: str = ""
     is_unreachable: bool = False  # the node did not answer
 
 
 class ProofResult(Struct):
-    """What a node's kubelet said of one registry."""
+    """The result of a kubelet's pull from one registry."""
 
     registry: str = ""
     verdict: str = ""  # one of VERDICTS
     reason: str = ""
     message: str = ""
     pulled: bool = False
-    at: datetime | None = None  # when that was asked for; None: when the whole proof was
-    answered_by: str = (
-        ""  # a second host that answered, such as a token service; who sent the kubelet there is not said
-    )
+    at: datetime | None = None  # when the pull was requested; None: at the time of the whole proof
+    answered_by: str = ""  # a second host that responded, such as a token service; who referred to it is unknown
 
 
 class RecordedProof(Struct):
-    """Annotation `trust-proof`: the latest proof; `at` is that of its oldest result: it proves what was before."""
+    """Annotation `trust-proof`: the latest proof; `at` is the time of its oldest result and covers earlier changes."""
 
     digest: str = ""
     at: datetime | None = None
@@ -117,22 +118,22 @@ class RegistryAccess(Struct):
     verification: str = ""  # VERIFIED, UNVERIFIABLE or UNREADABLE
     reason: str = ""
     next_step: str = ""
-    proxy: str = ""  # through which it asks
+    proxy: str = ""  # URL of the proxy in use
 
 
 class Inspection(Struct):
-    """Annotation `trust-inspection`: a look at a node's files and runtime."""
+    """Annotation `trust-inspection`: the last inspection of a node's files and runtime."""
 
     digest: str = ""
     at: datetime | None = None
-    message: str = ""  # what differs, if anything
-    is_drifted: bool = False  # files of ours differ, or are not loaded
-    hidden: str = ""  # files of others that have no effect because of ours
-    refusal: str = ""  # why we did not look: another machine seems to answer
-    error: str = ""  # why we could not look, which says nothing about the node
-    is_partial: bool = False  # its files were not compared, since what they are to be was not known
+    message: str = ""  # the differences, if any
+    is_drifted: bool = False  # Trustplane's files differ, or the runtime has not loaded them
+    hidden: str = ""  # files of others that Trustplane's files override
+    refusal: str = ""  # why the inspection was refused: another machine seems to answer
+    error: str = ""  # why the inspection failed; no evidence about the node
+    is_partial: bool = False  # files were not compared, because their desired content was unknown
     registries: list[RegistryAccess] = msgspec.field(default_factory=list)
-    registries_at: datetime | None = None  # when that was seen; a look that fails leaves it as it was
+    registries_at: datetime | None = None  # time of `registries`; a failed inspection keeps the previous one
 
 
 class TrustEntry(Struct):
@@ -140,12 +141,12 @@ class TrustEntry(Struct):
 
     name: str = ""
     fingerprints: list[str] = msgspec.field(default_factory=list)  # SHA-256
-    hosts: list[str] = msgspec.field(default_factory=list)  # registries that it is for; none: the whole node
-    expires: datetime | None = None  # the first of its certificates
+    hosts: list[str] = msgspec.field(default_factory=list)  # scope: registry hosts; empty: node-wide
+    expires: datetime | None = None  # earliest expiry of its certificates
 
 
 class DesiredTrust(Struct):
-    """The set that the lists ask for."""
+    """The set requested by the lists."""
 
     digest: str = ""
     entries: list[TrustEntry] = msgspec.field(default_factory=list)
@@ -153,7 +154,7 @@ class DesiredTrust(Struct):
 
 
 class TrustInForce(Struct):
-    """The set that the cluster has taken."""
+    """The set taken by the cluster."""
 
     digest: str = ""
     since: datetime | None = None
@@ -176,9 +177,9 @@ class Summary(Struct, omit_defaults=False):
 
 
 class NodeTrust(Struct):
-    """A node that is not proven."""
+    """A node without a current proof."""
 
-    name: str = ""  # of the Node; empty before there is one
+    name: str = ""  # of the Node; empty before the Node exists
     machine: str = ""
     state: str = ""
     since: datetime | None = None
@@ -189,7 +190,7 @@ class NodeTrust(Struct):
 
 
 class PullFailure(Struct):
-    """Pods of one cluster that wait for images of one registry, for one cause."""
+    """Pods of one cluster with failing pulls from one registry, for one cause."""
 
     host: str = ""
     cause: str = ""  # a code of `trustplane explain`
@@ -200,12 +201,12 @@ class PullFailure(Struct):
 
 
 class ImageSource(Struct):
-    """A registry that images of the cluster's pods come from."""
+    """A registry used by images of the cluster's pods."""
 
     host: str = ""
-    image: str = ""  # one of them
+    image: str = ""  # an example
     trust: str = ""  # one of ASSESSMENTS
-    message: str = ""  # how that is known
+    message: str = ""  # evidence for `trust`
 
 
 class ClusterTrustStatus(Struct):
@@ -220,7 +221,7 @@ class ClusterTrustStatus(Struct):
     more: int = 0
     last_proof: datetime | None = None
     conditions: list[Condition] = msgspec.field(default_factory=list)
-    # Each of these is written by a controller of its own, see `controllers.pulls` and `controllers.images`.
+    # Written by separate controllers, see `controllers.pulls` and `controllers.images`.
     failures: list[PullFailure] = msgspec.field(default_factory=list)
     more_failing_pods: int = 0
     images: list[ImageSource] = msgspec.field(default_factory=list)

@@ -1,6 +1,6 @@
-"""Condition types and reasons of our kinds, named as the original names them.
+"""Condition types and reasons, with the names of the original product.
 
-Source: `conditions_consts.go` of run.tanzu.vmware.com/v1alpha2; TRUST_* are ours.
+Source: `conditions_consts.go` of run.tanzu.vmware.com/v1alpha2; TRUST_* are Trustplane's.
 """
 
 from typing import Final
@@ -24,7 +24,10 @@ UPDATES_AVAILABLE: Final = "UpdatesAvailable"
 TRUST_CURRENT: Final = "TrustCurrent"
 TRUST_VALID: Final = "TrustValid"
 
-# The first of these that is not True gives Ready its reason and message.
+# Of Machines and Clusters of Cluster API.
+TRUST_UP_TO_DATE: Final = "trustplane.dev/TrustUpToDate"
+
+# Ready takes reason and message from the first of these that is not True.
 READY_PRIORITY: Final = (
     CONTROL_PLANE_READY,
     NODE_POOLS_READY,
@@ -54,7 +57,7 @@ STORAGE_CLASS_SYNC_FAILED: Final = "StorageClassSyncFailed"
 ROLE_BINDING_SYNC_FAILED: Final = "RoleBindingSyncFailed"
 WAITING_FOR_CONDITIONS: Final = "WaitingForConditions"
 
-# Reasons that are ours.
+# Trustplane's reasons.
 DELETING: Final = "Deleting"
 RELEASE_FOUND: Final = "ReleaseFound"
 RELEASE_UNKNOWN: Final = "ReleaseUnknown"

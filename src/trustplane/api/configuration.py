@@ -1,6 +1,6 @@
-"""TkgServiceConfiguration: the trust, proxy and network plug-in of every cluster of the service.
+"""TkgServiceConfiguration: trust, proxy and network plug-in of all clusters of the service.
 
-One object per Supervisor, cluster-scoped, the same shape in v1alpha1, v1alpha2 and v1alpha3.
+One object per Supervisor, cluster-scoped, with the same shape in v1alpha1, v1alpha2 and v1alpha3.
 """
 
 from datetime import datetime
@@ -13,18 +13,18 @@ NAME = "tkg-service-configuration"
 GROUP = "run.tanzu.vmware.com"
 VERSIONS = ("v1alpha1", "v1alpha2", "v1alpha3")
 STOCK_CNI = "antrea"
-SYSTEM_NAMESPACE = "trustplane-system"  # Trustplane's own, unless its manager is told another one
+SYSTEM_NAMESPACE = "trustplane-system"  # where Trustplane runs, unless its manager is configured otherwise
 
 
 class TrustedCA(Struct):
     """One entry of a list of additional trusted CAs."""
 
-    name: str = ""  # part of the file's name on every node: /etc/ssl/certs/tkg-<name>.pem
-    data: str = ""  # base64 of PEM, once
+    name: str = ""  # part of the file name on every node: /etc/ssl/certs/tkg-<name>.pem
+    data: str = ""  # PEM, base64-encoded once
 
 
 class TrustConfiguration(Struct):
-    """CAs that nodes trust besides those of their operating system."""
+    """CAs trusted by nodes in addition to those of their operating system."""
 
     additional_trusted_cas: list[TrustedCA] = msgspec.field(default_factory=list, name="additionalTrustedCAs")
 
@@ -38,7 +38,7 @@ class ProxyConfiguration(Struct):
 
 
 class TkgServiceConfigurationSpec(Struct):
-    """What the service's administrator wants for every cluster."""
+    """Settings of the service's administrator for every cluster."""
 
     default_cni: str = msgspec.field(default="", name="defaultCNI")
     proxy: ProxyConfiguration | None = None
@@ -47,12 +47,12 @@ class TkgServiceConfigurationSpec(Struct):
 
     @property
     def trusted_cas(self) -> list[TrustedCA]:
-        """The service's list; empty where `trust` is left out."""
+        """The service's list; empty if `trust` is omitted."""
         return self.trust.additional_trusted_cas if self.trust else []
 
 
 class TkgServiceConfigurationStatus(Struct):
-    """What Trustplane reports; `first_customized_at` is written once and kept."""
+    """The reported state; `first_customized_at` is written once and never changes."""
 
     first_customized_at: datetime | None = None
     observed_generation: int = 0
@@ -70,5 +70,5 @@ STOCK_SPEC = TkgServiceConfigurationSpec(default_cni=STOCK_CNI)
 
 
 def is_customised(spec: TkgServiceConfigurationSpec) -> bool:
-    """Tell whether somebody changed the stock object that exists from the start."""
+    """Return whether the initial stock object was changed."""
     return spec != STOCK_SPEC

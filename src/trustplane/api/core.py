@@ -1,4 +1,4 @@
-"""Kubernetes' own kinds, as far as Trustplane reads them."""
+"""Built-in kinds of Kubernetes, reduced to the fields used by Trustplane."""
 
 import msgspec
 

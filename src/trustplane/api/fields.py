@@ -1,4 +1,4 @@
-"""Fields of objects that are not decoded: reading one by its path, and making a patch of one."""
+"""Reading and patching single fields of undecoded objects by path."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from trustplane.api.meta import Json
 
 
-def field(found: Any, *path: str) -> Any:
-    """Return the value at a path; None where a step is missing, or leads through something that is no object."""
+def field(value: Any, *path: str) -> Any:
+    """Return the value at a path; None if a step is missing or its parent is not an object."""
     for step in path:
-        found = found.get(step) if isinstance(found, dict) else None
-    return found
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
 
 
 def patch(path: Sequence[str], value: Any) -> Json:
-    """Return the merge patch that sets the value at a path of one step or more."""
+    """Return the merge patch that sets the value at a non-empty path."""
     first, *rest = path
     return {first: patch(rest, value) if rest else value}

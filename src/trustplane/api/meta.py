@@ -1,7 +1,7 @@
-"""The parts that every Kubernetes object shares, as typed structs.
+"""The parts common to all Kubernetes objects, as typed structs.
 
-Decoded objects are for reading only. Unknown fields are dropped when decoding, so a decoded object is never sent back
-whole: writes are server-side applies or targeted patches built from plain dictionaries.
+Decoded objects are read-only. Decoding drops unknown fields, so Trustplane never sends a decoded object back: it writes
+with server-side applies or targeted patches built from plain dictionaries.
 Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/
 """
 
@@ -14,14 +14,14 @@ Json = dict[str, Any]
 
 
 class Struct(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """Base of all API structs: camelCase on the wire, defaults left out.
+    """Base of all API structs: camelCase on the wire, defaults omitted.
 
-    They are data, and never point back at what has them: the garbage collector need not look at a million of them.
+    They are pure data without reference cycles, so the garbage collector need not track a million of them.
     """
 
 
 class OwnerReference(Struct):
-    """A pointer to the object that owns this one; garbage collection follows it."""
+    """A reference to the owner of an object; Kubernetes' garbage collection follows it."""
 
     api_version: str = ""
     kind: str = ""
@@ -32,7 +32,7 @@ class OwnerReference(Struct):
 
 
 class Metadata(Struct):
-    """The fields of ObjectMeta that Trustplane reads."""
+    """The fields of ObjectMeta used by Trustplane."""
 
     name: str = ""
     namespace: str = ""
@@ -58,8 +58,42 @@ class Condition(Struct):
     last_transition_time: datetime | None = None
 
 
+class Requirement(Struct):
+    """metav1.LabelSelectorRequirement."""
+
+    key: str = ""
+    operator: str = ""  # In, NotIn, Exists or DoesNotExist
+    values: list[str] = msgspec.field(default_factory=list)
+
+
+class LabelSelector(Struct):
+    """metav1.LabelSelector: everything must hold; an empty one selects all."""
+
+    match_labels: dict[str, str] = msgspec.field(default_factory=dict)
+    match_expressions: list[Requirement] = msgspec.field(default_factory=list)
+
+    def selects(self, labels: dict[str, str]) -> bool:
+        """Tell whether an object with these labels is selected."""
+        equal = all(labels.get(key) == value for key, value in self.match_labels.items())
+        return equal and all(_holds(one, labels) for one in self.match_expressions)
+
+
+def _holds(one: Requirement, labels: dict[str, str]) -> bool:
+    match one.operator:
+        case "In":
+            return labels.get(one.key) in one.values
+        case "NotIn":
+            return labels.get(one.key) not in one.values
+        case "Exists":
+            return one.key in labels
+        case "DoesNotExist":
+            return one.key not in labels
+        case _:
+            return False
+
+
 class Object(Struct):
-    """Any Kubernetes object; kinds of ours add typed `spec` and `status`."""
+    """Base of typed Kubernetes objects; subclasses add `spec` and `status`."""
 
     api_version: str = ""
     kind: str = ""
@@ -67,5 +101,5 @@ class Object(Struct):
 
 
 def condition(conditions: list[Condition], type_: str) -> Condition | None:
-    """Return the condition of that type, or None where it has not been reported yet."""
-    return next((one for one in conditions if one.type == type_), None)
+    """Return the condition of a type, or None if it is not reported yet."""
+    return next((item for item in conditions if item.type == type_), None)

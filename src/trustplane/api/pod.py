@@ -1,4 +1,4 @@
-"""Pods of workload clusters: the few fields that Trustplane reads, so that many pods can be held at a time.
+"""Pods of workload clusters, reduced to a few fields to keep many pods in memory.
 
 Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
 """
@@ -9,7 +9,7 @@ from trustplane.api.meta import Struct
 
 
 class PodMetadata(Struct):
-    """Which pod, in which version."""
+    """Identity and version of a pod."""
 
     name: str = ""
     namespace: str = ""
@@ -18,13 +18,13 @@ class PodMetadata(Struct):
 
 
 class Container(Struct):
-    """A container as the pod asks for it."""
+    """A container of a pod's specification."""
 
     image: str = ""
 
 
 class PodSpec(Struct):
-    """What the pod asks for."""
+    """The requested state of a pod."""
 
     node_name: str = ""
     containers: list[Container] = msgspec.field(default_factory=list)
@@ -33,32 +33,33 @@ class PodSpec(Struct):
 
     @property
     def images(self) -> list[str]:
-        """Images of all its containers."""
-        return [one.image for one in (*self.init_containers, *self.containers, *self.ephemeral_containers)]
+        """Images of all containers."""
+        containers = (*self.init_containers, *self.containers, *self.ephemeral_containers)
+        return [container.image for container in containers]
 
 
 class Waiting(Struct):
-    """Why a container does not run yet, in the kubelet's words."""
+    """Why a container does not run yet, as reported by the kubelet."""
 
     reason: str = ""
     message: str = ""
 
 
 class ContainerState(Struct):
-    """The state of a container; only one that waits is of interest."""
+    """The state of a container, reduced to its waiting state."""
 
     waiting: Waiting | None = None
 
 
 class ContainerStatus(Struct):
-    """A container as the kubelet reports it."""
+    """A container's state reported by the kubelet."""
 
     image: str = ""
     state: ContainerState = msgspec.field(default_factory=ContainerState)
 
 
 class PodStatus(Struct):
-    """What the kubelet reports."""
+    """The reported state of a pod."""
 
     container_statuses: list[ContainerStatus] = msgspec.field(default_factory=list)
     init_container_statuses: list[ContainerStatus] = msgspec.field(default_factory=list)
@@ -66,7 +67,7 @@ class PodStatus(Struct):
 
     @property
     def containers(self) -> list[ContainerStatus]:
-        """All containers, in the order in which they start."""
+        """All containers, in start order."""
         return [*self.init_container_statuses, *self.container_statuses, *self.ephemeral_container_statuses]
 
 

@@ -1,4 +1,4 @@
-"""Registry: a private registry that nodes must trust; naming it makes every node prove that."""
+"""Registry: a private registry that nodes must trust, and for which every node must prove it."""
 
 from datetime import datetime
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from trustplane.api.clustertrust import GROUP, VERSION
-from trustplane.api.meta import Condition, Object, Struct
+from trustplane.api.meta import Condition, LabelSelector, Object, Struct
 
 __all__ = ["AT_RISK", "GROUP", "KIND", "PULL_SECRET", "REACHABLE", "TRUSTED", "VERSION", "Registry"]
 
@@ -15,77 +15,43 @@ KIND: Final = "Registry"
 # Conditions.
 REACHABLE: Final = "Reachable"
 TRUSTED: Final = "Trusted"
-AT_RISK: Final = "AtRisk"  # True where something fails already, or will
-PULL_SECRET: Final = "PullSecret"  # noqa: S105  of registries that have one: False where no cluster gets it
+AT_RISK: Final = "AtRisk"  # True if pulls fail already, or will
+PULL_SECRET: Final = "PullSecret"  # noqa: S105  only with a pull secret; False if no cluster gets it
 
-MAX_CHAIN: Final = 20  # certificates of a served chain that are listed
-MAX_SUBJECT: Final = 4096  # characters of a name in one of them
-MAX_CERTIFICATE: Final = 8192  # characters of a certificate in base64; what is longer is left out
+MAX_CHAIN: Final = 20  # listed certificates of a served chain
+MAX_SUBJECT: Final = 4096  # characters of a distinguished name
+MAX_CERTIFICATE: Final = 8192  # characters of a base64 certificate; longer ones are omitted
 
 
 class SecretReference(Struct):
-    """A Secret of Trustplane's own namespace."""
+    """A Secret in Trustplane's namespace."""
 
-    namespace: str = ""  # empty, or that one; others are of registries that were stored when others could be named
+    namespace: str = ""  # empty or Trustplane's; stored objects of older versions may have others
     name: str = ""
 
 
-class Requirement(Struct):
-    """metav1.LabelSelectorRequirement."""
-
-    key: str = ""
-    operator: str = ""  # In, NotIn, Exists or DoesNotExist
-    values: list[str] = msgspec.field(default_factory=list)
-
-
-class LabelSelector(Struct):
-    """metav1.LabelSelector: everything must hold; an empty one selects all."""
-
-    match_labels: dict[str, str] = msgspec.field(default_factory=dict)
-    match_expressions: list[Requirement] = msgspec.field(default_factory=list)
-
-    def selects(self, labels: dict[str, str]) -> bool:
-        """Tell whether an object with these labels is selected."""
-        equal = all(labels.get(key) == value for key, value in self.match_labels.items())
-        return equal and all(_holds(one, labels) for one in self.match_expressions)
-
-
-def _holds(one: Requirement, labels: dict[str, str]) -> bool:
-    match one.operator:
-        case "In":
-            return labels.get(one.key) in one.values
-        case "NotIn":
-            return labels.get(one.key) not in one.values
-        case "Exists":
-            return one.key in labels
-        case "DoesNotExist":
-            return one.key not in labels
-        case _:
-            return False
-
-
 class RegistrySpec(Struct):
-    """Which registry, how it is tried, and by which clusters."""
+    """The registry, how nodes prove trust in it, and the clusters that must."""
 
     host: str = ""  # `host` or `host:port`
     probe_image: str = ""
     pull_secret_ref: SecretReference | None = None
-    namespace_selector: LabelSelector | None = None  # whose clusters may have a copy of that; None: nobody's
+    namespace_selector: LabelSelector | None = None  # namespaces whose clusters get the pull secret; None: none
     cluster_selector: LabelSelector | None = None  # None: every cluster
 
 
 class ServedCertificate(Struct):
-    """A certificate that the registry sends."""
+    """A certificate served by the registry."""
 
     subject: str = ""
     issuer: str = ""
     fingerprint: str = ""
     not_after: datetime | None = None
-    data: str = ""  # base64 of the DER, for looks at it by other trust sets
+    data: str = ""  # base64 of the DER, to verify it against other trust sets
 
 
 class Anchor(Struct):
-    """The entry of the service's list that makes nodes trust the registry."""
+    """The entry of the service's list that anchors the registry's certificate."""
 
     name: str = ""
     fingerprint: str = ""
@@ -93,7 +59,7 @@ class Anchor(Struct):
 
 
 class RegistryFailure(Struct):
-    """Pods of one cluster that wait for images of the registry, for one cause."""
+    """Pods of one cluster with failing pulls from the registry, for one cause."""
 
     cluster: str = ""  # namespace/name
     cause: str = ""
@@ -104,14 +70,14 @@ class RegistryFailure(Struct):
 
 
 class Count(Struct, omit_defaults=False):
-    """How many of how many trust."""
+    """The number of trusting clusters or nodes, of all."""
 
     trusting: int = 0
     total: int = 0
 
 
 class RegistryStatus(Struct):
-    """What is known of a registry."""
+    """The reported state of a registry."""
 
     chain: list[ServedCertificate] = msgspec.field(default_factory=list)
     anchor: Anchor | None = None
@@ -130,6 +96,6 @@ class Registry(Object):
     status: RegistryStatus = msgspec.field(default_factory=RegistryStatus)
 
     def selects(self, labels: dict[str, str]) -> bool:
-        """Tell whether a Cluster with these labels is to trust it."""
+        """Return whether a Cluster with these labels must trust the registry."""
         selector = self.spec.cluster_selector
         return self.metadata.deletion_timestamp is None and (selector is None or selector.selects(labels))

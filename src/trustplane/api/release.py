@@ -1,4 +1,4 @@
-"""TanzuKubernetesRelease v1alpha3: a Kubernetes version that can be asked for."""
+"""TanzuKubernetesRelease v1alpha3: a Kubernetes version available to clusters."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ KIND = "TanzuKubernetesRelease"
 
 
 class KubernetesSpec(Struct):
-    """The Kubernetes inside a release."""
+    """The Kubernetes distribution of a release."""
 
     version: str = ""  # such as v1.36.3
     image_repository: str = ""
@@ -23,7 +23,7 @@ class TanzuKubernetesReleaseSpec(Struct):
 
 
 class TanzuKubernetesReleaseStatus(Struct):
-    """What Trustplane reports about a release."""
+    """The reported state of a release."""
 
     observed_generation: int = 0
     conditions: list[Condition] = msgspec.field(default_factory=list)

@@ -1,6 +1,6 @@
-"""The ValidatingWebhookConfiguration: which writes of which objects are judged, and what if nobody answers.
+"""The ValidatingWebhookConfiguration: which writes the webhook checks, and what happens if it does not respond.
 
-Why so: docs/adr/0008-admission.md.
+Reasons: docs/adr/0008-admission.md.
 Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
 """
 
@@ -23,8 +23,8 @@ def validating(client_config: Json, annotations: Mapping[str, str] | None = None
     """Return the configuration.
 
     Args:
-        client_config: Where the webhook server is: `caBundle`, and `url` without a path or `service` without one.
-        annotations: Of the configuration, such as one that has a CA bundle injected.
+        client_config: address of the webhook server: `caBundle`, and `url` or `service` without a path.
+        annotations: of the configuration, such as a request to inject the CA bundle.
     """
     client = _with_path(client_config)
     webhooks = [
@@ -35,14 +35,14 @@ def validating(client_config: Json, annotations: Mapping[str, str] | None = None
             ["*"],
             [_changed("object.spec.?settings.?network.?trust", _SCOPE)],
         ),
-        # Of versions that convert into this one, the API server sends this one (matchPolicy Equivalent).
+        # The API server converts other versions into this one (matchPolicy Equivalent).
         _webhook("clusters", clusterapi.GROUP, [clusterapi.VERSION], [_changed("object.spec.?topology"), *_TOPOLOGY]),
     ]
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": NAME, **({"annotations": dict(annotations)} if annotations else {})},
-        "webhooks": [{**one, "clientConfig": client} for one in webhooks],
+        "webhooks": [{**webhook, "clientConfig": client} for webhook in webhooks],
     }
 
 
@@ -59,7 +59,7 @@ def _webhook(plural: str, group: str, versions: list[str], conditions: list[Json
             {
                 "apiGroups": [group],
                 "apiVersions": versions,
-                "resources": [plural],  # without subresources: status is not judged
+                "resources": [plural],  # without subresources: status is not checked
                 "operations": ["CREATE", "UPDATE"],
                 "scope": "*",
             }
@@ -74,27 +74,27 @@ def _webhook(plural: str, group: str, versions: list[str], conditions: list[Json
 
 
 def _changed(*fields: str) -> Json:
-    """Leave out updates of anything else, such as the controllers'."""
+    """Return the match condition for changes of these fields; it skips other updates, such as the controllers'."""
     changes = [f"{field} != {field.replace('object.', 'oldObject.', 1)}" for field in fields]
     return {"name": "changed", "expression": " || ".join(["request.operation == 'CREATE'", *changes])}
 
 
-_TRUST = "exists(one, one.name == 'trust')"
+_TRUST = "exists(variable, variable.name == 'trust')"
 _POOLS = " || ".join(
-    f"found.spec.?topology.?workers.?{kind}.orValue([]).exists(pool, pool.?variables.?overrides.orValue([]).{_TRUST})"
+    f"cluster.spec.?topology.?workers.?{kind}.orValue([]).exists(pool, pool.?variables.?overrides.orValue([]).{_TRUST})"
     for kind in ("machineDeployments", "machinePools")
 )
 _TOPOLOGY = (
     {
         "name": "uses-trust",
-        "expression": "(request.operation == 'CREATE' ? [object] : [object, oldObject]).exists(found, "
-        f"found.spec.?topology.?variables.orValue([]).{_TRUST}"
-        f" || found.spec.?topology.?controlPlane.?variables.?overrides.orValue([]).{_TRUST} || {_POOLS})",
+        "expression": "(request.operation == 'CREATE' ? [object] : [object, oldObject]).exists(cluster, "
+        f"cluster.spec.?topology.?variables.orValue([]).{_TRUST}"
+        f" || cluster.spec.?topology.?controlPlane.?variables.?overrides.orValue([]).{_TRUST} || {_POOLS})",
     },
     {
-        # What a TanzuKubernetesCluster asked for was judged there.
+        # The trust of a TanzuKubernetesCluster was checked when that was written.
         "name": "not-made-by-trustplane",
-        "expression": "!object.metadata.?ownerReferences.orValue([]).exists(one, "
-        f"one.kind == '{cluster.KIND}' && one.apiVersion.startsWith('{configuration.GROUP}/'))",
+        "expression": "!object.metadata.?ownerReferences.orValue([]).exists(owner, "
+        f"owner.kind == '{cluster.KIND}' && owner.apiVersion.startsWith('{configuration.GROUP}/'))",
     },
 )

@@ -1,1 +1,1 @@
-"""From what people paste to certificates: parse, normalise, fingerprint."""
+"""Certificates of trust lists: parse, normalise, fingerprint."""

@@ -1,29 +1,29 @@
-"""What is wrong, or odd, about a list of certificates: a stable code, its weight, and the three parts of an error."""
+"""Findings about trust lists: a stable code, a severity, and the three parts of an error."""
 
 import enum
 from dataclasses import dataclass, replace
 
 
 class Severity(enum.StrEnum):
-    """How much a finding matters."""
+    """Whether a finding makes an entry unusable."""
 
-    ERROR = "Error"  # the entry cannot be used; the last good set stays in force
-    WARNING = "Warning"  # used as it is, yet probably not what was meant
+    ERROR = "Error"  # the entry cannot be used; the last good list stays in use
+    WARNING = "Warning"  # the entry is used as written, but is probably a mistake
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One observation. No part of it ever quotes certificate data or a private key."""
+    """One finding. No part of it ever quotes certificate data or a private key."""
 
     code: str  # stable, for scripts and the reference
     what: str
     why: str = ""
     next_step: str = ""
     severity: Severity = Severity.ERROR
-    where: str = ""  # the place in the object, such as `additionalTrustedCAs[2] (corp-root)`
+    where: str = ""  # location in the object, such as `additionalTrustedCAs[2] (corp-root)`
 
     def at(self, where: str) -> "Finding":
-        """Return this finding with the place where it was made."""
+        """Return this finding with its location."""
         return replace(self, where=where)
 
     def __str__(self) -> str:
@@ -32,10 +32,10 @@ class Finding:
 
 
 def error(code: str, what: str, why: str, next_step: str) -> Finding:
-    """Return a finding because of which an entry cannot be used."""
+    """Return a finding that makes an entry unusable."""
     return Finding(code=code, what=what, why=why, next_step=next_step)
 
 
 def warning(code: str, what: str, why: str, next_step: str) -> Finding:
-    """Return a finding about what is used as it is, and probably not what was meant."""
+    """Return a finding about an entry that is used as written, but is probably a mistake."""
     return Finding(code=code, what=what, why=why, next_step=next_step, severity=Severity.WARNING)

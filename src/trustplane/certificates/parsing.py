@@ -1,7 +1,7 @@
-"""From the `data` of one list entry, base64 of PEM, to certificates.
+"""Parse the `data` of one entry, base64 of PEM, into certificates.
 
-Accepted as people really send it: wrapped base64, Windows line ends, no final newline, text around the blocks, blocks
-glued together, several certificates. PEM is read by RFC 7468's lax rules; what comes out is its strict form.
+Accept what users actually paste: wrapped base64, Windows line endings, no final newline, text around the blocks, blocks
+glued together, several certificates. PEM is read by RFC 7468's lax rules and returned in its strict form.
 """
 
 import base64
@@ -27,7 +27,7 @@ CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")  # RFC 7468, section 
 _WHITE_SPACE = re.compile(r"\s+")
 _DASHES = b"-----"
 _LINE_END = re.compile(rb"[\r\n]")
-# The begin or the end of PEM with any label, of OpenPGP, of SSH2, and of PuTTY.
+# The first or last line of a private key: PEM with any label, OpenPGP, SSH2, PuTTY.
 _PRIVATE_KEY = re.compile(rb"---- ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|PRIVATE KEY(?: BLOCK)? ?----|PuTTY-User-Key-File-")
 _DER_SEQUENCE = b"\x30"
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"-\x00": "utf-16-le", b"\x00-": "utf-16-be"}
@@ -37,7 +37,7 @@ _PARSE_ERRORS = (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x50
 
 @dataclass(frozen=True)
 class Certificate:
-    """One certificate; equal when the DER is equal."""
+    """One certificate. Certificates with the same DER are equal."""
 
     fingerprint: str  # SHA-256 of the DER, 64 hexadecimal digits
     pem: str  # RFC 7468 strict form, with a final newline
@@ -46,27 +46,27 @@ class Certificate:
 
     @property
     def der(self) -> bytes:
-        """The certificate itself."""
+        """The certificate as DER."""
         return base64.b64decode("".join(self.pem.splitlines()[1:-1]))
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """Result of `parse`: the certificates in their order, each once, and what is wrong."""
+    """Result of `parse`: the certificates in order, each once, and the findings."""
 
     certificates: tuple[Certificate, ...] = ()
     findings: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """True when the data can be used."""
+        """Whether the data can be used."""
         return not self.findings
 
 
 def parse(data: str) -> Parsed:
     """Read the `data` of one entry: base64, once, of one or more PEM certificates.
 
-    Never raises. Any finding means that no part of the entry may be used: half a list would be a list nobody wrote.
+    Never raises. With any finding, no part of the entry may be used: the author did not write half a list.
     """
     if len(data) > MAX_LENGTH:
         return _bad(defects.too_large(MAX_LENGTH))
@@ -79,14 +79,14 @@ def parse(data: str) -> Parsed:
 
 
 def parse_pem(content: bytes) -> Parsed:
-    """Read one or more PEM certificates, as a file of a CA has them. Never raises; findings as of `parse`."""
-    return _read_pem(content) if BEGIN in content else _bad(_name_the_defect(content))
+    """Read a file of one or more PEM certificates. Never raises; findings as in `parse`."""
+    return _read_pem(content) if BEGIN in content else _bad(_diagnose(content))
 
 
 def parse_der(content: bytes) -> Parsed:
-    """Read one DER certificate. Never raises; without one, the findings say what the content is."""
-    one = _load(content)
-    return Parsed((one,)) if one else parse_pem(content)
+    """Read one DER certificate. Never raises; for anything else, return what `parse_pem` does."""
+    certificate = _load(content)
+    return Parsed((certificate,)) if certificate else parse_pem(content)
 
 
 def _bad(finding: Finding) -> Parsed:
@@ -94,7 +94,7 @@ def _bad(finding: Finding) -> Parsed:
 
 
 def decode(text: str | bytes) -> bytes | None:
-    """Undo base64, whatever white space is in it; None where it is not base64."""
+    """Decode base64, ignoring white space; None if it is not base64."""
     try:
         characters = text.encode("ascii") if isinstance(text, str) else text
         return binascii.a2b_base64(_WHITE_SPACE.sub("", characters.decode("ascii")), strict_mode=True)
@@ -102,8 +102,8 @@ def decode(text: str | bytes) -> bytes | None:
         return None
 
 
-def _name_the_defect(content: bytes) -> Finding:
-    """Say what content without any PEM block is."""
+def _diagnose(content: bytes) -> Finding:
+    """Return the finding for content without any PEM block."""
     if holds_private_key(content):
         return defects.PRIVATE_KEY
     if content.startswith(_DER_SEQUENCE) and _load(content):
@@ -115,21 +115,21 @@ def _name_the_defect(content: bytes) -> Finding:
 
 
 def innermost(content: bytes) -> bytes:
-    """Undo base64 as often as it can be undone; every round leaves less than it found."""
+    """Decode base64 until the content is no longer base64; every round shortens it, so the loop ends."""
     while content.strip() and (inner := decode(content)):
         content = inner
     return content
 
 
 def utf_16_text(content: bytes) -> bytes:
-    """Return PEM that an editor of Windows saved as UTF-16 as plain PEM, or b""."""
+    """Convert PEM in UTF-16, as Windows editors save it, to UTF-8; b"" if the content is not that."""
     encoding = next((name for begin, name in _UTF_16.items() if content.startswith(begin)), "")
     text = content.decode(encoding, errors="replace").encode() if encoding else b""
     return text if BEGIN in text else b""
 
 
 def holds_private_key(content: bytes) -> bool:
-    """Tell whether a private key is in it: PEM or DER, encrypted or not, in base64 however often, in UTF-16."""
+    """Return whether the content holds a private key: PEM, DER or UTF-16, encrypted or not, in any layers of base64."""
     inner = innermost(content)
     return bool(_PRIVATE_KEY.search(content) or _PRIVATE_KEY.search(utf_16_text(inner) or inner)) or _is_der_key(inner)
 
@@ -139,7 +139,7 @@ def _is_der_key(der: bytes) -> bool:
         return False
     try:
         load_der_private_key(der, password=None)
-    except TypeError:  # it is one, encrypted
+    except TypeError:  # an encrypted key
         return True
     except _PARSE_ERRORS:
         return False
@@ -147,9 +147,9 @@ def _is_der_key(der: bytes) -> bool:
 
 
 def blocks(content: bytes) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield label and body of each PEM block. Linear in the content.
+    """Yield label and body of each PEM block, in linear time.
 
-    The body is None where the begin line is damaged, so that its label is the rest of that line, or the end is missing.
+    The body is None if the END line is missing, or the BEGIN line is damaged; then the label is the rest of that line.
     """
     for part in content.split(BEGIN)[1:]:
         label, dashes, rest = part.partition(_DASHES)
@@ -164,25 +164,25 @@ def blocks(content: bytes) -> Iterator[tuple[bytes, bytes | None]]:
 def _read_pem(content: bytes) -> Parsed:
     if _PRIVATE_KEY.search(content):
         return _bad(defects.PRIVATE_KEY)
-    found_blocks = list(blocks(content))
-    bodies = [body for label, body in found_blocks if label in CERTIFICATE_LABELS]
+    pem_blocks = list(blocks(content))
+    bodies = [body for label, body in pem_blocks if label in CERTIFICATE_LABELS]
     if not bodies:
-        return _bad(defects.without_certificate([label for label, _ in found_blocks]))
-    found: dict[str, Certificate] = {}
+        return _bad(defects.without_certificate([label for label, _ in pem_blocks]))
+    certificates: dict[str, Certificate] = {}
     for number, body in enumerate(bodies, start=1):
         der = decode(body) if body is not None else None
-        one = _load(der) if der else None
-        if one is None:
+        certificate = _load(der) if der else None
+        if certificate is None:
             is_key = der is not None and _is_der_key(der)
             return _bad(defects.PRIVATE_KEY if is_key else defects.unparsable(number, len(bodies), cut=body is None))
-        found.setdefault(one.fingerprint, one)
-    return Parsed(tuple(found.values()))
+        certificates.setdefault(certificate.fingerprint, certificate)
+    return Parsed(tuple(certificates.values()))
 
 
 def _load(der: bytes) -> Certificate | None:
-    """Read a DER certificate; None where it is not one."""
+    """Read a DER certificate; None if it is not one."""
     try:
-        with warnings.catch_warnings():  # oddities that the library still reads are not ours to print
+        with warnings.catch_warnings():  # the library warns about oddities; `lint` reports them
             warnings.simplefilter("ignore")
             certificate = x509.load_der_x509_certificate(der)
             subject, expires = certificate.subject.rfc4514_string(), certificate.not_valid_after_utc

@@ -1,4 +1,4 @@
-"""The command line: a root command that imports a subcommand only when it is used, and how errors are shown."""
+"""The command line: a root command with lazily imported subcommands, and the display of errors."""
 
 import contextlib
 import importlib
@@ -12,42 +12,36 @@ from typing import Any
 
 import click
 
-from trustplane.cli.output import echo, guard, safe
+from trustplane.cli.output import echo, guard_streams, safe
 from trustplane.errors import TrustplaneError
 
-# name: (module, what `trustplane --help` says). The module has the click command as `command`.
+# Name: (module, summary in `trustplane --help`). The module's click command is `command`.
 COMMANDS = MappingProxyType(
     {
-        "bench": ("trustplane.cli.bench", "Measure on real clusters of a local stack of its own."),
-        "check": ("trustplane.cli.check", "Say what nodes will make of lists of CAs."),
-        "class": (
-            "trustplane.cli.cluster_class",
-            "Have machines of your own ClusterClass, or of none, boot with trust.",
+        "bench": ("trustplane.cli.bench", "Run benchmarks on a separate local stack."),
+        "check": ("trustplane.cli.check", "Check trust lists before you apply them."),
+        "class": ("trustplane.cli.cluster_class", "Generate boot-time trust for your own ClusterClass."),
+        "demo": ("trustplane.cli.demo", "Run the end-to-end demo on real clusters."),
+        "diagnose": (
+            "trustplane.cli.diagnose",
+            "Diagnose failed image pulls, using evidence from cluster, node and registry.",
         ),
-        "demo": (
-            "trustplane.cli.demo",
-            "Tell the main job on real clusters: from ErrImagePull to trust on every node.",
-        ),
-        "diagnose": ("trustplane.cli.diagnose", "Say why an image pull failed, by all that can be looked at."),
-        "explain": ("trustplane.cli.explain", "Say why an image pull failed, by its message."),
-        "undo": ("trustplane.cli.undo", "Bring a cluster's earlier trust back."),
-        "webhook": ("trustplane.cli.webhook", "Judge trust lists for the API server."),
-        "fetch-ca": (
-            "trustplane.cli.fetch_ca",
-            "Show the chain that a registry serves, and propose the entry to add.",
-        ),
-        "local": ("trustplane.cli.local", "Real Kubernetes clusters on this machine, with one command."),
+        "explain": ("trustplane.cli.explain", "Explain a failed image pull from its error message."),
+        "undo": ("trustplane.cli.undo", "Restore a cluster's previous trust."),
+        "webhook": ("trustplane.cli.webhook", "Run the admission webhook for trust lists."),
+        "fetch-ca": ("trustplane.cli.fetch_ca", "Show a registry's certificate chain, and propose the entry to add."),
+        "local": ("trustplane.cli.local", "Run real Kubernetes clusters on this machine."),
         "manager": ("trustplane.cli.manager", "Run the controllers."),
-        "plan": ("trustplane.cli.plan", "Say what a manifest would do, before anyone applies it."),
-        "prove": ("trustplane.cli.prove", "Have every node prove now that it trusts its registries."),
-        "status": ("trustplane.cli.status", "Say who trusts what, and who proved it."),
+        "plan": ("trustplane.cli.plan", "Show the effects of a manifest before you apply it."),
+        "prove": ("trustplane.cli.prove", "Make every node prove that it trusts its registries."),
+        "status": ("trustplane.cli.status", "Show the trust of clusters, and its proofs."),
         "update": ("trustplane.cli.update", "Bring a cluster's trust up to date now."),
     }
 )
 
 
 class Root(click.Group):
-    """The root command. Its own help needs no module of any subcommand."""
+    """The root command. Its help imports no subcommand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all subcommands."""
@@ -69,31 +63,31 @@ class Root(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Read the arguments; what is wrong with them is said in safe text."""
+        """Parse the arguments; sanitise usage errors."""
         with _safe_usage():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the subcommand; what is wrong with its arguments is said in safe text."""
+        """Run the subcommand; sanitise usage errors."""
         with _safe_usage():
             return super().invoke(ctx)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run, and show our errors as what happened, why, and what to do next."""
-        guard()
-        with contextlib.suppress(RuntimeError):  # a user without a home
-            # Services have no HOME, and Go and kubectl, which are started from here, look for their caches there.
+        """Run the command line; print a TrustplaneError with its reason and next step."""
+        guard_streams()
+        with contextlib.suppress(RuntimeError):  # a user without a home directory
+            # Services run without HOME, but Go and kubectl, started by Trustplane, need it for their caches.
             os.environ.setdefault("HOME", str(Path.home()))
         try:
             return super().main(*args, **kwargs)
         except TrustplaneError as error:
-            show(error)
+            show_error(error)
             sys.exit(error.exit_code)
 
 
 @contextlib.contextmanager
 def _safe_usage() -> Iterator[None]:
-    """Make safe what click prints itself: arguments of scripts may come from anywhere."""
+    """Sanitise click's messages: a script's arguments may come from untrusted sources."""
     try:
         yield
     except click.ClickException as error:
@@ -101,8 +95,8 @@ def _safe_usage() -> Iterator[None]:
         raise
 
 
-def show(error: TrustplaneError) -> None:
-    """Print an error to standard error: one part a line, continued lines indented."""
+def show_error(error: TrustplaneError) -> None:
+    """Print an error to standard error: one part per line, continuation lines indented."""
     echo(f"Error: {error.what.rstrip('.')}", err=True)
     for title, text in (("Why", error.why), ("Next", error.next_step)):
         if text:
@@ -113,22 +107,22 @@ def show(error: TrustplaneError) -> None:
 def _version() -> str:
     try:
         return version("trustplane")
-    except PackageNotFoundError:  # run from its sources
+    except PackageNotFoundError:  # not installed
         return "from sources"
 
 
 @click.group(
     cls=Root,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-    epilog="A first look: `trustplane demo`. An own playground: `trustplane local up`.",
+    epilog="Get started: `trustplane demo`. Local sandbox: `trustplane local up`.",
 )
 @click.version_option(_version(), prog_name="trustplane")
-@click.option("-v", "--verbose", is_flag=True, help="Log what is done, to standard error.")
+@click.option("-v", "--verbose", is_flag=True, help="Log details to standard error.")
 def main(*, verbose: bool) -> None:
     """Make every node of every Kubernetes cluster trust private registries' certificate authorities, and prove it.
 
-    The objects are those of VMware's TKG Service (TkgServiceConfiguration, TanzuKubernetesCluster); the engine is
-    Cluster API, on any infrastructure.
+    Trustplane uses the objects of VMware's TKG Service (TkgServiceConfiguration, TanzuKubernetesCluster) and Cluster
+    API, on any infrastructure.
     """
     if verbose:
         from trustplane.cli.service import log_to_stderr  # noqa: PLC0415 - keeps `--help` fast

@@ -1,28 +1,38 @@
-"""Variable `trust` of Clusters, and whether the Secret that it speaks of has what nodes need."""
+"""Checks of variable `trust` of Clusters, and of the Secret it refers to."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, error, warning
-from trustplane.cli.manifests import child, items, label, line, object_name, pairs, scalar, span, string
+from trustplane.cli.manifests import (
+    child,
+    items,
+    line_number,
+    object_label,
+    object_name,
+    pairs,
+    scalar,
+    span,
+    string_value,
+)
+from trustplane.clusterapi.left_out import DEPLOYMENTS, OVERRIDE, POOLS, TOPOLOGY, VARIABLE, machine_pools
 from trustplane.clusterapi.secret import key
 from trustplane.clusterapi.variable import SCHEMA, Trust, read
 from trustplane.errors import UserError
 from trustplane.trust.entries import shown
 
 _GROUP = "cluster.x-k8s.io/"
-_VARIABLE = "trust"
 _ENTRIES = "additionalTrustedCAs"
 _ENTRY_SCHEMA: Json = SCHEMA["properties"][_ENTRIES]["items"]
 
 
 @dataclass(frozen=True)
-class Value:
-    """One key of a Secret."""
+class SecretValue:
+    """One key of a Secret in a manifest."""
 
     field: str  # data or stringData
     key: str
@@ -32,27 +42,27 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Secret:
-    """A Secret of a manifest."""
+class ManifestSecret:
+    """A Secret in a manifest."""
 
     name: str
-    namespace: str  # empty: left to kubectl
-    values: tuple[Value, ...]
+    namespace: str  # empty: kubectl's default
+    values: tuple[SecretValue, ...]
 
     @classmethod
-    def read(cls, node: yaml.Node) -> "Secret":
-        """Read an object of kind Secret; as in the API server, `stringData` wins over `data`."""
-        found = {
-            scalar(name): Value(field, scalar(name), scalar(value), line(name), span(value))
+    def read(cls, node: yaml.Node) -> "ManifestSecret":
+        """Read an object of kind Secret; as in the API server, `stringData` overrides `data`."""
+        values = {
+            scalar(name): SecretValue(field, scalar(name), scalar(value), line_number(name), span(value))
             for field in ("data", "stringData")
             for name, value in pairs(child(node, field))
         }
         name, namespace = (scalar(child(node, "metadata", part)) for part in ("name", "namespace"))
-        return cls(name, namespace, tuple(found.values()))
+        return cls(name, namespace, tuple(values.values()))
 
 
 @dataclass(frozen=True)
-class Variable:
+class TrustVariable:
     """A value of variable `trust`, of a Cluster or of one group of its machines."""
 
     cluster: str
@@ -60,119 +70,140 @@ class Variable:
     where: str
     line: int
     value: Any
-    unknown: tuple[str, ...] = ()  # fields that the schema does not have
+    unknown: tuple[str, ...] = ()  # fields outside the schema
+    is_override: bool = False
+    pools: tuple[str, ...] = ()  # MachinePools of a Cluster with this variable
 
     def trust(self) -> Trust:
-        """Return what it means. Raises UserError where Cluster API or Trustplane would refuse it."""
+        """Parse the value.
+
+        Raises:
+            UserError: Cluster API or Trustplane would refuse it.
+        """
         if self.unknown:
             raise UserError(
-                f"Variable trust has a field that its schema does not have: {', '.join(self.unknown)}",
-                why="Cluster API refuses the Cluster. Certificates are not in the variable but in a Secret",
-                next_step="Leave the field out; see `Cluster` in docs/reference/api.md",
+                f"Variable trust has fields outside its schema: {', '.join(self.unknown)}",
+                why="Cluster API refuses the Cluster. Certificates belong into a Secret, not into the variable",
+                next_step="Remove the fields; see `Cluster` in docs/reference/api.md",
             )
         return read(self.value, self.cluster)
 
-    def among(self, secrets: Iterable[Secret], name: str) -> Secret | None:
-        """Return the Secret of that name in the Cluster's namespace."""
-        return next((one for one in secrets if one.name == name and self._shares_namespace(one)), None)
+    def find_secret(self, secrets: Iterable[ManifestSecret], name: str) -> ManifestSecret | None:
+        """Return the Secret with this name in the Cluster's namespace."""
+        return next((secret for secret in secrets if secret.name == name and self._shares_namespace(secret)), None)
 
-    def _shares_namespace(self, secret: Secret) -> bool:
+    def _shares_namespace(self, secret: ManifestSecret) -> bool:
         return secret.namespace == self.namespace or "" in (secret.namespace, self.namespace)
 
 
 def is_cluster(node: yaml.Node) -> bool:
-    """Tell whether an object is Cluster API's Cluster, of any version."""
+    """Return whether an object is Cluster API's Cluster, of any version."""
     return scalar(child(node, "kind")) == "Cluster" and scalar(child(node, "apiVersion")).startswith(_GROUP)
 
 
-def variables(node: yaml.Node) -> Iterator[Variable]:
-    """Yield the values of variable `trust` in a Cluster: its own, and those of groups of machines that override it."""
+def trust_variables(node: yaml.Node) -> Iterator[TrustVariable]:
+    """Yield the values of variable `trust` in a Cluster, including the overrides of machine groups."""
     topology = child(node, "spec", "topology")
-    places = [("variables", child(topology, "variables"))]
-    places.append(("controlPlane.variables.overrides", child(topology, "controlPlane", "variables", "overrides")))
-    for group in ("machineDeployments", "machinePools"):
-        for index, one in enumerate(items(child(topology, "workers", group))):
-            places.append((f"workers.{group}[{index}].variables.overrides", child(one, "variables", "overrides")))
+    pools = tuple(shown(scalar(child(pool, "name"))) for pool in items(child(topology, "workers", POOLS)))
+    yield from _from_list(node, "variables", child(topology, "variables"), pools=pools)
+    groups = [("controlPlane", child(topology, "controlPlane"))]
+    for kind in (DEPLOYMENTS, POOLS):
+        machines = enumerate(items(child(topology, "workers", kind)))
+        groups += [(f"workers.{kind}[{index}]", group) for index, group in machines]
+    for path, group in groups:
+        overrides = child(group, "variables", "overrides")
+        yield from _from_list(node, f"{path}.variables.overrides", overrides, is_override=True)
+
+
+def _from_list(node: yaml.Node, path: str, variables: yaml.Node | None, **facts: Any) -> Iterator[TrustVariable]:
     name, namespace = (scalar(child(node, "metadata", part)) for part in ("name", "namespace"))
-    for path, found in places:
-        for one in items(found):
-            if scalar(child(one, "name")) == _VARIABLE:
-                where = f"Cluster {label(node)} spec.topology.{path} ({_VARIABLE})"
-                value = child(one, "value")
-                yield Variable(name, namespace, where, line(one), _plain(value), tuple(_unknown(value)))
+    for variable in items(variables):
+        if scalar(child(variable, "name")) == VARIABLE:
+            where = f"Cluster {object_label(node)} {TOPOLOGY}.{path} ({VARIABLE})"
+            value = child(variable, "value")
+            unknown = tuple(_unknown_fields(value))
+            yield TrustVariable(name, namespace, where, line_number(variable), _known_fields(value), unknown, **facts)
 
 
-def _plain(value: yaml.Node | None) -> Json:
-    """Return the fields that the schema has."""
+def _known_fields(value: yaml.Node | None) -> Json:
+    """Return the fields of the schema."""
     entries = child(value, _ENTRIES)
-    listed = [{"name": string(child(one, "name"))} if isinstance(one, yaml.MappingNode) else None
-              for one in items(entries)]  # fmt: skip
-    plain: Json = {_ENTRIES: listed if isinstance(entries, yaml.SequenceNode) else None}
-    named = child(value, "secretName")
-    return plain if named is None else plain | {"secretName": string(named)}
+    listed = [{"name": string_value(child(entry, "name"))} if isinstance(entry, yaml.MappingNode) else None
+              for entry in items(entries)]  # fmt: skip
+    known: Json = {_ENTRIES: listed if isinstance(entries, yaml.SequenceNode) else None}
+    secret_name = child(value, "secretName")
+    return known if secret_name is None else known | {"secretName": string_value(secret_name)}
 
 
-def _unknown(value: yaml.Node | None) -> Iterator[str]:
-    for holder, schema in ((value, SCHEMA), *((one, _ENTRY_SCHEMA) for one in items(child(value, _ENTRIES)))):
-        for name, _ in pairs(holder):
+def _unknown_fields(value: yaml.Node | None) -> Iterator[str]:
+    for node, schema in ((value, SCHEMA), *((entry, _ENTRY_SCHEMA) for entry in items(child(value, _ENTRIES)))):
+        for name, _ in pairs(node):
             if scalar(name) not in schema["properties"]:
                 yield shown(scalar(name))
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What is known of a variable without a cluster."""
+class VariableReport:
+    """The findings about a variable, without access to a cluster."""
 
-    variable: Variable
+    variable: TrustVariable
     findings: tuple[Finding, ...] = ()
     undecided: str = ""
-    holder: Secret | None = None  # of PEM under `<name>.pem`
+    secret: ManifestSecret | None = None  # the Secret with PEM under `<name>.pem`
 
 
-def judge(variable: Variable, secrets: Iterable[Secret]) -> Judgement:
-    """Say what Cluster API and Trustplane will make of a variable, given the Secrets of the same files."""
+def check_variable(variable: TrustVariable, secrets: Iterable[ManifestSecret]) -> VariableReport:
+    """Check a variable like Cluster API and Trustplane, given the Secrets of the same files."""
+    if variable.is_override:
+        return VariableReport(variable, (OVERRIDE.at(variable.where),))
+    pools = [machine_pools(variable.pools).at(variable.where)] if variable.pools else []
+    report = _check_value(variable, secrets)
+    return replace(report, findings=(*report.findings, *pools))
+
+
+def _check_value(variable: TrustVariable, secrets: Iterable[ManifestSecret]) -> VariableReport:
     try:
         trust = variable.trust()
     except UserError as problem:
         refused = error("bad-variable", problem.what, problem.why, problem.next_step)
-        return Judgement(variable, (refused.at(variable.where),))
-    secret = variable.among(secrets, trust.secret_name)
+        return VariableReport(variable, (refused.at(variable.where),))
+    secret = variable.find_secret(secrets, trust.secret_name)
     if secret is None:
-        return Judgement(variable, undecided=_absent(variable, trust) if trust.names else "")
-    findings = (one.at(variable.where) for one in _compare(trust, secret))
-    return Judgement(variable, tuple(findings), holder=None if trust.is_users else secret)
+        return VariableReport(variable, undecided=_absent(variable, trust) if trust.names else "")
+    findings = (finding.at(variable.where) for finding in _compare(trust, secret))
+    return VariableReport(variable, tuple(findings), secret=None if trust.is_users else secret)
 
 
-def _compare(trust: Trust, secret: Secret) -> list[Finding]:
+def _compare(trust: Trust, secret: ManifestSecret) -> list[Finding]:
     """Compare the names of a variable with the keys of its Secret."""
-    wanted = {name if trust.is_users else key(name): name for name in trust.names}
-    present = {one.key for one in secret.values}
-    missing = [_missing(name, one, secret) for one, name in wanted.items() if one not in present]
-    return missing + [_unlisted(one, secret) for one in sorted(present - wanted.keys())]
+    required = {name if trust.is_users else key(name): name for name in trust.names}
+    present = {value.key for value in secret.values}
+    missing = [_missing(name, key_name, secret) for key_name, name in required.items() if key_name not in present]
+    return missing + [_unlisted(key_name, secret) for key_name in sorted(present - required.keys())]
 
 
-def _missing(name: str, key_name: str, secret: Secret) -> Finding:
+def _missing(name: str, key_name: str, secret: ManifestSecret) -> Finding:
     return error(
         "missing-key",
         f"Secret {object_name(secret.name)} has no key {shown(key_name)} for entry {shown(name)}",
-        "Cluster API waits for it: no new machine of the cluster comes up",
-        "Add the key to the Secret, or take the entry out of the variable",
+        "Cluster API waits for the key and creates no new machine of the cluster",
+        "Add the key to the Secret, or remove the entry from the variable",
     )
 
 
-def _unlisted(key_name: str, secret: Secret) -> Finding:
+def _unlisted(key_name: str, secret: ManifestSecret) -> Finding:
     return warning(
         "unlisted-key",
-        f"Secret {object_name(secret.name)} has key {shown(key_name)}, which the variable does not name",
-        "Nodes do not get it",
-        "Add an entry of that name to the variable, or remove the key",
+        f"Secret {object_name(secret.name)} has key {shown(key_name)}, but the variable has no such entry",
+        "Nodes do not receive it",
+        "Add an entry with this name to the variable, or remove the key",
     )
 
 
-def _absent(variable: Variable, trust: Trust) -> str:
+def _absent(variable: TrustVariable, trust: Trust) -> str:
     option = f"-n {object_name(variable.namespace)} " if variable.namespace else ""
     name = object_name(trust.secret_name)
     return (
         f"{variable.where}: Secret {name} is not in these files; "
-        f"give it too: kubectl get secret {option}{name} -o yaml | trustplane check FILE... -"
+        f"add it: kubectl get secret {option}{name} -o yaml | trustplane check FILE... -"
     )

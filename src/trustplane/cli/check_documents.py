@@ -1,4 +1,4 @@
-"""What `trustplane check` is given: manifests of ours, PEM, DER, base64; and the places of the entries in them."""
+"""Input files of `trustplane check`: manifests, PEM, DER or base64, with the positions of their entries."""
 
 import re
 from base64 import b64encode
@@ -25,14 +25,14 @@ from trustplane.certificates.parsing import (
 )
 from trustplane.certificates.repair import encode, read_any, repair
 from trustplane.cli import check_clusters, manifests
-from trustplane.cli.check_clusters import Judgement, Secret, Value, Variable
-from trustplane.cli.manifests import child, items, label, line, object_name, scalar, span
+from trustplane.cli.check_clusters import ManifestSecret, SecretValue, TrustVariable, VariableReport
+from trustplane.cli.manifests import child, items, line_number, object_label, object_name, scalar, span
 from trustplane.clusterapi.secret import key
 from trustplane.clusterapi.variable import USER_SECRET_SUFFIX
 from trustplane.trust import scope
 from trustplane.trust.entries import shown
 
-_PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")  # anchor and tag, which stand before a value (YAML 1.2.2, section 6.9)
+_PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")  # anchor and tag before a value (YAML 1.2.2, section 6.9)
 _DER_SEQUENCE = b"\x30"
 _LISTS = {
     "TkgServiceConfiguration": ("spec", "trust", "additionalTrustedCAs"),
@@ -41,68 +41,72 @@ _LISTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One entry of a list, or one file of certificates."""
+class ListedEntry:
+    """One entry of a trust list, or one file of certificates."""
 
-    where: str  # for people: object, path and index
+    where: str  # object, path and index, for people
     name: str
     parsed: Parsed
-    findings: tuple[Finding, ...] = ()  # of how it is written
-    owner: str = ""  # the list that it is of
+    findings: tuple[Finding, ...] = ()  # about its encoding
+    owner: str = ""  # its list
     line: int = 1
-    span: tuple[int, int] | None = None  # of the data in the document's text, where it can be replaced
-    fixed: str | None = None  # what belongs there; None where it is right, or cannot be known
-    hosts: tuple[str, ...] = ()  # of the registries that it is for; none: all
+    span: tuple[int, int] | None = None  # position of its data in the file's text, if replaceable
+    fixed: str | None = None  # corrected data; None if correct, or not correctable
+    hosts: tuple[str, ...] = ()  # scope: registry hosts; empty: node-wide
 
 
 @dataclass(frozen=True, kw_only=True)
-class Document:
-    """One file."""
+class CheckedFile:
+    """One input file."""
 
     name: str
     text: str = ""
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[ListedEntry, ...] = ()
     is_manifest: bool = False
-    variables: tuple[Variable, ...] = ()  # of Clusters
-    secrets: tuple[Secret, ...] = ()
-    places: tuple[tuple[int, Finding], ...] = ()  # lines, and what is wrong there besides entries
-    undecided: tuple[str, ...] = ()  # what could not be looked at, and why
+    variables: tuple[TrustVariable, ...] = ()  # of Clusters
+    secrets: tuple[ManifestSecret, ...] = ()
+    findings: tuple[tuple[int, Finding], ...] = ()  # with line, besides those of entries
+    undecided: tuple[str, ...] = ()  # what could not be checked, and why
 
     @property
     def fixed(self) -> str:
-        """The text with every entry's data put right, everything else as it was."""
+        """The text with corrected data, otherwise unchanged."""
         text = self.text
         changes = {entry.span: entry.fixed for entry in self.entries if entry.span and entry.fixed is not None}
-        for (start, end), fixed in sorted(changes.items(), reverse=True):  # so that the places before stay right
+        for (start, end), fixed in sorted(changes.items(), reverse=True):  # from the end, to keep positions valid
             properties = _PROPERTIES.match(text, start, end)
-            line_end = "\n" if text[start:end].endswith("\n") else ""  # a block of several lines ends with one
+            line_end = "\n" if text[start:end].endswith("\n") else ""  # a block scalar includes its last line end
             text = text[: properties.end() if properties else start] + fixed + line_end + text[end:]
         return text
 
 
-def read(name: str, content: bytes) -> Document:
-    """Read a file's content. Raises UserError where it looks like a manifest and cannot be read as one."""
+def read_file(name: str, content: bytes) -> CheckedFile:
+    """Read a file's content.
+
+    Raises:
+        UserError: the content looks like a manifest, but is not readable as one.
+    """
     if manifests.is_manifest(content):
-        return _manifest(name, *manifests.read(name, content))
-    return Document(name=name, entries=(_certificates(name, content),))
+        return _manifest(name, *manifests.parse_nodes(name, content))
+    return CheckedFile(name=name, entries=(_certificates(name, content),))
 
 
-def _certificates(name: str, content: bytes) -> Entry:
+def _certificates(name: str, content: bytes) -> ListedEntry:
     stem = Path(name).name.rpartition(".")[0] or Path(name).name
     entry_name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-") or "ca"
-    parsed, odd = _file(content)
-    good = read_any(content)
-    return Entry(
+    parsed, warnings = _parse_file(content)
+    repaired = read_any(content)
+    return ListedEntry(
         where=name,
         name=entry_name,
         parsed=parsed,
-        findings=tuple(odd if parsed.ok else parsed.findings),
-        fixed=encode(good.certificates) if good.ok else None,
+        findings=tuple(warnings if parsed.ok else parsed.findings),
+        fixed=encode(repaired.certificates) if repaired.ok else None,
     )
 
 
-def _file(content: bytes) -> tuple[Parsed, list[Finding]]:
-    """Return what a file that is no manifest holds, and what is odd about how it is written."""
+def _parse_file(content: bytes) -> tuple[Parsed, list[Finding]]:
+    """Return the certificates of a file other than a manifest, and warnings about its encoding."""
     if holds_private_key(content):
         return Parsed(findings=(defects.PRIVATE_KEY,)), []
     if BEGIN in content:
@@ -116,76 +120,76 @@ def _file(content: bytes) -> tuple[Parsed, list[Finding]]:
     return parse(text), lint_encoding(text)
 
 
-def _manifest(name: str, text: str, objects: Sequence[yaml.Node]) -> Document:
-    entries: list[Entry] = []
-    variables: list[Variable] = []
-    secrets: list[Secret] = []
+def _manifest(name: str, text: str, objects: Sequence[yaml.Node]) -> CheckedFile:
+    entries: list[ListedEntry] = []
+    variables: list[TrustVariable] = []
+    secrets: list[ManifestSecret] = []
     undecided: list[str] = []
-    places: list[tuple[int, Finding]] = []
+    findings: list[tuple[int, Finding]] = []
     for node in objects:
-        kind = manifests.kind(node)
+        kind = manifests.object_kind(node)
         if kind == "Secret":
-            secrets.append(Secret.read(node))
+            secrets.append(ManifestSecret.read(node))
         elif check_clusters.is_cluster(node):
-            variables += check_clusters.variables(node)
+            variables += check_clusters.trust_variables(node)
         elif kind in _LISTS:
-            hosts, wrong = _scope(node, kind)
-            entries += (replace(one, hosts=hosts.get(one.name, ())) for one in _entries(node, kind))
-            undecided += _no_list(node, kind)
-            places += wrong
+            hosts, scope_findings = _scope(node, kind)
+            entries += (replace(entry, hosts=hosts.get(entry.name, ())) for entry in _entries(node, kind))
+            undecided += _not_a_list(node, kind)
+            findings += scope_findings
     for secret in secrets:
         entries += _user_secret(secret)
-    if not entries and not variables and not undecided and not places:
-        kinds = ", ".join(dict.fromkeys(map(manifests.kind, objects))) or "nothing"
-        undecided = [f"{name} holds no CAs, only: {kinds}"]
-    return Document(
+    if not entries and not variables and not undecided and not findings:
+        kinds = ", ".join(dict.fromkeys(map(manifests.object_kind, objects))) or "nothing"
+        undecided = [f"{name} has no CAs, only: {kinds}"]
+    return CheckedFile(
         name=name,
         text=text,
         entries=tuple(entries),
         is_manifest=True,
         variables=tuple(variables),
         secrets=tuple(secrets),
-        places=tuple(places),
+        findings=tuple(findings),
         undecided=tuple(undecided),
     )
 
 
 def _scope(node: yaml.Node, kind: str) -> tuple[Mapping[str, tuple[str, ...]], list[tuple[int, Finding]]]:
-    """Return the registries that entries of a list are for, by their names, and what is wrong with the annotation."""
+    """Return the scopes of a list's entries by name, and the findings about the annotation with their lines."""
     annotation = child(node, "metadata", "annotations", REGISTRY_SCOPE)
     if annotation is None:
         return {}, []
     names = {scalar(child(item, "name")) for item in items(child(node, *_LISTS[kind]))}
     hosts, findings = scope.parse(scalar(annotation), names)
-    return hosts, [(line(annotation), one) for one in findings]
+    return hosts, [(line_number(annotation), finding) for finding in findings]
 
 
-def _entries(node: yaml.Node, kind: str) -> Iterator[Entry]:
+def _entries(node: yaml.Node, kind: str) -> Iterator[ListedEntry]:
     path = ".".join(_LISTS[kind])
-    owner = path if kind == "TkgServiceConfiguration" else f"{kind} {label(node)} {path}"
+    owner = path if kind == "TkgServiceConfiguration" else f"{kind} {object_label(node)} {path}"
     for index, item in enumerate(items(child(node, *_LISTS[kind]))):
         name, data = scalar(child(item, "name")), child(item, "data")
-        entry = _entry(f"{owner}[{index}] ({shown(name)})", name, scalar(data), line(item), span(data))
+        entry = _entry(f"{owner}[{index}] ({shown(name)})", name, scalar(data), line_number(item), span(data))
         too_long = len(scalar(data)) > MAX_DATA_LENGTH and entry.parsed.ok
         more = (defects.too_large(MAX_DATA_LENGTH),) if too_long else ()
-        yield replace(entry, owner=f"{owner} in line {line(node)}", findings=more + entry.findings)
+        yield replace(entry, owner=f"{owner} in line {line_number(node)}", findings=more + entry.findings)
 
 
-def _no_list(node: yaml.Node, kind: str) -> Iterator[str]:
-    """Say where something else stands in a list's place."""
-    found = child(node, *_LISTS[kind])
-    if found is not None and not isinstance(found, yaml.SequenceNode):
-        yield f"{kind} {label(node)}: {'.'.join(_LISTS[kind])} in line {line(found)} is not a list"
+def _not_a_list(node: yaml.Node, kind: str) -> Iterator[str]:
+    """Yield a message if the field of the list has another type."""
+    field = child(node, *_LISTS[kind])
+    if field is not None and not isinstance(field, yaml.SequenceNode):
+        yield f"{kind} {object_label(node)}: {'.'.join(_LISTS[kind])} in line {line_number(field)} is not a list"
 
 
-def _user_secret(secret: Secret) -> Iterator[Entry]:
-    """Yield the CAs of a Secret <cluster>-user-trusted-ca-secret: a value is base64 of what a list has as `data`."""
+def _user_secret(secret: ManifestSecret) -> Iterator[ListedEntry]:
+    """Yield the CAs of a Secret <cluster>-user-trusted-ca-secret: its values encode an entry's `data` in base64."""
     if secret.name.endswith(USER_SECRET_SUFFIX):
-        yield from (_value(secret, one, one.key) for one in secret.values)
+        yield from (_user_value(secret, value, value.key) for value in secret.values)
 
 
-def _value(secret: Secret, value: Value, name: str) -> Entry:
-    """Read what a key of a Secret holds as an entry: base64 of PEM, behind the base64 of field `data`."""
+def _user_value(secret: ManifestSecret, value: SecretValue, name: str) -> ListedEntry:
+    """Read a value with base64 of PEM, which field `data` encodes in base64 again."""
     if value.field == "stringData":
         return _of_secret(secret, value, _entry("", name, value.text, value.line, value.span))
     content = decode(value.text)
@@ -196,50 +200,51 @@ def _value(secret: Secret, value: Value, name: str) -> Entry:
     return _of_secret(secret, value, replace(entry, fixed=fixed, findings=findings))
 
 
-def _pem_value(secret: Secret, value: Value, name: str) -> Entry:
-    """Read what a key of a Secret holds as PEM, behind the base64 of field `data`."""
+def _pem_value(secret: ManifestSecret, value: SecretValue, name: str) -> ListedEntry:
+    """Read a value with PEM, which field `data` encodes in base64."""
     if value.field == "data":
         return _of_secret(secret, value, _entry("", name, value.text, value.line, value.span))
     return _of_secret(secret, value, _entry("", name, b64encode(value.text.encode()).decode(), value.line, None))
 
 
-def _of_secret(secret: Secret, value: Value, entry: Entry) -> Entry:
+def _of_secret(secret: ManifestSecret, value: SecretValue, entry: ListedEntry) -> ListedEntry:
     where = f"Secret {object_name(secret.name)} {value.field}.{shown(value.key)}"
     return replace(entry, where=where, owner=f"Secret {secret.namespace}/{secret.name}")
 
 
-def _entry(where: str, name: str, data: str, at: int, place: tuple[int, int] | None) -> Entry:
+def _entry(where: str, name: str, data: str, line: int, span: tuple[int, int] | None) -> ListedEntry:
     parsed = parse(data)
     fixed = encode(parsed.certificates) if parsed.ok else repair(data)
-    return Entry(
+    return ListedEntry(
         where=where,
         name=name,
         parsed=parsed,
         findings=tuple(lint_encoding(data)) if parsed.ok else parsed.findings,
-        line=at,
-        span=place,
+        line=line,
+        span=span,
         fixed=None if fixed == data else fixed,
     )
 
 
-def link(documents: Sequence[Document]) -> list[Document]:
-    """Look up the Secrets that variables of Clusters speak of, in all files together."""
-    secrets = [one for document in documents for one in document.secrets]
-    judged = [[check_clusters.judge(one, secrets) for one in document.variables] for document in documents]
-    holders = {one.holder for judgements in judged for one in judgements if one.holder}
-    return [_linked(document, judgements, holders) for document, judgements in zip(documents, judged, strict=True)]
+def link_secrets(files: Sequence[CheckedFile]) -> list[CheckedFile]:
+    """Resolve the Secrets of Clusters' variables across all files, and add the findings to the files."""
+    secrets = [secret for file in files for secret in file.secrets]
+    reports = [[check_clusters.check_variable(variable, secrets) for variable in file.variables] for file in files]
+    used = {report.secret for of_file in reports for report in of_file if report.secret}
+    return [_linked(file, of_file, used) for file, of_file in zip(files, reports, strict=True)]
 
 
-def _linked(document: Document, judgements: Sequence[Judgement], holders: Container[Secret]) -> Document:
+def _linked(file: CheckedFile, reports: Sequence[VariableReport], used: Container[ManifestSecret]) -> CheckedFile:
     values = [
         _pem_value(secret, value, value.key.removesuffix(key("")))
-        for secret in document.secrets
-        if secret in holders
+        for secret in file.secrets
+        if secret in used
         for value in secret.values
     ]
+    findings = ((report.variable.line, finding) for report in reports for finding in report.findings)
     return replace(
-        document,
-        entries=(*document.entries, *values),
-        places=(*document.places, *((one.variable.line, finding) for one in judgements for finding in one.findings)),
-        undecided=(*document.undecided, *(one.undecided for one in judgements if one.undecided)),
+        file,
+        entries=(*file.entries, *values),
+        findings=(*file.findings, *findings),
+        undecided=(*file.undecided, *(report.undecided for report in reports if report.undecided)),
     )

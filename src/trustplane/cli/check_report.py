@@ -1,4 +1,4 @@
-"""The outcome of `trustplane check`: findings, certificates and hosts, as JSON and as SARIF 2.1.0 for CI."""
+"""Report of `trustplane check`: findings, certificates and hosts, as JSON and as SARIF 2.1.0 for CI."""
 
 import datetime as dt
 import functools
@@ -12,21 +12,21 @@ from trustplane.certificates.finding import Finding, Severity
 from trustplane.certificates.lint import Listed, lint_certificates
 from trustplane.certificates.parsing import Certificate
 from trustplane.certificates.verification import GoCertificate, MalformedError
-from trustplane.cli.check_documents import Document, Entry
+from trustplane.cli.check_documents import CheckedFile, ListedEntry
 from trustplane.registry.inspection import HostReport
 from trustplane.trust.effective import too_many
 from trustplane.trust.entries import judge_name
 
-GOOD, ERRORS, CANNOT_TELL = 0, 1, 2
+GOOD, ERRORS, UNDECIDED = 0, 1, 2
 
 Json = dict[str, Any]
-_REMEMBERED = 4096  # certificates, so that each is read once for all columns
+_CACHE_SIZE = 4096  # certificates; parses each once for all columns
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 @dataclass(frozen=True)
-class Place:
-    """A finding, and the line of the file it is about."""
+class LocatedFinding:
+    """A finding with its file and line."""
 
     file: str
     line: int
@@ -34,93 +34,93 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Report:
-    """All that was found."""
+class CheckReport:
+    """The result of a check."""
 
-    places: tuple[Place, ...]
+    findings: tuple[LocatedFinding, ...]
     certificates: tuple[Listed, ...]
     hosts: tuple[HostReport, ...] = ()
-    undecided: tuple[str, ...] = field(default=())  # what could not be looked at, and why
+    undecided: tuple[str, ...] = field(default=())  # what could not be checked, and why
 
     @property
     def exit_code(self) -> int:
-        """0 good, 1 errors, 2 cannot tell; errors count more."""
-        refused = any(one.verdict is not None and not one.trusted for one in self.hosts)
-        if refused or any(one.finding.severity is Severity.ERROR for one in self.places):
+        """GOOD, ERRORS or UNDECIDED; errors take precedence."""
+        refused = any(host.verdict is not None and not host.trusted for host in self.hosts)
+        if refused or any(located.finding.severity is Severity.ERROR for located in self.findings):
             return ERRORS
-        unheard = any(one.verdict is None or one.failure for one in self.hosts)
-        return CANNOT_TELL if self.undecided or unheard else GOOD
+        unanswered = any(host.verdict is None or host.failure for host in self.hosts)
+        return UNDECIDED if self.undecided or unanswered else GOOD
 
 
-def review(documents: Sequence[Document], at: dt.datetime) -> Report:
-    """Judge linked documents: how each entry is written, its name, its certificates, and variables of Clusters."""
-    places: list[Place] = []
+def review(files: Sequence[CheckedFile], at: dt.datetime) -> CheckReport:
+    """Check linked files: encoding, names and certificates of entries, and variables of Clusters."""
+    located: list[LocatedFinding] = []
     listed: list[Listed] = []
-    for document in documents:
-        places += [Place(document.name, line, finding) for line, finding in document.places]
-        for _, group in itertools.groupby(document.entries, key=lambda entry: entry.owner):
+    for file in files:
+        located += [LocatedFinding(file.name, line, finding) for line, finding in file.findings]
+        for _, group in itertools.groupby(file.entries, key=lambda entry: entry.owner):
             entries = list(group)
-            own = [Listed(entry.where, one) for entry in entries for one in entry.parsed.certificates]
+            own = [Listed(entry.where, certificate) for entry in entries for certificate in entry.parsed.certificates]
             lines = {entry.where: entry.line for entry in entries}
-            findings = (*_list_findings(document, entries), *lint_certificates(own, at))
-            places += [Place(document.name, lines[one.where], one) for one in findings]
+            findings = (*_list_findings(file, entries), *lint_certificates(own, at))
+            located += [LocatedFinding(file.name, lines[finding.where], finding) for finding in findings]
             listed += own
-    undecided = tuple(text for document in documents for text in document.undecided)
-    return Report(tuple(places), tuple(listed), undecided=undecided)
+    undecided = tuple(text for file in files for text in file.undecided)
+    return CheckReport(tuple(located), tuple(listed), undecided=undecided)
 
 
-def _list_findings(document: Document, entries: Sequence[Entry]) -> Iterator[Finding]:
-    """Yield what is wrong about the entries of one list, each alone, and about their names and their number."""
-    seen: set[str] = set()
+def _list_findings(file: CheckedFile, entries: Sequence[ListedEntry]) -> Iterator[Finding]:
+    """Yield the findings about one list: its entries, their names, and their number."""
+    names: set[str] = set()
     for entry in entries:
-        named = judge_name(entry.name, seen) if document.is_manifest else None
-        if named:
-            yield named.at(entry.where)
-        seen.add(entry.name)
-        yield from (one.at(entry.where) for one in entry.findings)
-    octets = sum(len(one.pem) for entry in entries for one in entry.parsed.certificates)
-    excess = too_many(len(entries), octets) if document.is_manifest else None
+        name_finding = judge_name(entry.name, names) if file.is_manifest else None
+        if name_finding:
+            yield name_finding.at(entry.where)
+        names.add(entry.name)
+        yield from (finding.at(entry.where) for finding in entry.findings)
+    size = sum(len(certificate.pem) for entry in entries for certificate in entry.parsed.certificates)
+    excess = too_many(len(entries), size) if file.is_manifest else None
     if excess:
         yield excess.at(entries[0].where)
 
 
 def is_ca(certificate: Certificate) -> bool:
-    """Tell whether nodes take a certificate as a CA."""
-    read = go_certificate(certificate)
-    return read is not None and read.may_sign
+    """Return whether nodes accept a certificate as a CA."""
+    parsed = go_certificate(certificate)
+    return parsed is not None and parsed.may_sign
 
 
 def issuer(certificate: Certificate) -> str:
-    """Return the issuer's name, or nothing where nodes cannot read the certificate."""
-    read = go_certificate(certificate)
-    return str(read.issuer) if read else ""
+    """Return the issuer's name; empty if the certificate is unreadable for nodes."""
+    parsed = go_certificate(certificate)
+    return str(parsed.issuer) if parsed else ""
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
+@functools.lru_cache(maxsize=_CACHE_SIZE)
 def go_certificate(certificate: Certificate) -> GoCertificate | None:
-    """Read a certificate as nodes do; None where they cannot."""
+    """Parse a certificate like nodes do; None if they cannot."""
     try:
         return GoCertificate.read(certificate.der)
     except MalformedError:
         return None
 
 
-def as_json(report: Report) -> Json:
+def as_json(report: CheckReport) -> Json:
     """Return the report for programs."""
     return {
         "exitCode": report.exit_code,
-        "findings": [_finding(one) for one in report.places],
-        "certificates": [_certificate(one.where, one.certificate) for one in report.certificates],
-        "hosts": [_host(one) for one in report.hosts],
+        "findings": [_finding(located) for located in report.findings],
+        "certificates": [_certificate(item.where, item.certificate) for item in report.certificates],
+        "hosts": [_host(host) for host in report.hosts],
         "undecided": list(report.undecided),
     }
 
 
-def _finding(one: Place) -> Json:
-    finding = one.finding
+def _finding(located: LocatedFinding) -> Json:
+    finding = located.finding
     return {
-        "file": one.file,
-        "line": one.line,
+        "file": located.file,
+        "line": located.line,
         "where": finding.where,
         "severity": str(finding.severity),
         "code": finding.code,
@@ -130,45 +130,45 @@ def _finding(one: Place) -> Json:
     }
 
 
-def _certificate(where: str, one: Certificate) -> Json:
+def _certificate(where: str, certificate: Certificate) -> Json:
     return {
         "where": where,
-        "subject": one.subject,
-        "issuer": issuer(one),
-        "sha256": one.fingerprint,
-        "expires": one.expires.isoformat(),
-        "ca": is_ca(one),
+        "subject": certificate.subject,
+        "issuer": issuer(certificate),
+        "sha256": certificate.fingerprint,
+        "expires": certificate.expires.isoformat(),
+        "ca": is_ca(certificate),
     }
 
 
-def _host(one: HostReport) -> Json:
-    verdict = one.verdict
+def _host(host: HostReport) -> Json:
+    verdict = host.verdict
     return {
-        "role": one.role,
-        "address": str(one.address),
-        "trusted": one.trusted,
-        "cause": one.cause,
+        "role": host.role,
+        "address": str(host.address),
+        "trusted": host.trusted,
+        "cause": host.cause,
         "alsoPossible": [str(cause) for cause in verdict.also_possible] if verdict else [],
-        "message": _message(one),
+        "message": _message(host),
         "stopped": verdict.stopped if verdict else "",
-        "openssl": one.openssl,
-        "tls": one.served.tls_version,
+        "openssl": host.openssl,
+        "tls": host.served.tls_version,
         "chain": [{"subject": str(link), "sha256": link.fingerprint} for link in verdict.chain] if verdict else [],
         "anchors": list(verdict.anchors) if verdict else [],
-        "missing": {"subject": str(one.missing), "sha256": one.missing.fingerprint} if one.missing else None,
+        "missing": {"subject": str(host.missing), "sha256": host.missing.fingerprint} if host.missing else None,
     }
 
 
-def as_sarif(report: Report, file: str) -> Json:
-    """Return the findings as SARIF, which code hosts show beside the lines they are about.
+def as_sarif(report: CheckReport, file: str) -> Json:
+    """Return the findings as SARIF, which code hosting platforms show next to the lines.
 
     Args:
-        report: The outcome.
-        file: The first file, for what is about no line of any: hosts that nodes refuse.
+        report: the result of the check.
+        file: the first file, for findings without a line: hosts refused by nodes.
     """
-    hosts = [_refusal(one, file) for one in report.hosts if one.cause]
-    findings = [one.finding for one in (*report.places, *hosts)]
-    rules = {one.code: one.why or one.what for one in findings}
+    hosts = [_host_finding(host, file) for host in report.hosts if host.cause]
+    findings = [located.finding for located in (*report.findings, *hosts)]
+    rules = {finding.code: finding.why or finding.what for finding in findings}
     driver = {
         "name": "trustplane check",
         "rules": [{"id": code, "shortDescription": {"text": text}} for code, text in rules.items()],
@@ -177,16 +177,16 @@ def as_sarif(report: Report, file: str) -> Json:
     run = {
         "tool": {"driver": driver},
         "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notifications}],
-        "results": [_result(one) for one in (*report.places, *hosts)],
+        "results": [_result(located) for located in (*report.findings, *hosts)],
     }
     return {"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _refusal(host: HostReport, file: str) -> Place:
-    """Return a host that nodes refuse, or that does not answer, as a finding."""
+def _host_finding(host: HostReport, file: str) -> LocatedFinding:
+    """Return the finding for a refused or unresponsive host."""
     severity = Severity.ERROR if host.verdict and not host.trusted else Severity.WARNING
     what = f"{host.role} {host.address}: {host.cause}"
-    return Place(file, 1, Finding(code=host.cause, severity=severity, what=what, why=_message(host)))
+    return LocatedFinding(file, 1, Finding(code=host.cause, severity=severity, what=what, why=_message(host)))
 
 
 def _message(host: HostReport) -> str:
@@ -195,14 +195,14 @@ def _message(host: HostReport) -> str:
     return host.failure.message if host.failure else ""
 
 
-def _result(one: Place) -> Json:
+def _result(located: LocatedFinding) -> Json:
     location = {
-        "artifactLocation": {"uri": quote(one.file, errors="surrogateescape")},
-        "region": {"startLine": one.line},
+        "artifactLocation": {"uri": quote(located.file, errors="surrogateescape")},
+        "region": {"startLine": located.line},
     }
     return {
-        "ruleId": one.finding.code,
-        "level": "error" if one.finding.severity is Severity.ERROR else "warning",
-        "message": {"text": str(one.finding)},
+        "ruleId": located.finding.code,
+        "level": "error" if located.finding.severity is Severity.ERROR else "warning",
+        "message": {"text": str(located.finding)},
         "locations": [{"physicalLocation": location}],
     }

@@ -1,4 +1,4 @@
-"""The outcome of `trustplane check` for people."""
+"""Output of `trustplane check` for people."""
 
 import textwrap
 
@@ -7,33 +7,33 @@ from rich.text import Text
 
 from trustplane.certificates.finding import Severity
 from trustplane.certificates.lint import Listed
-from trustplane.cli.check_report import Place, Report, is_ca, issuer
+from trustplane.cli.check_report import CheckReport, LocatedFinding, is_ca, issuer
 from trustplane.cli.console import Console
 from trustplane.registry.inspection import HostReport
 
-_MAX_FINDINGS = 1000  # beyond that nobody reads on, and drawing them takes minutes
-_GROUP = 4  # fingerprints are read aloud in groups
+_MAX_FINDINGS = 1000  # printing more takes minutes
+_GROUP = 4  # digits per group of a fingerprint
 
 
-def show(console: Console, report: Report) -> None:
-    """Print certificates, findings, hosts, and what could not be decided."""
+def show_report(console: Console, report: CheckReport) -> None:
+    """Print certificates, findings, hosts and undecided checks."""
     if report.certificates:
         console.print(_certificates(report.certificates))
-    for place in report.places[:_MAX_FINDINGS]:
-        _finding(console, place)
-    if len(report.places) > _MAX_FINDINGS:
-        console.print(f"\n... and {len(report.places) - _MAX_FINDINGS} more findings: -o json shows all")
+    for located in report.findings[:_MAX_FINDINGS]:
+        _finding(console, located)
+    if len(report.findings) > _MAX_FINDINGS:
+        console.print(f"\n... and {len(report.findings) - _MAX_FINDINGS} more findings: -o json shows all")
     for host in report.hosts:
         _host(console, host)
     for text in report.undecided:
         console.print(Text.assemble(("?", "yellow"), f" {text}"), soft_wrap=True)
-    errors = sum(one.finding.severity is Severity.ERROR for one in report.places)
-    counts = f"{len(report.certificates)} certificates, {errors} errors, {len(report.places) - errors} warnings"
+    errors = sum(located.finding.severity is Severity.ERROR for located in report.findings)
+    counts = f"{len(report.certificates)} certificates, {errors} errors, {len(report.findings) - errors} warnings"
     console.print(f"\n{counts}")
 
 
 def grouped(fingerprint: str) -> str:
-    """Return a fingerprint in groups, as it is compared by telephone."""
+    """Return a fingerprint in groups of digits, for comparison by telephone."""
     return " ".join(textwrap.wrap(fingerprint.upper(), _GROUP))
 
 
@@ -41,13 +41,12 @@ def _certificates(listed: tuple[Listed, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("ENTRY", "SUBJECT", "ISSUER", "SHA-256", "EXPIRES", "CA"):
         table.add_column(column, overflow="fold")
-    for one in listed:
-        certificate = one.certificate
-        issued_by = issuer(certificate)
+    for item in listed:
+        certificate = item.certificate
         table.add_row(
-            one.where,
+            item.where,
             certificate.subject,
-            issued_by,
+            issuer(certificate),
             certificate.fingerprint,
             f"{certificate.expires:%Y-%m-%d}",
             "yes" if is_ca(certificate) else Text("no", "yellow"),
@@ -55,10 +54,10 @@ def _certificates(listed: tuple[Listed, ...]) -> Table:
     return table
 
 
-def _finding(console: Console, place: Place) -> None:
-    finding = place.finding
+def _finding(console: Console, located: LocatedFinding) -> None:
+    finding = located.finding
     colour = "red" if finding.severity is Severity.ERROR else "yellow"
-    where = f"{place.file}:{place.line}: {finding.where}" if finding.where != place.file else place.file
+    where = f"{located.file}:{located.line}: {finding.where}" if finding.where != located.file else located.file
     head = Text.assemble("\n", (str(finding.severity).lower(), colour), " ", (finding.code, "bold"), f" {where}")
     console.print(head, soft_wrap=True)
     for title, text in (("", finding.what), ("why: ", finding.why), ("next: ", finding.next_step)):
@@ -77,17 +76,17 @@ def _host(console: Console, host: HostReport) -> None:
 def _details(host: HostReport) -> list[str]:
     verdict = host.verdict
     chain = verdict.chain if verdict else ()
-    lines = [f"{'  ' * level}{one} (SHA-256 {one.fingerprint})" for level, one in enumerate(chain)]
+    lines = [f"{'  ' * level}{link} (SHA-256 {link.fingerprint})" for level, link in enumerate(chain)]
     if verdict and verdict.trusted:
         lines.append(f"anchor: {verdict.chain[-1]} (SHA-256 {verdict.anchor})")
     elif verdict:
-        lines += [f"nodes say: {verdict.message}", f"stopped at: {verdict.stopped}"]
+        lines += [f"error on nodes: {verdict.message}", f"stopped at: {verdict.stopped}"]
         if verdict.also_possible:
             lines.append(f"also possible: {', '.join(verdict.also_possible)}")
     if host.openssl:
-        lines.append(f"to compare: {host.openssl}")
+        lines.append(f"for comparison: {host.openssl}")
     if host.missing:
-        lines.append(f"missing: {host.missing} (SHA-256 {host.missing.fingerprint}): let the server send it")
+        lines.append(f"missing: {host.missing} (SHA-256 {host.missing.fingerprint}): configure the server to send it")
     if host.failure:
         lines.append(host.failure.message)
     return lines

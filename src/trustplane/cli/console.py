@@ -1,6 +1,6 @@
-"""Where what is drawn leaves the command line: tables, styled lines, live progress.
+"""Sanitised output of tables, styled lines and live progress.
 
-Styles are ours alone: a string is never markup, `rich.text.Text` is for what has a style.
+Only `rich.text.Text` has styles; a string is never treated as markup.
 """
 
 import sys
@@ -15,45 +15,45 @@ from rich.text import Text
 from trustplane.cli.output import KEEP, safe
 from trustplane.text import printable
 
-_WIDE: Final = 10_000  # characters: output that is not a terminal is not wrapped
+_WIDE: Final = 10_000  # characters: wide enough to never wrap output outside a terminal
 
 
 class Console(rich.console.Console):
-    """Prints only what may be shown."""
+    """A rich console that sanitises all text."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Make a string renderable, safe before anything measures it."""
+        """Sanitise a string before rich measures it."""
         return _safe_text(super().render_str(text, **options))
 
     def render(
         self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Render, with all text safe; controls are rich's own."""
-        shown = _safe_text(renderable) if isinstance(renderable, Text) else renderable
-        for text, style, control in super().render(shown, options):
+        """Render with all text sanitised; control segments come from rich itself."""
+        content = _safe_text(renderable) if isinstance(renderable, Text) else renderable
+        for text, style, control in super().render(content, options):
             yield Segment(text if control else printable(text, KEEP), style, control)
 
 
 def _safe_text(text: Text) -> Text:
-    """Return text that may be shown; what had to be changed loses its styles, which belong to other places now."""
-    shown = safe(text.plain)
-    return text if shown == text.plain else text.blank_copy(shown)
+    """Return sanitised text; changed text loses its styles, because their positions no longer match."""
+    plain = safe(text.plain)
+    return text if plain == text.plain else text.blank_copy(plain)
 
 
 def console(*, to_stderr: bool = False, width: int = _WIDE) -> Console:
-    """Return where tables go.
+    """Return a console for tables.
 
     Args:
-        to_stderr: To standard error.
-        width: In characters, where nobody's terminal wraps lines.
+        to_stderr: write to standard error instead of standard output.
+        width: width in characters if the stream is not a terminal.
     """
     stream = sys.stderr if to_stderr else sys.stdout
     return Console(width=None if stream.isatty() else width, stderr=to_stderr)
 
 
 def progress(text: str) -> AbstractContextManager[object]:
-    """Say on standard error what is being waited for; nothing where nobody watches."""
+    """Show a progress message on standard error within the block, if it is a terminal."""
     return Console(stderr=True).status(Text(text)) if sys.stderr.isatty() else nullcontext()

@@ -1,4 +1,4 @@
-"""`trustplane diagnose`: the cause of a failed image pull by all the evidence that can be gathered."""
+"""`trustplane diagnose`: the cause of failed image pulls, from all available evidence."""
 
 import asyncio
 import sys
@@ -11,13 +11,13 @@ import click
 from trustplane.api.dockerhub import canonical
 from trustplane.cli import diagnose_report
 from trustplane.cli.console import console, progress
-from trustplane.cli.diagnose_report import Answer
-from trustplane.cli.options import examples, follow, kubeconfig
+from trustplane.cli.diagnose_report import CaseDiagnosis
+from trustplane.cli.options import examples, follow, kubeconfig, kubeconfig_of
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.collectors import gathering
 from trustplane.collectors.failing import failing_pods
-from trustplane.diagnosis.verdict import diagnose
+from trustplane.diagnosis.decision import diagnose
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key
@@ -26,51 +26,48 @@ from trustplane.registry.address import Address
 from trustplane.registry.inspection import Follow
 
 T = TypeVar("T")
-INTERRUPTED = 130  # as shells report a program that SIGINT ended
+INTERRUPTED = 130  # the exit status of shells after SIGINT
 _output = click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For whom."
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output format."
 )
-_ssh = click.option("--ssh/--no-ssh", default=True, show_default=True, help="Look at the node itself.")
+_ssh = click.option("--ssh/--no-ssh", default=True, show_default=True, help="Inspect the node over SSH.")
 
 
 @click.group(
     "diagnose",
     epilog=examples(
         ("trustplane diagnose pod web-7f9 -n shop --cluster prod", "why this pod cannot pull"),
-        ("trustplane diagnose cluster prod", "every pod of a cluster that cannot"),
+        ("trustplane diagnose cluster prod", "all failing pods of a cluster"),
         ("trustplane diagnose registry harbor.corp:8443", "which trust sets of the fleet accept a registry"),
     ),
 )
 def command() -> None:
-    """Say why image pulls fail: cause, confidence, evidence, who must act, the next step, and the CA that is missing.
+    """Diagnose failed image pulls: cause, confidence, evidence, who must act, the next step, and the missing CA.
 
-    Looked at, at once and each within its own time: pod, events, pull secrets, the cluster's trust and that of other
-    clusters, the node's state and proof, its files, containerd and clock over SSH, and the chains that the registry,
-    its token service and its blob store serve, here and to the node. What could not be looked at is said. Nothing is
-    changed, and no credentials are sent or shown. Hosts that a registry names on other sites are named, and asked with
-    --follow-hosts only; so are issuers, with --follow-aia. For a message alone: trustplane explain.
+    Collects evidence concurrently, each source with its own timeout: pod, events, pull secrets, the trust of this and
+    other clusters, the node's state and proof, its files, containerd and clock over SSH, and the certificate chains of
+    the registry, its token service and its blob store, from here and from the node. Sources that failed are listed. The
+    command changes nothing, and neither sends nor shows credentials. It contacts hosts on other sites, named by the
+    registry, only with --follow-hosts, and issuers only with --follow-aia. To explain a message alone: trustplane
+    explain.
 
-    Exit status: 0 one cause with high confidence, or nothing fails; 1 several causes fit, or none is certain; 2 it
-    cannot be told, or wrong usage; 75 the API server does not answer; 130 interrupted.
+    Exit status: 0 one cause with high confidence, or nothing fails; 1 several or uncertain causes; 2 unknown cause, or
+    wrong usage; 75 the API server does not answer; 130 interrupted.
     """
 
 
 @command.command(
     "pod",
     epilog=examples(
-        ("trustplane diagnose pod web-7f9 -n shop --cluster prod --cluster-namespace team-a", "of a managed cluster"),
-        ("trustplane diagnose pod web-7f9 -n shop --kubeconfig prod.kubeconfig", "of any cluster"),
+        ("trustplane diagnose pod web-7f9 -n shop --cluster prod --cluster-namespace team-a", "in a workload cluster"),
+        ("trustplane diagnose pod web-7f9 -n shop --kubeconfig prod.kubeconfig", "in any cluster"),
     ),
 )
 @click.argument("name")
-@click.option("-n", "--namespace", default="default", show_default=True, help="Of the pod.")
-@click.option("--cluster", default="", help="Managed cluster of the pod; $KUBECONFIG is the management cluster's then.")
-@click.option("--cluster-namespace", default="default", show_default=True, help="Of the managed cluster.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Cluster of the pod; with --cluster, management cluster. Default: $KUBECONFIG or ~/.kube/config.",
-)
+@click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of the pod.")
+@click.option("--cluster", default="", help="Workload cluster of the pod; the kubeconfig is the management cluster's.")
+@click.option("--cluster-namespace", default="default", show_default=True, help="Namespace of the workload cluster.")
+@kubeconfig_of("Cluster of the pod; with --cluster, management cluster")
 @_ssh
 @follow
 @_output
@@ -85,28 +82,28 @@ def pod(
     follow: Follow,
     output: str,
 ) -> None:
-    """Say why the pod NAME cannot pull its images, now or, as long as its events are kept, lately."""
+    """Diagnose why pod NAME cannot pull its images, now or while its events are kept."""
     key = Key(cluster_namespace, cluster) if cluster else None
 
-    async def work() -> list[Answer]:
-        async with gathering.place(kubeconfig, key, use_ssh=ssh, follow=follow) as place:
-            return _answers(await gathering.cases_of_pod(place, Key(namespace, name)))
+    async def work() -> list[CaseDiagnosis]:
+        async with gathering.open_access(kubeconfig, key, use_ssh=ssh, follow=follow) as access:
+            return _diagnose_all(await gathering.gather_pod_cases(access, Key(namespace, name)))
 
-    answers = _run(work(), f"Looking at pod {namespace}/{name}")
-    if not answers:
+    diagnoses = _run(work(), f"Diagnosing pod {namespace}/{name}")
+    if not diagnoses:
         raise UserError(
-            f"Nothing says that pod {namespace}/{name} could not pull an image",
-            why="it waits for none, or is gone, and no event, which are kept for an hour, tells of a failed pull",
-            next_step=f"Look: kubectl get pod {name} -n {namespace}; or give an old message to: trustplane explain",
+            f"No evidence of a failed pull of pod {namespace}/{name}",
+            why="it waits for no image or does not exist, and no event of the last hour reports a failed pull",
+            next_step=f"Check: kubectl get pod {name} -n {namespace}; or pass an old message to: trustplane explain",
         )
-    _show(answers, output)
+    _show(diagnoses, output)
 
 
-@command.command("cluster", epilog=examples(("trustplane diagnose cluster prod -n team-a", "a managed cluster")))
+@command.command("cluster", epilog=examples(("trustplane diagnose cluster prod -n team-a", "a workload cluster")))
 @click.argument("cluster")
-@click.option("-n", "--namespace", default="default", show_default=True, help="Of the cluster.")
+@click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of the cluster.")
 @kubeconfig
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Kinds of failure to look at.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Maximum groups to diagnose.")
 @_ssh
 @follow
 @_output
@@ -120,64 +117,66 @@ def cluster(
     follow: Follow,
     output: str,
 ) -> None:
-    """Say why pods of CLUSTER cannot pull; pods that fail alike are told together, and one of them is looked at."""
+    """Diagnose failing pods of CLUSTER: group them by failure, and diagnose one pod per group."""
 
-    async def work() -> tuple[list[Answer], int]:
-        async with gathering.place(kubeconfig, Key(namespace, cluster), use_ssh=ssh, follow=follow) as place:
-            every = await failing_pods(place.workload)
+    async def work() -> tuple[list[CaseDiagnosis], int]:
+        async with gathering.open_access(kubeconfig, Key(namespace, cluster), use_ssh=ssh, follow=follow) as access:
+            every = await failing_pods(access.workload)
             groups = every[:limit]
-            found = await together(*(gathering.cases_of_pod(place, one.first) for one in groups))
-            answers = [
-                answer
-                for group, cases in zip(groups, found, strict=True)
-                for answer in _answers(cases, tuple(map(str, group.pods)))
+            cases_of_groups = await together(*(gathering.gather_pod_cases(access, group.first) for group in groups))
+            diagnoses = [
+                diagnosis
+                for group, cases in zip(groups, cases_of_groups, strict=True)
+                for diagnosis in _diagnose_all(cases, tuple(map(str, group.pods)))
             ]
-            return answers, len(every) - len(groups)
+            return diagnoses, len(every) - len(groups)
 
-    answers, left = _run(work(), f"Looking at cluster {namespace}/{cluster}")
-    if not answers:
+    diagnoses, left = _run(work(), f"Diagnosing cluster {namespace}/{cluster}")
+    if not diagnoses:
         echo(f"No pod of cluster {namespace}/{cluster} waits for an image.", err=True)
     if left:
-        echo(f"{left} more kinds of failure were not looked at: --limit {limit + left}", err=True)
-    _show(answers, output)
+        echo(f"{left} more groups of failures were not diagnosed: --limit {limit + left}", err=True)
+    _show(diagnoses, output)
 
 
 @command.command(
-    "registry", epilog=examples(("trustplane diagnose registry harbor.corp:8443", "by every trust set of the fleet"))
+    "registry", epilog=examples(("trustplane diagnose registry harbor.corp:8443", "with all trust sets of the fleet"))
 )
 @click.argument("address", metavar="HOST[:PORT]")
 @kubeconfig
 @follow
 @_output
 def registry(*, address: str, kubeconfig: Path | None, follow: Follow, output: str) -> None:
-    """Say which trust sets of the fleet accept the registry HOST, and what those that do not are missing."""
+    """Show which trust sets of the fleet accept the registry HOST, and what the others lack."""
     host = canonical(str(Address.read(address)))
 
-    async def work() -> list[Answer]:
+    async def work() -> list[CaseDiagnosis]:
         async with Client.open(kubeconfig, timeout=gathering.API_SECONDS) as client:
-            groups = await gathering.cases_of_registry(client, host, follow)
-            return [Answer(one.case, diagnose(one.case), clusters=tuple(map(str, one.clusters))) for one in groups]
+            return [
+                CaseDiagnosis(group.case, diagnose(group.case), clusters=tuple(map(str, group.clusters)))
+                for group in await gathering.gather_registry_cases(client, host, follow)
+            ]
 
-    _show(_run(work(), f"Looking at {host}"), output)
-
-
-def _answers(cases: list[Any], pods: tuple[str, ...] = ()) -> list[Answer]:
-    return [Answer(case, diagnose(case), pods=pods or (case.subject,)) for case in cases]
+    _show(_run(work(), f"Diagnosing {host}"), output)
 
 
-def _run(work: Coroutine[Any, Any, T], words: str) -> T:
+def _diagnose_all(cases: list[Any], pods: tuple[str, ...] = ()) -> list[CaseDiagnosis]:
+    return [CaseDiagnosis(case, diagnose(case), pods=pods or (case.subject,)) for case in cases]
+
+
+def _run(work: Coroutine[Any, Any, T], message: str) -> T:
     log_to_stderr(verbose=is_verbose(), quiet=True)
     try:
-        with progress(words):
+        with progress(message):
             return asyncio.run(work)
     except KeyboardInterrupt:
         echo("Interrupted.", err=True)
         sys.exit(INTERRUPTED)
 
 
-def _show(answers: list[Answer], output: str) -> None:
+def _show(diagnoses: list[CaseDiagnosis], output: str) -> None:
     if output == "json":
-        echo_json(diagnose_report.as_json(answers))
+        echo_json(diagnose_report.as_json(diagnoses))
     else:
-        diagnose_report.show(console(), answers)
-    sys.exit(diagnose_report.exit_code(answers))
+        diagnose_report.show_diagnoses(console(), diagnoses)
+    sys.exit(diagnose_report.exit_code(diagnoses))

@@ -1,4 +1,4 @@
-"""The answers of `trustplane diagnose`: for people the cause first, then the evidence; for programs all of it."""
+"""Output of `trustplane diagnose`: for people, causes then evidence; for programs, JSON with all details."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from rich.text import Text
 from trustplane.cli import explain_report
 from trustplane.cli.console import Console
 from trustplane.diagnosis.cause import Cause
-from trustplane.diagnosis.evidence import Case, Host, Look
-from trustplane.diagnosis.verdict import Diagnosis
+from trustplane.diagnosis.decision import Diagnosis
+from trustplane.diagnosis.evidence import Case, CollectorReport, Host
 
 Json = dict[str, Any]
-_SUBJECTS = 5  # pods or clusters that are named
+_MAX_NAMES = 5  # listed pods or clusters
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A case, what was made of it, and whom it is about."""
+class CaseDiagnosis:
+    """A case, its diagnosis, and the affected pods and clusters."""
 
     case: Case
     diagnosis: Diagnosis
@@ -27,48 +27,48 @@ class Answer:
     clusters: tuple[str, ...] = ()
 
 
-def exit_code(answers: Sequence[Answer]) -> int:
-    """Return the code of the answer of which least is known."""
-    return max((one.diagnosis.exit_code for one in answers), default=0)
+def exit_code(diagnoses: Sequence[CaseDiagnosis]) -> int:
+    """Return the exit code of the least certain diagnosis."""
+    return max((item.diagnosis.exit_code for item in diagnoses), default=0)
 
 
-def show(console: Console, answers: Sequence[Answer]) -> None:
-    """Print answers for people; what all have in common is looked at once."""
-    for number, answer in enumerate(answers):
+def show_diagnoses(console: Console, diagnoses: Sequence[CaseDiagnosis]) -> None:
+    """Print diagnoses for people; print evidence sources shared by consecutive diagnoses once."""
+    for number, item in enumerate(diagnoses):
         if number:
             console.print()
-        _show(console, answer)
-        last = number == len(answers) - 1
-        if last or answers[number + 1].case.looks != answer.case.looks:
-            _looks(console, answer.case.looks)
+        _show(console, item)
+        is_last = number == len(diagnoses) - 1
+        if is_last or diagnoses[number + 1].case.reports != item.case.reports:
+            _show_sources(console, item.case.reports)
 
 
-def _show(console: Console, answer: Answer) -> None:
-    causes = answer.diagnosis.causes
-    console.print(Text(_subject(answer), "bold"), soft_wrap=True)
+def _show(console: Console, item: CaseDiagnosis) -> None:
+    causes = item.diagnosis.causes
+    console.print(Text(_subject(item), "bold"), soft_wrap=True)
     if not causes:
-        console.print("   nothing is wrong with its certificates")
+        console.print("   no problem with its certificates")
     if len(causes) > 1:
         console.print(f"   {len(causes)} causes fit, most likely first:")
     for number, cause in enumerate(causes, 1):
         rank = f"{number}. " if len(causes) > 1 else ""
         console.print(Text.assemble(f"   {rank}", (str(cause.code), "bold"), f": {cause.meaning}"), soft_wrap=True)
         _rows(console, _cause(cause))
-    _rows(console, _about(answer))
+    _rows(console, _about(item))
 
 
-def _subject(answer: Answer) -> str:
-    case = answer.case
+def _subject(item: CaseDiagnosis) -> str:
+    case = item.case
     if not case.image:
-        whom = _some(answer.clusters) or (
-            "new clusters (the service's list)" if case.desired else "no list that is known"
+        subject = _shorten(item.clusters) or (
+            "new clusters (the service's list)" if case.desired else "no known trust list"
         )
-        return f"Registry {case.registry}, for {whom}"
-    return f"{case.image}, for pod {_some(answer.pods)}"
+        return f"Registry {case.registry}, for {subject}"
+    return f"{case.image}, for pod {_shorten(item.pods)}"
 
 
-def _some(names: Sequence[str]) -> str:
-    named, more = ", ".join(names[:_SUBJECTS]), len(names) - _SUBJECTS
+def _shorten(names: Sequence[str]) -> str:
+    named, more = ", ".join(names[:_MAX_NAMES]), len(names) - _MAX_NAMES
     return f"{named} and {more} more" if more > 0 else named
 
 
@@ -80,62 +80,64 @@ def _rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
 
 def _cause(cause: Cause) -> list[tuple[str, str]]:
     return [
-        ("confidence:", f"{cause.confidence}, since {cause.reason}"),
+        ("confidence:", f"{cause.confidence}, because {cause.reason}"),
         ("who acts:", str(cause.actor)),
         ("next:", cause.next_step),
     ]
 
 
-def _about(answer: Answer) -> list[tuple[str, str]]:
-    diagnosis, rows = answer.diagnosis, []
+def _about(item: CaseDiagnosis) -> list[tuple[str, str]]:
+    diagnosis, rows = item.diagnosis, []
     authority = diagnosis.authority
     if authority and authority.fingerprint:
         entry = f" (entry {authority.name})" if authority.name else ""
-        rows.append(("CA:", f"{authority.subject}, found in {authority.where}{entry}"))
+        rows.append(("CA:", f"{authority.subject}, found in {authority.source}{entry}"))
         rows.append(("SHA-256:", authority.fingerprint))
     elif authority:
-        rows.append(("CA:", f"{authority.subject}: its certificate is unknown, {authority.where} has it"))
+        rows.append(("CA:", f"{authority.subject}: its certificate is unknown, {authority.source} has it"))
     explanation = diagnosis.explanation
     if explanation:
-        if where := explain_report.failed(explanation.reading):
-            rows.append(("failed:", where))
-        rows += [(f"{one.kind}:", explain_report.short(one)) for one in explanation.reading.layers]
+        if host := explain_report.failed_host(explanation.parsed):
+            rows.append(("failed:", host))
+        rows += [(f"{layer.kind}:", explain_report.layer_text(layer)) for layer in explanation.parsed.layers]
     return rows
 
 
-def _looks(console: Console, looks: Sequence[Look]) -> None:
-    for title, seen in (("Looked at:", True), ("Could not look at:", False)):
-        rows = [(f"{one.source}:", one.words) for one in looks if one.seen is seen]
+def _show_sources(console: Console, reports: Sequence[CollectorReport]) -> None:
+    for title, is_available in (("Evidence:", True), ("Unavailable evidence:", False)):
+        rows = [(f"{report.source}:", report.text) for report in reports if report.is_available is is_available]
         if rows:
             console.print(title)
             _rows(console, rows)
 
 
-def as_json(answers: Sequence[Answer]) -> Json:
-    """Return answers for programs."""
-    return {"exitCode": exit_code(answers), "answers": [_answer(one) for one in answers]}
+def as_json(diagnoses: Sequence[CaseDiagnosis]) -> Json:
+    """Return diagnoses for programs."""
+    return {"exitCode": exit_code(diagnoses), "answers": [_answer(item) for item in diagnoses]}
 
 
-def _answer(answer: Answer) -> Json:
-    case, diagnosis = answer.case, answer.diagnosis
+def _answer(item: CaseDiagnosis) -> Json:
+    case, diagnosis = item.case, item.diagnosis
     authority, explanation = diagnosis.authority, diagnosis.explanation
     return {
         "image": case.image,
         "registry": case.registry,
-        "pods": list(answer.pods),
-        "clusters": list(answer.clusters) or ([case.cluster] if case.cluster else []),
-        "causes": [explain_report.cause_json(one) for one in diagnosis.causes],
+        "pods": list(item.pods),
+        "clusters": list(item.clusters) or ([case.cluster] if case.cluster else []),
+        "causes": [explain_report.cause_json(cause) for cause in diagnosis.causes],
         "authority": {
             "sha256": authority.fingerprint,
             "subject": authority.subject,
-            "foundIn": authority.where,
+            "foundIn": authority.source,
             "entry": authority.name,
         }
         if authority
         else None,
-        "hosts": [_host(one) for one in case.hosts],
-        "message": explanation.reading.message if explanation else "",
-        "looks": [{"source": one.source, "words": one.words, "seen": one.seen} for one in case.looks],
+        "hosts": [_host(host) for host in case.hosts],
+        "message": explanation.parsed.text if explanation else "",
+        "looks": [
+            {"source": report.source, "words": report.text, "seen": report.is_available} for report in case.reports
+        ],
     }
 
 
@@ -143,7 +145,7 @@ def _host(host: Host) -> Json:
     return {
         "role": host.role,
         "address": host.address,
-        "seenFrom": host.vantage,
-        "sha256": [hashlib.sha256(one).hexdigest() for one in host.certificates],
+        "seenFrom": host.observed_from,
+        "sha256": [hashlib.sha256(der).hexdigest() for der in host.certificates],
         "failure": host.failure,
     }

@@ -1,4 +1,4 @@
-"""The answers of `trustplane explain`: for people the cause first, then the evidence; for programs all of it."""
+"""Output of `trustplane explain`: for people, causes then evidence; for programs, JSON with all details."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,17 +10,17 @@ from trustplane.diagnosis.cause import Cause
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.explanation import Explanation
 from trustplane.diagnosis.layer import Layer, Role
-from trustplane.diagnosis.reading import Reading
+from trustplane.diagnosis.message_parser import ParsedMessage
 from trustplane.diagnosis.report import Answer, exit_code
 
 Json = dict[str, Any]
-_WORDS = 400  # characters of one layer
-_SUBJECTS = 5  # pods that are named
+_MAX_LAYER = 400  # characters of one layer
+_MAX_PODS = 5  # listed pods
 
 
-def show(console: Console, told: Sequence[Answer]) -> None:
-    """Print answers for people."""
-    for number, answer in enumerate(told):
+def show_explanations(console: Console, answers: Sequence[Answer]) -> None:
+    """Print explanations for people."""
+    for number, answer in enumerate(answers):
         if number:
             console.print()
         _show(console, answer)
@@ -30,7 +30,7 @@ def _show(console: Console, answer: Answer) -> None:
     explanation = answer.explanation
     several = len(explanation.causes) > 1
     if several:
-        console.print(f"The words fit {len(explanation.causes)} causes, most likely first:")
+        console.print(f"The message fits {len(explanation.causes)} causes, most likely first:")
     for number, cause in enumerate(explanation.causes, 1):
         rank = f"{number}. " if several else ""
         console.print(Text.assemble(rank, (str(cause.code), "bold"), f": {cause.meaning}"), soft_wrap=True)
@@ -49,64 +49,64 @@ def _rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
 
 def _cause(cause: Cause, *, several: bool) -> list[tuple[str, str]]:
     rows = [("who acts:", str(cause.actor)), ("next:", cause.next_step)]
-    return rows if several else [("confidence:", f"{cause.confidence}, since {cause.reason}"), *rows]
+    return rows if several else [("confidence:", f"{cause.confidence}, because {cause.reason}"), *rows]
 
 
 def _about(answer: Answer) -> list[tuple[str, str]]:
     explanation, rows = answer.explanation, []
     if len(explanation.causes) > 1:
         rows.append(("why several:", explanation.causes[0].reason))
-    if where := failed(explanation.reading):
-        rows.append(("failed:", where))
-    if explanation.reading.image:
-        rows.append(("image:", explanation.reading.image))
+    if host := failed_host(explanation.parsed):
+        rows.append(("failed:", host))
+    if explanation.parsed.image:
+        rows.append(("image:", explanation.parsed.image))
     if answer.subjects:
-        named, more = ", ".join(answer.subjects[:_SUBJECTS]), len(answer.subjects) - _SUBJECTS
+        named, more = ", ".join(answer.subjects[:_MAX_PODS]), len(answer.subjects) - _MAX_PODS
         rows.append(("pods:", f"{named} and {more} more" if more > 0 else named))
     return rows
 
 
 def _evidence(explanation: Explanation) -> list[tuple[str, str]]:
-    lines = [(f"{one.kind}:", short(one)) for one in explanation.reading.layers]
-    return lines + [(f"{one.source}:", one.words) for one in explanation.evidence]
+    lines = [(f"{layer.kind}:", layer_text(layer)) for layer in explanation.parsed.layers]
+    return lines + [(f"{item.source}:", item.text) for item in explanation.evidence]
 
 
-def failed(reading: Reading) -> str:
-    """Name the host that failed and what it is, "" where the message does not tell."""
-    endpoint, registry = reading.endpoint, registry_of(reading.image)
+def failed_host(parsed: ParsedMessage) -> str:
+    """Return the failed host with its role; empty if the message does not name it."""
+    endpoint, registry = parsed.endpoint, registry_of(parsed.image)
     of = f" of {registry}" if registry and endpoint.role is not Role.REGISTRY else ""
     if endpoint.host:
         return f"{endpoint.host} port {endpoint.port}, the {endpoint.role}{of}"
-    return f"the {endpoint.role}{of}, which the message does not name" if endpoint.role is Role.TOKEN_SERVICE else ""
+    return f"the {endpoint.role}{of}, not named in the message" if endpoint.role is Role.TOKEN_SERVICE else ""
 
 
-def short(layer: Layer) -> str:
-    """Return what a layer said, on one line."""
-    line = " ".join(layer.words.split())
-    return line if len(line) <= _WORDS else f"{line[: _WORDS - 1]}…"
+def layer_text(layer: Layer) -> str:
+    """Return the message of a layer as one shortened line."""
+    line = " ".join(layer.text.split())
+    return line if len(line) <= _MAX_LAYER else f"{line[: _MAX_LAYER - 1]}…"
 
 
-def as_json(told: Sequence[Answer]) -> Json:
-    """Return answers for programs."""
-    return {"exitCode": exit_code(told), "answers": [_answer(one) for one in told]}
+def as_json(answers: Sequence[Answer]) -> Json:
+    """Return explanations for programs."""
+    return {"exitCode": exit_code(answers), "answers": [_answer(answer) for answer in answers]}
 
 
 def _answer(answer: Answer) -> Json:
     explanation = answer.explanation
-    reading = explanation.reading
-    endpoint = reading.endpoint
+    parsed = explanation.parsed
+    endpoint = parsed.endpoint
     return {
-        "causes": [cause_json(one) for one in explanation.causes],
+        "causes": [cause_json(cause) for cause in explanation.causes],
         "failed": {"role": endpoint.role, "host": endpoint.host, "port": endpoint.port, "path": endpoint.path},
-        "image": reading.image,
-        "registry": registry_of(reading.image),
-        "runtime": reading.runtime,
+        "image": parsed.image,
+        "registry": registry_of(parsed.image),
+        "runtime": parsed.runtime,
         "pods": list(answer.subjects),
         "evidence": [
-            *({"source": one.kind, "words": short(one), "host": one.host} for one in reading.layers),
-            *({"source": one.source, "words": one.words, "host": ""} for one in explanation.evidence),
+            *({"source": layer.kind, "words": layer_text(layer), "host": layer.host} for layer in parsed.layers),
+            *({"source": item.source, "words": item.text, "host": ""} for item in explanation.evidence),
         ],
-        "message": reading.message,
+        "message": parsed.text,
     }
 
 

@@ -1,4 +1,4 @@
-"""Follow the updates of clusters, driven by what changes in the management cluster."""
+"""Following the updates of clusters by watching the management cluster."""
 
 import asyncio
 import contextlib
@@ -16,25 +16,25 @@ from trustplane.kube.informer import Informer
 from trustplane.kube.resource import Key
 from trustplane.kube.tasks import beside
 
-# A list that was corrected just now may still be reported as wrong.
+# The status may still report an error of a list that has just been corrected.
 _REFUSAL_SECONDS = 5.0
-# An update that only removes goes on although a node does not trust a registry, and then there is nothing to wait for.
-# In that time a machine is replaced, which is the longest that an update takes without another machine done.
+# An update that only removes entries continues although a node does not trust a registry; waiting for a proof is then
+# pointless. Replacing a machine, the longest time between two updated machines, takes less than this.
 _STOPPED_SECONDS = 90.0
 
 
-# How far a cluster is, by its TanzuKubernetesCluster, its Cluster and its ClusterTrust.
-Look = Callable[[TanzuKubernetesCluster, Cluster | None, ClusterTrust | None], Progress]
+# Computes a cluster's progress from its TanzuKubernetesCluster, its Cluster and its ClusterTrust.
+ReadProgress = Callable[[TanzuKubernetesCluster, Cluster | None, ClusterTrust | None], Progress]
 
 
 class Follower:
     """Watches clusters until their updates are done.
 
     Args:
-        client: To the management cluster.
-        namespace: Of the clusters; empty for all.
-        show: Called with each progress that differs from the one before.
-        prove: Wait until nodes have proven it, too.
+        client: to the management cluster.
+        namespace: of the clusters; empty for all.
+        show: called with each changed progress.
+        prove: also wait for proofs.
     """
 
     def __init__(
@@ -42,33 +42,33 @@ class Follower:
     ) -> None:
         self._show = show
         self._prove = prove
-        self._stopped: dict[Key, tuple[int, float]] = {}  # machines up to date, and since when no more
+        self._stopped: dict[Key, tuple[int, float]] = {}  # machines up to date, and time of the last increase
         self._tkcs = Informer(client, TANZU_CLUSTERS, namespace=namespace)
         self._clusters = Informer(client, CLUSTERS, namespace=namespace)
         self._trusts = Informer(client, CLUSTER_TRUSTS, namespace=namespace)
         self._informers: tuple[Informer[Any], ...] = (self._tkcs, self._clusters, self._trusts)
         self._last: dict[Key, Progress] = {}
 
-    async def follow(self, looks: Mapping[Key, Look], *, timeout: float) -> list[Progress]:
-        """Wait until each cluster is current (and proven), refused or stopped, or the time is up; return where each is.
+    async def follow(self, readers: Mapping[Key, ReadProgress], *, timeout: float) -> list[Progress]:
+        """Wait until each cluster is current (and proven), refused or stopped, or the time is up; return the progress.
 
         Args:
-            looks: By cluster, how far it is.
-            timeout: Seconds.
+            readers: computes the progress, by cluster.
+            timeout: seconds.
 
         Raises:
-            UserError: A cluster was deleted meanwhile.
+            UserError: a cluster was deleted during the wait.
         """
         started = asyncio.get_running_loop().time()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout), self._changes() as changed:
-                while not self._all_done(looks, started):
+                while not self._all_done(readers, started):
                     # Not wait_for: before Python 3.12 it can swallow a cancellation, and with it Ctrl-C.
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(_REFUSAL_SECONDS):
                             await changed.wait()
                     changed.clear()
-        return [self._last[key] for key in looks if key in self._last]
+        return [self._last[key] for key in readers if key in self._last]
 
     @contextlib.asynccontextmanager
     async def _changes(self) -> AsyncIterator[asyncio.Event]:
@@ -80,14 +80,14 @@ class Follower:
                 await informer.synced.wait()
             yield changed
 
-    def _all_done(self, looks: Mapping[Key, Look], started: float) -> bool:
-        patient = asyncio.get_running_loop().time() - started < _REFUSAL_SECONDS
+    def _all_done(self, readers: Mapping[Key, ReadProgress], started: float) -> bool:
+        is_early = asyncio.get_running_loop().time() - started < _REFUSAL_SECONDS
         done = True
-        for key, look in looks.items():
+        for key, read in readers.items():
             last = self._last.get(key)
             if last is None or last.state not in DONE:
-                last = self._look(key, look)
-            refused = last.state == REFUSED and not patient
+                last = self._refresh(key, read)
+            refused = last.state == REFUSED and not is_early
             done = done and (last.state in DONE or refused or self._is_stopped(last))
         return done
 
@@ -103,12 +103,14 @@ class Follower:
             self._stopped[last.key] = (last.up_to_date, now)
         return count == last.up_to_date and now - since > _STOPPED_SECONDS
 
-    def _look(self, key: Key, look: Look) -> Progress:
+    def _refresh(self, key: Key, read: ReadProgress) -> Progress:
         tkc = self._tkcs.get(key)
         if tkc is None:
-            raise UserError(f"TanzuKubernetesCluster {key} is gone", why="it was deleted during its update")
+            raise UserError(
+                f"TanzuKubernetesCluster {key} does not exist any more", why="it was deleted during its update"
+            )
         cluster, trust = self._clusters.get(key), self._trusts.get(key)
-        now = look(tkc, cluster, trust)
+        now = read(tkc, cluster, trust)
         if self._prove and cluster:
             now = proved(now, cluster.metadata.annotations, trust)
         last = self._last.get(key)

@@ -16,6 +16,7 @@ from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.cli.terminal import Terminal
 from trustplane.errors import UserError
 from trustplane.local.stack import Stack, default_folder
+from trustplane.local.versions import SETS, VARIABLE, choose_versions
 
 STATE = click.option(
     "--state",
@@ -45,6 +46,13 @@ CACHE = click.option(
     callback=lambda _context, _option, value: value.absolute(),
 )
 
+VERSIONS = click.option(
+    "--versions",
+    type=click.Choice(list(SETS)),
+    show_default=f"${VARIABLE}, or default",
+    help="Version set: Kubernetes and Cluster API. A stack keeps its set.",
+)
+
 
 @click.group()
 def command() -> None:
@@ -67,10 +75,11 @@ def command() -> None:
 @command.command()
 @STATE
 @CACHE
+@VERSIONS
 @click.option(
     "--subnet", default="", metavar="CIDR", help="A /18 for a new stack, in place of a free one of 198.18.0.0/15."
 )
-def up(folder: Path, cache: Path, subnet: str) -> None:
+def up(folder: Path, cache: Path, versions: str | None, subnet: str) -> None:
     """Start the stack, or repair it.
 
     Builds what is missing, starts what does not run, restarts what should run otherwise, and leaves the rest alone.
@@ -81,6 +90,7 @@ def up(folder: Path, cache: Path, subnet: str) -> None:
       trustplane local up
       trustplane local up --state /srv/second        a second stack beside the first
       trustplane local up --subnet 10.200.0.0/18     addresses for machines and pods
+      trustplane local up --versions capi-1.13       an older Cluster API and Kubernetes
     """  # noqa: D301
     from trustplane.local import neighbours  # noqa: PLC0415 - keeps `--help` fast
     from trustplane.local.up import up as bring_up  # noqa: PLC0415
@@ -90,7 +100,7 @@ def up(folder: Path, cache: Path, subnet: str) -> None:
             neighbours.parse_subnet(subnet)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--subnet") from error
-    stack = bring_up(folder, cache, subnet=subnet, steps=_terminal())
+    stack = bring_up(folder, cache, steps=_terminal(), subnet=subnet, versions=versions or "")
     echo(f"The stack is up. Its kubeconfig: export KUBECONFIG={stack.kubeconfig}")
 
 
@@ -109,11 +119,12 @@ def down(folder: Path) -> None:
 
 @command.command()
 @CACHE
-def build(cache: Path) -> None:
+@VERSIONS
+def build(cache: Path, versions: str | None) -> None:
     """Build Kubernetes, Cluster API and the node image, and start nothing."""
     from trustplane.local.creation import build as build_all  # noqa: PLC0415 - keeps `--help` fast
 
-    programs, image = build_all(cache, _terminal())
+    programs, image = build_all(cache, choose_versions(versions or ""), _terminal())
     echo(f"Kubernetes {programs.kubernetes_version} in {programs.bin}, node image in {image.rootfs}")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import structlog
 
+from trustplane.cli.options import kubeconfig_of
 from trustplane.cli.service import run
 from trustplane.controllers.service import add_controllers, ensure_namespace
 from trustplane.errors import TransientError
@@ -20,23 +21,19 @@ _log = structlog.get_logger(__name__)
 
 
 @click.command("manager")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Management cluster. Default: $KUBECONFIG, ~/.kube/config, or the cluster that this runs in.",
-)
-@click.option("--namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Namespace of Trustplane itself.")
+@kubeconfig_of("Management cluster", in_cluster=True)
+@click.option("--namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Namespace of Trustplane.")
 @click.option("--health-host", default="127.0.0.1", show_default=True, help="Address of the health server.")
 @click.option(
     "--health-port", type=click.IntRange(1, 65535), help="Port of /healthz, /readyz, /metrics. Default: none."
 )
 def command(*, kubeconfig: Path | None, namespace: str, health_host: str, health_port: int | None) -> None:
-    """Run the controllers of all kinds: lists, clusters, releases, registries, and what nodes prove.
+    """Run the controllers for trust lists, clusters, releases, registries and proofs.
 
-    They write workload clusters (probe pods, Events) with their kubeconfigs, and nodes over SSH.
+    They write to workload clusters (probe pods, Events) with the clusters' kubeconfigs, and to nodes over SSH.
 
-    Of several replicas one leads, by Lease trustplane-manager; one that loses the lease exits with status 75, to be
-    started again. SIGTERM and SIGINT end it cleanly, with status 0.
+    One of several replicas leads, elected by Lease trustplane-manager. A replica that loses the lease exits with status
+    75 and should be restarted. SIGTERM and SIGINT end the manager cleanly, with status 0.
     """
     health = (health_host, health_port) if health_port else None
 
@@ -51,7 +48,7 @@ async def manage(client: Client, stop: asyncio.Event, *, namespace: str, health:
     """Run the controllers until `stop` is set.
 
     Raises:
-        TransientError: The lease was lost.
+        TransientError: the lease was lost.
     """
     await ensure_namespace(client, namespace)
     manager = Manager(client, lease=Lease(client, LEASE, namespace), health=health)
@@ -62,5 +59,5 @@ async def manage(client: Client, stop: asyncio.Event, *, namespace: str, health:
         raise TransientError(
             "The manager stopped leading",
             why=f"lease {namespace}/{LEASE} was lost",
-            next_step="Start it again; it takes over when the lease is free",
+            next_step="Restart it; it takes over when the lease is free",
         )

@@ -1,4 +1,4 @@
-"""Manifests, read in bounded time and memory: their objects, or the nodes of their YAML, which know their lines."""
+"""Reading manifests in bounded time and memory, as plain objects or as YAML nodes with line numbers."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ import yaml
 
 from trustplane.errors import UserError
 
-MAX_OCTETS = 32 << 20
+MAX_BYTES = 32 << 20
 STANDARD_INPUT = "-"
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -19,61 +19,61 @@ _KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,39}")
 _OBJECT_NAME = re.compile(r"[a-z0-9.-]{1,253}")
 _STRING = "tag:yaml.org,2002:str"
 _MAX_DEPTH = 100
-_MAX_VALUES = 1_000_000  # composed they take about 1 GB; the objects of 2,000 clusters have half of it
-_MAX_ALIASES = 100  # each counts as the values that it stands for, too
-_VALUE = 256  # characters of a text that count as a value
+_MAX_VALUES = 1_000_000  # about 1 GB of YAML nodes; the objects of 2,000 clusters have half as many
+_MAX_ALIASES = 100  # each also counts as the values it stands for
+_VALUE = 256  # characters of a text that count as another value
 
 
-def content(name: str) -> bytes:
-    """Return what is in a file, or comes from standard input.
+def read_content(name: str) -> bytes:
+    """Read a file or standard input.
 
     Raises:
-        UserError: It cannot be read, or is larger than any list.
+        UserError: the file is unreadable, or larger than any trust list.
     """
     try:
         if name == STANDARD_INPUT:
-            found = sys.stdin.buffer.read(MAX_OCTETS + 1)
+            content = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:
             with Path(name).open("rb") as file:
-                found = file.read(MAX_OCTETS + 1)
+                content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UserError(f"{name} cannot be read", why=error.strerror or str(error)) from error
-    if len(found) > MAX_OCTETS:
-        raise UserError(f"{name} is larger than {MAX_OCTETS >> 20} MB", next_step="Give the list of CAs only")
-    return found
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{name} is larger than {MAX_BYTES >> 20} MB", next_step="Pass only the trust list")
+    return content
 
 
-def load(name: str, content: bytes) -> list[Any]:
+def parse_objects(name: str, content: bytes) -> list[Any]:
     """Return the documents of a manifest as plain data.
 
     Raises:
-        UserError: It is no YAML, or too much of it. No part of the error is from the content.
+        UserError: the content is not YAML, or too large. The error never quotes the content.
     """
     try:
         text = content.decode()
         _check_size(text)
-        return [one for one in yaml.load_all(text, Loader=_LOADER) if one]
+        return [document for document in yaml.load_all(text, Loader=_LOADER) if document]
     except UnicodeDecodeError:
         problem = "The content is not text"
     except yaml.YAMLError as error:
         problem = _problem(error)
-    except Exception:  # noqa: BLE001  only the library runs here, which raises anything for values with wrong tags
-        problem = "It has a value that does not exist, such as a date of a 13th month"
+    except Exception:  # noqa: BLE001  PyYAML raises arbitrary errors for values that do not match their tags
+        problem = "It has an invalid value, such as a date with a 13th month"
     raise UserError(
-        f"{name} cannot be read as a manifest", why=problem, next_step="Give objects of Kubernetes, in YAML or JSON"
+        f"{name} cannot be read as a manifest", why=problem, next_step="Pass Kubernetes objects in YAML or JSON"
     )
 
 
 def is_manifest(content: bytes) -> bool:
-    """Tell whether content looks like objects of Kubernetes, in YAML or JSON."""
+    """Return whether content looks like Kubernetes objects in YAML or JSON."""
     return bool(_MANIFEST.search(content)) and not content.startswith(b"-----")
 
 
-def read(name: str, content: bytes) -> tuple[str, list[yaml.Node]]:
-    """Return the text and its objects, those of a List one by one.
+def parse_nodes(name: str, content: bytes) -> tuple[str, list[yaml.Node]]:
+    """Return the text and the YAML nodes of its objects, with the items of Lists as separate objects.
 
     Raises:
-        UserError: It is no YAML, or too much of it. No part of the error is from the content: it may hold a key.
+        UserError: the content is not YAML, or too large. The error never quotes the content, which may hold a key.
     """
     try:
         text = content.decode()
@@ -83,14 +83,14 @@ def read(name: str, content: bytes) -> tuple[str, list[yaml.Node]]:
         problem = "The content is not text"
     except yaml.YAMLError as error:
         problem = _problem(error)
-    # Outside of the handler: what the library raised quotes from the content.
+    # Raised outside the handler, because the library's error quotes the content.
     raise UserError(
-        f"{name} is not readable YAML", why=problem, next_step="Give a manifest, PEM, DER, or base64 of PEM"
+        f"{name} is not readable YAML", why=problem, next_step="Pass a manifest, PEM, DER, or base64 of PEM"
     )
 
 
 def _check_size(text: str) -> None:
-    """Refuse what would overflow the stack of the C library, or the memory, when it is composed or written out."""
+    """Refuse YAML that would overflow the C library's stack, or the memory with all aliases expanded."""
     size = _Size()
     for event in yaml.parse(text, Loader=_LOADER):
         size.count(event)
@@ -100,12 +100,12 @@ def _check_size(text: str) -> None:
 
 
 class _Size:
-    """How much a text is with every alias written out."""
+    """The size of a text with all aliases expanded."""
 
     def __init__(self) -> None:
         self.values = self.aliases = 0
-        self._open: list[tuple[str | None, int]] = []  # collections: their anchors, and the values before them
-        self._anchored: dict[str, int] = {}  # values of what has an anchor
+        self._open: list[tuple[str | None, int]] = []  # open collections: anchor, and number of values before it
+        self._anchored: dict[str, int] = {}  # number of values by anchor
 
     @property
     def depth(self) -> int:
@@ -117,7 +117,7 @@ class _Size:
             self.values += 1
         if isinstance(event, yaml.AliasEvent):
             self.aliases += 1
-            # What contains itself has no end.
+            # A self-containing collection is infinite.
             is_within = any(anchor == event.anchor for anchor, _ in self._open)
             self.values += _MAX_VALUES if is_within else self._anchored.get(event.anchor or "", 0)
         elif isinstance(event, yaml.ScalarEvent):
@@ -135,8 +135,8 @@ class _Size:
 
 def _problem(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    place = f" in line {mark.line + 1}" if mark else ""
-    return f"{getattr(error, 'problem', None) or 'The content is not text'}{place}"
+    line = f" in line {mark.line + 1}" if mark else ""
+    return f"{getattr(error, 'problem', None) or 'The content is not text'}{line}"
 
 
 def _objects(roots: Sequence[yaml.Node | None]) -> Iterator[yaml.Node]:
@@ -149,56 +149,56 @@ def _objects(roots: Sequence[yaml.Node | None]) -> Iterator[yaml.Node]:
 
 
 def child(node: yaml.Node | None, *path: str) -> yaml.Node | None:
-    """Return what is at a path of keys, or None."""
+    """Return the node at a path of keys, or None."""
     for name in path:
         node = next((value for key, value in pairs(node) if key.value == name), None)
     return node
 
 
 def pairs(node: yaml.Node | None) -> list[tuple[yaml.Node, yaml.Node]]:
-    """Return the keys and values of a mapping; of anything else, none."""
-    found: list[tuple[yaml.Node, yaml.Node]] = node.value if isinstance(node, yaml.MappingNode) else []
-    return found
+    """Return the key and value nodes of a mapping; empty for other nodes."""
+    entries: list[tuple[yaml.Node, yaml.Node]] = node.value if isinstance(node, yaml.MappingNode) else []
+    return entries
 
 
 def items(node: yaml.Node | None) -> list[yaml.Node]:
-    """Return the items of a sequence; of anything else, none."""
-    found: list[yaml.Node] = node.value if isinstance(node, yaml.SequenceNode) else []
-    return found
+    """Return the items of a sequence; empty for other nodes."""
+    nodes: list[yaml.Node] = node.value if isinstance(node, yaml.SequenceNode) else []
+    return nodes
 
 
 def scalar(node: yaml.Node | None) -> str:
-    """Return the text of a scalar; of anything else, nothing."""
+    """Return the text of a scalar; empty for other nodes."""
     return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
 
 
-def string(node: yaml.Node | None) -> Any:
-    """Return a string; None of anything else, such as a number."""
+def string_value(node: yaml.Node | None) -> Any:
+    """Return the value of a string; None for other nodes, such as numbers."""
     return node.value if isinstance(node, yaml.ScalarNode) and node.tag == _STRING else None
 
 
-def line(node: yaml.Node) -> int:
-    """Return the line that a node begins in, from 1."""
+def line_number(node: yaml.Node) -> int:
+    """Return the first line of a node, counted from 1."""
     return int(node.start_mark.line) + 1
 
 
 def span(node: yaml.Node | None) -> tuple[int, int] | None:
-    """Return where in the text a scalar is, so that it can be replaced."""
+    """Return the start and end index of a scalar in the text, for a replacement; None for other nodes."""
     return (node.start_mark.index, node.end_mark.index) if isinstance(node, yaml.ScalarNode) else None
 
 
-def kind(node: yaml.Node) -> str:
-    """Return an object's kind, as far as it is one."""
+def object_kind(node: yaml.Node) -> str:
+    """Return an object's kind for messages."""
     text = scalar(child(node, "kind"))
     return text if _KIND.fullmatch(text) else "an object without kind"
 
 
-def label(node: yaml.Node) -> str:
-    """Return an object's namespace and name, for messages."""
+def object_label(node: yaml.Node) -> str:
+    """Return an object's namespace and name for messages."""
     parts = (scalar(child(node, "metadata", part)) for part in ("namespace", "name"))
     return "/".join(object_name(part) for part in parts if part)
 
 
 def object_name(text: str) -> str:
-    """Return the name of an object for messages, as far as it is one (RFC 1123): else it may be a pasted key."""
+    """Return an object's name for messages; an invalid name (RFC 1123) may be a pasted key and is hidden."""
     return text if _OBJECT_NAME.fullmatch(text) else f"({len(text)} characters)"

@@ -1,8 +1,8 @@
-"""Where text leaves the command line: with `console`, the only module that writes to a terminal.
+"""Sanitised output of text: with `console`, the only module that writes to a terminal.
 
-What commands show comes from registries, nodes, events and objects of tenants. Everything passes here, so that none of
-it moves a cursor, retitles a window, reorders a line or shows a credential: control characters, bidirectional marks,
-characters of no width and lone surrogates are escaped, credentials hidden, texts cut.
+Output quotes registries, nodes, events and tenants' objects. To keep such text from moving the cursor, changing the
+window title, reordering lines or revealing credentials, this module escapes control characters, bidirectional marks,
+zero-width characters and lone surrogates, redacts credentials, and shortens long texts.
 """
 
 import json
@@ -18,39 +18,39 @@ import click
 
 from trustplane.text import MAX_INPUT, clean, printable, redact
 
-MAX_LENGTH: Final = MAX_INPUT  # characters of one text: a cell, a message, a value of JSON or of the log
-KEEP: Final = "\n\t"  # what text of several lines has
-_VERBATIM: Final = frozenset({"data"})  # fields of JSON that hold base64 of certificates, which only looks like secrets
-_MAX_LINES: Final = 200  # of a traceback
-_MAX_DEPTH: Final = 32  # levels of a value of the log
+MAX_LENGTH: Final = MAX_INPUT  # characters of one text: a table cell, a message, a value in JSON or the log
+KEEP: Final = "\n\t"  # control characters kept in multi-line text
+_VERBATIM: Final = frozenset({"data"})  # JSON fields with base64 certificates, which only look like secrets
+_MAX_LINES: Final = 200  # lines of a traceback
+_MAX_DEPTH: Final = 32  # nesting of a log value
 
 
 def safe(text: str) -> str:
-    """Return text as it may be shown: redacted, printable but for line ends and tabs, of at most MAX_LENGTH."""
+    """Return text redacted, printable except for line ends and tabs, and cut to MAX_LENGTH."""
     shown = printable(redact(text[: MAX_LENGTH + 1]), KEEP)
     return shown if len(shown) <= MAX_LENGTH else f"{shown[: MAX_LENGTH - 1]}…"
 
 
-def line(text: str) -> str:
-    """Return text as it may be shown in one line."""
+def safe_line(text: str) -> str:
+    """Return text sanitised into a single line."""
     return clean(text, MAX_LENGTH)
 
 
-def lines(text: str) -> str:
-    """Return a traceback as it may be shown: each line cut, and the last of them, which say most."""
+def safe_traceback(text: str) -> str:
+    """Return the last, most informative lines of a traceback, each sanitised."""
     return "\n".join(map(safe, text.split("\n")[-_MAX_LINES:]))
 
 
 def safe_value(value: Any, depth: int = 0) -> Any:
-    """Return a value for JSON with all text in it safe, and whatever JSON does not have as text."""
+    """Return a JSON value with all text sanitised; values of other types become text."""
     if isinstance(value, str):
         return safe(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     if depth < _MAX_DEPTH and isinstance(value, Mapping):
-        return {safe(str(key)): _field(key, one, depth) for key, one in value.items()}
+        return {safe(str(key)): _field(key, field, depth) for key, field in value.items()}
     if depth < _MAX_DEPTH and isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        return [safe_value(one, depth + 1) for one in value]
+        return [safe_value(item, depth + 1) for item in value]
     return safe(repr(value))
 
 
@@ -69,29 +69,29 @@ def echo_json(document: Any, *, err: bool = False) -> None:
 
 
 def echo_data(text: str, *, nl: bool = True) -> None:
-    """Print what is for a file or a pipe as it is, credentials too; on a terminal only what cannot act on it."""
+    """Print data for a file or pipe verbatim, including credentials; on a terminal, escape control characters."""
     _write(printable(text, KEEP) if sys.stdout.isatty() else text, nl=nl)
 
 
 def _write(text: str, *, err: bool = False, nl: bool = True) -> None:
-    # Named, since click would write UTF-8 where ASCII was asked for.
+    # Pass the stream: click's default would write UTF-8 even if PYTHONIOENCODING asks for ASCII.
     click.echo(text, file=sys.stderr if err else sys.stdout, nl=nl)
 
 
 class Formatter(logging.Formatter):
-    """Makes records of the standard library's log safe, tracebacks too."""
+    """Sanitises records and tracebacks of the standard library's logging."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
         """Return the line of a record."""
-        return line(super().formatMessage(record))
+        return safe_line(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
         """Return the lines of a traceback."""
-        return lines(super().formatException(ei))
+        return safe_traceback(super().formatException(ei))
 
 
-def guard() -> None:
-    """Make safe what others print: Python's tracebacks, libraries' logs, characters that a stream cannot encode."""
+def guard_streams() -> None:
+    """Sanitise output outside this module: tracebacks, libraries' logs, and characters a stream cannot encode."""
     sys.excepthook = _excepthook
     if logging.lastResort:
         logging.lastResort.setFormatter(Formatter())
@@ -101,4 +101,4 @@ def guard() -> None:
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    _write(lines("".join(traceback.format_exception(kind, error, trace)).rstrip("\n")), err=True)
+    _write(safe_traceback("".join(traceback.format_exception(kind, error, trace)).rstrip("\n")), err=True)

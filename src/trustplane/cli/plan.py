@@ -1,4 +1,4 @@
-"""`trustplane plan`: what a manifest would do to which clusters, before anyone applies it."""
+"""`trustplane plan`: show the effects of a manifest on clusters before you apply it."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ from trustplane.cli import manifests
 from trustplane.cli.console import console
 from trustplane.cli.options import examples, kubeconfig, output, table
 from trustplane.cli.output import echo_json
-from trustplane.cli.plan_effects import Effect, Plan, make
+from trustplane.cli.plan_effects import Effect, ManifestPlan, plan_manifest
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
@@ -23,27 +23,27 @@ from trustplane.local.stack import SYSTEM_NAMESPACE
 @click.command(
     "plan",
     epilog=examples(
-        ("trustplane plan -f tkgserviceconfiguration.yaml", "before `kubectl apply -f` of it"),
+        ("trustplane plan -f tkgserviceconfiguration.yaml", "before `kubectl apply -f`"),
         ("trustplane plan -f cluster.yaml -o json", "for scripts"),
         ("kustomize build . | trustplane plan -f -", "from standard input"),
     ),
 )
 @click.option("-f", "--filename", required=True, metavar="FILE", help="Manifest; - for standard input.")
-@click.option("--system-namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Namespace of Trustplane itself.")
-@click.option("--field-manager", default="kubectl", show_default=True, help="Who is going to apply it.")
+@click.option("--system-namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Namespace of Trustplane.")
+@click.option("--field-manager", default="kubectl", show_default=True, help="Field manager of the later apply.")
 @kubeconfig
 @output
 def command(*, filename: str, system_namespace: str, field_manager: str, kubeconfig: Path | None, output: str) -> None:
-    """Say what a TkgServiceConfiguration or TanzuKubernetesCluster manifest would do. Nothing is changed.
+    """Show the effects of a TkgServiceConfiguration or TanzuKubernetesCluster manifest. Changes nothing.
 
-    For each cluster: nothing; not current until asked; or which update, in place or by replaced nodes, whether
-    containerd restarts, and which CAs are added and removed, by fingerprint. Findings name entries that cannot be used.
+    For each cluster: no effect; not current until a requested update; or the update, in place or by replaced nodes,
+    with restarts of containerd, and the added and removed CAs by fingerprint. Findings name unusable entries.
 
-    Exit status: 0 it can be applied; 1 it cannot, or an entry of it cannot be used; 2 wrong usage, or trust
-    depends on nothing in it.
+    Exit status: 0 the manifest can be applied; 1 it cannot, or an entry is unusable; 2 wrong usage, or a manifest
+    without effect on trust.
     """
     log_to_stderr(verbose=is_verbose(), quiet=True)
-    plan = asyncio.run(_plan(kubeconfig, _documents(filename), system_namespace, field_manager))
+    plan = asyncio.run(_plan(kubeconfig, _read_objects(filename), system_namespace, field_manager))
     if output == "json":
         echo_json(plan.as_json())
     else:
@@ -51,15 +51,16 @@ def command(*, filename: str, system_namespace: str, field_manager: str, kubecon
     sys.exit(0 if plan.can_be_applied else 1)
 
 
-async def _plan(kubeconfig: Path | None, documents: list[Json], namespace: str, manager: str) -> Plan:
+async def _plan(kubeconfig: Path | None, objects: list[Json], namespace: str, manager: str) -> ManifestPlan:
     async with Client.open(kubeconfig) as client:
-        return await make(client, documents, namespace=namespace, manager=manager)
+        return await plan_manifest(client, objects, namespace=namespace, manager=manager)
 
 
-def _documents(filename: str) -> list[Json]:
-    objects = [one for each in manifests.load(filename, manifests.content(filename)) for one in _objects(each)]
-    if not all(isinstance(one, dict) and isinstance(one.get("metadata"), dict) for one in objects):
-        raise UserError(f"{filename} holds something else than objects of Kubernetes")
+def _read_objects(filename: str) -> list[Json]:
+    documents = manifests.parse_objects(filename, manifests.read_content(filename))
+    objects = [obj for document in documents for obj in _objects(document)]
+    if not all(isinstance(obj, dict) and isinstance(obj.get("metadata"), dict) for obj in objects):
+        raise UserError(f"{filename} has content other than Kubernetes objects")
     return objects
 
 
@@ -68,35 +69,35 @@ def _objects(document: Any) -> list[Any]:
     return items if isinstance(items, list) else [document]
 
 
-def _show(plan: Plan) -> None:
+def _show(plan: ManifestPlan) -> None:
     out = console()
-    for document in plan.documents:
-        verdict = ("can be applied", "green") if document.can_be_applied else ("cannot be applied", "red")
-        out.print(Text.assemble(f"{document.kind} {document.name}: ", verdict))
-        for finding in document.findings:
+    for obj in plan.objects:
+        verdict = ("can be applied", "green") if obj.can_be_applied else ("cannot be applied", "red")
+        out.print(Text.assemble(f"{obj.kind} {obj.name}: ", verdict))
+        for finding in obj.findings:
             out.print(f"  {finding.severity}: {finding}")
     if not plan.effects:
-        out.print("No cluster is concerned.")
+        out.print("No clusters affected.")
         return
-    out.print("RESTARTS: containerd is restarted, which stops no pod.")
-    drawn = table(
+    out.print("Note: a restart of containerd does not stop any pod.")
+    rows = table(
         "NAMESPACE", "CLUSTER", "EFFECT", "WHY", "MACHINES", "REPLACED", "HOW", "CONTAINERD RESTARTS", "CHANGE"
     )
-    for one in plan.effects:
-        drawn.add_row(
-            one.key.namespace,
-            one.key.name,
-            one.effect,
-            one.reason,
-            str(one.machines),
-            str(one.replaced),
-            one.how or "-",
-            "yes" if one.restarts else "no",
-            _change(one),
+    for effect in plan.effects:
+        rows.add_row(
+            effect.key.namespace,
+            effect.key.name,
+            effect.effect,
+            effect.reason,
+            str(effect.machines),
+            str(effect.replaced),
+            effect.how or "-",
+            "yes" if effect.restarts else "no",
+            _change(effect),
         )
     out.print()
-    out.print(drawn)
+    out.print(rows)
 
 
-def _change(one: Effect) -> str:
-    return "; ".join(part for part in (one.change.text, one.message) if part) or "-"
+def _change(effect: Effect) -> str:
+    return "; ".join(part for part in (effect.change.text, effect.message) if part) or "-"

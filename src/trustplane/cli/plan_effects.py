@@ -1,4 +1,4 @@
-"""What manifests would do: the rules of propagation, asked about objects that nobody has applied yet."""
+"""Effects of a manifest: the propagation rules, evaluated for objects before they are applied."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -54,8 +54,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Document:
-    """One object of the manifest, and what is wrong with it."""
+class PlannedObject:
+    """One object of the manifest, with findings."""
 
     kind: str
     name: str
@@ -63,30 +63,30 @@ class Document:
 
     @property
     def can_be_applied(self) -> bool:
-        """Whether it can be applied, and every entry of it can be used."""
-        return not any(one.severity is Severity.ERROR for one in self.findings)
+        """Whether the object can be applied and all its entries are usable."""
+        return not any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What would happen to one cluster."""
+    """The effect on one cluster."""
 
     key: Key
     effect: str
     reason: str = ""
-    how: str = ""  # IN_PLACE or REPLACED; empty: no machine is touched
-    restarts: bool = False  # of containerd
+    how: str = ""  # IN_PLACE or REPLACED; empty: no machine changes
+    restarts: bool = False  # whether containerd restarts
     machines: int = 0
-    replaced: int = 0  # of them
+    replaced: int = 0  # machines replaced
     change: Difference = NO_CHANGE
     before: TrustSet = EMPTY
     after: TrustSet = EMPTY
     message: str = ""
 
     def as_json(self) -> Json:
-        """Return it for scripts."""
-        old = {one.name: one for one in self.before.entries}
-        new = {one.name: one for one in self.after.entries}
+        """Return the effect for programs."""
+        old = {entry.name: entry for entry in self.before.entries}
+        new = {entry.name: entry for entry in self.after.entries}
         return {
             "namespace": self.key.namespace,
             "name": self.key.name,
@@ -96,17 +96,17 @@ class Effect:
             "containerdRestarts": self.restarts,
             "machines": self.machines,
             "replacedMachines": self.replaced,
-            "added": [{"name": one, **_content(new[one])} for one in self.change.added],
-            "removed": [{"name": one, **_content(old[one])} for one in self.change.removed],
+            "added": [{"name": name, **_content(new[name])} for name in self.change.added],
+            "removed": [{"name": name, **_content(old[name])} for name in self.change.removed],
             "changed": [
                 {
-                    "name": one,
-                    "from": list(old[one].fingerprints),
-                    "to": list(new[one].fingerprints),
-                    "fromHosts": list(old[one].hosts),
-                    "toHosts": list(new[one].hosts),
+                    "name": name,
+                    "from": list(old[name].fingerprints),
+                    "to": list(new[name].fingerprints),
+                    "fromHosts": list(old[name].hosts),
+                    "toHosts": list(new[name].hosts),
                 }
-                for one in self.change.changed
+                for name in self.change.changed
             ],
             "message": self.message,
         }
@@ -117,86 +117,93 @@ def _content(entry: Entry) -> Json:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the whole manifest would do."""
+class ManifestPlan:
+    """The effects of a whole manifest."""
 
-    documents: tuple[Document, ...]
+    objects: tuple[PlannedObject, ...]
     effects: tuple[Effect, ...]
 
     @property
     def can_be_applied(self) -> bool:
-        """Whether every object can."""
-        return all(one.can_be_applied for one in self.documents) and all(one.effect != REFUSED for one in self.effects)
+        """Whether all objects can be applied, and no cluster refuses them."""
+        if not all(obj.can_be_applied for obj in self.objects):
+            return False
+        return all(effect.effect != REFUSED for effect in self.effects)
 
     def as_json(self) -> Json:
-        """Return it for scripts."""
+        """Return the plan for programs."""
         documents = [
             {
-                "kind": one.kind,
-                "name": one.name,
-                "canBeApplied": one.can_be_applied,
+                "kind": obj.kind,
+                "name": obj.name,
+                "canBeApplied": obj.can_be_applied,
                 "findings": [
-                    {"code": each.code, "severity": str(each.severity), "where": each.where, "message": str(each)}
-                    for each in one.findings
+                    {
+                        "code": finding.code,
+                        "severity": str(finding.severity),
+                        "where": finding.where,
+                        "message": str(finding),
+                    }
+                    for finding in obj.findings
                 ],
             }
-            for one in self.documents
+            for obj in self.objects
         ]
-        clusters = [one.as_json() for one in self.effects]
+        clusters = [effect.as_json() for effect in self.effects]
         return {"canBeApplied": self.can_be_applied, "documents": documents, "clusters": clusters}
 
 
 class _Overlay:
-    """Reads objects as they would be: those of the manifest first."""
+    """A client whose objects of the manifest replace those of the server."""
 
     def __init__(self, client: Client, planned: Mapping[tuple[str, Key], Any]) -> None:
         self._client = client
         self._planned = planned
 
     async def find(self, resource: Resource[T], name: str, namespace: str = "") -> T | None:
-        """Return an object, or None where there would be none."""
+        """Return an object after the apply, or None if it would not exist."""
         planned: T | None = self._planned.get((resource.kind, Key(namespace, name)))
         if planned is not None:
             return planned
-        found = await self._client.find(resource, name, namespace)
-        return found  # noqa: RET504  the type checker would look for an optional kind
+        stored = await self._client.find(resource, name, namespace)
+        return stored  # noqa: RET504  mypy would infer an optional kind for a direct return
 
 
-async def make(client: Client, manifest: Sequence[Json], *, namespace: str, manager: str) -> Plan:
+async def plan_manifest(client: Client, manifest: Sequence[Json], *, namespace: str, manager: str) -> ManifestPlan:
     """Plan a manifest.
 
     Args:
-        client: To the management cluster.
-        manifest: Its objects.
-        namespace: Trustplane's own, which has the last good service list.
-        manager: Field manager of who is going to apply it.
+        client: to the management cluster.
+        manifest: objects of the manifest.
+        namespace: Trustplane's namespace, with the last good service list.
+        manager: field manager of the later apply.
 
     Raises:
-        UserError: It has no object that trust depends on.
+        UserError: no object of the manifest affects trust.
     """
-    known: dict[str, Resource[Any]] = {_CONFIGURATION_KIND: CONFIGURATIONS, CLUSTER_KIND: TANZU_CLUSTERS}
-    concerned = [one for one in manifest if one.get("kind") in known]
-    if not concerned:
+    kinds: dict[str, Resource[Any]] = {_CONFIGURATION_KIND: CONFIGURATIONS, CLUSTER_KIND: TANZU_CLUSTERS}
+    relevant = [obj for obj in manifest if obj.get("kind") in kinds]
+    if not relevant:
         raise UserError(
             "The manifest has nothing to plan",
             why=f"it has no {_CONFIGURATION_KIND} and no {CLUSTER_KIND}",
-            next_step="Give the manifest that you are about to apply",
+            next_step="Pass the manifest that you are about to apply",
         )
     kept = await last_good.find(client, namespace=namespace)
-    documents, planned = [], {}
-    for body in concerned:
-        resource = known[body["kind"]]
-        document, found = await _review(client, resource, body, manager, kept)
-        documents.append(document)
-        if found is not None:
-            planned[resource.kind, key_of(found)] = found
+    objects, planned = [], {}
+    for body in relevant:
+        resource = kinds[body["kind"]]
+        planned_object, after = await _review(client, resource, body, manager, kept)
+        objects.append(planned_object)
+        if after is not None:
+            planned[resource.kind, key_of(after)] = after
     effects = await _effects(client, planned, namespace)
-    return Plan(tuple(documents), tuple(effects))
+    return ManifestPlan(tuple(objects), tuple(effects))
 
 
 async def _review(
     client: Client, resource: Resource[T], body: Json, manager: str, kept: LastGood | None
-) -> tuple[Document, T | None]:
+) -> tuple[PlannedObject, T | None]:
     metadata = dict(body["metadata"])
     if resource.namespaced:
         metadata.setdefault("namespace", "default")
@@ -204,31 +211,31 @@ async def _review(
     body = {**body, "metadata": metadata}
     merged, refusal = await _dry_run(client, resource, body, manager)
     try:
-        found = resource.decode(json.dumps(await _as_it_would_be(client, resource, body, merged)).encode())
+        after = resource.decode(json.dumps(await _after_apply(client, resource, body, merged)).encode())
     except ApiError:
-        return Document(resource.kind, name, tuple(refusal)), None
-    return Document(resource.kind, name, (*refusal, *_findings(found, kept))), found
+        return PlannedObject(resource.kind, name, tuple(refusal)), None
+    return PlannedObject(resource.kind, name, (*refusal, *_findings(after, kept))), after
 
 
 async def _dry_run(client: Client, resource: Resource[Any], body: Json, manager: str) -> tuple[Json, list[Finding]]:
-    """Return the object as the API server would have it, nothing where it refuses, and why."""
+    """Return the result of a server-side dry run; if the API server refuses the object, empty with a finding."""
     metadata = body["metadata"]
     params = {"dryRun": "All", "fieldManager": manager, "force": "true"}
     version = str(body.get("apiVersion") or resource.api_version)
-    asked = replace(resource, version=version.rpartition("/")[2])
-    path = asked.path(metadata.get("namespace", ""), str(metadata.get("name", "")))
+    versioned = replace(resource, version=version.rpartition("/")[2])
+    path = versioned.path(metadata.get("namespace", ""), str(metadata.get("name", "")))
     content_type = "application/apply-patch+yaml"
     body = {**body, "apiVersion": version}
     try:
-        answer = await client.raw("PATCH", path, body=body, content_type=content_type, params=params)
+        response = await client.raw("PATCH", path, body=body, content_type=content_type, params=params)
     except InvalidError as error:
-        return {}, [Finding(code="refused", what="The API server refuses it", why=error.why)]
-    merged: Json = json.loads(answer)
+        return {}, [Finding(code="refused", what="The API server refuses the object", why=error.why)]
+    merged: Json = json.loads(response)
     return merged, []
 
 
-async def _as_it_would_be(client: Client, resource: Resource[Any], body: Json, merged: Json) -> Json:
-    """Return the object with the manifest's spec; what only the API server knows of it stays."""
+async def _after_apply(client: Client, resource: Resource[Any], body: Json, merged: Json) -> Json:
+    """Return the object after the apply: the manifest's spec, and status and metadata of the stored object."""
     metadata = body["metadata"]
     live = await client.find(resource, str(metadata["name"]), metadata.get("namespace", ""))
     if live is None:
@@ -240,74 +247,77 @@ async def _as_it_would_be(client: Client, resource: Resource[Any], body: Json, m
 
 
 def annotations_after(kept: Mapping[str, str], manifest: Mapping[str, str]) -> dict[str, str]:
-    """Return annotations as `kubectl apply` leaves them: it takes away what it set before, and nothing of others.
+    """Return the annotations after `kubectl apply`, which removes only those it has set before.
 
     Args:
-        kept: Those of the object, without what another server-side apply of the same manager takes away.
-        manifest: Those of the manifest.
+        kept: annotations of the object, after removals by a server-side apply of the same manager.
+        manifest: annotations of the manifest.
     """
-    before = _applied(kept.get(_LAST_APPLIED, ""))
+    before = _last_applied(kept.get(_LAST_APPLIED, ""))
     return {**{name: value for name, value in kept.items() if name not in before}, **manifest}
 
 
-def _applied(text: str) -> Mapping[str, str]:
-    """Return the annotations of the manifest that `kubectl apply` has left; none where it cannot be read."""
+def _last_applied(text: str) -> Mapping[str, str]:
+    """Return the annotations last applied by `kubectl apply`; empty if unreadable."""
     try:
         return msgspec.json.decode(text, type=_Applied).metadata.annotations or {}
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return {}
 
 
-def _findings(found: object, kept: LastGood | None) -> tuple[Finding, ...]:
-    if isinstance(found, TkgServiceConfiguration):
-        return lists.service(found, kept).findings
-    own = lists.own(found) if isinstance(found, TanzuKubernetesCluster) else None
+def _findings(after: object, kept: LastGood | None) -> tuple[Finding, ...]:
+    if isinstance(after, TkgServiceConfiguration):
+        return lists.service(after, kept).findings
+    own = lists.own(after) if isinstance(after, TanzuKubernetesCluster) else None
     return own.findings if own else ()
 
 
 async def _effects(client: Client, planned: Mapping[tuple[str, Key], Any], namespace: str) -> list[Effect]:
-    tkcs = {key_of(one): one for one in await client.list(TANZU_CLUSTERS)}
-    named = {key: one for (kind, key), one in planned.items() if kind == CLUSTER_KIND}
+    tkcs = {key_of(tkc): tkc for tkc in await client.list(TANZU_CLUSTERS)}
+    planned_tkcs = {key: tkc for (kind, key), tkc in planned.items() if kind == CLUSTER_KIND}
     is_service = (_CONFIGURATION_KIND, Key("", NAME)) in planned
-    concerned = {**(tkcs if is_service else {}), **named}
+    affected = {**(tkcs if is_service else {}), **planned_tkcs}
     releases = await client.list(RELEASES)
     overlay = _Overlay(client, planned)
-    found = []
-    for key, tkc in sorted(concerned.items()):
+    effects = []
+    for key, tkc in sorted(affected.items()):
         release = resolve(tkc, releases, running=tkc.status.version.partition("+")[0])
         if isinstance(release, Finding):
-            found.append(Effect(key=key, effect=REFUSED, reason=release.code, message=str(release)))
+            effects.append(Effect(key=key, effect=REFUSED, reason=release.code, message=str(release)))
             continue
         version = release.spec.kubernetes.version
-        seen = await observe(overlay, tkc, kubernetes_version=version, namespace=namespace, now=datetime.now(UTC))
-        decision, machines = decide(seen.situation), _machines(seen.cluster)
-        found.append(effect(key, seen.situation, decision, machines, strategy=seen.update_strategy))
-    return found
+        observed = await observe(overlay, tkc, kubernetes_version=version, namespace=namespace, now=datetime.now(UTC))
+        decision, machines = decide(observed.situation), _count_machines(observed.cluster)
+        strategy = observed.update_strategy
+        effects.append(cluster_effect(key, observed.situation, decision, machines, strategy=strategy))
+    return effects
 
 
-class Machines(NamedTuple):
-    """The machines that a cluster has."""
+class MachineCounts(NamedTuple):
+    """The number of a cluster's machines."""
 
     control_plane: int = 0
     workers: int = 0
 
 
-def _machines(cluster: Cluster | None) -> Machines:
+def _count_machines(cluster: Cluster | None) -> MachineCounts:
     if cluster is None:
-        return Machines()
-    halves = (cluster.status.control_plane, cluster.status.workers)
-    return Machines(*(one.replicas if one else 0 for one in halves))
+        return MachineCounts()
+    groups = (cluster.status.control_plane, cluster.status.workers)
+    return MachineCounts(*(group.replicas if group else 0 for group in groups))
 
 
-def effect(key: Key, situation: Situation, decision: Decision, machines: Machines, *, strategy: str) -> Effect:
-    """Say in words what a decision means for a cluster.
+def cluster_effect(
+    key: Key, situation: Situation, decision: Decision, machines: MachineCounts, *, strategy: str
+) -> Effect:
+    """Return the effect of a decision on a cluster.
 
     Args:
-        key: Of the cluster.
-        situation: What was decided about.
-        decision: What was decided.
-        machines: That the cluster has.
-        strategy: Policy `update-strategy` of the cluster.
+        key: of the cluster.
+        situation: input of the decision.
+        decision: result of the propagation rules.
+        machines: counts of the cluster's machines.
+        strategy: policy `update-strategy` of the cluster.
     """
     before = situation.in_force or EMPTY
     if decision.trust is None:
@@ -315,7 +325,7 @@ def effect(key: Key, situation: Situation, decision: Decision, machines: Machine
     if situation.frozen is None:
         change = difference(EMPTY, decision.trust)
         return Effect(key=key, effect=CREATED, reason=decision.reason, change=change, after=decision.trust)
-    other = _is_updated_otherwise(situation)
+    other = _has_other_update(situation)
     if decision.taken or other:
         in_place = not other and strategy != REPLACE
         total = sum(machines)
@@ -342,21 +352,21 @@ def effect(key: Key, situation: Situation, decision: Decision, machines: Machine
         reason=decision.reason,
         change=decision.difference,
         before=before,
-        after=_wanted(situation),
-        message=f"not current until asked. {take_it(decision.difference, command)}",
+        after=_desired(situation),
+        message=f"not current until an update. {take_it(decision.difference, command)}",
     )
 
 
-def _wanted(situation: Situation) -> TrustSet:
+def _desired(situation: Situation) -> TrustSet:
     return effective(situation.service, situation.own, situation.policy.merge).trust
 
 
-def _is_updated_otherwise(situation: Situation) -> bool:
-    """Tell whether something else than trust changes machines; Cluster API then replaces them."""
+def _has_other_update(situation: Situation) -> bool:
+    """Return whether a change besides trust updates machines; Cluster API then replaces them."""
     before = situation.frozen.update_digests if situation.frozen else {}
     return propagation.is_updated(before, situation.update_digests)
 
 
 def _errors(decision: Decision) -> str:
-    errors = [str(one) for one in decision.findings if one.severity is Severity.ERROR]
+    errors = [str(finding) for finding in decision.findings if finding.severity is Severity.ERROR]
     return "; ".join(errors[:3])

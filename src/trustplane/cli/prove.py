@@ -1,4 +1,4 @@
-"""`trustplane prove`: have the kubelets of clusters try their registries now, and wait for what they say."""
+"""`trustplane prove`: make kubelets pull from their registries now, and wait for the results."""
 
 import asyncio
 import sys
@@ -11,10 +11,10 @@ import click
 
 from trustplane.api.clustertrust import ACCEPTED, PROVE_REQUESTED_AT, TRUSTED
 from trustplane.cli.console import console
-from trustplane.cli.options import examples, output, table, time
+from trustplane.cli.options import examples, kubeconfig_of, output, table, time
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.prove_direct import prove_directly
-from trustplane.cli.prove_rows import Row, look
+from trustplane.cli.prove_rows import Row, read_rows
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, MACHINES
 from trustplane.errors import TransientError, UserError
@@ -24,34 +24,32 @@ from trustplane.kube.resource import Key, key_of
 from trustplane.kube.tasks import beside
 from trustplane.trust.policy import read_time
 
-INTERRUPTED = 130  # as shells report a program that SIGINT ended
-UNVERIFIED = 3  # exit status: every node accepted the registries, and of some it was not seen whether they verified
+INTERRUPTED = 130  # the exit status of shells after SIGINT
+UNVERIFIED = 3  # exit status: every node accepted the registries, but for some, verification is unknown
 
 
 @click.command(
     "prove",
     epilog=examples(
-        ("trustplane prove shop -n team-a", "every node of one cluster, every Registry that selects it"),
-        ("trustplane prove --all --registry registry.corp:5000", "every cluster, one registry"),
+        ("trustplane prove shop -n team-a", "one cluster, every Registry that selects it"),
+        ("trustplane prove --all --registry registry.corp:5000", "all clusters, one registry"),
         ("trustplane prove --kubeconfig any.kubeconfig --registry harbor.corp", "any other cluster"),
     ),
 )
 @click.argument("names", metavar="[CLUSTER...]", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every cluster of the namespace, or of all without one.")
-@click.option("-n", "--namespace", default="", help="Namespace of the clusters. Default: default; with --all: all.")
-@click.option("--registry", default="", metavar="HOST[:PORT]", help="Show, and judge by, this registry alone.")
-@click.option("--image", default="", help="Without CLUSTER: an image of the registry to pull for real.")
 @click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Management cluster; without CLUSTER and --all: the cluster to probe. Default: $KUBECONFIG or ~/.kube/config.",
+    "--all", "everything", is_flag=True, help="All clusters of the namespace; without one, of all namespaces."
 )
+@click.option("-n", "--namespace", default="", help="Namespace of the clusters. Default: default; with --all: all.")
+@click.option("--registry", default="", metavar="HOST[:PORT]", help="Check only this registry.")
+@click.option("--image", default="", help="Without CLUSTER: an existing image of the registry to pull.")
+@kubeconfig_of("Management cluster; without CLUSTER and --all: the cluster to probe")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=300.0,
     show_default=True,
-    help="Seconds to wait; without CLUSTER and --all: for each node, 60 at most.",
+    help="Seconds to wait; without CLUSTER and --all: per node, at most 60.",
 )
 @output
 def command(
@@ -65,25 +63,27 @@ def command(
     timeout: float,
     output: str,
 ) -> None:
-    """Make the kubelet of every node pull from its registries now, and show what each says.
+    """Make the kubelet of every node pull from its registries now, and show the verdicts.
 
-    A node is proven by its own pull, after its last change: control plane nodes, cordoned and tainted ones, too. With
-    CLUSTER or --all the clusters are those of the management cluster, and `trustplane manager` asks their nodes.
-    Without, the nodes of the cluster that --kubeconfig names are asked directly; nothing needs to be installed there.
+    A node is proven by its own pull after its last change, including control plane, cordoned and tainted nodes. With
+    CLUSTER or --all, the command works on clusters of the management cluster, and `trustplane manager` runs the pulls.
+    Otherwise it runs them directly on the cluster of --kubeconfig, where nothing needs to be installed.
 
-    A kubelet says the same whether it verified a certificate or not. `Trusted` is what was seen to be verified, by the
-    node's registry configuration, over SSH; `Accepted` the same where that cannot be read: always without CLUSTER.
+    A successful pull does not show whether the kubelet verified the certificate. `Trusted` means that the node's
+    registry configuration, read over SSH, enforces the verification; `Accepted`, that this configuration is unknown,
+    as always without CLUSTER.
 
-    Exit status: 0 every node is proven; 1 some are not; 3 every node accepted its registries, and of some it was not
-    seen whether they verified; 2 wrong usage, an unknown cluster, or nothing to prove; 75 the time is up; 130
-    interrupted.
+    Exit status: 0 every node is proven; 1 some are not; 3 every node accepted its registries, but for some,
+    verification is unknown; 2 wrong usage, unknown cluster, or nothing to prove; 75 timeout; 130 interrupted.
     """
     if everything and names:
-        raise click.UsageError("Name clusters, or say --all.")
+        raise click.UsageError("Pass either clusters or --all.")
     if not everything and not names and not registry:
-        raise click.UsageError("Name clusters, say --all, or name a --registry to probe a cluster directly.")
+        raise click.UsageError("Pass clusters or --all, or --registry to probe a cluster directly.")
     if image and (names or everything):
-        raise click.UsageError("--image is for a cluster that is probed directly; else it is in the Registry.")
+        raise click.UsageError(
+            "--image requires a direct probe, without CLUSTER and --all; otherwise set it in the Registry."
+        )
     log_to_stderr(verbose=is_verbose(), quiet=True)
     managed = everything or bool(names)
     work = (
@@ -99,20 +99,20 @@ def command(
     _show(rows, output)
     if not rows:
         raise UserError(
-            "There is nothing to prove",
-            why="no Registry selects a cluster that was named, or they have no nodes",
-            next_step="Make a Registry: see `kubectl explain registry.spec`",
+            "Nothing to prove",
+            why="no Registry selects these clusters, or they have no nodes",
+            next_step="Create a Registry: see `kubectl explain registry.spec`",
         )
     if any(row.is_waiting for row in rows):
         raise TransientError(
-            f"After {timeout:g} s not every node has answered",
-            why="a node is off, its cluster does not answer, or `trustplane manager` does not run",
-            next_step="Look: trustplane status CLUSTER",
+            f"Some nodes have no result after {timeout:g} s",
+            why="a node is down, its cluster does not answer, or `trustplane manager` does not run",
+            next_step="Check: trustplane status CLUSTER",
         )
-    sys.exit(_status({row.verdict for row in rows}))
+    sys.exit(_exit_status({row.verdict for row in rows}))
 
 
-def _status(verdicts: AbstractSet[str]) -> int:
+def _exit_status(verdicts: AbstractSet[str]) -> int:
     if verdicts <= {TRUSTED}:
         return 0
     return UNVERIFIED if verdicts <= {TRUSTED, ACCEPTED} else 1
@@ -122,19 +122,19 @@ async def _managed(
     kubeconfig: Path | None, names: Sequence[str], namespace: str, registry: str, timeout: float
 ) -> list[Row]:
     async with Client.open(kubeconfig) as client:
-        requests = {key: await _request(client, key) for key in await _find(client, names, namespace)}
+        requests = {key: await _request(client, key) for key in await _select(client, names, namespace)}
         return await _follow(client, requests, registry, timeout)
 
 
-async def _find(client: Client, names: Sequence[str], namespace: str) -> list[Key]:
-    known = {key_of(one) for one in await client.list(CLUSTER_TRUSTS, namespace)}
+async def _select(client: Client, names: Sequence[str], namespace: str) -> list[Key]:
+    known = {key_of(trust) for trust in await client.list(CLUSTER_TRUSTS, namespace)}
     if not names:
         return sorted(known)
     missing = [name for name in names if Key(namespace, name) not in known]
     if missing:
         raise UserError(
-            f"There is no cluster {', '.join(missing)} in namespace {namespace} whose trust is watched",
-            next_step="See `trustplane status`, or name another namespace with -n",
+            f"Namespace {namespace} has no cluster {', '.join(missing)} with a ClusterTrust",
+            next_step="See `trustplane status`, or pass another namespace with -n",
         )
     return [Key(namespace, name) for name in dict.fromkeys(names)]
 
@@ -152,15 +152,15 @@ async def _follow(client: Client, requests: Mapping[Key, datetime], registry: st
     machines, changed = Informer(client, MACHINES), asyncio.Event()
     machines.subscribe(lambda _: changed.set())
     rows: list[Row] = []
-    told: set[Row] = set()
+    reported: set[Row] = set()
     try:
         async with asyncio.timeout(timeout), beside(machines.run()):
             while True:
                 changed.clear()
-                rows = [row for key, at in requests.items() for row in await look(client, key, at, registry)]
+                rows = [row for key, at in requests.items() for row in await read_rows(client, key, at, registry)]
                 for row in rows:
-                    if not row.is_waiting and row not in told:
-                        told.add(row)
+                    if not row.is_waiting and row not in reported:
+                        reported.add(row)
                         _progress(row)
                 if not any(row.is_waiting for row in rows):
                     break
@@ -191,8 +191,8 @@ def _show(rows: Sequence[Row], output: str) -> None:
         ]
         echo_json(document)
         return
-    drawn = table("CLUSTER", "NODE", "REGISTRY", "VERDICT", "MESSAGE")
+    lines = table("CLUSTER", "NODE", "REGISTRY", "VERDICT", "MESSAGE")
     for row in rows:
-        said = row.message or ("the image was pulled" if row.pulled else "")
-        drawn.add_row(str(row.cluster), row.node, row.registry, row.verdict or "-", said)
-    console().print(drawn)
+        message = row.message or ("the image was pulled" if row.pulled else "")
+        lines.add_row(str(row.cluster), row.node, row.registry, row.verdict or "-", message)
+    console().print(lines)

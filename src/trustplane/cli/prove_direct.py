@@ -1,4 +1,4 @@
-"""Proof on any cluster whose kubeconfig is at hand: its nodes are asked from here, and nothing stays there."""
+"""Direct proof on any cluster with a kubeconfig: run probes from here, and leave nothing behind."""
 
 from collections.abc import Callable
 from contextlib import aclosing
@@ -16,8 +16,8 @@ from trustplane.proof.prover import TIMEOUT, Proof, Target, prove
 from trustplane.trust.places import is_host
 from trustplane.trust.standing import judge
 
-_UNSEEN: Final = "nobody goes onto the nodes here"
-_SEE: Final = "See that their container runtime has no mirror, http:// or skip_verify for it"
+_NOT_INSPECTED: Final = "a direct proof does not inspect nodes"
+_NEXT_STEP: Final = "Check that the nodes' container runtime has no mirror, http:// or skip_verify for it"
 
 
 async def prove_directly(
@@ -26,40 +26,41 @@ async def prove_directly(
     """Prove one registry on every node of a cluster.
 
     Args:
-        kubeconfig: Of that cluster.
+        kubeconfig: of the cluster.
         registry: `host` or `host:port`.
-        image: An image of it to pull for real; empty: one that does not exist is asked for.
-        timeout: Seconds for each node, at most a minute.
-        show: Called with each answer as it comes.
+        image: an existing image of the registry to pull; empty: request an image that does not exist.
+        timeout: seconds per node, at most a minute.
+        show: called with each result as it arrives.
 
     Raises:
-        UserError: That is no registry's host, or the image is another one's.
+        UserError: `registry` is not a registry host, or the image belongs to another registry.
     """
     if not is_host(registry):
-        raise UserError(f"{registry!r} is no host of a registry", next_step="Write host or host:port, without https://")
+        raise UserError(f"{registry!r} is not a registry host", next_step="Write host or host:port, without https://")
     if image and not image.startswith(f"{registry}/"):
         raise UserError(f"{image} is not an image of {registry}", next_step=f"Begin it with {registry}/")
     rows: list[Row] = []
     async with Client.open(kubeconfig) as client:
-        nodes = sorted(one["metadata"]["name"] for one in await client.list(NODES))
+        nodes = sorted(node["metadata"]["name"] for node in await client.list(NODES))
         run = prove(client, nodes, [Target(registry, image or None)], timeout=min(timeout, TIMEOUT))
         async with aclosing(run) as proofs:
-            async for one in proofs:
-                row = _row(one)
+            async for proof in proofs:
+                row = _row(proof)
                 show(row)
                 rows.append(row)
     return sorted(rows, key=lambda row: row.node)
 
 
-def _row(one: Proof) -> Row:
-    said = result(one.host, one.verdict)
-    judged = judge(said, RegistryAccess(registry=one.host, verification=UNREADABLE, reason=_UNSEEN, next_step=_SEE))
+def _row(proof: Proof) -> Row:
+    pull = result(proof.host, proof.verdict)
+    access = RegistryAccess(registry=proof.host, verification=UNREADABLE, reason=_NOT_INSPECTED, next_step=_NEXT_STEP)
+    judgement = judge(pull, access)
     return Row(
         cluster=Key("", ""),
-        node=one.node,
-        registry=one.host,
-        verdict=judged.verdict,
-        pulled=said.pulled,
-        at=one.began,
-        message=judged.message,
+        node=proof.node,
+        registry=proof.host,
+        verdict=judgement.verdict,
+        pulled=pull.pulled,
+        at=proof.began,
+        message=judgement.message,
     )

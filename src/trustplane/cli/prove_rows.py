@@ -1,4 +1,4 @@
-"""What each node says of each registry, since it was asked."""
+"""Verdicts of nodes about registries since a request for proof."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,11 +12,11 @@ from trustplane.trust.standing import Judgement, NodeFacts, judgements
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One node and one registry.
+    """The result for one node and one registry.
 
     Attributes:
-        verdict: As in `Judgement`; empty while the node has not answered, or cannot.
-        is_waiting: Whether an answer may still come.
+        verdict: as in `Judgement`; empty without a result.
+        is_waiting: whether a result may still arrive.
     """
 
     cluster: Key
@@ -30,18 +30,20 @@ class Row:
 
     @property
     def text(self) -> str:
-        """One line for people."""
-        said = f"{self.verdict or 'no answer'} {self.message}".strip()
-        return f"{self.cluster}: {self.node}: {self.registry}: {said}".lstrip("/: ")
+        """The result as one line."""
+        result = f"{self.verdict or 'no result'} {self.message}".strip()
+        return f"{self.cluster}: {self.node}: {self.registry}: {result}".lstrip("/: ")
 
 
-async def look(client: Client, key: Key, requested_at: datetime, registry: str) -> list[Row]:
-    """Return what the nodes of a cluster have said since that time, of one registry or, without one, of all."""
+async def read_rows(client: Client, key: Key, requested_at: datetime, registry: str) -> list[Row]:
+    """Read the results of a cluster's nodes since the request, for one registry; empty: for all."""
     hosts, nodes = await cluster_nodes(client, key)
-    wanted = sorted(one for one in hosts if registry in ("", one))
-    are_seen = any(one.inspection for one in nodes)  # else nobody can go onto them
+    selected = sorted(host for host in hosts if registry in ("", host))
+    is_inspected = any(node.inspection for node in nodes)  # otherwise SSH access is not configured
     return [
-        _row(key, one, host, requested_at, are_seen=are_seen) for one in sorted(nodes, key=_name) for host in wanted
+        _row(key, node, host, requested_at, is_inspected=is_inspected)
+        for node in sorted(nodes, key=_name)
+        for host in selected
     ]
 
 
@@ -49,28 +51,28 @@ def _name(facts: NodeFacts) -> str:
     return facts.node or facts.machine
 
 
-def _row(key: Key, facts: NodeFacts, host: str, requested_at: datetime, *, are_seen: bool) -> Row:
+def _row(key: Key, facts: NodeFacts, host: str, requested_at: datetime, *, is_inspected: bool) -> Row:
     proof = facts.valid_proof
-    said = next((one for one in proof.results if one.registry == host), None) if proof else None
-    at = (said.at or proof.at) if proof and said else None
-    if said is None or at is None or at < requested_at:
+    result = next((item for item in proof.results if item.registry == host), None) if proof else None
+    at = (result.at or proof.at) if proof and result else None
+    if result is None or at is None or at < requested_at:
         return Row(
             cluster=key,
             node=_name(facts),
             registry=host,
-            message=facts.silence or ("" if facts.node else "it is being made"),
+            message=facts.silence or ("" if facts.node else "it is being created"),
             is_waiting=not facts.silence,
         )
-    judged = next(iter(judgements(facts, {host})), Judgement(host, ""))
-    seen_at = facts.inspection.at if facts.inspection else None
-    is_unseen = are_seen and (seen_at is None or seen_at < requested_at)
+    judgement = next(iter(judgements(facts, {host})), Judgement(host, ""))
+    inspected_at = facts.inspection.at if facts.inspection else None
+    needs_inspection = is_inspected and (inspected_at is None or inspected_at < requested_at)
     return Row(
         cluster=key,
         node=_name(facts),
         registry=host,
-        verdict=judged.verdict,
-        pulled=said.pulled,
+        verdict=judgement.verdict,
+        pulled=result.pulled,
         at=at,
-        message=judged.message,
-        is_waiting=is_unseen and judged.verdict in (ACCEPTED, UNCLEAR),
+        message=judgement.message,
+        is_waiting=needs_inspection and judgement.verdict in (ACCEPTED, UNCLEAR),
     )

@@ -1,4 +1,4 @@
-"""Every node of a cluster with its state, also those that a ClusterTrust only counts."""
+"""All nodes of a cluster with their states, including those a ClusterTrust only counts."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,10 +27,10 @@ class NodeRow:
     proven_at: datetime | None
     inspected_at: datetime | None
     message: str
-    results: tuple[tuple[ProofResult, Judgement], ...]  # what the kubelet said, and what that comes to
+    results: tuple[tuple[ProofResult, Judgement], ...]  # pull results and their evaluation
 
     def as_json(self) -> Json:
-        """Return the node for scripts."""
+        """Return the node for programs."""
         return {
             "machine": self.machine,
             "node": self.node,
@@ -44,46 +44,48 @@ class NodeRow:
             "results": [
                 {
                     "registry": result.registry,
-                    "verdict": judged.verdict,
+                    "verdict": judgement.verdict,
                     "reason": result.reason,
-                    "message": judged.message,
+                    "message": judgement.message,
                 }
-                for result, judged in self.results
+                for result, judgement in self.results
             ],
         }
 
 
 async def node_rows(client: Client, trust: ClusterTrust) -> list[NodeRow]:
-    """Read the nodes of a cluster as they are now, by name."""
+    """Read the current nodes of a cluster, sorted by name."""
     key = key_of(trust)
     hosts, nodes = await cluster_nodes(client, key)
     in_force = trust.status.in_force.digest if trust.status.in_force else ""
-    return [row(one, in_force, hosts) for one in sorted(nodes, key=lambda one: one.node or one.machine)]
+    return [node_row(node, in_force, hosts) for node in sorted(nodes, key=lambda node: node.node or node.machine)]
 
 
 async def cluster_nodes(client: Client, key: Key) -> tuple[frozenset[str], list[NodeFacts]]:
-    """Read the registries that a cluster is to trust, and what is known of its nodes."""
+    """Read the registry hosts that a cluster must trust, and the facts about its nodes."""
     cluster = await client.get(CLUSTERS, key.name, key.namespace)
     registries = await client.list(REGISTRIES)
-    machines = [one for one in await list_of(client, MACHINES, key) if not one.metadata.deletion_timestamp]
-    hosts = frozenset(one.spec.host for one in registries if one.selects(cluster.metadata.labels))
-    return hosts, [facts(one) for one in machines]
+    machines = [machine for machine in await list_of(client, MACHINES, key) if not machine.metadata.deletion_timestamp]
+    hosts = frozenset(registry.spec.host for registry in registries if registry.selects(cluster.metadata.labels))
+    return hosts, [facts(machine) for machine in machines]
 
 
-def row(facts: NodeFacts, in_force: str, hosts: frozenset[str]) -> NodeRow:
-    """Return a node as it is shown."""
-    found, proof, access = standing(facts, in_force, hosts), facts.valid_proof, facts.access(hosts)
+def node_row(facts: NodeFacts, in_force: str, hosts: frozenset[str]) -> NodeRow:
+    """Return the row of a node."""
+    node_state, proof, access = standing(facts, in_force, hosts), facts.valid_proof, facts.access(hosts)
     return NodeRow(
         machine=facts.machine,
         node=facts.node,
-        state=found.state,
+        state=node_state.state,
         digest=facts.digest,
         method=facts.method,
         changed_at=facts.changed_at,
         proven_at=proof.at if proof else None,
         inspected_at=facts.inspection.at if facts.inspection else None,
-        message=found.message,
-        results=tuple((one, judge(one, access[one.registry])) for one in proof.results if one.registry in hosts)
+        message=node_state.message,
+        results=tuple(
+            (result, judge(result, access[result.registry])) for result in proof.results if result.registry in hosts
+        )
         if proof
         else (),
     )

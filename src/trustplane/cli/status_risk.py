@@ -1,4 +1,4 @@
-"""`trustplane status --at-risk`: what fails soon, or where a pod starts next."""
+"""`trustplane status --at-risk`: pulls that will fail soon, or with the next pod."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,76 +17,75 @@ from trustplane.trust.knowledge import registry_host
 from trustplane.trust.risk import Risk, risks, unknown
 
 
-async def report(kubeconfig: Path | None, namespace: str, cluster: str | None, output: str) -> bool:
-    """Show what is at risk; return whether nothing is.
+async def report_risks(kubeconfig: Path | None, namespace: str, cluster: str | None, output: str) -> bool:
+    """Print the known risks; return whether there are none.
 
     Args:
-        kubeconfig: Of the management cluster.
-        namespace: Of the clusters; empty: all, and of a named cluster `default`.
-        cluster: One cluster, with the registries of its images; None: all clusters and registries.
+        kubeconfig: of the management cluster.
+        namespace: of the clusters; empty: all; with `cluster`, `default`.
+        cluster: one cluster, with the registries of its images; None: all clusters and registries.
         output: `table` or `json`.
     """
     async with Client.open(kubeconfig) as client:
         trusts = await client.list(CLUSTER_TRUSTS, namespace or ("default" if cluster else ""))
         registries = await client.list(REGISTRIES)
     if cluster:
-        trusts, registries = _of(cluster, namespace or "default", trusts, registries)
-    found, not_known = risks(trusts, registries, datetime.now(UTC)), unknown(trusts)
+        trusts, registries = _select(cluster, namespace or "default", trusts, registries)
+    known_risks, unknown_sources = risks(trusts, registries, datetime.now(UTC)), unknown(trusts)
     if output == "json":
-        echo_json(_as_json(found, not_known))
+        echo_json(_as_json(known_risks, unknown_sources))
     else:
-        _show(found, not_known)
-    return not found
+        _show(known_risks, unknown_sources)
+    return not known_risks
 
 
-def _of(
+def _select(
     cluster: str, namespace: str, trusts: Sequence[ClusterTrust], registries: Sequence[Registry]
 ) -> tuple[list[ClusterTrust], list[Registry]]:
-    chosen = [one for one in trusts if one.metadata.name == cluster]
-    if not chosen:
+    selected = [trust for trust in trusts if trust.metadata.name == cluster]
+    if not selected:
         raise UserError(
-            f"Nothing is known of the trust of cluster {namespace}/{cluster}",
-            why="there is no such cluster, it lacks variable trust, or `trustplane manager` does not run",
-            next_step="See `trustplane status`, or name another namespace with -n",
+            f"Cluster {namespace}/{cluster} has no ClusterTrust",
+            why="the cluster does not exist, has no trust list, or `trustplane manager` does not run",
+            next_step="See `trustplane status`, or pass another namespace with -n",
         )
-    hosts = {image.host for one in chosen for image in one.status.images}
-    return chosen, [one for one in registries if registry_host(one) in hosts]
+    hosts = {image.host for trust in selected for image in trust.status.images}
+    return selected, [registry for registry in registries if registry_host(registry) in hosts]
 
 
-def _show(found: Sequence[Risk], not_known: Sequence[tuple[str, ImageSource]]) -> None:
+def _show(known_risks: Sequence[Risk], unknown_sources: Sequence[tuple[str, ImageSource]]) -> None:
     out = console()
-    if found:
-        drawn = table("RISK", "OF", "REGISTRY", "WHEN", "WHY", "WHAT TO DO")
-        for one in found:
-            when = str(one.at.date()) if one.at else "next pull"
-            words = (one.subject, one.host, when, one.message, one.next_step)
-            drawn.add_row(str(one.kind), *words)
-        out.print(drawn)
+    if known_risks:
+        rows = table("RISK", "OF", "REGISTRY", "WHEN", "WHY", "NEXT STEP")
+        for risk in known_risks:
+            when = str(risk.at.date()) if risk.at else "next pull"
+            rows.add_row(str(risk.kind), risk.subject, risk.host, when, risk.message, risk.next_step)
+        out.print(rows)
     else:
-        echo("Nothing that is known is at risk.")
-    if not_known:
-        drawn = table("CLUSTER", "REGISTRY", "IMAGE", "NOT KNOWN, BECAUSE")
-        for name, source in not_known:
-            drawn.add_row(name, source.host, source.image, source.message)
+        echo("No known risks.")
+    if unknown_sources:
+        rows = table("CLUSTER", "REGISTRY", "IMAGE", "WHY UNKNOWN")
+        for name, source in unknown_sources:
+            rows.add_row(name, source.host, source.image, source.message)
         out.print()
-        out.print(drawn)
+        out.print(rows)
 
 
-def _as_json(found: Sequence[Risk], not_known: Sequence[tuple[str, ImageSource]]) -> Json:
+def _as_json(known_risks: Sequence[Risk], unknown_sources: Sequence[tuple[str, ImageSource]]) -> Json:
     return {
         "risks": [
             {
-                "kind": str(one.kind),
-                "subject": one.subject,
-                "registry": one.host,
-                "at": time(one.at),
-                "message": one.message,
-                "nextStep": one.next_step,
+                "kind": str(risk.kind),
+                "subject": risk.subject,
+                "registry": risk.host,
+                "at": time(risk.at),
+                "message": risk.message,
+                "nextStep": risk.next_step,
             }
-            for one in found
+            for risk in known_risks
         ],
         "unknown": [
-            {"cluster": name, "registry": one.host, "image": one.image, "message": one.message}
-            for name, one in not_known
+            {"cluster": name, "registry": source.host, "image": source.image, "message": source.message}
+            for name, source in unknown_sources
         ],
     }

@@ -1,4 +1,4 @@
-"""`trustplane local status` as tables."""
+"""Tables of `trustplane local status`."""
 
 import datetime as dt
 
@@ -11,7 +11,8 @@ from trustplane.local.status import ClusterStatus, ContainerStatus, PartStatus, 
 
 def show(console: Console, status: Status) -> None:
     """Print the parts, containers and clusters of a stack."""
-    console.print(f"Stack {status.id} in {status.folder}: Kubernetes {status.kubernetes_version}, {status.subnet}")
+    versions = f"Kubernetes {status.kubernetes_version} (versions {status.versions})"
+    console.print(f"Stack {status.id} in {status.folder}: {versions}, {status.subnet}")
     for table in (_parts(status.parts), _containers(status.containers), _clusters(status.clusters)):
         console.print()
         console.print(table)
@@ -39,7 +40,7 @@ def _use(part: str, port: str) -> str:
 
 
 def _age(since: dt.datetime | None) -> str:
-    """Return a span as kubectl writes it: the largest unit that fits."""
+    """Return the time since then in the style of kubectl: the largest unit that fits."""
     if since is None:
         return "-"
     seconds = int((dt.datetime.now(dt.UTC) - since).total_seconds())
@@ -49,9 +50,9 @@ def _age(since: dt.datetime | None) -> str:
 
 def _containers(containers: list[ContainerStatus]) -> Table:
     table = _table("CONTAINER", "ROLE", "STATE")
-    for one in containers:
-        colour = "green" if one.state == "running" else "red"
-        table.add_row(one.name, one.role or "-", Text(one.state, colour))
+    for container in containers:
+        colour = "green" if container.state == "running" else "red"
+        table.add_row(container.name, container.role or "-", Text(container.state, colour))
     return table
 
 
@@ -61,6 +62,6 @@ def _clusters(clusters: list[ClusterStatus] | None) -> Table | str:
     if not clusters:
         return "No clusters"
     table = _table("CLUSTER", "PHASE", "AVAILABLE")
-    for one in clusters:
-        table.add_row(f"{one.namespace}/{one.name}", one.phase, "yes" if one.available else "no")
+    for cluster in clusters:
+        table.add_row(f"{cluster.namespace}/{cluster.name}", cluster.phase, "yes" if cluster.available else "no")
     return table

@@ -1,4 +1,4 @@
-"""Progress for people: live lines on a terminal, one plain line a step elsewhere."""
+"""Progress of steps: a live line on a terminal, otherwise one plain line per step."""
 
 import time
 from collections.abc import Generator
@@ -10,43 +10,43 @@ from rich.text import Text
 
 
 class Terminal:
-    """Shows the steps of `up`, `down` and `build`. Steps that run at once share one live line."""
+    """Shows the steps of `up`, `down` and `build`. Concurrent steps share one live line."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Status | None = None
-        self._under_way: dict[str, str] = {}  # step: what it does at the moment
+        self._running: dict[str, str] = {}  # step: current activity
 
     @contextmanager
     def step(self, name: str) -> Generator[None]:
-        """Show a step while the block runs, and its seconds when it ends well."""
+        """Show a step while the block runs, then its result and duration."""
         start = time.monotonic()
-        self._under_way[name] = name
+        self._running[name] = name
         self._update()
         try:
             yield
         except Exception:
             self._end(name, ("✗", "red"), start)
             raise
-        except BaseException:  # interrupted, or given up because another step failed
+        except BaseException:  # interrupted, or cancelled because another step failed
             self._forget(name)
             raise
         self._end(name, ("✓", "green"), start)
 
     def build(self, step: str, done: int, total: int) -> None:
-        """Show that a build begins `step` after `done` of `total` steps."""
+        """Show that a build starts `step` after `done` of `total` steps."""
         if done == total:
             return
         text = f"{step} ({done + 1} of {total})"
-        if self._console.is_terminal and self._under_way:
-            innermost = list(self._under_way)[-1]
-            self._under_way[innermost] = f"{innermost}: {text}"
+        if self._console.is_terminal and self._running:
+            innermost = list(self._running)[-1]
+            self._running[innermost] = f"{innermost}: {text}"
             self._update()
         else:
             self.note(f"building {text}")
 
     def note(self, text: str) -> None:
-        """Show a line that stays."""
+        """Print a permanent line."""
         self._console.print(Text(text), highlight=False, soft_wrap=True)
 
     def _end(self, name: str, sign: tuple[str, str], start: float) -> None:
@@ -55,13 +55,13 @@ class Terminal:
         self._console.print(Text.assemble(sign, f" {name} ", seconds), highlight=False)
 
     def _forget(self, name: str) -> None:
-        del self._under_way[name]
+        del self._running[name]
         self._update()
 
     def _update(self) -> None:
         if not self._console.is_terminal:
             return
-        text = Text(", ".join(self._under_way.values()))
+        text = Text(", ".join(self._running.values()))
         if self._live is None:
             self._live = self._console.status(text)
             self._live.start()

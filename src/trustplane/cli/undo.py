@@ -1,4 +1,4 @@
-"""`trustplane undo`: bring the trust set back that a cluster had before, until the next update."""
+"""`trustplane undo`: restore a cluster's previous trust set until the next update."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.meta import Json
 from trustplane.cli.following import Follower
-from trustplane.cli.options import examples
+from trustplane.cli.options import examples, kubeconfig
 from trustplane.cli.output import echo
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.update import INTERRUPTED, conclude
@@ -31,25 +31,21 @@ from trustplane.trust.removal import listing, removal
 @click.command(
     "undo",
     epilog=examples(
-        ("trustplane undo shop -n team-a", "what the cluster trusted before, until its nodes have proven it"),
-        ("trustplane update shop -n team-a", "take the lists as they are again"),
+        ("trustplane undo shop -n team-a", "restore the previous trust, and wait for the proofs"),
+        ("trustplane update shop -n team-a", "take the current lists again"),
     ),
 )
 @click.argument("name", metavar="CLUSTER")
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of the cluster.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Management cluster. Default: $KUBECONFIG or ~/.kube/config.",
-)
-@click.option("--allow-removal", is_flag=True, help="Go back although more than half of the certificates would go.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every node has proven it.")
+@kubeconfig
+@click.option("--allow-removal", is_flag=True, help="Allow the removal of more than half of the certificates.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every node has proven its trust.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=3600.0,
     show_default=True,
-    help="Seconds to wait; the change goes on afterwards.",
+    help="Seconds to wait; the change continues afterwards.",
 )
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(
@@ -62,24 +58,24 @@ def command(
     timeout: float,
     output: str,
 ) -> None:
-    """Bring back the trust set that a cluster had before the one in force, the way every change comes: one node first.
+    """Restore a cluster's previous trust set. Like every change, it reaches one node first.
 
-    The cluster keeps it, whatever the lists say, until `trustplane update` is run for it; `trustplane status` says so.
-    The lists stay as they are. To undo twice is to have the newer set again.
+    The cluster is pinned to this set, regardless of the lists, until the next `trustplane update`; `trustplane status`
+    shows it. The lists do not change. A second undo restores the newer set.
 
-    Exit status: 0 every node has the set again, and has proven it as far as a Registry selects the cluster (with
-    --no-wait: it is requested); 1 a node does not trust a registry with it; 2 wrong usage, an unknown cluster, no
-    earlier set, or too much would be removed; 75 the time is up; 130 interrupted. The change goes on in the last two
-    cases.
+    Exit status: 0 every node has the set again, and has proven it for all registries that select the cluster (with
+    --no-wait: the change is requested); 1 a node does not trust a registry with this set; 2 wrong usage, unknown
+    cluster, no previous set, or too many removals; 75 timeout; 130 interrupted. In the last two cases the change
+    continues.
     """
     log_to_stderr(verbose=is_verbose(), quiet=True)
     key = Key(namespace, name)
     try:
-        found = asyncio.run(_undo(kubeconfig, key, allow_removal=allow_removal, timeout=timeout if wait else 0.0))
+        results = asyncio.run(_undo(kubeconfig, key, allow_removal=allow_removal, timeout=timeout if wait else 0.0))
     except KeyboardInterrupt:
-        echo(f"Interrupted. The change goes on. Look: trustplane status {name} -n {namespace}", err=True)
+        echo(f"Interrupted. The change continues. Check: trustplane status {name} -n {namespace}", err=True)
         sys.exit(INTERRUPTED)
-    conclude(found, namespace, output=output, timeout=timeout if wait else 0.0)
+    conclude(results, namespace, output=output, timeout=timeout if wait else 0.0)
 
 
 async def _undo(kubeconfig: Path | None, key: Key, *, allow_removal: bool, timeout: float) -> list[Progress]:
@@ -87,37 +83,37 @@ async def _undo(kubeconfig: Path | None, key: Key, *, allow_removal: bool, timeo
         tkc = await client.find(TANZU_CLUSTERS, key.name, key.namespace)
         if tkc is None:
             raise UserError(
-                f"There is no TanzuKubernetesCluster {key}",
-                next_step=f"See `kubectl get tkc -n {key.namespace}`, or name another namespace with -n",
+                f"TanzuKubernetesCluster {key} does not exist",
+                next_step=f"See `kubectl get tkc -n {key.namespace}`, or pass another namespace with -n",
             )
         digest = await _check(client, key, allow_removal=allow_removal)
         await _pin(client, tkc, digest, allow_removal=allow_removal)
         if not timeout:
             return [Progress(key=key, state=WAITING, message="requested")]
-        follower = Follower(client, key.namespace, lambda one: echo(one.text, err=True), prove=True)
+        follower = Follower(client, key.namespace, lambda progress: echo(progress.text, err=True), prove=True)
         return await follower.follow({key: partial(undoing, digest=digest)}, timeout=timeout)
 
 
 async def _check(client: Client, key: Key, *, allow_removal: bool) -> str:
-    """Return the digest of the set before, and say what comes and goes.
+    """Return the digest of the previous set, and print the changes.
 
     Raises:
-        UserError: There is none, or too much would be removed.
+        UserError: no previous set exists, or too much would be removed.
     """
     cluster = await client.find(CLUSTERS, key.name, key.namespace)
     frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
     if cluster is None or frozen is None or not frozen.previous:
         raise UserError(
-            f"Cluster {key} has had no other trust set before the one in force",
+            f"Cluster {key} has no previous trust set",
             next_step=f"See `trustplane status {key.name} -n {key.namespace}`",
         )
     before, now = await _read(client, cluster, frozen.previous), await _read(client, cluster, frozen.digest)
     lost = removal(listing(now), listing(before))
     if lost.needs_permission and not allow_removal:
         raise UserError(
-            f"Going back would remove {len(lost.gone)} of {lost.before} certificates",
-            why=f"the change would be: {difference(now, before).text}",
-            next_step="If that is meant, say --allow-removal",
+            f"The undo would remove {len(lost.gone)} of {lost.before} certificates",
+            why=f"the change is: {difference(now, before).text}",
+            next_step="To allow it, add --allow-removal",
         )
     echo(f"{key}: {difference(now, before).text}", err=True)
     return frozen.previous
@@ -127,13 +123,13 @@ async def _read(client: Client, cluster: Cluster, digest: str) -> TrustSet:
     if digest == EMPTY.digest:
         return EMPTY
     name = secret.name_of(cluster.metadata.name, digest)
-    found = await client.find(SECRETS, name, cluster.metadata.namespace)
-    trust = secret.read_set(found, digest) if found else None
+    stored = await client.find(SECRETS, name, cluster.metadata.namespace)
+    trust = secret.read_set(stored, digest) if stored else None
     if trust is None:
         raise UserError(
             f"Secret {name} with an earlier trust set cannot be read",
-            why="it is gone, or somebody has put something else in its place",
-            next_step="Correct the list itself, and run `trustplane update`",
+            why="it was deleted or changed",
+            next_step="Correct the trust list, and run `trustplane update`",
         )
     return trust
 

@@ -15,7 +15,7 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.meta import Json
 from trustplane.cli.console import Console
 from trustplane.cli.following import Follower
-from trustplane.cli.options import examples
+from trustplane.cli.options import examples, kubeconfig
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.controllers.progress import (
@@ -46,17 +46,13 @@ INTERRUPTED = 130  # as shells report a program that SIGINT ended
 @click.argument("names", metavar="CLUSTER...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every cluster of the namespace, or of all without one.")
 @click.option("-n", "--namespace", default="", help="Namespace of the clusters. Default: default; with --all: all.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Management cluster. Default: $KUBECONFIG or ~/.kube/config.",
-)
+@kubeconfig
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every machine has the trust.")
 @click.option("--prove/--no-prove", default=True, show_default=True, help="Wait until every node has proven it, too.")
 @click.option(
     "--replace-unreachable",
     is_flag=True,
-    help="Delete the Machines of workers that cannot be reached, one at a time, so that others are made.",
+    help="Have machines replaced that cannot be reached, one at a time; of a control plane by its MachineHealthCheck.",
 )
 @click.option(
     "--timeout",

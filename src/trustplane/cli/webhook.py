@@ -1,4 +1,4 @@
-"""`trustplane webhook`: serve the API server's webhook for trust lists."""
+"""`trustplane webhook`: the admission webhook for trust lists."""
 
 import asyncio
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 import click
 import structlog
 
+from trustplane.cli.options import kubeconfig_of
 from trustplane.cli.service import run
 from trustplane.kube.client import Client
-from trustplane.kube.health import serving
+from trustplane.kube.health import serve_health
 from trustplane.server import tls
 from trustplane.server.admission import Admission
-from trustplane.server.application import application
+from trustplane.server.application import create_application
 from trustplane.server.serve import listen, serve
 
 _log = structlog.get_logger(__name__)
@@ -19,10 +20,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("webhook")
-@click.option("--kubeconfig", type=_FILE, help="Management cluster, as for the manager.")
+@kubeconfig_of("Management cluster", in_cluster=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=9443, show_default=True, help="Port; 0: any free one.")
-@click.option("--tls-cert", type=_FILE, required=True, help="PEM certificate; followed when it is renewed.")
+@click.option("--port", type=click.IntRange(0, 65535), default=9443, show_default=True, help="Port; 0: any free port.")
+@click.option("--tls-cert", type=_FILE, required=True, help="PEM certificate; reloaded after a renewal.")
 @click.option("--tls-key", type=_FILE, required=True, help="PEM private key of the certificate.")
 @click.option("--health-host", default="127.0.0.1", show_default=True, help="Address of the health server.")
 @click.option(
@@ -38,17 +39,17 @@ def command(
     health_host: str,
     health_port: int | None,
 ) -> None:
-    """Judge trust lists for the API server before they are stored: at /admission, over HTTPS.
+    """Run the admission webhook, which checks trust lists before they are stored: /admission, over HTTPS.
 
-    Also served: /healthz and /readyz; metrics are at --health-port alone. Any number of replicas can run: they keep no
-    state and write nothing. SIGTERM and SIGINT end it after the requests in flight.
+    The server also answers /healthz and /readyz; /metrics is served at --health-port only. Any number of replicas can
+    run, since they keep no state and write nothing. SIGTERM and SIGINT end it after the requests in flight.
     """
     health = (health_host, health_port) if health_port else None
-    context, listener = tls.context(tls_cert, tls_key), listen(host, port)
+    context, listener = tls.server_context(tls_cert, tls_key), listen(host, port)
 
     async def service(stop: asyncio.Event) -> None:
         _log.info("serving the webhook", host=host, port=listener.getsockname()[1])
-        async with Client.open(kubeconfig) as client, serving(health, list):
-            await serve(application([Admission(client).route()]), listener, context, stop)
+        async with Client.open(kubeconfig) as client, serve_health(health, list):
+            await serve(create_application([Admission(client).route()]), listener, context, stop)
 
     run(service)

@@ -9,6 +9,7 @@ Source: sigs.k8s.io/cluster-api/api v1.14.2, bootstrap/kubeadm/v1beta2 (KubeadmC
 from importlib.resources import files
 from typing import Any, Final
 
+from trustplane.api.clusterapi import KubeadmConfigSpec
 from trustplane.api.fields import field
 from trustplane.api.meta import Json
 from trustplane.clusterapi.secret import boot_name
@@ -86,6 +87,12 @@ def names_trust(spec: Any) -> str | None:
     name = field(source, "name")
     is_whole = UNPACK_FILE in found and COMMAND in _list(spec, COMMANDS) and field(source, "key") == bundle.KEY
     return name if is_whole and isinstance(name, str) and name else None
+
+
+def needs_boot_set(spec: KubeadmConfigSpec, cluster_name: str) -> bool:
+    """Tell whether no machine of a KubeadmConfigSpec boots without Secret `<cluster>-trust` of that cluster."""
+    name = boot_name(cluster_name)
+    return any(one.path == BUNDLE_FILE and one.content_from.secret.name == name for one in spec.files)
 
 
 def _placed(before: list[Any], ours: list[Json], key: str) -> list[Any]:

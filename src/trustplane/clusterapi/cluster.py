@@ -136,6 +136,24 @@ def _variables(control_plane: Topology, ssh_public_key: str) -> list[Json]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
+def refused(tkc: TanzuKubernetesCluster, why: str) -> str:
+    """Return what is to be known where Cluster API refuses the Cluster: it names a feature gate, and not where it is.
+
+    Cluster API 1.11 has no field for taints, and calls it one that is not declared.
+    """
+    words = f"Cluster API refuses this cluster. {why}"
+    has_taints = any(pool.taints for pool in tkc.spec.topology.node_pools)
+    return f"{words.rstrip('.')}. {_TAINTS}" if has_taints and ("taints" in why or _TAINT_GATE in why) else words
+
+
+_TAINT_GATE = "MachineTaintPropagation"
+_TAINTS = (
+    f"Taints of node pools need feature gate {_TAINT_GATE} of Cluster API 1.12 or newer "
+    "(EXP_MACHINE_TAINT_PROPAGATION=true for clusterctl). Switch it on, or take the taints out: until then nothing of "
+    "this cluster is changed"
+)
+
+
 def update_digests(tkc: TanzuKubernetesCluster, *, kubernetes_version: str) -> dict[str, str]:
     """Return a digest of each part of the spec whose change makes Cluster API update existing nodes.
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from trustplane.api import clustertrust
-from trustplane.api.annotations import DEPLOYMENT_NAME_LABEL
-from trustplane.api.clusterapi import KubeadmControlPlane, Machine, MachineDeployment
+from trustplane.api.annotations import DEPLOYMENT_NAME_LABEL, REMEDIATE
+from trustplane.api.clusterapi import KubeadmControlPlane, Machine, MachineDeployment, MachineHealthCheck
+from trustplane.clusterapi import health_checks
 from trustplane.clusterapi.machine_facts import JOIN_TIME, is_control_plane, pool_of
 from trustplane.trust.rollout.observed import Node
 from trustplane.trust.standing import Judgement, NodeFacts, judgements
@@ -47,9 +48,22 @@ def node(
     *,
     work: Work,
     after: Mapping[str, datetime],
+    checks: Collection[MachineHealthCheck],
     now: datetime,
+    blind: bool = False,
 ) -> Node:
-    """Return a machine as its cluster's rollout looks at it."""
+    """Return a machine as its cluster's rollout looks at it.
+
+    Args:
+        facts: What is known of its node.
+        machine: Its Machine.
+        hosts: The registries that it is to trust.
+        work: Writes of this process.
+        after: When groups were last asked to replace their machines, see `groups`.
+        checks: MachineHealthChecks of the cluster.
+        now: The current time.
+        blind: Nobody can look at its node: that its kubelet was accepted is the most that there will ever be.
+    """
     has_written = facts.method == clustertrust.IN_PLACE and bool(facts.digest)
     hindrance = facts.hindrance
     is_resting = facts.machine in work.resting
@@ -63,7 +77,7 @@ def node(
         booted=facts.booted or None,
         has=_has(facts, has_written=has_written),
         drifted=_is_drifted(facts),
-        proven=facts.digest if _proves(facts, judged, hosts) else None,
+        proven=facts.digest if _proves(facts, judged, hosts, blind=blind) else None,
         refused=facts.digest if _refuses(facts, judged) else None,
         unverifiable=bool(hosts) and all(_is_unverifiable(facts, host) for host in hosts),
         reachable=not facts.silence and not (is_resting and hindrance is not None and hindrance.is_unreachable),
@@ -74,7 +88,8 @@ def node(
         leaving=asked is not None and asked <= now and facts.created < asked,
         joined=bool(facts.node),
         stuck=not facts.node and now - facts.created > JOIN_TIME,
-        replaceable=bool(group),
+        replaceable=bool(group) or (is_control_plane(machine) and health_checks.replaces(checks, machine)),
+        marked=REMEDIATE in machine.metadata.annotations,
     )
 
 
@@ -94,16 +109,17 @@ def _refuses(facts: NodeFacts, judged: Mapping[str, Judgement]) -> bool:
     return not facts.only_removes and any(one.verdict == clustertrust.NOT_TRUSTED for one in judged.values())
 
 
-def _proves(facts: NodeFacts, judged: Mapping[str, Judgement], hosts: Collection[str]) -> bool:
+def _proves(facts: NodeFacts, judged: Mapping[str, Judgement], hosts: Collection[str], *, blind: bool) -> bool:
     """Tell whether the node has trusted every registry since its last change that a pull of it can judge."""
     if not hosts or facts.valid_proof is None:
         return False
-    enough = _DEFINITE if facts.only_removes else frozenset({clustertrust.TRUSTED})
+    enough = _DEFINITE if facts.only_removes else _ACCEPTED if blind else frozenset({clustertrust.TRUSTED})
     asked = [host for host in hosts if not _is_unverifiable(facts, host)]
     return bool(asked) and all(host in judged and judged[host].verdict in enough for host in asked)
 
 
-_DEFINITE: Final = frozenset({clustertrust.TRUSTED, clustertrust.NOT_TRUSTED, clustertrust.ACCEPTED})
+_ACCEPTED: Final = frozenset({clustertrust.TRUSTED, clustertrust.ACCEPTED})
+_DEFINITE: Final = _ACCEPTED | {clustertrust.NOT_TRUSTED}
 
 
 def _is_unverifiable(facts: NodeFacts, host: str) -> bool:

@@ -12,7 +12,7 @@ from trustplane.api import annotations, clusterapi, configuration
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
 from trustplane.trust import bundle, scope
-from trustplane.trust.entries import SHORT, TrustSet
+from trustplane.trust.entries import SHORT, Reading, TrustSet
 
 _SUFFIX = ".pem"
 _SCOPE = "registry-scope"  # has no suffix, so it is no entry's key
@@ -94,23 +94,33 @@ def key(name: str) -> str:
     return name + _SUFFIX
 
 
-def read(secret: Secret) -> TrustSet | None:
-    """Return the set that a Secret holds; None where somebody else made it and it holds no such set."""
+def reading(secret: Secret) -> Reading:
+    """Read the list that a Secret holds, with what is wrong with it: somebody else may have made it."""
     data = dict(secret.data)
     scoped = data.pop(_SCOPE, "")
     entries = [configuration.TrustedCA(name=one.removesuffix(_SUFFIX), data=each) for one, each in data.items()]
     try:
         annotations_ = {annotations.REGISTRY_SCOPE: base64.b64decode(scoped).decode()}
     except ValueError:
-        return None
-    reading = scope.read(entries, annotations_, where="data")
-    return reading.trust if reading.ok else None
+        return Reading(findings=(scope.BAD_SCOPE.at(_SCOPE),))
+    return scope.read(entries, annotations_, where="data")
+
+
+def read(secret: Secret) -> TrustSet | None:
+    """Return the set that a Secret holds; None where somebody else made it and it holds no such set."""
+    found = reading(secret)
+    return found.trust if found.ok else None
 
 
 def read_set(secret: Secret, digest: str) -> TrustSet | None:
-    """Return the set of that digest; None where the Secret holds another: a tenant may have replaced it."""
-    trust = read(secret)
-    return trust if trust is not None and trust.digest == digest else None
+    """Return the set of that digest; None where the Secret holds another: a tenant may have replaced it.
+
+    Args:
+        secret: Which claims to hold it, by its name.
+        digest: All of it, or its first `SHORT` digits at least, where nothing says more.
+    """
+    trust = read(secret) if len(digest) >= SHORT else None
+    return trust if trust is not None and trust.digest.startswith(digest) else None
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,30 @@
 """The variable `trust` of a Cluster's topology, and the certificates in the Secrets that it names, before it is stored.
 
-Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2/cluster_types.go (Topology, WorkersTopology).
+Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2/cluster_types.go (Topology).
 """
 
 import base64
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
+
+from msgspec import UNSET
 
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.fields import field
 from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.certificates.lint import lint
+from trustplane.clusterapi import left_out
+from trustplane.clusterapi.left_out import TOPOLOGY, VARIABLE
 from trustplane.clusterapi.secret import key
 from trustplane.clusterapi.variable import Trust, read
 from trustplane.errors import UserError
 from trustplane.trust import entries
 from trustplane.trust.removal import Listing, is_allowed, removal, removal_findings
 
-VARIABLE: Final = "trust"
-_TOPOLOGY: Final = "spec.topology"
-_POOLS: Final = ("machineDeployments", "machinePools")
+_PLACE: Final = f"{TOPOLOGY}.variables[{VARIABLE}]"
 
 # `data` of Secrets by name: None where it is absent; a Secret that could not be read is left out.
 Secrets = Mapping[str, Mapping[str, str] | None]
@@ -30,41 +32,33 @@ Secrets = Mapping[str, Mapping[str, str] | None]
 
 def needed_secrets(after: Json, before: Json | None) -> set[str]:
     """Return the names of the Secrets that the values of both name; none where the values are equal."""
-    if before is not None and _values(after) == _values(before):
+    if before is not None and value_of(after) == value_of(before):
         return set()
-    trusts = (_read(value, found) for found in (after, before) if found for value in _values(found).values())
+    trusts = [_read(value_of(one), one) for one in (after, before) if one and value_of(one) is not UNSET]
     return {one.secret_name for one in trusts if isinstance(one, Trust) and one.names}
 
 
 def findings_of(after: Json, before: Json | None, secrets: Secrets, at: dt.datetime) -> list[Finding]:
-    """Judge the values of a Cluster that differ from those before, and what they lose."""
-    new, old = _values(after), _values(before) if before else {}
-    if before is not None and new == old:
+    """Judge the value of a Cluster where it differs from the one before, what it loses, and what is left out of it."""
+    return [*left_out.findings_of(after, before), *_of_value(after, before, secrets, at)]
+
+
+def _of_value(after: Json, before: Json | None, secrets: Secrets, at: dt.datetime) -> list[Finding]:
+    value, old = value_of(after), value_of(before) if before else UNSET
+    if value == old:
         return []
-    changed = {place: value for place, value in new.items() if place not in old or old[place] != value}
-    findings = [one for place, value in changed.items() for one in _judged(place, _read(value, after), secrets, at)]
+    findings = [] if value is UNSET else _judged(_read(value, after), secrets, at)
     if before is None or any(one.severity is Severity.ERROR for one in findings):
         return findings
-    return [*_lost(after, before, secrets), *findings]
+    allowed = is_allowed(field(after, "metadata", "annotations") or {})
+    lost = removal(_listing(old, before, secrets), _listing(value, after, secrets))
+    return [*(one.at(_PLACE) for one in removal_findings(lost, allowed=allowed)), *findings]
 
 
-def _values(cluster: Json) -> dict[str, Any]:
-    """Return the values of the variable by their place: of all machines, and of groups that have their own."""
-    holders = {_TOPOLOGY: field(cluster, "spec", "topology", "variables"), **dict(_overrides(cluster))}
-    return {
-        f"{place}.variables[{VARIABLE}]": one.get("value")
-        for place, variables in holders.items()
-        for one in variables or ()
-        if one.get("name") == VARIABLE
-    }
-
-
-def _overrides(cluster: Json) -> Iterator[tuple[str, list[Json] | None]]:
-    topology = field(cluster, "spec", "topology") or {}
-    yield f"{_TOPOLOGY}.controlPlane", field(topology, "controlPlane", "variables", "overrides")
-    for kind in _POOLS:
-        for pool in field(topology, "workers", kind) or ():
-            yield f"{_TOPOLOGY}.workers.{kind}[{pool.get('name')}]", field(pool, "variables", "overrides")
+def value_of(cluster: Json) -> Any:
+    """Return the value of the variable; UNSET without one."""
+    variables = field(cluster, "spec", "topology", "variables") or ()
+    return next((one.get("value") for one in variables if one.get("name") == VARIABLE), UNSET)
 
 
 def _read(value: Any, cluster: Json) -> Trust | Finding:
@@ -74,14 +68,14 @@ def _read(value: Any, cluster: Json) -> Trust | Finding:
         return Finding(code="bad-variable", what=error.what, why=error.why, next_step=error.next_step)
 
 
-def _judged(place: str, trust: Trust | Finding, secrets: Secrets, at: dt.datetime) -> list[Finding]:
+def _judged(trust: Trust | Finding, secrets: Secrets, at: dt.datetime) -> list[Finding]:
     if isinstance(trust, Finding):
-        return [trust.at(place)]
+        return [trust.at(_PLACE)]
     if not trust.names:
         return []
     data = secrets.get(trust.secret_name)
     if data is None:
-        return [(_absent if trust.secret_name in secrets else _unread)(trust).at(place)]
+        return [(_absent if trust.secret_name in secrets else _unread)(trust).at(_PLACE)]
     where = f"Secret {trust.secret_name}"
     missing = [_missing(trust, name).at(f"{where} ({name})") for name in trust.names if _key(trust, name) not in data]
     listed = _listed(trust, data)
@@ -121,31 +115,9 @@ def _for_secret(trust: Trust, finding: Finding) -> Finding:
     )
 
 
-def _lost(after: Json, before: Json, secrets: Secrets) -> list[Finding]:
-    """Compare what each group of machines had with what it would have; a group that comes or goes loses nothing."""
-    allowed = is_allowed(field(after, "metadata", "annotations") or {})
-    new, old = _groups(after, secrets), _groups(before, secrets)
-    found: dict[str, Finding] = {}
-    for place in [one for one in new if one in old]:
-        for one in removal_findings(removal(old[place], new[place]), allowed=allowed):
-            found.setdefault(str(one), one.at(f"{place}.variables[{VARIABLE}]"))
-    return list(found.values())
-
-
-def _groups(cluster: Json, secrets: Secrets) -> dict[str, Listing]:
-    """Return what each group of machines trusts by this variable, and the topology for all others."""
-    values = _values(cluster)
-    common = values.get(f"{_TOPOLOGY}.variables[{VARIABLE}]")
-    places = (_TOPOLOGY, *(place for place, _ in _overrides(cluster)))
-    return {
-        place: _listing(_read(value, cluster), secrets)
-        for place in places
-        for value in [values.get(f"{place}.variables[{VARIABLE}]", common)]
-    }
-
-
-def _listing(trust: Trust | Finding, secrets: Secrets) -> Listing:
+def _listing(value: Any, cluster: Json, secrets: Secrets) -> Listing:
     """Return what entries trust; an entry whose certificates cannot be read is known by its name alone."""
+    trust = _read(value, cluster)
     if isinstance(trust, Finding):
         return {}
     data = secrets.get(trust.secret_name) or {}

@@ -1,1 +1,1 @@
-"""Evidence about failed pulls: each collector looks at one thing, within its time, and decides nothing."""
+"""Collectors of evidence about failed pulls: each reads one source within a time limit, and decides nothing."""

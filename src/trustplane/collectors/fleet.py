@@ -1,4 +1,4 @@
-"""What the management cluster knows: the trust that a cluster should have and has taken, its nodes, other sets."""
+"""Read the management cluster: a cluster's desired set and set in force, its nodes, and other clusters' sets."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,7 +27,7 @@ from trustplane.controllers.resources import (
     SECRETS,
     TANZU_CLUSTERS,
 )
-from trustplane.diagnosis.evidence import Listed, NodeRecord, TrustList
+from trustplane.diagnosis.evidence import ListEntry, NodeRecord, TrustList
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key, key_of
 from trustplane.nodes.plan import Drift
@@ -43,7 +43,7 @@ _STALE: Final = described(Drift(is_stale=True))
 
 @dataclass(frozen=True)
 class ClusterSets:
-    """The trust of one cluster; None where it is not known."""
+    """The sets of one cluster, None if unknown; digest of the set in force, and when the cluster took it."""
 
     desired: TrustList | None = None
     in_force: TrustList | None = None
@@ -51,83 +51,91 @@ class ClusterSets:
     since: datetime | None = None
 
 
-def listed(trust: TrustSet, owner: str) -> TrustList:
-    """Return a set as evidence."""
-    entries = (Listed(one.name, tuple(each.der for each in one.certificates), one.hosts) for one in trust.entries)
+def trust_list(trust: TrustSet, owner: str) -> TrustList:
+    """Convert a trust set to evidence."""
+    entries = (
+        ListEntry(entry.name, tuple(certificate.der for certificate in entry.certificates), entry.hosts)
+        for entry in trust.entries
+    )
     return TrustList(owner, tuple(entries))
 
 
-async def service(client: Client) -> TrustList:
+async def read_service_list(client: Client) -> TrustList:
     """Read the service's list."""
     configuration = await client.find(CONFIGURATIONS, NAME)
     kept = await last_good.find(client, namespace=SYSTEM_NAMESPACE)
-    return listed(lists.service(configuration, kept).trust, SERVICE)
+    return trust_list(lists.service(configuration, kept).trust, SERVICE)
 
 
-async def sets_of(client: Client, cluster: Key) -> ClusterSets:
-    """Read what a cluster should trust, and what it has taken."""
+async def read_cluster_sets(client: Client, cluster: Key) -> ClusterSets:
+    """Read a cluster's desired set and set in force."""
     tkc = await client.find(TANZU_CLUSTERS, cluster.name, cluster.namespace)
     capi = await client.find(CLUSTERS, cluster.name, cluster.namespace)
     configuration = await client.find(CONFIGURATIONS, NAME)
-    found = ClusterSets()
+    sets = ClusterSets()
     if tkc is not None:
         kept = await last_good.find(client, namespace=SYSTEM_NAMESPACE)
         merge = policy(tkc.metadata.annotations, lists.service_policies(configuration, kept)).merge
-        wanted = effective(lists.service(configuration, kept), lists.own(tkc), merge)
-        found = replace(found, desired=listed(wanted.trust, f"the list of cluster {cluster}"))
+        desired = effective(lists.service(configuration, kept), lists.own(tkc), merge)
+        sets = replace(sets, desired=trust_list(desired.trust, f"the list of cluster {cluster}"))
     frozen = Frozen.read(capi.metadata.annotations) if capi else None
-    return await _in_force(client, cluster, frozen, found) if frozen else found
+    return await _with_set_in_force(client, cluster, frozen, sets) if frozen else sets
 
 
-async def _in_force(client: Client, cluster: Key, frozen: Frozen, found: ClusterSets) -> ClusterSets:
+async def _with_set_in_force(client: Client, cluster: Key, frozen: Frozen, sets: ClusterSets) -> ClusterSets:
     owner = f"the set of cluster {cluster}"
     if frozen.digest == EMPTY.digest:
-        return replace(found, in_force=TrustList(owner), digest=frozen.digest)
+        return replace(sets, in_force=TrustList(owner), digest=frozen.digest)
     kept = await client.find(SECRETS, secret.name_of(cluster.name, frozen.digest), cluster.namespace)
-    trust = secret.read(kept) if kept else None
+    trust = secret.read_set(kept, frozen.digest) if kept else None
     if kept is None or trust is None:
-        return replace(found, digest=frozen.digest)
+        return replace(sets, digest=frozen.digest)
     since = kept.metadata.creation_timestamp
-    return replace(found, in_force=listed(trust, owner), digest=frozen.digest, since=since)
+    return replace(sets, in_force=trust_list(trust, owner), digest=frozen.digest, since=since)
 
 
-async def other_sets(client: Client, cluster: Key | None = None) -> list[tuple[tuple[Key, ...], TrustList]]:
-    """Read the sets of all clusters but one; equal sets once, with the clusters that have them."""
-    found = await client.list(SECRETS, labels=f"{COMPONENT_LABEL}={TRUST_COMPONENT}")
-    in_force = {key_of(one): one.metadata.annotations.get(TRUST_DIGEST, "") for one in await client.list(CLUSTERS)}
+async def read_other_sets(client: Client, cluster: Key | None = None) -> list[tuple[tuple[Key, ...], TrustList]]:
+    """Read the sets in force of all clusters except one; equal sets once, with the clusters that have them."""
+    secrets = await client.list(SECRETS, labels=f"{COMPONENT_LABEL}={TRUST_COMPONENT}")
+    in_force = {key_of(capi): capi.metadata.annotations.get(TRUST_DIGEST, "") for capi in await client.list(CLUSTERS)}
+    parsed: dict[tuple[str, frozenset[tuple[str, str]]], TrustSet | None] = {}  # most clusters have the service's set
     by_digest: dict[str, tuple[list[Key], TrustSet]] = {}
-    for one in found:
-        name, _, digest = one.metadata.name.rpartition("-trust-")
-        key = Key(one.metadata.namespace, name)
-        if key == cluster or not in_force.get(key, digest).startswith(digest):
-            continue  # one that a cluster had before
-        if digest not in by_digest and (trust := secret.read(one)) is not None:
-            by_digest[digest] = ([], trust)
-        if digest in by_digest:
-            by_digest[digest][0].append(key)
-    return [(tuple(keys), listed(trust, f"the set of cluster {keys[0]}")) for keys, trust in by_digest.values()]
+    for kept in secrets:
+        name, _, short = kept.metadata.name.rpartition("-trust-")
+        key = Key(kept.metadata.namespace, name)
+        digest = in_force.get(key) or short
+        if key == cluster or not digest.startswith(short):
+            continue  # a former set of the cluster
+        content = digest, frozenset(kept.data.items())
+        if content not in parsed:
+            parsed[content] = secret.read_set(kept, digest)
+        if (trust := parsed[content]) is not None:
+            by_digest.setdefault(trust.digest, ([], trust))[0].append(key)
+    return [(tuple(keys), trust_list(trust, f"the set of cluster {keys[0]}")) for keys, trust in by_digest.values()]
 
 
-async def machine_of(client: Client, cluster: Key, node: str) -> Machine | None:
-    """Find the Machine of a node."""
+async def find_machine(client: Client, cluster: Key, node: str) -> Machine | None:
+    """Return the Machine of a node."""
     machines = await list_of(client, MACHINES, cluster)
-    return next((one for one in machines if one.status.node_ref.name == node), None)
+    return next((machine for machine in machines if machine.status.node_ref.name == node), None)
 
 
-async def cluster_trust(client: Client, cluster: Key) -> ClusterTrust | None:
-    """Read what is reported of a cluster's trust."""
-    found = await client.find(CLUSTER_TRUSTS, cluster.name, cluster.namespace)
-    return found  # noqa: RET504 - in a return the type checker would take the object itself for optional
+async def find_cluster_trust(client: Client, cluster: Key) -> ClusterTrust | None:
+    """Return the ClusterTrust of a cluster."""
+    trust = await client.find(CLUSTER_TRUSTS, cluster.name, cluster.namespace)
+    return trust  # noqa: RET504 - returned directly, mypy infers the resource's type as optional
 
 
-def record(node: str, machine: Machine | None, trust: ClusterTrust | None, digest: str, registry: str) -> NodeRecord:
-    """Return what is known of a node: the durable facts on its Machine, and what is reported of it."""
+def node_record(
+    node: str, machine: Machine | None, trust: ClusterTrust | None, digest: str, registry: str
+) -> NodeRecord:
+    """Return the record of a node: the durable facts on its Machine, and its state in the ClusterTrust."""
     annotations = machine.metadata.annotations if machine else {}
     applied = recorded.applied(annotations) or AppliedTrust()
     proof = recorded.proof(annotations) or RecordedProof()
-    looked = recorded.inspection(annotations) or Inspection()
-    reported = next((one for one in trust.status.nodes if node == one.name), None) if trust else None
-    drift = looked.message if looked.digest == digest else ""
+    inspection = recorded.inspection(annotations) or Inspection()
+    reported = next((status for status in trust.status.nodes if node == status.name), None) if trust else None
+    drift = inspection.message if inspection.digest == digest else ""
     is_stale = _STALE in drift
     written = applied.digest or (reported.digest if reported else "")
     return NodeRecord(
@@ -137,13 +145,13 @@ def record(node: str, machine: Machine | None, trust: ClusterTrust | None, diges
         is_current=written == digest if written and digest else None,
         drift="" if is_stale else drift,
         is_stale=is_stale,
-        trusts=_trusts(proof, looked, digest, registry),
+        proven_at=_proven_at(proof, inspection, digest, registry),
     )
 
 
-def _trusts(proof: RecordedProof, looked: Inspection, digest: str, registry: str) -> datetime | None:
-    """Return when a node proved that it trusts a registry; None where it did not, or was not seen to verify."""
+def _proven_at(proof: RecordedProof, inspection: Inspection, digest: str, registry: str) -> datetime | None:
+    """Return when a node proved that it trusts a registry; None without a proof, or if it may not verify."""
     accepted = {result.registry for result in proof.results if result.verdict == TRUSTED}
-    verified = {access.registry for access in looked.registries if access.verification == VERIFIED}
-    fits = proof.digest == digest and looked.digest == digest
-    return proof.at if fits and registry in accepted & verified else None
+    verified = {access.registry for access in inspection.registries if access.verification == VERIFIED}
+    is_current = proof.digest == digest and inspection.digest == digest
+    return proof.at if is_current and registry in accepted & verified else None

@@ -1,4 +1,4 @@
-"""All evidence about a failed pull, gathered at once, each part within its own time."""
+"""Gather all evidence about a failed pull: the collectors run in parallel, each within its own time limit."""
 
 import asyncio
 import ssl
@@ -13,12 +13,12 @@ from typing import Final
 from trustplane.api.clusterapi import Machine
 from trustplane.certificates.parsing import parse_pem
 from trustplane.collectors import disk, fleet, hosts, node_ssh, pods
-from trustplane.collectors.limit import look
+from trustplane.collectors.limit import collect
 from trustplane.controllers.clustertrust_workload import reading
+from trustplane.diagnosis.decision import endpoints
 from trustplane.diagnosis.endpoint import registry_of
-from trustplane.diagnosis.evidence import Case, Host, Look, NodeRecord, PullSecret, TrustList
+from trustplane.diagnosis.evidence import Case, CollectorReport, NodeRecord, PullSecret, TrustList
 from trustplane.diagnosis.layer import Role
-from trustplane.diagnosis.verdict import endpoints
 from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Key
@@ -26,221 +26,236 @@ from trustplane.kube.tasks import together
 from trustplane.registry.inspection import NOTHING, Follow
 
 API_SECONDS: Final = 5.0
-_MOST_KEPT: Final = 2 << 30  # of all pods of a cluster, which this process holds once
-PART_SECONDS: Final = 9.0  # the node, and the hosts: each is several looks
+_MOST_KEPT: Final = 2 << 30  # bytes; enough for all pods of a cluster
+PART_SECONDS: Final = 9.0  # for the node and for the hosts: each takes several requests
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the pods are: the API server of their cluster, and the management cluster where they have one."""
+class ClusterAccess:
+    """Access to the API server of the pods' cluster, and to its management cluster if it has one."""
 
     workload: Client
     management: Client | None = None
     cluster: Key | None = None
     use_ssh: bool = True
-    follow: Follow = NOTHING  # hosts and issuers that are asked, too
+    follow: Follow = NOTHING  # the hosts and issuers that may be contacted on other sites
 
 
 @dataclass
-class _Gathered:
-    """What the parts find, each in its own time."""
+class _Evidence:
+    """The evidence gathered so far; what arrived before a timeout counts."""
 
-    looks: list[Look] = field(default_factory=list)
+    reports: list[CollectorReport] = field(default_factory=list)
     secrets: tuple[PullSecret, ...] | None = None
     sets: fleet.ClusterSets = field(default_factory=fleet.ClusterSets)
     service: TrustList | None = None
     others: tuple[TrustList, ...] = ()
     node: NodeRecord | None = None
-    on_node: disk.OnNode | None = None
-    seen: hosts.Seen = field(default_factory=hosts.Seen)
+    inspection: disk.NodeInspection | None = None
+    observation: hosts.RegistryObservation = field(default_factory=hosts.RegistryObservation)
 
 
 @asynccontextmanager
-async def place(
+async def open_access(
     kubeconfig: Path | None, cluster: Key | None, *, use_ssh: bool, follow: Follow = NOTHING
-) -> AsyncIterator[Place]:
-    """Open the cluster that a kubeconfig names, or, with a Cluster, that one by way of its management cluster."""
+) -> AsyncIterator[ClusterAccess]:
+    """Connect to the cluster of a kubeconfig; or, if `cluster` is given, through its management cluster to that one."""
     async with Client.open(kubeconfig, timeout=API_SECONDS) as client:
         if cluster is None:
-            yield Place(client, use_ssh=use_ssh, follow=follow)
+            yield ClusterAccess(client, use_ssh=use_ssh, follow=follow)
             return
         async with reading(client, cluster, most_kept=_MOST_KEPT) as opened:
-            yield Place(opened, client, cluster, use_ssh, follow)
+            yield ClusterAccess(opened, client, cluster, use_ssh, follow)
 
 
-async def cases_of_pod(at: Place, key: Key) -> list[Case]:
-    """Gather what is known of each image that a pod cannot pull; none where it can pull all.
+async def gather_pod_cases(access: ClusterAccess, key: Key) -> list[Case]:
+    """Gather the evidence about each image that a pod cannot pull; none if it can pull all.
 
     Raises:
         TransientError: The API server does not answer.
     """
     try:
         async with asyncio.timeout(API_SECONDS):
-            pod = await pods.read_pod(at.workload, key)
+            pod = await pods.read_pod(access.workload, key)
     except TimeoutError as error:
         raise TransientError(
-            f"The API server {at.workload.server} does not answer", why=f"no answer in {API_SECONDS:g} s"
+            f"The API server {access.workload.server} does not answer", why=f"no answer in {API_SECONDS:g} s"
         ) from error
-    return list(await together(*(_case(at, pod, said) for said in pod.said)))
+    return list(await together(*(_image_case(access, pod, image) for image in pod.images)))
 
 
-async def _case(at: Place, pod: pods.Pod, said: pods.Said) -> Case:
-    found, registry = _Gathered(looks=pods.looks_of(pod)), registry_of(said.image)
-    wanted = endpoints(said.messages, said.image)
+async def _image_case(access: ClusterAccess, pod: pods.Pod, failed: pods.ImageMessages) -> Case:
+    evidence, registry = _Evidence(reports=pods.pod_reports(pod)), registry_of(failed.image)
+    targets = endpoints(failed.messages, failed.image)
+    node = _add_node(evidence, access, pod.node, registry, targets)
     await together(
-        _secrets(found, at, pod, said.image),
-        _trust(found, at),
-        look(f"node {pod.node}", _node(found, at, pod.node, registry, wanted), found.looks, seconds=PART_SECONDS),
-        _hosts(found, wanted, said.image, registry, at.follow),
+        _add_secrets(evidence, access, pod, failed.image),
+        _add_trust(evidence, access),
+        collect(f"node {pod.node}", node, evidence.reports, seconds=PART_SECONDS),
+        _add_hosts(evidence, targets, failed.image, registry, access.follow),
     )
     return replace(
-        _as_case(found, registry),
-        image=said.image,
-        messages=said.messages,
-        failed_at=said.at,
+        _case(evidence, registry),
+        image=failed.image,
+        messages=failed.messages,
+        failed_at=failed.at,
         subject=str(pod.key),
-        cluster=str(at.cluster) if at.cluster else "",
+        cluster=str(access.cluster) if access.cluster else "",
     )
 
 
-async def _secrets(found: _Gathered, at: Place, pod: pods.Pod, image: str) -> None:
+async def _add_secrets(evidence: _Evidence, access: ClusterAccess, pod: pods.Pod, image: str) -> None:
     if pod.object is None:
-        found.looks.append(Look("pull secrets", "the pod is gone, and with it their names", seen=False))
+        reason = "the pod was not found, so the names of its pull secrets are unknown"
+        evidence.reports.append(CollectorReport("pull secrets", reason, is_available=False))
         return
-    work = pods.pull_secrets(at.workload, pod.object, image)
-    found.secrets = await look("pull secrets", work, found.looks, seconds=API_SECONDS)
-    if found.secrets is not None:
-        words = "; ".join(f"{one.name} (of {one.named_by}) {one.state}" for one in found.secrets)
-        found.looks.append(Look("pull secrets", words or "the pod and its ServiceAccount name none"))
+    work = pods.assess_pull_secrets(access.workload, pod.object, image)
+    evidence.secrets = await collect("pull secrets", work, evidence.reports, seconds=API_SECONDS)
+    if evidence.secrets is not None:
+        text = "; ".join(f"{secret.name} (of {secret.named_by}) {secret.state}" for secret in evidence.secrets)
+        evidence.reports.append(CollectorReport("pull secrets", text or "the pod and its ServiceAccount name none"))
 
 
-async def _trust(found: _Gathered, at: Place) -> None:
-    if at.management is None or at.cluster is None:
-        words = "the cluster was named by its kubeconfig: what it should trust is known with --cluster"
-        found.looks.append(Look("trust sets", words, seen=False))
+async def _add_trust(evidence: _Evidence, access: ClusterAccess) -> None:
+    if access.management is None or access.cluster is None:
+        reason = "the cluster was named by its kubeconfig; name it with --cluster to include its trust sets"
+        evidence.reports.append(CollectorReport("trust sets", reason, is_available=False))
         return
-    await together(_own_sets(found, at.management, at.cluster), _others(found, at.management, at.cluster))
+    await together(
+        _add_own_sets(evidence, access.management, access.cluster),
+        _add_other_sets(evidence, access.management, access.cluster),
+    )
 
 
-async def _own_sets(found: _Gathered, client: Client, cluster: Key) -> None:
-    sets = await look("trust of the cluster", fleet.sets_of(client, cluster), found.looks, seconds=API_SECONDS)
+async def _add_own_sets(evidence: _Evidence, client: Client, cluster: Key) -> None:
+    work = fleet.read_cluster_sets(client, cluster)
+    sets = await collect("trust of the cluster", work, evidence.reports, seconds=API_SECONDS)
     if sets is not None:
-        found.sets = sets
-        wanted, taken = (_count(one) for one in (sets.desired, sets.in_force))
-        found.looks.append(Look("trust of the cluster", f"asked for: {wanted}; in force: {taken}"))
+        evidence.sets = sets
+        text = f"desired: {_count(sets.desired)}; in force: {_count(sets.in_force)}"
+        evidence.reports.append(CollectorReport("trust of the cluster", text))
 
 
-async def _others(found: _Gathered, client: Client, cluster: Key | None) -> None:
-    found.service, others = await together(
-        look("the service's list", fleet.service(client), found.looks, seconds=API_SECONDS),
-        look("other clusters", fleet.other_sets(client, cluster), found.looks, seconds=API_SECONDS),
+async def _add_other_sets(evidence: _Evidence, client: Client, cluster: Key | None) -> None:
+    evidence.service, others = await together(
+        collect("the service's list", fleet.read_service_list(client), evidence.reports, seconds=API_SECONDS),
+        collect("other clusters", fleet.read_other_sets(client, cluster), evidence.reports, seconds=API_SECONDS),
     )
-    found.others = tuple(one for _, one in others or ())
+    evidence.others = tuple(trust for _, trust in others or ())
     if others is not None:
-        found.looks.append(
-            Look("other clusters", f"{len(others)} different sets; the service's: {_count(found.service)}")
-        )
+        text = f"{len(others)} different sets; the service's list: {_count(evidence.service)}"
+        evidence.reports.append(CollectorReport("other clusters", text))
 
 
-def _count(listed: TrustList | None) -> str:
-    return f"{len(listed.entries)} entries" if listed else "not known"
+def _count(trust: TrustList | None) -> str:
+    return f"{len(trust.entries)} entries" if trust else "unknown"
 
 
-async def _node(found: _Gathered, at: Place, node: str, registry: str, wanted: list[tuple[Role, str]]) -> None:
-    if at.management is None or at.cluster is None or not node:
+async def _add_node(
+    evidence: _Evidence, access: ClusterAccess, node: str, registry: str, targets: list[tuple[Role, str]]
+) -> None:
+    if access.management is None or access.cluster is None or not node:
         return
-    work = _record(at.management, at.cluster, node, registry)
-    known = await look(f"node {node}", work, found.looks, seconds=API_SECONDS)
-    if known is None:
+    work = _read_record(access.management, access.cluster, node, registry)
+    result = await collect(f"node {node}", work, evidence.reports, seconds=API_SECONDS)
+    if result is None:
         return
-    machine, found.node = known
-    state = found.node.state or ("Proven" if found.node.trusts else "nothing wrong is reported of it")
-    found.looks.append(Look(f"node {node}", f"{state}{': ' if found.node.message else ''}{found.node.message}"))
-    if machine is None or not at.use_ssh:
-        words = "no Machine of it is known" if machine is None else "not asked for (--no-ssh)"
-        found.looks.append(Look(f"node {node} over SSH", words, seen=False))
+    machine, record = result
+    evidence.node = record
+    state = record.state or ("Proven" if record.proven_at else "no problem reported")
+    evidence.reports.append(CollectorReport(f"node {node}", f"{state}{': ' if record.message else ''}{record.message}"))
+    source = f"node {node} over SSH"
+    if machine is None or not access.use_ssh:
+        reason = "the node has no Machine" if machine is None else "skipped (--no-ssh)"
+        evidence.reports.append(CollectorReport(source, reason, is_available=False))
         return
-    ssh_work = node_ssh.look_at(at.management, at.cluster, machine, registry, wanted)
-    found.on_node = await look(f"node {node} over SSH", ssh_work, found.looks, seconds=node_ssh.NODE_SECONDS)
-    if found.on_node:
-        found.looks.append(Look(f"node {node} over SSH", node_ssh.described(found.on_node)))
-        words = f"no answer in {disk.SECOND_SECONDS:g} s"
-        found.looks += [Look(f"{one} from node {node}", words, seen=False) for one in found.on_node.unseen]
+    inspect = node_ssh.inspect_machine(access.management, access.cluster, machine, registry, targets)
+    evidence.inspection = await collect(source, inspect, evidence.reports, seconds=node_ssh.NODE_SECONDS)
+    if evidence.inspection:
+        evidence.reports.append(CollectorReport(source, node_ssh.inspection_summary(evidence.inspection)))
+        reason = f"no answer in {disk.SECOND_SECONDS:g} s"
+        unanswered = evidence.inspection.unanswered
+        evidence.reports += [
+            CollectorReport(f"{host} from node {node}", reason, is_available=False) for host in unanswered
+        ]
 
 
-async def _record(client: Client, cluster: Key, node: str, registry: str) -> tuple[Machine | None, NodeRecord]:
+async def _read_record(client: Client, cluster: Key, node: str, registry: str) -> tuple[Machine | None, NodeRecord]:
     machine, trust, sets = await together(
-        fleet.machine_of(client, cluster, node), fleet.cluster_trust(client, cluster), fleet.sets_of(client, cluster)
+        fleet.find_machine(client, cluster, node),
+        fleet.find_cluster_trust(client, cluster),
+        fleet.read_cluster_sets(client, cluster),
     )
-    return machine, fleet.record(node, machine, trust, sets.digest, registry)
+    return machine, fleet.node_record(node, machine, trust, sets.digest, registry)
 
 
-async def _hosts(found: _Gathered, wanted: list[tuple[Role, str]], image: str, registry: str, follow: Follow) -> None:
-    work = hosts.look_at(found.seen, wanted, image, registry=registry, follow=follow)
-    await look("hosts", work, found.looks, seconds=PART_SECONDS)
+async def _add_hosts(
+    evidence: _Evidence, targets: list[tuple[Role, str]], image: str, registry: str, follow: Follow
+) -> None:
+    work = hosts.observe_hosts(evidence.observation, targets, image, registry=registry, follow=follow)
+    await collect("hosts", work, evidence.reports, seconds=PART_SECONDS)
 
 
-def _as_case(found: _Gathered, registry: str) -> Case:
-    on_node = found.on_node
+def _case(evidence: _Evidence, registry: str) -> Case:
+    observation, inspection = evidence.observation, evidence.inspection
     return Case(
         now=datetime.now(UTC),
         registry=registry,
-        secrets=found.secrets,
-        challenge=found.seen.challenge or (on_node.challenge if on_node else ""),
-        anonymous=found.seen.anonymous,
-        desired=found.sets.desired,
-        in_force=found.sets.in_force,
-        since=found.sets.since,
-        service=found.service,
-        others=found.others,
-        issuers=tuple(found.seen.issuers),
-        bundle=bundle(),
-        node=found.node,
-        disk=on_node.disk if on_node else None,
-        hosts=_and_of_node(found.seen.hosts, on_node),
-        looks=(*found.looks, *found.seen.looks),
+        secrets=evidence.secrets,
+        challenge=observation.challenge or (inspection.challenge if inspection else ""),
+        anonymous=observation.anonymous,
+        desired=evidence.sets.desired,
+        in_force=evidence.sets.in_force,
+        since=evidence.sets.since,
+        service=evidence.service,
+        others=evidence.others,
+        issuers=tuple(observation.issuers),
+        public_cas=public_cas(),
+        node=evidence.node,
+        disk=inspection.disk if inspection else None,
+        hosts=(*observation.hosts, *(inspection.hosts if inspection else ())),
+        reports=(*evidence.reports, *observation.reports),
     )
 
 
-def _and_of_node(seen: list[Host], on_node: disk.OnNode | None) -> tuple[Host, ...]:
-    return (*seen, *(on_node.hosts if on_node else ()))
-
-
 @lru_cache(maxsize=1)
-def bundle() -> tuple[bytes, ...]:
-    """Return the CAs that this machine trusts, DER: nodes trust about the same ones anyway."""
-    named = ssl.get_default_verify_paths()
-    for path in map(Path, filter(None, (named.cafile, named.openssl_cafile, "/etc/ssl/certs/ca-certificates.crt"))):
+def public_cas() -> tuple[bytes, ...]:
+    """Return the public CAs that this machine trusts, DER: nodes trust nearly the same ones."""
+    paths = ssl.get_default_verify_paths()
+    for path in map(Path, filter(None, (paths.cafile, paths.openssl_cafile, "/etc/ssl/certs/ca-certificates.crt"))):
         if path.is_file():
-            return tuple(one.der for one in parse_pem(path.read_bytes()).certificates)
+            return tuple(certificate.der for certificate in parse_pem(path.read_bytes()).certificates)
     return ()
 
 
 @dataclass(frozen=True)
 class Group:
-    """Clusters that have the same set, and the case of a registry for them."""
+    """Clusters with the same set, and the case of a registry for them."""
 
     clusters: tuple[Key, ...]
     case: Case
 
 
-async def cases_of_registry(management: Client | None, registry: str, follow: Follow = NOTHING) -> list[Group]:
-    """Gather what is known of a registry, for each different set of the fleet, the service's list first."""
-    found = _Gathered()
-    known: list[tuple[tuple[Key, ...], TrustList]] = []
+async def gather_registry_cases(management: Client | None, registry: str, follow: Follow = NOTHING) -> list[Group]:
+    """Gather the evidence about a registry for each different set of the fleet, the service's list first."""
+    evidence = _Evidence()
+    cluster_sets: list[tuple[tuple[Key, ...], TrustList]] = []
 
-    async def sets() -> None:
+    async def add_sets() -> None:
         if management is None:
             return
-        found.service = await look("the service's list", fleet.service(management), found.looks, seconds=API_SECONDS)
-        others = await look("clusters", fleet.other_sets(management), found.looks, seconds=API_SECONDS)
-        known.extend(others or ())
-        if others is not None:
-            found.looks.append(Look("clusters", f"{len(others)} different sets"))
+        service = fleet.read_service_list(management)
+        evidence.service = await collect("the service's list", service, evidence.reports, seconds=API_SECONDS)
+        sets = await collect("clusters", fleet.read_other_sets(management), evidence.reports, seconds=API_SECONDS)
+        cluster_sets.extend(sets or ())
+        if sets is not None:
+            evidence.reports.append(CollectorReport("clusters", f"{len(sets)} different sets"))
 
-    await together(sets(), _hosts(found, [(Role.REGISTRY, registry)], "", registry, follow))
-    found.others = tuple(one for _, one in known)
-    case = _as_case(found, registry)
-    groups = [Group((), replace(case, in_force=found.service, desired=found.service))] if found.service else []
-    groups += [Group(keys, replace(case, in_force=one, desired=one, cluster=str(keys[0]))) for keys, one in known]
+    await together(add_sets(), _add_hosts(evidence, [(Role.REGISTRY, registry)], "", registry, follow))
+    evidence.others = tuple(trust for _, trust in cluster_sets)
+    case, service_list = _case(evidence, registry), evidence.service
+    groups = [Group((), replace(case, in_force=service_list, desired=service_list))] if service_list else []
+    groups += [
+        Group(keys, replace(case, in_force=own, desired=own, cluster=str(keys[0]))) for keys, own in cluster_sets
+    ]
     return groups or [Group((), case)]

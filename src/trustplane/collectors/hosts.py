@@ -1,12 +1,12 @@
-"""The hosts of a registry as seen from here: what they serve, how they ask for credentials, where they send."""
+"""Dial the hosts of a registry from here: their chains, the authentication scheme, and the second hosts they name."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trustplane.certificates.repair import read_any
 from trustplane.certificates.verification import GoCertificate, MalformedError
-from trustplane.collectors.limit import in_thread, look
-from trustplane.diagnosis.evidence import Host, Look, Vantage
+from trustplane.collectors.limit import collect, run_in_thread
+from trustplane.diagnosis.evidence import CollectorReport, Host, ObservedFrom
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import UserError
 from trustplane.kube.tasks import together
@@ -24,23 +24,23 @@ DIAL_SECONDS = 4.0
 ASK_SECONDS = 4.0
 ISSUER_SECONDS = 2.0
 _API_STATUS = (200, 401)
-_SHOWN = 200  # characters of a URL
+_MAX_URL = 200  # characters in a text
 
 
 @dataclass
-class Seen:
-    """What was seen of a registry from here."""
+class RegistryObservation:
+    """The hosts of a registry as dialled from here, and the registry's answers."""
 
     hosts: list[Host] = field(default_factory=list)
     challenge: str = ""
     anonymous: int = 0
     issuers: list[bytes] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
+    reports: list[CollectorReport] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a registry answered, and the other hosts that it names."""
+    """A registry's answer, and the second hosts that it names."""
 
     failure: Failure | None = None
     scheme: str = ""
@@ -49,34 +49,40 @@ class _Answer:
     anonymous: int = 0
 
 
-async def look_at(
-    seen: Seen, endpoints: Iterable[tuple[Role, str]], image: str, *, registry: str = "", follow: Follow = NOTHING
+async def observe_hosts(
+    observation: RegistryObservation,
+    endpoints: Iterable[tuple[Role, str]],
+    image: str,
+    *,
+    registry: str = "",
+    follow: Follow = NOTHING,
 ) -> None:
-    """Dial hosts at once; ask the registry, anonymously, for its other hosts and dial those as well.
+    """Dial hosts in parallel; ask the registry, anonymously, for its second hosts, and dial these.
 
     Args:
-        seen: Takes what is seen, as it comes: what is there when the time is up counts.
-        endpoints: What each host is to the registry, and its address; others than the registry are its choice, or
-            that of whoever wrote the message, and are dialled only where `registry.reach` or `follow` says so.
-        image: The image's name; "" where it is about the registry alone.
-        registry: The host that the image's name begins with; left out: that of the first endpoint that is a registry.
-        follow: What else is wanted.
+        observation: Receives each result as it arrives; results from before a timeout count.
+        endpoints: Role and address of each host. The registry, or the author of the message, chose every host but the
+            registry itself, so these are dialled only as `registry.reach` and `follow` allow.
+        image: The image reference; "" for a registry alone.
+        registry: The registry host of the image; by default the first endpoint with the role of a registry.
+        follow: The hosts and issuers that may be contacted on other sites.
     """
     named = list(endpoints)
-    registry = registry or next((one for role, one in named if role is Role.REGISTRY), "")
-    await together(*(_one(seen, role, address, image, _At(registry, follow)) for role, address in named))
+    registry = registry or next((address for role, address in named if role is Role.REGISTRY), "")
+    rule = _DialRule(registry, follow)
+    await together(*(_observe_host(observation, role, address, image, rule) for role, address in named))
 
 
 @dataclass(frozen=True)
-class _At:
+class _DialRule:
     registry: str
     follow: Follow
 
-    def where(self, role: Role, address: Address) -> Address | Target | Unasked:
-        """Decide about an endpoint. It may block."""
+    def target(self, role: Role, address: Address) -> Address | Target | Unasked:
+        """Decide whether an endpoint may be dialled. It may block."""
         if role is Role.REGISTRY:
             return address
-        # A mirror or a proxy is the nodes' choice, on any site; what only this machine reaches is no part of it.
+        # Nodes choose their mirrors and proxies, on any site; addresses that only this machine reaches stay excluded.
         anywhere = self.follow.hosts or role not in (Role.TOKEN_SERVICE, Role.BLOB_STORE)
         try:
             registry = Address.read(self.registry)
@@ -85,117 +91,116 @@ class _At:
         return target(registry, address, anywhere=anywhere)
 
 
-async def _one(seen: Seen, role: Role, text: str, image: str, at: _At) -> None:
+async def _observe_host(observation: RegistryObservation, role: Role, name: str, image: str, rule: _DialRule) -> None:
     try:
-        address = Address.read(text)
+        address = Address.read(name)
     except UserError as error:
-        seen.looks.append(Look(f"{role} {text}", str(error), seen=False))
+        observation.reports.append(CollectorReport(f"{role} {name}", str(error), is_available=False))
         return
-    source = f"{role} {text} from here"
-    where = await look(source, in_thread(lambda: at.where(role, address)), seen.looks, seconds=ASK_SECONDS)
-    if where is None or isinstance(where, Unasked):
-        seen.looks += [Look(source, where.message, seen=False)] if where else []
+    source = f"{role} {name} from here"
+    decision = await collect(
+        source, run_in_thread(lambda: rule.target(role, address)), observation.reports, seconds=ASK_SECONDS
+    )
+    if decision is None or isinstance(decision, Unasked):
+        observation.reports += [CollectorReport(source, decision.message, is_available=False)] if decision else []
         return
-    host = await _dial(seen, role, where, text)
+    host = await _dial(observation, role, decision, name)
     if host is None or not host.certificates or role is not Role.REGISTRY:
         return
-    await _issuers(seen, host, address, at.follow)
-    asked = await look(
-        f"what {text} answers",
-        in_thread(lambda: _ask(address, _image(image), at.follow)),
-        seen.looks,
+    await _fetch_issuers(observation, host, address, rule.follow)
+    answer = await collect(
+        f"answers of {name}",
+        run_in_thread(lambda: _ask(address, _image(image), rule.follow)),
+        observation.reports,
         seconds=ASK_SECONDS,
     )
-    if asked is not None:
-        await _others(seen, host, asked)
+    if answer is not None:
+        await _dial_second_hosts(observation, host, answer)
 
 
-async def _issuers(seen: Seen, host: Host, registry: Address, follow: Follow) -> None:
-    """Fetch the issuer of the last certificate that was served, where that says where it is, and where it is wanted."""
-    urls = published(host.certificates[-1])
+async def _fetch_issuers(observation: RegistryObservation, host: Host, registry: Address, follow: Follow) -> None:
+    """Fetch the issuer of the last certificate served, if the certificate contains its URL and `follow` allows it."""
+    urls = issuer_urls(host.certificates[-1])
     source = f"issuer of {host.address}'s chain"
     if urls and not follow.issuers:
-        words = f"not asked: {', '.join(clean(url, _SHOWN) for url in urls)}. --follow-aia asks there"
-        seen.looks.append(Look(source, words, seen=False))
+        text = f"not asked: {', '.join(clean(url, _MAX_URL) for url in urls)}. --follow-aia asks there"
+        observation.reports.append(CollectorReport(source, text, is_available=False))
         return
-    found = await look(
+    files = await collect(
         source,
-        in_thread(lambda: [read_any(fetch(url, registry, ISSUER_SECONDS)) for url in urls]),
-        seen.looks,
+        run_in_thread(lambda: [read_any(fetch(url, registry, ISSUER_SECONDS)) for url in urls]),
+        observation.reports,
         seconds=ISSUER_SECONDS,
     )
-    seen.issuers += [one.der for parsed in found or () for one in parsed.certificates]
+    observation.issuers += [certificate.der for file in files or () for certificate in file.certificates]
 
 
-async def _dial(seen: Seen, role: Role, where: Address | Target, text: str) -> Host | None:
-    served = await look(
-        f"{role} {text} from here", in_thread(lambda: dial(where, DIAL_SECONDS)), seen.looks, seconds=DIAL_SECONDS + 1
+async def _dial(observation: RegistryObservation, role: Role, address: Address | Target, name: str) -> Host | None:
+    source = f"{role} {name} from here"
+    served = await collect(
+        source, run_in_thread(lambda: dial(address, DIAL_SECONDS)), observation.reports, seconds=DIAL_SECONDS + 1
     )
     if served is None:
         return None
-    host = _host(role, text, served)
-    seen.hosts.append(host)
-    seen.looks.append(Look(f"{role} {text} from here", _words(served)))
+    host = _host(role, name, served)
+    observation.hosts.append(host)
+    observation.reports.append(CollectorReport(source, _summary(served)))
     return host
 
 
 def _host(role: Role, address: str, served: Served) -> Host:
     failure = served.failure
-    code, words = (failure.cause, failure.message) if failure else ("", "")
-    return Host(role, address, Vantage.HERE, served.certificates, code, words)
+    code, message = (failure.cause, failure.message) if failure else ("", "")
+    return Host(role, address, ObservedFrom.HERE, served.certificates, code, message)
 
 
-def _words(served: Served) -> str:
+def _summary(served: Served) -> str:
     if served.failure:
         return f"{served.failure.cause}: {served.failure.message}"
-    return f"{len(served.certificates)} certificates by {served.tls_version}"
+    return f"{len(served.certificates)} certificates over {served.tls_version}"
 
 
-async def _others(seen: Seen, registry: Host, asked: _Answer) -> None:
-    seen.challenge, seen.anonymous = asked.scheme, asked.anonymous
-    if asked.failure:
-        place = seen.hosts.index(registry)
-        seen.hosts[place] = Host(
-            registry.role,
-            registry.address,
-            registry.vantage,
-            registry.certificates,
-            asked.failure.cause,
-            asked.failure.message,
-        )
-    known = {one.address for one in seen.hosts}
-    wanted = []
-    for role, one in ((Role.TOKEN_SERVICE, asked.tokens), (Role.BLOB_STORE, asked.blobs)):
-        if isinstance(one, Unasked):
-            seen.looks.append(Look(f"{role} from here", one.message, seen=False))
-        elif one and str(one.address) not in known:
-            wanted.append((role, one))
-    await together(*(_dial(seen, role, one, str(one.address)) for role, one in wanted))
+async def _dial_second_hosts(observation: RegistryObservation, registry: Host, answer: _Answer) -> None:
+    observation.challenge, observation.anonymous = answer.scheme, answer.anonymous
+    if failure := answer.failure:
+        index = observation.hosts.index(registry)
+        observation.hosts[index] = replace(registry, failure=failure.cause, message=failure.message)
+    known = {host.address for host in observation.hosts}
+    targets = []
+    for role, second in ((Role.TOKEN_SERVICE, answer.tokens), (Role.BLOB_STORE, answer.blobs)):
+        if isinstance(second, Unasked):
+            observation.reports.append(CollectorReport(f"{role} from here", second.message, is_available=False))
+        elif second and str(second.address) not in known:
+            targets.append((role, second))
+    await together(*(_dial(observation, role, second, str(second.address)) for role, second in targets))
 
 
 def _ask(address: Address, image: Image | None, follow: Follow) -> _Answer:
-    answer = get(address, "/v2/")
-    if isinstance(answer, Failure):
-        return _Answer(failure=answer)
-    if answer.status not in _API_STATUS:
-        words = f"GET https://{address}/v2/ answers {answer.status}; a registry answers 200 or 401"
-        return _Answer(failure=Failure("not-a-registry", words))
-    tokens = token_service(address, challenge(answer), anywhere=follow.hosts)
+    ping = get(address, "/v2/")
+    if isinstance(ping, Failure):
+        return _Answer(failure=ping)
+    if ping.status not in _API_STATUS:
+        message = f"GET https://{address}/v2/ answers {ping.status}; a registry answers 200 or 401"
+        return _Answer(failure=Failure("not-a-registry", message))
+    tokens = token_service(address, challenge(ping), anywhere=follow.hosts)
     known = tokens if isinstance(tokens, TokenService) else None
     return _Answer(
-        scheme=_scheme(answer),
-        tokens=known.where
-        if known and known.where.address != address
-        else tokens
-        if isinstance(tokens, Unasked)
-        else None,
+        scheme=_scheme(ping),
+        tokens=_token_target(tokens, address),
         blobs=blob_host(address, image, known, anywhere=follow.hosts) if image else None,
         anonymous=manifest_status(address, image, known) if image else 0,
     )
 
 
-def _scheme(answer: Response) -> str:
-    return answer.headers.get("www-authenticate", "").partition(" ")[0].lower()
+def _token_target(tokens: TokenService | Unasked | None, registry: Address) -> Target | Unasked | None:
+    """Return the token service to dial; None without one, or if the registry itself issues tokens."""
+    if isinstance(tokens, TokenService):
+        return tokens.where if tokens.where.address != registry else None
+    return tokens
+
+
+def _scheme(response: Response) -> str:
+    return response.headers.get("www-authenticate", "").partition(" ")[0].lower()
 
 
 def _image(name: str) -> Image | None:
@@ -206,10 +211,10 @@ def _image(name: str) -> Image | None:
     return Image.read(rest if names_host else name)
 
 
-def published(certificate: bytes) -> tuple[str, ...]:
-    """Return where a certificate says that its issuer is; nothing where it issued itself."""
+def issuer_urls(der: bytes) -> tuple[str, ...]:
+    """Return the URLs of the issuer in a certificate; none if it is self-issued."""
     try:
-        one = GoCertificate.read(certificate)
+        certificate = GoCertificate.read(der)
     except MalformedError:
         return ()
-    return () if one.is_self_issued else tuple(one.extensions.ca_issuers[:2])
+    return () if certificate.is_self_issued else tuple(certificate.extensions.ca_issuers[:2])

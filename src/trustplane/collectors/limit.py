@@ -1,4 +1,4 @@
-"""Looking at one thing within its time: what cannot be seen is said, and keeps nobody waiting."""
+"""Run a collector within a time limit, and report a failure instead of raising it."""
 
 import asyncio
 import contextlib
@@ -6,29 +6,29 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from trustplane.diagnosis.evidence import Look
+from trustplane.diagnosis.evidence import CollectorReport
 from trustplane.errors import TrustplaneError
 from trustplane.text import redact
 
 T = TypeVar("T")
 
 
-async def look(source: str, work: Awaitable[T], looks: list[Look], *, seconds: float) -> T | None:
-    """Wait for what one look finds; None where it fails or takes too long, and `looks` then says why."""
+async def collect(source: str, work: Awaitable[T], reports: list[CollectorReport], *, seconds: float) -> T | None:
+    """Return a collector's result; None if it fails or exceeds its time limit, with the reason in `reports`."""
     try:
         async with asyncio.timeout(seconds):
             return await work
     except TimeoutError:
-        looks.append(Look(source, f"no answer in {seconds:g} s", seen=False))
+        reports.append(CollectorReport(source, f"no answer in {seconds:g} s", is_available=False))
     except TrustplaneError as error:
-        looks.append(Look(source, redact(str(error)), seen=False))
+        reports.append(CollectorReport(source, redact(str(error)), is_available=False))
     return None
 
 
-async def in_thread(function: Callable[[], T]) -> T:
-    """Run a function that blocks in a thread of its own, which nobody waits for at the end of the process.
+async def run_in_thread(function: Callable[[], T]) -> T:
+    """Run a blocking function in a daemon thread, which does not delay the end of the process.
 
-    The pool of asyncio is waited for: a name server that does not answer would hold up the end, and Ctrl-C.
+    The process waits for threads of asyncio's pool: a silent name server would block its end, and Ctrl-C.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -45,9 +45,9 @@ async def in_thread(function: Callable[[], T]) -> T:
         result, error = None, None
         try:
             result = function()
-        except Exception as raised:  # noqa: BLE001 - handed to whoever waits
+        except Exception as raised:  # noqa: BLE001 - raised again by the caller's await
             error = raised
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no caller is left
             loop.call_soon_threadsafe(deliver, result, error)
 
     threading.Thread(target=run, daemon=True).start()

@@ -1,6 +1,6 @@
-# What a node trusts, for `trustplane diagnose`; nothing is changed. Runs as root, by `sh -s`.
+# Report what a node trusts, for `trustplane diagnose`, without changing it. Runs as root, by `sh -s`.
 #
-# Go's roots on Linux: the first bundle that is there, and every file of the directory (crypto/x509, root_linux.go).
+# Go's roots on Linux: the first bundle that exists, and every file in the directory (crypto/x509, root_linux.go).
 # Lines: clock SECONDS - | file PATH BASE64 | variable NAME BASE64 | served ADDRESS BASE64 | asks ADDRESS SCHEME.
 
 set -u
@@ -29,7 +29,7 @@ bundle() {
 roots() {
     for path in "$certs"/*; do
         case $path in */ca-certificates.crt) continue ;; esac
-        # Links lead to what the bundle has.
+        # Links point to certificates in the bundle.
         [ -L "$path" ] || show "$path"
     done
 }
@@ -40,7 +40,7 @@ named() { # hosts.toml: the files of its keys `ca`, each a string or an array of
         grep -o "[\"'][^\"']*[\"']" | tr -d "\"'"
 }
 
-# containerd reads what hosts.toml names, or where there is none, every .crt (core/remotes/docker/config/hosts.go).
+# containerd reads the files that hosts.toml names or, without one, every .crt (core/remotes/docker/config/hosts.go).
 registry() { # host[:port]
     name=${1%:*}
     port=${1##*:}
@@ -64,7 +64,7 @@ registry() { # host[:port]
     done
 }
 
-environment() { # of containerd: its proxies, without their credentials
+environment() { # containerd's proxy variables, without credentials
     pid=$(systemctl show --property=MainPID --value containerd 2>/dev/null)
     [ -r "/proc/${pid:-none}/environ" ] || return 0
     tr '\n\0' ' \n' <"/proc/$pid/environ" | sed -n 's#//[^/]*@#//#; /^\(HTTPS_PROXY\|https_proxy\|NO_PROXY\|no_proxy\)=/p' |
@@ -80,13 +80,13 @@ served() { # address=host:port=name=proxy
     rest=${rest#*=}
     proxy=${rest#*=}
     command -v openssl >/dev/null || return 0
-    # Whether the chain is trusted or not: nothing secret is sent.
+    # The request contains no secrets, so an untrusted chain does no harm.
     answer=$(printf 'GET /v2/ HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$address" |
         timeout 5 openssl s_client -connect "$where" -servername "${rest%%=*}" ${proxy:+-proxy "$proxy"} -showcerts -ign_eof 2>/dev/null |
         tr -d '\0\r')
     chain=$(printf '%s\n' "$answer" | sed -n '/^HTTP\//q; /-----BEGIN CERTIFICATE-----/,/-----END CERTIFICATE-----/p')
     scheme=$(printf '%s\n' "$answer" | sed -n 's/^[Ww][Ww][Ww]-[Aa]uthenticate: *\([A-Za-z]\{1,\}\).*/\1/p' | head -n 1)
-    # Hosts are asked at once: a lock keeps their lines apart.
+    # Hosts are dialled in parallel: a lock keeps their lines apart.
     {
         flock 9
         printf 'served %s %s\n' "$address" "$(printf '%s' "$chain" | base64 | tr -d '\n')"
@@ -94,14 +94,14 @@ served() { # address=host:port=name=proxy
     } 9<"$certs"
 }
 
-dial() { # what is dialled, at once
-    for one in "$@"; do
-        served "$one" &
+dial() { # targets, as in `served`; in parallel
+    for target in "$@"; do
+        served "$target" &
     done
     wait
 }
 
-main() { # registry, what is dialled
+main() { # registry, targets
     printf 'clock %s -\n' "$(date +%s.%N)"
     bundle
     roots

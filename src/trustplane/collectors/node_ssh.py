@@ -1,4 +1,4 @@
-"""The way onto a node over SSH, to look at it: its host key is compared, and never recorded."""
+"""Connect to a node over SSH to inspect it; its host key is compared with the pinned one, and never pinned here."""
 
 from typing import Final
 
@@ -15,38 +15,38 @@ from trustplane.nodes import hostkey, ssh
 NODE_SECONDS: Final = 8.0
 
 
-async def look_at(
-    client: Client, cluster: Key, machine: Machine, registry: str, wanted: list[tuple[Role, str]]
-) -> disk.OnNode:
-    """Look at the node of a Machine.
+async def inspect_machine(
+    client: Client, cluster: Key, machine: Machine, registry: str, endpoints: list[tuple[Role, str]]
+) -> disk.NodeInspection:
+    """Inspect the node of a Machine.
 
     Raises:
-        TrustplaneError: It cannot be reached, refuses our key, or shows another key than the recorded one.
+        TrustplaneError: The node is unreachable, rejects the SSH key, or its host key is not the pinned one.
     """
     key = await private_key(client, cluster)
     if not key:
-        raise TransientError("There is no SSH key of the cluster's nodes", why=f"no Secret {cluster.name}-ssh")
+        raise TransientError("The SSH key for the cluster's nodes is missing", why=f"no Secret {cluster.name}-ssh")
     async with ssh.connect(address_of(machine), key, timeout=NODE_SECONDS / 2) as node:
         hostkey.pin(machine, node.host_key)
-        return await disk.look_at(node, registry, wanted, seconds=NODE_SECONDS)
+        return await disk.inspect_node(node, registry, endpoints, seconds=NODE_SECONDS)
 
 
-def described(seen: disk.OnNode) -> str:
-    """Say what was seen on a node."""
-    found = seen.disk
-    stale = {None: "not known", True: "no", False: "yes"}[found.is_stale]
+def inspection_summary(inspection: disk.NodeInspection) -> str:
+    """Return the result of an inspection as text for output."""
+    files = inspection.disk
+    is_loaded = {None: "unknown", True: "no", False: "yes"}[files.is_stale]
     parts = (
-        f"{len(found.roots)} files of certificates",
-        f"containerd has loaded them: {stale}",
-        f"its clock differs by {found.clock}" if found.clock else "its clock is right",
-        *(_mirrors(path, text) for path, text in found.hosts_toml.items() if path.endswith("/hosts.toml")),
-        *(f"its containerd asks {host} through the proxy {proxy}" for host, proxy in found.proxies.items()),
-        *(f"is served {len(one.certificates)} certificates by {one.address}" for one in seen.hosts),
-        *([f"is asked for credentials by the registry ({seen.challenge})"] if seen.challenge else []),
+        f"{len(files.roots)} certificate files",
+        f"loaded by containerd: {is_loaded}",
+        f"clock off by {files.clock}" if files.clock else "clock right",
+        *(_mirrors(path, text) for path, text in files.hosts_toml.items() if path.endswith("/hosts.toml")),
+        *(f"containerd reaches {host} through the proxy {proxy}" for host, proxy in files.proxies.items()),
+        *(f"{host.address} serves it {len(host.certificates)} certificates" for host in inspection.hosts),
+        *([f"the registry asks for credentials ({inspection.challenge})"] if inspection.challenge else []),
     )
     return "; ".join(parts)
 
 
 def _mirrors(path: str, text: str) -> str:
-    asked = disk.mirrors(text)
-    return f"{path} names {', '.join(asked)}" if asked else f"{path} names no host"
+    urls = disk.mirrors(text)
+    return f"{path} names {', '.join(urls)}" if urls else f"{path} names no host"

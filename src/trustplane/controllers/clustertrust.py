@@ -8,9 +8,20 @@ import msgspec
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL
 from trustplane.api.clusterapi import GROUP, VERSION, Cluster
-from trustplane.api.clustertrust import CURRENT, KIND, KUBECONFIG_ACCEPTED, PROVEN, ClusterTrust, ClusterTrustStatus
+from trustplane.api.clustertrust import (
+    CURRENT,
+    KIND,
+    KUBECONFIG_ACCEPTED,
+    MACHINE_POOLS,
+    OVERRIDES,
+    PROVEN,
+    WHOLE_CLUSTER,
+    ClusterTrust,
+    ClusterTrustStatus,
+)
 from trustplane.api.crds.fitting import fitted
 from trustplane.api.meta import Condition, Json
+from trustplane.clusterapi import left_out
 from trustplane.clusterapi.reporting import merge, to_json
 from trustplane.controllers.clustertrust_view import View, whole_seconds
 from trustplane.controllers.reading import cluster_key
@@ -26,9 +37,9 @@ from trustplane.trust.report import INVALID, STOPPED, WORST_FIRST, status
 from trustplane.trust.rollout.plan import plan
 from trustplane.trust.standing import NodeFacts
 
-_LOOK_SECONDS = 600.0  # between looks at Secrets of users
+_LOOK_SECONDS = 60.0  # between looks at Secrets of users
 _SHOWN = 5  # annotations in a message
-_WARNINGS = frozenset({INVALID, STOPPED, *WORST_FIRST[:5]})  # somebody should act
+_WARNINGS = frozenset({INVALID, STOPPED, OVERRIDES, MACHINE_POOLS, *WORST_FIRST[:5]})  # somebody should act
 
 
 class ClusterTrustReconciler:
@@ -52,12 +63,13 @@ class ClusterTrustReconciler:
             Watch(view.clusters),
             Watch(view.tkcs),
             Watch(view.trusts),
-            Watch(view.machines, cluster_key),
+            view.following(),
             Watch(view.control_planes, cluster_key),
             Watch(view.pools, cluster_key),
             Watch(view.secrets, cluster_key),
             Watch(view.configurations, view.all_keys),
             view.selecting(),
+            view.checking(),
         ]
         return Controller("clustertrust", self.reconcile, watches)
 
@@ -72,7 +84,8 @@ class ClusterTrustReconciler:
         now = whole_seconds(datetime.now(UTC))
         rollout = plan(observed(seen, now=now))
         found = status(seen.nodes, seen.sets, seen.hosts, rollout=rollout, before=trust.status, now=now)
-        found.conditions = [_noted(one, seen.nodes) for one in found.conditions]
+        whole = left_out.condition(seen.cluster)
+        found.conditions = [*(_noted(one, seen.nodes) for one in found.conditions), *([whole] if whole else [])]
         found.conditions = merge(trust.status.conditions, found.conditions, now)
         body = fitted(KIND, {**msgspec.to_builtins(found), "conditions": to_json(found.conditions)})
         if msgspec.convert(body, ClusterTrustStatus) == _own(trust.status):
@@ -103,7 +116,7 @@ class ClusterTrustReconciler:
             return  # deleted just now, which wakes us
         # Counts within a message change with every node: only another status or reason is a turn of the story.
         old = {one.type: (one.status, one.reason) for one in trust.status.conditions}
-        for one in turned(trust.status.conditions, found.conditions, {CURRENT, PROVEN}):
+        for one in turned(trust.status.conditions, found.conditions, {CURRENT, PROVEN, WHOLE_CLUSTER}):
             if old.get(one.type) != (one.status, one.reason):
                 warning = one.reason in _WARNINGS
                 await self._recorder.event(trust, f"{one.type}{one.reason}", one.message, warning=warning)

@@ -21,6 +21,7 @@ from trustplane.nodes import hosts, plan, registries, registry_report, ssh, trus
 from trustplane.nodes.hosts import Shadow
 from trustplane.nodes.plan import Drift
 from trustplane.text import clean
+from trustplane.trust.schedule import written_at
 from trustplane.trust.standing import NodeFacts
 
 # Asked before a repair; it raises where that is no longer wanted, see `trust.apply`.
@@ -108,7 +109,7 @@ async def inspect(client: Client, machine: Machine, key: str, facts: NodeFacts, 
                 await host_key.check(client, machine, node.host_key)
             except NodeError as error:
                 return Inspected(_result(facts.digest, refusal=str(error)))
-            seen = await _look(node, wanted.files, facts.digest, wanted.repair) if wanted.files is not None else None
+            seen = await _look(node, wanted.files, facts, wanted.repair) if wanted.files is not None else None
             seen = seen or _not_compared(facts)
             seen.inspection.registries_at = datetime.now(UTC)
             seen.inspection.registries = await _reach(node, wanted.registries)
@@ -147,7 +148,8 @@ async def _reach(node: ssh.Node, wanted: Collection[str]) -> list[RegistryAccess
     return reached
 
 
-async def _look(node: ssh.Node, files: Mapping[str, str], digest: str, repair: Confirm | None) -> Inspected:
+async def _look(node: ssh.Node, files: Mapping[str, str], facts: NodeFacts, repair: Confirm | None) -> Inspected:
+    digest = facts.digest
     state = await trust.read(node)
     found = plan.drift(files, state)
     useless, hidden = shadows_described(hosts.all_shadows(state, files))
@@ -157,7 +159,8 @@ async def _look(node: ssh.Node, files: Mapping[str, str], digest: str, repair: C
         inspection.is_drifted = not found.is_current
         return Inspected(inspection)
     done = await trust.apply(node, files, confirm=repair)
-    applied = AppliedTrust(digest=digest, at=datetime.now(UTC), method=IN_PLACE, restarted=done.restarted)
+    at = written_at(datetime.now(UTC), facts)
+    applied = AppliedTrust(digest=digest, at=at, method=IN_PLACE, restarted=done.restarted)
     return Inspected(_result(digest, message=useless, hidden=hidden), applied)
 
 

@@ -5,8 +5,7 @@ for each cluster, so that it delays no other cluster.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,13 +14,15 @@ import structlog
 from msgspec.structs import replace as replace_struct
 
 from trustplane.api import clusterapi, clustertrust
+from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF, Inspection, ProofResult, RecordedProof
 from trustplane.api.registry import Registry
 from trustplane.clusterapi.readiness import holds
 from trustplane.controllers.clustertrust_inspection import Inspected, Keys, Wanted, inspect
 from trustplane.controllers.clustertrust_pull import Source, copied
 from trustplane.controllers.clustertrust_pull import sweep as sweep_copies
-from trustplane.controllers.clustertrust_record import Outbox, Written
+from trustplane.controllers.clustertrust_record import Written
+from trustplane.controllers.clustertrust_round import WINDOW, Acts, Due, News, Round
 from trustplane.controllers.clustertrust_view import Seen, View
 from trustplane.controllers.clustertrust_workload import workload
 from trustplane.controllers.reading import cluster_key
@@ -31,20 +32,20 @@ from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
+from trustplane.kube.informer import Change
 from trustplane.kube.kinds import PODS
 from trustplane.kube.resource import Key, key_of
-from trustplane.kube.tasks import settled, together
+from trustplane.kube.tasks import settled
 from trustplane.proof import probe, prover
 from trustplane.proof.prover import Proof, Target
 from trustplane.proof.verdict import NotTrusted, Trusted, Unreachable, Verdict
 from trustplane.text import clean
 from trustplane.trust import recorded
 from trustplane.trust.places import files
-from trustplane.trust.schedule import Question, asked_at, inspection_due_at, merged, questions, silent, wait
+from trustplane.trust.schedule import asked_at, inspection_due_at, merged, questions, silent, wait
 from trustplane.trust.standing import NodeFacts
 
 _WORKERS: Final = 32  # clusters at a time: those that do not answer only wait
-_WINDOW: Final = 60.0  # seconds of a run in which probes begin: what comes due meanwhile is in the next
 _LIMIT: Final = 300.0  # seconds for a run; pull secrets are there for that long at most
 _CONNECTIONS: Final = 10  # SSH connections to one cluster at a time
 _LEFTOVER_SECONDS: Final = 60.0
@@ -73,6 +74,7 @@ class ProofReconciler:
         self._proofs: Written[RecordedProof] = Written()
         self._inspections: Written[Inspection] = Written()
         self._swept: set[str] = set()  # Clusters, by uid, in which nothing of an earlier process is left
+        self._news: dict[Key, News] = {}  # by cluster that is being asked
 
     def controller(self) -> Controller:
         """Return the controller."""
@@ -80,10 +82,18 @@ class ProofReconciler:
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
             Watch(view.trusts),
-            Watch(view.machines, cluster_key),
+            view.following(),
             view.selecting(),
         ]
+        view.machines.subscribe(self._notice)
         return Controller("proof", self.reconcile, watches, workers=_WORKERS)
+
+    def _notice(self, change: Change[Machine]) -> None:
+        """Have the round of a cluster take on what a change of a Machine makes due."""
+        machine = change.new or change.old
+        for key in cluster_key(machine) if machine else ():
+            if news := self._news.get(key):
+                news.change()
 
     async def reconcile(self, key: Key) -> Result:
         """Ask those nodes of a cluster that are due, and come back when the next ones are."""
@@ -101,31 +111,34 @@ class ProofReconciler:
 
     async def _ask(self, key: Key, seen: Seen) -> bool:
         """Ask all that are due; return whether pods of another run are there that are to be swept later."""
-        now, demand = datetime.now(UTC), seen.demand
-        nodes = self._nodes(seen, now)
-        proofs = [one for one in questions(nodes, demand, now) if one.due <= now]
-        looks = _first_due([(self._look_due_at(one, seen, now), one) for one in nodes], now)
+        due = self._due_now(seen)
         sweeps = seen.cluster.metadata.uid not in self._swept
         looked = asyncio.Event()
 
         async def look() -> None:
             try:
-                await self._inspect(key, seen, looks)
+                await self._inspect(key, seen, due.looks)
             finally:
                 looked.set()
 
         async def prove() -> bool:
             if seen.is_automatic:  # the proof is of what a repair has written
                 await looked.wait()
-            if not proofs and not sweeps:
+            if not due.questions and not sweeps:
                 return False
-            return await self._prove(key, seen, proofs, silent(nodes, demand))
+            return await self._prove(key, due)
 
         left, _ = await settled(prove(), look())  # a failure of one says nothing about the other
         return bool(left)
 
+    def _due_now(self, seen: Seen) -> Due:
+        now = datetime.now(UTC)
+        nodes = self._nodes(seen, now)
+        asked = [question for question in questions(nodes, seen.demand, now) if question.due <= now]
+        return Due(seen, asked, _first_due([(self._look_due_at(one, seen, now), one) for one in nodes], now))
+
     def _nodes(self, seen: Seen, now: datetime) -> list[NodeFacts]:
-        return [self._latest(one, key_of(seen.machines[one.machine]), now) for one in seen.nodes]
+        return [self._latest(one, _machine_key(seen, one), now) for one in seen.nodes]
 
     def _latest(self, facts: NodeFacts, key: Key, now: datetime) -> NodeFacts:
         proof = self._proofs.latest(key, facts.proof, now)
@@ -142,46 +155,45 @@ class ProofReconciler:
     def _look_due_at(self, facts: NodeFacts, seen: Seen, now: datetime) -> datetime | None:
         return self._keys.due_at(key_of(seen.cluster), inspection_due_at(facts, seen.demand, now))
 
-    async def _prove(self, key: Key, seen: Seen, proofs: Sequence[Question], mute: Collection[str]) -> bool:
-        uid, source = seen.cluster.metadata.uid, Source(self._client, self._namespace, key.namespace)
+    async def _prove(self, key: Key, due: Due) -> bool:
+        seen, uid = due.seen, due.seen.cluster.metadata.uid
+        source = Source(self._client, self._namespace, key.namespace)
+        sweeps = uid not in self._swept
         self._swept.discard(uid)  # until it is seen that nothing is left, however the run ends
         async with workload(self._client, key) as opened:
-            await _sweep(opened)
-            if proofs:
-                hosts = {one.host for one in proofs}
+            if sweeps:
+                await _sweep(opened)
+            if due.questions:
+                hosts = {one.host for one in due.questions}
                 asked = [one for one in seen.registries if one.spec.host in hosts]
                 await prover.prepare(opened)
                 async with copied(source, opened, asked) as pulls, asyncio.timeout(_LIMIT):
-                    targets = {one.spec.host: _target(one, pulls) for one in asked}
-                    jobs = [(one.facts.node, targets[one.host]) for one in proofs]
-                    await self._run(opened, seen, {one.facts.node: one.facts for one in proofs}, jobs, mute)
+                    await self._run(key, opened, due, {one.spec.host: _target(one, pulls) for one in asked})
             left = await _sweep(opened)
         if not left:
             self._swept.add(uid)
         return left
 
-    async def _run(
-        self,
-        opened: Client,
-        seen: Seen,
-        nodes: dict[str, NodeFacts],
-        jobs: Sequence[tuple[str, Target]],
-        mute: Collection[str],
-    ) -> None:
-        """Ask, and record what is said as it comes; what does not begin in the time of a run is left to the next."""
+    async def _run(self, key: Key, opened: Client, due: Due, targets: Mapping[str, Target]) -> None:
+        """Ask, and take on what comes due; what does not begin in the time of a round is left to the next."""
+        places = asyncio.Semaphore(_CONNECTIONS)
 
-        async def record(node: str, said: Sequence[Proof]) -> None:
-            nodes[node] = await self._record_proof(seen, nodes[node], said)
+        async def again() -> Due | None:
+            seen = await self._view.see(key)
+            return self._due_now(seen) if seen else None
 
-        outbox = Outbox(record, [node for node, _ in jobs])
+        async def look(seen: Seen, facts: NodeFacts) -> None:
+            async with places:
+                if secret := await self._keys.find(key):
+                    await self._inspect_one(key, seen, facts, secret)
 
-        async def listen() -> None:
-            async with aclosing(prover.ask(opened, jobs, silent=mute, window=_WINDOW)) as run:
-                async for one in run:
-                    outbox.put(one)
-            outbox.close()
-
-        await together(listen(), outbox.run())
+        mute = silent(self._nodes(due.seen, datetime.now(UTC)), due.seen.demand)
+        news = self._news[key] = News()
+        try:
+            acts = Acts(due=again, record=self._record_proof, look=look)
+            await Round(due, targets, mute, acts, news).run(opened)
+        finally:
+            del self._news[key]
 
     async def _record_proof(self, seen: Seen, facts: NodeFacts, said: Sequence[Proof]) -> NodeFacts:
         """Record answers beside those that are known; return what is known then."""
@@ -189,7 +201,7 @@ class ProofReconciler:
         results = [result(one.host, one.verdict, asked_at(one.began, facts, demand)) for one in said]
         proof = merged(facts, results, digest=facts.digest, hosts=seen.hosts)
         if await self._annotate(seen, facts, {TRUST_PROOF: proof}):
-            self._proofs.note(key_of(seen.machines[facts.machine]), proof, datetime.now(UTC))
+            self._proofs.note(_machine_key(seen, facts), proof, datetime.now(UTC))
         return replace(facts, proof=proof)
 
     async def _inspect(self, key: Key, seen: Seen, nodes: Sequence[NodeFacts]) -> None:
@@ -197,17 +209,19 @@ class ProofReconciler:
         if not secret:
             return
         places, clock = asyncio.Semaphore(_CONNECTIONS), asyncio.get_running_loop().time
-        end = clock() + _WINDOW
+        end = clock() + WINDOW
 
         async def look(facts: NodeFacts) -> None:
             async with places:
-                if clock() > end:
-                    return
-                machine = seen.machines[facts.machine]
-                found = await inspect(self._client, machine, secret, facts, self._wanted(key, seen))
-                await self._record_inspection(seen, facts, found)
+                if clock() <= end:
+                    await self._inspect_one(key, seen, facts, secret)
 
         await settled(*(look(one) for one in nodes))
+
+    async def _inspect_one(self, key: Key, seen: Seen, facts: NodeFacts, secret: str) -> None:
+        machine = seen.machines[facts.machine]
+        found = await inspect(self._client, machine, secret, facts, self._wanted(key, seen))
+        await self._record_inspection(seen, facts, found)
 
     def _wanted(self, key: Key, seen: Seen) -> Wanted:
         async def confirm() -> None:
@@ -228,7 +242,7 @@ class ProofReconciler:
             values[TRUST_APPLIED] = replace_struct(found.applied, booted=facts.booted)
         if not await self._annotate(seen, facts, values):
             return
-        self._inspections.note(key_of(seen.machines[facts.machine]), look, now)
+        self._inspections.note(_machine_key(seen, facts), look, now)
         await self._tell(seen, facts, found)
 
     async def _tell(self, seen: Seen, facts: NodeFacts, found: Inspected) -> None:
@@ -259,6 +273,11 @@ async def _sweep(opened: Client) -> bool:
     await prover.sweep(opened, now)
     pods = await opened.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR)
     return await sweep_copies(opened, now) or bool(pods)
+
+
+def _machine_key(seen: Seen, facts: NodeFacts) -> Key:
+    """Return the key of a node's Machine, which may be gone by now."""
+    return Key(seen.cluster.metadata.namespace, facts.machine)
 
 
 def _first_due(times: Iterable[tuple[datetime | None, NodeFacts]], now: datetime) -> list[NodeFacts]:

@@ -24,7 +24,7 @@ class Outbox:
 
     Args:
         record: Records answers of one node. One that fails keeps no other node's from being recorded.
-        nodes: The node of each answer that is to come.
+        nodes: The node of each answer that is to come; `expect` adds others.
     """
 
     def __init__(self, record: Callable[[str, list[Proof]], Awaitable[None]], nodes: Iterable[str]) -> None:
@@ -32,8 +32,22 @@ class Outbox:
         self._expected = Counter(nodes)
         self._waiting: dict[str, list[Proof]] = {}
         self._until: dict[str, float] = {}  # the latest time of its record, by node
+        self._recording = ""  # the node whose answers are on their way to its Machine
         self._news = asyncio.Event()
         self._is_closed = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every answer that is to come has come, and is recorded."""
+        return not (self._waiting or self._recording or any(count > 0 for count in self._expected.values()))
+
+    def awaits(self, node: str) -> bool:
+        """Return whether an answer of a node is still to come, or to be recorded."""
+        return self._expected[node] > 0 or node in self._waiting or node == self._recording
+
+    def expect(self, node: str) -> None:
+        """Wait for another answer of a node."""
+        self._expected[node] += 1
 
     def put(self, proof: Proof) -> None:
         """Take an answer."""
@@ -58,10 +72,13 @@ class Outbox:
             await self._wait()
             for node in self._ripe():
                 del self._until[node]
+                self._recording = node
                 try:
                     await self._record(node, self._waiting.pop(node))
                 except TrustplaneError as error:
                     failure = failure or error
+                finally:
+                    self._recording = ""
         if failure:
             raise failure
 

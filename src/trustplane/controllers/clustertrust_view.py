@@ -1,42 +1,49 @@
 """What the controllers of trust see of a cluster: its sets, its nodes, and the registries that it is to trust."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from trustplane.api import clustertrust
-from trustplane.api.annotations import COMPONENT_LABEL, TRUST_SECRET
+from trustplane.api.annotations import COMPONENT_LABEL
 from trustplane.api.cluster import KIND, TanzuKubernetesCluster
-from trustplane.api.clusterapi import Cluster, Machine
+from trustplane.api.clusterapi import Cluster, Machine, MachineHealthCheck
 from trustplane.api.clustertrust import PROVE_REQUESTED_AT, ClusterTrust
-from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration, TrustedCA
+from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration
 from trustplane.api.core import Secret
 from trustplane.api.meta import Object
 from trustplane.api.registry import Registry
-from trustplane.clusterapi import rollout_facts, secret, ssh_secret, trust_status, variable
+from trustplane.clusterapi import rollout_facts, secret, ssh_secret, trust_status
+from trustplane.clusterapi.bootstrap import needs_boot_set
 from trustplane.clusterapi.secret import BootSet
-from trustplane.controllers import last_good
+from trustplane.controllers import last_good, own_lists
 from trustplane.controllers.foreign_secrets import ForeignSecrets
 from trustplane.controllers.node_facts import FactsOfNodes
-from trustplane.controllers.reading import ByCluster, cluster_key, is_other_spec
+from trustplane.controllers.reading import (
+    ByCluster,
+    checked_cluster,
+    cluster_key,
+    is_more_than_status,
+    is_more_than_trust,
+    is_other_spec,
+)
 from trustplane.controllers.resources import (
     CLUSTER_TRUSTS,
     CLUSTERS,
     CONFIGURATIONS,
     CONTROL_PLANES,
     MACHINE_DEPLOYMENTS,
+    MACHINE_HEALTH_CHECKS,
     MACHINES,
     REGISTRIES,
     SECRETS,
     TANZU_CLUSTERS,
 )
-from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Watch
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Key, key_of
-from trustplane.trust import entries, lists
+from trustplane.trust import lists, recorded
 from trustplane.trust.effective import effective
 from trustplane.trust.entries import EMPTY, Reading, TrustSet
 from trustplane.trust.policy import APPEND, AUTOMATIC, policy, read_time
@@ -44,8 +51,6 @@ from trustplane.trust.propagation import Frozen
 from trustplane.trust.report import Sets
 from trustplane.trust.schedule import Demand
 from trustplane.trust.standing import NodeFacts
-
-VARIABLE = "trust"
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Seen:
     boot: BootSet | None  # what new machines boot with
     can_write: bool  # there is a key for SSH to its nodes
     strategy: str  # how machines get a changed set
+    health_checks: list[MachineHealthCheck]  # of the cluster
+    is_deleting: bool  # one of its machines is being deleted
     after: Mapping[str, datetime]  # when groups of machines were last asked to be replaced, see `rollout_facts.groups`
 
     @property
@@ -101,6 +108,7 @@ class View:
         self.secrets = manager.informer(SECRETS, labels=COMPONENT_LABEL)
         self.control_planes = manager.informer(CONTROL_PLANES)
         self.pools = manager.informer(MACHINE_DEPLOYMENTS)
+        self.health_checks = manager.informer(MACHINE_HEALTH_CHECKS)
         self._foreign = ForeignSecrets(client)
         self._facts = FactsOfNodes(self.machines)
         self._boots: dict[Key, tuple[Secret, str, BootSet]] = {}  # by cluster: what was read, with which set in force
@@ -108,6 +116,7 @@ class View:
         self._control_planes_of = ByCluster(self.control_planes)
         self._pools_of = ByCluster(self.pools)
         self._secrets_of = ByCluster(self.secrets)
+        self._health_checks_of = ByCluster(self.health_checks, checked_cluster)
         self._service: tuple[str, tuple[Reading, Mapping[str, str]]] = ("", (Reading(), {}))
 
     async def see(self, key: Key) -> Seen | None:
@@ -118,9 +127,10 @@ class View:
         tkc = self._owner(cluster)
         if not self.is_ours(cluster):
             return None
-        machines = {one.metadata.name: one for one in self._machines_of.of(key) if not one.metadata.deletion_timestamp}
+        there = self._machines_of.of(key)
+        machines = {one.metadata.name: one for one in there if not one.metadata.deletion_timestamp}
         ssh = await self.secret(ssh_secret.name_of(key.name), key.namespace)
-        sets = await self._sets(cluster, tkc) if tkc else _of_cluster(await self._own(cluster))
+        sets = await (self._sets(cluster, tkc) if tkc else own_lists.sets(cluster, self._last(key), self.secret))
         return Seen(
             cluster=cluster,
             tkc=tkc,
@@ -133,6 +143,8 @@ class View:
             boot=self._boot(key, cluster, sets),
             can_write=ssh is not None,
             strategy=self._strategy(cluster, tkc),
+            health_checks=self._health_checks_of.of(key),
+            is_deleting=len(there) > len(machines),
             after=rollout_facts.groups(next(iter(self._control_planes_of.of(key)), None), self._pools_of.of(key)),
         )
 
@@ -152,8 +164,19 @@ class View:
 
     def is_ours(self, cluster: Cluster) -> bool:
         """Tell whether the trust of a Cluster is ours to watch."""
-        is_asked = cluster.variable(VARIABLE) is not None or TRUST_SECRET in cluster.metadata.annotations
-        return is_asked or self._owner(cluster) is not None
+        return own_lists.has_list(cluster) or self._owner(cluster) is not None or self._needs_boot_set(cluster)
+
+    def _needs_boot_set(self, cluster: Cluster) -> bool:
+        """Tell whether the control plane of a Cluster waits for its boot set, though the Cluster asks for no trust."""
+        found = self._control_planes_of.of(key_of(cluster))
+        return any(needs_boot_set(one.spec.kubeadm_config_spec, cluster.metadata.name) for one in found)
+
+    def _last(self, key: Key) -> str:
+        """Return the digest of the set that a Cluster had in force when it was looked at last; empty: none is known."""
+        trust, boot = self.trusts.get(key), self.secrets.get(Key(key.namespace, secret.boot_name(key.name)))
+        reported = trust.status.in_force.digest if trust and trust.status.in_force else ""
+        found = reported or (secret.read_boot(boot).digest if boot else "")
+        return found if recorded.is_digest(found) else ""
 
     def cluster_of(self, found: Object) -> Cluster | None:
         """Return the Cluster of an object, if its trust is ours to watch."""
@@ -163,6 +186,14 @@ class View:
     def selecting(self) -> Watch[Registry]:
         """Return the watch that wakes every cluster where it may have other registries to trust now."""
         return Watch(self.registries, self.all_keys, is_other_spec)
+
+    def following(self) -> Watch[Machine]:
+        """Return the watch that wakes a cluster when one of its Machines has changed."""
+        return Watch(self.machines, cluster_key, is_more_than_trust)
+
+    def checking(self) -> Watch[MachineHealthCheck]:
+        """Return the watch that wakes a cluster where other machines may be looked after now."""
+        return Watch(self.health_checks, checked_cluster, is_more_than_status)
 
     def machines_of(self, key: Key) -> list[Machine]:
         """Return the Machines of a cluster."""
@@ -243,61 +274,11 @@ class View:
         found = self.secrets.get(key)
         return found if found is not None else await self._foreign.find(key, generation)
 
-    async def _own(self, cluster: Cluster) -> TrustSet | None:
-        """Return the set that a Cluster itself asks for; None where it cannot be read."""
-        value = cluster.variable(VARIABLE)
-        if value is not None:
-            return await self._named(cluster, value)
-        metadata = cluster.metadata
-        name = metadata.annotations[TRUST_SECRET]
-        found = await self.secret(name, metadata.namespace, generation=metadata.generation)
-        return secret.read(found) if found else None
-
-    async def _named(self, cluster: Cluster, value: object) -> TrustSet | None:
-        """Return the set that a value of the variable `trust` names; None where it cannot be read."""
-        try:
-            trust = variable.read(value, cluster.metadata.name)
-        except UserError:
-            return None
-        if not trust.names:
-            return EMPTY
-        metadata = cluster.metadata
-        found = await self.secret(trust.secret_name, metadata.namespace, generation=metadata.generation)
-        if found is None:
-            return None
-        if not trust.is_users:
-            return _only(secret.read(found), trust)
-        listed = [TrustedCA(name=name, data=_decoded(found.data.get(name, ""))) for name in trust.names]
-        reading = entries.read(listed)
-        return _only(reading.trust if reading.ok else None, trust)
-
 
 def _source(own: Reading | None, merge: str) -> str:
     if own is None:
         return clustertrust.SERVICE
     return clustertrust.MERGED if merge == APPEND else clustertrust.CLUSTER
-
-
-def _only(kept: TrustSet | None, value: variable.Trust) -> TrustSet | None:
-    """Return of a set what a value of the variable names, for the registries that it names."""
-    if not kept:
-        return None
-    return TrustSet(tuple(one for one in kept.entries if one.name in value.names)).scoped(value.hosts)
-
-
-def _decoded(data: str) -> str:
-    try:
-        return base64.b64decode(data).decode()
-    except ValueError:
-        return ""
-
-
-def _of_cluster(trust: TrustSet | None) -> Sets:
-    # Nobody but the Cluster says what it is to have, so it is what it has taken.
-    digest = trust.digest if trust is not None else ""  # an empty set is false
-    return Sets(
-        digest=digest, in_force=trust, desired=trust, source=clustertrust.CLUSTER, problem="its Secret cannot be read"
-    )
 
 
 def whole_seconds(now: datetime) -> datetime:

@@ -1,7 +1,8 @@
 """Writes of trust sets on nodes: each a task of its own, so many at a time, with a pause after one that failed."""
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,7 +14,7 @@ from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, TRUST_HINDRANCE, AppliedTrust, Hindrance
 from trustplane.api.meta import Json
 from trustplane.clusterapi.machine_facts import address_of
-from trustplane.clusterapi.secret import name_of, read
+from trustplane.clusterapi.secret import name_of, read_set
 from trustplane.controllers import host_key
 from trustplane.controllers.clustertrust_inspection import private_key
 from trustplane.controllers.clustertrust_record import Written
@@ -22,6 +23,7 @@ from trustplane.errors import TransientError, TrustplaneError, UserError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.resource import Key, key_of
+from trustplane.kube.tasks import together
 from trustplane.nodes import ssh, trust
 from trustplane.text import clean
 from trustplane.trust import recorded
@@ -29,6 +31,7 @@ from trustplane.trust.entries import EMPTY, TrustSet, difference
 from trustplane.trust.fairness import share
 from trustplane.trust.places import files
 from trustplane.trust.report import Sets
+from trustplane.trust.schedule import written_at
 from trustplane.trust.standing import NodeFacts, same
 
 FLEET: Final = 100  # nodes of all clusters that are written at the same time
@@ -91,18 +94,27 @@ class NodeWriter:
 
     def allowance(self, cluster: Key, wish: int) -> int:
         """Return how many writes a cluster may begin now, by the limit of the fleet."""
-        self._wishes.pop(cluster, None)
+        before = self._wishes.pop(cluster, 0)
         if wish:
             self._wishes[cluster] = wish
-        in_flight: dict[str, int] = {}
-        for owner, _ in self._tasks.values():
-            in_flight[str(owner)] = in_flight.get(str(owner), 0) + 1
-        granted = share({str(one): count for one, count in self._wishes.items()}, FLEET, in_flight)
-        return granted.get(str(cluster), 0)
+        if wish < before:
+            self._wake_granted(but=cluster)
+        return self._granted().get(str(cluster), 0)
+
+    def _granted(self) -> Mapping[str, int]:
+        in_flight = Counter(str(owner) for owner, _ in self._tasks.values())
+        return share({str(one): count for one, count in self._wishes.items()}, FLEET, in_flight)
+
+    def _wake_granted(self, *, but: Key) -> None:
+        """Wake those who may begin something now: each place that becomes free has one that waits for it at most."""
+        granted = self._granted()
+        for one in [one for one in self._wishes if one != but and granted[str(one)]]:
+            self._wake(one, 0.0)
 
     def forget(self, cluster: Key) -> None:
         """Keep no place for a cluster that is gone, or of which it is not known what to write."""
-        self._wishes.pop(cluster, None)
+        if self._wishes.pop(cluster, 0):
+            self._wake_granted(but=cluster)
 
     def begin(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
         """Begin to write the set in force on the node of a machine, unless that goes on already."""
@@ -133,9 +145,7 @@ class NodeWriter:
         finally:
             self._tasks.pop(key, None)
             self._wake(cluster, rest)
-            for other, wish in self._wishes.items():
-                if wish:
-                    self._wake(other, 0.0)
+            self._wake_granted(but=cluster)
 
     def _rest(self, key: Key) -> float:
         failures = self._rests[key].failures + 1 if key in self._rests else 1
@@ -146,8 +156,9 @@ class NodeWriter:
     async def _carry_out(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
         if sets.in_force is None:
             return
-        key = await private_key(self._client, cluster)
-        only_removes = await self._only_removes(cluster, facts, sets.in_force)
+        key, only_removes = await together(
+            private_key(self._client, cluster), self._only_removes(cluster, facts, sets.in_force)
+        )
 
         async def confirm() -> None:
             await self._confirm(cluster, sets.digest)
@@ -157,7 +168,7 @@ class NodeWriter:
             result = await trust.apply(node, files(sets.in_force), confirm=confirm)
         applied = AppliedTrust(
             digest=sets.digest,
-            at=datetime.now(UTC),
+            at=written_at(datetime.now(UTC), facts),
             method=IN_PLACE,
             restarted=result.restarted,
             only_removes=only_removes,
@@ -179,8 +190,8 @@ class NodeWriter:
         before = EMPTY
         if not same(facts.digest, EMPTY.digest):
             found = await self._client.find(SECRETS, name_of(cluster.name, facts.digest), cluster.namespace)
-            trust = read(found) if found else None
-            if trust is None or not same(trust.digest, facts.digest):
+            trust = read_set(found, facts.digest) if found else None
+            if trust is None:
                 return False
             before = trust
         change = difference(before, wanted)

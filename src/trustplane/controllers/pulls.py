@@ -26,7 +26,7 @@ from trustplane.controllers.pulls_watch import PullWatch
 from trustplane.controllers.resources import CLUSTER_TRUSTS, SECRETS
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.explanation import Evidence, explain
-from trustplane.diagnosis.pulls import Causes, Pull
+from trustplane.diagnosis.pulls import CauseCache, FailedPull
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
@@ -63,7 +63,7 @@ class _Found(NamedTuple):
     """A pull that fails, and why."""
 
     pod: PodMetadata
-    pull: Pull
+    pull: FailedPull
     cause: Code
     evidence: tuple[Evidence, ...]
     known: Knowledge  # of its registry
@@ -90,7 +90,7 @@ class PullReconciler:
         self._client = client
         self._view = view
         self._followed: dict[Key, _Followed] = {}
-        self._causes = Causes()
+        self._causes = CauseCache()
         self._known: dict[tuple[str, str, tuple[str, ...], datetime], Knowledge] = {}
         self._series: dict[Key, set[tuple[str, str]]] = {}  # hosts and causes in the metric, by cluster
         watches: list[Watch[Any]] = [
@@ -170,12 +170,12 @@ class PullReconciler:
         for pod in list(watch.pods.values()):
             for pull in pod.pulls:
                 await pauses.take()
-                if self._causes.knows(pull):
+                if self._causes.contains(pull):
                     continue
                 if not left:
                     return False
                 left -= 1
-                self._causes.of(pull)
+                self._causes.cause_of(pull)
                 await asyncio.sleep(0)
         return True
 
@@ -212,8 +212,8 @@ class PullReconciler:
                     more = on_node(nodes.get(one.node), seen.sets) if known[host].is_trusted else ()
                     evidence[place] = (*known[host].evidence, *more)
                 # One that came just now, or is one of too many, is explained in the next look.
-                is_known = self._causes.knows(pull)
-                cause = self._causes.of(pull, evidence[place]) if is_known else Code.UNKNOWN
+                is_known = self._causes.contains(pull)
+                cause = self._causes.cause_of(pull, evidence[place]) if is_known else Code.UNKNOWN
                 yield _Found(one.pod, pull, cause, evidence[place], known[host])
 
     def _knowledge(

@@ -14,7 +14,7 @@ from typing import Final
 from trustplane.api.pod import Pod, PodMetadata
 from trustplane.controllers.resources import WORKLOAD_PODS
 from trustplane.diagnosis.cause import Code
-from trustplane.diagnosis.pulls import Pull, are_alike, failing, remembered
+from trustplane.diagnosis.pulls import FailedPull, failing_pulls, have_same_failures, retain_causes
 from trustplane.kube.client import Client
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.pace import Pace
@@ -35,7 +35,7 @@ class FailingPod:
 
     pod: PodMetadata
     node: str
-    pulls: tuple[Pull, ...]
+    pulls: tuple[FailedPull, ...]
 
 
 @dataclass
@@ -124,9 +124,9 @@ class PullWatch:
         """Keep what fails on a pod; tell whether it is something else than before."""
         before = self.pods.get(key)
         known = before.pulls if before and before.pod.uid == pod.metadata.uid else ()
-        now = FailingPod(pod.metadata, pod.spec.node_name, remembered(known, failing(pod)))
+        now = FailingPod(pod.metadata, pod.spec.node_name, retain_causes(known, failing_pulls(pod)))
         self.pods[key] = now
-        return before is None or before.node != now.node or not are_alike(known, now.pulls)
+        return before is None or before.node != now.node or not have_same_failures(known, now.pulls)
 
     def _plan(self) -> None:
         if self._timer is None and self._informer.synced.is_set():
@@ -139,4 +139,4 @@ class PullWatch:
 
 
 def _is_of_interest(pod: Pod) -> bool:
-    return pod.metadata.namespace != probe.NAMESPACE and bool(failing(pod))
+    return pod.metadata.namespace != probe.NAMESPACE and bool(failing_pulls(pod))

@@ -1,9 +1,13 @@
 """Two ways to read an object: as last seen, which costs nothing, and as it is now."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from trustplane.api.annotations import CLUSTER_LABEL, CLUSTER_NAME_LABEL
+from trustplane.api.clusterapi import Machine, MachineHealthCheck
+from trustplane.api.conditions import TRUST_UP_TO_DATE
 from trustplane.api.meta import Object
 from trustplane.clusterapi.readiness import Observed
 from trustplane.controllers.resources import CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS
@@ -34,11 +38,17 @@ class Cached:
 
 
 class ByCluster:
-    """The objects of each Cluster, by Cluster API's label, kept current by an informer."""
+    """The objects of each Cluster, kept current by an informer.
 
-    def __init__(self, informer: Informer[Any]) -> None:
+    Args:
+        informer: Of the objects.
+        cluster_of: The key of an object's Cluster; by Cluster API's label without it.
+    """
+
+    def __init__(self, informer: Informer[Any], cluster_of: Callable[[Any], list[Key]] | None = None) -> None:
         self._keys: dict[Key, set[Key]] = {}
         self._informer = informer
+        self._cluster_of = cluster_of or cluster_key
         informer.subscribe(self._follow)
 
     def of(self, cluster: Key) -> list[Any]:
@@ -47,11 +57,11 @@ class ByCluster:
         return [one for one in found if one is not None]
 
     def _follow(self, change: Change[Any]) -> None:
-        for gone in () if change.old is None else cluster_key(change.old):
+        for gone in () if change.old is None else self._cluster_of(change.old):
             self._keys.get(gone, set()).discard(change.key)
             if not self._keys.get(gone):
                 self._keys.pop(gone, None)
-        for there in () if change.new is None else cluster_key(change.new):
+        for there in () if change.new is None else self._cluster_of(change.new):
             self._keys.setdefault(there, set()).add(change.key)
 
 
@@ -66,6 +76,35 @@ def is_other_spec(change: Change[Any]) -> bool:
         after.uid,
         after.deletion_timestamp,
     )
+
+
+def is_more_than_status(change: Change[Any]) -> bool:
+    """Tell whether the spec, a label or an annotation of an object has changed."""
+    old, new = change.old, change.new
+    if old is None or new is None or is_other_spec(change):
+        return True
+    before, after = old.metadata, new.metadata
+    return (before.labels, before.annotations) != (after.labels, after.annotations)
+
+
+def is_more_than_trust(change: Change[Machine]) -> bool:
+    """Tell whether more of a Machine has changed than what we say of it ourselves, which is news to nobody here."""
+    old, new = change.old, change.new
+    return old is None or new is None or _without_trust(old) != _without_trust(new)
+
+
+def _without_trust(machine: Machine) -> Machine:
+    conditions = [one for one in machine.status.conditions if one.type != TRUST_UP_TO_DATE]
+    return replace(
+        machine,
+        metadata=replace(machine.metadata, resource_version=""),
+        status=replace(machine.status, conditions=conditions),
+    )
+
+
+def checked_cluster(found: MachineHealthCheck) -> list[Key]:
+    """Return the key of the Cluster whose machines a MachineHealthCheck looks after."""
+    return [Key(found.metadata.namespace, found.spec.cluster_name)]
 
 
 def cluster_key(found: Object) -> list[Key]:

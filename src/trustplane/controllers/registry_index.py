@@ -17,7 +17,6 @@ from trustplane.api.clustertrust import NOT_TRUSTED, SERVICE, ClusterTrust, Imag
 from trustplane.api.registry import Registry
 from trustplane.controllers.clustertrust_view import View
 from trustplane.controllers.metrics import UNREADABLE_CLUSTERS
-from trustplane.controllers.reading import cluster_key
 from trustplane.errors import TrustplaneError
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.events import Recorder
@@ -86,7 +85,7 @@ class RegistryIndex:
             Watch(view.clusters),
             Watch(view.tkcs),
             Watch(view.trusts),
-            Watch(view.machines, cluster_key),
+            view.following(),
             view.selecting(),
         ]
         return Controller("registry-index", self.reconcile, watches, workers=2)

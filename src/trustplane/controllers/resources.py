@@ -40,6 +40,9 @@ MACHINES = Resource(clusterapi.GROUP, clusterapi.VERSION, "Machine", "machines",
 MACHINE_DEPLOYMENTS = Resource(
     clusterapi.GROUP, clusterapi.VERSION, "MachineDeployment", "machinedeployments", clusterapi.MachineDeployment
 )
+MACHINE_HEALTH_CHECKS = Resource(
+    clusterapi.GROUP, clusterapi.VERSION, "MachineHealthCheck", "machinehealthchecks", clusterapi.MachineHealthCheck
+)
 CONTROL_PLANES = Resource(
     f"controlplane.{clusterapi.GROUP}",
     clusterapi.VERSION,

@@ -5,7 +5,7 @@ carried out: records and Secrets in the management cluster at once, writes on no
 node that does not answer holds up nobody.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,8 +13,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from trustplane.api.annotations import TRUST_CANARY, TRUST_PROVEN
-from trustplane.api.clusterapi import Cluster
+from trustplane.api.annotations import REMEDIATE, TRUST_CANARY, TRUST_PROVEN
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
 from trustplane.clusterapi.rollout_facts import Work
@@ -27,7 +26,7 @@ from trustplane.controllers.resources import CLUSTERS, MACHINES
 from trustplane.controllers.rollout_observed import observed
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
-from trustplane.kube.errors import NotFoundError
+from trustplane.kube.errors import ConflictError, NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.resource import Key
 from trustplane.trust.entries import TrustSet
@@ -37,6 +36,7 @@ from trustplane.trust.rollout.steps import Action, Note, Plan, State, Step
 
 _WORKERS: Final = 16
 _ROLL_SECONDS: Final = 5.0
+_STALE_SECONDS: Final = 1.0  # for a change that wakes nobody, as that of a Machine's condition of ours
 _LOOK_SECONDS: Final = 60.0  # between looks at a cluster of which no watch tells all
 
 _log = structlog.get_logger(__name__)
@@ -57,27 +57,39 @@ class RolloutReconciler:
         self._recorder = recorder
         self._writer = NodeWriter(client, self._wake)
         self._born = Births(client)
+        self._on_work: Callable[[Key], None] = lambda _: None
         self._controller = self._made()
 
     def controller(self) -> Controller:
         """Return the controller."""
         return self._controller
 
+    def writing(self, key: Key) -> frozenset[str]:
+        """Return the names of a cluster's Machines that are being written on."""
+        return self._writer.writing(key)
+
+    def tell(self, on_work: Callable[[Key], None]) -> None:
+        """Call somebody with each cluster on whose nodes a write has begun or ended, which no object says."""
+        self._on_work = on_work
+
     def _made(self) -> Controller:
         view = self._view
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
             Watch(view.tkcs),
-            Watch(view.machines, cluster_key),
+            view.following(),
             Watch(view.control_planes, cluster_key),
             Watch(view.pools, cluster_key),
             Watch(view.secrets, cluster_key),
             view.selecting(),
+            view.checking(),
         ]
         return Controller("rollout", self.reconcile, watches, workers=_WORKERS, close=self._writer.close)
 
     def _wake(self, key: Key, after: float = 0.0) -> None:
         self._controller.wake(key, after=after)
+        if not after:
+            self._on_work(key)
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one cluster a step further."""
@@ -91,7 +103,11 @@ class RolloutReconciler:
             return Result()  # which wakes us
         await self._keep_set(key, seen, seen.sets.in_force)
         look, found = self._planned(key, seen)
-        await self._carry_out(key, seen, found)
+        try:
+            await self._carry_out(key, seen, found)
+        except ConflictError:
+            # Decided on an object that has changed since. That change is on its way here, and wakes us.
+            return Result(requeue_after=_STALE_SECONDS)
         await self._report(seen, found)
         if found.state is State.CURRENT:  # what `trustplane undo` would bring back is among the last few
             await trust_secrets.collect(self._client, seen, look, self._view.secrets_of(key))
@@ -130,10 +146,14 @@ class RolloutReconciler:
                 its proof is what helps.
         """
         lost: LostSetError | None = None
-        seen = replace(seen, cluster=_copied(seen.cluster))  # whose version changes with each step
+        try:
+            # Both records in one change: Cluster API's webhooks judge each, which takes a while.
+            await self._annotate(seen, _records(found))
+        except NotFoundError:
+            return
         for step in found.steps:
             try:
-                await self._take(key, seen, found, step)
+                await self._take(key, seen, step)
             except LostSetError as error:
                 lost = error
             except NotFoundError:
@@ -141,33 +161,42 @@ class RolloutReconciler:
         if lost is not None:
             raise lost
 
-    async def _take(self, key: Key, seen: Seen, found: Plan, step: Step) -> None:
+    async def _take(self, key: Key, seen: Seen, step: Step) -> None:
         doing: dict[Action, Callable[[], Awaitable[None]]] = {
-            Action.ELECT: lambda: self._annotate(seen, {TRUST_CANARY: _text(found.elect)}),
-            Action.RECORD_PROVEN: lambda: self._annotate(seen, {TRUST_PROVEN: step.target}),
             Action.BOOT: lambda: boot_data.write(self._client, self._view, seen, step.target),
             Action.ROLL: lambda: rollout_roll.roll(self._client, seen, step.target),
             Action.WRITE: lambda: self._write(key, seen, step.target),
             Action.DELETE: lambda: self._delete(seen, step.target),
+            Action.REMEDIATE: lambda: self._remediate(seen, step.target),
         }
-        if step.action in doing:
+        if step.action in doing:  # records are made already
             await doing[step.action]()
 
-    async def _annotate(self, seen: Seen, annotations: dict[str, str]) -> None:
+    async def _annotate(self, seen: Seen, annotations: Mapping[str, str]) -> None:
         """Record on the Cluster as it was seen: whoever has changed it meanwhile makes this a conflict."""
+        if not annotations:
+            return
         metadata = seen.cluster.metadata
-        body: Json = {"metadata": {"annotations": annotations, "resourceVersion": metadata.resource_version}}
-        changed = await self._client.patch(CLUSTERS, metadata.name, metadata.namespace, body)
-        metadata.resource_version = changed.metadata.resource_version
+        body: Json = {"metadata": {"annotations": dict(annotations), "resourceVersion": metadata.resource_version}}
+        await self._client.patch(CLUSTERS, metadata.name, metadata.namespace, body)
 
     async def _write(self, key: Key, seen: Seen, machine: str) -> None:
         facts = next(one for one in seen.nodes if one.machine == machine)
         self._writer.begin(key, seen.machines[machine], facts, seen.sets)
+        self._on_work(key)
 
     async def _delete(self, seen: Seen, name: str) -> None:
         machine = seen.machines[name]
         await self._client.delete(MACHINES, name, machine.metadata.namespace, uid=machine.metadata.uid)
         message = f"Machine {name} cannot be reached and is replaced, as was asked for"
+        await self._recorder.event(seen.cluster, "TrustReplacing", message, warning=True)
+
+    async def _remediate(self, seen: Seen, name: str) -> None:
+        """Mark a Machine as it was seen: a mark that somebody else has set meanwhile makes this a conflict."""
+        metadata = seen.machines[name].metadata
+        body: Json = {"metadata": {"annotations": {REMEDIATE: ""}, "resourceVersion": metadata.resource_version}}
+        await self._client.patch(MACHINES, name, metadata.namespace, body)
+        message = f"Machine {name} cannot be reached, and is marked for its MachineHealthCheck, as was asked for"
         await self._recorder.event(seen.cluster, "TrustReplacing", message, warning=True)
 
     async def _report(self, seen: Seen, found: Plan) -> None:
@@ -192,8 +221,10 @@ _TOLD: Final = {
 }
 
 
-def _copied(cluster: Cluster) -> Cluster:
-    return msgspec.structs.replace(cluster, metadata=msgspec.structs.replace(cluster.metadata))
+def _records(found: Plan) -> Mapping[str, str]:
+    """Return what the first steps of a plan, ELECT and RECORD_PROVEN, write on the Cluster, by annotation."""
+    canary = {TRUST_CANARY: _text(found.elect)} if found.elect else {}
+    return canary | ({TRUST_PROVEN: found.proven} if found.proven else {})
 
 
 def _text(record: Any) -> str:

@@ -9,7 +9,8 @@ from trustplane.controllers.clustertrust_view import Seen
 from trustplane.trust import recorded
 from trustplane.trust.propagation import Frozen
 from trustplane.trust.recorded import read_time
-from trustplane.trust.rollout.observed import Canary, Observed
+from trustplane.trust.rollout.observed import REPLACE, Canary, Observed
+from trustplane.trust.standing import NodeFacts
 
 NO_WORK = Work()
 
@@ -30,9 +31,19 @@ def observed(seen: Seen, *, now: datetime, work: Work = NO_WORK) -> Observed:
         edited=seen.boot is not None and not seen.boot.is_intact,
         last_proven=last_proven(annotations),
         nodes=tuple(
-            rollout_facts.node(one, seen.machines[one.machine], hosts, work=work, after=seen.after, now=now)
+            rollout_facts.node(
+                one,
+                seen.machines[one.machine],
+                hosts,
+                work=work,
+                after=seen.after,
+                checks=seen.health_checks,
+                now=now,
+                blind=_is_blind(seen, one),
+            )
             for one in seen.nodes
         ),
+        deleting=seen.is_deleting,
         paused=seen.cluster.spec.paused or PAUSED in annotations,
         strategy=seen.strategy,
         can_write=seen.can_write,
@@ -40,6 +51,12 @@ def observed(seen: Seen, *, now: datetime, work: Work = NO_WORK) -> Observed:
         provable=bool(hosts),
         replace_unreachable=_is_replacement_asked(seen),
     )
+
+
+def _is_blind(seen: Seen, facts: NodeFacts) -> bool:
+    """Tell whether nobody can see if a node verifies: there is no key, or SSH fails where machines are replaced."""
+    look = facts.valid_inspection
+    return not seen.can_write or (seen.strategy == REPLACE and look is not None and bool(look.error))
 
 
 def _is_replacement_asked(seen: Seen) -> bool:

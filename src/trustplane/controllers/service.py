@@ -12,6 +12,7 @@ from trustplane.controllers.release import ReleaseReconciler
 from trustplane.controllers.resources import CONFIGURATIONS, RELEASES, SECRETS
 from trustplane.controllers.rollout import RolloutReconciler
 from trustplane.controllers.tanzukubernetescluster import TanzuKubernetesClusterReconciler
+from trustplane.controllers.up_to_date import UpToDateReconciler
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
 from trustplane.kube.events import Recorder
@@ -48,9 +49,11 @@ def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None
     proofs = ProofReconciler(client, view, recorder, namespace=namespace)
     registries = RegistryReconciler(client, view, recorder, namespace=namespace)
     rollouts = RolloutReconciler(client, view, recorder)
+    up_to_date = UpToDateReconciler(client, view, rollouts.writing)
+    rollouts.tell(up_to_date.wake)
     pulls = PullReconciler(client, view)
     images = ImageReconciler(client, view)
-    reconcilers = (configurations, releases, clusters, trusts, proofs, rollouts, pulls, images)
+    reconcilers = (configurations, releases, clusters, trusts, proofs, rollouts, up_to_date, pulls, images)
     controllers = [one.controller() for one in reconcilers]
     for controller in (*controllers, *registries.controllers()):
         manager.add(controller)

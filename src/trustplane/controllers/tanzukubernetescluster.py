@@ -21,7 +21,7 @@ from trustplane.api.crds.fitting import fitted
 from trustplane.api.meta import Json
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
-from trustplane.clusterapi.cluster import desired_cluster
+from trustplane.clusterapi.cluster import desired_cluster, refused
 from trustplane.clusterapi.readiness import Observed
 from trustplane.clusterapi.release import newer, resolve
 from trustplane.clusterapi.secret import boot_name, read_boot
@@ -181,7 +181,7 @@ class TanzuKubernetesClusterReconciler:
         except UserError as error:
             return Outcome(release=release, cluster=own, error=str(error))
         except InvalidError as error:
-            return Outcome(release=release, cluster=own, error=f"Cluster API refuses this cluster. {error.why}")
+            return Outcome(release=release, cluster=own, error=refused(tkc, error.why))
         return Outcome(release=release, cluster=cluster, decision=plan.decision)
 
     def _own_cluster(self, tkc: TanzuKubernetesCluster) -> Cluster | None:

@@ -1,1 +1,1 @@
-"""Why an image pull failed: what was said, layer by layer, and the causes that fit. Pure."""
+"""Diagnosis of failed image pulls: parse the kubelet's message layer by layer, and find the causes that fit. Pure."""

@@ -1,4 +1,4 @@
-"""Causes of a failed pull: stable codes, what each means, and who must act."""
+"""Causes of a failed pull: their stable codes, meanings and actors."""
 
 import enum
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Final
 
 
 class Code(enum.StrEnum):
-    """Why a pull failed."""
+    """The stable identifier of a cause."""
 
     ISSUER_NOT_TRUSTED = "issuer-not-trusted"
     SELF_SIGNED_SERVER = "self-signed-server"
@@ -67,17 +67,17 @@ class Code(enum.StrEnum):
 
 
 class Actor(enum.StrEnum):
-    """Who can mend a cause."""
+    """Who can fix a cause."""
 
     CLUSTER_OWNER = "cluster owner"
     REGISTRY_OWNER = "registry owner"
     NETWORK = "network"
     APPLICATION_OWNER = "application owner"
-    NOBODY = "-"
+    NONE = "-"
 
 
 class Confidence(enum.StrEnum):
-    """How sure an answer is."""
+    """How certain a cause is."""
 
     HIGH = "high"
     MEDIUM = "medium"
@@ -86,7 +86,7 @@ class Confidence(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a code stands for."""
+    """The explanation of a code, and the actor who can usually fix it."""
 
     text: str
     actor: Actor
@@ -94,31 +94,31 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Cause:
-    """One cause that fits.
+    """A possible explanation of one failed pull.
 
     Attributes:
-        code: Which.
-        confidence: That it is this one.
-        reason: Why this confidence.
-        next_step: For the actor: a command or a change of a manifest, with the names of this failure.
-        by_evidence: Who must act, where that is somebody else than the code says.
+        code: Identifies the cause.
+        confidence: How certain this cause is.
+        reason: Why the confidence is what it is.
+        next_step: A command or manifest change for the actor, with the names from this failure filled in.
+        other_actor: Overrides the code's usual actor if the evidence points to another one.
     """
 
     code: Code
     confidence: Confidence
     reason: str
     next_step: str = ""
-    by_evidence: Actor | None = None
+    other_actor: Actor | None = None
 
     @property
     def meaning(self) -> str:
-        """What the code stands for."""
+        """Return the explanation of the code."""
         return MEANINGS[self.code].text
 
     @property
     def actor(self) -> Actor:
-        """Who must act."""
-        return self.by_evidence or MEANINGS[self.code].actor
+        """Return who must act."""
+        return self.other_actor or MEANINGS[self.code].actor
 
 
 _TRUST, _REGISTRY = Actor.CLUSTER_OWNER, Actor.REGISTRY_OWNER
@@ -126,73 +126,75 @@ _NETWORK, _APPLICATION = Actor.NETWORK, Actor.APPLICATION_OWNER
 
 MEANINGS: Final[Mapping[Code, Meaning]] = MappingProxyType(
     {
-        Code.ISSUER_NOT_TRUSTED: Meaning("the CA that signed the served chain is not in the node's trust", _TRUST),
-        Code.SELF_SIGNED_SERVER: Meaning("the server shows a self-signed certificate that is not in the list", _TRUST),
+        Code.ISSUER_NOT_TRUSTED: Meaning("the node does not trust the CA that issued the server's certificate", _TRUST),
+        Code.SELF_SIGNED_SERVER: Meaning(
+            "the server presents a self-signed certificate that the node does not trust", _TRUST
+        ),
         Code.MISSING_INTERMEDIATE: Meaning(
-            "the server does not send an intermediate that the trusted root needs", _REGISTRY
+            "the server does not send an intermediate certificate that its chain needs", _REGISTRY
         ),
-        Code.CA_REKEYED: Meaning("a CA of the same name but another key is trusted", _TRUST),
-        Code.CA_NOT_A_CA: Meaning("the trusted CA's certificate does not allow it to sign", _TRUST),
+        Code.CA_REKEYED: Meaning("the node trusts a CA of the same name, but with another key", _TRUST),
+        Code.CA_NOT_A_CA: Meaning("the trusted certificate is not allowed to sign other certificates", _TRUST),
         Code.TRUST_NOT_APPLIED: Meaning("the CA is in the desired set, but not on this node", _TRUST),
-        Code.RUNTIME_STALE: Meaning("the runtime loaded its roots before the file came", _TRUST),
-        Code.CA_FILE_MALFORMED: Meaning("a CA file on the node does not parse", _TRUST),
-        Code.CA_FILE_UNREADABLE: Meaning("a CA file on the node is not there or cannot be read", _TRUST),
-        Code.CERTIFICATE_EXPIRED: Meaning("a certificate of the chain has expired", _REGISTRY),
+        Code.RUNTIME_STALE: Meaning("the runtime started before the CA file was written, and does not use it", _TRUST),
+        Code.CA_FILE_MALFORMED: Meaning("a CA file on the node cannot be parsed", _TRUST),
+        Code.CA_FILE_UNREADABLE: Meaning("a CA file on the node is missing or unreadable", _TRUST),
+        Code.CERTIFICATE_EXPIRED: Meaning("a certificate in the chain has expired", _REGISTRY),
         Code.CERTIFICATE_NOT_YET_VALID: Meaning(
-            "a certificate of the chain is not valid yet, or the node's clock is wrong", _REGISTRY
+            "a certificate in the chain is not yet valid, or the node's clock is wrong", _REGISTRY
         ),
-        Code.NAME_MISMATCH: Meaning("the name or address used is not in the certificate", _REGISTRY),
-        Code.NO_SUBJECT_ALT_NAME: Meaning("the certificate has no Subject Alternative Name for this name", _REGISTRY),
-        Code.WRONG_KEY_USAGE: Meaning("a certificate of the chain is not for servers", _REGISTRY),
-        Code.NAME_CONSTRAINT: Meaning("a CA of the chain may not sign for this name", _REGISTRY),
-        Code.PATH_LENGTH: Meaning("the chain has more intermediates than a CA of it allows", _REGISTRY),
-        Code.WEAK_CERTIFICATE: Meaning(
-            "a certificate has a signature, key or encoding that Go does not accept", _REGISTRY
+        Code.NAME_MISMATCH: Meaning("the certificate is not valid for the name or address used", _REGISTRY),
+        Code.NO_SUBJECT_ALT_NAME: Meaning("the certificate has no Subject Alternative Name for this host", _REGISTRY),
+        Code.WRONG_KEY_USAGE: Meaning("a certificate in the chain is not valid for TLS servers", _REGISTRY),
+        Code.NAME_CONSTRAINT: Meaning(
+            "a CA in the chain is not allowed to issue certificates for this name", _REGISTRY
         ),
-        Code.TLS_VERSION: Meaning("registry and node share no TLS version or cipher suite", _REGISTRY),
+        Code.PATH_LENGTH: Meaning("the chain has more intermediates than one of its CAs allows", _REGISTRY),
+        Code.WEAK_CERTIFICATE: Meaning("a certificate has a signature, key or encoding that Go rejects", _REGISTRY),
+        Code.TLS_VERSION: Meaning("registry and node have no TLS version or cipher suite in common", _REGISTRY),
         Code.CLIENT_CERTIFICATE_REQUIRED: Meaning(
-            "the registry wants a client certificate that the node does not show", _TRUST
+            "the registry requires a client certificate that the node does not present", _TRUST
         ),
         Code.PLAIN_HTTP: Meaning("one side speaks plain HTTP, the other TLS", _REGISTRY),
         Code.TLS_TIMEOUT: Meaning("the server does not answer the TLS handshake", _NETWORK),
-        Code.AUTH_MISSING: Meaning("the registry wants a password and no pull secret was used", _APPLICATION),
-        Code.AUTH_REJECTED: Meaning("the credentials of the pull secret are refused", _APPLICATION),
-        Code.ACCESS_DENIED: Meaning("the registry knows who asks and does not allow it", _REGISTRY),
+        Code.AUTH_MISSING: Meaning("the registry requires a login, and the pull used none", _APPLICATION),
+        Code.AUTH_REJECTED: Meaning("the registry rejects the credentials in the pull secret", _APPLICATION),
+        Code.ACCESS_DENIED: Meaning("the registry denies this account access to the image", _REGISTRY),
         Code.PULL_SECRET_MALFORMED: Meaning(
-            "the pull secret, or the node's credential provider, cannot be used", _APPLICATION
+            "the pull secret or the node's credential provider is unusable", _APPLICATION
         ),
-        Code.TOKEN_SERVICE_UNTRUSTED: Meaning(
-            "the CA of the registry's token service is not in the node's trust", _TRUST
-        ),
-        Code.TOKEN_SERVICE_BROKEN: Meaning("the registry's token service gives no token", _REGISTRY),
+        Code.TOKEN_SERVICE_UNTRUSTED: Meaning("the node does not trust the CA of the registry's token service", _TRUST),
+        Code.TOKEN_SERVICE_BROKEN: Meaning("the registry's token service does not issue a token", _REGISTRY),
         Code.BLOB_HOST_UNTRUSTED: Meaning(
-            "the CA of the host that keeps the registry's blobs is not in the node's trust", _TRUST
+            "the node does not trust the CA of the host that stores the registry's blobs", _TRUST
         ),
         Code.IMAGE_NOT_FOUND: Meaning("the registry has no such repository, tag or digest", _APPLICATION),
-        Code.BLOB_MISSING: Meaning("the manifest is there, content that it names is not", _REGISTRY),
+        Code.BLOB_MISSING: Meaning("the registry has the manifest, but not all the content it lists", _REGISTRY),
         Code.PLATFORM_MISSING: Meaning("the image is not built for the node's platform", _APPLICATION),
-        Code.DIGEST_MISMATCH: Meaning("content does not match its digest", _REGISTRY),
-        Code.MANIFEST_UNSUPPORTED: Meaning("the runtime does not know this kind of manifest", _APPLICATION),
-        Code.INVALID_IMAGE_NAME: Meaning("the image's name cannot be parsed or resolved", _APPLICATION),
-        Code.IMAGE_NOT_PRESENT: Meaning("imagePullPolicy is Never and the node has no such image", _APPLICATION),
-        Code.SIGNATURE_REJECTED: Meaning("the node's policy refuses the image's signature or origin", _TRUST),
-        Code.REGISTRY_BLOCKED: Meaning("the node's configuration forbids this registry", _TRUST),
-        Code.NOT_A_REGISTRY: Meaning("something else answers in the registry's place: a portal or a proxy", _NETWORK),
-        Code.PROXY_FAILED: Meaning("the proxy that the node uses is not reached, or refuses", _NETWORK),
-        Code.DNS_NOT_FOUND: Meaning("the name does not exist in the node's DNS", _NETWORK),
-        Code.DNS_FAILURE: Meaning("the node's DNS gives no answer", _NETWORK),
-        Code.CONNECTION_REFUSED: Meaning("nothing listens at that address and port", _NETWORK),
+        Code.DIGEST_MISMATCH: Meaning("the content does not match its digest", _REGISTRY),
+        Code.MANIFEST_UNSUPPORTED: Meaning("the runtime does not support this manifest format", _APPLICATION),
+        Code.INVALID_IMAGE_NAME: Meaning("the image reference cannot be parsed or resolved", _APPLICATION),
+        Code.IMAGE_NOT_PRESENT: Meaning("imagePullPolicy is Never, and the node does not have the image", _APPLICATION),
+        Code.SIGNATURE_REJECTED: Meaning("the node's policy rejects the image's signature or origin", _TRUST),
+        Code.REGISTRY_BLOCKED: Meaning("the node's configuration blocks this registry", _TRUST),
+        Code.NOT_A_REGISTRY: Meaning(
+            "the server that answers is not a registry: a portal or a proxy, for example", _NETWORK
+        ),
+        Code.PROXY_FAILED: Meaning("the node's proxy is unreachable, or refuses the request", _NETWORK),
+        Code.DNS_NOT_FOUND: Meaning("the host name does not exist in the node's DNS", _NETWORK),
+        Code.DNS_FAILURE: Meaning("the node's DNS servers give no usable answer", _NETWORK),
+        Code.CONNECTION_REFUSED: Meaning("nothing listens on that address and port", _NETWORK),
         Code.CONNECTION_TIMEOUT: Meaning("no answer in time: packets are dropped, or the host is too slow", _NETWORK),
-        Code.CONNECTION_RESET: Meaning("the connection is reset", _NETWORK),
-        Code.CONNECTION_CLOSED: Meaning("the connection is closed without an answer", _NETWORK),
+        Code.CONNECTION_RESET: Meaning("the connection was reset", _NETWORK),
+        Code.CONNECTION_CLOSED: Meaning("the connection was closed before an answer arrived", _NETWORK),
         Code.NETWORK_UNREACHABLE: Meaning("the node has no route to that address", _NETWORK),
-        Code.RATE_LIMITED: Meaning("the registry limits how often may be pulled: transient", _REGISTRY),
-        Code.REGISTRY_ERROR: Meaning("the registry fails inside: transient", _REGISTRY),
-        Code.KUBELET_THROTTLED: Meaning("the kubelet limits its own pulls: transient", _TRUST),
-        Code.PULL_CANCELLED: Meaning("the pull was given up before it ended", _NETWORK),
-        Code.DISK_FULL: Meaning("the node has no space for the image", _TRUST),
-        Code.UNPACK_FAILED: Meaning("the image came, and could not be unpacked", _APPLICATION),
+        Code.RATE_LIMITED: Meaning("the registry's pull rate limit is exceeded; this is temporary", _REGISTRY),
+        Code.REGISTRY_ERROR: Meaning("the registry reports an internal error; this is temporary", _REGISTRY),
+        Code.KUBELET_THROTTLED: Meaning("the kubelet limits its own pulls; this is temporary", _TRUST),
+        Code.PULL_CANCELLED: Meaning("the pull was cancelled before it finished", _NETWORK),
+        Code.DISK_FULL: Meaning("the node has no disk space left for the image", _TRUST),
+        Code.UNPACK_FAILED: Meaning("the image was downloaded, but cannot be unpacked", _APPLICATION),
         Code.RUNTIME_UNAVAILABLE: Meaning("the container runtime does not answer the kubelet", _TRUST),
-        Code.UNKNOWN: Meaning("nothing known fits: no guess", Actor.NOBODY),
+        Code.UNKNOWN: Meaning("no known cause matches", Actor.NONE),
     }
 )

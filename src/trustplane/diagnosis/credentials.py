@@ -1,4 +1,4 @@
-"""Which login of a pull secret the kubelet would use, and what a refusal means in the light of it. Pure.
+"""Decide which login of a pull secret the kubelet uses, and what a refusal by the registry then means. Pure.
 
 Source: kubernetes/pkg/credentialprovider (keyring.go, config.go, secrets).
 """
@@ -13,34 +13,34 @@ from urllib.parse import urlsplit
 
 from trustplane.api.dockerhub import NAMES
 from trustplane.diagnosis.cause import Code
+from trustplane.diagnosis.conclusion import Conclusion
 from trustplane.diagnosis.evidence import Case, PullSecret, SecretState
-from trustplane.diagnosis.finding import Finding
 
 CONFIG_JSON: Final = "kubernetes.io/dockerconfigjson"
 CONFIG: Final = "kubernetes.io/dockercfg"
 _KEYS: Final = {CONFIG_JSON: ".dockerconfigjson", CONFIG: ".dockercfg"}
 _HUB: Final = NAMES
-_SHOWN: Final = 5  # hosts that are named
-_ECR_LIFETIME: Final = timedelta(hours=12)  # of a token of `aws ecr get-login-password`
+_MAX_HOSTS: Final = 5  # in a text
+_ECR_LIFETIME: Final = timedelta(hours=12)  # of a token from `aws ecr get-login-password`
 _ECR: Final = ".dkr.ecr."
-# Registries whose images are public unless somebody says otherwise: a wrong name is as likely as a missing login.
+# Registries with public images by default: a wrong name is as likely as a missing login.
 _PUBLIC: Final = (*_HUB, "ghcr.io", "quay.io", "gcr.io", "public.ecr.aws", "registry.gitlab.com", "mcr.microsoft.com")
-# Registries for which kubelets of their cloud have a credential provider.
+# Registries for which kubelets in the same cloud have a credential provider.
 _PROVIDED: Final = (".amazonaws.com", ".amazonaws.com.cn", "gcr.io", ".pkg.dev", ".azurecr.io")
 _REFUSALS: Final = frozenset({Code.AUTH_MISSING, Code.AUTH_REJECTED, Code.ACCESS_DENIED, Code.PULL_SECRET_MALFORMED})
 _OK, _NOT_FOUND = 200, 404
 
 
-def judge(kind: str, data: Mapping[str, str], image: str) -> tuple[SecretState, str]:
-    """Say what a Secret is worth for an image.
+def assess_secret(kind: str, data: Mapping[str, str], image: str) -> tuple[SecretState, str]:
+    """Assess the usability of a Secret for an image.
 
     Args:
         kind: The Secret's type.
-        data: As on the wire: base64.
-        image: The image's name; the registry's host and port begin it.
+        data: Its data, base64.
+        image: The image reference, with the registry's host and port.
 
     Returns:
-        The state, and why in words that hold no credentials.
+        The state, and the reason for it, without credentials.
     """
     key = _KEYS.get(kind)
     if key is None:
@@ -48,21 +48,21 @@ def judge(kind: str, data: Mapping[str, str], image: str) -> tuple[SecretState, 
     logins = _logins(kind, data.get(key, ""))
     if isinstance(logins, str):
         return SecretState.MALFORMED, f"{key} {logins}"
-    fitting = [login for host, login in logins.items() if _fits(host, image)]
-    if not fitting:
-        named = ", ".join(map(_shown, list(logins)[:_SHOWN])) or "nobody"
-        return SecretState.NO_KEY, f"it has logins for {named}"
-    if not any(map(_is_login, fitting)):
-        return SecretState.MALFORMED, "its login for this registry has no user and password that can be read"
+    matching = [login for host, login in logins.items() if _matches(host, image)]
+    if not matching:
+        hosts = ", ".join(map(_host, list(logins)[:_MAX_HOSTS]))
+        return SecretState.NO_KEY, f"it has logins for {hosts}" if hosts else "it has no logins"
+    if not any(map(_is_login, matching)):
+        return SecretState.MALFORMED, "its login for this registry has no readable user and password"
     return SecretState.USABLE, ""
 
 
 def _logins(kind: str, encoded: str) -> dict[str, Any] | str:
-    """Return logins by host, or what is wrong."""
+    """Return the logins by host, or the error."""
     try:
         content = json.loads(base64.b64decode(encoded, validate=True))
     except (ValueError, RecursionError):
-        return "holds no JSON"
+        return "contains no valid JSON"
     logins = content.get("auths") if kind == CONFIG_JSON and isinstance(content, dict) else content
     return logins if isinstance(logins, dict) else "has no object `auths`"
 
@@ -79,18 +79,18 @@ def _is_login(login: object) -> bool:
     return bool(user and colon and password)
 
 
-def _fits(key: str, image: str) -> bool:
-    """Tell whether the kubelet uses a login for an image: host by glob, equal ports, path as a prefix."""
+def _matches(key: str, image: str) -> bool:
+    """Return whether the kubelet uses a login for an image: host by glob, equal ports, path as a prefix."""
     host, path = _split(key)
-    wanted, wanted_path = _split(image)
-    if {host, wanted} <= _HUB:
+    registry, image_path = _split(image)
+    if {host, registry} <= _HUB:
         return True
     name, _, port = host.partition(":")
-    wanted_name, _, wanted_port = wanted.partition(":")
-    globs, parts = name.split("."), wanted_name.split(".")
-    same = len(globs) == len(parts) and all(map(fnmatch.fnmatchcase, parts, globs))
+    registry_name, _, registry_port = registry.partition(":")
+    globs, parts = name.split("."), registry_name.split(".")
+    is_match = len(globs) == len(parts) and all(map(fnmatch.fnmatchcase, parts, globs))
     path = "" if path.strip("/") in {"v1", "v2"} else path
-    return same and port == wanted_port and wanted_path.startswith(path)
+    return is_match and port == registry_port and image_path.startswith(path)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -101,71 +101,83 @@ def _split(text: str) -> tuple[str, str]:
     return parts.netloc.rpartition("@")[2].lower(), parts.path.rstrip("/")
 
 
-def _shown(key: str) -> str:
+def _host(key: str) -> str:
     return _split(key)[0]
 
 
-def of_credentials(case: Case, codes: tuple[Code, ...]) -> Finding | None:
-    """Narrow a refusal by what the pod could show; None where the words are not about that, or nothing was seen."""
+def conclude_from_credentials(case: Case, codes: tuple[Code, ...]) -> Conclusion | None:
+    """Narrow a refusal by the pod's pull secrets; None if the codes are not a refusal, or the secrets are unknown."""
     if case.secrets is None or not _REFUSALS & set(codes):
         return None
-    usable = [one for one in case.secrets if one.state is SecretState.USABLE and one.named_by == "the pod"]
-    return _refused(case, usable, codes) if usable else _not_shown(case, case.secrets, codes)
+    usable = [secret for secret in case.secrets if is_used(secret)]
+    return _with_login(case, usable, codes) if usable else _without_usable_secret(case, case.secrets, codes)
 
 
-def _not_shown(case: Case, secrets: tuple[PullSecret, ...], codes: tuple[Code, ...]) -> Finding:
-    words = "; ".join(map(described, secrets)) or "neither the pod nor its ServiceAccount names a pull secret"
-    if any(one.state in {SecretState.WRONG_TYPE, SecretState.MALFORMED} for one in secrets):
-        return Finding((Code.PULL_SECRET_MALFORMED,), words)
+def is_used(secret: PullSecret) -> bool:
+    """Return whether the kubelet uses this login: not one that a ServiceAccount got after the pod was created."""
+    return secret.state is SecretState.USABLE and secret.named_by == "the pod"
+
+
+def _without_usable_secret(case: Case, secrets: tuple[PullSecret, ...], codes: tuple[Code, ...]) -> Conclusion:
+    reason = "; ".join(map(_describe, secrets)) or "neither the pod nor its ServiceAccount names a pull secret"
+    if any(secret.state in {SecretState.WRONG_TYPE, SecretState.MALFORMED} for secret in secrets):
+        return Conclusion((Code.PULL_SECRET_MALFORMED,), reason)
     if case.anonymous == _NOT_FOUND and Code.IMAGE_NOT_FOUND in codes:
-        return Finding((Code.IMAGE_NOT_FOUND,), "the registry answers an anonymous request for it with 404")
-    return _without_login(case, words, codes)
+        return Conclusion((Code.IMAGE_NOT_FOUND,), "the registry answers an anonymous request for the image with 404")
+    return _without_login(case, reason, codes)
 
 
-def _without_login(case: Case, words: str, codes: tuple[Code, ...]) -> Finding:
-    """Tell a registry that wants a login from one that has no such image."""
+def _without_login(case: Case, reason: str, codes: tuple[Code, ...]) -> Conclusion:
+    """Distinguish a registry that requires a login from one that does not have the image."""
     if Code.IMAGE_NOT_FOUND in codes and case.registry.endswith(_PUBLIC):
-        return Finding(tuple(one for one in codes if one in {Code.IMAGE_NOT_FOUND, Code.AUTH_MISSING}), words)
+        return Conclusion(tuple(code for code in codes if code in {Code.IMAGE_NOT_FOUND, Code.AUTH_MISSING}), reason)
     if case.registry.endswith(_PROVIDED) and codes != (Code.AUTH_MISSING,):
-        others = tuple(one for one in codes if one not in {Code.AUTH_MISSING, Code.PULL_SECRET_MALFORMED})
-        return Finding((Code.AUTH_MISSING, *others), f"{words}; nodes in that cloud may have a login of their own")
+        return Conclusion(
+            (Code.AUTH_MISSING, *_other_codes(codes)), f"{reason}; nodes in that cloud may have their own login"
+        )
     if Code.IMAGE_NOT_FOUND in codes and not case.anonymous:
-        return Finding((Code.AUTH_MISSING, Code.IMAGE_NOT_FOUND), words)
+        return Conclusion((Code.AUTH_MISSING, Code.IMAGE_NOT_FOUND), reason)
     if codes == (Code.ACCESS_DENIED,):
-        return _forbidden(case, words)
-    return Finding((Code.AUTH_MISSING,), words)
+        return _forbidden(case, reason)
+    return Conclusion((Code.AUTH_MISSING,), reason)
 
 
-def _forbidden(case: Case, words: str) -> Finding:
-    """Read a 403 to who shows nothing: a registry that asks for logins may mean that."""
-    reason = f"{words}; some registries answer 403 to that"
+def _other_codes(codes: tuple[Code, ...]) -> tuple[Code, ...]:
+    return tuple(code for code in codes if code not in {Code.AUTH_MISSING, Code.PULL_SECRET_MALFORMED})
+
+
+def _forbidden(case: Case, reason: str) -> Conclusion:
+    """Interpret a 403 to an anonymous request: some registries use it to ask for a login."""
+    reason = f"{reason}; some registries answer this with 403"
     if case.challenge:
-        return Finding((Code.AUTH_MISSING,), f"{reason}, and this one asks for a login at /v2/", is_certain=False)
-    return Finding((Code.AUTH_MISSING, Code.ACCESS_DENIED), reason)
+        return Conclusion((Code.AUTH_MISSING,), f"{reason}, and this one asks for a login at /v2/", is_certain=False)
+    return Conclusion((Code.AUTH_MISSING, Code.ACCESS_DENIED), reason)
 
 
-def _refused(case: Case, usable: list[PullSecret], codes: tuple[Code, ...]) -> Finding:
-    words = "; ".join(map(described, usable))
-    ages = [case.now - one.changed for one in usable if one.changed]
+def _with_login(case: Case, usable: list[PullSecret], codes: tuple[Code, ...]) -> Conclusion:
+    reason = "; ".join(map(_describe, usable))
+    ages = [case.now - secret.changed for secret in usable if secret.changed]
     if _ECR in case.registry and ages and min(ages) > _ECR_LIFETIME:
         hours = int(min(ages).total_seconds() // 3600)
-        return Finding((Code.AUTH_REJECTED,), f"{words}; it was written {hours} h ago, and ECR's logins last 12 h")
+        return Conclusion(
+            (Code.AUTH_REJECTED,), f"{reason}; it was written {hours} h ago, and ECR logins expire after 12 h"
+        )
     if _ECR in case.registry and ages and Code.ACCESS_DENIED in codes and Code.AUTH_MISSING not in codes:
-        return Finding((Code.ACCESS_DENIED,), f"{words}; it is as young as a login for ECR has to be")
-    left = tuple(one for one in codes if one not in {Code.AUTH_MISSING, Code.PULL_SECRET_MALFORMED})
-    if not left:
-        when = "; it has one now: it may be newer than the pull"
-        return Finding(codes, f"{words}{when}", is_certain=False)
-    if case.challenge == "basic" and Code.AUTH_REJECTED in left:
-        return Finding((Code.AUTH_REJECTED,), f"{words}; the registry asks for user and password itself, and refuses")
-    if left == (Code.ACCESS_DENIED, Code.IMAGE_NOT_FOUND) and not case.registry.endswith(_PUBLIC):
-        reason = f"{words}; where there is no such project, a registry that hides what is private answers so, too"
-        return Finding((Code.ACCESS_DENIED,), reason, is_certain=False)
-    return Finding(left, words)
+        return Conclusion((Code.ACCESS_DENIED,), f"{reason}; it is younger than 12 h, the lifetime of an ECR login")
+    others = _other_codes(codes)
+    if not others:
+        return Conclusion(codes, f"{reason} now; the login may be newer than the pull", is_certain=False)
+    if case.challenge == "basic" and Code.AUTH_REJECTED in others:
+        return Conclusion(
+            (Code.AUTH_REJECTED,), f"{reason}; the registry itself asks for user and password, and rejects them"
+        )
+    if others == (Code.ACCESS_DENIED, Code.IMAGE_NOT_FOUND) and not case.registry.endswith(_PUBLIC):
+        reason = f"{reason}; a registry that hides private projects gives the same answer if the project does not exist"
+        return Conclusion((Code.ACCESS_DENIED,), reason, is_certain=False)
+    return Conclusion(others, reason)
 
 
-def described(secret: PullSecret) -> str:
-    """Return a pull secret in words."""
+def _describe(secret: PullSecret) -> str:
     detail = f": {secret.detail}" if secret.detail else ""
-    named = "" if secret.named_by == "the pod" else f" (named by {secret.named_by} only, not by the pod)"
+    named = "" if secret.named_by == "the pod" else f" (named only by {secret.named_by}, not by the pod)"
     return f"pull secret {secret.name}{named} {secret.state}{detail}"

@@ -1,4 +1,4 @@
-"""Which host really failed, and what it is to the registry that the image's name begins with."""
+"""Decide which host failed, and its role for the registry in the image reference."""
 
 import re
 from collections.abc import Iterable
@@ -17,13 +17,13 @@ _PORT: Final = re.compile(r"^(?P<host>.*?)(?::(?P<port>\d{1,5}))?$")
 
 @dataclass(frozen=True)
 class Facts:
-    """What the layers named.
+    """The names in the layers of a message.
 
     Attributes:
-        image: The image's name, "" where the message has none.
-        url: The last request's.
-        host: The last host that was named without a URL.
-        address: The last address that was dialled.
+        image: The image reference, "" if the message has none.
+        url: The URL of the last request.
+        host: The last host named outside a URL.
+        address: The last address dialled.
     """
 
     image: str = ""
@@ -33,7 +33,7 @@ class Facts:
 
 
 def registry_of(image: str) -> str:
-    """Return the host:port that an image's name begins with; Docker Hub where it begins with none, "" without name."""
+    """Return the host[:port] of an image reference; Docker Hub if it has none, "" for an empty reference."""
     if not image:
         return ""
     first, slash, _ = image.partition("/")
@@ -41,9 +41,9 @@ def registry_of(image: str) -> str:
     return canonical(first) if names_host else DOCKER_HUB
 
 
-def failed(facts: Facts, layers: Iterable[Layer]) -> Endpoint:
-    """Say which host failed."""
-    kinds = [one.kind for one in layers]
+def failed_endpoint(facts: Facts, layers: Iterable[Layer]) -> Endpoint:
+    """Return the host that failed."""
+    kinds = [layer.kind for layer in layers]
     registry = registry_of(facts.image)
     if Kind.PROXY in kinds:
         return _endpoint(facts.address, Role.PROXY)
@@ -58,38 +58,38 @@ def failed(facts: Facts, layers: Iterable[Layer]) -> Endpoint:
     return _endpoint(registry or facts.address, Role.REGISTRY)
 
 
-def is_elsewhere(endpoint: Endpoint, image: str) -> bool:
-    """Tell whether a second host of the registry failed: its token service or its blob store."""
-    second = endpoint.role in {Role.TOKEN_SERVICE, Role.BLOB_STORE}
-    return second and bool(endpoint.host) and canonical(endpoint.address) != registry_of(image)
+def is_second_host(endpoint: Endpoint, image: str) -> bool:
+    """Return whether the failed host is a second one of the registry: its token service or its blob store."""
+    has_role = endpoint.role in {Role.TOKEN_SERVICE, Role.BLOB_STORE}
+    return has_role and bool(endpoint.host) and canonical(endpoint.address) != registry_of(image)
 
 
 def _requested(url: str, registry: str, kinds: list[Kind]) -> Endpoint:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
-    except ValueError:  # a port that is none, a bracket too few
+    except ValueError:  # an invalid port, or a missing bracket
         return Endpoint("")
     address = host if port is None else f"{host}:{port}"
-    same = not registry or canonical(address) == registry
-    role = _role(parse_qs(parts.query), parts.path, kinds, same=same, known=bool(registry))
+    is_registry = not registry or canonical(address) == registry
+    role = _role(parse_qs(parts.query), parts.path, kinds, is_registry=is_registry, is_known=bool(registry))
     is_plain = parts.scheme == "http"
     return Endpoint(host, str(port or (_HTTP if is_plain else _HTTPS)), parts.path, role, is_plain)
 
 
-def _role(query: dict[str, list[str]], path: str, kinds: list[Kind], *, same: bool, known: bool) -> Role:
-    if "ns" in query:  # containerd tells a mirror whose image it wants
+def _role(query: dict[str, list[str]], path: str, kinds: list[Kind], *, is_registry: bool, is_known: bool) -> Role:
+    if "ns" in query:  # containerd sends a mirror the name of the original registry
         return Role.MIRROR
     if {"scope", "service"} & query.keys() or Kind.TOKEN in kinds:
         return Role.TOKEN_SERVICE
     if Kind.BLOB in kinds:
-        at_registry = same if known else path.startswith("/v2/")
+        at_registry = is_registry if is_known else path.startswith("/v2/")
         return Role.REGISTRY if at_registry else Role.BLOB_STORE
-    return Role.REGISTRY if same else Role.MIRROR
+    return Role.REGISTRY if is_registry else Role.MIRROR
 
 
 def _endpoint(address: str, role: Role) -> Endpoint:
-    found = _PORT.match(address)
-    if found is None or address.count(":") > 1:
+    match = _PORT.match(address)
+    if match is None or address.count(":") > 1:
         return Endpoint(address.strip("[]"), role=role)
-    return Endpoint(found["host"], found["port"] or _HTTPS, role=role)
+    return Endpoint(match["host"], match["port"] or _HTTPS, role=role)

@@ -1,6 +1,7 @@
-"""What is known about a failed pull besides its message, as plain data: the input of `verdict`. Pure.
+"""The evidence about a failed pull besides its message, as plain data: the input of `decision`. Pure.
 
-Whatever could not be looked at is None or empty, and a `Look` says why: absence of evidence is never evidence.
+A source that could not be read leaves its field None or empty, and a `CollectorReport` gives the reason: missing
+evidence never counts as evidence.
 """
 
 import enum
@@ -11,31 +12,31 @@ from datetime import datetime, timedelta
 from trustplane.diagnosis.layer import Role
 
 
-class Vantage(enum.StrEnum):
-    """From where a host was looked at."""
+class ObservedFrom(enum.StrEnum):
+    """The place from which a host was dialled."""
 
     HERE = "here"
     NODE = "node"
 
 
 @dataclass(frozen=True)
-class Look:
-    """One thing that was looked at, or could not be.
+class CollectorReport:
+    """The report of one collector.
 
     Attributes:
-        source: What.
-        words: What was found; where nothing could be seen, why not.
-        seen: Whether it could be looked at.
+        source: The source that the collector read.
+        text: The result, or why the source could not be read.
+        is_available: Whether the source could be read.
     """
 
     source: str
-    words: str
-    seen: bool = True
+    text: str
+    is_available: bool = True
 
 
 @dataclass(frozen=True)
-class Listed:
-    """An entry of a trust list: its certificates as DER, and the registries that it is for (none: the whole node)."""
+class ListEntry:
+    """An entry of a trust list: its certificates as DER, and the registries in its scope (empty if node-wide)."""
 
     name: str
     certificates: tuple[bytes, ...]
@@ -44,39 +45,39 @@ class Listed:
 
 @dataclass(frozen=True)
 class TrustList:
-    """A list of CAs, and whose it is in words that follow `in`."""
+    """A list of CAs; `owner` names it as output prints it, after "in"."""
 
     owner: str
-    entries: tuple[Listed, ...] = ()
+    entries: tuple[ListEntry, ...] = ()
 
     def serving(self, registry: str) -> Iterator[tuple[str, bytes]]:
-        """Yield entry's name and certificate of what counts for a registry, given as host[:port]."""
+        """Yield entry name and certificate of each CA that counts for a registry, named as host[:port]."""
         for entry in self.entries:
             if not entry.hosts or registry in entry.hosts:
-                yield from ((entry.name, one) for one in entry.certificates)
+                yield from ((entry.name, certificate) for certificate in entry.certificates)
 
 
 class SecretState(enum.StrEnum):
-    """What a pull secret is worth for one registry."""
+    """The usability of a pull secret for one registry; the value follows the secret's name in output."""
 
     USABLE = "has a login for this registry"
     MISSING = "does not exist"
-    ELSEWHERE = "exists in another namespace only"
-    WRONG_TYPE = "has a type that the kubelet does not read"
+    ELSEWHERE = "exists only in another namespace"
+    WRONG_TYPE = "has a type that the kubelet ignores"
     MALFORMED = "cannot be parsed"
     NO_KEY = "has no login for this registry"
 
 
 @dataclass(frozen=True)
 class PullSecret:
-    """A pull secret that a pod, or its ServiceAccount, names. It never holds what the Secret holds.
+    """A pull secret that a pod or its ServiceAccount names. It never contains the Secret's data.
 
     Attributes:
-        name: Of the Secret.
-        state: What it is worth.
-        detail: Why, in words that hold no credentials.
-        named_by: `the pod`, or the ServiceAccount alone: then the pod was made before it was named there.
-        changed: When the Secret was last written; None where that is not known.
+        name: Name of the Secret.
+        state: Its usability for the registry.
+        detail: Why, without credentials.
+        named_by: `the pod`; or the ServiceAccount, if only that names it because the pod is older than the reference.
+        changed: When the Secret was last written; None if unknown.
     """
 
     name: str
@@ -88,39 +89,39 @@ class PullSecret:
 
 @dataclass(frozen=True)
 class Host:
-    """A host of the registry, as it was seen from one place.
+    """A host of the registry, as dialled from one place.
 
     Attributes:
-        role: What it is to the registry.
-        address: host[:port]; the port 443 is left out.
-        vantage: From where it was dialled.
-        proxy: Through which it was dialled, as `scheme://host:port`; "" without one.
-        certificates: What it served, DER, its own first; empty where nothing was.
-        failure: A cause's code where it gave no answer, or not a registry's.
-        words: That failure in words.
+        role: Its role for the registry.
+        address: host[:port], without port 443.
+        observed_from: The place from which it was dialled.
+        certificates: The chain it served, DER, its own certificate first; empty if it served none.
+        failure: The code of a cause, if it did not answer, or not as a registry does.
+        message: The failure as text.
+        proxy: The proxy used, as `scheme://host:port`; "" without one.
     """
 
     role: Role
     address: str
-    vantage: Vantage = Vantage.HERE
+    observed_from: ObservedFrom = ObservedFrom.HERE
     certificates: tuple[bytes, ...] = ()
     failure: str = ""
-    words: str = ""
+    message: str = ""
     proxy: str = ""
 
 
 @dataclass(frozen=True)
 class NodeRecord:
-    """What the management cluster knows of a node's trust.
+    """The management cluster's record of a node's trust.
 
     Attributes:
-        name: Of the node.
-        state: As of ClusterTrust, such as Proven; "" where it is not known.
-        message: What ClusterTrust says of it.
-        is_current: Whether the set that was written last is the set in force; None where that is not known.
-        drift: What differs on the node, by the last look at it; "" where nothing does, or nobody looked.
-        is_stale: Whether that look found a containerd that has not loaded the files.
-        trusts: When its kubelet last proved that it accepts this registry; None where it did not.
+        name: Name of the node.
+        state: Its state in the ClusterTrust, such as Proven; "" if unknown.
+        message: The ClusterTrust's message about it.
+        is_current: Whether the last set written to it is the set in force; None if unknown.
+        drift: The drift that the last inspection detected; "" without drift or inspection.
+        is_stale: Whether that inspection detected a stale runtime.
+        proven_at: When its kubelet last proved that it trusts this registry; None if it did not.
     """
 
     name: str
@@ -129,20 +130,20 @@ class NodeRecord:
     is_current: bool | None = None
     drift: str = ""
     is_stale: bool = False
-    trusts: datetime | None = None
+    proven_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Disk:
-    """What is on the node, as it was seen over SSH.
+    """The state of the node, as read over SSH.
 
     Attributes:
-        roots: Certificates that containerd would load now for this registry, DER, by path.
-        malformed: Files among them that hold no certificate.
-        is_stale: Whether the containerd that runs was started before they were as they are; None: not known.
-        clock: The node's clock less ours.
-        hosts_toml: Text of certs.d files for this registry, by path.
-        proxies: Through which containerd asks a host, as `scheme://host:port` by host[:port]; others it asks itself.
+        roots: The certificates that containerd would load now for this registry, DER, by path.
+        malformed: Files among them that contain no certificate.
+        is_stale: Whether containerd started before these files last changed; None if unknown.
+        clock: The node's clock minus the local one.
+        hosts_toml: The text of the certs.d files for this registry, by path.
+        proxies: The proxy that containerd uses, as `scheme://host:port`, by host[:port]; hosts without one are absent.
     """
 
     roots: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
@@ -155,30 +156,30 @@ class Disk:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """All that is known about one failed pull, or about a registry alone.
+    """The evidence about one failed pull, or about a registry alone.
 
     Attributes:
-        now: The time, with a zone.
-        image: The image's name, "" for a registry alone.
-        registry: host[:port] that the image's name begins with.
-        messages: What the kubelet said of the pull, the latest first.
-        failed_at: When it last said so.
+        now: The current time, with a time zone.
+        image: The image reference, "" for a registry alone.
+        registry: host[:port] of the image reference.
+        messages: The kubelet's messages about the pull, latest first.
+        failed_at: The time of the latest message.
         subject: The pod as namespace/name.
-        cluster: The cluster as namespace/name; "" where it is not a managed one.
-        secrets: Of the pod; None where they could not be read.
-        challenge: `basic` or `bearer`: how the registry asks for credentials, "" where that is not known.
-        anonymous: HTTP status of an anonymous request for the image's manifest; 0 where there was none.
-        desired: What the lists ask for, for this cluster; None where that is not known.
-        in_force: What the cluster has taken.
-        since: When it took that.
+        cluster: The managed cluster as namespace/name; "" for another cluster.
+        secrets: The pod's pull secrets; None if they could not be read.
+        challenge: The registry's authentication scheme, `basic` or `bearer`; "" if unknown.
+        anonymous: HTTP status of an anonymous request for the image's manifest; 0 without such a request.
+        desired: The desired set of the cluster; None if unknown.
+        in_force: The set in force; None if unknown.
+        since: When the set in force was taken.
         service: The service's list.
         others: The sets of other clusters.
-        issuers: Certificates, DER, that were published where the served ones say.
-        bundle: CAs that nodes trust anyway, DER.
-        node: The node in the management cluster's eyes.
-        disk: The node as it is.
-        hosts: Each as seen from here, and from the node.
-        looks: What was looked at.
+        issuers: Issuer certificates, DER, downloaded from the URLs in the served certificates.
+        public_cas: The public CAs that nodes trust without any list, DER.
+        node: The management cluster's record of the node.
+        disk: The state of the node itself.
+        hosts: The registry's hosts, as dialled from here and from the node.
+        reports: The reports of the collectors.
     """
 
     now: datetime
@@ -197,8 +198,8 @@ class Case:
     service: TrustList | None = None
     others: tuple[TrustList, ...] = ()
     issuers: tuple[bytes, ...] = ()
-    bundle: tuple[bytes, ...] = ()
+    public_cas: tuple[bytes, ...] = ()
     node: NodeRecord | None = None
     disk: Disk | None = None
     hosts: tuple[Host, ...] = ()
-    looks: tuple[Look, ...] = ()
+    reports: tuple[CollectorReport, ...] = ()

@@ -1,4 +1,4 @@
-"""From a message to the causes that fit: one where the words decide, all that fit where they do not."""
+"""Explain a message: one cause if the message decides, otherwise every cause that fits."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,84 +6,88 @@ from typing import Final
 
 from trustplane.diagnosis.advice import next_step
 from trustplane.diagnosis.cause import Cause, Code, Confidence
-from trustplane.diagnosis.reading import Reading, read
+from trustplane.diagnosis.message_parser import ParsedMessage, parse_message
 from trustplane.diagnosis.refinement import refine
 
-_NOTHING: Final = "no layer says anything that is known"
+_NO_MATCH: Final = "no layer of the message matches a known phrase"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Something known besides the message, which rules causes out or speaks for them.
+    """A fact from outside the message that rules causes out or points to them.
 
     Attributes:
-        source: What was looked at.
-        words: What was found.
-        points_to: If any of these fits the message, nothing else does.
-        rules_out: These do not fit.
+        source: The source of the fact.
+        text: The fact.
+        points_to: Causes that exclude all others if any of them fits the message.
+        rules_out: Causes that this fact excludes.
     """
 
     source: str
-    words: str
+    text: str
     points_to: frozenset[Code] = frozenset()
     rules_out: frozenset[Code] = frozenset()
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a pull failed.
+    """The causes of a failed pull that fit its message.
 
     Attributes:
-        reading: What the message says, layer by layer.
-        causes: All that fit, most likely first; `unknown` alone where nothing fits.
-        evidence: What was known besides, and counted.
+        parsed: The message, layer by layer.
+        causes: The causes that fit, most likely first; `unknown` alone if none fits.
+        evidence: The evidence that narrowed the causes.
     """
 
-    reading: Reading
+    parsed: ParsedMessage
     causes: tuple[Cause, ...]
     evidence: tuple[Evidence, ...] = ()
 
     @property
     def is_known(self) -> bool:
-        """Whether anything fits."""
+        """Return whether any cause fits."""
         return self.causes[0].code is not Code.UNKNOWN
 
     @property
     def codes(self) -> tuple[Code, ...]:
-        """The codes of the causes, most likely first."""
+        """Return the codes of the causes, most likely first."""
         return tuple(cause.code for cause in self.causes)
 
 
 def explain(message: str, evidence: Sequence[Evidence] = ()) -> Explanation:
-    """Name the causes of a failed pull that fit a message, and what is known besides."""
-    readings = read(message)
-    reading = readings[0]
-    tries = [said for said in map(refine, readings) if said is not None]
-    if not tries:
-        return Explanation(reading, (_cause(Code.UNKNOWN, Confidence.LOW, _NOTHING, reading),))
-    said = tries[0]
-    codes, used = weigh(tuple(dict.fromkeys(code for one in tries for code in one.codes)), evidence)
-    reason = "; ".join((said.reason, *(one.words for one in used)))
+    """Return the causes of a failed pull that fit both its message and the evidence."""
+    attempts = parse_message(message)
+    parsed = attempts[0]
+    statements = [statement for statement in map(refine, attempts) if statement is not None]
+    if not statements:
+        return Explanation(parsed, (_cause(Code.UNKNOWN, Confidence.LOW, _NO_MATCH, parsed),))
+    first = statements[0]
+    codes, used = weigh(tuple(dict.fromkeys(code for statement in statements for code in statement.codes)), evidence)
+    reason = "; ".join((first.reason, *(fact.text for fact in used)))
     if len(codes) == 1:
-        confidence = Confidence.HIGH if used else said.confidence
-        return Explanation(reading, (_cause(codes[0], confidence, reason, reading),), used)
-    # Which of several it is, the words do not tell: the order says what is met most often.
+        confidence = Confidence.HIGH if used else first.confidence
+        return Explanation(parsed, (_cause(codes[0], confidence, reason, parsed),), used)
+    # The message leaves several causes open: rank the most frequent one first.
     ranks = (Confidence.MEDIUM, *(Confidence.LOW for _ in codes[1:]))
-    causes = tuple(_cause(code, rank, reason, reading) for code, rank in zip(codes, ranks, strict=True))
-    return Explanation(reading, causes, used)
+    causes = tuple(_cause(code, rank, reason, parsed) for code, rank in zip(codes, ranks, strict=True))
+    return Explanation(parsed, causes, used)
 
 
 def weigh(codes: Sequence[Code], evidence: Iterable[Evidence]) -> tuple[tuple[Code, ...], tuple[Evidence, ...]]:
-    """Narrow causes by evidence; evidence that would leave none is not counted. Returns the causes and what counted."""
-    left, used = tuple(codes), []
-    for one in evidence:
-        kept = tuple(code for code in left if code not in one.rules_out)
-        kept = tuple(code for code in kept if code in one.points_to) or kept
-        if kept and kept != left:
-            left = kept
-            used.append(one)
-    return left, tuple(used)
+    """Narrow causes by evidence, ignoring evidence that would exclude all of them.
+
+    Returns:
+        The remaining causes, in their order, and the evidence that narrowed them.
+    """
+    remaining, used = tuple(codes), []
+    for fact in evidence:
+        kept = tuple(code for code in remaining if code not in fact.rules_out)
+        kept = tuple(code for code in kept if code in fact.points_to) or kept
+        if kept and kept != remaining:
+            remaining = kept
+            used.append(fact)
+    return remaining, tuple(used)
 
 
-def _cause(code: Code, confidence: Confidence, reason: str, reading: Reading) -> Cause:
-    return Cause(code, confidence, reason, next_step(code, reading))
+def _cause(code: Code, confidence: Confidence, reason: str, parsed: ParsedMessage) -> Cause:
+    return Cause(code, confidence, reason, next_step(code, parsed))

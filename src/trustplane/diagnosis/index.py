@@ -1,10 +1,10 @@
-"""The wrappers and phrases that can begin at a place of a text, by its first letter."""
+"""Lookup of the wrappers and phrases that can begin at a position in a text, by the first letter there."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
 from trustplane.diagnosis.layer import Kind
-from trustplane.diagnosis.template import head
+from trustplane.diagnosis.template import literal_prefix
 from trustplane.diagnosis.vocabulary.answers import ANSWERS
 from trustplane.diagnosis.vocabulary.certificates import CERTIFICATES
 from trustplane.diagnosis.vocabulary.images import IMAGES
@@ -15,38 +15,35 @@ from trustplane.diagnosis.vocabulary.tls import TLS
 from trustplane.diagnosis.wrappers import WRAPPERS, Wrapper
 
 T = TypeVar("T")
-Spoken = tuple[Kind, Phrase]
+KindPhrase = tuple[Kind, Phrase]
 
 
 def _by_letter(entries: Iterable[tuple[str, T]]) -> Mapping[str, tuple[T, ...]]:
-    """Group entries by the first letter of their template; those that begin with a place belong to every letter."""
-    listed = list(entries)
-    letters = {head(template)[:1].lower() for template, _ in listed}
-    return {
-        letter: tuple(one for template, one in listed if head(template)[:1].lower() in {letter, ""})
-        for letter in letters
-    }
+    """Group entries by the first letter of their template; one that begins with a place is in every group."""
+    templates = [(literal_prefix(template)[:1].lower(), entry) for template, entry in entries]
+    letters = {first for first, _ in templates}
+    return {letter: tuple(entry for first, entry in templates if first in {letter, ""}) for letter in letters}
 
 
-def _spoken(*vocabularies: Vocabulary) -> Mapping[str, tuple[Spoken, ...]]:
-    return _by_letter((phrase.words, (each.kind, phrase)) for each in vocabularies for phrase in each.phrases)
+def _phrases_by_letter(*vocabularies: Vocabulary) -> Mapping[str, tuple[KindPhrase, ...]]:
+    return _by_letter((phrase.template, (each.kind, phrase)) for each in vocabularies for phrase in each.phrases)
 
 
 _COMMON: Final = (CERTIFICATES, TLS, NODES, IMAGES, ANSWERS)
-_OF_CONNECTIONS: Final = _spoken(*_COMMON, CONNECTION, HTTP)
-_OF_LOOKUPS: Final = _spoken(DNS)
-_WRAPPERS: Final = _by_letter((one.template, one) for one in WRAPPERS)
+_CONNECTION_PHRASES: Final = _phrases_by_letter(*_COMMON, CONNECTION, HTTP)
+_LOOKUP_PHRASES: Final = _phrases_by_letter(DNS)
+_WRAPPERS: Final = _by_letter((wrapper.template, wrapper) for wrapper in WRAPPERS)
 
 
-def wrappers(letter: str) -> tuple[Wrapper, ...]:
+def wrappers_for(letter: str) -> tuple[Wrapper, ...]:
     """Return the wrappers that can begin with a letter."""
-    return _at(_WRAPPERS, letter)
+    return _entries(_WRAPPERS, letter)
 
 
-def phrases(letter: str, *, lookup: bool) -> tuple[Spoken, ...]:
-    """Return the phrases that can begin with a letter; `lookup`: below a lookup of a name."""
-    return _at(_OF_LOOKUPS if lookup else _OF_CONNECTIONS, letter)
+def phrases_for(letter: str, *, is_lookup: bool) -> tuple[KindPhrase, ...]:
+    """Return the phrases that can begin with a letter, below a DNS lookup or anywhere else."""
+    return _entries(_LOOKUP_PHRASES if is_lookup else _CONNECTION_PHRASES, letter)
 
 
-def _at(table: Mapping[str, tuple[T, ...]], letter: str) -> tuple[T, ...]:
+def _entries(table: Mapping[str, tuple[T, ...]], letter: str) -> tuple[T, ...]:
     return table.get(letter.lower(), table.get("", ()))

@@ -1,11 +1,11 @@
-"""Layers of a message: who said what on the way from the kubelet to the wire."""
+"""Layers of a message, from the kubelet down to the network."""
 
 import enum
 from dataclasses import dataclass
 
 
 class Kind(enum.StrEnum):
-    """Who speaks."""
+    """The subject of a layer."""
 
     KUBELET = "kubelet"
     GRPC = "gRPC"
@@ -27,7 +27,7 @@ class Kind(enum.StrEnum):
 
 
 class Runtime(enum.StrEnum):
-    """Which container runtime wrote a message."""
+    """The container runtime that wrote a message."""
 
     CONTAINERD = "containerd"
     CONTAINERS_IMAGE = "containers/image"  # CRI-O, podman, skopeo
@@ -36,7 +36,7 @@ class Runtime(enum.StrEnum):
 
 
 class Role(enum.StrEnum):
-    """What the host that failed is to the registry."""
+    """The role of a failed host for the registry."""
 
     REGISTRY = "registry"
     MIRROR = "mirror"
@@ -47,10 +47,10 @@ class Role(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Layer:
-    """What one layer said; `host` is the one that it names, as host or host:port."""
+    """The text of one layer; `host` is the host it names, as host or host:port."""
 
     kind: Kind
-    words: str
+    text: str
     host: str = ""
 
 
@@ -59,11 +59,11 @@ class Endpoint:
     """The host that failed.
 
     Attributes:
-        host: Its name or address, "" where the message has none.
-        port: As text; 443 where the message names none.
-        path: Of the request, "" where the message has none.
-        role: What it is to the registry.
-        is_plain: Whether it was asked in plain HTTP.
+        host: Its name or address, "" if the message has none.
+        port: As text; 443 if the message names none.
+        path: The path of the request, "" if the message has none.
+        role: Its role for the registry.
+        is_plain: Whether the request used plain HTTP.
     """
 
     host: str
@@ -74,6 +74,6 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        """Host and port, as in an image's name: the port 443 is left out."""
+        """Return host and port as in an image reference, without port 443."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == "443" else f"{host}:{self.port}"

@@ -1,6 +1,6 @@
-"""Through which proxy a Go program, such as containerd, asks a host: by its environment. Pure.
+"""The proxy that a Go program such as containerd uses for a host, by its environment. Pure.
 
-Source: https://pkg.go.dev/golang.org/x/net/http/httpproxy; of localhost also containerd, core/remotes/docker.
+Sources: https://pkg.go.dev/golang.org/x/net/http/httpproxy; for localhost also containerd, core/remotes/docker.
 """
 
 import ipaddress
@@ -8,25 +8,22 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-_MAX_DIGITS: Final = 5  # of a port
+_MAX_PORT_DIGITS: Final = 5
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080}
 
 
-def through(environment: Mapping[str, str], address: str) -> str:
-    """Return the proxy for HTTPS to `host[:port]`, as `scheme://host:port`; "" where there is none.
-
-    Credentials in the environment are left out.
-    """
+def proxy_for(environment: Mapping[str, str], address: str) -> str:
+    """Return the proxy for HTTPS to `host[:port]`, as `scheme://host:port` without credentials; "" without a proxy."""
     proxy = _proxy(environment.get("HTTPS_PROXY") or environment.get("https_proxy") or "")
     excepted = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
     host, port = _host_and_port(address.lower())
-    if not proxy or _is_loopback(host) or any(_matches(one, host, port) for one in _patterns(excepted)):
+    if not proxy or _is_loopback(host) or any(_matches(pattern, host, port) for pattern in _patterns(excepted)):
         return ""
     return proxy
 
 
 def is_localhost(address: str) -> bool:
-    """Tell whether containerd takes `host[:port]` for its own computer: then it neither asks for TLS nor verifies."""
+    """Return whether containerd treats `host[:port]` as local: then it neither requires TLS nor verifies it."""
     return _is_loopback(_host_and_port(address.lower())[0])
 
 
@@ -43,7 +40,7 @@ def _proxy(text: str) -> str:
 
 
 def _patterns(text: str) -> Iterator[str]:
-    yield from (one for one in (part.strip().lower() for part in text.split(",")) if one)
+    yield from (pattern for pattern in (part.strip().lower() for part in text.split(",")) if pattern)
 
 
 def _matches(pattern: str, host: str, port: int) -> bool:
@@ -53,12 +50,12 @@ def _matches(pattern: str, host: str, port: int) -> bool:
     if "/" in pattern:
         network = _network(pattern)
         return bool(network and address and address in network)
-    wanted, wanted_port = _host_and_port(pattern, default=0)
-    if not wanted or wanted_port not in (0, port):
+    excepted, excepted_port = _host_and_port(pattern, default=0)
+    if not excepted or excepted_port not in (0, port):
         return False
-    if literal := _address(wanted):
+    if literal := _address(excepted):
         return literal == address
-    name = wanted.removeprefix("*")
+    name = excepted.removeprefix("*")
     return host.endswith(name if name.startswith(".") else f".{name}") or host == name
 
 
@@ -67,7 +64,7 @@ def _host_and_port(text: str, default: int = _DEFAULT_PORTS["https"]) -> tuple[s
     if _address(text):
         return text, default
     host, separator, port = text.rpartition(":")
-    if separator and port.isdecimal() and len(port) <= _MAX_DIGITS:
+    if separator and port.isdecimal() and len(port) <= _MAX_PORT_DIGITS:
         return host.strip("[]"), int(port)
     return text.strip("[]"), default
 

@@ -1,4 +1,4 @@
-"""Pulls that fail now, as the statuses of pods tell: which ones, and what they have in common."""
+"""The pulls that fail now, according to pod statuses, and the signature that equal failures share."""
 
 import hashlib
 import re
@@ -14,32 +14,32 @@ from trustplane.api.pod import Pod
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.endpoint import DOCKER_HUB, registry_of
 from trustplane.diagnosis.explanation import Evidence, explain, weigh
-from trustplane.diagnosis.messages import WAITING
+from trustplane.diagnosis.messages import WAITING_REASONS
 from trustplane.text import MAX_INPUT
 
-# What differs from pod to pod, and from one attempt to the next, though the cause is the same.
+# Parts of a message that differ between pods and attempts with the same cause.
 _VARYING: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?"  # times
-    r"|(?<=:)\d{2,5}(?=->)"  # the port of our side of a connection
+    r"|(?<=:)\d{2,5}(?=->)"  # the local port of a connection
     r"|\b[0-9a-f]{12,}\b"  # digests and identifiers
 )
-_MIN_REPOSITORY: Final = 4  # characters; the letters of shorter names are in other words, too
+_MIN_REPOSITORY: Final = 4  # characters; a shorter name may be part of another word
 _MEMORY: Final = 4096  # kinds of messages
-_MAX_PULLS: Final = 10  # of one pod; when these are mended, the others are next
-_MAX_IMAGE: Final = 1024  # characters; runtimes take 255 for the repository, and a tag or digest
-# Characters of a message in which what varies is looked for, at either end: messages of kubelets are far shorter.
+_MAX_PULLS: Final = 10  # per pod; the others follow once these work
+_MAX_IMAGE: Final = 1024  # characters; runtimes accept 255 for the repository, plus a tag or digest
+# Characters at either end of a message in which varying parts are replaced; kubelets' messages are far shorter.
 _HEAD: Final = 2048
 _TAIL: Final = 512
-_BACKS_OFF: Final = 'ImagePullBackOff: Back-off pulling image "{}": '  # before the words of the last attempt
+_BACKS_OFF: Final = 'ImagePullBackOff: Back-off pulling image "{}": '  # in front of the last attempt's message
 
 
 @dataclass(frozen=True)
-class Pull:
-    """A pull that failed.
+class FailedPull:
+    """A failed pull.
 
     Attributes:
-        image: The image's name.
-        message: What the kubelet says of it.
+        image: The image reference.
+        message: The kubelet's message.
     """
 
     image: str
@@ -47,14 +47,14 @@ class Pull:
 
     @cached_property
     def host(self) -> str:
-        """The registry that the image's name begins with."""
+        """Return the registry host of the image."""
         return host_of(self.image)
 
     @property
     def signature(self) -> str:
-        """What its message has in common with those of other pods of the same registry and cause.
+        """Return the message without the parts that vary between pods with the same registry and cause.
 
-        What is far from both ends of a very long message counts as it is: to find what varies costs most.
+        The middle of a very long message stays as it is, because replacing its varying parts costs too much.
         """
         path = self.image.partition("/")[2].partition("@")[0]
         repository, _, tag = path.rpartition(":")
@@ -69,7 +69,7 @@ class Pull:
 
     @cached_property
     def kind(self) -> bytes:
-        """The digest of its signature, since a message may be long."""
+        """Return the digest of the signature, which may be long."""
         return _digest(self.signature)
 
 
@@ -77,55 +77,56 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
-def failing(pod: Pod) -> tuple[Pull, ...]:
-    """Return the pulls that a pod waits for in vain, in the order of its containers; none where all is well.
+def failing_pulls(pod: Pod) -> tuple[FailedPull, ...]:
+    """Return the failing pulls that a pod waits for, in the order of its containers.
 
-    There are ten at most, whatever a stranger's server says of a pod.
+    A pod status is untrusted, so at most ten are returned.
     """
-    waiting = ((one.image, one.state.waiting) for one in pod.status.containers if one.state.waiting)
+    waiting = ((container.image, container.state.waiting) for container in pod.status.containers)
     pulls = (
-        Pull(image[:_MAX_IMAGE], f"{one.reason}: {one.message[:MAX_INPUT]}")
-        for image, one in waiting
-        if one.reason in WAITING
+        FailedPull(image[:_MAX_IMAGE], f"{state.reason}: {state.message[:MAX_INPUT]}")
+        for image, state in waiting
+        if state and state.reason in WAITING_REASONS
     )
     return tuple(islice(pulls, _MAX_PULLS))
 
 
 def host_of(image: str) -> str:
-    """Return the registry that an image's name begins with, bounded as statuses have it."""
+    """Return the registry host of an image, cut to the length that statuses allow."""
     return (registry_of(image) or DOCKER_HUB)[:MAX_HOST_LENGTH]
 
 
-def remembered(before: Sequence[Pull], now: Sequence[Pull]) -> tuple[Pull, ...]:
-    """Return pulls as they fail now, each with the latest message that says why.
+def retain_causes(before: Sequence[FailedPull], now: Sequence[FailedPull]) -> tuple[FailedPull, ...]:
+    """Return the pulls that fail now, each with its latest message that names a cause.
 
-    Kubelets before 1.32 write nothing but `Back-off pulling image` between two attempts, and some say that they wait.
+    Between attempts, kubelets before 1.32 report only `Back-off pulling image`, and throttled ones only the throttling.
     """
-    known = {one.image: one for one in before}
-    return tuple(known[one.image] if one.image in known and _says_nothing(one) else one for one in now)
+    previous = {pull.image: pull for pull in before}
+    return tuple(previous[pull.image] if pull.image in previous and _is_empty(pull) else pull for pull in now)
 
 
-def are_alike(before: Sequence[Pull], now: Sequence[Pull]) -> bool:
-    """Tell whether pulls fail as they did: of the same registries, in words with nothing new in them."""
-    return [(one.host, one.kind) for one in before] == [(one.host, one.kind) for one in now]
+def have_same_failures(before: Sequence[FailedPull], now: Sequence[FailedPull]) -> bool:
+    """Return whether the same registries fail with messages of the same kinds."""
+    return [(pull.host, pull.kind) for pull in before] == [(pull.host, pull.kind) for pull in now]
 
 
-def _says_nothing(pull: Pull) -> bool:
+def _is_empty(pull: FailedPull) -> bool:
+    """Return whether the message names no cause."""
     return pull.message.rstrip().endswith((f'Back-off pulling image "{pull.image}"', "pull QPS exceeded"))
 
 
-class Causes:
-    """The causes of pulls. What many messages have in common is explained once, so a thousand pods cost little."""
+class CauseCache:
+    """A cache of causes by kind of message: a thousand pods with one failure cost little more than one."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, tuple[Code, ...]] = OrderedDict()
 
-    def knows(self, pull: Pull) -> bool:
-        """Return whether a message of its kind has been explained, so that its cause costs nothing."""
+    def contains(self, pull: FailedPull) -> bool:
+        """Return whether a message of this kind is cached."""
         return pull.kind in self._known
 
-    def of(self, pull: Pull, evidence: Sequence[Evidence] = ()) -> Code:
-        """Return the most likely cause of a pull, in the light of what is known besides."""
+    def cause_of(self, pull: FailedPull, evidence: Sequence[Evidence] = ()) -> Code:
+        """Return the most likely cause of a failed pull, narrowed by evidence."""
         codes = self._known.get(pull.kind)
         if codes is None:
             codes = explain(pull.message).codes

@@ -1,4 +1,4 @@
-"""Answers for an input as a whole: messages of one pod count together, equal answers are told once."""
+"""Answers for a whole input: messages of one pod count together, and pods with the same answer are grouped."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,49 +10,50 @@ from trustplane.diagnosis.messages import Message
 
 ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN = 0, 1, 2
 
-_NO_SECRET: Final = "retrieve some image pull secrets"  # noqa: S105 - words of the kubelet
+_NO_SECRET: Final = "retrieve some image pull secrets"  # noqa: S105 - a message of the kubelet
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One explanation, and the pods that it is about, as namespace/name."""
+    """An explanation, and the pods it applies to, as namespace/name."""
 
     explanation: Explanation
     subjects: tuple[str, ...] = ()
 
 
-def answers(messages: Iterable[Message]) -> list[Answer]:
-    """Explain messages. What says nothing (`Back-off pulling image`) is left out where the pod has more to say."""
+def explain_messages(messages: Iterable[Message]) -> list[Answer]:
+    """Explain messages; of each pod, drop unknown ones (`Back-off pulling image`) if another one has a cause."""
     by_subject: dict[str, dict[str, None]] = {}
     for message in messages:
         by_subject.setdefault(message.subject, {})[message.text] = None
-    told: dict[object, tuple[Explanation, dict[str, None]]] = {}
+    groups: dict[object, tuple[Explanation, dict[str, None]]] = {}
     for subject, texts in by_subject.items():
-        for explanation in _of_subject(list(texts)):
-            endpoint = explanation.reading.endpoint
-            _, subjects = told.setdefault((explanation.codes, endpoint.address, endpoint.role), (explanation, {}))
+        for explanation in _subject_explanations(list(texts)):
+            endpoint = explanation.parsed.endpoint
+            _, subjects = groups.setdefault((explanation.codes, endpoint.address, endpoint.role), (explanation, {}))
             subjects[subject] = None
-    return _known_first(Answer(one, tuple(filter(None, subjects))) for one, subjects in told.values())
+    return _known_first(Answer(explanation, tuple(filter(None, subjects))) for explanation, subjects in groups.values())
 
 
-def exit_code(told: Sequence[Answer]) -> int:
-    """Say how much is known: 0 one cause, 1 several, 2 none."""
-    codes = {code for answer in told for code in answer.explanation.codes} - {Code.UNKNOWN}
+def exit_code(answers: Sequence[Answer]) -> int:
+    """Return the exit status: 0 for one cause, 1 for several, 2 for none."""
+    codes = {code for answer in answers for code in answer.explanation.codes} - {Code.UNKNOWN}
     if not codes:
         return UNKNOWN
-    return ONE_CAUSE if len(codes) == 1 and all(one.explanation.is_known for one in told) else SEVERAL_CAUSES
+    is_one = len(codes) == 1 and all(answer.explanation.is_known for answer in answers)
+    return ONE_CAUSE if is_one else SEVERAL_CAUSES
 
 
-def _of_subject(texts: Sequence[str]) -> list[Explanation]:
+def _subject_explanations(texts: Sequence[str]) -> list[Explanation]:
     warnings = [text for text in texts if _NO_SECRET in text]
     evidence = [Evidence("event", text, points_to=frozenset({Code.AUTH_MISSING})) for text in warnings]
-    explained = [explain(text, evidence) for text in texts if text not in warnings]
-    known = [one for one in explained if one.is_known]
-    return known or [explain(text) for text in warnings] or explained[:1]
+    explanations = [explain(text, evidence) for text in texts if text not in warnings]
+    known = [explanation for explanation in explanations if explanation.is_known]
+    return known or [explain(text) for text in warnings] or explanations[:1]
 
 
-def _known_first(told: Iterable[Answer]) -> list[Answer]:
-    """Leave out pods of which nothing is known where something is known of others of the same input."""
-    every = list(told)
-    known = [one for one in every if one.explanation.is_known]
-    return known + [one for one in every if not one.explanation.is_known and (one.subjects or not known)]
+def _known_first(answers: Iterable[Answer]) -> list[Answer]:
+    """Order answers by known cause, and drop an unknown one without a pod if the input has a known one."""
+    ordered = sorted(answers, key=lambda answer: not answer.explanation.is_known)
+    has_known = any(answer.explanation.is_known for answer in ordered)
+    return [answer for answer in ordered if answer.explanation.is_known or answer.subjects or not has_known]

@@ -1,4 +1,4 @@
-"""Words of programs as templates: literal text with named places, as the format strings of the sources have them."""
+"""Templates for the messages of programs: literal text with named places, like the format strings in their sources."""
 
 import re
 from functools import lru_cache
@@ -6,7 +6,7 @@ from typing import Final
 
 _PLACE: Final = re.compile(r"<(\w+)>")
 
-# Every place is bounded, so that matching takes time in proportion to the text.
+# Every place is bounded: matching takes time in proportion to the text.
 _PLACES: Final = {
     "image": r'[^\s"]{1,512}',
     "reference": r'[^\s"/]{1,300}/[^\s"]{1,512}',
@@ -24,36 +24,36 @@ _PLACES: Final = {
 
 
 @lru_cache(maxsize=1024)
-def compiled(template: str) -> re.Pattern[str]:
-    """Turn a template into a pattern."""
+def compile_template(template: str) -> re.Pattern[str]:
+    """Compile a template to a pattern with one group per place."""
     parts = _PLACE.split(template)
     pattern = "".join(
-        re.escape(part) if index % 2 == 0 else f"(?P<{part}{_again(parts, index)}>{_PLACES[part]})"
+        re.escape(part) if index % 2 == 0 else f"(?P<{part}{_repetition(parts, index)}>{_PLACES[part]})"
         for index, part in enumerate(parts)
     )
     return re.compile(pattern, re.IGNORECASE)
 
 
 @lru_cache(maxsize=1024)
-def wrapping(template: str) -> re.Pattern[str]:
-    """Turn a template that ends with `: ` or a space into a pattern that also matches where the text ends there."""
-    words = compiled(template.rstrip(": ")).pattern
+def compile_wrapper(template: str) -> re.Pattern[str]:
+    """Compile a template that ends with `: ` or a space to a pattern that also matches if the text ends there."""
+    pattern = compile_template(template.rstrip(": ")).pattern
     return re.compile(
-        f"{words}(?:{re.escape(template[len(template.rstrip(': ')) :].rstrip())}\\s+|:?\\s*\\Z)", re.IGNORECASE
+        f"{pattern}(?:{re.escape(template[len(template.rstrip(': ')) :].rstrip())}\\s+|:?\\s*\\Z)", re.IGNORECASE
     )
 
 
-def _again(parts: list[str], index: int) -> str:
-    """Number the second and later places of one name."""
+def _repetition(parts: list[str], index: int) -> str:
+    """Number the second and later places with the same name."""
     before = parts[1:index:2].count(parts[index])
     return f"_{before + 1}" if before else ""
 
 
-def head(template: str) -> str:
-    """Return the literal text that a template begins with."""
+def literal_prefix(template: str) -> str:
+    """Return the literal text before the first place."""
     return template.partition("<")[0]
 
 
-def may_follow(template: str, end: str) -> bool:
-    """Tell whether a text that is cut after `end` may have gone on as a template."""
-    return head(template).lower().startswith(end.lower())
+def can_complete(template: str, end: str) -> bool:
+    """Return whether the template can complete a text that was cut after `end`."""
+    return literal_prefix(template).lower().startswith(end.lower())

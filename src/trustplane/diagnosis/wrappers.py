@@ -1,4 +1,4 @@
-"""What each layer puts in front of the words of the layer below it.
+"""The text that each layer puts in front of the layer below it.
 
 Sources: the kubelet's images and kuberuntime packages; cri-client; containerd's client, core/remotes/docker,
 core/transfer and core/unpack (1.x and 2.x); containers/image's docker and copy packages (Error... before version 5);
@@ -14,20 +14,20 @@ from trustplane.diagnosis.layer import Kind, Runtime
 
 @dataclass(frozen=True)
 class Wrapper:
-    """Words in front of a lower layer's words.
+    """A text in front of a lower layer.
 
     Attributes:
-        template: The words. Places: `image`, `host`, `url`, `reference`, `status`, `name`.
-        kind: Who says them.
-        runtime: That only this runtime says them.
-        fits: What fits where the words below are not known.
-        anonymous: Whether credentials were used, where the words tell it.
+        template: The text. Places: `image`, `host`, `url`, `reference`, `status`, `name`.
+        kind: The layer that writes it.
+        runtime: The only runtime that writes it; UNKNOWN if several do.
+        codes: The causes that fit if the text below matches nothing known.
+        anonymous: Whether the request had no credentials; None if the text does not say.
     """
 
     template: str
     kind: Kind
     runtime: Runtime = Runtime.UNKNOWN
-    fits: tuple[Code, ...] = ()
+    codes: tuple[Code, ...] = ()
     anonymous: bool | None = None
 
 
@@ -37,7 +37,7 @@ _CREDENTIALS: Final = (Code.AUTH_MISSING, Code.AUTH_REJECTED)
 _SIGNATURE: Final = (Code.SIGNATURE_REJECTED,)
 _SLOW: Final = (Code.CONNECTION_TIMEOUT, Code.TLS_TIMEOUT, Code.DNS_FAILURE, Code.REGISTRY_ERROR)
 _ABSENT: Final = (Code.IMAGE_NOT_FOUND, Code.BLOB_MISSING, Code.PLATFORM_MISSING, Code.MANIFEST_UNSUPPORTED)
-# What containerd makes of its errors; a code says little, and nothing against the words below it.
+# The gRPC codes that containerd derives from its errors; they are vague, so any statement below takes precedence.
 _GRPC: Final = (
     ("Unimplemented", (Code.RUNTIME_UNAVAILABLE, Code.MANIFEST_UNSUPPORTED)),
     ("NotFound", _ABSENT),
@@ -62,22 +62,22 @@ def _kubelet() -> tuple[Wrapper, ...]:
         "ImageInspectError: ",
     )
     return (
-        *(Wrapper(one, Kind.KUBELET) for one in plain),
+        *(Wrapper(template, Kind.KUBELET) for template in plain),
         Wrapper(
-            "image pull failed for <image> because the signature validation failed: ", Kind.KUBELET, fits=_SIGNATURE
+            "image pull failed for <image> because the signature validation failed: ", Kind.KUBELET, codes=_SIGNATURE
         ),
-        Wrapper("SignatureValidationFailed: ", Kind.KUBELET, fits=_SIGNATURE),
-        *(Wrapper(f"rpc error: code = {code} desc = ", Kind.GRPC, fits=fits) for code, fits in _GRPC),
+        Wrapper("SignatureValidationFailed: ", Kind.KUBELET, codes=_SIGNATURE),
+        *(Wrapper(f"rpc error: code = {grpc_code} desc = ", Kind.GRPC, codes=codes) for grpc_code, codes in _GRPC),
         Wrapper("rpc error: code = <word> desc = ", Kind.GRPC),
     )
 
 
 def _containerd() -> tuple[Wrapper, ...]:
-    def said(kind: Kind, *templates: str) -> tuple[Wrapper, ...]:
-        return tuple(Wrapper(one, kind, _CONTAINERD) for one in templates)
+    def wrappers(kind: Kind, *templates: str) -> tuple[Wrapper, ...]:
+        return tuple(Wrapper(template, kind, _CONTAINERD) for template in templates)
 
     return (
-        *said(
+        *wrappers(
             Kind.RUNTIME,
             'failed to pull and unpack image "<image>": ',
             'PullImage "<image>" failed: ',
@@ -86,19 +86,19 @@ def _containerd() -> tuple[Wrapper, ...]:
             "pulling image: ",
             "pulling image failed: ",
         ),
-        *said(
+        *wrappers(
             Kind.RESOLVE,
             'failed to resolve reference "<image>": ',
             "failed to resolve image: ",
             "failed to do request: ",
             "failed to authorize redirect: ",
         ),
-        # Below this, version 1.x names an anonymous request; of one with credentials it names nothing.
+        # Below this, containerd 1.x names only anonymous requests.
         Wrapper("failed to authorize: ", Kind.TOKEN, _CONTAINERD, anonymous=False),
         Wrapper("failed to fetch anonymous token: ", Kind.TOKEN, _CONTAINERD, anonymous=True),
         Wrapper("failed to fetch oauth token: ", Kind.TOKEN, _CONTAINERD, anonymous=False),
         Wrapper("token request failed: ", Kind.TOKEN, _CONTAINERD),
-        *said(
+        *wrappers(
             Kind.BLOB,
             "failed to copy: ",
             "httpReadSeeker: failed open: ",
@@ -118,17 +118,17 @@ def _containerd() -> tuple[Wrapper, ...]:
             _CONTAINERD,
             _PRIVATE,
         ),
-        Wrapper("not found: ", Kind.ANSWER, fits=_ABSENT),
+        Wrapper("not found: ", Kind.ANSWER, codes=_ABSENT),
         Wrapper("authorization failed: ", Kind.ANSWER, _CONTAINERD, _PRIVATE),
     )
 
 
 def _containers_image() -> tuple[Wrapper, ...]:
-    def said(kind: Kind, *templates: str) -> tuple[Wrapper, ...]:
-        return tuple(Wrapper(one, kind, _CRIO) for one in templates)
+    def wrappers(kind: Kind, *templates: str) -> tuple[Wrapper, ...]:
+        return tuple(Wrapper(template, kind, _CRIO) for template in templates)
 
     return (
-        *said(
+        *wrappers(
             Kind.RUNTIME,
             "initializing source docker://<image>: ",
             "initializing image from source docker://<image>: ",
@@ -146,7 +146,7 @@ def _containers_image() -> tuple[Wrapper, ...]:
             "Invalid source name docker://<image>: ",
             "internal error: ",
         ),
-        *said(
+        *wrappers(
             Kind.RESOLVE,
             "pinging container registry <host>: ",
             "error pinging docker registry <host>: ",
@@ -157,14 +157,14 @@ def _containers_image() -> tuple[Wrapper, ...]:
         ),
         Wrapper("unable to retrieve auth token: invalid username/password: ", Kind.TOKEN, _CRIO, _CREDENTIALS),
         Wrapper("unable to retrieve auth token: ", Kind.TOKEN, _CRIO, _CREDENTIALS),
-        *said(
+        *wrappers(
             Kind.TOKEN,
             "Requesting bearer token: ",
             "Requesting bear token: ",
             "Trying to obtain access token: ",
             "getting access token for <host>: ",
         ),
-        *said(
+        *wrappers(
             Kind.BLOB,
             "reading blob <word> in <reference>: ",
             "reading blob <word>: ",
@@ -216,16 +216,16 @@ def _go() -> tuple[Wrapper, ...]:
         Wrapper("<method> <url>: ", Kind.HTTP),
         Wrapper("net/http: HTTP/1.x transport connection broken: ", Kind.HTTP),
         Wrapper("net/http: Transport failed to read from server: ", Kind.HTTP),
-        Wrapper("proxyconnect tcp: ", Kind.PROXY, fits=proxy),
-        Wrapper("socks connect tcp <address>: ", Kind.PROXY, fits=proxy),
+        Wrapper("proxyconnect tcp: ", Kind.PROXY, codes=proxy),
+        Wrapper("socks connect tcp <address>: ", Kind.PROXY, codes=proxy),
         Wrapper("dial tcp: ", Kind.CONNECTION),
         Wrapper("dial tcp4: ", Kind.CONNECTION),
         Wrapper("dial tcp6: ", Kind.CONNECTION),
         Wrapper("dial tcp <address>: ", Kind.CONNECTION),
         Wrapper("dial tcp4 <address>: ", Kind.CONNECTION),
         Wrapper("dial tcp6 <address>: ", Kind.CONNECTION),
-        Wrapper("lookup <host> on <address>: ", Kind.DNS, fits=resolver),
-        Wrapper("lookup <host>: ", Kind.DNS, fits=resolver),
+        Wrapper("lookup <host> on <address>: ", Kind.DNS, codes=resolver),
+        Wrapper("lookup <host>: ", Kind.DNS, codes=resolver),
         Wrapper("read tcp <address>: ", Kind.CONNECTION),
         Wrapper("write tcp <address>: ", Kind.CONNECTION),
         Wrapper("read udp <address>: ", Kind.CONNECTION),

@@ -1,4 +1,4 @@
-"""How long to wait before trying again."""
+"""Retry delays."""
 
 import random
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ class Backoff:
     """Exponential backoff with jitter.
 
     Args:
-        first: seconds after the first failure, at most.
-        most: seconds that no wait exceeds.
+        first: maximum seconds after the first failure.
+        most: maximum seconds of any wait.
     """
 
     first: float = 0.25
     most: float = 60.0
 
     def seconds(self, failures: int) -> float:
-        """Return the wait after so many failures in a row: half of it fixed, half of it random.
+        """Return the wait in seconds after this many consecutive failures: half fixed, half random.
 
-        The random half keeps many clients of a server that came back from asking it all at once.
+        The random half keeps clients from retrying in step after a server recovers.
         """
         ceiling = min(self.most, self.first * 2.0 ** min(failures - 1, 32))
         return ceiling / 2 + random.uniform(0, ceiling / 2)  # noqa: S311  no secret depends on it

@@ -1,48 +1,48 @@
-"""How much memory strangers' servers may take of this process, one and all together. Counts, and holds nothing itself.
+"""Memory budget for data from tenants' API servers, per server and in total. Counts bytes; stores no data.
 
-A limit for each server alone is none: whoever may make one cluster may make eight. With a limit for all together alone,
-one of them takes what the others need. So each share has a part in any case, more while there is more, and a most.
+A limit per server alone does not help: a tenant who may create one cluster may create eight. With a total limit alone,
+one server starves the others. Each share therefore has a guaranteed part, a maximum, and more while the total allows.
 """
 
 from types import TracebackType
 from typing import Final, Self
 
-KEPT: Final = 16 << 20  # weight of all that an informer of a stranger's server keeps, or a list holds
-SURE: Final = 1 << 20  # bytes that each share has, however much the others hold
+MAX_KEPT: Final = 16 << 20  # weight of an informer's copy or a list of a tenant's server
+GUARANTEED: Final = 1 << 20  # bytes of each share, regardless of the others
 
 
 class Total:
-    """What all shares together may hold, beyond what is sure to each."""
+    """The bytes that all shares together may hold beyond their guaranteed parts."""
 
     def __init__(self, most: int) -> None:
-        """Begin with nothing held."""
+        """Start with nothing held."""
         self.most = most
         self.used = 0
 
 
-STRANGERS: Final = Total(256 << 20)
+TENANTS: Final = Total(256 << 20)
 
 
 def _beyond(size: int) -> int:
-    return max(0, size - SURE)
+    return max(0, size - GUARANTEED)
 
 
 class Share:
-    """What is held for one purpose: an answer, a list, an informer's copy. Used by one thread; closed at the end.
+    """The bytes held for one purpose: a response, a list, an informer's copy. Single-threaded; close it at the end.
 
     Args:
-        most: Bytes that it may hold; None: as many as there are.
-        total: Of what it is a share.
+        most: maximum bytes; None: unlimited.
+        total: the total that this share counts against.
     """
 
     def __init__(self, most: int | None, total: Total) -> None:
-        """Begin with nothing held."""
+        """Start with nothing held."""
         self.held = 0
         self._most = most
         self._total = total
 
     def hold(self, size: int) -> bool:
-        """Hold so many bytes from now on, more or fewer than before; False: there is no room, and nothing changes."""
+        """Set the held bytes to `size`; return False, without effect, if the limits do not allow it."""
         used = self._total.used + _beyond(size) - _beyond(self.held)
         if (
             size > self.held
@@ -54,25 +54,25 @@ class Share:
         return True
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all bytes."""
         self.hold(0)
 
     def __enter__(self) -> Self:
-        """Hold within a block."""
+        """Return this share."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give everything back."""
+        """Release all bytes."""
         self.close()
 
 
 def share_for(kept: int | None, most: int) -> Share:
-    """Return a share of at most `most` for a client of which `kept` may be kept; None: it is of our own server.
+    """Return a share of at most `most` bytes for a client with limit `kept`; None: the trusted management cluster.
 
-    A client of which more may be kept than of a stranger's in general belongs to a command, with a process of its own.
+    A client with a limit above MAX_KEPT belongs to a command in a separate process, and gets a separate total.
     """
     if kept is None:
         return Share(None, Total(0))
-    return Share(most, STRANGERS if kept <= KEPT else Total(most))
+    return Share(most, TENANTS if kept <= MAX_KEPT else Total(most))

@@ -1,4 +1,4 @@
-"""Requests to one API server: typed answers, our errors, a deadline on each."""
+"""Client of one API server: typed responses, classified errors, a deadline on every request."""
 
 import asyncio
 import json
@@ -14,18 +14,19 @@ from yarl import URL
 
 from trustplane.api.meta import Json
 from trustplane.kube import transport
-from trustplane.kube.answers import check, decode_event, decode_list
 from trustplane.kube.budget import Share, share_for
 from trustplane.kube.errors import (
     MAX_MESSAGE,
+    RETRY_STEP,
     NotFoundError,
     OversizedError,
     RefusedAccessError,
     UnavailableError,
 )
-from trustplane.kube.kubeconfig import connection
+from trustplane.kube.kubeconfig import open_transport
 from trustplane.kube.reach import ADDRESS_STEP, RefusedAddressError
 from trustplane.kube.resource import Resource
+from trustplane.kube.responses import check_response, decode_event, decode_list
 from trustplane.kube.splitting import WatchEvent
 from trustplane.kube.transport import Transport
 from trustplane.text import clean
@@ -33,10 +34,10 @@ from trustplane.text import clean
 T = TypeVar("T")
 Params = Mapping[str, str | int]
 
-TIMEOUT = 30.0  # seconds for one request, its answer included
-PAGE = 500  # objects in one page of a list, as kubectl and client-go ask for
-_LISTS: Final = 4  # of a stranger's server that are read at a time
-_SMALLER: Final = 8  # times fewer objects in a page after one that was too large
+TIMEOUT = 30.0  # seconds for one request including its response
+PAGE = 500  # objects in one page of a list, as in kubectl and client-go
+_LISTS: Final = 4  # concurrent lists from a tenant's server
+_SMALLER: Final = 8  # factor by which the next page shrinks after an oversized one
 _JSON: Final = "application/json"
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "trustplane"}
 
@@ -45,14 +46,13 @@ class Page(NamedTuple):
     """One page of a list."""
 
     items: list[msgspec.Raw]
-    version: str  # the list's resource version, from which a watch can go on
+    version: str  # the list's resource version, from which a watch can continue
 
 
 class Client:
-    """One API server, as one user.
+    """A client of one API server, as one user.
 
-    Several clients, to several servers, can be open at once. Every method raises a class of `kube.errors`;
-    UnavailableError is the transient one.
+    Every method raises classes of `kube.errors`; UnavailableError is the transient one.
     """
 
     def __init__(self, connections: Transport, *, timeout: float = TIMEOUT, most_kept: int | None = None) -> None:
@@ -61,7 +61,7 @@ class Client:
         Args:
             connections: to the server.
             timeout: seconds for one request.
-            most_kept: the weight of all objects of one kind that may be kept of a stranger's server; None: it is ours.
+            most_kept: maximum weight of one kind's objects kept of a tenant's server; None: the server is trusted.
         """
         self.most_kept = most_kept
         self._connections = connections
@@ -71,19 +71,19 @@ class Client:
     @classmethod
     @asynccontextmanager
     async def open(cls, kubeconfig: Path | Json | None = None, *, timeout: float = TIMEOUT) -> AsyncIterator["Client"]:
-        """Open a client for an operator's kubeconfig, and close its connections at the end. Nothing is sent yet.
+        """Open a client for an operator's kubeconfig; close its connections at the end. Sends nothing yet.
 
-        What a stranger may have written, such as a Secret's content, is for `kube.access` alone: a kubeconfig that is
-        opened here can run programs and name files.
+        For content that a tenant may have written, such as a Secret, use `kube.access`: a kubeconfig opened here can
+        run programs and read files.
 
         Args:
             kubeconfig: a file; its content; or None for $KUBECONFIG, ~/.kube/config, or in-cluster.
             timeout: seconds for one request.
 
         Raises:
-            UserError: there is no usable kubeconfig.
+            UserError: no usable kubeconfig exists.
         """
-        async with connection(kubeconfig) as connections:
+        async with open_transport(kubeconfig) as connections:
             yield cls(connections, timeout=timeout)
 
     @property
@@ -92,27 +92,27 @@ class Client:
         return self._connections.server
 
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
-        """Read one object; NotFoundError where it is absent."""
+        """Read one object; NotFoundError if it is absent."""
         return resource.decode(await self.raw("GET", resource.path(namespace, name)))
 
     async def find(self, resource: Resource[T], name: str, namespace: str = "") -> T | None:
-        """Read one object, or return None where it is absent."""
+        """Read one object; None if it is absent."""
         try:
             return await self.get(resource, name, namespace)
         except NotFoundError:
             return None
 
     async def list(self, resource: Resource[T], namespace: str = "", *, labels: str = "", fields: str = "") -> list[T]:
-        """Read all objects that match, of one namespace or of all; `labels` and `fields` are selectors.
+        """Read all matching objects of one namespace or of all; `labels` and `fields` are selectors.
 
         Raises:
-            OversizedError: there are too many to be held at once.
+            OversizedError: the objects are too many to hold at once.
         """
         async with self._listing:
             pages = self.pages(resource, namespace, labels=labels, fields=fields)
-            return [*await self._held(pages, resource)]
+            return [*await self._decode_all(pages, resource)]
 
-    async def _held(self, pages: AsyncGenerator[Page, None], resource: Resource[T]) -> Sequence[T]:
+    async def _decode_all(self, pages: AsyncGenerator[Page, None], resource: Resource[T]) -> Sequence[T]:
         items = []
         what = f"The list of {resource} at {self.server}"
         size, most = 0, self.most_kept or transport.LIST_BYTES
@@ -121,9 +121,9 @@ class Client:
                 async for page in pages:
                     size += sum(self._size(item) for item in page.items)
                     if size > most:
-                        raise transport.oversized(what, most)
+                        raise transport.oversized_error(what, most)
                     if not share.hold(size):
-                        raise transport.crowded(what)
+                        raise transport.budget_error(what)
                     items += [resource.decode(item) for item in page.items]
         return items
 
@@ -131,7 +131,7 @@ class Client:
         return len(memoryview(item)) if self.most_kept is None else transport.weight(item)
 
     async def create(self, resource: Resource[T], body: Json) -> T:
-        """Create an object that must not exist yet: AlreadyExistsError where it does."""
+        """Create an object; AlreadyExistsError if it exists."""
         body = _complete(resource, body)
         path = resource.path(body["metadata"].get("namespace", ""))
         return resource.decode(await self.raw("POST", path, body=body))
@@ -139,14 +139,14 @@ class Client:
     async def apply(
         self, resource: Resource[T], body: Json, *, manager: str, subresource: str = "", force: bool = True
     ) -> T:
-        """Apply on the server: own the fields of `body`, give up those of an earlier apply that it lacks.
+        """Apply server-side: own the fields of `body`, release fields of an earlier apply that it lacks.
 
         Args:
             resource: the kind.
-            body: the fields to own; `metadata.name` (and `namespace`) say which object. Created where absent.
-            manager: the field manager, one for each writer.
-            subresource: such as `status`; the object must exist then.
-            force: take fields from other managers; else ConflictError where another one set a different value.
+            body: the fields to own, with `metadata.name` (and `namespace`). Creates the object if absent.
+            manager: the field manager, one per writer.
+            subresource: such as `status`; requires an existing object.
+            force: take over fields of other managers; if false, ConflictError when another manager's value differs.
         """
         body = _complete(resource, body)
         metadata = body["metadata"]
@@ -158,9 +158,9 @@ class Client:
     async def patch(
         self, resource: Resource[T], name: str, namespace: str, body: Json | Sequence[Json], *, subresource: str = ""
     ) -> T:
-        """Patch an object that exists: a dict is a JSON merge patch (RFC 7386), a list a JSON patch (RFC 6902).
+        """Patch an existing object: a dict is a JSON merge patch (RFC 7386), a list a JSON patch (RFC 6902).
 
-        With `metadata.resourceVersion` in a merge patch, ConflictError where the object has changed since.
+        With `metadata.resourceVersion` in a merge patch, ConflictError if the object has changed since.
         """
         content_type = "application/merge-patch+json" if isinstance(body, dict) else "application/json-patch+json"
         path = resource.path(namespace, name, subresource)
@@ -175,14 +175,14 @@ class Client:
         uid: str = "",
         propagation: str = "Background",
     ) -> None:
-        """Ask for an object's deletion; one that is absent already is a success.
+        """Request an object's deletion; an absent object is a success.
 
         Args:
             resource: the kind.
             name: the object's name.
             namespace: its namespace, empty for cluster-scoped kinds.
-            uid: delete this very object only: ConflictError where another one has taken its name.
-            propagation: Background, Foreground or Orphan: what becomes of the objects that it owns.
+            uid: delete only the object with this UID: ConflictError if a successor has taken its name.
+            propagation: Background, Foreground or Orphan: the fate of the objects it owns.
         """
         options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid:
@@ -200,17 +200,17 @@ class Client:
         body: object = None,
         content_type: str = _JSON,
         params: Params | None = None,
-        most: int = transport.ANSWER_BYTES,
+        most: int = transport.RESPONSE_BYTES,
     ) -> bytes:
-        """Send any request and return the answer's body.
+        """Send any request and return the response's body.
 
         Args:
             method: such as GET.
             path: from the root of the server, such as `/version`.
-            body: what is sent as JSON, whatever the content type.
+            body: sent as JSON regardless of the content type.
             content_type: of the body.
             params: the query.
-            most: bytes of the answer; OversizedError where there are more.
+            most: maximum bytes of the response; OversizedError if it is larger.
         """
         with share_for(self.most_kept, most) as share:
             return await self._raw(method, path, body, content_type, params, most, share)
@@ -227,49 +227,49 @@ class Client:
     ) -> bytes:
         timeout = aiohttp.ClientTimeout(total=self._timeout)
         async with self._request(method, path, body, content_type, params, timeout) as response:
-            data = await transport.read(response, most, share)
-        self._check_weight(data, f"{method} {path} at {self.server}")
+            data = await transport.read_body(response, most, share)
+        self._check_weight(data, f"The response to {method} {path} at {self.server}")
         return data
 
     def _check_weight(self, data: bytes, what: str) -> None:
-        if self.most_kept is not None and transport.weight(data) > transport.STRANGERS_WEIGHT:
-            raise transport.oversized(what, transport.STRANGERS_WEIGHT)
+        if self.most_kept is not None and transport.weight(data) > transport.TENANT_WEIGHT:
+            raise transport.oversized_error(what, transport.TENANT_WEIGHT)
 
     async def pages(
         self, resource: Resource[Any], namespace: str = "", *, labels: str = "", fields: str = "", limit: int = PAGE
     ) -> AsyncGenerator[Page, None]:
-        """Read a list page by page, all at one resource version; where objects are large, in smaller pages.
+        """Read a list page by page at one resource version; use smaller pages for large objects.
 
         Raises:
-            GoneError: the reader was so slow that the list's version was compacted away: start again.
-            OversizedError: even a page of one object is too large.
+            GoneError: the list's version was compacted during a slow read: start again.
+            OversizedError: a page with a single object is still too large.
         """
         params: dict[str, str | int] = _selectors(labels, fields) | {"limit": limit}
-        most = transport.PAGE_BYTES if self.most_kept is None else transport.STRANGERS_PAGE_BYTES
-        size, asked, following = 0, limit, True
+        most = transport.PAGE_BYTES if self.most_kept is None else transport.TENANT_PAGE_BYTES
+        size, count, has_next = 0, limit, True
         with share_for(self.most_kept, most) as share:
-            while following:
-                params["limit"] = asked
+            while has_next:
+                params["limit"] = count
                 try:
                     data = await self._raw("GET", resource.path(namespace), None, _JSON, params, most, share)
                 except OversizedError:
-                    if asked <= 1:
+                    if count <= 1:
                         raise
-                    limit = asked = max(1, asked // _SMALLER)
+                    limit = count = max(1, count // _SMALLER)
                     continue
                 size += len(data)
-                if self.most_kept is not None and size > transport.STRANGERS_PAGES_BYTES:
-                    raise transport.oversized(
-                        f"The list of {resource} at {self.server}", transport.STRANGERS_PAGES_BYTES
+                if self.most_kept is not None and size > transport.TENANT_LIST_BYTES:
+                    raise transport.oversized_error(
+                        f"The list of {resource} at {self.server}", transport.TENANT_LIST_BYTES
                     )
-                answer = decode_list(data, resource, is_last_resort=asked <= 1)
-                if answer is None:
-                    asked = max(1, asked // _SMALLER)
+                content = decode_list(data, resource, is_last_resort=count <= 1)
+                if content is None:
+                    count = max(1, count // _SMALLER)
                     continue
-                asked = min(limit, asked * _SMALLER)  # an object of much structure makes the pages after it no smaller
-                params["continue"], following = answer.next, bool(answer.next)
-                page = Page(answer.items, answer.version)
-                del data, answer  # a page that was read is not kept until the next one is there
+                count = min(limit, count * _SMALLER)  # one complex object must not shrink all later pages
+                params["continue"], has_next = content.next, bool(content.next)
+                page = Page(content.items, content.version)
+                del data, content  # free this page before the next one arrives
                 yield page
                 del page
 
@@ -284,20 +284,20 @@ class Client:
         seconds: int = 60,
         idle: float = 90.0,
     ) -> AsyncGenerator[WatchEvent, None]:
-        """Read what changes after `version`, until the server ends the watch.
+        """Yield the changes after `version` until the server ends the watch.
 
         Args:
             resource: the kind.
             namespace: one namespace, or empty for all.
-            version: the resource version of a list, or the last one seen in a watch.
+            version: the resource version of a list, or the last version received by a watch.
             labels: a label selector.
             fields: a field selector.
-            seconds: after which the server ends the watch.
-            idle: seconds of silence after which the server is held to be dead; more than `seconds`.
+            seconds: duration after which the server ends the watch.
+            idle: seconds of silence after which the server is considered dead; more than `seconds`.
 
         Raises:
             GoneError: `version` is too old: list again.
-            OversizedError: an object is too large to be read.
+            OversizedError: an object is too large.
             UnavailableError: the connection broke, was silent for too long, or did not end.
         """
         params = _selectors(labels, fields) | {
@@ -311,10 +311,10 @@ class Client:
         with share_for(self.most_kept, most) as share:
             async with (
                 self._request("GET", path, None, _JSON, params, timeout) as response,
-                aclosing(transport.lines(response, most, share)) as lines,
+                aclosing(transport.read_lines(response, most, share)) as lines,
             ):
                 async for line in lines:
-                    self._check_weight(line, f"The watch of {resource} at {self.server}")
+                    self._check_weight(line, f"An event of the watch of {resource} at {self.server}")
                     yield decode_event(line, resource, self.server)
 
     @asynccontextmanager
@@ -341,15 +341,15 @@ class Client:
                 allow_redirects=False,
                 **self._connections.options,
             ) as response:
-                await check(response, what)
+                await check_response(response, what)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(cause := getattr(error, "os_error", error), RefusedAddressError):
-                raise RefusedAccessError(f"{what} is not asked", why=str(cause), next_step=ADDRESS_STEP) from error
+                raise RefusedAccessError(f"{what} was not sent", why=str(cause), next_step=ADDRESS_STEP) from error
             raise UnavailableError(
-                f"{what} had no answer",
-                why=clean(str(error), MAX_MESSAGE) or f"nothing was received for {_patience(timeout)} s",
-                next_step="It is tried again by itself; look at the API server if this lasts",
+                f"{what} got no response",
+                why=clean(str(error), MAX_MESSAGE) or f"the server was silent for {_patience(timeout)} s",
+                next_step=RETRY_STEP,
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""The controller runtime: keys out of informers' changes, through a queue, into a reconcile."""
+"""The controller runtime: turns informer changes into keys, queues them, and reconciles each key."""
 
 import asyncio
 import time
@@ -20,38 +20,38 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-_UNREADABLE_SECONDS: Final = 60.0  # between looks at a key whose object cannot be read; its change wakes us at once
+_UNREADABLE_SECONDS: Final = 60.0  # between checks of a key whose object is unreadable; a change wakes it sooner
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a reconcile asks for.
+    """The outcome of a reconcile.
 
     Args:
-        requeue_after: seconds until the key is reconciled again; 0: only when something changes.
+        requeue_after: seconds until the key is reconciled again; 0: only after the next change.
     """
 
     requeue_after: float = 0.0
 
 
-def own_key(found: Any) -> Iterable[Key]:
+def own_key(obj: Any) -> Iterable[Key]:
     """Wake the object's own key."""
-    return [key_of(found)]
+    return [key_of(obj)]
 
 
 def always(_: object) -> bool:
-    """Let every change matter."""
+    """Return True for every change."""
     return True
 
 
 @dataclass(frozen=True)
 class Watch(Generic[T]):
-    """Which objects wake which keys.
+    """The keys woken by an informer's changes.
 
     Args:
-        informer: whose changes.
-        keys: the keys that one object concerns. It is asked about the object before and after a change.
-        matters: whether a change concerns anybody; such as one of the status that was just written does not.
+        informer: the source of changes.
+        keys: maps an object to the keys to reconcile; called with the object before and after a change.
+        matters: whether a change needs a reconcile; a status just written by Trustplane does not.
     """
 
     informer: Informer[T]
@@ -60,18 +60,18 @@ class Watch(Generic[T]):
 
 
 class Controller:
-    """Calls `reconcile` for each key that something woke; never twice at a time for one key.
+    """Calls `reconcile` for each woken key; never concurrently for the same key.
 
-    A reconcile that raises is retried with backoff and counted; it never ends the process. A key whose own object is
-    there but cannot be read is not reconciled: as it was last known it may be wrong, and it must not seem deleted.
+    A failed reconcile is counted and retried with backoff; it never ends the process. A key whose own object exists but
+    is unreadable is not reconciled: its last known state may be wrong, and it must not appear deleted.
 
     Args:
         name: in logs and metrics.
-        reconcile: makes one object as it should be. It reads the state afresh, and may be cancelled at any await.
-        watches: what wakes which keys.
-        workers: how many keys are reconciled at a time.
-        backoff: after a reconcile that raised.
-        close: Awaited when `run` ends: ends what reconciles have started and left running.
+        reconcile: brings one object closer to its desired state. Reads current state; cancellable at any await.
+        watches: the sources of keys.
+        workers: keys reconciled concurrently.
+        backoff: between failed reconciles of one key.
+        close: awaited when `run` ends; ends background work that reconciles started.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class Controller:
             watch.informer.subscribe(self._waker(watch))
 
     def wake(self, key: Key, *, after: float = 0.0) -> None:
-        """Have a key reconciled for a reason that no informer sees.
+        """Queue a key for a reason outside the informers.
 
         Args:
-            key: which.
-            after: seconds from now, so that many reasons become one reconcile.
+            key: the key to reconcile.
+            after: seconds from now; a delay merges many wake-ups into one reconcile.
         """
         if after:
             self._queue.add_after(key, after)
@@ -107,7 +107,7 @@ class Controller:
             self._queue.add(key)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Reconcile until `stop` is set; what is being reconciled then is finished first."""
+        """Reconcile until `stop` is set, then finish the reconciles in progress."""
         if not await first(stop.wait(), self._synced()):
             return
         try:
@@ -126,19 +126,19 @@ class Controller:
 
     def _waker(self, watch: Watch[Any]) -> Callable[[Change[Any]], None]:
         def wake(change: Change[Any]) -> None:
-            for found in (change.old, change.new) if watch.matters(change) else ():
-                if found is not None:
-                    self._wake_all(watch, found)
+            for obj in (change.old, change.new) if watch.matters(change) else ():
+                if obj is not None:
+                    self._wake_all(watch, obj)
 
         return wake
 
-    def _wake_all(self, watch: Watch[Any], found: Any) -> None:
+    def _wake_all(self, watch: Watch[Any], obj: Any) -> None:
         try:
-            for key in watch.keys(found):
+            for key in watch.keys(obj):
                 self._queue.add(key)
         except Exception:
-            # An informer has other listeners, who must not miss the change for this one's mistake.
-            log.exception("no key for an object", controller=self.name, object=str(key_of(found)))
+            # The informer's other listeners must still get the change.
+            log.exception("cannot map object to keys", controller=self.name, object=str(key_of(obj)))
 
     async def _work(self) -> None:
         while True:
@@ -150,11 +150,11 @@ class Controller:
                 await self._process(key)
             finally:
                 self._queue.done(key)
-            # Many reconciles find that nothing is to be done, and never wait: other tasks have their turn here.
+            # A reconcile with nothing to do never awaits; yield to other tasks here.
             await asyncio.sleep(0)
 
     def _is_unreadable(self, key: Key) -> bool:
-        return any(key in one.informer.unreadable for one in self._watches if one.keys is own_key)
+        return any(key in watch.informer.unreadable for watch in self._watches if watch.keys is own_key)
 
     async def _process(self, key: Key) -> None:
         if self._is_unreadable(key):
@@ -166,7 +166,7 @@ class Controller:
         try:
             result = await self._reconcile(key)
         except (Exception, asyncio.CancelledError) as error:
-            # Whatever a reconcile raises, the others go on; only a cancelled worker ends.
+            # A worker survives any error of a reconcile; only its own cancellation ends it.
             if (task := asyncio.current_task()) and task.cancelling():
                 raise
             RECONCILES.labels(self.name, "error").inc()

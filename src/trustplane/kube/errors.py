@@ -1,4 +1,4 @@
-"""What an API server answers when it does not do what it was asked, as errors.
+"""API server errors: one class per kind of refusal.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ and metav1.Status.
 """
@@ -11,32 +11,33 @@ import msgspec
 from trustplane.errors import TransientError, TrustplaneError, UserError
 from trustplane.text import clean
 
-MAX_MESSAGE: Final = 1024  # characters of what a server says that are passed on
-_MAX_PAGE: Final = 200  # characters of a body that is no Status: a proxy's page
+MAX_MESSAGE: Final = 1024  # characters kept of a server's message
+RETRY_STEP: Final = "Trustplane retries; check the API server if the error persists"
+_MAX_PAGE: Final = 200  # characters kept of a body that is not a Status, such as a proxy's error page
 
 
 class ApiError(TrustplaneError):
-    """An API server refused a request, and nothing more specific is known."""
+    """An API server refused a request for a reason without its own class."""
 
 
 class NotFoundError(ApiError):
-    """No object of that name, or no namespace of that name."""
+    """The object or its namespace does not exist."""
 
 
 class AlreadyExistsError(ApiError):
-    """An object of that name exists already."""
+    """An object with this name already exists."""
 
 
 class ConflictError(ApiError):
-    """Somebody else changed the object, or owns a field of it: read again, decide again."""
+    """Another client changed the object or owns one of its fields: read it again and decide again."""
 
 
 class GoneError(ApiError):
-    """The resource version or the list's continuation is too old: list again from the start."""
+    """The resource version or the list's continue token is too old: list again from the start."""
 
 
 class InvalidError(ApiError):
-    """The body was refused: schema, CEL rule, webhook or malformed."""
+    """The body is malformed, or refused by schema, CEL rule or webhook."""
 
 
 class ForbiddenError(ApiError):
@@ -44,27 +45,27 @@ class ForbiddenError(ApiError):
 
 
 class UnreadableError(ApiError):
-    """The server's answer does not have the shape that its kind promises."""
+    """The server's response does not have the shape of its kind."""
 
 
 class OversizedError(ApiError):
-    """The server's answer is larger than any that is read."""
+    """The server's response exceeds the read limit."""
 
 
 class RedirectError(ApiError):
-    """The server sends us elsewhere, and we do not go."""
+    """The server redirected the request; Trustplane does not follow redirects."""
 
 
 class RefusedAccessError(ApiError, UserError):
-    """A stranger's kubeconfig leads where we do not go, or asks for what we do not do."""
+    """A tenant's kubeconfig names a forbidden address or uses an unsupported field."""
 
 
 class UnavailableError(ApiError, TransientError):
-    """The API server is down, overloaded, hangs, or does not serve the kind yet."""
+    """The API server is down, overloaded, hanging, or does not serve the kind yet."""
 
 
 class Status(msgspec.Struct, rename="camel"):
-    """metav1.Status: the body of a refusal, and the object of a watch event of type ERROR."""
+    """metav1.Status: the body of an error response, and the object of an ERROR watch event."""
 
     message: str = ""
     reason: str = ""
@@ -88,45 +89,55 @@ _BY_CODE: dict[int, type[ApiError]] = {
     HTTPStatus.UNPROCESSABLE_ENTITY: InvalidError,
     HTTPStatus.TOO_MANY_REQUESTS: UnavailableError,
 }
+# A server-side apply with a field that the kind's definition lacks, such as one of an older version: an error 500.
+_UNKNOWN_FIELD: Final = "field not declared in schema"
 _NEXT_STEP: dict[type[ApiError], str] = {
     ForbiddenError: "Check the kubeconfig's user and its RBAC roles",
-    UnavailableError: "It is tried again by itself; look at the API server if this lasts",
+    UnavailableError: RETRY_STEP,
 }
 
 
-def status_of(code: int, body: bytes) -> Status:
-    """Read the body of a refusal; a body that is no Status (a proxy's page) becomes the message.
+def parse_status(code: int, body: bytes) -> Status:
+    """Parse the body of an error response; the text of any other body, such as a proxy's page, becomes the message.
 
     Args:
-        code: HTTP's; 0: it is what the body says.
-        body: Of the answer.
+        code: HTTP status; 0: use the body's code.
+        body: of the response.
     """
     try:
         status = msgspec.json.decode(body, type=Status)
         status.message = clean(status.message, MAX_MESSAGE)
-    except (ValueError, RecursionError):  # msgspec's errors, and Unicode's, are ValueErrors
+    except (ValueError, RecursionError):  # msgspec and Unicode errors are ValueErrors
         status = Status(message=clean(body[: 4 * _MAX_PAGE].decode(errors="replace"), _MAX_PAGE))
     status.code = code or status.code
     return status
 
 
-def error_of(status: Status, what: str) -> ApiError:
-    """Choose the class of a refusal.
+def api_error(status: Status, what: str) -> ApiError:
+    """Return the error for a refused request, with the class that fits the status.
 
     Args:
-        status: the server's answer.
-        what: what was tried, such as `GET /api/v1/namespaces/a/secrets/b at https://127.0.0.1:6443`.
+        status: the server's response.
+        what: the request, such as `GET /api/v1/namespaces/a/secrets/b at https://127.0.0.1:6443`.
     """
     kind = _BY_REASON.get(status.reason) or _BY_CODE.get(status.code) or ApiError
-    if status.code >= HTTPStatus.INTERNAL_SERVER_ERROR or _kind_not_served(status):
+    if _field_is_unknown(status):
+        kind = InvalidError
+    elif status.code >= HTTPStatus.INTERNAL_SERVER_ERROR or _kind_not_served(status):
         kind = UnavailableError
     why = status.message or f"HTTP status {status.code}"
     return kind(f"{what} was refused", why=why, next_step=_NEXT_STEP.get(kind, ""))
 
 
+def _field_is_unknown(status: Status) -> bool:
+    # A server-side apply of a field that the CRD lacks (an older release of its project) is answered with status 500,
+    # and every retry with the same. Source: structured-merge-diff, typed/validate.go.
+    return status.code == HTTPStatus.INTERNAL_SERVER_ERROR and _UNKNOWN_FIELD in status.message
+
+
 def _kind_not_served(status: Status) -> bool:
-    # An absent object's refusal names the object; an absent kind (its CRD is not established yet) has a plain 404.
-    # Telling them apart keeps "the CRD is not there" from being read as "the object was deleted".
+    # A 404 for an absent object names the object; for an absent kind (CRD not established yet) it is plain. The
+    # distinction keeps a missing CRD from being read as a deleted object.
     return status.code == HTTPStatus.NOT_FOUND and not (
         status.reason == "NotFound" and (status.details or {}).get("name")
     )

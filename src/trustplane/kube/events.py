@@ -1,4 +1,4 @@
-"""Events: what happened to an object, where `kubectl describe` shows it.
+"""Events on objects, shown by `kubectl describe`.
 
 Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
 """
@@ -24,11 +24,11 @@ log = structlog.get_logger(__name__)
 
 
 class Recorder:
-    """Writes Events; the same one again becomes a series with a count, also across restarts of this process.
+    """Writes Events; a repeated Event becomes a series with a count, also across restarts of this process.
 
     Args:
-        client: to the API server that has the objects.
-        component: who reports, such as `trustplane.dev/trust`.
+        client: to the API server of the objects.
+        component: the reporting component, such as `trustplane.dev/trust`.
     """
 
     def __init__(self, client: Client, component: str) -> None:
@@ -38,14 +38,14 @@ class Recorder:
     async def event(
         self, regarding: Object | Json, reason: str, message: str, *, warning: bool = False, action: str = "Reconcile"
     ) -> None:
-        """Record an event. It is a report, not a part of the work: failing is logged and never raised.
+        """Record an Event. A failure is logged and never raised: reporting must not fail the work it reports on.
 
         Args:
             regarding: the object.
-            reason: one word in CamelCase, for programs.
-            message: for people: what, why, what to do next. No secrets.
-            warning: whether somebody should act.
-            action: what was being done, in CamelCase.
+            reason: one CamelCase word, for programs.
+            message: for people: what happened, why, what to do next. No secrets.
+            warning: whether the reader should act.
+            action: the action in progress, in CamelCase.
         """
         body = event_body(
             regarding, self._component, reason=reason, note=message, warning=warning, action=action, now=_now()
@@ -69,9 +69,9 @@ class Recorder:
 def event_body(
     regarding: Object | Json, component: str, *, reason: str, note: str, warning: bool, action: str, now: str
 ) -> Json:
-    """Build an Event whose name follows from what it says, so that saying it again finds it.
+    """Build an Event with a name derived from its content, which lets a repetition find the existing Event.
 
-    Notes quote nodes, registries and objects of users: every one is made safe to show here, on its way out.
+    Notes quote nodes, registries and objects of users; each note is sanitised here, just before it is written.
     """
     metadata = metadata_of(regarding)
     kind, version = (
@@ -81,8 +81,8 @@ def event_body(
     )
     type_ = "Warning" if warning else "Normal"
     note = clean(note, NOTE_BYTES - 2).encode()[:NOTE_BYTES].decode(errors="ignore")  # an ellipsis has 3 bytes
-    said = json.dumps([metadata.uid, component, type_, reason, action, note])
-    digest = hashlib.sha256(said.encode()).hexdigest()[:16]
+    identity = json.dumps([metadata.uid, component, type_, reason, action, note])
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return {
         "metadata": {
             "name": f"{metadata.name[:200].rstrip('-.')}.{digest}",

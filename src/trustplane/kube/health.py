@@ -1,4 +1,4 @@
-"""The small HTTP server of a manager: /healthz, /readyz, /metrics."""
+"""The manager's HTTP server for /healthz, /readyz and /metrics."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,12 +10,12 @@ from trustplane.errors import HostError
 
 
 @asynccontextmanager
-async def serving(address: tuple[str, int] | None, waiting_for: Callable[[], list[str]]) -> AsyncIterator[None]:
+async def serve_health(address: tuple[str, int] | None, waiting_for: Callable[[], list[str]]) -> AsyncIterator[None]:
     """Serve health and metrics for the duration of a block.
 
     Args:
         address: host and port; None: serve nothing.
-        waiting_for: what keeps this process from being ready; empty: it is.
+        waiting_for: returns what is missing for readiness; empty: ready.
 
     Raises:
         HostError: the port is taken.
@@ -40,7 +40,7 @@ async def _listen(runner: web.AppRunner, address: tuple[str, int]) -> None:
         raise HostError(
             f"The health server cannot listen on {host}:{port}",
             why=error.strerror or str(error),
-            next_step="Stop what uses the port, or choose another one",
+            next_step="Stop the program using this port, or choose another port",
         ) from error
 
 

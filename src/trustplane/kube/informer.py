@@ -1,4 +1,4 @@
-"""A local copy of one kind's objects, kept current by list and watch.
+"""Informer: a local copy of one kind's objects, kept current by list and watch.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -21,20 +21,20 @@ from trustplane.kube.errors import GoneError, UnreadableError
 from trustplane.kube.metrics import LISTENER_ERRORS, UNREADABLE, WATCH_RESTARTS
 from trustplane.kube.pace import Pace
 from trustplane.kube.resource import Key, Resource, key_of, metadata_of
-from trustplane.kube.splitting import Identity, WatchEvent, identity_of
+from trustplane.kube.splitting import Identity, WatchEvent, read_identity
 from trustplane.kube.transport import weight
 from trustplane.text import clean
 
 T = TypeVar("T")
 
-_SLICE = 100  # objects of a list that are decoded, or told to listeners, before other tasks have their turn
+_SLICE = 100  # listed objects decoded, or changes delivered to listeners, before yielding to other tasks
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Change(Generic[T]):
-    """One object before and after; `old` is None for a new one, `new` for a deleted one."""
+    """One object before and after; `old` is None for a new object, `new` for a deleted one."""
 
     key: Key
     old: T | None
@@ -42,24 +42,24 @@ class Change(Generic[T]):
 
 
 class Unreadable(NamedTuple):
-    """An object that is there and cannot be read."""
+    """An existing object that cannot be decoded."""
 
     identity: Identity
     why: str
 
 
-class Listed(NamedTuple, Generic[T]):
-    """A whole list: what could be read of it, and which of its objects could not."""
+class ListResult(NamedTuple, Generic[T]):
+    """A complete list: its objects by key, and its unreadable objects by key."""
 
     objects: Mapping[Key, T]
     unreadable: Mapping[Key, Any]
 
 
-def differences(known: Mapping[Key, T], listed: Listed[T]) -> list[Change[T]]:
-    """Tell what happened between two lists.
+def differences(known: Mapping[Key, T], listed: ListResult[T]) -> list[Change[T]]:
+    """Return the changes between the known objects and a new list.
 
-    An object that was replaced by another of its name is a deletion and a creation. An object that is there but cannot
-    be read stays as it was last known: it has not been deleted.
+    An object replaced by another of the same name yields a deletion and a creation. An unreadable object keeps its last
+    known state: it has not been deleted.
     """
     changes: list[Change[T]] = []
     for key, new in listed.objects.items():
@@ -77,7 +77,7 @@ def _key(identity: Identity) -> Key:
     return Key(identity.namespace, identity.name)
 
 
-def _shown(identity: Identity) -> str:
+def _display_key(identity: Identity) -> str:
     return clean(str(_key(identity)), 512)
 
 
@@ -86,56 +86,56 @@ class _Identity(NamedTuple):
     version: str
 
 
-def _identity(found: Any) -> _Identity:
-    metadata = metadata_of(found)
+def _identity(obj: Any) -> _Identity:
+    metadata = metadata_of(obj)
     return _Identity(metadata.uid, metadata.resource_version)
 
 
 class _Budget:
-    """How much is kept, by weight; what is beyond is left out."""
+    """Weight of the kept objects, with a limit; objects beyond the limit are dropped."""
 
     def __init__(self, most: int | None) -> None:
         self._is_counted = most is not None
         self._share = share_for(most, most or 0)
         self._sizes: dict[Key, int] = {}
 
-    def take(self, key: Key, item: msgspec.Raw, found: object = None) -> bool:
-        """Keep an object, if there is room for it: what was read of it, where that is less than all of it."""
+    def reserve(self, key: Key, item: msgspec.Raw, obj: object = None) -> bool:
+        """Account for an object and return whether it fits; `obj`, if smaller than `item`, is what counts."""
         if not self._is_counted:
             return True
-        size = _weight_of(item, found)
+        size = _weight_of(item, obj)
         if not self._share.hold(self._share.held - self._sizes.get(key, 0) + size):
             return False
         self._sizes[key] = size
         return True
 
-    def give_back(self, key: Key) -> None:
-        """Keep an object no longer, if it is kept."""
+    def release(self, key: Key) -> None:
+        """Release an object's share, if it has one."""
         self._share.hold(self._share.held - self._sizes.pop(key, 0))
 
     def close(self) -> None:
-        """Keep nothing any longer."""
+        """Release everything."""
         self._sizes.clear()
         self._share.close()
 
 
-def _weight_of(item: msgspec.Raw, found: object) -> int:
-    if isinstance(found, msgspec.Struct):
+def _weight_of(item: msgspec.Raw, obj: object) -> int:
+    if isinstance(obj, msgspec.Struct):
         with contextlib.suppress(msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-            return weight(msgspec.json.encode(found))
+            return weight(msgspec.json.encode(obj))
     return weight(item)
 
 
 @dataclass(frozen=True)
-class _Listing(Generic[T]):
-    """A list as it is being read."""
+class _PartialList(Generic[T]):
+    """A list while its pages are being read."""
 
     objects: dict[Key, T]
     unreadable: dict[Key, Unreadable]
     budget: _Budget
 
 
-def _every(_: object) -> bool:
+def _keep_all(_: object) -> bool:
     return True
 
 
@@ -148,21 +148,21 @@ def _now() -> float:
 
 
 class Informer(Generic[T]):
-    """Lists a kind page by page, then watches it from there; recovers from whatever happens to the server.
+    """Lists a kind page by page, then watches it; recovers from any server error.
 
-    An object that cannot be decoded is set aside: it is in `unreadable`, `report` is told, and what comes beside it and
-    after it arrives. Its last known state stays, for it has not been deleted; a Controller leaves it alone meanwhile.
-    Of a stranger's server no more is kept than the client allows; what is beyond is as good as absent.
+    An object that cannot be decoded is set aside in `unreadable` and passed to `report`; other objects are unaffected.
+    Its last known state stays, because it has not been deleted; a Controller skips it until it is readable again.
+    The copy of a tenant's server is limited to the client's `most_kept`; objects beyond that are treated as absent.
 
     Args:
         client: to the API server.
         resource: the kind.
         namespace: one namespace, or empty for all.
         labels: a label selector.
-        page: objects in one page of a list.
-        backoff: between attempts that fail.
-        pace: how long it watches, and whether it rests while changes are many; of this informer alone.
-        keep: objects that it denies are as good as absent, so that no memory is spent on them; None: all are kept.
+        page: objects per page of a list.
+        backoff: between failed attempts.
+        pace: watch duration, and pauses while changes are frequent; not shared with other informers.
+        keep: rejected objects are treated as absent and use no memory; None: keep all.
     """
 
     def __init__(
@@ -187,35 +187,35 @@ class Informer(Generic[T]):
         self._page = page
         self._backoff = backoff or Backoff(most=30.0)
         self._pace = pace or Pace()
-        self._keep = keep or _every
+        self._keep = keep or _keep_all
         self._budget = _Budget(client.most_kept)
         self._objects: dict[Key, T] = {}
         self._listeners: list[Callable[[Change[T]], None]] = []
-        self._version = ""  # of the last object or bookmark seen; empty: list first
-        self._failures = 0  # in a row, without anything received in between
+        self._version = ""  # of the last object or bookmark received; empty: list first
+        self._failures = 0  # consecutive, without an event in between
 
     @property
     def is_current(self) -> bool:
-        """Whether the server answered when it was last asked, so that the copy is worth its age."""
-        return self.synced.is_set() and self._failures <= 1  # a watch that ended well counts as one
+        """Whether the last request succeeded, and the copy therefore reflects the server."""
+        return self.synced.is_set() and self._failures <= 1  # a watch that ended normally counts as one failure
 
     def get(self, key: Key) -> T | None:
-        """Return an object as last seen, or None where it is not known."""
+        """Return the last known state of an object, or None if it is unknown."""
         return self._objects.get(key)
 
     def items(self) -> list[T]:
-        """Return all objects as last seen."""
+        """Return the last known state of all objects."""
         return list(self._objects.values())
 
     def subscribe(self, listener: Callable[[Change[T]], None]) -> None:
-        """Have a function called with each change from now on, after the copy has it. What it raises is logged."""
+        """Call `listener` with each later change, after the copy contains it. Its exceptions are logged."""
         self._listeners.append(listener)
 
     async def run(self) -> None:
         """Keep the copy current until cancelled."""
         try:
             while True:
-                cause = await self._follow()
+                cause = await self._list_and_watch()
                 WATCH_RESTARTS.labels(str(self.resource), cause).inc()
                 rest = self._pace.end(_now()) if cause == "end" else 0.0
                 self._failures += 1
@@ -223,14 +223,14 @@ class Informer(Generic[T]):
         finally:
             self._budget.close()
 
-    async def _follow(self) -> str:
-        """List where there is no version to go on from, then watch; return why the watch ended."""
+    async def _list_and_watch(self) -> str:
+        """List unless a version to resume from is known, then watch; return why the watch ended."""
         try:
             if not self._version:
                 await self._list()
             await self._watch()
         except GoneError:
-            self._version = ""  # what was missed is found by the list's differences, deletions included
+            self._version = ""  # the differences of the next list include missed deletions
             return "gone"
         except TrustplaneError as error:
             log.warning("watch interrupted", resource=str(self.resource), error=str(error))
@@ -239,11 +239,11 @@ class Informer(Generic[T]):
         return "end"
 
     async def _list(self) -> None:
-        listed: _Listing[T] = _Listing({}, {}, _Budget(self._client.most_kept))
+        listed: _PartialList[T] = _PartialList({}, {}, _Budget(self._client.most_kept))
         spare = listed.budget
         try:
-            version = await self._read(listed)
-            for number, change in enumerate(differences(self._objects, Listed(listed.objects, listed.unreadable))):
+            version = await self._read_pages(listed)
+            for number, change in enumerate(differences(self._objects, ListResult(listed.objects, listed.unreadable))):
                 self._store(change)
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)
@@ -254,41 +254,41 @@ class Informer(Generic[T]):
         self._version = version
         self.synced.set()
 
-    async def _read(self, listed: "_Listing[T]") -> str:
-        """Read the whole list; return its version."""
+    async def _read_pages(self, listed: "_PartialList[T]") -> str:
+        """Read all pages of the list; return its version."""
         version = ""
         pages = self._client.pages(self.resource, self._namespace, labels=self._labels, limit=self._page)
         async with aclosing(pages):
             async for page in pages:
                 version = page.version
                 for number, item in enumerate(page.items, 1):
-                    if not self._sort(item, listed) or number % _SLICE == 0:
+                    if not self._add(item, listed) or number % _SLICE == 0:
                         await asyncio.sleep(0)
         return version
 
-    def _sort(self, item: msgspec.Raw, listed: "_Listing[T]") -> bool:
-        """Put one object of a list to those that are kept, or to those that cannot be read (which takes long).
+    def _add(self, item: msgspec.Raw, listed: "_PartialList[T]") -> bool:
+        """Add one object of a list to the readable or the unreadable ones; the latter is slow.
 
         Returns:
-            Whether it could be read.
+            Whether the object is readable.
         """
         try:
-            found = self.resource.decode(item)
-            if self._keep(found) and listed.budget.take(key_of(found), item, found):
-                listed.objects[key_of(found)] = found
+            obj = self.resource.decode(item)
+            if self._keep(obj) and listed.budget.reserve(key_of(obj), item, obj):
+                listed.objects[key_of(obj)] = obj
         except UnreadableError as error:
-            identity = identity_of(item)
-            if listed.budget.take(_key(identity), item):
+            identity = read_identity(item)
+            if listed.budget.reserve(_key(identity), item):
                 listed.unreadable[_key(identity)] = self._set_aside(identity, error)
             return False
         return True
 
     def _set_aside(self, identity: Identity, error: UnreadableError) -> Unreadable:
-        found, before = Unreadable(identity, error.why), self.unreadable.get(_key(identity))
-        if found != before:
-            log.error("object skipped", resource=str(self.resource), key=_shown(identity), error=str(error))
-            self.report(found)
-        return found
+        entry, before = Unreadable(identity, error.why), self.unreadable.get(_key(identity))
+        if entry != before:
+            log.error("object skipped", resource=str(self.resource), key=_display_key(identity), error=str(error))
+            self.report(entry)
+        return entry
 
     async def _watch(self) -> None:
         events = self._client.watch(
@@ -301,31 +301,31 @@ class Informer(Generic[T]):
         )
         async with aclosing(events):
             async for event in events:
-                self._take(event)
-                await asyncio.sleep(0)  # lines that have arrived already are read without any wait
+                self._handle(event)
+                await asyncio.sleep(0)  # reading buffered lines never yields by itself
                 if self._pace.count(_now()):
                     return
 
-    def _take(self, event: WatchEvent) -> None:
-        identity = identity_of(event.object)
+    def _handle(self, event: WatchEvent) -> None:
+        identity = read_identity(event.object)
         if event.type != "BOOKMARK":
-            self._take_object(event, identity)
-        if identity.version:  # else the next event has one
+            self._handle_object(event, identity)
+        if identity.version:  # if unreadable, the next event provides one
             self._version = identity.version
         self._failures = 0
 
-    def _take_object(self, event: WatchEvent, identity: Identity) -> None:
+    def _handle_object(self, event: WatchEvent, identity: Identity) -> None:
         key = _key(identity)
-        self._budget.give_back(key)
+        self._budget.release(key)
         try:
-            found = None if event.type == "DELETED" else self.resource.decode(event.object)
-            is_kept = found is not None and self._keep(found) and self._budget.take(key, event.object, found)
+            obj = None if event.type == "DELETED" else self.resource.decode(event.object)
+            is_kept = obj is not None and self._keep(obj) and self._budget.reserve(key, event.object, obj)
         except UnreadableError as error:
-            if self._budget.take(key, event.object):
+            if self._budget.reserve(key, event.object):
                 self.unreadable[key] = self._set_aside(identity, error)
         else:
             self.unreadable.pop(key, None)
-            old, new = self._objects.get(key), found if is_kept else None
+            old, new = self._objects.get(key), obj if is_kept else None
             if old is not None or new is not None:
                 self._store(Change(key, old, new))
         UNREADABLE.labels(str(self.resource)).set(len(self.unreadable))
@@ -339,6 +339,6 @@ class Informer(Generic[T]):
             try:
                 listener(change)
             except Exception:
-                # A mistake of ours, which the other listeners, and all objects but this one, are spared.
+                # A bug in one listener must not affect other listeners or other objects.
                 LISTENER_ERRORS.labels(str(self.resource)).inc()
-                log.exception("change not taken", resource=str(self.resource), key=str(change.key))
+                log.exception("listener failed", resource=str(self.resource), key=str(change.key))

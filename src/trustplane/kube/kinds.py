@@ -1,4 +1,4 @@
-"""Built-in kinds, untyped: Trustplane reads a field or two of each."""
+"""Built-in kinds as untyped dicts: Trustplane reads only a few fields of each."""
 
 from trustplane.api.meta import Json
 from trustplane.kube.resource import Resource

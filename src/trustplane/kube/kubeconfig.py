@@ -1,7 +1,7 @@
-"""Where an API server is and who we are to it: kubeconfig files or content, or a pod's service account.
+"""Connections from an operator's kubeconfig files or content, or from a pod's service account.
 
-Official `kubernetes` does the authentication. Reading and merging the files is done here because the library lets the
-last `current-context` win where kubectl lets the first, and leaves keys in temporary files until the process ends.
+The official `kubernetes` library does the authentication. This module reads and merges the files, because the library
+lets the last `current-context` win (kubectl: the first) and leaves keys in temporary files until the process ends.
 """
 
 import base64
@@ -20,29 +20,29 @@ from kubernetes.aio import config as aio_config
 
 from trustplane.api.meta import Json
 from trustplane.errors import UserError
-from trustplane.kube.transport import Transport, session_of
+from trustplane.kube.transport import Transport, open_session
 
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
 @asynccontextmanager
-async def connection(kubeconfig: Path | Json | None) -> AsyncIterator[Transport]:
-    """Open the connections that a kubeconfig describes, and close them at the end.
+async def open_transport(kubeconfig: Path | Json | None) -> AsyncIterator[Transport]:
+    """Open the connections described by a kubeconfig; close them at the end.
 
     Args:
         kubeconfig: a file; its content; or None for $KUBECONFIG, ~/.kube/config, or in-cluster.
 
     Raises:
-        UserError: the file is missing or not a kubeconfig, or there is none and this is no pod.
+        UserError: the file is missing or not a kubeconfig, or none exists outside a pod.
     """
     library = await _connect(kubeconfig)
     configuration = library.configuration
-    # The library leaves off what Python 3.11 needs to get rid of TLS connections that the server does not close.
+    # The library omits this option, which Python 3.11 needs to drop TLS connections left open by the server.
     connector = aiohttp.TCPConnector(
         limit=0, ssl=library.rest_client.ssl_context, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED
     )
     try:
-        async with session_of(connector, use_environment=True) as session:
+        async with open_session(connector, use_environment=True) as session:
             server = str(configuration.host).rstrip("/")
             yield Transport(server, session, _credentials(configuration), _options(configuration))
     finally:
@@ -53,7 +53,7 @@ async def connection(kubeconfig: Path | Json | None) -> AsyncIterator[Transport]
 def _credentials(configuration: Any) -> Callable[[], Awaitable[Mapping[str, str]]]:
     async def headers() -> Mapping[str, str]:
         settings = await configuration.auth_settings()
-        return {one["key"]: one["value"] for one in settings.values()}
+        return {setting["key"]: setting["value"] for setting in settings.values()}
 
     return headers
 
@@ -76,11 +76,11 @@ async def _connect(kubeconfig: Path | Json | None) -> Any:
             return aio.ApiClient(configuration)
         return await _from_content(content, configuration)
     except (aio_config.ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-        # Only the error's text: a kubeconfig holds keys, and a chained traceback could show them.
+        # Drop the chained traceback, which could show the kubeconfig's keys.
         raise UserError(
             f"The kubeconfig {_name(kubeconfig)} cannot be used",
             why=str(error),
-            next_step="Name a kubeconfig by --kubeconfig or $KUBECONFIG, and check that kubectl works with it",
+            next_step="Pass a kubeconfig with --kubeconfig or $KUBECONFIG, and check that kubectl works with it",
         ) from None
 
 
@@ -94,20 +94,20 @@ def _content(kubeconfig: Path | Json | None) -> Json | None:
     if isinstance(kubeconfig, dict):
         return kubeconfig
     if kubeconfig:
-        return merge([_read(kubeconfig)])
+        return merge_kubeconfigs([_read_file(kubeconfig)])
     if named := os.environ.get("KUBECONFIG"):
-        found = [path for path in map(Path, filter(None, named.split(os.pathsep))) if path.exists()]
-        if not found:
+        paths = [path for path in map(Path, filter(None, named.split(os.pathsep))) if path.exists()]
+        if not paths:
             raise FileNotFoundError(f"No such file: {named}")
-        return merge(map(_read, found))
+        return merge_kubeconfigs(map(_read_file, paths))
     default = Path.home() / ".kube" / "config"
-    return merge([_read(default)]) if default.exists() else None
+    return merge_kubeconfigs([_read_file(default)]) if default.exists() else None
 
 
-def _read(path: Path) -> Json:
+def _read_file(path: Path) -> Json:
     content: Json = yaml.safe_load(path.expanduser().read_text()) or {}
-    entries = [one.get("cluster") or {} for one in content.get("clusters") or []]
-    entries += [one.get("user") or {} for one in content.get("users") or []]
+    entries = [item.get("cluster") or {} for item in content.get("clusters") or []]
+    entries += [item.get("user") or {} for item in content.get("users") or []]
     for entry in entries:
         for field in _FILES:
             if entry.get(field):
@@ -115,19 +115,19 @@ def _read(path: Path) -> Json:
     return content
 
 
-def merge(contents: Iterable[Json]) -> Json:
-    """Merge kubeconfigs as kubectl does: of two entries of one name, and of two current contexts, the first wins."""
+def merge_kubeconfigs(contents: Iterable[Json]) -> Json:
+    """Merge kubeconfigs like kubectl: the first entry of a name, and the first current context, win."""
     merged: Json = {"clusters": [], "contexts": [], "users": [], "current-context": ""}
     for content in contents:
         merged["current-context"] = merged["current-context"] or content.get("current-context", "")
         for section in ("clusters", "contexts", "users"):
-            known = {one["name"] for one in merged[section]}
-            merged[section] += [one for one in content.get(section) or [] if one["name"] not in known]
+            known = {entry["name"] for entry in merged[section]}
+            merged[section] += [entry for entry in content.get(section) or [] if entry["name"] not in known]
     return merged
 
 
 async def _from_content(content: Json, configuration: Any) -> Any:
-    # The TLS library reads certificates and keys from files only; they are gone as soon as it has read them.
+    # The TLS library reads certificates and keys from files only; the files are deleted right after loading.
     with tempfile.TemporaryDirectory(prefix="trustplane-") as folder:
         loader = await aio_config.load_kube_config_from_dict(
             _with_files(content, Path(folder)), client_configuration=configuration
@@ -139,12 +139,12 @@ async def _from_content(content: Json, configuration: Any) -> Any:
 
 
 def _with_files(content: Json, folder: Path) -> Json:
-    """Copy a kubeconfig, with the inline certificates and keys written to files in `folder`."""
+    """Return a copy of a kubeconfig with its inline certificates and keys moved to files in `folder`."""
     copied = dict(content)
     for section, field in (("clusters", "cluster"), ("users", "user")):
         copied[section] = [
-            {**one, field: _entry(one.get(field) or {}, folder, f"{section}-{index}")}
-            for index, one in enumerate(content.get(section) or [])
+            {**item, field: _entry(item.get(field) or {}, folder, f"{section}-{index}")}
+            for index, item in enumerate(content.get(section) or [])
         ]
     return copied
 
@@ -162,7 +162,7 @@ def _entry(entry: Json, folder: Path, prefix: str) -> Json:
 
 def _renewal(loader: Any) -> Any:
     async def renew(configuration: Any) -> None:
-        await loader.load_from_exec_plugin()  # returns at once while the token is valid
+        await loader.load_from_exec_plugin()  # a no-op while the token is valid
         configuration.api_key["BearerToken"] = loader.token
 
     return renew

@@ -1,7 +1,7 @@
-"""One leader of several processes, by a Lease of coordination.k8s.io.
+"""Leader election among processes, with a Lease of coordination.k8s.io.
 
-The protocol is client-go's, so that `kubectl get leases` shows what an operator expects: a holder renews; whoever sees
-the same record for as long as it is valid, by its own clock, may take it. The holder stops by itself earlier than that.
+The protocol is client-go's, and `kubectl get leases` shows the usual fields: the holder renews; a candidate that sees
+the same record for its whole validity, by its own clock, may take over. The holder stops leading before that.
 Source: https://kubernetes.io/docs/concepts/architecture/leases/
 """
 
@@ -25,14 +25,14 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """A Lease's record as one candidate saw it.
+class Observation:
+    """A Lease's record as seen by one candidate.
 
     Args:
-        version: the Lease's resource version; any renewal changes it.
-        holder: who holds it; empty: nobody.
-        seconds: how long the record is valid from when it was seen first.
-        since: when this candidate saw this very version first, in seconds of its own clock.
+        version: the Lease's resource version; every renewal changes it.
+        holder: identity of the holder; empty: none.
+        seconds: validity of the record, counted from its first observation.
+        since: when this candidate first observed this version, in seconds of its own clock.
     """
 
     version: str
@@ -40,16 +40,16 @@ class Sighting:
     seconds: float
     since: float
 
-    def free(self, identity: str, now: float) -> bool:
-        """Tell whether `identity` may hold the Lease from `now` on."""
+    def is_available_to(self, identity: str, now: float) -> bool:
+        """Return whether `identity` may hold the Lease from `now` on."""
         return self.holder in ("", identity) or now > self.since + self.seconds
 
 
-def sight(lease: Json, before: Sighting | None, now: float) -> Sighting:
-    """Look at a Lease again; clocks of other machines are not trusted, only that nothing has changed since."""
+def observe(lease: Json, before: Observation | None, now: float) -> Observation:
+    """Observe a Lease; an unchanged version keeps its first time. Other machines' clocks are never trusted."""
     version, spec = lease["metadata"]["resourceVersion"], lease.get("spec", {})
     since = before.since if before and before.version == version else now
-    return Sighting(version, spec.get("holderIdentity") or "", spec.get("leaseDurationSeconds", 0), since)
+    return Observation(version, spec.get("holderIdentity") or "", spec.get("leaseDurationSeconds", 0), since)
 
 
 class Lease:
@@ -59,8 +59,8 @@ class Lease:
         client: to the API server.
         name: of the Lease.
         namespace: of the Lease; it must exist.
-        seconds: how long others wait after the last renewal before they take over.
-        identity: of this process; made up where empty.
+        seconds: time without a renewal after which other processes take over.
+        identity: of this process; empty: generate one.
     """
 
     def __init__(self, client: Client, name: str, namespace: str, *, seconds: int = 15, identity: str = "") -> None:
@@ -69,20 +69,20 @@ class Lease:
         self._client = client
         self._namespace = namespace
         self._seconds = seconds
-        self._deadline = seconds * 2 / 3  # without a renewal for so long, the holder stops leading
-        self._patience = seconds / 4  # for one attempt: a request that hangs must leave time for others
+        self._deadline = seconds * 2 / 3  # time without a renewal after which the holder stops leading
+        self._patience = seconds / 4  # per attempt: a hanging request must leave time for further ones
         self._pause = seconds / 8
-        self._seen: Sighting | None = None
+        self._observed: Observation | None = None
 
     async def acquire(self) -> None:
         """Wait until this process holds the Lease."""
-        while not await self._attempt():  # noqa: ASYNC110  the other process says so on the server only
+        while not await self._attempt():  # noqa: ASYNC110  another process's release is visible on the server only
             await asyncio.sleep(self._pause)
         LEADER.labels(self.name).set(1)
         log.info("leading", lease=self.name, identity=self.identity)
 
     async def hold(self) -> None:
-        """Renew the Lease; return when it is lost: taken by another, or not renewed in time."""
+        """Renew the Lease; return when it is lost: taken by another process, or not renewed in time."""
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         while True:
@@ -90,8 +90,8 @@ class Lease:
             try:
                 async with asyncio.timeout_at(renewed + self._deadline):
                     while not await self._attempt():
-                        if self._seen and self._seen.holder not in ("", self.identity):
-                            return self._lost(f"taken by {self._seen.holder}")
+                        if self._observed and self._observed.holder not in ("", self.identity):
+                            return self._lost(f"taken by {self._observed.holder}")
                         await asyncio.sleep(self._pause)
                         started = loop.time()
                     renewed = started
@@ -100,9 +100,9 @@ class Lease:
             await asyncio.sleep(self._pause)
 
     async def release(self) -> None:
-        """Give the Lease up, so that another process can take it at once. Failing is no harm: it expires."""
+        """Release the Lease for immediate takeover by another process. A failure is harmless: the Lease expires."""
         LEADER.labels(self.name).set(0)
-        if self._seen is None:
+        if self._observed is None:
             return
         try:
             async with asyncio.timeout(self._deadline):
@@ -112,8 +112,8 @@ class Lease:
             log.warning("lease not released", lease=self.name, error=str(error))
 
     async def _give_up(self) -> bool:
-        """Empty the record unless it is another's by now; tell whether that is settled."""
-        # What was seen last may be old: a renewal that was cancelled on its way here can have reached the server.
+        """Clear the record unless another process holds it; return whether the Lease is released."""
+        # The last observation may be outdated: a cancelled renewal may have reached the server.
         lease = await self._client.find(LEASES, self.name, self._namespace)
         if lease is None or lease.get("spec", {}).get("holderIdentity") != self.identity:
             return True
@@ -138,10 +138,10 @@ class Lease:
 
     async def _obtain(self) -> bool:
         lease = await self._client.find(LEASES, self.name, self._namespace) or await self._create()
-        self._seen = sight(lease, self._seen, asyncio.get_running_loop().time())
-        if not self._seen.free(self.identity, asyncio.get_running_loop().time()):
+        self._observed = observe(lease, self._observed, asyncio.get_running_loop().time())
+        if not self._observed.is_available_to(self.identity, asyncio.get_running_loop().time()):
             return False
-        await self._write(self._seen.version, self._claim(lease.get("spec", {})))
+        await self._write(self._observed.version, self._claim(lease.get("spec", {})))
         return True
 
     async def _create(self) -> Json:
@@ -159,13 +159,15 @@ class Lease:
         }
         if spec.get("holderIdentity") != self.identity:
             claim["acquireTime"] = claim["renewTime"]
-            claim["leaseTransitions"] = spec.get("leaseTransitions", -1) + 1  # the first holder is no transition
+            claim["leaseTransitions"] = (
+                spec.get("leaseTransitions", -1) + 1
+            )  # the first holder does not count as a transition
         return claim
 
     async def _write(self, version: str, spec: Json) -> None:
         body = {"metadata": {"resourceVersion": version}, "spec": spec}
         lease = await self._client.patch(LEASES, self.name, self._namespace, body)
-        self._seen = sight(lease, None, asyncio.get_running_loop().time())
+        self._observed = observe(lease, None, asyncio.get_running_loop().time())
 
 
 def _now() -> str:

@@ -1,13 +1,13 @@
-"""One process's controllers: shared informers, one lease, health and metrics."""
+"""The controllers of one process: shared informers, one lease, health and metrics."""
 
 import asyncio
 from typing import Any, TypeVar
 
 from trustplane.errors import BugError
 from trustplane.kube.client import Client
-from trustplane.kube.collector import sparing
 from trustplane.kube.controller import Controller
-from trustplane.kube.health import serving
+from trustplane.kube.garbage_collection import short_collections
+from trustplane.kube.health import serve_health
 from trustplane.kube.informer import Informer
 from trustplane.kube.lease import Lease
 from trustplane.kube.resource import Resource
@@ -16,17 +16,17 @@ from trustplane.kube.unreadable import UnreadableReporter
 
 T = TypeVar("T")
 
-GRACE = 10.0  # seconds that reconciles have to finish after a stop
+GRACE = 10.0  # seconds for reconciles to finish after a stop
 
 
 class Manager:
     """Runs controllers while this process leads.
 
-    Informers run from the start, also in a process that does not lead: it takes over with a warm copy.
+    Informers always run, including in a process that does not lead: it takes over with a warm cache.
 
     Args:
-        client: of the informers.
-        lease: only its holder's controllers run; None: they run at once.
+        client: for the informers.
+        lease: controllers run only while this process holds it; None: they always run.
         health: host and port of /healthz, /readyz (all informers have their first list) and /metrics; None: no server.
     """
 
@@ -40,44 +40,44 @@ class Manager:
         self._running = False
 
     def informer(self, resource: Resource[T], *, namespace: str = "", labels: str = "") -> Informer[T]:
-        """Return the informer of a kind and selector, shared by all who ask for the same; only before `run`."""
-        self._only_before_run()
+        """Return the shared informer of a kind and selector; only before `run`."""
+        self._require_not_running()
         selection = (resource, namespace, labels)
         if selection not in self._informers:
             informer = Informer(self._client, resource, namespace=namespace, labels=labels)
-            informer.report = self._unreadable.taker(resource)
+            informer.report = self._unreadable.sink(resource)
             self._informers[selection] = informer
         return self._informers[selection]
 
     def add(self, controller: Controller) -> None:
-        """Have a controller run; only before `run`."""
-        self._only_before_run()
+        """Add a controller; only before `run`."""
+        self._require_not_running()
         self._controllers.append(controller)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set or the lease is lost; nothing is left running, and a lease held is released.
+        """Run until `stop` is set or the lease is lost; then end all tasks and release the lease.
 
         Raises:
             HostError: the health port is taken.
         """
-        self._only_before_run()
+        self._require_not_running()
         self._running = True
-        with sparing():
+        with short_collections():
             await self._run(stop)
 
     async def _run(self, stop: asyncio.Event) -> None:
-        async with serving(self._health, self._waiting_for), asyncio.TaskGroup() as group:
+        async with serve_health(self._health, self._waiting_for), asyncio.TaskGroup() as group:
             tasks = [group.create_task(informer.run()) for informer in self._informers.values()]
             await self._lead(stop)
             for task in tasks:
                 task.cancel()
 
-    def _only_before_run(self) -> None:
+    def _require_not_running(self) -> None:
         if self._running:
-            raise BugError("The manager runs already", next_step="Add informers and controllers before run()")
+            raise BugError("The manager is already running", next_step="Add informers and controllers before run()")
 
     def _waiting_for(self) -> list[str]:
-        return sorted({str(one.resource) for one in self._informers.values() if not one.synced.is_set()})
+        return sorted({str(informer.resource) for informer in self._informers.values() if not informer.synced.is_set()})
 
     async def _lead(self, stop: asyncio.Event) -> None:
         if self._lease is None:

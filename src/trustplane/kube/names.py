@@ -1,7 +1,7 @@
-"""Names of hosts to addresses, where a stranger's name server may take its time.
+"""DNS lookups of names from tenants, whose name servers may never answer.
 
-A thread that waits for a name server cannot be ended. So those of strangers' names are threads of their own, counted,
-and one for each name at most; nobody waits for one for long. They are daemons: an exit does not wait for them.
+A thread waiting for a name server cannot be stopped. Lookups of tenants' names therefore use separate threads: limited
+in number, at most one per name, awaited for a short time only, and daemons that do not delay the exit.
 """
 
 import asyncio
@@ -13,19 +13,19 @@ from typing import Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-SECONDS: Final = 3.0  # that a name is waited for
-_THREADS: Final = 32  # names that are looked up at a time
+LOOKUP_SECONDS: Final = 3.0  # timeout of a lookup
+_THREADS: Final = 32  # concurrent lookups
 
 
-class Names:
-    """Looks names up.
+class NameLookup:
+    """Resolves names with a bounded number of threads.
 
     Args:
-        most: Names that are looked up at a time.
+        most: maximum concurrent lookups.
     """
 
     def __init__(self, most: int = _THREADS) -> None:
-        """Begin with nothing looked up."""
+        """Start without lookups."""
         self._most = most
         self._running: dict[str, Future[list[str]]] = {}
 
@@ -33,59 +33,59 @@ class Names:
         """Return a host's addresses.
 
         Raises:
-            OSError: It does not resolve, not in time, or too many others are being looked up.
-            UnicodeError: It is no name.
+            OSError: the name does not resolve, not in time, or too many lookups are running.
+            UnicodeError: `host` is not a valid name.
         """
         try:
             return [str(ipaddress.ip_address(host))]
         except ValueError:
             pass  # a name
-        lookup = asyncio.wrap_future(self._running.get(host) or self._begin(host))
+        lookup = asyncio.wrap_future(self._running.get(host) or self._start(host))
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(LOOKUP_SECONDS):
                 return await lookup
         except TimeoutError as error:
-            raise TimeoutError(f"no name server answered within {SECONDS:g} s") from error
+            raise TimeoutError(f"no name server answered within {LOOKUP_SECONDS:g} s") from error
 
-    def _begin(self, host: str) -> Future[list[str]]:
+    def _start(self, host: str) -> Future[list[str]]:
         if len(self._running) >= self._most:
-            raise OSError("too many names are being looked up, whose name servers do not answer")
+            raise OSError("too many lookups are waiting for unresponsive name servers")
         future: Future[list[str]] = Future()
-        future.set_running_or_notify_cancel()  # from now on, nobody who gives up waiting cancels it for the others
+        future.set_running_or_notify_cancel()  # one caller's timeout must not cancel the lookup for the others
         self._running[host] = future
         try:
             threading.Thread(target=self._look_up, args=(host, future), name="names", daemon=True).start()
         except RuntimeError as error:
             del self._running[host]
-            raise OSError("no further name can be looked up now") from error
+            raise OSError("cannot start another lookup") from error
         return future
 
     def _look_up(self, host: str, future: Future[list[str]]) -> None:
         try:
-            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            results = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             future.set_exception(error)
         else:
-            future.set_result([str(address[0]) for *_, address in found])
+            future.set_result([str(address[0]) for *_, address in results])
         finally:
             del self._running[host]
 
 
-STRANGERS: Final = Names()
+TENANT_LOOKUP: Final = NameLookup()
 
 
-class Resolver(AbstractResolver):
-    """Looks strangers' names up for connections."""
+class TenantResolver(AbstractResolver):
+    """aiohttp resolver for tenants' names."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return a host's addresses of a family."""
-        results = [_result(host, address, port) for address in await STRANGERS.resolve(host)]
-        return [one for one in results if family in {socket.AF_UNSPEC, one["family"]}]
+        results = [_result(host, address, port) for address in await TENANT_LOOKUP.resolve(host)]
+        return [result for result in results if family in {socket.AF_UNSPEC, result["family"]}]
 
     async def close(self) -> None:
-        """Do nothing: nothing is open."""
+        """Do nothing; the resolver holds no resources."""
 
 
 def _result(host: str, address: str, port: int) -> ResolveResult:

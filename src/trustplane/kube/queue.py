@@ -1,7 +1,7 @@
-"""A work queue of keys: one worker a key, coalescing, delays, backoff.
+"""A work queue of keys: one worker per key, coalescing, delays, backoff.
 
-The rules are those of client-go's workqueue: a key that is added many times while it waits is processed once; one that
-is added while it is processed is processed again afterwards, never at the same time.
+The rules are those of client-go's workqueue: a key added many times while waiting is processed once; a key added while
+being processed is processed again afterwards, never concurrently.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ K = TypeVar("K", bound=Hashable)
 
 
 class QueueClosedError(Exception):
-    """There is no more work, and there will be none."""
+    """The queue is closed and yields no more keys."""
 
 
 class Queue(Generic[K]):
-    """Keys that wait for a worker. Belongs to one event loop; no method but `get` waits.
+    """Keys waiting for a worker. Belongs to one event loop; only `get` waits.
 
-    A worker calls `get`, processes the key, says `retry` or `forget` and perhaps `add_after`, and ends with `done`.
+    A worker calls `get`, processes the key, calls `retry` or `forget` and optionally `add_after`, and ends with `done`.
     """
 
     def __init__(self, backoff: Backoff | None = None) -> None:
         self._backoff = backoff or Backoff()
         self._ready: deque[K] = deque()
-        self._waiting: set[K] = set()  # added and not yet taken: ready, or in process and to be processed again
+        self._waiting: set[K] = set()  # added and not yet taken: ready, or due again after the current processing
         self._processing: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
@@ -35,11 +35,11 @@ class Queue(Generic[K]):
         self._closed = False
 
     def __len__(self) -> int:
-        """How many keys wait for a worker now, delayed ones left out."""
+        """Return the number of keys waiting for a worker, without delayed ones."""
         return len(self._waiting)
 
     def add(self, key: K) -> None:
-        """Have a key processed as soon as a worker is free."""
+        """Queue a key for the next free worker."""
         if self._closed or key in self._waiting:
             return
         self._waiting.add(key)
@@ -47,7 +47,7 @@ class Queue(Generic[K]):
             self._put(key)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Have a key processed later, or sooner where something else adds it; the earliest of several times counts."""
+        """Queue a key after a delay, or earlier if it is added by then; the earliest of several delays counts."""
         if self._closed:
             return
         loop = asyncio.get_running_loop()
@@ -60,18 +60,18 @@ class Queue(Generic[K]):
         self._timers[key] = loop.call_at(when, self._due, key)
 
     def retry(self, key: K) -> float:
-        """Have a key that failed processed again after a backoff; return its seconds."""
+        """Queue a failed key again after a backoff; return its seconds."""
         self._failures[key] = self._failures.get(key, 0) + 1
         seconds = self._backoff.seconds(self._failures[key])
         self.add_after(key, seconds)
         return seconds
 
     def forget(self, key: K) -> None:
-        """Start the backoff of a key anew: it was processed well."""
+        """Reset the backoff of a key after a success."""
         self._failures.pop(key, None)
 
     async def get(self) -> K:
-        """Take the key that has waited longest; `done` must follow.
+        """Take the longest-waiting key; `done` must follow.
 
         Raises:
             QueueClosedError: the queue was closed.
@@ -83,19 +83,19 @@ class Queue(Generic[K]):
         key = self._ready.popleft()
         self._waiting.remove(key)
         self._processing.add(key)
-        # Whatever is processed now decides by itself when it is due again.
+        # The processing decides when the key is due again.
         if timer := self._timers.pop(key, None):
             timer.cancel()
         return key
 
     def done(self, key: K) -> None:
-        """End the processing of a key; it is ready again if it was added meanwhile."""
+        """End the processing of a key; queue it again if it was added during it."""
         self._processing.remove(key)
         if key in self._waiting:
             self._put(key)
 
     def close(self) -> None:
-        """Drop all keys and delays and send the workers home: `get` raises from now on."""
+        """Drop all keys and delays and stop the workers: `get` raises from now on."""
         self._closed = True
         for timer in self._timers.values():
             timer.cancel()
@@ -127,5 +127,5 @@ class Queue(Generic[K]):
             await taker
         except asyncio.CancelledError:
             if taker.done() and not taker.cancelled():
-                self._wake()  # woken and cancelled at once: the key is somebody else's then
+                self._wake()  # woken and cancelled in the same step: pass the key on to another taker
             raise

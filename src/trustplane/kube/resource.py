@@ -1,4 +1,4 @@
-"""Which objects: a kind's place in the API, and an object's place in its kind."""
+"""Resources and keys: a kind's place in the API, an object's name within its kind."""
 
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -26,7 +26,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Resource(Generic[T]):
-    """A kind that an API server serves, and the type that its objects decode to.
+    """A kind served by an API server, and the type its objects decode to.
 
     Args:
         group: API group; empty for the core group.
@@ -62,32 +62,32 @@ class Resource(Generic[T]):
         return "/" + "/".join(parts)
 
     def decode(self, data: bytes | msgspec.Raw) -> T:
-        """Decode one object; `apiVersion` and `kind`, which lists of built-in kinds leave out, are filled in.
+        """Decode one object; fill in `apiVersion` and `kind`, which lists of built-in kinds omit.
 
         Raises:
-            UnreadableError: the object does not have the shape that `type` asks for.
+            UnreadableError: the object does not have the shape of `type`.
         """
         try:
-            found = msgspec.json.decode(data, type=self.type)
-            if isinstance(found, dict):
-                metadata_of(found)  # whoever asks for it later is not to be the first to find it unreadable
+            obj = msgspec.json.decode(data, type=self.type)
+            if isinstance(obj, dict):
+                metadata_of(obj)  # fail here, not at the first later use
         except Exception as error:
-            # Beside msgspec's errors, objects of users have led to RecursionError, OverflowError and UnicodeError. Only
-            # the decoder runs here, so whatever is raised is the object's doing, and none of a bug of ours.
+            # Besides msgspec's errors, users' objects have caused RecursionError, OverflowError and UnicodeError. Only
+            # the decoder runs here, so any exception is due to the object, not to a bug in Trustplane.
             raise UnreadableError(
                 f"An object of {self} cannot be read",
                 why=_why(error),
-                next_step="Correct the object, or run a Trustplane that knows this shape",
+                next_step="Correct the object, or run a Trustplane version that supports this shape",
             ) from error
-        self._complete(found)
-        return found
+        self._complete(obj)
+        return obj
 
-    def _complete(self, found: Any) -> None:
-        if isinstance(found, dict):
-            found.setdefault("apiVersion", self.api_version)
-            found.setdefault("kind", self.kind)
-        elif not getattr(found, "kind", self.kind):
-            found.api_version, found.kind = self.api_version, self.kind
+    def _complete(self, obj: Any) -> None:
+        if isinstance(obj, dict):
+            obj.setdefault("apiVersion", self.api_version)
+            obj.setdefault("kind", self.kind)
+        elif not getattr(obj, "kind", self.kind):
+            obj.api_version, obj.kind = self.api_version, self.kind
 
 
 def _why(error: Exception) -> str:
@@ -96,17 +96,17 @@ def _why(error: Exception) -> str:
     return clean(str(error), MAX_MESSAGE) or type(error).__name__
 
 
-def metadata_of(found: Any) -> Metadata:
+def metadata_of(obj: Any) -> Metadata:
     """Return the metadata of a typed object or of a `dict` one."""
-    if isinstance(found, dict):
-        return msgspec.convert(found.get("metadata", {}), Metadata)
-    metadata: Metadata = found.metadata
+    if isinstance(obj, dict):
+        return msgspec.convert(obj.get("metadata", {}), Metadata)
+    metadata: Metadata = obj.metadata
     return metadata
 
 
-def key_of(found: Any) -> Key:
+def key_of(obj: Any) -> Key:
     """Return the Key of a typed object or of a `dict` one."""
-    metadata = found.get("metadata", {}) if isinstance(found, dict) else None
+    metadata = obj.get("metadata", {}) if isinstance(obj, dict) else None
     if metadata is not None:
         return Key(metadata.get("namespace", ""), metadata.get("name", ""))
-    return Key(found.metadata.namespace, found.metadata.name)
+    return Key(obj.metadata.namespace, obj.metadata.name)

@@ -1,12 +1,12 @@
-"""Lists, watch events and names out of JSON that nobody has looked at yet.
+"""Splitting of untrusted JSON into lists, watch events and object identities.
 
-msgspec reads them fast, but gives up on all of a list for one object: where it nests deeper than Python recurses (an
-API server keeps objects of 10,000 levels, and any tenant may write one), or has half of a surrogate pair. What msgspec
-gives up on is split here without recursion, so that such an object is alone in being unreadable.
+msgspec decodes these fast, but rejects a whole list for one bad object: one nested deeper than Python's recursion limit
+(an API server stores 10,000 levels, and any tenant may write such an object), or one with half a surrogate pair. If
+msgspec fails, this module splits the data without recursion and isolates the bad object.
 
-That is slower, and blocks whoever waits for it: it goes on for a number of steps and no further. Who writes an object
-of still more structure hides with it what stands behind: of a page, ask for fewer objects; the last one alone is as
-good as its beginning, which says which object it is.
+That is slower and blocks the event loop, so it stops after a fixed number of steps. An object with more structure than
+that hides the objects after it: retry with fewer objects per page. In a page with a single object, its beginning is
+enough to identify it.
 """
 
 import re
@@ -16,18 +16,18 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-_STEPS: Final = 50_000  # of one answer: some hundredths of a second
-_STEPS_OF_A_VALUE: Final = 5  # that is read, rather than skipped as part of another one
-_BYTES: Final = 2 << 20  # of one answer; etcd keeps no object of more than 1.5 MiB
-# Levels that the pattern below skips by itself. Before Python 3.11.5 (Debian 12 has 3.11.2) a possessive group goes
-# wrong where groups in it can be left again (python/cpython#106052): there each level is a step.
+_STEPS: Final = 50_000  # per response: some hundredths of a second
+_STEPS_OF_A_VALUE: Final = 5  # for a value read, rather than skipped as part of another value
+_BYTES: Final = 2 << 20  # per response; etcd stores no object above 1.5 MiB
+# Levels skipped by the pattern below in one step. Before Python 3.11.5 (Debian 12 has 3.11.2) nested possessive groups
+# are broken (python/cpython#106052); there each level is a step.
 _HEIGHT: Final = 2 if sys.version_info >= (3, 11, 5) else 0
 
-_STRING_PATTERN: Final = rb'"(?:[^"\\]++|\\.)*+"?'  # one that does not end goes on to the end
+_STRING_PATTERN: Final = rb'"(?:[^"\\]++|\\.)*+"?'  # an unterminated string extends to the end
 
 
 def _shallow(height: int) -> bytes:
-    """Return a pattern of anything that nests no deeper than that; nothing of it is ever tried again."""
+    """Return a pattern for JSON nested at most `height` levels; it never backtracks."""
     nest = rb"|[\[{]" + _shallow(height - 1) + rb"[\]}]" if height else b""
     return rb'(?:[^"\[\]{}]++|' + _STRING_PATTERN + nest + rb")*+"
 
@@ -39,15 +39,15 @@ _STEP: Final = re.compile(_shallow(_HEIGHT) + rb"(?:([\[{]++)|([\]}]++))", re.DO
 
 
 class ExhaustedError(ValueError):
-    """There is more structure than is followed."""
+    """The JSON is too long or has too much structure."""
 
 
-class Listing(NamedTuple):
-    """One page of a list, split."""
+class ListPage(NamedTuple):
+    """One page of a list, split into objects."""
 
     items: list[msgspec.Raw]
     version: str
-    next: str  # the continuation; empty: this is the last page
+    next: str  # the continue token; empty: last page
 
 
 class WatchEvent(msgspec.Struct):
@@ -58,7 +58,7 @@ class WatchEvent(msgspec.Struct):
 
 
 class Identity(NamedTuple):
-    """Which object, and which state of it; a part that cannot be read is empty."""
+    """Name, UID and version of an object; unreadable parts are empty."""
 
     namespace: str
     name: str
@@ -92,25 +92,25 @@ _OPENERS: Final = frozenset({b"{", b"["})
 _CLOSERS: Final = frozenset({b"}", b"]"})
 
 
-def list_of(data: bytes, *, is_last_resort: bool = False) -> Listing:
+def split_list(data: bytes, *, is_last_resort: bool = False) -> ListPage:
     """Split one page of a list into its objects.
 
     Args:
-        data: The page.
-        is_last_resort: It is a page of one object, which goes on to the end where it cannot be followed.
+        data: the page.
+        is_last_resort: the page has a single object; if too complex, treat all remaining bytes as this object.
 
     Raises:
-        ExhaustedError: There is too much structure: ask for fewer objects.
-        ValueError: It is no list of objects.
+        ExhaustedError: too much structure: retry with fewer objects per page.
+        ValueError: the data is not a list of objects.
     """
     try:
-        found = msgspec.json.decode(data, type=_List)
-    except Exception:  # noqa: BLE001  whatever a decoder raises, it is the data's doing
-        found = _slowly_listed(data, is_last_resort=is_last_resort)
-    return Listing(found.items or [], found.metadata.resource_version, found.metadata.continue_)
+        page = msgspec.json.decode(data, type=_List)
+    except Exception:  # noqa: BLE001  any error of the decoder is due to the data
+        page = _split_slowly(data, is_last_resort=is_last_resort)
+    return ListPage(page.items or [], page.metadata.resource_version, page.metadata.continue_)
 
 
-def _slowly_listed(data: bytes, *, is_last_resort: bool) -> _List:
+def _split_slowly(data: bytes, *, is_last_resort: bool) -> _List:
     if len(data) > _BYTES and not is_last_resort:
         raise ExhaustedError("JSON is too long")
     reader, metadata, items, is_within = _Reader(data), b"", list[msgspec.Raw](), False
@@ -132,11 +132,11 @@ def _slowly_listed(data: bytes, *, is_last_resort: bool) -> _List:
     return _List(msgspec.json.decode(metadata, type=_ListMetadata), items)
 
 
-def event_of(line: bytes) -> WatchEvent:
-    """Split a line of a watch; an object that cannot be followed goes on to the line's end.
+def split_event(line: bytes) -> WatchEvent:
+    """Split a line of a watch; an object too complex to follow extends to the end of the line.
 
     Raises:
-        ValueError: It is no event; the connection may have broken within the line.
+        ValueError: the line is not an event; the connection may have broken within it.
     """
     try:
         return msgspec.json.decode(line, type=WatchEvent)
@@ -154,23 +154,23 @@ def event_of(line: bytes) -> WatchEvent:
             elif key == "type":
                 type_ = line[before : reader.at]
     except ExhaustedError:
-        _expect(line.rstrip().endswith(b"}"))  # else the connection broke, and it is sent again
+        _expect(line.rstrip().endswith(b"}"))  # otherwise the connection broke, and the server sends it again
     _expect(start > 0)
     return WatchEvent(msgspec.json.decode(type_, type=str), msgspec.Raw(line[start:end]))
 
 
-def identity_of(data: bytes | msgspec.Raw) -> Identity:
-    """Read which object this is, as far as it can be read, whatever the rest of it is like."""
+def read_identity(data: bytes | msgspec.Raw) -> Identity:
+    """Read the identity of an object as far as possible, regardless of the rest of the object."""
     try:
         names = msgspec.json.decode(data, type=_Named).metadata
     except Exception:  # noqa: BLE001  as above
-        parts = _parts_of_metadata(bytes(data))
-        names = _Names(*(_text(parts.get(one, b"")) for one in _NAMES))
+        parts = _metadata_members(bytes(data))
+        names = _Names(*(_text(parts.get(name, b"")) for name in _NAMES))
     return Identity(names.namespace, names.name, names.uid, names.resource_version)
 
 
-def _parts_of_metadata(data: bytes) -> dict[str, bytes]:
-    """Return the members of an object's metadata, and nothing of what comes after that."""
+def _metadata_members(data: bytes) -> dict[str, bytes]:
+    """Return the identifying members of an object's metadata, without reading beyond the metadata."""
     parts: dict[str, bytes] = {}
     reader = _Reader(data)
     try:
@@ -195,16 +195,16 @@ def _text(data: bytes) -> str:
 
 
 class _Reader:
-    """Reads JSON from left to right, in a bounded number of steps."""
+    """Reads JSON from left to right in a bounded number of steps."""
 
     def __init__(self, data: bytes) -> None:
-        self.at = 0  # the start of the value that is read next, or was not read to its end
+        self.at = 0  # start of the next value, or of the value too complex to follow
         self._data = data
         self._end = min(len(data), _BYTES)
         self._left = _STEPS
 
     def values(self) -> Iterator[str]:
-        """Yield the key (empty in an array) of each value in a nest: read or skip the value before you go on."""
+        """Yield the key (empty in an array) of each value in an object or array; the caller must read or skip it."""
         first = self.peek()
         self._expect(first in _OPENERS)
         self.at += 1
@@ -229,20 +229,20 @@ class _Reader:
         return self._data[start : self.at]
 
     def skip(self) -> None:
-        """Leave the next value out; `at` stays at its start where it cannot be followed."""
+        """Skip the next value; `at` stays at its start if it is too complex."""
         self._step()
         first = self.peek()
         if first in _OPENERS:
             self.at = self._end_of_nest()
         else:
-            found = (_STRING if first == b'"' else _SCALAR).match(self._data, self.at, self._end)
-            self._expect(found is not None)
-            self.at = found.end() if found else self.at
+            match = (_STRING if first == b'"' else _SCALAR).match(self._data, self.at, self._end)
+            self._expect(match is not None)
+            self.at = match.end() if match else self.at
 
     def peek(self) -> bytes:
-        """Go to the next character that is no space, and return it; nothing at the end."""
-        found = _SPACE.match(self._data, self.at, self._end)
-        self.at = found.end() if found else self.at
+        """Advance to the next non-space character and return it; empty at the end."""
+        match = _SPACE.match(self._data, self.at, self._end)
+        self.at = match.end() if match else self.at
         return self._data[self.at : min(self.at + 1, self._end)]
 
     def _end_of_nest(self) -> int:
@@ -264,12 +264,12 @@ class _Reader:
         if self._left < 0:
             raise ExhaustedError("JSON has too much structure")
 
-    def _expect(self, holds: bool) -> None:  # noqa: FBT001  it is the check
+    def _expect(self, holds: bool) -> None:  # noqa: FBT001  the condition
         if not holds and self._end < len(self._data):
             raise ExhaustedError("JSON is too long")
         _expect(holds)
 
 
-def _expect(holds: bool) -> None:  # noqa: FBT001  it is the check
+def _expect(holds: bool) -> None:  # noqa: FBT001  the condition
     if not holds:
-        raise ValueError("no JSON")
+        raise ValueError("not JSON")

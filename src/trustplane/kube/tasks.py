@@ -1,8 +1,8 @@
-"""Several things at a time, none of which outlives whoever began them.
+"""Structured concurrency: no task outlives its caller.
 
-Tasks are made here, and in the few places that `pyproject.toml` names; the linter refuses `asyncio.create_task`,
-`asyncio.gather` and `asyncio.ensure_future` elsewhere. `asyncio.gather` leaves the others running when one fails: they
-would go on writing beside the retry, even after the lease is lost.
+Only this module and the few places listed in `pyproject.toml` create tasks; the linter rejects `asyncio.create_task`,
+`asyncio.gather` and `asyncio.ensure_future` elsewhere. When one coroutine fails, `asyncio.gather` leaves the others
+running: they would keep writing during the retry, even after the lease is lost.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final, TypeVar, cast, overload
 
-_TURN: Final = 0.02  # seconds that long work may hold up others in one go
+_MAX_BLOCKING: Final = 0.02  # seconds that long work may block other tasks
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -18,13 +18,13 @@ C = TypeVar("C")
 
 
 async def first(*works: Coroutine[Any, Any, Any]) -> int:
-    """Run coroutines until one of them ends; cancel the others and wait for them.
+    """Run coroutines until the first ends; cancel the others and wait for them.
 
     Returns:
-        The place in `works` of the one that ended; of several, the first.
+        Index in `works` of the coroutine that ended; the lowest if several ended.
 
     Raises:
-        BaseException: what the one that ended raised.
+        BaseException: the exception of a coroutine that ended.
     """
     tasks = [asyncio.create_task(work) for work in works]
     ended: list[asyncio.Task[Any]] = []
@@ -41,20 +41,20 @@ async def first(*works: Coroutine[Any, Any, Any]) -> int:
 
 
 @overload
-async def together(one: Coroutine[Any, Any, A], two: Coroutine[Any, Any, B], /) -> tuple[A, B]: ...
+async def together(a: Coroutine[Any, Any, A], b: Coroutine[Any, Any, B], /) -> tuple[A, B]: ...
 @overload
 async def together(
-    one: Coroutine[Any, Any, A], two: Coroutine[Any, Any, B], three: Coroutine[Any, Any, C], /
+    a: Coroutine[Any, Any, A], b: Coroutine[Any, Any, B], c: Coroutine[Any, Any, C], /
 ) -> tuple[A, B, C]: ...
 @overload
 async def together(*works: Coroutine[Any, Any, A]) -> tuple[A, ...]: ...
 async def together(*works: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
-    """Run coroutines at the same time; return what each of them returns.
+    """Run coroutines concurrently; return their results.
 
-    Where one fails, the others are cancelled, and have ended before this returns.
+    If one fails, cancel the others and wait for them before raising.
 
     Raises:
-        BaseException: What the one that failed first raised, not a group of it.
+        BaseException: the first failure itself, not an exception group.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -65,10 +65,10 @@ async def together(*works: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
 
 
 async def settled(*works: Coroutine[Any, Any, A]) -> tuple[A, ...]:
-    """Run coroutines at the same time, each to its end even where another one fails; return what they return.
+    """Run coroutines concurrently, each to its end even if another fails; return their results.
 
     Raises:
-        Exception: What the first of `works` that failed raised, when all have ended.
+        Exception: after all have ended, the failure of the first failed coroutine in the order of `works`.
     """
 
     async def settle(work: Coroutine[Any, Any, A]) -> tuple[A | None, Exception | None]:
@@ -85,24 +85,24 @@ async def settled(*works: Coroutine[Any, Any, A]) -> tuple[A, ...]:
 
 
 class Pauses:
-    """The turns of others within long work on data, of which strangers decide how much there is."""
+    """Yields to other tasks during long work on data whose size a tenant controls."""
 
     def __init__(self) -> None:
         self._clock = asyncio.get_running_loop().time
         self._since = self._clock()
 
     async def take(self) -> None:
-        """Let others have their turn, if none was had for some time; to ask often costs little."""
-        if self._clock() - self._since >= _TURN:
+        """Yield if the last yield is long ago; frequent calls are cheap."""
+        if self._clock() - self._since >= _MAX_BLOCKING:
             await asyncio.sleep(0)
             self._since = self._clock()
 
 
 @contextlib.asynccontextmanager
 async def beside(*works: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
-    """Run coroutines for the length of the block; at its end they are cancelled, and have ended.
+    """Run coroutines in the background of the block; cancel them and wait for them at its end.
 
-    What they raise is nobody's: the block must not depend on how they end.
+    Their exceptions are dropped: the block must not depend on their outcome.
     """
     tasks = [asyncio.create_task(work) for work in works]
     try:

@@ -1,7 +1,7 @@
-"""TLS for what a stranger's kubeconfig describes: certificates, keys and handshakes that cost little, or are refused.
+"""TLS for a tenant's kubeconfig: refuse expensive certificates, keys and handshakes.
 
-A key of another kind or size can have the TLS library count for minutes; a server that may choose the key exchange, for
-a second at each handshake.
+A key of an unusual kind or size can keep the TLS library busy for minutes; a server that may choose the key exchange, a
+second per handshake.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from trustplane.kube import access as kubeconfig
 from trustplane.kube.access import Access
 
-_SECONDS: Final = 3.0  # to make a context: milliseconds, unless the library does what nobody expects
-_RSA_BITS: Final = 4096  # of our key
+_SECONDS: Final = 3.0  # limit for building a context, which normally takes milliseconds
+_RSA_BITS: Final = 4096  # of the client key
 _CA_RSA_BITS: Final = 8192
-_CHAIN: Final = 8  # certificates of ours
+_CHAIN: Final = 8  # client certificates
 _CAS: Final = 64
 _CA: Final = "clusters[].cluster.certificate-authority-data"
 _KEY: Final = "users[].user.client-key-data"
-# What Go's servers speak. With DHE, also that of TLS 1.3, the server chooses a modulus of up to 10,000 bits.
+# Supported by Go's servers. With DHE, including that of TLS 1.3, the server chooses a modulus of up to 10,000 bits.
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _CURVE: Final = "prime256v1"
 
@@ -38,32 +38,32 @@ _WORKERS: Final = ThreadPoolExecutor(2, "tls")
 
 
 async def make_context(access: Access) -> ssl.SSLContext:
-    """Make what connections are encrypted with, beside the event loop.
+    """Build the TLS context in a worker thread.
 
     Raises:
-        RefusedAccessError: A certificate or key cannot be used.
-        TimeoutError: It takes too long.
+        RefusedAccessError: a certificate or key is unusable.
+        TimeoutError: building takes too long.
     """
     async with asyncio.timeout(_SECONDS):
-        return await asyncio.get_running_loop().run_in_executor(_WORKERS, context_of, access)
+        return await asyncio.get_running_loop().run_in_executor(_WORKERS, build_context, access)
 
 
-def context_of(access: Access) -> ssl.SSLContext:
-    """Make what connections are encrypted with.
+def build_context(access: Access) -> ssl.SSLContext:
+    """Build the TLS context for an API server's connections.
 
     Raises:
-        RefusedAccessError: A certificate or key cannot be used.
+        RefusedAccessError: a certificate or key is unusable.
     """
-    _check_certificates(access.ca, _CA, "it has no certificate that can be read", _CAS, _CA_RSA_BITS)
+    _check_certificates(access.ca, _CA, "it has no readable certificate", _CAS, _CA_RSA_BITS)
     try:
         context = ssl.create_default_context(cadata=access.ca)
     except (ssl.SSLError, ValueError):
-        kubeconfig.refuse(_CA, "it has no certificate that can be read")
+        kubeconfig.refuse(_CA, "it has no readable certificate")
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
     context.set_ecdh_curve(_CURVE)
     if access.certificate:
-        why = "certificate and key cannot be read, or do not fit"
+        why = "certificate and key are unreadable, or do not match"
         _check_certificates(access.certificate, _KEY, why, _CHAIN, _RSA_BITS)
         _check_key(access.key, why)
         try:
@@ -75,12 +75,12 @@ def context_of(access: Access) -> ssl.SSLContext:
 
 
 def _check_certificates(text: str, name: str, why: str, most: int, bits: int) -> None:
-    """Refuse what does not parse, and keys with which signatures take long."""
+    """Refuse unparsable certificates, and keys with slow signatures."""
     if text.count("-----BEGIN ") > most:
         kubeconfig.refuse(name, f"it has more than {most} certificates")
-    kubeconfig.check_unlocked(text, name)
+    kubeconfig.check_unencrypted(text, name)
     try:
-        keys = [one.public_key() for one in x509.load_pem_x509_certificates(text.encode())]
+        keys = [certificate.public_key() for certificate in x509.load_pem_x509_certificates(text.encode())]
     except (ValueError, UnsupportedAlgorithm):
         kubeconfig.refuse(name, why)
     for key in keys:
@@ -88,9 +88,9 @@ def _check_certificates(text: str, name: str, why: str, most: int, bits: int) ->
 
 
 def _check_key(text: str, why: str) -> None:
-    kubeconfig.check_unlocked(text, _KEY)
+    kubeconfig.check_unencrypted(text, _KEY)
     try:
-        # Whether its parts fit is for the TLS library to see; whether its primes are prime takes long.
+        # The TLS library checks whether the parts match; a primality test here would take long.
         key = load_pem_private_key(text.encode(), None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         kubeconfig.refuse(_KEY, why)
@@ -100,7 +100,7 @@ def _check_key(text: str, why: str) -> None:
 def _check_kind(key: object, name: str, bits: int) -> None:
     if isinstance(key, rsa.RSAPublicKey | rsa.RSAPrivateKey):
         if key.key_size > bits:
-            kubeconfig.refuse(name, f"it has an RSA key of {key.key_size} bits, and {bits} are the most")
+            kubeconfig.refuse(name, f"it has an RSA key of {key.key_size} bits; the maximum is {bits}")
     elif not isinstance(
         key,
         ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PublicKey | ed25519.Ed25519PrivateKey,
@@ -109,13 +109,13 @@ def _check_kind(key: object, name: str, bits: int) -> None:
 
 
 def _refuse_password() -> NoReturn:
-    """Be asked before a key is derived from a password, which takes as long as the file says."""
+    """Stop before a key is derived from a password, which takes as long as the file demands."""
     raise ValueError("the key is encrypted")
 
 
 @contextlib.contextmanager
 def _file(content: bytes) -> Iterator[str]:
-    """Yield the name of a file that holds a key: the TLS library reads nothing else. On Linux it is on no disk."""
+    """Yield the path of a file with `content`: the TLS library loads keys from files only. On Linux it is in memory."""
     if sys.platform == "linux":
         descriptor = os.memfd_create("key")
         with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123  a descriptor

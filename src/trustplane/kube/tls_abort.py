@@ -1,8 +1,8 @@
-"""What Debian 12's Python lacks: aborting a TLS connection that is gone already must do nothing.
+"""Workaround for Debian 12's Python: aborting an already closed TLS connection must do nothing.
 
-aiohttp aborts TLS connections that servers leave half closed. Before Python 3.11.7 (Debian 12 has 3.11.2) that raises
-an AttributeError where the connection has ended meanwhile, out of `close` and out of aiohttp's own clean-up, which then
-never runs again. This is what later releases of `asyncio.sslproto` do.
+aiohttp aborts TLS connections left half closed by servers. Before Python 3.11.7 (Debian 12 has 3.11.2) that raises an
+AttributeError if the connection has ended by then, from `close` and from aiohttp's clean-up, which then never runs
+again. The patch matches later releases of `asyncio.sslproto`.
 """
 
 import sys
@@ -12,9 +12,9 @@ from typing import Any, Final
 _SAFE_SINCE: Final = (3, 11, 7)
 
 
-def make_safe() -> None:
-    """Have this process's Python do as later ones; it may be called again."""
-    transport: Any = sslproto._SSLProtocolTransport  # noqa: SLF001  there is no other way to its method
+def make_abort_safe() -> None:
+    """Patch `asyncio.sslproto` if this Python needs it; idempotent."""
+    transport: Any = sslproto._SSLProtocolTransport  # noqa: SLF001  the method is not public
     if sys.version_info >= _SAFE_SINCE or getattr(transport.abort, "is_safe", False):
         return
     abort = transport.abort

@@ -1,7 +1,7 @@
-"""Requests of bounded size to one API server, which may be a stranger's: what it answers is read with a limit.
+"""Size-limited HTTP to one API server, possibly a tenant's.
 
-Nothing is decompressed, for a kilobyte can become a gigabyte, and no redirect is followed, for it leads where the
-server likes.
+Responses are never decompressed, because a kilobyte can become a gigabyte. Redirects are never followed, because the
+server chooses their target.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -14,24 +14,24 @@ import msgspec
 from trustplane.kube import budget
 from trustplane.kube.budget import Share
 from trustplane.kube.errors import OversizedError
-from trustplane.kube.tls_abort import make_safe
+from trustplane.kube.tls_abort import make_abort_safe
 
-PAGE_BYTES: Final = 32 << 20  # of one page of a list
-ANSWER_BYTES: Final = 4 << 20  # of any other answer; etcd keeps no object of more than 1.5 MiB
-LIST_BYTES: Final = 256 << 20  # of all pages of a list together, where all are held at once
-LINE_BYTES: Final = 4 << 20  # of one line of a watch, which holds one object
-ERROR_BYTES: Final = 64 << 10  # of the body of a refusal
+PAGE_BYTES: Final = 32 << 20  # one page of a list
+RESPONSE_BYTES: Final = 4 << 20  # any other response; etcd stores no object above 1.5 MiB
+LIST_BYTES: Final = 256 << 20  # all pages of a list held at once
+LINE_BYTES: Final = 4 << 20  # one line of a watch, with one object
+ERROR_BYTES: Final = 64 << 10  # the body of an error response
 
-# Of a stranger's server:
-STRANGERS_PAGE_BYTES: Final = 8 << 20
-STRANGERS_WEIGHT: Final = 32 << 20  # of one answer
-STRANGERS_KEPT: Final = budget.KEPT  # of failing pods, of which little is kept, more than ten thousand
-STRANGERS_PAGES_BYTES: Final = 4 << 30  # of all pages of a list that is read page by page: half a million pods
+# Limits for a tenant's server.
+TENANT_PAGE_BYTES: Final = 8 << 20
+TENANT_WEIGHT: Final = 32 << 20  # one response
+STRANGERS_KEPT: Final = budget.MAX_KEPT  # over ten thousand failing pods, of which little is kept
+TENANT_LIST_BYTES: Final = 4 << 30  # all pages of a list read page by page: half a million pods
 
-IDENTITY: Final = frozenset({"", "identity"})  # content encodings that are none
+IDENTITY: Final = frozenset({"", "identity"})  # content encodings without compression
 
 
-make_safe()
+make_abort_safe()
 
 
 async def _nothing() -> Mapping[str, str]:
@@ -40,13 +40,13 @@ async def _nothing() -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class Transport:
-    """One API server's connections.
+    """The connections to one API server.
 
     Attributes:
-        server: The URL of the API server, without a path's last slash.
-        session: Made by `session_of`.
-        credentials: Returns the headers that say who we are; asked before each request.
-        options: Further arguments of each request, such as `server_hostname`.
+        server: URL of the API server, without a trailing slash.
+        session: from `open_session`.
+        credentials: returns the authentication headers; called before each request.
+        options: further arguments of each request, such as `server_hostname`.
     """
 
     server: str
@@ -55,8 +55,8 @@ class Transport:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def session_of(connector: aiohttp.BaseConnector, *, use_environment: bool) -> aiohttp.ClientSession:
-    """Make a session that neither decompresses nor keeps cookies; `use_environment`: proxies of $HTTPS_PROXY."""
+def open_session(connector: aiohttp.BaseConnector, *, use_environment: bool) -> aiohttp.ClientSession:
+    """Open a session without decompression and cookies; `use_environment` enables proxies such as $HTTPS_PROXY."""
     return aiohttp.ClientSession(
         connector=connector,
         connector_owner=False,
@@ -67,94 +67,94 @@ def session_of(connector: aiohttp.BaseConnector, *, use_environment: bool) -> ai
 
 
 def weight(data: bytes | msgspec.Raw) -> int:
-    """Return about how many bytes JSON takes when it is decoded: a value takes more than it is long, if it is short."""
+    """Estimate the memory in bytes of decoded JSON: a short value takes more than its text."""
     content = bytes(data)
     values = len(content) - len(content.translate(None, b",[{"))
     return len(content) + 64 * values + 16 * content.count(b'"')
 
 
-async def read(response: aiohttp.ClientResponse, most: int, share: Share) -> bytes:
-    """Read a body of at most `most` bytes, which `share` holds from then on.
+async def read_body(response: aiohttp.ClientResponse, most: int, share: Share) -> bytes:
+    """Read a body of at most `most` bytes and account for it in `share`.
 
     Raises:
-        OversizedError: It is longer, or there is no room for it; nothing more of it is read.
+        OversizedError: the body exceeds `most` or the budget; the rest is not read.
     """
-    _check((response.content_length or 0) <= most, response, most)
+    _check_size((response.content_length or 0) <= most, response, most)
     body = bytearray()
-    while chunk := await _received(response):
-        _check(len(body) + len(chunk) <= most, response, most)
-        _check_room(share.hold(len(body) + len(chunk)), response)
+    while chunk := await _read_chunk(response):
+        _check_size(len(body) + len(chunk) <= most, response, most)
+        _check_budget(share.hold(len(body) + len(chunk)), response)
         body += chunk
     return bytes(body)
 
 
-async def _received(response: aiohttp.ClientResponse) -> bytes:
-    """Return what has come of a body, at least one byte; nothing at its end.
+async def _read_chunk(response: aiohttp.ClientResponse) -> bytes:
+    """Return at least one received byte of a body; empty at its end.
 
     Raises:
-        ClientError: The connection was lost.
+        ClientError: the connection was lost.
     """
     try:
         return await response.content.readany()
-    except RuntimeError as error:  # aiohttp's word where it was lost between two reads
+    except RuntimeError as error:  # raised by aiohttp if the connection was lost between two reads
         raise aiohttp.ClientConnectionError(str(error)) from error
 
 
 async def read_start(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """Read the first `most` bytes of a body, whatever comes after them."""
+    """Read the first `most` bytes of a body and ignore the rest."""
     start = bytearray()
-    while chunk := await _received(response):
+    while chunk := await _read_chunk(response):
         start += chunk
         if len(start) >= most:
             break
     return bytes(start[:most])
 
 
-async def lines(response: aiohttp.ClientResponse, most: int, share: Share) -> AsyncGenerator[bytes, None]:
-    """Read a body line by line, of which `share` holds one; the last one may lack its end.
+async def read_lines(response: aiohttp.ClientResponse, most: int, share: Share) -> AsyncGenerator[bytes, None]:
+    """Read a body line by line, accounting for one line in `share`; the last line may be incomplete.
 
     Raises:
-        OversizedError: A line is longer than `most` bytes, or than there is room for.
+        OversizedError: a line exceeds `most` bytes or the budget.
     """
-    line = bytearray()  # as far as it was received
-    while chunk := await _received(response):
+    line = bytearray()  # the part received so far
+    while chunk := await _read_chunk(response):
         *ends, rest = chunk.split(b"\n")
         for end in ends:
-            _check(len(line) + len(end) <= most, response, most)
+            _check_size(len(line) + len(end) <= most, response, most)
             yield bytes(line + end)
             line.clear()
-        _check(len(line) + len(rest) <= most, response, most)
-        _check_room(share.hold(len(line) + len(rest)), response)
+        _check_size(len(line) + len(rest) <= most, response, most)
+        _check_budget(share.hold(len(line) + len(rest)), response)
         line += rest
     if line:
         yield bytes(line)
 
 
-def _check(holds: bool, response: aiohttp.ClientResponse, most: int) -> None:  # noqa: FBT001  it is the check
-    if not holds:
+def _check_size(fits: bool, response: aiohttp.ClientResponse, most: int) -> None:  # noqa: FBT001  the condition
+    if not fits:
         response.close()
-        raise oversized(f"{response.method} {response.url.path}", most)
+        raise oversized_error(f"The response to {response.method} {response.url.path}", most)
 
 
-def _check_room(holds: bool, response: aiohttp.ClientResponse) -> None:  # noqa: FBT001  it is the check
-    if not holds:
+def _check_budget(fits: bool, response: aiohttp.ClientResponse) -> None:  # noqa: FBT001  the condition
+    if not fits:
         response.close()
-        raise crowded(f"{response.method} {response.url.path}")
+        raise budget_error(f"The response to {response.method} {response.url.path}")
 
 
-def crowded(what: str) -> OversizedError:
-    """Return the error of an answer for which the other clusters' leave no room."""
+def budget_error(what: str) -> OversizedError:
+    """Return the error for a response refused because other clusters use up the memory budget."""
     return OversizedError(
-        f"{what} was answered with more than there is room for",
-        why=f"it takes more than {budget.SURE} bytes, and the workload clusters together hold as much as they may",
-        next_step="Find the clusters whose lists are too large, and look at what answers as their API server",
+        f"{what} does not fit into memory",
+        why=f"it exceeds {budget.GUARANTEED} bytes, and the data of all workload clusters has reached its limit",
+        next_step="Find the clusters with oversized lists, and check the servers behind their kubeconfigs",
     )
 
 
-def oversized(what: str, most: int) -> OversizedError:
-    """Return the error of an answer that is too large."""
+def oversized_error(what: str, most: int) -> OversizedError:
+    """Return the error for a response above its size limit."""
     return OversizedError(
-        f"{what} was answered with too much",
-        why=f"it takes more than {most} bytes, and no more are read",
-        next_step="Look at what answers as the API server, and at the size of its objects",
+        f"{what} is too large",
+        why=f"it exceeds {most} bytes",
+        next_step="Check the server at that address and the size of its objects",
     )

@@ -1,4 +1,4 @@
-"""Objects that cannot be read are told so, where `kubectl describe` shows it."""
+"""Report unreadable objects as Events, shown by `kubectl describe`."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,40 +12,40 @@ from trustplane.kube.resource import Resource
 
 COMPONENT: Final = "trustplane.dev/informer"
 REASON: Final = "Unreadable"
-_MOST: Final = 1000  # reports that wait; the log has those beyond
-_NEXT: Final = "Trustplane leaves it, and what depends on it, as it is; correct the object"
+_MAX_WAITING: Final = 1000  # queued reports; further ones are only logged
+_NEXT_STEP: Final = "Trustplane does not act on it or its dependents until it is readable; correct the object"
 
 
 class UnreadableReporter:
-    """Records an Event on each object that an informer cannot read.
+    """Records an Event on each object that an informer cannot decode.
 
     Args:
-        client: To the API server that has the objects.
+        client: to the API server of the objects.
     """
 
     def __init__(self, client: Client) -> None:
         self._recorder = Recorder(client, COMPONENT)
-        self._waiting: asyncio.Queue[tuple[Resource[Any], Unreadable]] = asyncio.Queue(_MOST)
+        self._waiting: asyncio.Queue[tuple[Resource[Any], Unreadable]] = asyncio.Queue(_MAX_WAITING)
 
-    def taker(self, resource: Resource[Any]) -> Callable[[Unreadable], None]:
-        """Return a function that takes reports of one kind's objects, and does not wait."""
+    def sink(self, resource: Resource[Any]) -> Callable[[Unreadable], None]:
+        """Return a non-blocking function that queues reports on objects of one kind."""
 
-        def take(found: Unreadable) -> None:
+        def enqueue(entry: Unreadable) -> None:
             if not self._waiting.full():
-                self._waiting.put_nowait((resource, found))
+                self._waiting.put_nowait((resource, entry))
 
-        return take
+        return enqueue
 
     async def run(self) -> None:
-        """Record until cancelled."""
+        """Record Events until cancelled."""
         while True:
-            resource, found = await self._waiting.get()
-            if found.identity.name and found.identity.uid:
-                message = f"This object cannot be read: {found.why}. {_NEXT}"
-                await self._recorder.event(_regarding(resource, found), REASON, message, warning=True, action="Read")
+            resource, entry = await self._waiting.get()
+            if entry.identity.name and entry.identity.uid:
+                message = f"This object cannot be read: {entry.why}. {_NEXT_STEP}"
+                await self._recorder.event(_regarding(resource, entry), REASON, message, warning=True, action="Read")
 
 
-def _regarding(resource: Resource[Any], found: Unreadable) -> Json:
-    namespace, name, uid, version = found.identity
+def _regarding(resource: Resource[Any], entry: Unreadable) -> Json:
+    namespace, name, uid, version = entry.identity
     metadata = {"namespace": namespace, "name": name, "uid": uid, "resourceVersion": version}
     return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}

@@ -10,40 +10,41 @@ import msgspec
 
 from trustplane.errors import HostError, UserError
 from trustplane.local import files, image, lock, neighbours, ports, preflight, stack, toolchain
+from trustplane.local import versions as sets
+from trustplane.local.image.build import key as image_key
 from trustplane.local.process import Processes
 from trustplane.local.stack import FILE, PORTS, Stack
 from trustplane.local.steps import Steps
 from trustplane.local.supervisor import Part, parts
+from trustplane.local.versions import Versions
+from trustplane.local.wishes import Wishes
 
 BEFORE_CREATION = (lock.NAME, preflight.TRIAL, f"{FILE}.new")  # what a folder holds until the stack is chosen
 
 
-def ensure(folder: Path, cache: Path, *, subnet: str, steps: Steps) -> Stack:
+def ensure(folder: Path, cache: Path, wishes: Wishes, steps: Steps) -> Stack:
     """Return the stack of a state folder, made where there is none; the machine was checked, the build is whole.
 
     Args:
         folder: the state folder; its lock is held.
         cache: the build cache.
-        subnet: a /18 for a new stack; empty to take a free one.
-        steps: told of the builds.
+        wishes: the user's options.
+        steps: reports progress.
 
     Raises:
         HostError: the machine lacks something, or a build failed.
-        UserError: the folder is not a stack's, or the stack there has another subnet.
+        UserError: the stack there contradicts the wishes, or the set of versions does not exist.
     """
     present = kept(folder)
     if present is None:
-        _check_machine(folder, cache)
-        return _create(folder, cache, subnet, steps)
-    if subnet and subnet != present.subnet:
-        raise UserError(
-            f"The stack in {folder} has the subnet {present.subnet}, not {subnet}",
-            why="addresses are chosen once, when a stack is made",
-            next_step="Leave --subnet out, or start over with `trustplane local down` and `trustplane local up`",
-        )
-    _check_machine(folder, present.cache, present)
+        versions = sets.choose_versions(wishes.versions)
+        _check_machine(folder, cache, versions)
+        return _create(folder, cache, wishes.subnet, versions, steps)
+    wishes.check(present)
+    versions = sets.choose_versions(present.versions)
+    _check_machine(folder, present.cache, versions, present)
     _check_ports(present)
-    _check_build(present, build(present.cache, steps), steps)
+    _check_build(present, build(present.cache, versions, steps), steps)
     return present
 
 
@@ -79,17 +80,20 @@ def kept(folder: Path) -> Stack | None:
         ) from error
 
 
-def build(cache: Path, steps: Steps) -> tuple[toolchain.Toolchain, image.NodeImage]:
-    """Build what the cache lacks of programs and node image."""
-    with steps.step("programs of Kubernetes and Cluster API"):
-        built = toolchain.build(cache, steps.build)
+def build(cache: Path, versions: Versions, steps: Steps) -> tuple[toolchain.Toolchain, image.NodeImage]:
+    """Build what the cache lacks of programs and node image of a set of versions."""
+    with steps.step(f"programs of Kubernetes {versions.kubernetes} and Cluster API {versions.cluster_api}"):
+        built = toolchain.build(cache, steps.build, versions)
     with steps.step("node image"):
         return built, image.build(cache, built, steps.build)
 
 
-def is_cold(cache: Path) -> bool:
-    """Tell whether the node image, the last thing to be built, is missing in the cache."""
-    return not any((cache / "image").glob("*/rootfs"))
+def is_cold(cache: Path, versions: Versions) -> bool:
+    """Return whether the cache lacks the node image of a set, the last part of its build."""
+    try:
+        return not (cache / "image" / image_key(toolchain.locate(cache, versions)) / "rootfs").exists()
+    except HostError:  # no Go: the build reports it
+        return True
 
 
 def strangers_ports(wanted: Mapping[str, Part], processes: Processes, numbers: Mapping[str, int]) -> dict[str, int]:
@@ -103,9 +107,9 @@ def strangers_ports(wanted: Mapping[str, Part], processes: Processes, numbers: M
     }
 
 
-def _check_machine(folder: Path, cache: Path, present: Stack | None = None) -> None:
+def _check_machine(folder: Path, cache: Path, versions: Versions, present: Stack | None = None) -> None:
     """Raise what stands in the way; a stack that runs has its memory and disk already."""
-    cold = is_cold(cache)
+    cold = is_cold(cache, versions)
     programs = [*preflight.PACKAGES, *(preflight.BUILD_PACKAGES if cold else ())]
     machine = preflight.look(programs, folder, cache, lambda: preflight.podman_trouble(folder))
     if present is not None and Processes(present.folder / "processes", present.id).find("apiserver"):
@@ -135,10 +139,10 @@ def _check_build(present: Stack, built: tuple[toolchain.Toolchain, image.NodeIma
     steps.note("This stack keeps the older build that it was made with; `trustplane local down` and `up` take the new.")
 
 
-def _create(folder: Path, cache: Path, subnet: str, steps: Steps) -> Stack:
+def _create(folder: Path, cache: Path, subnet: str, versions: Versions, steps: Steps) -> Stack:
     with neighbours.choosing(cache) as others:  # a subnet in use is told before an hour's build, not after
         neighbours.choose_subnet(_used(others), subnet)
-    programs, node = build(cache, steps)
+    programs, node = build(cache, versions, steps)
     with neighbours.choosing(cache) as others:
         created = Stack(
             id=secrets.token_hex(4),
@@ -148,6 +152,7 @@ def _create(folder: Path, cache: Path, subnet: str, steps: Steps) -> Stack:
             rootfs=node.rootfs,
             images=node.images,
             kubernetes_version=programs.kubernetes_version,
+            versions=versions.name,
             subnet=neighbours.choose_subnet(_used(others), subnet),
             ports=ports.choose(PORTS, neighbours.kept_ports(others), is_free=ports.is_free),
         )

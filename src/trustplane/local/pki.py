@@ -66,6 +66,14 @@ def certify(folder: Path, leaf: Leaf, now: dt.datetime) -> None:
     _put(folder, leaf, _issue(leaf, key, ca, ca_key, now))
 
 
+def renewed(folder: Path, now: dt.datetime) -> bytes:
+    """Return another certificate of a folder's authority, PEM: same name and key, new content. Nothing is written."""
+    certificate = x509.load_pem_x509_certificate((folder / f"{AUTHORITY}.crt").read_bytes())
+    (name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    key = _keep_key(folder / f"{AUTHORITY}.key")
+    return _self_signed(str(name.value), key, now).public_bytes(serialization.Encoding.PEM)
+
+
 def _put(folder: Path, leaf: Leaf, issued: x509.Certificate) -> None:
     files.write(folder / f"{leaf.name}.crt", issued.public_bytes(serialization.Encoding.PEM))
 

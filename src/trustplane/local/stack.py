@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from trustplane.api import configuration
+from trustplane.local.versions import DEFAULT
 
 LABEL = "trustplane.dev/stack"
 FILE = "stack.json"
@@ -53,6 +54,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     rootfs: Path  # root file system of nodes, load balancers and registries
     images: Path  # containerd's store with kubeadm's images, which machines get linked
     kubernetes_version: str  # such as v1.36.3
+    versions: str = DEFAULT.name  # name of the set that it is made of
     subnet: str  # a /18
     ports: dict[str, int]  # one of each name in PORTS, on 127.0.0.1
 

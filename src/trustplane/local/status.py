@@ -53,6 +53,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     subnet: str
     kubernetes_version: str
+    versions: str  # name of the set
     parts: list[PartStatus]
     containers: list[ContainerStatus]
     clusters: list[ClusterStatus] | None  # None: the apiserver does not answer
@@ -72,6 +73,7 @@ async def observe(stack: Stack) -> Status:
         folder=str(stack.folder),
         subnet=stack.subnet,
         kubernetes_version=stack.kubernetes_version,
+        versions=stack.versions,
         parts=list(observed),
         containers=await _containers(stack),
         clusters=await _clusters(stack) if next(one.ready for one in observed if one.name == "apiserver") else None,

@@ -14,26 +14,28 @@ from trustplane.local.readiness import Readiness
 from trustplane.local.stack import Stack
 from trustplane.local.steps import Steps
 from trustplane.local.supervisor import FEATURE_GATES, Part, parts
+from trustplane.local.wishes import Wishes
 
 READY_SECONDS = 90.0  # for one part; a few are usual
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL of a part that is restarted
 
 
-def up(folder: Path, cache: Path, *, subnet: str, steps: Steps) -> Stack:
+def up(folder: Path, cache: Path, *, steps: Steps, subnet: str = "", versions: str = "") -> Stack:
     """Bring a stack up, whatever was there before.
 
     Args:
         folder: the state folder.
         cache: the build cache, for a new stack.
-        subnet: a /18 for a new stack; empty to take a free one.
         steps: told of progress.
+        subnet: a /18 for a new stack; empty to take a free one.
+        versions: name of a set of versions for a new stack; empty for that of $TRUSTPLANE_VERSIONS, else the default.
 
     Raises:
         TrustplaneError: what stands in the way. What was started stays; the next `up` goes on from there.
     """
     creation.refuse_foreign(folder)
     with lock.exclusive(folder, lambda: steps.note(f"Another command works on {folder}; waiting for it to end.")):
-        stack = creation.ensure(folder, cache, subnet=subnet, steps=steps)
+        stack = creation.ensure(folder, cache, Wishes(subnet=subnet, versions=versions), steps)
         kernel.raise_limits(steps.note)
         credentials.keep(stack, dt.datetime.now(dt.UTC))
         asyncio.run(_up(stack, steps))

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from trustplane.api.clustertrust import UNREADABLE, UNVERIFIABLE, VERIFIED, RegistryAccess
-from trustplane.diagnosis.proxy import is_localhost, through
+from trustplane.diagnosis.proxy import is_localhost, proxy_for
 from trustplane.nodes import hosts_toml
 from trustplane.nodes.hosts_toml import Endpoint
 from trustplane.text import clean
@@ -167,7 +167,7 @@ def access(report: Report, host: str) -> RegistryAccess:
             reason=clean(hindrance.reason, _MAX_REASON),
             next_step=hindrance.next_step,
         )
-    proxy = clean(through(report.environment, "registry-1.docker.io" if host == "docker.io" else host), _MAX_REASON)
+    proxy = clean(proxy_for(report.environment, "registry-1.docker.io" if host == "docker.io" else host), _MAX_REASON)
     return RegistryAccess(registry=host, verification=VERIFIED, proxy=proxy)
 
 

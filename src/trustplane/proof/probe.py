@@ -157,6 +157,11 @@ def outcome(pod: ProbePod, events: Iterable[ProbeEvent] = ()) -> Verdict | None:
     return _ended_early(pod, waiting)
 
 
+def is_about_pull(event: ProbeEvent) -> bool:
+    """Return whether an event reports the result of a pull."""
+    return _says_failed(event) or _says_pulled(event)
+
+
 def is_backing_off(pod: ProbePod) -> bool:
     """Tell whether a pull has failed, whatever else the container's state says of it."""
     return pod.state.waiting is not None and pod.state.waiting.reason in _PULL_FAILED

@@ -4,23 +4,26 @@ import asyncio
 import contextlib
 import math
 import secrets
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
 from trustplane.api.meta import Json
-from trustplane.errors import TransientError
+from trustplane.errors import TransientError, TrustplaneError
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import NAMESPACES, SERVICE_ACCOUNTS
 from trustplane.kube.resource import Key
+from trustplane.kube.splitting import read_identity
 from trustplane.kube.tasks import beside
 from trustplane.proof import probe
+from trustplane.proof.agenda import Agenda
 from trustplane.proof.reports import PROBE_EVENTS, PROBE_PODS, ProbeEvent, ProbePod
 from trustplane.proof.turns import Turns
 from trustplane.proof.verdict import Unclear, Unreachable, Verdict
@@ -45,6 +48,9 @@ class Target:
     host: str
     image: str | None = None
     pull_secret: str | None = None
+
+
+Job: TypeAlias = tuple[str, Target]  # the name of a Node, and what it is to prove
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,8 @@ async def prove(
     """
     await prepare(client)
     await sweep(client, datetime.now(UTC))
-    jobs = [(node, target) for node in nodes for target in registries]
+    hosts = list(registries)
+    jobs = Agenda.of((node, target) for node in nodes for target in hosts)
     async with aclosing(ask(client, jobs, concurrency=concurrency, timeout=timeout)) as run:
         async for proof in run:
             yield proof
@@ -96,7 +103,7 @@ async def prove(
 
 async def ask(
     client: Client,
-    jobs: Iterable[tuple[str, Target]],
+    jobs: Agenda[Job],
     *,
     silent: Collection[str] = (),
     concurrency: int = CONCURRENCY,
@@ -109,7 +116,8 @@ async def ask(
 
     Args:
         client: Of the workload cluster.
-        jobs: Names of Nodes, and what each is to prove; of each registry, in this order.
+        jobs: Names of Nodes, and what each is to prove; of each registry, in this order. Those that are added while the
+            run goes on are taken up at once; it ends when the agenda is closed and nothing is left of it.
         silent: Hosts of registries that have answered nobody lately.
         concurrency: Probes at a time.
         timeout: Seconds for one probe.
@@ -119,25 +127,36 @@ async def ask(
         ApiError: The API server refuses probe pods altogether.
     """
     run, clock = _Run(client, timeout), asyncio.get_running_loop().time
-    turns = Turns(((job[1].host, job) for job in jobs), places=concurrency, silent=silent)
+    turns: Turns[Job] = Turns((), places=concurrency, silent=silent)
     end = clock() + window
     running: set[asyncio.Task[Proof]] = set()
     done: set[asyncio.Task[Proof]] = set()
+    news: asyncio.Task[None] = asyncio.create_task(jobs.changed())
     async with run.following():
         try:
             while True:
-                while clock() < end and (job := turns.begin()):
-                    running.add(asyncio.create_task(run.probe(*job)))
-                if not running:
+                for job in jobs.take():
+                    turns.add(job[1].host, job)
+                while clock() < end and (next_job := turns.begin()):
+                    running.add(asyncio.create_task(run.probe(*next_job)))
+                if not running and (jobs.is_closed or clock() >= end):
                     return
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                if news.done() and not jobs.is_closed:
+                    news = asyncio.create_task(jobs.changed())
+                await asyncio.wait([*running, *_pending(news)], return_when=asyncio.FIRST_COMPLETED)
+                done = {task for task in running if task.done()}
+                running -= done
                 for proof in [task.result() for task in done]:
                     turns.end(proof.host, answered=not isinstance(proof.verdict, Unclear | Unreachable))
                     yield proof
         finally:
-            for task in running:
+            for task in (*running, news):
                 task.cancel()
-            await asyncio.gather(*running, *done, return_exceptions=True)
+            await asyncio.gather(*running, *done, news, return_exceptions=True)
+
+
+def _pending(task: asyncio.Task[None]) -> list[asyncio.Task[None]]:
+    return [] if task.done() else [task]
 
 
 async def prepare(client: Client) -> None:
@@ -159,10 +178,15 @@ async def sweep(client: Client, now: datetime) -> int:
 
 
 class _Latest:
-    """The newest state of a pod that nobody has judged yet; those before it are not kept, however many there were."""
+    """The newest state of a pod that nobody has judged yet, and the last events about its pull.
+
+    States before the newest are not kept, however many there were.
+    """
 
     def __init__(self) -> None:
+        self.events: deque[ProbeEvent] = deque(maxlen=_EVENTS)
         self._state: ProbePod | None = None
+        self._is_new = False
         self._is_deleted = False
         self._changed = asyncio.Event()
 
@@ -171,20 +195,26 @@ class _Latest:
         if state is None:
             self._is_deleted = True
         else:
-            self._state = state
+            self._state, self._is_new = state, True
         self._changed.set()
+
+    def add(self, event: ProbeEvent) -> None:
+        """Add an event, by which the state must be judged again."""
+        self.events.append(event)
+        if self._state is not None:
+            self.put(self._state)
 
     async def get(self) -> ProbePod | None:
         """Wait for a state that is new, or None: the pod is gone."""
         await self._changed.wait()
-        state, self._state = self._state, None
+        is_new, self._is_new = self._is_new, False
         if not self._is_deleted:
             self._changed.clear()
-        return state
+        return self._state if is_new else None
 
 
 class _Run:
-    """One run: an informer of its pods, and who waits for which of them."""
+    """One run: an informer of its pods, a watch of their events, and who waits for which of them."""
 
     def __init__(self, client: Client, timeout: float) -> None:
         self._client = client
@@ -197,9 +227,36 @@ class _Run:
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Keep the informer running within the block."""
-        async with beside(self._informer.run()):
+        """Keep informer and watch running within the block."""
+        async with beside(self._informer.run(), self._follow_events()):
             yield
+
+    async def _follow_events(self) -> None:
+        """Receive the kubelets' events.
+
+        A failed pull is an event at once, and in the pod's status only after the kubelet's next look at its containers,
+        up to a second later. Without events the statuses suffice, so that a failure here ends nothing.
+        """
+        try:
+            version = await self._version_of_events()
+            while True:
+                events = self._client.watch(PROBE_EVENTS, probe.NAMESPACE, version=version, labels="")
+                async with aclosing(events):
+                    async for event in events:
+                        version = read_identity(event.object).version or version
+                        self._take(PROBE_EVENTS.decode(event.object))
+        except TrustplaneError as error:
+            _log.info("events of probes are not followed", error=str(error))
+
+    async def _version_of_events(self) -> str:
+        """Return from where to watch: what happened before is of earlier probes, and may be a lot."""
+        async with aclosing(self._client.pages(PROBE_EVENTS, probe.NAMESPACE, labels="", limit=1)) as pages:
+            return (await anext(pages)).version
+
+    def _take(self, event: ProbeEvent) -> None:
+        latest = self._waiting.get(event.regarding.name)
+        if latest is not None and probe.is_about_pull(event):
+            latest.add(event)
 
     async def probe(self, node: str, target: Target) -> Proof:
         """Prove one registry on one node."""
@@ -236,15 +293,15 @@ class _Run:
                     pod = await self._waiting[name].get()
                     if pod is None:
                         return Unclear("somebody deleted the probe pod")
-                    found = await self._judge(pod)
+                    found = await self._judge(pod, self._waiting[name].events)
                     if found is not None and (not isinstance(found, Unclear) or found.is_final):
                         return found
                     last = found or last
         except TimeoutError:
             return await self._at_last(name, last)
 
-    async def _judge(self, pod: ProbePod) -> Verdict | None:
-        found = probe.outcome(pod)
+    async def _judge(self, pod: ProbePod, events: Iterable[ProbeEvent]) -> Verdict | None:
+        found = probe.outcome(pod, events)
         if found is None and probe.is_backing_off(pod):
             return probe.outcome(pod, await self._events(pod.metadata.name))
         return found

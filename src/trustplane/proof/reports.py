@@ -143,9 +143,20 @@ class Series(Struct):
     last_observed_time: str | None = None
 
 
+class Regarding(Struct):
+    """The object that an event is about."""
+
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        """Cut what no API server would take for a name."""
+        self.name = self.name[:_MAX_NAME]
+
+
 class ProbeEvent(Struct):
     """An event of events.k8s.io/v1 about a probe pod."""
 
+    regarding: Regarding = msgspec.field(default_factory=Regarding)
     reason: str | None = None
     note: str | None = None
     series: Series | None = None

@@ -27,11 +27,15 @@ class Turns(Generic[J]):
     def __init__(self, jobs: Iterable[tuple[str, J]], *, places: int, silent: Collection[str] = ()) -> None:
         self._waiting: dict[str, deque[J]] = {}
         for host, job in jobs:
-            self._waiting.setdefault(host, deque()).append(job)
+            self.add(host, job)
         self._running: Counter[str] = Counter()
         self._places = places
         self._share = max(1, places // _QUARTER)
         self._answered = {host: deque([False] * SILENT_AFTER, SILENT_AFTER) for host in silent}
+
+    def add(self, host: str, job: J) -> None:
+        """Have another probe wait, behind those of its registry."""
+        self._waiting.setdefault(host, deque()).append(job)
 
     def begin(self) -> J | None:
         """Return the next one that may begin; None while there is no place for one, or none is left."""

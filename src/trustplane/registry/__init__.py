@@ -1,1 +1,1 @@
-"""A registry seen from outside: what its hosts serve. Nothing here decides about trust."""
+"""Registries as seen from a client: the certificates and answers of their hosts. Nothing here decides about trust."""

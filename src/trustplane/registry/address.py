@@ -1,4 +1,4 @@
-"""Addresses of registries as people write them."""
+"""Registry addresses as users write them."""
 
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -10,14 +10,14 @@ HTTPS_PORT = 443
 
 
 class Address(NamedTuple):
-    """A host, without brackets, and a port: those that are dialled."""
+    """A host, without brackets, and a port to dial."""
 
     host: str
     port: int = HTTPS_PORT
 
     @classmethod
     def read(cls, text: str) -> "Address":
-        """Read HOST[:PORT], also with https:// before and a path behind; Docker Hub by any name. Raises UserError."""
+        """Parse HOST[:PORT] or an HTTPS URL. Any name of Docker Hub gives its server. Raises UserError."""
         try:
             parts = urlsplit(text if "://" in text else f"https://{text}")
             host, port = parts.hostname, parts.port
@@ -25,9 +25,9 @@ class Address(NamedTuple):
             host, port = None, None
         if not host or parts.scheme != "https" or port == 0:
             raise UserError(
-                f"{text!r} is not the address of a registry",
-                why="It takes a host name or an IP address, and optionally a port",
-                next_step="Write HOST[:PORT], an IPv6 address in brackets",
+                f"{text!r} is not a registry address",
+                why="An address is a host name or an IP address, optionally with a port",
+                next_step="Write HOST[:PORT], with an IPv6 address in brackets",
             )
         port = port or HTTPS_PORT
         return cls(dockerhub.server(host) if port == HTTPS_PORT else host, port)

@@ -1,6 +1,6 @@
-"""Dial a host by TLS and keep what it serves, whether it can be trusted or not.
+"""Dial a host over TLS and keep the certificates it serves, trusted or not.
 
-Nothing secret is ever sent over such a connection: it is not authenticated.
+Such a connection is not authenticated: never send secrets over it.
 """
 
 import socket
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from trustplane.registry.address import Address
 from trustplane.registry.failure import Failure, failure_of
-from trustplane.registry.reach import Target, resolve
+from trustplane.registry.reach import Target, resolve_host
 
-TIMEOUT = 10.0  # seconds for connecting and TLS, and again for an answer
+TIMEOUT = 10.0  # seconds for connecting and TLS, and again for a response
 _DER = 2  # _ssl.ENCODING_DER
 
 
 @dataclass(frozen=True)
 class Served:
-    """What a host showed."""
+    """The certificates that a host served, or its failure."""
 
     certificates: tuple[bytes, ...] = ()  # DER, as sent: the server's own first
     tls_version: str = ""
@@ -26,41 +26,41 @@ class Served:
 
 
 def dial(where: Address | Target, timeout: float = TIMEOUT) -> Served:
-    """Shake hands with a host. Failures are part of the result."""
+    """Complete a TLS handshake with a host. Never raises: a failure is part of the result."""
     connected = False
     try:
-        with connect(where, timeout) as plain:
+        with open_connection(where, timeout) as plain:
             connected = True
-            with shake_hands(plain, where) as tls:
+            with start_tls(plain, where) as tls:
                 return Served(_chain(tls), tls.version() or "")
     except (OSError, ValueError) as error:
-        return Served(failure=failure(error, where, connected=connected))
+        return Served(failure=dial_failure(error, where, connected=connected))
 
 
-def connect(where: Address | Target, timeout: float = TIMEOUT) -> socket.socket:
-    """Connect to a host; a Target at the addresses that were decided about. What is left of the time is its timeout."""
-    until = time.monotonic() + timeout
-    address, ips = (where.address, where.ips) if isinstance(where, Target) else (where, resolve(where))
+def open_connection(where: Address | Target, timeout: float = TIMEOUT) -> socket.socket:
+    """Connect to a host; to a Target only at its approved IP addresses. The socket's timeout is the remaining time."""
+    deadline = time.monotonic() + timeout
+    address, ips = (where.address, where.ips) if isinstance(where, Target) else (where, resolve_host(where))
     last: OSError = socket.gaierror(socket.EAI_NONAME, "no address")
     for ip in ips:
         try:
-            plain = socket.create_connection((ip, address.port), timeout=max(0.01, until - time.monotonic()))
+            plain = socket.create_connection((ip, address.port), timeout=max(0.01, deadline - time.monotonic()))
         except OSError as error:
             last = error
             continue
-        plain.settimeout(max(0.01, until - time.monotonic()))
+        plain.settimeout(max(0.01, deadline - time.monotonic()))
         return plain
     raise last
 
 
-def shake_hands(plain: socket.socket, where: Address | Target) -> ssl.SSLSocket:
-    """Speak TLS with whoever is there; the socket's timeout is for the whole handshake."""
+def start_tls(plain: socket.socket, where: Address | Target) -> ssl.SSLSocket:
+    """Complete a TLS handshake with any server, within the socket's timeout."""
     host = (where.address if isinstance(where, Target) else where).host
     return unverified_context().wrap_socket(plain, server_hostname=host.rstrip("."))
 
 
-def failure(error: OSError | ValueError, where: Address | Target, *, connected: bool) -> Failure:
-    """Name the cause of an error."""
+def dial_failure(error: OSError | ValueError, where: Address | Target, *, connected: bool) -> Failure:
+    """Classify an error that dialling a host raised."""
     if isinstance(where, Target) and where.failure:
         return where.failure
     if isinstance(error, OSError):
@@ -69,12 +69,12 @@ def failure(error: OSError | ValueError, where: Address | Target, *, connected: 
 
 
 def unverified_context() -> ssl.SSLContext:
-    """Return a context that completes the handshake with any certificate and, as nodes, needs TLS 1.2 with ECDHE."""
+    """Return a context that accepts any certificate and, like nodes, requires TLS 1.2 with ECDHE."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Go's key exchange and ciphers; security level 0, as weak certificates are to be seen, and judged elsewhere.
+    # Go's key exchange and ciphers. Security level 0 lets weak certificates through; `verify` decides about them.
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES@SECLEVEL=0")
     return context
 
@@ -83,4 +83,5 @@ def _chain(tls: ssl.SSLSocket) -> tuple[bytes, ...]:
     public = getattr(tls, "get_unverified_chain", None)
     if public is not None:  # Python 3.13
         return tuple(public())
-    return tuple(one.public_bytes(_DER) for one in tls._sslobj.get_unverified_chain())  # type: ignore[attr-defined]  # noqa: SLF001 - before 3.13 the module keeps the chain to itself
+    chain = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001 - no public API before 3.13
+    return tuple(certificate.public_bytes(_DER) for certificate in chain)

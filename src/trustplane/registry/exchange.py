@@ -1,6 +1,6 @@
-"""One HTTP request and its answer, bounded in octets and in time as a whole: also where a server sends drop by drop.
+"""One HTTP request and its response, bounded in size and in total time, even if a server sends byte by byte.
 
-Redirects are not followed, and nothing is decompressed.
+Does not follow redirects, and does not decompress.
 """
 
 import http.client
@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from trustplane.registry.address import HTTPS_PORT, Address
 
-_MAX_HEAD: Final = 1 << 18  # octets of an answer besides its body
+_MAX_HEAD: Final = 1 << 18  # octets of a response besides its body
 
 
 @dataclass(frozen=True)
 class Response:
-    """An answer."""
+    """An HTTP response."""
 
     status: int
     headers: Mapping[str, str]  # names in lower case
@@ -26,54 +26,54 @@ class Response:
 
 
 def exchange(
-    connected: socket.socket, address: Address, path: str, headers: Mapping[str, str], *, seconds: float, limit: int
+    connection: socket.socket, address: Address, path: str, headers: Mapping[str, str], *, seconds: float, limit: int
 ) -> Response:
     """GET a path over a connection.
 
     Args:
-        connected: To the host, with TLS or without.
-        address: For the header `Host`.
-        path: With its query.
-        headers: Others to send.
-        seconds: For all of it.
-        limit: Octets of the body; what is beyond is left.
+        connection: A socket to the host, with or without TLS.
+        address: The value of header `Host`.
+        path: The path with its query.
+        headers: Further headers to send.
+        seconds: Limit for the entire exchange.
+        limit: Octets of the body to read; the rest is ignored.
 
     Raises:
-        OSError, http.client.HTTPException, ValueError: There was no answer in bounds.
+        OSError, http.client.HTTPException, ValueError: No response within the limits.
     """
-    connection = http.client.HTTPConnection(address.host, address.port)
-    connection.default_port = HTTPS_PORT  # left out of `Host`
-    connection.sock = _Bounded(connected, time.monotonic() + seconds, limit + _MAX_HEAD)
-    connection.request("GET", path, headers={"User-Agent": "trustplane", **headers})
-    answer = connection.getresponse()
+    client = http.client.HTTPConnection(address.host, address.port)
+    client.default_port = HTTPS_PORT  # omitted from `Host`
+    client.sock = _BoundedSocket(connection, time.monotonic() + seconds, limit + _MAX_HEAD)
+    client.request("GET", path, headers={"User-Agent": "trustplane", **headers})
+    answer = client.getresponse()
     fields = {name.lower(): value for name, value in answer.getheaders()}
     return Response(answer.status, fields, answer.read(limit))
 
 
-class _Bounded:
-    """A socket as http.client uses one. Its owner closes it."""
+class _BoundedSocket:
+    """The part of a socket that http.client uses. The owner closes the socket."""
 
-    def __init__(self, connected: socket.socket, until: float, limit: int) -> None:
-        self._connected = connected
-        self._until = until
+    def __init__(self, connection: socket.socket, deadline: float, limit: int) -> None:
+        self._connection = connection
+        self._deadline = deadline
         self._limit = limit
 
     def sendall(self, data: bytes) -> None:
-        self._connected.settimeout(_left(self._until))
-        self._connected.sendall(data)
+        self._connection.settimeout(_remaining(self._deadline))
+        self._connection.sendall(data)
 
     def makefile(self, *_: Any) -> io.BufferedReader:
-        return io.BufferedReader(_Reader(self._connected, self._until, self._limit))
+        return io.BufferedReader(_BoundedReader(self._connection, self._deadline, self._limit))
 
     def close(self) -> None:
         pass
 
 
-class _Reader(io.RawIOBase):
-    def __init__(self, connected: socket.socket, until: float, limit: int) -> None:
+class _BoundedReader(io.RawIOBase):
+    def __init__(self, connection: socket.socket, deadline: float, limit: int) -> None:
         super().__init__()
-        self._connected = connected
-        self._until = until
+        self._connection = connection
+        self._deadline = deadline
         self._limit = limit
 
     def readable(self) -> bool:
@@ -81,15 +81,15 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if self._limit <= 0:
-            raise http.client.HTTPException("the answer is too long")
-        self._connected.settimeout(_left(self._until))
-        count = self._connected.recv_into(memoryview(buffer)[: self._limit])
+            raise http.client.HTTPException("the response is too long")
+        self._connection.settimeout(_remaining(self._deadline))
+        count = self._connection.recv_into(memoryview(buffer)[: self._limit])
         self._limit -= count
         return count
 
 
-def _left(until: float) -> float:
-    left = until - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the answer takes too long")
-    return left
+def _remaining(deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError("the response takes too long")
+    return seconds

@@ -1,4 +1,4 @@
-"""Why a host could not be asked: the codes are those of the diagnosis of image pulls."""
+"""Failed connections to a host and their causes, with the codes that `diagnosis` uses for image pulls."""
 
 import errno
 import http.client
@@ -32,21 +32,21 @@ _NETWORK = {
 
 
 class RegistryError(TrustplaneError):
-    """A registry must be looked at before anything can be said."""
+    """The operator of a registry must act."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A host that gave no answer."""
+    """A host did not answer, or not as a registry does."""
 
     cause: str
     message: str
 
 
 def failure_of(error: OSError | http.client.HTTPException, *, connected: bool) -> Failure:
-    """Name the cause of an error; `connected`: the TCP connection stood already."""
+    """Classify an error; `connected`: the TCP connection was already established."""
     return Failure(_cause(error, connected=connected), str(error) or type(error).__name__)
 
 

@@ -1,6 +1,6 @@
-"""The other hosts of a registry: its token service, and where its blobs are kept.
+"""The other hosts of a registry: its token service and its blob store.
 
-Source: the distribution specification of the OCI, and the token authentication of the distribution project.
+Sources: the OCI distribution specification, and the token authentication of the distribution project.
 """
 
 import http.client
@@ -12,18 +12,18 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from trustplane.errors import UserError
 from trustplane.registry.address import Address
-from trustplane.registry.dial import TIMEOUT, connect, failure, shake_hands
+from trustplane.registry.dial import TIMEOUT, dial_failure, open_connection, start_tls
 from trustplane.registry.exchange import Response, exchange
 from trustplane.registry.failure import Failure, failure_of
 from trustplane.registry.reach import Target, Unasked, target
 from trustplane.text import clean
 
 _PARAMETER = re.compile(r'(?<![a-zA-Z])([a-zA-Z]+)="([^"]*)"')
-_MAX_BODY = 4 << 20  # octets of a manifest or a token: the limit of the specification for manifests
+_MAX_BODY = 4 << 20  # octets of a manifest or a token; the specification's limit for manifests
 _MAX_TOKEN = 1 << 14  # characters
 _DIGEST = re.compile(r"[a-z0-9]+([+._-][a-z0-9]+)*:[0-9a-fA-F]{32,128}")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-_SHOWN = 200  # characters of a URL
+_MAX_SHOWN = 200  # characters of a URL
 _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
@@ -36,20 +36,20 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 @dataclass(frozen=True)
 class Challenge:
-    """How a registry wants to be asked: RFC 6750 with `realm` as the token service's URL."""
+    """The authentication that a registry demands: RFC 6750, with the token service's URL as `realm`."""
 
     realm: str
     service: str = ""
 
     @property
     def address(self) -> Address | None:
-        """Where the token service is; None where its URL is none."""
-        return address_of(self.realm)
+        """Address of the token service; None if `realm` is not an HTTPS URL."""
+        return https_address(self.realm)
 
 
 @dataclass(frozen=True)
 class TokenService:
-    """A token service that may be asked."""
+    """A token service that Trustplane may contact."""
 
     where: Target
     asked: Challenge
@@ -64,9 +64,9 @@ class Image:
 
     @classmethod
     def read(cls, text: str) -> "Image":
-        """Read REPOSITORY[:TAG] or REPOSITORY[:TAG]@DIGEST; the digest counts."""
-        named, at, digest = text.partition("@")
-        folder, slash, last = named.rpartition("/")
+        """Parse REPOSITORY[:TAG] or REPOSITORY[:TAG]@DIGEST; with a digest, the tag is ignored."""
+        tagged, at, digest = text.partition("@")
+        folder, slash, last = tagged.rpartition("/")
         name, _, tag = last.partition(":")
         return cls(f"{folder}{slash}{name}", digest if at else tag or "latest")
 
@@ -74,22 +74,22 @@ class Image:
 def get(
     where: Address | Target, path: str, headers: Mapping[str, str] | None = None, timeout: float = TIMEOUT
 ) -> Response | Failure:
-    """Ask for a path without following redirects. The server is not authenticated: send no credentials."""
+    """GET a path without following redirects. The server is not authenticated: send no credentials."""
     connected = False
     address = where.address if isinstance(where, Target) else where
     try:
-        with connect(where, timeout) as plain:
+        with open_connection(where, timeout) as plain:
             connected = True
-            with shake_hands(plain, where) as tls:
+            with start_tls(plain, where) as tls:
                 return exchange(tls, address, path, headers or {}, seconds=timeout, limit=_MAX_BODY)
     except http.client.HTTPException as error:
         return failure_of(error, connected=connected)
     except (OSError, ValueError) as error:
-        return failure(error, where, connected=connected)
+        return dial_failure(error, where, connected=connected)
 
 
 def challenge(response: Response) -> Challenge | None:
-    """Read the token service from the answer to /v2/; None where the registry asks for no token."""
+    """Parse the challenge in a registry's response to /v2/; None if it demands no token."""
     header = response.headers.get("www-authenticate", "")
     if response.status != _UNAUTHORIZED or not header.lower().startswith("bearer "):
         return None
@@ -98,17 +98,17 @@ def challenge(response: Response) -> Challenge | None:
 
 
 def token_service(address: Address, asked: Challenge | None, *, anywhere: bool) -> TokenService | Unasked | None:
-    """Decide whether the token service that a registry names is asked; None: it names none.
+    """Return a registry's token service if Trustplane may contact it; None if the registry names none.
 
     Args:
-        address: Of the registry.
+        address: The registry.
         asked: The registry's challenge.
-        anywhere: The operator wants other sites to be asked, too.
+        anywhere: Whether the user allows hosts on other sites.
     """
     if asked is None or not asked.realm:
         return None
     if asked.address is None:
-        return Unasked(clean(asked.realm, _SHOWN), "it is no URL with https")
+        return Unasked(clean(asked.realm, _MAX_SHOWN), "it is not an HTTPS URL")
     where = target(address, asked.address, anywhere=anywhere)
     return TokenService(where, asked) if isinstance(where, Target) else where
 
@@ -116,43 +116,43 @@ def token_service(address: Address, asked: Challenge | None, *, anywhere: bool) 
 def blob_host(
     address: Address, image: Image, tokens: TokenService | None, *, anywhere: bool
 ) -> Target | Unasked | None:
-    """Find where the registry sends clients for blobs: anonymously, by one image's manifest. None: not elsewhere.
+    """Find the host to which the registry redirects clients for blobs; None if it serves them itself.
 
     Args:
-        address: Of the registry.
-        image: A public one.
-        tokens: The registry's token service, where there is one to be asked.
-        anywhere: As in `token_service`.
+        address: The registry.
+        image: A public image; Trustplane asks for its manifest anonymously.
+        tokens: The registry's token service, if Trustplane may contact it.
+        anywhere: Whether the user allows hosts on other sites.
     """
     headers = _token(tokens, image) if tokens else {}
     digest = _blob_digest(address, image, headers)
     answer = get(address, f"/v2/{image.repository}/blobs/{digest}", headers) if digest else None
     if not isinstance(answer, Response) or answer.status not in _REDIRECTS:
         return None
-    found = _redirected(address, answer.headers.get("location", ""))
-    if found is None or found == address:
+    location = _redirect_address(address, answer.headers.get("location", ""))
+    if location is None or location == address:
         return None
-    return found if isinstance(found, Unasked) else target(address, found, anywhere=anywhere)
+    return location if isinstance(location, Unasked) else target(address, location, anywhere=anywhere)
 
 
-def _redirected(address: Address, location: str) -> Address | Unasked | None:
+def _redirect_address(address: Address, location: str) -> Address | Unasked | None:
     try:
         url = urljoin(f"https://{address}/v2/", location)
     except ValueError:
         return None
     is_plain = url.startswith("http://")
-    return Unasked(clean(url, _SHOWN), "it is no URL with https") if is_plain else address_of(url)
+    return Unasked(clean(url, _MAX_SHOWN), "it is not an HTTPS URL") if is_plain else https_address(url)
 
 
 def manifest_status(address: Address, image: Image, tokens: TokenService | None) -> int:
-    """Return the status of the answer to an anonymous request for an image's manifest; 0 where there was none."""
+    """Request an image's manifest anonymously and return the status; 0 without a response."""
     headers = {**(_token(tokens, image) if tokens else {}), "Accept": ", ".join(_MANIFESTS)}
     answer = get(address, f"/v2/{image.repository}/manifests/{image.reference}", headers)
     return answer.status if isinstance(answer, Response) else 0
 
 
-def address_of(url: str) -> Address | None:
-    """Return where an HTTPS URL points to."""
+def https_address(url: str) -> Address | None:
+    """Return the address in an HTTPS URL; None for any other text."""
     try:
         return Address.read(url) if urlsplit(url).scheme == "https" else None
     except (UserError, ValueError):
@@ -160,10 +160,10 @@ def address_of(url: str) -> Address | None:
 
 
 def _token(service: TokenService, image: Image) -> dict[str, str]:
-    """Ask the token service for what everybody gets. It goes to the registry, and nowhere else."""
+    """Request an anonymous token, and return the header for it. Send it to the registry and nowhere else."""
     parts = urlsplit(service.asked.realm)
-    ours = urlencode({"service": service.asked.service, "scope": f"repository:{image.repository}:pull"})
-    query = f"{parts.query}&{ours}" if parts.query else ours
+    own_query = urlencode({"service": service.asked.service, "scope": f"repository:{image.repository}:pull"})
+    query = f"{parts.query}&{own_query}" if parts.query else own_query
     content = _json(get(service.where, f"{parts.path or '/'}?{query}"))
     token = content.get("token") or content.get("access_token")
     is_token = isinstance(token, str) and len(token) <= _MAX_TOKEN and _TOKEN.fullmatch(token)
@@ -171,11 +171,11 @@ def _token(service: TokenService, image: Image) -> dict[str, str]:
 
 
 def _blob_digest(address: Address, image: Image, headers: Mapping[str, str]) -> str:
-    """Return the digest of an image's configuration, or ""; an index is followed to its first image."""
-    wanted = {**headers, "Accept": ", ".join(_MANIFESTS)}
+    """Return the digest of an image's configuration, or ""; for an index, that of its first image."""
+    headers = {**headers, "Accept": ", ".join(_MANIFESTS)}
     reference = image.reference
     for _ in range(2):
-        manifest = _json(get(address, f"/v2/{image.repository}/manifests/{reference}", wanted))
+        manifest = _json(get(address, f"/v2/{image.repository}/manifests/{reference}", headers))
         config = manifest.get("config")
         if isinstance(config, dict):
             return _digest(config)
@@ -186,9 +186,9 @@ def _blob_digest(address: Address, image: Image, headers: Mapping[str, str]) -> 
     return ""
 
 
-def _digest(found: Mapping[str, object]) -> str:
-    """Return a digest, which becomes part of a path."""
-    digest = str(found.get("digest", ""))
+def _digest(descriptor: Mapping[str, object]) -> str:
+    """Return a descriptor's digest, or "" if it is invalid: it becomes part of a path."""
+    digest = str(descriptor.get("digest", ""))
     return digest if _DIGEST.fullmatch(digest) else ""
 
 

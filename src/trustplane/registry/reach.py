@@ -1,7 +1,7 @@
-"""Which hosts are asked because a registry names them. What it names is its choice, and none of who looks at it.
+"""The hosts that Trustplane contacts because a registry names them.
 
-Followed are hosts of the registry's own site, at addresses of the registry's own kind: else a registry, or who speaks
-in its place, could have an operator's machine ask hosts that only that machine reaches. The rest is named, not asked.
+It contacts hosts on the registry's own site, at addresses of the same kind as the registry's, and only reports the
+others. Otherwise a registry, or an impostor, could make the user's machine contact hosts that only it can reach.
 """
 
 import ipaddress
@@ -14,110 +14,111 @@ from trustplane.registry.address import Address
 from trustplane.registry.failure import Failure, failure_of
 from trustplane.text import clean
 
-OPTION: Final = "--follow-hosts"
+FOLLOW_OPTION: Final = "--follow-hosts"
 PUBLIC, PRIVATE, LINK_LOCAL, LOOPBACK = "public", "private", "link-local", "loopback"
-_MAX_ADDRESSES: Final = 4  # that are tried of one name
-_SHOWN: Final = 200  # characters of a host
-_LABELS: Final = 2
-# Below a country's code, such a label is a registry of domains: co.uk, com.au, ac.jp.
-_SECOND_LEVEL: Final = 3  # characters, at most
-_COUNTRY: Final = 2
+_MAX_ADDRESSES: Final = 4  # tried for one name
+_MAX_SHOWN: Final = 200  # characters of a host
+_MIN_LABELS: Final = 2
+# A short label below a country code is usually a public suffix: co.uk, com.au, ac.jp.
+_MAX_SUFFIX_LABEL: Final = 3  # characters
+_COUNTRY_CODE: Final = 2  # characters
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A host that may be asked, at the addresses for which that was decided."""
+    """A host that Trustplane may contact, at these IP addresses only."""
 
     address: Address
     ips: tuple[str, ...] = ()
-    failure: Failure | None = None  # why it has no addresses
+    failure: Failure | None = None  # why the host has no addresses
 
 
 @dataclass(frozen=True)
 class Unasked:
-    """A host that is not asked."""
+    """A host that Trustplane does not contact."""
 
     host: str
     why: str
 
     @property
     def message(self) -> str:
-        """What is said of it."""
-        return f"{self.host} was not asked: {self.why}. {OPTION} asks other sites, without credentials"
+        """The host and the reason, for users."""
+        return f"{self.host} was not contacted: {self.why}. {FOLLOW_OPTION} contacts other sites, without credentials"
 
 
 def target(registry: Address, other: Address, *, anywhere: bool) -> Target | Unasked:
-    """Decide about a host that a registry names, and look up both. It blocks for as long as the resolver does.
+    """Decide whether Trustplane may contact a host that a registry names. Blocks while the resolver looks up both.
 
     Args:
-        registry: As the operator named it.
-        other: As the registry names it.
-        anywhere: The operator wants other sites to be asked, too.
+        registry: The registry, as the user named it.
+        other: The host, as the registry named it.
+        anywhere: Whether the user allows hosts on other sites.
     """
-    why = "" if anywhere or is_same_site(registry.host, other.host) else "it is on another site than the registry"
+    why = "" if anywhere or is_same_site(registry.host, other.host) else "it is not on the registry's site"
     if why:
-        return Unasked(clean(str(other), _SHOWN), why)
+        return Unasked(clean(str(other), _MAX_SHOWN), why)
     try:
-        ips = resolve(other)
+        ips = resolve_host(other)
     except (OSError, ValueError) as error:
         failure = failure_of(error, connected=False) if isinstance(error, OSError) else Failure("unknown", str(error))
         return Target(other, failure=failure)
-    why = refusal(_resolved(registry), ips, anywhere=anywhere)
-    return Unasked(clean(str(other), _SHOWN), why) if why else Target(other, ips)
+    why = skip_reason(_known_ips(registry), ips, anywhere=anywhere)
+    return Unasked(clean(str(other), _MAX_SHOWN), why) if why else Target(other, ips)
 
 
 def is_same_site(registry: str, other: str) -> bool:
-    """Tell whether a host is the registry's, below it, or in the domain right above it.
+    """Return whether a host is the registry's host, below it, or in its parent domain.
 
-    That domain must have two labels, three where it looks like a registry of domains (`co.uk`).
+    The parent domain must have at least two labels, and three if it ends in a public suffix such as `co.uk`.
     """
     registry, other = registry.lower().rstrip("."), other.lower().rstrip(".")
     if registry == other:
         return True
     if _is_ip(registry) or _is_ip(other):
         return False
-    bases = [one for one in (registry, registry.partition(".")[2]) if _is_site(one)]
-    return any(other == one or other.endswith(f".{one}") for one in bases)
+    bases = [domain for domain in (registry, registry.partition(".")[2]) if _is_site(domain)]
+    return any(other == base or other.endswith(f".{base}") for base in bases)
 
 
-def refusal(own: Collection[str], others: Collection[str], *, anywhere: bool) -> str:
-    """Say why a host at these addresses is not asked; empty where it may be.
+def skip_reason(own: Collection[str], others: Collection[str], *, anywhere: bool) -> str:
+    """Return why a host at these IP addresses must not be contacted, or "".
 
     Args:
-        own: The registry's addresses.
-        others: The host's.
-        anywhere: As in `target`. This machine itself, and its link, are never asked for a registry that is elsewhere.
+        own: The registry's IP addresses.
+        others: The host's IP addresses.
+        anywhere: Whether the user allows private addresses. Loopback and link-local ones are allowed only if the
+            registry has such an address.
     """
-    known = {PUBLIC, *map(kind, own), *([PRIVATE] if anywhere else [])}
-    refused = sorted({kind(one) for one in others} - known)
+    allowed = {PUBLIC, *map(address_kind, own), *([PRIVATE] if anywhere else [])}
+    refused = sorted(set(map(address_kind, others)) - allowed)
     return f"its address is {refused[0]}, and the registry's is not" if refused else ""
 
 
-def kind(ip: str) -> str:
-    """Return who reaches an address."""
-    found = ipaddress.ip_address(ip.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour
-        if found in _NAT64:
-            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        found = inner or found
-    if found.is_loopback or found.is_unspecified:
+def address_kind(ip: str) -> str:
+    """Return from where an IP address can be reached: PUBLIC, PRIVATE, LINK_LOCAL or LOOPBACK."""
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        embedded = address.ipv4_mapped or address.sixtofour
+        if address in _NAT64:
+            embedded = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        address = embedded or address
+    if address.is_loopback or address.is_unspecified:
         return LOOPBACK
-    if found.is_link_local or found.is_multicast:
+    if address.is_link_local or address.is_multicast:
         return LINK_LOCAL
-    return PUBLIC if found.is_global else PRIVATE
+    return PUBLIC if address.is_global else PRIVATE
 
 
-def resolve(address: Address) -> tuple[str, ...]:
-    """Look up a host. Raises OSError, or ValueError for what is no name."""
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(one[4][0]) for one in found))[:_MAX_ADDRESSES]
+def resolve_host(address: Address) -> tuple[str, ...]:
+    """Look up a host's IP addresses. Raises OSError, or ValueError for an invalid name."""
+    results = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(result[4][0]) for result in results))[:_MAX_ADDRESSES]
 
 
-def _resolved(address: Address) -> tuple[str, ...]:
+def _known_ips(address: Address) -> tuple[str, ...]:
     try:
-        return resolve(address)
+        return resolve_host(address)
     except (OSError, ValueError):
         return ()
 
@@ -132,5 +133,5 @@ def _is_ip(host: str) -> bool:
 
 def _is_site(domain: str) -> bool:
     labels = domain.split(".")
-    is_suffix = len(labels) == _LABELS and len(labels[1]) == _COUNTRY and len(labels[0]) <= _SECOND_LEVEL
-    return len(labels) >= _LABELS and all(labels) and not is_suffix
+    is_suffix = len(labels) == _MIN_LABELS and len(labels[1]) == _COUNTRY_CODE and len(labels[0]) <= _MAX_SUFFIX_LABEL
+    return len(labels) >= _MIN_LABELS and all(labels) and not is_suffix

@@ -1,1 +1,1 @@
-"""HTTPS servers of ours: Cluster API's runtime hooks, health and metrics."""
+"""The HTTPS server of the admission webhook."""

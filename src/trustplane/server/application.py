@@ -1,4 +1,4 @@
-"""The ASGI application of the webhook server: what the API server asks, and whether this process is well."""
+"""The ASGI application of the webhook server: admission, health and readiness."""
 
 import time
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _log = structlog.get_logger(__name__)
 
 
-def application(routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """Return the application that answers these routes, /healthz and /readyz; anything else is 404."""
+def create_application(routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """Return the application for these routes, /healthz and /readyz; anything else is 404."""
     health = (Route(path, _healthy) for path in ("/healthz", "/readyz"))
     return Starlette(routes=[*health, *routes], middleware=[Middleware(_AccessLog)])
 
@@ -25,7 +25,7 @@ async def _healthy(_: Request) -> Response:
 
 
 class _AccessLog:
-    """ASGI middleware: one line for each request, at debug."""
+    """ASGI middleware: log one line per request, at debug level."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

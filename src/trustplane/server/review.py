@@ -1,6 +1,6 @@
-"""An AdmissionReview as far as it is judged: everything else in it is skipped, and never becomes an object.
+"""Parsing of AdmissionReviews: decode only the fields relevant to trust, skip everything else.
 
-What is under review stays text until its kind is known: a generic decoder would need 27 times its size.
+The object under review stays raw text until its kind is known: a generic decoder would need 27 times its size.
 """
 
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from trustplane.api import cluster
 from trustplane.api.configuration import TrustConfiguration
 from trustplane.api.meta import Json, Struct
 from trustplane.clusterapi.admission import CLUSTER, CONFIGURATION
-from trustplane.clusterapi.topology_trust import VARIABLE
+from trustplane.clusterapi.left_out import VARIABLE
 
 _NULL: Final = msgspec.Raw(b"null")
 
 
 class GroupVersionKind(Struct):
-    """Of the object under review."""
+    """The kind of the object under review."""
 
     group: str = ""
     kind: str = ""
 
 
 class AdmissionRequest(Struct):
-    """What the API server asks."""
+    """The `request` of an AdmissionReview."""
 
     uid: str = ""
     kind: GroupVersionKind = msgspec.field(default_factory=GroupVersionKind)
@@ -36,7 +36,7 @@ class AdmissionRequest(Struct):
     old_object: msgspec.Raw = _NULL
 
     def head(self) -> Json:
-        """Return what an answer repeats."""
+        """Return the fields repeated in the response."""
         return {"uid": self.uid, "name": self.name, "kind": {"group": self.kind.group, "kind": self.kind.kind}}
 
 
@@ -118,38 +118,38 @@ _KINDS: Final[dict[str, type[_Service | _Tanzu | _Cluster]]] = {
 OTHER: Final = "other"
 
 
-def read(body: bytes) -> AdmissionRequest | None:
-    """Return the request of an AdmissionReview; None where it is none, or nested too deeply."""
+def parse_review(body: bytes) -> AdmissionRequest | None:
+    """Return the request of an AdmissionReview; None if the body is not one, or is nested too deeply."""
     try:
         return msgspec.json.decode(body, type=_Review).request
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
 
 
-def label(kind: str) -> str:
-    """Return the kind for a metric: one of those that are judged, or `other`."""
+def kind_label(kind: str) -> str:
+    """Return the kind as a metric label: a checked kind, or `other`."""
     return kind if kind in _KINDS else OTHER
 
 
-def judged_part(kind: str, content: msgspec.Raw) -> Json | None:
-    """Return of an object what its judgement depends on; None where there is no object, or nothing is judged of it.
+def relevant_part(kind: str, content: msgspec.Raw) -> Json | None:
+    """Return the fields of an object that its check depends on; None without an object or for an unchecked kind.
 
     Raises:
-        msgspec.MsgspecError: It is not of its kind's shape.
+        msgspec.MsgspecError: the object does not have the shape of its kind.
     """
     if kind not in _KINDS or content == _NULL:
         return None
-    found = msgspec.json.decode(content, type=_KINDS[kind])
-    if isinstance(found, _Cluster):
-        for variable in _variables(found):
+    obj = msgspec.json.decode(content, type=_KINDS[kind])
+    if isinstance(obj, _Cluster):
+        for variable in _variables(obj):
             if variable.name != VARIABLE:
                 variable.value = _NULL
-    part: Json = msgspec.json.decode(msgspec.json.encode(found))
+    part: Json = msgspec.json.decode(msgspec.json.encode(obj))
     return part
 
 
-def _variables(found: _Cluster) -> Iterator[_Variable]:
-    topology = (found.spec and found.spec.topology) or _Topology()
+def _variables(obj: _Cluster) -> Iterator[_Variable]:
+    topology = (obj.spec and obj.spec.topology) or _Topology()
     workers = topology.workers or _Workers()
     groups = [topology.control_plane or _Group(), *(workers.machine_deployments or ()), *(workers.machine_pools or ())]
     yield from topology.variables or ()

@@ -1,4 +1,4 @@
-"""Run an ASGI application over TLS until it is told to stop."""
+"""Serving an ASGI application over TLS."""
 
 import asyncio
 import contextlib
@@ -16,20 +16,18 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from trustplane.errors import HostError
 from trustplane.kube.tasks import beside
 
-# Cluster API gives a hook at most 30 s; nothing that still runs after that is waited for.
-_GRACE_SECONDS = 30
-# Callers are few: the API servers, and Cluster API. The others get 503.
-_MAX_CONNECTIONS = 256
-MAX_CONNECTIONS_OF_ADDRESS = 64  # an API server is one to three addresses, and keeps its connections
-HANDSHAKE_SECONDS = 5.0  # asyncio would wait for 60
-HEAD_SECONDS = 10.0  # from a connection, or the first octet of a further request, to the end of its head
+_GRACE_SECONDS = 30  # the maximum timeout of a webhook
+_MAX_CONNECTIONS = 256  # legitimate callers, the API servers, are few; further connections get 503
+MAX_CONNECTIONS_OF_ADDRESS = 64  # an API server uses one to three addresses and keeps its connections
+HANDSHAKE_SECONDS = 5.0  # asyncio's default is 60
+HEAD_SECONDS = 10.0  # from a connection, or the first byte of a further request, to the end of its head
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 means any free one.
+    """Return a listening socket; port 0 means any free port.
 
     Raises:
-        HostError: The address cannot be used.
+        HostError: the address is unavailable.
     """
     try:
         return socket.create_server((host, port), backlog=128)
@@ -37,12 +35,12 @@ def listen(host: str, port: int) -> socket.socket:
         raise HostError(
             f"Cannot listen on {host} port {port}",
             why=error.strerror or type(error).__name__,
-            next_step="Stop what uses that port, or choose another one",
+            next_step="Stop the program using this port, or choose another port",
         ) from error
 
 
 async def serve(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext, stop: asyncio.Event) -> None:
-    """Answer requests on the socket until `stop` is set; requests in flight are answered first."""
+    """Answer requests on the socket until `stop` is set, then finish the requests in flight."""
     server = _Server(
         uvicorn.Config(
             app,
@@ -59,24 +57,24 @@ async def serve(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext, stop
         )
     )
 
-    async def exit_when_told() -> None:
+    async def exit_on_stop() -> None:
         await stop.wait()
         server.should_exit = True
 
-    async with beside(exit_when_told()):
+    async with beside(exit_on_stop()):
         await server.serve(sockets=[listener])
 
 
 class _Protocol(H11Protocol):
-    """Ends connections whose next request does not come: uvicorn's own limit ends with the first octet."""
+    """Closes connections with an incomplete request head; uvicorn's timeout ends with its first byte."""
 
     _deadline: asyncio.TimerHandle | None = None
 
     def __init__(self, *args: Any, peers: Counter[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._peers = peers  # connections by address, of all
+        self._peers = peers  # all connections, by address
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # like uvicorn's signature
         super().connection_made(transport)
         self._peers[self._peer()] += 1
         if self._peers[self._peer()] > MAX_CONNECTIONS_OF_ADDRESS:
@@ -117,17 +115,19 @@ class _Protocol(H11Protocol):
 
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen as uvicorn does, with a limit of our own for handshakes, for which it has no setting."""
+        """Listen like uvicorn, with a timeout for TLS handshakes, which uvicorn cannot configure."""
         peers = Counter[str]()
-        make = partial(_Protocol, config=self.config, server_state=self.server_state, app_state={}, peers=peers)
+        protocol = partial(_Protocol, config=self.config, server_state=self.server_state, app_state={}, peers=peers)
         loop = asyncio.get_running_loop()
         self.servers = [
-            await loop.create_server(make, sock=one, ssl=self.config.ssl, ssl_handshake_timeout=HANDSHAKE_SECONDS)
-            for one in sockets or ()
+            await loop.create_server(
+                protocol, sock=listener, ssl=self.config.ssl, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+            for listener in sockets or ()
         ]
         self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the command, which stops more than this server."""
+        """Leave signals to the command, which stops other services besides this server."""
         yield

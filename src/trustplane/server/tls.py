@@ -1,4 +1,4 @@
-"""A TLS context that follows its certificate files, so that a renewed certificate needs no restart."""
+"""A TLS context that reloads its certificate files: a renewed certificate needs no restart."""
 
 import ssl
 from pathlib import Path
@@ -10,17 +10,17 @@ from trustplane.errors import HostError
 _log = structlog.get_logger(__name__)
 
 
-def context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return a server's context; each handshake uses the files as they are then.
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return a server's context that uses the current files for each handshake.
 
-    Files that do not load (such as a certificate whose key is not written yet) leave the last good pair in use.
+    If the files do not load, such as before the key of a new certificate is written, the last good pair stays in use.
 
     Args:
         certificate: PEM file: the server's certificate, then its intermediates.
         key: PEM file of its private key.
 
     Raises:
-        HostError: The files do not load at the start.
+        HostError: the initial files do not load.
     """
     try:
         pair = _Pair(certificate, key)
@@ -28,7 +28,7 @@ def context(certificate: Path, key: Path) -> ssl.SSLContext:
         raise HostError(
             f"Cannot serve TLS with {certificate} and {key}",
             why=error.strerror or type(error).__name__,
-            next_step="Name a PEM certificate and its PEM private key, both readable by this user",
+            next_step="Pass a PEM certificate and its PEM private key, both readable by this user",
         ) from error
     front = pair.load()
     front.sni_callback = pair.choose
@@ -39,7 +39,7 @@ class _Pair:
     def __init__(self, certificate: Path, key: Path) -> None:
         self._certificate = certificate
         self._key = key
-        self._seen = self._stamp()
+        self._loaded = self._stamp()
         self._current = self.load()
 
     def load(self) -> ssl.SSLContext:
@@ -49,13 +49,13 @@ class _Pair:
         return fresh
 
     def choose(self, handshake: ssl.SSLObject, _name: str | None, _front: ssl.SSLContext) -> None:
-        """Put the current context under a handshake; OpenSSL calls this with or without a server name."""
+        """Set the current context for a handshake; OpenSSL calls this with or without a server name."""
         try:
-            if (stamp := self._stamp()) != self._seen:
+            if (stamp := self._stamp()) != self._loaded:
                 self._current = self.load()
-                self._seen = stamp
+                self._loaded = stamp
         except OSError as error:
-            _log.warning("certificate files do not load: the last good ones stay", reason=error.strerror)
+            _log.warning("cannot load certificate files, keeping the last good ones", reason=error.strerror)
         handshake.context = self._current
 
     def _stamp(self) -> list[tuple[int, int]]:

@@ -116,7 +116,7 @@ def note(host: str, explanation: Explanation, known: Knowledge) -> str:
 
 
 def _of_evidence(explanation: Explanation) -> str:
-    words = "; ".join(one.words for one in explanation.evidence)
+    words = "; ".join(one.text for one in explanation.evidence)
     return f"{words[:1].upper()}{words[1:]}." if words else ""
 
 

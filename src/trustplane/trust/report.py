@@ -193,7 +193,7 @@ def _current(sets: Sets, change: Difference, found: Sequence[_Node], rollout: Pl
 def _not_taken(sets: Sets, change: Difference) -> tuple[str, str] | None:
     """Return why what the lists ask for is not in force, reason and message; None where it is."""
     if sets.desired is None:
-        stays = f"A list has errors, so {described(sets.in_force)} stays in force. {sets.problem}"
+        stays = f"A list has errors, or is missing, so {described(sets.in_force)} stays in force. {sets.problem}"
         return INVALID, stays.strip()
     if sets.digest == sets.desired.digest:
         return None

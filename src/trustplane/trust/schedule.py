@@ -6,8 +6,8 @@ from what is recorded on Machines, so that it is still known after a restart.
 
 Times are compared that several clocks have written: an earlier leader's for a change, an operator's for a request,
 ours for an answer. A question that follows such a time in truth is recorded as later than it (`asked_at`), so that a
-clock that is ahead by less than SKEW delays nothing. One that is behind makes an answer from before a change look like
-one from after it, for as long as it is behind; only where the change was to the very set that the answer is about.
+clock that is ahead by less than SKEW delays nothing. A change is recorded as later than every answer that it follows
+(`written_at`), so that an answer from before it never vouches for it.
 """
 
 from collections import deque
@@ -18,7 +18,15 @@ from typing import Final
 
 import msgspec
 
-from trustplane.api.clustertrust import TRUSTED, UNCLEAR, UNREACHABLE, UNREADABLE, ProofResult, RecordedProof
+from trustplane.api.clustertrust import (
+    TRUSTED,
+    UNCLEAR,
+    UNREACHABLE,
+    UNREADABLE,
+    Inspection,
+    ProofResult,
+    RecordedProof,
+)
 from trustplane.trust.standing import NodeFacts, same
 
 INTERVAL: Final = timedelta(hours=1)  # between proofs of a node on which nothing changes
@@ -148,6 +156,17 @@ def asked_at(began: datetime, facts: NodeFacts, demand: Demand) -> datetime:
     if demand.requested_at and demand.requested_at - began <= SKEW:
         known.append(demand.requested_at)
     return max(began, *known)
+
+
+def written_at(now: datetime, facts: NodeFacts) -> datetime:
+    """Return the time to record for a write that ends now: later than the node's earlier records.
+
+    A manager whose clock ran ahead leaves records from the future. None of them may vouch for a later write. A record
+    more than SKEW ahead comes from no sane clock and is ignored: it must not move proofs into the far future.
+    """
+    proof, inspection = facts.proof or RecordedProof(), facts.inspection or Inspection()
+    earlier = [facts.changed, inspection.at, proof.at, *(result.at for result in proof.results)]
+    return max(now, *(at + _TICK for at in earlier if at is not None and at - now < SKEW), now)
 
 
 def _can_be_asked(facts: NodeFacts, demand: Demand) -> bool:

@@ -32,6 +32,7 @@ TEMPLATE = {**INFRASTRUCTURE, "kind": "LocalMachineTemplate"}
 SYSTEMD = """
 systemctl() {
     case "$*" in
+    "show -p InvocationID --value containerd") cat /etc/run ;;
     show*)
         printf 'ActiveState=active\\nInvocationID=%s\\nExecMainStartTimestamp=%s\\nMainPID=1\\n\\n' \\
             "$(cat /etc/run)" "$(cat /etc/started)"

@@ -38,6 +38,7 @@ from trustplane.controllers.resources import (
     CONFIGURATIONS,
     CONTROL_PLANES,
     MACHINE_DEPLOYMENTS,
+    MACHINE_HEALTH_CHECKS,
     MACHINES,
     RELEASES,
     SECRETS,
@@ -56,7 +57,7 @@ T = TypeVar("T")
 
 SYSTEM = "trustplane-system"
 KUBERNETES = "v1.36.3"
-_KINDS = (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES)
+_KINDS = (CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINE_HEALTH_CHECKS, MACHINES)
 _TEMPLATE = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachineTemplate", "name": "local"}
 _INFRASTRUCTURE = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": "local"}
 PLAYED = {f"{one.plural}.{one.group}" for one in _KINDS}

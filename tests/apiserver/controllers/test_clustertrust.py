@@ -25,13 +25,16 @@ from tests.apiserver.controllers.workload import (
     trust_of,
 )
 
+from trustplane.api.clusterapi import Cluster
 from trustplane.api.clustertrust import TRUST_PROOF, UNVERIFIABLE, RegistryAccess
-from trustplane.api.meta import Json
+from trustplane.api.clustertrust import WHOLE_CLUSTER as WHOLE
+from trustplane.api.conditions import TRUST_UP_TO_DATE
+from trustplane.api.meta import Json, condition
 from trustplane.controllers import clustertrust_proof
 from trustplane.controllers.resources import CLUSTER_TRUSTS, CLUSTERS, REGISTRIES, SECRETS
 from trustplane.kube.client import Client
 from trustplane.kube.errors import InvalidError
-from trustplane.kube.kinds import NODES, PODS
+from trustplane.kube.kinds import EVENTS, NODES, PODS
 from trustplane.kube.resource import Key
 from trustplane.proof import probe
 
@@ -128,7 +131,7 @@ async def test_a_cluster_whose_namespace_is_not_selected_is_proven_and_gets_no_p
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"pullSecretRef": {"name": "pull"}}, "no namespaceSelector"),
+        ({"pullSecretRef": {"name": "pull"}}, "without a namespaceSelector"),
         ({"pullSecretRef": {"name": "pull", "namespace": "platform"}, "namespaceSelector": {}}, "another namespace"),
     ],
 )
@@ -292,6 +295,43 @@ async def test_a_class_of_somebody_else_is_watched_by_its_variable(
         assert trust.status.desired.source == "Cluster"
         assert [one.name for one in trust.status.desired.entries] == ["corp"]
         assert await client.find(CLUSTER_TRUSTS, "other", supervisor.namespace) is None
+
+
+async def test_what_takes_no_part_in_the_trust_of_a_cluster_is_told_until_it_is_gone(supervisor: Supervisor) -> None:
+    value: Json = {"additionalTrustedCAs": []}
+    topology = {
+        "classRef": {"name": "own-class"},
+        "version": "v1.36.3",
+        "variables": [{"name": "trust", "value": value}],
+        "controlPlane": {"variables": {"overrides": [{"name": "trust", "value": value}]}},
+        "workers": {"machinePools": [{"class": "w", "name": "spot"}]},
+    }
+    metadata = {"name": "theirs", "namespace": supervisor.namespace}
+    async with supervisor.running():
+        await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
+        trust = await trust_of(supervisor, "theirs", lambda one: said(one, WHOLE)[1] == "OverridesIgnored")
+        found = condition(trust.status.conditions, WHOLE)
+        assert found
+        assert "spec.topology.controlPlane.variables.overrides[trust]" in found.message
+        assert "spot" in found.message
+        del topology["controlPlane"]
+        await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
+        await trust_of(supervisor, "theirs", lambda one: said(one, WHOLE) == ("False", "MachinePoolsLeftOut"))
+        del topology["workers"]
+        await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
+        await trust_of(supervisor, "theirs", lambda one: said(one, WHOLE) == ("", ""))
+        await supervisor.cluster("theirs", lambda one: _says(one) == ("True", "NoNodes"))
+        del topology["variables"]  # its trust is ours no more
+        await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
+        await supervisor.cluster("theirs", lambda one: _says(one) == ("", ""))
+    events = await supervisor.client.list(EVENTS, supervisor.namespace, fields="regarding.name=theirs")
+    reasons = {one["reason"] for one in events if one["regarding"]["kind"] == "ClusterTrust"}
+    assert {"WholeClusterOverridesIgnored", "WholeClusterMachinePoolsLeftOut"} <= reasons
+
+
+def _says(found: Cluster) -> tuple[str, str]:
+    one = condition(found.status.conditions, TRUST_UP_TO_DATE)
+    return (one.status, one.reason) if one else ("", "")
 
 
 async def test_any_cluster_can_be_probed_with_its_kubeconfig_alone(

@@ -30,6 +30,7 @@ from trustplane.controllers.resources import (
     CLUSTERS,
     CONTROL_PLANES,
     MACHINE_DEPLOYMENTS,
+    MACHINE_HEALTH_CHECKS,
     MACHINES,
     SECRETS,
     TANZU_CLUSTERS,
@@ -254,7 +255,7 @@ async def test_the_manager_may_not_do_more(supervisor: Supervisor, account: Call
             client.delete(MACHINE_DEPLOYMENTS, "x", namespace),
             client.patch(CONTROL_PLANES, "x", namespace, {"status": {}}, subresource="status"),
             client.patch(MACHINE_DEPLOYMENTS, "x", namespace, {"status": {}}, subresource="status"),
-            client.patch(MACHINES, "x", namespace, {"status": {}}, subresource="status"),
+            client.patch(MACHINE_HEALTH_CHECKS, "x", namespace, {"spec": {}}),
             client.list(EVENTS, namespace),
         ):
             with pytest.raises(ForbiddenError):
@@ -271,6 +272,17 @@ async def test_the_manager_has_machines_replaced(
         for resource in kinds:
             with pytest.raises(NotFoundError):
                 await client.patch(resource, "x", namespace, {"spec": ROLLED})
+        assert await client.list(MACHINE_HEALTH_CHECKS, namespace) == []
+
+
+async def test_the_manager_says_on_cluster_apis_objects_what_nodes_have(
+    supervisor: Supervisor, account: Callable[[str], Awaitable[Json]]
+) -> None:
+    kinds: tuple[Resource[Any], ...] = (CLUSTERS, MACHINES)
+    async with Client.open(await account("manager")) as client:
+        for resource in kinds:
+            with pytest.raises(NotFoundError):
+                await client.patch(resource, "x", supervisor.namespace, {"status": {}}, subresource="status")
 
 
 async def test_the_manager_writes_no_secret_of_others(

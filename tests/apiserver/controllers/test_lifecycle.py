@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import random
 from typing import Any
 
@@ -20,14 +21,16 @@ from tests.apiserver.controllers.conftest import (
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, COMPONENT_LABEL
 from trustplane.api.cluster import TanzuKubernetesCluster
-from trustplane.api.conditions import READY, RELEASE_COMPATIBLE, TRUST_CURRENT
+from trustplane.api.conditions import READY, RELEASE_COMPATIBLE, TRUST_CURRENT, TRUST_UP_TO_DATE
 from trustplane.api.configuration import NAME
 from trustplane.api.meta import Json, condition
 from trustplane.clusterapi import release
 from trustplane.controllers.deletion import FINALIZER
 from trustplane.controllers.resources import CLUSTERS, CONFIGURATIONS, RELEASES, SECRETS, TANZU_CLUSTERS
+from trustplane.kube.errors import InvalidError
 from trustplane.kube.kinds import EVENTS
 from trustplane.kube.kinds import SECRETS as RAW_SECRETS
+from trustplane.kube.resource import Resource
 
 
 def _is(tkc: TanzuKubernetesCluster, type_: str, status: str) -> bool:
@@ -124,6 +127,83 @@ async def test_an_unknown_release_is_explained_and_a_running_cluster_left_alone(
         assert (await client.get(CLUSTERS, "c", namespace)).metadata.generation == cluster.metadata.generation
 
 
+async def test_where_cluster_api_refuses_taints_the_feature_gate_is_named(supervisor: Supervisor) -> None:
+    client, namespace = supervisor.client, supervisor.namespace
+    body: Json = {"metadata": {"name": f"taints-{namespace}"}, "spec": _gate(namespace)}
+    await client.apply(POLICIES, body, manager="test")
+    binding = {"policyName": f"taints-{namespace}", "validationActions": ["Deny"]}
+    await client.apply(BINDINGS, {"metadata": body["metadata"], "spec": binding}, manager="test")
+    try:
+        await _until_refused(supervisor)
+        async with supervisor.running():
+            await supervisor.make("c", pool={"taints": [{"key": "dedicated", "effect": "NoSchedule"}]})
+            failed = await supervisor.tkc("c", lambda tkc: tkc.status.phase == "failed")
+            ready = condition([*failed.status.conditions], READY)
+            assert ready
+            assert ready.reason == "ProvisioningFailed"
+            for words in ("MachineTaintPropagation", "EXP_MACHINE_TAINT_PROPAGATION=true", "take the taints out"):
+                assert words in ready.message
+            await supervisor.make("c", pool={"taints": []})
+            await supervisor.cluster("c")
+    finally:
+        await client.delete(BINDINGS, f"taints-{namespace}")
+        await client.delete(POLICIES, f"taints-{namespace}")
+
+
+POLICIES: Resource[Any] = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "ValidatingAdmissionPolicy",
+    "validatingadmissionpolicies",
+    dict,
+    namespaced=False,
+)
+BINDINGS: Resource[Any] = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "ValidatingAdmissionPolicyBinding",
+    "validatingadmissionpolicybindings",
+    dict,
+    namespaced=False,
+)
+
+
+def _gate(namespace: str) -> Json:
+    """Return a policy that refuses what Cluster API's webhook does without the gate, with its words."""
+    group, operations = "cluster.x-k8s.io", ["CREATE", "UPDATE"]
+    rule = {"apiGroups": [group], "apiVersions": ["*"], "resources": ["clusters"], "operations": operations}
+    words = "taints are not allowed to be set when the feature gate MachineTaintPropagation is disabled"
+    pools = "object.spec.?topology.?workers.?machineDeployments.orValue([])"
+    return {
+        "matchConstraints": {
+            "resourceRules": [rule],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        },
+        "validations": [
+            {
+                "expression": f"!{pools}.exists(one, has(one.taints))",
+                "message": f"spec.topology.workers.machineDeployments[np].taints: Forbidden: {words}",
+                "reason": "Invalid",
+            }
+        ],
+    }
+
+
+async def _until_refused(supervisor: Supervisor) -> None:
+    """Wait until the policy counts: the API server takes a moment to know it."""
+    taints = [{"key": "a", "effect": "NoSchedule", "propagation": "Always"}]
+    pools = [{"class": "node-pool", "name": "np", "taints": taints}]
+    topology = {"classRef": {"name": "x"}, "version": KUBERNETES, "workers": {"machineDeployments": pools}}
+    kind = {"apiVersion": CLUSTERS.api_version, "kind": CLUSTERS.kind, "metadata": {"name": "probe"}}
+    body, path = {**kind, "spec": {"topology": topology}}, CLUSTERS.path(supervisor.namespace)
+    async with asyncio.timeout(30):
+        with contextlib.suppress(InvalidError):
+            while await supervisor.client.raw(  # noqa: ASYNC110  a policy tells nobody
+                "POST", path, body=body, params={"dryRun": "All"}
+            ):
+                await asyncio.sleep(0.1)
+
+
 async def test_a_cluster_of_somebody_else_is_not_touched(supervisor: Supervisor) -> None:
     client, namespace = supervisor.client, supervisor.namespace
     topology = {"classRef": {"name": "theirs"}, "version": KUBERNETES}
@@ -202,6 +282,7 @@ async def test_nothing_is_written_when_nothing_changed(supervisor: Supervisor) -
         await supervisor.trusting("c", "own")
         await supervisor.play("c")
         await supervisor.tkc("c", lambda tkc: _is(tkc, READY, "True") and _is(tkc, TRUST_CURRENT, "True"))
+        await supervisor.cluster("c", lambda one: condition(one.status.conditions, TRUST_UP_TO_DATE) is not None)
         before = await _versions(supervisor, "c")
     async with supervisor.running():
         # A second cluster comes after the first in every queue.

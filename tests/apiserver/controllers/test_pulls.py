@@ -251,4 +251,4 @@ async def test_what_is_at_risk_is_said_before_it_fails(
         assert "next pull" in out
         code, _, err = of_none
         assert code == 2
-        assert "Nothing is known" in err
+        assert "has no ClusterTrust" in err

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import itertools
+import json
 from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +26,10 @@ from tests.apiserver.controllers.workload import (
     trust_of,
 )
 
-from trustplane.api.annotations import PAUSED, TRUST_CANARY, TRUST_DIGEST, TRUST_PROVEN
+from trustplane.api.annotations import CONTROL_PLANE_LABEL, PAUSED, REMEDIATE, TRUST_CANARY, TRUST_DIGEST, TRUST_PROVEN
 from trustplane.api.clusterapi import Cluster, Machine
 from trustplane.api.clustertrust import BOOTSTRAP, IN_PLACE, TRUST_APPLIED, TRUST_HINDRANCE, VERIFIED, RegistryAccess
-from trustplane.api.conditions import TRUST_CURRENT
+from trustplane.api.conditions import TRUST_CURRENT, TRUST_UP_TO_DATE
 from trustplane.api.meta import Json, condition
 from trustplane.clusterapi import release, secret
 from trustplane.controllers import clustertrust_inspection
@@ -37,12 +38,15 @@ from trustplane.controllers.resources import (
     CLUSTERS,
     CONTROL_PLANES,
     MACHINE_DEPLOYMENTS,
+    MACHINE_HEALTH_CHECKS,
     MACHINES,
+    REGISTRIES,
     RELEASES,
     SECRETS,
 )
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import EVENTS, NODES
+from trustplane.kube.metrics import RECONCILES
 from trustplane.nodes import ssh
 from trustplane.nodes.hostkey import REPORTED
 from trustplane.trust import recorded
@@ -50,6 +54,7 @@ from trustplane.trust import recorded
 OLD, NEW = entry("corp", make_ca("corp")), entry("apps", make_ca("apps"))
 BOTH, BEFORE = {"apps", "corp"}, {"corp"}
 DONE = ("True", "UpToDate")
+THEN = "2026-01-01T00:00:00Z"
 
 
 @pytest.fixture
@@ -138,6 +143,21 @@ class Stage:
         found = await self.client.get(SECRETS, secret.boot_name("shop"), self.namespace)
         return secret.read_boot(found).digest
 
+    async def says(self, name: str, status: str, reason: str) -> None:
+        """Wait until condition TrustUpToDate of a Machine, or of Cluster `shop`, says that."""
+
+        def is_said(found: Any) -> bool:
+            one = condition(found.status.conditions, TRUST_UP_TO_DATE)
+            return one is not None and (one.status, one.reason) == (status, reason)
+
+        resource: Any = CLUSTERS if name == "shop" else MACHINES
+        await until(self.client, resource, name, self.namespace, is_said)
+
+    async def versions(self) -> dict[str, str]:
+        """Return the versions of the Cluster and of its Machines."""
+        found = [*await self.client.list(CLUSTERS, self.namespace), *await self.client.list(MACHINES, self.namespace)]
+        return {one.metadata.name: one.metadata.resource_version for one in found}
+
     async def told(self, reason: str) -> str:
         """Wait for an Event about the Cluster; return its words."""
         selector = f"regarding.name=shop,reason={reason}"
@@ -201,6 +221,62 @@ async def test_one_node_goes_first_and_the_others_and_new_machines_when_it_is_pr
         assert (stage.writes, stage.capi.replaced, await stage.boots_with()) == (3, [], wanted)
     # Of what was put on nodes in place, as of what they were born with, the set before is there to go back to.
     assert await stage.client.find(SECRETS, secret.name_of("shop", before), stage.namespace)
+
+
+async def test_machines_and_the_cluster_say_who_has_it(stage: Stage) -> None:
+    theirs = {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": THEN}
+    metadata = {"name": "shop-np-1", "namespace": stage.namespace}
+    body: Json = {"metadata": metadata, "status": {"conditions": [theirs]}}
+    await stage.client.apply(MACHINES, body, manager="capi", subresource="status")
+    stage.kubelet.may_answer.clear()
+    async with stage.supervisor.running():
+        for name in ("shop", "shop-cp-0", "shop-np-0", "shop-np-1"):
+            await stage.says(name, "True", "UpToDate")
+        wanted = await stage.change(OLD, NEW)
+        await stage.written("shop-np-0", wanted)
+        await stage.says("shop-np-0", "True", "UpToDate")
+        await stage.says("shop-np-1", "False", "Waiting")
+        await stage.says("shop", "False", "Proving")
+        stage.kubelet.may_answer.set()
+        await stage.current()
+        for name in ("shop", "shop-cp-0", "shop-np-0", "shop-np-1"):
+            await stage.says(name, "True", "UpToDate")
+    machine = json.loads(await stage.client.raw("GET", MACHINES.path(stage.namespace, "shop-np-1")))
+    assert {one["type"] for one in machine["status"]["conditions"]} == {"Ready", TRUST_UP_TO_DATE}
+    managed = {(one["manager"], one["operation"]): one["fieldsV1"] for one in machine["metadata"]["managedFields"]}
+    ours = managed["trustplane", "Apply"]
+    assert (list(ours), list(ours["f:status"])) == (["f:status"], ["f:conditions"])
+    assert list(ours["f:status"]["f:conditions"]) == [f'k:{{"type":"{TRUST_UP_TO_DATE}"}}']
+
+
+async def test_where_nothing_changes_nothing_is_written_on_cluster_apis_objects(stage: Stage) -> None:
+    async with stage.supervisor.running():
+        for name in ("shop", "shop-cp-0", "shop-np-0", "shop-np-1"):
+            await stage.says(name, "True", "UpToDate")
+    before, count = await stage.versions(), reconciles()
+    async with stage.supervisor.running():
+        for number in range(3):  # which wakes every cluster
+            spec = {"host": f"other-{number}.corp.test", "clusterSelector": {"matchLabels": {"none": "of-ours"}}}
+            body = {"metadata": {"name": f"other-{stage.namespace}"}, "spec": spec}
+            await stage.client.apply(REGISTRIES, body, manager="user")
+            async with asyncio.timeout(30):
+                while reconciles() < count + number + 1:  # noqa: ASYNC110  a counter tells nobody
+                    await asyncio.sleep(0.05)
+    await stage.client.delete(REGISTRIES, f"other-{stage.namespace}")
+    assert await stage.versions() == before
+
+
+async def test_a_condition_of_ours_that_somebody_took_away_is_there_again(stage: Stage) -> None:
+    async with stage.supervisor.running():
+        await stage.says("shop-np-0", "True", "UpToDate")
+        none: Json = {"status": {"conditions": None}}
+        await stage.client.patch(MACHINES, "shop-np-0", stage.namespace, none, subresource="status")
+        await stage.says("shop-np-0", "True", "UpToDate")
+
+
+def reconciles() -> float:
+    """Return how often conditions were looked at."""
+    return float(RECONCILES.labels("up-to-date", "success")._value.get())
 
 
 async def test_p6_a_removal_reaches_every_node_and_what_new_machines_boot_with(stage: Stage) -> None:
@@ -314,6 +390,55 @@ async def test_another_host_key_is_refused_and_nothing_is_sent(stage: Stage) -> 
         body = {"metadata": {"annotations": {REPORTED: f"{stage.node('shop-np-1').host_key},"}}}
         await stage.client.patch(NODES, "shop-np-1", "", body)
         await stage.current()
+
+
+async def test_one_of_the_control_plane_that_cannot_be_reached_is_replaced_by_its_health_check(
+    supervisor: Supervisor, nodes: Nodes, kubelet: Kubelet, apiserver: Any
+) -> None:
+    async with staged(supervisor, nodes, kubelet, apiserver.kubeconfig, control_plane=3, workers=1) as stage:
+        client, namespace = stage.client, stage.namespace
+        plane: Any = await client.get(CONTROL_PLANES, "shop-cp", namespace)
+        owner = {"apiVersion": CONTROL_PLANES.api_version, "kind": CONTROL_PLANES.kind, "name": "shop-cp"}
+        for name in stage.capi.machines("cp"):
+            owners = [{**owner, "uid": plane.metadata.uid, "controller": True}]
+            await client.patch(MACHINES, name, namespace, {"metadata": {"ownerReferences": owners}})
+        await stage.node("shop-cp-1").stop()
+        await _is_silent(stage, "shop-cp-1")
+        async with stage.supervisor.running():
+            at = datetime.now(UTC).isoformat()
+            await stage.supervisor.configure(OLD, NEW)
+            await stage.supervisor.annotate("shop", update_requested_at=at, replace_unreachable=at)
+            await trust_of(
+                stage.supervisor, "shop", lambda one: "shop-cp-1 is not replaced" in _message(one, "Current")
+            )
+            spec = {"clusterName": "shop", "selector": {"matchLabels": {CONTROL_PLANE_LABEL: ""}}}
+            metadata = {"name": "checks", "namespace": namespace}
+            await client.create(MACHINE_HEALTH_CHECKS, {"metadata": metadata, "spec": spec})
+            found = await until(
+                client, MACHINES, "shop-cp-1", namespace, lambda one: REMEDIATE in one.metadata.annotations
+            )
+            assert found.metadata.annotations[REMEDIATE] == ""
+            assert "marked for its MachineHealthCheck" in await stage.told("TrustReplacing")
+            assert await client.find(MACHINES, "shop-cp-1", namespace)  # the manager itself deletes none of them
+            await client.delete(MACHINES, "shop-cp-1", namespace)  # as its owner does then
+            await stage.current()
+            marked = [one for one in await client.list(MACHINES, namespace) if REMEDIATE in one.metadata.annotations]
+            assert (marked, stage.capi.machines("cp")) == ([], ["shop-cp-0", "shop-cp-2", "shop-cp-3"])
+            assert stage.trusted == dict.fromkeys(stage.trusted, BOTH)
+
+
+async def _is_silent(stage: Stage, machine: str) -> None:
+    """Have Cluster API say that the kubelet of a machine does not report."""
+    ready = {
+        "type": "NodeReady",
+        "status": "Unknown",
+        "reason": "NodeStatusUnknown",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    await stage.client.patch(
+        MACHINES, machine, stage.namespace, {"status": {"conditions": [ready]}}, subresource="status"
+    )
 
 
 def _is_hindered(machine: Machine) -> bool:

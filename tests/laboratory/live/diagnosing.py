@@ -15,8 +15,8 @@ from typing import Any
 
 from trustplane.collectors import gathering
 from trustplane.diagnosis.cause import Cause
+from trustplane.diagnosis.decision import diagnose
 from trustplane.diagnosis.evidence import Case
-from trustplane.diagnosis.verdict import diagnose
 from trustplane.errors import TransientError
 from trustplane.kube.resource import Key
 from trustplane.registry.inspection import Follow
@@ -32,16 +32,18 @@ _ALL = Follow(hosts=True, issuers=True)
 async def answers(asked: Json) -> list[Json]:
     """Answer for every pod; the order stays."""
     turn = asyncio.Semaphore(_AT_ONCE)
-    async with gathering.place(Path(asked["kubeconfig"]), Key(*asked["cluster"]), use_ssh=True, follow=_ALL) as place:
-        return list(await asyncio.gather(*(_answer(place, turn, one) for one in asked["pods"])))
+    async with gathering.open_access(
+        Path(asked["kubeconfig"]), Key(*asked["cluster"]), use_ssh=True, follow=_ALL
+    ) as access:
+        return list(await asyncio.gather(*(_answer(access, turn, one) for one in asked["pods"])))
 
 
-async def _answer(place: gathering.Place, turn: asyncio.Semaphore, one: Json) -> Json:
+async def _answer(access: gathering.ClusterAccess, turn: asyncio.Semaphore, one: Json) -> Json:
     async with turn:
         for attempt in range(1, _ATTEMPTS + 1):
             started = time.monotonic()
             try:
-                cases = await gathering.cases_of_pod(place, Key(one["namespace"], one["pod"]))
+                cases = await gathering.gather_pod_cases(access, Key(one["namespace"], one["pod"]))
             except TransientError:
                 if attempt == _ATTEMPTS:
                     raise
@@ -62,7 +64,7 @@ async def _answer(place: gathering.Place, turn: asyncio.Semaphore, one: Json) ->
 
 def _too_late(case: Case) -> list[str]:
     """Return what was not seen in time, as the answer says it: on a busy machine, a person asks again."""
-    return [f"{one.source}: {one.words}" for one in case.looks if not one.seen and one.words.startswith(_LATE)]
+    return [f"{one.source}: {one.text}" for one in case.reports if not one.is_available and one.text.startswith(_LATE)]
 
 
 def _told(case: Case) -> Json:

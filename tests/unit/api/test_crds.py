@@ -11,9 +11,9 @@ BY_KIND = {crd["spec"]["names"]["kind"]: crd for crd in crds()}
 def schemas(schema: Json, path: str) -> Iterator[tuple[str, Json]]:
     yield path, schema
     inner = {**schema.get("properties", {}), "[]": schema.get("items"), "{}": schema.get("additionalProperties")}
-    for name, one in inner.items():
-        if one:
-            yield from schemas(one, f"{path}.{name}")
+    for name, child in inner.items():
+        if child:
+            yield from schemas(child, f"{path}.{name}")
 
 
 def fields(kind: str) -> list[tuple[str, Json]]:
@@ -21,8 +21,8 @@ def fields(kind: str) -> list[tuple[str, Json]]:
     return list(schemas(version["schema"]["openAPIV3Schema"], kind))
 
 
-def test_kinds_names_and_scopes_are_the_original_s() -> None:
-    found = {
+def test_kinds_names_and_scopes_match_the_originals() -> None:
+    actual = {
         kind: (
             crd["metadata"]["name"],
             crd["spec"]["scope"],
@@ -31,7 +31,7 @@ def test_kinds_names_and_scopes_are_the_original_s() -> None:
         )
         for kind, crd in BY_KIND.items()
     }
-    assert found == {
+    assert actual == {
         "TkgServiceConfiguration": (
             "tkgserviceconfigurations.run.tanzu.vmware.com",
             "Cluster",
@@ -51,7 +51,7 @@ def test_kinds_names_and_scopes_are_the_original_s() -> None:
 
 
 @pytest.mark.parametrize("kind", BY_KIND)
-def test_one_version_is_stored_and_each_has_a_status(kind: str) -> None:
+def test_only_the_last_version_is_stored_and_all_have_a_status(kind: str) -> None:
     versions = BY_KIND[kind]["spec"]["versions"]
     assert [version["storage"] for version in versions] == [False] * (len(versions) - 1) + [True]
     assert all("status" in version["subresources"] for version in versions)
@@ -74,7 +74,7 @@ def test_strings_and_lists_are_bounded(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", BY_KIND)
-def test_refusals_say_what_why_and_what_to_do(kind: str) -> None:
+def test_messages_of_rules_name_problem_reason_and_next_step(kind: str) -> None:
     for path, schema in fields(kind):
         for rule in schema.get("x-kubernetes-validations", []):
             assert rule["message"].count(". ") >= 1, path

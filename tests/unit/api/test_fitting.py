@@ -9,12 +9,12 @@ from trustplane.api.crds import crds
 from trustplane.api.crds.fitting import fitted
 from trustplane.api.meta import Json
 
-KINDS = [one["spec"]["names"]["kind"] for one in crds()]
+KINDS = [crd["spec"]["names"]["kind"] for crd in crds()]
 LONG = "x" * 40_000
 
 
 def values(schema: Json) -> st.SearchStrategy[Any]:
-    """Values of the right types, and of any size."""
+    """Return values of the correct types and any size."""
     match schema["type"]:
         case "string" if "enum" in schema:
             return st.sampled_from([*schema["enum"], "Other"])
@@ -23,32 +23,32 @@ def values(schema: Json) -> st.SearchStrategy[Any]:
         case "integer":
             return st.sampled_from([0, 2**40, -(2**70)])
         case "array":
-            return st.builds(lambda one, count: [one] * count, values(schema["items"]), st.sampled_from([1, 1000]))
+            return st.builds(lambda item, count: [item] * count, values(schema["items"]), st.sampled_from([1, 1000]))
     required = schema.get("required", ())
-    fields = {name: values(one) for name, one in schema["properties"].items()}
-    # What is required is of our own making, and right.
+    fields = {name: values(field) for name, field in schema["properties"].items()}
+    # Trustplane sets required fields itself, to valid values.
     fields |= {name: st.just("True") for name in required if "enum" in schema["properties"][name]}
-    optional = {name: one for name, one in fields.items() if name not in required}
+    optional = {name: field for name, field in fields.items() if name not in required}
     return st.fixed_dictionaries({name: fields[name] for name in required}, optional=optional)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_whatever_a_status_says_the_api_server_takes_it(kind: str) -> None:
+def test_every_fitted_status_is_valid(kind: str) -> None:
     schema = schema_of(kind)
 
     @settings(max_examples=25, deadline=None)
     @given(values(schema))
     def check(status: Json) -> None:
-        found = fitted(kind, status)
-        assert not list(violations(found, schema))
-        assert fitted(kind, found) == found
+        result = fitted(kind, status)
+        assert not list(violations(result, schema))
+        assert fitted(kind, result) == result
         if not list(violations(status, schema)):
-            assert found == status
+            assert result == status
 
     check()
 
 
-def test_what_is_cut_shows_it() -> None:
-    found = fitted("Registry", {"anchor": {"name": LONG}})
-    assert found["anchor"]["name"].endswith("x…")
-    assert len(found["anchor"]["name"]) == 253
+def test_shortened_text_ends_with_an_ellipsis() -> None:
+    result = fitted("Registry", {"anchor": {"name": LONG}})
+    assert result["anchor"]["name"].endswith("x…")
+    assert len(result["anchor"]["name"]) == 253

@@ -1,4 +1,4 @@
-"""Objects as they are on the wire, and as Trustplane sees them."""
+"""Decoding of objects from the wire."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def example(name: str) -> Json:
     return document
 
 
-def test_the_customer_s_manifest_is_read_without_findings() -> None:
+def test_the_customers_manifest_has_no_findings() -> None:
     configuration = msgspec.convert(example("tkgserviceconfiguration.yaml"), TkgServiceConfiguration)
     reading = read(configuration.spec.trusted_cas)
     assert reading.findings == ()
@@ -39,7 +39,7 @@ def test_the_customer_s_manifest_is_read_without_findings() -> None:
     ("name", "own"),
     [("tanzukubernetescluster.yaml", None), ("tanzukubernetescluster-own-trust.yaml", ["TeamInternalCA"])],
 )
-def test_examples_of_clusters_are_read_without_findings(name: str, own: list[str] | None) -> None:
+def test_example_clusters_have_no_findings(name: str, own: list[str] | None) -> None:
     cluster = msgspec.convert(example(name), TanzuKubernetesCluster)
     assert cluster.spec.topology.control_plane.release == "v1.36.3---trustplane.1"
     if own is None:
@@ -49,7 +49,7 @@ def test_examples_of_clusters_are_read_without_findings(name: str, own: list[str
         assert (reading.findings, reading.trust.names) == ((), own)
 
 
-def test_the_example_pod_names_the_example_credentials() -> None:
+def test_the_example_pod_uses_the_example_credentials() -> None:
     secret = msgspec.convert(example("registry-credentials.yaml"), Secret)
     assert secret.type == "kubernetes.io/dockerconfigjson"
     assert example("pod.yaml")["spec"]["imagePullSecrets"] == [{"name": secret.metadata.name}]
@@ -70,7 +70,7 @@ def test_examples_hold_no_private_key(file: Path) -> None:
         ({"settings": {"network": {"trust": {"additionalTrustedCAs": []}}}}, []),
     ],
 )
-def test_no_own_list_and_an_empty_one_are_two_things(settings: Json, own: list[object] | None) -> None:
+def test_no_own_list_differs_from_an_empty_one(settings: Json, own: list[object] | None) -> None:
     cluster = msgspec.convert({"spec": settings}, TanzuKubernetesCluster)
     assert cluster.spec.own_trust == own
 

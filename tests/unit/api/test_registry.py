@@ -35,11 +35,11 @@ def requirement(key: str, operator: str, *values: str) -> Json:
         (requirement("env", "Like"), False),
     ],
 )
-def test_selectors_select_as_kubernetes_does(selector: Json | None, selects: bool) -> None:  # noqa: FBT001
+def test_selectors_match_kubernetes(selector: Json | None, selects: bool) -> None:  # noqa: FBT001
     assert registry(selector).selects(LABELS) == selects
 
 
-def test_a_registry_that_goes_selects_nothing() -> None:
-    gone = registry(None)
-    gone.metadata.deletion_timestamp = datetime(2026, 1, 1, tzinfo=UTC)
-    assert not gone.selects({})
+def test_a_terminating_registry_selects_nothing() -> None:
+    terminating = registry(None)
+    terminating.metadata.deletion_timestamp = datetime(2026, 1, 1, tzinfo=UTC)
+    assert not terminating.selects({})

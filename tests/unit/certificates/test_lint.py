@@ -1,4 +1,4 @@
-"""Every finding about a list: its code is stable, and it says what to do."""
+"""Findings about trust lists: each has a stable code and a next step."""
 
 import base64
 import datetime as dt
@@ -45,25 +45,25 @@ ODD = {
     "other-pem-blocks": encoded(f"{pem(GOOD)}-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"),
     "several-certificates": data(GOOD, OTHER),
     "leaf": data(drafts.server(KEYS.usual[2], drafts.ca("R", KEYS.usual[0]), dns("registry.example")).der),
-    "not-a-ca": ca(lambda one: one.drop(BASIC)),
-    "no-key-cert-sign": ca(lambda one: one.put(KEY_USAGE, drafts.key_usage(6))),
-    "old-version": ca(lambda one: (setattr(one, "version", None), one.extensions.clear())),
-    "expired": ca(lambda one: setattr(one, "not_after", time("260101000000Z"))),
-    "expires-soon": ca(lambda one: setattr(one, "not_after", time("261201000000Z"))),
-    "not-yet-valid": ca(lambda one: setattr(one, "not_before", time("270101000000Z"))),
-    "weak-signature": ca(lambda one: setattr(one, "scheme", ODD_SCHEMES[2])),
+    "not-a-ca": ca(lambda draft: draft.drop(BASIC)),
+    "no-key-cert-sign": ca(lambda draft: draft.put(KEY_USAGE, drafts.key_usage(6))),
+    "old-version": ca(lambda draft: (setattr(draft, "version", None), draft.extensions.clear())),
+    "expired": ca(lambda draft: setattr(draft, "not_after", time("260101000000Z"))),
+    "expires-soon": ca(lambda draft: setattr(draft, "not_after", time("261201000000Z"))),
+    "not-yet-valid": ca(lambda draft: setattr(draft, "not_before", time("270101000000Z"))),
+    "weak-signature": ca(lambda draft: setattr(draft, "scheme", ODD_SCHEMES[2])),
     "small-key": with_key(0, "odd"),
     "unusable-key": with_key(0, "broken"),
-    "unhandled-critical-extension": ca(lambda one: one.put("1.2.3.4", b"\x05\x00", critical=True)),
-    "no-server-auth": ca(lambda one: one.put(EKU, drafts.usages(drafts.CLIENT_AUTH))),
-    "unreadable-on-nodes": ca(lambda one: one.put(SAN, b"")),
+    "unhandled-critical-extension": ca(lambda draft: draft.put("1.2.3.4", b"\x05\x00", critical=True)),
+    "no-server-auth": ca(lambda draft: draft.put(EKU, drafts.usages(drafts.CLIENT_AUTH))),
+    "unreadable-on-nodes": ca(lambda draft: draft.put(SAN, b"")),
 }
 
 
 @pytest.mark.parametrize("code", ODD)
-def test_defect_has_its_code_and_a_next_step(code: str) -> None:
+def test_every_defect_has_its_code_and_a_next_step(code: str) -> None:
     findings = lint([("corp", ODD[code])], AT)
-    assert [one.code for one in findings] == [code]
+    assert [finding.code for finding in findings] == [code]
     assert findings[0].where == "additionalTrustedCAs[0] (corp)"
     assert findings[0].what
     assert findings[0].why
@@ -71,13 +71,15 @@ def test_defect_has_its_code_and_a_next_step(code: str) -> None:
     assert (findings[0].severity is Severity.ERROR) is (code == "unreadable-on-nodes")
 
 
-def test_good_list_has_no_findings() -> None:
+def test_a_good_list_has_no_findings() -> None:
     assert lint([("corp", data(GOOD)), ("other", data(OTHER))], AT) == []
 
 
-def test_certificate_under_two_names() -> None:
+def test_a_certificate_under_two_names_is_reported() -> None:
     findings = lint([("corp", data(GOOD)), ("again", data(GOOD))], AT)
-    assert [(one.code, one.where) for one in findings] == [("duplicate-certificate", "additionalTrustedCAs[1] (again)")]
+    assert [(finding.code, finding.where) for finding in findings] == [
+        ("duplicate-certificate", "additionalTrustedCAs[1] (again)")
+    ]
     assert "additionalTrustedCAs[0] (corp)" in findings[0].what
 
 
@@ -95,7 +97,7 @@ REPAIRED = {
 
 
 @pytest.mark.parametrize("written", REPAIRED)
-def test_repair_gives_the_one_canonical_form(written: str) -> None:
+def test_repair_returns_the_canonical_form(written: str) -> None:
     assert repair(REPAIRED[written]) == data(GOOD)
 
 
@@ -103,7 +105,7 @@ def test_repair_gives_the_one_canonical_form(written: str) -> None:
     "lost",
     ["", "garbage!", encoded("nothing"), encoded(f"{pem(GOOD)}-----BEGIN PRIVATE KEY-----\nAAAA\n"), "\x00" * 40],
 )
-def test_repair_gives_up(lost: str) -> None:
+def test_beyond_repair(lost: str) -> None:
     assert repair(lost) is None
 
 
@@ -120,33 +122,33 @@ def test_repair_gives_up(lost: str) -> None:
         (encoded("-----BEGIN CERTIFICATE-----\nA\0AA\n-----END CERTIFICATE-----\n"), "unparsable-certificate"),
     ],
 )
-def test_nested_and_odd_content_has_a_code(content: str, code: str) -> None:
-    assert [one.code for one in parse(content).findings] == [code]
+def test_nested_and_odd_content_has_its_code(content: str, code: str) -> None:
+    assert [finding.code for finding in parse(content).findings] == [code]
 
 
-def test_files_are_read_as_they_are() -> None:
+def test_files_need_no_base64() -> None:
     assert parse_pem(pem(GOOD, OTHER).encode()).ok
     assert parse_der(GOOD).ok
-    assert [one.code for one in parse_der(b"\x30\x00").findings] == ["no-certificate"]
+    assert [finding.code for finding in parse_der(b"\x30\x00").findings] == ["no-certificate"]
 
 
 @settings(max_examples=200)
 @given(content=st.binary(max_size=300))
-def test_any_content_ends_in_certificates_or_a_finding(content: bytes) -> None:
+def test_any_content_gives_certificates_or_a_finding(content: bytes) -> None:
     parsed = read_any(content)
     assert parsed.certificates or parsed.findings
 
 
 @settings(max_examples=100)
 @given(at=st.integers(0, len(GOOD) - 1), octet=st.integers(0, 255))
-def test_any_damage_is_linted_without_an_exception(at: int, octet: int) -> None:
+def test_linting_a_damaged_certificate_never_raises(at: int, octet: int) -> None:
     lint([("corp", data(GOOD[:at] + bytes([octet]) + GOOD[at + 1 :]))], AT)
 
 
 @pytest.mark.parametrize(
     "octet", [b"-----BEGIN ", b"\x30\x80", b"\x00", b"QUFB", b"-----BEGIN CERTIFICATE-----\n", b" "]
 )
-def test_megabytes_of_garbage_are_bounded(octet: bytes) -> None:
+def test_megabytes_of_garbage_give_a_finding(octet: bytes) -> None:
     content = octet * (10_000_000 // len(octet))
     assert read_any(content).findings
     assert parse(content.decode("latin-1")).findings

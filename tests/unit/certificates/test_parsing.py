@@ -33,7 +33,7 @@ def certificate(
     end: int = 2040,
     extensions: tuple[x509.ExtensionType, ...] = (x509.BasicConstraints(ca=True, path_length=None),),
 ) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one) for one in subject])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, value) for value in subject])
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -43,8 +43,8 @@ def certificate(
         .not_valid_before(datetime(start, 1, 1, tzinfo=UTC))
         .not_valid_after(datetime(end, 12, 31, tzinfo=UTC))
     )
-    for one in extensions:
-        builder = builder.add_extension(one, critical=False)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
     return builder.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
 
 
@@ -70,8 +70,8 @@ def catalogue(name: str) -> x509.Certificate:
     return CATALOGUE[name]()
 
 
-def pem(one: x509.Certificate) -> bytes:
-    return one.public_bytes(Encoding.PEM)
+def pem(certificate_: x509.Certificate) -> bytes:
+    return certificate_.public_bytes(Encoding.PEM)
 
 
 def encoded(content: bytes) -> str:
@@ -80,7 +80,7 @@ def encoded(content: bytes) -> str:
 
 def fingerprints(parsed: Parsed) -> list[str]:
     assert parsed.ok, parsed.findings
-    return [one.fingerprint for one in parsed.certificates]
+    return [parsed_certificate.fingerprint for parsed_certificate in parsed.certificates]
 
 
 def code(data: str) -> str:
@@ -95,16 +95,16 @@ def code(data: str) -> str:
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_every_certificate_of_the_catalogue_is_read(name: str) -> None:
-    wanted = catalogue(name)
-    [one] = parse(encoded(pem(wanted))).certificates
-    assert one.fingerprint == wanted.fingerprint(hashes.SHA256()).hex()
-    assert one.pem == pem(wanted).decode()
-    assert one.subject == wanted.subject.rfc4514_string()
-    assert one.expires == wanted.not_valid_after_utc
+def test_every_certificate_of_the_catalogue_is_parsed(name: str) -> None:
+    expected = catalogue(name)
+    [parsed] = parse(encoded(pem(expected))).certificates
+    assert parsed.fingerprint == expected.fingerprint(hashes.SHA256()).hex()
+    assert parsed.pem == pem(expected).decode()
+    assert parsed.subject == expected.subject.rfc4514_string()
+    assert parsed.expires == expected.not_valid_after_utc
 
 
-def test_several_certificates_keep_their_order_and_come_once() -> None:
+def test_several_certificates_keep_their_order_without_duplicates() -> None:
     names = ["leaf", "ca", "expired"]
     content = b"".join(pem(catalogue(name)) for name in [*names, "ca"])
     assert fingerprints(parse(encoded(content))) == [
@@ -128,7 +128,7 @@ def test_several_certificates_keep_their_order_and_come_once() -> None:
         ),
     ],
 )
-def test_pem_as_people_send_it(change: Callable[[bytes], bytes]) -> None:
+def test_pem_as_users_paste_it(change: Callable[[bytes], bytes]) -> None:
     content = pem(catalogue("ca"))
     assert parse(encoded(change(content))) == parse(encoded(content))
 
@@ -141,7 +141,7 @@ def test_pem_as_people_send_it(change: Callable[[bytes], bytes]) -> None:
         pytest.param(lambda data: f" \t{data}\n\n", id="block-scalar"),
     ],
 )
-def test_base64_as_people_send_it(change: Callable[[str], str]) -> None:
+def test_base64_as_users_paste_it(change: Callable[[str], str]) -> None:
     data = encoded(pem(catalogue("ca")))
     assert parse(change(data)) == parse(data)
 
@@ -166,7 +166,7 @@ PRIVATE_KEYS = {
 
 
 @pytest.mark.parametrize("name", PRIVATE_KEYS)
-def test_private_key_is_refused_and_never_echoed(name: str) -> None:
+def test_a_private_key_is_refused_and_never_echoed(name: str) -> None:
     data = PRIVATE_KEYS[name]
     assert code(data) == "private-key"
     text = str(parse(data).findings[0])
@@ -215,30 +215,30 @@ def test_defects_have_stable_codes(name: str) -> None:
     assert code(data) == expected
 
 
-def test_findings_say_how_to_go_on() -> None:
+def test_findings_name_the_next_step() -> None:
     assert "openssl x509 -inform der" in str(parse(DEFECTS["der"][0]).findings[0])
     assert "PUBLIC KEY" in str(parse(DEFECTS["public-key"][0]).findings[0])
     assert "Certificate 2 of 2" in str(parse(DEFECTS["one-of-two-damaged"][0]).findings[0])
 
 
-def test_many_begin_lines_cost_no_more_than_their_length() -> None:
+def test_many_begin_lines_are_parsed_in_linear_time() -> None:
     content = b"-----BEGIN A-----" * 60_000
     assert code(encoded(content)) == "no-certificate"
 
 
 @given(st.text())
-def test_any_text_gets_a_finding_or_certificates(data: str) -> None:
+def test_any_text_gives_a_finding_or_certificates(data: str) -> None:
     assert bool(parse(data).findings) != bool(parse(data).certificates)
 
 
 @given(st.binary())
-def test_any_content_gets_a_finding(content: bytes) -> None:
-    for one in (content, b"-----BEGIN CERTIFICATE-----\n" + content + b"\n-----END CERTIFICATE-----"):
-        assert parse(encoded(one)).findings
+def test_random_content_gives_a_finding(content: bytes) -> None:
+    for candidate in (content, b"-----BEGIN CERTIFICATE-----\n" + content + b"\n-----END CERTIFICATE-----"):
+        assert parse(encoded(candidate)).findings
 
 
 @given(st.sampled_from(sorted(CATALOGUE)), st.data())
-def test_any_damage_to_a_certificate_raises_nothing(name: str, data: st.DataObject) -> None:
+def test_parsing_a_damaged_certificate_never_raises(name: str, data: st.DataObject) -> None:
     der = bytearray(catalogue(name).public_bytes(Encoding.DER))
     for _ in range(data.draw(st.integers(1, 4))):
         der[data.draw(st.integers(0, min(len(der) - 1, 400)))] = data.draw(st.integers(0, 255))
@@ -254,7 +254,7 @@ def test_any_damage_to_a_certificate_raises_nothing(name: str, data: st.DataObje
     width=st.integers(20, 200),
     final_newline=st.booleans(),
 )
-def test_encoding_anew_keeps_the_fingerprints(
+def test_another_encoding_keeps_the_fingerprints(
     names: list[str],
     line_end: bytes,
     between: bytes,

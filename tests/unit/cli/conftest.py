@@ -1,4 +1,4 @@
-"""Three real CAs, as the examples have them."""
+"""Three real CAs from the examples."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 
 @pytest.fixture(scope="session")
 def data() -> dict[str, str]:
-    """Base64 of the PEM of three CAs: a, b and c."""
+    """Return the base64 PEM of three CAs: a, b and c."""
     service = yaml.safe_load((EXAMPLES / "tkgserviceconfiguration.yaml").read_text())
     own = yaml.safe_load((EXAMPLES / "tanzukubernetescluster-own-trust.yaml").read_text())
     entries = [

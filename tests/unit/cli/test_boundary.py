@@ -1,4 +1,4 @@
-"""One way to the terminal: no module prints past `cli.output` and `cli.console`."""
+"""Output boundary: only `cli.output` and `cli.console` print."""
 
 import ast
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 import trustplane
 
 SOURCES = Path(trustplane.__file__).parent
-# Only these write: all others go through them.
+# The only modules that write output.
 BOUNDARY = {"cli/output.py", "cli/console.py"}
 PRINTS = {
     "click.echo", "click.secho", "click.echo_via_pager", "click.prompt", "click.confirm", "click.progressbar",
@@ -29,18 +29,18 @@ def _calls(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def _imports(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{one.name}" for one in node.names)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @pytest.mark.parametrize("file", sorted(SOURCES.rglob("*.py")), ids=lambda file: str(file.relative_to(SOURCES)))
-def test_no_module_prints_past_the_boundary(file: Path) -> None:
+def test_no_other_module_prints(file: Path) -> None:
     tree, name = ast.parse(file.read_text()), str(file.relative_to(SOURCES))
     if name in BOUNDARY:
         return
     imported = set(_imports(tree))
-    ours = {"Console"} if "trustplane.cli.console.Console" in imported else set[str]()
-    past = [(line, call) for line, call in _calls(tree) if call in PRINTS - ours]
-    assert not past, f"{name} prints past trustplane.cli.output and trustplane.cli.console: {past}"
+    allowed = {"Console"} if "trustplane.cli.console.Console" in imported else set[str]()
+    calls = [(line, call) for line, call in _calls(tree) if call in PRINTS - allowed]
+    assert not calls, f"{name} prints without trustplane.cli.output and trustplane.cli.console: {calls}"
     aliased = {"click.echo", "click.secho", "rich.print", "builtins.print"} & imported
     assert not aliased, f"{name} imports {aliased}"
     if name.startswith("cli/") and name != "cli/terminal.py":
@@ -48,5 +48,5 @@ def test_no_module_prints_past_the_boundary(file: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["print('x')", "click.echo('x')", "Console().print('x')", "sys.stderr.write('x')"])
-def test_the_rule_sees_what_prints(line: str) -> None:
+def test_the_rule_detects_printing(line: str) -> None:
     assert {call for _, call in _calls(ast.parse(line))} & PRINTS

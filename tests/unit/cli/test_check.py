@@ -1,4 +1,4 @@
-"""`trustplane check` on files: what a user sees, and the exit status."""
+"""`trustplane check` on files: output and exit status."""
 
 import base64
 import json
@@ -82,15 +82,15 @@ def test_table_shows_each_certificate_and_finding(tmp_path: Path) -> None:
 def test_errors(tmp_path: Path, name: str, value: str, code: str) -> None:
     result = run("-o", "json", write(tmp_path, "service.yaml", service((name, value))))
     assert result.exit_code == 1
-    assert [one["code"] for one in json.loads(result.output)["findings"]] == [code]
+    assert [finding["code"] for finding in json.loads(result.output)["findings"]] == [code]
     assert "c2VjcmV0" not in result.output
 
 
-def test_name_used_twice(tmp_path: Path) -> None:
+def test_duplicate_name(tmp_path: Path) -> None:
     file = write(tmp_path, "service.yaml", service(("corp", data(GOOD)), ("corp", data(expired()))))
     result = run("-o", "json", file)
     assert result.exit_code == 1
-    assert "duplicate-name" in [one["code"] for one in json.loads(result.output)["findings"]]
+    assert "duplicate-name" in [finding["code"] for finding in json.loads(result.output)["findings"]]
 
 
 def test_cluster_and_list_and_standard_input() -> None:
@@ -123,10 +123,10 @@ def test_secret_of_a_cluster_is_base64_twice() -> None:
 def test_files_of_certificates(tmp_path: Path, name: str, content: bytes) -> None:
     result = run("-o", "json", write(tmp_path, name, content))
     assert result.exit_code == 0
-    assert [one["subject"] for one in json.loads(result.output)["certificates"]] == ["CN=Corp Root,O=Lab"]
+    assert [entry["subject"] for entry in json.loads(result.output)["certificates"]] == ["CN=Corp Root,O=Lab"]
 
 
-def test_other_manifests_cannot_be_judged() -> None:
+def test_other_manifests_are_undecided() -> None:
     result = run("-", content=b"apiVersion: v1\nkind: Service\n")
     assert result.exit_code == 2
     assert "Service" in result.output
@@ -136,7 +136,7 @@ def test_other_manifests_cannot_be_judged() -> None:
     "content",
     [b"kind: [", b"kind: x\n" + b"[" * 200_000, b"kind: x\n- " + b"- " * 100_000, b"kind: x\xff", b"kind: *a"],
 )
-def test_broken_yaml_is_an_error_of_the_user(content: bytes) -> None:
+def test_broken_yaml_is_a_user_error(content: bytes) -> None:
     result = run("-", content=content)
     assert isinstance(result.exception, UserError)
     assert result.exception.exit_code == 2
@@ -146,7 +146,7 @@ def test_missing_file() -> None:
     assert isinstance(run("/nowhere/ca.pem").exception, UserError)
 
 
-def test_fix_replaces_data_and_nothing_else(tmp_path: Path) -> None:
+def test_fix_replaces_only_data(tmp_path: Path) -> None:
     block = "|\n" + "".join(
         f"          {line}\n" for line in base64.encodebytes(pem(GOOD).encode()).decode().splitlines()
     )
@@ -161,7 +161,7 @@ def test_fix_replaces_data_and_nothing_else(tmp_path: Path) -> None:
     run("--fix", file)
     fixed = Path(file).read_text()
     entries = yaml.safe_load(fixed)["spec"]["trust"]["additionalTrustedCAs"]
-    assert [(one["name"], one["data"]) for one in entries] == [
+    assert [(entry["name"], entry["data"]) for entry in entries] == [
         (name, data(GOOD)) for name in ("corp", "twice", "block", "good")
     ]
     assert fixed.startswith("# the service\n")
@@ -171,7 +171,7 @@ def test_fix_replaces_data_and_nothing_else(tmp_path: Path) -> None:
     assert Path(file).read_text() == fixed
 
 
-def test_fix_never_takes_a_private_key_along(tmp_path: Path) -> None:
+def test_fix_does_not_modify_a_list_with_a_private_key(tmp_path: Path) -> None:
     file = write(tmp_path, "service.yaml", service(("corp", encoded(KEY + pem(GOOD)))))
     before = Path(file).read_text()
     assert run("--fix", file).exit_code == 1
@@ -194,17 +194,17 @@ def test_sarif_points_at_lines(tmp_path: Path) -> None:
     assert Path(file).read_text().splitlines()[location["region"]["startLine"] - 1] == "    - name: old"
 
 
-def test_corrections_of_standard_input_are_all_that_is_printed() -> None:
+def test_only_the_corrected_standard_input_is_printed() -> None:
     messy = service(("corp", encoded(pem(GOOD).replace("\n", "\r\n"))))
     result = run("--fix", "-", content=messy.encode())
     assert result.stdout == service(("corp", data(GOOD)))
     assert "crlf" in result.stderr
 
 
-def test_sarif_says_what_could_not_be_judged(tmp_path: Path) -> None:
+def test_sarif_reports_undecided_files(tmp_path: Path) -> None:
     document = json.loads(run("-o", "sarif", write(tmp_path, "a b.yaml", "kind: Service\n")).output)
     [invocation] = document["runs"][0]["invocations"]
-    assert "holds no CAs" in invocation["toolExecutionNotifications"][0]["message"]["text"]
+    assert "has no CAs" in invocation["toolExecutionNotifications"][0]["message"]["text"]
 
 
 def test_sarif_quotes_paths(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def scoped(value: str, *entries: tuple[str, str]) -> str:
     return service(*entries).replace("spec:\n", f"{annotation}spec:\n")
 
 
-def test_a_scope_that_names_no_entry_is_an_error_in_its_line(tmp_path: Path) -> None:
+def test_a_scope_without_entry_is_an_error_with_its_line(tmp_path: Path) -> None:
     content = scoped("corq=apps.corp.test", ("corp", data(GOOD)))
     result = run(write(tmp_path, "service.yaml", content), "-o", "json")
     assert result.exit_code == 1

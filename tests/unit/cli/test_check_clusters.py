@@ -1,4 +1,4 @@
-"""`trustplane check` on Clusters of Cluster API, and on every version and form of the kinds of the original."""
+"""`trustplane check` on Cluster API's Clusters, and on all versions and forms of the original's kinds."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ def run(*objects: Json) -> tuple[int, list[str], Json]:
     content = yaml.safe_dump_all(objects).encode()
     result = CliRunner().invoke(check.command, [*AT, "-o", "json", "-"], input=content)
     document = json.loads(result.output)
-    return result.exit_code, [one["code"] for one in document["findings"]], document
+    return result.exit_code, [finding["code"] for finding in document["findings"]], document
 
 
 def encoded(text: str) -> str:
@@ -56,7 +56,7 @@ def tkc(version: str, name: str, *ders: bytes) -> Json:
 def test_cluster_with_its_users_secret(version: str) -> None:
     code, findings, document = run(cluster("corp", version=version), secret(corp=encoded(data(GOOD))))
     assert (code, findings) == (0, [])
-    assert [one["where"] for one in document["certificates"]] == ["Secret demo-user-trusted-ca-secret data.corp"]
+    assert [entry["where"] for entry in document["certificates"]] == ["Secret demo-user-trusted-ca-secret data.corp"]
 
 
 def test_secret_of_plain_text() -> None:
@@ -65,7 +65,7 @@ def test_secret_of_plain_text() -> None:
     assert run(named, secret("cas", "stringData", **{"corp.pem": pem(GOOD)}))[:2] == (0, [])
 
 
-def test_cluster_that_names_its_secret() -> None:
+def test_cluster_with_a_named_secret() -> None:
     named = cluster("corp", secretName="demo-trust-0123456789")
     good = secret("demo-trust-0123456789", **{"corp.pem": data(GOOD)})
     twice = secret("demo-trust-0123456789", **{"corp.pem": encoded(data(GOOD))})
@@ -73,7 +73,7 @@ def test_cluster_that_names_its_secret() -> None:
     assert run(named, twice)[:2] == (1, ["double-base64"])
 
 
-def test_cluster_without_its_secret_cannot_be_judged() -> None:
+def test_cluster_without_its_secret_is_undecided() -> None:
     code, findings, document = run(cluster("corp"))
     assert (code, findings) == (2, [])
     assert "kubectl get secret -n team demo-user-trusted-ca-secret" in document["undecided"][0]
@@ -86,8 +86,8 @@ def test_cluster_that_trusts_none_needs_no_secret() -> None:
 
 def test_secret_and_cluster_in_two_files(tmp_path: Any) -> None:
     files = {"cluster.yaml": cluster("corp", "gone"), "secret.yaml": secret(corp=encoded(data(GOOD)))}
-    for name, one in files.items():
-        (tmp_path / name).write_text(yaml.safe_dump(one))
+    for name, obj in files.items():
+        (tmp_path / name).write_text(yaml.safe_dump(obj))
     result = CliRunner().invoke(check.command, [*AT, *(str(tmp_path / name) for name in files)])
     assert result.exit_code == 1
     assert "missing-key" in result.output
@@ -107,23 +107,34 @@ def test_secret_and_cluster_in_two_files(tmp_path: Any) -> None:
         {"trust": []},
     ],
 )
-def test_value_that_would_be_refused(value: Json) -> None:
-    one = cluster()
-    one["spec"]["topology"]["variables"][1]["value"] = value
-    assert run(one, secret())[:2] == (1, ["bad-variable"])
+def test_invalid_value_of_the_variable(value: Json) -> None:
+    obj = cluster()
+    obj["spec"]["topology"]["variables"][1]["value"] = value
+    assert run(obj, secret())[:2] == (1, ["bad-variable"])
 
 
-def test_groups_of_machines_may_override() -> None:
-    one = cluster()
+def test_overrides_of_groups_of_machines_have_no_effect() -> None:
+    obj = cluster("corp")
     override = {"variables": {"overrides": [{"name": "trust", "value": {"additionalTrustedCAs": [{"name": "gone"}]}}]}}
-    one["spec"]["topology"]["controlPlane"] = override
-    one["spec"]["topology"]["workers"] = {"machineDeployments": [override], "machinePools": [override]}
-    assert run(one, secret())[:2] == (1, ["missing-key"] * 3)
+    obj["spec"]["topology"]["controlPlane"] = override
+    obj["spec"]["topology"]["workers"] = {"machineDeployments": [override], "machinePools": [override]}
+    code, findings, document = run(obj, secret(corp=encoded(data(GOOD))))
+    assert (code, sorted(findings)) == (1, ["machine-pools", *["trust-override"] * 3])
+    places = {one["where"] for one in document["findings"]}
+    assert "Cluster team/demo spec.topology.workers.machinePools[0].variables.overrides (trust)" in places
 
 
-def test_clusters_of_others_hold_no_list() -> None:
+def test_machine_pools_are_left_out() -> None:
+    obj = cluster("corp")
+    obj["spec"]["topology"]["workers"] = {"machinePools": [{"class": "x", "name": "spot"}]}
+    code, findings, document = run(obj, secret(corp=encoded(data(GOOD))))
+    assert (code, findings) == (0, ["machine-pools"])
+    assert "spot" in document["findings"][0]["what"]
+
+
+def test_clusters_of_other_projects_have_no_list() -> None:
     code, _, document = run({"apiVersion": "provisioning.cattle.io/v1", "kind": "Cluster"})
-    assert (code, document["undecided"]) == (2, ["- holds no CAs, only: Cluster"])
+    assert (code, document["undecided"]) == (2, ["- has no CAs, only: Cluster"])
 
 
 @pytest.mark.parametrize("version", ["v1alpha1", "v1alpha2", "v1alpha3"])
@@ -138,17 +149,17 @@ def test_every_version_of_the_originals_kinds(version: str) -> None:
     assert (code, findings, len(document["certificates"])) == (0, [], 2)
 
 
-def test_clusters_with_one_ca_in_common_are_good() -> None:
+def test_clusters_with_a_common_ca_are_good() -> None:
     several = {"apiVersion": "v1", "kind": "List", "items": [tkc("v1alpha3", name, GOOD) for name in ("one", "two")]}
     code, findings, document = run(several)
     assert (code, findings) == (0, [])
-    assert [one["where"].split()[1] for one in document["certificates"]] == ["team/one", "team/two"]
+    assert [certificate["where"].split()[1] for certificate in document["certificates"]] == ["team/one", "team/two"]
 
 
-def test_what_stands_in_a_lists_place_is_said() -> None:
-    one = tkc("v1alpha3", "one")
-    one["spec"]["settings"]["network"]["trust"]["additionalTrustedCAs"] = {"name": "corp"}
-    code, _, document = run(one, tkc("v1alpha3", "two", GOOD))
+def test_a_list_of_another_type_is_reported() -> None:
+    obj = tkc("v1alpha3", "one")
+    obj["spec"]["settings"]["network"]["trust"]["additionalTrustedCAs"] = {"name": "corp"}
+    code, _, document = run(obj, tkc("v1alpha3", "two", GOOD))
     assert code == 2
     assert "is not a list" in document["undecided"][0]
 

@@ -1,4 +1,4 @@
-"""A private key, pasted into whatever place: it is refused, and no part of it is in any output, error or file."""
+"""A private key pasted anywhere is refused, and no part of it appears in any output, error or file."""
 
 import base64
 import datetime as dt
@@ -33,9 +33,9 @@ from trustplane.trust.entries import read
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 AT = ("--at", NOW.isoformat())
 DER = b"\x30"
-WINDOW = 10  # characters of a key that would be too many
+WINDOW = 10  # consecutive characters of a key that must not appear
 
-MADE = {
+GENERATED = {
     "rsa": rsa.generate_private_key(65537, 2048),
     "ec": ec.generate_private_key(ec.SECP256R1()),
     "ed25519": ed25519.Ed25519PrivateKey.generate(),
@@ -50,16 +50,16 @@ FORMS = {
 }
 KEYS = {
     f"{kind}-{form}": key.private_bytes(*FORMS[form])
-    for kind, key in MADE.items()
+    for kind, key in GENERATED.items()
     for form in FORMS
     if (kind, form) != ("ed25519", "traditional")
 }
 
 
 def forms(key: bytes) -> dict[str, bytes]:
-    """Return what people paste of a key."""
+    """Return the forms in which users paste a key."""
     encoded = {
-        "as it is": key,
+        "verbatim": key,
         "base64": base64.b64encode(key),
         "base64 twice": base64.b64encode(base64.b64encode(key)),
     }
@@ -77,7 +77,7 @@ def forms(key: bytes) -> dict[str, bytes]:
 
 
 def parts(key: bytes) -> Iterator[str]:
-    """Yield every text that is part of a key in one of its forms, without the lines that name its kind."""
+    """Yield all substrings of a key in its forms, without the lines that name its kind."""
     body = key if key.startswith(DER) else b"".join(key.splitlines()[1:-1])
     once = base64.b64encode(body) if key.startswith(DER) else body
     for text in (once, base64.b64encode(key)[60:-60], base64.b64encode(base64.b64encode(key))[80:-80]):
@@ -92,12 +92,12 @@ def windows(key: bytes) -> frozenset[str]:
 
 def assert_private(key: bytes, *texts: str) -> None:
     for text in set(texts):
-        found = {text[at : at + WINDOW] for at in range(len(text) - WINDOW + 1)} & windows(key)
-        assert not found, found
+        leaked = {text[at : at + WINDOW] for at in range(len(text) - WINDOW + 1)} & windows(key)
+        assert not leaked, leaked
 
 
-def told(result: Result) -> list[str]:
-    """Return all that a run says: output, and what an error would show where it is not caught."""
+def outputs(result: Result) -> list[str]:
+    """Return all output of a run, including the traceback of an uncaught error."""
     texts = [result.stdout, result.stderr]
     error: BaseException | None = result.exception
     while error is not None:
@@ -107,7 +107,7 @@ def told(result: Result) -> list[str]:
 
 
 def manifests(pasted: str) -> Iterator[str]:
-    """Yield manifests with a key in every field that `trustplane check` looks at, and in broken YAML."""
+    """Yield manifests with a key in every field read by `trustplane check`, and in broken YAML."""
     group = "run.tanzu.vmware.com/v1alpha3"
     entries = [
         {"name": "corp", "data": pasted},
@@ -154,7 +154,7 @@ def test_files_with_a_key_are_never_shown(tmp_path: Path, name: str, output: str
         for arguments in ([str(path)], ["--fix", str(path)], ["--node-bundle", str(path), str(path)]):
             result = CliRunner().invoke(check.command, [*AT, "-o", output, *arguments])
             assert result.exit_code == 1
-            assert_private(KEYS[name], *told(result))
+            assert_private(KEYS[name], *outputs(result))
             assert path.read_bytes() == content
 
 
@@ -162,12 +162,12 @@ def test_files_with_a_key_are_never_shown(tmp_path: Path, name: str, output: str
 def test_manifests_with_a_key_are_never_shown(name: str) -> None:
     for pasted in forms(KEYS[name]).values():
         if b"\x00" in pasted:
-            continue  # YAML has no such characters
+            continue  # not allowed in YAML
         for manifest in manifests(pasted.decode("latin-1")):
             for options in (["-o", "json"], ["--fix"]):
                 result = CliRunner().invoke(check.command, [*AT, *options, "-"], input=manifest.encode())
                 assert result.exit_code
-                assert_private(KEYS[name], *told(result))
+                assert_private(KEYS[name], *outputs(result))
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -176,12 +176,12 @@ def test_keys_are_named_as_such(tmp_path: Path, name: str) -> None:
     for form, content in forms(KEYS[name]).items():
         path.write_bytes(content)
         result = CliRunner().invoke(check.command, [*AT, "-o", "json", str(path)])
-        codes = [one["code"] for one in json.loads(result.output)["findings"]]
+        codes = [finding["code"] for finding in json.loads(result.output)["findings"]]
         assert codes == ["private-key"] or (form == "cut" and content.startswith(DER)), form
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_findings_and_errors_have_nothing_of_a_key(name: str) -> None:
+def test_findings_and_errors_reveal_no_part_of_a_key(name: str) -> None:
     for content in forms(KEYS[name]).values():
         pasted = content.decode("latin-1")
         lists = ([TrustedCA(name="corp", data=pasted)], [TrustedCA(name=pasted, data=data(GOOD))])
@@ -189,7 +189,7 @@ def test_findings_and_errors_have_nothing_of_a_key(name: str) -> None:
             reading = read(entries)
             assert not reading.ok
             assert_private(KEYS[name], repr(reading.findings), str(reading.findings[0]))
-            assert_private(KEYS[name], repr(lint([(one.name[:5], one.data) for one in entries], NOW)))
+            assert_private(KEYS[name], repr(lint([(entry.name[:5], entry.data) for entry in entries], NOW)))
         assert repair(pasted) is None
         with pytest.raises(UserError) as raised:
             read_variable({"additionalTrustedCAs": [{"name": pasted}]}, "demo")

@@ -21,7 +21,7 @@ from oracle.pem import data, pem
 from oracle.server import Reply, serving
 from trustplane.certificates.parsing import parse
 from trustplane.cli import check, fetch_ca
-from trustplane.cli.check_documents import Entry
+from trustplane.cli.check_documents import ListedEntry
 from trustplane.errors import TrustplaneError
 from trustplane.registry.address import Address
 
@@ -45,7 +45,7 @@ class PKI:
         return self.server.key
 
     def chain(self, *members: Draft) -> list[bytes]:
-        return [one.der for one in members or (self.server, self.issuing)]
+        return [member.der for member in members or (self.server, self.issuing)]
 
 
 @pytest.fixture
@@ -67,14 +67,14 @@ def test_trusted_registry(pki: PKI, tmp_path: Path) -> None:
     with serving(pki.chain(), pki.key, API) as port:
         code, hosts = ask(tmp_path, root, port)
     assert code == 0
-    assert [(one["role"], one["trusted"], one["cause"]) for one in hosts] == [("registry", True, "")]
+    assert [(host["role"], host["trusted"], host["cause"]) for host in hosts] == [("registry", True, "")]
     assert hosts[0]["chain"][-1]["subject"] == "CN=Root 0,O=Lab"
     assert hosts[0]["anchors"] == [hosts[0]["chain"][-1]["sha256"]]
     assert hosts[0]["tls"] == "TLSv1.3"
 
 
 @pytest.mark.parametrize(("host", "code"), [("localhost:{port}", 0), ("localhost", 1), ("apps.corp.test:70000", 1)])
-def test_an_entry_for_other_registries_is_no_anchor(pki: PKI, tmp_path: Path, host: str, code: int) -> None:
+def test_an_entry_scoped_to_another_registry_is_not_an_anchor(pki: PKI, tmp_path: Path, host: str, code: int) -> None:
     file = tmp_path / "service.yaml"
     with serving(pki.chain(), pki.key, API) as port:
         body = {
@@ -104,14 +104,14 @@ def test_untrusted_registry(pki: PKI, tmp_path: Path) -> None:
     assert "CN=Root 0,O=Lab" in hosts[0]["stopped"]
 
 
-def test_sarif_has_hosts_that_nodes_refuse(pki: PKI, tmp_path: Path) -> None:
+def test_sarif_has_refused_hosts(pki: PKI, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text(pem(PKI(6).root.der))
     with serving(pki.chain(), pki.key, API) as port:
         arguments = [*AT, "-o", "sarif", "--registry", f"localhost:{port}", str(tmp_path / "ca.pem")]
         result = CliRunner().invoke(check.command, arguments)
-    [found] = json.loads(result.output)["runs"][0]["results"]
-    assert (found["ruleId"], found["level"]) == ("issuer-not-trusted", "error")
-    assert f"registry localhost:{port}" in found["message"]["text"]
+    [entry] = json.loads(result.output)["runs"][0]["results"]
+    assert (entry["ruleId"], entry["level"]) == ("issuer-not-trusted", "error")
+    assert f"registry localhost:{port}" in entry["message"]["text"]
 
 
 def test_expired_server(pki: PKI, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_expired_server(pki: PKI, tmp_path: Path) -> None:
     assert (code, hosts[0]["cause"]) == (1, "certificate-expired")
 
 
-def test_missing_intermediate_is_named_from_where_it_is_published(pki: PKI, tmp_path: Path) -> None:
+def test_missing_intermediate_is_identified_by_its_published_certificate(pki: PKI, tmp_path: Path) -> None:
     issuing = pki.issuing.der
     with published(issuing) as url:
         pki.server.put(AIA, sequence(sequence(oid("1.3.6.1.5.5.7.48.2"), uri(url))))
@@ -163,7 +163,7 @@ def plain_server(answer: bytes) -> Iterator[int]:
             thread.join()
 
 
-def test_token_service_and_blob_host_are_judged_too(pki: PKI, tmp_path: Path) -> None:
+def test_token_service_and_blob_host_are_checked(pki: PKI, tmp_path: Path) -> None:
     elsewhere = PKI(6)
     token = {"/token": Reply(body=b'{"token": "everybody"}')}
     blob_url = f"/v2/app/blobs/{DIGEST}"
@@ -181,7 +181,7 @@ def test_token_service_and_blob_host_are_judged_too(pki: PKI, tmp_path: Path) ->
         with serving(pki.chain(), pki.key, replies) as port:
             code, hosts = ask(tmp_path, pki.root.der, port, "--image", "app:1")
     assert code == 1
-    assert [(one["role"], one["cause"]) for one in hosts] == [
+    assert [(host["role"], host["cause"]) for host in hosts] == [
         ("registry", ""),
         ("token service", "token-service-untrusted"),
         ("blob host", "blob-host-untrusted"),
@@ -189,27 +189,27 @@ def test_token_service_and_blob_host_are_judged_too(pki: PKI, tmp_path: Path) ->
     assert hosts[1]["address"] == f"localhost:{token_port}"
 
 
-def test_hosts_on_other_sites_are_named_and_asked_only_where_that_is_wanted(pki: PKI, tmp_path: Path) -> None:
+def test_hosts_on_other_sites_are_contacted_only_on_request(pki: PKI, tmp_path: Path) -> None:
     elsewhere = PKI(6)
     with serving(elsewhere.chain(), elsewhere.key, {}) as other:
         realm = f'Bearer realm="https://127.0.0.1:{other}/token",service="registry"'
         with serving(pki.chain(), pki.key, {"/v2/": Reply(401, {"WWW-Authenticate": realm})}) as port:
             code, hosts = ask(tmp_path, pki.root.der, port)
-            followed, asked = ask(tmp_path, pki.root.der, port, "--follow-hosts")
-    assert (code, [(one["role"], one["cause"]) for one in hosts]) == (
+            followed, followed_hosts = ask(tmp_path, pki.root.der, port, "--follow-hosts")
+    assert (code, [(host["role"], host["cause"]) for host in hosts]) == (
         2,
         [("registry", ""), ("token service", "not-asked")],
     )
-    assert f"localhost:{port} names it: 127.0.0.1:{other} was not asked" in hosts[1]["message"]
+    assert f"localhost:{port} names it: 127.0.0.1:{other} was not contacted" in hosts[1]["message"]
     assert "--follow-hosts" in hosts[1]["message"]
-    assert (followed, asked[1]["cause"]) == (1, "token-service-untrusted")
+    assert (followed, followed_hosts[1]["cause"]) == (1, "token-service-untrusted")
 
 
 @pytest.mark.parametrize("scope", ["docker.io", "registry-1.docker.io", "index.docker.io:443"])
 def test_docker_hub_has_one_name_in_scopes(scope: str) -> None:
-    entry = Entry(where="", name="a", parsed=parse(""), hosts=(scope,))
-    assert check._is_for(entry, Address.read("docker.io"))
-    assert not check._is_for(entry, Address.read("quay.io"))
+    entry = ListedEntry(where="", name="a", parsed=parse(""), hosts=(scope,))
+    assert check._applies_to(entry, Address.read("docker.io"))
+    assert not check._applies_to(entry, Address.read("quay.io"))
 
 
 def test_portal_is_not_a_registry(pki: PKI, tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_plain_http(pki: PKI, tmp_path: Path) -> None:
     assert (code, hosts[0]["cause"]) == (2, "plain-http")
 
 
-def test_nobody_listens(pki: PKI, tmp_path: Path) -> None:
+def test_refused_connection(pki: PKI, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     code, hosts = ask(tmp_path, pki.root.der, port)
@@ -260,7 +260,7 @@ def test_fetch_ca_proposes_the_served_root(pki: PKI) -> None:
     assert base64.b64decode(proposal["data"]).decode() == pem(root)
 
 
-def test_fetch_ca_proposes_the_highest_ca_that_is_served(pki: PKI) -> None:
+def test_fetch_ca_proposes_the_highest_served_ca(pki: PKI) -> None:
     with serving(pki.chain(), pki.key, {}) as port:
         code, output = fetch(port)
     assert code == 0
@@ -274,7 +274,7 @@ def test_fetch_ca_without_a_ca(pki: PKI) -> None:
     assert "CN=Issuing 0,O=Lab is not served" in output
 
 
-def test_fetch_ca_follows_the_chain_when_asked(pki: PKI) -> None:
+def test_fetch_ca_fetches_issuers_on_request(pki: PKI) -> None:
     with published(pki.issuing.der) as url:
         pki.server.put(AIA, sequence(sequence(oid("1.3.6.1.5.5.7.48.2"), uri(url))))
         with serving(pki.chain(pki.server), pki.key, {}) as port:
@@ -283,15 +283,15 @@ def test_fetch_ca_follows_the_chain_when_asked(pki: PKI) -> None:
     assert "- name: issuing-0" in output
 
 
-def test_fetch_ca_says_when_it_would_not_be_enough(pki: PKI) -> None:
+def test_fetch_ca_reports_an_insufficient_entry(pki: PKI) -> None:
     pki.server.not_after = time("260101000000Z")
     with serving(pki.chain(), pki.key, {}) as port:
         code, output = fetch(port)
     assert code == 1
-    assert "It would not be enough" in output
+    assert "This entry is not enough" in output
 
 
-def test_fetch_ca_of_nobody() -> None:
+def test_fetch_ca_without_a_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     code, message = fetch(port)

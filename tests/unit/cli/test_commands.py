@@ -1,9 +1,11 @@
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from trustplane.cli import manager, manifests, plan, prove, status, update, webhook
+from trustplane.cli import main, manager, manifests, plan, prove, status, update, webhook
 from trustplane.errors import UserError
 
 
@@ -18,53 +20,70 @@ from trustplane.errors import UserError
         webhook.command,
     ],
 )
-def test_help_explains(command: object) -> None:
-    shown = CliRunner().invoke(command, ["--help"])  # type: ignore[arg-type]
-    assert shown.exit_code == 0
-    assert "--kubeconfig" in shown.output
+def test_help_mentions_the_kubeconfig(command: object) -> None:
+    result = CliRunner().invoke(command, ["--help"])  # type: ignore[arg-type]
+    assert result.exit_code == 0
+    assert "--kubeconfig" in result.output
+
+
+def _commands(group: click.Group) -> Iterator[click.Command]:
+    for name in group.list_commands(click.Context(group)):
+        found = group.get_command(click.Context(group), name)
+        assert found
+        yield from _commands(found) if isinstance(found, click.Group) else [found]
+
+
+def test_every_command_takes_the_same_kubeconfigs(tmp_path: Path) -> None:
+    options = [one for command in _commands(main) for one in command.params if one.name == "kubeconfig"]
+    assert len(options) > 8
+    for one in options:
+        assert isinstance(one, click.Option)
+        assert "Default: $KUBECONFIG" in (one.help or "")
+        with pytest.raises(click.BadParameter, match="does not exist"):
+            one.type.convert(str(tmp_path / "none"), one, None)
 
 
 @pytest.mark.parametrize("arguments", [[], ["c", "--all"], ["c", "--timeout", "0"], ["c", "-o", "yaml"]])
 def test_wrong_usage_of_update(arguments: list[str]) -> None:
-    shown = CliRunner().invoke(update.command, arguments)
-    assert shown.exit_code == 2
-    assert "Usage: update" in shown.output
+    result = CliRunner().invoke(update.command, arguments)
+    assert result.exit_code == 2
+    assert "Usage: update" in result.output
 
 
-def test_the_webhook_server_names_files_that_it_cannot_read(tmp_path: Path) -> None:
+def test_the_webhook_reports_unreadable_files(tmp_path: Path) -> None:
     files = ["--tls-cert", str(tmp_path / "none.crt"), "--tls-key", str(tmp_path / "none.key")]
-    shown = CliRunner().invoke(webhook.command, files)
-    assert "Cannot serve TLS" in str(shown.exception)
+    result = CliRunner().invoke(webhook.command, files)
+    assert "Cannot serve TLS" in str(result.exception)
 
 
-def test_the_manager_wants_a_kubeconfig_that_exists(tmp_path: Path) -> None:
-    shown = CliRunner().invoke(manager.command, ["--kubeconfig", str(tmp_path / "none")])
-    assert shown.exit_code == 2
-    assert "does not exist" in shown.output
+def test_the_manager_requires_an_existing_kubeconfig(tmp_path: Path) -> None:
+    result = CliRunner().invoke(manager.command, ["--kubeconfig", str(tmp_path / "none")])
+    assert result.exit_code == 2
+    assert "does not exist" in result.output
 
 
 @pytest.mark.parametrize("command", [plan.command, prove.command, status.command, update.command])
 def test_help_has_examples_and_exit_statuses(command: object) -> None:
-    shown = CliRunner().invoke(command, ["--help"])  # type: ignore[arg-type]
-    assert "Examples:" in shown.output
-    assert "Exit status: 0" in shown.output
+    result = CliRunner().invoke(command, ["--help"])  # type: ignore[arg-type]
+    assert "Examples:" in result.output
+    assert "Exit status: 0" in result.output
 
 
 @pytest.mark.parametrize("arguments", [[], ["c", "--all"], ["c", "--image", "r/x"], ["c", "--timeout", "0"]])
 def test_wrong_usage_of_prove(arguments: list[str]) -> None:
-    shown = CliRunner().invoke(prove.command, arguments)
-    assert shown.exit_code == 2
-    assert "Usage: prove" in shown.output
+    result = CliRunner().invoke(prove.command, arguments)
+    assert result.exit_code == 2
+    assert "Usage: prove" in result.output
 
 
 @pytest.mark.parametrize(
     "text", ["a: [", "- 1", "kind: Secret", "items: 7", "items:\n- 7", "a: !!int ''", "a: 2026-13-99", "\xff", "a: *b"]
 )
-def test_a_plan_wants_a_manifest(tmp_path: Path, text: str) -> None:
+def test_a_plan_requires_a_manifest(tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.yaml"
     file.write_text(text)
-    shown = CliRunner().invoke(plan.command, ["-f", str(file)])
-    assert isinstance(shown.exception, UserError)
+    result = CliRunner().invoke(plan.command, ["-f", str(file)])
+    assert isinstance(result.exception, UserError)
 
 
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -88,17 +107,17 @@ MERGES = "a: &a {x: 1, y: 2}\n" + "".join(
         pytest.param("x" * (33 << 20), "larger than 32 MB", id="octets"),
     ],
 )
-def test_manifests_of_a_plan_have_the_limits_of_check(text: str, limit: str) -> None:
-    shown = CliRunner().invoke(plan.command, ["-f", "-"], input=text)
-    assert isinstance(shown.exception, UserError)
-    assert limit in shown.exception.why + shown.exception.what
+def test_a_plan_limits_the_size_of_manifests(text: str, limit: str) -> None:
+    result = CliRunner().invoke(plan.command, ["-f", "-"], input=text)
+    assert isinstance(result.exception, UserError)
+    assert limit in result.exception.why + result.exception.what
 
 
 def test_a_manifest_may_repeat_itself_within_the_limits() -> None:
     text = b"kind: List\nitems:\n- &a {metadata: {name: b}}\n- *a\n---\n- &a 1\n- *a\n"
-    assert manifests.load("-", text)[0]["items"] == [{"metadata": {"name": "b"}}] * 2
+    assert manifests.parse_objects("-", text)[0]["items"] == [{"metadata": {"name": "b"}}] * 2
 
 
-def test_a_plan_names_a_file_that_it_cannot_read(tmp_path: Path) -> None:
-    shown = CliRunner().invoke(plan.command, ["-f", str(tmp_path / "none")])
-    assert "cannot be read" in str(shown.exception)
+def test_a_plan_reports_an_unreadable_file(tmp_path: Path) -> None:
+    result = CliRunner().invoke(plan.command, ["-f", str(tmp_path / "none")])
+    assert "cannot be read" in str(result.exception)

@@ -1,4 +1,4 @@
-"""Nothing from outside acts on a terminal, or shows a credential there, whatever field it is in."""
+"""Untrusted text in any field neither controls the terminal nor reveals credentials."""
 
 import contextlib
 import io
@@ -55,19 +55,19 @@ from trustplane.cli import (
     tables,
     update,
 )
-from trustplane.cli.check_report import Place, Report
+from trustplane.cli.check_report import CheckReport, LocatedFinding
 from trustplane.cli.console import console
-from trustplane.cli.plan_effects import Document, Effect, Plan
+from trustplane.cli.plan_effects import Effect, ManifestPlan, PlannedObject
 from trustplane.cli.prove_rows import Row
 from trustplane.cli.status_nodes import NodeRow
 from trustplane.cli.terminal import Terminal
 from trustplane.controllers.progress import Progress
 from trustplane.diagnosis.cause import Cause, Code, Confidence
-from trustplane.diagnosis.evidence import Case, Look
+from trustplane.diagnosis.decision import Diagnosis
+from trustplane.diagnosis.evidence import Case, CollectorReport
 from trustplane.diagnosis.explanation import Evidence
 from trustplane.diagnosis.explanation import explain as explained
 from trustplane.diagnosis.report import Answer
-from trustplane.diagnosis.verdict import Diagnosis
 from trustplane.errors import NodeError
 from trustplane.kube.resource import Key
 from trustplane.local.demo.story import Story
@@ -77,7 +77,7 @@ from trustplane.trust.risk import Kind, Risk
 from trustplane.trust.standing import judge
 
 SOURCES = Path(cli.__file__).parents[1]
-# Of a registry's certificate: a title, a cleared screen, a faked table, hidden text. Go prints it into its errors.
+# From a registry's certificate: a window title, a cleared screen, a fake table, hidden text. Go's errors quote it.
 ESCAPES = "\x1b]0;pwned\x07\x1b[2J\x1b[1;1Hall nodes Proven\x1b[8m"
 SECRET = "s3cr3tV4lue"
 X509 = (
@@ -86,10 +86,10 @@ X509 = (
 )
 HOSTILE = [
     ESCAPES,
-    "\x9b2J\x90q\x85",  # C1: one octet each in Latin-1
-    "\u202egnp.exe\u2066\u200b\u2060\ufeff\u00ad",  # reordered, and of no width
+    "\x9b2J\x90q\x85",  # C1 controls: one byte each in Latin-1
+    "\u202egnp.exe\u2066\u200b\u2060\ufeff\u00ad",  # reordered, and zero-width
     "lone \ud800 surrogate",
-    "[link=https://evil.test]here[/link][bold]x[/][/]\\",  # markup of rich
+    "[link=https://evil.test]here[/link][bold]x[/][/]\\",  # rich markup
     "a\r\nb\x0b\x0c\u2028\u2029",
     "\x1b[31m" * 500,
 ]
@@ -98,7 +98,7 @@ Show = Callable[[str], None]
 
 
 def _trust(text: str) -> ClusterTrust:
-    conditions = [Condition(type=one, status="False", reason=text, message=text) for one in ("Current", "Proven")]
+    conditions = [Condition(type=type_, status="False", reason=text, message=text) for type_ in ("Current", "Proven")]
     entry = TrustEntry(name=text, fingerprints=[text], hosts=[text])
     return ClusterTrust(
         metadata=Metadata(name=text, namespace=text),
@@ -144,16 +144,20 @@ def _prove(text: str) -> None:
 def _diagnose(text: str) -> None:
     cause = Cause(Code.UNKNOWN, Confidence.LOW, text, text)
     case = Case(
-        now=NOW, image=text, registry=text, cluster=text, looks=(Look(text, text), Look(text, text, seen=False))
+        now=NOW,
+        image=text,
+        registry=text,
+        cluster=text,
+        reports=(CollectorReport(text, text), CollectorReport(text, text, is_available=False)),
     )
-    answers = [diagnose_report.Answer(case, Diagnosis((cause, cause), explained(text)), (text,), (text,))]
-    diagnose_report.show(console(), answers)
+    answers = [diagnose_report.CaseDiagnosis(case, Diagnosis((cause, cause), explained(text)), (text,), (text,))]
+    diagnose_report.show_diagnoses(console(), answers)
     output.echo_json(diagnose_report.as_json(answers))
 
 
 def _explain(text: str) -> None:
     answers = [Answer(explained(text, [Evidence(text, text)]), (text,))]
-    explain_report.show(console(), answers)
+    explain_report.show_explanations(console(), answers)
     output.echo_json(explain_report.as_json(answers))
 
 
@@ -162,15 +166,15 @@ def _finding(text: str) -> Finding:
 
 
 def _check(text: str) -> None:
-    report = Report((Place("list.yaml", 1, _finding(text)),), (), undecided=(text,))
-    check_tables.show(console(), report)
+    report = CheckReport((LocatedFinding("list.yaml", 1, _finding(text)),), (), undecided=(text,))
+    check_tables.show_report(console(), report)
     for kind in ("json", "sarif"):
         check._show(report, kind, "list.yaml", to_stderr=True)
 
 
 def _plan(text: str) -> None:
     effect = Effect(key=Key(text, text), effect=text, reason=text, how=text, change=Difference(text=text), message=text)
-    shown = Plan((Document(text, text, (_finding(text),)),), (effect,))
+    shown = ManifestPlan((PlannedObject(text, text, (_finding(text),)),), (effect,))
     plan._show(shown)
     output.echo_json(shown.as_json())
 
@@ -185,8 +189,8 @@ def _update(text: str) -> None:
 def _local(text: str) -> None:
     part, container = PartStatus(name=text, message=text), ContainerStatus(name=text, state=text, role=text)
     cluster = ClusterStatus(namespace=text, name=text, phase=text, available=True)
-    shown = Status(id=text, folder=text, subnet=text, kubernetes_version=text, parts=[part], containers=[container],
-                   clusters=[cluster])  # fmt: skip
+    shown = Status(id=text, folder=text, subnet=text, kubernetes_version=text, versions=text, parts=[part],
+                   containers=[container], clusters=[cluster])  # fmt: skip
     tables.show(console(), shown)
     terminal = Terminal(console())
     with terminal.step(text):
@@ -205,7 +209,7 @@ def _story(text: str) -> None:
 
 
 def _error(text: str) -> None:
-    cli.show(NodeError(text, why=text, next_step=text))
+    cli.show_error(NodeError(text, why=text, next_step=text))
 
 
 def _traceback(text: str) -> None:
@@ -251,10 +255,10 @@ def _restored() -> Iterator[None]:
 
 
 def shown_by(show: Show, text: str, encoding: str = "utf-8") -> str:
-    """Return what a view writes to both streams, on a stream that encodes strictly."""
+    """Return the output of a view to both streams, with strict encoding."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n", write_through=True)
     with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-        output.guard()
+        output.guard_streams()
         show(text)
         stream.flush()
     return stream.buffer.getvalue().decode(encoding, "replace")  # type: ignore[attr-defined]
@@ -264,13 +268,13 @@ def assert_harmless(shown: str, *, coloured: bool = False) -> None:
     if coloured:
         shown = re.sub(r"\x1b\[[0-9;]*m", "", shown)
         shown = re.sub(r"\x1b\[\?25[hl]|\x1b\[[12]?[AK]|\r", "", shown)  # rich's live line
-    acting = {one for one in shown if not one.isprintable() and one not in "\n\t"}
-    assert not acting
+    controls = {character for character in shown if not character.isprintable() and character not in "\n\t"}
+    assert not controls
 
 
 @pytest.mark.parametrize("text", [X509, *HOSTILE])
 @pytest.mark.parametrize("show", VIEWS)
-def test_no_view_lets_text_act_on_a_terminal(show: Show, text: str) -> None:
+def test_no_view_lets_text_control_the_terminal(show: Show, text: str) -> None:
     shown = shown_by(show, text)
     assert shown
     assert_harmless(shown, coloured=show is _log_of_a_terminal)
@@ -287,7 +291,7 @@ def test_any_text_in_any_field_is_harmless_and_hides_credentials(show: Show, tex
 
 
 @pytest.mark.parametrize("show", [_status, _check, _explain, _diagnose, _plan, _local, _story])
-def test_own_styles_survive_where_colours_are_wanted(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_styles_are_kept_with_colours(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     assert "\x1b[" in shown_by(show, "fine")
@@ -297,12 +301,12 @@ def test_own_styles_survive_where_colours_are_wanted(show: Show, monkeypatch: py
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("show", VIEWS)
-def test_a_stream_that_cannot_encode_ends_no_command(show: Show, encoding: str) -> None:
+def test_unencodable_text_ends_no_command(show: Show, encoding: str) -> None:
     assert_harmless(shown_by(show, "✓ … \ud800 \u202e ö 漢", encoding), coloured=show is _log_of_a_terminal)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_program_says_why_on_a_stream_that_cannot_encode(encoding: str) -> None:
+def test_a_program_reports_causes_on_any_encoding(encoding: str) -> None:
     message = X509.replace("certificate is valid for", "certificate is valid for ✓\u202e")
     done = subprocess.run(
         [sys.executable, "-m", "trustplane", "explain", "-"],
@@ -317,24 +321,24 @@ def test_a_program_says_why_on_a_stream_that_cannot_encode(encoding: str) -> Non
 
 
 @pytest.mark.parametrize("show", [_status, _prove, _explain, _diagnose, _check, _plan, _update, _local, _error])
-def test_text_without_end_is_cut(show: Show) -> None:
+def test_long_text_is_shortened(show: Show) -> None:
     shown = shown_by(show, "x" * 1_000_000)
     assert "…" in shown
     assert "x" * (output.MAX_LENGTH + 1) not in shown
 
 
-def test_markup_in_a_message_is_shown_as_it_is() -> None:
+def test_markup_in_a_message_is_shown_verbatim() -> None:
     assert "[red]x[/] \\[bold]" in shown_by(_error, "[red]x[/] \\[bold]")
     assert "[red]x[/] \\[bold]" in shown_by(_status, "[red]x[/] \\[bold]")
 
 
 def test_a_message_of_several_lines_keeps_them() -> None:
-    assert shown_by(cli.show, NodeError("no", why="a\nb")) == "Error: no\n  Why:  a\n        b\n"  # type: ignore[arg-type]
+    assert shown_by(cli.show_error, NodeError("no", why="a\nb")) == "Error: no\n  Why:  a\n        b\n"  # type: ignore[arg-type]
 
 
-def test_base64_that_looks_like_a_token_stays_whole() -> None:
+def test_base64_that_looks_like_a_token_is_not_redacted() -> None:
     data = "LS0t/eyJhbGciOiJSUzI1NiJ9"
-    assert json.loads(shown_by(lambda one: output.echo_json({"data": one}), data)) == {"data": data}
+    assert json.loads(shown_by(lambda text: output.echo_json({"data": text}), data)) == {"data": data}
     assert shown_by(output.echo_data, data) == f"{data}\n"
 
 
@@ -343,7 +347,7 @@ def test_a_long_traceback_keeps_its_end() -> None:
     assert shown_by(lambda _: output._excepthook(ValueError, error, None), "").endswith("the end\n")
 
 
-def test_a_line_of_the_log_cannot_be_forged(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_cannot_be_forged(capsys: pytest.CaptureFixture[str]) -> None:
     service.log_to_stderr()
     structlog.get_logger().info("a\nb", text="c\nd")
     logging.getLogger("library").warning("e\nERROR root: f")
@@ -378,7 +382,7 @@ def _run(command: click.Command, *arguments: str) -> str:
     return shown.output
 
 
-def test_rich_alone_would_not_do() -> None:
+def test_rich_alone_is_not_enough() -> None:
     stream: Any = io.StringIO()
     RichConsole(file=stream).print(ESCAPES, markup=False)
     assert "\x1b]0;" in stream.getvalue()

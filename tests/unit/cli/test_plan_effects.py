@@ -14,9 +14,9 @@ from trustplane.cli.plan_effects import (
     REPLACED,
     UPDATED,
     Effect,
-    Machines,
+    MachineCounts,
     annotations_after,
-    effect,
+    cluster_effect,
 )
 from trustplane.kube.resource import Key
 from trustplane.trust.entries import Reading, read
@@ -48,72 +48,72 @@ def known(data: dict[str, str]) -> Situation:
     )
 
 
-def planned(situation: Situation, strategy: str = "InPlace", machines: Machines = Machines(3, 2)) -> Effect:  # noqa: B008
-    return effect(KEY, situation, decide(situation), machines, strategy=strategy)
+def planned(situation: Situation, strategy: str = "InPlace", machines: MachineCounts = MachineCounts(3, 2)) -> Effect:  # noqa: B008
+    return cluster_effect(KEY, situation, decide(situation), machines, strategy=strategy)
 
 
 def test_the_same_list_does_nothing(known: Situation) -> None:
     assert planned(known).effect == NOTHING
 
 
-def test_a_changed_service_list_waits_until_it_is_asked_for(known: Situation, data: dict[str, str]) -> None:
-    found = planned(replace(known, service=listed(data, corp="a", apps="b")))
-    assert (found.effect, found.how, found.restarts, found.machines) == (HELD, "", False, 0)
-    document = found.as_json()
+def test_a_changed_service_list_is_held_until_an_update(known: Situation, data: dict[str, str]) -> None:
+    result = planned(replace(known, service=listed(data, corp="a", apps="b")))
+    assert (result.effect, result.how, result.restarts, result.machines) == (HELD, "", False, 0)
+    document = result.as_json()
     assert document["added"] == [
         {"name": "apps", "fingerprints": list(listed(data, x="b").trust.entries[0].fingerprints), "hosts": []}
     ]
-    assert "trustplane update shop" in found.message
+    assert "trustplane update shop" in result.message
 
 
-def test_an_own_list_updates_at_once_in_place(known: Situation, data: dict[str, str]) -> None:
-    found = planned(replace(known, own=listed(data, apps="b")))
-    assert (found.effect, found.reason, found.how) == (UPDATED, "OwnTrustChanged", IN_PLACE)
-    assert found.restarts
-    assert (found.machines, found.replaced) == (5, 0)
-    assert [one["name"] for one in found.as_json()["removed"]] == ["corp"]
+def test_an_own_list_updates_immediately_in_place(known: Situation, data: dict[str, str]) -> None:
+    result = planned(replace(known, own=listed(data, apps="b")))
+    assert (result.effect, result.reason, result.how) == (UPDATED, "OwnTrustChanged", IN_PLACE)
+    assert result.restarts
+    assert (result.machines, result.replaced) == (5, 0)
+    assert [item["name"] for item in result.as_json()["removed"]] == ["corp"]
 
 
-def test_entries_of_single_registries_restart_nothing(known: Situation, data: dict[str, str]) -> None:
+def test_registry_scoped_entries_restart_nothing(known: Situation, data: dict[str, str]) -> None:
     own = listed(data, corp="a", apps="b")
-    found = planned(replace(known, own=Reading(own.trust.scoped({"apps": ["r.test"]}))))
-    assert (found.effect, found.how, found.restarts) == (UPDATED, IN_PLACE, False)
-    assert [one["hosts"] for one in found.as_json()["added"]] == [["r.test"]]
-    found = planned(replace(known, own=Reading(own.trust.scoped({"corp": ["r.test"]}))))
-    assert found.restarts
-    assert [(one["fromHosts"], one["toHosts"]) for one in found.as_json()["changed"]] == [([], ["r.test"])]
+    result = planned(replace(known, own=Reading(own.trust.scoped({"apps": ["r.test"]}))))
+    assert (result.effect, result.how, result.restarts) == (UPDATED, IN_PLACE, False)
+    assert [item["hosts"] for item in result.as_json()["added"]] == [["r.test"]]
+    result = planned(replace(known, own=Reading(own.trust.scoped({"corp": ["r.test"]}))))
+    assert result.restarts
+    assert [(item["fromHosts"], item["toHosts"]) for item in result.as_json()["changed"]] == [([], ["r.test"])]
 
 
 def test_replacement_restarts_nothing(known: Situation, data: dict[str, str]) -> None:
     policy = Policy(propagation="Automatic")
-    found = planned(replace(known, service=listed(data, corp="b"), policy=policy), "Replace")
-    assert (found.reason, found.how, found.restarts, found.replaced) == ("Automatic", REPLACED, False, 5)
-    assert [one["name"] for one in found.as_json()["changed"]] == ["corp"]
+    result = planned(replace(known, service=listed(data, corp="b"), policy=policy), "Replace")
+    assert (result.reason, result.how, result.restarts, result.replaced) == ("Automatic", REPLACED, False, 5)
+    assert [item["name"] for item in result.as_json()["changed"]] == ["corp"]
 
 
-def test_a_control_plane_of_one_is_changed_in_place_like_any_other(known: Situation, data: dict[str, str]) -> None:
-    found = planned(replace(known, own=listed(data, apps="b")), machines=Machines(1, 2))
-    assert (found.how, found.restarts, found.machines, found.replaced) == (IN_PLACE, True, 3, 0)
-    assert found.message == ""
+def test_a_single_control_plane_node_is_updated_in_place(known: Situation, data: dict[str, str]) -> None:
+    result = planned(replace(known, own=listed(data, apps="b")), machines=MachineCounts(1, 2))
+    assert (result.how, result.restarts, result.machines, result.replaced) == (IN_PLACE, True, 3, 0)
+    assert result.message == ""
 
 
 def test_another_change_of_the_cluster_replaces_its_machines(known: Situation) -> None:
-    found = planned(replace(known, update_digests={"1/version": "b"}))
-    assert (found.effect, found.reason, found.how) == (UPDATED, "OtherUpdate", REPLACED)
+    result = planned(replace(known, update_digests={"1/version": "b"}))
+    assert (result.effect, result.reason, result.how) == (UPDATED, "OtherUpdate", REPLACED)
 
 
 def test_the_first_customisation_updates_all(known: Situation, data: dict[str, str]) -> None:
     frozen = replace(known.frozen or Frozen(digest=""), first_customisation_handled=False)
-    found = planned(replace(known, frozen=frozen, service=listed(data, corp="a", apps="b")))
-    assert (found.effect, found.reason) == (UPDATED, "FirstCustomisation")
+    result = planned(replace(known, frozen=frozen, service=listed(data, corp="a", apps="b")))
+    assert (result.effect, result.reason) == (UPDATED, "FirstCustomisation")
 
 
-def test_a_new_cluster_is_made_with_the_list(known: Situation) -> None:
-    found = planned(replace(known, frozen=None, in_force=None))
-    assert (found.effect, found.change.added) == (CREATED, ("corp",))
+def test_a_new_cluster_starts_with_the_list(known: Situation) -> None:
+    result = planned(replace(known, frozen=None, in_force=None))
+    assert (result.effect, result.change.added) == (CREATED, ("corp",))
 
 
-def test_a_broken_list_changes_nothing_and_is_refused_for_a_new_cluster(known: Situation) -> None:
+def test_an_invalid_list_has_no_effect_and_is_refused_for_a_new_cluster(known: Situation) -> None:
     broken = read([TrustedCA(name="bad", data="!")])
     assert planned(replace(known, service=broken)).effect == NOTHING
     assert "not base64" in planned(replace(known, service=broken)).message
@@ -124,24 +124,24 @@ def test_a_broken_list_changes_nothing_and_is_refused_for_a_new_cluster(known: S
     ("applied", "manifest", "after"),
     [
         ({}, {}, {"scope": "a=b"}),  # set by `kubectl annotate`
-        ({"scope": "a=b"}, {}, {}),  # it was in the manifest that was applied before
+        ({"scope": "a=b"}, {}, {}),  # it was in the last applied manifest
         ({"scope": "a=b"}, {"scope": "a=c"}, {"scope": "a=c"}),
         ({"scope": "x=y"}, {"other": "1"}, {"other": "1"}),
     ],
 )
-def test_an_annotation_goes_where_kubectl_applied_it(
+def test_an_annotation_is_removed_if_kubectl_applied_it(
     applied: dict[str, str], manifest: dict[str, str], after: dict[str, str]
 ) -> None:
     last = "kubectl.kubernetes.io/last-applied-configuration"
     kept = {"scope": "a=b", last: json.dumps({"metadata": {"annotations": applied}})}
-    found = annotations_after(kept, manifest)
-    assert {name: value for name, value in found.items() if name != last} == after
+    result = annotations_after(kept, manifest)
+    assert {name: value for name, value in result.items() if name != last} == after
 
 
 @pytest.mark.parametrize(
     "applied", ["", "{", "[]", '{"metadata": null}', '{"metadata": {"annotations": null}}', "\udc80"]
 )
-def test_annotations_stay_where_nothing_is_known_to_be_applied_before(applied: str) -> None:
+def test_annotations_are_kept_without_a_last_applied_manifest(applied: str) -> None:
     kept = {"scope": "a=b", "kubectl.kubernetes.io/last-applied-configuration": applied}
     assert annotations_after(kept, {}) == kept
     assert annotations_after({"scope": "a=b"}, {}) == {"scope": "a=b"}

@@ -39,26 +39,26 @@ def test_levels(capsys: pytest.CaptureFixture[str], options: dict[str, bool], ev
     assert [line["event"] for line in _lines(capsys)] == events
 
 
-def test_a_traceback_shows_no_local_variable(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_shows_no_local_variables(capsys: pytest.CaptureFixture[str]) -> None:
     service.log_to_stderr()
     password = b"hunter2".decode()
     try:
         {}[len(password)]
     except KeyError:
         structlog.get_logger().exception("failed")
-    shown = capsys.readouterr().err
-    assert "test_service.py" in shown
-    assert "hunter2" not in shown
+    output = capsys.readouterr().err
+    assert "test_service.py" in output
+    assert "hunter2" not in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_service_cleanly(number: signal.Signals) -> None:
-    seen = []
+    events = []
 
     async def main(stop: asyncio.Event) -> None:
         os.kill(os.getpid(), number)
         await stop.wait()
-        seen.append("stopped")
+        events.append("stopped")
 
     service.run(main)
-    assert seen == ["stopped"]
+    assert events == ["stopped"]

@@ -81,7 +81,7 @@ def test_the_user_is_there_once(spec: Json) -> None:
 
 
 def without(part: str, name: str) -> Json:
-    made = with_trust({}, "shop")
+    made = with_trust({}, pages.CLUSTER)
     return made | {part: [one for one in made[part] if name not in str(one)]}
 
 
@@ -104,7 +104,7 @@ def test_what_is_not_whole_is_not_set_up(spec: Any) -> None:
 
 
 def test_a_plain_cluster_may_name_another_secret() -> None:
-    made = with_trust({}, "shop")
+    made = with_trust({}, pages.CLUSTER)
     made["files"][0]["contentFrom"]["secret"]["name"] = "own"
     assert names_trust(made) == "own"
 
@@ -114,8 +114,8 @@ def test_the_page_has_what_machines_boot_with() -> None:
     assert pages.written(page) == page, "run `make pages`"
     whole, placed = pages.blocks()
     assert page.count(f"```yaml\n{whole}```\n") == 1
-    assert yaml.safe_load(whole) == with_trust({}, "shop")
+    assert yaml.safe_load(whole) == with_trust({}, pages.CLUSTER)
     control_plane, worker = yaml.safe_load_all(placed)
     specs = (control_plane["spec"]["kubeadmConfigSpec"], worker["spec"]["template"]["spec"])
-    assert [names_trust(one) for one in specs] == ["shop-trust", "shop-trust"]
+    assert [names_trust(one) for one in specs] == [f"{pages.CLUSTER}-trust"] * 2
     assert specs[0]["preKubeadmCommands"] == [COMMAND, "echo yours"]

@@ -8,7 +8,7 @@ import yaml
 
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.meta import Json
-from trustplane.clusterapi.cluster import desired_cluster, update_digests
+from trustplane.clusterapi.cluster import desired_cluster, refused, update_digests
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 EXAMPLE: Json = yaml.safe_load((EXAMPLES / "tanzukubernetescluster.yaml").read_text())
@@ -192,3 +192,17 @@ def test_digests_stay_the_same_from_release_to_release() -> None:
         "1/pool/workers": "21f4549115",
         "1/version": "6724963e32",
     }
+
+
+FORBIDDEN = "taints are not allowed to be set when the feature gate MachineTaintPropagation is disabled"
+UNKNOWN = 'failed to create typed patch object: .spec.topology[name="np"].taints: field not declared in schema'
+
+
+@pytest.mark.parametrize("why", [FORBIDDEN, UNKNOWN])
+def test_a_refusal_of_taints_names_the_feature_gate(why: str) -> None:
+    tainted = tkc(nodePools=[POOL, POOL | {"name": "x", "taints": [{"key": "dedicated", "effect": "NoSchedule"}]}])
+    told = refused(tainted, f"{why}.")
+    assert told.startswith(f"Cluster API refuses this cluster. {why}. Taints of node pools need feature gate ")
+    assert "EXP_MACHINE_TAINT_PROPAGATION=true" in told
+    assert refused(tainted, "the class is unknown") == "Cluster API refuses this cluster. the class is unknown"
+    assert refused(tkc(nodePools=[POOL]), why) == f"Cluster API refuses this cluster. {why}"

@@ -1,5 +1,6 @@
 """What a rollout is decided from, out of what Machines say."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.api.clusterapi import KubeadmControlPlane, Machine, MachineDeployment
+from trustplane.api.annotations import REMEDIATE
+from trustplane.api.clusterapi import KubeadmControlPlane, Machine, MachineDeployment, MachineHealthCheck
 from trustplane.api.clustertrust import (
     BOOTSTRAP,
     IN_PLACE,
@@ -89,12 +91,19 @@ def observed(
     labels: dict[str, str] | None = None,
     work: Work = NO_WORK,
     after: dict[str, datetime] | None = None,
+    annotations: dict[str, str] | None = None,
+    checks: Sequence[MachineHealthCheck] = (),
+    blind: bool = False,
 ) -> Node:
     known = known or facts()
-    machine = msgspec.convert(
-        {"metadata": {"name": known.machine, "labels": WORKER if labels is None else labels}}, Machine
-    )
-    return node(known, machine, hosts, work=work, after=after or {}, now=NOW)
+    metadata = {
+        "name": known.machine,
+        "labels": WORKER if labels is None else labels,
+        "annotations": annotations or {},
+        "ownerReferences": [{"kind": "Owner", "name": "o", "controller": True}],
+    }
+    machine = msgspec.convert({"metadata": metadata, "spec": {"clusterName": "c"}}, Machine)
+    return node(known, machine, hosts, work=work, after=after or {}, checks=checks, now=NOW, blind=blind)
 
 
 def test_a_node_that_has_proven_what_was_written_on_it() -> None:
@@ -129,6 +138,24 @@ def test_a_node_that_has_proven_what_was_written_on_it() -> None:
 def test_what_counts_as_proven_and_as_refused(known: NodeFacts, proven: str | None, refused: str | None) -> None:
     found = observed(known)
     assert (found.proven, found.refused) == (proven, refused)
+
+
+@pytest.mark.parametrize(
+    ("known", "proven"),
+    [
+        (facts(inspection=None), SET),
+        (facts(inspection=look(one=UNREADABLE)), SET),
+        (facts(inspection=None, proof=proof(one=NOT_TRUSTED)), None),
+        (facts(inspection=None, proof=proof(one=UNREACHABLE)), None),
+        (facts(inspection=None, proof=proof(one="")), None),
+        (facts(inspection=None, changed=NOW), None),
+    ],
+)
+def test_where_nobody_can_look_it_is_enough_that_every_kubelet_was_accepted(
+    known: NodeFacts, proven: str | None
+) -> None:
+    assert observed(known, blind=True).proven == proven
+    assert observed(known).proven is None
 
 
 def test_a_registry_that_is_none_of_the_clusters_counts_for_nothing() -> None:
@@ -272,6 +299,16 @@ def test_who_makes_another_machine(
     found = observed(labels=labels, after={"": NOW})
     assert (found.control_plane, found.group, found.replaceable) == (control_plane, group, replaceable)
     assert found.leaving is (not group and control_plane)
+
+
+def test_of_a_control_plane_a_health_check_makes_another_machine() -> None:
+    spec = {"clusterName": "c", "selector": {"matchLabels": CONTROL_PLANE}}
+    checks = [msgspec.convert({"metadata": {"name": "checks"}, "spec": spec}, MachineHealthCheck)]
+    assert observed(labels=CONTROL_PLANE, checks=checks).replaceable
+    assert not observed(labels={}, checks=checks).replaceable
+    found = observed(labels=CONTROL_PLANE, checks=checks, annotations={REMEDIATE: ""})
+    assert (found.replaceable, found.marked) == (True, True)
+    assert not observed().marked
 
 
 def test_groups_are_named_as_machines_name_them() -> None:

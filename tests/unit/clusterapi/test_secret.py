@@ -168,7 +168,9 @@ def test_of_a_part_the_set_in_force_tells_whose_entries_it_has() -> None:
 def test_a_set_is_read_only_where_it_is_the_one_that_is_asked_for() -> None:
     found = msgspec.convert(secret.desired_secret(CLUSTER, trust()), Secret)
     assert secret.read_set(found, trust().digest) == trust()
-    assert secret.read_set(found, EMPTY.digest) is None
+    assert secret.read_set(found, trust().short) == trust()
+    for other in (EMPTY.digest, trust().short[:-1], "", trust().short + "x"):
+        assert secret.read_set(found, other) is None
     assert secret.read_set(Secret(data={"x.pem": "!"}), trust().digest) is None
 
 

@@ -83,19 +83,11 @@ def test_a_value_that_means_nothing_is_an_error(value: object) -> None:
     assert found(cluster({"name": "trust", "value": value})) == [("bad-variable", TOP)]
 
 
-def test_groups_with_a_value_of_their_own_are_judged() -> None:
-    workers = {"machineDeployments": [pool("np", "b")], "machinePools": [pool("mp", "b")]}
-    control_plane = {"variables": {"overrides": [variable("b")]}}
-    after = cluster(variable("a"), controlPlane=control_plane, workers=workers)
-    assert needed_secrets(after, None) == {USERS}
-    assert len(found(after, secrets={USERS: {"a": twice(A)}})) == 3
-
-
 def test_only_what_changed_is_judged() -> None:
-    broken = variable("bad", secret="x")
-    before = cluster(broken, workers={"machineDeployments": [pool("np", "a")]})
-    after = cluster(broken, workers={"machineDeployments": [pool("np", "a", "b")]})
-    secrets = {"x": {"bad.pem": "!"}, USERS: {"a": twice(A), "b": twice(B)}}
+    before = cluster(variable("bad", secret="x"))
+    secrets: Secrets = {"x": {"bad.pem": "!"}}
+    assert found(before, None, secrets) == [("not-base64", "Secret x[0] (bad)")]
+    after = cluster(variable("bad", secret="x"), workers={"machineDeployments": [{"name": "np"}]})
     assert found(after, before, secrets) == []
     assert found(before | {"metadata": {"name": "c", "labels": {"x": "y"}}}, before, secrets) == []
 
@@ -117,15 +109,14 @@ def test_removals_are_judged_by_names_where_there_are_no_certificates() -> None:
     assert "2 of 2 certificates: a, b" in findings[0].what
 
 
-def test_a_pool_with_its_own_list_may_come_and_go() -> None:
+def test_an_override_loses_nothing_since_it_had_no_effect() -> None:
     secrets: Secrets = {USERS: {"a": twice(A), "b": twice(B)}}
     plain = cluster(variable("a"))
-    with_pool = cluster(variable("a"), workers={"machineDeployments": [pool("np", "b")]})
-    assert found(with_pool, plain, secrets) == []
-    assert found(plain, with_pool, secrets) == []
-    changed = cluster(variable("a"), workers={"machineDeployments": [pool("np")]})
-    place = "spec.topology.workers.machineDeployments[np].variables[trust]"
-    assert found(changed, with_pool, secrets) == [("removal-not-allowed", place)]
+    overridden = cluster(variable("a"), workers={"machineDeployments": [pool("np", "b")]})
+    place = "spec.topology.workers.machineDeployments[np].variables.overrides[trust]"
+    assert found(overridden, plain, secrets) == [("trust-override", place)]
+    assert found(plain, overridden, secrets) == []
+    assert needed_secrets(overridden, plain) == set()
 
 
 @pytest.mark.parametrize("spec", [{}, {"topology": None}, {"topology": {}}, {"topology": {"workers": None}}])

@@ -1,4 +1,4 @@
-"""Whatever a node answers when it is looked at: a look, or an error of that node."""
+"""Hostile reports of a node end in an inspection, or in an error of that node."""
 
 import base64
 import contextlib
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trustplane.collectors import disk, node_ssh
 from trustplane.diagnosis.layer import Role
-from trustplane.diagnosis.proxy import through
+from trustplane.diagnosis.proxy import proxy_for
 from trustplane.errors import NodeError, TrustplaneError
 from trustplane.nodes.ssh import Output
 
@@ -18,7 +18,7 @@ FOLDER = "/etc/containerd/certs.d/harbor.corp"
 
 
 class Shell:
-    """A node that answers what it wants; its trust can be read."""
+    """A node with arbitrary answers, except for its readable trust."""
 
     address = "192.0.2.1"
 
@@ -71,30 +71,32 @@ answers = st.one_of(
 @example("file /etc/ssl/certs/tkg-a.pem é", "")
 @example(f"file {FOLDER}/hosts.toml " + b64("[host.'https://[']"), "")
 @example("variable HTTPS_PROXY " + b64("http://p:1") + "\nvariable NO_PROXY " + b64("a:²,b:" + "9" * 5000), "")
-async def test_whatever_a_node_answers_is_a_look_or_an_error_of_that_node(first: str, second: str) -> None:
+async def test_any_report_is_an_inspection_or_an_error_of_that_node(first: str, second: str) -> None:
     with contextlib.suppress(NodeError):
-        seen = await disk.look_at(Shell(first, second), "harbor.corp", [(Role.REGISTRY, "harbor.corp")], seconds=5)
-        assert node_ssh.described(seen)
+        inspection = await disk.inspect_node(
+            Shell(first, second), "harbor.corp", [(Role.REGISTRY, "harbor.corp")], seconds=5
+        )
+        assert node_ssh.inspection_summary(inspection)
 
 
-async def test_more_lines_than_there_are_files_are_refused() -> None:
+async def test_a_report_with_too_many_lines_is_an_error() -> None:
     with pytest.raises(NodeError, match="lines"):
-        await disk.look_at(Shell("x\n" * 20_001), "harbor.corp", [], seconds=5)
+        await disk.inspect_node(Shell("x\n" * 20_001), "harbor.corp", [], seconds=5)
 
 
-async def test_a_mirror_that_is_no_url_hides_nothing_else() -> None:
+async def test_an_invalid_mirror_url_hides_no_other_mirror() -> None:
     text = "[host.'https://[']\n[host.'https://mirror.corp']\n"
-    seen = await disk.look_at(Shell(f"file {FOLDER}/hosts.toml {b64(text)}"), "harbor.corp", [], seconds=5)
-    assert disk._mirrors(seen.disk) == ["mirror.corp"]
+    inspection = await disk.inspect_node(Shell(f"file {FOLDER}/hosts.toml {b64(text)}"), "harbor.corp", [], seconds=5)
+    assert disk._mirrors(inspection.disk) == ["mirror.corp"]
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=30))
 @example("http://p:1", "a:²", "a:443")
-def test_any_environment_names_a_proxy_or_none(proxy: str, excepted: str, address: str) -> None:
-    assert isinstance(through({"HTTPS_PROXY": proxy, "NO_PROXY": excepted}, address), str)
+def test_any_environment_yields_a_proxy_or_none(proxy: str, excepted: str, address: str) -> None:
+    assert isinstance(proxy_for({"HTTPS_PROXY": proxy, "NO_PROXY": excepted}, address), str)
 
 
 @given(st.text(max_size=200))
-def test_any_toml_names_hosts_or_none(text: str) -> None:
+def test_any_toml_yields_mirrors_or_none(text: str) -> None:
     with contextlib.suppress(TrustplaneError):
         assert isinstance(disk.mirrors(text), list)

@@ -1,12 +1,19 @@
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
+from tests.unit.controllers.fleet import NAMESPACE, trust
+from tests.unit.controllers.supervisor import Supervised, old
 
 from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_INSPECTION, TRUST_PROOF, UNVERIFIABLE, VERIFIED
-from trustplane.collectors.fleet import record
+from trustplane.api.core import Secret
+from trustplane.clusterapi import secret
+from trustplane.collectors.fleet import node_record, read_cluster_sets, read_other_sets
+from trustplane.controllers import resources
+from trustplane.kube.resource import Key
 
 NOW = datetime.now(UTC) - timedelta(minutes=5)
 DIGEST, OTHER, HOST = "a" * 64, "b" * 64, "registry.test"
@@ -24,15 +31,58 @@ def machine(verification: str, digest: str = DIGEST) -> Machine:
     return msgspec.convert({"metadata": {"name": "m", "annotations": annotations}}, Machine)
 
 
-def test_a_proof_of_a_node_that_verifies_is_evidence() -> None:
-    assert record("n", machine(VERIFIED), None, DIGEST, HOST).trusts == NOW
+def test_the_proof_of_a_verifying_node_is_evidence() -> None:
+    assert node_record("n", machine(VERIFIED), None, DIGEST, HOST).proven_at == NOW
 
 
-@pytest.mark.parametrize("unseen", [machine(""), machine(UNVERIFIABLE), machine(VERIFIED, OTHER)])
-def test_an_answer_that_was_not_seen_to_be_verified_is_none(unseen: Machine) -> None:
-    assert record("n", unseen, None, DIGEST, HOST).trusts is None
+@pytest.mark.parametrize("unverified", [machine(""), machine(UNVERIFIABLE), machine(VERIFIED, OTHER)])
+def test_an_answer_without_verification_is_no_evidence(unverified: Machine) -> None:
+    assert node_record("n", unverified, None, DIGEST, HOST).proven_at is None
 
 
-def test_a_proof_of_another_registry_or_set_is_none() -> None:
-    assert record("n", machine(VERIFIED), None, DIGEST, "other.test").trusts is None
-    assert record("n", machine(VERIFIED), None, OTHER, HOST).trusts is None
+def test_the_proof_of_another_registry_or_set_is_no_evidence() -> None:
+    assert node_record("n", machine(VERIFIED), None, DIGEST, "other.test").proven_at is None
+    assert node_record("n", machine(VERIFIED), None, OTHER, HOST).proven_at is None
+
+
+SHOP, WEB = Key(NAMESPACE, "shop"), Key(NAMESPACE, "web")
+EDITED = {name: secret.content(old()).get(name) for name in secret.content(trust())}
+
+
+def fleet() -> tuple[Supervised, Any]:
+    """Two clusters with the same set, and their management cluster."""
+    found = Supervised("shop", "web")
+    return found, found.server
+
+
+async def test_the_set_in_force_is_evidence_as_long_as_it_is_the_one_of_its_name() -> None:
+    found, client = fleet()
+    known = await read_cluster_sets(client, SHOP)
+    assert known.in_force
+    assert [one.name for one in known.in_force.entries] == ["corp", "edge"]
+    found.change(resources.SECRETS, f"shop-trust-{trust().short}", {"data": EDITED})
+    edited = await read_cluster_sets(client, SHOP)
+    assert (edited.in_force, edited.since, edited.digest) == (None, None, trust().digest)
+
+
+async def test_an_edited_set_of_another_cluster_is_no_evidence_and_hides_nobody_elses() -> None:
+    found, client = fleet()
+    assert [keys for keys, _ in await read_other_sets(client)] == [(SHOP, WEB)]
+    found.change(resources.SECRETS, f"shop-trust-{trust().short}", {"data": EDITED})
+    [(keys, entries)] = await read_other_sets(client)
+    assert keys == (WEB,)
+    assert [one.name for one in entries.entries] == ["corp", "edge"]
+
+
+async def test_equal_sets_of_other_clusters_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, client = fleet()
+    reads: list[str] = []
+    read = secret.read_set
+
+    def counted(kept: Secret, digest: str) -> Any:
+        reads.append(kept.metadata.name)
+        return read(kept, digest)
+
+    monkeypatch.setattr(secret, "read_set", counted)
+    await read_other_sets(client)
+    assert len(reads) == 1

@@ -1,45 +1,45 @@
-"""Looks that fail or take too long say why, and keep nobody waiting."""
+"""Collectors that fail or exceed their time limit are reported, and do not block others."""
 
 import asyncio
 import threading
 
 import pytest
 
-from trustplane.collectors.limit import in_thread, look
-from trustplane.diagnosis.evidence import Look
+from trustplane.collectors.limit import collect, run_in_thread
+from trustplane.diagnosis.evidence import CollectorReport
 from trustplane.errors import TransientError
 
 
-async def test_what_is_found() -> None:
-    looks: list[Look] = []
-    assert await look("pod", asyncio.sleep(0, 7), looks, seconds=5) == 7
-    assert looks == []
+async def test_a_result_is_returned() -> None:
+    reports: list[CollectorReport] = []
+    assert await collect("pod", asyncio.sleep(0, 7), reports, seconds=5) == 7
+    assert reports == []
 
 
-async def test_what_takes_too_long() -> None:
-    looks: list[Look] = []
-    assert await look("pod", asyncio.Event().wait(), looks, seconds=0.01) is None
-    assert looks == [Look("pod", "no answer in 0.01 s", seen=False)]
+async def test_a_timeout_is_reported() -> None:
+    reports: list[CollectorReport] = []
+    assert await collect("pod", asyncio.Event().wait(), reports, seconds=0.01) is None
+    assert reports == [CollectorReport("pod", "no answer in 0.01 s", is_available=False)]
 
 
-async def test_what_fails_says_why_without_credentials() -> None:
+async def test_a_failure_is_reported_without_credentials() -> None:
     async def work() -> None:
         raise TransientError("It failed", why="https://robot:secret@harbor.corp/v2/")
 
-    looks: list[Look] = []
-    assert await look("pod", work(), looks, seconds=5) is None
-    assert looks == [Look("pod", "It failed. https://harbor.corp/v2/", seen=False)]
+    reports: list[CollectorReport] = []
+    assert await collect("pod", work(), reports, seconds=5) is None
+    assert reports == [CollectorReport("pod", "It failed. https://harbor.corp/v2/", is_available=False)]
 
 
-async def test_threads_hand_on_results_and_errors() -> None:
-    assert await in_thread(lambda: 7) == 7
+async def test_threads_return_results_and_raise_errors() -> None:
+    assert await run_in_thread(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
-        await in_thread(lambda: 1 // 0)
+        await run_in_thread(lambda: 1 // 0)
 
 
 async def test_a_thread_that_blocks_is_not_waited_for() -> None:
     end = threading.Event()
-    looks: list[Look] = []
-    assert await look("name server", in_thread(end.wait), looks, seconds=0.01) is None
-    assert not looks[0].seen
+    reports: list[CollectorReport] = []
+    assert await collect("name server", run_in_thread(end.wait), reports, seconds=0.01) is None
+    assert not reports[0].is_available
     end.set()

@@ -81,7 +81,9 @@ class Supervisor(Server):
     def _matching(self, resource: Resource[Any], namespace: str, labels: str) -> Iterator[Json]:
         wanted = dict(one.split("=", 1) for one in labels.split(",") if one)
         there = [
-            body for (kind, key), body in self.bodies.items() if kind == str(resource) and key.namespace == namespace
+            body
+            for (kind, key), body in self.bodies.items()
+            if kind == str(resource) and namespace in ("", key.namespace)
         ]
         for body in there:
             if wanted.items() <= (body["metadata"].get("labels") or {}).items():
@@ -233,6 +235,7 @@ class Supervised(Fleet):
         # Their informers, too.
         self.server.informers[str(resources.CONTROL_PLANES)] = self.view.control_planes
         self.server.informers[str(resources.MACHINE_DEPLOYMENTS)] = self.view.pools
+        self.server.informers[str(resources.MACHINE_HEALTH_CHECKS)] = self.view.health_checks
 
     def secret(self, name: str, cluster: str, component: str, data: Mapping[str, str]) -> None:
         """Have a Secret of ours."""

@@ -302,7 +302,7 @@ async def test_the_limit_of_the_fleet_is_shared_between_clusters(monkeypatch: py
     writing.woken.clear()
     writing.shells.held["shop-0"].set()
     await writing.until(lambda: "shop-0" not in writer.writing(SHOP))
-    assert {key for key, _ in writing.woken} == {SHOP, CART}  # one place is free
+    assert writing.woken == [(SHOP, 0.0)]  # one place is free, and it is not for cart
     assert (writer.allowance(CART, 2), writer.allowance(SHOP, 2)) == (0, 1)  # for who has fewer
     await writer.close()
 
@@ -317,6 +317,45 @@ async def test_a_cluster_that_wishes_for_nothing_keeps_no_place(monkeypatch: pyt
     assert writer.allowance(CART, 2) == 2
     assert writer.allowance(CART, 0) == 0
     assert writer.allowance(SHOP, 2) == 2
+
+
+async def test_a_place_that_nobody_wishes_for_any_more_wakes_who_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_write, "FLEET", 2)
+    writing = Writing(monkeypatch, "shop", "cart")
+    writer = writing.writer
+    for give_up in (lambda: writer.forget(SHOP), lambda: writer.allowance(SHOP, 0), lambda: writer.allowance(SHOP, 1)):
+        assert (writer.allowance(SHOP, 4), writer.allowance(CART, 4)) == (2, 1)
+        writing.woken.clear()
+        give_up()
+        assert writing.woken == [(CART, 0.0)]
+        writer.allowance(SHOP, 1)
+        assert writing.woken == [(CART, 0.0)]  # once
+        writer.forget(CART)
+
+
+async def test_who_gets_no_place_is_not_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a fleet that waits, each end of a write wakes one cluster, and all have their turn."""
+    monkeypatch.setattr(node_write, "FLEET", 1)
+    names = [f"c{number}" for number in range(6)]
+    writing = Writing(monkeypatch, *names)
+    keys = {Key(NAMESPACE, name): writing.fleet.node(name, 0, old()) for name in names}
+    wishes = dict.fromkeys(keys, 1)
+
+    async def turn(key: Key) -> None:  # what the controller does with a cluster
+        if writing.writer.allowance(key, wishes[key]):
+            wishes[key] = 0
+            await writing.write(keys[key], key)
+            writing.writer.allowance(key, 0)
+
+    for key in keys:
+        writing.writer.allowance(key, 1)
+    await turn(next(iter(keys)))
+    while any(wishes.values()):
+        woken = {key for key, _ in writing.woken if wishes[key]}
+        assert len(woken) == 1
+        writing.woken.clear()
+        await turn(woken.pop())
+    assert len(writing.shells.opened) == len(names)
 
 
 async def test_who_waits_for_a_place_is_woken_and_nobody_else(writing: Writing) -> None:

@@ -11,7 +11,7 @@ from trustplane.api.pod import ContainerState, ContainerStatus, Pod, PodMetadata
 from trustplane.controllers import pulls, pulls_watch
 from trustplane.controllers.pulls import PullReconciler
 from trustplane.controllers.pulls_watch import FailingPod, PullWatch
-from trustplane.diagnosis.pulls import Causes, Pull
+from trustplane.diagnosis.pulls import CauseCache, FailedPull
 from trustplane.kube.informer import Change
 from trustplane.kube.resource import Key
 
@@ -21,27 +21,27 @@ def followed(count: int) -> Any:
     letters = "ghijklmnopqrstuvwxyz"  # no hexadecimal digits: those vary from one attempt to the next
     ways = [letters[number // 400 % 20] + letters[number // 20 % 20] + letters[number % 20] for number in range(count)]
     messages = [f"ErrImagePull: failed in way {way}" for way in ways]
-    found = [SimpleNamespace(pulls=(Pull("registry.test/app:1", message),)) for message in messages]
+    found = [SimpleNamespace(pulls=(FailedPull("registry.test/app:1", message),)) for message in messages]
     return SimpleNamespace(pods=dict(enumerate(found)))
 
 
 def reconciler() -> PullReconciler:
     made = PullReconciler.__new__(PullReconciler)
-    made._causes = Causes()
+    made._causes = CauseCache()
     return made
 
 
 async def test_new_messages_are_explained_some_at_a_time_until_all_are() -> None:
     made, watch = reconciler(), followed(2 * pulls._NEW_KINDS + 1)
     assert [await made._learn(watch) for _ in range(3)] == [False, False, True]
-    assert all(made._causes.knows(pull) for pod in watch.pods.values() for pull in pod.pulls)
+    assert all(made._causes.contains(pull) for pod in watch.pods.values() for pull in pod.pulls)
 
 
 async def test_others_have_their_turn_between_two_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     made, watch, order = reconciler(), followed(3), []
-    explained = Causes.of
+    explained = CauseCache.cause_of
 
-    def of(causes: Causes, pull: Pull) -> Any:
+    def of(causes: CauseCache, pull: FailedPull) -> Any:
         order.append("message")
         return explained(causes, pull)
 
@@ -50,7 +50,7 @@ async def test_others_have_their_turn_between_two_messages(monkeypatch: pytest.M
             order.append("others")
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(Causes, "of", of)
+    monkeypatch.setattr(CauseCache, "cause_of", of)
     await asyncio.gather(made._learn(watch), others())
     assert order == ["message", "others"] * 3
 
@@ -72,7 +72,7 @@ def slow(count: int) -> Any:
         number: FailingPod(
             PodMetadata(name=f"web-{number}", namespace="shop", uid=str(number)),
             "worker-0",
-            (Pull("registry.test/app:1", words[number % 3]),),
+            (FailedPull("registry.test/app:1", words[number % 3]),),
         )
         for number in range(count)
     }
@@ -113,7 +113,7 @@ SEEN: Any = SimpleNamespace(nodes=[], sets=None, trust=None)
 async def test_a_look_at_thousands_of_pods_with_slow_messages_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     made, watch = known(reconciler(), monkeypatch), slow(1500)
     for one in slow(3).pods.values():
-        made._causes.of(one.pulls[0])
+        made._causes.cause_of(one.pulls[0])
     wait, look = await longest_wait(made._look(SEEN, watch))
     assert wait < 0.5  # seconds; in one go they took several
     assert ([one.pods for one in look.listed], look.more) == ([1500], 7)
@@ -124,8 +124,8 @@ async def test_a_look_at_thousands_of_pods_with_slow_messages_holds_nobody_up(mo
 
 async def test_a_look_chooses_no_more_pods_than_are_told_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
     made, watch = known(reconciler(), monkeypatch), followed(0)
-    refused = Pull("registry.test/app:1", "ErrImagePull: x509: certificate signed by unknown authority")
-    made._causes.of(refused)
+    refused = FailedPull("registry.test/app:1", "ErrImagePull: x509: certificate signed by unknown authority")
+    made._causes.cause_of(refused)
     watch.more, watch.is_due = 0, lambda *_: True
     watch.pods = {
         n: FailingPod(PodMetadata(name=f"web-{n}", namespace="shop", uid=str(n)), "worker-0", (refused,))

@@ -12,15 +12,17 @@ from tests.unit.controllers.supervisor import Shells, Supervised, old
 
 from trustplane.api.annotations import (
     CLUSTER_NAME_LABEL,
+    CONTROL_PLANE_LABEL,
     DEPLOYMENT_NAME_LABEL,
     PAUSED,
+    REMEDIATE,
     REPLACE_UNREACHABLE,
     TRUST_CANARY,
     TRUST_PROVEN,
     UPDATE_HANDLED_AT,
     UPDATE_STRATEGY,
 )
-from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED
+from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, TRUST_INSPECTION
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
 from trustplane.controllers import resources, trust_secrets
@@ -29,7 +31,7 @@ from trustplane.controllers.rollout import RolloutReconciler
 from trustplane.controllers.rollout_observed import canary, last_proven
 from trustplane.errors import NodeError
 from trustplane.kube.controller import Result
-from trustplane.kube.errors import ConflictError, UnavailableError
+from trustplane.kube.errors import UnavailableError
 from trustplane.kube.resource import Key
 from trustplane.trust import bundle, recorded
 from trustplane.trust.entries import TrustSet
@@ -140,6 +142,14 @@ async def test_the_canary_is_recorded_before_it_is_written_and_the_others_wait_f
     assert rollout.shells.opened == []
 
 
+async def test_who_says_how_far_nodes_are_is_told_of_writes(rollout: Rollout) -> None:
+    rollout.running(old(), old())
+    told: list[frozenset[str]] = []
+    rollout.reconciler.tell(lambda key: told.append(rollout.reconciler.writing(key)))
+    await rollout.step()
+    assert (told[0], told[-1]) == ({"shop-0"}, frozenset())
+
+
 async def test_when_it_is_proven_that_is_recorded_then_new_machines_get_it_then_the_others(rollout: Rollout) -> None:
     rollout.running(old(), old(), old())
     await rollout.step()
@@ -170,7 +180,7 @@ async def test_what_an_informer_has_of_a_cluster_is_never_changed(rollout: Rollo
     assert rollout.fleet.server.stored(resources.CLUSTERS, "shop")["metadata"]["resourceVersion"] != version
 
 
-async def test_of_two_steps_about_the_cluster_the_second_follows_the_first(rollout: Rollout) -> None:
+async def test_two_records_on_the_cluster_are_one_change(rollout: Rollout) -> None:
     """A control plane: the next one is elected while the proof of the last one is recorded."""
     rollout.fleet.boots("shop", old())
     for number in range(3):
@@ -179,8 +189,7 @@ async def test_of_two_steps_about_the_cluster_the_second_follows_the_first(rollo
     rollout.fleet.says("shop-0", trust())
     rollout.begin()
     await rollout.step()
-    expected = ["patch clusters/shop", "patch clusters/shop", "apply secrets/shop-trust", "patch machines/shop-1"]
-    assert rollout.calls == expected
+    assert rollout.calls == ["patch clusters/shop", "apply secrets/shop-trust", "patch machines/shop-1"]
     assert canary(rollout.fleet.annotations("shop")[TRUST_CANARY]) == Canary("shop-1", trust().digest)
     assert rollout.fleet.annotations("shop")[TRUST_PROVEN] == trust().digest
 
@@ -194,8 +203,7 @@ async def test_a_conflict_leaves_the_rest_to_the_next_look(rollout: Rollout) -> 
             rollout.fleet.change(resources.CLUSTERS, "shop", {"metadata": {"labels": {"theirs": "1"}}})
 
     rollout.fleet.server.before = change_it
-    with pytest.raises(ConflictError):
-        await rollout.step()
+    assert (await rollout.step()).requeue_after > 0
     assert rollout.calls == []
     assert rollout.shells.opened == []
     assert TRUST_CANARY not in rollout.fleet.annotations("shop")
@@ -411,6 +419,34 @@ async def test_machines_are_replaced_once_for_each_group_after_the_boot_set(roll
     assert rollout.shells.opened == []
 
 
+@pytest.mark.parametrize("why", ["no key", "no access"])
+async def test_where_nobody_can_look_at_nodes_the_pools_follow_when_the_control_plane_was_accepted(
+    rollout: Rollout, why: str
+) -> None:
+    """That it verifies will never be seen, and would be waited for without end."""
+    rollout.fleet.boots("shop", trust())
+    replaced = {"metadata": {"annotations": {UPDATE_STRATEGY: "Replace"}}}
+    if why == "no key":
+        rollout.fleet.remove(resources.SECRETS, "shop-ssh")
+    else:
+        rollout.fleet.change(resources.TANZU_CLUSTERS, "shop", replaced)
+    name = rollout.fleet.node("shop", 0, trust(), control_plane=True, proven=True)
+    rollout.fleet.node("shop", 1, old())
+    after = pooled(rollout)
+    look = rollout.fleet.annotations(name, resources.MACHINES)[TRUST_INSPECTION]
+    rollout.fleet.change(resources.MACHINES, name, {"metadata": {"annotations": {TRUST_INSPECTION: None}}})
+    if why == "no access":
+        await rollout.step()
+        assert not after("shop-np-x7")
+        failed = json.loads(look) | {"error": "Permission denied", "registries": []}
+        body = {"metadata": {"annotations": {TRUST_INSPECTION: json.dumps(failed)}}}
+        rollout.fleet.change(resources.MACHINES, name, body)
+    for _ in range(2):
+        await rollout.step()
+    assert after("shop-np-x7")
+    assert rollout.shells.opened == []
+
+
 def unreachable(rollout: Rollout, *, asked: str) -> None:
     rollout.running(trust(), old(), old())
     rollout.fleet.says("shop-0", trust())
@@ -448,9 +484,78 @@ async def test_a_machine_that_was_replaced_meanwhile_is_not_deleted(rollout: Rol
             rollout.fleet.change(resources.MACHINES, "shop-1", {"metadata": {"uid": "another"}})
 
     rollout.fleet.server.before = replaced
-    with pytest.raises(ConflictError):
-        await rollout.step()
+    assert (await rollout.step()).requeue_after > 0
     assert "shop-1" in rollout.fleet.server.names(resources.MACHINES)
+
+
+def lost_control_plane(rollout: Rollout, *, of: int = 3, checked: bool = True) -> None:
+    """Have a control plane, the first machine of which cannot be reached; a MachineHealthCheck looks after it."""
+    unreachable(rollout, asked="")
+    for number in (1, 2):
+        rollout.fleet.remove(resources.MACHINES, f"shop-{number}")
+    owner = [{"kind": "KubeadmControlPlane", "name": "shop", "controller": True}]
+    for number in range(of):
+        held = trust() if number else old()
+        name = rollout.fleet.node("shop", number, held, silent=not number, control_plane=True, proven=bool(number))
+        rollout.fleet.change(resources.MACHINES, name, {"metadata": {"ownerReferences": owner}})
+    if checked:
+        check(rollout, {CONTROL_PLANE_LABEL: ""})
+    rollout.begin()
+
+
+def check(rollout: Rollout, labels: dict[str, str]) -> None:
+    spec = {"clusterName": "shop", "selector": {"matchLabels": labels}}
+    body = {"metadata": {"name": "checks", "namespace": NAMESPACE}, "spec": spec}
+    rollout.fleet.put(resources.MACHINE_HEALTH_CHECKS, rollout.fleet.view.health_checks, body)
+
+
+async def test_one_of_the_control_plane_is_marked_for_its_health_check_once(rollout: Rollout) -> None:
+    lost_control_plane(rollout)
+    await rollout.step()
+    assert rollout.calls[-1:] == ["patch machines/shop-0"]
+    assert rollout.fleet.annotations("shop-0", resources.MACHINES)[REMEDIATE] == ""
+    assert rollout.fleet.recorder.events == [("shop", "TrustReplacing")]
+    rollout.begin()
+    for _ in range(2):
+        await rollout.step()
+    assert (rollout.calls, rollout.fleet.recorder.events) == ([], [])
+
+
+async def test_a_mark_that_is_there_is_left(rollout: Rollout) -> None:
+    lost_control_plane(rollout)
+    rollout.fleet.server.before = lambda _: marked(rollout)
+    assert (await rollout.step()).requeue_after > 0
+    assert rollout.fleet.annotations("shop-0", resources.MACHINES)[REMEDIATE] == "theirs"
+    await rollout.step()
+    assert rollout.fleet.annotations("shop-0", resources.MACHINES)[REMEDIATE] == "theirs"
+    assert rollout.fleet.recorder.events == []
+
+
+def marked(rollout: Rollout) -> None:
+    rollout.fleet.server.before = lambda _: None
+    rollout.fleet.change(resources.MACHINES, "shop-0", {"metadata": {"annotations": {REMEDIATE: "theirs"}}})
+
+
+@pytest.mark.parametrize(("of", "labels"), [(1, {CONTROL_PLANE_LABEL: ""}), (2, {CONTROL_PLANE_LABEL: ""}), (3, {})])
+async def test_without_a_health_check_or_a_quorum_nobody_is_marked(
+    rollout: Rollout, of: int, labels: dict[str, str]
+) -> None:
+    lost_control_plane(rollout, of=of, checked=False)
+    check(rollout, labels)
+    await rollout.step()
+    assert REMEDIATE not in rollout.fleet.annotations("shop-0", resources.MACHINES)
+    assert rollout.fleet.recorder.events == []
+
+
+async def test_while_a_machine_is_being_deleted_no_other_one_is(rollout: Rollout) -> None:
+    unreachable(rollout, asked="")
+    going = {"metadata": {"deletionTimestamp": NOW.isoformat()}}
+    rollout.fleet.change(resources.MACHINES, "shop-1", going)
+    await rollout.step()
+    assert not [one for one in rollout.calls if one.startswith("delete")]
+    rollout.fleet.remove(resources.MACHINES, "shop-1")
+    await rollout.step()
+    assert [one for one in rollout.calls if one.startswith("delete")] == ["delete machines/shop-2"]
 
 
 # What is left behind.

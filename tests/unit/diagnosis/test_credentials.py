@@ -1,4 +1,4 @@
-"""Which login of a Secret counts for an image, as the kubelet has it."""
+"""The login of a Secret that the kubelet uses for an image."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.diagnosis.credentials import CONFIG, CONFIG_JSON, judge
+from trustplane.diagnosis.credentials import CONFIG, CONFIG_JSON, assess_secret
 from trustplane.diagnosis.evidence import SecretState
 
 LOGIN = {"auth": base64.b64encode(b"robot:never-to-be-shown").decode()}
@@ -18,7 +18,7 @@ def data(value: object, key: str = ".dockerconfigjson") -> dict[str, str]:
 
 
 def state(host: str, image: str) -> SecretState:
-    return judge(CONFIG_JSON, data({"auths": {host: LOGIN}}), image)[0]
+    return assess_secret(CONFIG_JSON, data({"auths": {host: LOGIN}}), image)[0]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_logins_that_the_kubelet_uses(host: str, image: str) -> None:
         ("quay.io", "docker.io/corp/app:1"),
     ],
 )
-def test_logins_that_it_does_not_use(host: str, image: str) -> None:
+def test_logins_that_the_kubelet_ignores(host: str, image: str) -> None:
     assert state(host, image) is SecretState.NO_KEY
 
 
@@ -66,26 +66,27 @@ def test_logins_that_it_does_not_use(host: str, image: str) -> None:
         (CONFIG, data({"harbor.corp": LOGIN}, ".dockercfg"), SecretState.USABLE),
     ],
 )
-def test_kinds(kind: str, content: dict[str, str], expected: SecretState) -> None:
-    assert judge(kind, content, "harbor.corp/app:1")[0] is expected
+def test_types_and_contents(kind: str, content: dict[str, str], expected: SecretState) -> None:
+    assert assess_secret(kind, content, "harbor.corp/app:1")[0] is expected
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda one: st.lists(one) | st.dictionaries(st.text(), one)
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 
 @given(JSON, st.text(max_size=40))
 def test_any_secret_gets_an_answer(value: object, image: str) -> None:
-    judge(CONFIG_JSON, data(value), image)
-    judge(CONFIG_JSON, data({"auths": value}), image)
-    judge(CONFIG_JSON, data({"auths": {"harbor.corp": value}}), "harbor.corp/app:1")
+    assess_secret(CONFIG_JSON, data(value), image)
+    assess_secret(CONFIG_JSON, data({"auths": value}), image)
+    assess_secret(CONFIG_JSON, data({"auths": {"harbor.corp": value}}), "harbor.corp/app:1")
 
 
 @given(st.text(min_size=6, alphabet="abcdef0123456789"), st.sampled_from(["harbor.corp", "other.corp"]))
 def test_no_password_is_shown(password: str, host: str) -> None:
     auth = base64.b64encode(f"robot:{password}".encode()).decode()
     value = data({"auths": {f"https://robot:{password}@{host}": {"auth": auth, "password": password}}})
-    _, detail = judge(CONFIG_JSON, value, "harbor.corp/app:1")
+    _, detail = assess_secret(CONFIG_JSON, value, "harbor.corp/app:1")
     assert password not in detail
     assert auth not in detail

@@ -1,4 +1,4 @@
-"""The corpus of real failures, and what must hold for any message."""
+"""Explanations of a corpus of real failures, and properties of the explanation of any message."""
 
 import json
 from pathlib import Path
@@ -21,11 +21,11 @@ FAILURES = [
     for client, message in outcome["messages"].items()
     if message
 ]
-MESSAGES = [str(one.values[1]) for one in FAILURES]
-# The same words for several truths of the corpus, or, by the sources of the client, for several causes.
+MESSAGES = [str(case.values[1]) for case in FAILURES]
+# The client reports several causes with the same message, in the corpus or according to its source code.
 UNDECIDED = {
-    "basic401-containerd",  # containerd 1.6 says the same when a password is refused
-    "bearer_denied-containers/image",  # the same words with and without credentials
+    "basic401-containerd",  # containerd 1.6 has the same message for a wrong password
+    "bearer_denied-containers/image",  # the same message with and without credentials
     "ca_badpem-containers/image",
     "ca_missing-containers/image",
     "self_signed-containerd",
@@ -36,17 +36,17 @@ UNDECIDED = {
 
 
 @pytest.mark.parametrize(("truth", "message"), FAILURES)
-def test_the_truth_is_in_the_answer(truth: str, message: str) -> None:
+def test_the_true_cause_is_among_the_causes(truth: str, message: str) -> None:
     assert truth in explain(message).codes
 
 
-@pytest.mark.parametrize(("truth", "message"), [one for one in FAILURES if one.id not in UNDECIDED])
-def test_the_truth_is_alone_where_the_message_decides(truth: str, message: str) -> None:
+@pytest.mark.parametrize(("truth", "message"), [case for case in FAILURES if case.id not in UNDECIDED])
+def test_the_true_cause_is_alone_if_the_message_decides(truth: str, message: str) -> None:
     assert explain(message).codes == (truth,)
 
 
-@pytest.mark.parametrize(("truth", "message"), [one for one in FAILURES if one.id in UNDECIDED])
-def test_several_where_it_does_not(truth: str, message: str) -> None:
+@pytest.mark.parametrize(("truth", "message"), [case for case in FAILURES if case.id in UNDECIDED])
+def test_several_causes_if_it_does_not(truth: str, message: str) -> None:
     assert truth in explain(message).codes
     assert len(explain(message).codes) > 1
 
@@ -78,7 +78,7 @@ def test_layers_in_any_order_change_nothing(message: str, layers: list[str]) -> 
     assert explain("".join(layers) + message).codes == explain(message).codes
 
 
-WORDS = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     [
         *LAYERS,
         *MESSAGES,
@@ -94,8 +94,8 @@ WORDS = st.sampled_from(
 
 
 @settings(max_examples=150)
-@given(st.lists(st.one_of(st.text(max_size=40), WORDS), max_size=8))
-def test_any_text_is_answered(parts: list[str]) -> None:
+@given(st.lists(st.one_of(st.text(max_size=40), FRAGMENTS), max_size=8))
+def test_any_text_is_explained(parts: list[str]) -> None:
     explanation = explain("".join(parts))
     assert explanation.causes
     assert all(cause.next_step and cause.reason and cause.meaning for cause in explanation.causes)
@@ -104,20 +104,18 @@ def test_any_text_is_answered(parts: list[str]) -> None:
 
 
 @pytest.mark.parametrize("garbage", ["a", ": ", "x509: ", "([{\"'", 'Get "https://a/?b=c": ', "denied: User: ", "\n"])
-def test_megabytes_of_garbage_are_not_all_read(garbage: str) -> None:
+def test_megabytes_of_garbage_are_cut(garbage: str) -> None:
     explanation = explain(garbage * (10_000_000 // len(garbage)))
-    assert (
-        len(explanation.reading.message) <= 2 * MAX_INPUT
-    )  # a hidden part is longer than a short one that it stands for
+    assert len(explanation.parsed.text) <= 2 * MAX_INPUT  # redaction may lengthen the text
 
 
 def test_every_code_has_a_meaning_and_a_next_step() -> None:
     assert set(MEANINGS) == set(Code)
-    assert {str(one) for one in ChainCause} <= {str(one) for one in Code}
-    assert {*failure._TLS.values(), *failure._NETWORK.values()} <= {str(one) for one in Code}
+    assert {str(cause) for cause in ChainCause} <= {str(code) for code in Code}
+    assert {*failure._TLS.values(), *failure._NETWORK.values()} <= {str(code) for code in Code}
 
 
-def test_a_secret_that_is_missing_decides() -> None:
+def test_evidence_of_a_missing_secret_decides() -> None:
     evidence = Evidence("event", "no secret", points_to=frozenset({Code.AUTH_MISSING}))
     narrowed = explain("unexpected status: 401 Unauthorized", [evidence])
     assert narrowed.codes == (Code.AUTH_MISSING,)
@@ -138,9 +136,9 @@ def test_a_secret_that_is_missing_decides() -> None:
     ),
 )
 def test_evidence_only_narrows(codes: list[Code], evidence: list[Evidence]) -> None:
-    left, _ = weigh(codes, evidence)
-    assert left
-    assert list(left) == [code for code in codes if code in left]
+    remaining, _ = weigh(codes, evidence)
+    assert remaining
+    assert list(remaining) == [code for code in codes if code in remaining]
 
 
 @pytest.mark.parametrize(
@@ -192,8 +190,8 @@ def test_evidence_only_narrows(codes: list[Code], evidence: list[Evidence]) -> N
         ("10.0.0.9", "3128", Role.PROXY, 'Get "https://h/v2/": proxyconnect tcp: dial tcp 10.0.0.9:3128: i/o timeout'),
     ],
 )
-def test_the_host_that_really_failed(host: str, port: str, role: Role, message: str) -> None:
-    endpoint = explain(message).reading.endpoint
+def test_the_failed_host(host: str, port: str, role: Role, message: str) -> None:
+    endpoint = explain(message).parsed.endpoint
     assert (endpoint.host, endpoint.port, endpoint.role) == (host, port, role)
 
 
@@ -206,7 +204,7 @@ def test_mirrors_do_not_decide() -> None:
         "image-not-found",
     )
     assert not explain(mirrors).is_known
-    assert any("m.test" in layer.host for layer in explain(mirrors).reading.layers)
+    assert any("m.test" in layer.host for layer in explain(mirrors).parsed.layers)
 
 
 @given(st.text(max_size=30))

@@ -1,4 +1,4 @@
-"""Messages of other versions and scenarios than the corpus has. Sources are named above each group."""
+"""Messages of versions and scenarios that the corpus does not contain; each group names its sources."""
 
 import pytest
 from hypothesis import given, settings
@@ -33,9 +33,9 @@ S3 = "https://bucket.s3.eu-west-1.amazonaws.com/docker/registry/v2/blobs/sha256/
 COPY = f"{KUBELET}{PULL}failed to copy: httpReadSeeker: failed open: "
 
 
-def hint(words: str, name: str = "Corp Root CA") -> str:
+def hint(error: str, name: str = "Corp Root CA") -> str:
     return (
-        f'{V2}{HEAD}{TLS}{UNKNOWN} (possibly because of "{words}" while trying to verify candidate authority '
+        f'{V2}{HEAD}{TLS}{UNKNOWN} (possibly because of "{error}" while trying to verify candidate authority '
         f'certificate "{name}")'
     )
 
@@ -268,7 +268,7 @@ SECOND_HOSTS = [
 ]
 
 # containerd 1.x and 2.x resolver.go, authorizer.go, auth/fetch.go.
-# Habits of Docker Hub, Harbor, Quay, GHCR, GitLab, ECR, GAR, ACR.
+# Texts of Docker Hub, Harbor, Quay, GHCR, GitLab, ECR, GAR, ACR.
 DENIED = "pull access denied, repository does not exist or may require authorization: "
 ACCESS = [
     ("auth-missing", f"{V2}{DENIED}authorization failed: no basic auth credentials"),
@@ -654,7 +654,7 @@ ALL = [*CERTIFICATES, *HANDSHAKES, *NETWORK, *SECOND_HOSTS, *ACCESS, *IMAGES, *O
 
 
 @pytest.mark.parametrize(("codes", "message"), ALL)
-def test_every_cause_that_fits_and_no_other(codes: str, message: str) -> None:
+def test_the_causes_that_fit(codes: str, message: str) -> None:
     assert " ".join(explain(message).codes) == codes
 
 
@@ -678,8 +678,8 @@ def test_every_cause_that_fits_and_no_other(codes: str, message: str) -> None:
 def test_layers_around_the_cause(message: str) -> None:
     explanation = explain(message)
     assert explanation.codes == ("connection-closed",)
-    assert explanation.reading.image == IMAGE
-    assert explanation.reading.endpoint.host == H
+    assert explanation.parsed.image == IMAGE
+    assert explanation.parsed.endpoint.host == H
 
 
 @settings(max_examples=200)

@@ -1,10 +1,10 @@
-"""The proxy of a Go program, by its environment."""
+"""The proxy that a Go program uses, by its environment."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.diagnosis.proxy import through
+from trustplane.diagnosis.proxy import proxy_for
 
 PROXY = "http://proxy.corp.test:3128"
 
@@ -28,8 +28,8 @@ PROXY = "http://proxy.corp.test:3128"
         ("", "127.0.0.1:5000"),
     ],
 )
-def test_not_through_the_proxy(excepted: str, address: str) -> None:
-    assert not through({"HTTPS_PROXY": PROXY, "NO_PROXY": excepted}, address)
+def test_hosts_reached_directly(excepted: str, address: str) -> None:
+    assert not proxy_for({"HTTPS_PROXY": PROXY, "NO_PROXY": excepted}, address)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_not_through_the_proxy(excepted: str, address: str) -> None:
         (":8443", "harbor.corp.test:8443"),
     ],
 )
-def test_through_the_proxy(excepted: str, address: str) -> None:
-    assert through({"https_proxy": PROXY, "no_proxy": excepted}, address) == PROXY
+def test_hosts_reached_through_the_proxy(excepted: str, address: str) -> None:
+    assert proxy_for({"https_proxy": PROXY, "no_proxy": excepted}, address) == PROXY
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("value", "proxy"),
     [
         ("proxy.corp.test:3128", PROXY),
         ("http://user:secret@proxy.corp.test:3128/", PROXY),
@@ -62,10 +62,10 @@ def test_through_the_proxy(excepted: str, address: str) -> None:
         ("http://proxy.corp.test:port", ""),
     ],
 )
-def test_how_a_proxy_is_written(said: str, meant: str) -> None:
-    assert through({"HTTPS_PROXY": said}, "harbor.corp.test") == meant
+def test_spellings_of_a_proxy(value: str, proxy: str) -> None:
+    assert proxy_for({"HTTPS_PROXY": value}, "harbor.corp.test") == proxy
 
 
 @given(st.text(), st.text(), st.text())
 def test_any_environment_has_an_answer(proxy: str, excepted: str, address: str) -> None:
-    through({"HTTPS_PROXY": proxy, "NO_PROXY": excepted}, address)
+    proxy_for({"HTTPS_PROXY": proxy, "NO_PROXY": excepted}, address)

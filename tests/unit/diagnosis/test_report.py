@@ -1,4 +1,4 @@
-"""What is piped in: tables and JSON of events and pods."""
+"""Piped input: tables and JSON of events and pods."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.diagnosis.messages import Message, messages_in
-from trustplane.diagnosis.report import ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN, answers, exit_code
+from trustplane.diagnosis.report import ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN, exit_code, explain_messages
 
 REFUSED = (
     'Failed to pull image "h.test/a:1": Get "https://h.test/v2/": dial tcp 10.0.0.1:443: connect: connection refused'
@@ -32,7 +32,7 @@ def listed(*items: dict[str, Any]) -> str:
 
 
 def codes(content: str) -> list[list[str]]:
-    return [[str(code) for code in answer.explanation.codes] for answer in answers(messages_in(content))]
+    return [[str(code) for code in answer.explanation.codes] for answer in explain_messages(messages_in(content))]
 
 
 def test_events_of_one_pod_make_one_answer() -> None:
@@ -44,19 +44,21 @@ def test_events_of_one_pod_make_one_answer() -> None:
         event("Error: ImagePullBackOff"),
         event("0/3 nodes are available", "FailedScheduling"),
     )
-    told = answers(messages_in(content))
-    assert [answer.explanation.codes for answer in told] == [("connection-refused",)]
-    assert told[0].subjects == ("shop/web",)
-    assert exit_code(told) == ONE_CAUSE
+    answers = explain_messages(messages_in(content))
+    assert [answer.explanation.codes for answer in answers] == [("connection-refused",)]
+    assert answers[0].subjects == ("shop/web",)
+    assert exit_code(answers) == ONE_CAUSE
 
 
-def test_pods_with_the_same_failure_are_told_together() -> None:
-    told = answers(messages_in(listed(event(REFUSED, pod="a"), event(REFUSED, pod="b"), event(DENIED, pod="c"))))
-    assert [answer.subjects for answer in told] == [("shop/a", "shop/b"), ("shop/c",)]
-    assert exit_code(told) == SEVERAL_CAUSES
+def test_pods_with_the_same_failure_share_an_answer() -> None:
+    answers = explain_messages(
+        messages_in(listed(event(REFUSED, pod="a"), event(REFUSED, pod="b"), event(DENIED, pod="c")))
+    )
+    assert [answer.subjects for answer in answers] == [("shop/a", "shop/b"), ("shop/c",)]
+    assert exit_code(answers) == SEVERAL_CAUSES
 
 
-def test_the_warning_about_pull_secrets_decides() -> None:
+def test_the_warning_about_pull_secrets_counts_as_evidence() -> None:
     content = listed(event(SECRETS, "FailedToRetrieveImagePullSecret"), event(DENIED))
     assert codes(content) == [["auth-missing"]]
     assert codes(listed(event(SECRETS, "FailedToRetrieveImagePullSecret"))) == [["auth-missing"]]
@@ -68,7 +70,7 @@ def test_events_of_the_newer_api() -> None:
     assert messages_in(json.dumps(new)) == [Message(REFUSED, "s/p")]
 
 
-def test_pods_and_their_containers_that_wait() -> None:
+def test_pods_with_waiting_containers() -> None:
     waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": f"Back-off: ErrImagePull: {REFUSED}"}}}
     pod = {
         "kind": "Pod",
@@ -80,12 +82,12 @@ def test_pods_and_their_containers_that_wait() -> None:
     assert codes(json.dumps(pod) + "\n" + json.dumps(pod)) == [["connection-refused"]]
 
 
-def test_a_pod_that_runs_says_nothing() -> None:
+def test_a_running_pod_has_no_message() -> None:
     assert messages_in(json.dumps({"kind": "Pod", "status": {}})) == []
     assert exit_code([]) == UNKNOWN
 
 
-def test_events_as_kubectl_describe_has_them() -> None:
+def test_events_from_kubectl_describe() -> None:
     content = f"""Events:
   Type     Reason     Age                From               Message
   ----     ------     ----               ----               -------
@@ -97,7 +99,7 @@ def test_events_as_kubectl_describe_has_them() -> None:
     assert codes(content) == [["connection-refused"]]
 
 
-def test_events_as_kubectl_get_has_them() -> None:
+def test_events_from_kubectl_get() -> None:
     content = f"""LAST SEEN   TYPE      REASON    OBJECT    MESSAGE
 2m          Normal    Pulling   pod/web   Pulling image "h.test/a:1"
 2m          Warning   Failed    pod/web   {REFUSED}
@@ -105,16 +107,16 @@ def test_events_as_kubectl_get_has_them() -> None:
     assert codes(content) == [["connection-refused"]]
 
 
-def test_json_that_is_no_object_of_kubernetes_is_a_message() -> None:
+def test_json_without_a_kubernetes_object_is_a_message() -> None:
     text = '{"errors":[{"code":"DENIED"}]}'
     assert messages_in(text) == [Message(text)]
     assert messages_in("") == []
 
 
-def test_a_message_that_says_nothing_is_unknown() -> None:
-    told = answers(messages_in('Back-off pulling image "h.test/a:1"'))
-    assert [answer.explanation.codes for answer in told] == [("unknown",)]
-    assert exit_code(told) == UNKNOWN
+def test_a_message_without_a_cause_is_unknown() -> None:
+    answers = explain_messages(messages_in('Back-off pulling image "h.test/a:1"'))
+    assert [answer.explanation.codes for answer in answers] == [("unknown",)]
+    assert exit_code(answers) == UNKNOWN
 
 
 JSON = st.recursive(
@@ -135,25 +137,25 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_json_is_read(document: object) -> None:
-    told = answers(messages_in(json.dumps(document)))
-    assert exit_code(told) in {ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN}
+    answers = explain_messages(messages_in(json.dumps(document)))
+    assert exit_code(answers) in {ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN}
 
 
 @given(st.text())
 def test_any_text_is_read(content: str) -> None:
-    answers(messages_in(content))
+    explain_messages(messages_in(content))
 
 
-def test_lines_of_a_log_are_messages_of_their_own() -> None:
+def test_each_line_of_a_log_is_a_message() -> None:
     log = f'level=error msg="PullImage failed" error="{REFUSED}"\nlevel=info\nlevel=error error="{DENIED}"\n'
     assert codes(log) == [["connection-refused"], ["auth-missing", "auth-rejected", "access-denied"]]
 
 
-def test_lines_that_yaml_folds_are_read_as_one() -> None:
+def test_folded_yaml_lines_are_one_message() -> None:
     folded = REFUSED.replace(": dial", ":\n        dial").replace("pull image", "pull\n      image")
     assert codes(folded) == [["connection-refused"]]
 
 
-def test_other_events_are_left_out() -> None:
+def test_other_events_are_ignored() -> None:
     restarts = event("Back-off restarting failed container web in pod web_shop", "BackOff")
     assert messages_in(listed(restarts)) == []

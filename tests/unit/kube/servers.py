@@ -1,4 +1,4 @@
-"""Servers that misbehave as a stranger's may: raw bytes on a connection, whatever was asked."""
+"""Misbehaving servers, as a tenant may run them: raw bytes for any request."""
 
 import asyncio
 import contextlib
@@ -19,8 +19,8 @@ def kubeconfig(server: str) -> Json:
 
 
 @contextlib.asynccontextmanager
-async def serving(answer: Answer, seen: list[str] | None = None) -> AsyncIterator[str]:
-    """Answer each request by writing to its connection, which is closed then; yield the URL. `seen`: all requests."""
+async def serving(answer: Answer, requests: list[str] | None = None) -> AsyncIterator[str]:
+    """Answer each request with raw bytes and close the connection; yield the URL. Record requests in `requests`."""
 
     tasks: set[asyncio.Task[None]] = set()
 
@@ -30,8 +30,8 @@ async def serving(answer: Answer, seen: list[str] | None = None) -> AsyncIterato
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                if seen is not None:
-                    seen.append(head)
+                if requests is not None:
+                    requests.append(head)
                 await answer(head, writer)
                 await writer.drain()
         finally:
@@ -63,7 +63,7 @@ def always(content: bytes) -> Answer:
 
 
 def flood(start: bytes, parts: Callable[[], Iterator[bytes]]) -> Answer:
-    """Send without end, as fast as it is taken."""
+    """Send endlessly, as fast as the client reads."""
 
     async def answer(_: str, writer: asyncio.StreamWriter) -> None:
         writer.write(start)

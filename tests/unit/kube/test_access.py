@@ -45,7 +45,7 @@ def kubeconfig(*, server: str = "https://10.0.0.1:6443", **user: str) -> Any:
 
 def refusal(content: Any) -> RefusedAccessError:
     with pytest.raises(RefusedAccessError) as caught:
-        access.parse(content if isinstance(content, bytes) else json.dumps(content).encode())
+        access.parse_kubeconfig(content if isinstance(content, bytes) else json.dumps(content).encode())
     assert isinstance(caught.value, UserError)
     assert caught.value.why
     assert caught.value.next_step
@@ -61,7 +61,7 @@ def refusal(content: Any) -> RefusedAccessError:
     has_certificate=st.booleans(),
     is_json=st.booleans(),
 )
-def test_any_well_formed_one_is_accepted(
+def test_a_well_formed_kubeconfig_is_accepted(
     host: str, port: int, token: str, server_name: str, *, has_certificate: bool, is_json: bool
 ) -> None:
     document = kubeconfig(server=f"https://{host}:{port}", token=token)
@@ -76,7 +76,7 @@ def test_any_well_formed_one_is_accepted(
 
 @pytest.mark.parametrize(("section", "name"), [(section, name) for section in FORBIDDEN for name in FORBIDDEN[section]])
 @given(value=VALUES, is_used=st.booleans())
-def test_any_other_field_is_refused_by_its_name(section: str, name: str, value: Any, *, is_used: bool) -> None:
+def test_every_other_field_is_refused_by_name(section: str, name: str, value: Any, *, is_used: bool) -> None:
     document = kubeconfig()
     if not is_used:
         document[section].append({"name": "other", CONTENT[section]: {}})
@@ -86,7 +86,7 @@ def test_any_other_field_is_refused_by_its_name(section: str, name: str, value: 
 
 
 @given(st.sampled_from(["extensions", "exec", "unknown"]), VALUES)
-def test_any_other_field_of_the_whole_or_of_an_entry_is_refused(name: str, value: Any) -> None:
+def test_every_other_top_level_or_entry_field_is_refused(name: str, value: Any) -> None:
     assert name in str(refusal(kubeconfig() | {name: value}))
     document = kubeconfig()
     document["users"][0][name] = value
@@ -104,21 +104,21 @@ def test_any_other_field_of_the_whole_or_of_an_entry_is_refused(name: str, value
         "https:///10.0.0.1", "https://-a",
     ],
 )  # fmt: skip
-def test_no_other_server_is_taken(server: str) -> None:
+def test_every_other_server_is_refused(server: str) -> None:
     assert "clusters[].cluster.server" in str(refusal(kubeconfig(server=server)))
 
 
 @pytest.mark.parametrize(
-    ("server", "host", "port", "shown"),
+    ("server", "host", "port", "url"),
     [
         ("https://10.0.0.1", "10.0.0.1", 443, "https://10.0.0.1:443"),
         ("https://[fd00::1]:6443/", "fd00::1", 6443, "https://[fd00::1]:6443"),
         ("HTTPS://API.Example.com:6443", "api.example.com", 6443, "https://api.example.com:6443"),
     ],
 )
-def test_servers(server: str, host: str, port: int, shown: str) -> None:
-    found = access.parse(json.dumps(kubeconfig(server=server)).encode())
-    assert (found.host, found.port, found.server) == (host, port, shown)
+def test_servers(server: str, host: str, port: int, url: str) -> None:
+    parsed = access.parse_kubeconfig(json.dumps(kubeconfig(server=server)).encode())
+    assert (parsed.host, parsed.port, parsed.server) == (host, port, url)
 
 
 @pytest.mark.parametrize(
@@ -141,30 +141,30 @@ def test_servers(server: str, host: str, port: int, shown: str) -> None:
         ({"contexts": [{"name": "a@b", "context": "x"}]}, "contexts[0].context"),
     ],
 )
-def test_what_is_wrong_is_named(change: Any, named: str) -> None:
+def test_the_error_names_the_bad_field(change: Any, named: str) -> None:
     assert named in str(refusal(kubeconfig() | change))
 
 
 @pytest.mark.parametrize("content", [b"", b"7", b"[]", b"a: &x 1", b"a: [", b"\xff", b"x" * 70_000, b"<<: {a: 1}"])
-def test_what_is_no_kubeconfig_is_refused(content: bytes) -> None:
+def test_other_content_is_refused(content: bytes) -> None:
     assert refusal(content)
 
 
 @pytest.mark.parametrize("value", ["%", "\u00e4", "A" * 100_000, "AAA"])
-def test_what_is_no_base64_is_refused(value: str) -> None:
+def test_invalid_base64_is_refused(value: str) -> None:
     with pytest.raises(RefusedAccessError, match="field value"):
         access.parse_secret(value)
 
 
 @given(st.text(max_size=100), st.sampled_from(["users", "clusters"]))
-def test_a_strangers_name_of_a_field_is_short_and_safe_to_show(name: str, section: str) -> None:
+def test_unknown_field_names_are_shortened_and_printable(name: str, section: str) -> None:
     document = kubeconfig()
     document[section][0][CONTENT[section]]["\x1b[31m" + name * 10] = "x"
     assert len(str(refusal(document))) < 1000
 
 
-def test_credentials_are_not_shown() -> None:
+def test_credentials_are_not_in_the_repr() -> None:
     data = {"client-certificate-data": encoded(PEM), "client-key-data": encoded(PEM.replace("TUlJ", "c2VjcmV0"))}
-    shown = repr(access.parse(json.dumps(kubeconfig(token="hunter2", **data)).encode()))
+    shown = repr(access.parse_kubeconfig(json.dumps(kubeconfig(token="hunter2", **data)).encode()))
     assert "hunter2" not in shown
     assert "c2VjcmV0" not in shown

@@ -11,42 +11,40 @@ from hypothesis import strategies as st
 from tests.unit.kube.servers import always, flood, head, kubeconfig, serving
 
 from trustplane.kube import budget
-from trustplane.kube.budget import KEPT, STRANGERS, SURE, Share, Total
+from trustplane.kube.budget import GUARANTEED, MAX_KEPT, TENANTS, Share, Total
 from trustplane.kube.client import Client
 from trustplane.kube.errors import OversizedError
 from trustplane.kube.informer import Informer
 from trustplane.kube.kinds import CONFIG_MAPS, PODS
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 2 * KEPT))), st.integers(0, 64 << 20))
-def test_all_together_hold_no_more_than_allowed_beyond_what_is_sure_to_each(
-    asked: list[tuple[int, int]], most: int
-) -> None:
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 2 * MAX_KEPT))), st.integers(0, 64 << 20))
+def test_shares_never_exceed_the_total_plus_their_guarantees(requests: list[tuple[int, int]], most: int) -> None:
     total = Total(most)
-    shares = [Share(KEPT, total) for _ in range(21)]
-    for number, size in asked:
+    shares = [Share(MAX_KEPT, total) for _ in range(21)]
+    for number, size in requests:
         before = shares[number].held
         expected = size if shares[number].hold(size) else before
         assert shares[number].held == expected
-        assert max(share.held for share in shares) <= KEPT
-        assert sum(share.held for share in shares) <= most + len(shares) * SURE
+        assert max(share.held for share in shares) <= MAX_KEPT
+        assert sum(share.held for share in shares) <= most + len(shares) * GUARANTEED
     for share in shares:
-        assert share.hold(SURE)
+        assert share.hold(GUARANTEED)
         share.close()
     assert total.used == 0
 
 
-def test_whatever_others_hold_a_part_is_sure() -> None:
+def test_every_share_has_a_guaranteed_part() -> None:
     total = Total(8 << 20)
-    greedy = [Share(KEPT, total) for _ in range(16)]
+    greedy = [Share(MAX_KEPT, total) for _ in range(16)]
     for share in greedy:
         while share.hold(share.held + 1000):
             pass
-    honest = Share(KEPT, total)
-    assert honest.hold(SURE)
-    assert not honest.hold(SURE + 1000)
+    honest = Share(MAX_KEPT, total)
+    assert honest.hold(GUARANTEED)
+    assert not honest.hold(GUARANTEED + 1000)
     greedy[0].close()
-    assert honest.hold(SURE + 1000)
+    assert honest.hold(GUARANTEED + 1000)
 
 
 def page(count: int) -> bytes:
@@ -56,15 +54,15 @@ def page(count: int) -> bytes:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left() -> Any:
+def all_shares_are_released() -> Any:
     yield
-    assert STRANGERS.used == 0
+    assert TENANTS.used == 0
 
 
-async def test_eight_clusters_keep_no_more_than_what_all_may(monkeypatch: Any) -> None:
-    monkeypatch.setattr(STRANGERS, "most", 20 << 20)
+async def test_eight_clusters_stay_within_the_total(monkeypatch: Any) -> None:
+    monkeypatch.setattr(TENANTS, "most", 20 << 20)
     async with serving(always(page(7))) as server, Client.open(kubeconfig(server)) as client:
-        client.most_kept = KEPT
+        client.most_kept = MAX_KEPT
         informers = [Informer(client, CONFIG_MAPS) for _ in range(8)]
         async with asyncio.timeout(60):
             tasks = []
@@ -74,33 +72,33 @@ async def test_eight_clusters_keep_no_more_than_what_all_may(monkeypatch: Any) -
         kept = sum(len(informer.items()) for informer in informers)
         assert 7 <= kept <= 28
         assert len(informers[0].items()) == 7
-        assert STRANGERS.used <= 21 << 20
+        assert TENANTS.used <= 21 << 20
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_where_there_is_no_room_pages_are_smaller_and_a_list_is_that_clusters_error(monkeypatch: Any) -> None:
-    monkeypatch.setattr(STRANGERS, "most", 0)
-    seen: list[str] = []
-    async with serving(always(page(2)), seen) as server, Client.open(kubeconfig(server)) as client:
-        client.most_kept = KEPT
-        with pytest.raises(OversizedError, match="more than there is room for"):
+async def test_without_budget_pages_shrink_and_then_the_list_fails(monkeypatch: Any) -> None:
+    monkeypatch.setattr(TENANTS, "most", 0)
+    requests: list[str] = []
+    async with serving(always(page(2)), requests) as server, Client.open(kubeconfig(server)) as client:
+        client.most_kept = MAX_KEPT
+        with pytest.raises(OversizedError, match="does not fit into memory"):
             await client.list(CONFIG_MAPS)
-        assert [line.partition("limit=")[2].partition(" ")[0] for line in seen] == ["500", "62", "7", "1"]
-        client.most_kept = 1 << 30  # a command has a process of its own
+        assert [line.partition("limit=")[2].partition(" ")[0] for line in requests] == ["500", "62", "7", "1"]
+        client.most_kept = 1 << 30  # as for a command in a separate process
         assert len(await client.list(CONFIG_MAPS)) == 2
         client.most_kept = None
         assert len(await client.list(CONFIG_MAPS)) == 2
 
 
-async def test_half_a_line_of_a_watch_is_counted(monkeypatch: Any) -> None:
-    monkeypatch.setattr(STRANGERS, "most", 0)
+async def test_an_incomplete_line_of_a_watch_counts(monkeypatch: Any) -> None:
+    monkeypatch.setattr(TENANTS, "most", 0)
     line = b'{"type":"ADDED","object":{"x":"' + b"0" * (2 << 20)
     answer = flood(head("200 OK") + line, lambda: iter(()))
     async with serving(answer) as server, Client.open(kubeconfig(server)) as client:
-        client.most_kept = KEPT
-        with pytest.raises(OversizedError, match="room"):
+        client.most_kept = MAX_KEPT
+        with pytest.raises(OversizedError, match="does not fit"):
             await anext(client.watch(PODS, version="1"))
 
 
@@ -137,7 +135,7 @@ asyncio.run(main())
 def test_eight_clusters_with_four_lists_each_stay_within_memory() -> None:
     command = [sys.executable, "-c", HOSTILE]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100, preexec_fn=_limit)
-    assert int(done.stdout) < 640  # MiB; what servers write, which is here in the same process, is counted too
+    assert int(done.stdout) < 640  # MiB, including the buffers of the servers in the same process
 
 
 def _limit() -> None:
@@ -152,9 +150,9 @@ def test_five_thousand_failing_pods_of_a_cluster_are_kept() -> None:
     from trustplane.kube.informer import _Budget  # noqa: PLC0415
     from trustplane.kube.resource import Key  # noqa: PLC0415
 
-    kept = _Budget(KEPT)
+    kept = _Budget(MAX_KEPT)
     item = msgspec.Raw(json.dumps({**pod(9999), **status(9999, backs_off=True)}).encode())
     for number in range(5000):
-        assert kept.take(Key("shop", f"web-{number}"), item, WORKLOAD_PODS.decode(item))
+        assert kept.reserve(Key("shop", f"web-{number}"), item, WORKLOAD_PODS.decode(item))
     kept.close()
-    assert budget.STRANGERS.used == 0
+    assert budget.TENANTS.used == 0

@@ -20,13 +20,13 @@ def name_of(event: Any) -> str:
 
 
 @given(st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?){0,3}", fullmatch=True))
-def test_names_are_names(name: str) -> None:
-    found = name_of(body(name))
-    assert len(found) <= 253
-    assert NAME.fullmatch(found)
+def test_names_are_valid(name: str) -> None:
+    event_name = name_of(body(name))
+    assert len(event_name) <= 253
+    assert NAME.fullmatch(event_name)
 
 
-def test_the_same_said_again_has_the_same_name_and_nothing_else_has() -> None:
+def test_only_a_repetition_has_the_same_name() -> None:
     assert name_of(body(now="1")) == name_of(body(now="2"))
     names = {name_of(body()), name_of(body(uid="2")), name_of(body(note="else")), name_of(body(warning=True))}
     assert len(names) == 4
@@ -38,7 +38,7 @@ def test_notes_fit(note: str) -> None:
 
 
 @given(st.text())
-def test_notes_are_one_line_that_a_terminal_can_show(note: str) -> None:
+def test_notes_are_a_single_printable_line(note: str) -> None:
     assert body(note=f"a {note}\x1b[31m\n{note}")["note"].isprintable()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
-from trustplane.kube.kubeconfig import merge
+from trustplane.kube.kubeconfig import merge_kubeconfigs
 
 
 def content(name: str, server: str = "https://127.0.0.1:1", **user: str) -> dict[str, Any]:
@@ -19,14 +19,14 @@ def content(name: str, server: str = "https://127.0.0.1:1", **user: str) -> dict
     }
 
 
-def test_of_several_files_the_first_wins() -> None:
-    merged = merge([{"clusters": None}, content("a"), content("b"), content("a", "https://other")])
+def test_the_first_of_several_files_wins() -> None:
+    merged = merge_kubeconfigs([{"clusters": None}, content("a"), content("b"), content("a", "https://other")])
     assert merged["current-context"] == "a"
-    assert [one["name"] for one in merged["clusters"]] == ["a", "b"]
+    assert [cluster["name"] for cluster in merged["clusters"]] == ["a", "b"]
     assert merged["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:1"
 
 
-async def test_the_default_place_and_the_environment(tmp_path: Path, monkeypatch: Any) -> None:
+async def test_the_default_path_and_the_environment(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBECONFIG", raising=False)
     with pytest.raises(UserError, match="Service host/port is not set"):
@@ -41,7 +41,7 @@ async def test_the_default_place_and_the_environment(tmp_path: Path, monkeypatch
         assert client.server == "http://home"
 
 
-async def test_keys_are_not_left_behind_and_not_told(tmp_path: Path, monkeypatch: Any) -> None:
+async def test_keys_are_neither_left_on_disk_nor_shown(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     secret = base64.b64encode(b"no key at all").decode()
     kubeconfig = content("a", **{"client-certificate-data": secret, "client-key-data": secret})

@@ -1,4 +1,4 @@
-"""What a hostile API server sends: too much, compressed, elsewhere, or not what was asked for."""
+"""Responses of a hostile API server: too large, compressed, redirected, or malformed."""
 
 import asyncio
 import itertools
@@ -25,34 +25,34 @@ def endless(part: bytes = MEBIBYTE) -> Iterator[bytes]:
     return itertools.repeat(part)
 
 
-async def test_nothing_is_asked_for_compressed_and_nothing_compressed_is_read() -> None:
-    seen: list[str] = []
+async def test_compression_is_neither_requested_nor_accepted() -> None:
+    requests: list[str] = []
     packed = zlib.compress(b'{"metadata":{},"items":[]}')
     answer = always(head("200 OK", Content_Encoding="deflate", Content_Length=len(packed)) + packed)
-    async with serving(answer, seen) as server, Client.open(kubeconfig(server)) as client:
+    async with serving(answer, requests) as server, Client.open(kubeconfig(server)) as client:
         with pytest.raises(UnreadableError, match="compressed"):
             await client.list(PODS)
-    assert "Accept-Encoding: identity" in seen[0]
+    assert "Accept-Encoding: identity" in requests[0]
 
 
 @pytest.mark.parametrize(("most", "limit"), [(None, 32 << 20), (1 << 20, 8 << 20)])
-async def test_a_page_without_end_is_asked_for_in_smaller_ones_and_then_refused(most: int | None, limit: int) -> None:
-    seen: list[str] = []
-    async with serving(flood(head("200 OK"), endless), seen) as server, Client.open(kubeconfig(server)) as client:
+async def test_an_endless_page_is_retried_with_fewer_objects_and_then_refused(most: int | None, limit: int) -> None:
+    requests: list[str] = []
+    async with serving(flood(head("200 OK"), endless), requests) as server, Client.open(kubeconfig(server)) as client:
         client.most_kept = most
         with pytest.raises(OversizedError, match=f"{limit} bytes"):
             await client.list(PODS)
-    assert [line.partition("limit=")[2].partition(" ")[0] for line in seen] == ["500", "62", "7", "1"]
+    assert [line.partition("limit=")[2].partition(" ")[0] for line in requests] == ["500", "62", "7", "1"]
 
 
-async def test_a_length_that_is_too_large_is_not_read_at_all() -> None:
+async def test_a_response_with_a_huge_length_is_not_read() -> None:
     start = head("200 OK", Content_Length=1 << 40)
     async with serving(flood(start, lambda: iter(()))) as server, Client.open(kubeconfig(server)) as client:
         with pytest.raises(OversizedError):
             await client.get(PODS, "a", "x")
 
 
-async def test_pages_without_end_are_not_held() -> None:
+async def test_an_endless_list_is_refused() -> None:
     item = json.dumps({"metadata": {"name": "a", "annotations": {"a": "x" * (1 << 20)}}})
     body = f'{{"metadata":{{"continue":"x"}},"items":[{item}]}}'.encode()
     answer = always(head("200 OK", Content_Length=len(body)) + body)
@@ -62,7 +62,7 @@ async def test_pages_without_end_are_not_held() -> None:
             await client.list(PODS)
 
 
-async def test_a_line_of_a_watch_without_end_ends_it() -> None:
+async def test_an_endless_line_ends_the_watch() -> None:
     start = head("200 OK") + b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"2"}}}\n{"type":"'
     async with serving(flood(start, endless)) as server, Client.open(kubeconfig(server)) as client:
         events = client.watch(PODS, version="1")
@@ -71,9 +71,9 @@ async def test_a_line_of_a_watch_without_end_ends_it() -> None:
             await anext(events)
 
 
-async def test_lines_come_whole_however_they_are_cut() -> None:
+async def test_lines_are_reassembled_from_chunks() -> None:
     lines = [json.dumps({"type": "ADDED", "object": {"metadata": {"name": "ä" * n}}}).encode() for n in range(40)]
-    content = b"\n".join(lines)  # the last one without its end
+    content = b"\n".join(lines)  # the last line is unterminated
 
     async def answer(_: str, writer: asyncio.StreamWriter) -> None:
         writer.write(head("200 OK"))
@@ -83,10 +83,10 @@ async def test_lines_come_whole_however_they_are_cut() -> None:
 
     async with serving(answer) as server, Client.open(kubeconfig(server)) as client:
         events = [event async for event in client.watch(PODS, version="1")]
-    assert [len(json.loads(bytes(one.object))["metadata"]["name"]) for one in events] == list(range(40))
+    assert [len(json.loads(bytes(event.object))["metadata"]["name"]) for event in events] == list(range(40))
 
 
-async def test_a_watch_that_drips_ends() -> None:
+async def test_a_dripping_watch_ends() -> None:
     async def answer(_: str, writer: asyncio.StreamWriter) -> None:
         writer.write(head("200 OK"))
         for _ in range(200):
@@ -95,12 +95,12 @@ async def test_a_watch_that_drips_ends() -> None:
             await asyncio.sleep(0.05)
 
     async with serving(answer) as server, Client.open(kubeconfig(server)) as client:
-        with pytest.raises(UnavailableError, match="had no answer"):
+        with pytest.raises(UnavailableError, match="got no response"):
             async for _ in client.watch(PODS, version="1", seconds=0, idle=0.4):
                 pass
 
 
-async def test_an_answer_that_drips_ends() -> None:
+async def test_a_dripping_response_ends() -> None:
     async def answer(_: str, writer: asyncio.StreamWriter) -> None:
         writer.write(head("200 OK", Content_Length=1000))
         for _ in range(200):
@@ -109,14 +109,14 @@ async def test_an_answer_that_drips_ends() -> None:
             await asyncio.sleep(0.05)
 
     async with serving(answer) as server, Client.open(kubeconfig(server), timeout=0.4) as client:
-        with pytest.raises(UnavailableError, match="had no answer"):
+        with pytest.raises(UnavailableError, match="got no response"):
             await client.get(PODS, "a", "x")
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 async def test_no_redirect_is_followed(status: str) -> None:
-    asked: list[str] = []
-    async with serving(always(head("500 Error", Content_Length=0)), asked) as inner:
+    requests: list[str] = []
+    async with serving(always(head("500 Error", Content_Length=0)), requests) as inner:
         location = f"{inner}/internal?token=hunter2"
         async with (
             serving(always(head(status, Location=location, Content_Length=0))) as server,
@@ -135,10 +135,10 @@ async def test_no_redirect_is_followed(status: str) -> None:
                     await work
                 assert "hunter2" not in str(caught.value)
                 assert "internal" not in str(caught.value)
-    assert asked == []
+    assert requests == []
 
 
-async def test_the_body_of_a_failure_is_short_and_safe_to_show() -> None:
+async def test_an_error_body_is_shortened_and_printable() -> None:
     page = b"<html>INTERNAL \x1b[31m password=hunter2hunter2 " + b"x" * 1000
     answer = flood(head("500 Error") + page, endless)
     async with serving(answer) as server, Client.open(kubeconfig(server)) as client:
@@ -154,7 +154,7 @@ async def test_the_body_of_a_failure_is_short_and_safe_to_show() -> None:
     [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000, b"HTTP/1.1 200 OK\r\nX: " + b"y" * 1_000_000],
     ids=["no HTTP", "many headers", "a long header"],
 )
-async def test_what_is_no_answer_is_a_transient_error(answer: bytes) -> None:
+async def test_a_malformed_response_is_a_transient_error(answer: bytes) -> None:
     async with serving(always(answer)) as server, Client.open(kubeconfig(server), timeout=5) as client:
         with pytest.raises(UnavailableError) as caught:
             await client.get(PODS, "a", "x")
@@ -165,7 +165,7 @@ async def test_what_is_no_answer_is_a_transient_error(answer: bytes) -> None:
     "line",
     [b"{}", b"[]", b"7", b'{"type":"ERROR","object":[]}', b'{"type":7,"object":{}}', b"\xff", b"[" * 5000],
 )
-async def test_an_event_that_is_none_is_an_error_of_ours(line: bytes) -> None:
+async def test_a_malformed_event_is_a_trustplane_error(line: bytes) -> None:
     answer = always(head("200 OK") + line + b"\n")
     async with serving(answer) as server, Client.open(kubeconfig(server)) as client:
         with pytest.raises(TrustplaneError):

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 from trustplane.kube.pace import Pace
 
 REST = 10.0
-CHANGES = st.lists(st.floats(0, 1, allow_nan=False), min_size=1, max_size=400)  # seconds from each to the next
+CHANGES = st.lists(st.floats(0, 1, allow_nan=False), min_size=1, max_size=400)  # seconds between changes
 
 
 def busy() -> Pace:
-    """Return the pace of a reader that has just left a watch in which a hundred changes came within a second."""
+    """Return the pace of a reader that has just ended a watch with a hundred changes in a second."""
     pace = Pace(rest=REST)
     pace.begin(0.0)
     assert [pace.count(n / 100) for n in range(100)] == [False] * 99 + [True]
@@ -17,14 +17,14 @@ def busy() -> Pace:
     return pace
 
 
-def test_few_changes_are_read_as_they_come() -> None:
+def test_few_changes_are_watched_continuously() -> None:
     pace = Pace(rest=REST)
     assert 45 <= pace.begin(0.0) <= 63
     assert not any(pace.count(n / 4) for n in range(200))
     assert pace.end(50.0) == 0.0
 
 
-def test_a_watch_with_many_changes_is_left_for_short_ones_with_rests() -> None:
+def test_many_changes_lead_to_short_watches_with_rests() -> None:
     pace = busy()
     assert pace.begin(11.0) == 1
     assert not any(pace.count(11.5) for _ in range(500))
@@ -32,7 +32,7 @@ def test_a_watch_with_many_changes_is_left_for_short_ones_with_rests() -> None:
 
 
 @pytest.mark.parametrize(("changes", "rest"), [(54, 0.0), (56, REST)])
-def test_what_happened_during_the_rest_tells_whether_changes_are_still_many(changes: int, rest: float) -> None:
+def test_changes_during_the_rest_decide_whether_changes_are_still_many(changes: int, rest: float) -> None:
     pace = busy()
     pace.begin(11.0)
     for _ in range(changes):
@@ -41,7 +41,7 @@ def test_what_happened_during_the_rest_tells_whether_changes_are_still_many(chan
     assert (pace.begin(12.0) > 1) is (rest == 0.0)
 
 
-def test_a_watch_that_broke_off_is_made_up_for_by_the_next_one() -> None:
+def test_the_watch_after_an_interrupted_one_counts_its_changes() -> None:
     pace = busy()
     pace.begin(11.0)
     assert pace.begin(20.0) == 1
@@ -51,7 +51,7 @@ def test_a_watch_that_broke_off_is_made_up_for_by_the_next_one() -> None:
 
 
 @given(CHANGES)
-def test_who_asks_for_no_rest_never_rests(steps: list[float]) -> None:
+def test_without_a_rest_setting_there_is_never_a_rest(steps: list[float]) -> None:
     pace, now = Pace(), 0.0
     pace.begin(now)
     for step in steps:
@@ -61,7 +61,7 @@ def test_who_asks_for_no_rest_never_rests(steps: list[float]) -> None:
 
 
 @given(CHANGES, st.floats(2, 600))
-def test_a_watch_ends_before_the_server_is_held_to_be_dead(steps: list[float], idle: float) -> None:
+def test_a_watch_ends_before_the_idle_limit(steps: list[float], idle: float) -> None:
     pace, now = Pace(idle, REST), 0.0
     for step in steps:
         now += step

@@ -13,12 +13,12 @@ ACTIONS = st.lists(st.one_of(st.tuples(st.just("add"), KEYS), st.tuples(st.sampl
 
 
 @given(ACTIONS)
-def test_keys_are_processed_once_at_a_time_coalesced_and_never_lost(actions: list[tuple[str, str]]) -> None:
+def test_keys_are_coalesced_never_processed_concurrently_and_never_lost(actions: list[tuple[str, str]]) -> None:
     asyncio.run(play(actions))
 
 
 async def play(actions: list[tuple[str, str]]) -> None:
-    """Compare a queue with what it promises: what was added since a key was taken last is still to be processed."""
+    """Compare a queue with a model: a key added after it was last taken must still be processed."""
     queue: Queue[str] = Queue()
     wanted: dict[str, None] = {}
     processing: set[str] = set()
@@ -93,7 +93,7 @@ async def test_a_waiting_taker_is_woken() -> None:
     assert {first.result(), second.result()} == {"a", "b"}
 
 
-async def test_a_cancelled_taker_takes_nothing_with_it() -> None:
+async def test_a_cancelled_taker_loses_no_key() -> None:
     queue: Queue[str] = Queue()
     cancelled, other = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
     await asyncio.sleep(0)
@@ -104,7 +104,7 @@ async def test_a_cancelled_taker_takes_nothing_with_it() -> None:
     assert cancelled.cancelled()
 
 
-async def test_delays_the_earliest_counts() -> None:
+async def test_the_earliest_of_several_delays_counts() -> None:
     queue: Queue[str] = Queue()
     queue.add_after("late", 3600)
     queue.add_after("a", 3600)
@@ -135,7 +135,7 @@ async def test_failures_wait_longer_until_forgotten() -> None:
     queue.close()
 
 
-async def test_closing_sends_workers_home() -> None:
+async def test_closing_stops_the_workers() -> None:
     queue: Queue[str] = Queue()
     queue.add("a")
     assert await queue.get() == "a"

@@ -22,7 +22,7 @@ NEVER_6 = ["::1/128", "fe80::/10", "ff00::/8", "::/128"]
 
 @pytest.mark.parametrize("network", NEVER + NEVER_6)
 @given(data=st.data())
-def test_addresses_that_are_never_connected_to(network: str, data: Any) -> None:
+def test_forbidden_addresses(network: str, data: Any) -> None:
     parsed = ipaddress.ip_network(network)
     address = parsed[data.draw(st.integers(0, parsed.num_addresses - 1))]
     assert Reach().refusal(str(address), 6443)
@@ -37,7 +37,7 @@ def _sixtofour(address: ipaddress.IPv4Address) -> ipaddress.IPv6Address:
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "198.18.0.10", "192.168.1.1", "8.8.8.8", "fd00::1", "2001:db8::1"])
-def test_addresses_that_a_cluster_may_have(address: str) -> None:
+def test_allowed_addresses(address: str) -> None:
     assert not Reach(frozenset({("10.0.0.1", 443)})).refusal(address, 6443)
 
 
@@ -47,12 +47,12 @@ def test_the_management_clusters_own_api_server() -> None:
         assert "own API server" in own.refusal(address, 6443)
 
 
-async def test_ones_own_addresses_are_those_that_its_names_resolve_to(monkeypatch: Any) -> None:
+async def test_the_management_clusters_addresses_are_resolved_from_its_names(monkeypatch: Any) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    found = await reach_beside("https://localhost:6443")
-    assert {("localhost", 6443), ("127.0.0.1", 6443), ("10.96.0.1", 443)} <= found.own
-    assert not found.is_local_allowed
+    limits = await reach_beside("https://localhost:6443")
+    assert {("localhost", 6443), ("127.0.0.1", 6443), ("10.96.0.1", 443)} <= limits.own
+    assert not limits.is_local_allowed
     monkeypatch.setenv(reach.ALLOWANCE, "1")
     assert (await reach_beside("https://no-such-name.invalid")).is_local_allowed
 
@@ -70,11 +70,11 @@ def access_to(folder: Path, host: str, port: int, **more: str) -> Access:
 
 
 class Server:
-    """A TLS server that wants a client's certificate."""
+    """A TLS server that requires a client certificate."""
 
     def __init__(self, folder: Path) -> None:
         self.connections = 0
-        self.seen = b""
+        self.request = b""
         self._folder = folder
 
     async def __aenter__(self) -> int:
@@ -90,24 +90,24 @@ class Server:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self.seen = await reader.readuntil(b"\r\n\r\n")
+        self.request = await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
         await writer.drain()
         writer.close()
 
 
-async def test_what_the_operator_allows_is_asked_with_certificate_and_token(folder: Path, monkeypatch: Any) -> None:
+async def test_an_allowed_server_gets_certificate_and_token(folder: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     server = Server(folder)
     async with server as port:
         for host, name in (("127.0.0.1", ""), ("localhost", ""), ("127.0.0.1", "localhost")):
-            found = access_to(folder, host, port, token="t0ken", server_name=name)
-            async with open_guarded(found, Reach(is_local_allowed=True)) as client:
+            access = access_to(folder, host, port, token="t0ken", server_name=name)
+            async with open_guarded(access, Reach(is_local_allowed=True)) as client:
                 assert await client.raw("GET", "/version") == b"{}"
                 assert client.most_kept
-            assert b"Authorization: Bearer t0ken" in server.seen
-        found = access_to(folder, "127.0.0.1", port, server_name="other")
-        async with open_guarded(found, Reach(is_local_allowed=True)) as client:
+            assert b"Authorization: Bearer t0ken" in server.request
+        access = access_to(folder, "127.0.0.1", port, server_name="other")
+        async with open_guarded(access, Reach(is_local_allowed=True)) as client:
             with pytest.raises(UnavailableError, match="certificate"):
                 await client.raw("GET", "/version")
 
@@ -116,7 +116,7 @@ async def test_what_the_operator_allows_is_asked_with_certificate_and_token(fold
     "host",
     ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0", "::1", "::ffff:127.0.0.1"],
 )
-async def test_however_it_is_written_loopback_is_not_connected_to(folder: Path, host: str) -> None:
+async def test_loopback_is_refused_in_every_notation(folder: Path, host: str) -> None:
     server = Server(folder)
     async with server as port:
         with pytest.raises(RefusedAccessError, match=r"clusters\[\].cluster.server"):
@@ -126,13 +126,13 @@ async def test_however_it_is_written_loopback_is_not_connected_to(folder: Path, 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "harbor.example"])
-async def test_a_name_that_changes_its_mind_is_not_connected_to(folder: Path, host: str, monkeypatch: Any) -> None:
+async def test_a_name_that_later_resolves_to_loopback_is_refused(folder: Path, host: str, monkeypatch: Any) -> None:
     answers = iter(["10.0.0.1", "127.0.0.1"])
 
     async def resolve(_host: str) -> list[str]:
         return [next(answers)]
 
-    monkeypatch.setattr(names.STRANGERS, "resolve", resolve)
+    monkeypatch.setattr(names.TENANT_LOOKUP, "resolve", resolve)
     server = Server(folder)
     async with server as port, open_guarded(access_to(folder, host, port), Reach()) as client:
         with pytest.raises(RefusedAccessError, match=r"127\.0\.0\.1 is a loopback address"):
@@ -140,13 +140,13 @@ async def test_a_name_that_changes_its_mind_is_not_connected_to(folder: Path, ho
     assert server.connections == 0
 
 
-async def test_a_name_that_does_not_resolve_is_a_transient_error(folder: Path) -> None:
+async def test_an_unresolvable_name_is_a_transient_error(folder: Path) -> None:
     with pytest.raises(UnavailableError, match="does not resolve"):
         async with open_guarded(access_to(folder, "no-such-name.invalid", 1), Reach()):
             pass
 
 
-async def test_certificates_and_keys_that_cannot_be_used_are_named(folder: Path, monkeypatch: Any) -> None:
+async def test_the_error_names_unusable_certificates_and_keys(folder: Path, monkeypatch: Any) -> None:
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
         BestAvailableEncryption,
         Encoding,

@@ -38,7 +38,7 @@ def test_keys_and_metadata_of_typed_and_untyped_objects() -> None:
     assert key_of({"metadata": {"name": "a"}}) == Key("", "a")
 
 
-def test_decoding_fills_in_what_lists_leave_out() -> None:
+def test_decoding_fills_in_kind_and_version() -> None:
     assert CLUSTERS.decode(b'{"metadata":{"name":"a"}}').kind == "Cluster"
     assert SECRETS.decode(b"{}") == {"apiVersion": "v1", "kind": "Secret"}
     assert CLUSTERS.decode(b'{"kind":"Other","apiVersion":"v2"}').api_version == "v2"

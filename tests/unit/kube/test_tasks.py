@@ -1,4 +1,4 @@
-"""No task outlives whoever began it: not its failure, not its cancellation, not the end of its block."""
+"""No task outlives its caller's failure, cancellation or block."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,7 +15,7 @@ def ended() -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_is_left() -> Any:
+async def no_task_is_left() -> Any:
     yield
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -24,7 +24,7 @@ async def for_ever(ended: list[str]) -> str:
     try:
         await asyncio.Event().wait()
     finally:
-        await asyncio.sleep(0)  # its end takes a while, too
+        await asyncio.sleep(0)  # ending takes a while
         ended.append("for ever")
     return ""
 
@@ -41,7 +41,7 @@ async def failing(text: str = "failed") -> str:
     raise ValueError(text)
 
 
-async def test_together_returns_what_all_return(ended: list[str]) -> None:
+async def test_together_returns_all_results(ended: list[str]) -> None:
     assert await together(soon(ended, "a"), soon(ended, "b")) == ("a", "b")
 
 
@@ -74,7 +74,7 @@ def ways() -> Iterator[Callable[[list[str]], Awaitable[Any]]]:
 
 
 @pytest.mark.parametrize("way", list(ways()))
-async def test_who_is_cancelled_leaves_nothing(way: Callable[[list[str]], Awaitable[Any]], ended: list[str]) -> None:
+async def test_cancellation_leaves_no_task(way: Callable[[list[str]], Awaitable[Any]], ended: list[str]) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await way(ended)

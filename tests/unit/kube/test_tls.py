@@ -1,4 +1,4 @@
-"""What costs minutes or seconds of computing, in certificates and keys and by what a server chooses."""
+"""Certificates, keys and handshakes that would cost seconds or minutes of CPU."""
 
 import asyncio
 import base64
@@ -54,9 +54,9 @@ def pem(label: str, data: bytes) -> str:
 
 
 def encrypted(label: str = "ENCRYPTED PRIVATE KEY") -> str:
-    """Return a key of PKCS #8 that is derived from an empty password, by PBKDF2 with very many iterations."""
+    """Return a PKCS #8 key encrypted with an empty password and a huge number of PBKDF2 iterations."""
     pbes2, pbkdf2, aes = (
-        bytes.fromhex(one) for one in ("2a864886f70d01050d", "2a864886f70d01050c", "60864801650304012a")
+        bytes.fromhex(oid) for oid in ("2a864886f70d01050d", "2a864886f70d01050c", "60864801650304012a")
     )
     derive = field(0x30, field(6, pbkdf2), field(0x30, field(4, b"saltsalt"), number(SLOW)))
     scheme = field(0x30, field(6, aes), field(4, bytes(16)))
@@ -67,7 +67,7 @@ def encrypted(label: str = "ENCRYPTED PRIVATE KEY") -> str:
 LEGACY = pem("RSA PRIVATE KEY", bytes(48)).replace(
     "-\n", f"-\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,{'00' * 16}\n\n", 1
 )
-PRIME = (1 << 30_000) - 1  # none, but who looks?
+PRIME = (1 << 30_000) - 1  # not prime, which nothing checks
 HUGE = pem(
     "RSA PRIVATE KEY", field(0x30, *map(number, (0, PRIME * (PRIME - 2), 65537, PRIME, PRIME, PRIME - 2, 3, 3, 5)))
 )
@@ -84,7 +84,7 @@ async def test_keys_that_cost_minutes_cost_nothing(folder: Path, name: str, adde
     good = getattr(access_to(folder), name)
     for text in (added + good if is_first else good + added, added):
         began = time.process_time()
-        with contextlib.suppress(RefusedAccessError):  # what comes after a good key is not read
+        with contextlib.suppress(RefusedAccessError):  # data after a good key is not read
             async with open_guarded(access_to(folder, **{name: text}), Reach(is_local_allowed=True)):
                 pass
         assert time.process_time() - began < 2
@@ -103,7 +103,7 @@ def test_the_tls_library_asks_before_it_derives_a_key(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["client-key-data", "client-certificate-data"])
-def test_a_kubeconfig_with_an_encrypted_key_is_refused_by_the_fields_name(folder: Path, name: str) -> None:
+def test_a_refused_encrypted_key_is_named_by_its_field(folder: Path, name: str) -> None:
     from tests.unit.kube.test_access import encoded, kubeconfig, refusal  # noqa: PLC0415
 
     data = {
@@ -111,7 +111,7 @@ def test_a_kubeconfig_with_an_encrypted_key_is_refused_by_the_fields_name(folder
         "client-key-data": encoded(access_to(folder).key),
     }
     assert f"users[].user.{name}" in str(refusal(kubeconfig(**data | {name: encoded(encrypted())})))
-    access.check_unlocked(access_to(folder).key, name)
+    access.check_unencrypted(access_to(folder).key, name)
 
 
 def written(key: Any) -> str:
@@ -119,21 +119,24 @@ def written(key: Any) -> str:
 
 
 def test_keys_of_other_kinds_and_sizes_are_refused(folder: Path) -> None:
-    for text, why in ((HUGE, "60000 bits, and 4096"), (written(dsa.generate_private_key(2048)), "neither RSA")):
+    for text, why in (
+        (HUGE, "60000 bits; the maximum is 4096"),
+        (written(dsa.generate_private_key(2048)), "neither RSA"),
+    ):
         with pytest.raises(RefusedAccessError, match=why):
-            tls.context_of(access_to(folder, key=text))
-    with pytest.raises(RefusedAccessError, match="do not fit"):
-        tls.context_of(access_to(folder, key=written(rsa.generate_private_key(65537, 2048))))
+            tls.build_context(access_to(folder, key=text))
+    with pytest.raises(RefusedAccessError, match="do not match"):
+        tls.build_context(access_to(folder, key=written(rsa.generate_private_key(65537, 2048))))
     with pytest.raises(RefusedAccessError, match="more than 64 certificates"):
-        tls.context_of(access_to(folder, ca=access_to(folder).ca * 65))
+        tls.build_context(access_to(folder, ca=access_to(folder).ca * 65))
     with pytest.raises(RefusedAccessError, match="more than 8 certificates"):
-        tls.context_of(access_to(folder, certificate=access_to(folder).certificate * 9))
+        tls.build_context(access_to(folder, certificate=access_to(folder).certificate * 9))
 
 
 async def test_a_context_that_takes_long_is_a_transient_error(folder: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(tls, "_SECONDS", 0.01)
-    monkeypatch.setattr(tls, "context_of", lambda _: time.sleep(0.5))
-    with pytest.raises(UnavailableError, match="were not read"):
+    monkeypatch.setattr(tls, "build_context", lambda _: time.sleep(0.5))
+    with pytest.raises(UnavailableError, match="were not loaded"):
         async with open_guarded(access_to(folder), Reach(is_local_allowed=True)):
             pass
 
@@ -154,17 +157,18 @@ async def handshake(folder: Path, server: ssl.SSLContext) -> None:
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_servers_of_either_version_are_talked_to(folder: Path, version: ssl.TLSVersion) -> None:
+async def test_both_tls_versions_work(folder: Path, version: ssl.TLSVersion) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.minimum_version = server.maximum_version = version
     await handshake(folder, server)
 
 
-def test_finite_fields_are_not_offered_in_any_version(folder: Path) -> None:
-    context = tls.context_of(access_to(folder))
+def test_finite_field_groups_are_never_offered(folder: Path) -> None:
+    context = tls.build_context(access_to(folder))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):
         context.wrap_bio(incoming, outgoing, server_hostname="a.test").do_handshake()
     hello = outgoing.read()
-    assert bytes.fromhex("000a 0004 0002 0017") in hello  # supported_groups: secp256r1, and no other
-    assert not [one for one in context.get_ciphers() if "DHE" in one["name"] and "ECDHE" not in one["name"]]
+    assert bytes.fromhex("000a 0004 0002 0017") in hello  # supported_groups: only secp256r1
+    names = [cipher["name"] for cipher in context.get_ciphers()]
+    assert not [name for name in names if "DHE" in name and "ECDHE" not in name]

@@ -1,19 +1,19 @@
 from asyncio import sslproto
 from typing import Any
 
-from trustplane.kube.tls_abort import make_safe
+from trustplane.kube.tls_abort import make_abort_safe
 
 
-def test_a_connection_that_is_gone_can_be_aborted() -> None:
-    make_safe()
+def test_a_closed_connection_can_be_aborted() -> None:
+    make_abort_safe()
     kind: Any = sslproto._SSLProtocolTransport
     gone = kind.__new__(kind)
     gone._ssl_protocol, gone._closed = None, True
     gone.abort()
 
 
-def test_one_that_is_there_is_aborted_once() -> None:
-    make_safe()
+def test_an_open_connection_is_aborted_once() -> None:
+    make_abort_safe()
     kind: Any = sslproto._SSLProtocolTransport
     aborted: list[object] = []
 
@@ -21,7 +21,7 @@ def test_one_that_is_there_is_aborted_once() -> None:
         def _abort(self, error: object = None) -> None:
             aborted.append(error)
 
-    there = kind.__new__(kind)
-    there._ssl_protocol, there._closed = Protocol(), True
-    there.abort()
+    connection = kind.__new__(kind)
+    connection._ssl_protocol, connection._closed = Protocol(), True
+    connection.abort()
     assert len(aborted) == 1

@@ -1,4 +1,4 @@
-"""Objects that cannot be read: each is set aside alone, and everything else goes on."""
+"""Unreadable objects: each is set aside alone, and everything else keeps working."""
 
 import asyncio
 import json
@@ -19,9 +19,9 @@ from trustplane.kube.kinds import CONFIG_MAPS
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Key, Resource
 
-DEEP = "[" * 50_000 + "]" * 50_000  # deeper than what any Python reads: 3.11 some 1,000, 3.13 some 10,000
+DEEP = "[" * 50_000 + "]" * 50_000  # beyond every Python's recursion limit: 3.11 about 1,000, 3.13 about 10,000
 SOON = Backoff(first=0.01, most=0.05)
-KINDS = [one for one in vars(resources).values() if isinstance(one, Resource)]
+KINDS = [value for value in vars(resources).values() if isinstance(value, Resource)]
 
 
 def obj(name: str, version: int, rest: str = "", metadata: str = "") -> str:
@@ -32,22 +32,22 @@ def obj(name: str, version: int, rest: str = "", metadata: str = "") -> str:
 STRANGE = {
     "nesting": {"rest": f',"spec":{DEEP},"data":{DEEP}'},
     "nested metadata": {"metadata": f',"labels":{DEEP}'},
-    "a label that is none": {"metadata": ',"labels":{"a":null}'},
-    "labels that are none": {"metadata": ',"labels":7'},
-    "a date that is none": {"metadata": ',"creationTimestamp":"2001-99-99T00:00:00Z"'},
-    "a date beyond time": {"metadata": ',"creationTimestamp":"99999-01-01T00:00:00Z"'},
+    "a null label": {"metadata": ',"labels":{"a":null}'},
+    "labels of another type": {"metadata": ',"labels":7'},
+    "an invalid date": {"metadata": ',"creationTimestamp":"2001-99-99T00:00:00Z"'},
+    "a date out of range": {"metadata": ',"creationTimestamp":"99999-01-01T00:00:00Z"'},
     "digits": {"metadata": f',"generation":{"9" * 5000}'},
-    "text that is none": {"metadata": ',"labels":{"a":"\\ud800"}'},
+    "invalid text": {"metadata": ',"labels":{"a":"\\ud800"}'},
 }
 
 
 class Server:
-    """An API server of one kind in memory: a list, and what its watches send."""
+    """An in-memory API server for one kind: a list, and the events of its watches."""
 
     def __init__(self, *items: str) -> None:
         self.items = list(items)
         self.events: asyncio.Queue[str] = asyncio.Queue()
-        self.watches: list[str] = []  # the version of each one begun
+        self.watches: list[str] = []  # start version of each watch
         self.written: list[str] = []
 
     async def answer(self, request: str, writer: asyncio.StreamWriter) -> None:
@@ -69,17 +69,17 @@ class Server:
 
 
 class Followed:
-    """An informer that runs, and what it tells."""
+    """A running informer and its changes."""
 
     def __init__(self, informer: Informer[Any]) -> None:
         self.informer = informer
-        self.told: list[tuple[str, str]] = []
+        self.changes: list[tuple[str, str]] = []
         self._changed = asyncio.Event()
         informer.subscribe(self._notice)
 
     def _notice(self, change: Change[Any]) -> None:
         what = "deleted" if change.new is None else "added" if change.old is None else "changed"
-        self.told.append((change.key.name, what))
+        self.changes.append((change.key.name, what))
         self._changed.set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -91,7 +91,7 @@ class Followed:
 
 @pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE.keys())
 @pytest.mark.parametrize("kind", [resources.CLUSTERS, CONFIG_MAPS], ids=str)
-async def test_list_and_watch_go_on_beside_an_object_that_cannot_be_read(kind: Any, strange: dict[str, str]) -> None:
+async def test_list_and_watch_continue_despite_an_unreadable_object(kind: Any, strange: dict[str, str]) -> None:
     bad, server = obj("bad", 4, **strange), Server()
     if _is_readable(kind, bad):
         pytest.skip("this kind does not read that field")
@@ -100,22 +100,22 @@ async def test_list_and_watch_go_on_beside_an_object_that_cannot_be_read(kind: A
         followed = Followed(Informer(client, kind, backoff=SOON))
         task = asyncio.create_task(followed.informer.run())
         await followed.until(followed.informer.synced.is_set)
-        assert followed.told == [("first", "added"), ("last", "added")]
+        assert followed.changes == [("first", "added"), ("last", "added")]
         assert followed.informer.unreadable.keys() == {Key("team", "bad")}
 
         server.send("MODIFIED", obj("worse", 6, **strange))
         server.send("MODIFIED", obj("first", 7, **strange))
         server.send("ADDED", obj("after", 8))
-        await followed.until(lambda: ("after", "added") in followed.told)
+        await followed.until(lambda: ("after", "added") in followed.changes)
         assert followed.informer.unreadable.keys() == {Key("team", name) for name in ("bad", "worse", "first")}
         assert followed.informer.get(Key("team", "first")), "it was not deleted"
-        assert ("first", "deleted") not in followed.told
+        assert ("first", "deleted") not in followed.changes
 
         server.send("MODIFIED", obj("first", 9))
         server.send("DELETED", obj("bad", 10, **strange))
         server.send("DELETED", obj("last", 11, **strange))
-        await followed.until(lambda: ("last", "deleted") in followed.told)
-        assert ("first", "changed") in followed.told
+        await followed.until(lambda: ("last", "deleted") in followed.changes)
+        assert ("first", "changed") in followed.changes
         assert followed.informer.unreadable.keys() == {Key("team", "worse")}
         assert server.watches == ["5"]
         task.cancel()
@@ -129,7 +129,7 @@ def _is_readable(kind: Resource[Any], text: str) -> bool:
     return True
 
 
-async def test_a_watch_goes_on_after_an_object_of_which_nothing_is_known() -> None:
+async def test_a_watch_continues_after_an_unidentifiable_object() -> None:
     server = Server()
     async with serving(server.answer) as url, Client.open(kubeconfig(url)) as client:
         followed = Followed(Informer(client, CONFIG_MAPS, backoff=SOON))
@@ -137,12 +137,12 @@ async def test_a_watch_goes_on_after_an_object_of_which_nothing_is_known() -> No
         server.send("ADDED", f'{{"metadata":{DEEP}}}')
         server.send("ADDED", "7")
         server.send("ADDED", obj("after", 8))
-        await followed.until(lambda: followed.told == [("after", "added")])
+        await followed.until(lambda: followed.changes == [("after", "added")])
         task.cancel()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-async def test_no_kind_of_ours_ends_the_manager(kind: Resource[Any]) -> None:
+async def test_no_unreadable_object_ends_the_manager(kind: Resource[Any]) -> None:
     deep = ',"spec":{},"status":{}'.replace("{}", f'{{"x":{DEEP}}}')
     server = Server(obj("good", 1), obj("bad", 2, deep))
     reconciled: asyncio.Queue[str] = asyncio.Queue()
@@ -169,7 +169,7 @@ async def test_no_kind_of_ours_ends_the_manager(kind: Resource[Any]) -> None:
     assert reconciled.empty()
 
 
-async def test_an_object_that_cannot_be_read_is_left_alone_until_it_can_be() -> None:
+async def test_an_unreadable_object_is_not_reconciled_until_it_is_readable() -> None:
     deep = f',"spec":{{"x":{DEEP}}}'
     server = Server(obj("shop", 1))
     reconciled: asyncio.Queue[str] = asyncio.Queue()
@@ -198,18 +198,18 @@ async def test_an_object_that_cannot_be_read_is_left_alone_until_it_can_be() -> 
         await task
 
 
-async def test_an_object_of_too_much_structure_is_asked_for_alone() -> None:
+async def test_an_object_with_too_much_structure_gets_a_page_of_its_own() -> None:
     spec = f',"spec":{"[" * 2000}{"[1,[" * 150_000}{"]" * 302_000}'
     items = [obj(f"a{n}", n) for n in range(20)]
     items[7] = obj("bad", 7, spec)
-    asked = []
+    limits = []
 
     async def answer(request: str, writer: asyncio.StreamWriter) -> None:
         if "watch=true" in request:
             await asyncio.Event().wait()
         limit = int(re.findall(r"limit=(\d+)", request)[0])
         start = int((re.findall(r"continue=(\d+)", request) or ["0"])[0])
-        asked.append(limit)
+        limits.append(limit)
         end = start + limit if start + limit < len(items) else ""
         metadata = f'{{"resourceVersion":"50","continue":"{end}"}}'
         body = f'{{"metadata":{metadata},"items":[{",".join(items[start : start + limit])}]}}'.encode()
@@ -219,15 +219,15 @@ async def test_an_object_of_too_much_structure_is_asked_for_alone() -> None:
         followed = Followed(Informer(client, CONFIG_MAPS, backoff=SOON))
         task = asyncio.create_task(followed.informer.run())
         await followed.until(followed.informer.synced.is_set)
-        assert [name for name, _ in followed.told] == [f"a{n}" for n in range(20) if n != 7]
+        assert [name for name, _ in followed.changes] == [f"a{n}" for n in range(20) if n != 7]
         assert followed.informer.unreadable.keys() == {Key("team", "bad")}
-        assert (asked[0], min(asked)) == (500, 1)
-        assert asked[-1] > 1, "larger again after the object"
-        assert len(asked) < 20
+        assert (limits[0], min(limits)) == (500, 1)
+        assert limits[-1] > 1, "larger again after the object"
+        assert len(limits) < 20
         task.cancel()
 
 
-async def test_of_a_strangers_server_no_more_is_kept_than_allowed() -> None:
+async def test_the_copy_of_a_tenants_server_is_limited() -> None:
     rest = f',"data":{json.dumps({"a": "x" * 1000})}'
     server = Server(*(obj(f"a{n}", n, rest) for n in range(30)), *(obj(f"b{n}", n, f',"x":{DEEP}') for n in range(9)))
     async with serving(server.answer) as url, Client.open(kubeconfig(url)) as client:
@@ -236,21 +236,21 @@ async def test_of_a_strangers_server_no_more_is_kept_than_allowed() -> None:
         task = asyncio.create_task(followed.informer.run())
         await followed.until(followed.informer.synced.is_set)
         assert 10 < len(followed.informer.items()) < 15
-        kept = followed.told[0][0]
+        kept = followed.changes[0][0]
         server.send("ADDED", obj("new", 40, rest))
         server.send("DELETED", obj(kept, 41))
         server.send("ADDED", obj("newer", 42, rest))
-        await followed.until(lambda: ("newer", "added") in followed.told)
-        assert ("new", "added") not in followed.told
+        await followed.until(lambda: ("newer", "added") in followed.changes)
+        assert ("new", "added") not in followed.changes
         task.cancel()
 
 
-async def test_a_listener_that_fails_is_missed_by_nobody() -> None:
+async def test_a_failing_listener_does_not_affect_others() -> None:
     server = Server(obj("a", 1), obj("b", 2))
     async with serving(server.answer) as url, Client.open(kubeconfig(url)) as client:
         informer = Informer(client, CONFIG_MAPS, backoff=SOON)
         informer.subscribe(lambda _: 1 // 0)  # type: ignore[arg-type,return-value]
         followed = Followed(informer)
         task = asyncio.create_task(informer.run())
-        await followed.until(lambda: len(followed.told) == 2)
+        await followed.until(lambda: len(followed.changes) == 2)
         task.cancel()

@@ -28,7 +28,7 @@ def test_an_unknown_command_is_told_with_status_2() -> None:
 
 
 def test_an_error_says_what_why_and_what_next(capsys: pytest.CaptureFixture[str]) -> None:
-    cli.show(HostError("It broke", why="- one\n- two", next_step="Mend it"))
+    cli.show_error(HostError("It broke", why="- one\n- two", next_step="Mend it"))
     assert capsys.readouterr().err == "Error: It broke\n  Why:  - one\n        - two\n Next:  Mend it\n"
 
 
@@ -59,6 +59,21 @@ def test_a_bad_subnet_is_a_usage_error(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(cli.main, ["local", "up", f"--state={tmp_path}", "--subnet=10.0.0.0/8"])
     assert outcome.exit_code == 2
     assert "--subnet" in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"), [(["--versions=capi-0.1"], {}), ([], {"TRUSTPLANE_VERSIONS": "capi-0.1"})]
+)
+def test_unknown_versions_are_the_users_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], environment: dict[str, str]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    outcome = CliRunner().invoke(cli.main, ["local", "build", f"--cache={tmp_path}", *arguments])
+    assert outcome.exit_code == 2
+    assert "capi-0.1" in outcome.output
+    assert "capi-1.13" in outcome.output
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_state_folder_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

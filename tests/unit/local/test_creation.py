@@ -1,10 +1,16 @@
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from trustplane.errors import HostError, UserError
-from trustplane.local import creation, lock
-from trustplane.local.stack import FILE
+from trustplane.local import creation, lock, toolchain
+from trustplane.local.image.build import key as image_key
+from trustplane.local.stack import FILE, Stack
+from trustplane.local.toolchain import go as compiler
+from trustplane.local.versions import DEFAULT, SETS
+from trustplane.local.wishes import Wishes
 
 
 def test_an_empty_absent_or_abandoned_folder_can_become_a_stacks(tmp_path: Path) -> None:
@@ -36,7 +42,45 @@ def test_an_unreadable_description_is_told(tmp_path: Path, content: bytes) -> No
         creation.kept(tmp_path)
 
 
-def test_the_cache_is_cold_until_the_node_image_is_whole(tmp_path: Path) -> None:
-    assert creation.is_cold(tmp_path)
-    (tmp_path / "image" / "key" / "rootfs").mkdir(parents=True)
-    assert not creation.is_cold(tmp_path)
+def test_the_cache_is_cold_until_the_node_image_of_these_versions_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = SETS["capi-1.13"]
+    assert creation.is_cold(tmp_path, DEFAULT)
+    (tmp_path / "image" / image_key(toolchain.locate(tmp_path, DEFAULT)) / "rootfs").mkdir(parents=True)
+    assert not creation.is_cold(tmp_path, DEFAULT)
+    assert creation.is_cold(tmp_path, other)
+    monkeypatch.setattr(compiler, "candidates", list)
+    assert creation.is_cold(tmp_path, DEFAULT)
+
+
+@pytest.mark.parametrize(("option", "value"), [("subnet", "198.18.0.0/18"), ("versions", "capi-1.13")])
+def test_a_stack_keeps_what_it_was_made_with(stack: Stack, option: str, value: str) -> None:
+    stack.folder.mkdir()
+    (stack.folder / FILE).write_bytes(msgspec.json.encode(stack, enc_hook=str))
+    with pytest.raises(UserError, match=f"{value}") as error:
+        creation.ensure(stack.folder, stack.cache, Wishes(**{option: value}), steps=NoSteps())
+    assert getattr(stack, option) in error.value.what
+    assert f"Leave --{option} out" in error.value.next_step
+
+
+def test_a_stack_of_former_versions_of_trustplane_has_the_default(stack: Stack) -> None:
+    content = msgspec.json.decode(msgspec.json.encode(stack, enc_hook=str))
+    del content["versions"]
+    stack.folder.mkdir()
+    (stack.folder / FILE).write_bytes(msgspec.json.encode(content))
+    assert creation.kept(stack.folder) == stack
+    assert stack.versions == DEFAULT.name
+
+
+class NoSteps:
+    """Nothing is done, so nothing is told."""
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        raise AssertionError(name)
+
+    def build(self, step: str, done: int, total: int) -> None:
+        raise AssertionError(step, done, total)
+
+    def note(self, text: str) -> None:
+        raise AssertionError(text)

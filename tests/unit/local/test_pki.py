@@ -113,3 +113,14 @@ def test_a_certificate_of_long_ago_is_by_the_same_authority_and_renewed(tmp_path
     pki.keep(tmp_path, "ca", LEAVES, NOW)
     verified(tmp_path, "server", NOW)
     assert content(tmp_path)["ca.crt"] == authority
+
+
+def test_a_renewed_authority_has_other_content_and_vouches_for_the_same(tmp_path: Path) -> None:
+    pki.keep(tmp_path, "corp-root", LEAVES, NOW)
+    before = content(tmp_path)
+    renewed = pki.renewed(tmp_path, NOW + dt.timedelta(days=1))
+    assert renewed != before["ca.crt"]
+    assert content(tmp_path) == before
+    authority = x509.load_pem_x509_certificate(renewed)
+    assert authority.subject == certificate(tmp_path, "ca").subject
+    certificate(tmp_path, "server").verify_directly_issued_by(authority)

@@ -63,7 +63,7 @@ def test_no_shape_of_toml_takes_long(shape: str) -> None:
     before = time.process_time()
     with contextlib.suppress(ValueError):
         load(text, MAX_CONFIGURATION)
-    assert time.process_time() - before < 0.5  # seconds of CPU; a quadratic one takes 3
+    assert time.process_time() - before < 2.0  # seconds of CPU; on the same machine a quadratic one takes 3 to 9
 
 
 def test_a_configuration_is_read_once_for_all_registries_and_the_reason_is_told() -> None:

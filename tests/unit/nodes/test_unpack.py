@@ -34,9 +34,10 @@ echo "$*" >>"$here/calls"
 case "$*" in
 *LoadState*crio) echo not-found ;;
 *LoadState*) echo loaded ;;
-*ActiveState*) echo active ;;
-*InvocationID*) cat "$here/run" ;;
-*StartTimestamp*) echo @1 ;;
+'show -p InvocationID --value containerd') cat "$here/run" ;;
+*ActiveState*kubelet)
+    printf "ActiveState=active\\nInvocationID=%s\\nExecMainStartTimestamp=@1\\n" "$(cat "$here/run")"
+    printf "\\nActiveState=active\\n" ;;
 'try-restart containerd') [ ! -e "$here/broken" ] || exit 1; echo 2 >"$here/run" ;;
 'is-active --quiet containerd') [ ! -e "$here/broken" ] ;;
 esac

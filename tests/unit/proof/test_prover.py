@@ -16,7 +16,8 @@ from trustplane.kube.errors import AlreadyExistsError, ForbiddenError, Unavailab
 from trustplane.kube.kinds import PODS
 from trustplane.kube.resource import Key
 from trustplane.proof import probe
-from trustplane.proof.prover import Proof, Target, prove, sweep
+from trustplane.proof.agenda import Agenda
+from trustplane.proof.prover import Job, Proof, Target, ask, prepare, prove, sweep
 from trustplane.proof.verdict import NotTrusted, Trusted, Unclear
 
 HOST = "registry.corp.test"
@@ -58,8 +59,10 @@ class Cluster:
         self.events: list[Json] = []
         self.failing: Exception | None = None
         self.watched, self.created = asyncio.Event(), asyncio.Event()
+        self.deafness: Exception | None = None
+        self.hearing = asyncio.Event()
         self._versions = itertools.count(1)
-        self._watchers: list[asyncio.Queue[tuple[str, Json]]] = []
+        self._watchers: list[tuple[str, asyncio.Queue[tuple[str, Json]]]] = []
 
     def pods(self) -> list[Json]:
         return [one for (plural, _), one in self.objects.items() if plural == "pods"]
@@ -97,29 +100,37 @@ class Cluster:
             assert uid in ("", gone["metadata"]["uid"])
             self._say("DELETED", gone)
 
-    async def pages(self, _resource: Any, _namespace: str = "", *, labels: str, limit: int) -> AsyncIterator[Page]:
+    async def pages(self, resource: Any, _namespace: str = "", *, labels: str, limit: int) -> AsyncIterator[Page]:
         assert limit
-        items = [msgspec.Raw(msgspec.json.encode(one)) for one in self.pods() if self._matches(one, labels)]
+        listed = self.pods() if resource.plural == "pods" else []
+        items = [msgspec.Raw(msgspec.json.encode(one)) for one in listed if self._matches(one, labels)]
         yield Page(items, str(next(self._versions)))
 
-    async def watch(self, _resource: Any, _namespace: str, *, labels: str, **_: Any) -> AsyncIterator[WatchEvent]:
+    async def watch(self, resource: Any, _namespace: str, *, labels: str, **_: Any) -> AsyncIterator[WatchEvent]:
         queue: asyncio.Queue[tuple[str, Json]] = asyncio.Queue()
-        self._watchers.append(queue)
-        self.watched.set()
+        if resource.plural == "events" and self.deafness:
+            raise self.deafness
+        self._watchers.append((resource.plural, queue))
+        (self.watched if resource.plural == "pods" else self.hearing).set()
         while True:
             kind, found = await queue.get()
             if self._matches(found, labels):
                 yield WatchEvent(kind, msgspec.Raw(msgspec.json.encode(found)))
 
-    def _say(self, kind: str, found: Json) -> None:
+    def report(self, pod: str, reason: str, note: str) -> None:
+        """Report an event about a pod, to those who watch."""
+        self._say("ADDED", {"metadata": {}, "regarding": {"name": pod}, "reason": reason, "note": note}, of="events")
+
+    def _say(self, kind: str, found: Json, *, of: str = "pods") -> None:
         found["metadata"]["resourceVersion"] = str(next(self._versions))
-        for queue in self._watchers:
-            queue.put_nowait((kind, json.loads(json.dumps(found))))
+        for plural, queue in self._watchers:
+            if plural == of:
+                queue.put_nowait((kind, json.loads(json.dumps(found))))
 
     @staticmethod
     def _matches(found: Json, labels: str) -> bool:
         name, _, value = labels.partition("=")
-        return bool(found["metadata"].get("labels", {}).get(name) == value)
+        return not labels or bool(found["metadata"].get("labels", {}).get(name) == value)
 
 
 async def proofs(cluster: Any, *targets: Target, **options: Any) -> dict[tuple[str, str], Proof]:
@@ -170,6 +181,71 @@ async def test_an_older_kubelets_reason_is_in_its_events() -> None:
 
     cluster.kubelets["a"] = kubelet
     assert (await proofs(cluster))["a", HOST].verdict == Trusted()
+
+
+class Reporting(Cluster):
+    """A cluster whose kubelet reports by events, and updates no status beyond `ContainerCreating`."""
+
+    note = 'Failed to pull image "{image}": failed to resolve image: {image}: not found'
+
+    async def create(self, resource: Any, body: Json) -> Json:
+        created = await super().create(resource, body)
+        if resource.plural == "pods":
+            await self.hearing.wait()
+            image, name = body["spec"]["containers"][0]["image"], body["metadata"]["name"]
+            self.report("another", "Failed", self.note.format(image=image))
+            self.report(name, "Pulling", f'Pulling image "{image}"')
+            self.report(name, "Failed", "Error: ErrImagePull")
+            self.report(name, "Failed", self.note.format(image=image))
+        return created
+
+
+def creating(_pod: Json) -> Iterator[Json]:
+    yield waiting("ContainerCreating")
+
+
+async def test_a_failed_pull_is_known_by_its_event_before_the_status_says_so() -> None:
+    cluster = Reporting(a=creating)
+    assert (await proofs(cluster, timeout=30))["a", HOST].verdict == Trusted()
+
+
+async def test_events_that_are_not_about_the_pull_prove_nothing() -> None:
+    cluster = Reporting(a=creating)
+    cluster.note = "Failed to create pod sandbox for {image}"
+    found = (await proofs(cluster, timeout=0.2))["a", HOST].verdict
+    assert isinstance(found, Unclear)
+
+
+async def test_without_the_right_to_watch_events_the_status_suffices() -> None:
+    cluster = Cluster(a=trusting)
+    cluster.deafness = ForbiddenError("events is forbidden")
+    assert (await proofs(cluster))["a", HOST].verdict == Trusted()
+
+
+async def test_jobs_that_come_while_a_run_goes_on_are_part_of_it() -> None:
+    cluster: Any = Cluster(a=silent, b=trusting)
+    agenda: Agenda[Job] = Agenda([("a", Target(HOST))])
+    found = []
+    await prepare(cluster)
+    async with asyncio.timeout(30), aclosing(ask(cluster, agenda, timeout=0.5)) as run:
+        agenda.add(("b", Target(HOST)))
+        async for proof in run:
+            found.append(proof.node)
+            agenda.close()
+    assert found == ["b", "a"]
+
+
+async def test_an_empty_agenda_ends_a_run_when_it_is_closed() -> None:
+    cluster: Any = Cluster()
+    agenda: Agenda[Job] = Agenda()
+
+    async def close() -> None:
+        await cluster.watched.wait()
+        agenda.close()
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group, aclosing(ask(cluster, agenda)) as run:
+        group.create_task(close())
+        assert [proof async for proof in run] == []
 
 
 async def test_a_probe_that_the_server_cannot_take_now_is_unclear() -> None:
@@ -228,7 +304,7 @@ class Streaming(Cluster):
             for status in (*[waiting("ErrImagePull")] * 200, *trusting(pod)):
                 pod["status"] = status
                 self._say("MODIFIED", pod)
-            while not all(queue.empty() for queue in self._watchers):  # noqa: ASYNC110
+            while not all(queue.empty() for _, queue in self._watchers):  # noqa: ASYNC110
                 await asyncio.sleep(0)
         return await super().list(resource, namespace, **options)
 

@@ -1,4 +1,4 @@
-"""Answers that do not end, in octets or in time, and what becomes of them."""
+"""Responses without end, in size or in time, and requests that must not be sent."""
 
 import contextlib
 import socket
@@ -17,8 +17,8 @@ LOOPBACK = Address("127.0.0.1")
 
 @contextlib.contextmanager
 def answering(answer: Callable[[socket.socket], None]) -> Iterator[tuple[int, list[bytes]]]:
-    """Answer connections; yields the port, and what was asked."""
-    asked: list[bytes] = []
+    """Answer connections, and yield the port and the received requests."""
+    requests: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -26,22 +26,22 @@ def answering(answer: Callable[[socket.socket], None]) -> Iterator[tuple[int, li
                 while True:
                     connection, _ = listener.accept()
                     with connection, contextlib.suppress(OSError):
-                        asked.append(connection.recv(4096))
+                        requests.append(connection.recv(4096))
                         answer(connection)
 
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            yield listener.getsockname()[1], asked
+            yield listener.getsockname()[1], requests
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
 
 
-def ask(port: int, *, seconds: float = 5.0, limit: int = 1 << 20) -> int:
-    with socket.create_connection(("127.0.0.1", port)) as connected:
+def body_size(port: int, *, seconds: float = 5.0, limit: int = 1 << 20) -> int:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
         address = Address("127.0.0.1", port)
-        return len(exchange(connected, address, "/", {}, seconds=seconds, limit=limit).body)
+        return len(exchange(connection, address, "/", {}, seconds=seconds, limit=limit).body)
 
 
 def drip(head: bytes) -> Callable[[socket.socket], None]:
@@ -55,9 +55,9 @@ def drip(head: bytes) -> Callable[[socket.socket], None]:
 
 
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nx: ", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"])
-def test_an_answer_that_drips_ends_when_its_time_is_up(head: bytes) -> None:
+def test_a_dripping_response_times_out(head: bytes) -> None:
     with answering(drip(head)) as (port, _), pytest.raises(TimeoutError):
-        ask(port, seconds=0.5)
+        body_size(port, seconds=0.5)
 
 
 def flood(head: bytes) -> Callable[[socket.socket], None]:
@@ -70,43 +70,43 @@ def flood(head: bytes) -> Callable[[socket.socket], None]:
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000])
-def test_a_head_without_end_is_an_error(head: bytes) -> None:
+def test_an_endless_head_is_an_error(head: bytes) -> None:
     with answering(flood(head)) as (port, _), pytest.raises(Exception, match=r"headers|too long|a: b"):
-        ask(port)
+        body_size(port)
 
 
-def test_a_body_without_end_is_cut() -> None:
+def test_an_endless_body_is_cut_off() -> None:
     with answering(flood(b"HTTP/1.1 200 OK\r\n\r\n")) as (port, _):
-        assert ask(port, limit=1000) == 1000
+        assert body_size(port, limit=1000) == 1000
 
 
-def test_nothing_compressed_is_asked_for_or_unpacked() -> None:
+def test_compression_is_neither_requested_nor_decoded() -> None:
     body = b"\x1f\x8b" + b"0" * 100
     answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    with answering(lambda connection: connection.sendall(answer)) as (port, asked):
-        assert ask(port) == len(body)
-    assert b"accept-encoding: identity" in asked[0].lower()
+    with answering(lambda connection: connection.sendall(answer)) as (port, requests):
+        assert body_size(port) == len(body)
+    assert b"accept-encoding: identity" in requests[0].lower()
 
 
-def test_where_an_issuer_is_published_is_asked_with_its_query() -> None:
+def test_an_issuer_is_fetched_with_the_query_of_its_url() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nca"
-    with answering(lambda connection: connection.sendall(answer)) as (port, asked):
+    with answering(lambda connection: connection.sendall(answer)) as (port, requests):
         assert fetch(f"http://127.0.0.1:{port}/ca?name=corp&form=der", LOOPBACK) == b"ca"
-    assert asked[0].startswith(b"GET /ca?name=corp&form=der HTTP/1.1\r\n")
+    assert requests[0].startswith(b"GET /ca?name=corp&form=der HTTP/1.1\r\n")
 
 
 @pytest.mark.parametrize("registry", ["93.184.216.34", "10.1.2.3"])
-def test_no_certificate_of_a_registry_elsewhere_has_this_machine_asked(registry: str) -> None:
-    with answering(lambda connection: connection.sendall(b"")) as (port, asked):
+def test_a_certificate_of_a_remote_registry_cannot_have_this_machine_contacted(registry: str) -> None:
+    with answering(lambda connection: connection.sendall(b"")) as (port, requests):
         assert fetch(f"http://127.0.0.1:{port}/ca", Address(registry)) == b""
         assert fetch(f"http://[::ffff:127.0.0.1]:{port}/ca", Address(registry)) == b""
-    assert asked == []
+    assert requests == []
 
 
 @pytest.mark.parametrize(
     "url", ["", "http://", "http://[::1", "http://a:99999/", "https://a/", "ldap://a/", "http://a\0/"]
 )
-def test_what_is_no_such_url_is_not_asked(url: str) -> None:
+def test_other_urls_are_not_fetched(url: str) -> None:
     assert fetch(url, LOOPBACK) == b""
 
 
@@ -114,6 +114,6 @@ def test_a_redirect_is_not_followed() -> None:
     def redirect(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n")
 
-    with answering(redirect) as (port, asked):
+    with answering(redirect) as (port, requests):
         assert fetch(f"http://127.0.0.1:{port}/ca", LOOPBACK) == b""
-    assert len(asked) == 1
+    assert len(requests) == 1

@@ -1,4 +1,4 @@
-"""What a registry names, and what is made of it: real TLS servers on loopback."""
+"""Token services and blob hosts that a registry names, with real TLS servers on loopback."""
 
 import json
 from collections.abc import Iterator
@@ -37,15 +37,15 @@ IMAGE = Image("app", "1")
         ("app", Image("app", "latest")),
     ],
 )
-def test_an_image_is_read_as_the_kubelet_does(text: str, image: Image) -> None:
+def test_an_image_is_parsed_as_the_kubelet_does(text: str, image: Image) -> None:
     assert Image.read(text) == image
 
 
 class Registry:
-    """A registry and its token service, and what both were asked."""
+    """A registry with its token service, and the requests to both."""
 
     def __init__(self) -> None:
-        self.asked: list[Request] = []
+        self.requests: list[Request] = []
         self.token = b'{"token": "everybody"}'
         self.location = ""
         self.digest = DIGEST
@@ -58,7 +58,7 @@ class Registry:
             yield Address("localhost", port)
 
     def _answer(self, request: Request) -> Reply:
-        self.asked.append(request)
+        self.requests.append(request)
         if request.path == "/token":
             return Reply(body=self.token)
         if "/blobs/" in request.path:
@@ -66,7 +66,7 @@ class Registry:
         return Reply(body=json.dumps({"config": {"digest": self.digest}}).encode())
 
     def bearers(self) -> set[str]:
-        return {one.headers.get("authorization", "") for one in self.asked}
+        return {request.headers.get("authorization", "") for request in self.requests}
 
 
 @pytest.fixture
@@ -74,39 +74,41 @@ def registry() -> Registry:
     return Registry()
 
 
-def named(realm: str) -> Challenge:
-    found = challenge(Response(401, {"www-authenticate": f'Bearer realm="{realm}",service="r"'}, b""))
-    assert found
-    return found
+def challenge_of(realm: str) -> Challenge:
+    parsed = challenge(Response(401, {"www-authenticate": f'Bearer realm="{realm}",service="r"'}, b""))
+    assert parsed
+    return parsed
 
 
 @pytest.mark.parametrize("anywhere", [False, True])
-def test_a_token_service_of_the_site_is_asked_with_the_query_of_its_url(registry: Registry, *, anywhere: bool) -> None:
+def test_a_token_service_on_the_site_is_contacted_with_the_query_of_its_url(
+    registry: Registry, *, anywhere: bool
+) -> None:
     with registry.serve() as address:
-        tokens = token_service(address, named(f"https://{address}/token?account=a&b=c"), anywhere=anywhere)
+        tokens = token_service(address, challenge_of(f"https://{address}/token?account=a&b=c"), anywhere=anywhere)
         assert isinstance(tokens, TokenService)
         assert manifest_status(address, IMAGE, tokens) == 200
-    assert registry.asked[0].query == "account=a&b=c&service=r&scope=repository%3Aapp%3Apull"
-    assert registry.asked[1].headers["authorization"] == "Bearer everybody"
+    assert registry.requests[0].query == "account=a&b=c&service=r&scope=repository%3Aapp%3Apull"
+    assert registry.requests[1].headers["authorization"] == "Bearer everybody"
 
 
-def test_a_token_service_elsewhere_gets_nothing_and_gives_nothing(registry: Registry) -> None:
+def test_a_token_service_elsewhere_is_not_contacted(registry: Registry) -> None:
     with registry.serve() as address, registry.serve() as other:
-        asked = named(f"https://127.0.0.1:{other.port}/token")
-        found = token_service(address, asked, anywhere=False)
-        assert isinstance(found, Unasked)
-        assert f"127.0.0.1:{other.port} was not asked" in found.message
-        assert "--follow-hosts" in found.message
-        assert registry.asked == []
-        assert isinstance(token_service(address, asked, anywhere=True), TokenService)
+        elsewhere = challenge_of(f"https://127.0.0.1:{other.port}/token")
+        skipped = token_service(address, elsewhere, anywhere=False)
+        assert isinstance(skipped, Unasked)
+        assert f"127.0.0.1:{other.port} was not contacted" in skipped.message
+        assert "--follow-hosts" in skipped.message
+        assert registry.requests == []
+        assert isinstance(token_service(address, elsewhere, anywhere=True), TokenService)
 
 
 @pytest.mark.parametrize("realm", ["http://localhost/token", "file:///etc/passwd", "token", "https://"])
-def test_a_realm_that_is_no_https_is_not_asked(realm: str) -> None:
-    found = token_service(Address("localhost"), named(realm), anywhere=True)
-    assert isinstance(found, Unasked)
-    assert "no URL with https" in found.message
-    assert token_service(Address("localhost"), named(""), anywhere=True) is None
+def test_a_realm_without_https_is_not_contacted(realm: str) -> None:
+    skipped = token_service(Address("localhost"), challenge_of(realm), anywhere=True)
+    assert isinstance(skipped, Unasked)
+    assert "not an HTTPS URL" in skipped.message
+    assert token_service(Address("localhost"), challenge_of(""), anywhere=True) is None
 
 
 @pytest.mark.parametrize(
@@ -120,40 +122,40 @@ def test_a_realm_that_is_no_https_is_not_asked(realm: str) -> None:
         b"\xff",
     ],
 )
-def test_what_is_no_token_is_passed_to_nobody(registry: Registry, token: bytes) -> None:
+def test_an_invalid_token_is_not_sent(registry: Registry, token: bytes) -> None:
     registry.token = token
     with registry.serve() as address:
-        tokens = token_service(address, named(f"https://{address}/token"), anywhere=False)
+        tokens = token_service(address, challenge_of(f"https://{address}/token"), anywhere=False)
         assert isinstance(tokens, TokenService)
         assert manifest_status(address, IMAGE, tokens) == 200
     assert registry.bearers() == {""}
 
 
-def test_a_digest_that_is_none_becomes_no_path(registry: Registry) -> None:
+def test_an_invalid_digest_does_not_become_a_path(registry: Registry) -> None:
     registry.digest = "../../admin?a="
     with registry.serve() as address:
         assert blob_host(address, IMAGE, None, anywhere=False) is None
-    assert [one.path for one in registry.asked] == ["/v2/app/manifests/1"]
+    assert [request.path for request in registry.requests] == ["/v2/app/manifests/1"]
 
 
 @pytest.mark.parametrize(
     ("location", "why"),
-    [("https://127.0.0.1:1/blob", "another site"), ("http://localhost/blob", "no URL with https")],
+    [("https://127.0.0.1:1/blob", "not on the registry's site"), ("http://localhost/blob", "not an HTTPS URL")],
 )
-def test_a_blob_host_elsewhere_is_named_only(registry: Registry, location: str, why: str) -> None:
+def test_a_blob_host_elsewhere_is_only_reported(registry: Registry, location: str, why: str) -> None:
     registry.location = location
     with registry.serve() as address:
-        found = blob_host(address, IMAGE, None, anywhere=False)
-    assert isinstance(found, Unasked)
-    assert why in found.message
+        skipped = blob_host(address, IMAGE, None, anywhere=False)
+    assert isinstance(skipped, Unasked)
+    assert why in skipped.message
 
 
-def test_a_blob_host_of_the_site_is_found(registry: Registry) -> None:
+def test_a_blob_host_on_the_site_is_found(registry: Registry) -> None:
     registry.location = "https://localhost:1/blob"
     with registry.serve() as address:
-        found = blob_host(address, IMAGE, None, anywhere=False)
-        assert isinstance(found, Target)
-        assert found.address == Address("localhost", 1)
+        host = blob_host(address, IMAGE, None, anywhere=False)
+        assert isinstance(host, Target)
+        assert host.address == Address("localhost", 1)
         registry.location = "/v2/app/blobs/there"
         assert blob_host(address, IMAGE, None, anywhere=False) is None
 
@@ -161,10 +163,10 @@ def test_a_blob_host_of_the_site_is_found(registry: Registry) -> None:
 @pytest.mark.parametrize(
     "name", ["docker.io", "index.docker.io", "registry-1.docker.io", "Docker.IO", "https://docker.io"]
 )
-def test_docker_hub_is_dialled_where_containerd_does(name: str) -> None:
+def test_every_name_of_docker_hub_gives_the_server_that_containerd_dials(name: str) -> None:
     assert Address.read(name) == Address("registry-1.docker.io", 443)
 
 
-def test_names_beside_docker_hubs_are_themselves() -> None:
+def test_similar_names_are_not_docker_hub() -> None:
     assert Address.read("docker.io:5000") == Address("docker.io", 5000)
     assert Address.read("my-docker.io").host == "my-docker.io"

@@ -1,4 +1,4 @@
-"""Which hosts are asked because a registry names them."""
+"""Decisions about the hosts that a registry names."""
 
 import socket
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trustplane.registry import reach
 from trustplane.registry.address import Address
-from trustplane.registry.reach import Target, Unasked, is_same_site, kind, refusal, target
+from trustplane.registry.reach import Target, Unasked, address_kind, is_same_site, skip_reason, target
 
 PUBLIC_IP, PRIVATE_IP = "93.184.216.34", "10.1.2.3"
 
@@ -31,7 +31,7 @@ PUBLIC_IP, PRIVATE_IP = "93.184.216.34", "10.1.2.3"
         ("harbor", "harbor"),
     ],
 )
-def test_what_is_of_one_site(registry: str, other: str) -> None:
+def test_hosts_on_the_registrys_site(registry: str, other: str) -> None:
     assert is_same_site(registry, other)
 
 
@@ -51,12 +51,12 @@ def test_what_is_of_one_site(registry: str, other: str) -> None:
         ("localhost", "127.0.0.1"),
     ],
 )
-def test_what_is_of_another_site(registry: str, other: str) -> None:
+def test_hosts_on_another_site(registry: str, other: str) -> None:
     assert not is_same_site(registry, other)
 
 
 @pytest.mark.parametrize(
-    ("ip", "found"),
+    ("ip", "kind"),
     [
         ("127.0.0.1", "loopback"),
         ("127.9.9.9", "loopback"),
@@ -78,36 +78,36 @@ def test_what_is_of_another_site(registry: str, other: str) -> None:
         ("2606:2800:220:1::1", "public"),
     ],
 )
-def test_who_reaches_an_address(ip: str, found: str) -> None:
-    assert kind(ip) == found
+def test_addresses_have_a_kind(ip: str, kind: str) -> None:
+    assert address_kind(ip) == kind
 
 
 @given(st.ip_addresses().map(str))
-def test_every_address_is_of_a_kind(ip: str) -> None:
-    assert kind(ip) in {"public", "private", "link-local", "loopback"}
+def test_every_address_has_one_of_four_kinds(ip: str) -> None:
+    assert address_kind(ip) in {"public", "private", "link-local", "loopback"}
 
 
 addresses = st.lists(st.ip_addresses().map(str), max_size=3)
 
 
 @given(own=addresses, others=addresses, anywhere=st.booleans())
-def test_no_registry_elsewhere_has_this_machine_or_its_link_asked(
+def test_a_remote_registry_cannot_have_loopback_or_link_local_addresses_contacted(
     own: list[str], others: list[str], *, anywhere: bool
 ) -> None:
     inner = {"loopback", "link-local"}
-    if {kind(one) for one in others} & inner - {kind(one) for one in own}:
-        assert refusal(own, others, anywhere=anywhere)
+    if set(map(address_kind, others)) & inner - set(map(address_kind, own)):
+        assert skip_reason(own, others, anywhere=anywhere)
 
 
 @given(own=addresses, others=addresses)
-def test_who_asks_for_more_gets_no_less(own: list[str], others: list[str]) -> None:
-    if not refusal(own, others, anywhere=False):
-        assert not refusal(own, others, anywhere=True)
+def test_hosts_allowed_without_the_option_are_allowed_with_it(own: list[str], others: list[str]) -> None:
+    if not skip_reason(own, others, anywhere=False):
+        assert not skip_reason(own, others, anywhere=True)
 
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Addresses by name, in place of the resolver's."""
+    """IP addresses by name, in place of the resolver."""
     known = {"r.corp.example": PUBLIC_IP, "auth.corp.example": PUBLIC_IP, "vault.inner.example": PRIVATE_IP}
 
     def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
@@ -122,35 +122,35 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 REGISTRY = Address("r.corp.example")
 
 
-def test_a_host_of_the_site_is_asked_at_the_address_that_was_looked_at(names: dict[str, str]) -> None:
+def test_a_host_on_the_site_is_allowed_at_the_approved_address_only(names: dict[str, str]) -> None:
     del names
     assert target(REGISTRY, Address("auth.corp.example"), anywhere=False) == Target(
         Address("auth.corp.example"), (PUBLIC_IP,)
     )
 
 
-def test_another_site_is_named_with_the_option_that_asks_it(names: dict[str, str]) -> None:
+def test_a_host_on_another_site_is_reported_with_the_option_that_allows_it(names: dict[str, str]) -> None:
     del names
-    found = target(REGISTRY, Address("vault.inner.example", 8200), anywhere=False)
-    assert isinstance(found, Unasked)
-    assert found.message == (
-        "vault.inner.example:8200 was not asked: it is on another site than the registry. "
-        "--follow-hosts asks other sites, without credentials"
+    skipped = target(REGISTRY, Address("vault.inner.example", 8200), anywhere=False)
+    assert isinstance(skipped, Unasked)
+    assert skipped.message == (
+        "vault.inner.example:8200 was not contacted: it is not on the registry's site. "
+        "--follow-hosts contacts other sites, without credentials"
     )
     assert isinstance(target(REGISTRY, Address("vault.inner.example", 8200), anywhere=True), Target)
 
 
 @pytest.mark.parametrize("anywhere", [False, True])
-def test_a_name_of_the_site_may_not_lead_inside(names: dict[str, str], *, anywhere: bool) -> None:
+def test_a_name_on_the_site_may_not_lead_to_an_internal_address(names: dict[str, str], *, anywhere: bool) -> None:
     names["auth.corp.example"] = "127.0.0.1"
-    found = target(REGISTRY, Address("auth.corp.example"), anywhere=anywhere)
-    assert isinstance(found, Unasked)
-    assert "loopback" in found.why
+    skipped = target(REGISTRY, Address("auth.corp.example"), anywhere=anywhere)
+    assert isinstance(skipped, Unasked)
+    assert "loopback" in skipped.why
 
 
-def test_a_name_without_address_is_a_failure_of_that_host(names: dict[str, str]) -> None:
+def test_a_name_without_addresses_is_a_failure_of_that_host(names: dict[str, str]) -> None:
     del names
-    found = target(REGISTRY, Address("gone.corp.example"), anywhere=False)
-    assert isinstance(found, Target)
-    assert found.failure
-    assert found.failure.cause == "dns-not-found"
+    host = target(REGISTRY, Address("gone.corp.example"), anywhere=False)
+    assert isinstance(host, Target)
+    assert host.failure
+    assert host.failure.cause == "dns-not-found"

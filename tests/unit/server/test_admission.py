@@ -12,7 +12,7 @@ from trustplane.api.webhooks import ADMISSION_PATH
 from trustplane.kube.errors import UnavailableError
 from trustplane.server import admission, review
 from trustplane.server.admission import Admission
-from trustplane.server.application import application
+from trustplane.server.application import create_application
 
 DEEP = b'{"a":' * 200_000
 CONFIGURATION = {"group": "run.tanzu.vmware.com", "version": "v1alpha3", "kind": "TkgServiceConfiguration"}
@@ -25,15 +25,15 @@ NAMING = {
 
 
 class Secrets:
-    """The Secrets of one namespace, as a client reads them."""
+    """A client for the Secrets of one namespace."""
 
     def __init__(self, **data: dict[str, str]) -> None:
         self._data = data
 
     async def find(self, _resource: object, name: str, namespace: str) -> Secret | None:
         assert namespace == "team"
-        found = self._data.get(name.replace("-", "_"))
-        return None if found is None else Secret(data=found)
+        data = self._data.get(name.replace("-", "_"))
+        return None if data is None else Secret(data=data)
 
 
 class Unavailable:
@@ -51,14 +51,14 @@ async def post(body: bytes, client: Any = None) -> tuple[int, Any]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = application([Admission(client or Secrets()).route()])
+    app = create_application([Admission(client or Secrets()).route()])
     scope = {"type": "http", "method": "POST", "path": ADMISSION_PATH, "headers": [], "query_string": b"timeout=5s"}
     await app(scope, receive, send)
     content = b"".join(message.get("body", b"") for message in sent)
     return sent[0]["status"], json.loads(content) if content[:1] == b"{" else content.decode()
 
 
-async def judged(kind: Any, after: Any, before: Any = None, *, operation: str = "CREATE", client: Any = None) -> Any:
+async def review_of(kind: Any, after: Any, before: Any = None, *, operation: str = "CREATE", client: Any = None) -> Any:
     request = {
         "uid": "7",
         "kind": kind,
@@ -75,82 +75,82 @@ async def judged(kind: Any, after: Any, before: Any = None, *, operation: str = 
 
 
 async def test_a_broken_list_is_refused() -> None:
-    response = await judged(CONFIGURATION, BROKEN)
+    response = await review_of(CONFIGURATION, BROKEN)
     assert response["allowed"] is False
     assert "additionalTrustedCAs[0] (a): not-base64" in response["status"]["message"]
     assert "hunter2" not in str(response)
 
 
-async def test_an_update_of_anything_else_is_allowed() -> None:
-    assert await judged(CONFIGURATION, BROKEN, BROKEN, operation="UPDATE") == {"uid": "7", "allowed": True}
+async def test_an_update_without_a_change_of_trust_is_allowed() -> None:
+    assert await review_of(CONFIGURATION, BROKEN, BROKEN, operation="UPDATE") == {"uid": "7", "allowed": True}
 
 
 @pytest.mark.parametrize("operation", ["DELETE", "CONNECT"])
 async def test_a_deletion_is_always_allowed(operation: str) -> None:
-    assert (await judged(CONFIGURATION, None, BROKEN, operation=operation))["allowed"]
+    assert (await review_of(CONFIGURATION, None, BROKEN, operation=operation))["allowed"]
 
 
-async def test_an_object_that_is_being_deleted_is_always_allowed() -> None:
-    going = BROKEN | {"metadata": {"name": "x", "deletionTimestamp": "2026-11-23T12:00:00Z"}}
-    assert await judged(CONFIGURATION, going, operation="UPDATE") == {"uid": "7", "allowed": True}
+async def test_a_terminating_object_is_always_allowed() -> None:
+    terminating = BROKEN | {"metadata": {"name": "x", "deletionTimestamp": "2026-11-23T12:00:00Z"}}
+    assert await review_of(CONFIGURATION, terminating, operation="UPDATE") == {"uid": "7", "allowed": True}
 
 
-async def test_a_secret_that_a_cluster_names_is_read() -> None:
-    response = await judged(CLUSTER, NAMING, client=Secrets(c_user_trusted_ca_secret={"a": "aHVudGVyMg=="}))
+async def test_a_secret_referenced_by_a_cluster_is_read() -> None:
+    response = await review_of(CLUSTER, NAMING, client=Secrets(c_user_trusted_ca_secret={"a": "aHVudGVyMg=="}))
     assert response["allowed"] is False
     assert "Secret c-user-trusted-ca-secret[0] (a): not-base64" in response["status"]["message"]
-    assert "no-secret" in (await judged(CLUSTER, NAMING))["warnings"][0]
+    assert "no-secret" in (await review_of(CLUSTER, NAMING))["warnings"][0]
 
 
-async def test_a_secret_that_cannot_be_read_stops_nothing() -> None:
-    response = await judged(CLUSTER, NAMING, client=Unavailable())
+async def test_an_unreadable_secret_blocks_nothing() -> None:
+    response = await review_of(CLUSTER, NAMING, client=Unavailable())
     assert response["allowed"]
     assert "unread-secret" in response["warnings"][0]
 
 
-async def test_an_error_of_ours_stops_nothing_and_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_blocks_nothing_and_reveals_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_kind: str, after: object, *_: object) -> None:
         raise RuntimeError(after)
 
     monkeypatch.setattr(admission, "findings_of", broken)
     with structlog.testing.capture_logs() as logs:
-        response = await judged(CONFIGURATION, BROKEN)
+        response = await review_of(CONFIGURATION, BROKEN)
     assert response["allowed"]
     assert response["warnings"][0].startswith("not-judged: ")
     assert "hunter2" not in str((response, logs))
     assert "Traceback" not in str(response)
-    assert any(line["event"] == "not judged" and line["error"] == "RuntimeError" for line in logs)
+    assert any(line["event"] == "not checked" and line["error"] == "RuntimeError" for line in logs)
 
 
 @pytest.mark.parametrize("spec", [7, {"trust": 7}, {"trust": {"additionalTrustedCAs": {"a": "b"}}}])
-async def test_an_object_of_another_shape_stops_nothing(spec: object) -> None:
-    assert (await judged(CONFIGURATION, {"metadata": {}, "spec": spec}))["allowed"]
+async def test_an_object_of_another_shape_blocks_nothing(spec: object) -> None:
+    assert (await review_of(CONFIGURATION, {"metadata": {}, "spec": spec}))["allowed"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"request": 7}', b"\xff", DEEP, b'{"request":' + DEEP])
-async def test_what_is_no_review_is_a_bad_request(body: bytes) -> None:
+async def test_another_body_is_a_bad_request(body: bytes) -> None:
     assert (await post(body))[0] == 400
 
 
 @pytest.mark.parametrize("kind", ["K" * 4_000, "Pod", ""])
-async def test_a_metric_has_a_label_for_known_kinds_only(kind: str) -> None:
+async def test_unknown_kinds_share_one_metric_label(kind: str) -> None:
     def samples() -> int:
-        return sum(len(one.samples) for one in REGISTRY.collect())
+        return sum(len(metric.samples) for metric in REGISTRY.collect())
 
-    await judged({"group": "", "kind": "one more"}, None, operation="DELETE")
+    await review_of({"group": "", "kind": "another"}, None, operation="DELETE")
     before = samples()
-    await judged({"group": "", "kind": kind}, None, operation="DELETE")
+    await review_of({"group": "", "kind": kind}, None, operation="DELETE")
     assert samples() == before
     assert REGISTRY.get_sample_value("trustplane_admission_reviews_total", {"kind": "other", "result": "allowed"})
 
 
-async def test_what_is_not_judged_of_an_object_is_never_made() -> None:
+async def test_irrelevant_fields_are_not_decoded() -> None:
     variables = [{"name": "other", "value": [{}] * 1000}, *NAMING["spec"]["topology"]["variables"]]
     topology = {"variables": variables, "workers": {"machineDeployments": [{"name": "a"}]}}
     spec = {"other": [[{}] * 1000] * 10, "topology": topology}
     content = msgspec.Raw(json.dumps(NAMING | {"spec": spec, "status": {"a": 1}}).encode())
-    part = review.judged_part("Cluster", content)
+    part = review.relevant_part("Cluster", content)
     assert part is not None
     assert part["spec"]["topology"]["variables"][1] == NAMING["spec"]["topology"]["variables"][0]
     assert len(json.dumps(part)) < 500
-    assert review.judged_part("Pod", content) is None
+    assert review.relevant_part("Pod", content) is None

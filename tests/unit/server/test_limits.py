@@ -1,4 +1,4 @@
-"""What callers that nobody knows may cost, measured at a server in a process of its own."""
+"""Resource use of unauthenticated callers, measured at a server in a separate process."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from starlette.types import Message
 from tests.unit.server.test_serve import _write_pair
 
 from trustplane.api.webhooks import ADMISSION_PATH
-from trustplane.server.limits import MAX_REQUEST_BYTES, SMALL_BYTES, BodyError, LargeBodies, body_of
+from trustplane.server.limits import MAX_REQUEST_BYTES, SMALL_BYTES, BodyError, LargeBodies, request_body
 from trustplane.server.serve import MAX_CONNECTIONS_OF_ADDRESS
 
 SERVER = """
@@ -24,7 +24,7 @@ import asyncio, sys
 from pathlib import Path
 from trustplane.server import serve, tls
 from trustplane.server.admission import Admission
-from trustplane.server.application import application
+from trustplane.server.application import create_application
 
 class NoSecrets:
     async def find(self, *_):
@@ -34,22 +34,22 @@ async def main():
     serve.HANDSHAKE_SECONDS = serve.HEAD_SECONDS = float(sys.argv[3])
     listener = serve.listen("127.0.0.1", 0)
     print(listener.getsockname()[1], flush=True)
-    app = application([Admission(NoSecrets()).route()])
-    context = tls.context(Path(sys.argv[1]), Path(sys.argv[2]))
+    app = create_application([Admission(NoSecrets()).route()])
+    context = tls.server_context(Path(sys.argv[1]), Path(sys.argv[2]))
     await serve.serve(app, listener, context, asyncio.Event())
 
 asyncio.run(main())
 """
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 CONTEXT.check_hostname, CONTEXT.verify_mode = False, ssl.CERT_NONE
-PATIENT, IMPATIENT = "60", "5"  # seconds that the server gives handshakes and heads
-CEILING_MIB = 320  # of the 512 that the pod may use
+PATIENT, IMPATIENT = "60", "5"  # seconds that the server allows for handshakes and heads
+CEILING_MIB = 320  # of the pod's limit of 512
 REVIEW = {"request": {"uid": "7", "kind": {"kind": "TkgServiceConfiguration"}, "operation": "CREATE"}}
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs, and how it is reached."""
+    """A running server."""
 
     pid: int
     port: int
@@ -61,7 +61,7 @@ class Server:
         return await asyncio.open_connection("127.0.0.1", self.port, ssl=context, local_addr=(source, 0))
 
     async def post(self, path: str, body: bytes, *, chunked: bool = False) -> int:
-        """Return the status of the answer; 0 where the server hung up."""
+        """Return the status of the response; 0 if the server closed the connection."""
         reader, writer = await self.connect()
         length = "transfer-encoding: chunked" if chunked else f"content-length: {len(body)}"
         content = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
@@ -77,11 +77,11 @@ class Server:
             writer.transport.abort()
 
     def peak(self) -> float:
-        """Return the most memory that the process ever held, in MiB."""
+        """Return the peak memory of the process in MiB."""
         status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        assert found
-        return int(found[1]) / 1024
+        match = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert match
+        return int(match[1]) / 1024
 
 
 async def _send(writer: asyncio.StreamWriter, head: str, content: bytes) -> None:
@@ -108,13 +108,13 @@ async def server(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterato
 
 
 def filled(size: int) -> bytes:
-    """A review that a generic decoder would make 27 times its size of."""
+    """Return a review that a generic decoder would expand to 27 times its size."""
     head = json.dumps(REVIEW)[:-2].encode() + b', "object": {"metadata": {}, "a": ['
     return head + b"{}," * ((size - len(head) - 10) // 3) + b"{}]}}}"
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_bodies_that_are_too_large_cost_no_memory(server: Server, *, chunked: bool) -> None:
+async def test_oversized_bodies_use_no_memory(server: Server, *, chunked: bool) -> None:
     body = filled(20 << 20)
     statuses = await asyncio.gather(*(server.post(ADMISSION_PATH, body, chunked=chunked) for _ in range(3)))
     assert set(statuses) <= {413, 503, 0}
@@ -122,7 +122,7 @@ async def test_bodies_that_are_too_large_cost_no_memory(server: Server, *, chunk
     assert server.peak() < CEILING_MIB
 
 
-async def test_the_largest_bodies_that_are_read_fit_many_at_a_time(server: Server) -> None:
+async def test_many_maximum_size_bodies_stay_within_memory(server: Server) -> None:
     body = filled(MAX_REQUEST_BYTES - 100)
     statuses = await asyncio.gather(*(server.post(ADMISSION_PATH, body) for _ in range(12)))
     assert set(statuses) <= {200, 503}
@@ -131,13 +131,13 @@ async def test_the_largest_bodies_that_are_read_fit_many_at_a_time(server: Serve
     assert await server.post(ADMISSION_PATH, json.dumps(REVIEW).encode()) == 200
 
 
-async def test_nesting_without_end_is_a_bad_request(server: Server) -> None:
+async def test_endless_nesting_is_a_bad_request(server: Server) -> None:
     assert await server.post(ADMISSION_PATH, b'{"request": {"object": ' + b'{"a":' * 200_000) == 400
     assert await server.post(ADMISSION_PATH, json.dumps(REVIEW).encode()) == 200
 
 
 @pytest.mark.parametrize("server", [IMPATIENT], indirect=True)
-async def test_connections_that_say_nothing_stop_nobody_and_end(server: Server) -> None:
+async def test_silent_connections_block_no_other_and_end(server: Server) -> None:
     silent = [await server.connect(tls=False) for _ in range(100)]
     waiting = [await server.connect() for _ in range(6)]
     for _, writer in waiting[:3]:
@@ -151,7 +151,7 @@ async def test_connections_that_say_nothing_stop_nobody_and_end(server: Server) 
 
 
 @pytest.mark.parametrize("sources", [["127.0.0.2"], ["127.0.0.2", "127.0.0.3"]], ids=len)
-async def test_callers_that_drip_keep_nobody_else_away(server: Server, sources: list[str]) -> None:
+async def test_dripping_callers_do_not_lock_out_others(server: Server, sources: list[str]) -> None:
     body = filled(SMALL_BYTES + 1000)
     head = f"POST {ADMISSION_PATH} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n\r\n"
     dripping = [await server.connect(source=source) for source in sources for _ in range(8)]
@@ -163,7 +163,7 @@ async def test_callers_that_drip_keep_nobody_else_away(server: Server, sources: 
         writer.transport.abort()
 
 
-async def test_one_address_has_not_all_connections(server: Server) -> None:
+async def test_connections_per_address_are_limited(server: Server) -> None:
     silent = [await server.connect(source="127.0.0.2") for _ in range(MAX_CONNECTIONS_OF_ADDRESS + 2)]
     async with asyncio.timeout(30):
         for reader, _ in silent[MAX_CONNECTIONS_OF_ADDRESS:]:
@@ -187,54 +187,54 @@ def request_of(*chunks: bytes, headers: dict[str, str] | None = None, stall: boo
     return Request({"type": "http", "method": "POST", "path": "/", "headers": listed, "client": (source, 1)}, receive)
 
 
-async def _status(found: Request, **limits: Any) -> int:
+async def _status(request: Request, **limits: Any) -> int:
     with pytest.raises(BodyError) as caught:
-        async with body_of(found, **limits):
+        async with request_body(request, **limits):
             pass
     return caught.value.status
 
 
-async def test_a_body_is_read_to_its_limit_and_no_further() -> None:
+async def test_a_body_is_read_up_to_its_limit() -> None:
     half = b" " * (MAX_REQUEST_BYTES // 2 + 1)
     assert await _status(request_of(half, half, stall=True)) == 413
     assert await _status(request_of(stall=True, headers={"content-length": str(MAX_REQUEST_BYTES + 1)})) == 413
-    async with body_of(request_of(b" " * MAX_REQUEST_BYTES)) as body:
+    async with request_body(request_of(b" " * MAX_REQUEST_BYTES)) as body:
         assert len(body) == MAX_REQUEST_BYTES
 
 
-async def test_a_body_that_drips_is_given_up() -> None:
+async def test_a_dripping_body_is_aborted() -> None:
     assert await _status(request_of(b"{", stall=True), seconds=0.05) == 408
 
 
-async def test_few_large_bodies_are_held_at_a_time_and_any_number_of_small_ones() -> None:
+async def test_concurrent_large_bodies_are_limited_and_small_ones_are_not() -> None:
     large = LargeBodies(1)
     big = b" " * (SMALL_BYTES + 1)
-    async with body_of(request_of(big), large=large):
+    async with request_body(request_of(big), large=large):
         assert await _status(request_of(big), large=large) == 503
-        async with body_of(request_of(b"{}"), large=large) as small:
+        async with request_body(request_of(b"{}"), large=large) as small:
             assert small == b"{}"
     for _ in range(2):
-        async with body_of(request_of(big), large=large):
+        async with request_body(request_of(big), large=large):
             pass
 
 
-async def test_a_place_is_taken_only_from_who_holds_more_and_is_slow() -> None:
+async def test_only_slow_addresses_with_more_bodies_make_room() -> None:
     large, big = LargeBodies(3, 2), b" " * (SMALL_BYTES + 1)
-    async with asyncio.TaskGroup() as group, body_of(request_of(big, source="c"), large=large):
+    async with asyncio.TaskGroup() as group, request_body(request_of(big, source="c"), large=large):
         slow = [group.create_task(_status(request_of(big, stall=True, source="a"), large=large)) for _ in range(2)]
         await asyncio.sleep(0)
         assert await _status(request_of(big, source="a"), large=large) == 503, "half of the places at most"
-        async with body_of(request_of(big, source="b"), large=large):
+        async with request_body(request_of(big, source="b"), large=large):
             assert await slow[0] == 408
             assert await _status(request_of(big, source="a"), large=large) == 503, "as many as the others"
             assert await _status(request_of(big, source="b"), large=large) == 503, "as many as the others"
             assert not slow[1].done()
-            async with body_of(request_of(big, source="d"), large=large):
+            async with request_body(request_of(big, source="d"), large=large):
                 assert await slow[1] == 408
                 assert await _status(request_of(big, source="e"), large=large) == 503, "none is slow"
 
 
-async def test_what_takes_long_after_the_body_is_no_slow_body() -> None:
+async def test_slow_work_after_the_body_is_not_a_slow_body() -> None:
     with pytest.raises(TimeoutError):
-        async with body_of(request_of(b"{}")):
+        async with request_body(request_of(b"{}")):
             raise TimeoutError

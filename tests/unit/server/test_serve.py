@@ -19,7 +19,7 @@ from trustplane.server import serve, tls
 
 
 def _write_pair(folder: Path, name: str) -> tuple[Path, Path]:
-    """Write a self-signed certificate for that name and its key."""
+    """Write a self-signed certificate for `name` and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -40,14 +40,14 @@ def _write_pair(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 async def _name(port: int) -> str:
-    """Return the common name of the certificate that the server shows now."""
+    """Return the subject of the certificate currently served."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-    shown = x509.load_der_x509_certificate(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+    served = x509.load_der_x509_certificate(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
     writer.close()
     await writer.wait_closed()
-    return str(shown.subject.rfc4514_string())
+    return str(served.subject.rfc4514_string())
 
 
 async def _slow(request: Request) -> PlainTextResponse:
@@ -63,45 +63,45 @@ def app() -> Starlette:
     return app
 
 
-async def test_a_request_in_flight_is_answered_before_the_end(app: Starlette, tmp_path: Path) -> None:
+async def test_requests_in_flight_are_answered_before_the_stop(app: Starlette, tmp_path: Path) -> None:
     certificate, key = _write_pair(tmp_path, "localhost")
     listener, stop = serve.listen("127.0.0.1", 0), asyncio.Event()
     port = listener.getsockname()[1]
     trusted = ssl.create_default_context(cafile=certificate)
     async with asyncio.TaskGroup() as group, aiohttp.ClientSession() as session:
-        group.create_task(serve.serve(app, listener, tls.context(certificate, key), stop))
+        group.create_task(serve.serve(app, listener, tls.server_context(certificate, key), stop))
 
         async def ask() -> str:
             async with session.get(f"https://localhost:{port}/", ssl=trusted) as response:
                 return await response.text()
 
-        asked = group.create_task(ask())
+        response = group.create_task(ask())
         await app.state.arrived.wait()
         stop.set()
         app.state.go.set()
-        assert await asked == "answered"
+        assert await response == "answered"
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_a_renewed_certificate_is_shown_without_a_restart(app: Starlette, tmp_path: Path) -> None:
+async def test_a_renewed_certificate_is_served_without_a_restart(app: Starlette, tmp_path: Path) -> None:
     pair = _write_pair(tmp_path, "first")
     listener, stop = serve.listen("127.0.0.1", 0), asyncio.Event()
     port = listener.getsockname()[1]
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve.serve(app, listener, tls.context(*pair), stop))
+        group.create_task(serve.serve(app, listener, tls.server_context(*pair), stop))
         assert await _name(port) == "CN=first"
         _write_pair(tmp_path, "second")
         assert await _name(port) == "CN=second"
         stop.set()
 
 
-async def test_a_broken_pair_leaves_the_last_good_one(app: Starlette, tmp_path: Path) -> None:
+async def test_a_broken_pair_leaves_the_last_good_one_in_use(app: Starlette, tmp_path: Path) -> None:
     certificate, key = _write_pair(tmp_path, "good")
     listener, stop = serve.listen("127.0.0.1", 0), asyncio.Event()
     port = listener.getsockname()[1]
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve.serve(app, listener, tls.context(certificate, key), stop))
+        group.create_task(serve.serve(app, listener, tls.server_context(certificate, key), stop))
         certificate.write_text("half of a certif")
         assert await _name(port) == "CN=good"
         key.unlink()
@@ -109,9 +109,9 @@ async def test_a_broken_pair_leaves_the_last_good_one(app: Starlette, tmp_path: 
         stop.set()
 
 
-def test_files_that_do_not_load_at_the_start_are_an_error(tmp_path: Path) -> None:
+def test_unloadable_initial_files_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(HostError, match=r"Cannot serve TLS .* No such file"):
-        tls.context(tmp_path / "none.crt", tmp_path / "none.key")
+        tls.server_context(tmp_path / "none.crt", tmp_path / "none.key")
 
 
 def test_a_taken_port_is_named() -> None:

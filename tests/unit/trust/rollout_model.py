@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from trustplane.trust.rollout.observed import IN_PLACE, REPLACE, Canary, Node, Observed
 from trustplane.trust.rollout.plan import plan
-from trustplane.trust.rollout.steps import Action, Plan, State
+from trustplane.trust.rollout.steps import Plan, State
 
 EDITED = "edited"  # what a machine has that booted with an edited boot set
 LIMIT = 3
@@ -43,6 +43,7 @@ class Machine:
     updating: bool = False
     leaving: bool = False
     unverifiable: bool = False
+    marked: bool = False
 
     @property
     def busy(self) -> bool:
@@ -67,6 +68,7 @@ class Machine:
             joined=self.joined,
             stuck=self.stuck,
             replaceable=True,
+            marked=self.marked,
         )
 
     def inspect(self) -> None:
@@ -117,13 +119,19 @@ class World:
     boots: list[str] = field(default_factory=list)
     made: int = 0
 
+    @property
+    def there(self) -> list[Machine]:
+        """Machines whose deletion has not begun: the manager looks at no others."""
+        return [one for one in self.machines if not one.deleting]
+
     def observe(self) -> Observed:
         return Observed(
             wanted=self.wanted,
             boot=self.boot,
             edited=self.edited,
             last_proven=self.last_proven,
-            nodes=tuple(one.observe() for one in self.machines),
+            nodes=tuple(one.observe() for one in self.there),
+            deleting=any(one.deleting for one in self.machines),
             paused=self.paused,
             strategy=self.strategy,
             can_write=self.can_write,
@@ -172,12 +180,22 @@ class World:
             digest, one.writing = one.writing, None
             one.be_written(digest, is_known=True)
 
+    def ask(self) -> None:
+        """Have nodes prove the set: the controller of proofs goes by what they have, whatever the rollout is at.
+
+        Those that refused it are asked again: somebody may put the registry right.
+        """
+        look = self.observe()
+        for one, node in zip(self.there, look.nodes, strict=True):
+            if self.registry_answers and node.takes_part and look.has_wanted(node) and not look.is_settled(node):
+                one.answer(self.wanted, self.bad)
+
     # What the manager does.
 
     def carry_out(self, found: Plan, steps: int | None = None) -> None:
         """Carry out a plan, or so many of its steps."""
         for step in found.steps[:steps]:
-            assert not self.paused or step.action is Action.PROVE
+            assert not self.paused
             getattr(self, f"_{step.action.name.lower()}")(step.target)
 
     def _named(self, name: str) -> Machine:
@@ -251,11 +269,6 @@ class World:
             if other is not one and can_say and self.provable and not has_said:
                 yield other
 
-    def _prove(self, name: str) -> None:
-        one = self._named(name)
-        if self.registry_answers:
-            one.answer(self.wanted, self.bad)
-
     def _roll(self, group: str) -> None:
         assert self.strategy == REPLACE or not self.can_write
         assert (self.boot, self.edited) == (self.wanted, False)
@@ -268,6 +281,7 @@ class World:
         assert self.replace_unreachable
         assert not one.control_plane
         assert not one.reachable
+        assert not any(other.deleting for other in self.machines)
         one.deleting = True
 
     def _remediate(self, name: str) -> None:
@@ -275,8 +289,10 @@ class World:
         assert self.replace_unreachable
         others = [other for other in self.machines if other.control_plane and other is not one]
         assert len(others) >= 2
-        assert all(other.reachable and other.joined and not other.busy for other in others)
-        one.deleting = True
+        assert all(other.reachable and other.joined and not other.busy and not other.marked for other in others)
+        assert not any(other.deleting for other in self.machines)
+        assert not one.marked
+        one.marked = True
 
     # When nothing is in the way any more.
 
@@ -294,6 +310,7 @@ class World:
         for _ in range(20 + 8 * len(self.machines)):
             found = plan(self.observe())
             self.carry_out(found)
+            self.ask()
             self._pass()
             now = (found, self.observe())
             if now == before:
@@ -303,7 +320,7 @@ class World:
 
     def _pass(self) -> None:
         """Let all that goes on end; Cluster API replaces one machine at a time, those that did not join, too."""
-        gone = [one for one in self.machines if one.deleting or one.leaving or one.stuck]
+        gone = [one for one in self.machines if one.deleting or one.leaving or one.stuck or one.marked]
         for one in gone[:1]:
             self.replace(one)
         for one in self.machines:

@@ -104,7 +104,8 @@ def test_a_pod_is_told_cause_evidence_actor_step_and_the_ca() -> None:
         HOST, explain(UNTRUSTED, [stale]), Knowledge((stale,), "The CA is in force already: entry corp, SHA-256 ab")
     )
     assert text.startswith(
-        f"{HOST}: the runtime loaded its roots before the file came (runtime-stale, high confidence)."
+        f"{HOST}: the runtime started before the CA file was written, and does not use it (runtime-stale, "
+        "high confidence)."
     )
     assert "Set 0123456789, in force, trusts it." in text
     assert "For the cluster owner: on the node: systemctl restart containerd" in text

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trustplane.trust.rollout.observed import REPLACE, Canary, Node, Observed
 from trustplane.trust.rollout.plan import plan
-from trustplane.trust.rollout.steps import Action, Note, Reason, State, Step
+from trustplane.trust.rollout.steps import Action, Kept, Note, Obstacle, Reason, State, Step
 
 OLD, NEW, OTHER = "old", "new", "other"
 
@@ -53,8 +53,8 @@ def test_a_crash_between_the_record_and_the_write_changes_nothing_about_who_is_f
 
 def test_the_others_wait_for_the_proof_of_the_canary() -> None:
     found = plan(cluster(worker("a", NEW), worker("b"), canary=ELECTED))
-    assert found.steps == (Step(Action.PROVE, "a"),)
-    assert (found.state, found.reason) == (State.UPDATING, Reason.PROVING)
+    assert found.steps == ()
+    assert (found.state, found.reason, found.machines) == (State.UPDATING, Reason.PROVING, ("a",))
 
 
 def test_the_proof_is_recorded_then_new_machines_get_the_set_then_the_others_are_written() -> None:
@@ -71,8 +71,7 @@ def test_a_canary_that_refuses_stops_everything() -> None:
     found = plan(cluster(worker("a", NEW, refused=NEW), worker("b"), canary=ELECTED))
     assert (found.state, found.reason, found.machines) == (State.STOPPED, Reason.REFUSED, ("a",))
     assert "a refuses a registry" in found.message
-    # It may still be asked again, since somebody may put the registry right.
-    assert found.steps == (Step(Action.PROVE, "a"),)
+    assert found.steps == ()
 
 
 def test_a_corrected_set_starts_afresh() -> None:
@@ -110,7 +109,7 @@ def test_one_that_can_prove_is_first() -> None:
 
 def test_a_machine_that_booted_with_the_set_is_asked_before_another_one_is_written() -> None:
     found = plan(cluster(worker("a"), worker("b", None, booted=NEW)))
-    assert (found.elect, found.write, found.prove) == (Canary("b", NEW), (), ("b",))
+    assert (found.elect, found.write, found.machines) == (Canary("b", NEW), (), ("b",))
 
 
 def test_a_canary_on_which_nothing_can_be_proven_keeps_nobody_waiting() -> None:
@@ -185,7 +184,7 @@ def test_nodes_that_fail_take_nobodys_place() -> None:
 
 def test_nodes_that_booted_with_the_set_need_a_proof_only() -> None:
     found = plan(opened(proven("a"), worker("b", None, booted=NEW)))
-    assert found.steps == (Step(Action.PROVE, "b"),)
+    assert (found.reason, found.machines, found.steps) == (Reason.PROVING, ("b",), ())
 
 
 def test_when_every_node_has_proven_the_set_nothing_is_left() -> None:
@@ -267,6 +266,54 @@ def test_a_lost_one_of_the_control_plane_goes_by_remediation_and_while_two_are_w
     assert plan(opened(lost, replace_unreachable=True)).steps == ()
     assert plan(opened(lost, well[0], replace_unreachable=True)).steps == ()
     assert plan(opened(lost, well[0], changed(well[1], busy=True), replace_unreachable=True)).remediate == ()
+    assert plan(opened(lost, well[0], changed(well[1], marked=True), replace_unreachable=True)).remediate == ()
+    assert plan(opened(lost, *well, replace_unreachable=True, deleting=True)).remediate == ()
+
+
+def test_one_that_is_marked_already_is_not_marked_again_and_keeps_no_worker_waiting() -> None:
+    marked = control_plane("a", reachable=False, replaceable=True, marked=True)
+    well = [control_plane(name, NEW, proven=NEW) for name in "bc"]
+    assert plan(opened(marked, *well, replace_unreachable=True)).steps == ()
+    lost = worker("d", reachable=False, replaceable=True)
+    assert plan(opened(marked, *well, lost, replace_unreachable=True)).delete == ("d",)
+    assert plan(opened(marked, *well, lost, replace_unreachable=True, deleting=True)).delete == ()
+
+
+LOST = control_plane("a", reachable=False, replaceable=True)
+WELL = [control_plane(name, NEW, proven=NEW) for name in "bc"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "facts", "obstacle"),
+    [
+        ([LOST, *WELL], {}, None),
+        ([LOST, *WELL], {"deleting": True}, Obstacle.OTHERS),
+        ([LOST, WELL[0]], {"deleting": True}, Obstacle.OTHERS),
+        ([LOST, WELL[0], changed(WELL[1], reachable=False, has=NEW)], {}, Obstacle.OTHERS),
+        ([changed(LOST, marked=True), *WELL], {}, Obstacle.MARKED),
+        ([changed(LOST, replaceable=False), *WELL], {}, Obstacle.UNCHECKED),
+        ([changed(LOST, replaceable=False)], {}, Obstacle.TOO_FEW),
+        ([LOST, WELL[0]], {}, Obstacle.TOO_FEW),
+        ([proven("d"), worker("a", reachable=False, replaceable=True)], {}, None),
+        ([proven("d"), worker("a", reachable=False)], {}, Obstacle.ALONE),
+        ([proven("d"), changed(LOST, has=NEW)], {}, None),
+    ],
+)
+def test_who_is_not_replaced_although_somebody_has_asked_for_that_is_told_why(
+    nodes: list[Node], facts: dict[str, object], obstacle: Obstacle | None
+) -> None:
+    seen = opened(*nodes, replace_unreachable=True, **facts)
+    found = plan(seen)
+    assert found.kept == ((Kept(obstacle, ("a",)),) if obstacle else ())
+    assert found.remark.startswith("a ") is (obstacle is not None)
+    if obstacle is not None:
+        assert (found.delete, found.remediate) == ((), ())
+    for silent in (
+        changed(seen, replace_unreachable=False),
+        changed(seen, paused=True),
+        changed(seen, strategy=REPLACE),
+    ):
+        assert plan(silent).kept == ()
 
 
 # The boot set.
@@ -327,10 +374,10 @@ def test_a_boot_set_that_nobody_wants_any_more_becomes_the_last_proven_one() -> 
 # Paused clusters.
 
 
-def test_in_a_paused_cluster_what_was_written_is_proven_and_nothing_begins() -> None:
+def test_in_a_paused_cluster_nothing_begins() -> None:
     seen = cluster(proven("a"), worker("b", NEW), worker("c"), paused=True, edited=True, canary=ELECTED)
     found = plan(seen)
-    assert found.steps == (Step(Action.PROVE, "b"),)
+    assert found.steps == ()
     assert (found.state, found.notes) == (State.PAUSED, (Note.BOOT_SET_EDITED,))
 
 
@@ -435,7 +482,7 @@ FACTS: list[dict[str, object]] = [
     {"joined": False, "stuck": True},
     {"failing": "no space left"},
     {"failing": "no space left", "resting": True},
-    *({name: True} for name in ("drifted", "unverifiable", "writing", "busy", "leaving")),
+    *({name: True} for name in ("drifted", "unverifiable", "writing", "busy", "leaving", "marked")),
 ]
 sorts = st.sampled_from([{"control_plane": True}, {"group": "p1"}, {"group": "p1"}, {"group": "p2"}])
 facts = st.lists(st.sampled_from(FACTS), max_size=3)
@@ -463,6 +510,7 @@ observed = st.builds(
     limit=st.integers(1, 3),
     allowance=st.integers(0, 3),
     replace_unreachable=st.booleans(),
+    deleting=rare,
     repair=st.booleans(),
 )
 anything = settings(max_examples=150)
@@ -480,10 +528,10 @@ def test_the_order_in_which_machines_are_listed_means_nothing(seen: Observed, ch
 @given(observed)
 def test_machines_that_are_busy_or_of_a_paused_cluster_are_left_alone(seen: Observed) -> None:
     found = plan(seen)
-    touched = {*found.write, *found.prove, *found.delete, *found.remediate, found.elect and found.elect.machine}
+    touched = {*found.write, *found.delete, *found.remediate, found.elect and found.elect.machine}
     assert not touched & {one.name for one in seen.nodes if one.busy}
     if seen.paused:
-        assert {one.action for one in found.steps} <= {Action.PROVE}
+        assert found.steps == ()
 
 
 @anything
@@ -522,7 +570,7 @@ def test_while_somebody_refuses_the_set_nothing_begins(seen: Observed) -> None:
         return
     assert found.state is State.STOPPED
     assert found.machines
-    assert {one.action for one in found.steps} <= {Action.BOOT, Action.PROVE}
+    assert {one.action for one in found.steps} <= {Action.BOOT}
     assert found.boot in {None, seen.last_proven} or seen.last_proven is None
 
 
@@ -538,6 +586,20 @@ def test_it_is_current_when_every_node_has_the_set_and_only_then(seen: Observed)
         assert not {one.action for one in found.steps} - {Action.RECORD_PROVEN}
     elif done and seen.is_boot_set:
         assert found.state in {State.PAUSED, State.STOPPED}
+
+
+@anything
+@given(observed)
+def test_machines_are_replaced_one_at_a_time_and_no_control_plane_loses_its_quorum(seen: Observed) -> None:
+    found = plan(seen)
+    assert len([*found.delete, *found.remediate]) <= (1 if seen.replace_unreachable and not seen.deleting else 0)
+    for name in found.remediate:
+        others = [one for one in seen.nodes if one.control_plane and one.name != name]
+        assert len(others) >= 2
+        assert all(one.takes_part and not one.marked for one in others)
+    lost = {one.name for one in seen.nodes if one.joined and not one.reachable}
+    assert {*found.delete, *found.remediate} <= lost
+    assert {name for one in found.kept for name in one.machines} <= lost - {*found.delete, *found.remediate}
 
 
 @anything

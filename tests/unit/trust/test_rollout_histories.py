@@ -57,6 +57,10 @@ class Histories(RuleBasedStateMachine):
         for one in self.world.machines:
             self.world.finish(one)
 
+    @rule()
+    def nodes_are_asked(self) -> None:
+        self.world.ask()
+
     @rule(number=which)
     def look(self, number: int) -> None:
         if one := self.one(number):
@@ -80,9 +84,14 @@ class Histories(RuleBasedStateMachine):
             one.deleting = True
 
     @rule(number=which)
+    def a_machine_is_marked(self, number: int) -> None:
+        if one := self.one(number):
+            one.marked = True
+
+    @rule(number=which)
     def cluster_api_replaces(self, number: int) -> None:
         one = self.one(number)
-        if one and (one.deleting or one.leaving):
+        if one and (one.deleting or one.leaving or one.marked):
             self.world.replace(one)
 
     @precondition(lambda self: len(self.world.machines) < 8)

@@ -33,6 +33,7 @@ from trustplane.trust.schedule import (
     questions,
     silent,
     wait,
+    written_at,
 )
 from trustplane.trust.standing import NodeFacts
 
@@ -112,6 +113,30 @@ def test_a_change_that_another_clock_puts_into_the_future_is_proven_at_once(ahea
 def test_a_change_that_is_too_far_in_the_future_for_a_clock_is_waited_for() -> None:
     later = NOW + SKEW + 10 * SECOND
     assert proof_due_at(node(changed=later), DEMAND, NOW) == NOW + 10 * SECOND
+
+
+@given(
+    ahead=st.timedeltas(timedelta(minutes=-10), SKEW - SECOND),
+    later=st.timedeltas(timedelta(), timedelta(minutes=5)),
+    behind=st.timedeltas(timedelta(), SKEW - SECOND),
+)
+def test_an_answer_from_before_a_write_never_vouches_for_it_whatever_the_clocks(
+    ahead: timedelta, later: timedelta, behind: timedelta
+) -> None:
+    before = node(changed=NOW - 60 * SECOND, proof=proof(at=NOW + ahead), inspection=seen(HOST, at=NOW + ahead))
+    written = replace(before, changed=written_at(NOW, before))
+    assert written.valid_proof is None
+    assert written.valid_inspection is None
+    # Another manager takes over, whose clock is behind: its answer counts, and counts at once.
+    asked = NOW + later - behind
+    at = asked_at(asked, written, DEMAND)
+    answer = merged(written, [ProofResult(registry=HOST, verdict=TRUSTED, at=at)], digest=DIGEST, hosts={HOST})
+    assert replace(written, proof=answer).valid_proof == answer
+
+
+def test_a_record_from_the_far_future_does_not_move_a_write_there() -> None:
+    forged = node(changed=NOW - SECOND, proof=proof(at=NOW + timedelta(days=3000)))
+    assert written_at(NOW, forged) == NOW
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""The CustomResourceDefinitions of our kinds.
+"""The CustomResourceDefinitions of Trustplane's kinds.
 
-What the schema and CEL rules can see is refused when an object is applied; the rest is reported by conditions.
+Schema and CEL rules reject objects when they are applied; conditions report all other problems.
 """
 
 from trustplane.api.crds import cluster, clustertrust, configuration, registry, release
@@ -8,5 +8,5 @@ from trustplane.api.meta import Json
 
 
 def crds() -> list[Json]:
-    """Return all CRDs, for a server-side apply."""
+    """Return all CRDs for a server-side apply."""
     return [configuration.crd(), cluster.crd(), release.crd(), registry.crd(), clustertrust.crd()]

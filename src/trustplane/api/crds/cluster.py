@@ -21,7 +21,7 @@ from trustplane.api.crds.schema import (
 from trustplane.api.meta import Json
 
 _MAX_POOLS = 100
-_MAX_WORKERS = 150  # of one pool
+_MAX_WORKERS = 150  # per pool
 _POOL_NAME = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 
@@ -34,7 +34,7 @@ def crd() -> Json:
         rules=[
             rule(
                 "self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-                "has a name that nodes cannot carry. Names of nodes and labels begin with it. "
+                "has a name that is invalid for nodes. Names of nodes and labels begin with it. "
                 "Use at most 63 lower case letters, digits and '-', beginning with a letter",
             )
         ],
@@ -47,15 +47,15 @@ def crd() -> Json:
         schema=schema,
         columns=[
             column(
-                "Control Plane", ".spec.topology.controlPlane.replicas", "Control plane nodes asked for.", "integer"
+                "Control Plane", ".spec.topology.controlPlane.replicas", "Requested control plane nodes.", "integer"
             ),
-            column("Worker", ".status.totalWorkerReplicas", "Worker nodes that there are.", "integer"),
-            column("TKR Name", ".spec.topology.controlPlane.tkr.reference.name", "Release asked for."),
-            column("Age", ".metadata.creationTimestamp", "Time since it was made.", "date"),
-            condition_column("Ready", "Ready", "Whether the cluster is as it was asked for."),
-            condition_column("TKR Compatible", "TanzuKubernetesReleaseCompatible", "Whether the release can be run."),
+            column("Worker", ".status.totalWorkerReplicas", "Existing worker nodes.", "integer"),
+            column("TKR Name", ".spec.topology.controlPlane.tkr.reference.name", "Requested release."),
+            column("Age", ".metadata.creationTimestamp", "Time since creation.", "date"),
+            condition_column("Ready", "Ready", "Whether the cluster matches its specification."),
+            condition_column("TKR Compatible", "TanzuKubernetesReleaseCompatible", "Whether the release is available."),
             condition_column(
-                "Updates Available", "UpdatesAvailable", "Releases that it can be updated to.", field="message"
+                "Updates Available", "UpdatesAvailable", "Releases available for an update.", field="message"
             ),
         ],
         short="tkc",
@@ -64,7 +64,7 @@ def crd() -> Json:
 
 def _spec() -> Json:
     return obj(
-        "What the cluster's owner wants.",
+        "Desired state of the cluster.",
         {
             "topology": obj(
                 "The nodes of the cluster.",
@@ -73,10 +73,10 @@ def _spec() -> Json:
             ),
             "settings": _settings(),
             "distribution": obj(
-                "The release in the words of v1alpha1. Deprecated: use topology.controlPlane.tkr.reference.name.",
+                "The release in the format of v1alpha1. Deprecated: use topology.controlPlane.tkr.reference.name.",
                 {
                     "fullVersion": string("Full version of the release."),
-                    "version": string("Version of the release; may be cut short, such as v1.36."),
+                    "version": string("Version of the release, or a prefix such as v1.36."),
                 },
             ),
         },
@@ -86,17 +86,17 @@ def _spec() -> Json:
 
 def _control_plane() -> Json:
     replicas = integer(
-        "Number of control plane nodes, 1 or 3; from 3 there is no way back to 1.",
+        "Number of control plane nodes, 1 or 3; cannot change from 3 to 1.",
         default=1,
         rules=[
             rule(
                 "self == 1 || self == 3",
-                "is neither 1 nor 3. The nodes' etcd needs an odd number to keep a majority when one fails. Set 1 or 3",
+                "is neither 1 nor 3. The nodes' etcd needs an odd number to keep a majority if one fails. Set 1 or 3",
             ),
             rule(
                 "self >= oldSelf",
                 "is less than before. etcd would lose its members' votes, so a control plane is never scaled down. "
-                "Keep 3, or make a new cluster",
+                "Keep 3, or create a new cluster",
             ),
         ],
     )
@@ -114,20 +114,20 @@ def _node_pools() -> Json:
                 rules=[
                     rule(
                         f"self.matches('{_POOL_NAME}')",
-                        "is no name for a node pool. Names of its nodes begin with it. "
+                        "is not a valid name for a node pool. Names of its nodes begin with it. "
                         "Use lower case letters, digits and '-', beginning and ending with a letter or digit",
                     )
                 ],
             ),
             "replicas": integer(
-                "Number of nodes. Left out, the number is not touched: an autoscaler may own it.",
+                "Number of nodes. If omitted, Trustplane leaves the number to others, such as an autoscaler.",
                 minimum=0,
                 maximum=_MAX_WORKERS,
             ),
             **_nodes(),
             "labels": mapping("Labels of the nodes.", string("Value of the label.", max_length=63)),
             "taints": array("Taints of the nodes.", _taint(), max_items=64),
-            "failureDomain": string("Failure domain, such as a zone, in which the nodes are."),
+            "failureDomain": string("Failure domain of the nodes, such as a zone."),
         },
         required=("name", "vmClass", "storageClass"),
     )
@@ -141,30 +141,30 @@ def _taint() -> Json:
             "key": string("Key of the taint.", max_length=317, minLength=1),
             "value": string("Value of the taint.", max_length=63),
             "effect": string(
-                "What happens to pods that do not tolerate it.", enum=["NoSchedule", "PreferNoSchedule", "NoExecute"]
+                "Effect on pods that do not tolerate the taint.", enum=["NoSchedule", "PreferNoSchedule", "NoExecute"]
             ),
-            "timeAdded": time("Accepted and not used."),
+            "timeAdded": time("Accepted, but not used."),
         },
         required=("key", "effect"),
     )
 
 
 def _nodes() -> Json:
-    """Fields that the control plane and a node pool have in common."""
+    """Return the fields shared by the control plane and node pools."""
     reference = obj(
         "The release.",
-        {"name": string("Name of a TanzuKubernetesRelease; may be cut short, such as v1.36.", minLength=1)},
+        {"name": string("Name of a TanzuKubernetesRelease, or a prefix such as v1.36.", minLength=1)},
         required=("name",),
     )
     return {
         "vmClass": string("Size of the nodes.", minLength=1),
         "storageClass": string("Storage class of the nodes' disks.", minLength=1),
-        "tkr": obj("The release that the nodes run.", {"reference": reference}),
+        "tkr": obj("The release of the nodes.", {"reference": reference}),
         "nodeDrainTimeout": duration(
-            "How long a node may take to be drained before it is removed; 0s: no limit. "
-            "Left out: defaultNodeDrainTimeout of the service."
+            "Maximum time for draining a node before its removal; 0s: no limit. "
+            "If omitted: defaultNodeDrainTimeout of the service."
         ),
-        "volumes": array("Disks of their own for folders of a node.", _volume(), max_items=32, key="name"),
+        "volumes": array("Separate disks for directories of a node.", _volume(), max_items=32, key="name"),
     }
 
 
@@ -174,9 +174,9 @@ def _volume() -> Json:
         "A disk.",
         {
             "name": string("Name of the disk.", max_length=63, minLength=1),
-            "mountPath": string("Folder that is on it.", max_length=4096, minLength=1),
-            "capacity": mapping("Its size: `storage`.", quantity, max_properties=8),
-            "storageClass": string("Its storage class; left out, that of the nodes."),
+            "mountPath": string("Directory on this disk.", max_length=4096, minLength=1),
+            "capacity": mapping("Size of the disk: `storage`.", quantity, max_properties=8),
+            "storageClass": string("Storage class of the disk; if omitted, that of the nodes."),
         },
         required=("name", "mountPath", "capacity"),
     )
@@ -189,8 +189,8 @@ def _settings() -> Json:
         max_items=2,
         rules=[
             rule(
-                "self.all(one, isCIDR(one))",
-                "has a range that is not in CIDR notation. Write address and length of the prefix: 10.96.0.0/12",
+                "self.all(block, isCIDR(block))",
+                "has a range that is not in CIDR notation. Write address and prefix length: 10.96.0.0/12",
             )
         ],
     )
@@ -198,23 +198,26 @@ def _settings() -> Json:
         "Network of the cluster.",
         {
             "cni": obj(
-                "Network plug-in; left out, that of the service.", {"name": string("Its name.")}, required=("name",)
+                "Network plug-in; if omitted, that of the service.",
+                {"name": string("Name of the plug-in.")},
+                required=("name",),
             ),
-            "services": obj("Addresses of Services; left out, 10.96.0.0/12.", {"cidrBlocks": blocks}),
-            "pods": obj("Addresses of pods; left out, 192.168.0.0/16.", {"cidrBlocks": blocks}),
-            "serviceDomain": string("DNS domain of Services; left out, cluster.local."),
-            "proxy": network.proxy("HTTP proxy of the nodes in place of the service's."),
-            "trust": network.trust(
-                "The cluster's own list, in place of the service's; an empty one trusts none. With annotation "
-                "trustplane.dev/trust-merge: Append it is added to the service's. A change updates the cluster at once."
+            "services": obj("Addresses of Services; if omitted, 10.96.0.0/12.", {"cidrBlocks": blocks}),
+            "pods": obj("Addresses of pods; if omitted, 192.168.0.0/16.", {"cidrBlocks": blocks}),
+            "serviceDomain": string("DNS domain of Services; if omitted, cluster.local."),
+            "proxy": network.proxy_schema("HTTP proxy of the nodes, replacing the service's."),
+            "trust": network.trust_schema(
+                "The cluster's own trust list, replacing the service's; an empty list trusts no additional CA. With "
+                "annotation trustplane.dev/trust-merge: Append, the list is added to the service's. A change updates "
+                "the cluster immediately."
             ),
         },
     )
     storage = obj(
         "Storage of the cluster's pods.",
         {
-            "classes": array("Storage classes on offer.", string("Name of a storage class."), max_items=100),
-            "defaultClass": string("The storage class of volumes that name none."),
+            "classes": array("Available storage classes.", string("Name of a storage class."), max_items=100),
+            "defaultClass": string("Storage class of volumes without an explicit class."),
         },
     )
     return obj("Optional settings.", {"network": net, "storage": storage})
@@ -227,22 +230,26 @@ def _status() -> Json:
         required=("host", "port"),
     )
     addon = obj(
-        "A part installed into the cluster.",
-        {"name": string("Its name."), "type": string("Its kind."), "version": string("Its version.")},
+        "A component installed in the cluster.",
+        {
+            "name": string("Name of the component."),
+            "type": string("Type of the component."),
+            "version": string("Version of the component."),
+        },
         required=("name",),
     )
     return obj(
-        "What Trustplane reports.",
+        "Observed state of the cluster.",
         {
             "phase": string("creating, running, updating, failed, updateFailed or deleting."),
-            "version": string("Version of Kubernetes that runs; during an update, the one when it began."),
-            "totalWorkerReplicas": integer("Worker nodes that there are."),
-            "apiEndpoints": array("Where the API server is reached.", endpoint, max_items=8),
-            "addons": array("Parts installed into the cluster.", addon, max_items=32),
+            "version": string("Running version of Kubernetes; during an update, the previous version."),
+            "totalWorkerReplicas": integer("Existing worker nodes."),
+            "apiEndpoints": array("Addresses of the API server.", endpoint, max_items=8),
+            "addons": array("Components installed in the cluster.", addon, max_items=32),
             "observedGeneration": observed_generation(),
             "conditions": conditions(
-                "Ready and what it is made of; TrustCurrent: whether nodes have the trust that the lists ask for; "
-                "TrustValid: whether the lists can be used."
+                "Ready and its components; TrustCurrent: whether the nodes trust the set requested by the lists; "
+                "TrustValid: whether the lists are usable."
             ),
         },
     )

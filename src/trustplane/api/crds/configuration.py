@@ -23,14 +23,14 @@ CNIS = ("antrea", "calico", "antrea-nsx-routed")
 def crd() -> Json:
     """Return the CRD."""
     schema = root(
-        "The service's configuration: defaults of every cluster. There is one, named tkg-service-configuration. "
-        "A change reaches clusters that are made after it; existing ones take it with their next update.",
+        "The service's configuration: defaults for all clusters. A single object, named tkg-service-configuration. "
+        "A change applies to new clusters; existing clusters take it with their next update.",
         _spec(),
         _status(),
         rules=[
             rule(
                 f"self.metadata.name == {literal(NAME)}",
-                f"has another name than {NAME}. There is one configuration of the service. Apply it by that name",
+                f"has another name than {NAME}. The service has a single configuration. Apply it with that name",
             )
         ],
     )
@@ -40,19 +40,19 @@ def crd() -> Json:
         scope="Cluster",
         versions=VERSIONS,
         schema=schema,
-        columns=[column("Default CNI", ".spec.defaultCNI", "Network plug-in of clusters that choose none.")],
+        columns=[column("Default CNI", ".spec.defaultCNI", "Network plug-in of clusters without an explicit one.")],
     )
 
 
 def _spec() -> Json:
     return obj(
-        "What every cluster gets unless it says otherwise.",
+        "Defaults for all clusters.",
         {
-            "defaultCNI": string("Network plug-in of clusters that choose none.", enum=list(CNIS)),
-            "proxy": network.proxy("HTTP proxy of the nodes. Left out, nodes use none."),
-            "trust": network.trust("CAs of clusters without a list of their own."),
+            "defaultCNI": string("Network plug-in of clusters without an explicit one.", enum=list(CNIS)),
+            "proxy": network.proxy_schema("HTTP proxy of the nodes. If omitted, nodes use none."),
+            "trust": network.trust_schema("Trust list for clusters without their own list."),
             "defaultNodeDrainTimeout": duration(
-                "How long a node may take to be drained before it is removed; 0s or left out: no limit."
+                "Maximum time for draining a node before its removal; 0s or omitted: no limit."
             ),
         },
     )
@@ -60,13 +60,15 @@ def _spec() -> Json:
 
 def _status() -> Json:
     return obj(
-        "What Trustplane reports.",
+        "Observed state of the configuration.",
         {
             "firstCustomizedAt": time(
-                "When this object first differed from the one that exists from the start. "
-                "Clusters made before take the configuration once, by an update."
+                "When this object first differed from the initial stock object. "
+                "Clusters created earlier take the configuration once, by an update."
             ),
             "observedGeneration": observed_generation(),
-            "conditions": conditions("TrustValid: whether the list can be used; if not, the last good one stays."),
+            "conditions": conditions(
+                "TrustValid: whether the list is usable; if not, the last good list stays in use."
+            ),
         },
     )

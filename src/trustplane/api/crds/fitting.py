@@ -1,7 +1,7 @@
-"""A status that the API server takes, whatever it is about: cut to the limits of its kind's schema.
+"""Fitting a status to the limits of its kind's schema, to have the API server accept it.
 
-What we report quotes registries, nodes and objects of tenants. One text that is too long, or one item too many, would
-have the API server refuse the whole status, for as long as it is so.
+A status quotes registries, nodes and tenants' objects. Because of one overlong text, or one item too many, the API
+server would reject the whole status, again and again.
 """
 
 from collections.abc import Mapping
@@ -18,20 +18,20 @@ _NOTHING: Final = object()
 
 
 def fitted(kind: str, status: Json) -> Json:
-    """Return a status, or a part of one, with texts and lists cut, and without values that are not among those allowed.
+    """Return a status, or a part of it, with texts and lists shortened and values outside an enum removed.
 
     Args:
-        kind: One of ours, such as `Registry`.
-        status: As JSON.
+        kind: a kind of Trustplane, such as `Registry`.
+        status: as JSON.
     """
-    found: Json = _fit(status, _schema(kind))
-    return found
+    fitting: Json = _fit(status, _schema(kind))
+    return fitting
 
 
 @cache
 def _schema(kind: str) -> Json:
-    [found] = [one for one in crds() if one["spec"]["names"]["kind"] == kind]
-    schema: Json = found["spec"]["versions"][-1]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    [definition] = [crd for crd in crds() if crd["spec"]["names"]["kind"] == kind]
+    schema: Json = definition["spec"]["versions"][-1]["schema"]["openAPIV3Schema"]["properties"]["status"]
     return schema
 
 
@@ -44,12 +44,12 @@ def _fit(value: Any, schema: Mapping[str, Any]) -> Any:
         most = _INT64 if schema.get("format") == "int64" else _INT32
         return max(-most, min(value, most))
     if isinstance(value, list):
-        items = (_fit(one, schema.get("items", {})) for one in value)
-        return [one for one in items if one is not _NOTHING][: schema.get("maxItems")]
+        items = (_fit(item, schema.get("items", {})) for item in value)
+        return [item for item in items if item is not _NOTHING][: schema.get("maxItems")]
     if isinstance(value, dict):
         properties = schema.get("properties", {})
-        fields = {name: _fit(one, properties.get(name, {})) for name, one in value.items()}
-        return {name: one for name, one in fields.items() if one is not _NOTHING}
+        fields = {name: _fit(field, properties.get(name, {})) for name, field in value.items()}
+        return {name: field for name, field in fields.items() if field is not _NOTHING}
     return value
 
 

@@ -28,8 +28,8 @@ _NAMESPACE: Final = "trustplane-system"  # where `deploy/` installs the manager
 def crd() -> Json:
     """Return the CRD."""
     schema = root(
-        "A private registry that nodes are to trust. Every node of the selected clusters proves it, by a pull of its "
-        "kubelet, after each change of its trust and then regularly.",
+        "A private registry that nodes must trust. Every node of the selected clusters proves its trust by a pull of "
+        "its kubelet, after each change of trust and then regularly.",
         _spec(),
         _status(),
     )
@@ -41,72 +41,73 @@ def crd() -> Json:
         versions=(VERSION,),
         schema=schema,
         columns=[
-            column("Host", ".spec.host", "Where it is."),
-            condition_column("Reachable", "Reachable", "Whether it answers."),
-            condition_column("Trusted", "Trusted", "Whether every node trusts it."),
-            column("Clusters", ".status.trustingClusters", "Clusters that trust it, and all that should."),
-            column("Age", ".metadata.creationTimestamp", "Time since it was made.", "date"),
+            column("Host", ".spec.host", "Host of the registry."),
+            condition_column("Reachable", "Reachable", "Whether the registry answers."),
+            condition_column("Trusted", "Trusted", "Whether every node trusts the registry."),
+            column("Clusters", ".status.trustingClusters", "Trusting clusters of the selected clusters."),
+            column("Age", ".metadata.creationTimestamp", "Time since creation.", "date"),
         ],
     )
 
 
 def _spec() -> Json:
     host = string(
-        "The registry as images name it: host or host:port.",
+        "Registry host, as in image references: host or host:port.",
         minLength=1,
         rules=[
             rule(
                 f"self.matches({literal(HOST_PATTERN)})",
-                "is no host of a registry. Nodes dial it over HTTPS. Write host or host:port, without https:// or path",
+                "is not a registry host. Nodes connect to it over HTTPS. Write host or host:port, without https:// or "
+                "path",
             )
         ],
     )
     reference = obj(
-        "Secret of type kubernetes.io/dockerconfigjson in namespace trustplane-system of the management cluster. For "
-        "the time of a proof it is copied into namespace trustplane-system of those clusters that namespaceSelector "
-        "selects, whose administrators can then read it.",
+        "Secret of type kubernetes.io/dockerconfigjson in namespace trustplane-system of the management cluster. "
+        "During a proof, Trustplane copies it into namespace trustplane-system of the clusters selected by "
+        "namespaceSelector, whose administrators can then read it.",
         {
             "namespace": string(
-                "To be left out: trustplane-system.",
+                "Omit this field. The only allowed value is trustplane-system.",
                 max_length=63,
                 rules=[
                     rule(
                         f"self == '' || self == {literal(_NAMESPACE)}",
-                        f"is another namespace. Whoever may make a Registry is not to read the Secrets of others. "
-                        f"Put the Secret into {_NAMESPACE} and leave the namespace out",
+                        f"is another namespace. A right to create Registries must not give access to others' Secrets. "
+                        f"Put the Secret into {_NAMESPACE} and omit the namespace",
                     )
                 ],
             ),
-            "name": string("Its name.", minLength=1),
+            "name": string("Name of the Secret.", minLength=1),
         },
         required=("name",),
     )
     image = string(
-        "An image of it to pull for real. Left out, one that does not exist is asked for, which proves TLS as well.",
+        "An existing image to pull. If omitted, nodes request an image that does not exist, which also proves trust.",
         max_length=1024,
     )
     return obj(
-        "Which registry, how it is tried, and by which clusters.",
+        "The registry, how nodes prove their trust in it, and the clusters that must.",
         {
             "host": host,
             "probeImage": image,
             "pullSecretRef": reference,
             "namespaceSelector": _selector(
-                "Labels of the Namespaces whose clusters get a copy of the pull secret; empty: every one. Select by "
-                "name with label kubernetes.io/metadata.name."
+                "Labels of the Namespaces whose clusters get a copy of the pull secret; empty: all. To select by name, "
+                "use label kubernetes.io/metadata.name."
             ),
-            "clusterSelector": _selector("Labels of the Clusters that are to trust it; left out, or empty: every one."),
+            "clusterSelector": _selector("Labels of the Clusters that must trust the registry; omitted or empty: all."),
         },
         required=("host",),
         rules=[
             rule(
                 "!has(self.probeImage) || self.probeImage == '' || self.probeImage.startsWith(self.host + '/')",
-                "has a probeImage of another registry. It would prove nothing of this one. Begin it with host and /",
+                "has a probeImage of another registry. It would prove nothing about this one. Begin it with host and /",
             ),
             rule(
                 "!has(self.pullSecretRef) || has(self.namespaceSelector)",
-                "has a pullSecretRef and no namespaceSelector. The administrators of a cluster can read its copy. "
-                "Select the namespaces whose clusters may have it; {} selects all",
+                "has a pullSecretRef without a namespaceSelector. A cluster's administrators can read its copy. "
+                "Select the namespaces whose clusters may get the secret; {} selects all",
             ),
         ],
     )
@@ -117,7 +118,7 @@ def _selector(description: str) -> Json:
         "A requirement.",
         {
             "key": string("Key of the label.", max_length=317),
-            "operator": string("How it is compared.", enum=["In", "NotIn", "Exists", "DoesNotExist"]),
+            "operator": string("Comparison operator.", enum=["In", "NotIn", "Exists", "DoesNotExist"]),
             "values": array("Values of In and NotIn.", string("A value.", max_length=63), max_items=100),
         },
         required=("key", "operator"),
@@ -135,48 +136,48 @@ def _status() -> Json:
     certificate = obj(
         "A certificate.",
         {
-            "subject": string("Whose it is.", max_length=MAX_SUBJECT),
-            "issuer": string("Who signed it.", max_length=MAX_SUBJECT),
+            "subject": string("Subject of the certificate.", max_length=MAX_SUBJECT),
+            "issuer": string("Issuer of the certificate.", max_length=MAX_SUBJECT),
             "fingerprint": string("SHA-256 fingerprint.", max_length=64),
-            "notAfter": time("When it expires."),
-            "data": string("The certificate itself: base64 of its DER.", max_length=MAX_CERTIFICATE),
+            "notAfter": time("When the certificate expires."),
+            "data": string("The certificate: base64 of its DER.", max_length=MAX_CERTIFICATE),
         },
     )
     failure = obj(
-        "Pods of one cluster that wait for images of it in vain.",
+        "Pods of one cluster with failing pulls from the registry.",
         {
             "cluster": string("The cluster: namespace/name.", max_length=317),
             "cause": string("A code of `trustplane explain`."),
-            "pods": integer("How many pods."),
-            "since": time("When the first of them was seen."),
-            "lastSeen": time("When they were last seen to fail, to the hour."),
+            "pods": integer("Number of pods."),
+            "since": time("When the first failure was observed."),
+            "lastSeen": time("When a failure was last observed, to the hour."),
             "example": string("One of the pods: namespace/name.", max_length=317),
         },
     )
     anchor = obj(
-        "The entry of the service's list by which nodes trust it; left out where there is none.",
+        "The entry of the service's list that anchors the registry's certificate; omitted if there is none.",
         {
-            "name": string("Its name."),
+            "name": string("Name of the entry."),
             "fingerprint": string("SHA-256 fingerprint.", max_length=64),
-            "notAfter": time("When it expires."),
+            "notAfter": time("When the anchor expires."),
         },
     )
 
     def count(what: str) -> Json:
-        counts = {"trusting": integer(f"{what} that trust it."), "total": integer(f"{what} that should.")}
-        return obj(f"{what}, counted.", counts)
+        counts = {"trusting": integer(f"{what} proven to trust it."), "total": integer(f"{what} selected.")}
+        return obj(f"Number of {what.lower()}.", counts)
 
     return obj(
-        "What Trustplane reports.",
+        "Observed state of the registry.",
         {
-            "chain": array("What it served last: its own certificate first.", certificate, max_items=MAX_CHAIN),
+            "chain": array("Certificates it last served, server certificate first.", certificate, max_items=MAX_CHAIN),
             "anchor": anchor,
             "clusters": count("Clusters"),
             "nodes": count("Nodes"),
-            "trustingClusters": string("Clusters that trust it, and all that should: 2/3."),
-            "lastDialled": time("When the chain was asked for."),
+            "trustingClusters": string("Trusting clusters of the selected clusters, such as 2/3."),
+            "lastDialled": time("When the manager last requested the chain."),
             "failures": array(
-                "Pods that wait for images of it in vain, by cluster and cause, most pods first.",
+                "Pods with failing pulls from the registry, by cluster and cause, most pods first.",
                 failure,
                 max_items=MAX_FAILURES,
             ),

@@ -23,25 +23,27 @@ def crd() -> Json:
         plural="tanzukubernetesreleases",
         scope="Cluster",
         versions=(VERSION,),
-        schema=root("A Kubernetes version that a cluster can ask for by its name.", _spec(), _status()),
+        schema=root("A Kubernetes version that clusters can request by name.", _spec(), _status()),
         columns=[
             column("Version", ".spec.version", "Version of the release."),
-            condition_column("Ready", "Ready", "Whether clusters can be made of it."),
-            condition_column("Compatible", "Compatible", "Whether this service can run it."),
-            column("Created", ".metadata.creationTimestamp", "When it appeared.", "date"),
+            condition_column("Ready", "Ready", "Whether clusters can use the release."),
+            condition_column("Compatible", "Compatible", "Whether this service supports the release."),
+            column("Created", ".metadata.creationTimestamp", "Time of creation.", "date"),
         ],
         short="tkr",
     )
 
 
 def _spec() -> Json:
-    image = obj("A container image.", {"imageRepository": string("Its repository."), "imageTag": string("Its tag.")})
-    reference = obj("Another object.", {"name": string("Its name.")}, required=("name",))
+    image = obj(
+        "A container image.", {"imageRepository": string("Image repository."), "imageTag": string("Image tag.")}
+    )
+    reference = obj("A reference to an object.", {"name": string("Name of the object.")}, required=("name",))
     kubernetes = obj(
-        "The Kubernetes inside.",
+        "The Kubernetes distribution of the release.",
         {
             "version": string("Version of Kubernetes, such as v1.36.3.", minLength=1),
-            "imageRepository": string("Where its images are."),
+            "imageRepository": string("Repository of its images."),
             "etcd": image,
             "pause": image,
             "coredns": image,
@@ -50,19 +52,19 @@ def _spec() -> Json:
         required=("version",),
     )
     return obj(
-        "Content of the release; never changed.",
+        "Content of the release; its versions never change.",
         {
             "version": string("Version of the release, such as v1.36.3+trustplane.1.", minLength=1),
             "kubernetes": kubernetes,
-            "osImages": array("Images that nodes start from.", reference, max_items=100),
-            "bootstrapPackages": array("Packages that every cluster gets.", reference, max_items=100),
+            "osImages": array("Images of the nodes' operating systems.", reference, max_items=100),
+            "bootstrapPackages": array("Packages installed in every cluster.", reference, max_items=100),
         },
         required=("version", "kubernetes"),
         rules=[
             rule(
                 "self.version == oldSelf.version && self.kubernetes.version == oldSelf.kubernetes.version",
-                "changes the version of a release. Clusters that run it would differ from their release. "
-                "Make a release with another name",
+                "changes the version of a release. Clusters running it would differ from their release. "
+                "Create a release with another name",
             )
         ],
     )
@@ -70,6 +72,6 @@ def _spec() -> Json:
 
 def _status() -> Json:
     return obj(
-        "What Trustplane reports.",
+        "Observed state of the release.",
         {"observedGeneration": observed_generation(), "conditions": conditions("Ready, Compatible and Valid.")},
     )

@@ -1,4 +1,4 @@
-"""Words to write structural schemas with: every field says what it is, so that `kubectl explain` teaches.
+"""Builders of structural schemas; every field has a description for `kubectl explain`.
 
 Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
@@ -13,24 +13,24 @@ from trustplane.api.meta import Json
 
 
 def string(description: str, *, max_length: int = 253, rules: Sequence[Json] = (), **keywords: Any) -> Json:
-    """A string; bounded, because the cost of a rule is reckoned from the bound."""
+    """Build a string; its maximum length bounds the estimated cost of rules."""
     return {"type": "string", "description": description, "maxLength": max_length, **_rules(rules), **keywords}
 
 
 def integer(description: str, *, rules: Sequence[Json] = (), **keywords: Any) -> Json:
-    """An int32."""
+    """Build an int32."""
     return {"type": "integer", "format": "int32", "description": description, **_rules(rules), **keywords}
 
 
 def time(description: str) -> Json:
-    """An RFC 3339 time."""
+    """Build an RFC 3339 time."""
     return {"type": "string", "format": "date-time", "description": description}
 
 
 def obj(
     description: str, properties: Json, *, required: Sequence[str] = (), rules: Sequence[Json] = (), **keywords: Any
 ) -> Json:
-    """An object with these fields."""
+    """Build an object with fixed fields."""
     return {
         "type": "object",
         "description": description,
@@ -42,7 +42,7 @@ def obj(
 
 
 def mapping(description: str, values: Json, *, max_properties: int = 64) -> Json:
-    """An object with any keys and values of one schema."""
+    """Build an object with arbitrary keys and values of one schema."""
     return {
         "type": "object",
         "description": description,
@@ -54,7 +54,7 @@ def mapping(description: str, values: Json, *, max_properties: int = 64) -> Json
 def array(
     description: str, items: Json, *, max_items: int, rules: Sequence[Json] = (), key: str = "", **keywords: Any
 ) -> Json:
-    """A list; with `key`, a map whose items are merged by that field when several managers apply it."""
+    """Build an atomic list; with `key`, a map list whose items server-side apply merges by that field."""
     kind = (
         {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
         if key
@@ -72,12 +72,12 @@ def array(
 
 
 def rule(expression: str, message: str) -> Json:
-    """A CEL rule with the message of its refusal: what, why, what to do next."""
+    """Build a CEL rule with its error message: what happened, why, what to do next."""
     return {"rule": expression, "message": message}
 
 
 def literal(text: str) -> str:
-    """Return text as a CEL string literal; JSON's escapes are among CEL's."""
+    """Return text as a CEL string literal; CEL supports JSON's escapes."""
     return json.dumps(text)
 
 
@@ -86,7 +86,7 @@ def _rules(rules: Sequence[Json]) -> Json:
 
 
 def duration(description: str) -> Json:
-    """A Go duration."""
+    """Build a Go duration."""
     message = (
         "is not a duration. Nodes' time limits are Go durations. Write, for example, 90s, 10m, 1h30m, or 0s for none"
     )
@@ -95,47 +95,47 @@ def duration(description: str) -> Json:
 
 
 def conditions(description: str) -> Json:
-    """The list `status.conditions`."""
+    """Build the list `status.conditions`."""
     fields = {
-        "type": string("What this condition is about.", max_length=316),
+        "type": string("Type of the condition.", max_length=316),
         "status": string("True, False or Unknown.", enum=["True", "False", "Unknown"]),
-        "reason": string("One word that says why, for programs.", max_length=1024),
-        "message": string("What happened, why, and what to do next, for people.", max_length=32768),
-        "severity": string("How much it matters that the condition is not True: Error, Warning or Info."),
+        "reason": string("Reason in one word, for programs.", max_length=1024),
+        "message": string("For people: the problem, its reason, and the next step.", max_length=32768),
+        "severity": string("Severity of a condition that is not True: Error, Warning or Info."),
         "lastTransitionTime": time("When the status last changed."),
         "observedGeneration": {
             "type": "integer",
             "format": "int64",
-            "description": "The metadata.generation that this condition is about.",
+            "description": "The metadata.generation described by this condition.",
         },
     }
-    item = obj("One observation.", fields, required=("type", "status", "reason", "message", "lastTransitionTime"))
+    item = obj("A condition.", fields, required=("type", "status", "reason", "message", "lastTransitionTime"))
     return array(description, item, max_items=64, key="type")
 
 
 def observed_generation() -> Json:
-    """The field `status.observedGeneration`."""
+    """Build the field `status.observedGeneration`."""
     return {
         "type": "integer",
         "format": "int64",
-        "description": "The metadata.generation that this status is about.",
+        "description": "The metadata.generation described by this status.",
     }
 
 
 def column(name: str, path: str, description: str, kind: str = "string") -> Json:
-    """A printed column of `kubectl get`."""
+    """Build a printed column of `kubectl get`."""
     return {"name": name, "type": kind, "jsonPath": path, "description": description}
 
 
 def condition_column(name: str, type_: str, description: str, *, field: str = "status") -> Json:
-    """A printed column with a field of a condition."""
+    """Build a printed column for a field of a condition."""
     return column(name, f'.status.conditions[?(@.type=="{type_}")].{field}', description)
 
 
 def root(description: str, spec: Json | None, status: Json, *, rules: Sequence[Json] = ()) -> Json:
-    """The schema of a kind; without `spec` it is all status."""
+    """Build the schema of a kind; None as `spec` makes a status-only kind."""
     fields = {
-        "apiVersion": string("Group and version of this representation."),
+        "apiVersion": string("API group and version."),
         "kind": string("Name of this kind."),
         "metadata": {"type": "object"},
         **({"spec": spec} if spec else {}),
@@ -155,7 +155,7 @@ def definition(
     short: str = "",
     group: str = GROUP,
 ) -> Json:
-    """A CRD whose versions all have one schema; the last is the one that is stored."""
+    """Build a CRD with one schema for all versions; the last version is the stored one."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

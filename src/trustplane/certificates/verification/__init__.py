@@ -1,4 +1,4 @@
-"""Verification of a server's chain as nodes do it: by the rules of Go's crypto/x509."""
+"""Verification of a server's certificate chain as nodes do it: by the rules of Go's crypto/x509."""
 
 from trustplane.certificates.verification.certificate import GoCertificate
 from trustplane.certificates.verification.der import MalformedError

@@ -1,4 +1,4 @@
-"""IP addresses as Go's net.ParseIP and net/netip read them, as octets: 4 or 16."""
+"""IP addresses as Go's net.ParseIP and net/netip parse them: 4 or 16 octets."""
 
 import ipaddress
 
@@ -8,14 +8,14 @@ IPV6_OCTETS = 16
 
 
 def read_address(text: str) -> bytes | None:
-    """Read an address without a zone; IPv4 mapped into IPv6 becomes IPv4, as Go compares them."""
+    """Parse an address without a zone. IPv4 mapped into IPv6 becomes IPv4, as Go compares them."""
     if "%" in text or not is_address(text):
         return None
     return unmapped(ipaddress.ip_address(text).packed)
 
 
 def is_address(text: str) -> bool:
-    """Tell whether text is an address, IPv6 also with a zone."""
+    """Return whether the text is an IP address; IPv6 may have a zone."""
     address, percent, zone = text.partition("%")
     if percent and (":" not in address or not zone):
         return False
@@ -27,21 +27,21 @@ def is_address(text: str) -> bool:
 
 
 def unmapped(octets: bytes) -> bytes:
-    """Turn IPv4 mapped into IPv6 (::ffff:a.b.c.d) into IPv4."""
+    """Convert IPv4 mapped into IPv6 (::ffff:a.b.c.d) to IPv4."""
     if len(octets) == IPV6_OCTETS and octets.startswith(_MAPPED_PREFIX):
         return octets[len(_MAPPED_PREFIX) :]
     return octets
 
 
-def text_of(octets: bytes) -> str:
-    """Return an address as Go prints it."""
+def address_text(octets: bytes) -> str:
+    """Format an address as Go prints it."""
     return str(ipaddress.ip_address(unmapped(octets)))
 
 
 def network_text(address: bytes, mask: bytes) -> str:
-    """Return a network in CIDR notation, as Go prints it."""
+    """Format a network in CIDR notation, as Go prints it."""
     bits = int.from_bytes(mask, "big").bit_count()
     plain = unmapped(address)
     if len(plain) != len(address):
         bits -= len(_MAPPED_PREFIX) * 8
-    return f"{text_of(plain)}/{max(bits, 0)}"
+    return f"{address_text(plain)}/{max(bits, 0)}"

@@ -1,10 +1,10 @@
-"""A certificate as Go's crypto/x509 reads it, or the reason why Go refuses to read it."""
+"""Certificates as Go's crypto/x509 parses them, or the error with which Go refuses them."""
 
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
-from trustplane.certificates.verification.der import SEQUENCE, MalformedError, Reader
+from trustplane.certificates.verification.der import SEQUENCE, DerReader, MalformedError
 from trustplane.certificates.verification.extensions import (
     KEY_CERT_SIGN,
     NAME_CONSTRAINTS,
@@ -12,10 +12,10 @@ from trustplane.certificates.verification.extensions import (
     Extensions,
     read_extensions,
 )
-from trustplane.certificates.verification.instants import Instant, read_time
+from trustplane.certificates.verification.instants import Instant, read_der_time
 from trustplane.certificates.verification.keys import PublicKey, read_algorithm, read_key
 from trustplane.certificates.verification.name_constraints import NameConstraints
-from trustplane.certificates.verification.names import Name, read_name
+from trustplane.certificates.verification.names import DistinguishedName, read_name
 from trustplane.certificates.verification.signatures import Algorithm, algorithm_of
 from trustplane.certificates.verification.uris import URI
 
@@ -28,26 +28,26 @@ _V3 = 3
 
 @dataclass(frozen=True, eq=False)
 class GoCertificate:
-    """One certificate; `read` makes it."""
+    """One certificate, parsed by `read`."""
 
     raw: bytes
-    tbs: bytes  # what is signed, with its header
+    tbs: bytes  # the signed part, with its header
     version: int  # 1 to 3
     serial: int
-    algorithm: Algorithm | None  # of the signature; None: Go does not know it
+    algorithm: Algorithm | None  # of the signature; None: unknown to Go
     signature: bytes
-    issuer: Name
-    subject: Name
+    issuer: DistinguishedName
+    subject: DistinguishedName
     not_before: Instant
     not_after: Instant
     spki: bytes
-    key: PublicKey | None  # None: Go does not know its algorithm
+    key: PublicKey | None  # None: its algorithm is unknown to Go
     extensions: Extensions
 
     @classmethod
     def read(cls, der: bytes) -> "GoCertificate":
-        """Read DER. Raises MalformedError with Go's words."""
-        outer = Reader(der)
+        """Parse DER. Raises MalformedError with Go's message."""
+        outer = DerReader(der)
         raw = outer.element(SEQUENCE, "x509: malformed certificate")
         certificate = cls._read(raw)
         if outer:
@@ -56,17 +56,17 @@ class GoCertificate:
 
     @classmethod
     def _read(cls, raw: bytes) -> "GoCertificate":
-        outer = Reader(raw).sequence("x509: malformed certificate")
+        outer = DerReader(raw).sequence("x509: malformed certificate")
         tbs = outer.element(SEQUENCE, "x509: malformed tbs certificate")
-        reader = Reader(tbs).sequence("x509: malformed tbs certificate")
+        reader = DerReader(tbs).sequence("x509: malformed tbs certificate")
         version, serial = _version(reader), _serial(reader)
         inner = reader.read(SEQUENCE, "x509: malformed signature algorithm identifier")
         if outer.read(SEQUENCE, "x509: malformed algorithm identifier") != inner:
             raise MalformedError("x509: inner and outer signature algorithm identifiers don't match")
-        algorithm = algorithm_of(*read_algorithm(Reader(inner)))
+        algorithm = algorithm_of(*read_algorithm(DerReader(inner)))
         issuer = read_name(reader.element(SEQUENCE, "x509: malformed issuer"))
         validity = reader.sequence("x509: malformed validity")
-        not_before, not_after = read_time(validity), read_time(validity)
+        not_before, not_after = read_der_time(validity), read_der_time(validity)
         subject = read_name(reader.element(SEQUENCE, "x509: malformed issuer"))
         spki = reader.element(SEQUENCE, "x509: malformed spki")
         key = read_key(spki)
@@ -95,28 +95,28 @@ class GoCertificate:
 
     @property
     def is_self_issued(self) -> bool:
-        """Whether subject and issuer are the same name."""
+        """Whether subject and issuer are equal."""
         return self.issuer.raw == self.subject.raw
 
     @property
     def has_san(self) -> bool:
-        """Whether there is a subject alternative name extension, with whatever in it."""
+        """Whether the certificate has a subject alternative name extension, even an empty one."""
         return SUBJECT_ALTERNATIVE_NAME in self.extensions.raw
 
     @property
     def san(self) -> bytes | None:
         """Value of the subject alternative name extension."""
-        found = self.extensions.raw.get(SUBJECT_ALTERNATIVE_NAME)
-        return found.value if found else None
+        extension = self.extensions.raw.get(SUBJECT_ALTERNATIVE_NAME)
+        return extension.value if extension else None
 
     @property
     def has_name_constraints(self) -> bool:
-        """Whether there is a name constraints extension."""
+        """Whether the certificate has a name constraints extension."""
         return NAME_CONSTRAINTS in self.extensions.raw
 
     @property
     def name_constraints(self) -> NameConstraints:
-        """What the name constraints extension says."""
+        """The name constraints extension, parsed."""
         return self.extensions.name_constraints
 
     @property
@@ -141,7 +141,7 @@ class GoCertificate:
 
     @property
     def may_sign(self) -> bool:
-        """Whether Go lets this certificate sign others: basic constraints (from version 3 on) and key usage."""
+        """Whether Go lets this certificate sign others, by its basic constraints (since version 3) and key usage."""
         extensions = self.extensions
         if self.version == _V3 and not extensions.has_basic_constraints:
             return False
@@ -151,19 +151,19 @@ class GoCertificate:
 
     @property
     def is_ca(self) -> bool:
-        """Whether basic constraints say CA."""
+        """Whether the basic constraints mark a CA."""
         return self.extensions.has_basic_constraints and self.extensions.is_ca
 
     def __str__(self) -> str:
         return str(self.subject)
 
 
-def _version(reader: Reader) -> int:
+def _version(reader: DerReader) -> int:
     error = "x509: malformed version"
     content = reader.optional(_VERSION, error)
     if content is None:
         return 1
-    inner = Reader(content)
+    inner = DerReader(content)
     version = inner.int64(error)
     if inner or version < 0:
         raise MalformedError(error)
@@ -172,18 +172,18 @@ def _version(reader: Reader) -> int:
     return version + 1
 
 
-def _serial(reader: Reader) -> int:
+def _serial(reader: DerReader) -> int:
     serial = reader.integer("x509: malformed serial number")
     if serial < 0:
         raise MalformedError("x509: negative serial number")
     return serial
 
 
-def _extensions(reader: Reader, version: int) -> Extensions:
+def _extensions(reader: DerReader, version: int) -> Extensions:
     if version > 1:
         reader.optional(_ISSUER_UNIQUE_ID, "x509: malformed issuerUniqueID")
         reader.optional(_SUBJECT_UNIQUE_ID, "x509: malformed subjectUniqueID")
     content = reader.optional(_EXTENSIONS, "x509: malformed extensions") if version == _V3 else None
     if content is None:
         return Extensions()
-    return read_extensions(Reader(content).read(SEQUENCE, "x509: malformed extensions"))
+    return read_extensions(DerReader(content).read(SEQUENCE, "x509: malformed extensions"))

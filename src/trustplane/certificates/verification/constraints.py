@@ -1,8 +1,8 @@
-"""Whether the names in a chain obey its name constraints, as Go 1.26 decides.
+"""Name constraints of a chain, checked as Go 1.26 does.
 
-Go sorts the constraints, prunes those that others cover, and looks for the nearest one by binary search. That finds
-what a plain comparison with each would find, except in corner cases (networks with host bits, for one); those are
-decided here as Go decides them, by the same search.
+Go sorts the constraints, drops those covered by others, and finds the nearest one by binary search. Comparing with all
+constraints would give the same result except in corner cases, such as networks with host bits. This module searches as
+Go does to match it in those cases.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,13 +11,13 @@ from typing import Generic, TypeVar
 
 from trustplane.certificates.verification.addresses import (
     IPV4_OCTETS,
+    address_text,
     is_address,
     network_text,
-    text_of,
     unmapped,
 )
 from trustplane.certificates.verification.certificate import GoCertificate
-from trustplane.certificates.verification.domains import Mailbox, is_domain, lower, read_mailbox
+from trustplane.certificates.verification.domains import Mailbox, is_domain, lower_ascii, read_mailbox
 from trustplane.certificates.verification.name_constraints import Network, Subtrees
 from trustplane.certificates.verification.quoting import quote
 from trustplane.certificates.verification.uris import URI
@@ -27,17 +27,17 @@ V = TypeVar("V")
 
 
 class ConstraintError(ValueError):
-    """A name that a constraint forbids, or that cannot be compared with one; the message is Go's."""
+    """A constraint forbids a name, or cannot be compared with it. The message is Go's."""
 
 
 def constraint_error(chain: Sequence[GoCertificate]) -> str:
-    """Return Go's words for the first name that breaks a constraint of a certificate above it, or ""."""
-    rules = [(index, _Rules(one)) for index, one in enumerate(chain) if one.has_name_constraints]
+    """Return Go's message for the first name that violates a constraint of a certificate above it, or ""."""
+    rules = [(index, _Rules(issuer)) for index, issuer in enumerate(chain) if issuer.has_name_constraints]
     try:
-        for index, one in enumerate(chain):
+        for index, certificate in enumerate(chain):
             above = [rule for at, rule in rules if at > index]
-            if one.has_san and above:
-                _check(one, above)
+            if certificate.has_san and above:
+                _check(certificate, above)
     except ConstraintError as error:
         return str(error)
     return ""
@@ -60,10 +60,10 @@ class _Rules:
         self._uris = _Pair("URI", *_both(permitted.uri_domains, excluded.uri_domains))
         self._emails = _Pair("email address", _emails(permitted, permits=True), _emails(excluded, permits=False))
 
-    def check(self, one: GoCertificate, uris: list[tuple[URI, str]], mailboxes: list[Mailbox]) -> None:
-        for address in one.ip_addresses:
-            self._networks.check(address, text_of(address))
-        for name in one.dns_names:
+    def check(self, certificate: GoCertificate, uris: list[tuple[URI, str]], mailboxes: list[Mailbox]) -> None:
+        for address in certificate.ip_addresses:
+            self._networks.check(address, address_text(address))
+        for name in certificate.dns_names:
             if not is_domain(name):
                 raise ConstraintError(f"x509: cannot parse dnsName {quote(name)}")
             self._domains.check(name, name)
@@ -77,12 +77,12 @@ class _Rules:
             self._emails.check(mailbox, str(mailbox))
 
 
-Query = Callable[[V], str | None]  # the text of the constraint that covers a value
+Query = Callable[[V], str | None]  # returns the text of the constraint that covers a value
 
 
 @dataclass(frozen=True)
 class _Pair(Generic[V]):
-    """Constraints of one kind of name; None: there are none."""
+    """The constraints on one kind of name; None: no constraints."""
 
     kind: str
     permitted: Query[V] | None
@@ -91,13 +91,13 @@ class _Pair(Generic[V]):
     def check(self, value: V, text: str) -> None:
         if self.permitted and self.permitted(value) is None:
             raise ConstraintError(f"{self.kind} {quote(text)} is not permitted by any constraint")
-        found = self.excluded(value) if self.excluded else None
-        if found is not None:
-            raise ConstraintError(f"{self.kind} {quote(text)} is excluded by constraint {quote(found)}")
+        exclusion = self.excluded(value) if self.excluded else None
+        if exclusion is not None:
+            raise ConstraintError(f"{self.kind} {quote(text)} is excluded by constraint {quote(exclusion)}")
 
 
 def _search(ordered: Sequence[C], compare: Callable[[C], int], covers: Callable[[C], bool]) -> C | None:
-    """Find the constraint that equals a value, or the one before its place when that covers it."""
+    """Find the constraint equal to a value, or else the preceding one if it covers the value."""
     low, high = 0, len(ordered)
     while low < high:
         middle = (low + high) // 2
@@ -113,9 +113,9 @@ def _search(ordered: Sequence[C], compare: Callable[[C], int], covers: Callable[
 
 def _prune(ordered: Sequence[C], covers: Callable[[C, C], bool]) -> list[C]:
     kept: list[C] = []
-    for one in ordered:
-        if not kept or not covers(kept[-1], one):
-            kept.append(one)
+    for constraint in ordered:
+        if not kept or not covers(kept[-1], constraint):
+            kept.append(constraint)
     return kept
 
 
@@ -133,16 +133,20 @@ def _domains(names: Sequence[str], *, permits: bool) -> Query[str] | None:
 
     def query(name: str) -> str | None:
         key = _domain_key(name)
-        found = _search(ordered, lambda one: _compare(_domain_key(one), key), lambda one: _is_below(one, name))
-        if found is None and name.startswith("*"):
+        domain = _search(
+            ordered,
+            lambda candidate: _compare(_domain_key(candidate), key),
+            lambda candidate: _is_below(candidate, name),
+        )
+        if domain is None and name.startswith("*"):
             return parents.get(_without_first_label(name.lower()))
-        return found
+        return domain
 
     return query
 
 
 def _parents(names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield, for the excluded a.b.c, (".b.c", "a.b.c"): a wildcard *.b.c covers it."""
+    """Yield (".b.c", "a.b.c") for an excluded a.b.c, which a wildcard *.b.c covers."""
     for name in names:
         parent = _without_first_label(name.lower())
         if parent:
@@ -153,20 +157,20 @@ def _without_first_label(name: str) -> str:
     return name[name.index(".") :] if "." in name else ""
 
 
-_DOT_FIRST = {ord("."): 0}  # so that a domain stands directly before those below it
+_DOT_FIRST = {ord("."): 0}  # sorts a domain directly before its subdomains
 
 
 def _domain_key(name: str) -> str:
-    return lower(name)[::-1].translate(_DOT_FIRST)
+    return lower_ascii(name)[::-1].translate(_DOT_FIRST)
 
 
-def _compare(one: str, other: str) -> int:
-    return (one > other) - (one < other)
+def _compare(left: str, right: str) -> int:
+    return (left > right) - (left < right)
 
 
 def _is_below(constraint: str, name: str) -> bool:
-    """Tell whether a name is the constraint's domain or below it; only below where the constraint begins with a dot."""
-    if not lower(name).endswith(lower(constraint)):
+    """Return whether a name is the constraint's domain or a subdomain; with a leading dot, only subdomains match."""
+    if not lower_ascii(name).endswith(lower_ascii(constraint)):
         return False
     return constraint[0] == "." or len(name) == len(constraint) or name[-len(constraint) - 1] == "."
 
@@ -174,22 +178,26 @@ def _is_below(constraint: str, name: str) -> bool:
 def _networks(subtrees: Subtrees) -> Query[bytes] | None:
     if not subtrees.networks:
         return None
-    ordered = sorted(subtrees.networks, key=lambda one: (one.address, one.mask))
+    ordered = sorted(subtrees.networks, key=lambda network: (network.address, network.mask))
     families = {
-        is_v4: _prune([one for one in ordered if (len(one.address) == IPV4_OCTETS) is is_v4], _covers)
+        is_v4: _prune([network for network in ordered if (len(network.address) == IPV4_OCTETS) is is_v4], _covers)
         for is_v4 in (True, False)
     }
 
     def query(address: bytes) -> str | None:
         family = families[len(address) == IPV4_OCTETS]
-        found = _search(family, lambda one: _compare_octets(one.address, address), lambda one: _contains(one, address))
-        return None if found is None else network_text(found.address, found.mask)
+        network = _search(
+            family,
+            lambda candidate: _compare_octets(candidate.address, address),
+            lambda candidate: _contains(candidate, address),
+        )
+        return None if network is None else network_text(network.address, network.mask)
 
     return query
 
 
-def _compare_octets(one: bytes, other: bytes) -> int:
-    return (one > other) - (one < other)
+def _compare_octets(left: bytes, right: bytes) -> int:
+    return (left > right) - (left < right)
 
 
 def _covers(network: Network, other: Network) -> bool:
@@ -198,11 +206,11 @@ def _covers(network: Network, other: Network) -> bool:
 
 
 def _contains(network: Network, address: bytes) -> bool:
-    """Tell whether an address is in a network; IPv4 mapped into IPv6 counts as IPv4."""
+    """Return whether a network contains an address; IPv4 mapped into IPv6 counts as IPv4."""
     base, candidate = unmapped(network.address), unmapped(address)
     mask = network.mask[-len(base) :]
     return len(base) == len(candidate) and all(
-        one & bits == other & bits for one, other, bits in zip(base, candidate, mask, strict=True)
+        left & bits == right & bits for left, right, bits in zip(base, candidate, mask, strict=True)
     )
 
 
@@ -221,10 +229,10 @@ def _emails(subtrees: Subtrees, *, permits: bool) -> Query[Mailbox] | None:
 
 
 def _mailbox(address: str) -> Mailbox:
-    found = read_mailbox(address)
-    if found is None:
+    mailbox = read_mailbox(address)
+    if mailbox is None:
         raise ConstraintError(f"cannot parse rfc822Name {quote(address)}")
-    return Mailbox(found.local, lower(found.domain))
+    return Mailbox(mailbox.local, lower_ascii(mailbox.domain))
 
 
 def _uri_domain(uri: URI) -> str:

@@ -1,8 +1,8 @@
-"""A strict DER reader that takes and refuses what Go's parser takes and refuses.
+"""A strict DER reader that accepts and refuses exactly what Go's parser does.
 
-The rules are those of golang.org/x/crypto/cryptobyte, by which Go's crypto/x509 reads certificates: minimal lengths,
-tags below 31, minimal integers, object identifiers with parts below 2^31, and content after the fields that are known
-is ignored where Go ignores it. Every `read` takes the words of the error to raise: they are what a node would log.
+It follows golang.org/x/crypto/cryptobyte, with which Go's crypto/x509 parses certificates: minimal lengths, tags below
+31, minimal integers, object identifiers with parts below 2^31. It ignores content after the known fields where Go does.
+Every read takes the message of the error to raise: the one a node would log.
 """
 
 import re
@@ -21,33 +21,33 @@ SET = 0x31
 _MAX_LENGTH_OCTETS = 4
 _SHORT_FORM = 128
 _HIGH_TAG = 0x1F
-_OID_PART_BEFORE_LAST_OCTET = 1 << 24  # so that a part stays below 2^31
+_OID_PART_BEFORE_LAST_OCTET = 1 << 24  # keeps a part below 2^31
 
 
 class MalformedError(ValueError):
-    """A certificate that Go's parser refuses; the message is Go's."""
+    """Go's parser refuses the certificate. The message is Go's."""
 
 
 class BitString(NamedTuple):
-    """Content of a BIT STRING: octets, and how many bits of the last one do not count."""
+    """Content of a BIT STRING: octets, and the number of unused bits in the last one."""
 
     octets: bytes
     padding: int
 
     def has(self, bit: int) -> bool:
-        """Tell whether a bit, counted from the first, is set."""
+        """Return whether a bit is set; bit 0 is the first."""
         return bit < len(self.octets) * 8 - self.padding and bool(self.octets[bit // 8] >> (7 - bit % 8) & 1)
 
     @property
     def right_aligned(self) -> bytes:
-        """The bits as octets, with zero bits put before the first."""
+        """The bits as octets, padded with leading zero bits."""
         if not self.padding:
             return self.octets
         return (int.from_bytes(self.octets, "big") >> self.padding).to_bytes(len(self.octets), "big")
 
 
-class Reader:
-    """Reads one DER element after the other from the front of `data`."""
+class DerReader:
+    """Reads DER elements one by one from the front of `data`."""
 
     __slots__ = ("_at", "_data")
 
@@ -56,29 +56,29 @@ class Reader:
         self._at = 0
 
     def __bool__(self) -> bool:
-        """Whether anything is left."""
+        """Return whether any data remains."""
         return self._at < len(self._data)
 
     def next_is(self, tag: int) -> bool:
-        """Whether the next element has this tag."""
+        """Return whether the next element has this tag."""
         return self._at < len(self._data) and self._data[self._at] == tag
 
     def any(self, error: str) -> tuple[int, bytes]:
-        """Read an element of any tag: tag and content."""
+        """Read an element with any tag. Return tag and content."""
         start, content, end = self._span(error)
         tag = self._data[start]
         self._at = end
         return tag, self._data[content:end]
 
     def read(self, tag: int, error: str) -> bytes:
-        """Read an element with this tag: its content."""
-        found, content = self.any(error)
-        if found != tag:
+        """Read an element with this tag. Return its content."""
+        actual, content = self.any(error)
+        if actual != tag:
             raise MalformedError(error)
         return content
 
     def element(self, tag: int, error: str) -> bytes:
-        """Read an element with this tag: all of it, header included."""
+        """Read an element with this tag. Return all of it, including the header."""
         start, _, end = self._span(error)
         if self._data[start] != tag:
             raise MalformedError(error)
@@ -86,18 +86,18 @@ class Reader:
         return self._data[start:end]
 
     def any_element(self, error: str) -> tuple[int, bytes]:
-        """Read an element of any tag: tag and all of it, header included."""
+        """Read an element with any tag. Return the tag, and all of the element including the header."""
         start, _, end = self._span(error)
         self._at = end
         return self._data[start], self._data[start:end]
 
     def optional(self, tag: int, error: str) -> bytes | None:
-        """Read an element if the next has this tag."""
+        """Read the next element if it has this tag. Return its content, or None."""
         return self.read(tag, error) if self.next_is(tag) else None
 
-    def sequence(self, error: str) -> "Reader":
-        """Read a SEQUENCE, to be read in turn."""
-        return Reader(self.read(SEQUENCE, error))
+    def sequence(self, error: str) -> "DerReader":
+        """Read a SEQUENCE. Return a reader of its content."""
+        return DerReader(self.read(SEQUENCE, error))
 
     def integer(self, error: str, tag: int = INTEGER) -> int:
         """Read an INTEGER of any size."""
@@ -107,14 +107,14 @@ class Reader:
         return int.from_bytes(content, "big", signed=True)
 
     def int64(self, error: str, tag: int = INTEGER) -> int:
-        """Read an INTEGER that fits a signed 64-bit one."""
+        """Read an INTEGER that fits into 64 bits, signed."""
         value = self.integer(error, tag)
         if not -(1 << 63) <= value < 1 << 63:
             raise MalformedError(error)
         return value
 
     def boolean(self, error: str) -> bool:
-        """Read a BOOLEAN: DER knows two encodings."""
+        """Read a BOOLEAN. DER allows only 0x00 and 0xFF."""
         content = self.read(BOOLEAN, error)
         if content not in {b"\x00", b"\xff"}:
             raise MalformedError(error)
@@ -131,17 +131,17 @@ class Reader:
         return BitString(octets, padding)
 
     def oid(self, error: str) -> str:
-        """Read an OBJECT IDENTIFIER, dotted."""
+        """Read an OBJECT IDENTIFIER. Return it in dotted notation."""
         content = self.read(OBJECT_IDENTIFIER, error)
-        known = _KNOWN_OIDS.get(content)
-        if known is None:
-            known = _dotted(content, error)
-            if len(_KNOWN_OIDS) < _REMEMBERED_OIDS:
-                _KNOWN_OIDS[content] = known
-        return known
+        dotted = _OID_CACHE.get(content)
+        if dotted is None:
+            dotted = _dotted(content, error)
+            if len(_OID_CACHE) < _MAX_CACHED_OIDS:
+                _OID_CACHE[content] = dotted
+        return dotted
 
     def _span(self, error: str) -> tuple[int, int, int]:
-        """Return where the next element starts, its content starts, and it ends."""
+        """Return the offsets of the next element's start, its content and its end."""
         data, start = self._data, self._at
         if len(data) < start + 2 or data[start] & _HIGH_TAG == _HIGH_TAG:
             raise MalformedError(error)
@@ -158,9 +158,9 @@ class Reader:
         return start, content, content + length
 
 
-_REMEMBERED_OIDS = 256  # certificates share a few dozen; the bound keeps hostile input from filling memory
-_KNOWN_OIDS: dict[bytes, str] = {}
-_OID_PART = re.compile(rb"(?<![\x80-\xff])[\x80-\xff]*[\x00-\x7f]", re.DOTALL)  # never begins within a part
+_MAX_CACHED_OIDS = 256  # certificates share a few dozen; the bound keeps hostile input from filling memory
+_OID_CACHE: dict[bytes, str] = {}
+_OID_PART = re.compile(rb"(?<![\x80-\xff])[\x80-\xff]*[\x00-\x7f]", re.DOTALL)  # never starts inside a part
 
 
 def _dotted(content: bytes, error: str) -> str:

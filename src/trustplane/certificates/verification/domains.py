@@ -1,6 +1,6 @@
-"""Domain names and mailboxes in certificates, as Go's crypto/x509 takes them.
+"""Domain names and mailboxes in certificates, by the rules of Go's crypto/x509.
 
-Names are `str` of the octets in the certificate, one character each (Latin-1): Go works on octets.
+A name is a `str` with one character per octet of the certificate (Latin-1), because Go works on octets.
 """
 
 import re
@@ -15,7 +15,7 @@ _ATOM = re.compile(r"[0-9a-zA-Z!#$%&'*+\-/=?^_`{|}~.]")
 
 
 class Mailbox(NamedTuple):
-    """An email address: the local part is compared as it is, the domain without case."""
+    """An email address. Case matters in the local part, not in the domain."""
 
     local: str
     domain: str
@@ -24,13 +24,13 @@ class Mailbox(NamedTuple):
         return f"{self.local}@{self.domain}"
 
 
-def lower(name: str) -> str:
-    """Lower-case ASCII letters only."""
+def lower_ascii(name: str) -> str:
+    """Convert ASCII letters to lower case, and nothing else."""
     return name.translate(_LOWER)
 
 
 def is_domain(name: str, *, constraint: bool = False) -> bool:
-    """Tell whether Go takes a domain name; a constraint may begin with a dot. The empty name passes."""
+    """Return whether Go accepts a domain name. The empty name passes; a constraint may begin with a dot."""
     if not name:
         return True
     if name.endswith(".") or not _VISIBLE.match(name):
@@ -40,11 +40,11 @@ def is_domain(name: str, *, constraint: bool = False) -> bool:
 
 
 def read_mailbox(text: str) -> Mailbox | None:
-    """Read an email address by the ABNF of RFC 2821, section 4.1.2, with the errata of RFC 3696 that Go takes."""
-    found = _quoted_local(text) if text.startswith('"') else _plain_local(text)
-    if found is None:
+    """Parse an email address by the ABNF of RFC 2821, section 4.1.2, with the errata of RFC 3696 that Go applies."""
+    parts = _quoted_local(text) if text.startswith('"') else _plain_local(text)
+    if parts is None:
         return None
-    local, rest = found
+    local, rest = parts
     if not rest.startswith("@"):
         return None
     domain = rest[1:]
@@ -54,7 +54,7 @@ def read_mailbox(text: str) -> Mailbox | None:
 
 
 def _quoted_local(text: str) -> tuple[str, str] | None:
-    """Read a quoted string: its content, and what follows it."""
+    """Parse a quoted string. Return its content and the text after it."""
     local, at = [], 1
     while at < len(text) and text[at] != '"':
         escaped = text[at] == "\\"
@@ -68,7 +68,7 @@ def _quoted_local(text: str) -> tuple[str, str] | None:
 
 
 def _plain_local(text: str) -> tuple[str, str] | None:
-    """Read atoms with dots between them; outside a quoted string a backslash may escape any octet."""
+    """Parse atoms separated by dots. Outside a quoted string, a backslash may escape any octet."""
     local, at = [], 0
     while at < len(text):
         if text[at] == "\\":

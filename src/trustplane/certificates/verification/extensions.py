@@ -1,4 +1,4 @@
-"""Extensions as Go's crypto/x509 reads them: what it refuses, what it takes, what it leaves unhandled."""
+"""Certificate extensions as Go's crypto/x509 parses them: refused, handled, or left unhandled."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from trustplane.certificates.verification.der import (
     OBJECT_IDENTIFIER,
     OCTET_STRING,
     BitString,
+    DerReader,
     MalformedError,
-    Reader,
 )
 from trustplane.certificates.verification.domains import is_domain
 from trustplane.certificates.verification.name_constraints import NameConstraints, read_name_constraints
@@ -52,11 +52,11 @@ class Extension:
 
 @dataclass
 class Extensions:
-    """What the extensions of one certificate say; absent ones have the defaults."""
+    """The parsed extensions of one certificate; absent ones have the defaults."""
 
-    raw: dict[str, Extension] = field(default_factory=dict)  # by object identifier, in their order
+    raw: dict[str, Extension] = field(default_factory=dict)  # by object identifier, in order
     unhandled_critical: list[str] = field(default_factory=list)
-    key_usage: frozenset[int] = frozenset()  # bits that are set
+    key_usage: frozenset[int] = frozenset()  # the set bits
     has_basic_constraints: bool = False
     is_ca: bool = False
     max_path_length: int = -1  # -1: no limit
@@ -73,41 +73,41 @@ class Extensions:
     require_explicit_policy: int | None = None
     inhibit_policy_mapping: int | None = None
     inhibit_any_policy: int | None = None
-    ca_issuers: list[str] = field(default_factory=list)  # where the issuer's certificate can be had
+    ca_issuers: list[str] = field(default_factory=list)  # URLs of the issuer's certificate
 
 
 def read_extensions(content: bytes) -> Extensions:
-    """Read the content of a SEQUENCE of extensions. Raises MalformedError where Go refuses the certificate."""
+    """Parse the content of a SEQUENCE of extensions. Raises MalformedError if Go refuses the certificate."""
     out = Extensions()
-    reader = Reader(content)
+    reader = DerReader(content)
     while reader:
-        one = _read_one(reader.sequence("x509: malformed extension"))
-        if one.oid in out.raw:
-            raise MalformedError(f'x509: certificate contains duplicate extension with OID "{one.oid}"')
-        out.raw[one.oid] = one
-    for one in out.raw.values():
-        take = _HANDLERS.get(one.oid)
-        handled = take(out, one) if take else False
-        if one.critical and not handled:
-            out.unhandled_critical.append(one.oid)
+        extension = _read_extension(reader.sequence("x509: malformed extension"))
+        if extension.oid in out.raw:
+            raise MalformedError(f'x509: certificate contains duplicate extension with OID "{extension.oid}"')
+        out.raw[extension.oid] = extension
+    for extension in out.raw.values():
+        handler = _HANDLERS.get(extension.oid)
+        handled = handler(out, extension) if handler else False
+        if extension.critical and not handled:
+            out.unhandled_critical.append(extension.oid)
     return out
 
 
-def _read_one(reader: Reader) -> Extension:
+def _read_extension(reader: DerReader) -> Extension:
     oid = reader.oid("x509: malformed extension OID field")
     critical = reader.next_is(BOOLEAN) and reader.boolean("x509: malformed extension critical field")
     return Extension(oid, critical, reader.read(OCTET_STRING, "x509: malformed extension value field"))
 
 
-def _key_usage(out: Extensions, one: Extension) -> bool:
-    bits: BitString = Reader(one.value).bit_string("x509: invalid key usage")
+def _key_usage(out: Extensions, extension: Extension) -> bool:
+    bits: BitString = DerReader(extension.value).bit_string("x509: invalid key usage")
     out.key_usage = frozenset(bit for bit in range(_KEY_USAGE_BITS) if bits.has(bit))
     return True
 
 
-def _basic_constraints(out: Extensions, one: Extension) -> bool:
+def _basic_constraints(out: Extensions, extension: Extension) -> bool:
     error = "x509: invalid basic constraints"
-    reader = Reader(one.value).sequence(error)
+    reader = DerReader(extension.value).sequence(error)
     if reader.next_is(BOOLEAN):
         out.is_ca = reader.boolean(error)
     if reader.next_is(INTEGER):
@@ -118,8 +118,8 @@ def _basic_constraints(out: Extensions, one: Extension) -> bool:
     return True
 
 
-def _subject_alternative_name(out: Extensions, one: Extension) -> bool:
-    reader = Reader(one.value).sequence("x509: invalid subject alternative names")
+def _subject_alternative_name(out: Extensions, extension: Extension) -> bool:
+    reader = DerReader(extension.value).sequence("x509: invalid subject alternative names")
     while reader:
         tag, value = reader.any("x509: invalid subject alternative name")
         if tag == _EMAIL:
@@ -151,45 +151,45 @@ def _uri(text: str) -> URI:
     return uri
 
 
-def _name_constraints(out: Extensions, one: Extension) -> bool:
-    out.name_constraints = read_name_constraints(one.value)
+def _name_constraints(out: Extensions, extension: Extension) -> bool:
+    out.name_constraints = read_name_constraints(extension.value)
     return not out.name_constraints.has_other_kinds
 
 
-def _crl_distribution_points(_: Extensions, one: Extension) -> bool:
+def _crl_distribution_points(_: Extensions, extension: Extension) -> bool:
     error = "x509: invalid CRL distribution point"
-    for point in _items(Reader(one.value).sequence(f"{error}s"), error):
+    for point in _items(DerReader(extension.value).sequence(f"{error}s"), error):
         name = point.optional(0xA0, error)
         if name is not None:
-            names = Reader(Reader(name).read(0xA0, error))
+            names = DerReader(DerReader(name).read(0xA0, error))
             while names.next_is(_URI):
                 names.read(_URI, error)
     return True
 
 
-def _items(reader: Reader, error: str) -> Iterator[Reader]:
+def _items(reader: DerReader, error: str) -> Iterator[DerReader]:
     while reader:
         yield reader.sequence(error)
 
 
-def _authority_key_identifier(out: Extensions, one: Extension) -> bool:
-    if one.critical:
+def _authority_key_identifier(out: Extensions, extension: Extension) -> bool:
+    if extension.critical:
         raise MalformedError("x509: authority key identifier incorrectly marked critical")
     error = "x509: invalid authority key identifier"
-    out.authority_key_id = Reader(one.value).sequence(error).optional(0x80, error) or b""
+    out.authority_key_id = DerReader(extension.value).sequence(error).optional(0x80, error) or b""
     return True
 
 
-def _subject_key_identifier(out: Extensions, one: Extension) -> bool:
-    if one.critical:
+def _subject_key_identifier(out: Extensions, extension: Extension) -> bool:
+    if extension.critical:
         raise MalformedError("x509: subject key identifier incorrectly marked critical")
-    out.subject_key_id = Reader(one.value).read(OCTET_STRING, "x509: invalid subject key identifier")
+    out.subject_key_id = DerReader(extension.value).read(OCTET_STRING, "x509: invalid subject key identifier")
     return True
 
 
-def _policy_constraints(out: Extensions, one: Extension) -> bool:
+def _policy_constraints(out: Extensions, extension: Extension) -> bool:
     error = "x509: invalid policy constraints extension"
-    reader = Reader(one.value).sequence(error)
+    reader = DerReader(extension.value).sequence(error)
     if reader.next_is(0x80):
         out.require_explicit_policy = reader.int64(error, 0x80)
     if reader.next_is(0x81):
@@ -197,49 +197,49 @@ def _policy_constraints(out: Extensions, one: Extension) -> bool:
     return True
 
 
-def _inhibit_any_policy(out: Extensions, one: Extension) -> bool:
-    out.inhibit_any_policy = Reader(one.value).int64("x509: invalid inhibit any policy extension")
+def _inhibit_any_policy(out: Extensions, extension: Extension) -> bool:
+    out.inhibit_any_policy = DerReader(extension.value).int64("x509: invalid inhibit any policy extension")
     return True
 
 
-def _extended_key_usage(out: Extensions, one: Extension) -> bool:
+def _extended_key_usage(out: Extensions, extension: Extension) -> bool:
     error = "x509: invalid extended key usages"
-    reader = Reader(one.value).sequence(error)
+    reader = DerReader(extension.value).sequence(error)
     while reader:
         out.extended_key_usage.append(reader.oid(error))
     return True
 
 
-def _certificate_policies(out: Extensions, one: Extension) -> bool:
+def _certificate_policies(out: Extensions, extension: Extension) -> bool:
     error = "x509: invalid certificate policies"
-    seen: set[bytes] = set()
-    for policy in _items(Reader(one.value).sequence(error), error):
+    unique: set[bytes] = set()
+    for policy in _items(DerReader(extension.value).sequence(error), error):
         oid = policy.read(OBJECT_IDENTIFIER, error)
-        if oid in seen or not _is_minimal_oid(oid):
+        if oid in unique or not _is_minimal_oid(oid):
             raise MalformedError(error)
-        seen.add(oid)
+        unique.add(oid)
         out.policies.append(oid)
     return True
 
 
 def _is_minimal_oid(content: bytes) -> bool:
-    """Tell whether every part of an object identifier is complete and has no leading zero bits; any size goes."""
-    starts = [0, *(at + 1 for at, octet in enumerate(content[:-1]) if octet < 0x80)]  # noqa: PLR2004 - the last octet of a part
+    """Return whether every part of an object identifier is complete and without leading zero bits; its size is free."""
+    starts = [0, *(at + 1 for at, octet in enumerate(content[:-1]) if octet < 0x80)]  # noqa: PLR2004 - marks the last octet of a part
     return bool(content) and content[-1] < 0x80 and all(content[at] != 0x80 for at in starts)  # noqa: PLR2004
 
 
-def _policy_mappings(out: Extensions, one: Extension) -> bool:
+def _policy_mappings(out: Extensions, extension: Extension) -> bool:
     error = "x509: invalid policy mappings extension"
-    for mapping in _items(Reader(one.value).sequence(error), error):
+    for mapping in _items(DerReader(extension.value).sequence(error), error):
         out.policy_mappings.append((mapping.read(OBJECT_IDENTIFIER, error), mapping.read(OBJECT_IDENTIFIER, error)))
     return True
 
 
-def _authority_information_access(out: Extensions, one: Extension) -> bool:
-    if one.critical:
+def _authority_information_access(out: Extensions, extension: Extension) -> bool:
+    if extension.critical:
         raise MalformedError("x509: authority info access incorrectly marked critical")
     error = "x509: invalid authority info access"
-    for description in _items(Reader(one.value).sequence(error), error):
+    for description in _items(DerReader(extension.value).sequence(error), error):
         method = description.oid(error)
         if description.next_is(_URI):
             location = description.read(_URI, error)

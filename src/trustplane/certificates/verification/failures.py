@@ -1,4 +1,4 @@
-"""Why Go does not accept a certificate or a chain."""
+"""The reasons for which Go refuses a certificate or a chain."""
 
 import enum
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from trustplane.certificates.verification.certificate import GoCertificate
 
 
-class Reason(enum.Enum):
-    """The rule that decided."""
+class FailureReason(enum.Enum):
+    """The rule that a certificate or chain violates."""
 
-    MALFORMED = enum.auto()  # Go cannot read a certificate of the server
+    MALFORMED = enum.auto()  # Go cannot parse a certificate of the server
     KEY_TOO_LARGE = enum.auto()
     UNSUPPORTED_KEY = enum.auto()
     UNHANDLED_CRITICAL_EXTENSION = enum.auto()
-    NAME_MISMATCH = enum.auto()  # issuer and subject in the chain
+    NAME_MISMATCH = enum.auto()  # issuer and subject within the chain
     NOT_YET_VALID = enum.auto()
     EXPIRED = enum.auto()
     NOT_A_CA = enum.auto()
@@ -30,9 +30,9 @@ class Reason(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Failure:
-    """One refusal: the rule, Go's words, and the certificate it is about."""
+class ChainFailure:
+    """A refusal: the rule, Go's message, and the certificate concerned."""
 
-    reason: Reason
+    reason: FailureReason
     message: str
     certificate: GoCertificate | None = None

@@ -1,35 +1,35 @@
-"""Times in certificates, as seconds since 1970, and their text in Go's messages (RFC 3339)."""
+"""Times in certificates: seconds since 1970, and their text in Go's messages (RFC 3339)."""
 
 import datetime as dt
 import re
 from typing import NamedTuple
 
-from trustplane.certificates.verification.der import GENERALIZED_TIME, UTC_TIME, MalformedError, Reader
+from trustplane.certificates.verification.der import GENERALIZED_TIME, UTC_TIME, DerReader, MalformedError
 
 _ZONE = rb"(?:(Z)|([+-])([0-9]{2})([0-9]{2}))\Z"
 _UTC = re.compile(rb"([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})?" + _ZONE)
 _GENERALIZED = re.compile(rb"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})" + _ZONE)
 _CYCLE_YEARS, _CYCLE_SECONDS = 400, 12_622_780_800  # the Gregorian calendar repeats every 400 years
-_CENTURY = 100
+
 _LAST_UTC_YEAR = 2049  # RFC 5280, section 4.1.2.5.1
 _MAX_ZONE_HOURS = 24  # Go's own limit
 
 
 class Instant(NamedTuple):
-    """A point in time, compared by its seconds."""
+    """A point in time, compared by `seconds`."""
 
     seconds: float  # since 1970-01-01T00:00:00Z
-    text: str  # RFC 3339, in the zone it was written in
+    text: str  # RFC 3339, in its original time zone
 
     @classmethod
     def of(cls, time: dt.datetime) -> "Instant":
-        """Take a time with a zone."""
+        """Convert a datetime with a zone."""
         utc = time.astimezone(dt.UTC)
         return cls(utc.timestamp(), f"{utc:%Y-%m-%dT%H:%M:%S}Z")
 
 
-def read_time(reader: Reader) -> Instant:
-    """Read a UTCTime or a GeneralizedTime."""
+def read_der_time(reader: DerReader) -> Instant:
+    """Read a UTCTime or GeneralizedTime. Raises MalformedError."""
     if reader.next_is(UTC_TIME):
         return _utc_time(reader.read(UTC_TIME, "x509: malformed UTCTime"))
     if reader.next_is(GENERALIZED_TIME):
@@ -59,7 +59,7 @@ def _instant(match: re.Match[bytes] | None, error: str) -> Instant:
 
 
 def _zone(match: re.Match[bytes], error: str) -> tuple[int, str]:
-    """Return a zone's offset in seconds and its text; UTC has one spelling only."""
+    """Return a zone's offset in seconds and its text. UTC is written Z only."""
     _, sign, hours, minutes = match.groups()[-4:]
     if sign is None:
         return 0, "Z"

@@ -1,10 +1,10 @@
-"""Public keys as Go's crypto/x509 reads them."""
+"""Public keys as Go's crypto/x509 parses them."""
 
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from trustplane.certificates.verification.der import MalformedError, Reader
+from trustplane.certificates.verification.der import DerReader, MalformedError
 
 RSA = "1.2.840.113549.1.1.1"
 DSA = "1.2.840.10040.4.1"
@@ -53,7 +53,7 @@ class Ed25519Key:
 
 @dataclass(frozen=True)
 class DSAKey:
-    """A DSA public key: Go reads it and verifies nothing with it."""
+    """A DSA public key. Go parses it, but verifies no signatures with it."""
 
     go_type = "*dsa.PublicKey"
 
@@ -61,15 +61,15 @@ class DSAKey:
 PublicKey = RSAKey | ECKey | Ed25519Key | DSAKey
 
 
-def read_algorithm(reader: Reader) -> tuple[str, bytes]:
-    """Read the content of an AlgorithmIdentifier: object identifier, and the whole DER of the parameters or b""."""
+def read_algorithm(reader: DerReader) -> tuple[str, bytes]:
+    """Read the content of an AlgorithmIdentifier. Return the object identifier, and the parameters as DER or b""."""
     algorithm = reader.oid("x509: malformed OID")
     return algorithm, reader.any_element("x509: malformed parameters")[1] if reader else b""
 
 
 def read_key(spki: bytes) -> PublicKey | None:
-    """Read a SubjectPublicKeyInfo from its whole DER element; None for an algorithm that Go does not know."""
-    reader = Reader(spki).sequence("x509: malformed spki")
+    """Read a SubjectPublicKeyInfo from its DER; None if Go does not know the algorithm. Raises MalformedError."""
+    reader = DerReader(spki).sequence("x509: malformed spki")
     algorithm, parameters = read_algorithm(reader.sequence("x509: malformed public key algorithm identifier"))
     content = reader.bit_string("x509: malformed subjectPublicKey").right_aligned
     if algorithm == RSA:
@@ -84,7 +84,7 @@ def read_key(spki: bytes) -> PublicKey | None:
 def _rsa(parameters: bytes, content: bytes) -> RSAKey:
     if parameters != _NULL:
         raise MalformedError("x509: RSA key missing NULL parameters")
-    reader = Reader(content).sequence("x509: invalid RSA public key")
+    reader = DerReader(content).sequence("x509: invalid RSA public key")
     modulus = reader.integer("x509: invalid RSA modulus")
     exponent = reader.int64("x509: invalid RSA public exponent")
     if modulus <= 0:
@@ -95,7 +95,7 @@ def _rsa(parameters: bytes, content: bytes) -> RSAKey:
 
 
 def _ec(parameters: bytes, content: bytes) -> ECKey:
-    curve = _CURVES.get(Reader(parameters).oid("x509: invalid ECDSA parameters"))
+    curve = _CURVES.get(DerReader(parameters).oid("x509: invalid ECDSA parameters"))
     if curve is None:
         raise MalformedError("x509: unsupported elliptic curve")
     if not content or content[0] != _UNCOMPRESSED:
@@ -118,8 +118,8 @@ def _ed25519(parameters: bytes, content: bytes) -> Ed25519Key:
 
 
 def _dsa(parameters: bytes, content: bytes) -> DSAKey:
-    values = [Reader(content).integer("x509: invalid DSA public key")]
-    reader = Reader(parameters).sequence("x509: invalid DSA parameters")
+    values = [DerReader(content).integer("x509: invalid DSA public key")]
+    reader = DerReader(parameters).sequence("x509: invalid DSA parameters")
     values += [reader.integer("x509: invalid DSA parameters") for _ in "pqg"]
     if min(values) <= 0:
         raise MalformedError("x509: zero or negative DSA parameter")

@@ -1,9 +1,9 @@
-"""The name constraints extension (RFC 5280, section 4.2.1.10) as Go reads it."""
+"""The name constraints extension (RFC 5280, section 4.2.1.10) as Go parses it."""
 
 from dataclasses import dataclass, field
 
 from trustplane.certificates.verification.addresses import IPV4_OCTETS, IPV6_OCTETS, read_address
-from trustplane.certificates.verification.der import SEQUENCE, MalformedError, Reader
+from trustplane.certificates.verification.der import SEQUENCE, DerReader, MalformedError
 from trustplane.certificates.verification.domains import is_domain, read_mailbox
 from trustplane.certificates.verification.quoting import quote
 
@@ -22,7 +22,7 @@ class Network:
 
 @dataclass
 class Subtrees:
-    """The permitted, or the excluded, names of one certificate."""
+    """The permitted or the excluded names of one certificate."""
 
     domains: list[str] = field(default_factory=list)
     networks: list[Network] = field(default_factory=list)
@@ -32,17 +32,17 @@ class Subtrees:
 
 @dataclass
 class NameConstraints:
-    """Which names the certificates below a CA may have."""
+    """The names that certificates below a CA may have."""
 
     permitted: Subtrees = field(default_factory=Subtrees)
     excluded: Subtrees = field(default_factory=Subtrees)
-    has_other_kinds: bool = False  # of names that Go does not check: directory names and the like
+    has_other_kinds: bool = False  # kinds of names that Go does not check, such as directory names
 
 
 def read_name_constraints(value: bytes) -> NameConstraints:
-    """Read the value of the extension."""
-    outer = Reader(value)
-    reader = Reader(outer.read(SEQUENCE, _INVALID))
+    """Parse the extension's value. Raises MalformedError."""
+    outer = DerReader(value)
+    reader = DerReader(outer.read(SEQUENCE, _INVALID))
     permitted = reader.optional(_PERMITTED, _INVALID)
     excluded = reader.optional(_EXCLUDED, _INVALID)
     if outer or reader:
@@ -51,14 +51,14 @@ def read_name_constraints(value: bytes) -> NameConstraints:
         raise MalformedError("x509: empty name constraints extension")
     out = NameConstraints()
     for content, subtrees in ((permitted, out.permitted), (excluded, out.excluded)):
-        items = Reader(content or b"")
+        items = DerReader(content or b"")
         while items:
             tag, base = items.sequence(_INVALID).any(_INVALID)
-            out.has_other_kinds |= not _take(subtrees, tag, base)
+            out.has_other_kinds |= not _add(subtrees, tag, base)
     return out
 
 
-def _take(subtrees: Subtrees, tag: int, base: bytes) -> bool:
+def _add(subtrees: Subtrees, tag: int, base: bytes) -> bool:
     if tag == _DNS:
         subtrees.domains.append(_domain(base, "dnsName"))
     elif tag == _IP:

@@ -1,8 +1,8 @@
-"""Distinguished names as Go reads them: which encodings it refuses, and the two attributes its messages use."""
+"""Distinguished names as Go parses them: the encodings it refuses, and the attributes in its messages."""
 
 from dataclasses import dataclass
 
-from trustplane.certificates.verification.der import SEQUENCE, SET, MalformedError, Reader
+from trustplane.certificates.verification.der import SEQUENCE, SET, DerReader, MalformedError
 from trustplane.text import printable
 
 UTF8_STRING = 0x0C
@@ -28,40 +28,40 @@ _ATTRIBUTE_LABELS = {
 
 
 @dataclass(frozen=True)
-class Name:
-    """A distinguished name: compared by its raw DER, as Go does."""
+class DistinguishedName:
+    """A distinguished name. Go compares names by their raw DER."""
 
     raw: bytes
-    attributes: tuple[tuple[str, str], ...]  # (object identifier, value), in their order
+    attributes: tuple[tuple[str, str], ...]  # (object identifier, value), in order
 
     @property
     def common_name(self) -> str:
-        """The last common name, or nothing."""
+        """The last common name, or ""."""
         return next((value for kind, value in reversed(self.attributes) if kind == _COMMON_NAME), "")
 
     @property
     def organization(self) -> str:
-        """The first organization, or nothing."""
+        """The first organization, or ""."""
         return next((value for kind, value in self.attributes if kind == _ORGANIZATION), "")
 
     def __str__(self) -> str:
-        """For people: RFC 4514's order, with control characters made visible."""
+        """Format for users: in RFC 4514's order, with control characters escaped."""
         parts = (f"{_ATTRIBUTE_LABELS.get(kind, kind)}={value}" for kind, value in reversed(self.attributes))
         return printable(",".join(parts)) or "(empty name)"
 
 
-def read_name(raw: bytes) -> Name:
-    """Read a Name from its whole DER element."""
-    rdns = Reader(Reader(raw).read(SEQUENCE, "x509: invalid RDNSequence"))
+def read_name(raw: bytes) -> DistinguishedName:
+    """Read a Name from its DER. Raises MalformedError."""
+    rdns = DerReader(DerReader(raw).read(SEQUENCE, "x509: invalid RDNSequence"))
     attributes: list[tuple[str, str]] = []
     while rdns:
-        rdn = Reader(rdns.read(SET, "x509: invalid RDNSequence"))
+        rdn = DerReader(rdns.read(SET, "x509: invalid RDNSequence"))
         while rdn:
             attribute = rdn.sequence("x509: invalid RDNSequence: invalid attribute")
             kind = attribute.oid("x509: invalid RDNSequence: invalid attribute type")
             tag, value = attribute.any("x509: invalid RDNSequence: invalid attribute value")
             attributes.append((kind, _string(tag, value)))
-    return Name(raw, tuple(attributes))
+    return DistinguishedName(raw, tuple(attributes))
 
 
 def _string(tag: int, value: bytes) -> str:
@@ -101,7 +101,7 @@ def _ia5(value: bytes) -> str:
 
 
 def _bmp(value: bytes) -> str:
-    """Decode UCS-2: surrogates and the code points that Unicode reserves are refused."""
+    """Decode UCS-2. Refuse surrogates and noncharacters."""
     if len(value) % 2:
         raise _invalid("invalid BMPString")
     value = value.removesuffix(b"\x00\x00")  # a terminator
@@ -112,7 +112,7 @@ def _bmp(value: bytes) -> str:
 
 
 def _t61(value: bytes) -> str:
-    return value.decode("latin-1")  # as Go and BoringSSL read it
+    return value.decode("latin-1")  # as Go and BoringSSL do
 
 
 _DECODERS = {

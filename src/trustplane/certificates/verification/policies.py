@@ -1,6 +1,6 @@
-"""Certificate policies along a chain: RFC 5280, section 6.1, as RFC 9618 changed it, with Go's defaults.
+"""Certificate policies along a chain: RFC 5280, section 6.1, as amended by RFC 9618, with Go's defaults.
 
-Nodes ask for no particular policy, so policies decide only where a certificate demands one (policy constraints).
+Nodes require no particular policy, so policies matter only if a certificate demands one (policy constraints).
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class _Policy:
 
 
 class _Graph:
-    """Policies by depth: the anchor's any-policy first, those of the certificate in hand last."""
+    """Policies by depth: the anchor's any-policy first, the current certificate's policies last."""
 
     def __init__(self) -> None:
         self._strata: list[dict[bytes, _Policy]] = [{ANY_POLICY: _Policy(ANY_POLICY, [ANY_POLICY])}]
@@ -67,14 +67,14 @@ class _Graph:
         self.prune()
 
     def prune(self) -> None:
-        """Drop inner nodes that lead nowhere."""
+        """Drop inner nodes without children."""
         for stratum in reversed(self._strata[1:-1]):
-            for node in [one for one in stratum.values() if not one.children]:
+            for node in [candidate for candidate in stratum.values() if not candidate.children]:
                 node.detach()
                 del stratum[node.valid]
 
     def map(self, mappings: Sequence[tuple[bytes, bytes]], *, allowed: bool) -> bool:
-        """Apply policy mappings: section 6.1.4 (a) and (b). False where they are invalid."""
+        """Apply policy mappings: section 6.1.4 (a) and (b). Return False if they are invalid."""
         targets: dict[bytes, list[bytes]] = {}
         for issuer, subject in mappings:
             if not allowed:
@@ -96,11 +96,11 @@ class _Graph:
         return True
 
     def valid(self) -> Iterator[bytes]:
-        """Yield the policies that the whole chain allows."""
+        """Yield the policies allowed by the whole chain."""
         for stratum in self._strata:
             for node in stratum.values():
-                only = next(iter(node.parents)) if len(node.parents) == 1 else None
-                if node.valid != ANY_POLICY and only and only.valid == ANY_POLICY:
+                parent = next(iter(node.parents)) if len(node.parents) == 1 else None
+                if node.valid != ANY_POLICY and parent and parent.valid == ANY_POLICY:
                     yield node.valid
         if ANY_POLICY in self.leaves:
             yield ANY_POLICY
@@ -108,21 +108,21 @@ class _Graph:
 
 @dataclass
 class _Counters:
-    """How many more certificates may pass before a rule starts to hold."""
+    """The number of further certificates before each rule applies."""
 
     explicit: int
     mapping: int
     any_policy: int
 
-    def pass_by(self, one: GoCertificate) -> None:
-        """Count a certificate that is not the last: section 6.1.4 (h) to (j)."""
-        if not one.is_self_issued:
+    def count(self, certificate: GoCertificate) -> None:
+        """Count a certificate above the last one: section 6.1.4 (h) to (j)."""
+        if not certificate.is_self_issued:
             self.explicit, self.mapping, self.any_policy = (
                 max(count - 1, 0) for count in (self.explicit, self.mapping, self.any_policy)
             )
-        self.explicit = _lower(self.explicit, one.extensions.require_explicit_policy)
-        self.mapping = _lower(self.mapping, one.extensions.inhibit_policy_mapping)
-        self.any_policy = _lower(self.any_policy, one.extensions.inhibit_any_policy)
+        self.explicit = _lower(self.explicit, certificate.extensions.require_explicit_policy)
+        self.mapping = _lower(self.mapping, certificate.extensions.inhibit_policy_mapping)
+        self.any_policy = _lower(self.any_policy, certificate.extensions.inhibit_any_policy)
 
 
 def _lower(count: int, limit: int | None) -> int:
@@ -130,26 +130,26 @@ def _lower(count: int, limit: int | None) -> int:
 
 
 def policies_allow(chain: Sequence[GoCertificate]) -> bool:
-    """Tell whether a chain, leaf first, satisfies the policies that its own certificates demand."""
+    """Return whether a chain, leaf first, satisfies the policies that its own certificates demand."""
     length = len(chain) - 1
     if not length:
         return True
     counters = _Counters(length + 1, length + 1, length + 1)
     graph: _Graph | None = _Graph()
     for index in range(length - 1, -1, -1):
-        one = chain[index]
-        policies = one.extensions.policies
+        certificate = chain[index]
+        policies = certificate.extensions.policies
         graph = graph if policies else None
         if graph is None and not counters.explicit:
             return False
         if graph:
-            any_policy = counters.any_policy > 0 or (index > 0 and one.is_self_issued)
+            any_policy = counters.any_policy > 0 or (index > 0 and certificate.is_self_issued)
             graph.descend(policies, any_policy=any_policy)
-            mappings = one.extensions.policy_mappings if index else []
+            mappings = certificate.extensions.policy_mappings if index else []
             if mappings and not graph.map(mappings, allowed=counters.mapping > 0):
                 return False
         if index:
-            counters.pass_by(one)
+            counters.count(certificate)
     explicit = max(counters.explicit - 1, 0)
     if chain[0].extensions.require_explicit_policy == 0:
         explicit = 0

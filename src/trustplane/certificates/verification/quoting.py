@@ -1,4 +1,4 @@
-"""Go's `%q`: how its error messages quote text."""
+"""Go's `%q`, which its error messages use to quote text."""
 
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 _ESCAPES |= {'"': '\\"', "\\": "\\\\"}
@@ -6,11 +6,11 @@ _DELETE = 0x7F
 _BASIC_PLANE = 0x10000
 
 
-_STRAY_OCTETS = range(0xDC80, 0xDD00)  # not UTF-8, as `surrogateescape` keeps them
+_STRAY_OCTETS = range(0xDC80, 0xDD00)  # octets that are not UTF-8, in `surrogateescape`
 
 
 def quote(text: str) -> str:
-    """Quote text as Go's strconv.Quote does. Octets that are not UTF-8 are kept by `surrogateescape`."""
+    """Quote text as Go's strconv.Quote does. Octets that are not UTF-8 are expected in `surrogateescape`."""
     return f'"{"".join(map(_escape, text))}"'
 
 

@@ -1,4 +1,4 @@
-"""Signatures on certificates: which Go verifies, and which it refuses to."""
+"""Signatures on certificates: the algorithms and keys that Go accepts."""
 
 import enum
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from trustplane.certificates.verification.der import OBJECT_IDENTIFIER, MalformedError, Reader
+from trustplane.certificates.verification.der import OBJECT_IDENTIFIER, DerReader, MalformedError
 from trustplane.certificates.verification.keys import ECKey, Ed25519Key, PublicKey, RSAKey
 
 _MIN_RSA_BITS = 1024
@@ -19,8 +19,8 @@ _PSS = "1.2.840.113549.1.1.10"
 UNSUPPORTED = "x509: cannot verify signature: algorithm unimplemented"
 
 
-class Kind(enum.StrEnum):
-    """The sort of key that a signature algorithm needs, as Go names it."""
+class KeyKind(enum.StrEnum):
+    """The kind of key that a signature algorithm needs, by Go's name."""
 
     RSA = "RSA"
     DSA = "DSA"
@@ -32,42 +32,42 @@ class Kind(enum.StrEnum):
 class Algorithm:
     """A signature algorithm that Go knows."""
 
-    name: str  # as in Go's messages
-    kind: Kind
-    digest: hashes.HashAlgorithm | None = None  # None: no digest is made first
+    name: str  # Go's name for it
+    kind: KeyKind
+    digest: hashes.HashAlgorithm | None = None  # None: signs the data itself
     is_pss: bool = False
 
     @property
     def is_insecure(self) -> bool:
-        """Whether Go refuses the algorithm in certificates whatever the key."""
+        """Whether Go refuses the algorithm in certificates, with any key."""
         return isinstance(self.digest, hashes.MD5 | hashes.SHA1)
 
 
 _ALGORITHMS = {
-    "1.2.840.113549.1.1.4": Algorithm("MD5-RSA", Kind.RSA, hashes.MD5()),  # noqa: S303 - named to be refused
-    "1.2.840.113549.1.1.5": Algorithm("SHA1-RSA", Kind.RSA, hashes.SHA1()),  # noqa: S303 - named to be refused
-    "1.3.14.3.2.29": Algorithm("SHA1-RSA", Kind.RSA, hashes.SHA1()),  # noqa: S303 - named to be refused
-    "1.2.840.113549.1.1.11": Algorithm("SHA256-RSA", Kind.RSA, hashes.SHA256()),
-    "1.2.840.113549.1.1.12": Algorithm("SHA384-RSA", Kind.RSA, hashes.SHA384()),
-    "1.2.840.113549.1.1.13": Algorithm("SHA512-RSA", Kind.RSA, hashes.SHA512()),
-    "1.2.840.10040.4.3": Algorithm("DSA-SHA1", Kind.DSA, hashes.SHA1()),  # noqa: S303 - named to be refused
-    "2.16.840.1.101.3.4.3.2": Algorithm("DSA-SHA256", Kind.DSA, hashes.SHA256()),
-    "1.2.840.10045.4.1": Algorithm("ECDSA-SHA1", Kind.ECDSA, hashes.SHA1()),  # noqa: S303 - named to be refused
-    "1.2.840.10045.4.3.2": Algorithm("ECDSA-SHA256", Kind.ECDSA, hashes.SHA256()),
-    "1.2.840.10045.4.3.3": Algorithm("ECDSA-SHA384", Kind.ECDSA, hashes.SHA384()),
-    "1.2.840.10045.4.3.4": Algorithm("ECDSA-SHA512", Kind.ECDSA, hashes.SHA512()),
+    "1.2.840.113549.1.1.4": Algorithm("MD5-RSA", KeyKind.RSA, hashes.MD5()),  # noqa: S303 - listed to be refused
+    "1.2.840.113549.1.1.5": Algorithm("SHA1-RSA", KeyKind.RSA, hashes.SHA1()),  # noqa: S303 - listed to be refused
+    "1.3.14.3.2.29": Algorithm("SHA1-RSA", KeyKind.RSA, hashes.SHA1()),  # noqa: S303 - listed to be refused
+    "1.2.840.113549.1.1.11": Algorithm("SHA256-RSA", KeyKind.RSA, hashes.SHA256()),
+    "1.2.840.113549.1.1.12": Algorithm("SHA384-RSA", KeyKind.RSA, hashes.SHA384()),
+    "1.2.840.113549.1.1.13": Algorithm("SHA512-RSA", KeyKind.RSA, hashes.SHA512()),
+    "1.2.840.10040.4.3": Algorithm("DSA-SHA1", KeyKind.DSA, hashes.SHA1()),  # noqa: S303 - listed to be refused
+    "2.16.840.1.101.3.4.3.2": Algorithm("DSA-SHA256", KeyKind.DSA, hashes.SHA256()),
+    "1.2.840.10045.4.1": Algorithm("ECDSA-SHA1", KeyKind.ECDSA, hashes.SHA1()),  # noqa: S303 - listed to be refused
+    "1.2.840.10045.4.3.2": Algorithm("ECDSA-SHA256", KeyKind.ECDSA, hashes.SHA256()),
+    "1.2.840.10045.4.3.3": Algorithm("ECDSA-SHA384", KeyKind.ECDSA, hashes.SHA384()),
+    "1.2.840.10045.4.3.4": Algorithm("ECDSA-SHA512", KeyKind.ECDSA, hashes.SHA512()),
 }
-_ED25519 = Algorithm("Ed25519", Kind.ED25519)
+_ED25519 = Algorithm("Ed25519", KeyKind.ED25519)
 _ED25519_OID = "1.3.101.112"
 _PSS_ALGORITHMS = {
-    ("2.16.840.1.101.3.4.2.1", 32): Algorithm("SHA256-RSAPSS", Kind.RSA, hashes.SHA256(), is_pss=True),
-    ("2.16.840.1.101.3.4.2.2", 48): Algorithm("SHA384-RSAPSS", Kind.RSA, hashes.SHA384(), is_pss=True),
-    ("2.16.840.1.101.3.4.2.3", 64): Algorithm("SHA512-RSAPSS", Kind.RSA, hashes.SHA512(), is_pss=True),
+    ("2.16.840.1.101.3.4.2.1", 32): Algorithm("SHA256-RSAPSS", KeyKind.RSA, hashes.SHA256(), is_pss=True),
+    ("2.16.840.1.101.3.4.2.2", 48): Algorithm("SHA384-RSAPSS", KeyKind.RSA, hashes.SHA384(), is_pss=True),
+    ("2.16.840.1.101.3.4.2.3", 64): Algorithm("SHA512-RSAPSS", KeyKind.RSA, hashes.SHA512(), is_pss=True),
 }
 
 
 def algorithm_of(oid: str, parameters: bytes) -> Algorithm | None:
-    """Return the algorithm that an AlgorithmIdentifier names; None where Go does not know it."""
+    """Return the algorithm of an AlgorithmIdentifier; None if Go does not know it."""
     if oid == _ED25519_OID:
         return None if parameters else _ED25519
     if oid != _PSS:
@@ -79,41 +79,41 @@ def algorithm_of(oid: str, parameters: bytes) -> Algorithm | None:
 
 
 def _pss(parameters: bytes) -> Algorithm | None:
-    """Read RSASSA-PSS-params (RFC 4055): Go takes one digest for both uses and a salt as long as the digest."""
-    reader = Reader(parameters).sequence("")
-    digest, digest_parameters = _identifier(Reader(reader.read(0xA0, "")).sequence(""))
-    mask, mask_parameters = _identifier(Reader(reader.read(0xA1, "")).sequence(""))
-    salt = Reader(reader.read(0xA2, "")).int64("")
-    trailer = Reader(reader.read(0xA3, "")).int64("") if reader.next_is(0xA3) else 1
-    mask_digest, mask_digest_parameters = _identifier(Reader(mask_parameters).sequence(""))
+    """Read RSASSA-PSS-params (RFC 4055). Go requires one digest for both uses, and a salt as long as the digest."""
+    reader = DerReader(parameters).sequence("")
+    digest, digest_parameters = _identifier(DerReader(reader.read(0xA0, "")).sequence(""))
+    mask, mask_parameters = _identifier(DerReader(reader.read(0xA1, "")).sequence(""))
+    salt = DerReader(reader.read(0xA2, "")).int64("")
+    trailer = DerReader(reader.read(0xA3, "")).int64("") if reader.next_is(0xA3) else 1
+    mask_digest, mask_digest_parameters = _identifier(DerReader(mask_parameters).sequence(""))
     plain = {digest_parameters, mask_digest_parameters} <= {b"", _NULL}
     if not plain or mask != _MGF1 or mask_digest != digest or trailer != 1:
         return None
     return _PSS_ALGORITHMS.get((digest, salt))
 
 
-def _identifier(reader: Reader) -> tuple[str, bytes]:
+def _identifier(reader: DerReader) -> tuple[str, bytes]:
     if not reader.next_is(OBJECT_IDENTIFIER):
         raise MalformedError("")
     return reader.oid(""), reader.any_element("")[1] if reader else b""
 
 
 def signature_error(algorithm: Algorithm | None, signed: bytes, signature: bytes, key: PublicKey | None) -> str:
-    """Return Go's words for why `signature` does not count, or ""."""
+    """Return Go's error if `signature` is not valid, or ""."""
     if algorithm is None:
         return UNSUPPORTED
     if algorithm.is_insecure:
         return f"x509: cannot verify signature: insecure algorithm {algorithm.name}"
     if isinstance(key, RSAKey):
-        return _mismatch(algorithm, Kind.RSA, key) or _rsa_error(algorithm, signed, signature, key)
+        return _mismatch(algorithm, KeyKind.RSA, key) or _rsa_error(algorithm, signed, signature, key)
     if isinstance(key, ECKey):
-        return _mismatch(algorithm, Kind.ECDSA, key) or _ecdsa_error(algorithm, signed, signature, key)
+        return _mismatch(algorithm, KeyKind.ECDSA, key) or _ecdsa_error(algorithm, signed, signature, key)
     if isinstance(key, Ed25519Key):
-        return _mismatch(algorithm, Kind.ED25519, key) or _ed25519_error(signed, signature, key)
+        return _mismatch(algorithm, KeyKind.ED25519, key) or _ed25519_error(signed, signature, key)
     return UNSUPPORTED
 
 
-def _mismatch(algorithm: Algorithm, kind: Kind, key: PublicKey) -> str:
+def _mismatch(algorithm: Algorithm, kind: KeyKind, key: PublicKey) -> str:
     if algorithm.kind is kind:
         return ""
     return (
@@ -122,9 +122,9 @@ def _mismatch(algorithm: Algorithm, kind: Kind, key: PublicKey) -> str:
 
 
 def _rsa_error(algorithm: Algorithm, signed: bytes, signature: bytes, key: RSAKey) -> str:
-    refused = rsa_key_error(key)
-    if refused:
-        return refused
+    key_error = rsa_key_error(key)
+    if key_error:
+        return key_error
     digest = algorithm.digest
     if digest is None:
         return UNSUPPORTED
@@ -137,7 +137,7 @@ def _rsa_error(algorithm: Algorithm, signed: bytes, signature: bytes, key: RSAKe
 
 
 def rsa_key_error(key: RSAKey) -> str:
-    """Return Go's words for why it verifies nothing with an RSA key, or ""."""
+    """Return Go's error if it cannot verify signatures with an RSA key, or ""."""
     bits = key.modulus.bit_length()
     if bits < _MIN_RSA_BITS:
         return f"crypto/rsa: {bits}-bit keys are insecure (see https://go.dev/pkg/crypto/rsa#hdr-Minimum_key_size)"

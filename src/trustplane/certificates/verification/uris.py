@@ -1,6 +1,6 @@
-"""URIs in certificates: what Go's net/url refuses, and the host it sees.
+"""URIs in certificates: the ones that Go's net/url refuses, and the host it extracts.
 
-Only what decides about a certificate is kept. Text is octets, one character each (Latin-1).
+Only the parts relevant to certificates are implemented. Text has one character per octet (Latin-1).
 """
 
 import re
@@ -20,19 +20,19 @@ _STRICT_COLONS = {"http", "https"}
 
 
 class URIError(ValueError):
-    """A URI that Go refuses; the message is Go's."""
+    """Go refuses a URI. The message is Go's."""
 
 
 @dataclass(frozen=True)
 class URI:
-    """A URI: its text, and host with port as Go has it in URL.Host (IPv6 in brackets), both as octets."""
+    """A URI: its text, and the host with port of Go's URL.Host (IPv6 in brackets), both as octets."""
 
     text: str
     host: str
 
 
 def read_uri(text: str) -> URI:
-    """Read a URI. Raises URIError with the words of Go's url.Error."""
+    """Parse a URI. Raises URIError with the message of Go's url.Error."""
     before, _, fragment = text.partition("#")
     try:
         host = _host(before)
@@ -72,13 +72,13 @@ def _host(text: str) -> str:
 
 def _authority(scheme: str, authority: str) -> str:
     user, at, host = authority.rpartition("@")
-    found = _read_host(scheme, host)
+    parsed = _read_host(scheme, host)
     if at:
         if not _USER.match(user):
             raise URIError("net/url: invalid userinfo")
         for part in user.split(":", 1):
             _check_escapes(part)
-    return found
+    return parsed
 
 
 def _read_host(scheme: str, host: str) -> str:
@@ -94,7 +94,7 @@ def _read_host(scheme: str, host: str) -> str:
 
 
 def _literal(host: str) -> str:
-    """Read an IPv6 literal: RFC 3986, with zones of RFC 6874."""
+    """Parse an IPv6 literal by RFC 3986, with zones by RFC 6874."""
     close = host.rfind("]")
     if close < 0:
         raise URIError("missing ']' in host")
@@ -121,7 +121,7 @@ def _check_escapes(text: str) -> None:
 
 
 def _unescape_host(text: str) -> str:
-    """Undo %-encoding: in a host only octets beyond ASCII, and %25, may have one."""
+    """Decode %-encoding, which a host may use only for octets beyond ASCII and for %25."""
     at = 0
     while at < len(text):
         if text[at] == "%":

@@ -1,4 +1,4 @@
-"""What a node decides about a server's chain, and why."""
+"""The verdict of a node on a server's certificate chain."""
 
 import enum
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from trustplane.certificates.verification.certificate import GoCertificate
 
 
 class Cause(enum.StrEnum):
-    """Why a chain is refused; the codes are those of the diagnosis of image pulls."""
+    """The cause of a refusal; the codes are those that `diagnosis` uses for image pulls."""
 
     ISSUER_NOT_TRUSTED = "issuer-not-trusted"
     SELF_SIGNED_SERVER = "self-signed-server"
@@ -27,7 +27,7 @@ class Cause(enum.StrEnum):
 
 
 class Role(enum.StrEnum):
-    """Where in the chain a certificate stands."""
+    """The position of a certificate in the chain."""
 
     SERVER = "server"
     INTERMEDIATE = "intermediate"
@@ -36,19 +36,19 @@ class Role(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The decision about one served chain."""
+    """The verdict on one served chain."""
 
     trusted: bool
-    message: str = ""  # Go's error, word for word; empty when trusted
+    message: str = ""  # Go's exact error; empty when trusted
     cause: Cause | None = None
-    also_possible: tuple[Cause, ...] = ()  # what fits the evidence as well, most likely first
-    role: Role | None = None  # of the certificate that is to blame
+    also_possible: tuple[Cause, ...] = ()  # other causes that fit the evidence, most likely first
+    role: Role | None = None  # of the blamed certificate
     blamed: GoCertificate | None = None
-    chain: Chain = ()  # trusted: the chain that counts, anchor last; else the longest path that could be built
-    stopped: str = ""  # where and why building ended, for people
-    anchors: tuple[str, ...] = ()  # SHA-256 fingerprints of the trusted ends of all chains, the first chain's first
+    chain: Chain = ()  # trusted: the first good chain, anchor last; else the longest path built
+    stopped: str = ""  # where and why path building ended, for users
+    anchors: tuple[str, ...] = ()  # SHA-256 fingerprints of the anchors of all good chains, the first chain's first
 
     @property
     def anchor(self) -> str:
-        """SHA-256 fingerprint of the entry that makes the chain trusted, or ""."""
+        """SHA-256 fingerprint of the trust anchor of `chain`, or ""."""
         return self.anchors[0] if self.anchors else ""

@@ -1,1 +1,1 @@
-"""What the innermost layer can say, by who says it, and the causes that fit."""
+"""The phrases that an innermost layer can contain, by kind of layer, with the causes that fit each."""

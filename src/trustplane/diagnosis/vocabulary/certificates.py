@@ -1,4 +1,4 @@
-"""What Go's crypto/x509 says when it does not accept a chain (verify.go, x509.go, parser.go; Go 1.10 to 1.26)."""
+"""Errors of Go's crypto/x509 for a rejected chain (verify.go, x509.go, parser.go; Go 1.10 to 1.26)."""
 
 from typing import Final
 
@@ -6,8 +6,8 @@ from trustplane.diagnosis.cause import Code, Confidence
 from trustplane.diagnosis.layer import Kind
 from trustplane.diagnosis.vocabulary.phrase import Phrase, Vocabulary
 
-# What the bare words cannot tell apart, most likely first. Go leaves out files of the trust store that it cannot read
-# without a word, and containers/image those of certs.d as well.
+# Causes that the bare message cannot distinguish, most likely first. Go silently skips files of the trust store that it
+# cannot read; containers/image does the same in certs.d.
 NOT_TRUSTED: Final = (
     Code.ISSUER_NOT_TRUSTED,
     Code.SELF_SIGNED_SERVER,
@@ -20,7 +20,7 @@ NOT_TRUSTED: Final = (
 UNKNOWN_AUTHORITY: Final = "x509: certificate signed by unknown authority"
 _HINT: Final = f'{UNKNOWN_AUTHORITY} (possibly because of "'
 
-# The first error that Go met with a candidate of the issuer's name.
+# Go reports the error of the first candidate with the issuer's name.
 _HINTS: Final = (
     ("x509: invalid signature: parent certificate cannot sign", Code.CA_NOT_A_CA),
     ("x509: certificate is not authorized to sign", Code.CA_NOT_A_CA),
@@ -42,45 +42,45 @@ _HINTS: Final = (
     ("x509: issuer name does not match", Code.WEAK_CERTIFICATE),
     ("x509: unhandled critical extension", Code.WEAK_CERTIFICATE),
 )
-_CA = "Go names the candidate for the issuer that it refused, and why"
-_CUT = "the issuer's candidate was refused; the reason is not in the text"
+_CA = "Go found and rejected a candidate for the issuer"
+_CUT = "Go rejected a candidate for the issuer; the message is cut off before the reason"
 _EVERY_HINT = tuple(dict.fromkeys(code for _, code in _HINTS))
 
 
 def _hints() -> tuple[Phrase, ...]:
     return (
-        *(Phrase(f"{_HINT}{words}", (code,), _CA, Confidence.MEDIUM) for words, code in _HINTS),
+        *(Phrase(f"{_HINT}{text}", (code,), _CA, Confidence.MEDIUM) for text, code in _HINTS),
         Phrase(f"{UNKNOWN_AUTHORITY} (", (*_EVERY_HINT, *NOT_TRUSTED), _CUT),
-        Phrase(UNKNOWN_AUTHORITY, NOT_TRUSTED, "the same words stand for each of these"),
+        Phrase(UNKNOWN_AUTHORITY, NOT_TRUSTED, "Go reports all of these with the same message"),
     )
 
 
 def _names() -> tuple[Phrase, ...]:
     no_name = (Code.NO_SUBJECT_ALT_NAME, Code.NAME_MISMATCH)
-    old = "Go before 1.15 found neither name"
+    old = "Go before 1.15 found the name in neither field"
     return (
-        Phrase("x509: certificate relies on legacy Common Name field", no_name[:1], "Go reads no Common Name"),
-        Phrase("x509: cannot validate certificate for", no_name[:1], "an address counts only as an IP SAN"),
-        Phrase("x509: certificate is valid for", no_name[1:], "Go lists the names that the certificate has"),
-        Phrase("x509: certificate is not valid for any names", no_name, "no DNS name is in the certificate"),
+        Phrase("x509: certificate relies on legacy Common Name field", no_name[:1], "Go ignores the Common Name"),
+        Phrase("x509: cannot validate certificate for", no_name[:1], "Go accepts an address only as an IP SAN"),
+        Phrase("x509: certificate is valid for", no_name[1:], "Go lists the names in the certificate"),
+        Phrase("x509: certificate is not valid for any names", no_name, "the certificate contains no DNS name"),
         Phrase("x509: Common Name is not a valid hostname", no_name[:1], old),
         Phrase("x509: certificate is not valid for requested name", no_name[::-1], old),
     )
 
 
 def _times() -> tuple[Phrase, ...]:
-    words = "x509: certificate has expired or is not yet valid"
+    prefix = "x509: certificate has expired or is not yet valid"
     expired, not_yet = Code.CERTIFICATE_EXPIRED, Code.CERTIFICATE_NOT_YET_VALID
-    times = "Go compares the node's clock with the server's certificate"
+    clock = "by the node's clock, the server's certificate is outside its validity period"
     return (
-        Phrase(f"{words}: current time <word> is after", (expired,), times),
-        Phrase(f"{words}: current time <word> is before", (not_yet,), times),
-        Phrase(words, (expired, not_yet), "the times are not in the text"),
+        Phrase(f"{prefix}: current time <word> is after", (expired,), clock),
+        Phrase(f"{prefix}: current time <word> is before", (not_yet,), clock),
+        Phrase(prefix, (expired, not_yet), "the message does not contain the times"),
     )
 
 
 def _rules() -> tuple[Phrase, ...]:
-    rule = "Go names the rule that the chain breaks"
+    rule = "Go names the rule that the chain violates"
     ca = "x509: a root or intermediate certificate is not authorized"
     no_chain = "x509: no valid chains built"
     constrained = (Code.NAME_CONSTRAINT, Code.NO_SUBJECT_ALT_NAME)
@@ -95,7 +95,7 @@ def _rules() -> tuple[Phrase, ...]:
         Phrase("x509: certificate specifies an incompatible key usage", (Code.WRONG_KEY_USAGE,), rule),
         Phrase(f"{no_chain}: <number> candidate chains with incompatible key usage", (Code.WRONG_KEY_USAGE,), rule),
         Phrase(f"{no_chain}: <number> candidate chains with invalid policies", (Code.WEAK_CERTIFICATE,), rule),
-        Phrase(no_chain, (Code.WRONG_KEY_USAGE, Code.WEAK_CERTIFICATE), "Go does not say which rule was broken"),
+        Phrase(no_chain, (Code.WRONG_KEY_USAGE, Code.WEAK_CERTIFICATE), "Go does not name the violated rule"),
         Phrase("x509: issuer name does not match subject", (Code.WEAK_CERTIFICATE,), rule, Confidence.MEDIUM),
         Phrase("x509: signature check attempts limit", (Code.WEAK_CERTIFICATE,), rule, Confidence.MEDIUM),
         Phrase("x509: unhandled critical extension", (Code.WEAK_CERTIFICATE,), rule),
@@ -106,7 +106,7 @@ def _rules() -> tuple[Phrase, ...]:
     )
 
 
-# Go cannot read what the server sends.
+# Go cannot parse the server's certificate.
 _UNREADABLE: Final = (
     "tls: failed to parse certificate from server",
     "x509: malformed",
@@ -134,14 +134,14 @@ _UNREADABLE: Final = (
 
 def _others() -> tuple[Phrase, ...]:
     system = "Go found no trust store on the node"
-    read = "Go cannot read the certificate that the server sends"
+    unreadable = "Go cannot parse the server's certificate"
     darwin = "x509: “<name>” certificate is "
     return (
         Phrase("x509: failed to load system roots", (Code.CA_FILE_UNREADABLE,), system),
-        Phrase(f"{darwin}not trusted", NOT_TRUSTED, "the words of macOS stand for each of these"),
-        Phrase(f"{darwin}expired", (Code.CERTIFICATE_EXPIRED,), "the words of macOS"),
-        Phrase(f"{darwin}not standards compliant", (Code.WEAK_CERTIFICATE,), "the words of macOS", Confidence.MEDIUM),
-        *(Phrase(words, (Code.WEAK_CERTIFICATE,), read, Confidence.MEDIUM) for words in _UNREADABLE),
+        Phrase(f"{darwin}not trusted", NOT_TRUSTED, "macOS reports all of these with the same message"),
+        Phrase(f"{darwin}expired", (Code.CERTIFICATE_EXPIRED,), "macOS reports it"),
+        Phrase(f"{darwin}not standards compliant", (Code.WEAK_CERTIFICATE,), "macOS reports it", Confidence.MEDIUM),
+        *(Phrase(text, (Code.WEAK_CERTIFICATE,), unreadable, Confidence.MEDIUM) for text in _UNREADABLE),
     )
 
 

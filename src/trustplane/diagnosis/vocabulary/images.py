@@ -1,19 +1,19 @@
-"""What runtimes say about an image's name, manifest and content."""
+"""Runtimes' messages about an image's name, manifest and content."""
 
 from typing import Final
 
-from trustplane.diagnosis.cause import Code, Confidence
+from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.layer import Kind
 from trustplane.diagnosis.vocabulary.phrase import Phrase, Vocabulary
 
 
-def _all(code: Code, reason: str, *words: str, confidence: Confidence = Confidence.HIGH) -> tuple[Phrase, ...]:
-    return tuple(Phrase(one, (code,), reason, confidence) for one in words)
+def _phrases(code: Code, reason: str, *templates: str) -> tuple[Phrase, ...]:
+    return tuple(Phrase(template, (code,), reason) for template in templates)
 
 
-_NAME: Final = _all(
+_NAME: Final = _phrases(
     Code.INVALID_IMAGE_NAME,
-    "the name breaks the grammar of image references",
+    "the name violates the grammar of image references",
     "invalid reference format",
     "couldn't parse image name",
     "couldn't parse image reference",
@@ -26,18 +26,18 @@ _NAME: Final = _all(
     "failed to parse image reference",
     "error parsing image name",
     "docker: image reference",
-) + _all(
+) + _phrases(
     Code.INVALID_IMAGE_NAME,
-    "the node's configuration does not say which registry a short name means",
+    "the node's configuration defines no registry for this short name",
     'short-name "<name>" did not resolve',
     "short name mode is enforcing",
     "short-name resolution enforced",
     "no unqualified-search registries",
 )
 
-_MANIFEST: Final = _all(
+_MANIFEST: Final = _phrases(
     Code.MANIFEST_UNSUPPORTED,
-    "the runtime names the format that it does not take",
+    "the runtime names the unsupported format",
     "not implemented: media type",
     "schema 1 image manifests are no longer supported",
     "media-type: schema 1 not supported",
@@ -65,9 +65,9 @@ _MANIFEST: Final = _all(
     "manifest invalid",
 )
 
-_PLATFORM: Final = _all(
+_PLATFORM: Final = _phrases(
     Code.PLATFORM_MISSING,
-    "no manifest of the image is for this platform",
+    "the image has no manifest for this platform",
     "no match for platform",
     "no matching manifest for",
     "no image found in manifest list for architecture",
@@ -79,9 +79,9 @@ _PLATFORM: Final = _all(
     "image platform (<text>) does not match",
 )
 
-_PAGES: Final = _all(
+_PAGES: Final = _phrases(
     Code.NOT_A_REGISTRY,
-    "a web page came where content was expected",
+    "the server sent a web page instead of content",
     "could not fetch content descriptor <word> (text/html<name>) from remote",
     "mediaType text/html",
     "unexpected media type text/html",
@@ -89,16 +89,16 @@ _PAGES: Final = _all(
 )
 
 _CONTENT: Final = (
-    *_all(
+    *_phrases(
         Code.BLOB_MISSING,
-        "the manifest came; content that it names did not",
+        "the manifest was fetched, but its content was not found",
         "could not fetch content descriptor <word> (application/<name>) from remote: not found",
         "could not fetch content <word> from remote: not found",
         "content at <word> not found",
     ),
-    *_all(
+    *_phrases(
         Code.DIGEST_MISMATCH,
-        "the runtime compared content and digest",
+        "the runtime compared the content with its digest",
         "unexpected commit digest",
         "unexpected commit size",
         "Digest did not match",
@@ -121,15 +121,15 @@ _CONTENT: Final = (
 )
 
 _HERE: Final = (
-    *_all(
+    *_phrases(
         Code.IMAGE_NOT_PRESENT,
-        "the kubelet does not pull under this policy",
+        "the kubelet does not pull with this policy",
         'Container image "<name>" is not present with pull policy of Never',
     ),
-    *_all(Code.IMAGE_NOT_PRESENT, "the kubelet does not pull under this policy", "ErrImageNeverPull"),
-    *_all(
+    *_phrases(Code.IMAGE_NOT_PRESENT, "the kubelet does not pull with this policy", "ErrImageNeverPull"),
+    *_phrases(
         Code.SIGNATURE_REJECTED,
-        "the node's policy decided",
+        "the node's policy rejects the image",
         "A signature was required, but no signature exists",
         "Invalid signature",
         "None of the signatures were accepted",
@@ -140,12 +140,12 @@ _HERE: Final = (
         "cryptographic signature verification failed",
         "Signature for identity",
     ),
-    *_all(Code.REGISTRY_BLOCKED, "registries.conf of the node says so", "registry <word> is blocked in"),
+    *_phrases(Code.REGISTRY_BLOCKED, "the node's registries.conf blocks it", "registry <word> is blocked in"),
 )
 
-_NOT_FOUND: Final = _all(
+_NOT_FOUND: Final = _phrases(
     Code.IMAGE_NOT_FOUND,
-    "the registry has a 404 for this reference",
+    "the registry answers 404 for this reference",
     "<reference>: not found",
 )
 

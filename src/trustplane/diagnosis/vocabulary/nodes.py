@@ -1,4 +1,4 @@
-"""What the kubelet and the runtime say about the node itself: files, disk, the runtime's socket, its configuration."""
+"""Messages of kubelet and runtime about the node itself: files, disk, runtime socket, configuration."""
 
 from typing import Final
 
@@ -7,8 +7,8 @@ from trustplane.diagnosis.layer import Kind
 from trustplane.diagnosis.vocabulary.phrase import Phrase, Vocabulary
 
 _RUNTIME: Final = tuple(
-    Phrase(words, (Code.RUNTIME_UNAVAILABLE,), "the kubelet talks to the runtime in vain")
-    for words in (
+    Phrase(text, (Code.RUNTIME_UNAVAILABLE,), "the kubelet cannot reach the runtime")
+    for text in (
         'connection error: desc = "transport: ',
         "transport: Error while dialing",
         "transport is closing",
@@ -25,13 +25,13 @@ _RUNTIME: Final = tuple(
 )
 
 _DISK: Final = tuple(
-    Phrase(words, (Code.DISK_FULL,), "the node's kernel says so")
-    for words in ("no space left on device", "disk quota exceeded", "not enough space on the disk")
+    Phrase(text, (Code.DISK_FULL,), "the node's kernel reports it")
+    for text in ("no space left on device", "disk quota exceeded", "not enough space on the disk")
 )
 
 _UNPACK: Final = tuple(
-    Phrase(words, (Code.UNPACK_FAILED,), "the content came and does not unpack", Confidence.MEDIUM)
-    for words in (
+    Phrase(text, (Code.UNPACK_FAILED,), "the content was downloaded, but cannot be unpacked", Confidence.MEDIUM)
+    for text in (
         "archive/tar: invalid tar header",
         "invalid tar header",
         "gzip: invalid",
@@ -51,28 +51,40 @@ _UNPACK: Final = tuple(
 )
 
 _FILES: Final = (
-    Phrase("unable to load CA cert ", (Code.CA_FILE_MALFORMED,), "the file has no certificate that parses"),
+    Phrase("unable to load CA cert ", (Code.CA_FILE_MALFORMED,), "no certificate in the file can be parsed"),
     Phrase("unable to read CA cert ", (Code.CA_FILE_UNREADABLE,), "hosts.toml names a file that cannot be read"),
     Phrase("unable to load CA file", (Code.CA_FILE_UNREADABLE,), "the configuration names a file that cannot be read"),
     Phrase("unable to initialize cert pool", (Code.CA_FILE_UNREADABLE,), "the node's trust store cannot be read"),
-    Phrase("failed to load X509 key pair", (Code.CLIENT_CERTIFICATE_REQUIRED,), "the node's own pair is unusable"),
-    Phrase("unable to read CERT file", (Code.CLIENT_CERTIFICATE_REQUIRED,), "the node's own pair is unusable"),
-    Phrase("missing key <name> for client certificate", (Code.CLIENT_CERTIFICATE_REQUIRED,), "a file is missing"),
-    Phrase("missing client certificate <name> for key", (Code.CLIENT_CERTIFICATE_REQUIRED,), "a file is missing"),
+    Phrase(
+        "failed to load X509 key pair",
+        (Code.CLIENT_CERTIFICATE_REQUIRED,),
+        "the node's client certificate or key is unusable",
+    ),
+    Phrase(
+        "unable to read CERT file",
+        (Code.CLIENT_CERTIFICATE_REQUIRED,),
+        "the node's client certificate or key is unusable",
+    ),
+    Phrase("missing key <name> for client certificate", (Code.CLIENT_CERTIFICATE_REQUIRED,), "the key is missing"),
+    Phrase(
+        "missing client certificate <name> for key", (Code.CLIENT_CERTIFICATE_REQUIRED,), "the certificate is missing"
+    ),
     Phrase("open /etc/docker/certs.d/<word>: permission denied", (Code.CA_FILE_UNREADABLE,), "the file cannot be read"),
-    Phrase("open /etc/containers/certs.d/<word>: permission denied", (Code.CA_FILE_UNREADABLE,), "it cannot be read"),
+    Phrase(
+        "open /etc/containers/certs.d/<word>: permission denied", (Code.CA_FILE_UNREADABLE,), "the file cannot be read"
+    ),
 )
 
 _SECRETS: Final = (
     Phrase(
         "Unable to retrieve some image pull secrets",
         (Code.AUTH_MISSING,),
-        "the pod names pull secrets that are not in its namespace",
+        "the pod names pull secrets that do not exist in its namespace",
         Confidence.MEDIUM,
     ),
     *(
-        Phrase(words, (Code.PULL_SECRET_MALFORMED,), "the credentials cannot be decoded")
-        for words in (
+        Phrase(text, (Code.PULL_SECRET_MALFORMED,), "the credentials cannot be decoded")
+        for text in (
             "invalid decoded auth",
             "illegal base64 data",
             "parse server address",
@@ -83,8 +95,8 @@ _SECRETS: Final = (
         )
     ),
     *(
-        Phrase(words, (Code.PULL_SECRET_MALFORMED,), "the node's credential provider failed", Confidence.MEDIUM)
-        for words in (
+        Phrase(text, (Code.PULL_SECRET_MALFORMED,), "the node's credential provider failed", Confidence.MEDIUM)
+        for text in (
             "error getting credentials",
             "failed to get credentials for",
             "credential provider plugin",
@@ -94,8 +106,8 @@ _SECRETS: Final = (
 )
 
 _LIMITS: Final = (
-    Phrase("pull QPS exceeded", (Code.KUBELET_THROTTLED,), "registryPullQPS of the kubelet says so"),
-    Phrase("image pull QPS", (Code.KUBELET_THROTTLED,), "registryPullQPS of the kubelet says so"),
+    Phrase("pull QPS exceeded", (Code.KUBELET_THROTTLED,), "the kubelet has reached its limit registryPullQPS"),
+    Phrase("image pull QPS", (Code.KUBELET_THROTTLED,), "the kubelet has reached its limit registryPullQPS"),
 )
 
 NODES: Final = Vocabulary(Kind.NODE, (*_RUNTIME, *_DISK, *_UNPACK, *_FILES, *_SECRETS, *_LIMITS))

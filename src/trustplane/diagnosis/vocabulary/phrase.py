@@ -1,37 +1,37 @@
-"""One thing that a program says, and the causes that fit."""
+"""A phrase from a program's messages, and the causes that fit it."""
 
 import re
 from dataclasses import dataclass
 
 from trustplane.diagnosis.cause import Code, Confidence
 from trustplane.diagnosis.layer import Kind
-from trustplane.diagnosis.template import compiled
+from trustplane.diagnosis.template import compile_template
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words, and the causes that fit them.
+    """A phrase, and the causes that fit it.
 
     Attributes:
-        words: Template of how the words begin.
-        codes: What fits, most likely first.
-        reason: Why these.
-        confidence: That it is the first, where it is the only one.
+        template: Template for the beginning of the phrase.
+        codes: The causes that fit, most likely first.
+        reason: Why these causes fit; output prints it after "since".
+        confidence: How certain the cause is, if only one fits.
     """
 
-    words: str
+    template: str
     codes: tuple[Code, ...]
     reason: str
     confidence: Confidence = Confidence.HIGH
 
     def match(self, text: str, start: int) -> re.Match[str] | None:
-        """Match the words at a place of a text."""
-        return compiled(self.words).match(text, start)
+        """Match the phrase at a position in a text."""
+        return compile_template(self.template).match(text, start)
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The phrases of one kind of speaker, the more specific ones first."""
+    """The phrases of one kind of layer, more specific ones first."""
 
     kind: Kind
     phrases: tuple[Phrase, ...]
@@ -39,18 +39,18 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Statement:
-    """What the innermost layer said, understood.
+    """The statement of a message's innermost layer, and the causes that fit it.
 
     Attributes:
-        kind: Who said it.
-        words: Up to the end of the message.
-        codes: What fits, most likely first.
-        reason: Why these.
-        confidence: That it is the first, where it is the only one.
+        kind: The layer.
+        text: The statement, up to the end of the message.
+        codes: The causes that fit, most likely first.
+        reason: Why these causes fit; output prints it after "since".
+        confidence: How certain the cause is, if only one fits.
     """
 
     kind: Kind
-    words: str
+    text: str
     codes: tuple[Code, ...]
     reason: str
     confidence: Confidence = Confidence.HIGH

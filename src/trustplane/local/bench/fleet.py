@@ -1,4 +1,4 @@
-"""The cluster that is measured, as the benchmark drives it: configuration, updates, proofs."""
+"""The measured cluster: its configuration, its updates, and pulls that cross-check what Trustplane reports."""
 
 import asyncio
 import base64
@@ -7,24 +7,28 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
-from trustplane.api.annotations import CLUSTER_NAME_LABEL, UPDATE_REQUESTED_AT, UPDATE_STRATEGY
+from trustplane.api.annotations import CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, UPDATE_REQUESTED_AT, UPDATE_STRATEGY
 from trustplane.api.meta import Json, condition
 from trustplane.clusterapi import ssh_secret
 from trustplane.clusterapi.readiness import is_rolled_out
 from trustplane.controllers.clustertrust_workload import reading
 from trustplane.controllers.reading import machinery
-from trustplane.controllers.resources import CONFIGURATIONS, MACHINES, RELEASES, SECRETS, TANZU_CLUSTERS
-from trustplane.errors import TransientError, TrustplaneError
+from trustplane.controllers.resources import CONFIGURATIONS, MACHINES, REGISTRIES, RELEASES, SECRETS, TANZU_CLUSTERS
+from trustplane.errors import TransientError
 from trustplane.kube.client import Client
+from trustplane.kube.kinds import SECRETS as PLAIN_SECRETS
 from trustplane.kube.resource import Key
 from trustplane.local.demo import manifests
-from trustplane.proof.prover import Target, prove
-from trustplane.proof.verdict import Trusted, Verdict
+from trustplane.local.registry import Registry
+from trustplane.proof import probe
+from trustplane.proof.prover import Target, prepare, prove
+from trustplane.proof.verdict import Verdict
 
 MANAGER = "trustplane-bench"
 NAMESPACE = "default"
-_CONTROL_PLANE = "cluster.x-k8s.io/control-plane"
 _LOOK_SECONDS = 1.0
+_PULL_SECRET = "bench"  # noqa: S105  the Secret's name
+_PULL_SECONDS = 30.0
 
 
 class Fleet:
@@ -33,71 +37,92 @@ class Fleet:
     Args:
         supervisor: Client of the management cluster.
         name: Of the cluster.
-        workers: Number of its workers.
+        manager: Field manager of the service's configuration. Entries that another one applied before stay its own.
     """
 
-    def __init__(self, supervisor: Client, name: str, workers: int) -> None:
+    def __init__(self, supervisor: Client, name: str, *, manager: str = MANAGER) -> None:
         self._supervisor = supervisor
+        self._manager = manager
         self.name = name
-        self.workers = workers
 
-    async def configure(self, authorities: Mapping[str, bytes]) -> None:
-        """Apply the service's configuration."""
+    @property
+    def key(self) -> Key:
+        """Namespace and name of the cluster."""
+        return Key(NAMESPACE, self.name)
+
+    async def configure(self, authorities: Mapping[str, bytes], annotations: Mapping[str, str] | None = None) -> None:
+        """Apply the service's configuration: PEM certificates by name, and what the annotations say of them."""
         body = manifests.service_configuration(authorities) | {"apiVersion": CONFIGURATIONS.api_version}
-        await self._supervisor.apply(CONFIGURATIONS, body, manager=MANAGER)
+        body["metadata"]["annotations"] = dict(annotations or {})
+        await self._supervisor.apply(CONFIGURATIONS, body, manager=self._manager)
 
-    async def make(self) -> None:
+    async def register(self, host: str) -> None:
+        """Make a Registry, so that every node must prove that it trusts the host."""
+        await self._supervisor.apply(REGISTRIES, manifests.registry(host), manager=MANAGER)
+
+    async def make(self, *, control_planes: int = 1, workers: int) -> None:
         """Make the cluster and wait until it is ready."""
         release = (await self._supervisor.list(RELEASES))[-1].metadata.name
-        body = manifests.cluster(self.name, release, workers=self.workers)
+        body = manifests.cluster(self.name, release, control_planes=control_planes, workers=workers)
         await self._supervisor.apply(TANZU_CLUSTERS, body, manager=MANAGER)
-        await self.until("the cluster is ready", self._is_ready, seconds=900)
+        await self.until("the cluster is ready", self._is_ready, seconds=1200)
+
+    async def delete(self) -> None:
+        """Delete the cluster and wait until nothing of it is left."""
+        await self._supervisor.delete(TANZU_CLUSTERS, self.name, NAMESPACE)
+
+        async def is_gone() -> bool:
+            return await self._supervisor.find(TANZU_CLUSTERS, self.name, NAMESPACE) is None
+
+        await self.until("the cluster is gone", is_gone, seconds=300)
 
     async def _is_ready(self) -> bool:
-        tkc = await self._supervisor.get(TANZU_CLUSTERS, self.name, NAMESPACE)
-        found = condition(list(tkc.status.conditions), "Ready")
-        return found is not None and found.status == "True" and await self.is_rolled_out()
+        cluster = await self._supervisor.get(TANZU_CLUSTERS, self.name, NAMESPACE)
+        ready = condition(list(cluster.status.conditions), "Ready")
+        return ready is not None and ready.status == "True" and await self.is_rolled_out()
 
     async def is_rolled_out(self) -> bool:
-        """Tell whether Cluster API has nothing left to do."""
-        return is_rolled_out(await machinery(self._supervisor, Key(NAMESPACE, self.name)))
+        """Return whether Cluster API has nothing left to do."""
+        return is_rolled_out(await machinery(self._supervisor, self.key))
 
     async def strategy(self, value: str) -> None:
         """Set the cluster's policy: `InPlace` or `Replace`."""
         await self._annotate({UPDATE_STRATEGY: value})
 
-    async def request(self) -> None:
-        """Have the cluster take the current trust, as `trustplane update` does."""
-        await self._annotate({UPDATE_REQUESTED_AT: datetime.now(UTC).isoformat(timespec="microseconds")})
+    async def request(self) -> datetime:
+        """Request an update as `trustplane update` does; return the time of the request."""
+        at = datetime.now(UTC)
+        await self._annotate({UPDATE_REQUESTED_AT: at.isoformat(timespec="microseconds")})
+        return at
 
     async def _annotate(self, values: Mapping[str, str]) -> None:
         body: Json = {"metadata": {"annotations": dict(values)}}
         await self._supervisor.patch(TANZU_CLUSTERS, self.name, NAMESPACE, body)
 
-    async def machines(self) -> dict[str, str]:
+    async def workers(self) -> dict[str, str]:
         """Return the workers' addresses by the names of their Nodes."""
-        found = await self._supervisor.list(MACHINES, NAMESPACE, labels=f"{CLUSTER_NAME_LABEL}={self.name}")
-        workers = [one for one in found if _CONTROL_PLANE not in one.metadata.labels]
+        machines = await self._supervisor.list(MACHINES, NAMESPACE, labels=f"{CLUSTER_NAME_LABEL}={self.name}")
         return {
-            one.status.node_ref.name: address.address
-            for one in workers
-            if not one.metadata.deletion_timestamp
-            for address in one.status.addresses
-            if address.type == "InternalIP" and one.status.node_ref.name
+            machine.status.node_ref.name: address.address
+            for machine in machines
+            if CONTROL_PLANE_LABEL not in machine.metadata.labels
+            if machine.status.node_ref.name and not machine.metadata.deletion_timestamp
+            for address in machine.status.addresses
+            if address.type == "InternalIP"
         }
 
     async def address(self) -> str:
-        """Return the address of a worker that stays, the newest by name.
+        """Return the address of a worker that stays, the last by name.
 
         Raises:
-            TransientError: There is none just now.
+            TransientError: The cluster has no worker at the moment.
         """
-        found = await self.machines()
-        if not found:
-            raise TransientError(f"Cluster {self.name} has no worker just now")
-        return found[max(found)]
+        workers = await self.workers()
+        if not workers:
+            raise TransientError(f"Cluster {self.name} has no worker at the moment")
+        return workers[max(workers)]
 
-    async def key(self) -> str:
+    async def private_key(self) -> str:
         """Return the private SSH key of the nodes."""
         secret = await self._supervisor.get(SECRETS, ssh_secret.name_of(self.name), NAMESPACE)
         return base64.b64decode(secret.data[ssh_secret.PRIVATE_KEY]).decode()
@@ -105,36 +130,30 @@ class Fleet:
     @contextlib.asynccontextmanager
     async def workload(self) -> AsyncIterator[Client]:
         """Open a client of the cluster."""
-        async with reading(self._supervisor, Key(NAMESPACE, self.name)) as client:
+        async with reading(self._supervisor, self.key) as client:
             yield client
 
-    async def wait_proven(self, workload: Client, host: str, *, trusted: bool, seconds: float) -> list[Verdict]:
-        """Wait until the kubelet of every worker says so of a registry; return what they said."""
-        last: list[Verdict] = []
+    async def pull(self, workload: Client, registry: Registry) -> dict[str, Verdict]:
+        """Have the kubelet of every worker pull an image with credentials; return the verdicts by Node.
 
-        async def is_proven() -> bool:
-            nodes = await self.machines()
-            last[:] = await _verdicts(workload, nodes, host)
-            return len(last) == self.workers and all(isinstance(one, Trusted) == trusted for one in last)
-
-        await self.until(f"every worker says {'yes' if trusted else 'no'} to {host}", is_proven, seconds=seconds)
-        return last
+        This is independent of Trustplane's manager: the pods are made from here.
+        """
+        await prepare(workload)
+        secret = manifests.pull_secret(_PULL_SECRET, registry.host, registry.username, registry.password())
+        secret["metadata"]["namespace"] = probe.NAMESPACE
+        await workload.apply(PLAIN_SECRETS, secret, manager=MANAGER)
+        target = Target(registry.host, image=registry.image, pull_secret=_PULL_SECRET)
+        nodes = await self.workers()
+        return {proof.node: proof.verdict async for proof in prove(workload, nodes, [target], timeout=_PULL_SECONDS)}
 
     async def until(self, what: str, probe: Callable[[], Awaitable[bool]], *, seconds: float) -> None:
-        """Wait for something.
+        """Poll until something holds.
 
         Raises:
-            TransientError: It does not come.
+            TransientError: It does not hold in that time.
         """
         deadline = time.monotonic() + seconds
         while not await probe():
             if time.monotonic() > deadline:
-                raise TransientError(f"After {seconds:.0f} s it is not so that {what}")
+                raise TransientError(f"After {seconds:.0f} s it does not hold that {what}")
             await asyncio.sleep(_LOOK_SECONDS)
-
-
-async def _verdicts(workload: Client, nodes: Mapping[str, str], host: str) -> list[Verdict]:
-    try:
-        return [one.verdict async for one in prove(workload, nodes, [Target(host)], timeout=20)]
-    except TrustplaneError:  # the control plane is being replaced
-        return []

@@ -1,44 +1,53 @@
-"""`make bench-update`: the same change of trust in place and by replacement, on one cluster, in one run."""
+"""`make bench-update`: how long a change of trust takes in place, beside replacement, and what users notice."""
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
+from trustplane.api.clustertrust import NOT_TRUSTED, PROVEN
 from trustplane.kube.client import Client
-from trustplane.kube.kinds import DEPLOYMENTS, SECRETS
-from trustplane.local import registry
-from trustplane.local.bench import load
-from trustplane.local.bench.fleet import MANAGER, Fleet
-from trustplane.local.bench.load import Load
-from trustplane.local.demo import manifests
+from trustplane.local import pki, registry
+from trustplane.local.bench.fleet import Fleet
+from trustplane.local.bench.load import Load, under_load
+from trustplane.local.bench.progress import CONTROL_PLANE, WORKERS
+from trustplane.local.bench.reports import Reports
+from trustplane.local.bench.result import GOAL_ONE, GOAL_THREE, GOAL_WORKERS, CrossCheck, Result, Timing
+from trustplane.local.bench.trial import APP, SECONDS, Trial
 from trustplane.local.stack import Stack
-from trustplane.proof.verdict import NotTrusted
 from trustplane.trust.policy import IN_PLACE, REPLACE
 
-WORKERS = 3
-SECONDS = 1200.0
-_APP = "counter"
+RUNS: Final = 5
+_RUNS_OF_THREE: Final = 3  # at most: a change takes longer there, and varies less
+_ADDED, _RENEWED, _REMOVED = "CA added", "CA replaced", "CA removed"
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """One way to bring a change to the nodes.
+class _Scenario:
+    """What is measured on one cluster: machines by group, how often, and whether it is replaced at the end."""
 
-    Attributes:
-        strategy: `InPlace` or `Replace`.
-        seconds: From the configuration's apply until every worker is proven by a pull.
-        kept: How many workers are the machines that they were.
-        load: What was felt meanwhile.
-    """
+    name: str
+    sizes: Mapping[str, int]
+    runs: int
+    replaces: bool = True
+    renews: bool = True  # whether a CA is also replaced
 
-    strategy: str
-    seconds: float
-    kept: int
-    load: Load
+
+@dataclass
+class _Measured:
+    """The seconds of one cluster's changes, by title: one dictionary of groups for each run."""
+
+    runs: dict[str, list[Mapping[str, float]]] = field(default_factory=dict)
+    replaced: Mapping[str, float] = field(default_factory=dict)
+
+    def timing(self, title: str, group: str, words: str, goal: float | None = None) -> Timing:
+        """Return the seconds of one change, for one group of machines."""
+        replaced = self.replaced.get(group) if title == _ADDED else None
+        return Timing(f"{title}, {words}", tuple(run[group] for run in self.runs[title]), goal, replaced)
 
 
 class Benchmark:
@@ -47,102 +56,107 @@ class Benchmark:
     Args:
         stack: A local stack that is up.
         supervisor: Client of its management cluster.
-        console: To tell what is being done.
+        console: Where progress is shown.
+        runs: How often each change is made.
+        replace_three: Whether to replace the control plane of three, too, which takes minutes.
     """
 
-    def __init__(self, stack: Stack, supervisor: Client, console: Console) -> None:
+    def __init__(
+        self, stack: Stack, supervisor: Client, console: Console, *, runs: int = RUNS, replace_three: bool = True
+    ) -> None:
         self._steady, self._added = registry.registries(stack)
-        self._fleet = Fleet(supervisor, "bench", WORKERS)
+        self._supervisor = supervisor
         self._console = console
+        self._runs = runs
+        self._replace_three = replace_three
+        self._in_place: list[Load] = []
+        self._replacement: list[Load] = []
+        self._checks: list[CrossCheck] = []
 
-    async def run(self) -> list[Measurement]:
-        """Make the cluster, measure in place, take the CA away again, measure replacement."""
-        before = {self._steady.ca_name: self._steady.ca.read_bytes()}
-        after = before | {self._added.ca_name: self._added.ca.read_bytes()}
-        await self._fleet.configure(before)
-        self._say(f"A cluster of 1 control plane and {WORKERS} workers")
-        await self._fleet.make()
-        async with self._fleet.workload() as workload:
-            await self._start_pod(workload)
-            in_place = await self._measure(workload, IN_PLACE, after)
-            await self._settle()
-            await self._remove(workload, before)
-            await self._settle()
-            replaced = await self._measure(workload, REPLACE, after)
-        return [in_place, replaced]
-
-    async def _start_pod(self, workload: Client) -> None:
-        mine = self._steady
-        await workload.apply(
-            SECRETS, manifests.pull_secret(_APP, mine.host, mine.username, mine.password()), manager=MANAGER
+    async def run(self) -> Result:
+        """Measure a cluster of one control plane node and three workers, then a control plane of three."""
+        for each in (self._steady, self._added):
+            await Fleet(self._supervisor, "").register(each.host)
+        small = await self._measure(_Scenario("bench", {CONTROL_PLANE: 1, WORKERS: 3}, self._runs))
+        await Fleet(self._supervisor, "bench").delete()
+        few, replaces = min(self._runs, _RUNS_OF_THREE), self._replace_three
+        sizes = {CONTROL_PLANE: 3, WORKERS: 1}
+        large = await self._measure(_Scenario("bench-three", sizes, few, replaces=replaces, renews=False))
+        timings = (
+            small.timing(_ADDED, WORKERS, "3 workers", GOAL_WORKERS),
+            small.timing(_ADDED, CONTROL_PLANE, "control plane of one", GOAL_ONE),
+            large.timing(_ADDED, CONTROL_PLANE, "control plane of three", GOAL_THREE),
+            *(small.timing(title, WORKERS, "3 workers") for title in (_RENEWED, _REMOVED)),
+            *(small.timing(title, CONTROL_PLANE, "control plane of one") for title in (_RENEWED, _REMOVED)),
+            large.timing(_REMOVED, CONTROL_PLANE, "control plane of three"),
         )
-        body = manifests.deployment(_APP, mine.image, credentials=_APP)
-        body["spec"]["template"]["spec"]["containers"][0]["command"] = ["/bin/busybox", "sh", "-c", load.COUNT]
-        await workload.apply(DEPLOYMENTS, body, manager=MANAGER)
+        replacement = self._replacement[0] if self._replacement else None
+        return Result(timings, tuple(self._in_place), replacement, tuple(self._checks))
 
-        async def is_running() -> bool:
-            found = await workload.get(DEPLOYMENTS, _APP, "default")
-            return bool((found.get("status") or {}).get("readyReplicas"))
+    async def _measure(self, scenario: _Scenario) -> _Measured:
+        """Make a cluster, change its trust in place, then by replacement."""
+        measured = _Measured()
+        async with self._cluster(scenario) as trial:
+            async with self._loaded(trial) as load:
+                self._in_place.append(load)
+                for _ in range(scenario.runs):
+                    await self._cycle(trial, measured, renews=scenario.renews)
+            if scenario.replaces:
+                measured.replaced = await self._replaced(trial)
+            self._checks += trial.checks
+        return measured
 
-        await self._fleet.until("the counting pod runs", is_running, seconds=180)
+    async def _replaced(self, trial: Trial) -> dict[str, float]:
+        await trial.fleet.until("Cluster API is done", trial.fleet.is_rolled_out, seconds=SECONDS)
+        await trial.fleet.strategy(REPLACE)
+        async with self._loaded(trial) as load:
+            self._replacement.append(load)
+            return await trial.change(f"{_ADDED} by replacement", self._authorities(self._added.ca.read_bytes()))
 
-    async def _measure(self, workload: Client, strategy: str, authorities: dict[str, bytes]) -> Measurement:
-        self._say(f"{self._added.ca_name} is added: {strategy}")
-        await self._fleet.strategy(strategy)
-        before, host = await self._fleet.machines(), self._steady.host
-        key = await self._fleet.key()
-        async with load.watched(workload, self._fleet.address, key, host=host, app=_APP) as seen:
-            began = time.monotonic()
-            await self._fleet.configure(authorities)
-            await self._fleet.request()
-            await self._fleet.wait_proven(workload, self._added.host, trusted=True, seconds=SECONDS)
-            seconds = time.monotonic() - began
-        kept = len((await self._fleet.machines()).keys() & before.keys())
-        self._say(f"proven on every worker after {seconds:.1f} s; {kept} of {WORKERS} machines kept")
-        return Measurement(strategy, seconds, kept, seen)
+    async def _cycle(self, trial: Trial, measured: _Measured, *, renews: bool) -> None:
+        renewed = pki.renewed(self._added.ca.parent, datetime.now(UTC))
+        cycle = [
+            (_ADDED, self._authorities(self._added.ca.read_bytes()), PROVEN),
+            (_RENEWED, self._authorities(renewed), PROVEN),
+            (_REMOVED, self._authorities(), NOT_TRUSTED),
+        ]
+        for title, authorities, goal in cycle:
+            if title != _RENEWED or renews:
+                measured.runs.setdefault(title, []).append(await trial.change(title, authorities, goal))
 
-    async def _remove(self, workload: Client, authorities: dict[str, bytes]) -> None:
-        self._say(f"{self._added.ca_name} is removed, in place")
-        began = time.monotonic()
-        await self._fleet.configure(authorities)
-        await self._fleet.request()
-        said = await self._fleet.wait_proven(workload, self._added.host, trusted=False, seconds=SECONDS)
-        words = next((one.detail for one in said if isinstance(one, NotTrusted)), str(said[0]))
-        self._say(f"refused on every worker after {time.monotonic() - began:.1f} s: {words}")
+    def _authorities(self, added: bytes | None = None) -> dict[str, bytes]:
+        authorities = {self._steady.ca_name: self._steady.ca.read_bytes()}
+        return authorities if added is None else authorities | {self._added.ca_name: added}
 
-    async def _settle(self) -> None:
-        await self._fleet.until("Cluster API is done", self._fleet.is_rolled_out, seconds=SECONDS)
+    @contextlib.asynccontextmanager
+    async def _cluster(self, scenario: _Scenario) -> AsyncIterator[Trial]:
+        fleet, sizes = Fleet(self._supervisor, scenario.name), scenario.sizes
+        self._say(f"A cluster of {sizes[CONTROL_PLANE]} control plane node(s) and {sizes[WORKERS]} worker(s)")
+        await fleet.configure(self._authorities())
+        await fleet.make(control_planes=sizes[CONTROL_PLANE], workers=sizes[WORKERS])
+        await fleet.strategy(IN_PLACE)
+        reports = Reports(self._supervisor, fleet.key)
+        async with fleet.workload() as workload, reports.following():
+            trial = Trial(fleet, workload, reports, self._added, sizes, self._say)
+            await trial.start_pod(self._steady)
+            await trial.change("Before the first change", self._authorities(), NOT_TRUSTED)
+            yield trial
+
+    @contextlib.asynccontextmanager
+    async def _loaded(self, trial: Trial) -> AsyncIterator[Load]:
+        async with under_load(trial.workload, trial.fleet, trial.reports, self._steady, APP) as load:
+
+            async def is_pulling() -> bool:
+                return load.pulls.made > 0
+
+            await trial.fleet.until("the loop pulls", is_pulling, seconds=60)
+            yield load
 
     def _say(self, text: str) -> None:
         self._console.print(f"==> {text}", highlight=False)
 
 
-async def run(stack: Stack, console: Console) -> list[Measurement]:
-    """Measure on a stack that is up, and print the table."""
+async def run(stack: Stack, console: Console, *, runs: int = RUNS, replace_three: bool = True) -> Result:
+    """Measure on a stack that is up; see `Benchmark`."""
     async with Client.open(Path(stack.kubeconfig)) as supervisor:
-        found = await Benchmark(stack, supervisor, console).run()
-    console.print(table(found))
-    return found
-
-
-def table(found: Sequence[Measurement]) -> Table:
-    """Return the comparison."""
-    made = Table(title=f"One CA added to 1 control plane and {WORKERS} workers")
-    made.add_column("")
-    for one in found:
-        made.add_column(one.strategy, justify="right")
-    rows = {
-        "apply until every worker proven (s)": [f"{one.seconds:.1f}" for one in found],
-        "machines kept": [f"{one.kept} of {WORKERS}" for one in found],
-        "interruptions of a running pod": [str(one.load.interruptions) for one in found],
-        "seconds without it": [f"{one.load.down_seconds:.1f}" for one in found],
-        f"failed pulls, at {load.PULLS_PER_SECOND} a second": [
-            f"{one.load.failed_pulls} of {one.load.pulls}" for one in found
-        ],
-    }
-    for title, cells in rows.items():
-        made.add_row(title, *cells)
-    made.add_section()
-    first, *others = found
-    made.add_row("times as fast", "", *(f"{one.seconds / first.seconds:.1f}" for one in others))
-    return made
+        return await Benchmark(stack, supervisor, console, runs=runs, replace_three=replace_three).run()

@@ -24,6 +24,10 @@ class Kubectl:
 
     def run(self, *arguments: str, stdin: str = "") -> str:
         """Return what kubectl printed; a refusal is an error with kubectl's own words."""
+        done = self._run(*arguments, stdin=stdin)
+        return done.stdout + done.stderr
+
+    def _run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [*self._command, *arguments],
             input=stdin,
@@ -34,7 +38,7 @@ class Kubectl:
         )
         if done.returncode:
             raise TransientError(f"kubectl {arguments[0]} failed", why=done.stderr.strip()[-2000:])
-        return done.stdout + done.stderr
+        return done
 
     def show(self, *arguments: str) -> str:
         """Run, print command and output, return the output."""
@@ -53,5 +57,6 @@ class Kubectl:
 
     def get(self, *arguments: str) -> Json:
         """Return an object or list, decoded."""
-        found: Json = json.loads(self.run("get", *arguments, "-o", "json"))
+        # What it says of attempts that failed before is on standard error.
+        found: Json = json.loads(self._run("get", *arguments, "-o", "json").stdout)
         return found

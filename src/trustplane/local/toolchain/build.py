@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -12,15 +12,8 @@ from trustplane.local.toolchain import go as compiler
 from trustplane.local.toolchain import step
 from trustplane.local.toolchain.cache import Manifest, exclusive
 from trustplane.local.toolchain.progress import Progress
-from trustplane.local.toolchain.recipe import (
-    CLUSTER_API,
-    KUBERNETES_VERSION,
-    KUSTOMIZATIONS,
-    RECIPE,
-    Module,
-    key,
-    required_go,
-)
+from trustplane.local.toolchain.recipe import CLUSTER_API, Module, Recipe, key, recipe, required_go
+from trustplane.local.versions import DEFAULT, Versions
 
 
 @dataclass(frozen=True)
@@ -33,7 +26,7 @@ class Toolchain:
     key: str  # changes whenever any of the programs might
 
 
-def build(cache: Path, progress: Progress) -> Toolchain:
+def build(cache: Path, progress: Progress, versions: Versions = DEFAULT) -> Toolchain:
     """Build what the cache lacks. Takes minutes the first time and next to nothing afterwards.
 
     May be killed at any time and run by several processes at once.
@@ -41,27 +34,48 @@ def build(cache: Path, progress: Progress) -> Toolchain:
     Args:
         cache: root of the build cache; several gigabytes are written below it and to Go's own caches.
         progress: told before each program.
+        versions: what to build; other sets in the cache stay as they are.
 
     Raises:
         HostError: no Go, no network, no disk space, ...: says what to do.
     """
-    go = compiler.find(required_go(), compiler.candidates())
-    name = key(go.target)
-    folder = cache / "toolchain" / name
-    steps = len(list(_artefacts(RECIPE)))
+    wanted = recipe(versions)
+    go = _compiler(wanted)
+    built = _place(cache, versions, key(go.target, wanted))
+    folder = built.bin.parent
+    steps = len(list(_artefacts(wanted)))
     try:
         with exclusive(
             folder.with_suffix(".lock"),
             waiting=lambda: progress("waiting for another build of the same programs", 0, steps),
         ):
-            _Build(go, folder).run(progress)
+            _Build(go, folder, wanted).run(progress)
     except OSError as error:
         raise HostError(
             f"Cannot write to the build cache {folder}",
             why=str(error),
             next_step="Free disk space or choose another folder with TRUSTPLANE_CACHE, then run the same command again",
         ) from error
-    return Toolchain(folder / "bin", folder / "manifests", KUBERNETES_VERSION, name)
+    return built
+
+
+def locate(cache: Path, versions: Versions = DEFAULT) -> Toolchain:
+    """Return where the programs of a set are, or would be; nothing is built.
+
+    Raises:
+        HostError: no Go, which the place depends on.
+    """
+    wanted = recipe(versions)
+    return _place(cache, versions, key(_compiler(wanted).target, wanted))
+
+
+def _compiler(wanted: Recipe) -> compiler.Go:
+    return compiler.find(required_go(wanted), compiler.candidates())
+
+
+def _place(cache: Path, versions: Versions, name: str) -> Toolchain:
+    folder = cache / "toolchain" / name
+    return Toolchain(folder / "bin", folder / "manifests", versions.kubernetes, name)
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,7 @@ class _Program:
 @dataclass(frozen=True)
 class _Kustomization:
     name: str
+    folder: str  # inside the Cluster API module
     module: Module
 
     @property
@@ -84,21 +99,21 @@ class _Kustomization:
         return f"manifests/{self.name}.yaml"
 
 
-def _artefacts(modules: Iterable[Module]) -> Iterator[_Program | _Kustomization]:
+def _artefacts(wanted: Recipe) -> Iterator[_Program | _Kustomization]:
     """Return what is built, in order: rendering a kustomization needs the kubectl built before it."""
-    for module in modules:
+    for module in wanted.modules:
         yield from (_Program(name, module) for name in module.programs)
         if "kubectl" in module.programs:
-            yield from (_Kustomization(name, module) for name in KUSTOMIZATIONS)
+            yield from (_Kustomization(name, folder, module) for name, folder in wanted.kustomizations.items())
 
 
 class _Build:
     """One run over the recipe, by the process that holds the lock."""
 
-    def __init__(self, go: compiler.Go, folder: Path, modules: Iterable[Module] = RECIPE) -> None:
+    def __init__(self, go: compiler.Go, folder: Path, wanted: Recipe) -> None:
         self._go = go
         self._folder = folder
-        self._artefacts = list(_artefacts(modules))
+        self._artefacts = list(_artefacts(wanted))
 
     def run(self, progress: Progress) -> None:
         """Make every artefact that is missing or not as it was left."""
@@ -131,6 +146,6 @@ class _Build:
     def _render(self, kustomization: _Kustomization, draft: Path, log: IO[bytes]) -> None:
         # Also downloads the sources where Go's module cache lost them.
         answer = self._go.run(["mod", "download", "-json", CLUSTER_API], folder=kustomization.module.folder, log=log)
-        source = Path(json.loads(answer)["Dir"]) / KUSTOMIZATIONS[kustomization.name]
+        source = Path(json.loads(answer)["Dir"]) / kustomization.folder
         command: list[str | Path] = [self._folder / "bin" / "kubectl", "kustomize", source]
         draft.write_bytes(step.run("kubectl kustomize", command, folder=self._folder, log=log, causes=compiler.CAUSES))

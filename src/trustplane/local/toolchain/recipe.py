@@ -1,30 +1,19 @@
-"""What is built and how, as plain data: the cache key is computed from it.
+"""What is built of a set of versions and how, as plain data: the cache key is computed from it.
 
 Four Go modules, because Kubernetes, etcd, containerd and the registry need conflicting versions of shared libraries.
-Kubernetes 1.36, Cluster API 1.14 and CoreDNS agree on theirs, so that most of their code is compiled once.
+The Kubernetes, Cluster API and CoreDNS of a set agree on theirs, so that most of their code is compiled once.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
-KUBERNETES_VERSION = "v1.36.3"
-CLUSTER_API_VERSION = "v1.14.2"
-CONTAINERD_VERSION = "v2.4.2"
-REGISTRY_VERSION = "v3.1.2"
+from trustplane.local.versions import DEFAULT, Versions
 
 MODULES = Path(__file__).parent / "modules"
 CLUSTER_API = "sigs.k8s.io/cluster-api"
-KUSTOMIZATIONS = MappingProxyType(  # name of the manifest: kustomization inside the Cluster API module
-    {
-        "core": "core/config/default",
-        "bootstrap": "bootstrap/kubeadm/config/default",
-        "control-plane": "controlplane/kubeadm/config/default",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -61,64 +50,80 @@ def _version(package: str, version: str) -> dict[str, str]:
     }
 
 
-RECIPE = (
-    Module(
-        "kubernetes",
+@dataclass(frozen=True)
+class Recipe:
+    """All that is built of a set of versions."""
+
+    modules: tuple[Module, ...]
+    kustomizations: Mapping[str, str]  # name of the manifest: kustomization inside the Cluster API module
+
+
+def recipe(versions: Versions) -> Recipe:
+    """Return what is built of that set."""
+    modules = (_kubernetes(versions), _ETCD, _containerd(versions), _registry(versions))
+    managers = {"core": versions.core, "bootstrap": "bootstrap/kubeadm", "control-plane": "controlplane/kubeadm"}
+    return Recipe(modules, {name: f"{folder}/config/default".strip("/") for name, folder in managers.items()})
+
+
+def _kubernetes(versions: Versions) -> Module:
+    programs = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubeadm", "kube-proxy")
+    return Module(
+        versions.module,
         programs={
-            "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
-            "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
-            "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
-            "kubelet": "k8s.io/kubernetes/cmd/kubelet",
-            "kubeadm": "k8s.io/kubernetes/cmd/kubeadm",
-            "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
-            "kubectl": "k8s.io/kubernetes/cmd/kubectl",
-            "capi-core": f"{CLUSTER_API}/core",
+            **{name: f"k8s.io/kubernetes/cmd/{name}" for name in (*programs, "kubectl")},
+            "capi-core": f"{CLUSTER_API}/{versions.core}".rstrip("/"),
             "capi-bootstrap": f"{CLUSTER_API}/bootstrap/kubeadm",
             "capi-control-plane": f"{CLUSTER_API}/controlplane/kubeadm",
             "coredns": "github.com/coredns/coredns",
         },
         variables={
-            **_version("k8s.io/component-base/version", KUBERNETES_VERSION),
-            **_version("k8s.io/client-go/pkg/version", KUBERNETES_VERSION),
-            **_version("sigs.k8s.io/cluster-api/version", CLUSTER_API_VERSION),
+            **_version("k8s.io/component-base/version", versions.kubernetes),
+            **_version("k8s.io/client-go/pkg/version", versions.kubernetes),
+            **_version("sigs.k8s.io/cluster-api/version", versions.cluster_api),
         },
-    ),
-    Module(
-        "etcd",
-        programs={"etcd": "go.etcd.io/etcd/server/v3", "etcdctl": "go.etcd.io/etcd/etcdctl/v3"},
-    ),
-    Module(
+    )
+
+
+_ETCD = Module("etcd", programs={"etcd": "go.etcd.io/etcd/server/v3", "etcdctl": "go.etcd.io/etcd/etcdctl/v3"})
+
+
+def _containerd(versions: Versions) -> Module:
+    package = "github.com/containerd/containerd/v2"
+    return Module(
         "containerd",
-        programs={
-            name: f"github.com/containerd/containerd/v2/cmd/{name}"
-            for name in ("containerd", "ctr", "containerd-shim-runc-v2")
-        },
-        variables={"github.com/containerd/containerd/v2/version.Version": CONTAINERD_VERSION},
+        programs={name: f"{package}/cmd/{name}" for name in ("containerd", "ctr", "containerd-shim-runc-v2")},
+        variables={f"{package}/version.Version": versions.containerd},
         tags=("no_btrfs", "no_devmapper", "no_zfs"),  # they need C libraries
-    ),
-    Module(
+    )
+
+
+def _registry(versions: Versions) -> Module:
+    package = "github.com/distribution/distribution/v3"
+    return Module(
         "registry",
-        programs={"registry": "github.com/distribution/distribution/v3/cmd/registry"},
-        variables={"github.com/distribution/distribution/v3/version.version": REGISTRY_VERSION},
-    ),
-)
+        programs={"registry": f"{package}/cmd/registry"},
+        variables={f"{package}/version.version": versions.registry},
+    )
 
 
-def required_go(modules: Iterable[Module] = RECIPE) -> tuple[int, ...]:
+RECIPE = recipe(DEFAULT)
+
+
+def required_go(wanted: Recipe = RECIPE) -> tuple[int, ...]:
     """Return the lowest Go version that every module accepts, such as (1, 26, 6)."""
-    lines = (re.search(r"^go (\S+)$", (module.folder / "go.mod").read_text(), re.MULTILINE) for module in modules)
+    lines = (re.search(r"^go (\S+)$", (one.folder / "go.mod").read_text(), re.MULTILINE) for one in wanted.modules)
     return max(tuple(int(part) for part in line[1].split(".")) for line in lines if line)
 
 
-def key(go: str, modules: Iterable[Module] = RECIPE) -> str:
-    """Name the result of the recipe: 16 hexadecimal digits over module files, packages, flags and compiler.
+def key(go: str, wanted: Recipe = RECIPE) -> str:
+    """Name the result of a recipe: 16 hexadecimal digits over module files, packages, flags and compiler.
 
     Args:
         go: the compiler's version and target, such as `go1.26.8 linux/amd64`.
-        modules: what is built.
+        wanted: what is built.
     """
-    content = hashlib.sha256(repr((go, sorted(KUSTOMIZATIONS.items()))).encode())
-    for module in modules:
+    content = hashlib.sha256(repr((go, sorted(wanted.kustomizations.items()))).encode())
+    for module in wanted.modules:
         content.update(repr((module.name, sorted(module.programs.items()), module.flags)).encode())
         for name in ("go.mod", "go.sum"):
             content.update((module.folder / name).read_bytes())

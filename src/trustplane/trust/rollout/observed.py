@@ -45,12 +45,13 @@ class Node:
         failing: Why the last write or inspection failed although it answered; empty: it did not.
         resting: It failed a moment ago, and is not tried again yet.
         writing: A write on it is under way.
-        busy: Being deleted, or updated in place by somebody else: it is left alone.
+        busy: Updated in place by somebody else: it is left alone.
         leaving: Cluster API replaces it anyway: it was made before `rollout.after` of its group.
         joined: Whether there is a Node.
         stuck: It should have joined a while ago.
         replaceable: Somebody makes another when it goes: a MachineSet or, for the control plane, the remediation of a
             MachineHealthCheck that selects it.
+        marked: It is marked for that remediation.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Node:
     joined: bool = True
     stuck: bool = False
     replaceable: bool = False
+    marked: bool = False
 
     @property
     def holds(self) -> str | None:
@@ -97,7 +99,8 @@ class Observed:
         boot: Set in Secret `<cluster>-trust`; None: there is no such Secret.
         edited: The content of that Secret is not that of the set.
         last_proven: Set that a node of the cluster proved last, as recorded on the Cluster; None: none yet.
-        nodes: Its machines.
+        nodes: Its machines, but for those whose deletion has begun.
+        deleting: Whether there are such.
         paused: Whether it is paused.
         strategy: IN_PLACE or REPLACE.
         can_write: Whether its nodes can be written on; without an SSH key they are replaced.
@@ -114,6 +117,7 @@ class Observed:
     edited: bool = False
     last_proven: str | None = None
     nodes: tuple[Node, ...] = field(default=())
+    deleting: bool = False
     paused: bool = False
     strategy: str = IN_PLACE
     can_write: bool = True

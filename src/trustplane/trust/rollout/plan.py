@@ -1,11 +1,12 @@
 """Plan the rollout of a cluster's trust set: the next steps, decided from one observation. Pure.
 
 Equal observations give equal plans, in any order of machines. Running part of a plan, or running it twice, is safe.
-Only the wanted set is ever written.
+Only the wanted set is ever written. Which nodes prove it, and when, is decided by `trust.schedule`.
 """
 
 from dataclasses import replace as changed
 
+from trustplane.trust.rollout import unreachable
 from trustplane.trust.rollout.boot import boot_set, notes
 from trustplane.trust.rollout.in_place import in_place
 from trustplane.trust.rollout.observed import REPLACE, Observed
@@ -26,14 +27,9 @@ def plan(seen: Observed) -> Plan:
             boot=boot_set(seen),
             proven=seen.wanted if seen.is_proven and seen.last_proven != seen.wanted else None,
         )
-    return changed(found, notes=_notes(seen), prove=_to_prove(seen))
+    return changed(found, notes=_notes(seen), kept=unreachable.kept(seen))
 
 
 def _notes(seen: Observed) -> tuple[Note, ...]:
     without_key = (Note.NO_KEY,) if seen.strategy != REPLACE and not seen.can_write else ()
     return (*notes(seen), *without_key)
-
-
-def _to_prove(seen: Observed) -> tuple[str, ...]:
-    """Return the nodes with an unproven set. Include those that refused it: somebody may fix the registry."""
-    return names(one for one in seen.nodes if one.takes_part and seen.has_wanted(one) and not seen.is_settled(one))

@@ -1,6 +1,6 @@
 """A plan of a rollout: what is done now, in which order, and what there is to say about it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
@@ -58,7 +58,7 @@ _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.LIMITED: "{} wait: as many nodes are being written as the limits allow",
     Reason.FAILING: "Writing on {} failed; it is tried again",
     Reason.UNREACHABLE: "{} cannot be reached, and takes the trust set when it is back",
-    Reason.BUSY: "{} is being deleted, or updated by somebody else, and is left alone",
+    Reason.BUSY: "{} is being updated by somebody else, and is left alone",
     Reason.UNKNOWN: "It is not known which trust set {} has",
     Reason.DRIFTED: "Files of the trust set were changed on {}",
     Reason.REFUSED: "Stopped: with the trust set, {} refuses a registry. Correct it; the others keep what they had",
@@ -77,6 +77,37 @@ class Note(Enum):
     BOOT_SET_MISSING = "BootSetMissing"
 
 
+class Obstacle(Enum):
+    """Why a node that cannot be reached is not replaced, although somebody has asked for that."""
+
+    MARKED = "Marked"
+    TOO_FEW = "TooFew"
+    UNCHECKED = "Unchecked"
+    OTHERS = "Others"
+    ALONE = "Alone"
+
+
+class Kept(NamedTuple):
+    """Machines that are not replaced, and why."""
+
+    obstacle: Obstacle
+    machines: tuple[str, ...]
+
+
+_OBSTACLES: Final[Mapping[Obstacle, str]] = {
+    Obstacle.MARKED: "{} is marked for its MachineHealthCheck, which has it replaced. Conditions HealthCheckSucceeded "
+    "and OwnerRemediated of the Machine say what that waits for",
+    Obstacle.TOO_FEW: "{} is not replaced: a control plane of fewer than 3 machines, or its data, would be lost. "
+    "Repair the node",
+    Obstacle.UNCHECKED: "{} is not replaced: of the control plane only a MachineHealthCheck has machines replaced, and "
+    "none does so with this one. Make one that selects it, without remediation.templateRef, and see that neither is "
+    "paused and the Machine has no annotation cluster.x-k8s.io/skip-remediation; or repair the node",
+    Obstacle.OTHERS: "{} is replaced when all others of the control plane are well, and no machine is being deleted",
+    Obstacle.ALONE: "{} is not replaced: it belongs to no MachineDeployment, so nobody would make another. Repair the "
+    "node, or delete the Machine",
+}
+
+
 class Action(Enum):
     """What a step does."""
 
@@ -84,7 +115,6 @@ class Action(Enum):
     RECORD_PROVEN = "RecordProven"  # record this digest on the Cluster as the last proven one
     BOOT = "Boot"  # let Secret `<cluster>-trust` have the set of this digest
     WRITE = "Write"  # begin to write the set that is wanted on the node of this machine
-    PROVE = "Prove"  # have this machine's node prove its set, when `trust.schedule` says so
     ROLL = "Roll"  # set `rollout.after` of this pool, or of the control plane where the name is empty
     DELETE = "Delete"  # delete this Machine
     REMEDIATE = "Remediate"  # annotate this Machine, so that its MachineHealthCheck replaces it
@@ -106,11 +136,11 @@ class Plan:
         reason: Why.
         machines: Names that the reason is about.
         notes: What else is to be reported.
+        kept: Who is not replaced, although somebody has asked for that.
         elect: Who is recorded before being written.
         proven: Digest to be recorded as the last proven one.
         boot: Digest of the set that new machines get.
         write: Machines that the wanted set is written on.
-        prove: Machines that are to prove it.
         roll: Pool that is rolled out anew, the control plane where it is empty; None: none.
         delete: Machines to delete.
         remediate: Machines of the control plane to be replaced by their MachineHealthCheck.
@@ -120,11 +150,11 @@ class Plan:
     reason: Reason
     machines: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+    kept: tuple[Kept, ...] = ()
     elect: Canary | None = None
     proven: str | None = None
     boot: str | None = None
     write: tuple[str, ...] = ()
-    prove: tuple[str, ...] = ()
     roll: str | None = None
     delete: tuple[str, ...] = ()
     remediate: tuple[str, ...] = ()
@@ -140,7 +170,6 @@ class Plan:
         )
         several = (
             (Action.WRITE, self.write),
-            (Action.PROVE, self.prove),
             (Action.DELETE, self.delete),
             (Action.REMEDIATE, self.remediate),
         )
@@ -152,11 +181,16 @@ class Plan:
     @property
     def remark(self) -> str:
         """What is to be known beside the reason, in words; empty for nothing."""
-        return _NO_KEY if Note.NO_KEY in self.notes else ""
+        kept = [_OBSTACLES[one.obstacle].format(_listed(one.machines)) for one in self.kept]
+        return ". ".join([*([_NO_KEY] if Note.NO_KEY in self.notes else []), *kept])
 
     @property
     def message(self) -> str:
         """The reason in words."""
-        shown = ", ".join(self.machines[:_SHOWN])
-        more = len(self.machines) - _SHOWN
-        return _MESSAGES[self.reason].format(f"{shown} and {more} more" if more > 0 else shown)
+        return _MESSAGES[self.reason].format(_listed(self.machines))
+
+
+def _listed(machines: Sequence[str]) -> str:
+    shown = ", ".join(machines[:_SHOWN])
+    more = len(machines) - _SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,4 +1,4 @@
-"""What a verdict tells besides yes and no. That it is Go's is shown by tests/oracle."""
+"""Causes and anchors in verdicts. `tests/oracle` shows that verdicts agree with Go."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -17,7 +17,7 @@ KEYS = Keyring()
 
 
 class Path:
-    """Root, intermediate, server; `ask` verifies what they have become."""
+    """Drafts of a root, an intermediate and a server certificate; `verify` signs and verifies them."""
 
     def __init__(self) -> None:
         keys = KEYS.usual
@@ -27,10 +27,11 @@ class Path:
         self.trust = [self.root]
         self.served = [self.server, self.issuing]
 
-    def ask(self, host: str = HOST) -> Verdict:
-        made = {id(one): one.der for one in (self.root, self.issuing, self.server, *self.trust, *self.served)}
-        pool = Pool.read(made[id(one)] for one in self.trust)
-        return verify([made[id(one)] for one in self.served], pool, host, AT)
+    def verify(self, host: str = HOST) -> Verdict:
+        drafts_ = (self.root, self.issuing, self.server, *self.trust, *self.served)
+        signed = {id(draft): draft.der for draft in drafts_}
+        pool = Pool.read(signed[id(draft)] for draft in self.trust)
+        return verify([signed[id(draft)] for draft in self.served], pool, host, AT)
 
 
 @pytest.fixture
@@ -39,60 +40,64 @@ def path() -> Path:
 
 
 def test_good_chain_names_its_anchor(path: Path) -> None:
-    verdict = path.ask()
+    verdict = path.verify()
     assert verdict.trusted
-    assert [str(one) for one in verdict.chain] == ["CN=registry,O=Lab", "CN=Issuing,O=Lab", "CN=Root,O=Lab"]
+    assert [str(certificate) for certificate in verdict.chain] == [
+        "CN=registry,O=Lab",
+        "CN=Issuing,O=Lab",
+        "CN=Root,O=Lab",
+    ]
     assert verdict.anchor == verdict.chain[-1].fingerprint
     assert verdict.cause is None
     assert not verdict.message
 
 
-def test_intermediate_is_an_anchor(path: Path) -> None:
+def test_an_intermediate_can_be_the_anchor(path: Path) -> None:
     path.trust = [path.issuing]
-    verdict = path.ask()
+    verdict = path.verify()
     assert verdict.anchor == verdict.chain[1].fingerprint
     assert len(verdict.chain) == 2
 
 
-def test_all_anchors_of_cross_signed_chains_are_named(path: Path) -> None:
+def test_all_anchors_of_cross_signed_chains_are_returned(path: Path) -> None:
     path.trust = [path.issuing, path.root]
-    assert len(path.ask().anchors) == 2
+    assert len(path.verify().anchors) == 2
 
 
-def expired(one: Draft) -> None:
-    one.not_after = time("260101000000Z")
+def expired(draft: Draft) -> None:
+    draft.not_after = time("260101000000Z")
 
 
-def not_yet_valid(one: Draft) -> None:
-    one.not_before = time("270101000000Z")
+def not_yet_valid(draft: Draft) -> None:
+    draft.not_before = time("270101000000Z")
 
 
-def not_a_ca(one: Draft) -> None:
-    one.put(BASIC, drafts.basic(ca=False), critical=True)
+def not_a_ca(draft: Draft) -> None:
+    draft.put(BASIC, drafts.basic(ca=False), critical=True)
 
 
-def only_for_clients(one: Draft) -> None:
-    one.put(EKU, drafts.usages(drafts.CLIENT_AUTH))
+def only_for_clients(draft: Draft) -> None:
+    draft.put(EKU, drafts.usages(drafts.CLIENT_AUTH))
 
 
-def for_other_domains(one: Draft) -> None:
-    one.put(drafts.CONSTRAINTS, sequence(tlv(0xA0, sequence(dns("other.example")))), critical=True)
+def for_other_domains(draft: Draft) -> None:
+    draft.put(drafts.CONSTRAINTS, sequence(tlv(0xA0, sequence(dns("other.example")))), critical=True)
 
 
-def with_unknown_critical_extension(one: Draft) -> None:
-    one.put("1.2.3.4", b"\x05\x00", critical=True)
+def with_unknown_critical_extension(draft: Draft) -> None:
+    draft.put("1.2.3.4", b"\x05\x00", critical=True)
 
 
-def without_path_length(one: Draft) -> None:
-    one.put(BASIC, drafts.basic(ca=True, path_length=0), critical=True)
+def without_path_length(draft: Draft) -> None:
+    draft.put(BASIC, drafts.basic(ca=True, path_length=0), critical=True)
 
 
-def sha1(one: Draft) -> None:
-    one.scheme = ODD_SCHEMES[2]
+def sha1(draft: Draft) -> None:
+    draft.scheme = ODD_SCHEMES[2]
 
 
-def negative_serial(one: Draft) -> None:
-    one.serial = -1
+def negative_serial(draft: Draft) -> None:
+    draft.serial = -1
 
 
 @pytest.mark.parametrize(
@@ -117,87 +122,87 @@ def negative_serial(one: Draft) -> None:
         ("server", negative_serial, Cause.WEAK_CERTIFICATE, None),
     ],
 )
-def test_cause_and_who_is_to_blame(
+def test_a_defect_has_its_cause_and_role(
     path: Path, member: str, defect: Callable[[Draft], None], cause: Cause, role: Role | None
 ) -> None:
     defect(getattr(path, member))
-    verdict = path.ask()
+    verdict = path.verify()
     assert not verdict.trusted
     assert (verdict.cause, verdict.role) == (cause, role)
     assert verdict.message.startswith(("x509: ", "tls: "))
     assert not verdict.anchor
 
 
-def test_issuer_not_trusted(path: Path) -> None:
+def test_an_untrusted_issuer(path: Path) -> None:
     path.trust = []
-    verdict = path.ask()
+    verdict = path.verify()
     assert verdict.cause is Cause.ISSUER_NOT_TRUSTED
     assert verdict.message == "x509: certificate signed by unknown authority"
     assert "CN=Root,O=Lab" in verdict.stopped
-    assert [str(one) for one in verdict.chain] == ["CN=registry,O=Lab", "CN=Issuing,O=Lab"]
+    assert [str(certificate) for certificate in verdict.chain] == ["CN=registry,O=Lab", "CN=Issuing,O=Lab"]
 
 
-def test_served_root_that_is_not_trusted(path: Path) -> None:
+def test_an_untrusted_root_that_is_served(path: Path) -> None:
     path.trust = []
     path.served.append(path.root)
-    verdict = path.ask()
+    verdict = path.verify()
     assert (verdict.cause, verdict.also_possible) == (Cause.ISSUER_NOT_TRUSTED, ())
 
 
-def test_missing_intermediate_under_a_ca_of_the_same_owner(path: Path) -> None:
+def test_a_missing_intermediate_of_an_owner_with_a_trusted_ca(path: Path) -> None:
     path.served = [path.server]
-    verdict = path.ask()
+    verdict = path.verify()
     assert verdict.cause is Cause.MISSING_INTERMEDIATE
     assert verdict.also_possible == (Cause.ISSUER_NOT_TRUSTED,)
     assert "CN=Issuing,O=Lab" in verdict.stopped
 
 
-def test_self_signed_server(path: Path) -> None:
+def test_a_self_signed_server(path: Path) -> None:
     path.server.issuer, path.server.signer = path.server.subject, path.server.key
     path.served = [path.server]
-    assert path.ask().cause is Cause.SELF_SIGNED_SERVER
+    assert path.verify().cause is Cause.SELF_SIGNED_SERVER
     path.trust = [path.server]
-    assert path.ask().trusted
+    assert path.verify().trusted
 
 
-def test_rekeyed_ca(path: Path) -> None:
+def test_a_rekeyed_ca(path: Path) -> None:
     path.trust = [drafts.ca("Root", KEYS.usual[9])]
-    verdict = path.ask()
+    verdict = path.verify()
     assert (verdict.cause, verdict.role) == (Cause.CA_REKEYED, Role.ROOT)
     assert verdict.blamed is not None
     assert str(verdict.blamed) == "CN=Root,O=Lab"
 
 
-def test_names(path: Path) -> None:
-    assert path.ask("other.example").cause is Cause.NAME_MISMATCH
-    assert path.ask("REGISTRY.example.").trusted
-    assert path.ask("192.0.2.1").cause is Cause.NO_SUBJECT_ALT_NAME  # names do not count for an address
+def test_hosts_match_names_as_go_matches_them(path: Path) -> None:
+    assert path.verify("other.example").cause is Cause.NAME_MISMATCH
+    assert path.verify("REGISTRY.example.").trusted
+    assert path.verify("192.0.2.1").cause is Cause.NO_SUBJECT_ALT_NAME  # DNS names do not count for an address
     path.server.put(SAN, sequence(dns("*.example"), ip("192.0.2.1"), ip("2001:db8::1")))
-    assert path.ask().trusted
-    assert path.ask("[2001:DB8::1]").trusted
-    assert path.ask("192.0.2.1").trusted
-    assert not path.ask("a.registry.example").trusted
+    assert path.verify().trusted
+    assert path.verify("[2001:DB8::1]").trusted
+    assert path.verify("192.0.2.1").trusted
+    assert not path.verify("a.registry.example").trusted
 
 
-def test_common_name_counts_for_nothing(path: Path) -> None:
+def test_the_common_name_does_not_count(path: Path) -> None:
     path.server.drop(SAN)
     path.server.subject = name((drafts.COMMON_NAME, HOST))
-    verdict = path.ask()
+    verdict = path.verify()
     assert verdict.cause is Cause.NO_SUBJECT_ALT_NAME
     assert verdict.message == "x509: certificate relies on legacy Common Name field, use SANs instead"
 
 
-def test_trusted_entries_that_nodes_cannot_read_are_left_out(path: Path) -> None:
+def test_a_pool_leaves_out_certificates_that_go_cannot_parse(path: Path) -> None:
     pool = Pool.read([b"garbage", path.root.der])
     assert len(pool) == 1
     assert pool.unreadable == [(0, "x509: malformed certificate")]
 
 
-def test_nothing_served() -> None:
+def test_an_empty_chain_is_refused() -> None:
     assert verify([], Pool(), HOST, AT).cause is Cause.UNKNOWN
 
 
 def test_control_characters_of_names_do_not_reach_a_terminal(path: Path) -> None:
     path.issuing.issuer = name((drafts.COMMON_NAME, "\x1b[31mred"))
     path.trust = []
-    assert "\x1b" not in path.ask().stopped
+    assert "\x1b" not in path.verify().stopped

@@ -11,8 +11,9 @@ from trustplane.errors import HostError
 from trustplane.local import toolchain
 from trustplane.local.toolchain.cache import exclusive
 from trustplane.local.toolchain.recipe import RECIPE
+from trustplane.local.versions import SETS, Versions
 
-PROGRAMS = {name: package for module in RECIPE for name, package in module.programs.items()}
+PROGRAMS = {name: package for module in RECIPE.modules for name, package in module.programs.items()}
 KUBELET = PROGRAMS["kubelet"]
 
 
@@ -32,6 +33,28 @@ def test_first_build_makes_every_program_and_manifest(go: Any, tmp_path: Path) -
     assert built.kubernetes_version == "v1.36.3"
     assert [done for _, done, _ in steps] == list(range(len(steps)))
     assert steps[-1] == ("toolchain", len(steps) - 1, len(steps) - 1)
+
+
+def test_another_set_is_built_beside_the_first(go: Any, tmp_path: Path) -> None:
+    first = toolchain.build(tmp_path, quiet)
+    go.built()
+    other = SETS["capi-1.13"]
+    built = toolchain.build(tmp_path, quiet, other)
+
+    assert built.bin != first.bin
+    assert "sigs.k8s.io/cluster-api" in go.built()
+    assert "kustomize /modules/cluster-api/config/default" in (built.manifests / "core.yaml").read_text()
+    assert built.kubernetes_version == other.kubernetes
+    assert toolchain.build(tmp_path, quiet) == first
+    assert go.built() == []
+
+
+@pytest.mark.parametrize("versions", SETS.values(), ids=lambda versions: versions.name)
+def test_where_a_set_will_be_is_known_before_it_is_built(go: Any, tmp_path: Path, versions: Versions) -> None:
+    where = toolchain.locate(tmp_path, versions)
+    assert not where.bin.exists()
+    assert go.built() == []
+    assert toolchain.build(tmp_path, quiet, versions) == where
 
 
 def test_second_build_makes_nothing(go: Any, tmp_path: Path) -> None:

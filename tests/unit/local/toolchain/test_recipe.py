@@ -7,13 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.local.toolchain import recipe
-from trustplane.local.toolchain.recipe import RECIPE, Module, key, required_go
+from trustplane.local.toolchain import recipe as recipes
+from trustplane.local.toolchain.recipe import RECIPE, Module, key, recipe, required_go
+from trustplane.local.versions import DEFAULT, SETS, Versions
 
 GO = "go1.26.8 linux/amd64"
+RECIPES = [recipe(one) for one in SETS.values()]
 
 
-@pytest.mark.parametrize("module", RECIPE, ids=lambda module: module.name)
+@pytest.mark.parametrize(
+    "module", {one.name: one for made in RECIPES for one in made.modules}.values(), ids=lambda module: module.name
+)
 def test_every_program_is_a_tool_of_its_module(module: Module) -> None:
     content = (module.folder / "go.mod").read_text()
     block = re.search(r"^tool \((.*?)^\)", content, re.MULTILINE | re.DOTALL)
@@ -21,20 +25,36 @@ def test_every_program_is_a_tool_of_its_module(module: Module) -> None:
     assert sorted(tools) == sorted(module.programs.values())
 
 
-def test_versions_told_to_programs_are_those_required() -> None:
-    modules = {module.name: (module.folder / "go.mod").read_text() for module in RECIPE}
-    assert f"k8s.io/kubernetes {recipe.KUBERNETES_VERSION} " in modules["kubernetes"]
-    assert f"sigs.k8s.io/cluster-api {recipe.CLUSTER_API_VERSION} " in modules["kubernetes"]
-    assert f"github.com/containerd/containerd/v2 {recipe.CONTAINERD_VERSION} " in modules["containerd"]
-    assert f"github.com/distribution/distribution/v3 {recipe.REGISTRY_VERSION} " in modules["registry"]
+@pytest.mark.parametrize("versions", SETS.values(), ids=lambda versions: versions.name)
+def test_versions_told_to_programs_are_those_required(versions: Versions) -> None:
+    required = {module.name: (module.folder / "go.mod").read_text() for module in recipe(versions).modules}
+    assert f"k8s.io/kubernetes {versions.kubernetes} " in required[versions.module]
+    assert (
+        f"k8s.io/kubelet => k8s.io/kubelet v0.{versions.kubernetes.removeprefix('v1.')}\n" in required[versions.module]
+    )
+    assert f"sigs.k8s.io/cluster-api {versions.cluster_api} " in required[versions.module]
+    assert f"github.com/coredns/coredns {versions.coredns} " in required[versions.module]
+    assert f"go.etcd.io/etcd/server/v3 {versions.etcd} " in required["etcd"]
+    assert f"github.com/containerd/containerd/v2 {versions.containerd} " in required["containerd"]
+    assert f"github.com/distribution/distribution/v3 {versions.registry} " in required["registry"]
 
 
 def test_module_files_are_never_changed_by_a_build() -> None:
-    assert all("-mod=readonly" in module.flags for module in RECIPE)
+    assert all("-mod=readonly" in module.flags for made in RECIPES for module in made.modules)
 
 
-def test_kubelet_is_told_its_version() -> None:
-    assert "-X k8s.io/component-base/version.gitVersion=v1.36.3" in " ".join(RECIPE[0].flags)
+@pytest.mark.parametrize("versions", SETS.values(), ids=lambda versions: versions.name)
+def test_kubelet_is_told_its_version(versions: Versions) -> None:
+    flags = " ".join(recipe(versions).modules[0].flags)
+    assert f"-X k8s.io/component-base/version.gitVersion={versions.kubernetes}" in flags
+
+
+def test_the_core_manager_is_where_its_version_has_it() -> None:
+    older = recipe(replace(DEFAULT, core=""))
+    assert older.modules[0].programs["capi-core"] == "sigs.k8s.io/cluster-api"
+    assert older.kustomizations["core"] == "config/default"
+    assert RECIPE.modules[0].programs["capi-core"] == "sigs.k8s.io/cluster-api/core"
+    assert RECIPE.kustomizations["core"] == "core/config/default"
 
 
 def test_go_must_be_as_new_as_the_most_demanding_module() -> None:
@@ -42,25 +62,31 @@ def test_go_must_be_as_new_as_the_most_demanding_module() -> None:
 
 
 def test_key_is_stable() -> None:
-    assert key(GO) == key(GO)
+    assert key(GO) == key(GO) == key(GO, recipe(DEFAULT))
     assert re.fullmatch("[0-9a-f]{16}", key(GO))
 
 
-@given(st.sampled_from(range(len(RECIPE))), st.text(min_size=1, max_size=5))
+def test_each_set_has_a_key_of_its_own_whatever_it_is_called() -> None:
+    assert len({key(GO, made) for made in RECIPES}) == len(SETS)
+    assert key(GO, recipe(replace(DEFAULT, name="other"))) == key(GO)
+
+
+@given(st.sampled_from(range(len(RECIPE.modules))), st.text(min_size=1, max_size=5))
 def test_key_depends_on_flags_packages_and_compiler(index: int, text: str) -> None:
-    changed = list(RECIPE)
+    changed = list(RECIPE.modules)
     for change in ({"tags": (text,)}, {"variables": {"v": text}}, {"programs": {"p": text}}, {"name": "etcd"}):
-        changed[index] = replace(RECIPE[index], **change)
-        if changed[index] != RECIPE[index]:
-            assert key(GO, changed) != key(GO)
+        changed[index] = replace(RECIPE.modules[index], **change)
+        if changed[index] != RECIPE.modules[index]:
+            assert key(GO, replace(RECIPE, modules=tuple(changed))) != key(GO)
+    assert key(GO, replace(RECIPE, kustomizations={"core": text})) != key(GO)
     assert key(GO + text) != key(GO)
 
 
 @pytest.mark.parametrize("file", ["go.mod", "go.sum"])
 def test_key_depends_on_module_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
     before = key(GO)
-    shutil.copytree(recipe.MODULES, tmp_path / "modules")
-    monkeypatch.setattr(recipe, "MODULES", tmp_path / "modules")
+    shutil.copytree(recipes.MODULES, tmp_path / "modules")
+    monkeypatch.setattr(recipes, "MODULES", tmp_path / "modules")
     assert key(GO) == before
     with (tmp_path / "modules" / "etcd" / file).open("a") as content:
         content.write("\n")

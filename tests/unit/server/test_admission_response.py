@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.certificates.finding import Finding, Severity
-from trustplane.server.admission_answer import MAX_CAUSES, MAX_WARNINGS, WARNING_LENGTH, answer, warnings
+from trustplane.server.admission_response import MAX_CAUSES, MAX_WARNINGS, WARNING_LENGTH, review_response, warnings
 
 REQUEST = {"uid": "7", "kind": {"group": "run.tanzu.vmware.com", "kind": "TkgServiceConfiguration"}, "name": "x"}
 ERROR = Finding(code="der", what="It is DER", why="PEM is read.", next_step="Convert it", where="spec.list[0] (corp)")
-ODD = Finding(code="crlf", severity=Severity.WARNING, what="Odd", where="spec.list[1] (corp)")
+WARNING = Finding(code="crlf", severity=Severity.WARNING, what="Odd", where="spec.list[1] (corp)")
 
 texts = st.text(max_size=400)
 findings = st.builds(
@@ -23,22 +23,22 @@ findings = st.builds(
 )
 
 
-def response(*found: Finding) -> Any:
-    review = answer(REQUEST, found)
+def response(*results: Finding) -> Any:
+    review = review_response(REQUEST, results)
     assert (review["apiVersion"], review["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
     return review["response"]
 
 
-def test_nothing_found_is_allowed() -> None:
+def test_without_findings_the_object_is_allowed() -> None:
     assert response() == {"uid": "7", "allowed": True}
 
 
 def test_warnings_are_passed_on() -> None:
-    assert response(ODD) == {"uid": "7", "allowed": True, "warnings": ["spec.list[1] (corp): crlf: Odd"]}
+    assert response(WARNING) == {"uid": "7", "allowed": True, "warnings": ["spec.list[1] (corp): crlf: Odd"]}
 
 
-def test_an_error_refuses_as_the_schema_does_and_warnings_come_along() -> None:
-    refused = response(ODD, ERROR)
+def test_an_error_refuses_like_the_schema_and_keeps_the_warnings() -> None:
+    refused = response(WARNING, ERROR)
     assert refused["allowed"] is False
     assert refused["warnings"] == ["spec.list[1] (corp): crlf: Odd"]
     status = refused["status"]
@@ -53,13 +53,13 @@ def test_an_error_refuses_as_the_schema_does_and_warnings_come_along() -> None:
     assert status["message"] == f"spec.list[0] (corp): {text}"
 
 
-def test_of_many_errors_the_first_are_shown_and_the_rest_counted() -> None:
+def test_many_errors_are_cut_to_the_first_and_a_count() -> None:
     causes = response(*[ERROR] * (MAX_CAUSES + 3))["status"]["details"]["causes"]
     assert len(causes) == MAX_CAUSES + 1
     assert causes[-1]["message"] == "3 more findings. See them all: trustplane check FILE"
 
 
-def test_a_long_warning_loses_why_first_then_the_next_step_and_never_what() -> None:
+def test_a_long_warning_loses_its_reason_first_then_its_next_step() -> None:
     long = Finding(code="c", what="What", why="y" * 250, next_step="Do it", where="spec.trust.list[0] (registry.corp)")
     assert warnings([long]) == ["spec.trust.list[0] (registry.corp): c: What. Do it"]
     longer = Finding(code="c", what="What", why="y" * 250, next_step="n" * 250, where="spec.trust.list[0] (a.b)")
@@ -69,8 +69,8 @@ def test_a_long_warning_loses_why_first_then_the_next_step_and_never_what() -> N
 
 
 @given(st.lists(findings, max_size=30))
-def test_whatever_is_found_fits_what_the_api_server_lets_through(found: list[Finding]) -> None:
-    review = answer(REQUEST, found)
+def test_all_responses_respect_the_api_servers_limits(results: list[Finding]) -> None:
+    review = review_response(REQUEST, results)
     assert msgspec.json.encode(review)
     lines = review["response"].get("warnings", [])
     assert len(lines) <= MAX_WARNINGS + 1
@@ -78,5 +78,5 @@ def test_whatever_is_found_fits_what_the_api_server_lets_through(found: list[Fin
     for line in lines:
         assert len(line) <= WARNING_LENGTH
         assert line.isprintable()
-    assert review["response"]["allowed"] is not any(one.severity is Severity.ERROR for one in found)
+    assert review["response"]["allowed"] is not any(finding.severity is Severity.ERROR for finding in results)
     assert len(str(review["response"].get("status", ""))) < 64_000

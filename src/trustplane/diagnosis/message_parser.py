@@ -1,0 +1,273 @@
+"""Parse a message: unwrap its layers one by one, from the kubelet's down to the innermost statement."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Final
+
+from trustplane.diagnosis import index
+from trustplane.diagnosis.cause import Code, Confidence
+from trustplane.diagnosis.endpoint import Facts, failed_endpoint, is_second_host
+from trustplane.diagnosis.layer import Endpoint, Kind, Layer, Runtime
+from trustplane.diagnosis.statuses import STATUSES, Request, status_statement
+from trustplane.diagnosis.template import can_complete, compile_template, compile_wrapper
+from trustplane.diagnosis.vocabulary.phrase import Statement
+from trustplane.diagnosis.wrappers import Wrapper
+from trustplane.text import MAX_INPUT, redact
+
+# A tenant can control these messages. Each step tries every known phrase, so the number of steps determines the cost.
+_MAX_STEPS: Final = 200  # layers and skipped parts; messages have up to 20
+_MAX_ATTEMPTS: Final = 20  # one per pull secret of a pod
+_MIN_CUT: Final = 4  # characters of a cut phrase that identify it
+_MAX_CUT: Final = 120
+
+_MIRRORS: Final = "(Mirrors also failed: "
+_MIRRORS_END: Final = "]): "
+_BOUNDARY: Final = re.compile(r""":\s+|\n|="|;\s|,\s|["'”]\s|[(\[]|\s{2,}""")
+_SKIPPED: Final = re.compile(r"""[\s"']*""")
+# The kubelet tries one pull secret after the other and lists the failures: `[first, second]`.
+_ATTEMPTS: Final = re.compile(
+    r", (?=rpc error: code = |failed to pull and unpack image |initializing source docker://|Error response from )"
+)
+_LIST: Final = re.compile(r"(?:\A|(?<!also failed): )\[(?=[A-Za-z])")
+_BELOW: Final = re.compile(r"https?://|x509: |server message: ", re.IGNORECASE)
+_FOLDED: Final = re.compile(r"\n[ \t]+")  # YAML and text copied from web pages have lines broken at spaces
+_ESCAPED: Final = re.compile(r"""(?<!\\)\\++(?=["'])""")  # matches a whole run of backslashes, so it never backtracks
+_RANKS: Final = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
+_BODY: Final = re.compile(r"Server message: |\n(?:errors:\n)?", re.IGNORECASE)  # containerd from 1.6, and from 2.0
+_REFUSALS: Final = frozenset({Code.AUTH_MISSING, Code.AUTH_REJECTED, Code.ACCESS_DENIED})
+_STATUS_PHRASES: Final = frozenset(status.phrase for status in HTTPStatus)
+
+
+@dataclass(frozen=True)
+class ParsedMessage:
+    """A message, parsed.
+
+    Attributes:
+        text: The message, without credentials and control characters.
+        layers: The layers, outermost first; the last one is the innermost with a known text.
+        statement: The statement of the innermost layer; None if no phrase matches.
+        image: The image reference, "" if the message has none.
+        runtime: The runtime that wrote the message.
+        endpoint: The host that failed.
+    """
+
+    text: str
+    layers: tuple[Layer, ...]
+    statement: Statement | None
+    image: str
+    runtime: Runtime
+    endpoint: Endpoint
+
+
+def parse_message(message: str) -> tuple[ParsedMessage, ...]:
+    """Parse a message, which may be any text; characters beyond `text.MAX_INPUT` are ignored.
+
+    Returns:
+        One result; or, if the kubelet lists several attempts, one per pull secret that it tried.
+    """
+    text = _ESCAPED.sub("", redact(message[:MAX_INPUT]).replace("\\n", "\n"))
+    text = _FOLDED.sub(" ", text).rstrip().removesuffix("...").removesuffix("…")
+    first, *others = _ATTEMPTS.split(text)[:_MAX_ATTEMPTS] if _is_list(text) else [text]
+    return (_Parser(first, text).parse(), *(_Parser(attempt, attempt).parse() for attempt in others))
+
+
+def _is_list(text: str) -> bool:
+    """Return whether the kubelet lists attempts. Text below a URL is untrusted and may imitate a list."""
+    bracket = _LIST.search(text)
+    return bracket is not None and _BELOW.search(text, 0, bracket.start()) is None
+
+
+class _Parser:
+    """One pass over a text, layer by layer."""
+
+    def __init__(self, text: str, message: str) -> None:
+        self._text = text
+        self._message = message
+        self._at = 0
+        self._layers: list[Layer] = []
+        self._facts = Facts()
+        self._runtime = Runtime.UNKNOWN
+        self._anonymous: bool | None = None
+        self._statement: Statement | None = None
+        self._from_wrapper: Statement | None = None
+        self._from_cut: Statement | None = None
+        self._is_doubtful = False  # unknown or untrusted text was skipped below a known layer
+
+    def parse(self) -> ParsedMessage:
+        for _ in range(_MAX_STEPS):
+            if self._statement is not None or self._at >= len(self._text):
+                break
+            self._step()
+        statement = self._innermost() or self._from_cut or self._from_wrapper
+        if statement is not None:
+            self._layers.append(Layer(statement.kind, statement.text))
+        endpoint = failed_endpoint(self._facts, self._layers)
+        image = _clean_reference(self._facts.image)
+        return ParsedMessage(self._message.strip(), tuple(self._layers), statement, image, self._runtime, endpoint)
+
+    def _innermost(self) -> Statement | None:
+        """Return the innermost statement, with lower confidence if doubtful text precedes it."""
+        if self._statement is None or not self._is_doubtful:
+            return self._statement
+        return replace(self._statement, confidence=min(self._statement.confidence, Confidence.MEDIUM, key=_RANKS.index))
+
+    def _step(self) -> None:
+        start = self._at
+        self._at = _end(_SKIPPED, self._text, start)
+        is_known = self._at < len(self._text) and (
+            self._parse_mirrors() or self._parse_wrapper() or self._parse_status() or self._parse_phrase()
+        )
+        if not is_known:
+            self._match_cut()
+            self._is_doubtful = bool(self._layers)
+            boundary = _BOUNDARY.search(self._text, self._at)
+            self._at = boundary.end() if boundary else len(self._text)
+
+    def _parse_mirrors(self) -> bool:
+        """Keep the mirrors' errors as layers only: the last host tried decides."""
+        if not self._text.startswith(_MIRRORS, self._at):
+            return False
+        start = self._at + len(_MIRRORS)
+        end = self._text.rfind(_MIRRORS_END, start)
+        # A mirror's answer or a certificate may imitate the end of the list.
+        self._is_doubtful = self._is_doubtful or self._text.find(_MIRRORS_END, start) != end
+        self._layers += _mirror_layers(self._text[start : end if end >= 0 else len(self._text)])
+        self._runtime = Runtime.CONTAINERS_IMAGE
+        self._at = len(self._text) if end < 0 else end + len(_MIRRORS_END)
+        return True
+
+    def _parse_wrapper(self) -> bool:
+        for wrapper in index.wrappers_for(self._text[self._at]):
+            if match := compile_wrapper(wrapper.template).match(self._text, self._at):
+                self._enter(wrapper, match)
+                return True
+        return False
+
+    def _enter(self, wrapper: Wrapper, match: re.Match[str]) -> None:
+        groups = match.groupdict()
+        if wrapper.kind is not Kind.DNS:  # the name looked up is part of the URL, or it is the proxy's
+            self._record(groups)
+        elif Kind.PROXY in self._kinds():
+            self._facts = replace(self._facts, address=groups["host"])
+        elif not self._facts.url:
+            self._facts = replace(self._facts, host=groups["host"])
+        self._layers.append(Layer(wrapper.kind, match[0].strip().removesuffix(":"), _host(groups)))
+        self._runtime = wrapper.runtime if self._runtime is Runtime.UNKNOWN else self._runtime
+        self._anonymous = wrapper.anonymous if wrapper.anonymous is not None else self._anonymous
+        if wrapper.codes:
+            reason = "this layer of the message fits; the error below it is unknown"
+            self._from_wrapper = Statement(
+                wrapper.kind, self._text[match.start() :], wrapper.codes, reason, Confidence.MEDIUM
+            )
+        self._at = match.end()
+
+    def _record(self, groups: dict[str, str | None]) -> None:
+        facts = self._facts
+        image = groups.get("image") or groups.get("reference") or ""
+        self._facts = Facts(
+            facts.image or image,
+            groups.get("url") or facts.url,
+            groups.get("host") or facts.host,
+            (groups.get("address") or facts.address).rpartition("->")[2],
+        )
+
+    def _kinds(self) -> list[Kind]:
+        return [layer.kind for layer in self._layers]
+
+    def _parse_status(self) -> bool:
+        for template in STATUSES:
+            if match := compile_template(template).match(self._text, self._at):
+                groups = match.groupdict()
+                self._doubt_proxy(Kind.ANSWER)
+                self._record(groups)
+                statement = status_statement(int(groups["status"]), self._rest(), self._request())
+                self._statement = self._with_body(statement, match.end())
+                return True
+        return self._parse_proxy_status()
+
+    def _with_body(self, statement: Statement, end: int) -> Statement:
+        """Prefer the body of a refusal to its status."""
+        body = _BODY.search(self._text, end)
+        if body is None or not _REFUSALS & set(statement.codes) or body.end() == len(self._text):
+            return statement
+        for kind, phrase in index.phrases_for(self._text[body.end()], is_lookup=False):
+            # The registry wrote the body, so certificate errors in it are not the node's.
+            if kind is Kind.ANSWER and phrase.match(self._text, body.end()):
+                return replace(statement, codes=phrase.codes, reason=phrase.reason, confidence=phrase.confidence)
+        return statement
+
+    def _request(self) -> Request:
+        endpoint = failed_endpoint(self._facts, self._layers)
+        kind = next((kind for kind in reversed(self._kinds()) if kind in {Kind.TOKEN, Kind.BLOB}), Kind.RESOLVE)
+        return Request(
+            kind,
+            host=endpoint.host,
+            anonymous=self._anonymous,
+            to_second_host=is_second_host(endpoint, self._facts.image),
+            is_plain=endpoint.is_plain,
+            is_ping=endpoint.path.rstrip("/") == "/v2" or any("pinging" in layer.text for layer in self._layers),
+        )
+
+    def _parse_proxy_status(self) -> bool:
+        """Parse a proxy's answer to CONNECT: Go reports nothing but the text of the status."""
+        rest = self._rest().rstrip(". \"'")
+        if not self._layers or self._layers[-1].kind is not Kind.HTTP or rest not in _STATUS_PHRASES:
+            return False
+        self._layers.append(Layer(Kind.PROXY, "CONNECT"))
+        reason = "a bare status is a proxy's answer to CONNECT"
+        self._statement = Statement(Kind.PROXY, rest, (Code.PROXY_FAILED,), reason, Confidence.MEDIUM)
+        return True
+
+    def _doubt_proxy(self, kind: Kind) -> None:
+        # Below a failed transport, an answer comes from a token service (Docker), or from a proxy that imitates one.
+        self._is_doubtful = self._is_doubtful or (kind is Kind.ANSWER and self._kinds()[-1:] == [Kind.HTTP])
+
+    def _parse_phrase(self) -> bool:
+        for kind, phrase in index.phrases_for(self._text[self._at], is_lookup=self._is_lookup()):
+            if match := phrase.match(self._text, self._at):
+                self._doubt_proxy(kind)
+                self._record({"reference": match.groupdict().get("reference")})
+                self._statement = Statement(kind, self._rest(), phrase.codes, phrase.reason, phrase.confidence)
+                return True
+        return False
+
+    def _is_lookup(self) -> bool:
+        return Kind.DNS in self._kinds()
+
+    def _match_cut(self) -> None:
+        """Match the beginning of a known phrase at the end of a text that was cut off."""
+        rest = self._rest()
+        if self._from_cut or not _MIN_CUT <= len(rest) <= _MAX_CUT:
+            return
+        layers = (*(wrapper.template for wrapper in index.wrappers_for(rest[0])), *STATUSES)
+        phrases = index.phrases_for(rest[0], is_lookup=self._is_lookup())
+        candidates = [(kind, phrase) for kind, phrase in phrases if can_complete(phrase.template, rest)]
+        codes = tuple(dict.fromkeys(code for _, phrase in candidates for code in phrase.codes))
+        if codes and not any(can_complete(template, rest) for template in layers):
+            reason = "the message is cut off in the middle of this phrase"
+            self._from_cut = Statement(candidates[0][0], rest, codes, reason, Confidence.MEDIUM)
+
+    def _rest(self) -> str:
+        return self._text[self._at :].strip()
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    match = pattern.match(text, start)
+    return match.end() if match else start
+
+
+def _host(groups: dict[str, str | None]) -> str:
+    url = groups.get("url")
+    return url.split("/")[2] if url else groups.get("host") or groups.get("address") or ""
+
+
+def _mirror_layers(text: str) -> Iterator[Layer]:
+    for entry in text.split("]\n["):
+        error = entry.strip("[]\n ")
+        yield Layer(Kind.MIRROR, error, error.partition("/")[0])
+
+
+def _clean_reference(image: str) -> str:
+    return image.removeprefix("docker://").rstrip(":,;")

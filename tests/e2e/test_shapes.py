@@ -1,0 +1,430 @@
+"""Trust on clusters that no TanzuKubernetesCluster made, set up as docs/how-to/own-clusterclass.md says.
+
+`shop` is of somebody's own ClusterClass, patched by `trustplane class patch`; `web` has no class. They are made at the
+same time, and slow changes are begun on both before one of them is waited for.
+"""
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from e2e.clusters import authorities, condition, name_of, on_node, pulls_everywhere, trust_status, workers
+from e2e.documented import Page
+from e2e.foreign import FOREIGN, PLANT, certificate
+from e2e.shapes import BANNER, own_class, plain, topology
+from trustplane.errors import TransientError
+from trustplane.local import registry
+from trustplane.local.demo import manifests
+from trustplane.local.demo.fleet import Fleet
+from trustplane.local.demo.kubectl import Kubectl
+from trustplane.local.stack import Stack
+
+Json = dict[str, Any]
+
+PAGE = "how-to/own-clusterclass.md"
+CLASS_SECTION, CLUSTER_SECTION, PLAIN_SECTION = "A ClusterClass", "What a Cluster says", "No ClusterClass"
+CLASS_NAME = "my-class"
+NODES = 2
+SYSTEM = "/etc/ssl/certs/tkg-{}.pem"
+SCOPED = "/etc/containerd/certs.d/{}/{}"
+LIST = "{}-authorities"  # as the page has it
+APPLIED = "trustplane.dev/trust-applied"
+# The kubelet starts with this file, and pulls nothing before that.
+KUBELET = "/var/lib/kubelet/config.yaml"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A cluster of one shape."""
+
+    name: str
+    namespace: str
+    fleet: Fleet
+
+    @property
+    def machines(self) -> list[Json]:
+        return self.fleet.machines(self.name)
+
+    @property
+    def uids(self) -> set[str]:
+        return {str(one["metadata"]["uid"]) for one in self.machines}
+
+    @property
+    def status(self) -> Json:
+        return trust_status(self.fleet, self.name)
+
+    @property
+    def in_force(self) -> str:
+        return str(self.status["inForce"]["digest"])
+
+    def on_nodes(self, command: str) -> dict[str, str]:
+        """Return what a command prints on each node, as root, by machine."""
+        return {name_of(one): on_node(self.fleet, self.name, one, command) for one in self.machines}
+
+    def asks(self, secret: str, data: Json, entries: Sequence[Json]) -> str:
+        """Have the cluster ask for a list, in the way of its shape; return what kubectl said.
+
+        Args:
+            secret: Name of the Secret.
+            data: PEM by entry.
+            entries: As the variable has them.
+        """
+        kubectl = self.fleet.supervisor
+        scope = ", ".join(f"{one['name']}={host}" for one in entries for host in one.get("hosts", []))
+        texts = {f"{one['name']}.pem": data[one["name"]] for one in entries}
+        if not self._has_class and scope:
+            texts["registry-scope"] = scope.encode()
+        body = {name: base64.b64encode(text).decode() for name, text in texts.items()}
+        metadata = {"name": secret, "namespace": self.namespace}
+        kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": body}, file="list.yaml")
+        if not self._has_class:
+            return kubectl.run("annotate", "cluster", self.name, "--overwrite", f"trustplane.dev/trust-secret={secret}")
+        variables = kubectl.get("cluster", self.name)["spec"]["topology"]["variables"]
+        number = next(index for index, one in enumerate(variables) if one["name"] == "trust")
+        value = {"secretName": secret, "additionalTrustedCAs": list(entries)}
+        patch = [{"op": "replace", "path": f"/spec/topology/variables/{number}/value", "value": value}]
+        return kubectl.run("patch", "cluster", self.name, "--type=json", "-p", json.dumps(patch))
+
+    @property
+    def _has_class(self) -> bool:
+        return self.name == "shop"
+
+    def wait(self, *names: str, proven: int = NODES) -> None:
+        """Wait until the nodes have proven a list of just these entries."""
+
+        def probe() -> tuple[bool, str]:
+            status = self.status
+            entries = [one["name"] for one in status.get("desired", {}).get("entries", [])]
+            states = [condition(status, one).get("status") for one in ("Current", "Proven")]
+            count = status.get("summary", {}).get("proven")
+            good = sorted(names) == sorted(entries) and states == ["True", "True"] and count == proven
+            messages = [condition(status, one).get("message") for one in ("Current", "Proven")]
+            return good, json.dumps([entries, count, *messages])
+
+        self.fleet.story.until(f"{self.name} has proven {', '.join(names)}", probe, seconds=300)
+
+    def wait_nodes(self) -> None:
+        """Wait until all nodes are ready, and no machine is on its way."""
+
+        def probe() -> tuple[bool, str]:
+            try:
+                nodes = self.fleet.workload(self.name).get("nodes")["items"]
+            except TransientError as error:
+                return False, str(error)
+            conditions = [one for node in nodes for one in node["status"]["conditions"]]
+            ready = sum(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+            return ready == len(nodes) == len(self.machines) == NODES, f"{ready} of {len(nodes)} nodes are ready"
+
+        self.fleet.story.until(f"{self.name} has {NODES} nodes", probe, seconds=400)
+
+
+@pytest.fixture(scope="module")
+def page(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """The page, in a folder that has the CAs of both registries, which it names."""
+    found = Page(PAGE, stack, tmp_path_factory.mktemp("own"))
+    for name, one in zip(("corp", "apps"), registry.registries(stack), strict=True):
+        (found.folder / f"{name}.pem").write_bytes(one.ca.read_bytes())
+    return found
+
+
+@pytest.fixture(scope="module")
+def own(stack: Stack, fleet: Fleet, page: Page) -> Iterator[Json]:
+    """The ClusterClass as the page leaves it, and both namespaces."""
+    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}} for one in ("team-a", "team-b")]
+    objects = own_class(stack, CLASS_NAME, "team-a")
+    fleet.supervisor.apply(*spaces, *objects, file="class.yaml")
+    said = page.follow(CLASS_SECTION)
+    assert "Rolls no clusters of the class" in said
+    made, body = yaml.safe_load((page.folder / "patch.yaml").read_text())["spec"], objects[-1]
+    body["spec"]["patches"] += made["patches"]
+    body["spec"]["variables"] += made["variables"]
+    fleet.supervisor.apply(body, file="class.yaml")
+    assert "there is nothing to add" in page.run(page.commands(CLASS_SECTION)[0]).stderr
+    yield body
+    fleet.supervisor.run("delete", "namespace", "team-a", "team-b", "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def shapes(
+    stack: Stack, fleet: Fleet, page: Page, own: Json, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Shape, ...]]:
+    """Both clusters, made at the same time."""
+    del own
+    version = fleet.supervisor.get("tkr")["items"][-1]["spec"]["kubernetes"]["version"]
+    hosts = [one.host for one in registry.registries(stack)]
+    registries = [manifests.registry(host) for host in hosts]
+    fleet.supervisor.apply(*registries, file="registries.yaml")
+    page.follow("The key")
+    page.follow(CLUSTER_SECTION)
+    key = (page.folder / "shop-key.pub").read_text().strip()
+    shop = topology(page.manifest(CLUSTER_SECTION, "Cluster"), version, user={"sshAuthorizedKey": key}, **{BANNER: "A"})
+    page.follow(PLAIN_SECTION)
+    added = yaml.safe_load((page.folder / "bootstrap.yaml").read_text())
+    web = plain(stack, page.manifest(PLAIN_SECTION, "Cluster"), version, added)
+    folder = tmp_path_factory.mktemp("teams")
+    made = tuple(
+        Shape(name, space, within(stack, fleet, space, folder))
+        for name, space in (("shop", "team-a"), ("web", "team-b"))
+    )
+    try:
+        fleet.supervisor.apply(shop, *web, file="clusters.yaml")
+        for one in made:
+            one.wait_nodes()
+        for one in made:
+            one.wait("apps", "corp")
+        yield made
+    finally:
+        for one in made:
+            one.fleet.supervisor.run("delete", "cluster", one.name, "--wait=false", "--ignore-not-found")
+        for one in made:
+            one.fleet.story.until(f"{one.name} is gone", partial(is_gone, one), seconds=180)
+        names = (one["metadata"]["name"] for one in registries)
+        fleet.supervisor.run("delete", "registries.trustplane.dev", "--ignore-not-found", *names)
+
+
+def within(stack: Stack, fleet: Fleet, namespace: str, folder: Path) -> Fleet:
+    """Return a fleet whose commands are about one namespace where they name none."""
+    config = yaml.safe_load(stack.kubeconfig.read_text())
+    config["contexts"][0]["context"]["namespace"] = namespace
+    file = folder / f"{namespace}.kubeconfig"
+    file.write_text(yaml.safe_dump(config))
+    return Fleet(fleet.story, Kubectl(fleet.story, stack.bin / "kubectl", file), stack.bin / "kubectl", folder)
+
+
+def is_gone(shape: Shape) -> tuple[bool, str]:
+    kinds = "clusters.cluster.x-k8s.io,machines.cluster.x-k8s.io,localmachines,localclusters,clustertrusts"
+    items = shape.fleet.supervisor.get(kinds)["items"]
+    items += shape.fleet.supervisor.get("secrets", "-l", "trustplane.dev/cluster")["items"]
+    return not items, ", ".join(str(one["metadata"]["name"]) for one in items)
+
+
+@pytest.fixture(scope="module")
+def listed(stack: Stack) -> dict[str, bytes]:
+    """PEM by entry: the CAs of both registries, and one more."""
+    corp, apps = authorities(stack).values()
+    return {"corp": corp, "apps": apps, "extra": certificate("extra", ec.generate_private_key(ec.SECP256R1()))}
+
+
+@pytest.fixture(scope="module")
+def entries(stack: Stack) -> dict[str, Json]:
+    """Entries by name, as the variable has them; one is for its registry only."""
+    apps = registry.registries(stack)[1]
+    return {
+        one: {"name": one, **({"hosts": [apps.host]} if one == "apps" else {})} for one in ("corp", "apps", "extra")
+    }
+
+
+@pytest.fixture(scope="module")
+def planted(shapes: tuple[Shape, ...]) -> dict[str, dict[str, str]]:
+    """Files of somebody else on every node; those on machines that stay are as they were (P9)."""
+    for one in shapes:
+        one.on_nodes(PLANT)
+    return {one.name: one.on_nodes(FOREIGN) for one in shapes}
+
+
+def test_a_cluster_of_the_class_that_says_nothing_of_trust_gets_its_machines(
+    stack: Stack, fleet: Fleet, own: Json, page: Page, tmp_path: Path
+) -> None:
+    """Once the class has the patch, no machine of it boots without the Secret."""
+    version = fleet.supervisor.get("tkr")["items"][-1]["spec"]["kubernetes"]["version"]
+    cluster = topology(page.manifest(CLUSTER_SECTION, "Cluster"), version)
+    cluster["metadata"]["name"] = "quiet"
+    del cluster["spec"]["topology"]["variables"], cluster["spec"]["topology"]["workers"]
+    kubectl = within(stack, fleet, own["metadata"]["namespace"], tmp_path).supervisor
+    kubectl.apply(cluster, file="quiet.yaml")
+
+    def probe() -> tuple[bool, str]:
+        found = kubectl.get("kubeadmconfigs", "-l", "cluster.x-k8s.io/cluster-name=quiet")["items"]
+        told = [condition(one.get("status", {}), "DataSecretAvailable") for one in found]
+        return [one.get("status") for one in told] == ["True"], json.dumps(told)
+
+    try:
+        fleet.story.until("bootstrap data is made", probe, seconds=90)
+        assert "trustplane-set-" in secret_text(kubectl, "quiet-trust")
+    finally:
+        kubectl.run("delete", "cluster", "quiet", "--wait=false")
+
+
+def test_machines_boot_with_the_trust_before_the_first_pull(
+    stack: Stack, shapes: tuple[Shape, ...], page: Page
+) -> None:
+    apps = registry.registries(stack)[1].host
+    files = [SYSTEM.format("corp"), SCOPED.format(apps, "hosts.toml"), SCOPED.format(apps, "tkg-apps.pem")]
+    older = "\n".join(f"[ {one} -ot {KUBELET} ]" for one in files)
+    is_there = page.commands("Is it right?")[-1].partition("@NODE ")[2]
+    for shape in shapes:
+        boots = {f"trustplane-set-{shape.in_force}\ncomplete\n"}
+        assert set(shape.on_nodes(f"set -e\n{older}\n{is_there}").values()) == boots
+        applied = [json.loads(one["metadata"]["annotations"][APPLIED]) for one in shape.machines]
+        assert [(one["method"], one["digest"]) for one in applied] == [("Bootstrap", shape.in_force)] * NODES
+        pulls_everywhere(shape.fleet, stack, shape.name)
+    for command in page.commands("Is it right?")[:-1]:
+        done = page.run(command)
+        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+        assert "<none>" not in done.stdout
+
+
+@pytest.mark.usefixtures("planted")
+def test_a_change_of_the_own_list_reaches_running_nodes_in_place_and_is_proven(
+    shapes: tuple[Shape, ...], listed: dict[str, bytes], entries: dict[str, Json]
+) -> None:
+    before = [one.uids for one in shapes]
+    for shape in reversed(shapes):
+        # Of `web` only the Secret changes, which nobody announces.
+        shape.asks(LIST.format(shape.name), listed, list(entries.values()))
+    for shape in shapes:
+        shape.wait(*entries)
+        has = shape.on_nodes(f"cat {SYSTEM.format('extra')}")
+        assert set(has.values()) == {listed["extra"].decode()}
+    assert [one.uids for one in shapes] == before
+
+
+def test_another_encoding_is_nothing_and_a_removed_entry_is_trusted_no_more(
+    stack: Stack,
+    fleet: Fleet,
+    shapes: tuple[Shape, ...],
+    listed: dict[str, bytes],
+    entries: dict[str, Json],
+    page: Page,
+) -> None:
+    apps = registry.registries(stack)[1].host
+    other = listed | {"corp": b"# ours\r\n" + listed["corp"].replace(b"\n", b"\r\n")}
+    fleet.supervisor.run("delete", "registries.trustplane.dev", manifests.registry(apps)["metadata"]["name"])
+    before, command = [one.uids for one in shapes], f"stat -c '%y %i' {SYSTEM.format('corp')}"
+    written = [one.on_nodes(command) for one in shapes]
+    for shape in shapes:
+        shape.asks(f"{shape.name}-less", other, [entries["corp"], entries["extra"]])
+    for shape in shapes:
+        shape.wait("corp", "extra")
+        kubeconfig = shape.fleet.workload(shape.name).kubeconfig
+        done = page.run(f"trustplane prove --kubeconfig={kubeconfig} --registry={apps} -o json")
+        rows = json.loads(done.stdout)
+        assert [one["verdict"] for one in rows] == ["NotTrusted"] * NODES
+        assert all("x509: certificate signed by unknown authority" in one["message"] for one in rows)
+    assert [one.on_nodes(command) for one in shapes] == written
+    assert [one.uids for one in shapes] == before
+    fleet.supervisor.apply(manifests.registry(apps), file="registry.yaml")
+
+
+def test_a_broken_list_is_refused_or_reported_and_removes_nothing(
+    shapes: tuple[Shape, ...], listed: dict[str, bytes], entries: dict[str, Json]
+) -> None:
+    shop, web = shapes
+    broken, files = listed | {"corp": b"just some text"}, "sha256sum /etc/ssl/certs/tkg-*.pem"
+    before, digest = web.on_nodes(files), web.in_force
+    with pytest.raises(TransientError, match="no certificate"):
+        shop.asks("shop-broken", broken, [entries["corp"], entries["extra"]])
+    web.asks("web-broken", broken, [entries["corp"], entries["extra"]])
+
+    def probe() -> tuple[bool, str]:
+        current = condition(web.status, "Current")
+        return current["reason"] == "Invalid" and "web-broken" in current["message"], str(current)
+
+    web.fleet.story.until("the list is reported", probe, seconds=60)
+    assert "stays in force" in condition(web.status, "Current")["message"]
+    assert (web.in_force, web.on_nodes(files)) == (digest, before)
+    for shape in shapes:
+        shape.asks(LIST.format(shape.name), listed, list(entries.values()))
+    for shape in shapes:
+        shape.wait(*entries)
+
+
+def test_what_a_tenant_does_to_the_boot_set_is_undone_and_told(shapes: tuple[Shape, ...]) -> None:
+    for shape in shapes:
+        kubectl, name = shape.fleet.supervisor, f"{shape.name}-trust"
+        before = secret_text(kubectl, name)
+        edited = base64.b64encode(before.replace("MII", "MIJ").encode()).decode()
+        kubectl.run("patch", "secret", name, "-p", json.dumps({"data": {"bundle.pem": edited}}))
+        restored(shape, before, "TrustBootSetRestored")
+        kubectl.run("delete", "secret", name)
+        restored(shape, before, "TrustBootSetMissing")
+
+
+def restored(shape: Shape, text: str, reason: str) -> None:
+    """Wait until the boot set has that text, and an Event of the Cluster has told of it."""
+    kubectl = shape.fleet.supervisor
+
+    def probe() -> tuple[bool, str]:
+        events = kubectl.get("events.events.k8s.io")["items"]
+        told = {one["reason"] for one in events if one["regarding"].get("name") == shape.name}
+        return reason in told and secret_text(kubectl, f"{shape.name}-trust") == text, str(told)
+
+    shape.fleet.story.until(f"the boot set of {shape.name} is as before: {reason}", probe, seconds=30)
+
+
+def secret_text(kubectl: Kubectl, name: str) -> str:
+    found = kubectl.run("get", "secret", name, "--ignore-not-found", "-o", "jsonpath={.data.bundle\\.pem}")
+    return base64.b64decode(found).decode()
+
+
+def test_a_machine_that_cluster_api_makes_anew_boots_with_the_set_in_force(
+    stack: Stack, shapes: tuple[Shape, ...], planted: dict[str, dict[str, str]]
+) -> None:
+    """A change of the class' variable, without which other patches count, and `rollout.after` of a pool."""
+    shop, web = shapes
+    for shape in shapes:
+        assert shape.on_nodes(FOREIGN) == planted[shape.name]
+    before = [one.uids for one in shapes]
+    variables = shop.fleet.supervisor.get("cluster", "shop")["spec"]["topology"]["variables"]
+    kept = [one for one in variables if one["name"] != BANNER]
+    patch = {"spec": {"topology": {"variables": kept}}}
+    shop.fleet.supervisor.run("patch", "cluster", "shop", "--type=merge", "-p", json.dumps(patch))
+    after = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    patch = {"spec": {"rollout": {"after": after}}}
+    web.fleet.supervisor.run("patch", "machinedeployment", "web-md-0", "--type=merge", "-p", json.dumps(patch))
+    for shape, old in zip(shapes, before, strict=True):
+        wait_replaced(shape, old, left=1)
+        (worker,) = workers(shape.fleet, shape.name)
+        booted = on_node(shape.fleet, shape.name, worker, "cat /etc/trustplane/booted")
+        assert booted == f"trustplane-set-{shape.in_force}\ncomplete\n"
+        shape.wait("corp", "apps", "extra")
+        applied = json.loads(workers(shape.fleet, shape.name)[0]["metadata"]["annotations"][APPLIED])
+        assert (applied["method"], applied["digest"]) == ("Bootstrap", shape.in_force)
+        pulls_everywhere(shape.fleet, stack, shape.name)
+
+
+def wait_replaced(shape: Shape, old: set[str], *, left: int) -> None:
+    """Wait until so many of the old machines are left, and all nodes are ready."""
+
+    def probe() -> tuple[bool, str]:
+        return len(shape.uids & old) == left and len(shape.uids) == NODES, f"{len(shape.uids & old)} old ones are left"
+
+    shape.fleet.story.until(f"machines of {shape.name} were replaced", probe, seconds=400)
+    shape.wait_nodes()
+
+
+def test_without_the_key_machines_are_replaced_and_status_says_why(
+    shapes: tuple[Shape, ...], listed: dict[str, bytes], entries: dict[str, Json], page: Page
+) -> None:
+    _, web = shapes
+    before = web.uids
+    web.fleet.supervisor.run("delete", "secret", "web-ssh")
+
+    def probe() -> tuple[bool, str]:
+        done = page.run("trustplane status web -n team-b")
+        text = " ".join(done.stdout.split())
+        return (
+            "Machines are replaced, since Secret <cluster>-ssh, by which Trustplane would log in, is absent" in text,
+            text,
+        )
+
+    web.fleet.story.until("status says that machines are replaced", probe, seconds=120)
+    web.asks("web-other", listed, [entries["corp"], entries["apps"]])
+    wait_replaced(web, before, left=0)
+
+    def is_current() -> tuple[bool, str]:
+        status = web.status
+        return condition(status, "Current")["status"] == "True", json.dumps(status.get("conditions"))
+
+    web.fleet.story.until("web has what it asks for", is_current, seconds=60)
+    applied = [json.loads(one["metadata"]["annotations"][APPLIED]) for one in web.machines]
+    assert [(one["method"], one["digest"]) for one in applied] == [("Bootstrap", web.in_force)] * NODES

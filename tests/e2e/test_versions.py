@@ -1,0 +1,112 @@
+"""The life of trust in short, for each set of versions: `make matrix` runs this file, `make test` does not."""
+
+import json
+from typing import Any
+
+import pytest
+
+from e2e.clusters import (
+    authorities,
+    condition,
+    configure,
+    local,
+    name_of,
+    on_node,
+    ready_nodes,
+    release,
+    trust_status,
+    trustplane,
+    update,
+    workers,
+)
+from trustplane.local import registry, versions
+from trustplane.local.demo import manifests
+from trustplane.local.demo.fleet import Fleet, wait_running
+from trustplane.local.stack import Stack
+
+Json = dict[str, Any]
+NAME = "matrix"
+WORKERS = 2
+LABEL = {"pool.example.com/use": "batch"}
+TAINT = {"key": "pool.example.com/use", "value": "batch", "effect": "PreferNoSchedule"}
+TRUSTED = "cd /etc/ssl/certs && ls tkg-*.pem"
+
+
+@pytest.fixture(scope="module")
+def cluster(stack: Stack, fleet: Fleet) -> str:
+    """A cluster whose pool has what versions of Cluster API differ in; it trusts one of two registries."""
+    corp, apps = registry.registries(stack)
+    fleet.supervisor.apply(manifests.registry(corp.host), file="registry.yaml")
+    configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
+    body = manifests.cluster(NAME, release(fleet), workers=WORKERS)
+    body["spec"]["topology"]["nodePools"][0] |= {"labels": LABEL, "taints": [TAINT], "nodeDrainTimeout": "5m"}
+    fleet.supervisor.apply(body, file="cluster.yaml")
+    fleet.wait_ready(NAME)
+    fleet.story.until("all nodes are ready", lambda: ready_nodes(fleet, NAME, 1 + WORKERS), seconds=300)
+    assert apps.ca_name not in trusted(fleet)
+    return NAME
+
+
+def trusted(fleet: Fleet) -> str:
+    """Return the names of our files; every machine must have the same."""
+    (found,) = {on_node(fleet, NAME, one, TRUSTED) for one in fleet.machines(NAME)}
+    return found
+
+
+def test_a_cluster_of_these_versions_boots_with_trust(stack: Stack, fleet: Fleet, cluster: str) -> None:
+    corp = registry.registries(stack)[0]
+    wanted = versions.choose_versions(stack.versions)
+    for node in fleet.workload(cluster).get("nodes")["items"]:
+        runs = node["status"]["nodeInfo"]
+        assert (runs["kubeletVersion"], runs["containerRuntimeVersion"]) == (
+            wanted.kubernetes,
+            f"containerd://{wanted.containerd.removeprefix('v')}",
+        )
+    assert f"Version: {wanted.cluster_api} " in (stack.folder / "processes" / "capi-core.log").read_text()
+    assert trusted(fleet).split() == [f"tkg-{corp.ca_name}.pem"]
+    fleet.wait_proven(cluster)
+
+
+def test_labels_and_taints_of_a_pool_reach_its_nodes(fleet: Fleet, cluster: str) -> None:
+    names = {name_of(one) for one in workers(fleet, cluster)}
+
+    def probe() -> tuple[bool, str]:
+        nodes = [one for one in fleet.workload(cluster).get("nodes")["items"] if one["metadata"]["name"] in names]
+        taints = [one for node in nodes for one in node["spec"].get("taints", []) if one["key"] == TAINT["key"]]
+        labels = [node["metadata"]["labels"].get(key) for node in nodes for key in LABEL]
+        return taints == [TAINT] * WORKERS and labels == [*LABEL.values()] * WORKERS, f"{labels} {taints}"
+
+    fleet.story.until("labels and taints are on the workers", probe, seconds=60)
+
+
+def test_a_ca_is_added_in_place_and_proven_by_every_node(stack: Stack, fleet: Fleet, cluster: str) -> None:
+    apps, machines = registry.registries(stack)[1], fleet.names(cluster)
+    fleet.supervisor.apply(manifests.registry(apps.host), file="registry.yaml")
+    configure(fleet, authorities(stack))
+    assert "Proven" in update(stack, cluster)
+    assert fleet.names(cluster) == machines
+    assert trusted(fleet).split() == [f"tkg-{name}.pem" for name in sorted(authorities(stack))]
+    secret = manifests.pull_secret("cart", apps.host, apps.username, apps.password())
+    kubectl = fleet.workload(cluster)
+    kubectl.apply(secret, manifests.deployment("cart", apps.image, credentials="cart"), file="cart.yaml")
+    wait_running(fleet.story, kubectl, "cart")
+
+
+def test_the_strategy_replace_makes_every_worker_anew(stack: Stack, fleet: Fleet, cluster: str) -> None:
+    corp, apps = registry.registries(stack)
+    before = {name_of(one) for one in workers(fleet, cluster)}
+    fleet.supervisor.run("delete", "registries.trustplane.dev", manifests.registry(apps.host)["metadata"]["name"])
+    fleet.supervisor.run("annotate", "tkc", cluster, "trustplane.dev/update-strategy=Replace")
+    configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
+    assert "Proven" in update(stack, cluster)
+    fleet.story.until("old machines are gone", lambda: ready_nodes(fleet, cluster, 1 + WORKERS), seconds=300)
+    assert before.isdisjoint(fleet.names(cluster))
+    assert trusted(fleet).split() == [f"tkg-{corp.ca_name}.pem"]
+
+
+def test_what_is_reported_is_good(stack: Stack, fleet: Fleet, cluster: str) -> None:
+    done = trustplane(stack, "status", cluster)
+    assert done.returncode == 0, done.stdout + done.stderr
+    fleet.wait_ready(cluster)
+    assert condition(trust_status(fleet, cluster), "Proven")["status"] == "True"
+    assert json.loads(local(stack, "status", "-o", "json"))["versions"] == stack.versions

@@ -1,0 +1,198 @@
+"""A round of proofs takes on what comes due meanwhile, and takes no answer for one about another set."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from trustplane.controllers import clustertrust_round
+from trustplane.controllers.clustertrust_round import Acts, Due, News, Round
+from trustplane.kube.errors import UnavailableError
+from trustplane.proof.agenda import Agenda
+from trustplane.proof.prover import Job, Proof, Target
+from trustplane.proof.verdict import Trusted
+from trustplane.trust.schedule import Question
+from trustplane.trust.standing import NodeFacts
+
+BASE = datetime(2026, 1, 2, tzinfo=UTC)
+HOST = "registry.test"
+TARGETS = {HOST: Target(HOST)}
+
+
+def node(name: str, written: int = 0) -> NodeFacts:
+    changed = BASE + timedelta(seconds=written)
+    return NodeFacts(machine=name, created=BASE, node=name, digest=f"set-{written}", changed=changed)
+
+
+class Stage:
+    """A cluster with kubelets that answer when they are told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *nodes: NodeFacts, is_automatic: bool = False) -> None:
+        monkeypatch.setattr(clustertrust_round.prover, "ask", self._ask)
+        self.seen: Any = SimpleNamespace(is_automatic=is_automatic)
+        self.nodes = {facts.node: facts for facts in nodes}
+        self.looks: dict[str, asyncio.Event] = {}  # nodes that are being looked at
+        self.look_error: Exception | None = None
+        self.asked: list[str] = []
+        self.recorded: list[tuple[str, str]] = []  # node and the set that its answer is about
+        self.changed = asyncio.Event()
+        self.news = News()
+        self._answers: asyncio.Queue[str] = asyncio.Queue()
+        self._unlooked: set[str] = set()
+
+    def write(self, facts: NodeFacts, *, must_look: bool = False) -> None:
+        """Change a node, as a rollout does, and say so."""
+        self.nodes[facts.node] = facts
+        if must_look:
+            self._unlooked.add(facts.node)
+        self.news.change()
+
+    def answer(self, name: str) -> None:
+        self._answers.put_nowait(name)
+
+    async def until(self, what: Any) -> None:
+        async with asyncio.timeout(30):
+            while not what():
+                self.changed.clear()
+                await self.changed.wait()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run a round; it must end by itself at the end of the block."""
+        acts = Acts(due=self._due, record=self._record, look=self._look)
+        made = Round(self._now_due(), TARGETS, frozenset(), acts, self.news)
+        client: Any = None
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            group.create_task(made.run(client))
+            yield
+
+    def _now_due(self) -> Due:
+        unproven = [facts for facts in self.nodes.values() if (facts.node, facts.digest) not in self.recorded]
+        questions = [Question(facts, host, BASE) for facts in unproven for host in (HOST, "other.test")]
+        return Due(self.seen, questions, [self.nodes[name] for name in sorted(self._unlooked)])
+
+    async def _due(self) -> Due:
+        return self._now_due()
+
+    async def _record(self, _seen: Any, facts: NodeFacts, said: Sequence[Proof]) -> NodeFacts:
+        assert [proof.host for proof in said] == [HOST]
+        self.recorded.append((facts.node, facts.digest))
+        self.changed.set()
+        return facts
+
+    async def _look(self, _seen: Any, facts: NodeFacts) -> None:
+        done = self.looks[facts.node] = asyncio.Event()
+        self.changed.set()
+        await done.wait()
+        self._unlooked.discard(facts.node)
+        if self.look_error:
+            raise self.look_error
+
+    async def _ask(self, _client: Any, agenda: Agenda[Job], **_: Any) -> AsyncIterator[Proof]:
+        awaited = 0
+        while True:
+            for name, _target in agenda.take():
+                self.asked.append(name)
+                awaited += 1
+            self.changed.set()
+            if agenda.is_closed and not awaited:
+                return
+            answers, jobs = (asyncio.ensure_future(one) for one in (self._answers.get(), agenda.changed()))
+            await asyncio.wait([answers, jobs], return_when=asyncio.FIRST_COMPLETED)
+            jobs.cancel()
+            if not answers.done():
+                answers.cancel()
+                continue
+            awaited -= 1
+            yield Proof(answers.result(), HOST, Trusted(), BASE, BASE)
+
+
+async def test_a_node_that_is_written_meanwhile_is_asked_without_waiting_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(monkeypatch, node("a"))
+    async with stage.running():
+        await stage.until(lambda: stage.asked == ["a"])
+        stage.write(node("b"))
+        await stage.until(lambda: stage.asked == ["a", "b"])
+        stage.answer("b")
+        await stage.until(lambda: stage.recorded == [("b", "set-0")])
+        stage.answer("a")
+    assert stage.recorded == [("b", "set-0"), ("a", "set-0")]
+
+
+async def test_registries_that_the_round_does_not_know_are_left_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, node("a"))
+    async with stage.running():
+        stage.answer("a")
+    assert stage.asked == ["a"]
+
+
+async def test_an_answer_from_before_a_change_is_recorded_as_such_before_the_node_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(monkeypatch, node("a"), node("b"))
+    async with stage.running():
+        await stage.until(lambda: len(stage.asked) == 2)
+        stage.write(node("a", written=5))
+        stage.write(node("c"))
+        await stage.until(lambda: stage.asked[2:] == ["c"])
+        stage.answer("a")
+        await stage.until(lambda: stage.asked[3:] == ["a"])
+        assert stage.recorded == [("a", "set-0")]
+        for name in "abc":
+            stage.answer(name)
+    assert sorted(stage.recorded[1:]) == [("a", "set-5"), ("b", "set-0"), ("c", "set-0")]
+
+
+async def test_a_node_that_is_written_meanwhile_is_looked_at_beside_its_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, node("a"))
+    async with stage.running():
+        await stage.until(lambda: stage.asked == ["a"])
+        stage.write(node("b"), must_look=True)
+        await stage.until(lambda: stage.asked == ["a", "b"] and "b" in stage.looks)
+        stage.answer("a")
+        stage.answer("b")
+        await stage.until(lambda: len(stage.recorded) == 2)
+        stage.looks["b"].set()
+    assert list(stage.looks) == ["b"]
+
+
+async def test_where_what_differs_is_repaired_the_proof_is_of_what_the_repair_wrote(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(monkeypatch, node("a"), is_automatic=True)
+    async with stage.running():
+        await stage.until(lambda: stage.asked == ["a"])
+        stage.write(node("b"), must_look=True)
+        await stage.until(lambda: "b" in stage.looks)
+        assert stage.asked == ["a"]
+        stage.nodes["b"] = node("b", written=7)
+        stage.looks["b"].set()
+        await stage.until(lambda: stage.asked == ["a", "b"])
+        stage.answer("a")
+        stage.answer("b")
+    assert ("b", "set-7") in stage.recorded
+
+
+async def test_a_look_that_fails_is_raised_when_all_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, node("a"))
+    stage.look_error = UnavailableError("The API server is away")
+
+    async def story() -> None:
+        async with stage.running():
+            await stage.until(lambda: stage.asked == ["a"])
+            stage.write(node("b"), must_look=True)
+            await stage.until(lambda: "b" in stage.looks)
+            stage.looks["b"].set()
+            stage.answer("a")
+            stage.answer("b")
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await story()
+    assert raised.group_contains(UnavailableError)
+    assert len(stage.recorded) == 2
