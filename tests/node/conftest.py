@@ -160,12 +160,12 @@ class Node:
     def invocation(self) -> str:
         return self.sh("systemctl show -p InvocationID --value containerd").strip()
 
-    def kubelet_is_held(self) -> bool:
-        """Tell whether what plays the kubelet is stopped."""
+    def is_kubelet_paused(self) -> bool:
+        """Return whether the process that plays the kubelet is stopped."""
         return self.sh(f"{_STATE} | cut -c 1") == "T\n"
 
-    def kubelet_goes_on(self) -> None:
-        """Wait until what plays the kubelet is not stopped."""
+    def await_kubelet(self) -> None:
+        """Wait until the process that plays the kubelet runs."""
         self.until(f"{_STATE} | grep -q ^[^T]")
 
     def until(self, script: str) -> None:
@@ -177,7 +177,7 @@ class Node:
 
 @contextlib.contextmanager
 def kubelet(node: Node, command: str) -> Iterator[None]:
-    """Have a command play the kubelet within the block: a unit of that name."""
+    """Have a command play the kubelet within the block, as a unit of that name."""
     node.sh(f"cat >{_KUBELET} <<'END'\n{_PLAYED.format(command=command)}\nEND\nsystemctl daemon-reload")
     node.sh("systemctl start kubelet")
     try:

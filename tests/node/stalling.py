@@ -1,10 +1,9 @@
-"""A registry whose images are made of their names, and that stalls where a test wants it. It runs on the node.
+"""A registry that makes images of their names, and stalls where a test wants it to. It runs on the node.
 
     python3 stalling.py PORT
 
-`/run/stall/<stage>-<name>` holds up requests for that image as long as it is there; stages are `manifest` and `blob`.
-`/run/stall/asked-<stage>-<name>` is there when somebody has asked. Images `slow-*` take a tenth of a second for each
-request. Plain HTTP.
+While `/run/stall/<stage>-<name>` exists, requests for that image wait; stages are `manifest` and `blob`. The registry
+creates `/run/stall/asked-<stage>-<name>` at a request. Requests for images `slow-*` take 0.1 s each. Plain HTTP.
 """
 
 import hashlib

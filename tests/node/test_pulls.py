@@ -1,4 +1,4 @@
-"""Changes of trust beside pulls, on a real node: no pull fails of them. A script plays the kubelet, with ctr."""
+"""Changes of trust during pulls on a real node: none of the kubelet's pulls fails. A script of `ctr` plays it."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,10 @@ from trustplane.nodes import trust
 
 PORT = 7000
 STALL = "/run/stall"
-# The script has looked, has seen a pull, and goes on to wait.
-WAITS = "test -e /etc/trustplane/calm"
+# Before the script checks again, once it has found pulls.
+_AGAIN = "    first=$pulls\n"
 _RESTART = "systemctl restart containerd ||"
-# Begins a pull every fifth of a second, whether others have ended or not. Each takes some four tenths.
+# Begins a pull every 0.2 s, whether others have ended or not. Each takes about 0.4 s.
 _PULLS = f"""\
 mkdir /run/pulls
 until test -e /run/enough; do
@@ -44,7 +44,7 @@ def registry(node: Any) -> Iterator[None]:
 
 
 class Pull:
-    """One pull that stalls on the way, of an image of its own."""
+    """A pull of its own image that stalls on the way."""
 
     def __init__(self, node: Any, name: str, stage: str) -> None:
         self._node, self._name, self._gate = node, name, f"{stage}-{name}"
@@ -58,11 +58,11 @@ class Pull:
         """)
         self._node.until(f"test -e {STALL}/asked-{self._gate}")
 
-    def go_on(self) -> None:
+    def unblock(self) -> None:
         self._node.sh(f"rm -f {STALL}/{self._gate}")
 
     def succeeds(self) -> bool:
-        """Wait for the pull's end."""
+        """Wait for the end of the pull, and return whether it succeeded."""
         ended = f"{STALL}/ended-{self._name}"
         self._node.until(f"test -s {ended}")
         return bool(self._node.sh(f"cat {ended}") == "0\n")
@@ -70,7 +70,7 @@ class Pull:
 
 @contextlib.contextmanager
 def pulls(node: Any, unit: str, start: str = ":") -> Iterator[None]:
-    """Have pulls begin all the time within the block, out of a unit; and end at its end, so that none is left over."""
+    """Have a unit begin pulls all the time within the block, and wait for the last one at its end."""
     try:
         node.sh(start)
         node.until("ls /run/pulls/*.pulled")
@@ -81,20 +81,30 @@ def pulls(node: Any, unit: str, start: str = ":") -> Iterator[None]:
 
 
 @pytest.fixture
-def script(node: Any, registry: None) -> str:  # noqa: ARG001  it is asked
+def script(node: Any, registry: None) -> str:  # noqa: ARG001  the script pulls from it
     node.sh(f"rm -rf /run/enough /run/pulls; cat >/srv/pulls.sh <<'END'\n{_PULLS}\nEND\n")
     return "/bin/sh /srv/pulls.sh"
 
 
 @pytest.fixture
 def pulling_kubelet(node: Any, script: str) -> Iterator[None]:
-    """A unit of the kubelet's name that pulls all the time."""
+    """Have a unit with the kubelet's name pull all the time."""
     with kubelet(node, script), pulls(node, "kubelet"):
         yield
 
 
+@pytest.fixture
+def waits(node: Any, registry: None, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: ARG001  makes the folder
+    """Have the script create a file on the node when it begins to wait for pulls; return the file's path."""
+    file = f"{STALL}/waits"
+    assert _AGAIN in trust._SCRIPT
+    monkeypatch.setattr(trust, "_SCRIPT", trust._SCRIPT.replace(_AGAIN, f"{_AGAIN}    touch {file}\n"))
+    node.sh(f"rm -f {file}")
+    return file
+
+
 def failures(node: Any) -> str:
-    """Wait until pulls have begun and ended since; return what those said that have failed."""
+    """Wait until another pull has succeeded; return the messages of all that have failed."""
     node.sh("ls /run/pulls >/run/before")
     node.until("ls /run/pulls | grep pulled | grep -vxFf /run/before")
     return str(node.sh("grep -h . /run/pulls/*.failed 2>/dev/null || true"))
@@ -102,7 +112,7 @@ def failures(node: Any) -> str:
 
 @contextlib.asynccontextmanager
 async def changing(node: Any, shell: Any, *names: str) -> AsyncIterator[asyncio.Task[trust.Result]]:
-    """Change the node's trust within the block, beside it."""
+    """Change the node's trust while the block runs."""
     task = asyncio.create_task(trust.apply(shell, node.trusting(*names)))
     try:
         yield task
@@ -114,35 +124,33 @@ async def until(node: Any, script: str) -> None:
     await asyncio.to_thread(node.until, script)
 
 
-@pytest.mark.parametrize("stage", ["manifest", "blob"])  # while it resolves there is no ingest
-@pytest.mark.usefixtures("registry")
-async def test_a_pull_under_way_is_waited_for(node: Any, shell: Any, stage: str) -> None:
+@pytest.mark.parametrize("stage", ["manifest", "blob"])  # a pull that resolves has no ingest
+async def test_a_pull_under_way_is_waited_for(node: Any, shell: Any, waits: str, stage: str) -> None:
     pull, run = Pull(node, f"waited-{stage}", stage), node.invocation()
     pull.begin()
     async with changing(node, shell, "two") as change:
-        await until(node, WAITS)
+        await until(node, f"test -e {waits}")
         assert node.invocation() == run
-        pull.go_on()
+        pull.unblock()
         assert (await change).restarted
     assert pull.succeeds()
     assert node.invocation() != run
 
 
 @pytest.mark.usefixtures("pulling_kubelet")
-async def test_a_pull_that_hangs_holds_nothing_up_for_ever_and_the_next_change_not_at_all(
-    node: Any, shell: Any
-) -> None:
+async def test_a_pull_that_hangs_is_cut_and_does_not_delay_the_next_change(node: Any, shell: Any, waits: str) -> None:
     pull, run = Pull(node, "hangs", "manifest"), node.invocation()
     pull.begin()
     assert (await trust.apply(shell, node.trusting("two"))).restarted
     assert node.invocation() != run
     assert not pull.succeeds()
-    pull.go_on()
-    assert not node.kubelet_is_held()
+    pull.unblock()
+    assert not node.is_kubelet_paused()
     node.sh("touch /run/enough")
     node.until("! systemctl is-active kubelet")  # nothing else is pulled
+    node.sh(f"rm {waits}")
     assert (await trust.apply(shell, node.trusting("one"))).restarted
-    assert "No such file" in node.sh("ls /etc/trustplane/calm", check=False)
+    assert "No such file" in node.sh(f"ls {waits}", check=False)
 
 
 @pytest.mark.usefixtures("pulling_kubelet")
@@ -150,31 +158,31 @@ async def test_no_pull_of_a_kubelet_fails_while_trust_changes_again_and_again(no
     for n in range(10):
         assert (await trust.apply(shell, node.trusting(("one", "two")[n % 2]))).restarted
         assert failures(node) == "", f"change {n}"
-        assert not node.kubelet_is_held()
+        assert not node.is_kubelet_paused()
 
 
-async def test_pulls_that_nobody_holds_do_fail(node: Any, shell: Any, script: str) -> None:
-    """So that the test above shows something: the same pulls, of a unit of another name."""
+async def test_pulls_of_other_clients_do_fail(node: Any, shell: Any, script: str) -> None:
+    """The control of the test above: the same pulls, by a unit of another name."""
     with pulls(node, "pulls", f"systemd-run --quiet --collect --unit=pulls {script}"):
         assert (await trust.apply(shell, node.trusting("two"))).restarted
         assert failures(node) != ""
 
 
 @pytest.mark.usefixtures("pulling_kubelet")
-async def test_the_kubelet_goes_on_when_the_script_is_killed_while_it_is_held(
+async def test_the_kubelet_resumes_when_the_script_is_killed_during_the_pause(
     node: Any, shell: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed = trust._SCRIPT.replace(_RESTART, f"sed 's/.*) //' /proc/$held/stat >/run/held; kill -9 0; {_RESTART}")
+    killed = trust._SCRIPT.replace(_RESTART, f"sed 's/.*) //' /proc/$paused/stat >/run/paused; kill -9 0; {_RESTART}")
     monkeypatch.setattr(trust, "_SCRIPT", killed)
     with pytest.raises((NodeError, TransientError)):
         await trust.apply(shell, node.trusting("two"))
-    assert node.sh("cut -c 1 /run/held") == "T\n"
-    node.kubelet_goes_on()
+    assert node.sh("cut -c 1 /run/paused") == "T\n"
+    node.await_kubelet()
     assert failures(node) == ""
 
 
 @pytest.mark.usefixtures("pulling_kubelet")
-async def test_the_kubelet_goes_on_though_the_script_hangs(
+async def test_the_kubelet_resumes_although_the_script_hangs(
     node: Any, shell: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hanging = trust._SCRIPT.replace(
@@ -183,8 +191,8 @@ async def test_the_kubelet_goes_on_though_the_script_hangs(
     monkeypatch.setattr(trust, "_SCRIPT", hanging)
     async with changing(node, shell, "two") as change:
         await until(node, "test -s /run/script")
-        assert node.kubelet_is_held()
-        await asyncio.to_thread(node.kubelet_goes_on)
+        assert node.is_kubelet_paused()
+        await asyncio.to_thread(node.await_kubelet)
         assert not change.done()
         node.sh("touch /run/go")
         assert (await change).restarted
@@ -192,22 +200,22 @@ async def test_the_kubelet_goes_on_though_the_script_hangs(
 
 
 @pytest.mark.usefixtures("pulling_kubelet")
-async def test_the_kubelet_goes_on_when_containerd_does_not_come_up_again(node: Any, shell: Any) -> None:
+async def test_the_kubelet_resumes_when_containerd_does_not_come_up_again(node: Any, shell: Any) -> None:
     config = "/etc/containerd/config.toml"
     node.sh(f"cp {config} /root/config.toml; echo '[' >>{config}")
     try:
         with pytest.raises(NodeError, match="could not be read or changed") as raised:
             await trust.apply(shell, node.trusting("two"))
         assert re.search("restart containerd|wait for containerd|containerd.service failed", raised.value.why or "")
-        node.kubelet_goes_on()
+        node.await_kubelet()
     finally:
         node.sh(f"cp /root/config.toml {config}; systemctl reset-failed containerd; systemctl restart containerd")
     assert (await trust.apply(shell, node.trusting("two"))).restarted
 
 
 @pytest.mark.usefixtures("pulling_kubelet")
-async def test_a_kubelet_that_an_administrator_has_stopped_stays_stopped(node: Any, shell: Any) -> None:
+async def test_a_kubelet_stopped_by_an_administrator_stays_stopped(node: Any, shell: Any) -> None:
     node.sh("systemctl kill --kill-who=main -s STOP kubelet")
     node.until("! ls /run/pulls | grep log")
     assert (await trust.apply(shell, node.trusting("two"))).restarted
-    assert node.kubelet_is_held()
+    assert node.is_kubelet_paused()

@@ -19,11 +19,11 @@ NOT_FOUND = "not found"
 ONE = "one.test:5001"
 FACTS = NodeFacts(machine="w-0", created=datetime(2026, 1, 1, tzinfo=UTC), digest="digest")
 
-# Commands of trust.sh that change something on the node, where a command can begin; and the functions that hold the
-# kubelet, wait while it is held, and let it go on.
+# Commands of trust.sh that change something on the node, where a command can begin; and the functions that pause the
+# kubelet, wait during the pause, and resume it.
 _CHANGES = re.compile(
     r"(?P<before>^\s*|\*\) |\|\| )(?P<command>(?:mv|rm|ln|mkdir|persist|systemctl restart|printf %s \"\$data\") "
-    r"|(?:hold|release|serve)(?= |$))",
+    r"|(?:pause_kubelet|resume_kubelet|await_containerd)(?= |$))",
     re.MULTILINE,
 )
 _STEPS = "/run/steps"
@@ -270,7 +270,7 @@ async def killed_at_each_step(
             died = True
         half = "for f in one boot two; do f=/etc/ssl/certs/tkg-$f.pem; test ! -e $f || openssl x509 -noout -in $f; done"
         assert node.sh(half) == "", f"step {step}"
-        node.kubelet_goes_on()
+        node.await_kubelet()
 
         monkeypatch.setattr(trust, "_SCRIPT", whole)
         result = await trust.apply(shell, sets[come])

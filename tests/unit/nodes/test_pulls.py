@@ -1,4 +1,4 @@
-"""How trust.sh finds a moment without pulls and holds the kubelet for a restart: a real shell, and real processes."""
+"""How trust.sh waits for pulls and pauses the kubelet during a restart of containerd: a real shell, real processes."""
 
 import os
 import signal
@@ -19,22 +19,22 @@ here=$(dirname "$0")
 printf 'ActiveState=active\\nInvocationID=1\\nExecMainStartTimestamp=%s\\nMainPID=1\\n\\n' "$(cat "$here/started")"
 cat "$here/kubelet"
 """
-# Says what was asked, while the kubelet was in which state, and lists a lease as often as there are lines for that.
+# Lists the leases that a line of `listings` names: each line once, the last one always. `new` is another lease each
+# time; `changes` is none, but a change of the database. Records each listing with the kubelet's state.
 CTR = """#!/bin/sh
 here=$(dirname "$0")
 state=$(sed 's/.*) \\(.\\) .*/\\1/' "/proc/$(cat "$here/pid")/stat")
-if [ ! -s "$here/busy" ]; then
-    echo "idle $state" >>"$here/looks"
-    cat "$here/leases"
-    exit
-fi
-echo "busy $state" >>"$here/looks"
-read -r what <"$here/busy"
-[ "$what" = always ] || sed -i 1d "$here/busy"
-case $what in
-database) touch "$here/database" ;;
-*) date "+123-abc %FT%TZ containerd.io/gc.expire=later" ;;
-esac
+read -r names <"$here/listings"
+[ "$(sed -n '$=' "$here/listings")" = 1 ] || sed -i 1d "$here/listings"
+echo "$state $names" >>"$here/listed"
+cat "$here/leases"
+for name in $names; do
+    case $name in
+    changes) touch "$here/database"; continue ;;
+    new) name=new-$(wc -l <"$here/listed") ;;
+    esac
+    date "+$name %FT%TZ containerd.io/gc.expire=later"
+done
 """
 HEADER = "ID CREATED AT LABELS"
 # Shorter times than the script's, in hundredths of a second.
@@ -42,7 +42,7 @@ SCALED = {" 100 100 200;": " 20 20 30;", "await 300": "await 20", "= 200 ]": "= 
 
 
 class Node:
-    """A node's programs, and a process that plays the kubelet."""
+    """The programs of a node, and a process that plays the kubelet."""
 
     def __init__(self, folder: Path) -> None:
         self.bin = folder
@@ -55,6 +55,7 @@ class Node:
         (folder / "pid").write_text(str(self.kubelet.pid))
         self.write("started", "Sat 2026-01-03 10:00:00 UTC")
         self.write("leases", HEADER)
+        self.write("listings", "")
         self.is_kubelet("active")
 
     def write(self, name: str, *lines: str) -> None:
@@ -84,14 +85,15 @@ class Node:
         return done.stdout
 
     @property
-    def looks(self) -> list[str]:
-        return (self.bin / "looks").read_text().splitlines()
+    def listed(self) -> list[str]:
+        """The listings of leases: the kubelet's state, T if paused, and what was listed."""
+        return [line.strip() for line in (self.bin / "listed").read_text().splitlines()]
 
     def state(self) -> str:
         return Path(f"/proc/{self.kubelet.pid}/stat").read_text().rpartition(") ")[2][0]
 
     def until(self, change: int) -> None:
-        """Wait until the kubelet was stopped (os.WSTOPPED) or continued (os.WCONTINUED)."""
+        """Wait until the kubelet has been stopped (os.WSTOPPED) or continued (os.WCONTINUED)."""
         os.waitid(os.P_PID, self.kubelet.pid, change)
 
 
@@ -111,11 +113,11 @@ def lease(created: datetime, *, expires: bool = True, name: str = "123456789-AbC
     return f"{name} {created:%FT%TZ} {label} "
 
 
-def is_idle(node: Node, leases: Sequence[str], started: str) -> bool:
+def lists_pulls(node: Node, leases: Sequence[str], started: str) -> bool:
     node.write("leases", HEADER, *leases)
-    answer = node.sh(f"time='{started}'; if idle; then echo idle; else echo busy; fi")
-    assert answer in ("idle\n", "busy\n")
-    return answer == "idle\n"
+    answer = node.sh(f"time='{started}' first=; list_pulls; echo \"[$pulls]\"")
+    assert answer.startswith("[ ")
+    return answer != "[ ]\n"
 
 
 def systemd(time: datetime) -> str:
@@ -133,95 +135,119 @@ def test_leases_that_expire_are_pulls_unless_older_than_containerd_or_five_minut
     now = datetime.now(UTC)
     listed = [lease(now - timedelta(seconds=age), expires=expires) for age, expires in leases]
     pulls = [age for age, expires in leases if expires and age <= min(up, 300)]
-    assert is_idle(node, listed, systemd(now - timedelta(seconds=up))) == (not pulls)
+    assert lists_pulls(node, listed, systemd(now - timedelta(seconds=up))) == bool(pulls)
 
 
 def test_a_lease_of_the_second_in_which_containerd_started_is_a_pull(node: Node) -> None:
     now = datetime.now(UTC)
-    assert not is_idle(node, [lease(now)], systemd(now))
+    assert lists_pulls(node, [lease(now)], systemd(now))
 
 
-def test_where_the_start_of_containerd_is_not_known_each_young_lease_is_a_pull(node: Node) -> None:
-    assert not is_idle(node, [lease(datetime.now(UTC))], "")
+def test_if_the_start_of_containerd_is_unknown_every_young_lease_is_a_pull(node: Node) -> None:
+    assert lists_pulls(node, [lease(datetime.now(UTC))], "")
 
 
-def test_what_cannot_be_asked_is_idle(node: Node) -> None:
+def test_without_an_answer_from_containerd_nothing_is_waited_for(node: Node) -> None:
     (node.bin / "ctr").write_text("#!/bin/sh\necho 'ctr: cannot connect' >&2; exit 1\n")
-    assert node.sh("time=; idle && echo idle") == "idle\n"
+    assert node.sh("time='' first=''; list_pulls; echo \"[$pulls]\"") == "[ ]\n"
 
 
-def test_the_kubelet_is_held_and_goes_on(node: Node) -> None:
-    assert (
-        node.sh(f"look; hold; {STATE}; echo $held; release; {STATE}; echo [$held]") == f"T\n{node.kubelet.pid}\nS\n[]\n"
-    )
+def test_the_kubelet_is_paused_and_resumed(node: Node) -> None:
+    calls = f"query_units; pause_kubelet; {STATE}; echo $paused; resume_kubelet; {STATE}; echo [$paused]"
+    assert node.sh(calls) == f"T\n{node.kubelet.pid}\nS\n[]\n"
 
 
-def test_it_can_be_held_again_and_again(node: Node) -> None:
-    assert node.sh(f"look; for n in 1 2 3 4 5; do hold; {STATE}; release; done") == "T\n" * 5
+def test_it_can_be_paused_again_and_again(node: Node) -> None:
+    calls = f"query_units; for n in 1 2 3 4 5; do pause_kubelet; {STATE}; resume_kubelet; done"
+    assert node.sh(calls) == "T\n" * 5
 
 
 @pytest.mark.parametrize("end", ["exit 1", "kill -9 $$", "kill -9 0", "kill -TERM 0", "kill -HUP 0"])
-def test_it_goes_on_when_the_script_ends_in_any_way(node: Node, end: str) -> None:
-    process = node.start(f"look; hold; {end}")
-    node.until(os.WCONTINUED)  # it was stopped before
+def test_it_is_resumed_however_the_script_ends(node: Node, end: str) -> None:
+    process = node.start(f"query_units; pause_kubelet; {end}")
+    node.until(os.WCONTINUED)  # so it had been stopped
     process.wait()
     assert node.state() == "S"
 
 
-def test_it_goes_on_after_a_while_though_the_script_hangs(node: Node) -> None:
-    process = node.start("look; hold; sleep 600", {"flock -w 5": "flock -w 0.2"})
-    node.until(os.WCONTINUED)  # it was stopped before
+def test_it_is_resumed_after_some_seconds_although_the_script_hangs(node: Node) -> None:
+    process = node.start("query_units; pause_kubelet; sleep 600", {"flock -w 5": "flock -w 0.2"})
+    node.until(os.WCONTINUED)  # so it had been stopped
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def test_one_that_somebody_has_stopped_stays_so(node: Node) -> None:
+def test_a_kubelet_stopped_by_an_administrator_stays_stopped(node: Node) -> None:
     node.kubelet.send_signal(signal.SIGSTOP)
     node.until(os.WSTOPPED)
-    assert node.sh("look; settle; echo [$held]; release") == "[]\n"
-    assert node.looks == ["idle T"]
+    assert node.sh("note_database; settle; echo [$paused]; resume_kubelet") == "[]\n"
+    assert node.listed == ["T"]
     assert node.state() == "T"
 
 
 @pytest.mark.parametrize(
     ("state", "pid"), [("inactive", 0), ("activating", None), ("active", 0), ("active", 2**22 + 1)]
 )
-def test_where_no_kubelet_runs_none_is_held(node: Node, state: str, pid: int | None) -> None:
+def test_if_no_kubelet_runs_none_is_paused(node: Node, state: str, pid: int | None) -> None:
     node.is_kubelet(state, pid)
-    assert node.sh("settle; echo [$held]; release; echo done") == "[]\ndone\n"
-    assert node.looks == ["idle S"]
+    assert node.sh("note_database; settle; echo [$paused]; resume_kubelet; echo done") == "[]\ndone\n"
+    assert node.listed == ["S"]
 
 
-def test_without_pulls_one_look_is_enough_and_the_kubelet_is_held_from_before_it(node: Node) -> None:
-    assert node.sh(f"settle; {STATE}") == "T\n"
-    assert node.looks == ["idle T"]
+def test_without_pulls_one_listing_is_enough_and_the_kubelet_is_paused_before_it(node: Node) -> None:
+    assert node.sh(f"note_database; settle; {STATE}") == "T\n"
+    assert node.listed == ["T"]
 
 
 def test_pulls_are_waited_for(node: Node) -> None:
-    node.write("busy", *["lease"] * 3)
-    assert node.sh(f"settle; {STATE}") == "T\n"
-    assert [one.split()[0] for one in node.looks] == ["busy"] * 3 + ["idle"]
-    assert node.looks[-1] == "idle T"
+    node.write("listings", *["a"] * 4, "")
+    assert node.sh(f"note_database; settle; {STATE}") == "T\n"
+    assert [one[1:].strip() for one in node.listed] == ["a"] * 4 + [""]
+    assert node.listed[-1] == "T"
 
 
-def test_what_the_database_notes_is_waited_for(node: Node) -> None:
-    """A request whose lease was not there yet, or an answer whose lease is gone already."""
-    node.write("busy", *["database"] * 2)
-    assert node.sh(f"settle; {STATE}") == "T\n"
-    assert node.looks == ["busy T", "busy T", "idle T"]
+def test_changes_of_the_database_are_waited_for(node: Node) -> None:
+    """A request without a lease yet, or an answer whose lease has ended."""
+    node.write("listings", *["changes"] * 4, "")
+    assert node.sh(f"note_database; settle; {STATE}") == "T\n"
+    assert node.listed == [*["T changes"] * 4, "T"]
+
+
+def test_a_change_of_the_database_before_the_first_listing_is_waited_for(node: Node) -> None:
+    node.write("listings", "")
+    assert node.sh(f"note_database; touch {node.bin}/database; settle; {STATE}") == "T\n"
+    assert node.listed == ["T", "T"]
 
 
 def test_without_the_database_leases_decide(node: Node) -> None:
     (node.bin / "database").unlink()
-    node.write("busy", "lease")
-    assert node.sh(f"settle; {STATE}") == "T\n"
-    assert node.looks[-1] == "idle T"
+    node.write("listings", "a", "")
+    assert node.sh(f"note_database; settle; {STATE}") == "T\n"
+    assert node.listed == ["T a", "T"]
 
 
-def test_pulls_that_do_not_end_have_the_kubelet_held_in_pieces_and_are_not_waited_for_any_longer(node: Node) -> None:
-    node.write("busy", "always")
-    assert node.sh(f"settle; {STATE}", SCALED) == "T\n"
-    states = "".join(one.removeprefix("busy ") for one in node.looks)
-    assert [piece for piece in states.replace("R", "S").split("S") if piece][2:]  # held three times
-    assert states.endswith("T")
+def pauses(node: Node) -> list[str]:
+    """Return the listings of each pause."""
+    states = "".join(one[0] for one in node.listed)
+    return [piece for piece in states.replace("R", "S").split("S") if piece]
+
+
+def test_pulls_that_others_begin_all_the_time_are_waited_for_in_one_pause_only(node: Node) -> None:
+    node.write("listings", "a new", "a b new", "b new", "new")
+    assert node.sh(f"note_database; settle; {STATE}", SCALED) == "T\n"
+    assert len(pauses(node)) == 1
+    assert node.listed[-1] == "T new"
+
+
+def test_a_long_pull_beside_short_ones_is_waited_for(node: Node) -> None:
+    node.write("listings", *["a new"] * 8, "new")
+    assert node.sh(f"note_database; settle; {STATE}", SCALED) == "T\n"
+    assert node.listed[-1] == "T new"
+
+
+def test_a_pull_that_hangs_has_the_kubelet_paused_three_times_and_is_cut(node: Node) -> None:
+    node.write("listings", "a")
+    assert node.sh(f"note_database; settle; {STATE}", SCALED) == "T\n"
+    assert len(pauses(node)) == 3
+    assert node.listed[-1] == "T a"
