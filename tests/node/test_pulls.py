@@ -210,7 +210,7 @@ async def test_the_kubelet_resumes_when_containerd_does_not_come_up_again(node: 
         node.await_kubelet()
     finally:
         node.sh(f"cp /root/config.toml {config}; systemctl reset-failed containerd; systemctl restart containerd")
-    assert (await trust.apply(shell, node.trusting("two"))).restarted
+    assert (await trust.apply(shell, node.trusting("one"))).restarted
 
 
 @pytest.mark.usefixtures("pulling_kubelet")

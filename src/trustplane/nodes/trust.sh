@@ -349,7 +349,8 @@ drop_link() {
 # The last pause is the longest, to let as many pulls as possible end with none to follow.
 settle() {
     query_units
-    for limit in 100 100 200; do
+    dead=$newline$(cat "$home/leases" 2>/dev/null)
+    for limit in 80 80 200; do
         pause_kubelet
         if drain_pulls "$limit" || [ "$limit" = 200 ]; then return; fi
         resume_kubelet
@@ -387,7 +388,7 @@ read_clock() { # sets now: hundredths of a second
 }
 
 # A pull's lease begins about 2 ms after its request and ends about 25 ms before its answer. Both change containerd's
-# database: if it is the same as in the call before, 40 ms ago, no pull is between request and lease, or lease and answer.
+# database: if it has not changed since the call before, 40 ms ago, every pull under way has its lease.
 is_quiet() {
     list_pulls
     note_database && [ "$pulls" = ' ' ]
@@ -409,7 +410,7 @@ note_database() {
 # Set pulls to the leases of pulls, and left to those of them that are among the first. containerd keeps a lease for
 # each pull, from before it asks the registry until all layers are unpacked. Leases of pods never expire. A lease older
 # than containerd is left over from a cut pull, one older than five minutes most likely from a killed client; both last
-# a day.
+# a day. Times are in whole seconds, so await_containerd has noted which leases were left over from the same second.
 list_pulls() {
     pulls=' ' left=''
     command -v ctr >/dev/null || return 0
@@ -435,6 +436,9 @@ LEASES
 }
 
 count_pull() { # lease
+    case $dead in
+    *"$newline$1 "*) return ;;
+    esac
     pulls="$pulls$1 "
     case $first in
     *" $1 "*) left="$left$1 " ;;
@@ -472,12 +476,13 @@ is_running() { # pid; fails if an administrator has stopped the process: it then
     esac
 }
 
-# `systemctl restart` returns when containerd reports that it is ready. An answered request proves that it serves.
+# `systemctl restart` returns when containerd reports that it is ready. An answered request proves that it serves. All
+# leases in the answer are left over from cut pulls, as the kubelet is still paused.
 await_containerd() {
     query_units
     [ "$active" = active ] || return 1
     command -v ctr >/dev/null || return 0
-    timeout 10 ctr --connect-timeout 10s version >/dev/null
+    timeout 10 ctr --connect-timeout 10s --namespace k8s.io leases ls >"$home/leases"
 }
 
 main() {
