@@ -422,7 +422,7 @@ list_pulls() {
     # shellcheck disable=SC2086  # words: weekday, date, time, UTC
     set -- $time
     started=${2:+$2T${3-}Z}
-    oldest=$(date -d '-5 minutes' +%FT%TZ)
+    oldest=$(date -d "@$(($(date +%s) - 300))" +%FT%TZ)
     while read -r lease created labels; do
         case $labels in
         *containerd.io/gc.expire=*)
