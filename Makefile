@@ -175,11 +175,6 @@ bench-nodes: setup $(ANSIBLE)/locked ## One CA on 50 light nodes, beside Ansible
 	@$(BIN)/trustplane local build
 	@PYTHONPATH=tests $(BIN)/python -m bench.nodes --nodes $(or $(N),50) $(if $(OUTPUT),-o $(OUTPUT))
 
-.PHONY: bench-nodes
-bench-nodes: setup $(ANSIBLE)/locked ## One CA on 50 light nodes, beside Ansible and a loop of ssh: make bench-nodes [N=50] [OUTPUT=json]
-	@$(BIN)/trustplane local build
-	@PYTHONPATH=tests $(BIN)/python -m bench.nodes --nodes $(or $(N),50) $(if $(OUTPUT),-o $(OUTPUT))
-
 .PHONY: bench-watch
 bench-watch: setup ## What it costs to watch failing pulls: make bench-watch [PODS=5000] [MINUTES=4]
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.watch $(or $(PODS),5000) $(or $(MINUTES),4)
