@@ -57,6 +57,9 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "tests/references/test_agreement.py:go_answers": CALLER,
     "tests/references/test_agreement.py:program": GO,
     "tests/unit/local/bench/test_pulls.py:batch": ("sh",),
+    # The tests bring a systemctl and a ctr.
+    "tests/unit/nodes/test_pulls.py:sh": ("sh", *(_TRUST - {"systemctl", "openssl", "ctr"})),
+    "tests/unit/nodes/test_pulls.py:start": ("sh", *(_TRUST - {"systemctl", "openssl", "ctr"})),
 }
 SCRIPTS = ("Makefile", ".ci/run")
 # Programs and files required although no code starts them, with the reason.

@@ -7,6 +7,7 @@ to it, as the user of TKG Service).
 
 import asyncio
 import base64
+import contextlib
 import os
 import secrets
 import shutil
@@ -42,6 +43,17 @@ NAME = "node"
 INDEX = 10
 CERTS = "/etc/ssl/certs"
 PORTS = {"one": 5001, "two": 5002}
+_KUBELET = "/etc/systemd/system/kubelet.service.d/99-played.conf"
+_STATE = "sed 's/.*) //' /proc/$(systemctl show -p MainPID --value kubelet)/stat"
+_PLAYED = """\
+[Unit]
+ConditionPathExists=
+
+[Service]
+Restart=no
+ExecStart=
+ExecStart={command}
+"""
 _REGISTRY = """\
 version: 0.1
 storage: {{filesystem: {{rootdirectory: /tmp/{name}}}}}
@@ -148,11 +160,30 @@ class Node:
     def invocation(self) -> str:
         return self.sh("systemctl show -p InvocationID --value containerd").strip()
 
+    def is_kubelet_paused(self) -> bool:
+        """Return whether the process that plays the kubelet is stopped."""
+        return self.sh(f"{_STATE} | cut -c 1") == "T\n"
+
+    def await_kubelet(self) -> None:
+        """Wait until the process that plays the kubelet runs."""
+        self.until(f"{_STATE} | grep -q ^[^T]")
+
     def until(self, script: str) -> None:
         deadline = time.monotonic() + 60
         while self.sh(f"({script}) >/dev/null 2>&1 && echo yes || true") != "yes\n":
             assert time.monotonic() < deadline, f"{script}: {self.sh(script, check=False)}"
             time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def kubelet(node: Node, command: str) -> Iterator[None]:
+    """Have a command play the kubelet within the block, as a unit of that name."""
+    node.sh(f"cat >{_KUBELET} <<'END'\n{_PLAYED.format(command=command)}\nEND\nsystemctl daemon-reload")
+    node.sh("systemctl start kubelet")
+    try:
+        yield
+    finally:
+        node.sh(f"systemctl stop kubelet; systemctl reset-failed kubelet; rm {_KUBELET}; systemctl daemon-reload")
 
 
 class Shell:

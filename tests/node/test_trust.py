@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.node.conftest import set_of
+from tests.node.conftest import kubelet, set_of
 
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.errors import NodeError, TransientError
@@ -19,9 +19,11 @@ NOT_FOUND = "not found"
 ONE = "one.test:5001"
 FACTS = NodeFacts(machine="w-0", created=datetime(2026, 1, 1, tzinfo=UTC), digest="digest")
 
-# Commands of trust.sh that change the node, in the position of a command.
+# Commands of trust.sh that change the node, in the position of a command; and the functions that pause the kubelet,
+# wait during the pause, and resume it.
 _CHANGES = re.compile(
-    r"(?P<before>^\s*|\*\) |\|\| )(?P<command>(?:mv|rm|ln|mkdir|persist|systemctl restart|printf %s \"\$data\") )",
+    r"(?P<before>^\s*|\*\) |\|\| )(?P<command>(?:mv|rm|ln|mkdir|persist|systemctl restart|printf %s \"\$data\") "
+    r"|(?:pause_kubelet|resume_kubelet|await_containerd)(?= |$))",
     re.MULTILINE,
 )
 _STEPS = "/run/steps"
@@ -246,6 +248,14 @@ async def test_after_a_kill_at_any_step_the_next_attempt_converges(
     """Alternate between {boot, one} and {one, two}: one entry is added, one removed, one stays."""
     before = foreign()
     sets = {"boot": node.trusting("one", "boot"), "two": node.trusting("one", "two")}
+    with kubelet(node, "/bin/sleep infinity"):
+        await killed_at_each_step(node, shell, monkeypatch, sets)
+    assert foreign() == before
+
+
+async def killed_at_each_step(
+    node: Any, shell: Any, monkeypatch: pytest.MonkeyPatch, sets: dict[str, dict[str, str]]
+) -> None:
     await trust.apply(shell, sets["boot"])
     whole, step, died = trust._SCRIPT, 0, True
     while died:
@@ -260,6 +270,7 @@ async def test_after_a_kill_at_any_step_the_next_attempt_converges(
             died = True
         half = "for f in one boot two; do f=/etc/ssl/certs/tkg-$f.pem; test ! -e $f || openssl x509 -noout -in $f; done"
         assert node.sh(half) == "", f"step {step}"
+        node.await_kubelet()
 
         monkeypatch.setattr(trust, "_SCRIPT", whole)
         result = await trust.apply(shell, sets[come])
@@ -269,7 +280,6 @@ async def test_after_a_kill_at_any_step_the_next_attempt_converges(
         assert files.split() == sorted([*linked, "tkg-theirs.pem"]) + linked, f"step {step}"
         assert gone not in files
     assert step > 15
-    assert foreign() == before
 
 
 async def test_150_cas_of_the_size_of_rsa_4096_take_two_round_trips(

@@ -33,8 +33,9 @@ systemctl() {
     case "$*" in
     "show -p InvocationID --value containerd") cat /etc/run ;;
     show*)
-        printf 'ActiveState=active\\nInvocationID=%s\\nExecMainStartTimestamp=%s\\n\\nActiveState=active\\n' \\
-            "$(cat /etc/run)" "$(cat /etc/started)" ;;
+        printf 'ActiveState=active\\nInvocationID=%s\\nExecMainStartTimestamp=%s\\nMainPID=1\\n\\n' \\
+            "$(cat /etc/run)" "$(cat /etc/started)"
+        printf 'MainPID=0\\nActiveState=active\\n' ;;
     "restart containerd") echo "$$" >/etc/run; date >/etc/started ;;
     esac
 }
