@@ -121,7 +121,7 @@ def update_on_request(stage: Stage) -> None:
     wait_running(stage.story, late, "cart")
 
 
-def inspect_node(stage: Stage) -> None:
+def show_node(stage: Stage) -> None:
     """Show the files and a TLS handshake on a worker, over SSH."""
     stage.story.say(
         "Don't take our word for it. Log in to a worker, list the files, and shake hands with the registry."
@@ -168,7 +168,7 @@ ACTS: tuple[Act, ...] = (
     ("A new cluster trusts the registry from first boot", boot_with_trust),
     ("A second CA: preview it, apply it, and nothing rolls", add_second_authority),
     ("Update on request: in place, and proven by every node", update_on_request),
-    ("See for yourself: on the node, over SSH", inspect_node),
+    ("See for yourself: on the node, over SSH", show_node),
     ("Remove the CA, and prove that it is gone", remove_authority),
 )
 

@@ -85,7 +85,7 @@ def expire_certificate(stage: Stage) -> None:
     wait_running(stage.story, late, APP)
 
 
-def change_password(stage: Stage) -> None:
+def rotate_password(stage: Stage) -> None:
     """Change the password of the registry's user: the pull secret is outdated."""
     stage.story.say("Last: the registry's password rotates, and the pull secret in the cluster does not.")
     corp = stage.corp
@@ -107,7 +107,7 @@ ACTS: tuple[Act, ...] = (
     ("Same error, different cause: a CA file is missing on a node", remove_file_from_node),
     ("Same error again: the registry has a new CA of the same name", rekey_authority),
     ("The registry's certificate expires, and the pod says why", expire_certificate),
-    ("The registry's password changes", change_password),
+    ("The registry's password changes", rotate_password),
 )
 
 
