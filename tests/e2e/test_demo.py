@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 TITLES = (
-    "A cluster without the trust: ErrImagePull",
-    "The first TkgServiceConfiguration updates the existing cluster",
-    "Credentials are another matter",
-    "A new cluster trusts from birth",
-    "A second CA: nothing rolls, the clusters are shown as not current",
-    "Taken on request, in place, and proven by every node",
-    "Seen on the node, over SSH",
-    "Removed in place, and refused from then on",
-    "The same words, another cause: a file is gone from a node",
-    "The registry comes back with a new CA of the same name",
-    "The registry's certificate has expired, and the pod is told so",
-    "The registry's password was changed",
+    "The problem: ErrImagePull",
+    "The fix: one TkgServiceConfiguration",
+    "Trusted, but not authorized: pull secrets still count",
+    "A new cluster trusts the registry from first boot",
+    "A second CA: preview it, apply it, and nothing rolls",
+    "Update on request: in place, and proven by every node",
+    "See for yourself: on the node, over SSH",
+    "Remove the CA, and prove that it is gone",
+    "Same error, different cause: a CA file is missing on a node",
+    "Same error again: the registry has a new CA of the same name",
+    "The registry's certificate expires, and the pod says why",
+    "The registry's password changes",
 )
 CAUSES = ("trust-not-applied", "ca-rekeyed", "certificate-expired", "auth-rejected")
 
@@ -33,7 +33,7 @@ def test_every_claim_holds(scratch: Path, local: Callable[..., subprocess.Comple
         process = subprocess.run(command, text=True, capture_output=True, timeout=1700, check=False)
         assert process.returncode == 0, process.stdout[-8000:] + process.stderr
         assert "x509: certificate signed by unknown authority" in process.stdout
-        explained = [line for line in process.stdout.splitlines() if line.startswith("✓ one cause, for certain: ")]
+        explained = [line for line in process.stdout.splitlines() if line.startswith("✓ one cause, high confidence: ")]
         assert [line.rpartition(" ")[2] for line in explained] == list(CAUSES)
         for cause in CAUSES:
             answer = process.stdout[process.stdout.index(f"\n   {cause}: ") :]
@@ -42,7 +42,7 @@ def test_every_claim_holds(scratch: Path, local: Callable[..., subprocess.Comple
         assert re.search(r"^      SHA-256: +[0-9a-f]{64}$", rekeyed[: rekeyed.index("Evidence:")], re.MULTILINE)
         described = process.stdout[process.stdout.index("# its events") :]
         assert re.search(r"Warning +ImagePullExplained .*\(certificate-expired, high confidence\)", described)
-        table = process.stdout[process.stdout.index("What happened") :]
+        table = process.stdout[process.stdout.index("Recap") :]
         assert all(title in table for title in TITLES), table
     finally:
         removed = local("down", folder)

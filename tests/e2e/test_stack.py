@@ -168,7 +168,7 @@ def test_a_taken_port_is_reported_with_its_holder_before_anything_starts(stack: 
         stranger.listen()
         refused = local("up", stack.folder)
     assert refused.returncode == 3
-    assert f"port {stack.ports['kcm']} of kcm is held by" in refused.stderr
+    assert f"port {stack.ports['kcm']} of kcm is in use by" in refused.stderr
     assert f"(pid {os.getpid()})" in refused.stderr
     assert local("up", stack.folder).returncode == 0
 
@@ -199,7 +199,7 @@ def test_two_ups_at_once_after_a_crash_in_the_first_one(second: Path, stack: Sta
     ups = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
     printed = [one.communicate()[0] for one in ups]
     assert [one.returncode for one in ups] == [0, 0], printed
-    assert sum(f"Another command works on {second}" in one for one in printed) == 1
+    assert sum(f"Waiting for another command on {second}" in one for one in printed) == 1
     assert status(local, second)[0] == 0
     assert status(local, stack.folder)[0] == 0
     other = stacks.read(second)
@@ -231,13 +231,13 @@ def test_a_corrupt_store_is_reported_and_down_removes_everything(second: Path, s
     (second / "etcd" / "member" / "snap" / "db").write_bytes(b"not a database")
     broken = local("up", second)
     assert broken.returncode == 3
-    assert "etcd ended right after its start" in broken.stderr
+    assert "etcd exited right after its start" in broken.stderr
     assert "trustplane local down" in broken.stderr
     gone = local("down", second)
     assert gone.returncode == 0, gone.stdout + gone.stderr
     assert traces(other) == []
     assert status(local, stack.folder)[0] == 0
-    assert "There is no stack" in local("down", second).stdout
+    assert "No stack in" in local("down", second).stdout
 
 
 def traces(stack: Stack) -> list[str]:

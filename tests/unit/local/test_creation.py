@@ -13,7 +13,7 @@ from trustplane_local.versions import DEFAULT, SETS
 from trustplane_local.wishes import Wishes
 
 
-def test_an_empty_absent_or_abandoned_folder_can_become_a_stacks(tmp_path: Path) -> None:
+def test_an_empty_missing_or_abandoned_folder_is_accepted(tmp_path: Path) -> None:
     creation.refuse_foreign(tmp_path)
     creation.refuse_foreign(tmp_path / "absent")
     (tmp_path / lock.NAME).touch()
@@ -21,28 +21,28 @@ def test_an_empty_absent_or_abandoned_folder_can_become_a_stacks(tmp_path: Path)
     creation.refuse_foreign(tmp_path)
 
 
-def test_a_folder_with_other_things_in_it_is_refused_untouched(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match="it holds a, b, c and more"):
+    with pytest.raises(UserError, match="it contains a, b, c and more"):
         creation.refuse_foreign(tmp_path)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "b", "c", "d"]
 
 
-def test_a_stacks_own_folder_is_not_foreign(tmp_path: Path) -> None:
+def test_a_state_folder_is_accepted(tmp_path: Path) -> None:
     for name in ("stack.json", "etcd", lock.NAME):
         (tmp_path / name).touch()
     creation.refuse_foreign(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"id": 1}'])
-def test_an_unreadable_description_is_told(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_description_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
-    with pytest.raises(HostError, match="cannot be read"):
+    with pytest.raises(HostError, match="Cannot read"):
         creation.kept(tmp_path)
 
 
-def test_the_cache_is_cold_until_the_node_image_of_these_versions_is_whole(
+def test_the_cache_is_cold_until_it_has_the_node_image_of_the_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = SETS["capi-1.13"]
@@ -55,7 +55,7 @@ def test_the_cache_is_cold_until_the_node_image_of_these_versions_is_whole(
 
 
 @pytest.mark.parametrize(("option", "value"), [("subnet", "198.18.0.0/18"), ("versions", "capi-1.13")])
-def test_a_stack_keeps_what_it_was_made_with(stack: Stack, option: str, value: str) -> None:
+def test_other_options_for_an_existing_stack_are_refused(stack: Stack, option: str, value: str) -> None:
     stack.folder.mkdir()
     (stack.folder / FILE).write_bytes(msgspec.json.encode(stack, enc_hook=str))
     with pytest.raises(UserError, match=f"{value}") as error:
@@ -64,7 +64,7 @@ def test_a_stack_keeps_what_it_was_made_with(stack: Stack, option: str, value: s
     assert f"Leave --{option} out" in error.value.next_step
 
 
-def test_a_stack_of_former_versions_of_trustplane_has_the_default(stack: Stack) -> None:
+def test_a_stack_without_a_version_set_has_the_default(stack: Stack) -> None:
     content = msgspec.json.decode(msgspec.json.encode(stack, enc_hook=str))
     del content["versions"]
     stack.folder.mkdir()
@@ -74,7 +74,7 @@ def test_a_stack_of_former_versions_of_trustplane_has_the_default(stack: Stack) 
 
 
 class NoSteps:
-    """Nothing is done, so nothing is told."""
+    """Fails on any progress: nothing must be done."""
 
     def step(self, name: str) -> AbstractContextManager[None]:
         raise AssertionError(name)

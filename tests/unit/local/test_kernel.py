@@ -11,8 +11,8 @@ def test_a_limit_is_raised_and_never_lowered(tmp_path: Path, present: int, after
     folder.mkdir(parents=True)
     (folder / "max_user_instances").write_text(f"{present}\n")
     (folder / "max_user_watches").write_text("2000000\n")
-    said: list[str] = []
-    kernel.raise_limits(said.append, tmp_path)
+    messages: list[str] = []
+    kernel.raise_limits(messages.append, tmp_path)
     assert int((folder / "max_user_instances").read_text()) == after
     assert int((folder / "max_user_watches").read_text()) == 2000000
-    assert len(said) == notes
+    assert len(messages) == notes

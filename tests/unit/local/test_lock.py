@@ -5,42 +5,42 @@ from pathlib import Path
 from trustplane_local import lock
 
 
-def test_the_second_waits_and_says_so(tmp_path: Path) -> None:
-    told, entered = threading.Event(), threading.Event()
+def test_a_second_command_reports_that_it_waits(tmp_path: Path) -> None:
+    waiting, entered = threading.Event(), threading.Event()
 
     def second() -> None:
-        with lock.exclusive(tmp_path, told.set):
+        with lock.exclusive(tmp_path, waiting.set):
             entered.set()
 
     with lock.exclusive(tmp_path, lambda: None):
         thread = threading.Thread(target=second)
         thread.start()
-        assert told.wait(10)
+        assert waiting.wait(10)
         assert not entered.is_set()
     thread.join(10)
     assert entered.is_set()
 
 
-def test_nobody_is_told_to_wait_for_a_dead_process(tmp_path: Path) -> None:
+def test_a_dead_process_holds_no_lock(tmp_path: Path) -> None:
     (tmp_path / lock.NAME).touch()
     waited = []
     with lock.exclusive(tmp_path, lambda: waited.append(True)):
         assert waited == []
 
 
-def test_who_waited_for_a_down_holds_the_lock_of_the_new_folder(tmp_path: Path) -> None:
-    folder, told = tmp_path / "state", threading.Event()
-    seen: list[bool] = []
+def test_a_command_that_waited_for_down_locks_the_new_folder(tmp_path: Path) -> None:
+    folder, waiting = tmp_path / "state", threading.Event()
+    exists: list[bool] = []
 
     def second() -> None:
-        with lock.exclusive(folder, told.set):
-            seen.append((folder / lock.NAME).exists())
+        with lock.exclusive(folder, waiting.set):
+            exists.append((folder / lock.NAME).exists())
 
     with lock.exclusive(folder, lambda: None):
         thread = threading.Thread(target=second)
         thread.start()
-        assert told.wait(10)
+        assert waiting.wait(10)
         shutil.rmtree(folder)
     thread.join(10)
-    assert seen == [True]
+    assert exists == [True]
     assert folder.stat().st_mode & 0o777 == 0o700

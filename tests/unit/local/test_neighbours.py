@@ -23,9 +23,9 @@ def lengths() -> st.SearchStrategy[int]:
 
 
 @given(st.lists(networks(), max_size=6))
-def test_a_chosen_subnet_overlaps_nothing_in_use(used: list[ipaddress.IPv4Network]) -> None:
+def test_the_chosen_subnet_is_the_first_free_one(used: list[ipaddress.IPv4Network]) -> None:
     candidates = list(POOL.subnets(new_prefix=18))
-    free = [one for one in candidates if not any(one.overlaps(other) for other in used)]
+    free = [subnet for subnet in candidates if not any(subnet.overlaps(other) for other in used)]
     if free:
         assert choose_subnet(used) == str(free[0])
     else:
@@ -33,22 +33,22 @@ def test_a_chosen_subnet_overlaps_nothing_in_use(used: list[ipaddress.IPv4Networ
             choose_subnet(used)
 
 
-def test_a_subnet_that_is_asked_for_is_taken_or_refused_with_what_uses_it() -> None:
+def test_a_requested_subnet_is_used_or_refused_with_the_conflicting_network() -> None:
     assert choose_subnet([], "10.8.64.0/18") == "10.8.64.0/18"
     with pytest.raises(HostError, match=r"10\.8\.70\.0/24"):
         choose_subnet([ipaddress.IPv4Network("10.8.70.0/24")], "10.8.64.0/18")
 
 
-@pytest.mark.parametrize("asked", ["10.0.0.0/16", "10.0.0.1/18", "nonsense", "fd00::/18"])
-def test_only_an_ipv4_18_is_a_subnet(asked: str) -> None:
+@pytest.mark.parametrize("text", ["10.0.0.0/16", "10.0.0.1/18", "nonsense", "fd00::/18"])
+def test_a_subnet_must_be_an_ipv4_18(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        neighbours.parse_subnet(asked)
+        neighbours.parse_subnet(text)
 
 
-def test_routes_are_read_from_ip() -> None:
+def test_routes_are_parsed_from_the_output_of_ip() -> None:
     routes = [{"dst": "default"}, {"dst": "198.18.0.0/18"}, {"type": "local", "dst": "10.1.2.3"}, {"dst": "0.0.0.0/0"}]
-    found = neighbours.routed(json.dumps(routes).encode())
-    assert [str(one) for one in found] == ["198.18.0.0/18", "10.1.2.3/32"]
+    networks = neighbours.routed(json.dumps(routes).encode())
+    assert [str(network) for network in networks] == ["198.18.0.0/18", "10.1.2.3/32"]
     assert neighbours.routed(b"") == []
 
 
@@ -66,7 +66,7 @@ def make_stack(folder: Path, cache: Path, id_: str) -> Stack:
     )
 
 
-def test_stacks_know_of_each_other_until_they_are_gone(tmp_path: Path) -> None:
+def test_stacks_are_registered_until_they_are_removed(tmp_path: Path) -> None:
     other = make_stack(tmp_path / "other", tmp_path, "00000001")
     other.folder.mkdir()
     (other.folder / "stack.json").write_bytes(msgspec.json.encode(other, enc_hook=str))
@@ -74,7 +74,7 @@ def test_stacks_know_of_each_other_until_they_are_gone(tmp_path: Path) -> None:
         assert known == []
         neighbours.announce(other)
     with neighbours.choosing(tmp_path) as known:
-        assert [one.id for one in known] == ["00000001"]
+        assert [neighbour.id for neighbour in known] == ["00000001"]
         assert neighbours.kept_ports(known) == set(other.ports.values())
     (other.folder / "stack.json").unlink()
     with neighbours.choosing(tmp_path) as known:
@@ -84,7 +84,7 @@ def test_stacks_know_of_each_other_until_they_are_gone(tmp_path: Path) -> None:
     assert [entry.name for entry in (tmp_path / "stacks").iterdir()] == ["lock"]
 
 
-def test_a_note_whose_folder_has_another_stack_now_is_void(tmp_path: Path) -> None:
+def test_a_note_is_ignored_if_its_folder_has_another_stack(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
     (folder / "stack.json").write_bytes(msgspec.json.encode(make_stack(folder, tmp_path, "00000002"), enc_hook=str))

@@ -31,7 +31,7 @@ def verified(folder: Path, name: str, now: dt.datetime) -> None:
         verifier.build_server_verifier(subject).verify(certificate(folder, name), [])
 
 
-def test_certificates_are_those_of_the_authority_for_their_hosts_and_use(tmp_path: Path) -> None:
+def test_certificates_have_their_issuer_hosts_and_usage(tmp_path: Path) -> None:
     pki.keep(tmp_path, "corp-root", LEAVES, NOW)
     verified(tmp_path, "server", NOW)
     assert pki.hosts_of(certificate(tmp_path, "server")) == {"127.0.0.1", "registry.corp.test"}
@@ -40,7 +40,7 @@ def test_certificates_are_those_of_the_authority_for_their_hosts_and_use(tmp_pat
     assert admin.subject.rfc4514_string() == "O=system:masters,CN=admin"
 
 
-def test_private_keys_are_the_owners_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_private_keys(tmp_path: Path) -> None:
     pki.keep(tmp_path / "pki", "ca", LEAVES, NOW)
     pki.keep_service_account_key(tmp_path / "pki")
     assert (tmp_path / "pki").stat().st_mode & 0o777 == 0o700
@@ -49,7 +49,7 @@ def test_private_keys_are_the_owners_alone(tmp_path: Path) -> None:
     assert {key.stat().st_mode & 0o777 for key in keys} == {0o600}
 
 
-def test_what_is_there_and_valid_is_kept(tmp_path: Path) -> None:
+def test_valid_files_are_kept(tmp_path: Path) -> None:
     pki.keep(tmp_path, "ca", LEAVES, NOW)
     pki.keep_service_account_key(tmp_path)
     before = content(tmp_path)
@@ -58,7 +58,7 @@ def test_what_is_there_and_valid_is_kept(tmp_path: Path) -> None:
     assert content(tmp_path) == before
 
 
-def test_certificates_are_renewed_in_time_and_keys_stay(tmp_path: Path) -> None:
+def test_certificates_are_renewed_before_they_expire_and_keys_stay(tmp_path: Path) -> None:
     pki.keep(tmp_path, "ca", LEAVES, NOW)
     before = content(tmp_path)
     later = NOW + dt.timedelta(days=340)
@@ -68,14 +68,14 @@ def test_certificates_are_renewed_in_time_and_keys_stay(tmp_path: Path) -> None:
     verified(tmp_path, "server", later + dt.timedelta(days=100))
 
 
-def test_everything_follows_a_lost_authority(tmp_path: Path) -> None:
+def test_a_lost_authority_is_replaced_with_all_its_certificates(tmp_path: Path) -> None:
     pki.keep(tmp_path, "ca", LEAVES, NOW)
     (tmp_path / "ca.key").unlink()
     pki.keep(tmp_path, "ca", LEAVES, NOW)
     verified(tmp_path, "server", NOW)
 
 
-def test_a_half_written_or_foreign_file_is_replaced(tmp_path: Path) -> None:
+def test_an_incomplete_or_invalid_file_is_replaced(tmp_path: Path) -> None:
     pki.keep(tmp_path, "ca", LEAVES, NOW)
     (tmp_path / "server.crt").write_text("-----BEGIN CERT")
     (tmp_path / "admin.key").write_text("")
@@ -86,7 +86,7 @@ def test_a_half_written_or_foreign_file_is_replaced(tmp_path: Path) -> None:
     assert key.public_key() == certificate(tmp_path, "admin").public_key()
 
 
-def test_other_hosts_call_for_another_certificate(tmp_path: Path) -> None:
+def test_changed_hosts_cause_a_new_certificate(tmp_path: Path) -> None:
     pki.keep(tmp_path, "ca", LEAVES, NOW)
     pki.keep(tmp_path, "ca", [pki.Leaf("server", "server", hosts=("10.0.0.9",))], NOW)
     assert pki.hosts_of(certificate(tmp_path, "server")) == {"10.0.0.9"}
@@ -103,7 +103,7 @@ def test_the_public_service_account_key_follows_the_private_one(tmp_path: Path) 
     assert (tmp_path / "sa.pub").read_bytes() != first
 
 
-def test_a_certificate_of_long_ago_is_by_the_same_authority_and_renewed(tmp_path: Path) -> None:
+def test_a_backdated_certificate_has_the_same_issuer_and_is_renewed(tmp_path: Path) -> None:
     pki.keep(tmp_path, "ca", LEAVES, NOW)
     authority = content(tmp_path)["ca.crt"]
     pki.certify(tmp_path, LEAVES[0], NOW - dt.timedelta(days=400))
@@ -115,7 +115,7 @@ def test_a_certificate_of_long_ago_is_by_the_same_authority_and_renewed(tmp_path
     assert content(tmp_path)["ca.crt"] == authority
 
 
-def test_a_renewed_authority_has_other_content_and_vouches_for_the_same(tmp_path: Path) -> None:
+def test_a_renewed_authority_is_a_new_certificate_that_verifies_the_old_leaves(tmp_path: Path) -> None:
     pki.keep(tmp_path, "corp-root", LEAVES, NOW)
     before = content(tmp_path)
     renewed = pki.renewed(tmp_path, NOW + dt.timedelta(days=1))

@@ -22,7 +22,7 @@ CONTAINER = Container(
 )
 
 
-def test_a_world_is_in_the_stacks_folder_except_what_a_reboot_must_remove(stack: Stack) -> None:
+def test_only_files_that_a_reboot_must_remove_are_outside_the_stacks_folder(stack: Stack) -> None:
     files = podman.configuration(stack)
     assert set(files) == {"containers.conf", "storage.conf", "networks/tp-0a1b2c3d.json"}
     folder = stack.folder / "podman"
@@ -32,9 +32,9 @@ def test_a_world_is_in_the_stacks_folder_except_what_a_reboot_must_remove(stack:
     assert f'runroot = "{folder}/run"' in files["storage.conf"]
 
 
-def test_the_network_has_the_stacks_subnet_and_a_bridge_of_its_own(stack: Stack) -> None:
+def test_each_network_has_its_stacks_subnet_and_a_separate_bridge(stack: Stack) -> None:
     other = msgspec.structs.replace(stack, id="ffffffff")
-    network, others = (json.loads(podman.configuration(one)[f"networks/{one.network}.json"]) for one in (stack, other))
+    network, others = (json.loads(podman.configuration(s)[f"networks/{s.network}.json"]) for s in (stack, other))
     assert network["subnets"] == [{"subnet": "198.18.64.0/18", "gateway": "198.18.64.1"}]
     assert network["labels"] == {"trustplane.dev/stack": "0a1b2c3d"}
     assert network["network_interface"] == "tp-0a1b2c3d"
@@ -56,7 +56,7 @@ def test_a_container_is_run_from_the_stacks_root_file_system(stack: Stack) -> No
 
 
 @given(st.integers(1, 2**40), st.integers(1, 2**40))
-def test_limits_are_never_raised_above_our_own(files: int, processes: int) -> None:
+def test_limits_never_exceed_those_of_this_process(files: int, processes: int) -> None:
     stack = Stack(
         id="0a1b2c3d",
         folder=Path("/s"),
@@ -69,14 +69,14 @@ def test_limits_are_never_raised_above_our_own(files: int, processes: int) -> No
         ports={},
     )
     arguments = podman.run_arguments(stack, CONTAINER, files, processes)
-    limits = dict(one.split("=") for one in arguments if one.startswith(("nofile=", "nproc=")))
+    limits = dict(option.split("=") for option in arguments if option.startswith(("nofile=", "nproc=")))
     soft_files, hard_files = map(int, limits["nofile"].split(":"))
     soft_processes, hard_processes = map(int, limits["nproc"].split(":"))
     assert soft_files == hard_files <= files
     assert soft_processes == hard_processes <= processes
 
 
-def test_nothing_of_our_environment_reaches_podman_but_where_programs_are() -> None:
+def test_podman_inherits_only_path_and_home() -> None:
     ours = {"PATH": "/bin", "HOME": "/root", "http_proxy": "http://u:p@x", "CONTAINER_HOST": "ssh://x", "TOKEN": "t"}
     assert podman.environment(Path("/f"), ours) == {
         "PATH": "/bin",
@@ -87,12 +87,12 @@ def test_nothing_of_our_environment_reaches_podman_but_where_programs_are() -> N
 
 
 def test_an_error_is_shown_without_podmans_noise() -> None:
-    complaint = "failed to connect to syslog: Initialization\nError: runc: no such file\n"
-    assert podman.relevant(complaint) == "runc: no such file"
+    message = "failed to connect to syslog: Initialization\nError: runc: no such file\n"
+    assert podman.relevant(message) == "runc: no such file"
     assert podman.relevant("something else\n") == "something else"
 
 
-def test_podmans_listing_is_read_whatever_else_is_in_it() -> None:
+def test_unknown_fields_in_podmans_list_are_ignored() -> None:
     text = b"""[{"Pod":"","ExitCode":137,"Id":"1","Labels":{"a":"b"},"Names":["one"],"State":"exited","Pid":0},
     {"Id":"2","Labels":null,"Names":["two"],"State":"running"}]"""
     exited, running = msgspec.json.decode(text, type=list[Observed])
@@ -100,14 +100,14 @@ def test_podmans_listing_is_read_whatever_else_is_in_it() -> None:
     assert running.is_running
 
 
-def test_a_container_whose_process_is_gone_does_not_run(tmp_path: Path) -> None:
-    for pid, state in ((12, "S"), (14, "Z")):  # nobody has waited for the end of the second one yet
+def test_a_container_without_its_process_is_not_running(tmp_path: Path) -> None:
+    for pid, state in ((12, "S"), (14, "Z")):  # the second is a zombie
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "stat").write_text(f"{pid} (registry) {state} 1 1 1 {' 0' * 15} 77 0\n")
-    found = {pid: Observed(id="1", names=["one"], state="running", pid=pid) for pid in (12, 13, 14)}
-    believed = {pid: podman.believed(one, tmp_path) for pid, one in found.items()}
-    assert {pid: one.is_running for pid, one in believed.items()} == {12: True, 13: False, 14: False}
-    assert {pid: one.ended_untold for pid, one in believed.items()} == {12: False, 13: True, 14: True}
+    observed = {pid: Observed(id="1", names=["one"], state="running", pid=pid) for pid in (12, 13, 14)}
+    believed = {pid: podman.believed(container, tmp_path) for pid, container in observed.items()}
+    assert {pid: container.is_running for pid, container in believed.items()} == {12: True, 13: False, 14: False}
+    assert {pid: container.ended_untold for pid, container in believed.items()} == {12: False, 13: True, 14: True}
 
 
 def test_an_end_that_podman_knows_is_not_told_again(tmp_path: Path) -> None:
@@ -126,17 +126,17 @@ def looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return lambda: calls.read_text().split().count("ps")
 
 
-async def test_who_asks_again_soon_has_what_was_seen(stack: Stack, looks: Callable[[], int]) -> None:
+async def test_a_recent_list_is_reused(stack: Stack, looks: Callable[[], int]) -> None:
     podman_ = Podman(stack)
-    found = await asyncio.gather(*(podman_.find("one", recently=60) for _ in range(9)))
-    assert {one.name for one in found if one} == {"one"}
+    results = await asyncio.gather(*(podman_.find("one", recently=60) for _ in range(9)))
+    assert {container.name for container in results if container} == {"one"}
     assert await podman_.find("two", recently=60) is None
     assert looks() == 1
     await podman_.find("one")
     assert looks() == 2
 
 
-async def test_what_was_changed_since_is_looked_at_again(stack: Stack, looks: Callable[[], int]) -> None:
+async def test_a_change_invalidates_the_list(stack: Stack, looks: Callable[[], int]) -> None:
     podman_ = Podman(stack)
     await podman_.find("one", recently=60)
     await podman_.signal("one", "USR2")
@@ -144,7 +144,7 @@ async def test_what_was_changed_since_is_looked_at_again(stack: Stack, looks: Ca
     assert looks() == 2
 
 
-async def test_a_look_during_a_change_is_not_kept(stack: Stack, looks: Callable[[], int]) -> None:
+async def test_a_list_during_a_change_is_not_reused(stack: Stack, looks: Callable[[], int]) -> None:
     podman_ = Podman(stack)
     await asyncio.gather(podman_.find("one", recently=60), podman_.signal("one", "USR2"))
     await podman_.find("one", recently=60)

@@ -11,7 +11,7 @@ from trustplane_local import ports
 
 
 @given(st.sets(st.integers(20000, 20040)), st.sets(st.integers(20000, 20040)))
-def test_chosen_ports_are_distinct_free_and_nobody_elses(busy: set[int], kept: set[int]) -> None:
+def test_chosen_ports_are_distinct_free_and_not_reserved(busy: set[int], kept: set[int]) -> None:
     names = ["a", "b", "c"]
     available = set(range(20000, 20041)) - busy - kept
     if len(available) < len(names):
@@ -28,7 +28,7 @@ def test_chosen_ports_are_distinct_free_and_nobody_elses(busy: set[int], kept: s
     ("family", "address"),
     [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")],  # noqa: S104 - for a moment
 )
-def test_a_port_that_somebody_listens_on_is_taken_and_the_holder_is_named(family: int, address: str) -> None:
+def test_a_port_with_a_listener_is_not_free_and_the_listener_is_named(family: int, address: str) -> None:
     with socket.socket(family) as server:
         server.bind((address, 0))
         server.listen()
@@ -38,7 +38,7 @@ def test_a_port_that_somebody_listens_on_is_taken_and_the_holder_is_named(family
     assert ports.is_free(port)
 
 
-def test_a_port_whose_connections_are_closing_is_free() -> None:
+def test_a_port_with_closing_connections_is_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
@@ -46,15 +46,15 @@ def test_a_port_whose_connections_are_closing_is_free() -> None:
     assert ports.is_free(port)
 
 
-def test_the_holder_is_read_from_ss() -> None:
+def test_the_holder_is_parsed_from_the_output_of_ss() -> None:
     line = 'LISTEN 0 4096 127.0.0.1:6443 0.0.0.0:* users:(("kube-apiserver",pid=812,fd=7))\n'
     assert ports.parse_holder(line) == "kube-apiserver (pid 812)"
     assert ports.parse_holder("LISTEN 0 4096 127.0.0.1:6443 0.0.0.0:*\n") == ""
     assert ports.parse_holder("") == ""
 
 
-def test_a_taken_port_is_told_with_part_holder_and_a_way_out() -> None:
+def test_the_error_for_an_occupied_port_names_part_holder_and_next_step() -> None:
     error = ports.taken_error({"apiserver": 21001}, lambda _port: "nginx (pid 5)", Path("/state"))
-    assert "port 21001 of apiserver is held by nginx (pid 5)" in error.why
-    assert "1 of its ports is taken" in error.what
+    assert "port 21001 of apiserver is in use by nginx (pid 5)" in error.why
+    assert "1 of its ports is in use" in error.what
     assert "trustplane local down" in error.next_step

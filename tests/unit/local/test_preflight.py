@@ -18,7 +18,7 @@ GOOD = Machine(
 NEEDS = Needs(disk=15 * GIB, memory=6 * GIB)
 
 
-def told(machine: Machine) -> HostError:
+def raised(machine: Machine) -> HostError:
     with pytest.raises(HostError) as caught:
         preflight.check(preflight.problems(machine, NEEDS))
     return caught.value
@@ -28,32 +28,32 @@ def test_a_good_machine_has_no_problems() -> None:
     preflight.check(preflight.problems(GOOD, NEEDS))
 
 
-def test_without_root() -> None:
-    assert "as root" in told(replace(GOOD, root=False)).next_step
+def test_root_is_required() -> None:
+    assert "as root" in raised(replace(GOOD, root=False)).next_step
 
 
 def test_missing_programs_are_named_with_their_packages() -> None:
-    error = told(replace(GOOD, missing=("podman", "/usr/lib/podman/netavark", "ip", "ss", "mmdebstrap")))
+    error = raised(replace(GOOD, missing=("podman", "/usr/lib/podman/netavark", "ip", "ss", "mmdebstrap")))
     assert error.what == "This machine lacks podman, netavark, ip, ss, mmdebstrap"
     assert error.next_step == "apt-get install iproute2 mmdebstrap netavark podman"
 
 
-def test_podman_that_cannot_run_says_why() -> None:
-    error = told(replace(GOOD, podman_trouble="overlay is not supported"))
+def test_the_error_of_podman_is_reported() -> None:
+    error = raised(replace(GOOD, podman_trouble="overlay is not supported"))
     assert (error.what, error.why) == ("podman cannot run containers on this machine", "overlay is not supported")
 
 
-def test_too_little_disk_names_the_folder_and_the_sizes() -> None:
-    error = told(replace(GOOD, free_disk={Path("/state"): 20 * GIB, Path("/cache"): 3 * GIB}))
+def test_the_error_for_too_little_disk_names_folder_and_sizes() -> None:
+    error = raised(replace(GOOD, free_disk={Path("/state"): 20 * GIB, Path("/cache"): 3 * GIB}))
     assert error.what == "Too little disk space in /cache"
-    assert error.why == "3.0 GiB are free, 15.0 GiB are needed"
+    assert error.why == "3.0 GiB are free, 15.0 GiB are required"
 
 
-def test_a_state_folder_with_a_name_too_long_for_podman() -> None:
+def test_the_path_of_the_state_folder_may_be_too_long_for_podman() -> None:
     folder = Path("/var/lib") / ("x" * 40)
-    error = told(replace(GOOD, state=folder))
-    assert error.what == "The name of the state folder is too long"
-    assert "49 characters; podman takes 39" in error.why
+    error = raised(replace(GOOD, state=folder))
+    assert error.what == "The path of the state folder is too long"
+    assert "49 characters; podman accepts at most 39" in error.why
     assert problems_of_a_folder_of(39) == []
 
 
@@ -61,23 +61,23 @@ def problems_of_a_folder_of(length: int) -> list[HostError]:
     return preflight.problems(replace(GOOD, state=Path("/" + "x" * (length - 1))), NEEDS)
 
 
-def test_too_little_memory() -> None:
-    assert told(replace(GOOD, free_memory=GIB)).why == "1.0 GiB are available, 6.0 GiB are needed"
+def test_memory_is_checked() -> None:
+    assert raised(replace(GOOD, free_memory=GIB)).why == "1.0 GiB are available, 6.0 GiB are required"
 
 
-def test_several_problems_are_told_at_once() -> None:
-    error = told(replace(GOOD, missing=("skopeo",), free_memory=GIB))
+def test_several_problems_are_reported_together() -> None:
+    error = raised(replace(GOOD, missing=("skopeo",), free_memory=GIB))
     assert "2 reasons" in error.what
     assert "skopeo" in error.why
     assert "1.0 GiB are available" in error.why
     assert "apt-get install skopeo" in error.next_step
 
 
-def test_available_memory_is_read_in_bytes() -> None:
+def test_available_memory_is_in_bytes() -> None:
     assert preflight.available_memory("MemTotal: 10 kB\nMemAvailable:    2048 kB\n") == 2048 * 1024
 
 
-def test_podman_is_not_tried_where_it_is_missing(tmp_path: Path) -> None:
+def test_podman_is_not_tried_if_it_is_missing(tmp_path: Path) -> None:
     machine = preflight.look(["surely-not-a-program"], tmp_path / "not" / "yet", tmp_path, lambda: "tried")
     assert machine.missing == ("surely-not-a-program",)
     assert machine.podman_trouble == ""

@@ -1,4 +1,4 @@
-"""Containers of the private registries: when they are started again, and where they are."""
+"""Containers of the private registries: restarts, and addresses."""
 
 import msgspec
 
@@ -8,12 +8,12 @@ from trustplane_local.stack import LABEL, Stack
 
 
 def observed(stack: Stack, *, state: str = "running") -> Observed:
-    """Return the first registry as it was started with the present files."""
-    wanted = registry.container(registry.registries(stack)[0])
-    return Observed("1", [wanted.name], state, labels={**wanted.labels, LABEL: stack.id})
+    """Return the container of the first registry, started with the current files."""
+    desired = registry.container(registry.registries(stack)[0])
+    return Observed("1", [desired.name], state, labels={**desired.labels, LABEL: stack.id})
 
 
-def test_a_registry_runs_on_with_the_files_that_it_has_read(stack: Stack) -> None:
+def test_a_registry_that_runs_with_the_current_files_is_not_restarted(stack: Stack) -> None:
     one = registry.registries(stack)[0]
     registry.prepare(one)
     present = observed(stack)
@@ -23,7 +23,7 @@ def test_a_registry_runs_on_with_the_files_that_it_has_read(stack: Stack) -> Non
     assert not registry.is_as_wanted(None, registry.container(one))
 
 
-def test_a_registry_starts_again_with_another_certificate(stack: Stack) -> None:
+def test_a_registry_is_restarted_with_a_new_certificate(stack: Stack) -> None:
     one = registry.registries(stack)[0]
     registry.prepare(one)
     present = observed(stack)
@@ -31,6 +31,6 @@ def test_a_registry_starts_again_with_another_certificate(stack: Stack) -> None:
     assert not registry.is_as_wanted(present, registry.container(one))
 
 
-def test_hardware_addresses_are_local_and_of_one_station_each(stack: Stack) -> None:
-    found = [registry.hardware_address(one.address) for one in registry.registries(stack)]
-    assert found == ["02:54:c6:12:40:02", "02:54:c6:12:40:03"]
+def test_hardware_addresses_are_locally_administered_and_unicast(stack: Stack) -> None:
+    addresses = [registry.hardware_address(entry.address) for entry in registry.registries(stack)]
+    assert addresses == ["02:54:c6:12:40:02", "02:54:c6:12:40:03"]

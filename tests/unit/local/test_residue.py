@@ -37,7 +37,7 @@ def test_rules_of_one_subnet_are_removed_and_no_others() -> None:
     ]
 
 
-def test_the_networks_own_chain_goes_after_the_jump_to_it() -> None:
+def test_the_networks_chain_is_removed_after_the_jump_to_it() -> None:
     assert removals(NAT, "198.18.64.0/18") == [
         "-D POSTROUTING -s 198.18.64.0/18 -j NETAVARK-AAAA",
         "-F NETAVARK-AAAA",
@@ -45,7 +45,7 @@ def test_the_networks_own_chain_goes_after_the_jump_to_it() -> None:
     ]
 
 
-def test_where_nothing_is_left_nothing_is_removed() -> None:
+def test_without_leftovers_nothing_is_removed() -> None:
     assert removals(NAT, "198.19.0.0/18") == []
 
 
@@ -68,7 +68,7 @@ def test_a_folder_with_a_blank_is_found() -> None:
     assert residue.mounts(MOUNTS, [Path("/stacks/with blank")]) == ["/stacks/with blank"]
 
 
-def test_control_groups_are_removed_in_every_hierarchy_and_nobody_elses(tmp_path: Path) -> None:
+def test_only_the_given_control_groups_are_removed_in_every_hierarchy(tmp_path: Path) -> None:
     for hierarchy in ("", "pids", "systemd"):
         (tmp_path / hierarchy / "trustplane-a" / "libpod-1" / "kubepods" / "pod1").mkdir(parents=True)
         (tmp_path / hierarchy / "trustplane-a" / "libpod-2").mkdir()

@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "versions.md"
 
 
 @pytest.mark.parametrize(
-    ("name", "environment", "found"),
+    ("name", "environment", "expected"),
     [
         ("", {}, "default"),
         ("", {"TRUSTPLANE_VERSIONS": ""}, "default"),
@@ -18,25 +18,27 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "versions.md"
         ("default", {"TRUSTPLANE_VERSIONS": "capi-1.13"}, "default"),
     ],
 )
-def test_what_is_asked_for_comes_before_the_environment(name: str, environment: dict[str, str], found: str) -> None:
-    assert choose_versions(name, environment) is SETS[found]
+def test_the_option_takes_precedence_over_the_environment(
+    name: str, environment: dict[str, str], expected: str
+) -> None:
+    assert choose_versions(name, environment) is SETS[expected]
 
 
 @pytest.mark.parametrize(("name", "environment"), [("none", {}), ("", {"TRUSTPLANE_VERSIONS": "none"})])
-def test_an_unknown_set_is_told_with_those_that_there_are(name: str, environment: dict[str, str]) -> None:
+def test_the_error_for_an_unknown_set_lists_the_sets(name: str, environment: dict[str, str]) -> None:
     with pytest.raises(UserError, match="'none'") as error:
         choose_versions(name, environment)
-    assert all(one in error.value.why for one in SETS)
+    assert all(known in error.value.why for known in SETS)
 
 
 @pytest.mark.parametrize("versions", SETS.values(), ids=lambda versions: versions.name)
 def test_the_reference_lists_every_set(versions: Versions) -> None:
     row, _run = re.findall(rf"^\| `{re.escape(versions.name)}` \|(.*)\|$", PAGE.read_text(), re.MULTILINE)
     cells = [cell.strip() for cell in row.split("|")]
-    wanted = [versions.cluster_api, versions.kubernetes, versions.containerd, versions.etcd, versions.coredns]
-    assert cells[: len(wanted)] == [one.removeprefix("v") for one in wanted]
+    expected = [versions.cluster_api, versions.kubernetes, versions.containerd, versions.etcd, versions.coredns]
+    assert cells[: len(expected)] == [version.removeprefix("v") for version in expected]
 
 
-def test_sets_are_found_by_their_names() -> None:
-    assert all(name == one.name for name, one in SETS.items())
+def test_sets_are_keyed_by_their_names() -> None:
+    assert all(name == versions.name for name, versions in SETS.items())
     assert SETS["default"] is DEFAULT

@@ -1,1 +1,1 @@
-"""The local stack: real Kubernetes clusters on this machine, for trying things out and for tests."""
+"""The local stack: real Kubernetes clusters on this machine, for experiments, the demo and tests."""

@@ -1,7 +1,7 @@
-"""The ClusterClass `tanzukubernetescluster` of the local stack, with the templates that it refers to.
+"""The local stack's ClusterClass `tanzukubernetescluster`, and its templates.
 
-Templates are immutable in Cluster API, so their names end with a digest of their content: another content is another
-template, and the class refers to it.
+Templates are immutable in Cluster API. Their names end with a digest of their content: changed content creates a new
+template, and the class refers to that one.
 Sources: docs/book/src/tasks/experimental-features/cluster-class/ of Cluster API; kubeadm.k8s.io/v1beta4.
 """
 
@@ -30,9 +30,9 @@ _KUBEADM_FILE = "/run/kubeadm/kubeadm.yaml"  # bootstrap data writes it on the m
 
 
 def objects(_stack: Stack) -> list[Json]:
-    """Return the ClusterClass and its templates, the templates first. They are the same for every stack.
+    """Return the templates, then the ClusterClass. They are the same for every stack.
 
-    What makes machines boot with trust, and the user of nodes, are those that anybody's class gets.
+    The patches for trust and for the nodes' user are those that `class_patch` adds to any ClusterClass.
     """
     control_plane = _template(CONTROL_PLANE, "KubeadmControlPlaneTemplate", _control_plane())
     worker = _template(BOOTSTRAP, "KubeadmConfigTemplate", _worker())
@@ -61,8 +61,8 @@ def objects(_stack: Stack) -> list[Json]:
             "variables": _VARIABLES,
         },
     }
-    made = class_patch(cluster_class, [control_plane, worker], with_user=True)
-    cluster_class["spec"] |= {"variables": [*made.variables, *_VARIABLES], "patches": list(made.patches)}
+    patch = class_patch(cluster_class, [control_plane, worker], with_user=True)
+    cluster_class["spec"] |= {"variables": [*patch.variables, *_VARIABLES], "patches": list(patch.patches)}
     return [control_plane, worker, machine, cluster, cluster_class]
 
 
@@ -110,15 +110,15 @@ def _worker() -> Json:
     }
 
 
-# Several clusters share a few cores here: etcd's default of 1 s without a heartbeat would change leaders all the time.
+# Several clusters share a few cores: with etcd's default timeout of 1 s, the leader would change constantly.
 _ENVIRONMENT = [{"name": "GOGC", "value": GOGC}]
 _ETCD_PATIENCE = [{"name": "heartbeat-interval", "value": "500"}, {"name": "election-timeout", "value": "5000"}]
 
 
 def _node_registration() -> Json:
-    """Return how the kubelet is set up; what every node of the image needs is in the image.
+    """Return the kubelet's options; those common to all nodes are in the image.
 
-    kubeadm's checks look at the kernel and the hardware of the host, which are not the node's own.
+    kubeadm's preflight checks are off: they would check the kernel and the hardware of the host, not of the node.
     """
     return {
         "criSocket": "unix:///run/containerd/containerd.sock",
@@ -129,7 +129,7 @@ def _node_registration() -> Json:
 
 
 def _pod_network() -> Json:
-    """Return the CNI configuration: a network without overlay, since each machine answers for its pods' addresses.
+    """Return the CNI configuration. No overlay is needed, because each machine answers ARP for its pods' addresses.
 
     Source: https://www.cni.dev/plugins/current/main/ptp/
     """
@@ -141,10 +141,10 @@ def _pod_network() -> Json:
 
 
 def _kube_proxy() -> str:
-    """Return kube-proxy's configuration, which kubeadm takes from its own file.
+    """Return kube-proxy's configuration, to append to kubeadm's file, because Cluster API has no field for it.
 
-    Cluster API has no field for it. A container may not set the size of the connection table, which is the host's:
-    the zeros leave it alone. Pods are known by their interfaces, whatever pod CIDR the Cluster names.
+    Zeros leave the size of the connection table alone: it belongs to the host, and a container cannot set it. Pods are
+    recognized by their interfaces, independently of the Cluster's pod CIDR.
     Source: https://kubernetes.io/docs/reference/config-api/kube-proxy-config.v1alpha1/
     """
     document = {
@@ -170,7 +170,7 @@ _VARIABLES: list[Json] = [
         "schema": {
             "openAPIV3Schema": {
                 "type": "string",
-                "description": "Size of machines on vSphere. Accepted so that manifests stay portable; machines of the "
+                "description": "Size of machines on vSphere. Accepted to keep manifests portable; machines of the "
                 "local stack share the host's resources.",
             }
         },
@@ -181,7 +181,7 @@ _VARIABLES: list[Json] = [
         "schema": {
             "openAPIV3Schema": {
                 "type": "string",
-                "description": "Storage policy on vSphere. Accepted so that manifests stay portable; machines of the "
+                "description": "Storage policy on vSphere. Accepted to keep manifests portable; machines of the "
                 "local stack have their disks in the stack's folder.",
             }
         },

@@ -1,4 +1,4 @@
-"""A new stack: its id, ports, subnet, and the programs it is made of; or the one that is there already."""
+"""Create a stack with id, ports, subnet and programs, or check and return the existing one."""
 
 import ipaddress
 import secrets
@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from trustplane.errors import HostError, UserError
-from trustplane_local import files, image, lock, neighbours, ports, preflight, stack, toolchain
+from trustplane_local import files, image, lock, neighbours, ports, preflight, toolchain
+from trustplane_local import stack as stacks
 from trustplane_local import versions as sets
 from trustplane_local.image.build import key as image_key
 from trustplane_local.process import Processes
@@ -19,128 +20,132 @@ from trustplane_local.supervisor import Part, parts
 from trustplane_local.versions import Versions
 from trustplane_local.wishes import Wishes
 
-BEFORE_CREATION = (lock.NAME, preflight.TRIAL, f"{FILE}.new")  # what a folder holds until the stack is chosen
+BEFORE_CREATION = (
+    lock.NAME,
+    preflight.TRIAL,
+    f"{FILE}.new",
+)  # possible content of a folder before its stack is created
 
 
 def ensure(folder: Path, cache: Path, wishes: Wishes, steps: Steps) -> Stack:
-    """Return the stack of a state folder, made where there is none; the machine was checked, the build is whole.
+    """Check this machine, complete the build, and return the stack of a state folder; create it if necessary.
 
     Args:
-        folder: the state folder; its lock is held.
-        cache: the build cache.
-        wishes: the user's options.
-        steps: reports progress.
+        folder: The state folder, whose lock the caller holds.
+        cache: The build cache.
+        wishes: The user's options.
+        steps: Shows progress.
 
     Raises:
-        HostError: the machine lacks something, or a build failed.
-        UserError: the stack there contradicts the wishes, or the set of versions does not exist.
+        HostError: This machine lacks something, or a build failed.
+        UserError: The existing stack contradicts the options, or the version set does not exist.
     """
-    present = kept(folder)
-    if present is None:
+    stack = kept(folder)
+    if stack is None:
         versions = sets.choose_versions(wishes.versions)
         _check_machine(folder, cache, versions)
         return _create(folder, cache, wishes.subnet, versions, steps)
-    wishes.check(present)
-    versions = sets.choose_versions(present.versions)
-    _check_machine(folder, present.cache, versions, present)
-    _check_ports(present)
-    _check_build(present, build(present.cache, versions, steps), steps)
-    return present
+    wishes.check(stack)
+    versions = sets.choose_versions(stack.versions)
+    _check_machine(folder, stack.cache, versions, stack)
+    _check_ports(stack)
+    _check_build(stack, build(stack.cache, versions, steps), steps)
+    return stack
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Check that a folder is a stack's, or can become one's; asked before the first file is put there.
+    """Check that a folder is a state folder or can become one, before any file is written to it.
 
     Raises:
-        UserError: something else is in it.
+        UserError: It contains other files.
     """
     entries = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
     foreign = [name for name in entries if name not in BEFORE_CREATION]
     if foreign and FILE not in entries:
         raise UserError(
-            f"{folder} is no stack's state folder, and is not empty",
-            why=f"it holds {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}",  # noqa: PLR2004 - examples
+            f"{folder} is not a state folder, and is not empty",
+            why=f"it contains {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}",  # noqa: PLR2004 - examples
             next_step="Choose another folder with --state",
         )
 
 
 def kept(folder: Path) -> Stack | None:
-    """Return the stack of a state folder, or None where none was started.
+    """Return the stack of a state folder, or None if the folder has none.
 
     Raises:
-        HostError: its description cannot be read.
+        HostError: The stack's description cannot be read.
     """
     try:
-        return stack.read(folder)
+        return stacks.read(folder)
     except (msgspec.DecodeError, OSError) as error:
         raise HostError(
-            f"{folder / FILE} cannot be read",
+            f"Cannot read {folder / FILE}",
             why=str(error),
-            next_step="Restore the file; without it, what belongs to the stack is not known",
+            next_step="Restore the file: it records the containers, ports and network of the stack",
         ) from error
 
 
 def build(cache: Path, versions: Versions, steps: Steps) -> tuple[toolchain.Toolchain, image.NodeImage]:
-    """Build what the cache lacks of programs and node image of a set of versions."""
+    """Build the programs and the node image of a version set, as far as the cache lacks them."""
     with steps.step(f"programs of Kubernetes {versions.kubernetes} and Cluster API {versions.cluster_api}"):
-        built = toolchain.build(cache, steps.build, versions)
+        programs = toolchain.build(cache, steps.build, versions)
     with steps.step("node image"):
-        return built, image.build(cache, built, steps.build)
+        return programs, image.build(cache, programs, steps.build)
 
 
 def is_cold(cache: Path, versions: Versions) -> bool:
-    """Return whether the cache lacks the node image of a set, the last part of its build."""
+    """Return whether the cache lacks the node image of a version set: the last part of its build."""
     try:
         return not (cache / "image" / image_key(toolchain.locate(cache, versions)) / "rootfs").exists()
     except HostError:  # no Go: the build reports it
         return True
 
 
-def strangers_ports(wanted: Mapping[str, Part], processes: Processes, numbers: Mapping[str, int]) -> dict[str, int]:
-    """Return the ports that somebody else listens on, of parts that do not run, by the port's name."""
+def strangers_ports(desired: Mapping[str, Part], processes: Processes, numbers: Mapping[str, int]) -> dict[str, int]:
+    """Return the ports of stopped parts that another program listens on, by the port's name."""
     return {
         name: numbers[name]
-        for part in wanted.values()
+        for part in desired.values()
         if processes.find(part.name) is None
         for name in part.ports
         if not ports.is_free(numbers[name])
     }
 
 
-def _check_machine(folder: Path, cache: Path, versions: Versions, present: Stack | None = None) -> None:
-    """Raise what stands in the way; a stack that runs has its memory and disk already."""
+def _check_machine(folder: Path, cache: Path, versions: Versions, stack: Stack | None = None) -> None:
+    """Check this machine for a stack; a running one already has its memory and disk."""
     cold = is_cold(cache, versions)
     programs = [*preflight.PACKAGES, *(preflight.BUILD_PACKAGES if cold else ())]
     machine = preflight.look(programs, folder, cache, lambda: preflight.podman_trouble(folder))
-    if present is not None and Processes(present.folder / "processes", present.id).find("apiserver"):
+    if stack is not None and Processes(stack.folder / "processes", stack.id).find("apiserver"):
         needs = preflight.Needs(disk=0, memory=0)
     else:
         needs = preflight.Needs(preflight.COLD_DISK if cold else preflight.WARM_DISK, preflight.MEMORY)
     preflight.check(preflight.problems(machine, needs))
 
 
-def _check_ports(present: Stack) -> None:
-    processes = Processes(present.folder / "processes", present.id)
-    if taken := strangers_ports(parts(present), processes, present.ports):
-        raise ports.taken_error(taken, ports.holder, present.folder)
+def _check_ports(stack: Stack) -> None:
+    processes = Processes(stack.folder / "processes", stack.id)
+    if taken := strangers_ports(parts(stack), processes, stack.ports):
+        raise ports.taken_error(taken, ports.holder, stack.folder)
 
 
-def _check_build(present: Stack, built: tuple[toolchain.Toolchain, image.NodeImage], steps: Steps) -> None:
-    """A stack keeps the build that it was made with: its clusters' versions depend on it."""
-    programs, node = built
-    if (present.bin, present.rootfs, present.images) == (programs.bin, node.rootfs, node.images):
+def _check_build(stack: Stack, latest: tuple[toolchain.Toolchain, image.NodeImage], steps: Steps) -> None:
+    """Check that the stack's build exists. A stack keeps its build, because its clusters' versions depend on it."""
+    programs, node = latest
+    if (stack.bin, stack.rootfs, stack.images) == (programs.bin, node.rootfs, node.images):
         return
-    if gone := [str(path) for path in (present.bin, present.rootfs, present.images) if not path.exists()]:
+    if gone := [str(path) for path in (stack.bin, stack.rootfs, stack.images) if not path.exists()]:
         raise HostError(
-            f"The stack in {present.folder} was made from a build that is gone",
+            f"The build of the stack in {stack.folder} was deleted",
             why=f"missing: {', '.join(gone)}",
             next_step="Start over with `trustplane local down` and `trustplane local up`",
         )
-    steps.note("This stack keeps the older build that it was made with; `trustplane local down` and `up` take the new.")
+    steps.note("This stack keeps its older build. To use the new one: `trustplane local down`, `trustplane local up`.")
 
 
 def _create(folder: Path, cache: Path, subnet: str, versions: Versions, steps: Steps) -> Stack:
-    with neighbours.choosing(cache) as others:  # a subnet in use is told before an hour's build, not after
+    with neighbours.choosing(cache) as others:  # fail before a long build, not after it
         neighbours.choose_subnet(_used(others), subnet)
     programs, node = build(cache, versions, steps)
     with neighbours.choosing(cache) as others:
@@ -163,4 +168,4 @@ def _create(folder: Path, cache: Path, subnet: str, versions: Versions, steps: S
 
 def _used(others: list[Stack]) -> list[ipaddress.IPv4Network]:
     routes = subprocess.run(["ip", "-json", "-4", "route", "show", "table", "all"], capture_output=True, check=True)
-    return [*neighbours.routed(routes.stdout), *(ipaddress.IPv4Network(one.subnet) for one in others)]
+    return [*neighbours.routed(routes.stdout), *(ipaddress.IPv4Network(stack.subnet) for stack in others)]

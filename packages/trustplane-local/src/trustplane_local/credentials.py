@@ -11,7 +11,7 @@ from trustplane_local.stack import Stack
 
 LOOPBACK = ("127.0.0.1", "localhost")
 LEAVES = (
-    pki.Leaf("etcd", "etcd", hosts=LOOPBACK, client=True),  # also etcd's own client and peer certificate
+    pki.Leaf("etcd", "etcd", hosts=LOOPBACK, client=True),  # etcd also uses it as client and peer certificate
     pki.Leaf("apiserver-etcd-client", "kube-apiserver", client=True),
     # first address of the apiserver's service range: in-cluster clients dial it
     pki.Leaf("apiserver", "kube-apiserver", hosts=(*LOOPBACK, "10.0.0.1", "kubernetes.default.svc")),
@@ -22,14 +22,14 @@ LEAVES = (
 
 
 def keep(stack: Stack, now: dt.datetime) -> None:
-    """Make the certificates, the service account key and the kubeconfig where they are missing or end soon."""
+    """Create the certificates, the service account key and the kubeconfig if they are missing or expire soon."""
     pki.keep(stack.pki, f"trustplane-{stack.id}", LEAVES, now)
     pki.keep_service_account_key(stack.pki)
     files.write(stack.kubeconfig, kubeconfig(stack).encode(), mode=0o600)
 
 
 def kubeconfig(stack: Stack) -> str:
-    """Return the administrator's kubeconfig: complete in itself, no other file is needed."""
+    """Return the administrator's kubeconfig, with all certificates and keys embedded."""
     name = f"trustplane-{stack.id}"
     server = {
         "server": f"https://127.0.0.1:{stack.ports['apiserver']}",
@@ -51,5 +51,5 @@ def kubeconfig(stack: Stack) -> str:
 
 
 def encoded(file: Path) -> str:
-    """Return a file's content in base64, as kubeconfigs and caBundle fields hold it."""
+    """Return a file's content in base64, for kubeconfigs and `caBundle` fields."""
     return base64.b64encode(file.read_bytes()).decode()

@@ -1,4 +1,4 @@
-"""`trustplane local down`: remove a stack, whole or half made, and say what is left if anything is."""
+"""`trustplane local down`: remove a stack, complete or not, and report leftovers."""
 
 import asyncio
 import shutil
@@ -13,19 +13,19 @@ from trustplane_local.stack import FILE, Stack
 from trustplane_local.steps import Steps
 from trustplane_local.supervisor import ORDER
 
-GRACE_SECONDS = 2.0  # nothing is kept, so nothing needs a long goodbye
-FIRST_AND_LAST = (FILE, lock.NAME)  # while they are there, a `down` that was killed can be repeated
+GRACE_SECONDS = 2.0  # short, because all data is deleted
+FIRST_AND_LAST = (FILE, lock.NAME)  # removed last: while they exist, a killed `down` can be repeated
 
 
 def down(folder: Path, steps: Steps) -> Stack | None:
-    """Remove the stack of a state folder; return what was there.
+    """Remove the stack of a state folder; return it, or None if the folder has none.
 
     Raises:
-        HostError: something could not be removed; the message lists it.
+        HostError: Something could not be removed; the message lists it.
     """
     if not (folder / lock.NAME).exists() and creation.kept(folder) is None:
         return None
-    with lock.exclusive(folder, lambda: steps.note(f"Another command works on {folder}; waiting for it to end.")):
+    with lock.exclusive(folder, lambda: steps.note(f"Waiting for another command on {folder} to end.")):
         stack = creation.kept(folder)
         preflight.end_trial(folder)
         if stack is not None:
@@ -38,18 +38,18 @@ def down(folder: Path, steps: Steps) -> Stack | None:
 
 async def _down(stack: Stack, steps: Steps) -> None:
     processes = Processes(stack.folder / "processes", stack.id)
-    # first those that would make again what is removed after them; etcd and the apiserver last
+    # The managers first: they would recreate containers. The apiserver and etcd last.
     with steps.step("managers"):
         await _stop(processes, ORDER[:2:-1])
     with steps.step("containers and network"):
         await Podman(stack).remove_everything()
     with steps.step("apiserver and etcd"):
         await _stop(processes, ORDER[2::-1])
-        await together(*(process.end(one.pid, one.started, grace=0) for one in processes.strays()))
+        await together(*(process.end(stray.pid, stray.started, grace=0) for stray in processes.strays()))
     if left := _left(stack, processes):
         raise HostError(
-            f"The stack in {stack.folder} could not be removed completely",
-            why=f"left over: {', '.join(left)}",
+            f"Could not remove all of the stack in {stack.folder}",
+            why=f"remaining: {', '.join(left)}",
             next_step="Run `trustplane local down` again",
         )
 
@@ -60,11 +60,11 @@ async def _stop(processes: Processes, names: tuple[str, ...]) -> None:
 
 def _left(stack: Stack, processes: Processes) -> list[str]:
     mounts = residue.mounts(residue.MOUNTS.read_text(), [stack.folder])
-    return [*(f"process {one.pid}" for one in processes.strays()), *(f"mount {mount}" for mount in mounts)]
+    return [*(f"process {stray.pid}" for stray in processes.strays()), *(f"mount {mount}" for mount in mounts)]
 
 
 def _remove_folder(stack: Stack) -> None:
-    """Remove the state folder's content, the stack's description last."""
+    """Remove the content of the state folder, the stack's description last."""
     for entry in stack.folder.iterdir():
         if entry.name in FIRST_AND_LAST:
             continue
@@ -77,7 +77,7 @@ def _remove_folder(stack: Stack) -> None:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Remove the folder with its lock where nothing else is in it; a stranger's folder stays."""
+    """Remove the folder if it contains only its lock; other files in it are the user's and stay."""
     if [entry.name for entry in folder.iterdir()] == [lock.NAME]:
         (folder / lock.NAME).unlink()
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and digests that tell whether what a process read has changed."""
+"""Atomic writes of files, and digests that detect changed files."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write(file: Path, content: bytes, mode: int = 0o644) -> None:
-    """Put content into a file, so that a crash leaves the old one or the new one; an equal file is left alone."""
+    """Replace a file's content atomically: a crash leaves the old or the new content. Equal content is not written."""
     if file.exists() and file.read_bytes() == content:
         return
     draft = file.with_name(f"{file.name}.new")
@@ -20,6 +20,6 @@ def write(file: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def revision(files: Iterable[Path]) -> str:
-    """Return a digest of the files' content; a missing file is as good as an empty one."""
+    """Return a digest of the files' content; a missing file counts as empty."""
     sums = (hashlib.sha256(file.read_bytes() if file.exists() else b"").digest() for file in files)
     return hashlib.sha256(b"".join(sums)).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What is installed into a Supervisor, in three steps that each need more of it to run."""
+"""Install CRDs, webhook configurations, the release and the ClusterClass into a Supervisor."""
 
 import hashlib
 import json
@@ -16,23 +16,24 @@ from trustplane_local.kubectl import Kubectl
 from trustplane_local.stack import Stack
 
 COMPONENTS = ("core", "bootstrap", "control-plane")  # of Cluster API
-REVISION_LABEL = "trustplane.dev/definitions"  # of all of them together: to apply CRDs costs the API server seconds
+# A digest of all definitions: if the installed ones have it, they need not be applied, which would take seconds.
+REVISION_LABEL = "trustplane.dev/definitions"
 _KINDS = ("crd", "namespace", "mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 
 
 def definitions(stack: Stack) -> list[Json]:
-    """Return namespaces, CRDs and webhook configurations: what Cluster API, the provider and Trustplane start with."""
+    """Return the namespaces, CRDs and webhook configurations of Cluster API, the provider and Trustplane."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
     return [namespace, *cluster_api(stack), *provider.crds(), *crds.crds(), webhooks.validating(_webhook(stack))]
 
 
 def cluster_api(stack: Stack) -> list[Json]:
-    """Return Cluster API's own objects, pointed at its managers on this machine."""
+    """Return Cluster API's objects, with webhooks that lead to its managers on this machine."""
     ca_bundle = credentials.encoded(stack.pki / "ca.crt")
     return [
-        fitted
+        adapted
         for component in COMPONENTS
-        for fitted in manifests.local(
+        for adapted in manifests.local(
             _documents(stack.bin.parent / "manifests" / f"{component}.yaml"),
             stack.ports[f"capi-{component}-webhook"],
             ca_bundle,
@@ -45,7 +46,7 @@ def _digest(content: object) -> str:
 
 
 def _webhook(stack: Stack) -> Json:
-    """Return where the webhook server is, as the API server is told."""
+    """Return the client configuration of Trustplane's webhook server."""
     return {
         "url": f"https://127.0.0.1:{stack.ports['webhook']}",
         "caBundle": credentials.encoded(stack.pki / "ca.crt"),
@@ -53,12 +54,12 @@ def _webhook(stack: Stack) -> Json:
 
 
 async def install_definitions(objects: Sequence[Json], kubectl: Kubectl) -> None:
-    """Install what the managers watch, unless all of it is there; needs the apiserver only."""
+    """Install the definitions unless the same ones are installed; requires only the apiserver."""
     revision = _digest(objects)
     if await kubectl.count(_KINDS, f"{REVISION_LABEL}={revision}") == len(objects):
         return
-    await kubectl.apply([_labelled(one, revision) for one in objects])
-    names = [f"crd/{one['metadata']['name']}" for one in objects if one["kind"] == manifests.CRD]
+    await kubectl.apply([_labelled(definition, revision) for definition in objects])
+    names = [f"crd/{definition['metadata']['name']}" for definition in objects if definition["kind"] == manifests.CRD]
     await kubectl.wait("Established", names)
 
 
@@ -68,15 +69,15 @@ def _labelled(original: Json, revision: str) -> Json:
 
 
 async def install_classes(stack: Stack, kubectl: Kubectl) -> None:
-    """Install the release and the ClusterClass; needs Cluster API's core manager."""
+    """Install the release and the ClusterClass; requires Cluster API's core manager."""
     objects = [release.object_of(stack.kubernetes_version), *clusterclass.objects(stack)]
     await kubectl.apply(objects)
-    for one in objects:
-        if one["kind"] == "ClusterClass":
-            metadata = one["metadata"]
+    for manifest in objects:
+        if manifest["kind"] == "ClusterClass":
+            metadata = manifest["metadata"]
             await kubectl.wait("VariablesReady", [f"clusterclass/{metadata['name']}"], namespace=metadata["namespace"])
 
 
 def _documents(file: Path) -> list[Json]:
     with file.open("rb") as stream:
-        return [one for one in yaml.load_all(stream, Loader=yaml.CSafeLoader) if one]
+        return [document for document in yaml.load_all(stream, Loader=yaml.CSafeLoader) if document]

@@ -1,7 +1,7 @@
-"""Limits of the kernel that are too low for several machines in containers on one host.
+"""Kernel limits that are too low for several nodes in containers on one host.
 
-Every systemd, kubelet, containerd and controller watches files; inotify's instances are counted per user, and all
-containers of a stack are the same user. Distributions allow 128. Source: inotify(7).
+Every systemd, kubelet, containerd and controller watches files. inotify instances are counted per user, and all
+containers of a stack run as the same user. Distributions allow 128. Source: inotify(7).
 """
 
 from collections.abc import Callable
@@ -12,10 +12,10 @@ LIMITS = {"fs/inotify/max_user_instances": 8192, "fs/inotify/max_user_watches": 
 
 
 def raise_limits(note: Callable[[str], None], root: Path = SYSCTL) -> None:
-    """Raise each limit that is lower than needed, until the next reboot, and say so; never lower one."""
+    """Raise each limit that is too low, until the next reboot, and report it with `note`; never lower a limit."""
     for name, needed in LIMITS.items():
         file = root / name
-        present = int(file.read_text())
-        if present < needed:
+        current = int(file.read_text())
+        if current < needed:
             file.write_text(f"{needed}\n")
-            note(f"Raised {name.replace('/', '.')} from {present} to {needed}, until the next reboot.")
+            note(f"Raised {name.replace('/', '.')} from {current} to {needed} until the next reboot.")

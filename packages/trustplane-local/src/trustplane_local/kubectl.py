@@ -1,4 +1,4 @@
-"""The built kubectl, for installing objects of any kind into the Supervisor."""
+"""The stack's kubectl: installs objects of any kind into the Supervisor."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Kubectl:
         )
 
     async def apply(self, objects: Sequence[Json]) -> None:
-        """Apply objects on the server, as the owner of every field in them."""
+        """Apply objects server-side, and take ownership of all their fields."""
         await self.run(
             "apply",
             "--server-side",
@@ -36,14 +36,14 @@ class Kubectl:
         )
 
     async def wait(self, condition: str, names: Sequence[str], *, namespace: str = "", seconds: int = 60) -> None:
-        """Wait until each of these objects (`kind/name`) has that condition."""
+        """Wait until all objects (`kind/name`) meet a condition."""
         scope = (f"--namespace={namespace}",) if namespace else ()
         await self.run("wait", f"--for=condition={condition}", f"--timeout={seconds}s", *scope, *names)
 
     async def count(self, kinds: Sequence[str], labels: str) -> int:
-        """Return how many objects of these kinds have these labels; a table of them is all that is read."""
-        printed = await self.run("get", ",".join(kinds), f"--selector={labels}", "--no-headers", "--ignore-not-found")
-        return sum(bool(line.strip()) for line in printed.splitlines())
+        """Return the number of objects of these kinds with these labels, without reading the objects themselves."""
+        output = await self.run("get", ",".join(kinds), f"--selector={labels}", "--no-headers", "--ignore-not-found")
+        return sum(bool(line.strip()) for line in output.splitlines())
 
     async def items(self, kind: str) -> list[Json]:
         """Return the objects of a kind in all namespaces."""
@@ -52,10 +52,14 @@ class Kubectl:
         return items
 
     async def run(self, *arguments: str, objects: Sequence[Json] = ()) -> bytes:
-        """Return what kubectl printed.
+        """Run kubectl and return its output.
+
+        Args:
+            arguments: The arguments.
+            objects: Objects to pass on standard input.
 
         Raises:
-            TransientError: kubectl failed, with its own words.
+            TransientError: kubectl failed; with its message.
         """
         process = await asyncio.create_subprocess_exec(
             *self._command,
@@ -66,7 +70,7 @@ class Kubectl:
         )
         body = msgspec.json.encode({"apiVersion": "v1", "kind": "List", "items": list(objects)}) if objects else b""
         try:
-            output, complaint = await process.communicate(body)
+            output, message = await process.communicate(body)
         except asyncio.CancelledError:
             if process.returncode is None:
                 process.kill()
@@ -74,7 +78,7 @@ class Kubectl:
         if process.returncode:
             raise TransientError(
                 f"kubectl {arguments[0]} failed",
-                why=complaint.decode(errors="replace").strip()[-1000:],
+                why=message.decode(errors="replace").strip()[-1000:],
                 next_step="Run `trustplane local up` again; if it persists, see `trustplane local logs apiserver`",
             )
         return output

@@ -1,4 +1,4 @@
-"""One command at a time on a state folder; the lock goes with the folder that `down` removes."""
+"""A lock on a state folder: one command at a time. `down` removes the lock together with the folder."""
 
 import fcntl
 import os
@@ -12,18 +12,18 @@ NAME = "lock"
 
 @contextmanager
 def exclusive(folder: Path, waiting: Callable[[], None]) -> Generator[None]:
-    """Hold the folder's lock, making the folder if need be; a process that dies holds it no longer.
+    """Hold the folder's lock within the block; create the folder if it is missing. A dead process holds no lock.
 
     Args:
-        folder: the state folder.
-        waiting: called once when another process holds the lock.
+        folder: The state folder.
+        waiting: Called once if another process holds the lock.
     """
     while True:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             handle = (folder / NAME).open("a")
         except FileNotFoundError:
-            continue  # removed with the folder by a `down`, right after we made it
+            continue  # a concurrent `down` removed the new folder
         with handle:
             _acquire(handle, waiting)
             if _is_at(handle, folder / NAME):
@@ -40,7 +40,7 @@ def _acquire(handle: IO[str], waiting: Callable[[], None]) -> None:
 
 
 def _is_at(handle: IO[str], file: Path) -> bool:
-    """Tell whether the file that we locked is still the one of that name: whom we waited for may have removed it."""
+    """Return whether the path still leads to the locked file: the previous holder may have removed it."""
     try:
         return os.path.samestat(file.stat(), os.fstat(handle.fileno()))
     except FileNotFoundError:

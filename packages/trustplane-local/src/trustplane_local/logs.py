@@ -1,4 +1,4 @@
-"""Where the log of a part is: a file, what a container printed, or a machine's journal."""
+"""Logs of parts: a file for a process, container output, or a machine's journal."""
 
 import os
 from pathlib import Path
@@ -12,26 +12,26 @@ from trustplane_local.supervisor import ORDER
 
 
 async def command(stack: Stack, part: str, *, lines: int, follow: bool) -> tuple[list[str], dict[str, str]]:
-    """Return the command that prints a log, and its environment.
+    """Return the command that prints a part's log, and its environment.
 
     Raises:
-        UserError: nothing has that name; the message lists what has one.
+        UserError: No part has this name; the message lists the names.
     """
     if part in ORDER:
         file = Processes(stack.folder / "processes", stack.id).log(part)
         return _file(file, lines=lines, follow=follow), dict(os.environ)
-    found = naming.container(part, await Podman(stack).list())
+    container = naming.container(part, await Podman(stack).list())
     environment = containers.environment(stack.folder / "podman", os.environ)
-    return _container(found, lines=lines, follow=follow), environment
+    return _container(container, lines=lines, follow=follow), environment
 
 
 def _file(file: Path, *, lines: int, follow: bool) -> list[str]:
     return ["tail", f"--lines={lines}", *(["--follow=name", "--retry"] if follow else []), str(file)]
 
 
-def _container(found: Observed, *, lines: int, follow: bool) -> list[str]:
-    """Machines keep a journal; the others print."""
-    followed = ["--follow"] if follow else []
-    if naming.is_machine(found):
-        return ["podman", "exec", found.name, "journalctl", "--no-pager", f"--lines={lines}", *followed]
-    return ["podman", "logs", f"--tail={lines}", *followed, found.name]
+def _container(container: Observed, *, lines: int, follow: bool) -> list[str]:
+    """Return the command for a container: a machine has a journal, other containers print their log."""
+    options = ["--follow"] if follow else []
+    if naming.is_machine(container):
+        return ["podman", "exec", container.name, "journalctl", "--no-pager", f"--lines={lines}", *options]
+    return ["podman", "logs", f"--tail={lines}", *options, container.name]

@@ -1,4 +1,4 @@
-"""How people name what a stack consists of: processes, registries, load balancers, machines."""
+"""Names that users give to parts of a stack: processes, registries, load balancers, machines."""
 
 from collections.abc import Sequence
 
@@ -8,23 +8,23 @@ from trustplane_local.provider.instance import NAME_LABEL, ROLE, ROLE_LABEL
 from trustplane_local.supervisor import ORDER
 
 
-def container(asked: str, found: Sequence[Observed]) -> Observed:
-    """Return the container of that name, or the only one whose Kubernetes object has it.
+def container(name: str, containers: Sequence[Observed]) -> Observed:
+    """Return the container with this name, or the only one whose Kubernetes object has it.
 
     Raises:
-        UserError: there is none, or several; the message lists the names.
+        UserError: None or several match; the message lists the names.
     """
-    matches = [one for one in found if one.name == asked]
-    matches = matches or [one for one in found if (one.labels or {}).get(NAME_LABEL) == asked]
+    matches = [container for container in containers if container.name == name]
+    matches = matches or [container for container in containers if (container.labels or {}).get(NAME_LABEL) == name]
     if len(matches) == 1:
         return matches[0]
-    names = sorted(one.name for one in matches or found)
+    names = sorted(container.name for container in matches or containers)
     raise UserError(
-        f"Several containers of the stack are called {asked}" if matches else f"Nothing in the stack is called {asked}",
+        f"The stack has several containers named {name}" if matches else f"The stack has nothing named {name}",
         next_step=f"Choose one of {', '.join([*([] if matches else ORDER), *names])}",
     )
 
 
 def is_machine(observed: Observed) -> bool:
-    """Tell whether a container is a machine, which runs systemd."""
+    """Return whether a container is a machine, and therefore runs systemd."""
     return (observed.labels or {}).get(ROLE_LABEL) == ROLE

@@ -1,7 +1,7 @@
-"""What other stacks of this machine keep for themselves: ports and subnets, also while they are stopped.
+"""Ports and subnets reserved by the other stacks of this machine, running or stopped.
 
-Every stack leaves a note in the build cache that says where its state folder is. A note without a stack behind it is
-void.
+Each stack registers itself by a note in the build cache, which contains the path of its state folder. A note is
+ignored if its folder does not contain that stack.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from trustplane.errors import HostError
 from trustplane_local import stack as stacks
 from trustplane_local.stack import Stack
 
-# Set aside by RFC 2544 for benchmarks between hosts: no network out there uses it.
+# RFC 2544 reserves it for benchmarks: real networks do not use it.
 POOL = ipaddress.IPv4Network("198.18.0.0/15")
 PREFIX = 18
 
@@ -25,84 +25,81 @@ _Route = dict[str, object]
 
 @contextmanager
 def choosing(cache: Path) -> Generator[list[Stack]]:
-    """Yield the known stacks; nobody else chooses until the block ends."""
+    """Yield the registered stacks. No other process chooses ports or subnets until the block ends."""
     folder = cache / "stacks"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield _known(folder)
+        yield _registered(folder)
 
 
 def announce(stack: Stack) -> None:
-    """Leave the note for others; call it within `choosing`, before the stack's own file is written."""
+    """Register a stack; call it within `choosing`, before the stack's file is written."""
     (stack.cache / "stacks" / stack.id).write_text(f"{stack.folder}\n")
 
 
 def forget(stack: Stack) -> None:
-    """Remove the note."""
+    """Remove a stack's note."""
     (stack.cache / "stacks" / stack.id).unlink(missing_ok=True)
 
 
-def choose_subnet(used: Iterable[ipaddress.IPv4Network], asked: str = "") -> str:
+def choose_subnet(used: Iterable[ipaddress.IPv4Network], requested: str = "") -> str:
     """Return the subnet for a new stack.
 
     Args:
-        used: networks of this machine's routes and of other stacks.
-        asked: the subnet that the user wants; empty to take the first free one.
+        used: Networks of this machine's routes and of other stacks.
+        requested: The user's subnet; empty for the first free one.
 
     Raises:
-        HostError: it is in use, or none is left.
+        HostError: The requested subnet is in use, or none is free.
     """
     used = list(used)
-    wanted = [parse_subnet(asked)] if asked else list(POOL.subnets(new_prefix=PREFIX))
-    for subnet in wanted:
-        if not any(subnet.overlaps(one) for one in used):
+    candidates = [parse_subnet(requested)] if requested else list(POOL.subnets(new_prefix=PREFIX))
+    for subnet in candidates:
+        if not any(subnet.overlaps(network) for network in used):
             return str(subnet)
-    clashes = sorted({str(one) for one in used if any(one.overlaps(subnet) for subnet in wanted)})
+    clashes = sorted({str(network) for network in used if any(network.overlaps(subnet) for subnet in candidates)})
     raise HostError(
-        f"The subnet {asked} is in use" if asked else f"No /{PREFIX} of {POOL} is free",
+        f"The subnet {requested} is in use" if requested else f"No /{PREFIX} of {POOL} is free",
         why=f"this machine's routes or other stacks use {', '.join(clashes)}",
-        next_step=f"Choose a private /{PREFIX} that this machine does not use with `trustplane local up --subnet`, "
-        "or stop another stack with `trustplane local down --state DIR`",
+        next_step=f"Choose an unused private /{PREFIX} with `trustplane local up --subnet CIDR`, "
+        "or remove another stack with `trustplane local down --state DIR`",
     )
 
 
-def parse_subnet(asked: str) -> ipaddress.IPv4Network:
-    """Parse what the user gave as --subnet.
+def parse_subnet(text: str) -> ipaddress.IPv4Network:
+    """Parse the option --subnet.
 
     Raises:
-        ValueError: it is not an IPv4 /18.
+        ValueError: The text is not an IPv4 /18.
     """
-    subnet = ipaddress.IPv4Network(asked)
+    subnet = ipaddress.IPv4Network(text)
     if subnet.prefixlen != PREFIX:
-        raise ValueError(f"{asked} is not a /{PREFIX}")
+        raise ValueError(f"{text} is not a /{PREFIX}")
     return subnet
 
 
 def routed(routes: bytes) -> list[ipaddress.IPv4Network]:
-    """Return the networks in the output of `ip -j -4 route show table all`; the default route is none of them."""
-    destinations = (str(one.get("dst", "default")) for one in msgspec.json.decode(routes or b"[]", type=list[_Route]))
-    networks = (ipaddress.IPv4Network(one, strict=False) for one in destinations if one != "default")
-    return [one for one in networks if one.prefixlen > 0]
+    """Return the networks in the output of `ip -j -4 route show table all`, without the default route."""
+    entries = msgspec.json.decode(routes or b"[]", type=list[_Route])
+    destinations = (str(route.get("dst", "default")) for route in entries)
+    networks = (ipaddress.IPv4Network(text, strict=False) for text in destinations if text != "default")
+    return [network for network in networks if network.prefixlen > 0]
 
 
 def kept_ports(neighbours: Collection[Stack]) -> set[int]:
-    """Return every port of these stacks."""
-    return {port for one in neighbours for port in one.ports.values()}
+    """Return all ports of these stacks."""
+    return {port for stack in neighbours for port in stack.ports.values()}
 
 
-def _known(folder: Path) -> list[Stack]:
-    found = []
-    for note in sorted(folder.iterdir()):
-        kept = None if note.name == "lock" else _stack(note)
-        if kept is not None:
-            found.append(kept)
-    return found
+def _registered(folder: Path) -> list[Stack]:
+    notes = [note for note in sorted(folder.iterdir()) if note.name != "lock"]
+    return [stack for note in notes if (stack := _read_note(note)) is not None]
 
 
-def _stack(note: Path) -> Stack | None:
+def _read_note(note: Path) -> Stack | None:
     try:
-        kept = stacks.read(Path(note.read_text().strip()))
+        stack = stacks.read(Path(note.read_text().strip()))
     except (OSError, msgspec.DecodeError):
         return None
-    return kept if kept is not None and kept.id == note.name else None
+    return stack if stack is not None and stack.id == note.name else None

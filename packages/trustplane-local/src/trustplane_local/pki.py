@@ -1,7 +1,7 @@
-"""Private certificate authorities of a stack, kept in folders: one of the Supervisor, one of each registry.
+"""The stack's private certificate authorities, each in a folder: one for the Supervisor, one for each registry.
 
-Everything here is idempotent: what is there, belongs together and stays valid for a while is left alone; the rest is
-made anew. Keys outlive certificates, so a renewal changes no key.
+All functions that keep files are idempotent: certificates that match their key and CA and do not expire soon stay as
+they are; others are reissued. A renewal keeps the key.
 """
 
 import datetime as dt
@@ -28,23 +28,23 @@ _PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 @dataclass(frozen=True)
 class Leaf:
-    """A certificate that is wanted: `<name>.crt` and `<name>.key`."""
+    """A desired certificate: `<name>.crt` and `<name>.key`."""
 
     name: str
     common_name: str
     organization: str = ""
-    hosts: tuple[str, ...] = ()  # DNS names and IP addresses that it serves
-    client: bool = False  # whether it may authenticate as a client
+    hosts: tuple[str, ...] = ()  # subject alternative names: DNS names and IP addresses
+    client: bool = False  # whether it may authenticate a client
 
 
 def keep(folder: Path, authority: str, leaves: Sequence[Leaf], now: dt.datetime) -> None:
-    """Make an authority and its certificates where they are missing, do not match, or end soon.
+    """Create or reissue a CA and its certificates if they are missing, do not match, or expire soon.
 
     Args:
-        folder: of `ca.crt`, `ca.key` and the leaves' files; private keys are readable by their owner only.
-        authority: common name of the authority.
-        leaves: what it certifies.
-        now: the present.
+        folder: Folder of `ca.crt`, `ca.key` and the leaves' files. Only the owner can read private keys.
+        authority: Common name of the CA.
+        leaves: The certificates to issue.
+        now: The current time.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     ca_key = _keep_key(folder / f"{AUTHORITY}.key")
@@ -54,32 +54,32 @@ def keep(folder: Path, authority: str, leaves: Sequence[Leaf], now: dt.datetime)
         files.write(folder / f"{AUTHORITY}.crt", ca.public_bytes(serialization.Encoding.PEM))
     for leaf in leaves:
         key = _keep_key(folder / f"{leaf.name}.key")
-        present = _load(folder / f"{leaf.name}.crt")
-        if present is None or not _fits(present, key, ca, now) or set(leaf.hosts) != hosts_of(present):
-            _put(folder, leaf, _issue(leaf, key, ca, ca_key, now))
+        current = _load(folder / f"{leaf.name}.crt")
+        if current is None or not _fits(current, key, ca, now) or set(leaf.hosts) != hosts_of(current):
+            _write_certificate(folder, leaf, _issue(leaf, key, ca, ca_key, now))
 
 
 def certify(folder: Path, leaf: Leaf, now: dt.datetime) -> None:
-    """Issue a certificate anew, by the authority of its folder, as at a time that may be long ago."""
+    """Issue a certificate by the folder's CA as of `now`, which may lie in the past; replace the current one."""
     ca = x509.load_pem_x509_certificate((folder / f"{AUTHORITY}.crt").read_bytes())
     ca_key, key = (_keep_key(folder / f"{name}.key") for name in (AUTHORITY, leaf.name))
-    _put(folder, leaf, _issue(leaf, key, ca, ca_key, now))
+    _write_certificate(folder, leaf, _issue(leaf, key, ca, ca_key, now))
 
 
 def renewed(folder: Path, now: dt.datetime) -> bytes:
-    """Return another certificate of a folder's authority, PEM: same name and key, new content. Nothing is written."""
+    """Return a new certificate of the folder's CA with the same name and key, as PEM; write nothing."""
     certificate = x509.load_pem_x509_certificate((folder / f"{AUTHORITY}.crt").read_bytes())
     (name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     key = _keep_key(folder / f"{AUTHORITY}.key")
     return _self_signed(str(name.value), key, now).public_bytes(serialization.Encoding.PEM)
 
 
-def _put(folder: Path, leaf: Leaf, issued: x509.Certificate) -> None:
-    files.write(folder / f"{leaf.name}.crt", issued.public_bytes(serialization.Encoding.PEM))
+def _write_certificate(folder: Path, leaf: Leaf, certificate: x509.Certificate) -> None:
+    files.write(folder / f"{leaf.name}.crt", certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def keep_service_account_key(folder: Path) -> None:
-    """Make `sa.key` and `sa.pub`, with which the apiserver signs and checks tokens, where they are missing."""
+    """Create `sa.key` and `sa.pub` if they are missing: the apiserver signs and verifies tokens with them."""
     key = _read_key(folder / "sa.key")
     if key is None:
         key = rsa.generate_private_key(65537, 2048)
@@ -89,7 +89,7 @@ def keep_service_account_key(folder: Path) -> None:
 
 
 def hosts_of(certificate: x509.Certificate) -> set[str]:
-    """Return the DNS names and addresses of a certificate."""
+    """Return the DNS names and IP addresses of a certificate."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -99,12 +99,12 @@ def hosts_of(certificate: x509.Certificate) -> set[str]:
 
 
 def _fits(certificate: x509.Certificate, key: _PrivateKey, issuer: x509.Certificate, now: dt.datetime) -> bool:
-    """Tell whether a certificate is of that key and issuer, and stays valid for a while."""
+    """Return whether a certificate belongs to this key and issuer, and does not expire soon."""
     if certificate.public_key() != key.public_key():
         return False
     try:
         certificate.verify_directly_issued_by(issuer)
-    except Exception:  # noqa: BLE001 - ValueError, TypeError or InvalidSignature: it is not that issuer's
+    except Exception:  # noqa: BLE001 - ValueError, TypeError or InvalidSignature: another issuer
         return False
     return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - RENEW_BEFORE
 
@@ -134,7 +134,9 @@ def _issue(
         .add_extension(_authority_key(ca), critical=False)
     )
     if leaf.hosts:
-        builder = builder.add_extension(x509.SubjectAlternativeName([_host(one) for one in leaf.hosts]), critical=False)
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([_host(host) for host in leaf.hosts]), critical=False
+        )
     return builder.sign(ca_key, hashes.SHA256())
 
 

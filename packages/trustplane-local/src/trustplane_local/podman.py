@@ -1,8 +1,8 @@
-"""Podman of one stack: containers in a world of their own, which meets no other stack's and not the machine's.
+"""A separate podman world for each stack: its containers never mix with other stacks' or with the machine's own.
 
-The world is kept in `<stack folder>/podman`: configuration, storage, network. Only what must vanish with a reboot
-(locks, and the file by which podman notices the reboot) is in `/run/trustplane/<stack id>`. `runroot` is on disk on
-purpose: the writable layer of a `--rootfs ...:O` container is kept there, and a machine's disk must survive a reboot.
+The world is in `<stack folder>/podman`: configuration, storage, network. Only files that must vanish at a reboot
+(locks, and podman's reboot marker) are in `/run/trustplane/<stack id>`. `runroot` is on disk on purpose: it has the
+writable layers of `--rootfs ...:O` containers, and a machine's disk must survive a reboot.
 Sources: containers.conf(5), containers-storage.conf(5), podman-run(1).
 """
 
@@ -27,19 +27,19 @@ from trustplane_local.stack import LABEL, Stack
 
 RUN = Path("/run/trustplane")
 PROC = Path("/proc")
-TIMEOUT = 60.0  # seconds; the slowest command takes a few on a machine that is not overloaded
-LOOK_SECONDS = 5.0  # between two looks of the provider at all containers; one costs 0.04 s of CPU time
-GRACE = 10.0  # seconds that podman has to leave its critical sections: addresses given away in them stay given away
+TIMEOUT = 60.0  # seconds; even the slowest command takes only a few, unless the machine is overloaded
+LOOK_SECONDS = 5.0  # between two lists of all containers by the provider; each costs 0.04 s of CPU time
+GRACE = 10.0  # seconds for podman to leave a critical section: killed in one, it would leak an address
 RUNNING, EXITED = "running", "exited"
-KILLED = b"137"  # exit code of a process that got SIGKILL, as conmon writes it
+KILLED = b"137"  # exit code after SIGKILL, as conmon writes it
 
-# podman asks for 1048576 open files where nothing else is said, and lowers its own process limit to 32768.
+# By default, podman requests 1048576 open files, and lowers its own process limit to 32768.
 MOST_FILES, MOST_PROCESSES = 1048576, 32768
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A file or folder of this machine that a container sees."""
+    """A file or folder of this machine that is mounted into a container."""
 
     source: Path
     target: str
@@ -48,39 +48,39 @@ class Mount:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """A container that is wanted: the stack's root file system with a writable layer of its own."""
+    """A desired container: the stack's root file system, with a separate writable layer."""
 
     name: str
     command: tuple[str, ...]
     address: str  # in the stack's network
-    labels: Mapping[str, str] = field(default_factory=dict)  # the stack's own is added
+    labels: Mapping[str, str] = field(default_factory=dict)  # in addition to the stack's label
     mounts: tuple[Mount, ...] = ()
     options: tuple[str, ...] = ()  # further options of `podman run`
 
 
 class Observed(msgspec.Struct, frozen=True, rename="pascal"):
-    """A container that is there, as `podman ps --format json` shows it."""
+    """An existing container, as `podman ps --format json` shows it."""
 
     id: str
     names: list[str]
-    state: str  # created (also: ran before a reboot), running, stopping, stopped, exited, removing, ...
+    state: str  # created (also after a reboot), running, stopping, stopped, exited, removing, ...
     exit_code: int = 0
-    pid: int = 0  # of its first process, while podman believes that it runs
+    pid: int = 0  # of its first process, while podman considers it running
     labels: dict[str, str] | None = None
 
     @property
     def name(self) -> str:
-        """Its one name."""
+        """The container's only name."""
         return self.names[0]
 
     @property
     def is_running(self) -> bool:
-        """Whether its first process runs."""
+        """Whether the container's first process is running."""
         return self.state == RUNNING
 
     @property
     def ended_untold(self) -> bool:
-        """Whether its first process has ended, and podman was not told."""
+        """Whether the container's first process has ended without a report to podman."""
         return self.state == EXITED and self.pid != 0
 
 
@@ -91,15 +91,15 @@ class Podman:
         self._stack = stack
         self._folder = stack.folder / "podman"
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._looking = asyncio.Lock()
-        self._seen: tuple[float, list[Observed]] | None = None  # the last look, and when it began
-        self._changes = 0  # made by this object
+        self._listing = asyncio.Lock()
+        self._cached: tuple[float, list[Observed]] | None = None  # the last list, and when it began
+        self._changes = 0  # number of changes by this object
 
     async def prepare(self) -> None:
-        """Write the configuration and the network where they are missing or differ. Repeat it after a reboot.
+        """Write the configuration and the network if they are missing or differ. Must be repeated after a reboot.
 
         Raises:
-            HostError: podman is missing or refuses the configuration.
+            HostError: podman is missing or rejects the configuration.
         """
         run = RUN / self._stack.id
         for folder in (run, self._folder / "networks"):
@@ -109,10 +109,10 @@ class Podman:
         await self._podman("network", "inspect", self._stack.network)
 
     async def run(self, container: Container) -> None:
-        """Start a container, in place of any other of that name.
+        """Start a container; remove any other container of the same name first.
 
         Raises:
-            HostError: podman refuses; nothing is left of the attempt.
+            HostError: podman failed; no container is left.
         """
         async with self._changing(container.name):
             await self._remove(container.name)
@@ -124,18 +124,18 @@ class Podman:
                 raise
 
     async def start(self, name: str) -> None:
-        """Start a container that was stopped, with the disk that it had."""
+        """Start a stopped container with its previous disk."""
         async with self._changing(name):
-            if found := await self.find(name):
-                await self._settle(found)
-                await self._remove_cgroups(found)
+            if container := await self.find(name):
+                await self._settle(container)
+                await self._remove_cgroups(container)
             await self._podman("start", name)
 
     async def exec(self, name: str, *command: str, timeout: float = TIMEOUT) -> str:
-        """Run a command in a container and return what it prints.
+        """Run a command in a container and return its output.
 
         Raises:
-            HostError: it fails, or the container does not run.
+            HostError: The command fails, or the container is not running.
         """
         return await self._podman("exec", name, *command, timeout=timeout)
 
@@ -145,49 +145,50 @@ class Podman:
             await self._podman("kill", "--signal", signal, name)
 
     async def remove(self, name: str) -> None:
-        """Remove a container, running or not; an absent one is fine."""
+        """Remove a container, running or not, if it exists."""
         async with self._changing(name):
             await self._remove(name)
 
     async def list(self) -> list[Observed]:
-        """Return the containers of the stack, whatever their state."""
+        """Return the stack's containers in any state."""
         label, changes, began = f"label={LABEL}={self._stack.id}", self._changes, time.monotonic()
-        printed = await self._podman("ps", "--all", "--no-trunc", "--filter", label, "--format", "json")
-        found = [believed(one, PROC) for one in msgspec.json.decode(printed or "[]", type=list[Observed])]
-        self._seen = (began, found) if changes == self._changes else None
-        return found
+        output = await self._podman("ps", "--all", "--no-trunc", "--filter", label, "--format", "json")
+        decoded = msgspec.json.decode(output or "[]", type=list[Observed])
+        containers = [believed(container, PROC) for container in decoded]
+        self._cached = (began, containers) if changes == self._changes else None
+        return containers
 
     async def find(self, name: str, *, recently: float = 0.0) -> Observed | None:
-        """Return a container by its name, or None where it is absent.
+        """Return a container by name, or None if it does not exist.
 
         Args:
-            name: of the container.
-            recently: how many seconds ago it may have been looked at; what this object has changed since is seen.
+            name: Name of the container.
+            recently: Maximum age of the result in seconds. It always includes changes by this object.
         """
-        async with self._looking:  # who comes meanwhile has the same answer
-            is_recent = self._seen is not None and time.monotonic() - self._seen[0] < recently
-            found = self._seen[1] if self._seen is not None and is_recent else await self.list()
-        return next((one for one in found if one.name == name), None)
+        async with self._listing:  # concurrent callers share one list
+            is_recent = self._cached is not None and time.monotonic() - self._cached[0] < recently
+            containers = self._cached[1] if self._cached is not None and is_recent else await self.list()
+        return next((container for container in containers if container.name == name), None)
 
     @contextlib.asynccontextmanager
     async def _changing(self, name: str) -> AsyncIterator[None]:
-        """Change one container, alone; what was seen before is worth nothing afterwards, nor what is seen meanwhile."""
+        """Change one container exclusively within the block; lists from before and during the change are outdated."""
         async with self._locks[name]:
-            self._forget()
+            self._invalidate()
             try:
                 yield
             finally:
-                self._forget()
+                self._invalidate()
 
-    def _forget(self) -> None:
+    def _invalidate(self) -> None:
         self._changes += 1
-        self._seen = None
+        self._cached = None
 
     async def remove_everything(self) -> None:
-        """Remove all containers, the network and every trace of this world; verify that none is left.
+        """Remove all containers, the network and every other trace of this world, and verify the removal.
 
         Raises:
-            HostError: something cannot be removed; the message says what is left.
+            HostError: Something cannot be removed; the message lists the leftovers.
         """
         if (self._folder / "storage.conf").exists():
             (RUN / self._stack.id).mkdir(parents=True, exist_ok=True)
@@ -198,11 +199,11 @@ class Podman:
         await residue.remove(self._stack.network, self._stack.subnet, self._places)
         for place in self._places:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
-        if left := residue.find(self._stack.network, self._places, cgroup(self._stack)):
+        if leftovers := residue.find(self._stack.network, self._places, cgroup(self._stack)):
             raise HostError(
-                f"The stack {self._stack.id} could not be removed completely",
-                why=f"left over: {', '.join(left)}",
-                next_step="Stop what uses them and run `trustplane local down` again",
+                f"Could not remove all containers of stack {self._stack.id}",
+                why=f"remaining: {', '.join(leftovers)}",
+                next_step="Stop the programs that use them, and run `trustplane local down` again",
             )
 
     @property
@@ -210,13 +211,13 @@ class Podman:
         return (self._folder, RUN / self._stack.id)
 
     async def _remove(self, name: str) -> None:
-        if found := await self.find(name):
-            await self._settle(found)
+        if container := await self.find(name):
+            await self._settle(container)
             await self._podman("rm", "--force", "--ignore", "--time", "1", "--volumes", name)
-            await self._remove_cgroups(found)
+            await self._remove_cgroups(container)
 
     async def _settle(self, container: Observed) -> None:
-        """Tell podman of an end that the container's monitor did not live to tell: it would wait for that word."""
+        """Report a container's end to podman in place of its killed monitor; podman would wait for that report."""
         if container.ended_untold:
             await asyncio.to_thread(files.write, RUN / self._stack.id / "exits" / container.id, KILLED)
 
@@ -224,7 +225,7 @@ class Podman:
         await asyncio.to_thread(residue.remove_cgroups, f"{cgroup(self._stack)}/libpod-{container.id}")
 
     async def _podman(self, *arguments: str, timeout: float = TIMEOUT) -> str:
-        what = f"podman {' '.join(arguments[:2])}"
+        command = f"podman {' '.join(arguments[:2])}"
         try:
             process = await asyncio.create_subprocess_exec(
                 "podman",
@@ -237,26 +238,26 @@ class Podman:
         except FileNotFoundError as error:
             raise HostError("podman is not installed", next_step="Install the package podman") from error
         try:
-            printed, complaint = await asyncio.wait_for(process.communicate(), timeout)
+            output, message = await asyncio.wait_for(process.communicate(), timeout)
         except TimeoutError as error:
             raise TransientError(
-                f"`{what}` took longer than {timeout:.0f} s",
+                f"`{command}` took longer than {timeout:.0f} s",
                 why="the machine is overloaded, or podman waits for a lock",
-                next_step="It is tried again; look at the machine's load if this lasts",
+                next_step="It will be retried; if this persists, check the machine's load",
             ) from error
         finally:
             await _end(process)
         if process.returncode != 0:
-            raise HostError(f"`{what}` failed", why=relevant(complaint.decode(errors="replace")))
-        return printed.decode(errors="replace")
+            raise HostError(f"`{command}` failed", why=relevant(message.decode(errors="replace")))
+        return output.decode(errors="replace")
 
 
 def configuration(stack: Stack) -> dict[str, str]:
-    """Return the files of a stack's podman world, by their path below `<stack folder>/podman`.
+    """Return the configuration files of a stack's podman world, by their path in `<stack folder>/podman`.
 
-    The network is written as a file because `podman network create` of Debian 12 cannot name the bridge, and two worlds
-    that choose names by themselves choose the same one. Nodes need no names from podman's resolver, and that resolver
-    is one process for all worlds: it stays off.
+    The network is written as a file because Debian 12's `podman network create` cannot name the bridge, and would
+    choose the same name in every world. podman's resolver stays off: it would be one process for all worlds, and nodes
+    do not need it.
     """
     folder, run = stack.folder / "podman", RUN / stack.id
     network = {
@@ -309,17 +310,17 @@ runroot = "{folder}/run"
 
 
 def environment(folder: Path, ours: Mapping[str, str]) -> dict[str, str]:
-    """Return podman's whole environment: a proxy, a remote host or a mark of ours must not reach containers by it."""
-    kept = {name: ours[name] for name in ("PATH", "HOME") if name in ours}
+    """Return podman's complete environment, without this process's proxy, remote podman host or process marks."""
+    inherited = {name: ours[name] for name in ("PATH", "HOME") if name in ours}
     return {
-        **kept,
+        **inherited,
         "CONTAINERS_CONF": str(folder / "containers.conf"),
         "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
     }
 
 
 def cgroup(stack: Stack) -> str:
-    """Return the control group of all containers of a stack, relative to the root of each hierarchy."""
+    """Return the control group of a stack's containers, relative to the root of each hierarchy."""
     return f"trustplane-{stack.id}"
 
 
@@ -327,10 +328,10 @@ def run_arguments(stack: Stack, container: Container, open_files: int, processes
     """Return the arguments of `podman run` for a container.
 
     Args:
-        stack: whose.
-        container: what is wanted.
-        open_files: hard limit of open files of this process; podman may not be allowed to raise it.
-        processes: hard limit of processes, likewise.
+        stack: The container's stack.
+        container: The desired container.
+        open_files: This process's hard limit of open files, which podman cannot always raise.
+        processes: This process's hard limit of processes, likewise.
     """
     open_files, processes = min(open_files, MOST_FILES), min(processes, MOST_PROCESSES)
     arguments = ["run", "--detach", "--name", container.name, "--network", stack.network]
@@ -344,11 +345,11 @@ def run_arguments(stack: Stack, container: Container, open_files: int, processes
 
 
 def believed(observed: Observed, proc: Path) -> Observed:
-    """Return what to believe of podman's word: it notices no end when a container's monitor was killed, too.
+    """Return a container with its true state: podman misses the end of one whose monitor was killed with it.
 
     Args:
-        observed: as podman says.
-        proc: the file system of processes.
+        observed: The container as podman reports it.
+        proc: The mounted proc file system.
     """
     if not observed.pid:
         return observed
@@ -356,9 +357,9 @@ def believed(observed: Observed, proc: Path) -> Observed:
     return msgspec.structs.replace(observed, state=EXITED) if process is None or process.has_ended else observed
 
 
-def relevant(complaint: str) -> str:
-    """Return what podman printed as its error, without its warnings and noise."""
-    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+def relevant(message: str) -> str:
+    """Return the errors in podman's output, without its warnings; if it has none, the whole output on one line."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
     errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
     return "; ".join(errors or lines)
 

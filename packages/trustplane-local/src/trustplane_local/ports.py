@@ -1,7 +1,7 @@
-"""Ports on 127.0.0.1: chosen once for a stack, and named with their holder when somebody else has one.
+"""Ports on 127.0.0.1: chosen once for a stack; an error names the program that occupies one.
 
-They come from below the range that the kernel gives to outgoing connections (32768 and up on Linux), so that no
-client's connection ever sits on a port while the stack is down.
+They lie below the kernel's range for outgoing connections (32768 and up on Linux): no client occupies them while the
+stack is down.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ def choose(
     """Return a free port for each name.
 
     Args:
-        names: what the ports are for.
-        taken: ports kept by other stacks, in use at the moment or not.
-        is_free: tells whether nobody listens on a port.
-        order: the ports to try, one after the other; by default all, shuffled.
+        names: One name for each port.
+        taken: Ports reserved by other stacks, running or stopped.
+        is_free: Returns whether no program listens on a port.
+        order: The ports to try, in this order; by default all, shuffled.
 
     Raises:
-        HostError: there are too few.
+        HostError: Too few ports are free.
     """
     candidates = (
         port
@@ -46,19 +46,19 @@ def choose(
     if len(chosen) < len(names):
         raise HostError(
             f"Only {len(chosen)} of {len(names)} ports are free between {FIRST} and {LAST}",
-            why="other programs listen on the rest",
-            next_step="Stop some of them (`ss -ltnp` lists them), then run `trustplane local up` again",
+            why="other programs listen on the rest, or other stacks reserve them",
+            next_step="Stop some programs (`ss -ltnp` lists them), then run `trustplane local up` again",
         )
     return chosen
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on that port, on any address of this machine."""
+    """Return whether a server could listen on a port, on all addresses of this machine."""
     for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - bound, never listened on
         if family == socket.AF_INET6 and not socket.has_dualstack_ipv6():
             continue
         with socket.socket(family, socket.SOCK_STREAM) as server:
-            # As servers do: connections that are closing do not count.
+            # As servers do, to ignore closing connections.
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 server.bind((address, port))
@@ -68,7 +68,7 @@ def is_free(port: int) -> bool:
 
 
 def holder(port: int) -> str:
-    """Return who listens on that port, as `name (pid N)`, or nothing where the kernel does not tell."""
+    """Return the process that listens on a port, as `name (pid N)`, or an empty string if it is unknown."""
     with contextlib.suppress(OSError):
         listing = subprocess.run(
             ["ss", "-Hltnp", f"sport = :{port}"], capture_output=True, text=True, check=False, timeout=10
@@ -79,22 +79,24 @@ def holder(port: int) -> str:
 
 def parse_holder(listing: str) -> str:
     """Return the first process in the output of `ss -ltnp`, as `name (pid N)`."""
-    found = _USER.search(listing)
-    return f"{found['program']} (pid {found['pid']})" if found else ""
+    match = _USER.search(listing)
+    return f"{match['program']} (pid {match['pid']})" if match else ""
 
 
-def taken_error(taken: Mapping[str, int], who: Callable[[int], str], folder: Path) -> HostError:
-    """Return the error for ports of a stack that somebody else holds.
+def taken_error(taken: Mapping[str, int], find_holder: Callable[[int], str], folder: Path) -> HostError:
+    """Return the error for ports of a stack that other programs occupy.
 
     Args:
-        taken: port by the name of its part.
-        who: tells who listens on a port.
-        folder: the stack's state folder.
+        taken: The occupied ports, by name.
+        find_holder: Returns the process that listens on a port.
+        folder: The stack's state folder.
     """
-    held = [f"port {port} of {name} is held by {who(port) or 'another program'}" for name, port in taken.items()]
+    uses = [
+        f"port {port} of {name} is in use by {find_holder(port) or 'another program'}" for name, port in taken.items()
+    ]
     return HostError(
-        f"The stack in {folder} cannot start: {len(held)} of its ports {'is' if len(held) == 1 else 'are'} taken",
-        why="; ".join(held),
-        next_step="Stop what holds it and run `trustplane local up` again, or start over on other ports with "
+        f"The stack in {folder} cannot start: {len(uses)} of its ports {'is' if len(uses) == 1 else 'are'} in use",
+        why="; ".join(uses),
+        next_step="Stop these programs and run `trustplane local up` again, or start over on other ports with "
         "`trustplane local down` and `trustplane local up`",
     )

@@ -1,4 +1,4 @@
-"""Can this machine run a local stack? Asked before anything is started, answered all at once."""
+"""Checks whether this machine can run a local stack, before anything starts. All problems are reported together."""
 
 import os
 import shutil
@@ -15,10 +15,10 @@ COLD_DISK = 15 * GIB  # build cache, node image, two small clusters
 WARM_DISK = 5 * GIB  # two small clusters
 LONGEST_STATE = 50 - len("/podman/run")  # podman refuses a `runroot` of more than 50 characters
 PODMAN_SECONDS = 60
-TRIAL = "trial"  # folder in the state folder, while podman is tried
+TRIAL = "trial"  # folder in the state folder for the trial run of podman
 MEMORY = 6 * GIB  # a Supervisor and two small clusters
 
-# Debian package by program. Absolute: helpers of podman that are not on PATH.
+# Debian package by program. Absolute paths: podman's helpers, which are not on PATH.
 PACKAGES: Mapping[str, str] = {
     "podman": "podman",
     "runc": "runc",
@@ -30,37 +30,37 @@ PACKAGES: Mapping[str, str] = {
     "skopeo": "skopeo",
     "mount": "mount",
 }
-BUILD_PACKAGES: Mapping[str, str] = {"mmdebstrap": "mmdebstrap"}  # as long as the node image is not built
+BUILD_PACKAGES: Mapping[str, str] = {"mmdebstrap": "mmdebstrap"}  # only to build the node image
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What was found on this machine."""
+    """Facts about this machine."""
 
-    root: bool
+    root: bool  # whether the current user is root
     state: Path  # the state folder
     missing: tuple[str, ...]  # programs of PACKAGES and BUILD_PACKAGES
     free_disk: Mapping[Path, int]  # bytes, by folder
     free_memory: int  # bytes
-    podman_trouble: str  # why podman cannot run here; empty: it can, or it is missing altogether
+    podman_trouble: str  # why podman cannot run here; empty if it can, or was not tried
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What the stack needs from it."""
+    """A stack's requirements."""
 
     disk: int  # bytes on each file system
     memory: int  # bytes
 
 
 def look(programs: Iterable[str], state: Path, cache: Path, podman_trouble: Callable[[], str]) -> Machine:
-    """Look at this machine.
+    """Collect the facts about this machine.
 
     Args:
-        programs: to look for.
-        state: the state folder; it may not exist yet.
-        cache: the build cache, likewise.
-        podman_trouble: tries podman and says why it cannot run.
+        programs: Required programs.
+        state: The state folder, which may not exist yet.
+        cache: The build cache, which may not exist yet.
+        podman_trouble: Runs podman and returns why it cannot run, or an empty string.
     """
     root = os.geteuid() == 0
     missing = tuple(program for program in programs if shutil.which(program) is None)
@@ -75,29 +75,29 @@ def look(programs: Iterable[str], state: Path, cache: Path, podman_trouble: Call
 
 
 def available_memory(meminfo: str) -> int:
-    """Return MemAvailable of /proc/meminfo, in bytes."""
+    """Return `MemAvailable` from the content of /proc/meminfo, in bytes."""
     fields = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
     return int(fields["MemAvailable"].split()[0]) * 1024
 
 
 def problems(machine: Machine, needs: Needs) -> list[HostError]:
-    """Return what stands in the way of a stack, most basic first."""
-    return [*_rights(machine), *_programs(machine), *_name(machine), *_podman(machine), *_room(machine, needs)]
+    """Return the problems that prevent a stack, most basic first."""
+    return [*_rights(machine), *_programs(machine), *_name(machine), *_podman(machine), *_resources(machine, needs)]
 
 
-def check(found: list[HostError]) -> None:
-    """Raise what was found: one problem as it is, several as one error.
+def check(problems: list[HostError]) -> None:
+    """Raise the problems, several of them as one error; do nothing if the list is empty.
 
     Raises:
-        HostError: there are any.
+        HostError: The list is not empty.
     """
-    if len(found) == 1:
-        raise found[0]
-    if found:
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
         raise HostError(
-            f"This machine is not ready for a local stack, for {len(found)} reasons",
-            why="\n".join(f"- {one.what}: {one.why}" for one in found),
-            next_step="\n".join(f"- {one.next_step}" for one in found),
+            f"This machine is not ready for a local stack, for {len(problems)} reasons",
+            why="\n".join(f"- {problem.what}: {problem.why}" for problem in problems),
+            next_step="\n".join(f"- {problem.next_step}" for problem in problems),
         )
 
 
@@ -107,7 +107,7 @@ def _rights(machine: Machine) -> list[HostError]:
     return [
         HostError(
             "The local stack needs root",
-            why="its machines are containers that run systemd, containerd and a kubelet",
+            why="its machines are containers with systemd, containerd and a kubelet",
             next_step="Run the same command as root",
         )
     ]
@@ -116,12 +116,12 @@ def _rights(machine: Machine) -> list[HostError]:
 def _programs(machine: Machine) -> list[HostError]:
     if not machine.missing:
         return []
-    every = {**PACKAGES, **BUILD_PACKAGES}
-    packages = sorted({every[program] for program in machine.missing})
+    package_by_program = {**PACKAGES, **BUILD_PACKAGES}
+    packages = sorted({package_by_program[program] for program in machine.missing})
     return [
         HostError(
             f"This machine lacks {', '.join(Path(program).name for program in machine.missing)}",
-            why="the local stack runs its machines with podman, from a root file system made by mmdebstrap",
+            why="the local stack runs its machines with podman, on a root file system that mmdebstrap builds",
             next_step=f"apt-get install {' '.join(packages)}",
         )
     ]
@@ -132,10 +132,10 @@ def _name(machine: Machine) -> list[HostError]:
         return []
     return [
         HostError(
-            "The name of the state folder is too long",
-            why=f"{machine.state} has {len(str(machine.state))} characters; podman takes {LONGEST_STATE} at most, "
-            "since names of sockets are made of it",
-            next_step="Choose a shorter one with --state or TRUSTPLANE_STATE",
+            "The path of the state folder is too long",
+            why=f"{machine.state} has {len(str(machine.state))} characters; podman accepts at most {LONGEST_STATE}, "
+            "because its sockets are in this folder",
+            next_step="Choose a folder with a shorter path with --state or TRUSTPLANE_STATE",
         )
     ]
 
@@ -151,30 +151,30 @@ def _podman(machine: Machine) -> list[HostError]:
         HostError(
             "podman cannot run containers on this machine",
             why=machine.podman_trouble,
-            next_step="Make `podman --runtime runc info` work as root, then run the same command again",
+            next_step="Fix it until `podman --runtime runc info` succeeds as root, then run the same command again",
         )
     ]
 
 
-def _room(machine: Machine, needs: Needs) -> list[HostError]:
-    found = [
+def _resources(machine: Machine, needs: Needs) -> list[HostError]:
+    shortages = [
         HostError(
             f"Too little disk space in {folder}",
-            why=f"{_gib(free)} are free, {_gib(needs.disk)} are needed",
-            next_step="Free space there, or choose folders elsewhere with --state and --cache",
+            why=f"{_gib(free)} are free, {_gib(needs.disk)} are required",
+            next_step="Free some space there, or choose other folders with --state and --cache",
         )
         for folder, free in machine.free_disk.items()
         if free < needs.disk
     ]
     if machine.free_memory < needs.memory:
-        found.append(
+        shortages.append(
             HostError(
                 "Too little memory",
-                why=f"{_gib(machine.free_memory)} are available, {_gib(needs.memory)} are needed",
-                next_step="Stop other programs, or another stack with `trustplane local down --state DIR`",
+                why=f"{_gib(machine.free_memory)} are available, {_gib(needs.memory)} are required",
+                next_step="Stop other programs, or remove another stack with `trustplane local down --state DIR`",
             )
         )
-    return found
+    return shortages
 
 
 def _gib(size: int) -> str:
@@ -182,29 +182,29 @@ def _gib(size: int) -> str:
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that is there."""
-    return next(one for one in (folder, *folder.parents) if one.exists())
+    """Return the folder, or its nearest existing parent."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def podman_trouble(folder: Path) -> str:
-    """Try podman as the stack will use it, with overlay storage in the state folder; return why it cannot run.
+    """Run podman as the stack will, with overlay storage in the state folder; return why it fails, or an empty string.
 
-    The trial leaves nothing behind and reads nothing of the machine's own containers.
+    The trial leaves no files behind, and does not touch the machine's own containers.
     """
     trial = folder / TRIAL
-    places = [f"--root={trial / 'root'}", f"--runroot={trial / 'run'}", f"--tmpdir={trial / 'tmp'}"]
-    command = ["podman", *places, "--runtime=runc", "--cgroup-manager=cgroupfs", "--storage-driver=overlay", "info"]
+    storage = [f"--root={trial / 'root'}", f"--runroot={trial / 'run'}", f"--tmpdir={trial / 'tmp'}"]
+    command = ["podman", *storage, "--runtime=runc", "--cgroup-manager=cgroupfs", "--storage-driver=overlay", "info"]
     try:
-        tried = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PODMAN_SECONDS)
+        completed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PODMAN_SECONDS)
     except subprocess.TimeoutExpired:
-        return f"`podman info` did not end in {PODMAN_SECONDS} s"
+        return f"`podman info` did not finish in {PODMAN_SECONDS} s"
     finally:
         end_trial(folder)
-    return tried.stderr.strip()[-500:] if tried.returncode else ""
+    return completed.stderr.strip()[-500:] if completed.returncode else ""
 
 
 def end_trial(folder: Path) -> None:
-    """Remove what a trial of podman made, also one that was killed."""
+    """Remove the files of a trial of podman, also of a killed one."""
     for mount in residue.mounts(residue.MOUNTS.read_text(), [folder / TRIAL]):
         subprocess.run(["umount", mount], check=True)
     shutil.rmtree(folder / TRIAL, ignore_errors=True)

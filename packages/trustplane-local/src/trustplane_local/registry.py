@@ -1,7 +1,7 @@
-"""Two private registries, each with TLS by a private CA of its own and one user with a password.
+"""Two private registries, each with a separate private CA and one user with a password.
 
-Each is the distribution registry in a container of the stack's network. Everything that it is made of is kept in
-`<stack folder>/registries/<name>` and made again only where it is missing.
+Each runs the distribution registry in a container on the stack's network. Its files are in
+`<stack folder>/registries/<name>`, and are only created if they are missing or invalid.
 """
 
 import asyncio
@@ -36,25 +36,25 @@ _INDEX = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.man
 
 @dataclass(frozen=True)
 class Registry:
-    """One private registry."""
+    """A private registry."""
 
-    name: str  # of its container and folder
+    name: str  # of its container
     folder: Path
     host: str  # DNS name on nodes; port 443
     address: str  # in the stack's network; also in its certificate
     ca: Path  # PEM certificate of its CA
-    ca_name: str  # under which people add that CA to their trust
+    ca_name: str  # suggested name of the entry in a trust list
     username: str
     password_file: Path
-    image: str  # an image in it that runs: a web server on port 8080
+    image: str  # an image in the registry: a web server on port 8080
 
     def password(self) -> str:
-        """Read the user's password."""
+        """Return the user's password."""
         return self.password_file.read_text()
 
 
 def registries(stack: Stack) -> list[Registry]:
-    """Return the stack's registries, started or not."""
+    """Return the stack's registries, running or not."""
     return [_registry(stack, name, stack.address(index)) for index, name in enumerate(_NAMES, start=2)]
 
 
@@ -75,10 +75,10 @@ def _registry(stack: Stack, name: str, address: str) -> Registry:
 
 
 async def start(stack: Stack, podman: Podman) -> None:
-    """Start the registries that do not run, and put their image in where it is missing.
+    """Start the registries unless they run with current files, and push their image if it is missing.
 
     Raises:
-        TrustplaneError: one of them does not come up.
+        TrustplaneError: A registry does not start.
     """
     for registry in registries(stack):
         prepare(registry)
@@ -91,7 +91,7 @@ async def _start(registry: Registry, stack: Stack, podman: Podman) -> None:
 
 
 def configuration() -> str:
-    """Return the registry's configuration, of paths inside the container.
+    """Return the registry's configuration, with paths inside the container.
 
     Source: https://distribution.github.io/distribution/about/configuration/
     """
@@ -106,12 +106,12 @@ def configuration() -> str:
 
 
 def leaf(registry: Registry) -> pki.Leaf:
-    """Return the certificate that a registry serves."""
+    """Return the description of a registry's serving certificate."""
     return pki.Leaf("tls", registry.host, hosts=(registry.host, registry.address))
 
 
 def prepare(registry: Registry) -> None:
-    """Make what registry and clients read, where it is missing or wrong: certificates, password, configuration."""
+    """Create or repair the files of a registry and its clients: certificates, password, configuration."""
     pki.keep(registry.folder / "pki", registry.ca_name, [leaf(registry)], dt.datetime.now(dt.UTC))
     (registry.folder / "data").mkdir(exist_ok=True)
     if not registry.password_file.exists():
@@ -131,15 +131,15 @@ def _auth_file(registry: Registry) -> bytes:
 
 
 async def run(registry: Registry, podman: Podman) -> None:
-    """Start the container unless it runs with the present files, which it reads at its start."""
-    wanted = container(registry)
-    if not is_as_wanted(await podman.find(registry.name), wanted):
-        await podman.run(wanted)
+    """Start the container, unless it runs and was started with the current files."""
+    desired = container(registry)
+    if not is_as_wanted(await podman.find(registry.name), desired):
+        await podman.run(desired)
 
 
-def is_as_wanted(present: Observed | None, wanted: Container) -> bool:
-    """Tell whether a container runs, and began with the files that are wanted: its labels name their revision."""
-    return present is not None and present.is_running and wanted.labels.items() <= (present.labels or {}).items()
+def is_as_wanted(observed: Observed | None, desired: Container) -> bool:
+    """Return whether a container runs and was started with the desired files; a label has the revision of the files."""
+    return observed is not None and observed.is_running and desired.labels.items() <= (observed.labels or {}).items()
 
 
 def container(registry: Registry) -> Container:
@@ -159,7 +159,7 @@ def container(registry: Registry) -> Container:
             *(Mount(source, f"{_INSIDE}/{name}") for name, source in sources.items()),
             Mount(registry.folder / "data", _STORAGE, writable=True),
         ),
-        # the registry sends traces to a collector on localhost unless told otherwise
+        # By default, the registry sends traces to a collector on localhost.
         options=(
             *("--hostname", registry.name, "--systemd=false", "--env", "OTEL_TRACES_EXPORTER=none"),
             f"--mac-address={hardware_address(registry.address)}",
@@ -168,30 +168,30 @@ def container(registry: Registry) -> Container:
 
 
 def hardware_address(address: str) -> str:
-    """Return the MAC address, locally administered, of a registry: a new one at each start would be asked for late.
+    """Return a locally administered MAC address that stays the same across restarts of a registry.
 
-    Nodes keep the old one of an address for about ten seconds in their neighbour tables (RFC 4861, 7.3.3).
+    If it changed, nodes would use the old one for about ten seconds, from their neighbour tables (RFC 4861, 7.3.3).
     """
-    return "02:54:" + ":".join(f"{one:02x}" for one in ipaddress.IPv4Address(address).packed)
+    return "02:54:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(address).packed)
 
 
 async def _has_image(registry: Registry, path: str) -> bool:
-    """Wait until the registry answers, and return whether it has a manifest at that path."""
+    """Wait until the registry is ready, and return whether it has a manifest at a path."""
     deadline = asyncio.get_running_loop().time() + READY_SECONDS
     async with _session(registry) as session:
         while True:
-            trouble = ""
+            failure = ""
             try:
-                async with session.head(f"https://{registry.address}{path}", headers={"Accept": _INDEX}) as answer:
-                    if answer.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
-                        return answer.status == HTTPStatus.OK
-                    trouble = f"it answers {answer.status} {answer.reason}"
+                async with session.head(f"https://{registry.address}{path}", headers={"Accept": _INDEX}) as response:
+                    if response.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+                        return response.status == HTTPStatus.OK
+                    failure = f"it answers {response.status} {response.reason}"
             except (aiohttp.ClientError, TimeoutError) as error:
-                trouble = str(error) or "it does not answer"
+                failure = str(error) or "it does not answer"
             if asyncio.get_running_loop().time() > deadline:
                 raise TransientError(
                     f"{registry.name} is not ready after {READY_SECONDS:.0f} s",
-                    why=trouble,
+                    why=failure,
                     next_step=f"See `trustplane local logs {registry.name}`, then run `trustplane local up` again",
                 )
             await asyncio.sleep(readiness.POLL_SECONDS)
@@ -207,7 +207,7 @@ def _session(registry: Registry) -> aiohttp.ClientSession:
 
 
 async def _fill(registry: Registry, stack: Stack) -> None:
-    """Push the image unless it is there."""
+    """Push the registry's image if it is missing."""
     repository, _, tag = registry.image.partition("/")[2].partition(":")
     if not await _has_image(registry, f"/v2/{repository}/manifests/{tag}"):
         archive = registry.folder / "image.tar"
@@ -217,10 +217,10 @@ async def _fill(registry: Registry, stack: Stack) -> None:
 
 
 async def _push(registry: Registry, archive: Path, target: str) -> None:
-    """Copy an OCI archive into the registry. Credentials go by a file: others can read a command line."""
+    """Copy an OCI archive to the registry. Credentials are passed in a file, because command lines are public."""
     process = await asyncio.create_subprocess_exec(
         "skopeo",
-        "--insecure-policy",  # signatures: the image was made here a moment ago
+        "--insecure-policy",  # the image was just built here, and has no signature
         "copy",
         "--quiet",
         f"--dest-authfile={registry.folder / 'auth.json'}",
@@ -231,17 +231,17 @@ async def _push(registry: Registry, archive: Path, target: str) -> None:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, complaint = await process.communicate()
+    _, message = await process.communicate()
     if process.returncode:
         raise HostError(
-            f"The image {registry.image} could not be pushed",
-            why=complaint.decode(errors="replace").strip()[-1000:],
+            f"Cannot push the image {registry.image}",
+            why=message.decode(errors="replace").strip()[-1000:],
             next_step=f"See `trustplane local logs {registry.name}`, then run `trustplane local up` again",
         )
 
 
 def _certificates(registry: Registry) -> Path:
-    """Return a folder that holds the CA and nothing else, as skopeo wants it."""
+    """Return a folder that contains only the CA, as skopeo requires."""
     folder = registry.folder / "certs.d"
     folder.mkdir(exist_ok=True)
     files.write(folder / "ca.crt", registry.ca.read_bytes())

@@ -1,4 +1,4 @@
-"""What podman may leave behind when it or the machine is killed: a bridge, packet filter rules, mounts, monitors."""
+"""Leftovers of podman after a kill or a power cut: a bridge, packet filter rules, mounts, monitors."""
 
 import asyncio
 import contextlib
@@ -17,10 +17,10 @@ TABLES = ("filter", "nat")
 
 
 async def remove(bridge: str, subnet: str, places: Sequence[Path]) -> None:
-    """Remove a bridge, the rules for its subnet, and every mount below the places.
+    """Remove a bridge, the packet filter rules for its subnet, and all mounts below the given folders.
 
     Raises:
-        HostError: a command fails.
+        HostError: A command fails.
     """
     for table in TABLES:
         rules = await _output("iptables", "--wait", "--table", table, "--list-rules")
@@ -33,13 +33,13 @@ async def remove(bridge: str, subnet: str, places: Sequence[Path]) -> None:
 
 
 def remove_cgroups(group: str, root: Path = CGROUPS) -> None:
-    """Remove a control group and all below it, in every hierarchy; those with processes in them stay.
+    """Remove a control group and its descendants from every hierarchy, except those that contain processes.
 
-    A machine makes control groups of its own, for its pods, which podman leaves behind when it removes the machine's.
+    Machines create control groups for their pods; podman removes only the machine's own.
 
     Args:
-        group: relative to the root of a hierarchy.
-        root: where the hierarchies are (v1) or the one hierarchy is (v2).
+        group: Path relative to the root of a hierarchy.
+        root: Folder of all hierarchies (v1), or of the only one (v2).
     """
     for top in _cgroups(group, root):
         for folder, _, _ in os.walk(top, topdown=False):
@@ -48,7 +48,7 @@ def remove_cgroups(group: str, root: Path = CGROUPS) -> None:
 
 
 async def monitors_ended(places: Sequence[Path], seconds: float) -> None:
-    """Wait until the monitors of our containers, which clean up after them, have ended; at most that many seconds."""
+    """Wait until the containers' monitors, which clean up after them, have ended; at most `seconds` for each."""
     for pid in _monitors(places):
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(pid)
@@ -59,41 +59,41 @@ async def monitors_ended(places: Sequence[Path], seconds: float) -> None:
 
 
 def find(bridge: str, places: Sequence[Path], group: str) -> list[str]:
-    """Return what is left, in words."""
-    left = [f"mount {mount}" for mount in _mounted(places)]
-    left += [f"folder {place}" for place in places if place.exists()]
-    left += [f"process {pid}" for pid in _monitors(places)]
-    left += [f"control group {folder}" for folder in _cgroups(group, CGROUPS)]
-    return [*left, f"bridge {bridge}"] if _link(bridge).exists() else left
+    """Return descriptions of all leftovers."""
+    leftovers = [f"mount {mount}" for mount in _mounted(places)]
+    leftovers += [f"folder {place}" for place in places if place.exists()]
+    leftovers += [f"process {pid}" for pid in _monitors(places)]
+    leftovers += [f"control group {folder}" for folder in _cgroups(group, CGROUPS)]
+    return [*leftovers, f"bridge {bridge}"] if _link(bridge).exists() else leftovers
 
 
 def rule_removals(rules: str, subnet: str) -> list[list[str]]:
-    """Return the arguments of iptables that remove what netavark made for a subnet and nothing else.
+    """Return the arguments of iptables that remove netavark's rules for a subnet, and no others.
 
     Args:
-        rules: output of `iptables --list-rules` for one table.
-        subnet: in CIDR notation, as in the rules.
+        rules: Output of `iptables --list-rules` for a table.
+        subnet: In CIDR notation, as in the rules.
     """
     lines = [shlex.split(line) for line in rules.splitlines()]
-    ours = [words for words in lines if words[:1] == ["-A"] and _is_for(words, subnet)]
-    # The chain of one network has its name from the network's; chains without a dash-number are shared by all.
-    chains = {words[words.index("-j") + 1] for words in ours if "-j" in words and words[1] == "POSTROUTING"}
+    matching = [rule for rule in lines if rule[:1] == ["-A"] and _is_for(rule, subnet)]
+    # Each network has a chain named after it, which the rules for its subnet jump to; all networks share other chains.
+    chains = {rule[rule.index("-j") + 1] for rule in matching if "-j" in rule and rule[1] == "POSTROUTING"}
     chains = {chain for chain in chains if chain.startswith("NETAVARK-")}
-    removals = [["-D", *words[1:]] for words in ours if words[1] not in chains]
+    removals = [["-D", *rule[1:]] for rule in matching if rule[1] not in chains]
     for chain in sorted(chains):
         removals += [["-F", chain], ["-X", chain]]
     return removals
 
 
-def _is_for(words: Sequence[str], subnet: str) -> bool:
-    return any(option in ("-s", "-d") and value == subnet for option, value in itertools.pairwise(words))
+def _is_for(rule: Sequence[str], subnet: str) -> bool:
+    return any(option in ("-s", "-d") and value == subnet for option, value in itertools.pairwise(rule))
 
 
 def mounts(mountinfo: str, places: Iterable[Path]) -> list[str]:
-    """Return the mount points at or below the places, innermost first, from proc_pid_mountinfo(5)."""
+    """Return the mount points at or below the given folders, innermost first. Source: proc_pid_mountinfo(5)."""
     points = [_unescape(line.split()[4]) for line in mountinfo.splitlines()]
     below = [point for point in points if any(Path(point).is_relative_to(place) for place in places)]
-    return below[::-1]  # the kernel lists a mount after the one that it is on
+    return below[::-1]  # the kernel lists outer mounts before inner ones
 
 
 def _mounted(places: Sequence[Path]) -> list[str]:
@@ -115,20 +115,20 @@ def _link(bridge: str) -> Path:
 
 
 def _monitors(places: Sequence[Path]) -> list[int]:
-    """Return the pids of conmon processes that watch a container of ours."""
-    found = []
+    """Return the pids of the conmon processes that monitor containers in the given folders."""
+    pids = []
     for folder in Path("/proc").iterdir():
         try:
-            words = (folder / "cmdline").read_bytes().split(b"\0") if folder.name.isdigit() else []
-        except OSError:  # it ended while we looked
+            arguments = (folder / "cmdline").read_bytes().split(b"\0") if folder.name.isdigit() else []
+        except OSError:  # the process has just ended
             continue
-        if words and Path(os.fsdecode(words[0])).name == "conmon" and _mentions(words, places):
-            found.append(int(folder.name))
-    return found
+        if arguments and Path(os.fsdecode(arguments[0])).name == "conmon" and _mentions(arguments, places):
+            pids.append(int(folder.name))
+    return pids
 
 
-def _mentions(words: Iterable[bytes], places: Sequence[Path]) -> bool:
-    return any(Path(os.fsdecode(word)).is_relative_to(place) for word in words for place in places)
+def _mentions(arguments: Iterable[bytes], places: Sequence[Path]) -> bool:
+    return any(Path(os.fsdecode(argument)).is_relative_to(place) for argument in arguments for place in places)
 
 
 async def _output(*command: str) -> str:
@@ -137,8 +137,9 @@ async def _output(*command: str) -> str:
             *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
     except FileNotFoundError as error:
-        raise HostError(f"{command[0]} is not installed", next_step=f"Install the package with {command[0]}") from error
-    printed, complaint = await process.communicate()
+        next_step = f"Install the Debian package that contains {command[0]}"
+        raise HostError(f"{command[0]} is not installed", next_step=next_step) from error
+    output, message = await process.communicate()
     if process.returncode != 0:
-        raise HostError(f"`{shlex.join(command)}` failed", why=complaint.decode(errors="replace").strip())
-    return printed.decode(errors="replace")
+        raise HostError(f"`{shlex.join(command)}` failed", why=message.decode(errors="replace").strip())
+    return output.decode(errors="replace")

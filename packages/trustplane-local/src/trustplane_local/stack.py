@@ -1,4 +1,4 @@
-"""What one local stack is: its identity, folder, ports and addresses, kept in `stack.json`.
+"""A local stack's identity, folders, ports and addresses, stored in `stack.json`.
 
 Address plan of a stack's /18 (one podman bridge network, see docs/explanation/local-stack.md):
 
@@ -45,55 +45,55 @@ PORTS = (
 
 
 class Stack(msgspec.Struct, frozen=True, kw_only=True):
-    """One local stack. Written once by `up`, read by every process of it; never changed afterwards."""
+    """A local stack. `up` writes it once; all processes of the stack read it; it never changes."""
 
     id: str  # 8 hexadecimal digits; value of LABEL on every container, and part of the network's name
-    folder: Path  # everything the stack writes, except the build cache
+    folder: Path  # the state folder: everything that the stack writes, except the build cache
     cache: Path  # the build cache, shared by stacks
     bin: Path  # folder of the built programs
     rootfs: Path  # root file system of nodes, load balancers and registries
-    images: Path  # containerd's store with kubeadm's images, which machines get linked
+    images: Path  # containerd's store with kubeadm's images; machines get hard links to its files
     kubernetes_version: str  # such as v1.36.3
-    versions: str = DEFAULT.name  # name of the set that it is made of
+    versions: str = DEFAULT.name  # name of its version set
     subnet: str  # a /18
-    ports: dict[str, int]  # one of each name in PORTS, on 127.0.0.1
+    ports: dict[str, int]  # a port on 127.0.0.1 for each name in PORTS
 
     @property
     def network(self) -> str:
-        """Name of the podman network."""
+        """The name of the podman network."""
         return f"tp-{self.id}"
 
     @property
     def kubeconfig(self) -> Path:
-        """Administrator's kubeconfig of the Supervisor."""
+        """The administrator's kubeconfig for the Supervisor."""
         return self.folder / "kubeconfig"
 
     @property
     def pki(self) -> Path:
-        """Folder of the Supervisor's keys and certificates: `ca.crt`, `tls.crt`, `tls.key` (for webhooks) and more."""
+        """The folder of the Supervisor's keys and certificates: `ca.crt`, `tls.crt`, `tls.key` (webhooks) and more."""
         return self.folder / "pki"
 
     def address(self, index: int) -> str:
-        """Return the address at that index: 1 gateway, 2 and 3 registries, FIRST_INDEX to LAST_INDEX machines."""
+        """Return an address by index: 1 is the gateway, 2 and 3 registries, FIRST_INDEX to LAST_INDEX machines."""
         return str(ipaddress.ip_network(self.subnet)[index])
 
     def pod_subnet(self, index: int) -> str:
-        """Return the /26 of the pods of the machine with that index."""
+        """Return the /26 for the pods of the machine at an index."""
         first = ipaddress.ip_network(self.subnet)[256 + (index - FIRST_INDEX) * 64]
         return f"{first}/26"
 
 
 def default_folder() -> Path:
-    """Return the folder of the stack that commands mean when none is named."""
+    """Return the default state folder."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(os.environ.get("TRUSTPLANE_STATE") or Path(base) / "trustplane" / "default")
 
 
 def read(folder: Path) -> Stack | None:
-    """Return the stack kept in that folder, or None where none was started.
+    """Return the stack of a state folder, or None if the folder has none.
 
     Raises:
-        msgspec.MsgspecError: the file is not one that a stack wrote.
+        msgspec.MsgspecError: The file is not a valid description of a stack.
     """
     file = folder / FILE
     return msgspec.json.decode(file.read_bytes(), type=Stack, dec_hook=_decode) if file.exists() else None

@@ -1,4 +1,4 @@
-"""What of a stack is there and works, seen from outside: the kernel, the parts' own word, podman, the apiserver."""
+"""The state of a stack, from the kernel, the parts' probes, podman and the apiserver."""
 
 import contextlib
 import datetime as dt
@@ -22,7 +22,7 @@ class PartStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A process of the stack."""
 
     name: str
-    pid: int | None = None  # None: it does not run
+    pid: int | None = None  # None if it is not running
     ready: bool = False
     message: str = ""  # why it is not ready
     ports: dict[str, int] = {}
@@ -33,12 +33,12 @@ class ContainerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A container of the stack: a machine, a load balancer or a registry."""
 
     name: str
-    state: str  # podman's word; `missing` where one should be
+    state: str  # as podman reports it; `missing` if a container should exist
     role: str = ""
 
 
 class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A cluster, as its Cluster API object says."""
+    """A cluster, as its Cluster API object reports it."""
 
     namespace: str
     name: str
@@ -47,7 +47,7 @@ class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole stack."""
+    """The state of a whole stack."""
 
     id: str
     folder: str
@@ -56,18 +56,20 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     versions: str  # name of the set
     parts: list[PartStatus]
     containers: list[ContainerStatus]
-    clusters: list[ClusterStatus] | None  # None: the apiserver does not answer
+    clusters: list[ClusterStatus] | None  # None if the apiserver does not answer
 
     @property
     def healthy(self) -> bool:
-        """Whether every part is ready and every container runs. Clusters may be on their way."""
-        return all(part.ready for part in self.parts) and all(one.state == "running" for one in self.containers)
+        """Whether every part is ready and every container is running, regardless of the clusters."""
+        are_running = all(container.state == "running" for container in self.containers)
+        return are_running and all(part.ready for part in self.parts)
 
 
 async def observe(stack: Stack) -> Status:
-    """Look at every part of a stack; never waits for one to become ready."""
-    async with readiness.asking(stack) as asked:
-        observed = await together(*(_part(part, stack, asked) for part in parts(stack).values()))
+    """Return the current state of a stack, without waiting for parts to become ready."""
+    async with readiness.asking(stack) as probes:
+        observed = await together(*(_part(part, stack, probes) for part in parts(stack).values()))
+    is_answering = any(part.ready for part in observed if part.name == "apiserver")
     return Status(
         id=stack.id,
         folder=str(stack.folder),
@@ -76,16 +78,16 @@ async def observe(stack: Stack) -> Status:
         versions=stack.versions,
         parts=list(observed),
         containers=await _containers(stack),
-        clusters=await _clusters(stack) if next(one.ready for one in observed if one.name == "apiserver") else None,
+        clusters=await _clusters(stack) if is_answering else None,
     )
 
 
-async def _part(part: Part, stack: Stack, asked: Readiness) -> PartStatus:
+async def _part(part: Part, stack: Stack, probes: Readiness) -> PartStatus:
     ports = {name: stack.ports[name] for name in part.ports}
     running = Processes(stack.folder / "processes", stack.id).find(part.name)
     if running is None:
-        return PartStatus(name=part.name, ports=ports, message="does not run")
-    trouble = await asked.trouble(part.probe)
+        return PartStatus(name=part.name, ports=ports, message="not running")
+    trouble = await probes.trouble(part.probe)
     since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=started_seconds_ago(running))
     return PartStatus(
         name=part.name,
@@ -98,29 +100,30 @@ async def _part(part: Part, stack: Stack, asked: Readiness) -> PartStatus:
 
 
 async def _containers(stack: Stack) -> list[ContainerStatus]:
-    found = await Podman(stack).list()
-    shown = [
-        ContainerStatus(name=one.name, state=one.state, role=(one.labels or {}).get(ROLE_LABEL, "")) for one in found
+    states = [
+        ContainerStatus(name=container.name, state=container.state, role=(container.labels or {}).get(ROLE_LABEL, ""))
+        for container in await Podman(stack).list()
     ]
-    names = {one.name for one in found}
-    absent = [one.name for one in registry.registries(stack) if one.name not in names]
-    shown += [ContainerStatus(name=name, state="missing", role="registry") for name in absent]
-    return sorted(shown, key=lambda one: (one.role, one.name))
+    names = {state.name for state in states}
+    missing = [expected.name for expected in registry.registries(stack) if expected.name not in names]
+    states += [ContainerStatus(name=name, state="missing", role="registry") for name in missing]
+    return sorted(states, key=lambda state: (state.role, state.name))
 
 
 async def _clusters(stack: Stack) -> list[ClusterStatus] | None:
     with contextlib.suppress(TrustplaneError):
         items = await Kubectl(stack).items("clusters.cluster.x-k8s.io")
-        return [_cluster(one) for one in items]
+        return [_cluster(cluster) for cluster in items]
     return None
 
 
-def _cluster(found: Json) -> ClusterStatus:
-    status = found.get("status", {})
-    available = [one["status"] for one in status.get("conditions", []) if one["type"] == "Available"]
+def _cluster(cluster: Json) -> ClusterStatus:
+    status = cluster.get("status", {})
+    conditions = status.get("conditions", [])
+    available = [condition["status"] for condition in conditions if condition["type"] == "Available"]
     return ClusterStatus(
-        namespace=found["metadata"]["namespace"],
-        name=found["metadata"]["name"],
+        namespace=cluster["metadata"]["namespace"],
+        name=cluster["metadata"]["name"],
         phase=status.get("phase", ""),
         available=available == ["True"],
     )

@@ -1,17 +1,17 @@
-"""How the stack tells people what it does."""
+"""Progress of `up`, `down` and `build`, as an interface."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 
 class Steps(Protocol):
-    """What `up` and `down` report to; several steps may be under way at once."""
+    """Shows the progress of a command. Several steps may run concurrently."""
 
     def step(self, name: str) -> AbstractContextManager[None]:
-        """Show a step while the block runs, and its seconds when it ends."""
+        """Show a step while the block runs, then its duration."""
 
     def build(self, step: str, done: int, total: int) -> None:
-        """Show that a build begins `step` after `done` of `total` steps."""
+        """Show that a build starts `step` after `done` of `total` steps."""
 
     def note(self, text: str) -> None:
-        """Show a line that stays."""
+        """Print a permanent line."""

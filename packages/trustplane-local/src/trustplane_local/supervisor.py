@@ -1,4 +1,4 @@
-"""What a Supervisor consists of: its processes, their arguments, and how each says that it is ready."""
+"""The processes of a Supervisor: arguments, inputs, ports and readiness probes."""
 
 import os
 import sys
@@ -24,20 +24,20 @@ ORDER = ("etcd", "apiserver", "kcm", *FEATURE_GATES, "webhook", "provider", "man
 
 @dataclass(frozen=True)
 class Part:
-    """One process of the Supervisor."""
+    """A process of the Supervisor."""
 
     program: Program
     ports: tuple[str, ...]  # names in Stack.ports
-    probe: str  # URL that answers 200 once the part is ready
+    probe: str  # URL that returns 200 if the part is ready
 
     @property
     def name(self) -> str:
-        """The name that people use."""
+        """The part's name in commands and messages."""
         return self.program.name
 
 
 def parts(stack: Stack) -> dict[str, Part]:
-    """Return all parts by name, in the order in which they are started."""
+    """Return all parts by name, in the order of ORDER."""
     makers: dict[str, Callable[[Stack], Part]] = {
         "etcd": _etcd,
         "apiserver": _apiserver,
@@ -94,7 +94,7 @@ def _apiserver(stack: Stack) -> Part:
         f"--service-account-key-file={pki / 'sa.pub'}",
         f"--service-account-signing-key-file={pki / 'sa.key'}",
         "--endpoint-reconciler-type=none",
-        # An old apiserver keeps its port while it drains; nothing here gains by a long goodbye.
+        # A draining apiserver keeps its port and delays the next one; no load balancer here needs the delay.
         "--shutdown-delay-duration=0s",
     )
     inputs = _files(stack, "ca.crt", "apiserver.crt", "apiserver-etcd-client.crt", "sa.key")
@@ -167,7 +167,7 @@ def _manager(stack: Stack) -> Part:
 
 
 def _own(stack: Stack, name: str, arguments: tuple[str, ...], *inputs: Path) -> Program:
-    """Return a process of Trustplane itself, run by this Python from these sources."""
+    """Return a process of Trustplane, run by this Python from these sources."""
     return Program(
         name,
         (sys.executable, "-m", "trustplane", *arguments),
@@ -177,10 +177,10 @@ def _own(stack: Stack, name: str, arguments: tuple[str, ...], *inputs: Path) -> 
 
 
 def _python_path(environment: Mapping[str, str]) -> str:
-    """Return a PYTHONPATH that finds these sources, of absolute paths: processes change to another folder."""
+    """Return a PYTHONPATH with these sources. Its paths are absolute, because processes change their folder."""
     first = dict.fromkeys(str(package.parent) for package in _packages())
-    rest = [one for one in environment.get("PYTHONPATH", "").split(os.pathsep) if one]
-    return os.pathsep.join([*first, *(str(Path(one).absolute()) for one in rest)])
+    rest = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    return os.pathsep.join([*first, *(str(Path(path).absolute()) for path in rest)])
 
 
 @cache
@@ -197,7 +197,7 @@ def _files(stack: Stack, *names: str) -> tuple[Path, ...]:
 
 
 def _no_proxy(stack: Stack, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that keep a company's proxy away from the stack's own addresses."""
-    kept = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
-    value = ",".join(one for one in (kept, "127.0.0.1", "localhost", stack.subnet, ".test") if one)
+    """Return the variables that exclude the stack's addresses from a company's proxy."""
+    inherited = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
+    value = ",".join(entry for entry in (inherited, "127.0.0.1", "localhost", stack.subnet, ".test") if entry)
     return {"NO_PROXY": value, "no_proxy": value}

@@ -1,4 +1,4 @@
-"""`trustplane local up`: start what is missing, restart what is not as wanted, leave what runs."""
+"""`trustplane local up`: start missing parts, restart outdated ones, leave the rest alone."""
 
 import asyncio
 import datetime as dt
@@ -21,20 +21,20 @@ GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL of a part that is restarted
 
 
 def up(folder: Path, cache: Path, *, steps: Steps, subnet: str = "", versions: str = "") -> Stack:
-    """Bring a stack up, whatever was there before.
+    """Start or repair a stack, from any earlier state.
 
     Args:
-        folder: the state folder.
-        cache: the build cache, for a new stack.
-        steps: told of progress.
-        subnet: a /18 for a new stack; empty to take a free one.
-        versions: name of a set of versions for a new stack; empty for that of $TRUSTPLANE_VERSIONS, else the default.
+        folder: The state folder.
+        cache: The build cache, for a new stack.
+        steps: Shows progress.
+        subnet: A /18 for a new stack; empty for a free one.
+        versions: Name of a version set for a new stack; empty for $TRUSTPLANE_VERSIONS, else the default.
 
     Raises:
-        TrustplaneError: what stands in the way. What was started stays; the next `up` goes on from there.
+        TrustplaneError: A step failed. Started parts keep running; the next `up` continues from there.
     """
     creation.refuse_foreign(folder)
-    with lock.exclusive(folder, lambda: steps.note(f"Another command works on {folder}; waiting for it to end.")):
+    with lock.exclusive(folder, lambda: steps.note(f"Waiting for another command on {folder} to end.")):
         stack = creation.ensure(folder, cache, Wishes(subnet=subnet, versions=versions), steps)
         kernel.raise_limits(steps.note)
         credentials.keep(stack, dt.datetime.now(dt.UTC))
@@ -43,27 +43,27 @@ def up(folder: Path, cache: Path, *, steps: Steps, subnet: str = "", versions: s
 
 
 async def _up(stack: Stack, steps: Steps) -> None:
-    async with readiness.asking(stack) as asked:
+    async with readiness.asking(stack) as probes:
         try:
-            await _Up(stack, steps, asked).run()
+            await _Up(stack, steps, probes).run()
         except ExceptionGroup as group:
             raise _first(group) from None
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:
-    """Return the first of our errors in a group, or its first error: the rest were cancelled or follow from it."""
-    ours = group.subgroup(TrustplaneError) or group
-    error: Exception = ours.exceptions[0]
+    """Return the first TrustplaneError of a group, else its first error: the others are consequences of it."""
+    expected = group.subgroup(TrustplaneError) or group
+    error: Exception = expected.exceptions[0]
     return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 class _Up:
-    """One run: each step waits for what it needs, and for nothing else."""
+    """One run of `up`. Each step waits only for its own prerequisites."""
 
-    def __init__(self, stack: Stack, steps: Steps, asked: Readiness) -> None:
+    def __init__(self, stack: Stack, steps: Steps, probes: Readiness) -> None:
         self._stack = stack
         self._steps = steps
-        self._asked = asked
+        self._probes = probes
         self._parts = parts(stack)
         self._processes = Processes(stack.folder / "processes", stack.id)
         self._podman = Podman(stack)
@@ -87,7 +87,7 @@ class _Up:
                 await part
             with self._steps.step("release and ClusterClass"):
                 await install.install_classes(self._stack, self._kubectl)
-        # A manager that lost its lease while the apiserver was away ends by itself, perhaps after it was looked at.
+        # A manager that lost its lease while the apiserver was down exits, possibly after its check above.
         await together(*(self._part(name) for name in self._parts))
 
     async def _network(self) -> None:
@@ -95,7 +95,7 @@ class _Up:
             await self._podman.prepare()
 
     async def _machines(self) -> None:
-        """Start the machines that a crash or a reboot stopped, before the provider takes them for broken."""
+        """Start the machines that a crash or a reboot stopped, before the provider reports them as broken."""
         if started := await provider.restart_stopped(self._stack):
             self._steps.note(f"Started again: {', '.join(started)}")
 
@@ -105,11 +105,11 @@ class _Up:
             await registry.start(self._stack, self._podman)
 
     async def _part(self, name: str) -> None:
-        """Leave a part that runs as wanted; start or restart another; wait until it is ready."""
+        """Start a part, or restart it if it is outdated; wait until it is ready."""
         part = self._parts[name]
         running = self._processes.find(name)
-        why = difference(running, part.program.arguments, part.program.revision()) if running else "it does not run"
-        if running and not why and await self._asked.ready(part.probe):
+        why = difference(running, part.program.arguments, part.program.revision()) if running else "it is not running"
+        if running and not why and await self._probes.ready(part.probe):
             return
         with self._steps.step(f"{name} (restart: {why})" if running and why else name):
             if running and not why and await self._survives(part, running.pid):
@@ -117,7 +117,7 @@ class _Up:
             await self._wait(part, await self._start(part))
 
     async def _survives(self, part: Part, pid: int) -> bool:
-        """Wait until a part that runs already is ready; tell whether it did not end meanwhile."""
+        """Wait until a running part is ready; return False if its process exits first."""
         try:
             await self._wait(part, pid)
         except HostError:
@@ -126,7 +126,7 @@ class _Up:
 
     async def _wait(self, part: Part, pid: int) -> None:
         log = self._processes.log(part.name)
-        await self._asked.wait(part.name, part.probe, pid, seconds=READY_SECONDS, log=log)
+        await self._probes.wait(part.name, part.probe, pid, seconds=READY_SECONDS, log=log)
 
     async def _start(self, part: Part) -> int:
         await self._processes.stop(part.name, grace=GRACE_SECONDS)

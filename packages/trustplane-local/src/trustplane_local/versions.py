@@ -1,7 +1,7 @@
-"""Version sets: what a local stack can be built from, as plain data.
+"""Version sets for local stacks, as plain data.
 
-A set pairs a Cluster API with a Kubernetes that it supports. To add a set: create a folder below `toolchain/modules/`
-with go.mod and go.sum, add a row to SETS and to docs/reference/versions.md, and run `make matrix`.
+A set pairs Cluster API with a Kubernetes version that it supports. To add a set: create a folder in
+`toolchain/modules/` with go.mod and go.sum, add a row to SETS and to docs/reference/versions.md, and run `make matrix`.
 """
 
 import os
@@ -17,16 +17,16 @@ VARIABLE: Final = "TRUSTPLANE_VERSIONS"
 
 @dataclass(frozen=True, kw_only=True)
 class Versions:
-    """Versions that are built and run together."""
+    """A version set: versions that are built and run together."""
 
-    name: str  # as `--versions` takes it
-    kubernetes: str  # of the management cluster and of its clusters, such as v1.36.3
+    name: str  # value of `--versions`
+    kubernetes: str  # of the management cluster and its workload clusters, such as v1.36.3
     cluster_api: str
     coredns: str
     etcd: str = "v3.6.14"
     containerd: str = "v2.4.2"
     registry: str = "v3.1.2"
-    module: str  # folder below `toolchain/modules/` for Kubernetes, Cluster API and CoreDNS
+    module: str  # folder in `toolchain/modules/` for Kubernetes, Cluster API and CoreDNS
     core: str = "core"  # folder of the core manager in Cluster API's module; empty (its root) before v1.14
 
 
@@ -56,16 +56,16 @@ SETS: Final[Mapping[str, Versions]] = MappingProxyType(
 
 
 def choose_versions(name: str = "", environment: Mapping[str, str] = os.environ) -> Versions:
-    """Return the named set; for an empty name the set in $TRUSTPLANE_VERSIONS, else the default.
+    """Return a version set by name; if the name is empty, the one named by $TRUSTPLANE_VERSIONS, else the default.
 
     Raises:
-        UserError: no set has that name.
+        UserError: No set has this name.
     """
-    wanted = name or environment.get(VARIABLE) or DEFAULT.name
-    if wanted in SETS:
-        return SETS[wanted]
+    name = name or environment.get(VARIABLE) or DEFAULT.name
+    if name in SETS:
+        return SETS[name]
     raise UserError(
-        f"Unknown version set {wanted!r}",
+        f"Unknown version set {name!r}",
         why=f"this release of Trustplane has {', '.join(SETS)}",
         next_step=f"Choose one of them with --versions or {VARIABLE}",
     )

@@ -1,4 +1,4 @@
-"""What the user asks of a new stack, which a stack keeps for its life."""
+"""The user's options for a new stack; they never change afterwards."""
 
 from dataclasses import dataclass
 
@@ -8,25 +8,25 @@ from trustplane_local.stack import Stack
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """Options of `trustplane local up` that take effect when a stack is created."""
+    """Options of `trustplane local up` that only affect a new stack."""
 
     subnet: str = ""  # a /18; empty: a free one
-    versions: str = ""  # name of a set; empty: see `choose_versions`
+    versions: str = ""  # name of a version set; empty: see `choose_versions`
 
     def check(self, stack: Stack) -> None:
-        """Check an existing stack against them.
+        """Check that an existing stack agrees with the options.
 
         Raises:
-            UserError: the stack was created with another subnet or other versions.
+            UserError: The stack has another subnet or version set.
         """
-        for option, wanted, kept in (
+        for option, requested, actual in (
             ("subnet", self.subnet, stack.subnet),
             ("versions", self.versions, stack.versions),
         ):
-            if wanted and wanted != kept:
+            if requested and requested != actual:
                 raise UserError(
-                    f"The stack in {stack.folder} has --{option} {kept}, not {wanted}",
-                    why="a stack keeps its addresses and its versions",
+                    f"The stack in {stack.folder} has --{option} {actual}, not {requested}",
+                    why="the addresses and versions of an existing stack cannot change",
                     next_step=f"Leave --{option} out, or start over with `trustplane local down` and "
                     "`trustplane local up`",
                 )

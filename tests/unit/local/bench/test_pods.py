@@ -1,4 +1,4 @@
-"""The effects on pods, from changes as a watch brings them."""
+"""The effects on pods, from the events of a watch."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -27,7 +27,7 @@ def pod(*restarts: int, ready: bool = True, waiting: str = "", phase: str = "Run
     }
 
 
-def test_restarts_count_from_when_a_pod_was_first_seen() -> None:
+def test_restarts_count_from_the_first_appearance_of_a_pod() -> None:
     felt = Felt()
     felt.count(None, pod(3, 1))
     felt.count(pod(3, 1), pod(4, 1))
@@ -60,7 +60,7 @@ def test_any_report_of_a_failed_pull_counts() -> None:
     assert not pull_failure(pod(0))
 
 
-def test_the_pod_that_pulls_asks_the_registry_whatever_the_node_has() -> None:
+def test_the_pulling_pod_always_makes_the_kubelet_pull() -> None:
     spec = pulling_pod("name", "node", "registry.test/app:1", "secret")["spec"]
     (container,) = spec["containers"]
     assert container["imagePullPolicy"] == "Always"
@@ -69,7 +69,7 @@ def test_the_pod_that_pulls_asks_the_registry_whatever_the_node_has() -> None:
 
 
 class Cluster:
-    """An API server in memory, whose kubelets report about each pod at once."""
+    """An API server in memory, whose kubelets report on each pod immediately."""
 
     most_kept = None
 
@@ -102,45 +102,45 @@ class Cluster:
 
     async def watch(self, *_: Any, **__: Any) -> AsyncIterator[WatchEvent]:
         while True:
-            kind, found = await self._changes.get()
-            yield WatchEvent(kind, msgspec.Raw(msgspec.json.encode(found)))
+            kind, changed = await self._changes.get()
+            yield WatchEvent(kind, msgspec.Raw(msgspec.json.encode(changed)))
 
 
-def followed(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Pods:
+def follow(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Pods:
     monkeypatch.setattr(pods, "POD_SECONDS", 0.01)
     registry: Any = SimpleNamespace(image="registry.test/app:1")
     return Pods(cluster, "counter", registry, lambda: ["node"])
 
 
-async def test_a_pod_whose_kubelet_could_not_pull_counts_once_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_pull_counts_once_and_its_pod_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(lambda _: pod(0, waiting="ErrImagePull", phase="Pending"))
-    made = followed(cluster, monkeypatch)
-    async with asyncio.timeout(30), made.following():
+    followed = follow(cluster, monkeypatch)
+    async with asyncio.timeout(30), followed.following():
         await cluster.deleted.wait()
-    assert made.felt.failed_pulls >= 1
-    assert made.felt.failed_pulls <= made.felt.pulls
-    assert made.felt.last_failure == "ErrImagePull: because"
+    assert followed.felt.failed_pulls >= 1
+    assert followed.felt.failed_pulls <= followed.felt.pulls
+    assert followed.felt.last_failure == "ErrImagePull: because"
     assert not cluster.pods
 
 
-async def test_a_pod_that_pulled_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_pod_follows_a_successful_pull(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(lambda _: pod(0, phase="Succeeded"))
-    made = followed(cluster, monkeypatch)
-    async with asyncio.timeout(30), made.following():
+    followed = follow(cluster, monkeypatch)
+    async with asyncio.timeout(30), followed.following():
         for _ in range(2):
             await cluster.deleted.wait()
             cluster.deleted.clear()
-    assert made.felt.pulls >= 2
-    assert (made.felt.failed_pulls, made.felt.ended, made.felt.restarts) == (0, 0, 0)
+    assert followed.felt.pulls >= 2
+    assert (followed.felt.failed_pulls, followed.felt.ended, followed.felt.restarts) == (0, 0, 0)
 
 
-async def test_one_pod_at_a_time_is_waited_for_on_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_node_has_at_most_one_pulling_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(lambda _: pod(0, phase="Pending"))
-    made = followed(cluster, monkeypatch)
-    async with asyncio.timeout(30), made.following():
+    followed = follow(cluster, monkeypatch)
+    async with asyncio.timeout(30), followed.following():
         cluster.report("ADDED", "counter-1", pod(0)["status"], app="counter")
         cluster.report("MODIFIED", "counter-1", pod(2)["status"], app="counter")
-        while made.felt.restarts < 2:  # noqa: ASYNC110 - the watch tells nobody else
+        while followed.felt.restarts < 2:  # noqa: ASYNC110 - the watch has no event to await
             await asyncio.sleep(0)
         assert len(cluster.pods) <= 1
     assert not cluster.pods

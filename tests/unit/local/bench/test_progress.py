@@ -1,4 +1,4 @@
-"""When a change counts as proven: only by a report about the requested set, and about the machines that exist."""
+"""A change is proven only by a report about the requested set and about all existing machines."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -62,14 +62,14 @@ def test_after_a_removal_every_machine_must_refuse() -> None:
     assert snapshot(states).pending(REQUESTED, NOT_TRUSTED) == {"control-plane", "two", "three"}
 
 
-def test_nothing_is_known_before_the_request_is_answered_and_reported() -> None:
+def test_progress_is_unknown_until_the_request_is_answered_and_reported() -> None:
     assert Snapshot().pending(REQUESTED) is None
     assert snapshot(handled=REQUESTED - timedelta(microseconds=1)).pending(REQUESTED) is None
     assert snapshot(reported=OLD).pending(REQUESTED) is None
     assert snapshot(total=3).pending(REQUESTED) is None
 
 
-def test_each_group_has_the_time_of_its_first_proof() -> None:
+def test_each_group_has_the_time_until_its_first_proof() -> None:
     watch = Stopwatch(10.0, REQUESTED, {WORKERS: 3, CONTROL_PLANE: 1})
     assert not watch.take(snapshot(reported=OLD), 11.0)
     assert not watch.take(snapshot({"two": PENDING, "control-plane": PENDING}), 12.0)
@@ -79,28 +79,28 @@ def test_each_group_has_the_time_of_its_first_proof() -> None:
     assert watch.seconds == {WORKERS: 4.0, CONTROL_PLANE: 6.5}
 
 
-def test_a_group_that_is_smaller_than_it_was_is_not_proven() -> None:
+def test_a_group_with_missing_machines_is_not_proven() -> None:
     watch = Stopwatch(0.0, REQUESTED, {WORKERS: 4})
     assert not watch.take(snapshot(), 1.0)
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.sampled_from([PENDING, NOT_TRUSTED])))
-def test_a_stopwatch_is_done_exactly_when_nobody_is_pending(states: dict[str, str]) -> None:
+def test_a_stopwatch_stops_exactly_when_no_machine_is_pending(states: dict[str, str]) -> None:
     watch = Stopwatch(0.0, REQUESTED, {WORKERS: 3, CONTROL_PLANE: 1})
     assert watch.take(snapshot(states), 1.0) == (not states)
 
 
-def test_a_wait_that_is_over_names_the_machines_and_why() -> None:
+def test_the_reasons_of_a_failed_wait_name_machines_and_messages() -> None:
     assert described(snapshot({"two": PENDING}), REQUESTED) == "two Pending: why"
     assert "unanswered" in described(snapshot(reported=OLD), REQUESTED)
 
 
-def test_a_machine_of_the_same_name_is_another_one() -> None:
+def test_a_replacement_of_the_same_name_is_another_machine() -> None:
     same = snapshot()
     assert same.uids == snapshot().uids
     replaced = (*same.machines[1:], Machine(metadata=Metadata(name=NAMES[0], uid="other")))
     assert len(same.uids - Snapshot(machines=replaced).uids) == 1
 
 
-def test_the_goal_is_proof_unless_it_is_said() -> None:
+def test_the_default_goal_is_proof() -> None:
     assert Stopwatch(0.0, REQUESTED, {}).goal == PROVEN

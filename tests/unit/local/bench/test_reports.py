@@ -1,4 +1,4 @@
-"""Reports are followed by watches: a wait ends with the change that it waited for, and says what is missing else."""
+"""Reports come from watches: a wait ends with the expected change, or lists what is missing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,13 +25,13 @@ def metadata(name: str, **more: Any) -> Json:
 
 
 def trust(*pending: str) -> Json:
-    nodes = [{"machine": name, "state": "Pending", "message": "it waits for its turn"} for name in pending]
+    nodes = [{"machine": name, "state": "Pending", "message": "it is next"} for name in pending]
     status = {"inForce": {"digest": DIGEST}, "summary": {"total": 1}, "nodes": nodes}
     return {"metadata": metadata(KEY.name), "status": status}
 
 
 class Server:
-    """An API server in memory: what is there at first, and what changes."""
+    """An API server in memory, with initial objects and changes."""
 
     most_kept = None
 
@@ -44,8 +44,8 @@ class Server:
         }
         self._changes: dict[str, asyncio.Queue[Json]] = {}
 
-    def change(self, plural: str, found: Json) -> None:
-        self._changes.setdefault(plural, asyncio.Queue()).put_nowait(found)
+    def change(self, plural: str, changed: Json) -> None:
+        self._changes.setdefault(plural, asyncio.Queue()).put_nowait(changed)
 
     async def pages(self, resource: Any, _namespace: str = "", **_: Any) -> AsyncIterator[Page]:
         yield Page([msgspec.Raw(msgspec.json.encode(self.objects[resource.plural]))], "1")
@@ -56,7 +56,7 @@ class Server:
             yield WatchEvent("MODIFIED", msgspec.Raw(msgspec.json.encode(await changes.get())))
 
 
-async def test_a_change_ends_the_wait_for_it() -> None:
+async def test_the_expected_change_ends_a_wait() -> None:
     server: Any = Server()
     async with asyncio.timeout(30), Reports(server, KEY).following() as reports:
         watch = Stopwatch(0.0, REQUESTED, {WORKERS: 1})
@@ -66,14 +66,14 @@ async def test_a_change_ends_the_wait_for_it() -> None:
         assert waiting.result().keys() == {WORKERS}
 
 
-async def test_a_wait_that_is_over_says_which_machine_is_missing_and_why() -> None:
+async def test_a_failed_wait_names_missing_machines_and_messages() -> None:
     server: Any = Server()
     async with asyncio.timeout(30), Reports(server, KEY).following() as reports:
-        with pytest.raises(TransientError, match="worker Pending: it waits for its turn"):
+        with pytest.raises(TransientError, match="worker Pending: it is next"):
             await reports.time(Stopwatch(0.0, REQUESTED, {WORKERS: 1}), seconds=0)
 
 
-async def test_a_machine_that_is_being_deleted_is_left_out() -> None:
+async def test_a_machine_that_is_being_deleted_is_ignored() -> None:
     server: Any = Server()
     server.objects["machines"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     async with asyncio.timeout(30), Reports(server, KEY).following() as reports:

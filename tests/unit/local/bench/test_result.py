@@ -16,7 +16,7 @@ def load(**felt: int) -> Load:
     return Load(Pulls(made=50, failed=1, last_failure="refused"), Felt(**felt), replaced=0)
 
 
-def shown(result: Result) -> str:
+def rendered(result: Result) -> str:
     console = Console(width=200, record=True, quiet=True)
     with console.capture() as captured:
         console.quiet = False
@@ -24,32 +24,32 @@ def shown(result: Result) -> str:
     return captured.get()
 
 
-def test_the_median_is_judged_and_compared() -> None:
+def test_the_median_is_compared_with_goal_and_replacement() -> None:
     assert WORKERS.median == 5.2
     assert WORKERS.verdict == "6 s: met"
     assert WORKERS.ratio == 12.5
     assert Timing("slow", (7.0,), goal=6.0).verdict == "6 s: missed"
 
 
-def test_what_has_no_goal_is_not_judged() -> None:
+def test_a_timing_without_goal_has_no_verdict() -> None:
     removed = Timing("CA removed", (3.0,))
     assert removed.verdict == ""
     assert removed.ratio is None
 
 
-def test_effects_of_all_changes_count_together() -> None:
+def test_the_effects_of_all_changes_are_summed() -> None:
     summed = total([load(restarts=1, pulls=3), load(ended=2, failed_pulls=1)])
     assert (summed.pulls.made, summed.pulls.failed, summed.pulls.last_failure) == (100, 2, "refused")
     assert (summed.disturbed_pods, summed.pods.pulls, summed.pods.failed_pulls) == (3, 3, 1)
 
 
-def test_the_tables_have_every_run_every_goal_and_what_was_noticed() -> None:
-    text = shown(Result((WORKERS,), (load(),), load(ended=7), ()))
-    for words in ("5.0 9.0 4.0 5.5 5.2", "6 s: met", "65.0", "12.5", "1 of 50", "machines replaced"):
-        assert words in text
+def test_the_tables_have_all_runs_goals_and_effects() -> None:
+    text = rendered(Result((WORKERS,), (load(),), load(ended=7), ()))
+    for value in ("5.0 9.0 4.0 5.5 5.2", "6 s: met", "65.0", "12.5", "1 of 50", "machines replaced"):
+        assert value in text
 
 
-def test_json_has_the_same() -> None:
+def test_the_json_has_the_same_values() -> None:
     check = CrossCheck("CA added", agrees=False, message="node: Unclear")
     document = json.loads(json.dumps(to_json(Result((WORKERS,), (load(),), None, (check,)))))
     assert document["timings"][0]["median"] == 5.2
@@ -59,14 +59,14 @@ def test_json_has_the_same() -> None:
     assert document["crossChecks"] == {"made": 1, "disagree": [{"title": "CA added", "message": "node: Unclear"}]}
 
 
-def test_an_independent_pull_agrees_only_where_every_worker_got_the_image() -> None:
+def test_independent_pulls_agree_only_if_every_worker_pulled_the_image() -> None:
     assert cross_check("x", {"a": Trusted(pulled=True)}, is_trusted=True).agrees
     assert not cross_check("x", {"a": Trusted(pulled=True), "b": Trusted()}, is_trusted=True).agrees
     assert "b: Unclear" in cross_check("x", {"b": Unclear("odd")}, is_trusted=True).message
     assert not cross_check("x", {}, is_trusted=True).agrees
 
 
-def test_after_a_removal_an_independent_pull_agrees_where_every_worker_refuses() -> None:
+def test_after_a_removal_independent_pulls_agree_if_every_worker_refuses() -> None:
     refusal = NotTrusted(Refusal.UNKNOWN_AUTHORITY, "x509", "host")
     assert cross_check("x", {"a": refusal}, is_trusted=False).agrees
     assert not cross_check("x", {"a": refusal, "b": Trusted(pulled=True)}, is_trusted=False).agrees

@@ -1,4 +1,4 @@
-"""What goes wrong in the story is wrong for real, and put right by the code that starts registries."""
+"""The demo's faults are real, and the code that starts registries repairs them."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from trustplane_local.registry import Registry
 
 @pytest.fixture
 def corp(tmp_path: Path) -> Registry:
-    one = Registry(
+    registry_ = Registry(
         name="registry-corp",
         folder=tmp_path,
         host="registry.corp.test",
@@ -26,16 +26,16 @@ def corp(tmp_path: Path) -> Registry:
         password_file=tmp_path / "password",
         image="registry.corp.test/apps/hello:1.0",
     )
-    registry.prepare(one)
-    return one
+    registry.prepare(registry_)
+    return registry_
 
 
-def served(one: Registry) -> list[x509.Certificate]:
-    return x509.load_pem_x509_certificates((one.folder / "pki" / "tls.crt").read_bytes())
+def served_chain(target: Registry) -> list[x509.Certificate]:
+    return x509.load_pem_x509_certificates((target.folder / "pki" / "tls.crt").read_bytes())
 
 
-def content(one: Registry) -> dict[Path, bytes]:
-    return {file: file.read_bytes() for file in sorted(one.folder.rglob("*")) if file.is_file()}
+def read_files(target: Registry) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in sorted(target.folder.rglob("*")) if file.is_file()}
 
 
 def test_a_new_authority_has_the_old_name_and_is_served(corp: Registry) -> None:
@@ -43,31 +43,31 @@ def test_a_new_authority_has_the_old_name_and_is_served(corp: Registry) -> None:
     faults.rekey(corp)
     new = x509.load_pem_x509_certificate(corp.ca.read_bytes())
     assert (new.subject, new.public_key() == old.public_key()) == (old.subject, False)
-    leaf, authority = served(corp)
+    leaf, authority = served_chain(corp)
     leaf.verify_directly_issued_by(new)
     assert authority == new
     assert fingerprint(corp.ca.read_bytes()) == new.fingerprint(new.signature_hash_algorithm).hex()  # type: ignore[arg-type]
 
 
-def test_a_registry_goes_on_with_its_new_authority(corp: Registry) -> None:
+def test_a_registry_keeps_its_new_authority(corp: Registry) -> None:
     faults.rekey(corp)
-    before = content(corp)
+    before = read_files(corp)
     registry.prepare(corp)
-    assert content(corp) == before
+    assert read_files(corp) == before
 
 
-def test_an_expired_certificate_is_renewed_when_the_stack_comes_up(corp: Registry) -> None:
+def test_an_expired_certificate_is_renewed_at_the_next_up(corp: Registry) -> None:
     authority = corp.ca.read_bytes()
     faults.expire(corp)
     now = datetime.now(UTC)
-    assert served(corp)[0].not_valid_after_utc < now
-    served(corp)[0].verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
+    assert served_chain(corp)[0].not_valid_after_utc < now
+    served_chain(corp)[0].verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
     registry.prepare(corp)
-    assert served(corp)[0].not_valid_after_utc > now
+    assert served_chain(corp)[0].not_valid_after_utc > now
     assert corp.ca.read_bytes() == authority
 
 
-def test_another_password_is_the_one_that_the_registry_takes(corp: Registry) -> None:
+def test_the_registry_accepts_only_the_changed_password(corp: Registry) -> None:
     old = corp.password()
     faults.change_password(corp)
     digest = (corp.folder / "htpasswd").read_bytes().partition(b":")[2].strip()
@@ -75,5 +75,5 @@ def test_another_password_is_the_one_that_the_registry_takes(corp: Registry) -> 
     assert not bcrypt.checkpw(old.encode(), digest)
 
 
-def test_events_are_the_last_part_of_a_description() -> None:
+def test_events_are_the_last_section_of_a_description() -> None:
     assert events_of("Name: shop\nEvents: none\nEvents:\n  Type  Reason\n") == "Events:\n  Type  Reason\n"

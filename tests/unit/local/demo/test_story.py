@@ -8,38 +8,38 @@ from trustplane_local.demo import manifests
 from trustplane_local.demo.story import Story, StoryError
 
 
-def test_a_claim_that_does_not_hold_ends_the_story_and_its_act_is_not_counted() -> None:
+def test_a_false_claim_ends_the_story_and_its_act_is_not_recorded() -> None:
     story = Story(Console(quiet=True))
     with story.act("it rains"):
         story.check("the street is wet", holds=True)
-    with pytest.raises(StoryError, match=r"the street is dry.*seen instead: puddles"), story.act("it stops"):
-        story.check("the street is dry", holds=False, seen="puddles")
+    with pytest.raises(StoryError, match=r"the street is dry.*observed instead: puddles"), story.act("it stops"):
+        story.check("the street is dry", holds=False, observed="puddles")
     assert [title for title, _ in story.acts] == ["it rains"]
 
 
-def test_waiting_ends_at_the_first_good_answer() -> None:
-    answers = iter([(True, "there"), (False, "gone")])
-    Story(Console(quiet=True)).until("it is there", lambda: next(answers), seconds=5)
-    assert next(answers) == (False, "gone")
+def test_a_wait_ends_when_the_claim_first_holds() -> None:
+    results = iter([(True, "exists"), (False, "gone")])
+    Story(Console(quiet=True)).until("it exists", lambda: next(results), seconds=5)
+    assert next(results) == (False, "gone")
 
 
-def test_waiting_says_what_was_seen_last() -> None:
-    with pytest.raises(StoryError, match="seen instead: still nothing"):
-        Story(Console(quiet=True)).until("it is there", lambda: (False, "still nothing"), seconds=0)
+def test_a_wait_without_success_reports_the_last_state() -> None:
+    with pytest.raises(StoryError, match="observed instead: still nothing"):
+        Story(Console(quiet=True)).until("it exists", lambda: (False, "still nothing"), seconds=0)
 
 
-def test_the_service_configuration_is_the_customers_page() -> None:
-    body = manifests.service_configuration({"one": b"pem"})
+def test_the_service_configuration_has_the_documented_format() -> None:
+    body = manifests.service_configuration({"corp": b"pem"})
     assert body["apiVersion"] == "run.tanzu.vmware.com/v1alpha1"
-    assert body["spec"]["trust"]["additionalTrustedCAs"] == [{"name": "one", "data": "cGVt"}]
+    assert body["spec"]["trust"]["additionalTrustedCAs"] == [{"name": "corp", "data": "cGVt"}]
 
 
-def test_the_pull_secret_is_what_kubectl_would_make() -> None:
+def test_the_pull_secret_equals_that_of_kubectl_create() -> None:
     secret = manifests.pull_secret("name", "registry.test", "robot$puller", "secret")
     config = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
     assert base64.b64decode(config["auths"]["registry.test"]["auth"]) == b"robot$puller:secret"
 
 
-def test_a_deployment_without_credentials_names_none() -> None:
+def test_a_deployment_without_credentials_has_no_pull_secret() -> None:
     spec = manifests.deployment("app", "image", credentials=None)["spec"]["template"]["spec"]
     assert "imagePullSecrets" not in spec

@@ -1,4 +1,4 @@
-"""A toolchain of programs of a few lines, and a fake mmdebstrap that makes a root file system of a few files."""
+"""A toolchain of tiny programs, and a fake mmdebstrap that creates a tiny root file system."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _KUBEADM = """#!/bin/sh
 for name in kube-apiserver:v1 kube-controller-manager:v1 kube-scheduler:v1 kube-proxy:v1 \\
   coredns/coredns:v2 pause:3.9 etcd:3-0; do echo "registry.k8s.io/$name"; done
 """
-# Its store has a file for each archive that was imported.
+# Its store has a file for each imported archive.
 _CONTAINERD = """#!/bin/sh
 of() { sed -n "s/^ *$1 = \\"\\(.*\\)\\"/\\1/p" "$config" | head -1; }
 config=$2
@@ -23,7 +23,7 @@ while :; do sleep 0.01; done
 _CTR = """#!/bin/sh
 touch "$(dirname "$2")/root/$(basename "$7")"
 """
-# Stands for `setpriv ... unshare ... mmdebstrap ... bookworm FOLDER`: confinement needs root.
+# Replaces `setpriv ... unshare ... mmdebstrap ... bookworm FOLDER`: confinement requires root.
 _MMDEBSTRAP = """#!/bin/sh
 while [ "$1" != bookworm ]; do shift; done
 echo "mirror: ${3-default}" >&2

@@ -22,14 +22,16 @@ def test_image_has_a_root_file_system_and_kubeadms_images(toolchain: Toolchain, 
     built = image.build(tmp_path, toolchain, lambda step, done, total: steps.append((step, done, total)))
     names = {"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns", "pause", "etcd"}
     assert {file.stem for file in built.images.iterdir()} == names
-    assert sorted(one.name for one in built.rootfs.parent.iterdir()) == ["images", "rootfs"]
+    assert sorted(entry.name for entry in built.rootfs.parent.iterdir()) == ["images", "rootfs"]
     assert (built.rootfs / "usr/local/bin/kubelet").read_text() == "kubelet"
     assert steps[0] == ("root file system", 0, 9)
     assert steps[-1] == ("node image", 9, 9)
     assert built.rootfs.parent == tmp_path / "image" / built.key
 
 
-def test_no_identity_and_nothing_of_the_building_machine(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
+def test_the_image_has_no_identity_and_no_files_of_the_building_machine(
+    toolchain: Toolchain, debian: Path, tmp_path: Path
+) -> None:
     assert debian
     system = image.build(tmp_path, toolchain, quiet).rootfs
     assert [file.name for file in (system / "etc/ssh").iterdir() if "key" in file.name] == []
@@ -48,9 +50,7 @@ def test_units_are_enabled_and_masked(toolchain: Toolchain, debian: Path, tmp_pa
         assert str((units / name).readlink()) == "/dev/null"
 
 
-def test_containerd_uses_the_pause_image_that_kubeadm_asks_for(
-    toolchain: Toolchain, debian: Path, tmp_path: Path
-) -> None:
+def test_containerd_uses_kubeadms_pause_image(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
     assert debian
     system = image.build(tmp_path, toolchain, quiet).rootfs
     configuration = tomllib.loads((system / "etc/containerd/config.toml").read_text())
@@ -60,13 +60,13 @@ def test_containerd_uses_the_pause_image_that_kubeadm_asks_for(
     assert not (system / "etc/containerd/config.toml.j2").exists()
 
 
-def test_second_build_takes_what_is_there(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
+def test_a_second_build_uses_the_cache(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
     first = image.build(tmp_path, toolchain, quiet)
     (debian / "failing").touch()
     assert image.build(tmp_path, toolchain, quiet) == first
 
 
-def test_failed_build_leaves_nothing_and_says_why(
+def test_a_failed_build_leaves_no_files_and_reports_the_cause(
     toolchain: Toolchain, debian: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRUSTPLANE_DEBIAN_MIRROR", "https://mirror.test/debian")
@@ -79,9 +79,7 @@ def test_failed_build_leaves_nothing_and_says_why(
     assert {file.suffix for file in (tmp_path / "image").iterdir()} == {".lock", ".log"}
 
 
-def test_leftovers_of_dead_processes_are_removed_and_those_of_living_ones_spared(
-    toolchain: Toolchain, debian: Path, tmp_path: Path
-) -> None:
+def test_only_leftovers_of_dead_processes_are_removed(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
     assert debian
     dead, living = (tmp_path / "image" / f"other.{pid}.tmp" for pid in (2**22 + 1, os.getppid()))
     for folder in (dead, living):
@@ -91,20 +89,20 @@ def test_leftovers_of_dead_processes_are_removed_and_those_of_living_ones_spared
     assert living.exists()
 
 
-def test_without_mmdebstrap_the_error_says_how_to_get_it(
+def test_the_error_without_mmdebstrap_explains_its_installation(
     toolchain: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(HostError, match="apt install mmdebstrap"):
+    with pytest.raises(HostError, match="apt-get install mmdebstrap"):
         image.build(tmp_path, toolchain, quiet)
 
 
-def test_another_toolchain_makes_another_image(toolchain: Toolchain) -> None:
+def test_another_toolchain_results_in_another_image(toolchain: Toolchain) -> None:
     assert key(toolchain) == key(toolchain)
     assert key(toolchain) != key(replace(toolchain, key="other"))
 
 
-def test_an_image_that_is_not_made_here_is_our_mistake(toolchain: Toolchain) -> None:
+def test_an_unknown_image_of_kubeadm_is_a_bug(toolchain: Toolchain) -> None:
     (toolchain.bin / "kubeadm").write_text("#!/bin/sh\necho registry.k8s.io/new:v1\n")
-    with pytest.raises(BugError, match="asks for the images new"):
+    with pytest.raises(BugError, match="requires the images new"):
         containers.references(toolchain)

@@ -18,7 +18,7 @@ CONTENTS = st.dictionaries(st.tuples(st.sampled_from(["", "usr/", "usr/bin/"]), 
 
 
 class Image:
-    """An archive as an importer reads it: every digest and size on the way is checked."""
+    """Reads an archive as an importer does, and checks every digest and size."""
 
     def __init__(self, archive: Path) -> None:
         with tarfile.open(archive) as tar:

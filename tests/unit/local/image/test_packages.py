@@ -32,15 +32,15 @@ def test_dependencies_are_followed_through_alternatives_and_circles() -> None:
 
 
 @given(st.dictionaries(st.sampled_from("abcdefg"), st.lists(st.sampled_from("abcdefgh"))), st.sampled_from("abcdefg"))
-def test_closure_is_closed(depends: dict[str, list[str]], wanted: str) -> None:
+def test_closure_is_closed(depends: dict[str, list[str]], package_name: str) -> None:
     status = "\n\n".join(f"Package: {name}\nDepends: {', '.join(names)}" for name, names in depends.items())
-    found = packages.closure(status, [wanted])
-    assert found <= depends.keys()
-    assert (wanted in found) == (wanted in depends)
-    assert all(name in found for package in found for name in depends[package] if name in depends)
+    result = packages.closure(status, [package_name])
+    assert result <= depends.keys()
+    assert (package_name in result) == (package_name in depends)
+    assert all(name in result for package in result for name in depends[package] if name in depends)
 
 
-def test_files_of_packages_without_their_manuals(tmp_path: Path) -> None:
+def test_files_of_packages_exclude_manuals(tmp_path: Path) -> None:
     information = tmp_path / "var/lib/dpkg/info"
     information.mkdir(parents=True)
     (tmp_path / "var/lib/dpkg/status").write_text("Package: libc6\n\nPackage: other\n")

@@ -1,4 +1,4 @@
-"""The store of a machine: files of images shared, databases its own. That nodes run from it is shown end to end."""
+"""A machine's store shares the files of images, but not databases. The end-to-end tests run nodes from it."""
 
 import os
 from pathlib import Path
@@ -10,41 +10,41 @@ from trustplane_local.image import store
 from trustplane_local.toolchain import Toolchain
 
 
-def filled(folder: Path) -> Path:
-    made = folder / "store"
-    (made / "content" / "blobs").mkdir(parents=True)
-    (made / "content" / "blobs" / "sha256-1").write_text("layer")
-    (made / "content" / "latest").symlink_to("blobs/sha256-1")
-    (made / "meta.db").write_text("database")
-    return made
+def create_store(folder: Path) -> Path:
+    store_folder = folder / "store"
+    (store_folder / "content" / "blobs").mkdir(parents=True)
+    (store_folder / "content" / "blobs" / "sha256-1").write_text("layer")
+    (store_folder / "content" / "latest").symlink_to("blobs/sha256-1")
+    (store_folder / "meta.db").write_text("database")
+    return store_folder
 
 
 def test_files_are_shared_and_databases_are_not(tmp_path: Path) -> None:
-    made, machine = filled(tmp_path), tmp_path / "machine"
-    store.link(made, machine)
-    assert (machine / "content/blobs/sha256-1").samefile(made / "content/blobs/sha256-1")
+    original, machine = create_store(tmp_path), tmp_path / "machine"
+    store.link(original, machine)
+    assert (machine / "content/blobs/sha256-1").samefile(original / "content/blobs/sha256-1")
     assert (machine / "content/latest").readlink() == Path("blobs/sha256-1")
     (machine / "meta.db").write_text("another")
-    assert (made / "meta.db").read_text() == "database"
+    assert (original / "meta.db").read_text() == "database"
 
 
-def test_on_another_file_system_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_is_copied_to_another_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
-    made, machine = filled(tmp_path), tmp_path / "machine"
-    store.link(made, machine)
+    original, machine = create_store(tmp_path), tmp_path / "machine"
+    store.link(original, machine)
     assert (machine / "content/blobs/sha256-1").read_text() == "layer"
-    assert not (machine / "content/blobs/sha256-1").samefile(made / "content/blobs/sha256-1")
+    assert not (machine / "content/blobs/sha256-1").samefile(original / "content/blobs/sha256-1")
 
 
 @pytest.mark.parametrize(
-    ("program", "words"),
+    ("program", "message"),
     [("containerd", "containerd does not start"), ("ctr", "cannot import etcd.tar")],
 )
-def test_a_failure_is_told(toolchain: Toolchain, tmp_path: Path, program: str, words: str) -> None:
+def test_a_failure_is_an_error(toolchain: Toolchain, tmp_path: Path, program: str, message: str) -> None:
     (toolchain.bin / program).write_text("#!/bin/sh\nexit 1\n")
-    with (tmp_path / "log").open("wb") as log, pytest.raises(HostError, match=words) as error:
+    with (tmp_path / "log").open("wb") as log, pytest.raises(HostError, match=message) as error:
         store.fill(tmp_path / "store", [tmp_path / "etcd.tar"], toolchain.bin, log)
     assert str(tmp_path / "log") in error.value.next_step

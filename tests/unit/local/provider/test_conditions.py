@@ -18,25 +18,25 @@ OBSERVED = st.builds(
 )
 
 
-def test_ready_follows_the_kinds_own_condition() -> None:
+def test_ready_equals_the_kinds_own_condition() -> None:
     observed = conditions.summary(conditions.INSTANCE_READY, ready=False, reason="Stopped", message="why")
-    assert [(one.type, one.status, one.reason, one.message) for one in observed] == [
+    assert [(entry.type, entry.status, entry.reason, entry.message) for entry in observed] == [
         ("InstanceReady", "False", "Stopped", "why"),
         ("Ready", "False", "Stopped", "why"),
         ("Paused", "False", "NotPaused", ""),
     ]
 
 
-def test_time_moves_only_with_the_status() -> None:
+def test_the_transition_time_changes_only_with_the_status() -> None:
     known = conditions.merge([], conditions.summary("InstanceReady", ready=True, reason="Running"), 1, EARLIER)
     same = conditions.merge(known, conditions.summary("InstanceReady", ready=True, reason="Other"), 2, NOW)
     other = conditions.merge(known, conditions.summary("InstanceReady", ready=False, reason="Stopped"), 2, NOW)
-    assert {one.last_transition_time for one in same} == {EARLIER}
-    assert [one.last_transition_time for one in other if one.type != "Paused"] == [NOW, NOW]
-    assert {one.observed_generation for one in same} == {2}
+    assert {entry.last_transition_time for entry in same} == {EARLIER}
+    assert [entry.last_transition_time for entry in other if entry.type != "Paused"] == [NOW, NOW]
+    assert {entry.observed_generation for entry in same} == {2}
 
 
-def test_conditions_of_others_stay() -> None:
+def test_conditions_of_other_types_stay() -> None:
     other = Condition(type="Other", status="True", reason="Theirs", last_transition_time=EARLIER)
     merged = conditions.merge([other], [conditions.pause(paused=True)], 1, NOW)
     assert condition(merged, "Other") == other
@@ -52,7 +52,7 @@ def test_the_same_observation_changes_nothing(observed: list[Condition], generat
 
 
 @given(OBSERVED)
-def test_every_required_field_is_on_the_wire(observed: list[Condition]) -> None:
-    for one in conditions.as_json(conditions.merge([], observed, 0, NOW)):
-        assert one["lastTransitionTime"] == "2026-01-02T00:00:00+00:00"
-        assert {"type", "status", "reason", "message", "observedGeneration"} <= one.keys()
+def test_the_json_has_every_required_field(observed: list[Condition]) -> None:
+    for entry in conditions.as_json(conditions.merge([], observed, 0, NOW)):
+        assert entry["lastTransitionTime"] == "2026-01-02T00:00:00+00:00"
+        assert {"type", "status", "reason", "message", "observedGeneration"} <= entry.keys()

@@ -4,15 +4,15 @@ import pytest
 
 from trustplane_local import provider
 
-CRDS = {one["spec"]["names"]["kind"]: one for one in provider.crds()}
+CRDS = {crd["spec"]["names"]["kind"]: crd for crd in provider.crds()}
 
 
 def schema(kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = CRDS[kind]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    return found
+    root: dict[str, Any] = CRDS[kind]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return root
 
 
-def test_there_are_two_kinds_and_their_templates() -> None:
+def test_two_kinds_and_their_templates_are_defined() -> None:
     assert set(CRDS) == {"LocalCluster", "LocalMachine", "LocalClusterTemplate", "LocalMachineTemplate"}
 
 
@@ -32,7 +32,7 @@ def undescribed(path: str, part: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", CRDS)
-def test_kubectl_explain_teaches_every_field(kind: str) -> None:
+def test_every_field_has_a_description_for_kubectl_explain(kind: str) -> None:
     assert undescribed(kind, schema(kind)) == []
 
 
@@ -51,13 +51,13 @@ def test_kubectl_explain_teaches_every_field(kind: str) -> None:
         ("LocalMachineTemplate", "spec.template.metadata"),
     ],
 )
-def test_fields_of_the_contract_are_there(kind: str, field: str) -> None:
+def test_the_fields_of_the_contract_are_defined(kind: str, field: str) -> None:
     part = schema(kind)
     for name in field.split("."):
         part = part["properties"][name]
 
 
-def test_what_identifies_a_machine_cannot_change() -> None:
+def test_the_identity_of_a_machine_is_immutable() -> None:
     spec = schema("LocalMachine")["properties"]["spec"]["properties"]
     for field in ("index", "providerID"):
-        assert [one["rule"] for one in spec[field]["x-kubernetes-validations"]] == ["self == oldSelf"]
+        assert [validation["rule"] for validation in spec[field]["x-kubernetes-validations"]] == ["self == oldSelf"]

@@ -44,7 +44,7 @@ def observed(state: str, exit_code: int = 0) -> Observed:
         (NODE, READY_CLUSTER, observed("stopping"), "Stopped"),
     ],
 )
-def test_a_machine_that_does_not_run_says_why_and_is_not_made(
+def test_a_machine_that_is_not_running_has_a_reason_and_is_not_created(
     machine: Machine | None, cluster: Cluster | None, container: Observed | None, reason: str
 ) -> None:
     state = instance.judge(machine, cluster, container, bootstrapped=False)
@@ -53,20 +53,20 @@ def test_a_machine_that_does_not_run_says_why_and_is_not_made(
 
 @pytest.mark.parametrize("state", ["created", "exited", "stopping"])
 @pytest.mark.parametrize(("machine", "bootstrapped"), [(NODE, False), (NODE, True), (BOOTABLE, True), (None, True)])
-def test_a_node_that_a_reboot_stopped_is_never_made_anew(
+def test_a_node_that_a_reboot_stopped_is_never_created_again(
     machine: Machine | None, state: str, *, bootstrapped: bool
 ) -> None:
-    found = instance.judge(machine, READY_CLUSTER, observed(state), bootstrapped=bootstrapped)
-    assert (found.ready, found.start, found.reason) == (False, False, "Stopped")
+    decided = instance.judge(machine, READY_CLUSTER, observed(state), bootstrapped=bootstrapped)
+    assert (decided.ready, decided.start, decided.reason) == (False, False, "Stopped")
 
 
-def test_a_bootstrapped_machine_whose_container_is_gone_is_never_made_anew() -> None:
-    found = instance.judge(BOOTABLE, READY_CLUSTER, None, bootstrapped=True)
-    assert (found.start, found.reason) == (False, "Missing")
+def test_a_bootstrapped_machine_without_container_is_never_created_again() -> None:
+    state = instance.judge(BOOTABLE, READY_CLUSTER, None, bootstrapped=True)
+    assert (state.start, state.reason) == (False, "Missing")
 
 
 @pytest.mark.parametrize("container", [None, observed("created"), observed("initialized")])
-def test_a_machine_is_made_when_everything_is_there_and_it_never_ran(container: Observed | None) -> None:
+def test_a_machine_is_created_if_its_prerequisites_exist_and_it_never_ran(container: Observed | None) -> None:
     assert instance.judge(BOOTABLE, READY_CLUSTER, container, bootstrapped=False).start
 
 
@@ -76,7 +76,7 @@ def test_a_running_container_is_a_ready_machine(machine: Machine | None, cluster
     assert (state.ready, state.start, state.reason) == (True, False, "Running")
 
 
-def test_a_stopped_machine_says_what_to_do() -> None:
+def test_the_message_of_a_stopped_machine_has_a_next_step() -> None:
     message = instance.judge(NODE, READY_CLUSTER, observed("exited", 137), bootstrapped=True).message
     assert "status 137" in message
     assert "`trustplane local up`" in message
@@ -87,7 +87,7 @@ def encoded(text: bytes) -> str:
     return base64.b64encode(text).decode()
 
 
-def test_bootstrap_data_is_passed_on_byte_by_byte() -> None:
+def test_bootstrap_data_is_passed_on_unchanged() -> None:
     content = b"## template: jinja\n#cloud-config\n\xff\r\n"
     assert instance.user_data({"value": encoded(content), "format": encoded(b"cloud-config")}) == content
     assert instance.user_data({"value": encoded(content)}) == content
@@ -103,12 +103,12 @@ def test_bootstrap_data_is_passed_on_byte_by_byte() -> None:
         {"value": encoded(b"{}"), "format": encoded(b"\xff")},
     ],
 )
-def test_other_bootstrap_data_is_refused_without_showing_it(data: dict[str, str]) -> None:
-    with pytest.raises(UserError, match=r"bootstrap data cannot be used.*cloud-config"):
+def test_invalid_bootstrap_data_is_refused_and_not_shown(data: dict[str, str]) -> None:
+    with pytest.raises(UserError, match=r"Cannot use the bootstrap data.*cloud-config"):
         instance.user_data(data)
 
 
-def test_the_seed_is_for_its_owner_only(tmp_path: Path, stack: Stack) -> None:
+def test_only_the_owner_can_read_the_seed(tmp_path: Path, stack: Stack) -> None:
     meta = instance.meta_data(stack, KEY, "uid-1", 12)
     instance.write_seed(tmp_path, b"secret", meta)
     files = {file.name: file for file in (tmp_path / "seed").iterdir()}
@@ -124,7 +124,7 @@ def test_the_seed_is_for_its_owner_only(tmp_path: Path, stack: Stack) -> None:
     assert stat.S_IMODE((tmp_path / "seed").stat().st_mode) == 0o700
 
 
-def test_a_machine_that_is_made_again_has_empty_disks_but_for_images(tmp_path: Path) -> None:
+def test_a_machine_that_is_created_again_has_disks_with_images_only(tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
     (images / "blob").write_text("layer")
@@ -140,12 +140,12 @@ def test_a_machine_that_is_made_again_has_empty_disks_but_for_images(tmp_path: P
     assert not instance.is_bootstrapped(tmp_path)
 
 
-def test_machines_of_equal_names_in_two_namespaces_have_two_containers() -> None:
+def test_container_names_are_unique_across_namespaces() -> None:
     names = {instance.name_of(Key(*key)) for key in [("a", "b"), ("b", "a"), ("a-b", "c"), ("a", "b-c")]}
     assert len(names) == 4
 
 
-def test_a_machine_has_its_own_control_groups_disks_and_address(stack: Stack) -> None:
+def test_each_machine_has_separate_control_groups_disks_and_address(stack: Stack) -> None:
     arguments = run_arguments(stack, instance.container(stack, KEY, 12), 1048576, 4096)
     text = " ".join(arguments)
     place = stack.folder / "machines" / "tenant_c1-np1-abcde"

@@ -17,7 +17,7 @@ def machine(
     return LocalMachine(metadata=metadata, spec=LocalMachineSpec(index=index))
 
 
-def test_only_the_clusters_own_control_plane_is_behind_its_load_balancer(stack: Stack) -> None:
+def test_the_backends_are_the_clusters_control_plane(stack: Stack) -> None:
     leaving = machine("leaving", 14)
     leaving.metadata.deletion_timestamp = datetime(2026, 1, 1, tzinfo=UTC)
     machines = [
@@ -35,14 +35,14 @@ def test_only_the_clusters_own_control_plane_is_behind_its_load_balancer(stack: 
     ]
 
 
-def test_the_configuration_depends_on_the_machines_alone(stack: Stack) -> None:
+def test_the_configuration_does_not_depend_on_the_order_of_machines(stack: Stack) -> None:
     machines = [machine("b", 12), machine("a", 11)]
-    one = loadbalancer.configuration(loadbalancer.backends(stack, Key("a", "c1"), machines))
-    other = loadbalancer.configuration(loadbalancer.backends(stack, Key("a", "c1"), machines[::-1]))
-    assert one == other
+    first = loadbalancer.configuration(loadbalancer.backends(stack, Key("a", "c1"), machines))
+    second = loadbalancer.configuration(loadbalancer.backends(stack, Key("a", "c1"), machines[::-1]))
+    assert first == second
 
 
-def test_api_servers_are_asked_whether_they_are_ready() -> None:
+def test_api_servers_have_health_checks() -> None:
     config = loadbalancer.configuration([Backend("m1", "198.18.64.11"), Backend("m2", "198.18.64.12")])
     lines = [line.strip() for line in config.splitlines()]
     assert "bind :6443" in lines
@@ -51,7 +51,7 @@ def test_api_servers_are_asked_whether_they_are_ready() -> None:
     assert config.endswith("\n")
 
 
-def test_a_cluster_without_control_plane_has_a_configuration_too() -> None:
+def test_a_cluster_without_control_plane_has_a_configuration() -> None:
     assert "server " not in loadbalancer.configuration([]).replace("default-server ", "").replace("timeout server ", "")
 
 
@@ -60,7 +60,7 @@ def test_load_balancers_and_machines_never_share_a_name() -> None:
     assert not {loadbalancer.name_of(key) for key in keys} & {instance.name_of(key) for key in keys}
 
 
-def test_a_load_balancer_has_no_privilege(stack: Stack) -> None:
+def test_a_load_balancer_has_no_privileges(stack: Stack) -> None:
     arguments = run_arguments(stack, loadbalancer.container(stack, Key("a", "c1"), 10), 1024, 1024)
     assert "--cap-drop=all" in arguments
     assert "--privileged" not in arguments

@@ -6,7 +6,7 @@ from trustplane.api.meta import Metadata, OwnerReference
 from trustplane_local.provider import objects
 
 
-def test_an_owner_is_one_of_cluster_api() -> None:
+def test_an_owner_is_of_a_kind_of_cluster_api() -> None:
     metadata = Metadata(
         namespace="a",
         owner_references=[
@@ -19,7 +19,7 @@ def test_an_owner_is_one_of_cluster_api() -> None:
     assert objects.owner(Metadata(namespace="a"), "Machine") is None
 
 
-def test_paused_is_the_object_or_its_cluster() -> None:
+def test_an_object_is_paused_by_itself_or_its_cluster() -> None:
     paused = Cluster(spec=ClusterSpec(paused=True))
     assert not objects.is_paused(Metadata(), None)
     assert not objects.is_paused(Metadata(), Cluster())
@@ -27,10 +27,10 @@ def test_paused_is_the_object_or_its_cluster() -> None:
     assert objects.is_paused(Metadata(annotations={"cluster.x-k8s.io/paused": ""}), Cluster())
 
 
-def test_a_machine_as_the_api_server_sends_it() -> None:
+def test_a_machine_is_decoded() -> None:
     text = b"""{"metadata":{"name":"m","namespace":"a"},"spec":{"index":12,"providerID":"trustplane-local:///s/a/m"},
     "status":{"initialization":{"provisioned":true},"addresses":[{"type":"InternalIP","address":"198.18.64.12"}]}}"""
-    found = msgspec.json.decode(text, type=objects.LocalMachine)
-    assert (found.spec.index, found.spec.provider_id) == (12, "trustplane-local:///s/a/m")
-    assert found.status.initialization.provisioned
-    assert found.status.addresses[0].address == "198.18.64.12"
+    machine = msgspec.json.decode(text, type=objects.LocalMachine)
+    assert (machine.spec.index, machine.spec.provider_id) == (12, "trustplane-local:///s/a/m")
+    assert machine.status.initialization.provisioned
+    assert machine.status.addresses[0].address == "198.18.64.12"

@@ -19,11 +19,11 @@ CONTAINERS = st.lists(
         state=st.sampled_from(["running", "exited", "stopping"]),
         id_=st.sampled_from("12"),
     ),
-    unique_by=lambda one: one.name,
+    unique_by=lambda container: container.name,
 )
 
 
-def test_what_is_new_gone_stopped_or_replaced_has_changed() -> None:
+def test_new_gone_stopped_and_replaced_containers_have_changed() -> None:
     before = patrol.states([container("same"), container("gone"), container("stopped"), container("replaced")])
     now = patrol.states(
         [container("same"), container("new"), container("stopped", state="exited"), container("replaced", id_="2")]
@@ -33,19 +33,17 @@ def test_what_is_new_gone_stopped_or_replaced_has_changed() -> None:
 
 
 @given(CONTAINERS)
-def test_nothing_changes_between_equal_looks(containers: list[Observed]) -> None:
+def test_equal_lists_have_no_changes(containers: list[Observed]) -> None:
     assert patrol.changed(patrol.states(containers), patrol.states(containers)) == []
 
 
 @given(CONTAINERS, st.sets(st.builds(Key, st.just("a"), st.sampled_from("abc"))))
-def test_only_containers_of_the_role_without_an_object_are_orphans(
-    containers: list[Observed], wanted: set[Key]
-) -> None:
-    orphans = patrol.orphans(containers, "machine", wanted)
+def test_only_containers_of_the_role_without_an_object_are_orphans(containers: list[Observed], keys: set[Key]) -> None:
+    orphans = patrol.orphans(containers, "machine", keys)
     assert all(name.startswith("machine_") for name in orphans)
-    kept = [one for one in containers if one.name not in orphans and one.name.startswith("machine_")]
-    assert {patrol.key_in(one) for one in kept} <= wanted
+    kept = [entry for entry in containers if entry.name not in orphans and entry.name.startswith("machine_")]
+    assert {patrol.key_in(entry) for entry in kept} <= keys
 
 
-def test_a_container_without_labels_is_nobodys() -> None:
+def test_a_container_without_labels_is_no_orphan() -> None:
     assert patrol.orphans([Observed(id="1", names=["x"], state="running")], "machine", set()) == []

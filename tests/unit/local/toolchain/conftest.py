@@ -1,4 +1,4 @@
-"""A fake `go` that notes what it is asked to build and makes programs of one line."""
+"""A fake `go` that records the packages it builds, and creates programs of one line."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class FakeGo:
         (self.folder / "failing").write_text(f"{package}\n")
         (self.folder / "message").write_text(message)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         (self.folder / "failing").unlink()
 
 

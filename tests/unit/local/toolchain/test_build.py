@@ -21,7 +21,7 @@ def quiet(_step: str, _done: int, _total: int) -> None:
     pass
 
 
-def test_first_build_makes_every_program_and_manifest(go: Any, tmp_path: Path) -> None:
+def test_the_first_build_creates_all_programs_and_manifests(go: Any, tmp_path: Path) -> None:
     steps = []
     built = toolchain.build(tmp_path, lambda step, done, total: steps.append((step, done, total)))
 
@@ -35,7 +35,7 @@ def test_first_build_makes_every_program_and_manifest(go: Any, tmp_path: Path) -
     assert steps[-1] == ("toolchain", len(steps) - 1, len(steps) - 1)
 
 
-def test_another_set_is_built_beside_the_first(go: Any, tmp_path: Path) -> None:
+def test_another_set_is_built_in_addition(go: Any, tmp_path: Path) -> None:
     first = toolchain.build(tmp_path, quiet)
     go.built()
     other = SETS["capi-1.13"]
@@ -50,21 +50,21 @@ def test_another_set_is_built_beside_the_first(go: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("versions", SETS.values(), ids=lambda versions: versions.name)
-def test_where_a_set_will_be_is_known_before_it_is_built(go: Any, tmp_path: Path, versions: Versions) -> None:
-    where = toolchain.locate(tmp_path, versions)
-    assert not where.bin.exists()
+def test_the_location_of_a_set_is_known_before_its_build(go: Any, tmp_path: Path, versions: Versions) -> None:
+    located = toolchain.locate(tmp_path, versions)
+    assert not located.bin.exists()
     assert go.built() == []
-    assert toolchain.build(tmp_path, quiet, versions) == where
+    assert toolchain.build(tmp_path, quiet, versions) == located
 
 
-def test_second_build_makes_nothing(go: Any, tmp_path: Path) -> None:
+def test_a_second_build_builds_nothing(go: Any, tmp_path: Path) -> None:
     first = toolchain.build(tmp_path, quiet)
     go.built()
     assert toolchain.build(tmp_path, quiet) == first
     assert go.built() == []
 
 
-def test_interrupted_build_is_resumed(go: Any, tmp_path: Path) -> None:
+def test_an_interrupted_build_is_resumed(go: Any, tmp_path: Path) -> None:
     def interrupt(step: str, _done: int, _total: int) -> None:
         if step == "kubelet":
             raise KeyboardInterrupt
@@ -78,7 +78,7 @@ def test_interrupted_build_is_resumed(go: Any, tmp_path: Path) -> None:
     assert sorted(before + after) == sorted(PROGRAMS.values())
 
 
-def test_failed_program_is_never_used_and_built_again(go: Any, tmp_path: Path) -> None:
+def test_a_failed_program_is_not_used_and_is_built_again(go: Any, tmp_path: Path) -> None:
     go.fail(KUBELET, "".join(f"line {n}\n" for n in range(50)) + "write: no space left on device\n")
     with pytest.raises(HostError) as error:
         toolchain.build(tmp_path, quiet)
@@ -90,7 +90,7 @@ def test_failed_program_is_never_used_and_built_again(go: Any, tmp_path: Path) -
     assert "line 0\n" in log.read_text()
     assert not (log.parent / "bin" / "kubelet").exists()
 
-    go.mend()
+    go.repair()
     go.built()
     built = toolchain.build(tmp_path, quiet)
     assert KUBELET in go.built()
@@ -104,10 +104,10 @@ def test_failed_program_is_never_used_and_built_again(go: Any, tmp_path: Path) -
         ("verifying module: checksum mismatch", "not the one", "go clean -modcache"),
         ("compile: signal: killed", "out of memory", "Free memory"),
         ("open /x: permission denied", "not writable", "GOCACHE"),
-        ("syntax error", "output above", "what is done is kept"),
+        ("syntax error", "output above", "completed steps are kept"),
     ],
 )
-def test_failure_says_why_and_what_to_do(go: Any, tmp_path: Path, message: str, why: str, next_step: str) -> None:
+def test_a_failure_has_cause_and_next_step(go: Any, tmp_path: Path, message: str, why: str, next_step: str) -> None:
     go.fail(KUBELET, message)
     with pytest.raises(HostError) as error:
         toolchain.build(tmp_path, quiet)
@@ -126,7 +126,7 @@ def overwrite(program: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, overwrite, Path.unlink])
-def test_damaged_program_is_built_again(go: Any, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_program_is_built_again(go: Any, tmp_path: Path, damage: Callable[[Path], None]) -> None:
     built = toolchain.build(tmp_path, quiet)
     go.built()
     damage(built.bin / "kubelet")
@@ -136,7 +136,7 @@ def test_damaged_program_is_built_again(go: Any, tmp_path: Path, damage: Callabl
     assert subprocess.check_output([built.bin / "kubelet"], text=True).strip() == KUBELET
 
 
-def test_unreadable_manifest_counts_as_nothing_built(go: Any, tmp_path: Path) -> None:
+def test_an_unreadable_manifest_causes_a_complete_build(go: Any, tmp_path: Path) -> None:
     built = toolchain.build(tmp_path, quiet)
     go.built()
     os.truncate(built.bin.parent / "manifest.json", 10)
@@ -144,21 +144,21 @@ def test_unreadable_manifest_counts_as_nothing_built(go: Any, tmp_path: Path) ->
     assert len(go.built()) == len(PROGRAMS)
 
 
-def test_second_process_waits_and_says_so(go: Any, tmp_path: Path) -> None:
+def test_a_second_process_reports_that_it_waits(go: Any, tmp_path: Path) -> None:
     built = toolchain.build(tmp_path, quiet)
     go.built()
     (built.bin / "kubelet").unlink()
-    said = threading.Event()
-    waiter = threading.Thread(target=toolchain.build, args=(tmp_path, lambda *_: said.set()))
+    waiting = threading.Event()
+    waiter = threading.Thread(target=toolchain.build, args=(tmp_path, lambda *_: waiting.set()))
     with exclusive(built.bin.parent.with_suffix(".lock"), waiting=pytest.fail):
         waiter.start()
-        assert said.wait(10)
+        assert waiting.wait(10)
         assert go.built() == []
     waiter.join(10)
     assert go.built() == [KUBELET]
 
 
-def test_unwritable_cache_is_an_error_to_act_on(go: Any, tmp_path: Path) -> None:  # noqa: ARG001 - a Go must be there
+def test_the_error_for_an_unwritable_cache_has_a_next_step(go: Any, tmp_path: Path) -> None:  # noqa: ARG001 - the build requires Go
     (tmp_path / "toolchain").write_text("a file")
     with pytest.raises(HostError, match="TRUSTPLANE_CACHE"):
         toolchain.build(tmp_path, quiet)

@@ -19,7 +19,7 @@ def test_default_cache(environment: dict[str, str], folder: Path) -> None:
     assert default_cache(environment) == folder
 
 
-def test_copied_cache_is_whole(tmp_path: Path) -> None:
+def test_a_copied_cache_is_complete(tmp_path: Path) -> None:
     draft = tmp_path / "draft"
     draft.write_bytes(b"content")
     Manifest(tmp_path).add("bin/program", draft)
@@ -28,7 +28,7 @@ def test_copied_cache_is_whole(tmp_path: Path) -> None:
     assert not Manifest(tmp_path).whole("bin/other")
 
 
-def test_record_refuses_other_content_of_equal_size(tmp_path: Path) -> None:
+def test_a_record_detects_other_content_of_equal_size(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"one")
     record = Record.of(file)
@@ -37,7 +37,7 @@ def test_record_refuses_other_content_of_equal_size(tmp_path: Path) -> None:
     assert not record.matches(file)
 
 
-def test_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
+def test_an_error_releases_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "folder" / "lock"
     with pytest.raises(ValueError, match="broken"), exclusive(lock, waiting=pytest.fail):
         raise ValueError("broken")

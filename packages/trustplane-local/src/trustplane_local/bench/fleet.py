@@ -1,4 +1,4 @@
-"""The measured cluster: its configuration, its updates, and pulls that cross-check what Trustplane reports."""
+"""The measured cluster: its configuration, its updates, and pulls that cross-check Trustplane's reports."""
 
 import asyncio
 import base64
@@ -25,18 +25,18 @@ from trustplane_local.registry import Registry
 
 MANAGER = "trustplane-bench"
 NAMESPACE = "default"
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _PULL_SECRET = "bench"  # noqa: S105  the Secret's name
 _PULL_SECONDS = 30.0
 
 
 class Fleet:
-    """One cluster of a management cluster.
+    """A workload cluster.
 
     Args:
         supervisor: Client of the management cluster.
-        name: Of the cluster.
-        manager: Field manager of the service's configuration. Entries that another one applied before stay its own.
+        name: Name of the workload cluster.
+        manager: Field manager for the service configuration. Another manager's entries stay.
     """
 
     def __init__(self, supervisor: Client, name: str, *, manager: str = MANAGER) -> None:
@@ -50,24 +50,24 @@ class Fleet:
         return Key(NAMESPACE, self.name)
 
     async def configure(self, authorities: Mapping[str, bytes], annotations: Mapping[str, str] | None = None) -> None:
-        """Apply the service's configuration: PEM certificates by name, and what the annotations say of them."""
+        """Apply the service configuration: PEM certificates by name, and annotations."""
         body = manifests.service_configuration(authorities) | {"apiVersion": CONFIGURATIONS.api_version}
         body["metadata"]["annotations"] = dict(annotations or {})
         await self._supervisor.apply(CONFIGURATIONS, body, manager=self._manager)
 
     async def register(self, host: str) -> None:
-        """Make a Registry, so that every node must prove that it trusts the host."""
+        """Create a Registry, which makes every node prove its trust in the host."""
         await self._supervisor.apply(REGISTRIES, manifests.registry(host), manager=MANAGER)
 
     async def make(self, *, control_planes: int = 1, workers: int) -> None:
-        """Make the cluster and wait until it is ready."""
+        """Create the cluster and wait until it is ready."""
         release = (await self._supervisor.list(RELEASES))[-1].metadata.name
         body = manifests.cluster(self.name, release, control_planes=control_planes, workers=workers)
         await self._supervisor.apply(TANZU_CLUSTERS, body, manager=MANAGER)
         await self.until("the cluster is ready", self._is_ready, seconds=1200)
 
     async def delete(self) -> None:
-        """Delete the cluster and wait until nothing of it is left."""
+        """Delete the cluster and wait until it is gone."""
         await self._supervisor.delete(TANZU_CLUSTERS, self.name, NAMESPACE)
 
         async def is_gone() -> bool:
@@ -85,7 +85,7 @@ class Fleet:
         return is_rolled_out(await machinery(self._supervisor, self.key))
 
     async def strategy(self, value: str) -> None:
-        """Set the cluster's policy: `InPlace` or `Replace`."""
+        """Set the cluster's update strategy: `InPlace` or `Replace`."""
         await self._annotate({UPDATE_STRATEGY: value})
 
     async def request(self) -> datetime:
@@ -99,7 +99,7 @@ class Fleet:
         await self._supervisor.patch(TANZU_CLUSTERS, self.name, NAMESPACE, body)
 
     async def workers(self) -> dict[str, str]:
-        """Return the workers' addresses by the names of their Nodes."""
+        """Return the workers' addresses by Node name."""
         machines = await self._supervisor.list(MACHINES, NAMESPACE, labels=f"{CLUSTER_NAME_LABEL}={self.name}")
         return {
             machine.status.node_ref.name: address.address
@@ -111,14 +111,14 @@ class Fleet:
         }
 
     async def address(self) -> str:
-        """Return the address of a worker that stays, the last by name.
+        """Return the address of a worker that is not being deleted: the last by name.
 
         Raises:
-            TransientError: The cluster has no worker at the moment.
+            TransientError: The cluster currently has no such worker.
         """
         workers = await self.workers()
         if not workers:
-            raise TransientError(f"Cluster {self.name} has no worker at the moment")
+            raise TransientError(f"Cluster {self.name} currently has no worker")
         return workers[max(workers)]
 
     async def private_key(self) -> str:
@@ -133,9 +133,9 @@ class Fleet:
             yield client
 
     async def pull(self, workload: Client, registry: Registry) -> dict[str, Verdict]:
-        """Have the kubelet of every worker pull an image with credentials; return the verdicts by Node.
+        """Make the kubelet of every worker pull an image with credentials; return the verdicts by Node.
 
-        This is independent of Trustplane's manager: the pods are made from here.
+        This is independent of Trustplane's manager, because the benchmark creates the pods.
         """
         await prepare(workload)
         secret = manifests.pull_secret(_PULL_SECRET, registry.host, registry.username, registry.password())
@@ -146,7 +146,12 @@ class Fleet:
         return {proof.node: proof.verdict async for proof in prove(workload, nodes, [target], timeout=_PULL_SECONDS)}
 
     async def until(self, what: str, probe: Callable[[], Awaitable[bool]], *, seconds: float) -> None:
-        """Poll until something holds.
+        """Poll until a claim holds.
+
+        Args:
+            what: The claim, for the error.
+            probe: Returns whether it holds.
+            seconds: Limit.
 
         Raises:
             TransientError: It does not hold in that time.
@@ -154,5 +159,5 @@ class Fleet:
         deadline = time.monotonic() + seconds
         while not await probe():
             if time.monotonic() > deadline:
-                raise TransientError(f"After {seconds:.0f} s it does not hold that {what}")
-            await asyncio.sleep(_LOOK_SECONDS)
+                raise TransientError(f"After {seconds:.0f} s, this does not hold: {what}")
+            await asyncio.sleep(_POLL_SECONDS)

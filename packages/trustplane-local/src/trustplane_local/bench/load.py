@@ -1,4 +1,4 @@
-"""What users notice during a change: pulls that fail, pods that restart, machines that are replaced."""
+"""Effects of a change on users: failed pulls, restarted pods, replaced machines."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -41,13 +41,13 @@ class Load:
 async def under_load(
     workload: Client, fleet: Fleet, reports: Reports, registry: Registry, app: str
 ) -> AsyncIterator[Load]:
-    """Pull, and follow pods and machines, within the block; the load is complete after it.
+    """Pull images and follow pods and machines within the block; the result is complete at its end.
 
     Args:
         workload: Client of the cluster.
         fleet: The cluster.
-        reports: Reports about it.
-        registry: One that the nodes trust throughout.
+        reports: Trustplane's reports about it.
+        registry: A registry that the nodes trust throughout.
         app: Value of the label `app` of the Deployment to follow, and name of the registry's pull secret.
     """
     puller = Puller(fleet.address, await fleet.private_key(), registry.host)

@@ -1,4 +1,4 @@
-"""The pods of a workload cluster, followed by one watch: restarts, interruptions, and pulls by kubelets."""
+"""Restarts, downtime and kubelet pulls of a workload cluster's pods, from a watch."""
 
 import asyncio
 import contextlib
@@ -34,8 +34,8 @@ class Felt:
         restarts: Restarts of containers, in all namespaces.
         ended: Pods that are gone, in all namespaces.
         down_seconds: Time without a ready pod of the watched app.
-        pulls: Pods made to pull an image.
-        failed_pulls: Of those, pods whose kubelet ever reported that the pull failed.
+        pulls: Pods created to pull an image.
+        failed_pulls: Those whose kubelet reported a failed pull at least once.
         last_failure: The kubelet's message for the last of them.
     """
 
@@ -47,7 +47,7 @@ class Felt:
     last_failure: str = ""
 
     def count(self, old: Json | None, new: Json | None) -> None:
-        """Count what a change of a pod says: its restarts since the pod was first seen, or its end."""
+        """Count the restarts in a change of a pod, or its end. Restarts before its first appearance do not count."""
         if old is None:
             return
         if new is None:
@@ -63,14 +63,14 @@ def restarts(pod: Json) -> int:
 
 
 def is_ready(pod: Json) -> bool:
-    """Return whether a pod is ready and stays."""
+    """Return whether a pod is ready and not being deleted."""
     conditions = (pod.get("status") or {}).get("conditions") or []
     ready = any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
     return ready and "deletionTimestamp" not in pod["metadata"]
 
 
 def pull_failure(pod: Json) -> str:
-    """Return why the kubelet could not pull the image of a pod; empty if it did not report that."""
+    """Return why the kubelet could not pull a pod's image; empty if it reported no failure."""
     for status in (pod.get("status") or {}).get("containerStatuses") or []:
         waiting = (status.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _PULL_FAILED:
@@ -79,14 +79,14 @@ def pull_failure(pod: Json) -> str:
 
 
 def has_ended(pod: Json) -> bool:
-    """Return whether nothing more will happen to a pod."""
+    """Return whether a pod has succeeded or failed."""
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def pulling_pod(name: str, node: str, image: str, pull_secret: str) -> Json:
-    """Return a pod that makes the kubelet of a node ask the registry for an image, then ends.
+    """Return a pod that makes a node's kubelet pull an image, then ends.
 
-    It uses the node's network, which spares the two cores the set-up of another.
+    It uses the node's network: creating a pod network would cost CPU time that the measurement needs.
     """
     container = {
         "name": "pull",
@@ -112,12 +112,12 @@ def pulling_pod(name: str, node: str, image: str, pull_secret: str) -> Json:
 
 
 class Pods:
-    """Follows all pods of a cluster, and makes some that pull.
+    """Follows all pods of a cluster, and creates pods that pull.
 
     Args:
-        workload: The cluster.
+        workload: Client of the cluster.
         app: Value of the label `app` of the watched Deployment.
-        registry: Whose image is pulled. Its pull secret in namespace `default` is named like the app.
+        registry: The registry to pull from. Its pull secret in namespace `default` is named like the app.
         nodes: Returns the names of the Nodes to pull on.
     """
 
@@ -135,7 +135,7 @@ class Pods:
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Follow and pull within the block; the pods that pulled are gone after it."""
+        """Follow and pull within the block; delete the pulling pods at its end."""
         try:
             async with beside(self._informer.run()):
                 await self._informer.synced.wait()
@@ -155,10 +155,10 @@ class Pods:
             return
         self.felt.count(change.old, change.new)
         if labels.get("app") == self._app:
-            self._judge(metadata["name"], change.new)
+            self._track_downtime(metadata["name"], change.new)
 
-    def _judge(self, name: str, pod: Json | None) -> None:
-        """Take the time without a ready pod of the app."""
+    def _track_downtime(self, name: str, pod: Json | None) -> None:
+        """Measure the time without a ready pod of the app."""
         if pod is not None and is_ready(pod):
             self._ready.add(name)
         else:
@@ -172,7 +172,7 @@ class Pods:
         self._down_since = None if self._ready else now
 
     async def _pull(self) -> None:
-        """Make a pod on each node in turn, and no second one on a node while the first waits."""
+        """Create pods on the nodes in turn, but only one at a time per node."""
         busy: set[str] = set()
 
         async def pull(node: str) -> None:
@@ -201,7 +201,7 @@ class Pods:
             async with asyncio.timeout(_GIVE_UP_SECONDS):
                 await self._follow(name, pod)
         except (TrustplaneError, TimeoutError):
-            return  # the control plane or the node is away: that says nothing about pulls
+            return  # the control plane or the node is unavailable, which is unrelated to pulls
         finally:
             del self._waiting[name]
             with contextlib.suppress(TrustplaneError):

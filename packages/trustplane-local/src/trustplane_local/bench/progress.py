@@ -1,4 +1,4 @@
-"""An update's progress on each machine, as Trustplane reports it. Pure."""
+"""An update's progress on each machine, from Trustplane's reports. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ class Snapshot:
     """A cluster at one moment.
 
     Attributes:
-        cluster: Records which set the cluster took, and when.
-        trust: Reports every node that has not proven that set.
+        cluster: Records the set in force, and the time of the handled request.
+        trust: Reports every node that has not proven the set in force.
         machines: Machines that are not being deleted.
     """
 
@@ -30,12 +30,13 @@ class Snapshot:
 
     def group(self, name: str) -> frozenset[str]:
         """Return the names of the Machines of `WORKERS` or `CONTROL_PLANE`."""
-        wanted = name == CONTROL_PLANE
-        return frozenset(machine.metadata.name for machine in self.machines if is_control_plane(machine) == wanted)
+        return frozenset(
+            machine.metadata.name for machine in self.machines if is_control_plane(machine) == (name == CONTROL_PLANE)
+        )
 
     @property
     def uids(self) -> frozenset[str]:
-        """The identities of the Machines: a replacement has another one."""
+        """The uids of the Machines; a replacement has another uid."""
         return frozenset(machine.metadata.uid for machine in self.machines)
 
     def pending(self, requested_at: datetime, goal: str = PROVEN) -> frozenset[str] | None:
@@ -65,14 +66,14 @@ class Snapshot:
 
 @dataclass
 class Stopwatch:
-    """Takes the time at which each group of machines first reaches the goal.
+    """Measures when each group of machines first reaches the goal.
 
     Attributes:
-        began: When the change was applied, in seconds of a monotonic clock.
-        requested_at: When the update was requested, by the wall clock.
-        sizes: How many machines each group has.
+        began: Time of the apply of the change, in seconds of a monotonic clock.
+        requested_at: Time of the update request, by the wall clock.
+        sizes: Number of machines in each group.
         goal: PROVEN or NOT_TRUSTED.
-        seconds: By group, from `began` until every machine of it reached the goal.
+        seconds: Time from `began` until every machine of a group reached the goal, by group.
     """
 
     began: float
@@ -92,7 +93,7 @@ class Stopwatch:
 
 
 def described(snapshot: Snapshot, requested_at: datetime, goal: str = PROVEN) -> str:
-    """Return what a wait that is over waited for."""
+    """Return the reasons why the goal is not reached, for the error of a wait."""
     pending = snapshot.pending(requested_at, goal)
     if pending is None:
         return "the request is unanswered, or not reported yet"

@@ -17,8 +17,8 @@ _BATCH: Final = 10
 _BATCH_SECONDS: Final = 120.0  # until a batch counts as lost
 _SHOWN: Final = 200  # characters of a failure
 _FAILED: Final = "failed "
-# Through the CRI where the node has its client, else as the CRI does: by containerd, with the hosts of `config_path`.
-# A registry that asks for credentials has been asked over TLS that containerd accepted.
+# Pulls by the CRI if the node has its client, otherwise by containerd with the CRI's `config_path`.
+# A request for credentials counts as success: the registry answered over TLS that containerd accepted.
 _SCRIPT: Final = f"""
 pull() {{
     if command -v crictl >/dev/null; then
@@ -43,11 +43,11 @@ done
 
 @dataclass
 class Pulls:
-    """Counted pulls.
+    """Counts of pulls.
 
     Attributes:
-        made: All of them.
-        failed: Those without an answer of the registry, and attempts to log in on the node that failed.
+        made: All pulls.
+        failed: Pulls without an answer of the registry, and failed logins to the node.
         last_failure: The last failure's message.
     """
 
@@ -56,14 +56,14 @@ class Pulls:
     last_failure: str = ""
 
     def count(self, output: str) -> None:
-        """Count the pulls of a batch by its output, a line for each."""
+        """Count the pulls of a batch; its output has a line for each."""
         for line in output.splitlines():
             self.made += 1
             if line.startswith(_FAILED):
                 self.fail(line.removeprefix(_FAILED))
 
     def fail(self, message: str) -> None:
-        """Count a failure of a pull that is counted already."""
+        """Count the failure of a counted pull."""
         self.failed += 1
         self.last_failure = clean(message, _SHOWN)
 
@@ -72,7 +72,7 @@ class Puller:
     """Pulls until it is stopped.
 
     Args:
-        address: Returns the address of a worker; called again when the connection is lost.
+        address: Returns the address of a worker; called again if the connection is lost.
         private_key: SSH key of the nodes.
         host: A registry that the nodes trust throughout.
     """
@@ -89,22 +89,22 @@ class Puller:
         """Pull until `stop` is called, or until cancelled."""
         try:
             while not self._is_stopping:
-                await self._pull_on_one()
+                await self._pull_on_worker()
         finally:
             self._ended.set()
 
     async def stop(self) -> None:
-        """Finish the batch under way, whose results would otherwise be lost."""
+        """Finish the current batch, whose results would otherwise be lost."""
         self._is_stopping = True
         await self._ended.wait()
 
-    async def _pull_on_one(self) -> None:
-        """Pull on one node until the connection to it is lost."""
+    async def _pull_on_worker(self) -> None:
+        """Pull on a worker until the connection is lost."""
         try:
             async with ssh.connect(await self._address(), self._private_key) as node:
                 while not self._is_stopping:
-                    done = await node.run("sudo -n sh -s", stdin=self._script, timeout=_BATCH_SECONDS)
-                    self.pulls.count(done.stdout)
+                    completed = await node.run("sudo -n sh -s", stdin=self._script, timeout=_BATCH_SECONDS)
+                    self.pulls.count(completed.stdout)
         except TrustplaneError as error:
             self.pulls.made += 1
             self.pulls.fail(str(error))

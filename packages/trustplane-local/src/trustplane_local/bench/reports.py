@@ -1,4 +1,4 @@
-"""Trustplane's own reports about one cluster, followed by watches."""
+"""Trustplane's reports about a cluster, from watches."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ class Reports:
     """Follows a cluster's Cluster, Machines and ClusterTrust.
 
     Args:
-        client: To the management cluster.
+        client: Client of the management cluster.
         key: The cluster's namespace and name.
     """
 
@@ -48,16 +48,16 @@ class Reports:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The cluster as last reported."""
+        """The cluster's last reported state."""
         machines = [machine for machine in self._machines.items() if machine.metadata.deletion_timestamp is None]
         return Snapshot(self._clusters.get(self._key), self._trusts.get(self._key), tuple(machines))
 
     async def until(self, what: str, holds: Callable[[Snapshot], bool], *, seconds: float) -> Snapshot:
-        """Wait until something holds, and return the first snapshot in which it does.
+        """Wait until a claim holds, and return the first snapshot in which it does.
 
         Args:
             what: The claim, for the error.
-            holds: Judges a snapshot; called after every change.
+            holds: Returns whether it holds in a snapshot; called after every change.
             seconds: Limit.
 
         Raises:
@@ -69,14 +69,14 @@ class Reports:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise TransientError(f"After {seconds:.0f} s it does not hold that {what}") from None
+            raise TransientError(f"After {seconds:.0f} s, this does not hold: {what}") from None
         return snapshot
 
     async def time(self, watch: Stopwatch, *, seconds: float) -> dict[str, float]:
-        """Wait until every group of machines has reached the stopwatch's goal; return the seconds of each group.
+        """Wait until every group of machines has reached the stopwatch's goal; return the seconds by group.
 
         Raises:
-            TransientError: They do not reach it in that time; the message says which are missing.
+            TransientError: They do not reach it in that time; the message lists the missing machines.
         """
         what = f"every machine of {self._key} is {watch.goal}"
         try:

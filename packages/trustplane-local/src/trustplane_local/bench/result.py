@@ -1,4 +1,4 @@
-"""The benchmark's results: medians beside their goals and beside replacement, and what users noticed. Pure."""
+"""The benchmark's results: medians, their goals, a comparison with replacement, and effects on users. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class Timing:
     """One kind of change, for one group of machines.
 
     Attributes:
-        title: What was changed, and whose proof was awaited.
-        runs: Seconds of each run in place, from the apply of the configuration.
-        goal: For their median, in seconds; None: there is none.
-        replaced: Seconds of the same change by replacement; None: not measured.
+        title: The change and the group.
+        runs: Seconds of each run in place, from the apply of the configuration to the proof.
+        goal: Goal for their median, in seconds; None without one.
+        replaced: Seconds of the same change by replacement; None if not measured.
     """
 
     title: str
@@ -39,14 +39,14 @@ class Timing:
 
     @property
     def verdict(self) -> str:
-        """Whether the goal is met, in words."""
+        """The goal, and whether it is met; empty without one."""
         if self.goal is None:
             return ""
         return f"{self.goal:g} s: {'met' if self.median <= self.goal else 'missed'}"
 
     @property
     def ratio(self) -> float | None:
-        """How many times as long replacement takes."""
+        """How many times as long the change takes by replacement."""
         return None if self.replaced is None else self.replaced / self.median
 
 
@@ -56,8 +56,8 @@ class CrossCheck:
 
     Attributes:
         title: The change.
-        agrees: Whether every kubelet confirms what Trustplane reported.
-        message: What the kubelets reported, if that differs.
+        agrees: Whether every kubelet confirms Trustplane's report.
+        message: The kubelets' deviating results.
     """
 
     title: str
@@ -67,12 +67,12 @@ class CrossCheck:
 
 @dataclass(frozen=True)
 class Result:
-    """Everything that was measured.
+    """All measurements.
 
     Attributes:
-        timings: By change and group.
-        in_place: What users noticed during all changes in place together.
-        replacement: The same during replacement; None: nothing was replaced.
+        timings: Timings by change and group.
+        in_place: Effects on users during all changes in place.
+        replacement: Effects on users during replacement; None if nothing was replaced.
         checks: Independent pulls.
     """
 
@@ -88,7 +88,7 @@ class Result:
 
 
 def timing_table(timings: Sequence[Timing]) -> Table:
-    """Return the seconds of every change."""
+    """Return the table of all timings."""
     table = Table(title="Seconds from apply until Trustplane reports the proof")
     table.add_column("")
     for title in ("median", "goal", "runs", "replaced", "times as fast"):
@@ -102,16 +102,16 @@ def timing_table(timings: Sequence[Timing]) -> Table:
 
 
 def load_table(result: Result) -> Table:
-    """Return what users noticed."""
-    table = Table(title="Noticed meanwhile")
+    """Return the table of effects on users."""
+    table = Table(title="Effects on users")
     table.add_column("")
     table.add_column("in place, all runs", justify="right")
     table.add_column("goal", justify="right")
     in_place = total(result.in_place)
-    columns = [_noticed(in_place)]
+    columns = [_effects(in_place)]
     if result.replacement is not None:
         table.add_column("replacement", justify="right")
-        columns.append(_noticed(result.replacement))
+        columns.append(_effects(result.replacement))
     goals = {"machines replaced": "0", "pods restarted or ended": "0", _LOOP: "0"}
     for title in columns[0]:
         first, *others = (column[title] for column in columns)
@@ -122,12 +122,12 @@ def load_table(result: Result) -> Table:
 _LOOP: Final = f"failed pulls of a loop, {pulls.PER_SECOND} a second"
 
 
-def _noticed(load: Load) -> dict[str, str]:
+def _effects(load: Load) -> dict[str, str]:
     return {
         "machines replaced": str(load.replaced),
         "pods restarted or ended": str(load.disturbed_pods),
         _LOOP: f"{load.pulls.failed} of {load.pulls.made}",
-        "pods whose pull ever failed": f"{load.pods.failed_pulls} of {load.pods.pulls}",
+        "pods with a failed pull": f"{load.pods.failed_pulls} of {load.pods.pulls}",
         "seconds without the counting pod": f"{load.pods.down_seconds:.1f}",
     }
 

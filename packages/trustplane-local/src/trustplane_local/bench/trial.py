@@ -1,4 +1,4 @@
-"""Changes of trust on one cluster, each timed, and checked by pulls that Trustplane does not make."""
+"""Trust changes on a cluster, each timed and checked by independent pulls."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -23,15 +23,15 @@ Authorities = Mapping[str, bytes]
 
 
 class Trial:
-    """One cluster under test.
+    """A cluster under test.
 
     Args:
-        fleet: The cluster, which exists.
-        workload: Client of it.
-        reports: Trustplane's reports about it.
+        fleet: The cluster.
+        workload: Client of the cluster.
+        reports: Trustplane's reports about the cluster.
         registry: The registry whose CA is added and removed.
-        sizes: How many machines each group has.
-        report: Called with a line for people.
+        sizes: Number of machines in each group.
+        report: Called with a line about each change.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Trial:
         self._report = report
 
     async def start_pod(self, registry: Registry) -> None:
-        """Start the pod that counts, with an image of a registry, and wait until it runs."""
+        """Start the counting pod, with an image of a registry, and wait until it runs."""
         secret = manifests.pull_secret(APP, registry.host, registry.username, registry.password())
         await self.workload.apply(PLAIN_SECRETS, secret, manager=MANAGER)
         body = manifests.deployment(APP, registry.image, credentials=APP)
@@ -66,12 +66,12 @@ class Trial:
         await self.fleet.until("the counting pod runs", is_running, seconds=180)
 
     async def change(self, title: str, authorities: Authorities, goal: str = PROVEN) -> dict[str, float]:
-        """Change the configuration, have the cluster take it, and wait until every machine has reached the goal.
+        """Change the configuration, request an update, and wait until every machine has reached the goal.
 
         Args:
-            title: What is changed.
-            authorities: PEM certificates by name, all of them.
-            goal: PROVEN, or NOT_TRUSTED where the CA of the registry was removed.
+            title: Name of the change.
+            authorities: All PEM certificates of the new configuration, by name.
+            goal: PROVEN, or NOT_TRUSTED if the CA of the registry is removed.
 
         Returns:
             Seconds from the apply of the configuration, by group of machines.
@@ -97,7 +97,7 @@ class Trial:
 
 
 def cross_check(title: str, verdicts: Mapping[str, Verdict], *, is_trusted: bool) -> CrossCheck:
-    """Judge whether the kubelets' answers, by Node, are those that Trustplane's report promises."""
+    """Compare the verdicts of independent pulls, by Node, with Trustplane's report."""
     wrong = [f"{node}: {verdict}" for node, verdict in verdicts.items() if not _fits(verdict, is_trusted=is_trusted)]
     message = "; ".join(wrong) if verdicts else "no worker answered"
     return CrossCheck(title, agrees=not message, message=message)

@@ -1,4 +1,4 @@
-"""`make bench-update`: how long a change of trust takes in place, beside replacement, and what users notice."""
+"""`make bench-update`: the duration of a trust change in place and by replacement, and its effects on users."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
@@ -22,43 +22,43 @@ from trustplane_local.bench.trial import APP, SECONDS, Trial
 from trustplane_local.stack import Stack
 
 RUNS: Final = 5
-_RUNS_OF_THREE: Final = 3  # at most: a change takes longer there, and varies less
+_RUNS_OF_THREE: Final = 3  # at most: changes take longer there, and vary less
 _ADDED, _RENEWED, _REMOVED = "CA added", "CA replaced", "CA removed"
 
 
 @dataclass(frozen=True)
 class _Scenario:
-    """What is measured on one cluster: machines by group, how often, and whether it is replaced at the end."""
+    """The measurements on one cluster."""
 
     name: str
-    sizes: Mapping[str, int]
-    runs: int
-    replaces: bool = True
-    renews: bool = True  # whether a CA is also replaced
+    sizes: Mapping[str, int]  # number of machines in each group
+    runs: int  # repetitions
+    replaces: bool = True  # whether the last change is by replacement
+    renews: bool = True  # whether the changes include the replacement of a CA
 
 
 @dataclass
 class _Measured:
-    """The seconds of one cluster's changes, by title: one dictionary of groups for each run."""
+    """The results of one cluster. `runs` has, by title, the seconds of each run by group of machines."""
 
     runs: dict[str, list[Mapping[str, float]]] = field(default_factory=dict)
     replaced: Mapping[str, float] = field(default_factory=dict)
 
-    def timing(self, title: str, group: str, words: str, goal: float | None = None) -> Timing:
-        """Return the seconds of one change, for one group of machines."""
+    def timing(self, title: str, group: str, description: str, goal: float | None = None) -> Timing:
+        """Return the timing of one change for one group of machines."""
         replaced = self.replaced.get(group) if title == _ADDED else None
-        return Timing(f"{title}, {words}", tuple(run[group] for run in self.runs[title]), goal, replaced)
+        return Timing(f"{title}, {description}", tuple(run[group] for run in self.runs[title]), goal, replaced)
 
 
 class Benchmark:
-    """One run.
+    """A run of the benchmark.
 
     Args:
-        stack: A local stack that is up.
+        stack: A running local stack.
         supervisor: Client of its management cluster.
         console: Where progress is shown.
-        runs: How often each change is made.
-        replace_three: Whether to replace the control plane of three, too, which takes minutes.
+        runs: Repetitions of each change.
+        replace_three: Whether to also replace the control plane of three, which takes minutes.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class Benchmark:
 
     async def run(self) -> Result:
         """Measure a cluster of one control plane node and three workers, then a control plane of three."""
-        for each in (self._steady, self._added):
-            await Fleet(self._supervisor, "").register(each.host)
+        for target in (self._steady, self._added):
+            await Fleet(self._supervisor, "").register(target.host)
         small = await self._measure(_Scenario("bench", {CONTROL_PLANE: 1, WORKERS: 3}, self._runs))
         await Fleet(self._supervisor, "bench").delete()
         few, replaces = min(self._runs, _RUNS_OF_THREE), self._replace_three
@@ -94,7 +94,7 @@ class Benchmark:
         return Result(timings, tuple(self._in_place), replacement, tuple(self._checks))
 
     async def _measure(self, scenario: _Scenario) -> _Measured:
-        """Make a cluster, change its trust in place, then by replacement."""
+        """Create a cluster, change its trust in place, then by replacement."""
         measured = _Measured()
         async with self._cluster(scenario) as trial:
             async with self._loaded(trial) as load:
@@ -157,6 +157,6 @@ class Benchmark:
 
 
 async def run(stack: Stack, console: Console, *, runs: int = RUNS, replace_three: bool = True) -> Result:
-    """Measure on a stack that is up; see `Benchmark`."""
+    """Run the benchmark on a running stack; see `Benchmark`."""
     async with Client.open(Path(stack.kubeconfig)) as supervisor:
         return await Benchmark(stack, supervisor, console, runs=runs, replace_three=replace_three).run()

@@ -14,7 +14,7 @@ from trustplane_local.stack import default_folder
 
 @click.group("bench")
 def command() -> None:
-    """Measure on real clusters of a local stack made for that."""
+    """Run benchmarks on real clusters, on a local stack of their own."""
 
 
 @command.command()
@@ -28,23 +28,23 @@ def command() -> None:
     callback=lambda _context, _option, value: value.absolute(),
 )
 @CACHE
-@click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True, help="How often each change is made.")
+@click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True, help="Repetitions of each change.")
 @click.option(
     "--replace-control-plane/--no-replace-control-plane",
     "replace_three",
     default=True,
     show_default=True,
-    help="Replace the control plane of three for comparison, which takes a few minutes.",
+    help="Also measure the replacement of a control plane of three; takes a few minutes.",
 )
 @click.option("--keep", is_flag=True, help="Leave the stack up.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def update(*, folder: Path, cache: Path, runs: int, replace_three: bool, keep: bool, output: str) -> None:
-    """Time changes of trust in place, and compare them with replacement.
+    """Time trust changes in place, and compare them with replacement.
 
-    Starts a local stack and makes a cluster of 1 control plane node and 3 workers. Adds, replaces and removes a CA five
-    times in place, under a load of pulls and pods, then adds it by replacement. The same with a control plane of three.
-    Prints the seconds from apply until Trustplane reports that every machine has proven the change, their medians
-    beside the goals, and what users noticed. The stack is removed at the end.
+    Starts a local stack with a cluster of 1 control plane node and 3 workers. Adds, replaces and removes a CA five
+    times in place, under a load of pulls and pods, then adds it by replacement. Repeats this with 3 control plane
+    nodes. Prints the seconds from apply until Trustplane reports that every machine has proven the change, the medians
+    with their goals, and the effects on users. Removes the stack at the end.
     """
     from trustplane_local.bench import update as benchmark  # noqa: PLC0415 - keeps `--help` fast
     from trustplane_local.bench.result import load_table, timing_table, to_json  # noqa: PLC0415
@@ -61,10 +61,10 @@ def update(*, folder: Path, cache: Path, runs: int, replace_three: bool, keep: b
     if output == "json":
         echo_json(to_json(result))
         return
-    shown = console(width=WIDE)
-    shown.print(timing_table(result.timings))
-    shown.print(load_table(result))
+    wide = console(width=WIDE)
+    wide.print(timing_table(result.timings))
+    wide.print(load_table(result))
     agreeing = len(result.checks) - len(result.disagreements)
-    shown.print(f"Independent pulls agree after {agreeing} of {len(result.checks)} changes")
+    wide.print(f"Independent pulls agree after {agreeing} of {len(result.checks)} changes")
     for check in result.disagreements:
-        shown.print(f"{check.title}: {check.message}")
+        wide.print(f"{check.title}: {check.message}")

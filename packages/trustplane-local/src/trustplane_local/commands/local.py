@@ -24,11 +24,11 @@ STATE = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     default=default_folder,
     show_default="$TRUSTPLANE_STATE, or trustplane/default in $XDG_STATE_HOME or ~/.local/state",
-    help="Folder of the stack. Another folder is another stack.",
+    help="State folder of the stack. Each folder is a separate stack.",
     callback=lambda _context, _option, value: value.absolute(),
 )
 
-WIDE = 200  # columns where nobody's terminal wraps lines
+WIDE = 200  # columns; long lines are not wrapped for pipes and wide terminals
 
 
 def _default_cache() -> Path:
@@ -42,7 +42,7 @@ CACHE = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     default=_default_cache,
     show_default="$TRUSTPLANE_CACHE, or trustplane in $XDG_CACHE_HOME or ~/.cache",
-    help="Folder of built programs, shared by stacks.",
+    help="Folder of the build cache, shared by all stacks.",
     callback=lambda _context, _option, value: value.absolute(),
 )
 
@@ -50,7 +50,7 @@ VERSIONS = click.option(
     "--versions",
     type=click.Choice(list(SETS)),
     show_default=f"${VARIABLE}, or default",
-    help="Version set: Kubernetes and Cluster API. A stack keeps its set.",
+    help="Version set: Kubernetes and Cluster API. An existing stack keeps its set.",
 )
 
 
@@ -59,8 +59,8 @@ def command() -> None:
     """Real Kubernetes clusters on this machine, with one command.
 
     A stack is a management cluster ("Supervisor") of local processes, two private registries, and clusters whose
-    machines are podman containers. Everything is in one folder and goes with `down`. It needs root, and on the first
-    run about 15 GiB of disk and some minutes to build Kubernetes.
+    machines are podman containers. It lives in one folder, and `down` removes all of it. It needs root, and on the
+    first run about 15 GiB of disk and ten minutes to build Kubernetes.
 
     \b
     Examples:
@@ -69,7 +69,7 @@ def command() -> None:
       kubectl get tanzukubernetesreleases
       trustplane local status
       trustplane local down
-    """  # noqa: D301 - \b is click's mark for a paragraph that is not to be wrapped
+    """  # noqa: D301 - \b is click's mark for a paragraph without wrapping
 
 
 @command.command()
@@ -77,18 +77,18 @@ def command() -> None:
 @CACHE
 @VERSIONS
 @click.option(
-    "--subnet", default="", metavar="CIDR", help="A /18 for a new stack, in place of a free one of 198.18.0.0/15."
+    "--subnet", default="", metavar="CIDR", help="A /18 for a new stack, instead of a free one of 198.18.0.0/15."
 )
 def up(folder: Path, cache: Path, versions: str | None, subnet: str) -> None:
     """Start the stack, or repair it.
 
-    Builds what is missing, starts what does not run, restarts what should run otherwise, and leaves the rest alone.
-    Repeat it after a crash, a reboot, an update of Trustplane, or Ctrl-C: it goes on where it was.
+    Builds missing programs, starts missing processes, restarts outdated ones, and leaves the rest alone. Repeat it
+    after a crash, a reboot, an update of Trustplane, or Ctrl-C: it continues where it stopped.
 
     \b
     Examples:
       trustplane local up
-      trustplane local up --state /srv/second        a second stack beside the first
+      trustplane local up --state /srv/second        a second stack next to the first
       trustplane local up --subnet 10.200.0.0/18     addresses for machines and pods
       trustplane local up --versions capi-1.13       an older Cluster API and Kubernetes
     """  # noqa: D301
@@ -101,7 +101,7 @@ def up(folder: Path, cache: Path, versions: str | None, subnet: str) -> None:
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--subnet") from error
     stack = bring_up(folder, cache, steps=_terminal(), subnet=subnet, versions=versions or "")
-    echo(f"The stack is up. Its kubeconfig: export KUBECONFIG={stack.kubeconfig}")
+    echo(f"The stack is up. To use it: export KUBECONFIG={stack.kubeconfig}")
 
 
 @command.command()
@@ -109,19 +109,19 @@ def up(folder: Path, cache: Path, versions: str | None, subnet: str) -> None:
 def down(folder: Path) -> None:
     """Remove the stack: processes, containers, network, files. The build cache stays.
 
-    Works on half-made stacks as well. Exits with an error where something is left, and lists it.
+    Also removes incomplete stacks. Exits with an error that lists the leftovers, if any.
     """
     from trustplane_local.down import down as take_down  # noqa: PLC0415 - keeps `--help` fast
 
     removed = take_down(folder, _terminal())
-    echo("The stack is gone." if removed else f"There is no stack in {folder}.")
+    echo("The stack is removed." if removed else f"No stack in {folder}.")
 
 
 @command.command()
 @CACHE
 @VERSIONS
 def build(cache: Path, versions: str | None) -> None:
-    """Build Kubernetes, Cluster API and the node image, and start nothing."""
+    """Build Kubernetes, Cluster API and the node image, without starting anything."""
     from trustplane_local.creation import build as build_all  # noqa: PLC0415 - keeps `--help` fast
 
     programs, image = build_all(cache, choose_versions(versions or ""), _terminal())
@@ -132,11 +132,11 @@ def build(cache: Path, versions: str | None) -> None:
 @STATE
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def status(folder: Path, output: str) -> None:
-    """Show what runs. Exits with 0 only when every part is ready and every container runs."""
+    """Show the state of the stack. Exits with 0 only if every part is ready and every container is running."""
     from trustplane_local.commands import tables  # noqa: PLC0415 - keeps `--help` fast
     from trustplane_local.status import observe  # noqa: PLC0415
 
-    observed = asyncio.run(observe(_stack(folder)))
+    observed = asyncio.run(observe(_load_stack(folder)))
     if output == "json":
         echo_json(msgspec.to_builtins(observed))
     else:
@@ -146,17 +146,17 @@ def status(folder: Path, output: str) -> None:
 
 @command.command()
 @STATE
-@click.option("--path", is_flag=True, help="Print where the Supervisor's kubeconfig is, in place of its content.")
+@click.option("--path", is_flag=True, help="Print the path of the Supervisor's kubeconfig instead of its content.")
 @click.argument("cluster", required=False)
 def kubeconfig(folder: Path, cluster: str | None, *, path: bool) -> None:
-    """Print the Supervisor's kubeconfig, or that of CLUSTER ([NAMESPACE/]NAME), as Cluster API made it.
+    """Print the Supervisor's kubeconfig, or that of CLUSTER ([NAMESPACE/]NAME) as Cluster API wrote it.
 
     \b
     Examples:
       export KUBECONFIG=$(trustplane local kubeconfig --path)
       trustplane local kubeconfig dev/shop > shop.kubeconfig
     """  # noqa: D301
-    stack = _stack(folder)
+    stack = _load_stack(folder)
     if cluster is None:
         echo_data(str(stack.kubeconfig) if path else stack.kubeconfig.read_text(), nl=path)
         return
@@ -171,66 +171,66 @@ async def _workload_kubeconfig(stack: Stack, name: str, namespace: str) -> bytes
     encoded = await Kubectl(stack).run(*arguments, "--output=jsonpath={.data.value}")
     if not encoded:
         raise UserError(
-            f"There is no kubeconfig of a cluster {namespace}/{name}",
-            why="Cluster API makes it a few seconds after the cluster",
-            next_step="`trustplane local status` lists the clusters",
+            f"No kubeconfig of cluster {namespace}/{name}",
+            why="no such cluster exists, or it is a few seconds old and Cluster API has not written it yet",
+            next_step="List the clusters with `trustplane local status`",
         )
     return base64.b64decode(encoded)
 
 
 @command.command()
 @STATE
-@click.option("-n", "--lines", default=50, show_default=True, help="How many of the last lines.")
-@click.option("-f", "--follow", is_flag=True, help="Go on as new lines come, until Ctrl-C.")
+@click.option("-n", "--lines", default=50, show_default=True, help="Number of lines to print, from the end.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 @click.argument("part")
 def logs(folder: Path, part: str, lines: int, *, follow: bool) -> None:
-    """Print the log of PART: a process of the stack, a machine or a registry, by its name in `status`."""
+    """Print the log of PART: the name of a process, machine or registry, as shown by `status`."""
     from trustplane_local import logs as sources  # noqa: PLC0415 - keeps `--help` fast
 
-    arguments, environment = asyncio.run(sources.command(_stack(folder), part, lines=lines, follow=follow))
-    os.execvpe(arguments[0], arguments, environment)  # noqa: S606 - the viewer takes our place
+    arguments, environment = asyncio.run(sources.command(_load_stack(folder), part, lines=lines, follow=follow))
+    os.execvpe(arguments[0], arguments, environment)  # noqa: S606 - the viewer replaces this process
 
 
 @command.command()
 @STATE
 @click.argument("name")
 def kill(folder: Path, name: str) -> None:
-    """Kill a machine or a load balancer, as a power cut would, and see what Cluster API makes of it.
+    """Kill a machine or a load balancer, as a power cut would, to test how Cluster API reacts.
 
-    NAME is that of the Machine, or of the container in `status`. A killed machine is replaced where a
-    MachineHealthCheck asks for it; `trustplane local up` starts it again.
+    NAME is the name of the Machine, or of the container as shown by `status`. Cluster API replaces a killed machine if
+    a MachineHealthCheck covers it; `trustplane local up` starts it again.
     """
     from trustplane_local import naming  # noqa: PLC0415 - keeps `--help` fast
     from trustplane_local.podman import Podman  # noqa: PLC0415
 
-    async def killed() -> str:
-        podman = Podman(_stack(folder))
-        found = naming.container(name, await podman.list())
-        await podman.signal(found.name, "KILL")
-        return found.name
+    async def send_kill() -> str:
+        podman = Podman(_load_stack(folder))
+        container = naming.container(name, await podman.list())
+        await podman.signal(container.name, "KILL")
+        return container.name
 
-    echo(f"{asyncio.run(killed())} was killed")
+    echo(f"Killed {asyncio.run(send_kill())}")
 
 
 @command.command(hidden=True)
 @STATE
 def provider(folder: Path) -> None:
-    """Run the infrastructure provider of the stack; `up` starts it."""
+    """Run the stack's infrastructure provider. `up` starts it."""
     from trustplane.cli.service import run  # noqa: PLC0415 - keeps `--help` fast
     from trustplane_local import provider as infrastructure  # noqa: PLC0415
 
-    stack = _stack(folder)
+    stack = _load_stack(folder)
     run(lambda stop: infrastructure.run(stack, stop))
 
 
-def _stack(folder: Path) -> Stack:
+def _load_stack(folder: Path) -> Stack:
     from trustplane_local.creation import kept  # noqa: PLC0415 - keeps `--help` fast
 
     stack = kept(folder)
     if stack is None:
         raise UserError(
-            f"There is no stack in {folder}",
-            next_step="Start one with `trustplane local up`, or name another folder with --state",
+            f"No stack in {folder}",
+            next_step="Start one with `trustplane local up`, or choose another folder with --state",
         )
     return stack
 

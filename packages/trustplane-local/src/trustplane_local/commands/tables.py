@@ -1,4 +1,4 @@
-"""Tables of `trustplane local status`."""
+"""The tables of `trustplane local status`."""
 
 import datetime as dt
 
@@ -58,7 +58,7 @@ def _containers(containers: list[ContainerStatus]) -> Table:
 
 def _clusters(clusters: list[ClusterStatus] | None) -> Table | str:
     if clusters is None:
-        return "Clusters: the apiserver does not answer"
+        return "Clusters: unknown, because the apiserver does not answer"
     if not clusters:
         return "No clusters"
     table = _table("CLUSTER", "PHASE", "AVAILABLE")

@@ -1,1 +1,1 @@
-"""The main job, told as a story on real clusters; it stops where reality differs from the story."""
+"""The end-to-end demo: a story on real clusters. Every claim is checked, and the first wrong one ends the demo."""

@@ -1,4 +1,4 @@
-"""What goes wrong later: pulls that worked fail, in words that do not tell why. Each is explained, then mended."""
+"""The acts about failures: a working pull breaks, `trustplane diagnose` finds the cause, and its advice fixes it."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ from trustplane_local.demo.stage import (
     Stage,
     apply_configuration,
     command_line,
-    over_ssh,
+    run_over_ssh,
     trustplane,
 )
 
@@ -27,15 +27,16 @@ APP = "shop"
 EVENT_SECONDS = 60
 
 
-def file_removed_from_node(stage: Stage) -> None:
-    """The same words, another cause: somebody removed the CA's file from a node."""
+def remove_file_from_node(stage: Stage) -> None:
+    """Remove the CA's file from a node: the error is the same, the cause is not."""
+    stage.story.say("Now we break things. First: someone deletes the CA's file from a node of early.")
     early = stage.fleet.workload("early")
     file = f"/etc/ssl/certs/tkg-{stage.corp.ca_name}.pem"
-    over_ssh(stage, "early", f"sudo rm {file} && sudo systemctl restart containerd")
+    run_over_ssh(stage, "early", f"sudo rm {file} && sudo systemctl restart containerd")
     _replace_pod(early)
-    wait_failing(stage.story, early, APP, UNTRUSTED, "the same words again")
+    wait_failing(stage.story, early, APP, UNTRUSTED, "the pod fails with the very error of the first act")
     diagnose(stage, "early", early, "trust-not-applied")
-    stage.story.say("Another cause, another answer; what it says is done.")
+    stage.story.say("The CA is configured but missing on this one node. Do what `next` says:")
     stage.fleet.supervisor.show("annotate", "tkc", "early", f"{PROPAGATION}=Automatic")
     trustplane(stage, "prove", "early", "-n", "default")
     _replace_pod(early)
@@ -43,17 +44,20 @@ def file_removed_from_node(stage: Stage) -> None:
     stage.fleet.supervisor.show("annotate", "tkc", "early", f"{PROPAGATION}-")
 
 
-def authority_made_anew(stage: Stage) -> None:
-    """The registry comes back with a CA of the same name and another key; the cluster takes the new one."""
+def rekey_authority(stage: Stage) -> None:
+    """Restart the registry with a CA of the same name and another key; add the new CA to the cluster's trust."""
+    stage.story.say("Next: the registry team reinstalls. The new CA has the same name as the old one, but another key.")
     corp, late = stage.corp, stage.fleet.workload("late")
     faults.rekey(corp)
     faults.restart(stage, corp)
     _replace_pod(late)
-    wait_failing(stage.story, late, APP, UNTRUSTED, "a pod that is made anew cannot pull")
+    wait_failing(stage.story, late, APP, UNTRUSTED, "a new pod cannot pull, and the error is the same once more")
     answer = diagnose(stage, "late", late, "ca-rekeyed")
-    wanted = fingerprint(corp.ca.read_bytes())
-    found = (answer["authority"] or {}).get("sha256", "")
-    stage.story.check(f"its SHA-256 is that of the new CA: {wanted[:16]}...", holds=found == wanted, seen=found)
+    expected = fingerprint(corp.ca.read_bytes())
+    reported = (answer["authority"] or {}).get("sha256", "")
+    claim = f"the reported SHA-256 is that of the new CA: {expected[:16]}..."
+    stage.story.check(claim, holds=reported == expected, observed=reported)
+    stage.story.say("The fingerprint lets you compare with the CA's owner before you trust it. It matches, so add it:")
     stage.authorities[f"{corp.ca_name}-2"] = corp.ca.read_bytes()
     apply_configuration(stage)
     trustplane(stage, "update", "--all", "--timeout", "600")
@@ -61,31 +65,37 @@ def authority_made_anew(stage: Stage) -> None:
     wait_running(stage.story, late, APP)
 
 
-def certificate_expired(stage: Stage) -> None:
-    """The registry's certificate has expired; an Event on the pod says so, unasked."""
+def expire_certificate(stage: Stage) -> None:
+    """Expire the registry's certificate: an Event explains it on the pod itself."""
+    stage.story.say(
+        "Next: the registry's certificate expires. This time, developers need not ask: watch the pod's events."
+    )
     corp, late = stage.corp, stage.fleet.workload("late")
     faults.expire(corp)
     faults.restart(stage, corp)
     _replace_pod(late)
-    wait_failing(stage.story, late, APP, "x509: certificate has expired or is not yet valid", "the pod cannot pull")
+    message = "x509: certificate has expired or is not yet valid"
+    wait_failing(stage.story, late, APP, message, "a new pod cannot pull")
     _wait_explained(stage, late, "certificate-expired")
     diagnose(stage, "late", late, "certificate-expired")
-    stage.story.say("The registry's owner renews it.")
+    stage.story.say("No node needs a change here. The registry's owner renews the certificate.")
     registry.prepare(corp)
     faults.restart(stage, corp)
     _replace_pod(late)
     wait_running(stage.story, late, APP)
 
 
-def password_changed(stage: Stage) -> None:
-    """The registry's user has another password: the pull secret is the right one, and too old."""
+def rotate_password(stage: Stage) -> None:
+    """Change the password of the registry's user: the pull secret is outdated."""
+    stage.story.say("Last: the registry's password rotates, and the pull secret in the cluster does not.")
     corp = stage.corp
     faults.change_password(corp)
     faults.restart(stage, corp)
     late = stage.fleet.workload("late")
     _replace_pod(late)
-    wait_failing(stage.story, late, APP, "401 Unauthorized", "the registry refuses the pod")
+    wait_failing(stage.story, late, APP, "401 Unauthorized", "the registry rejects the credentials")
     diagnose(stage, "late", late, "auth-rejected")
+    stage.story.say("Trust is fine; the password is not. Update the pull secrets:")
     secret = manifests.pull_secret(CORP_CREDENTIALS, corp.host, corp.username, corp.password())
     for cluster in (stage.fleet.workload("early"), late):
         cluster.apply(secret, file="corp-credentials.yaml")
@@ -94,23 +104,23 @@ def password_changed(stage: Stage) -> None:
 
 
 ACTS: tuple[Act, ...] = (
-    ("The same words, another cause: a file is gone from a node", file_removed_from_node),
-    ("The registry comes back with a new CA of the same name", authority_made_anew),
-    ("The registry's certificate has expired, and the pod is told so", certificate_expired),
-    ("The registry's password was changed", password_changed),
+    ("Same error, different cause: a CA file is missing on a node", remove_file_from_node),
+    ("Same error again: the registry has a new CA of the same name", rekey_authority),
+    ("The registry's certificate expires, and the pod says why", expire_certificate),
+    ("The registry's password changes", rotate_password),
 )
 
 
 def diagnose(stage: Stage, cluster: str, kubectl: Kubectl, code: str) -> Json:
-    """Ask for the cause as a person would, and as a program; check that it is this one alone, for certain."""
+    """Run `trustplane diagnose` for the reader and, in JSON, for a check: `code` must be the only and certain cause."""
     pod = present_pods(kubectl, APP)[-1]["metadata"]["name"]
     command = ("diagnose", "pod", pod, "--cluster", cluster)
-    with subprocess.Popen(command_line(stage, *command, "-o", "json"), stdout=subprocess.PIPE) as asked:
+    with subprocess.Popen(command_line(stage, *command, "-o", "json"), stdout=subprocess.PIPE) as process:
         trustplane(stage, *command)
-        said, _ = asked.communicate()
-    answers: list[Json] = json.loads(said)["answers"]
-    causes = [(one["code"], one["confidence"]) for answer in answers for one in answer["causes"]]
-    stage.story.check(f"one cause, for certain: {code}", holds=causes == [(code, "high")], seen=str(causes))
+        output, _ = process.communicate()
+    answers: list[Json] = json.loads(output)["answers"]
+    causes = [(cause["code"], cause["confidence"]) for answer in answers for cause in answer["causes"]]
+    stage.story.check(f"one cause, high confidence: {code}", holds=causes == [(code, "high")], observed=str(causes))
     return answers[0]
 
 
@@ -120,7 +130,7 @@ def fingerprint(pem: bytes) -> str:
 
 
 def events_of(description: str) -> str:
-    """Return the events of what `kubectl describe` prints."""
+    """Return the events in the output of `kubectl describe`."""
     return description[description.rindex("Events:") :]
 
 
@@ -129,13 +139,13 @@ def _replace_pod(kubectl: Kubectl) -> None:
 
 
 def _wait_explained(stage: Stage, kubectl: Kubectl, code: str) -> None:
-    """Wait until the pod's Event names the cause; show it as kubectl does."""
+    """Wait until an Event on the pod names the cause; show it as kubectl does."""
     pod = present_pods(kubectl, APP)[-1]["metadata"]["name"]
 
     def probe() -> tuple[bool, str]:
         events = events_of(kubectl.run("describe", "pod", pod))
         return any(REASON in line and f"({code}, " in line for line in events.splitlines()), events
 
-    stage.story.until("the pod was told the cause, unasked", probe, seconds=EVENT_SECONDS)
+    stage.story.until("an Event on the pod names the cause", probe, seconds=EVENT_SECONDS)
     events = events_of(kubectl.run("describe", "pod", pod))
     stage.story.shell(f"kubectl --kubeconfig={kubectl.kubeconfig.name} describe pod {pod}  # its events", events)

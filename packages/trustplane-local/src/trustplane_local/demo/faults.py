@@ -1,6 +1,6 @@
-"""What goes wrong with a private registry, done for real: its files are replaced, and its container starts with them.
+"""Real faults of a private registry: its files are replaced, and its container restarts with them.
 
-Whatever an end in the middle leaves broken, `trustplane local up` puts right.
+`trustplane local up` repairs a registry that an interrupted demo left broken.
 """
 
 import asyncio
@@ -15,36 +15,36 @@ from trustplane_local.podman import Podman
 from trustplane_local.registry import Registry
 
 START_SECONDS = 30
-_EXPIRED = dt.timedelta(hours=36)  # before the present: long enough to be seen in any time zone
+_EXPIRED = dt.timedelta(hours=36)  # ago: expired by the date in any time zone
 
 
-def rekey(one: Registry) -> None:
-    """Make its CA anew, under the same name with another key; the server sends it after its own certificate."""
-    folder = one.folder / "pki"
+def rekey(target: Registry) -> None:
+    """Replace the registry's CA by one of the same name with another key; the server adds it to the served chain."""
+    folder = target.folder / "pki"
     for name in (f"{pki.AUTHORITY}.key", f"{pki.AUTHORITY}.crt"):
         (folder / name).unlink()
-    registry.prepare(one)
-    served = folder / f"{registry.leaf(one).name}.crt"
-    files.write(served, served.read_bytes() + one.ca.read_bytes())
+    registry.prepare(target)
+    chain = folder / f"{registry.leaf(target).name}.crt"
+    files.write(chain, chain.read_bytes() + target.ca.read_bytes())
 
 
-def expire(one: Registry) -> None:
-    """Have it serve a certificate whose time is over."""
-    pki.certify(one.folder / "pki", registry.leaf(one), dt.datetime.now(dt.UTC) - pki.LEAF_LIFE - _EXPIRED)
+def expire(target: Registry) -> None:
+    """Replace the registry's certificate by an expired one."""
+    pki.certify(target.folder / "pki", registry.leaf(target), dt.datetime.now(dt.UTC) - pki.LEAF_LIFE - _EXPIRED)
 
 
-def change_password(one: Registry) -> None:
-    """Give its user another password, as a registry's owner does who rotates them."""
-    files.write(one.password_file, secrets.token_urlsafe(24).encode(), mode=0o600)
-    registry.prepare(one)
+def change_password(target: Registry) -> None:
+    """Change the password of the registry's user, as a rotation by the registry's owner would."""
+    files.write(target.password_file, secrets.token_urlsafe(24).encode(), mode=0o600)
+    registry.prepare(target)
 
 
-def restart(stage: Stage, one: Registry) -> None:
-    """Start its container with the present files, and wait until it shakes hands."""
-    asyncio.run(registry.run(one, Podman(stage.stack)))
+def restart(stage: Stage, target: Registry) -> None:
+    """Start the registry's container with its current files, and wait until TLS handshakes succeed."""
+    asyncio.run(registry.run(target, Podman(stage.stack)))
 
     def probe() -> tuple[bool, str]:
-        served = dial(Address(one.address))
-        return not served.failure, served.failure.message if served.failure else ""
+        dialled = dial(Address(target.address))
+        return not dialled.failure, dialled.failure.message if dialled.failure else ""
 
-    stage.story.until(f"{one.host} has started again", probe, seconds=START_SECONDS)
+    stage.story.until(f"{target.host} has restarted", probe, seconds=START_SECONDS)

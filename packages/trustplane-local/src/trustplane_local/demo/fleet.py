@@ -1,4 +1,4 @@
-"""What the story looks at: machines and conditions on the Supervisor, pods and events on a workload cluster."""
+"""The demo's clusters: machines and conditions on the Supervisor, pods and events on the workload clusters."""
 
 import base64
 from pathlib import Path
@@ -15,7 +15,7 @@ PULL_SECONDS = 90
 
 
 class Fleet:
-    """The clusters of the story, seen through the Supervisor's and their own API servers."""
+    """The clusters of the demo, read from the Supervisor's and their own API servers."""
 
     def __init__(self, story: Story, supervisor: Kubectl, program: Path, folder: Path) -> None:
         self.story = story
@@ -24,9 +24,14 @@ class Fleet:
         self._folder = folder
 
     def condition(self, cluster: str, type_: str) -> tuple[str, str]:
-        """Return status and message of a condition of a TanzuKubernetesCluster; empty where it is not there yet."""
+        """Return status and message of a condition of a TanzuKubernetesCluster; both empty if it is not set yet."""
         conditions = self.supervisor.get("tkc", cluster).get("status", {}).get("conditions", [])
-        return next(((one["status"], one.get("message", "")) for one in conditions if one["type"] == type_), ("", ""))
+        values = (
+            (condition["status"], condition.get("message", ""))
+            for condition in conditions
+            if condition["type"] == type_
+        )
+        return next(values, ("", ""))
 
     def machines(self, cluster: str) -> list[Json]:
         """Return the Machines of a cluster, oldest first."""
@@ -42,8 +47,9 @@ class Fleet:
     def worker_address(self, cluster: str) -> str:
         """Return the address of a cluster's oldest worker."""
         label = "cluster.x-k8s.io/control-plane"
-        worker = next(one for one in self.machines(cluster) if label not in one["metadata"]["labels"])
-        return next(str(one["address"]) for one in worker["status"]["addresses"] if one["type"] == "InternalIP")
+        worker = next(machine for machine in self.machines(cluster) if label not in machine["metadata"]["labels"])
+        addresses = worker["status"]["addresses"]
+        return next(str(address["address"]) for address in addresses if address["type"] == "InternalIP")
 
     def wait_ready(self, cluster: str) -> None:
         """Wait until the cluster's Ready condition is True."""
@@ -51,26 +57,28 @@ class Fleet:
         def probe() -> tuple[bool, str]:
             status, message = self.condition(cluster, "Ready")
             phases = ", ".join(
-                f"{m['metadata']['name']} {m.get('status', {}).get('phase', '')}" for m in self.machines(cluster)
+                f"{machine['metadata']['name']} {machine.get('status', {}).get('phase', '')}"
+                for machine in self.machines(cluster)
             )
             return status == "True", f"{message} ({phases})"
 
         self.story.until(f"cluster {cluster} is Ready", probe, seconds=READY_SECONDS)
 
     def wait_proven(self, cluster: str) -> None:
-        """Wait until the cluster has what its lists ask for, and every node has proven it."""
+        """Wait until the desired set is in force, and every node has proven it."""
 
         def probe() -> tuple[bool, str]:
             status = self.supervisor.get("clustertrust", cluster).get("status", {})
-            found = {one["type"]: one for one in status.get("conditions", [])}
-            is_good = [found.get(one, {}).get("status") for one in ("Current", "Proven")] == ["True", "True"]
-            messages = (found.get(one, {}).get("message", "") for one in ("Current", "Proven"))
-            return is_good and self.condition(cluster, "TrustCurrent")[0] == "True", "; ".join(messages)
+            by_type = {condition["type"]: condition for condition in status.get("conditions", [])}
+            conditions = [by_type.get(type_, {}) for type_ in ("Current", "Proven")]
+            are_true = all(condition.get("status") == "True" for condition in conditions)
+            messages = (condition.get("message", "") for condition in conditions)
+            return are_true and self.condition(cluster, "TrustCurrent")[0] == "True", "; ".join(messages)
 
         self.story.until(f"every node of {cluster} has proven its trust by a pull", probe, seconds=ROLL_SECONDS)
 
     def workload(self, cluster: str) -> Kubectl:
-        """Return a kubectl for the cluster, with the kubeconfig as Cluster API makes it, nothing added."""
+        """Return a kubectl for the cluster, with the kubeconfig that Cluster API wrote, unchanged."""
         secret = self.supervisor.get("secret", kubeconfig_secret(cluster))
         file = self._folder / f"{cluster}.kubeconfig"
         file.touch(mode=0o600)
@@ -83,17 +91,18 @@ class Fleet:
 
 
 def running_containers(kubectl: Kubectl, app: str) -> set[tuple[str, int]]:
-    """Return the identity and the number of restarts of the app's containers."""
+    """Return ID and restart count of the app's containers."""
     pods = kubectl.get("pods", "-l", f"app={app}")["items"]
-    return {(one["containerID"], one["restartCount"]) for pod in pods for one in pod["status"]["containerStatuses"]}
+    statuses = [status for pod in pods for status in pod["status"]["containerStatuses"]]
+    return {(status["containerID"], status["restartCount"]) for status in statuses}
 
 
-def wait_failing(story: Story, kubectl: Kubectl, app: str, words: str, claim: str) -> None:
-    """Wait until the pod waits for its image and an event of the kubelet holds these words; show both."""
+def wait_failing(story: Story, kubectl: Kubectl, app: str, error: str, claim: str) -> None:
+    """Wait until an event of the kubelet reports a failed pull with this error; show the pod and the event."""
 
     def probe() -> tuple[bool, str]:
         messages = [event["message"] for event in failed_pulls(kubectl, app)]
-        return any(words in message for message in messages), (messages or ["no event yet"])[-1]
+        return any(error in message for message in messages), (messages or ["no event yet"])[-1]
 
     story.until(claim, probe, seconds=PULL_SECONDS)
     kubectl.show("get", "pods", "-l", f"app={app}")
@@ -110,19 +119,19 @@ def present_pods(kubectl: Kubectl, app: str) -> list[Json]:
 
 
 def failed_pulls(kubectl: Kubectl, app: str) -> list[Json]:
-    """Return the Failed events of the app's present pods that tell of a pull, oldest first."""
+    """Return the events about failed pulls of the app's present pods, oldest first."""
     uids = {pod["metadata"]["uid"] for pod in present_pods(kubectl, app)}
     events = kubectl.get("events", "--field-selector=reason=Failed", "--sort-by=.lastTimestamp")["items"]
-    return [one for one in events if one["involvedObject"].get("uid") in uids and "pull" in one["message"]]
+    return [event for event in events if event["involvedObject"].get("uid") in uids and "pull" in event["message"]]
 
 
 def wait_running(story: Story, kubectl: Kubectl, app: str) -> None:
-    """Wait until the app's pod runs; show it."""
+    """Wait until the app's only pod is ready; show it."""
 
     def probe() -> tuple[bool, str]:
         pods = present_pods(kubectl, app)
         ready = [status["ready"] for pod in pods for status in pod.get("status", {}).get("containerStatuses", [])]
         return ready == [True], str([pod.get("status", {}).get("phase") for pod in pods])
 
-    story.until(f"the pod of {app} runs", probe, seconds=PULL_SECONDS)
+    story.until(f"the pod of {app} is running", probe, seconds=PULL_SECONDS)
     kubectl.show("get", "pods", "-l", f"app={app}")

@@ -1,4 +1,4 @@
-"""The kubectl of the local stack, typed as a person would."""
+"""The local stack's kubectl, with commands shown as a user would type them."""
 
 import json
 import shlex
@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 60
 
 
 class Kubectl:
-    """Runs kubectl against one cluster; `show` prints command and output, `get` reads quietly."""
+    """Runs kubectl against one cluster. `show` prints command and output; `run` and `get` print nothing."""
 
     def __init__(self, story: Story, program: Path, kubeconfig: Path, *, prompt: str = "kubectl") -> None:
         self._story = story
@@ -23,12 +23,16 @@ class Kubectl:
         self._prompt = prompt
 
     def run(self, *arguments: str, stdin: str = "") -> str:
-        """Return what kubectl printed; a refusal is an error with kubectl's own words."""
-        done = self._run(*arguments, stdin=stdin)
-        return done.stdout + done.stderr
+        """Return kubectl's output.
+
+        Raises:
+            TransientError: kubectl failed; with its message.
+        """
+        completed = self._run(*arguments, stdin=stdin)
+        return completed.stdout + completed.stderr
 
     def _run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
+        completed = subprocess.run(
             [*self._command, *arguments],
             input=stdin,
             text=True,
@@ -36,18 +40,18 @@ class Kubectl:
             timeout=TIMEOUT_SECONDS,
             check=False,
         )
-        if done.returncode:
-            raise TransientError(f"kubectl {arguments[0]} failed", why=done.stderr.strip()[-2000:])
-        return done
+        if completed.returncode:
+            raise TransientError(f"kubectl {arguments[0]} failed", why=completed.stderr.strip()[-2000:])
+        return completed
 
     def show(self, *arguments: str) -> str:
-        """Run, print command and output, return the output."""
+        """Run a command, print it and its output, and return the output."""
         output = self.run(*arguments)
         self._story.shell(f"{self._prompt} {shlex.join(arguments)}", output)
         return output
 
     def apply(self, *objects: Json, file: str, quietly: bool = False) -> str:
-        """Apply objects; they are shown as the file they would be kept in, since secrets are not for the screen."""
+        """Apply objects. The screen shows the name of a file in their place, because some of them are secrets."""
         output = self.run(
             "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         )
@@ -57,6 +61,6 @@ class Kubectl:
 
     def get(self, *arguments: str) -> Json:
         """Return an object or list, decoded."""
-        # What it says of attempts that failed before is on standard error.
-        found: Json = json.loads(self._run("get", *arguments, "-o", "json").stdout)
-        return found
+        # Standard error may hold messages about earlier, failed attempts.
+        decoded: Json = json.loads(self._run("get", *arguments, "-o", "json").stdout)
+        return decoded

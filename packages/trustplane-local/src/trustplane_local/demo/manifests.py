@@ -1,4 +1,4 @@
-"""The manifests of the story: what a platform engineer and an application's owner would write. Pure."""
+"""The demo's manifests, as a platform engineer and an application developer would write them. Pure."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 
 def service_configuration(authorities: Mapping[str, bytes]) -> Json:
-    """Return the TkgServiceConfiguration of the customer's page, with these PEM certificates by name."""
+    """Return the TkgServiceConfiguration of VMware's documentation, with these PEM certificates by name."""
     entries = [{"name": name, "data": base64.b64encode(pem).decode()} for name, pem in authorities.items()]
     return {
         "apiVersion": "run.tanzu.vmware.com/v1alpha1",
@@ -20,7 +20,7 @@ def service_configuration(authorities: Mapping[str, bytes]) -> Json:
 
 
 def cluster(name: str, release: str, *, control_planes: int = 1, workers: int = 1) -> Json:
-    """Return a TanzuKubernetesCluster of one node pool, as written for vSphere 8."""
+    """Return a TanzuKubernetesCluster with one node pool, as written for vSphere 8."""
     reference = {"reference": {"name": release}}
     machine = {"vmClass": "best-effort-small", "storageClass": "standard", "tkr": reference}
     return {
@@ -37,7 +37,7 @@ def cluster(name: str, release: str, *, control_planes: int = 1, workers: int = 
 
 
 def registry(host: str) -> Json:
-    """Return the Registry that has every node of every cluster prove that it trusts that host."""
+    """Return the Registry that makes every node of every cluster prove its trust in the host."""
     return {
         "apiVersion": "trustplane.dev/v1alpha1",
         "kind": "Registry",
@@ -47,7 +47,7 @@ def registry(host: str) -> Json:
 
 
 def pull_secret(name: str, host: str, username: str, password: str) -> Json:
-    """Return the pull secret of a registry, for the pods of one namespace."""
+    """Return a pull secret for a registry, in namespace `default`."""
     auth = base64.b64encode(f"{username}:{password}".encode()).decode()
     config = {"auths": {host: {"username": username, "password": password, "auth": auth}}}
     return {
@@ -60,7 +60,7 @@ def pull_secret(name: str, host: str, username: str, password: str) -> Json:
 
 
 def deployment(name: str, image: str, *, credentials: str | None) -> Json:
-    """Return a Deployment of one pod with that image, pulled with that secret or anonymously."""
+    """Return a Deployment of one pod, whose image is pulled with the secret `credentials`, or anonymously."""
     spec: Json = {"containers": [{"name": "app", "image": image, "imagePullPolicy": "Always"}]}
     if credentials:
         spec["imagePullSecrets"] = [{"name": credentials}]

@@ -1,4 +1,4 @@
-"""Playing the story: a fresh stack, the acts, the table, and how to look around afterwards."""
+"""Run the demo: a new stack, the acts, a recap, and commands to explore the stack with."""
 
 import subprocess
 import sys
@@ -16,64 +16,70 @@ from trustplane_local.stack import Stack, default_folder, read
 
 
 def play(console: Console, *, state: Path | None, cache: Path | None) -> None:
-    """Tell the whole story on a stack of its own.
+    """Play all acts on a new stack, which stays up.
+
+    Args:
+        console: Where the demo is shown.
+        state: The state folder; None for the default.
+        cache: The build cache; None for the default.
 
     Raises:
-        StoryError: reality differs from the story.
-        UserError: the folder holds a stack that the story did not make.
+        StoryError: A claim of the demo does not hold.
+        UserError: The folder has a stack that the demo did not create.
     """
     folder = state or default_folder()
     story = Story(console)
     options = [f"--state={folder}", *([f"--cache={cache}"] if cache else [])]
-    with story.act("A management cluster, two private registries"):
-        _fresh(story, folder, options)
-        _local(story, "up", *options)
+    with story.act("The set: a management cluster and two private registries"):
+        story.say("Real etcd, API servers, Cluster API, containerd and kubelets. Nothing here is mocked.")
+        _remove_earlier_demo(story, folder, options)
+        _run_local(story, "up", *options)
         (folder / "demo").mkdir(mode=0o700)
     stack = read(folder)
     if stack is None:
-        raise StoryError("`trustplane local up` left no stack behind")
-    stage = _stage(story, stack)
+        raise StoryError("`trustplane local up` succeeded, but created no stack")
+    stage = _create_stage(story, stack)
     for title, act in (*acts.ACTS, *breakdowns.ACTS):
         with story.act(title):
             act(stage)
     console.print()
     console.print(story.table())
-    console.print(_look_around(stack), highlight=False, soft_wrap=True)
+    console.print(_farewell(stack), highlight=False, soft_wrap=True)
 
 
-def _fresh(story: Story, folder: Path, options: list[str]) -> None:
+def _remove_earlier_demo(story: Story, folder: Path, options: list[str]) -> None:
     if read(folder) is None:
         return
     if not (folder / "demo").exists():
         raise UserError(
-            f"There is a local stack in {folder} which the demo did not make",
-            why="the story begins before any configuration, so it needs a fresh stack",
-            next_step="remove it with `trustplane local down`, or choose another folder with --state",
+            f"The local stack in {folder} does not belong to the demo",
+            why="the demo starts before any configuration, and therefore needs a new stack",
+            next_step="Remove the stack with `trustplane local down`, or choose another folder with --state",
         )
-    story.say("A demo was played here before; its stack is removed first.")
-    _local(story, "down", *options[:1])
+    story.say("An earlier demo left its stack here. We remove it and start from scratch.")
+    _run_local(story, "down", *options[:1])
 
 
-def _local(story: Story, *arguments: str) -> None:
+def _run_local(story: Story, *arguments: str) -> None:
     story.shell(f"trustplane local {arguments[0]}", "")
-    done = subprocess.run([sys.executable, "-m", "trustplane", "local", *arguments], check=False)
-    if done.returncode:
-        raise StoryError(f"`trustplane local {arguments[0]}` ended with status {done.returncode}")
+    completed = subprocess.run([sys.executable, "-m", "trustplane", "local", *arguments], check=False)
+    if completed.returncode:
+        raise StoryError(f"`trustplane local {arguments[0]}` exited with status {completed.returncode}")
 
 
-def _stage(story: Story, stack: Stack) -> Stage:
+def _create_stage(story: Story, stack: Stack) -> Stage:
     program = stack.bin / "kubectl"
     supervisor = Kubectl(story, program, stack.kubeconfig)
     return Stage(story, stack, Fleet(story, supervisor, program, stack.folder / "demo"))
 
 
-def _look_around(stack: Stack) -> str:
+def _farewell(stack: Stack) -> str:
     return f"""
-The stack stays up. Look around:
+That's it, and the stack is yours now. Explore it:
   export PATH={stack.bin}:$PATH KUBECONFIG={stack.kubeconfig}
   kubectl get tkgserviceconfigurations,tkc,tkr,machines.cluster.x-k8s.io
   kubectl describe tkc late
   kubectl --kubeconfig {stack.folder / "demo" / "late.kubeconfig"} get nodes,pods -A
   .venv/bin/trustplane local status --state {stack.folder}
-Stop it, without a trace:
+Remove it, without a trace:
   .venv/bin/trustplane local down --state {stack.folder}"""

@@ -1,4 +1,4 @@
-"""What the acts of the story share: clusters, registries, and our own commands run as a person would."""
+"""The state and helpers that all acts share: clusters, registries, and Trustplane's own commands."""
 
 import asyncio
 import shlex
@@ -21,12 +21,14 @@ CORP_CREDENTIALS = "corp-credentials"
 
 @dataclass
 class Stage:
-    """What the acts share."""
+    """The state that the acts share."""
 
     story: Story
     stack: Stack
     fleet: Fleet
-    authorities: dict[str, bytes] = field(default_factory=dict)
+    authorities: dict[str, bytes] = field(
+        default_factory=dict
+    )  # PEM certificates in the service configuration, by name
 
     @property
     def corp(self) -> registry.Registry:
@@ -35,19 +37,19 @@ class Stage:
 
     @property
     def apps(self) -> registry.Registry:
-        """The registry whose CA is added later."""
+        """The registry whose CA a later act adds."""
         return registry.registries(self.stack)[1]
 
     def release(self) -> str:
-        """Return the name of the release to ask for."""
+        """Return the name of the newest release."""
         return str(self.fleet.supervisor.get("tkr")["items"][-1]["metadata"]["name"])
 
 
-Act = tuple[str, Callable[[Stage], None]]  # its title, and what happens
+Act = tuple[str, Callable[[Stage], None]]  # title, and the function that plays it
 
 
 def apply_configuration(stage: Stage) -> None:
-    """Apply the service configuration with the authorities so far, through a file like the customer's page."""
+    """Apply the service configuration with the stage's current authorities."""
     stage.fleet.supervisor.apply(
         manifests.service_configuration(stage.authorities), file="tkgserviceconfiguration.yaml"
     )
@@ -55,31 +57,45 @@ def apply_configuration(stage: Stage) -> None:
 
 
 def trustplane(stage: Stage, *arguments: str, kubeconfig: Path | None = None, status: int = 0) -> None:
-    """Run our own command as a person would, on this terminal."""
-    shown = f" --kubeconfig={kubeconfig.name}" if kubeconfig else ""
-    stage.story.shell(f"trustplane {shlex.join(arguments)}{shown}", "")
-    done = subprocess.run(command_line(stage, *arguments, kubeconfig=kubeconfig), check=False)
-    if done.returncode != status:
-        raise StoryError(f"trustplane {arguments[0]} ended with status {done.returncode}")
+    """Run a command of Trustplane on this terminal.
+
+    Args:
+        stage: The stage.
+        arguments: The command and its arguments.
+        kubeconfig: The cluster to run against; None for the Supervisor.
+        status: The expected exit status.
+
+    Raises:
+        StoryError: The command exits with another status.
+    """
+    option = f" --kubeconfig={kubeconfig.name}" if kubeconfig else ""
+    stage.story.shell(f"trustplane {shlex.join(arguments)}{option}", "")
+    completed = subprocess.run(command_line(stage, *arguments, kubeconfig=kubeconfig), check=False)
+    if completed.returncode != status:
+        raise StoryError(f"trustplane {arguments[0]} exited with status {completed.returncode}, not {status}")
 
 
 def command_line(stage: Stage, *arguments: str, kubeconfig: Path | None = None) -> list[str]:
-    """Return the program and arguments of one of our commands; without a kubeconfig, for the Supervisor."""
+    """Return program and arguments of a command of Trustplane, by default against the Supervisor."""
     return [sys.executable, "-m", "trustplane", *arguments, f"--kubeconfig={kubeconfig or stage.stack.kubeconfig}"]
 
 
-def over_ssh(stage: Stage, cluster: str, *commands: str) -> list[str]:
-    """Run commands on a worker of a cluster, and return what each printed; one that fails ends the story."""
-    return asyncio.run(_over_ssh(stage, cluster, stage.fleet.worker_address(cluster), commands))
+def run_over_ssh(stage: Stage, cluster: str, *commands: str) -> list[str]:
+    """Run commands on a cluster's oldest worker; return the output of each.
+
+    Raises:
+        StoryError: A command failed.
+    """
+    return asyncio.run(_run_over_ssh(stage, cluster, stage.fleet.worker_address(cluster), commands))
 
 
-async def _over_ssh(stage: Stage, cluster: str, address: str, commands: tuple[str, ...]) -> list[str]:
+async def _run_over_ssh(stage: Stage, cluster: str, address: str, commands: tuple[str, ...]) -> list[str]:
     outputs = []
     async with ssh.connect(address, stage.fleet.private_key(cluster)) as node:
         for command in commands:
-            done = await node.run(command)
-            stage.story.shell(f"ssh vmware-system-user@{address} {command}", done.stdout)
-            if done.exit_status:
-                raise StoryError(f"{command} ended with status {done.exit_status}", why=done.stderr.strip())
-            outputs.append(done.stdout)
+            completed = await node.run(command)
+            stage.story.shell(f"ssh vmware-system-user@{address} {command}", completed.stdout)
+            if completed.exit_status:
+                raise StoryError(f"{command} exited with status {completed.exit_status}", why=completed.stderr.strip())
+            outputs.append(completed.stdout)
     return outputs

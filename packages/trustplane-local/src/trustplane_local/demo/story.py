@@ -1,4 +1,4 @@
-"""How a story is told: numbered acts, the commands as a person would type them, and a table of seconds at the end."""
+"""The demo on the screen: numbered acts, narration, commands with their output, checked claims, and a recap."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,15 +11,15 @@ from rich.text import Text
 
 from trustplane.errors import TrustplaneError
 
-POLL_SECONDS, LONGEST_SECONDS = 1.0, 3.0  # between looks: what takes long is asked for less often
+POLL_SECONDS, LONGEST_SECONDS = 1.0, 3.0  # first and longest pause between two polls
 
 
 class StoryError(TrustplaneError):
-    """Reality differs from what the story claims."""
+    """A claim of the demo does not hold."""
 
 
 class Story:
-    """Prints acts as they happen and remembers how long each took."""
+    """Prints the acts as they happen, and records their durations."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -27,7 +27,7 @@ class Story:
 
     @contextmanager
     def act(self, title: str) -> Iterator[None]:
-        """Announce an act, and take its time when it ends well."""
+        """Announce an act, and record its duration if it succeeds."""
         self.console.print()
         self.console.print(Rule(Text(f"{len(self.acts) + 1}. {title}", "bold"), align="left"))
         start = time.monotonic()
@@ -35,43 +35,56 @@ class Story:
         self.acts.append((title, time.monotonic() - start))
 
     def say(self, text: str) -> None:
-        """Print a sentence of the narrator."""
+        """Print the narrator's text."""
         self.console.print(Text(text, "italic"))
 
     def shell(self, command: str, output: str) -> None:
-        """Print a command and what it printed."""
+        """Print a command and its output."""
         self.console.print(Text(f"$ {command}", "bold cyan"), soft_wrap=True)
         if not output:
             return
         self.console.print(Text(output.rstrip()), soft_wrap=True)
 
-    def check(self, claim: str, *, holds: bool, seen: str = "") -> None:
-        """Print a claim that holds; stop the story at one that does not."""
+    def check(self, claim: str, *, holds: bool, observed: str = "") -> None:
+        """Print a claim that holds.
+
+        Raises:
+            StoryError: It does not hold.
+        """
         if not holds:
             raise StoryError(
-                f"The story says: {claim}. Reality differs",
-                why=f"seen instead: {seen}" if seen else "",
-                next_step="look around with `trustplane local status` and `trustplane local logs manager`",
+                f"The demo claims: {claim}. This does not hold",
+                why=f"observed instead: {observed}" if observed else "",
+                next_step="See `trustplane local status` and `trustplane local logs manager`",
             )
         self.console.print(Text.assemble(("✓", "green"), f" {claim}"))
 
     def until(self, claim: str, probe: Callable[[], tuple[bool, str]], *, seconds: float) -> None:
-        """Wait until the probe says (True, what is seen); stop the story after that many seconds."""
+        """Wait until a claim holds, and print it.
+
+        Args:
+            claim: The claim.
+            probe: Returns whether it holds, and the current state.
+            seconds: Limit.
+
+        Raises:
+            StoryError: It does not hold in that time.
+        """
         deadline, pause = time.monotonic() + seconds, POLL_SECONDS
         with self.console.status("") as status:
-            while not (answer := probe())[0] and time.monotonic() < deadline:
-                status.update(Text(f"{claim}: {answer[1][-100:]}"))
+            while not (result := probe())[0] and time.monotonic() < deadline:
+                status.update(Text(f"{claim}: {result[1][-100:]}"))
                 time.sleep(pause)
                 pause = min(pause * 1.2, LONGEST_SECONDS)
-        self.check(claim, holds=answer[0], seen=answer[1])
+        self.check(claim, holds=result[0], observed=result[1])
 
     def table(self) -> Table:
-        """Return the table of acts and seconds."""
-        table = Table(title="What happened")
+        """Return the acts with their durations in seconds."""
+        table = Table(title="Recap")
         table.add_column("act")
         table.add_column("seconds", justify="right")
         for title, seconds in self.acts:
             table.add_row(Text(title), f"{seconds:.0f}")
         table.add_section()
-        table.add_row("in all", f"{sum(seconds for _, seconds in self.acts):.0f}")
+        table.add_row("total", f"{sum(seconds for _, seconds in self.acts):.0f}")
         return table

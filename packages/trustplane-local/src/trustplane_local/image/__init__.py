@@ -1,4 +1,4 @@
-"""What machines of the local stack are made of: a root file system, and the container images that kubeadm asks for.
+"""The node image of the local stack: a root file system, and the container images that kubeadm requires.
 
 See docs/explanation/toolchain.md.
 """

@@ -1,4 +1,4 @@
-"""Build the node image into the cache: in a folder of this process alone, renamed when it is whole."""
+"""Build the node image into the cache, in a folder of this process that is renamed once it is complete."""
 
 import hashlib
 import os
@@ -18,25 +18,25 @@ _STEPS = 2  # besides one for each container image
 
 @dataclass(frozen=True)
 class NodeImage:
-    """What machines are started from. Read-only: machines use it as the lower layer of an overlay."""
+    """The image that machines start from. Read-only: the lower layer of the machines' overlays."""
 
     rootfs: Path  # root file system of nodes, load balancers and registries
-    images: Path  # containerd's store with the images that kubeadm asks for; machines get it linked
-    key: str  # changes whenever the content might
+    images: Path  # containerd's store with the images that kubeadm requires; machines get hard links to its files
+    key: str  # digest of everything that the content depends on
 
 
 def build(cache: Path, toolchain: Toolchain, progress: Progress) -> NodeImage:
-    """Build the node image unless the cache has it. Takes about a minute; needs root.
+    """Build the node image unless the cache has it. Takes about a minute; requires root.
 
-    May be killed at any time and run by several processes at once.
+    Can be killed at any time, and run by several processes concurrently.
 
     Args:
-        cache: root of the build cache.
-        toolchain: the programs to put in.
-        progress: told before each step.
+        cache: Root of the build cache.
+        toolchain: The programs to install.
+        progress: Called before each step.
 
     Raises:
-        HostError: no mmdebstrap, no network, no disk space, ...: says what to do.
+        HostError: mmdebstrap, network or disk space is missing, or a step failed; with the next step.
     """
     name = key(toolchain)
     folder = cache / "image" / name
@@ -54,14 +54,14 @@ def build(cache: Path, toolchain: Toolchain, progress: Progress) -> NodeImage:
         raise HostError(
             f"Cannot write to the build cache {folder}",
             why=str(error),
-            next_step="Run it as root, with free disk space or another folder in TRUSTPLANE_CACHE",
+            next_step="Run the command as root, and free disk space or choose another folder with TRUSTPLANE_CACHE",
         ) from error
     progress("node image", steps, steps)
     return NodeImage(folder / "rootfs", folder / "images", name)
 
 
 def key(toolchain: Toolchain) -> str:
-    """Name the result: 16 hexadecimal digits over the toolchain and every file of this package, which is the recipe."""
+    """Return the image's key: 16 hexadecimal digits over the toolchain and all files of this package, its recipe."""
     source = Path(__file__).parent
     content = hashlib.sha256(toolchain.key.encode())
     for file in sorted(source.rglob("*")):
@@ -77,7 +77,7 @@ def _build(folder: Path, toolchain: Toolchain, references: Mapping[str, str], pr
     try:
         with folder.with_suffix(".log").open("wb") as log:
             _fill(draft, toolchain, references, progress, log)
-        os.sync()  # the rename must not outrun the content of ten thousand files
+        os.sync()  # otherwise the rename could reach the disk before the content
         draft.rename(folder)
     except BaseException:
         shutil.rmtree(draft)
@@ -101,7 +101,7 @@ def _fill(
 
 
 def _discard_leftovers(folder: Path) -> None:
-    """Remove what killed builds left. The lock is per key, so folders of living processes are spared."""
+    """Remove the folders of killed builds. Builds of other keys may be running: their folders stay."""
     for leftover in folder.glob("*.tmp"):
         owner = leftover.name.split(".")[-2]
         if not Path("/proc", owner).exists():

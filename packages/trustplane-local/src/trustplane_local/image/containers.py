@@ -1,4 +1,4 @@
-"""The container images that kubeadm asks for, made of the programs that the toolchain built."""
+"""The container images that kubeadm requires, from the toolchain's programs."""
 
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -14,10 +14,10 @@ _IPTABLES = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6t
 
 
 def references(toolchain: Toolchain) -> dict[str, str]:
-    """Return the references that kubeadm will use, by the image's short name: `pause`, `etcd`, `kube-proxy`, ...
+    """Return kubeadm's image references, by short name: `pause`, `etcd`, `kube-proxy`, ...
 
     Raises:
-        BugError: kubeadm asks for an image that is not built here.
+        BugError: kubeadm's images are not those that this module builds.
     """
     command: list[str | Path] = [toolchain.bin / "kubeadm", "config", "images", "list"]
     command += ["--kubernetes-version", toolchain.kubernetes_version]
@@ -25,28 +25,28 @@ def references(toolchain: Toolchain) -> dict[str, str]:
     named = {line.rpartition(":")[0].rpartition("/")[2]: line for line in lines}
     if named.keys() != _CONTENT.keys():
         raise BugError(
-            f"kubeadm {toolchain.kubernetes_version} asks for the images {', '.join(sorted(named))}",
-            why=f"made here are {', '.join(sorted(_CONTENT))}",
-            next_step="Report it: the toolchain and the node image of this version of Trustplane do not fit",
+            f"kubeadm {toolchain.kubernetes_version} requires the images {', '.join(sorted(named))}",
+            why=f"the node image has {', '.join(sorted(_CONTENT))}",
+            next_step="Report this bug: toolchain and node image of this version of Trustplane do not match",
         )
     return named
 
 
 def write(name: str, reference: str, toolchain: Toolchain, rootfs: Path, folder: Path) -> None:
-    """Write the archive `<name>.tar` of one of kubeadm's images into that folder."""
+    """Write the archive `<name>.tar` of one of kubeadm's images to a folder."""
     content, entrypoint = _CONTENT[name]
     oci.archive(folder / f"{name}.tar", reference, content(toolchain, rootfs), entrypoint)
 
 
 def hello(target: Path, reference: str, rootfs: Path) -> None:
-    """Write an image of a web server on port 8080 that greets; for the demonstration's private registry."""
+    """Write the demo's application image: a web server with a greeting on port 8080."""
     page = f"<!doctype html><title>hello</title><h1>Hello from {reference}</h1>\n"
     content = [
         File("bin/busybox", rootfs / "bin/busybox"),
         File("bin/catatonit", rootfs / "usr/bin/catatonit"),
         File("www/index.html", page.encode(), 0o644),
     ]
-    # As the first process of a container, busybox would ignore SIGTERM, and its pod would take 30 s to end.
+    # As first process of a container, busybox would ignore SIGTERM, and its pod would take 30 s to stop.
     serve = ["/bin/busybox", "httpd", "-f", "-v", "-p", "8080", "-h", "/www"]
     oci.archive(target, reference, content, ["/bin/catatonit", "--", *serve])
 
@@ -55,7 +55,7 @@ _Content = Callable[[Toolchain, Path], Iterator[Entry]]
 
 
 def _program(name: str, path: str) -> _Content:
-    """Return the content of an image of one static program."""
+    """Return the content of an image with one static program."""
 
     def content(toolchain: Toolchain, _rootfs: Path) -> Iterator[Entry]:
         yield File(path, toolchain.bin / name)
@@ -68,14 +68,14 @@ def _kubernetes(name: str) -> tuple[_Content, list[str]]:
 
 
 def _kube_proxy(toolchain: Toolchain, rootfs: Path) -> Iterator[Entry]:
-    """kube-proxy programs the kernel by iptables or nft, and speaks to the same (nft) back end as the node does."""
+    """Yield kube-proxy with iptables and nft, which use the same (nft) back end as those of the node."""
     yield File("usr/local/bin/kube-proxy", toolchain.bin / "kube-proxy")
     yield from packages.entries(rootfs, ["iptables", "nftables", "conntrack"])
     yield from (Link(f"usr/sbin/{name}", "xtables-nft-multi") for name in _IPTABLES)
 
 
 def _pause(_toolchain: Toolchain, rootfs: Path) -> Iterator[Entry]:
-    """Debian's static catatonit does what Kubernetes' pause does: it waits, and reaps orphans."""
+    """Yield Debian's static catatonit, which does the same as Kubernetes' pause: it waits, and reaps orphans."""
     yield File("pause", rootfs / "usr/bin/catatonit")
 
 

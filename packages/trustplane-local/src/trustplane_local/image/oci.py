@@ -1,7 +1,7 @@
-"""Container images as OCI archives, made of plain files. Equal content gives an equal archive, byte for byte.
+"""Container images as OCI archives, from plain files. Equal content results in identical archives.
 
 The layout is that of https://github.com/opencontainers/image-spec/blob/main/image-layout.md, as a tar file with one
-uncompressed layer: an image that is used once on this machine is not worth compressing.
+uncompressed layer: compression is not worth its time for an image that is imported once.
 """
 
 import hashlib
@@ -22,16 +22,16 @@ _TYPE = "application/vnd.oci.image"
 
 @dataclass(frozen=True)
 class File:
-    """A file of an image; its directories are made."""
+    """A file in an image; its parent directories are added automatically."""
 
     path: str  # in the image, such as `usr/local/bin/etcd`
-    content: Path | bytes  # a file on this machine, or the content itself
+    content: Path | bytes  # a file on this machine, or the content
     mode: int = 0o755
 
 
 @dataclass(frozen=True)
 class Link:
-    """A symbolic link of an image."""
+    """A symbolic link in an image."""
 
     path: str
     target: str
@@ -41,13 +41,13 @@ Entry = File | Link
 
 
 def archive(target: Path, reference: str, entries: Iterable[Entry], entrypoint: Sequence[str]) -> None:
-    """Write an image of one layer.
+    """Write an image with one layer.
 
     Args:
-        target: the archive, such as `kube-proxy.tar`; overwritten.
-        reference: the image's full name, such as `registry.k8s.io/pause:3.10.2`; importers give it this name.
-        entries: content of the layer, in any order.
-        entrypoint: the command that containers run unless told otherwise.
+        target: The archive, such as `kube-proxy.tar`; overwritten.
+        reference: The image reference, such as `registry.k8s.io/pause:3.10.2`; importers use it as the image's name.
+        entries: Content of the layer, in any order.
+        entrypoint: The default command of containers.
     """
     with tempfile.TemporaryFile(dir=target.parent) as layer, tarfile.open(target, "w") as output:
         _write_layer(layer, entries)
@@ -81,7 +81,7 @@ def _write_layer(layer: IO[bytes], entries: Iterable[Entry]) -> None:
 
 
 def _header(path: str, *, size: int = 0, mode: int = 0o755, kind: bytes = tarfile.REGTYPE, target: str = "") -> Any:
-    """Return a tar header of root's, of 1970: the builder and the time of the build leave no trace."""
+    """Return a tar header with owner root and year 1970: independent of the builder and the time of the build."""
     header = tarfile.TarInfo(path)
     header.size, header.mode, header.type, header.linkname = size, mode, kind, target
     return header

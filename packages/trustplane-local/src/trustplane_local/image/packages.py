@@ -1,4 +1,4 @@
-"""Files of installed Debian packages, with all that they depend on, taken from a root file system."""
+"""Files of installed Debian packages and their dependencies, from a root file system."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,26 +6,26 @@ from pathlib import Path, PurePosixPath
 
 from trustplane_local.image.oci import Entry, File, Link
 
-_LEFT_OUT = re.compile(r"usr/share/(doc|man|lintian|bug|bash-completion)/")
-_MERGED = ("bin", "sbin", "lib", "lib64")  # links into /usr, whatever path a package's own list gives
+_EXCLUDED = re.compile(r"usr/share/(doc|man|lintian|bug|bash-completion)/")
+_MERGED = ("bin", "sbin", "lib", "lib64")  # links into /usr; packages may list files with either path
 
 
-def closure(status: str, wanted: Iterable[str]) -> set[str]:
-    """Return those packages and all that they depend on, of the installed ones.
+def closure(status: str, names: Iterable[str]) -> set[str]:
+    """Return the installed ones among the given packages and all their dependencies.
 
     Args:
-        status: content of dpkg's status file (deb822 paragraphs, Debian Policy 5.3).
-        wanted: names of packages.
+        status: Content of dpkg's status file (deb822 paragraphs, Debian Policy 5.3).
+        names: Names of packages.
     """
     depends = dict(_dependencies(paragraph) for paragraph in status.split("\n\n") if paragraph.strip())
-    found: set[str] = set()
-    todo = list(wanted)
+    packages: set[str] = set()
+    todo = list(names)
     while todo:
         package = todo.pop()
-        if package in depends and package not in found:
-            found.add(package)
+        if package in depends and package not in packages:
+            packages.add(package)
             todo += depends[package]
-    return found
+    return packages
 
 
 def _dependencies(paragraph: str) -> tuple[str, list[str]]:
@@ -34,16 +34,16 @@ def _dependencies(paragraph: str) -> tuple[str, list[str]]:
     return fields["Package"], [re.split(r"[\s:(]", name.strip())[0] for name in names if name.strip()]
 
 
-def entries(rootfs: Path, wanted: Iterable[str]) -> Iterator[Entry]:
-    """Return the files of packages and their dependencies as content of an image, in a merged /usr."""
+def entries(rootfs: Path, names: Iterable[str]) -> Iterator[Entry]:
+    """Yield the files of packages and their dependencies as entries of an image with a merged /usr."""
     yield from (Link(name, f"usr/{name}") for name in _MERGED)
     information = rootfs / "var/lib/dpkg/info"
-    packages = closure((rootfs / "var/lib/dpkg/status").read_text(), wanted)
+    packages = closure((rootfs / "var/lib/dpkg/status").read_text(), names)
     lists = [file for file in information.glob("*.list") if file.stem.partition(":")[0] in packages]
     paths = {_merged(line) for file in lists for line in file.read_text().splitlines()}
     for path in sorted(paths):
         source = rootfs / path
-        if _LEFT_OUT.match(path):
+        if _EXCLUDED.match(path):
             continue
         if source.is_symlink():
             yield Link(path, str(source.readlink()))

@@ -1,4 +1,4 @@
-"""The root file system of machines: Debian by mmdebstrap, our programs, and the files below `files/`."""
+"""The root file system of machines: Debian from mmdebstrap, the toolchain's programs, and the files in `files/`."""
 
 import os
 import shutil
@@ -20,34 +20,34 @@ PACKAGES = (
     *("iptables", "nftables", "conntrack", "iproute2", "ethtool", "socat", "iputils-ping", "netbase"),
     *("kmod", "mount", "procps"),
     *("runc", "containernetworking-plugins"),
-    "haproxy",  # load balancers run from this root file system, too
+    "haproxy",  # load balancers use the same root file system
     *("catatonit", "busybox-static"),  # content of container images
 )
 PROGRAMS = ("kubelet", "kubeadm", "kubectl", "containerd", "containerd-shim-runc-v2", "ctr", "registry")
 ENABLED = ("containerd.service", "kubelet.service")
 MASKED = (
-    # Hardware, the kernel's settings and its file systems are the host's business.
+    # The host manages hardware, kernel settings and kernel file systems.
     *("systemd-udevd.service", "systemd-udevd-control.socket", "systemd-udevd-kernel.socket"),
     *("systemd-udev-trigger.service", "systemd-udev-settle.service", "systemd-modules-load.service"),
     *("kmod-static-nodes.service", "systemd-sysctl.service", "systemd-remount-fs.service", "systemd-pstore.service"),
     *("systemd-random-seed.service", "systemd-journald-audit.socket", "systemd-binfmt.service"),
     *("dev-hugepages.mount", "dev-mqueue.mount", "sys-fs-fuse-connections.mount", "sys-kernel-config.mount"),
     *("sys-kernel-debug.mount", "sys-kernel-tracing.mount", "proc-sys-fs-binfmt_misc.automount"),
-    # No console, no hot-plugged devices.
+    # Machines have no console and no hot-plugged devices.
     *("getty.target", "console-getty.service", "getty@tty1.service", "systemd-ask-password-wall.path"),
     *("systemd-ask-password-console.path", "cloud-init-hotplugd.socket", "systemd-update-utmp.service"),
     # A machine is replaced, not maintained.
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"),
     *("e2scrub_reap.service", "systemd-tmpfiles-clean.timer"),
-    # Load balancers run haproxy themselves.
+    # Load balancers start haproxy as their first process.
     "haproxy.service",
 )
-# Identity, which every machine makes for itself, and what mmdebstrap took from the building machine.
+# Identities, which every machine must generate, and files that mmdebstrap copied from the building machine.
 REMOVED = ("etc/ssh/ssh_host_*", "etc/resolv.conf", "etc/hostname", "var/lib/dbus/machine-id", "var/log/*.log")
 EMPTIED = ("etc/machine-id", "etc/resolv.conf", "etc/hostname")
 
-# mmdebstrap mounts /proc, /sys and parts of /dev in the folder, and starts many processes. In namespaces of its own,
-# all of them are gone the moment that it, or this process, dies; so that leftovers are plain files.
+# mmdebstrap mounts /proc, /sys and parts of /dev in the folder, and starts many processes. In separate namespaces, all
+# of them disappear when it or this process dies; the only leftovers are plain files.
 _CONFINED = ("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 CAUSES = (
@@ -55,7 +55,7 @@ CAUSES = (
     Cause(
         "Could not (resolve|connect)|Temporary failure|Unable to connect|Failed to fetch|Connection (failed|timed)",
         "Debian packages could not be downloaded",
-        "Check the network, and set TRUSTPLANE_DEBIAN_MIRROR if this machine needs its own mirror, then run it again",
+        "Check the network, set TRUSTPLANE_DEBIAN_MIRROR if this machine requires a mirror, then run the command again",
     ),
     Cause(
         "NO_PUBKEY|not signed|EXPKEYSIG",
@@ -64,35 +64,35 @@ CAUSES = (
     ),
     Cause(
         "unshare|newuidmap|must be root|Operation not permitted",
-        "this machine does not allow to make a root file system",
-        "Run it as root, in a machine or container that may mount file systems",
+        "this machine does not permit the mounts for a root file system",
+        "Run the command as root, on a machine or in a container that may mount file systems",
     ),
 )
 
 
 def build(target: Path, *, programs: Path, values: Mapping[str, str], log: IO[bytes]) -> None:
-    """Make the root file system.
+    """Build the root file system.
 
     Args:
-        target: the folder, which must not exist.
-        programs: folder of the toolchain's programs.
-        values: what the templates (`*.j2`) among the files name.
-        log: where mmdebstrap's messages go.
+        target: The folder; it must not exist.
+        programs: Folder of the toolchain's programs.
+        values: Variables of the templates (`*.j2`) in `files/`.
+        log: Receives mmdebstrap's messages.
 
     Raises:
-        HostError: mmdebstrap is missing or failed; says what to do.
+        HostError: mmdebstrap is missing or failed; with the next step.
     """
     _bootstrap(target, log)
     install(target, programs=programs, values=values)
 
 
 def _bootstrap(target: Path, log: IO[bytes]) -> None:
-    """Install the packages by mmdebstrap, without manuals and translations."""
+    """Install the packages with mmdebstrap, without manuals and translations."""
     if not shutil.which("mmdebstrap"):
         raise HostError(
-            "No program mmdebstrap on this machine",
-            why="the root file system of nodes is made with it",
-            next_step="Install it: apt install mmdebstrap",
+            "mmdebstrap is not installed",
+            why="it builds the root file system of nodes",
+            next_step="Install it with `apt-get install mmdebstrap`",
         )
     excluded = ("man", "locale", "info", "lintian")
     command: list[str | Path] = [*_CONFINED, "mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
@@ -105,7 +105,7 @@ def _bootstrap(target: Path, log: IO[bytes]) -> None:
 
 
 def install(rootfs: Path, *, programs: Path, values: Mapping[str, str]) -> None:
-    """Put our programs, files and choice of units into a Debian root file system."""
+    """Add the toolchain's programs and the files to a Debian root file system; remove identities; select units."""
     for name in PROGRAMS:
         shutil.copy2(programs / name, rootfs / "usr/local/bin" / name)
     _install_files(rootfs, values)

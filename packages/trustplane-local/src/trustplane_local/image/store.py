@@ -1,7 +1,7 @@
-"""containerd's store with the images that kubeadm asks for: filled once, linked into every machine.
+"""containerd's store with kubeadm's images: filled once, then linked into every machine.
 
-To import and unpack them takes a machine several seconds and 900 MB of disk. What containerd has once written of an
-image it never changes, so machines share these files; only its databases are each machine's own.
+Importing and unpacking them would take each machine several seconds and 900 MB of disk. containerd never changes the
+files of an image, so all machines share them; only the databases are copied.
 Source: https://github.com/containerd/containerd/blob/main/docs/content-flow.md
 """
 
@@ -16,11 +16,11 @@ from typing import IO
 
 from trustplane.errors import HostError
 
-NAMESPACE = "k8s.io"  # that of the kubelet's containers
+NAMESPACE = "k8s.io"  # of the kubelet's containers
 _START_SECONDS, _STOP_SECONDS, _IMPORT_SECONDS = 30, 30, 120
 _DATABASE = ".db"
-_IDENTITY = "io.containerd.grpc.v1.introspection"  # of one containerd
-# What would look for things on this machine, or make folders there, besides the root and the state.
+_IDENTITY = "io.containerd.grpc.v1.introspection"  # contains the uuid of this containerd
+# Without the plugins that use other folders of this machine than root and state.
 _CONFIGURATION = """\
 version = 3
 root = "{root}"
@@ -38,29 +38,34 @@ disabled_plugins = [
 
 
 def fill(root: Path, archives: Sequence[Path], programs: Path, log: IO[bytes]) -> None:
-    """Make the store of a containerd that has imported these OCI archives.
+    """Create a store with the images of OCI archives.
 
     Args:
-        root: folder of the store, made here.
-        archives: one image in each.
-        programs: folder of containerd and ctr.
-        log: gets what both print.
+        root: Folder of the store; it is created.
+        archives: OCI archives, with one image each.
+        programs: Folder of containerd and ctr.
+        log: Receives their output.
 
     Raises:
-        HostError: containerd does not start, or refuses an archive.
+        HostError: containerd does not start, or rejects an archive.
     """
     with tempfile.TemporaryDirectory(prefix="tp-") as run, _containerd(root, Path(run), programs, log) as socket:
         for archive in archives:
             command: list[str | Path] = [programs / "ctr", "--address", socket, "--namespace", NAMESPACE]
             command += ["images", "import", archive]
-            done = subprocess.run(command, stdout=log, stderr=log, timeout=_IMPORT_SECONDS, check=False)
-            if done.returncode:
+            completed = subprocess.run(command, stdout=log, stderr=log, timeout=_IMPORT_SECONDS, check=False)
+            if completed.returncode:
                 raise HostError(f"containerd cannot import {archive.name}", next_step=f"See {log.name}")
     shutil.rmtree(root / _IDENTITY, ignore_errors=True)
 
 
 def link(store: Path, target: Path) -> None:
-    """Make a machine's store out of a filled one; `target` is absent. On another file system it is copied."""
+    """Create a machine's store from a filled one by hard links, or by copies on another file system.
+
+    Args:
+        store: The filled store.
+        target: The machine's store; it must not exist.
+    """
     shutil.copytree(store, target, symlinks=True, copy_function=_link)
 
 
@@ -74,7 +79,7 @@ def _link(source: str, target: str) -> None:
 
 @contextlib.contextmanager
 def _containerd(root: Path, run: Path, programs: Path, log: IO[bytes]) -> Iterator[Path]:
-    """Run a containerd of our own; yield its socket. It ends before the store is anybody's."""
+    """Run a separate containerd within the block; yield its socket."""
     configuration, socket = run / "config.toml", run / "containerd.sock"
     configuration.write_text(_CONFIGURATION.format(root=root, run=run))
     with subprocess.Popen([programs / "containerd", "--config", configuration], stdout=log, stderr=log) as process:
@@ -93,5 +98,5 @@ def _await(socket: Path, process: "subprocess.Popen[bytes]", log: IO[bytes]) -> 
     deadline = time.monotonic() + _START_SECONDS
     while not socket.exists():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise HostError("containerd does not start, to be given its images", next_step=f"See {log.name}")
+            raise HostError("containerd does not start, and cannot import images", next_step=f"See {log.name}")
         time.sleep(0.05)

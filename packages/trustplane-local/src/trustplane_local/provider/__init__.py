@@ -1,4 +1,4 @@
-"""The infrastructure provider of the local stack: Cluster API machines that are podman containers."""
+"""The local stack's infrastructure provider for Cluster API: its machines are podman containers."""
 
 from trustplane_local.provider.definitions import crds
 from trustplane_local.provider.service import restart_stopped, run

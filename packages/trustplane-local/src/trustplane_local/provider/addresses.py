@@ -1,4 +1,4 @@
-"""Which address index an object gets. Machines and load balancers share FIRST_INDEX to LAST_INDEX of the stack."""
+"""Allocation of address indexes. Machines and load balancers share FIRST_INDEX to LAST_INDEX of the stack."""
 
 import hashlib
 from collections.abc import Collection
@@ -8,17 +8,17 @@ from trustplane_local.stack import FIRST_INDEX, LAST_INDEX
 
 
 def choose(uid: str, taken: Collection[int]) -> int:
-    """Return a free index for the object with that uid.
+    """Return a free index for an object.
 
-    The search starts at a place that depends on the uid alone, so that an address is not given away again right after
-    it became free: neighbours still remember its last holder.
+    The search starts at an index derived from the uid. This avoids immediate reuse of a freed address, which
+    neighbours would still attribute to its previous owner.
 
     Args:
-        uid: of the object.
-        taken: every index that an object has.
+        uid: The object's uid.
+        taken: The indexes of all objects.
 
     Raises:
-        HostError: all are taken.
+        HostError: All indexes are taken.
     """
     count = LAST_INDEX - FIRST_INDEX + 1
     start = int.from_bytes(hashlib.sha256(uid.encode()).digest()[:4], "big")
@@ -28,6 +28,6 @@ def choose(uid: str, taken: Collection[int]) -> int:
             return index
     raise HostError(
         f"All {count} addresses of the stack are taken",
-        why="each machine and each load balancer needs one",
-        next_step="Delete clusters that are not needed, or start another stack",
+        why="each machine and each load balancer has one",
+        next_step="Delete clusters that you no longer need, or start another stack",
     )

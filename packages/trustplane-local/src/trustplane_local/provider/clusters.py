@@ -1,4 +1,4 @@
-"""The controller of LocalCluster: a load balancer before the control plane, and its address in the object."""
+"""The controller of LocalCluster: runs a load balancer for the control plane, and publishes its address."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -47,13 +47,13 @@ class Clusters:
         """Return the controller that calls `reconcile`."""
         watches: list[Watch[Any]] = [
             Watch(self._locals),
-            Watch(self._machines, self._fronted),
-            Watch(self._clusters, self._owned),
+            Watch(self._machines, self._keys_for_machine),
+            Watch(self._clusters, self._keys_for_cluster),
         ]
         return Controller("localcluster", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
-        """Make one cluster's load balancer as it should be, and say how it is."""
+        """Reconcile the load balancer of one LocalCluster, and report its status."""
         local = await self._client.find(LOCAL_CLUSTERS, key.name, key.namespace)
         if local is None or MANAGED_BY_ANNOTATION in local.metadata.annotations:
             return Result()
@@ -73,8 +73,8 @@ class Clusters:
         local = await self._writer.claim(LOCAL_CLUSTERS, local)
         try:
             local = await self._writer.allocate(LOCAL_CLUSTERS, local)
-            behind = loadbalancer.backends(self._stack, cluster, self._machines.items())
-            config = loadbalancer.configuration(behind)
+            backends = loadbalancer.backends(self._stack, cluster, self._machines.items())
+            config = loadbalancer.configuration(backends)
             await loadbalancer.ensure(self._podman, self._stack, key_of(local), local.spec.index, config)
         except TransientError:
             raise
@@ -98,9 +98,11 @@ class Clusters:
         await self._writer.release(LOCAL_CLUSTERS, local)
         log.info("load balancer removed", cluster=str(key_of(local)))
 
-    def _owned(self, cluster: Cluster) -> Iterable[Key]:
-        return [key_of(one) for one in self._locals.items() if owner(one.metadata, "Cluster") == key_of(cluster)]
+    def _keys_for_cluster(self, cluster: Cluster) -> Iterable[Key]:
+        return self._keys_owned_by(key_of(cluster))
 
-    def _fronted(self, machine: LocalMachine) -> Iterable[Key]:
-        cluster = cluster_of(machine.metadata)
-        return [key_of(one) for one in self._locals.items() if owner(one.metadata, "Cluster") == cluster]
+    def _keys_for_machine(self, machine: LocalMachine) -> Iterable[Key]:
+        return self._keys_owned_by(cluster_of(machine.metadata))
+
+    def _keys_owned_by(self, cluster: Key) -> list[Key]:
+        return [key_of(local) for local in self._locals.items() if owner(local.metadata, "Cluster") == cluster]

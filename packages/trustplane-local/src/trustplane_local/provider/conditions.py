@@ -1,6 +1,6 @@
-"""Conditions of the provider's objects: types, reasons, and how a new observation is merged into the known ones.
+"""Conditions of the provider's objects: types, reasons, and the merge of new ones into the object's conditions.
 
-Source: Cluster API's contract v1beta2: `Ready` is mirrored to `InfrastructureReady` of the Machine or Cluster.
+Source: Cluster API's contract v1beta2. Cluster API copies `Ready` to `InfrastructureReady` of the Machine or Cluster.
 """
 
 from collections.abc import Iterable
@@ -28,35 +28,37 @@ NOT_PAUSED: Final = "NotPaused"
 
 
 def summary(type_: str, *, ready: bool, reason: str, message: str = "") -> list[Condition]:
-    """Return a kind's own condition, Ready, which follows it, and the word that the object is not paused."""
-    own = [Condition(type=name, status=str(ready), reason=reason, message=message) for name in (type_, READY)]
-    return [*own, pause(paused=False)]
+    """Return the conditions of an unpaused object: the kind's own type, Ready with the same values, and Paused."""
+    ready_conditions = [
+        Condition(type=name, status=str(ready), reason=reason, message=message) for name in (type_, READY)
+    ]
+    return [*ready_conditions, pause(paused=False)]
 
 
 def pause(*, paused: bool) -> Condition:
-    """Return the condition that says whether the object is left alone."""
+    """Return the Paused condition."""
     return Condition(type=PAUSED, status=str(paused), reason=IS_PAUSED if paused else NOT_PAUSED)
 
 
 def merge(known: list[Condition], observed: Iterable[Condition], generation: int, now: datetime) -> list[Condition]:
-    """Return the conditions after an observation; those of other types stay.
+    """Return an object's conditions with new ones merged in. A transition time only changes with the status.
 
     Args:
-        known: as in the object.
-        observed: what was seen; a condition's time is that of the last change of its status.
-        generation: of the object, when it was seen.
-        now: with whole seconds.
+        known: The object's conditions; those of other types stay.
+        observed: The new conditions.
+        generation: The object's generation at the observation.
+        now: The current time, in whole seconds.
     """
-    merged = {one.type: one for one in known}
-    for one in observed:
-        before = condition(known, one.type)
-        same = before is not None and before.status == one.status
-        since = before.last_transition_time if same and before is not None else now
-        merged[one.type] = Condition(
-            type=one.type,
-            status=one.status,
-            reason=one.reason,
-            message=one.message,
+    merged = {entry.type: entry for entry in known}
+    for new in observed:
+        old = condition(known, new.type)
+        is_unchanged = old is not None and old.status == new.status
+        since = old.last_transition_time if is_unchanged and old is not None else now
+        merged[new.type] = Condition(
+            type=new.type,
+            status=new.status,
+            reason=new.reason,
+            message=new.message,
             observed_generation=generation,
             last_transition_time=since or now,
         )
@@ -64,15 +66,15 @@ def merge(known: list[Condition], observed: Iterable[Condition], generation: int
 
 
 def as_json(conditions: Iterable[Condition]) -> list[Json]:
-    """Return conditions as the API server takes them: every required field present."""
+    """Return conditions as JSON for the API server, with every required field."""
     return [
         {
-            "type": one.type,
-            "status": one.status,
-            "reason": one.reason,
-            "message": one.message,
-            "observedGeneration": one.observed_generation,
-            "lastTransitionTime": one.last_transition_time.isoformat() if one.last_transition_time else None,
+            "type": entry.type,
+            "status": entry.status,
+            "reason": entry.reason,
+            "message": entry.message,
+            "observedGeneration": entry.observed_generation,
+            "lastTransitionTime": entry.last_transition_time.isoformat() if entry.last_transition_time else None,
         }
-        for one in conditions
+        for entry in conditions
     ]

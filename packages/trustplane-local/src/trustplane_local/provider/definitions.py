@@ -9,7 +9,7 @@ from trustplane.api.meta import Json
 from trustplane_local.provider.objects import GROUP, VERSION
 from trustplane_local.stack import FIRST_INDEX, LAST_INDEX
 
-_IMMUTABLE = [{"rule": "self == oldSelf", "message": "cannot be changed once it is set"}]
+_IMMUTABLE = [{"rule": "self == oldSelf", "message": "cannot change once it is set"}]
 
 
 def crds() -> list[Json]:
@@ -21,7 +21,7 @@ def crds() -> list[Json]:
             _CLUSTER,
             short="lc",
             columns=[
-                _column("Cluster", r".metadata.labels.cluster\.x-k8s\.io/cluster-name", "Cluster that owns this"),
+                _column("Cluster", r".metadata.labels.cluster\.x-k8s\.io/cluster-name", "Cluster that owns the object"),
                 _column("Endpoint", ".spec.controlPlaneEndpoint.host", "Address of the load balancer"),
             ],
         ),
@@ -33,7 +33,7 @@ def crds() -> list[Json]:
             columns=[
                 _column("Cluster", r".metadata.labels.cluster\.x-k8s\.io/cluster-name", "Cluster of the machine"),
                 _column("Address", '.status.addresses[?(@.type=="InternalIP")].address', "Address of the machine"),
-                _column("Provider ID", ".spec.providerID", "ID of the machine and of its Node", priority=1),
+                _column("Provider ID", ".spec.providerID", "ID of the machine and its Node", priority=1),
             ],
         ),
         _definition("LocalClusterTemplate", "localclustertemplates", _template("LocalCluster")),
@@ -44,10 +44,10 @@ def crds() -> list[Json]:
 def _definition(kind: str, plural: str, schema: Json, *, short: str = "", columns: Sequence[Json] = ()) -> Json:
     has_status = "status" in schema["properties"]
     conditions = [
-        _column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether it works"),
-        _column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it works or not"),
+        _column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the container is running"),
+        _column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Reason of the Ready condition"),
     ]
-    age = [_column("Age", ".metadata.creationTimestamp", "Time since it was made", type_="date")]
+    age = [_column("Age", ".metadata.creationTimestamp", "Time since its creation", type_="date")]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -100,30 +100,30 @@ _INDEX: Json = {
     "format": "int32",
     "minimum": FIRST_INDEX,
     "maximum": LAST_INDEX,
-    "description": "Index of the address in the stack's subnet, set by the provider before anything else is made.",
+    "description": "Index of the address in the stack's subnet. The provider sets it before it creates resources.",
     "x-kubernetes-validations": _IMMUTABLE,
 }
 
 _CONDITIONS: Json = {
     "type": "array",
-    "description": "What was observed. Ready is mirrored to InfrastructureReady of the owner; Paused says that the "
-    "object is left alone.",
+    "description": "Current state. Cluster API copies Ready to InfrastructureReady of the owner. While Paused is True, "
+    "the provider does not reconcile the object.",
     "x-kubernetes-list-type": "map",
     "x-kubernetes-list-map-keys": ["type"],
     "items": {
         **_object(
-            "One observation.",
-            type=_string("What is observed.", maxLength=316),
+            "One aspect of the state.",
+            type=_string("Name of the aspect.", maxLength=316),
             status=_string("True, False or Unknown.", enum=["True", "False", "Unknown"]),
-            reason=_string("Why, in one word for programs.", minLength=1, maxLength=1024),
-            message=_string("Why, for people, and what to do next.", maxLength=32768),
+            reason=_string("Reason for the status, as a CamelCase word for programs.", minLength=1, maxLength=1024),
+            message=_string("Reason for the status, for people, and the next step.", maxLength=32768),
             observedGeneration={
                 "type": "integer",
                 "format": "int64",
                 "minimum": 0,
-                "description": "Generation of the object that was observed.",
+                "description": "Generation of the object that the condition is about.",
             },
-            lastTransitionTime=_string("When the status last changed.", format="date-time"),
+            lastTransitionTime=_string("Time of the last change of the status.", format="date-time"),
         ),
         "required": ["type", "status", "reason", "message", "lastTransitionTime"],
     },
@@ -131,18 +131,18 @@ _CONDITIONS: Json = {
 
 _INITIALIZATION = _object(
     "The one-time steps that Cluster API waits for.",
-    provisioned={"type": "boolean", "description": "True once the infrastructure is there; it stays true."},
+    provisioned={"type": "boolean", "description": "True once the infrastructure was provisioned; it stays true."},
 )
 
 _CLUSTER = _object(
-    "A LocalCluster is the infrastructure of one Cluster in the local stack: a load balancer (haproxy in a podman "
-    "container) before its control plane.",
+    "A LocalCluster is the infrastructure of a Cluster in the local stack: a load balancer (haproxy in a podman "
+    "container) for its control plane.",
     spec=_object(
-        "What is wanted. The provider fills it in.",
+        "Identity of the load balancer. The provider fills it in.",
         index=_INDEX,
         controlPlaneEndpoint={
             **_object(
-                "Where the cluster's API server is reached: the load balancer.",
+                "Endpoint of the cluster's API server: the load balancer.",
                 host=_string("Address in the stack's network.", minLength=1, maxLength=512),
                 port={
                     "type": "integer",
@@ -156,22 +156,22 @@ _CLUSTER = _object(
             "x-kubernetes-validations": _IMMUTABLE,
         },
     ),
-    status=_object("What was observed.", initialization=_INITIALIZATION, conditions=_CONDITIONS),
+    status=_object("State of the load balancer.", initialization=_INITIALIZATION, conditions=_CONDITIONS),
 )
 
 _MACHINE = _object(
-    "A LocalMachine is one Machine in the local stack: a podman container that runs systemd, cloud-init, containerd, "
-    "the kubelet and sshd.",
+    "A LocalMachine is the infrastructure of a Machine in the local stack: a podman container that runs systemd, "
+    "cloud-init, containerd, the kubelet and sshd.",
     spec=_object(
-        "What is wanted. The provider fills it in.",
+        "Identity of the machine. The provider fills it in.",
         index=_INDEX,
         providerID={
-            **_string("ID of the machine, the same as the Node's.", minLength=1, maxLength=512),
+            **_string("ID of the machine and its Node.", minLength=1, maxLength=512),
             "x-kubernetes-validations": _IMMUTABLE,
         },
     ),
     status=_object(
-        "What was observed.",
+        "State of the machine.",
         initialization=_INITIALIZATION,
         conditions=_CONDITIONS,
         addresses={
@@ -196,17 +196,17 @@ _MACHINE = _object(
 def _template(kind: str) -> Json:
     strings = {"type": "object", "additionalProperties": {"type": "string"}}
     resource = _object(
-        f"The {kind} that is made.",
+        f"The {kind} to create.",
         metadata=_object(
-            "Labels and annotations of what is made.",
+            f"Labels and annotations of the {kind}.",
             labels={**strings, "description": "Labels."},
             annotations={**strings, "description": "Annotations."},
         ),
-        spec=_object(f"Spec of the {kind}. There is nothing to choose: the provider fills it in."),
+        spec=_object(f"Spec of the {kind}. It has no options: the provider fills it in."),
     )
     template = {**resource, "required": ["spec"]}
-    spec = {**_object("What is made from the template.", template=template), "required": ["template"]}
+    spec = {**_object("Content of the template.", template=template), "required": ["template"]}
     return {
-        **_object(f"A {kind}Template says what each {kind} of a ClusterClass is like.", spec=spec),
+        **_object(f"A {kind}Template is the template of a ClusterClass for its {kind}s.", spec=spec),
         "required": ["spec"],
     }

@@ -1,4 +1,4 @@
-"""The container that is a machine: what it is made of, and what its state means."""
+"""The container of a machine: its content, and the meaning of its state."""
 
 import base64
 import binascii
@@ -23,21 +23,21 @@ NAMESPACE_LABEL, NAME_LABEL = "trustplane.dev/namespace", "trustplane.dev/name"
 ROLE = "machine"
 
 SEED = "/var/lib/cloud/seed/nocloud"
-# On the machine's own file system, since overlay file systems (containerd's) cannot be on another overlay.
+# Not on the container's overlay, which cannot hold the overlays of containerd.
 DISKS = {"containerd": "/var/lib/containerd", "kubelet": "/var/lib/kubelet", "etcd": "/var/lib/etcd"}
-CLOUD_INIT = "/var/lib/cloud"  # apart from the root file system, to be seen from outside
+CLOUD_INIT = "/var/lib/cloud"  # on a mount, to be readable from outside the machine
 NEVER_RAN = ("created", "initialized", "configured")
 
 
 @dataclass(frozen=True)
 class State:
-    """What a machine's container was found to be.
+    """The state of a machine's container, and whether to create it.
 
-    Args:
-        ready: it runs.
-        reason: a reason of `conditions`.
-        message: what, why, what to do next.
-        start: it is to be made now.
+    Attributes:
+        ready: Whether it is running.
+        reason: A reason of `conditions`.
+        message: What happened, why, and the next step.
+        start: Whether it must be created now.
     """
 
     ready: bool
@@ -47,32 +47,31 @@ class State:
 
 
 def name_of(key: Key) -> str:
-    """Return a container's name; no namespace or name of Kubernetes has an underscore in it."""
+    """Return the container's name. It is unique: namespaces and names in Kubernetes contain no underscore."""
     return f"{key.namespace}_{key.name}"
 
 
 def provider_id(stack: Stack, key: Key) -> str:
-    """Return the provider ID of a machine, and of the Node that it becomes."""
+    """Return the provider ID of a machine and its Node."""
     return f"trustplane-local:///{stack.id}/{key.namespace}/{key.name}"
 
 
 def folder(stack: Stack, key: Key) -> Path:
-    """Return the folder that has a machine's seed and disks."""
+    """Return the folder of a machine's seed and disks."""
     return stack.folder / "machines" / name_of(key)
 
 
 def judge(machine: Machine | None, cluster: Cluster | None, container: Observed | None, *, bootstrapped: bool) -> State:
-    """Tell what is to be said about a machine, and whether its container is to be made.
+    """Return the state of a machine, and whether to create its container.
 
-    A container that ran is never started again from here: it was killed or stopped for a reason, and Cluster API's
-    MachineHealthCheck must be able to see it. Only a machine that has not come to the end of its bootstrap has nothing
-    to lose.
+    A container that ran is never restarted: someone killed or stopped it, and Cluster API's MachineHealthCheck must be
+    able to notice. A machine whose bootstrap has not ended has no data to lose, and can be created again.
 
     Args:
-        machine: its owner.
-        cluster: the owner's Cluster.
-        container: as podman shows it; a container has the state `created` before its first start and after a reboot.
-        bootstrapped: whether its disks say that its bootstrap has ended.
+        machine: The Machine that owns it.
+        cluster: The Machine's Cluster.
+        container: The container as podman reports it; its state is `created` before its first start and after a reboot.
+        bootstrapped: Whether the machine's disks show that its bootstrap has ended.
     """
     joined = bootstrapped or (machine is not None and bool(machine.status.node_ref.name))
     if container is not None and (joined or container.state not in NEVER_RAN):
@@ -81,8 +80,8 @@ def judge(machine: Machine | None, cluster: Cluster | None, container: Observed 
         return State(
             ready=False,
             reason=conditions.MISSING,
-            message="The container of this machine is gone, and its disk with it. Delete the Machine to have it "
-            "replaced; a MachineHealthCheck does so by itself",
+            message="The container of this machine is gone, and its disk with it. Delete the Machine to replace it; "
+            "a MachineHealthCheck replaces it automatically",
         )
     if machine is None or cluster is None:
         return State(ready=False, reason=conditions.WAITING_FOR_OWNER)
@@ -99,9 +98,9 @@ def _running_or_not(container: Observed) -> State:
     return State(
         ready=False,
         reason=conditions.STOPPED,
-        message=f"The container of this machine does not run (it ended with status {container.exit_code}). Start it "
-        "again with `trustplane local up`, or delete the Machine to have it replaced; a MachineHealthCheck does so "
-        "by itself",
+        message=f"The container of this machine is not running (it exited with status {container.exit_code}). Start it "
+        "with `trustplane local up`, or delete the Machine to replace it; a MachineHealthCheck replaces it "
+        "automatically",
     )
 
 
@@ -109,21 +108,21 @@ def user_data(data: Mapping[str, str]) -> bytes:
     """Return the bootstrap data of a Secret, unchanged.
 
     Args:
-        data: the Secret's `data`, in base64. Source: docs/book/src/developer/providers/contracts/bootstrap-config.md
+        data: The Secret's `data`, in base64. Source: docs/book/src/developer/providers/contracts/bootstrap-config.md
 
     Raises:
-        UserError: the Secret does not hold cloud-init data.
+        UserError: The Secret has no cloud-init data.
     """
     try:
-        form = base64.b64decode(data.get("format", ""), validate=True).decode() or "cloud-config"
+        format_ = base64.b64decode(data.get("format", ""), validate=True).decode() or "cloud-config"
         value = base64.b64decode(data.get("value", ""), validate=True)
     except (binascii.Error, UnicodeDecodeError):
-        form, value = "unreadable", b""
-    if form != "cloud-config" or not value:
+        format_, value = "unreadable", b""
+    if format_ != "cloud-config" or not value:
         raise UserError(
-            "The bootstrap data cannot be used",
-            why=f"its format is {form}; machines of the local stack understand cloud-config",
-            next_step="Use a bootstrap provider that makes cloud-init data, such as kubeadm's with format cloud-config",
+            "Cannot use the bootstrap data",
+            why=f"its format is {format_}, or it is empty; machines of the local stack require cloud-config",
+            next_step="Use a bootstrap provider for cloud-init, such as kubeadm's with format cloud-config",
         )
     return value
 
@@ -143,7 +142,7 @@ def meta_data(stack: Stack, key: Key, uid: str, index: int) -> Json:
 
 
 def is_bootstrapped(place: Path) -> bool:
-    """Tell whether cloud-init has come to its end in a machine, well or not: it does not run a second time.
+    """Return whether cloud-init has finished in a machine, successfully or not: it will not run again.
 
     Source: https://cloudinit.readthedocs.io/en/latest/explanation/boot.html
     """
@@ -151,7 +150,7 @@ def is_bootstrapped(place: Path) -> bool:
 
 
 def write_seed(place: Path, user: bytes, meta: Json) -> None:
-    """Write cloud-init's NoCloud seed and make the disks' folders. The seed holds secrets: only its owner reads it."""
+    """Write cloud-init's NoCloud seed. It contains secrets: only its owner can read it."""
     seed = place / "seed"
     seed.mkdir(parents=True, exist_ok=True, mode=0o700)
     files.write(seed / "meta-data", json.dumps(meta, indent=1).encode(), mode=0o600)
@@ -159,7 +158,7 @@ def write_seed(place: Path, user: bytes, meta: Json) -> None:
 
 
 def renew_disks(place: Path, images: Path) -> None:
-    """Make the disks of a machine, with kubeadm's images and else empty: what an earlier attempt left is removed."""
+    """Create the disks of a machine, empty except for kubeadm's images; remove those of an earlier attempt."""
     for disk in (*DISKS, "cloud"):
         shutil.rmtree(place / disk, ignore_errors=True)
         if disk != "containerd":
@@ -168,11 +167,11 @@ def renew_disks(place: Path, images: Path) -> None:
 
 
 def container(stack: Stack, key: Key, index: int) -> Container:
-    """Return the container of a machine: systemd as its first process, in control groups of its own.
+    """Return the container of a machine: systemd as its first process, in separate control groups.
 
-    Not `--systemd=always`: on cgroup v1 all such containers share the host's systemd hierarchy, and stopping one ends
-    the processes of the others. What that option would mount is mounted here, which works on v1 and v2.
-    Pods' addresses are of the same subnet as machines': each machine answers for its own (proxy ARP), at once.
+    `--systemd=always` does not work: on cgroup v1, such containers share the host's systemd hierarchy, and stopping one
+    ends the processes of the others. The mounts of that option are made here, for v1 and v2.
+    Pods and machines share a subnet: each machine answers ARP requests for its pods, without delay (proxy ARP).
     """
     place = folder(stack, key)
     return Container(

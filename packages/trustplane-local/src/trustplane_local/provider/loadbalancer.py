@@ -1,4 +1,4 @@
-"""The load balancer of one cluster's control plane: haproxy in a container.
+"""The load balancer for a cluster's control plane: haproxy in a container.
 
 Source: the management guide of haproxy 2.6, chapters 3 (master-worker) and 4 (reload by SIGUSR2).
 """
@@ -27,7 +27,7 @@ _TEMPLATE = jinja2.Environment(  # noqa: S701 - a configuration file, not HTML
 ).from_string("""\
 global
     log stdout format raw local0 notice
-    # Connections through an old process, after a reload, may go on this long.
+    # Limit for connections through the old process after a reload.
     hard-stop-after 10m
 
 defaults
@@ -64,7 +64,7 @@ class Backend:
 
 
 def name_of(key: Key) -> str:
-    """Return the container's name; a machine's has one underscore, as no load balancer's has."""
+    """Return the container's name. It differs from all machines' names, which contain only one underscore."""
     return f"lb__{key.namespace}_{key.name}"
 
 
@@ -74,24 +74,24 @@ def folder(stack: Stack, key: Key) -> Path:
 
 
 def backends(stack: Stack, cluster: Key, machines: Iterable[LocalMachine]) -> list[Backend]:
-    """Return the control plane machines of that Cluster which have an address and are to stay."""
+    """Return the control plane machines of a Cluster that have an address and are not being deleted."""
     return sorted(
-        Backend(one.metadata.name, stack.address(one.spec.index))
-        for one in machines
-        if cluster_of(one.metadata) == cluster
-        and CONTROL_PLANE_LABEL in one.metadata.labels
-        and one.metadata.deletion_timestamp is None
-        and one.spec.index
+        Backend(machine.metadata.name, stack.address(machine.spec.index))
+        for machine in machines
+        if cluster_of(machine.metadata) == cluster
+        and CONTROL_PLANE_LABEL in machine.metadata.labels
+        and machine.metadata.deletion_timestamp is None
+        and machine.spec.index
     )
 
 
-def configuration(behind: Sequence[Backend]) -> str:
-    """Return haproxy's configuration. API servers are asked over HTTPS; connections are passed through as they are."""
-    return _TEMPLATE.render(port=PORT, backends=behind)
+def configuration(backends: Sequence[Backend]) -> str:
+    """Return haproxy's configuration: health checks over HTTPS, connections passed through unchanged."""
+    return _TEMPLATE.render(port=PORT, backends=backends)
 
 
 def container(stack: Stack, key: Key, index: int) -> Container:
-    """Return the container: a haproxy that needs no privilege."""
+    """Return the container: haproxy without privileges."""
     return Container(
         name=name_of(key),
         command=("/usr/sbin/haproxy", "-W", "-db", "-f", f"{_INSIDE}/haproxy.cfg"),
@@ -103,34 +103,34 @@ def container(stack: Stack, key: Key, index: int) -> Container:
 
 
 async def ensure(podman: Podman, stack: Stack, key: Key, index: int, config: str) -> None:
-    """Have the load balancer run with that configuration; nothing is done where it does.
+    """Start the load balancer, or reload it if it runs with another configuration.
 
-    What the running haproxy has read is noted in the file `loaded`, after it was told: after a crash in between it is
-    told again.
+    The file `loaded` records the configuration of the running haproxy. It is written after the reload: a crash between
+    the two only causes another reload.
     """
     place = folder(stack, key)
     place.mkdir(parents=True, exist_ok=True)
     files.write(place / "haproxy.cfg", config.encode())
-    found = await podman.find(name_of(key), recently=LOOK_SECONDS)
-    if found is None or not found.is_running:
+    observed = await podman.find(name_of(key), recently=LOOK_SECONDS)
+    if observed is None or not observed.is_running:
         await podman.run(container(stack, key, index))
-        found = await podman.find(name_of(key))
-    elif not _has_loaded(place, found, config):
-        await podman.signal(found.name, "USR2")
-    if found is not None:
-        files.write(place / "loaded", _loaded(found, config))
+        observed = await podman.find(name_of(key))
+    elif not _has_loaded(place, observed, config):
+        await podman.signal(observed.name, "USR2")
+    if observed is not None:
+        files.write(place / "loaded", _loaded(observed, config))
 
 
 async def remove(podman: Podman, stack: Stack, key: Key) -> None:
-    """Remove the load balancer and its configuration; absent ones are fine."""
+    """Remove the load balancer and its configuration, if they exist."""
     await podman.remove(name_of(key))
     shutil.rmtree(folder(stack, key), ignore_errors=True)
 
 
-def _loaded(found: Observed, config: str) -> bytes:
-    return f"{found.id} {hashlib.sha256(config.encode()).hexdigest()}\n".encode()
+def _loaded(observed: Observed, config: str) -> bytes:
+    return f"{observed.id} {hashlib.sha256(config.encode()).hexdigest()}\n".encode()
 
 
-def _has_loaded(place: Path, found: Observed, config: str) -> bool:
-    note = place / "loaded"
-    return note.exists() and note.read_bytes() == _loaded(found, config)
+def _has_loaded(place: Path, observed: Observed, config: str) -> bool:
+    record = place / "loaded"
+    return record.exists() and record.read_bytes() == _loaded(observed, config)

@@ -1,4 +1,4 @@
-"""The controller of LocalMachine: observe, judge, make or remove the container, report."""
+"""The controller of LocalMachine: creates and removes the machine's container, and reports its state."""
 
 import asyncio
 import shutil
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class Machines:
-    """Makes a container of each LocalMachine."""
+    """Keeps a container for each LocalMachine."""
 
     def __init__(self, stack: Stack, client: Client, podman: Podman, manager: Manager, writer: Writer) -> None:
         self._stack = stack
@@ -49,13 +49,13 @@ class Machines:
         """Return the controller that calls `reconcile`."""
         watches: list[Watch[Any]] = [
             Watch(self._locals),
-            Watch(self._machines, self._owned),
-            Watch(self._clusters, self._members),
+            Watch(self._machines, self._keys_for_machine),
+            Watch(self._clusters, self._keys_for_cluster),
         ]
         return Controller("localmachine", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
-        """Make one machine as it should be, and say how it is."""
+        """Reconcile one LocalMachine and report its status."""
         local = await self._client.find(LOCAL_MACHINES, key.name, key.namespace)
         if local is None:
             return Result()
@@ -81,16 +81,16 @@ class Machines:
         await self._report(local, state)
 
     async def _start(self, local: LocalMachine, machine: Machine) -> State:
-        """Make the container; a failure is reported and raised again by the next attempt's backoff."""
+        """Create the container; report a permanent failure, and raise it for a retry with backoff."""
         try:
-            return await self._made(await self._writer.allocate(LOCAL_MACHINES, local), machine)
+            return await self._create(await self._writer.allocate(LOCAL_MACHINES, local), machine)
         except TransientError:
             raise
         except TrustplaneError as error:
             await self._report(local, State(ready=False, reason=conditions.START_FAILED, message=str(error)))
             raise
 
-    async def _made(self, local: LocalMachine, machine: Machine) -> State:
+    async def _create(self, local: LocalMachine, machine: Machine) -> State:
         key, index = key_of(local), local.spec.index
         secret = await self._client.get(PLAIN_SECRETS, machine.spec.bootstrap.data_secret_name, key.namespace)
         place = instance.folder(self._stack, key)
@@ -133,8 +133,8 @@ class Machines:
         await self._writer.release(LOCAL_MACHINES, local)
         log.info("machine removed", machine=str(key))
 
-    def _owned(self, machine: Machine) -> Iterable[Key]:
-        return [key_of(one) for one in self._locals.items() if owner(one.metadata, "Machine") == key_of(machine)]
+    def _keys_for_machine(self, machine: Machine) -> Iterable[Key]:
+        return [key_of(local) for local in self._locals.items() if owner(local.metadata, "Machine") == key_of(machine)]
 
-    def _members(self, cluster: Cluster) -> Iterable[Key]:
-        return [key_of(one) for one in self._locals.items() if cluster_of(one.metadata) == key_of(cluster)]
+    def _keys_for_cluster(self, cluster: Cluster) -> Iterable[Key]:
+        return [key_of(local) for local in self._locals.items() if cluster_of(local.metadata) == key_of(cluster)]

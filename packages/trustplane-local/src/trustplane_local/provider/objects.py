@@ -1,4 +1,4 @@
-"""The provider's own kinds, and those of Cluster API that it follows.
+"""The provider's kinds, and the kinds of Cluster API that it watches.
 
 Source: docs/book/src/developer/providers/contracts/{infra-cluster,infra-machine}.md of Cluster API, contract v1beta2.
 """
@@ -22,51 +22,51 @@ MANAGED_BY_ANNOTATION = "cluster.x-k8s.io/managed-by"
 
 
 class Initialization(Struct):
-    """Which of the one-time steps are done; part of Cluster API's contract."""
+    """Completed one-time steps, as required by Cluster API's contract."""
 
     provisioned: bool = False
 
 
 class Spec(Struct):
-    """What both kinds have in their spec."""
+    """The common spec of both kinds."""
 
-    index: int = 0  # address index in the stack; 0: none yet
+    index: int = 0  # address index in the stack; 0 if not allocated yet
 
 
 class Status(Struct):
-    """What both kinds report."""
+    """The common status of both kinds."""
 
     initialization: Initialization = msgspec.field(default_factory=Initialization)
     conditions: list[Condition] = msgspec.field(default_factory=list)
 
 
 class LocalClusterSpec(Spec):
-    """Where the cluster's load balancer is."""
+    """The address of the cluster's load balancer."""
 
     control_plane_endpoint: Endpoint = msgspec.field(default_factory=Endpoint)
 
 
 class LocalCluster(Object):
-    """The infrastructure of one cluster: a load balancer before its control plane."""
+    """The infrastructure of a cluster: a load balancer for its control plane."""
 
     spec: LocalClusterSpec = msgspec.field(default_factory=LocalClusterSpec)
     status: Status = msgspec.field(default_factory=Status)
 
 
 class LocalMachineSpec(Spec):
-    """Which container is the machine."""
+    """The identity of the machine."""
 
     provider_id: str = msgspec.field(default="", name="providerID")
 
 
 class LocalMachineStatus(Status):
-    """What is known about the container."""
+    """The state of the machine's container."""
 
     addresses: list[MachineAddress] = msgspec.field(default_factory=list)
 
 
 class LocalMachine(Object):
-    """One machine: a podman container."""
+    """The infrastructure of a machine: a podman container."""
 
     spec: LocalMachineSpec = msgspec.field(default_factory=LocalMachineSpec)
     status: LocalMachineStatus = msgspec.field(default_factory=LocalMachineStatus)
@@ -79,17 +79,18 @@ MACHINES = Resource(clusterapi.GROUP, clusterapi.VERSION, "Machine", "machines",
 
 
 def owner(metadata: Metadata, kind: str) -> Key | None:
-    """Return the object of that kind of Cluster API which owns this one, or None where none does yet."""
+    """Return the owner of an object, of a kind of Cluster API, or None if it has none yet."""
     group = f"{clusterapi.GROUP}/"
-    references = [one for one in metadata.owner_references if one.kind == kind and one.api_version.startswith(group)]
-    return Key(metadata.namespace, references[0].name) if references else None
+    references = (ref for ref in metadata.owner_references if ref.kind == kind and ref.api_version.startswith(group))
+    reference = next(references, None)
+    return Key(metadata.namespace, reference.name) if reference else None
 
 
 def cluster_of(metadata: Metadata) -> Key:
-    """Return the Cluster whose name an object's label has."""
+    """Return the Cluster named by an object's label."""
     return Key(metadata.namespace, metadata.labels.get(CLUSTER_LABEL, ""))
 
 
 def is_paused(metadata: Metadata, cluster: Cluster | None) -> bool:
-    """Tell whether an object is to be left alone, by its own annotation or by its Cluster."""
+    """Return whether an object's own annotation or its Cluster pauses its reconciliation."""
     return PAUSED_ANNOTATION in metadata.annotations or (cluster is not None and cluster.spec.paused)

@@ -1,4 +1,4 @@
-"""Looks after containers from podman's side: wakes controllers when one changes, removes those that nobody wants."""
+"""Polls podman: wakes controllers for changed containers, and removes containers and folders without an object."""
 
 import asyncio
 import shutil
@@ -25,13 +25,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Beat:
-    """What is looked after for one kind.
+    """The containers of one kind of object.
 
-    Args:
-        role: value of the role label.
-        resource: the kind that wants such containers.
-        controller: what is woken.
-        parent: the folder that has one folder for each object.
+    Attributes:
+        role: Value of their role label.
+        resource: The kind.
+        controller: The controller of the kind.
+        parent: The folder with a folder for each object.
     """
 
     role: str
@@ -41,7 +41,7 @@ class Beat:
 
 
 def beats(stack: Stack, machines: Controller, clusters: Controller) -> list[Beat]:
-    """Return what is looked after in a stack."""
+    """Return the beats of a stack: machines and load balancers."""
     return [
         Beat(instance.ROLE, LOCAL_MACHINES, machines, stack.folder / "machines"),
         Beat(loadbalancer.ROLE, LOCAL_CLUSTERS, clusters, stack.folder / "loadbalancers"),
@@ -49,23 +49,23 @@ def beats(stack: Stack, machines: Controller, clusters: Controller) -> list[Beat
 
 
 class Patrol:
-    """Compares podman's containers with the last look and with the objects that want them."""
+    """Compares podman's containers with those of the last poll, and with the objects that they belong to."""
 
-    def __init__(self, client: Client, podman: Podman, watched: Collection[Beat]) -> None:
+    def __init__(self, client: Client, podman: Podman, beats: Collection[Beat]) -> None:
         self._client = client
         self._podman = podman
-        self._beats = watched
+        self._beats = beats
 
     async def run(self) -> None:
-        """Look every few seconds until cancelled; a look that fails is reported and repeated."""
-        seen: dict[tuple[str, Key], str] = {}
+        """Poll until cancelled; log failures and retry."""
+        known: dict[tuple[str, Key], str] = {}
         while True:
             try:
                 containers = await self._podman.list()
-                seen = self._wake(seen, containers)
+                known = self._wake(known, containers)
                 await self._sweep(containers)
             except TrustplaneError as error:
-                log.warning("look at the containers failed", error=str(error))
+                log.warning("patrol failed", error=str(error))
             await asyncio.sleep(LOOK_SECONDS)
 
     def _wake(
@@ -80,41 +80,46 @@ class Patrol:
 
     async def _sweep(self, containers: Collection[Observed]) -> None:
         for beat in self._beats:
-            # Objects are listed last: what was made for one since then is not among what is looked at.
+            # Objects are listed last: containers and folders of newer objects are then not in the earlier lists.
             folders = await asyncio.to_thread(_folders, beat.parent)
-            wanted = {Key(one.metadata.namespace, one.metadata.name) for one in await self._client.list(beat.resource)}
-            for name in orphans(containers, beat.role, wanted):
+            objects = await self._client.list(beat.resource)
+            keys = {Key(owner.metadata.namespace, owner.metadata.name) for owner in objects}
+            for name in orphans(containers, beat.role, keys):
                 log.warning("container without object removed", container=name, kind=beat.resource.kind)
                 await self._podman.remove(name)
-            names = {instance.name_of(key) for key in wanted}
+            names = {instance.name_of(key) for key in keys}
             for folder in folders:
                 if folder.name not in names:
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 def key_in(container: Observed) -> Key:
-    """Return the object that a container was made for."""
+    """Return the key of the object that a container belongs to."""
     labels = container.labels or {}
     return Key(labels.get(NAMESPACE_LABEL, ""), labels.get(NAME_LABEL, ""))
 
 
 def states(containers: Iterable[Observed]) -> dict[tuple[str, Key], str]:
-    """Return what distinguishes each container from itself after a change."""
+    """Return ID and state of each container, by its role and object."""
     return {
-        ((one.labels or {}).get(ROLE_LABEL, ""), key_in(one)): f"{one.id} {'running' if one.is_running else 'stopped'}"
-        for one in containers
+        _identity(container): f"{container.id} {'running' if container.is_running else 'stopped'}"
+        for container in containers
     }
 
 
+def _identity(container: Observed) -> tuple[str, Key]:
+    return (container.labels or {}).get(ROLE_LABEL, ""), key_in(container)
+
+
 def changed(before: Mapping[tuple[str, Key], str], now: Mapping[tuple[str, Key], str]) -> list[tuple[str, Key]]:
-    """Return the containers that are new, gone or different."""
-    return sorted(one for one in before.keys() | now.keys() if before.get(one) != now.get(one))
+    """Return role and object of each container that is new, gone or different."""
+    return sorted(identity for identity in before.keys() | now.keys() if before.get(identity) != now.get(identity))
 
 
-def orphans(containers: Iterable[Observed], role: str, wanted: Collection[Key]) -> list[str]:
-    """Return the names of the containers of that role whose object is not there."""
-    ours = [one for one in containers if (one.labels or {}).get(ROLE_LABEL) == role]
-    return [one.name for one in ours if key_in(one) not in wanted]
+def orphans(containers: Iterable[Observed], role: str, keys: Collection[Key]) -> list[str]:
+    """Return the names of the containers of a role whose object does not exist."""
+    members = [container for container in containers if (container.labels or {}).get(ROLE_LABEL) == role]
+    return [container.name for container in members if key_in(container) not in keys]
 
 
 def _folders(parent: Path) -> list[Path]:

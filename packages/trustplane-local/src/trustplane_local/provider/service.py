@@ -1,4 +1,4 @@
-"""The provider's process, and what `trustplane local up` asks of it after a crash or a reboot."""
+"""The provider's process, and the restart of machines by `trustplane local up`."""
 
 import asyncio
 
@@ -21,10 +21,10 @@ log = structlog.get_logger(__name__)
 
 
 async def run(stack: Stack, stop: asyncio.Event) -> None:
-    """Reconcile LocalClusters and LocalMachines until `stop` is set. Health and metrics are at port `provider-health`.
+    """Reconcile LocalClusters and LocalMachines until `stop` is set. Serve health and metrics at `provider-health`.
 
     Raises:
-        HostError: podman cannot be used, or the health port is taken.
+        HostError: podman does not work, or the health port is in use.
     """
     podman = Podman(stack)
     await podman.prepare()
@@ -40,17 +40,16 @@ async def run(stack: Stack, stop: asyncio.Event) -> None:
 
 
 async def restart_stopped(stack: Stack) -> list[str]:
-    """Start the machines whose containers do not run; return their names. Nothing else of the stack needs to run.
+    """Start the machines whose containers are stopped; return their names. Works without the other parts of the stack.
 
-    A machine that was interrupted in the middle of its bootstrap does not go on where it was: its container is removed,
-    and the provider makes it anew. One that cannot be started stays as it is: the provider reports it, and Cluster API
-    replaces it when it is told to.
+    An interrupted bootstrap cannot continue: the container is removed, and the provider creates the machine again. A
+    container that does not start stays as it is: the provider reports it, and Cluster API replaces it on request.
     """
     podman = Podman(stack)
     await podman.prepare()
-    stopped = [one for one in await podman.list() if (one.labels or {}).get(ROLE_LABEL) == ROLE and not one.is_running]
+    machines = [container for container in await podman.list() if (container.labels or {}).get(ROLE_LABEL) == ROLE]
     started = []
-    for container in stopped:
+    for container in (machine for machine in machines if not machine.is_running):
         try:
             if await asyncio.to_thread(instance.is_bootstrapped, instance.folder(stack, key_in(container))):
                 await podman.start(container.name)

@@ -1,4 +1,4 @@
-"""What the provider writes into its objects: finalizer, address index, spec, status. Each write changes something."""
+"""Writes the provider's objects: finalizer, address index, spec, status. Skips writes that would change nothing."""
 
 import asyncio
 from collections.abc import Iterable
@@ -17,14 +17,14 @@ T = TypeVar("T", LocalCluster, LocalMachine)
 
 
 class Writer:
-    """Writes LocalClusters and LocalMachines. Every method returns the object as it is afterwards."""
+    """Writes LocalClusters and LocalMachines. Methods that return an object return its new state."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._allocating = asyncio.Lock()
 
     def is_claimed(self, local: LocalCluster | LocalMachine) -> bool:
-        """Tell whether the object waits for the provider before it goes."""
+        """Return whether the object has the provider's finalizer."""
         return FINALIZER in local.metadata.finalizers
 
     async def claim(self, resource: Resource[T], local: T) -> T:
@@ -34,43 +34,43 @@ class Writer:
         return await self._set_finalizers(resource, local, [*local.metadata.finalizers, FINALIZER])
 
     async def release(self, resource: Resource[T], local: T) -> None:
-        """Remove the finalizer: nothing of the object is left on this machine."""
-        others = [one for one in local.metadata.finalizers if one != FINALIZER]
+        """Remove the finalizer, after all resources of the object were removed from this machine."""
+        others = [finalizer for finalizer in local.metadata.finalizers if finalizer != FINALIZER]
         await self._set_finalizers(resource, local, others)
 
     async def allocate(self, resource: Resource[T], local: T) -> T:
-        """Give the object an address index, unless it has one. It is kept in the object before anything is made of it.
+        """Allocate an address index and store it in the object, unless it has one.
 
         Raises:
-            HostError: none is left.
-            ConflictError: the object has changed meanwhile; nothing was given.
+            HostError: All indexes are taken.
+            ConflictError: The object has changed; nothing was allocated.
         """
         if local.spec.index:
             return local
         async with self._allocating:
-            taken = {one.spec.index for one in await self._client.list(LOCAL_MACHINES)}
-            taken |= {one.spec.index for one in await self._client.list(LOCAL_CLUSTERS)}
+            taken = {machine.spec.index for machine in await self._client.list(LOCAL_MACHINES)}
+            taken |= {cluster.spec.index for cluster in await self._client.list(LOCAL_CLUSTERS)}
             index = addresses.choose(local.metadata.uid, taken)
             version = {"resourceVersion": local.metadata.resource_version}
             return await self._patch(resource, local, {"metadata": version, "spec": {"index": index}})
 
-    async def set_spec(self, resource: Resource[T], local: T, wanted: Json) -> T:
+    async def set_spec(self, resource: Resource[T], local: T, fields: Json) -> T:
         """Set fields of the spec."""
         known = msgspec.to_builtins(local.spec)
-        if all(known.get(name) == value for name, value in wanted.items()):
+        if all(known.get(name) == value for name, value in fields.items()):
             return local
-        return await self._patch(resource, local, {"spec": wanted})
+        return await self._patch(resource, local, {"spec": fields})
 
     async def report(
         self, resource: Resource[T], local: T, observed: Iterable[Condition], status: Json | None = None
     ) -> T:
-        """Merge conditions into the status, and set other fields of it."""
+        """Merge conditions into the status, and set its other fields."""
         now = datetime.now(UTC).replace(microsecond=0)
         merged = conditions.merge(local.status.conditions, observed, local.metadata.generation, now)
-        known, wanted = msgspec.to_builtins(local.status), status or {}
-        if merged == local.status.conditions and all(known.get(name) == value for name, value in wanted.items()):
+        known, fields = msgspec.to_builtins(local.status), status or {}
+        if merged == local.status.conditions and all(known.get(name) == value for name, value in fields.items()):
             return local
-        body = {"status": {**wanted, "conditions": conditions.as_json(merged)}}
+        body = {"status": {**fields, "conditions": conditions.as_json(merged)}}
         return await self._patch(resource, local, body, subresource="status")
 
     async def _set_finalizers(self, resource: Resource[T], local: T, finalizers: list[str]) -> T:

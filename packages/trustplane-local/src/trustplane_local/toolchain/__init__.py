@@ -1,4 +1,4 @@
-"""Kubernetes, Cluster API, etcd, containerd, CoreDNS and a registry, built from Go modules into a cache.
+"""Builds Kubernetes, Cluster API, etcd, containerd, CoreDNS and a registry from Go modules into a cache.
 
 See docs/explanation/toolchain.md.
 """

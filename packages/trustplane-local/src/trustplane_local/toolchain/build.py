@@ -1,4 +1,4 @@
-"""Build the recipe into the cache: one program after the other, each kept as soon as it is whole."""
+"""Build the recipe into the cache, one program after another. Each complete program stays in the cache."""
 
 import json
 import os
@@ -18,62 +18,62 @@ from trustplane_local.versions import DEFAULT, Versions
 
 @dataclass(frozen=True)
 class Toolchain:
-    """Everything that is built from Go modules, whole and ready to run."""
+    """The complete build of a version set."""
 
     bin: Path  # folder of programs
-    manifests: Path  # core.yaml, bootstrap.yaml, control-plane.yaml: Cluster API's kustomizations, rendered
+    manifests: Path  # folder of core.yaml, bootstrap.yaml, control-plane.yaml: Cluster API's rendered kustomizations
     kubernetes_version: str  # such as v1.36.3
-    key: str  # changes whenever any of the programs might
+    key: str  # digest of everything that the programs depend on
 
 
 def build(cache: Path, progress: Progress, versions: Versions = DEFAULT) -> Toolchain:
-    """Build what the cache lacks. Takes minutes the first time and next to nothing afterwards.
+    """Build the programs that the cache lacks. Takes minutes the first time, and almost no time afterwards.
 
-    May be killed at any time and run by several processes at once.
+    Can be killed at any time, and run by several processes concurrently.
 
     Args:
-        cache: root of the build cache; several gigabytes are written below it and to Go's own caches.
-        progress: told before each program.
-        versions: what to build; other sets in the cache stay as they are.
+        cache: Root of the build cache; the build writes several gigabytes to it and to Go's caches.
+        progress: Called before each program.
+        versions: The version set to build; other sets in the cache stay.
 
     Raises:
-        HostError: no Go, no network, no disk space, ...: says what to do.
+        HostError: Go, network or disk space is missing, or a build failed; with the next step.
     """
-    wanted = recipe(versions)
-    go = _compiler(wanted)
-    built = _place(cache, versions, key(go.target, wanted))
-    folder = built.bin.parent
-    steps = len(list(_artefacts(wanted)))
+    plan = recipe(versions)
+    go = _compiler(plan)
+    toolchain = _toolchain(cache, versions, key(go.target, plan))
+    folder = toolchain.bin.parent
+    steps = len(list(_artefacts(plan)))
     try:
         with exclusive(
             folder.with_suffix(".lock"),
             waiting=lambda: progress("waiting for another build of the same programs", 0, steps),
         ):
-            _Build(go, folder, wanted).run(progress)
+            _Build(go, folder, plan).run(progress)
     except OSError as error:
         raise HostError(
             f"Cannot write to the build cache {folder}",
             why=str(error),
             next_step="Free disk space or choose another folder with TRUSTPLANE_CACHE, then run the same command again",
         ) from error
-    return built
+    return toolchain
 
 
 def locate(cache: Path, versions: Versions = DEFAULT) -> Toolchain:
-    """Return where the programs of a set are, or would be; nothing is built.
+    """Return the paths of a version set's toolchain, built or not; build nothing.
 
     Raises:
-        HostError: no Go, which the place depends on.
+        HostError: Go is missing: the paths depend on its version.
     """
-    wanted = recipe(versions)
-    return _place(cache, versions, key(_compiler(wanted).target, wanted))
+    plan = recipe(versions)
+    return _toolchain(cache, versions, key(_compiler(plan).target, plan))
 
 
-def _compiler(wanted: Recipe) -> compiler.Go:
-    return compiler.find(required_go(wanted), compiler.candidates())
+def _compiler(plan: Recipe) -> compiler.Go:
+    return compiler.find(required_go(plan), compiler.candidates())
 
 
-def _place(cache: Path, versions: Versions, name: str) -> Toolchain:
+def _toolchain(cache: Path, versions: Versions, name: str) -> Toolchain:
     folder = cache / "toolchain" / name
     return Toolchain(folder / "bin", folder / "manifests", versions.kubernetes, name)
 
@@ -91,7 +91,7 @@ class _Program:
 @dataclass(frozen=True)
 class _Kustomization:
     name: str
-    folder: str  # inside the Cluster API module
+    folder: str  # in the Cluster API module
     module: Module
 
     @property
@@ -99,24 +99,24 @@ class _Kustomization:
         return f"manifests/{self.name}.yaml"
 
 
-def _artefacts(wanted: Recipe) -> Iterator[_Program | _Kustomization]:
-    """Return what is built, in order: rendering a kustomization needs the kubectl built before it."""
-    for module in wanted.modules:
+def _artefacts(plan: Recipe) -> Iterator[_Program | _Kustomization]:
+    """Return the artefacts in build order: kustomizations are rendered by kubectl, which must exist before."""
+    for module in plan.modules:
         yield from (_Program(name, module) for name in module.programs)
         if "kubectl" in module.programs:
-            yield from (_Kustomization(name, folder, module) for name, folder in wanted.kustomizations.items())
+            yield from (_Kustomization(name, folder, module) for name, folder in plan.kustomizations.items())
 
 
 class _Build:
-    """One run over the recipe, by the process that holds the lock."""
+    """A build of a recipe, by the process that holds the lock."""
 
-    def __init__(self, go: compiler.Go, folder: Path, wanted: Recipe) -> None:
+    def __init__(self, go: compiler.Go, folder: Path, plan: Recipe) -> None:
         self._go = go
         self._folder = folder
-        self._artefacts = list(_artefacts(wanted))
+        self._artefacts = list(_artefacts(plan))
 
     def run(self, progress: Progress) -> None:
-        """Make every artefact that is missing or not as it was left."""
+        """Build every missing or changed artefact."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for leftover in self._folder.glob("*.tmp"):
             leftover.unlink()
@@ -130,7 +130,7 @@ class _Build:
         progress("toolchain", total, total)
 
     def _make(self, artefact: _Program | _Kustomization, log: IO[bytes]) -> Path:
-        """Make one artefact under a name of this process alone: a compiler may outlive the run that started it."""
+        """Build an artefact in a file named after this process: the compiler of a killed build may still be writing."""
         draft = self._folder / f"{artefact.name}.{os.getpid()}.tmp"
         if isinstance(artefact, _Program):
             self._compile(artefact, draft, log)
@@ -144,8 +144,8 @@ class _Build:
         self._go.run(arguments, folder=program.module.folder, log=log)
 
     def _render(self, kustomization: _Kustomization, draft: Path, log: IO[bytes]) -> None:
-        # Also downloads the sources where Go's module cache lost them.
-        answer = self._go.run(["mod", "download", "-json", CLUSTER_API], folder=kustomization.module.folder, log=log)
-        source = Path(json.loads(answer)["Dir"]) / kustomization.folder
+        # Also downloads the sources if they were removed from Go's module cache.
+        output = self._go.run(["mod", "download", "-json", CLUSTER_API], folder=kustomization.module.folder, log=log)
+        source = Path(json.loads(output)["Dir"]) / kustomization.folder
         command: list[str | Path] = [self._folder / "bin" / "kubectl", "kustomize", source]
         draft.write_bytes(step.run("kubectl kustomize", command, folder=self._folder, log=log, causes=compiler.CAUSES))

@@ -1,7 +1,7 @@
-"""The build cache: where it is, who may write to it, and which files in it are whole.
+"""The build cache: its location, its locks, and the records of complete files.
 
-A file counts only when its record in the folder's manifest matches it. Files are written under another name, synced
-and renamed, then recorded; so a build that was killed leaves either a whole file or none that counts.
+A file is valid only if it matches its record in the folder's manifest. Files are written under a temporary name,
+synced, renamed, and then recorded: a killed build leaves no incomplete file with a record.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ import msgspec
 
 
 def default_cache(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return $TRUSTPLANE_CACHE, else the folder `trustplane` in $XDG_CACHE_HOME or ~/.cache."""
+    """Return $TRUSTPLANE_CACHE, else folder `trustplane` in $XDG_CACHE_HOME or ~/.cache."""
     if chosen := environment.get("TRUSTPLANE_CACHE"):
         return Path(chosen).absolute()
     base = environment.get("XDG_CACHE_HOME")
@@ -24,7 +24,7 @@ def default_cache(environment: Mapping[str, str] = os.environ) -> Path:
 
 @contextmanager
 def exclusive(file: Path, waiting: Callable[[], None]) -> Generator[None]:
-    """Hold the lock on that file; call `waiting` first when another process has it. A dead process holds none."""
+    """Hold a file's lock within the block; call `waiting` if another process holds it. A dead process holds no lock."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as handle:
         try:
@@ -36,7 +36,7 @@ def exclusive(file: Path, waiting: Callable[[], None]) -> Generator[None]:
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What a whole file looked like when it was finished."""
+    """Size, time and digest of a complete file."""
 
     size: int  # bytes
     mtime: int  # nanoseconds since 1970
@@ -44,12 +44,12 @@ class Record(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, file: Path) -> "Record":
-        """Describe a file as it is now."""
+        """Return the record of a file's current content."""
         status = file.stat()
         return cls(size=status.st_size, mtime=status.st_mtime_ns, sha256=digest(file))
 
     def matches(self, file: Path) -> bool:
-        """Tell whether the file is the recorded one; its digest decides only where times differ (a copied cache)."""
+        """Return whether a file matches the record. If only the time differs (a copied cache), the digest decides."""
         try:
             status = file.stat()
         except FileNotFoundError:
@@ -60,7 +60,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Manifest:
-    """The records of a folder's finished files, by their path inside it, kept in `manifest.json`."""
+    """The records of a folder's complete files, by relative path, stored in `manifest.json`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -71,15 +71,15 @@ class Manifest:
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=dict[str, Record])
         except (FileNotFoundError, msgspec.DecodeError):
-            return {}  # nothing can be trusted: everything is built again
+            return {}  # without records, everything is rebuilt
 
     def whole(self, name: str) -> bool:
-        """Tell whether that file was finished and is unchanged since."""
+        """Return whether a file is complete and unchanged."""
         record = self._records.get(name)
         return record is not None and record.matches(self._folder / name)
 
     def add(self, name: str, finished: Path) -> None:
-        """Move a finished file to its name in the folder, and record it."""
+        """Move a complete file into the folder, and record it."""
         target = self._folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         sync(finished)
@@ -98,6 +98,6 @@ def digest(file: Path) -> str:
 
 
 def sync(file: Path) -> None:
-    """Wait until the file's content is on disk, so that a rename never outruns it."""
+    """Wait until a file's content is on disk; otherwise a rename could reach the disk before it."""
     with file.open("rb") as handle:
         os.fsync(handle.fileno())

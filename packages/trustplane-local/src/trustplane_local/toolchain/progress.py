@@ -1,10 +1,10 @@
-"""How long-running builds tell what they do."""
+"""Progress of a build, as an interface."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called before each step of a build, and once at its end with `done == total`."""
+    """A callback for each step of a build; called once more at the end, with `done == total`."""
 
     def __call__(self, step: str, done: int, total: int) -> None:
-        """Show that `step` begins (such as `kubelet`) after `done` of `total` steps."""
+        """Show that a step such as `kubelet` starts after `done` of `total` steps."""

@@ -1,7 +1,7 @@
-"""What is built of a set of versions and how, as plain data: the cache key is computed from it.
+"""The recipe for the programs of a version set, as plain data; the cache key is computed from it.
 
-Four Go modules, because Kubernetes, etcd, containerd and the registry need conflicting versions of shared libraries.
-The Kubernetes, Cluster API and CoreDNS of a set agree on theirs, so that most of their code is compiled once.
+Four Go modules, because Kubernetes, etcd, containerd and the registry require conflicting versions of shared
+libraries. Kubernetes, Cluster API and CoreDNS share one module, and most of their code is compiled once.
 """
 
 import hashlib
@@ -18,48 +18,48 @@ CLUSTER_API = "sigs.k8s.io/cluster-api"
 
 @dataclass(frozen=True)
 class Module:
-    """A folder with go.mod and go.sum, and the programs that are built from it."""
+    """A folder with go.mod and go.sum, and the programs built from it."""
 
     name: str
-    programs: Mapping[str, str]  # name of the program: its main package
+    programs: Mapping[str, str]  # main packages, by program
     variables: Mapping[str, str] = field(default_factory=dict)  # string variables that the linker sets
     tags: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
-        """Where go.mod and go.sum are."""
+        """The folder of go.mod and go.sum."""
         return MODULES / self.name
 
     @property
     def flags(self) -> list[str]:
-        """Arguments of `go build`."""
+        """The arguments of `go build`."""
         link = ["-s", "-w", *(f"-X {name}={value}" for name, value in self.variables.items())]
         flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", f"-ldflags={' '.join(link)}"]
         return [*flags, f"-tags={','.join(self.tags)}"] if self.tags else flags
 
 
 def _version(package: str, version: str) -> dict[str, str]:
-    """Return the version variables that Kubernetes' and Cluster API's own builds set (hack/lib/version.sh)."""
+    """Return the version variables, as set by the builds of Kubernetes and Cluster API (hack/lib/version.sh)."""
     major, minor, _ = version.removeprefix("v").split(".")
     return {
         f"{package}.gitVersion": version,
         f"{package}.gitMajor": major,
         f"{package}.gitMinor": minor,
-        f"{package}.gitCommit": "unknown",  # a module has no commit; client-go's user agent says the same then
-        f"{package}.gitTreeState": "archive",  # Kubernetes' word for sources without a repository
+        f"{package}.gitCommit": "unknown",  # a module has no commit; client-go's default is the same
+        f"{package}.gitTreeState": "archive",  # Kubernetes' value for sources without a repository
     }
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that is built of a set of versions."""
+    """The modules and manifests of a version set."""
 
     modules: tuple[Module, ...]
-    kustomizations: Mapping[str, str]  # name of the manifest: kustomization inside the Cluster API module
+    kustomizations: Mapping[str, str]  # folders in the Cluster API module, by name of the manifest
 
 
 def recipe(versions: Versions) -> Recipe:
-    """Return what is built of that set."""
+    """Return the recipe for a version set."""
     modules = (_kubernetes(versions), _ETCD, _containerd(versions), _registry(versions))
     managers = {"core": versions.core, "bootstrap": "bootstrap/kubeadm", "control-plane": "controlplane/kubeadm"}
     return Recipe(modules, {name: f"{folder}/config/default".strip("/") for name, folder in managers.items()})
@@ -109,21 +109,22 @@ def _registry(versions: Versions) -> Module:
 RECIPE = recipe(DEFAULT)
 
 
-def required_go(wanted: Recipe = RECIPE) -> tuple[int, ...]:
-    """Return the lowest Go version that every module accepts, such as (1, 26, 6)."""
-    lines = (re.search(r"^go (\S+)$", (one.folder / "go.mod").read_text(), re.MULTILINE) for one in wanted.modules)
+def required_go(plan: Recipe = RECIPE) -> tuple[int, ...]:
+    """Return the lowest Go version that all modules accept, such as (1, 26, 6)."""
+    files = [(module.folder / "go.mod").read_text() for module in plan.modules]
+    lines = (re.search(r"^go (\S+)$", text, re.MULTILINE) for text in files)
     return max(tuple(int(part) for part in line[1].split(".")) for line in lines if line)
 
 
-def key(go: str, wanted: Recipe = RECIPE) -> str:
-    """Name the result of a recipe: 16 hexadecimal digits over module files, packages, flags and compiler.
+def key(go: str, plan: Recipe = RECIPE) -> str:
+    """Return the cache key of a build: 16 hexadecimal digits over module files, packages, flags and compiler.
 
     Args:
-        go: the compiler's version and target, such as `go1.26.8 linux/amd64`.
-        wanted: what is built.
+        go: The compiler's version and target, such as `go1.26.8 linux/amd64`.
+        plan: The recipe.
     """
-    content = hashlib.sha256(repr((go, sorted(wanted.kustomizations.items()))).encode())
-    for module in wanted.modules:
+    content = hashlib.sha256(repr((go, sorted(plan.kustomizations.items()))).encode())
+    for module in plan.modules:
         content.update(repr((module.name, sorted(module.programs.items()), module.flags)).encode())
         for name in ("go.mod", "go.sum"):
             content.update((module.folder / name).read_bytes())

@@ -1,4 +1,4 @@
-"""Run one program as a step of a build, its messages in a log, its failure an error that can be acted on."""
+"""Run a program as a step of a build: messages go to a log, a failure becomes an error with cause and next step."""
 
 import os
 import re
@@ -13,7 +13,7 @@ TAIL = 20  # lines of output that an error shows
 
 
 class Cause(NamedTuple):
-    """What a known message means."""
+    """The cause of a known failure."""
 
     pattern: str  # regular expression, searched in the output
     why: str
@@ -36,32 +36,32 @@ def run(
     causes: Sequence[Cause],
     environment: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Return what a program answers; its messages go to the log.
+    """Run a program and return its standard output; standard error goes to the log.
 
     Args:
-        what: the step's name in an error, such as `go build k8s.io/kubernetes/cmd/kubelet`.
-        command: program and arguments.
-        folder: working directory.
-        log: an open file, appended to.
-        causes: what may go wrong; the first that the messages match is reported.
-        environment: None for our own.
+        what: Name of the step for errors, such as `go build k8s.io/kubernetes/cmd/kubelet`.
+        command: Program and arguments.
+        folder: Working directory.
+        log: An open file, to append to.
+        causes: Known causes; an error names the first whose pattern matches.
+        environment: None for this process's environment.
 
     Raises:
-        HostError: it failed; with the end of its messages, the likely cause and what to do.
+        HostError: The program failed; with the end of its output, the cause if known, and the next step.
     """
     log.seek(0, os.SEEK_END)
     start = log.tell()
-    done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, check=False)
-    if done.returncode:
-        messages = Path(log.name).read_bytes()[start:] or done.stdout
+    completed = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, check=False)
+    if completed.returncode:
+        messages = Path(log.name).read_bytes()[start:] or completed.stdout
         raise failure(what, messages.decode(errors="replace"), log=log.name, causes=causes)
-    return done.stdout
+    return completed.stdout
 
 
 def failure(what: str, output: str, *, log: str, causes: Sequence[Cause]) -> HostError:
-    """Turn the output of a failed step into an error that says why and what to do."""
+    """Return the error for a failed step, with cause and next step."""
     tail = "\n".join(output.splitlines()[-TAIL:])
-    unknown = Cause("", "its output above says it", "Mend that and run the same command again: what is done is kept")
+    unknown = Cause("", "see its output above", "Fix it and run the same command again: completed steps are kept")
     cause = next((cause for cause in causes if re.search(cause.pattern, output)), unknown)
     return HostError(
         f"{what} failed:\n{tail}",
