@@ -1,1 +1,1 @@
-"""Controllers, one module per kind: observe, let the pure packages decide, write, report."""
+"""Controllers, one package or module per kind: observe, let pure functions decide, write, report."""

@@ -1,4 +1,4 @@
-"""TkgServiceConfiguration: there is always one; its trust list is judged, and the last good one kept."""
+"""Controller of TkgServiceConfiguration: create the stock object, check its trust list, keep the last good list."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -25,14 +25,14 @@ KEY = Key("", NAME)
 
 
 class ConfigurationReconciler:
-    """Keeps the service's configuration present and its status true.
+    """Keep the service's configuration present and its status current.
 
     Args:
         client: To the management cluster.
         configurations: All objects of the kind; only the one named `tkg-service-configuration` counts.
-        secrets: With the one that keeps the last good list: it is made again where it is lost.
-        recorder: For events.
-        namespace: Trustplane's own, where the last good list is kept.
+        secrets: Trustplane's Secrets, including that of the last good list, which is restored if deleted.
+        recorder: Recorder of Events.
+        namespace: Trustplane's own namespace, with the last good list.
     """
 
     def __init__(
@@ -51,50 +51,50 @@ class ConfigurationReconciler:
         self._namespace = namespace
 
     def controller(self) -> Controller:
-        """Return the controller; it looks for the object once at its start, so that there is one."""
-        watches: list[Watch[Any]] = [Watch(self._configurations), Watch(self._secrets, self._of_secret)]
+        """Return the controller; its first reconcile creates the object if it is missing."""
+        watches: list[Watch[Any]] = [Watch(self._configurations), Watch(self._secrets, self._keys_of_secret)]
         controller = Controller("configuration", self.reconcile, watches, workers=1)
         controller.wake(KEY)
         return controller
 
-    def _of_secret(self, found: Secret) -> list[Key]:
-        return [KEY] if last_good.is_last_good(key_of(found), self._namespace) else []
+    def _keys_of_secret(self, secret: Secret) -> list[Key]:
+        return [KEY] if last_good.is_last_good(key_of(secret), self._namespace) else []
 
     async def reconcile(self, key: Key) -> Result:
-        """Make the stock object where there is none, or judge what is there."""
+        """Create the stock object if it is missing; otherwise check the existing one."""
         if key != KEY:
             return Result()
         configuration = self._configurations.get(KEY)
         if configuration is None:
             await self._create_stock()
         else:
-            await self._judge(configuration)
+            await self._update_status(configuration)
         return Result()
 
     async def _create_stock(self) -> None:
         spec = msgspec.to_builtins(STOCK_SPEC)
         body = {"apiVersion": CONFIGURATIONS.api_version, "kind": CONFIGURATIONS.kind, "metadata": {"name": NAME}}
-        # The original is made by `kubectl apply` and carries this: users' own `kubectl apply` then warns of nothing.
+        # The original, created by `kubectl apply`, has this annotation; without it, users' `kubectl apply` warns.
         applied = msgspec.json.encode({**body, "spec": spec}).decode()
         annotations = {"kubectl.kubernetes.io/last-applied-configuration": applied}
         stock = {**body, "metadata": {"name": NAME, "annotations": annotations}, "spec": spec}
         try:
             await self._client.create(CONFIGURATIONS, stock)
         except AlreadyExistsError:
-            return  # made by somebody else just now; its arrival wakes us
+            return  # created by another client; the watch wakes the controller
 
-    async def _judge(self, configuration: TkgServiceConfiguration) -> None:
+    async def _update_status(self, configuration: TkgServiceConfiguration) -> None:
         kept = await last_good.find(self._client, namespace=self._namespace)
-        # Kept before the status says that it was judged, and before any cluster takes it.
+        # Keep the list before the status reports it as checked, and before any cluster takes it.
         if good := lists.recorded(configuration, kept):
             await last_good.keep(self._client, good, namespace=self._namespace)
-        reading = lists.service(configuration, kept)
-        body = service_status(configuration, reading, now=datetime.now(UTC))
+        result = lists.service(configuration, kept)
+        body = service_status(configuration, result, now=datetime.now(UTC))
         body["status"] = fitted(CONFIGURATIONS.kind, body["status"])
         status = msgspec.convert(body["status"], TkgServiceConfigurationStatus)
         if status == configuration.status:
             return
-        # Decided on this very version: a newer one is on its way here, and wakes us.
+        # This status belongs to this version only; a newer version wakes the controller again.
         body["metadata"]["resourceVersion"] = configuration.metadata.resource_version
         try:
             await self._client.apply(CONFIGURATIONS, body, manager=FIELD_MANAGER, subresource="status")

@@ -1,6 +1,6 @@
-"""Images of workload clusters' pods: which registries they come from, and whether nodes would trust those now.
+"""Controller of images: the registries of workload clusters' images, and whether nodes trust them now.
 
-The pods are listed now and then, page by page, and nothing but the names of images is kept of them.
+Pods are listed periodically, page by page; only their image names are kept.
 """
 
 import asyncio
@@ -27,32 +27,32 @@ from trustplane.proof import probe
 from trustplane.reporting.images import assessed, sources
 
 FIELD_MANAGER: Final = "trustplane-images"
-_WORKERS: Final = 8  # clusters at a time
-_IMAGES: Final = 50_000  # of one cluster; its owner may name as many as it likes
-_LENGTH: Final = 512  # characters of an image's name
-_EVERY: Final = (540.0, 660.0)  # seconds between two lists of one cluster's pods
+_WORKERS: Final = 8  # concurrent clusters
+_IMAGES: Final = 50_000  # limit per cluster; tenants can name any number
+_LENGTH: Final = 512  # maximum characters of an image name
+_EVERY: Final = (540.0, 660.0)  # seconds between two lists of a cluster's pods
 _RUNNING: Final = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 @dataclass(frozen=True)
-class _Listed:
-    uid: str  # of the Cluster
-    until: float  # when the pods are to be listed anew, by the loop's clock
+class _ImageList:
+    uid: str  # UID of the Cluster
+    until: float  # when to list the pods again, by the loop's clock
     sources: list[ImageSource]
 
 
 class ImageReconciler:
-    """Reports where the images of workload clusters come from.
+    """Report the sources of workload clusters' images.
 
     Args:
         client: To the management cluster.
-        view: What is seen of clusters.
+        view: The view of clusters.
     """
 
     def __init__(self, client: Client, view: View) -> None:
         self._client = client
         self._view = view
-        self._listed: dict[Key, _Listed] = {}  # spares lists; after a restart everything is listed once more
+        self._listed: dict[Key, _ImageList] = {}  # avoids requests; lost on restart, then listed again
 
     def controller(self) -> Controller:
         """Return the controller."""
@@ -60,37 +60,37 @@ class ImageReconciler:
         return Controller("images", self.reconcile, watches, workers=_WORKERS)
 
     async def reconcile(self, key: Key) -> Result:
-        """Report of one cluster."""
-        seen = await self._view.see(key)
-        if seen is None or not holds(seen.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
+        """Report the image sources of one cluster."""
+        snapshot = await self._view.see(key)
+        if snapshot is None or not holds(snapshot.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
             self._listed.pop(key, None)
             return Result()
-        if seen.trust is None:
-            return Result()  # when it is made, we are woken
+        if snapshot.trust is None:
+            return Result()  # its creation wakes the controller
         now = asyncio.get_running_loop().time()
         listed = self._listed.get(key)
-        if listed is None or listed.uid != seen.cluster.metadata.uid or listed.until <= now:
-            listed = await self._list(key, seen)
+        if listed is None or listed.uid != snapshot.cluster.metadata.uid or listed.until <= now:
+            listed = await self._list(key, snapshot)
             self._listed[key] = listed
-        await self._report(seen, listed)
+        await self._report(snapshot, listed)
         return Result(requeue_after=max(1.0, listed.until - now))
 
-    async def _list(self, key: Key, seen: Seen) -> _Listed:
+    async def _list(self, key: Key, snapshot: Seen) -> _ImageList:
         images: set[str] = set()
         async with workload(self._client, key) as opened:
             async for page in opened.pages(WORKLOAD_PODS, fields=_RUNNING):
                 names = (image for item in page.items for image in _images(item) if len(image) <= _LENGTH)
                 images.update(islice(names, max(0, _IMAGES - len(images))))
-        found = sources(images, seen.trust.status.images if seen.trust else ())
-        until = asyncio.get_running_loop().time() + random.uniform(*_EVERY)  # noqa: S311  spreads the lists
-        return _Listed(seen.cluster.metadata.uid, until, found)
+        current = sources(images, snapshot.trust.status.images if snapshot.trust else ())
+        until = asyncio.get_running_loop().time() + random.uniform(*_EVERY)  # noqa: S311  spreads the load
+        return _ImageList(snapshot.cluster.metadata.uid, until, current)
 
-    async def _report(self, seen: Seen, listed: _Listed) -> None:
-        trust = seen.trust
+    async def _report(self, snapshot: Seen, listed: _ImageList) -> None:
+        trust = snapshot.trust
         if trust is None:
             return
         registries, now = self._view.registries.items(), datetime.now(UTC)
-        images, more = assessed(listed.sources, registries, seen.nodes, seen.sets, now)
+        images, more = assessed(listed.sources, registries, snapshot.nodes, snapshot.sets, now)
         if (images, more) == (trust.status.images, trust.status.more_images):
             return
         body = {
@@ -100,7 +100,7 @@ class ImageReconciler:
         try:
             await self._client.apply(CLUSTER_TRUSTS, body, manager=FIELD_MANAGER, subresource="status")
         except NotFoundError:
-            return  # deleted just now, which wakes us
+            return  # deleted in between; the watch wakes the controller
 
 
 def _images(item: msgspec.Raw) -> list[str]:

@@ -1,4 +1,4 @@
-"""All controllers of `trustplane manager`, put together."""
+"""Assembly of the controllers of `trustplane manager`."""
 
 from trustplane.api.annotations import COMPONENT_LABEL
 from trustplane.controllers.cluster_trust.controller import ClusterTrustReconciler
@@ -18,13 +18,13 @@ from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import CONFIGURATIONS, NAMESPACES, RELEASES, SECRETS
 from trustplane.kube.manager import Manager
 
-COMPONENT = "trustplane.dev/manager"  # who reports events
+COMPONENT = "trustplane.dev/manager"  # the reporting component of Events
 
 
 async def ensure_namespace(client: Client, namespace: str) -> None:
-    """Make Trustplane's own namespace, which has the lease and the last good service list, where it is absent.
+    """Create Trustplane's own namespace, for the lease and the last good service list, if it does not exist.
 
-    Where it is there, as in an installation from `deploy/`, the right to make namespaces is not needed.
+    If it exists, as after an installation from `deploy/`, the right to create namespaces is not required.
     """
     if await client.find(NAMESPACES, namespace) is not None:
         return
@@ -35,7 +35,7 @@ async def ensure_namespace(client: Client, namespace: str) -> None:
 
 
 def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None:
-    """Add the controllers of every kind to a manager that does not run yet."""
+    """Add all controllers to a manager before it runs."""
     recorder = Recorder(client, COMPONENT)
     secrets = manager.informer(SECRETS, labels=COMPONENT_LABEL)
     configurations = ConfigurationReconciler(
@@ -53,6 +53,6 @@ def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None
     pulls = PullReconciler(client, view)
     images = ImageReconciler(client, view)
     reconcilers = (configurations, releases, clusters, trusts, proofs, rollouts, up_to_date, pulls, images)
-    controllers = [one.controller() for one in reconcilers]
+    controllers = [reconciler.controller() for reconciler in reconcilers]
     for controller in (*controllers, *registries.controllers()):
         manager.add(controller)

@@ -1,4 +1,4 @@
-"""TanzuKubernetesRelease: whether a release can be used, in its conditions."""
+"""Controller of TanzuKubernetesRelease: report in conditions whether a release is usable."""
 
 import contextlib
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from trustplane.kube.kinds import FIELD_MANAGER, RELEASES
 
 
 class ReleaseReconciler:
-    """Keeps the status of releases true.
+    """Keep the status of releases current.
 
     Args:
         client: To the management cluster.
@@ -32,7 +32,7 @@ class ReleaseReconciler:
         return Controller("release", self.reconcile, [Watch(self._releases)], workers=1)
 
     async def reconcile(self, key: Key) -> Result:
-        """Judge one release."""
+        """Update the status of one release."""
         release = self._releases.get(key)
         if release is None:
             return Result()
@@ -40,7 +40,7 @@ class ReleaseReconciler:
         if msgspec.convert(body["status"], TanzuKubernetesReleaseStatus) == release.status:
             return Result()
         body["metadata"]["resourceVersion"] = release.metadata.resource_version
-        # It may have changed or gone meanwhile, which wakes us.
+        # Changed or deleted in between; the watch wakes the controller.
         with contextlib.suppress(ConflictError, NotFoundError):
             await self._client.apply(RELEASES, body, manager=FIELD_MANAGER, subresource="status")
         return Result()

@@ -1,4 +1,4 @@
-"""Events out of conditions: what `kubectl describe` tells as a story, each turn once."""
+"""Events from condition changes: the history shown by `kubectl describe`, one Event per change."""
 
 from collections.abc import Collection, Sequence
 
@@ -8,22 +8,26 @@ from trustplane.kube.events import Recorder
 
 
 def turned(before: Sequence[Condition], after: Sequence[Condition], types: Collection[str]) -> list[Condition]:
-    """Return the conditions of those types that say something else than before."""
-    old = {one.type: _said(one) for one in before}
-    return [one for one in after if one.type in types and old.get(one.type) != _said(one)]
+    """Return the conditions of these types whose content changed."""
+    old = {condition.type: _content(condition) for condition in before}
+    return [
+        condition for condition in after if condition.type in types and old.get(condition.type) != _content(condition)
+    ]
 
 
-def _said(one: Condition) -> tuple[str, str, str]:
-    """Return what a turn of the story is; what an update waits for is none of its own."""
-    return one.status, one.reason, "" if one.reason == TRUST_UPDATING else one.message
+def _content(condition: Condition) -> tuple[str, str, str]:
+    """Return the fields whose change deserves an Event; the progress message of an update does not."""
+    message = "" if condition.reason == TRUST_UPDATING else condition.message
+    return condition.status, condition.reason, message
 
 
 async def report(recorder: Recorder, regarding: Object, conditions: Sequence[Condition]) -> None:
-    """Record an event for each condition, named by its type and reason, such as `TrustCurrentHeld`."""
-    for one in conditions:
-        await recorder.event(regarding, f"{one.type}{one.reason}", one.message, warning=is_warning(one))
+    """Record an Event per condition; its reason is type and reason of the condition, such as `TrustCurrentHeld`."""
+    for condition in conditions:
+        reason = f"{condition.type}{condition.reason}"
+        await recorder.event(regarding, reason, condition.message, warning=is_warning(condition))
 
 
-def is_warning(one: Condition) -> bool:
-    """Tell whether somebody should act: what is False, but for trust that waits for the next update as it should."""
-    return one.status == FALSE and one.type != TRUST_CURRENT
+def is_warning(condition: Condition) -> bool:
+    """Return whether a user should act: the status is False, unless trust regularly waits for the next update."""
+    return condition.status == FALSE and condition.type != TRUST_CURRENT

@@ -1,4 +1,4 @@
-"""The jobs of a run of probes, which may grow while the run goes on."""
+"""Queue of the jobs of a probe run; jobs can be added while the run is in progress."""
 
 import asyncio
 from collections.abc import Iterable
@@ -8,10 +8,10 @@ J = TypeVar("J")
 
 
 class Agenda(Generic[J]):
-    """Jobs that nobody has taken yet.
+    """Queue of pending jobs.
 
     Args:
-        jobs: The first ones.
+        jobs: The initial jobs.
     """
 
     def __init__(self, jobs: Iterable[J] = ()) -> None:
@@ -21,14 +21,14 @@ class Agenda(Generic[J]):
 
     @classmethod
     def of(cls, jobs: Iterable[J]) -> "Agenda[J]":
-        """Return an agenda to which nothing is added."""
-        made = cls(jobs)
-        made.close()
-        return made
+        """Return a closed agenda: no jobs can be added."""
+        agenda = cls(jobs)
+        agenda.close()
+        return agenda
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing more is added."""
+        """Whether the agenda accepts no further jobs."""
         return self._is_closed
 
     def add(self, job: J) -> None:
@@ -37,17 +37,17 @@ class Agenda(Generic[J]):
         self._changed.set()
 
     def close(self) -> None:
-        """Add nothing more."""
+        """Accept no further jobs."""
         self._is_closed = True
         self._changed.set()
 
     def take(self) -> list[J]:
-        """Return the jobs that were added since the last call."""
+        """Remove and return the jobs added since the last call."""
         taken, self._jobs = self._jobs, []
         if not self._is_closed:
             self._changed.clear()
         return taken
 
     async def changed(self) -> None:
-        """Wait until there is a job to take, or nothing more is added."""
+        """Wait until a job is available or the agenda is closed."""
         await self._changed.wait()

@@ -1,7 +1,7 @@
-"""The probe pod: what is asked of a node's kubelet, and what its answer says. Pure.
+"""The probe pod: the request to a node's kubelet, and the verdict from its report. Pure.
 
-The pod names its node, so that no scheduler, cordon or taint is in the way, and an image that does not exist (or one
-that does, to pull for real). Its container is never meant to run: a pull is all that is wanted.
+The pod is bound to its node, which bypasses scheduler, cordons and taints. It names an image that does not exist, or an
+existing one for a real pull. Only the pull matters; the container must never run.
 
 Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/ (the pod satisfies "restricted").
 """
@@ -17,23 +17,22 @@ from trustplane.proof.reports import CONTAINER, ProbeEvent, ProbePod, State, Wai
 from trustplane.proof.verdict import Unclear, Verdict, accepted, verdict
 
 NAMESPACE: Final = "trustplane-system"
-ACCOUNT: Final = "trustplane-probe"  # of our own: the namespace's default account appears some time after the namespace
+ACCOUNT: Final = "trustplane-probe"  # the namespace's default account would only appear some time after the namespace
 COMPONENT_LABEL: Final = "trustplane.dev/component"
 COMPONENT: Final = "probe"
 RUN_LABEL: Final = "trustplane.dev/probe-run"
 EXPIRES_AT: Final = "trustplane.dev/expires-at"
 SELECTOR: Final = f"{COMPONENT_LABEL}={COMPONENT}"
 
-_MARGIN: Final = timedelta(minutes=1)  # beyond a run's own time limit, so that runs do not delete each other's pods
+_MARGIN: Final = timedelta(minutes=1)  # added to a run's time limit, to prevent runs from deleting each other's pods
 _PULL_FAILED: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"}
 )
 _BACK_OFF: Final = re.compile(r'Back-off pulling image "[^"]*"\s*')
-# Of every probe pod.
 _SPEC: Final[Mapping[str, Any]] = MappingProxyType(
     {
         "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": 0,  # nothing runs; and the pod of a dead node goes at once
+        "terminationGracePeriodSeconds": 0,  # nothing runs, and pods of dead nodes disappear immediately
         "tolerations": [{"operator": "Exists"}],
         "serviceAccountName": ACCOUNT,
         "automountServiceAccountToken": False,
@@ -62,17 +61,17 @@ def probe_pod(
     timeout: float = 60.0,
     now: datetime | None = None,
 ) -> Json:
-    """Return the pod that makes one node's kubelet pull from one registry.
+    """Return a pod that makes one node's kubelet pull from one registry.
 
     Args:
         node: Name of the Node.
         host: The registry, `host` or `host:port`.
         nonce: Lower-case letters and digits, new for each probe.
-        image: An image of that registry to pull for real; without it, one that does not exist.
+        image: An existing image of that registry to pull; by default, one that does not exist.
         pull_secret: Name of a Secret of type `kubernetes.io/dockerconfigjson` in the probe's namespace.
-        run: What all pods of one run have in common, as a label.
-        timeout: Seconds that the run gives the probe.
-        now: The time, for tests.
+        run: Label shared by all pods of one run.
+        timeout: Seconds granted to the probe by the run.
+        now: The current time, for tests.
     """
     expires = (now or datetime.now(UTC)) + timedelta(seconds=timeout) + _MARGIN
     return {
@@ -98,9 +97,9 @@ def _container(image: str) -> Json:
     return {
         "name": CONTAINER,
         "image": image,
-        "imagePullPolicy": "Always",  # otherwise the kubelet does not ask the registry for an image that it has
-        "command": ["/trustplane-runs-nothing"],  # a real image is pulled, its program is not started
-        # No request: a node that is full must be proven, too.
+        "imagePullPolicy": "Always",  # otherwise the kubelet skips the registry if the image is present
+        "command": ["/trustplane-runs-nothing"],  # an existing image is pulled, but not started
+        # No request: full nodes need a proof as well.
         "resources": {"requests": {"cpu": "0", "memory": "0"}, "limits": {"cpu": "50m", "memory": "32Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -111,7 +110,7 @@ def _container(image: str) -> Json:
 
 
 def service_account() -> Json:
-    """Return the account of probe pods; it has no rights and no token."""
+    """Return the service account of probe pods; it has no rights and no token."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
@@ -126,7 +125,7 @@ def namespace() -> Json:
 
 
 def has_expired(expires_at: str, now: datetime) -> bool:
-    """Tell whether the run that made this probe is over, by its annotation: whoever finds the pod deletes it."""
+    """Return whether the run of a probe is over, by its annotation; any later run may delete the pod."""
     try:
         return datetime.fromisoformat(expires_at) <= now
     except (ValueError, TypeError):
@@ -134,41 +133,41 @@ def has_expired(expires_at: str, now: datetime) -> bool:
 
 
 def outcome(pod: ProbePod, events: Iterable[ProbeEvent] = ()) -> Verdict | None:
-    """Judge a probe by what its kubelet has reported so far.
+    """Return the verdict of a probe from its kubelet's reports so far.
 
     Args:
-        pod: The probe pod, as the API server has it.
-        events: Its events, oldest first. They are needed only where the kubelet does not repeat the reason of a failed
+        pod: The probe pod, as the API server reports it.
+        events: Its events, oldest first. They are needed only if the kubelet does not repeat the reason of a failed
             pull in the container's state (before Kubernetes 1.32).
 
     Returns:
-        None while the kubelet has said nothing about the pull.
+        None until the kubelet has reported on the pull.
     """
     image, state, events = pod.image, pod.state, list(events)
     waiting = state.waiting or Waiting()
-    if _was_pulled(state) or any(_says_pulled(event) for event in events):
+    if _was_pulled(state) or any(_reports_pull(event) for event in events):
         return accepted(image.partition("/")[0], pulled=True)
-    said = [event.words for event in events if _says_failed(event)]
+    messages = [event.words for event in events if _reports_failure(event)]
     if waiting.reason in _PULL_FAILED:
-        said.append(waiting.message)
-    for text in reversed(said):
+        messages.append(waiting.message)
+    for text in reversed(messages):
         if _is_reason(text):
-            return verdict(_bound(text, image), image.partition("/")[0])
+            return verdict(_with_image(text, image), image.partition("/")[0])
     return _ended_early(pod, waiting)
 
 
 def is_about_pull(event: ProbeEvent) -> bool:
     """Return whether an event reports the result of a pull."""
-    return _says_failed(event) or _says_pulled(event)
+    return _reports_failure(event) or _reports_pull(event)
 
 
 def is_backing_off(pod: ProbePod) -> bool:
-    """Tell whether a pull has failed, whatever else the container's state says of it."""
+    """Return whether the container's state shows a failed pull, with or without a reason."""
     return pod.state.waiting is not None and pod.state.waiting.reason in _PULL_FAILED
 
 
-def _bound(text: str, image: str) -> str:
-    # The words are about this image whether they name it or not; `containers/image` often does not.
+def _with_image(text: str, image: str) -> str:
+    # The message is about this image even if it does not name it, as often with `containers/image`.
     return f'Failed to pull image "{image}": {text}'
 
 
@@ -176,7 +175,7 @@ def _was_pulled(state: State) -> bool:
     if state.running is not None:
         return True
     if state.terminated is not None:
-        # Of a pod that was ended before its pull the kubelet says ContainerStatusUnknown, or gives no container.
+        # For a pod that ended before its pull, the kubelet reports ContainerStatusUnknown, or no container.
         return state.terminated.reason not in ("ContainerStatusUnknown", None)
     return state.waiting is not None and state.waiting.reason in _AFTER_PULL
 
@@ -191,14 +190,14 @@ def _ended_early(pod: ProbePod, waiting: Waiting) -> Verdict | None:
 
 
 def _is_reason(text: str) -> bool:
-    # `Back-off pulling image "..."` alone repeats nothing of why.
+    # `Back-off pulling image "..."` alone gives no reason.
     return bool(text) and not _BACK_OFF.fullmatch(text)
 
 
-def _says_failed(event: ProbeEvent) -> bool:
+def _reports_failure(event: ProbeEvent) -> bool:
     return event.reason == "Failed" and event.words.startswith("Failed to pull image")
 
 
-def _says_pulled(event: ProbeEvent) -> bool:
-    # `already present on machine` would be no proof.
+def _reports_pull(event: ProbeEvent) -> bool:
+    # `already present on machine` proves nothing.
     return event.reason == "Pulled" and event.words.startswith("Successfully pulled image")

@@ -1,4 +1,4 @@
-"""Proofs, by probe pods: make them, wait for the kubelets' words, and always clean up."""
+"""Proofs by probe pods: create the pods, wait for the kubelets' reports, and always clean up."""
 
 import asyncio
 import contextlib
@@ -28,20 +28,20 @@ from trustplane.proof.reports import PROBE_EVENTS, PROBE_PODS, ProbeEvent, Probe
 from trustplane.proof.turns import Turns
 from trustplane.proof.verdict import Unclear, Unreachable, Verdict
 
-CONCURRENCY: Final = 32  # probes at a time in one cluster
-TIMEOUT: Final = 60.0  # seconds for one probe; a kubelet that works answers in 1 to 3
-_EVENTS: Final = 50  # of one probe, the newest; a kubelet writes some ten
+CONCURRENCY: Final = 32  # concurrent probes in one cluster
+TIMEOUT: Final = 60.0  # seconds per probe; a healthy kubelet answers within 1 to 3
+_EVENTS: Final = 50  # the newest per probe; a kubelet writes about ten
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A registry to be proven.
+    """A registry to prove.
 
     Attributes:
         host: `host` or `host:port`.
-        image: An image of it to pull for real; without it, one that does not exist is asked for.
+        image: An existing image of that registry to pull; by default, one that does not exist.
         pull_secret: Name of a pull secret in the probe's namespace.
     """
 
@@ -50,16 +50,16 @@ class Target:
     pull_secret: str | None = None
 
 
-Job: TypeAlias = tuple[str, Target]  # the name of a Node, and what it is to prove
+Job: TypeAlias = tuple[str, Target]  # name of a Node, and the registry that it must prove
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What one node's kubelet said of one registry.
+    """The verdict of one node's kubelet for one registry.
 
     Attributes:
-        began: When the probe was asked for. Only a change of the node before that is proven.
-        ended: When the verdict was there, or was given up.
+        began: When the probe was requested. It proves only changes of the node before that time.
+        ended: When the verdict was final, or the probe timed out.
     """
 
     node: str
@@ -77,20 +77,20 @@ async def prove(
     concurrency: int = CONCURRENCY,
     timeout: float = TIMEOUT,
 ) -> AsyncGenerator[Proof, None]:
-    """Make the kubelet of every node pull from every registry, and yield what it says, as it comes.
+    """Make the kubelet of every node pull from every registry; yield each proof when it is complete.
 
-    No pod of this run is left when the iteration ends, however it ends; those that a run left that was killed go when
-    the next one begins. Close the iterator (`contextlib.aclosing`) when leaving it early.
+    No pod of this run remains when the iteration ends, for any reason; the next run deletes those of a killed run.
+    Close the iterator (`contextlib.aclosing`) when leaving it early.
 
     Args:
-        client: Of the workload cluster.
+        client: To the workload cluster.
         nodes: Names of Nodes.
-        registries: What to prove.
-        concurrency: Probes at a time.
-        timeout: Seconds for one probe; without a verdict by then, it is Unclear.
+        registries: The registries to prove.
+        concurrency: Concurrent probes.
+        timeout: Seconds per probe; a probe without a verdict by then is Unclear.
 
     Raises:
-        ApiError: The API server refuses probe pods altogether.
+        ApiError: The API server refuses all probe pods.
     """
     await prepare(client)
     await sweep(client, datetime.now(UTC))
@@ -110,28 +110,28 @@ async def ask(
     timeout: float = TIMEOUT,
     window: float = math.inf,
 ) -> AsyncGenerator[Proof, None]:
-    """Make kubelets pull as `prove` does, of each node from the registries that are named with it.
+    """Make kubelets pull like `prove`, for individual pairs of node and registry.
 
-    The namespace is there (`prepare`), and nobody is swept.
+    The caller provides the namespace (`prepare`) and sweeps.
 
     Args:
-        client: Of the workload cluster.
-        jobs: Names of Nodes, and what each is to prove; of each registry, in this order. Those that are added while the
-            run goes on are taken up at once; it ends when the agenda is closed and nothing is left of it.
-        silent: Hosts of registries that have answered nobody lately.
-        concurrency: Probes at a time.
-        timeout: Seconds for one probe.
-        window: Seconds after which no further probe begins; those that did not are left out.
+        client: To the workload cluster.
+        jobs: Nodes, each with a registry to prove; the jobs of one registry begin in this order. Jobs added during the
+            run are included; the run ends once the agenda is closed and empty.
+        silent: Hosts of silent registries.
+        concurrency: Concurrent probes.
+        timeout: Seconds per probe.
+        window: Seconds after which no further probe begins; the remaining jobs are dropped.
 
     Raises:
-        ApiError: The API server refuses probe pods altogether.
+        ApiError: The API server refuses all probe pods.
     """
     run, clock = _Run(client, timeout), asyncio.get_running_loop().time
     turns: Turns[Job] = Turns((), places=concurrency, silent=silent)
     end = clock() + window
     running: set[asyncio.Task[Proof]] = set()
     done: set[asyncio.Task[Proof]] = set()
-    news: asyncio.Task[None] = asyncio.create_task(jobs.changed())
+    change: asyncio.Task[None] = asyncio.create_task(jobs.changed())
     async with run.following():
         try:
             while True:
@@ -141,18 +141,18 @@ async def ask(
                     running.add(asyncio.create_task(run.probe(*next_job)))
                 if not running and (jobs.is_closed or clock() >= end):
                     return
-                if news.done() and not jobs.is_closed:
-                    news = asyncio.create_task(jobs.changed())
-                await asyncio.wait([*running, *_pending(news)], return_when=asyncio.FIRST_COMPLETED)
+                if change.done() and not jobs.is_closed:
+                    change = asyncio.create_task(jobs.changed())
+                await asyncio.wait([*running, *_pending(change)], return_when=asyncio.FIRST_COMPLETED)
                 done = {task for task in running if task.done()}
                 running -= done
                 for proof in [task.result() for task in done]:
                     turns.end(proof.host, answered=not isinstance(proof.verdict, Unclear | Unreachable))
                     yield proof
         finally:
-            for task in (*running, news):
+            for task in (*running, change):
                 task.cancel()
-            await asyncio.gather(*running, *done, news, return_exceptions=True)
+            await asyncio.gather(*running, *done, change, return_exceptions=True)
 
 
 def _pending(task: asyncio.Task[None]) -> list[asyncio.Task[None]]:
@@ -160,7 +160,7 @@ def _pending(task: asyncio.Task[None]) -> list[asyncio.Task[None]]:
 
 
 async def prepare(client: Client) -> None:
-    """Make the namespace and the account of probe pods, where they are absent."""
+    """Create the namespace and the service account of probe pods if they do not exist."""
     for resource, body in ((NAMESPACES, probe.namespace()), (SERVICE_ACCOUNTS, probe.service_account())):
         metadata = body["metadata"]
         if await client.find(resource, metadata["name"], metadata.get("namespace", "")) is None:
@@ -169,18 +169,18 @@ async def prepare(client: Client) -> None:
 
 
 async def sweep(client: Client, now: datetime) -> int:
-    """Delete the probe pods of runs that are over, and return how many there were."""
+    """Delete the probe pods of past runs, and return their number."""
     pods = await client.list(PROBE_PODS, probe.NAMESPACE, labels=probe.SELECTOR)
-    left = [pod.metadata for pod in pods if probe.has_expired(pod.metadata.annotations.expires_at, now)]
-    for metadata in left:
+    expired = [pod.metadata for pod in pods if probe.has_expired(pod.metadata.annotations.expires_at, now)]
+    for metadata in expired:
         await client.delete(PROBE_PODS, metadata.name, probe.NAMESPACE, uid=metadata.uid)
-    return len(left)
+    return len(expired)
 
 
 class _Latest:
-    """The newest state of a pod that nobody has judged yet, and the last events about its pull.
+    """The newest unprocessed state of a pod, and the latest events about its pull.
 
-    States before the newest are not kept, however many there were.
+    Older states are dropped: memory does not grow with the number of updates.
     """
 
     def __init__(self) -> None:
@@ -191,7 +191,7 @@ class _Latest:
         self._changed = asyncio.Event()
 
     def put(self, state: ProbePod | None) -> None:
-        """Replace the state; None: the pod is gone, and what was said last still counts."""
+        """Replace the state; None marks the pod as deleted, and its last state still counts."""
         if state is None:
             self._is_deleted = True
         else:
@@ -199,13 +199,13 @@ class _Latest:
         self._changed.set()
 
     def add(self, event: ProbeEvent) -> None:
-        """Add an event, by which the state must be judged again."""
+        """Add an event, and mark the state as unprocessed."""
         self.events.append(event)
         if self._state is not None:
             self.put(self._state)
 
     async def get(self) -> ProbePod | None:
-        """Wait for a state that is new, or None: the pod is gone."""
+        """Wait for an unprocessed state and return it; None if the pod is deleted."""
         await self._changed.wait()
         is_new, self._is_new = self._is_new, False
         if not self._is_deleted:
@@ -214,7 +214,7 @@ class _Latest:
 
 
 class _Run:
-    """One run: an informer of its pods, a watch of their events, and who waits for which of them."""
+    """One run: an informer of its pods, a watch of their events, and the probes waiting for them."""
 
     def __init__(self, client: Client, timeout: float) -> None:
         self._client = client
@@ -227,15 +227,15 @@ class _Run:
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Keep informer and watch running within the block."""
+        """Run informer and watch during the block."""
         async with beside(self._informer.run(), self._follow_events()):
             yield
 
     async def _follow_events(self) -> None:
         """Receive the kubelets' events.
 
-        A failed pull is an event at once, and in the pod's status only after the kubelet's next look at its containers,
-        up to a second later. Without events the statuses suffice, so that a failure here ends nothing.
+        A failed pull causes an event immediately, but appears in the pod's status only after the kubelet's next sync,
+        up to a second later. Statuses suffice without events, so a failure here is logged and does not end the run.
         """
         try:
             version = await self._version_of_events()
@@ -244,16 +244,16 @@ class _Run:
                 async with aclosing(events):
                     async for event in events:
                         version = read_identity(event.object).version or version
-                        self._take(PROBE_EVENTS.decode(event.object))
+                        self._add_event(PROBE_EVENTS.decode(event.object))
         except TrustplaneError as error:
-            _log.info("events of probes are not followed", error=str(error))
+            _log.info("cannot watch events of probes, relying on pod statuses", error=str(error))
 
     async def _version_of_events(self) -> str:
-        """Return from where to watch: what happened before is of earlier probes, and may be a lot."""
+        """Return the version to start the watch from; earlier events belong to other probes, and may be many."""
         async with aclosing(self._client.pages(PROBE_EVENTS, probe.NAMESPACE, labels="", limit=1)) as pages:
             return (await anext(pages)).version
 
-    def _take(self, event: ProbeEvent) -> None:
+    def _add_event(self, event: ProbeEvent) -> None:
         latest = self._waiting.get(event.regarding.name)
         if latest is not None and probe.is_about_pull(event):
             latest.add(event)
@@ -286,33 +286,33 @@ class _Run:
             await self._delete(name)
 
     async def _verdict(self, name: str) -> Verdict:
-        last: Verdict = Unclear(f"the kubelet said nothing within {self._timeout:g} s")
+        last: Verdict = Unclear(f"no report from the kubelet within {self._timeout:g} s")
         try:
             async with asyncio.timeout(self._timeout):
                 while True:
                     pod = await self._waiting[name].get()
                     if pod is None:
-                        return Unclear("somebody deleted the probe pod")
-                    found = await self._judge(pod, self._waiting[name].events)
-                    if found is not None and (not isinstance(found, Unclear) or found.is_final):
-                        return found
-                    last = found or last
+                        return Unclear("the probe pod was deleted by another client")
+                    verdict = await self._judge(pod, self._waiting[name].events)
+                    if verdict is not None and (not isinstance(verdict, Unclear) or verdict.is_final):
+                        return verdict
+                    last = verdict or last
         except TimeoutError:
-            return await self._at_last(name, last)
+            return await self._last_verdict(name, last)
 
     async def _judge(self, pod: ProbePod, events: Iterable[ProbeEvent]) -> Verdict | None:
-        found = probe.outcome(pod, events)
-        if found is None and probe.is_backing_off(pod):
+        verdict = probe.outcome(pod, events)
+        if verdict is None and probe.is_backing_off(pod):
             return probe.outcome(pod, await self._events(pod.metadata.name))
-        return found
+        return verdict
 
-    async def _at_last(self, name: str, last: Verdict) -> Verdict:
+    async def _last_verdict(self, name: str, last: Verdict) -> Verdict:
         pod = self._informer.get(Key(probe.NAMESPACE, name))
         events = await self._events(name)
-        found = probe.outcome(pod, events) if pod else None
-        if found is None and events and isinstance(last, Unclear):
+        verdict = probe.outcome(pod, events) if pod else None
+        if verdict is None and events and isinstance(last, Unclear):
             return Unclear(f"{last.detail}; last event: {events[-1].words}")
-        return found or last
+        return verdict or last
 
     async def _events(self, name: str) -> Sequence[ProbeEvent]:
         events = await self._client.list(PROBE_EVENTS, probe.NAMESPACE, fields=f"regarding.name={name}")
@@ -322,7 +322,7 @@ class _Run:
         try:
             await self._client.delete(PROBE_PODS, name, probe.NAMESPACE)
         except TransientError as error:
-            _log.warning("probe pod is left to the next run", pod=name, error=str(error))
+            _log.warning("cannot delete probe pod, leaving it to the next run", pod=name, error=str(error))
 
     def _notice(self, change: Change[ProbePod]) -> None:
         latest = self._waiting.get(change.key.name)

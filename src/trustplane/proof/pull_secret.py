@@ -1,8 +1,8 @@
-"""Which clusters may have a copy of a registry's pull secret. Pure.
+"""Eligibility of clusters for copies of a registry's pull secret. Pure.
 
-Whoever administers a cluster reads every Secret in it, and labels its Clusters as it likes. So the answer depends on
-nothing that a tenant writes: the Secret is in Trustplane's own namespace, and the labels are those of the cluster's
-Namespace in the management cluster, which are an administrator's.
+Administrators of a workload cluster can read all of its Secrets, and tenants can label their Clusters. Eligibility
+therefore depends on nothing that tenants write: the Secret is in Trustplane's own namespace, and only administrators
+set the labels of the cluster's Namespace in the management cluster.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ _COPIED: Final = "Copied"
 
 
 def refusal(registry: Registry, own: str) -> str:
-    """Return why no cluster gets a registry's pull secret; empty where some may, or it has none.
+    """Return why no cluster gets a registry's pull secret; empty if clusters may get it, or if it has none.
 
-    The API server refuses such a Registry today; one that was stored before is still there.
+    The API server refuses such a Registry; older versions of the schema allowed it, and stored objects remain.
 
     Args:
-        registry: Which.
+        registry: The Registry.
         own: Trustplane's own namespace.
     """
     reference = registry.spec.pull_secret_ref
@@ -30,24 +30,24 @@ def refusal(registry: Registry, own: str) -> str:
         return ""
     if reference.namespace not in ("", own):
         return (
-            f"Secret {reference.namespace}/{reference.name} is copied nowhere: pull secrets come from namespace {own} "
-            f"alone, for whoever may make Registries is not to read those of others. Put it into {own} and leave "
-            "pullSecretRef.namespace out"
+            f"Secret {reference.namespace}/{reference.name} is not copied: pull secrets are read only from namespace "
+            f"{own}, because a user who may create Registries must not gain access to Secrets of other namespaces. "
+            f"Move the Secret to {own} and omit pullSecretRef.namespace"
         )
     if registry.spec.namespace_selector is None:
         return (
-            f"Secret {own}/{reference.name} is copied nowhere: the administrators of a cluster can read its copy, and "
-            "nobody said which they may be. Select their namespaces with spec.namespaceSelector"
+            f"Secret {own}/{reference.name} is not copied: the administrators of a cluster could read the copy, and no "
+            "clusters are selected. Select their namespaces with spec.namespaceSelector"
         )
     return ""
 
 
 def secret_for(registry: Registry, labels: Mapping[str, str], own: str) -> str:
-    """Return the Secret, of Trustplane's own namespace, that a cluster may have a copy of; empty: of none.
+    """Return the name of the Secret in Trustplane's own namespace that a cluster may get a copy of; empty without one.
 
     Args:
-        registry: Which.
-        labels: Of the Namespace of the Cluster.
+        registry: The Registry.
+        labels: Labels of the Cluster's Namespace.
         own: Trustplane's own namespace.
     """
     reference, selector = registry.spec.pull_secret_ref, registry.spec.namespace_selector
@@ -57,11 +57,11 @@ def secret_for(registry: Registry, labels: Mapping[str, str], own: str) -> str:
 
 
 def conditions(registry: Registry, own: str) -> list[Condition]:
-    """Return the condition of a registry that has a pull secret; none for others."""
+    """Return the PullSecret condition of a registry with a pull secret; nothing for other registries."""
     reference = registry.spec.pull_secret_ref
     if reference is None:
         return []
-    if words := refusal(registry, own):
-        return [Condition(type=PULL_SECRET, status=FALSE, reason=_REFUSED, message=words)]
-    words = f"Clusters of the selected namespaces get a copy of {own}/{reference.name} for the time of a proof"
-    return [Condition(type=PULL_SECRET, status=TRUE, reason=_COPIED, message=words)]
+    if message := refusal(registry, own):
+        return [Condition(type=PULL_SECRET, status=FALSE, reason=_REFUSED, message=message)]
+    message = f"Clusters in the selected namespaces get a copy of {own}/{reference.name} during proofs"
+    return [Condition(type=PULL_SECRET, status=TRUE, reason=_COPIED, message=message)]

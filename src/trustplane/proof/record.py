@@ -1,4 +1,4 @@
-"""What nodes say, on its way to their Machines: in few writes, each soon, and asked once though it is seen late."""
+"""Recording proofs on Machines: few writes, each within seconds, and no repeated probe while the informer lags."""
 
 import asyncio
 import contextlib
@@ -13,64 +13,64 @@ from trustplane.errors import TrustplaneError
 from trustplane.proof.prover import Proof
 from trustplane.proof.schedule import includes
 
-BATCH_SECONDS: Final = 5.0  # for which an answer waits for others of its node
-_UNSEEN: Final = timedelta(minutes=1)  # after which what is on the Machine counts, whatever we have written
+BATCH_SECONDS: Final = 5.0  # a result waits this long for other results of its node
+_MAX_LAG: Final = timedelta(minutes=1)  # then the Machine's content counts, even if it differs from our last write
 
 R = TypeVar("R", AppliedTrust, RecordedProof, Inspection)
 
 
 class Outbox:
-    """Answers that are to be recorded: those of a node together, when its last has come or the first waits long enough.
+    """Queue of results to record. A node's results are recorded together: after the last one, or once the first is due.
 
     Args:
-        record: Records answers of one node. One that fails keeps no other node's from being recorded.
-        nodes: The node of each answer that is to come; `expect` adds others.
+        record: Records results of one node; a failure does not affect other nodes.
+        nodes: The node of each expected result; `expect` adds further ones.
     """
 
     def __init__(self, record: Callable[[str, list[Proof]], Awaitable[None]], nodes: Iterable[str]) -> None:
         self._record = record
         self._expected = Counter(nodes)
         self._waiting: dict[str, list[Proof]] = {}
-        self._until: dict[str, float] = {}  # the latest time of its record, by node
-        self._recording = ""  # the node whose answers are on their way to its Machine
-        self._news = asyncio.Event()
+        self._until: dict[str, float] = {}  # deadlines for recording, by node
+        self._recording = ""  # the node whose results are being recorded
+        self._changed = asyncio.Event()
         self._is_closed = False
 
     @property
     def is_idle(self) -> bool:
-        """Whether every answer that is to come has come, and is recorded."""
+        """Whether every expected result has arrived and is recorded."""
         return not (self._waiting or self._recording or any(count > 0 for count in self._expected.values()))
 
     def awaits(self, node: str) -> bool:
-        """Return whether an answer of a node is still to come, or to be recorded."""
+        """Return whether a node has results that have not arrived or are not recorded yet."""
         return self._expected[node] > 0 or node in self._waiting or node == self._recording
 
     def expect(self, node: str) -> None:
-        """Wait for another answer of a node."""
+        """Expect another result of a node."""
         self._expected[node] += 1
 
     def put(self, proof: Proof) -> None:
-        """Take an answer."""
+        """Add a result."""
         self._waiting.setdefault(proof.node, []).append(proof)
         self._until.setdefault(proof.node, asyncio.get_running_loop().time() + BATCH_SECONDS)
         self._expected[proof.node] -= 1
-        self._news.set()
+        self._changed.set()
 
     def close(self) -> None:
-        """Say that no more answers come."""
+        """Accept no further results."""
         self._is_closed = True
-        self._news.set()
+        self._changed.set()
 
     async def run(self) -> None:
-        """Record until it is closed and empty.
+        """Record results until the outbox is closed and empty.
 
         Raises:
-            TrustplaneError: One could not be recorded; the others were.
+            TrustplaneError: Recording failed for at least one node; the other nodes are recorded.
         """
         failure: TrustplaneError | None = None
         while self._waiting or not self._is_closed:
             await self._wait()
-            for node in self._ripe():
+            for node in self._due_nodes():
                 del self._until[node]
                 self._recording = node
                 try:
@@ -85,10 +85,10 @@ class Outbox:
     async def _wait(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(min(self._until.values(), default=None)):
-                await self._news.wait()
-        self._news.clear()
+                await self._changed.wait()
+        self._changed.clear()
 
-    def _ripe(self) -> list[str]:
+    def _due_nodes(self) -> list[str]:
         now = asyncio.get_running_loop().time()
         return [
             node for node, until in self._until.items() if self._is_closed or self._expected[node] <= 0 or until <= now
@@ -96,28 +96,28 @@ class Outbox:
 
 
 class Written(Generic[R]):
-    """What was written on Machines and has not come back through the watch yet."""
+    """The latest writes to Machines that the watch has not delivered yet."""
 
     def __init__(self) -> None:
         self._latest: dict[Key, tuple[R, datetime]] = {}
 
     def note(self, machine: Key, value: R, now: datetime) -> None:
-        """Remember what was written."""
+        """Remember a write."""
         self._latest[machine] = (value, now)
 
-    def latest(self, machine: Key, seen: R | None, now: datetime) -> R | None:
-        """Return what is on a Machine: what we have written, until it is seen there or for a minute."""
+    def latest(self, machine: Key, observed: R | None, now: datetime) -> R | None:
+        """Return a Machine's current value: our last write until the watch delivers it, for at most a minute."""
         value, at = self._latest.get(machine, (None, now))
-        if value is None or now - at > _UNSEEN or _has(seen, value):
+        if value is None or now - at > _MAX_LAG or _has(observed, value):
             self._latest.pop(machine, None)
-            return seen
+            return observed
         return value
 
 
 _Record = AppliedTrust | RecordedProof | Inspection
 
 
-def _has(seen: _Record | None, written: _Record) -> bool:
+def _has(observed: _Record | None, written: _Record) -> bool:
     if isinstance(written, RecordedProof):
-        return includes(seen if isinstance(seen, RecordedProof) else None, written)
-    return seen is not None and seen.at is not None and (written.at is None or seen.at >= written.at)
+        return includes(observed if isinstance(observed, RecordedProof) else None, written)
+    return observed is not None and observed.at is not None and (written.at is None or observed.at >= written.at)

@@ -1,6 +1,6 @@
-"""What a workload cluster's API server reports of a probe pod: the few fields that are read, cut to what is needed.
+"""Typed probe pods and their events, as read from a workload cluster: only the fields needed, with length limits.
 
-The cluster is a stranger's, and the object may have megabytes. Whatever is cut here is gone when it has been decoded.
+The cluster is untrusted, and its objects may have megabytes. Decoding drops everything beyond the limits.
 
 Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
 """
@@ -14,22 +14,22 @@ from trustplane.kube.resource import Resource
 from trustplane.text import MAX_INPUT
 
 CONTAINER: Final = "probe"
-_MAX_NAME: Final = 512  # characters of what Kubernetes itself keeps to 253
-_MAX_IMAGE: Final = 1024  # runtimes take 255 for the repository, and a tag or digest
+_MAX_NAME: Final = 512  # characters; Kubernetes itself allows 253
+_MAX_IMAGE: Final = 1024  # characters; runtimes allow 255 for the repository, plus a tag or digest
 
 
 class Annotations(Struct):
-    """Those of a probe pod."""
+    """The annotations of a probe pod."""
 
     expires_at: str = msgspec.field(name="trustplane.dev/expires-at", default="")
 
     def __post_init__(self) -> None:
-        """Cut what is no time."""
+        """Limit the length."""
         self.expires_at = self.expires_at[:_MAX_NAME]
 
 
 class ProbeMetadata(Struct):
-    """Which pod, in which version."""
+    """The metadata of a probe pod."""
 
     name: str = ""
     namespace: str = ""
@@ -38,39 +38,39 @@ class ProbeMetadata(Struct):
     annotations: Annotations = msgspec.field(default_factory=Annotations)
 
     def __post_init__(self) -> None:
-        """Cut what no API server would take for a name."""
+        """Limit the lengths to those of valid names."""
         self.name, self.namespace = self.name[:_MAX_NAME], self.namespace[:_MAX_NAME]
         self.uid, self.resource_version = self.uid[:_MAX_NAME], self.resource_version[:_MAX_NAME]
 
 
 class Container(Struct):
-    """The container as it was asked for."""
+    """The container, as requested."""
 
     image: str = ""
 
     def __post_init__(self) -> None:
-        """Cut what no runtime would take for an image."""
+        """Limit the length to that of a valid image reference."""
         self.image = self.image[:_MAX_IMAGE]
 
 
 class ProbeSpec(Struct):
-    """What the pod asks for."""
+    """The spec of a probe pod."""
 
     containers: list[Container] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Keep the one container that a probe has."""
+        """Keep only the first container; a probe has one."""
         self.containers = self.containers[:1]
 
 
 class Waiting(Struct):
-    """Why the container does not run yet, in the kubelet's words."""
+    """Why the container does not run yet, as reported by the kubelet."""
 
     reason: str = ""
     message: str = ""
 
     def __post_init__(self) -> None:
-        """Cut the words to what is read of any."""
+        """Limit the lengths."""
         self.reason, self.message = self.reason[:_MAX_NAME], self.message[:MAX_INPUT]
 
 
@@ -79,17 +79,17 @@ class Running(Struct):
 
 
 class Terminated(Struct):
-    """Why the container has ended."""
+    """Why the container terminated."""
 
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        """Cut the words."""
+        """Limit the length."""
         self.reason = self.reason and self.reason[:_MAX_NAME]
 
 
 class State(Struct):
-    """One of three."""
+    """The state of a container: one of three."""
 
     waiting: Waiting | None = None
     running: Running | None = None
@@ -104,7 +104,7 @@ class ContainerStatus(Struct):
 
 
 class ProbeStatus(Struct):
-    """What the kubelet reports."""
+    """The status of a probe pod, as reported by the kubelet."""
 
     phase: str = ""
     reason: str = ""
@@ -112,14 +112,14 @@ class ProbeStatus(Struct):
     container_statuses: list[ContainerStatus] | None = None
 
     def __post_init__(self) -> None:
-        """Keep the one container that a probe has; cut the words."""
-        self.container_statuses = [one for one in self.container_statuses or () if one.name == CONTAINER][:1]
+        """Keep only the probe's container, and limit the lengths."""
+        self.container_statuses = [status for status in self.container_statuses or () if status.name == CONTAINER][:1]
         self.phase, self.reason = self.phase[:_MAX_NAME], self.reason[:_MAX_NAME]
         self.message = self.message[:MAX_INPUT]
 
 
 class ProbePod(Struct):
-    """A v1 Pod that is a probe."""
+    """A probe: a v1 Pod."""
 
     metadata: ProbeMetadata = msgspec.field(default_factory=ProbeMetadata)
     spec: ProbeSpec = msgspec.field(default_factory=ProbeSpec)
@@ -127,29 +127,29 @@ class ProbePod(Struct):
 
     @property
     def image(self) -> str:
-        """The image that is asked for."""
+        """The requested image reference."""
         return self.spec.containers[0].image if self.spec.containers else ""
 
     @property
     def state(self) -> State:
-        """The state of its container, as far as it is known."""
+        """The state of its container; empty if unknown."""
         statuses = self.status.container_statuses
         return (statuses[0].state if statuses else None) or State()
 
 
 class Series(Struct):
-    """How often an event was repeated."""
+    """The repetitions of an event."""
 
     last_observed_time: str | None = None
 
 
 class Regarding(Struct):
-    """The object that an event is about."""
+    """The subject of an event."""
 
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Cut what no API server would take for a name."""
+        """Limit the lengths to those of valid names."""
         self.name = self.name[:_MAX_NAME]
 
 
@@ -164,19 +164,19 @@ class ProbeEvent(Struct):
     deprecated_last_timestamp: str | None = None
 
     def __post_init__(self) -> None:
-        """Cut the words, and keep of the times the latest."""
+        """Limit the lengths, and keep only the latest time."""
         self.reason, self.note = (self.reason or "")[:_MAX_NAME], (self.note or "")[:MAX_INPUT]
-        seen = (self.series and self.series.last_observed_time) or self.deprecated_last_timestamp or self.event_time
-        self.series, self.event_time, self.deprecated_last_timestamp = None, (seen or "")[:_MAX_NAME], None
+        latest = (self.series and self.series.last_observed_time) or self.deprecated_last_timestamp or self.event_time
+        self.series, self.event_time, self.deprecated_last_timestamp = None, (latest or "")[:_MAX_NAME], None
 
     @property
     def words(self) -> str:
-        """Its text."""
+        """The text of the event."""
         return self.note or ""
 
     @property
     def time(self) -> str:
-        """When it was last seen, in RFC 3339, for sorting."""
+        """The time of its last occurrence in RFC 3339, for sorting."""
         return self.event_time or ""
 
 

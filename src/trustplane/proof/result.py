@@ -1,4 +1,4 @@
-"""The result of one node's proof for one registry, in the form that a ClusterTrust records."""
+"""The result of one node's proof for one registry, as recorded in a ClusterTrust."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from trustplane.text import clean
 
 
 def proof_result(host: str, verdict: Verdict, at: datetime | None = None) -> ProofResult:
-    """Return a verdict as it is recorded and shown: a runtime prints what a registry sends it, and credentials."""
+    """Return a verdict as recorded and shown, without control characters and credentials: runtimes print both."""
     if isinstance(verdict, Trusted):
         by = verdict.answered_by
         return ProofResult(registry=host, verdict=clustertrust.TRUSTED, pulled=verdict.pulled, answered_by=by, at=at)

@@ -1,13 +1,12 @@
-"""When a node must prove its trust, and when its files are to be looked at, again. Pure.
+"""Schedule of proofs and inspections. Pure.
 
-Registries are asked about one by one, those first whose time came first. One that answers nobody, *silent* in what
-follows, is asked by a few nodes a minute, so that it keeps no other one from being proven; that it is silent follows
-from what is recorded on Machines, so that it is still known after a restart.
+Each pair of node and registry is due separately; the earliest due time comes first. A *silent* registry, which answers
+no node, is probed by a few nodes per minute and does not delay the proofs of others. Silence follows from the records
+on Machines, and thus survives a restart.
 
-Times are compared that several clocks have written: an earlier leader's for a change, an operator's for a request,
-ours for an answer. A question that follows such a time in truth is recorded as later than it (`asked_at`), so that a
-clock that is ahead by less than SKEW delays nothing. A change is recorded as later than every answer that it follows
-(`written_at`), so that an answer from before it never vouches for it.
+Compared times come from several clocks: a previous leader's for a change, a user's for a request, ours for a result.
+A probe that actually follows such a time is recorded as later (`asked_at`): a clock ahead by less than SKEW delays
+nothing. A change is recorded as later than all previous results (`written_at`): a previous result never proves it.
 """
 
 from collections import deque
@@ -29,35 +28,35 @@ from trustplane.api.clustertrust import (
 )
 from trustplane.clusterapi.node_state import NodeFacts, same
 
-INTERVAL: Final = timedelta(hours=1)  # between proofs of a node on which nothing changes
-RETRY: Final = timedelta(minutes=1)  # after an answer that says nothing about trust
-REFUSED: Final = timedelta(minutes=5)  # after a refusal: somebody may have renewed the registry's certificate
-SILENT_AFTER: Final = 5  # nodes in a row to which a registry has said nothing
-SCOUTS: Final = 8  # nodes that ask a silent registry within RETRY
-SKEW: Final = timedelta(minutes=5)  # by which clocks may differ
+INTERVAL: Final = timedelta(hours=1)  # between proofs of a node without changes
+RETRY: Final = timedelta(minutes=1)  # after a result without information about trust
+REFUSED: Final = timedelta(minutes=5)  # after a refusal: the registry's certificate may have been renewed
+SILENT_AFTER: Final = 5  # consecutive nodes without an answer from a registry
+SCOUTS: Final = 8  # nodes that probe a silent registry within RETRY
+SKEW: Final = timedelta(minutes=5)  # maximum difference between clocks
 
-_SAYS_NOTHING: Final = frozenset({UNREACHABLE, UNCLEAR})
+_WITHOUT_ANSWER: Final = frozenset({UNREACHABLE, UNCLEAR})
 _TICK: Final = timedelta(microseconds=1)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
-# What a node last said of each registry since its last change, and when it was asked.
+# A node's latest verdict for each registry since its last change, with the time of the probe.
 _Answers = Mapping[str, tuple[datetime, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """What is asked of the nodes of a cluster."""
+    """What the nodes of a cluster must prove."""
 
-    in_force: str  # digest of its set
-    hosts: frozenset[str]  # registries that its nodes are to trust
-    is_readable: bool = True  # the content of its set is known, so that files can be compared with it
-    requested_at: datetime | None = None  # when somebody last asked for a proof
+    in_force: str  # digest of the set in force
+    hosts: frozenset[str]  # registries that its nodes must trust
+    is_readable: bool = True  # whether the set's content is known, for comparison with files
+    requested_at: datetime | None = None  # when a user last requested a proof
     interval: timedelta = INTERVAL
 
 
 @dataclass(frozen=True)
 class Question:
-    """A registry that a node is to prove, and when."""
+    """A registry to prove on a node, and when."""
 
     facts: NodeFacts
     host: str
@@ -65,97 +64,98 @@ class Question:
 
 
 def questions(nodes: Iterable[NodeFacts], demand: Demand, now: datetime) -> list[Question]:
-    """Return what is to be asked of the nodes of a cluster, now and later; what is due first comes first.
+    """Return the current and future questions to the nodes of a cluster, by due time.
 
     Args:
-        nodes: What is known of them.
-        demand: What is asked of them.
-        now: The time.
+        nodes: The nodes' facts.
+        demand: What they must prove.
+        now: The current time.
     """
-    able = [(one, _answers(one)) for one in nodes if _can_be_asked(one, demand)]
-    asked = [question for host in sorted(demand.hosts) for question in _of_host(host, able, demand, now)]
-    return sorted(asked, key=lambda one: one.due)
+    able = [(facts, _answers(facts)) for facts in nodes if _can_be_probed(facts, demand)]
+    by_host = [question for host in sorted(demand.hosts) for question in _questions_about(host, able, demand, now)]
+    return sorted(by_host, key=lambda question: question.due)
 
 
-def _of_host(
+def _questions_about(
     host: str, nodes: Sequence[tuple[NodeFacts, _Answers]], demand: Demand, now: datetime
 ) -> Iterator[Question]:
-    answers = [(said[host], facts.machine) for facts, said in nodes if host in said]
-    waits = _waits_of_silence(answers, demand) if _is_silent(answers) else {}
-    for facts, said in nodes:
-        if host not in said:
+    results = [(answers[host], facts.machine) for facts, answers in nodes if host in answers]
+    retries = _retry_times(results, demand) if _is_silent(results) else {}
+    for facts, answers in nodes:
+        if host not in answers:
             yield Question(facts, host, _after_change(facts, now))
             continue
-        at, verdict = said[host]
-        due = waits.get(facts.machine, at + _patience(verdict, demand))
+        at, verdict = answers[host]
+        due = retries.get(facts.machine, at + _patience(verdict, demand))
         yield Question(facts, host, min(due, _request(demand, at, now)))
 
 
 def silent(nodes: Iterable[NodeFacts], demand: Demand) -> frozenset[str]:
-    """Return the registries that have said nothing to the last few nodes that asked them."""
-    said = [(one.machine, _answers(one)) for one in nodes]
-    by_host = {host: [(answers[host], name) for name, answers in said if host in answers] for host in demand.hosts}
-    return frozenset(host for host, answers in by_host.items() if _is_silent(answers))
+    """Return the registries that did not answer the last few nodes."""
+    by_node = [(facts.machine, _answers(facts)) for facts in nodes]
+    by_host = {host: [(answers[host], name) for name, answers in by_node if host in answers] for host in demand.hosts}
+    return frozenset(host for host, results in by_host.items() if _is_silent(results))
 
 
 def is_silent(latest: Collection[bool]) -> bool:
-    """Tell whether a registry is silent.
+    """Return whether a registry is silent.
 
     Args:
-        latest: Of its last questions, whether each was answered.
+        latest: Whether it answered each of its last probes, oldest first.
     """
     return len(latest) >= SILENT_AFTER and not any(list(latest)[-SILENT_AFTER:])
 
 
-def _is_silent(answers: Iterable[tuple[tuple[datetime, str], str]]) -> bool:
-    latest = deque((verdict not in _SAYS_NOTHING for (_, verdict), _ in sorted(answers)), SILENT_AFTER)
+def _is_silent(results: Iterable[tuple[tuple[datetime, str], str]]) -> bool:
+    latest = deque((verdict not in _WITHOUT_ANSWER for (_, verdict), _ in sorted(results)), SILENT_AFTER)
     return is_silent(latest)
 
 
-def _waits_of_silence(answers: Iterable[tuple[tuple[datetime, str], str]], demand: Demand) -> Mapping[str, datetime]:
-    """Return when those nodes are to ask again that a silent registry has said nothing to: a few, in turn."""
-    in_turn = [(at, name) for (at, verdict), name in sorted(answers) if verdict in _SAYS_NOTHING]
-    waits = {name: at + demand.interval for at, name in in_turn}
-    # So many were asked since: one more may be when the first of them was a while ago.
+def _retry_times(results: Iterable[tuple[tuple[datetime, str], str]], demand: Demand) -> Mapping[str, datetime]:
+    """Return when the nodes without an answer from a silent registry probe it again: a few at a time, in turn."""
+    in_turn = [(at, name) for (at, verdict), name in sorted(results) if verdict in _WITHOUT_ANSWER]
+    retries = {name: at + demand.interval for at, name in in_turn}
+    # The latest SCOUTS probes began at or after this time; the next one may begin RETRY later.
     latest = in_turn[-SCOUTS:][0][0]
-    return waits | {name: max(at, latest) + min(RETRY, demand.interval) for at, name in in_turn[:SCOUTS]}
+    return retries | {name: max(at, latest) + min(RETRY, demand.interval) for at, name in in_turn[:SCOUTS]}
 
 
 def inspection_due_at(facts: NodeFacts, demand: Demand, now: datetime) -> datetime | None:
-    """Return when a node's files are to be looked at; None: not before something changes.
+    """Return when a node's next inspection is due; None: not before something changes.
 
-    They are compared where the content of the set is known. How it reaches registries is to be known in any case.
+    An inspection compares files only if the set's content is known, but always reads how the node reaches registries.
 
     Args:
-        facts: What is known of the node.
-        demand: What is asked of it.
-        now: The time.
+        facts: The node's facts.
+        demand: What it must prove.
+        now: The current time.
     """
-    if not _can_be_asked(facts, demand):
+    if not _can_be_probed(facts, demand):
         return None
-    look = facts.valid_inspection
-    if look is None or look.at is None:
+    inspection = facts.valid_inspection
+    if inspection is None or inspection.at is None:
         return _after_change(facts, now)
-    is_new = not (look.error or look.refusal) and demand.hosts - {one.registry for one in look.registries}
-    if is_new or (look.is_partial and demand.is_readable):
+    inspected = {access.registry for access in inspection.registries}
+    is_new = not (inspection.error or inspection.refusal) and demand.hosts - inspected
+    if is_new or (inspection.is_partial and demand.is_readable):
         return now
-    is_blind = any(one.verification == UNREADABLE for one in look.registries)
-    patience = REFUSED if look.error or look.message or look.refusal or is_blind else demand.interval
-    return min(look.at + min(patience, demand.interval), _request(demand, look.at, now))
+    is_blind = any(access.verification == UNREADABLE for access in inspection.registries)
+    patience = REFUSED if inspection.error or inspection.message or inspection.refusal or is_blind else demand.interval
+    return min(inspection.at + min(patience, demand.interval), _request(demand, inspection.at, now))
 
 
 def asked_at(began: datetime, facts: NodeFacts, demand: Demand) -> datetime:
-    """Return when a node was asked, as it is recorded: later than the change and the request that it followed.
+    """Return the time to record for a probe: later than the change and the request that it followed.
 
     Args:
-        began: When it was asked by our clock.
-        facts: What was known of the node then.
-        demand: What was asked of it.
+        began: When the probe began by our clock.
+        facts: The node's facts at that time.
+        demand: What it had to prove.
     """
-    known = [facts.changed_at + _TICK]
+    preceding = [facts.changed_at + _TICK]
     if demand.requested_at and demand.requested_at - began <= SKEW:
-        known.append(demand.requested_at)
-    return max(began, *known)
+        preceding.append(demand.requested_at)
+    return max(began, *preceding)
 
 
 def written_at(now: datetime, facts: NodeFacts) -> datetime:
@@ -169,7 +169,7 @@ def written_at(now: datetime, facts: NodeFacts) -> datetime:
     return max(now, *(at + _TICK for at in earlier if at is not None and at - now < SKEW), now)
 
 
-def _can_be_asked(facts: NodeFacts, demand: Demand) -> bool:
+def _can_be_probed(facts: NodeFacts, demand: Demand) -> bool:
     return bool(facts.node and not facts.silence) and facts.has(demand.in_force)
 
 
@@ -177,7 +177,7 @@ def _answers(facts: NodeFacts) -> _Answers:
     proof = facts.valid_proof
     if proof is None or proof.at is None:
         return {}
-    return {one.registry: (one.at or proof.at, one.verdict) for one in proof.results}
+    return {result.registry: (result.at or proof.at, result.verdict) for result in proof.results}
 
 
 def _after_change(facts: NodeFacts, now: datetime) -> datetime:
@@ -188,7 +188,7 @@ def _after_change(facts: NodeFacts, now: datetime) -> datetime:
 def _patience(verdict: str, demand: Demand) -> timedelta:
     if verdict == TRUSTED:
         return demand.interval
-    return min(RETRY if verdict in _SAYS_NOTHING else REFUSED, demand.interval)
+    return min(RETRY if verdict in _WITHOUT_ANSWER else REFUSED, demand.interval)
 
 
 def _request(demand: Demand, done: datetime, now: datetime) -> datetime:
@@ -199,32 +199,33 @@ def _request(demand: Demand, done: datetime, now: datetime) -> datetime:
 
 
 def wait(times: Iterable[datetime | None], now: datetime) -> timedelta | None:
-    """Return how long it is to the first of those times, at least nothing; None where there is none."""
-    known = [one for one in times if one is not None]
+    """Return the time until the first of these times, at least zero; None without any."""
+    known = [time for time in times if time is not None]
     return max(min(known) - now, timedelta()) if known else None
 
 
 def merged(facts: NodeFacts, results: Sequence[ProofResult], *, digest: str, hosts: Collection[str]) -> RecordedProof:
-    """Return a node's proof with new results; what it said of other registries since its last change stays.
+    """Return a node's proof with new results; its results for other registries since its last change are kept.
 
-    A proof of several times counts from the earliest of them.
+    The time of a proof is that of its earliest result.
 
     Args:
-        facts: What is known of the node.
-        results: What it says now, each with its time.
-        digest: Of the set that it had when it was asked.
+        facts: The node's facts.
+        results: The new results, each with its time.
+        digest: Digest of the node's set when it was probed.
         hosts: The registries that still count.
     """
-    old, said = facts.valid_proof, {one.registry for one in results}
+    old, renewed = facts.valid_proof, {result.registry for result in results}
     kept: list[ProofResult] = []
     if old and same(old.digest, digest):
-        others = [one for one in old.results if one.registry in hosts and one.registry not in said]
-        kept = [msgspec.structs.replace(one, at=one.at or old.at) for one in others]
-    together = sorted([*results, *kept], key=lambda one: one.registry)
-    return RecordedProof(digest=digest, at=min((one.at for one in together if one.at), default=None), results=together)
+        others = [result for result in old.results if result.registry in hosts and result.registry not in renewed]
+        kept = [msgspec.structs.replace(result, at=result.at or old.at) for result in others]
+    combined = sorted([*results, *kept], key=lambda result: result.registry)
+    earliest = min((result.at for result in combined if result.at), default=None)
+    return RecordedProof(digest=digest, at=earliest, results=combined)
 
 
 def includes(proof: RecordedProof | None, other: RecordedProof) -> bool:
-    """Tell whether a proof has all that another one has, or newer."""
-    times = {one.registry: one.at or proof.at for one in proof.results} if proof else {}
-    return all((at := times.get(one.registry)) and one.at and at >= one.at for one in other.results)
+    """Return whether a proof contains every result of another proof, or a newer one."""
+    times = {result.registry: result.at or proof.at for result in proof.results} if proof else {}
+    return all((at := times.get(result.registry)) and result.at and at >= result.at for result in other.results)

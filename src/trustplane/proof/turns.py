@@ -1,7 +1,7 @@
-"""Whose turn it is when there are more probes than places. Pure.
+"""Fair order of probes under a concurrency limit. Pure.
 
-Registries have the same number of places as long as they have probes that wait, so that one that takes long to answer
-delays no other. Those that answer nobody share a quarter of the places: a probe of theirs has its place for a minute.
+Registries with waiting probes share the slots equally: a slow registry does not delay the others. All silent registries
+together get a quarter of the slots, because each of their probes occupies a slot for a minute.
 """
 
 from collections import Counter, deque
@@ -16,12 +16,12 @@ _QUARTER: Final = 4
 
 
 class Turns(Generic[J]):
-    """Probes that wait, by registry.
+    """Waiting probes, by registry.
 
     Args:
-        jobs: The registry of each, and what is to be done; those of a registry have their turns in this order.
-        places: Probes at a time.
-        silent: Registries that are known to answer nobody, until they do.
+        jobs: Registry and job of each probe; the jobs of one registry begin in this order.
+        places: Concurrent probes.
+        silent: Registries known to be silent, until they answer.
     """
 
     def __init__(self, jobs: Iterable[tuple[str, J]], *, places: int, silent: Collection[str] = ()) -> None:
@@ -34,17 +34,17 @@ class Turns(Generic[J]):
         self._answered = {host: deque([False] * SILENT_AFTER, SILENT_AFTER) for host in silent}
 
     def add(self, host: str, job: J) -> None:
-        """Have another probe wait, behind those of its registry."""
+        """Append a probe to the queue of its registry."""
         self._waiting.setdefault(host, deque()).append(job)
 
     def begin(self) -> J | None:
-        """Return the next one that may begin; None while there is no place for one, or none is left."""
+        """Return the next job to begin; None if all slots are taken or no job is waiting."""
         if self._running.total() >= self._places:
             return None
         hosts = [host for host in self._waiting if self._may_begin(host)]
         if not hosts:
             return None
-        host = min(hosts, key=lambda one: self._running[one])  # of several, the one whose first probe is due first
+        host = min(hosts, key=lambda host: self._running[host])  # a tie goes to the registry whose probe is due first
         job = self._waiting[host].popleft()
         if not self._waiting[host]:
             del self._waiting[host]
@@ -52,11 +52,11 @@ class Turns(Generic[J]):
         return job
 
     def end(self, host: str, *, answered: bool) -> None:
-        """Give a place back.
+        """Free a slot.
 
         Args:
-            host: The registry of the probe that has ended.
-            answered: Whether the registry said anything.
+            host: The registry of the finished probe.
+            answered: Whether the registry answered.
         """
         self._running[host] -= 1
         self._answered.setdefault(host, deque(maxlen=SILENT_AFTER)).append(answered)
@@ -67,4 +67,4 @@ class Turns(Generic[J]):
     def _may_begin(self, host: str) -> bool:
         if not self._is_silent(host):
             return True
-        return sum(count for one, count in self._running.items() if self._is_silent(one)) < self._share
+        return sum(count for other, count in self._running.items() if self._is_silent(other)) < self._share

@@ -1,20 +1,20 @@
-"""What a failed pull says about trust, read from the words of the kubelet.
+"""Verdicts on trust from the messages of failed pulls.
 
-The words are those of containerd 1.x and 2.x (`core/remotes/docker`), of CRI-O (`containers/image`) and of Go's
-`crypto/x509`, `crypto/tls` and `net`; the kubelet hands them on.
+Messages come from containerd 1.x and 2.x (`core/remotes/docker`), CRI-O (`containers/image`) and Go's `crypto/x509`,
+`crypto/tls` and `net`; the kubelet passes them on.
 
-One message may tell of several attempts: mirrors, a fall back to plain HTTP, a token service, a host that keeps the
-blobs. Only what was said over TLS by the registry itself, or by a second host, counts. A second host is named: it is
-as good as the registry where nobody but that can have sent the client to it.
+One message may report several attempts: mirrors, a fallback to plain HTTP, a token service, a blob host. Only a TLS
+response of the registry itself or of a second host counts. The verdict names a second host: it proves as much as the
+registry if only the registry can have redirected the client to it.
 
-What a client writes comes first. Strangers' words (a certificate's names, a proxy's status text, an error's body) run
-from there to the end and are free to imitate a client. So whatever of its own the client writes first decides.
-An HTTP proxy's status text stands where the transport's error does: it can say that TLS was refused, as its own
-certificate in the registry's place would, and never that it was accepted.
+Clients write their own text first. Untrusted text (a certificate's names, a proxy's status text, an error's body)
+extends from there to the end, and can imitate a client. Therefore, the first part written by the client decides.
+An HTTP proxy's status text appears in the position of a transport error: it can claim that TLS was refused, just like
+the proxy's own certificate in place of the registry's, but never that TLS was accepted.
 
-Words never show that a certificate was verified, nor who was asked: `not found` may be a mirror's answer, and reads the
-same with `skip_verify` and over HTTP. So `Trusted` is what the words allow at best. `trust.standing` decides, by how
-the node's runtime reaches the registry (`nodes.registries`).
+A message never shows whether the certificate was verified, nor which host responded: `not found` may come from a
+mirror, and is the same with `skip_verify` and over HTTP. `Trusted` is therefore only the best possible reading. The
+module `clusterapi.node_state` decides by how the node's runtime reaches the registry (`nodes.registries`).
 """
 
 import enum
@@ -36,16 +36,16 @@ class Refusal(enum.StrEnum):
     NOT_YET_VALID = "NotYetValid"
     NAME_MISMATCH = "NameMismatch"
     INVALID_CHAIN = "InvalidChain"  # a rule of RFC 5280 that Go enforces: key usage, constraints, path length, ...
-    CA_FILE = "CAFile"  # the node's own file of CAs for this host cannot be used
+    CA_FILE = "CAFile"  # the node's CA file for this host is unusable
 
 
 @dataclass(frozen=True)
 class Trusted:
-    """TLS was accepted, as far as words can tell.
+    """The client accepted TLS, as far as a message can show.
 
     Attributes:
-        pulled: Whether the image came as well.
-        answered_by: A second host that answered; empty where it was the registry, by its name at least.
+        pulled: Whether the image was pulled.
+        answered_by: The second host that responded; empty if the registry did, at least by name.
     """
 
     pulled: bool = False
@@ -54,12 +54,12 @@ class Trusted:
 
 @dataclass(frozen=True)
 class NotTrusted:
-    """TLS was refused by the client.
+    """The client refused TLS.
 
     Attributes:
         reason: The kind of refusal.
-        detail: The client's own words.
-        host: Whose certificate it was: the registry, or a second host that it needs (token service, blobs).
+        detail: The client's error.
+        host: The host with the refused certificate: the registry, or a second host (token service, blobs).
     """
 
     reason: Refusal
@@ -69,18 +69,18 @@ class NotTrusted:
 
 @dataclass(frozen=True)
 class Unreachable:
-    """No TLS session could be tried: this says nothing about trust."""
+    """No TLS session was possible: no information about trust."""
 
     detail: str
 
 
 @dataclass(frozen=True)
 class Unclear:
-    """The words fit nothing that is known, or prove nothing about TLS with this registry.
+    """The message is unknown, or proves nothing about TLS with this registry.
 
     Attributes:
-        detail: What was said, or why that proves nothing and what to do.
-        is_final: Whether nothing that the same kubelet adds can say more.
+        detail: The message, or why it proves nothing and what to do.
+        is_final: Whether further messages of the same kubelet cannot change the verdict.
     """
 
     detail: str
@@ -92,9 +92,9 @@ Verdict: TypeAlias = Trusted | NotTrusted | Unreachable | Unclear
 _DETAIL_LENGTH: Final = 300
 _ALIASES: Final = {"registry-1.docker.io": "docker.io", "index.docker.io": "docker.io"}
 
-# net/http says `Get "https://host/path": reason` (before Go 1.14 without quotes); containerd says
+# net/http reports `Get "https://host/path": reason` (before Go 1.14 without quotes); containerd reports
 # `unexpected status from HEAD request to https://host/path: 403 Forbidden`. Logs escape quotes.
-_ASKED: Final = re.compile(r'\b(?:Get|Head|Post|request to|status code) \\*"?https?://')
+_REQUEST: Final = re.compile(r'\b(?:Get|Head|Post|request to|status code) \\*"?https?://')
 _ATTEMPT: Final = re.compile(
     r'\b(?P<kind>Get|Head|Post|request to|status code) \\*"?'
     r'(?P<scheme>https?)://(?P<host>[^/\s"\\?]+)(?P<rest>[^\s"\\]*?)\\*"?: '
@@ -102,8 +102,8 @@ _ATTEMPT: Final = re.compile(
 _MIRRORS: Final = "(Mirrors also failed: ["  # containers/image
 _MIRRORS_END: Final = "]): "
 _STATUS: Final = re.compile(r"\d{3}\b")
-# Whoever sees too many requests, or wants a proxy's password, has not looked at this one: it may be anybody on the way.
-_BEFORE_ANYTHING: Final = re.compile(r"(?:429|407)\b")
+# These come before the request is processed, possibly from any host on the path: rate limit, proxy authentication.
+_UNPROCESSED: Final = re.compile(r"(?:429|407)\b")
 _RATE_LIMITED: Final = re.compile(r"toomanyrequests|too many requests|: 429\b", re.IGNORECASE)
 
 _X509: Final = re.compile(r"x509: ")
@@ -130,14 +130,14 @@ _NETWORK: Final = re.compile(
 )
 _PHRASES: Final = frozenset(status.phrase for status in HTTPStatus)
 
-# The registry sent the client on: to a token service, or to the host that keeps the blobs.
-_SENT_ON: Final = re.compile(
+# The registry redirected the client: to a token service, or to a blob host.
+_REDIRECT: Final = re.compile(
     r"failed to authorize|fetch (?:anonymous|oauth) token|auth token|failed to copy|httpReadSeeker"
     r"|(?:reading|writing|fetching) blob"
 )
 _TOKEN_QUERY: Final = re.compile(r"[?&](?:scope|service)=")
 
-# Answers that come over HTTP only after TLS was accepted. HOST stands for the registry.
+# HTTP responses, which require accepted TLS. HOST stands for the registry.
 _ANSWERS: Final = (
     r"HOST/[^\s\"\\]+: not found",
     r"reading manifest \S+ in HOST/\S+: (?!Get |Head |Post )",
@@ -154,7 +154,7 @@ _ANSWERS_ANYWHERE: Final = re.compile(
     r"|invalid status code from registry \d{3}|unexpected status code \[\w+ \S+\]: \d{3}|could not fetch content"
     r"|failed commit on ref|no match for platform",
 )
-# What follows was written by whoever answered; the client does not say who that was.
+# The text that follows comes from the responding host, which the client does not name.
 _QUOTED: Final = re.compile(
     r"\b(?:unknown|toomanyrequests|unsupported|server message|errors): |errors:\n|too many requests"
     r"|status(?: ?code)?:? (?:[^:\n]{0,80}: )?[1-5]\d\d\b|error parsing HTTP \d{3} response body",
@@ -163,110 +163,112 @@ _QUOTED: Final = re.compile(
 
 
 class _Mark(enum.Enum):
-    """What of its own a client writes first. Where two begin at one place, the one above counts."""
+    """The first part of a message written by the client itself; of two at one position, the upper one counts."""
 
-    ASKED = enum.auto()
-    ANSWERED = enum.auto()  # by the registry, which it names
-    ANSWERED_BY_ANY = enum.auto()
-    QUOTED = enum.auto()
+    REQUEST = enum.auto()
+    ANSWER = enum.auto()  # of the registry, which the client names
+    ANY_ANSWER = enum.auto()
+    QUOTE = enum.auto()
     CA_FILE = enum.auto()
-    REFUSED = enum.auto()
+    REFUSAL = enum.auto()
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    is_answer: bool  # an HTTP status came back; else the error is of the transport
+    is_answer: bool  # an HTTP response; otherwise a transport error
     is_https: bool
     is_mirror: bool
     host: str
-    is_sent_on: bool
-    words: str
+    is_redirected: bool
+    text: str
 
 
 def verdict(message: str, host: str) -> Verdict:
-    """Judge what a kubelet says of a pull.
+    """Return the verdict of a failed pull.
 
     Args:
-        message: Of a container's state `ErrImagePull` or `ImagePullBackOff`, or of an event `Failed`.
-        host: The registry that was asked, as in the image's name: `host` or `host:port`.
+        message: The message of container state `ErrImagePull` or `ImagePullBackOff`, or of an event `Failed`.
+        host: The registry, as in the image reference: `host` or `host:port`.
     """
     text = _without_mirrors(message)
-    words = Unclear(_short(message)) if text is None else _read(text, host)
-    return accepted(host) if isinstance(words, Trusted) and is_localhost(host) else words
+    result = Unclear(_short(message)) if text is None else _parse(text, host)
+    return accepted(host) if isinstance(result, Trusted) and is_localhost(host) else result
 
 
 def accepted(host: str, *, pulled: bool = False) -> Verdict:
-    """Return what it means that a registry answered as one does that was asked over TLS."""
+    """Return the verdict for a registry whose response implies TLS."""
     if is_localhost(host):
         return Unclear(
-            f"a registry of localhost proves nothing: containerd neither asks {host} for TLS nor verifies it. "
-            "Name the registry as other computers reach it",
+            f"a registry on localhost proves nothing: containerd neither requires TLS of {host} nor verifies it. "
+            "Use the name by which other hosts reach the registry",
             is_final=True,
         )
     return Trusted(pulled)
 
 
 def _without_mirrors(message: str) -> str | None:
-    """Cut out what mirrors said; None where it is open where that ends, as their words may imitate the end."""
+    """Remove the errors of mirrors; None if their end is ambiguous, because they may imitate the delimiter."""
     text = message[:MAX_INPUT]
     start = text.find(_MIRRORS)
-    if start < 0 or _begins(_ASKED, text) < start or _begins(_X509, text) < start:
-        return text  # what a stranger wrote is no list of the client's
+    if start < 0 or _start_of(_REQUEST, text) < start or _start_of(_X509, text) < start:
+        return text  # the list is part of untrusted text
     before, after = text[:start], text[start:]
     _, end, rest = after.partition(_MIRRORS_END)
-    is_cut = len(message) > MAX_INPUT or message.endswith(("...", "…"))  # the end may be what is missing
+    is_cut = len(message) > MAX_INPUT or message.endswith(("...", "…"))  # the end may be missing
     return before + rest if end and _MIRRORS_END not in rest and not is_cut else None
 
 
-def _read(text: str, host: str) -> Verdict:
+def _parse(text: str, host: str) -> Verdict:
     attempts = tuple(_attempts(text))
     mark = _first_mark(text, host)
-    if mark is _Mark.ASKED:
+    if mark is _Mark.REQUEST:
         return _judge_attempts(text, host, attempts)
     if not _names(text, host):
         return Unclear(_short(text))
     if mark is _Mark.CA_FILE:
-        return NotTrusted(Refusal.CA_FILE, _short(text[_begins(_CA_FILE, text) :]), host)
-    if mark is _Mark.REFUSED:
+        return NotTrusted(Refusal.CA_FILE, _short(text[_start_of(_CA_FILE, text) :]), host)
+    if mark is _Mark.REFUSAL:
         return _refused(text, host)
-    is_answer = mark is _Mark.ANSWERED or (mark is _Mark.ANSWERED_BY_ANY and not _ASKED.search(text))
+    is_answer = mark is _Mark.ANSWER or (mark is _Mark.ANY_ANSWER and not _REQUEST.search(text))
     if _RATE_LIMITED.search(text):
-        return _too_early(text)
-    return Trusted(answered_by="a second host" if _SENT_ON.search(text) else "") if is_answer else Unclear(_short(text))
+        return _unprocessed(text)
+    return (
+        Trusted(answered_by="a second host" if _REDIRECT.search(text) else "") if is_answer else Unclear(_short(text))
+    )
 
 
 def _first_mark(text: str, host: str) -> _Mark | None:
     answers = re.compile("|".join(_ANSWERS).replace("HOST", _pattern(host)), re.IGNORECASE)
-    patterns = (_ASKED, answers, _ANSWERS_ANYWHERE, _QUOTED, _CA_FILE, _X509)
-    places = [(_begins(pattern, text), index) for index, pattern in enumerate(patterns)]
+    patterns = (_REQUEST, answers, _ANSWERS_ANYWHERE, _QUOTED, _CA_FILE, _X509)
+    places = [(_start_of(pattern, text), index) for index, pattern in enumerate(patterns)]
     place, index = min(places)
     return list(_Mark)[index] if place < len(text) else None
 
 
 def _attempts(text: str) -> Iterator[_Attempt]:
-    """Find what reads as attempts. Only the first one is the client's for sure, and only if its URL is a plain one."""
-    begun = list(_ATTEMPT.finditer(text))
-    if not begun or begun[0].start() != _begins(_ASKED, text):
+    """Yield everything that resembles an attempt. Only the first one is certain, and only if its URL is complete."""
+    matches = list(_ATTEMPT.finditer(text))
+    if not matches or matches[0].start() != _start_of(_REQUEST, text):
         return
-    ends = [*(one.start() for one in begun[1:]), len(text)]
-    sent = _begins(_SENT_ON, text)
-    for one, end in zip(begun, ends, strict=True):
+    ends = [*(match.start() for match in matches[1:]), len(text)]
+    redirect = _start_of(_REDIRECT, text)
+    for match, end in zip(matches, ends, strict=True):
         yield _Attempt(
-            is_answer=one["kind"] in ("request to", "status code"),
-            is_https=one["scheme"] == "https",
-            is_mirror="ns=" in one["rest"].partition("?")[2],  # containerd tells a mirror whose image it wants
-            host=one["host"],
-            is_sent_on=bool(_TOKEN_QUERY.search(one["rest"]) or sent < one.start()),
-            words=text[one.end() : end].strip(),
+            is_answer=match["kind"] in ("request to", "status code"),
+            is_https=match["scheme"] == "https",
+            is_mirror="ns=" in match["rest"].partition("?")[2],  # containerd passes the origin to a mirror
+            host=match["host"],
+            is_redirected=bool(_TOKEN_QUERY.search(match["rest"]) or redirect < match.start()),
+            text=text[match.end() : end].strip(),
         )
 
 
 def _counts(attempt: _Attempt, host: str, *, is_named: bool) -> bool:
-    return _same(attempt.host, host) or (attempt.is_sent_on and is_named)
+    return _is_same(attempt.host, host) or (attempt.is_redirected and is_named)
 
 
-def _same(one: str, other: str) -> bool:
-    return _plain(one) == _plain(other)
+def _is_same(host: str, other: str) -> bool:
+    return _plain(host) == _plain(other)
 
 
 def _plain(host: str) -> str:
@@ -289,11 +291,11 @@ def _judge_attempts(text: str, host: str, attempts: Sequence[_Attempt]) -> Verdi
     first, *later = attempts
     if _is_proof(first, host, is_named=is_named):
         return _judge(first, host)
-    # After a mirror's the registry's own attempt may follow. A stranger may have written that: it proves nothing.
-    others = (_judge(one, host) for one in later if _is_proof(one, host, is_named=is_named))
-    unreachable = (one for one in others if isinstance(one, Unreachable))
-    hindered = _hindered(text, first) if is_named else None
-    return next(unreachable, None) or hindered or Unclear(_short(text))
+    # The registry's own attempt may follow that of a mirror. It may also be untrusted text, which proves nothing.
+    others = (_judge(attempt, host) for attempt in later if _is_proof(attempt, host, is_named=is_named))
+    unreachable = (other for other in others if isinstance(other, Unreachable))
+    obstacle = _obstacle(text, first) if is_named else None
+    return next(unreachable, None) or obstacle or Unclear(_short(text))
 
 
 def _is_proof(attempt: _Attempt, host: str, *, is_named: bool) -> bool:
@@ -301,61 +303,61 @@ def _is_proof(attempt: _Attempt, host: str, *, is_named: bool) -> bool:
 
 
 def _judge(attempt: _Attempt, host: str) -> Verdict:
-    words = attempt.words
-    if attempt.is_answer and _STATUS.match(words):
-        by = "" if _same(attempt.host, host) else _short(attempt.host)
-        return _too_early(words) if _BEFORE_ANYTHING.match(words) else Trusted(answered_by=by)
-    if not attempt.is_answer and _REFUSED.match(words):
-        return _refused(words, attempt.host)
-    if words.rstrip(".") in _PHRASES or _PROXY.match(words):
-        return _by_proxy(words, host)
-    if "tls: " in words or "http: server gave HTTP response" in words:
-        return Unclear(_short(words))
-    return Unreachable(_short(words)) if _NETWORK.search(words) else Unclear(_short(words))
+    text = attempt.text
+    if attempt.is_answer and _STATUS.match(text):
+        by = "" if _is_same(attempt.host, host) else _short(attempt.host)
+        return _unprocessed(text) if _UNPROCESSED.match(text) else Trusted(answered_by=by)
+    if not attempt.is_answer and _REFUSED.match(text):
+        return _refused(text, attempt.host)
+    if text.rstrip(".") in _PHRASES or _PROXY.match(text):
+        return _by_proxy(text, host)
+    if "tls: " in text or "http: server gave HTTP response" in text:
+        return Unclear(_short(text))
+    return Unreachable(_short(text)) if _NETWORK.search(text) else Unclear(_short(text))
 
 
-def _by_proxy(words: str, host: str) -> Verdict:
-    if _PROXY.match(words):  # an HTTPS proxy's certificate is not the registry's
-        return Unreachable(f"proxy: {_short(words)}")
-    # A bare status text is a proxy's answer to CONNECT.
+def _by_proxy(text: str, host: str) -> Verdict:
+    if _PROXY.match(text):  # an HTTPS proxy's certificate is not the registry's
+        return Unreachable(f"proxy: {_short(text)}")
+    # A bare status text is a proxy's response to CONNECT.
     return Unclear(
-        f"the node's proxy answers in the registry's place: {_short(words)}. "
-        f"Have it let the node through to {_short(host)}, or except that host (NO_PROXY)",
+        f"the node's proxy responded instead of the registry: {_short(text)}. "
+        f"Allow the node to reach {_short(host)} through the proxy, or exclude that host (NO_PROXY)",
         is_final=True,
     )
 
 
-def _hindered(text: str, attempt: _Attempt) -> Unclear | None:
-    """Return what shows that an answer, if it is one, is none of the registry over TLS."""
+def _obstacle(text: str, attempt: _Attempt) -> Unclear | None:
+    """Return why the attempt is not one over TLS with the registry itself; None if it may be."""
     if not attempt.is_https:
-        detail = f"{_short(attempt.host)} was asked without TLS. Have the node ask it by HTTPS: {_short(text)}"
+        detail = f"the node contacted {_short(attempt.host)} without TLS. Configure HTTPS for it: {_short(text)}"
         return Unclear(detail, is_final=True)
     if attempt.is_mirror:
-        detail = f"a mirror was asked, {_short(attempt.host)}. Have the node ask the registry itself: {_short(text)}"
+        detail = f"the node contacted a mirror, {_short(attempt.host)}. Let it use the registry itself: {_short(text)}"
         return Unclear(detail, is_final=True)
-    return _too_early(text) if _RATE_LIMITED.search(text) else None
+    return _unprocessed(text) if _RATE_LIMITED.search(text) else None
 
 
-def _too_early(words: str) -> Unclear:
+def _unprocessed(text: str) -> Unclear:
     return Unclear(
-        "turned away before anything was looked at, perhaps by somebody on the way. "
-        f"It is asked again: {_short(words)}",
+        "rejected before the request was processed, possibly by another host on the path. "
+        f"Trustplane retries: {_short(text)}",
         is_final=True,
     )
 
 
-def _refused(words: str, host: str) -> NotTrusted:
-    detail = words[_begins(_X509, words) :]
-    # The hint in parentheses quotes a second error; the first one decides.
+def _refused(text: str, host: str) -> NotTrusted:
+    detail = text[_start_of(_X509, text) :]
+    # The hint in parentheses quotes a second error; the first decides.
     reasons = (reason for pattern, reason in _REFUSALS if pattern.match(detail))
     return NotTrusted(next(reasons, Refusal.INVALID_CHAIN), _short(detail), host)
 
 
-def _begins(pattern: re.Pattern[str], text: str) -> int:
-    """Return where a pattern first begins: the text's end where it does not."""
-    begun = pattern.search(text)
-    return begun.start() if begun else len(text)
+def _start_of(pattern: re.Pattern[str], text: str) -> int:
+    """Return the position of the first match; the text's length without one."""
+    match = pattern.search(text)
+    return match.start() if match else len(text)
 
 
-def _short(words: str) -> str:
-    return clean(words, _DETAIL_LENGTH)
+def _short(text: str) -> str:
+    return clean(text, _DETAIL_LENGTH)

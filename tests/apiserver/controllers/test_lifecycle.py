@@ -98,7 +98,7 @@ async def test_a_secret_without_a_key_is_explained_and_a_valid_one_taken(supervi
         explained = await supervisor.tkc("c", lambda tkc: _is(tkc, READY, "False") and tkc.status.phase == "failed")
         ready = condition([*explained.status.conditions], READY)
         assert ready is not None
-        assert "Secret c-ssh holds no SSH key" in ready.message
+        assert "Secret c-ssh has no usable SSH key" in ready.message
 
         own = asyncssh.generate_private_key("ssh-ed25519")
         mended = {"stringData": {"ssh-privatekey": own.export_private_key().decode()}}

@@ -524,7 +524,7 @@ async def test_an_edited_boot_set_is_restored_and_reported(stage: Stage) -> None
         evil = base64.b64encode(base64.b64decode(before.data["bundle.pem"]).replace(b"MII", b"XII", 1)).decode()
         await stage.client.patch(SECRETS, name, stage.namespace, {"data": {"bundle.pem": evil}})
         await until(stage.client, SECRETS, name, stage.namespace, lambda found: found.data == before.data)
-        assert "edited by somebody" in await stage.told("TrustBootSetRestored")
+        assert "was edited" in await stage.told("TrustBootSetRestored")
 
         await stage.client.delete(SECRETS, name, stage.namespace)
         again = await until(
@@ -545,7 +545,7 @@ async def test_a_forged_part_of_the_set_is_corrected(stage: Stage) -> None:
         body = {"data": {"bundle.pem": base64.b64encode(made_up.encode()).decode()}}
         await stage.client.patch(SECRETS, name, stage.namespace, body)
         await until(stage.client, SECRETS, name, stage.namespace, lambda found: found.data == before.data)
-        assert "edited by somebody" in await stage.told("TrustBootSetRestored")
+        assert "was edited" in await stage.told("TrustBootSetRestored")
 
 
 @pytest.mark.parametrize("how", ["spec", "annotation"])

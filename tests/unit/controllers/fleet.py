@@ -1,4 +1,4 @@
-"""Clusters as informers have them, for controllers whose decisions need no API server."""
+"""Clusters in informers' caches, for controllers that decide without an API server."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,19 +32,19 @@ NOW = datetime.now(UTC)
 
 @cache
 def listed() -> tuple[Json, ...]:
-    """Entries of the service's list."""
+    """Return the entries of the service's list."""
     return tuple(entry(name, make_ca(name)) for name in ("corp", "edge"))
 
 
 @cache
 def trust() -> TrustSet:
-    """The set of that list."""
-    return read([msgspec.convert(one, TrustedCA) for one in listed()]).trust
+    """Return the trust set of that list."""
+    return read([msgspec.convert(item, TrustedCA) for item in listed()]).trust
 
 
 @dataclass
 class Server:
-    """An API server that takes everything, and has some Secrets."""
+    """An API server that accepts every write, and has some Secrets."""
 
     secrets: dict[str, Secret] = field(default_factory=dict)
     most_kept: None = None  # as of the management cluster's own server
@@ -62,7 +62,7 @@ class Server:
 
 @dataclass
 class Recorder:
-    """What was told of objects."""
+    """A recorder of Events."""
 
     events: list[tuple[str, str]] = field(default_factory=list)
 
@@ -75,7 +75,7 @@ class Fleet:
 
     Args:
         names: Of the clusters.
-        server: Their API server; None: one that takes everything.
+        server: Their API server; None: one that accepts every write.
     """
 
     def __init__(self, *names: str, server: Server | None = None) -> None:
@@ -89,13 +89,13 @@ class Fleet:
             self.cluster(name)
 
     def put(self, resource: Resource[Any], informer: Informer[Any], body: Json) -> None:
-        """Have an object made or changed."""
+        """Create or change an object."""
         new = resource.decode(json.dumps(body).encode())
         key = Key(new.metadata.namespace, new.metadata.name)
         informer._store(Change(key, informer.get(key), new))
 
     def registry(self, host: str) -> None:
-        """Have a registry that was dialled just now."""
+        """Add a registry that was just dialled."""
         dialled = {"type": "Reachable", "status": "True", "reason": "Dialled", "observedGeneration": 1}
         status = {"lastDialled": NOW.isoformat(), "conditions": [dialled]}
         metadata = {"name": host.partition(".")[0], "generation": 1}
@@ -103,7 +103,7 @@ class Fleet:
         self.put(kinds.REGISTRIES, self.view.registries, body)
 
     def cluster(self, name: str) -> None:
-        """Have a cluster whose nodes have proven everything."""
+        """Add a cluster whose nodes have proven everything."""
         view, digest = self.view, trust().digest
         owner = {"apiVersion": "run.tanzu.vmware.com/v1alpha3", "kind": "TanzuKubernetesCluster", "name": name}
         self.put(kinds.TANZU_CLUSTERS, view.tkcs, {"metadata": _metadata(name), "spec": {}})
@@ -116,18 +116,18 @@ class Fleet:
         for number in range(2):
             self.machine(name, number)
 
-    def machine(self, cluster: str, number: int, annotations: Mapping[str, str] | None = None, **said: str) -> None:
-        """Have a machine, with some annotations in place of the usual ones, or another verdict of a registry."""
+    def machine(self, cluster: str, number: int, annotations: Mapping[str, str] | None = None, **verdicts: str) -> None:
+        """Add a machine, with other annotations, or with other verdicts by registry."""
         name = f"{cluster}-{number}"
-        results = [{"registry": host, "verdict": said.get(host.partition(".")[0], "Trusted")} for host in HOSTS]
+        results = [{"registry": host, "verdict": verdicts.get(host.partition(".")[0], "Trusted")} for host in HOSTS]
         proof = {"digest": trust().digest, "at": (NOW - timedelta(minutes=5)).isoformat(), "results": results}
         applied = {"digest": trust().digest, "at": (NOW - timedelta(hours=1)).isoformat()}
-        seen = [{"registry": host, "verification": VERIFIED} for host in HOSTS]
-        look = {"digest": trust().digest, "at": proof["at"], "registries": seen, "registriesAt": proof["at"]}
+        access = [{"registry": host, "verification": VERIFIED} for host in HOSTS]
+        inspection = {"digest": trust().digest, "at": proof["at"], "registries": access, "registriesAt": proof["at"]}
         usual = {
             TRUST_APPLIED: json.dumps(applied),
             TRUST_PROOF: json.dumps(proof),
-            TRUST_INSPECTION: json.dumps(look),
+            TRUST_INSPECTION: json.dumps(inspection),
         }
         metadata = {**_metadata(name, cluster=cluster), "annotations": {**usual, **(annotations or {})}}
         metadata["creationTimestamp"] = (NOW - timedelta(days=1)).isoformat()
@@ -135,14 +135,14 @@ class Fleet:
         self.put(kinds.MACHINES, self.view.machines, body)
 
     def trust(self, name: str, status: Json) -> None:
-        """Have a ClusterTrust say something."""
+        """Set the status of a ClusterTrust."""
         self.put(kinds.CLUSTER_TRUSTS, self.view.trusts, {"metadata": _metadata(name), "status": status})
 
     def statuses(self) -> Sequence[Json]:
-        """Return the statuses of Registries that were written, and forget them."""
-        found = [one["status"] for one in self.server.applied]
+        """Return and clear the written statuses of Registries."""
+        statuses = [body["status"] for body in self.server.applied]
         self.server.applied.clear()
-        return found
+        return statuses
 
 
 def _metadata(name: str, labels: Mapping[str, str] | None = None, *, cluster: str = "") -> Json:

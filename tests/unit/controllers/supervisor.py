@@ -1,4 +1,4 @@
-"""A management cluster in memory: what is written into it is seen by informers at once."""
+"""A management cluster in memory; informers observe writes immediately."""
 
 import asyncio
 import base64
@@ -59,7 +59,7 @@ class Supervisor(Server):
         self._version = 100
 
     def stored(self, resource: Resource[Any], name: str, namespace: str = NAMESPACE) -> Json:
-        """Return an object as it is stored."""
+        """Return the stored object."""
         return self.bodies[str(resource), Key(namespace, name)]
 
     def names(self, resource: Resource[Any]) -> set[str]:
@@ -67,20 +67,20 @@ class Supervisor(Server):
         return {key.name for kind, key in self.bodies if kind == str(resource)}
 
     async def find(self, resource: Resource[Any], name: str, namespace: str = "") -> Any:
-        found = self.bodies.get((str(resource), Key(namespace, name)))
-        return _decoded(resource, found) if found else None
+        stored = self.bodies.get((str(resource), Key(namespace, name)))
+        return _decoded(resource, stored) if stored else None
 
     async def get(self, resource: Resource[Any], name: str, namespace: str = "") -> Any:
-        found = await self.find(resource, name, namespace)
-        if found is None:
+        stored = await self.find(resource, name, namespace)
+        if stored is None:
             raise NotFoundError(f"{resource} {namespace}/{name} not found")
-        return found
+        return stored
 
     async def list(self, resource: Resource[Any], namespace: str = "", *, labels: str = "") -> list[Any]:
-        return [_decoded(resource, one) for one in self._matching(resource, namespace, labels)]
+        return [_decoded(resource, body) for body in self._matching(resource, namespace, labels)]
 
     def _matching(self, resource: Resource[Any], namespace: str, labels: str) -> Iterator[Json]:
-        wanted = dict(one.split("=", 1) for one in labels.split(",") if one)
+        wanted = dict(label.split("=", 1) for label in labels.split(",") if label)
         there = [
             body
             for (kind, key), body in self.bodies.items()
@@ -98,7 +98,7 @@ class Supervisor(Server):
         return self._store("create", resource, key, body)
 
     async def apply(self, resource: Resource[Any], body: Json, **_: Any) -> Any:
-        """Apply; of fields of other managers, those of `data` stay."""
+        """Apply; other managers' fields in `data` stay."""
         key = _key(body)
         self._begin("apply", resource, key.name)
         before = self.bodies.get((str(resource), key), {})
@@ -107,21 +107,21 @@ class Supervisor(Server):
     async def patch(self, resource: Resource[Any], name: str, namespace: str, body: Json, **_: Any) -> Any:
         self._begin("patch", resource, name)
         key = Key(namespace, name)
-        found = self.bodies.get((str(resource), key))
-        if found is None:
+        stored = self.bodies.get((str(resource), key))
+        if stored is None:
             raise NotFoundError(f"{resource} {key} not found")
         for field in ("resourceVersion", UID):
-            if body.get("metadata", {}).get(field, found["metadata"][field]) != found["metadata"][field]:
+            if body.get("metadata", {}).get(field, stored["metadata"][field]) != stored["metadata"][field]:
                 raise ConflictError(f"{resource} {key} has changed")
-        return self._store("patch", resource, key, _merged(found, body))
+        return self._store("patch", resource, key, _merged(stored, body))
 
     async def delete(self, resource: Resource[Any], name: str, namespace: str = "", *, uid: str = "") -> None:
         self._begin("delete", resource, name)
         key = Key(namespace, name)
-        found = self.bodies.get((str(resource), key))
-        if found is None:
+        stored = self.bodies.get((str(resource), key))
+        if stored is None:
             return
-        if uid and uid != found["metadata"][UID]:
+        if uid and uid != stored["metadata"][UID]:
             raise ConflictError(f"{resource} {key} is another one")
         self.calls.append(f"delete {resource.plural}/{name}")
         del self.bodies[str(resource), key]
@@ -135,18 +135,18 @@ class Supervisor(Server):
 
     def _store(self, verb: str, resource: Resource[Any], key: Key, body: Json) -> Any:
         before = self.bodies.get((str(resource), key))
-        found = copy.deepcopy(body)
-        metadata = found["metadata"]
+        stored = copy.deepcopy(body)
+        metadata = stored["metadata"]
         metadata.setdefault(UID, f"{UID}-{resource.plural}-{key.name}")
-        if before is None or _plain(before) != _plain(found):
+        if before is None or _plain(before) != _plain(stored):
             self._version += 1
             metadata["resourceVersion"] = str(self._version)
         self.calls.append(f"{verb} {resource.plural}/{key.name}")
-        self.keep(resource, key, found)
-        return _decoded(resource, found)
+        self.keep(resource, key, stored)
+        return _decoded(resource, stored)
 
     def keep(self, resource: Resource[Any], key: Key, body: Json) -> None:
-        """Have an object be there as it is."""
+        """Store an object unchanged."""
         metadata = body["metadata"]
         metadata.setdefault(UID, f"{UID}-{resource.plural}-{key.name}")
         metadata.setdefault("resourceVersion", "1")
@@ -154,14 +154,14 @@ class Supervisor(Server):
         self._tell(resource, key, body)
 
     def theirs(self, resource: Resource[Any], name: str, body: Json) -> None:
-        """Have somebody else change an object, by a merge patch."""
+        """Change an object as another client, by a merge patch."""
         key = Key(NAMESPACE, name)
-        found = _merged(self.stored(resource, name), body)
+        stored = _merged(self.stored(resource, name), body)
         self._version += 1
-        self.keep(resource, key, found | {"metadata": {**found["metadata"], "resourceVersion": str(self._version)}})
+        self.keep(resource, key, stored | {"metadata": {**stored["metadata"], "resourceVersion": str(self._version)}})
 
     def lose(self, resource: Resource[Any], name: str) -> None:
-        """Have somebody else delete an object."""
+        """Delete an object as another client."""
         key = Key(NAMESPACE, name)
         del self.bodies[str(resource), key]
         self._tell(resource, key, None)
@@ -180,20 +180,20 @@ def _key(body: Json) -> Key:
 
 
 def _plain(body: Json) -> Json:
-    return body | {"metadata": {name: one for name, one in body["metadata"].items() if name != "resourceVersion"}}
+    return body | {"metadata": {name: value for name, value in body["metadata"].items() if name != "resourceVersion"}}
 
 
 def _merged(before: Any, patch: Any) -> Any:
-    """Return what a JSON merge patch makes (RFC 7386)."""
+    """Return the result of a JSON merge patch (RFC 7386)."""
     if not isinstance(patch, dict):
         return patch
-    found = dict(before) if isinstance(before, dict) else {}
+    merged = dict(before) if isinstance(before, dict) else {}
     for name, value in patch.items():
         if value is None:
-            found.pop(name, None)
+            merged.pop(name, None)
         else:
-            found[name] = _merged(found.get(name), value)
-    return found
+            merged[name] = _merged(merged.get(name), value)
+    return merged
 
 
 def _decoded(resource: Resource[Any], body: Json) -> Any:
@@ -202,12 +202,12 @@ def _decoded(resource: Resource[Any], body: Json) -> Any:
 
 @cache
 def old() -> TrustSet:
-    """A set with one entry less than `fleet.trust()`, which is in force."""
+    """Return a set with one entry less than `fleet.trust()`, the set in force."""
     return TrustSet(trust().entries[:1])
 
 
 class Supervised(Fleet):
-    """A fleet whose controllers write into a management cluster, and on nodes. Clusters have no machines yet.
+    """A fleet whose controllers write to a management cluster and to nodes. Clusters have no machines yet.
 
     Args:
         names: Of the clusters.
@@ -220,12 +220,12 @@ class Supervised(Fleet):
         self.server.calls.clear()
 
     def put(self, resource: Resource[Any], informer: Informer[Any], body: Json) -> None:
-        """Have an object made or changed."""
+        """Create or change an object."""
         self.server.informers[str(resource)] = informer
         self.server.keep(resource, _key(body), copy.deepcopy(body))
 
     def cluster(self, name: str) -> None:
-        """Have a cluster without machines, and with a key for SSH."""
+        """Add a cluster without machines, with an SSH key."""
         super().cluster(name)
         for machine in sorted(self.server.names(kinds.MACHINES)):
             if machine.startswith(f"{name}-"):
@@ -233,23 +233,23 @@ class Supervised(Fleet):
         self.remove(kinds.SECRETS, secret.name_of(name, trust().digest))
         self.kept(name, trust())
         self.secret(f"{name}-ssh", name, "ssh", {PRIVATE_KEY: base64.b64encode(b"key").decode()})
-        # Their informers, too.
+        # The informers of their controllers.
         self.server.informers[str(kinds.CONTROL_PLANES)] = self.view.control_planes
         self.server.informers[str(kinds.MACHINE_DEPLOYMENTS)] = self.view.pools
         self.server.informers[str(kinds.MACHINE_HEALTH_CHECKS)] = self.view.health_checks
 
     def secret(self, name: str, cluster: str, component: str, data: Mapping[str, str]) -> None:
-        """Have a Secret of ours."""
+        """Add a Secret of Trustplane."""
         labels = {CLUSTER_LABEL: cluster, COMPONENT_LABEL: component}
         metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
         self.put(kinds.SECRETS, self.view.secrets, {"metadata": metadata, "data": dict(data)})
 
     def kept(self, cluster: str, held: TrustSet) -> None:
-        """Have a set of a cluster in its Secret."""
+        """Store a trust set of a cluster in its Secret."""
         self.secret(secret.name_of(cluster, held.digest), cluster, "trust", secret.content(held))
 
     def boots(self, cluster: str, held: TrustSet) -> None:
-        """Have new machines of a cluster boot with a set, which was proven."""
+        """Make a proven set the boot set of a cluster."""
         self.kept(cluster, held)
         text = bundle.render(held, bundle.DEFAULT)
         self.secret(f"{cluster}-trust", cluster, "trust-boot", {bundle.KEY: base64.b64encode(text.encode()).decode()})
@@ -265,9 +265,9 @@ class Supervised(Fleet):
         joined: bool = True,
         silent: bool = False,
         control_plane: bool = False,
-        **said: str,
+        **verdicts: str,
     ) -> str:
-        """Have a machine that holds a set; return its name."""
+        """Add a machine with a set; return its name."""
         name = f"{cluster}-{number}"
         digest = held.digest if held is not None else ""
         written = {"digest": digest, "at": BEFORE.isoformat(), "method": IN_PLACE}
@@ -282,28 +282,30 @@ class Supervised(Fleet):
         if not joined:
             body["status"]["nodeRef"] = None
         self.change(kinds.MACHINES, name, body)
-        self.says(name, held if proven or said else None, **said)
+        self.says(name, held if proven or verdicts else None, **verdicts)
         if not digest:
             self.change(kinds.MACHINES, name, {"metadata": {"annotations": {TRUST_APPLIED: None}}})
         return name
 
-    def says(self, machine: str, held: TrustSet | None, **said: str) -> None:
-        """Have the kubelet of a node say that it trusts every registry with a set, but for those named."""
+    def says(self, machine: str, held: TrustSet | None, **verdicts: str) -> None:
+        """Record a node's proof that it trusts every registry with a set, with exceptions by registry."""
         at, nothing = datetime.now(UTC).isoformat(), dict.fromkeys((TRUST_PROOF, TRUST_INSPECTION))
         digest = held.digest if held is not None else ""
-        results = [{"registry": host, "verdict": said.get(host.partition(".")[0], "Trusted")} for host in HOSTS]
-        seen = [{"registry": host, "verification": VERIFIED} for host in HOSTS]
+        results = [{"registry": host, "verdict": verdicts.get(host.partition(".")[0], "Trusted")} for host in HOSTS]
+        access = [{"registry": host, "verification": VERIFIED} for host in HOSTS]
         proof = {"digest": digest, "at": at, "results": results}
-        look = {"digest": digest, "at": at, "registries": seen, "registriesAt": at}
-        records = {TRUST_PROOF: json.dumps(proof), TRUST_INSPECTION: json.dumps(look)} if held is not None else nothing
+        inspection = {"digest": digest, "at": at, "registries": access, "registriesAt": at}
+        records = (
+            {TRUST_PROOF: json.dumps(proof), TRUST_INSPECTION: json.dumps(inspection)} if held is not None else nothing
+        )
         self.change(kinds.MACHINES, machine, {"metadata": {"annotations": records}})
 
     def change(self, resource: Resource[Any], name: str, body: Json) -> None:
-        """Have somebody else change an object, by a merge patch."""
+        """Change an object as another client, by a merge patch."""
         self.server.theirs(resource, name, body)
 
     def remove(self, resource: Resource[Any], name: str) -> None:
-        """Have somebody else delete an object."""
+        """Delete an object as another client."""
         self.server.lose(resource, name)
 
     def annotations(self, name: str, resource: Resource[Any] = kinds.CLUSTERS) -> dict[str, str]:
@@ -311,12 +313,12 @@ class Supervised(Fleet):
         return dict(self.server.stored(resource, name)["metadata"].get("annotations") or {})
 
     def boot_set(self, cluster: str) -> BootSet:
-        """Return what new machines of a cluster boot with."""
+        """Return the boot set of a cluster."""
         return secret.read_boot(_decoded(kinds.SECRETS, self.server.stored(kinds.SECRETS, f"{cluster}-trust")))
 
 
 class Shells:
-    """The nodes behind SSH, by the names of their Machines, which are their addresses.
+    """The nodes, as reached by SSH; their addresses are the names of their Machines.
 
     Attributes:
         files: Paths of our files, by node.
@@ -345,7 +347,7 @@ class Shells:
 
 
 class _Shell:
-    """A node's shell that understands what `nodes.trust` sends."""
+    """A node's shell that understands the scripts of `nodes.trust`."""
 
     host_key = HOST_KEY
 
@@ -366,5 +368,9 @@ class _Shell:
             elif verb == "remove":
                 del files[rest]
         record = base64.b64encode(json.dumps({"files": files}).encode()).decode()
-        stats = [line for path, one in files.items() for line in (f"stat 1 regular file|{path}", f"sum {one}  {path}")]
+        stats = [
+            line
+            for path, checksum in files.items()
+            for line in (f"stat 1 regular file|{path}", f"sum {checksum}  {path}")
+        ]
         return Output("\n".join([*stats, f"manifest {record}", "token T", "kubelet active", ""]), "", 0)

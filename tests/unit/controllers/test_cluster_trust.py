@@ -1,4 +1,4 @@
-"""The words of an inspection and of a proof's record; the controllers themselves run against a real API server."""
+"""Messages of inspections and recorded proofs; the controllers are tested with a real API server."""
 
 import re
 
@@ -15,7 +15,7 @@ from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, Unre
 from trustplane.proof.verdict import verdict as judge
 
 
-def test_what_differs_is_named_by_path() -> None:
+def test_drift_is_named_by_path() -> None:
     assert described(Drift()) == ""
     assert described(Drift(foreign=("/etc/ssl/certs/tkg-theirs.pem",))) == ""
     text = described(Drift(edited=("/a", "/b"), removed=("/c",), is_stale=True))
@@ -25,10 +25,10 @@ def test_what_differs_is_named_by_path() -> None:
     )
 
 
-def test_what_has_no_effect_is_named_with_what_hides_it() -> None:
+def test_shadowed_files_are_named_with_the_files_that_hide_them() -> None:
     assert shadows_described([]) == ("", "")
-    found = [Shadow("/a", "/b", is_ours=True), Shadow("/c", "/d", is_ours=False), Shadow("/e", "/d", is_ours=False)]
-    assert shadows_described(found) == (
+    shadows = [Shadow("/a", "/b", is_ours=True), Shadow("/c", "/d", is_ours=False), Shadow("/e", "/d", is_ours=False)]
+    assert shadows_described(shadows) == (
         "files of Trustplane without effect: /a because of /b",
         "other files without effect: /c because of /d, /e because of /d",
     )
@@ -47,7 +47,7 @@ def test_what_has_no_effect_is_named_with_what_hides_it() -> None:
         (Unclear("x" * 999), ProofResult(registry="r", verdict="Unclear", message="x" * 299 + "…")),
     ],
 )
-def test_a_verdict_is_recorded_in_short(verdict: Verdict, recorded: ProofResult) -> None:
+def test_verdicts_are_recorded_in_short_form(verdict: Verdict, recorded: ProofResult) -> None:
     assert proof_result("r", verdict) == recorded
 
 
@@ -59,17 +59,17 @@ PULL = (
 
 
 @pytest.mark.parametrize(
-    "words",
+    "message",
     [
-        # As containerd prints a pull secret that it has decoded.
+        # containerd prints decoded pull secrets in this form.
         f'{PULL}: unable to retrieve auth token: invalid decoded auth: "robotS3CRETPassw0rd"',
         f"{PULL}: unexpected status from GET request to https://a.blob.core.windows.net/c/x?sig=S3CRETSIG%3D: odd",
         f"{PULL}: Authorization: Bearer S3CRETTOKENTOKEN: odd",
         f"{PULL}: x509: certificate is valid for S\x1b]0;S3CRET\x07, not {HOST}; https://u:S3CRETPW@{HOST}/: odd",
     ],
 )
-def test_no_credential_and_no_control_character_is_recorded(words: str) -> None:
-    recorded = proof_result(HOST, judge(words, HOST)).message
+def test_credentials_and_control_characters_are_not_recorded(message: str) -> None:
+    recorded = proof_result(HOST, judge(message, HOST)).message
     assert recorded
     assert recorded.isprintable()
     assert "S3CRETP" not in recorded
@@ -77,7 +77,7 @@ def test_no_credential_and_no_control_character_is_recorded(words: str) -> None:
 
 
 @given(st.text(), st.sampled_from([Unclear, Unreachable]))
-def test_whatever_is_said_is_recorded_printable_and_within_its_field(words: str, kind: type[Unclear]) -> None:
-    message = proof_result(HOST, kind(words)).message
+def test_recorded_messages_are_printable_and_within_their_limit(message: str, kind: type[Unclear]) -> None:
+    message = proof_result(HOST, kind(message)).message
     assert len(message) <= MAX_MESSAGE
     assert message.isprintable()

@@ -1,4 +1,4 @@
-"""Whatever a tenant writes into a field of its objects, or into its Secrets, other clusters are reported as before."""
+"""Arbitrary content in a tenant's objects and Secrets does not affect reports on other clusters."""
 
 import asyncio
 import base64
@@ -50,7 +50,7 @@ POLICIES = (
 
 
 def bodies() -> dict[str, Json]:
-    """Objects of cluster `a` by kind, with every field that is read of them."""
+    """Return objects of cluster `a` by kind, with every field that Trustplane reads."""
     owner = {"apiVersion": "run.tanzu.vmware.com/v1alpha3", "kind": "TanzuKubernetesCluster", "name": "a", "uid": "u"}
     metadata = {"name": "a", "namespace": NAMESPACE, "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}
     condition = {"type": "NodeReady", "status": "True", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}
@@ -89,7 +89,7 @@ KINDS = {
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> tuple[str, Json]:
-    """Draw a kind, and an object of it with something else in some of its fields."""
+    """Draw a kind, and an object of it with other content in some fields."""
     kind = draw(st.sampled_from(sorted(KINDS)))
     body = copy.deepcopy(bodies()[kind])
     annotations = draw(st.dictionaries(st.sampled_from(POLICIES), TEXTS, max_size=3))
@@ -100,7 +100,7 @@ def spoilt(draw: st.DrawFn) -> tuple[str, Json]:
 
 
 def spoil(draw: st.DrawFn, body: Json) -> None:
-    """Put anything in the place of some field, but for the name by which the object is found."""
+    """Replace some field with arbitrary content, except for the object's name."""
     place: Any = body[draw(st.sampled_from([name for name in ("spec", "status", "metadata") if name in body]))]
     while True:
         keys = [each for each in place if each not in ("name", "namespace")] if isinstance(place, dict) else []
@@ -114,17 +114,17 @@ def spoil(draw: st.DrawFn, body: Json) -> None:
 
 
 async def play(fleet: Fleet) -> None:
-    found = Indexed(fleet)
+    indexed = Indexed(fleet)
     trusts = ClusterTrustReconciler(fleet.server, fleet.view, fleet.recorder)  # type: ignore[arg-type]
     for name in ("a", "b"):
         try:
-            await found.index.reconcile(key(name))
+            await indexed.index.reconcile(key(name))
             await trusts.reconcile(key(name))
         except Exception:
             assert name == "a"
             raise
-    said = await found.index.tally("one.corp.test")
-    assert said.trusting >= 2
+    tally = await indexed.index.tally("one.corp.test")
+    assert tally.trusting >= 2
     for status in fleet.statuses():
         if "provenNodes" in status:
             assert not list(violations(status, schema_of("ClusterTrust")))
@@ -133,13 +133,13 @@ async def play(fleet: Fleet) -> None:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spoilt())
-def test_whatever_is_in_a_field_other_clusters_are_reported(drawn: tuple[str, Json]) -> None:
+def test_arbitrary_fields_do_not_affect_reports_on_other_clusters(drawn: tuple[str, Json]) -> None:
     kind, body = drawn
     fleet = Fleet("a", "b")
     try:
         fleet.put(KINDS[kind], getattr(fleet.view, kind), body)
     except UnreadableError:
-        return  # set aside by informers
+        return  # ignored by informers
     asyncio.run(play(fleet))
 
 
@@ -148,7 +148,7 @@ def test_whatever_is_in_a_field_other_clusters_are_reported(drawn: tuple[str, Js
     data=st.dictionaries(st.sampled_from(["corp.pem", "registry-scope", "x", "../y.pem"]), st.binary(max_size=200)),
     encoded=st.booleans(),
 )
-def test_whatever_is_in_the_secret_of_a_set_other_clusters_are_reported(
+def test_arbitrary_set_secrets_do_not_affect_reports_on_other_clusters(
     data: dict[str, bytes], *, encoded: bool
 ) -> None:
     fleet = Fleet("a", "b")

@@ -1,4 +1,4 @@
-"""Copies of pull secrets: for whom they are made, and that they go, against API servers in memory."""
+"""Copies of pull secrets: eligibility and cleanup, with API servers in memory."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 class Api:
-    """Objects by plural, namespace and name."""
+    """An API server in memory: objects by plural, namespace and name."""
 
     def __init__(self, **labels: str) -> None:
         self.objects: dict[tuple[str, str, str], Json] = {}
@@ -28,11 +28,13 @@ class Api:
         self.objects[plural, metadata.get("namespace", ""), metadata["name"]] = body
 
     def copies(self) -> list[Json]:
-        return [one for (plural, _, name), one in self.objects.items() if plural == "secrets" and "probe-pull-" in name]
+        return [
+            body for (plural, _, name), body in self.objects.items() if plural == "secrets" and "probe-pull-" in name
+        ]
 
     async def find(self, resource: Any, name: str, namespace: str = "") -> Any:
-        found = self.objects.get((resource.plural, namespace, name))
-        return msgspec.convert(found, Secret) if found and resource.type is Secret else found
+        stored = self.objects.get((resource.plural, namespace, name))
+        return msgspec.convert(stored, Secret) if stored and resource.type is Secret else stored
 
     async def create(self, resource: Any, body: Json) -> None:
         self.put(resource.plural, body)
@@ -42,7 +44,7 @@ class Api:
 
     async def list(self, _resource: Any, namespace: str, *, labels: str) -> list[Any]:
         assert labels == f"{probe.COMPONENT_LABEL}=probe-pull-secret"
-        return [msgspec.convert(one, Secret) for one in self.copies() if one["metadata"]["namespace"] == namespace]
+        return [msgspec.convert(copy, Secret) for copy in self.copies() if copy["metadata"]["namespace"] == namespace]
 
 
 def secret(name: str, namespace: str, *, kind: str = TYPE) -> Json:
@@ -55,7 +57,7 @@ def registry(host: str, name: str, **spec: Any) -> Registry:
 
 
 @pytest.mark.parametrize(("labels", "hosts"), [({"tier": "trusted"}, {"r.corp"}), ({}, set()), ({"tier": "x"}, set())])
-async def test_only_clusters_of_selected_namespaces_get_a_copy_for_the_time_of_a_proof(
+async def test_only_clusters_in_selected_namespaces_get_a_copy_and_only_during_a_proof(
     labels: dict[str, str], hosts: set[str]
 ) -> None:
     management: Any = Api(**labels)
@@ -63,18 +65,18 @@ async def test_only_clusters_of_selected_namespaces_get_a_copy_for_the_time_of_a
     management.put("secrets", secret("pull", OWN))
     async with copied(Source(management, OWN, "team"), workload, [registry("r.corp", "pull")]) as names:
         assert set(names) == hosts
-        assert [one["data"] for one in workload.copies()] == [{".dockerconfigjson": "pull"}] * len(hosts)
+        assert [copy["data"] for copy in workload.copies()] == [{".dockerconfigjson": "pull"}] * len(hosts)
     assert workload.copies() == []
 
 
-async def test_secrets_of_other_namespaces_types_and_none_are_not_copied() -> None:
+async def test_secrets_of_other_namespaces_or_types_and_unselected_ones_are_not_copied() -> None:
     management: Any = Api(tier="trusted")
     workload: Any = Api()
-    for one in (secret("theirs", "platform"), secret("opaque", OWN, kind="Opaque"), secret("unselected", OWN)):
-        management.put("secrets", one)
+    for body in (secret("foreign", "platform"), secret("opaque", OWN, kind="Opaque"), secret("unselected", OWN)):
+        management.put("secrets", body)
     registries = [
-        registry("a", "theirs"),
-        registry("b", "theirs", pullSecretRef={"name": "theirs", "namespace": "platform"}),
+        registry("a", "foreign"),
+        registry("b", "foreign", pullSecretRef={"name": "foreign", "namespace": "platform"}),
         registry("c", "opaque"),
         registry("d", "absent"),
         registry("e", "unselected", namespaceSelector=None),
@@ -84,7 +86,7 @@ async def test_secrets_of_other_namespaces_types_and_none_are_not_copied() -> No
         assert workload.copies() == []
 
 
-async def test_copies_go_when_their_time_is_over_whoever_made_them() -> None:
+async def test_expired_copies_of_any_run_are_deleted() -> None:
     workload: Any = Api()
     now = datetime.now(UTC)
     for name, expires in (("probe-pull-old", now - timedelta(seconds=1)), ("probe-pull-new", now + LIFE)):
@@ -92,6 +94,6 @@ async def test_copies_go_when_their_time_is_over_whoever_made_them() -> None:
         body["metadata"]["annotations"] = {probe.EXPIRES_AT: expires.isoformat()}
         workload.put("secrets", body)
     assert await sweep(workload, now)
-    assert [one["metadata"]["name"] for one in workload.copies()] == ["probe-pull-new"]
+    assert [copy["metadata"]["name"] for copy in workload.copies()] == ["probe-pull-new"]
     assert not await sweep(workload, now + LIFE)
     assert workload.copies() == []

@@ -1,4 +1,4 @@
-"""A round of proofs takes on what comes due meanwhile, and takes no answer for one about another set."""
+"""A round of proofs includes work that becomes due during it, and never confuses results of different sets."""
 
 import asyncio
 import contextlib
@@ -29,23 +29,23 @@ def node(name: str, written: int = 0) -> NodeFacts:
 
 
 class Stage:
-    """A cluster with kubelets that answer when they are told to."""
+    """A cluster whose kubelets answer on demand."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *nodes: NodeFacts, is_automatic: bool = False) -> None:
         monkeypatch.setattr(proof_round.prover, "ask", self._ask)
         self.seen: Any = SimpleNamespace(is_automatic=is_automatic)
         self.nodes = {facts.node: facts for facts in nodes}
-        self.looks: dict[str, asyncio.Event] = {}  # nodes that are being looked at
+        self.looks: dict[str, asyncio.Event] = {}  # inspections in progress, by node
         self.look_error: Exception | None = None
         self.asked: list[str] = []
-        self.recorded: list[tuple[str, str]] = []  # node and the set that its answer is about
+        self.recorded: list[tuple[str, str]] = []  # node, and the set that its result belongs to
         self.changed = asyncio.Event()
         self.news = News()
         self._answers: asyncio.Queue[str] = asyncio.Queue()
         self._unlooked: set[str] = set()
 
     def write(self, facts: NodeFacts, *, must_look: bool = False) -> None:
-        """Change a node, as a rollout does, and say so."""
+        """Change a node like a rollout, and signal the change."""
         self.nodes[facts.node] = facts
         if must_look:
             self._unlooked.add(facts.node)
@@ -62,12 +62,12 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run a round; it must end by itself at the end of the block."""
+        """Run a round, which must end on its own at the end of the block."""
         acts = Acts(due=self._due, record=self._record, look=self._look)
-        made = Round(self._now_due(), TARGETS, frozenset(), acts, self.news)
+        proof_round = Round(self._now_due(), TARGETS, frozenset(), acts, self.news)
         client: Any = None
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            group.create_task(made.run(client))
+            group.create_task(proof_round.run(client))
             yield
 
     def _now_due(self) -> Due:
@@ -78,8 +78,8 @@ class Stage:
     async def _due(self) -> Due:
         return self._now_due()
 
-    async def _record(self, _seen: Any, facts: NodeFacts, said: Sequence[Proof]) -> NodeFacts:
-        assert [proof.host for proof in said] == [HOST]
+    async def _record(self, _seen: Any, facts: NodeFacts, proofs: Sequence[Proof]) -> NodeFacts:
+        assert [proof.host for proof in proofs] == [HOST]
         self.recorded.append((facts.node, facts.digest))
         self.changed.set()
         return facts
@@ -101,7 +101,7 @@ class Stage:
             self.changed.set()
             if agenda.is_closed and not awaited:
                 return
-            answers, jobs = (asyncio.ensure_future(one) for one in (self._answers.get(), agenda.changed()))
+            answers, jobs = (asyncio.ensure_future(source) for source in (self._answers.get(), agenda.changed()))
             await asyncio.wait([answers, jobs], return_when=asyncio.FIRST_COMPLETED)
             jobs.cancel()
             if not answers.done():
@@ -111,7 +111,7 @@ class Stage:
             yield Proof(answers.result(), HOST, Trusted(), BASE, BASE)
 
 
-async def test_a_node_that_is_written_meanwhile_is_asked_without_waiting_for_the_others(
+async def test_a_node_written_during_a_round_is_probed_without_waiting_for_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stage = Stage(monkeypatch, node("a"))
@@ -125,14 +125,14 @@ async def test_a_node_that_is_written_meanwhile_is_asked_without_waiting_for_the
     assert stage.recorded == [("b", "set-0"), ("a", "set-0")]
 
 
-async def test_registries_that_the_round_does_not_know_are_left_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_registries_unknown_to_the_round_are_left_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, node("a"))
     async with stage.running():
         stage.answer("a")
     assert stage.asked == ["a"]
 
 
-async def test_an_answer_from_before_a_change_is_recorded_as_such_before_the_node_is_asked_again(
+async def test_a_result_from_before_a_change_is_recorded_before_the_next_probe_of_the_node(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stage = Stage(monkeypatch, node("a"), node("b"))
@@ -149,7 +149,7 @@ async def test_an_answer_from_before_a_change_is_recorded_as_such_before_the_nod
     assert sorted(stage.recorded[1:]) == [("a", "set-5"), ("b", "set-0"), ("c", "set-0")]
 
 
-async def test_a_node_that_is_written_meanwhile_is_looked_at_beside_its_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_node_written_during_a_round_is_inspected_during_its_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, node("a"))
     async with stage.running():
         await stage.until(lambda: stage.asked == ["a"])
@@ -162,7 +162,7 @@ async def test_a_node_that_is_written_meanwhile_is_looked_at_beside_its_proof(mo
     assert list(stage.looks) == ["b"]
 
 
-async def test_where_what_differs_is_repaired_the_proof_is_of_what_the_repair_wrote(
+async def test_with_automatic_repair_the_proof_covers_the_repaired_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stage = Stage(monkeypatch, node("a"), is_automatic=True)
@@ -179,7 +179,7 @@ async def test_where_what_differs_is_repaired_the_proof_is_of_what_the_repair_wr
     assert ("b", "set-7") in stage.recorded
 
 
-async def test_a_look_that_fails_is_raised_when_all_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_inspection_is_raised_after_everything_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, node("a"))
     stage.look_error = UnavailableError("The API server is away")
 

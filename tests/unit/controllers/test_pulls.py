@@ -1,4 +1,4 @@
-"""What many failing pods cost; what they are told is tested against a real API server."""
+"""Cost of many failing pods; the Events are tested with a real API server."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -18,8 +18,8 @@ from trustplane.kube.informer import Change
 
 
 def followed(count: int) -> Any:
-    """A cluster whose pods each wait for an image in words of their own."""
-    letters = "ghijklmnopqrstuvwxyz"  # no hexadecimal digits: those vary from one attempt to the next
+    """Return a watch with a different message for each pod."""
+    letters = "ghijklmnopqrstuvwxyz"  # no hexadecimal digits, which count as variable parts of a message
     ways = [letters[number // 400 % 20] + letters[number // 20 % 20] + letters[number % 20] for number in range(count)]
     messages = [f"ErrImagePull: failed in way {way}" for way in ways]
     found = [SimpleNamespace(pulls=(FailedPull("registry.test/app:1", message),)) for message in messages]
@@ -27,19 +27,19 @@ def followed(count: int) -> Any:
 
 
 def reconciler() -> PullReconciler:
-    made = PullReconciler.__new__(PullReconciler)
-    made._causes = CauseCache()
-    return made
+    pulls = PullReconciler.__new__(PullReconciler)
+    pulls._causes = CauseCache()
+    return pulls
 
 
-async def test_new_messages_are_explained_some_at_a_time_until_all_are() -> None:
-    made, watch = reconciler(), followed(2 * controller._NEW_KINDS + 1)
-    assert [await made._learn(watch) for _ in range(3)] == [False, False, True]
-    assert all(made._causes.contains(pull) for pod in watch.pods.values() for pull in pod.pulls)
+async def test_new_messages_are_explained_in_batches() -> None:
+    pulls, watch = reconciler(), followed(2 * controller._NEW_KINDS + 1)
+    assert [await pulls._learn(watch) for _ in range(3)] == [False, False, True]
+    assert all(pulls._causes.contains(pull) for pod in watch.pods.values() for pull in pod.pulls)
 
 
-async def test_others_have_their_turn_between_two_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, watch, order = reconciler(), followed(3), []
+async def test_other_tasks_run_between_two_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    pulls, watch, order = reconciler(), followed(3), []
     explained = CauseCache.cause_of
 
     def of(causes: CauseCache, pull: FailedPull) -> Any:
@@ -52,22 +52,22 @@ async def test_others_have_their_turn_between_two_messages(monkeypatch: pytest.M
             await asyncio.sleep(0)
 
     monkeypatch.setattr(CauseCache, "cause_of", of)
-    await asyncio.gather(made._learn(watch), others())
+    await asyncio.gather(pulls._learn(watch), others())
     assert order == ["message", "others"] * 3
 
 
-async def test_pods_that_come_meanwhile_end_no_look() -> None:
-    made, watch = reconciler(), followed(3)
+async def test_pods_added_during_a_reconcile_do_not_break_it() -> None:
+    pulls, watch = reconciler(), followed(3)
 
     async def come() -> None:
         watch.pods["new"] = watch.pods[0]
 
-    done, _ = await asyncio.gather(made._learn(watch), come())
+    done, _ = await asyncio.gather(pulls._learn(watch), come())
     assert done
 
 
 def slow(count: int) -> Any:
-    """A cluster whose pods each wait in words that are made to be slow, of a few kinds."""
+    """Return a watch whose messages are slow to explain, of a few kinds."""
     words = {kind: f"ErrImagePull: {'xyz'[kind]} {'::::12' * 1350}" for kind in range(3)}
     found = {
         number: FailingPod(
@@ -81,7 +81,7 @@ def slow(count: int) -> Any:
 
 
 async def longest_wait(work: Awaitable[Any]) -> tuple[float, Any]:
-    """Return for how many seconds work has held up others in one go, and what it returns."""
+    """Return the longest time that work blocked the event loop, in seconds, and its result."""
     clock, waits = asyncio.get_running_loop().time, [0.0]
 
     async def others() -> None:
@@ -98,43 +98,45 @@ async def longest_wait(work: Awaitable[Any]) -> tuple[float, Any]:
     return max(waits), result
 
 
-def known(made: PullReconciler, monkeypatch: pytest.MonkeyPatch) -> PullReconciler:
-    """Have it know nothing of registries."""
-    made._view = SimpleNamespace(  # type: ignore[assignment]
+def known(pulls: PullReconciler, monkeypatch: pytest.MonkeyPatch) -> PullReconciler:
+    """Give the reconciler a view without registries."""
+    pulls._view = SimpleNamespace(  # type: ignore[assignment]
         service=lambda: SimpleNamespace(trust=None), registries=SimpleNamespace(items=list)
     )
     nothing = SimpleNamespace(evidence=(), is_trusted=False)
     monkeypatch.setattr(PullReconciler, "_knowledge", lambda *_: nothing)
-    return made
+    return pulls
 
 
 SEEN: Any = SimpleNamespace(nodes=[], sets=None, trust=None)
 
 
-async def test_a_look_at_thousands_of_pods_with_slow_messages_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, watch = known(reconciler(), monkeypatch), slow(1500)
-    for one in slow(3).pods.values():
-        made._causes.cause_of(one.pulls[0])
-    wait, look = await longest_wait(made._look(SEEN, watch))
-    assert wait < 0.5  # seconds; in one go they took several
-    assert ([one.pods for one in look.listed], look.more) == ([1500], 7)
-    wait, is_known = await longest_wait(made._learn(slow(1000)))
+async def test_thousands_of_pods_with_slow_messages_do_not_block_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pulls, watch = known(reconciler(), monkeypatch), slow(1500)
+    for pod in slow(3).pods.values():
+        pulls._causes.cause_of(pod.pulls[0])
+    wait, failures = await longest_wait(pulls._summarise(SEEN, watch))
+    assert wait < 0.5  # seconds; without yielding, several
+    assert ([group.pods for group in failures.listed], failures.more) == ([1500], 7)
+    wait, is_known = await longest_wait(pulls._learn(slow(1000)))
     assert is_known
     assert wait < 0.5
 
 
-async def test_a_look_chooses_no_more_pods_than_are_told_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, watch = known(reconciler(), monkeypatch), followed(0)
+async def test_a_reconcile_chooses_at_most_one_batch_of_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    pulls, watch = known(reconciler(), monkeypatch), followed(0)
     refused = FailedPull("registry.test/app:1", "ErrImagePull: x509: certificate signed by unknown authority")
-    made._causes.cause_of(refused)
+    pulls._causes.cause_of(refused)
     watch.more, watch.is_due = 0, lambda *_: True
     watch.pods = {
         n: FailingPod(PodMetadata(name=f"web-{n}", namespace="shop", uid=str(n)), "worker-0", (refused,))
         for n in range(2 * controller.events.BATCH)
     }
-    look = await made._look(SEEN, watch)
-    assert len(look.tellings) == controller.events.BATCH + 1
-    assert [one.pods for one in look.listed] == [2 * controller.events.BATCH]
+    failures = await pulls._summarise(SEEN, watch)
+    assert len(failures.tellings) == controller.events.BATCH + 1
+    assert [group.pods for group in failures.listed] == [2 * controller.events.BATCH]
 
 
 def pod(name: str) -> Pod:
@@ -144,7 +146,7 @@ def pod(name: str) -> Pod:
     return Pod(metadata=metadata, status=PodStatus(container_statuses=[status]))
 
 
-async def test_so_many_pods_are_followed_and_the_others_counted_until_there_is_room(
+async def test_pods_beyond_the_limit_are_counted_until_others_recover(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pulls_watch, "MOST_PODS", 3)

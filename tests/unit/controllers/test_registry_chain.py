@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def host(folder: Path) -> Iterator[str]:
-    """A server with a certificate of a private CA; it shakes hands and hangs up."""
+    """Serve a certificate of a private CA: complete the handshake, then close."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
     with talking("127.0.0.1", lambda plain: _shake_hands(plain, context)) as port:
@@ -47,12 +47,12 @@ def _trust(folder: Path) -> TrustSet:
 
 def test_the_chain_and_the_entry_that_anchors_it(host: str, folder: Path) -> None:
     trust = _trust(folder)
-    found = look(host, trust, NOW)
-    assert not found.failure
-    assert found.chain[0].subject == "CN=registry"
-    assert found.chain[0].issuer == "CN=corp-root"
-    assert found.anchor is not None
-    assert (found.anchor.name, found.anchor.fingerprint) == ("corp", trust.entries[0].fingerprints[0])
+    result = look(host, trust, NOW)
+    assert not result.failure
+    assert result.chain[0].subject == "CN=registry"
+    assert result.chain[0].issuer == "CN=corp-root"
+    assert result.anchor is not None
+    assert (result.anchor.name, result.anchor.fingerprint) == ("corp", trust.entries[0].fingerprints[0])
 
 
 def test_an_entry_counts_for_its_registries_only(host: str, folder: Path) -> None:
@@ -64,26 +64,26 @@ def test_without_the_ca_there_is_no_anchor(host: str) -> None:
     assert look(host, EMPTY, NOW).anchor is None
 
 
-def test_a_host_that_does_not_answer_is_told() -> None:
+def test_a_host_that_does_not_answer_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert look(f"127.0.0.1:{port}", EMPTY, NOW).failure
 
 
-def test_the_chain_and_the_anchor_are_kept_for_later_looks(host: str, folder: Path) -> None:
-    found = look(host, _trust(folder), NOW)
-    served = GoCertificate.read(base64.b64decode(found.chain[0].data))
-    assert served.fingerprint == found.chain[0].fingerprint
-    assert found.anchor is not None
-    assert found.anchor.not_after == _trust(folder).entries[0].certificates[0].expires
+def test_chain_and_anchor_can_be_verified_later(host: str, folder: Path) -> None:
+    result = look(host, _trust(folder), NOW)
+    served = GoCertificate.read(base64.b64decode(result.chain[0].data))
+    assert served.fingerprint == result.chain[0].fingerprint
+    assert result.anchor is not None
+    assert result.anchor.not_after == _trust(folder).entries[0].certificates[0].expires
 
 
-def test_the_server_s_own_certificate_is_the_anchor_only_where_its_ca_is_absent(host: str, folder: Path) -> None:
+def test_the_servers_own_certificate_is_the_anchor_only_without_its_ca(host: str, folder: Path) -> None:
     leaf = x509.load_pem_x509_certificate((folder / "tls.crt").read_bytes()).public_bytes(Encoding.PEM)
     listed = [TrustedCA(name="server", data=base64.b64encode(leaf).decode())]
-    found = look(host, read(listed).trust, NOW)
-    assert found.anchor is not None
-    assert (found.anchor.name, found.anchor.fingerprint) == ("server", found.chain[0].fingerprint)
+    result = look(host, read(listed).trust, NOW)
+    assert result.anchor is not None
+    assert (result.anchor.name, result.anchor.fingerprint) == ("server", result.chain[0].fingerprint)
     corp = TrustedCA(name="corp", data=base64.b64encode((folder / "ca.crt").read_bytes()).decode())
     both = look(host, read([*listed, corp]).trust, NOW)
     assert both.anchor is not None
@@ -91,7 +91,7 @@ def test_the_server_s_own_certificate_is_the_anchor_only_where_its_ca_is_absent(
 
 
 @pytest.mark.parametrize("host", ["docker.io", "index.docker.io"])
-def test_docker_hub_is_dialled_where_its_server_is(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_docker_hub_is_dialled_at_its_servers_address(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     dialled: list[str] = []
 
     def nobody(name: str, *_: object, **__: object) -> list[object]:

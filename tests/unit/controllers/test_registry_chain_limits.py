@@ -1,4 +1,4 @@
-"""What a registry may serve is not what its Registry can hold."""
+"""A registry can serve more than the status of its Registry can hold."""
 
 import datetime as dt
 
@@ -25,35 +25,37 @@ def certificate(*names: str) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name, _validate=False) for name in names])
     builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-    made = builder.not_valid_before(NOW).not_valid_after(NOW + dt.timedelta(days=9)).sign(key, hashes.SHA256())
-    return made.public_bytes(Encoding.DER)
+    signed = builder.not_valid_before(NOW).not_valid_after(NOW + dt.timedelta(days=9)).sign(key, hashes.SHA256())
+    return signed.public_bytes(Encoding.DER)
 
 
 @pytest.mark.parametrize(
-    ("served", "words"),
+    ("served", "message"),
     [
-        ([certificate("ca")] * (MAX_CHAIN + 1), "It serves 21 certificates; the first 20 are listed"),
-        ([certificate(*["A" * 60] * 100)], "It serves 1 certificates"),
-        ([certificate("\x1b[2J\x1b]0;gone\x07")], "It serves 1 certificates"),
+        ([certificate("ca")] * (MAX_CHAIN + 1), "The registry serves 21 certificates; the first 20 are listed"),
+        ([certificate(*["A" * 60] * 100)], "The registry serves 1 certificates"),
+        ([certificate("\x1b[2J\x1b]0;gone\x07")], "The registry serves 1 certificates"),
     ],
 )
-async def test_whatever_a_registry_serves_its_status_can_be_written(
-    served: list[bytes], words: str, monkeypatch: pytest.MonkeyPatch
+async def test_the_status_of_any_served_chain_can_be_written(
+    served: list[bytes], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chain, "dial", lambda _: Served(tuple(served)))
-    found = chain.look("r.test", EMPTY, NOW)
-    assert len(found.chain) <= MAX_CHAIN
-    assert all(len(one.subject) <= MAX_SUBJECT and one.subject.isprintable() for one in found.chain)
+    dialled = chain.look("r.test", EMPTY, NOW)
+    assert len(dialled.chain) <= MAX_CHAIN
+    assert all(
+        len(certificate.subject) <= MAX_SUBJECT and certificate.subject.isprintable() for certificate in dialled.chain
+    )
 
-    async def dialled(*_: object) -> chain.Dialled:
-        return found
+    async def dial(*_: object) -> chain.Dialled:
+        return dialled
 
     fleet = Fleet("a")
     reconciler = RegistryReconciler(fleet.server, fleet.view, fleet.recorder, namespace="system")  # type: ignore[arg-type]
-    monkeypatch.setattr(controller.RegistryReconciler, "_dial", dialled)
+    monkeypatch.setattr(controller.RegistryReconciler, "_dial", dial)
     await reconciler._index.reconcile(Key("shop", "a"))
     await reconciler.reconcile(Key("", "one"))
     [status] = fleet.statuses()
     assert not list(violations(status, schema_of("Registry")))
-    [reachable] = [one for one in status["conditions"] if one["type"] == "Reachable"]
-    assert reachable["message"] == words
+    [reachable] = [condition for condition in status["conditions"] if condition["type"] == "Reachable"]
+    assert reachable["message"] == message

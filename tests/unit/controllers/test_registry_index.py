@@ -30,7 +30,7 @@ def key(name: str) -> Key:
 
 
 class Indexed:
-    """A fleet, its index with what it has told, and how often a cluster was looked at."""
+    """A fleet with its index, the woken Registries, and the number of reads per cluster."""
 
     def __init__(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
         self.fleet, self.told, self.looks = fleet, [], []  # type: ignore[var-annotated]
@@ -46,25 +46,25 @@ class Indexed:
             monkeypatch.setattr(clustertrust_view.View, "see", counted)
 
     async def settle(self) -> None:
-        """Work off what was woken by changes until now."""
+        """Reconcile everything woken by changes so far."""
         queue = self.controller._queue
         while len(queue):
-            one = await queue.get()
-            await self.index.reconcile(one)
-            queue.done(one)
+            key = await queue.get()
+            await self.index.reconcile(key)
+            queue.done(key)
         queue.forget(ONE)
 
     async def fill(self) -> None:
-        for one in self.fleet.view.all_keys():
-            await self.index.reconcile(one)
+        for key in self.fleet.view.all_keys():
+            await self.index.reconcile(key)
         await self.settle()
         self.told.clear()
         self.looks.clear()
 
 
-async def test_a_change_of_one_machine_costs_a_look_at_one_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Indexed(Fleet(*(f"c{number}" for number in range(20))), monkeypatch)
-    await found.fill()
+async def test_a_change_of_one_machine_reads_only_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    indexed = Indexed(Fleet(*(f"c{number}" for number in range(20))), monkeypatch)
+    await indexed.fill()
     read: list[str] = []
 
     def counted(machine: Any, *arguments: Any, **named: Any) -> Any:
@@ -72,107 +72,109 @@ async def test_a_change_of_one_machine_costs_a_look_at_one_cluster(monkeypatch: 
         return machine_facts.facts(machine, *arguments, **named)
 
     monkeypatch.setattr(node_facts, "facts", counted)
-    found.fleet.machine("c7", 0, one="NotTrusted")
-    await found.settle()
-    assert (found.looks, read) == (["c7"], ["c7-0"])
-    assert found.told == [ONE]  # the other registry is told nothing
-    said = await found.index.tally("one.corp.test")
-    assert (said.clusters, said.trusting_clusters, said.nodes, said.trusting, said.refusing) == (20, 19, 40, 39, 1)
-    assert said.refusals == (f"node-c7-0 of {NAMESPACE}/c7: one.corp.test is not trusted",)
+    indexed.fleet.machine("c7", 0, one="NotTrusted")
+    await indexed.settle()
+    assert (indexed.looks, read) == (["c7"], ["c7-0"])
+    assert indexed.told == [ONE]  # the other Registry is not woken
+    tally = await indexed.index.tally("one.corp.test")
+    assert (tally.clusters, tally.trusting_clusters, tally.nodes, tally.trusting, tally.refusing) == (20, 19, 40, 39, 1)
+    assert tally.refusals == (f"node-c7-0 of {NAMESPACE}/c7: one.corp.test is not trusted",)
 
 
-async def test_what_says_nothing_else_of_a_registry_wakes_none() -> None:
-    found = Indexed(Fleet("a", "b"))
-    await found.fill()
-    found.fleet.trust("a", {"lastProof": "2026-01-01T00:00:00Z", "provenNodes": "2/2"})
-    found.fleet.machine("b", 1)
-    found.fleet.registry("one.corp.test")  # its status was written
-    await found.settle()
-    assert found.told == []
+async def test_irrelevant_changes_wake_no_registry() -> None:
+    indexed = Indexed(Fleet("a", "b"))
+    await indexed.fill()
+    indexed.fleet.trust("a", {"lastProof": "2026-01-01T00:00:00Z", "provenNodes": "2/2"})
+    indexed.fleet.machine("b", 1)
+    indexed.fleet.registry("one.corp.test")  # its status was written
+    await indexed.settle()
+    assert indexed.told == []
 
 
-async def test_what_a_cluster_trust_says_of_a_registry_wakes_it() -> None:
-    found = Indexed(Fleet("a", "b"))
-    await found.fill()
-    found.fleet.trust("a", {"failures": [{"host": "two.corp.test", "cause": "issuer-not-trusted", "pods": 3}]})
-    await found.settle()
-    assert found.told == [TWO]
+async def test_a_changed_cluster_trust_wakes_its_registries() -> None:
+    indexed = Indexed(Fleet("a", "b"))
+    await indexed.fill()
+    indexed.fleet.trust("a", {"failures": [{"host": "two.corp.test", "cause": "issuer-not-trusted", "pods": 3}]})
+    await indexed.settle()
+    assert indexed.told == [TWO]
 
 
-async def test_a_registry_adds_up_and_looks_at_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_registry_sums_up_without_reading_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = Fleet("a", "b", "c")
     registries = RegistryReconciler(fleet.view, fleet.view, fleet.recorder, namespace="system")  # type: ignore[arg-type]
     registries._client = fleet.server  # type: ignore[assignment]
-    found = Indexed(fleet, monkeypatch)
-    found.index = registries._index
-    assert (await registries.reconcile(ONE)).requeue_after <= 1  # not all clusters have been looked at
+    indexed = Indexed(fleet, monkeypatch)
+    indexed.index = registries._index
+    assert (await registries.reconcile(ONE)).requeue_after <= 1  # not all clusters are indexed
     assert fleet.statuses() == []
-    await found.fill()
+    await indexed.fill()
     fleet.machine("b", 0, one="Unreachable")
-    await found.index.reconcile(key("b"))
-    found.looks.clear()
+    await indexed.index.reconcile(key("b"))
+    indexed.looks.clear()
     await registries.reconcile(ONE)
-    assert found.looks == []
+    assert indexed.looks == []
     [status] = fleet.statuses()
     assert (status["clusters"], status["nodes"]) == ({"trusting": 2, "total": 3}, {"trusting": 5, "total": 6})
-    trusted = next(one for one in status["conditions"] if one["type"] == "Trusted")
-    assert trusted["message"].startswith("1 of 6 nodes have not proven it: node-b-0 of shop/b: one.corp.test cannot be")
+    trusted = next(condition for condition in status["conditions"] if condition["type"] == "Trusted")
+    assert trusted["message"].startswith(
+        "1 of 6 nodes have not proven trust: node-b-0 of shop/b: one.corp.test cannot be"
+    )
 
 
-async def test_a_cluster_that_is_gone_counts_no_more() -> None:
-    found = Indexed(Fleet("a", "b"))
-    await found.fill()
-    cluster = found.fleet.view.clusters.get(key("a"))
+async def test_a_deleted_cluster_no_longer_counts() -> None:
+    indexed = Indexed(Fleet("a", "b"))
+    await indexed.fill()
+    cluster = indexed.fleet.view.clusters.get(key("a"))
     assert cluster
-    clusters = found.fleet.view.clusters
+    clusters = indexed.fleet.view.clusters
     clusters._store(Change(key("a"), cluster, None))
-    await found.settle()
-    assert (await found.index.tally("one.corp.test")).clusters == 1
-    assert set(found.told) == {ONE, TWO}
+    await indexed.settle()
+    assert (await indexed.index.tally("one.corp.test")).clusters == 1
+    assert set(indexed.told) == {ONE, TWO}
 
 
 @pytest.mark.parametrize("name", RECORDS)
 @pytest.mark.parametrize("text", [*(json.dumps({"digest": DIGEST, "at": at}) for at in BAD_TIMES), *DEEP])
-async def test_a_record_that_cannot_be_true_harms_its_own_cluster_alone(name: str, text: str) -> None:
-    found = Indexed(Fleet("a", "b"))
-    found.fleet.machine("a", 0, {name: text})
-    await found.fill()
-    said = await found.index.tally("one.corp.test")
-    assert (said.clusters, said.nodes) == (2, 4)
-    assert said.trusting >= 3
+async def test_an_impossible_record_affects_only_its_own_cluster(name: str, text: str) -> None:
+    indexed = Indexed(Fleet("a", "b"))
+    indexed.fleet.machine("a", 0, {name: text})
+    await indexed.fill()
+    tally = await indexed.index.tally("one.corp.test")
+    assert (tally.clusters, tally.nodes) == (2, 4)
+    assert tally.trusting >= 3
 
 
 @settings(deadline=None, max_examples=50)
 @given(annotations)
-def test_whatever_is_written_on_a_machine_the_other_clusters_are_reported(values: dict[str, str]) -> None:
+def test_arbitrary_annotations_do_not_affect_reports_on_other_clusters(values: dict[str, str]) -> None:
     async def play() -> None:
         fleet = Fleet("a", "b")
         fleet.machine("a", 0, values)
-        found = Indexed(fleet)
-        await found.fill()
-        said = await found.index.tally("one.corp.test")
-        assert (said.clusters, said.nodes) == (2, 4)
+        indexed = Indexed(fleet)
+        await indexed.fill()
+        tally = await indexed.index.tally("one.corp.test")
+        assert (tally.clusters, tally.nodes) == (2, 4)
         trusts = ClusterTrustReconciler(fleet.server, fleet.view, fleet.recorder)  # type: ignore[arg-type]
         for name in ("a", "b"):
             await trusts.reconcile(key(name))
         bad, good = fleet.statuses()
         assert good["provenNodes"] == "2/2"
-        proven = next(one for one in bad["conditions"] if one["type"] == "Proven")
+        proven = next(condition for condition in bad["conditions"] if condition["type"] == "Proven")
         machine = fleet.view.machines.get(key("a-0"))
         assert machine
         spoilt = machine_facts.facts(machine).disbelieved
-        assert all(one in proven["message"] for one in spoilt)
-        assert all(one["message"].isprintable() for one in bad["conditions"])
+        assert all(name in proven["message"] for name in spoilt)
+        assert all(condition["message"].isprintable() for condition in bad["conditions"])
         assert not list(violations(bad, schema_of("ClusterTrust")))
 
     asyncio.run(play())
 
 
-async def test_a_cluster_that_makes_a_reconcile_fail_is_told_of_and_counts_as_unproven(
+async def test_a_cluster_with_a_failing_reconcile_is_reported_and_counts_as_unproven(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = Indexed(Fleet("a", "b"))
-    await found.fill()
+    indexed = Indexed(Fleet("a", "b"))
+    await indexed.fill()
     see = View.see
 
     async def broken(view: View, which: Key) -> Seen | None:
@@ -184,45 +186,45 @@ async def test_a_cluster_that_makes_a_reconcile_fail_is_told_of_and_counts_as_un
         patched.setattr(View, "see", broken)
         for _ in range(2):
             with pytest.raises(TypeError):
-                await found.index.reconcile(key("a"))
-        await found.index.reconcile(key("b"))
-    said = await found.index.tally("one.corp.test")
-    assert (said.clusters, said.trusting_clusters, said.nodes, said.silent) == (2, 1, 4, 2)
-    assert "cannot be read" in said.silences[0]
-    assert found.fleet.recorder.events == [("a", "TrustUnreadable")]
-    await found.index.reconcile(key("a"))
-    assert (await found.index.tally("one.corp.test")).trusting_clusters == 2
+                await indexed.index.reconcile(key("a"))
+        await indexed.index.reconcile(key("b"))
+    tally = await indexed.index.tally("one.corp.test")
+    assert (tally.clusters, tally.trusting_clusters, tally.nodes, tally.silent) == (2, 1, 4, 2)
+    assert "cannot be read" in tally.silences[0]
+    assert indexed.fleet.recorder.events == [("a", "TrustUnreadable")]
+    await indexed.index.reconcile(key("a"))
+    assert (await indexed.index.tally("one.corp.test")).trusting_clusters == 2
 
 
-async def test_what_is_known_of_a_cluster_stays_while_the_api_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Indexed(Fleet("a"))
-    await found.fill()
+async def test_the_last_assessment_stays_while_the_api_server_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    indexed = Indexed(Fleet("a"))
+    await indexed.fill()
 
     async def away(*_: object) -> None:
         raise UnavailableError("no answer")
 
     monkeypatch.setattr(View, "see", away)
     with pytest.raises(UnavailableError):
-        await found.index.reconcile(key("a"))
-    assert (await found.index.tally("one.corp.test")).trusting_clusters == 1
-    assert found.fleet.recorder.events == []
+        await indexed.index.reconcile(key("a"))
+    assert (await indexed.index.tally("one.corp.test")).trusting_clusters == 1
+    assert indexed.fleet.recorder.events == []
 
 
 @pytest.mark.parametrize("at", BAD_TIMES[1:4])
-async def test_times_of_other_ages_in_a_cluster_trust_stop_no_registry(at: str) -> None:
+async def test_extreme_times_in_a_cluster_trust_block_no_registry(at: str) -> None:
     fleet = Fleet("a", "b")
     status: Json = {"desired": {"digest": "x", "source": "Cluster"}, "conditions": []}
     status["desired"]["entries"] = [{"name": "corp", "fingerprints": ["f" * 64], "expires": at}]
     status["failures"] = [{"host": "one.corp.test", "cause": "expired", "pods": 1, "since": at, "lastSeen": at}]
     fleet.trust("a", status)
-    found = Indexed(fleet)
-    await found.fill()
+    indexed = Indexed(fleet)
+    await indexed.fill()
     [registry] = [one for one in fleet.view.registries.items() if one.metadata.name == "one"]
-    assert [one.metadata.name for one in found.index.reporting(registry)] == ["a"]
-    await found.index.risks(registry, datetime.now(UTC))
+    assert [trust.metadata.name for trust in indexed.index.reporting(registry)] == ["a"]
+    await indexed.index.risks(registry, datetime.now(UTC))
 
 
-async def test_reconciles_that_never_wait_leave_others_their_turn() -> None:
+async def test_reconciles_that_never_wait_still_yield_to_others() -> None:
     order: list[str] = []
 
     async def reconcile(which: Key) -> Result:
@@ -240,4 +242,4 @@ async def test_reconciles_that_never_wait_leave_others_their_turn() -> None:
         stop.set()
 
     await asyncio.gather(controller.run(stop), other())
-    assert len([one for one in order if one != "other"]) < 30
+    assert len([name for name in order if name != "other"]) < 30

@@ -15,7 +15,7 @@ def _secret(content: bytes) -> Secret:
     return Secret(metadata=Metadata(name="c-ssh"), data=data)
 
 
-def test_a_new_key_is_what_openssh_reads_and_goes_with_its_cluster() -> None:
+def test_a_new_key_is_readable_by_openssh_and_belongs_to_its_cluster() -> None:
     tkc = TanzuKubernetesCluster(metadata=Metadata(name="c", namespace="n", uid="u"))
     body = ssh_key._new_secret(tkc)
     private = asyncssh.import_private_key(base64.b64decode(body["data"]["ssh-privatekey"]))
@@ -27,7 +27,7 @@ def test_a_new_key_is_what_openssh_reads_and_goes_with_its_cluster() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
-def test_a_users_own_key_is_taken_as_it_is(algorithm: str) -> None:
+def test_a_users_own_key_is_used_unchanged(algorithm: str) -> None:
     key = asyncssh.generate_private_key(algorithm)
     derived = ssh_key.public_key(_secret(key.export_private_key()))
     assert asyncssh.import_public_key(derived).public_data == key.public_data
@@ -37,9 +37,9 @@ def test_a_users_own_key_is_taken_as_it_is(algorithm: str) -> None:
     "content",
     [b"", b"no key", asyncssh.generate_private_key("ssh-ed25519").export_public_key()],
 )
-def test_what_is_no_private_key_is_reported_and_not_shown(content: bytes) -> None:
+def test_an_invalid_private_key_is_reported_and_not_printed(content: bytes) -> None:
     with pytest.raises(
-        UserError, match=r"Secret c-ssh holds no SSH key .* Put an unencrypted OpenSSH private key"
+        UserError, match=r"Secret c-ssh has no usable SSH key.* Store an unencrypted OpenSSH private key"
     ) as e:
         ssh_key.public_key(_secret(content))
     assert "AAAA" not in str(e.value)

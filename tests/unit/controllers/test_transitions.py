@@ -6,12 +6,12 @@ def _condition(type_: str, status: str, reason: str = "R", message: str = "m") -
     return Condition(type=type_, status=status, reason=reason, message=message)
 
 
-def test_what_stays_is_no_turn() -> None:
+def test_an_unchanged_condition_causes_no_event() -> None:
     now = [_condition("TrustCurrent", "True")]
     assert turned(now, now, {"TrustCurrent"}) == []
 
 
-def test_a_new_condition_is_a_turn() -> None:
+def test_a_new_condition_causes_an_event() -> None:
     now = [_condition("TrustCurrent", "True")]
     assert turned([], now, {"TrustCurrent"}) == now
 
@@ -26,7 +26,7 @@ def test_status_reason_and_message_count() -> None:
         assert turned(before, [now], {"TrustCurrent"}) == [now]
 
 
-def test_what_an_update_waits_for_is_no_turn() -> None:
+def test_progress_of_an_update_causes_no_event() -> None:
     before = [_condition("TrustCurrent", "False", "Updating", "pool a")]
     assert turned(before, [_condition("TrustCurrent", "False", "Updating", "pool b")], {"TrustCurrent"}) == []
 
@@ -35,7 +35,7 @@ def test_other_types_are_left_out() -> None:
     assert turned([], [_condition("Ready", "False")], {"TrustCurrent"}) == []
 
 
-def test_only_what_is_wrong_is_a_warning() -> None:
+def test_only_problems_are_warnings() -> None:
     assert is_warning(_condition("TrustValid", "False"))
     assert not is_warning(_condition("TrustValid", "True"))
     assert not is_warning(_condition("TrustCurrent", "False"))

@@ -18,9 +18,9 @@ NOT_FOUND = f'failed to pull and unpack image "{IMAGE}": failed to resolve image
 
 
 def pod(state: dict[str, Any] | None = None, **status: Any) -> ProbePod:
-    made = probe.probe_pod("node-1", HOST, "n1", now=NOW)
+    body = probe.probe_pod("node-1", HOST, "n1", now=NOW)
     statuses = [] if state is None else [{"name": "probe", "state": state}]
-    return msgspec.convert(made | {"status": {"containerStatuses": statuses} | status}, ProbePod)
+    return msgspec.convert(body | {"status": {"containerStatuses": statuses} | status}, ProbePod)
 
 
 def waiting(reason: str, message: str = "") -> ProbePod:
@@ -31,13 +31,13 @@ def event(reason: str, note: str) -> ProbeEvent:
     return ProbeEvent(reason=reason, note=note)
 
 
-def test_the_pod_asks_one_nodes_kubelet_for_an_image_that_is_not_there() -> None:
-    made = probe.probe_pod("node-1", HOST, "n1", now=NOW)
-    assert made["spec"]["nodeName"] == "node-1"
-    assert made["spec"]["tolerations"] == [{"operator": "Exists"}]
-    assert made["spec"]["containers"][0]["image"] == IMAGE
-    assert made["spec"]["containers"][0]["imagePullPolicy"] == "Always"
-    assert "imagePullSecrets" not in made["spec"]
+def test_the_pod_requests_a_nonexistent_image_from_one_nodes_kubelet() -> None:
+    body = probe.probe_pod("node-1", HOST, "n1", now=NOW)
+    assert body["spec"]["nodeName"] == "node-1"
+    assert body["spec"]["tolerations"] == [{"operator": "Exists"}]
+    assert body["spec"]["containers"][0]["image"] == IMAGE
+    assert body["spec"]["containers"][0]["imagePullPolicy"] == "Always"
+    assert "imagePullSecrets" not in body["spec"]
 
 
 def test_the_pod_meets_the_restricted_standard_and_has_no_token() -> None:
@@ -52,55 +52,55 @@ def test_the_pod_meets_the_restricted_standard_and_has_no_token() -> None:
 
 
 def test_a_real_image_is_pulled_with_its_secret_and_not_run() -> None:
-    made = probe.probe_pod("node-1", HOST, "n1", image=f"{HOST}/team/app:1", pull_secret="pull")
-    assert made["spec"]["imagePullSecrets"] == [{"name": "pull"}]
-    assert made["spec"]["containers"][0]["image"] == f"{HOST}/team/app:1"
-    assert made["spec"]["containers"][0]["command"] == ["/trustplane-runs-nothing"]
+    body = probe.probe_pod("node-1", HOST, "n1", image=f"{HOST}/team/app:1", pull_secret="pull")
+    assert body["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+    assert body["spec"]["containers"][0]["image"] == f"{HOST}/team/app:1"
+    assert body["spec"]["containers"][0]["command"] == ["/trustplane-runs-nothing"]
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=2)))
 def test_a_pod_expires_some_time_after_its_run(later: timedelta) -> None:
-    made = probe.probe_pod("node-1", HOST, "n1", timeout=60, now=NOW)
-    assert probe.has_expired(made["metadata"]["annotations"][probe.EXPIRES_AT], NOW + later) == (
+    body = probe.probe_pod("node-1", HOST, "n1", timeout=60, now=NOW)
+    assert probe.has_expired(body["metadata"]["annotations"][probe.EXPIRES_AT], NOW + later) == (
         later >= timedelta(seconds=120)
     )
 
 
 @pytest.mark.parametrize("annotations", [{}, {probe.EXPIRES_AT: "soon"}, {probe.EXPIRES_AT: "2026-11-23T12:00:00"}])
 def test_a_pod_without_a_readable_time_has_expired(annotations: dict[str, str]) -> None:
-    found = PROBE_PODS.decode(msgspec.json.encode({"metadata": {"annotations": annotations}}))
-    assert found.metadata.annotations.expires_at == annotations.get(probe.EXPIRES_AT, "")
-    assert probe.has_expired(found.metadata.annotations.expires_at, NOW)
+    decoded = PROBE_PODS.decode(msgspec.json.encode({"metadata": {"annotations": annotations}}))
+    assert decoded.metadata.annotations.expires_at == annotations.get(probe.EXPIRES_AT, "")
+    assert probe.has_expired(decoded.metadata.annotations.expires_at, NOW)
 
 
 @pytest.mark.parametrize("state", [pod(), pod(phase="Pending"), waiting("ContainerCreating"), pod({})])
-def test_before_the_pull_there_is_no_verdict(state: ProbePod) -> None:
+def test_before_the_pull_no_verdict_exists(state: ProbePod) -> None:
     assert probe.outcome(state) is None
 
 
-def test_the_kubelets_words_in_the_containers_state_decide() -> None:
+def test_the_kubelets_message_in_the_containers_state_decides() -> None:
     refused = NotTrusted(Refusal.UNKNOWN_AUTHORITY, "x509: certificate signed by unknown authority", HOST)
     assert probe.outcome(waiting("ErrImagePull", X509)) == refused
     assert (
         probe.outcome(waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {X509}')) == refused
     )
     assert probe.outcome(waiting("ErrImagePull", NOT_FOUND)) == Trusted()
-    words = f'RegistryUnavailable: pinging container registry {HOST}: Get "https://{HOST}/v2/": EOF'
-    assert probe.outcome(waiting("RegistryUnavailable", words)) == Unreachable("EOF")
+    message = f'RegistryUnavailable: pinging container registry {HOST}: Get "https://{HOST}/v2/": EOF'
+    assert probe.outcome(waiting("RegistryUnavailable", message)) == Unreachable("EOF")
 
 
-def test_words_that_do_not_name_the_image_are_about_it_all_the_same() -> None:
-    words = "reading blob sha256:6175: Error fetching blob: invalid status code from registry 404 (Not Found)"
-    assert probe.outcome(waiting("ErrImagePull", words)) == Trusted(answered_by="a second host")
+def test_a_message_without_the_image_is_still_about_it() -> None:
+    message = "reading blob sha256:6175: Error fetching blob: invalid status code from registry 404 (Not Found)"
+    assert probe.outcome(waiting("ErrImagePull", message)) == Trusted(answered_by="a second host")
 
 
-def test_an_image_of_localhost_that_was_pulled_proves_nothing() -> None:
-    there = pod({"running": {}})
-    there.spec.containers[0].image = "localhost:5000/app:1"
-    assert isinstance(probe.outcome(there), Unclear)
+def test_an_image_pulled_from_localhost_proves_nothing() -> None:
+    pulled = pod({"running": {}})
+    pulled.spec.containers[0].image = "localhost:5000/app:1"
+    assert isinstance(probe.outcome(pulled), Unclear)
 
 
-def test_a_back_off_alone_says_nothing_and_the_last_event_decides() -> None:
+def test_a_back_off_alone_proves_nothing_and_the_last_event_decides() -> None:
     backing_off = waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}"')
     events = [
         event("Failed", f'Failed to pull image "{IMAGE}": {X509}'),
@@ -125,14 +125,14 @@ def test_a_back_off_alone_says_nothing_and_the_last_event_decides() -> None:
         waiting("RunContainerError"),
     ],
 )
-def test_what_comes_after_the_pull_shows_that_it_worked(state: ProbePod) -> None:
+def test_states_after_the_pull_prove_its_success(state: ProbePod) -> None:
     assert probe.outcome(state) == Trusted(pulled=True)
 
 
-def test_an_event_of_a_real_pull_counts_and_one_of_an_image_that_was_there_does_not() -> None:
+def test_an_event_of_a_pull_counts_and_one_of_a_present_image_does_not() -> None:
     assert probe.outcome(pod(), [event("Pulled", f'Successfully pulled image "{IMAGE}" in 1s')]) == Trusted(pulled=True)
-    there = event("Pulled", f'Container image "{IMAGE}" already present on machine')
-    assert probe.outcome(pod(), [there]) is None
+    present = event("Pulled", f'Container image "{IMAGE}" already present on machine')
+    assert probe.outcome(pod(), [present]) is None
 
 
 @pytest.mark.parametrize(
@@ -147,20 +147,20 @@ def test_a_probe_that_ends_without_a_pull_is_unclear(state: ProbePod) -> None:
     assert isinstance(probe.outcome(state), Unclear)
 
 
-def test_what_is_kept_of_a_probe_and_its_events_is_bounded() -> None:
+def test_decoded_probes_and_events_are_bounded() -> None:
     long, other = "x" * 4_000_000, {"name": "other", "state": {"waiting": {"reason": "x", "message": "x" * 1000}}}
     own = {"name": "probe", "state": {"waiting": {"reason": "ErrImagePull", "message": long}}}
     status = {"phase": long, "message": long, "containerStatuses": [other] * 1000 + [own] * 2}
     spec = {"containers": [{"image": long}] * 2, "volumes": [{"name": long}]}
     labels = {"labels": {long: long}, "annotations": {long: long, probe.EXPIRES_AT: long}, "name": long}
-    found = PROBE_PODS.decode(msgspec.json.encode({"metadata": labels, "spec": spec, "status": status}))
-    assert found.state.waiting
-    assert len(msgspec.json.encode(found)) < 32_768
-    said = PROBE_EVENTS.decode(msgspec.json.encode({"note": long, "reason": long, "eventTime": long, "x": long}))
-    assert len(msgspec.json.encode(said)) < 16_384
+    decoded = PROBE_PODS.decode(msgspec.json.encode({"metadata": labels, "spec": spec, "status": status}))
+    assert decoded.state.waiting
+    assert len(msgspec.json.encode(decoded)) < 32_768
+    event = PROBE_EVENTS.decode(msgspec.json.encode({"note": long, "reason": long, "eventTime": long, "x": long}))
+    assert len(msgspec.json.encode(event)) < 16_384
 
 
-def test_the_time_of_an_event_is_the_last_one() -> None:
+def test_the_time_of_an_event_is_its_last_occurrence() -> None:
     times = {"eventTime": None, "deprecatedLastTimestamp": "2026-11-23T12:00:00Z"}
     assert msgspec.convert(times, ProbeEvent).time == "2026-11-23T12:00:00Z"
     series = {"series": {"lastObservedTime": "2026-11-23T13:00:00.000000Z"}}

@@ -1,4 +1,4 @@
-"""The prover against a cluster in memory: what it relies on of the API, and kubelets that say what they are told."""
+"""The prover with a cluster in memory: the required parts of the API, and scripted kubelets."""
 
 import asyncio
 import itertools
@@ -65,17 +65,17 @@ class Cluster:
         self._watchers: list[tuple[str, asyncio.Queue[tuple[str, Json]]]] = []
 
     def pods(self) -> list[Json]:
-        return [one for (plural, _), one in self.objects.items() if plural == "pods"]
+        return [body for (plural, _), body in self.objects.items() if plural == "pods"]
 
     async def find(self, resource: Any, name: str, namespace: str = "") -> Json | None:
         return self.objects.get((resource.plural, Key(namespace, name)))
 
     async def list(self, resource: Any, _namespace: str = "", *, labels: str = "", fields: str = "") -> list[Any]:
         if resource.plural == "events":
-            listed = [one for one in self.events if fields == f"regarding.name={one['regarding']['name']}"]
+            listed = [event for event in self.events if fields == f"regarding.name={event['regarding']['name']}"]
         else:
-            listed = [one for one in self.pods() if self._matches(one, labels)]
-        return [resource.decode(msgspec.json.encode(one)) for one in listed]
+            listed = [pod for pod in self.pods() if self._matches(pod, labels)]
+        return [resource.decode(msgspec.json.encode(body)) for body in listed]
 
     async def create(self, resource: Any, body: Json) -> Json:
         if resource.plural == "pods" and self.failing:
@@ -103,7 +103,7 @@ class Cluster:
     async def pages(self, resource: Any, _namespace: str = "", *, labels: str, limit: int) -> AsyncIterator[Page]:
         assert limit
         listed = self.pods() if resource.plural == "pods" else []
-        items = [msgspec.Raw(msgspec.json.encode(one)) for one in listed if self._matches(one, labels)]
+        items = [msgspec.Raw(msgspec.json.encode(body)) for body in listed if self._matches(body, labels)]
         yield Page(items, str(next(self._versions)))
 
     async def watch(self, resource: Any, _namespace: str, *, labels: str, **_: Any) -> AsyncIterator[WatchEvent]:
@@ -113,49 +113,49 @@ class Cluster:
         self._watchers.append((resource.plural, queue))
         (self.watched if resource.plural == "pods" else self.hearing).set()
         while True:
-            kind, found = await queue.get()
-            if self._matches(found, labels):
-                yield WatchEvent(kind, msgspec.Raw(msgspec.json.encode(found)))
+            kind, body = await queue.get()
+            if self._matches(body, labels):
+                yield WatchEvent(kind, msgspec.Raw(msgspec.json.encode(body)))
 
     def report(self, pod: str, reason: str, note: str) -> None:
-        """Report an event about a pod, to those who watch."""
+        """Send an event about a pod to all watches."""
         self._say("ADDED", {"metadata": {}, "regarding": {"name": pod}, "reason": reason, "note": note}, of="events")
 
-    def _say(self, kind: str, found: Json, *, of: str = "pods") -> None:
-        found["metadata"]["resourceVersion"] = str(next(self._versions))
+    def _say(self, kind: str, body: Json, *, of: str = "pods") -> None:
+        body["metadata"]["resourceVersion"] = str(next(self._versions))
         for plural, queue in self._watchers:
             if plural == of:
-                queue.put_nowait((kind, json.loads(json.dumps(found))))
+                queue.put_nowait((kind, json.loads(json.dumps(body))))
 
     @staticmethod
-    def _matches(found: Json, labels: str) -> bool:
+    def _matches(body: Json, labels: str) -> bool:
         name, _, value = labels.partition("=")
-        return not labels or bool(found["metadata"].get("labels", {}).get(name) == value)
+        return not labels or bool(body["metadata"].get("labels", {}).get(name) == value)
 
 
 async def proofs(cluster: Any, *targets: Target, **options: Any) -> dict[tuple[str, str], Proof]:
-    found = [one async for one in prove(cluster, cluster.kubelets, targets or (Target(HOST),), **options)]
+    results = [proof async for proof in prove(cluster, cluster.kubelets, targets or (Target(HOST),), **options)]
     assert cluster.pods() == []
-    return {(one.node, one.host): one for one in found}
+    return {(proof.node, proof.host): proof for proof in results}
 
 
-async def test_every_node_says_whether_it_trusts_every_registry() -> None:
+async def test_every_node_reports_its_trust_in_every_registry() -> None:
     cluster = Cluster(a=trusting, b=refusing)
     before = datetime.now(UTC)
-    found = await proofs(cluster, Target(HOST), Target("other.test:5000"))
-    assert set(found) == {(node, host) for node in "ab" for host in (HOST, "other.test:5000")}
-    assert found["a", "other.test:5000"].verdict == Trusted()
-    assert isinstance(found["b", HOST].verdict, NotTrusted)
-    assert all(before <= one.began <= one.ended for one in found.values())
+    by_target = await proofs(cluster, Target(HOST), Target("other.test:5000"))
+    assert set(by_target) == {(node, host) for node in "ab" for host in (HOST, "other.test:5000")}
+    assert by_target["a", "other.test:5000"].verdict == Trusted()
+    assert isinstance(by_target["b", HOST].verdict, NotTrusted)
+    assert all(before <= proof.began <= proof.ended for proof in by_target.values())
 
 
-async def test_no_more_probes_at_a_time_than_allowed() -> None:
+async def test_concurrent_probes_are_limited() -> None:
     cluster = Cluster(**dict.fromkeys("abcdefgh", trusting))
     assert len(await proofs(cluster, concurrency=3)) == 8
     assert cluster.most <= 3
 
 
-async def test_a_kubelet_that_says_nothing_is_unclear_with_the_last_event() -> None:
+async def test_a_silent_kubelet_is_unclear_with_the_last_event() -> None:
     cluster = Cluster(a=silent)
 
     def kubelet(pod: Json) -> Iterator[Json]:
@@ -164,9 +164,9 @@ async def test_a_kubelet_that_says_nothing_is_unclear_with_the_last_event() -> N
         yield waiting("ContainerCreating")
 
     cluster.kubelets["a"] = kubelet
-    found = await proofs(cluster, timeout=0.2)
-    assert found["a", HOST].verdict == Unclear(
-        "the kubelet said nothing within 0.2 s; last event: Failed to create pod sandbox"
+    by_target = await proofs(cluster, timeout=0.2)
+    assert by_target["a", HOST].verdict == Unclear(
+        "no report from the kubelet within 0.2 s; last event: Failed to create pod sandbox"
     )
 
 
@@ -184,7 +184,7 @@ async def test_an_older_kubelets_reason_is_in_its_events() -> None:
 
 
 class Reporting(Cluster):
-    """A cluster whose kubelet reports by events, and updates no status beyond `ContainerCreating`."""
+    """A cluster whose kubelet reports by events, and whose statuses stay at `ContainerCreating`."""
 
     note = 'Failed to pull image "{image}": failed to resolve image: {image}: not found'
 
@@ -204,16 +204,16 @@ def creating(_pod: Json) -> Iterator[Json]:
     yield waiting("ContainerCreating")
 
 
-async def test_a_failed_pull_is_known_by_its_event_before_the_status_says_so() -> None:
+async def test_a_failed_pull_is_known_by_its_event_before_the_status_changes() -> None:
     cluster = Reporting(a=creating)
     assert (await proofs(cluster, timeout=30))["a", HOST].verdict == Trusted()
 
 
-async def test_events_that_are_not_about_the_pull_prove_nothing() -> None:
+async def test_other_events_prove_nothing() -> None:
     cluster = Reporting(a=creating)
     cluster.note = "Failed to create pod sandbox for {image}"
-    found = (await proofs(cluster, timeout=0.2))["a", HOST].verdict
-    assert isinstance(found, Unclear)
+    verdict = (await proofs(cluster, timeout=0.2))["a", HOST].verdict
+    assert isinstance(verdict, Unclear)
 
 
 async def test_without_the_right_to_watch_events_the_status_suffices() -> None:
@@ -222,20 +222,20 @@ async def test_without_the_right_to_watch_events_the_status_suffices() -> None:
     assert (await proofs(cluster))["a", HOST].verdict == Trusted()
 
 
-async def test_jobs_that_come_while_a_run_goes_on_are_part_of_it() -> None:
+async def test_jobs_added_during_a_run_are_part_of_it() -> None:
     cluster: Any = Cluster(a=silent, b=trusting)
     agenda: Agenda[Job] = Agenda([("a", Target(HOST))])
-    found = []
+    nodes = []
     await prepare(cluster)
     async with asyncio.timeout(30), aclosing(ask(cluster, agenda, timeout=0.5)) as run:
         agenda.add(("b", Target(HOST)))
         async for proof in run:
-            found.append(proof.node)
+            nodes.append(proof.node)
             agenda.close()
-    assert found == ["b", "a"]
+    assert nodes == ["b", "a"]
 
 
-async def test_an_empty_agenda_ends_a_run_when_it_is_closed() -> None:
+async def test_closing_an_empty_agenda_ends_the_run() -> None:
     cluster: Any = Cluster()
     agenda: Agenda[Job] = Agenda()
 
@@ -248,7 +248,7 @@ async def test_an_empty_agenda_ends_a_run_when_it_is_closed() -> None:
         assert [proof async for proof in run] == []
 
 
-async def test_a_probe_that_the_server_cannot_take_now_is_unclear() -> None:
+async def test_a_temporarily_refused_probe_is_unclear() -> None:
     cluster = Cluster(a=trusting)
     cluster.failing = UnavailableError("The API server is down")
     assert (await proofs(cluster))["a", HOST].verdict == Unclear("The API server is down")
@@ -261,7 +261,7 @@ async def test_a_server_that_refuses_probes_ends_the_run() -> None:
         await proofs(cluster)
 
 
-async def test_a_pod_that_somebody_deletes_is_unclear() -> None:
+async def test_a_pod_deleted_by_another_client_is_unclear() -> None:
     cluster = Cluster(a=silent)
 
     async def meddle() -> None:
@@ -271,20 +271,20 @@ async def test_a_pod_that_somebody_deletes_is_unclear() -> None:
 
     async with asyncio.TaskGroup() as group:
         group.create_task(meddle())
-        found = await proofs(cluster, timeout=5)
-    assert found["a", HOST].verdict == Unclear("somebody deleted the probe pod")
+        by_target = await proofs(cluster, timeout=5)
+    assert by_target["a", HOST].verdict == Unclear("the probe pod was deleted by another client")
 
 
 async def test_leaving_early_leaves_no_pod() -> None:
     cluster: Any = Cluster(a=trusting, b=silent, c=silent)
     async with aclosing(prove(cluster, cluster.kubelets, [Target(HOST)])) as run:
-        async for found in run:
-            assert found.node == "a"
+        async for proof in run:
+            assert proof.node == "a"
             break
     assert cluster.pods() == []
 
 
-async def test_pods_of_runs_that_are_over_are_swept_and_others_stay() -> None:
+async def test_pods_of_past_runs_are_swept_and_others_stay() -> None:
     cluster: Any = Cluster(a=silent)
     now = datetime.now(UTC)
     for nonce, began in (("old", now - timedelta(hours=1)), ("new", now)):
@@ -296,7 +296,7 @@ async def test_pods_of_runs_that_are_over_are_swept_and_others_stay() -> None:
 
 
 class Streaming(Cluster):
-    """A cluster that reports one state after another while it lets the question for events hang."""
+    """A cluster that reports several states while a request for events hangs."""
 
     async def list(self, resource: Any, namespace: str = "", **options: Any) -> list[Any]:
         if resource.plural == "events" and not self.events:
@@ -309,7 +309,7 @@ class Streaming(Cluster):
         return await super().list(resource, namespace, **options)
 
 
-async def test_of_states_that_come_meanwhile_only_the_newest_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_the_newest_of_several_pending_states_is_processed(monkeypatch: pytest.MonkeyPatch) -> None:
     judged, outcome = [], probe.outcome
 
     def judge(*arguments: Any) -> Any:

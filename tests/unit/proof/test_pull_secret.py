@@ -1,4 +1,4 @@
-"""A pull secret goes to clusters of Namespaces that an administrator has selected; what tenants write moves nothing."""
+"""Pull secrets are copied only to clusters in Namespaces selected by an administrator; tenants cannot change this."""
 
 from typing import Any
 
@@ -22,42 +22,42 @@ def registry(**spec: Any) -> Registry:
     return msgspec.convert(body, Registry)
 
 
-def test_a_tenants_labels_select_what_is_proven_and_not_who_gets_the_secret() -> None:
-    metadata = {"name": "mine", "namespace": "tenant", "labels": {"env": "prod"}}
+def test_a_tenants_labels_select_proofs_but_no_secrets() -> None:
+    metadata = {"name": "web", "namespace": "tenant", "labels": {"env": "prod"}}
     tkc = msgspec.convert({"metadata": metadata, "spec": {}}, TanzuKubernetesCluster)
     cluster = desired_cluster(tkc, kubernetes_version="v1", annotations={}, ssh_public_key="k")
-    found = registry(clusterSelector=PROD, namespaceSelector=PROD)
-    assert found.selects(cluster["metadata"]["labels"])
-    assert secret_for(found, {"kubernetes.io/metadata.name": "tenant"}, OWN) == ""
-    assert secret_for(found, {"kubernetes.io/metadata.name": "shop", "env": "prod"}, OWN) == "prod-pull"
+    selected = registry(clusterSelector=PROD, namespaceSelector=PROD)
+    assert selected.selects(cluster["metadata"]["labels"])
+    assert secret_for(selected, {"kubernetes.io/metadata.name": "tenant"}, OWN) == ""
+    assert secret_for(selected, {"kubernetes.io/metadata.name": "shop", "env": "prod"}, OWN) == "prod-pull"
 
 
 @pytest.mark.parametrize(
-    ("spec", "words"),
+    ("spec", "step"),
     [
         ({}, "spec.namespaceSelector"),
-        ({"pullSecretRef": {"name": "p", "namespace": "platform"}, "namespaceSelector": {}}, "Put it into"),
-        ({"pullSecretRef": {"name": "p", "namespace": "platform"}}, "Put it into"),
+        ({"pullSecretRef": {"name": "p", "namespace": "platform"}, "namespaceSelector": {}}, "Move the Secret"),
+        ({"pullSecretRef": {"name": "p", "namespace": "platform"}}, "Move the Secret"),
     ],
 )
-def test_a_registry_of_an_earlier_version_is_refused_with_what_to_do(spec: Any, words: str) -> None:
-    found = registry(**spec)
-    assert secret_for(found, {"env": "prod"}, OWN) == ""
-    assert words in refusal(found, OWN)
-    [condition] = conditions(found, OWN)
+def test_a_registry_of_an_earlier_version_is_refused_with_a_next_step(spec: Any, step: str) -> None:
+    selected = registry(**spec)
+    assert secret_for(selected, {"env": "prod"}, OWN) == ""
+    assert step in refusal(selected, OWN)
+    [condition] = conditions(selected, OWN)
     assert (condition.type, condition.status, condition.reason) == ("PullSecret", "False", "Refused")
-    assert condition.message == refusal(found, OWN)
+    assert condition.message == refusal(selected, OWN)
 
 
-def test_its_own_namespace_may_be_named_and_all_namespaces_selected() -> None:
-    found = registry(pullSecretRef={"name": "p", "namespace": OWN}, namespaceSelector={})
-    assert secret_for(found, {}, OWN) == "p"
-    assert [(one.status, one.reason) for one in conditions(found, OWN)] == [("True", "Copied")]
+def test_the_own_namespace_can_be_named_and_all_namespaces_selected() -> None:
+    selected = registry(pullSecretRef={"name": "p", "namespace": OWN}, namespaceSelector={})
+    assert secret_for(selected, {}, OWN) == "p"
+    assert [(condition.status, condition.reason) for condition in conditions(selected, OWN)] == [("True", "Copied")]
 
 
-def test_without_a_pull_secret_there_is_nothing_to_say() -> None:
-    found = registry(pullSecretRef=None, namespaceSelector={})
-    assert (secret_for(found, {}, OWN), refusal(found, OWN), conditions(found, OWN)) == ("", "", [])
+def test_without_a_pull_secret_no_condition_exists() -> None:
+    selected = registry(pullSecretRef=None, namespaceSelector={})
+    assert (secret_for(selected, {}, OWN), refusal(selected, OWN), conditions(selected, OWN)) == ("", "", [])
 
 
 @given(LABELS, LABELS, LABELS, st.sampled_from(["", OWN, "platform"]), st.booleans())
@@ -69,8 +69,8 @@ def test_only_labels_of_the_namespace_decide(
     is_selected: bool,  # noqa: FBT001
 ) -> None:
     selector = {"namespaceSelector": {"matchLabels": wanted}} if is_selected else {}
-    found = registry(
+    selected = registry(
         pullSecretRef={"name": "p", "namespace": where}, clusterSelector={"matchLabels": of_cluster}, **selector
     )
     goes = is_selected and where in ("", OWN) and wanted.items() <= of_namespace.items()
-    assert secret_for(found, of_namespace, OWN) == ("p" if goes else "")
+    assert secret_for(selected, of_namespace, OWN) == ("p" if goes else "")

@@ -1,4 +1,4 @@
-"""Answers on their way to Machines: batched, each in time, one failure for itself."""
+"""Recording results on Machines: batched, in time, with isolated failures."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -24,7 +24,7 @@ def proof(node: str, host: str) -> Proof:
 
 
 class Records:
-    """What was recorded: node and hosts of each write."""
+    """The recorded writes: node and hosts of each."""
 
     def __init__(self, *failing: str) -> None:
         self.writes: list[tuple[str, set[str]]] = []
@@ -34,7 +34,7 @@ class Records:
     async def record(self, node: str, proofs: list[Proof]) -> None:
         if node in self._failing:
             raise UnavailableError(f"PATCH {node} had no answer")
-        self.writes.append((node, {one.host for one in proofs}))
+        self.writes.append((node, {proof.host for proof in proofs}))
         self.changed.set()
 
 
@@ -47,7 +47,7 @@ async def running(records: Records, nodes: Iterable[str]) -> AsyncIterator[Outbo
         outbox.close()
 
 
-async def test_answers_of_a_node_are_one_write_as_soon_as_the_last_has_come() -> None:
+async def test_results_of_a_node_are_one_write_after_the_last_arrival() -> None:
     records = Records()
     async with asyncio.timeout(3), running(records, ["a", "a", "b"]) as outbox:
         outbox.put(proof("a", "one"))
@@ -56,7 +56,7 @@ async def test_answers_of_a_node_are_one_write_as_soon_as_the_last_has_come() ->
         assert records.writes == [("a", {"one", "two"})]
 
 
-async def test_an_answer_does_not_wait_for_one_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_result_does_not_wait_long_for_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "BATCH_SECONDS", 0.05)
     records = Records()
     async with asyncio.timeout(3), running(records, ["a", "a"]) as outbox:
@@ -67,7 +67,7 @@ async def test_an_answer_does_not_wait_for_one_that_takes_long(monkeypatch: pyte
     assert records.writes == [("a", {"good"}), ("a", {"dead"})]
 
 
-async def test_what_has_come_is_written_when_no_more_comes() -> None:
+async def test_pending_results_are_written_on_close() -> None:
     records = Records()
     async with asyncio.timeout(3), running(records, ["a", "a", "b", "b"]) as outbox:
         outbox.put(proof("a", "one"))
@@ -75,7 +75,7 @@ async def test_what_has_come_is_written_when_no_more_comes() -> None:
     assert records.writes == [("a", {"one"}), ("b", {"one"})]
 
 
-async def test_a_node_that_cannot_be_recorded_keeps_no_other_from_it() -> None:
+async def test_a_failed_record_does_not_affect_other_nodes() -> None:
     records = Records("a")
     outbox = Outbox(records.record, ["a", "b"])
     for node in "ab":
@@ -87,13 +87,13 @@ async def test_a_node_that_cannot_be_recorded_keeps_no_other_from_it() -> None:
 
 
 def recorded(*seconds: int) -> RecordedProof:
-    times = [NOW + timedelta(seconds=one) for one in seconds]
+    times = [NOW + timedelta(seconds=second) for second in seconds]
     return RecordedProof(at=min(times), results=[ProofResult(registry=str(n), at=at) for n, at in enumerate(times)])
 
 
-def test_what_was_written_counts_until_it_is_seen() -> None:
+def test_a_write_counts_until_the_watch_delivers_it() -> None:
     written: Written[RecordedProof] = Written()
-    # The oldest result, and with it the time of the whole, is the same before and after.
+    # The oldest result, which determines the time of the proof, is the same before and after.
     before, after = recorded(0, 1), recorded(0, 9)
     written.note(KEY, after, NOW)
     assert written.latest(KEY, before, NOW) is after
@@ -103,7 +103,7 @@ def test_what_was_written_counts_until_it_is_seen() -> None:
     assert written.latest(KEY, before, NOW) is before
 
 
-def test_what_is_not_seen_for_a_minute_was_changed_by_somebody_else() -> None:
+def test_after_a_minute_the_machines_content_counts() -> None:
     written: Written[RecordedProof] = Written()
     written.note(KEY, recorded(9), NOW)
     assert written.latest(KEY, None, NOW + timedelta(seconds=61)) is None

@@ -48,7 +48,7 @@ def proof(verdict: str = TRUSTED, *, at: datetime = NOW, host: str = HOST) -> Re
     return RecordedProof(digest=DIGEST, at=at, results=[ProofResult(registry=host, verdict=verdict)])
 
 
-def seen(*hosts: str, at: datetime = NOW, is_partial: bool = False) -> Inspection:
+def inspected(*hosts: str, at: datetime = NOW, is_partial: bool = False) -> Inspection:
     reached = [RegistryAccess(registry=host, verification=VERIFIED) for host in hosts]
     return Inspection(digest=DIGEST, at=at, is_partial=is_partial, registries=reached, registries_at=at)
 
@@ -59,50 +59,50 @@ def node(**values: object) -> NodeFacts:
 
 
 def proof_due_at(facts: NodeFacts, demand: Demand, now: datetime) -> datetime | None:
-    """Return when the one node of a cluster is to be asked about its one registry."""
-    asked = questions([facts], demand, now)
-    assert len(asked) <= 1
-    return asked[0].due if asked else None
+    """Return when the single node of a cluster must prove its single registry."""
+    due_questions = questions([facts], demand, now)
+    assert len(due_questions) <= 1
+    return due_questions[0].due if due_questions else None
 
 
 @pytest.mark.parametrize(
     ("verdict", "pause"), [(TRUSTED, INTERVAL), (NOT_TRUSTED, REFUSED), (UNREACHABLE, RETRY), (UNCLEAR, RETRY)]
 )
-def test_a_proof_is_repeated_the_sooner_the_less_it_says(verdict: str, pause: timedelta) -> None:
+def test_less_informative_proofs_are_repeated_sooner(verdict: str, pause: timedelta) -> None:
     assert proof_due_at(node(proof=proof(verdict)), DEMAND, NOW) == NOW + pause
 
 
 @pytest.mark.parametrize(
     "facts", [node(proof=None), node(changed=NOW), node(proof=proof(host=OTHER)), node(digest=DIGEST[:10], proof=None)]
 )
-def test_it_is_due_since_its_last_change_without_a_proof_of_that(facts: NodeFacts) -> None:
+def test_an_unproven_change_is_due_since_its_time(facts: NodeFacts) -> None:
     assert proof_due_at(facts, DEMAND, NOW) == facts.changed_at <= NOW
 
 
-def test_a_node_is_looked_at_again_when_it_is_known_what_its_files_are_to_be() -> None:
-    # How it reaches registries is to be known at once; its files can be compared later only.
+def test_a_node_is_inspected_again_when_the_sets_content_becomes_known() -> None:
+    # The access to registries is inspected immediately; files can only be compared later.
     unreadable = replace(DEMAND, is_readable=False)
-    look = seen(HOST, is_partial=True)
+    inspection = inspected(HOST, is_partial=True)
     assert inspection_due_at(node(), DEMAND, NOW) == node().changed_at
     assert inspection_due_at(node(), unreadable, NOW) == node().changed_at
-    assert inspection_due_at(node(inspection=look), unreadable, NOW) == NOW + INTERVAL
-    assert inspection_due_at(node(inspection=look), DEMAND, NOW) == NOW
+    assert inspection_due_at(node(inspection=inspection), unreadable, NOW) == NOW + INTERVAL
+    assert inspection_due_at(node(inspection=inspection), DEMAND, NOW) == NOW
 
 
-def test_what_could_not_be_read_of_a_node_is_tried_again_soon() -> None:
-    look = seen(HOST)
-    look.registries[0].verification = UNREADABLE
-    assert inspection_due_at(node(inspection=look), DEMAND, NOW) == NOW + REFUSED
+def test_an_incomplete_inspection_is_retried_soon() -> None:
+    inspection = inspected(HOST)
+    inspection.registries[0].verification = UNREADABLE
+    assert inspection_due_at(node(inspection=inspection), DEMAND, NOW) == NOW + REFUSED
 
 
-def test_a_registry_that_was_not_looked_at_is_looked_at_at_once() -> None:
+def test_a_new_registry_is_inspected_immediately() -> None:
     both = Demand(in_force=DIGEST, hosts=frozenset({HOST, OTHER}))
-    assert inspection_due_at(node(inspection=seen(HOST)), both, NOW) == NOW
-    assert inspection_due_at(node(inspection=seen(HOST, OTHER)), both, NOW) == NOW + INTERVAL
+    assert inspection_due_at(node(inspection=inspected(HOST)), both, NOW) == NOW
+    assert inspection_due_at(node(inspection=inspected(HOST, OTHER)), both, NOW) == NOW + INTERVAL
 
 
 @pytest.mark.parametrize(("ahead", "due"), [(-SECOND, -SECOND), (5 * SECOND, 0 * SECOND), (SKEW, 0 * SECOND)])
-def test_a_change_that_another_clock_puts_into_the_future_is_proven_at_once(ahead: timedelta, due: timedelta) -> None:
+def test_a_change_dated_in_the_future_by_another_clock_is_proven_immediately(ahead: timedelta, due: timedelta) -> None:
     facts = node(changed=NOW + ahead, proof=None)
     assert proof_due_at(facts, DEMAND, NOW) == inspection_due_at(facts, DEMAND, NOW) == NOW + due
     at = asked_at(NOW, facts, DEMAND)
@@ -110,7 +110,7 @@ def test_a_change_that_another_clock_puts_into_the_future_is_proven_at_once(ahea
     assert node(changed=NOW + ahead, proof=proven).valid_proof == proven
 
 
-def test_a_change_that_is_too_far_in_the_future_for_a_clock_is_waited_for() -> None:
+def test_a_change_too_far_in_the_future_delays_its_proof() -> None:
     later = NOW + SKEW + 10 * SECOND
     assert proof_due_at(node(changed=later), DEMAND, NOW) == NOW + 10 * SECOND
 
@@ -120,16 +120,16 @@ def test_a_change_that_is_too_far_in_the_future_for_a_clock_is_waited_for() -> N
     later=st.timedeltas(timedelta(), timedelta(minutes=5)),
     behind=st.timedeltas(timedelta(), SKEW - SECOND),
 )
-def test_an_answer_from_before_a_write_never_vouches_for_it_whatever_the_clocks(
+def test_a_result_from_before_a_write_never_proves_it_with_any_clocks(
     ahead: timedelta, later: timedelta, behind: timedelta
 ) -> None:
-    before = node(changed=NOW - 60 * SECOND, proof=proof(at=NOW + ahead), inspection=seen(HOST, at=NOW + ahead))
+    before = node(changed=NOW - 60 * SECOND, proof=proof(at=NOW + ahead), inspection=inspected(HOST, at=NOW + ahead))
     written = replace(before, changed=written_at(NOW, before))
     assert written.valid_proof is None
     assert written.valid_inspection is None
-    # Another manager takes over, whose clock is behind: its answer counts, and counts at once.
-    asked = NOW + later - behind
-    at = asked_at(asked, written, DEMAND)
+    # A new manager takes over, with a clock behind: its result counts immediately.
+    began = NOW + later - behind
+    at = asked_at(began, written, DEMAND)
     answer = merged(written, [ProofResult(registry=HOST, verdict=TRUSTED, at=at)], digest=DIGEST, hosts={HOST})
     assert replace(written, proof=answer).valid_proof == answer
 
@@ -149,47 +149,47 @@ def test_a_record_from_the_far_future_does_not_move_a_write_there() -> None:
         node(is_partial=True),
     ],
 )
-def test_a_node_that_cannot_answer_or_is_about_to_change_is_not_asked(facts: NodeFacts) -> None:
+def test_a_node_that_cannot_answer_or_is_about_to_change_is_not_probed(facts: NodeFacts) -> None:
     assert proof_due_at(facts, DEMAND, NOW) is None
     assert inspection_due_at(facts, DEMAND, NOW) is None
 
 
-def test_a_node_with_the_changed_set_is_asked_though_cluster_api_is_busy_with_it() -> None:
+def test_a_node_with_the_changed_set_is_probed_while_cluster_api_is_busy_with_it() -> None:
     assert proof_due_at(node(is_busy=True, proof=None), DEMAND, NOW) == node().changed_at
 
 
-def test_without_registries_only_files_are_looked_at() -> None:
+def test_without_registries_only_files_are_inspected() -> None:
     demand = Demand(in_force=DIGEST, hosts=frozenset())
     assert proof_due_at(node(), demand, NOW) is None
     assert inspection_due_at(node(), demand, NOW) == node().changed_at
 
 
 @pytest.mark.parametrize(("seconds", "due"), [(-1, INTERVAL), (0, INTERVAL), (1, 0 * SECOND), (9999, INTERVAL)])
-def test_a_request_counts_once_whatever_the_clock_of_who_made_it(seconds: int, due: timedelta) -> None:
+def test_a_request_counts_once_with_any_clock(seconds: int, due: timedelta) -> None:
     demand = Demand(in_force=DIGEST, hosts=frozenset({HOST}), requested_at=NOW + seconds * SECOND)
     done = node(proof=proof(at=asked_at(NOW, node(), demand)))
     assert proof_due_at(done, demand, NOW) == NOW + INTERVAL + (SECOND if seconds == 1 else 0 * SECOND)
     assert proof_due_at(node(), demand, NOW) == NOW + due
-    assert inspection_due_at(node(inspection=seen(HOST)), demand, NOW) == NOW + due
+    assert inspection_due_at(node(inspection=inspected(HOST)), demand, NOW) == NOW + due
 
 
-def test_what_differs_is_looked_at_sooner() -> None:
-    for look in (Inspection(message="edited"), Inspection(error="no SSH"), Inspection(refusal="another key")):
-        look.digest, look.at, look.registries = DIGEST, NOW, seen(HOST).registries
-        assert inspection_due_at(node(inspection=look), DEMAND, NOW) == NOW + REFUSED
+def test_drift_is_inspected_again_sooner() -> None:
+    for inspection in (Inspection(message="edited"), Inspection(error="no SSH"), Inspection(refusal="another key")):
+        inspection.digest, inspection.at, inspection.registries = DIGEST, NOW, inspected(HOST).registries
+        assert inspection_due_at(node(inspection=inspection), DEMAND, NOW) == NOW + REFUSED
 
 
-def test_waiting_is_for_the_first_time_that_comes() -> None:
+def test_the_wait_ends_at_the_first_time() -> None:
     assert wait([None, NOW + SECOND, NOW + INTERVAL], NOW) == SECOND
     assert wait([NOW - SECOND], NOW) == timedelta()
     assert wait([None], NOW) is None
 
 
-def test_what_other_registries_said_since_the_change_stays() -> None:
+def test_results_of_other_registries_since_the_change_stay() -> None:
     old = RecordedProof(digest=DIGEST, at=NOW, results=[ProofResult(registry=OTHER), ProofResult(registry="gone")])
     new = [ProofResult(registry=HOST, verdict=TRUSTED, at=NOW + SECOND)]
     known = merged(node(proof=old), new, digest=DIGEST, hosts={HOST, OTHER})
-    assert [(one.registry, one.at) for one in known.results] == [(OTHER, NOW), (HOST, NOW + SECOND)]
+    assert [(result.registry, result.at) for result in known.results] == [(OTHER, NOW), (HOST, NOW + SECOND)]
     assert known.at == NOW
     known = merged(node(proof=old, changed=NOW), new, digest=DIGEST, hosts={HOST, OTHER})
     assert known == RecordedProof(digest=DIGEST, at=NOW + SECOND, results=new)
@@ -203,17 +203,17 @@ def test_merging_never_makes_a_result_younger_and_a_proof_is_as_old_as_its_oldes
     old: dict[str, int], new: dict[str, int]
 ) -> None:
     def results(seconds: dict[str, int]) -> list[ProofResult]:
-        return [ProofResult(registry=host, at=NOW + one * SECOND) for host, one in sorted(seconds.items())]
+        return [ProofResult(registry=host, at=NOW + second * SECOND) for host, second in sorted(seconds.items())]
 
     before = RecordedProof(digest=DIGEST, at=NOW + min(old.values(), default=0) * SECOND, results=results(old))
     known = merged(node(proof=before), results(new), digest=DIGEST, hosts={HOST, OTHER})
-    kept = {host: one for host, one in old.items() if host in (HOST, OTHER) and host not in new}
+    kept = {host: second for host, second in old.items() if host in (HOST, OTHER) and host not in new}
     assert known.results == results(kept | new)
     assert known.at == NOW + min((kept | new).values()) * SECOND
     assert includes(known, RecordedProof(digest=DIGEST, at=known.at, results=results(new)))
 
 
-def test_a_proof_includes_another_when_nothing_of_that_is_newer() -> None:
+def test_a_proof_includes_another_without_newer_results() -> None:
     recorded = proof()
     recorded.results[0].at = NOW
     assert includes(recorded, recorded)
@@ -223,15 +223,15 @@ def test_a_proof_includes_another_when_nothing_of_that_is_newer() -> None:
 
 
 def nodes(*verdicts: str) -> list[NodeFacts]:
-    """Return nodes that were asked a second after each other, the last of them now."""
+    """Return nodes that were probed one second apart, the last of them now."""
     last = len(verdicts) - 1
     return [
-        node(machine=f"m{number}", node=f"n{number}", proof=proof(one, at=NOW - (last - number) * SECOND))
-        for number, one in enumerate(verdicts)
+        node(machine=f"m{number}", node=f"n{number}", proof=proof(verdict, at=NOW - (last - number) * SECOND))
+        for number, verdict in enumerate(verdicts)
     ]
 
 
-def test_a_registry_is_silent_when_the_last_nodes_that_asked_had_no_answer() -> None:
+def test_a_registry_without_answers_to_the_last_nodes_is_silent() -> None:
     assert silent(nodes(TRUSTED, *[UNCLEAR, UNREACHABLE] * 3), DEMAND) == {HOST}
     assert silent(nodes(*[UNREACHABLE] * 4), DEMAND) == set()
     assert silent(nodes(*[UNREACHABLE] * 9, NOT_TRUSTED), DEMAND) == set()
@@ -239,25 +239,25 @@ def test_a_registry_is_silent_when_the_last_nodes_that_asked_had_no_answer() -> 
     assert not is_silent([False] * (SILENT_AFTER - 1))
 
 
-def test_a_silent_registry_is_asked_by_those_who_have_waited_longest_and_by_few() -> None:
-    asked = questions(nodes(*[UNREACHABLE] * 20), DEMAND, NOW)
-    soon = [one for one in asked if one.due < NOW + 2 * RETRY]
-    assert {one.facts.machine for one in soon} == {f"m{number}" for number in range(SCOUTS)}
-    # Within the last minute, eight were asked: the first of them is the one to wait for.
-    assert {one.due for one in soon} == {NOW - (SCOUTS - 1) * SECOND + RETRY}
-    assert all(one.due > NOW + INTERVAL - 20 * SECOND for one in asked[SCOUTS:])
+def test_a_silent_registry_is_probed_by_few_nodes_longest_wait_first() -> None:
+    due_questions = questions(nodes(*[UNREACHABLE] * 20), DEMAND, NOW)
+    soon = [question for question in due_questions if question.due < NOW + 2 * RETRY]
+    assert {question.facts.machine for question in soon} == {f"m{number}" for number in range(SCOUTS)}
+    # Eight were probed within the last minute; the next probe waits for the first of them.
+    assert {question.due for question in soon} == {NOW - (SCOUTS - 1) * SECOND + RETRY}
+    assert all(question.due > NOW + INTERVAL - 20 * SECOND for question in due_questions[SCOUTS:])
 
 
-def test_a_silent_registry_delays_no_question_about_another_one_and_no_first_one() -> None:
+def test_a_silent_registry_delays_no_other_registry_and_no_first_probe() -> None:
     many = [*nodes(*[UNREACHABLE] * 20), node(machine="new", node="new", proof=None)]
     demand = Demand(in_force=DIGEST, hosts=frozenset({HOST, OTHER}))
-    asked = questions(many, demand, NOW)
-    due = {(one.facts.machine, one.host): one.due for one in asked}
+    due_questions = questions(many, demand, NOW)
+    due = {(question.facts.machine, question.host): question.due for question in due_questions}
     assert len(due) == 42
     assert all(at <= NOW for (machine, host), at in due.items() if host == OTHER or machine == "new")
-    assert [one.due for one in asked] == sorted(one.due for one in asked)
+    assert [question.due for question in due_questions] == sorted(question.due for question in due_questions)
 
 
-def test_a_registry_that_answers_again_is_asked_by_all_who_had_no_answer() -> None:
-    asked = questions(nodes(*[UNREACHABLE] * 20, TRUSTED), DEMAND, NOW)
-    assert sum(one.due <= NOW + RETRY for one in asked) == 20
+def test_a_recovered_registry_is_probed_by_all_nodes_without_a_result() -> None:
+    due_questions = questions(nodes(*[UNREACHABLE] * 20, TRUSTED), DEMAND, NOW)
+    assert sum(question.due <= NOW + RETRY for question in due_questions) == 20

@@ -1,4 +1,4 @@
-"""Whoever answers at a registry's address, or sits on the way, may write anything: it is never the client's framing."""
+"""Untrusted text, from the responding host or a host on the path, never counts as the client's framing."""
 
 import msgspec
 import pytest
@@ -25,7 +25,7 @@ VALID = f"x509: certificate is valid for %, not {H}"
 ANSWER = f"request to https://{H}/v2/: 404 Not Found"
 REFUSAL = f'Get "https://{H}/v2/": {UNKNOWN}'
 
-# `%` is where a stranger writes.
+# `%` marks untrusted text.
 REFUSED = [
     f"{HEAD}{VALID}",
     f"{HEAD}tls: failed to verify certificate: {VALID}",
@@ -43,7 +43,7 @@ REFUSED = [
     f"{PULL}unexpected status from HEAD request to http://{H}/v2/a/manifests/1: 404 %",
     f"{PULL}unexpected status from HEAD request to https://m.test/v2/a/manifests/1?ns={H}: 404 %",
     f'{CRIO}Get "http://{H}/v2/": %',
-    f'{PULL}failed to do request: Head "https://m.test/moved?a= %": EOF',  # where a mirror sends the client on
+    f'{PULL}failed to do request: Head "https://m.test/moved?a= %": EOF',  # a mirror's redirect
 ]
 ANSWERED = [
     f"{PULL}unexpected status from HEAD request to https://{H}/v2/a/manifests/1: 403 %",
@@ -80,32 +80,32 @@ STRANGERS = st.lists(st.sampled_from(GRAMMAR) | st.text(max_size=5), max_size=6)
 
 
 @pytest.mark.parametrize("framing", [f"{HEAD}{VALID}", f"{HEAD}tls: failed to verify certificate: {VALID}"])
-def test_a_certificate_that_has_an_answer_for_a_name_is_refused(framing: str) -> None:
+def test_a_certificate_named_like_a_response_is_refused(framing: str) -> None:
     judged = verdict(framing.replace("%", ANSWER), H)
     assert isinstance(judged, NotTrusted)
     assert (judged.reason, judged.host) == (Refusal.NAME_MISMATCH, H)
 
 
-def test_a_proxys_status_text_that_reads_as_an_answer_is_none() -> None:
+def test_a_proxys_status_text_that_imitates_a_response_does_not_count() -> None:
     assert isinstance(verdict(HEAD + ANSWER, H), Unclear)
 
 
 @pytest.mark.parametrize(
     "answered", ["https://reg.corp/v2/a: 403 ", "http://reg.corp/v2/a: 403 ", "https://m.test/v2/a?ns=reg.corp: 403 "]
 )
-def test_an_answer_that_reads_as_a_refusal_is_none(answered: str) -> None:
+def test_a_response_that_imitates_a_refusal_does_not_count(answered: str) -> None:
     message = f"{PULL}unexpected status from HEAD request to {answered}{REFUSAL}"
     assert isinstance(verdict(message, H), Trusted if answered.startswith("https://reg.corp") else Unclear)
 
 
 @pytest.mark.parametrize("end", ["x" * 10_000, "..."])
-def test_a_mirror_that_has_the_end_of_its_words_cut_off_does_not_speak_for_the_registry(end: str) -> None:
-    words = MIRROR.partition("%")[0] + f"]): {IMAGE}: {READING}manifest unknown" + end
-    assert isinstance(verdict(words, H), Unclear)
+def test_a_mirror_with_a_truncated_message_does_not_speak_for_the_registry(end: str) -> None:
+    text = MIRROR.partition("%")[0] + f"]): {IMAGE}: {READING}manifest unknown" + end
+    assert isinstance(verdict(text, H), Unclear)
     assert isinstance(verdict(MIRROR.partition("%")[0] + f"]): {IMAGE}: {REFUSAL}" + end, H), Unclear)
 
 
-def test_the_probes_outcome_is_not_what_a_certificate_says() -> None:
+def test_a_certificates_names_do_not_decide_the_verdict_of_a_probe() -> None:
     pod = probe_pod("node-1", H, "n1")
     message = f"{HEAD}tls: failed to verify certificate: {VALID}".replace("%", ANSWER)
     waiting = {"reason": "ErrImagePull", "message": message}
@@ -117,8 +117,8 @@ def test_the_probes_outcome_is_not_what_a_certificate_says() -> None:
 @example(REFUSED[0], ANSWER)
 @example(f"{HEAD}{VALID}", f"]): {READING}manifest unknown")
 @example(f'{MIRROR}pinging container registry {H}: Get "https://{H}/v2/": {VALID}', f"]): {READING}manifest unknown")
-def test_no_strangers_words_make_a_refusal_trust(framing: str, words: str) -> None:
-    message = framing.replace("%", words)
+def test_no_untrusted_text_turns_a_refusal_into_trust(framing: str, text: str) -> None:
+    message = framing.replace("%", text)
     assert not isinstance(verdict(message, H), Trusted)
     assert not isinstance(verdict(f'Failed to pull image "{IMAGE}": {message}', H), Trusted)
 
@@ -127,16 +127,18 @@ def test_no_strangers_words_make_a_refusal_trust(framing: str, words: str) -> No
 @example(ANSWERED[0], REFUSAL)
 @example(ANSWERED[1], "unable to load CA cert ")
 @example(f"{MIRROR}{READING}manifest unknown", f"]): {IMAGE}: {REFUSAL}")
-def test_no_strangers_words_make_an_answer_a_refusal(framing: str, words: str) -> None:
-    message = framing.replace("%", words)
+def test_no_untrusted_text_turns_a_response_into_a_refusal(framing: str, text: str) -> None:
+    message = framing.replace("%", text)
     assert not isinstance(verdict(message, H), NotTrusted)
     assert not isinstance(verdict(f'Failed to pull image "{IMAGE}": {message}', H), NotTrusted)
 
 
 @given(
-    st.sampled_from([one for one in REFUSED if f"{HEAD}tls: failed to v" in one or one.startswith(HEAD + "x")]),
+    st.sampled_from(
+        [framing for framing in REFUSED if f"{HEAD}tls: failed to v" in framing or framing.startswith(HEAD + "x")]
+    ),
     STRANGERS,
 )
-def test_a_refusal_stays_one_whatever_the_certificate_says(framing: str, words: str) -> None:
-    """A canary stops at a refusal: a certificate's names do not talk it out of that."""
-    assert isinstance(verdict(framing.replace("%", words), H), NotTrusted)
+def test_a_refusal_stays_one_with_any_names_in_the_certificate(framing: str, text: str) -> None:
+    """A canary stops at a refusal; names in a certificate must not prevent this."""
+    assert isinstance(verdict(framing.replace("%", text), H), NotTrusted)

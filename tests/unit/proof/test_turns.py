@@ -1,4 +1,4 @@
-"""Places for probes: shared by registries, few for those that answer nobody, and every probe has its turn."""
+"""Slots for probes: shared by registries, few for silent ones, and every probe runs eventually."""
 
 import random
 from collections import Counter
@@ -15,29 +15,29 @@ def begun(turns: Turns[str]) -> list[str]:
     return list(iter(turns.begin, None))  # type: ignore[arg-type]
 
 
-def test_registries_have_the_same_number_of_places() -> None:
+def test_registries_share_slots_equally() -> None:
     turns = Turns([(host, host) for host in ("a",) * 50 + ("b",) * 50], places=10)
     assert Counter(begun(turns)) == {"a": 5, "b": 5}
     turns.end("a", answered=True)
     assert begun(turns) == ["a"]
 
 
-def test_a_registry_alone_has_all_places() -> None:
+def test_a_single_registry_gets_all_slots() -> None:
     assert len(begun(Turns([("a", "a")] * 50, places=10))) == 10
 
 
-def test_those_of_a_registry_begin_in_their_order() -> None:
+def test_probes_of_a_registry_begin_in_order() -> None:
     assert begun(Turns([("a", "first"), ("a", "second")], places=2)) == ["first", "second"]
 
 
-def test_a_registry_that_answers_nobody_has_a_quarter_of_the_places_until_it_answers() -> None:
+def test_a_silent_registry_gets_a_quarter_of_the_slots_until_it_answers() -> None:
     turns = Turns([("dead", "dead")] * 50, places=8, silent={"dead"})
     assert len(begun(turns)) == 2
     turns.end("dead", answered=True)
     assert len(begun(turns)) == 7
 
 
-def test_that_it_answers_nobody_is_noticed_during_a_run() -> None:
+def test_silence_is_detected_during_a_run() -> None:
     turns = Turns([("dead", "dead")] * 50 + [("good", "good")] * 50, places=8)
     assert Counter(begun(turns)) == {"dead": 4, "good": 4}
     for _ in range(4):
@@ -53,7 +53,7 @@ def test_that_it_answers_nobody_is_noticed_during_a_run() -> None:
     st.sets(st.sampled_from(HOSTS)),
     st.randoms(use_true_random=False),
 )
-def test_everyone_has_a_turn_and_the_dead_never_have_all_places(
+def test_every_probe_runs_and_dead_registries_never_get_all_slots(
     hosts: list[str], places: int, dead: set[str], chance: random.Random
 ) -> None:
     turns = Turns([(host, host) for host in hosts], places=places, silent=dead)

@@ -47,7 +47,7 @@ ACCEPTED = [
     f'reading manifest n1 in {H}/proxy/x: unknown: Get "https://upstream.test/v2/": {UNKNOWN}',
     f"Error response from daemon: manifest for {IMAGE} not found: manifest unknown: manifest unknown",
 ]
-# What a second host answered, and whose host that was.
+# Responses of second hosts, each with the host.
 SENT_ON = [
     (f"{V1}failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized", "a second host"),
     (
@@ -65,13 +65,13 @@ SENT_ON = [
         "a second host",
     ),
 ]
-# (words, what to do): no pull that ends so proves anything.
+# (message, part of the next step): such failures prove nothing.
 NO_PROOF = [
-    (f"{V1}pulling from host {H} failed with status code [manifests n1]: 429 Too Many Requests", "asked again"),
-    (f"{V2}unexpected status from HEAD request to https://{H}/v2/a/manifests/1: 429 Too Many Requests", "asked again"),
-    (f"{V2}unexpected status from HEAD request to https://{H}/v2/a/manifests/1: 407 Proxy", "asked again"),
-    (f"{V2}toomanyrequests: slow down", "asked again"),
-    (f"{CRIO}too many requests to registry", "asked again"),
+    (f"{V1}pulling from host {H} failed with status code [manifests n1]: 429 Too Many Requests", "retries"),
+    (f"{V2}unexpected status from HEAD request to https://{H}/v2/a/manifests/1: 429 Too Many Requests", "retries"),
+    (f"{V2}unexpected status from HEAD request to https://{H}/v2/a/manifests/1: 407 Proxy", "retries"),
+    (f"{V2}toomanyrequests: slow down", "retries"),
+    (f"{CRIO}too many requests to registry", "retries"),
     (f"{V2}{HEAD}Forbidden", "NO_PROXY"),
     (f"{V2}{HEAD}Proxy Authentication Required", "NO_PROXY"),
     (f'RegistryUnavailable: {CRIO}Get "https://{H}/v2/": Service Unavailable', "NO_PROXY"),
@@ -90,36 +90,34 @@ NO_PROOF = [
 
 
 @pytest.mark.parametrize("message", ACCEPTED)
-def test_an_answer_over_https_means_that_tls_was_accepted(message: str) -> None:
+def test_a_response_over_https_implies_accepted_tls(message: str) -> None:
     assert verdict(message, H) == Trusted()
 
 
 @pytest.mark.parametrize(("message", "host"), SENT_ON)
-def test_a_second_host_that_answered_is_named(message: str, host: str) -> None:
+def test_a_second_host_that_responded_is_named(message: str, host: str) -> None:
     assert verdict(message, H) == Trusted(answered_by=host)
 
 
 @pytest.mark.parametrize(("message", "what_to_do"), NO_PROOF)
-def test_what_somebody_else_may_have_said_is_unclear_for_good_and_tells_what_to_do(
-    message: str, what_to_do: str
-) -> None:
-    found = verdict(message, H)
-    assert isinstance(found, Unclear)
-    assert found.is_final
-    assert what_to_do in found.detail
+def test_possible_responses_of_other_hosts_are_finally_unclear_with_a_next_step(message: str, what_to_do: str) -> None:
+    result = verdict(message, H)
+    assert isinstance(result, Unclear)
+    assert result.is_final
+    assert what_to_do in result.detail
 
 
 @pytest.mark.parametrize("host", ["localhost:5000", "localhost", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000"])
 @pytest.mark.parametrize("message", ACCEPTED)
-def test_a_registry_of_localhost_proves_nothing(message: str, host: str) -> None:
-    found = verdict(message.replace(H, host), host)
-    assert isinstance(found, Unclear)
-    assert "localhost" in found.detail
-    assert accepted(host, pulled=True) == found
+def test_a_registry_on_localhost_proves_nothing(message: str, host: str) -> None:
+    result = verdict(message.replace(H, host), host)
+    assert isinstance(result, Unclear)
+    assert "localhost" in result.detail
+    assert accepted(host, pulled=True) == result
 
 
-def test_the_time_to_judge_grows_no_faster_than_the_message_and_is_bounded() -> None:
-    """Twice the text takes about twice the steps; above the limit it is cut."""
+def test_the_time_for_a_verdict_grows_at_most_linearly_and_is_bounded() -> None:
+    """Twice the text takes about twice the steps; text above the limit is cut."""
     hostile = 'failed to authorize: unexpected status from HEAD request to https://a/v2/: Get "https://a/": '
 
     def seconds(length: int) -> float:
@@ -132,7 +130,7 @@ def test_the_time_to_judge_grows_no_faster_than_the_message_and_is_bounded() -> 
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("text", "reason"),
     [
         (f"tls: failed to verify certificate: {UNKNOWN}", Refusal.UNKNOWN_AUTHORITY),
         (
@@ -172,15 +170,15 @@ def test_the_time_to_judge_grows_no_faster_than_the_message_and_is_bounded() -> 
 @pytest.mark.parametrize(
     "before", [V1 + HEAD, V2 + HEAD, f'{CRIO}Get "https://{H}/v2/": ', f"{CRIO}Get https://{H}/v2/: "]
 )
-def test_x509_is_a_refusal_with_its_own_reason(before: str, words: str, reason: Refusal) -> None:
-    found = verdict(before + words, H)
-    assert isinstance(found, NotTrusted)
-    assert (found.reason, found.host) == (reason, H)
-    assert found.detail == words[words.index("x509: ") :]
+def test_x509_errors_are_refusals_with_their_reasons(before: str, text: str, reason: Refusal) -> None:
+    result = verdict(before + text, H)
+    assert isinstance(result, NotTrusted)
+    assert (result.reason, result.host) == (reason, H)
+    assert result.detail == text[text.index("x509: ") :]
 
 
 @pytest.mark.parametrize(
-    "words",
+    "text",
     [
         "dial tcp 192.0.2.10:5000: connect: connection refused",
         "dial tcp 192.0.2.10:5000: i/o timeout",
@@ -195,9 +193,9 @@ def test_x509_is_a_refusal_with_its_own_reason(before: str, words: str, reason: 
         f"proxyconnect tcp: tls: failed to verify certificate: {UNKNOWN}",
     ],
 )
-def test_what_happens_before_tls_says_nothing_about_trust(words: str) -> None:
-    assert isinstance(verdict(V2 + HEAD + words, H), Unreachable)
-    assert isinstance(verdict(f'RegistryUnavailable: {CRIO}Get "https://{H}/v2/": {words}', H), Unreachable)
+def test_failures_before_tls_prove_nothing_about_trust(text: str) -> None:
+    assert isinstance(verdict(V2 + HEAD + text, H), Unreachable)
+    assert isinstance(verdict(f'RegistryUnavailable: {CRIO}Get "https://{H}/v2/": {text}', H), Unreachable)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +223,7 @@ def test_what_happens_before_tls_says_nothing_about_trust(words: str) -> None:
         "",
     ],
 )
-def test_other_words_are_unclear(message: str) -> None:
+def test_other_messages_are_unclear(message: str) -> None:
     assert isinstance(verdict(message, H), Unclear)
 
 
@@ -245,14 +243,14 @@ def test_a_second_host_that_the_registry_needs_is_named(message: str) -> None:
     assert verdict(message, H) == NotTrusted(Refusal.UNKNOWN_AUTHORITY, UNKNOWN, "tok.test:5052")
 
 
-@pytest.mark.parametrize("words", ["unable to load CA cert", "unable to read CA cert"])
-def test_a_ca_file_of_the_node_that_cannot_be_used(words: str) -> None:
-    found = verdict(f'{V2}{words} "/etc/containerd/certs.d/{H}/ca.crt": open: no such file', H)
-    assert isinstance(found, NotTrusted)
-    assert found.reason == Refusal.CA_FILE
+@pytest.mark.parametrize("text", ["unable to load CA cert", "unable to read CA cert"])
+def test_an_unusable_ca_file_of_the_node_is_a_refusal(text: str) -> None:
+    result = verdict(f'{V2}{text} "/etc/containerd/certs.d/{H}/ca.crt": open: no such file', H)
+    assert isinstance(result, NotTrusted)
+    assert result.reason == Refusal.CA_FILE
 
 
-def test_of_several_attempts_the_last_at_the_registry_over_https_counts() -> None:
+def test_the_registrys_own_attempt_over_https_counts_among_several() -> None:
     https, http = (
         f'Get "https://{H}/v2/": {UNKNOWN}',
         f'Get "http://{H}/v2/": dial tcp 192.0.2.1:80: connection refused',
@@ -271,35 +269,35 @@ def test_the_default_port_is_the_same_host() -> None:
 
 
 def test_details_are_short_and_in_one_line() -> None:
-    found = verdict(f"{V2}{HEAD}x509: certificate is valid for {'a.test, ' * 200}\nnot {H}", H)
-    assert isinstance(found, NotTrusted)
-    assert len(found.detail) <= 300
-    assert "\n" not in found.detail
+    result = verdict(f"{V2}{HEAD}x509: certificate is valid for {'a.test, ' * 200}\nnot {H}", H)
+    assert isinstance(result, NotTrusted)
+    assert len(result.detail) <= 300
+    assert "\n" not in result.detail
 
 
-def summary(found: Verdict) -> tuple[type, str]:
-    return type(found), found.reason if isinstance(found, NotTrusted) else ""
+def summary(result: Verdict) -> tuple[type, str]:
+    return type(result), result.reason if isinstance(result, NotTrusted) else ""
 
 
 @given(
     st.sampled_from(
         [
             *ACCEPTED,
-            *(words for words, _ in NO_PROOF),
+            *(text for text, _ in NO_PROOF),
             V2 + HEAD + UNKNOWN,
             V2 + HEAD + "EOF",
             V1 + HEAD + "tls: handshake failure",
         ]
     )
 )
-def test_the_kubelets_own_words_around_a_message_change_nothing(message: str) -> None:
+def test_the_kubelets_framing_of_a_message_changes_nothing(message: str) -> None:
     around = (
         message,
         f'Failed to pull image "{IMAGE}": {message}',
         f'Back-off pulling image "{IMAGE}": ErrImagePull: {message}',
         message.replace('"', '\\"'),
     )
-    assert len({summary(verdict(one, H)) for one in around}) == 1
+    assert len({summary(verdict(message, H)) for message in around}) == 1
 
 
 @given(st.text(max_size=200), st.sampled_from([V2 + HEAD, CRIO, ""]), st.text(max_size=60))
@@ -309,10 +307,10 @@ def test_any_text_gets_a_verdict(text: str, before: str, host: str) -> None:
 
 @given(
     host=st.from_regex(re.compile(r"[a-z]{1,10}\.(org|net)(:[1-9][0-9]{1,3})?"), fullmatch=True),
-    words=st.sampled_from([UNKNOWN, "EOF", "x509: certificate has expired or is not yet valid: a is after b"]),
+    text=st.sampled_from([UNKNOWN, "EOF", "x509: certificate has expired or is not yet valid: a is after b"]),
 )
-def test_what_another_host_did_never_counts(host: str, words: str) -> None:
-    assert isinstance(verdict(f'failed to do request: Head "https://{host}/v2/a/manifests/1": {words}', H), Unclear)
+def test_attempts_at_other_hosts_never_count(host: str, text: str) -> None:
+    assert isinstance(verdict(f'failed to do request: Head "https://{host}/v2/a/manifests/1": {text}', H), Unclear)
     assert isinstance(verdict(f'"{host}/a:1": failed to resolve image: {host}/a:1: not found', H), Unclear)
 
 
@@ -327,13 +325,13 @@ _NETWORK |= {"dns-failure", "network-unreachable", "tls-timeout"}
 
 def cases() -> list[tuple[str, str, str]]:
     recorded = json.loads(CORPUS.read_text())
-    return [(one["cause"], one["host"], message) for one in recorded for message in one["messages"]]
+    return [(pull["cause"], pull["host"], message) for pull in recorded for message in pull["messages"]]
 
 
 @pytest.mark.parametrize(("cause", "host", "message"), cases())
-def test_recorded_pulls_are_judged_by_their_cause(cause: str, host: str, message: str) -> None:
-    found = verdict(message, host)
-    assert isinstance(found, NotTrusted) == (cause in _REFUSED)
-    assert isinstance(found, Unreachable) == (cause in _NETWORK)
-    assert isinstance(found, Trusted) or cause not in _ACCEPTED
-    assert isinstance(found, Unclear) or cause != "rate-limited"
+def test_recorded_pulls_get_the_verdict_of_their_cause(cause: str, host: str, message: str) -> None:
+    result = verdict(message, host)
+    assert isinstance(result, NotTrusted) == (cause in _REFUSED)
+    assert isinstance(result, Unreachable) == (cause in _NETWORK)
+    assert isinstance(result, Trusted) or cause not in _ACCEPTED
+    assert isinstance(result, Unclear) or cause != "rate-limited"

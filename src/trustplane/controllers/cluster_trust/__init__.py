@@ -1,1 +1,1 @@
-"""Reports each cluster's trust on its ClusterTrust."""
+"""Controller of ClusterTrusts: report each cluster's trust."""

@@ -1,4 +1,4 @@
-"""ClusterTrust: the trust of each cluster, derived from the durable facts on its Cluster and its Machines."""
+"""Controller of ClusterTrust: derive each cluster's trust from the records on its Cluster and Machines."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -37,18 +37,18 @@ from trustplane.reporting.cluster_trust import INVALID, STOPPED, WORST_FIRST, st
 from trustplane.rollout.execution.observation import observed
 from trustplane.rollout.planning.plan import plan
 
-_LOOK_SECONDS = 60.0  # between looks at Secrets of users
-_SHOWN = 5  # annotations in a message
-_WARNINGS = frozenset({INVALID, STOPPED, OVERRIDES, MACHINE_POOLS, *WORST_FIRST[:5]})  # somebody should act
+_POLL_SECONDS = 60.0  # between reads of users' Secrets
+_SHOWN = 5  # maximum annotations in a message
+_WARNINGS = frozenset({INVALID, STOPPED, OVERRIDES, MACHINE_POOLS, *WORST_FIRST[:5]})  # reasons that require action
 
 
 class ClusterTrustReconciler:
-    """Keeps each cluster's ClusterTrust there, and true.
+    """Keep each cluster's ClusterTrust present and current.
 
     Args:
         client: To the management cluster.
-        view: What is seen of clusters.
-        recorder: For events.
+        view: The view of clusters.
+        recorder: Recorder of Events.
     """
 
     def __init__(self, client: Client, view: View, recorder: Recorder) -> None:
@@ -74,26 +74,29 @@ class ClusterTrustReconciler:
         return Controller("clustertrust", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
-        """Derive one cluster's status; the garbage collector removes what is left of a Cluster."""
-        seen = await self._view.see(key)
-        if seen is None:
+        """Update one cluster's status; the garbage collector deletes the ClusterTrust of a deleted Cluster."""
+        snapshot = await self._view.see(key)
+        if snapshot is None:
             return Result()
-        # The Secret that a user made is followed by no watch.
-        result = Result(requeue_after=0.0 if seen.tkc else _LOOK_SECONDS)
-        trust = seen.trust or await self._make(seen.cluster)
+        # No watch covers Secrets created by users.
+        result = Result(requeue_after=0.0 if snapshot.tkc else _POLL_SECONDS)
+        trust = snapshot.trust or await self._create(snapshot.cluster)
         now = whole_seconds(datetime.now(UTC))
-        rollout = plan(observed(seen, now=now))
-        found = status(seen.nodes, seen.sets, seen.hosts, rollout=rollout, before=trust.status, now=now)
-        whole = left_out.condition(seen.cluster)
-        found.conditions = [*(_noted(one, seen.nodes) for one in found.conditions), *([whole] if whole else [])]
-        found.conditions = merge(trust.status.conditions, found.conditions, now)
-        body = fitted(KIND, {**msgspec.to_builtins(found), "conditions": to_json(found.conditions)})
+        rollout = plan(observed(snapshot, now=now))
+        new = status(snapshot.nodes, snapshot.sets, snapshot.hosts, rollout=rollout, before=trust.status, now=now)
+        whole = left_out.condition(snapshot.cluster)
+        conditions = [
+            *(_with_note(condition, snapshot.nodes) for condition in new.conditions),
+            *([whole] if whole else []),
+        ]
+        new.conditions = merge(trust.status.conditions, conditions, now)
+        body = fitted(KIND, {**msgspec.to_builtins(new), "conditions": to_json(new.conditions)})
         if msgspec.convert(body, ClusterTrustStatus) == _own(trust.status):
             return result
-        await self._write(trust, body, found)
+        await self._write(trust, body, new)
         return result
 
-    async def _make(self, cluster: Cluster) -> ClusterTrust:
+    async def _create(self, cluster: Cluster) -> ClusterTrust:
         metadata = cluster.metadata
         owner = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "Cluster", "name": metadata.name, "uid": metadata.uid}
         body: Json = {
@@ -106,33 +109,33 @@ class ClusterTrustReconciler:
         }
         return await self._client.apply(CLUSTER_TRUSTS, body, manager=FIELD_MANAGER)
 
-    async def _write(self, trust: ClusterTrust, body: Json, found: ClusterTrustStatus) -> None:
+    async def _write(self, trust: ClusterTrust, body: Json, new: ClusterTrustStatus) -> None:
         metadata = {"name": trust.metadata.name, "namespace": trust.metadata.namespace}
         try:
             await self._client.apply(
                 CLUSTER_TRUSTS, {"metadata": metadata, "status": body}, manager=FIELD_MANAGER, subresource="status"
             )
         except NotFoundError:
-            return  # deleted just now, which wakes us
-        # Counts within a message change with every node: only another status or reason is a turn of the story.
-        old = {one.type: (one.status, one.reason) for one in trust.status.conditions}
-        for one in turned(trust.status.conditions, found.conditions, {CURRENT, PROVEN, WHOLE_CLUSTER}):
-            if old.get(one.type) != (one.status, one.reason):
-                warning = one.reason in _WARNINGS
-                await self._recorder.event(trust, f"{one.type}{one.reason}", one.message, warning=warning)
+            return  # deleted in between; the watch wakes the controller
+        # Numbers in messages change with every node; only another status or reason deserves an Event.
+        old = {known.type: (known.status, known.reason) for known in trust.status.conditions}
+        for changed in turned(trust.status.conditions, new.conditions, {CURRENT, PROVEN, WHOLE_CLUSTER}):
+            if old.get(changed.type) != (changed.status, changed.reason):
+                reason, is_warning = f"{changed.type}{changed.reason}", changed.reason in _WARNINGS
+                await self._recorder.event(trust, reason, changed.message, warning=is_warning)
 
 
-def _noted(one: Condition, nodes: Iterable[NodeFacts]) -> Condition:
-    """Say in condition Proven which records count as absent: without the note, nobody would know why."""
-    found = [f"annotation {name} of Machine {node.machine}" for node in nodes for name in node.disbelieved]
-    if one.type != PROVEN or not found:
-        return one
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    note = f"Not believed, since it cannot be read or is dated in the future: {', '.join(found[:_SHOWN])}{more}"
-    return msgspec.structs.replace(one, message=f"{one.message}. {note}")
+def _with_note(condition: Condition, nodes: Iterable[NodeFacts]) -> Condition:
+    """Name ignored records in condition Proven; without the note, users could not know why nodes are unproven."""
+    ignored = [f"annotation {name} of Machine {node.machine}" for node in nodes for name in node.disbelieved]
+    if condition.type != PROVEN or not ignored:
+        return condition
+    more = f" and {len(ignored) - _SHOWN} more" if len(ignored) > _SHOWN else ""
+    note = f"Ignored as malformed or dated in the future: {', '.join(ignored[:_SHOWN])}{more}"
+    return msgspec.structs.replace(condition, message=f"{condition.message}. {note}")
 
 
 def _own(status: ClusterTrustStatus) -> ClusterTrustStatus:
-    """Return a status without the fields of other controllers, which own them."""
-    own = [one for one in status.conditions if one.type != KUBECONFIG_ACCEPTED]
+    """Return a status without the fields owned by other controllers."""
+    own = [condition for condition in status.conditions if condition.type != KUBECONFIG_ACCEPTED]
     return msgspec.structs.replace(status, conditions=own, failures=[], more_failing_pods=0, images=[], more_images=0)

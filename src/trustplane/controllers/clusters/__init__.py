@@ -1,1 +1,1 @@
-"""Turns TanzuKubernetesClusters into Clusters of Cluster API."""
+"""Controller of TanzuKubernetesClusters: create and update their Clusters of Cluster API."""

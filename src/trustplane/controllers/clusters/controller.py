@@ -1,8 +1,8 @@
-"""TanzuKubernetesCluster: a Cluster of Cluster API, with the trust that the rules of propagation give it.
+"""Controller of TanzuKubernetesCluster: a Cluster of Cluster API, with its trust by the rules of propagation.
 
-A reconcile looks twice. What informers last saw tells whether anything may have to be written, which is rare. Only then
-it looks at the API server itself and decides anew: so a cluster that is made right after `kubectl apply` of the
-service's configuration has its trust, and a decision on stale data never undoes a newer one.
+A reconcile reads twice. The informers' caches usually show that there is nothing to write. Otherwise, it reads the API
+server itself and decides again. A cluster created right after `kubectl apply` of the service's configuration therefore
+gets the new trust, and a decision from stale data never reverts a newer one.
 """
 
 from collections.abc import Iterable
@@ -54,24 +54,24 @@ from trustplane.rollout.execution import trust_secrets
 from trustplane.trust.entries import EMPTY, difference
 from trustplane.trust.propagation import Decision, decide, is_updated
 
-# What the API server refused may become right without any object that we watch: a webhook, a ClusterClass, a quota.
+# A refusal by the API server can end without a change of a watched object: a webhook, a ClusterClass, a quota.
 _REFUSED_SECONDS = 30.0
-# The service's list is recorded within milliseconds; its arrival wakes us. This is for one that was missed.
+# The service's list is recorded within milliseconds, and wakes the controller. This is a fallback.
 _RECORD_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one look led to."""
+    """The result of one read and decision."""
 
     observation: Observation
     decision: Decision
-    body: Json | None  # the Cluster to apply; None: make none
-    is_held: bool = False  # its machines wait for the set, which is on trial: until then only that is recorded
+    body: Json | None  # the Cluster to apply; None: do not create one
+    is_held: bool = False  # new machines wait for the canary of the taken set: write only the record
 
 
 class Applied(NamedTuple):
-    """The last apply of a Cluster: while the Cluster stays so, the same apply would change nothing."""
+    """The last apply of a Cluster; repeating it has no effect while the Cluster is unchanged."""
 
     body: Json
     uid: str
@@ -80,7 +80,7 @@ class Applied(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How far a reconcile came: what there is to report."""
+    """The outcome of a reconcile, for the report."""
 
     release: TanzuKubernetesRelease | Finding
     cluster: Cluster | None = None
@@ -89,13 +89,13 @@ class Outcome:
 
 
 class TanzuKubernetesClusterReconciler:
-    """Keeps each cluster's Cluster, Secrets and status as they should be.
+    """Keep each cluster's Cluster, Secrets and status as desired.
 
     Args:
         client: To the management cluster.
-        manager: Whose informers are used.
-        recorder: For events.
-        namespace: Trustplane's own, which has the last good service list.
+        manager: Provides the informers.
+        recorder: Recorder of Events.
+        namespace: Trustplane's own namespace, with the last good service list.
     """
 
     def __init__(self, client: Client, manager: Manager, recorder: Recorder, *, namespace: str) -> None:
@@ -123,21 +123,21 @@ class TanzuKubernetesClusterReconciler:
             Watch(self._control_planes, cluster_key),
             Watch(self._pools, cluster_key),
             Watch(self._trusts),
-            Watch(self._secrets, self._of_secret),
+            Watch(self._secrets, self._keys_of_secret),
             Watch(self._configurations, self._all),
             Watch(self._releases, self._all),
         ]
         return Controller("tanzukubernetescluster", self.reconcile, watches)
 
-    def _of_secret(self, found: Secret) -> Iterable[Key]:
-        # The last good list: what waits for it to be recorded goes on.
-        return self._all(found) if is_last_good(key_of(found), self._namespace) else cluster_key(found)
+    def _keys_of_secret(self, secret: Secret) -> Iterable[Key]:
+        # Clusters may wait until the last good list is recorded.
+        return self._all(secret) if is_last_good(key_of(secret), self._namespace) else cluster_key(secret)
 
     def _all(self, _: object) -> Iterable[Key]:
         return [key_of(tkc) for tkc in self._tkcs.items()]
 
     async def reconcile(self, key: Key) -> Result:
-        """Bring one cluster a step further."""
+        """Bring one cluster one step closer to its desired state."""
         tkc = self._tkcs.get(key)
         if tkc is None:
             self._applied.pop(key, None)
@@ -152,7 +152,7 @@ class TanzuKubernetesClusterReconciler:
                 return Result(requeue_after=_RECORD_SECONDS)
             await self._report(tkc, outcome)
         except ConflictError:
-            # Decided on an object that has changed since. That change is on its way here, and wakes us.
+            # Based on an outdated object; the watch delivers the change and wakes the controller.
             return Result()
         return _next(outcome)
 
@@ -165,7 +165,7 @@ class TanzuKubernetesClusterReconciler:
         return Result()
 
     async def _carry_out(self, tkc: TanzuKubernetesCluster) -> Outcome | None:
-        """Do what there is to do; None: the service's list is about to be recorded, which wakes us."""
+        """Write what differs; None: wait until the service's list is recorded, which wakes the controller."""
         own = self._own_cluster(tkc)
         release = self._release(tkc, own)
         if isinstance(release, Finding):
@@ -195,32 +195,35 @@ class TanzuKubernetesClusterReconciler:
 
     async def _plan(self, reader: Reader, tkc: TanzuKubernetesCluster, release: TanzuKubernetesRelease) -> Plan:
         version = release.spec.kubernetes.version
-        seen = await observe(reader, tkc, kubernetes_version=version, namespace=self._namespace, now=datetime.now(UTC))
-        _check_ours(seen.cluster, tkc)
-        decision = decide(seen.situation)
+        observation = await observe(
+            reader, tkc, kubernetes_version=version, namespace=self._namespace, now=datetime.now(UTC)
+        )
+        _check_ownership(observation.cluster, tkc)
+        decision = decide(observation.situation)
         if decision.trust is None or decision.frozen is None:
-            return Plan(seen, decision, None)
+            return Plan(observation, decision, None)
         body = desired_cluster(
             tkc,
             kubernetes_version=version,
             annotations=decision.frozen.annotations(),
             ssh_public_key=await ssh_key.ensure(reader, self._client, tkc),
-            default_drain_timeout=seen.configuration.spec.default_node_drain_timeout,
+            default_drain_timeout=observation.configuration.spec.default_node_drain_timeout,
         )
-        return Plan(seen, decision, body, is_held=await self._is_held(reader, seen, decision))
+        return Plan(observation, decision, body, is_held=await self._is_held(reader, observation, decision))
 
-    async def _is_held(self, reader: Reader, seen: Observation, decision: Decision) -> bool:
-        """Tell whether new machines would boot with another set than the one that the cluster has taken (P4).
+    async def _is_held(self, reader: Reader, observation: Observation, decision: Decision) -> bool:
+        """Return whether new machines would boot with another set than the taken one (P4).
 
-        That one is being tried on a running node; where it proves itself, or none can, new machines boot with it.
+        A canary runs with the taken set first. It becomes the boot set if the canary succeeds, or if none is possible.
         """
-        before = seen.situation.frozen
-        if seen.cluster is None or before is None or decision.frozen is None:
+        before = observation.situation.frozen
+        if observation.cluster is None or before is None or decision.frozen is None:
             return False
         if not is_updated(before.update_digests, decision.frozen.update_digests):
             return False
-        found = await reader.find(SECRETS, boot_name(seen.cluster.metadata.name), seen.cluster.metadata.namespace)
-        return found is not None and read_boot(found).digest != decision.frozen.digest
+        metadata = observation.cluster.metadata
+        secret = await reader.find(SECRETS, boot_name(metadata.name), metadata.namespace)
+        return secret is not None and read_boot(secret).digest != decision.frozen.digest
 
     def _observed(self, key: Key, cluster: Cluster | None) -> Observed:
         return Observed(
@@ -244,17 +247,17 @@ class TanzuKubernetesClusterReconciler:
         else:
             version = {"resourceVersion": before.metadata.resource_version} if before else {}
             body = plan.body | {"metadata": plan.body["metadata"] | version}
-            # Without force, a Cluster that somebody else made just now is a conflict, not ours.
+            # Without force, a Cluster created by another client in between is a conflict, and is not adopted.
             cluster = await self._client.apply(CLUSTERS, body, manager=FIELD_MANAGER, force=before is not None)
             self._applied[key_of(tkc)] = Applied(plan.body, cluster.metadata.uid, cluster.metadata.generation)
-        # After the Cluster, which owns it. Without it the boot set is not written, and no machine is made.
+        # After the Cluster, its owner. Until it exists, no boot set is written, and no machine is created.
         await trust_secrets.ensure(self._client, cluster, plan.decision.trust)
         if plan.decision.taken:
             await self._recorder.event(tkc, "TrustTaken", _taken(plan))
         return cluster
 
     async def _hold(self, before: Cluster, plan: Plan) -> Cluster:
-        """Record what the cluster has taken; what else its spec asks for comes when new machines boot with that."""
+        """Record only the taken set; other changes of the spec follow when new machines boot with that set."""
         frozen, old = plan.decision.frozen, plan.observation.situation.frozen
         if frozen is None or old is None:
             return before
@@ -268,8 +271,7 @@ class TanzuKubernetesClusterReconciler:
 
     async def _report(self, tkc: TanzuKubernetesCluster, outcome: Outcome) -> None:
         key = key_of(tkc)
-        seen = self._observed(key, outcome.cluster)
-        body = self._status(tkc, outcome, seen)
+        body = self._status(tkc, outcome, self._observed(key, outcome.cluster))
         status = msgspec.convert(body["status"], TanzuKubernetesClusterStatus)
         if status == tkc.status:
             return
@@ -281,10 +283,10 @@ class TanzuKubernetesClusterReconciler:
         types = {RELEASE_COMPATIBLE, TRUST_CURRENT, TRUST_VALID}
         await report(self._recorder, tkc, turned(tkc.status.conditions, status.conditions, types))
 
-    def _status(self, tkc: TanzuKubernetesCluster, outcome: Outcome, seen: Observed) -> Json:
+    def _status(self, tkc: TanzuKubernetesCluster, outcome: Outcome, observed: Observed) -> Json:
         body = cluster_status(
             tkc,
-            observed=seen,
+            observed=observed,
             release=outcome.release,
             updates=[] if isinstance(outcome.release, Finding) else newer(outcome.release, self._releases.items()),
             decision=outcome.decision,
@@ -295,12 +297,12 @@ class TanzuKubernetesClusterReconciler:
         return {**body, "status": fitted(KIND, body["status"])}
 
 
-def _check_ours(cluster: Cluster | None, tkc: TanzuKubernetesCluster) -> None:
+def _check_ownership(cluster: Cluster | None, tkc: TanzuKubernetesCluster) -> None:
     if cluster is not None and not is_owned(cluster, tkc):
         raise UserError(
-            f"A Cluster named {tkc.metadata.name} exists already and is not touched",
+            f"A Cluster named {tkc.metadata.name} already exists and is left unchanged",
             why="it does not belong to this TanzuKubernetesCluster",
-            next_step="Delete this object and make it under another name, or delete that Cluster first",
+            next_step="Delete this object and create it with another name, or delete that Cluster first",
         )
 
 

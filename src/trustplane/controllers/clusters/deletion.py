@@ -1,4 +1,4 @@
-"""The end of a cluster: Cluster API's object first, its Secrets next, the TanzuKubernetesCluster last."""
+"""Deletion of a cluster: the Cluster first, then its Secrets, the TanzuKubernetesCluster last."""
 
 from trustplane.api.annotations import CLUSTER_LABEL
 from trustplane.api.cluster import TanzuKubernetesCluster
@@ -15,14 +15,14 @@ from trustplane.kube.kinds import CLUSTERS, SECRETS, TANZU_CLUSTERS
 
 FINALIZER = "trustplane.dev/cluster"
 
-# Secrets are not watched, for their number; this is how long the garbage collector's work on them is left alone.
+# Most Secrets are not watched, due to their number; this is the interval for polling the garbage collector's progress.
 _POLL_SECONDS = 1.0
 
 
 async def guard(client: Client, tkc: TanzuKubernetesCluster) -> bool:
-    """Return whether our finalizer is there, so that nothing is made that a deletion would leave behind; else add it.
+    """Return whether the finalizer is present; otherwise, add it, and the change wakes the controller again.
 
-    The change that adding it makes wakes us again.
+    Without the finalizer, nothing may be created, because a deletion would leave it behind.
     """
     if FINALIZER in tkc.metadata.finalizers:
         return True
@@ -31,10 +31,10 @@ async def guard(client: Client, tkc: TanzuKubernetesCluster) -> bool:
 
 
 async def delete(client: Client, tkc: TanzuKubernetesCluster) -> Result | None:
-    """Take the next step of a cluster's end.
+    """Execute the next step of a cluster's deletion.
 
     Returns:
-        None when the Cluster is still there: its own end wakes us. Else when to come back, if at all.
+        None while the Cluster exists; its deletion wakes the controller. Otherwise, the time of the next step, if any.
     """
     if FINALIZER not in tkc.metadata.finalizers:
         return Result()
@@ -49,37 +49,37 @@ async def delete(client: Client, tkc: TanzuKubernetesCluster) -> Result | None:
     remaining = await _delete_secrets(client, tkc)
     if remaining and cluster is None:
         return Result(requeue_after=_POLL_SECONDS)
-    await _set_finalizers(client, tkc, [one for one in tkc.metadata.finalizers if one != FINALIZER])
+    await _set_finalizers(client, tkc, [finalizer for finalizer in tkc.metadata.finalizers if finalizer != FINALIZER])
     return Result()
 
 
 async def _delete_sets(client: Client, tkc: TanzuKubernetesCluster) -> None:
-    """Delete the Secrets of trust sets, before a new cluster of the same name finds them.
+    """Delete the Secrets of trust sets before a new cluster with the same name can adopt them.
 
-    The garbage collector would do that some time after the Cluster, whose they are, is gone.
+    They belong to the Cluster: the garbage collector would delete them only some time later.
     """
     key = key_of(tkc)
-    for one in await client.list(SECRETS, key.namespace, labels=f"{CLUSTER_LABEL}={key.name}"):
-        if any(owner.kind == "Cluster" for owner in one.metadata.owner_references):
-            await client.delete(SECRETS, one.metadata.name, key.namespace, uid=one.metadata.uid)
+    for secret in await client.list(SECRETS, key.namespace, labels=f"{CLUSTER_LABEL}={key.name}"):
+        if any(owner.kind == "Cluster" for owner in secret.metadata.owner_references):
+            await client.delete(SECRETS, secret.metadata.name, key.namespace, uid=secret.metadata.uid)
 
 
 async def _delete_secrets(client: Client, tkc: TanzuKubernetesCluster) -> list[Secret]:
-    """Delete our Secrets, and return those of Cluster API that wait for the garbage collector.
+    """Delete our Secrets, and return those of Cluster API that await the garbage collector.
 
-    A new cluster of the same name would find these and take them for its own, just before they go.
+    A new cluster with the same name would adopt these just before they disappear.
     """
     key = key_of(tkc)
     ssh = await client.find(SECRETS, ssh_secret.name_of(key.name), key.namespace)
     labelled = await list_of(client, SECRETS, key)
-    for one in (*labelled, *([ssh] if ssh else [])):
-        if is_owned(one, tkc):
-            await client.delete(SECRETS, one.metadata.name, key.namespace, uid=one.metadata.uid)
-    return [one for one in labelled if _is_cluster_apis(one)]
+    for secret in (*labelled, *([ssh] if ssh else [])):
+        if is_owned(secret, tkc):
+            await client.delete(SECRETS, secret.metadata.name, key.namespace, uid=secret.metadata.uid)
+    return [secret for secret in labelled if _is_of_cluster_api(secret)]
 
 
-def _is_cluster_apis(secret: Secret) -> bool:
-    # One without an owner, such as a CA that its user brought, is nobody's garbage.
+def _is_of_cluster_api(secret: Secret) -> bool:
+    # The garbage collector ignores Secrets without an owner, such as a CA provided by a user.
     groups = (owner.api_version.partition("/")[0] for owner in secret.metadata.owner_references)
     return any(group == GROUP or group.endswith(f".{GROUP}") for group in groups)
 
@@ -89,4 +89,4 @@ async def _set_finalizers(client: Client, tkc: TanzuKubernetesCluster, finalizer
     try:
         await client.patch(TANZU_CLUSTERS, tkc.metadata.name, tkc.metadata.namespace, {"metadata": metadata})
     except (ConflictError, NotFoundError):
-        return  # it changed or went meanwhile, which wakes us
+        return  # changed or deleted in between; the watch wakes the controller

@@ -1,9 +1,9 @@
-"""Whose an object is, by owner references: the garbage collector's word, and ours when it comes to touching it."""
+"""Ownership of objects, by owner references: the garbage collector's rule, and ours for any change."""
 
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.meta import Object
 
 
-def is_owned(found: Object, tkc: TanzuKubernetesCluster) -> bool:
-    """Tell whether an object belongs to this very cluster, not to an earlier one of the same name."""
-    return any(owner.uid == tkc.metadata.uid for owner in found.metadata.owner_references)
+def is_owned(obj: Object, tkc: TanzuKubernetesCluster) -> bool:
+    """Return whether an object belongs to this cluster, not to a previous one with the same name."""
+    return any(owner.uid == tkc.metadata.uid for owner in obj.metadata.owner_references)

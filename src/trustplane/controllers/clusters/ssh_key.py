@@ -1,4 +1,4 @@
-"""Secret `<cluster>-ssh`: the one key that opens the nodes of a cluster, made once and kept for the cluster's life."""
+"""Secret `<cluster>-ssh`: the SSH key of a cluster's nodes, generated once and kept for the cluster's lifetime."""
 
 import base64
 
@@ -26,45 +26,45 @@ from trustplane.kube.kinds import SECRETS
 
 
 async def ensure(reader: Reader, client: Client, tkc: TanzuKubernetesCluster) -> str:
-    """Return the public key of the cluster's nodes, one line in OpenSSH format; make the key pair where there is none.
+    """Return the public key of the cluster's nodes, one line in OpenSSH format; generate a missing key pair.
 
-    A Secret that is there already is used and never changed: nodes may know its key.
+    An existing Secret is used and never changed, because nodes may already trust its key.
 
     Args:
-        reader: Where to look first.
-        client: Where to look last, and to write.
+        reader: Read first; may be a cache.
+        client: Read last, and used for writing.
         tkc: The cluster.
 
     Raises:
-        UserError: The Secret holds no private key that can be read.
+        UserError: The Secret has no usable private key.
     """
     name, namespace = name_of(tkc.metadata.name), tkc.metadata.namespace
-    found = await reader.find(SECRETS, name, namespace)
-    if found is None:
-        found = await client.find(SECRETS, name, namespace)
-    if found is None:
+    stored = await reader.find(SECRETS, name, namespace)
+    if stored is None:
+        stored = await client.find(SECRETS, name, namespace)
+    if stored is None:
         try:
-            found = await client.create(SECRETS, _new_secret(tkc))
+            stored = await client.create(SECRETS, _new_secret(tkc))
         except AlreadyExistsError:
-            found = await client.get(SECRETS, name, namespace)
-    return public_key(found)
+            stored = await client.get(SECRETS, name, namespace)
+    return public_key(stored)
 
 
 def public_key(secret: Secret) -> str:
-    """Derive the public key from the private one, so that the two can never disagree.
+    """Derive the public key from the private one; the two can never differ.
 
     Raises:
-        UserError: The Secret holds no private key that can be read.
+        UserError: The Secret has no usable private key.
     """
     key = private_key(secret.data, secret.metadata.name)
     try:
-        # Whether the numbers of an RSA key fit together is its owner's business: the check is a second of arithmetic.
+        # Skip the validation of RSA keys: it takes a second, and only the key's owner would be affected.
         private = load_ssh_private_key(key.encode(), password=None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UserError(
-            f"Secret {secret.metadata.name} holds no SSH key that can be used",
-            why=f"its key {PRIVATE_KEY} is missing, encrypted, or not in OpenSSH's format",
-            next_step="Put an unencrypted OpenSSH private key there, or delete the Secret to have a key made",
+            f"Secret {secret.metadata.name} has no usable SSH key",
+            why=f"its key {PRIVATE_KEY} is missing, encrypted, or not in OpenSSH format",
+            next_step="Store an unencrypted OpenSSH private key there, or delete the Secret to generate a new key",
         ) from error
     return private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 

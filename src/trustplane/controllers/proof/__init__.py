@@ -1,1 +1,1 @@
-"""Inspects nodes and runs proofs: after each change, on a schedule, and on demand."""
+"""Controller of inspections and proofs: after each change, on a schedule, and on demand."""

@@ -1,7 +1,7 @@
-"""Proofs: the nodes whose trust is to be proven, or looked at, now; what comes of it is recorded on their Machines.
+"""Controller of proofs: run due proofs and inspections of nodes, and record the results on their Machines.
 
-Another controller than the one that reports, so that a cluster that does not answer delays no report; and one reconcile
-for each cluster, so that it delays no other cluster.
+It is separate from the reporting controllers, and has one reconcile per cluster: an unresponsive cluster delays neither
+reports nor other clusters.
 """
 
 import asyncio
@@ -44,23 +44,23 @@ from trustplane.text import clean
 from trustplane.trust import recorded
 from trustplane.trust.places import files
 
-_WORKERS: Final = 32  # clusters at a time: those that do not answer only wait
-_LIMIT: Final = 300.0  # seconds for a run; pull secrets are there for that long at most
-_CONNECTIONS: Final = 10  # SSH connections to one cluster at a time
+_WORKERS: Final = 32  # concurrent clusters; unresponsive ones only wait
+_LIMIT: Final = 300.0  # seconds per run, and thus for copies of pull secrets
+_CONNECTIONS: Final = 10  # concurrent SSH connections to one cluster
 _LEFTOVER_SECONDS: Final = 60.0
-_MESSAGE: Final = 600  # characters of what is kept of a look
+_MESSAGE: Final = 600  # maximum characters per recorded text of an inspection
 
 _log = structlog.get_logger(__name__)
 
 
 class ProofReconciler:
-    """Has nodes prove their trust after each change, regularly, and on demand.
+    """Prove the nodes' trust after each change, regularly, and on demand.
 
     Args:
         client: To the management cluster.
-        view: What is seen of clusters.
-        recorder: For events.
-        namespace: Trustplane's own, which has the pull secrets.
+        view: The view of clusters.
+        recorder: Recorder of Events.
+        namespace: Trustplane's own namespace, with the pull secrets.
     """
 
     def __init__(self, client: Client, view: View, recorder: Recorder, *, namespace: str) -> None:
@@ -69,11 +69,11 @@ class ProofReconciler:
         self._view = view
         self._recorder = recorder
         self._keys = Keys(client)
-        # So that nothing is asked twice.
+        # Prevents repeated probes and inspections while the informers lag.
         self._proofs: Written[RecordedProof] = Written()
         self._inspections: Written[Inspection] = Written()
-        self._swept: set[str] = set()  # Clusters, by uid, in which nothing of an earlier process is left
-        self._news: dict[Key, News] = {}  # by cluster that is being asked
+        self._swept: set[str] = set()  # UIDs of Clusters without remains of previous processes
+        self._signals: dict[Key, News] = {}  # by cluster with a round in progress
 
     def controller(self) -> Controller:
         """Return the controller."""
@@ -88,177 +88,180 @@ class ProofReconciler:
         return Controller("proof", self.reconcile, watches, workers=_WORKERS)
 
     def _notice(self, change: Change[Machine]) -> None:
-        """Have the round of a cluster take on what a change of a Machine makes due."""
+        """Signal a change of a Machine to the round of its cluster."""
         machine = change.new or change.old
         for key in cluster_key(machine) if machine else ():
-            if news := self._news.get(key):
-                news.change()
+            if signals := self._signals.get(key):
+                signals.change()
 
     async def reconcile(self, key: Key) -> Result:
-        """Ask those nodes of a cluster that are due, and come back when the next ones are."""
-        seen = await self._view.see(key)
-        if seen is None or not holds(seen.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
+        """Run a cluster's due proofs and inspections, and return when the next ones are due."""
+        snapshot = await self._view.see(key)
+        if snapshot is None or not holds(snapshot.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
             return Result()
-        left = await self._ask(key, seen)
-        again = await self._view.see(key)
-        if again is None:
+        has_remains = await self._run_due(key, snapshot)
+        latest = await self._view.see(key)
+        if latest is None:
             return Result()
         now = datetime.now(UTC)
-        pause = wait(self._due(again, now), now)
+        pause = wait(self._due(latest, now), now)
         seconds = [] if pause is None else [max(1.0, pause.total_seconds())]
-        return Result(requeue_after=min([*seconds, *([_LEFTOVER_SECONDS] if left else [])], default=0.0))
+        return Result(requeue_after=min([*seconds, *([_LEFTOVER_SECONDS] if has_remains else [])], default=0.0))
 
-    async def _ask(self, key: Key, seen: Seen) -> bool:
-        """Ask all that are due; return whether pods of another run are there that are to be swept later."""
-        due = self._due_now(seen)
-        sweeps = seen.cluster.metadata.uid not in self._swept
-        looked = asyncio.Event()
+    async def _run_due(self, key: Key, snapshot: Seen) -> bool:
+        """Run all due work; return whether pods of other runs remain, to be swept later."""
+        due = self._due_now(snapshot)
+        sweeps = snapshot.cluster.metadata.uid not in self._swept
+        inspected = asyncio.Event()
 
-        async def look() -> None:
+        async def inspect_nodes() -> None:
             try:
-                await self._inspect(key, seen, due.looks)
+                await self._inspect(key, snapshot, due.looks)
             finally:
-                looked.set()
+                inspected.set()
 
         async def prove() -> bool:
-            if seen.is_automatic:  # the proof is of what a repair has written
-                await looked.wait()
+            if snapshot.is_automatic:  # a proof must cover the result of a repair
+                await inspected.wait()
             if not due.questions and not sweeps:
                 return False
             return await self._prove(key, due)
 
-        left, _ = await settled(prove(), look())  # a failure of one says nothing about the other
-        return bool(left)
+        has_remains, _ = await settled(prove(), inspect_nodes())  # a failure of one must not end the other
+        return bool(has_remains)
 
-    def _due_now(self, seen: Seen) -> Due:
+    def _due_now(self, snapshot: Seen) -> Due:
         now = datetime.now(UTC)
-        nodes = self._nodes(seen, now)
-        asked = [question for question in questions(nodes, seen.demand, now) if question.due <= now]
-        return Due(seen, asked, _first_due([(self._look_due_at(one, seen, now), one) for one in nodes], now))
+        nodes = self._nodes(snapshot, now)
+        due = [question for question in questions(nodes, snapshot.demand, now) if question.due <= now]
+        inspections = [(self._inspection_due_at(facts, snapshot, now), facts) for facts in nodes]
+        return Due(snapshot, due, _first_due(inspections, now))
 
-    def _nodes(self, seen: Seen, now: datetime) -> list[NodeFacts]:
-        return [self._latest(one, _machine_key(seen, one), now) for one in seen.nodes]
+    def _nodes(self, snapshot: Seen, now: datetime) -> list[NodeFacts]:
+        return [self._latest(facts, _machine_key(snapshot, facts), now) for facts in snapshot.nodes]
 
     def _latest(self, facts: NodeFacts, key: Key, now: datetime) -> NodeFacts:
         proof = self._proofs.latest(key, facts.proof, now)
-        look = self._inspections.latest(key, facts.inspection, now)
-        is_seen = proof is facts.proof and look is facts.inspection
-        return facts if is_seen else replace(facts, proof=proof, inspection=look)
+        inspection = self._inspections.latest(key, facts.inspection, now)
+        is_latest = proof is facts.proof and inspection is facts.inspection
+        return facts if is_latest else replace(facts, proof=proof, inspection=inspection)
 
-    def _due(self, seen: Seen, now: datetime) -> list[datetime | None]:
-        """Return when something is to be done next: the first question, and each look."""
-        demand, nodes = seen.demand, self._nodes(seen, now)
-        asked = [one.due for one in questions(nodes, demand, now)[:1]]
-        return [*asked, *(self._look_due_at(one, seen, now) for one in nodes)]
+    def _due(self, snapshot: Seen, now: datetime) -> list[datetime | None]:
+        """Return when the first proof and each inspection are due."""
+        demand, nodes = snapshot.demand, self._nodes(snapshot, now)
+        first = [question.due for question in questions(nodes, demand, now)[:1]]
+        return [*first, *(self._inspection_due_at(facts, snapshot, now) for facts in nodes)]
 
-    def _look_due_at(self, facts: NodeFacts, seen: Seen, now: datetime) -> datetime | None:
-        return self._keys.due_at(key_of(seen.cluster), inspection_due_at(facts, seen.demand, now))
+    def _inspection_due_at(self, facts: NodeFacts, snapshot: Seen, now: datetime) -> datetime | None:
+        return self._keys.due_at(key_of(snapshot.cluster), inspection_due_at(facts, snapshot.demand, now))
 
     async def _prove(self, key: Key, due: Due) -> bool:
-        seen, uid = due.seen, due.seen.cluster.metadata.uid
+        snapshot, uid = due.seen, due.seen.cluster.metadata.uid
         source = Source(self._client, self._namespace, key.namespace)
         sweeps = uid not in self._swept
-        self._swept.discard(uid)  # until it is seen that nothing is left, however the run ends
+        self._swept.discard(uid)  # until a sweep shows that nothing remains, even if the run fails
         async with workload(self._client, key) as opened:
             if sweeps:
                 await _sweep(opened)
             if due.questions:
-                hosts = {one.host for one in due.questions}
-                asked = [one for one in seen.registries if one.spec.host in hosts]
+                hosts = {question.host for question in due.questions}
+                registries = [registry for registry in snapshot.registries if registry.spec.host in hosts]
                 await prover.prepare(opened)
-                async with copied(source, opened, asked) as pulls, asyncio.timeout(_LIMIT):
-                    await self._run(key, opened, due, {one.spec.host: _target(one, pulls) for one in asked})
-            left = await _sweep(opened)
-        if not left:
+                async with copied(source, opened, registries) as secrets, asyncio.timeout(_LIMIT):
+                    targets = {registry.spec.host: _target(registry, secrets) for registry in registries}
+                    await self._run_round(key, opened, due, targets)
+            has_remains = await _sweep(opened)
+        if not has_remains:
             self._swept.add(uid)
-        return left
+        return has_remains
 
-    async def _run(self, key: Key, opened: Client, due: Due, targets: Mapping[str, Target]) -> None:
-        """Ask, and take on what comes due; what does not begin in the time of a round is left to the next."""
-        places = asyncio.Semaphore(_CONNECTIONS)
+    async def _run_round(self, key: Key, opened: Client, due: Due, targets: Mapping[str, Target]) -> None:
+        """Run one round; work that does not begin in time is left to the next round."""
+        slots = asyncio.Semaphore(_CONNECTIONS)
 
-        async def again() -> Due | None:
-            seen = await self._view.see(key)
-            return self._due_now(seen) if seen else None
+        async def due_now() -> Due | None:
+            latest = await self._view.see(key)
+            return self._due_now(latest) if latest else None
 
-        async def look(seen: Seen, facts: NodeFacts) -> None:
-            async with places:
+        async def inspect_node(snapshot: Seen, facts: NodeFacts) -> None:
+            async with slots:
                 if secret := await self._keys.find(key):
-                    await self._inspect_one(key, seen, facts, secret)
+                    await self._inspect_one(key, snapshot, facts, secret)
 
-        mute = silent(self._nodes(due.seen, datetime.now(UTC)), due.seen.demand)
-        news = self._news[key] = News()
+        silent_hosts = silent(self._nodes(due.seen, datetime.now(UTC)), due.seen.demand)
+        signals = self._signals[key] = News()
         try:
-            acts = Acts(due=again, record=self._record_proof, look=look)
-            await Round(due, targets, mute, acts, news).run(opened)
+            acts = Acts(due=due_now, record=self._record_proof, look=inspect_node)
+            await Round(due, targets, silent_hosts, acts, signals).run(opened)
         finally:
-            del self._news[key]
+            del self._signals[key]
 
-    async def _record_proof(self, seen: Seen, facts: NodeFacts, said: Sequence[Proof]) -> NodeFacts:
-        """Record answers beside those that are known; return what is known then."""
-        demand = seen.demand
-        results = [proof_result(one.host, one.verdict, asked_at(one.began, facts, demand)) for one in said]
-        proof = merged(facts, results, digest=facts.digest, hosts=seen.hosts)
-        if await self._annotate(seen, facts, {TRUST_PROOF: proof}):
-            self._proofs.note(_machine_key(seen, facts), proof, datetime.now(UTC))
-        return replace(facts, proof=proof)
+    async def _record_proof(self, snapshot: Seen, facts: NodeFacts, proofs: Sequence[Proof]) -> NodeFacts:
+        """Merge results into a node's record; return the updated facts."""
+        demand = snapshot.demand
+        results = [proof_result(proof.host, proof.verdict, asked_at(proof.began, facts, demand)) for proof in proofs]
+        record = merged(facts, results, digest=facts.digest, hosts=snapshot.hosts)
+        if await self._annotate(snapshot, facts, {TRUST_PROOF: record}):
+            self._proofs.note(_machine_key(snapshot, facts), record, datetime.now(UTC))
+        return replace(facts, proof=record)
 
-    async def _inspect(self, key: Key, seen: Seen, nodes: Sequence[NodeFacts]) -> None:
+    async def _inspect(self, key: Key, snapshot: Seen, nodes: Sequence[NodeFacts]) -> None:
         secret = await self._keys.find(key) if nodes else ""
         if not secret:
             return
-        places, clock = asyncio.Semaphore(_CONNECTIONS), asyncio.get_running_loop().time
+        slots, clock = asyncio.Semaphore(_CONNECTIONS), asyncio.get_running_loop().time
         end = clock() + WINDOW
 
-        async def look(facts: NodeFacts) -> None:
-            async with places:
+        async def inspect_in_time(facts: NodeFacts) -> None:
+            async with slots:
                 if clock() <= end:
-                    await self._inspect_one(key, seen, facts, secret)
+                    await self._inspect_one(key, snapshot, facts, secret)
 
-        await settled(*(look(one) for one in nodes))
+        await settled(*(inspect_in_time(facts) for facts in nodes))
 
-    async def _inspect_one(self, key: Key, seen: Seen, facts: NodeFacts, secret: str) -> None:
-        machine = seen.machines[facts.machine]
-        found = await inspect(self._client, machine, secret, facts, self._wanted(key, seen))
-        await self._record_inspection(seen, facts, found)
+    async def _inspect_one(self, key: Key, snapshot: Seen, facts: NodeFacts, secret: str) -> None:
+        machine = snapshot.machines[facts.machine]
+        result = await inspect(self._client, machine, secret, facts, self._desired(key, snapshot))
+        await self._record_inspection(snapshot, facts, result)
 
-    def _wanted(self, key: Key, seen: Seen) -> Wanted:
+    def _desired(self, key: Key, snapshot: Seen) -> Wanted:
         async def confirm() -> None:
-            again = await self._view.see(key)
-            if again is None or again.sets.digest != seen.sets.digest:
-                raise TransientError("The trust that the node is to have has changed meanwhile")
+            latest = await self._view.see(key)
+            if latest is None or latest.sets.digest != snapshot.sets.digest:
+                raise TransientError("The trust set of the node changed during the repair")
 
-        content = files(seen.sets.in_force) if seen.sets.in_force is not None else None
-        return Wanted(content, seen.hosts, confirm if seen.is_automatic else None)
+        content = files(snapshot.sets.in_force) if snapshot.sets.in_force is not None else None
+        return Wanted(content, snapshot.hosts, confirm if snapshot.is_automatic else None)
 
-    async def _record_inspection(self, seen: Seen, facts: NodeFacts, found: Inspected) -> None:
-        now, look = datetime.now(UTC), found.inspection
-        look.at = asked_at(look.at or now, facts, seen.demand)
-        for name in ("message", "hidden", "refusal", "error"):  # paths and words of the node
-            setattr(look, name, clean(getattr(look, name), _MESSAGE))
-        values: dict[str, Any] = {clustertrust.TRUST_INSPECTION: look}
-        if found.applied:
-            values[TRUST_APPLIED] = replace_struct(found.applied, booted=facts.booted)
-        if not await self._annotate(seen, facts, values):
+    async def _record_inspection(self, snapshot: Seen, facts: NodeFacts, result: Inspected) -> None:
+        now, inspection = datetime.now(UTC), result.inspection
+        inspection.at = asked_at(inspection.at or now, facts, snapshot.demand)
+        for name in ("message", "hidden", "refusal", "error"):  # contain untrusted text of the node
+            setattr(inspection, name, clean(getattr(inspection, name), _MESSAGE))
+        values: dict[str, Any] = {clustertrust.TRUST_INSPECTION: inspection}
+        if result.applied:
+            values[TRUST_APPLIED] = replace_struct(result.applied, booted=facts.booted)
+        if not await self._annotate(snapshot, facts, values):
             return
-        self._inspections.note(_machine_key(seen, facts), look, now)
-        await self._tell(seen, facts, found)
+        self._inspections.note(_machine_key(snapshot, facts), inspection, now)
+        await self._report(snapshot, facts, result)
 
-    async def _tell(self, seen: Seen, facts: NodeFacts, found: Inspected) -> None:
-        look, before = found.inspection, facts.inspection
-        if found.applied:
-            await self._recorder.event(seen.cluster, "TrustRepaired", f"{facts.node}: what differed was put right")
-        differs = look.message or look.refusal
-        if differs and (before is None or differs != (before.message or before.refusal)):
-            await self._recorder.event(seen.cluster, "TrustDiffers", f"{facts.node}: {differs}", warning=True)
-        if look.hidden and (before is None or look.hidden != before.hidden):
-            await self._recorder.event(seen.cluster, "TrustHides", f"{facts.node}: {look.hidden}", warning=True)
-        if look.error:
-            _log.info("node could not be looked at", machine=facts.machine, error=look.error)
+    async def _report(self, snapshot: Seen, facts: NodeFacts, result: Inspected) -> None:
+        inspection, before = result.inspection, facts.inspection
+        if result.applied:
+            await self._recorder.event(snapshot.cluster, "TrustRepaired", f"{facts.node}: Trustplane repaired drift")
+        drift = inspection.message or inspection.refusal
+        if drift and (before is None or drift != (before.message or before.refusal)):
+            await self._recorder.event(snapshot.cluster, "TrustDiffers", f"{facts.node}: {drift}", warning=True)
+        hidden = inspection.hidden
+        if hidden and (before is None or hidden != before.hidden):
+            await self._recorder.event(snapshot.cluster, "TrustHides", f"{facts.node}: {hidden}", warning=True)
+        if inspection.error:
+            _log.info("cannot inspect node", machine=facts.machine, error=inspection.error)
 
-    async def _annotate(self, seen: Seen, facts: NodeFacts, values: dict[str, Any]) -> bool:
+    async def _annotate(self, snapshot: Seen, facts: NodeFacts, values: dict[str, Any]) -> bool:
         annotations = {name: recorded.text(value) for name, value in values.items()}
-        namespace = seen.cluster.metadata.namespace
+        namespace = snapshot.cluster.metadata.namespace
         try:
             await self._client.patch(MACHINES, facts.machine, namespace, {"metadata": {"annotations": annotations}})
         except NotFoundError:
@@ -267,24 +270,24 @@ class ProofReconciler:
 
 
 async def _sweep(opened: Client) -> bool:
-    """Remove what runs that are over have left in a workload cluster; return whether anything of others is there."""
+    """Delete remains of past runs in a workload cluster; return whether pods or copies of other runs exist."""
     now = datetime.now(UTC)
     await prover.sweep(opened, now)
     pods = await opened.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR)
     return await sweep_copies(opened, now) or bool(pods)
 
 
-def _machine_key(seen: Seen, facts: NodeFacts) -> Key:
-    """Return the key of a node's Machine, which may be gone by now."""
-    return Key(seen.cluster.metadata.namespace, facts.machine)
+def _machine_key(snapshot: Seen, facts: NodeFacts) -> Key:
+    """Return the key of a node's Machine; the Machine may be deleted by now."""
+    return Key(snapshot.cluster.metadata.namespace, facts.machine)
 
 
 def _first_due(times: Iterable[tuple[datetime | None, NodeFacts]], now: datetime) -> list[NodeFacts]:
-    """Return the nodes that are to be looked at now, those first that have been due for longest."""
-    due = [(time, one) for time, one in times if time is not None and time <= now]
-    return [one for _, one in sorted(due, key=lambda each: each[0])]
+    """Return the nodes with a due inspection, longest due first."""
+    due = [(time, facts) for time, facts in times if time is not None and time <= now]
+    return [facts for _, facts in sorted(due, key=lambda timed: timed[0])]
 
 
-def _target(registry: Registry, pulls: Mapping[str, str]) -> Target:
+def _target(registry: Registry, secrets: Mapping[str, str]) -> Target:
     host = registry.spec.host
-    return Target(host, registry.spec.probe_image or None, pulls.get(host))
+    return Target(host, registry.spec.probe_image or None, secrets.get(host))

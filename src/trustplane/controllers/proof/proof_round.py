@@ -1,7 +1,7 @@
-"""One round of proofs in one cluster, which takes on what comes due while it goes on.
+"""One round of proofs in one cluster, including probes and inspections that become due during the round.
 
-Nodes of a rollout are written moments apart, and the proof of each takes seconds: a node that had to wait for the round
-of the one before it would double the time of the whole.
+A rollout writes nodes moments apart, and each proof takes seconds: if a node had to wait for the previous node's round,
+the rollout would take twice as long.
 """
 
 import asyncio
@@ -22,19 +22,19 @@ from trustplane.proof.prover import Job, Proof, Target
 from trustplane.proof.record import Outbox
 from trustplane.proof.schedule import Question
 
-WINDOW: Final = 60.0  # seconds in which probes begin: what comes due after that is in the next round
-_REST: Final = 0.05  # seconds between two looks at what has come due,
-_SHARE: Final = 9  # and so many times as long as a look takes: many nodes must not keep the process busy
+WINDOW: Final = 60.0  # seconds in which probes begin; later ones belong to the next round
+_REST: Final = 0.05  # seconds between two checks of due work,
+_SHARE: Final = 9  # plus this multiple of a check's duration, which limits CPU use with many nodes
 
 
 @dataclass(frozen=True)
 class Due:
-    """What is due in a cluster at one moment.
+    """The due work of a cluster at one time.
 
     Attributes:
         seen: The cluster.
-        questions: Registries that nodes are to prove now, those first that were due first.
-        looks: Nodes that are to be looked at now.
+        questions: Due proofs, earliest first.
+        looks: Nodes with a due inspection.
     """
 
     seen: Seen
@@ -44,12 +44,12 @@ class Due:
 
 @dataclass(frozen=True)
 class Acts:
-    """What a round does, by the one who begins it.
+    """The operations of a round, provided by the controller.
 
     Attributes:
-        due: Tell what is due now; None: the cluster is gone.
-        record: Record answers of a node beside those that are known; return what is known then.
-        look: Look at a node, and record what is there.
+        due: Return the work due now; None if the cluster is gone.
+        record: Merge results into a node's record; return the updated facts.
+        look: Inspect a node, and record the result.
     """
 
     due: Callable[[], Awaitable[Due | None]]
@@ -58,72 +58,72 @@ class Acts:
 
 
 class News:
-    """Wakes a round: for what may have come due, or only since something that it awaited is done."""
+    """Signals to a round: changes that may make work due, and progress of awaited work."""
 
     def __init__(self) -> None:
         self._is_change = True
         self._event = asyncio.Event()
 
     def change(self) -> None:
-        """Report a change that may make something due."""
+        """Signal a change that may make work due."""
         self._is_change = True
         self._event.set()
 
     def progress(self) -> None:
-        """Report that something is done."""
+        """Signal that awaited work is done."""
         self._event.set()
 
     async def wait(self) -> None:
-        """Wait for the next report."""
+        """Wait for the next signal."""
         await self._event.wait()
         self._event.clear()
 
     def take_change(self) -> bool:
-        """Return whether a change was reported since the last call."""
+        """Return whether a change was signalled since the last call."""
         is_change, self._is_change = self._is_change, False
         return is_change
 
 
 class Round:
-    """Asks what is due, until nothing is, nor is awaited.
+    """Run due probes and inspections until nothing is due or in progress.
 
     Args:
-        begin: What is due at the beginning; its looks are somebody else's.
-        targets: How each registry is asked, by host. Others are left to the next round.
-        silent: Registries that have answered nobody lately.
-        acts: What is done.
-        news: Of the cluster.
+        begin: The work due at the start; the caller runs its inspections.
+        targets: The probe target per registry host. Other registries are left to the next round.
+        silent: Hosts of silent registries.
+        acts: The operations.
+        news: The cluster's signals.
     """
 
     def __init__(
         self, begin: Due, targets: Mapping[str, Target], silent: frozenset[str], acts: Acts, news: News
     ) -> None:
-        self._seen = begin.seen
+        self._snapshot = begin.seen
         self._targets = targets
         self._silent = silent
         self._acts = acts
         self._news = news
-        self._nodes: dict[str, NodeFacts] = {}  # those that were asked, by Node, as they were then
-        self._asked: set[tuple[str, str, datetime]] = set()  # Machine, registry, and the change that is proven
-        self._postponed: set[str] = set()  # Nodes that must be asked again when their answers so far are recorded
-        self._looked = {_change_of(facts) for facts in begin.looks}
-        self._looking: set[str] = set()  # Machines
+        self._nodes: dict[str, NodeFacts] = {}  # facts at the time of the probe, by name of the Node
+        self._probed: set[tuple[str, str, datetime]] = set()  # Machine, registry, and the time of the change to prove
+        self._postponed: set[str] = set()  # Nodes to probe again once their pending results are recorded
+        self._inspected = {_change_of(facts) for facts in begin.looks}
+        self._inspecting: set[str] = set()  # Machines with an inspection in progress
         self._agenda: Agenda[Job] = Agenda()
         self._outbox = Outbox(self._record, ())
         self._is_over = False
         self._failure: TrustplaneError | None = None
-        self._ask(begin.questions)
+        self._add_probes(begin.questions)
 
     async def run(self, client: Client) -> None:
-        """Ask, and record what is said as it comes.
+        """Run the probes, and record their results as they arrive.
 
         Args:
-            client: Of the workload cluster.
+            client: To the workload cluster.
 
         Raises:
-            TrustplaneError: Something could not be asked, looked at or recorded.
+            TrustplaneError: A probe, inspection or record failed.
         """
-        await together(self._listen(client), self._outbox.run(), self._take_on())
+        await together(self._listen(client), self._outbox.run(), self._follow())
         if self._failure:
             raise self._failure
 
@@ -137,55 +137,55 @@ class Round:
             self._outbox.close()
             self._news.progress()
 
-    async def _record(self, node: str, said: Sequence[Proof]) -> None:
+    async def _record(self, node: str, proofs: Sequence[Proof]) -> None:
         try:
-            self._nodes[node] = await self._acts.record(self._seen, self._nodes[node], said)
+            self._nodes[node] = await self._acts.record(self._snapshot, self._nodes[node], proofs)
         finally:
             if node in self._postponed:
                 self._postponed.discard(node)
                 self._news.change()
             self._news.progress()
 
-    async def _take_on(self) -> None:
-        """Take on what comes due, until nothing is left; then let the round end."""
+    async def _follow(self) -> None:
+        """Add work that becomes due, until none is left; then let the round end."""
         clock = asyncio.get_running_loop().time
         end = clock() + WINDOW
-        async with asyncio.TaskGroup() as looks:
+        async with asyncio.TaskGroup() as inspections:
             while not self._is_over and clock() < end:
                 if self._news.take_change():
-                    await self._take(looks)
-                if self._outbox.is_idle and not self._looking:
+                    await self._add_due(inspections)
+                if self._outbox.is_idle and not self._inspecting:
                     break
                 await self._news.wait()
         self._agenda.close()
 
-    async def _take(self, looks: asyncio.TaskGroup) -> None:
+    async def _add_due(self, inspections: asyncio.TaskGroup) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
         due = await self._acts.due()
         if due is not None:
-            self._seen = due.seen
-            self._look(due, looks)  # first: where what differs is repaired, the proof waits for it
-            self._ask(due.questions)
+            self._snapshot = due.seen
+            self._inspect(due, inspections)  # first, because a proof waits for the repair of drift
+            self._add_probes(due.questions)
         await asyncio.sleep(_REST + _SHARE * (clock() - began))
 
-    def _ask(self, questions: Sequence[Question]) -> None:
+    def _add_probes(self, questions: Sequence[Question]) -> None:
         for question in questions:
             facts, host = question.facts, question.host
-            asked = (facts.machine, host, facts.changed_at)
-            if asked in self._asked or host not in self._targets or self._must_wait(facts):
+            probe = (facts.machine, host, facts.changed_at)
+            if probe in self._probed or host not in self._targets or self._must_wait(facts):
                 continue
-            self._asked.add(asked)
+            self._probed.add(probe)
             self._nodes[facts.node] = facts
             self._outbox.expect(facts.node)
             self._agenda.add((facts.node, self._targets[host]))
 
     def _must_wait(self, facts: NodeFacts) -> bool:
-        """Return whether an answer of a node could not be told from one about what it had, or has not yet.
+        """Return whether a node's result might belong to another state than its current one.
 
-        Answers from before a change are recorded first. Where what differs is repaired, the repair comes first.
+        Results from before a change are recorded first. If drift is repaired, the repair comes first.
         """
-        if self._seen.is_automatic and facts.machine in self._looking:
+        if self._snapshot.is_automatic and facts.machine in self._inspecting:
             return True
         before = self._nodes.get(facts.node)
         if before is None or before.changed_at == facts.changed_at or not self._outbox.awaits(facts.node):
@@ -193,22 +193,22 @@ class Round:
         self._postponed.add(facts.node)
         return True
 
-    def _look(self, due: Due, looks: asyncio.TaskGroup) -> None:
+    def _inspect(self, due: Due, inspections: asyncio.TaskGroup) -> None:
         for facts in due.looks:
             change = _change_of(facts)
-            if change not in self._looked:
-                self._looked.add(change)
-                self._looking.add(facts.machine)
-                looks.create_task(self._look_at(due.seen, facts))
+            if change not in self._inspected:
+                self._inspected.add(change)
+                self._inspecting.add(facts.machine)
+                inspections.create_task(self._inspect_node(due.seen, facts))
 
-    async def _look_at(self, seen: Seen, facts: NodeFacts) -> None:
+    async def _inspect_node(self, snapshot: Seen, facts: NodeFacts) -> None:
         try:
-            await self._acts.look(seen, facts)
-        except TrustplaneError as error:  # which says nothing about proofs
+            await self._acts.look(snapshot, facts)
+        except TrustplaneError as error:  # does not affect proofs
             self._failure = self._failure or error
         finally:
-            self._looking.discard(facts.machine)
-            self._news.change()  # the proof may have waited for it
+            self._inspecting.discard(facts.machine)
+            self._news.change()  # a proof may wait for the inspection
 
 
 def _change_of(facts: NodeFacts) -> tuple[str, datetime]:

@@ -1,4 +1,4 @@
-"""Pull secrets of registries, copied into a workload cluster for the time of a proof and removed again."""
+"""Copies of registries' pull secrets in a workload cluster, for the duration of a proof."""
 
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -20,18 +20,18 @@ TYPE = "kubernetes.io/dockerconfigjson"
 _KEY = ".dockerconfigjson"
 _COMPONENT = "probe-pull-secret"
 _SELECTOR = f"{probe.COMPONENT_LABEL}={_COMPONENT}"
-LIFE = timedelta(minutes=10)  # longer than any run, so that runs do not remove each other's
+LIFE = timedelta(minutes=10)  # longer than any run, to prevent runs from deleting each other's copies
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where pull secrets come from, and whose cluster asks for copies.
+    """The source of pull secrets, and the tenant that requests copies.
 
     Attributes:
         client: To the management cluster.
-        namespace: Trustplane's own, which has the Secrets.
+        namespace: Trustplane's own namespace, with the Secrets.
         tenant: Namespace of the Cluster.
     """
 
@@ -42,10 +42,10 @@ class Source:
 
 @asynccontextmanager
 async def copied(source: Source, workload: Client, registries: Sequence[Registry]) -> AsyncIterator[Mapping[str, str]]:
-    """Copy the pull secrets that a cluster may have for the block; yield the copies' names by host.
+    """Copy the pull secrets that a cluster may use, for the duration of the block; yield the copies' names by host.
 
-    A registry whose Secret is absent, of another type, or for others has none: its answer to an anonymous pull is a
-    proof, too.
+    Registries are left out if their Secret is missing, has another type, or is not allowed: the response to an
+    anonymous pull also is a proof.
     """
     async with AsyncExitStack() as stack:
         names: dict[str, str] = {}
@@ -57,31 +57,33 @@ async def copied(source: Source, workload: Client, registries: Sequence[Registry
 
 
 async def sweep(workload: Client, now: datetime) -> bool:
-    """Remove copies whose time is over; return whether others are there."""
-    found = await workload.list(SECRETS, probe.NAMESPACE, labels=_SELECTOR)
-    over = [one for one in found if probe.has_expired(one.metadata.annotations.get(probe.EXPIRES_AT, ""), now)]
-    for one in over:
-        await workload.delete(SECRETS, one.metadata.name, probe.NAMESPACE)
-    return len(over) < len(found)
+    """Delete expired copies; return whether others remain."""
+    copies = await workload.list(SECRETS, probe.NAMESPACE, labels=_SELECTOR)
+    expired = [copy for copy in copies if probe.has_expired(copy.metadata.annotations.get(probe.EXPIRES_AT, ""), now)]
+    for copy in expired:
+        await workload.delete(SECRETS, copy.metadata.name, probe.NAMESPACE)
+    return len(expired) < len(copies)
 
 
 async def _allowed(source: Source, registries: Sequence[Registry]) -> dict[str, str]:
-    """Return the Secrets that a cluster may have, by host; labels are read afresh, so that a change of them counts."""
-    with_secret = [one for one in registries if one.spec.pull_secret_ref]
+    """Return the Secrets that a cluster may use, by host; reads current labels, to respect the latest change."""
+    with_secret = [registry for registry in registries if registry.spec.pull_secret_ref]
     if not with_secret:
         return {}
     tenant = await source.client.find(NAMESPACES, source.tenant)
     labels = (tenant or {}).get("metadata", {}).get("labels") or {}
-    named = {one.spec.host: pull_secret.secret_for(one, labels, source.namespace) for one in with_secret}
-    return {host: name for host, name in named.items() if name}
+    names = {registry.spec.host: pull_secret.secret_for(registry, labels, source.namespace) for registry in with_secret}
+    return {host: name for host, name in names.items() if name}
 
 
 async def _data(source: Source, name: str) -> str:
-    found = await source.client.find(SECRETS, name, source.namespace)
-    if found is None or found.type != TYPE or _KEY not in found.data:
-        _log.warning("pull secret is absent, or of another type", secret=f"{source.namespace}/{name}")
+    secret = await source.client.find(SECRETS, name, source.namespace)
+    if secret is None or secret.type != TYPE or _KEY not in secret.data:
+        _log.warning(
+            "pull secret is missing or has another type, pulling anonymously", secret=f"{source.namespace}/{name}"
+        )
         return ""
-    return found.data[_KEY]
+    return secret.data[_KEY]
 
 
 @asynccontextmanager
@@ -110,4 +112,4 @@ async def _delete(workload: Client, name: str) -> None:
     try:
         await workload.delete(SECRETS, name, probe.NAMESPACE)
     except TransientError as error:
-        _log.warning("copy of a pull secret is left to the next run", secret=name, error=str(error))
+        _log.warning("cannot delete copy of a pull secret, leaving it to the next run", secret=name, error=str(error))

@@ -1,1 +1,1 @@
-"""Explains failing image pulls in workload clusters, as Events on their pods."""
+"""Controller of failing image pulls in workload clusters, with explanations as Events on their pods."""

@@ -1,7 +1,7 @@
-"""Failing pulls of managed clusters: each pod is told the cause and the fix, each ClusterTrust what fails.
+"""Controller of failing pulls: report cause and fix on each pod, and a summary on each ClusterTrust.
 
-What is known comes from the workload cluster itself: kill this at any point, and the next look comes to the same end.
-An Event's name follows from pod and cause, so that there is one, whoever writes it and however often.
+All state is in the workload cluster: after a kill at any point, the next reconcile converges to the same result. An
+Event's name derives from pod and cause, so repeated writes, by any process, result in one Event.
 """
 
 import asyncio
@@ -39,51 +39,51 @@ from trustplane.reporting.registry_assessment import Knowledge, knowledge, on_no
 from trustplane.trust.entries import TrustSet
 
 FIELD_MANAGER: Final = "trustplane-pulls"
-# That nothing is known of a cause helps nobody, and a kubelet that limits itself tries again in a moment.
-_NOT_TOLD: Final = frozenset({Code.UNKNOWN, Code.KUBELET_THROTTLED})
-_MEMORY: Final = 4096  # registries, each with the sets of some clusters
-_NEW_KINDS: Final = 200  # messages of one cluster that are explained in one look
-_WORKERS: Final = 16  # clusters at a time: those that do not answer only wait
-_LOOK_SECONDS: Final = 600.0  # after which the kubeconfig is read anew, and Events may have to be renewed
-_ABSENT_SECONDS: Final = 30.0  # between looks at a cluster that cannot be followed yet
+# An unknown cause does not help users, and a throttled kubelet retries soon.
+_NOT_REPORTED: Final = frozenset({Code.UNKNOWN, Code.KUBELET_THROTTLED})
+_MEMORY: Final = 4096  # combinations of a registry and the trust sets of a cluster
+_NEW_KINDS: Final = 200  # messages of one cluster explained per reconcile
+_WORKERS: Final = 16  # concurrent clusters; unresponsive ones only wait
+_CHECK_SECONDS: Final = 600.0  # until the kubeconfig is read again, and Events may need renewal
+_ABSENT_SECONDS: Final = 30.0  # between reconciles of a cluster that cannot be watched yet
 
 
 @dataclass
 class _Followed:
-    """A workload cluster that is followed."""
+    """A watched workload cluster."""
 
     uid: str
-    version: str  # of the Secret with its kubeconfig
-    checked: float  # when that was read
+    version: str  # resource version of its kubeconfig Secret
+    checked: float  # when the Secret was last read
     task: "asyncio.Task[None] | None" = None
-    watch: PullWatch | None = None  # None: its connection is being opened
+    watch: PullWatch | None = None  # None while the connection is being opened
 
 
-class _Found(NamedTuple):
-    """A pull that fails, and why."""
+class _Failure(NamedTuple):
+    """A failing pull with its cause."""
 
     pod: PodMetadata
     pull: FailedPull
     cause: Code
     evidence: tuple[Evidence, ...]
-    known: Knowledge  # of its registry
+    known: Knowledge  # about its registry
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What a look at a cluster has found."""
+class _Report:
+    """The failures of a cluster at one time."""
 
     listed: list[PullFailure]
-    more: int  # failing pods that are not in the list
-    tellings: list[Telling]  # one more than a batch at most
+    more: int  # failing pods beyond the list
+    tellings: list[Telling]  # at most one more than a batch
 
 
 class PullReconciler:
-    """Tells of pulls that fail in workload clusters.
+    """Report failing pulls in workload clusters.
 
     Args:
         client: To the management cluster.
-        view: What is seen of clusters.
+        view: The view of clusters.
     """
 
     def __init__(self, client: Client, view: View) -> None:
@@ -92,7 +92,7 @@ class PullReconciler:
         self._followed: dict[Key, _Followed] = {}
         self._causes = CauseCache()
         self._known: dict[tuple[str, str, tuple[str, ...], datetime], Knowledge] = {}
-        self._series: dict[Key, set[tuple[str, str]]] = {}  # hosts and causes in the metric, by cluster
+        self._series: dict[Key, set[tuple[str, str]]] = {}  # hosts and causes of the metric, by cluster
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
             Watch(view.trusts),
@@ -105,42 +105,42 @@ class PullReconciler:
         return self._controller
 
     async def reconcile(self, key: Key) -> Result:
-        """Have one cluster followed, and tell what fails in it."""
-        seen = await self._view.see(key)
-        if seen is None or not holds(seen.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
-            await self._end(key)
+        """Keep one cluster watched, and report its failures."""
+        snapshot = await self._view.see(key)
+        if snapshot is None or not holds(snapshot.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
+            await self._stop(key)
             return Result()
-        watch = await self._watch(key, seen)
+        watch = await self._watch(key, snapshot)
         if watch is None or not watch.is_current:
             return Result(requeue_after=_ABSENT_SECONDS)
         is_known = await self._learn(watch)
-        look = await self._look(seen, watch)
-        await self._report(seen, look)
-        await events.tell(watch, look.tellings[: events.BATCH])
-        is_done = is_known and len(look.tellings) <= events.BATCH
-        return Result(requeue_after=_LOOK_SECONDS if is_done else events.PAUSE)
+        failures = await self._summarise(snapshot, watch)
+        await self._write(snapshot, failures)
+        await events.tell(watch, failures.tellings[: events.BATCH])
+        is_done = is_known and len(failures.tellings) <= events.BATCH
+        return Result(requeue_after=_CHECK_SECONDS if is_done else events.PAUSE)
 
     def _failing(self) -> list[Key]:
-        return [key for key, one in self._followed.items() if one.watch and one.watch.pods]
+        return [key for key, followed in self._followed.items() if followed.watch and followed.watch.pods]
 
-    async def _watch(self, key: Key, seen: Seen) -> PullWatch | None:
-        """Return what is followed of a cluster; begin anew where the cluster or its kubeconfig is another one."""
+    async def _watch(self, key: Key, snapshot: Seen) -> PullWatch | None:
+        """Return the watch of a cluster; restart it if the cluster or its kubeconfig was replaced."""
         now, followed = asyncio.get_running_loop().time(), self._followed.get(key)
-        uid = seen.cluster.metadata.uid
+        uid = snapshot.cluster.metadata.uid
         is_up = followed and followed.task and not followed.task.done()
-        if followed and is_up and followed.uid == uid and now - followed.checked < _LOOK_SECONDS:
+        if followed and is_up and followed.uid == uid and now - followed.checked < _CHECK_SECONDS:
             return followed.watch
         secret = await self._client.find(SECRETS, kubeconfig_secret(key.name), key.namespace)
         version = secret.metadata.resource_version if secret else ""
         if followed and is_up and (followed.uid, followed.version) == (uid, version):
             followed.checked = now
             return followed.watch
-        await self._end(key)
+        await self._stop(key)
         if version:
-            self._begin(key, _Followed(uid, version, now))
+            self._start(key, _Followed(uid, version, now))
         return None
 
-    def _begin(self, key: Key, followed: _Followed) -> None:
+    def _start(self, key: Key, followed: _Followed) -> None:
         async def follow() -> None:
             async with workload(self._client, key) as opened:
                 followed.watch = PullWatch(opened, lambda: self._controller.wake(key))
@@ -149,7 +149,7 @@ class PullReconciler:
         followed.task = asyncio.create_task(follow())
         self._followed[key] = followed
 
-    async def _end(self, key: Key) -> None:
+    async def _stop(self, key: Key) -> None:
         followed = self._followed.pop(key, None)
         if followed and followed.task:
             followed.task.cancel()
@@ -158,13 +158,13 @@ class PullReconciler:
 
     async def _close(self) -> None:
         for key in list(self._followed):
-            await self._end(key)
+            await self._stop(key)
 
     async def _learn(self, watch: PullWatch) -> bool:
-        """Explain messages of new kinds, a limited number in one go; return whether all are explained.
+        """Explain new kinds of messages, up to a limit; return whether all are explained.
 
-        A tenant may write any number of messages, each made to be slow: others have their turn after each of them. What
-        kind a message is of is found here, too, once for each.
+        A tenant can write any number of messages that are slow to explain, so other tasks run after each. This also
+        determines the kind of each message, once.
         """
         left, pauses = _NEW_KINDS, Pauses()
         for pod in list(watch.pods.values()):
@@ -179,48 +179,50 @@ class PullReconciler:
                 await asyncio.sleep(0)
         return True
 
-    async def _look(self, seen: Seen, watch: PullWatch) -> _Look:
-        """Count what fails by registry and cause, and choose the pods that are to be told.
+    async def _summarise(self, snapshot: Seen, watch: PullWatch) -> _Report:
+        """Count failures by registry and cause, and choose the pods that need an Event.
 
-        Nothing is kept of a pod that was told already: many objects a look would have the garbage collector run.
+        Keep no objects for the other pods: many objects per reconcile would trigger the garbage collector.
         """
         tellings: list[Telling] = []
         counted, pauses, now = Failures(), Pauses(), asyncio.get_running_loop().time()
-        for one in self._found(seen, watch):
-            is_enough = one.cause in _NOT_TOLD or len(tellings) > events.BATCH
-            if not is_enough and watch.is_due(one.pod, one.cause, now):
-                tellings.append(Telling(one.pod, one.cause, _text(one)))
-            counted.add(Failing(f"{one.pod.namespace}/{one.pod.name}", one.pull.host, one.cause))
+        for failure in self._failures(snapshot, watch):
+            pod, cause = failure.pod, failure.cause
+            is_skipped = cause in _NOT_REPORTED or len(tellings) > events.BATCH
+            if not is_skipped and watch.is_due(pod, cause, now):
+                tellings.append(Telling(pod, cause, _text(failure)))
+            counted.add(Failing(f"{pod.namespace}/{pod.name}", failure.pull.host, cause))
             await pauses.take()
-        before = seen.trust.status.failures if seen.trust else []
+        before = snapshot.trust.status.failures if snapshot.trust else []
         listed, more = counted.report(before, whole_seconds(datetime.now(UTC)))
-        return _Look(listed, more + watch.more, tellings)
+        return _Report(listed, more + watch.more, tellings)
 
-    def _found(self, seen: Seen, watch: PullWatch) -> Iterator[_Found]:
-        """Yield each failing pull of now with its cause; pods may come and go between two of them."""
-        service, nodes = self._view.service().trust, {one.node: one for one in seen.nodes}
+    def _failures(self, snapshot: Seen, watch: PullWatch) -> Iterator[_Failure]:
+        """Yield each currently failing pull with its cause; the set of pods may change in between."""
+        service, nodes = self._view.service().trust, {facts.node: facts for facts in snapshot.nodes}
         registries, now = self._view.registries.items(), datetime.now(UTC)
         known: dict[str, Knowledge] = {}
         evidence: dict[tuple[str, str], tuple[Evidence, ...]] = {}
-        for one in list(watch.pods.values()):
-            for pull in one.pulls:
+        for failing in list(watch.pods.values()):
+            for pull in failing.pulls:
                 host = pull.host
                 if host not in known:
-                    known[host] = self._knowledge(host, registry_named(host, registries), seen.sets, service, now)
-                place = (host, one.node)
+                    known[host] = self._knowledge(host, registry_named(host, registries), snapshot.sets, service, now)
+                place = (host, failing.node)
                 if place not in evidence:
-                    more = on_node(nodes.get(one.node), seen.sets) if known[host].is_trusted else ()
+                    more = on_node(nodes.get(failing.node), snapshot.sets) if known[host].is_trusted else ()
                     evidence[place] = (*known[host].evidence, *more)
-                # One that came just now, or is one of too many, is explained in the next look.
+                # New messages, and those beyond the limit, are explained in the next reconcile.
                 is_known = self._causes.contains(pull)
                 cause = self._causes.cause_of(pull, evidence[place]) if is_known else Code.UNKNOWN
-                yield _Found(one.pod, pull, cause, evidence[place], known[host])
+                yield _Failure(failing.pod, pull, cause, evidence[place], known[host])
 
     def _knowledge(
         self, host: str, registry: Registry | None, sets: Sets, service: TrustSet, now: datetime
     ) -> Knowledge:
-        """Return what is known of a registry; chains are verified when something has changed, or an hour is over."""
-        digests = tuple(one.digest if one is not None else "" for one in (sets.in_force, sets.desired, service))
+        """Return the knowledge about a registry; chains are verified again after changes, and every hour."""
+        trusts = (sets.in_force, sets.desired, service)
+        digests = tuple(trust.digest if trust is not None else "" for trust in trusts)
         version = registry.metadata.resource_version if registry else ""
         key = (host, version, digests, now.replace(minute=0, second=0, microsecond=0))
         if key not in self._known:
@@ -229,25 +231,27 @@ class PullReconciler:
             self._known[key] = knowledge(host, registry, sets, service, now)
         return self._known[key]
 
-    async def _report(self, seen: Seen, look: _Look) -> None:
-        trust = seen.trust
+    async def _write(self, snapshot: Seen, failures: _Report) -> None:
+        trust = snapshot.trust
         if trust is None:
-            return  # when it is made, we are woken
-        self._count(key_of(seen.cluster), look.listed, look.more)
-        if (look.listed, look.more) == (trust.status.failures, trust.status.more_failing_pods):
+            return  # its creation wakes the controller
+        self._count(key_of(snapshot.cluster), failures.listed, failures.more)
+        if (failures.listed, failures.more) == (trust.status.failures, trust.status.more_failing_pods):
             return
         body = {
             "metadata": {"name": trust.metadata.name, "namespace": trust.metadata.namespace},
-            "status": fitted(KIND, pull_failures.body(look.listed, look.more)),
+            "status": fitted(KIND, pull_failures.body(failures.listed, failures.more)),
         }
         try:
             await self._client.apply(CLUSTER_TRUSTS, body, manager=FIELD_MANAGER, subresource="status")
         except NotFoundError:
-            return  # deleted just now, which wakes us
+            return  # deleted in between; the watch wakes the controller
 
     def _count(self, key: Key, listed: Sequence[PullFailure], more: int) -> None:
-        """Set the metric of one cluster; what is not listed any longer is removed from it."""
-        counts = {(one.host, one.cause): one.pods for one in listed} | ({("", ""): more} if more else {})
+        """Set the metric of one cluster, and remove series that are no longer listed."""
+        counts = {(failure.host, failure.cause): failure.pods for failure in listed} | (
+            {("", ""): more} if more else {}
+        )
         for host, cause in self._series.pop(key, set()) - counts.keys():
             FAILING_PULLS.remove(key.namespace, key.name, host, cause)
         for (host, cause), pods in counts.items():
@@ -256,5 +260,6 @@ class PullReconciler:
             self._series[key] = set(counts)
 
 
-def _text(found: _Found) -> Callable[[], str]:
-    return lambda: pull_failures.note(found.pull.host, explain(found.pull.message, found.evidence), found.known)
+def _text(failure: _Failure) -> Callable[[], str]:
+    pull = failure.pull
+    return lambda: pull_failures.note(pull.host, explain(pull.message, failure.evidence), failure.known)

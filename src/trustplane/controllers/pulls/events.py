@@ -1,4 +1,4 @@
-"""Events on pods of workload clusters: the one of a pod and a cause is made once, and kept while the pod fails."""
+"""Events on pods of workload clusters: one per pod and cause, renewed while the pod fails."""
 
 import asyncio
 import random
@@ -21,12 +21,12 @@ from trustplane.kube.kinds import EVENTS
 from trustplane.kube.tasks import settled
 from trustplane.reporting import pull_failures
 
-COMPONENT: Final = "trustplane.dev/pulls"  # who reports
-BATCH: Final = 250  # Events in one go; another reconcile has the rest
-PAUSE: Final = 0.5  # seconds between two such goes
+COMPONENT: Final = "trustplane.dev/pulls"  # the reporting component of Events
+BATCH: Final = 250  # Events per reconcile; the next reconcile writes the rest
+PAUSE: Final = 0.5  # seconds between two batches
 _AT_A_TIME: Final = 8
 _INSTANCE: Final = socket.gethostname()
-# Seconds: API servers drop Events that nobody has touched for an hour; up to ten minutes later somebody looks.
+# Seconds. API servers delete Events an hour after their last change; the next reconcile may be ten minutes later.
 _RENEWED: Final = (25 * 60.0, 45 * 60.0)
 
 _log = structlog.get_logger(__name__)
@@ -34,33 +34,33 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Telling:
-    """What a pod is to be told."""
+    """The explanation of a failure, to be reported on a pod."""
 
     pod: PodMetadata
     cause: Code
-    text: Callable[[], str]  # made only where it is told
+    text: Callable[[], str]  # evaluated only when a new Event is written
 
 
 async def tell(watch: PullWatch, tellings: Iterable[Telling]) -> None:
-    """Tell pods of a workload cluster; note when each is to be told again.
+    """Write Events on pods of a workload cluster, and note when to renew each.
 
     Raises:
-        UnavailableError: The cluster does not answer; those that are not noted have not been told.
+        UnavailableError: The cluster does not answer; Events without a noted renewal are not written.
     """
-    places, clock = asyncio.Semaphore(_AT_A_TIME), asyncio.get_running_loop()
+    slots, clock = asyncio.Semaphore(_AT_A_TIME), asyncio.get_running_loop()
 
-    async def one(telling: Telling) -> None:
-        async with places:
+    async def report(telling: Telling) -> None:
+        async with slots:
             is_known = watch.is_told(telling.pod, telling.cause)
-            PULL_EVENTS.labels(await _tell(watch.client, telling, is_known=is_known)).inc()
-            until = clock.time() + random.uniform(*_RENEWED)  # noqa: S311  spreads the renewals
+            PULL_EVENTS.labels(await _report(watch.client, telling, is_known=is_known)).inc()
+            until = clock.time() + random.uniform(*_RENEWED)  # noqa: S311  spreads the load
             watch.note(telling.pod, telling.cause, until)
 
-    await settled(*map(one, tellings))
+    await settled(*map(report, tellings))
 
 
-async def _tell(client: Client, telling: Telling, *, is_known: bool) -> str:
-    """Tell one pod; return what became of it."""
+async def _report(client: Client, telling: Telling, *, is_known: bool) -> str:
+    """Write the Event of one pod; return the result as a metric label."""
     now = datetime.now(UTC)
     try:
         if is_known and await _renew(client, telling, now):
@@ -68,19 +68,19 @@ async def _tell(client: Client, telling: Telling, *, is_known: bool) -> str:
         await client.create(EVENTS, _body(telling, now))
     except AlreadyExistsError:
         return "known"
-    except (NotFoundError, ForbiddenError, InvalidError) as error:  # as in a namespace that is being deleted
+    except (NotFoundError, ForbiddenError, InvalidError) as error:  # for example, the namespace is being deleted
         _log.info("event on a pod refused", pod=f"{telling.pod.namespace}/{telling.pod.name}", error=str(error))
         return "refused"
     return "made"
 
 
 async def _renew(client: Client, telling: Telling, now: datetime) -> bool:
-    """Count an Event once more, which keeps it for another hour; tell whether it is there."""
+    """Increase an Event's count, which keeps it for another hour; return whether it exists."""
     name, namespace = pull_failures.event_name(telling.pod, telling.cause), telling.pod.namespace
-    found = await client.find(EVENTS, name, namespace)
-    if found is None:
+    event = await client.find(EVENTS, name, namespace)
+    if event is None:
         return False
-    count = (found.get("series") or {}).get("count", 1) + 1
+    count = (event.get("series") or {}).get("count", 1) + 1
     series: Json = {"count": count, "lastObservedTime": pull_failures.micro_time(now)}
     await client.patch(EVENTS, name, namespace, {"series": series})
     return True

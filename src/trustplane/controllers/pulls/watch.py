@@ -1,8 +1,8 @@
-"""The failing pulls of one workload cluster, followed by one watch of its pods.
+"""The failing pulls of one workload cluster, by one watch of its pods.
 
-Statuses of pods are watched, not the kubelets' Events: those come two or three an attempt, are dropped by the kubelets'
-own limits, and are gone after an hour, while a status says at any time what fails now. A pod that waits may be in any
-phase, so no field selector finds it; the pods on which nothing fails are dropped as soon as they are read.
+The watch covers pod statuses, not the kubelets' Events: kubelets send two or three Events per attempt, drop some due to
+rate limits, and Events expire after an hour, whereas a status always shows current failures. Waiting pods can be in any
+phase, so no field selector covers them; pods without failures are dropped as soon as they are decoded.
 """
 
 import asyncio
@@ -21,17 +21,15 @@ from trustplane.kube.kinds import WORKLOAD_PODS
 from trustplane.kube.pace import Pace
 from trustplane.proof import probe
 
-MOST_PODS: Final = (
-    5000  # that are followed at a time in one cluster; the others are counted, and come when there is room
-)
-_REST: Final = 10.0  # seconds between two watches while changes are many: those of thousands of pods
-_PAUSE: Final = 1.0  # seconds in which changes are collected before anybody looks at them
-_PAUSE_EACH: Final = 0.002  # and for each pod that fails, so that a look costs the same share of time for any number
+MOST_PODS: Final = 5000  # tracked concurrently per cluster; further pods are counted, and tracked when others recover
+_REST: Final = 10.0  # seconds between two watches during many changes, such as those of thousands of pods
+_PAUSE: Final = 1.0  # seconds to collect changes before a reconcile
+_PAUSE_EACH: Final = 0.002  # more per failing pod: keeps the share of CPU time constant for any number
 
 
 @dataclass(frozen=True)
 class FailingPod:
-    """A pod that waits for images in vain."""
+    """A pod with failing image pulls."""
 
     pod: PodMetadata
     node: str
@@ -40,55 +38,53 @@ class FailingPod:
 
 @dataclass
 class PullWatch:
-    """What fails in one workload cluster, as last seen.
+    """The current failures in one workload cluster.
 
     Attributes:
         client: To the workload cluster.
         wake: Called some time after a change.
-        pods: Those that fail, of which there are `MOST_PODS` at most, as they were first seen.
-        told: When a pod's Event of a cause is to be renewed, by the pod's UID and cause: seconds of the loop's clock.
+        pods: The failing pods, at most `MOST_PODS`, in the order of their first failure.
+        told: When to renew an Event, by the pod's UID and the cause: seconds of the loop's clock.
     """
 
     client: Client
     wake: Callable[[], None]
     pods: dict[Key, FailingPod] = field(default_factory=dict)
     told: dict[str, dict[Code, float]] = field(default_factory=dict)
-    _others: OrderedDict[Key, None] = field(default_factory=OrderedDict)  # that fail, and for which there is no room
+    _others: OrderedDict[Key, None] = field(default_factory=OrderedDict)  # failing pods beyond the limit
     _timer: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
-        self._informer: Informer[Pod] = Informer(
-            self.client, WORKLOAD_PODS, pace=Pace(rest=_REST), keep=_is_of_interest
-        )
+        self._informer: Informer[Pod] = Informer(self.client, WORKLOAD_PODS, pace=Pace(rest=_REST), keep=_is_failing)
         self._informer.subscribe(self._notice)
 
     @property
     def is_current(self) -> bool:
-        """Whether the cluster answered when it was last asked."""
+        """Whether the cluster answered the last request."""
         return self._informer.is_current
 
     @property
     def more(self) -> int:
-        """How many pods fail that are not followed."""
+        """The number of failing pods that are not tracked."""
         return len(self._others)
 
     def is_due(self, pod: PodMetadata, cause: Code, now: float) -> bool:
-        """Tell whether a pod is to be told of a cause by now."""
-        told = self.told.get(pod.uid)
-        return told is None or told.get(cause, now) <= now
+        """Return whether the pod's Event for a cause must be created or renewed now."""
+        renewals = self.told.get(pod.uid)
+        return renewals is None or renewals.get(cause, now) <= now
 
     def is_told(self, pod: PodMetadata, cause: Code) -> bool:
-        """Tell whether a pod was told of a cause, as far as this process knows."""
+        """Return whether this process has reported a cause on a pod."""
         return cause in self.told.get(pod.uid, {})
 
     def note(self, pod: PodMetadata, cause: Code, until: float) -> None:
-        """Note that a pod was told of a cause, unless it is gone meanwhile."""
-        found = self.pods.get(Key(pod.namespace, pod.name))
-        if found and found.pod.uid == pod.uid:
+        """Note that a cause was reported on a pod, if the pod still fails."""
+        tracked = self.pods.get(Key(pod.namespace, pod.name))
+        if tracked and tracked.pod.uid == pod.uid:
             self.told.setdefault(pod.uid, {})[cause] = until
 
     async def run(self) -> None:
-        """Follow the pods until cancelled."""
+        """Track the pods until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._informer.run())
@@ -103,32 +99,32 @@ class PullWatch:
             self._others.pop(change.key, None)
             gone = self.pods.pop(change.key, None)
             self.told.pop(gone.pod.uid if gone else "", None)
-            self._follow_others()
-            self._plan()
+            self._track_others()
+            self._schedule()
         elif change.key not in self.pods and len(self.pods) >= MOST_PODS:
             if change.key not in self._others:
                 self._others[change.key] = None
-                self._plan()
-        elif self._is_news(change.key, change.new):
-            self._plan()
+                self._schedule()
+        elif self._track(change.key, change.new):
+            self._schedule()
 
-    def _follow_others(self) -> None:
-        """Follow those that have waited for longest, as far as there is room."""
+    def _track_others(self) -> None:
+        """Track further pods up to the limit, longest wait first."""
         while self._others and len(self.pods) < MOST_PODS:
             key, _ = self._others.popitem(last=False)
             pod = self._informer.get(key)
             if pod is not None:
-                self._is_news(key, pod)
+                self._track(key, pod)
 
-    def _is_news(self, key: Key, pod: Pod) -> bool:
-        """Keep what fails on a pod; tell whether it is something else than before."""
+    def _track(self, key: Key, pod: Pod) -> bool:
+        """Store the failures of a pod; return whether they changed."""
         before = self.pods.get(key)
         known = before.pulls if before and before.pod.uid == pod.metadata.uid else ()
         now = FailingPod(pod.metadata, pod.spec.node_name, retain_causes(known, failing_pulls(pod)))
         self.pods[key] = now
         return before is None or before.node != now.node or not have_same_failures(known, now.pulls)
 
-    def _plan(self) -> None:
+    def _schedule(self) -> None:
         if self._timer is None and self._informer.synced.is_set():
             seconds = _PAUSE + _PAUSE_EACH * len(self.pods)
             self._timer = asyncio.get_running_loop().call_later(seconds, self._due)
@@ -138,5 +134,5 @@ class PullWatch:
         self.wake()
 
 
-def _is_of_interest(pod: Pod) -> bool:
+def _is_failing(pod: Pod) -> bool:
     return pod.metadata.namespace != probe.NAMESPACE and bool(failing_pulls(pod))

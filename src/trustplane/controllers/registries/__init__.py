@@ -1,1 +1,1 @@
-"""Reports each Registry: its chain, its proofs, certificates at risk."""
+"""Controllers of Registries: chain, proofs and certificates at risk of each."""

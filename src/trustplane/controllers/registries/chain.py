@@ -1,4 +1,4 @@
-"""What a registry serves, and which entry of the service's list makes nodes trust it."""
+"""The chain served by a registry, and the entry of the service's list that anchors it."""
 
 import base64
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from trustplane.trust.entries import TrustSet
 
 @dataclass(frozen=True)
 class Dialled:
-    """What came of dialling a registry."""
+    """The result of dialling a registry."""
 
     chain: tuple[ServedCertificate, ...] = ()
     anchor: Anchor | None = None
-    served: int = 0  # certificates that it sends; the chain has the first of them
-    failure: str = ""  # why nothing was served
+    served: int = 0  # number of certificates sent; the chain has the first of them
+    failure: str = ""  # why no chain was served
 
 
 def look(host: str, trust: TrustSet, now: datetime) -> Dialled:
-    """Dial a registry, and judge what it serves as a node with this set would. It blocks for at most some seconds."""
+    """Dial a registry, and verify its chain like a node with this trust set. Blocks for at most a few seconds."""
     address = Address.read(host)
     served = dial(address)
     if served.failure:
@@ -33,37 +33,37 @@ def look(host: str, trust: TrustSet, now: datetime) -> Dialled:
 
 
 def _chain(served: Served) -> tuple[ServedCertificate, ...]:
-    found = []
+    chain = []
     for der in served.certificates[:MAX_CHAIN]:
         try:
-            one = GoCertificate.read(der)
+            certificate = GoCertificate.read(der)
         except MalformedError:
             continue
         data = base64.b64encode(der).decode()
-        ends = datetime.fromtimestamp(min(one.not_after.seconds, _LAST), UTC)
-        found.append(
+        ends = datetime.fromtimestamp(min(certificate.not_after.seconds, _LAST), UTC)
+        chain.append(
             ServedCertificate(
-                subject=clean(str(one.subject), MAX_SUBJECT),
-                issuer=clean(str(one.issuer), MAX_SUBJECT),
-                fingerprint=one.fingerprint,
+                subject=clean(str(certificate.subject), MAX_SUBJECT),
+                issuer=clean(str(certificate.issuer), MAX_SUBJECT),
+                fingerprint=certificate.fingerprint,
                 not_after=ends,
                 data=data if len(data) <= MAX_CERTIFICATE else "",
             )
         )
-    return tuple(found)
+    return tuple(chain)
 
 
 _LAST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 def _anchor(served: Served, address: Address, trust: TrustSet, now: datetime) -> Anchor | None:
-    """Return what anchors the chain: the server's own certificate only where no CA of the list does."""
-    listed = {one.fingerprint: (entry.name, one) for entry in trust.entries for one in entry.certificates}
+    """Return the anchor of the chain: a CA of the list, otherwise the server's own certificate if listed."""
+    listed = {anchor.fingerprint: (entry.name, anchor) for entry in trust.entries for anchor in entry.certificates}
     leaf = served.certificates[0] if served.certificates else b""
-    without = Pool.read(one.der for _, one in listed.values() if one.der != leaf)
-    for pool in (without, Pool.read(one.der for _, one in listed.values())):
-        found = listed.get(verify(served.certificates, pool, address.host, now).anchor)
-        if found:
-            name, one = found
-            return Anchor(name=name, fingerprint=one.fingerprint, not_after=one.expires)
+    without_leaf = Pool.read(anchor.der for _, anchor in listed.values() if anchor.der != leaf)
+    for pool in (without_leaf, Pool.read(anchor.der for _, anchor in listed.values())):
+        match = listed.get(verify(served.certificates, pool, address.host, now).anchor)
+        if match:
+            name, anchor = match
+            return Anchor(name=name, fingerprint=anchor.fingerprint, not_after=anchor.expires)
     return None

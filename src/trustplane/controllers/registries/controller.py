@@ -1,4 +1,4 @@
-"""Registry: what it serves, by which CA nodes trust it, and how many do."""
+"""Controller of Registry: report its chain, the CA that anchors it, and how many nodes trust it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -30,17 +30,17 @@ from trustplane.reporting.pull_failures import of_registry
 from trustplane.reporting.tally import Tally
 
 _DIAL_EVERY = timedelta(minutes=10)
-_DEBOUNCE = 1.0  # seconds, in which what many clusters say becomes one look
+_DEBOUNCE = 1.0  # seconds to collect changes of several clusters
 
 
 class RegistryReconciler:
-    """Keeps the status of registries true.
+    """Keep the status of registries current.
 
     Args:
         client: To the management cluster.
-        view: What is seen of clusters.
-        recorder: For events.
-        namespace: Trustplane's own.
+        view: The view of clusters.
+        recorder: Recorder of Events.
+        namespace: Trustplane's own namespace.
     """
 
     def __init__(self, client: Client, view: View, recorder: Recorder, *, namespace: str) -> None:
@@ -53,17 +53,17 @@ class RegistryReconciler:
         self._index = RegistryIndex(view, recorder, self._wake)
 
     def controllers(self) -> list[Controller]:
-        """Return the controllers: of what clusters say, and of what Registries say of that."""
+        """Return the controllers: of the index by cluster, and of the Registries."""
         return [self._index.controller(), self._controller]
 
     def _wake(self, key: Key) -> None:
         self._controller.wake(key, after=_DEBOUNCE)
 
     def _all(self, _: object) -> list[Key]:
-        return [key_of(one) for one in self._view.registries.items()]
+        return [key_of(registry) for registry in self._view.registries.items()]
 
     async def reconcile(self, key: Key) -> Result:
-        """Look at one registry from here, and at what nodes prove of it."""
+        """Dial one registry from here, and summarise the nodes' proofs for it."""
         registry = self._view.registries.get(key)
         if registry is None or registry.metadata.deletion_timestamp:
             return Result()
@@ -80,10 +80,11 @@ class RegistryReconciler:
         return Result(requeue_after=_DIAL_EVERY.total_seconds())
 
     async def _dial(self, registry: Registry, now: datetime) -> Dialled | None:
-        """Dial now and then; None where what the status says is new enough."""
-        last, known = registry.status.last_dialled, registry.status.conditions
-        seen = all(one.observed_generation == registry.metadata.generation for one in known) and bool(known)
-        if last and seen and now - last < _DIAL_EVERY:
+        """Dial the registry; None if the status is recent enough."""
+        last, conditions = registry.status.last_dialled, registry.status.conditions
+        generation = registry.metadata.generation
+        is_current = bool(conditions) and all(known.observed_generation == generation for known in conditions)
+        if last and is_current and now - last < _DIAL_EVERY:
             return None
         try:
             return await asyncio.to_thread(look, registry.spec.host, self._view.service().trust, now)
@@ -92,8 +93,8 @@ class RegistryReconciler:
 
     async def _write(self, registry: Registry, status: RegistryStatus, now: datetime) -> None:
         generation = registry.metadata.generation
-        reached = [msgspec.structs.replace(one, observed_generation=generation) for one in status.conditions]
-        conditions = merge(registry.status.conditions, reached, now)
+        new = [msgspec.structs.replace(condition, observed_generation=generation) for condition in status.conditions]
+        conditions = merge(registry.status.conditions, new, now)
         body = fitted(KIND, {**msgspec.to_builtins(status), "conditions": to_json(conditions)})
         if msgspec.convert(body, RegistryStatus) == registry.status:
             return
@@ -104,55 +105,56 @@ class RegistryReconciler:
             )
         except NotFoundError:
             return
-        old = {one.type: (one.status, one.reason) for one in registry.status.conditions}
+        # Numbers in messages change with every node; only another status or reason deserves an Event.
+        old = {known.type: (known.status, known.reason) for known in registry.status.conditions}
         changed = turned(registry.status.conditions, conditions, {REACHABLE, TRUSTED})
-        await report(
-            self._recorder, registry, [one for one in changed if old.get(one.type) != (one.status, one.reason)]
-        )
+        events = [new for new in changed if old.get(new.type) != (new.status, new.reason)]
+        await report(self._recorder, registry, events)
 
 
-def _status(registry: Registry, dialled: Dialled | None, said: Tally, now: datetime) -> RegistryStatus:
+def _status(registry: Registry, dialled: Dialled | None, tally: Tally, now: datetime) -> RegistryStatus:
     before, is_new = registry.status, dialled is not None
-    found = dialled or Dialled(chain=tuple(before.chain), anchor=before.anchor)
+    result = dialled or Dialled(chain=tuple(before.chain), anchor=before.anchor)
     return RegistryStatus(
-        # What it served last is worth keeping while it cannot be reached.
-        chain=list(found.chain or before.chain),
-        anchor=found.anchor if found.chain else before.anchor,
-        clusters=Count(trusting=said.trusting_clusters, total=said.clusters),
-        nodes=Count(trusting=said.trusting, total=said.nodes),
-        trusting_clusters=f"{said.trusting_clusters}/{said.clusters}",
+        # Keep the last served chain while the registry is unreachable.
+        chain=list(result.chain or before.chain),
+        anchor=result.anchor if result.chain else before.anchor,
+        clusters=Count(trusting=tally.trusting_clusters, total=tally.clusters),
+        nodes=Count(trusting=tally.trusting, total=tally.nodes),
+        trusting_clusters=f"{tally.trusting_clusters}/{tally.clusters}",
         last_dialled=now if is_new else before.last_dialled,
-        conditions=[_reachable(before, dialled, said), _trusted(said)],
+        conditions=[_reachable(before, dialled, tally), _trusted(tally)],
     )
 
 
-def _reachable(before: RegistryStatus, dialled: Dialled | None, said: Tally) -> Condition:
-    old = next((one for one in before.conditions if one.type == REACHABLE), None)
+def _reachable(before: RegistryStatus, dialled: Dialled | None, tally: Tally) -> Condition:
+    old = next((condition for condition in before.conditions if condition.type == REACHABLE), None)
     if dialled is None and old and old.reason == "Dialled":
         return Condition(type=REACHABLE, status=old.status, reason=old.reason, message=old.message)
     if dialled and not dialled.failure:
         more = f"; the first {len(dialled.chain)} are listed" if dialled.served > len(dialled.chain) else ""
-        words = f"It serves {dialled.served} certificates{more}"
-        return Condition(type=REACHABLE, status=TRUE, reason="Dialled", message=words)
+        message = f"The registry serves {dialled.served} certificates{more}"
+        return Condition(type=REACHABLE, status=TRUE, reason="Dialled", message=message)
     here = f"From here: {dialled.failure}" if dialled else old.message.partition(". ")[2] if old else ""
-    if said.reaching:
-        words = f"{said.reaching} of {said.nodes} nodes reach it. {here}"
-        return Condition(type=REACHABLE, status=TRUE, reason="FromNodes", message=words)
-    words = f"No node has reached it yet. {here}"
-    return Condition(type=REACHABLE, status=FALSE if dialled or old else UNKNOWN, reason="Unreachable", message=words)
+    if tally.reaching:
+        message = f"{tally.reaching} of {tally.nodes} nodes reach the registry. {here}"
+        return Condition(type=REACHABLE, status=TRUE, reason="FromNodes", message=message)
+    message = f"No node has reached the registry yet. {here}"
+    return Condition(type=REACHABLE, status=FALSE if dialled or old else UNKNOWN, reason="Unreachable", message=message)
 
 
-def _trusted(said: Tally) -> Condition:
-    if said.refusing:
-        named = _named(said.refusals, said.refusing)
-        words = f"{said.refusing} of {said.nodes} nodes do not trust it: {named}"
-        return Condition(type=TRUSTED, status=FALSE, reason=clustertrust.NOT_TRUSTED, message=words)
-    if said.silent or not said.nodes:
-        named = _named(said.silences, said.silent)
-        words = f"{said.silent} of {said.nodes} nodes have not proven it: {named}" if said.nodes else "No nodes yet"
-        return Condition(type=TRUSTED, status=UNKNOWN, reason="NotProven", message=words)
-    words = f"All {said.nodes} nodes trust it"
-    return Condition(type=TRUSTED, status=TRUE, reason=clustertrust.PROVEN, message=words)
+def _trusted(tally: Tally) -> Condition:
+    if tally.refusing:
+        named = _named(tally.refusals, tally.refusing)
+        message = f"{tally.refusing} of {tally.nodes} nodes do not trust the registry: {named}"
+        return Condition(type=TRUSTED, status=FALSE, reason=clustertrust.NOT_TRUSTED, message=message)
+    if tally.silent or not tally.nodes:
+        named = _named(tally.silences, tally.silent)
+        unproven = f"{tally.silent} of {tally.nodes} nodes have not proven trust: {named}"
+        message = unproven if tally.nodes else "No nodes yet"
+        return Condition(type=TRUSTED, status=UNKNOWN, reason="NotProven", message=message)
+    message = f"All {tally.nodes} nodes trust the registry"
+    return Condition(type=TRUSTED, status=TRUE, reason=clustertrust.PROVEN, message=message)
 
 
 def _named(shown: Sequence[str], count: int) -> str:

@@ -1,7 +1,7 @@
-"""What each cluster says of each registry, kept current cluster by cluster, so that a Registry only adds up.
+"""Index of each cluster's assessment of each registry, updated per cluster; a Registry only sums up.
 
-It is derived from what informers last saw, and holds no truth of its own: after a restart it is worked out once more.
-A cluster of which nothing can be read counts as one that has proven nothing. It harms no other, and is told so.
+The index is derived from the informers' caches, and rebuilt after a restart. A cluster with unreadable records counts
+as unproven and is reported with an Event; it does not affect other clusters.
 """
 
 import asyncio
@@ -26,46 +26,46 @@ from trustplane.reporting.registry_assessment import registry_host
 from trustplane.reporting.risks import Risk
 from trustplane.reporting.tally import Tally
 
-_SLICE: Final = 200  # clusters that are gone through before other tasks have their turn
+_SLICE: Final = 200  # clusters processed before yielding to other tasks
 _log = structlog.get_logger(__name__)
 
 P = TypeVar("P")
 T = TypeVar("T")
 _Report = tuple[tuple[PullFailure, ...], tuple[ImageSource, ...]]
-_Entries = frozenset[tuple[str, str]]  # fingerprints and names
-_List = tuple[str, _Entries]  # whose it is
+_Entries = frozenset[tuple[str, str]]  # fingerprints and names of entries
+_List = tuple[str, _Entries]  # owner and entries of a trust list
 
 
 @dataclass(frozen=True)
 class _Cluster:
-    """What counts of one cluster."""
+    """The assessments and list of one cluster."""
 
-    tallies: Mapping[str, Tally] = field(default_factory=dict)  # by host of the registries that select it
-    reports: Mapping[str, _Report] = field(default_factory=dict)  # by host that its ClusterTrust names
-    owner: str = ""  # whose list it is to have; empty: the service's
+    tallies: Mapping[str, Tally] = field(default_factory=dict)  # by host of the Registries that select the cluster
+    reports: Mapping[str, _Report] = field(default_factory=dict)  # by host in its ClusterTrust
+    owner: str = ""  # owner of its desired list; empty: the service
     listed: _Entries = frozenset()
 
     @property
     def origin(self) -> _List:
-        """What is the same for all clusters with the service's list."""
+        """The identity of its list; equal for all clusters with the service's list."""
         return self.owner, self.listed
 
     @property
     def fingerprints(self) -> set[str]:
-        """Of the entries."""
-        return {one for one, _ in self.listed}
+        """The fingerprints of the listed certificates."""
+        return {fingerprint for fingerprint, _ in self.listed}
 
 
 _NOTHING: Final = _Cluster()
 
 
 class RegistryIndex:
-    """Clusters by what they say of registries.
+    """Index of clusters by their assessments of registries.
 
     Args:
-        view: What is seen of clusters.
-        recorder: For events about clusters that cannot be read.
-        changed: Called with each Registry about which something else is said now.
+        view: The view of clusters.
+        recorder: Recorder of Events about unreadable clusters.
+        changed: Called with each Registry with a changed assessment.
     """
 
     def __init__(self, view: View, recorder: Recorder, changed: Callable[[Key], None]) -> None:
@@ -79,7 +79,7 @@ class RegistryIndex:
         self._unreadable: set[Key] = set()
 
     def controller(self) -> Controller:
-        """Return the controller that keeps it current."""
+        """Return the controller that keeps the index current."""
         view = self._view
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
@@ -92,15 +92,15 @@ class RegistryIndex:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every cluster has been looked at; before that, sums would be too small."""
+        """Whether every cluster is indexed; until then, sums are too small."""
         return all(key in self._clusters for key in self._view.all_keys())
 
     async def reconcile(self, key: Key) -> Result:
-        """Look at one cluster, and tell the registries of which it says something else now."""
+        """Assess one cluster, and wake the Registries with a changed assessment."""
         try:
             now = await self._read(key)
         except TrustplaneError:
-            if key not in self._clusters:  # what is known of it stays until it can be looked at again
+            if key not in self._clusters:  # otherwise the last assessment stays until the next success
                 self._silence(key)
             raise
         except Exception:
@@ -112,127 +112,128 @@ class RegistryIndex:
         return Result()
 
     async def tally(self, host: str) -> Tally:
-        """Return what all clusters say of a registry."""
-        sums, found = [], self._tallies.get(host, {})
-        for keys in _slices(sorted(found)):
-            sums.append(tally.total(found[key] for key in keys if key in found))
+        """Return the sum of all clusters' assessments of a registry."""
+        sums, tallies = [], self._tallies.get(host, {})
+        for keys in _slices(sorted(tallies)):
+            sums.append(tally.total(tallies[key] for key in keys if key in tallies))
             await asyncio.sleep(0)
         return tally.total(sums)
 
     def reporting(self, registry: Registry) -> list[ClusterTrust]:
-        """Return the ClusterTrusts that tell of failing pulls, or of untrusted images, of a registry."""
+        """Return the ClusterTrusts with failing pulls or untrusted images of a registry."""
         keys = sorted(self._reporting.get(registry_host(registry), ()))
-        return [one for one in map(self._view.trusts.get, keys) if one is not None]
+        return [trust for trust in map(self._view.trusts.get, keys) if trust is not None]
 
     async def risks(self, registry: Registry, now: datetime) -> list[Risk]:
-        """Return what is at risk of a registry, by its certificates and by what clusters say of it and list."""
-        found = list(risks.of_registry(registry, now))
-        keys = {key_of(one) for one in self.reporting(registry)}
+        """Return the risks of a registry, from its certificates and from the clusters' reports and lists."""
+        registry_risks = list(risks.of_registry(registry, now))
+        keys = {key_of(trust) for trust in self.reporting(registry)}
         for fingerprint in _fingerprints(registry):
-            keys |= {next(iter(having)) for having in self._listing.get(fingerprint, {}).values()}
+            keys |= {next(iter(clusters)) for clusters in self._listing.get(fingerprint, {}).values()}
         for part in _slices(sorted(keys)):
             for key in part:
-                found += self._risks_of(key, registry, now)
+                registry_risks += self._risks_of(key, registry, now)
             await asyncio.sleep(0)
-        return found
+        return registry_risks
 
     def _risks_of(self, key: Key, registry: Registry, now: datetime) -> list[Risk]:
         trust = self._view.trusts.get(key)
         try:
             return risks.of_cluster(trust, [registry], now) if trust else []
-        except Exception:  # noqa: BLE001  one cluster is not to harm the others
-            _log.exception("what a cluster says of a registry cannot be read", cluster=str(key))
+        except Exception:  # noqa: BLE001  one cluster must not affect the others
+            _log.exception("cannot read a cluster's reports on a registry", cluster=str(key))
             return []
 
     async def _read(self, key: Key) -> _Cluster | None:
-        seen = await self._view.see(key)
+        snapshot = await self._view.see(key)
         cluster = self._view.clusters.get(key)
-        if seen is None:
+        if snapshot is None:
             return _NOTHING if cluster else None
-        tallies = tally.of_cluster(str(key), seen.nodes, seen.hosts)
-        return _of_trust(tallies, seen.trust, key)
+        tallies = tally.of_cluster(str(key), snapshot.nodes, snapshot.hosts)
+        return _of_trust(tallies, snapshot.trust, key)
 
     def _silence(self, key: Key) -> None:
         if cluster := self._view.clusters.get(key):
             silence = tally.unreadable(str(key), len(self._view.machines_of(key)))
-            self._put(key, _Cluster(tallies={one.spec.host: silence for one in self._view.selected(cluster)}))
+            self._put(key, _Cluster(tallies={registry.spec.host: silence for registry in self._view.selected(cluster)}))
 
     async def _set_aside(self, key: Key) -> None:
         self._silence(key)
         about = self._view.trusts.get(key) or self._view.clusters.get(key)
         if about is not None and key not in self._unreadable:
             self._unreadable.add(key)
-            words = "What is recorded of the trust of this cluster cannot be read: see the manager's log"
-            await self._recorder.event(about, "TrustUnreadable", words, warning=True)
+            message = "The trust records of this cluster cannot be read. See the manager's log"
+            await self._recorder.event(about, "TrustUnreadable", message, warning=True)
         UNREADABLE_CLUSTERS.set(len(self._unreadable))
 
     def _put(self, key: Key, now: _Cluster | None) -> None:
         before, after = self._clusters.get(key, _NOTHING), now or _NOTHING
         for host in before.tallies:
             _remove(self._tallies, host, key)
-        for host, said in after.tallies.items():
-            self._tallies.setdefault(host, {})[key] = said
+        for host, total in after.tallies.items():
+            self._tallies.setdefault(host, {})[key] = total
         for host in before.reports:
             _remove(self._reporting, host, key)
         for host in after.reports:
             self._reporting.setdefault(host, {})[key] = True
-        for one in before.fingerprints:
-            _remove(self._listing[one], before.origin, key)
-            if not self._listing[one]:
-                del self._listing[one]
-        for one in after.fingerprints:
-            self._listing.setdefault(one, {}).setdefault(after.origin, {})[key] = True
+        for fingerprint in before.fingerprints:
+            _remove(self._listing[fingerprint], before.origin, key)
+            if not self._listing[fingerprint]:
+                del self._listing[fingerprint]
+        for fingerprint in after.fingerprints:
+            self._listing.setdefault(fingerprint, {}).setdefault(after.origin, {})[key] = True
         if now is None:
             self._clusters.pop(key, None)
         else:
             self._clusters[key] = now
-        self._tell(before, after)
+        self._notify(before, after)
 
-    def _tell(self, before: _Cluster, after: _Cluster) -> None:
+    def _notify(self, before: _Cluster, after: _Cluster) -> None:
         hosts = _changed(before.tallies, after.tallies)
         reported = _changed(before.reports, after.reports)
-        listed = {one for one, _ in before.listed ^ after.listed}
+        listed = {fingerprint for fingerprint, _ in before.listed ^ after.listed}
         if not hosts and not reported and not listed:
             return
-        for one in self._view.registries.items():
-            if one.spec.host in hosts or registry_host(one) in reported or listed & _fingerprints(one):
-                self._changed(key_of(one))
+        for registry in self._view.registries.items():
+            if registry.spec.host in hosts or registry_host(registry) in reported or listed & _fingerprints(registry):
+                self._changed(key_of(registry))
 
 
 def _of_trust(tallies: Mapping[str, Tally], trust: ClusterTrust | None, key: Key) -> _Cluster:
     if trust is None:
         return _Cluster(tallies)
     status, desired = trust.status, trust.status.desired
-    hosts = {one.host for one in status.failures}
-    hosts |= {one.host for one in status.images if one.trust == NOT_TRUSTED}
+    hosts = {failure.host for failure in status.failures}
+    hosts |= {image.host for image in status.images if image.trust == NOT_TRUSTED}
     reports = {host: _report(trust, host) for host in hosts}
     if desired is None:
         return _Cluster(tallies, reports)
     owner = "" if desired.source == SERVICE else str(key)
-    listed = frozenset((one, entry.name) for entry in desired.entries for one in entry.fingerprints)
+    listed = frozenset((fingerprint, entry.name) for entry in desired.entries for fingerprint in entry.fingerprints)
     return _Cluster(tallies, reports, owner, listed)
 
 
 def _report(trust: ClusterTrust, host: str) -> _Report:
-    failures = tuple(one for one in trust.status.failures if one.host == host)
-    return failures, tuple(one for one in trust.status.images if one.host == host and one.trust == NOT_TRUSTED)
+    failures = tuple(failure for failure in trust.status.failures if failure.host == host)
+    images = (image for image in trust.status.images if image.host == host)
+    return failures, tuple(image for image in images if image.trust == NOT_TRUSTED)
 
 
 def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
-    return {one for one in before.keys() | after.keys() if before.get(one) != after.get(one)}
+    return {host for host in before.keys() | after.keys() if before.get(host) != after.get(host)}
 
 
-def _remove(found: dict[P, dict[Key, T]], place: P, key: Key) -> None:
-    """Forget a cluster in one place, and the place with the last of them: who names it may be anybody."""
-    if (keys := found.get(place)) is not None:
+def _remove(index: dict[P, dict[Key, T]], place: P, key: Key) -> None:
+    """Remove a cluster from a place of an index, and empty places: tenants can name any number of them."""
+    if (keys := index.get(place)) is not None:
         keys.pop(key, None)
         if not keys:
-            del found[place]
+            del index[place]
 
 
 def _fingerprints(registry: Registry) -> set[str]:
     anchor, chain = registry.status.anchor, registry.status.chain
-    return ({one.fingerprint for one in chain} | ({anchor.fingerprint} if anchor else set())) - {""}
+    return ({certificate.fingerprint for certificate in chain} | ({anchor.fingerprint} if anchor else set())) - {""}
 
 
 def _slices(keys: Iterable[Key]) -> Iterator[list[Key]]:

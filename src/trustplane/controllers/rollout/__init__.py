@@ -1,1 +1,1 @@
-"""Carries out the plan of each cluster's rollout."""
+"""Controllers of rollouts: execute each cluster's plan, and report its progress."""

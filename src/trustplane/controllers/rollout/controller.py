@@ -1,8 +1,8 @@
-"""The rollout of each cluster's trust: what new machines boot with, and what running nodes have.
+"""Controller of rollouts: each cluster's boot set, and the trust of its running nodes.
 
-What is to be done is `trust.rollout`'s decision, made anew whenever an object or a write has changed. Here it is
-carried out: records and Secrets in the management cluster at once, writes on nodes as tasks of their own, so that a
-node that does not answer holds up nobody.
+`rollout.planning` decides again after every change of an object or a write. This module executes the plan: records and
+Secrets in the management cluster immediately, writes to nodes as separate tasks, because an unreachable node must not
+delay others.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,19 +36,19 @@ from trustplane.trust.entries import TrustSet
 
 _WORKERS: Final = 16
 _ROLL_SECONDS: Final = 5.0
-_STALE_SECONDS: Final = 1.0  # for a change that wakes nobody, as that of a Machine's condition of ours
-_LOOK_SECONDS: Final = 60.0  # between looks at a cluster of which no watch tells all
+_STALE_SECONDS: Final = 1.0  # for a change that wakes no controller, such as that of our condition of a Machine
+_POLL_SECONDS: Final = 60.0  # between reconciles of a cluster that no watch covers completely
 
 _log = structlog.get_logger(__name__)
 
 
 class RolloutReconciler:
-    """Brings the set in force to the nodes of each cluster.
+    """Bring the set in force to the nodes of each cluster.
 
     Args:
         client: To the management cluster.
-        view: What is seen of clusters.
-        recorder: For events.
+        view: The view of clusters.
+        recorder: Recorder of Events.
     """
 
     def __init__(self, client: Client, view: View, recorder: Recorder) -> None:
@@ -56,23 +56,23 @@ class RolloutReconciler:
         self._view = view
         self._recorder = recorder
         self._writer = NodeWriter(client, self._wake)
-        self._born = Births(client)
-        self._on_work: Callable[[Key], None] = lambda _: None
-        self._controller = self._made()
+        self._births = Births(client)
+        self._notify: Callable[[Key], None] = lambda _: None
+        self._controller = self._create_controller()
 
     def controller(self) -> Controller:
         """Return the controller."""
         return self._controller
 
     def writing(self, key: Key) -> frozenset[str]:
-        """Return the names of a cluster's Machines that are being written on."""
+        """Return the names of a cluster's Machines with a write in progress."""
         return self._writer.writing(key)
 
     def tell(self, on_work: Callable[[Key], None]) -> None:
-        """Call somebody with each cluster on whose nodes a write has begun or ended, which no object says."""
-        self._on_work = on_work
+        """Set the callback for clusters with a write that began or ended; no object shows this."""
+        self._notify = on_work
 
-    def _made(self) -> Controller:
+    def _create_controller(self) -> Controller:
         view = self._view
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
@@ -89,142 +89,143 @@ class RolloutReconciler:
     def _wake(self, key: Key, after: float = 0.0) -> None:
         self._controller.wake(key, after=after)
         if not after:
-            self._on_work(key)
+            self._notify(key)
 
     async def reconcile(self, key: Key) -> Result:
-        """Bring one cluster a step further."""
-        seen = await self._view.see(key)
-        if seen is None:
-            self._born.forget(key)
-        if seen is None or seen.sets.in_force is None:
+        """Bring one cluster one step closer to its set in force."""
+        snapshot = await self._view.see(key)
+        if snapshot is None:
+            self._births.forget(key)
+        if snapshot is None or snapshot.sets.in_force is None:
             self._writer.forget(key)
             return Result()
-        if await self._born.record(seen):
-            return Result()  # which wakes us
-        await self._keep_set(key, seen, seen.sets.in_force)
-        look, found = self._planned(key, seen)
+        if await self._births.record(snapshot):
+            return Result()  # the watch wakes the controller
+        await self._keep_set(key, snapshot, snapshot.sets.in_force)
+        observation, rollout_plan = self._make_plan(key, snapshot)
         try:
-            await self._carry_out(key, seen, found)
+            await self._carry_out(key, snapshot, rollout_plan)
         except ConflictError:
-            # Decided on an object that has changed since. That change is on its way here, and wakes us.
+            # Based on an outdated object; the watch delivers the change and wakes the controller.
             return Result(requeue_after=_STALE_SECONDS)
-        await self._report(seen, found)
-        if found.state is State.CURRENT:  # what `trustplane undo` would bring back is among the last few
-            await trust_secrets.collect(self._client, seen, look, self._view.secrets_of(key))
-        return Result(requeue_after=self._again(key, seen, found))
+        await self._report(snapshot, rollout_plan)
+        if rollout_plan.state is State.CURRENT:  # the set that `trustplane undo` would restore is among the last few
+            await trust_secrets.collect(self._client, snapshot, observation, self._view.secrets_of(key))
+        return Result(requeue_after=self._retry_seconds(key, snapshot, rollout_plan))
 
-    def _again(self, key: Key, seen: Seen, found: Plan) -> float:
-        """Return after how many seconds to look again; 0: when something changes."""
-        # `rollout.after` is in whole seconds: a second roll in the same one changes nothing, and wakes nobody.
-        rolled = _ROLL_SECONDS if found.roll is not None else 0.0
-        # The Secret that a user made is followed by no watch.
-        is_waiting = seen.tkc is None or any(not one.node for one in seen.nodes)
-        times = (_LOOK_SECONDS if is_waiting else 0.0, rolled, self._writer.rest(key))
-        return min((one for one in times if one > 0), default=0.0)
+    def _retry_seconds(self, key: Key, snapshot: Seen, rollout_plan: Plan) -> float:
+        """Return the seconds until the next reconcile; 0: after the next change."""
+        # `rollout.after` has whole seconds: another roll in the same second changes nothing and wakes no controller.
+        rolled = _ROLL_SECONDS if rollout_plan.roll is not None else 0.0
+        # No watch covers Secrets created by users.
+        is_waiting = snapshot.tkc is None or any(not facts.node for facts in snapshot.nodes)
+        times = (_POLL_SECONDS if is_waiting else 0.0, rolled, self._writer.rest(key))
+        return min((time for time in times if time > 0), default=0.0)
 
-    async def _keep_set(self, key: Key, seen: Seen, trust: TrustSet) -> None:
-        """Have the set in force in a Secret of its own; that of a TanzuKubernetesCluster is there already."""
-        if secret.name_of(key.name, trust.digest) not in {one.metadata.name for one in self._view.secrets_of(key)}:
-            await trust_secrets.ensure(self._client, seen.cluster, trust)
+    async def _keep_set(self, key: Key, snapshot: Seen, trust: TrustSet) -> None:
+        """Keep the set in force in a separate Secret; for a TanzuKubernetesCluster, it exists already."""
+        names = {stored.metadata.name for stored in self._view.secrets_of(key)}
+        if secret.name_of(key.name, trust.digest) not in names:
+            await trust_secrets.ensure(self._client, snapshot.cluster, trust)
 
-    def _planned(self, key: Key, seen: Seen) -> tuple[Observed, Plan]:
-        """Return what is decided from, and the plan; made anew where the fleet's limit grants less than it wants."""
+    def _make_plan(self, key: Key, snapshot: Seen) -> tuple[Observed, Plan]:
+        """Return the observation and the plan, limited to the writes that the fleet-wide limit allows."""
         work = Work(writing=self._writer.writing(key), resting=self._writer.resting(key))
-        look = observed(seen, now=datetime.now(UTC), work=work)
-        found = plan(look)
-        granted = self._writer.allowance(key, len(found.write))
-        if granted < len(found.write):
-            look = replace(look, allowance=granted)
-            found = plan(look)
-        return look, found
+        observation = observed(snapshot, now=datetime.now(UTC), work=work)
+        rollout_plan = plan(observation)
+        granted = self._writer.allowance(key, len(rollout_plan.write))
+        if granted < len(rollout_plan.write):
+            observation = replace(observation, allowance=granted)
+            rollout_plan = plan(observation)
+        return observation, rollout_plan
 
-    async def _carry_out(self, key: Key, seen: Seen, found: Plan) -> None:
-        """Take the steps in their order; where one fails, the rest is left.
+    async def _carry_out(self, key: Key, snapshot: Seen, rollout_plan: Plan) -> None:
+        """Execute the steps in order, until one fails.
 
         Raises:
-            LostSetError: What new machines are to boot with is lost; nodes get the set in force all the same, since
-                its proof is what helps.
+            LostSetError: The boot set's content is lost. Nodes still get the set in force, because its proof restores
+                the boot set.
         """
         lost: LostSetError | None = None
         try:
-            # Both records in one change: Cluster API's webhooks judge each, which takes a while.
-            await self._annotate(seen, _records(found))
+            # Both records in one change, because each passes Cluster API's webhooks, which are slow.
+            await self._annotate(snapshot, _records(rollout_plan))
         except NotFoundError:
             return
-        for step in found.steps:
+        for step in rollout_plan.steps:
             try:
-                await self._take(key, seen, step)
+                await self._execute(key, snapshot, step)
             except LostSetError as error:
                 lost = error
             except NotFoundError:
-                return  # gone just now, which wakes us
+                return  # deleted in between; the watch wakes the controller
         if lost is not None:
             raise lost
 
-    async def _take(self, key: Key, seen: Seen, step: Step) -> None:
-        doing: dict[Action, Callable[[], Awaitable[None]]] = {
-            Action.BOOT: lambda: boot_data.write(self._client, self._view, seen, step.target),
-            Action.ROLL: lambda: replacement.roll(self._client, seen, step.target),
-            Action.WRITE: lambda: self._write(key, seen, step.target),
-            Action.DELETE: lambda: self._delete(seen, step.target),
-            Action.REMEDIATE: lambda: self._remediate(seen, step.target),
+    async def _execute(self, key: Key, snapshot: Seen, step: Step) -> None:
+        actions: dict[Action, Callable[[], Awaitable[None]]] = {
+            Action.BOOT: lambda: boot_data.write(self._client, self._view, snapshot, step.target),
+            Action.ROLL: lambda: replacement.roll(self._client, snapshot, step.target),
+            Action.WRITE: lambda: self._write(key, snapshot, step.target),
+            Action.DELETE: lambda: self._delete(snapshot, step.target),
+            Action.REMEDIATE: lambda: self._remediate(snapshot, step.target),
         }
-        if step.action in doing:  # records are made already
-            await doing[step.action]()
+        if step.action in actions:  # records are written already
+            await actions[step.action]()
 
-    async def _annotate(self, seen: Seen, annotations: Mapping[str, str]) -> None:
-        """Record on the Cluster as it was seen: whoever has changed it meanwhile makes this a conflict."""
+    async def _annotate(self, snapshot: Seen, annotations: Mapping[str, str]) -> None:
+        """Annotate the observed version of the Cluster; a change in between is a conflict."""
         if not annotations:
             return
-        metadata = seen.cluster.metadata
+        metadata = snapshot.cluster.metadata
         body: Json = {"metadata": {"annotations": dict(annotations), "resourceVersion": metadata.resource_version}}
         await self._client.patch(CLUSTERS, metadata.name, metadata.namespace, body)
 
-    async def _write(self, key: Key, seen: Seen, machine: str) -> None:
-        facts = next(one for one in seen.nodes if one.machine == machine)
-        self._writer.begin(key, seen.machines[machine], facts, seen.sets)
-        self._on_work(key)
+    async def _write(self, key: Key, snapshot: Seen, machine: str) -> None:
+        facts = next(facts for facts in snapshot.nodes if facts.machine == machine)
+        self._writer.begin(key, snapshot.machines[machine], facts, snapshot.sets)
+        self._notify(key)
 
-    async def _delete(self, seen: Seen, name: str) -> None:
-        machine = seen.machines[name]
+    async def _delete(self, snapshot: Seen, name: str) -> None:
+        machine = snapshot.machines[name]
         await self._client.delete(MACHINES, name, machine.metadata.namespace, uid=machine.metadata.uid)
-        message = f"Machine {name} cannot be reached and is replaced, as was asked for"
-        await self._recorder.event(seen.cluster, "TrustReplacing", message, warning=True)
+        message = f"Machine {name} is unreachable and was deleted for replacement, as requested"
+        await self._recorder.event(snapshot.cluster, "TrustReplacing", message, warning=True)
 
-    async def _remediate(self, seen: Seen, name: str) -> None:
-        """Mark a Machine as it was seen: a mark that somebody else has set meanwhile makes this a conflict."""
-        metadata = seen.machines[name].metadata
+    async def _remediate(self, snapshot: Seen, name: str) -> None:
+        """Mark the observed version of a Machine; a mark by another client in between is a conflict."""
+        metadata = snapshot.machines[name].metadata
         body: Json = {"metadata": {"annotations": {REMEDIATE: ""}, "resourceVersion": metadata.resource_version}}
         await self._client.patch(MACHINES, name, metadata.namespace, body)
-        message = f"Machine {name} cannot be reached, and is marked for its MachineHealthCheck, as was asked for"
-        await self._recorder.event(seen.cluster, "TrustReplacing", message, warning=True)
+        message = f"Machine {name} is unreachable and was marked for its MachineHealthCheck, as requested"
+        await self._recorder.event(snapshot.cluster, "TrustReplacing", message, warning=True)
 
-    async def _report(self, seen: Seen, found: Plan) -> None:
-        if found.boot is None:
+    async def _report(self, snapshot: Seen, rollout_plan: Plan) -> None:
+        if rollout_plan.boot is None:
             return
-        name = secret.boot_name(seen.cluster.metadata.name)
-        for note in found.notes:
-            if note in _TOLD:
-                reason, words = _TOLD[note]
-                await self._recorder.event(seen.cluster, reason, words.format(name), warning=True)
+        name = secret.boot_name(snapshot.cluster.metadata.name)
+        for note in rollout_plan.notes:
+            if note in _EVENTS:
+                reason, message = _EVENTS[note]
+                await self._recorder.event(snapshot.cluster, reason, message.format(name), warning=True)
 
 
-_TOLD: Final = {
+_EVENTS: Final = {
     Note.BOOT_SET_EDITED: (
         "TrustBootSetRestored",
-        "Secret {} was edited by somebody; what Trustplane wrote is back",
+        "Secret {} was edited; Trustplane restored its content",
     ),
     Note.BOOT_SET_MISSING: (
         "TrustBootSetMissing",
-        "Secret {} was missing, without which no machine is made; it is there now",
+        "Secret {} was missing, which blocks new machines; Trustplane restored it",
     ),
 }
 
 
-def _records(found: Plan) -> Mapping[str, str]:
-    """Return what the first steps of a plan, ELECT and RECORD_PROVEN, write on the Cluster, by annotation."""
-    canary = {TRUST_CANARY: _text(found.elect)} if found.elect else {}
-    return canary | ({TRUST_PROVEN: found.proven} if found.proven else {})
+def _records(rollout_plan: Plan) -> Mapping[str, str]:
+    """Return the annotations that the first steps of a plan, ELECT and RECORD_PROVEN, write on the Cluster."""
+    canary = {TRUST_CANARY: _text(rollout_plan.elect)} if rollout_plan.elect else {}
+    return canary | ({TRUST_PROVEN: rollout_plan.proven} if rollout_plan.proven else {})
 
 
 def _text(record: Any) -> str:

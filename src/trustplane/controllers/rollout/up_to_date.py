@@ -1,8 +1,8 @@
-"""Condition `trustplane.dev/TrustUpToDate` of Machines and Clusters: what nodes have, in Cluster API's terms.
+"""Controller of condition `trustplane.dev/TrustUpToDate` of Machines and Clusters: the nodes' trust, for Cluster API.
 
-Cluster API knows specs only, which say nothing of trust. A condition of ours beside its own is owned by our field
-manager, one entry of a list that is merged by type; its controllers patch the conditions that they changed themselves,
-on the latest version of the object (util/patch of sigs.k8s.io/cluster-api v1.14.2, patchStatusConditions).
+Cluster API compares only specs, which do not contain trust. Our condition is an entry of a list merged by type, and our
+field manager owns it; Cluster API's controllers patch only the conditions that they changed, on the object's latest
+version (util/patch of sigs.k8s.io/cluster-api v1.14.2, patchStatusConditions).
 """
 
 from collections.abc import Callable
@@ -29,11 +29,11 @@ from trustplane.rollout.planning.facts import Work
 from trustplane.rollout.planning.plan import plan
 from trustplane.rollout.planning.up_to_date import Said, of_cluster, of_machine
 
-_MOST: Final = 50  # objects that are written in one go: what is said of the others would be old by then
-_MORE_SECONDS: Final = 1.0  # until the next ones, unless what was written wakes us before
-_LOOK_SECONDS: Final = 60.0  # between looks at machines that have not joined, or that take no condition
+_MOST: Final = 50  # objects per reconcile: conditions of further objects would be outdated when written
+_MORE_SECONDS: Final = 1.0  # until the next ones, unless the writes wake the controller earlier
+_POLL_SECONDS: Final = 60.0  # between reconciles while machines have not joined, or refuse the condition
 _UNREADABLE: Final = Said(
-    UNKNOWN, "Unreadable", "It is not known which trust set the cluster is to have: see the ClusterTrust of its name"
+    UNKNOWN, "Unreadable", "The trust set of the cluster cannot be read. See the ClusterTrust with the same name"
 )
 _Holder = Cluster | Machine
 
@@ -41,29 +41,29 @@ _log = structlog.get_logger(__name__)
 
 
 class UpToDateReconciler:
-    """Says of each Machine, and of each Cluster, whether it has the set in force.
+    """Report on each Machine and Cluster whether it has the set in force.
 
     Args:
         client: To the management cluster.
-        view: What is seen of clusters.
-        writing: Returns the names of a cluster's Machines that are being written on.
+        view: The view of clusters.
+        writing: Returns the names of a cluster's Machines with a write in progress.
     """
 
     def __init__(self, client: Client, view: View, writing: Callable[[Key], frozenset[str]]) -> None:
         self._client = client
         self._view = view
         self._writing = writing
-        self._controller = self._made()
+        self._controller = self._create_controller()
 
     def controller(self) -> Controller:
         """Return the controller."""
         return self._controller
 
     def wake(self, key: Key) -> None:
-        """Look at a cluster again: a write on a node of it has begun."""
+        """Reconcile a cluster again, because a write to a node began or ended."""
         self._controller.wake(key)
 
-    def _made(self) -> Controller:
+    def _create_controller(self) -> Controller:
         view = self._view
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
@@ -75,62 +75,62 @@ class UpToDateReconciler:
         return Controller("up-to-date", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
-        """Write the conditions of one cluster that say something else now."""
-        seen = await self._view.see(key)
-        wanted = self._withdrawn(key) if seen is None else self._said(key, seen)
-        changed = [(found, said) for found, said in wanted if _is_other(found, said)]
+        """Write the changed conditions of one cluster."""
+        snapshot = await self._view.see(key)
+        contents = self._withdrawn(key) if snapshot is None else self._contents(key, snapshot)
+        changed = [(holder, content) for holder, content in contents if _is_changed(holder, content)]
         pauses, is_refused = Pauses(), False
-        for found, said in changed[:_MOST]:
-            is_refused |= not await self._write(found, said)
+        for holder, content in changed[:_MOST]:
+            is_refused |= not await self._write(holder, content)
             await pauses.take()
         if len(changed) > _MOST and not is_refused:
             return Result(requeue_after=_MORE_SECONDS)
-        is_waiting = is_refused or (seen is not None and any(not one.node for one in seen.nodes))
-        return Result(requeue_after=_LOOK_SECONDS if is_waiting else 0.0)
+        is_waiting = is_refused or (snapshot is not None and any(not facts.node for facts in snapshot.nodes))
+        return Result(requeue_after=_POLL_SECONDS if is_waiting else 0.0)
 
-    def _said(self, key: Key, seen: Seen) -> list[tuple[_Holder, Said | None]]:
-        if seen.sets.in_force is None:
-            holders: list[_Holder] = [seen.cluster, *seen.machines.values()]
-            return [(one, _UNREADABLE) for one in holders]
-        # A node that could not be written counts as that until it is written: else each attempt would be told.
-        work = Work(writing=self._writing(key), resting=frozenset(seen.machines))
-        look = observed(seen, now=datetime.now(UTC), work=work)
+    def _contents(self, key: Key, snapshot: Seen) -> list[tuple[_Holder, Said | None]]:
+        if snapshot.sets.in_force is None:
+            holders: list[_Holder] = [snapshot.cluster, *snapshot.machines.values()]
+            return [(holder, _UNREADABLE) for holder in holders]
+        # A node with a failed write counts as failed until one succeeds; otherwise each retry would change conditions.
+        work = Work(writing=self._writing(key), resting=frozenset(snapshot.machines))
+        observation = observed(snapshot, now=datetime.now(UTC), work=work)
         machines: list[tuple[_Holder, Said | None]] = [
-            (seen.machines[one.name], of_machine(look, one)) for one in look.nodes
+            (snapshot.machines[node.name], of_machine(observation, node)) for node in observation.nodes
         ]
-        return [*machines, (seen.cluster, of_cluster(look, plan(look)))]
+        return [*machines, (snapshot.cluster, of_cluster(observation, plan(observation)))]
 
     def _withdrawn(self, key: Key) -> list[tuple[_Holder, Said | None]]:
-        """Return the objects of a Cluster whose trust is ours no more, and of which nothing is to be said."""
+        """Return the objects of a Cluster that Trustplane no longer manages, without a condition."""
         cluster = self._view.clusters.get(key)
         if cluster is None or cluster.metadata.deletion_timestamp:
             return []
         holders: list[_Holder] = [cluster, *self._view.machines_of(key)]
-        return [(one, None) for one in holders]
+        return [(holder, None) for holder in holders]
 
-    async def _write(self, found: _Holder, said: Said | None) -> bool:
-        """Write a condition; return whether the object takes one."""
-        resource: Resource[Any] = CLUSTERS if isinstance(found, Cluster) else MACHINES
-        key = key_of(found)
-        metadata: Json = {"name": key.name, "namespace": key.namespace, "uid": found.metadata.uid}
-        body: Json = {"metadata": metadata, "status": {"conditions": _conditions(found, said)}}
+    async def _write(self, holder: _Holder, content: Said | None) -> bool:
+        """Write a condition, or remove it if None; return whether the object accepts it."""
+        resource: Resource[Any] = CLUSTERS if isinstance(holder, Cluster) else MACHINES
+        key = key_of(holder)
+        metadata: Json = {"name": key.name, "namespace": key.namespace, "uid": holder.metadata.uid}
+        body: Json = {"metadata": metadata, "status": {"conditions": _conditions(holder, content)}}
         try:
             await self._client.apply(resource, body, manager=FIELD_MANAGER, subresource="status")
         except (NotFoundError, ConflictError):
-            return True  # it is gone, or another one of its name, which wakes us
-        except InvalidError as error:  # as where others have filled its list of conditions
+            return True  # deleted or replaced; the watch wakes the controller
+        except InvalidError as error:  # for example, other clients filled its list of conditions
             _log.warning("condition refused", object=f"{resource} {key}", error=str(error))
             return False
         return True
 
 
-def _is_other(found: _Holder, said: Said | None) -> bool:
-    before = condition(found.status.conditions, TRUST_UP_TO_DATE)
-    return said != (Said(before.status, before.reason, before.message) if before else None)
+def _is_changed(holder: _Holder, content: Said | None) -> bool:
+    before = condition(holder.status.conditions, TRUST_UP_TO_DATE)
+    return content != (Said(before.status, before.reason, before.message) if before else None)
 
 
-def _conditions(found: _Holder, said: Said | None) -> list[Json]:
-    if said is None:
+def _conditions(holder: _Holder, content: Said | None) -> list[Json]:
+    if content is None:
         return []
-    new = Condition(type=TRUST_UP_TO_DATE, status=said.status, reason=said.reason, message=said.message)
-    return to_json(merge(found.status.conditions, [new], datetime.now(UTC)))
+    new = Condition(type=TRUST_UP_TO_DATE, status=content.status, reason=content.reason, message=content.message)
+    return to_json(merge(holder.status.conditions, [new], datetime.now(UTC)))
