@@ -86,11 +86,13 @@ test: lint ## Everything: lint, unit, apiserver, node, end-to-end and bare-machi
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target e2e-in-turn unit oracle apiserver node bare-trixie bare-bookworm
 
 .PHONY: lint
-lint: setup ## Format, lint, types, layers
+lint: setup ## Format, lint, types, layers, spelling, prose
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache | tail -n 4
+	@$(BIN)/codespell
+	@$(BIN)/python tools/prose.py
 
 .PHONY: unit
 unit: setup ## Unit and property tests: no root, no network
