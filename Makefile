@@ -98,6 +98,13 @@ lint: setup ## Format, lint, types, layers, spelling, prose
 unit: setup ## Unit and property tests: no root, no network
 	@$(BIN)/pytest tests/unit
 
+.PHONY: coverage
+coverage: setup ## Unit tests with branch coverage, and a floor for each package (tools/coverage_floors.py)
+	@mkdir -p build
+	@$(BIN)/coverage run -m pytest -q --timeout=600 tests/unit
+	@$(BIN)/coverage json --quiet -o build/coverage.json
+	@$(BIN)/python tools/coverage_floors.py build/coverage.json
+
 .PHONY: oracle
 oracle: setup $(ANSIBLE)/locked ## A few hundred fresh chains, decided by us and by Go; the benchmarks run
 	@$(BIN)/trustplane local build
