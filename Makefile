@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 UV := .tools/bin/uv
 UV_VERSION := 0.13.9
 ANSIBLE := .tools/ansible
+MKDOCS := .tools/docs
+SITE := build/site
 # Debian packages: Python's venv; the parts of the local stack that come from the distribution. tests/bare says what for.
 PACKAGES := python3-venv podman runc netavark iptables nftables iproute2 mmdebstrap skopeo ca-certificates openssh-client
 
@@ -52,16 +54,24 @@ $(VENV)/locked: requirements.lock requirements-go.lock pyproject.toml $(wildcard
 	@touch $@
 
 .PHONY: lock
-lock: $(UV) ## Resolve dependencies anew into the lock files
+lock: $(UV) ## Resolve dependencies again into the lock files
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group go -o requirements-go.lock
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group ansible -o requirements-ansible.lock
+	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group docs -o requirements-docs.lock
 
 # Apart from ours: a program that a benchmark compares with.
 $(ANSIBLE)/locked: requirements-ansible.lock $(UV)
 	@echo "==> Ansible"
 	@$(UV) venv --quiet --allow-existing --python python3 $(ANSIBLE)
 	@$(UV) pip sync --quiet --compile-bytecode --python $(ANSIBLE)/bin/python --require-hashes requirements-ansible.lock
+	@touch $@
+
+# Apart from ours: mkdocs reads pages only, so it needs nothing of Trustplane.
+$(MKDOCS)/locked: requirements-docs.lock $(UV)
+	@echo "==> mkdocs"
+	@$(UV) venv --quiet --allow-existing --python python3 $(MKDOCS)
+	@$(UV) pip sync --quiet --compile-bytecode --python $(MKDOCS)/bin/python --require-hashes requirements-docs.lock
 	@touch $@
 
 .PHONY: demo
@@ -76,15 +86,24 @@ test: lint ## Everything: lint, unit, apiserver, node, end-to-end and bare-machi
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target e2e-in-turn bare-bookworm apiserver node oracle bare-trixie
 
 .PHONY: lint
-lint: setup ## Format, lint, types, layers
+lint: setup ## Format, lint, types, layers, spelling, prose
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache | tail -n 4
+	@$(BIN)/codespell
+	@$(BIN)/python tools/prose.py
 
 .PHONY: unit
 unit: setup ## Unit and property tests: no root, no network
 	@$(BIN)/pytest tests/unit packages/gox509/tests/unit
+
+.PHONY: coverage
+coverage: setup ## Unit tests with branch coverage, and a floor for each package (tools/coverage_floors.py)
+	@mkdir -p build
+	@$(BIN)/coverage run -m pytest -q --timeout=600 tests/unit
+	@$(BIN)/coverage json --quiet -o build/coverage.json
+	@$(BIN)/python tools/coverage_floors.py build/coverage.json
 
 .PHONY: oracle
 oracle: setup $(ANSIBLE)/locked ## A few hundred fresh chains, decided by us and by Go; image references; the benchmarks run; each distribution alone
@@ -106,15 +125,21 @@ bench-diagnose: setup ## How often trustplane diagnose names the cause, beside t
 	@$(BIN)/pytest -q -s tests/e2e/test_laboratory.py
 
 .PHONY: assets
-assets: setup ## Write the catalogue of odd certificates anew (tests/assets)
+assets: setup ## Write the catalogue of odd certificates (tests/assets)
 	@PYTHONPATH=tests $(BIN)/python -m assets.generate
 
+.PHONY: docs
+docs: $(MKDOCS)/locked ## Build the documentation as a site (build/site); a broken link or anchor is an error
+	@NO_MKDOCS_2_WARNING=1 $(MKDOCS)/bin/mkdocs build
+	@if grep -rnoE '<(script|link|img|iframe)[^>]* (src|href)=.?https?:[^ >]*' $(SITE) --include=*.html; then \
+	  echo 'make docs: pages load these from other sites. Remove them from mkdocs.yml' >&2; exit 1; fi
+
 .PHONY: pages
-pages: setup ## Write the bootstrap's YAML anew (docs/how-to/own-clusterclass.md)
+pages: setup ## Write the generated pages (docs/reference/commands.md, kinds.md) and the YAML of docs/how-to/own-clusterclass.md
 	@PYTHONPATH=tests $(BIN)/python -m assets.pages
 
 .PHONY: manifests
-manifests: setup ## Write the kinds' definitions anew (deploy/crds.yaml)
+manifests: setup ## Write the kinds' definitions (deploy/crds.yaml)
 	@(echo '# The kinds of Trustplane. Made from src/trustplane/api/crds by `make manifests`.'; \
 	  $(BIN)/python -c 'import yaml; from trustplane.api.crds import crds; print(end=yaml.safe_dump_all(crds(), sort_keys=False, width=120))' \
 	) > deploy/crds.yaml

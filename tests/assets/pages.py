@@ -1,13 +1,16 @@
-"""Write the YAML of docs/how-to/own-clusterclass.md anew: `make pages`."""
+"""Write the generated pages, and the YAML of docs/how-to/own-clusterclass.md: `make pages`."""
 
 import re
 from pathlib import Path
 from typing import Any
 
+from assets import commands, kinds
 from trustplane.cli.cluster_class.command import as_yaml
 from trustplane.clusterapi.bootstrap import unpack_file, with_trust
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-clusterclass.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "how-to" / "own-clusterclass.md"
+GENERATED = {DOCS / "reference" / "commands.md": commands.page, DOCS / "reference" / "kinds.md": kinds.page}
 CLUSTER, NAMESPACE = "web", "team-b"
 _BLOCK = re.compile(r"(<!-- Made by `make pages`[^\n]*-->\n```yaml\n)(.*?)(```\n)", re.DOTALL)
 
@@ -42,10 +45,12 @@ def _without_script(spec: Json) -> Json:
 
 
 def written(page: str) -> str:
-    """Return the page with its YAML as it is to be."""
+    """Return the page with current YAML."""
     new = iter(blocks())
     return _BLOCK.sub(lambda found: found[1] + next(new) + found[3], page)
 
 
 if __name__ == "__main__":
     PAGE.write_text(written(PAGE.read_text()))
+    for path, page in GENERATED.items():
+        path.write_text(page())
