@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trustplane_local.toolchain.cache import default_cache, exclusive
+from trustplane_local.toolchain.cache import default_cache, lock_file
 
 WEEK = 7 * 24 * 3600  # seconds
 BARE = ("git", "make", "python3")  # as in README
@@ -103,7 +103,7 @@ def make(suite: str, root: Path) -> None:
 def _archive(suite: str) -> Path:
     """Return a system of mmdebstrap, at most a week old: real machines are also older than their package lists."""
     file = default_cache() / "bare" / f"{suite}.tar"
-    with exclusive(file.with_suffix(".lock"), waiting=lambda: None):
+    with lock_file(file.with_suffix(".lock"), waiting=lambda: None):
         if not file.exists() or time.time() - file.stat().st_mtime > WEEK:
             draft = file.with_suffix(".new.tar")
             _bootstrap(suite, draft)

@@ -14,7 +14,7 @@ from trustplane.api.clustertrust import AppliedTrust, Hindrance
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.keys import Key
 from trustplane.api.meta import Json
-from trustplane.clusterapi.machine_facts import facts
+from trustplane.clusterapi.machine_facts import node_facts
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTERS, MACHINES, NODES, SECRETS
 from trustplane.nodes.hostkey import REPORTED
@@ -124,14 +124,14 @@ class Machines:
         trust = entries.read(listed).trust.scoped(hosts or {})
         body = {"metadata": {"annotations": {TRUST_DIGEST: trust.digest}}}
         cluster = await self.client.patch(CLUSTERS, CLUSTER, self.namespace, body)
-        await trust_secrets.ensure(self.client, cluster, trust)
+        await trust_secrets.ensure_set_secret(self.client, cluster, trust)
         return trust
 
     async def begin(self, writer: Writer, name: str, trust: TrustSet) -> None:
         """Start a write to a machine."""
         machine = await self.client.get(MACHINES, name, self.namespace)
         sets = Sets(digest=trust.digest, in_force=trust, desired=trust, source="Service")
-        writer.begin(self.key, machine, facts(machine), sets)
+        writer.begin(self.key, machine, node_facts(machine), sets)
 
     async def write(self, writer: Writer, name: str, trust: TrustSet) -> None:
         """Write a set to a machine, or fail."""

@@ -13,7 +13,7 @@ from trustplane.api.clustertrust import IN_PLACE
 from trustplane.kube import reach
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import MACHINES
-from trustplane.nodes.hostkey import pinned
+from trustplane.nodes.hostkey import pinned_key
 
 UNTRUSTED = "x509: certificate signed by unknown authority"
 NOT_FOUND = "not found"
@@ -62,7 +62,7 @@ async def test_a_set_is_written_loaded_and_recorded(machines: Machines, node: An
         assert applied is not None
         assert (applied.digest, applied.method, applied.restarted) == (trust.digest, IN_PLACE, True)
         machine = await machines.client.get(MACHINES, "w-0", machines.namespace)
-        assert pinned(machine).startswith("ssh-")
+        assert pinned_key(machine).startswith("ssh-")
 
         run = node.invocation()
         await machines.write(writer, "w-0", trust)  # it has that already

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trustplane.api.image_reference import is_image, parse_image
-from trustplane_local.toolchain.go import candidates, find
+from trustplane_local.toolchain.go import find_go, go_candidates
 
 FOLDER = Path(__file__).parent
 HEX = "0123456789abcdef"
@@ -26,7 +26,7 @@ SEPARATORS = ["/", "/", "/", ":", ":", "@", "", ".", "//"]
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = tmp_path_factory.mktemp("references") / "references"
-    go = find((1, 26), candidates()).program
+    go = find_go((1, 26), go_candidates()).program
     environment = os.environ | {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOWORK": "off"}
     subprocess.run([go, "build", "-o", built, "."], cwd=FOLDER, env=environment, check=True, timeout=600)
     return built

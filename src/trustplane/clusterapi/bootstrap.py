@@ -12,21 +12,21 @@ from typing import Any, Final
 from trustplane.api.clusterapi import KubeadmConfigSpec
 from trustplane.api.fields import field
 from trustplane.api.meta import Json
-from trustplane.clusterapi.secret import boot_name
+from trustplane.clusterapi.secret import boot_secret_name
 from trustplane.trust import bundle
 
 BUNDLE_FILE: Final = "/etc/trustplane/trust.pem"
 UNPACK_FILE: Final = "/etc/trustplane/unpack.sh"
 BOOTED_FILE: Final = "/etc/trustplane/booted"  # the result of the script
-COMMAND: Final = f"sh {UNPACK_FILE}"
+UNPACK_COMMAND: Final = f"sh {UNPACK_FILE}"
 # Unlike a change of trust, a change of the script makes Cluster API replace machines. Read as data: nodes is a layer
 # above this one.
-SCRIPT: Final = files("trustplane").joinpath("nodes", "unpack.sh").read_text()
+UNPACK_SCRIPT: Final = files("trustplane").joinpath("nodes", "unpack.sh").read_text()
 NODE_USER: Final = "vmware-system-user"
 
-FILES: Final = "files"
-COMMANDS: Final = "preKubeadmCommands"
-USERS: Final = "users"
+FILES_FIELD: Final = "files"
+COMMANDS_FIELD: Final = "preKubeadmCommands"
+USERS_FIELD: Final = "users"
 
 _OWNER: Final = "root:root"
 
@@ -40,10 +40,10 @@ def bundle_file(secret: str) -> Json:
 
 def unpack_file() -> Json:
     """Return the script that unpacks the bundle into trust files; the same for every cluster."""
-    return {"path": UNPACK_FILE, "owner": _OWNER, "permissions": "0755", "content": SCRIPT}
+    return {"path": UNPACK_FILE, "owner": _OWNER, "permissions": "0755", "content": UNPACK_SCRIPT}
 
 
-def with_trust(spec: Json, cluster_name: str) -> Json:
+def add_trust(spec: Json, cluster_name: str) -> Json:
     """Return a KubeadmConfigSpec whose machines boot with the trust of a cluster.
 
     Args:
@@ -51,22 +51,22 @@ def with_trust(spec: Json, cluster_name: str) -> Json:
             (`spec.template.spec`). It is not modified; the result has current versions of our items in their place.
         cluster_name: Name of the Cluster of the machines.
     """
-    commands = [COMMAND, *(command for command in _list(spec, COMMANDS) if command != COMMAND)]
-    ours = [bundle_file(boot_name(cluster_name)), unpack_file()]
-    return {**spec, FILES: _merged(_list(spec, FILES), ours, "path"), COMMANDS: commands}
+    commands = [UNPACK_COMMAND, *(command for command in _list(spec, COMMANDS_FIELD) if command != UNPACK_COMMAND)]
+    ours = [bundle_file(boot_secret_name(cluster_name)), unpack_file()]
+    return {**spec, FILES_FIELD: _merged(_list(spec, FILES_FIELD), ours, "path"), COMMANDS_FIELD: commands}
 
 
-def with_user(spec: Json, authorized_key: str) -> Json:
+def add_user(spec: Json, authorized_key: str) -> Json:
     """Return a KubeadmConfigSpec whose machines accept Trustplane's SSH key.
 
     Args:
         spec: As in `with_trust`.
         authorized_key: One line of authorized_keys: the public key of Secret `<cluster>-ssh`.
     """
-    return {**spec, USERS: _merged(_list(spec, USERS), [user(authorized_key)], "name")}
+    return {**spec, USERS_FIELD: _merged(_list(spec, USERS_FIELD), [node_user(authorized_key)], "name")}
 
 
-def user(authorized_key: str) -> Json:
+def node_user(authorized_key: str) -> Json:
     """Return Trustplane's user on nodes, with sudo and without a password."""
     return {
         "name": NODE_USER,
@@ -77,23 +77,23 @@ def user(authorized_key: str) -> Json:
     }
 
 
-def names_trust(spec: Any) -> str | None:
+def trust_secret_name(spec: Any) -> str | None:
     """Return the name of the Secret from which machines of a KubeadmConfigSpec take their trust at boot.
 
     None if the setup is incomplete: the bundle's file, the script or the command is missing or different. The version
     of the script does not matter.
     """
-    files_by_path = {str(field(file, "path")): file for file in _list(spec, FILES)}
+    files_by_path = {str(field(file, "path")): file for file in _list(spec, FILES_FIELD)}
     source = field(files_by_path.get(BUNDLE_FILE), "contentFrom", "secret")
     name = field(source, "name")
-    has_script = UNPACK_FILE in files_by_path and COMMAND in _list(spec, COMMANDS)
+    has_script = UNPACK_FILE in files_by_path and UNPACK_COMMAND in _list(spec, COMMANDS_FIELD)
     is_complete = has_script and field(source, "key") == bundle.KEY
     return name if is_complete and isinstance(name, str) and name else None
 
 
 def needs_boot_set(spec: KubeadmConfigSpec, cluster_name: str) -> bool:
     """Return whether machines of a KubeadmConfigSpec can boot only with Secret `<cluster>-trust` of that cluster."""
-    name = boot_name(cluster_name)
+    name = boot_secret_name(cluster_name)
     return any(file.path == BUNDLE_FILE and file.content_from.secret.name == name for file in spec.files)
 
 

@@ -11,7 +11,7 @@ _MAX_LENGTH = 64  # characters in a duration
 _MAX_SECONDS = 2**31 - 1  # Cluster API counts in int32
 
 
-def seconds(text: str) -> int:
+def parse_duration(text: str) -> int:
     """Return whole seconds, rounded up to keep a limit from becoming 0; 0 for an empty or invalid text.
 
     The schema of our kinds rejects invalid text, which occurs only in objects from older schemas.

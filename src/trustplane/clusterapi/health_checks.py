@@ -10,7 +10,7 @@ from trustplane.api.annotations import PAUSED, SKIP_REMEDIATION
 from trustplane.api.clusterapi import Machine, MachineHealthCheck
 
 
-def replaces(checks: Iterable[MachineHealthCheck], machine: Machine) -> bool:
+def is_replaced_by_health_check(checks: Iterable[MachineHealthCheck], machine: Machine) -> bool:
     """Return whether one of the checks makes the owner of a machine replace it, once it is marked.
 
     A check with a remediation template delegates to another controller, which may reboot the machine instead. Without a

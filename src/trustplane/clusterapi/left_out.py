@@ -18,51 +18,51 @@ from trustplane.api.fields import field
 from trustplane.api.meta import Condition, Json
 from trustplane.certificates.finding import Finding, Severity
 
-VARIABLE: Final = "trust"
-TOPOLOGY: Final = "spec.topology"
-DEPLOYMENTS, POOLS = "machineDeployments", "machinePools"
+TRUST_VARIABLE: Final = "trust"
+TOPOLOGY_PATH: Final = "spec.topology"
+MACHINE_DEPLOYMENTS_FIELD, MACHINE_POOLS_FIELD = "machineDeployments", "machinePools"
 _MAX_NAMES: Final = 5  # MachinePools named in a message
 
-OVERRIDE: Final = Finding(
+TRUST_OVERRIDE: Final = Finding(
     code="trust-override",
     what="An override of variable trust has no effect: trust is for the whole cluster",
     why="All machines boot with the same set, and all nodes receive the same set",
     next_step="Remove the override and set trust in spec.topology.variables",
 )
-OVERRIDE_KEPT: Final = replace(OVERRIDE, severity=Severity.WARNING)
+STORED_TRUST_OVERRIDE: Final = replace(TRUST_OVERRIDE, severity=Severity.WARNING)
 
 
 def overrides(cluster: Json) -> Mapping[str, Any]:
     """Return the values with which the control plane or pools override variable `trust`, by path."""
     return {
-        f"{path}.variables.overrides[{VARIABLE}]": override.get("value")
+        f"{path}.variables.overrides[{TRUST_VARIABLE}]": override.get("value")
         for path, group in _groups(cluster)
         for override in field(group, "variables", "overrides") or ()
-        if override.get("name") == VARIABLE
+        if override.get("name") == TRUST_VARIABLE
     }
 
 
 def _groups(cluster: Json) -> Iterator[tuple[str, Json]]:
-    yield f"{TOPOLOGY}.controlPlane", field(cluster, "spec", "topology", "controlPlane") or {}
-    for kind in (DEPLOYMENTS, POOLS):
+    yield f"{TOPOLOGY_PATH}.controlPlane", field(cluster, "spec", "topology", "controlPlane") or {}
+    for kind in (MACHINE_DEPLOYMENTS_FIELD, MACHINE_POOLS_FIELD):
         for pool in field(cluster, "spec", "topology", "workers", kind) or ():
-            yield f"{TOPOLOGY}.workers.{kind}[{pool.get('name')}]", pool
+            yield f"{TOPOLOGY_PATH}.workers.{kind}[{pool.get('name')}]", pool
 
 
-def findings_of(after: Json, before: Json | None) -> list[Finding]:
+def exclusion_findings(after: Json, before: Json | None) -> list[Finding]:
     """Return the findings about a Cluster at admission: an override stored earlier must not block other changes."""
     stored, written = overrides(before) if before else {}, overrides(after)
     findings = [
-        (OVERRIDE_KEPT if path in stored and stored[path] == value else OVERRIDE).at(path)
+        (STORED_TRUST_OVERRIDE if path in stored and stored[path] == value else TRUST_OVERRIDE).at(path)
         for path, value in written.items()
     ]
     pools = _pools(after) if _requests_trust(after) else []
     if pools and (before is None or pools != _pools(before) or not _requests_trust(before)):
-        findings.append(machine_pools(pools).at(f"{TOPOLOGY}.workers.{POOLS}"))
+        findings.append(machine_pools_finding(pools).at(f"{TOPOLOGY_PATH}.workers.{MACHINE_POOLS_FIELD}"))
     return findings
 
 
-def machine_pools(names: Sequence[str]) -> Finding:
+def machine_pools_finding(names: Sequence[str]) -> Finding:
     """Return the finding about MachinePools of a Cluster with trust."""
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
     return Finding(
@@ -77,19 +77,19 @@ def machine_pools(names: Sequence[str]) -> Finding:
 def _requests_trust(cluster: Json) -> bool:
     variables = field(cluster, "spec", "topology", "variables") or ()
     is_annotated = TRUST_SECRET in (field(cluster, "metadata", "annotations") or {})
-    return is_annotated or any(variable.get("name") == VARIABLE for variable in variables)
+    return is_annotated or any(variable.get("name") == TRUST_VARIABLE for variable in variables)
 
 
 def _pools(cluster: Json) -> list[str]:
-    return [str(pool.get("name")) for pool in field(cluster, "spec", "topology", "workers", POOLS) or ()]
+    return [str(pool.get("name")) for pool in field(cluster, "spec", "topology", "workers", MACHINE_POOLS_FIELD) or ()]
 
 
-def condition(cluster: Cluster) -> Condition | None:
+def exclusion_condition(cluster: Cluster) -> Condition | None:
     """Return the condition about parts of a stored Cluster that are excluded from its trust; None without any."""
     body = {"spec": {"topology": msgspec.to_builtins(cluster.spec.topology)}}
     pools = _pools(body)
-    ignored = [OVERRIDE.at(path) for path in overrides(body)]
+    ignored = [TRUST_OVERRIDE.at(path) for path in overrides(body)]
     reason = OVERRIDES if ignored else MACHINE_POOLS
-    findings = [*ignored, *([machine_pools(pools)] if pools else [])]
+    findings = [*ignored, *([machine_pools_finding(pools)] if pools else [])]
     message = ". ".join(str(finding) for finding in findings)
     return Condition(type=WHOLE_CLUSTER, status=FALSE, reason=reason, message=message) if findings else None

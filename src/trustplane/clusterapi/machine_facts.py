@@ -23,12 +23,12 @@ _ADDRESS_TYPES: Final = ("InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 # The default of a MachineHealthCheck's nodeStartupTimeout.
-JOIN_TIME: Final = timedelta(minutes=10)
+NODE_STARTUP_TIMEOUT: Final = timedelta(minutes=10)
 
 _MAX_MESSAGE: Final = 1024  # characters of another component's message
 
 
-def facts(machine: Machine, *, now: datetime | None = None) -> NodeFacts:
+def node_facts(machine: Machine, *, now: datetime | None = None) -> NodeFacts:
     """Return the known facts about a node.
 
     Args:
@@ -52,7 +52,7 @@ def facts(machine: Machine, *, now: datetime | None = None) -> NodeFacts:
         **(_of_applied(applied) if applied else {}),
         is_busy=_is_busy(machine),
         hindrance=hindrance,
-        silence=silence(machine),
+        silence=unreachable_reason(machine),
         proof=proof,
         inspection=inspection,
         disbelieved=tuple(name for name, record in records.items() if annotations.get(name) and record is None),
@@ -81,13 +81,13 @@ def is_control_plane(machine: Machine) -> bool:
     return CONTROL_PLANE_LABEL in machine.metadata.labels
 
 
-def pool_of(machine: Machine) -> str:
+def pool_name(machine: Machine) -> str:
     """Return the name of a machine's pool in its topology, or of its MachineDeployment; empty if it has neither."""
     labels = machine.metadata.labels
     return labels.get(DEPLOYMENT_NAME_LABEL) or labels.get(DEPLOYMENT_LABEL, "")
 
 
-def address_of(machine: Machine) -> str:
+def ssh_address(machine: Machine) -> str:
     """Return the address for SSH to a machine.
 
     Raises:
@@ -104,7 +104,7 @@ def address_of(machine: Machine) -> str:
     )
 
 
-def silence(machine: Machine) -> str:
+def unreachable_reason(machine: Machine) -> str:
     """Return why a machine's kubelet is treated as unreachable; empty if it is not."""
     ready = _condition(machine, _NODE_READY)
     if ready is None or ready.status != UNKNOWN or not machine.status.node_ref.name:

@@ -24,7 +24,7 @@ _STATES: Final = (
 )
 # Maximum age of an inspection's registry access at the time of a proof: both are taken hourly, and a failed inspection
 # is retried.
-MAX_LAG: Final = timedelta(hours=2)
+MAX_ACCESS_AGE: Final = timedelta(hours=2)
 _NOT_INSPECTED: Final = "the node has not been inspected yet"
 _PROVIDE_KEY: Final = "Inspection requires SSH access to the node: provide Secret <cluster>-ssh"
 
@@ -58,14 +58,14 @@ class NodeFacts:
     def valid_proof(self) -> RecordedProof | None:
         """The proof, if it is of the node's set and newer than its last change."""
         proof = self.proof
-        is_valid = proof is not None and same(proof.digest, self.digest) and self._is_after_change(proof.at)
+        is_valid = proof is not None and is_same_digest(proof.digest, self.digest) and self._is_after_change(proof.at)
         return proof if is_valid else None
 
     @property
     def valid_inspection(self) -> Inspection | None:
         """The inspection, if it is of the node's set and newer than its last change."""
         inspection = self.inspection
-        if inspection is None or not same(inspection.digest, self.digest):
+        if inspection is None or not is_same_digest(inspection.digest, self.digest):
             return None
         return inspection if self._is_after_change(inspection.at) else None
 
@@ -87,12 +87,12 @@ class NodeFacts:
 
     def has(self, digest: str) -> bool:
         """Return whether the whole set was written to the node; until then, nothing is proven on it."""
-        return same(self.digest, digest) and not self.is_partial
+        return is_same_digest(self.digest, digest) and not self.is_partial
 
     def write_error(self, digest: str) -> str:
         """Return why the last write of that set to the node failed; empty if it did not."""
         error = self.hindrance
-        return error.message if error and not self.has(digest) and same(error.digest, digest) else ""
+        return error.message if error and not self.has(digest) and is_same_digest(error.digest, digest) else ""
 
 
 _VERIFICATIONS: Final = (clustertrust.VERIFIED, clustertrust.UNVERIFIABLE, clustertrust.UNREADABLE)
@@ -102,7 +102,7 @@ def _is_outdated(inspection: Inspection, proof: RecordedProof | None) -> bool:
     """Return whether an inspection's registry access is too old to judge a proof by."""
     if proof is None or proof.at is None or inspection.registries_at is None:
         return False
-    return proof.at - inspection.registries_at > MAX_LAG
+    return proof.at - inspection.registries_at > MAX_ACCESS_AGE
 
 
 def _unknown_access(host: str, reason: str, next_step: str) -> RegistryAccess:
@@ -110,7 +110,7 @@ def _unknown_access(host: str, reason: str, next_step: str) -> RegistryAccess:
 
 
 @dataclass(frozen=True)
-class Standing:
+class NodeState:
     """The state of a node's trust.
 
     Attributes:
@@ -124,12 +124,12 @@ class Standing:
     since: datetime | None = None
 
 
-def same(digest: str, other: str) -> bool:
+def is_same_digest(digest: str, other: str) -> bool:
     """Return whether two digests are equal; either may be truncated, and an unknown digest equals none."""
     return bool(digest) and digest[:SHORT] == other[:SHORT]
 
 
-def standing(facts: NodeFacts, in_force: str, hosts: Collection[str]) -> Standing:
+def node_state(facts: NodeFacts, in_force: str, hosts: Collection[str]) -> NodeState:
     """Return the state of a node's trust.
 
     Args:
@@ -144,58 +144,62 @@ def standing(facts: NodeFacts, in_force: str, hosts: Collection[str]) -> Standin
     return replace(state, message="; ".join(part for part in (state.message, inspection.hidden) if part))
 
 
-def _rollout_state(facts: NodeFacts, in_force: str) -> Standing | None:
+def _rollout_state(facts: NodeFacts, in_force: str) -> NodeState | None:
     if facts.silence:
-        return Standing(clustertrust.UNREACHABLE, facts.silence)
+        return NodeState(clustertrust.UNREACHABLE, facts.silence)
     if error := facts.write_error(in_force):
-        return Standing(clustertrust.FAILED, f"writing set {short(in_force)} to it failed: {error}")
+        return NodeState(clustertrust.FAILED, f"writing set {short_digest(in_force)} to it failed: {error}")
     if not facts.node:
-        return Standing(clustertrust.PENDING, "it is being created", facts.created)
+        return NodeState(clustertrust.PENDING, "it is being created", facts.created)
     if facts.has(in_force):
         return None
     part = "a part of " if facts.is_partial else ""
-    return Standing(
+    return NodeState(
         clustertrust.PENDING,
-        f"it has {part}set {short(facts.digest)} and waits for its turn to receive {short(in_force)}",
+        f"it has {part}set {short_digest(facts.digest)} and waits for its turn to receive {short_digest(in_force)}",
     )
 
 
-def short(digest: str) -> str:
+def short_digest(digest: str) -> str:
     """Return the first digits of a digest, for messages."""
     return digest[:SHORT] or "(unknown)"
 
 
-def _inspection_state(facts: NodeFacts, hosts: Collection[str]) -> Standing | None:
+def _inspection_state(facts: NodeFacts, hosts: Collection[str]) -> NodeState | None:
     inspection = facts.valid_inspection
     if inspection is not None and inspection.refusal:
-        return Standing(clustertrust.FAILED, inspection.refusal, inspection.at)
+        return NodeState(clustertrust.FAILED, inspection.refusal, inspection.at)
     if inspection is None or not inspection.message:
         return None
-    refused = [verdict.words for verdict in judgements(facts, hosts) if verdict.verdict == clustertrust.NOT_TRUSTED]
-    return Standing(clustertrust.OUTDATED, "; ".join([inspection.message, *refused]), inspection.at)
+    refused = [
+        verdict.words for verdict in registry_verdicts(facts, hosts) if verdict.verdict == clustertrust.NOT_TRUSTED
+    ]
+    return NodeState(clustertrust.OUTDATED, "; ".join([inspection.message, *refused]), inspection.at)
 
 
-def _proof_state(facts: NodeFacts, hosts: Collection[str]) -> Standing:
+def _proof_state(facts: NodeFacts, hosts: Collection[str]) -> NodeState:
     proof = facts.valid_proof
     if not hosts:
-        return Standing(
+        return NodeState(
             clustertrust.APPLIED, "no Registry selects its cluster, so there is nothing to prove", facts.changed
         )
-    verdicts = judgements(facts, hosts)
+    verdicts = registry_verdicts(facts, hosts)
     for code, state in _STATES:
         if messages := [verdict.words for verdict in verdicts if verdict.verdict == code]:
-            return Standing(state, "; ".join(messages))
+            return NodeState(state, "; ".join(messages))
     missing = sorted(set(hosts) - {verdict.registry for verdict in verdicts})
     if missing:
-        return Standing(clustertrust.APPLIED, f"no proof since its last change: {', '.join(missing)}", facts.changed_at)
+        return NodeState(
+            clustertrust.APPLIED, f"no proof since its last change: {', '.join(missing)}", facts.changed_at
+        )
     at = proof.at if proof else None
     if accepted := [verdict.words for verdict in verdicts if verdict.verdict == clustertrust.ACCEPTED]:
-        return Standing(clustertrust.ACCEPTED, "; ".join(accepted), at)
-    return Standing(clustertrust.PROVEN, "; ".join(verdict.words for verdict in verdicts if verdict.message), at)
+        return NodeState(clustertrust.ACCEPTED, "; ".join(accepted), at)
+    return NodeState(clustertrust.PROVEN, "; ".join(verdict.words for verdict in verdicts if verdict.message), at)
 
 
 @dataclass(frozen=True)
-class Judgement:
+class RegistryVerdict:
     """The verdict on a node and a registry.
 
     Attributes:
@@ -225,25 +229,25 @@ _SENTENCES: Final = {
 }
 
 
-def judgements(facts: NodeFacts, hosts: Collection[str]) -> Sequence[Judgement]:
+def registry_verdicts(facts: NodeFacts, hosts: Collection[str]) -> Sequence[RegistryVerdict]:
     """Return the verdicts of a node's valid proof; registries without a result are left out."""
     proof, access = facts.valid_proof, facts.access(hosts)
     results = [result for result in proof.results if result.registry in hosts] if proof else []
-    return [judge(result, access[result.registry]) for result in results]
+    return [registry_verdict(result, access[result.registry]) for result in results]
 
 
-def judge(result: ProofResult, access: RegistryAccess) -> Judgement:
+def registry_verdict(result: ProofResult, access: RegistryAccess) -> RegistryVerdict:
     """Return the verdict from a kubelet's answer and from how its node reaches the registry."""
     if result.verdict != clustertrust.TRUSTED:
         verdict = result.verdict if result.verdict in _SENTENCES else clustertrust.UNCLEAR
-        return Judgement(result.registry, verdict, result.message)
+        return RegistryVerdict(result.registry, verdict, result.message)
     if access.verification == clustertrust.VERIFIED:
         proxy = f"through proxy {access.proxy}" if access.proxy else ""
-        return Judgement(result.registry, clustertrust.TRUSTED, proxy)
+        return RegistryVerdict(result.registry, clustertrust.TRUSTED, proxy)
     why = ". ".join(part for part in (access.reason, access.next_step) if part)
     if access.verification == clustertrust.UNVERIFIABLE:
-        return Judgement(result.registry, clustertrust.UNCLEAR, why)
+        return RegistryVerdict(result.registry, clustertrust.UNCLEAR, why)
     if result.answered_by:
         answer = f"{result.answered_by} answered, but which host redirected the kubelet there is unknown"
-        return Judgement(result.registry, clustertrust.UNCLEAR, f"{answer}; {why}")
-    return Judgement(result.registry, clustertrust.ACCEPTED, why)
+        return RegistryVerdict(result.registry, clustertrust.UNCLEAR, f"{answer}; {why}")
+    return RegistryVerdict(result.registry, clustertrust.ACCEPTED, why)

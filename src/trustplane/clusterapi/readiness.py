@@ -12,7 +12,7 @@ ERROR, WARNING, INFO = "Error", "Warning", "Info"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observed:
+class CapiObjects:
     """A cluster's objects in Cluster API."""
 
     cluster: clusterapi.Cluster | None
@@ -20,28 +20,28 @@ class Observed:
     machine_deployments: Sequence[clusterapi.MachineDeployment]
 
 
-def true(type_: str, reason: str = "", message: str = "") -> ClusterCondition:
+def true_condition(type_: str, reason: str = "", message: str = "") -> ClusterCondition:
     """Return a condition with status True; its reason defaults to its type."""
     return ClusterCondition(type=type_, status=conditions.TRUE, reason=reason or type_, message=message)
 
 
-def false(type_: str, reason: str, message: str, *, severity: str = INFO) -> ClusterCondition:
+def false_condition(type_: str, reason: str, message: str, *, severity: str = INFO) -> ClusterCondition:
     """Return a condition with status False."""
     return ClusterCondition(type=type_, status=conditions.FALSE, reason=reason, message=message, severity=severity)
 
 
-def conditions_of(tkc: TanzuKubernetesCluster, observed: Observed) -> list[ClusterCondition]:
+def readiness_conditions(tkc: TanzuKubernetesCluster, observed: CapiObjects) -> list[ClusterCondition]:
     """Return the conditions ControlPlaneReady, NodePoolsReady and NodesHealthy."""
     return [_control_plane(observed.cluster), _node_pools(tkc, observed), _nodes(observed.cluster)]
 
 
-def holds(capi: clusterapi.Cluster, type_: str) -> bool:
+def is_condition_true(capi: clusterapi.Cluster, type_: str) -> bool:
     """Return whether a condition of Cluster API is True."""
     current = condition(capi.status.conditions, type_)
     return current is not None and current.status == conditions.TRUE
 
 
-def message_of(capi: clusterapi.Cluster, type_: str) -> str:
+def condition_message(capi: clusterapi.Cluster, type_: str) -> str:
     """Return the message of a condition of Cluster API; empty without the condition."""
     current = condition(capi.status.conditions, type_)
     return current.message if current else ""
@@ -50,7 +50,9 @@ def message_of(capi: clusterapi.Cluster, type_: str) -> str:
 def _control_plane(capi: clusterapi.Cluster | None) -> ClusterCondition:
     type_ = conditions.CONTROL_PLANE_READY
     if capi is None:
-        return false(type_, conditions.WAITING_FOR_CLUSTER_INFRASTRUCTURE, "The cluster has not been created yet")
+        return false_condition(
+            type_, conditions.WAITING_FOR_CLUSTER_INFRASTRUCTURE, "The cluster has not been created yet"
+        )
     steps = (
         (
             clusterapi.INFRASTRUCTURE_READY,
@@ -69,12 +71,14 @@ def _control_plane(capi: clusterapi.Cluster | None) -> ClusterCondition:
         ),
     )
     for step, reason, waiting in steps:
-        if not holds(capi, step):
-            return false(type_, reason, _joined(waiting, message_of(capi, step)))
+        if not is_condition_true(capi, step):
+            return false_condition(type_, reason, _joined(waiting, condition_message(capi, step)))
     shortage = _shortage(capi.status.control_plane)
     if shortage:
-        return false(type_, conditions.WAITING_FOR_CONTROL_PLANE, f"Waiting for control planes to be ready: {shortage}")
-    return true(type_)
+        return false_condition(
+            type_, conditions.WAITING_FOR_CONTROL_PLANE, f"Waiting for control planes to be ready: {shortage}"
+        )
+    return true_condition(type_)
 
 
 def _joined(waiting: str, detail: str) -> str:
@@ -88,17 +92,17 @@ def _shortage(counts: clusterapi.Replicas | None) -> str:
     return ""
 
 
-def _node_pools(tkc: TanzuKubernetesCluster, observed: Observed) -> ClusterCondition:
+def _node_pools(tkc: TanzuKubernetesCluster, observed: CapiObjects) -> ClusterCondition:
     """Return the condition of all pools; the worst problem determines its reason."""
     deployments = {pool.metadata.labels.get(DEPLOYMENT_NAME_LABEL): pool for pool in observed.machine_deployments}
     states = [_pool_problem(pool, deployments.get(pool.name)) for pool in tkc.spec.topology.node_pools]
     order = (conditions.NODE_POOLS_FAILED, conditions.NODE_POOLS_UPDATING, conditions.NODE_POOLS_UNKNOWN)
     problems = sorted((state for state in states if state), key=lambda state: order.index(state[0]))
     if not problems:
-        return true(conditions.NODE_POOLS_READY)
+        return true_condition(conditions.NODE_POOLS_READY)
     reason, message = problems[0][0], "; ".join(message for _, message in problems)
     severity = ERROR if reason == conditions.NODE_POOLS_FAILED else INFO
-    return false(conditions.NODE_POOLS_READY, reason, message, severity=severity)
+    return false_condition(conditions.NODE_POOLS_READY, reason, message, severity=severity)
 
 
 def _pool_problem(pool: NodePool, deployment: clusterapi.MachineDeployment | None) -> tuple[str, str] | None:
@@ -116,19 +120,19 @@ def _pool_problem(pool: NodePool, deployment: clusterapi.MachineDeployment | Non
 
 def _nodes(capi: clusterapi.Cluster | None) -> ClusterCondition:
     halves = (clusterapi.CONTROL_PLANE_MACHINES_READY, clusterapi.WORKER_MACHINES_READY)
-    if capi is not None and all(holds(capi, half) for half in halves):
-        return true(conditions.NODES_HEALTHY)
-    details = [message_of(capi, half) for half in halves if not holds(capi, half)] if capi else []
+    if capi is not None and all(is_condition_true(capi, half) for half in halves):
+        return true_condition(conditions.NODES_HEALTHY)
+    details = [condition_message(capi, half) for half in halves if not is_condition_true(capi, half)] if capi else []
     message = _joined("Waiting for nodes to be healthy", "; ".join(detail for detail in details if detail))
-    return false(conditions.NODES_HEALTHY, conditions.WAITING_FOR_NODES_HEALTHY, message)
+    return false_condition(conditions.NODES_HEALTHY, conditions.WAITING_FOR_NODES_HEALTHY, message)
 
 
-def is_rolled_out(observed: Observed) -> bool:
+def is_rolled_out(observed: CapiObjects) -> bool:
     """Return whether every machine matches the Cluster's current spec."""
-    return not outstanding(observed)
+    return not outstanding_change(observed)
 
 
-def outstanding(observed: Observed) -> str:
+def outstanding_change(observed: CapiObjects) -> str:
     """Return what keeps machines from matching the Cluster's current spec; empty if all of them match.
 
     In the chain from Cluster to control plane or pool to machine, each controller must have observed the current
@@ -165,7 +169,7 @@ def is_reconciled(capi: clusterapi.Cluster) -> bool:
     return reconciled.observed_generation >= capi.metadata.generation
 
 
-def topology_failure(capi: clusterapi.Cluster | None) -> str:
+def topology_error(capi: clusterapi.Cluster | None) -> str:
     """Return why Cluster API could not apply the Cluster's spec; empty if it did not fail."""
     reconciled = condition(capi.status.conditions, clusterapi.TOPOLOGY_RECONCILED) if capi else None
     if reconciled is None or reconciled.status != conditions.FALSE or reconciled.reason != clusterapi.RECONCILE_FAILED:

@@ -15,25 +15,25 @@ from trustplane.api.meta import Condition, Json
 from trustplane.api.release import KIND, VERSION, TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
 
-BUILD = "trustplane.1"  # suffix of the Kubernetes version: our revision of the node image
+BUILD_SUFFIX = "trustplane.1"  # suffix of the Kubernetes version: our revision of the node image
 _SEPARATOR = re.compile(r"[.+-]")
 _SEMVER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(-[^+]*)?(?:\+(.*))?$")
 
-Order = tuple[int, int, int, bool, tuple[int, ...]]
+ReleaseOrder = tuple[int, int, int, bool, tuple[int, ...]]
 
 
-def object_of(kubernetes_version: str) -> Json:
+def release_body(kubernetes_version: str) -> Json:
     """Return the release for a Kubernetes version such as v1.36.3, as the body of a server-side apply."""
-    version = f"{kubernetes_version}+{BUILD}"
+    version = f"{kubernetes_version}+{BUILD_SUFFIX}"
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
-        "metadata": {"name": name_of(version), "labels": dict.fromkeys(_prefixes(version), "")},
+        "metadata": {"name": release_name(version), "labels": dict.fromkeys(_prefixes(version), "")},
         "spec": {"version": version, "kubernetes": {"version": kubernetes_version}},
     }
 
 
-def name_of(version: str) -> str:
+def release_name(version: str) -> str:
     """Return the name of the release with that version; names must not contain `+`."""
     return version.replace("+", "---")
 
@@ -41,10 +41,10 @@ def name_of(version: str) -> str:
 def _prefixes(version: str) -> list[str]:
     """Return every prefix that ends with a part of the version: v1, v1.36, ... v1.36.3---trustplane.1."""
     ends = [match.start() for match in _SEPARATOR.finditer(version)]
-    return [name_of(version[:end]) for end in (*ends, len(version))]
+    return [release_name(version[:end]) for end in (*ends, len(version))]
 
 
-def status_of(release: TanzuKubernetesRelease, *, now: datetime) -> Json:
+def release_status(release: TanzuKubernetesRelease, *, now: datetime) -> Json:
     """Return the status of a release with a node image, as the body of a server-side apply."""
     reached = [
         Condition(type=type_, status=conditions.TRUE, reason=type_, observed_generation=release.metadata.generation)
@@ -61,7 +61,7 @@ def status_of(release: TanzuKubernetesRelease, *, now: datetime) -> Json:
     }
 
 
-def resolve(
+def resolve_release(
     tkc: TanzuKubernetesCluster, releases: Sequence[TanzuKubernetesRelease], *, running: str = ""
 ) -> TanzuKubernetesRelease | Finding:
     """Return the release that a cluster requests, or a finding about an invalid request.
@@ -94,15 +94,15 @@ def _hint(tkc: TanzuKubernetesCluster) -> str:
 def _newest(hint: str, releases: Sequence[TanzuKubernetesRelease], running: str) -> TanzuKubernetesRelease | None:
     matching = [release for release in releases if _matches(release, hint)]
     current = [release for release in matching if release.spec.kubernetes.version == running]
-    return max(current or matching, key=order, default=None)
+    return max(current or matching, key=release_order, default=None)
 
 
 def _matches(release: TanzuKubernetesRelease, hint: str) -> bool:
-    name = name_of(hint if hint.startswith("v") or not hint else f"v{hint}")
+    name = release_name(hint if hint.startswith("v") or not hint else f"v{hint}")
     return not name or name == release.metadata.name or name in _prefixes(release.spec.version)
 
 
-def order(release: TanzuKubernetesRelease) -> Order:
+def release_order(release: TanzuKubernetesRelease) -> ReleaseOrder:
     """Return a key that sorts releases from oldest to newest; a prerelease precedes its release."""
     match = _SEMVER.match(release.spec.version)
     if not match:
@@ -112,20 +112,24 @@ def order(release: TanzuKubernetesRelease) -> Order:
     return int(major), int(minor), int(patch), candidate is None, revisions
 
 
-def newer(release: TanzuKubernetesRelease, releases: Sequence[TanzuKubernetesRelease]) -> list[str]:
+def available_updates(release: TanzuKubernetesRelease, releases: Sequence[TanzuKubernetesRelease]) -> list[str]:
     """Return the versions to which a cluster of that release can be updated, oldest first.
 
     Kubernetes does not support skipping minor versions.
     """
-    major, minor = order(release)[:2]
+    major, minor = release_order(release)[:2]
     allowed = ((major, minor), (major, minor + 1))
-    candidates = sorted(releases, key=order)
-    updates = [other for other in candidates if order(other) > order(release) and order(other)[:2] in allowed]
+    candidates = sorted(releases, key=release_order)
+    updates = [
+        other
+        for other in candidates
+        if release_order(other) > release_order(release) and release_order(other)[:2] in allowed
+    ]
     return [other.spec.version for other in updates]
 
 
 def _unknown_release(hint: str, releases: Sequence[TanzuKubernetesRelease]) -> Finding:
-    names = [release.metadata.name for release in sorted(releases, key=order)]
+    names = [release.metadata.name for release in sorted(releases, key=release_order)]
     return Finding(
         code="unknown-release",
         what=f"Release {hint} does not exist" if hint else "No release exists",

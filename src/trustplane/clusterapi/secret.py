@@ -20,24 +20,24 @@ _NOTE = "trustplane.dev/note"
 _REVERTED = "Managed by Trustplane: edits are reverted and reported. Change the trust list instead"
 
 
-def name_of(cluster_name: str, digest: str) -> str:
+def set_secret_name(cluster_name: str, digest: str) -> str:
     """Return the name of the Secret with the set of that digest."""
-    return f"{boot_name(cluster_name)}-{digest[:SHORT]}"
+    return f"{boot_secret_name(cluster_name)}-{digest[:SHORT]}"
 
 
-def boot_name(cluster_name: str) -> str:
+def boot_secret_name(cluster_name: str) -> str:
     """Return the name of the Secret with the boot set, to which bootstrap configurations refer."""
     return f"{cluster_name}-trust"
 
 
-def desired_secret(cluster: clusterapi.Cluster, trust: TrustSet) -> Json:
+def set_secret(cluster: clusterapi.Cluster, trust: TrustSet) -> Json:
     """Return the Secret of a set, to be created if it is absent.
 
     It must not be applied over an existing Secret: equal sets may differ in the order of certificates, and the API
     server refuses any change of an immutable Secret.
     """
-    name = name_of(cluster.metadata.name, trust.digest)
-    return {**_secret(cluster, name, annotations.TRUST_COMPONENT, content(trust)), "immutable": True}
+    name = set_secret_name(cluster.metadata.name, trust.digest)
+    return {**_secret(cluster, name, annotations.TRUST_COMPONENT, set_data(trust)), "immutable": True}
 
 
 def boot_secret(cluster: clusterapi.Cluster, text: str) -> Json:
@@ -48,7 +48,7 @@ def boot_secret(cluster: clusterapi.Cluster, text: str) -> Json:
         text: The bundle of the set, see `trust.bundle`.
     """
     data = {bundle.KEY: base64.b64encode(text.encode()).decode()}
-    body = _secret(cluster, boot_name(cluster.metadata.name), annotations.BOOT_COMPONENT, data)
+    body = _secret(cluster, boot_secret_name(cluster.metadata.name), annotations.BOOT_COMPONENT, data)
     body["metadata"]["annotations"] = {_NOTE: _REVERTED}
     return body
 
@@ -64,14 +64,14 @@ def _secret(cluster: clusterapi.Cluster, name: str, component: str, data: dict[s
                 annotations.CLUSTER_LABEL: cluster.metadata.name,
                 annotations.COMPONENT_LABEL: component,
             },
-            "ownerReferences": [owner_reference(cluster)],
+            "ownerReferences": [cluster_owner_reference(cluster)],
         },
         "type": "Opaque",
         "data": data,
     }
 
 
-def owner_reference(cluster: clusterapi.Cluster) -> Json:
+def cluster_owner_reference(cluster: clusterapi.Cluster) -> Json:
     """Return the entry of `metadata.ownerReferences` that names a Cluster."""
     return {
         "apiVersion": f"{clusterapi.GROUP}/{clusterapi.VERSION}",
@@ -81,20 +81,20 @@ def owner_reference(cluster: clusterapi.Cluster) -> Json:
     }
 
 
-def content(trust: TrustSet) -> dict[str, str]:
+def set_data(trust: TrustSet) -> dict[str, str]:
     """Return the data of a set's Secret."""
-    values = {key(name): pem for name, pem in trust.pems().items()}
+    values = {entry_key(name): pem for name, pem in trust.pems().items()}
     if trust.hosts:
         values[_SCOPE] = scope.text(trust.hosts)
     return {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
 
 
-def key(name: str) -> str:
+def entry_key(name: str) -> str:
     """Return the key of an entry in the Secret."""
     return name + _SUFFIX
 
 
-def reading(secret: Secret) -> Reading:
+def parse_list_secret(secret: Secret) -> Reading:
     """Parse the trust list in a Secret, with findings: a tenant may have written it."""
     data = dict(secret.data)
     scoped = data.pop(_SCOPE, "")
@@ -106,20 +106,20 @@ def reading(secret: Secret) -> Reading:
     return scope.read(entries, annotations_, where="data")
 
 
-def read(secret: Secret) -> TrustSet | None:
+def parse_set_secret(secret: Secret) -> TrustSet | None:
     """Return the set in a Secret; None if its content is not a valid set, for example because a tenant wrote it."""
-    parsed = reading(secret)
+    parsed = parse_list_secret(secret)
     return parsed.trust if parsed.ok else None
 
 
-def read_set(secret: Secret, digest: str) -> TrustSet | None:
+def parse_set_of_digest(secret: Secret, digest: str) -> TrustSet | None:
     """Return the set of that digest; None if the Secret has different content: a tenant may have replaced it.
 
     Args:
         secret: The Secret with the name of the set.
         digest: The digest, or at least its first `SHORT` digits if no more are known.
     """
-    trust = read(secret) if len(digest) >= SHORT else None
+    trust = parse_set_secret(secret) if len(digest) >= SHORT else None
     return trust if trust is not None and trust.digest.startswith(digest) else None
 
 
@@ -140,7 +140,7 @@ class BootSet:
     is_partial: bool = False
 
 
-def read_boot(secret: Secret) -> BootSet:
+def parse_boot_secret(secret: Secret) -> BootSet:
     """Parse the Secret of a boot set, which a tenant may have edited.
 
     Other keys are ignored: no machine reads them, and a server-side apply leaves them to their owner.
@@ -158,7 +158,7 @@ def read_boot(secret: Secret) -> BootSet:
     )
 
 
-def checked(boot: BootSet, trust: TrustSet | None, infrastructure_kind: str) -> BootSet:
+def verify_boot_set(boot: BootSet, trust: TrustSet | None, infrastructure_kind: str) -> BootSet:
     """Return a boot set with `is_intact` verified against the set in force, which a partial bundle requires.
 
     Args:
@@ -171,7 +171,7 @@ def checked(boot: BootSet, trust: TrustSet | None, infrastructure_kind: str) -> 
     return replace(boot, is_intact=boot.text == bundle.render(trust, bundle.budget_of(infrastructure_kind)))
 
 
-def unused(secrets: Iterable[Secret], cluster_name: str, digests: Iterable[str]) -> list[Secret]:
+def unneeded_sets(secrets: Iterable[Secret], cluster_name: str, digests: Iterable[str]) -> list[Secret]:
     """Return the Secrets of sets that are no longer needed.
 
     Args:
@@ -179,7 +179,7 @@ def unused(secrets: Iterable[Secret], cluster_name: str, digests: Iterable[str])
         cluster_name: Name of the cluster.
         digests: Digests of needed sets: in force, in the boot set, last proven, on a node, or the target of an undo.
     """
-    needed = {name_of(cluster_name, digest) for digest in digests}
+    needed = {set_secret_name(cluster_name, digest) for digest in digests}
     component = annotations.COMPONENT_LABEL
     sets = (secret for secret in secrets if secret.metadata.labels.get(component) == annotations.TRUST_COMPONENT)
     return [secret for secret in sets if secret.metadata.name not in needed]

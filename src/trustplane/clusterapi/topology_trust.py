@@ -17,35 +17,35 @@ from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.certificates.lint import lint
 from trustplane.clusterapi import left_out
-from trustplane.clusterapi.left_out import TOPOLOGY, VARIABLE
-from trustplane.clusterapi.secret import key
-from trustplane.clusterapi.variable import Trust, read
+from trustplane.clusterapi.left_out import TOPOLOGY_PATH, TRUST_VARIABLE
+from trustplane.clusterapi.secret import entry_key
+from trustplane.clusterapi.variable import TrustVariable, parse_trust_variable
 from trustplane.errors import UserError
 from trustplane.trust import entries
 from trustplane.trust.removal import Listing, is_allowed, removal, removal_findings
 
-_PATH: Final = f"{TOPOLOGY}.variables[{VARIABLE}]"
+_PATH: Final = f"{TOPOLOGY_PATH}.variables[{TRUST_VARIABLE}]"
 
 # `data` of Secrets by name: None if the Secret is absent; a Secret that could not be read is left out.
-Secrets = Mapping[str, Mapping[str, str] | None]
+SecretData = Mapping[str, Mapping[str, str] | None]
 
 
-def needed_secrets(after: Json, before: Json | None) -> set[str]:
+def cluster_secrets(after: Json, before: Json | None) -> set[str]:
     """Return the names of the Secrets in both values; none if the values are equal."""
-    if before is not None and value_of(after) == value_of(before):
+    if before is not None and trust_variable(after) == trust_variable(before):
         return set()
-    clusters = [cluster for cluster in (after, before) if cluster and value_of(cluster) is not UNSET]
-    trusts = [_parse(value_of(cluster), cluster) for cluster in clusters]
-    return {trust.secret_name for trust in trusts if isinstance(trust, Trust) and trust.names}
+    clusters = [cluster for cluster in (after, before) if cluster and trust_variable(cluster) is not UNSET]
+    trusts = [_parse(trust_variable(cluster), cluster) for cluster in clusters]
+    return {trust.secret_name for trust in trusts if isinstance(trust, TrustVariable) and trust.names}
 
 
-def findings_of(after: Json, before: Json | None, secrets: Secrets, at: dt.datetime) -> list[Finding]:
+def cluster_findings(after: Json, before: Json | None, secrets: SecretData, at: dt.datetime) -> list[Finding]:
     """Return the findings about a changed value: its entries, its removals, and what is excluded from trust."""
-    return [*left_out.findings_of(after, before), *_value_findings(after, before, secrets, at)]
+    return [*left_out.exclusion_findings(after, before), *_value_findings(after, before, secrets, at)]
 
 
-def _value_findings(after: Json, before: Json | None, secrets: Secrets, at: dt.datetime) -> list[Finding]:
-    value, old = value_of(after), value_of(before) if before else UNSET
+def _value_findings(after: Json, before: Json | None, secrets: SecretData, at: dt.datetime) -> list[Finding]:
+    value, old = trust_variable(after), trust_variable(before) if before else UNSET
     if value == old:
         return []
     findings = [] if value is UNSET else _entry_findings(_parse(value, after), secrets, at)
@@ -56,20 +56,20 @@ def _value_findings(after: Json, before: Json | None, secrets: Secrets, at: dt.d
     return [*(finding.at(_PATH) for finding in removal_findings(lost, allowed=allowed)), *findings]
 
 
-def value_of(cluster: Json) -> Any:
+def trust_variable(cluster: Json) -> Any:
     """Return the value of the variable; UNSET without one."""
     variables = field(cluster, "spec", "topology", "variables") or ()
-    return next((variable.get("value") for variable in variables if variable.get("name") == VARIABLE), UNSET)
+    return next((variable.get("value") for variable in variables if variable.get("name") == TRUST_VARIABLE), UNSET)
 
 
-def _parse(value: Any, cluster: Json) -> Trust | Finding:
+def _parse(value: Any, cluster: Json) -> TrustVariable | Finding:
     try:
-        return read(value, field(cluster, "metadata", "name") or "")
+        return parse_trust_variable(value, field(cluster, "metadata", "name") or "")
     except UserError as error:
         return Finding(code="bad-variable", what=error.what, why=error.why, next_step=error.next_step)
 
 
-def _entry_findings(trust: Trust | Finding, secrets: Secrets, at: dt.datetime) -> list[Finding]:
+def _entry_findings(trust: TrustVariable | Finding, secrets: SecretData, at: dt.datetime) -> list[Finding]:
     if isinstance(trust, Finding):
         return [trust.at(_PATH)]
     if not trust.names:
@@ -86,16 +86,16 @@ def _entry_findings(trust: Trust | Finding, secrets: Secrets, at: dt.datetime) -
     return [*(_adapted(trust, finding) for finding in defects), *missing, *oddities]
 
 
-def _trust_list(trust: Trust, data: Mapping[str, str]) -> list[TrustedCA]:
+def _trust_list(trust: TrustVariable, data: Mapping[str, str]) -> list[TrustedCA]:
     """Return the entries with a key in the Secret, in the form of a trust list."""
     return [TrustedCA(name=name, data=_data(trust, data, name)) for name in trust.names if _key(trust, name) in data]
 
 
-def _key(trust: Trust, name: str) -> str:
-    return name if trust.is_users else key(name)
+def _key(trust: TrustVariable, name: str) -> str:
+    return name if trust.is_users else entry_key(name)
 
 
-def _data(trust: Trust, data: Mapping[str, str], name: str) -> str:
+def _data(trust: TrustVariable, data: Mapping[str, str], name: str) -> str:
     """Return an entry's data in the form of a trust list: base64 of PEM. A user's Secret encodes it once more."""
     value = data[_key(trust, name)]
     if not trust.is_users:
@@ -106,7 +106,7 @@ def _data(trust: Trust, data: Mapping[str, str], name: str) -> str:
         return ""
 
 
-def _adapted(trust: Trust, finding: Finding) -> Finding:
+def _adapted(trust: TrustVariable, finding: Finding) -> Finding:
     """Return a finding with the reason and next step for a key of a Secret."""
     if not trust.is_users or finding.code not in {"not-base64", "double-base64"}:
         return finding
@@ -117,7 +117,7 @@ def _adapted(trust: Trust, finding: Finding) -> Finding:
     )
 
 
-def _listing(value: Any, cluster: Json, secrets: Secrets) -> Listing:
+def _listing(value: Any, cluster: Json, secrets: SecretData) -> Listing:
     """Return the fingerprints by entry; an entry with unreadable certificates is identified by its name."""
     trust = _parse(value, cluster)
     if isinstance(trust, Finding):
@@ -128,7 +128,7 @@ def _listing(value: Any, cluster: Json, secrets: Secrets) -> Listing:
     return {name: known.get(name, (name,)) for name in trust.names}
 
 
-def _absent_secret(trust: Trust) -> Finding:
+def _absent_secret(trust: TrustVariable) -> Finding:
     return Finding(
         code="no-secret",
         severity=Severity.WARNING,
@@ -138,7 +138,7 @@ def _absent_secret(trust: Trust) -> Finding:
     )
 
 
-def _unread_secret(trust: Trust) -> Finding:
+def _unread_secret(trust: TrustVariable) -> Finding:
     return Finding(
         code="unread-secret",
         severity=Severity.WARNING,
@@ -147,7 +147,7 @@ def _unread_secret(trust: Trust) -> Finding:
     )
 
 
-def _missing_key(trust: Trust, name: str) -> Finding:
+def _missing_key(trust: TrustVariable, name: str) -> Finding:
     return Finding(
         code="no-key",
         severity=Severity.WARNING,

@@ -17,7 +17,7 @@ from trustplane.trust.places import is_host
 
 USER_SECRET_SUFFIX = "-user-trusted-ca-secret"  # noqa: S105  a name
 
-SCHEMA: Json = {
+TRUST_SCHEMA: Json = {
     "type": "object",
     "description": "CAs that every node trusts, in addition to those of its operating system.",
     "required": ["additionalTrustedCAs"],
@@ -65,7 +65,7 @@ SCHEMA: Json = {
 
 
 @dataclass(frozen=True)
-class Trust:
+class TrustVariable:
     """A value of the variable."""
 
     secret_name: str
@@ -74,7 +74,7 @@ class Trust:
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of registry-scoped entries
 
 
-def read(value: Any, cluster_name: str) -> Trust:
+def parse_trust_variable(value: Any, cluster_name: str) -> TrustVariable:
     """Parse a value.
 
     Args:
@@ -97,10 +97,10 @@ def read(value: Any, cluster_name: str) -> Trust:
     if not isinstance(secret_name, str):
         raise UserError("Field secretName of variable trust is not a string")
     if secret_name:
-        return Trust(secret_name, names, is_users=False, hosts=hosts)
+        return TrustVariable(secret_name, names, is_users=False, hosts=hosts)
     if not cluster_name:
         raise UserError("The request does not name a cluster", why="variable builtin has no cluster.name")
-    return Trust(cluster_name + USER_SECRET_SUFFIX, names, is_users=True, hosts=hosts)
+    return TrustVariable(cluster_name + USER_SECRET_SUFFIX, names, is_users=True, hosts=hosts)
 
 
 def _hosts(name: str, entry: Json) -> tuple[str, ...]:

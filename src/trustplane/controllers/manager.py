@@ -11,17 +11,17 @@ from trustplane.controllers.registries.controller import RegistryReconciler
 from trustplane.controllers.release import ReleaseReconciler
 from trustplane.controllers.rollout.controller import RolloutReconciler
 from trustplane.controllers.rollout.up_to_date import UpToDateReconciler
-from trustplane.fleet.view import View
+from trustplane.fleet.view import FleetView
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import CONFIGURATIONS, NAMESPACES, RELEASES, SECRETS
 from trustplane.kube.manager import Manager
 
-COMPONENT = "trustplane.dev/manager"  # the reporting component of Events
+MANAGER_COMPONENT = "trustplane.dev/manager"  # the reporting component of Events
 
 
-async def ensure_namespace(client: Client, namespace: str) -> None:
+async def ensure_manager_namespace(client: Client, namespace: str) -> None:
     """Create Trustplane's own namespace, for the lease and the last good service list, if it does not exist.
 
     If it exists, as after an installation from `deploy/`, the right to create namespaces is not required.
@@ -36,14 +36,14 @@ async def ensure_namespace(client: Client, namespace: str) -> None:
 
 def add_controllers(manager: Manager, client: Client, *, namespace: str) -> None:
     """Add all controllers to a manager before it runs."""
-    recorder = Recorder(client, COMPONENT)
+    recorder = Recorder(client, MANAGER_COMPONENT)
     secrets = manager.informer(SECRETS, labels=COMPONENT_LABEL)
     configurations = ConfigurationReconciler(
         client, manager.informer(CONFIGURATIONS), secrets, recorder, namespace=namespace
     )
     releases = ReleaseReconciler(client, manager.informer(RELEASES))
     clusters = TanzuKubernetesClusterReconciler(client, manager, recorder, namespace=namespace)
-    view = View(client, manager, namespace=namespace)
+    view = FleetView(client, manager, namespace=namespace)
     trusts = ClusterTrustReconciler(client, view, recorder)
     proofs = ProofReconciler(client, view, recorder, namespace=namespace)
     registries = RegistryReconciler(client, view, recorder, namespace=namespace)

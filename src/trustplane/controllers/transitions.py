@@ -7,7 +7,9 @@ from trustplane.api.meta import Condition, Object
 from trustplane.kube.events import Recorder
 
 
-def turned(before: Sequence[Condition], after: Sequence[Condition], types: Collection[str]) -> list[Condition]:
+def changed_conditions(
+    before: Sequence[Condition], after: Sequence[Condition], types: Collection[str]
+) -> list[Condition]:
     """Return the conditions of these types whose content changed."""
     old = {condition.type: _content(condition) for condition in before}
     return [
@@ -21,7 +23,7 @@ def _content(condition: Condition) -> tuple[str, str, str]:
     return condition.status, condition.reason, message
 
 
-async def report(recorder: Recorder, regarding: Object, conditions: Sequence[Condition]) -> None:
+async def record_events(recorder: Recorder, regarding: Object, conditions: Sequence[Condition]) -> None:
     """Record an Event per condition; its reason is type and reason of the condition, such as `TrustCurrentHeld`."""
     for condition in conditions:
         reason = f"{condition.type}{condition.reason}"

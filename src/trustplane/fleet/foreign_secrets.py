@@ -10,7 +10,7 @@ from trustplane.api.keys import Key
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import SECRETS
 
-SECONDS: Final = 30.0  # lifetime of a cached Secret, and of the fact that it is absent
+CACHE_SECONDS: Final = 30.0  # lifetime of a cached Secret, and of the fact that it is absent
 _MOST: Final = 32 * 1024 * 1024  # characters in all cached Secrets
 
 
@@ -22,7 +22,7 @@ class _CacheEntry:
     size: int
 
 
-class ForeignSecrets:
+class UserSecretCache:
     """Reads Secrets, and avoids repeated requests to the API server during a burst of changes.
 
     Args:
@@ -42,14 +42,14 @@ class ForeignSecrets:
             generation: Generation of the object that names the Secret; a change makes the cached value obsolete.
         """
         now, kept = asyncio.get_running_loop().time(), self._kept.get(key)
-        if kept and kept.generation == generation and now - kept.read_at < SECONDS:
+        if kept and kept.generation == generation and now - kept.read_at < CACHE_SECONDS:
             return kept.secret
         secret = await self._client.find(SECRETS, key.name, key.namespace)
         size = sum(map(len, secret.data.values())) if secret else 0
         self._drop(key)
         self._kept[key] = _CacheEntry(now, generation, secret, size)
         self._size += size
-        while self._size > _MOST or now - next(iter(self._kept.values())).read_at >= SECONDS:
+        while self._size > _MOST or now - next(iter(self._kept.values())).read_at >= CACHE_SECONDS:
             self._drop(next(iter(self._kept)))
         return secret
 

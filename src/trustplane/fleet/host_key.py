@@ -9,7 +9,7 @@ from trustplane.api.annotations import CLUSTER_NAME_LABEL
 from trustplane.api.clusterapi import Machine
 from trustplane.api.keys import Key
 from trustplane.errors import TransientError
-from trustplane.fleet.workload import reading
+from trustplane.fleet.workload import open_workload
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError
 from trustplane.kube.kinds import MACHINES, WORKLOAD_NODES
@@ -19,10 +19,10 @@ _ATTEMPTS: Final = 5  # to pin a key on a Machine that other controllers change
 _READS: Final = 10  # of a Node that has just joined, and normally reports its keys within two seconds
 _PAUSE: Final = 0.5
 # A node without a report after this time lacks our unit, for example in a user's ClusterClass: pin its first key.
-PATIENCE: Final = timedelta(minutes=5)
+REPORT_TIMEOUT: Final = timedelta(minutes=5)
 
 
-async def check(client: Client, machine: Machine, shown: str) -> None:
+async def check_host_key(client: Client, machine: Machine, shown: str) -> None:
     """Check the host key that a node presented, before anything is sent to the node.
 
     Raises:
@@ -33,7 +33,7 @@ async def check(client: Client, machine: Machine, shown: str) -> None:
     if hostkey.is_known(machine, shown):
         return
     reported = await _reported_keys(client, machine)
-    if not reported and not hostkey.pinned(machine) and _is_young(machine):
+    if not reported and not hostkey.pinned_key(machine) and _is_young(machine):
         raise TransientError(
             f"The node of Machine {machine.metadata.name} has not reported its SSH host keys yet",
             why=f"annotation {hostkey.REPORTED} of its Node is absent",
@@ -52,10 +52,10 @@ async def _reported_keys(client: Client, machine: Machine) -> frozenset[str]:
     if not name:
         raise TransientError(f"Machine {metadata.name} has no Node yet", next_step="Trustplane retries")
     cluster = Key(metadata.namespace, machine.spec.cluster_name or metadata.labels.get(CLUSTER_NAME_LABEL, ""))
-    async with reading(client, cluster) as workload:
+    async with open_workload(client, cluster) as workload:
         for _ in range(_READS if _is_young(machine) else 1):
             node = await workload.find(WORKLOAD_NODES, name)
-            if node and (reported := hostkey.reported(node.metadata.annotations)):
+            if node and (reported := hostkey.reported_keys(node.metadata.annotations)):
                 return reported
             await asyncio.sleep(_PAUSE)
     return frozenset()
@@ -63,13 +63,13 @@ async def _reported_keys(client: Client, machine: Machine) -> frozenset[str]:
 
 def _is_young(machine: Machine) -> bool:
     created = machine.metadata.creation_timestamp
-    return created is not None and datetime.now(UTC) - created < PATIENCE
+    return created is not None and datetime.now(UTC) - created < REPORT_TIMEOUT
 
 
 async def _pin(client: Client, machine: Machine, shown: str, reported: Collection[str]) -> None:
     name, namespace, current = machine.metadata.name, machine.metadata.namespace, machine
     for _ in range(_ATTEMPTS):
-        patch = hostkey.pin(current, shown, reported)
+        patch = hostkey.check_host_key(current, shown, reported)
         if patch is None:
             return
         try:

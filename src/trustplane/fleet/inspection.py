@@ -12,7 +12,7 @@ from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import IN_PLACE, UNREADABLE, AppliedTrust, Inspection, RegistryAccess
 from trustplane.api.keys import Key
 from trustplane.clusterapi import ssh_secret
-from trustplane.clusterapi.machine_facts import address_of
+from trustplane.clusterapi.machine_facts import ssh_address
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.errors import NodeError, TrustplaneError, UserError
 from trustplane.fleet import host_key
@@ -21,18 +21,18 @@ from trustplane.kube.kinds import SECRETS
 from trustplane.nodes import hosts, plan, registries, registry_report, ssh, trust
 from trustplane.nodes.hosts import Shadow
 from trustplane.nodes.plan import Drift
-from trustplane.proof.schedule import written_at
+from trustplane.proof.schedule import write_record_time
 from trustplane.text import clean
 
 # Called before a repair; raises if the repair is no longer wanted, see `trust.apply`.
-Confirm = Callable[[], Awaitable[None]]
+ConfirmRepair = Callable[[], Awaitable[None]]
 _MAX_MESSAGE = 600  # characters of a message in an annotation
 _MAX_REASONS = 20  # registries with a recorded reason; others have only their verification
 _KEY_RETRY = timedelta(minutes=5)  # between lookups of an absent SSH key
 
 
 @dataclass(frozen=True)
-class Inspected:
+class InspectionResult:
     """The result of an inspection, to be recorded on the Machine."""
 
     inspection: Inspection
@@ -40,7 +40,7 @@ class Inspected:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredTrust:
     """The desired trust of a node.
 
     Attributes:
@@ -51,20 +51,20 @@ class Wanted:
 
     files: Mapping[str, str] | None
     registries: Collection[str]
-    repair: Confirm | None = None
+    repair: ConfirmRepair | None = None
 
 
-async def private_key(client: Client, cluster: Key) -> str:
+async def find_private_key(client: Client, cluster: Key) -> str:
     """Return the SSH key of a cluster's nodes; empty if the user has not given Trustplane access to them."""
-    name = ssh_secret.name_of(cluster.name)
+    name = ssh_secret.ssh_secret_name(cluster.name)
     secret = await client.find(SECRETS, name, cluster.namespace)
-    return ssh_secret.private_key(secret.data, name) if secret else ""
+    return ssh_secret.parse_private_key(secret.data, name) if secret else ""
 
 
-UNUSABLE = "unusable"  # stands for an invalid key: the login with it fails and reports the reason for each node
+UNUSABLE_KEY = "unusable"  # stands for an invalid key: the login with it fails and reports the reason for each node
 
 
-class Keys:
+class SshKeys:
     """Looks up the SSH keys of clusters' nodes, and caches their absence.
 
     Args:
@@ -78,9 +78,9 @@ class Keys:
     async def find(self, cluster: Key) -> str:
         """Return the key of a cluster's nodes, as `private_key` does, or `UNUSABLE`; an absent key delays `due_at`."""
         try:
-            key = await private_key(self._client, cluster)
+            key = await find_private_key(self._client, cluster)
         except UserError:
-            return UNUSABLE
+            return UNUSABLE_KEY
         if key:
             self._absent_until.pop(cluster, None)
         else:
@@ -93,7 +93,9 @@ class Keys:
         return max(time, absent_until) if time and absent_until else time
 
 
-async def inspect(client: Client, machine: Machine, key: str, facts: NodeFacts, desired: Wanted) -> Inspected:
+async def inspect_node(
+    client: Client, machine: Machine, key: str, facts: NodeFacts, desired: DesiredTrust
+) -> InspectionResult:
     """Inspect a node; errors are part of the result.
 
     Args:
@@ -104,24 +106,24 @@ async def inspect(client: Client, machine: Machine, key: str, facts: NodeFacts, 
         desired: The node's desired trust.
     """
     try:
-        async with ssh.connect(address_of(machine), key) as node:
+        async with ssh.connect(ssh_address(machine), key) as node:
             try:
-                await host_key.check(client, machine, node.host_key)
+                await host_key.check_host_key(client, machine, node.host_key)
             except NodeError as error:
-                return Inspected(_result(facts.digest, refusal=str(error)))
+                return InspectionResult(_result(facts.digest, refusal=str(error)))
             files = desired.files
             result = _not_compared(facts) if files is None else await _compare(node, files, facts, desired.repair)
             result.inspection.registries_at = datetime.now(UTC)
             result.inspection.registries = await _registry_access(node, desired.registries)
             return result
     except TrustplaneError as error:
-        return Inspected(_failed(facts, str(error)))
+        return InspectionResult(_failed(facts, str(error)))
 
 
-def _not_compared(facts: NodeFacts) -> Inspected:
+def _not_compared(facts: NodeFacts) -> InspectionResult:
     inspection = _result(facts.digest)
     inspection.is_partial = True
-    return Inspected(inspection)
+    return InspectionResult(inspection)
 
 
 def _failed(facts: NodeFacts, error: str) -> Inspection:
@@ -132,36 +134,38 @@ def _failed(facts: NodeFacts, error: str) -> Inspection:
     return inspection
 
 
-async def _registry_access(node: ssh.Node, names: Collection[str]) -> list[RegistryAccess]:
+async def _registry_access(node: ssh.NodeConnection, names: Collection[str]) -> list[RegistryAccess]:
     """Return how a node reaches registries; only the first ones keep a reason."""
     try:
-        report = await registry_report.read(node, names)
+        report = await registry_report.read_registry_report(node, names)
     except TrustplaneError as error:
         reason = clean(str(error), _MAX_MESSAGE // 2)
         return [RegistryAccess(registry=host, verification=UNREADABLE, reason=reason) for host in sorted(names)]
     result = []
     for host in sorted(names):
-        result.append(registries.access(report, host))
+        result.append(registries.assess_access(report, host))
         await asyncio.sleep(0)  # one registry's configuration may be large: yield to other tasks
     for access in [access for access in result if access.reason][_MAX_REASONS:]:
         access.reason = access.next_step = ""
     return result
 
 
-async def _compare(node: ssh.Node, files: Mapping[str, str], facts: NodeFacts, repair: Confirm | None) -> Inspected:
+async def _compare(
+    node: ssh.NodeConnection, files: Mapping[str, str], facts: NodeFacts, repair: ConfirmRepair | None
+) -> InspectionResult:
     digest = facts.digest
     state = await trust.read(node)
-    drift = plan.drift(files, state)
-    ineffective, hidden = shadows_described(hosts.all_shadows(state, files))
+    drift = plan.find_drift(files, state)
+    ineffective, hidden = describe_shadows(hosts.find_shadows(state, files))
     if drift.is_current or repair is None:
-        message = "; ".join(part for part in (described(drift), ineffective) if part)
+        message = "; ".join(part for part in (describe_drift(drift), ineffective) if part)
         inspection = _result(digest, message=message, hidden=hidden)
         inspection.is_drifted = not drift.is_current
-        return Inspected(inspection)
+        return InspectionResult(inspection)
     result = await trust.apply(node, files, confirm=repair)
-    at = written_at(datetime.now(UTC), facts)
+    at = write_record_time(datetime.now(UTC), facts)
     applied = AppliedTrust(digest=digest, at=at, method=IN_PLACE, restarted=result.restarted)
-    return Inspected(_result(digest, message=ineffective, hidden=hidden), applied)
+    return InspectionResult(_result(digest, message=ineffective, hidden=hidden), applied)
 
 
 def _result(digest: str, *, message: str = "", hidden: str = "", refusal: str = "", error: str = "") -> Inspection:
@@ -175,7 +179,7 @@ def _result(digest: str, *, message: str = "", hidden: str = "", refusal: str = 
     )
 
 
-def described(drift: Drift) -> str:
+def describe_drift(drift: Drift) -> str:
     """Return a description of the drift; empty without drift."""
     parts = (
         ("edited outside Trustplane", drift.edited),
@@ -190,7 +194,7 @@ def described(drift: Drift) -> str:
     return "; ".join(texts)
 
 
-def shadows_described(shadows: Sequence[Shadow]) -> tuple[str, str]:
+def describe_shadows(shadows: Sequence[Shadow]) -> tuple[str, str]:
     """Return descriptions of our ineffective files, and of other files that ours make ineffective; empty if none."""
     texts: dict[bool, list[str]] = {True: [], False: []}
     for shadow in shadows:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from trustplane.api.clusterapi import Machine
 from trustplane.api.keys import Key, key_of
-from trustplane.clusterapi.machine_facts import facts
+from trustplane.clusterapi.machine_facts import node_facts
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.kube.informer import Change, Informer
 
@@ -16,7 +16,7 @@ class _CacheEntry(NamedTuple):
     facts: NodeFacts
 
 
-class FactsOfNodes:
+class NodeFactsCache:
     """Derives facts about nodes from the informer's Machines.
 
     An informer replaces objects and never modifies them: an identical object has identical facts.
@@ -45,7 +45,7 @@ class FactsOfNodes:
         known = self._known.get(key)
         if known is not None and known.machine is machine:
             return known.facts
-        result = facts(machine)
+        result = node_facts(machine)
         if self._machines.get(key) is machine:  # the entry of a deleted Machine would never be removed
             self._known[key] = _CacheEntry(machine, result)
         await asyncio.sleep(0)

@@ -20,7 +20,7 @@ from trustplane.trust.propagation import Frozen, Pin, Situation
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observation:
+class TrustObservation:
     """A snapshot of all objects that concern a cluster's trust."""
 
     configuration: TkgServiceConfiguration
@@ -30,9 +30,9 @@ class Observation:
     is_recorded: bool  # the service's list is stored as the last good one, so its deletion does not affect clusters
 
 
-async def observe(
+async def observe_trust(
     reader: Reader, tkc: TanzuKubernetesCluster, *, kubernetes_version: str, namespace: str, now: datetime
-) -> Observation:
+) -> TrustObservation:
     """Gather everything that a decision about a cluster's trust depends on.
 
     Args:
@@ -54,7 +54,7 @@ async def observe(
         )
     cluster = await reader.find(CLUSTERS, tkc.metadata.name, tkc.metadata.namespace)
     frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
-    kept = await last_good.find(reader, namespace=namespace)
+    kept = await last_good.find_last_good(reader, namespace=namespace)
     service, service_policies = lists.service(configuration, kept), lists.service_policies(configuration, kept)
     policies = policy(tkc.metadata.annotations, service_policies)
     pin = Pin.read(tkc.metadata.annotations.get(TRUST_PIN, ""), policies.requested_at)
@@ -72,7 +72,7 @@ async def observe(
         pinned=await _pinned(reader, tkc, pin) if pin else None,
     )
     nearest_first = (tkc.metadata.annotations, cluster.metadata.annotations if cluster else {})
-    return Observation(
+    return TrustObservation(
         configuration=configuration,
         cluster=cluster,
         situation=situation,
@@ -92,8 +92,8 @@ async def _pinned(reader: Reader, tkc: TanzuKubernetesCluster, pin: Pin) -> Trus
 
 
 async def _set(reader: Reader, tkc: TanzuKubernetesCluster, digest: str) -> TrustSet | None:
-    stored = await reader.find(SECRETS, secret.name_of(tkc.metadata.name, digest), tkc.metadata.namespace)
-    return secret.read_set(stored, digest) if stored else None
+    stored = await reader.find(SECRETS, secret.set_secret_name(tkc.metadata.name, digest), tkc.metadata.namespace)
+    return secret.parse_set_of_digest(stored, digest) if stored else None
 
 
 def _first_customized_at(configuration: TkgServiceConfiguration, service: Reading, now: datetime) -> datetime | None:

@@ -20,15 +20,15 @@ from trustplane.text import clean
 from trustplane.trust import entries
 from trustplane.trust.entries import EMPTY, Reading, TrustSet
 
-VARIABLE: Final = "trust"
+TRUST_VARIABLE: Final = "trust"
 _MAX_MESSAGE: Final = 1024  # characters of a tenant's text
 _NO_LIST: Final = (
-    f"The Cluster no longer names a trust list, neither by variable {VARIABLE} of its topology nor by annotation "
+    f"The Cluster no longer names a trust list, neither by variable {TRUST_VARIABLE} of its topology nor by annotation "
     f"{TRUST_SECRET}. To trust no additional CA, name an empty list"
 )
 
 
-class Find(Protocol):
+class FindSecret(Protocol):
     """Finds a Secret; a user's Secret may come from a cache, valid for that generation of the object naming it."""
 
     async def __call__(self, name: str, namespace: str, *, generation: int = 0) -> Secret | None:
@@ -37,10 +37,10 @@ class Find(Protocol):
 
 def has_list(cluster: Cluster) -> bool:
     """Return whether a Cluster names a trust list."""
-    return cluster.variable(VARIABLE) is not None or TRUST_SECRET in cluster.metadata.annotations
+    return cluster.variable(TRUST_VARIABLE) is not None or TRUST_SECRET in cluster.metadata.annotations
 
 
-async def sets(cluster: Cluster, last: str, find: Find) -> Sets:
+async def cluster_sets(cluster: Cluster, last: str, find: FindSecret) -> Sets:
     """Return the set in force and the desired set of a Cluster.
 
     Args:
@@ -55,18 +55,18 @@ async def sets(cluster: Cluster, last: str, find: Find) -> Sets:
     return Sets(digest=last, in_force=previous, desired=None, source=clustertrust.CLUSTER, problem=desired)
 
 
-async def _stored_set(cluster: Cluster, digest: str, find: Find) -> TrustSet | None:
-    stored = await find(secret.name_of(cluster.metadata.name, digest), cluster.metadata.namespace)
-    return secret.read_set(stored, digest) if stored else None
+async def _stored_set(cluster: Cluster, digest: str, find: FindSecret) -> TrustSet | None:
+    stored = await find(secret.set_secret_name(cluster.metadata.name, digest), cluster.metadata.namespace)
+    return secret.parse_set_of_digest(stored, digest) if stored else None
 
 
-async def _desired(cluster: Cluster, last: str, find: Find) -> TrustSet | str:
+async def _desired(cluster: Cluster, last: str, find: FindSecret) -> TrustSet | str:
     """Return the desired set of a Cluster, or why it is unknown."""
     if not has_list(cluster):
         return EMPTY if last in ("", EMPTY.digest) else _NO_LIST
-    value, metadata = cluster.variable(VARIABLE), cluster.metadata
+    value, metadata = cluster.variable(TRUST_VARIABLE), cluster.metadata
     try:
-        trust = variable.read(value, metadata.name) if value is not None else None
+        trust = variable.parse_trust_variable(value, metadata.name) if value is not None else None
     except UserError as error:
         return clean(str(error), _MAX_MESSAGE)
     if trust is not None and not trust.names:
@@ -78,19 +78,19 @@ async def _desired(cluster: Cluster, last: str, find: Find) -> TrustSet | str:
     if trust is not None and trust.is_users:
         reading = _read_users_secret(certificates, trust)
     else:
-        reading = secret.reading(certificates)
+        reading = secret.parse_list_secret(certificates)
     if not reading.ok:
         return f"Secret {clean(name, _MAX_MESSAGE)}: {trust_status.summary(reading.findings)}"
     return _selected(reading.trust, trust) if trust is not None else reading.trust
 
 
-def _read_users_secret(certificates: Secret, trust: variable.Trust) -> Reading:
+def _read_users_secret(certificates: Secret, trust: variable.TrustVariable) -> Reading:
     """Read a Secret in vSphere 8's form."""
     data = certificates.data
     return entries.read([TrustedCA(name=name, data=_decoded(data.get(name, ""))) for name in trust.names])
 
 
-def _selected(trust: TrustSet, value: variable.Trust) -> TrustSet:
+def _selected(trust: TrustSet, value: variable.TrustVariable) -> TrustSet:
     """Return the entries that a value of the variable names, with the scope that it gives them."""
     return TrustSet(tuple(entry for entry in trust.entries if entry.name in value.names)).scoped(value.hosts)
 

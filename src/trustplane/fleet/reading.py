@@ -10,7 +10,7 @@ from trustplane.api.clusterapi import Machine, MachineHealthCheck
 from trustplane.api.conditions import TRUST_UP_TO_DATE
 from trustplane.api.keys import Key
 from trustplane.api.meta import Object
-from trustplane.clusterapi.readiness import Observed
+from trustplane.clusterapi.readiness import CapiObjects
 from trustplane.kube.client import Client
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS
@@ -26,7 +26,7 @@ class Reader(Protocol):
         """Return an object, or None if it is absent; `Client` also has this method."""
 
 
-class Cached:
+class InformerReader:
     """Reads objects from informers."""
 
     def __init__(self, informers: Iterable[Informer[Any]]) -> None:
@@ -38,7 +38,7 @@ class Cached:
         return obj
 
 
-class ByCluster:
+class ClusterIndex:
     """An index of objects by Cluster, kept current by an informer.
 
     Args:
@@ -49,7 +49,7 @@ class ByCluster:
     def __init__(self, informer: Informer[Any], cluster_of: Callable[[Any], list[Key]] | None = None) -> None:
         self._keys: dict[Key, set[Key]] = {}
         self._informer = informer
-        self._cluster_of = cluster_of or cluster_key
+        self._cluster_of = cluster_of or cluster_keys
         informer.subscribe(self._follow)
 
     def of(self, cluster: Key) -> list[Any]:
@@ -66,7 +66,7 @@ class ByCluster:
             self._keys.setdefault(cluster, set()).add(change.key)
 
 
-def is_other_spec(change: Change[Any]) -> bool:
+def has_spec_changed(change: Change[Any]) -> bool:
     """Return whether an object's spec changed, by its generation, or the object was replaced or is being deleted."""
     old, new = change.old, change.new
     if old is None or new is None:
@@ -79,16 +79,16 @@ def is_other_spec(change: Change[Any]) -> bool:
     )
 
 
-def is_more_than_status(change: Change[Any]) -> bool:
+def has_more_than_status_changed(change: Change[Any]) -> bool:
     """Return whether the spec, a label or an annotation of an object changed."""
     old, new = change.old, change.new
-    if old is None or new is None or is_other_spec(change):
+    if old is None or new is None or has_spec_changed(change):
         return True
     before, after = old.metadata, new.metadata
     return (before.labels, before.annotations) != (after.labels, after.annotations)
 
 
-def is_more_than_trust(change: Change[Machine]) -> bool:
+def has_more_than_trust_changed(change: Change[Machine]) -> bool:
     """Return whether anything changed on a Machine except the condition that Trustplane itself maintains."""
     old, new = change.old, change.new
     return old is None or new is None or _without_trust(old) != _without_trust(new)
@@ -103,12 +103,12 @@ def _without_trust(machine: Machine) -> Machine:
     )
 
 
-def checked_cluster(check: MachineHealthCheck) -> list[Key]:
+def health_check_cluster_keys(check: MachineHealthCheck) -> list[Key]:
     """Return the key of the Cluster whose machines a MachineHealthCheck monitors, as a list."""
     return [Key(check.metadata.namespace, check.spec.cluster_name)]
 
 
-def cluster_key(obj: Object) -> list[Key]:
+def cluster_keys(obj: Object) -> list[Key]:
     """Return the key of the Cluster (and TanzuKubernetesCluster) in an object's label; an empty list without a label.
 
     The label is Cluster API's or, on our Secrets, ours.
@@ -118,19 +118,19 @@ def cluster_key(obj: Object) -> list[Key]:
     return [Key(obj.metadata.namespace, name)] if name else []
 
 
-async def list_of(client: Client, resource: Resource[T], cluster: Key) -> list[T]:
+async def list_cluster_objects(client: Client, resource: Resource[T], cluster: Key) -> list[T]:
     """List a Cluster's objects of one kind from the API server."""
     return await client.list(resource, cluster.namespace, labels=f"{CLUSTER_NAME_LABEL}={cluster.name}")
 
 
-async def machinery(client: Client, cluster: Key) -> Observed:
+async def read_capi_objects(client: Client, cluster: Key) -> CapiObjects:
     """Read a cluster's objects in Cluster API from the API server.
 
     The order guarantees that objects which Cluster API derives from another are never older than that object.
     """
     capi = await client.find(CLUSTERS, cluster.name, cluster.namespace)
-    return Observed(
+    return CapiObjects(
         cluster=capi,
-        control_plane=next(iter(await list_of(client, CONTROL_PLANES, cluster)), None),
-        machine_deployments=await list_of(client, MACHINE_DEPLOYMENTS, cluster),
+        control_plane=next(iter(await list_cluster_objects(client, CONTROL_PLANES, cluster)), None),
+        machine_deployments=await list_cluster_objects(client, MACHINE_DEPLOYMENTS, cluster),
     )

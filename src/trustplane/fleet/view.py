@@ -19,15 +19,15 @@ from trustplane.clusterapi.bootstrap import needs_boot_set
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.clusterapi.secret import BootSet
 from trustplane.fleet import last_good, own_lists
-from trustplane.fleet.foreign_secrets import ForeignSecrets
-from trustplane.fleet.node_facts import FactsOfNodes
+from trustplane.fleet.foreign_secrets import UserSecretCache
+from trustplane.fleet.node_facts import NodeFactsCache
 from trustplane.fleet.reading import (
-    ByCluster,
-    checked_cluster,
-    cluster_key,
-    is_more_than_status,
-    is_more_than_trust,
-    is_other_spec,
+    ClusterIndex,
+    cluster_keys,
+    has_more_than_status_changed,
+    has_more_than_trust_changed,
+    has_spec_changed,
+    health_check_cluster_keys,
 )
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Watch
@@ -44,7 +44,7 @@ from trustplane.kube.kinds import (
     TANZU_CLUSTERS,
 )
 from trustplane.kube.manager import Manager
-from trustplane.proof.schedule import Demand
+from trustplane.proof.schedule import ProofDemand
 from trustplane.reporting import trust_status
 from trustplane.reporting.cluster_trust import Sets
 from trustplane.rollout.planning import facts
@@ -56,7 +56,7 @@ from trustplane.trust.propagation import Frozen
 
 
 @dataclass(frozen=True)
-class Seen:
+class ClusterState:
     """The observed state of a cluster."""
 
     cluster: Cluster
@@ -82,16 +82,16 @@ class Seen:
         return frozenset(registry.spec.host for registry in self.registries)
 
     @property
-    def demand(self) -> Demand:
+    def demand(self) -> ProofDemand:
         """The proofs required of its nodes."""
         holders = [self.cluster, *([self.trust] if self.trust else [])]
         times = [read_time(holder.metadata.annotations.get(PROVE_REQUESTED_AT, "")) for holder in holders]
         requested = max((time for time in times if time), default=None)
         is_readable = self.sets.in_force is not None
-        return Demand(in_force=self.sets.digest, hosts=self.hosts, is_readable=is_readable, requested_at=requested)
+        return ProofDemand(in_force=self.sets.digest, hosts=self.hosts, is_readable=is_readable, requested_at=requested)
 
 
-class View:
+class FleetView:
     """Observes clusters through informers, and users' Secrets through the API server.
 
     Args:
@@ -113,19 +113,19 @@ class View:
         self.control_planes = manager.informer(CONTROL_PLANES)
         self.pools = manager.informer(MACHINE_DEPLOYMENTS)
         self.health_checks = manager.informer(MACHINE_HEALTH_CHECKS)
-        self._foreign = ForeignSecrets(client)
-        self._facts = FactsOfNodes(self.machines)
+        self._foreign = UserSecretCache(client)
+        self._facts = NodeFactsCache(self.machines)
         self._boots: dict[
             Key, tuple[Secret, str, BootSet]
         ] = {}  # by cluster: Secret, digest of the set in force, result
-        self._machines_of = ByCluster(self.machines)
-        self._control_planes_of = ByCluster(self.control_planes)
-        self._pools_of = ByCluster(self.pools)
-        self._secrets_of = ByCluster(self.secrets)
-        self._health_checks_of = ByCluster(self.health_checks, checked_cluster)
+        self._machines_of = ClusterIndex(self.machines)
+        self._control_planes_of = ClusterIndex(self.control_planes)
+        self._pools_of = ClusterIndex(self.pools)
+        self._secrets_of = ClusterIndex(self.secrets)
+        self._health_checks_of = ClusterIndex(self.health_checks, health_check_cluster_keys)
         self._service: tuple[str, tuple[Reading, Mapping[str, str]]] = ("", (Reading(), {}))
 
-    async def see(self, key: Key) -> Seen | None:
+    async def see(self, key: Key) -> ClusterState | None:
         """Return the state of a cluster; None if it does not exist or Trustplane does not manage its trust."""
         cluster = self.clusters.get(key)
         if cluster is None or cluster.metadata.deletion_timestamp:
@@ -135,9 +135,11 @@ class View:
             return None
         existing = self._machines_of.of(key)
         machines = {machine.metadata.name: machine for machine in existing if not machine.metadata.deletion_timestamp}
-        ssh = await self.secret(ssh_secret.name_of(key.name), key.namespace)
-        sets = await (self._sets(cluster, tkc) if tkc else own_lists.sets(cluster, self._last(key), self.secret))
-        return Seen(
+        ssh = await self.secret(ssh_secret.ssh_secret_name(key.name), key.namespace)
+        sets = await (
+            self._sets(cluster, tkc) if tkc else own_lists.cluster_sets(cluster, self._last(key), self.secret)
+        )
+        return ClusterState(
             cluster=cluster,
             tkc=tkc,
             sets=sets,
@@ -156,7 +158,7 @@ class View:
 
     def _boot(self, cluster: Key, capi: Cluster, sets: Sets) -> BootSet | None:
         """Return the boot set of a cluster, parsed again only if its Secret or the set in force changed."""
-        key = Key(cluster.namespace, secret.boot_name(cluster.name))
+        key = Key(cluster.namespace, secret.boot_secret_name(cluster.name))
         stored = self.secrets.get(key)
         if stored is None:
             self._boots.pop(key, None)
@@ -164,7 +166,9 @@ class View:
         known = self._boots.get(key)
         reference = sets.digest if sets.in_force is not None else ""
         if known is None or known[0] is not stored or known[1] != reference:
-            boot = secret.checked(secret.read_boot(stored), sets.in_force, capi.spec.infrastructure_ref.kind)
+            boot = secret.verify_boot_set(
+                secret.parse_boot_secret(stored), sets.in_force, capi.spec.infrastructure_ref.kind
+            )
             known = self._boots[key] = (stored, reference, boot)
         return known[2]
 
@@ -179,27 +183,27 @@ class View:
 
     def _last(self, key: Key) -> str:
         """Return the digest of the set last reported in force, or of the boot set; empty if neither is known."""
-        trust, boot = self.trusts.get(key), self.secrets.get(Key(key.namespace, secret.boot_name(key.name)))
+        trust, boot = self.trusts.get(key), self.secrets.get(Key(key.namespace, secret.boot_secret_name(key.name)))
         reported = trust.status.in_force.digest if trust and trust.status.in_force else ""
-        digest = reported or (secret.read_boot(boot).digest if boot else "")
+        digest = reported or (secret.parse_boot_secret(boot).digest if boot else "")
         return digest if recorded.is_digest(digest) else ""
 
     def cluster_of(self, obj: Object) -> Cluster | None:
         """Return the Cluster of an object, if Trustplane manages its trust."""
-        cluster = next((self.clusters.get(key) for key in cluster_key(obj)), None)
+        cluster = next((self.clusters.get(key) for key in cluster_keys(obj)), None)
         return cluster if cluster is not None and self.is_ours(cluster) else None
 
     def selecting(self) -> Watch[Registry]:
         """Return the watch that wakes every cluster when the registries that it must trust may have changed."""
-        return Watch(self.registries, self.all_keys, is_other_spec)
+        return Watch(self.registries, self.all_keys, has_spec_changed)
 
     def following(self) -> Watch[Machine]:
         """Return the watch that wakes a cluster when one of its Machines changed."""
-        return Watch(self.machines, cluster_key, is_more_than_trust)
+        return Watch(self.machines, cluster_keys, has_more_than_trust_changed)
 
     def checking(self) -> Watch[MachineHealthCheck]:
         """Return the watch that wakes a cluster when the machines that its health checks select may have changed."""
-        return Watch(self.health_checks, checked_cluster, is_more_than_status)
+        return Watch(self.health_checks, health_check_cluster_keys, has_more_than_status_changed)
 
     def machines_of(self, key: Key) -> list[Machine]:
         """Return the Machines of a cluster."""
@@ -230,10 +234,10 @@ class View:
 
     def _service_settings(self) -> tuple[Reading, Mapping[str, str]]:
         """Return the service's list and policies."""
-        configuration, kept = self.configuration(), self.secrets.get(Key(self._namespace, last_good.LAST_GOOD_NAME))
+        configuration, kept = self.configuration(), self.secrets.get(Key(self._namespace, last_good.LAST_GOOD_SECRET))
         version = "/".join(obj.metadata.resource_version if obj else "" for obj in (configuration, kept))
         if self._service[0] != version:
-            good = last_good.of(kept)
+            good = last_good.parse_last_good(kept)
             service, policies = lists.service(configuration, good), lists.service_policies(configuration, good)
             self._service = (version, (service, policies))
         return self._service[1]
@@ -252,10 +256,10 @@ class View:
 
     async def _sets(self, cluster: Cluster, tkc: TanzuKubernetesCluster) -> Sets:
         frozen = Frozen.read(cluster.metadata.annotations) or Frozen(digest=EMPTY.digest)
-        name = secret.name_of(cluster.metadata.name, frozen.digest)
+        name = secret.set_secret_name(cluster.metadata.name, frozen.digest)
         is_empty = frozen.digest == EMPTY.digest
         stored = None if is_empty else await self.secret(name, cluster.metadata.namespace)
-        in_force = EMPTY if is_empty else secret.read_set(stored, frozen.digest) if stored else None
+        in_force = EMPTY if is_empty else secret.parse_set_of_digest(stored, frozen.digest) if stored else None
         merge = policy(*self._policies(cluster, tkc)).merge
         own = lists.own(tkc)
         desired = effective(self.service(), own, merge)
@@ -273,8 +277,8 @@ class View:
         )
 
     async def _last_good(self, own: Reading | None, merge: str) -> TrustSet | None:
-        kept = await self.secret(last_good.LAST_GOOD_NAME, self._namespace)
-        service = secret.read(kept) if kept else None
+        kept = await self.secret(last_good.LAST_GOOD_SECRET, self._namespace)
+        service = secret.parse_set_secret(kept) if kept else None
         reading = effective(Reading(service), own, merge) if service is not None else None
         return reading.trust if reading and reading.ok else None
 
@@ -291,6 +295,6 @@ def _source(own: Reading | None, merge: str) -> str:
     return clustertrust.MERGED if merge == APPEND else clustertrust.CLUSTER
 
 
-def whole_seconds(now: datetime) -> datetime:
+def truncate_to_seconds(now: datetime) -> datetime:
     """Return a time without microseconds, the precision of a status."""
     return now.replace(microsecond=0)

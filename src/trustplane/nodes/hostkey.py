@@ -17,12 +17,12 @@ _MAX_KEYS: Final = 16
 _WORDS: Final = 2  # of a key: type and key material
 
 
-def pinned(machine: Object) -> str:
+def pinned_key(machine: Object) -> str:
     """Return the pinned key, one line in OpenSSH format; empty before the first contact."""
     return machine.metadata.annotations.get(ANNOTATION, "")
 
 
-def reported(annotations: Mapping[str, str]) -> frozenset[str]:
+def reported_keys(annotations: Mapping[str, str]) -> frozenset[str]:
     """Return the host keys that a node reports, each as `type key`; empty without a readable report.
 
     Args:
@@ -37,11 +37,11 @@ def reported(annotations: Mapping[str, str]) -> frozenset[str]:
 
 def is_known(machine: Object, presented: str) -> bool:
     """Return whether a presented key is the pinned one; the node's report is then not needed."""
-    known = _material(pinned(machine))
+    known = _material(pinned_key(machine))
     return bool(known) and known == _material(presented)
 
 
-def pin(machine: Object, presented: str, reported_keys: Collection[str] = ()) -> Json | None:
+def check_host_key(machine: Object, presented: str, reported_keys: Collection[str] = ()) -> Json | None:
     """Check a presented host key against the pin of the Machine and the report of the node.
 
     Args:
@@ -57,7 +57,7 @@ def pin(machine: Object, presented: str, reported_keys: Collection[str] = ()) ->
     Raises:
         NodeError: The server presented no key, or one that is neither pinned nor reported.
     """
-    name, known = machine.metadata.name, _material(pinned(machine))
+    name, known = machine.metadata.name, _material(pinned_key(machine))
     if not _material(presented):
         raise NodeError(
             f"The SSH server of the node of Machine {name} presented no host key",

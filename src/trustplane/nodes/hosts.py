@@ -7,7 +7,7 @@ containerd fixes the name `hosts.toml`. A foreign `hosts.toml` is never changed:
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from trustplane.nodes.state import HOSTS, NodeState
+from trustplane.nodes.state import HOSTS, NodeReport
 from trustplane.trust.places import directory, toml_host, toml_path
 
 
@@ -26,7 +26,7 @@ class Shadow:
     is_ours: bool
 
 
-def all_shadows(state: NodeState, ours: Iterable[str]) -> list[Shadow]:
+def find_shadows(state: NodeReport, ours: Iterable[str]) -> list[Shadow]:
     """Return the files without effect on a node, for all registries that have managed files.
 
     Args:
@@ -35,10 +35,10 @@ def all_shadows(state: NodeState, ours: Iterable[str]) -> list[Shadow]:
     """
     managed = set(ours)
     hosts = sorted({host for path in managed if (host := toml_host(path))})
-    return [shadow for host in hosts for shadow in shadows(host, state, managed)]
+    return [shadow for host in hosts for shadow in find_host_shadows(host, state, managed)]
 
 
-def shadows(host: str, state: NodeState, ours: Iterable[str]) -> list[Shadow]:
+def find_host_shadows(host: str, state: NodeReport, ours: Iterable[str]) -> list[Shadow]:
     """Return the files without effect on a node that has managed files for one registry.
 
     Args:

@@ -31,8 +31,8 @@ class _Table(msgspec.Struct):
     skip_verify: bool = False
     capabilities: list[Literal["pull", "resolve", "push", "referrers"]] = msgspec.field(default_factory=list)
 
-    def endpoint(self, url: str) -> "Endpoint":
-        return Endpoint(url, self.skip_verify, not self.capabilities or "pull" in self.capabilities)
+    def endpoint(self, url: str) -> "RegistryEndpoint":
+        return RegistryEndpoint(url, self.skip_verify, not self.capabilities or "pull" in self.capabilities)
 
 
 class _File(_Table):
@@ -44,7 +44,7 @@ _KEYS: Final = frozenset(_File.__struct_fields__) | {"ca", "client", "header", "
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class RegistryEndpoint:
     """A host that containerd asks for images.
 
     Attributes:
@@ -88,17 +88,17 @@ class HostsToml:
         server: The host that it asks last; with an empty URL, the registry itself.
     """
 
-    hosts: tuple[Endpoint, ...]
-    server: Endpoint
+    hosts: tuple[RegistryEndpoint, ...]
+    server: RegistryEndpoint
 
 
-def parse(text: str) -> HostsToml:
+def parse_hosts_toml(text: str) -> HostsToml:
     """Parse a `hosts.toml`.
 
     Raises:
         ValueError: The text is no `hosts.toml`, or has a spelling that containerd may interpret differently.
     """
-    content = load(text)
+    content = load_toml(text)
     _refuse_unusual(content)
     try:
         file = msgspec.convert(content, _File)
@@ -109,7 +109,7 @@ def parse(text: str) -> HostsToml:
     return HostsToml(tuple(table.endpoint(url) for url, table in file.host.items()), file.endpoint(file.server))
 
 
-def load(text: str, limit: int = MAX_SIZE) -> dict[str, Any]:
+def load_toml(text: str, limit: int = MAX_SIZE) -> dict[str, Any]:
     """Parse TOML from a node, in time linear in its size.
 
     Args:

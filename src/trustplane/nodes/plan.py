@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from trustplane.nodes.state import CERTS, File, Manifest, NodeState
+from trustplane.nodes.state import CERTS, NodeFile, NodeReport, TrustManifest
 
 
 @dataclass(frozen=True)
-class Write:
+class FileWrite:
     """A file to write, atomically."""
 
     path: str
@@ -28,7 +28,7 @@ class Write:
 
 
 @dataclass(frozen=True)
-class Plan:
+class NodePlan:
     """The changes to a node, in this order; every step is repeatable.
 
     Attributes:
@@ -45,12 +45,12 @@ class Plan:
         is_needed: Whether the plan changes anything.
     """
 
-    intent: Manifest
-    writes: tuple[Write, ...]
+    intent: TrustManifest
+    writes: tuple[FileWrite, ...]
     removes: tuple[str, ...]
     links: tuple[str, ...]
     restart: bool
-    manifest: Manifest
+    manifest: TrustManifest
     loaded: str
     conflicts: tuple[str, ...]
     token: str
@@ -100,7 +100,7 @@ def pool_digest(files: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def make(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, str] | None = None) -> Plan:
+def plan_write(desired: Mapping[str, str], state: NodeReport, previous: Mapping[str, str] | None = None) -> NodePlan:
     """Plan the changes to a node.
 
     Args:
@@ -110,19 +110,19 @@ def make(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, st
         previous: Content by path of the files that the machine's bootstrap data wrote. It counts only on a node without
             a manifest; if it is unknown, files of the bootstrap data that are no longer desired stay, as foreign files.
     """
-    ours = owned(state, previous)
+    ours = managed_files(state, previous)
     digests = {path: digest_of(content) for path, content in desired.items()}
     writes = tuple(
-        Write(path, content) for path, content in desired.items() if not _has(state.files.get(path), digests[path])
+        FileWrite(path, content) for path, content in desired.items() if not _has(state.files.get(path), digests[path])
     )
     conflicts = tuple(write.path for write in writes if write.path in state.files and write.path not in ours)
     removes = _removals(path for path in ours if path not in desired and path in state.files)
-    manifest = Manifest(digests)
+    manifest = TrustManifest(digests)
     changes_pool = any(_is_root(path) for path in (*removes, *(write.path for write in writes)))
-    restart = changes_pool or (_needs_pool(ours, digests) and not is_fresh(state, digests, ours))
+    restart = changes_pool or (_needs_pool(ours, digests) and not has_loaded_files(state, digests, ours))
     links = _links(digests, {write.path for write in writes}, state)
-    return Plan(
-        intent=Manifest({**ours, **digests}),
+    return NodePlan(
+        intent=TrustManifest({**ours, **digests}),
         writes=writes,
         removes=removes,
         links=links,
@@ -135,16 +135,16 @@ def make(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, st
     )
 
 
-def owned(state: NodeState, previous: Mapping[str, str] | None = None) -> dict[str, str]:
+def managed_files(state: NodeReport, previous: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the digests of the managed files by path, as Trustplane wrote them."""
     if state.manifest is not None:
         return dict(state.manifest.files)
     return {path: digest_of(content) for path, content in (previous or {}).items()}
 
 
-def drift(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, str] | None = None) -> Drift:
+def find_drift(desired: Mapping[str, str], state: NodeReport, previous: Mapping[str, str] | None = None) -> Drift:
     """Return the drift of a node; the arguments are those of `make`."""
-    ours, digests = owned(state, previous), {path: digest_of(content) for path, content in desired.items()}
+    ours, digests = managed_files(state, previous), {path: digest_of(content) for path, content in desired.items()}
     files = state.files
     kept = {path for path in ours if path in files}
     current = {path for path in digests if _has(files.get(path), digests[path])}
@@ -156,7 +156,9 @@ def drift(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, s
         outdated=_sorted(path for path in kept if _has(files[path], ours[path]) and digests.get(path) != ours[path]),
         missing=_sorted(digests.keys() - ours.keys() - current),
         foreign=_sorted(foreign),
-        is_stale=current == digests.keys() and _needs_pool(ours, digests) and not is_fresh(state, digests, ours),
+        is_stale=current == digests.keys()
+        and _needs_pool(ours, digests)
+        and not has_loaded_files(state, digests, ours),
     )
 
 
@@ -169,7 +171,7 @@ def _needs_pool(*files: Mapping[str, str]) -> bool:
     return any(_is_root(path) for paths in files for path in paths)
 
 
-def is_fresh(state: NodeState, digests: Mapping[str, str], ours: Mapping[str, str]) -> bool:
+def has_loaded_files(state: NodeReport, digests: Mapping[str, str], ours: Mapping[str, str]) -> bool:
     """Return whether the running containerd uses exactly these files, and no removed ones.
 
     containerd reads its root pool once, at its first pull: the files must be unchanged since it started. For a run in
@@ -189,12 +191,12 @@ def is_fresh(state: NodeState, digests: Mapping[str, str], ours: Mapping[str, st
     return runtime.started > max([state.certs_changed, *changed.values()])
 
 
-def _is_as_bootstrapped(state: NodeState, ours: Mapping[str, str], changed: Mapping[str, int]) -> bool:
+def _is_as_bootstrapped(state: NodeReport, ours: Mapping[str, str], changed: Mapping[str, int]) -> bool:
     roots = [path for path in ours if _is_root(path)]
     return bool(roots) and all(path in changed and changed[path] <= state.bootstrapped for path in roots)
 
 
-def _has(file: File | None, digest: str) -> bool:
+def _has(file: NodeFile | None, digest: str) -> bool:
     return file is not None and file.is_regular and file.digest == digest
 
 
@@ -207,13 +209,13 @@ def _removals(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(paths, key=lambda path: (not path.endswith("/hosts.toml"), path)))
 
 
-def _links(digests: Mapping[str, str], written: set[str], state: NodeState) -> tuple[str, ...]:
+def _links(digests: Mapping[str, str], written: set[str], state: NodeReport) -> tuple[str, ...]:
     if not state.has_openssl:
         return ()
     roots = (path for path in digests if _is_root(path))
     return tuple(path for path in roots if path in written or path.rpartition("/")[2] not in state.links)
 
 
-def encode(manifest: Manifest) -> bytes:
+def encode_manifest(manifest: TrustManifest) -> bytes:
     """Return the content of a manifest's file on the node."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"

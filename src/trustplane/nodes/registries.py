@@ -18,7 +18,7 @@ import msgspec
 from trustplane.api.clustertrust import UNREADABLE, UNVERIFIABLE, VERIFIED, RegistryAccess
 from trustplane.diagnosis.proxy import is_localhost, proxy_for
 from trustplane.nodes import hosts_toml
-from trustplane.nodes.hosts_toml import Endpoint
+from trustplane.nodes.hosts_toml import RegistryEndpoint
 from trustplane.text import clean
 
 _ALIASES: Final = {"registry-1.docker.io": "docker.io", "index.docker.io": "docker.io"}
@@ -30,7 +30,7 @@ _DIGITS: Final = 12  # of a time in seconds
 # Limits of a report, in characters and counts. A tenant controls the report; parsing it delays all other clusters.
 MAX_REPORT: Final = 1 << 20
 MAX_LINES: Final = 2000  # three for each registry and root directory
-MAX_FOLDERS: Final = 8  # of one registry, as in the script
+MAX_DIRECTORIES: Final = 8  # of one registry, as in the script
 MAX_CONFIGURATION: Final = 32768  # the default configuration of containerd 2.4 has 8,000
 MAX_FILES: Final = 131072  # of all `hosts.toml` together
 _MAX_VALUE: Final = 8192  # of a path or a variable
@@ -40,7 +40,7 @@ _CHECK_CONTAINERD: Final = "check how the node's containerd is started and confi
 
 
 @dataclass(frozen=True)
-class Folder:
+class RegistryDirectory:
     """A directory of certs.d, which configures one registry.
 
     Attributes:
@@ -55,7 +55,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Report:
+class RegistryReport:
     """The parsed report of `registries.sh`.
 
     Attributes:
@@ -72,7 +72,7 @@ class Report:
     is_stale: bool = False
     endpoint: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    folders: Mapping[str, tuple[Folder, ...]] = field(default_factory=dict)
+    folders: Mapping[str, tuple[RegistryDirectory, ...]] = field(default_factory=dict)
     asked: frozenset[str] = frozenset()
     roots: frozenset[str] = frozenset()
 
@@ -92,7 +92,7 @@ class _Unverified(Exception):  # noqa: N818  a result, which never leaves this m
         self.verification, self.reason, self.next_step = verification, reason, next_step
 
 
-def parse(text: str) -> Report:
+def parse_registry_report(text: str) -> RegistryReport:
     """Parse the report of `registries.sh`.
 
     Raises:
@@ -102,12 +102,12 @@ def parse(text: str) -> Report:
         raise ValueError("the report is too long")
     values: dict[str, str] = {}
     environment: dict[str, str] = {}
-    folders: dict[str, list[Folder]] = {}
+    folders: dict[str, list[RegistryDirectory]] = {}
     names: dict[str, set[str]] = {"asked": set(), "root": set()}
     for verb, *rest in (line.split(" ", _MAX_SPLITS) for line in text.split("\n")):
         if verb in ("folder", "toml", "large") and len(rest) == (3 if verb == "toml" else 2):
             toml = _decoded(rest[2], hosts_toml.MAX_SIZE) if verb == "toml" else None
-            folders.setdefault(rest[0], []).append(Folder(_decoded(rest[1]), toml, verb == "large"))
+            folders.setdefault(rest[0], []).append(RegistryDirectory(_decoded(rest[1]), toml, verb == "large"))
         elif verb == "variable" and rest:
             environment[rest[0]] = _decoded(rest[-1])
         elif verb in names and rest:
@@ -117,7 +117,7 @@ def parse(text: str) -> Report:
     if "end" not in values:
         raise ValueError("the report is incomplete")
     _refuse_many(folders)
-    return Report(
+    return RegistryReport(
         configuration=_decoded(values.get("configuration", ""), MAX_CONFIGURATION),
         is_stale=_seconds(values.get("changed", "")) > _seconds(values.get("started", "")),
         endpoint=_decoded(values.get("endpoint", "")).strip(" \n\"'"),
@@ -128,10 +128,10 @@ def parse(text: str) -> Report:
     )
 
 
-def _refuse_many(folders: Mapping[str, list[Folder]]) -> None:
+def _refuse_many(folders: Mapping[str, list[RegistryDirectory]]) -> None:
     for host, group in folders.items():
-        if len(group) > MAX_FOLDERS:
-            raise ValueError(f"registry {host} has more than {MAX_FOLDERS} directories")
+        if len(group) > MAX_DIRECTORIES:
+            raise ValueError(f"registry {host} has more than {MAX_DIRECTORIES} directories")
     if sum(len(folder.toml or "") for group in folders.values() for folder in group) > MAX_FILES:
         raise ValueError(f"all hosts.toml together have more than {MAX_FILES >> 10} KiB")
 
@@ -150,7 +150,7 @@ def _seconds(text: str) -> int:
     return int(text[:_DIGITS]) if text.isascii() and text.isdecimal() else 0
 
 
-def access(report: Report, host: str) -> RegistryAccess:
+def assess_access(report: RegistryReport, host: str) -> RegistryAccess:
     """Return how a node reaches a registry, and whether it verifies the registry's certificate.
 
     Args:
@@ -170,7 +170,7 @@ def access(report: Report, host: str) -> RegistryAccess:
     return RegistryAccess(registry=host, verification=VERIFIED, proxy=proxy)
 
 
-def _verify(report: Report, host: str) -> None:
+def _verify(report: RegistryReport, host: str) -> None:
     """Raise the reason if a pull from the registry proves nothing."""
     if is_localhost(host):
         reason = "containerd does not verify the certificate of a registry on localhost"
@@ -213,7 +213,7 @@ class _Plugin(msgspec.Struct):
     registry: _Settings = msgspec.field(default_factory=_Settings)
 
 
-def _settings(report: Report) -> _Settings:
+def _settings(report: RegistryReport) -> _Settings:
     if not report.configuration.strip():
         reason = "containerd does not run on the node, or its configuration cannot be read"
         raise _Unverified(UNREADABLE, reason, _CHECK_CONTAINERD)
@@ -226,7 +226,7 @@ def _settings(report: Report) -> _Settings:
         raise _Unverified(UNREADABLE, reason, _CHECK_CONTAINERD)
     try:
         plugins = msgspec.convert(
-            hosts_toml.load(report.configuration, MAX_CONFIGURATION).get("plugins", {}), dict[str, object]
+            hosts_toml.load_toml(report.configuration, MAX_CONFIGURATION).get("plugins", {}), dict[str, object]
         )
         name = next(name for name in _PLUGINS if name in plugins)
         settings = msgspec.convert(plugins[name], _Plugin).registry
@@ -241,26 +241,28 @@ def _settings(report: Report) -> _Settings:
     return settings
 
 
-def _verify_folder(folder: Folder, host: str) -> None:
+def _verify_folder(folder: RegistryDirectory, host: str) -> None:
     path = f"{folder.path}/hosts.toml"
     if folder.is_large:
         raise _Unverified(UNREADABLE, f"{path} is not a regular file, or is too large", "correct or remove it")
     if not folder.toml:
         return  # only certificates, or nothing
     try:
-        _verify_endpoints(hosts_toml.parse(folder.toml), host, path)
+        _verify_endpoints(hosts_toml.parse_hosts_toml(folder.toml), host, path)
     except ValueError as error:
         raise _Unverified(UNREADABLE, f"{path} cannot be parsed: {error}", "correct or remove it") from error
 
 
 def _verify_endpoints(content: hosts_toml.HostsToml, host: str, path: str) -> None:
-    server = content.server if content.server.url else Endpoint(f"https://{host}", content.server.skips_verification)
+    server = (
+        content.server if content.server.url else RegistryEndpoint(f"https://{host}", content.server.skips_verification)
+    )
     for endpoint in (*content.hosts, server):
         if endpoint.serves:
             _verify_endpoint(endpoint, host, path)
 
 
-def _verify_endpoint(endpoint: Endpoint, host: str, source: str) -> None:
+def _verify_endpoint(endpoint: RegistryEndpoint, host: str, source: str) -> None:
     try:
         scheme, address = endpoint.scheme, endpoint.address
     except ValueError as error:
@@ -282,7 +284,7 @@ def _verify_mirrors(settings: _Settings, host: str) -> None:
     mirror = settings.mirrors.get(host) or settings.mirrors.get("*") or _Mirror()
     for url in mirror.endpoint:
         # In these tables an address without a scheme always means HTTPS, even one that begins with "http".
-        _verify_endpoint(Endpoint(url if "://" in url else f"https://{url}"), host, source)
+        _verify_endpoint(RegistryEndpoint(url if "://" in url else f"https://{url}"), host, source)
     if any(settings.configs.get(name, _Config()).tls.insecure_skip_verify for name in _names_of(host)):
         reason = f"{source} disables verification of the registry's certificate (insecure_skip_verify)"
         raise _Unverified(UNVERIFIABLE, reason, _ASK_DIRECTLY)

@@ -13,7 +13,7 @@ from typing import Final
 
 import asyncssh
 
-from trustplane.clusterapi.ssh_secret import MAX_LENGTH
+from trustplane.clusterapi.ssh_secret import MAX_PRIVATE_KEY_LENGTH
 from trustplane.errors import NodeError, TransientError, UserError
 from trustplane.text import clean
 
@@ -47,7 +47,7 @@ _HOST_KEYS: Final = (
 
 
 @dataclass(frozen=True)
-class Output:
+class CommandOutput:
     """The result of a command."""
 
     stdout: str
@@ -55,7 +55,7 @@ class Output:
     exit_status: int
 
 
-class Node:
+class NodeConnection:
     """An open connection to one node.
 
     Attributes:
@@ -69,7 +69,7 @@ class Node:
         self._connection = connection
         self.host_key = _host_key_line(connection.get_server_host_key())
 
-    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
+    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> CommandOutput:
         """Run a command in the user's shell and wait until it exits.
 
         Args:
@@ -97,7 +97,7 @@ class Node:
             raise _too_much(self.address, session.overflow)
         if session.exit_status is None:
             raise _lost(self.address, ConnectionResetError("the connection closed before the command exited"))
-        return Output(_text(session.output), _text(session.errors), session.exit_status)
+        return CommandOutput(_text(session.output), _text(session.errors), session.exit_status)
 
     async def _execute(self, command: str, stdin: bytes, session: "_Session") -> None:
         channel, _ = await self._connection.create_session(lambda: session, command, encoding=None)
@@ -154,7 +154,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
 @asynccontextmanager
 async def connect(
     address: str, private_key: str, *, port: int = 22, user: str = USER, timeout: float = 10.0
-) -> AsyncIterator[Node]:
+) -> AsyncIterator[NodeConnection]:
     """Open a connection to a node, and close it at the end of the block.
 
     Args:
@@ -172,14 +172,16 @@ async def connect(
     key = _imported(private_key)
     connection = await _open(address, key, port=port, user=user, timeout=timeout)
     try:
-        yield Node(address, connection)
+        yield NodeConnection(address, connection)
     finally:
         await _close(connection)
 
 
 def _imported(private_key: str) -> asyncssh.SSHKey:
-    if len(private_key) > MAX_LENGTH:
-        raise _unreadable(f"it is longer than {MAX_LENGTH} characters; Ed25519, or RSA of 4,096 bits, is shorter")
+    if len(private_key) > MAX_PRIVATE_KEY_LENGTH:
+        raise _unreadable(
+            f"it is longer than {MAX_PRIVATE_KEY_LENGTH} characters; Ed25519, or RSA of 4,096 bits, is shorter"
+        )
     try:
         # An inconsistent RSA key harms only its owner; checking it would take a second of arithmetic.
         return asyncssh.import_private_key(private_key, unsafe_skip_rsa_key_validation=True)

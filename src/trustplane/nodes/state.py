@@ -23,7 +23,7 @@ _MAX_DIGITS: Final = 15  # of a number: a time in seconds has ten
 _MAX_EXCERPT: Final = 200  # characters of a report or parser's message, quoted in an error
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class TrustManifest(msgspec.Struct, frozen=True):
     """The record, on the node, of the managed files: SHA-256 by path."""
 
     files: dict[str, str]
@@ -31,7 +31,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class File:
+class NodeFile:
     """A file on the node in a directory of trust files, managed or foreign.
 
     Attributes:
@@ -46,7 +46,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedFiles:
     """The trust files that a run of containerd has loaded, as recorded at the end of the last write.
 
     Attributes:
@@ -61,7 +61,7 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class Runtime:
+class RuntimeRun:
     """The current run of containerd.
 
     Attributes:
@@ -81,7 +81,7 @@ class Runtime:
 
 
 @dataclass(frozen=True)
-class NodeState:
+class NodeReport:
     """The state of a node's trust files and runtime.
 
     Attributes:
@@ -97,10 +97,10 @@ class NodeState:
         token: Identifies the state of files and manifest: `trust.sh` refuses a plan with an outdated token.
     """
 
-    files: Mapping[str, File]
-    manifest: Manifest | None
-    runtime: Runtime
-    loaded: Loaded | None
+    files: Mapping[str, NodeFile]
+    manifest: TrustManifest | None
+    runtime: RuntimeRun
+    loaded: LoadedFiles | None
     links: frozenset[str]
     has_openssl: bool
     certs_changed: int
@@ -109,7 +109,7 @@ class NodeState:
     token: str
 
 
-def parse(report: str) -> NodeState:
+def parse_node_report(report: str) -> NodeReport:
     """Parse the report of `trust.sh`.
 
     Raises:
@@ -135,8 +135,8 @@ def parse(report: str) -> NodeState:
             values[verb] = rest
     if "token" not in values or "kubelet" not in values:
         raise _incomplete(clean(report.strip()[-_MAX_EXCERPT:], _MAX_EXCERPT) or "it is empty")
-    return NodeState(
-        files={path: File(sums.get(path, ""), time, kind in REGULAR) for path, (time, kind) in stats.items()},
+    return NodeReport(
+        files={path: NodeFile(sums.get(path, ""), time, kind in REGULAR) for path, (time, kind) in stats.items()},
         manifest=_manifest(values.get("manifest", "")),
         runtime=_runtime(values.get("runtime", "")),
         loaded=_loaded(values.get("marker", "")),
@@ -167,11 +167,11 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else 0
 
 
-def _manifest(encoded: str) -> Manifest | None:
+def _manifest(encoded: str) -> TrustManifest | None:
     if not encoded:
         return None
     try:
-        return msgspec.json.decode(_decoded(encoded), type=Manifest)
+        return msgspec.json.decode(_decoded(encoded), type=TrustManifest)
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise NodeError(
             f"The node's record {MANIFEST} of its trust files cannot be parsed",
@@ -186,12 +186,12 @@ def _decoded(encoded: str) -> bytes:
     return base64.b64decode(encoded)
 
 
-def _runtime(text: str) -> Runtime:
+def _runtime(text: str) -> RuntimeRun:
     active, invocation, started = [*text.split(" "), "", ""][:3]
-    return Runtime(active or "absent", invocation, _number(started))
+    return RuntimeRun(active or "absent", invocation, _number(started))
 
 
-def _loaded(encoded: str) -> Loaded | None:
+def _loaded(encoded: str) -> LoadedFiles | None:
     # An unreadable record costs only a restart of containerd.
     try:
         first, *rest = _decoded(encoded).decode().splitlines()
@@ -199,4 +199,4 @@ def _loaded(encoded: str) -> Loaded | None:
         return None
     digest, _, invocation = first.partition(" ")
     times = (line.partition(" ") for line in rest)
-    return Loaded(digest, invocation, {path: _number(time) for time, _, path in times}) if invocation else None
+    return LoadedFiles(digest, invocation, {path: _number(time) for time, _, path in times}) if invocation else None

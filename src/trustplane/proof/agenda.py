@@ -4,23 +4,23 @@ import asyncio
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-J = TypeVar("J")
+JobT = TypeVar("JobT")
 
 
-class Agenda(Generic[J]):
+class JobQueue(Generic[JobT]):
     """Queue of pending jobs.
 
     Args:
         jobs: The initial jobs.
     """
 
-    def __init__(self, jobs: Iterable[J] = ()) -> None:
+    def __init__(self, jobs: Iterable[JobT] = ()) -> None:
         self._jobs = list(jobs)
         self._is_closed = False
         self._changed = asyncio.Event()
 
     @classmethod
-    def of(cls, jobs: Iterable[J]) -> "Agenda[J]":
+    def of(cls, jobs: Iterable[JobT]) -> "JobQueue[JobT]":
         """Return a closed agenda: no jobs can be added."""
         agenda = cls(jobs)
         agenda.close()
@@ -31,7 +31,7 @@ class Agenda(Generic[J]):
         """Whether the agenda accepts no further jobs."""
         return self._is_closed
 
-    def add(self, job: J) -> None:
+    def add(self, job: JobT) -> None:
         """Add a job."""
         self._jobs.append(job)
         self._changed.set()
@@ -41,7 +41,7 @@ class Agenda(Generic[J]):
         self._is_closed = True
         self._changed.set()
 
-    def take(self) -> list[J]:
+    def take(self) -> list[JobT]:
         """Remove and return the jobs added since the last call."""
         taken, self._jobs = self._jobs, []
         if not self._is_closed:

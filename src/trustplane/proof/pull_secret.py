@@ -16,7 +16,7 @@ _REFUSED: Final = "Refused"
 _COPIED: Final = "Copied"
 
 
-def refusal(registry: Registry, own: str) -> str:
+def pull_secret_refusal(registry: Registry, own: str) -> str:
     """Return why no cluster gets a registry's pull secret; empty if clusters may get it, or if it has none.
 
     The API server refuses such a Registry; older versions of the schema allowed it, and stored objects remain.
@@ -42,7 +42,7 @@ def refusal(registry: Registry, own: str) -> str:
     return ""
 
 
-def secret_for(registry: Registry, labels: Mapping[str, str], own: str) -> str:
+def pull_secret_for(registry: Registry, labels: Mapping[str, str], own: str) -> str:
     """Return the name of the Secret in Trustplane's own namespace that a cluster may get a copy of; empty without one.
 
     Args:
@@ -51,17 +51,17 @@ def secret_for(registry: Registry, labels: Mapping[str, str], own: str) -> str:
         own: Trustplane's own namespace.
     """
     reference, selector = registry.spec.pull_secret_ref, registry.spec.namespace_selector
-    if reference is None or selector is None or refusal(registry, own):
+    if reference is None or selector is None or pull_secret_refusal(registry, own):
         return ""
     return reference.name if selector.selects(dict(labels)) else ""
 
 
-def conditions(registry: Registry, own: str) -> list[Condition]:
+def pull_secret_conditions(registry: Registry, own: str) -> list[Condition]:
     """Return the PullSecret condition of a registry with a pull secret; nothing for other registries."""
     reference = registry.spec.pull_secret_ref
     if reference is None:
         return []
-    if message := refusal(registry, own):
+    if message := pull_secret_refusal(registry, own):
         return [Condition(type=PULL_SECRET, status=FALSE, reason=_REFUSED, message=message)]
     message = f"Clusters in the selected namespaces get a copy of {own}/{reference.name} during proofs"
     return [Condition(type=PULL_SECRET, status=TRUE, reason=_COPIED, message=message)]

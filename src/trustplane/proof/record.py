@@ -11,15 +11,15 @@ from trustplane.api.clustertrust import AppliedTrust, Inspection, RecordedProof
 from trustplane.api.keys import Key
 from trustplane.errors import TrustplaneError
 from trustplane.proof.prover import Proof
-from trustplane.proof.schedule import includes
+from trustplane.proof.schedule import includes_proof
 
 BATCH_SECONDS: Final = 5.0  # a result waits this long for other results of its node
 _MAX_LAG: Final = timedelta(minutes=1)  # then the Machine's content counts, even if it differs from our last write
 
-R = TypeVar("R", AppliedTrust, RecordedProof, Inspection)
+RecordT = TypeVar("RecordT", AppliedTrust, RecordedProof, Inspection)
 
 
-class Outbox:
+class ProofOutbox:
     """Queue of results to record. A node's results are recorded together: after the last one, or once the first is due.
 
     Args:
@@ -95,17 +95,17 @@ class Outbox:
         ]
 
 
-class Written(Generic[R]):
+class PendingWrites(Generic[RecordT]):
     """The latest writes to Machines that the watch has not delivered yet."""
 
     def __init__(self) -> None:
-        self._latest: dict[Key, tuple[R, datetime]] = {}
+        self._latest: dict[Key, tuple[RecordT, datetime]] = {}
 
-    def note(self, machine: Key, value: R, now: datetime) -> None:
+    def note(self, machine: Key, value: RecordT, now: datetime) -> None:
         """Remember a write."""
         self._latest[machine] = (value, now)
 
-    def latest(self, machine: Key, observed: R | None, now: datetime) -> R | None:
+    def latest(self, machine: Key, observed: RecordT | None, now: datetime) -> RecordT | None:
         """Return a Machine's current value: our last write until the watch delivers it, for at most a minute."""
         value, at = self._latest.get(machine, (None, now))
         if value is None or now - at > _MAX_LAG or _has(observed, value):
@@ -119,5 +119,5 @@ _Record = AppliedTrust | RecordedProof | Inspection
 
 def _has(observed: _Record | None, written: _Record) -> bool:
     if isinstance(written, RecordedProof):
-        return includes(observed if isinstance(observed, RecordedProof) else None, written)
+        return includes_proof(observed if isinstance(observed, RecordedProof) else None, written)
     return observed is not None and observed.at is not None and (written.at is None or observed.at >= written.at)

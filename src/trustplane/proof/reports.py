@@ -13,12 +13,12 @@ from trustplane.api.meta import Struct
 from trustplane.kube.resource import Resource
 from trustplane.text import MAX_INPUT
 
-CONTAINER: Final = "probe"
+PROBE_CONTAINER: Final = "probe"
 _MAX_NAME: Final = 512  # characters; Kubernetes itself allows 253
 _MAX_IMAGE: Final = 1024  # characters; runtimes allow 255 for the repository, plus a tag or digest
 
 
-class Annotations(Struct):
+class ProbeAnnotations(Struct):
     """The annotations of a probe pod."""
 
     expires_at: str = msgspec.field(name="trustplane.dev/expires-at", default="")
@@ -35,7 +35,7 @@ class ProbeMetadata(Struct):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
-    annotations: Annotations = msgspec.field(default_factory=Annotations)
+    annotations: ProbeAnnotations = msgspec.field(default_factory=ProbeAnnotations)
 
     def __post_init__(self) -> None:
         """Limit the lengths to those of valid names."""
@@ -43,7 +43,7 @@ class ProbeMetadata(Struct):
         self.uid, self.resource_version = self.uid[:_MAX_NAME], self.resource_version[:_MAX_NAME]
 
 
-class Container(Struct):
+class ProbeContainer(Struct):
     """The container, as requested."""
 
     image: str = ""
@@ -56,14 +56,14 @@ class Container(Struct):
 class ProbeSpec(Struct):
     """The spec of a probe pod."""
 
-    containers: list[Container] = msgspec.field(default_factory=list)
+    containers: list[ProbeContainer] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Keep only the first container; a probe has one."""
         self.containers = self.containers[:1]
 
 
-class Waiting(Struct):
+class ProbeWaiting(Struct):
     """Why the container does not run yet, as reported by the kubelet."""
 
     reason: str = ""
@@ -74,11 +74,11 @@ class Waiting(Struct):
         self.reason, self.message = self.reason[:_MAX_NAME], self.message[:MAX_INPUT]
 
 
-class Running(Struct):
+class ProbeRunning(Struct):
     """The container runs."""
 
 
-class Terminated(Struct):
+class ProbeTerminated(Struct):
     """Why the container terminated."""
 
     reason: str | None = None
@@ -88,19 +88,19 @@ class Terminated(Struct):
         self.reason = self.reason and self.reason[:_MAX_NAME]
 
 
-class State(Struct):
+class ProbeState(Struct):
     """The state of a container: one of three."""
 
-    waiting: Waiting | None = None
-    running: Running | None = None
-    terminated: Terminated | None = None
+    waiting: ProbeWaiting | None = None
+    running: ProbeRunning | None = None
+    terminated: ProbeTerminated | None = None
 
 
-class ContainerStatus(Struct):
+class ProbeContainerStatus(Struct):
     """A container as the kubelet reports it."""
 
     name: str = ""
-    state: State | None = None
+    state: ProbeState | None = None
 
 
 class ProbeStatus(Struct):
@@ -109,11 +109,13 @@ class ProbeStatus(Struct):
     phase: str = ""
     reason: str = ""
     message: str = ""
-    container_statuses: list[ContainerStatus] | None = None
+    container_statuses: list[ProbeContainerStatus] | None = None
 
     def __post_init__(self) -> None:
         """Keep only the probe's container, and limit the lengths."""
-        self.container_statuses = [status for status in self.container_statuses or () if status.name == CONTAINER][:1]
+        self.container_statuses = [
+            status for status in self.container_statuses or () if status.name == PROBE_CONTAINER
+        ][:1]
         self.phase, self.reason = self.phase[:_MAX_NAME], self.reason[:_MAX_NAME]
         self.message = self.message[:MAX_INPUT]
 
@@ -131,19 +133,19 @@ class ProbePod(Struct):
         return self.spec.containers[0].image if self.spec.containers else ""
 
     @property
-    def state(self) -> State:
+    def state(self) -> ProbeState:
         """The state of its container; empty if unknown."""
         statuses = self.status.container_statuses
-        return (statuses[0].state if statuses else None) or State()
+        return (statuses[0].state if statuses else None) or ProbeState()
 
 
-class Series(Struct):
+class EventSeries(Struct):
     """The repetitions of an event."""
 
     last_observed_time: str | None = None
 
 
-class Regarding(Struct):
+class EventSubject(Struct):
     """The subject of an event."""
 
     name: str = ""
@@ -156,10 +158,10 @@ class Regarding(Struct):
 class ProbeEvent(Struct):
     """An event of events.k8s.io/v1 about a probe pod."""
 
-    regarding: Regarding = msgspec.field(default_factory=Regarding)
+    regarding: EventSubject = msgspec.field(default_factory=EventSubject)
     reason: str | None = None
     note: str | None = None
-    series: Series | None = None
+    series: EventSeries | None = None
     event_time: str | None = None
     deprecated_last_timestamp: str | None = None
 

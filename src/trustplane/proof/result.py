@@ -4,11 +4,11 @@ from datetime import datetime
 
 from trustplane.api import clustertrust
 from trustplane.api.clustertrust import ProofResult
-from trustplane.proof.verdict import NotTrusted, Trusted, Unreachable, Verdict
+from trustplane.proof.verdict import NotTrusted, ProofVerdict, Trusted, Unreachable
 from trustplane.text import clean
 
 
-def proof_result(host: str, verdict: Verdict, at: datetime | None = None) -> ProofResult:
+def record_verdict(host: str, verdict: ProofVerdict, at: datetime | None = None) -> ProofResult:
     """Return a verdict as recorded and shown, without control characters and credentials: runtimes print both."""
     if isinstance(verdict, Trusted):
         by = verdict.answered_by

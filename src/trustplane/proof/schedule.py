@@ -26,14 +26,14 @@ from trustplane.api.clustertrust import (
     ProofResult,
     RecordedProof,
 )
-from trustplane.clusterapi.node_state import NodeFacts, same
+from trustplane.clusterapi.node_state import NodeFacts, is_same_digest
 
-INTERVAL: Final = timedelta(hours=1)  # between proofs of a node without changes
-RETRY: Final = timedelta(minutes=1)  # after a result without information about trust
-REFUSED: Final = timedelta(minutes=5)  # after a refusal: the registry's certificate may have been renewed
+PROOF_INTERVAL: Final = timedelta(hours=1)  # between proofs of a node without changes
+RETRY_INTERVAL: Final = timedelta(minutes=1)  # after a result without information about trust
+REFUSED_INTERVAL: Final = timedelta(minutes=5)  # after a refusal: the registry's certificate may have been renewed
 SILENT_AFTER: Final = 5  # consecutive nodes without an answer from a registry
-SCOUTS: Final = 8  # nodes that probe a silent registry within RETRY
-SKEW: Final = timedelta(minutes=5)  # maximum difference between clocks
+MAX_SILENT_PROBES: Final = 8  # nodes that probe a silent registry within RETRY
+MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # maximum difference between clocks
 
 _WITHOUT_ANSWER: Final = frozenset({UNREACHABLE, UNCLEAR})
 _TICK: Final = timedelta(microseconds=1)
@@ -44,18 +44,18 @@ _Answers = Mapping[str, tuple[datetime, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Demand:
+class ProofDemand:
     """What the nodes of a cluster must prove."""
 
     in_force: str  # digest of the set in force
     hosts: frozenset[str]  # registries that its nodes must trust
     is_readable: bool = True  # whether the set's content is known, for comparison with files
     requested_at: datetime | None = None  # when a user last requested a proof
-    interval: timedelta = INTERVAL
+    interval: timedelta = PROOF_INTERVAL
 
 
 @dataclass(frozen=True)
-class Question:
+class DueProof:
     """A registry to prove on a node, and when."""
 
     facts: NodeFacts
@@ -63,7 +63,7 @@ class Question:
     due: datetime
 
 
-def questions(nodes: Iterable[NodeFacts], demand: Demand, now: datetime) -> list[Question]:
+def schedule_proofs(nodes: Iterable[NodeFacts], demand: ProofDemand, now: datetime) -> list[DueProof]:
     """Return the current and future questions to the nodes of a cluster, by due time.
 
     Args:
@@ -77,20 +77,20 @@ def questions(nodes: Iterable[NodeFacts], demand: Demand, now: datetime) -> list
 
 
 def _questions_about(
-    host: str, nodes: Sequence[tuple[NodeFacts, _Answers]], demand: Demand, now: datetime
-) -> Iterator[Question]:
+    host: str, nodes: Sequence[tuple[NodeFacts, _Answers]], demand: ProofDemand, now: datetime
+) -> Iterator[DueProof]:
     results = [(answers[host], facts.machine) for facts, answers in nodes if host in answers]
     retries = _retry_times(results, demand) if _is_silent(results) else {}
     for facts, answers in nodes:
         if host not in answers:
-            yield Question(facts, host, _after_change(facts, now))
+            yield DueProof(facts, host, _after_change(facts, now))
             continue
         at, verdict = answers[host]
         due = retries.get(facts.machine, at + _patience(verdict, demand))
-        yield Question(facts, host, min(due, _request(demand, at, now)))
+        yield DueProof(facts, host, min(due, _request(demand, at, now)))
 
 
-def silent(nodes: Iterable[NodeFacts], demand: Demand) -> frozenset[str]:
+def silent_registries(nodes: Iterable[NodeFacts], demand: ProofDemand) -> frozenset[str]:
     """Return the registries that did not answer the last few nodes."""
     by_node = [(facts.machine, _answers(facts)) for facts in nodes]
     by_host = {host: [(answers[host], name) for name, answers in by_node if host in answers] for host in demand.hosts}
@@ -111,16 +111,18 @@ def _is_silent(results: Iterable[tuple[tuple[datetime, str], str]]) -> bool:
     return is_silent(latest)
 
 
-def _retry_times(results: Iterable[tuple[tuple[datetime, str], str]], demand: Demand) -> Mapping[str, datetime]:
+def _retry_times(results: Iterable[tuple[tuple[datetime, str], str]], demand: ProofDemand) -> Mapping[str, datetime]:
     """Return when the nodes without an answer from a silent registry probe it again: a few at a time, in turn."""
     in_turn = [(at, name) for (at, verdict), name in sorted(results) if verdict in _WITHOUT_ANSWER]
     retries = {name: at + demand.interval for at, name in in_turn}
     # The latest SCOUTS probes began at or after this time; the next one may begin RETRY later.
-    latest = in_turn[-SCOUTS:][0][0]
-    return retries | {name: max(at, latest) + min(RETRY, demand.interval) for at, name in in_turn[:SCOUTS]}
+    latest = in_turn[-MAX_SILENT_PROBES:][0][0]
+    return retries | {
+        name: max(at, latest) + min(RETRY_INTERVAL, demand.interval) for at, name in in_turn[:MAX_SILENT_PROBES]
+    }
 
 
-def inspection_due_at(facts: NodeFacts, demand: Demand, now: datetime) -> datetime | None:
+def inspection_due_at(facts: NodeFacts, demand: ProofDemand, now: datetime) -> datetime | None:
     """Return when a node's next inspection is due; None: not before something changes.
 
     An inspection compares files only if the set's content is known, but always reads how the node reaches registries.
@@ -140,11 +142,15 @@ def inspection_due_at(facts: NodeFacts, demand: Demand, now: datetime) -> dateti
     if is_new or (inspection.is_partial and demand.is_readable):
         return now
     is_blind = any(access.verification == UNREADABLE for access in inspection.registries)
-    patience = REFUSED if inspection.error or inspection.message or inspection.refusal or is_blind else demand.interval
+    patience = (
+        REFUSED_INTERVAL
+        if inspection.error or inspection.message or inspection.refusal or is_blind
+        else demand.interval
+    )
     return min(inspection.at + min(patience, demand.interval), _request(demand, inspection.at, now))
 
 
-def asked_at(began: datetime, facts: NodeFacts, demand: Demand) -> datetime:
+def probe_record_time(began: datetime, facts: NodeFacts, demand: ProofDemand) -> datetime:
     """Return the time to record for a probe: later than the change and the request that it followed.
 
     Args:
@@ -153,12 +159,12 @@ def asked_at(began: datetime, facts: NodeFacts, demand: Demand) -> datetime:
         demand: What it had to prove.
     """
     preceding = [facts.changed_at + _TICK]
-    if demand.requested_at and demand.requested_at - began <= SKEW:
+    if demand.requested_at and demand.requested_at - began <= MAX_CLOCK_SKEW:
         preceding.append(demand.requested_at)
     return max(began, *preceding)
 
 
-def written_at(now: datetime, facts: NodeFacts) -> datetime:
+def write_record_time(now: datetime, facts: NodeFacts) -> datetime:
     """Return the time to record for a write that ends now: later than the node's earlier records.
 
     A manager whose clock ran ahead leaves records from the future. None of them may vouch for a later write. A record
@@ -166,10 +172,10 @@ def written_at(now: datetime, facts: NodeFacts) -> datetime:
     """
     proof, inspection = facts.proof or RecordedProof(), facts.inspection or Inspection()
     earlier = [facts.changed, inspection.at, proof.at, *(result.at for result in proof.results)]
-    return max(now, *(at + _TICK for at in earlier if at is not None and at - now < SKEW), now)
+    return max(now, *(at + _TICK for at in earlier if at is not None and at - now < MAX_CLOCK_SKEW), now)
 
 
-def _can_be_probed(facts: NodeFacts, demand: Demand) -> bool:
+def _can_be_probed(facts: NodeFacts, demand: ProofDemand) -> bool:
     return bool(facts.node and not facts.silence) and facts.has(demand.in_force)
 
 
@@ -182,29 +188,31 @@ def _answers(facts: NodeFacts) -> _Answers:
 
 def _after_change(facts: NodeFacts, now: datetime) -> datetime:
     changed = facts.changed_at
-    return changed if changed <= now else max(now, changed - SKEW)
+    return changed if changed <= now else max(now, changed - MAX_CLOCK_SKEW)
 
 
-def _patience(verdict: str, demand: Demand) -> timedelta:
+def _patience(verdict: str, demand: ProofDemand) -> timedelta:
     if verdict == TRUSTED:
         return demand.interval
-    return min(RETRY if verdict in _WITHOUT_ANSWER else REFUSED, demand.interval)
+    return min(RETRY_INTERVAL if verdict in _WITHOUT_ANSWER else REFUSED_INTERVAL, demand.interval)
 
 
-def _request(demand: Demand, done: datetime, now: datetime) -> datetime:
+def _request(demand: ProofDemand, done: datetime, now: datetime) -> datetime:
     requested = demand.requested_at
     if not requested or requested <= done:
         return _NEVER
-    return requested if requested <= now else max(now, requested - SKEW)
+    return requested if requested <= now else max(now, requested - MAX_CLOCK_SKEW)
 
 
-def wait(times: Iterable[datetime | None], now: datetime) -> timedelta | None:
+def time_until_first(times: Iterable[datetime | None], now: datetime) -> timedelta | None:
     """Return the time until the first of these times, at least zero; None without any."""
     known = [time for time in times if time is not None]
     return max(min(known) - now, timedelta()) if known else None
 
 
-def merged(facts: NodeFacts, results: Sequence[ProofResult], *, digest: str, hosts: Collection[str]) -> RecordedProof:
+def merge_results(
+    facts: NodeFacts, results: Sequence[ProofResult], *, digest: str, hosts: Collection[str]
+) -> RecordedProof:
     """Return a node's proof with new results; its results for other registries since its last change are kept.
 
     The time of a proof is that of its earliest result.
@@ -217,7 +225,7 @@ def merged(facts: NodeFacts, results: Sequence[ProofResult], *, digest: str, hos
     """
     old, renewed = facts.valid_proof, {result.registry for result in results}
     kept: list[ProofResult] = []
-    if old and same(old.digest, digest):
+    if old and is_same_digest(old.digest, digest):
         others = [result for result in old.results if result.registry in hosts and result.registry not in renewed]
         kept = [msgspec.structs.replace(result, at=result.at or old.at) for result in others]
     combined = sorted([*results, *kept], key=lambda result: result.registry)
@@ -225,7 +233,7 @@ def merged(facts: NodeFacts, results: Sequence[ProofResult], *, digest: str, hos
     return RecordedProof(digest=digest, at=earliest, results=combined)
 
 
-def includes(proof: RecordedProof | None, other: RecordedProof) -> bool:
+def includes_proof(proof: RecordedProof | None, other: RecordedProof) -> bool:
     """Return whether a proof contains every result of another proof, or a newer one."""
     times = {result.registry: result.at or proof.at for result in proof.results} if proof else {}
     return all((at := times.get(result.registry)) and result.at and at >= result.at for result in other.results)

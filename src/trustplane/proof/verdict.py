@@ -28,7 +28,7 @@ from trustplane.diagnosis.proxy import is_localhost
 from trustplane.text import MAX_INPUT, clean
 
 
-class Refusal(enum.StrEnum):
+class RefusalReason(enum.StrEnum):
     """Why a client does not trust a server."""
 
     UNKNOWN_AUTHORITY = "UnknownAuthority"
@@ -62,7 +62,7 @@ class NotTrusted:
         host: The host with the refused certificate: the registry, or a second host (token service, blobs).
     """
 
-    reason: Refusal
+    reason: RefusalReason
     detail: str
     host: str
 
@@ -87,7 +87,7 @@ class Unclear:
     is_final: bool = False
 
 
-Verdict: TypeAlias = Trusted | NotTrusted | Unreachable | Unclear
+ProofVerdict: TypeAlias = Trusted | NotTrusted | Unreachable | Unclear
 
 _DETAIL_LENGTH: Final = 300
 _ALIASES: Final = {"registry-1.docker.io": "docker.io", "index.docker.io": "docker.io"}
@@ -109,15 +109,15 @@ _RATE_LIMITED: Final = re.compile(r"toomanyrequests|too many requests|: 429\b", 
 _X509: Final = re.compile(r"x509: ")
 _REFUSED: Final = re.compile(r"(?:tls: failed to (?:verify certificate|parse certificate from server): )?x509: ")
 _REFUSALS: Final = (
-    (re.compile(r"x509: certificate signed by unknown authority"), Refusal.UNKNOWN_AUTHORITY),
-    (re.compile(r"x509: certificate has expired or is not yet valid: .*? is before "), Refusal.NOT_YET_VALID),
-    (re.compile(r"x509: certificate has expired"), Refusal.EXPIRED),
+    (re.compile(r"x509: certificate signed by unknown authority"), RefusalReason.UNKNOWN_AUTHORITY),
+    (re.compile(r"x509: certificate has expired or is not yet valid: .*? is before "), RefusalReason.NOT_YET_VALID),
+    (re.compile(r"x509: certificate has expired"), RefusalReason.EXPIRED),
     (
         re.compile(
             r"x509: (?:certificate is (?:not )?valid for\b|cannot validate certificate for "
             r"|certificate relies on legacy Common Name)"
         ),
-        Refusal.NAME_MISMATCH,
+        RefusalReason.NAME_MISMATCH,
     ),
 )
 _CA_FILE: Final = re.compile(r"unable to (?:read|load) CA cert ")
@@ -183,7 +183,7 @@ class _Attempt:
     text: str
 
 
-def verdict(message: str, host: str) -> Verdict:
+def parse_verdict(message: str, host: str) -> ProofVerdict:
     """Return the verdict of a failed pull.
 
     Args:
@@ -192,10 +192,10 @@ def verdict(message: str, host: str) -> Verdict:
     """
     text = _without_mirrors(message)
     result = Unclear(_short(message)) if text is None else _parse(text, host)
-    return accepted(host) if isinstance(result, Trusted) and is_localhost(host) else result
+    return accepted_verdict(host) if isinstance(result, Trusted) and is_localhost(host) else result
 
 
-def accepted(host: str, *, pulled: bool = False) -> Verdict:
+def accepted_verdict(host: str, *, pulled: bool = False) -> ProofVerdict:
     """Return the verdict for a registry whose response implies TLS."""
     if is_localhost(host):
         return Unclear(
@@ -218,7 +218,7 @@ def _without_mirrors(message: str) -> str | None:
     return before + rest if end and _MIRRORS_END not in rest and not is_cut else None
 
 
-def _parse(text: str, host: str) -> Verdict:
+def _parse(text: str, host: str) -> ProofVerdict:
     attempts = tuple(_attempts(text))
     mark = _first_mark(text, host)
     if mark is _Mark.REQUEST:
@@ -226,7 +226,7 @@ def _parse(text: str, host: str) -> Verdict:
     if not _names(text, host):
         return Unclear(_short(text))
     if mark is _Mark.CA_FILE:
-        return NotTrusted(Refusal.CA_FILE, _short(text[_start_of(_CA_FILE, text) :]), host)
+        return NotTrusted(RefusalReason.CA_FILE, _short(text[_start_of(_CA_FILE, text) :]), host)
     if mark is _Mark.REFUSAL:
         return _refused(text, host)
     is_answer = mark is _Mark.ANSWER or (mark is _Mark.ANY_ANSWER and not _REQUEST.search(text))
@@ -284,7 +284,7 @@ def _pattern(host: str) -> str:
     return rf"(?<![\w.-]){re.escape(host)}(?![\w.-]|:\d)"
 
 
-def _judge_attempts(text: str, host: str, attempts: Sequence[_Attempt]) -> Verdict:
+def _judge_attempts(text: str, host: str, attempts: Sequence[_Attempt]) -> ProofVerdict:
     if not attempts:
         return Unclear(_short(text))
     is_named = _names(text, host)
@@ -302,7 +302,7 @@ def _is_proof(attempt: _Attempt, host: str, *, is_named: bool) -> bool:
     return attempt.is_https and not attempt.is_mirror and _counts(attempt, host, is_named=is_named)
 
 
-def _judge(attempt: _Attempt, host: str) -> Verdict:
+def _judge(attempt: _Attempt, host: str) -> ProofVerdict:
     text = attempt.text
     if attempt.is_answer and _STATUS.match(text):
         by = "" if _is_same(attempt.host, host) else _short(attempt.host)
@@ -316,7 +316,7 @@ def _judge(attempt: _Attempt, host: str) -> Verdict:
     return Unreachable(_short(text)) if _NETWORK.search(text) else Unclear(_short(text))
 
 
-def _by_proxy(text: str, host: str) -> Verdict:
+def _by_proxy(text: str, host: str) -> ProofVerdict:
     if _PROXY.match(text):  # an HTTPS proxy's certificate is not the registry's
         return Unreachable(f"proxy: {_short(text)}")
     # A bare status text is a proxy's response to CONNECT.
@@ -350,7 +350,7 @@ def _refused(text: str, host: str) -> NotTrusted:
     detail = text[_start_of(_X509, text) :]
     # The hint in parentheses quotes a second error; the first decides.
     reasons = (reason for pattern, reason in _REFUSALS if pattern.match(detail))
-    return NotTrusted(next(reasons, Refusal.INVALID_CHAIN), _short(detail), host)
+    return NotTrusted(next(reasons, RefusalReason.INVALID_CHAIN), _short(detail), host)
 
 
 def _start_of(pattern: re.Pattern[str], text: str) -> int:

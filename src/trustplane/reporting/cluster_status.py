@@ -18,7 +18,7 @@ from trustplane.api.meta import Json, condition
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
 from trustplane.clusterapi import readiness
-from trustplane.clusterapi.readiness import ERROR, WARNING, Observed, false, true
+from trustplane.clusterapi.readiness import ERROR, WARNING, CapiObjects, false_condition, true_condition
 from trustplane.reporting import trust_status
 from trustplane.trust.propagation import Decision
 
@@ -29,7 +29,7 @@ FAILED, UPDATE_FAILED, DELETING = "failed", "updateFailed", "deleting"
 def cluster_status(
     tkc: TanzuKubernetesCluster,
     *,
-    observed: Observed,
+    observed: CapiObjects,
     release: TanzuKubernetesRelease | Finding,
     updates: Sequence[str],
     decision: Decision | None,
@@ -49,10 +49,10 @@ def cluster_status(
         now: The time.
         error: Why Cluster API refused the Cluster; empty where it did not.
     """
-    parts = [*readiness.conditions_of(tkc, observed), _compatible(release), _updates(updates)]
+    parts = [*readiness.readiness_conditions(tkc, observed), _compatible(release), _updates(updates)]
     parts += trust_status.conditions_of(tkc, decision, trust) if decision else []
     blocked = _blocked(release, decision, error)
-    ready = _ready(tkc, parts, blocked, readiness.topology_failure(observed.cluster))
+    ready = _ready(tkc, parts, blocked, readiness.topology_error(observed.cluster))
     reached = [msgspec.structs.replace(one, observed_generation=tkc.metadata.generation) for one in (ready, *parts)]
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
@@ -75,15 +75,15 @@ def _kept(tkc: TanzuKubernetesCluster, parts: Sequence[ClusterCondition]) -> lis
 
 def _compatible(release: TanzuKubernetesRelease | Finding) -> ClusterCondition:
     if isinstance(release, Finding):
-        return false(conditions.RELEASE_COMPATIBLE, conditions.RELEASE_UNKNOWN, str(release), severity=ERROR)
-    return true(conditions.RELEASE_COMPATIBLE, conditions.RELEASE_FOUND, release.metadata.name)
+        return false_condition(conditions.RELEASE_COMPATIBLE, conditions.RELEASE_UNKNOWN, str(release), severity=ERROR)
+    return true_condition(conditions.RELEASE_COMPATIBLE, conditions.RELEASE_FOUND, release.metadata.name)
 
 
 def _updates(updates: Sequence[str]) -> ClusterCondition:
     """The message is a printed column: the original's brackets and spaces, and nothing where there is nothing."""
     if updates:
-        return true(conditions.UPDATES_AVAILABLE, conditions.NEWER_RELEASES, f"[{' '.join(updates)}]")
-    return false(conditions.UPDATES_AVAILABLE, conditions.NO_UPDATES, "")
+        return true_condition(conditions.UPDATES_AVAILABLE, conditions.NEWER_RELEASES, f"[{' '.join(updates)}]")
+    return false_condition(conditions.UPDATES_AVAILABLE, conditions.NO_UPDATES, "")
 
 
 def _blocked(release: TanzuKubernetesRelease | Finding, decision: Decision | None, error: str) -> str:
@@ -99,15 +99,15 @@ def _ready(
     tkc: TanzuKubernetesCluster, parts: Sequence[ClusterCondition], blocked: str, failure: str
 ) -> ClusterCondition:
     if tkc.metadata.deletion_timestamp:
-        return false(conditions.READY, conditions.DELETING, "The cluster is being deleted")
+        return false_condition(conditions.READY, conditions.DELETING, "The cluster is being deleted")
     if blocked:
-        return false(conditions.READY, conditions.PROVISIONING_FAILED, blocked, severity=ERROR)
+        return false_condition(conditions.READY, conditions.PROVISIONING_FAILED, blocked, severity=ERROR)
     if failure:  # it may pass: Cluster API tries again
-        return false(conditions.READY, conditions.PROVISIONING_FAILED, failure, severity=WARNING)
+        return false_condition(conditions.READY, conditions.PROVISIONING_FAILED, failure, severity=WARNING)
     first = _first_unready(parts)
     if first is None:
-        return true(conditions.READY)
-    return false(conditions.READY, first.reason, first.message, severity=first.severity)
+        return true_condition(conditions.READY)
+    return false_condition(conditions.READY, first.reason, first.message, severity=first.severity)
 
 
 def _first_unready(parts: Sequence[ClusterCondition]) -> ClusterCondition | None:
@@ -115,7 +115,9 @@ def _first_unready(parts: Sequence[ClusterCondition]) -> ClusterCondition | None
     return next((one for one in found if isinstance(one, ClusterCondition) and one.status != conditions.TRUE), None)
 
 
-def _phase(tkc: TanzuKubernetesCluster, observed: Observed, parts: Sequence[ClusterCondition], *, blocked: bool) -> str:
+def _phase(
+    tkc: TanzuKubernetesCluster, observed: CapiObjects, parts: Sequence[ClusterCondition], *, blocked: bool
+) -> str:
     if tkc.metadata.deletion_timestamp:
         return DELETING
     # A cluster is being created until it was whole once; what happens to it later is an update.
@@ -128,7 +130,7 @@ def _phase(tkc: TanzuKubernetesCluster, observed: Observed, parts: Sequence[Clus
     return RUNNING if readiness.is_rolled_out(observed) else UPDATING
 
 
-def _facts(observed: Observed) -> Json:
+def _facts(observed: CapiObjects) -> Json:
     """Return what Cluster API knows; a field about which it knows nothing yet is left out."""
     capi, control_plane = observed.cluster, observed.control_plane
     facts: Json = {}

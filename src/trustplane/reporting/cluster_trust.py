@@ -10,7 +10,7 @@ from trustplane.api import clustertrust
 from trustplane.api.clustertrust import ClusterTrustStatus, DesiredTrust, NodeTrust, Summary, TrustEntry, TrustInForce
 from trustplane.api.conditions import FALSE, TRUE, UNKNOWN
 from trustplane.api.meta import Condition
-from trustplane.clusterapi.node_state import NodeFacts, Standing, standing
+from trustplane.clusterapi.node_state import NodeFacts, NodeState, node_state
 from trustplane.rollout.planning.steps import Plan, State
 from trustplane.trust.entries import EMPTY, SHORT, Difference, TrustSet, difference, take_it
 from trustplane.trust.entries import described as entry_described
@@ -59,7 +59,7 @@ class Sets:
 @dataclass(frozen=True)
 class _Node:
     facts: NodeFacts
-    standing: Standing
+    standing: NodeState
 
     @property
     def name(self) -> str:
@@ -85,7 +85,7 @@ def status(
         before: The status now, which knows since when things are as they are.
         now: The time.
     """
-    found = [_Node(one, standing(one, sets.digest, hosts)) for one in sorted(nodes, key=lambda one: one.machine)]
+    found = [_Node(one, node_state(one, sets.digest, hosts)) for one in sorted(nodes, key=lambda one: one.machine)]
     states = Counter(one.standing.state for one in found)
     unproven = sorted(
         (one for one in found if one.standing.state != clustertrust.PROVEN),

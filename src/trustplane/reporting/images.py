@@ -7,7 +7,7 @@ from typing import Final
 from trustplane.api import clustertrust
 from trustplane.api.clustertrust import MAX_IMAGES, ImageSource
 from trustplane.api.registry import Registry
-from trustplane.clusterapi.node_state import NodeFacts, judgements, short
+from trustplane.clusterapi.node_state import NodeFacts, registry_verdicts, short_digest
 from trustplane.diagnosis.endpoint import DOCKER_HUB
 from trustplane.diagnosis.pulls import host_of
 from trustplane.reporting.cluster_trust import Sets
@@ -85,7 +85,7 @@ def _assessed(
 def _of_proofs(host: str, registry: Registry | None, nodes: Sequence[NodeFacts]) -> tuple[str, str] | None:
     """Decide by what the nodes' kubelets said; None where no valid proof says anything about trust."""
     names = {host} if registry is None else {host, registry.spec.host}
-    said = [(one, result) for one in nodes for result in judgements(one, names)]
+    said = [(one, result) for one in nodes for result in registry_verdicts(one, names)]
     refusing = [(one, result) for one, result in said if result.verdict == clustertrust.NOT_TRUSTED]
     if refusing:
         shown = ", ".join(one.node for one, _ in refusing[:_SHOWN])
@@ -109,8 +109,8 @@ def _of_chain(host: str, registry: Registry | None, sets: Sets, now: datetime) -
         return clustertrust.UNKNOWN, "the set in force cannot be read"
     found = judge(served, sets.in_force, registry_host(registry), now)
     if found.trusted:
-        return clustertrust.TRUSTED, f"what it served last is trusted by the set in force, {short(sets.digest)}"
+        return clustertrust.TRUSTED, f"what it served last is trusted by the set in force, {short_digest(sets.digest)}"
     return (
         clustertrust.NOT_TRUSTED,
-        f"what it served last is refused with the set in force, {short(sets.digest)}: {found.message}",
+        f"what it served last is refused with the set in force, {short_digest(sets.digest)}: {found.message}",
     )

@@ -8,7 +8,7 @@ from typing import Final
 
 from gox509 import Cause, Pool, Verdict, verify
 from trustplane.api.registry import Registry, ServedCertificate
-from trustplane.clusterapi.node_state import NodeFacts, same, short
+from trustplane.clusterapi.node_state import NodeFacts, is_same_digest, short_digest
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.explanation import Evidence
@@ -61,7 +61,7 @@ def knowledge(host: str, registry: Registry | None, sets: Sets, service: TrustSe
         return Knowledge(remedy=f"Which CA signs for {host} is not known: {why}")
     found = judge(served, sets.in_force or EMPTY, host, now)
     if found.trusted and sets.in_force is not None:
-        words = f"set {short(sets.digest)}, in force, trusts what {host} serves to the manager"
+        words = f"set {short_digest(sets.digest)}, in force, trusts what {host} serves to the manager"
         remedy = f"The CA is in force already: {_named(sets.in_force, found.anchor)}"
         return Knowledge((Evidence(_SOURCE, words, rules_out=_TO_ADD),), remedy, is_trusted=True)
     for trust, where in ((sets.desired, "the list of the cluster"), (service, "the service's list")):
@@ -77,10 +77,10 @@ def on_node(facts: NodeFacts | None, sets: Sets) -> tuple[Evidence, ...]:
     """Say what the set on a node rules out, where the set in force would trust the registry."""
     if facts is None or not facts.digest or not sets.digest:
         return ()
-    if same(facts.digest, sets.digest):
-        words = f"the node has set {short(facts.digest)}, the one in force"
+    if is_same_digest(facts.digest, sets.digest):
+        words = f"the node has set {short_digest(facts.digest)}, the one in force"
         return (Evidence(_SOURCE, words, rules_out=frozenset({Code.TRUST_NOT_APPLIED})),)
-    words = f"the node has set {short(facts.digest)}, in force is {short(sets.digest)}"
+    words = f"the node has set {short_digest(facts.digest)}, in force is {short_digest(sets.digest)}"
     return (Evidence(_SOURCE, words, points_to=frozenset({Code.TRUST_NOT_APPLIED})),)
 
 

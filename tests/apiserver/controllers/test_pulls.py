@@ -153,7 +153,7 @@ async def test_another_cause_is_another_event_and_messages_without_a_cause_chang
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
     """A server with a certificate of a private CA; yields its host and the PEM of the CA."""
-    pki.keep(tmp_path, "corp-root", [pki.Leaf("tls", "registry", hosts=("127.0.0.1",))], datetime.now(UTC))
+    pki.keep_certificates(tmp_path, "corp-root", [pki.Leaf("tls", "registry", hosts=("127.0.0.1",))], datetime.now(UTC))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
@@ -204,7 +204,7 @@ async def test_probes_and_unavailable_clusters_disturb_no_other_pods(
         assert [failure.pods for failure in trust.status.failures if failure.host == host] == [1]
         dead_trust = await client.get(CLUSTER_TRUSTS, "dead", namespace)
         assert dead_trust.status.failures == []
-        assert await events_of(client, probe.NAMESPACE) == []
+        assert await events_of(client, probe.PROBE_NAMESPACE) == []
 
 
 async def test_risks_are_reported_before_pulls_fail(

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from trustplane.api.meta import Json
 from trustplane.clusterapi import bootstrap
-from trustplane.clusterapi.bootstrap import COMMAND, names_trust, user
+from trustplane.clusterapi.bootstrap import UNPACK_COMMAND, node_user, trust_secret_name
 from trustplane.clusterapi.cluster_class.patch import (
     TRUST_DEFINITION,
     USER_DEFINITION,
     ClassPatch,
-    class_patch,
-    is_at_least,
+    generate_class_patch,
+    is_version_at_least,
 )
-from trustplane.clusterapi.cluster_class.presence import condition_of
-from trustplane.clusterapi.cluster_class.templates import WORKER, Reference, references
+from trustplane.clusterapi.cluster_class.presence import parse_enabled_if
+from trustplane.clusterapi.cluster_class.templates import WORKER_TEMPLATE, TemplateReference, template_references
 from trustplane.errors import UserError
 
 CONTROL_PLANE = "controlplane.cluster.x-k8s.io"
@@ -100,7 +100,7 @@ def holds(enabled_if: str, variables: Json) -> bool:
             return value(_words(_words(rest)[0][1:-1])[1])
         if head == "semverCompare":
             least, path = _words(rest)
-            return is_at_least(str(facts[path]), least.strip('">=').removesuffix("-0"))
+            return is_version_at_least(str(facts[path]), least.strip('">=').removesuffix("-0"))
         return {"and": all(parts), "or": any(parts), "not": not any(parts)}[head]
 
     if match := re.fullmatch(r"\{\{ if (.*) \}\}true\{\{ end \}\}", enabled_if):
@@ -181,8 +181,8 @@ def check(cluster_class: Json, template: Json, result: ClassPatch, **variables: 
     except KeyError:  # a template without a KubeadmConfigSpec
         before = {}
     after = applied(added(cluster_class, result), template, **variables)
-    assert names_trust(after) == "shop-trust"
-    assert after["preKubeadmCommands"] == [COMMAND, *(before.get("preKubeadmCommands") or [])]
+    assert trust_secret_name(after) == "shop-trust"
+    assert after["preKubeadmCommands"] == [UNPACK_COMMAND, *(before.get("preKubeadmCommands") or [])]
     assert after["files"] == [
         *(before.get("files") or []),
         bootstrap.bundle_file("shop-trust"),
@@ -236,21 +236,21 @@ def test_nothing_is_lost_and_trust_comes_first(
     # An earlier patch on a template without a KubeadmConfigSpec would already block the class.
     patches = [] if cp_spec is None or md_spec is None else patches
     cluster_class = make_class(cp, md, patches=patches)
-    result = class_patch(cluster_class, [cp, md], with_user=with_user)
+    result = generate_class_patch(cluster_class, [cp, md], with_user=with_user)
     for template in (cp, md):
         after = check(cluster_class, template, result, **facts, user={"key": "ssh-ed25519 AAAA"})
-        assert (user("ssh-ed25519 AAAA") in after.get("users", [])) == with_user
-        assert user("ssh-ed25519 AAAA") not in check(cluster_class, template, result, **facts, user=None).get(
+        assert (node_user("ssh-ed25519 AAAA") in after.get("users", [])) == with_user
+        assert node_user("ssh-ed25519 AAAA") not in check(cluster_class, template, result, **facts, user=None).get(
             "users", []
         )
-    again = class_patch(added(cluster_class, result), [cp, md], with_user=with_user)
+    again = generate_class_patch(added(cluster_class, result), [cp, md], with_user=with_user)
     assert again.is_there
     assert again.patches == result.patches
 
 
 def test_existing_lists_are_appended_to() -> None:
     cp, md = make_template("cp", FULL), make_template("md", {})
-    result = class_patch(make_class(cp, md), [cp, md])
+    result = generate_class_patch(make_class(cp, md), [cp, md])
     assert [patch["name"] for patch in result.patches] == ["trust"]
     assert "enabledIf" not in result.patches[0]
     first, second = result.patches[0]["definitions"]
@@ -266,7 +266,7 @@ def test_existing_lists_are_appended_to() -> None:
     ]
     assert all("valueFrom" in definition["jsonPatches"][0] for definition in (first, second))
     assert first["jsonPatches"][1]["value"] == bootstrap.unpack_file()  # not rendered by Go templates
-    assert result == class_patch(make_class(cp, md), [cp, md])
+    assert result == generate_class_patch(make_class(cp, md), [cp, md])
     assert not result.is_there
     assert (result.replaces, result.left_out, result.warnings) == ((), (), ())
     assert result.variables == (TRUST_DEFINITION,)
@@ -274,7 +274,7 @@ def test_existing_lists_are_appended_to() -> None:
 
 def test_selectors_use_the_version_in_the_class() -> None:
     cp, old, new = make_template("cp", FULL, "v1beta1"), make_template("old", {}, "v1beta1"), make_template("new", {})
-    result = class_patch(make_class(cp, old, new), [cp, old, new])
+    result = generate_class_patch(make_class(cp, old, new), [cp, old, new])
     assert [
         (definition["selector"]["apiVersion"], definition["selector"]["matchResources"])
         for definition in result.patches[0]["definitions"]
@@ -291,8 +291,10 @@ def test_a_v1beta1_class_is_supported() -> None:
     cp, md = make_template("cp", FULL, "v1beta1"), make_template("md", {}, "v1beta1")
     deployments = [{"class": "md", "template": {"bootstrap": {"ref": reference(md)}}}]
     spec = {"controlPlane": {"ref": reference(cp)}, "workers": {"machineDeployments": deployments}}
-    assert references({"spec": spec}) == tuple(Reference(**_named(reference(template))) for template in (cp, md))
-    assert len(class_patch({"spec": spec}, [cp, md]).patches[0]["definitions"]) == 2
+    assert template_references({"spec": spec}) == tuple(
+        TemplateReference(**_named(reference(template))) for template in (cp, md)
+    )
+    assert len(generate_class_patch({"spec": spec}, [cp, md]).patches[0]["definitions"]) == 2
 
 
 def _named(ref: Json) -> Json:
@@ -301,7 +303,7 @@ def _named(ref: Json) -> Json:
 
 def test_classes_with_the_same_operations_share_a_definition() -> None:
     cp, first, second, other = [make_template(name, {}) for name in ("cp", "a", "b")] + [make_template("c", FULL)]
-    result = class_patch(make_class(cp, first, second, other), [cp, first, second, other])
+    result = generate_class_patch(make_class(cp, first, second, other), [cp, first, second, other])
     names = [
         definition["selector"]["matchResources"].get("machineDeploymentClass", {}).get("names")
         for definition in result.patches[0]["definitions"]
@@ -321,7 +323,7 @@ def test_classes_with_the_same_operations_share_a_definition() -> None:
 )
 def test_windows_is_left_out(name: str, spec: Json) -> None:
     cp, md, linux = make_template("cp", FULL), make_template(name, spec), make_template("twin", {})
-    result = class_patch(make_class(cp, md, linux), [cp, md, linux])
+    result = generate_class_patch(make_class(cp, md, linux), [cp, md, linux])
     assert result.left_out == (f"MachineDeployment class {name}: its machines run Windows",)
     assert [definition["selector"]["matchResources"] for definition in result.patches[0]["definitions"]][1:] == [
         {"machineDeploymentClass": {"names": ["twin"]}}
@@ -331,34 +333,36 @@ def test_windows_is_left_out(name: str, spec: Json) -> None:
 def test_machine_pools_other_kinds_and_excluded_classes_are_left_out() -> None:
     cp, md, excluded = make_template("cp", FULL), make_template("md", {}), make_template("excluded", {})
     rke = make_template("rke", {}) | {"kind": "Other"}
-    result = class_patch(make_class(cp, md, rke, excluded, pools=["p"]), [cp, md, excluded], leave_out=["excluded"])
+    result = generate_class_patch(
+        make_class(cp, md, rke, excluded, pools=["p"]), [cp, md, excluded], leave_out=["excluded"]
+    )
     assert result.left_out == (
-        f"MachineDeployment class rke: its template is Other of {BOOTSTRAP}/v1beta2, not kubeadm's {WORKER}",
+        f"MachineDeployment class rke: its template is Other of {BOOTSTRAP}/v1beta2, not kubeadm's {WORKER_TEMPLATE}",
         "MachineDeployment class excluded: you left it out",
         "MachinePool class p: Trustplane does not support MachinePools",
     )
     with pytest.raises(UserError, match="no MachineDeployment class gone"):
-        class_patch(make_class(cp, md), [cp, md], leave_out=["gone"])
+        generate_class_patch(make_class(cp, md), [cp, md], leave_out=["gone"])
 
 
 def test_a_class_without_kubeadm_machines_is_refused() -> None:
     managed = make_template("cp", {}) | {"kind": "ManagedControlPlaneTemplate"}
     with pytest.raises(UserError, match="cannot give trust to any machine"):
-        class_patch(make_class(managed), [])
+        generate_class_patch(make_class(managed), [])
 
 
 def test_an_absent_template_is_named() -> None:
     cp, md = make_template("cp", FULL), make_template("md", {})
     with pytest.raises(UserError, match=r"KubeadmConfigTemplate md of \S+ does not exist"):
-        class_patch(make_class(cp, md), [cp])
+        generate_class_patch(make_class(cp, md), [cp])
     with pytest.raises(UserError, match=r"KubeadmConfigTemplate md of \S+ does not exist"):
-        class_patch(make_class(cp, md), [cp, make_template("md", {}, "v1beta1")])
+        generate_class_patch(make_class(cp, md), [cp, make_template("md", {}, "v1beta1")])
 
 
 def test_an_earlier_patch_adds_the_list() -> None:
     cp, md = make_template("cp", {}), make_template("md", {})
     cluster_class = make_class(cp, md, patches=[make_patch("p", add_operation("/files", [FILE]))])
-    result = class_patch(cluster_class, [cp, md])
+    result = generate_class_patch(cluster_class, [cp, md])
     assert result.patches[0]["definitions"][1]["jsonPatches"][0]["path"] == f"{SPEC}/files/-"
     check(cluster_class, md, result)
 
@@ -367,7 +371,7 @@ def test_an_earlier_patch_adds_the_list() -> None:
 def test_an_earlier_patch_adds_the_list_in_some_clusters(enabled_if: str) -> None:
     cp, md = make_template("cp", FULL), make_template("md", {"preKubeadmCommands": ["x"]})
     cluster_class = make_class(cp, md, patches=[make_patch("p", add_operation("/files", [FILE]), enabledIf=enabled_if)])
-    result = class_patch(cluster_class, [cp, md])
+    result = generate_class_patch(cluster_class, [cp, md])
     assert [patch["name"] for patch in result.patches] == ["trust", "trust-workers", "trust-workers-2"]
     check(cluster_class, md, result, a=True)
     check(cluster_class, md, result, a=False)
@@ -390,10 +394,10 @@ def test_a_patch_with_an_unknown_effect_is_refused(earlier: Json) -> None:
         if spec != FULL and "range" not in str(earlier):
             continue
         if spec == FULL and "range" in str(earlier):
-            class_patch(make_class(cp, md, patches=[earlier]), [cp, md])  # the list always exists
+            generate_class_patch(make_class(cp, md, patches=[earlier]), [cp, md])  # the list always exists
             continue
         with pytest.raises(UserError, match="Cannot generate a patch") as raised:
-            class_patch(make_class(cp, md, patches=[earlier]), [cp, md])
+            generate_class_patch(make_class(cp, md, patches=[earlier]), [cp, md])
         assert "patch p" in raised.value.why
 
 
@@ -402,7 +406,7 @@ def test_whole_objects_set_by_earlier_patches_count() -> None:
     cluster_class = make_class(
         cp, md, patches=[make_patch("p", add_operation("", {"preKubeadmCommands": ["x"], "files": []}))]
     )
-    result = class_patch(cluster_class, [cp, md])
+    result = generate_class_patch(cluster_class, [cp, md])
     assert [operation["path"] for operation in result.patches[0]["definitions"][1]["jsonPatches"]] == [
         f"{SPEC}/files",
         f"{SPEC}/files/-",
@@ -412,30 +416,30 @@ def test_whole_objects_set_by_earlier_patches_count() -> None:
 
 def test_a_later_patch_that_removes_the_trust_causes_a_warning() -> None:
     cp, md = make_template("cp", {}), make_template("md", {})
-    ours = class_patch(make_class(cp, md), [cp, md]).patches
+    ours = generate_class_patch(make_class(cp, md), [cp, md]).patches
     wipe = make_patch("wipe", add_operation("/files", [FILE]), cp=False)
-    result = class_patch(make_class(cp, md, patches=[*ours, wipe]), [cp, md])
+    result = generate_class_patch(make_class(cp, md, patches=[*ours, wipe]), [cp, md])
     assert not result.is_there
     assert result.replaces == ("trust",)
     [warning] = result.warnings
     assert warning.startswith("Patch wipe comes after trust and overwrites files of MachineDeployment class md")
     check(make_class(cp, md, patches=[*ours, wipe]), md, result)
     harmless = make_patch("more", add_operation("/files/-", FILE))
-    assert class_patch(make_class(cp, md, patches=[*ours, harmless]), [cp, md]).warnings == ()
+    assert generate_class_patch(make_class(cp, md, patches=[*ours, harmless]), [cp, md]).warnings == ()
 
 
 def test_a_runtime_extension_causes_a_warning() -> None:
     cp, md = make_template("cp", FULL), make_template("md", {})
     external = {"name": "ext", "external": {"generatePatchesExtension": "generate-patches.x"}}
     checks = {"name": "checks", "external": {"validateTopologyExtension": "validate.x"}}
-    [warning] = class_patch(make_class(cp, md, patches=[external, checks]), [cp, md]).warnings
+    [warning] = generate_class_patch(make_class(cp, md, patches=[external, checks]), [cp, md]).warnings
     assert "Patch ext is generated by a runtime extension" in warning
 
 
 def test_the_runtime_extension_of_earlier_releases_is_replaced() -> None:
     cp, md = make_template("cp", FULL), make_template("md", {})
     former = {"name": "trust", "external": {"generatePatchesExtension": "generate-patches.trustplane"}}
-    result = class_patch(make_class(cp, md, patches=[former]), [cp, md])
+    result = generate_class_patch(make_class(cp, md, patches=[former]), [cp, md])
     assert (result.replaces, result.warnings, result.is_there) == (("trust",), (), False)
     assert [patch["name"] for patch in result.patches] == ["trust"]
     assert TRUST_DEFINITION in result.variables  # which the old patch had defined
@@ -443,23 +447,23 @@ def test_the_runtime_extension_of_earlier_releases_is_replaced() -> None:
 
 def test_names_of_existing_patches_are_not_reused() -> None:
     cp, md = make_template("cp", FULL), make_template("md", {})
-    result = class_patch(
+    result = generate_class_patch(
         make_class(cp, md, patches=[make_patch("trust", add_operation("/users", [{"name": "x"}]))]), [cp, md]
     )
     assert [patch["name"] for patch in result.patches] == ["trust-2"]
 
 
 def test_a_template_with_our_files_is_refused() -> None:
-    cp, md = make_template("cp", FULL), make_template("md", bootstrap.with_trust({}, "shop"))
+    cp, md = make_template("cp", FULL), make_template("md", bootstrap.add_trust({}, "shop"))
     with pytest.raises(UserError, match="already has file /etc/trustplane"):
-        class_patch(make_class(cp, md), [cp, md])
+        generate_class_patch(make_class(cp, md), [cp, md])
 
 
 @pytest.mark.parametrize("version", ["1.36", "1.36.0", "v1.36.0"])
 def test_patches_are_limited_to_the_next_version(version: str) -> None:
     cp, md = make_template("cp", FULL), make_template("md", {})
     cluster_class = make_class(cp, md)
-    result = class_patch(cluster_class, [cp, md], with_next_version=version)
+    result = generate_class_patch(cluster_class, [cp, md], with_next_version=version)
     assert {patch["name"]: patch["enabledIf"] for patch in result.patches} == {
         "trust-control-plane": '{{ if (semverCompare ">=1.36.0-0" .builtin.controlPlane.version) }}true{{ end }}',
         "trust-workers": '{{ if (semverCompare ">=1.36.0-0" .builtin.machineDeployment.version) }}true{{ end }}',
@@ -472,10 +476,10 @@ def test_patches_are_limited_to_the_next_version(version: str) -> None:
 def test_the_next_version_combines_with_a_conditional_list() -> None:
     cp, md = make_template("cp", FULL), make_template("md", {})
     cluster_class = make_class(cp, md, patches=[make_patch("p", add_operation("/files", [FILE]), enabledIf="{{ .a }}")])
-    result = class_patch(cluster_class, [cp, md], with_next_version="1.36.0", with_user=True)
+    result = generate_class_patch(cluster_class, [cp, md], with_next_version="1.36.0", with_user=True)
     facts = {"builtin.machineDeployment.version": "v1.36.0", "user": {"key": "k"}}
     for a in (True, False):
-        assert user("k") in check(cluster_class, md, result, a=a, **facts)["users"]
+        assert node_user("k") in check(cluster_class, md, result, a=a, **facts)["users"]
     assert len({patch["name"] for patch in result.patches}) == len(result.patches)
     assert all(len(patch["enabledIf"]) <= 256 for patch in result.patches)
 
@@ -484,41 +488,45 @@ def test_a_condition_above_the_limit_is_refused() -> None:
     cp, md = make_template("cp", FULL), make_template("md", {})
     long = make_patch("p", add_operation("/files", [FILE]), enabledIf=f"{{{{ .{'a' * 240} }}}}")
     with pytest.raises(UserError, match="Cannot generate a patch"):
-        class_patch(make_class(cp, md, patches=[long]), [cp, md])
+        generate_class_patch(make_class(cp, md, patches=[long]), [cp, md])
 
 
 @pytest.mark.parametrize("version", ["", "x", "1", "1.36.x", "1.36.0.1", "1.٣.0"])
 def test_an_invalid_version_is_refused(version: str) -> None:
-    assert not is_at_least(version, "1.36.0")
+    assert not is_version_at_least(version, "1.36.0")
     cp = make_template("cp", FULL)
     if version:
         with pytest.raises(UserError, match="not a Kubernetes version"):
-            class_patch(make_class(cp), [cp], with_next_version=version)
+            generate_class_patch(make_class(cp), [cp], with_next_version=version)
 
 
 def test_versions_are_compared() -> None:
-    assert is_at_least("v1.36.3+vmware.1", "1.36.3")
-    assert is_at_least("v1.37.0-alpha.1", "v1.37.0")
-    assert not is_at_least("v1.9.9", "1.36.0")
+    assert is_version_at_least("v1.36.3+vmware.1", "1.36.3")
+    assert is_version_at_least("v1.37.0-alpha.1", "v1.37.0")
+    assert not is_version_at_least("v1.9.9", "1.36.0")
 
 
 def test_the_user_comes_with_its_variable() -> None:
     cp, md = make_template("cp", FULL), make_template("md", {})
-    result = class_patch(make_class(cp, md), [cp, md], with_user=True)
+    result = generate_class_patch(make_class(cp, md), [cp, md], with_user=True)
     assert result.variables == (TRUST_DEFINITION, USER_DEFINITION)
     assert [patch["name"] for patch in result.patches] == ["trust", "trust-user"]
     assert result.patches[1]["enabledIf"] == "{{ if .user }}true{{ end }}"
     both = [USER_DEFINITION, TRUST_DEFINITION]
-    assert class_patch(make_class(cp, md, variables=both), [cp, md], with_user=True).variables == ()
+    assert generate_class_patch(make_class(cp, md, variables=both), [cp, md], with_user=True).variables == ()
 
 
 def test_the_user_is_not_added_to_a_class_that_has_it() -> None:
     cp, md = make_template("cp", FULL), make_template("md", {})
-    existing = make_patch("user", add_operation("/users", [user("key")]))
-    result = class_patch(make_class(cp, md, patches=[existing], variables=[USER_DEFINITION]), [cp, md], with_user=True)
+    existing = make_patch("user", add_operation("/users", [node_user("key")]))
+    result = generate_class_patch(
+        make_class(cp, md, patches=[existing], variables=[USER_DEFINITION]), [cp, md], with_user=True
+    )
     assert [patch["name"] for patch in result.patches] == ["trust"]
     assert "already creates user vmware-system-user" in result.warnings[0]
-    result = class_patch(make_class(cp, md, variables=[{"name": "user", "schema": {}}]), [cp, md], with_user=True)
+    result = generate_class_patch(
+        make_class(cp, md, variables=[{"name": "user", "schema": {}}]), [cp, md], with_user=True
+    )
     assert [patch["name"] for patch in result.patches] == ["trust"]
     assert "variable user with a different meaning" in result.warnings[0]
     assert result.variables == (TRUST_DEFINITION,)
@@ -546,7 +554,7 @@ def test_the_user_is_not_added_to_a_class_that_has_it() -> None:
     ],
 )
 def test_conditions(text: str | None, expression: str | None) -> None:
-    assert condition_of(text) == expression
+    assert parse_enabled_if(text) == expression
 
 
 FIELDS = ["controlPlane", "workers", "machineDeployments", "machinePools", "templateRef", "patches", "variables", "ref"]
@@ -561,4 +569,4 @@ FIELDS = ["controlPlane", "workers", "machineDeployments", "machinePools", "temp
 )
 def test_malformed_classes_are_refused(odd: Any) -> None:
     with pytest.raises(UserError):
-        class_patch({"spec": odd}, [])
+        generate_class_patch({"spec": odd}, [])

@@ -7,7 +7,7 @@ import pytest
 
 from trustplane.api.clusterapi import Machine, MachineHealthCheck
 from trustplane.api.meta import Json
-from trustplane.clusterapi.health_checks import replaces
+from trustplane.clusterapi.health_checks import is_replaced_by_health_check
 
 CONTROL_PLANE = "cluster.x-k8s.io/control-plane"
 PAUSED = {"annotations": {"cluster.x-k8s.io/paused": ""}}
@@ -53,9 +53,9 @@ def expression(operator: str, *values: str) -> Json:
     ],
 )
 def test_a_check_replaces_selected_machines(candidate: MachineHealthCheck, *, selects: bool) -> None:
-    assert replaces([candidate], machine()) is selects
-    assert replaces([candidate, check()], machine())
-    assert not replaces([], machine())
+    assert is_replaced_by_health_check([candidate], machine()) is selects
+    assert is_replaced_by_health_check([candidate, check()], machine())
+    assert not is_replaced_by_health_check([], machine())
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_a_check_replaces_selected_machines(candidate: MachineHealthCheck, *, se
     ],
 )
 def test_an_excluded_machine_is_not_replaced(metadata: Json) -> None:
-    assert not replaces([check()], machine(**metadata))
+    assert not is_replaced_by_health_check([check()], machine(**metadata))

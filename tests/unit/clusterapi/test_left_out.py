@@ -7,7 +7,7 @@ import pytest
 
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.meta import Json
-from trustplane.clusterapi.left_out import condition, findings_of
+from trustplane.clusterapi.left_out import exclusion_condition, exclusion_findings
 
 TRUST = {"name": "trust", "value": {"additionalTrustedCAs": [{"name": "corp"}]}}
 OTHER = {"name": "trust", "value": {"additionalTrustedCAs": []}}
@@ -27,18 +27,18 @@ def cluster(*, plane: Json | None = None, trust: bool = True, **workers: Any) ->
 
 
 def findings(after: Json, before: Json | None = None) -> list[tuple[str, str, str]]:
-    return [(str(finding.severity), finding.code, finding.where) for finding in findings_of(after, before)]
+    return [(str(finding.severity), finding.code, finding.where) for finding in exclusion_findings(after, before)]
 
 
 def condition_of(body: Json) -> tuple[str, str, str] | None:
-    result = condition(msgspec.convert(body, Cluster))
+    result = exclusion_condition(msgspec.convert(body, Cluster))
     return (result.status, result.reason, result.message) if result else None
 
 
 def test_an_override_is_refused_with_the_correct_place_for_trust() -> None:
     body = cluster(plane=group(OTHER), machineDeployments=[group(OTHER, name="np"), group(name="x")])
     assert findings(body) == [("Error", "trust-override", PLANE), ("Error", "trust-override", POOL)]
-    for finding in findings_of(body, None):
+    for finding in exclusion_findings(body, None):
         assert "trust is for the whole cluster" in finding.what
         assert "spec.topology.variables" in finding.next_step
     assert findings(cluster(plane=group(OTHER), trust=False)) == [("Error", "trust-override", PLANE)]
@@ -69,7 +69,7 @@ def test_adding_machine_pools_or_trust_causes_a_warning() -> None:
 
 
 def test_many_pools_are_counted() -> None:
-    [finding] = findings_of(cluster(machinePools=[{"name": f"p{number}"} for number in range(9)]), None)
+    [finding] = exclusion_findings(cluster(machinePools=[{"name": f"p{number}"} for number in range(9)]), None)
     assert "p0, p1, p2, p3, p4 and 4 more" in finding.what
 
 

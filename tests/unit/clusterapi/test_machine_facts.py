@@ -19,7 +19,7 @@ from trustplane.api.clustertrust import (
     Hindrance,
 )
 from trustplane.api.meta import Json
-from trustplane.clusterapi.machine_facts import address_of, facts, is_control_plane, pool_of
+from trustplane.clusterapi.machine_facts import is_control_plane, node_facts, pool_name, ssh_address
 from trustplane.errors import TransientError
 from trustplane.trust import recorded
 
@@ -44,14 +44,14 @@ def applied(**values: Any) -> dict[str, str]:
 
 
 def test_the_set_of_a_new_machine_is_unknown() -> None:
-    node = facts(machine())
+    node = node_facts(machine())
     assert (node.digest, node.booted, node.method, node.node) == ("", "", BOOTSTRAP, "n")
     assert node.changed_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert not node.has("")
 
 
 def test_a_machine_has_the_set_in_its_bootstrap_data() -> None:
-    node = facts(machine(applied(method=BOOTSTRAP, booted=DIGEST)))
+    node = node_facts(machine(applied(method=BOOTSTRAP, booted=DIGEST)))
     assert (node.digest, node.booted, node.method) == (DIGEST, DIGEST, BOOTSTRAP)
     assert node.changed_at == NOW
     assert node.has(DIGEST)
@@ -60,42 +60,42 @@ def test_a_machine_has_the_set_in_its_bootstrap_data() -> None:
 
 def test_a_later_write_counts_and_the_booted_set_stays_known() -> None:
     written = {"digest": DIGEST, "at": "2026-02-02T00:00:00Z", "method": IN_PLACE, "booted": OTHER, "more": 1}
-    node = facts(machine({TRUST_APPLIED: json.dumps(written)}))
+    node = node_facts(machine({TRUST_APPLIED: json.dumps(written)}))
     assert (node.digest, node.booted, node.method) == (DIGEST, OTHER, IN_PLACE)
     assert node.changed_at == datetime(2026, 2, 2, tzinfo=UTC)
 
 
 def test_a_partial_set_is_not_the_set() -> None:
-    node = facts(machine(applied(method=BOOTSTRAP, is_partial=True)))
+    node = node_facts(machine(applied(method=BOOTSTRAP, is_partial=True)))
     assert node.digest == DIGEST
     assert not node.has(DIGEST)
 
 
 def test_a_write_that_only_removes_is_recorded() -> None:
-    assert facts(machine(applied(method=IN_PLACE, only_removes=True))).only_removes
-    assert not facts(machine(applied(method=IN_PLACE))).only_removes
+    assert node_facts(machine(applied(method=IN_PLACE, only_removes=True))).only_removes
+    assert not node_facts(machine(applied(method=IN_PLACE))).only_removes
 
 
 @pytest.mark.parametrize("booted", ["", "no digest", "../../x", DIGEST + "0", "\x1b[2J"])
 def test_an_invalid_booted_digest_is_unknown(booted: str) -> None:
-    assert facts(machine(applied(booted=booted))).booted == ""
+    assert node_facts(machine(applied(booted=booted))).booted == ""
 
 
 @pytest.mark.parametrize("method", ["", "Sideways", "\x1b[2J"])
 def test_an_unknown_method_counts_as_bootstrap(method: str) -> None:
-    assert facts(machine(applied(method=method))).method == BOOTSTRAP
+    assert node_facts(machine(applied(method=method))).method == BOOTSTRAP
 
 
 def test_an_update_error_concerns_only_its_set() -> None:
     update_error = Hindrance(digest=OTHER, at=NOW, message="Cannot open SSH", is_unreachable=True)
-    node = facts(machine(applied() | {TRUST_HINDRANCE: recorded.text(update_error)}))
+    node = node_facts(machine(applied() | {TRUST_HINDRANCE: recorded.text(update_error)}))
     assert node.hindrance == update_error
     assert node.write_error(OTHER) == "Cannot open SSH"
     assert node.write_error(DIGEST) == ""  # the set on the node
 
 
 def test_a_plain_text_update_error_of_an_earlier_release_is_ignored() -> None:
-    node = facts(machine({TRUST_HINDRANCE: "Cannot open SSH"}))
+    node = node_facts(machine({TRUST_HINDRANCE: "Cannot open SSH"}))
     assert node.hindrance is None
     assert node.disbelieved == (TRUST_HINDRANCE,)
 
@@ -103,15 +103,15 @@ def test_a_plain_text_update_error_of_an_earlier_release_is_ignored() -> None:
 @pytest.mark.parametrize("text", ["", "no json", "[]", '{"digest": 1}'])
 def test_a_malformed_annotation_counts_as_absent(text: str) -> None:
     names = (TRUST_APPLIED, TRUST_HINDRANCE, TRUST_PROOF)
-    node = facts(machine(dict.fromkeys(names, text)))
+    node = node_facts(machine(dict.fromkeys(names, text)))
     assert (node.proof, node.hindrance, node.digest) == (None, None, "")
     assert node.disbelieved == (names if text else ())
 
 
 def test_a_record_from_the_future_is_ignored() -> None:
     late = applied(at=NOW + recorded.SKEW + timedelta(seconds=1))
-    assert facts(machine(late), now=NOW).disbelieved == (TRUST_APPLIED,)
-    assert facts(machine(applied(at=NOW + recorded.SKEW)), now=NOW).digest == DIGEST
+    assert node_facts(machine(late), now=NOW).disbelieved == (TRUST_APPLIED,)
+    assert node_facts(machine(applied(at=NOW + recorded.SKEW)), now=NOW).digest == DIGEST
 
 
 @pytest.mark.parametrize(
@@ -127,18 +127,18 @@ def test_a_record_from_the_future_is_ignored() -> None:
 def test_a_machine_with_another_update_in_progress_is_busy(
     annotations: dict[str, str], conditions: list[Json], *, is_busy: bool
 ) -> None:
-    assert facts(machine(annotations, *conditions)).is_busy is is_busy
+    assert node_facts(machine(annotations, *conditions)).is_busy is is_busy
 
 
 def test_a_kubelet_that_stops_reporting_is_unreachable() -> None:
     stopped = {"type": "NodeReady", "status": "Unknown", "message": "* Node.Ready: Kubelet \x1b[2Jstopped"}
-    silence = facts(machine(None, stopped)).silence
+    silence = node_facts(machine(None, stopped)).silence
     assert silence.startswith("its kubelet does not report: Kubelet")
     assert silence.endswith("stopped")
     assert silence.isprintable()
-    assert facts(machine(None, stopped, nodeRef={})).silence == ""  # it never reported
+    assert node_facts(machine(None, stopped, nodeRef={})).silence == ""  # it never reported
     not_ready = {"type": "NodeReady", "status": "False", "message": "no CNI"}
-    assert facts(machine(None, not_ready)).silence == ""
+    assert node_facts(machine(None, not_ready)).silence == ""
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_machine_belongs_to_the_control_plane_or_to_a_pool(
     labels: dict[str, str], *, control_plane: bool, pool: str
 ) -> None:
     labelled = machine(labels=labels)
-    assert (is_control_plane(labelled), pool_of(labelled)) == (control_plane, pool)
+    assert (is_control_plane(labelled), pool_name(labelled)) == (control_plane, pool)
 
 
 def addresses(*entries: tuple[str, str]) -> Machine:
@@ -167,21 +167,21 @@ def addresses(*entries: tuple[str, str]) -> Machine:
 
 def test_an_internal_address_is_preferred() -> None:
     inside, outside, name = ("InternalIP", "198.18.0.10"), ("ExternalIP", "203.0.113.1"), ("InternalDNS", "m.internal")
-    assert address_of(addresses(name, outside, inside)) == "198.18.0.10"
-    assert address_of(addresses(name, outside, ("InternalIP", ""))) == "203.0.113.1"
-    assert address_of(addresses(("Hostname", "m"), name)) == "m.internal"
+    assert ssh_address(addresses(name, outside, inside)) == "198.18.0.10"
+    assert ssh_address(addresses(name, outside, ("InternalIP", ""))) == "203.0.113.1"
+    assert ssh_address(addresses(("Hostname", "m"), name)) == "m.internal"
 
 
 def test_a_machine_without_an_address_is_a_transient_error() -> None:
     for unreachable in (addresses(), addresses(("Hostname", "m"))):
         with pytest.raises(TransientError, match="no address"):
-            address_of(unreachable)
+            ssh_address(unreachable)
 
 
 @given(hostile_annotations, st.datetimes(timezones=st.just(UTC)))
 def test_facts_from_hostile_annotations_are_bounded(values: dict[str, str], now: datetime) -> None:
     latest = now + recorded.SKEW if now.year < 9999 else now
-    node = facts(machine(values), now=now if now.year < 9999 else NOW)
+    node = node_facts(machine(values), now=now if now.year < 9999 else NOW)
     assert node.method in (BOOTSTRAP, IN_PLACE)
     assert all(digest == "" or recorded.is_digest(digest) for digest in (node.digest, node.booted))
     assert node.hindrance is None or node.hindrance.message.isprintable()

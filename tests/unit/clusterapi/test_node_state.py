@@ -26,9 +26,16 @@ from trustplane.api.clustertrust import (
     RecordedProof,
     RegistryAccess,
 )
-from trustplane.clusterapi.node_state import MAX_LAG, NodeFacts, judge, judgements, same, standing
-from trustplane.nodes.registries import Folder, Report, access
-from trustplane.proof.verdict import Trusted, verdict
+from trustplane.clusterapi.node_state import (
+    MAX_ACCESS_AGE,
+    NodeFacts,
+    is_same_digest,
+    node_state,
+    registry_verdict,
+    registry_verdicts,
+)
+from trustplane.nodes.registries import RegistryDirectory, RegistryReport, assess_access
+from trustplane.proof.verdict import Trusted, parse_verdict
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -122,8 +129,8 @@ def node(**values: object) -> NodeFacts:
         (node(inspection=inspected(UNVERIFIABLE)), UNCLEAR, "is unclear: because. Fix it"),
         (node(inspection=inspected(UNVERIFIABLE), proof=proof(NOT_TRUSTED)), NOT_TRUSTED, "words"),
         (node(inspection=Inspection(digest=NEW, at=NOW)), ACCEPTED, "has not been inspected yet"),
-        (node(proof=proof(at=NOW + MAX_LAG + SECOND)), ACCEPTED, "much older than the proof"),
-        (node(proof=proof(at=NOW + MAX_LAG)), PROVEN, ""),
+        (node(proof=proof(at=NOW + MAX_ACCESS_AGE + SECOND)), ACCEPTED, "much older than the proof"),
+        (node(proof=proof(at=NOW + MAX_ACCESS_AGE)), PROVEN, ""),
         (node(node="", digest=""), PENDING, "being created"),
         (node(digest=OLD), PENDING, f"has set {OLD[:10]} and waits for its turn to receive {NEW[:10]}"),
         (node(digest=""), PENDING, "(unknown)"),
@@ -152,25 +159,25 @@ def node(**values: object) -> NodeFacts:
     ],
 )
 def test_states(facts: NodeFacts, state: str, words: str) -> None:
-    result = standing(facts, NEW, {HOST})
+    result = node_state(facts, NEW, {HOST})
     assert result.state == state
     assert words in result.message
 
 
 def test_a_drifted_node_also_reports_a_refused_registry() -> None:
     inspection = Inspection(digest=NEW, at=NOW, message="edited")
-    result = standing(node(inspection=inspection, proof=proof(NOT_TRUSTED)), NEW, {HOST})
+    result = node_state(node(inspection=inspection, proof=proof(NOT_TRUSTED)), NEW, {HOST})
     assert result.state == OUTDATED
     assert result.message == f"edited; {HOST} is not trusted: words"
 
 
 def test_without_a_registry_nothing_is_proven() -> None:
-    assert standing(node(), NEW, frozenset()).state == APPLIED
+    assert node_state(node(), NEW, frozenset()).state == APPLIED
 
 
 @given(FACTS, st.frozensets(st.sampled_from([HOST, "other"])))
 def test_every_node_has_a_state_and_a_reason(facts: NodeFacts, hosts: frozenset[str]) -> None:
-    result = standing(facts, NEW, hosts)
+    result = node_state(facts, NEW, hosts)
     assert result.state in STATES
     assert result.message or result.state == PROVEN
     assert result.state != PROVEN or not set(result.message.split("; ")) - {"", "hidden"} or "proxy" in result.message
@@ -178,16 +185,16 @@ def test_every_node_has_a_state_and_a_reason(facts: NodeFacts, hosts: frozenset[
 
 @given(FACTS, st.frozensets(st.sampled_from([HOST, "other"])))
 def test_an_outdated_proof_never_counts(facts: NodeFacts, hosts: frozenset[str]) -> None:
-    if standing(facts, NEW, hosts).state != PROVEN:
+    if node_state(facts, NEW, hosts).state != PROVEN:
         return
     known = facts.proof
     assert hosts
     assert known is not None
     assert known.at is not None
     assert known.at > (facts.changed or facts.created)
-    assert same(facts.digest, NEW)
+    assert is_same_digest(facts.digest, NEW)
     assert not facts.is_partial
-    assert same(known.digest, NEW)
+    assert is_same_digest(known.digest, NEW)
     verdicts = {result.registry: result.verdict for result in known.results}
     assert all(verdicts[host] == TRUSTED for host in hosts)
     assert not facts.silence
@@ -195,21 +202,21 @@ def test_an_outdated_proof_never_counts(facts: NodeFacts, hosts: frozenset[str])
 
 @given(FACTS, st.frozensets(st.sampled_from([HOST, "other"])))
 def test_only_verified_registries_are_proven(facts: NodeFacts, hosts: frozenset[str]) -> None:
-    if standing(facts, NEW, hosts).state != PROVEN:
+    if node_state(facts, NEW, hosts).state != PROVEN:
         return
     inspection = facts.inspection
     assert inspection is not None
     assert inspection.at is not None
     assert inspection.at > (facts.changed or facts.created)
-    assert same(inspection.digest, NEW)
+    assert is_same_digest(inspection.digest, NEW)
     verifications = {entry.registry: entry.verification for entry in reversed(inspection.registries)}
     assert all(verifications[host] == VERIFIED for host in hosts)
 
 
 def test_a_second_hosts_answer_counts_only_if_the_registry_redirected_to_it() -> None:
     result = ProofResult(registry=HOST, verdict=TRUSTED, answered_by="token.corp")
-    assert judge(result, RegistryAccess(verification=VERIFIED)).verdict == TRUSTED
-    unseen = judge(result, RegistryAccess(verification=UNREADABLE, reason="no SSH"))
+    assert registry_verdict(result, RegistryAccess(verification=VERIFIED)).verdict == TRUSTED
+    unseen = registry_verdict(result, RegistryAccess(verification=UNREADABLE, reason="no SSH"))
     assert (unseen.verdict, unseen.message) == (
         UNCLEAR,
         "token.corp answered, but which host redirected the kubelet there is unknown; no SSH",
@@ -219,7 +226,7 @@ def test_a_second_hosts_answer_counts_only_if_the_registry_redirected_to_it() ->
 def test_a_proven_node_names_its_proxy() -> None:
     inspection = inspected()
     inspection.registries = [RegistryAccess(registry=HOST, verification=VERIFIED, proxy="http://proxy.corp:3128")]
-    result = standing(node(inspection=inspection), NEW, {HOST})
+    result = node_state(node(inspection=inspection), NEW, {HOST})
     assert (result.state, result.message) == (PROVEN, f"{HOST} is trusted: through proxy http://proxy.corp:3128")
 
 
@@ -245,20 +252,20 @@ CONFIGURATIONS = [
 ]
 
 
-def facts_of_proof(message: str, report: Report) -> NodeFacts:
-    answer = verdict(message, HOST)
+def facts_of_proof(message: str, report: RegistryReport) -> NodeFacts:
+    answer = parse_verdict(message, HOST)
     recorded = TRUSTED if isinstance(answer, Trusted) else UNCLEAR
     result = ProofResult(registry=HOST, verdict=recorded, answered_by=getattr(answer, "answered_by", ""))
     inspection = inspected()
-    inspection.registries = [access(report, HOST)]
+    inspection.registries = [assess_access(report, HOST)]
     return node(proof=RecordedProof(digest=NEW, at=NOW, results=[result]), inspection=inspection)
 
 
-def report_of(toml: str, configuration: str | None = None) -> Report:
+def report_of(toml: str, configuration: str | None = None) -> RegistryReport:
     default = '[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/etc/containerd/certs.d"'
-    return Report(
+    return RegistryReport(
         configuration=default if configuration is None else configuration,
-        folders={HOST: (Folder("/etc/containerd/certs.d/x", toml),)},
+        folders={HOST: (RegistryDirectory("/etc/containerd/certs.d/x", toml),)},
         asked=frozenset({HOST}),
         roots=frozenset({"/etc/containerd/certs.d"}),
     )
@@ -266,30 +273,33 @@ def report_of(toml: str, configuration: str | None = None) -> Report:
 
 @pytest.mark.parametrize("message", MESSAGES)
 def test_a_message_proves_trust_only_if_the_node_verifies(message: str) -> None:
-    assert isinstance(verdict(message, HOST), Trusted)
-    assert standing(facts_of_proof(message, report_of("")), NEW, {HOST}).state == PROVEN
+    assert isinstance(parse_verdict(message, HOST), Trusted)
+    assert node_state(facts_of_proof(message, report_of("")), NEW, {HOST}).state == PROVEN
     for toml in CONFIGURATIONS:
-        result = standing(facts_of_proof(message, report_of(toml)), NEW, {HOST})
+        result = node_state(facts_of_proof(message, report_of(toml)), NEW, {HOST})
         assert result.state == UNCLEAR
         assert "ask the registry itself" in result.message
-    assert standing(facts_of_proof(message, report_of("", configuration="")), NEW, {HOST}).state in (ACCEPTED, UNCLEAR)
+    assert node_state(facts_of_proof(message, report_of("", configuration="")), NEW, {HOST}).state in (
+        ACCEPTED,
+        UNCLEAR,
+    )
 
 
 @given(st.sampled_from(MESSAGES) | st.text(max_size=200), st.sampled_from(["", "x", "[plugins]"]))
 def test_no_message_proves_trust_without_the_nodes_configuration(words: str, text: str) -> None:
     facts = facts_of_proof(f"{FAILED_PULL}{words}", report_of("", configuration=text))
-    assert standing(facts, NEW, {HOST}).state != PROVEN
-    assert all(judgement.verdict != TRUSTED for judgement in judgements(facts, {HOST}))
+    assert node_state(facts, NEW, {HOST}).state != PROVEN
+    assert all(judgement.verdict != TRUSTED for judgement in registry_verdicts(facts, {HOST}))
 
 
 @given(FACTS)
 def test_another_answer_never_hides_a_refusal(facts: NodeFacts) -> None:
     valid = facts.valid_proof
     if valid and any(result.verdict == NOT_TRUSTED and result.registry == HOST for result in valid.results):
-        assert standing(facts, NEW, {HOST}).state not in (PROVEN, APPLIED)
+        assert node_state(facts, NEW, {HOST}).state not in (PROVEN, APPLIED)
 
 
 def test_an_unknown_digest_equals_no_digest() -> None:
-    assert not same("", "")
-    assert not same("", NEW)
-    assert same(NEW, NEW[:10])
+    assert not is_same_digest("", "")
+    assert not is_same_digest("", NEW)
+    assert is_same_digest(NEW, NEW[:10])

@@ -25,13 +25,13 @@ from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
 from trustplane.clusterapi.secret import BootSet
-from trustplane.clusterapi.ssh_secret import PRIVATE_KEY
+from trustplane.clusterapi.ssh_secret import PRIVATE_KEY_FIELD
 from trustplane.kube import kinds
 from trustplane.kube.errors import AlreadyExistsError, ConflictError, NotFoundError
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.resource import Resource
 from trustplane.nodes import hostkey, ssh
-from trustplane.nodes.ssh import Output
+from trustplane.nodes.ssh import CommandOutput
 from trustplane.trust import bundle
 from trustplane.trust.entries import TrustSet
 
@@ -230,9 +230,9 @@ class Supervised(Fleet):
         for machine in sorted(self.server.names(kinds.MACHINES)):
             if machine.startswith(f"{name}-"):
                 self.remove(kinds.MACHINES, machine)
-        self.remove(kinds.SECRETS, secret.name_of(name, trust().digest))
+        self.remove(kinds.SECRETS, secret.set_secret_name(name, trust().digest))
         self.kept(name, trust())
-        self.secret(f"{name}-ssh", name, "ssh", {PRIVATE_KEY: base64.b64encode(b"key").decode()})
+        self.secret(f"{name}-ssh", name, "ssh", {PRIVATE_KEY_FIELD: base64.b64encode(b"key").decode()})
         # The informers of their controllers.
         self.server.informers[str(kinds.CONTROL_PLANES)] = self.view.control_planes
         self.server.informers[str(kinds.MACHINE_DEPLOYMENTS)] = self.view.pools
@@ -246,7 +246,7 @@ class Supervised(Fleet):
 
     def kept(self, cluster: str, held: TrustSet) -> None:
         """Store a trust set of a cluster in its Secret."""
-        self.secret(secret.name_of(cluster, held.digest), cluster, "trust", secret.content(held))
+        self.secret(secret.set_secret_name(cluster, held.digest), cluster, "trust", secret.set_data(held))
 
     def boots(self, cluster: str, held: TrustSet) -> None:
         """Make a proven set the boot set of a cluster."""
@@ -314,7 +314,7 @@ class Supervised(Fleet):
 
     def boot_set(self, cluster: str) -> BootSet:
         """Return the boot set of a cluster."""
-        return secret.read_boot(_decoded(kinds.SECRETS, self.server.stored(kinds.SECRETS, f"{cluster}-trust")))
+        return secret.parse_boot_secret(_decoded(kinds.SECRETS, self.server.stored(kinds.SECRETS, f"{cluster}-trust")))
 
 
 class Shells:
@@ -355,7 +355,7 @@ class _Shell:
         self.address = address
         self._shells = shells
 
-    async def run(self, _: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
+    async def run(self, _: str, *, stdin: str = "", timeout: float = 30.0) -> CommandOutput:
         assert timeout > 0
         files = self._shells.files.setdefault(self.address, {})
         _, is_plan, lines = stdin.partition("main apply <<'PLAN'\n")
@@ -373,4 +373,4 @@ class _Shell:
             for path, checksum in files.items()
             for line in (f"stat 1 regular file|{path}", f"sum {checksum}  {path}")
         ]
-        return Output("\n".join([*stats, f"manifest {record}", "token T", "kubelet active", ""]), "", 0)
+        return CommandOutput("\n".join([*stats, f"manifest {record}", "token T", "kubelet active", ""]), "", 0)

@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.api.clustertrust import MAX_MESSAGE, ProofResult
-from trustplane.fleet.inspection import described, shadows_described
+from trustplane.fleet.inspection import describe_drift, describe_shadows
 from trustplane.nodes.hosts import Shadow
 from trustplane.nodes.plan import Drift
-from trustplane.proof.result import proof_result
-from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, Unreachable, Verdict
-from trustplane.proof.verdict import verdict as judge
+from trustplane.proof.result import record_verdict
+from trustplane.proof.verdict import NotTrusted, ProofVerdict, RefusalReason, Trusted, Unclear, Unreachable
+from trustplane.proof.verdict import parse_verdict as judge
 
 
 def test_drift_is_named_by_path() -> None:
-    assert described(Drift()) == ""
-    assert described(Drift(foreign=("/etc/ssl/certs/tkg-theirs.pem",))) == ""
-    text = described(Drift(edited=("/a", "/b"), removed=("/c",), is_stale=True))
+    assert describe_drift(Drift()) == ""
+    assert describe_drift(Drift(foreign=("/etc/ssl/certs/tkg-theirs.pem",))) == ""
+    text = describe_drift(Drift(edited=("/a", "/b"), removed=("/c",), is_stale=True))
     assert text == (
         "edited outside Trustplane: /a, /b; removed outside Trustplane: /c; "
         "the files are correct, but the running containerd has not loaded them"
@@ -26,9 +26,9 @@ def test_drift_is_named_by_path() -> None:
 
 
 def test_shadowed_files_are_named_with_the_files_that_hide_them() -> None:
-    assert shadows_described([]) == ("", "")
+    assert describe_shadows([]) == ("", "")
     shadows = [Shadow("/a", "/b", is_ours=True), Shadow("/c", "/d", is_ours=False), Shadow("/e", "/d", is_ours=False)]
-    assert shadows_described(shadows) == (
+    assert describe_shadows(shadows) == (
         "files of Trustplane without effect: /a because of /b",
         "other files without effect: /c because of /d, /e because of /d",
     )
@@ -40,15 +40,15 @@ def test_shadowed_files_are_named_with_the_files_that_hide_them() -> None:
         (Trusted(pulled=True), ProofResult(registry="r", verdict="Trusted", pulled=True)),
         (Trusted(answered_by="t"), ProofResult(registry="r", verdict="Trusted", answered_by="t")),
         (
-            NotTrusted(Refusal.EXPIRED, "x509: expired", "r"),
+            NotTrusted(RefusalReason.EXPIRED, "x509: expired", "r"),
             ProofResult(registry="r", verdict="NotTrusted", reason="Expired", message="x509: expired"),
         ),
         (Unreachable("timeout"), ProofResult(registry="r", verdict="Unreachable", message="timeout")),
         (Unclear("x" * 999), ProofResult(registry="r", verdict="Unclear", message="x" * 299 + "…")),
     ],
 )
-def test_verdicts_are_recorded_in_short_form(verdict: Verdict, recorded: ProofResult) -> None:
-    assert proof_result("r", verdict) == recorded
+def test_verdicts_are_recorded_in_short_form(verdict: ProofVerdict, recorded: ProofResult) -> None:
+    assert record_verdict("r", verdict) == recorded
 
 
 HOST = "registry.corp.test"
@@ -69,7 +69,7 @@ PULL = (
     ],
 )
 def test_credentials_and_control_characters_are_not_recorded(message: str) -> None:
-    recorded = proof_result(HOST, judge(message, HOST)).message
+    recorded = record_verdict(HOST, judge(message, HOST)).message
     assert recorded
     assert recorded.isprintable()
     assert "S3CRETP" not in recorded
@@ -78,6 +78,6 @@ def test_credentials_and_control_characters_are_not_recorded(message: str) -> No
 
 @given(st.text(), st.sampled_from([Unclear, Unreachable]))
 def test_recorded_messages_are_printable_and_within_their_limit(message: str, kind: type[Unclear]) -> None:
-    message = proof_result(HOST, kind(message)).message
+    message = record_verdict(HOST, kind(message)).message
     assert len(message) <= MAX_MESSAGE
     assert message.isprintable()

@@ -25,8 +25,8 @@ from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.controllers.proof import controller
 from trustplane.kube.queue import Queue
 from trustplane.proof import probe, prover
-from trustplane.proof.schedule import INTERVAL, Demand
-from trustplane.proof.verdict import Trusted, Unclear, Verdict
+from trustplane.proof.schedule import PROOF_INTERVAL, ProofDemand
+from trustplane.proof.verdict import ProofVerdict, Trusted, Unclear
 from trustplane.trust.entries import EMPTY
 
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,8 +69,8 @@ class World:
     writes: int = 0
 
     @property
-    def demand(self) -> Demand:
-        return Demand(in_force=EMPTY.digest, hosts=frozenset({GOOD, *self.dead}))
+    def demand(self) -> ProofDemand:
+        return ProofDemand(in_force=EMPTY.digest, hosts=frozenset({GOOD, *self.dead}))
 
     def now(self) -> datetime:
         return BASE + timedelta(seconds=self.loop.time())
@@ -118,7 +118,7 @@ class World:
     def __post_init__(self) -> None:
         self.kubelet = self.answer
 
-    async def answer(self, _run: Any, pod: Any) -> Verdict:
+    async def answer(self, _run: Any, pod: Any) -> ProofVerdict:
         host = pod["spec"]["containers"][0]["image"].partition("/")[0]
         self.asked[host] += 1
         await asyncio.sleep(self.dead.get(host, GOOD_SECONDS))
@@ -168,7 +168,7 @@ def world(nodes: int, dead: dict[str, float]) -> Iterable[World]:  # type: ignor
     async def nothing(*_: Any) -> int:
         return 0
 
-    async def ask(run: Any, pod: Any) -> Verdict:
+    async def ask(run: Any, pod: Any) -> ProofVerdict:
         return await big.kubelet(run, pod)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -179,7 +179,7 @@ def world(nodes: int, dead: dict[str, float]) -> Iterable[World]:  # type: ignor
         patch.setattr(controller, "workload", opened)
         patch.setattr(controller, "copied", no_secrets)
         patch.setattr(controller, "_sweep", nothing)
-        patch.setattr(prover, "prepare", nothing)
+        patch.setattr(prover, "ensure_probe_namespace", nothing)
         patch.setattr(prover._Run, "_ask", ask)
         patch.setattr(prover._Run, "following", following)
         try:
@@ -200,7 +200,7 @@ def test_every_node_of_a_large_cluster_proves_the_good_registry_despite_a_dead_o
         late = {name: longest_wait(big.good_at.get(name, []), 2.2 * 3600) for name in big.names}
         # Soon at first, then once per interval, delayed by at most a run and the slots of the dead registry.
         assert max(min(big.good_at[name]) for name in big.names) < 300
-        assert max(late.values()) < INTERVAL.total_seconds() + 300
+        assert max(late.values()) < PROOF_INTERVAL.total_seconds() + 300
         # The good registry is probed only when due, and every write has new content.
         assert big.asked[GOOD] <= 4 * 600
         assert big.writes <= sum(big.asked.values())
@@ -218,7 +218,7 @@ def test_dead_registries_never_delay_the_proof_of_the_good_one_beyond_the_interv
     with world(nodes, {f"dead{number}.corp": seconds for number, seconds in enumerate(dead)}) as big:
         big.loop.run_until_complete(big.live(1.5))
         late = {name: longest_wait(big.good_at.get(name, []), 1.5 * 3600) for name in big.names}
-        assert max(late.values()) < INTERVAL.total_seconds() + 300
+        assert max(late.values()) < PROOF_INTERVAL.total_seconds() + 300
         assert big.writes <= sum(big.asked.values())
 
 
@@ -238,7 +238,7 @@ def test_after_recovery_every_node_proves_the_registry_within_minutes() -> None:
             big.kubelet = heal
             await big.live(1.1)
 
-        async def heal(_run: Any, _pod: Any) -> Verdict:
+        async def heal(_run: Any, _pod: Any) -> ProofVerdict:
             await asyncio.sleep(GOOD_SECONDS)
             return Trusted()
 

@@ -132,11 +132,11 @@ async def test_a_reconcile_chooses_at_most_one_batch_of_pods(monkeypatch: pytest
     watch.more, watch.is_due = 0, lambda *_: True
     watch.pods = {
         n: FailingPod(PodMetadata(name=f"web-{n}", namespace="shop", uid=str(n)), "worker-0", (refused,))
-        for n in range(2 * controller.events.BATCH)
+        for n in range(2 * controller.events.EVENT_BATCH)
     }
     failures = await pulls._summarise(SEEN, watch)
-    assert len(failures.tellings) == controller.events.BATCH + 1
-    assert [group.pods for group in failures.listed] == [2 * controller.events.BATCH]
+    assert len(failures.tellings) == controller.events.EVENT_BATCH + 1
+    assert [group.pods for group in failures.listed] == [2 * controller.events.EVENT_BATCH]
 
 
 def pod(name: str) -> Pod:
@@ -149,7 +149,7 @@ def pod(name: str) -> Pod:
 async def test_pods_beyond_the_limit_are_counted_until_others_recover(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pulls_watch, "MOST_PODS", 3)
+    monkeypatch.setattr(pulls_watch, "MAX_PODS", 3)
     watch = PullWatch(SimpleNamespace(most_kept=None), lambda: None)  # type: ignore[arg-type]
 
     def come(name: str) -> None:

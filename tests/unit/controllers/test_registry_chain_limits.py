@@ -41,13 +41,13 @@ async def test_the_status_of_any_served_chain_can_be_written(
     served: list[bytes], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chain, "dial", lambda _: Served(tuple(served)))
-    dialled = chain.look("r.test", EMPTY, NOW)
+    dialled = chain.dial_registry("r.test", EMPTY, NOW)
     assert len(dialled.chain) <= MAX_CHAIN
     assert all(
         len(certificate.subject) <= MAX_SUBJECT and certificate.subject.isprintable() for certificate in dialled.chain
     )
 
-    async def dial(*_: object) -> chain.Dialled:
+    async def dial(*_: object) -> chain.DialResult:
         return dialled
 
     fleet = Fleet("a")

@@ -17,7 +17,7 @@ from trustplane.controllers.registries.controller import RegistryReconciler
 from trustplane.controllers.registries.index import RegistryIndex
 from trustplane.fleet import node_facts
 from trustplane.fleet import view as clustertrust_view
-from trustplane.fleet.view import Seen, View
+from trustplane.fleet.view import ClusterState, FleetView
 from trustplane.kube.controller import Controller, Result
 from trustplane.kube.errors import UnavailableError
 from trustplane.kube.informer import Change
@@ -37,13 +37,13 @@ class Indexed:
         self.index = RegistryIndex(fleet.view, fleet.recorder, self.told.append)  # type: ignore[arg-type]
         self.controller = self.index.controller()
         if monkeypatch:
-            see = View.see
+            see = FleetView.see
 
-            async def counted(view: View, key: Key) -> Seen | None:
+            async def counted(view: FleetView, key: Key) -> ClusterState | None:
                 self.looks.append(key.name)
                 return await see(view, key)
 
-            monkeypatch.setattr(clustertrust_view.View, "see", counted)
+            monkeypatch.setattr(clustertrust_view.FleetView, "see", counted)
 
     async def settle(self) -> None:
         """Reconcile everything woken by changes so far."""
@@ -69,7 +69,7 @@ async def test_a_change_of_one_machine_reads_only_its_cluster(monkeypatch: pytes
 
     def counted(machine: Any, *arguments: Any, **named: Any) -> Any:
         read.append(machine.metadata.name)
-        return machine_facts.facts(machine, *arguments, **named)
+        return machine_facts.node_facts(machine, *arguments, **named)
 
     monkeypatch.setattr(node_facts, "facts", counted)
     indexed.fleet.machine("c7", 0, one="NotTrusted")
@@ -162,7 +162,7 @@ def test_arbitrary_annotations_do_not_affect_reports_on_other_clusters(values: d
         proven = next(condition for condition in bad["conditions"] if condition["type"] == "Proven")
         machine = fleet.view.machines.get(key("a-0"))
         assert machine
-        spoilt = machine_facts.facts(machine).disbelieved
+        spoilt = machine_facts.node_facts(machine).disbelieved
         assert all(name in proven["message"] for name in spoilt)
         assert all(condition["message"].isprintable() for condition in bad["conditions"])
         assert not list(violations(bad, schema_of("ClusterTrust")))
@@ -175,15 +175,15 @@ async def test_a_cluster_with_a_failing_reconcile_is_reported_and_counts_as_unpr
 ) -> None:
     indexed = Indexed(Fleet("a", "b"))
     await indexed.fill()
-    see = View.see
+    see = FleetView.see
 
-    async def broken(view: View, which: Key) -> Seen | None:
+    async def broken(view: FleetView, which: Key) -> ClusterState | None:
         if which.name == "a":
             raise TypeError("can't compare offset-naive and offset-aware datetimes")
         return await see(view, which)
 
     with monkeypatch.context() as patched:
-        patched.setattr(View, "see", broken)
+        patched.setattr(FleetView, "see", broken)
         for _ in range(2):
             with pytest.raises(TypeError):
                 await indexed.index.reconcile(key("a"))
@@ -203,7 +203,7 @@ async def test_the_last_assessment_stays_while_the_api_server_is_unavailable(mon
     async def away(*_: object) -> None:
         raise UnavailableError("no answer")
 
-    monkeypatch.setattr(View, "see", away)
+    monkeypatch.setattr(FleetView, "see", away)
     with pytest.raises(UnavailableError):
         await indexed.index.reconcile(key("a"))
     assert (await indexed.index.tally("one.corp.test")).trusting_clusters == 1

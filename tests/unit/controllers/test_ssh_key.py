@@ -11,7 +11,7 @@ from trustplane.errors import UserError
 
 
 def _secret(content: bytes) -> Secret:
-    data = {ssh_key.PRIVATE_KEY: base64.b64encode(content).decode()}
+    data = {ssh_key.PRIVATE_KEY_FIELD: base64.b64encode(content).decode()}
     return Secret(metadata=Metadata(name="c-ssh"), data=data)
 
 
@@ -29,7 +29,7 @@ def test_a_new_key_is_readable_by_openssh_and_belongs_to_its_cluster() -> None:
 @pytest.mark.parametrize("algorithm", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
 def test_a_users_own_key_is_used_unchanged(algorithm: str) -> None:
     key = asyncssh.generate_private_key(algorithm)
-    derived = ssh_key.public_key(_secret(key.export_private_key()))
+    derived = ssh_key.derive_public_key(_secret(key.export_private_key()))
     assert asyncssh.import_public_key(derived).public_data == key.public_data
 
 
@@ -41,10 +41,10 @@ def test_an_invalid_private_key_is_reported_and_not_printed(content: bytes) -> N
     with pytest.raises(
         UserError, match=r"Secret c-ssh has no usable SSH key.* Store an unencrypted OpenSSH private key"
     ) as e:
-        ssh_key.public_key(_secret(content))
+        ssh_key.derive_public_key(_secret(content))
     assert "AAAA" not in str(e.value)
 
 
 def test_a_secret_without_the_key_is_reported() -> None:
     with pytest.raises(UserError, match="ssh-privatekey is missing"):
-        ssh_key.public_key(Secret(metadata=Metadata(name="c-ssh")))
+        ssh_key.derive_public_key(Secret(metadata=Metadata(name="c-ssh")))

@@ -11,7 +11,7 @@ KEY = "ssh-ed25519 AAAAC3Nza"
 
 def test_a_node_reports_its_keys() -> None:
     node = WORKLOAD_NODES.decode(f'{{"metadata":{{"annotations":{{"{hostkey.REPORTED}":"{KEY},"}}}}}}'.encode())
-    assert hostkey.reported(node.metadata.annotations) == {KEY}
+    assert hostkey.reported_keys(node.metadata.annotations) == {KEY}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import bootstrap, secret
 from trustplane.controllers.cluster_trust.controller import ClusterTrustReconciler
-from trustplane.fleet.view import Seen
+from trustplane.fleet.view import ClusterState
 from trustplane.kube import kinds
 from trustplane.trust.entries import EMPTY
 
@@ -59,7 +59,7 @@ class Cluster:
         view = self.fleet.view
         self.fleet.put(kinds.CONTROL_PLANES, view.control_planes, {"metadata": metadata, "spec": spec})
 
-    async def see(self) -> Seen | None:
+    async def see(self) -> ClusterState | None:
         """Reconcile, and return the state."""
         self.again = (await self._reconciler.reconcile(SHOP)).requeue_after
         return await self.fleet.view.see(SHOP)
@@ -96,7 +96,7 @@ async def test_a_cluster_whose_machines_need_a_boot_set_gets_an_empty_one(cluste
 @pytest.mark.parametrize("broken", ["gone", "no list", "no certificate", "silent"])
 async def test_an_unreadable_list_changes_nothing(cluster: Cluster, broken: str) -> None:
     cluster.boots("shop-trust")
-    cluster.lists(secret.content(trust()))
+    cluster.lists(secret.set_data(trust()))
     cluster.names("authorities")
     state = await cluster.see()
     assert state
@@ -111,8 +111,8 @@ async def test_an_unreadable_list_changes_nothing(cluster: Cluster, broken: str)
     data = {
         "gone": None,
         "no list": {"corp.pem": "*"},
-        "no certificate": {**secret.content(trust()), "corp.pem": base64.b64encode(b"text").decode()},
-        "silent": secret.content(trust()),
+        "no certificate": {**secret.set_data(trust()), "corp.pem": base64.b64encode(b"text").decode()},
+        "silent": secret.set_data(trust()),
     }[broken]
     cluster.lists(data)
     cluster.names(None if broken == "silent" else "authorities")
@@ -144,7 +144,7 @@ async def test_an_empty_list_is_valid(cluster: Cluster) -> None:
 
 async def test_unwatched_secrets_are_reported_within_a_minute(cluster: Cluster) -> None:
     """Users' Secrets: the list, and the SSH key without which machines are replaced."""
-    cluster.lists(secret.content(trust()))
+    cluster.lists(secret.set_data(trust()))
     cluster.names("authorities")
     await cluster.see()
     assert 0 < cluster.again <= 60

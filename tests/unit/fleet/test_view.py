@@ -61,7 +61,7 @@ async def test_other_clusters_are_observed_between_any_two_machines(
 
     def counted(*arguments: Any, **named: Any) -> Any:
         read.append(turns)
-        return machine_facts.facts(*arguments, **named)
+        return machine_facts.node_facts(*arguments, **named)
 
     monkeypatch.setattr(node_facts, "facts", counted)
     turning = asyncio.create_task(turn())
@@ -108,7 +108,7 @@ async def test_a_record_is_parsed_once_per_reconcile(monkeypatch: pytest.MonkeyP
 
     def counted(machine: Any, *arguments: Any, **named: Any) -> Any:
         read.append(machine.metadata.name)
-        return machine_facts.facts(machine, *arguments, **named)
+        return machine_facts.node_facts(machine, *arguments, **named)
 
     monkeypatch.setattr(node_facts, "facts", counted)
     trusts = ClusterTrustReconciler(world.server, world.view, world.recorder)  # type: ignore[arg-type]

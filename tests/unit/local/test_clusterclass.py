@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 import yaml
 
-from trustplane.clusterapi.cluster_class.patch import class_patch
+from trustplane.clusterapi.cluster_class.patch import generate_class_patch
 from trustplane_local import clusterclass
 from trustplane_local.stack import Stack
 
 
 @pytest.fixture
 def objects(stack: Stack) -> dict[str, dict[str, Any]]:
-    return {manifest["kind"]: manifest for manifest in clusterclass.objects(stack)}
+    return {manifest["kind"]: manifest for manifest in clusterclass.cluster_class_objects(stack)}
 
 
 def test_the_templates_of_the_class_exist(objects: dict[str, dict[str, Any]]) -> None:
@@ -34,13 +34,13 @@ def test_the_templates_of_the_class_exist(objects: dict[str, dict[str, Any]]) ->
 
 
 def test_the_class_comes_after_its_templates(stack: Stack) -> None:
-    assert clusterclass.objects(stack)[-1]["kind"] == "ClusterClass"
+    assert clusterclass.cluster_class_objects(stack)[-1]["kind"] == "ClusterClass"
 
 
 def test_the_class_has_the_patches_of_any_class(objects: dict[str, dict[str, Any]]) -> None:
     spec = objects["ClusterClass"]["spec"]
     templates = [objects[kind] for kind in ("KubeadmControlPlaneTemplate", "KubeadmConfigTemplate")]
-    assert class_patch(objects["ClusterClass"], templates, with_user=True).is_there
+    assert generate_class_patch(objects["ClusterClass"], templates, with_user=True).is_there
     assert [patch["name"] for patch in spec["patches"]] == ["trust", "trust-user"]
     assert not [patch for patch in spec["patches"] if "external" in patch]
 

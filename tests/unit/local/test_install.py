@@ -11,7 +11,7 @@ def test_trust_lists_are_validated_by_this_stacks_webhook_server(stack: Stack) -
         (manifests / f"{component}.yaml").write_text("")
     stack.pki.mkdir(parents=True)
     (stack.pki / "ca.crt").write_text("CA")
-    definitions = install.definitions(stack)
+    definitions = install.collect_definitions(stack)
     [configuration] = [entry for entry in definitions if entry["kind"] == "ValidatingWebhookConfiguration"]
     url, bundle = f"https://127.0.0.1:{stack.ports['webhook']}", base64.b64encode(b"CA").decode()
     assert {webhook["clientConfig"]["url"] for webhook in configuration["webhooks"]} == {f"{url}/admission"}

@@ -9,10 +9,10 @@ def test_a_second_command_reports_that_it_waits(tmp_path: Path) -> None:
     waiting, entered = threading.Event(), threading.Event()
 
     def second() -> None:
-        with lock.exclusive(tmp_path, waiting.set):
+        with lock.lock_folder(tmp_path, waiting.set):
             entered.set()
 
-    with lock.exclusive(tmp_path, lambda: None):
+    with lock.lock_folder(tmp_path, lambda: None):
         thread = threading.Thread(target=second)
         thread.start()
         assert waiting.wait(10)
@@ -22,9 +22,9 @@ def test_a_second_command_reports_that_it_waits(tmp_path: Path) -> None:
 
 
 def test_a_dead_process_holds_no_lock(tmp_path: Path) -> None:
-    (tmp_path / lock.NAME).touch()
+    (tmp_path / lock.LOCK_NAME).touch()
     waited = []
-    with lock.exclusive(tmp_path, lambda: waited.append(True)):
+    with lock.lock_folder(tmp_path, lambda: waited.append(True)):
         assert waited == []
 
 
@@ -33,10 +33,10 @@ def test_a_command_that_waited_for_down_locks_the_new_folder(tmp_path: Path) -> 
     exists: list[bool] = []
 
     def second() -> None:
-        with lock.exclusive(folder, waiting.set):
-            exists.append((folder / lock.NAME).exists())
+        with lock.lock_folder(folder, waiting.set):
+            exists.append((folder / lock.LOCK_NAME).exists())
 
-    with lock.exclusive(folder, lambda: None):
+    with lock.lock_folder(folder, lambda: None):
         thread = threading.Thread(target=second)
         thread.start()
         assert waiting.wait(10)

@@ -28,7 +28,7 @@ OTHERS = [{"kind": kind, "metadata": {"name": "x"}} for kind in ("Deployment", "
 
 def test_only_the_objects_that_a_supervisor_needs_are_kept() -> None:
     namespace = {"kind": "Namespace", "metadata": {"name": "capi-system"}}
-    kept = manifests.local([CONVERTED, *OTHERS, namespace, {}, HOOKS], 9443, "Q0E=")
+    kept = manifests.adapt_manifests([CONVERTED, *OTHERS, namespace, {}, HOOKS], 9443, "Q0E=")
     assert [manifest["kind"] for manifest in kept] == [
         "CustomResourceDefinition",
         "Namespace",
@@ -37,7 +37,7 @@ def test_only_the_objects_that_a_supervisor_needs_are_kept() -> None:
 
 
 def test_webhooks_and_conversions_have_urls_of_this_machine() -> None:
-    kept_crd, kept_hooks = manifests.local([CONVERTED, HOOKS], 9443, "Q0E=")
+    kept_crd, kept_hooks = manifests.adapt_manifests([CONVERTED, HOOKS], 9443, "Q0E=")
     converted = kept_crd["spec"]["conversion"]["webhook"]["clientConfig"]
     assert converted == {"url": "https://127.0.0.1:9443/convert", "caBundle": "Q0E="}
     assert [webhook["clientConfig"] for webhook in kept_hooks["webhooks"]] == [
@@ -47,12 +47,12 @@ def test_webhooks_and_conversions_have_urls_of_this_machine() -> None:
 
 
 def test_only_the_annotation_for_certificate_injection_is_removed() -> None:
-    (kept,) = manifests.local([PLAIN], 9443, "Q0E=")
+    (kept,) = manifests.adapt_manifests([PLAIN], 9443, "Q0E=")
     assert kept["metadata"]["annotations"] == {"kept": "yes"}
     assert kept["spec"] == PLAIN["spec"]
 
 
 def test_the_original_manifests_are_not_changed() -> None:
     before = copy.deepcopy([CONVERTED, HOOKS])
-    manifests.local([CONVERTED, HOOKS], 9443, "Q0E=")
+    manifests.adapt_manifests([CONVERTED, HOOKS], 9443, "Q0E=")
     assert before == [CONVERTED, HOOKS]

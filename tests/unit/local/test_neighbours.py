@@ -47,9 +47,9 @@ def test_a_subnet_must_be_an_ipv4_18(text: str) -> None:
 
 def test_routes_are_parsed_from_the_output_of_ip() -> None:
     routes = [{"dst": "default"}, {"dst": "198.18.0.0/18"}, {"type": "local", "dst": "10.1.2.3"}, {"dst": "0.0.0.0/0"}]
-    networks = neighbours.routed(json.dumps(routes).encode())
+    networks = neighbours.parse_routes(json.dumps(routes).encode())
     assert [str(network) for network in networks] == ["198.18.0.0/18", "10.1.2.3/32"]
-    assert neighbours.routed(b"") == []
+    assert neighbours.parse_routes(b"") == []
 
 
 def make_stack(folder: Path, cache: Path, id_: str) -> Stack:
@@ -70,17 +70,17 @@ def test_stacks_are_registered_until_they_are_removed(tmp_path: Path) -> None:
     other = make_stack(tmp_path / "other", tmp_path, "00000001")
     other.folder.mkdir()
     (other.folder / "stack.json").write_bytes(msgspec.json.encode(other, enc_hook=str))
-    with neighbours.choosing(tmp_path) as known:
+    with neighbours.lock_stacks(tmp_path) as known:
         assert known == []
-        neighbours.announce(other)
-    with neighbours.choosing(tmp_path) as known:
+        neighbours.register_stack(other)
+    with neighbours.lock_stacks(tmp_path) as known:
         assert [neighbour.id for neighbour in known] == ["00000001"]
-        assert neighbours.kept_ports(known) == set(other.ports.values())
+        assert neighbours.reserved_ports(known) == set(other.ports.values())
     (other.folder / "stack.json").unlink()
-    with neighbours.choosing(tmp_path) as known:
+    with neighbours.lock_stacks(tmp_path) as known:
         assert known == []
-    neighbours.forget(other)
-    neighbours.forget(other)
+    neighbours.unregister_stack(other)
+    neighbours.unregister_stack(other)
     assert [entry.name for entry in (tmp_path / "stacks").iterdir()] == ["lock"]
 
 
@@ -88,7 +88,7 @@ def test_a_note_is_ignored_if_its_folder_has_another_stack(tmp_path: Path) -> No
     folder = tmp_path / "state"
     folder.mkdir()
     (folder / "stack.json").write_bytes(msgspec.json.encode(make_stack(folder, tmp_path, "00000002"), enc_hook=str))
-    with neighbours.choosing(tmp_path):
-        neighbours.announce(make_stack(folder, tmp_path, "00000001"))
-    with neighbours.choosing(tmp_path) as known:
+    with neighbours.lock_stacks(tmp_path):
+        neighbours.register_stack(make_stack(folder, tmp_path, "00000001"))
+    with neighbours.lock_stacks(tmp_path) as known:
         assert known == []

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane_local import podman
-from trustplane_local.podman import Container, Mount, Observed, Podman
+from trustplane_local.podman import DesiredContainer, Mount, ObservedContainer, Podman
 from trustplane_local.stack import Stack
 
-CONTAINER = Container(
+CONTAINER = DesiredContainer(
     name="one",
     command=("/bin/program", "--flag"),
     address="198.18.64.10",
@@ -23,7 +23,7 @@ CONTAINER = Container(
 
 
 def test_only_files_that_a_reboot_must_remove_are_outside_the_stacks_folder(stack: Stack) -> None:
-    files = podman.configuration(stack)
+    files = podman.podman_configuration(stack)
     assert set(files) == {"containers.conf", "storage.conf", "networks/tp-0a1b2c3d.json"}
     folder = stack.folder / "podman"
     for line in (files["containers.conf"] + files["storage.conf"]).splitlines():
@@ -34,7 +34,7 @@ def test_only_files_that_a_reboot_must_remove_are_outside_the_stacks_folder(stac
 
 def test_each_network_has_its_stacks_subnet_and_a_separate_bridge(stack: Stack) -> None:
     other = msgspec.structs.replace(stack, id="ffffffff")
-    network, others = (json.loads(podman.configuration(s)[f"networks/{s.network}.json"]) for s in (stack, other))
+    network, others = (json.loads(podman.podman_configuration(s)[f"networks/{s.network}.json"]) for s in (stack, other))
     assert network["subnets"] == [{"subnet": "198.18.64.0/18", "gateway": "198.18.64.1"}]
     assert network["labels"] == {"trustplane.dev/stack": "0a1b2c3d"}
     assert network["network_interface"] == "tp-0a1b2c3d"
@@ -78,7 +78,7 @@ def test_limits_never_exceed_those_of_this_process(files: int, processes: int) -
 
 def test_podman_inherits_only_path_and_home() -> None:
     ours = {"PATH": "/bin", "HOME": "/root", "http_proxy": "http://u:p@x", "CONTAINER_HOST": "ssh://x", "TOKEN": "t"}
-    assert podman.environment(Path("/f"), ours) == {
+    assert podman.podman_environment(Path("/f"), ours) == {
         "PATH": "/bin",
         "HOME": "/root",
         "CONTAINERS_CONF": "/f/containers.conf",
@@ -88,14 +88,14 @@ def test_podman_inherits_only_path_and_home() -> None:
 
 def test_an_error_is_shown_without_podmans_noise() -> None:
     message = "failed to connect to syslog: Initialization\nError: runc: no such file\n"
-    assert podman.relevant(message) == "runc: no such file"
-    assert podman.relevant("something else\n") == "something else"
+    assert podman.extract_errors(message) == "runc: no such file"
+    assert podman.extract_errors("something else\n") == "something else"
 
 
 def test_unknown_fields_in_podmans_list_are_ignored() -> None:
     text = b"""[{"Pod":"","ExitCode":137,"Id":"1","Labels":{"a":"b"},"Names":["one"],"State":"exited","Pid":0},
     {"Id":"2","Labels":null,"Names":["two"],"State":"running"}]"""
-    exited, running = msgspec.json.decode(text, type=list[Observed])
+    exited, running = msgspec.json.decode(text, type=list[ObservedContainer])
     assert (exited.name, exited.is_running, exited.exit_code) == ("one", False, 137)
     assert running.is_running
 
@@ -104,14 +104,14 @@ def test_a_container_without_its_process_is_not_running(tmp_path: Path) -> None:
     for pid, state in ((12, "S"), (14, "Z")):  # the second is a zombie
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "stat").write_text(f"{pid} (registry) {state} 1 1 1 {' 0' * 15} 77 0\n")
-    observed = {pid: Observed(id="1", names=["one"], state="running", pid=pid) for pid in (12, 13, 14)}
-    believed = {pid: podman.believed(container, tmp_path) for pid, container in observed.items()}
+    observed = {pid: ObservedContainer(id="1", names=["one"], state="running", pid=pid) for pid in (12, 13, 14)}
+    believed = {pid: podman.correct_state(container, tmp_path) for pid, container in observed.items()}
     assert {pid: container.is_running for pid, container in believed.items()} == {12: True, 13: False, 14: False}
     assert {pid: container.ended_untold for pid, container in believed.items()} == {12: False, 13: True, 14: True}
 
 
 def test_an_end_that_podman_knows_is_not_told_again(tmp_path: Path) -> None:
-    assert not podman.believed(Observed(id="1", names=["one"], state="exited"), tmp_path).ended_untold
+    assert not podman.correct_state(ObservedContainer(id="1", names=["one"], state="exited"), tmp_path).ended_untold
 
 
 @pytest.fixture

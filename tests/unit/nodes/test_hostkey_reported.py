@@ -18,37 +18,37 @@ def machine(pinned: str = "") -> Object:
 
 
 def test_a_report_is_parsed() -> None:
-    assert hostkey.reported({hostkey.REPORTED: f"{ED},{RSA},"}) == {ED, RSA}
+    assert hostkey.reported_keys({hostkey.REPORTED: f"{ED},{RSA},"}) == {ED, RSA}
 
 
 @pytest.mark.parametrize("text", ["", ",", "ssh-ed25519", "x" * 20_000, ",".join([ED] * 2000)])
 def test_an_invalid_report_has_no_keys(text: str) -> None:
-    assert hostkey.reported({hostkey.REPORTED: text}) == frozenset()
+    assert hostkey.reported_keys({hostkey.REPORTED: text}) == frozenset()
 
 
 @given(st.text())
 def test_any_annotation_is_parsed_without_an_error(text: str) -> None:
-    assert len(hostkey.reported({hostkey.REPORTED: text})) <= 16
+    assert len(hostkey.reported_keys({hostkey.REPORTED: text})) <= 16
 
 
 def test_a_reported_key_is_pinned_at_first_contact() -> None:
-    patch = hostkey.pin(machine(), f"{ED} root@node", {ED, RSA})
+    patch = hostkey.check_host_key(machine(), f"{ED} root@node", {ED, RSA})
     assert patch == {"metadata": {"resourceVersion": "7", "annotations": {hostkey.ANNOTATION: f"{ED} root@node"}}}
 
 
 def test_a_server_with_an_unreported_key_is_refused_at_first_contact() -> None:
     with pytest.raises(NodeError, match="Another machine answers at the address of Machine m1"):
-        hostkey.pin(machine(), OTHER, {ED, RSA})
+        hostkey.check_host_key(machine(), OTHER, {ED, RSA})
 
 
 def test_keys_generated_at_a_reboot_replace_the_pin_if_the_node_reports_them() -> None:
-    assert hostkey.pin(machine(pinned=OTHER), ED, {ED}) is not None
+    assert hostkey.check_host_key(machine(pinned=OTHER), ED, {ED}) is not None
     with pytest.raises(NodeError, match="has changed"):
-        hostkey.pin(machine(pinned=OTHER), ED)
+        hostkey.check_host_key(machine(pinned=OTHER), ED)
 
 
 def test_a_pinned_key_needs_no_report() -> None:
     assert hostkey.is_known(machine(pinned=f"{ED} comment"), ED)
     assert not hostkey.is_known(machine(pinned=ED), OTHER)
     assert not hostkey.is_known(machine(), ED)
-    assert hostkey.pin(machine(pinned=ED), ED) is None
+    assert hostkey.check_host_key(machine(pinned=ED), ED) is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.api.clustertrust import UNREADABLE, UNVERIFIABLE, VERIFIED, RegistryAccess
-from trustplane.nodes.registries import Folder, Report, access, parse
+from trustplane.nodes.registries import RegistryDirectory, RegistryReport, assess_access, parse_registry_report
 from trustplane.trust.places import toml
 
 HOST = "registry.corp.test:5000"
@@ -19,12 +19,14 @@ V1 = "io.containerd.grpc.v1.cri"
 BY_PATH = f'[grpc]\naddress = "{SOCKET}"\n[plugins."{V2}".registry]\nconfig_path = "{ROOT}"\n'
 
 
-def report(toml_: str | None = None, *, configuration: str = BY_PATH, host: str = HOST) -> Report:
-    folders = {} if toml_ is None else {host: (Folder(f"{ROOT}/{host}", toml_),)}
-    return Report(configuration=configuration, folders=folders, asked=frozenset({host}), roots=frozenset({ROOT}))
+def report(toml_: str | None = None, *, configuration: str = BY_PATH, host: str = HOST) -> RegistryReport:
+    folders = {} if toml_ is None else {host: (RegistryDirectory(f"{ROOT}/{host}", toml_),)}
+    return RegistryReport(
+        configuration=configuration, folders=folders, asked=frozenset({host}), roots=frozenset({ROOT})
+    )
 
 
-def table_report(text: str, plugin: str = V1) -> Report:
+def table_report(text: str, plugin: str = V1) -> RegistryReport:
     return report(configuration=f'version = 2\n[plugins."{plugin}".registry]\nconfig_path = ""\n{text}')
 
 
@@ -39,7 +41,7 @@ def table_report(text: str, plugin: str = V1) -> Report:
         report(f'server = "https://{HOST.upper()}/v2"'),
         report(f'[host."https://{HOST}/custom"]\noverride_path = true\nca = "ca.crt"\nclient = "client.pem"'),
         report('[host."https://elsewhere.test"]\ncapabilities = ["push"]\nskip_verify = true'),
-        replace(report(), folders={HOST: (Folder(f"{ROOT}/{HOST}"),)}),
+        replace(report(), folders={HOST: (RegistryDirectory(f"{ROOT}/{HOST}"),)}),
         table_report(""),
         replace(table_report("", V2), roots=frozenset({ROOT, "/etc/docker/certs.d"})),
         table_report(
@@ -51,8 +53,8 @@ def table_report(text: str, plugin: str = V1) -> Report:
         replace(report(), endpoint="unix:///var/run/containerd/containerd.sock"),
     ],
 )
-def test_a_node_that_asks_the_registry_itself_over_tls_is_verified(parsed: Report) -> None:
-    assert access(parsed, HOST) == RegistryAccess(registry=HOST, verification=VERIFIED)
+def test_a_node_that_asks_the_registry_itself_over_tls_is_verified(parsed: RegistryReport) -> None:
+    assert assess_access(parsed, HOST) == RegistryAccess(registry=HOST, verification=VERIFIED)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +78,8 @@ def test_a_node_that_asks_the_registry_itself_over_tls_is_verified(parsed: Repor
         (table_report(f'[plugins."{V1}".registry.configs."*".tls]\ninsecure_skip_verify = true'), "insecure"),
     ],
 )
-def test_a_configuration_that_prevents_proofs_has_a_reason_and_a_next_step(parsed: Report, why: str) -> None:
-    result = access(parsed, HOST)
+def test_a_configuration_that_prevents_proofs_has_a_reason_and_a_next_step(parsed: RegistryReport, why: str) -> None:
+    result = assess_access(parsed, HOST)
     assert result.verification == UNVERIFIABLE
     assert why in result.reason
     assert "ask the registry itself" in result.next_step
@@ -85,7 +87,7 @@ def test_a_configuration_that_prevents_proofs_has_a_reason_and_a_next_step(parse
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000"])
 def test_localhost_is_unverifiable_with_any_configuration(host: str) -> None:
-    assert access(report(f'server = "https://{host}"', host=host), host).verification == UNVERIFIABLE
+    assert assess_access(report(f'server = "https://{host}"', host=host), host).verification == UNVERIFIABLE
 
 
 @pytest.mark.parametrize(
@@ -101,14 +103,14 @@ def test_localhost_is_unverifiable_with_any_configuration(host: str) -> None:
         (replace(report(), asked=frozenset()), "were not read"),
         (replace(report(), is_stale=True), "changed after containerd started"),
         (replace(report(), endpoint="unix:///run/crio/crio.sock"), "crio"),
-        (replace(report(), folders={HOST: (Folder(f"{ROOT}/{HOST}", is_large=True),)}), "too large"),
+        (replace(report(), folders={HOST: (RegistryDirectory(f"{ROOT}/{HOST}", is_large=True),)}), "too large"),
         (report("a = " + "[" * 5000), "hosts.toml"),
         (report("Skip_Verify = true"), "lower case"),
         (report('server = "http:"'), "invalid URL"),
     ],
 )
-def test_an_unreadable_configuration_is_unknown(parsed: Report, why: str) -> None:
-    result = access(parsed, HOST)
+def test_an_unreadable_configuration_is_unknown(parsed: RegistryReport, why: str) -> None:
+    result = assess_access(parsed, HOST)
     assert result.verification == UNREADABLE
     assert why in result.reason
     assert result.next_step
@@ -118,35 +120,43 @@ def test_each_root_of_a_list_may_be_the_effective_one() -> None:
     parsed = replace(
         report(configuration=BY_PATH.replace(ROOT, f"{ROOT}:/etc/docker/certs.d")),
         roots=frozenset({ROOT, "/etc/docker/certs.d"}),
-        folders={HOST: (Folder(f"{ROOT}/{HOST}"), Folder(f"/etc/docker/certs.d/{HOST}", "skip_verify = true"))},
+        folders={
+            HOST: (
+                RegistryDirectory(f"{ROOT}/{HOST}"),
+                RegistryDirectory(f"/etc/docker/certs.d/{HOST}", "skip_verify = true"),
+            )
+        },
     )
-    assert access(parsed, HOST).verification == UNVERIFIABLE
+    assert assess_access(parsed, HOST).verification == UNVERIFIABLE
 
 
 def test_without_any_configuration_containerd_2_reads_its_default_directories() -> None:
-    folders = {HOST: (Folder(f"/etc/docker/certs.d/{HOST}", "skip_verify = true"),)}
+    folders = {HOST: (RegistryDirectory(f"/etc/docker/certs.d/{HOST}", "skip_verify = true"),)}
     parsed = replace(table_report("", V2), roots=frozenset({ROOT, "/etc/docker/certs.d"}), folders=folders)
-    assert access(parsed, HOST).verification == UNVERIFIABLE
-    assert access(replace(parsed, configuration=parsed.configuration.replace(V2, V1)), HOST).verification == VERIFIED
-    assert access(replace(parsed, roots=frozenset({ROOT})), HOST).verification == UNREADABLE
+    assert assess_access(parsed, HOST).verification == UNVERIFIABLE
+    assert (
+        assess_access(replace(parsed, configuration=parsed.configuration.replace(V2, V1)), HOST).verification
+        == VERIFIED
+    )
+    assert assess_access(replace(parsed, roots=frozenset({ROOT})), HOST).verification == UNREADABLE
 
 
 def test_docker_hub_has_a_server_with_another_name() -> None:
     text = 'server = "https://registry-1.docker.io"'
-    assert access(report(text, host="docker.io"), "docker.io").verification == VERIFIED
-    assert access(report(text), HOST).verification == UNVERIFIABLE
+    assert assess_access(report(text, host="docker.io"), "docker.io").verification == VERIFIED
+    assert assess_access(report(text), HOST).verification == UNVERIFIABLE
 
 
 def test_a_proxy_is_named_and_its_exceptions_count() -> None:
     proxied = replace(report(), environment={"HTTPS_PROXY": "http://u:p@proxy.test:3128", "NO_PROXY": "other.test"})
-    assert access(proxied, HOST).proxy == "http://proxy.test:3128"
+    assert assess_access(proxied, HOST).proxy == "http://proxy.test:3128"
     direct = replace(proxied, environment={**proxied.environment, "NO_PROXY": ".corp.test"})
-    assert access(direct, HOST) == RegistryAccess(registry=HOST, verification=VERIFIED)
+    assert assess_access(direct, HOST) == RegistryAccess(registry=HOST, verification=VERIFIED)
 
 
 def test_a_reason_with_text_from_the_node_is_printable_and_short() -> None:
     hostile = "https://mirror.test/\\u001b[31m" + "x" * 1000
-    result = access(report(f'[host."{hostile}"]'), HOST)
+    result = assess_access(report(f'[host."{hostile}"]'), HOST)
     assert result.reason.isprintable()
     assert len(result.reason) <= 300
 
@@ -181,7 +191,7 @@ def test_only_verified_tls_to_the_registry_is_verified(
         and ("pull" in table.get("capabilities", "") or table.get("capabilities", "[]") == "[]")
         for url, table in endpoints
     )
-    verification = access(report("\n".join(lines)), HOST).verification
+    verification = assess_access(report("\n".join(lines)), HOST).verification
     assert verification == (UNVERIFIABLE if dangerous else VERIFIED)
 
 
@@ -204,26 +214,26 @@ def test_a_report_is_parsed() -> None:
         "endpoint ",
         "end",
     ]
-    parsed = parse("\n".join(lines))
+    parsed = parse_registry_report("\n".join(lines))
     assert parsed.configuration == BY_PATH
     assert not parsed.is_stale
     expected = {HOST: UNVERIFIABLE, "other.test": VERIFIED, "third.test": UNREADABLE, "fourth.test": VERIFIED}
-    assert {host: access(parsed, host).verification for host in expected} == expected
-    assert access(parsed, "other.test").proxy == "http://proxy.test:3128"
-    assert parse("\n".join(lines).replace("changed 100", "changed 101")).is_stale
+    assert {host: assess_access(parsed, host).verification for host in expected} == expected
+    assert assess_access(parsed, "other.test").proxy == "http://proxy.test:3128"
+    assert parse_registry_report("\n".join(lines).replace("changed 100", "changed 101")).is_stale
     with pytest.raises(ValueError, match="incomplete"):
-        parse("\n".join(lines[:-1]))
+        parse_registry_report("\n".join(lines[:-1]))
 
 
 def test_a_node_without_a_running_containerd_is_unknown() -> None:
-    assert access(parse(f"asked {HOST}\nendpoint \nend\n"), HOST).verification == UNREADABLE
+    assert assess_access(parse_registry_report(f"asked {HOST}\nendpoint \nend\n"), HOST).verification == UNREADABLE
 
 
 @given(st.lists(st.sampled_from(["toml", "folder", "variable", "root", "started", "end", "configuration", "a", "%"])))
 def test_any_report_is_parsed_or_rejected(words: list[str]) -> None:
     for text in (" ".join(words), "\n".join([*words, "end"])):
         try:
-            parsed = parse(text)
+            parsed = parse_registry_report(text)
         except ValueError:
             continue
-        assert access(parsed, HOST).verification == UNREADABLE
+        assert assess_access(parsed, HOST).verification == UNREADABLE

@@ -15,9 +15,17 @@ from hypothesis import strategies as st
 from trustplane.api.clustertrust import UNREADABLE, VERIFIED
 from trustplane.fleet import inspection
 from trustplane.nodes import registries
-from trustplane.nodes.hosts_toml import MAX_DOTS, MAX_SIZE, load
-from trustplane.nodes.registries import MAX_CONFIGURATION, MAX_FOLDERS, MAX_LINES, Folder, Report, access, parse
-from trustplane.nodes.ssh import Output
+from trustplane.nodes.hosts_toml import MAX_DOTS, MAX_SIZE, load_toml
+from trustplane.nodes.registries import (
+    MAX_CONFIGURATION,
+    MAX_DIRECTORIES,
+    MAX_LINES,
+    RegistryDirectory,
+    RegistryReport,
+    assess_access,
+    parse_registry_report,
+)
+from trustplane.nodes.ssh import CommandOutput
 
 HOSTS = [f"{number}.corp.test" for number in range(50)]
 DEEPEST = ".".join(["a"] * (MAX_DOTS + 1))
@@ -62,20 +70,25 @@ def test_no_shape_of_toml_takes_long(shape: str) -> None:
     text = shapes(MAX_CONFIGURATION)[shape][:MAX_CONFIGURATION]
     before = time.process_time()
     with contextlib.suppress(ValueError):
-        load(text, MAX_CONFIGURATION)
+        load_toml(text, MAX_CONFIGURATION)
     assert time.process_time() - before < 2.0  # seconds of CPU; a quadratic parser takes 3 to 9 on the same machine
 
 
 def test_a_configuration_is_parsed_once_for_all_registries_and_a_failure_has_a_reason() -> None:
     for shape, text in shapes(MAX_CONFIGURATION).items():
-        report = Report(configuration=f"{text[: MAX_CONFIGURATION - 1]}\n", asked=frozenset(HOSTS))
+        report = RegistryReport(configuration=f"{text[: MAX_CONFIGURATION - 1]}\n", asked=frozenset(HOSTS))
         before = time.process_time()
-        results = [access(report, host) for host in HOSTS]
+        results = [assess_access(report, host) for host in HOSTS]
         assert time.process_time() - before < 0.5, shape  # parsing it 50 times takes 2 for most shapes
         assert {result.verification for result in results} == {UNREADABLE}
         assert all(result.reason for result in results)
-    assert "it has a key with more than 16 dots" in access(Report(configuration=f"a{'.a' * 17}=1"), HOSTS[0]).reason
-    assert "it is too large" in access(Report(configuration="#" * (MAX_CONFIGURATION + 1)), HOSTS[0]).reason
+    assert (
+        "it has a key with more than 16 dots"
+        in assess_access(RegistryReport(configuration=f"a{'.a' * 17}=1"), HOSTS[0]).reason
+    )
+    assert (
+        "it is too large" in assess_access(RegistryReport(configuration="#" * (MAX_CONFIGURATION + 1)), HOSTS[0]).reason
+    )
 
 
 TEXTS = ['"a"', "'a'", '"a.b"', "'#'", '"\\""', '"#"']
@@ -103,7 +116,7 @@ def test_valid_toml_is_rejected_only_for_keys_with_too_many_parts(head: list[str
         return
     is_deep = depth(content) > MAX_DOTS + 1
     try:
-        assert load(text) == content
+        assert load_toml(text) == content
         assert not is_deep
     except ValueError:
         assert is_deep
@@ -122,7 +135,7 @@ ROOT = encoded("/etc/containerd/certs.d")
         (["", *["x"] * MAX_LINES], "too long"),
         (["\n" * 1_000_000], "too long"),
         ([" " * 8_000_000], "too long"),
-        ([f"folder a.test {ROOT}"] * (MAX_FOLDERS + 1), "more than 8 directories"),
+        ([f"folder a.test {ROOT}"] * (MAX_DIRECTORIES + 1), "more than 8 directories"),
         ([f"toml a.test {ROOT} {encoded('#' * (MAX_SIZE + 10))}"], "more than 16384 bytes"),
         ([f"toml {host} {ROOT} {encoded('#' * MAX_SIZE)}" for host in HOSTS[:9]], "together have more than 128 KiB"),
         ([f"configuration {encoded('#' * (MAX_CONFIGURATION + 10))}"], "more than 32768 bytes"),
@@ -133,7 +146,7 @@ ROOT = encoded("/etc/containerd/certs.d")
 def test_a_report_beyond_a_limit_is_rejected(lines: list[str], why: str) -> None:
     before = time.process_time()
     with pytest.raises(ValueError, match=why):
-        parse("\n".join([*lines, "end"]))
+        parse_registry_report("\n".join([*lines, "end"]))
     assert time.process_time() - before < 0.2
 
 
@@ -145,8 +158,8 @@ class Node:
     def __init__(self, report: str) -> None:
         self._report = report
 
-    async def run(self, _: str, **__: Any) -> Output:
-        return Output(self._report, "", 0)
+    async def run(self, _: str, **__: Any) -> CommandOutput:
+        return CommandOutput(self._report, "", 0)
 
 
 async def evaluate(lines: list[str]) -> list[Any]:
@@ -160,7 +173,7 @@ async def test_other_tasks_run_between_any_two_registries_of_a_node(monkeypatch:
 
     def counted_access(*arguments: Any) -> Any:
         iterations.append(count)
-        return access(*arguments)
+        return assess_access(*arguments)
 
     async def count_iterations() -> None:
         nonlocal count
@@ -168,7 +181,7 @@ async def test_other_tasks_run_between_any_two_registries_of_a_node(monkeypatch:
             count += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(registries, "access", counted_access)
+    monkeypatch.setattr(registries, "assess_access", counted_access)
     counter = asyncio.create_task(count_iterations())
     await evaluate([])
     counter.cancel()
@@ -193,5 +206,5 @@ async def test_the_report_of_a_large_real_node_is_parsed() -> None:
 
 
 def test_a_report_with_a_large_file_is_parsed() -> None:
-    report = parse(f"large {HOSTS[0]} {ROOT}\nend")
-    assert report.folders == {HOSTS[0]: (Folder("/etc/containerd/certs.d", None, is_large=True),)}
+    report = parse_registry_report(f"large {HOSTS[0]} {ROOT}\nend")
+    assert report.folders == {HOSTS[0]: (RegistryDirectory("/etc/containerd/certs.d", None, is_large=True),)}

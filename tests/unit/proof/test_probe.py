@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trustplane.proof import probe
 from trustplane.proof.reports import PROBE_EVENTS, PROBE_PODS, ProbeEvent, ProbePod
-from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, Unreachable
+from trustplane.proof.verdict import NotTrusted, RefusalReason, Trusted, Unclear, Unreachable
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 HOST = "registry.corp.test:5000"
@@ -18,7 +18,7 @@ NOT_FOUND = f'failed to pull and unpack image "{IMAGE}": failed to resolve image
 
 
 def pod(state: dict[str, Any] | None = None, **status: Any) -> ProbePod:
-    body = probe.probe_pod("node-1", HOST, "n1", now=NOW)
+    body = probe.build_probe_pod("node-1", HOST, "n1", now=NOW)
     statuses = [] if state is None else [{"name": "probe", "state": state}]
     return msgspec.convert(body | {"status": {"containerStatuses": statuses} | status}, ProbePod)
 
@@ -32,7 +32,7 @@ def event(reason: str, note: str) -> ProbeEvent:
 
 
 def test_the_pod_requests_a_nonexistent_image_from_one_nodes_kubelet() -> None:
-    body = probe.probe_pod("node-1", HOST, "n1", now=NOW)
+    body = probe.build_probe_pod("node-1", HOST, "n1", now=NOW)
     assert body["spec"]["nodeName"] == "node-1"
     assert body["spec"]["tolerations"] == [{"operator": "Exists"}]
     assert body["spec"]["containers"][0]["image"] == IMAGE
@@ -41,7 +41,7 @@ def test_the_pod_requests_a_nonexistent_image_from_one_nodes_kubelet() -> None:
 
 
 def test_the_pod_meets_the_restricted_standard_and_has_no_token() -> None:
-    spec = probe.probe_pod("node-1", HOST, "n1")["spec"]
+    spec = probe.build_probe_pod("node-1", HOST, "n1")["spec"]
     context = spec["containers"][0]["securityContext"]
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -52,7 +52,7 @@ def test_the_pod_meets_the_restricted_standard_and_has_no_token() -> None:
 
 
 def test_a_real_image_is_pulled_with_its_secret_and_not_run() -> None:
-    body = probe.probe_pod("node-1", HOST, "n1", image=f"{HOST}/team/app:1", pull_secret="pull")
+    body = probe.build_probe_pod("node-1", HOST, "n1", image=f"{HOST}/team/app:1", pull_secret="pull")
     assert body["spec"]["imagePullSecrets"] == [{"name": "pull"}]
     assert body["spec"]["containers"][0]["image"] == f"{HOST}/team/app:1"
     assert body["spec"]["containers"][0]["command"] == ["/trustplane-runs-nothing"]
@@ -60,7 +60,7 @@ def test_a_real_image_is_pulled_with_its_secret_and_not_run() -> None:
 
 @given(st.timedeltas(timedelta(0), timedelta(days=2)))
 def test_a_pod_expires_some_time_after_its_run(later: timedelta) -> None:
-    body = probe.probe_pod("node-1", HOST, "n1", timeout=60, now=NOW)
+    body = probe.build_probe_pod("node-1", HOST, "n1", timeout=60, now=NOW)
     assert probe.has_expired(body["metadata"]["annotations"][probe.EXPIRES_AT], NOW + later) == (
         later >= timedelta(seconds=120)
     )
@@ -75,29 +75,30 @@ def test_a_pod_without_a_readable_time_has_expired(annotations: dict[str, str]) 
 
 @pytest.mark.parametrize("state", [pod(), pod(phase="Pending"), waiting("ContainerCreating"), pod({})])
 def test_before_the_pull_no_verdict_exists(state: ProbePod) -> None:
-    assert probe.outcome(state) is None
+    assert probe.probe_verdict(state) is None
 
 
 def test_the_kubelets_message_in_the_containers_state_decides() -> None:
-    refused = NotTrusted(Refusal.UNKNOWN_AUTHORITY, "x509: certificate signed by unknown authority", HOST)
-    assert probe.outcome(waiting("ErrImagePull", X509)) == refused
+    refused = NotTrusted(RefusalReason.UNKNOWN_AUTHORITY, "x509: certificate signed by unknown authority", HOST)
+    assert probe.probe_verdict(waiting("ErrImagePull", X509)) == refused
     assert (
-        probe.outcome(waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {X509}')) == refused
+        probe.probe_verdict(waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {X509}'))
+        == refused
     )
-    assert probe.outcome(waiting("ErrImagePull", NOT_FOUND)) == Trusted()
+    assert probe.probe_verdict(waiting("ErrImagePull", NOT_FOUND)) == Trusted()
     message = f'RegistryUnavailable: pinging container registry {HOST}: Get "https://{HOST}/v2/": EOF'
-    assert probe.outcome(waiting("RegistryUnavailable", message)) == Unreachable("EOF")
+    assert probe.probe_verdict(waiting("RegistryUnavailable", message)) == Unreachable("EOF")
 
 
 def test_a_message_without_the_image_is_still_about_it() -> None:
     message = "reading blob sha256:6175: Error fetching blob: invalid status code from registry 404 (Not Found)"
-    assert probe.outcome(waiting("ErrImagePull", message)) == Trusted(answered_by="a second host")
+    assert probe.probe_verdict(waiting("ErrImagePull", message)) == Trusted(answered_by="a second host")
 
 
 def test_an_image_pulled_from_localhost_proves_nothing() -> None:
     pulled = pod({"running": {}})
     pulled.spec.containers[0].image = "localhost:5000/app:1"
-    assert isinstance(probe.outcome(pulled), Unclear)
+    assert isinstance(probe.probe_verdict(pulled), Unclear)
 
 
 def test_a_back_off_alone_proves_nothing_and_the_last_event_decides() -> None:
@@ -109,10 +110,10 @@ def test_a_back_off_alone_proves_nothing_and_the_last_event_decides() -> None:
         event("BackOff", f'Back-off pulling image "{IMAGE}"'),
         event("Failed", "Error: ImagePullBackOff"),
     ]
-    assert probe.outcome(backing_off) is None
-    assert probe.is_backing_off(backing_off)
-    assert probe.outcome(backing_off, events) == Trusted()
-    assert isinstance(probe.outcome(backing_off, events[:2]), NotTrusted)
+    assert probe.probe_verdict(backing_off) is None
+    assert probe.has_failed_pull(backing_off)
+    assert probe.probe_verdict(backing_off, events) == Trusted()
+    assert isinstance(probe.probe_verdict(backing_off, events[:2]), NotTrusted)
 
 
 @pytest.mark.parametrize(
@@ -126,13 +127,15 @@ def test_a_back_off_alone_proves_nothing_and_the_last_event_decides() -> None:
     ],
 )
 def test_states_after_the_pull_prove_its_success(state: ProbePod) -> None:
-    assert probe.outcome(state) == Trusted(pulled=True)
+    assert probe.probe_verdict(state) == Trusted(pulled=True)
 
 
 def test_an_event_of_a_pull_counts_and_one_of_a_present_image_does_not() -> None:
-    assert probe.outcome(pod(), [event("Pulled", f'Successfully pulled image "{IMAGE}" in 1s')]) == Trusted(pulled=True)
+    assert probe.probe_verdict(pod(), [event("Pulled", f'Successfully pulled image "{IMAGE}" in 1s')]) == Trusted(
+        pulled=True
+    )
     present = event("Pulled", f'Container image "{IMAGE}" already present on machine')
-    assert probe.outcome(pod(), [present]) is None
+    assert probe.probe_verdict(pod(), [present]) is None
 
 
 @pytest.mark.parametrize(
@@ -144,7 +147,7 @@ def test_an_event_of_a_pull_counts_and_one_of_a_present_image_does_not() -> None
     ],
 )
 def test_a_probe_that_ends_without_a_pull_is_unclear(state: ProbePod) -> None:
-    assert isinstance(probe.outcome(state), Unclear)
+    assert isinstance(probe.probe_verdict(state), Unclear)
 
 
 def test_decoded_probes_and_events_are_bounded() -> None:

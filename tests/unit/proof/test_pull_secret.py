@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.registry import Registry
 from trustplane.clusterapi.cluster import desired_cluster
-from trustplane.proof.pull_secret import conditions, refusal, secret_for
+from trustplane.proof.pull_secret import pull_secret_conditions, pull_secret_for, pull_secret_refusal
 
 OWN = "trustplane-system"
 PROD = {"matchLabels": {"env": "prod"}}
@@ -28,8 +28,8 @@ def test_a_tenants_labels_select_proofs_but_no_secrets() -> None:
     cluster = desired_cluster(tkc, kubernetes_version="v1", annotations={}, ssh_public_key="k")
     selected = registry(clusterSelector=PROD, namespaceSelector=PROD)
     assert selected.selects(cluster["metadata"]["labels"])
-    assert secret_for(selected, {"kubernetes.io/metadata.name": "tenant"}, OWN) == ""
-    assert secret_for(selected, {"kubernetes.io/metadata.name": "shop", "env": "prod"}, OWN) == "prod-pull"
+    assert pull_secret_for(selected, {"kubernetes.io/metadata.name": "tenant"}, OWN) == ""
+    assert pull_secret_for(selected, {"kubernetes.io/metadata.name": "shop", "env": "prod"}, OWN) == "prod-pull"
 
 
 @pytest.mark.parametrize(
@@ -42,22 +42,28 @@ def test_a_tenants_labels_select_proofs_but_no_secrets() -> None:
 )
 def test_a_registry_of_an_earlier_version_is_refused_with_a_next_step(spec: Any, step: str) -> None:
     selected = registry(**spec)
-    assert secret_for(selected, {"env": "prod"}, OWN) == ""
-    assert step in refusal(selected, OWN)
-    [condition] = conditions(selected, OWN)
+    assert pull_secret_for(selected, {"env": "prod"}, OWN) == ""
+    assert step in pull_secret_refusal(selected, OWN)
+    [condition] = pull_secret_conditions(selected, OWN)
     assert (condition.type, condition.status, condition.reason) == ("PullSecret", "False", "Refused")
-    assert condition.message == refusal(selected, OWN)
+    assert condition.message == pull_secret_refusal(selected, OWN)
 
 
 def test_the_own_namespace_can_be_named_and_all_namespaces_selected() -> None:
     selected = registry(pullSecretRef={"name": "p", "namespace": OWN}, namespaceSelector={})
-    assert secret_for(selected, {}, OWN) == "p"
-    assert [(condition.status, condition.reason) for condition in conditions(selected, OWN)] == [("True", "Copied")]
+    assert pull_secret_for(selected, {}, OWN) == "p"
+    assert [(condition.status, condition.reason) for condition in pull_secret_conditions(selected, OWN)] == [
+        ("True", "Copied")
+    ]
 
 
 def test_without_a_pull_secret_no_condition_exists() -> None:
     selected = registry(pullSecretRef=None, namespaceSelector={})
-    assert (secret_for(selected, {}, OWN), refusal(selected, OWN), conditions(selected, OWN)) == ("", "", [])
+    assert (
+        pull_secret_for(selected, {}, OWN),
+        pull_secret_refusal(selected, OWN),
+        pull_secret_conditions(selected, OWN),
+    ) == ("", "", [])
 
 
 @given(LABELS, LABELS, LABELS, st.sampled_from(["", OWN, "platform"]), st.booleans())
@@ -73,4 +79,4 @@ def test_only_labels_of_the_namespace_decide(
         pullSecretRef={"name": "p", "namespace": where}, clusterSelector={"matchLabels": of_cluster}, **selector
     )
     goes = is_selected and where in ("", OWN) and wanted.items() <= of_namespace.items()
-    assert secret_for(selected, of_namespace, OWN) == ("p" if goes else "")
+    assert pull_secret_for(selected, of_namespace, OWN) == ("p" if goes else "")

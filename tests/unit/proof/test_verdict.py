@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, Unreachable, Verdict, accepted, verdict
+from trustplane.proof.verdict import (
+    NotTrusted,
+    ProofVerdict,
+    RefusalReason,
+    Trusted,
+    Unclear,
+    Unreachable,
+    accepted_verdict,
+    parse_verdict,
+)
 
 H = "registry.corp.test:5000"
 IMAGE = f"{H}/trustplane/probe:n1"
@@ -91,17 +100,17 @@ NO_PROOF = [
 
 @pytest.mark.parametrize("message", ACCEPTED)
 def test_a_response_over_https_implies_accepted_tls(message: str) -> None:
-    assert verdict(message, H) == Trusted()
+    assert parse_verdict(message, H) == Trusted()
 
 
 @pytest.mark.parametrize(("message", "host"), SENT_ON)
 def test_a_second_host_that_responded_is_named(message: str, host: str) -> None:
-    assert verdict(message, H) == Trusted(answered_by=host)
+    assert parse_verdict(message, H) == Trusted(answered_by=host)
 
 
 @pytest.mark.parametrize(("message", "what_to_do"), NO_PROOF)
 def test_possible_responses_of_other_hosts_are_finally_unclear_with_a_next_step(message: str, what_to_do: str) -> None:
-    result = verdict(message, H)
+    result = parse_verdict(message, H)
     assert isinstance(result, Unclear)
     assert result.is_final
     assert what_to_do in result.detail
@@ -110,10 +119,10 @@ def test_possible_responses_of_other_hosts_are_finally_unclear_with_a_next_step(
 @pytest.mark.parametrize("host", ["localhost:5000", "localhost", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000"])
 @pytest.mark.parametrize("message", ACCEPTED)
 def test_a_registry_on_localhost_proves_nothing(message: str, host: str) -> None:
-    result = verdict(message.replace(H, host), host)
+    result = parse_verdict(message.replace(H, host), host)
     assert isinstance(result, Unclear)
     assert "localhost" in result.detail
-    assert accepted(host, pulled=True) == result
+    assert accepted_verdict(host, pulled=True) == result
 
 
 def test_the_time_for_a_verdict_grows_at_most_linearly_and_is_bounded() -> None:
@@ -123,7 +132,7 @@ def test_the_time_for_a_verdict_grows_at_most_linearly_and_is_bounded() -> None:
     def seconds(length: int) -> float:
         text = (hostile * (length // len(hostile) + 1))[:length]
         began = time.process_time()
-        verdict(text, H)
+        parse_verdict(text, H)
         return time.process_time() - began
 
     assert seconds(2_000_000) < 2
@@ -132,46 +141,49 @@ def test_the_time_for_a_verdict_grows_at_most_linearly_and_is_bounded() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (f"tls: failed to verify certificate: {UNKNOWN}", Refusal.UNKNOWN_AUTHORITY),
+        (f"tls: failed to verify certificate: {UNKNOWN}", RefusalReason.UNKNOWN_AUTHORITY),
         (
             (
                 f'{UNKNOWN} (possibly because of "x509: certificate has expired" while trying to verify candidate '
                 'authority certificate "Lab Root CA")'
             ),
-            Refusal.UNKNOWN_AUTHORITY,
+            RefusalReason.UNKNOWN_AUTHORITY,
         ),
         (
             (
                 "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time "
                 "2026-11-22T18:32:53Z is after 2026-11-21T18:27:04Z"
             ),
-            Refusal.EXPIRED,
+            RefusalReason.EXPIRED,
         ),
         (
             (
                 "x509: certificate has expired or is not yet valid: current time 2026-11-22T18:33:34Z is before "
                 "2026-11-24T18:27:04Z"
             ),
-            Refusal.NOT_YET_VALID,
+            RefusalReason.NOT_YET_VALID,
         ),
-        ("x509: certificate is valid for other.example.com, not registry.corp.test", Refusal.NAME_MISMATCH),
-        ("x509: certificate is valid for 120 names, but none matched registry.corp.test", Refusal.NAME_MISMATCH),
-        ("x509: certificate is not valid for any names, but wanted to match registry.corp.test", Refusal.NAME_MISMATCH),
+        ("x509: certificate is valid for other.example.com, not registry.corp.test", RefusalReason.NAME_MISMATCH),
+        ("x509: certificate is valid for 120 names, but none matched registry.corp.test", RefusalReason.NAME_MISMATCH),
+        (
+            "x509: certificate is not valid for any names, but wanted to match registry.corp.test",
+            RefusalReason.NAME_MISMATCH,
+        ),
         (
             "x509: cannot validate certificate for 192.0.2.1 because it doesn't contain any IP SANs",
-            Refusal.NAME_MISMATCH,
+            RefusalReason.NAME_MISMATCH,
         ),
-        ("x509: certificate relies on legacy Common Name field, use SANs instead", Refusal.NAME_MISMATCH),
-        ("x509: certificate specifies an incompatible key usage", Refusal.INVALID_CHAIN),
-        ("x509: too many intermediates for path length constraint", Refusal.INVALID_CHAIN),
-        ("tls: failed to parse certificate from server: x509: negative serial number", Refusal.INVALID_CHAIN),
+        ("x509: certificate relies on legacy Common Name field, use SANs instead", RefusalReason.NAME_MISMATCH),
+        ("x509: certificate specifies an incompatible key usage", RefusalReason.INVALID_CHAIN),
+        ("x509: too many intermediates for path length constraint", RefusalReason.INVALID_CHAIN),
+        ("tls: failed to parse certificate from server: x509: negative serial number", RefusalReason.INVALID_CHAIN),
     ],
 )
 @pytest.mark.parametrize(
     "before", [V1 + HEAD, V2 + HEAD, f'{CRIO}Get "https://{H}/v2/": ', f"{CRIO}Get https://{H}/v2/: "]
 )
-def test_x509_errors_are_refusals_with_their_reasons(before: str, text: str, reason: Refusal) -> None:
-    result = verdict(before + text, H)
+def test_x509_errors_are_refusals_with_their_reasons(before: str, text: str, reason: RefusalReason) -> None:
+    result = parse_verdict(before + text, H)
     assert isinstance(result, NotTrusted)
     assert (result.reason, result.host) == (reason, H)
     assert result.detail == text[text.index("x509: ") :]
@@ -194,8 +206,8 @@ def test_x509_errors_are_refusals_with_their_reasons(before: str, text: str, rea
     ],
 )
 def test_failures_before_tls_prove_nothing_about_trust(text: str) -> None:
-    assert isinstance(verdict(V2 + HEAD + text, H), Unreachable)
-    assert isinstance(verdict(f'RegistryUnavailable: {CRIO}Get "https://{H}/v2/": {text}', H), Unreachable)
+    assert isinstance(parse_verdict(V2 + HEAD + text, H), Unreachable)
+    assert isinstance(parse_verdict(f'RegistryUnavailable: {CRIO}Get "https://{H}/v2/": {text}', H), Unreachable)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +236,7 @@ def test_failures_before_tls_prove_nothing_about_trust(text: str) -> None:
     ],
 )
 def test_other_messages_are_unclear(message: str) -> None:
-    assert isinstance(verdict(message, H), Unclear)
+    assert isinstance(parse_verdict(message, H), Unclear)
 
 
 @pytest.mark.parametrize(
@@ -240,14 +252,14 @@ def test_other_messages_are_unclear(message: str) -> None:
     ],
 )
 def test_a_second_host_that_the_registry_needs_is_named(message: str) -> None:
-    assert verdict(message, H) == NotTrusted(Refusal.UNKNOWN_AUTHORITY, UNKNOWN, "tok.test:5052")
+    assert parse_verdict(message, H) == NotTrusted(RefusalReason.UNKNOWN_AUTHORITY, UNKNOWN, "tok.test:5052")
 
 
 @pytest.mark.parametrize("text", ["unable to load CA cert", "unable to read CA cert"])
 def test_an_unusable_ca_file_of_the_node_is_a_refusal(text: str) -> None:
-    result = verdict(f'{V2}{text} "/etc/containerd/certs.d/{H}/ca.crt": open: no such file', H)
+    result = parse_verdict(f'{V2}{text} "/etc/containerd/certs.d/{H}/ca.crt": open: no such file', H)
     assert isinstance(result, NotTrusted)
-    assert result.reason == Refusal.CA_FILE
+    assert result.reason == RefusalReason.CA_FILE
 
 
 def test_the_registrys_own_attempt_over_https_counts_among_several() -> None:
@@ -255,27 +267,27 @@ def test_the_registrys_own_attempt_over_https_counts_among_several() -> None:
         f'Get "https://{H}/v2/": {UNKNOWN}',
         f'Get "http://{H}/v2/": dial tcp 192.0.2.1:80: connection refused',
     )
-    assert verdict(f"{CRIO}{https}; {http}", H) == NotTrusted(Refusal.UNKNOWN_AUTHORITY, f"{UNKNOWN};", H)
+    assert parse_verdict(f"{CRIO}{https}; {http}", H) == NotTrusted(RefusalReason.UNKNOWN_AUTHORITY, f"{UNKNOWN};", H)
     mirror = f'Get "https://m.test/v2/": {UNKNOWN}'
     refused = f'Get "https://{H}/v2/": dial tcp 192.0.2.10:5000: connect: connection refused'
-    assert isinstance(verdict(f"{CRIO}{mirror}; {refused}", H), Unreachable)
+    assert isinstance(parse_verdict(f"{CRIO}{mirror}; {refused}", H), Unreachable)
 
 
 def test_the_default_port_is_the_same_host() -> None:
     message = f'failed to do request: Head "https://corp.test:443/v2/a/manifests/1": {UNKNOWN}'
-    assert isinstance(verdict(message, "corp.test"), NotTrusted)
-    assert isinstance(verdict(message.replace(":443", ""), "corp.test:443"), NotTrusted)
-    assert isinstance(verdict(message.replace("corp.test:443", "registry-1.docker.io"), "docker.io"), NotTrusted)
+    assert isinstance(parse_verdict(message, "corp.test"), NotTrusted)
+    assert isinstance(parse_verdict(message.replace(":443", ""), "corp.test:443"), NotTrusted)
+    assert isinstance(parse_verdict(message.replace("corp.test:443", "registry-1.docker.io"), "docker.io"), NotTrusted)
 
 
 def test_details_are_short_and_in_one_line() -> None:
-    result = verdict(f"{V2}{HEAD}x509: certificate is valid for {'a.test, ' * 200}\nnot {H}", H)
+    result = parse_verdict(f"{V2}{HEAD}x509: certificate is valid for {'a.test, ' * 200}\nnot {H}", H)
     assert isinstance(result, NotTrusted)
     assert len(result.detail) <= 300
     assert "\n" not in result.detail
 
 
-def summary(result: Verdict) -> tuple[type, str]:
+def summary(result: ProofVerdict) -> tuple[type, str]:
     return type(result), result.reason if isinstance(result, NotTrusted) else ""
 
 
@@ -297,12 +309,12 @@ def test_the_kubelets_framing_of_a_message_changes_nothing(message: str) -> None
         f'Back-off pulling image "{IMAGE}": ErrImagePull: {message}',
         message.replace('"', '\\"'),
     )
-    assert len({summary(verdict(message, H)) for message in around}) == 1
+    assert len({summary(parse_verdict(message, H)) for message in around}) == 1
 
 
 @given(st.text(max_size=200), st.sampled_from([V2 + HEAD, CRIO, ""]), st.text(max_size=60))
 def test_any_text_gets_a_verdict(text: str, before: str, host: str) -> None:
-    assert verdict(before + text, host or H) is not None
+    assert parse_verdict(before + text, host or H) is not None
 
 
 @given(
@@ -310,8 +322,10 @@ def test_any_text_gets_a_verdict(text: str, before: str, host: str) -> None:
     text=st.sampled_from([UNKNOWN, "EOF", "x509: certificate has expired or is not yet valid: a is after b"]),
 )
 def test_attempts_at_other_hosts_never_count(host: str, text: str) -> None:
-    assert isinstance(verdict(f'failed to do request: Head "https://{host}/v2/a/manifests/1": {text}', H), Unclear)
-    assert isinstance(verdict(f'"{host}/a:1": failed to resolve image: {host}/a:1: not found', H), Unclear)
+    assert isinstance(
+        parse_verdict(f'failed to do request: Head "https://{host}/v2/a/manifests/1": {text}', H), Unclear
+    )
+    assert isinstance(parse_verdict(f'"{host}/a:1": failed to resolve image: {host}/a:1: not found', H), Unclear)
 
 
 CORPUS = Path(__file__).parent / "pull-errors.json"
@@ -330,7 +344,7 @@ def cases() -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("cause", "host", "message"), cases())
 def test_recorded_pulls_get_the_verdict_of_their_cause(cause: str, host: str, message: str) -> None:
-    result = verdict(message, host)
+    result = parse_verdict(message, host)
     assert isinstance(result, NotTrusted) == (cause in _REFUSED)
     assert isinstance(result, Unreachable) == (cause in _NETWORK)
     assert isinstance(result, Trusted) or cause not in _ACCEPTED

@@ -15,11 +15,11 @@ from tests.unit.controllers.supervisor import Supervised, old
 from trustplane.api.clustertrust import BOOTSTRAP, TRUST_APPLIED, AppliedTrust
 from trustplane.api.keys import Key
 from trustplane.clusterapi.secret import BootSet
-from trustplane.fleet.view import Seen
+from trustplane.fleet.view import ClusterState
 from trustplane.kube import kinds
 from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
 from trustplane.rollout.execution import boot_data
-from trustplane.rollout.execution.boot_data import Births, LostSetError
+from trustplane.rollout.execution.boot_data import BootRecorder, LostSetError
 from trustplane.trust import bundle, recorded
 from trustplane.trust.entries import EMPTY, TrustSet
 
@@ -32,15 +32,15 @@ def fleet() -> Supervised:
     return Supervised("shop")
 
 
-async def seen(fleet: Supervised) -> Seen:
+async def seen(fleet: Supervised) -> ClusterState:
     found = await fleet.view.see(SHOP)
     assert found
     return found
 
 
-def births(fleet: Supervised) -> Births:
+def births(fleet: Supervised) -> BootRecorder:
     client: Any = fleet.server
-    return Births(client)
+    return BootRecorder(client)
 
 
 def born(fleet: Supervised, number: int, data: bytes | str) -> str:
@@ -144,9 +144,9 @@ async def test_bootstrap_data_without_a_set_is_read_once_and_says_nothing(fleet:
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_whatever_bootstrap_data_is_it_names_a_digest_or_nothing(before: bytes, after: bytes) -> None:
     for data in (before, before + b"trustplane-set-" + after):
-        found = boot_data._born(base64.b64encode(data).decode())
+        found = boot_data._read_bootstrap_data(base64.b64encode(data).decode())
         assert found is None or recorded.is_digest(found.digest)
-    boot_data._born(before.decode("latin-1"))
+    boot_data._read_bootstrap_data(before.decode("latin-1"))
 
 
 async def test_machines_without_bootstrap_data_are_left_alone(fleet: Supervised) -> None:
@@ -164,7 +164,7 @@ async def test_strangers_keep_nobody_from_being_recorded_and_each_run_is_short(f
     names = {born(fleet, number, TEXT.encode()) for number in range(30, 55)}
     known = births(fleet)
     assert await known.record(await seen(fleet))
-    assert len(fleet.server.calls) == boot_data._MOST
+    assert len(fleet.server.calls) == boot_data._BATCH
     assert await known.record(await seen(fleet))
     assert {one.removeprefix("patch machines/") for one in fleet.server.calls} == names
     assert not await known.record(await seen(fleet))
@@ -196,7 +196,7 @@ async def test_a_machine_that_goes_or_is_replaced_while_it_is_read_gets_no_recor
 
 async def write(fleet: Supervised, digest: str) -> None:
     client: Any = fleet.server
-    await boot_data.write(client, fleet.view, await seen(fleet), digest)
+    await boot_data.write_boot_set(client, fleet.view, await seen(fleet), digest)
 
 
 def intact(held: TrustSet) -> BootSet:

@@ -33,7 +33,7 @@ from trustplane.kube.controller import Result
 from trustplane.kube.errors import UnavailableError
 from trustplane.rollout.execution import trust_secrets
 from trustplane.rollout.execution.boot_data import LostSetError
-from trustplane.rollout.execution.observation import canary, last_proven
+from trustplane.rollout.execution.observation import last_proven_digest, parse_canary
 from trustplane.rollout.planning.observed import Canary
 from trustplane.trust import bundle, recorded
 from trustplane.trust.entries import TrustSet
@@ -103,7 +103,7 @@ async def test_the_set_of_a_cluster_that_names_its_own_is_kept_by_its_content(ro
     rollout.fleet.remove(resources.TANZU_CLUSTERS, "shop")
     own = {"metadata": {"annotations": {"trustplane.dev/trust-secret": "mine"}, "ownerReferences": None}}
     rollout.fleet.change(resources.CLUSTERS, "shop", own)
-    mine = {"metadata": {"name": "mine", "namespace": NAMESPACE}, "data": secret.content(old())}
+    mine = {"metadata": {"name": "mine", "namespace": NAMESPACE}, "data": secret.set_data(old())}
     rollout.fleet.server.bodies[str(resources.SECRETS), Key(NAMESPACE, "mine")] = mine
     found = await rollout.step()
     assert rollout.calls == [f"create secrets/shop-trust-{old().short}", "apply secrets/shop-trust"]
@@ -131,7 +131,7 @@ async def test_the_canary_is_recorded_before_it_is_written_and_the_others_wait_f
     await rollout.step()
     assert rollout.calls == ["patch clusters/shop", "patch machines/shop-0"]
     assert dialled[0] == []
-    assert canary(rollout.fleet.annotations("shop")[TRUST_CANARY]) == Canary("shop-0", trust().digest)
+    assert parse_canary(rollout.fleet.annotations("shop")[TRUST_CANARY]) == Canary("shop-0", trust().digest)
     assert rollout.shells.opened == ["shop-0"]
     assert [rollout.holds(f"shop-{number}") for number in range(3)] == [trust().digest, old().digest, old().digest]
     assert set(rollout.shells.files["shop-0"]) == set(files(trust()))
@@ -191,7 +191,7 @@ async def test_two_records_on_the_cluster_are_one_change(rollout: Rollout) -> No
     rollout.begin()
     await rollout.step()
     assert rollout.calls == ["patch clusters/shop", "apply secrets/shop-trust", "patch machines/shop-1"]
-    assert canary(rollout.fleet.annotations("shop")[TRUST_CANARY]) == Canary("shop-1", trust().digest)
+    assert parse_canary(rollout.fleet.annotations("shop")[TRUST_CANARY]) == Canary("shop-1", trust().digest)
     assert rollout.fleet.annotations("shop")[TRUST_PROVEN] == trust().digest
 
 
@@ -334,7 +334,7 @@ async def test_of_a_set_that_cannot_be_read_nothing_is_written(rollout: Rollout,
     rollout.running(old(), old())
     rollout.fleet.remove(resources.SECRETS, TRUST_SECRET)
     if content is not None:
-        data = content if isinstance(content, dict) else secret.content(old())
+        data = content if isinstance(content, dict) else secret.set_data(old())
         rollout.fleet.secret(TRUST_SECRET, "shop", "trust", data)
     await rollout.step()
     assert (rollout.calls, rollout.shells.opened) == ([], [])
@@ -566,7 +566,7 @@ async def test_sets_that_nobody_needs_go_but_for_the_last_few(rollout: Rollout) 
     rollout.running(trust())
     rollout.fleet.says("shop-0", trust())
     rollout.fleet.kept("shop", old())  # of a node, below
-    names = [f"shop-trust-{number:010}" for number in range(trust_secrets.KEPT + 2)]
+    names = [f"shop-trust-{number:010}" for number in range(trust_secrets.KEPT_SETS + 2)]
     for number, name in enumerate(names):
         rollout.fleet.secret(name, "shop", "trust", {})
         made = {"metadata": {"creationTimestamp": f"2026-01-{number + 1:02}T00:00:00Z"}}
@@ -588,7 +588,7 @@ def _booted() -> str:
 
 async def test_while_nodes_wait_for_a_set_no_other_one_goes(rollout: Rollout) -> None:
     rollout.running(old(), old())
-    for number in range(trust_secrets.KEPT + 2):
+    for number in range(trust_secrets.KEPT_SETS + 2):
         rollout.fleet.secret(f"shop-trust-{number:010}", "shop", "trust", {})
     rollout.begin()
     await rollout.step()
@@ -621,6 +621,6 @@ async def test_the_controller_ends_its_writes_with_itself(rollout: Rollout) -> N
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"machine": 1, "digest": "d"}', '{"machine": "m"}', "[" * 200_000])
 def test_a_record_that_cannot_be_read_is_none(text: str) -> None:
-    assert canary(text) is None
-    assert last_proven({TRUST_PROVEN: text}) is None
-    assert last_proven({TRUST_PROVEN: trust().digest}) == trust().digest
+    assert parse_canary(text) is None
+    assert last_proven_digest({TRUST_PROVEN: text}) is None
+    assert last_proven_digest({TRUST_PROVEN: trust().digest}) == trust().digest

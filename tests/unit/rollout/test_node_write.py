@@ -232,7 +232,7 @@ async def test_a_rest_is_forgotten_some_time_after_it_is_over(writing: Writing) 
     rest.until = asyncio.get_running_loop().time() - 1
     assert writing.writer.resting(SHOP) == frozenset()
     assert writing.writer._rests
-    rest.until -= node_write._FORGOTTEN
+    rest.until -= node_write._RETENTION
     assert writing.writer.resting(SHOP) == frozenset()
     assert not writing.writer._rests
 
@@ -284,7 +284,7 @@ async def test_closing_ends_every_write_and_records_nothing(writing: Writing) ->
 
 
 async def test_the_limit_of_the_fleet_is_shared_between_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_write, "FLEET", 4)
+    monkeypatch.setattr(node_write, "MAX_FLEET_WRITES", 4)
     writing = Writing(monkeypatch, "shop", "cart")
     for name in ("shop", "cart"):
         for number in range(4):
@@ -309,7 +309,7 @@ async def test_the_limit_of_the_fleet_is_shared_between_clusters(monkeypatch: py
 
 
 async def test_a_cluster_that_wishes_for_nothing_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_write, "FLEET", 2)
+    monkeypatch.setattr(node_write, "MAX_FLEET_WRITES", 2)
     writing = Writing(monkeypatch, "shop", "cart")
     writer = writing.writer
     assert writer.allowance(SHOP, 2) == 2
@@ -321,7 +321,7 @@ async def test_a_cluster_that_wishes_for_nothing_keeps_no_place(monkeypatch: pyt
 
 
 async def test_a_place_that_nobody_wishes_for_any_more_wakes_who_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_write, "FLEET", 2)
+    monkeypatch.setattr(node_write, "MAX_FLEET_WRITES", 2)
     writing = Writing(monkeypatch, "shop", "cart")
     writer = writing.writer
     for give_up in (lambda: writer.forget(SHOP), lambda: writer.allowance(SHOP, 0), lambda: writer.allowance(SHOP, 1)):
@@ -336,7 +336,7 @@ async def test_a_place_that_nobody_wishes_for_any_more_wakes_who_gets_it(monkeyp
 
 async def test_who_gets_no_place_is_not_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a fleet that waits, each end of a write wakes one cluster, and all have their turn."""
-    monkeypatch.setattr(node_write, "FLEET", 1)
+    monkeypatch.setattr(node_write, "MAX_FLEET_WRITES", 1)
     names = [f"c{number}" for number in range(6)]
     writing = Writing(monkeypatch, *names)
     keys = {Key(NAMESPACE, name): writing.fleet.node(name, 0, old()) for name in names}

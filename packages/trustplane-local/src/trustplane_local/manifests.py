@@ -8,11 +8,11 @@ from trustplane.api.meta import Json
 CRD = "CustomResourceDefinition"
 WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 # Deployments, their RBAC and cert-manager's objects are useless outside a cluster.
-KEPT = (CRD, "Namespace", *WEBHOOKS)
+KEPT_KINDS = (CRD, "Namespace", *WEBHOOKS)
 _INJECTION = "cert-manager.io/inject-ca-from"
 
 
-def local(objects: Iterable[Json], webhook_port: int, ca_bundle: str) -> list[Json]:
+def adapt_manifests(objects: Iterable[Json], webhook_port: int, ca_bundle: str) -> list[Json]:
     """Return the objects that a Supervisor needs; webhooks get a URL of this machine instead of a Service.
 
     Args:
@@ -20,7 +20,7 @@ def local(objects: Iterable[Json], webhook_port: int, ca_bundle: str) -> list[Js
         webhook_port: Port on 127.0.0.1 of the component's admission and conversion webhooks.
         ca_bundle: PEM certificate of the CA that issued the component's serving certificate, in base64.
     """
-    return [_adapt(entry, webhook_port, ca_bundle) for entry in objects if entry and entry["kind"] in KEPT]
+    return [_adapt(entry, webhook_port, ca_bundle) for entry in objects if entry and entry["kind"] in KEPT_KINDS]
 
 
 def _adapt(original: Json, webhook_port: int, ca_bundle: str) -> Json:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from trustplane.errors import UserError
-from trustplane_local.podman import Observed
-from trustplane_local.provider.instance import NAME_LABEL, ROLE, ROLE_LABEL
-from trustplane_local.supervisor import ORDER
+from trustplane_local.podman import ObservedContainer
+from trustplane_local.provider.instance import MACHINE_ROLE, NAME_LABEL, ROLE_LABEL
+from trustplane_local.supervisor import START_ORDER
 
 
-def container(name: str, containers: Sequence[Observed]) -> Observed:
+def find_container(name: str, containers: Sequence[ObservedContainer]) -> ObservedContainer:
     """Return the container with this name, or the only one whose Kubernetes object has it.
 
     Raises:
@@ -21,10 +21,10 @@ def container(name: str, containers: Sequence[Observed]) -> Observed:
     names = sorted(container.name for container in matches or containers)
     raise UserError(
         f"The stack has several containers named {name}" if matches else f"The stack has nothing named {name}",
-        next_step=f"Choose one of {', '.join([*([] if matches else ORDER), *names])}",
+        next_step=f"Choose one of {', '.join([*([] if matches else START_ORDER), *names])}",
     )
 
 
-def is_machine(observed: Observed) -> bool:
+def is_machine(observed: ObservedContainer) -> bool:
     """Return whether a container is a machine, and therefore runs systemd."""
-    return (observed.labels or {}).get(ROLE_LABEL) == ROLE
+    return (observed.labels or {}).get(ROLE_LABEL) == MACHINE_ROLE

@@ -24,7 +24,7 @@ _Route = dict[str, object]
 
 
 @contextmanager
-def choosing(cache: Path) -> Generator[list[Stack]]:
+def lock_stacks(cache: Path) -> Generator[list[Stack]]:
     """Yield the registered stacks. No other process chooses ports or subnets until the block ends."""
     folder = cache / "stacks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,12 +33,12 @@ def choosing(cache: Path) -> Generator[list[Stack]]:
         yield _registered(folder)
 
 
-def announce(stack: Stack) -> None:
+def register_stack(stack: Stack) -> None:
     """Register a stack; call it within `choosing`, before the stack's file is written."""
     (stack.cache / "stacks" / stack.id).write_text(f"{stack.folder}\n")
 
 
-def forget(stack: Stack) -> None:
+def unregister_stack(stack: Stack) -> None:
     """Remove a stack's note."""
     (stack.cache / "stacks" / stack.id).unlink(missing_ok=True)
 
@@ -79,7 +79,7 @@ def parse_subnet(text: str) -> ipaddress.IPv4Network:
     return subnet
 
 
-def routed(routes: bytes) -> list[ipaddress.IPv4Network]:
+def parse_routes(routes: bytes) -> list[ipaddress.IPv4Network]:
     """Return the networks in the output of `ip -j -4 route show table all`, without the default route."""
     entries = msgspec.json.decode(routes or b"[]", type=list[_Route])
     destinations = (str(route.get("dst", "default")) for route in entries)
@@ -87,7 +87,7 @@ def routed(routes: bytes) -> list[ipaddress.IPv4Network]:
     return [network for network in networks if network.prefixlen > 0]
 
 
-def kept_ports(neighbours: Collection[Stack]) -> set[int]:
+def reserved_ports(neighbours: Collection[Stack]) -> set[int]:
     """Return all ports of these stacks."""
     return {port for stack in neighbours for port in stack.ports.values()}
 
@@ -99,7 +99,7 @@ def _registered(folder: Path) -> list[Stack]:
 
 def _read_note(note: Path) -> Stack | None:
     try:
-        stack = stacks.read(Path(note.read_text().strip()))
+        stack = stacks.read_stack(Path(note.read_text().strip()))
     except (OSError, msgspec.DecodeError):
         return None
     return stack if stack is not None and stack.id == note.name else None

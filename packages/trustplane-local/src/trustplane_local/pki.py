@@ -37,7 +37,7 @@ class Leaf:
     client: bool = False  # whether it may authenticate a client
 
 
-def keep(folder: Path, authority: str, leaves: Sequence[Leaf], now: dt.datetime) -> None:
+def keep_certificates(folder: Path, authority: str, leaves: Sequence[Leaf], now: dt.datetime) -> None:
     """Create or reissue a CA and its certificates if they are missing, do not match, or expire soon.
 
     Args:
@@ -51,7 +51,7 @@ def keep(folder: Path, authority: str, leaves: Sequence[Leaf], now: dt.datetime)
     ca = _load(folder / f"{AUTHORITY}.crt")
     if ca is None or not _fits(ca, ca_key, ca, now):
         ca = _self_signed(authority, ca_key, now)
-        files.write(folder / f"{AUTHORITY}.crt", ca.public_bytes(serialization.Encoding.PEM))
+        files.write_atomically(folder / f"{AUTHORITY}.crt", ca.public_bytes(serialization.Encoding.PEM))
     for leaf in leaves:
         key = _keep_key(folder / f"{leaf.name}.key")
         current = _load(folder / f"{leaf.name}.crt")
@@ -59,14 +59,14 @@ def keep(folder: Path, authority: str, leaves: Sequence[Leaf], now: dt.datetime)
             _write_certificate(folder, leaf, _issue(leaf, key, ca, ca_key, now))
 
 
-def certify(folder: Path, leaf: Leaf, now: dt.datetime) -> None:
+def issue_certificate(folder: Path, leaf: Leaf, now: dt.datetime) -> None:
     """Issue a certificate by the folder's CA as of `now`, which may lie in the past; replace the current one."""
     ca = x509.load_pem_x509_certificate((folder / f"{AUTHORITY}.crt").read_bytes())
     ca_key, key = (_keep_key(folder / f"{name}.key") for name in (AUTHORITY, leaf.name))
     _write_certificate(folder, leaf, _issue(leaf, key, ca, ca_key, now))
 
 
-def renewed(folder: Path, now: dt.datetime) -> bytes:
+def renew_authority(folder: Path, now: dt.datetime) -> bytes:
     """Return a new certificate of the folder's CA with the same name and key, as PEM; write nothing."""
     certificate = x509.load_pem_x509_certificate((folder / f"{AUTHORITY}.crt").read_bytes())
     (name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -75,7 +75,7 @@ def renewed(folder: Path, now: dt.datetime) -> bytes:
 
 
 def _write_certificate(folder: Path, leaf: Leaf, certificate: x509.Certificate) -> None:
-    files.write(folder / f"{leaf.name}.crt", certificate.public_bytes(serialization.Encoding.PEM))
+    files.write_atomically(folder / f"{leaf.name}.crt", certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def keep_service_account_key(folder: Path) -> None:
@@ -85,7 +85,7 @@ def keep_service_account_key(folder: Path) -> None:
         key = rsa.generate_private_key(65537, 2048)
         _write_key(folder / "sa.key", key)
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    files.write(folder / "sa.pub", public)
+    files.write_atomically(folder / "sa.pub", public)
 
 
 def hosts_of(certificate: x509.Certificate) -> set[str]:
@@ -211,4 +211,4 @@ def _load(file: Path) -> x509.Certificate | None:
 
 def _write_key(file: Path, key: _PrivateKey) -> None:
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    files.write(file, pem, mode=0o600)
+    files.write_atomically(file, pem, mode=0o600)

@@ -23,13 +23,13 @@ import msgspec
 from trustplane.errors import HostError, TransientError
 from trustplane_local import files, residue
 from trustplane_local.process import stat
-from trustplane_local.stack import LABEL, Stack
+from trustplane_local.stack import STACK_LABEL, Stack
 
 RUN = Path("/run/trustplane")
 PROC = Path("/proc")
-TIMEOUT = 60.0  # seconds; even the slowest command takes only a few, unless the machine is overloaded
-LOOK_SECONDS = 5.0  # between two lists of all containers by the provider; each costs 0.04 s of CPU time
-GRACE = 10.0  # seconds for podman to leave a critical section: killed in one, it would leak an address
+COMMAND_SECONDS = 60.0  # seconds; even the slowest command takes only a few, unless the machine is overloaded
+LIST_SECONDS = 5.0  # between two lists of all containers by the provider; each costs 0.04 s of CPU time
+GRACE_SECONDS = 10.0  # seconds for podman to leave a critical section: killed in one, it would leak an address
 RUNNING, EXITED = "running", "exited"
 KILLED = b"137"  # exit code after SIGKILL, as conmon writes it
 
@@ -47,7 +47,7 @@ class Mount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Container:
+class DesiredContainer:
     """A desired container: the stack's root file system, with a separate writable layer."""
 
     name: str
@@ -58,7 +58,7 @@ class Container:
     options: tuple[str, ...] = ()  # further options of `podman run`
 
 
-class Observed(msgspec.Struct, frozen=True, rename="pascal"):
+class ObservedContainer(msgspec.Struct, frozen=True, rename="pascal"):
     """An existing container, as `podman ps --format json` shows it."""
 
     id: str
@@ -92,7 +92,7 @@ class Podman:
         self._folder = stack.folder / "podman"
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._listing = asyncio.Lock()
-        self._cached: tuple[float, list[Observed]] | None = None  # the last list, and when it began
+        self._cached: tuple[float, list[ObservedContainer]] | None = None  # the last list, and when it began
         self._changes = 0  # number of changes by this object
 
     async def prepare(self) -> None:
@@ -104,11 +104,11 @@ class Podman:
         run = RUN / self._stack.id
         for folder in (run, self._folder / "networks"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name, content in configuration(self._stack).items():
-            files.write(self._folder / name, content.encode())
+        for name, content in podman_configuration(self._stack).items():
+            files.write_atomically(self._folder / name, content.encode())
         await self._podman("network", "inspect", self._stack.network)
 
-    async def run(self, container: Container) -> None:
+    async def run(self, container: DesiredContainer) -> None:
         """Start a container; remove any other container of the same name first.
 
         Raises:
@@ -131,7 +131,7 @@ class Podman:
                 await self._remove_cgroups(container)
             await self._podman("start", name)
 
-    async def exec(self, name: str, *command: str, timeout: float = TIMEOUT) -> str:
+    async def exec(self, name: str, *command: str, timeout: float = COMMAND_SECONDS) -> str:
         """Run a command in a container and return its output.
 
         Raises:
@@ -149,16 +149,16 @@ class Podman:
         async with self._changing(name):
             await self._remove(name)
 
-    async def list(self) -> list[Observed]:
+    async def list(self) -> list[ObservedContainer]:
         """Return the stack's containers in any state."""
-        label, changes, began = f"label={LABEL}={self._stack.id}", self._changes, time.monotonic()
+        label, changes, began = f"label={STACK_LABEL}={self._stack.id}", self._changes, time.monotonic()
         output = await self._podman("ps", "--all", "--no-trunc", "--filter", label, "--format", "json")
-        decoded = msgspec.json.decode(output or "[]", type=list[Observed])
-        containers = [believed(container, PROC) for container in decoded]
+        decoded = msgspec.json.decode(output or "[]", type=list[ObservedContainer])
+        containers = [correct_state(container, PROC) for container in decoded]
         self._cached = (began, containers) if changes == self._changes else None
         return containers
 
-    async def find(self, name: str, *, recently: float = 0.0) -> Observed | None:
+    async def find(self, name: str, *, recently: float = 0.0) -> ObservedContainer | None:
         """Return a container by name, or None if it does not exist.
 
         Args:
@@ -194,12 +194,12 @@ class Podman:
             (RUN / self._stack.id).mkdir(parents=True, exist_ok=True)
             await self._podman("rm", "--all", "--force", "--time", "0", timeout=300)
             await self._podman("network", "rm", "--force", self._stack.network)
-        await residue.monitors_ended(self._places, GRACE)
+        await residue.wait_for_monitors(self._places, GRACE_SECONDS)
         await asyncio.to_thread(residue.remove_cgroups, cgroup(self._stack))
-        await residue.remove(self._stack.network, self._stack.subnet, self._places)
+        await residue.remove_leftovers(self._stack.network, self._stack.subnet, self._places)
         for place in self._places:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
-        if leftovers := residue.find(self._stack.network, self._places, cgroup(self._stack)):
+        if leftovers := residue.find_leftovers(self._stack.network, self._places, cgroup(self._stack)):
             raise HostError(
                 f"Could not remove all containers of stack {self._stack.id}",
                 why=f"remaining: {', '.join(leftovers)}",
@@ -216,21 +216,21 @@ class Podman:
             await self._podman("rm", "--force", "--ignore", "--time", "1", "--volumes", name)
             await self._remove_cgroups(container)
 
-    async def _settle(self, container: Observed) -> None:
+    async def _settle(self, container: ObservedContainer) -> None:
         """Report a container's end to podman in place of its killed monitor; podman would wait for that report."""
         if container.ended_untold:
-            await asyncio.to_thread(files.write, RUN / self._stack.id / "exits" / container.id, KILLED)
+            await asyncio.to_thread(files.write_atomically, RUN / self._stack.id / "exits" / container.id, KILLED)
 
-    async def _remove_cgroups(self, container: Observed) -> None:
+    async def _remove_cgroups(self, container: ObservedContainer) -> None:
         await asyncio.to_thread(residue.remove_cgroups, f"{cgroup(self._stack)}/libpod-{container.id}")
 
-    async def _podman(self, *arguments: str, timeout: float = TIMEOUT) -> str:
+    async def _podman(self, *arguments: str, timeout: float = COMMAND_SECONDS) -> str:
         command = f"podman {' '.join(arguments[:2])}"
         try:
             process = await asyncio.create_subprocess_exec(
                 "podman",
                 *arguments,
-                env=environment(self._folder, os.environ),
+                env=podman_environment(self._folder, os.environ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -248,11 +248,11 @@ class Podman:
         finally:
             await _end(process)
         if process.returncode != 0:
-            raise HostError(f"`{command}` failed", why=relevant(message.decode(errors="replace")))
+            raise HostError(f"`{command}` failed", why=extract_errors(message.decode(errors="replace")))
         return output.decode(errors="replace")
 
 
-def configuration(stack: Stack) -> dict[str, str]:
+def podman_configuration(stack: Stack) -> dict[str, str]:
     """Return the configuration files of a stack's podman world, by their path in `<stack folder>/podman`.
 
     The network is written as a file because Debian 12's `podman network create` cannot name the bridge, and would
@@ -270,7 +270,7 @@ def configuration(stack: Stack) -> dict[str, str]:
         "ipv6_enabled": False,
         "internal": False,
         "dns_enabled": False,
-        "labels": {LABEL: stack.id},
+        "labels": {STACK_LABEL: stack.id},
         "ipam_options": {"driver": "host-local"},
     }
     return {
@@ -309,7 +309,7 @@ runroot = "{folder}/run"
 """
 
 
-def environment(folder: Path, ours: Mapping[str, str]) -> dict[str, str]:
+def podman_environment(folder: Path, ours: Mapping[str, str]) -> dict[str, str]:
     """Return podman's complete environment, without this process's proxy, remote podman host or process marks."""
     inherited = {name: ours[name] for name in ("PATH", "HOME") if name in ours}
     return {
@@ -324,7 +324,7 @@ def cgroup(stack: Stack) -> str:
     return f"trustplane-{stack.id}"
 
 
-def run_arguments(stack: Stack, container: Container, open_files: int, processes: int) -> list[str]:
+def run_arguments(stack: Stack, container: DesiredContainer, open_files: int, processes: int) -> list[str]:
     """Return the arguments of `podman run` for a container.
 
     Args:
@@ -335,7 +335,14 @@ def run_arguments(stack: Stack, container: Container, open_files: int, processes
     """
     open_files, processes = min(open_files, MOST_FILES), min(processes, MOST_PROCESSES)
     arguments = ["run", "--detach", "--name", container.name, "--network", stack.network]
-    arguments += ["--cgroup-parent", f"/{cgroup(stack)}", "--ip", container.address, "--label", f"{LABEL}={stack.id}"]
+    arguments += [
+        "--cgroup-parent",
+        f"/{cgroup(stack)}",
+        "--ip",
+        container.address,
+        "--label",
+        f"{STACK_LABEL}={stack.id}",
+    ]
     for name, value in sorted(container.labels.items()):
         arguments += ["--label", f"{name}={value}"]
     for mount in container.mounts:
@@ -344,7 +351,7 @@ def run_arguments(stack: Stack, container: Container, open_files: int, processes
     return [*arguments, *container.options, "--rootfs", f"{stack.rootfs}:O", *container.command]
 
 
-def believed(observed: Observed, proc: Path) -> Observed:
+def correct_state(observed: ObservedContainer, proc: Path) -> ObservedContainer:
     """Return a container with its true state: podman misses the end of one whose monitor was killed with it.
 
     Args:
@@ -357,7 +364,7 @@ def believed(observed: Observed, proc: Path) -> Observed:
     return msgspec.structs.replace(observed, state=EXITED) if process is None or process.has_ended else observed
 
 
-def relevant(message: str) -> str:
+def extract_errors(message: str) -> str:
     """Return the errors in podman's output, without its warnings; if it has none, the whole output on one line."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
@@ -375,7 +382,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         return
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), GRACE)
+        await asyncio.wait_for(process.wait(), GRACE_SECONDS)
     except TimeoutError:
         process.kill()
         await process.wait()

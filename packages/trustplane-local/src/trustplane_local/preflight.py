@@ -19,7 +19,7 @@ TRIAL = "trial"  # folder in the state folder for the trial run of podman
 MEMORY = 6 * GIB  # a Supervisor and two small clusters
 
 # Debian package by program. Absolute paths: podman's helpers, which are not on PATH.
-PACKAGES: Mapping[str, str] = {
+REQUIRED_PACKAGES: Mapping[str, str] = {
     "podman": "podman",
     "runc": "runc",
     "conmon": "conmon",
@@ -34,7 +34,7 @@ BUILD_PACKAGES: Mapping[str, str] = {"mmdebstrap": "mmdebstrap"}  # only to buil
 
 
 @dataclass(frozen=True)
-class Machine:
+class HostState:
     """Facts about this machine."""
 
     root: bool  # whether the current user is root
@@ -46,14 +46,14 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Needs:
+class Requirements:
     """A stack's requirements."""
 
     disk: int  # bytes on each file system
     memory: int  # bytes
 
 
-def look(programs: Iterable[str], state: Path, cache: Path, podman_trouble: Callable[[], str]) -> Machine:
+def inspect_host(programs: Iterable[str], state: Path, cache: Path, podman_trouble: Callable[[], str]) -> HostState:
     """Collect the facts about this machine.
 
     Args:
@@ -64,7 +64,7 @@ def look(programs: Iterable[str], state: Path, cache: Path, podman_trouble: Call
     """
     root = os.geteuid() == 0
     missing = tuple(program for program in programs if shutil.which(program) is None)
-    return Machine(
+    return HostState(
         root=root,
         state=state,
         missing=missing,
@@ -80,12 +80,12 @@ def available_memory(meminfo: str) -> int:
     return int(fields["MemAvailable"].split()[0]) * 1024
 
 
-def problems(machine: Machine, needs: Needs) -> list[HostError]:
+def find_problems(machine: HostState, needs: Requirements) -> list[HostError]:
     """Return the problems that prevent a stack, most basic first."""
     return [*_rights(machine), *_programs(machine), *_name(machine), *_podman(machine), *_resources(machine, needs)]
 
 
-def check(problems: list[HostError]) -> None:
+def raise_problems(problems: list[HostError]) -> None:
     """Raise the problems, several of them as one error; do nothing if the list is empty.
 
     Raises:
@@ -101,7 +101,7 @@ def check(problems: list[HostError]) -> None:
         )
 
 
-def _rights(machine: Machine) -> list[HostError]:
+def _rights(machine: HostState) -> list[HostError]:
     if machine.root:
         return []
     return [
@@ -113,10 +113,10 @@ def _rights(machine: Machine) -> list[HostError]:
     ]
 
 
-def _programs(machine: Machine) -> list[HostError]:
+def _programs(machine: HostState) -> list[HostError]:
     if not machine.missing:
         return []
-    package_by_program = {**PACKAGES, **BUILD_PACKAGES}
+    package_by_program = {**REQUIRED_PACKAGES, **BUILD_PACKAGES}
     packages = sorted({package_by_program[program] for program in machine.missing})
     return [
         HostError(
@@ -127,7 +127,7 @@ def _programs(machine: Machine) -> list[HostError]:
     ]
 
 
-def _name(machine: Machine) -> list[HostError]:
+def _name(machine: HostState) -> list[HostError]:
     if _fits_podman(machine.state):
         return []
     return [
@@ -144,7 +144,7 @@ def _fits_podman(state: Path) -> bool:
     return len(str(state)) <= LONGEST_STATE
 
 
-def _podman(machine: Machine) -> list[HostError]:
+def _podman(machine: HostState) -> list[HostError]:
     if not machine.podman_trouble:
         return []
     return [
@@ -156,7 +156,7 @@ def _podman(machine: Machine) -> list[HostError]:
     ]
 
 
-def _resources(machine: Machine, needs: Needs) -> list[HostError]:
+def _resources(machine: HostState, needs: Requirements) -> list[HostError]:
     shortages = [
         HostError(
             f"Too little disk space in {folder}",
@@ -186,7 +186,7 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def podman_trouble(folder: Path) -> str:
+def try_podman(folder: Path) -> str:
     """Run podman as the stack will, with overlay storage in the state folder; return why it fails, or an empty string.
 
     The trial leaves no files behind, and does not touch the machine's own containers.
@@ -199,12 +199,12 @@ def podman_trouble(folder: Path) -> str:
     except subprocess.TimeoutExpired:
         return f"`podman info` did not finish in {PODMAN_SECONDS} s"
     finally:
-        end_trial(folder)
+        remove_trial(folder)
     return completed.stderr.strip()[-500:] if completed.returncode else ""
 
 
-def end_trial(folder: Path) -> None:
+def remove_trial(folder: Path) -> None:
     """Remove the files of a trial of podman, also of a killed one."""
-    for mount in residue.mounts(residue.MOUNTS.read_text(), [folder / TRIAL]):
+    for mount in residue.parse_mounts(residue.MOUNTS.read_text(), [folder / TRIAL]):
         subprocess.run(["umount", mount], check=True)
     shutil.rmtree(folder / TRIAL, ignore_errors=True)

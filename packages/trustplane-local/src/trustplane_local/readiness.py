@@ -14,7 +14,7 @@ from trustplane.errors import HostError, TransientError
 from trustplane_local.process import ended
 from trustplane_local.stack import Stack
 
-ASK_SECONDS = 2.0  # for one response
+PROBE_SECONDS = 2.0  # for one response
 POLL_SECONDS = 0.1
 
 
@@ -34,7 +34,7 @@ class Readiness:
             async with self._session.get(url) as response:
                 return "" if response.status == HTTPStatus.OK else (await response.text())[-500:].strip()
         except TimeoutError:
-            return f"no answer in {ASK_SECONDS:.0f} s"
+            return f"no answer in {PROBE_SECONDS:.0f} s"
         except aiohttp.ClientError as error:
             return str(error)
 
@@ -66,17 +66,17 @@ class Readiness:
 
 
 @asynccontextmanager
-async def asking(stack: Stack) -> AsyncGenerator[Readiness]:
+async def open_readiness(stack: Stack) -> AsyncGenerator[Readiness]:
     """Yield a Readiness that trusts the stack's CA and authenticates to etcd."""
     context = ssl.create_default_context(cafile=str(stack.pki / "ca.crt"))
     context.load_cert_chain(stack.pki / "apiserver-etcd-client.crt", stack.pki / "apiserver-etcd-client.key")
     connector = aiohttp.TCPConnector(ssl=context, force_close=True)  # no connection outlives a restart of its part
-    timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         yield Readiness(session)
 
 
-def last_lines(log: Path, count: int) -> str:
+def read_last_lines(log: Path, count: int) -> str:
     """Return the last lines of a log, or an empty string if it does not exist."""
     try:
         return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
@@ -101,7 +101,7 @@ def _process(pid: int) -> Generator[int | None]:
 def _exit_error(name: str, log: Path) -> HostError:
     return HostError(
         f"{name} exited right after its start",
-        why=f"the last lines of its log: {last_lines(log, 3)[-1000:] or '(none)'}",
+        why=f"the last lines of its log: {read_last_lines(log, 3)[-1000:] or '(none)'}",
         next_step=f"Fix the cause (`trustplane local logs {name}` shows the log), or start over with "
         "`trustplane local down` and `trustplane local up`",
     )

@@ -17,10 +17,10 @@ from pathlib import Path
 import msgspec
 
 from trustplane.api import configuration
-from trustplane_local.versions import DEFAULT
+from trustplane_local.versions import DEFAULT_VERSIONS
 
-LABEL = "trustplane.dev/stack"
-FILE = "stack.json"
+STACK_LABEL = "trustplane.dev/stack"
+STACK_FILE = "stack.json"
 SYSTEM_NAMESPACE = configuration.SYSTEM_NAMESPACE
 FIRST_INDEX, LAST_INDEX = 10, 254
 
@@ -54,7 +54,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     rootfs: Path  # root file system of nodes, load balancers and registries
     images: Path  # containerd's store with kubeadm's images; machines get hard links to its files
     kubernetes_version: str  # such as v1.36.3
-    versions: str = DEFAULT.name  # name of its version set
+    versions: str = DEFAULT_VERSIONS.name  # name of its version set
     subnet: str  # a /18
     ports: dict[str, int]  # a port on 127.0.0.1 for each name in PORTS
 
@@ -89,13 +89,13 @@ def default_folder() -> Path:
     return Path(os.environ.get("TRUSTPLANE_STATE") or Path(base) / "trustplane" / "default")
 
 
-def read(folder: Path) -> Stack | None:
+def read_stack(folder: Path) -> Stack | None:
     """Return the stack of a state folder, or None if the folder has none.
 
     Raises:
         msgspec.MsgspecError: The file is not a valid description of a stack.
     """
-    file = folder / FILE
+    file = folder / STACK_FILE
     return msgspec.json.decode(file.read_bytes(), type=Stack, dec_hook=_decode) if file.exists() else None
 
 

@@ -46,7 +46,7 @@ class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
     available: bool
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a whole stack."""
 
     id: str
@@ -65,12 +65,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         return are_running and all(part.ready for part in self.parts)
 
 
-async def observe(stack: Stack) -> Status:
+async def observe_stack(stack: Stack) -> StackStatus:
     """Return the current state of a stack, without waiting for parts to become ready."""
-    async with readiness.asking(stack) as probes:
+    async with readiness.open_readiness(stack) as probes:
         observed = await together(*(_part(part, stack, probes) for part in parts(stack).values()))
     is_answering = any(part.ready for part in observed if part.name == "apiserver")
-    return Status(
+    return StackStatus(
         id=stack.id,
         folder=str(stack.folder),
         subnet=stack.subnet,
@@ -105,7 +105,7 @@ async def _containers(stack: Stack) -> list[ContainerStatus]:
         for container in await Podman(stack).list()
     ]
     names = {state.name for state in states}
-    missing = [expected.name for expected in registry.registries(stack) if expected.name not in names]
+    missing = [expected.name for expected in registry.registries_of(stack) if expected.name not in names]
     states += [ContainerStatus(name=name, state="missing", role="registry") for name in missing]
     return sorted(states, key=lambda state: (state.role, state.name))
 

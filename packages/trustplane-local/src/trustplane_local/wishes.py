@@ -7,7 +7,7 @@ from trustplane_local.stack import Stack
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class StackOptions:
     """Options of `trustplane local up` that only affect a new stack."""
 
     subnet: str = ""  # a /18; empty: a free one

@@ -26,9 +26,9 @@ from trustplane.certificates.parsing import (
 from trustplane.certificates.repair import encode, read_any, repair
 from trustplane.cli import manifests
 from trustplane.cli.check import clusters
-from trustplane.cli.check.clusters import ManifestSecret, SecretValue, TrustVariable, VariableReport
+from trustplane.cli.check.clusters import ManifestSecret, SecretValue, VariableInFile, VariableReport
 from trustplane.cli.manifests import child, items, line_number, object_label, object_name, scalar, span
-from trustplane.clusterapi.secret import key
+from trustplane.clusterapi.secret import entry_key
 from trustplane.clusterapi.variable import USER_SECRET_SUFFIX
 from trustplane.trust import scope
 from trustplane.trust.entries import shown
@@ -64,7 +64,7 @@ class CheckedFile:
     text: str = ""
     entries: tuple[ListedEntry, ...] = ()
     is_manifest: bool = False
-    variables: tuple[TrustVariable, ...] = ()  # of Clusters
+    variables: tuple[VariableInFile, ...] = ()  # of Clusters
     secrets: tuple[ManifestSecret, ...] = ()
     findings: tuple[tuple[int, Finding], ...] = ()  # with line, besides those of entries
     undecided: tuple[str, ...] = ()  # what could not be checked, and why
@@ -123,7 +123,7 @@ def _parse_file(content: bytes) -> tuple[Parsed, list[Finding]]:
 
 def _manifest(name: str, text: str, objects: Sequence[yaml.Node]) -> CheckedFile:
     entries: list[ListedEntry] = []
-    variables: list[TrustVariable] = []
+    variables: list[VariableInFile] = []
     secrets: list[ManifestSecret] = []
     undecided: list[str] = []
     findings: list[tuple[int, Finding]] = []
@@ -237,7 +237,7 @@ def link_secrets(files: Sequence[CheckedFile]) -> list[CheckedFile]:
 
 def _linked(file: CheckedFile, reports: Sequence[VariableReport], used: Container[ManifestSecret]) -> CheckedFile:
     values = [
-        _pem_value(secret, value, value.key.removesuffix(key("")))
+        _pem_value(secret, value, value.key.removesuffix(entry_key("")))
         for secret in file.secrets
         if secret in used
         for value in secret.values

@@ -16,10 +16,10 @@ from trustplane.api.fields import field
 from trustplane.api.meta import Json
 from trustplane.clusterapi import bootstrap
 from trustplane.clusterapi.cluster_class import pieces as class_pieces
-from trustplane.clusterapi.cluster_class.pieces import LISTS, USER_NAME, USER_VARIABLE, whose
-from trustplane.clusterapi.cluster_class.presence import Template, replaces
-from trustplane.clusterapi.cluster_class.templates import SPECS, choose, objects
-from trustplane.clusterapi.variable import SCHEMA
+from trustplane.clusterapi.cluster_class.pieces import PATCHED_LISTS, USER_PATCH_NAME, USER_VARIABLE, machines_name
+from trustplane.clusterapi.cluster_class.presence import ClassTemplate, overwrites_list
+from trustplane.clusterapi.cluster_class.templates import SPEC_PATHS, objects_in, select_templates
+from trustplane.clusterapi.variable import TRUST_SCHEMA
 from trustplane.errors import UserError
 
 USER_DEFINITION: Final[Json] = {
@@ -45,7 +45,7 @@ USER_DEFINITION: Final[Json] = {
 TRUST_DEFINITION: Final[Json] = {
     "name": "trust",  # the trust list of a Cluster; no template uses it
     "required": False,
-    "schema": {"openAPIV3Schema": SCHEMA},
+    "schema": {"openAPIV3Schema": TRUST_SCHEMA},
 }
 
 _OLD_EXTENSION: Final = "generate-patches.trustplane"  # the runtime extension of earlier releases
@@ -65,7 +65,7 @@ class ClassPatch:
     warnings: tuple[str, ...]
 
 
-def class_patch(
+def generate_class_patch(
     cluster_class: Json,
     templates: Iterable[Json],
     *,
@@ -85,21 +85,21 @@ def class_patch(
     Raises:
         UserError: No patch is correct, or the correct one cannot be determined.
     """
-    chosen, left_out = choose(cluster_class, templates, leave_out)
-    patches = objects(field(cluster_class, "spec", "patches"))
+    chosen, left_out = select_templates(cluster_class, templates, leave_out)
+    patches = objects_in(field(cluster_class, "spec", "patches"))
     others = [patch for patch in patches if not _is_ours(patch)]
     for template in chosen:
         _check(template)
     gates = [_version_conditions(template, with_next_version) for template in chosen]
     refusal = _user_refusal(cluster_class, chosen, others) if with_user else "not requested"
-    makers = [class_pieces.trust, *([] if refusal else [class_pieces.user])]
+    makers = [class_pieces.trust_pieces, *([] if refusal else [class_pieces.user_pieces])]
     pieces = [
         piece
         for make in makers
         for template, gate in zip(chosen, gates, strict=True)
         for piece in make(template, others, gate)
     ]
-    generated = tuple(class_pieces.documents(pieces, {str(patch.get("name")) for patch in others}))
+    generated = tuple(class_pieces.compose_patches(pieces, {str(patch.get("name")) for patch in others}))
     definitions = (TRUST_DEFINITION, *(() if refusal else (USER_DEFINITION,)))
     overwrites = tuple(_overwrite_warnings(patches, chosen))
     ours = [patch for patch in patches if _is_ours(patch)]
@@ -115,7 +115,7 @@ def class_patch(
     )
 
 
-def is_at_least(version: str, least: str) -> bool:
+def is_version_at_least(version: str, least: str) -> bool:
     """Return whether a Kubernetes version, such as v1.36.3+vmware.1, is at least `least`; False if one is invalid.
 
     The comparison is the one of `--with-next-version`.
@@ -129,7 +129,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number or 0) for number in match.groups()) if match else ()
 
 
-def _version_conditions(template: Template, version: str) -> tuple[str, ...]:
+def _version_conditions(template: ClassTemplate, version: str) -> tuple[str, ...]:
     if not version:
         return ()
     if not (numbers := _numbers(version)):
@@ -143,7 +143,7 @@ def _version_conditions(template: Template, version: str) -> tuple[str, ...]:
 def _is_ours(patch: Json) -> bool:
     if "external" in patch:
         return bool(field(patch, "external", "generatePatchesExtension") == _OLD_EXTENSION)
-    is_user = re.fullmatch(rf"{USER_NAME}(-\w+)*", str(patch.get("name")))
+    is_user = re.fullmatch(rf"{USER_PATCH_NAME}(-\w+)*", str(patch.get("name")))
     return bool(is_user or any(path in json.dumps(patch) for path in _OUR_FILES))
 
 
@@ -151,17 +151,18 @@ def _without_description(patch: Json) -> Json:
     return {name: value for name, value in patch.items() if name != "description"}
 
 
-def _check(template: Template) -> None:
+def _check(template: ClassTemplate) -> None:
     """Refuse a template that has one of our files: Cluster API creates no machine with a duplicate file."""
-    if any(path in json.dumps(field(template.content, *SPECS[template.kind])) for path in _OUR_FILES):
+    if any(path in json.dumps(field(template.content, *SPEC_PATHS[template.kind])) for path in _OUR_FILES):
         raise UserError(
-            f"The template of {whose(template)} already has file {bootstrap.BUNDLE_FILE} or {bootstrap.UNPACK_FILE}",
+            f"The template of {machines_name(template)} already has file "
+            f"{bootstrap.BUNDLE_FILE} or {bootstrap.UNPACK_FILE}",
             why="a template does not know the cluster's name, so only a patch can add these files",
             next_step="Remove the files and the command from the template",
         )
 
 
-def _user_refusal(cluster_class: Json, templates: Sequence[Template], others: Sequence[Json]) -> str:
+def _user_refusal(cluster_class: Json, templates: Sequence[ClassTemplate], others: Sequence[Json]) -> str:
     """Return why the user is not added, or an empty text if it is."""
     if bootstrap.NODE_USER in json.dumps([*others, *(template.content for template in templates)]):
         return (
@@ -174,7 +175,7 @@ def _user_refusal(cluster_class: Json, templates: Sequence[Template], others: Se
 
 
 def _variables(cluster_class: Json) -> dict[str, Json]:
-    variables = objects(field(cluster_class, "spec", "variables"))
+    variables = objects_in(field(cluster_class, "spec", "variables"))
     return {str(variable.get("name")): variable for variable in variables}
 
 
@@ -187,13 +188,16 @@ def _extension_warnings(others: Sequence[Json]) -> Iterator[str]:
             )
 
 
-def _overwrite_warnings(patches: Sequence[Json], templates: Sequence[Template]) -> Iterator[str]:
+def _overwrite_warnings(patches: Sequence[Json], templates: Sequence[ClassTemplate]) -> Iterator[str]:
     """Yield a warning for each patch after ours that overwrites a list which ours changed."""
     first = next((number for number, patch in enumerate(patches) if _is_ours(patch)), len(patches))
     for patch in [patch for patch in patches[first:] if not _is_ours(patch)]:
         for template in templates:
-            if lists := [name for name in LISTS if replaces(patch, template, (*SPECS[template.kind], name))]:
+            if lists := [
+                name for name in PATCHED_LISTS if overwrites_list(patch, template, (*SPEC_PATHS[template.kind], name))
+            ]:
                 yield (
                     f"Patch {patch.get('name')} comes after {patches[first].get('name')} and overwrites "
-                    f"{', '.join(lists)} of {whose(template)}, which removes the trust: put Trustplane's patches last"
+                    f"{', '.join(lists)} of {machines_name(template)}, which removes the trust: "
+                    "put Trustplane's patches last"
                 )

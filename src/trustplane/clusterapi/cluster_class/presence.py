@@ -14,7 +14,7 @@ from typing import Any, Final
 from trustplane.api.fields import field
 from trustplane.api.meta import Json
 
-Path = tuple[str, ...]
+FieldPath = tuple[str, ...]
 
 _ADDS: Final = "adds"
 _REMOVES: Final = "removes"
@@ -33,7 +33,7 @@ _KEYWORDS: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Template:
+class ClassTemplate:
     """A template of a class, and the fields by which patches select it."""
 
     api_version: str  # as the class writes it: selectors compare strings
@@ -56,30 +56,30 @@ class Presence:
         return not (self.always or self.conditions or self.unsure)
 
 
-def presence(template: Template, path: Path, patches: Iterable[Json]) -> Presence:
+def determine_presence(template: ClassTemplate, path: FieldPath, patches: Iterable[Json]) -> Presence:
     """Return whether a template has a list or object, not empty, after these patches of its class."""
     result = Presence(always=_exists(field(template.content, *path)))
     for patch in patches:
-        effects = [effect for operation in operations(patch, template) if (effect := _effect(operation, path))]
-        condition = condition_of(patch.get("enabledIf"))
+        effects = [effect for operation in patch_operations(patch, template) if (effect := _effect(operation, path))]
+        condition = parse_enabled_if(patch.get("enabledIf"))
         if effects and condition != "false":
             result = _after(result, effects[-1], condition, str(patch.get("name")))
     return result
 
 
-def replaces(patch: Json, template: Template, path: Path) -> bool:
+def overwrites_list(patch: Json, template: ClassTemplate, path: FieldPath) -> bool:
     """Return whether a patch sets or removes a whole list of a template, regardless of its items."""
-    return any(_effect(operation, path) for operation in operations(patch, template))
+    return any(_effect(operation, path) for operation in patch_operations(patch, template))
 
 
-def operations(patch: Json, template: Template) -> Iterator[Json]:
+def patch_operations(patch: Json, template: ClassTemplate) -> Iterator[Json]:
     """Yield the operations of an inline patch on a template."""
     for definition in patch.get("definitions") or ():
         if _selects(definition.get("selector") or {}, template):
             yield from definition.get("jsonPatches") or ()
 
 
-def condition_of(enabled_if: Any) -> str | None:
+def parse_enabled_if(enabled_if: Any) -> str | None:
     """Return `enabledIf` as a boolean expression, possibly `true` or `false`; None if its form is unknown.
 
     A patch is enabled if its `enabledIf` renders to the text `true`.
@@ -114,7 +114,7 @@ def _after(before: Presence, effect: str, condition: str | None, name: str) -> P
     return Presence(unsure=name)
 
 
-def _effect(operation: Json, path: Path) -> str:
+def _effect(operation: Json, path: FieldPath) -> str:
     """Return the effect of an operation on the value at a path as a whole; empty if none."""
     pointer = str(operation.get("path", "")).removeprefix("/")
     target = tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/"))
@@ -132,7 +132,7 @@ def _exists(value: Any) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and bool(value))
 
 
-def _selects(selector: Json, template: Template) -> bool:
+def _selects(selector: Json, template: ClassTemplate) -> bool:
     if (selector.get("apiVersion"), selector.get("kind")) != (template.api_version, template.kind):
         return False
     resources = selector.get("matchResources") or {}

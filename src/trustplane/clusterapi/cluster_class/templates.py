@@ -7,23 +7,26 @@ from typing import Any, Final, NamedTuple
 
 from trustplane.api.fields import field
 from trustplane.api.meta import Json
-from trustplane.clusterapi.cluster_class.presence import Path, Template
+from trustplane.clusterapi.cluster_class.presence import ClassTemplate, FieldPath
 from trustplane.errors import UserError
 
-CONTROL_PLANE: Final = "KubeadmControlPlaneTemplate"
-WORKER: Final = "KubeadmConfigTemplate"
-SPECS: Final[Mapping[str, Path]] = {  # path of the KubeadmConfigSpec
-    CONTROL_PLANE: ("spec", "template", "spec", "kubeadmConfigSpec"),
-    WORKER: ("spec", "template", "spec"),
+CONTROL_PLANE_TEMPLATE: Final = "KubeadmControlPlaneTemplate"
+WORKER_TEMPLATE: Final = "KubeadmConfigTemplate"
+SPEC_PATHS: Final[Mapping[str, FieldPath]] = {  # path of the KubeadmConfigSpec
+    CONTROL_PLANE_TEMPLATE: ("spec", "template", "spec", "kubeadmConfigSpec"),
+    WORKER_TEMPLATE: ("spec", "template", "spec"),
 }
 
-_GROUPS: Final = {CONTROL_PLANE: "controlplane.cluster.x-k8s.io", WORKER: "bootstrap.cluster.x-k8s.io"}
+_GROUPS: Final = {
+    CONTROL_PLANE_TEMPLATE: "controlplane.cluster.x-k8s.io",
+    WORKER_TEMPLATE: "bootstrap.cluster.x-k8s.io",
+}
 _VERSION: Final = re.compile(r"v\d{1,3}(?:(?:alpha|beta)\d{1,3})?", re.ASCII)
 _WINDOWS_NAME: Final = re.compile(r"(?i)(?:^|[^a-z])win(?:dows)?(?:[^a-z]|$)")
 _WINDOWS_TEXT: Final = re.compile(r'(?i)npipe:|powershell|"path": "[a-z]:')
 
 
-class Reference(NamedTuple):
+class TemplateReference(NamedTuple):
     """A class's reference to a template in its namespace."""
 
     api_version: str
@@ -37,26 +40,26 @@ class Reference(NamedTuple):
         return bool(_GROUPS.get(self.kind) == group and _VERSION.fullmatch(version))
 
 
-class Chosen(NamedTuple):
+class TemplateSelection(NamedTuple):
     """Templates to patch, and why the machines of others are left out."""
 
-    templates: tuple[Template, ...]
+    templates: tuple[ClassTemplate, ...]
     left_out: tuple[str, ...]
 
 
-def references(cluster_class: Json) -> tuple[Reference, ...]:
+def template_references(cluster_class: Json) -> tuple[TemplateReference, ...]:
     """Return the templates that `class_patch` requires."""
     return tuple(dict.fromkeys(reference for _, reference in _machines(cluster_class) if reference.is_known))
 
 
-def choose(cluster_class: Json, templates: Iterable[Json], leave_out: Collection[str]) -> Chosen:
+def select_templates(cluster_class: Json, templates: Iterable[Json], leave_out: Collection[str]) -> TemplateSelection:
     """Choose the templates; arguments as in `class_patch`.
 
     Raises:
         UserError: A referenced template or a named class does not exist, or no template remains.
     """
     known = {
-        Reference(template["apiVersion"], template["kind"], template["metadata"]["name"]): template
+        TemplateReference(template["apiVersion"], template["kind"], template["metadata"]["name"]): template
         for template in templates
     }
     machines = list(_machines(cluster_class))
@@ -67,10 +70,10 @@ def choose(cluster_class: Json, templates: Iterable[Json], leave_out: Collection
         if reason := "you left it out" if name in leave_out else _reason(name, reference, known):
             left_out.append(f"{f'MachineDeployment class {name}' if name else 'the control plane'}: {reason}")
         else:
-            chosen.append(Template(reference.api_version, reference.kind, name, known[reference]))
+            chosen.append(ClassTemplate(reference.api_version, reference.kind, name, known[reference]))
     left_out += [
         f"MachinePool class {pool.get('class')}: Trustplane does not support MachinePools"
-        for pool in objects(field(cluster_class, "spec", "workers", "machinePools"))
+        for pool in objects_in(field(cluster_class, "spec", "workers", "machinePools"))
     ]
     if not chosen:
         raise UserError(
@@ -78,30 +81,30 @@ def choose(cluster_class: Json, templates: Iterable[Json], leave_out: Collection
             why="; ".join(left_out),
             next_step="Use a class with Linux machines of kubeadm's bootstrap provider",
         )
-    return Chosen(tuple(chosen), tuple(left_out))
+    return TemplateSelection(tuple(chosen), tuple(left_out))
 
 
-def objects(value: Any) -> list[Json]:
+def objects_in(value: Any) -> list[Json]:
     """Return the objects in a list; other items and other values are ignored."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _machines(cluster_class: Json) -> Iterator[tuple[str, Reference]]:
+def _machines(cluster_class: Json) -> Iterator[tuple[str, TemplateReference]]:
     """Yield the control plane, with an empty name, and the MachineDeployment classes, of v1beta2 or v1beta1."""
     yield "", _reference(field(cluster_class, "spec", "controlPlane"))
-    for deployment in objects(field(cluster_class, "spec", "workers", "machineDeployments")):
+    for deployment in objects_in(field(cluster_class, "spec", "workers", "machineDeployments")):
         bootstrap = deployment.get("bootstrap") or field(deployment, "template", "bootstrap")
         yield str(deployment.get("class", "")), _reference(bootstrap)
 
 
-def _reference(holder: Any) -> Reference:
+def _reference(holder: Any) -> TemplateReference:
     reference = field(holder, "templateRef") or field(holder, "ref")
-    return Reference(*(str(field(reference, name) or "") for name in ("apiVersion", "kind", "name")))
+    return TemplateReference(*(str(field(reference, name) or "") for name in ("apiVersion", "kind", "name")))
 
 
-def _reason(name: str, reference: Reference, known: Mapping[Reference, Json]) -> str:
+def _reason(name: str, reference: TemplateReference, known: Mapping[TemplateReference, Json]) -> str:
     """Return why machines are left out, or an empty text if they are not."""
-    expected = WORKER if name else CONTROL_PLANE
+    expected = WORKER_TEMPLATE if name else CONTROL_PLANE_TEMPLATE
     if not reference.kind:
         return "it has no template"
     if reference.kind != expected or not reference.is_known:

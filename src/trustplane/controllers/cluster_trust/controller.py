@@ -25,16 +25,16 @@ from trustplane.api.keys import Key
 from trustplane.api.meta import Condition, Json
 from trustplane.clusterapi import left_out
 from trustplane.clusterapi.node_state import NodeFacts
-from trustplane.controllers.transitions import turned
-from trustplane.fleet.reading import cluster_key
-from trustplane.fleet.view import View, whole_seconds
+from trustplane.controllers.transitions import changed_conditions
+from trustplane.fleet.reading import cluster_keys
+from trustplane.fleet.view import FleetView, truncate_to_seconds
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import CLUSTER_TRUSTS, FIELD_MANAGER
 from trustplane.reporting.cluster_trust import INVALID, STOPPED, WORST_FIRST, status
-from trustplane.rollout.execution.observation import observed
+from trustplane.rollout.execution.observation import plan_input
 from trustplane.rollout.planning.plan import plan
 
 _POLL_SECONDS = 60.0  # between reads of users' Secrets
@@ -51,7 +51,7 @@ class ClusterTrustReconciler:
         recorder: Recorder of Events.
     """
 
-    def __init__(self, client: Client, view: View, recorder: Recorder) -> None:
+    def __init__(self, client: Client, view: FleetView, recorder: Recorder) -> None:
         self._client = client
         self._view = view
         self._recorder = recorder
@@ -64,9 +64,9 @@ class ClusterTrustReconciler:
             Watch(view.tkcs),
             Watch(view.trusts),
             view.following(),
-            Watch(view.control_planes, cluster_key),
-            Watch(view.pools, cluster_key),
-            Watch(view.secrets, cluster_key),
+            Watch(view.control_planes, cluster_keys),
+            Watch(view.pools, cluster_keys),
+            Watch(view.secrets, cluster_keys),
             Watch(view.configurations, view.all_keys),
             view.selecting(),
             view.checking(),
@@ -81,10 +81,10 @@ class ClusterTrustReconciler:
         # No watch covers Secrets created by users.
         result = Result(requeue_after=0.0 if snapshot.tkc else _POLL_SECONDS)
         trust = snapshot.trust or await self._create(snapshot.cluster)
-        now = whole_seconds(datetime.now(UTC))
-        rollout = plan(observed(snapshot, now=now))
+        now = truncate_to_seconds(datetime.now(UTC))
+        rollout = plan(plan_input(snapshot, now=now))
         new = status(snapshot.nodes, snapshot.sets, snapshot.hosts, rollout=rollout, before=trust.status, now=now)
-        whole = left_out.condition(snapshot.cluster)
+        whole = left_out.exclusion_condition(snapshot.cluster)
         conditions = [
             *(_with_note(condition, snapshot.nodes) for condition in new.conditions),
             *([whole] if whole else []),
@@ -119,7 +119,7 @@ class ClusterTrustReconciler:
             return  # deleted in between; the watch wakes the controller
         # Numbers in messages change with every node; only another status or reason deserves an Event.
         old = {known.type: (known.status, known.reason) for known in trust.status.conditions}
-        for changed in turned(trust.status.conditions, new.conditions, {CURRENT, PROVEN, WHOLE_CLUSTER}):
+        for changed in changed_conditions(trust.status.conditions, new.conditions, {CURRENT, PROVEN, WHOLE_CLUSTER}):
             if old.get(changed.type) != (changed.status, changed.reason):
                 reason, is_warning = f"{changed.type}{changed.reason}", changed.reason in _WARNINGS
                 await self._recorder.event(trust, reason, changed.message, warning=is_warning)

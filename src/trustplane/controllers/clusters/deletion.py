@@ -6,41 +6,41 @@ from trustplane.api.clusterapi import GROUP
 from trustplane.api.core import Secret
 from trustplane.api.keys import key_of
 from trustplane.clusterapi import ssh_secret
-from trustplane.controllers.clusters.ownership import is_owned
-from trustplane.fleet.reading import list_of
+from trustplane.controllers.clusters.ownership import is_owned_by
+from trustplane.fleet.reading import list_cluster_objects
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Result
 from trustplane.kube.errors import ConflictError, NotFoundError
 from trustplane.kube.kinds import CLUSTERS, SECRETS, TANZU_CLUSTERS
 
-FINALIZER = "trustplane.dev/cluster"
+CLUSTER_FINALIZER = "trustplane.dev/cluster"
 
 # Most Secrets are not watched, due to their number; this is the interval for polling the garbage collector's progress.
 _POLL_SECONDS = 1.0
 
 
-async def guard(client: Client, tkc: TanzuKubernetesCluster) -> bool:
+async def ensure_finalizer(client: Client, tkc: TanzuKubernetesCluster) -> bool:
     """Return whether the finalizer is present; otherwise, add it, and the change wakes the controller again.
 
     Without the finalizer, nothing may be created, because a deletion would leave it behind.
     """
-    if FINALIZER in tkc.metadata.finalizers:
+    if CLUSTER_FINALIZER in tkc.metadata.finalizers:
         return True
-    await _set_finalizers(client, tkc, [*tkc.metadata.finalizers, FINALIZER])
+    await _set_finalizers(client, tkc, [*tkc.metadata.finalizers, CLUSTER_FINALIZER])
     return False
 
 
-async def delete(client: Client, tkc: TanzuKubernetesCluster) -> Result | None:
+async def delete_cluster(client: Client, tkc: TanzuKubernetesCluster) -> Result | None:
     """Execute the next step of a cluster's deletion.
 
     Returns:
         None while the Cluster exists; its deletion wakes the controller. Otherwise, the time of the next step, if any.
     """
-    if FINALIZER not in tkc.metadata.finalizers:
+    if CLUSTER_FINALIZER not in tkc.metadata.finalizers:
         return Result()
     key = key_of(tkc)
     cluster = await client.find(CLUSTERS, key.name, key.namespace)
-    if cluster is not None and is_owned(cluster, tkc):
+    if cluster is not None and is_owned_by(cluster, tkc):
         if cluster.metadata.deletion_timestamp is None:
             await client.delete(CLUSTERS, key.name, key.namespace, uid=cluster.metadata.uid)
         return None
@@ -49,7 +49,9 @@ async def delete(client: Client, tkc: TanzuKubernetesCluster) -> Result | None:
     remaining = await _delete_secrets(client, tkc)
     if remaining and cluster is None:
         return Result(requeue_after=_POLL_SECONDS)
-    await _set_finalizers(client, tkc, [finalizer for finalizer in tkc.metadata.finalizers if finalizer != FINALIZER])
+    await _set_finalizers(
+        client, tkc, [finalizer for finalizer in tkc.metadata.finalizers if finalizer != CLUSTER_FINALIZER]
+    )
     return Result()
 
 
@@ -70,10 +72,10 @@ async def _delete_secrets(client: Client, tkc: TanzuKubernetesCluster) -> list[S
     A new cluster with the same name would adopt these just before they disappear.
     """
     key = key_of(tkc)
-    ssh = await client.find(SECRETS, ssh_secret.name_of(key.name), key.namespace)
-    labelled = await list_of(client, SECRETS, key)
+    ssh = await client.find(SECRETS, ssh_secret.ssh_secret_name(key.name), key.namespace)
+    labelled = await list_cluster_objects(client, SECRETS, key)
     for secret in (*labelled, *([ssh] if ssh else [])):
-        if is_owned(secret, tkc):
+        if is_owned_by(secret, tkc):
             await client.delete(SECRETS, secret.metadata.name, key.namespace, uid=secret.metadata.uid)
     return [secret for secret in labelled if _is_of_cluster_api(secret)]
 

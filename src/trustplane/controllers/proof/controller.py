@@ -19,15 +19,15 @@ from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_PROOF, Inspection, 
 from trustplane.api.keys import Key, key_of
 from trustplane.api.registry import Registry
 from trustplane.clusterapi.node_state import NodeFacts
-from trustplane.clusterapi.readiness import holds
-from trustplane.controllers.proof.proof_round import WINDOW, Acts, Due, News, Round
-from trustplane.controllers.proof.pull_secrets import Source, copied
-from trustplane.controllers.proof.pull_secrets import sweep as sweep_copies
+from trustplane.clusterapi.readiness import is_condition_true
+from trustplane.controllers.proof.proof_round import ROUND_SECONDS, DueWork, ProofRound, RoundOperations, RoundSignals
+from trustplane.controllers.proof.pull_secrets import PullSecretSource, copied_pull_secrets
+from trustplane.controllers.proof.pull_secrets import sweep_pull_secrets as sweep_copies
 from trustplane.errors import TransientError
-from trustplane.fleet.inspection import Inspected, Keys, Wanted, inspect
-from trustplane.fleet.reading import cluster_key
-from trustplane.fleet.view import Seen, View
-from trustplane.fleet.workload import workload
+from trustplane.fleet.inspection import DesiredTrust, InspectionResult, SshKeys, inspect_node
+from trustplane.fleet.reading import cluster_keys
+from trustplane.fleet.view import ClusterState, FleetView
+from trustplane.fleet.workload import open_workload_and_report
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
@@ -36,10 +36,17 @@ from trustplane.kube.informer import Change
 from trustplane.kube.kinds import MACHINES, PODS
 from trustplane.kube.tasks import settled
 from trustplane.proof import probe, prover
-from trustplane.proof.prover import Proof, Target
-from trustplane.proof.record import Written
-from trustplane.proof.result import proof_result
-from trustplane.proof.schedule import asked_at, inspection_due_at, merged, questions, silent, wait
+from trustplane.proof.prover import ProbeTarget, Proof
+from trustplane.proof.record import PendingWrites
+from trustplane.proof.result import record_verdict
+from trustplane.proof.schedule import (
+    inspection_due_at,
+    merge_results,
+    probe_record_time,
+    schedule_proofs,
+    silent_registries,
+    time_until_first,
+)
 from trustplane.text import clean
 from trustplane.trust import recorded
 from trustplane.trust.places import files
@@ -63,17 +70,17 @@ class ProofReconciler:
         namespace: Trustplane's own namespace, with the pull secrets.
     """
 
-    def __init__(self, client: Client, view: View, recorder: Recorder, *, namespace: str) -> None:
+    def __init__(self, client: Client, view: FleetView, recorder: Recorder, *, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
         self._view = view
         self._recorder = recorder
-        self._keys = Keys(client)
+        self._keys = SshKeys(client)
         # Prevents repeated probes and inspections while the informers lag.
-        self._proofs: Written[RecordedProof] = Written()
-        self._inspections: Written[Inspection] = Written()
+        self._proofs: PendingWrites[RecordedProof] = PendingWrites()
+        self._inspections: PendingWrites[Inspection] = PendingWrites()
         self._swept: set[str] = set()  # UIDs of Clusters without remains of previous processes
-        self._signals: dict[Key, News] = {}  # by cluster with a round in progress
+        self._signals: dict[Key, RoundSignals] = {}  # by cluster with a round in progress
 
     def controller(self) -> Controller:
         """Return the controller."""
@@ -90,25 +97,25 @@ class ProofReconciler:
     def _notice(self, change: Change[Machine]) -> None:
         """Signal a change of a Machine to the round of its cluster."""
         machine = change.new or change.old
-        for key in cluster_key(machine) if machine else ():
+        for key in cluster_keys(machine) if machine else ():
             if signals := self._signals.get(key):
                 signals.change()
 
     async def reconcile(self, key: Key) -> Result:
         """Run a cluster's due proofs and inspections, and return when the next ones are due."""
         snapshot = await self._view.see(key)
-        if snapshot is None or not holds(snapshot.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
+        if snapshot is None or not is_condition_true(snapshot.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
             return Result()
         has_remains = await self._run_due(key, snapshot)
         latest = await self._view.see(key)
         if latest is None:
             return Result()
         now = datetime.now(UTC)
-        pause = wait(self._due(latest, now), now)
+        pause = time_until_first(self._due(latest, now), now)
         seconds = [] if pause is None else [max(1.0, pause.total_seconds())]
         return Result(requeue_after=min([*seconds, *([_LEFTOVER_SECONDS] if has_remains else [])], default=0.0))
 
-    async def _run_due(self, key: Key, snapshot: Seen) -> bool:
+    async def _run_due(self, key: Key, snapshot: ClusterState) -> bool:
         """Run all due work; return whether pods of other runs remain, to be swept later."""
         due = self._due_now(snapshot)
         sweeps = snapshot.cluster.metadata.uid not in self._swept
@@ -130,14 +137,14 @@ class ProofReconciler:
         has_remains, _ = await settled(prove(), inspect_nodes())  # a failure of one must not end the other
         return bool(has_remains)
 
-    def _due_now(self, snapshot: Seen) -> Due:
+    def _due_now(self, snapshot: ClusterState) -> DueWork:
         now = datetime.now(UTC)
         nodes = self._nodes(snapshot, now)
-        due = [question for question in questions(nodes, snapshot.demand, now) if question.due <= now]
+        due = [question for question in schedule_proofs(nodes, snapshot.demand, now) if question.due <= now]
         inspections = [(self._inspection_due_at(facts, snapshot, now), facts) for facts in nodes]
-        return Due(snapshot, due, _first_due(inspections, now))
+        return DueWork(snapshot, due, _first_due(inspections, now))
 
-    def _nodes(self, snapshot: Seen, now: datetime) -> list[NodeFacts]:
+    def _nodes(self, snapshot: ClusterState, now: datetime) -> list[NodeFacts]:
         return [self._latest(facts, _machine_key(snapshot, facts), now) for facts in snapshot.nodes]
 
     def _latest(self, facts: NodeFacts, key: Key, now: datetime) -> NodeFacts:
@@ -146,28 +153,28 @@ class ProofReconciler:
         is_latest = proof is facts.proof and inspection is facts.inspection
         return facts if is_latest else replace(facts, proof=proof, inspection=inspection)
 
-    def _due(self, snapshot: Seen, now: datetime) -> list[datetime | None]:
+    def _due(self, snapshot: ClusterState, now: datetime) -> list[datetime | None]:
         """Return when the first proof and each inspection are due."""
         demand, nodes = snapshot.demand, self._nodes(snapshot, now)
-        first = [question.due for question in questions(nodes, demand, now)[:1]]
+        first = [question.due for question in schedule_proofs(nodes, demand, now)[:1]]
         return [*first, *(self._inspection_due_at(facts, snapshot, now) for facts in nodes)]
 
-    def _inspection_due_at(self, facts: NodeFacts, snapshot: Seen, now: datetime) -> datetime | None:
+    def _inspection_due_at(self, facts: NodeFacts, snapshot: ClusterState, now: datetime) -> datetime | None:
         return self._keys.due_at(key_of(snapshot.cluster), inspection_due_at(facts, snapshot.demand, now))
 
-    async def _prove(self, key: Key, due: Due) -> bool:
+    async def _prove(self, key: Key, due: DueWork) -> bool:
         snapshot, uid = due.seen, due.seen.cluster.metadata.uid
-        source = Source(self._client, self._namespace, key.namespace)
+        source = PullSecretSource(self._client, self._namespace, key.namespace)
         sweeps = uid not in self._swept
         self._swept.discard(uid)  # until a sweep shows that nothing remains, even if the run fails
-        async with workload(self._client, key) as opened:
+        async with open_workload_and_report(self._client, key) as opened:
             if sweeps:
                 await _sweep(opened)
             if due.questions:
                 hosts = {question.host for question in due.questions}
                 registries = [registry for registry in snapshot.registries if registry.spec.host in hosts]
-                await prover.prepare(opened)
-                async with copied(source, opened, registries) as secrets, asyncio.timeout(_LIMIT):
+                await prover.ensure_probe_namespace(opened)
+                async with copied_pull_secrets(source, opened, registries) as secrets, asyncio.timeout(_LIMIT):
                     targets = {registry.spec.host: _target(registry, secrets) for registry in registries}
                     await self._run_round(key, opened, due, targets)
             has_remains = await _sweep(opened)
@@ -175,42 +182,44 @@ class ProofReconciler:
             self._swept.add(uid)
         return has_remains
 
-    async def _run_round(self, key: Key, opened: Client, due: Due, targets: Mapping[str, Target]) -> None:
+    async def _run_round(self, key: Key, opened: Client, due: DueWork, targets: Mapping[str, ProbeTarget]) -> None:
         """Run one round; work that does not begin in time is left to the next round."""
         slots = asyncio.Semaphore(_CONNECTIONS)
 
-        async def due_now() -> Due | None:
+        async def due_now() -> DueWork | None:
             latest = await self._view.see(key)
             return self._due_now(latest) if latest else None
 
-        async def inspect_node(snapshot: Seen, facts: NodeFacts) -> None:
+        async def inspect_node(snapshot: ClusterState, facts: NodeFacts) -> None:
             async with slots:
                 if secret := await self._keys.find(key):
                     await self._inspect_one(key, snapshot, facts, secret)
 
-        silent_hosts = silent(self._nodes(due.seen, datetime.now(UTC)), due.seen.demand)
-        signals = self._signals[key] = News()
+        silent_hosts = silent_registries(self._nodes(due.seen, datetime.now(UTC)), due.seen.demand)
+        signals = self._signals[key] = RoundSignals()
         try:
-            acts = Acts(due=due_now, record=self._record_proof, look=inspect_node)
-            await Round(due, targets, silent_hosts, acts, signals).run(opened)
+            acts = RoundOperations(due=due_now, record=self._record_proof, look=inspect_node)
+            await ProofRound(due, targets, silent_hosts, acts, signals).run(opened)
         finally:
             del self._signals[key]
 
-    async def _record_proof(self, snapshot: Seen, facts: NodeFacts, proofs: Sequence[Proof]) -> NodeFacts:
+    async def _record_proof(self, snapshot: ClusterState, facts: NodeFacts, proofs: Sequence[Proof]) -> NodeFacts:
         """Merge results into a node's record; return the updated facts."""
         demand = snapshot.demand
-        results = [proof_result(proof.host, proof.verdict, asked_at(proof.began, facts, demand)) for proof in proofs]
-        record = merged(facts, results, digest=facts.digest, hosts=snapshot.hosts)
+        results = [
+            record_verdict(proof.host, proof.verdict, probe_record_time(proof.began, facts, demand)) for proof in proofs
+        ]
+        record = merge_results(facts, results, digest=facts.digest, hosts=snapshot.hosts)
         if await self._annotate(snapshot, facts, {TRUST_PROOF: record}):
             self._proofs.note(_machine_key(snapshot, facts), record, datetime.now(UTC))
         return replace(facts, proof=record)
 
-    async def _inspect(self, key: Key, snapshot: Seen, nodes: Sequence[NodeFacts]) -> None:
+    async def _inspect(self, key: Key, snapshot: ClusterState, nodes: Sequence[NodeFacts]) -> None:
         secret = await self._keys.find(key) if nodes else ""
         if not secret:
             return
         slots, clock = asyncio.Semaphore(_CONNECTIONS), asyncio.get_running_loop().time
-        end = clock() + WINDOW
+        end = clock() + ROUND_SECONDS
 
         async def inspect_in_time(facts: NodeFacts) -> None:
             async with slots:
@@ -219,23 +228,23 @@ class ProofReconciler:
 
         await settled(*(inspect_in_time(facts) for facts in nodes))
 
-    async def _inspect_one(self, key: Key, snapshot: Seen, facts: NodeFacts, secret: str) -> None:
+    async def _inspect_one(self, key: Key, snapshot: ClusterState, facts: NodeFacts, secret: str) -> None:
         machine = snapshot.machines[facts.machine]
-        result = await inspect(self._client, machine, secret, facts, self._desired(key, snapshot))
+        result = await inspect_node(self._client, machine, secret, facts, self._desired(key, snapshot))
         await self._record_inspection(snapshot, facts, result)
 
-    def _desired(self, key: Key, snapshot: Seen) -> Wanted:
+    def _desired(self, key: Key, snapshot: ClusterState) -> DesiredTrust:
         async def confirm() -> None:
             latest = await self._view.see(key)
             if latest is None or latest.sets.digest != snapshot.sets.digest:
                 raise TransientError("The trust set of the node changed during the repair")
 
         content = files(snapshot.sets.in_force) if snapshot.sets.in_force is not None else None
-        return Wanted(content, snapshot.hosts, confirm if snapshot.is_automatic else None)
+        return DesiredTrust(content, snapshot.hosts, confirm if snapshot.is_automatic else None)
 
-    async def _record_inspection(self, snapshot: Seen, facts: NodeFacts, result: Inspected) -> None:
+    async def _record_inspection(self, snapshot: ClusterState, facts: NodeFacts, result: InspectionResult) -> None:
         now, inspection = datetime.now(UTC), result.inspection
-        inspection.at = asked_at(inspection.at or now, facts, snapshot.demand)
+        inspection.at = probe_record_time(inspection.at or now, facts, snapshot.demand)
         for name in ("message", "hidden", "refusal", "error"):  # contain untrusted text of the node
             setattr(inspection, name, clean(getattr(inspection, name), _MESSAGE))
         values: dict[str, Any] = {clustertrust.TRUST_INSPECTION: inspection}
@@ -246,7 +255,7 @@ class ProofReconciler:
         self._inspections.note(_machine_key(snapshot, facts), inspection, now)
         await self._report(snapshot, facts, result)
 
-    async def _report(self, snapshot: Seen, facts: NodeFacts, result: Inspected) -> None:
+    async def _report(self, snapshot: ClusterState, facts: NodeFacts, result: InspectionResult) -> None:
         inspection, before = result.inspection, facts.inspection
         if result.applied:
             await self._recorder.event(snapshot.cluster, "TrustRepaired", f"{facts.node}: Trustplane repaired drift")
@@ -259,7 +268,7 @@ class ProofReconciler:
         if inspection.error:
             _log.info("cannot inspect node", machine=facts.machine, error=inspection.error)
 
-    async def _annotate(self, snapshot: Seen, facts: NodeFacts, values: dict[str, Any]) -> bool:
+    async def _annotate(self, snapshot: ClusterState, facts: NodeFacts, values: dict[str, Any]) -> bool:
         annotations = {name: recorded.text(value) for name, value in values.items()}
         namespace = snapshot.cluster.metadata.namespace
         try:
@@ -272,12 +281,12 @@ class ProofReconciler:
 async def _sweep(opened: Client) -> bool:
     """Delete remains of past runs in a workload cluster; return whether pods or copies of other runs exist."""
     now = datetime.now(UTC)
-    await prover.sweep(opened, now)
-    pods = await opened.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR)
+    await prover.sweep_probes(opened, now)
+    pods = await opened.list(PODS, probe.PROBE_NAMESPACE, labels=probe.PROBE_SELECTOR)
     return await sweep_copies(opened, now) or bool(pods)
 
 
-def _machine_key(snapshot: Seen, facts: NodeFacts) -> Key:
+def _machine_key(snapshot: ClusterState, facts: NodeFacts) -> Key:
     """Return the key of a node's Machine; the Machine may be deleted by now."""
     return Key(snapshot.cluster.metadata.namespace, facts.machine)
 
@@ -288,6 +297,6 @@ def _first_due(times: Iterable[tuple[datetime | None, NodeFacts]], now: datetime
     return [facts for _, facts in sorted(due, key=lambda timed: timed[0])]
 
 
-def _target(registry: Registry, secrets: Mapping[str, str]) -> Target:
+def _target(registry: Registry, secrets: Mapping[str, str]) -> ProbeTarget:
     host = registry.spec.host
-    return Target(host, registry.spec.probe_image or None, secrets.get(host))
+    return ProbeTarget(host, registry.spec.probe_image or None, secrets.get(host))

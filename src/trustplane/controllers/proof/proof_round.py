@@ -13,22 +13,22 @@ from typing import Final
 
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.errors import TrustplaneError
-from trustplane.fleet.view import Seen
+from trustplane.fleet.view import ClusterState
 from trustplane.kube.client import Client
 from trustplane.kube.tasks import together
 from trustplane.proof import prover
-from trustplane.proof.agenda import Agenda
-from trustplane.proof.prover import Job, Proof, Target
-from trustplane.proof.record import Outbox
-from trustplane.proof.schedule import Question
+from trustplane.proof.agenda import JobQueue
+from trustplane.proof.prover import ProbeJob, ProbeTarget, Proof
+from trustplane.proof.record import ProofOutbox
+from trustplane.proof.schedule import DueProof
 
-WINDOW: Final = 60.0  # seconds in which probes begin; later ones belong to the next round
+ROUND_SECONDS: Final = 60.0  # seconds in which probes begin; later ones belong to the next round
 _REST: Final = 0.05  # seconds between two checks of due work,
 _SHARE: Final = 9  # plus this multiple of a check's duration, which limits CPU use with many nodes
 
 
 @dataclass(frozen=True)
-class Due:
+class DueWork:
     """The due work of a cluster at one time.
 
     Attributes:
@@ -37,13 +37,13 @@ class Due:
         looks: Nodes with a due inspection.
     """
 
-    seen: Seen
-    questions: Sequence[Question]
+    seen: ClusterState
+    questions: Sequence[DueProof]
     looks: Sequence[NodeFacts]
 
 
 @dataclass(frozen=True)
-class Acts:
+class RoundOperations:
     """The operations of a round, provided by the controller.
 
     Attributes:
@@ -52,12 +52,12 @@ class Acts:
         look: Inspect a node, and record the result.
     """
 
-    due: Callable[[], Awaitable[Due | None]]
-    record: Callable[[Seen, NodeFacts, Sequence[Proof]], Awaitable[NodeFacts]]
-    look: Callable[[Seen, NodeFacts], Awaitable[None]]
+    due: Callable[[], Awaitable[DueWork | None]]
+    record: Callable[[ClusterState, NodeFacts, Sequence[Proof]], Awaitable[NodeFacts]]
+    look: Callable[[ClusterState, NodeFacts], Awaitable[None]]
 
 
-class News:
+class RoundSignals:
     """Signals to a round: changes that may make work due, and progress of awaited work."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class News:
         return is_change
 
 
-class Round:
+class ProofRound:
     """Run due probes and inspections until nothing is due or in progress.
 
     Args:
@@ -96,7 +96,12 @@ class Round:
     """
 
     def __init__(
-        self, begin: Due, targets: Mapping[str, Target], silent: frozenset[str], acts: Acts, news: News
+        self,
+        begin: DueWork,
+        targets: Mapping[str, ProbeTarget],
+        silent: frozenset[str],
+        acts: RoundOperations,
+        news: RoundSignals,
     ) -> None:
         self._snapshot = begin.seen
         self._targets = targets
@@ -108,8 +113,8 @@ class Round:
         self._postponed: set[str] = set()  # Nodes to probe again once their pending results are recorded
         self._inspected = {_change_of(facts) for facts in begin.looks}
         self._inspecting: set[str] = set()  # Machines with an inspection in progress
-        self._agenda: Agenda[Job] = Agenda()
-        self._outbox = Outbox(self._record, ())
+        self._agenda: JobQueue[ProbeJob] = JobQueue()
+        self._outbox = ProofOutbox(self._record, ())
         self._is_over = False
         self._failure: TrustplaneError | None = None
         self._add_probes(begin.questions)
@@ -129,7 +134,9 @@ class Round:
 
     async def _listen(self, client: Client) -> None:
         try:
-            async with aclosing(prover.ask(client, self._agenda, silent=self._silent, window=WINDOW)) as run:
+            async with aclosing(
+                prover.run_probes(client, self._agenda, silent=self._silent, window=ROUND_SECONDS)
+            ) as run:
                 async for proof in run:
                     self._outbox.put(proof)
         finally:
@@ -149,7 +156,7 @@ class Round:
     async def _follow(self) -> None:
         """Add work that becomes due, until none is left; then let the round end."""
         clock = asyncio.get_running_loop().time
-        end = clock() + WINDOW
+        end = clock() + ROUND_SECONDS
         async with asyncio.TaskGroup() as inspections:
             while not self._is_over and clock() < end:
                 if self._news.take_change():
@@ -169,7 +176,7 @@ class Round:
             self._add_probes(due.questions)
         await asyncio.sleep(_REST + _SHARE * (clock() - began))
 
-    def _add_probes(self, questions: Sequence[Question]) -> None:
+    def _add_probes(self, questions: Sequence[DueProof]) -> None:
         for question in questions:
             facts, host = question.facts, question.host
             probe = (facts.machine, host, facts.changed_at)
@@ -193,7 +200,7 @@ class Round:
         self._postponed.add(facts.node)
         return True
 
-    def _inspect(self, due: Due, inspections: asyncio.TaskGroup) -> None:
+    def _inspect(self, due: DueWork, inspections: asyncio.TaskGroup) -> None:
         for facts in due.looks:
             change = _change_of(facts)
             if change not in self._inspected:
@@ -201,7 +208,7 @@ class Round:
                 self._inspecting.add(facts.machine)
                 inspections.create_task(self._inspect_node(due.seen, facts))
 
-    async def _inspect_node(self, snapshot: Seen, facts: NodeFacts) -> None:
+    async def _inspect_node(self, snapshot: ClusterState, facts: NodeFacts) -> None:
         try:
             await self._acts.look(snapshot, facts)
         except TrustplaneError as error:  # does not affect proofs

@@ -14,19 +14,19 @@ from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import NAMESPACES, SECRETS
 from trustplane.proof import probe, pull_secret
-from trustplane.proof.prover import prepare
+from trustplane.proof.prover import ensure_probe_namespace
 
-TYPE = "kubernetes.io/dockerconfigjson"
+PULL_SECRET_TYPE = "kubernetes.io/dockerconfigjson"  # noqa: S105 - a type
 _KEY = ".dockerconfigjson"
 _COMPONENT = "probe-pull-secret"
-_SELECTOR = f"{probe.COMPONENT_LABEL}={_COMPONENT}"
-LIFE = timedelta(minutes=10)  # longer than any run, to prevent runs from deleting each other's copies
+_SELECTOR = f"{probe.PROBE_LABEL}={_COMPONENT}"
+COPY_LIFETIME = timedelta(minutes=10)  # longer than any run, to prevent runs from deleting each other's copies
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Source:
+class PullSecretSource:
     """The source of pull secrets, and the tenant that requests copies.
 
     Attributes:
@@ -41,7 +41,9 @@ class Source:
 
 
 @asynccontextmanager
-async def copied(source: Source, workload: Client, registries: Sequence[Registry]) -> AsyncIterator[Mapping[str, str]]:
+async def copied_pull_secrets(
+    source: PullSecretSource, workload: Client, registries: Sequence[Registry]
+) -> AsyncIterator[Mapping[str, str]]:
     """Copy the pull secrets that a cluster may use, for the duration of the block; yield the copies' names by host.
 
     Registries are left out if their Secret is missing, has another type, or is not allowed: the response to an
@@ -56,29 +58,31 @@ async def copied(source: Source, workload: Client, registries: Sequence[Registry
         yield names
 
 
-async def sweep(workload: Client, now: datetime) -> bool:
+async def sweep_pull_secrets(workload: Client, now: datetime) -> bool:
     """Delete expired copies; return whether others remain."""
-    copies = await workload.list(SECRETS, probe.NAMESPACE, labels=_SELECTOR)
+    copies = await workload.list(SECRETS, probe.PROBE_NAMESPACE, labels=_SELECTOR)
     expired = [copy for copy in copies if probe.has_expired(copy.metadata.annotations.get(probe.EXPIRES_AT, ""), now)]
     for copy in expired:
-        await workload.delete(SECRETS, copy.metadata.name, probe.NAMESPACE)
+        await workload.delete(SECRETS, copy.metadata.name, probe.PROBE_NAMESPACE)
     return len(expired) < len(copies)
 
 
-async def _allowed(source: Source, registries: Sequence[Registry]) -> dict[str, str]:
+async def _allowed(source: PullSecretSource, registries: Sequence[Registry]) -> dict[str, str]:
     """Return the Secrets that a cluster may use, by host; reads current labels, to respect the latest change."""
     with_secret = [registry for registry in registries if registry.spec.pull_secret_ref]
     if not with_secret:
         return {}
     tenant = await source.client.find(NAMESPACES, source.tenant)
     labels = (tenant or {}).get("metadata", {}).get("labels") or {}
-    names = {registry.spec.host: pull_secret.secret_for(registry, labels, source.namespace) for registry in with_secret}
+    names = {
+        registry.spec.host: pull_secret.pull_secret_for(registry, labels, source.namespace) for registry in with_secret
+    }
     return {host: name for host, name in names.items() if name}
 
 
-async def _data(source: Source, name: str) -> str:
+async def _data(source: PullSecretSource, name: str) -> str:
     secret = await source.client.find(SECRETS, name, source.namespace)
-    if secret is None or secret.type != TYPE or _KEY not in secret.data:
+    if secret is None or secret.type != PULL_SECRET_TYPE or _KEY not in secret.data:
         _log.warning(
             "pull secret is missing or has another type, pulling anonymously", secret=f"{source.namespace}/{name}"
         )
@@ -89,18 +93,18 @@ async def _data(source: Source, name: str) -> str:
 @asynccontextmanager
 async def _copy(workload: Client, data: str) -> AsyncIterator[str]:
     name = f"probe-pull-{secrets.token_hex(6)}"
-    expires = (datetime.now(UTC) + LIFE).isoformat(timespec="seconds")
+    expires = (datetime.now(UTC) + COPY_LIFETIME).isoformat(timespec="seconds")
     body: Json = {
         "metadata": {
             "name": name,
-            "namespace": probe.NAMESPACE,
-            "labels": {probe.COMPONENT_LABEL: _COMPONENT},
+            "namespace": probe.PROBE_NAMESPACE,
+            "labels": {probe.PROBE_LABEL: _COMPONENT},
             "annotations": {probe.EXPIRES_AT: expires},
         },
-        "type": TYPE,
+        "type": PULL_SECRET_TYPE,
         "data": {_KEY: data},
     }
-    await prepare(workload)
+    await ensure_probe_namespace(workload)
     await workload.create(SECRETS, body)
     try:
         yield name
@@ -110,6 +114,6 @@ async def _copy(workload: Client, data: str) -> AsyncIterator[str]:
 
 async def _delete(workload: Client, name: str) -> None:
     try:
-        await workload.delete(SECRETS, name, probe.NAMESPACE)
+        await workload.delete(SECRETS, name, probe.PROBE_NAMESPACE)
     except TransientError as error:
         _log.warning("cannot delete copy of a pull secret, leaving it to the next run", secret=name, error=str(error))

@@ -17,16 +17,16 @@ from trustplane.api.crds.fitting import fitted
 from trustplane.api.keys import Key, key_of
 from trustplane.api.pod import PodMetadata
 from trustplane.api.registry import Registry
-from trustplane.clusterapi.readiness import holds
+from trustplane.clusterapi.readiness import is_condition_true
 from trustplane.controllers.metrics import FAILING_PULLS
 from trustplane.controllers.pulls import events
-from trustplane.controllers.pulls.events import Telling
+from trustplane.controllers.pulls.events import PullExplanation
 from trustplane.controllers.pulls.watch import PullWatch
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.explanation import Evidence, explain
 from trustplane.diagnosis.pulls import CauseCache, FailedPull
-from trustplane.fleet.view import Seen, View, whole_seconds
-from trustplane.fleet.workload import workload
+from trustplane.fleet.view import ClusterState, FleetView, truncate_to_seconds
+from trustplane.fleet.workload import open_workload_and_report
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
@@ -38,7 +38,7 @@ from trustplane.reporting.pull_failures import Failing, Failures
 from trustplane.reporting.registry_assessment import Knowledge, knowledge, on_node, registry_named
 from trustplane.trust.entries import TrustSet
 
-FIELD_MANAGER: Final = "trustplane-pulls"
+PULLS_FIELD_MANAGER: Final = "trustplane-pulls"
 # An unknown cause does not help users, and a throttled kubelet retries soon.
 _NOT_REPORTED: Final = frozenset({Code.UNKNOWN, Code.KUBELET_THROTTLED})
 _MEMORY: Final = 4096  # combinations of a registry and the trust sets of a cluster
@@ -75,7 +75,7 @@ class _Report:
 
     listed: list[PullFailure]
     more: int  # failing pods beyond the list
-    tellings: list[Telling]  # at most one more than a batch
+    tellings: list[PullExplanation]  # at most one more than a batch
 
 
 class PullReconciler:
@@ -86,7 +86,7 @@ class PullReconciler:
         view: The view of clusters.
     """
 
-    def __init__(self, client: Client, view: View) -> None:
+    def __init__(self, client: Client, view: FleetView) -> None:
         self._client = client
         self._view = view
         self._followed: dict[Key, _Followed] = {}
@@ -107,7 +107,7 @@ class PullReconciler:
     async def reconcile(self, key: Key) -> Result:
         """Keep one cluster watched, and report its failures."""
         snapshot = await self._view.see(key)
-        if snapshot is None or not holds(snapshot.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
+        if snapshot is None or not is_condition_true(snapshot.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
             await self._stop(key)
             return Result()
         watch = await self._watch(key, snapshot)
@@ -116,14 +116,14 @@ class PullReconciler:
         is_known = await self._learn(watch)
         failures = await self._summarise(snapshot, watch)
         await self._write(snapshot, failures)
-        await events.tell(watch, failures.tellings[: events.BATCH])
-        is_done = is_known and len(failures.tellings) <= events.BATCH
-        return Result(requeue_after=_CHECK_SECONDS if is_done else events.PAUSE)
+        await events.write_explanations(watch, failures.tellings[: events.EVENT_BATCH])
+        is_done = is_known and len(failures.tellings) <= events.EVENT_BATCH
+        return Result(requeue_after=_CHECK_SECONDS if is_done else events.BATCH_PAUSE)
 
     def _failing(self) -> list[Key]:
         return [key for key, followed in self._followed.items() if followed.watch and followed.watch.pods]
 
-    async def _watch(self, key: Key, snapshot: Seen) -> PullWatch | None:
+    async def _watch(self, key: Key, snapshot: ClusterState) -> PullWatch | None:
         """Return the watch of a cluster; restart it if the cluster or its kubeconfig was replaced."""
         now, followed = asyncio.get_running_loop().time(), self._followed.get(key)
         uid = snapshot.cluster.metadata.uid
@@ -142,7 +142,7 @@ class PullReconciler:
 
     def _start(self, key: Key, followed: _Followed) -> None:
         async def follow() -> None:
-            async with workload(self._client, key) as opened:
+            async with open_workload_and_report(self._client, key) as opened:
                 followed.watch = PullWatch(opened, lambda: self._controller.wake(key))
                 await followed.watch.run()
 
@@ -179,25 +179,25 @@ class PullReconciler:
                 await asyncio.sleep(0)
         return True
 
-    async def _summarise(self, snapshot: Seen, watch: PullWatch) -> _Report:
+    async def _summarise(self, snapshot: ClusterState, watch: PullWatch) -> _Report:
         """Count failures by registry and cause, and choose the pods that need an Event.
 
         Keep no objects for the other pods: many objects per reconcile would trigger the garbage collector.
         """
-        tellings: list[Telling] = []
+        tellings: list[PullExplanation] = []
         counted, pauses, now = Failures(), Pauses(), asyncio.get_running_loop().time()
         for failure in self._failures(snapshot, watch):
             pod, cause = failure.pod, failure.cause
-            is_skipped = cause in _NOT_REPORTED or len(tellings) > events.BATCH
+            is_skipped = cause in _NOT_REPORTED or len(tellings) > events.EVENT_BATCH
             if not is_skipped and watch.is_due(pod, cause, now):
-                tellings.append(Telling(pod, cause, _text(failure)))
+                tellings.append(PullExplanation(pod, cause, _text(failure)))
             counted.add(Failing(f"{pod.namespace}/{pod.name}", failure.pull.host, cause))
             await pauses.take()
         before = snapshot.trust.status.failures if snapshot.trust else []
-        listed, more = counted.report(before, whole_seconds(datetime.now(UTC)))
+        listed, more = counted.report(before, truncate_to_seconds(datetime.now(UTC)))
         return _Report(listed, more + watch.more, tellings)
 
-    def _failures(self, snapshot: Seen, watch: PullWatch) -> Iterator[_Failure]:
+    def _failures(self, snapshot: ClusterState, watch: PullWatch) -> Iterator[_Failure]:
         """Yield each currently failing pull with its cause; the set of pods may change in between."""
         service, nodes = self._view.service().trust, {facts.node: facts for facts in snapshot.nodes}
         registries, now = self._view.registries.items(), datetime.now(UTC)
@@ -231,7 +231,7 @@ class PullReconciler:
             self._known[key] = knowledge(host, registry, sets, service, now)
         return self._known[key]
 
-    async def _write(self, snapshot: Seen, failures: _Report) -> None:
+    async def _write(self, snapshot: ClusterState, failures: _Report) -> None:
         trust = snapshot.trust
         if trust is None:
             return  # its creation wakes the controller
@@ -243,7 +243,7 @@ class PullReconciler:
             "status": fitted(KIND, pull_failures.body(failures.listed, failures.more)),
         }
         try:
-            await self._client.apply(CLUSTER_TRUSTS, body, manager=FIELD_MANAGER, subresource="status")
+            await self._client.apply(CLUSTER_TRUSTS, body, manager=PULLS_FIELD_MANAGER, subresource="status")
         except NotFoundError:
             return  # deleted in between; the watch wakes the controller
 

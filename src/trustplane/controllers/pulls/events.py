@@ -21,9 +21,9 @@ from trustplane.kube.kinds import EVENTS
 from trustplane.kube.tasks import settled
 from trustplane.reporting import pull_failures
 
-COMPONENT: Final = "trustplane.dev/pulls"  # the reporting component of Events
-BATCH: Final = 250  # Events per reconcile; the next reconcile writes the rest
-PAUSE: Final = 0.5  # seconds between two batches
+PULLS_COMPONENT: Final = "trustplane.dev/pulls"  # the reporting component of Events
+EVENT_BATCH: Final = 250  # Events per reconcile; the next reconcile writes the rest
+BATCH_PAUSE: Final = 0.5  # seconds between two batches
 _AT_A_TIME: Final = 8
 _INSTANCE: Final = socket.gethostname()
 # Seconds. API servers delete Events an hour after their last change; the next reconcile may be ten minutes later.
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Telling:
+class PullExplanation:
     """The explanation of a failure, to be reported on a pod."""
 
     pod: PodMetadata
@@ -41,7 +41,7 @@ class Telling:
     text: Callable[[], str]  # evaluated only when a new Event is written
 
 
-async def tell(watch: PullWatch, tellings: Iterable[Telling]) -> None:
+async def write_explanations(watch: PullWatch, tellings: Iterable[PullExplanation]) -> None:
     """Write Events on pods of a workload cluster, and note when to renew each.
 
     Raises:
@@ -49,7 +49,7 @@ async def tell(watch: PullWatch, tellings: Iterable[Telling]) -> None:
     """
     slots, clock = asyncio.Semaphore(_AT_A_TIME), asyncio.get_running_loop()
 
-    async def report(telling: Telling) -> None:
+    async def report(telling: PullExplanation) -> None:
         async with slots:
             is_known = watch.is_told(telling.pod, telling.cause)
             PULL_EVENTS.labels(await _report(watch.client, telling, is_known=is_known)).inc()
@@ -59,7 +59,7 @@ async def tell(watch: PullWatch, tellings: Iterable[Telling]) -> None:
     await settled(*map(report, tellings))
 
 
-async def _report(client: Client, telling: Telling, *, is_known: bool) -> str:
+async def _report(client: Client, telling: PullExplanation, *, is_known: bool) -> str:
     """Write the Event of one pod; return the result as a metric label."""
     now = datetime.now(UTC)
     try:
@@ -74,7 +74,7 @@ async def _report(client: Client, telling: Telling, *, is_known: bool) -> str:
     return "made"
 
 
-async def _renew(client: Client, telling: Telling, now: datetime) -> bool:
+async def _renew(client: Client, telling: PullExplanation, now: datetime) -> bool:
     """Increase an Event's count, which keeps it for another hour; return whether it exists."""
     name, namespace = pull_failures.event_name(telling.pod, telling.cause), telling.pod.namespace
     event = await client.find(EVENTS, name, namespace)
@@ -86,7 +86,7 @@ async def _renew(client: Client, telling: Telling, now: datetime) -> bool:
     return True
 
 
-def _body(telling: Telling, now: datetime) -> Json:
+def _body(telling: PullExplanation, now: datetime) -> Json:
     return pull_failures.event(
-        telling.pod, telling.cause, telling.text(), component=COMPONENT, instance=_INSTANCE, now=now
+        telling.pod, telling.cause, telling.text(), component=PULLS_COMPONENT, instance=_INSTANCE, now=now
     )

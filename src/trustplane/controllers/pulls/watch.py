@@ -21,7 +21,7 @@ from trustplane.kube.kinds import WORKLOAD_PODS
 from trustplane.kube.pace import Pace
 from trustplane.proof import probe
 
-MOST_PODS: Final = 5000  # tracked concurrently per cluster; further pods are counted, and tracked when others recover
+MAX_PODS: Final = 5000  # tracked concurrently per cluster; further pods are counted, and tracked when others recover
 _REST: Final = 10.0  # seconds between two watches during many changes, such as those of thousands of pods
 _PAUSE: Final = 1.0  # seconds to collect changes before a reconcile
 _PAUSE_EACH: Final = 0.002  # more per failing pod: keeps the share of CPU time constant for any number
@@ -101,7 +101,7 @@ class PullWatch:
             self.told.pop(gone.pod.uid if gone else "", None)
             self._track_others()
             self._schedule()
-        elif change.key not in self.pods and len(self.pods) >= MOST_PODS:
+        elif change.key not in self.pods and len(self.pods) >= MAX_PODS:
             if change.key not in self._others:
                 self._others[change.key] = None
                 self._schedule()
@@ -110,7 +110,7 @@ class PullWatch:
 
     def _track_others(self) -> None:
         """Track further pods up to the limit, longest wait first."""
-        while self._others and len(self.pods) < MOST_PODS:
+        while self._others and len(self.pods) < MAX_PODS:
             key, _ = self._others.popitem(last=False)
             pod = self._informer.get(key)
             if pod is not None:
@@ -135,4 +135,4 @@ class PullWatch:
 
 
 def _is_failing(pod: Pod) -> bool:
-    return pod.metadata.namespace != probe.NAMESPACE and bool(failing_pulls(pod))
+    return pod.metadata.namespace != probe.PROBE_NAMESPACE and bool(failing_pulls(pod))

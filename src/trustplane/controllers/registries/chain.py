@@ -13,7 +13,7 @@ from trustplane.trust.entries import TrustSet
 
 
 @dataclass(frozen=True)
-class Dialled:
+class DialResult:
     """The result of dialling a registry."""
 
     chain: tuple[ServedCertificate, ...] = ()
@@ -22,14 +22,14 @@ class Dialled:
     failure: str = ""  # why no chain was served
 
 
-def look(host: str, trust: TrustSet, now: datetime) -> Dialled:
+def dial_registry(host: str, trust: TrustSet, now: datetime) -> DialResult:
     """Dial a registry, and verify its chain like a node with this trust set. Blocks for at most a few seconds."""
     address = Address.read(host)
     served = dial(address)
     if served.failure:
-        return Dialled(failure=served.failure.message)
+        return DialResult(failure=served.failure.message)
     anchor = _anchor(served, address, trust.serving(host), now)
-    return Dialled(chain=_chain(served), anchor=anchor, served=len(served.certificates))
+    return DialResult(chain=_chain(served), anchor=anchor, served=len(served.certificates))
 
 
 def _chain(served: Served) -> tuple[ServedCertificate, ...]:

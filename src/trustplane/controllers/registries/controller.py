@@ -14,11 +14,11 @@ from trustplane.api.crds.fitting import fitted
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Condition
 from trustplane.api.registry import KIND, REACHABLE, TRUSTED, Count, Registry, RegistryStatus
-from trustplane.controllers.registries.chain import Dialled, look
+from trustplane.controllers.registries.chain import DialResult, dial_registry
 from trustplane.controllers.registries.index import RegistryIndex
-from trustplane.controllers.transitions import report, turned
+from trustplane.controllers.transitions import changed_conditions, record_events
 from trustplane.errors import UserError
-from trustplane.fleet.view import View, whole_seconds
+from trustplane.fleet.view import FleetView, truncate_to_seconds
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
@@ -43,7 +43,7 @@ class RegistryReconciler:
         namespace: Trustplane's own namespace.
     """
 
-    def __init__(self, client: Client, view: View, recorder: Recorder, *, namespace: str) -> None:
+    def __init__(self, client: Client, view: FleetView, recorder: Recorder, *, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
         self._view = view
@@ -69,17 +69,21 @@ class RegistryReconciler:
             return Result()
         if not self._index.is_complete:
             return Result(requeue_after=_DEBOUNCE)
-        now = whole_seconds(datetime.now(UTC))
+        now = truncate_to_seconds(datetime.now(UTC))
         dialled = await self._dial(registry, now)
         status = _status(registry, dialled, await self._index.tally(registry.spec.host), now)
         status.failures = of_registry(registry, self._index.reporting(registry))
         served = msgspec.structs.replace(registry, status=status)
         at_risk = risks.judged(served, await self._index.risks(served, now))
-        status.conditions = [*status.conditions, at_risk, *pull_secret.conditions(registry, self._namespace)]
+        status.conditions = [
+            *status.conditions,
+            at_risk,
+            *pull_secret.pull_secret_conditions(registry, self._namespace),
+        ]
         await self._write(registry, status, now)
         return Result(requeue_after=_DIAL_EVERY.total_seconds())
 
-    async def _dial(self, registry: Registry, now: datetime) -> Dialled | None:
+    async def _dial(self, registry: Registry, now: datetime) -> DialResult | None:
         """Dial the registry; None if the status is recent enough."""
         last, conditions = registry.status.last_dialled, registry.status.conditions
         generation = registry.metadata.generation
@@ -87,9 +91,9 @@ class RegistryReconciler:
         if last and is_current and now - last < _DIAL_EVERY:
             return None
         try:
-            return await asyncio.to_thread(look, registry.spec.host, self._view.service().trust, now)
+            return await asyncio.to_thread(dial_registry, registry.spec.host, self._view.service().trust, now)
         except UserError as error:
-            return Dialled(failure=str(error))
+            return DialResult(failure=str(error))
 
     async def _write(self, registry: Registry, status: RegistryStatus, now: datetime) -> None:
         generation = registry.metadata.generation
@@ -107,14 +111,14 @@ class RegistryReconciler:
             return
         # Numbers in messages change with every node; only another status or reason deserves an Event.
         old = {known.type: (known.status, known.reason) for known in registry.status.conditions}
-        changed = turned(registry.status.conditions, conditions, {REACHABLE, TRUSTED})
+        changed = changed_conditions(registry.status.conditions, conditions, {REACHABLE, TRUSTED})
         events = [new for new in changed if old.get(new.type) != (new.status, new.reason)]
-        await report(self._recorder, registry, events)
+        await record_events(self._recorder, registry, events)
 
 
-def _status(registry: Registry, dialled: Dialled | None, tally: Tally, now: datetime) -> RegistryStatus:
+def _status(registry: Registry, dialled: DialResult | None, tally: Tally, now: datetime) -> RegistryStatus:
     before, is_new = registry.status, dialled is not None
-    result = dialled or Dialled(chain=tuple(before.chain), anchor=before.anchor)
+    result = dialled or DialResult(chain=tuple(before.chain), anchor=before.anchor)
     return RegistryStatus(
         # Keep the last served chain while the registry is unreachable.
         chain=list(result.chain or before.chain),
@@ -127,7 +131,7 @@ def _status(registry: Registry, dialled: Dialled | None, tally: Tally, now: date
     )
 
 
-def _reachable(before: RegistryStatus, dialled: Dialled | None, tally: Tally) -> Condition:
+def _reachable(before: RegistryStatus, dialled: DialResult | None, tally: Tally) -> Condition:
     old = next((condition for condition in before.conditions if condition.type == REACHABLE), None)
     if dialled is None and old and old.reason == "Dialled":
         return Condition(type=REACHABLE, status=old.status, reason=old.reason, message=old.message)

@@ -18,7 +18,7 @@ from trustplane.api.keys import Key, key_of
 from trustplane.api.registry import Registry
 from trustplane.controllers.metrics import UNREADABLE_CLUSTERS
 from trustplane.errors import TrustplaneError
-from trustplane.fleet.view import View
+from trustplane.fleet.view import FleetView
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.events import Recorder
 from trustplane.reporting import risks, tally
@@ -29,8 +29,8 @@ from trustplane.reporting.tally import Tally
 _SLICE: Final = 200  # clusters processed before yielding to other tasks
 _log = structlog.get_logger(__name__)
 
-P = TypeVar("P")
-T = TypeVar("T")
+PlaceT = TypeVar("PlaceT")
+ValueT = TypeVar("ValueT")
 _Report = tuple[tuple[PullFailure, ...], tuple[ImageSource, ...]]
 _Entries = frozenset[tuple[str, str]]  # fingerprints and names of entries
 _List = tuple[str, _Entries]  # owner and entries of a trust list
@@ -68,7 +68,7 @@ class RegistryIndex:
         changed: Called with each Registry with a changed assessment.
     """
 
-    def __init__(self, view: View, recorder: Recorder, changed: Callable[[Key], None]) -> None:
+    def __init__(self, view: FleetView, recorder: Recorder, changed: Callable[[Key], None]) -> None:
         self._view = view
         self._recorder = recorder
         self._changed = changed
@@ -223,7 +223,7 @@ def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[s
     return {host for host in before.keys() | after.keys() if before.get(host) != after.get(host)}
 
 
-def _remove(index: dict[P, dict[Key, T]], place: P, key: Key) -> None:
+def _remove(index: dict[PlaceT, dict[Key, ValueT]], place: PlaceT, key: Key) -> None:
     """Remove a cluster from a place of an index, and empty places: tenants can name any number of them."""
     if (keys := index.get(place)) is not None:
         keys.pop(key, None)

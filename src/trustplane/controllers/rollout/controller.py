@@ -17,17 +17,17 @@ from trustplane.api.annotations import REMEDIATE, TRUST_CANARY, TRUST_PROVEN
 from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
-from trustplane.fleet.reading import cluster_key
-from trustplane.fleet.view import Seen, View
+from trustplane.fleet.reading import cluster_keys
+from trustplane.fleet.view import ClusterState, FleetView
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import ConflictError, NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import CLUSTERS, MACHINES
 from trustplane.rollout.execution import boot_data, replacement, trust_secrets
-from trustplane.rollout.execution.boot_data import Births, LostSetError
+from trustplane.rollout.execution.boot_data import BootRecorder, LostSetError
 from trustplane.rollout.execution.node_write import NodeWriter
-from trustplane.rollout.execution.observation import observed
+from trustplane.rollout.execution.observation import plan_input
 from trustplane.rollout.planning.facts import Work
 from trustplane.rollout.planning.observed import Observed
 from trustplane.rollout.planning.plan import plan
@@ -51,12 +51,12 @@ class RolloutReconciler:
         recorder: Recorder of Events.
     """
 
-    def __init__(self, client: Client, view: View, recorder: Recorder) -> None:
+    def __init__(self, client: Client, view: FleetView, recorder: Recorder) -> None:
         self._client = client
         self._view = view
         self._recorder = recorder
         self._writer = NodeWriter(client, self._wake)
-        self._births = Births(client)
+        self._births = BootRecorder(client)
         self._notify: Callable[[Key], None] = lambda _: None
         self._controller = self._create_controller()
 
@@ -78,9 +78,9 @@ class RolloutReconciler:
             Watch(view.clusters),
             Watch(view.tkcs),
             view.following(),
-            Watch(view.control_planes, cluster_key),
-            Watch(view.pools, cluster_key),
-            Watch(view.secrets, cluster_key),
+            Watch(view.control_planes, cluster_keys),
+            Watch(view.pools, cluster_keys),
+            Watch(view.secrets, cluster_keys),
             view.selecting(),
             view.checking(),
         ]
@@ -110,10 +110,10 @@ class RolloutReconciler:
             return Result(requeue_after=_STALE_SECONDS)
         await self._report(snapshot, rollout_plan)
         if rollout_plan.state is State.CURRENT:  # the set that `trustplane undo` would restore is among the last few
-            await trust_secrets.collect(self._client, snapshot, observation, self._view.secrets_of(key))
+            await trust_secrets.collect_set_secrets(self._client, snapshot, observation, self._view.secrets_of(key))
         return Result(requeue_after=self._retry_seconds(key, snapshot, rollout_plan))
 
-    def _retry_seconds(self, key: Key, snapshot: Seen, rollout_plan: Plan) -> float:
+    def _retry_seconds(self, key: Key, snapshot: ClusterState, rollout_plan: Plan) -> float:
         """Return the seconds until the next reconcile; 0: after the next change."""
         # `rollout.after` has whole seconds: another roll in the same second changes nothing and wakes no controller.
         rolled = _ROLL_SECONDS if rollout_plan.roll is not None else 0.0
@@ -122,16 +122,16 @@ class RolloutReconciler:
         times = (_POLL_SECONDS if is_waiting else 0.0, rolled, self._writer.rest(key))
         return min((time for time in times if time > 0), default=0.0)
 
-    async def _keep_set(self, key: Key, snapshot: Seen, trust: TrustSet) -> None:
+    async def _keep_set(self, key: Key, snapshot: ClusterState, trust: TrustSet) -> None:
         """Keep the set in force in a separate Secret; for a TanzuKubernetesCluster, it exists already."""
         names = {stored.metadata.name for stored in self._view.secrets_of(key)}
-        if secret.name_of(key.name, trust.digest) not in names:
-            await trust_secrets.ensure(self._client, snapshot.cluster, trust)
+        if secret.set_secret_name(key.name, trust.digest) not in names:
+            await trust_secrets.ensure_set_secret(self._client, snapshot.cluster, trust)
 
-    def _make_plan(self, key: Key, snapshot: Seen) -> tuple[Observed, Plan]:
+    def _make_plan(self, key: Key, snapshot: ClusterState) -> tuple[Observed, Plan]:
         """Return the observation and the plan, limited to the writes that the fleet-wide limit allows."""
         work = Work(writing=self._writer.writing(key), resting=self._writer.resting(key))
-        observation = observed(snapshot, now=datetime.now(UTC), work=work)
+        observation = plan_input(snapshot, now=datetime.now(UTC), work=work)
         rollout_plan = plan(observation)
         granted = self._writer.allowance(key, len(rollout_plan.write))
         if granted < len(rollout_plan.write):
@@ -139,7 +139,7 @@ class RolloutReconciler:
             rollout_plan = plan(observation)
         return observation, rollout_plan
 
-    async def _carry_out(self, key: Key, snapshot: Seen, rollout_plan: Plan) -> None:
+    async def _carry_out(self, key: Key, snapshot: ClusterState, rollout_plan: Plan) -> None:
         """Execute the steps in order, until one fails.
 
         Raises:
@@ -162,10 +162,10 @@ class RolloutReconciler:
         if lost is not None:
             raise lost
 
-    async def _execute(self, key: Key, snapshot: Seen, step: Step) -> None:
+    async def _execute(self, key: Key, snapshot: ClusterState, step: Step) -> None:
         actions: dict[Action, Callable[[], Awaitable[None]]] = {
-            Action.BOOT: lambda: boot_data.write(self._client, self._view, snapshot, step.target),
-            Action.ROLL: lambda: replacement.roll(self._client, snapshot, step.target),
+            Action.BOOT: lambda: boot_data.write_boot_set(self._client, self._view, snapshot, step.target),
+            Action.ROLL: lambda: replacement.replace_group(self._client, snapshot, step.target),
             Action.WRITE: lambda: self._write(key, snapshot, step.target),
             Action.DELETE: lambda: self._delete(snapshot, step.target),
             Action.REMEDIATE: lambda: self._remediate(snapshot, step.target),
@@ -173,7 +173,7 @@ class RolloutReconciler:
         if step.action in actions:  # records are written already
             await actions[step.action]()
 
-    async def _annotate(self, snapshot: Seen, annotations: Mapping[str, str]) -> None:
+    async def _annotate(self, snapshot: ClusterState, annotations: Mapping[str, str]) -> None:
         """Annotate the observed version of the Cluster; a change in between is a conflict."""
         if not annotations:
             return
@@ -181,18 +181,18 @@ class RolloutReconciler:
         body: Json = {"metadata": {"annotations": dict(annotations), "resourceVersion": metadata.resource_version}}
         await self._client.patch(CLUSTERS, metadata.name, metadata.namespace, body)
 
-    async def _write(self, key: Key, snapshot: Seen, machine: str) -> None:
+    async def _write(self, key: Key, snapshot: ClusterState, machine: str) -> None:
         facts = next(facts for facts in snapshot.nodes if facts.machine == machine)
         self._writer.begin(key, snapshot.machines[machine], facts, snapshot.sets)
         self._notify(key)
 
-    async def _delete(self, snapshot: Seen, name: str) -> None:
+    async def _delete(self, snapshot: ClusterState, name: str) -> None:
         machine = snapshot.machines[name]
         await self._client.delete(MACHINES, name, machine.metadata.namespace, uid=machine.metadata.uid)
         message = f"Machine {name} is unreachable and was deleted for replacement, as requested"
         await self._recorder.event(snapshot.cluster, "TrustReplacing", message, warning=True)
 
-    async def _remediate(self, snapshot: Seen, name: str) -> None:
+    async def _remediate(self, snapshot: ClusterState, name: str) -> None:
         """Mark the observed version of a Machine; a mark by another client in between is a conflict."""
         metadata = snapshot.machines[name].metadata
         body: Json = {"metadata": {"annotations": {REMEDIATE: ""}, "resourceVersion": metadata.resource_version}}
@@ -200,10 +200,10 @@ class RolloutReconciler:
         message = f"Machine {name} is unreachable and was marked for its MachineHealthCheck, as requested"
         await self._recorder.event(snapshot.cluster, "TrustReplacing", message, warning=True)
 
-    async def _report(self, snapshot: Seen, rollout_plan: Plan) -> None:
+    async def _report(self, snapshot: ClusterState, rollout_plan: Plan) -> None:
         if rollout_plan.boot is None:
             return
-        name = secret.boot_name(snapshot.cluster.metadata.name)
+        name = secret.boot_secret_name(snapshot.cluster.metadata.name)
         for note in rollout_plan.notes:
             if note in _EVENTS:
                 reason, message = _EVENTS[note]

@@ -16,15 +16,15 @@ from trustplane.api.condition_merge import merge, to_json
 from trustplane.api.conditions import TRUST_UP_TO_DATE, UNKNOWN
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Condition, Json, condition
-from trustplane.fleet.reading import cluster_key
-from trustplane.fleet.view import Seen, View
+from trustplane.fleet.reading import cluster_keys
+from trustplane.fleet.view import ClusterState, FleetView
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
 from trustplane.kube.kinds import CLUSTERS, FIELD_MANAGER, MACHINES
 from trustplane.kube.resource import Resource
 from trustplane.kube.tasks import Pauses
-from trustplane.rollout.execution.observation import observed
+from trustplane.rollout.execution.observation import plan_input
 from trustplane.rollout.planning.facts import Work
 from trustplane.rollout.planning.plan import plan
 from trustplane.rollout.planning.up_to_date import Said, of_cluster, of_machine
@@ -49,7 +49,7 @@ class UpToDateReconciler:
         writing: Returns the names of a cluster's Machines with a write in progress.
     """
 
-    def __init__(self, client: Client, view: View, writing: Callable[[Key], frozenset[str]]) -> None:
+    def __init__(self, client: Client, view: FleetView, writing: Callable[[Key], frozenset[str]]) -> None:
         self._client = client
         self._view = view
         self._writing = writing
@@ -68,8 +68,8 @@ class UpToDateReconciler:
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
             Watch(view.tkcs),
-            Watch(view.machines, cluster_key),
-            Watch(view.secrets, cluster_key),
+            Watch(view.machines, cluster_keys),
+            Watch(view.secrets, cluster_keys),
             view.selecting(),
         ]
         return Controller("up-to-date", self.reconcile, watches)
@@ -88,13 +88,13 @@ class UpToDateReconciler:
         is_waiting = is_refused or (snapshot is not None and any(not facts.node for facts in snapshot.nodes))
         return Result(requeue_after=_POLL_SECONDS if is_waiting else 0.0)
 
-    def _contents(self, key: Key, snapshot: Seen) -> list[tuple[_Holder, Said | None]]:
+    def _contents(self, key: Key, snapshot: ClusterState) -> list[tuple[_Holder, Said | None]]:
         if snapshot.sets.in_force is None:
             holders: list[_Holder] = [snapshot.cluster, *snapshot.machines.values()]
             return [(holder, _UNREADABLE) for holder in holders]
         # A node with a failed write counts as failed until one succeeds; otherwise each retry would change conditions.
         work = Work(writing=self._writing(key), resting=frozenset(snapshot.machines))
-        observation = observed(snapshot, now=datetime.now(UTC), work=work)
+        observation = plan_input(snapshot, now=datetime.now(UTC), work=work)
         machines: list[tuple[_Holder, Said | None]] = [
             (snapshot.machines[node.name], of_machine(observation, node)) for node in observation.nodes
         ]

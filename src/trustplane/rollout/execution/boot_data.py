@@ -9,7 +9,7 @@ from trustplane.api.clustertrust import BOOTSTRAP, TRUST_APPLIED, AppliedTrust
 from trustplane.api.keys import Key, key_of
 from trustplane.clusterapi import secret
 from trustplane.errors import TransientError
-from trustplane.fleet.view import Seen, View
+from trustplane.fleet.view import ClusterState, FleetView
 from trustplane.kube.client import Client
 from trustplane.kube.errors import InvalidError, NotFoundError
 from trustplane.kube.kinds import FIELD_MANAGER, MACHINES, SECRETS
@@ -17,14 +17,14 @@ from trustplane.kube.tasks import Pauses
 from trustplane.trust import bundle, recorded
 from trustplane.trust.entries import EMPTY, TrustSet
 
-_MOST: Final = 20  # machines recorded per call: a large cluster must not delay its first results
+_BATCH: Final = 20  # machines recorded per call: a large cluster must not delay its first results
 
 
 class LostSetError(TransientError):
     """The content of a previously proven set is lost."""
 
 
-async def write(client: Client, view: View, state: Seen, digest: str) -> None:
+async def write_boot_set(client: Client, view: FleetView, state: ClusterState, digest: str) -> None:
     """Make the set of that digest the boot set of a cluster.
 
     Raises:
@@ -41,26 +41,26 @@ async def write(client: Client, view: View, state: Seen, digest: str) -> None:
         await client.apply(SECRETS, body, manager=FIELD_MANAGER)
 
 
-async def _content(view: View, state: Seen, digest: str) -> TrustSet:
+async def _content(view: FleetView, state: ClusterState, digest: str) -> TrustSet:
     if digest == state.sets.digest and state.sets.in_force is not None:
         return state.sets.in_force
     if digest == EMPTY.digest:
         return EMPTY
     metadata = state.cluster.metadata
-    name = secret.name_of(metadata.name, digest)
+    name = secret.set_secret_name(metadata.name, digest)
     stored = await view.secret(name, metadata.namespace)
-    trust = secret.read_set(stored, digest) if stored else None
+    trust = secret.parse_set_of_digest(stored, digest) if stored else None
     if trust is None:
         raise LostSetError(
             f"Secret {name} with the last proven set cannot be read",
             why="it was deleted or replaced",
-            next_step=f"New machines boot with Secret {secret.boot_name(metadata.name)} as it is. "
+            next_step=f"New machines boot with Secret {secret.boot_secret_name(metadata.name)} as it is. "
             "Correct the trust list until the set in force is proven",
         )
     return trust
 
 
-class Births:
+class BootRecorder:
     """Records the sets in machines' bootstrap data, which never changes during a machine's life.
 
     Args:
@@ -73,7 +73,7 @@ class Births:
             Key, frozenset[str]
         ] = {}  # by cluster: uids of Machines without our set in their bootstrap data
 
-    async def record(self, state: Seen) -> bool:
+    async def record(self, state: ClusterState) -> bool:
         """Record the set in the bootstrap data of machines without a record; return whether any was recorded."""
         key, nodes = key_of(state.cluster), {node.machine: node for node in state.nodes}
         uids = frozenset(machine.metadata.uid for machine in state.machines.values())
@@ -89,7 +89,7 @@ class Births:
                 recorded_count += 1
             else:
                 strangers |= {machine.metadata.uid}
-            if recorded_count == _MOST:
+            if recorded_count == _BATCH:
                 break
             await pauses.take()
         self._strangers[key] = strangers
@@ -102,7 +102,7 @@ class Births:
     async def _record(self, machine: Machine) -> bool:
         metadata = machine.metadata
         stored = await self._client.find(SECRETS, machine.spec.bootstrap.data_secret_name, metadata.namespace)
-        applied = _born(stored.data.get("value", "")) if stored else None
+        applied = _read_bootstrap_data(stored.data.get("value", "")) if stored else None
         if applied is None:
             return False
         body = {"metadata": {"annotations": {TRUST_APPLIED: recorded.text(applied)}, "uid": metadata.uid}}
@@ -117,7 +117,7 @@ def _is_unknown(machine: Machine) -> bool:
     return bool(machine.spec.bootstrap.data_secret_name) and TRUST_APPLIED not in machine.metadata.annotations
 
 
-def _born(value: str) -> AppliedTrust | None:
+def _read_bootstrap_data(value: str) -> AppliedTrust | None:
     """Return the trust that bootstrap data applies; None without our set."""
     try:
         data = base64.b64decode(value)

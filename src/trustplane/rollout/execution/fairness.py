@@ -4,7 +4,9 @@ import heapq
 from collections.abc import Mapping
 
 
-def share(demand: Mapping[str, int], limit: int, in_flight: Mapping[str, int], *, after: str = "") -> Mapping[str, int]:
+def share_writes(
+    demand: Mapping[str, int], limit: int, in_flight: Mapping[str, int], *, after: str = ""
+) -> Mapping[str, int]:
     """Return how many writes each cluster may start now.
 
     Each free slot goes to the cluster with the fewest writes in flight: a large cluster must not delay a small one.

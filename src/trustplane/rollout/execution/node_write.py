@@ -14,37 +14,37 @@ from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, TRUST_HINDRANCE, AppliedTrust, Hindrance
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
-from trustplane.clusterapi.machine_facts import address_of
-from trustplane.clusterapi.node_state import NodeFacts, same
-from trustplane.clusterapi.secret import name_of, read_set
+from trustplane.clusterapi.machine_facts import ssh_address
+from trustplane.clusterapi.node_state import NodeFacts, is_same_digest
+from trustplane.clusterapi.secret import parse_set_of_digest, set_secret_name
 from trustplane.errors import TransientError, TrustplaneError, UserError
 from trustplane.fleet import host_key
-from trustplane.fleet.inspection import private_key
+from trustplane.fleet.inspection import find_private_key
 from trustplane.kube.client import Client
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.kinds import CLUSTERS, MACHINES, SECRETS
 from trustplane.kube.tasks import together
 from trustplane.nodes import ssh, trust
-from trustplane.proof.record import Written
-from trustplane.proof.schedule import written_at
+from trustplane.proof.record import PendingWrites
+from trustplane.proof.schedule import write_record_time
 from trustplane.reporting.cluster_trust import Sets
-from trustplane.rollout.execution.fairness import share
+from trustplane.rollout.execution.fairness import share_writes
 from trustplane.text import clean
 from trustplane.trust import recorded
 from trustplane.trust.entries import EMPTY, TrustSet, difference
 from trustplane.trust.places import files
 
-FLEET: Final = 100  # concurrent writes in all clusters
+MAX_FLEET_WRITES: Final = 100  # concurrent writes in all clusters
 _MAX_MESSAGE: Final = 600  # characters
 _MAX_BACKOFF: Final = 60.0  # seconds
 _MAX_DOUBLINGS: Final = 10
-_FORGOTTEN: Final = 600.0  # seconds after the end of a backoff: the Machine may be deleted by then
+_RETENTION: Final = 600.0  # seconds after the end of a backoff: the Machine may be deleted by then
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass
-class _Rest:
+class _Backoff:
     """A backoff: the number of consecutive failed writes to a node, and when the next may start."""
 
     failures: int
@@ -63,9 +63,11 @@ class NodeWriter:
         self._client = client
         self._wake = wake
         self._tasks: dict[Key, tuple[Key, asyncio.Task[None]]] = {}  # cluster and task, by Machine
-        self._rests: dict[Key, _Rest] = {}
+        self._rests: dict[Key, _Backoff] = {}
         self._wishes: dict[Key, int] = {}
-        self._written: Written[AppliedTrust] = Written()  # by namespace and uid of the Machine, see `_identity`
+        self._written: PendingWrites[AppliedTrust] = (
+            PendingWrites()
+        )  # by namespace and uid of the Machine, see `_identity`
 
     async def close(self) -> None:
         """Cancel all writes: they may be interrupted at any point, and the next leader starts them again."""
@@ -82,7 +84,7 @@ class NodeWriter:
     def resting(self, cluster: Key) -> frozenset[str]:
         """Return the names of Machines in backoff after a failure."""
         now = asyncio.get_running_loop().time()
-        self._rests = {machine: rest for machine, rest in self._rests.items() if now - rest.until < _FORGOTTEN}
+        self._rests = {machine: rest for machine, rest in self._rests.items() if now - rest.until < _RETENTION}
         return frozenset(
             machine.name
             for machine, rest in self._rests.items()
@@ -105,7 +107,9 @@ class NodeWriter:
 
     def _granted(self) -> Mapping[str, int]:
         in_flight = Counter(str(owner) for owner, _ in self._tasks.values())
-        return share({str(cluster): count for cluster, count in self._wishes.items()}, FLEET, in_flight)
+        return share_writes(
+            {str(cluster): count for cluster, count in self._wishes.items()}, MAX_FLEET_WRITES, in_flight
+        )
 
     def _wake_granted(self, *, excluded: Key) -> None:
         """Wake the clusters that may start a write now: no more of them than there are free slots."""
@@ -152,25 +156,25 @@ class NodeWriter:
     def _back_off(self, key: Key) -> float:
         failures = self._rests[key].failures + 1 if key in self._rests else 1
         seconds = min(_MAX_BACKOFF, 2.0 ** min(failures - 1, _MAX_DOUBLINGS))  # avoids an overflow after a day
-        self._rests[key] = _Rest(failures, asyncio.get_running_loop().time() + seconds)
+        self._rests[key] = _Backoff(failures, asyncio.get_running_loop().time() + seconds)
         return seconds
 
     async def _carry_out(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
         if sets.in_force is None:
             return
         key, only_removes = await together(
-            private_key(self._client, cluster), self._only_removes(cluster, facts, sets.in_force)
+            find_private_key(self._client, cluster), self._only_removes(cluster, facts, sets.in_force)
         )
 
         async def confirm() -> None:
             await self._confirm(cluster, sets.digest)
 
-        async with ssh.connect(address_of(machine), key) as node:
-            await host_key.check(self._client, machine, node.host_key)
+        async with ssh.connect(ssh_address(machine), key) as node:
+            await host_key.check_host_key(self._client, machine, node.host_key)
             result = await trust.apply(node, files(sets.in_force), confirm=confirm)
         applied = AppliedTrust(
             digest=sets.digest,
-            at=written_at(datetime.now(UTC), facts),
+            at=write_record_time(datetime.now(UTC), facts),
             method=IN_PLACE,
             restarted=result.restarted,
             only_removes=only_removes,
@@ -190,9 +194,9 @@ class NodeWriter:
         if facts.has(desired.digest):
             return facts.only_removes
         before = EMPTY
-        if not same(facts.digest, EMPTY.digest):
-            stored = await self._client.find(SECRETS, name_of(cluster.name, facts.digest), cluster.namespace)
-            trust = read_set(stored, facts.digest) if stored else None
+        if not is_same_digest(facts.digest, EMPTY.digest):
+            stored = await self._client.find(SECRETS, set_secret_name(cluster.name, facts.digest), cluster.namespace)
+            trust = parse_set_of_digest(stored, facts.digest) if stored else None
             if trust is None:
                 return False
             before = trust

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from trustplane.api.annotations import PAUSED, REPLACE_UNREACHABLE, TRUST_CANARY, TRUST_PROVEN
 from trustplane.clusterapi.node_state import NodeFacts
-from trustplane.fleet.view import Seen
+from trustplane.fleet.view import ClusterState
 from trustplane.rollout.planning import facts as rollout_facts
 from trustplane.rollout.planning.facts import Work
 from trustplane.rollout.planning.observed import REPLACE, Canary, Observed
@@ -15,7 +15,7 @@ from trustplane.trust.recorded import read_time
 NO_WORK = Work()
 
 
-def observed(state: Seen, *, now: datetime, work: Work = NO_WORK) -> Observed:
+def plan_input(state: ClusterState, *, now: datetime, work: Work = NO_WORK) -> Observed:
     """Return the plan's input.
 
     Args:
@@ -28,7 +28,7 @@ def observed(state: Seen, *, now: datetime, work: Work = NO_WORK) -> Observed:
         wanted=state.sets.digest,
         boot=state.boot.digest if state.boot and state.boot.is_intact else None,
         edited=state.boot is not None and not state.boot.is_intact,
-        last_proven=last_proven(annotations),
+        last_proven=last_proven_digest(annotations),
         nodes=tuple(
             rollout_facts.node(
                 node,
@@ -46,31 +46,31 @@ def observed(state: Seen, *, now: datetime, work: Work = NO_WORK) -> Observed:
         paused=state.cluster.spec.paused or PAUSED in annotations,
         strategy=state.strategy,
         can_write=state.can_write,
-        canary=canary(annotations.get(TRUST_CANARY, "")),
+        canary=parse_canary(annotations.get(TRUST_CANARY, "")),
         provable=bool(hosts),
         replace_unreachable=_is_replacement_requested(state),
     )
 
 
-def _is_blind(state: Seen, facts: NodeFacts) -> bool:
+def _is_blind(state: ClusterState, facts: NodeFacts) -> bool:
     """Return whether a node cannot be inspected: its cluster has no key, or replaces machines and SSH fails."""
     inspection = facts.valid_inspection
     return not state.can_write or (state.strategy == REPLACE and inspection is not None and bool(inspection.error))
 
 
-def _is_replacement_requested(state: Seen) -> bool:
+def _is_replacement_requested(state: ClusterState) -> bool:
     """Return whether the last handled update request includes replacing unreachable nodes."""
     requested_at = read_time(state.tkc.metadata.annotations.get(REPLACE_UNREACHABLE, "")) if state.tkc else None
     frozen = Frozen.read(state.cluster.metadata.annotations) if requested_at else None
     return frozen is not None and requested_at == frozen.handled_at
 
 
-def last_proven(annotations: dict[str, str]) -> str | None:
+def last_proven_digest(annotations: dict[str, str]) -> str | None:
     """Return the digest of the last set proven by a node, or None if none is recorded."""
     digest = annotations.get(TRUST_PROVEN, "")
     return digest if recorded.is_digest(digest) else None
 
 
-def canary(text: str) -> Canary | None:
+def parse_canary(text: str) -> Canary | None:
     """Parse the canary record; return None if it is absent or malformed."""
     return recorded.read(text, Canary)

@@ -8,17 +8,17 @@ from trustplane.api.core import Secret
 from trustplane.api.keys import key_of
 from trustplane.clusterapi import secret
 from trustplane.errors import TransientError
-from trustplane.fleet.view import Seen
+from trustplane.fleet.view import ClusterState
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
 from trustplane.kube.kinds import SECRETS
 from trustplane.rollout.planning.observed import Observed
 from trustplane.trust.entries import TrustSet
 
-KEPT: Final = 5  # unneeded sets that are kept for an undo
+KEPT_SETS: Final = 5  # unneeded sets that are kept for an undo
 
 
-async def ensure(client: Client, cluster: Cluster, trust: TrustSet) -> None:
+async def ensure_set_secret(client: Client, cluster: Cluster, trust: TrustSet) -> None:
     """Create the Secret of a set; an empty set needs none.
 
     Raises:
@@ -27,13 +27,13 @@ async def ensure(client: Client, cluster: Cluster, trust: TrustSet) -> None:
     """
     if not trust:
         return
-    body = secret.desired_secret(cluster, trust)
+    body = secret.set_secret(cluster, trust)
     try:
         await client.create(SECRETS, body)
     except AlreadyExistsError:
         metadata = body["metadata"]
         stored = await client.get(SECRETS, metadata["name"], metadata["namespace"])
-        if not is_usable(stored, cluster, trust.digest):
+        if not is_usable_set_secret(stored, cluster, trust.digest):
             raise TransientError(
                 f"Secret {metadata['name']} cannot be used",
                 why="it has different content, belongs to another object with this cluster's name, or is being deleted",
@@ -41,14 +41,16 @@ async def ensure(client: Client, cluster: Cluster, trust: TrustSet) -> None:
             ) from None
 
 
-def is_usable(stored: Secret, cluster: Cluster, digest: str) -> bool:
+def is_usable_set_secret(stored: Secret, cluster: Cluster, digest: str) -> bool:
     """Return whether a Secret is the valid Secret of a set: a tenant may have created it first."""
     metadata = stored.metadata
     is_ours = any(owner.uid == cluster.metadata.uid for owner in metadata.owner_references)
-    return is_ours and not metadata.deletion_timestamp and secret.read_set(stored, digest) is not None
+    return is_ours and not metadata.deletion_timestamp and secret.parse_set_of_digest(stored, digest) is not None
 
 
-async def collect(client: Client, state: Seen, observed: Observed, secrets: Iterable[Secret]) -> None:
+async def collect_set_secrets(
+    client: Client, state: ClusterState, observed: Observed, secrets: Iterable[Secret]
+) -> None:
     """Delete the Secrets of sets that are no longer needed, except for the most recent ones.
 
     Args:
@@ -59,7 +61,7 @@ async def collect(client: Client, state: Seen, observed: Observed, secrets: Iter
     """
     on_nodes = {node.digest for node in state.nodes} | {node.booted for node in state.nodes}
     needed = {state.sets.digest, observed.boot or "", observed.last_proven or "", *on_nodes} - {""}
-    unused = secret.unused(secrets, state.cluster.metadata.name, needed)
+    unused = secret.unneeded_sets(secrets, state.cluster.metadata.name, needed)
     newest_first = sorted(unused, key=lambda stored: str(stored.metadata.creation_timestamp), reverse=True)
-    for stored in newest_first[KEPT:]:
+    for stored in newest_first[KEPT_SETS:]:
         await client.delete(SECRETS, stored.metadata.name, key_of(state.cluster).namespace, uid=stored.metadata.uid)

@@ -9,8 +9,8 @@ from trustplane.api import clustertrust
 from trustplane.api.annotations import DEPLOYMENT_NAME_LABEL, REMEDIATE
 from trustplane.api.clusterapi import KubeadmControlPlane, Machine, MachineDeployment, MachineHealthCheck
 from trustplane.clusterapi import health_checks
-from trustplane.clusterapi.machine_facts import JOIN_TIME, is_control_plane, pool_of
-from trustplane.clusterapi.node_state import Judgement, NodeFacts, judgements
+from trustplane.clusterapi.machine_facts import NODE_STARTUP_TIMEOUT, is_control_plane, pool_name
+from trustplane.clusterapi.node_state import NodeFacts, RegistryVerdict, registry_verdicts
 from trustplane.rollout.planning.observed import Node
 
 _PARTIAL: Final = "partial:"  # a set that is on a node in part is another one
@@ -67,9 +67,9 @@ def node(
     has_written = facts.method == clustertrust.IN_PLACE and bool(facts.digest)
     hindrance = facts.hindrance
     is_resting = facts.machine in work.resting
-    group = "" if is_control_plane(machine) else pool_of(machine)
+    group = "" if is_control_plane(machine) else pool_name(machine)
     asked = after.get(group) if group or is_control_plane(machine) else None  # nobody rolls a machine of no pool
-    judged = {one.registry: one for one in judgements(facts, hosts)}
+    judged = {one.registry: one for one in registry_verdicts(facts, hosts)}
     return Node(
         name=facts.machine,
         group=group,
@@ -87,8 +87,9 @@ def node(
         busy=facts.is_busy,
         leaving=asked is not None and asked <= now and facts.created < asked,
         joined=bool(facts.node),
-        stuck=not facts.node and now - facts.created > JOIN_TIME,
-        replaceable=bool(group) or (is_control_plane(machine) and health_checks.replaces(checks, machine)),
+        stuck=not facts.node and now - facts.created > NODE_STARTUP_TIMEOUT,
+        replaceable=bool(group)
+        or (is_control_plane(machine) and health_checks.is_replaced_by_health_check(checks, machine)),
         marked=REMEDIATE in machine.metadata.annotations,
     )
 
@@ -104,12 +105,12 @@ def _is_drifted(facts: NodeFacts) -> bool:
     return look is not None and look.is_drifted
 
 
-def _refuses(facts: NodeFacts, judged: Mapping[str, Judgement]) -> bool:
+def _refuses(facts: NodeFacts, judged: Mapping[str, RegistryVerdict]) -> bool:
     """A set that only removes entries is to prove less: a registry that it no longer covers is refused rightly."""
     return not facts.only_removes and any(one.verdict == clustertrust.NOT_TRUSTED for one in judged.values())
 
 
-def _proves(facts: NodeFacts, judged: Mapping[str, Judgement], hosts: Collection[str], *, blind: bool) -> bool:
+def _proves(facts: NodeFacts, judged: Mapping[str, RegistryVerdict], hosts: Collection[str], *, blind: bool) -> bool:
     """Tell whether the node has trusted every registry since its last change that a pull of it can judge."""
     if not hosts or facts.valid_proof is None:
         return False

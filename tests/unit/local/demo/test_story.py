@@ -29,7 +29,7 @@ def test_a_wait_without_success_reports_the_last_state() -> None:
 
 
 def test_the_service_configuration_has_the_documented_format() -> None:
-    body = manifests.service_configuration({"corp": b"pem"})
+    body = manifests.configuration_manifest({"corp": b"pem"})
     assert body["apiVersion"] == "run.tanzu.vmware.com/v1alpha1"
     assert body["spec"]["trust"]["additionalTrustedCAs"] == [{"name": "corp", "data": "cGVt"}]
 
@@ -41,5 +41,5 @@ def test_the_pull_secret_equals_that_of_kubectl_create() -> None:
 
 
 def test_a_deployment_without_credentials_has_no_pull_secret() -> None:
-    spec = manifests.deployment("app", "image", credentials=None)["spec"]["template"]["spec"]
+    spec = manifests.deployment_manifest("app", "image", credentials=None)["spec"]["template"]["spec"]
     assert "imagePullSecrets" not in spec

@@ -8,7 +8,7 @@ import pytest
 from trustplane.errors import BugError, HostError
 from trustplane_local import image
 from trustplane_local.image import containers, rootfs
-from trustplane_local.image.build import key
+from trustplane_local.image.build import image_key
 from trustplane_local.toolchain import Toolchain
 
 
@@ -19,7 +19,7 @@ def quiet(_step: str, _done: int, _total: int) -> None:
 def test_image_has_a_root_file_system_and_kubeadms_images(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
     assert debian
     steps = []
-    built = image.build(tmp_path, toolchain, lambda step, done, total: steps.append((step, done, total)))
+    built = image.build_image(tmp_path, toolchain, lambda step, done, total: steps.append((step, done, total)))
     names = {"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns", "pause", "etcd"}
     assert {file.stem for file in built.images.iterdir()} == names
     assert sorted(entry.name for entry in built.rootfs.parent.iterdir()) == ["images", "rootfs"]
@@ -33,7 +33,7 @@ def test_the_image_has_no_identity_and_no_files_of_the_building_machine(
     toolchain: Toolchain, debian: Path, tmp_path: Path
 ) -> None:
     assert debian
-    system = image.build(tmp_path, toolchain, quiet).rootfs
+    system = image.build_image(tmp_path, toolchain, quiet).rootfs
     assert [file.name for file in (system / "etc/ssh").iterdir() if "key" in file.name] == []
     for name in ("etc/machine-id", "etc/hostname", "etc/resolv.conf"):
         assert (system / name).read_bytes() == b""
@@ -42,7 +42,7 @@ def test_the_image_has_no_identity_and_no_files_of_the_building_machine(
 
 def test_units_are_enabled_and_masked(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
     assert debian
-    units = image.build(tmp_path, toolchain, quiet).rootfs / "etc/systemd/system"
+    units = image.build_image(tmp_path, toolchain, quiet).rootfs / "etc/systemd/system"
     for name in rootfs.ENABLED:
         assert (units / "multi-user.target.wants" / name).is_symlink()
         assert (units / name).is_file()
@@ -52,7 +52,7 @@ def test_units_are_enabled_and_masked(toolchain: Toolchain, debian: Path, tmp_pa
 
 def test_containerd_uses_kubeadms_pause_image(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
     assert debian
-    system = image.build(tmp_path, toolchain, quiet).rootfs
+    system = image.build_image(tmp_path, toolchain, quiet).rootfs
     configuration = tomllib.loads((system / "etc/containerd/config.toml").read_text())
     images = configuration["plugins"]["io.containerd.cri.v1.images"]
     assert images["pinned_images"]["sandbox"] == "registry.k8s.io/pause:3.9"
@@ -61,9 +61,9 @@ def test_containerd_uses_kubeadms_pause_image(toolchain: Toolchain, debian: Path
 
 
 def test_a_second_build_uses_the_cache(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
-    first = image.build(tmp_path, toolchain, quiet)
+    first = image.build_image(tmp_path, toolchain, quiet)
     (debian / "failing").touch()
-    assert image.build(tmp_path, toolchain, quiet) == first
+    assert image.build_image(tmp_path, toolchain, quiet) == first
 
 
 def test_a_failed_build_leaves_no_files_and_reports_the_cause(
@@ -72,7 +72,7 @@ def test_a_failed_build_leaves_no_files_and_reports_the_cause(
     monkeypatch.setenv("TRUSTPLANE_DEBIAN_MIRROR", "https://mirror.test/debian")
     (debian / "failing").touch()
     with pytest.raises(HostError) as error:
-        image.build(tmp_path, toolchain, quiet)
+        image.build_image(tmp_path, toolchain, quiet)
     assert error.value.what.startswith("mmdebstrap failed:\nmirror: https://mirror.test/debian\nE: Could not resolve")
     assert error.value.why == "Debian packages could not be downloaded"
     assert "TRUSTPLANE_DEBIAN_MIRROR" in error.value.next_step
@@ -84,7 +84,7 @@ def test_only_leftovers_of_dead_processes_are_removed(toolchain: Toolchain, debi
     dead, living = (tmp_path / "image" / f"other.{pid}.tmp" for pid in (2**22 + 1, os.getppid()))
     for folder in (dead, living):
         (folder / "rootfs").mkdir(parents=True)
-    image.build(tmp_path, toolchain, quiet)
+    image.build_image(tmp_path, toolchain, quiet)
     assert not dead.exists()
     assert living.exists()
 
@@ -94,15 +94,15 @@ def test_the_error_without_mmdebstrap_explains_its_installation(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError, match="apt-get install mmdebstrap"):
-        image.build(tmp_path, toolchain, quiet)
+        image.build_image(tmp_path, toolchain, quiet)
 
 
 def test_another_toolchain_results_in_another_image(toolchain: Toolchain) -> None:
-    assert key(toolchain) == key(toolchain)
-    assert key(toolchain) != key(replace(toolchain, key="other"))
+    assert image_key(toolchain) == image_key(toolchain)
+    assert image_key(toolchain) != image_key(replace(toolchain, key="other"))
 
 
 def test_an_unknown_image_of_kubeadm_is_a_bug(toolchain: Toolchain) -> None:
     (toolchain.bin / "kubeadm").write_text("#!/bin/sh\necho registry.k8s.io/new:v1\n")
     with pytest.raises(BugError, match="requires the images new"):
-        containers.references(toolchain)
+        containers.image_references(toolchain)

@@ -4,7 +4,7 @@ import pytest
 
 from trustplane_local import provider
 
-CRDS = {crd["spec"]["names"]["kind"]: crd for crd in provider.crds()}
+CRDS = {crd["spec"]["names"]["kind"]: crd for crd in provider.provider_crds()}
 
 
 def schema(kind: str) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Stopwatch:
         return self.seconds.keys() == self.sizes.keys()
 
 
-def described(snapshot: Snapshot, requested_at: datetime, goal: str = PROVEN) -> str:
+def describe_progress(snapshot: Snapshot, requested_at: datetime, goal: str = PROVEN) -> str:
     """Return the reasons why the goal is not reached, for the error of a wait."""
     pending = snapshot.pending(requested_at, goal)
     if pending is None:

@@ -14,7 +14,7 @@ from trustplane_local.demo.stage import (
     Stage,
     apply_configuration,
     run_over_ssh,
-    trustplane,
+    run_trustplane,
 )
 from trustplane_local.stack import Stack
 
@@ -27,19 +27,19 @@ def fail_without_trust(stage: Stage) -> None:
     supervisor = stage.fleet.supervisor
     stage.story.say("A private registry, a CA that no node knows, and no trust configured: the usual first day.")
     supervisor.show("get", "tkgserviceconfigurations")
-    supervisor.apply(manifests.registry(stage.corp.host), file="registry.yaml")
+    supervisor.apply(manifests.registry_manifest(stage.corp.host), file="registry.yaml")
     stage.story.say(
         "A Registry object asks every node for proof: a real image pull that shows it trusts this registry."
     )
     supervisor.show("get", "tkr")
-    supervisor.apply(manifests.cluster("early", stage.release()), file="early.yaml")
+    supervisor.apply(manifests.cluster_manifest("early", stage.release()), file="early.yaml")
     stage.fleet.wait_ready("early")
     supervisor.show("get", "tkc")
     early = stage.fleet.workload("early")
     early.show("get", "nodes")
     secret = manifests.pull_secret(CORP_CREDENTIALS, stage.corp.host, stage.corp.username, stage.corp.password())
     early.apply(secret, file="corp-credentials.yaml")
-    early.apply(manifests.deployment("shop", stage.corp.image, credentials=CORP_CREDENTIALS), file="shop.yaml")
+    early.apply(manifests.deployment_manifest("shop", stage.corp.image, credentials=CORP_CREDENTIALS), file="shop.yaml")
     claim = "the kubelet cannot pull the image: the node does not trust the registry's CA"
     wait_failing(stage.story, early, "shop", UNTRUSTED, claim)
 
@@ -51,7 +51,7 @@ def configure_trust(stage: Stage) -> None:
     )
     stage.authorities = {stage.corp.ca_name: stage.corp.ca.read_bytes(), COMPANY_CA: create_company_ca(stage.stack)}
     apply_configuration(stage)
-    late = manifests.cluster("late", stage.release(), workers=2)
+    late = manifests.cluster_manifest("late", stage.release(), workers=2)
     stage.fleet.supervisor.apply(late, file="late.yaml")
     stage.story.say("A second cluster, late, starts to boot in the background. We visit it in a minute.")
     stage.fleet.wait_proven("early")
@@ -65,7 +65,7 @@ def require_credentials(stage: Stage) -> None:
     """Show that a pull without credentials still fails, but no longer because of trust."""
     stage.story.say("Trust does not grant access. Without a pull secret, TLS succeeds and the registry still says no.")
     early = stage.fleet.workload("early")
-    early.apply(manifests.deployment("anonymous", stage.corp.image, credentials=None), file="anonymous.yaml")
+    early.apply(manifests.deployment_manifest("anonymous", stage.corp.image, credentials=None), file="anonymous.yaml")
     refusal = "authorization failed: no basic auth credentials"
     wait_failing(stage.story, early, "anonymous", refusal, "without imagePullSecrets, the registry refuses the pull")
     messages = [event["message"] for event in failed_pulls(early, "anonymous")]
@@ -81,7 +81,7 @@ def boot_with_trust(stage: Stage) -> None:
     late = stage.fleet.workload("late")
     secret = manifests.pull_secret(CORP_CREDENTIALS, stage.corp.host, stage.corp.username, stage.corp.password())
     late.apply(secret, file="corp-credentials.yaml")
-    late.apply(manifests.deployment("shop", stage.corp.image, credentials=CORP_CREDENTIALS), file="shop.yaml")
+    late.apply(manifests.deployment_manifest("shop", stage.corp.image, credentials=CORP_CREDENTIALS), file="shop.yaml")
     wait_running(stage.story, late, "shop")
     messages = [event["message"] for event in failed_pulls(late, "shop")]
     stage.story.check("the first attempt succeeded", holds=not messages, observed=str(messages))
@@ -109,15 +109,15 @@ def update_on_request(stage: Stage) -> None:
     stage.story.say("The owner of late asks for it. Watch the nodes prove the new CA, while shop keeps running.")
     late = stage.fleet.workload("late")
     machines, containers = stage.fleet.names("late"), running_containers(late, "shop")
-    stage.fleet.supervisor.apply(manifests.registry(stage.apps.host), file="registry-apps.yaml")
-    trustplane(stage, "update", "late", "--timeout", "600")
-    trustplane(stage, "status", "late")
+    stage.fleet.supervisor.apply(manifests.registry_manifest(stage.apps.host), file="registry-apps.yaml")
+    run_trustplane(stage, "update", "late", "--timeout", "600")
+    run_trustplane(stage, "status", "late")
     stage.story.check("no machine was replaced", holds=stage.fleet.names("late") == machines)
     after = running_containers(late, "shop")
     stage.story.check("the containers of shop were not restarted", holds=after == containers, observed=str(after))
     secret = manifests.pull_secret(APPS_CREDENTIALS, stage.apps.host, stage.apps.username, stage.apps.password())
     late.apply(secret, file="apps-credentials.yaml")
-    late.apply(manifests.deployment("cart", stage.apps.image, credentials=APPS_CREDENTIALS), file="cart.yaml")
+    late.apply(manifests.deployment_manifest("cart", stage.apps.image, credentials=APPS_CREDENTIALS), file="cart.yaml")
     wait_running(stage.story, late, "cart")
 
 
@@ -149,14 +149,14 @@ def remove_authority(stage: Stage) -> None:
     stage.fleet.supervisor.show("delete", "registries.trustplane.dev", "apps")
     del stage.authorities[stage.apps.ca_name]
     apply_configuration(stage)
-    trustplane(stage, "update", "late", "--timeout", "600")
+    run_trustplane(stage, "update", "late", "--timeout", "600")
     late = stage.fleet.workload("late")
     late.run("delete", "deployment", "cart")
-    late.apply(manifests.deployment("cart", stage.apps.image, credentials=APPS_CREDENTIALS), file="cart.yaml")
+    late.apply(manifests.deployment_manifest("cart", stage.apps.image, credentials=APPS_CREDENTIALS), file="cart.yaml")
     wait_failing(stage.story, late, "cart", UNTRUSTED, "the node no longer trusts the registry")
     stage.story.say("That was one node. Ask all of them: a kubeconfig is all this command needs.")
     proof = ("prove", "--registry", stage.apps.host)
-    trustplane(stage, *proof, kubeconfig=late.kubeconfig, status=1)
+    run_trustplane(stage, *proof, kubeconfig=late.kubeconfig, status=1)
     stage.story.say("NotTrusted on every node, from the kubelets themselves: the removal is proven.")
     stage.story.check("no machine was replaced", holds=stage.fleet.names("late") == machines)
 
@@ -176,14 +176,14 @@ ACTS: tuple[Act, ...] = (
 def plan_configuration(stage: Stage) -> None:
     """Show the configuration's effects before it is applied."""
     file = stage.stack.folder / "demo" / "tkgserviceconfiguration.yaml"
-    file.write_text(json.dumps(manifests.service_configuration(stage.authorities)))
-    trustplane(stage, "plan", "-f", str(file))
+    file.write_text(json.dumps(manifests.configuration_manifest(stage.authorities)))
+    run_trustplane(stage, "plan", "-f", str(file))
 
 
 def create_company_ca(stack: Stack) -> bytes:
     """Create the second CA of VMware's documentation example, and return its certificate. No registry uses it."""
     folder = stack.folder / "demo" / "company"
-    pki.keep(folder, COMPANY_CA, [], dt.datetime.now(dt.UTC))
+    pki.keep_certificates(folder, COMPANY_CA, [], dt.datetime.now(dt.UTC))
     return (folder / "ca.crt").read_bytes()
 
 

@@ -10,7 +10,7 @@ from trustplane.reporting.pull_failures import REASON
 from trustplane_local import registry
 from trustplane_local.demo import faults, manifests
 from trustplane_local.demo.fleet import present_pods, wait_failing, wait_running
-from trustplane_local.demo.kubectl import Kubectl
+from trustplane_local.demo.kubectl import ShownKubectl
 from trustplane_local.demo.stage import (
     CORP_CREDENTIALS,
     UNTRUSTED,
@@ -19,7 +19,7 @@ from trustplane_local.demo.stage import (
     apply_configuration,
     command_line,
     run_over_ssh,
-    trustplane,
+    run_trustplane,
 )
 
 Json = dict[str, Any]
@@ -35,10 +35,10 @@ def remove_file_from_node(stage: Stage) -> None:
     run_over_ssh(stage, "early", f"sudo rm {file} && sudo systemctl restart containerd")
     _replace_pod(early)
     wait_failing(stage.story, early, APP, UNTRUSTED, "the pod fails with the very error of the first act")
-    diagnose(stage, "early", early, "trust-not-applied")
+    check_diagnosis(stage, "early", early, "trust-not-applied")
     stage.story.say("The CA is configured but missing on this one node. Do what `next` says:")
     stage.fleet.supervisor.show("annotate", "tkc", "early", f"{PROPAGATION}=Automatic")
-    trustplane(stage, "prove", "early", "-n", "default")
+    run_trustplane(stage, "prove", "early", "-n", "default")
     _replace_pod(early)
     wait_running(stage.story, early, APP)
     stage.fleet.supervisor.show("annotate", "tkc", "early", f"{PROPAGATION}-")
@@ -52,7 +52,7 @@ def rekey_authority(stage: Stage) -> None:
     faults.restart(stage, corp)
     _replace_pod(late)
     wait_failing(stage.story, late, APP, UNTRUSTED, "a new pod cannot pull, and the error is the same once more")
-    answer = diagnose(stage, "late", late, "ca-rekeyed")
+    answer = check_diagnosis(stage, "late", late, "ca-rekeyed")
     expected = fingerprint(corp.ca.read_bytes())
     reported = (answer["authority"] or {}).get("sha256", "")
     claim = f"the reported SHA-256 is that of the new CA: {expected[:16]}..."
@@ -60,7 +60,7 @@ def rekey_authority(stage: Stage) -> None:
     stage.story.say("The fingerprint lets you compare with the CA's owner before you trust it. It matches, so add it:")
     stage.authorities[f"{corp.ca_name}-2"] = corp.ca.read_bytes()
     apply_configuration(stage)
-    trustplane(stage, "update", "--all", "--timeout", "600")
+    run_trustplane(stage, "update", "--all", "--timeout", "600")
     _replace_pod(late)
     wait_running(stage.story, late, APP)
 
@@ -77,9 +77,9 @@ def expire_certificate(stage: Stage) -> None:
     message = "x509: certificate has expired or is not yet valid"
     wait_failing(stage.story, late, APP, message, "a new pod cannot pull")
     _wait_explained(stage, late, "certificate-expired")
-    diagnose(stage, "late", late, "certificate-expired")
+    check_diagnosis(stage, "late", late, "certificate-expired")
     stage.story.say("No node needs a change here. The registry's owner renews the certificate.")
-    registry.prepare(corp)
+    registry.prepare_registry(corp)
     faults.restart(stage, corp)
     _replace_pod(late)
     wait_running(stage.story, late, APP)
@@ -94,7 +94,7 @@ def rotate_password(stage: Stage) -> None:
     late = stage.fleet.workload("late")
     _replace_pod(late)
     wait_failing(stage.story, late, APP, "401 Unauthorized", "the registry rejects the credentials")
-    diagnose(stage, "late", late, "auth-rejected")
+    check_diagnosis(stage, "late", late, "auth-rejected")
     stage.story.say("Trust is fine; the password is not. Update the pull secrets:")
     secret = manifests.pull_secret(CORP_CREDENTIALS, corp.host, corp.username, corp.password())
     for cluster in (stage.fleet.workload("early"), late):
@@ -111,12 +111,12 @@ ACTS: tuple[Act, ...] = (
 )
 
 
-def diagnose(stage: Stage, cluster: str, kubectl: Kubectl, code: str) -> Json:
+def check_diagnosis(stage: Stage, cluster: str, kubectl: ShownKubectl, code: str) -> Json:
     """Run `trustplane diagnose` for the reader and, in JSON, for a check: `code` must be the only and certain cause."""
     pod = present_pods(kubectl, APP)[-1]["metadata"]["name"]
     command = ("diagnose", "pod", pod, "--cluster", cluster)
     with subprocess.Popen(command_line(stage, *command, "-o", "json"), stdout=subprocess.PIPE) as process:
-        trustplane(stage, *command)
+        run_trustplane(stage, *command)
         output, _ = process.communicate()
     answers: list[Json] = json.loads(output)["answers"]
     causes = [(cause["code"], cause["confidence"]) for answer in answers for cause in answer["causes"]]
@@ -134,11 +134,11 @@ def events_of(description: str) -> str:
     return description[description.rindex("Events:") :]
 
 
-def _replace_pod(kubectl: Kubectl) -> None:
+def _replace_pod(kubectl: ShownKubectl) -> None:
     kubectl.show("delete", "pod", "-l", f"app={APP}", "--grace-period=1", "--wait=false")
 
 
-def _wait_explained(stage: Stage, kubectl: Kubectl, code: str) -> None:
+def _wait_explained(stage: Stage, kubectl: ShownKubectl, code: str) -> None:
     """Wait until an Event on the pod names the cause; show it as kubectl does."""
     pod = present_pods(kubectl, APP)[-1]["metadata"]["name"]
 

@@ -12,36 +12,38 @@ from trustplane.registry.dial import dial
 from trustplane_local import files, pki, registry
 from trustplane_local.demo.stage import Stage
 from trustplane_local.podman import Podman
-from trustplane_local.registry import Registry
+from trustplane_local.registry import PrivateRegistry
 
 START_SECONDS = 30
 _EXPIRED = dt.timedelta(hours=36)  # ago: expired by the date in any time zone
 
 
-def rekey(target: Registry) -> None:
+def rekey(target: PrivateRegistry) -> None:
     """Replace the registry's CA by one of the same name with another key; the server adds it to the served chain."""
     folder = target.folder / "pki"
     for name in (f"{pki.AUTHORITY}.key", f"{pki.AUTHORITY}.crt"):
         (folder / name).unlink()
-    registry.prepare(target)
-    chain = folder / f"{registry.leaf(target).name}.crt"
-    files.write(chain, chain.read_bytes() + target.ca.read_bytes())
+    registry.prepare_registry(target)
+    chain = folder / f"{registry.registry_leaf(target).name}.crt"
+    files.write_atomically(chain, chain.read_bytes() + target.ca.read_bytes())
 
 
-def expire(target: Registry) -> None:
+def expire(target: PrivateRegistry) -> None:
     """Replace the registry's certificate by an expired one."""
-    pki.certify(target.folder / "pki", registry.leaf(target), dt.datetime.now(dt.UTC) - pki.LEAF_LIFE - _EXPIRED)
+    pki.issue_certificate(
+        target.folder / "pki", registry.registry_leaf(target), dt.datetime.now(dt.UTC) - pki.LEAF_LIFE - _EXPIRED
+    )
 
 
-def change_password(target: Registry) -> None:
+def change_password(target: PrivateRegistry) -> None:
     """Change the password of the registry's user, as a rotation by the registry's owner would."""
-    files.write(target.password_file, secrets.token_urlsafe(24).encode(), mode=0o600)
-    registry.prepare(target)
+    files.write_atomically(target.password_file, secrets.token_urlsafe(24).encode(), mode=0o600)
+    registry.prepare_registry(target)
 
 
-def restart(stage: Stage, target: Registry) -> None:
+def restart(stage: Stage, target: PrivateRegistry) -> None:
     """Start the registry's container with its current files, and wait until TLS handshakes succeed."""
-    asyncio.run(registry.run(target, Podman(stage.stack)))
+    asyncio.run(registry.run_registry(target, Podman(stage.stack)))
 
     def probe() -> tuple[bool, str]:
         dialled = dial(Address(target.address))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trustplane.api.clusterapi import kubeconfig_secret
-from trustplane_local.demo.kubectl import Kubectl
+from trustplane_local.demo.kubectl import ShownKubectl
 from trustplane_local.demo.story import Story
 
 Json = dict[str, Any]
@@ -14,10 +14,10 @@ ROLL_SECONDS = 600
 PULL_SECONDS = 90
 
 
-class Fleet:
+class DemoClusters:
     """The clusters of the demo, read from the Supervisor's and their own API servers."""
 
-    def __init__(self, story: Story, supervisor: Kubectl, program: Path, folder: Path) -> None:
+    def __init__(self, story: Story, supervisor: ShownKubectl, program: Path, folder: Path) -> None:
         self.story = story
         self.supervisor = supervisor
         self._program = program
@@ -77,27 +77,27 @@ class Fleet:
 
         self.story.until(f"every node of {cluster} has proven its trust by a pull", probe, seconds=ROLL_SECONDS)
 
-    def workload(self, cluster: str) -> Kubectl:
+    def workload(self, cluster: str) -> ShownKubectl:
         """Return a kubectl for the cluster, with the kubeconfig that Cluster API wrote, unchanged."""
         secret = self.supervisor.get("secret", kubeconfig_secret(cluster))
         file = self._folder / f"{cluster}.kubeconfig"
         file.touch(mode=0o600)
         file.write_bytes(base64.b64decode(secret["data"]["value"]))
-        return Kubectl(self.story, self._program, file, prompt=f"kubectl --kubeconfig={file.name}")
+        return ShownKubectl(self.story, self._program, file, prompt=f"kubectl --kubeconfig={file.name}")
 
     def private_key(self, cluster: str) -> str:
         """Return the private key of Secret <cluster>-ssh, for vmware-system-user on its nodes."""
         return base64.b64decode(self.supervisor.get("secret", f"{cluster}-ssh")["data"]["ssh-privatekey"]).decode()
 
 
-def running_containers(kubectl: Kubectl, app: str) -> set[tuple[str, int]]:
+def running_containers(kubectl: ShownKubectl, app: str) -> set[tuple[str, int]]:
     """Return ID and restart count of the app's containers."""
     pods = kubectl.get("pods", "-l", f"app={app}")["items"]
     statuses = [status for pod in pods for status in pod["status"]["containerStatuses"]]
     return {(status["containerID"], status["restartCount"]) for status in statuses}
 
 
-def wait_failing(story: Story, kubectl: Kubectl, app: str, error: str, claim: str) -> None:
+def wait_failing(story: Story, kubectl: ShownKubectl, app: str, error: str, claim: str) -> None:
     """Wait until an event of the kubelet reports a failed pull with this error; show the pod and the event."""
 
     def probe() -> tuple[bool, str]:
@@ -112,20 +112,20 @@ def wait_failing(story: Story, kubectl: Kubectl, app: str, error: str, claim: st
     )
 
 
-def present_pods(kubectl: Kubectl, app: str) -> list[Json]:
+def present_pods(kubectl: ShownKubectl, app: str) -> list[Json]:
     """Return the pods of an app that are not being deleted."""
     pods = kubectl.get("pods", "-l", f"app={app}")["items"]
     return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
-def failed_pulls(kubectl: Kubectl, app: str) -> list[Json]:
+def failed_pulls(kubectl: ShownKubectl, app: str) -> list[Json]:
     """Return the events about failed pulls of the app's present pods, oldest first."""
     uids = {pod["metadata"]["uid"] for pod in present_pods(kubectl, app)}
     events = kubectl.get("events", "--field-selector=reason=Failed", "--sort-by=.lastTimestamp")["items"]
     return [event for event in events if event["involvedObject"].get("uid") in uids and "pull" in event["message"]]
 
 
-def wait_running(story: Story, kubectl: Kubectl, app: str) -> None:
+def wait_running(story: Story, kubectl: ShownKubectl, app: str) -> None:
     """Wait until the app's only pod is ready; show it."""
 
     def probe() -> tuple[bool, str]:

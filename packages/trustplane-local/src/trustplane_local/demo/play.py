@@ -8,14 +8,14 @@ from rich.console import Console
 
 from trustplane.errors import UserError
 from trustplane_local.demo import acts, breakdowns
-from trustplane_local.demo.fleet import Fleet
-from trustplane_local.demo.kubectl import Kubectl
+from trustplane_local.demo.fleet import DemoClusters
+from trustplane_local.demo.kubectl import ShownKubectl
 from trustplane_local.demo.stage import Stage
 from trustplane_local.demo.story import Story, StoryError
-from trustplane_local.stack import Stack, default_folder, read
+from trustplane_local.stack import Stack, default_folder, read_stack
 
 
-def play(console: Console, *, state: Path | None, cache: Path | None) -> None:
+def play_demo(console: Console, *, state: Path | None, cache: Path | None) -> None:
     """Play all acts on a new stack, which stays up.
 
     Args:
@@ -35,7 +35,7 @@ def play(console: Console, *, state: Path | None, cache: Path | None) -> None:
         _remove_earlier_demo(story, folder, options)
         _run_local(story, "up", *options)
         (folder / "demo").mkdir(mode=0o700)
-    stack = read(folder)
+    stack = read_stack(folder)
     if stack is None:
         raise StoryError("`trustplane local up` succeeded, but created no stack")
     stage = _create_stage(story, stack)
@@ -48,7 +48,7 @@ def play(console: Console, *, state: Path | None, cache: Path | None) -> None:
 
 
 def _remove_earlier_demo(story: Story, folder: Path, options: list[str]) -> None:
-    if read(folder) is None:
+    if read_stack(folder) is None:
         return
     if not (folder / "demo").exists():
         raise UserError(
@@ -69,8 +69,8 @@ def _run_local(story: Story, *arguments: str) -> None:
 
 def _create_stage(story: Story, stack: Stack) -> Stage:
     program = stack.bin / "kubectl"
-    supervisor = Kubectl(story, program, stack.kubeconfig)
-    return Stage(story, stack, Fleet(story, supervisor, program, stack.folder / "demo"))
+    supervisor = ShownKubectl(story, program, stack.kubeconfig)
+    return Stage(story, stack, DemoClusters(story, supervisor, program, stack.folder / "demo"))
 
 
 def _farewell(stack: Stack) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from trustplane.nodes import ssh
 from trustplane_local import registry
 from trustplane_local.demo import manifests
-from trustplane_local.demo.fleet import Fleet
+from trustplane_local.demo.fleet import DemoClusters
 from trustplane_local.demo.story import Story, StoryError
 from trustplane_local.stack import Stack
 
@@ -25,20 +25,20 @@ class Stage:
 
     story: Story
     stack: Stack
-    fleet: Fleet
+    fleet: DemoClusters
     authorities: dict[str, bytes] = field(
         default_factory=dict
     )  # PEM certificates in the service configuration, by name
 
     @property
-    def corp(self) -> registry.Registry:
+    def corp(self) -> registry.PrivateRegistry:
         """The registry of the first act."""
-        return registry.registries(self.stack)[0]
+        return registry.registries_of(self.stack)[0]
 
     @property
-    def apps(self) -> registry.Registry:
+    def apps(self) -> registry.PrivateRegistry:
         """The registry whose CA a later act adds."""
-        return registry.registries(self.stack)[1]
+        return registry.registries_of(self.stack)[1]
 
     def release(self) -> str:
         """Return the name of the newest release."""
@@ -51,12 +51,12 @@ Act = tuple[str, Callable[[Stage], None]]  # title, and the function that plays 
 def apply_configuration(stage: Stage) -> None:
     """Apply the service configuration with the stage's current authorities."""
     stage.fleet.supervisor.apply(
-        manifests.service_configuration(stage.authorities), file="tkgserviceconfiguration.yaml"
+        manifests.configuration_manifest(stage.authorities), file="tkgserviceconfiguration.yaml"
     )
     stage.story.say("spec.trust.additionalTrustedCAs: " + ", ".join(stage.authorities))
 
 
-def trustplane(stage: Stage, *arguments: str, kubeconfig: Path | None = None, status: int = 0) -> None:
+def run_trustplane(stage: Stage, *arguments: str, kubeconfig: Path | None = None, status: int = 0) -> None:
     """Run a command of Trustplane on this terminal.
 
     Args:

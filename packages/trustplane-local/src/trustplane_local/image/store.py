@@ -37,7 +37,7 @@ disabled_plugins = [
 """
 
 
-def fill(root: Path, archives: Sequence[Path], programs: Path, log: IO[bytes]) -> None:
+def fill_store(root: Path, archives: Sequence[Path], programs: Path, log: IO[bytes]) -> None:
     """Create a store with the images of OCI archives.
 
     Args:
@@ -59,7 +59,7 @@ def fill(root: Path, archives: Sequence[Path], programs: Path, log: IO[bytes]) -
     shutil.rmtree(root / _IDENTITY, ignore_errors=True)
 
 
-def link(store: Path, target: Path) -> None:
+def link_store(store: Path, target: Path) -> None:
     """Create a machine's store from a filled one by hard links, or by copies on another file system.
 
     Args:

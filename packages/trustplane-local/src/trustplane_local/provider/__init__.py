@@ -1,6 +1,6 @@
 """The local stack's infrastructure provider for Cluster API: its machines are podman containers."""
 
-from trustplane_local.provider.definitions import crds
-from trustplane_local.provider.service import restart_stopped, run
+from trustplane_local.provider.definitions import provider_crds
+from trustplane_local.provider.service import restart_stopped_machines, run_provider
 
-__all__ = ["crds", "restart_stopped", "run"]
+__all__ = ["provider_crds", "restart_stopped_machines", "run_provider"]

@@ -7,7 +7,7 @@ from trustplane.errors import HostError
 from trustplane_local.stack import FIRST_INDEX, LAST_INDEX
 
 
-def choose(uid: str, taken: Collection[int]) -> int:
+def choose_index(uid: str, taken: Collection[int]) -> int:
     """Return a free index for an object.
 
     The search starts at an index derived from the uid. This avoids immediate reuse of a freed address, which

@@ -27,20 +27,22 @@ IS_PAUSED: Final = "Paused"
 NOT_PAUSED: Final = "NotPaused"
 
 
-def summary(type_: str, *, ready: bool, reason: str, message: str = "") -> list[Condition]:
+def ready_conditions(type_: str, *, ready: bool, reason: str, message: str = "") -> list[Condition]:
     """Return the conditions of an unpaused object: the kind's own type, Ready with the same values, and Paused."""
     ready_conditions = [
         Condition(type=name, status=str(ready), reason=reason, message=message) for name in (type_, READY)
     ]
-    return [*ready_conditions, pause(paused=False)]
+    return [*ready_conditions, paused_condition(paused=False)]
 
 
-def pause(*, paused: bool) -> Condition:
+def paused_condition(*, paused: bool) -> Condition:
     """Return the Paused condition."""
     return Condition(type=PAUSED, status=str(paused), reason=IS_PAUSED if paused else NOT_PAUSED)
 
 
-def merge(known: list[Condition], observed: Iterable[Condition], generation: int, now: datetime) -> list[Condition]:
+def merge_conditions(
+    known: list[Condition], observed: Iterable[Condition], generation: int, now: datetime
+) -> list[Condition]:
     """Return an object's conditions with new ones merged in. A transition time only changes with the status.
 
     Args:
@@ -65,7 +67,7 @@ def merge(known: list[Condition], observed: Iterable[Condition], generation: int
     return [merged[type_] for type_ in sorted(merged)]
 
 
-def as_json(conditions: Iterable[Condition]) -> list[Json]:
+def conditions_to_json(conditions: Iterable[Condition]) -> list[Json]:
     """Return conditions as JSON for the API server, with every required field."""
     return [
         {

@@ -13,13 +13,13 @@ import jinja2
 
 from trustplane.api.keys import Key
 from trustplane_local import files
-from trustplane_local.podman import LOOK_SECONDS, Container, Mount, Observed, Podman
+from trustplane_local.podman import LIST_SECONDS, DesiredContainer, Mount, ObservedContainer, Podman
 from trustplane_local.provider.instance import NAME_LABEL, NAMESPACE_LABEL, ROLE_LABEL
-from trustplane_local.provider.objects import CONTROL_PLANE_LABEL, LocalMachine, cluster_of
+from trustplane_local.provider.objects import CONTROL_PLANE_LABEL, LocalMachine, cluster_key
 from trustplane_local.stack import Stack
 
 PORT = 6443
-ROLE = "load-balancer"
+LOAD_BALANCER_ROLE = "load-balancer"
 _INSIDE = "/etc/load-balancer"
 
 _TEMPLATE = jinja2.Environment(  # noqa: S701 - a configuration file, not HTML
@@ -63,12 +63,12 @@ class Backend:
     address: str
 
 
-def name_of(key: Key) -> str:
+def load_balancer_name(key: Key) -> str:
     """Return the container's name. It differs from all machines' names, which contain only one underscore."""
     return f"lb__{key.namespace}_{key.name}"
 
 
-def folder(stack: Stack, key: Key) -> Path:
+def load_balancer_folder(stack: Stack, key: Key) -> Path:
     """Return the folder of the configuration."""
     return stack.folder / "loadbalancers" / f"{key.namespace}_{key.name}"
 
@@ -78,59 +78,59 @@ def backends(stack: Stack, cluster: Key, machines: Iterable[LocalMachine]) -> li
     return sorted(
         Backend(machine.metadata.name, stack.address(machine.spec.index))
         for machine in machines
-        if cluster_of(machine.metadata) == cluster
+        if cluster_key(machine.metadata) == cluster
         and CONTROL_PLANE_LABEL in machine.metadata.labels
         and machine.metadata.deletion_timestamp is None
         and machine.spec.index
     )
 
 
-def configuration(backends: Sequence[Backend]) -> str:
+def haproxy_configuration(backends: Sequence[Backend]) -> str:
     """Return haproxy's configuration: health checks over HTTPS, connections passed through unchanged."""
     return _TEMPLATE.render(port=PORT, backends=backends)
 
 
-def container(stack: Stack, key: Key, index: int) -> Container:
+def load_balancer_container(stack: Stack, key: Key, index: int) -> DesiredContainer:
     """Return the container: haproxy without privileges."""
-    return Container(
-        name=name_of(key),
+    return DesiredContainer(
+        name=load_balancer_name(key),
         command=("/usr/sbin/haproxy", "-W", "-db", "-f", f"{_INSIDE}/haproxy.cfg"),
         address=stack.address(index),
-        labels={ROLE_LABEL: ROLE, NAMESPACE_LABEL: key.namespace, NAME_LABEL: key.name},
-        mounts=(Mount(folder(stack, key), _INSIDE),),
+        labels={ROLE_LABEL: LOAD_BALANCER_ROLE, NAMESPACE_LABEL: key.namespace, NAME_LABEL: key.name},
+        mounts=(Mount(load_balancer_folder(stack, key), _INSIDE),),
         options=("--hostname", f"{key.name[:60]}-lb", "--systemd=false", "--cap-drop=all"),
     )
 
 
-async def ensure(podman: Podman, stack: Stack, key: Key, index: int, config: str) -> None:
+async def ensure_load_balancer(podman: Podman, stack: Stack, key: Key, index: int, config: str) -> None:
     """Start the load balancer, or reload it if it runs with another configuration.
 
     The file `loaded` records the configuration of the running haproxy. It is written after the reload: a crash between
     the two only causes another reload.
     """
-    place = folder(stack, key)
+    place = load_balancer_folder(stack, key)
     place.mkdir(parents=True, exist_ok=True)
-    files.write(place / "haproxy.cfg", config.encode())
-    observed = await podman.find(name_of(key), recently=LOOK_SECONDS)
+    files.write_atomically(place / "haproxy.cfg", config.encode())
+    observed = await podman.find(load_balancer_name(key), recently=LIST_SECONDS)
     if observed is None or not observed.is_running:
-        await podman.run(container(stack, key, index))
-        observed = await podman.find(name_of(key))
+        await podman.run(load_balancer_container(stack, key, index))
+        observed = await podman.find(load_balancer_name(key))
     elif not _has_loaded(place, observed, config):
         await podman.signal(observed.name, "USR2")
     if observed is not None:
-        files.write(place / "loaded", _loaded(observed, config))
+        files.write_atomically(place / "loaded", _loaded(observed, config))
 
 
-async def remove(podman: Podman, stack: Stack, key: Key) -> None:
+async def remove_load_balancer(podman: Podman, stack: Stack, key: Key) -> None:
     """Remove the load balancer and its configuration, if they exist."""
-    await podman.remove(name_of(key))
-    shutil.rmtree(folder(stack, key), ignore_errors=True)
+    await podman.remove(load_balancer_name(key))
+    shutil.rmtree(load_balancer_folder(stack, key), ignore_errors=True)
 
 
-def _loaded(observed: Observed, config: str) -> bytes:
+def _loaded(observed: ObservedContainer, config: str) -> bytes:
     return f"{observed.id} {hashlib.sha256(config.encode()).hexdigest()}\n".encode()
 
 
-def _has_loaded(place: Path, observed: Observed, config: str) -> bool:
+def _has_loaded(place: Path, observed: ObservedContainer, config: str) -> bool:
     record = place / "loaded"
     return record.exists() and record.read_bytes() == _loaded(observed, config)

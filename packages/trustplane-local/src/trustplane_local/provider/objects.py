@@ -27,20 +27,20 @@ class Initialization(Struct):
     provisioned: bool = False
 
 
-class Spec(Struct):
+class AddressSpec(Struct):
     """The common spec of both kinds."""
 
     index: int = 0  # address index in the stack; 0 if not allocated yet
 
 
-class Status(Struct):
+class ProviderStatus(Struct):
     """The common status of both kinds."""
 
     initialization: Initialization = msgspec.field(default_factory=Initialization)
     conditions: list[Condition] = msgspec.field(default_factory=list)
 
 
-class LocalClusterSpec(Spec):
+class LocalClusterSpec(AddressSpec):
     """The address of the cluster's load balancer."""
 
     control_plane_endpoint: Endpoint = msgspec.field(default_factory=Endpoint)
@@ -50,16 +50,16 @@ class LocalCluster(Object):
     """The infrastructure of a cluster: a load balancer for its control plane."""
 
     spec: LocalClusterSpec = msgspec.field(default_factory=LocalClusterSpec)
-    status: Status = msgspec.field(default_factory=Status)
+    status: ProviderStatus = msgspec.field(default_factory=ProviderStatus)
 
 
-class LocalMachineSpec(Spec):
+class LocalMachineSpec(AddressSpec):
     """The identity of the machine."""
 
     provider_id: str = msgspec.field(default="", name="providerID")
 
 
-class LocalMachineStatus(Status):
+class LocalMachineStatus(ProviderStatus):
     """The state of the machine's container."""
 
     addresses: list[MachineAddress] = msgspec.field(default_factory=list)
@@ -78,7 +78,7 @@ CLUSTERS = Resource(clusterapi.GROUP, clusterapi.VERSION, "Cluster", "clusters",
 MACHINES = Resource(clusterapi.GROUP, clusterapi.VERSION, "Machine", "machines", Machine)
 
 
-def owner(metadata: Metadata, kind: str) -> Key | None:
+def find_owner(metadata: Metadata, kind: str) -> Key | None:
     """Return the owner of an object, of a kind of Cluster API, or None if it has none yet."""
     group = f"{clusterapi.GROUP}/"
     references = (ref for ref in metadata.owner_references if ref.kind == kind and ref.api_version.startswith(group))
@@ -86,7 +86,7 @@ def owner(metadata: Metadata, kind: str) -> Key | None:
     return Key(metadata.namespace, reference.name) if reference else None
 
 
-def cluster_of(metadata: Metadata) -> Key:
+def cluster_key(metadata: Metadata) -> Key:
     """Return the Cluster named by an object's label."""
     return Key(metadata.namespace, metadata.labels.get(CLUSTER_LABEL, ""))
 

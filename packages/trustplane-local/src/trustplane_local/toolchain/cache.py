@@ -23,7 +23,7 @@ def default_cache(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 @contextmanager
-def exclusive(file: Path, waiting: Callable[[], None]) -> Generator[None]:
+def lock_file(file: Path, waiting: Callable[[], None]) -> Generator[None]:
     """Hold a file's lock within the block; call `waiting` if another process holds it. A dead process holds no lock."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as handle:
@@ -59,7 +59,7 @@ class Record(msgspec.Struct, frozen=True):
         return status.st_mtime_ns == self.mtime or digest(file) == self.sha256
 
 
-class Manifest:
+class FileRecords:
     """The records of a folder's complete files, by relative path, stored in `manifest.json`."""
 
     def __init__(self, folder: Path) -> None:
