@@ -25,12 +25,12 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
         "podman",
         "tail",
     ),  # trustplane_local.logs
-    f"{_LOCAL}/demo/breakdowns.py:diagnose": (PYTHON,),
+    f"{_LOCAL}/demo/breakdowns.py:check_diagnosis": (PYTHON,),
     f"{_LOCAL}/demo/kubectl.py:_run": TOOLCHAIN,
-    f"{_LOCAL}/demo/stage.py:trustplane": (PYTHON,),
+    f"{_LOCAL}/demo/stage.py:run_trustplane": (PYTHON,),
     f"{_LOCAL}/image/rootfs.py:_bootstrap": ("setpriv", "unshare", "mmdebstrap"),
     f"{_LOCAL}/kubectl.py:run": TOOLCHAIN,
-    f"{_LOCAL}/preflight.py:look": ASKED,
+    f"{_LOCAL}/preflight.py:inspect_host": ASKED,
     f"{_LOCAL}/process.py:start": (
         "/bin/sh",
         "cat",
@@ -38,8 +38,8 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     ),  # and programs of the toolchain, or Python
     f"{_LOCAL}/residue.py:_output": CALLER,
     f"{_LOCAL}/toolchain/go.py:run": GO,
-    f"{_LOCAL}/toolchain/go.py:examine": GO,
-    f"{_LOCAL}/toolchain/step.py:run": CALLER,
+    f"{_LOCAL}/toolchain/go.py:read_go_version": GO,
+    f"{_LOCAL}/toolchain/step.py:run_step": CALLER,
     "tests/apiserver/conftest.py:run": ("setpriv", *TOOLCHAIN),
     # The test provides a systemctl; the script works without openssl and ctr.
     "tests/apiserver/controllers/cluster_api.py:_shell": ("sh", *(_TRUST - {"systemctl", "openssl", "ctr"})),
