@@ -98,12 +98,12 @@ def scale(fleet: DemoClusters, cluster: str, workers: int) -> None:
     patch = json.dumps([{"op": "replace", "path": _POOL, "value": workers}])
     fleet.supervisor.run("patch", "tkc", cluster, "--type=json", "-p", patch)
     wanted = CONTROL_PLANES + workers
-    fleet.story.until(f"{cluster} has {workers} workers", lambda: ready_nodes(fleet, cluster, wanted), seconds=240)
+    fleet.story.wait_until(f"{cluster} has {workers} workers", lambda: ready_nodes(fleet, cluster, wanted), seconds=240)
 
 
 def ready_nodes(fleet: DemoClusters, cluster: str, wanted: int) -> tuple[bool, str]:
     """Return whether exactly this number of nodes exists, all ready."""
-    nodes = fleet.workload(cluster).get("nodes")["items"]
+    nodes = fleet.open_workload(cluster).get("nodes")["items"]
     ready = [
         node["metadata"]["name"]
         for node in nodes
@@ -114,7 +114,9 @@ def ready_nodes(fleet: DemoClusters, cluster: str, wanted: int) -> tuple[bool, s
 
 def workers(fleet: DemoClusters, cluster: str) -> list[Json]:
     """Return the Machines of the node pools, oldest first."""
-    return [machine for machine in fleet.machines(cluster) if _CONTROL_PLANE_LABEL not in machine["metadata"]["labels"]]
+    return [
+        machine for machine in fleet.list_machines(cluster) if _CONTROL_PLANE_LABEL not in machine["metadata"]["labels"]
+    ]
 
 
 def name_of(machine: Json) -> str:
@@ -124,7 +126,7 @@ def name_of(machine: Json) -> str:
 
 def pulls_everywhere(fleet: DemoClusters, stack: Stack, cluster: str) -> None:
     """Run a DaemonSet with an image of each private registry on every node, including the control plane."""
-    kubectl = fleet.workload(cluster)
+    kubectl = fleet.open_workload(cluster)
     for one in registry.registries_of(stack):
         secret = manifests.pull_secret(one.name, one.host, one.username, one.password())
         body = manifests.deployment_manifest(one.name, one.image, credentials=one.name)
@@ -139,7 +141,7 @@ def pulls_everywhere(fleet: DemoClusters, stack: Stack, cluster: str) -> None:
         numbers = {status.get(key) for status in statuses for key in ("numberReady", "desiredNumberScheduled")}
         return numbers == {nodes}, json.dumps(statuses)
 
-    fleet.story.until("private images run on every node", probe, seconds=120)
+    fleet.story.wait_until("private images run on every node", probe, seconds=120)
 
 
 def trust_status(fleet: DemoClusters, cluster: str) -> Json:

@@ -112,8 +112,8 @@ def wide(stack: Stack, fleet: DemoClusters) -> str:
             os.kill(int(part["pid"]), signal.SIGKILL)
         clusters.up(stack)
     fleet.wait_ready("wide")
-    fleet.story.until("wide has four machines", lambda: (len(fleet.names("wide")) == 4, ""), seconds=300)
-    fleet.story.until("and all are ready", lambda: clusters.ready_nodes(fleet, "wide", 4), seconds=300)
+    fleet.story.wait_until("wide has four machines", lambda: (len(fleet.machine_names("wide")) == 4, ""), seconds=300)
+    fleet.story.wait_until("and all are ready", lambda: clusters.ready_nodes(fleet, "wide", 4), seconds=300)
     return "wide"
 
 
@@ -126,5 +126,7 @@ def deep(stack: Stack, fleet: DemoClusters) -> str:
     clusters.make(fleet, "deep", control_planes=1, workers=clusters.WORKERS)
     fleet.wait_ready("deep")
     nodes = 1 + clusters.WORKERS
-    fleet.story.until("all nodes of deep are ready", lambda: clusters.ready_nodes(fleet, "deep", nodes), seconds=300)
+    fleet.story.wait_until(
+        "all nodes of deep are ready", lambda: clusters.ready_nodes(fleet, "deep", nodes), seconds=300
+    )
     return "deep"

@@ -44,7 +44,7 @@ class Laboratory:
         ]
         self._stack, self._fleet, self._cluster, self._site = stack, fleet, cluster, site
         self._machines = workers(fleet, cluster)
-        self._kubectl = fleet.workload(cluster)
+        self._kubectl = fleet.open_workload(cluster)
 
     def set_up(self) -> None:
         """Configure the cluster's trust, break nodes, change lists, and wait until every pull failed."""
@@ -113,7 +113,7 @@ class Laboratory:
             return not waiting, f"not yet: {', '.join(sorted(waiting))}"
 
         self._kubectl.apply(*map(self._pod, scenarios), file="pods.yaml")
-        self._fleet.story.until(f"{len(scenarios)} pulls have failed", probe, seconds=FAILED_SECONDS)
+        self._fleet.story.wait_until(f"{len(scenarios)} pulls have failed", probe, seconds=FAILED_SECONDS)
 
     def answers(self) -> list[Json]:
         """Diagnose every pod, in a process that resolves the names of the laboratory."""
@@ -151,7 +151,7 @@ class Laboratory:
             missing = sorted(set(names.values()) - notes.keys())
             return not missing, f"not told: {', '.join(missing)}"
 
-        self._fleet.story.until("every pod was told why", probe, seconds=60)
+        self._fleet.story.wait_until("every pod was told why", probe, seconds=60)
         return notes
 
     def clean(self) -> None:

@@ -58,7 +58,7 @@ class Storm:
         async def ask() -> datetime:
             # The list of another test may lose more than half of its entries.
             await self.cluster.configure(wanted.authorities, wanted.annotations | {ALLOW_REMOVAL: "true"})
-            return await self.cluster.request()
+            return await self.cluster.request_update()
 
         return await patiently(ask)
 
@@ -73,7 +73,7 @@ class Storm:
             return bool(snapshot.machines) and snapshot.pending(requested_at) == frozenset()
 
         try:
-            return await self.reports.until("every node has proven it", holds, seconds=seconds)
+            return await self.reports.wait_until("every node has proven it", holds, seconds=seconds)
         except TransientError as error:
             raise TransientError(str(error), why=describe_progress(self.reports.snapshot, requested_at)) from None
 
@@ -157,7 +157,7 @@ async def storm(stack: Stack, name: str) -> AsyncIterator[Storm]:
         cluster = MeasuredCluster(client, name, manager="kubectl")
         reports = Reports(client, cluster.key)
         with capture_logs():
-            async with reports.following():
+            async with reports.follow():
                 made = Storm(stack, client, cluster, reports, Podman(stack), await cluster.private_key())
                 async with beside(made.keep_running()):
                     yield made

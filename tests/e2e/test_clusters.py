@@ -37,23 +37,23 @@ def test_three_control_planes_scaling_and_remediation(stack: Stack, fleet: DemoC
     fleet.supervisor.apply(health_check(wide), file="machinehealthcheck.yaml")
     name = name_of(workers(fleet, wide)[0])
     local(stack, "kill", name)
-    fleet.story.until(f"{name} was replaced", lambda: replaced(fleet, wide, name), seconds=300)
+    fleet.story.wait_until(f"{name} was replaced", lambda: replaced(fleet, wide, name), seconds=300)
     pulls_everywhere(fleet, stack, wide)
     fleet.supervisor.run("delete", "machinehealthcheck", f"{wide}-workers")
 
 
 def test_three_control_planes_take_trust_in_place(stack: Stack, fleet: DemoClusters, wide: str) -> None:
-    machines = fleet.names(wide)
+    machines = fleet.machine_names(wide)
     configure(fleet, authorities(stack))
     update(stack, wide)
-    assert fleet.names(wide) == machines
-    for machine in fleet.machines(wide):
+    assert fleet.machine_names(wide) == machines
+    for machine in fleet.list_machines(wide):
         listed = on_node(fleet, wide, machine, "ls /etc/ssl/certs/tkg-*.pem")
         assert listed.split() == [f"/etc/ssl/certs/tkg-{name}.pem" for name in sorted(authorities(stack))]
 
 
 def replaced(fleet: DemoClusters, cluster: str, name: str) -> tuple[bool, str]:
-    names = fleet.names(cluster)
+    names = fleet.machine_names(cluster)
     ready, seen = ready_nodes(fleet, cluster, 5)
     return name not in names and ready, f"{sorted(names)}; {seen}"
 
@@ -133,7 +133,7 @@ def refusal_or_condition(fleet: DemoClusters, body: Json) -> str:
         ]
         return bool(messages), str(found.get("status"))
 
-    fleet.story.until("the condition says what is wrong", probe, seconds=30)
+    fleet.story.wait_until("the condition says what is wrong", probe, seconds=30)
     return " ".join(messages)
 
 
@@ -156,6 +156,6 @@ def test_deleting_a_cluster_removes_everything(stack: Stack, fleet: DemoClusters
         left = [item for item in items if item["metadata"]["name"].split("-")[0] == wide]
         return not left, ", ".join(f"{one['kind']}/{one['metadata']['name']}" for one in left)
 
-    fleet.story.until("nothing of the cluster is left", probe, seconds=180)
+    fleet.story.wait_until("nothing of the cluster is left", probe, seconds=180)
     status = json.loads(local(stack, "status", "-o", "json"))
     assert not [container for container in status["containers"] if "wide" in container["name"]]

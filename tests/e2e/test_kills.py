@@ -74,7 +74,7 @@ async def test_an_update_survives_kills_at_random_moments(stack: Stack, fleet: D
         assert not [str(each) for each in runs if each.failure]
         assert one.reports.snapshot.uids == machines
     # Those of a killed process disappear when they expire.
-    fleet.story.until("no probe pod is left", lambda: no_probe_pods(fleet, deep), seconds=240)
+    fleet.story.wait_until("no probe pod is left", lambda: no_probe_pods(fleet, deep), seconds=240)
 
 
 async def undisturbed(one: Storm, wanted: Configuration) -> float:
@@ -121,5 +121,5 @@ def say(text: str) -> None:
 
 
 def no_probe_pods(fleet: DemoClusters, cluster: str) -> tuple[bool, str]:
-    pods = fleet.workload(cluster).get("pods", "-n", "trustplane-system")["items"]
+    pods = fleet.open_workload(cluster).get("pods", "-n", "trustplane-system")["items"]
     return not pods, str([pod["metadata"]["name"] for pod in pods])

@@ -52,7 +52,7 @@ class Shape:
 
     @property
     def machines(self) -> list[Json]:
-        return self.fleet.machines(self.name)
+        return self.fleet.list_machines(self.name)
 
     @property
     def uids(self) -> set[str]:
@@ -110,21 +110,21 @@ class Shape:
             messages = [condition(status, type_).get("message") for type_ in ("Current", "Proven")]
             return good, json.dumps([entries, count, *messages])
 
-        self.fleet.story.until(f"{self.name} has proven {', '.join(names)}", probe, seconds=300)
+        self.fleet.story.wait_until(f"{self.name} has proven {', '.join(names)}", probe, seconds=300)
 
     def wait_nodes(self) -> None:
         """Wait until all nodes are ready, and no machine is being created or removed."""
 
         def probe() -> tuple[bool, str]:
             try:
-                nodes = self.fleet.workload(self.name).get("nodes")["items"]
+                nodes = self.fleet.open_workload(self.name).get("nodes")["items"]
             except TransientError as error:
                 return False, str(error)
             conditions = [one for node in nodes for one in node["status"]["conditions"]]
             ready = sum(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
             return ready == len(nodes) == len(self.machines) == NODES, f"{ready} of {len(nodes)} nodes are ready"
 
-        self.fleet.story.until(f"{self.name} has {NODES} nodes", probe, seconds=400)
+        self.fleet.story.wait_until(f"{self.name} has {NODES} nodes", probe, seconds=400)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def shapes(
         for one in made:
             one.fleet.supervisor.run("delete", "cluster", one.name, "--wait=false", "--ignore-not-found")
         for one in made:
-            one.fleet.story.until(f"{one.name} is gone", partial(is_gone, one), seconds=180)
+            one.fleet.story.wait_until(f"{one.name} is gone", partial(is_gone, one), seconds=180)
         names = (one["metadata"]["name"] for one in registries)
         fleet.supervisor.run("delete", "registries.trustplane.dev", "--ignore-not-found", *names)
 
@@ -250,7 +250,7 @@ def test_a_cluster_of_the_class_without_a_trust_variable_gets_its_machines(
         return [one.get("status") for one in conditions] == ["True"], json.dumps(conditions)
 
     try:
-        fleet.story.until("bootstrap data is made", probe, seconds=90)
+        fleet.story.wait_until("bootstrap data is made", probe, seconds=90)
         assert "trustplane-set-" in secret_text(kubectl, "quiet-trust")
     finally:
         kubectl.run("delete", "cluster", "quiet", "--wait=false")
@@ -307,7 +307,7 @@ def test_another_encoding_changes_nothing_and_a_removed_entry_is_no_longer_trust
         shape.asks(f"{shape.name}-less", other, [entries["corp"], entries["extra"]])
     for shape in shapes:
         shape.wait("corp", "extra")
-        kubeconfig = shape.fleet.workload(shape.name).kubeconfig
+        kubeconfig = shape.fleet.open_workload(shape.name).kubeconfig
         process = page.run(f"trustplane prove --kubeconfig={kubeconfig} --registry={apps} -o json")
         rows = json.loads(process.stdout)
         assert [row["verdict"] for row in rows] == ["NotTrusted"] * NODES
@@ -331,7 +331,7 @@ def test_a_broken_list_is_refused_or_reported_and_removes_nothing(
         current = condition(web.status, "Current")
         return current["reason"] == "Invalid" and "web-broken" in current["message"], str(current)
 
-    web.fleet.story.until("the list is reported", probe, seconds=60)
+    web.fleet.story.wait_until("the list is reported", probe, seconds=60)
     assert "stays in force" in condition(web.status, "Current")["message"]
     assert (web.in_force, web.on_nodes(files)) == (digest, before)
     for shape in shapes:
@@ -360,7 +360,7 @@ def restored(shape: Shape, text: str, reason: str) -> None:
         reasons = {event["reason"] for event in events if event["regarding"].get("name") == shape.name}
         return reason in reasons and secret_text(kubectl, f"{shape.name}-trust") == text, str(reasons)
 
-    shape.fleet.story.until(f"the boot set of {shape.name} is as before: {reason}", probe, seconds=30)
+    shape.fleet.story.wait_until(f"the boot set of {shape.name} is as before: {reason}", probe, seconds=30)
 
 
 def secret_text(kubectl: ShownKubectl, name: str) -> str:
@@ -400,7 +400,7 @@ def wait_replaced(shape: Shape, old: set[str], *, left: int) -> None:
     def probe() -> tuple[bool, str]:
         return len(shape.uids & old) == left and len(shape.uids) == NODES, f"{len(shape.uids & old)} old ones are left"
 
-    shape.fleet.story.until(f"machines of {shape.name} were replaced", probe, seconds=400)
+    shape.fleet.story.wait_until(f"machines of {shape.name} were replaced", probe, seconds=400)
     shape.wait_nodes()
 
 
@@ -419,7 +419,7 @@ def test_without_the_key_machines_are_replaced_and_status_reports_why(
             text,
         )
 
-    web.fleet.story.until("status says that machines are replaced", probe, seconds=120)
+    web.fleet.story.wait_until("status says that machines are replaced", probe, seconds=120)
     web.asks("web-other", listed, [entries["corp"], entries["apps"]])
     wait_replaced(web, before, left=0)
 
@@ -427,6 +427,6 @@ def test_without_the_key_machines_are_replaced_and_status_reports_why(
         status = web.status
         return condition(status, "Current")["status"] == "True", json.dumps(status.get("conditions"))
 
-    web.fleet.story.until("web has what it asks for", is_current, seconds=60)
+    web.fleet.story.wait_until("web has what it asks for", is_current, seconds=60)
     applied = [json.loads(machine["metadata"]["annotations"][APPLIED]) for machine in web.machines]
     assert [(one["method"], one["digest"]) for one in applied] == [("Bootstrap", web.in_force)] * NODES

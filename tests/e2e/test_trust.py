@@ -46,11 +46,11 @@ GROUPS = ("machinedeployments.cluster.x-k8s.io", "kubeadmcontrolplanes.controlpl
 def trusting(stack: Stack, fleet: DemoClusters, deep: str) -> Iterator[str]:
     """The cluster with both CAs node-wide; foreign files on every node stay unchanged."""
     updated(stack, deep)
-    for machine in fleet.machines(deep):
+    for machine in fleet.list_machines(deep):
         on_node(fleet, deep, machine, PLANT)
-    before = {name_of(one): on_node(fleet, deep, one, FOREIGN) for one in fleet.machines(deep)}
+    before = {name_of(one): on_node(fleet, deep, one, FOREIGN) for one in fleet.list_machines(deep)}
     yield deep
-    after = {name_of(one): on_node(fleet, deep, one, FOREIGN) for one in fleet.machines(deep)}
+    after = {name_of(one): on_node(fleet, deep, one, FOREIGN) for one in fleet.list_machines(deep)}
     assert after == before
 
 
@@ -61,11 +61,11 @@ def updated(stack: Stack, cluster: str) -> None:
 def files_of_ours(fleet: DemoClusters, cluster: str) -> dict[str, str]:
     """Return the trust files with their digests, by machine."""
     command = "cd /etc/ssl/certs && sha256sum $(ls tkg-*.pem | grep -v theirs); ls -A .trustplane 2>/dev/null || :"
-    return {name_of(machine): on_node(fleet, cluster, machine, command) for machine in fleet.machines(cluster)}
+    return {name_of(machine): on_node(fleet, cluster, machine, command) for machine in fleet.list_machines(cluster)}
 
 
 def probe_pods(fleet: DemoClusters, cluster: str) -> list[str]:
-    pods = fleet.workload(cluster).get("pods", "-n", "trustplane-system")["items"]
+    pods = fleet.open_workload(cluster).get("pods", "-n", "trustplane-system")["items"]
     return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
@@ -73,7 +73,7 @@ def test_every_node_proves_it_including_cordoned_and_tainted_ones(
     stack: Stack, fleet: DemoClusters, trusting: str
 ) -> None:
     node = name_of(workers(fleet, trusting)[0])
-    kubectl = fleet.workload(trusting)
+    kubectl = fleet.open_workload(trusting)
     kubectl.run("cordon", node)
     kubectl.run("taint", "node", node, "test=taint:NoExecute")
     process = trustplane(stack, "prove", trusting, "-o", "json")
@@ -82,21 +82,21 @@ def test_every_node_proves_it_including_cordoned_and_tainted_ones(
     assert process.returncode == 0, process.stdout + process.stderr
     hosts = {one.host for one in registry.registries_of(stack)}
     rows = {(row["node"], row["registry"]): row["verdict"] for row in json.loads(process.stdout)}
-    assert rows == {(name, host): "Trusted" for name in fleet.names(trusting) for host in hosts}
+    assert rows == {(name, host): "Trusted" for name in fleet.machine_names(trusting) for host in hosts}
     assert not probe_pods(fleet, trusting)
 
 
 def test_removed_in_place_and_refused_afterwards(stack: Stack, fleet: DemoClusters, trusting: str) -> None:
     corp, apps = registry.registries_of(stack)
-    machines = fleet.names(trusting)
+    machines = fleet.machine_names(trusting)
     fleet.supervisor.run(
         "delete", "registries.trustplane.dev", manifests.registry_manifest(apps.host)["metadata"]["name"]
     )
     configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
     updated(stack, trusting)
-    assert fleet.names(trusting) == machines
+    assert fleet.machine_names(trusting) == machines
     assert not any(apps.ca_name in listing for listing in files_of_ours(fleet, trusting).values())
-    kubeconfig = fleet.workload(trusting).kubeconfig
+    kubeconfig = fleet.open_workload(trusting).kubeconfig
     process = trustplane(stack, "prove", f"--kubeconfig={kubeconfig}", "--registry", apps.host, "-o", "json")
     assert process.returncode == 1
     rows = json.loads(process.stdout)
@@ -116,12 +116,12 @@ def test_added_for_one_registry_without_restarting_containerd(stack: Stack, flee
 
 def runs_of_containerd(fleet: DemoClusters, cluster: str) -> dict[str, str]:
     command = "systemctl show -p InvocationID --value containerd"
-    return {name_of(machine): on_node(fleet, cluster, machine, command) for machine in fleet.machines(cluster)}
+    return {name_of(machine): on_node(fleet, cluster, machine, command) for machine in fleet.list_machines(cluster)}
 
 
 def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: DemoClusters, trusting: str) -> None:
     corp, apps = registry.registries_of(stack)
-    kubectl = fleet.workload(trusting)
+    kubectl = fleet.open_workload(trusting)
     counter = manifests.deployment_manifest("counter", corp.image, credentials="counter")
     counter["spec"]["replicas"] = 3
     counter["spec"]["template"]["spec"]["containers"][0]["command"] = ["/bin/busybox", "sh", "-c", COUNTING_SCRIPT]
@@ -134,13 +134,13 @@ def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: DemoClusters
     secret = manifests.pull_secret("counter", corp.host, corp.username, corp.password())
     kubectl.apply(secret, counter, budget, file="counter.yaml")
     kubectl.run("rollout", "status", "deployment/counter", "--timeout=50s")
-    before, machines = running_containers(fleet, trusting), fleet.names(trusting)
+    before, machines = running_containers(fleet, trusting), fleet.machine_names(trusting)
 
     configure(fleet, authorities(stack))
     held(fleet, trusting, apps.ca_name)
     updated(stack, trusting)
 
-    assert fleet.names(trusting) == machines
+    assert fleet.machine_names(trusting) == machines
     assert running_containers(fleet, trusting) == before
     assert condition(trust_status(fleet, trusting), "Proven")["status"] == "True"
     secret = manifests.pull_secret("cart", apps.host, apps.username, apps.password())
@@ -150,7 +150,7 @@ def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: DemoClusters
 
 
 def running_containers(fleet: DemoClusters, cluster: str) -> set[tuple[str, str, int]]:
-    pods = fleet.workload(cluster).get("pods", "-l", "app=counter")["items"]
+    pods = fleet.open_workload(cluster).get("pods", "-l", "app=counter")["items"]
     statuses = [(pod, status) for pod in pods for status in pod["status"]["containerStatuses"]]
     return {(pod["metadata"]["uid"], one["containerID"], one["restartCount"]) for pod, one in statuses}
 
@@ -162,14 +162,14 @@ def held(fleet: DemoClusters, cluster: str, words: str) -> None:
         current = condition(trust_status(fleet, cluster), "Current")
         return current["status"] == "False" and words in current["message"], str(current)
 
-    fleet.story.until("the change is shown and held", probe, seconds=30)
+    fleet.story.wait_until("the change is shown and held", probe, seconds=30)
 
 
 def test_a_wrong_ca_stops_at_the_first_node_and_the_corrected_one_continues(
     stack: Stack, fleet: DemoClusters, trusting: str
 ) -> None:
     apps = registry.registries_of(stack)[1]
-    before, machines = files_of_ours(fleet, trusting), fleet.names(trusting)
+    before, machines = files_of_ours(fleet, trusting), fleet.machine_names(trusting)
     wrong = certificate(apps.ca_name, ec.generate_private_key(ec.SECP256R1()))
     configure(fleet, authorities(stack) | {apps.ca_name: wrong})
 
@@ -189,14 +189,14 @@ def test_a_wrong_ca_stops_at_the_first_node_and_the_corrected_one_continues(
     configure(fleet, authorities(stack))
     updated(stack, trusting)
     assert files_of_ours(fleet, trusting) == before
-    assert fleet.names(trusting) == machines
+    assert fleet.machine_names(trusting) == machines
 
 
 def test_an_edit_of_the_boot_set_is_reverted_and_reported(fleet: DemoClusters, trusting: str) -> None:
     name = f"{trusting}-trust"
     before = fleet.supervisor.get("secret", name)["data"]
     fleet.supervisor.run("patch", "secret", name, "-p", json.dumps({"data": {"bundle.pem": "bm90aGluZw=="}}))
-    fleet.story.until(
+    fleet.story.wait_until(
         "the boot set is as before",
         lambda: (fleet.supervisor.get("secret", name)["data"] == before, "not yet"),
         seconds=30,
@@ -207,7 +207,7 @@ def test_an_edit_of_the_boot_set_is_reverted_and_reported(fleet: DemoClusters, t
         found = fleet.supervisor.run("get", "secret", name, "--ignore-not-found", "-o", "jsonpath={.data.bundle\\.pem}")
         return found == before["bundle.pem"], found[:40]
 
-    fleet.story.until("the boot set is there again", probe, seconds=30)
+    fleet.story.wait_until("the boot set is there again", probe, seconds=30)
     reasons = [item["reason"] for item in fleet.supervisor.get("events.events.k8s.io")["items"]]
     assert "TrustBootSetRestored" in reasons
 
@@ -234,24 +234,24 @@ def test_undo_restores_the_previous_set_until_the_next_update(stack: Stack, flee
 
 def test_another_update_also_takes_the_current_trust(stack: Stack, fleet: DemoClusters, trusting: str) -> None:
     """Rule P4. If the class has no machine size, only the object changes, and no machine is replaced."""
-    machines = fleet.names(trusting)
+    machines = fleet.machine_names(trusting)
     extra = {"extra": certificate("extra", ec.generate_private_key(ec.SECP256R1()))}
     configure(fleet, authorities(stack) | extra)
     held(fleet, trusting, "extra")
     size = [{"op": "replace", "path": "/spec/topology/nodePools/0/vmClass", "value": "best-effort-large"}]
     fleet.supervisor.run("patch", "tkc", trusting, "--type=json", "-p", json.dumps(size))
     taken(fleet, trusting, "OtherUpdate", {*authorities(stack), "extra"})
-    fleet.story.until(
+    fleet.story.wait_until(
         "the rest of the change follows",
         lambda: ("best-effort-large" in fleet.supervisor.run("get", "cluster", trusting, "-o", "yaml"), ""),
         seconds=30,
     )
-    assert fleet.names(trusting) == machines
+    assert fleet.machine_names(trusting) == machines
 
 
 def test_the_own_list_of_a_cluster_is_taken_immediately(stack: Stack, fleet: DemoClusters, trusting: str) -> None:
     """Rule P5."""
-    machines = fleet.names(trusting)
+    machines = fleet.machine_names(trusting)
     own = authorities(stack) | {"own": certificate("own", ec.generate_private_key(ec.SECP256R1()))}
     listed = [{"name": name, "data": encoded(pem)} for name, pem in own.items()]
     for trust, names in (({"additionalTrustedCAs": listed}, {*own}), (None, {*authorities(stack), "extra"})):
@@ -260,7 +260,7 @@ def test_the_own_list_of_a_cluster_is_taken_immediately(stack: Stack, fleet: Dem
         body = {"metadata": {"annotations": allowed}, "spec": {"settings": {"network": {"trust": trust}}}}
         fleet.supervisor.run("patch", "tkc", trusting, "--type=merge", "-p", json.dumps(body))
         taken(fleet, trusting, "OwnTrustChanged", names)
-    assert fleet.names(trusting) == machines
+    assert fleet.machine_names(trusting) == machines
     configure(fleet, authorities(stack))
     updated(stack, trusting)
 
@@ -275,14 +275,14 @@ def taken(fleet: DemoClusters, cluster: str, reason: str, names: set[str]) -> No
         observed = (status["inForce"].get("reason"), entries, states)
         return observed == (reason, names, ["True", "True"]), str(observed)
 
-    fleet.story.until(f"{cluster} has taken it: {reason}", probe, seconds=120)
+    fleet.story.wait_until(f"{cluster} has taken it: {reason}", probe, seconds=120)
 
 
 def test_a_node_that_is_off_delays_no_other_and_is_updated_when_it_returns(
     stack: Stack, fleet: DemoClusters, trusting: str
 ) -> None:
     corp, apps = registry.registries_of(stack)
-    machines, off = fleet.names(trusting), name_of(workers(fleet, trusting)[0])
+    machines, off = fleet.machine_names(trusting), name_of(workers(fleet, trusting)[0])
     fleet.supervisor.run(
         "delete", "registries.trustplane.dev", manifests.registry_manifest(apps.host)["metadata"]["name"]
     )
@@ -293,7 +293,7 @@ def test_a_node_that_is_off_delays_no_other_and_is_updated_when_it_returns(
     states(fleet, trusting, {off: "Unreachable"}, proven=NODES - 1, without=apps.ca_name)
     up(stack)
     updated(stack, trusting)
-    assert fleet.names(trusting) == machines
+    assert fleet.machine_names(trusting) == machines
     assert not any(apps.ca_name in listing for listing in files_of_ours(fleet, trusting).values())
 
 
@@ -308,16 +308,16 @@ def states(fleet: DemoClusters, cluster: str, wanted: dict[str, str], *, proven:
         good = is_taken and states == wanted and status["summary"]["proven"] == proven
         return good, json.dumps({"nodes": status.get("nodes"), "summary": status["summary"], "entries": desired})
 
-    fleet.story.until(f"{proven} nodes are proven, the others {wanted}", probe, seconds=300)
+    fleet.story.wait_until(f"{proven} nodes are proven, the others {wanted}", probe, seconds=300)
 
 
 def test_150_cas_of_rsa_4096(stack: Stack, fleet: DemoClusters, trusting: str) -> None:
     key = rsa.generate_private_key(65537, 4096)
     many = {f"ca-{number:03}": certificate(f"CA {number:03}", key) for number in range(MANY - 2)}
-    machines = fleet.names(trusting)
+    machines = fleet.machine_names(trusting)
     configure(fleet, many | authorities(stack))
     updated(stack, trusting)
-    assert fleet.names(trusting) == machines
+    assert fleet.machine_names(trusting) == machines
     assert all(listing.count(".pem") == MANY for listing in files_of_ours(fleet, trusting).values())
     sizes = object_sizes(fleet)
     print("\n" + "\n".join(f"{kind}: {size} bytes" for kind, size in sizes.items()))  # noqa: T201 - the measured sizes

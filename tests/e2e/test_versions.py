@@ -42,21 +42,21 @@ def cluster(stack: Stack, fleet: DemoClusters) -> str:
     body["spec"]["topology"]["nodePools"][0] |= {"labels": LABEL, "taints": [TAINT], "nodeDrainTimeout": "5m"}
     fleet.supervisor.apply(body, file="cluster.yaml")
     fleet.wait_ready(NAME)
-    fleet.story.until("all nodes are ready", lambda: ready_nodes(fleet, NAME, 1 + WORKERS), seconds=300)
+    fleet.story.wait_until("all nodes are ready", lambda: ready_nodes(fleet, NAME, 1 + WORKERS), seconds=300)
     assert apps.ca_name not in trusted(fleet)
     return NAME
 
 
 def trusted(fleet: DemoClusters) -> str:
     """Return the names of the trust files, which must be the same on every machine."""
-    (found,) = {on_node(fleet, NAME, machine, TRUSTED) for machine in fleet.machines(NAME)}
+    (found,) = {on_node(fleet, NAME, machine, TRUSTED) for machine in fleet.list_machines(NAME)}
     return found
 
 
 def test_a_cluster_of_these_versions_boots_with_trust(stack: Stack, fleet: DemoClusters, cluster: str) -> None:
     corp = registry.registries_of(stack)[0]
     wanted = versions.choose_versions(stack.versions)
-    for node in fleet.workload(cluster).get("nodes")["items"]:
+    for node in fleet.open_workload(cluster).get("nodes")["items"]:
         runs = node["status"]["nodeInfo"]
         assert (runs["kubeletVersion"], runs["containerRuntimeVersion"]) == (
             wanted.kubernetes,
@@ -71,23 +71,25 @@ def test_labels_and_taints_of_a_pool_reach_its_nodes(fleet: DemoClusters, cluste
     names = {name_of(worker) for worker in workers(fleet, cluster)}
 
     def probe() -> tuple[bool, str]:
-        nodes = [item for item in fleet.workload(cluster).get("nodes")["items"] if item["metadata"]["name"] in names]
+        nodes = [
+            item for item in fleet.open_workload(cluster).get("nodes")["items"] if item["metadata"]["name"] in names
+        ]
         taints = [one for node in nodes for one in node["spec"].get("taints", []) if one["key"] == TAINT["key"]]
         labels = [node["metadata"]["labels"].get(key) for node in nodes for key in LABEL]
         return taints == [TAINT] * WORKERS and labels == [*LABEL.values()] * WORKERS, f"{labels} {taints}"
 
-    fleet.story.until("labels and taints are on the workers", probe, seconds=60)
+    fleet.story.wait_until("labels and taints are on the workers", probe, seconds=60)
 
 
 def test_a_ca_is_added_in_place_and_proven_by_every_node(stack: Stack, fleet: DemoClusters, cluster: str) -> None:
-    apps, machines = registry.registries_of(stack)[1], fleet.names(cluster)
+    apps, machines = registry.registries_of(stack)[1], fleet.machine_names(cluster)
     fleet.supervisor.apply(manifests.registry_manifest(apps.host), file="registry.yaml")
     configure(fleet, authorities(stack))
     assert "Proven" in update(stack, cluster)
-    assert fleet.names(cluster) == machines
+    assert fleet.machine_names(cluster) == machines
     assert trusted(fleet).split() == [f"tkg-{name}.pem" for name in sorted(authorities(stack))]
     secret = manifests.pull_secret("cart", apps.host, apps.username, apps.password())
-    kubectl = fleet.workload(cluster)
+    kubectl = fleet.open_workload(cluster)
     kubectl.apply(secret, manifests.deployment_manifest("cart", apps.image, credentials="cart"), file="cart.yaml")
     wait_running(fleet.story, kubectl, "cart")
 
@@ -101,8 +103,8 @@ def test_the_strategy_replace_replaces_every_worker(stack: Stack, fleet: DemoClu
     fleet.supervisor.run("annotate", "tkc", cluster, "trustplane.dev/update-strategy=Replace")
     configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
     assert "Proven" in update(stack, cluster)
-    fleet.story.until("old machines are gone", lambda: ready_nodes(fleet, cluster, 1 + WORKERS), seconds=300)
-    assert before.isdisjoint(fleet.names(cluster))
+    fleet.story.wait_until("old machines are gone", lambda: ready_nodes(fleet, cluster, 1 + WORKERS), seconds=300)
+    assert before.isdisjoint(fleet.machine_names(cluster))
     assert trusted(fleet).split() == [f"tkg-{corp.ca_name}.pem"]
 
 

@@ -41,7 +41,7 @@ class Writer(NodeWriter):
     async def idle(self, cluster: Key) -> None:
         """Wait until no write of a cluster is in progress."""
         async with asyncio.timeout(90):
-            while self.writing(cluster):
+            while self.machines_writing(cluster):
                 self._done.clear()
                 await self._done.wait()
 
@@ -131,7 +131,7 @@ class Machines:
         """Start a write to a machine."""
         machine = await self.client.get(MACHINES, name, self.namespace)
         sets = Sets(digest=trust.digest, in_force=trust, desired=trust, source="Service")
-        writer.begin(self.key, machine, node_facts(machine), sets)
+        writer.start(self.key, machine, node_facts(machine), sets)
 
     async def write(self, writer: Writer, name: str, trust: TrustSet) -> None:
         """Write a set to a machine, or fail."""

@@ -114,13 +114,13 @@ async def test_a_node_that_is_off_is_reported_and_written_when_it_returns(machin
         assert hindrance is not None
         assert (hindrance.is_unreachable, hindrance.digest) == (True, trust.digest)
         assert f"Cannot open SSH to node {away} port 22" in hindrance.message
-        assert "w-0" in writer.resting(machines.key)
+        assert "w-0" in writer.machines_backing_off(machines.key)
 
         await machines.move("w-0", node.address)
         await machines.write(writer, "w-0", trust)
         assert await machines.applied("w-0") is not None
         assert await machines.hindrance("w-0") is None
-        assert writer.resting(machines.key) == frozenset()
+        assert writer.machines_backing_off(machines.key) == frozenset()
 
 
 async def test_another_host_key_is_refused_and_nothing_is_sent(machines: Machines, node: Any) -> None:

@@ -51,11 +51,11 @@ def node_facts(machine: Machine, *, now: datetime | None = None) -> NodeFacts:
         changed=applied.at if applied else None,
         **(_of_applied(applied) if applied else {}),
         is_busy=_is_busy(machine),
-        hindrance=hindrance,
-        silence=unreachable_reason(machine),
+        update_error=hindrance,
+        unreachable_reason=unreachable_reason(machine),
         proof=proof,
         inspection=inspection,
-        disbelieved=tuple(name for name, record in records.items() if annotations.get(name) and record is None),
+        ignored_annotations=tuple(name for name, record in records.items() if annotations.get(name) and record is None),
     )
 
 

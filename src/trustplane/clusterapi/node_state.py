@@ -39,15 +39,15 @@ class NodeFacts:
     digest: str = ""  # of the set last written to the node; empty if unknown
     changed: datetime | None = None  # time of that write; None: at creation
     method: str = clustertrust.BOOTSTRAP
-    booted: str = ""  # digest of the set in its bootstrap data; empty if unknown
+    boot_digest: str = ""  # digest of the set in its bootstrap data; empty if unknown
     is_partial: bool = False  # the node has only the part of that set that fit into its bootstrap data
     only_removes: bool = False  # the last write removed entries, and added or changed none
     is_busy: bool = False  # Cluster API is updating the machine
-    hindrance: Hindrance | None = None  # the update error: why the last write failed
-    silence: str = ""  # why its kubelet is treated as unreachable; empty if it is not
+    update_error: Hindrance | None = None  # the update error: why the last write failed
+    unreachable_reason: str = ""  # why its kubelet is treated as unreachable; empty if it is not
     proof: RecordedProof | None = None
     inspection: Inspection | None = None
-    disbelieved: tuple[str, ...] = ()  # present annotations that are treated as absent
+    ignored_annotations: tuple[str, ...] = ()  # present annotations that are treated as absent
 
     @property
     def changed_at(self) -> datetime:
@@ -69,7 +69,7 @@ class NodeFacts:
             return None
         return inspection if self._is_after_change(inspection.at) else None
 
-    def access(self, hosts: Iterable[str]) -> Mapping[str, RegistryAccess]:
+    def registry_access(self, hosts: Iterable[str]) -> Mapping[str, RegistryAccess]:
         """Return how its runtime reaches registries, as known at the time of the proof, by registry host."""
         inspection, proof = self.valid_inspection, self.valid_proof
         reason, next_step, known = _NOT_INSPECTED, _PROVIDE_KEY, dict[str, RegistryAccess]()
@@ -85,14 +85,14 @@ class NodeFacts:
     def _is_after_change(self, time: datetime | None) -> bool:
         return time is not None and time > self.changed_at
 
-    def has(self, digest: str) -> bool:
+    def has_set(self, digest: str) -> bool:
         """Return whether the whole set was written to the node; until then, nothing is proven on it."""
         return is_same_digest(self.digest, digest) and not self.is_partial
 
     def write_error(self, digest: str) -> str:
         """Return why the last write of that set to the node failed; empty if it did not."""
-        error = self.hindrance
-        return error.message if error and not self.has(digest) and is_same_digest(error.digest, digest) else ""
+        error = self.update_error
+        return error.message if error and not self.has_set(digest) and is_same_digest(error.digest, digest) else ""
 
 
 _VERIFICATIONS: Final = (clustertrust.VERIFIED, clustertrust.UNVERIFIABLE, clustertrust.UNREADABLE)
@@ -145,13 +145,13 @@ def node_state(facts: NodeFacts, in_force: str, hosts: Collection[str]) -> NodeS
 
 
 def _rollout_state(facts: NodeFacts, in_force: str) -> NodeState | None:
-    if facts.silence:
-        return NodeState(clustertrust.UNREACHABLE, facts.silence)
+    if facts.unreachable_reason:
+        return NodeState(clustertrust.UNREACHABLE, facts.unreachable_reason)
     if error := facts.write_error(in_force):
         return NodeState(clustertrust.FAILED, f"writing set {short_digest(in_force)} to it failed: {error}")
     if not facts.node:
         return NodeState(clustertrust.PENDING, "it is being created", facts.created)
-    if facts.has(in_force):
+    if facts.has_set(in_force):
         return None
     part = "a part of " if facts.is_partial else ""
     return NodeState(
@@ -172,7 +172,7 @@ def _inspection_state(facts: NodeFacts, hosts: Collection[str]) -> NodeState | N
     if inspection is None or not inspection.message:
         return None
     refused = [
-        verdict.words for verdict in registry_verdicts(facts, hosts) if verdict.verdict == clustertrust.NOT_TRUSTED
+        verdict.sentence for verdict in registry_verdicts(facts, hosts) if verdict.verdict == clustertrust.NOT_TRUSTED
     ]
     return NodeState(clustertrust.OUTDATED, "; ".join([inspection.message, *refused]), inspection.at)
 
@@ -185,7 +185,7 @@ def _proof_state(facts: NodeFacts, hosts: Collection[str]) -> NodeState:
         )
     verdicts = registry_verdicts(facts, hosts)
     for code, state in _STATES:
-        if messages := [verdict.words for verdict in verdicts if verdict.verdict == code]:
+        if messages := [verdict.sentence for verdict in verdicts if verdict.verdict == code]:
             return NodeState(state, "; ".join(messages))
     missing = sorted(set(hosts) - {verdict.registry for verdict in verdicts})
     if missing:
@@ -193,9 +193,9 @@ def _proof_state(facts: NodeFacts, hosts: Collection[str]) -> NodeState:
             clustertrust.APPLIED, f"no proof since its last change: {', '.join(missing)}", facts.changed_at
         )
     at = proof.at if proof else None
-    if accepted := [verdict.words for verdict in verdicts if verdict.verdict == clustertrust.ACCEPTED]:
+    if accepted := [verdict.sentence for verdict in verdicts if verdict.verdict == clustertrust.ACCEPTED]:
         return NodeState(clustertrust.ACCEPTED, "; ".join(accepted), at)
-    return NodeState(clustertrust.PROVEN, "; ".join(verdict.words for verdict in verdicts if verdict.message), at)
+    return NodeState(clustertrust.PROVEN, "; ".join(verdict.sentence for verdict in verdicts if verdict.message), at)
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class RegistryVerdict:
     message: str = ""
 
     @property
-    def words(self) -> str:
+    def sentence(self) -> str:
         """The verdict as a sentence, with its message."""
         sentence = _SENTENCES[self.verdict].format(self.registry)
         return f"{sentence}: {self.message}" if self.message else sentence
@@ -231,7 +231,7 @@ _SENTENCES: Final = {
 
 def registry_verdicts(facts: NodeFacts, hosts: Collection[str]) -> Sequence[RegistryVerdict]:
     """Return the verdicts of a node's valid proof; registries without a result are left out."""
-    proof, access = facts.valid_proof, facts.access(hosts)
+    proof, access = facts.valid_proof, facts.registry_access(hosts)
     results = [result for result in proof.results if result.registry in hosts] if proof else []
     return [registry_verdict(result, access[result.registry]) for result in results]
 

@@ -92,13 +92,13 @@ def _trust_list(trust: TrustVariable, data: Mapping[str, str]) -> list[TrustedCA
 
 
 def _key(trust: TrustVariable, name: str) -> str:
-    return name if trust.is_users else entry_key(name)
+    return name if trust.has_user_secret else entry_key(name)
 
 
 def _data(trust: TrustVariable, data: Mapping[str, str], name: str) -> str:
     """Return an entry's data in the form of a trust list: base64 of PEM. A user's Secret encodes it once more."""
     value = data[_key(trust, name)]
-    if not trust.is_users:
+    if not trust.has_user_secret:
         return value
     try:
         return base64.b64decode(value).decode("latin-1")
@@ -108,7 +108,7 @@ def _data(trust: TrustVariable, data: Mapping[str, str], name: str) -> str:
 
 def _adapted(trust: TrustVariable, finding: Finding) -> Finding:
     """Return a finding with the reason and next step for a key of a Secret."""
-    if not trust.is_users or finding.code not in {"not-base64", "double-base64"}:
+    if not trust.has_user_secret or finding.code not in {"not-base64", "double-base64"}:
         return finding
     return replace(
         finding,

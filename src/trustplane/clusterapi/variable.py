@@ -70,7 +70,7 @@ class TrustVariable:
 
     secret_name: str
     names: tuple[str, ...]
-    is_users: bool  # the Secret is the user's: keys without suffix, values base64 of PEM
+    has_user_secret: bool  # the Secret is the user's: keys without suffix, values base64 of PEM
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of registry-scoped entries
 
 
@@ -97,10 +97,10 @@ def parse_trust_variable(value: Any, cluster_name: str) -> TrustVariable:
     if not isinstance(secret_name, str):
         raise UserError("Field secretName of variable trust is not a string")
     if secret_name:
-        return TrustVariable(secret_name, names, is_users=False, hosts=hosts)
+        return TrustVariable(secret_name, names, has_user_secret=False, hosts=hosts)
     if not cluster_name:
         raise UserError("The request does not name a cluster", why="variable builtin has no cluster.name")
-    return TrustVariable(cluster_name + USER_SECRET_SUFFIX, names, is_users=True, hosts=hosts)
+    return TrustVariable(cluster_name + USER_SECRET_SUFFIX, names, has_user_secret=True, hosts=hosts)
 
 
 def _hosts(name: str, entry: Json) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ class ImageReconciler:
 
     async def reconcile(self, key: Key) -> Result:
         """Report the image sources of one cluster."""
-        snapshot = await self._view.see(key)
+        snapshot = await self._view.observe(key)
         if snapshot is None or not is_condition_true(snapshot.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
             self._listed.pop(key, None)
             return Result()

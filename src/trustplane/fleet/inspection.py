@@ -87,7 +87,7 @@ class SshKeys:
             self._absent_until[cluster] = datetime.now(UTC) + _KEY_RETRY
         return key
 
-    def due_at(self, cluster: Key, time: datetime | None) -> datetime | None:
+    def inspection_time(self, cluster: Key, time: datetime | None) -> datetime | None:
         """Return when an inspection due at that time can take place; later while the cluster's key is absent."""
         absent_until = self._absent_until.get(cluster)
         return max(time, absent_until) if time and absent_until else time
@@ -198,7 +198,7 @@ def describe_shadows(shadows: Sequence[Shadow]) -> tuple[str, str]:
     """Return descriptions of our ineffective files, and of other files that ours make ineffective; empty if none."""
     texts: dict[bool, list[str]] = {True: [], False: []}
     for shadow in shadows:
-        texts[shadow.is_ours].append(f"{shadow.path} because of {shadow.by}")
+        texts[shadow.is_managed].append(f"{shadow.path} because of {shadow.shadowed_by}")
     return (
         f"files of Trustplane without effect: {', '.join(texts[True])}" if texts[True] else "",
         f"other files without effect: {', '.join(texts[False])}" if texts[False] else "",

@@ -30,7 +30,7 @@ class NodeFactsCache:
         self._known: dict[Key, _CacheEntry] = {}
         machines.subscribe(self._forget)
 
-    async def of(self, machines: Iterable[Machine]) -> list[NodeFacts]:
+    async def get(self, machines: Iterable[Machine]) -> list[NodeFacts]:
         """Return the facts about the nodes of Machines, in their order; see `machine_facts.facts`.
 
         Parsing a tenant's annotations takes time: other tasks run between any two Machines.

@@ -27,7 +27,7 @@ class TrustObservation:
     cluster: Cluster | None  # Cluster API's object with the same name, regardless of its owner
     situation: Situation
     update_strategy: str
-    is_recorded: bool  # the service's list is stored as the last good one, so its deletion does not affect clusters
+    is_list_stored: bool  # the service's list is stored as the last good one, so its deletion does not affect clusters
 
 
 async def observe_trust(
@@ -77,7 +77,7 @@ async def observe_trust(
         cluster=cluster,
         situation=situation,
         update_strategy=policy(*nearest_first, service_policies).update_strategy,
-        is_recorded=lists.recorded(configuration, kept) is None,
+        is_list_stored=lists.recorded(configuration, kept) is None,
     )
 
 

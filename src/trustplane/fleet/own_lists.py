@@ -75,7 +75,7 @@ async def _desired(cluster: Cluster, last: str, find: FindSecret) -> TrustSet | 
     certificates = await find(name, metadata.namespace, generation=metadata.generation)
     if certificates is None:
         return f"Secret {clean(name, _MAX_MESSAGE)} with the certificates does not exist"
-    if trust is not None and trust.is_users:
+    if trust is not None and trust.has_user_secret:
         reading = _read_users_secret(certificates, trust)
     else:
         reading = secret.parse_list_secret(certificates)

@@ -52,7 +52,7 @@ class ClusterIndex:
         self._cluster_of = cluster_of or cluster_keys
         informer.subscribe(self._follow)
 
-    def of(self, cluster: Key) -> list[Any]:
+    def objects(self, cluster: Key) -> list[Any]:
         """Return a Cluster's objects, sorted by name."""
         objects = (self._informer.get(key) for key in sorted(self._keys.get(cluster, ())))
         return [obj for obj in objects if obj is not None]

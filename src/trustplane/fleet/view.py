@@ -67,12 +67,12 @@ class ClusterState:
     registries: list[Registry]  # selecting the cluster, one for each host
     trust: ClusterTrust | None
     is_automatic: bool  # drift on nodes is repaired
-    boot: BootSet | None  # of new machines
-    can_write: bool  # an SSH key for its nodes exists
+    boot_set: BootSet | None  # of new machines
+    has_ssh_key: bool  # an SSH key for its nodes exists
     strategy: str  # how machines receive a changed set
     health_checks: list[MachineHealthCheck]  # of the cluster
-    is_deleting: bool  # one of its machines is being deleted
-    after: Mapping[
+    has_machine_deletions: bool  # one of its machines is being deleted
+    replacement_requested_at: Mapping[
         str, datetime
     ]  # time of the last requested replacement by group, see `rollout.planning.facts.groups`
 
@@ -125,35 +125,37 @@ class FleetView:
         self._health_checks_of = ClusterIndex(self.health_checks, health_check_cluster_keys)
         self._service: tuple[str, tuple[Reading, Mapping[str, str]]] = ("", (Reading(), {}))
 
-    async def see(self, key: Key) -> ClusterState | None:
+    async def observe(self, key: Key) -> ClusterState | None:
         """Return the state of a cluster; None if it does not exist or Trustplane does not manage its trust."""
         cluster = self.clusters.get(key)
         if cluster is None or cluster.metadata.deletion_timestamp:
             return None
         tkc = self._owner(cluster)
-        if not self.is_ours(cluster):
+        if not self.is_managed(cluster):
             return None
-        existing = self._machines_of.of(key)
+        existing = self._machines_of.objects(key)
         machines = {machine.metadata.name: machine for machine in existing if not machine.metadata.deletion_timestamp}
-        ssh = await self.secret(ssh_secret.ssh_secret_name(key.name), key.namespace)
+        ssh = await self.find_secret(ssh_secret.ssh_secret_name(key.name), key.namespace)
         sets = await (
-            self._sets(cluster, tkc) if tkc else own_lists.cluster_sets(cluster, self._last(key), self.secret)
+            self._sets(cluster, tkc) if tkc else own_lists.cluster_sets(cluster, self._last(key), self.find_secret)
         )
         return ClusterState(
             cluster=cluster,
             tkc=tkc,
             sets=sets,
             machines=machines,
-            nodes=await self._facts.of(machines.values()),
-            registries=self.selected(cluster),
+            nodes=await self._facts.get(machines.values()),
+            registries=self.registries_of(cluster),
             trust=self.trusts.get(key),
             is_automatic=policy(*self._policies(cluster, tkc)).propagation == AUTOMATIC,
-            boot=self._boot(key, cluster, sets),
-            can_write=ssh is not None,
+            boot_set=self._boot(key, cluster, sets),
+            has_ssh_key=ssh is not None,
             strategy=self._strategy(cluster, tkc),
-            health_checks=self._health_checks_of.of(key),
-            is_deleting=len(existing) > len(machines),
-            after=facts.groups(next(iter(self._control_planes_of.of(key)), None), self._pools_of.of(key)),
+            health_checks=self._health_checks_of.objects(key),
+            has_machine_deletions=len(existing) > len(machines),
+            replacement_requested_at=facts.groups(
+                next(iter(self._control_planes_of.objects(key)), None), self._pools_of.objects(key)
+            ),
         )
 
     def _boot(self, cluster: Key, capi: Cluster, sets: Sets) -> BootSet | None:
@@ -172,13 +174,13 @@ class FleetView:
             known = self._boots[key] = (stored, reference, boot)
         return known[2]
 
-    def is_ours(self, cluster: Cluster) -> bool:
+    def is_managed(self, cluster: Cluster) -> bool:
         """Return whether Trustplane manages the trust of a Cluster."""
         return own_lists.has_list(cluster) or self._owner(cluster) is not None or self._needs_boot_set(cluster)
 
     def _needs_boot_set(self, cluster: Cluster) -> bool:
         """Return whether the control plane of a Cluster boots only with a boot set, even without a trust list."""
-        control_planes = self._control_planes_of.of(key_of(cluster))
+        control_planes = self._control_planes_of.objects(key_of(cluster))
         return any(needs_boot_set(plane.spec.kubeadm_config_spec, cluster.metadata.name) for plane in control_planes)
 
     def _last(self, key: Key) -> str:
@@ -191,33 +193,33 @@ class FleetView:
     def cluster_of(self, obj: Object) -> Cluster | None:
         """Return the Cluster of an object, if Trustplane manages its trust."""
         cluster = next((self.clusters.get(key) for key in cluster_keys(obj)), None)
-        return cluster if cluster is not None and self.is_ours(cluster) else None
+        return cluster if cluster is not None and self.is_managed(cluster) else None
 
-    def selecting(self) -> Watch[Registry]:
+    def watch_registries(self) -> Watch[Registry]:
         """Return the watch that wakes every cluster when the registries that it must trust may have changed."""
         return Watch(self.registries, self.all_keys, has_spec_changed)
 
-    def following(self) -> Watch[Machine]:
+    def watch_machines(self) -> Watch[Machine]:
         """Return the watch that wakes a cluster when one of its Machines changed."""
         return Watch(self.machines, cluster_keys, has_more_than_trust_changed)
 
-    def checking(self) -> Watch[MachineHealthCheck]:
+    def watch_health_checks(self) -> Watch[MachineHealthCheck]:
         """Return the watch that wakes a cluster when the machines that its health checks select may have changed."""
         return Watch(self.health_checks, health_check_cluster_keys, has_more_than_status_changed)
 
     def machines_of(self, key: Key) -> list[Machine]:
         """Return the Machines of a cluster."""
-        return self._machines_of.of(key)
+        return self._machines_of.objects(key)
 
     def secrets_of(self, key: Key) -> list[Secret]:
         """Return our Secrets of a cluster, as last received by the informer."""
-        return self._secrets_of.of(key)
+        return self._secrets_of.objects(key)
 
     def all_keys(self, _: object = None) -> list[Key]:
         """Return the keys of all clusters."""
         return [key_of(cluster) for cluster in self.clusters.items()]
 
-    def selected(self, cluster: Cluster) -> list[Registry]:
+    def registries_of(self, cluster: Cluster) -> list[Registry]:
         """Return the registries that a cluster must trust, one for each host, sorted by host."""
         registries = [registry for registry in self.registries.items() if registry.selects(cluster.metadata.labels)]
         last_first = sorted(registries, key=lambda registry: registry.metadata.name, reverse=True)
@@ -228,7 +230,7 @@ class FleetView:
         """Return the service's configuration, as last received by the informer."""
         return self.configurations.get(Key("", NAME))
 
-    def service(self) -> Reading:
+    def service_list(self) -> Reading:
         """Return the service's list, parsed again only if it changed."""
         return self._service_settings()[0]
 
@@ -258,11 +260,11 @@ class FleetView:
         frozen = Frozen.read(cluster.metadata.annotations) or Frozen(digest=EMPTY.digest)
         name = secret.set_secret_name(cluster.metadata.name, frozen.digest)
         is_empty = frozen.digest == EMPTY.digest
-        stored = None if is_empty else await self.secret(name, cluster.metadata.namespace)
+        stored = None if is_empty else await self.find_secret(name, cluster.metadata.namespace)
         in_force = EMPTY if is_empty else secret.parse_set_of_digest(stored, frozen.digest) if stored else None
         merge = policy(*self._policies(cluster, tkc)).merge
         own = lists.own(tkc)
-        desired = effective(self.service(), own, merge)
+        desired = effective(self.service_list(), own, merge)
         return Sets(
             digest=frozen.digest,
             in_force=in_force,
@@ -277,12 +279,12 @@ class FleetView:
         )
 
     async def _last_good(self, own: Reading | None, merge: str) -> TrustSet | None:
-        kept = await self.secret(last_good.LAST_GOOD_SECRET, self._namespace)
+        kept = await self.find_secret(last_good.LAST_GOOD_SECRET, self._namespace)
         service = secret.parse_set_secret(kept) if kept else None
         reading = effective(Reading(service), own, merge) if service is not None else None
         return reading.trust if reading and reading.ok else None
 
-    async def secret(self, name: str, namespace: str, *, generation: int = 0) -> Secret | None:
+    async def find_secret(self, name: str, namespace: str, *, generation: int = 0) -> Secret | None:
         """Return one of our Secrets from the informer, or a user's Secret through `foreign_secrets`."""
         key = Key(namespace, name)
         ours = self.secrets.get(key)

@@ -22,8 +22,8 @@ class Shadow:
     """
 
     path: str
-    by: str
-    is_ours: bool
+    shadowed_by: str
+    is_managed: bool
 
 
 def find_shadows(state: NodeReport, ours: Iterable[str]) -> list[Shadow]:
@@ -48,14 +48,14 @@ def find_host_shadows(host: str, state: NodeReport, ours: Iterable[str]) -> list
     """
     managed, folder = set(ours), directory(host)
     result = [
-        Shadow(path, toml_path(host), is_ours=False)
+        Shadow(path, toml_path(host), is_managed=False)
         for path in _within(folder, state.files)
         if path.endswith((".crt", ".cert", ".key")) and path not in managed
     ]
     if preferred := _within(_underscored(host), state.files):
-        result.append(Shadow(folder, preferred[0].rpartition("/")[0], is_ours=True))
+        result.append(Shadow(folder, preferred[0].rpartition("/")[0], is_managed=True))
     if default := _within(f"{HOSTS}/_default", state.files):
-        result.append(Shadow(default[0].rpartition("/")[0], folder, is_ours=False))
+        result.append(Shadow(default[0].rpartition("/")[0], folder, is_managed=False))
     return result
 
 

@@ -51,7 +51,7 @@ class NodePlan:
     links: tuple[str, ...]
     restart: bool
     manifest: TrustManifest
-    loaded: str
+    pool_digest: str
     conflicts: tuple[str, ...]
     token: str
     is_needed: bool
@@ -128,7 +128,7 @@ def plan_write(desired: Mapping[str, str], state: NodeReport, previous: Mapping[
         links=links,
         restart=restart,
         manifest=manifest,
-        loaded=pool_digest(digests),
+        pool_digest=pool_digest(digests),
         conflicts=conflicts,
         token=state.token,
         is_needed=bool(writes or removes or links or restart) or state.manifest != manifest,
@@ -182,18 +182,18 @@ def has_loaded_files(state: NodeReport, digests: Mapping[str, str], ours: Mappin
     runtime = state.runtime
     if not runtime.is_running:
         return False
-    changed = {path: file.changed for path, file in state.files.items() if _is_root(path)}
+    changed = {path: file.changed_at for path, file in state.files.items() if _is_root(path)}
     if state.loaded is not None and state.loaded.invocation == runtime.invocation:
-        is_unchanged = all(state.loaded.changed.get(path) == changed.get(path) for path in digests if _is_root(path))
+        is_unchanged = all(state.loaded.changed_at.get(path) == changed.get(path) for path in digests if _is_root(path))
         return is_unchanged and state.loaded.digest == pool_digest(digests)
     if state.manifest is None and _is_as_bootstrapped(state, ours, changed):
         return True
-    return runtime.started > max([state.certs_changed, *changed.values()])
+    return runtime.started_at > max([state.certs_changed_at, *changed.values()])
 
 
 def _is_as_bootstrapped(state: NodeReport, ours: Mapping[str, str], changed: Mapping[str, int]) -> bool:
     roots = [path for path in ours if _is_root(path)]
-    return bool(roots) and all(path in changed and changed[path] <= state.bootstrapped for path in roots)
+    return bool(roots) and all(path in changed and changed[path] <= state.bootstrapped_at for path in roots)
 
 
 def _has(file: NodeFile | None, digest: str) -> bool:

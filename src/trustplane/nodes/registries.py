@@ -69,11 +69,11 @@ class RegistryReport:
     """
 
     configuration: str = ""
-    is_stale: bool = False
+    is_configuration_stale: bool = False
     endpoint: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    folders: Mapping[str, tuple[RegistryDirectory, ...]] = field(default_factory=dict)
-    asked: frozenset[str] = frozenset()
+    directories: Mapping[str, tuple[RegistryDirectory, ...]] = field(default_factory=dict)
+    hosts: frozenset[str] = frozenset()
     roots: frozenset[str] = frozenset()
 
     @cached_property
@@ -119,11 +119,11 @@ def parse_registry_report(text: str) -> RegistryReport:
     _refuse_many(folders)
     return RegistryReport(
         configuration=_decoded(values.get("configuration", ""), MAX_CONFIGURATION),
-        is_stale=_seconds(values.get("changed", "")) > _seconds(values.get("started", "")),
+        is_configuration_stale=_seconds(values.get("changed", "")) > _seconds(values.get("started", "")),
         endpoint=_decoded(values.get("endpoint", "")).strip(" \n\"'"),
         environment=environment,
-        folders={host: tuple(group) for host, group in folders.items()},
-        asked=frozenset(names["asked"]),
+        directories={host: tuple(group) for host, group in folders.items()},
+        hosts=frozenset(names["asked"]),
         roots=frozenset(map(_decoded, names["root"])),
     )
 
@@ -181,11 +181,11 @@ def _verify(report: RegistryReport, host: str) -> None:
     if not settings.config_path:
         _verify_mirrors(settings, host)
         return
-    if host not in report.asked or not set(settings.config_path.split(":")) <= report.roots:
+    if host not in report.hosts or not set(settings.config_path.split(":")) <= report.roots:
         reason = f"the registry directories of containerd, {settings.config_path}, were not read"
         raise _Unverified(UNREADABLE, reason, _CHECK_CONTAINERD)
     # Releases of containerd interpret a list of roots differently: each directory may be the effective one.
-    for folder in report.folders.get(host, ()):
+    for folder in report.directories.get(host, ()):
         _verify_folder(folder, host)
 
 
@@ -217,7 +217,7 @@ def _settings(report: RegistryReport) -> _Settings:
     if not report.configuration.strip():
         reason = "containerd does not run on the node, or its configuration cannot be read"
         raise _Unverified(UNREADABLE, reason, _CHECK_CONTAINERD)
-    if report.is_stale:
+    if report.is_configuration_stale:
         step = "restart containerd on the node to load its current configuration"
         raise _Unverified(UNREADABLE, "containerd's configuration changed after containerd started", step)
     endpoint = report.endpoint.removeprefix("unix://").replace("/var/run/", "/run/")

@@ -41,7 +41,7 @@ class NodeFile:
     """
 
     digest: str
-    changed: int
+    changed_at: int
     is_regular: bool = True
 
 
@@ -57,7 +57,7 @@ class LoadedFiles:
 
     digest: str
     invocation: str
-    changed: Mapping[str, int]
+    changed_at: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ class RuntimeRun:
         started: Start time in seconds since 1970; 0 if it does not run.
     """
 
-    active: str
+    active_state: str
     invocation: str
-    started: int
+    started_at: int
 
     @property
     def is_running(self) -> bool:
         """Whether systemd reports it as active."""
-        return self.active == "active"
+        return self.active_state == "active"
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ class NodeReport:
     loaded: LoadedFiles | None
     links: frozenset[str]
     has_openssl: bool
-    certs_changed: int
-    bootstrapped: int
-    kubelet: str
+    certs_changed_at: int
+    bootstrapped_at: int
+    kubelet_state: str
     token: str
 
 
@@ -142,9 +142,9 @@ def parse_node_report(report: str) -> NodeReport:
         loaded=_loaded(values.get("marker", "")),
         links=frozenset(links),
         has_openssl="openssl" in values,
-        certs_changed=_number(values.get("certs", "")),
-        bootstrapped=_number(values.get("bootstrapped", "")),
-        kubelet=values["kubelet"],
+        certs_changed_at=_number(values.get("certs", "")),
+        bootstrapped_at=_number(values.get("bootstrapped", "")),
+        kubelet_state=values["kubelet"],
         token=values["token"],
     )
 

@@ -131,7 +131,7 @@ def _lines(todo: plan.NodePlan) -> Iterator[str]:
         yield "restart"
     if todo.manifest != todo.intent:
         yield f"manifest {_encoded(plan.encode_manifest(todo.manifest))}"
-    yield f"loaded {todo.loaded}"
+    yield f"loaded {todo.pool_digest}"
     yield "end"
 
 

@@ -20,7 +20,7 @@ class JobQueue(Generic[JobT]):
         self._changed = asyncio.Event()
 
     @classmethod
-    def of(cls, jobs: Iterable[JobT]) -> "JobQueue[JobT]":
+    def closed_with(cls, jobs: Iterable[JobT]) -> "JobQueue[JobT]":
         """Return a closed agenda: no jobs can be added."""
         agenda = cls(jobs)
         agenda.close()
@@ -48,6 +48,6 @@ class JobQueue(Generic[JobT]):
             self._changed.clear()
         return taken
 
-    async def changed(self) -> None:
+    async def wait(self) -> None:
         """Wait until a job is available or the agenda is closed."""
         await self._changed.wait()

@@ -149,7 +149,7 @@ def probe_verdict(pod: ProbePod, events: Iterable[ProbeEvent] = ()) -> ProofVerd
     waiting = state.waiting or ProbeWaiting()
     if _was_pulled(state) or any(_reports_pull(event) for event in events):
         return accepted_verdict(image.partition("/")[0], pulled=True)
-    messages = [event.words for event in events if _reports_failure(event)]
+    messages = [event.text for event in events if _reports_failure(event)]
     if waiting.reason in _PULL_FAILED:
         messages.append(waiting.message)
     for text in reversed(messages):
@@ -197,9 +197,9 @@ def _is_reason(text: str) -> bool:
 
 
 def _reports_failure(event: ProbeEvent) -> bool:
-    return event.reason == "Failed" and event.words.startswith("Failed to pull image")
+    return event.reason == "Failed" and event.text.startswith("Failed to pull image")
 
 
 def _reports_pull(event: ProbeEvent) -> bool:
     # `already present on machine` proves nothing.
-    return event.reason == "Pulled" and event.words.startswith("Successfully pulled image")
+    return event.reason == "Pulled" and event.text.startswith("Successfully pulled image")

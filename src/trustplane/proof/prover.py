@@ -95,7 +95,7 @@ async def prove_nodes(
     await ensure_probe_namespace(client)
     await sweep_probes(client, datetime.now(UTC))
     hosts = list(registries)
-    jobs = JobQueue.of((node, target) for node in nodes for target in hosts)
+    jobs = JobQueue.closed_with((node, target) for node in nodes for target in hosts)
     async with aclosing(run_probes(client, jobs, concurrency=concurrency, timeout=timeout)) as run:
         async for proof in run:
             yield proof
@@ -131,7 +131,7 @@ async def run_probes(
     end = clock() + window
     running: set[asyncio.Task[Proof]] = set()
     done: set[asyncio.Task[Proof]] = set()
-    change: asyncio.Task[None] = asyncio.create_task(jobs.changed())
+    change: asyncio.Task[None] = asyncio.create_task(jobs.wait())
     async with run.following():
         try:
             while True:
@@ -142,7 +142,7 @@ async def run_probes(
                 if not running and (jobs.is_closed or clock() >= end):
                     return
                 if change.done() and not jobs.is_closed:
-                    change = asyncio.create_task(jobs.changed())
+                    change = asyncio.create_task(jobs.wait())
                 await asyncio.wait([*running, *_pending(change)], return_when=asyncio.FIRST_COMPLETED)
                 done = {task for task in running if task.done()}
                 running -= done
@@ -313,12 +313,12 @@ class _Run:
         events = await self._events(name)
         verdict = probe.probe_verdict(pod, events) if pod else None
         if verdict is None and events and isinstance(last, Unclear):
-            return Unclear(f"{last.detail}; last event: {events[-1].words}")
+            return Unclear(f"{last.detail}; last event: {events[-1].text}")
         return verdict or last
 
     async def _events(self, name: str) -> Sequence[ProbeEvent]:
         events = await self._client.list(PROBE_EVENTS, probe.PROBE_NAMESPACE, fields=f"regarding.name={name}")
-        return sorted(events, key=lambda event: event.time)[-_EVENTS:]
+        return sorted(events, key=lambda event: event.last_seen_at)[-_EVENTS:]
 
     async def _delete(self, name: str) -> None:
         try:

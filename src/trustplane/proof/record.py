@@ -41,7 +41,7 @@ class ProofOutbox:
         """Whether every expected result has arrived and is recorded."""
         return not (self._waiting or self._recording or any(count > 0 for count in self._expected.values()))
 
-    def awaits(self, node: str) -> bool:
+    def is_waiting_for(self, node: str) -> bool:
         """Return whether a node has results that have not arrived or are not recorded yet."""
         return self._expected[node] > 0 or node in self._waiting or node == self._recording
 

@@ -172,12 +172,12 @@ class ProbeEvent(Struct):
         self.series, self.event_time, self.deprecated_last_timestamp = None, (latest or "")[:_MAX_NAME], None
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """The text of the event."""
         return self.note or ""
 
     @property
-    def time(self) -> str:
+    def last_seen_at(self) -> str:
         """The time of its last occurrence in RFC 3339, for sorting."""
         return self.event_time or ""
 

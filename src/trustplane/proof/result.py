@@ -11,7 +11,7 @@ from trustplane.text import clean
 def record_verdict(host: str, verdict: ProofVerdict, at: datetime | None = None) -> ProofResult:
     """Return a verdict as recorded and shown, without control characters and credentials: runtimes print both."""
     if isinstance(verdict, Trusted):
-        by = verdict.answered_by
+        by = verdict.second_host
         return ProofResult(registry=host, verdict=clustertrust.TRUSTED, pulled=verdict.pulled, answered_by=by, at=at)
     name = clustertrust.UNREACHABLE if isinstance(verdict, Unreachable) else clustertrust.UNCLEAR
     reason = ""

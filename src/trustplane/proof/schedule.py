@@ -176,7 +176,7 @@ def write_record_time(now: datetime, facts: NodeFacts) -> datetime:
 
 
 def _can_be_probed(facts: NodeFacts, demand: ProofDemand) -> bool:
-    return bool(facts.node and not facts.silence) and facts.has(demand.in_force)
+    return bool(facts.node and not facts.unreachable_reason) and facts.has_set(demand.in_force)
 
 
 def _answers(facts: NodeFacts) -> _Answers:

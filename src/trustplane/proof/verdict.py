@@ -49,7 +49,7 @@ class Trusted:
     """
 
     pulled: bool = False
-    answered_by: str = ""
+    second_host: str = ""
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def _parse(text: str, host: str) -> ProofVerdict:
     if _RATE_LIMITED.search(text):
         return _unprocessed(text)
     return (
-        Trusted(answered_by="a second host" if _REDIRECT.search(text) else "") if is_answer else Unclear(_short(text))
+        Trusted(second_host="a second host" if _REDIRECT.search(text) else "") if is_answer else Unclear(_short(text))
     )
 
 
@@ -306,7 +306,7 @@ def _judge(attempt: _Attempt, host: str) -> ProofVerdict:
     text = attempt.text
     if attempt.is_answer and _STATUS.match(text):
         by = "" if _is_same(attempt.host, host) else _short(attempt.host)
-        return _unprocessed(text) if _UNPROCESSED.match(text) else Trusted(answered_by=by)
+        return _unprocessed(text) if _UNPROCESSED.match(text) else Trusted(second_host=by)
     if not attempt.is_answer and _REFUSED.match(text):
         return _refused(text, attempt.host)
     if text.rstrip(".") in _PHRASES or _PROXY.match(text):

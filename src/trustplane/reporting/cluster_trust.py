@@ -204,7 +204,9 @@ def _not_there(sets: Sets, found: Sequence[_Node], rollout: Plan) -> tuple[str, 
     if rollout.state is State.STOPPED:
         refusing = [one for one in found if one.facts.machine in rollout.machines]
         return STOPPED, f"{rollout.message}. {_named(refusing)}. {_changed(sets)}"
-    waiting = [one for one in found if one.standing.state == clustertrust.OUTDATED or not one.facts.has(sets.digest)]
+    waiting = [
+        one for one in found if one.standing.state == clustertrust.OUTDATED or not one.facts.has_set(sets.digest)
+    ]
     if not waiting:
         return None
     words = f"{len(waiting)} of {len(found)} nodes do not have it: {_named(waiting)}"

@@ -107,4 +107,4 @@ def _tally(cluster: str, nodes: Sequence[tuple[NodeFacts, RegistryVerdict | None
 
 
 def _named(cluster: str, facts: NodeFacts, judged: RegistryVerdict | None) -> str:
-    return f"{facts.node or facts.machine} of {cluster}: {judged.words if judged else 'no proof yet'}"
+    return f"{facts.node or facts.machine} of {cluster}: {judged.sentence if judged else 'no proof yet'}"

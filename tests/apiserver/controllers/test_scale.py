@@ -36,7 +36,7 @@ def test_a_change_of_one_cluster_reconciles_only_this_cluster(
     looks: dict[str, int] = {}
     read: list[str] = []
     registries: list[str] = []
-    see, facts, reconcile = FleetView.see, machine_facts.node_facts, RegistryReconciler.reconcile
+    see, facts, reconcile = FleetView.observe, machine_facts.node_facts, RegistryReconciler.reconcile
 
     async def seen(view: FleetView, key: Key) -> ClusterState | None:
         looks[key.name] = looks.get(key.name, 0) + 1

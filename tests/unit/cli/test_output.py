@@ -201,7 +201,7 @@ def _story(text: str) -> None:
         story.say(text)
         story.shell(text, text)
         story.check(text, holds=True)
-        story.until(text, lambda: (True, text), seconds=1)
+        story.wait_until(text, lambda: (True, text), seconds=1)
     story.console.print(story.table())
 
 

@@ -166,7 +166,7 @@ def _calculated(operation: Json, variables: Json) -> Json:
 def added(cluster_class: Json, result: ClassPatch) -> Json:
     """Return the class after its owner added the result."""
     changed = copy.deepcopy(cluster_class)
-    kept = [patch for patch in changed["spec"]["patches"] if patch["name"] not in result.replaces]
+    kept = [patch for patch in changed["spec"]["patches"] if patch["name"] not in result.replaced_patches]
     changed["spec"]["patches"] = kept + json.loads(json.dumps(result.patches))
     return changed
 
@@ -174,7 +174,9 @@ def added(cluster_class: Json, result: ClassPatch) -> Json:
 def check(cluster_class: Json, template: Json, result: ClassPatch, **variables: Any) -> Json:
     """Check that machines boot with trust and keep everything they had before."""
     others = {**cluster_class["spec"], "patches": []}
-    others["patches"] = [patch for patch in cluster_class["spec"]["patches"] if patch["name"] not in result.replaces]
+    others["patches"] = [
+        patch for patch in cluster_class["spec"]["patches"] if patch["name"] not in result.replaced_patches
+    ]
     without_ours = {"spec": others}
     try:
         before = applied(without_ours, template, **variables)
@@ -244,7 +246,7 @@ def test_nothing_is_lost_and_trust_comes_first(
             "users", []
         )
     again = generate_class_patch(added(cluster_class, result), [cp, md], with_user=with_user)
-    assert again.is_there
+    assert again.is_current
     assert again.patches == result.patches
 
 
@@ -267,8 +269,8 @@ def test_existing_lists_are_appended_to() -> None:
     assert all("valueFrom" in definition["jsonPatches"][0] for definition in (first, second))
     assert first["jsonPatches"][1]["value"] == bootstrap.unpack_file()  # not rendered by Go templates
     assert result == generate_class_patch(make_class(cp, md), [cp, md])
-    assert not result.is_there
-    assert (result.replaces, result.left_out, result.warnings) == ((), (), ())
+    assert not result.is_current
+    assert (result.replaced_patches, result.left_out, result.warnings) == ((), (), ())
     assert result.variables == (TRUST_DEFINITION,)
 
 
@@ -419,8 +421,8 @@ def test_a_later_patch_that_removes_the_trust_causes_a_warning() -> None:
     ours = generate_class_patch(make_class(cp, md), [cp, md]).patches
     wipe = make_patch("wipe", add_operation("/files", [FILE]), cp=False)
     result = generate_class_patch(make_class(cp, md, patches=[*ours, wipe]), [cp, md])
-    assert not result.is_there
-    assert result.replaces == ("trust",)
+    assert not result.is_current
+    assert result.replaced_patches == ("trust",)
     [warning] = result.warnings
     assert warning.startswith("Patch wipe comes after trust and overwrites files of MachineDeployment class md")
     check(make_class(cp, md, patches=[*ours, wipe]), md, result)
@@ -440,7 +442,7 @@ def test_the_runtime_extension_of_earlier_releases_is_replaced() -> None:
     cp, md = make_template("cp", FULL), make_template("md", {})
     former = {"name": "trust", "external": {"generatePatchesExtension": "generate-patches.trustplane"}}
     result = generate_class_patch(make_class(cp, md, patches=[former]), [cp, md])
-    assert (result.replaces, result.warnings, result.is_there) == (("trust",), (), False)
+    assert (result.replaced_patches, result.warnings, result.is_current) == (("trust",), (), False)
     assert [patch["name"] for patch in result.patches] == ["trust"]
     assert TRUST_DEFINITION in result.variables  # which the old patch had defined
 

@@ -45,30 +45,30 @@ def applied(**values: Any) -> dict[str, str]:
 
 def test_the_set_of_a_new_machine_is_unknown() -> None:
     node = node_facts(machine())
-    assert (node.digest, node.booted, node.method, node.node) == ("", "", BOOTSTRAP, "n")
+    assert (node.digest, node.boot_digest, node.method, node.node) == ("", "", BOOTSTRAP, "n")
     assert node.changed_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert not node.has("")
+    assert not node.has_set("")
 
 
 def test_a_machine_has_the_set_in_its_bootstrap_data() -> None:
     node = node_facts(machine(applied(method=BOOTSTRAP, booted=DIGEST)))
-    assert (node.digest, node.booted, node.method) == (DIGEST, DIGEST, BOOTSTRAP)
+    assert (node.digest, node.boot_digest, node.method) == (DIGEST, DIGEST, BOOTSTRAP)
     assert node.changed_at == NOW
-    assert node.has(DIGEST)
-    assert not node.has(OTHER)
+    assert node.has_set(DIGEST)
+    assert not node.has_set(OTHER)
 
 
 def test_a_later_write_counts_and_the_booted_set_stays_known() -> None:
     written = {"digest": DIGEST, "at": "2026-02-02T00:00:00Z", "method": IN_PLACE, "booted": OTHER, "more": 1}
     node = node_facts(machine({TRUST_APPLIED: json.dumps(written)}))
-    assert (node.digest, node.booted, node.method) == (DIGEST, OTHER, IN_PLACE)
+    assert (node.digest, node.boot_digest, node.method) == (DIGEST, OTHER, IN_PLACE)
     assert node.changed_at == datetime(2026, 2, 2, tzinfo=UTC)
 
 
 def test_a_partial_set_is_not_the_set() -> None:
     node = node_facts(machine(applied(method=BOOTSTRAP, is_partial=True)))
     assert node.digest == DIGEST
-    assert not node.has(DIGEST)
+    assert not node.has_set(DIGEST)
 
 
 def test_a_write_that_only_removes_is_recorded() -> None:
@@ -78,7 +78,7 @@ def test_a_write_that_only_removes_is_recorded() -> None:
 
 @pytest.mark.parametrize("booted", ["", "no digest", "../../x", DIGEST + "0", "\x1b[2J"])
 def test_an_invalid_booted_digest_is_unknown(booted: str) -> None:
-    assert node_facts(machine(applied(booted=booted))).booted == ""
+    assert node_facts(machine(applied(booted=booted))).boot_digest == ""
 
 
 @pytest.mark.parametrize("method", ["", "Sideways", "\x1b[2J"])
@@ -89,28 +89,28 @@ def test_an_unknown_method_counts_as_bootstrap(method: str) -> None:
 def test_an_update_error_concerns_only_its_set() -> None:
     update_error = Hindrance(digest=OTHER, at=NOW, message="Cannot open SSH", is_unreachable=True)
     node = node_facts(machine(applied() | {TRUST_HINDRANCE: recorded.text(update_error)}))
-    assert node.hindrance == update_error
+    assert node.update_error == update_error
     assert node.write_error(OTHER) == "Cannot open SSH"
     assert node.write_error(DIGEST) == ""  # the set on the node
 
 
 def test_a_plain_text_update_error_of_an_earlier_release_is_ignored() -> None:
     node = node_facts(machine({TRUST_HINDRANCE: "Cannot open SSH"}))
-    assert node.hindrance is None
-    assert node.disbelieved == (TRUST_HINDRANCE,)
+    assert node.update_error is None
+    assert node.ignored_annotations == (TRUST_HINDRANCE,)
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", '{"digest": 1}'])
 def test_a_malformed_annotation_counts_as_absent(text: str) -> None:
     names = (TRUST_APPLIED, TRUST_HINDRANCE, TRUST_PROOF)
     node = node_facts(machine(dict.fromkeys(names, text)))
-    assert (node.proof, node.hindrance, node.digest) == (None, None, "")
-    assert node.disbelieved == (names if text else ())
+    assert (node.proof, node.update_error, node.digest) == (None, None, "")
+    assert node.ignored_annotations == (names if text else ())
 
 
 def test_a_record_from_the_future_is_ignored() -> None:
     late = applied(at=NOW + recorded.SKEW + timedelta(seconds=1))
-    assert node_facts(machine(late), now=NOW).disbelieved == (TRUST_APPLIED,)
+    assert node_facts(machine(late), now=NOW).ignored_annotations == (TRUST_APPLIED,)
     assert node_facts(machine(applied(at=NOW + recorded.SKEW)), now=NOW).digest == DIGEST
 
 
@@ -132,13 +132,13 @@ def test_a_machine_with_another_update_in_progress_is_busy(
 
 def test_a_kubelet_that_stops_reporting_is_unreachable() -> None:
     stopped = {"type": "NodeReady", "status": "Unknown", "message": "* Node.Ready: Kubelet \x1b[2Jstopped"}
-    silence = node_facts(machine(None, stopped)).silence
+    silence = node_facts(machine(None, stopped)).unreachable_reason
     assert silence.startswith("its kubelet does not report: Kubelet")
     assert silence.endswith("stopped")
     assert silence.isprintable()
-    assert node_facts(machine(None, stopped, nodeRef={})).silence == ""  # it never reported
+    assert node_facts(machine(None, stopped, nodeRef={})).unreachable_reason == ""  # it never reported
     not_ready = {"type": "NodeReady", "status": "False", "message": "no CNI"}
-    assert node_facts(machine(None, not_ready)).silence == ""
+    assert node_facts(machine(None, not_ready)).unreachable_reason == ""
 
 
 @pytest.mark.parametrize(
@@ -183,6 +183,6 @@ def test_facts_from_hostile_annotations_are_bounded(values: dict[str, str], now:
     latest = now + recorded.SKEW if now.year < 9999 else now
     node = node_facts(machine(values), now=now if now.year < 9999 else NOW)
     assert node.method in (BOOTSTRAP, IN_PLACE)
-    assert all(digest == "" or recorded.is_digest(digest) for digest in (node.digest, node.booted))
-    assert node.hindrance is None or node.hindrance.message.isprintable()
+    assert all(digest == "" or recorded.is_digest(digest) for digest in (node.digest, node.boot_digest))
+    assert node.update_error is None or node.update_error.message.isprintable()
     assert node.changed is None or now.year == 9999 or node.changed <= latest

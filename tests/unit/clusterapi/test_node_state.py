@@ -197,7 +197,7 @@ def test_an_outdated_proof_never_counts(facts: NodeFacts, hosts: frozenset[str])
     assert is_same_digest(known.digest, NEW)
     verdicts = {result.registry: result.verdict for result in known.results}
     assert all(verdicts[host] == TRUSTED for host in hosts)
-    assert not facts.silence
+    assert not facts.unreachable_reason
 
 
 @given(FACTS, st.frozensets(st.sampled_from([HOST, "other"])))
@@ -265,8 +265,8 @@ def report_of(toml: str, configuration: str | None = None) -> RegistryReport:
     default = '[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/etc/containerd/certs.d"'
     return RegistryReport(
         configuration=default if configuration is None else configuration,
-        folders={HOST: (RegistryDirectory("/etc/containerd/certs.d/x", toml),)},
-        asked=frozenset({HOST}),
+        directories={HOST: (RegistryDirectory("/etc/containerd/certs.d/x", toml),)},
+        hosts=frozenset({HOST}),
         roots=frozenset({"/etc/containerd/certs.d"}),
     )
 

@@ -27,7 +27,11 @@ def test_drift_is_named_by_path() -> None:
 
 def test_shadowed_files_are_named_with_the_files_that_hide_them() -> None:
     assert describe_shadows([]) == ("", "")
-    shadows = [Shadow("/a", "/b", is_ours=True), Shadow("/c", "/d", is_ours=False), Shadow("/e", "/d", is_ours=False)]
+    shadows = [
+        Shadow("/a", "/b", is_managed=True),
+        Shadow("/c", "/d", is_managed=False),
+        Shadow("/e", "/d", is_managed=False),
+    ]
     assert describe_shadows(shadows) == (
         "files of Trustplane without effect: /a because of /b",
         "other files without effect: /c because of /d, /e because of /d",
@@ -38,7 +42,7 @@ def test_shadowed_files_are_named_with_the_files_that_hide_them() -> None:
     ("verdict", "recorded"),
     [
         (Trusted(pulled=True), ProofResult(registry="r", verdict="Trusted", pulled=True)),
-        (Trusted(answered_by="t"), ProofResult(registry="r", verdict="Trusted", answered_by="t")),
+        (Trusted(second_host="t"), ProofResult(registry="r", verdict="Trusted", answered_by="t")),
         (
             NotTrusted(RefusalReason.EXPIRED, "x509: expired", "r"),
             ProofResult(registry="r", verdict="NotTrusted", reason="Expired", message="x509: expired"),

@@ -49,7 +49,7 @@ class Stage:
         self.nodes[facts.node] = facts
         if must_look:
             self._unlooked.add(facts.node)
-        self.news.change()
+        self.news.signal_change()
 
     def answer(self, name: str) -> None:
         self._answers.put_nowait(name)
@@ -63,7 +63,7 @@ class Stage:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run a round, which must end on its own at the end of the block."""
-        acts = RoundOperations(due=self._due, record=self._record, look=self._look)
+        acts = RoundOperations(find_due=self._due, record=self._record, inspect=self._look)
         proof_round = ProofRound(self._now_due(), TARGETS, frozenset(), acts, self.news)
         client: Any = None
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
@@ -101,7 +101,7 @@ class Stage:
             self.changed.set()
             if agenda.is_closed and not awaited:
                 return
-            answers, jobs = (asyncio.ensure_future(source) for source in (self._answers.get(), agenda.changed()))
+            answers, jobs = (asyncio.ensure_future(source) for source in (self._answers.get(), agenda.wait()))
             await asyncio.wait([answers, jobs], return_when=asyncio.FIRST_COMPLETED)
             jobs.cancel()
             if not answers.done():

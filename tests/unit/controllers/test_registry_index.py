@@ -37,7 +37,7 @@ class Indexed:
         self.index = RegistryIndex(fleet.view, fleet.recorder, self.told.append)  # type: ignore[arg-type]
         self.controller = self.index.controller()
         if monkeypatch:
-            see = FleetView.see
+            see = FleetView.observe
 
             async def counted(view: FleetView, key: Key) -> ClusterState | None:
                 self.looks.append(key.name)
@@ -162,7 +162,7 @@ def test_arbitrary_annotations_do_not_affect_reports_on_other_clusters(values: d
         proven = next(condition for condition in bad["conditions"] if condition["type"] == "Proven")
         machine = fleet.view.machines.get(key("a-0"))
         assert machine
-        spoilt = machine_facts.node_facts(machine).disbelieved
+        spoilt = machine_facts.node_facts(machine).ignored_annotations
         assert all(name in proven["message"] for name in spoilt)
         assert all(condition["message"].isprintable() for condition in bad["conditions"])
         assert not list(violations(bad, schema_of("ClusterTrust")))
@@ -175,7 +175,7 @@ async def test_a_cluster_with_a_failing_reconcile_is_reported_and_counts_as_unpr
 ) -> None:
     indexed = Indexed(Fleet("a", "b"))
     await indexed.fill()
-    see = FleetView.see
+    see = FleetView.observe
 
     async def broken(view: FleetView, which: Key) -> ClusterState | None:
         if which.name == "a":

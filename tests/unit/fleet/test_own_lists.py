@@ -62,7 +62,7 @@ class Cluster:
     async def see(self) -> ClusterState | None:
         """Reconcile, and return the state."""
         self.again = (await self._reconciler.reconcile(SHOP)).requeue_after
-        return await self.fleet.view.see(SHOP)
+        return await self.fleet.view.observe(SHOP)
 
     @property
     def current(self) -> Json:
@@ -128,7 +128,7 @@ async def test_an_unreadable_list_changes_nothing(cluster: Cluster, broken: str)
 async def test_the_boot_set_names_the_set_if_none_was_reported(cluster: Cluster) -> None:
     cluster.boots("shop-trust")
     cluster.fleet.boots("shop", old())
-    state = await cluster.fleet.view.see(SHOP)
+    state = await cluster.fleet.view.observe(SHOP)
     assert state
     assert (state.sets.digest, state.sets.in_force, state.sets.desired) == (old().digest, old(), None)
 

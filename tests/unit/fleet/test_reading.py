@@ -19,7 +19,7 @@ def _put(informer: Informer[Any], name: str, cluster: str | None) -> None:
 
 
 def _names(index: ClusterIndex, cluster: str) -> list[str]:
-    return [secret.metadata.name for secret in index.of(Key("n", cluster))]
+    return [secret.metadata.name for secret in index.objects(Key("n", cluster))]
 
 
 def test_the_index_follows_created_moved_and_deleted_objects() -> None:

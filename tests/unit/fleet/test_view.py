@@ -65,9 +65,9 @@ async def test_other_clusters_are_observed_between_any_two_machines(
 
     monkeypatch.setattr(node_facts, "facts", counted)
     turning = asyncio.create_task(turn())
-    observing = asyncio.create_task(world.view.see(BAD))
+    observing = asyncio.create_task(world.view.observe(BAD))
     await asyncio.sleep(0)
-    good = await world.view.see(GOOD)
+    good = await world.view.observe(GOOD)
     assert good
     assert not observing.done()  # the other cluster did not wait for the whole first one
     state = await observing
@@ -78,13 +78,13 @@ async def test_other_clusters_are_observed_between_any_two_machines(
     assert max(read.count(number) for number in read) <= of_good  # per turn, one Machine of each cluster
     assert max(steps) < 0.3  # seconds of CPU
     read.clear()
-    await world.view.see(BAD)
+    await world.view.observe(BAD)
     assert read == []
 
 
 async def test_changes_during_an_observation_appear_in_the_next_and_are_not_cached() -> None:
     world = fleet(filled())
-    observing = asyncio.create_task(world.view.see(BAD))
+    observing = asyncio.create_task(world.view.observe(BAD))
     await asyncio.sleep(0)
     last, gone = Key(NAMESPACE, "bad-9"), world.view.machines.get(Key(NAMESPACE, "bad-8"))
     assert gone
@@ -95,7 +95,7 @@ async def test_changes_during_an_observation_appear_in_the_next_and_are_not_cach
     assert len(state.nodes) == MACHINES
     known = world.view._facts._known
     assert Key(NAMESPACE, "bad-8") not in known
-    again = await world.view.see(BAD)
+    again = await world.view.observe(BAD)
     assert again
     assert len(again.nodes) == MACHINES - 1
     assert known[last].machine is world.view.machines.get(last)

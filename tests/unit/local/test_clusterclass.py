@@ -40,7 +40,7 @@ def test_the_class_comes_after_its_templates(stack: Stack) -> None:
 def test_the_class_has_the_patches_of_any_class(objects: dict[str, dict[str, Any]]) -> None:
     spec = objects["ClusterClass"]["spec"]
     templates = [objects[kind] for kind in ("KubeadmControlPlaneTemplate", "KubeadmConfigTemplate")]
-    assert generate_class_patch(objects["ClusterClass"], templates, with_user=True).is_there
+    assert generate_class_patch(objects["ClusterClass"], templates, with_user=True).is_current
     assert [patch["name"] for patch in spec["patches"]] == ["trust", "trust-user"]
     assert not [patch for patch in spec["patches"] if "external" in patch]
 

@@ -107,11 +107,13 @@ def test_a_container_without_its_process_is_not_running(tmp_path: Path) -> None:
     observed = {pid: ObservedContainer(id="1", names=["one"], state="running", pid=pid) for pid in (12, 13, 14)}
     believed = {pid: podman.correct_state(container, tmp_path) for pid, container in observed.items()}
     assert {pid: container.is_running for pid, container in believed.items()} == {12: True, 13: False, 14: False}
-    assert {pid: container.ended_untold for pid, container in believed.items()} == {12: False, 13: True, 14: True}
+    assert {pid: container.has_unreported_end for pid, container in believed.items()} == {12: False, 13: True, 14: True}
 
 
 def test_an_end_that_podman_knows_is_not_told_again(tmp_path: Path) -> None:
-    assert not podman.correct_state(ObservedContainer(id="1", names=["one"], state="exited"), tmp_path).ended_untold
+    assert not podman.correct_state(
+        ObservedContainer(id="1", names=["one"], state="exited"), tmp_path
+    ).has_unreported_end
 
 
 @pytest.fixture

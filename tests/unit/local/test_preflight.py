@@ -8,14 +8,14 @@ from trustplane_local import preflight
 from trustplane_local.preflight import GIB, HostState, Requirements
 
 GOOD = HostState(
-    root=True,
+    is_root=True,
     state=Path("/state"),
-    missing=(),
-    free_disk={Path("/state"): 20 * GIB},
-    free_memory=8 * GIB,
-    podman_trouble="",
+    missing_programs=(),
+    free_disk_bytes={Path("/state"): 20 * GIB},
+    free_memory_bytes=8 * GIB,
+    podman_error="",
 )
-NEEDS = Requirements(disk=15 * GIB, memory=6 * GIB)
+NEEDS = Requirements(disk_bytes=15 * GIB, memory_bytes=6 * GIB)
 
 
 def raised(machine: HostState) -> HostError:
@@ -79,6 +79,6 @@ def test_available_memory_is_in_bytes() -> None:
 
 def test_podman_is_not_tried_if_it_is_missing(tmp_path: Path) -> None:
     machine = preflight.inspect_host(["surely-not-a-program"], tmp_path / "not" / "yet", tmp_path, lambda: "tried")
-    assert machine.missing == ("surely-not-a-program",)
-    assert machine.podman_trouble == ""
-    assert machine.free_disk[tmp_path / "not" / "yet"] > 0
+    assert machine.missing_programs == ("surely-not-a-program",)
+    assert machine.podman_error == ""
+    assert machine.free_disk_bytes[tmp_path / "not" / "yet"] > 0

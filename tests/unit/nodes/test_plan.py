@@ -57,9 +57,9 @@ class Node:
             loaded=self.loaded,
             links=frozenset(path.rpartition("/")[2] for path in files),
             has_openssl=True,
-            certs_changed=self.certs_changed,
-            bootstrapped=self.bootstrapped,
-            kubelet="active",
+            certs_changed_at=self.certs_changed,
+            bootstrapped_at=self.bootstrapped,
+            kubelet_state="active",
             token="t",
         )
 
@@ -81,7 +81,7 @@ class Node:
 
     def record_loaded(self, todo: plan.NodePlan) -> None:
         times = {path: when for path, (_, when) in self.files.items()}
-        self.loaded = LoadedFiles(todo.loaded, str(self.runs), times)
+        self.loaded = LoadedFiles(todo.pool_digest, str(self.runs), times)
 
 
 contents = st.sampled_from(["one", "two", "three"])

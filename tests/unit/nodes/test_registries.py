@@ -22,7 +22,7 @@ BY_PATH = f'[grpc]\naddress = "{SOCKET}"\n[plugins."{V2}".registry]\nconfig_path
 def report(toml_: str | None = None, *, configuration: str = BY_PATH, host: str = HOST) -> RegistryReport:
     folders = {} if toml_ is None else {host: (RegistryDirectory(f"{ROOT}/{host}", toml_),)}
     return RegistryReport(
-        configuration=configuration, folders=folders, asked=frozenset({host}), roots=frozenset({ROOT})
+        configuration=configuration, directories=folders, hosts=frozenset({host}), roots=frozenset({ROOT})
     )
 
 
@@ -216,11 +216,11 @@ def test_a_report_is_parsed() -> None:
     ]
     parsed = parse_registry_report("\n".join(lines))
     assert parsed.configuration == BY_PATH
-    assert not parsed.is_stale
+    assert not parsed.is_configuration_stale
     expected = {HOST: UNVERIFIABLE, "other.test": VERIFIED, "third.test": UNREADABLE, "fourth.test": VERIFIED}
     assert {host: assess_access(parsed, host).verification for host in expected} == expected
     assert assess_access(parsed, "other.test").proxy == "http://proxy.test:3128"
-    assert parse_registry_report("\n".join(lines).replace("changed 100", "changed 101")).is_stale
+    assert parse_registry_report("\n".join(lines).replace("changed 100", "changed 101")).is_configuration_stale
     with pytest.raises(ValueError, match="incomplete"):
         parse_registry_report("\n".join(lines[:-1]))
 

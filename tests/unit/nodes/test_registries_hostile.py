@@ -76,7 +76,7 @@ def test_no_shape_of_toml_takes_long(shape: str) -> None:
 
 def test_a_configuration_is_parsed_once_for_all_registries_and_a_failure_has_a_reason() -> None:
     for shape, text in shapes(MAX_CONFIGURATION).items():
-        report = RegistryReport(configuration=f"{text[: MAX_CONFIGURATION - 1]}\n", asked=frozenset(HOSTS))
+        report = RegistryReport(configuration=f"{text[: MAX_CONFIGURATION - 1]}\n", hosts=frozenset(HOSTS))
         before = time.process_time()
         results = [assess_access(report, host) for host in HOSTS]
         assert time.process_time() - before < 0.5, shape  # parsing it 50 times takes 2 for most shapes
@@ -207,4 +207,4 @@ async def test_the_report_of_a_large_real_node_is_parsed() -> None:
 
 def test_a_report_with_a_large_file_is_parsed() -> None:
     report = parse_registry_report(f"large {HOSTS[0]} {ROOT}\nend")
-    assert report.folders == {HOSTS[0]: (RegistryDirectory("/etc/containerd/certs.d", None, is_large=True),)}
+    assert report.directories == {HOSTS[0]: (RegistryDirectory("/etc/containerd/certs.d", None, is_large=True),)}

@@ -37,9 +37,14 @@ def test_a_report_is_parsed() -> None:
     }
     assert state.manifest == TrustManifest({A: SUM})
     assert state.runtime == RuntimeRun("active", "0a1b", 1700000003)
-    assert (state.certs_changed, state.bootstrapped) == (1700000002, 1700000009)
+    assert (state.certs_changed_at, state.bootstrapped_at) == (1700000002, 1700000009)
     assert state.loaded == LoadedFiles("dd", "0a1b", {A: 1700000000})
-    assert (state.links, state.has_openssl, state.kubelet, state.token) == ({"tkg-a.pem"}, True, "inactive", "abc")
+    assert (state.links, state.has_openssl, state.kubelet_state, state.token) == (
+        {"tkg-a.pem"},
+        True,
+        "inactive",
+        "abc",
+    )
 
 
 def test_a_node_without_a_write_has_no_manifest() -> None:

@@ -79,7 +79,7 @@ def test_an_invalid_number_counts_as_unknown() -> None:
     state = parse_node_report(
         "token T\nkubelet active\ncerts " + "9" * 5000 + "\nruntime active run 99999999999999999\n"
     )
-    assert (state.certs_changed, state.runtime) == (0, RuntimeRun("active", "run", 0))
+    assert (state.certs_changed_at, state.runtime) == (0, RuntimeRun("active", "run", 0))
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_the_kubelets_message_in_the_containers_state_decides() -> None:
 
 def test_a_message_without_the_image_is_still_about_it() -> None:
     message = "reading blob sha256:6175: Error fetching blob: invalid status code from registry 404 (Not Found)"
-    assert probe.probe_verdict(waiting("ErrImagePull", message)) == Trusted(answered_by="a second host")
+    assert probe.probe_verdict(waiting("ErrImagePull", message)) == Trusted(second_host="a second host")
 
 
 def test_an_image_pulled_from_localhost_proves_nothing() -> None:
@@ -165,6 +165,6 @@ def test_decoded_probes_and_events_are_bounded() -> None:
 
 def test_the_time_of_an_event_is_its_last_occurrence() -> None:
     times = {"eventTime": None, "deprecatedLastTimestamp": "2026-11-23T12:00:00Z"}
-    assert msgspec.convert(times, ProbeEvent).time == "2026-11-23T12:00:00Z"
+    assert msgspec.convert(times, ProbeEvent).last_seen_at == "2026-11-23T12:00:00Z"
     series = {"series": {"lastObservedTime": "2026-11-23T13:00:00.000000Z"}}
-    assert msgspec.convert(times | series, ProbeEvent).time == "2026-11-23T13:00:00.000000Z"
+    assert msgspec.convert(times | series, ProbeEvent).last_seen_at == "2026-11-23T13:00:00.000000Z"

@@ -105,7 +105,7 @@ def test_a_response_over_https_implies_accepted_tls(message: str) -> None:
 
 @pytest.mark.parametrize(("message", "host"), SENT_ON)
 def test_a_second_host_that_responded_is_named(message: str, host: str) -> None:
-    assert parse_verdict(message, H) == Trusted(answered_by=host)
+    assert parse_verdict(message, H) == Trusted(second_host=host)
 
 
 @pytest.mark.parametrize(("message", "what_to_do"), NO_PROOF)

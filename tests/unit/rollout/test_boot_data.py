@@ -33,7 +33,7 @@ def fleet() -> Supervised:
 
 
 async def seen(fleet: Supervised) -> ClusterState:
-    found = await fleet.view.see(SHOP)
+    found = await fleet.view.observe(SHOP)
     assert found
     return found
 
@@ -177,7 +177,7 @@ async def test_a_machine_of_the_same_name_is_read_anew(fleet: Supervised) -> Non
     fleet.change(kinds.MACHINES, name, {"metadata": {"uid": "another"}})
     assert await known.record(await seen(fleet))
     known.forget(SHOP)
-    assert known._strangers == {}
+    assert known._without_set == {}
 
 
 async def test_a_machine_that_goes_or_is_replaced_while_it_is_read_gets_no_record(fleet: Supervised) -> None:

@@ -146,7 +146,7 @@ async def test_the_canary_is_recorded_before_it_is_written_and_the_others_wait_f
 async def test_who_says_how_far_nodes_are_is_told_of_writes(rollout: Rollout) -> None:
     rollout.running(old(), old())
     told: list[frozenset[str]] = []
-    rollout.reconciler.tell(lambda key: told.append(rollout.reconciler.writing(key)))
+    rollout.reconciler.notify_on_write(lambda key: told.append(rollout.reconciler.machines_being_written(key)))
     await rollout.step()
     assert (told[0], told[-1]) == ({"shop-0"}, frozenset())
 
@@ -604,7 +604,7 @@ async def test_a_cluster_that_is_gone_or_unreadable_keeps_no_place_in_the_fleet(
     else:
         rollout.fleet.remove(resources.SECRETS, TRUST_SECRET)
     await rollout.step()
-    assert rollout.reconciler._writer._wishes == {}
+    assert rollout.reconciler._writer._demand == {}
     assert (rollout.calls, rollout.shells.opened) == ([], [])
 
 

@@ -41,7 +41,7 @@ def encoded(found: msgspec.Struct) -> str:
 
 def disbelieved(values: Mapping[str, str]) -> tuple[str, ...]:
     machine = Machine(metadata=Metadata(name="m", namespace="n", annotations=dict(values)))
-    return node_facts(machine, now=NOW).disbelieved
+    return node_facts(machine, now=NOW).ignored_annotations
 
 
 def largest(count: int) -> tuple[RecordedProof, Inspection]:

@@ -120,7 +120,7 @@ def _check_machine(folder: Path, cache: Path, versions: Versions, stack: Stack |
     programs = [*preflight.REQUIRED_PACKAGES, *(preflight.BUILD_PACKAGES if cold else ())]
     machine = preflight.inspect_host(programs, folder, cache, lambda: preflight.try_podman(folder))
     if stack is not None and Processes(stack.folder / "processes", stack.id).find("apiserver"):
-        needs = preflight.Requirements(disk=0, memory=0)
+        needs = preflight.Requirements(disk_bytes=0, memory_bytes=0)
     else:
         needs = preflight.Requirements(preflight.COLD_DISK if cold else preflight.WARM_DISK, preflight.MEMORY)
     preflight.raise_problems(preflight.find_problems(machine, needs))

@@ -79,7 +79,7 @@ class ObservedContainer(msgspec.Struct, frozen=True, rename="pascal"):
         return self.state == RUNNING
 
     @property
-    def ended_untold(self) -> bool:
+    def has_unreported_end(self) -> bool:
         """Whether the container's first process has ended without a report to podman."""
         return self.state == EXITED and self.pid != 0
 
@@ -218,7 +218,7 @@ class Podman:
 
     async def _settle(self, container: ObservedContainer) -> None:
         """Report a container's end to podman in place of its killed monitor; podman would wait for that report."""
-        if container.ended_untold:
+        if container.has_unreported_end:
             await asyncio.to_thread(files.write_atomically, RUN / self._stack.id / "exits" / container.id, KILLED)
 
     async def _remove_cgroups(self, container: ObservedContainer) -> None:

@@ -37,20 +37,20 @@ BUILD_PACKAGES: Mapping[str, str] = {"mmdebstrap": "mmdebstrap"}  # only to buil
 class HostState:
     """Facts about this machine."""
 
-    root: bool  # whether the current user is root
+    is_root: bool  # whether the current user is root
     state: Path  # the state folder
-    missing: tuple[str, ...]  # programs of PACKAGES and BUILD_PACKAGES
-    free_disk: Mapping[Path, int]  # bytes, by folder
-    free_memory: int  # bytes
-    podman_trouble: str  # why podman cannot run here; empty if it can, or was not tried
+    missing_programs: tuple[str, ...]  # programs of PACKAGES and BUILD_PACKAGES
+    free_disk_bytes: Mapping[Path, int]  # bytes, by folder
+    free_memory_bytes: int  # bytes
+    podman_error: str  # why podman cannot run here; empty if it can, or was not tried
 
 
 @dataclass(frozen=True)
 class Requirements:
     """A stack's requirements."""
 
-    disk: int  # bytes on each file system
-    memory: int  # bytes
+    disk_bytes: int  # bytes on each file system
+    memory_bytes: int  # bytes
 
 
 def inspect_host(programs: Iterable[str], state: Path, cache: Path, podman_trouble: Callable[[], str]) -> HostState:
@@ -65,12 +65,12 @@ def inspect_host(programs: Iterable[str], state: Path, cache: Path, podman_troub
     root = os.geteuid() == 0
     missing = tuple(program for program in programs if shutil.which(program) is None)
     return HostState(
-        root=root,
+        is_root=root,
         state=state,
-        missing=missing,
-        free_disk={folder: shutil.disk_usage(_existing(folder)).free for folder in (state, cache)},
-        free_memory=available_memory(Path("/proc/meminfo").read_text()),
-        podman_trouble=podman_trouble() if root and not missing and _fits_podman(state) else "",
+        missing_programs=missing,
+        free_disk_bytes={folder: shutil.disk_usage(_existing(folder)).free for folder in (state, cache)},
+        free_memory_bytes=available_memory(Path("/proc/meminfo").read_text()),
+        podman_error=podman_trouble() if root and not missing and _fits_podman(state) else "",
     )
 
 
@@ -102,7 +102,7 @@ def raise_problems(problems: list[HostError]) -> None:
 
 
 def _rights(machine: HostState) -> list[HostError]:
-    if machine.root:
+    if machine.is_root:
         return []
     return [
         HostError(
@@ -114,13 +114,13 @@ def _rights(machine: HostState) -> list[HostError]:
 
 
 def _programs(machine: HostState) -> list[HostError]:
-    if not machine.missing:
+    if not machine.missing_programs:
         return []
     package_by_program = {**REQUIRED_PACKAGES, **BUILD_PACKAGES}
-    packages = sorted({package_by_program[program] for program in machine.missing})
+    packages = sorted({package_by_program[program] for program in machine.missing_programs})
     return [
         HostError(
-            f"This machine lacks {', '.join(Path(program).name for program in machine.missing)}",
+            f"This machine lacks {', '.join(Path(program).name for program in machine.missing_programs)}",
             why="the local stack runs its machines with podman, on a root file system that mmdebstrap builds",
             next_step=f"apt-get install {' '.join(packages)}",
         )
@@ -145,12 +145,12 @@ def _fits_podman(state: Path) -> bool:
 
 
 def _podman(machine: HostState) -> list[HostError]:
-    if not machine.podman_trouble:
+    if not machine.podman_error:
         return []
     return [
         HostError(
             "podman cannot run containers on this machine",
-            why=machine.podman_trouble,
+            why=machine.podman_error,
             next_step="Fix it until `podman --runtime runc info` succeeds as root, then run the same command again",
         )
     ]
@@ -160,17 +160,17 @@ def _resources(machine: HostState, needs: Requirements) -> list[HostError]:
     shortages = [
         HostError(
             f"Too little disk space in {folder}",
-            why=f"{_gib(free)} are free, {_gib(needs.disk)} are required",
+            why=f"{_gib(free)} are free, {_gib(needs.disk_bytes)} are required",
             next_step="Free some space there, or choose other folders with --state and --cache",
         )
-        for folder, free in machine.free_disk.items()
-        if free < needs.disk
+        for folder, free in machine.free_disk_bytes.items()
+        if free < needs.disk_bytes
     ]
-    if machine.free_memory < needs.memory:
+    if machine.free_memory_bytes < needs.memory_bytes:
         shortages.append(
             HostError(
                 "Too little memory",
-                why=f"{_gib(machine.free_memory)} are available, {_gib(needs.memory)} are required",
+                why=f"{_gib(machine.free_memory_bytes)} are available, {_gib(needs.memory_bytes)} are required",
                 next_step="Stop other programs, or remove another stack with `trustplane local down --state DIR`",
             )
         )

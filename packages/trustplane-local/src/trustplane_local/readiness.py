@@ -24,11 +24,11 @@ class Readiness:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
-    async def ready(self, url: str) -> bool:
+    async def is_ready(self, url: str) -> bool:
         """Return whether a URL returns status 200."""
-        return not await self.trouble(url)
+        return not await self.unready_reason(url)
 
-    async def trouble(self, url: str) -> str:
+    async def unready_reason(self, url: str) -> str:
         """Return why a part is not ready, as it reports it, or an empty string if it is ready."""
         try:
             async with self._session.get(url) as response:
@@ -54,7 +54,7 @@ class Readiness:
         """
         deadline = asyncio.get_running_loop().time() + seconds
         with _process(pid) as handle:
-            while trouble := await self.trouble(url):
+            while trouble := await self.unready_reason(url):
                 if handle is None or await ended(handle, POLL_SECONDS):
                     raise _exit_error(name, log)
                 if asyncio.get_running_loop().time() > deadline:

@@ -59,7 +59,7 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     clusters: list[ClusterStatus] | None  # None if the apiserver does not answer
 
     @property
-    def healthy(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether every part is ready and every container is running, regardless of the clusters."""
         are_running = all(container.state == "running" for container in self.containers)
         return are_running and all(part.ready for part in self.parts)
@@ -87,7 +87,7 @@ async def _part(part: Part, stack: Stack, probes: Readiness) -> PartStatus:
     running = Processes(stack.folder / "processes", stack.id).find(part.name)
     if running is None:
         return PartStatus(name=part.name, ports=ports, message="not running")
-    trouble = await probes.trouble(part.probe)
+    trouble = await probes.unready_reason(part.probe)
     since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=started_seconds_ago(running))
     return PartStatus(
         name=part.name,

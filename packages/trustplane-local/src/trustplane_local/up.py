@@ -109,7 +109,7 @@ class _Up:
         part = self._parts[name]
         running = self._processes.find(name)
         why = difference(running, part.program.arguments, part.program.revision()) if running else "it is not running"
-        if running and not why and await self._probes.ready(part.probe):
+        if running and not why and await self._probes.is_ready(part.probe):
             return
         with self._steps.step(f"{name} (restart: {why})" if running and why else name):
             if running and not why and await self._survives(part, running.pid):

@@ -178,12 +178,12 @@ def _check_value(variable: VariableInFile, secrets: Iterable[ManifestSecret]) ->
     if secret is None:
         return VariableReport(variable, undecided=_absent(variable, trust) if trust.names else "")
     findings = (finding.at(variable.where) for finding in _compare(trust, secret))
-    return VariableReport(variable, tuple(findings), secret=None if trust.is_users else secret)
+    return VariableReport(variable, tuple(findings), secret=None if trust.has_user_secret else secret)
 
 
 def _compare(trust: TrustVariable, secret: ManifestSecret) -> list[Finding]:
     """Compare the names of a variable with the keys of its Secret."""
-    required = {name if trust.is_users else entry_key(name): name for name in trust.names}
+    required = {name if trust.has_user_secret else entry_key(name): name for name in trust.names}
     present = {value.key for value in secret.values}
     missing = [_missing(name, key_name, secret) for key_name, name in required.items() if key_name not in present]
     return missing + [_unlisted(key_name, secret) for key_name in sorted(present - required.keys())]

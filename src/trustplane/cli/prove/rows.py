@@ -60,8 +60,8 @@ def _row(key: Key, facts: NodeFacts, host: str, requested_at: datetime, *, is_in
             cluster=key,
             node=_name(facts),
             registry=host,
-            message=facts.silence or ("" if facts.node else "it is being created"),
-            is_waiting=not facts.silence,
+            message=facts.unreachable_reason or ("" if facts.node else "it is being created"),
+            is_waiting=not facts.unreachable_reason,
         )
     judgement = next(iter(registry_verdicts(facts, {host})), RegistryVerdict(host, ""))
     inspected_at = facts.inspection.at if facts.inspection else None

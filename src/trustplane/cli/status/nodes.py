@@ -76,7 +76,7 @@ async def cluster_nodes(client: Client, key: Key) -> tuple[frozenset[str], list[
 
 def node_row(facts: NodeFacts, in_force: str, hosts: frozenset[str]) -> NodeRow:
     """Return the row of a node."""
-    state, proof, access = node_state(facts, in_force, hosts), facts.valid_proof, facts.access(hosts)
+    state, proof, access = node_state(facts, in_force, hosts), facts.valid_proof, facts.registry_access(hosts)
     return NodeRow(
         machine=facts.machine,
         node=facts.node,

@@ -59,8 +59,8 @@ class ClassPatch:
 
     patches: tuple[Json, ...]  # for the end of `spec.patches`
     variables: tuple[Json, ...]  # for `spec.variables`: only missing ones
-    replaces: tuple[str, ...]  # names of our earlier patches in the class, to be removed
-    is_there: bool  # the class already has exactly these patches
+    replaced_patches: tuple[str, ...]  # names of our earlier patches in the class, to be removed
+    is_current: bool  # the class already has exactly these patches
     left_out: tuple[str, ...]  # machines that are not patched, and why
     warnings: tuple[str, ...]
 
@@ -108,8 +108,9 @@ def generate_class_patch(
         variables=tuple(
             definition for definition in definitions if definition["name"] not in _variables(cluster_class)
         ),
-        replaces=tuple(str(patch.get("name")) for patch in ours),
-        is_there=not overwrites and list(map(_without_description, ours)) == list(map(_without_description, generated)),
+        replaced_patches=tuple(str(patch.get("name")) for patch in ours),
+        is_current=not overwrites
+        and list(map(_without_description, ours)) == list(map(_without_description, generated)),
         left_out=left_out,
         warnings=(*_extension_warnings(others), *overwrites, *((refusal,) if with_user and refusal else ())),
     )

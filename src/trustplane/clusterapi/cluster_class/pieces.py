@@ -113,7 +113,7 @@ def _variants(
 ) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Yield conditions, and whether the list exists if they are true."""
     listed = determine_presence(template, path, patches)
-    if listed.unsure:
+    if listed.unknown_patch:
         raise _undecidable(template, path, listed)
     if not listed.conditions:
         yield (), listed.always
@@ -124,7 +124,7 @@ def _variants(
 
 
 def _undecidable(template: ClassTemplate, path: FieldPath, listed: Presence) -> UserError:
-    culprit = f"patch {listed.unsure}" if listed.unsure else "a patch that is not always enabled"
+    culprit = f"patch {listed.unknown_patch}" if listed.unknown_patch else "a patch that is not always enabled"
     return UserError(
         f"Cannot generate a patch for {machines_name(template)}",
         why=f"{culprit} decides whether /{'/'.join(path)} exists, in a way that the class alone does not reveal",

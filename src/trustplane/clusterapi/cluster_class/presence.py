@@ -48,12 +48,12 @@ class Presence:
 
     always: bool = False
     conditions: tuple[str, ...] = ()  # boolean expressions of Go templates
-    unsure: str = ""  # name of the first patch with an unknown effect
+    unknown_patch: str = ""  # name of the first patch with an unknown effect
 
     @property
     def never(self) -> bool:
         """Whether it exists in no cluster."""
-        return not (self.always or self.conditions or self.unsure)
+        return not (self.always or self.conditions or self.unknown_patch)
 
 
 def determine_presence(template: ClassTemplate, path: FieldPath, patches: Iterable[Json]) -> Presence:
@@ -101,7 +101,7 @@ def _expression(match: re.Match[str]) -> str:
 
 
 def _after(before: Presence, effect: str, condition: str | None, name: str) -> Presence:
-    if before.unsure:
+    if before.unknown_patch:
         return before
     if effect != _UNKNOWN:
         is_added = effect == _ADDS
@@ -111,7 +111,7 @@ def _after(before: Presence, effect: str, condition: str | None, name: str) -> P
             return Presence(always=is_added)
         if is_added and condition is not None:
             return Presence(conditions=tuple(dict.fromkeys((*before.conditions, condition))))
-    return Presence(unsure=name)
+    return Presence(unknown_patch=name)
 
 
 def _effect(operation: Json, path: FieldPath) -> str:

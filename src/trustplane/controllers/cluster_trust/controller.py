@@ -63,19 +63,19 @@ class ClusterTrustReconciler:
             Watch(view.clusters),
             Watch(view.tkcs),
             Watch(view.trusts),
-            view.following(),
+            view.watch_machines(),
             Watch(view.control_planes, cluster_keys),
             Watch(view.pools, cluster_keys),
             Watch(view.secrets, cluster_keys),
             Watch(view.configurations, view.all_keys),
-            view.selecting(),
-            view.checking(),
+            view.watch_registries(),
+            view.watch_health_checks(),
         ]
         return Controller("clustertrust", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
         """Update one cluster's status; the garbage collector deletes the ClusterTrust of a deleted Cluster."""
-        snapshot = await self._view.see(key)
+        snapshot = await self._view.observe(key)
         if snapshot is None:
             return Result()
         # No watch covers Secrets created by users.
@@ -127,7 +127,7 @@ class ClusterTrustReconciler:
 
 def _with_note(condition: Condition, nodes: Iterable[NodeFacts]) -> Condition:
     """Name ignored records in condition Proven; without the note, users could not know why nodes are unproven."""
-    ignored = [f"annotation {name} of Machine {node.machine}" for node in nodes for name in node.disbelieved]
+    ignored = [f"annotation {name} of Machine {node.machine}" for node in nodes for name in node.ignored_annotations]
     if condition.type != PROVEN or not ignored:
         return condition
     more = f" and {len(ignored) - _SHOWN} more" if len(ignored) > _SHOWN else ""

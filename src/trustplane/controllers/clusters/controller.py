@@ -174,7 +174,7 @@ class TanzuKubernetesClusterReconciler:
             plan = await self._plan(self._cached, tkc, release)
             if not self._is_applied(key_of(tkc), plan):
                 plan = await self._plan(self._client, tkc, release)
-                if plan.decision.taken and not plan.observation.is_recorded:
+                if plan.decision.taken and not plan.observation.is_list_stored:
                     return None
                 cluster = await self._write(tkc, plan)
             else:
@@ -228,8 +228,8 @@ class TanzuKubernetesClusterReconciler:
     def _observed(self, key: Key, cluster: Cluster | None) -> CapiObjects:
         return CapiObjects(
             cluster=cluster,
-            control_plane=next(iter(self._control_planes_of.of(key)), None),
-            machine_deployments=self._pools_of.of(key),
+            control_plane=next(iter(self._control_planes_of.objects(key)), None),
+            machine_deployments=self._pools_of.objects(key),
         )
 
     def _is_applied(self, key: Key, plan: ClusterPlan) -> bool:

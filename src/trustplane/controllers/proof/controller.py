@@ -88,8 +88,8 @@ class ProofReconciler:
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
             Watch(view.trusts),
-            view.following(),
-            view.selecting(),
+            view.watch_machines(),
+            view.watch_registries(),
         ]
         view.machines.subscribe(self._notice)
         return Controller("proof", self.reconcile, watches, workers=_WORKERS)
@@ -99,15 +99,15 @@ class ProofReconciler:
         machine = change.new or change.old
         for key in cluster_keys(machine) if machine else ():
             if signals := self._signals.get(key):
-                signals.change()
+                signals.signal_change()
 
     async def reconcile(self, key: Key) -> Result:
         """Run a cluster's due proofs and inspections, and return when the next ones are due."""
-        snapshot = await self._view.see(key)
+        snapshot = await self._view.observe(key)
         if snapshot is None or not is_condition_true(snapshot.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
             return Result()
         has_remains = await self._run_due(key, snapshot)
-        latest = await self._view.see(key)
+        latest = await self._view.observe(key)
         if latest is None:
             return Result()
         now = datetime.now(UTC)
@@ -123,14 +123,14 @@ class ProofReconciler:
 
         async def inspect_nodes() -> None:
             try:
-                await self._inspect(key, snapshot, due.looks)
+                await self._inspect(key, snapshot, due.inspections)
             finally:
                 inspected.set()
 
         async def prove() -> bool:
             if snapshot.is_automatic:  # a proof must cover the result of a repair
                 await inspected.wait()
-            if not due.questions and not sweeps:
+            if not due.proofs and not sweeps:
                 return False
             return await self._prove(key, due)
 
@@ -160,18 +160,18 @@ class ProofReconciler:
         return [*first, *(self._inspection_due_at(facts, snapshot, now) for facts in nodes)]
 
     def _inspection_due_at(self, facts: NodeFacts, snapshot: ClusterState, now: datetime) -> datetime | None:
-        return self._keys.due_at(key_of(snapshot.cluster), inspection_due_at(facts, snapshot.demand, now))
+        return self._keys.inspection_time(key_of(snapshot.cluster), inspection_due_at(facts, snapshot.demand, now))
 
     async def _prove(self, key: Key, due: DueWork) -> bool:
-        snapshot, uid = due.seen, due.seen.cluster.metadata.uid
+        snapshot, uid = due.snapshot, due.snapshot.cluster.metadata.uid
         source = PullSecretSource(self._client, self._namespace, key.namespace)
         sweeps = uid not in self._swept
         self._swept.discard(uid)  # until a sweep shows that nothing remains, even if the run fails
         async with open_workload_and_report(self._client, key) as opened:
             if sweeps:
                 await _sweep(opened)
-            if due.questions:
-                hosts = {question.host for question in due.questions}
+            if due.proofs:
+                hosts = {question.host for question in due.proofs}
                 registries = [registry for registry in snapshot.registries if registry.spec.host in hosts]
                 await prover.ensure_probe_namespace(opened)
                 async with copied_pull_secrets(source, opened, registries) as secrets, asyncio.timeout(_LIMIT):
@@ -187,7 +187,7 @@ class ProofReconciler:
         slots = asyncio.Semaphore(_CONNECTIONS)
 
         async def due_now() -> DueWork | None:
-            latest = await self._view.see(key)
+            latest = await self._view.observe(key)
             return self._due_now(latest) if latest else None
 
         async def inspect_node(snapshot: ClusterState, facts: NodeFacts) -> None:
@@ -195,10 +195,10 @@ class ProofReconciler:
                 if secret := await self._keys.find(key):
                     await self._inspect_one(key, snapshot, facts, secret)
 
-        silent_hosts = silent_registries(self._nodes(due.seen, datetime.now(UTC)), due.seen.demand)
+        silent_hosts = silent_registries(self._nodes(due.snapshot, datetime.now(UTC)), due.snapshot.demand)
         signals = self._signals[key] = RoundSignals()
         try:
-            acts = RoundOperations(due=due_now, record=self._record_proof, look=inspect_node)
+            acts = RoundOperations(find_due=due_now, record=self._record_proof, inspect=inspect_node)
             await ProofRound(due, targets, silent_hosts, acts, signals).run(opened)
         finally:
             del self._signals[key]
@@ -235,7 +235,7 @@ class ProofReconciler:
 
     def _desired(self, key: Key, snapshot: ClusterState) -> DesiredTrust:
         async def confirm() -> None:
-            latest = await self._view.see(key)
+            latest = await self._view.observe(key)
             if latest is None or latest.sets.digest != snapshot.sets.digest:
                 raise TransientError("The trust set of the node changed during the repair")
 
@@ -249,7 +249,7 @@ class ProofReconciler:
             setattr(inspection, name, clean(getattr(inspection, name), _MESSAGE))
         values: dict[str, Any] = {clustertrust.TRUST_INSPECTION: inspection}
         if result.applied:
-            values[TRUST_APPLIED] = replace_struct(result.applied, booted=facts.booted)
+            values[TRUST_APPLIED] = replace_struct(result.applied, booted=facts.boot_digest)
         if not await self._annotate(snapshot, facts, values):
             return
         self._inspections.note(_machine_key(snapshot, facts), inspection, now)

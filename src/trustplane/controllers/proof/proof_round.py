@@ -37,9 +37,9 @@ class DueWork:
         looks: Nodes with a due inspection.
     """
 
-    seen: ClusterState
-    questions: Sequence[DueProof]
-    looks: Sequence[NodeFacts]
+    snapshot: ClusterState
+    proofs: Sequence[DueProof]
+    inspections: Sequence[NodeFacts]
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class RoundOperations:
         look: Inspect a node, and record the result.
     """
 
-    due: Callable[[], Awaitable[DueWork | None]]
+    find_due: Callable[[], Awaitable[DueWork | None]]
     record: Callable[[ClusterState, NodeFacts, Sequence[Proof]], Awaitable[NodeFacts]]
-    look: Callable[[ClusterState, NodeFacts], Awaitable[None]]
+    inspect: Callable[[ClusterState, NodeFacts], Awaitable[None]]
 
 
 class RoundSignals:
@@ -64,12 +64,12 @@ class RoundSignals:
         self._is_change = True
         self._event = asyncio.Event()
 
-    def change(self) -> None:
+    def signal_change(self) -> None:
         """Signal a change that may make work due."""
         self._is_change = True
         self._event.set()
 
-    def progress(self) -> None:
+    def signal_progress(self) -> None:
         """Signal that awaited work is done."""
         self._event.set()
 
@@ -103,7 +103,7 @@ class ProofRound:
         acts: RoundOperations,
         news: RoundSignals,
     ) -> None:
-        self._snapshot = begin.seen
+        self._snapshot = begin.snapshot
         self._targets = targets
         self._silent = silent
         self._acts = acts
@@ -111,13 +111,13 @@ class ProofRound:
         self._nodes: dict[str, NodeFacts] = {}  # facts at the time of the probe, by name of the Node
         self._probed: set[tuple[str, str, datetime]] = set()  # Machine, registry, and the time of the change to prove
         self._postponed: set[str] = set()  # Nodes to probe again once their pending results are recorded
-        self._inspected = {_change_of(facts) for facts in begin.looks}
+        self._inspected = {_change_of(facts) for facts in begin.inspections}
         self._inspecting: set[str] = set()  # Machines with an inspection in progress
         self._agenda: JobQueue[ProbeJob] = JobQueue()
         self._outbox = ProofOutbox(self._record, ())
         self._is_over = False
         self._failure: TrustplaneError | None = None
-        self._add_probes(begin.questions)
+        self._add_probes(begin.proofs)
 
     async def run(self, client: Client) -> None:
         """Run the probes, and record their results as they arrive.
@@ -142,7 +142,7 @@ class ProofRound:
         finally:
             self._is_over = True
             self._outbox.close()
-            self._news.progress()
+            self._news.signal_progress()
 
     async def _record(self, node: str, proofs: Sequence[Proof]) -> None:
         try:
@@ -150,8 +150,8 @@ class ProofRound:
         finally:
             if node in self._postponed:
                 self._postponed.discard(node)
-                self._news.change()
-            self._news.progress()
+                self._news.signal_change()
+            self._news.signal_progress()
 
     async def _follow(self) -> None:
         """Add work that becomes due, until none is left; then let the round end."""
@@ -169,11 +169,11 @@ class ProofRound:
     async def _add_due(self, inspections: asyncio.TaskGroup) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
-        due = await self._acts.due()
+        due = await self._acts.find_due()
         if due is not None:
-            self._snapshot = due.seen
+            self._snapshot = due.snapshot
             self._inspect(due, inspections)  # first, because a proof waits for the repair of drift
-            self._add_probes(due.questions)
+            self._add_probes(due.proofs)
         await asyncio.sleep(_REST + _SHARE * (clock() - began))
 
     def _add_probes(self, questions: Sequence[DueProof]) -> None:
@@ -195,27 +195,27 @@ class ProofRound:
         if self._snapshot.is_automatic and facts.machine in self._inspecting:
             return True
         before = self._nodes.get(facts.node)
-        if before is None or before.changed_at == facts.changed_at or not self._outbox.awaits(facts.node):
+        if before is None or before.changed_at == facts.changed_at or not self._outbox.is_waiting_for(facts.node):
             return False
         self._postponed.add(facts.node)
         return True
 
     def _inspect(self, due: DueWork, inspections: asyncio.TaskGroup) -> None:
-        for facts in due.looks:
+        for facts in due.inspections:
             change = _change_of(facts)
             if change not in self._inspected:
                 self._inspected.add(change)
                 self._inspecting.add(facts.machine)
-                inspections.create_task(self._inspect_node(due.seen, facts))
+                inspections.create_task(self._inspect_node(due.snapshot, facts))
 
     async def _inspect_node(self, snapshot: ClusterState, facts: NodeFacts) -> None:
         try:
-            await self._acts.look(snapshot, facts)
+            await self._acts.inspect(snapshot, facts)
         except TrustplaneError as error:  # does not affect proofs
             self._failure = self._failure or error
         finally:
             self._inspecting.discard(facts.machine)
-            self._news.change()  # a proof may wait for the inspection
+            self._news.signal_change()  # a proof may wait for the inspection
 
 
 def _change_of(facts: NodeFacts) -> tuple[str, datetime]:

@@ -106,7 +106,7 @@ class PullReconciler:
 
     async def reconcile(self, key: Key) -> Result:
         """Keep one cluster watched, and report its failures."""
-        snapshot = await self._view.see(key)
+        snapshot = await self._view.observe(key)
         if snapshot is None or not is_condition_true(snapshot.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
             await self._stop(key)
             return Result()
@@ -195,11 +195,11 @@ class PullReconciler:
             await pauses.take()
         before = snapshot.trust.status.failures if snapshot.trust else []
         listed, more = counted.report(before, truncate_to_seconds(datetime.now(UTC)))
-        return _Report(listed, more + watch.more, tellings)
+        return _Report(listed, more + watch.untracked, tellings)
 
     def _failures(self, snapshot: ClusterState, watch: PullWatch) -> Iterator[_Failure]:
         """Yield each currently failing pull with its cause; the set of pods may change in between."""
-        service, nodes = self._view.service().trust, {facts.node: facts for facts in snapshot.nodes}
+        service, nodes = self._view.service_list().trust, {facts.node: facts for facts in snapshot.nodes}
         registries, now = self._view.registries.items(), datetime.now(UTC)
         known: dict[str, Knowledge] = {}
         evidence: dict[tuple[str, str], tuple[Evidence, ...]] = {}

@@ -51,10 +51,10 @@ async def write_explanations(watch: PullWatch, tellings: Iterable[PullExplanatio
 
     async def report(telling: PullExplanation) -> None:
         async with slots:
-            is_known = watch.is_told(telling.pod, telling.cause)
+            is_known = watch.has_reported(telling.pod, telling.cause)
             PULL_EVENTS.labels(await _report(watch.client, telling, is_known=is_known)).inc()
             until = clock.time() + random.uniform(*_RENEWED)  # noqa: S311  spreads the load
-            watch.note(telling.pod, telling.cause, until)
+            watch.note_report(telling.pod, telling.cause, until)
 
     await settled(*map(report, tellings))
 

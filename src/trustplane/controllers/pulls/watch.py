@@ -50,7 +50,7 @@ class PullWatch:
     client: Client
     wake: Callable[[], None]
     pods: dict[Key, FailingPod] = field(default_factory=dict)
-    told: dict[str, dict[Code, float]] = field(default_factory=dict)
+    renewals: dict[str, dict[Code, float]] = field(default_factory=dict)
     _others: OrderedDict[Key, None] = field(default_factory=OrderedDict)  # failing pods beyond the limit
     _timer: asyncio.TimerHandle | None = None
 
@@ -64,24 +64,24 @@ class PullWatch:
         return self._informer.is_current
 
     @property
-    def more(self) -> int:
+    def untracked(self) -> int:
         """The number of failing pods that are not tracked."""
         return len(self._others)
 
     def is_due(self, pod: PodMetadata, cause: Code, now: float) -> bool:
         """Return whether the pod's Event for a cause must be created or renewed now."""
-        renewals = self.told.get(pod.uid)
+        renewals = self.renewals.get(pod.uid)
         return renewals is None or renewals.get(cause, now) <= now
 
-    def is_told(self, pod: PodMetadata, cause: Code) -> bool:
+    def has_reported(self, pod: PodMetadata, cause: Code) -> bool:
         """Return whether this process has reported a cause on a pod."""
-        return cause in self.told.get(pod.uid, {})
+        return cause in self.renewals.get(pod.uid, {})
 
-    def note(self, pod: PodMetadata, cause: Code, until: float) -> None:
+    def note_report(self, pod: PodMetadata, cause: Code, until: float) -> None:
         """Note that a cause was reported on a pod, if the pod still fails."""
         tracked = self.pods.get(Key(pod.namespace, pod.name))
         if tracked and tracked.pod.uid == pod.uid:
-            self.told.setdefault(pod.uid, {})[cause] = until
+            self.renewals.setdefault(pod.uid, {})[cause] = until
 
     async def run(self) -> None:
         """Track the pods until cancelled."""
@@ -98,7 +98,7 @@ class PullWatch:
         if change.new is None:
             self._others.pop(change.key, None)
             gone = self.pods.pop(change.key, None)
-            self.told.pop(gone.pod.uid if gone else "", None)
+            self.renewals.pop(gone.pod.uid if gone else "", None)
             self._track_others()
             self._schedule()
         elif change.key not in self.pods and len(self.pods) >= MAX_PODS:

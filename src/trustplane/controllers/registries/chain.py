@@ -18,7 +18,7 @@ class DialResult:
 
     chain: tuple[ServedCertificate, ...] = ()
     anchor: Anchor | None = None
-    served: int = 0  # number of certificates sent; the chain has the first of them
+    count: int = 0  # number of certificates sent; the chain has the first of them
     failure: str = ""  # why no chain was served
 
 
@@ -29,7 +29,7 @@ def dial_registry(host: str, trust: TrustSet, now: datetime) -> DialResult:
     if served.failure:
         return DialResult(failure=served.failure.message)
     anchor = _anchor(served, address, trust.serving(host), now)
-    return DialResult(chain=_chain(served), anchor=anchor, served=len(served.certificates))
+    return DialResult(chain=_chain(served), anchor=anchor, count=len(served.certificates))
 
 
 def _chain(served: Served) -> tuple[ServedCertificate, ...]:

@@ -91,7 +91,7 @@ class RegistryReconciler:
         if last and is_current and now - last < _DIAL_EVERY:
             return None
         try:
-            return await asyncio.to_thread(dial_registry, registry.spec.host, self._view.service().trust, now)
+            return await asyncio.to_thread(dial_registry, registry.spec.host, self._view.service_list().trust, now)
         except UserError as error:
             return DialResult(failure=str(error))
 
@@ -136,8 +136,8 @@ def _reachable(before: RegistryStatus, dialled: DialResult | None, tally: Tally)
     if dialled is None and old and old.reason == "Dialled":
         return Condition(type=REACHABLE, status=old.status, reason=old.reason, message=old.message)
     if dialled and not dialled.failure:
-        more = f"; the first {len(dialled.chain)} are listed" if dialled.served > len(dialled.chain) else ""
-        message = f"The registry serves {dialled.served} certificates{more}"
+        more = f"; the first {len(dialled.chain)} are listed" if dialled.count > len(dialled.chain) else ""
+        message = f"The registry serves {dialled.count} certificates{more}"
         return Condition(type=REACHABLE, status=TRUE, reason="Dialled", message=message)
     here = f"From here: {dialled.failure}" if dialled else old.message.partition(". ")[2] if old else ""
     if tally.reaching:

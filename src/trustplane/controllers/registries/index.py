@@ -85,8 +85,8 @@ class RegistryIndex:
             Watch(view.clusters),
             Watch(view.tkcs),
             Watch(view.trusts),
-            view.following(),
-            view.selecting(),
+            view.watch_machines(),
+            view.watch_registries(),
         ]
         return Controller("registry-index", self.reconcile, watches, workers=2)
 
@@ -145,7 +145,7 @@ class RegistryIndex:
             return []
 
     async def _read(self, key: Key) -> _Cluster | None:
-        snapshot = await self._view.see(key)
+        snapshot = await self._view.observe(key)
         cluster = self._view.clusters.get(key)
         if snapshot is None:
             return _NOTHING if cluster else None
@@ -155,7 +155,9 @@ class RegistryIndex:
     def _silence(self, key: Key) -> None:
         if cluster := self._view.clusters.get(key):
             silence = tally.unreadable(str(key), len(self._view.machines_of(key)))
-            self._put(key, _Cluster(tallies={registry.spec.host: silence for registry in self._view.selected(cluster)}))
+            self._put(
+                key, _Cluster(tallies={registry.spec.host: silence for registry in self._view.registries_of(cluster)})
+            )
 
     async def _set_aside(self, key: Key) -> None:
         self._silence(key)

@@ -64,11 +64,11 @@ class RolloutReconciler:
         """Return the controller."""
         return self._controller
 
-    def writing(self, key: Key) -> frozenset[str]:
+    def machines_being_written(self, key: Key) -> frozenset[str]:
         """Return the names of a cluster's Machines with a write in progress."""
-        return self._writer.writing(key)
+        return self._writer.machines_writing(key)
 
-    def tell(self, on_work: Callable[[Key], None]) -> None:
+    def notify_on_write(self, on_work: Callable[[Key], None]) -> None:
         """Set the callback for clusters with a write that began or ended; no object shows this."""
         self._notify = on_work
 
@@ -77,12 +77,12 @@ class RolloutReconciler:
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
             Watch(view.tkcs),
-            view.following(),
+            view.watch_machines(),
             Watch(view.control_planes, cluster_keys),
             Watch(view.pools, cluster_keys),
             Watch(view.secrets, cluster_keys),
-            view.selecting(),
-            view.checking(),
+            view.watch_registries(),
+            view.watch_health_checks(),
         ]
         return Controller("rollout", self.reconcile, watches, workers=_WORKERS, close=self._writer.close)
 
@@ -93,7 +93,7 @@ class RolloutReconciler:
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one cluster one step closer to its set in force."""
-        snapshot = await self._view.see(key)
+        snapshot = await self._view.observe(key)
         if snapshot is None:
             self._births.forget(key)
         if snapshot is None or snapshot.sets.in_force is None:
@@ -119,7 +119,7 @@ class RolloutReconciler:
         rolled = _ROLL_SECONDS if rollout_plan.roll is not None else 0.0
         # No watch covers Secrets created by users.
         is_waiting = snapshot.tkc is None or any(not facts.node for facts in snapshot.nodes)
-        times = (_POLL_SECONDS if is_waiting else 0.0, rolled, self._writer.rest(key))
+        times = (_POLL_SECONDS if is_waiting else 0.0, rolled, self._writer.backoff_seconds(key))
         return min((time for time in times if time > 0), default=0.0)
 
     async def _keep_set(self, key: Key, snapshot: ClusterState, trust: TrustSet) -> None:
@@ -130,7 +130,7 @@ class RolloutReconciler:
 
     def _make_plan(self, key: Key, snapshot: ClusterState) -> tuple[Observed, Plan]:
         """Return the observation and the plan, limited to the writes that the fleet-wide limit allows."""
-        work = Work(writing=self._writer.writing(key), resting=self._writer.resting(key))
+        work = Work(writing=self._writer.machines_writing(key), resting=self._writer.machines_backing_off(key))
         observation = plan_input(snapshot, now=datetime.now(UTC), work=work)
         rollout_plan = plan(observation)
         granted = self._writer.allowance(key, len(rollout_plan.write))
@@ -183,7 +183,7 @@ class RolloutReconciler:
 
     async def _write(self, key: Key, snapshot: ClusterState, machine: str) -> None:
         facts = next(facts for facts in snapshot.nodes if facts.machine == machine)
-        self._writer.begin(key, snapshot.machines[machine], facts, snapshot.sets)
+        self._writer.start(key, snapshot.machines[machine], facts, snapshot.sets)
         self._notify(key)
 
     async def _delete(self, snapshot: ClusterState, name: str) -> None:

@@ -70,13 +70,13 @@ class UpToDateReconciler:
             Watch(view.tkcs),
             Watch(view.machines, cluster_keys),
             Watch(view.secrets, cluster_keys),
-            view.selecting(),
+            view.watch_registries(),
         ]
         return Controller("up-to-date", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
         """Write the changed conditions of one cluster."""
-        snapshot = await self._view.see(key)
+        snapshot = await self._view.observe(key)
         contents = self._withdrawn(key) if snapshot is None else self._contents(key, snapshot)
         changed = [(holder, content) for holder, content in contents if _is_changed(holder, content)]
         pauses, is_refused = Pauses(), False

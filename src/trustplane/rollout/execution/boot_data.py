@@ -48,7 +48,7 @@ async def _content(view: FleetView, state: ClusterState, digest: str) -> TrustSe
         return EMPTY
     metadata = state.cluster.metadata
     name = secret.set_secret_name(metadata.name, digest)
-    stored = await view.secret(name, metadata.namespace)
+    stored = await view.find_secret(name, metadata.namespace)
     trust = secret.parse_set_of_digest(stored, digest) if stored else None
     if trust is None:
         raise LostSetError(
@@ -69,7 +69,7 @@ class BootRecorder:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._strangers: dict[
+        self._without_set: dict[
             Key, frozenset[str]
         ] = {}  # by cluster: uids of Machines without our set in their bootstrap data
 
@@ -77,7 +77,7 @@ class BootRecorder:
         """Record the set in the bootstrap data of machines without a record; return whether any was recorded."""
         key, nodes = key_of(state.cluster), {node.machine: node for node in state.nodes}
         uids = frozenset(machine.metadata.uid for machine in state.machines.values())
-        strangers = self._strangers.get(key, frozenset()) & uids
+        strangers = self._without_set.get(key, frozenset()) & uids
         unknown = [
             machine
             for name, machine in state.machines.items()
@@ -92,12 +92,12 @@ class BootRecorder:
             if recorded_count == _BATCH:
                 break
             await pauses.take()
-        self._strangers[key] = strangers
+        self._without_set[key] = strangers
         return recorded_count > 0
 
     def forget(self, cluster: Key) -> None:
         """Forget a deleted cluster."""
-        self._strangers.pop(cluster, None)
+        self._without_set.pop(cluster, None)
 
     async def _record(self, machine: Machine) -> bool:
         metadata = machine.metadata

@@ -63,8 +63,8 @@ class NodeWriter:
         self._client = client
         self._wake = wake
         self._tasks: dict[Key, tuple[Key, asyncio.Task[None]]] = {}  # cluster and task, by Machine
-        self._rests: dict[Key, _Backoff] = {}
-        self._wishes: dict[Key, int] = {}
+        self._backoffs: dict[Key, _Backoff] = {}
+        self._demand: dict[Key, int] = {}
         self._written: PendingWrites[AppliedTrust] = (
             PendingWrites()
         )  # by namespace and uid of the Machine, see `_identity`
@@ -77,30 +77,30 @@ class NodeWriter:
         if tasks:
             await asyncio.wait(tasks)
 
-    def writing(self, cluster: Key) -> frozenset[str]:
+    def machines_writing(self, cluster: Key) -> frozenset[str]:
         """Return the names of Machines whose nodes are being written."""
         return frozenset(machine.name for machine, (owner, _) in self._tasks.items() if owner == cluster)
 
-    def resting(self, cluster: Key) -> frozenset[str]:
+    def machines_backing_off(self, cluster: Key) -> frozenset[str]:
         """Return the names of Machines in backoff after a failure."""
         now = asyncio.get_running_loop().time()
-        self._rests = {machine: rest for machine, rest in self._rests.items() if now - rest.until < _RETENTION}
+        self._backoffs = {machine: rest for machine, rest in self._backoffs.items() if now - rest.until < _RETENTION}
         return frozenset(
             machine.name
-            for machine, rest in self._rests.items()
+            for machine, rest in self._backoffs.items()
             if machine.namespace == cluster.namespace and rest.until > now
         )
 
-    def rest(self, cluster: Key) -> float:
+    def backoff_seconds(self, cluster: Key) -> float:
         """Return the seconds until the first backoff of a Machine ends; 0 without a backoff."""
-        names, now = self.resting(cluster), asyncio.get_running_loop().time()
-        return min((self._rests[Key(cluster.namespace, name)].until - now for name in names), default=0.0)
+        names, now = self.machines_backing_off(cluster), asyncio.get_running_loop().time()
+        return min((self._backoffs[Key(cluster.namespace, name)].until - now for name in names), default=0.0)
 
     def allowance(self, cluster: Key, wish: int) -> int:
         """Return how many of the requested writes a cluster may start now, within the limit of the fleet."""
-        before = self._wishes.pop(cluster, 0)
+        before = self._demand.pop(cluster, 0)
         if wish:
-            self._wishes[cluster] = wish
+            self._demand[cluster] = wish
         if wish < before:
             self._wake_granted(excluded=cluster)
         return self._granted().get(str(cluster), 0)
@@ -108,28 +108,28 @@ class NodeWriter:
     def _granted(self) -> Mapping[str, int]:
         in_flight = Counter(str(owner) for owner, _ in self._tasks.values())
         return share_writes(
-            {str(cluster): count for cluster, count in self._wishes.items()}, MAX_FLEET_WRITES, in_flight
+            {str(cluster): count for cluster, count in self._demand.items()}, MAX_FLEET_WRITES, in_flight
         )
 
     def _wake_granted(self, *, excluded: Key) -> None:
         """Wake the clusters that may start a write now: no more of them than there are free slots."""
         granted = self._granted()
-        for cluster in [cluster for cluster in self._wishes if cluster != excluded and granted[str(cluster)]]:
+        for cluster in [cluster for cluster in self._demand if cluster != excluded and granted[str(cluster)]]:
             self._wake(cluster, 0.0)
 
     def forget(self, cluster: Key) -> None:
         """Release the slots of a cluster that was deleted, or whose set in force is unknown."""
-        if self._wishes.pop(cluster, 0):
+        if self._demand.pop(cluster, 0):
             self._wake_granted(excluded=cluster)
 
-    def begin(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
+    def start(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
         """Start writing the set in force to the node of a machine, unless a write is in progress."""
         key = key_of(machine)
         if key in self._tasks or sets.in_force is None or self._is_written(machine, sets.digest):
             return
         task = asyncio.create_task(self._write(cluster, machine, facts, sets))
         self._tasks[key] = (cluster, task)
-        self._wishes[cluster] = max(0, self._wishes.get(cluster, 0) - 1)
+        self._demand[cluster] = max(0, self._demand.get(cluster, 0) - 1)
 
     def _is_written(self, machine: Machine, digest: str) -> bool:
         """Return whether that set was just written, but the informer has not received its record yet."""
@@ -142,9 +142,9 @@ class NodeWriter:
         rest = 0.0
         try:
             await self._carry_out(cluster, machine, facts, sets)
-            self._rests.pop(key, None)
+            self._backoffs.pop(key, None)
         except NotFoundError:
-            self._rests.pop(key, None)  # the Machine was deleted
+            self._backoffs.pop(key, None)  # the Machine was deleted
         except Exception as error:  # noqa: BLE001  any failure of a node is reported and retried
             rest = self._back_off(key)
             await self._report(machine, sets, error)
@@ -154,9 +154,9 @@ class NodeWriter:
             self._wake_granted(excluded=cluster)
 
     def _back_off(self, key: Key) -> float:
-        failures = self._rests[key].failures + 1 if key in self._rests else 1
+        failures = self._backoffs[key].failures + 1 if key in self._backoffs else 1
         seconds = min(_MAX_BACKOFF, 2.0 ** min(failures - 1, _MAX_DOUBLINGS))  # avoids an overflow after a day
-        self._rests[key] = _Backoff(failures, asyncio.get_running_loop().time() + seconds)
+        self._backoffs[key] = _Backoff(failures, asyncio.get_running_loop().time() + seconds)
         return seconds
 
     async def _carry_out(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
@@ -178,7 +178,7 @@ class NodeWriter:
             method=IN_PLACE,
             restarted=result.restarted,
             only_removes=only_removes,
-            booted=facts.booted,
+            booted=facts.boot_digest,
         )
         await self._annotate(machine, {TRUST_APPLIED: recorded.text(applied), TRUST_HINDRANCE: None})
         self._written.note(_identity(machine), applied, datetime.now(UTC))
@@ -191,7 +191,7 @@ class NodeWriter:
         """
         if facts.is_partial or not facts.digest:
             return False
-        if facts.has(desired.digest):
+        if facts.has_set(desired.digest):
             return facts.only_removes
         before = EMPTY
         if not is_same_digest(facts.digest, EMPTY.digest):

@@ -26,8 +26,8 @@ def plan_input(state: ClusterState, *, now: datetime, work: Work = NO_WORK) -> O
     annotations, hosts = state.cluster.metadata.annotations, state.hosts
     return Observed(
         wanted=state.sets.digest,
-        boot=state.boot.digest if state.boot and state.boot.is_intact else None,
-        edited=state.boot is not None and not state.boot.is_intact,
+        boot=state.boot_set.digest if state.boot_set and state.boot_set.is_intact else None,
+        edited=state.boot_set is not None and not state.boot_set.is_intact,
         last_proven=last_proven_digest(annotations),
         nodes=tuple(
             rollout_facts.node(
@@ -35,17 +35,17 @@ def plan_input(state: ClusterState, *, now: datetime, work: Work = NO_WORK) -> O
                 state.machines[node.machine],
                 hosts,
                 work=work,
-                after=state.after,
+                after=state.replacement_requested_at,
                 checks=state.health_checks,
                 now=now,
                 blind=_is_blind(state, node),
             )
             for node in state.nodes
         ),
-        deleting=state.is_deleting,
+        deleting=state.has_machine_deletions,
         paused=state.cluster.spec.paused or PAUSED in annotations,
         strategy=state.strategy,
-        can_write=state.can_write,
+        can_write=state.has_ssh_key,
         canary=parse_canary(annotations.get(TRUST_CANARY, "")),
         provable=bool(hosts),
         replace_unreachable=_is_replacement_requested(state),
@@ -55,7 +55,7 @@ def plan_input(state: ClusterState, *, now: datetime, work: Work = NO_WORK) -> O
 def _is_blind(state: ClusterState, facts: NodeFacts) -> bool:
     """Return whether a node cannot be inspected: its cluster has no key, or replaces machines and SSH fails."""
     inspection = facts.valid_inspection
-    return not state.can_write or (state.strategy == REPLACE and inspection is not None and bool(inspection.error))
+    return not state.has_ssh_key or (state.strategy == REPLACE and inspection is not None and bool(inspection.error))
 
 
 def _is_replacement_requested(state: ClusterState) -> bool:

@@ -65,7 +65,7 @@ def node(
         blind: Nobody can look at its node: that its kubelet was accepted is the most that there will ever be.
     """
     has_written = facts.method == clustertrust.IN_PLACE and bool(facts.digest)
-    hindrance = facts.hindrance
+    hindrance = facts.update_error
     is_resting = facts.machine in work.resting
     group = "" if is_control_plane(machine) else pool_name(machine)
     asked = after.get(group) if group or is_control_plane(machine) else None  # nobody rolls a machine of no pool
@@ -74,13 +74,14 @@ def node(
         name=facts.machine,
         group=group,
         control_plane=is_control_plane(machine),
-        booted=facts.booted or None,
+        booted=facts.boot_digest or None,
         has=_has(facts, has_written=has_written),
         drifted=_is_drifted(facts),
         proven=facts.digest if _proves(facts, judged, hosts, blind=blind) else None,
         refused=facts.digest if _refuses(facts, judged) else None,
         unverifiable=bool(hosts) and all(_is_unverifiable(facts, host) for host in hosts),
-        reachable=not facts.silence and not (is_resting and hindrance is not None and hindrance.is_unreachable),
+        reachable=not facts.unreachable_reason
+        and not (is_resting and hindrance is not None and hindrance.is_unreachable),
         failing=hindrance.message if hindrance and not hindrance.is_unreachable else "",
         resting=is_resting,
         writing=facts.machine in work.writing,

@@ -115,32 +115,32 @@ def follow(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Pods:
 async def test_a_failed_pull_counts_once_and_its_pod_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(lambda _: pod(0, waiting="ErrImagePull", phase="Pending"))
     followed = follow(cluster, monkeypatch)
-    async with asyncio.timeout(30), followed.following():
+    async with asyncio.timeout(30), followed.follow():
         await cluster.deleted.wait()
-    assert followed.felt.failed_pulls >= 1
-    assert followed.felt.failed_pulls <= followed.felt.pulls
-    assert followed.felt.last_failure == "ErrImagePull: because"
+    assert followed.effects.failed_pulls >= 1
+    assert followed.effects.failed_pulls <= followed.effects.pulls
+    assert followed.effects.last_failure == "ErrImagePull: because"
     assert not cluster.pods
 
 
 async def test_another_pod_follows_a_successful_pull(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(lambda _: pod(0, phase="Succeeded"))
     followed = follow(cluster, monkeypatch)
-    async with asyncio.timeout(30), followed.following():
+    async with asyncio.timeout(30), followed.follow():
         for _ in range(2):
             await cluster.deleted.wait()
             cluster.deleted.clear()
-    assert followed.felt.pulls >= 2
-    assert (followed.felt.failed_pulls, followed.felt.ended, followed.felt.restarts) == (0, 0, 0)
+    assert followed.effects.pulls >= 2
+    assert (followed.effects.failed_pulls, followed.effects.ended, followed.effects.restarts) == (0, 0, 0)
 
 
 async def test_a_node_has_at_most_one_pulling_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(lambda _: pod(0, phase="Pending"))
     followed = follow(cluster, monkeypatch)
-    async with asyncio.timeout(30), followed.following():
+    async with asyncio.timeout(30), followed.follow():
         cluster.report("ADDED", "counter-1", pod(0)["status"], app="counter")
         cluster.report("MODIFIED", "counter-1", pod(2)["status"], app="counter")
-        while followed.felt.restarts < 2:  # noqa: ASYNC110 - the watch has no event to await
+        while followed.effects.restarts < 2:  # noqa: ASYNC110 - the watch has no event to await
             await asyncio.sleep(0)
         assert len(cluster.pods) <= 1
     assert not cluster.pods

@@ -35,13 +35,13 @@ def batch(folder: Path, name: str, script: str) -> str:
 def test_a_request_for_credentials_counts_as_success(client: Path) -> None:
     counted = PullCounts()
     counted.count(batch(client, "ctr", f"echo '{ANSWERED}' >&2; exit 1"))
-    assert (counted.made, counted.failed) == (pulls._BATCH, 0)
+    assert (counted.attempted, counted.failed) == (pulls._BATCH, 0)
 
 
 def test_an_unavailable_runtime_counts_as_failure_with_a_message_of_one_line(client: Path) -> None:
     counted = PullCounts()
     counted.count(batch(client, "ctr", f"echo '{DOWN}' >&2; exit 1"))
-    assert (counted.made, counted.failed) == (pulls._BATCH, pulls._BATCH)
+    assert (counted.attempted, counted.failed) == (pulls._BATCH, pulls._BATCH)
     assert counted.last_failure.endswith("containerd.sock: connect: connection refused")
 
 

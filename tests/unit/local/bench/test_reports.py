@@ -58,7 +58,7 @@ class Server:
 
 async def test_the_expected_change_ends_a_wait() -> None:
     server: Any = Server()
-    async with asyncio.timeout(30), Reports(server, KEY).following() as reports:
+    async with asyncio.timeout(30), Reports(server, KEY).follow() as reports:
         watch = Stopwatch(0.0, REQUESTED, {WORKERS: 1})
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(reports.time(watch, seconds=20))
@@ -68,7 +68,7 @@ async def test_the_expected_change_ends_a_wait() -> None:
 
 async def test_a_failed_wait_names_missing_machines_and_messages() -> None:
     server: Any = Server()
-    async with asyncio.timeout(30), Reports(server, KEY).following() as reports:
+    async with asyncio.timeout(30), Reports(server, KEY).follow() as reports:
         with pytest.raises(TransientError, match="worker Pending: it is next"):
             await reports.time(Stopwatch(0.0, REQUESTED, {WORKERS: 1}), seconds=0)
 
@@ -76,5 +76,5 @@ async def test_a_failed_wait_names_missing_machines_and_messages() -> None:
 async def test_a_machine_that_is_being_deleted_is_ignored() -> None:
     server: Any = Server()
     server.objects["machines"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    async with asyncio.timeout(30), Reports(server, KEY).following() as reports:
+    async with asyncio.timeout(30), Reports(server, KEY).follow() as reports:
         assert reports.snapshot.machines == ()

@@ -21,7 +21,7 @@ WORKERS = Timing("CA added, 3 workers", (5.0, 9.0, 4.0, 5.5, 5.2), goal=6.0, rep
 
 
 def load(**felt: int) -> Effects:
-    return Effects(PullCounts(made=50, failed=1, last_failure="refused"), PodEffects(**felt), replaced=0)
+    return Effects(PullCounts(attempted=50, failed=1, last_failure="refused"), PodEffects(**felt), replaced=0)
 
 
 def rendered(result: BenchmarkResult) -> str:
@@ -47,7 +47,7 @@ def test_a_timing_without_goal_has_no_verdict() -> None:
 
 def test_the_effects_of_all_changes_are_summed() -> None:
     summed = sum_effects([load(restarts=1, pulls=3), load(ended=2, failed_pulls=1)])
-    assert (summed.pulls.made, summed.pulls.failed, summed.pulls.last_failure) == (100, 2, "refused")
+    assert (summed.pulls.attempted, summed.pulls.failed, summed.pulls.last_failure) == (100, 2, "refused")
     assert (summed.disturbed_pods, summed.pods.pulls, summed.pods.failed_pulls) == (3, 3, 1)
 
 

@@ -19,13 +19,13 @@ def test_a_false_claim_ends_the_story_and_its_act_is_not_recorded() -> None:
 
 def test_a_wait_ends_when_the_claim_first_holds() -> None:
     results = iter([(True, "exists"), (False, "gone")])
-    Story(Console(quiet=True)).until("it exists", lambda: next(results), seconds=5)
+    Story(Console(quiet=True)).wait_until("it exists", lambda: next(results), seconds=5)
     assert next(results) == (False, "gone")
 
 
 def test_a_wait_without_success_reports_the_last_state() -> None:
     with pytest.raises(StoryError, match="observed instead: still nothing"):
-        Story(Console(quiet=True)).until("it exists", lambda: (False, "still nothing"), seconds=0)
+        Story(Console(quiet=True)).wait_until("it exists", lambda: (False, "still nothing"), seconds=0)
 
 
 def test_the_service_configuration_has_the_documented_format() -> None:

@@ -48,7 +48,7 @@ def test_a_machine_that_is_not_running_has_a_reason_and_is_not_created(
     machine: Machine | None, cluster: Cluster | None, container: ObservedContainer | None, reason: str
 ) -> None:
     state = instance.decide_state(machine, cluster, container, bootstrapped=False)
-    assert (state.ready, state.start, state.reason) == (False, False, reason)
+    assert (state.is_ready, state.must_create, state.reason) == (False, False, reason)
 
 
 @pytest.mark.parametrize("state", ["created", "exited", "stopping"])
@@ -57,23 +57,23 @@ def test_a_node_that_a_reboot_stopped_is_never_created_again(
     machine: Machine | None, state: str, *, bootstrapped: bool
 ) -> None:
     decided = instance.decide_state(machine, READY_CLUSTER, observed(state), bootstrapped=bootstrapped)
-    assert (decided.ready, decided.start, decided.reason) == (False, False, "Stopped")
+    assert (decided.is_ready, decided.must_create, decided.reason) == (False, False, "Stopped")
 
 
 def test_a_bootstrapped_machine_without_container_is_never_created_again() -> None:
     state = instance.decide_state(BOOTABLE, READY_CLUSTER, None, bootstrapped=True)
-    assert (state.start, state.reason) == (False, "Missing")
+    assert (state.must_create, state.reason) == (False, "Missing")
 
 
 @pytest.mark.parametrize("container", [None, observed("created"), observed("initialized")])
 def test_a_machine_is_created_if_its_prerequisites_exist_and_it_never_ran(container: ObservedContainer | None) -> None:
-    assert instance.decide_state(BOOTABLE, READY_CLUSTER, container, bootstrapped=False).start
+    assert instance.decide_state(BOOTABLE, READY_CLUSTER, container, bootstrapped=False).must_create
 
 
 @pytest.mark.parametrize(("machine", "cluster"), [(None, None), (BOOTABLE, READY_CLUSTER), (NODE, Cluster())])
 def test_a_running_container_is_a_ready_machine(machine: Machine | None, cluster: Cluster | None) -> None:
     state = instance.decide_state(machine, cluster, observed("running"), bootstrapped=False)
-    assert (state.ready, state.start, state.reason) == (True, False, "Running")
+    assert (state.is_ready, state.must_create, state.reason) == (True, False, "Running")
 
 
 def test_the_message_of_a_stopped_machine_has_a_next_step() -> None:

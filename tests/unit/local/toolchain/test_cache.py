@@ -24,8 +24,8 @@ def test_a_copied_cache_is_complete(tmp_path: Path) -> None:
     draft.write_bytes(b"content")
     FileRecords(tmp_path).add("bin/program", draft)
     os.utime(tmp_path / "bin/program", (1, 1))
-    assert FileRecords(tmp_path).whole("bin/program")
-    assert not FileRecords(tmp_path).whole("bin/other")
+    assert FileRecords(tmp_path).is_complete("bin/program")
+    assert not FileRecords(tmp_path).is_complete("bin/other")
 
 
 def test_a_record_detects_other_content_of_equal_size(tmp_path: Path) -> None:

@@ -59,12 +59,12 @@ class MeasuredCluster:
         """Create a Registry, which makes every node prove its trust in the host."""
         await self._supervisor.apply(REGISTRIES, manifests.registry_manifest(host), manager=MANAGER)
 
-    async def make(self, *, control_planes: int = 1, workers: int) -> None:
+    async def create(self, *, control_planes: int = 1, workers: int) -> None:
         """Create the cluster and wait until it is ready."""
         release = (await self._supervisor.list(RELEASES))[-1].metadata.name
         body = manifests.cluster_manifest(self.name, release, control_planes=control_planes, workers=workers)
         await self._supervisor.apply(TANZU_CLUSTERS, body, manager=MANAGER)
-        await self.until("the cluster is ready", self._is_ready, seconds=1200)
+        await self.wait_until("the cluster is ready", self._is_ready, seconds=1200)
 
     async def delete(self) -> None:
         """Delete the cluster and wait until it is gone."""
@@ -73,7 +73,7 @@ class MeasuredCluster:
         async def is_gone() -> bool:
             return await self._supervisor.find(TANZU_CLUSTERS, self.name, NAMESPACE) is None
 
-        await self.until("the cluster is gone", is_gone, seconds=300)
+        await self.wait_until("the cluster is gone", is_gone, seconds=300)
 
     async def _is_ready(self) -> bool:
         cluster = await self._supervisor.get(TANZU_CLUSTERS, self.name, NAMESPACE)
@@ -84,11 +84,11 @@ class MeasuredCluster:
         """Return whether Cluster API has nothing left to do."""
         return is_rolled_out(await read_capi_objects(self._supervisor, self.key))
 
-    async def strategy(self, value: str) -> None:
+    async def set_strategy(self, value: str) -> None:
         """Set the cluster's update strategy: `InPlace` or `Replace`."""
         await self._annotate({UPDATE_STRATEGY: value})
 
-    async def request(self) -> datetime:
+    async def request_update(self) -> datetime:
         """Request an update as `trustplane update` does; return the time of the request."""
         at = datetime.now(UTC)
         await self._annotate({UPDATE_REQUESTED_AT: at.isoformat(timespec="microseconds")})
@@ -147,7 +147,7 @@ class MeasuredCluster:
             proof.node: proof.verdict async for proof in prove_nodes(workload, nodes, [target], timeout=_PULL_SECONDS)
         }
 
-    async def until(self, what: str, probe: Callable[[], Awaitable[bool]], *, seconds: float) -> None:
+    async def wait_until(self, what: str, probe: Callable[[], Awaitable[bool]], *, seconds: float) -> None:
         """Poll until a claim holds.
 
         Args:

@@ -52,8 +52,8 @@ async def apply_load(
     """
     puller = Puller(fleet.address, await fleet.private_key(), registry.host)
     pods = Pods(workload, app, registry, lambda: _nodes(reports))
-    load, before = Effects(puller.pulls, pods.felt), reports.snapshot.uids
-    async with pods.following(), beside(puller.run()):
+    load, before = Effects(puller.pulls, pods.effects), reports.snapshot.uids
+    async with pods.follow(), beside(puller.run()):
         yield load
         load.replaced = len(before - reports.snapshot.uids)
         await puller.stop()

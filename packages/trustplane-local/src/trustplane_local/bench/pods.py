@@ -124,7 +124,7 @@ class Pods:
     def __init__(
         self, workload: Client, app: str, registry: PrivateRegistry, nodes: Callable[[], Collection[str]]
     ) -> None:
-        self.felt = PodEffects()
+        self.effects = PodEffects()
         self._workload = workload
         self._app = app
         self._image = registry.image
@@ -136,7 +136,7 @@ class Pods:
         self._down_since: float | None = None
 
     @contextlib.asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
+    async def follow(self) -> AsyncIterator[None]:
         """Follow and pull within the block; delete the pulling pods at its end."""
         try:
             async with beside(self._informer.run()):
@@ -155,7 +155,7 @@ class Pods:
         labels = metadata.get("labels") or {}
         if _LABEL in labels or metadata["namespace"] == probe.PROBE_NAMESPACE:
             return
-        self.felt.count(change.old, change.new)
+        self.effects.count(change.old, change.new)
         if labels.get("app") == self._app:
             self._track_downtime(metadata["name"], change.new)
 
@@ -170,7 +170,7 @@ class Pods:
     def _count_downtime(self) -> None:
         now = time.monotonic()
         if self._down_since is not None:
-            self.felt.down_seconds += now - self._down_since
+            self.effects.down_seconds += now - self._down_since
         self._down_since = None if self._ready else now
 
     async def _pull(self) -> None:
@@ -199,7 +199,7 @@ class Pods:
         self._waiting[name] = asyncio.Event()
         try:
             pod = await self._workload.create(PODS, pull_pod(name, node, self._image, self._app))
-            self.felt.pulls += 1
+            self.effects.pulls += 1
             async with asyncio.timeout(_GIVE_UP_SECONDS):
                 await self._follow(name, pod)
         except (TrustplaneError, TimeoutError):
@@ -212,8 +212,8 @@ class Pods:
     async def _follow(self, name: str, pod: Json | None) -> None:
         while pod is not None and not has_ended(pod):
             if failure := pull_failure(pod):
-                self.felt.failed_pulls += 1
-                self.felt.last_failure = failure[-200:]
+                self.effects.failed_pulls += 1
+                self.effects.last_failure = failure[-200:]
                 return
             await self._waiting[name].wait()
             self._waiting[name].clear()

@@ -51,14 +51,14 @@ class PullCounts:
         last_failure: The last failure's message.
     """
 
-    made: int = 0
+    attempted: int = 0
     failed: int = 0
     last_failure: str = ""
 
     def count(self, output: str) -> None:
         """Count the pulls of a batch; its output has a line for each."""
         for line in output.splitlines():
-            self.made += 1
+            self.attempted += 1
             if line.startswith(_FAILED):
                 self.fail(line.removeprefix(_FAILED))
 
@@ -106,6 +106,6 @@ class Puller:
                     completed = await node.run("sudo -n sh -s", stdin=self._script, timeout=_BATCH_SECONDS)
                     self.pulls.count(completed.stdout)
         except TrustplaneError as error:
-            self.pulls.made += 1
+            self.pulls.attempted += 1
             self.pulls.fail(str(error))
             await asyncio.sleep(1 / PER_SECOND)

@@ -39,7 +39,7 @@ class Reports:
             informer.subscribe(lambda _: self._changed.set())
 
     @contextlib.asynccontextmanager
-    async def following(self) -> AsyncIterator["Reports"]:
+    async def follow(self) -> AsyncIterator["Reports"]:
         """Keep the reports current within the block."""
         async with beside(*(informer.run() for informer in self._informers)):
             for informer in self._informers:
@@ -52,7 +52,7 @@ class Reports:
         machines = [machine for machine in self._machines.items() if machine.metadata.deletion_timestamp is None]
         return Snapshot(self._clusters.get(self._key), self._trusts.get(self._key), tuple(machines))
 
-    async def until(self, what: str, holds: Callable[[Snapshot], bool], *, seconds: float) -> Snapshot:
+    async def wait_until(self, what: str, holds: Callable[[Snapshot], bool], *, seconds: float) -> Snapshot:
         """Wait until a claim holds, and return the first snapshot in which it does.
 
         Args:
@@ -80,7 +80,7 @@ class Reports:
         """
         what = f"every machine of {self._key} is {watch.goal}"
         try:
-            await self.until(what, lambda snapshot: watch.take(snapshot, _CLOCK()), seconds=seconds)
+            await self.wait_until(what, lambda snapshot: watch.take(snapshot, _CLOCK()), seconds=seconds)
         except TransientError as error:
             why = describe_progress(self.snapshot, watch.requested_at, watch.goal)
             raise TransientError(str(error), why=why) from None

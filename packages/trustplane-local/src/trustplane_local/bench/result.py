@@ -126,7 +126,7 @@ def _effects(load: Effects) -> dict[str, str]:
     return {
         "machines replaced": str(load.replaced),
         "pods restarted or ended": str(load.disturbed_pods),
-        _LOOP: f"{load.pulls.failed} of {load.pulls.made}",
+        _LOOP: f"{load.pulls.failed} of {load.pulls.attempted}",
         "pods with a failed pull": f"{load.pods.failed_pulls} of {load.pods.pulls}",
         "seconds without the counting pod": f"{load.pods.down_seconds:.1f}",
     }
@@ -137,7 +137,7 @@ def sum_effects(loads: Sequence[Effects]) -> Effects:
     summed = Effects()
     for load in loads:
         summed.replaced += load.replaced
-        summed.pulls.made += load.pulls.made
+        summed.pulls.attempted += load.pulls.attempted
         summed.pulls.failed += load.pulls.failed
         summed.pulls.last_failure = load.pulls.last_failure or summed.pulls.last_failure
         for name in ("restarts", "ended", "down_seconds", "pulls", "failed_pulls"):
@@ -175,7 +175,7 @@ def _load_json(load: Effects) -> Json:
     return {
         "machinesReplaced": load.replaced,
         "podsDisturbed": load.disturbed_pods,
-        "pulls": load.pulls.made,
+        "pulls": load.pulls.attempted,
         "failedPulls": load.pulls.failed,
         "lastFailedPull": load.pulls.last_failure,
         "podsPulled": load.pods.pulls,

@@ -63,7 +63,7 @@ class Trial:
             deployment = await self.workload.get(DEPLOYMENTS, APP, "default")
             return bool((deployment.get("status") or {}).get("readyReplicas"))
 
-        await self.fleet.until("the counting pod runs", is_running, seconds=180)
+        await self.fleet.wait_until("the counting pod runs", is_running, seconds=180)
 
     async def change(self, title: str, authorities: Authorities, goal: str = PROVEN) -> dict[str, float]:
         """Change the configuration, request an update, and wait until every machine has reached the goal.
@@ -81,7 +81,7 @@ class Trial:
         """
         began = time.monotonic()
         await self.fleet.configure(authorities)
-        requested_at = await self.fleet.request()
+        requested_at = await self.fleet.request_update()
         watch = Stopwatch(began, requested_at, self._sizes, goal)
         seconds = await self.reports.time(watch, seconds=SECONDS)
         spent = ", ".join(f"{group} {spent:.1f} s" for group, spent in seconds.items())

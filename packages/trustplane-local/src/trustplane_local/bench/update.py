@@ -107,8 +107,8 @@ class Benchmark:
         return measured
 
     async def _replaced(self, trial: Trial) -> dict[str, float]:
-        await trial.fleet.until("Cluster API is done", trial.fleet.is_rolled_out, seconds=SECONDS)
-        await trial.fleet.strategy(REPLACE)
+        await trial.fleet.wait_until("Cluster API is done", trial.fleet.is_rolled_out, seconds=SECONDS)
+        await trial.fleet.set_strategy(REPLACE)
         async with self._loaded(trial) as load:
             self._replacement.append(load)
             return await trial.change(f"{_ADDED} by replacement", self._authorities(self._added.ca.read_bytes()))
@@ -133,10 +133,10 @@ class Benchmark:
         fleet, sizes = MeasuredCluster(self._supervisor, scenario.name), scenario.sizes
         self._say(f"A cluster of {sizes[CONTROL_PLANE]} control plane node(s) and {sizes[WORKERS]} worker(s)")
         await fleet.configure(self._authorities())
-        await fleet.make(control_planes=sizes[CONTROL_PLANE], workers=sizes[WORKERS])
-        await fleet.strategy(IN_PLACE)
+        await fleet.create(control_planes=sizes[CONTROL_PLANE], workers=sizes[WORKERS])
+        await fleet.set_strategy(IN_PLACE)
         reports = Reports(self._supervisor, fleet.key)
-        async with fleet.workload() as workload, reports.following():
+        async with fleet.workload() as workload, reports.follow():
             trial = Trial(fleet, workload, reports, self._added, sizes, self._say)
             await trial.start_pod(self._steady)
             await trial.change("Before the first change", self._authorities(), NOT_TRUSTED)
@@ -147,9 +147,9 @@ class Benchmark:
         async with apply_load(trial.workload, trial.fleet, trial.reports, self._steady, APP) as load:
 
             async def is_pulling() -> bool:
-                return load.pulls.made > 0
+                return load.pulls.attempted > 0
 
-            await trial.fleet.until("the loop pulls", is_pulling, seconds=60)
+            await trial.fleet.wait_until("the loop pulls", is_pulling, seconds=60)
             yield load
 
     def _say(self, text: str) -> None:

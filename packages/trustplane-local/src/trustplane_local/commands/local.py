@@ -141,7 +141,7 @@ def status(folder: Path, output: str) -> None:
         echo_json(msgspec.to_builtins(observed))
     else:
         tables.show_stack(console(width=WIDE_COLUMNS), observed)
-    sys.exit(0 if observed.healthy else 1)
+    sys.exit(0 if observed.is_healthy else 1)
 
 
 @command.command()

@@ -35,7 +35,7 @@ def fail_without_trust(stage: Stage) -> None:
     supervisor.apply(manifests.cluster_manifest("early", stage.release()), file="early.yaml")
     stage.fleet.wait_ready("early")
     supervisor.show("get", "tkc")
-    early = stage.fleet.workload("early")
+    early = stage.fleet.open_workload("early")
     early.show("get", "nodes")
     secret = manifests.pull_secret(CORP_CREDENTIALS, stage.corp.host, stage.corp.username, stage.corp.password())
     early.apply(secret, file="corp-credentials.yaml")
@@ -56,7 +56,7 @@ def configure_trust(stage: Stage) -> None:
     stage.story.say("A second cluster, late, starts to boot in the background. We visit it in a minute.")
     stage.fleet.wait_proven("early")
     stage.fleet.supervisor.show("get", "machines.cluster.x-k8s.io")
-    early = stage.fleet.workload("early")
+    early = stage.fleet.open_workload("early")
     stage.story.say("Same Deployment, same pull secret, untouched kubeconfig. This time, the pull works:")
     wait_running(stage.story, early, "shop")
 
@@ -64,7 +64,7 @@ def configure_trust(stage: Stage) -> None:
 def require_credentials(stage: Stage) -> None:
     """Show that a pull without credentials still fails, but no longer because of trust."""
     stage.story.say("Trust does not grant access. Without a pull secret, TLS succeeds and the registry still says no.")
-    early = stage.fleet.workload("early")
+    early = stage.fleet.open_workload("early")
     early.apply(manifests.deployment_manifest("anonymous", stage.corp.image, credentials=None), file="anonymous.yaml")
     refusal = "authorization failed: no basic auth credentials"
     wait_failing(stage.story, early, "anonymous", refusal, "without imagePullSecrets, the registry refuses the pull")
@@ -78,7 +78,7 @@ def boot_with_trust(stage: Stage) -> None:
     """Show that a cluster created after the configuration pulls at its first attempt."""
     stage.story.say("Cluster late was created after the configuration, so its machines boot with the CAs.")
     stage.fleet.wait_ready("late")
-    late = stage.fleet.workload("late")
+    late = stage.fleet.open_workload("late")
     secret = manifests.pull_secret(CORP_CREDENTIALS, stage.corp.host, stage.corp.username, stage.corp.password())
     late.apply(secret, file="corp-credentials.yaml")
     late.apply(manifests.deployment_manifest("shop", stage.corp.image, credentials=CORP_CREDENTIALS), file="shop.yaml")
@@ -90,29 +90,30 @@ def boot_with_trust(stage: Stage) -> None:
 def add_second_authority(stage: Stage) -> None:
     """Add a CA: clusters are reported as not current, and nothing else happens."""
     stage.story.say("A second registry brings a second CA. First, a dry run: what would change, and where?")
-    before = {name: stage.fleet.names(name) for name in ("early", "late")}
+    before = {name: stage.fleet.machine_names(name) for name in ("early", "late")}
     stage.authorities[stage.apps.ca_name] = stage.apps.ca.read_bytes()
     plan_configuration(stage)
     stage.story.say("Now apply it. Running clusters keep their trust until their owners ask for the update.")
     apply_configuration(stage)
     for name in before:
-        stage.story.until(f"{name} is reported as not current", _not_current(stage, name), seconds=30)
+        stage.story.wait_until(f"{name} is reported as not current", _not_current(stage, name), seconds=30)
     stage.story.shell(
-        "kubectl get tkc late -o jsonpath=...TrustCurrent.message", stage.fleet.condition("late", "TrustCurrent")[1]
+        "kubectl get tkc late -o jsonpath=...TrustCurrent.message",
+        stage.fleet.read_condition("late", "TrustCurrent")[1],
     )
-    after = {name: stage.fleet.names(name) for name in before}
+    after = {name: stage.fleet.machine_names(name) for name in before}
     stage.story.check("no machine was replaced", holds=before == after, observed=f"{before} became {after}")
 
 
 def update_on_request(stage: Stage) -> None:
     """Update a cluster in place: no machine is replaced, no container restarts, and every node proves its trust."""
     stage.story.say("The owner of late asks for it. Watch the nodes prove the new CA, while shop keeps running.")
-    late = stage.fleet.workload("late")
-    machines, containers = stage.fleet.names("late"), running_containers(late, "shop")
+    late = stage.fleet.open_workload("late")
+    machines, containers = stage.fleet.machine_names("late"), running_containers(late, "shop")
     stage.fleet.supervisor.apply(manifests.registry_manifest(stage.apps.host), file="registry-apps.yaml")
     run_trustplane(stage, "update", "late", "--timeout", "600")
     run_trustplane(stage, "status", "late")
-    stage.story.check("no machine was replaced", holds=stage.fleet.names("late") == machines)
+    stage.story.check("no machine was replaced", holds=stage.fleet.machine_names("late") == machines)
     after = running_containers(late, "shop")
     stage.story.check("the containers of shop were not restarted", holds=after == containers, observed=str(after))
     secret = manifests.pull_secret(APPS_CREDENTIALS, stage.apps.host, stage.apps.username, stage.apps.password())
@@ -145,12 +146,12 @@ def show_node(stage: Stage) -> None:
 def remove_authority(stage: Stage) -> None:
     """Remove a CA, and show that every kubelet refuses its registry from then on."""
     stage.story.say("Revocation is the harder half: take the CA out of the list, and prove that it is gone.")
-    machines = stage.fleet.names("late")
+    machines = stage.fleet.machine_names("late")
     stage.fleet.supervisor.show("delete", "registries.trustplane.dev", "apps")
     del stage.authorities[stage.apps.ca_name]
     apply_configuration(stage)
     run_trustplane(stage, "update", "late", "--timeout", "600")
-    late = stage.fleet.workload("late")
+    late = stage.fleet.open_workload("late")
     late.run("delete", "deployment", "cart")
     late.apply(manifests.deployment_manifest("cart", stage.apps.image, credentials=APPS_CREDENTIALS), file="cart.yaml")
     wait_failing(stage.story, late, "cart", UNTRUSTED, "the node no longer trusts the registry")
@@ -158,7 +159,7 @@ def remove_authority(stage: Stage) -> None:
     proof = ("prove", "--registry", stage.apps.host)
     run_trustplane(stage, *proof, kubeconfig=late.kubeconfig, status=1)
     stage.story.say("NotTrusted on every node, from the kubelets themselves: the removal is proven.")
-    stage.story.check("no machine was replaced", holds=stage.fleet.names("late") == machines)
+    stage.story.check("no machine was replaced", holds=stage.fleet.machine_names("late") == machines)
 
 
 ACTS: tuple[Act, ...] = (
@@ -189,7 +190,7 @@ def create_company_ca(stack: Stack) -> bytes:
 
 def _not_current(stage: Stage, cluster: str) -> Callable[[], tuple[bool, str]]:
     def probe() -> tuple[bool, str]:
-        status, message = stage.fleet.condition(cluster, "TrustCurrent")
+        status, message = stage.fleet.read_condition(cluster, "TrustCurrent")
         return status == "False" and stage.apps.ca_name in message, f"TrustCurrent={status} {message}"
 
     return probe

@@ -30,7 +30,7 @@ EVENT_SECONDS = 60
 def remove_file_from_node(stage: Stage) -> None:
     """Remove the CA's file from a node: the error is the same, the cause is not."""
     stage.story.say("Now we break things. First: someone deletes the CA's file from a node of early.")
-    early = stage.fleet.workload("early")
+    early = stage.fleet.open_workload("early")
     file = f"/etc/ssl/certs/tkg-{stage.corp.ca_name}.pem"
     run_over_ssh(stage, "early", f"sudo rm {file} && sudo systemctl restart containerd")
     _replace_pod(early)
@@ -47,7 +47,7 @@ def remove_file_from_node(stage: Stage) -> None:
 def rekey_authority(stage: Stage) -> None:
     """Restart the registry with a CA of the same name and another key; add the new CA to the cluster's trust."""
     stage.story.say("Next: the registry team reinstalls. The new CA has the same name as the old one, but another key.")
-    corp, late = stage.corp, stage.fleet.workload("late")
+    corp, late = stage.corp, stage.fleet.open_workload("late")
     faults.rekey(corp)
     faults.restart(stage, corp)
     _replace_pod(late)
@@ -70,7 +70,7 @@ def expire_certificate(stage: Stage) -> None:
     stage.story.say(
         "Next: the registry's certificate expires. This time, developers need not ask: watch the pod's events."
     )
-    corp, late = stage.corp, stage.fleet.workload("late")
+    corp, late = stage.corp, stage.fleet.open_workload("late")
     faults.expire(corp)
     faults.restart(stage, corp)
     _replace_pod(late)
@@ -91,13 +91,13 @@ def rotate_password(stage: Stage) -> None:
     corp = stage.corp
     faults.change_password(corp)
     faults.restart(stage, corp)
-    late = stage.fleet.workload("late")
+    late = stage.fleet.open_workload("late")
     _replace_pod(late)
     wait_failing(stage.story, late, APP, "401 Unauthorized", "the registry rejects the credentials")
     check_diagnosis(stage, "late", late, "auth-rejected")
     stage.story.say("Trust is fine; the password is not. Update the pull secrets:")
     secret = manifests.pull_secret(CORP_CREDENTIALS, corp.host, corp.username, corp.password())
-    for cluster in (stage.fleet.workload("early"), late):
+    for cluster in (stage.fleet.open_workload("early"), late):
         cluster.apply(secret, file="corp-credentials.yaml")
     _replace_pod(late)
     wait_running(stage.story, late, APP)
@@ -146,6 +146,6 @@ def _wait_explained(stage: Stage, kubectl: ShownKubectl, code: str) -> None:
         events = events_of(kubectl.run("describe", "pod", pod))
         return any(REASON in line and f"({code}, " in line for line in events.splitlines()), events
 
-    stage.story.until("an Event on the pod names the cause", probe, seconds=EVENT_SECONDS)
+    stage.story.wait_until("an Event on the pod names the cause", probe, seconds=EVENT_SECONDS)
     events = events_of(kubectl.run("describe", "pod", pod))
     stage.story.shell(f"kubectl --kubeconfig={kubectl.kubeconfig.name} describe pod {pod}  # its events", events)

@@ -49,4 +49,4 @@ def restart(stage: Stage, target: PrivateRegistry) -> None:
         dialled = dial(Address(target.address))
         return not dialled.failure, dialled.failure.message if dialled.failure else ""
 
-    stage.story.until(f"{target.host} has restarted", probe, seconds=START_SECONDS)
+    stage.story.wait_until(f"{target.host} has restarted", probe, seconds=START_SECONDS)

@@ -23,7 +23,7 @@ class DemoClusters:
         self._program = program
         self._folder = folder
 
-    def condition(self, cluster: str, type_: str) -> tuple[str, str]:
+    def read_condition(self, cluster: str, type_: str) -> tuple[str, str]:
         """Return status and message of a condition of a TanzuKubernetesCluster; both empty if it is not set yet."""
         conditions = self.supervisor.get("tkc", cluster).get("status", {}).get("conditions", [])
         values = (
@@ -33,21 +33,21 @@ class DemoClusters:
         )
         return next(values, ("", ""))
 
-    def machines(self, cluster: str) -> list[Json]:
+    def list_machines(self, cluster: str) -> list[Json]:
         """Return the Machines of a cluster, oldest first."""
         items = self.supervisor.get("machines.cluster.x-k8s.io", "-l", f"cluster.x-k8s.io/cluster-name={cluster}")[
             "items"
         ]
         return sorted(items, key=lambda item: str(item["metadata"]["creationTimestamp"]))
 
-    def names(self, cluster: str) -> set[str]:
+    def machine_names(self, cluster: str) -> set[str]:
         """Return the names of a cluster's Machines."""
-        return {str(machine["metadata"]["name"]) for machine in self.machines(cluster)}
+        return {str(machine["metadata"]["name"]) for machine in self.list_machines(cluster)}
 
     def worker_address(self, cluster: str) -> str:
         """Return the address of a cluster's oldest worker."""
         label = "cluster.x-k8s.io/control-plane"
-        worker = next(machine for machine in self.machines(cluster) if label not in machine["metadata"]["labels"])
+        worker = next(machine for machine in self.list_machines(cluster) if label not in machine["metadata"]["labels"])
         addresses = worker["status"]["addresses"]
         return next(str(address["address"]) for address in addresses if address["type"] == "InternalIP")
 
@@ -55,14 +55,14 @@ class DemoClusters:
         """Wait until the cluster's Ready condition is True."""
 
         def probe() -> tuple[bool, str]:
-            status, message = self.condition(cluster, "Ready")
+            status, message = self.read_condition(cluster, "Ready")
             phases = ", ".join(
                 f"{machine['metadata']['name']} {machine.get('status', {}).get('phase', '')}"
-                for machine in self.machines(cluster)
+                for machine in self.list_machines(cluster)
             )
             return status == "True", f"{message} ({phases})"
 
-        self.story.until(f"cluster {cluster} is Ready", probe, seconds=READY_SECONDS)
+        self.story.wait_until(f"cluster {cluster} is Ready", probe, seconds=READY_SECONDS)
 
     def wait_proven(self, cluster: str) -> None:
         """Wait until the desired set is in force, and every node has proven it."""
@@ -73,11 +73,11 @@ class DemoClusters:
             conditions = [by_type.get(type_, {}) for type_ in ("Current", "Proven")]
             are_true = all(condition.get("status") == "True" for condition in conditions)
             messages = (condition.get("message", "") for condition in conditions)
-            return are_true and self.condition(cluster, "TrustCurrent")[0] == "True", "; ".join(messages)
+            return are_true and self.read_condition(cluster, "TrustCurrent")[0] == "True", "; ".join(messages)
 
-        self.story.until(f"every node of {cluster} has proven its trust by a pull", probe, seconds=ROLL_SECONDS)
+        self.story.wait_until(f"every node of {cluster} has proven its trust by a pull", probe, seconds=ROLL_SECONDS)
 
-    def workload(self, cluster: str) -> ShownKubectl:
+    def open_workload(self, cluster: str) -> ShownKubectl:
         """Return a kubectl for the cluster, with the kubeconfig that Cluster API wrote, unchanged."""
         secret = self.supervisor.get("secret", kubeconfig_secret(cluster))
         file = self._folder / f"{cluster}.kubeconfig"
@@ -104,7 +104,7 @@ def wait_failing(story: Story, kubectl: ShownKubectl, app: str, error: str, clai
         messages = [event["message"] for event in failed_pulls(kubectl, app)]
         return any(error in message for message in messages), (messages or ["no event yet"])[-1]
 
-    story.until(claim, probe, seconds=PULL_SECONDS)
+    story.wait_until(claim, probe, seconds=PULL_SECONDS)
     kubectl.show("get", "pods", "-l", f"app={app}")
     story.shell(
         "kubectl get events --field-selector=reason=Failed  # the last message",
@@ -133,5 +133,5 @@ def wait_running(story: Story, kubectl: ShownKubectl, app: str) -> None:
         ready = [status["ready"] for pod in pods for status in pod.get("status", {}).get("containerStatuses", [])]
         return ready == [True], str([pod.get("status", {}).get("phase") for pod in pods])
 
-    story.until(f"the pod of {app} is running", probe, seconds=PULL_SECONDS)
+    story.wait_until(f"the pod of {app} is running", probe, seconds=PULL_SECONDS)
     kubectl.show("get", "pods", "-l", f"app={app}")

@@ -59,7 +59,7 @@ class Story:
             )
         self.console.print(Text.assemble(("✓", "green"), f" {claim}"))
 
-    def until(self, claim: str, probe: Callable[[], tuple[bool, str]], *, seconds: float) -> None:
+    def wait_until(self, claim: str, probe: Callable[[], tuple[bool, str]], *, seconds: float) -> None:
         """Wait until a claim holds, and print it.
 
         Args:

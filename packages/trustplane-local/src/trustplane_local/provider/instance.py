@@ -40,10 +40,10 @@ class InstanceState:
         start: Whether it must be created now.
     """
 
-    ready: bool
+    is_ready: bool
     reason: str
     message: str = ""
-    start: bool = False
+    must_create: bool = False
 
 
 def container_name(key: Key) -> str:
@@ -80,25 +80,25 @@ def decide_state(
         return _running_or_not(container)
     if joined:
         return InstanceState(
-            ready=False,
+            is_ready=False,
             reason=conditions.MISSING,
             message="The container of this machine is gone, and its disk with it. Delete the Machine to replace it; "
             "a MachineHealthCheck replaces it automatically",
         )
     if machine is None or cluster is None:
-        return InstanceState(ready=False, reason=conditions.WAITING_FOR_OWNER)
+        return InstanceState(is_ready=False, reason=conditions.WAITING_FOR_OWNER)
     if not cluster.status.initialization.infrastructure_provisioned:
-        return InstanceState(ready=False, reason=conditions.WAITING_FOR_CLUSTER_INFRASTRUCTURE)
+        return InstanceState(is_ready=False, reason=conditions.WAITING_FOR_CLUSTER_INFRASTRUCTURE)
     if not machine.spec.bootstrap.data_secret_name:
-        return InstanceState(ready=False, reason=conditions.WAITING_FOR_BOOTSTRAP_DATA)
-    return InstanceState(ready=False, reason=conditions.STARTING, start=True)
+        return InstanceState(is_ready=False, reason=conditions.WAITING_FOR_BOOTSTRAP_DATA)
+    return InstanceState(is_ready=False, reason=conditions.STARTING, must_create=True)
 
 
 def _running_or_not(container: ObservedContainer) -> InstanceState:
     if container.is_running:
-        return InstanceState(ready=True, reason=conditions.RUNNING)
+        return InstanceState(is_ready=True, reason=conditions.RUNNING)
     return InstanceState(
-        ready=False,
+        is_ready=False,
         reason=conditions.STOPPED,
         message=f"The container of this machine is not running (it exited with status {container.exit_code}). Start it "
         "with `trustplane local up`, or delete the Machine to replace it; a MachineHealthCheck replaces it "

@@ -75,7 +75,7 @@ class Machines:
         place = instance.machine_folder(self._stack, key_of(local))
         bootstrapped = await asyncio.to_thread(instance.is_bootstrapped, place)
         state = instance.decide_state(machine, cluster, container, bootstrapped=bootstrapped)
-        if state.start and machine is not None:
+        if state.must_create and machine is not None:
             local = await self._writer.claim(LOCAL_MACHINES, local)
             state = await self._start(local, machine)
         await self._report(local, state)
@@ -87,7 +87,7 @@ class Machines:
         except TransientError:
             raise
         except TrustplaneError as error:
-            await self._report(local, InstanceState(ready=False, reason=conditions.START_FAILED, message=str(error)))
+            await self._report(local, InstanceState(is_ready=False, reason=conditions.START_FAILED, message=str(error)))
             raise
 
     async def _create(self, local: LocalMachine, machine: Machine) -> InstanceState:
@@ -99,14 +99,14 @@ class Machines:
         await asyncio.to_thread(instance.renew_disks, place, self._stack.images)
         await self._podman.run(instance.machine_container(self._stack, key, index))
         log.info("machine started", machine=str(key), address=self._stack.address(index))
-        return InstanceState(ready=True, reason=conditions.RUNNING)
+        return InstanceState(is_ready=True, reason=conditions.RUNNING)
 
     async def _report(self, local: LocalMachine, state: InstanceState) -> None:
         observed = conditions.ready_conditions(
-            conditions.INSTANCE_READY, ready=state.ready, reason=state.reason, message=state.message
+            conditions.INSTANCE_READY, ready=state.is_ready, reason=state.reason, message=state.message
         )
         status: Json = {}
-        if state.ready:
+        if state.is_ready:
             key = key_of(local)
             local = await self._writer.set_spec(
                 LOCAL_MACHINES, local, {"providerID": instance.provider_id(self._stack, key)}

@@ -124,7 +124,7 @@ class _Build:
         total = len(self._artefacts)
         with (self._folder / "build.log").open("ab") as log:
             for done, artefact in enumerate(self._artefacts):
-                if not manifest.whole(artefact.path):
+                if not manifest.is_complete(artefact.path):
                     progress(artefact.name, done, total)
                     manifest.add(artefact.path, self._make(artefact, log))
         progress("toolchain", total, total)

@@ -73,7 +73,7 @@ class FileRecords:
         except (FileNotFoundError, msgspec.DecodeError):
             return {}  # without records, everything is rebuilt
 
-    def whole(self, name: str) -> bool:
+    def is_complete(self, name: str) -> bool:
         """Return whether a file is complete and unchanged."""
         record = self._records.get(name)
         return record is not None and record.matches(self._folder / name)
