@@ -229,7 +229,7 @@ async def test_a_deletion_of_the_configuration_removes_no_trust_whatever_the_pol
         assert stock.spec.trust is None
         valid = condition(stock.status.conditions, TRUST_VALID)
         assert valid is not None
-        assert "last good one stays in force: a (" in valid.message
+        assert "last good list stays in force: a (" in valid.message
 
         await supervisor.make("new")
         await supervisor.trusting("new", "a")
@@ -253,7 +253,7 @@ async def _delete_configuration(supervisor: Supervisor) -> None:
 
 def _is_kept(found: TkgServiceConfiguration) -> bool:
     valid = condition(found.status.conditions, TRUST_VALID)
-    return valid is not None and "is left out" in valid.message
+    return valid is not None and "is missing" in valid.message
 
 
 async def test_only_who_says_so_removes_what_a_deletion_left(supervisor: Supervisor) -> None:
