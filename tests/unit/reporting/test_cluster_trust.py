@@ -130,7 +130,7 @@ def test_nodes_that_do_not_have_it_make_it_not_current(data: dict[str, str]) -> 
     message = said(found, CURRENT)[2]
     assert message.startswith("2 of 3 nodes do not have it: a: it has set cccccccccc and waits for its turn")
     assert "a part of set" in message
-    assert message.endswith("The trust set is being written on a")
+    assert message.endswith("The trust set is being written to a")
 
 
 def test_a_rollout_that_a_refusal_stopped_names_registry_node_and_change(data: dict[str, str]) -> None:
