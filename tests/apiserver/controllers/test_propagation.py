@@ -395,7 +395,7 @@ async def test_current_is_said_only_when_every_machine_has_it(supervisor: Superv
         await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Updating"))
         await supervisor.remake("c-cp-0", "c")
         await supervisor.remake("c-np-0", "c")
-        held = await supervisor.tkc("c", lambda tkc: "1 of 3 nodes do not have it" in _message(tkc, TRUST_CURRENT))
+        held = await supervisor.tkc("c", lambda tkc: "1 of 3 nodes do not have the set" in _message(tkc, TRUST_CURRENT))
         assert _is(held, TRUST_CURRENT, "False", "Updating")
         await supervisor.remake("c-np-1", "c")
         await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "True", "Requested"))

@@ -188,7 +188,7 @@ async def test_a_cluster_that_makes_a_reconcile_fail_is_told_of_and_counts_as_un
         await found.index.reconcile(key("b"))
     said = await found.index.tally("one.corp.test")
     assert (said.clusters, said.trusting_clusters, said.nodes, said.silent) == (2, 1, 4, 2)
-    assert "cannot be read" in said.silences[0]
+    assert "unreadable" in said.silences[0]
     assert found.fleet.recorder.events == [("a", "TrustUnreadable")]
     await found.index.reconcile(key("a"))
     assert (await found.index.tally("one.corp.test")).trusting_clusters == 2
