@@ -246,7 +246,7 @@ def binaries() -> Path:
     else:
         from trustplane_local import toolchain, versions  # noqa: PLC0415  not needed where the programs are named
 
-        folder = toolchain.build(toolchain.default_cache(), print, versions.choose_versions()).bin
+        folder = toolchain.build_toolchain(toolchain.default_cache(), print, versions.choose_versions()).bin
     missing = [name for name in ("etcd", "kube-apiserver") if not (folder / name).exists()]
     if missing:
         pytest.fail(
@@ -268,7 +268,7 @@ def prepared(binaries: Path, folder: Path) -> Iterator[ApiServer]:
         pki.Leaf("server", "kube-apiserver", hosts=("127.0.0.1", "localhost")),
         pki.Leaf("admin", "admin", organization="system:masters", client=True),
     ]
-    pki.keep(folder, "apiserver tests", leaves, datetime.now(UTC))
+    pki.keep_certificates(folder, "apiserver tests", leaves, datetime.now(UTC))
     pki.keep_service_account_key(folder)
     (folder / "tokens.csv").write_text(f"{VISITOR_TOKEN},visitor,visitor\n")
     etcd = Etcd(binaries / "etcd", folder)

@@ -98,7 +98,9 @@ class Webhook(Process):
     def __init__(self, folder: Path, kubeconfig: Path) -> None:
         super().__init__(folder / "webhook.log")
         self.port, self.health_port = free_port(), free_port()
-        pki.keep(folder, "admission tests", [pki.Leaf("tls", "webhooks", hosts=("127.0.0.1",))], datetime.now(UTC))
+        pki.keep_certificates(
+            folder, "admission tests", [pki.Leaf("tls", "webhooks", hosts=("127.0.0.1",))], datetime.now(UTC)
+        )
         self._context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
         self._arguments = [
             *(sys.executable, "-m", "trustplane", "webhook", f"--kubeconfig={kubeconfig}", f"--port={self.port}"),

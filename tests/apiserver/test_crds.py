@@ -20,8 +20,8 @@ from trustplane.api.crds import crds
 from trustplane.api.meta import Json
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
-from trustplane.clusterapi.readiness import Observed
-from trustplane.clusterapi.release import object_of, resolve, status_of
+from trustplane.clusterapi.readiness import CapiObjects
+from trustplane.clusterapi.release import release_body, release_status, resolve_release
 from trustplane.reporting.cluster_status import cluster_status
 from trustplane.reporting.trust_status import service_status
 from trustplane.trust.entries import read
@@ -156,7 +156,7 @@ def test_clusters_are_printed_like_the_original(kubectl: Kubectl, cluster: Json)
 
 
 def test_releases_are_printed_like_the_original(kubectl: Kubectl) -> None:
-    accepted(kubectl, object_of("v1.36.3"))
+    accepted(kubectl, release_body("v1.36.3"))
     head, row = columns(kubectl, "tkr", "v1.36.3---trustplane.1")
     assert head == ["NAME", "VERSION", "READY", "COMPATIBLE", "CREATED"]
     assert row[:2] == ["v1.36.3---trustplane.1", "v1.36.3+trustplane.1"]
@@ -351,7 +351,7 @@ def test_full_cluster_is_accepted(kubectl: Kubectl, cluster: Json) -> None:
 
 
 def test_what_controllers_report_fits_the_schemas(kubectl: Kubectl, configuration: Json, cluster: Json) -> None:
-    bodies = [configuration, cluster, object_of("v1.36.3")]
+    bodies = [configuration, cluster, release_body("v1.36.3")]
     for body in bodies:
         accepted(kubectl, body)
     now = datetime.now(UTC)
@@ -361,13 +361,13 @@ def test_what_controllers_report_fits_the_schemas(kubectl: Kubectl, configuratio
             bodies, (TkgServiceConfiguration, TanzuKubernetesCluster, TanzuKubernetesRelease), strict=True
         )
     )
-    nothing = Observed(cluster=None, control_plane=None, machine_deployments=[])
-    unknown = resolve(tkc, [])
+    nothing = CapiObjects(cluster=None, control_plane=None, machine_deployments=[])
+    unknown = resolve_release(tkc, [])
     assert isinstance(unknown, Finding)
     reports = [
         service_status(service, read([TrustedCA(name="corp", data="!")]), now=now),
         cluster_status(tkc, observed=nothing, release=unknown, updates=["v1.37.0"], decision=None, trust=None, now=now),
-        status_of(release, now=now),
+        release_status(release, now=now),
     ]
     for report in reports:
         applied = kubectl(
@@ -387,7 +387,7 @@ def test_what_controllers_report_fits_the_schemas(kubectl: Kubectl, configuratio
 
 
 def test_release_keeps_its_version(kubectl: Kubectl) -> None:
-    release = object_of("v1.35.1")
+    release = release_body("v1.35.1")
     accepted(kubectl, release)
     release["spec"]["kubernetes"]["version"] = "v1.35.2"
     refused(kubectl, release, "changes the version of a release")

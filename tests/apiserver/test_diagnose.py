@@ -28,7 +28,7 @@ from laboratory.material import PKI, UNKNOWN
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
-from trustplane.fleet.inspection import described
+from trustplane.fleet.inspection import describe_drift
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTERS, MACHINES, NAMESPACES, PLAIN_SECRETS, PODS, SERVICE_ACCOUNTS, TANZU_CLUSTERS
 from trustplane.kube.resource import Resource
@@ -365,7 +365,7 @@ class Fleet:
         await self.supervisor.make("shop", trust=list(listed) if listed is not None else None)
         tkc = await client.get(TANZU_CLUSTERS, "shop", namespace)
         trust = entries.read([TrustedCA(**one) for one in in_force]).trust
-        await client.create(PLAIN_SECRETS, secret.desired_secret(tkc, trust))
+        await client.create(PLAIN_SECRETS, secret.set_secret(tkc, trust))
         await client.apply(CLUSTERS, _cluster(namespace, trust.digest, self._kubeconfig), manager="test")
         config = base64.b64encode(yaml.safe_dump(self._kubeconfig).encode()).decode()
         metadata = {"name": "shop-kubeconfig", "namespace": namespace}
@@ -441,7 +441,7 @@ async def test_list_that_the_cluster_has_not_taken(fleet: Fleet) -> None:
 async def test_containerd_that_has_not_loaded_the_files(fleet: Fleet) -> None:
     registry, node = Registry(), f"worker-{fleet.world.namespace}"
     digest = await fleet.make(listed("own", registry.ca), listed=[listed("own", registry.ca)])
-    stale = described(Drift(is_stale=True))
+    stale = describe_drift(Drift(is_stale=True))
     at = (dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)).isoformat()  # after the Machine, which is made later
     await fleet.machine(node, trust_inspection={"digest": digest, "at": at, "message": stale})
     with registry.serve() as address:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trustplane.cli.cluster_class.command import as_yaml
-from trustplane.clusterapi.bootstrap import unpack_file, with_trust
+from trustplane.clusterapi.bootstrap import add_trust, unpack_file
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-clusterclass.md"
 CLUSTER, NAMESPACE = "web", "team-b"
@@ -20,15 +20,15 @@ def blocks() -> list[str]:
         "apiVersion": "controlplane.cluster.x-k8s.io/v1beta2",
         "kind": "KubeadmControlPlane",
         "metadata": {"name": f"{CLUSTER}-control-plane", "namespace": NAMESPACE},
-        "spec": {"kubeadmConfigSpec": _without_script(with_trust(_existing(), CLUSTER))},
+        "spec": {"kubeadmConfigSpec": _without_script(add_trust(_existing(), CLUSTER))},
     }
     worker = {
         "apiVersion": "bootstrap.cluster.x-k8s.io/v1beta2",
         "kind": "KubeadmConfigTemplate",
         "metadata": {"name": f"{CLUSTER}-md-0", "namespace": NAMESPACE},
-        "spec": {"template": {"spec": _without_script(with_trust({}, CLUSTER))}},
+        "spec": {"template": {"spec": _without_script(add_trust({}, CLUSTER))}},
     }
-    return [as_yaml(with_trust({}, CLUSTER)), f"{as_yaml(control_plane)}---\n{as_yaml(worker)}"]
+    return [as_yaml(add_trust({}, CLUSTER)), f"{as_yaml(control_plane)}---\n{as_yaml(worker)}"]
 
 
 def _existing() -> Json:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trustplane_local.toolchain.cache import default_cache, exclusive
+from trustplane_local.toolchain.cache import default_cache, lock_file
 
 WEEK = 7 * 24 * 3600  # seconds
 BARE = ("git", "make", "python3")  # as README has it
@@ -103,7 +103,7 @@ def make(suite: str, root: Path) -> None:
 def _archive(suite: str) -> Path:
     """Return the bare system as mmdebstrap makes it, of this week: machines are older than their package lists, too."""
     file = default_cache() / "bare" / f"{suite}.tar"
-    with exclusive(file.with_suffix(".lock"), waiting=lambda: None):
+    with lock_file(file.with_suffix(".lock"), waiting=lambda: None):
         if not file.exists() or time.time() - file.stat().st_mtime > WEEK:
             draft = file.with_suffix(".new.tar")
             _bootstrap(suite, draft)

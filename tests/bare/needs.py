@@ -16,7 +16,7 @@ RUNNERS = ("setpriv", "unshare", "sh", "/bin/sh", "chroot", "env")
 GO = ("go",)
 TOOLCHAIN = ("toolchain",)  # by its path in the build cache
 CALLER = ("caller",)  # starts what it is given: the calls of it are looked at
-ASKED = (*preflight.PACKAGES, *preflight.BUILD_PACKAGES)
+ASKED = (*preflight.REQUIRED_PACKAGES, *preflight.BUILD_PACKAGES)
 _TRUST = shell.in_file(ROOT / "src/trustplane/nodes/trust.sh")
 _LOCAL = "packages/trustplane-local/src/trustplane_local"
 # What the source does not show, by place.

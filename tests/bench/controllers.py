@@ -237,7 +237,9 @@ def main(*, clusters: int, registries: int, output: str) -> None:
     """Measure, as the options say."""
     named = os.environ.get("TRUSTPLANE_BIN")
     binaries = (
-        Path(named) if named else toolchain.build(toolchain.default_cache(), _tell_step, versions.choose_versions()).bin
+        Path(named)
+        if named
+        else toolchain.build_toolchain(toolchain.default_cache(), _tell_step, versions.choose_versions()).bin
     )
     with (
         tempfile.TemporaryDirectory(prefix="bench-controllers-") as scratch,

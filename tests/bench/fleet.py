@@ -17,7 +17,7 @@ from trustplane.api.configuration import NAME, TrustedCA
 from trustplane.api.meta import Json
 from trustplane.clusterapi import release, secret
 from trustplane.clusterapi.cluster import desired_cluster
-from trustplane.controllers.manager import ensure_namespace
+from trustplane.controllers.manager import ensure_manager_namespace
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import (
     CLUSTERS,
@@ -87,10 +87,10 @@ class Fleet:
 
     async def make(self, client: Client) -> None:
         """Make everything."""
-        await ensure_namespace(client, SYSTEM)
+        await ensure_manager_namespace(client, SYSTEM)
         spec = {"defaultCNI": "antrea", "trust": {"additionalTrustedCAs": self.listed}}
         await client.apply(CONFIGURATIONS, {"metadata": {"name": NAME}, "spec": spec}, manager="user")
-        await client.apply(RELEASES, release.object_of(KUBERNETES), manager="bench")
+        await client.apply(RELEASES, release.release_body(KUBERNETES), manager="bench")
         for number, host in enumerate(self.hosts):
             await client.create(REGISTRIES, {"metadata": {"name": f"registry-{number}"}, "spec": {"host": host}})
         for number in range(0, self.clusters, CLUSTERS_IN_NAMESPACE):
@@ -114,7 +114,7 @@ class Fleet:
             tkc, kubernetes_version=KUBERNETES, annotations=annotations, ssh_public_key="ssh-ed25519 AAAA"
         )
         cluster = await client.create(CLUSTERS, body)
-        await client.create(SECRETS, secret.desired_secret(cluster, self.trust))
+        await client.create(SECRETS, secret.set_secret(cluster, self.trust))
         text = bundle.render(self.trust, bundle.EVERYTHING)
         await client.create(SECRETS, secret.boot_secret(cluster, text))
 

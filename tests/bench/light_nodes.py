@@ -22,8 +22,8 @@ from trustplane.errors import TransientError
 from trustplane.kube.tasks import together
 from trustplane.nodes import ssh
 from trustplane_local import files, image, kernel, toolchain
-from trustplane_local.podman import Container, Mount, Podman
-from trustplane_local.stack import FILE, FIRST_INDEX, LABEL, LAST_INDEX, Stack
+from trustplane_local.podman import DesiredContainer, Mount, Podman
+from trustplane_local.stack import FIRST_INDEX, LAST_INDEX, STACK_FILE, STACK_LABEL, Stack
 
 MOST = LAST_INDEX - FIRST_INDEX + 1
 STARTS = 3  # at a time: podman and a systemd that boots are busy
@@ -87,13 +87,13 @@ async def running(count: int, say: Callable[[str], None]) -> AsyncIterator[Fleet
     folder = Path(tempfile.mkdtemp(prefix="tp-nodes-"))  # short: the path of a control socket has at most 107 bytes
     stack = _stack(folder)
     # What a killed benchmark leaves, `trustplane local down --state FOLDER` removes.
-    files.write(folder / FILE, msgspec.json.encode(stack, enc_hook=str))
+    files.write_atomically(folder / STACK_FILE, msgspec.json.encode(stack, enc_hook=str))
     podman = Podman(stack)
     try:
         await podman.prepare()
         key = asyncssh.generate_private_key("ssh-ed25519")
         (folder / "authorized_keys").write_bytes(key.export_public_key())
-        say(f"Starting {count} nodes, label {LABEL}={stack.id}")
+        say(f"Starting {count} nodes, label {STACK_LABEL}={stack.id}")
         turn = asyncio.Semaphore(STARTS)
         private_key = key.export_private_key().decode()
         nodes = await together(*(_start(stack, podman, number, private_key, turn) for number in range(count)))
@@ -124,7 +124,7 @@ def _rootfs() -> Path:
     if built := os.environ.get("TRUSTPLANE_TEST_IMAGE"):
         return Path(built) / "rootfs"
     cache = toolchain.default_cache()
-    return image.build(cache, toolchain.build(cache, _quiet), _quiet).rootfs
+    return image.build_image(cache, toolchain.build_toolchain(cache, _quiet), _quiet).rootfs
 
 
 def _quiet(_what: str, _done: int, _of: int) -> None:
@@ -144,8 +144,8 @@ async def _start(stack: Stack, podman: Podman, number: int, private_key: str, tu
     return LightNode(address, " ".join(host_key.export_public_key().decode().split()[:2]))
 
 
-def _container(name: str, place: Path, address: str) -> Container:
-    return Container(
+def _container(name: str, place: Path, address: str) -> DesiredContainer:
+    return DesiredContainer(
         name=name,
         command=("/bin/sh", "-c", _INIT),
         address=address,

@@ -40,7 +40,7 @@ def test_nothing_is_left_after_ctrl_c() -> None:
         said = process.stderr.read()
     assert (process.returncode, "Traceback" in said) == (130, False), said
     places = [Path("/run/trustplane", found[1])]
-    assert residue.find(f"tp-{found[1]}", places, f"trustplane-{found[1]}") == []
+    assert residue.find_leftovers(f"tp-{found[1]}", places, f"trustplane-{found[1]}") == []
 
 
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:

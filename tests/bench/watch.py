@@ -35,7 +35,7 @@ from trustplane.api.meta import Json
 from trustplane.cli.console import console
 from trustplane.cli.options import table
 from trustplane.clusterapi import release
-from trustplane.controllers.manager import ensure_namespace
+from trustplane.controllers.manager import ensure_manager_namespace
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTER_TRUSTS, EVENTS, NAMESPACES, PODS, RELEASES
 from trustplane_local import toolchain, versions
@@ -161,8 +161,8 @@ async def measure(apiserver: ApiServer, folder: Path, count: int, minutes: int) 
     drawn = table("MINUTE", "CPU SECONDS", "REPORTS OF KUBELETS", "EVENTS MADE", "FAILING PODS COUNTED", "RSS MIB")
     async with Client.open(apiserver.kubeconfig, timeout=120) as client:
         await client.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
-        await ensure_namespace(client, SYSTEM)
-        await client.apply(RELEASES, release.object_of(KUBERNETES), manager="bench")
+        await ensure_manager_namespace(client, SYSTEM)
+        await client.apply(RELEASES, release.release_body(KUBERNETES), manager="bench")
         async with manager(kubeconfig):
             await make_cluster(client, apiserver)
         sys.stderr.write(f"making {count} pods\n")
@@ -192,7 +192,9 @@ def main() -> None:
     count, minutes = int(sys.argv[1]), int(sys.argv[2])
     named = os.environ.get("TRUSTPLANE_BIN")
     binaries = (
-        Path(named) if named else toolchain.build(toolchain.default_cache(), print, versions.choose_versions()).bin
+        Path(named)
+        if named
+        else toolchain.build_toolchain(toolchain.default_cache(), print, versions.choose_versions()).bin
     )
     with tempfile.TemporaryDirectory(prefix="bench-watch-") as scratch:
         folder = Path(scratch)

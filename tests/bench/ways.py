@@ -68,9 +68,9 @@ class Trustplane:
 
     async def _update(self, node: LightNode, turn: asyncio.Semaphore) -> None:
         async with turn, ssh.connect(node.address, self._fleet.private_key) as shell:
-            hostkey.pin(_machine(node), shell.host_key)
+            hostkey.check_host_key(_machine(node), shell.host_key)
             result = await trust.apply(shell, self._desired)
-        if not result.restarted or not plan.drift(self._desired, result.state).is_current:
+        if not result.restarted or not plan.find_drift(self._desired, result.state).is_current:
             raise HostError(f"Node {node.address} is not as it should be", why=str(result))
 
 

@@ -16,8 +16,8 @@ from e2e import aftermath, clusters
 from trustplane_local import registry
 from trustplane_local import stack as stacks
 from trustplane_local.demo import manifests
-from trustplane_local.demo.fleet import Fleet
-from trustplane_local.demo.kubectl import Kubectl
+from trustplane_local.demo.fleet import DemoClusters
+from trustplane_local.demo.kubectl import ShownKubectl
 from trustplane_local.demo.story import Story
 from trustplane_local.stack import Stack
 
@@ -74,7 +74,7 @@ def stack(scratch: Path, local: Callable[..., Run]) -> Iterator[Stack]:
     To write a test, use a stack that is up already, and stays: TRUSTPLANE_TEST_STACK=FOLDER.
     """
     if existing := os.environ.get("TRUSTPLANE_TEST_STACK"):
-        found = stacks.read(Path(existing))
+        found = stacks.read_stack(Path(existing))
         assert found is not None, f"there is no stack in {existing}"
         yield found
         return
@@ -82,7 +82,7 @@ def stack(scratch: Path, local: Callable[..., Run]) -> Iterator[Stack]:
     try:
         done = local("up", folder)
         assert done.returncode == 0, done.stdout + done.stderr
-        started = stacks.read(folder)
+        started = stacks.read_stack(folder)
         assert started is not None
         yield started
     finally:
@@ -92,15 +92,15 @@ def stack(scratch: Path, local: Callable[..., Run]) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def fleet(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+def fleet(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> DemoClusters:
     """The clusters of the stack, seen with kubectl."""
     story = Story(Console(force_terminal=False))
-    supervisor = Kubectl(story, stack.bin / "kubectl", stack.kubeconfig)
-    return Fleet(story, supervisor, stack.bin / "kubectl", tmp_path_factory.mktemp("kubeconfigs"))
+    supervisor = ShownKubectl(story, stack.bin / "kubectl", stack.kubeconfig)
+    return DemoClusters(story, supervisor, stack.bin / "kubectl", tmp_path_factory.mktemp("kubeconfigs"))
 
 
 @pytest.fixture(scope="session")
-def wide(stack: Stack, fleet: Fleet) -> str:
+def wide(stack: Stack, fleet: DemoClusters) -> str:
     """A cluster of three control plane nodes and one worker, made while every process is killed once.
 
     One CA is for the whole node, the other for its registry only.
@@ -118,10 +118,10 @@ def wide(stack: Stack, fleet: Fleet) -> str:
 
 
 @pytest.fixture(scope="session")
-def deep(stack: Stack, fleet: Fleet) -> str:
+def deep(stack: Stack, fleet: DemoClusters) -> str:
     """A cluster of one control plane node and three workers, with both registries to prove."""
-    hosts = [one.host for one in registry.registries(stack)]
-    fleet.supervisor.apply(*(manifests.registry(host) for host in hosts), file="registries.yaml")
+    hosts = [one.host for one in registry.registries_of(stack)]
+    fleet.supervisor.apply(*(manifests.registry_manifest(host) for host in hosts), file="registries.yaml")
     clusters.configure(fleet, clusters.authorities(stack))
     clusters.make(fleet, "deep", control_planes=1, workers=clusters.WORKERS)
     fleet.wait_ready("deep")

@@ -10,7 +10,7 @@ from trustplane.api.clusterapi import Machine
 from trustplane.api.keys import key_of
 from trustplane.clusterapi.machine_facts import is_control_plane
 from trustplane.errors import TransientError
-from trustplane_local.provider.instance import name_of
+from trustplane_local.provider.instance import container_name
 
 LONGEST_OFF = 4.0  # seconds that a node is without power
 
@@ -40,7 +40,7 @@ def _on_node(command: str, *, of_control_plane: bool = False) -> Kill:
 async def _power_cut(storm: Storm, chance: random.Random) -> str:
     """Switch a node off, and on again."""
     machine = _chosen(storm, chance)
-    container = name_of(key_of(machine))
+    container = container_name(key_of(machine))
     await storm.podman.signal(container, "KILL")
     seconds = chance.uniform(0.5, LONGEST_OFF)
     await storm.rest(seconds)

@@ -17,7 +17,7 @@ from trustplane.api.annotations import CLUSTER_NAME_LABEL, COMPONENT_LABEL, TRUS
 from trustplane.api.core import Secret
 from trustplane.clusterapi import secret as trust_secret
 from trustplane.reporting.pull_failures import REASON
-from trustplane_local.demo.fleet import Fleet
+from trustplane_local.demo.fleet import DemoClusters
 from trustplane_local.stack import Stack
 
 NAMESPACE = "laboratory"
@@ -38,7 +38,7 @@ sleep 1.1"""
 class Laboratory:
     """The scenarios on a cluster with several workers; the servers run."""
 
-    def __init__(self, stack: Stack, fleet: Fleet, cluster: str, site: Site) -> None:
+    def __init__(self, stack: Stack, fleet: DemoClusters, cluster: str, site: Site) -> None:
         self.scenarios: list[Live] = [
             one for kind in (nodes, certificates, refusals, others) for one in kind.scenarios(site)
         ]
@@ -194,11 +194,15 @@ def _with_namespace(secret: Json) -> Json:
 def _set_of_another_cluster(pems: list[str]) -> Json:
     """Return the Secret of a set in force, as the manager writes it for another cluster: its name has the digest."""
     data = {f"known-{index}.pem": base64.b64encode(pem.encode()).decode() for index, pem in enumerate(pems)}
-    trust = trust_secret.read(Secret(data=data))
+    trust = trust_secret.parse_set_secret(Secret(data=data))
     assert trust, "the laboratory's own CAs can be read"
     labels = {CLUSTER_NAME_LABEL: "somewhere", COMPONENT_LABEL: TRUST_COMPONENT, "laboratory": ""}
-    metadata = {"name": trust_secret.name_of("somewhere", trust.digest), "namespace": "default", "labels": labels}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": trust_secret.content(trust)}
+    metadata = {
+        "name": trust_secret.set_secret_name("somewhere", trust.digest),
+        "namespace": "default",
+        "labels": labels,
+    }
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": trust_secret.set_data(trust)}
 
 
 def _says_why(pod: Json) -> bool:

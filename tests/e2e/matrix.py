@@ -18,7 +18,7 @@ from rich.table import Table
 
 from trustplane.cli.console import console
 from trustplane_local import versions
-from trustplane_local.versions import SETS, Versions
+from trustplane_local.versions import VERSION_SETS, Versions
 
 TESTS = Path(__file__).with_name("test_versions.py")
 UP, DOWN = "up", "down"
@@ -95,10 +95,10 @@ def _seconds(found: float | None) -> str:
 
 
 @click.command(help=__doc__)
-@click.argument("names", nargs=-1, type=click.Choice(list(SETS)))
+@click.argument("names", nargs=-1, type=click.Choice(list(VERSION_SETS)))
 def main(names: tuple[str, ...]) -> None:
     """Run the sets of these names, or all."""
-    runs = [run(versions.choose_versions(name)) for name in names or SETS]
+    runs = [run(versions.choose_versions(name)) for name in names or VERSION_SETS]
     console().print(table(runs))
     sys.exit(1 if any(one.failed for one in runs) else 0)
 

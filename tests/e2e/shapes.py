@@ -4,7 +4,13 @@ import copy
 from typing import Any
 
 from trustplane_local import clusterclass
-from trustplane_local.clusterclass import BOOTSTRAP, CLUSTER_API, CONTROL_PLANE, INFRASTRUCTURE, WORKER_CLASS
+from trustplane_local.clusterclass import (
+    BOOTSTRAP_VERSION,
+    CLUSTER_API_VERSION,
+    CONTROL_PLANE_VERSION,
+    INFRASTRUCTURE_VERSION,
+    WORKER_CLASS,
+)
 from trustplane_local.stack import Stack
 
 Json = dict[str, Any]
@@ -24,7 +30,7 @@ def own_class(stack: Stack, name: str, namespace: str) -> list[Json]:
 
     Where the variable is set, workers have commands of their own; where it is not, they have none.
     """
-    objects = copy.deepcopy(clusterclass.objects(stack))
+    objects = copy.deepcopy(clusterclass.cluster_class_objects(stack))
     for one in objects:
         one["metadata"]["namespace"] = namespace
     objects[-1]["metadata"]["name"] = name
@@ -57,7 +63,7 @@ def plain(stack: Stack, cluster: Json, version: str, added: Json) -> list[Json]:
         added: To each KubeadmConfigSpec: `files`, `preKubeadmCommands` and `users`.
     """
     control_plane, worker, machine = (
-        one["spec"]["template"]["spec"] for one in copy.deepcopy(clusterclass.objects(stack)[:3])
+        one["spec"]["template"]["spec"] for one in copy.deepcopy(clusterclass.cluster_class_objects(stack)[:3])
     )
     name, namespace = cluster["metadata"]["name"], cluster["metadata"]["namespace"]
 
@@ -65,9 +71,9 @@ def plain(stack: Stack, cluster: Json, version: str, added: Json) -> list[Json]:
         metadata = {"name": f"{name}{suffix}", "namespace": namespace}
         return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
 
-    infrastructure = made(INFRASTRUCTURE, "LocalCluster", "", {})
-    machines = made(INFRASTRUCTURE, "LocalMachineTemplate", "", {"template": {"spec": machine}})
-    template = made(BOOTSTRAP, "KubeadmConfigTemplate", "-md-0", {"template": {"spec": _with(worker, added)}})
+    infrastructure = made(INFRASTRUCTURE_VERSION, "LocalCluster", "", {})
+    machines = made(INFRASTRUCTURE_VERSION, "LocalMachineTemplate", "", {"template": {"spec": machine}})
+    template = made(BOOTSTRAP_VERSION, "KubeadmConfigTemplate", "-md-0", {"template": {"spec": _with(worker, added)}})
     control_plane |= {
         "machineNaming": {"template": "{{ .kubeadmControlPlane.name }}-{{ .random }}"},
         "kubeadmConfigSpec": _with(control_plane["kubeadmConfigSpec"], added),
@@ -75,7 +81,7 @@ def plain(stack: Stack, cluster: Json, version: str, added: Json) -> list[Json]:
         "version": version,
         "machineTemplate": {"spec": {"infrastructureRef": _reference(machines)}},
     }
-    plane = made(CONTROL_PLANE, "KubeadmControlPlane", "-control-plane", control_plane)
+    plane = made(CONTROL_PLANE_VERSION, "KubeadmControlPlane", "-control-plane", control_plane)
     machine_spec = {
         "clusterName": name,
         "version": version,
@@ -94,7 +100,7 @@ def plain(stack: Stack, cluster: Json, version: str, added: Json) -> list[Json]:
         "controlPlaneRef": _reference(plane),
         "infrastructureRef": _reference(infrastructure),
     }
-    deployment = made(CLUSTER_API, "MachineDeployment", "-md-0", pool)
+    deployment = made(CLUSTER_API_VERSION, "MachineDeployment", "-md-0", pool)
     return [infrastructure, machines, template, plane, deployment, {**cluster, "spec": spec}]
 
 
@@ -127,7 +133,7 @@ _BANNER_PATCH: Json = {
     "definitions": [
         {
             "selector": {
-                "apiVersion": BOOTSTRAP,
+                "apiVersion": BOOTSTRAP_VERSION,
                 "kind": "KubeadmConfigTemplate",
                 "matchResources": {"machineDeploymentClass": {"names": [WORKER_CLASS]}},
             },

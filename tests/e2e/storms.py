@@ -15,15 +15,15 @@ from structlog.testing import capture_logs
 from e2e.histories import Configuration
 from trustplane.api.annotations import ALLOW_REMOVAL, TRUST_DIGEST
 from trustplane.api.clusterapi import Machine
-from trustplane.clusterapi.machine_facts import address_of
+from trustplane.clusterapi.machine_facts import ssh_address
 from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import PODS
 from trustplane.kube.tasks import beside, together
 from trustplane.nodes import ssh
 from trustplane.proof import probe
-from trustplane_local.bench.fleet import Fleet
-from trustplane_local.bench.progress import Snapshot, described
+from trustplane_local.bench.fleet import MeasuredCluster
+from trustplane_local.bench.progress import Snapshot, describe_progress
 from trustplane_local.bench.reports import Reports
 from trustplane_local.podman import Podman
 from trustplane_local.process import Processes, stat
@@ -47,7 +47,7 @@ class Storm:
 
     stack: Stack
     client: Client
-    cluster: Fleet
+    cluster: MeasuredCluster
     reports: Reports
     podman: Podman
     private_key: str
@@ -75,11 +75,11 @@ class Storm:
         try:
             return await self.reports.until("every node has proven it", holds, seconds=seconds)
         except TransientError as error:
-            raise TransientError(str(error), why=described(self.reports.snapshot, requested_at)) from None
+            raise TransientError(str(error), why=describe_progress(self.reports.snapshot, requested_at)) from None
 
     async def on(self, machine: Machine, command: str) -> str:
         """Return what a command prints on a node, as root."""
-        async with ssh.connect(address_of(machine), self.private_key) as node:
+        async with ssh.connect(ssh_address(machine), self.private_key) as node:
             done = await node.run("sudo -n sh -s", stdin=command, timeout=60)
         return done.stdout
 
@@ -108,13 +108,13 @@ class Storm:
                 status["restartCount"] for status in pod.get("status", {}).get("containerStatuses", [])
             )
             for pod in found
-            if pod["metadata"]["namespace"] != probe.NAMESPACE
+            if pod["metadata"]["namespace"] != probe.PROBE_NAMESPACE
         }
 
     async def probes(self) -> list[str]:
         """Return the names of the probe pods that are there."""
         async with self.cluster.workload() as workload:
-            return [pod["metadata"]["name"] for pod in await workload.list(PODS, probe.NAMESPACE)]
+            return [pod["metadata"]["name"] for pod in await workload.list(PODS, probe.PROBE_NAMESPACE)]
 
     async def keep_running(self) -> None:
         """Start every process of the stack that does not run, as a Deployment does, until cancelled."""
@@ -154,7 +154,7 @@ async def storm(stack: Stack, name: str) -> AsyncIterator[Storm]:
     # As kubectl: who applies the same list under another name leaves entries behind that the first one still owns.
     # What our own watches log of an API server that is away would hide the report.
     async with Client.open(Path(stack.kubeconfig)) as client:
-        cluster = Fleet(client, name, manager="kubectl")
+        cluster = MeasuredCluster(client, name, manager="kubectl")
         reports = Reports(client, cluster.key)
         with capture_logs():
             async with reports.following():

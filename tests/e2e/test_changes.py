@@ -14,7 +14,7 @@ from e2e.histories import Configuration, history
 from e2e.storms import storm
 from trustplane_local import registry
 from trustplane_local.demo import manifests
-from trustplane_local.demo.fleet import Fleet
+from trustplane_local.demo.fleet import DemoClusters
 from trustplane_local.stack import Stack
 
 CHANGES = int(os.environ.get("N", "5"))
@@ -27,12 +27,12 @@ SECONDS = 120.0  # for the last one
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @pytest.mark.timeout(300 + 10 * CHANGES)
 async def test_the_last_of_many_changes_is_proven_and_nothing_else_is_left(
-    stack: Stack, fleet: Fleet, deep: str
+    stack: Stack, fleet: DemoClusters, deep: str
 ) -> None:
     chance = random.Random(SEED)  # noqa: S311 - repeatable, not secret
     say(f"\n{CHANGES} changes in a row: make changes N={CHANGES} SEED={SEED}")
-    hosts = [each.host for each in registry.registries(stack)]
-    fleet.supervisor.apply(*(manifests.registry(host) for host in hosts), file="registries.yaml")
+    hosts = [each.host for each in registry.registries_of(stack)]
+    fleet.supervisor.apply(*(manifests.registry_manifest(host) for host in hosts), file="registries.yaml")
     async with storm(stack, deep) as one:
         wanted = Configuration(authorities(stack))
         await one.proven(await one.change(wanted), seconds=SECONDS)

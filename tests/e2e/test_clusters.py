@@ -22,16 +22,16 @@ from e2e.clusters import (
 )
 from trustplane_local import registry
 from trustplane_local.demo import manifests
-from trustplane_local.demo.fleet import Fleet
+from trustplane_local.demo.fleet import DemoClusters
 from trustplane_local.stack import Stack
 
 
-def test_a_cluster_becomes_ready_though_every_process_was_killed_once(fleet: Fleet, wide: str) -> None:
+def test_a_cluster_becomes_ready_though_every_process_was_killed_once(fleet: DemoClusters, wide: str) -> None:
     output = fleet.supervisor.run("get", "tkc", wide)
     assert output.split()[:9] == ["NAME", "CONTROL", "PLANE", "WORKER", "TKR", "NAME", "AGE", "READY", "TKR"]
 
 
-def test_three_control_planes_scaling_and_remediation(stack: Stack, fleet: Fleet, wide: str) -> None:
+def test_three_control_planes_scaling_and_remediation(stack: Stack, fleet: DemoClusters, wide: str) -> None:
     scale(fleet, wide, 2)
     pulls_everywhere(fleet, stack, wide)
     fleet.supervisor.apply(health_check(wide), file="machinehealthcheck.yaml")
@@ -42,7 +42,7 @@ def test_three_control_planes_scaling_and_remediation(stack: Stack, fleet: Fleet
     fleet.supervisor.run("delete", "machinehealthcheck", f"{wide}-workers")
 
 
-def test_three_control_planes_take_trust_in_place(stack: Stack, fleet: Fleet, wide: str) -> None:
+def test_three_control_planes_take_trust_in_place(stack: Stack, fleet: DemoClusters, wide: str) -> None:
     machines = fleet.names(wide)
     configure(fleet, authorities(stack))
     update(stack, wide)
@@ -52,7 +52,7 @@ def test_three_control_planes_take_trust_in_place(stack: Stack, fleet: Fleet, wi
         assert listed.split() == [f"/etc/ssl/certs/tkg-{name}.pem" for name in sorted(authorities(stack))]
 
 
-def replaced(fleet: Fleet, cluster: str, name: str) -> tuple[bool, str]:
+def replaced(fleet: DemoClusters, cluster: str, name: str) -> tuple[bool, str]:
     names = fleet.names(cluster)
     ready, seen = ready_nodes(fleet, cluster, 5)
     return name not in names and ready, f"{sorted(names)}; {seen}"
@@ -82,19 +82,19 @@ BAD_CONFIGURATIONS: dict[str, tuple[Json, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD_CONFIGURATIONS)
-def test_bad_trust_is_refused_or_reported_and_nothing_is_lost(stack: Stack, fleet: Fleet, case: str) -> None:
+def test_bad_trust_is_refused_or_reported_and_nothing_is_lost(stack: Stack, fleet: DemoClusters, case: str) -> None:
     entry, words = BAD_CONFIGURATIONS[case]
     configure(fleet, authorities(stack))
     before = trust_secrets(fleet)
-    good = manifests.service_configuration(authorities(stack))
+    good = manifests.configuration_manifest(authorities(stack))
     good["spec"]["trust"]["additionalTrustedCAs"].append(entry)
     said = refusal_or_condition(fleet, good)
     assert words in said
     assert trust_secrets(fleet) == before
 
 
-def test_a_duplicate_name_is_refused(stack: Stack, fleet: Fleet) -> None:
-    body = manifests.service_configuration({"twice": registry.registries(stack)[0].ca.read_bytes()})
+def test_a_duplicate_name_is_refused(stack: Stack, fleet: DemoClusters) -> None:
+    body = manifests.configuration_manifest({"twice": registry.registries_of(stack)[0].ca.read_bytes()})
     entries = body["spec"]["trust"]["additionalTrustedCAs"]
     entries.append(dict(entries[0]))
     assert "with one name" in refusal_or_condition(fleet, body)
@@ -104,8 +104,10 @@ def test_a_duplicate_name_is_refused(stack: Stack, fleet: Fleet) -> None:
     ("release_name", "control_planes", "words"),
     [("v9.99.9---nobody.1", 1, "v9.99.9---nobody.1"), ("", 2, "1 or 3")],
 )
-def test_a_bad_cluster_is_refused_or_reported(fleet: Fleet, release_name: str, control_planes: int, words: str) -> None:
-    body = manifests.cluster("bad", release_name or release(fleet), control_planes=control_planes)
+def test_a_bad_cluster_is_refused_or_reported(
+    fleet: DemoClusters, release_name: str, control_planes: int, words: str
+) -> None:
+    body = manifests.cluster_manifest("bad", release_name or release(fleet), control_planes=control_planes)
     try:
         assert words in refusal_or_condition(fleet, body)
         assert not fleet.supervisor.get("machines.cluster.x-k8s.io", "-l", "cluster.x-k8s.io/cluster-name=bad")["items"]
@@ -113,7 +115,7 @@ def test_a_bad_cluster_is_refused_or_reported(fleet: Fleet, release_name: str, c
         fleet.supervisor.run("delete", "tkc", "bad", "--ignore-not-found")
 
 
-def refusal_or_condition(fleet: Fleet, body: Json) -> str:
+def refusal_or_condition(fleet: DemoClusters, body: Json) -> str:
     """Apply and return kubectl's refusal, or the message of the first False condition about this generation."""
     try:
         fleet.supervisor.apply(body, file="bad.yaml")
@@ -135,17 +137,17 @@ def refusal_or_condition(fleet: Fleet, body: Json) -> str:
     return " ".join(messages)
 
 
-def trust_secrets(fleet: Fleet) -> dict[str, Any]:
+def trust_secrets(fleet: DemoClusters) -> dict[str, Any]:
     """Return name and content of every trust Secret of cluster wide."""
     items = fleet.supervisor.get("secrets", "-l", "trustplane.dev/cluster=wide")["items"]
     return {item["metadata"]["name"]: item["data"] for item in items if "-trust-" in item["metadata"]["name"]}
 
 
-def test_fewer_workers(fleet: Fleet, wide: str) -> None:
+def test_fewer_workers(fleet: DemoClusters, wide: str) -> None:
     scale(fleet, wide, 1)
 
 
-def test_deleting_a_cluster_removes_everything(stack: Stack, fleet: Fleet, wide: str) -> None:
+def test_deleting_a_cluster_removes_everything(stack: Stack, fleet: DemoClusters, wide: str) -> None:
     fleet.supervisor.run("delete", "tkc", wide, "--timeout=50s", "--wait=false")
     kinds = "tkc,clusters.cluster.x-k8s.io,machines.cluster.x-k8s.io,localmachines,localclusters,kubeadmconfigs,secrets"
 

@@ -19,7 +19,7 @@ from e2e.storms import Storm, storm
 from trustplane.errors import TrustplaneError
 from trustplane_local import registry
 from trustplane_local.demo import manifests
-from trustplane_local.demo.fleet import Fleet
+from trustplane_local.demo.fleet import DemoClusters
 from trustplane_local.stack import Stack
 
 KILLS = int(os.environ.get("N", "5"))
@@ -52,15 +52,15 @@ class Run:
 # Cluster API's CAs have serial number 0.
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @pytest.mark.timeout(240 + 60 * KILLS + TOO_MANY * int(SECONDS))
-async def test_an_update_survives_kills_at_random_moments(stack: Stack, fleet: Fleet, deep: str) -> None:
+async def test_an_update_survives_kills_at_random_moments(stack: Stack, fleet: DemoClusters, deep: str) -> None:
     chance = random.Random(SEED)  # noqa: S311 - repeatable, not secret
     say(f"\n{KILLS} kills: make kills N={KILLS} SEED={SEED}")
-    fleet.supervisor.apply(manifests.registry(registry.registries(stack)[0].host), file="registry.yaml")
+    fleet.supervisor.apply(manifests.registry_manifest(registry.registries_of(stack)[0].host), file="registry.yaml")
     fleet.supervisor.run("delete", "registries.trustplane.dev", "apps", "--ignore-not-found")
     runs: list[Run] = []
     async with storm(stack, deep) as one:
         machines = one.reports.snapshot.uids
-        changes = history(Configuration(authorities(stack)), registry.registries(stack)[0].host, chance)
+        changes = history(Configuration(authorities(stack)), registry.registries_of(stack)[0].host, chance)
         typical = await undisturbed(one, next(changes)[1])
         for kind in victims(list(KINDS), KILLS, chance):
             runs.append(await run(one, kind, next(changes)[1], chance, within=typical))
@@ -120,6 +120,6 @@ def say(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - what a run is for
 
 
-def no_probe_pods(fleet: Fleet, cluster: str) -> tuple[bool, str]:
+def no_probe_pods(fleet: DemoClusters, cluster: str) -> tuple[bool, str]:
     pods = fleet.workload(cluster).get("pods", "-n", "trustplane-system")["items"]
     return not pods, str([pod["metadata"]["name"] for pod in pods])

@@ -16,7 +16,7 @@ from e2e.clusters import Json
 from e2e.laboratory import Laboratory
 from laboratory.live.scenario import Live, Site
 from laboratory.table import Outcome
-from trustplane_local.demo.fleet import Fleet
+from trustplane_local.demo.fleet import DemoClusters
 from trustplane_local.stack import Stack
 
 CLIENTS = {"node": "kubelet and containerd on a node", "skopeo": "skopeo, in the words of CRI-O"}
@@ -38,7 +38,7 @@ Answers = list[tuple[Live, Json]]
 
 
 @pytest.fixture(scope="module")
-def laboratory(stack: Stack, fleet: Fleet, deep: str) -> Iterator[Laboratory]:
+def laboratory(stack: Stack, fleet: DemoClusters, deep: str) -> Iterator[Laboratory]:
     with contextlib.ExitStack() as running:
         made = Laboratory(stack, fleet, deep, Site(stack.address(1), running))
         running.callback(made.clean)

@@ -10,7 +10,7 @@ from assets.catalogue import CATALOGUE
 from e2e.clusters import Json, authorities, configure, encoded, update
 from trustplane.errors import TransientError
 from trustplane_local.demo import manifests
-from trustplane_local.demo.fleet import Fleet
+from trustplane_local.demo.fleet import DemoClusters
 from trustplane_local.stack import Stack
 
 KIND = "TkgServiceConfiguration"
@@ -35,7 +35,7 @@ def lists() -> Iterator[tuple[str, Json, list[str]]]:
         elif name in ELSEWHERE:
             continue
         else:
-            body = manifests.service_configuration({})
+            body = manifests.configuration_manifest({})
             body["spec"]["trust"]["additionalTrustedCAs"] = [{"name": stem, "data": encoded(content)}]
         body["metadata"]["annotations"] = {"trustplane.dev/allow-removal": "true"}
         yield name, body, expected
@@ -47,12 +47,12 @@ MESSY = [name for name in LISTS if name not in BROKEN]
 
 
 @pytest.fixture(scope="module")
-def configured(stack: Stack, fleet: Fleet, deep: str) -> str:
+def configured(stack: Stack, fleet: DemoClusters, deep: str) -> str:
     configure(fleet, authorities(stack), **{"trustplane.dev/allow-removal": "true"})
     return deep
 
 
-def asked(fleet: Fleet) -> tuple[str, int, Json, Json]:
+def asked(fleet: DemoClusters) -> tuple[str, int, Json, Json]:
     """Return what users ask for; the manager may still be reporting about it."""
     found = fleet.supervisor.get("tkgserviceconfiguration", "tkg-service-configuration")
     metadata = found["metadata"]
@@ -61,7 +61,7 @@ def asked(fleet: Fleet) -> tuple[str, int, Json, Json]:
 
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_list_is_refused_and_changes_nothing(fleet: Fleet, name: str) -> None:
+def test_a_broken_list_is_refused_and_changes_nothing(fleet: DemoClusters, name: str) -> None:
     body, expected = LISTS[name]
     before = asked(fleet)
     with pytest.raises(TransientError) as refused:
@@ -74,7 +74,7 @@ def test_a_broken_list_is_refused_and_changes_nothing(fleet: Fleet, name: str) -
 
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("name", MESSY)
-def test_a_messy_list_is_warned_of(fleet: Fleet, name: str) -> None:
+def test_a_messy_list_is_warned_of(fleet: DemoClusters, name: str) -> None:
     body, expected = LISTS[name]
     said = fleet.supervisor.run(*APPLY, "--dry-run=server", stdin=json.dumps(body))
     codes = {one.partition(" ")[2] for one in expected} - TIMELY
@@ -83,9 +83,9 @@ def test_a_messy_list_is_warned_of(fleet: Fleet, name: str) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_all_messy_lists_together_work_on_nodes(stack: Stack, fleet: Fleet, configured: str) -> None:
+def test_all_messy_lists_together_work_on_nodes(stack: Stack, fleet: DemoClusters, configured: str) -> None:
     wanted = authorities(stack)
-    body = manifests.service_configuration(wanted)
+    body = manifests.configuration_manifest(wanted)
     entries = [one for name in MESSY for one in LISTS[name][0]["spec"]["trust"]["additionalTrustedCAs"]]
     named = {one["name"]: one for one in entries if one["name"] not in wanted}
     body["spec"]["trust"]["additionalTrustedCAs"] += named.values()

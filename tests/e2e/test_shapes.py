@@ -24,8 +24,8 @@ from e2e.shapes import BANNER, own_class, plain, topology
 from trustplane.errors import TransientError
 from trustplane_local import registry
 from trustplane_local.demo import manifests
-from trustplane_local.demo.fleet import Fleet
-from trustplane_local.demo.kubectl import Kubectl
+from trustplane_local.demo.fleet import DemoClusters
+from trustplane_local.demo.kubectl import ShownKubectl
 from trustplane_local.stack import Stack
 
 Json = dict[str, Any]
@@ -48,7 +48,7 @@ class Shape:
 
     name: str
     namespace: str
-    fleet: Fleet
+    fleet: DemoClusters
 
     @property
     def machines(self) -> list[Json]:
@@ -131,13 +131,13 @@ class Shape:
 def page(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Page:
     """The page, in a folder that has the CAs of both registries, which it names."""
     found = Page(PAGE, stack, tmp_path_factory.mktemp("own"))
-    for name, one in zip(("corp", "apps"), registry.registries(stack), strict=True):
+    for name, one in zip(("corp", "apps"), registry.registries_of(stack), strict=True):
         (found.folder / f"{name}.pem").write_bytes(one.ca.read_bytes())
     return found
 
 
 @pytest.fixture(scope="module")
-def own(stack: Stack, fleet: Fleet, page: Page) -> Iterator[Json]:
+def own(stack: Stack, fleet: DemoClusters, page: Page) -> Iterator[Json]:
     """The ClusterClass as the page leaves it, and both namespaces."""
     spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}} for one in ("team-a", "team-b")]
     objects = own_class(stack, CLASS_NAME, "team-a")
@@ -155,13 +155,13 @@ def own(stack: Stack, fleet: Fleet, page: Page) -> Iterator[Json]:
 
 @pytest.fixture(scope="module")
 def shapes(
-    stack: Stack, fleet: Fleet, page: Page, own: Json, tmp_path_factory: pytest.TempPathFactory
+    stack: Stack, fleet: DemoClusters, page: Page, own: Json, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Shape, ...]]:
     """Both clusters, made at the same time."""
     del own
     version = fleet.supervisor.get("tkr")["items"][-1]["spec"]["kubernetes"]["version"]
-    hosts = [one.host for one in registry.registries(stack)]
-    registries = [manifests.registry(host) for host in hosts]
+    hosts = [one.host for one in registry.registries_of(stack)]
+    registries = [manifests.registry_manifest(host) for host in hosts]
     fleet.supervisor.apply(*registries, file="registries.yaml")
     page.follow("The key")
     page.follow(CLUSTER_SECTION)
@@ -191,13 +191,15 @@ def shapes(
         fleet.supervisor.run("delete", "registries.trustplane.dev", "--ignore-not-found", *names)
 
 
-def within(stack: Stack, fleet: Fleet, namespace: str, folder: Path) -> Fleet:
+def within(stack: Stack, fleet: DemoClusters, namespace: str, folder: Path) -> DemoClusters:
     """Return a fleet whose commands are about one namespace where they name none."""
     config = yaml.safe_load(stack.kubeconfig.read_text())
     config["contexts"][0]["context"]["namespace"] = namespace
     file = folder / f"{namespace}.kubeconfig"
     file.write_text(yaml.safe_dump(config))
-    return Fleet(fleet.story, Kubectl(fleet.story, stack.bin / "kubectl", file), stack.bin / "kubectl", folder)
+    return DemoClusters(
+        fleet.story, ShownKubectl(fleet.story, stack.bin / "kubectl", file), stack.bin / "kubectl", folder
+    )
 
 
 def is_gone(shape: Shape) -> tuple[bool, str]:
@@ -217,7 +219,7 @@ def listed(stack: Stack) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def entries(stack: Stack) -> dict[str, Json]:
     """Entries by name, as the variable has them; one is for its registry only."""
-    apps = registry.registries(stack)[1]
+    apps = registry.registries_of(stack)[1]
     return {
         one: {"name": one, **({"hosts": [apps.host]} if one == "apps" else {})} for one in ("corp", "apps", "extra")
     }
@@ -232,7 +234,7 @@ def planted(shapes: tuple[Shape, ...]) -> dict[str, dict[str, str]]:
 
 
 def test_a_cluster_of_the_class_that_says_nothing_of_trust_gets_its_machines(
-    stack: Stack, fleet: Fleet, own: Json, page: Page, tmp_path: Path
+    stack: Stack, fleet: DemoClusters, own: Json, page: Page, tmp_path: Path
 ) -> None:
     """Once the class has the patch, no machine of it boots without the Secret."""
     version = fleet.supervisor.get("tkr")["items"][-1]["spec"]["kubernetes"]["version"]
@@ -257,7 +259,7 @@ def test_a_cluster_of_the_class_that_says_nothing_of_trust_gets_its_machines(
 def test_machines_boot_with_the_trust_before_the_first_pull(
     stack: Stack, shapes: tuple[Shape, ...], page: Page
 ) -> None:
-    apps = registry.registries(stack)[1].host
+    apps = registry.registries_of(stack)[1].host
     files = [SYSTEM.format("corp"), SCOPED.format(apps, "hosts.toml"), SCOPED.format(apps, "tkg-apps.pem")]
     older = "\n".join(f"[ {one} -ot {KUBELET} ]" for one in files)
     is_there = page.commands("Is it right?")[-1].partition("@NODE ")[2]
@@ -290,15 +292,15 @@ def test_a_change_of_the_own_list_reaches_running_nodes_in_place_and_is_proven(
 
 def test_another_encoding_is_nothing_and_a_removed_entry_is_trusted_no_more(
     stack: Stack,
-    fleet: Fleet,
+    fleet: DemoClusters,
     shapes: tuple[Shape, ...],
     listed: dict[str, bytes],
     entries: dict[str, Json],
     page: Page,
 ) -> None:
-    apps = registry.registries(stack)[1].host
+    apps = registry.registries_of(stack)[1].host
     other = listed | {"corp": b"# ours\r\n" + listed["corp"].replace(b"\n", b"\r\n")}
-    fleet.supervisor.run("delete", "registries.trustplane.dev", manifests.registry(apps)["metadata"]["name"])
+    fleet.supervisor.run("delete", "registries.trustplane.dev", manifests.registry_manifest(apps)["metadata"]["name"])
     before, command = [one.uids for one in shapes], f"stat -c '%y %i' {SYSTEM.format('corp')}"
     written = [one.on_nodes(command) for one in shapes]
     for shape in shapes:
@@ -312,7 +314,7 @@ def test_another_encoding_is_nothing_and_a_removed_entry_is_trusted_no_more(
         assert all("x509: certificate signed by unknown authority" in one["message"] for one in rows)
     assert [one.on_nodes(command) for one in shapes] == written
     assert [one.uids for one in shapes] == before
-    fleet.supervisor.apply(manifests.registry(apps), file="registry.yaml")
+    fleet.supervisor.apply(manifests.registry_manifest(apps), file="registry.yaml")
 
 
 def test_a_broken_list_is_refused_or_reported_and_removes_nothing(
@@ -361,7 +363,7 @@ def restored(shape: Shape, text: str, reason: str) -> None:
     shape.fleet.story.until(f"the boot set of {shape.name} is as before: {reason}", probe, seconds=30)
 
 
-def secret_text(kubectl: Kubectl, name: str) -> str:
+def secret_text(kubectl: ShownKubectl, name: str) -> str:
     found = kubectl.run("get", "secret", name, "--ignore-not-found", "-o", "jsonpath={.data.bundle\\.pem}")
     return base64.b64decode(found).decode()
 

@@ -21,7 +21,7 @@ from trustplane_local import stack as stacks
 from trustplane_local.podman import Podman
 from trustplane_local.process import parse_stat
 from trustplane_local.stack import Stack
-from trustplane_local.supervisor import ORDER
+from trustplane_local.supervisor import START_ORDER
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -62,13 +62,13 @@ def kill(pids: Iterable[int]) -> None:
 
 def test_status_shows_every_part_ready(stack: Stack, local: Local) -> None:
     code, shown = status(local, stack.folder)
-    assert [(part["name"], part.get("ready")) for part in shown["parts"]] == [(name, True) for name in ORDER]
+    assert [(part["name"], part.get("ready")) for part in shown["parts"]] == [(name, True) for name in START_ORDER]
     assert {one["name"]: one["state"] for one in shown["containers"]} == {
-        one.name: "running" for one in registry.registries(stack)
+        one.name: "running" for one in registry.registries_of(stack)
     }
     assert (code, shown["clusters"]) == (0, [])
     table = local("status", stack.folder).stdout
-    assert all(f"\n{name} " in table for name in ORDER)
+    assert all(f"\n{name} " in table for name in START_ORDER)
 
 
 def test_the_kubeconfig_is_complete_and_private(stack: Stack, local: Local) -> None:
@@ -87,7 +87,7 @@ def test_what_clusters_need_is_installed(stack: Stack) -> None:
 
 
 def test_the_registries_serve_their_image_to_their_user_alone(stack: Stack) -> None:
-    for one in registry.registries(stack):
+    for one in registry.registries_of(stack):
         image = f"docker://{one.address}/{one.image.partition('/')[2]}"
         inspect = ["skopeo", "inspect", f"--cert-dir={one.folder / 'certs.d'}"]
         credentials = f"--authfile={one.folder / 'auth.json'}"
@@ -97,7 +97,7 @@ def test_the_registries_serve_their_image_to_their_user_alone(stack: Stack) -> N
             done = subprocess.run([*inspect, *refused, image], capture_output=True, text=True, check=False)
             assert done.returncode != 0
             assert words in done.stderr
-    corp, apps = registry.registries(stack)
+    corp, apps = registry.registries_of(stack)
     assert corp.ca.read_bytes() != apps.ca.read_bytes()
     assert corp.password_file.stat().st_mode & 0o777 == 0o600
 
@@ -108,7 +108,7 @@ def test_logs_of_processes_and_containers(stack: Stack, local: Local) -> None:
     assert "/v2/" in printed.stdout + printed.stderr
     wrong = local("logs", stack.folder, "nonsense")
     assert wrong.returncode == 2
-    assert all(name in wrong.stderr for name in (*ORDER, "registry-corp"))
+    assert all(name in wrong.stderr for name in (*START_ORDER, "registry-corp"))
 
 
 def test_up_leaves_what_runs_alone(stack: Stack, local: Local) -> None:
@@ -117,7 +117,7 @@ def test_up_leaves_what_runs_alone(stack: Stack, local: Local) -> None:
     assert pids(status(local, stack.folder)[1]) == before
 
 
-@pytest.mark.parametrize("victims", [("etcd",), ("apiserver", *ORDER[2:])], ids=["etcd", "all-others"])
+@pytest.mark.parametrize("victims", [("etcd",), ("apiserver", *START_ORDER[2:])], ids=["etcd", "all-others"])
 def test_up_repairs_what_was_killed(stack: Stack, local: Local, victims: tuple[str, ...]) -> None:
     before = pids(status(local, stack.folder)[1])
     kill(before[name] for name in victims)
@@ -144,7 +144,7 @@ def test_a_container_that_ended_while_its_monitor_could_not_tell_is_started_agai
     kill([before])
     try:
         if word == signal.SIGKILL:
-            asyncio.run(Podman(stack).start(registry.registries(stack)[0].name))
+            asyncio.run(Podman(stack).start(registry.registries_of(stack)[0].name))
         else:
             assert local("up", stack.folder).returncode == 0
     finally:
@@ -154,7 +154,7 @@ def test_a_container_that_ended_while_its_monitor_could_not_tell_is_started_agai
 
 
 def registry_pid(stack: Stack) -> int:
-    found = asyncio.run(Podman(stack).find(registry.registries(stack)[0].name))
+    found = asyncio.run(Podman(stack).find(registry.registries_of(stack)[0].name))
     assert found is not None
     assert found.is_running
     return found.pid
@@ -202,7 +202,7 @@ def test_two_ups_at_once_after_a_crash_in_the_first_one(second: Path, stack: Sta
     assert sum(f"Another command works on {second}" in one for one in printed) == 1
     assert status(local, second)[0] == 0
     assert status(local, stack.folder)[0] == 0
-    other = stacks.read(second)
+    other = stacks.read_stack(second)
     assert other is not None
     assert other.subnet != stack.subnet
     assert not set(other.ports.values()) & set(stack.ports.values())
@@ -210,11 +210,11 @@ def test_two_ups_at_once_after_a_crash_in_the_first_one(second: Path, stack: Sta
 
 def test_up_after_a_power_cut(second: Path, local: Local) -> None:
     """What a reboot leaves, short of one: no process, no mount, no bridge, and pid files of another boot."""
-    other = stacks.read(second)
+    other = stacks.read_stack(second)
     assert other is not None
     kill(one for one in processes_of(other))
     until(lambda: not processes_of(other))
-    for mount in residue.mounts(residue.MOUNTS.read_text(), [second]):
+    for mount in residue.parse_mounts(residue.MOUNTS.read_text(), [second]):
         subprocess.run(["umount", mount], check=True)
     subprocess.run(["ip", "link", "delete", other.network], check=True)
     for file in (second / "processes").glob("*.pid"):
@@ -225,7 +225,7 @@ def test_up_after_a_power_cut(second: Path, local: Local) -> None:
 
 
 def test_a_corrupt_store_is_told_and_down_removes_every_trace(second: Path, stack: Stack, local: Local) -> None:
-    other = stacks.read(second)
+    other = stacks.read_stack(second)
     assert other is not None
     kill([pids(status(local, second)[1])["etcd"]])
     (second / "etcd" / "member" / "snap" / "db").write_bytes(b"not a database")
@@ -246,7 +246,7 @@ def traces(stack: Stack) -> list[str]:
     places = [stack.folder, Path("/run/trustplane") / stack.id]
     return [
         *(f"process {pid}" for pid in processes_of(stack)),
-        *residue.mounts(residue.MOUNTS.read_text(), places),
+        *residue.parse_mounts(residue.MOUNTS.read_text(), places),
         *(str(place) for place in (*places, stack.cache / "stacks" / stack.id) if place.exists()),
         *([stack.network] if (Path("/sys/class/net") / stack.network).exists() else []),
         *(rule for rule in rules.splitlines() if stack.subnet in rule or stack.network in rule),

@@ -32,9 +32,9 @@ from e2e.clusters import (
 from e2e.foreign import FOREIGN, PLANT, certificate
 from trustplane.errors import TransientError
 from trustplane_local import registry
-from trustplane_local.bench.load import COUNT
+from trustplane_local.bench.load import COUNTING_SCRIPT
 from trustplane_local.demo import manifests
-from trustplane_local.demo.fleet import Fleet, wait_running
+from trustplane_local.demo.fleet import DemoClusters, wait_running
 from trustplane_local.stack import Stack
 
 NODES = 1 + WORKERS
@@ -43,7 +43,7 @@ GROUPS = ("machinedeployments.cluster.x-k8s.io", "kubeadmcontrolplanes.controlpl
 
 
 @pytest.fixture(scope="module")
-def trusting(stack: Stack, fleet: Fleet, deep: str) -> Iterator[str]:
+def trusting(stack: Stack, fleet: DemoClusters, deep: str) -> Iterator[str]:
     """The cluster with both CAs for whole nodes; files of somebody else on every node stay as they are."""
     updated(stack, deep)
     for machine in fleet.machines(deep):
@@ -58,18 +58,18 @@ def updated(stack: Stack, cluster: str) -> None:
     assert "Proven" in update(stack, cluster)
 
 
-def files_of_ours(fleet: Fleet, cluster: str) -> dict[str, str]:
+def files_of_ours(fleet: DemoClusters, cluster: str) -> dict[str, str]:
     """Return the list of our files with their digests, by machine."""
     command = "cd /etc/ssl/certs && sha256sum $(ls tkg-*.pem | grep -v theirs); ls -A .trustplane 2>/dev/null || :"
     return {name_of(one): on_node(fleet, cluster, one, command) for one in fleet.machines(cluster)}
 
 
-def probe_pods(fleet: Fleet, cluster: str) -> list[str]:
+def probe_pods(fleet: DemoClusters, cluster: str) -> list[str]:
     pods = fleet.workload(cluster).get("pods", "-n", "trustplane-system")["items"]
     return [one["metadata"]["name"] for one in pods if "deletionTimestamp" not in one["metadata"]]
 
 
-def test_every_node_proves_it_cordoned_and_tainted_ones_too(stack: Stack, fleet: Fleet, trusting: str) -> None:
+def test_every_node_proves_it_cordoned_and_tainted_ones_too(stack: Stack, fleet: DemoClusters, trusting: str) -> None:
     node = name_of(workers(fleet, trusting)[0])
     kubectl = fleet.workload(trusting)
     kubectl.run("cordon", node)
@@ -78,16 +78,18 @@ def test_every_node_proves_it_cordoned_and_tainted_ones_too(stack: Stack, fleet:
     kubectl.run("taint", "node", node, "test-")
     kubectl.run("uncordon", node)
     assert done.returncode == 0, done.stdout + done.stderr
-    hosts = {one.host for one in registry.registries(stack)}
+    hosts = {one.host for one in registry.registries_of(stack)}
     rows = {(row["node"], row["registry"]): row["verdict"] for row in json.loads(done.stdout)}
     assert rows == {(name, host): "Trusted" for name in fleet.names(trusting) for host in hosts}
     assert not probe_pods(fleet, trusting)
 
 
-def test_removed_in_place_and_refused_afterwards(stack: Stack, fleet: Fleet, trusting: str) -> None:
-    corp, apps = registry.registries(stack)
+def test_removed_in_place_and_refused_afterwards(stack: Stack, fleet: DemoClusters, trusting: str) -> None:
+    corp, apps = registry.registries_of(stack)
     machines = fleet.names(trusting)
-    fleet.supervisor.run("delete", "registries.trustplane.dev", manifests.registry(apps.host)["metadata"]["name"])
+    fleet.supervisor.run(
+        "delete", "registries.trustplane.dev", manifests.registry_manifest(apps.host)["metadata"]["name"]
+    )
     configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
     updated(stack, trusting)
     assert fleet.names(trusting) == machines
@@ -100,27 +102,27 @@ def test_removed_in_place_and_refused_afterwards(stack: Stack, fleet: Fleet, tru
     assert all("x509: certificate signed by unknown authority" in row["message"] for row in rows)
 
 
-def test_added_for_one_registry_without_restarting_containerd(stack: Stack, fleet: Fleet, trusting: str) -> None:
-    apps = registry.registries(stack)[1]
+def test_added_for_one_registry_without_restarting_containerd(stack: Stack, fleet: DemoClusters, trusting: str) -> None:
+    apps = registry.registries_of(stack)[1]
     before = runs_of_containerd(fleet, trusting)
     configure(fleet, authorities(stack), **scoped(stack))
-    fleet.supervisor.apply(manifests.registry(apps.host), file="registry.yaml")
+    fleet.supervisor.apply(manifests.registry_manifest(apps.host), file="registry.yaml")
     updated(stack, trusting)
     assert runs_of_containerd(fleet, trusting) == before
     assert not any(apps.ca_name in listing for listing in files_of_ours(fleet, trusting).values())
 
 
-def runs_of_containerd(fleet: Fleet, cluster: str) -> dict[str, str]:
+def runs_of_containerd(fleet: DemoClusters, cluster: str) -> dict[str, str]:
     command = "systemctl show -p InvocationID --value containerd"
     return {name_of(one): on_node(fleet, cluster, one, command) for one in fleet.machines(cluster)}
 
 
-def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: Fleet, trusting: str) -> None:
-    corp, apps = registry.registries(stack)
+def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: DemoClusters, trusting: str) -> None:
+    corp, apps = registry.registries_of(stack)
     kubectl = fleet.workload(trusting)
-    counter = manifests.deployment("counter", corp.image, credentials="counter")
+    counter = manifests.deployment_manifest("counter", corp.image, credentials="counter")
     counter["spec"]["replicas"] = 3
-    counter["spec"]["template"]["spec"]["containers"][0]["command"] = ["/bin/busybox", "sh", "-c", COUNT]
+    counter["spec"]["template"]["spec"]["containers"][0]["command"] = ["/bin/busybox", "sh", "-c", COUNTING_SCRIPT]
     budget = {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -140,18 +142,18 @@ def test_added_in_place_without_stopping_a_pod(stack: Stack, fleet: Fleet, trust
     assert running_containers(fleet, trusting) == before
     assert condition(trust_status(fleet, trusting), "Proven")["status"] == "True"
     secret = manifests.pull_secret("cart", apps.host, apps.username, apps.password())
-    kubectl.apply(secret, manifests.deployment("cart", apps.image, credentials="cart"), file="cart.yaml")
+    kubectl.apply(secret, manifests.deployment_manifest("cart", apps.image, credentials="cart"), file="cart.yaml")
     wait_running(fleet.story, kubectl, "cart")
     kubectl.run("delete", "deployment/counter", "poddisruptionbudget/counter")  # it would keep nodes from being drained
 
 
-def running_containers(fleet: Fleet, cluster: str) -> set[tuple[str, str, int]]:
+def running_containers(fleet: DemoClusters, cluster: str) -> set[tuple[str, str, int]]:
     pods = fleet.workload(cluster).get("pods", "-l", "app=counter")["items"]
     statuses = [(pod, status) for pod in pods for status in pod["status"]["containerStatuses"]]
     return {(pod["metadata"]["uid"], one["containerID"], one["restartCount"]) for pod, one in statuses}
 
 
-def held(fleet: Fleet, cluster: str, words: str) -> None:
+def held(fleet: DemoClusters, cluster: str, words: str) -> None:
     """The change is shown, and starts nothing by itself."""
 
     def probe() -> tuple[bool, str]:
@@ -162,9 +164,9 @@ def held(fleet: Fleet, cluster: str, words: str) -> None:
 
 
 def test_a_wrong_ca_stops_at_the_first_node_and_the_right_one_goes_on(
-    stack: Stack, fleet: Fleet, trusting: str
+    stack: Stack, fleet: DemoClusters, trusting: str
 ) -> None:
-    apps = registry.registries(stack)[1]
+    apps = registry.registries_of(stack)[1]
     before, machines = files_of_ours(fleet, trusting), fleet.names(trusting)
     wrong = certificate(apps.ca_name, ec.generate_private_key(ec.SECP256R1()))
     configure(fleet, authorities(stack) | {apps.ca_name: wrong})
@@ -186,7 +188,7 @@ def test_a_wrong_ca_stops_at_the_first_node_and_the_right_one_goes_on(
     assert fleet.names(trusting) == machines
 
 
-def test_what_somebody_writes_in_the_boot_set_is_undone_and_told(fleet: Fleet, trusting: str) -> None:
+def test_what_somebody_writes_in_the_boot_set_is_undone_and_told(fleet: DemoClusters, trusting: str) -> None:
     name = f"{trusting}-trust"
     before = fleet.supervisor.get("secret", name)["data"]
     fleet.supervisor.run("patch", "secret", name, "-p", json.dumps({"data": {"bundle.pem": "bm90aGluZw=="}}))
@@ -207,9 +209,9 @@ def test_what_somebody_writes_in_the_boot_set_is_undone_and_told(fleet: Fleet, t
 
 
 def test_undo_brings_back_what_was_there_before_and_an_update_ends_that(
-    stack: Stack, fleet: Fleet, trusting: str
+    stack: Stack, fleet: DemoClusters, trusting: str
 ) -> None:
-    apps = registry.registries(stack)[1]
+    apps = registry.registries_of(stack)[1]
     extra = {"extra": certificate("extra", ec.generate_private_key(ec.SECP256R1()))}
     before = files_of_ours(fleet, trusting)
     configure(fleet, authorities(stack) | extra)
@@ -228,7 +230,7 @@ def test_undo_brings_back_what_was_there_before_and_an_update_ends_that(
     assert apps.ca_name in str(files_of_ours(fleet, trusting))
 
 
-def test_another_update_takes_the_current_trust_along(stack: Stack, fleet: Fleet, trusting: str) -> None:
+def test_another_update_takes_the_current_trust_along(stack: Stack, fleet: DemoClusters, trusting: str) -> None:
     """Rule P4. Where this class has another size of machines, nothing but the object differs: none is replaced."""
     machines = fleet.names(trusting)
     extra = {"extra": certificate("extra", ec.generate_private_key(ec.SECP256R1()))}
@@ -245,7 +247,7 @@ def test_another_update_takes_the_current_trust_along(stack: Stack, fleet: Fleet
     assert fleet.names(trusting) == machines
 
 
-def test_the_own_list_of_a_cluster_is_taken_at_once(stack: Stack, fleet: Fleet, trusting: str) -> None:
+def test_the_own_list_of_a_cluster_is_taken_at_once(stack: Stack, fleet: DemoClusters, trusting: str) -> None:
     """Rule P5."""
     machines = fleet.names(trusting)
     own = authorities(stack) | {"own": certificate("own", ec.generate_private_key(ec.SECP256R1()))}
@@ -261,7 +263,7 @@ def test_the_own_list_of_a_cluster_is_taken_at_once(stack: Stack, fleet: Fleet, 
     updated(stack, trusting)
 
 
-def taken(fleet: Fleet, cluster: str, reason: str, names: set[str]) -> None:
+def taken(fleet: DemoClusters, cluster: str, reason: str, names: set[str]) -> None:
     """Wait until the cluster has a list of these entries in force, for that reason, proven by every node."""
 
     def probe() -> tuple[bool, str]:
@@ -275,11 +277,13 @@ def taken(fleet: Fleet, cluster: str, reason: str, names: set[str]) -> None:
 
 
 def test_a_node_that_is_off_keeps_nobody_waiting_and_is_brought_up_to_date_when_it_returns(
-    stack: Stack, fleet: Fleet, trusting: str
+    stack: Stack, fleet: DemoClusters, trusting: str
 ) -> None:
-    corp, apps = registry.registries(stack)
+    corp, apps = registry.registries_of(stack)
     machines, off = fleet.names(trusting), name_of(workers(fleet, trusting)[0])
-    fleet.supervisor.run("delete", "registries.trustplane.dev", manifests.registry(apps.host)["metadata"]["name"])
+    fleet.supervisor.run(
+        "delete", "registries.trustplane.dev", manifests.registry_manifest(apps.host)["metadata"]["name"]
+    )
     local(stack, "kill", off)
     states(fleet, trusting, {off: "Unreachable"}, proven=NODES - 1)
     configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
@@ -291,7 +295,7 @@ def test_a_node_that_is_off_keeps_nobody_waiting_and_is_brought_up_to_date_when_
     assert not any(apps.ca_name in listing for listing in files_of_ours(fleet, trusting).values())
 
 
-def states(fleet: Fleet, cluster: str, wanted: dict[str, str], *, proven: int, without: str = "") -> None:
+def states(fleet: DemoClusters, cluster: str, wanted: dict[str, str], *, proven: int, without: str = "") -> None:
     """Wait until so many nodes have proven the set in force, and the others are in these states."""
 
     def probe() -> tuple[bool, str]:
@@ -305,7 +309,7 @@ def states(fleet: Fleet, cluster: str, wanted: dict[str, str], *, proven: int, w
     fleet.story.until(f"{proven} nodes are proven, the others {wanted}", probe, seconds=300)
 
 
-def test_150_cas_of_rsa_4096(stack: Stack, fleet: Fleet, trusting: str) -> None:
+def test_150_cas_of_rsa_4096(stack: Stack, fleet: DemoClusters, trusting: str) -> None:
     key = rsa.generate_private_key(65537, 4096)
     many = {f"ca-{number:03}": certificate(f"CA {number:03}", key) for number in range(MANY - 2)}
     machines = fleet.names(trusting)
@@ -324,7 +328,7 @@ def test_150_cas_of_rsa_4096(stack: Stack, fleet: Fleet, trusting: str) -> None:
     assert len(running_parts(stack)) > 1
 
 
-def object_sizes(fleet: Fleet) -> dict[str, int]:
+def object_sizes(fleet: DemoClusters) -> dict[str, int]:
     """Return the size of the largest object of each kind that grows with the list."""
     kinds = ("tkgserviceconfiguration", "secrets", "clusters.cluster.x-k8s.io", "kubeadmconfigs", "clustertrusts")
     kinds += ("kubeadmconfigtemplates", "kubeadmcontrolplanes", "machines.cluster.x-k8s.io")

@@ -21,7 +21,7 @@ from e2e.clusters import (
 )
 from trustplane_local import registry, versions
 from trustplane_local.demo import manifests
-from trustplane_local.demo.fleet import Fleet, wait_running
+from trustplane_local.demo.fleet import DemoClusters, wait_running
 from trustplane_local.stack import Stack
 
 Json = dict[str, Any]
@@ -33,12 +33,12 @@ TRUSTED = "cd /etc/ssl/certs && ls tkg-*.pem"
 
 
 @pytest.fixture(scope="module")
-def cluster(stack: Stack, fleet: Fleet) -> str:
+def cluster(stack: Stack, fleet: DemoClusters) -> str:
     """A cluster whose pool has what versions of Cluster API differ in; it trusts one of two registries."""
-    corp, apps = registry.registries(stack)
-    fleet.supervisor.apply(manifests.registry(corp.host), file="registry.yaml")
+    corp, apps = registry.registries_of(stack)
+    fleet.supervisor.apply(manifests.registry_manifest(corp.host), file="registry.yaml")
     configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
-    body = manifests.cluster(NAME, release(fleet), workers=WORKERS)
+    body = manifests.cluster_manifest(NAME, release(fleet), workers=WORKERS)
     body["spec"]["topology"]["nodePools"][0] |= {"labels": LABEL, "taints": [TAINT], "nodeDrainTimeout": "5m"}
     fleet.supervisor.apply(body, file="cluster.yaml")
     fleet.wait_ready(NAME)
@@ -47,14 +47,14 @@ def cluster(stack: Stack, fleet: Fleet) -> str:
     return NAME
 
 
-def trusted(fleet: Fleet) -> str:
+def trusted(fleet: DemoClusters) -> str:
     """Return the names of our files; every machine must have the same."""
     (found,) = {on_node(fleet, NAME, one, TRUSTED) for one in fleet.machines(NAME)}
     return found
 
 
-def test_a_cluster_of_these_versions_boots_with_trust(stack: Stack, fleet: Fleet, cluster: str) -> None:
-    corp = registry.registries(stack)[0]
+def test_a_cluster_of_these_versions_boots_with_trust(stack: Stack, fleet: DemoClusters, cluster: str) -> None:
+    corp = registry.registries_of(stack)[0]
     wanted = versions.choose_versions(stack.versions)
     for node in fleet.workload(cluster).get("nodes")["items"]:
         runs = node["status"]["nodeInfo"]
@@ -67,7 +67,7 @@ def test_a_cluster_of_these_versions_boots_with_trust(stack: Stack, fleet: Fleet
     fleet.wait_proven(cluster)
 
 
-def test_labels_and_taints_of_a_pool_reach_its_nodes(fleet: Fleet, cluster: str) -> None:
+def test_labels_and_taints_of_a_pool_reach_its_nodes(fleet: DemoClusters, cluster: str) -> None:
     names = {name_of(one) for one in workers(fleet, cluster)}
 
     def probe() -> tuple[bool, str]:
@@ -79,23 +79,25 @@ def test_labels_and_taints_of_a_pool_reach_its_nodes(fleet: Fleet, cluster: str)
     fleet.story.until("labels and taints are on the workers", probe, seconds=60)
 
 
-def test_a_ca_is_added_in_place_and_proven_by_every_node(stack: Stack, fleet: Fleet, cluster: str) -> None:
-    apps, machines = registry.registries(stack)[1], fleet.names(cluster)
-    fleet.supervisor.apply(manifests.registry(apps.host), file="registry.yaml")
+def test_a_ca_is_added_in_place_and_proven_by_every_node(stack: Stack, fleet: DemoClusters, cluster: str) -> None:
+    apps, machines = registry.registries_of(stack)[1], fleet.names(cluster)
+    fleet.supervisor.apply(manifests.registry_manifest(apps.host), file="registry.yaml")
     configure(fleet, authorities(stack))
     assert "Proven" in update(stack, cluster)
     assert fleet.names(cluster) == machines
     assert trusted(fleet).split() == [f"tkg-{name}.pem" for name in sorted(authorities(stack))]
     secret = manifests.pull_secret("cart", apps.host, apps.username, apps.password())
     kubectl = fleet.workload(cluster)
-    kubectl.apply(secret, manifests.deployment("cart", apps.image, credentials="cart"), file="cart.yaml")
+    kubectl.apply(secret, manifests.deployment_manifest("cart", apps.image, credentials="cart"), file="cart.yaml")
     wait_running(fleet.story, kubectl, "cart")
 
 
-def test_the_strategy_replace_makes_every_worker_anew(stack: Stack, fleet: Fleet, cluster: str) -> None:
-    corp, apps = registry.registries(stack)
+def test_the_strategy_replace_makes_every_worker_anew(stack: Stack, fleet: DemoClusters, cluster: str) -> None:
+    corp, apps = registry.registries_of(stack)
     before = {name_of(one) for one in workers(fleet, cluster)}
-    fleet.supervisor.run("delete", "registries.trustplane.dev", manifests.registry(apps.host)["metadata"]["name"])
+    fleet.supervisor.run(
+        "delete", "registries.trustplane.dev", manifests.registry_manifest(apps.host)["metadata"]["name"]
+    )
     fleet.supervisor.run("annotate", "tkc", cluster, "trustplane.dev/update-strategy=Replace")
     configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
     assert "Proven" in update(stack, cluster)
@@ -104,7 +106,7 @@ def test_the_strategy_replace_makes_every_worker_anew(stack: Stack, fleet: Fleet
     assert trusted(fleet).split() == [f"tkg-{corp.ca_name}.pem"]
 
 
-def test_what_is_reported_is_good(stack: Stack, fleet: Fleet, cluster: str) -> None:
+def test_what_is_reported_is_good(stack: Stack, fleet: DemoClusters, cluster: str) -> None:
     done = trustplane(stack, "status", cluster)
     assert done.returncode == 0, done.stdout + done.stderr
     fleet.wait_ready(cluster)

@@ -30,13 +30,13 @@ from tests.apiserver.controllers.test_processes import served, trustplane  # noq
 from trustplane.api.configuration import TrustedCA
 from trustplane.clusterapi import bootstrap
 from trustplane.nodes import ssh
-from trustplane.nodes.ssh import Output
+from trustplane.nodes.ssh import CommandOutput
 from trustplane.trust import bundle, entries
 from trustplane.trust.entries import TrustSet
 from trustplane_local import image, toolchain, versions
 from trustplane_local.image import store
-from trustplane_local.podman import Container, Mount, Podman, environment
-from trustplane_local.stack import LABEL, Stack
+from trustplane_local.podman import DesiredContainer, Mount, Podman, podman_environment
+from trustplane_local.stack import STACK_LABEL, Stack
 
 NAME = "node"
 INDEX = 10
@@ -123,7 +123,7 @@ class Node:
         done = subprocess.run(
             ["podman", "exec", "-i", NAME, "sh", "-s"],
             input=script,
-            env=environment(self.stack.folder / "podman", os.environ),
+            env=podman_environment(self.stack.folder / "podman", os.environ),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -158,14 +158,14 @@ class Node:
 class Shell:
     """An SSH connection whose commands have a standard input."""
 
-    def __init__(self, node: ssh.Node) -> None:
+    def __init__(self, node: ssh.NodeConnection) -> None:
         self.address = node.address
         self.host_key = node.host_key
         self._connection = node._connection
 
-    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
+    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> CommandOutput:
         done = await self._connection.run(command, input=stdin, timeout=timeout, check=False)
-        return Output(str(done.stdout), str(done.stderr), -1 if done.returncode is None else done.returncode)
+        return CommandOutput(str(done.stdout), str(done.stderr), -1 if done.returncode is None else done.returncode)
 
 
 @pytest.fixture(scope="session")
@@ -203,7 +203,7 @@ def _image() -> tuple[Path, Path]:
     if folder := os.environ.get("TRUSTPLANE_TEST_IMAGE"):
         return Path(folder) / "rootfs", Path(folder) / "images"
     cache = toolchain.default_cache()
-    built = image.build(cache, toolchain.build(cache, _quiet, versions.choose_versions()), _quiet)
+    built = image.build_image(cache, toolchain.build_toolchain(cache, _quiet, versions.choose_versions()), _quiet)
     return built.rootfs, built.images
 
 
@@ -217,8 +217,8 @@ def _start(stack: Stack, podman: Podman) -> Node:
     pems = {name: one.certificate() for name, one in authorities.items()}
     text = bundle.render(set_of(boot=pems["boot"]), bundle.EVERYTHING)
     user_data = _USER_DATA.format(
-        files=f"{_file(bootstrap.BUNDLE_FILE, text)}{_file(bootstrap.UNPACK_FILE, bootstrap.SCRIPT)}",
-        command=bootstrap.COMMAND,
+        files=f"{_file(bootstrap.BUNDLE_FILE, text)}{_file(bootstrap.UNPACK_FILE, bootstrap.UNPACK_SCRIPT)}",
+        command=bootstrap.UNPACK_COMMAND,
         key=key.export_public_key().decode().strip(),
     )
     seed = stack.folder / "seed"
@@ -229,7 +229,7 @@ def _start(stack: Stack, podman: Podman) -> Node:
         certificate, server_key = authorities[name].issue(f"{name}.test")
         (stack.folder / f"{name}.crt").write_text(certificate)
         (stack.folder / f"{name}.key").write_text(server_key)
-    store.link(stack.images, stack.folder / "containerd")
+    store.link_store(stack.images, stack.folder / "containerd")
     asyncio.run(podman.run(_container(stack)))
     made = Node(stack, stack.address(INDEX), key.export_private_key().decode(), text, pems)
     made.until("test -e /run/bootstrapped && systemctl is-active containerd ssh")
@@ -248,12 +248,12 @@ def _file(path: str, content: str) -> str:
     return f"-   path: {path}\n    owner: root:root\n    permissions: '0644'\n    content: |\n{indented}"
 
 
-def _container(stack: Stack) -> Container:
-    return Container(
+def _container(stack: Stack) -> DesiredContainer:
+    return DesiredContainer(
         name=NAME,
         command=("/sbin/init",),
         address=stack.address(INDEX),
-        labels={LABEL: stack.id},
+        labels={STACK_LABEL: stack.id},
         mounts=(
             Mount(stack.folder / "seed", "/var/lib/cloud/seed/nocloud"),
             Mount(stack.folder / "containerd", "/var/lib/containerd", writable=True),
@@ -313,6 +313,6 @@ def fresh(node: Node) -> None:
         mkdir /etc/trustplane
         mv /root/{Path(bootstrap.UNPACK_FILE).name} /root/{Path(bootstrap.BUNDLE_FILE).name} /etc/trustplane
         systemctl reset-failed containerd
-        {bootstrap.COMMAND}
+        {bootstrap.UNPACK_COMMAND}
         tail -n 1 {bootstrap.BOOTED_FILE} | grep -qx complete
     """)

@@ -14,7 +14,7 @@ from trustplane.api.clustertrust import AppliedTrust, Hindrance
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.keys import Key
 from trustplane.api.meta import Json
-from trustplane.clusterapi.machine_facts import facts
+from trustplane.clusterapi.machine_facts import node_facts
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTERS, MACHINES, NODES, SECRETS
 from trustplane.nodes.hostkey import REPORTED
@@ -41,7 +41,7 @@ class Writer(NodeWriter):
     async def idle(self, cluster: Key) -> None:
         """Wait until nothing of a cluster is being written."""
         async with asyncio.timeout(90):
-            while self.writing(cluster):
+            while self.machines_writing(cluster):
                 self._done.clear()
                 await self._done.wait()
 
@@ -124,14 +124,14 @@ class Machines:
         trust = entries.read(listed).trust.scoped(hosts or {})
         body = {"metadata": {"annotations": {TRUST_DIGEST: trust.digest}}}
         cluster = await self.client.patch(CLUSTERS, CLUSTER, self.namespace, body)
-        await trust_secrets.ensure(self.client, cluster, trust)
+        await trust_secrets.ensure_set_secret(self.client, cluster, trust)
         return trust
 
     async def begin(self, writer: Writer, name: str, trust: TrustSet) -> None:
         """Begin to write a set on a machine."""
         machine = await self.client.get(MACHINES, name, self.namespace)
         sets = Sets(digest=trust.digest, in_force=trust, desired=trust, source="Service")
-        writer.begin(self.key, machine, facts(machine), sets)
+        writer.start(self.key, machine, node_facts(machine), sets)
 
     async def write(self, writer: Writer, name: str, trust: TrustSet) -> None:
         """Write a set on a machine, or fail to."""

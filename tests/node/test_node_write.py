@@ -13,7 +13,7 @@ from trustplane.api.clustertrust import IN_PLACE
 from trustplane.kube import reach
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import MACHINES
-from trustplane.nodes.hostkey import pinned
+from trustplane.nodes.hostkey import pinned_key
 
 UNTRUSTED = "x509: certificate signed by unknown authority"
 NOT_FOUND = "not found"
@@ -64,7 +64,7 @@ async def test_a_set_is_written_and_loaded_and_recorded(
         assert applied is not None
         assert (applied.digest, applied.method, applied.restarted) == (trust.digest, IN_PLACE, True)
         machine = await machines.client.get(MACHINES, "w-0", machines.namespace)
-        assert pinned(machine).startswith("ssh-")
+        assert pinned_key(machine).startswith("ssh-")
 
         run = node.invocation()
         await machines.write(writer, "w-0", trust)  # it has that already
@@ -114,13 +114,13 @@ async def test_a_node_that_is_off_is_told_and_written_when_it_is_back(machines: 
         assert hindrance is not None
         assert (hindrance.is_unreachable, hindrance.digest) == (True, trust.digest)
         assert f"Cannot open SSH to node {away} port 22" in hindrance.message
-        assert "w-0" in writer.resting(machines.key)
+        assert "w-0" in writer.machines_backing_off(machines.key)
 
         await machines.move("w-0", node.address)
         await machines.write(writer, "w-0", trust)
         assert await machines.applied("w-0") is not None
         assert await machines.hindrance("w-0") is None
-        assert writer.resting(machines.key) == frozenset()
+        assert writer.machines_backing_off(machines.key) == frozenset()
 
 
 async def test_another_host_key_is_refused_and_nothing_is_sent(machines: Machines, node: Any) -> None:

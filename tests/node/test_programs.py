@@ -32,7 +32,7 @@ CONTENT = {
 def check(root: Path) -> list[str]:
     needs = {name: file for file in SCRIPTS for name in shell.in_file(ROOT / file)} | COMMANDS | CONTENT
     needs = {name: reason for name, reason in needs.items() if name not in rootfs.PROGRAMS and name not in MADE}
-    return missing(needs, Machine(owners(root, list(needs)), required(root)), rootfs.PACKAGES)
+    return missing(needs, Machine(owners(root, list(needs)), required(root)), rootfs.IMAGE_PACKAGES)
 
 
 def test_what_runs_on_a_node_is_installed_there(node: Any) -> None:

@@ -9,10 +9,10 @@ import pytest
 from tests.node.conftest import PORTS
 
 from trustplane.api.clustertrust import ACCEPTED, PROVEN, UNCLEAR, Inspection, RecordedProof
-from trustplane.clusterapi.node_state import NodeFacts, Standing, standing
+from trustplane.clusterapi.node_state import NodeFacts, NodeState, node_state
 from trustplane.nodes import registries, registry_report
-from trustplane.proof.result import proof_result
-from trustplane.proof.verdict import NotTrusted, Trusted, Unclear, Verdict, verdict
+from trustplane.proof.result import record_verdict
+from trustplane.proof.verdict import NotTrusted, ProofVerdict, Trusted, Unclear, parse_verdict
 
 ONE = f"one.test:{PORTS['one']}"
 TWO = f"two.test:{PORTS['two']}"
@@ -46,20 +46,20 @@ def words_of(node: Any, registry: str) -> str:
     return f'failed to pull and unpack image "{image}": {words}'
 
 
-async def stand(node: Any, shell: Any, registry: str = ONE) -> tuple[Verdict, Standing]:
+async def stand(node: Any, shell: Any, registry: str = ONE) -> tuple[ProofVerdict, NodeState]:
     """Return what the words say, and where the node stands by them and by its configuration."""
-    said = verdict(words_of(node, registry), registry)
+    said = parse_verdict(words_of(node, registry), registry)
     now = datetime.now(UTC)
-    reached = registries.access(await registry_report.read(shell, {registry}), registry)
+    reached = registries.assess_access(await registry_report.read_registry_report(shell, {registry}), registry)
     facts = NodeFacts(
         machine="m",
         node="n",
         created=now - timedelta(days=1),
         digest="d" * 64,
-        proof=RecordedProof(digest="d" * 64, at=now, results=[proof_result(registry, said)]),
+        proof=RecordedProof(digest="d" * 64, at=now, results=[record_verdict(registry, said)]),
         inspection=Inspection(digest="d" * 64, at=now, registries=[reached], registries_at=now),
     )
-    return said, standing(facts, "d" * 64, {registry})
+    return said, node_state(facts, "d" * 64, {registry})
 
 
 def configure(node: Any, text: str, registry: str = ONE) -> None:
@@ -174,6 +174,6 @@ async def test_a_hostile_file_is_not_believed(node: Any, shell: Any) -> None:
     node.sh(f"head -c 100000 /dev/zero | tr '\\0' '#' >{CERTS_D}/{ONE}/hosts.toml")
     assert (await stand(node, shell))[1].state == ACCEPTED
     node.sh("systemctl stop containerd")
-    report = await registry_report.read(shell, {ONE, TWO})
+    report = await registry_report.read_registry_report(shell, {ONE, TWO})
     node.sh("systemctl start containerd")
-    assert [registries.access(report, host).verification for host in (ONE, TWO)] == ["Unreadable", "Unreadable"]
+    assert [registries.assess_access(report, host).verification for host in (ONE, TWO)] == ["Unreadable", "Unreadable"]

@@ -111,7 +111,7 @@ async def test_drift_is_named_and_repaired(node: Any, shell: Any, deed: str, see
     await trust.apply(shell, desired)
     node.sh(f"sleep 1.1; {deed.format(path=path)}")  # times of files are in whole seconds
 
-    found = plan.drift(desired, await trust.read(shell))
+    found = plan.find_drift(desired, await trust.read(shell))
     names = ("edited", "removed", "replaced", "foreign")
     assert {name: getattr(found, name) for name in names} == {
         name: tuple(one.format(path=path) for one in getattr(seen, name)) for name in names
@@ -119,7 +119,7 @@ async def test_drift_is_named_and_repaired(node: Any, shell: Any, deed: str, see
     assert found.is_stale == seen.is_stale
 
     await trust.apply(shell, desired)
-    repaired = plan.drift(desired, await trust.read(shell))
+    repaired = plan.find_drift(desired, await trust.read(shell))
     assert repaired == plan.Drift(foreign=found.foreign)
     assert NOT_FOUND in node.pull("one")
 
@@ -199,7 +199,7 @@ async def test_killed_at_any_step_a_registry_is_trusted_all_the_time(
         assert NOT_FOUND in node.pull("one"), f"step {step}"
         monkeypatch.setattr(trust, "_SCRIPT", whole)
         result = await trust.apply(shell, sets[step % 2])
-        assert plan.drift(sets[step % 2], result.state).is_current, f"step {step}"
+        assert plan.find_drift(sets[step % 2], result.state).is_current, f"step {step}"
     assert NOT_FOUND in node.pull("one")
     assert step > 20
     assert (node.invocation(), foreign()) == (run, before)
@@ -263,7 +263,7 @@ async def test_killed_at_any_step_the_next_attempt_ends_the_same(
 
         monkeypatch.setattr(trust, "_SCRIPT", whole)
         result = await trust.apply(shell, sets[come])
-        assert plan.drift(sets[come], result.state).is_current, f"step {step}"
+        assert plan.find_drift(sets[come], result.state).is_current, f"step {step}"
         assert (UNTRUSTED if come == "boot" else NOT_FOUND) in node.pull("two"), f"step {step}"
         files, linked = listing(node), sorted(f"tkg-{name}.pem" for name in ("one", come))
         assert files.split() == sorted([*linked, "tkg-theirs.pem"]) + linked, f"step {step}"
@@ -281,7 +281,7 @@ async def test_150_cas_of_the_size_of_rsa_4096_go_in_two_round_trips(
     result = await trust.apply(shell, desired)
     assert len(result.written) == 151
     assert NOT_FOUND in node.pull("one")
-    assert plan.drift(desired, result.state).is_current
+    assert plan.find_drift(desired, result.state).is_current
     assert len(result.state.links) == 151
 
     removed = await trust.apply(shell, {})

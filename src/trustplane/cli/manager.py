@@ -9,7 +9,7 @@ import structlog
 from trustplane.api.configuration import SYSTEM_NAMESPACE
 from trustplane.cli.options import kubeconfig_of
 from trustplane.cli.service import run
-from trustplane.controllers.manager import add_controllers, ensure_namespace
+from trustplane.controllers.manager import add_controllers, ensure_manager_namespace
 from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.lease import Lease
@@ -50,7 +50,7 @@ async def manage(client: Client, stop: asyncio.Event, *, namespace: str, health:
     Raises:
         TransientError: the lease was lost.
     """
-    await ensure_namespace(client, namespace)
+    await ensure_manager_namespace(client, namespace)
     manager = Manager(client, lease=Lease(client, LEASE, namespace), health=health)
     add_controllers(manager, client, namespace=namespace)
     _log.info("started", server=client.server, namespace=namespace)

@@ -122,9 +122,9 @@ async def _check(client: Client, key: Key, *, allow_removal: bool) -> str:
 async def _read(client: Client, cluster: Cluster, digest: str) -> TrustSet:
     if digest == EMPTY.digest:
         return EMPTY
-    name = secret.name_of(cluster.metadata.name, digest)
+    name = secret.set_secret_name(cluster.metadata.name, digest)
     stored = await client.find(SECRETS, name, cluster.metadata.namespace)
-    trust = secret.read_set(stored, digest) if stored else None
+    trust = secret.parse_set_of_digest(stored, digest) if stored else None
     if trust is None:
         raise UserError(
             f"Secret {name} with an earlier trust set cannot be read",

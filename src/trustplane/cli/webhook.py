@@ -13,7 +13,7 @@ from trustplane.kube.health import serve_health
 from trustplane.webhooks import tls
 from trustplane.webhooks.admission import Admission
 from trustplane.webhooks.application import create_application
-from trustplane.webhooks.serve import listen, serve
+from trustplane.webhooks.serve import open_listener, serve_application
 
 _log = structlog.get_logger(__name__)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -45,11 +45,11 @@ def command(
     run, since they keep no state and write nothing. SIGTERM and SIGINT end it after the requests in flight.
     """
     health = (health_host, health_port) if health_port else None
-    context, listener = tls.server_context(tls_cert, tls_key), listen(host, port)
+    context, listener = tls.server_context(tls_cert, tls_key), open_listener(host, port)
 
     async def service(stop: asyncio.Event) -> None:
         _log.info("serving the webhook", host=host, port=listener.getsockname()[1])
         async with Client.open(kubeconfig) as client, serve_health(health, list):
-            await serve(create_application([Admission(client).route()]), listener, context, stop)
+            await serve_application(create_application([Admission(client).route()]), listener, context, stop)
 
     run(service)

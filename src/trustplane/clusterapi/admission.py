@@ -18,24 +18,24 @@ from trustplane.clusterapi import topology_trust
 from trustplane.trust.admission import judge
 from trustplane.trust.policy import APPEND
 
-CLUSTER = "Cluster"
-CONFIGURATION = "TkgServiceConfiguration"
+CLUSTER_KIND = "Cluster"
+CONFIGURATION_KIND = "TkgServiceConfiguration"
 
 # Where the field `trust` is, by kind; the same in every version.
 TRUST_PATHS: Mapping[str, tuple[str, ...]] = {
-    CONFIGURATION: ("spec", "trust"),
+    CONFIGURATION_KIND: ("spec", "trust"),
     cluster.KIND: ("spec", "settings", "network", "trust"),
 }
 _LIST = "additionalTrustedCAs"
 
 
-def needed_secrets(kind: str, after: Json, before: Json | None) -> set[str]:
+def object_secrets(kind: str, after: Json, before: Json | None) -> set[str]:
     """Return the names of the Secrets, in the object's namespace, without which it cannot be judged."""
-    return topology_trust.needed_secrets(after, before) if kind == CLUSTER else set()
+    return topology_trust.cluster_secrets(after, before) if kind == CLUSTER_KIND else set()
 
 
-def findings_of(
-    kind: str, after: Json, before: Json | None, secrets: topology_trust.Secrets, at: dt.datetime
+def object_findings(
+    kind: str, after: Json, before: Json | None, secrets: topology_trust.SecretData, at: dt.datetime
 ) -> list[Finding]:
     """Judge an object.
 
@@ -49,8 +49,8 @@ def findings_of(
         secrets: What is in the `needed_secrets`.
         at: The time for which certificates are judged.
     """
-    if kind == CLUSTER:
-        return topology_trust.findings_of(after, before, secrets, at)
+    if kind == CLUSTER_KIND:
+        return topology_trust.cluster_findings(after, before, secrets, at)
     if kind not in TRUST_PATHS:
         return []
     path = TRUST_PATHS[kind]

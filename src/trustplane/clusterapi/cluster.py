@@ -14,8 +14,8 @@ import msgspec
 from trustplane.api import clusterapi
 from trustplane.api.cluster import CIDRBlocks, NodePool, TanzuKubernetesCluster, Topology
 from trustplane.api.meta import Json
-from trustplane.clusterapi.duration import seconds
-from trustplane.clusterapi.owner import owner_reference
+from trustplane.clusterapi.duration import parse_duration
+from trustplane.clusterapi.owner import tkc_owner_reference
 from trustplane.trust.entries import SHORT
 
 CLASS_NAME = "tanzukubernetescluster"
@@ -23,10 +23,10 @@ CLASS_NAMESPACE = "trustplane-system"
 WORKER_CLASS = "node-pool"
 
 # The original's defaults.
-SERVICES = ("10.96.0.0/12",)
-PODS = ("192.168.0.0/16",)
-SERVICE_DOMAIN = "cluster.local"
-CONTROL_PLANE_REPLICAS = 1
+DEFAULT_SERVICE_BLOCKS = ("10.96.0.0/12",)
+DEFAULT_POD_BLOCKS = ("192.168.0.0/16",)
+DEFAULT_SERVICE_DOMAIN = "cluster.local"
+DEFAULT_CONTROL_PLANE_REPLICAS = 1
 
 # Changes with the meaning of the digests, so that a new release of Trustplane updates no cluster by itself.
 _DIGESTS_FORMAT = "1"
@@ -58,7 +58,7 @@ def desired_cluster(
             "namespace": tkc.metadata.namespace,
             **({"labels": tkc.metadata.labels} if tkc.metadata.labels else {}),
             "annotations": dict(annotations),
-            "ownerReferences": [owner_reference(tkc)],
+            "ownerReferences": [tkc_owner_reference(tkc)],
         },
         "spec": {
             "clusterNetwork": _network(tkc),
@@ -66,7 +66,7 @@ def desired_cluster(
                 "classRef": {"name": CLASS_NAME, "namespace": CLASS_NAMESPACE},
                 "version": kubernetes_version,
                 "controlPlane": {
-                    "replicas": control_plane.replicas or CONTROL_PLANE_REPLICAS,
+                    "replicas": control_plane.replicas or DEFAULT_CONTROL_PLANE_REPLICAS,
                     **_deletion(control_plane, default_drain_timeout),
                 },
                 **_workers(tkc, default_drain_timeout),
@@ -79,9 +79,9 @@ def desired_cluster(
 def _network(tkc: TanzuKubernetesCluster) -> Json:
     network = tkc.spec.network
     return {
-        "services": {"cidrBlocks": _blocks(network.services, SERVICES)},
-        "pods": {"cidrBlocks": _blocks(network.pods, PODS)},
-        "serviceDomain": network.service_domain or SERVICE_DOMAIN,
+        "services": {"cidrBlocks": _blocks(network.services, DEFAULT_SERVICE_BLOCKS)},
+        "pods": {"cidrBlocks": _blocks(network.pods, DEFAULT_POD_BLOCKS)},
+        "serviceDomain": network.service_domain or DEFAULT_SERVICE_DOMAIN,
     }
 
 
@@ -91,7 +91,7 @@ def _blocks(chosen: CIDRBlocks | None, default: tuple[str, ...]) -> list[str]:
 
 def _deletion(topology: Topology, default_drain_timeout: str) -> Json:
     """Cluster API, too, takes no limit to be 0 or left out."""
-    limit = seconds(topology.node_drain_timeout or default_drain_timeout)
+    limit = parse_duration(topology.node_drain_timeout or default_drain_timeout)
     return {"deletion": {"nodeDrainTimeoutSeconds": limit}} if limit else {}
 
 
@@ -136,7 +136,7 @@ def _variables(control_plane: Topology, ssh_public_key: str) -> list[Json]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def refused(tkc: TanzuKubernetesCluster, why: str) -> str:
+def refusal_message(tkc: TanzuKubernetesCluster, why: str) -> str:
     """Return what is to be known where Cluster API refuses the Cluster: it names a feature gate, and not where it is.
 
     Cluster API 1.11 has no field for taints, and calls it one that is not declared.

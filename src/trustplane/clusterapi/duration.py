@@ -11,7 +11,7 @@ _MAX_LENGTH = 64  # characters of a duration
 _MAX_SECONDS = 2**31 - 1  # Cluster API counts in int32
 
 
-def seconds(text: str) -> int:
+def parse_duration(text: str) -> int:
     """Return whole seconds, rounded up so that a limit never becomes none; 0 for an empty or unreadable text.
 
     The schema of our kinds refuses what cannot be read, so unreadable text is only met in objects of older schemas.

@@ -10,7 +10,7 @@ from trustplane.api.annotations import PAUSED, SKIP_REMEDIATION
 from trustplane.api.clusterapi import Machine, MachineHealthCheck
 
 
-def replaces(checks: Iterable[MachineHealthCheck], machine: Machine) -> bool:
+def is_replaced_by_health_check(checks: Iterable[MachineHealthCheck], machine: Machine) -> bool:
     """Tell whether a check would have the owner of a machine replace it.
 
     A check with a remediation template hands the machine to somebody else, who may reboot it; a machine without a

@@ -18,51 +18,51 @@ from trustplane.api.fields import field
 from trustplane.api.meta import Condition, Json
 from trustplane.certificates.finding import Finding, Severity
 
-VARIABLE: Final = "trust"
-TOPOLOGY: Final = "spec.topology"
-DEPLOYMENTS, POOLS = "machineDeployments", "machinePools"
+TRUST_VARIABLE: Final = "trust"
+TOPOLOGY_PATH: Final = "spec.topology"
+MACHINE_DEPLOYMENTS_FIELD, MACHINE_POOLS_FIELD = "machineDeployments", "machinePools"
 _SHOWN: Final = 5  # MachinePools in a message
 
-OVERRIDE: Final = Finding(
+TRUST_OVERRIDE: Final = Finding(
     code="trust-override",
     what="An override of variable trust has no effect: trust is for the whole cluster",
     why="All its machines boot with one set, and all its nodes are given the same",
     next_step="Take it out, and set trust in spec.topology.variables",
 )
-OVERRIDE_KEPT: Final = replace(OVERRIDE, severity=Severity.WARNING)
+STORED_TRUST_OVERRIDE: Final = replace(TRUST_OVERRIDE, severity=Severity.WARNING)
 
 
 def overrides(cluster: Json) -> Mapping[str, Any]:
     """Return the values by which the control plane or pools override variable `trust`, by their place."""
     return {
-        f"{place}.variables.overrides[{VARIABLE}]": one.get("value")
+        f"{place}.variables.overrides[{TRUST_VARIABLE}]": one.get("value")
         for place, group in _groups(cluster)
         for one in field(group, "variables", "overrides") or ()
-        if one.get("name") == VARIABLE
+        if one.get("name") == TRUST_VARIABLE
     }
 
 
 def _groups(cluster: Json) -> Iterator[tuple[str, Json]]:
-    yield f"{TOPOLOGY}.controlPlane", field(cluster, "spec", "topology", "controlPlane") or {}
-    for kind in (DEPLOYMENTS, POOLS):
+    yield f"{TOPOLOGY_PATH}.controlPlane", field(cluster, "spec", "topology", "controlPlane") or {}
+    for kind in (MACHINE_DEPLOYMENTS_FIELD, MACHINE_POOLS_FIELD):
         for pool in field(cluster, "spec", "topology", "workers", kind) or ():
-            yield f"{TOPOLOGY}.workers.{kind}[{pool.get('name')}]", pool
+            yield f"{TOPOLOGY_PATH}.workers.{kind}[{pool.get('name')}]", pool
 
 
-def findings_of(after: Json, before: Json | None) -> list[Finding]:
+def exclusion_findings(after: Json, before: Json | None) -> list[Finding]:
     """Judge a Cluster that is to be stored: an override that is there already must not stop other changes."""
     stored, written = overrides(before) if before else {}, overrides(after)
     found = [
-        (OVERRIDE_KEPT if place in stored and stored[place] == value else OVERRIDE).at(place)
+        (STORED_TRUST_OVERRIDE if place in stored and stored[place] == value else TRUST_OVERRIDE).at(place)
         for place, value in written.items()
     ]
     pools = _pools(after) if _takes_trust(after) else []
     if pools and (before is None or pools != _pools(before) or not _takes_trust(before)):
-        found.append(machine_pools(pools).at(f"{TOPOLOGY}.workers.{POOLS}"))
+        found.append(machine_pools_finding(pools).at(f"{TOPOLOGY_PATH}.workers.{MACHINE_POOLS_FIELD}"))
     return found
 
 
-def machine_pools(names: Sequence[str]) -> Finding:
+def machine_pools_finding(names: Sequence[str]) -> Finding:
     """Return the finding about MachinePools of a Cluster that takes trust."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return Finding(
@@ -77,19 +77,19 @@ def machine_pools(names: Sequence[str]) -> Finding:
 def _takes_trust(cluster: Json) -> bool:
     variables = field(cluster, "spec", "topology", "variables") or ()
     is_asked = TRUST_SECRET in (field(cluster, "metadata", "annotations") or {})
-    return is_asked or any(one.get("name") == VARIABLE for one in variables)
+    return is_asked or any(one.get("name") == TRUST_VARIABLE for one in variables)
 
 
 def _pools(cluster: Json) -> list[str]:
-    return [str(one.get("name")) for one in field(cluster, "spec", "topology", "workers", POOLS) or ()]
+    return [str(one.get("name")) for one in field(cluster, "spec", "topology", "workers", MACHINE_POOLS_FIELD) or ()]
 
 
-def condition(cluster: Cluster) -> Condition | None:
+def exclusion_condition(cluster: Cluster) -> Condition | None:
     """Return what a Cluster whose trust is watched has that takes no part in it; None where there is nothing."""
     body = {"spec": {"topology": msgspec.to_builtins(cluster.spec.topology)}}
     pools = _pools(body)
-    found = [OVERRIDE.at(place) for place in overrides(body)]
+    found = [TRUST_OVERRIDE.at(place) for place in overrides(body)]
     reason = OVERRIDES if found else MACHINE_POOLS
-    findings = [*found, *([machine_pools(pools)] if pools else [])]
+    findings = [*found, *([machine_pools_finding(pools)] if pools else [])]
     message = ". ".join(str(one) for one in findings)
     return Condition(type=WHOLE_CLUSTER, status=FALSE, reason=reason, message=message) if findings else None

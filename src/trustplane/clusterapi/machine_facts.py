@@ -23,12 +23,12 @@ _ADDRESS_TYPES: Final = ("InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 # As a MachineHealthCheck's nodeStartupTimeout where it names none.
-JOIN_TIME: Final = timedelta(minutes=10)
+NODE_STARTUP_TIMEOUT: Final = timedelta(minutes=10)
 
 _WORDS: Final = 1024  # characters of what others say that are passed on
 
 
-def facts(machine: Machine, *, now: datetime | None = None) -> NodeFacts:
+def node_facts(machine: Machine, *, now: datetime | None = None) -> NodeFacts:
     """Return what is known of a node.
 
     Args:
@@ -51,11 +51,11 @@ def facts(machine: Machine, *, now: datetime | None = None) -> NodeFacts:
         changed=applied.at if applied else None,
         **(_of_applied(applied) if applied else {}),
         is_busy=_is_busy(machine),
-        hindrance=hindrance,
-        silence=silence(machine),
+        update_error=hindrance,
+        unreachable_reason=unreachable_reason(machine),
         proof=proof,
         inspection=inspection,
-        disbelieved=tuple(name for name, record in records.items() if annotations.get(name) and record is None),
+        ignored_annotations=tuple(name for name, record in records.items() if annotations.get(name) and record is None),
     )
 
 
@@ -81,13 +81,13 @@ def is_control_plane(machine: Machine) -> bool:
     return CONTROL_PLANE_LABEL in machine.metadata.labels
 
 
-def pool_of(machine: Machine) -> str:
+def pool_name(machine: Machine) -> str:
     """Return the name of a machine's MachineDeployment, or of its pool in a topology; empty where it has none."""
     labels = machine.metadata.labels
     return labels.get(DEPLOYMENT_NAME_LABEL) or labels.get(DEPLOYMENT_LABEL, "")
 
 
-def address_of(machine: Machine) -> str:
+def ssh_address(machine: Machine) -> str:
     """Return where a machine is reached.
 
     Raises:
@@ -105,7 +105,7 @@ def address_of(machine: Machine) -> str:
     )
 
 
-def silence(machine: Machine) -> str:
+def unreachable_reason(machine: Machine) -> str:
     """Return why a machine's kubelet is held to be out of reach; empty where it is not."""
     ready = _condition(machine, _NODE_READY)
     if ready is None or ready.status != UNKNOWN or not machine.status.node_ref.name:

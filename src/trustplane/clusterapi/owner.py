@@ -5,7 +5,7 @@ from trustplane.api.configuration import GROUP
 from trustplane.api.meta import Json
 
 
-def owner_reference(tkc: TanzuKubernetesCluster) -> Json:
+def tkc_owner_reference(tkc: TanzuKubernetesCluster) -> Json:
     """Return the entry of `metadata.ownerReferences` that points to the cluster as controller."""
     return {
         "apiVersion": f"{GROUP}/{VERSION}",

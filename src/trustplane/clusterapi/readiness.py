@@ -12,7 +12,7 @@ ERROR, WARNING, INFO = "Error", "Warning", "Info"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observed:
+class CapiObjects:
     """What there is of a cluster in Cluster API."""
 
     cluster: clusterapi.Cluster | None
@@ -20,28 +20,28 @@ class Observed:
     machine_deployments: Sequence[clusterapi.MachineDeployment]
 
 
-def true(type_: str, reason: str = "", message: str = "") -> ClusterCondition:
+def true_condition(type_: str, reason: str = "", message: str = "") -> ClusterCondition:
     """Return a condition that holds; its reason is its type where no other is given."""
     return ClusterCondition(type=type_, status=conditions.TRUE, reason=reason or type_, message=message)
 
 
-def false(type_: str, reason: str, message: str, *, severity: str = INFO) -> ClusterCondition:
+def false_condition(type_: str, reason: str, message: str, *, severity: str = INFO) -> ClusterCondition:
     """Return a condition that does not hold."""
     return ClusterCondition(type=type_, status=conditions.FALSE, reason=reason, message=message, severity=severity)
 
 
-def conditions_of(tkc: TanzuKubernetesCluster, observed: Observed) -> list[ClusterCondition]:
+def readiness_conditions(tkc: TanzuKubernetesCluster, observed: CapiObjects) -> list[ClusterCondition]:
     """Return ControlPlaneReady, NodePoolsReady and NodesHealthy."""
     return [_control_plane(observed.cluster), _node_pools(tkc, observed), _nodes(observed.cluster)]
 
 
-def holds(capi: clusterapi.Cluster, type_: str) -> bool:
+def is_condition_true(capi: clusterapi.Cluster, type_: str) -> bool:
     """Tell whether that condition of Cluster API is True."""
     found = condition(capi.status.conditions, type_)
     return found is not None and found.status == conditions.TRUE
 
 
-def message_of(capi: clusterapi.Cluster, type_: str) -> str:
+def condition_message(capi: clusterapi.Cluster, type_: str) -> str:
     """Return the message of that condition of Cluster API."""
     found = condition(capi.status.conditions, type_)
     return found.message if found else ""
@@ -50,7 +50,9 @@ def message_of(capi: clusterapi.Cluster, type_: str) -> str:
 def _control_plane(capi: clusterapi.Cluster | None) -> ClusterCondition:
     type_ = conditions.CONTROL_PLANE_READY
     if capi is None:
-        return false(type_, conditions.WAITING_FOR_CLUSTER_INFRASTRUCTURE, "The cluster has not been made yet")
+        return false_condition(
+            type_, conditions.WAITING_FOR_CLUSTER_INFRASTRUCTURE, "The cluster has not been made yet"
+        )
     steps = (
         (
             clusterapi.INFRASTRUCTURE_READY,
@@ -69,12 +71,14 @@ def _control_plane(capi: clusterapi.Cluster | None) -> ClusterCondition:
         ),
     )
     for one, reason, waiting in steps:
-        if not holds(capi, one):
-            return false(type_, reason, _joined(waiting, message_of(capi, one)))
+        if not is_condition_true(capi, one):
+            return false_condition(type_, reason, _joined(waiting, condition_message(capi, one)))
     missing = _missing(capi.status.control_plane)
     if missing:
-        return false(type_, conditions.WAITING_FOR_CONTROL_PLANE, f"Waiting for control planes to be ready: {missing}")
-    return true(type_)
+        return false_condition(
+            type_, conditions.WAITING_FOR_CONTROL_PLANE, f"Waiting for control planes to be ready: {missing}"
+        )
+    return true_condition(type_)
 
 
 def _joined(waiting: str, detail: str) -> str:
@@ -88,17 +92,17 @@ def _missing(counts: clusterapi.Replicas | None) -> str:
     return ""
 
 
-def _node_pools(tkc: TanzuKubernetesCluster, observed: Observed) -> ClusterCondition:
+def _node_pools(tkc: TanzuKubernetesCluster, observed: CapiObjects) -> ClusterCondition:
     """The first pool that is not ready, the worst reason first, explains all."""
     made = {one.metadata.labels.get(DEPLOYMENT_NAME_LABEL): one for one in observed.machine_deployments}
     found = [_pool(pool, made.get(pool.name)) for pool in tkc.spec.topology.node_pools]
     order = (conditions.NODE_POOLS_FAILED, conditions.NODE_POOLS_UPDATING, conditions.NODE_POOLS_UNKNOWN)
     wrong = sorted((one for one in found if one), key=lambda one: order.index(one[0]))
     if not wrong:
-        return true(conditions.NODE_POOLS_READY)
+        return true_condition(conditions.NODE_POOLS_READY)
     message = "; ".join(message for _, message in wrong)
     severity = ERROR if wrong[0][0] == conditions.NODE_POOLS_FAILED else INFO
-    return false(conditions.NODE_POOLS_READY, wrong[0][0], message, severity=severity)
+    return false_condition(conditions.NODE_POOLS_READY, wrong[0][0], message, severity=severity)
 
 
 def _pool(pool: NodePool, deployment: clusterapi.MachineDeployment | None) -> tuple[str, str] | None:
@@ -116,19 +120,19 @@ def _pool(pool: NodePool, deployment: clusterapi.MachineDeployment | None) -> tu
 
 def _nodes(capi: clusterapi.Cluster | None) -> ClusterCondition:
     halves = (clusterapi.CONTROL_PLANE_MACHINES_READY, clusterapi.WORKER_MACHINES_READY)
-    if capi is not None and all(holds(capi, half) for half in halves):
-        return true(conditions.NODES_HEALTHY)
-    details = [message_of(capi, half) for half in halves if not holds(capi, half)] if capi else []
+    if capi is not None and all(is_condition_true(capi, half) for half in halves):
+        return true_condition(conditions.NODES_HEALTHY)
+    details = [condition_message(capi, half) for half in halves if not is_condition_true(capi, half)] if capi else []
     message = _joined("Waiting for nodes to be healthy", "; ".join(one for one in details if one))
-    return false(conditions.NODES_HEALTHY, conditions.WAITING_FOR_NODES_HEALTHY, message)
+    return false_condition(conditions.NODES_HEALTHY, conditions.WAITING_FOR_NODES_HEALTHY, message)
 
 
-def is_rolled_out(observed: Observed) -> bool:
+def is_rolled_out(observed: CapiObjects) -> bool:
     """Tell whether every machine is as the Cluster asks for now."""
-    return not outstanding(observed)
+    return not outstanding_change(observed)
 
 
-def outstanding(observed: Observed) -> str:
+def outstanding_change(observed: CapiObjects) -> str:
     """Say what is waited for until every machine is as the Cluster asks for now; empty where nothing is.
 
     Each link of the chain Cluster, control plane or pool, machine must have seen the present generation of the one
@@ -164,7 +168,7 @@ def is_reconciled(capi: clusterapi.Cluster) -> bool:
     )
 
 
-def topology_failure(capi: clusterapi.Cluster | None) -> str:
+def topology_error(capi: clusterapi.Cluster | None) -> str:
     """Say why Cluster API could not write what the Cluster asks for; empty where it could, or is about to."""
     found = condition(capi.status.conditions, clusterapi.TOPOLOGY_RECONCILED) if capi else None
     failed = found is not None and found.status == conditions.FALSE and found.reason == clusterapi.RECONCILE_FAILED

@@ -15,25 +15,25 @@ from trustplane.api.meta import Condition, Json
 from trustplane.api.release import KIND, VERSION, TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
 
-BUILD = "trustplane.1"  # what follows the Kubernetes version: our revision of the node image
+BUILD_SUFFIX = "trustplane.1"  # what follows the Kubernetes version: our revision of the node image
 _SEPARATOR = re.compile(r"[.+-]")
 _SEMVER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(-[^+]*)?(?:\+(.*))?$")
 
-Order = tuple[int, int, int, bool, tuple[int, ...]]
+ReleaseOrder = tuple[int, int, int, bool, tuple[int, ...]]
 
 
-def object_of(kubernetes_version: str) -> Json:
+def release_body(kubernetes_version: str) -> Json:
     """Return the release of a Kubernetes version such as v1.36.3, for a server-side apply."""
-    version = f"{kubernetes_version}+{BUILD}"
+    version = f"{kubernetes_version}+{BUILD_SUFFIX}"
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
-        "metadata": {"name": name_of(version), "labels": dict.fromkeys(_prefixes(version), "")},
+        "metadata": {"name": release_name(version), "labels": dict.fromkeys(_prefixes(version), "")},
         "spec": {"version": version, "kubernetes": {"version": kubernetes_version}},
     }
 
 
-def name_of(version: str) -> str:
+def release_name(version: str) -> str:
     """Return the name of the release of that version: `+` is not allowed in names."""
     return version.replace("+", "---")
 
@@ -41,10 +41,10 @@ def name_of(version: str) -> str:
 def _prefixes(version: str) -> list[str]:
     """Every prefix that ends where a part of the version ends: v1, v1.36, ... v1.36.3---trustplane.1."""
     ends = [match.start() for match in _SEPARATOR.finditer(version)]
-    return [name_of(version[:end]) for end in (*ends, len(version))]
+    return [release_name(version[:end]) for end in (*ends, len(version))]
 
 
-def status_of(release: TanzuKubernetesRelease, *, now: datetime) -> Json:
+def release_status(release: TanzuKubernetesRelease, *, now: datetime) -> Json:
     """Return the status of a release whose node image was built, for a server-side apply."""
     reached = [
         Condition(type=one, status=conditions.TRUE, reason=one, observed_generation=release.metadata.generation)
@@ -61,7 +61,7 @@ def status_of(release: TanzuKubernetesRelease, *, now: datetime) -> Json:
     }
 
 
-def resolve(
+def resolve_release(
     tkc: TanzuKubernetesCluster, releases: Sequence[TanzuKubernetesRelease], *, running: str = ""
 ) -> TanzuKubernetesRelease | Finding:
     """Return the release that a cluster asks for, or what is wrong with its question.
@@ -94,15 +94,15 @@ def _hint(tkc: TanzuKubernetesCluster) -> str:
 def _newest(hint: str, releases: Sequence[TanzuKubernetesRelease], running: str) -> TanzuKubernetesRelease | None:
     fitting = [one for one in releases if _fits(one, hint)]
     same = [one for one in fitting if one.spec.kubernetes.version == running]
-    return max(same or fitting, key=order, default=None)
+    return max(same or fitting, key=release_order, default=None)
 
 
 def _fits(release: TanzuKubernetesRelease, hint: str) -> bool:
-    wanted = name_of(hint if hint.startswith("v") or not hint else f"v{hint}")
+    wanted = release_name(hint if hint.startswith("v") or not hint else f"v{hint}")
     return not wanted or wanted == release.metadata.name or wanted in _prefixes(release.spec.version)
 
 
-def order(release: TanzuKubernetesRelease) -> Order:
+def release_order(release: TanzuKubernetesRelease) -> ReleaseOrder:
     """Return a key that sorts releases from old to new; a pre-release comes before its release."""
     match = _SEMVER.match(release.spec.version)
     if not match:
@@ -112,19 +112,21 @@ def order(release: TanzuKubernetesRelease) -> Order:
     return int(major), int(minor), int(patch), candidate is None, revisions
 
 
-def newer(release: TanzuKubernetesRelease, releases: Sequence[TanzuKubernetesRelease]) -> list[str]:
+def available_updates(release: TanzuKubernetesRelease, releases: Sequence[TanzuKubernetesRelease]) -> list[str]:
     """Return the versions that a cluster of that release can be updated to, oldest first.
 
     Kubernetes' minor versions cannot be skipped.
     """
-    major, minor = order(release)[:2]
+    major, minor = release_order(release)[:2]
     allowed = ((major, minor), (major, minor + 1))
-    found = [one for one in releases if order(one) > order(release) and order(one)[:2] in allowed]
-    return [one.spec.version for one in sorted(found, key=order)]
+    found = [
+        one for one in releases if release_order(one) > release_order(release) and release_order(one)[:2] in allowed
+    ]
+    return [one.spec.version for one in sorted(found, key=release_order)]
 
 
 def _unknown(hint: str, releases: Sequence[TanzuKubernetesRelease]) -> Finding:
-    known = [one.metadata.name for one in sorted(releases, key=order)]
+    known = [one.metadata.name for one in sorted(releases, key=release_order)]
     return Finding(
         code="unknown-release",
         what=f"There is no release {hint}" if hint else "There is no release at all",

@@ -20,24 +20,24 @@ _NOTE = "trustplane.dev/note"
 _REVERTED = "Written by Trustplane: an edit is reverted and reported. Change the trust list instead"
 
 
-def name_of(cluster_name: str, digest: str) -> str:
+def set_secret_name(cluster_name: str, digest: str) -> str:
     """Return the name of the Secret of the set with that digest."""
-    return f"{boot_name(cluster_name)}-{digest[:SHORT]}"
+    return f"{boot_secret_name(cluster_name)}-{digest[:SHORT]}"
 
 
-def boot_name(cluster_name: str) -> str:
+def boot_secret_name(cluster_name: str) -> str:
     """Return the name of the Secret of the boot set, which bootstrap configurations name."""
     return f"{cluster_name}-trust"
 
 
-def desired_secret(cluster: clusterapi.Cluster, trust: TrustSet) -> Json:
+def set_secret(cluster: clusterapi.Cluster, trust: TrustSet) -> Json:
     """Return the Secret of a set, to be created where it is absent.
 
     It is never applied over an existing one: equal sets may differ in the order of certificates, and the API server
     refuses any change of an immutable Secret.
     """
-    name = name_of(cluster.metadata.name, trust.digest)
-    return {**_secret(cluster, name, annotations.TRUST_COMPONENT, content(trust)), "immutable": True}
+    name = set_secret_name(cluster.metadata.name, trust.digest)
+    return {**_secret(cluster, name, annotations.TRUST_COMPONENT, set_data(trust)), "immutable": True}
 
 
 def boot_secret(cluster: clusterapi.Cluster, text: str) -> Json:
@@ -48,7 +48,7 @@ def boot_secret(cluster: clusterapi.Cluster, text: str) -> Json:
         text: Of the set, see `trust.bundle`.
     """
     data = {bundle.KEY: base64.b64encode(text.encode()).decode()}
-    body = _secret(cluster, boot_name(cluster.metadata.name), annotations.BOOT_COMPONENT, data)
+    body = _secret(cluster, boot_secret_name(cluster.metadata.name), annotations.BOOT_COMPONENT, data)
     body["metadata"]["annotations"] = {_NOTE: _REVERTED}
     return body
 
@@ -64,14 +64,14 @@ def _secret(cluster: clusterapi.Cluster, name: str, component: str, data: dict[s
                 annotations.CLUSTER_LABEL: cluster.metadata.name,
                 annotations.COMPONENT_LABEL: component,
             },
-            "ownerReferences": [owner_reference(cluster)],
+            "ownerReferences": [cluster_owner_reference(cluster)],
         },
         "type": "Opaque",
         "data": data,
     }
 
 
-def owner_reference(cluster: clusterapi.Cluster) -> Json:
+def cluster_owner_reference(cluster: clusterapi.Cluster) -> Json:
     """Return the entry of `metadata.ownerReferences` that points to a Cluster."""
     return {
         "apiVersion": f"{clusterapi.GROUP}/{clusterapi.VERSION}",
@@ -81,20 +81,20 @@ def owner_reference(cluster: clusterapi.Cluster) -> Json:
     }
 
 
-def content(trust: TrustSet) -> dict[str, str]:
+def set_data(trust: TrustSet) -> dict[str, str]:
     """Return the data of a Secret that holds a set."""
-    values = {key(name): pem for name, pem in trust.pems().items()}
+    values = {entry_key(name): pem for name, pem in trust.pems().items()}
     if trust.hosts:
         values[_SCOPE] = scope.text(trust.hosts)
     return {one: base64.b64encode(value.encode()).decode() for one, value in values.items()}
 
 
-def key(name: str) -> str:
+def entry_key(name: str) -> str:
     """Return the key of an entry in the Secret."""
     return name + _SUFFIX
 
 
-def reading(secret: Secret) -> Reading:
+def parse_list_secret(secret: Secret) -> Reading:
     """Read the list that a Secret holds, with what is wrong with it: somebody else may have made it."""
     data = dict(secret.data)
     scoped = data.pop(_SCOPE, "")
@@ -106,20 +106,20 @@ def reading(secret: Secret) -> Reading:
     return scope.read(entries, annotations_, where="data")
 
 
-def read(secret: Secret) -> TrustSet | None:
+def parse_set_secret(secret: Secret) -> TrustSet | None:
     """Return the set that a Secret holds; None where somebody else made it and it holds no such set."""
-    found = reading(secret)
+    found = parse_list_secret(secret)
     return found.trust if found.ok else None
 
 
-def read_set(secret: Secret, digest: str) -> TrustSet | None:
+def parse_set_of_digest(secret: Secret, digest: str) -> TrustSet | None:
     """Return the set of that digest; None where the Secret holds another: a tenant may have replaced it.
 
     Args:
         secret: Which claims to hold it, by its name.
         digest: All of it, or its first `SHORT` digits at least, where nothing says more.
     """
-    trust = read(secret) if len(digest) >= SHORT else None
+    trust = parse_set_secret(secret) if len(digest) >= SHORT else None
     return trust if trust is not None and trust.digest.startswith(digest) else None
 
 
@@ -140,7 +140,7 @@ class BootSet:
     is_partial: bool = False
 
 
-def read_boot(secret: Secret) -> BootSet:
+def parse_boot_secret(secret: Secret) -> BootSet:
     """Read the Secret of a boot set, which anybody who may write Secrets of the namespace may have edited.
 
     Keys beside ours do not count: no machine reads them, and an apply leaves them to whoever owns them.
@@ -158,7 +158,7 @@ def read_boot(secret: Secret) -> BootSet:
     )
 
 
-def checked(boot: BootSet, trust: TrustSet | None, infrastructure_kind: str) -> BootSet:
+def verify_boot_set(boot: BootSet, trust: TrustSet | None, infrastructure_kind: str) -> BootSet:
     """Return a boot set with `is_intact` as the set in force tells: of a part, nothing else says whose entries it has.
 
     Args:
@@ -171,7 +171,7 @@ def checked(boot: BootSet, trust: TrustSet | None, infrastructure_kind: str) -> 
     return replace(boot, is_intact=boot.text == bundle.render(trust, bundle.budget_of(infrastructure_kind)))
 
 
-def unused(secrets: Iterable[Secret], cluster_name: str, digests: Iterable[str]) -> list[Secret]:
+def unneeded_sets(secrets: Iterable[Secret], cluster_name: str, digests: Iterable[str]) -> list[Secret]:
     """Return the Secrets of sets that nobody needs any more.
 
     Args:
@@ -179,7 +179,7 @@ def unused(secrets: Iterable[Secret], cluster_name: str, digests: Iterable[str])
         cluster_name: Its name.
         digests: Of sets that are needed: in force, in the boot set, proven last, on a node, or to go back to.
     """
-    needed = {name_of(cluster_name, one) for one in digests}
+    needed = {set_secret_name(cluster_name, one) for one in digests}
     sets = (
         one for one in secrets if one.metadata.labels.get(annotations.COMPONENT_LABEL) == annotations.TRUST_COMPONENT
     )

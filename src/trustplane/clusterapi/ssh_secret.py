@@ -6,19 +6,19 @@ from typing import Final
 
 from trustplane.errors import UserError
 
-PRIVATE_KEY: Final = "ssh-privatekey"  # the key that type kubernetes.io/ssh-auth asks for
-PUBLIC_KEY: Final = "ssh-publickey"
+PRIVATE_KEY_FIELD: Final = "ssh-privatekey"  # the key that type kubernetes.io/ssh-auth asks for
+PUBLIC_KEY_FIELD: Final = "ssh-publickey"
 
 # A longer one is an RSA key of more than 4,096 bits: arithmetic with it takes seconds, in which nothing else runs.
-MAX_LENGTH: Final = 4096  # characters of a private key
+MAX_PRIVATE_KEY_LENGTH: Final = 4096  # characters of a private key
 
 
-def name_of(cluster: str) -> str:
+def ssh_secret_name(cluster: str) -> str:
     """Return the name of a cluster's Secret."""
     return f"{cluster}-ssh"
 
 
-def private_key(data: Mapping[str, str], name: str) -> str:
+def parse_private_key(data: Mapping[str, str], name: str) -> str:
     """Return the private key in a cluster's Secret; empty where it has none.
 
     Args:
@@ -29,17 +29,19 @@ def private_key(data: Mapping[str, str], name: str) -> str:
         UserError: It is no text, or longer than any key that is used.
     """
     try:
-        key = base64.b64decode(data.get(PRIVATE_KEY, "")).decode()
+        key = base64.b64decode(data.get(PRIVATE_KEY_FIELD, "")).decode()
     except ValueError as error:  # of base64 or of the encoding
         raise _unreadable(name, "it is no text") from error
-    if len(key) > MAX_LENGTH:
-        raise _unreadable(name, f"it has {len(key)} characters; Ed25519, or RSA of 4,096 bits, has up to {MAX_LENGTH}")
+    if len(key) > MAX_PRIVATE_KEY_LENGTH:
+        raise _unreadable(
+            name, f"it has {len(key)} characters; Ed25519, or RSA of 4,096 bits, has up to {MAX_PRIVATE_KEY_LENGTH}"
+        )
     return key
 
 
 def _unreadable(name: str, why: str) -> UserError:
     return UserError(
-        f"Key {PRIVATE_KEY} of Secret {name} cannot be read",
+        f"Key {PRIVATE_KEY_FIELD} of Secret {name} cannot be read",
         why=why,
         next_step="Put the unencrypted private key there that the nodes know; Ed25519 is what Trustplane makes",
     )

@@ -17,34 +17,34 @@ from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.certificates.lint import lint
 from trustplane.clusterapi import left_out
-from trustplane.clusterapi.left_out import TOPOLOGY, VARIABLE
-from trustplane.clusterapi.secret import key
-from trustplane.clusterapi.variable import Trust, read
+from trustplane.clusterapi.left_out import TOPOLOGY_PATH, TRUST_VARIABLE
+from trustplane.clusterapi.secret import entry_key
+from trustplane.clusterapi.variable import TrustVariable, parse_trust_variable
 from trustplane.errors import UserError
 from trustplane.trust import entries
 from trustplane.trust.removal import Listing, is_allowed, removal, removal_findings
 
-_PLACE: Final = f"{TOPOLOGY}.variables[{VARIABLE}]"
+_PLACE: Final = f"{TOPOLOGY_PATH}.variables[{TRUST_VARIABLE}]"
 
 # `data` of Secrets by name: None where it is absent; a Secret that could not be read is left out.
-Secrets = Mapping[str, Mapping[str, str] | None]
+SecretData = Mapping[str, Mapping[str, str] | None]
 
 
-def needed_secrets(after: Json, before: Json | None) -> set[str]:
+def cluster_secrets(after: Json, before: Json | None) -> set[str]:
     """Return the names of the Secrets that the values of both name; none where the values are equal."""
-    if before is not None and value_of(after) == value_of(before):
+    if before is not None and trust_variable(after) == trust_variable(before):
         return set()
-    trusts = [_read(value_of(one), one) for one in (after, before) if one and value_of(one) is not UNSET]
-    return {one.secret_name for one in trusts if isinstance(one, Trust) and one.names}
+    trusts = [_read(trust_variable(one), one) for one in (after, before) if one and trust_variable(one) is not UNSET]
+    return {one.secret_name for one in trusts if isinstance(one, TrustVariable) and one.names}
 
 
-def findings_of(after: Json, before: Json | None, secrets: Secrets, at: dt.datetime) -> list[Finding]:
+def cluster_findings(after: Json, before: Json | None, secrets: SecretData, at: dt.datetime) -> list[Finding]:
     """Judge the value of a Cluster where it differs from the one before, what it loses, and what is left out of it."""
-    return [*left_out.findings_of(after, before), *_of_value(after, before, secrets, at)]
+    return [*left_out.exclusion_findings(after, before), *_of_value(after, before, secrets, at)]
 
 
-def _of_value(after: Json, before: Json | None, secrets: Secrets, at: dt.datetime) -> list[Finding]:
-    value, old = value_of(after), value_of(before) if before else UNSET
+def _of_value(after: Json, before: Json | None, secrets: SecretData, at: dt.datetime) -> list[Finding]:
+    value, old = trust_variable(after), trust_variable(before) if before else UNSET
     if value == old:
         return []
     findings = [] if value is UNSET else _judged(_read(value, after), secrets, at)
@@ -55,20 +55,20 @@ def _of_value(after: Json, before: Json | None, secrets: Secrets, at: dt.datetim
     return [*(one.at(_PLACE) for one in removal_findings(lost, allowed=allowed)), *findings]
 
 
-def value_of(cluster: Json) -> Any:
+def trust_variable(cluster: Json) -> Any:
     """Return the value of the variable; UNSET without one."""
     variables = field(cluster, "spec", "topology", "variables") or ()
-    return next((one.get("value") for one in variables if one.get("name") == VARIABLE), UNSET)
+    return next((one.get("value") for one in variables if one.get("name") == TRUST_VARIABLE), UNSET)
 
 
-def _read(value: Any, cluster: Json) -> Trust | Finding:
+def _read(value: Any, cluster: Json) -> TrustVariable | Finding:
     try:
-        return read(value, field(cluster, "metadata", "name") or "")
+        return parse_trust_variable(value, field(cluster, "metadata", "name") or "")
     except UserError as error:
         return Finding(code="bad-variable", what=error.what, why=error.why, next_step=error.next_step)
 
 
-def _judged(trust: Trust | Finding, secrets: Secrets, at: dt.datetime) -> list[Finding]:
+def _judged(trust: TrustVariable | Finding, secrets: SecretData, at: dt.datetime) -> list[Finding]:
     if isinstance(trust, Finding):
         return [trust.at(_PLACE)]
     if not trust.names:
@@ -84,19 +84,19 @@ def _judged(trust: Trust | Finding, secrets: Secrets, at: dt.datetime) -> list[F
     return [*(_for_secret(trust, one) for one in wrong), *missing, *odd]
 
 
-def _listed(trust: Trust, data: Mapping[str, str]) -> list[TrustedCA]:
+def _listed(trust: TrustVariable, data: Mapping[str, str]) -> list[TrustedCA]:
     """Return the entries that the Secret has a key for, as a list has them."""
     return [TrustedCA(name=name, data=_data(trust, data, name)) for name in trust.names if _key(trust, name) in data]
 
 
-def _key(trust: Trust, name: str) -> str:
-    return name if trust.is_users else key(name)
+def _key(trust: TrustVariable, name: str) -> str:
+    return name if trust.has_user_secret else entry_key(name)
 
 
-def _data(trust: Trust, data: Mapping[str, str], name: str) -> str:
+def _data(trust: TrustVariable, data: Mapping[str, str], name: str) -> str:
     """Return an entry as a list has it: base64 of PEM. A user's Secret holds it encoded once more."""
     value = data[_key(trust, name)]
-    if not trust.is_users:
+    if not trust.has_user_secret:
         return value
     try:
         return base64.b64decode(value).decode("latin-1")
@@ -104,9 +104,9 @@ def _data(trust: Trust, data: Mapping[str, str], name: str) -> str:
         return ""
 
 
-def _for_secret(trust: Trust, finding: Finding) -> Finding:
+def _for_secret(trust: TrustVariable, finding: Finding) -> Finding:
     """Say what to do where the entry is a key of a Secret."""
-    if not trust.is_users or finding.code not in {"not-base64", "double-base64"}:
+    if not trust.has_user_secret or finding.code not in {"not-base64", "double-base64"}:
         return finding
     return replace(
         finding,
@@ -115,7 +115,7 @@ def _for_secret(trust: Trust, finding: Finding) -> Finding:
     )
 
 
-def _listing(value: Any, cluster: Json, secrets: Secrets) -> Listing:
+def _listing(value: Any, cluster: Json, secrets: SecretData) -> Listing:
     """Return what entries trust; an entry whose certificates cannot be read is known by its name alone."""
     trust = _read(value, cluster)
     if isinstance(trust, Finding):
@@ -126,7 +126,7 @@ def _listing(value: Any, cluster: Json, secrets: Secrets) -> Listing:
     return {name: known.get(name, (name,)) for name in trust.names}
 
 
-def _absent(trust: Trust) -> Finding:
+def _absent(trust: TrustVariable) -> Finding:
     return Finding(
         code="no-secret",
         severity=Severity.WARNING,
@@ -136,7 +136,7 @@ def _absent(trust: Trust) -> Finding:
     )
 
 
-def _unread(trust: Trust) -> Finding:
+def _unread(trust: TrustVariable) -> Finding:
     return Finding(
         code="unread-secret",
         severity=Severity.WARNING,
@@ -145,7 +145,7 @@ def _unread(trust: Trust) -> Finding:
     )
 
 
-def _missing(trust: Trust, name: str) -> Finding:
+def _missing(trust: TrustVariable, name: str) -> Finding:
     return Finding(
         code="no-key",
         severity=Severity.WARNING,

@@ -16,7 +16,7 @@ from trustplane.trust.places import is_host
 
 USER_SECRET_SUFFIX = "-user-trusted-ca-secret"  # noqa: S105  a name
 
-SCHEMA: Json = {
+TRUST_SCHEMA: Json = {
     "type": "object",
     "description": "CAs that every node trusts besides those of its operating system.",
     "required": ["additionalTrustedCAs"],
@@ -64,16 +64,16 @@ SCHEMA: Json = {
 
 
 @dataclass(frozen=True)
-class Trust:
+class TrustVariable:
     """A value of the variable."""
 
     secret_name: str
     names: tuple[str, ...]
-    is_users: bool  # the Secret is the user's: keys without suffix, values base64 of PEM
+    has_user_secret: bool  # the Secret is the user's: keys without suffix, values base64 of PEM
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of the entries that are for some registries
 
 
-def read(value: Any, cluster_name: str) -> Trust:
+def parse_trust_variable(value: Any, cluster_name: str) -> TrustVariable:
     """Read a value.
 
     Args:
@@ -95,10 +95,10 @@ def read(value: Any, cluster_name: str) -> Trust:
     if not isinstance(secret_name, str):
         raise UserError("Field secretName of variable trust is not a string")
     if secret_name:
-        return Trust(secret_name, names, is_users=False, hosts=hosts)
+        return TrustVariable(secret_name, names, has_user_secret=False, hosts=hosts)
     if not cluster_name:
         raise UserError("The request names no cluster", why="Variable builtin has no cluster.name")
-    return Trust(cluster_name + USER_SECRET_SUFFIX, names, is_users=True, hosts=hosts)
+    return TrustVariable(cluster_name + USER_SECRET_SUFFIX, names, has_user_secret=True, hosts=hosts)
 
 
 def _hosts(name: str, entry: Json) -> tuple[str, ...]:

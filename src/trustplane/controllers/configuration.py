@@ -10,7 +10,7 @@ from trustplane.api.configuration import NAME, STOCK_SPEC, TkgServiceConfigurati
 from trustplane.api.core import Secret
 from trustplane.api.crds.fitting import fitted
 from trustplane.api.keys import Key, key_of
-from trustplane.controllers.transitions import report, turned
+from trustplane.controllers.transitions import changed_conditions, record_events
 from trustplane.fleet import last_good
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
@@ -21,7 +21,7 @@ from trustplane.kube.kinds import CONFIGURATIONS, FIELD_MANAGER
 from trustplane.reporting.trust_status import service_status
 from trustplane.trust import lists
 
-KEY = Key("", NAME)
+CONFIGURATION_KEY = Key("", NAME)
 
 
 class ConfigurationReconciler:
@@ -54,17 +54,17 @@ class ConfigurationReconciler:
         """Return the controller; it looks for the object once at its start, so that there is one."""
         watches: list[Watch[Any]] = [Watch(self._configurations), Watch(self._secrets, self._of_secret)]
         controller = Controller("configuration", self.reconcile, watches, workers=1)
-        controller.wake(KEY)
+        controller.wake(CONFIGURATION_KEY)
         return controller
 
     def _of_secret(self, found: Secret) -> list[Key]:
-        return [KEY] if last_good.is_last_good(key_of(found), self._namespace) else []
+        return [CONFIGURATION_KEY] if last_good.is_last_good(key_of(found), self._namespace) else []
 
     async def reconcile(self, key: Key) -> Result:
         """Make the stock object where there is none, or judge what is there."""
-        if key != KEY:
+        if key != CONFIGURATION_KEY:
             return Result()
-        configuration = self._configurations.get(KEY)
+        configuration = self._configurations.get(CONFIGURATION_KEY)
         if configuration is None:
             await self._create_stock()
         else:
@@ -84,10 +84,10 @@ class ConfigurationReconciler:
             return  # made by somebody else just now; its arrival wakes us
 
     async def _judge(self, configuration: TkgServiceConfiguration) -> None:
-        kept = await last_good.find(self._client, namespace=self._namespace)
+        kept = await last_good.find_last_good(self._client, namespace=self._namespace)
         # Kept before the status says that it was judged, and before any cluster takes it.
         if good := lists.recorded(configuration, kept):
-            await last_good.keep(self._client, good, namespace=self._namespace)
+            await last_good.store_last_good(self._client, good, namespace=self._namespace)
         reading = lists.service(configuration, kept)
         body = service_status(configuration, reading, now=datetime.now(UTC))
         body["status"] = fitted(CONFIGURATIONS.kind, body["status"])
@@ -100,8 +100,8 @@ class ConfigurationReconciler:
             await self._client.apply(CONFIGURATIONS, body, manager=FIELD_MANAGER, subresource="status")
         except (ConflictError, NotFoundError):
             return
-        await report(
+        await record_events(
             self._recorder,
             configuration,
-            turned(configuration.status.conditions, status.conditions, {TRUST_VALID}),
+            changed_conditions(configuration.status.conditions, status.conditions, {TRUST_VALID}),
         )

@@ -16,9 +16,9 @@ from trustplane.api import clusterapi
 from trustplane.api.clustertrust import KIND, ImageSource
 from trustplane.api.crds.fitting import fitted
 from trustplane.api.keys import Key
-from trustplane.clusterapi.readiness import holds
-from trustplane.fleet.view import Seen, View
-from trustplane.fleet.workload import workload
+from trustplane.clusterapi.readiness import is_condition_true
+from trustplane.fleet.view import ClusterState, FleetView
+from trustplane.fleet.workload import open_workload_and_report
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError, UnreadableError
@@ -26,7 +26,7 @@ from trustplane.kube.kinds import CLUSTER_TRUSTS, WORKLOAD_PODS
 from trustplane.proof import probe
 from trustplane.reporting.images import assessed, sources
 
-FIELD_MANAGER: Final = "trustplane-images"
+IMAGES_FIELD_MANAGER: Final = "trustplane-images"
 _WORKERS: Final = 8  # clusters at a time
 _IMAGES: Final = 50_000  # of one cluster; its owner may name as many as it likes
 _LENGTH: Final = 512  # characters of an image's name
@@ -49,7 +49,7 @@ class ImageReconciler:
         view: What is seen of clusters.
     """
 
-    def __init__(self, client: Client, view: View) -> None:
+    def __init__(self, client: Client, view: FleetView) -> None:
         self._client = client
         self._view = view
         self._listed: dict[Key, _Listed] = {}  # spares lists; after a restart everything is listed once more
@@ -61,8 +61,8 @@ class ImageReconciler:
 
     async def reconcile(self, key: Key) -> Result:
         """Report of one cluster."""
-        seen = await self._view.see(key)
-        if seen is None or not holds(seen.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
+        seen = await self._view.observe(key)
+        if seen is None or not is_condition_true(seen.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
             self._listed.pop(key, None)
             return Result()
         if seen.trust is None:
@@ -75,9 +75,9 @@ class ImageReconciler:
         await self._report(seen, listed)
         return Result(requeue_after=max(1.0, listed.until - now))
 
-    async def _list(self, key: Key, seen: Seen) -> _Listed:
+    async def _list(self, key: Key, seen: ClusterState) -> _Listed:
         images: set[str] = set()
-        async with workload(self._client, key) as opened:
+        async with open_workload_and_report(self._client, key) as opened:
             async for page in opened.pages(WORKLOAD_PODS, fields=_RUNNING):
                 names = (image for item in page.items for image in _images(item) if len(image) <= _LENGTH)
                 images.update(islice(names, max(0, _IMAGES - len(images))))
@@ -85,7 +85,7 @@ class ImageReconciler:
         until = asyncio.get_running_loop().time() + random.uniform(*_EVERY)  # noqa: S311  spreads the lists
         return _Listed(seen.cluster.metadata.uid, until, found)
 
-    async def _report(self, seen: Seen, listed: _Listed) -> None:
+    async def _report(self, seen: ClusterState, listed: _Listed) -> None:
         trust = seen.trust
         if trust is None:
             return
@@ -98,7 +98,7 @@ class ImageReconciler:
             "status": fitted(KIND, {"images": msgspec.to_builtins(images), "moreImages": more}),
         }
         try:
-            await self._client.apply(CLUSTER_TRUSTS, body, manager=FIELD_MANAGER, subresource="status")
+            await self._client.apply(CLUSTER_TRUSTS, body, manager=IMAGES_FIELD_MANAGER, subresource="status")
         except NotFoundError:
             return  # deleted just now, which wakes us
 
@@ -108,4 +108,4 @@ def _images(item: msgspec.Raw) -> list[str]:
         pod = WORKLOAD_PODS.decode(item)
     except UnreadableError:
         return []
-    return [] if pod.metadata.namespace == probe.NAMESPACE else pod.spec.images
+    return [] if pod.metadata.namespace == probe.PROBE_NAMESPACE else pod.spec.images

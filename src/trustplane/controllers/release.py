@@ -7,7 +7,7 @@ import msgspec
 
 from trustplane.api.keys import Key
 from trustplane.api.release import TanzuKubernetesRelease, TanzuKubernetesReleaseStatus
-from trustplane.clusterapi.release import status_of
+from trustplane.clusterapi.release import release_status
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import ConflictError, NotFoundError
@@ -36,7 +36,7 @@ class ReleaseReconciler:
         release = self._releases.get(key)
         if release is None:
             return Result()
-        body = status_of(release, now=datetime.now(UTC))
+        body = release_status(release, now=datetime.now(UTC))
         if msgspec.convert(body["status"], TanzuKubernetesReleaseStatus) == release.status:
             return Result()
         body["metadata"]["resourceVersion"] = release.metadata.resource_version

@@ -7,7 +7,9 @@ from trustplane.api.meta import Condition, Object
 from trustplane.kube.events import Recorder
 
 
-def turned(before: Sequence[Condition], after: Sequence[Condition], types: Collection[str]) -> list[Condition]:
+def changed_conditions(
+    before: Sequence[Condition], after: Sequence[Condition], types: Collection[str]
+) -> list[Condition]:
     """Return the conditions of those types that say something else than before."""
     old = {one.type: _said(one) for one in before}
     return [one for one in after if one.type in types and old.get(one.type) != _said(one)]
@@ -18,7 +20,7 @@ def _said(one: Condition) -> tuple[str, str, str]:
     return one.status, one.reason, "" if one.reason == TRUST_UPDATING else one.message
 
 
-async def report(recorder: Recorder, regarding: Object, conditions: Sequence[Condition]) -> None:
+async def record_events(recorder: Recorder, regarding: Object, conditions: Sequence[Condition]) -> None:
     """Record an event for each condition, named by its type and reason, such as `TrustCurrentHeld`."""
     for one in conditions:
         await recorder.event(regarding, f"{one.type}{one.reason}", one.message, warning=is_warning(one))

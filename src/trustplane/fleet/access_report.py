@@ -17,14 +17,14 @@ from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import CLUSTER_TRUSTS
 from trustplane.text import clean
 
-FIELD_MANAGER: Final = "trustplane-access"
-REASON: Final = "KubeconfigRefused"
+ACCESS_FIELD_MANAGER: Final = "trustplane-access"
+KUBECONFIG_REFUSED: Final = "KubeconfigRefused"
 _MESSAGE: Final = 600  # characters
 
 _log = structlog.get_logger(__name__)
 
 
-async def refused(client: Client, cluster: Key, error: RefusedAccessError) -> None:
+async def report_refused_access(client: Client, cluster: Key, error: RefusedAccessError) -> None:
     """Record why a cluster's kubeconfig is refused. It is a report: failing is logged and never raised."""
     try:
         await _record_refusal(client, cluster, clean(str(error), _MESSAGE))
@@ -32,7 +32,7 @@ async def refused(client: Client, cluster: Key, error: RefusedAccessError) -> No
         _log.warning("refusal not recorded", cluster=str(cluster), error=str(failure))
 
 
-async def accepted(client: Client, cluster: Key) -> None:
+async def report_accepted_access(client: Client, cluster: Key) -> None:
     """Record that a cluster's kubeconfig is not refused any more.
 
     Raises:
@@ -56,16 +56,18 @@ async def _record_refusal(client: Client, cluster: Key, message: str) -> None:
     before = condition(trust.status.conditions, KUBECONFIG_ACCEPTED)
     if before and before.message == message:
         return
-    new = Condition(type=KUBECONFIG_ACCEPTED, status=FALSE, reason=REASON, message=message)
+    new = Condition(type=KUBECONFIG_ACCEPTED, status=FALSE, reason=KUBECONFIG_REFUSED, message=message)
     now = datetime.now(UTC).replace(microsecond=0)
     await _apply(client, trust, to_json(merge(trust.status.conditions, [new], now)))
-    await Recorder(client, "trustplane.dev/access").event(trust, REASON, message, warning=True, action="Connect")
+    await Recorder(client, "trustplane.dev/access").event(
+        trust, KUBECONFIG_REFUSED, message, warning=True, action="Connect"
+    )
 
 
 async def _apply(client: Client, trust: ClusterTrust, conditions: list[Json]) -> None:
     metadata = {"name": trust.metadata.name, "namespace": trust.metadata.namespace}
     body = {"metadata": metadata, "status": {"conditions": conditions}}
     try:
-        await client.apply(CLUSTER_TRUSTS, body, manager=FIELD_MANAGER, subresource="status")
+        await client.apply(CLUSTER_TRUSTS, body, manager=ACCESS_FIELD_MANAGER, subresource="status")
     except NotFoundError:
         return  # deleted just now

@@ -10,7 +10,7 @@ from trustplane.api.keys import Key
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import SECRETS
 
-SECONDS: Final = 30.0  # for which what was read counts, also that there is none
+CACHE_SECONDS: Final = 30.0  # for which what was read counts, also that there is none
 _MOST: Final = 32 * 1024 * 1024  # characters of all that is kept
 
 
@@ -22,7 +22,7 @@ class _Kept:
     size: int
 
 
-class ForeignSecrets:
+class UserSecretCache:
     """Reads Secrets, and spares the API server the same question during a burst of changes.
 
     Args:
@@ -42,14 +42,14 @@ class ForeignSecrets:
             generation: Of the object that names it: once that has changed, it is read anew.
         """
         now, kept = asyncio.get_running_loop().time(), self._kept.get(key)
-        if kept and kept.generation == generation and now - kept.read_at < SECONDS:
+        if kept and kept.generation == generation and now - kept.read_at < CACHE_SECONDS:
             return kept.secret
         found = await self._client.find(SECRETS, key.name, key.namespace)
         size = sum(map(len, found.data.values())) if found else 0
         self._drop(key)
         self._kept[key] = _Kept(now, generation, found, size)
         self._size += size
-        while self._size > _MOST or now - next(iter(self._kept.values())).read_at >= SECONDS:
+        while self._size > _MOST or now - next(iter(self._kept.values())).read_at >= CACHE_SECONDS:
             self._drop(next(iter(self._kept)))
         return found
 

@@ -9,7 +9,7 @@ from trustplane.api.annotations import CLUSTER_NAME_LABEL
 from trustplane.api.clusterapi import Machine
 from trustplane.api.keys import Key
 from trustplane.errors import TransientError
-from trustplane.fleet.workload import reading
+from trustplane.fleet.workload import open_workload
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError
 from trustplane.kube.kinds import MACHINES, WORKLOAD_NODES
@@ -19,10 +19,10 @@ _ATTEMPTS: Final = 5  # while a Machine that is being made changes
 _LOOKS: Final = 10  # at a Node that has joined just now, and says within two seconds which keys it has
 _PAUSE: Final = 0.5
 # After which a node that says nothing has no such unit, as in somebody's own class: its first key is believed.
-PATIENCE: Final = timedelta(minutes=5)
+REPORT_TIMEOUT: Final = timedelta(minutes=5)
 
 
-async def check(client: Client, machine: Machine, shown: str) -> None:
+async def check_host_key(client: Client, machine: Machine, shown: str) -> None:
     """Compare the key that a node has shown, before anything is sent to it.
 
     Raises:
@@ -32,7 +32,7 @@ async def check(client: Client, machine: Machine, shown: str) -> None:
     if hostkey.is_known(machine, shown):
         return
     said = await _said(client, machine)
-    if not said and not hostkey.pinned(machine) and _is_young(machine):
+    if not said and not hostkey.pinned_key(machine) and _is_young(machine):
         raise TransientError(
             f"The node of Machine {machine.metadata.name} has not said yet which SSH host keys it has",
             why=f"annotation {hostkey.REPORTED} of its Node is absent",
@@ -51,10 +51,10 @@ async def _said(client: Client, machine: Machine) -> frozenset[str]:
     if not name:
         raise TransientError(f"Machine {metadata.name} has no Node yet", next_step="It is tried again by itself")
     cluster = Key(metadata.namespace, machine.spec.cluster_name or metadata.labels.get(CLUSTER_NAME_LABEL, ""))
-    async with reading(client, cluster) as workload:
+    async with open_workload(client, cluster) as workload:
         for _ in range(_LOOKS if _is_young(machine) else 1):
             found = await workload.find(WORKLOAD_NODES, name)
-            if found and (said := hostkey.reported(found.metadata.annotations)):
+            if found and (said := hostkey.reported_keys(found.metadata.annotations)):
                 return said
             await asyncio.sleep(_PAUSE)
     return frozenset()
@@ -62,13 +62,13 @@ async def _said(client: Client, machine: Machine) -> frozenset[str]:
 
 def _is_young(machine: Machine) -> bool:
     created = machine.metadata.creation_timestamp
-    return created is not None and datetime.now(UTC) - created < PATIENCE
+    return created is not None and datetime.now(UTC) - created < REPORT_TIMEOUT
 
 
 async def _pin(client: Client, machine: Machine, shown: str, said: Collection[str]) -> None:
     name, namespace, found = machine.metadata.name, machine.metadata.namespace, machine
     for _ in range(_ATTEMPTS):
-        patch = hostkey.pin(found, shown, said)
+        patch = hostkey.check_host_key(found, shown, said)
         if patch is None:
             return
         try:

@@ -12,7 +12,7 @@ from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import IN_PLACE, UNREADABLE, AppliedTrust, Inspection, RegistryAccess
 from trustplane.api.keys import Key
 from trustplane.clusterapi import ssh_secret
-from trustplane.clusterapi.machine_facts import address_of
+from trustplane.clusterapi.machine_facts import ssh_address
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.errors import NodeError, TrustplaneError, UserError
 from trustplane.fleet import host_key
@@ -21,18 +21,18 @@ from trustplane.kube.kinds import SECRETS
 from trustplane.nodes import hosts, plan, registries, registry_report, ssh, trust
 from trustplane.nodes.hosts import Shadow
 from trustplane.nodes.plan import Drift
-from trustplane.proof.schedule import written_at
+from trustplane.proof.schedule import write_record_time
 from trustplane.text import clean
 
 # Asked before a repair; it raises where that is no longer wanted, see `trust.apply`.
-Confirm = Callable[[], Awaitable[None]]
+ConfirmRepair = Callable[[], Awaitable[None]]
 _MESSAGE = 600  # characters of what is kept in an annotation
 _REASONS = 20  # registries whose hindrance is kept in words; of more, only that there is one
 _KEY_AGAIN = timedelta(minutes=5)  # until a cluster without an SSH key is asked for one again
 
 
 @dataclass(frozen=True)
-class Inspected:
+class InspectionResult:
     """What came of a look: to be recorded on the Machine."""
 
     inspection: Inspection
@@ -40,7 +40,7 @@ class Inspected:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredTrust:
     """What a node is to have, and trust.
 
     Attributes:
@@ -51,20 +51,20 @@ class Wanted:
 
     files: Mapping[str, str] | None
     registries: Collection[str]
-    repair: Confirm | None = None
+    repair: ConfirmRepair | None = None
 
 
-async def private_key(client: Client, cluster: Key) -> str:
+async def find_private_key(client: Client, cluster: Key) -> str:
     """Return the SSH key of a cluster's nodes; empty where its nodes are not ours to look at."""
-    name = ssh_secret.name_of(cluster.name)
+    name = ssh_secret.ssh_secret_name(cluster.name)
     found = await client.find(SECRETS, name, cluster.namespace)
-    return ssh_secret.private_key(found.data, name) if found else ""
+    return ssh_secret.parse_private_key(found.data, name) if found else ""
 
 
-UNUSABLE = "unusable"  # no key: whoever logs in with it says so of each node
+UNUSABLE_KEY = "unusable"  # no key: whoever logs in with it says so of each node
 
 
-class Keys:
+class SshKeys:
     """The SSH keys of clusters' nodes.
 
     Args:
@@ -78,22 +78,24 @@ class Keys:
     async def find(self, cluster: Key) -> str:
         """Return the key of a cluster's nodes as `private_key` does, and remember for a while where there is none."""
         try:
-            key = await private_key(self._client, cluster)
+            key = await find_private_key(self._client, cluster)
         except UserError:
-            return UNUSABLE
+            return UNUSABLE_KEY
         if key:
             self._absent_until.pop(cluster, None)
         else:
             self._absent_until[cluster] = datetime.now(UTC) + _KEY_AGAIN
         return key
 
-    def due_at(self, cluster: Key, time: datetime | None) -> datetime | None:
+    def inspection_time(self, cluster: Key, time: datetime | None) -> datetime | None:
         """Return when a node of a cluster can be looked at that is to be at that time."""
         absent_until = self._absent_until.get(cluster)
         return max(time, absent_until) if time and absent_until else time
 
 
-async def inspect(client: Client, machine: Machine, key: str, facts: NodeFacts, wanted: Wanted) -> Inspected:
+async def inspect_node(
+    client: Client, machine: Machine, key: str, facts: NodeFacts, wanted: DesiredTrust
+) -> InspectionResult:
     """Look at a node; errors are part of the result.
 
     Args:
@@ -104,24 +106,24 @@ async def inspect(client: Client, machine: Machine, key: str, facts: NodeFacts, 
         wanted: What it is to have.
     """
     try:
-        async with ssh.connect(address_of(machine), key) as node:
+        async with ssh.connect(ssh_address(machine), key) as node:
             try:
-                await host_key.check(client, machine, node.host_key)
+                await host_key.check_host_key(client, machine, node.host_key)
             except NodeError as error:
-                return Inspected(_result(facts.digest, refusal=str(error)))
+                return InspectionResult(_result(facts.digest, refusal=str(error)))
             seen = await _look(node, wanted.files, facts, wanted.repair) if wanted.files is not None else None
             seen = seen or _not_compared(facts)
             seen.inspection.registries_at = datetime.now(UTC)
             seen.inspection.registries = await _reach(node, wanted.registries)
             return seen
     except TrustplaneError as error:
-        return Inspected(_failed(facts, str(error)))
+        return InspectionResult(_failed(facts, str(error)))
 
 
-def _not_compared(facts: NodeFacts) -> Inspected:
+def _not_compared(facts: NodeFacts) -> InspectionResult:
     inspection = _result(facts.digest)
     inspection.is_partial = True
-    return Inspected(inspection)
+    return InspectionResult(inspection)
 
 
 def _failed(facts: NodeFacts, error: str) -> Inspection:
@@ -132,36 +134,38 @@ def _failed(facts: NodeFacts, error: str) -> Inspection:
     return inspection
 
 
-async def _reach(node: ssh.Node, wanted: Collection[str]) -> list[RegistryAccess]:
+async def _reach(node: ssh.NodeConnection, wanted: Collection[str]) -> list[RegistryAccess]:
     """Tell how a node reaches registries; words about them are kept of the first ones only."""
     try:
-        report = await registry_report.read(node, wanted)
+        report = await registry_report.read_registry_report(node, wanted)
     except TrustplaneError as error:
         reason = clean(str(error), _MESSAGE // 2)
         return [RegistryAccess(registry=host, verification=UNREADABLE, reason=reason) for host in sorted(wanted)]
     reached = []
     for host in sorted(wanted):
-        reached.append(registries.access(report, host))
+        reached.append(registries.assess_access(report, host))
         await asyncio.sleep(0)  # what a node has for one registry may be large: others go between
     for access in [access for access in reached if access.reason][_REASONS:]:
         access.reason = access.next_step = ""
     return reached
 
 
-async def _look(node: ssh.Node, files: Mapping[str, str], facts: NodeFacts, repair: Confirm | None) -> Inspected:
+async def _look(
+    node: ssh.NodeConnection, files: Mapping[str, str], facts: NodeFacts, repair: ConfirmRepair | None
+) -> InspectionResult:
     digest = facts.digest
     state = await trust.read(node)
-    found = plan.drift(files, state)
-    useless, hidden = shadows_described(hosts.all_shadows(state, files))
+    found = plan.find_drift(files, state)
+    useless, hidden = describe_shadows(hosts.find_shadows(state, files))
     if found.is_current or repair is None:
-        message = "; ".join(part for part in (described(found), useless) if part)
+        message = "; ".join(part for part in (describe_drift(found), useless) if part)
         inspection = _result(digest, message=message, hidden=hidden)
         inspection.is_drifted = not found.is_current
-        return Inspected(inspection)
+        return InspectionResult(inspection)
     done = await trust.apply(node, files, confirm=repair)
-    at = written_at(datetime.now(UTC), facts)
+    at = write_record_time(datetime.now(UTC), facts)
     applied = AppliedTrust(digest=digest, at=at, method=IN_PLACE, restarted=done.restarted)
-    return Inspected(_result(digest, message=useless, hidden=hidden), applied)
+    return InspectionResult(_result(digest, message=useless, hidden=hidden), applied)
 
 
 def _result(digest: str, *, message: str = "", hidden: str = "", refusal: str = "", error: str = "") -> Inspection:
@@ -175,7 +179,7 @@ def _result(digest: str, *, message: str = "", hidden: str = "", refusal: str = 
     )
 
 
-def described(found: Drift) -> str:
+def describe_drift(found: Drift) -> str:
     """Return what differs in words; empty where nothing does."""
     parts = (
         ("edited by somebody", found.edited),
@@ -190,11 +194,11 @@ def described(found: Drift) -> str:
     return "; ".join(texts)
 
 
-def shadows_described(found: Sequence[Shadow]) -> tuple[str, str]:
+def describe_shadows(found: Sequence[Shadow]) -> tuple[str, str]:
     """Return in words what of ours has no effect, and what of others has none because of ours; empty for nothing."""
     texts: dict[bool, list[str]] = {True: [], False: []}
     for one in found:
-        texts[one.is_ours].append(f"{one.path} because of {one.by}")
+        texts[one.is_managed].append(f"{one.path} because of {one.shadowed_by}")
     return (
         f"without effect, though it is ours: {', '.join(texts[True])}" if texts[True] else "",
         f"without effect, and not ours: {', '.join(texts[False])}" if texts[False] else "",

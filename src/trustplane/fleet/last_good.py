@@ -16,7 +16,7 @@ from trustplane.kube.resource import Resource
 from trustplane.trust.entries import EMPTY
 from trustplane.trust.lists import LastGood
 
-LAST_GOOD_NAME = f"{NAME}-trust"
+LAST_GOOD_SECRET = f"{NAME}-trust"
 
 
 class _Reader(Protocol):
@@ -26,25 +26,25 @@ class _Reader(Protocol):
 
 def is_last_good(key: Key, namespace: str) -> bool:
     """Tell whether a Secret is the one that keeps the list; `namespace`: Trustplane's own."""
-    return key == Key(namespace, LAST_GOOD_NAME)
+    return key == Key(namespace, LAST_GOOD_SECRET)
 
 
-async def find(reader: _Reader, *, namespace: str) -> LastGood | None:
+async def find_last_good(reader: _Reader, *, namespace: str) -> LastGood | None:
     """Read what is kept; None where there is nothing."""
-    return of(await reader.find(SECRETS, LAST_GOOD_NAME, namespace))
+    return parse_last_good(await reader.find(SECRETS, LAST_GOOD_SECRET, namespace))
 
 
-def of(kept: Secret | None) -> LastGood | None:
+def parse_last_good(kept: Secret | None) -> LastGood | None:
     """Return what a Secret keeps."""
-    return LastGood(secret.read(kept), kept.metadata.annotations.get(TRUST_MERGE, "")) if kept else None
+    return LastGood(secret.parse_set_secret(kept), kept.metadata.annotations.get(TRUST_MERGE, "")) if kept else None
 
 
-async def keep(client: Client, good: LastGood, *, namespace: str) -> None:
+async def store_last_good(client: Client, good: LastGood, *, namespace: str) -> None:
     """Write what is to be kept."""
-    metadata = {"name": LAST_GOOD_NAME, "namespace": namespace, "labels": {COMPONENT_LABEL: "service-trust"}}
+    metadata = {"name": LAST_GOOD_SECRET, "namespace": namespace, "labels": {COMPONENT_LABEL: "service-trust"}}
     body = {
         "metadata": metadata | ({"annotations": {TRUST_MERGE: good.merge}} if good.merge else {}),
         "type": "Opaque",
-        "data": secret.content(good.trust or EMPTY),
+        "data": secret.set_data(good.trust or EMPTY),
     }
     await client.apply(SECRETS, body, manager=FIELD_MANAGER)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from trustplane.api.clusterapi import Machine
 from trustplane.api.keys import Key, key_of
-from trustplane.clusterapi.machine_facts import facts
+from trustplane.clusterapi.machine_facts import node_facts
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.kube.informer import Change, Informer
 
@@ -16,7 +16,7 @@ class _Known(NamedTuple):
     facts: NodeFacts
 
 
-class FactsOfNodes:
+class NodeFactsCache:
     """What Machines say of their nodes, as the informer last saw them.
 
     An informer replaces what it has of an object, and never changes it: the same one says the same.
@@ -30,7 +30,7 @@ class FactsOfNodes:
         self._known: dict[Key, _Known] = {}
         machines.subscribe(self._forget)
 
-    async def of(self, machines: Iterable[Machine]) -> list[NodeFacts]:
+    async def get(self, machines: Iterable[Machine]) -> list[NodeFacts]:
         """Return what is known of the nodes of Machines, in their order; see `machine_facts.facts`.
 
         What a tenant has written on a Machine takes a while to read: others go between any two that are read.
@@ -45,7 +45,7 @@ class FactsOfNodes:
         known = self._known.get(key)
         if known is not None and known.machine is machine:
             return known.facts
-        found = facts(machine)
+        found = node_facts(machine)
         if self._machines.get(key) is machine:  # one that is gone by now would never be forgotten
             self._known[key] = _Known(machine, found)
         await asyncio.sleep(0)

@@ -20,19 +20,21 @@ from trustplane.trust.propagation import Frozen, Pin, Situation
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observation:
+class TrustObservation:
     """One look at everything that concerns a cluster."""
 
     configuration: TkgServiceConfiguration
     cluster: Cluster | None  # Cluster API's object of the same name, whoever it belongs to
     situation: Situation
     update_strategy: str
-    is_recorded: bool  # the service's list, as the last good one: only then a deletion cannot lose what clusters take
+    is_list_stored: (
+        bool  # the service's list, as the last good one: only then a deletion cannot lose what clusters take
+    )
 
 
-async def observe(
+async def observe_trust(
     reader: Reader, tkc: TanzuKubernetesCluster, *, kubernetes_version: str, namespace: str, now: datetime
-) -> Observation:
+) -> TrustObservation:
     """Look at a cluster.
 
     Args:
@@ -52,7 +54,7 @@ async def observe(
         )
     cluster = await reader.find(CLUSTERS, tkc.metadata.name, tkc.metadata.namespace)
     frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
-    kept = await last_good.find(reader, namespace=namespace)
+    kept = await last_good.find_last_good(reader, namespace=namespace)
     service, service_policies = lists.service(configuration, kept), lists.service_policies(configuration, kept)
     policies = policy(tkc.metadata.annotations, service_policies)
     pin = Pin.read(tkc.metadata.annotations.get(TRUST_PIN, ""), policies.requested_at)
@@ -70,12 +72,12 @@ async def observe(
         pinned=await _pinned(reader, tkc, pin) if pin else None,
     )
     nearest_first = (tkc.metadata.annotations, cluster.metadata.annotations if cluster else {})
-    return Observation(
+    return TrustObservation(
         configuration=configuration,
         cluster=cluster,
         situation=situation,
         update_strategy=policy(*nearest_first, service_policies).update_strategy,
-        is_recorded=lists.recorded(configuration, kept) is None,
+        is_list_stored=lists.recorded(configuration, kept) is None,
     )
 
 
@@ -90,8 +92,8 @@ async def _pinned(reader: Reader, tkc: TanzuKubernetesCluster, pin: Pin) -> Trus
 
 
 async def _set(reader: Reader, tkc: TanzuKubernetesCluster, digest: str) -> TrustSet | None:
-    found = await reader.find(SECRETS, secret.name_of(tkc.metadata.name, digest), tkc.metadata.namespace)
-    return secret.read_set(found, digest) if found else None
+    found = await reader.find(SECRETS, secret.set_secret_name(tkc.metadata.name, digest), tkc.metadata.namespace)
+    return secret.parse_set_of_digest(found, digest) if found else None
 
 
 def _first_customized_at(configuration: TkgServiceConfiguration, service: Reading, now: datetime) -> datetime | None:

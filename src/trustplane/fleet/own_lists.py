@@ -20,15 +20,15 @@ from trustplane.text import clean
 from trustplane.trust import entries
 from trustplane.trust.entries import EMPTY, Reading, TrustSet
 
-VARIABLE: Final = "trust"
+TRUST_VARIABLE: Final = "trust"
 _WORDS: Final = 1024  # characters of what others say
 _SILENT: Final = (
-    f"The Cluster does not say any more what it is to trust: by variable {VARIABLE} of its topology, or by annotation "
+    f"The Cluster does not say any more what it is to trust: by variable {TRUST_VARIABLE} of its topology, or by annotation "
     f"{TRUST_SECRET}. To trust none, name an empty list"
 )
 
 
-class Find(Protocol):
+class FindSecret(Protocol):
     """Finds a Secret; one of a user may be as old as the object of that generation, which names it."""
 
     async def __call__(self, name: str, namespace: str, *, generation: int = 0) -> Secret | None:
@@ -37,10 +37,10 @@ class Find(Protocol):
 
 def has_list(cluster: Cluster) -> bool:
     """Tell whether a Cluster says what it is to trust."""
-    return cluster.variable(VARIABLE) is not None or TRUST_SECRET in cluster.metadata.annotations
+    return cluster.variable(TRUST_VARIABLE) is not None or TRUST_SECRET in cluster.metadata.annotations
 
 
-async def sets(cluster: Cluster, last: str, find: Find) -> Sets:
+async def cluster_sets(cluster: Cluster, last: str, find: FindSecret) -> Sets:
     """Return what is in force in a Cluster, and what it asks for.
 
     Args:
@@ -55,18 +55,18 @@ async def sets(cluster: Cluster, last: str, find: Find) -> Sets:
     return Sets(digest=last, in_force=kept, desired=None, source=clustertrust.CLUSTER, problem=asked)
 
 
-async def _kept(cluster: Cluster, digest: str, find: Find) -> TrustSet | None:
-    found = await find(secret.name_of(cluster.metadata.name, digest), cluster.metadata.namespace)
-    return secret.read_set(found, digest) if found else None
+async def _kept(cluster: Cluster, digest: str, find: FindSecret) -> TrustSet | None:
+    found = await find(secret.set_secret_name(cluster.metadata.name, digest), cluster.metadata.namespace)
+    return secret.parse_set_of_digest(found, digest) if found else None
 
 
-async def _asked(cluster: Cluster, last: str, find: Find) -> TrustSet | str:
+async def _asked(cluster: Cluster, last: str, find: FindSecret) -> TrustSet | str:
     """Return the set that a Cluster asks for, or why there is none."""
     if not has_list(cluster):
         return EMPTY if last in ("", EMPTY.digest) else _SILENT
-    value, metadata = cluster.variable(VARIABLE), cluster.metadata
+    value, metadata = cluster.variable(TRUST_VARIABLE), cluster.metadata
     try:
-        trust = variable.read(value, metadata.name) if value is not None else None
+        trust = variable.parse_trust_variable(value, metadata.name) if value is not None else None
     except UserError as error:
         return clean(str(error), _WORDS)
     if trust is not None and not trust.names:
@@ -75,18 +75,18 @@ async def _asked(cluster: Cluster, last: str, find: Find) -> TrustSet | str:
     found = await find(name, metadata.namespace, generation=metadata.generation)
     if found is None:
         return f"There is no Secret {clean(name, _WORDS)}, which holds the certificates"
-    reading = _listed(found, trust) if trust is not None and trust.is_users else secret.reading(found)
+    reading = _listed(found, trust) if trust is not None and trust.has_user_secret else secret.parse_list_secret(found)
     if not reading.ok:
         return f"Secret {clean(name, _WORDS)}: {trust_status.summary(reading.findings)}"
     return _only(reading.trust, trust) if trust is not None else reading.trust
 
 
-def _listed(found: Secret, trust: variable.Trust) -> Reading:
+def _listed(found: Secret, trust: variable.TrustVariable) -> Reading:
     """Read a Secret as vSphere 8 has it."""
     return entries.read([TrustedCA(name=name, data=_decoded(found.data.get(name, ""))) for name in trust.names])
 
 
-def _only(trust: TrustSet, value: variable.Trust) -> TrustSet:
+def _only(trust: TrustSet, value: variable.TrustVariable) -> TrustSet:
     """Return of a set what a value of the variable names, for the registries that it names."""
     return TrustSet(tuple(one for one in trust.entries if one.name in value.names)).scoped(value.hosts)
 

@@ -10,7 +10,7 @@ from trustplane.api.clusterapi import Machine, MachineHealthCheck
 from trustplane.api.conditions import TRUST_UP_TO_DATE
 from trustplane.api.keys import Key
 from trustplane.api.meta import Object
-from trustplane.clusterapi.readiness import Observed
+from trustplane.clusterapi.readiness import CapiObjects
 from trustplane.kube.client import Client
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS
@@ -26,7 +26,7 @@ class Reader(Protocol):
         """Return an object, or None where it is absent; `Client` has this method too."""
 
 
-class Cached:
+class InformerReader:
     """Reads objects as informers last saw them."""
 
     def __init__(self, informers: Iterable[Informer[Any]]) -> None:
@@ -38,7 +38,7 @@ class Cached:
         return found
 
 
-class ByCluster:
+class ClusterIndex:
     """The objects of each Cluster, kept current by an informer.
 
     Args:
@@ -49,10 +49,10 @@ class ByCluster:
     def __init__(self, informer: Informer[Any], cluster_of: Callable[[Any], list[Key]] | None = None) -> None:
         self._keys: dict[Key, set[Key]] = {}
         self._informer = informer
-        self._cluster_of = cluster_of or cluster_key
+        self._cluster_of = cluster_of or cluster_keys
         informer.subscribe(self._follow)
 
-    def of(self, cluster: Key) -> list[Any]:
+    def objects(self, cluster: Key) -> list[Any]:
         """Return a Cluster's objects, by name."""
         found = (self._informer.get(key) for key in sorted(self._keys.get(cluster, ())))
         return [one for one in found if one is not None]
@@ -66,7 +66,7 @@ class ByCluster:
             self._keys.setdefault(there, set()).add(change.key)
 
 
-def is_other_spec(change: Change[Any]) -> bool:
+def has_spec_changed(change: Change[Any]) -> bool:
     """Tell whether more than the status of an object has changed: the API server counts such changes."""
     old, new = change.old, change.new
     if old is None or new is None:
@@ -79,16 +79,16 @@ def is_other_spec(change: Change[Any]) -> bool:
     )
 
 
-def is_more_than_status(change: Change[Any]) -> bool:
+def has_more_than_status_changed(change: Change[Any]) -> bool:
     """Tell whether the spec, a label or an annotation of an object has changed."""
     old, new = change.old, change.new
-    if old is None or new is None or is_other_spec(change):
+    if old is None or new is None or has_spec_changed(change):
         return True
     before, after = old.metadata, new.metadata
     return (before.labels, before.annotations) != (after.labels, after.annotations)
 
 
-def is_more_than_trust(change: Change[Machine]) -> bool:
+def has_more_than_trust_changed(change: Change[Machine]) -> bool:
     """Tell whether more of a Machine has changed than what we say of it ourselves, which is news to nobody here."""
     old, new = change.old, change.new
     return old is None or new is None or _without_trust(old) != _without_trust(new)
@@ -103,12 +103,12 @@ def _without_trust(machine: Machine) -> Machine:
     )
 
 
-def checked_cluster(found: MachineHealthCheck) -> list[Key]:
+def health_check_cluster_keys(found: MachineHealthCheck) -> list[Key]:
     """Return the key of the Cluster whose machines a MachineHealthCheck looks after."""
     return [Key(found.metadata.namespace, found.spec.cluster_name)]
 
 
-def cluster_key(found: Object) -> list[Key]:
+def cluster_keys(found: Object) -> list[Key]:
     """Return the Key of the Cluster (and of its TanzuKubernetesCluster) that an object's label names; none without.
 
     The label is Cluster API's, or ours on Secrets of ours.
@@ -118,19 +118,19 @@ def cluster_key(found: Object) -> list[Key]:
     return [Key(found.metadata.namespace, name)] if name else []
 
 
-async def list_of(client: Client, resource: Resource[T], cluster: Key) -> list[T]:
+async def list_cluster_objects(client: Client, resource: Resource[T], cluster: Key) -> list[T]:
     """Read a Cluster's objects as they are now."""
     return await client.list(resource, cluster.namespace, labels=f"{CLUSTER_NAME_LABEL}={cluster.name}")
 
 
-async def machinery(client: Client, cluster: Key) -> Observed:
+async def read_capi_objects(client: Client, cluster: Key) -> CapiObjects:
     """Read what there is of a cluster in Cluster API as it is now.
 
     In this order, what Cluster API derives from an object is never older than the object itself.
     """
     found = await client.find(CLUSTERS, cluster.name, cluster.namespace)
-    return Observed(
+    return CapiObjects(
         cluster=found,
-        control_plane=next(iter(await list_of(client, CONTROL_PLANES, cluster)), None),
-        machine_deployments=await list_of(client, MACHINE_DEPLOYMENTS, cluster),
+        control_plane=next(iter(await list_cluster_objects(client, CONTROL_PLANES, cluster)), None),
+        machine_deployments=await list_cluster_objects(client, MACHINE_DEPLOYMENTS, cluster),
     )

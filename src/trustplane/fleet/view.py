@@ -19,15 +19,15 @@ from trustplane.clusterapi.bootstrap import needs_boot_set
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.clusterapi.secret import BootSet
 from trustplane.fleet import last_good, own_lists
-from trustplane.fleet.foreign_secrets import ForeignSecrets
-from trustplane.fleet.node_facts import FactsOfNodes
+from trustplane.fleet.foreign_secrets import UserSecretCache
+from trustplane.fleet.node_facts import NodeFactsCache
 from trustplane.fleet.reading import (
-    ByCluster,
-    checked_cluster,
-    cluster_key,
-    is_more_than_status,
-    is_more_than_trust,
-    is_other_spec,
+    ClusterIndex,
+    cluster_keys,
+    has_more_than_status_changed,
+    has_more_than_trust_changed,
+    has_spec_changed,
+    health_check_cluster_keys,
 )
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Watch
@@ -44,7 +44,7 @@ from trustplane.kube.kinds import (
     TANZU_CLUSTERS,
 )
 from trustplane.kube.manager import Manager
-from trustplane.proof.schedule import Demand
+from trustplane.proof.schedule import ProofDemand
 from trustplane.reporting import trust_status
 from trustplane.reporting.cluster_trust import Sets
 from trustplane.rollout.planning import facts
@@ -56,7 +56,7 @@ from trustplane.trust.propagation import Frozen
 
 
 @dataclass(frozen=True)
-class Seen:
+class ClusterState:
     """One look at a cluster."""
 
     cluster: Cluster
@@ -67,12 +67,14 @@ class Seen:
     registries: list[Registry]  # that select it, one for each host
     trust: ClusterTrust | None
     is_automatic: bool  # what differs on a node is to be repaired
-    boot: BootSet | None  # what new machines boot with
-    can_write: bool  # there is a key for SSH to its nodes
+    boot_set: BootSet | None  # what new machines boot with
+    has_ssh_key: bool  # there is a key for SSH to its nodes
     strategy: str  # how machines get a changed set
     health_checks: list[MachineHealthCheck]  # of the cluster
-    is_deleting: bool  # one of its machines is being deleted
-    after: Mapping[str, datetime]  # when groups of machines were last asked to be replaced, see `rollout_facts.groups`
+    has_machine_deletions: bool  # one of its machines is being deleted
+    replacement_requested_at: Mapping[
+        str, datetime
+    ]  # when groups of machines were last asked to be replaced, see `rollout_facts.groups`
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -80,16 +82,16 @@ class Seen:
         return frozenset(one.spec.host for one in self.registries)
 
     @property
-    def demand(self) -> Demand:
+    def demand(self) -> ProofDemand:
         """What is asked of its nodes."""
         holders = [self.cluster, *([self.trust] if self.trust else [])]
         times = [read_time(one.metadata.annotations.get(PROVE_REQUESTED_AT, "")) for one in holders]
         requested = max((one for one in times if one), default=None)
         is_readable = self.sets.in_force is not None
-        return Demand(in_force=self.sets.digest, hosts=self.hosts, is_readable=is_readable, requested_at=requested)
+        return ProofDemand(in_force=self.sets.digest, hosts=self.hosts, is_readable=is_readable, requested_at=requested)
 
 
-class View:
+class FleetView:
     """Looks at clusters through informers, and at Secrets that are not among them through the API server.
 
     Args:
@@ -111,48 +113,52 @@ class View:
         self.control_planes = manager.informer(CONTROL_PLANES)
         self.pools = manager.informer(MACHINE_DEPLOYMENTS)
         self.health_checks = manager.informer(MACHINE_HEALTH_CHECKS)
-        self._foreign = ForeignSecrets(client)
-        self._facts = FactsOfNodes(self.machines)
+        self._foreign = UserSecretCache(client)
+        self._facts = NodeFactsCache(self.machines)
         self._boots: dict[Key, tuple[Secret, str, BootSet]] = {}  # by cluster: what was read, with which set in force
-        self._machines_of = ByCluster(self.machines)
-        self._control_planes_of = ByCluster(self.control_planes)
-        self._pools_of = ByCluster(self.pools)
-        self._secrets_of = ByCluster(self.secrets)
-        self._health_checks_of = ByCluster(self.health_checks, checked_cluster)
+        self._machines_of = ClusterIndex(self.machines)
+        self._control_planes_of = ClusterIndex(self.control_planes)
+        self._pools_of = ClusterIndex(self.pools)
+        self._secrets_of = ClusterIndex(self.secrets)
+        self._health_checks_of = ClusterIndex(self.health_checks, health_check_cluster_keys)
         self._service: tuple[str, tuple[Reading, Mapping[str, str]]] = ("", (Reading(), {}))
 
-    async def see(self, key: Key) -> Seen | None:
+    async def observe(self, key: Key) -> ClusterState | None:
         """Look at a cluster; None where there is none whose trust is ours to watch."""
         cluster = self.clusters.get(key)
         if cluster is None or cluster.metadata.deletion_timestamp:
             return None
         tkc = self._owner(cluster)
-        if not self.is_ours(cluster):
+        if not self.is_managed(cluster):
             return None
-        there = self._machines_of.of(key)
+        there = self._machines_of.objects(key)
         machines = {one.metadata.name: one for one in there if not one.metadata.deletion_timestamp}
-        ssh = await self.secret(ssh_secret.name_of(key.name), key.namespace)
-        sets = await (self._sets(cluster, tkc) if tkc else own_lists.sets(cluster, self._last(key), self.secret))
-        return Seen(
+        ssh = await self.find_secret(ssh_secret.ssh_secret_name(key.name), key.namespace)
+        sets = await (
+            self._sets(cluster, tkc) if tkc else own_lists.cluster_sets(cluster, self._last(key), self.find_secret)
+        )
+        return ClusterState(
             cluster=cluster,
             tkc=tkc,
             sets=sets,
             machines=machines,
-            nodes=await self._facts.of(machines.values()),
-            registries=self.selected(cluster),
+            nodes=await self._facts.get(machines.values()),
+            registries=self.registries_of(cluster),
             trust=self.trusts.get(key),
             is_automatic=policy(*self._policies(cluster, tkc)).propagation == AUTOMATIC,
-            boot=self._boot(key, cluster, sets),
-            can_write=ssh is not None,
+            boot_set=self._boot(key, cluster, sets),
+            has_ssh_key=ssh is not None,
             strategy=self._strategy(cluster, tkc),
-            health_checks=self._health_checks_of.of(key),
-            is_deleting=len(there) > len(machines),
-            after=facts.groups(next(iter(self._control_planes_of.of(key)), None), self._pools_of.of(key)),
+            health_checks=self._health_checks_of.objects(key),
+            has_machine_deletions=len(there) > len(machines),
+            replacement_requested_at=facts.groups(
+                next(iter(self._control_planes_of.objects(key)), None), self._pools_of.objects(key)
+            ),
         )
 
     def _boot(self, cluster: Key, capi: Cluster, sets: Sets) -> BootSet | None:
         """Return what new machines of a cluster boot with, read anew only when its Secret or its set has changed."""
-        key = Key(cluster.namespace, secret.boot_name(cluster.name))
+        key = Key(cluster.namespace, secret.boot_secret_name(cluster.name))
         found = self.secrets.get(key)
         if found is None:
             self._boots.pop(key, None)
@@ -160,56 +166,58 @@ class View:
         known = self._boots.get(key)
         judge = sets.digest if sets.in_force is not None else ""
         if known is None or known[0] is not found or known[1] != judge:
-            boot = secret.checked(secret.read_boot(found), sets.in_force, capi.spec.infrastructure_ref.kind)
+            boot = secret.verify_boot_set(
+                secret.parse_boot_secret(found), sets.in_force, capi.spec.infrastructure_ref.kind
+            )
             known = self._boots[key] = (found, judge, boot)
         return known[2]
 
-    def is_ours(self, cluster: Cluster) -> bool:
+    def is_managed(self, cluster: Cluster) -> bool:
         """Tell whether the trust of a Cluster is ours to watch."""
         return own_lists.has_list(cluster) or self._owner(cluster) is not None or self._needs_boot_set(cluster)
 
     def _needs_boot_set(self, cluster: Cluster) -> bool:
         """Tell whether the control plane of a Cluster waits for its boot set, though the Cluster asks for no trust."""
-        found = self._control_planes_of.of(key_of(cluster))
+        found = self._control_planes_of.objects(key_of(cluster))
         return any(needs_boot_set(one.spec.kubeadm_config_spec, cluster.metadata.name) for one in found)
 
     def _last(self, key: Key) -> str:
         """Return the digest of the set that a Cluster had in force when it was looked at last; empty: none is known."""
-        trust, boot = self.trusts.get(key), self.secrets.get(Key(key.namespace, secret.boot_name(key.name)))
+        trust, boot = self.trusts.get(key), self.secrets.get(Key(key.namespace, secret.boot_secret_name(key.name)))
         reported = trust.status.in_force.digest if trust and trust.status.in_force else ""
-        found = reported or (secret.read_boot(boot).digest if boot else "")
+        found = reported or (secret.parse_boot_secret(boot).digest if boot else "")
         return found if recorded.is_digest(found) else ""
 
     def cluster_of(self, found: Object) -> Cluster | None:
         """Return the Cluster of an object, if its trust is ours to watch."""
-        cluster = next((self.clusters.get(key) for key in cluster_key(found)), None)
-        return cluster if cluster is not None and self.is_ours(cluster) else None
+        cluster = next((self.clusters.get(key) for key in cluster_keys(found)), None)
+        return cluster if cluster is not None and self.is_managed(cluster) else None
 
-    def selecting(self) -> Watch[Registry]:
+    def watch_registries(self) -> Watch[Registry]:
         """Return the watch that wakes every cluster where it may have other registries to trust now."""
-        return Watch(self.registries, self.all_keys, is_other_spec)
+        return Watch(self.registries, self.all_keys, has_spec_changed)
 
-    def following(self) -> Watch[Machine]:
+    def watch_machines(self) -> Watch[Machine]:
         """Return the watch that wakes a cluster when one of its Machines has changed."""
-        return Watch(self.machines, cluster_key, is_more_than_trust)
+        return Watch(self.machines, cluster_keys, has_more_than_trust_changed)
 
-    def checking(self) -> Watch[MachineHealthCheck]:
+    def watch_health_checks(self) -> Watch[MachineHealthCheck]:
         """Return the watch that wakes a cluster where other machines may be looked after now."""
-        return Watch(self.health_checks, checked_cluster, is_more_than_status)
+        return Watch(self.health_checks, health_check_cluster_keys, has_more_than_status_changed)
 
     def machines_of(self, key: Key) -> list[Machine]:
         """Return the Machines of a cluster."""
-        return self._machines_of.of(key)
+        return self._machines_of.objects(key)
 
     def secrets_of(self, key: Key) -> list[Secret]:
         """Return the Secrets of ours of a cluster, as last seen."""
-        return self._secrets_of.of(key)
+        return self._secrets_of.objects(key)
 
     def all_keys(self, _: object = None) -> list[Key]:
         """Return the keys of all clusters."""
         return [key_of(one) for one in self.clusters.items()]
 
-    def selected(self, cluster: Cluster) -> list[Registry]:
+    def registries_of(self, cluster: Cluster) -> list[Registry]:
         """Return the registries that a cluster is to trust, by host, one for each."""
         found = [one for one in self.registries.items() if one.selects(cluster.metadata.labels)]
         by_host = {one.spec.host: one for one in sorted(found, key=lambda one: one.metadata.name, reverse=True)}
@@ -219,15 +227,15 @@ class View:
         """Return the service's configuration as last seen."""
         return self.configurations.get(Key("", NAME))
 
-    def service(self) -> Reading:
+    def service_list(self) -> Reading:
         """Return the service's list, read anew only when it has changed."""
         return self._service_as_seen()[0]
 
     def _service_as_seen(self) -> tuple[Reading, Mapping[str, str]]:
-        found, kept = self.configuration(), self.secrets.get(Key(self._namespace, last_good.LAST_GOOD_NAME))
+        found, kept = self.configuration(), self.secrets.get(Key(self._namespace, last_good.LAST_GOOD_SECRET))
         version = "/".join(one.metadata.resource_version if one else "" for one in (found, kept))
         if self._service[0] != version:
-            good = last_good.of(kept)
+            good = last_good.parse_last_good(kept)
             self._service = (version, (lists.service(found, good), lists.service_policies(found, good)))
         return self._service[1]
 
@@ -245,12 +253,18 @@ class View:
 
     async def _sets(self, cluster: Cluster, tkc: TanzuKubernetesCluster) -> Sets:
         frozen = Frozen.read(cluster.metadata.annotations) or Frozen(digest=EMPTY.digest)
-        name = secret.name_of(cluster.metadata.name, frozen.digest)
-        found = None if frozen.digest == EMPTY.digest else await self.secret(name, cluster.metadata.namespace)
-        in_force = EMPTY if frozen.digest == EMPTY.digest else secret.read_set(found, frozen.digest) if found else None
+        name = secret.set_secret_name(cluster.metadata.name, frozen.digest)
+        found = None if frozen.digest == EMPTY.digest else await self.find_secret(name, cluster.metadata.namespace)
+        in_force = (
+            EMPTY
+            if frozen.digest == EMPTY.digest
+            else secret.parse_set_of_digest(found, frozen.digest)
+            if found
+            else None
+        )
         merge = policy(*self._policies(cluster, tkc)).merge
         own = lists.own(tkc)
-        wanted = effective(self.service(), own, merge)
+        wanted = effective(self.service_list(), own, merge)
         return Sets(
             digest=frozen.digest,
             in_force=in_force,
@@ -265,12 +279,12 @@ class View:
         )
 
     async def _last_good(self, own: Reading | None, merge: str) -> TrustSet | None:
-        kept = await self.secret(last_good.LAST_GOOD_NAME, self._namespace)
-        service = secret.read(kept) if kept else None
+        kept = await self.find_secret(last_good.LAST_GOOD_SECRET, self._namespace)
+        service = secret.parse_set_secret(kept) if kept else None
         reading = effective(Reading(service), own, merge) if service is not None else None
         return reading.trust if reading and reading.ok else None
 
-    async def secret(self, name: str, namespace: str, *, generation: int = 0) -> Secret | None:
+    async def find_secret(self, name: str, namespace: str, *, generation: int = 0) -> Secret | None:
         """Return a Secret, as last seen where it is one of ours; see `foreign_secrets` for others."""
         key = Key(namespace, name)
         found = self.secrets.get(key)
@@ -283,6 +297,6 @@ def _source(own: Reading | None, merge: str) -> str:
     return clustertrust.MERGED if merge == APPEND else clustertrust.CLUSTER
 
 
-def whole_seconds(now: datetime) -> datetime:
+def truncate_to_seconds(now: datetime) -> datetime:
     """Return a time as a status shows it."""
     return now.replace(microsecond=0)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from trustplane.api.clusterapi import Cluster, kubeconfig_secret
 from trustplane.api.keys import Key
 from trustplane.errors import TransientError
-from trustplane.fleet.access_report import accepted, refused
+from trustplane.fleet.access_report import report_accepted_access, report_refused_access
 from trustplane.kube import access as kubeconfig
 from trustplane.kube.access import Access
 from trustplane.kube.client import Client
@@ -23,7 +23,7 @@ _SHOWN = 253  # characters of a host
 
 
 @asynccontextmanager
-async def workload(client: Client, cluster: Key) -> AsyncIterator[Client]:
+async def open_workload_and_report(client: Client, cluster: Key) -> AsyncIterator[Client]:
     """Open a client for a workload cluster; a refusal is recorded on its ClusterTrust, until there is none.
 
     Raises:
@@ -31,16 +31,16 @@ async def workload(client: Client, cluster: Key) -> AsyncIterator[Client]:
         TransientError: There is no kubeconfig, or no endpoint, yet.
     """
     try:
-        async with reading(client, cluster) as opened:
-            await accepted(client, cluster)
+        async with open_workload(client, cluster) as opened:
+            await report_accepted_access(client, cluster)
             yield opened
     except RefusedAccessError as error:
-        await refused(client, cluster, error)
+        await report_refused_access(client, cluster, error)
         raise
 
 
 @asynccontextmanager
-async def reading(client: Client, cluster: Key, *, most_kept: int = STRANGERS_KEPT) -> AsyncIterator[Client]:
+async def open_workload(client: Client, cluster: Key, *, most_kept: int = STRANGERS_KEPT) -> AsyncIterator[Client]:
     """Open a client for a workload cluster, and record nothing.
 
     Args:
@@ -61,13 +61,13 @@ async def reading(client: Client, cluster: Key, *, most_kept: int = STRANGERS_KE
     if found is None or not found.spec.control_plane_endpoint.host:
         raise _not_yet(cluster, "Cluster API knows no endpoint of its control plane")
     access = kubeconfig.parse_secret(value)
-    check_endpoint(access, found)
+    check_kubeconfig_endpoint(access, found)
     reach = await reach_beside(client.server)
     async with open_guarded(access, reach, timeout=REQUEST_SECONDS, most_kept=most_kept) as opened:
         yield opened
 
 
-def check_endpoint(access: Access, cluster: Cluster) -> None:
+def check_kubeconfig_endpoint(access: Access, cluster: Cluster) -> None:
     """Have a kubeconfig lead to the Cluster's control plane, and nowhere else.
 
     Raises:

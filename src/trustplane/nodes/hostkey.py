@@ -16,12 +16,12 @@ _MAX_REPORT: Final = 16 * 1024  # characters; an RSA key of 4,096 bits has 750
 _MAX_KEYS: Final = 16
 
 
-def pinned(machine: Object) -> str:
+def pinned_key(machine: Object) -> str:
     """Return the pinned key, one line in OpenSSH format; empty before the first contact."""
     return machine.metadata.annotations.get(ANNOTATION, "")
 
 
-def reported(annotations: Mapping[str, str]) -> frozenset[str]:
+def reported_keys(annotations: Mapping[str, str]) -> frozenset[str]:
     """Return the keys that a node says it has, each `type key`; none where it says nothing that can be read.
 
     Args:
@@ -36,11 +36,11 @@ def reported(annotations: Mapping[str, str]) -> frozenset[str]:
 
 def is_known(machine: Object, shown: str) -> bool:
     """Tell whether a key is the pinned one, so that nobody has to be asked."""
-    known = _material(pinned(machine))
+    known = _material(pinned_key(machine))
     return bool(known) and known == _material(shown)
 
 
-def pin(machine: Object, shown: str, said: Collection[str] = ()) -> Json | None:
+def check_host_key(machine: Object, shown: str, said: Collection[str] = ()) -> Json | None:
     """Check the key that a node has shown against the pin of its Machine, and against what the node itself has said.
 
     Args:
@@ -56,7 +56,7 @@ def pin(machine: Object, shown: str, said: Collection[str] = ()) -> Json | None:
     Raises:
         NodeError: The node has shown another key, or none.
     """
-    name, known = machine.metadata.name, _material(pinned(machine))
+    name, known = machine.metadata.name, _material(pinned_key(machine))
     if not _material(shown):
         raise NodeError(f"The node of Machine {name} has shown no host key", next_step="Look at its SSH server")
     is_said = " ".join(_material(shown)) in said

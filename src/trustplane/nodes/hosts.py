@@ -7,7 +7,7 @@ containerd reads, and in which order, is told in `trust.places`.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from trustplane.nodes.state import HOSTS, NodeState
+from trustplane.nodes.state import HOSTS, NodeReport
 from trustplane.trust.places import directory, toml_host, toml_path
 
 
@@ -22,11 +22,11 @@ class Shadow:
     """
 
     path: str
-    by: str
-    is_ours: bool
+    shadowed_by: str
+    is_managed: bool
 
 
-def all_shadows(state: NodeState, ours: Iterable[str]) -> list[Shadow]:
+def find_shadows(state: NodeReport, ours: Iterable[str]) -> list[Shadow]:
     """Tell what has no effect on a node that has our files, by registry.
 
     Args:
@@ -35,10 +35,10 @@ def all_shadows(state: NodeState, ours: Iterable[str]) -> list[Shadow]:
     """
     mine = set(ours)
     hosts = sorted({host for path in mine if (host := toml_host(path))})
-    return [one for host in hosts for one in shadows(host, state, mine)]
+    return [one for host in hosts for one in find_host_shadows(host, state, mine)]
 
 
-def shadows(host: str, state: NodeState, ours: Iterable[str]) -> list[Shadow]:
+def find_host_shadows(host: str, state: NodeReport, ours: Iterable[str]) -> list[Shadow]:
     """Tell what has no effect on a node once we have our files for a host.
 
     Args:
@@ -48,14 +48,14 @@ def shadows(host: str, state: NodeState, ours: Iterable[str]) -> list[Shadow]:
     """
     mine, folder = set(ours), directory(host)
     found = [
-        Shadow(path, toml_path(host), is_ours=False)
+        Shadow(path, toml_path(host), is_managed=False)
         for path in _within(folder, state.files)
         if path.endswith((".crt", ".cert", ".key")) and path not in mine
     ]
     if nearer := _within(_underscored(host), state.files):
-        found.append(Shadow(folder, nearer[0].rpartition("/")[0], is_ours=True))
+        found.append(Shadow(folder, nearer[0].rpartition("/")[0], is_managed=True))
     if default := _within(f"{HOSTS}/_default", state.files):
-        found.append(Shadow(default[0].rpartition("/")[0], folder, is_ours=False))
+        found.append(Shadow(default[0].rpartition("/")[0], folder, is_managed=False))
     return found
 
 

@@ -32,7 +32,7 @@ class _Table(msgspec.Struct):
     capabilities: list[Literal["pull", "resolve", "push", "referrers"]] = msgspec.field(default_factory=list)
 
     def endpoint(self, url: str) -> "Endpoint":
-        return Endpoint(url, self.skip_verify, not self.capabilities or "pull" in self.capabilities)
+        return RegistryEndpoint(url, self.skip_verify, not self.capabilities or "pull" in self.capabilities)
 
 
 class _File(_Table):
@@ -44,7 +44,7 @@ _KEYS: Final = frozenset(_File.__struct_fields__) | {"ca", "client", "header", "
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class RegistryEndpoint:
     """One of the hosts that are asked.
 
     Attributes:
@@ -88,17 +88,17 @@ class HostsToml:
         server: Who is asked last; its URL is empty where that is the registry by its own name.
     """
 
-    hosts: tuple[Endpoint, ...]
-    server: Endpoint
+    hosts: tuple[RegistryEndpoint, ...]
+    server: RegistryEndpoint
 
 
-def parse(text: str) -> HostsToml:
+def parse_hosts_toml(text: str) -> HostsToml:
     """Read a file.
 
     Raises:
         ValueError: It is not one, or is written in a way that containerd may read otherwise.
     """
-    content = load(text)
+    content = load_toml(text)
     _refuse_unusual(content)
     try:
         file = msgspec.convert(content, _File)
@@ -109,7 +109,7 @@ def parse(text: str) -> HostsToml:
     return HostsToml(tuple(table.endpoint(url) for url, table in file.host.items()), file.endpoint(file.server))
 
 
-def load(text: str, limit: int = MAX_SIZE) -> dict[str, Any]:
+def load_toml(text: str, limit: int = MAX_SIZE) -> dict[str, Any]:
     """Read TOML of a node, in a time that grows with its size alone.
 
     Args:

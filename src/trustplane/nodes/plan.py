@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from trustplane.nodes.state import CERTS, File, Manifest, NodeState
+from trustplane.nodes.state import CERTS, NodeFile, NodeReport, TrustManifest
 
 
 @dataclass(frozen=True)
-class Write:
+class FileWrite:
     """A file to be put in place, atomically."""
 
     path: str
@@ -28,7 +28,7 @@ class Write:
 
 
 @dataclass(frozen=True)
-class Plan:
+class NodePlan:
     """What to do, in this order; every step can be repeated.
 
     Attributes:
@@ -44,13 +44,13 @@ class Plan:
         token: Of the state that this was made from.
     """
 
-    intent: Manifest
-    writes: tuple[Write, ...]
+    intent: TrustManifest
+    writes: tuple[FileWrite, ...]
     removes: tuple[str, ...]
     links: tuple[str, ...]
     restart: bool
-    manifest: Manifest
-    loaded: str
+    manifest: TrustManifest
+    pool_digest: str
     conflicts: tuple[str, ...]
     token: str
     is_needed: bool
@@ -95,7 +95,7 @@ def pool_digest(files: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def make(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, str] | None = None) -> Plan:
+def plan_write(desired: Mapping[str, str], state: NodeReport, previous: Mapping[str, str] | None = None) -> NodePlan:
     """Decide what to do.
 
     Args:
@@ -105,41 +105,41 @@ def make(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, st
         previous: Content by path of what the machine's bootstrap data wrote. It counts only on a node without a
             manifest; where it is unknown, files of the bootstrap that are no longer desired stay, as foreign ones.
     """
-    ours = owned(state, previous)
+    ours = managed_files(state, previous)
     digests = {path: digest_of(content) for path, content in desired.items()}
     writes = tuple(
-        Write(path, content) for path, content in desired.items() if not _has(state.files.get(path), digests[path])
+        FileWrite(path, content) for path, content in desired.items() if not _has(state.files.get(path), digests[path])
     )
     conflicts = tuple(one.path for one in writes if one.path in state.files and one.path not in ours)
     removes = _removals(path for path in ours if path not in desired and path in state.files)
-    manifest = Manifest(digests)
+    manifest = TrustManifest(digests)
     touched = any(_is_root(path) for path in (*removes, *(one.path for one in writes)))
-    restart = touched or (_is_concerned(ours, digests) and not is_fresh(state, digests, ours))
+    restart = touched or (_is_concerned(ours, digests) and not has_loaded_files(state, digests, ours))
     links = _links(digests, {one.path for one in writes}, state)
-    return Plan(
-        intent=Manifest({**ours, **digests}),
+    return NodePlan(
+        intent=TrustManifest({**ours, **digests}),
         writes=writes,
         removes=removes,
         links=links,
         restart=restart,
         manifest=manifest,
-        loaded=pool_digest(digests),
+        pool_digest=pool_digest(digests),
         conflicts=conflicts,
         token=state.token,
         is_needed=bool(writes or removes or links or restart) or state.manifest != manifest,
     )
 
 
-def owned(state: NodeState, previous: Mapping[str, str] | None = None) -> dict[str, str]:
+def managed_files(state: NodeReport, previous: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the files that are ours, with the digest that they should have."""
     if state.manifest is not None:
         return dict(state.manifest.files)
     return {path: digest_of(content) for path, content in (previous or {}).items()}
 
 
-def drift(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, str] | None = None) -> Drift:
+def find_drift(desired: Mapping[str, str], state: NodeReport, previous: Mapping[str, str] | None = None) -> Drift:
     """Tell how a node differs from what is desired; the arguments are those of `make`."""
-    ours, wanted = owned(state, previous), {path: digest_of(content) for path, content in desired.items()}
+    ours, wanted = managed_files(state, previous), {path: digest_of(content) for path, content in desired.items()}
     files = state.files
     kept = {path for path in ours if path in files}
     right = {path for path in wanted if _has(files.get(path), wanted[path])}
@@ -151,7 +151,7 @@ def drift(desired: Mapping[str, str], state: NodeState, previous: Mapping[str, s
         outdated=_sorted(path for path in kept if _has(files[path], ours[path]) and wanted.get(path) != ours[path]),
         missing=_sorted(wanted.keys() - ours.keys() - right),
         foreign=_sorted(foreign),
-        is_stale=right == wanted.keys() and _is_concerned(ours, wanted) and not is_fresh(state, wanted, ours),
+        is_stale=right == wanted.keys() and _is_concerned(ours, wanted) and not has_loaded_files(state, wanted, ours),
     )
 
 
@@ -164,7 +164,7 @@ def _is_concerned(*files: Mapping[str, str]) -> bool:
     return any(_is_root(path) for known in files for path in known)
 
 
-def is_fresh(state: NodeState, digests: Mapping[str, str], ours: Mapping[str, str]) -> bool:
+def has_loaded_files(state: NodeReport, digests: Mapping[str, str], ours: Mapping[str, str]) -> bool:
     """Tell whether the containerd that runs uses these files, and none of ours that is gone.
 
     It reads them once, at its first pull, so that they must have been as they are since it started. That is known of a
@@ -175,21 +175,21 @@ def is_fresh(state: NodeState, digests: Mapping[str, str], ours: Mapping[str, st
     runtime = state.runtime
     if not runtime.is_running:
         return False
-    changed = {path: file.changed for path, file in state.files.items() if _is_root(path)}
+    changed = {path: file.changed_at for path, file in state.files.items() if _is_root(path)}
     if state.loaded is not None and state.loaded.invocation == runtime.invocation:
-        untouched = all(state.loaded.changed.get(path) == changed.get(path) for path in digests if _is_root(path))
+        untouched = all(state.loaded.changed_at.get(path) == changed.get(path) for path in digests if _is_root(path))
         return untouched and state.loaded.digest == pool_digest(digests)
     if state.manifest is None and _is_as_bootstrapped(state, ours, changed):
         return True
-    return runtime.started > max([state.certs_changed, *changed.values()])
+    return runtime.started_at > max([state.certs_changed_at, *changed.values()])
 
 
-def _is_as_bootstrapped(state: NodeState, ours: Mapping[str, str], changed: Mapping[str, int]) -> bool:
+def _is_as_bootstrapped(state: NodeReport, ours: Mapping[str, str], changed: Mapping[str, int]) -> bool:
     roots = [path for path in ours if _is_root(path)]
-    return bool(roots) and all(path in changed and changed[path] <= state.bootstrapped for path in roots)
+    return bool(roots) and all(path in changed and changed[path] <= state.bootstrapped_at for path in roots)
 
 
-def _has(file: File | None, digest: str) -> bool:
+def _has(file: NodeFile | None, digest: str) -> bool:
     return file is not None and file.is_regular and file.digest == digest
 
 
@@ -202,13 +202,13 @@ def _removals(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(paths, key=lambda path: (not path.endswith("/hosts.toml"), path)))
 
 
-def _links(digests: Mapping[str, str], written: set[str], state: NodeState) -> tuple[str, ...]:
+def _links(digests: Mapping[str, str], written: set[str], state: NodeReport) -> tuple[str, ...]:
     if not state.has_openssl:
         return ()
     roots = (path for path in digests if _is_root(path))
     return tuple(path for path in roots if path in written or path.rpartition("/")[2] not in state.links)
 
 
-def encode(manifest: Manifest) -> bytes:
+def encode_manifest(manifest: TrustManifest) -> bytes:
     """Return a manifest as it is written to the node."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"

@@ -19,7 +19,7 @@ import msgspec
 from trustplane.api.clustertrust import UNREADABLE, UNVERIFIABLE, VERIFIED, RegistryAccess
 from trustplane.diagnosis.proxy import is_localhost, proxy_for
 from trustplane.nodes import hosts_toml
-from trustplane.nodes.hosts_toml import Endpoint
+from trustplane.nodes.hosts_toml import RegistryEndpoint
 from trustplane.text import clean
 
 _ALIASES: Final = {"registry-1.docker.io": "docker.io", "index.docker.io": "docker.io"}
@@ -31,7 +31,7 @@ _DIGITS: Final = 12  # of a time in seconds
 # Of a report, in characters and counts. A node's owner chooses what it has; reading it takes time from everybody.
 MAX_REPORT: Final = 1 << 20
 MAX_LINES: Final = 2000  # three for each registry, where containerd has a folder of folders of its own
-MAX_FOLDERS: Final = 8  # of one registry; the script looks into so many
+MAX_DIRECTORIES: Final = 8  # of one registry; the script looks into so many
 MAX_CONFIGURATION: Final = 32768  # what containerd 2.4 makes of its defaults has 8,000
 MAX_FILES: Final = 131072  # all `hosts.toml`
 _MAX_VALUE: Final = 8192  # a path, or a variable
@@ -41,7 +41,7 @@ _READ: Final = "see how the node's containerd is started and configured"
 
 
 @dataclass(frozen=True)
-class Folder:
+class RegistryDirectory:
     """What containerd reads for one registry: a folder of certs.d.
 
     Attributes:
@@ -56,7 +56,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Report:
+class RegistryReport:
     """What `registries.sh` says.
 
     Attributes:
@@ -70,11 +70,11 @@ class Report:
     """
 
     configuration: str = ""
-    is_stale: bool = False
+    is_configuration_stale: bool = False
     endpoint: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    folders: Mapping[str, tuple[Folder, ...]] = field(default_factory=dict)
-    asked: frozenset[str] = frozenset()
+    directories: Mapping[str, tuple[RegistryDirectory, ...]] = field(default_factory=dict)
+    hosts: frozenset[str] = frozenset()
     roots: frozenset[str] = frozenset()
 
     @cached_property
@@ -93,7 +93,7 @@ class _Hindrance(Exception):  # noqa: N818  it is no error, and leaves this modu
         self.verification, self.reason, self.next_step = verification, reason, next_step
 
 
-def parse(text: str) -> Report:
+def parse_registry_report(text: str) -> RegistryReport:
     """Read the report of `registries.sh`; what of it cannot be read is not known.
 
     Raises:
@@ -103,12 +103,12 @@ def parse(text: str) -> Report:
         raise ValueError("the report is too long")
     values: dict[str, str] = {}
     environment: dict[str, str] = {}
-    folders: dict[str, list[Folder]] = {}
+    folders: dict[str, list[RegistryDirectory]] = {}
     names: dict[str, set[str]] = {"asked": set(), "root": set()}
     for verb, *rest in (line.split(" ", _MAX_WORDS) for line in text.split("\n")):
         if verb in ("folder", "toml", "large") and len(rest) == (3 if verb == "toml" else 2):
             toml = _decoded(rest[2], hosts_toml.MAX_SIZE) if verb == "toml" else None
-            folders.setdefault(rest[0], []).append(Folder(_decoded(rest[1]), toml, verb == "large"))
+            folders.setdefault(rest[0], []).append(RegistryDirectory(_decoded(rest[1]), toml, verb == "large"))
         elif verb == "variable" and rest:
             environment[rest[0]] = _decoded(rest[-1])
         elif verb in names and rest:
@@ -118,21 +118,21 @@ def parse(text: str) -> Report:
     if "end" not in values:
         raise ValueError("the report is not whole")
     _refuse_many(folders)
-    return Report(
+    return RegistryReport(
         configuration=_decoded(values.get("configuration", ""), MAX_CONFIGURATION),
-        is_stale=_seconds(values.get("changed", "")) > _seconds(values.get("started", "")),
+        is_configuration_stale=_seconds(values.get("changed", "")) > _seconds(values.get("started", "")),
         endpoint=_decoded(values.get("endpoint", "")).strip(" \n\"'"),
         environment=environment,
-        folders={host: tuple(known) for host, known in folders.items()},
-        asked=frozenset(names["asked"]),
+        directories={host: tuple(known) for host, known in folders.items()},
+        hosts=frozenset(names["asked"]),
         roots=frozenset(map(_decoded, names["root"])),
     )
 
 
-def _refuse_many(folders: Mapping[str, list[Folder]]) -> None:
+def _refuse_many(folders: Mapping[str, list[RegistryDirectory]]) -> None:
     for host, known in folders.items():
-        if len(known) > MAX_FOLDERS:
-            raise ValueError(f"registry {host} has more than {MAX_FOLDERS} folders")
+        if len(known) > MAX_DIRECTORIES:
+            raise ValueError(f"registry {host} has more than {MAX_DIRECTORIES} folders")
     if sum(len(one.toml or "") for known in folders.values() for one in known) > MAX_FILES:
         raise ValueError(f"all hosts.toml together have more than {MAX_FILES >> 10} KiB")
 
@@ -151,7 +151,7 @@ def _seconds(text: str) -> int:
     return int(text[:_DIGITS]) if text.isascii() and text.isdecimal() else 0
 
 
-def access(report: Report, host: str) -> RegistryAccess:
+def assess_access(report: RegistryReport, host: str) -> RegistryAccess:
     """Tell how a registry is reached.
 
     Args:
@@ -171,7 +171,7 @@ def access(report: Report, host: str) -> RegistryAccess:
     return RegistryAccess(registry=host, verification=VERIFIED, proxy=proxy)
 
 
-def _verify(report: Report, host: str) -> None:
+def _verify(report: RegistryReport, host: str) -> None:
     """Raise what stands in the way of a proof."""
     if is_localhost(host):
         raise _Hindrance(UNVERIFIABLE, "containerd does not verify the certificate of a registry of localhost", _REMOVE)
@@ -181,11 +181,11 @@ def _verify(report: Report, host: str) -> None:
     if not settings.config_path:
         _verify_mirrors(settings, host)
         return
-    if host not in report.asked or not set(settings.config_path.split(":")) <= report.roots:
+    if host not in report.hosts or not set(settings.config_path.split(":")) <= report.roots:
         reason = f"containerd's folders of registries, {settings.config_path}, were not read"
         raise _Hindrance(UNREADABLE, reason, _READ)
     # A list of roots is read by containerd in one way or another: each of its folders may be the one that counts.
-    for folder in report.folders.get(host, ()):
+    for folder in report.directories.get(host, ()):
         _verify_folder(folder, host)
 
 
@@ -213,10 +213,10 @@ class _Plugin(msgspec.Struct):
     registry: _Settings = msgspec.field(default_factory=_Settings)
 
 
-def _settings(report: Report) -> _Settings:
+def _settings(report: RegistryReport) -> _Settings:
     if not report.configuration.strip():
         raise _Hindrance(UNREADABLE, "no containerd runs on the node, or its configuration cannot be read", _READ)
-    if report.is_stale:
+    if report.is_configuration_stale:
         step = "restart containerd on the node, so that it uses the configuration that is there"
         raise _Hindrance(UNREADABLE, "containerd's configuration was changed after it had started", step)
     endpoint = report.endpoint.removeprefix("unix://").replace("/var/run/", "/run/")
@@ -226,7 +226,7 @@ def _settings(report: Report) -> _Settings:
         )
     try:
         plugins = msgspec.convert(
-            hosts_toml.load(report.configuration, MAX_CONFIGURATION).get("plugins", {}), dict[str, object]
+            hosts_toml.load_toml(report.configuration, MAX_CONFIGURATION).get("plugins", {}), dict[str, object]
         )
         name = next(name for name in _PLUGINS if name in plugins)
         settings = msgspec.convert(plugins[name], _Plugin).registry
@@ -239,26 +239,28 @@ def _settings(report: Report) -> _Settings:
     return settings
 
 
-def _verify_folder(folder: Folder, host: str) -> None:
+def _verify_folder(folder: RegistryDirectory, host: str) -> None:
     path = f"{folder.path}/hosts.toml"
     if folder.is_large:
         raise _Hindrance(UNREADABLE, f"{path} is no file, or too large", "correct or remove it")
     if not folder.toml:
         return  # certificates alone, or nothing
     try:
-        _verify_endpoints(hosts_toml.parse(folder.toml), host, path)
+        _verify_endpoints(hosts_toml.parse_hosts_toml(folder.toml), host, path)
     except ValueError as error:
         raise _Hindrance(UNREADABLE, f"{path} cannot be read: {error}", "correct or remove it") from error
 
 
 def _verify_endpoints(content: hosts_toml.HostsToml, host: str, path: str) -> None:
-    server = content.server if content.server.url else Endpoint(f"https://{host}", content.server.skips_verification)
+    server = (
+        content.server if content.server.url else RegistryEndpoint(f"https://{host}", content.server.skips_verification)
+    )
     for endpoint in (*content.hosts, server):
         if endpoint.serves:
             _verify_endpoint(endpoint, host, path)
 
 
-def _verify_endpoint(endpoint: Endpoint, host: str, where: str) -> None:
+def _verify_endpoint(endpoint: RegistryEndpoint, host: str, where: str) -> None:
     try:
         scheme, address = endpoint.scheme, endpoint.address
     except ValueError as error:
@@ -278,7 +280,7 @@ def _verify_mirrors(settings: _Settings, host: str) -> None:
     mirror = settings.mirrors.get(host) or settings.mirrors.get("*") or _Mirror()
     for url in mirror.endpoint:
         # An address without a scheme is one of HTTPS here, whatever it begins with.
-        _verify_endpoint(Endpoint(url if "://" in url else f"https://{url}"), host, where)
+        _verify_endpoint(RegistryEndpoint(url if "://" in url else f"https://{url}"), host, where)
     if any(settings.configs.get(name, _Config()).tls.insecure_skip_verify for name in _names_of(host)):
         reason = f"{where} has its certificate not verified (insecure_skip_verify)"
         raise _Hindrance(UNVERIFIABLE, reason, _REMOVE)

@@ -6,7 +6,7 @@ from typing import Final
 
 from trustplane.errors import NodeError
 from trustplane.nodes import registries
-from trustplane.nodes.registries import Report
+from trustplane.nodes.registries import RegistryReport
 from trustplane.nodes.trust import Shell
 from trustplane.text import clean
 from trustplane.trust.places import is_host
@@ -17,7 +17,7 @@ _TIMEOUT: Final = 30.0  # seconds
 _MAX_WORDS: Final = 200
 
 
-async def read(node: Shell, hosts: Collection[str]) -> Report:
+async def read_registry_report(node: Shell, hosts: Collection[str]) -> RegistryReport:
     """Read what `registries.access` judges by.
 
     Args:
@@ -34,7 +34,7 @@ async def read(node: Shell, hosts: Collection[str]) -> Report:
     if output.exit_status != 0:
         raise _unread(node, output.stderr.strip()[-_MAX_WORDS:] or f"exit status {output.exit_status}")
     try:
-        return registries.parse(output.stdout)
+        return registries.parse_registry_report(output.stdout)
     except ValueError as error:
         raise _unread(node, str(error)) from error
 

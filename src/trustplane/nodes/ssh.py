@@ -13,7 +13,7 @@ from typing import Final
 
 import asyncssh
 
-from trustplane.clusterapi.ssh_secret import MAX_LENGTH
+from trustplane.clusterapi.ssh_secret import MAX_PRIVATE_KEY_LENGTH
 from trustplane.errors import NodeError, TransientError, UserError
 from trustplane.text import clean
 
@@ -47,7 +47,7 @@ _HOST_KEYS: Final = (
 
 
 @dataclass(frozen=True)
-class Output:
+class CommandOutput:
     """What a command left behind."""
 
     stdout: str
@@ -55,7 +55,7 @@ class Output:
     exit_status: int
 
 
-class Node:
+class NodeConnection:
     """An open connection to one node.
 
     Attributes:
@@ -69,7 +69,7 @@ class Node:
         self._connection = connection
         self.host_key = _shown(connection.get_server_host_key())
 
-    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
+    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> CommandOutput:
         """Run a command in the user's shell and wait for its end.
 
         Args:
@@ -97,7 +97,7 @@ class Node:
             raise _too_much(self.address, answer.overflow)
         if answer.exit_status is None:
             raise _lost(self.address, ConnectionResetError("the connection ended before the command"))
-        return Output(_text(answer.output), _text(answer.errors), answer.exit_status)
+        return CommandOutput(_text(answer.output), _text(answer.errors), answer.exit_status)
 
     async def _ask(self, command: str, stdin: bytes, answer: "_Answer") -> None:
         channel, _ = await self._connection.create_session(lambda: answer, command, encoding=None)
@@ -154,7 +154,7 @@ class _Answer(asyncssh.SSHClientSession[bytes]):
 @asynccontextmanager
 async def connect(
     address: str, private_key: str, *, port: int = 22, user: str = USER, timeout: float = 10.0
-) -> AsyncIterator[Node]:
+) -> AsyncIterator[NodeConnection]:
     """Open a connection to a node; it is closed at the end of the block.
 
     Args:
@@ -172,14 +172,16 @@ async def connect(
     key = _imported(private_key)
     connection = await _open(address, key, port=port, user=user, timeout=timeout)
     try:
-        yield Node(address, connection)
+        yield NodeConnection(address, connection)
     finally:
         await _close(connection)
 
 
 def _imported(private_key: str) -> asyncssh.SSHKey:
-    if len(private_key) > MAX_LENGTH:
-        raise _unreadable(f"it is longer than {MAX_LENGTH} characters; Ed25519, or RSA of 4,096 bits, is shorter")
+    if len(private_key) > MAX_PRIVATE_KEY_LENGTH:
+        raise _unreadable(
+            f"it is longer than {MAX_PRIVATE_KEY_LENGTH} characters; Ed25519, or RSA of 4,096 bits, is shorter"
+        )
     try:
         # Whether the numbers of an RSA key fit together is its owner's business: the check is a second of arithmetic.
         return asyncssh.import_private_key(private_key, unsafe_skip_rsa_key_validation=True)

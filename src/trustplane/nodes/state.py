@@ -23,7 +23,7 @@ _MAX_DIGITS: Final = 15  # of a number: a time in seconds has ten
 _SHOWN: Final = 200  # characters of a report that is not whole
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class TrustManifest(msgspec.Struct, frozen=True):
     """The node's own record of which files are ours: SHA-256 by path."""
 
     files: dict[str, str]
@@ -31,7 +31,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class File:
+class NodeFile:
     """One file that is or may be ours.
 
     Attributes:
@@ -41,12 +41,12 @@ class File:
     """
 
     digest: str
-    changed: int
+    changed_at: int
     is_regular: bool = True
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedFiles:
     """What a run of containerd has loaded, as was noted at the end of the last change.
 
     Attributes:
@@ -57,11 +57,11 @@ class Loaded:
 
     digest: str
     invocation: str
-    changed: Mapping[str, int]
+    changed_at: Mapping[str, int]
 
 
 @dataclass(frozen=True)
-class Runtime:
+class RuntimeRun:
     """The run of containerd.
 
     Attributes:
@@ -70,18 +70,18 @@ class Runtime:
         started: When, in seconds since 1970; 0 where it does not run.
     """
 
-    active: str
+    active_state: str
     invocation: str
-    started: int
+    started_at: int
 
     @property
     def is_running(self) -> bool:
         """Whether it serves, as far as systemd knows."""
-        return self.active == "active"
+        return self.active_state == "active"
 
 
 @dataclass(frozen=True)
-class NodeState:
+class NodeReport:
     """A node's trust.
 
     Attributes:
@@ -95,19 +95,19 @@ class NodeState:
         token: Stands for the files and the manifest: a change is refused where it no longer fits.
     """
 
-    files: Mapping[str, File]
-    manifest: Manifest | None
-    runtime: Runtime
-    loaded: Loaded | None
+    files: Mapping[str, NodeFile]
+    manifest: TrustManifest | None
+    runtime: RuntimeRun
+    loaded: LoadedFiles | None
     links: frozenset[str]
     has_openssl: bool
-    certs_changed: int
-    bootstrapped: int
-    kubelet: str
+    certs_changed_at: int
+    bootstrapped_at: int
+    kubelet_state: str
     token: str
 
 
-def parse(report: str) -> NodeState:
+def parse_node_report(report: str) -> NodeReport:
     """Read the report of `trust.sh`.
 
     Raises:
@@ -133,16 +133,16 @@ def parse(report: str) -> NodeState:
             values[verb] = rest
     if "token" not in values or "kubelet" not in values:
         raise _not_whole(clean(report.strip()[-_SHOWN:], _SHOWN) or "it is empty")
-    return NodeState(
-        files={path: File(sums.get(path, ""), time, kind in REGULAR) for path, (time, kind) in stats.items()},
+    return NodeReport(
+        files={path: NodeFile(sums.get(path, ""), time, kind in REGULAR) for path, (time, kind) in stats.items()},
         manifest=_manifest(values.get("manifest", "")),
         runtime=_runtime(values.get("runtime", "")),
         loaded=_loaded(values.get("marker", "")),
         links=frozenset(links),
         has_openssl="openssl" in values,
-        certs_changed=_number(values.get("certs", "")),
-        bootstrapped=_number(values.get("bootstrapped", "")),
-        kubelet=values["kubelet"],
+        certs_changed_at=_number(values.get("certs", "")),
+        bootstrapped_at=_number(values.get("bootstrapped", "")),
+        kubelet_state=values["kubelet"],
         token=values["token"],
     )
 
@@ -165,11 +165,11 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else 0
 
 
-def _manifest(encoded: str) -> Manifest | None:
+def _manifest(encoded: str) -> TrustManifest | None:
     if not encoded:
         return None
     try:
-        return msgspec.json.decode(_decoded(encoded), type=Manifest)
+        return msgspec.json.decode(_decoded(encoded), type=TrustManifest)
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise NodeError(
             f"The node's record {MANIFEST} of our files cannot be read",
@@ -184,12 +184,12 @@ def _decoded(encoded: str) -> bytes:
     return base64.b64decode(encoded)
 
 
-def _runtime(text: str) -> Runtime:
+def _runtime(text: str) -> RuntimeRun:
     active, invocation, started = [*text.split(" "), "", ""][:3]
-    return Runtime(active or "absent", invocation, _number(started))
+    return RuntimeRun(active or "absent", invocation, _number(started))
 
 
-def _loaded(encoded: str) -> Loaded | None:
+def _loaded(encoded: str) -> LoadedFiles | None:
     # Only a hint: what cannot be read costs a restart of containerd.
     try:
         first, *rest = _decoded(encoded).decode().splitlines()
@@ -197,4 +197,4 @@ def _loaded(encoded: str) -> Loaded | None:
         return None
     digest, _, invocation = first.partition(" ")
     times = (line.partition(" ") for line in rest)
-    return Loaded(digest, invocation, {path: _number(time) for time, _, path in times}) if invocation else None
+    return LoadedFiles(digest, invocation, {path: _number(time) for time, _, path in times}) if invocation else None

@@ -12,8 +12,8 @@ from typing import Final, Protocol
 
 from trustplane.errors import NodeError, TransientError
 from trustplane.nodes import plan
-from trustplane.nodes.ssh import Output
-from trustplane.nodes.state import NodeState, parse
+from trustplane.nodes.ssh import CommandOutput
+from trustplane.nodes.state import NodeReport, parse_node_report
 from trustplane.text import clean
 
 _COMMAND: Final = "sudo -n sh -s"
@@ -33,7 +33,7 @@ class Shell(Protocol):
     def address(self) -> str:
         """The address of the node."""
 
-    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
+    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> CommandOutput:
         """Run a command with that standard input and wait for its end."""
 
 
@@ -51,10 +51,10 @@ class Result:
     written: tuple[str, ...]
     removed: tuple[str, ...]
     restarted: bool
-    state: NodeState
+    state: NodeReport
 
 
-async def read(node: Shell) -> NodeState:
+async def read(node: Shell) -> NodeReport:
     """Read a node's trust; nothing is changed.
 
     Raises:
@@ -64,7 +64,7 @@ async def read(node: Shell) -> NodeState:
     output = await node.run(_COMMAND, stdin=f"{_SCRIPT}\nmain state </dev/null\n", timeout=_TIMEOUT)
     if output.exit_status != 0:
         raise _failed(node, output)
-    return parse(output.stdout)
+    return parse_node_report(output.stdout)
 
 
 async def apply(
@@ -92,7 +92,7 @@ async def apply(
     """
     for _ in range(_ATTEMPTS):
         state = await read(node)
-        todo = plan.make(desired, state, previous)
+        todo = plan.plan_write(desired, state, previous)
         if todo.conflicts:
             raise _conflict(node, todo.conflicts)
         if not todo.is_needed:
@@ -102,7 +102,7 @@ async def apply(
         output = await node.run(_COMMAND, stdin=script(todo), timeout=_TIMEOUT)
         if output.exit_status == 0:
             written = tuple(one.path for one in todo.writes)
-            return Result(written, todo.removes, todo.restart, parse(output.stdout))
+            return Result(written, todo.removes, todo.restart, parse_node_report(output.stdout))
         if output.exit_status != _CHANGED:
             raise _failed(node, output)
     raise TransientError(
@@ -112,15 +112,15 @@ async def apply(
     )
 
 
-def script(todo: plan.Plan) -> str:
+def script(todo: plan.NodePlan) -> str:
     """Return the whole of what is sent to carry out a plan: functions, and one call with the plan's lines."""
     lines = "\n".join(_lines(todo))
     return f"{_SCRIPT}\nmain apply <<'PLAN'\n{lines}\nPLAN\n"
 
 
-def _lines(todo: plan.Plan) -> Iterator[str]:
+def _lines(todo: plan.NodePlan) -> Iterator[str]:
     yield f"token {todo.token}"
-    yield f"intent {_encoded(plan.encode(todo.intent))}"
+    yield f"intent {_encoded(plan.encode_manifest(todo.intent))}"
     for one in todo.writes:
         yield f"write {one.path} {one.digest} {_encoded(one.content.encode())}"
     for path in todo.removes:
@@ -130,8 +130,8 @@ def _lines(todo: plan.Plan) -> Iterator[str]:
     if todo.restart:
         yield "restart"
     if todo.manifest != todo.intent:
-        yield f"manifest {_encoded(plan.encode(todo.manifest))}"
-    yield f"loaded {todo.loaded}"
+        yield f"manifest {_encoded(plan.encode_manifest(todo.manifest))}"
+    yield f"loaded {todo.pool_digest}"
     yield "end"
 
 
@@ -148,7 +148,7 @@ def _conflict(node: Shell, paths: tuple[str, ...]) -> NodeError:
     )
 
 
-def _failed(node: Shell, output: Output) -> NodeError | TransientError:
+def _failed(node: Shell, output: CommandOutput) -> NodeError | TransientError:
     why = clean(output.stderr.strip()[-_SHOWN:], _SHOWN) or f"exit status {output.exit_status}"
     if output.exit_status in (_BUSY, _BROKEN):
         return TransientError(f"The trust of node {node.address} could not be changed now", why=why)

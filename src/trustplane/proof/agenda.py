@@ -4,23 +4,23 @@ import asyncio
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-J = TypeVar("J")
+JobT = TypeVar("J")
 
 
-class Agenda(Generic[J]):
+class JobQueue(Generic[JobT]):
     """Jobs that nobody has taken yet.
 
     Args:
         jobs: The first ones.
     """
 
-    def __init__(self, jobs: Iterable[J] = ()) -> None:
+    def __init__(self, jobs: Iterable[JobT] = ()) -> None:
         self._jobs = list(jobs)
         self._is_closed = False
         self._changed = asyncio.Event()
 
     @classmethod
-    def of(cls, jobs: Iterable[J]) -> "Agenda[J]":
+    def closed_with(cls, jobs: Iterable[JobT]) -> "Agenda[J]":
         """Return an agenda to which nothing is added."""
         made = cls(jobs)
         made.close()
@@ -31,7 +31,7 @@ class Agenda(Generic[J]):
         """Whether nothing more is added."""
         return self._is_closed
 
-    def add(self, job: J) -> None:
+    def add(self, job: JobT) -> None:
         """Add a job."""
         self._jobs.append(job)
         self._changed.set()
@@ -41,13 +41,13 @@ class Agenda(Generic[J]):
         self._is_closed = True
         self._changed.set()
 
-    def take(self) -> list[J]:
+    def take(self) -> list[JobT]:
         """Return the jobs that were added since the last call."""
         taken, self._jobs = self._jobs, []
         if not self._is_closed:
             self._changed.clear()
         return taken
 
-    async def changed(self) -> None:
+    async def wait(self) -> None:
         """Wait until there is a job to take, or nothing more is added."""
         await self._changed.wait()

@@ -13,16 +13,18 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from trustplane.api.meta import Json
-from trustplane.proof.reports import CONTAINER, ProbeEvent, ProbePod, State, Waiting
-from trustplane.proof.verdict import Unclear, Verdict, accepted, verdict
+from trustplane.proof.reports import PROBE_CONTAINER, ProbeEvent, ProbePod, ProbeState, ProbeWaiting
+from trustplane.proof.verdict import ProofVerdict, Unclear, accepted_verdict, parse_verdict
 
-NAMESPACE: Final = "trustplane-system"
-ACCOUNT: Final = "trustplane-probe"  # of our own: the namespace's default account appears some time after the namespace
-COMPONENT_LABEL: Final = "trustplane.dev/component"
-COMPONENT: Final = "probe"
+PROBE_NAMESPACE: Final = "trustplane-system"
+PROBE_ACCOUNT: Final = (
+    "trustplane-probe"  # of our own: the namespace's default account appears some time after the namespace
+)
+PROBE_LABEL: Final = "trustplane.dev/component"
+PROBE_COMPONENT: Final = "probe"
 RUN_LABEL: Final = "trustplane.dev/probe-run"
 EXPIRES_AT: Final = "trustplane.dev/expires-at"
-SELECTOR: Final = f"{COMPONENT_LABEL}={COMPONENT}"
+PROBE_SELECTOR: Final = f"{PROBE_LABEL}={PROBE_COMPONENT}"
 
 _MARGIN: Final = timedelta(minutes=1)  # beyond a run's own time limit, so that runs do not delete each other's pods
 _PULL_FAILED: Final = frozenset(
@@ -35,7 +37,7 @@ _SPEC: Final[Mapping[str, Any]] = MappingProxyType(
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 0,  # nothing runs; and the pod of a dead node goes at once
         "tolerations": [{"operator": "Exists"}],
-        "serviceAccountName": ACCOUNT,
+        "serviceAccountName": PROBE_ACCOUNT,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {
@@ -51,7 +53,7 @@ _AFTER_PULL: Final = frozenset(
 )
 
 
-def probe_pod(
+def build_probe_pod(
     node: str,
     host: str,
     nonce: str,
@@ -80,8 +82,8 @@ def probe_pod(
         "kind": "Pod",
         "metadata": {
             "name": f"probe-{nonce}",
-            "namespace": NAMESPACE,
-            "labels": {COMPONENT_LABEL: COMPONENT, "app.kubernetes.io/managed-by": "trustplane", RUN_LABEL: run},
+            "namespace": PROBE_NAMESPACE,
+            "labels": {PROBE_LABEL: PROBE_COMPONENT, "app.kubernetes.io/managed-by": "trustplane", RUN_LABEL: run},
             "annotations": {EXPIRES_AT: expires.isoformat(timespec="seconds")},
         },
         "spec": {
@@ -96,7 +98,7 @@ def probe_pod(
 
 def _container(image: str) -> Json:
     return {
-        "name": CONTAINER,
+        "name": PROBE_CONTAINER,
         "image": image,
         "imagePullPolicy": "Always",  # otherwise the kubelet does not ask the registry for an image that it has
         "command": ["/trustplane-runs-nothing"],  # a real image is pulled, its program is not started
@@ -110,19 +112,19 @@ def _container(image: str) -> Json:
     }
 
 
-def service_account() -> Json:
+def probe_service_account() -> Json:
     """Return the account of probe pods; it has no rights and no token."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": {"name": ACCOUNT, "namespace": NAMESPACE},
+        "metadata": {"name": PROBE_ACCOUNT, "namespace": PROBE_NAMESPACE},
         "automountServiceAccountToken": False,
     }
 
 
-def namespace() -> Json:
+def probe_namespace() -> Json:
     """Return the namespace of probe pods."""
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PROBE_NAMESPACE}}
 
 
 def has_expired(expires_at: str, now: datetime) -> bool:
@@ -133,7 +135,7 @@ def has_expired(expires_at: str, now: datetime) -> bool:
         return True
 
 
-def outcome(pod: ProbePod, events: Iterable[ProbeEvent] = ()) -> Verdict | None:
+def probe_verdict(pod: ProbePod, events: Iterable[ProbeEvent] = ()) -> ProofVerdict | None:
     """Judge a probe by what its kubelet has reported so far.
 
     Args:
@@ -145,24 +147,24 @@ def outcome(pod: ProbePod, events: Iterable[ProbeEvent] = ()) -> Verdict | None:
         None while the kubelet has said nothing about the pull.
     """
     image, state, events = pod.image, pod.state, list(events)
-    waiting = state.waiting or Waiting()
+    waiting = state.waiting or ProbeWaiting()
     if _was_pulled(state) or any(_says_pulled(event) for event in events):
-        return accepted(image.partition("/")[0], pulled=True)
-    said = [event.words for event in events if _says_failed(event)]
+        return accepted_verdict(image.partition("/")[0], pulled=True)
+    said = [event.text for event in events if _says_failed(event)]
     if waiting.reason in _PULL_FAILED:
         said.append(waiting.message)
     for text in reversed(said):
         if _is_reason(text):
-            return verdict(_bound(text, image), image.partition("/")[0])
+            return parse_verdict(_bound(text, image), image.partition("/")[0])
     return _ended_early(pod, waiting)
 
 
-def is_about_pull(event: ProbeEvent) -> bool:
+def is_pull_event(event: ProbeEvent) -> bool:
     """Return whether an event reports the result of a pull."""
     return _says_failed(event) or _says_pulled(event)
 
 
-def is_backing_off(pod: ProbePod) -> bool:
+def has_failed_pull(pod: ProbePod) -> bool:
     """Tell whether a pull has failed, whatever else the container's state says of it."""
     return pod.state.waiting is not None and pod.state.waiting.reason in _PULL_FAILED
 
@@ -172,7 +174,7 @@ def _bound(text: str, image: str) -> str:
     return f'Failed to pull image "{image}": {text}'
 
 
-def _was_pulled(state: State) -> bool:
+def _was_pulled(state: ProbeState) -> bool:
     if state.running is not None:
         return True
     if state.terminated is not None:
@@ -181,7 +183,7 @@ def _was_pulled(state: State) -> bool:
     return state.waiting is not None and state.waiting.reason in _AFTER_PULL
 
 
-def _ended_early(pod: ProbePod, waiting: Waiting) -> Verdict | None:
+def _ended_early(pod: ProbePod, waiting: ProbeWaiting) -> ProofVerdict | None:
     status = pod.status
     if status.phase == "Failed":
         return Unclear(f"the kubelet ended the probe: {status.reason} {status.message}".strip())
@@ -196,9 +198,9 @@ def _is_reason(text: str) -> bool:
 
 
 def _says_failed(event: ProbeEvent) -> bool:
-    return event.reason == "Failed" and event.words.startswith("Failed to pull image")
+    return event.reason == "Failed" and event.text.startswith("Failed to pull image")
 
 
 def _says_pulled(event: ProbeEvent) -> bool:
     # `already present on machine` would be no proof.
-    return event.reason == "Pulled" and event.words.startswith("Successfully pulled image")
+    return event.reason == "Pulled" and event.text.startswith("Successfully pulled image")

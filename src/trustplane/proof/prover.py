@@ -23,20 +23,20 @@ from trustplane.kube.kinds import NAMESPACES, SERVICE_ACCOUNTS
 from trustplane.kube.splitting import read_identity
 from trustplane.kube.tasks import beside
 from trustplane.proof import probe
-from trustplane.proof.agenda import Agenda
+from trustplane.proof.agenda import JobQueue
 from trustplane.proof.reports import PROBE_EVENTS, PROBE_PODS, ProbeEvent, ProbePod
-from trustplane.proof.turns import Turns
-from trustplane.proof.verdict import Unclear, Unreachable, Verdict
+from trustplane.proof.turns import ProbeSlots
+from trustplane.proof.verdict import ProofVerdict, Unclear, Unreachable
 
-CONCURRENCY: Final = 32  # probes at a time in one cluster
-TIMEOUT: Final = 60.0  # seconds for one probe; a kubelet that works answers in 1 to 3
+MAX_CONCURRENT_PROBES: Final = 32  # probes at a time in one cluster
+PROBE_SECONDS: Final = 60.0  # seconds for one probe; a kubelet that works answers in 1 to 3
 _EVENTS: Final = 50  # of one probe, the newest; a kubelet writes some ten
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Target:
+class ProbeTarget:
     """A registry to be proven.
 
     Attributes:
@@ -50,7 +50,7 @@ class Target:
     pull_secret: str | None = None
 
 
-Job: TypeAlias = tuple[str, Target]  # the name of a Node, and what it is to prove
+ProbeJob: TypeAlias = tuple[str, ProbeTarget]  # the name of a Node, and what it is to prove
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,18 @@ class Proof:
 
     node: str
     host: str
-    verdict: Verdict
+    verdict: ProofVerdict
     began: datetime
     ended: datetime
 
 
-async def prove(
+async def prove_nodes(
     client: Client,
     nodes: Iterable[str],
-    registries: Iterable[Target],
+    registries: Iterable[ProbeTarget],
     *,
-    concurrency: int = CONCURRENCY,
-    timeout: float = TIMEOUT,
+    concurrency: int = MAX_CONCURRENT_PROBES,
+    timeout: float = PROBE_SECONDS,
 ) -> AsyncGenerator[Proof, None]:
     """Make the kubelet of every node pull from every registry, and yield what it says, as it comes.
 
@@ -92,22 +92,22 @@ async def prove(
     Raises:
         ApiError: The API server refuses probe pods altogether.
     """
-    await prepare(client)
-    await sweep(client, datetime.now(UTC))
+    await ensure_probe_namespace(client)
+    await sweep_probes(client, datetime.now(UTC))
     hosts = list(registries)
-    jobs = Agenda.of((node, target) for node in nodes for target in hosts)
-    async with aclosing(ask(client, jobs, concurrency=concurrency, timeout=timeout)) as run:
+    jobs = JobQueue.closed_with((node, target) for node in nodes for target in hosts)
+    async with aclosing(run_probes(client, jobs, concurrency=concurrency, timeout=timeout)) as run:
         async for proof in run:
             yield proof
 
 
-async def ask(
+async def run_probes(
     client: Client,
-    jobs: Agenda[Job],
+    jobs: JobQueue[ProbeJob],
     *,
     silent: Collection[str] = (),
-    concurrency: int = CONCURRENCY,
-    timeout: float = TIMEOUT,
+    concurrency: int = MAX_CONCURRENT_PROBES,
+    timeout: float = PROBE_SECONDS,
     window: float = math.inf,
 ) -> AsyncGenerator[Proof, None]:
     """Make kubelets pull as `prove` does, of each node from the registries that are named with it.
@@ -127,11 +127,11 @@ async def ask(
         ApiError: The API server refuses probe pods altogether.
     """
     run, clock = _Run(client, timeout), asyncio.get_running_loop().time
-    turns: Turns[Job] = Turns((), places=concurrency, silent=silent)
+    turns: ProbeSlots[ProbeJob] = ProbeSlots((), places=concurrency, silent=silent)
     end = clock() + window
     running: set[asyncio.Task[Proof]] = set()
     done: set[asyncio.Task[Proof]] = set()
-    news: asyncio.Task[None] = asyncio.create_task(jobs.changed())
+    news: asyncio.Task[None] = asyncio.create_task(jobs.wait())
     async with run.following():
         try:
             while True:
@@ -142,7 +142,7 @@ async def ask(
                 if not running and (jobs.is_closed or clock() >= end):
                     return
                 if news.done() and not jobs.is_closed:
-                    news = asyncio.create_task(jobs.changed())
+                    news = asyncio.create_task(jobs.wait())
                 await asyncio.wait([*running, *_pending(news)], return_when=asyncio.FIRST_COMPLETED)
                 done = {task for task in running if task.done()}
                 running -= done
@@ -159,21 +159,21 @@ def _pending(task: asyncio.Task[None]) -> list[asyncio.Task[None]]:
     return [] if task.done() else [task]
 
 
-async def prepare(client: Client) -> None:
+async def ensure_probe_namespace(client: Client) -> None:
     """Make the namespace and the account of probe pods, where they are absent."""
-    for resource, body in ((NAMESPACES, probe.namespace()), (SERVICE_ACCOUNTS, probe.service_account())):
+    for resource, body in ((NAMESPACES, probe.probe_namespace()), (SERVICE_ACCOUNTS, probe.probe_service_account())):
         metadata = body["metadata"]
         if await client.find(resource, metadata["name"], metadata.get("namespace", "")) is None:
             with contextlib.suppress(AlreadyExistsError):
                 await client.create(resource, body)
 
 
-async def sweep(client: Client, now: datetime) -> int:
+async def sweep_probes(client: Client, now: datetime) -> int:
     """Delete the probe pods of runs that are over, and return how many there were."""
-    pods = await client.list(PROBE_PODS, probe.NAMESPACE, labels=probe.SELECTOR)
+    pods = await client.list(PROBE_PODS, probe.PROBE_NAMESPACE, labels=probe.PROBE_SELECTOR)
     left = [pod.metadata for pod in pods if probe.has_expired(pod.metadata.annotations.expires_at, now)]
     for metadata in left:
-        await client.delete(PROBE_PODS, metadata.name, probe.NAMESPACE, uid=metadata.uid)
+        await client.delete(PROBE_PODS, metadata.name, probe.PROBE_NAMESPACE, uid=metadata.uid)
     return len(left)
 
 
@@ -222,7 +222,9 @@ class _Run:
         self._label = secrets.token_hex(4)
         self._waiting: dict[str, _Latest] = {}
         selector = f"{probe.RUN_LABEL}={self._label}"
-        self._informer: Informer[ProbePod] = Informer(client, PROBE_PODS, namespace=probe.NAMESPACE, labels=selector)
+        self._informer: Informer[ProbePod] = Informer(
+            client, PROBE_PODS, namespace=probe.PROBE_NAMESPACE, labels=selector
+        )
         self._informer.subscribe(self._notice)
 
     @contextlib.asynccontextmanager
@@ -240,7 +242,7 @@ class _Run:
         try:
             version = await self._version_of_events()
             while True:
-                events = self._client.watch(PROBE_EVENTS, probe.NAMESPACE, version=version, labels="")
+                events = self._client.watch(PROBE_EVENTS, probe.PROBE_NAMESPACE, version=version, labels="")
                 async with aclosing(events):
                     async for event in events:
                         version = read_identity(event.object).version or version
@@ -250,18 +252,18 @@ class _Run:
 
     async def _version_of_events(self) -> str:
         """Return from where to watch: what happened before is of earlier probes, and may be a lot."""
-        async with aclosing(self._client.pages(PROBE_EVENTS, probe.NAMESPACE, labels="", limit=1)) as pages:
+        async with aclosing(self._client.pages(PROBE_EVENTS, probe.PROBE_NAMESPACE, labels="", limit=1)) as pages:
             return (await anext(pages)).version
 
     def _take(self, event: ProbeEvent) -> None:
         latest = self._waiting.get(event.regarding.name)
-        if latest is not None and probe.is_about_pull(event):
+        if latest is not None and probe.is_pull_event(event):
             latest.add(event)
 
-    async def probe(self, node: str, target: Target) -> Proof:
+    async def probe(self, node: str, target: ProbeTarget) -> Proof:
         """Prove one registry on one node."""
         nonce, began = secrets.token_hex(8), datetime.now(UTC)
-        pod = probe.probe_pod(
+        pod = probe.build_probe_pod(
             node,
             target.host,
             nonce,
@@ -273,7 +275,7 @@ class _Run:
         )
         return Proof(node, target.host, await self._ask(pod), began, datetime.now(UTC))
 
-    async def _ask(self, pod: Json) -> Verdict:
+    async def _ask(self, pod: Json) -> ProofVerdict:
         name = pod["metadata"]["name"]
         self._waiting[name] = _Latest()
         try:
@@ -285,8 +287,8 @@ class _Run:
             del self._waiting[name]
             await self._delete(name)
 
-    async def _verdict(self, name: str) -> Verdict:
-        last: Verdict = Unclear(f"the kubelet said nothing within {self._timeout:g} s")
+    async def _verdict(self, name: str) -> ProofVerdict:
+        last: ProofVerdict = Unclear(f"the kubelet said nothing within {self._timeout:g} s")
         try:
             async with asyncio.timeout(self._timeout):
                 while True:
@@ -300,27 +302,27 @@ class _Run:
         except TimeoutError:
             return await self._at_last(name, last)
 
-    async def _judge(self, pod: ProbePod, events: Iterable[ProbeEvent]) -> Verdict | None:
-        found = probe.outcome(pod, events)
-        if found is None and probe.is_backing_off(pod):
-            return probe.outcome(pod, await self._events(pod.metadata.name))
+    async def _judge(self, pod: ProbePod, events: Iterable[ProbeEvent]) -> ProofVerdict | None:
+        found = probe.probe_verdict(pod, events)
+        if found is None and probe.has_failed_pull(pod):
+            return probe.probe_verdict(pod, await self._events(pod.metadata.name))
         return found
 
-    async def _at_last(self, name: str, last: Verdict) -> Verdict:
-        pod = self._informer.get(Key(probe.NAMESPACE, name))
+    async def _at_last(self, name: str, last: ProofVerdict) -> ProofVerdict:
+        pod = self._informer.get(Key(probe.PROBE_NAMESPACE, name))
         events = await self._events(name)
-        found = probe.outcome(pod, events) if pod else None
+        found = probe.probe_verdict(pod, events) if pod else None
         if found is None and events and isinstance(last, Unclear):
-            return Unclear(f"{last.detail}; last event: {events[-1].words}")
+            return Unclear(f"{last.detail}; last event: {events[-1].text}")
         return found or last
 
     async def _events(self, name: str) -> Sequence[ProbeEvent]:
-        events = await self._client.list(PROBE_EVENTS, probe.NAMESPACE, fields=f"regarding.name={name}")
-        return sorted(events, key=lambda event: event.time)[-_EVENTS:]
+        events = await self._client.list(PROBE_EVENTS, probe.PROBE_NAMESPACE, fields=f"regarding.name={name}")
+        return sorted(events, key=lambda event: event.last_seen_at)[-_EVENTS:]
 
     async def _delete(self, name: str) -> None:
         try:
-            await self._client.delete(PROBE_PODS, name, probe.NAMESPACE)
+            await self._client.delete(PROBE_PODS, name, probe.PROBE_NAMESPACE)
         except TransientError as error:
             _log.warning("probe pod is left to the next run", pod=name, error=str(error))
 

@@ -16,7 +16,7 @@ _REFUSED: Final = "Refused"
 _COPIED: Final = "Copied"
 
 
-def refusal(registry: Registry, own: str) -> str:
+def pull_secret_refusal(registry: Registry, own: str) -> str:
     """Return why no cluster gets a registry's pull secret; empty where some may, or it has none.
 
     The API server refuses such a Registry today; one that was stored before is still there.
@@ -42,7 +42,7 @@ def refusal(registry: Registry, own: str) -> str:
     return ""
 
 
-def secret_for(registry: Registry, labels: Mapping[str, str], own: str) -> str:
+def pull_secret_for(registry: Registry, labels: Mapping[str, str], own: str) -> str:
     """Return the Secret, of Trustplane's own namespace, that a cluster may have a copy of; empty: of none.
 
     Args:
@@ -51,17 +51,17 @@ def secret_for(registry: Registry, labels: Mapping[str, str], own: str) -> str:
         own: Trustplane's own namespace.
     """
     reference, selector = registry.spec.pull_secret_ref, registry.spec.namespace_selector
-    if reference is None or selector is None or refusal(registry, own):
+    if reference is None or selector is None or pull_secret_refusal(registry, own):
         return ""
     return reference.name if selector.selects(dict(labels)) else ""
 
 
-def conditions(registry: Registry, own: str) -> list[Condition]:
+def pull_secret_conditions(registry: Registry, own: str) -> list[Condition]:
     """Return the condition of a registry that has a pull secret; none for others."""
     reference = registry.spec.pull_secret_ref
     if reference is None:
         return []
-    if words := refusal(registry, own):
+    if words := pull_secret_refusal(registry, own):
         return [Condition(type=PULL_SECRET, status=FALSE, reason=_REFUSED, message=words)]
     words = f"Clusters of the selected namespaces get a copy of {own}/{reference.name} for the time of a proof"
     return [Condition(type=PULL_SECRET, status=TRUE, reason=_COPIED, message=words)]

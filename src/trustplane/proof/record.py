@@ -11,15 +11,15 @@ from trustplane.api.clustertrust import AppliedTrust, Inspection, RecordedProof
 from trustplane.api.keys import Key
 from trustplane.errors import TrustplaneError
 from trustplane.proof.prover import Proof
-from trustplane.proof.schedule import includes
+from trustplane.proof.schedule import includes_proof
 
 BATCH_SECONDS: Final = 5.0  # for which an answer waits for others of its node
 _UNSEEN: Final = timedelta(minutes=1)  # after which what is on the Machine counts, whatever we have written
 
-R = TypeVar("R", AppliedTrust, RecordedProof, Inspection)
+RecordT = TypeVar("R", AppliedTrust, RecordedProof, Inspection)
 
 
-class Outbox:
+class ProofOutbox:
     """Answers that are to be recorded: those of a node together, when its last has come or the first waits long enough.
 
     Args:
@@ -41,7 +41,7 @@ class Outbox:
         """Whether every answer that is to come has come, and is recorded."""
         return not (self._waiting or self._recording or any(count > 0 for count in self._expected.values()))
 
-    def awaits(self, node: str) -> bool:
+    def is_waiting_for(self, node: str) -> bool:
         """Return whether an answer of a node is still to come, or to be recorded."""
         return self._expected[node] > 0 or node in self._waiting or node == self._recording
 
@@ -95,17 +95,17 @@ class Outbox:
         ]
 
 
-class Written(Generic[R]):
+class PendingWrites(Generic[RecordT]):
     """What was written on Machines and has not come back through the watch yet."""
 
     def __init__(self) -> None:
-        self._latest: dict[Key, tuple[R, datetime]] = {}
+        self._latest: dict[Key, tuple[RecordT, datetime]] = {}
 
-    def note(self, machine: Key, value: R, now: datetime) -> None:
+    def note(self, machine: Key, value: RecordT, now: datetime) -> None:
         """Remember what was written."""
         self._latest[machine] = (value, now)
 
-    def latest(self, machine: Key, seen: R | None, now: datetime) -> R | None:
+    def latest(self, machine: Key, seen: RecordT | None, now: datetime) -> RecordT | None:
         """Return what is on a Machine: what we have written, until it is seen there or for a minute."""
         value, at = self._latest.get(machine, (None, now))
         if value is None or now - at > _UNSEEN or _has(seen, value):
@@ -119,5 +119,5 @@ _Record = AppliedTrust | RecordedProof | Inspection
 
 def _has(seen: _Record | None, written: _Record) -> bool:
     if isinstance(written, RecordedProof):
-        return includes(seen if isinstance(seen, RecordedProof) else None, written)
+        return includes_proof(seen if isinstance(seen, RecordedProof) else None, written)
     return seen is not None and seen.at is not None and (written.at is None or seen.at >= written.at)

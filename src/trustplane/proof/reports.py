@@ -13,12 +13,12 @@ from trustplane.api.meta import Struct
 from trustplane.kube.resource import Resource
 from trustplane.text import MAX_INPUT
 
-CONTAINER: Final = "probe"
+PROBE_CONTAINER: Final = "probe"
 _MAX_NAME: Final = 512  # characters of what Kubernetes itself keeps to 253
 _MAX_IMAGE: Final = 1024  # runtimes take 255 for the repository, and a tag or digest
 
 
-class Annotations(Struct):
+class ProbeAnnotations(Struct):
     """Those of a probe pod."""
 
     expires_at: str = msgspec.field(name="trustplane.dev/expires-at", default="")
@@ -35,7 +35,7 @@ class ProbeMetadata(Struct):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
-    annotations: Annotations = msgspec.field(default_factory=Annotations)
+    annotations: ProbeAnnotations = msgspec.field(default_factory=ProbeAnnotations)
 
     def __post_init__(self) -> None:
         """Cut what no API server would take for a name."""
@@ -43,7 +43,7 @@ class ProbeMetadata(Struct):
         self.uid, self.resource_version = self.uid[:_MAX_NAME], self.resource_version[:_MAX_NAME]
 
 
-class Container(Struct):
+class ProbeContainer(Struct):
     """The container as it was asked for."""
 
     image: str = ""
@@ -56,14 +56,14 @@ class Container(Struct):
 class ProbeSpec(Struct):
     """What the pod asks for."""
 
-    containers: list[Container] = msgspec.field(default_factory=list)
+    containers: list[ProbeContainer] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Keep the one container that a probe has."""
         self.containers = self.containers[:1]
 
 
-class Waiting(Struct):
+class ProbeWaiting(Struct):
     """Why the container does not run yet, in the kubelet's words."""
 
     reason: str = ""
@@ -74,11 +74,11 @@ class Waiting(Struct):
         self.reason, self.message = self.reason[:_MAX_NAME], self.message[:MAX_INPUT]
 
 
-class Running(Struct):
+class ProbeRunning(Struct):
     """The container runs."""
 
 
-class Terminated(Struct):
+class ProbeTerminated(Struct):
     """Why the container has ended."""
 
     reason: str | None = None
@@ -88,19 +88,19 @@ class Terminated(Struct):
         self.reason = self.reason and self.reason[:_MAX_NAME]
 
 
-class State(Struct):
+class ProbeState(Struct):
     """One of three."""
 
-    waiting: Waiting | None = None
-    running: Running | None = None
-    terminated: Terminated | None = None
+    waiting: ProbeWaiting | None = None
+    running: ProbeRunning | None = None
+    terminated: ProbeTerminated | None = None
 
 
-class ContainerStatus(Struct):
+class ProbeContainerStatus(Struct):
     """A container as the kubelet reports it."""
 
     name: str = ""
-    state: State | None = None
+    state: ProbeState | None = None
 
 
 class ProbeStatus(Struct):
@@ -109,11 +109,11 @@ class ProbeStatus(Struct):
     phase: str = ""
     reason: str = ""
     message: str = ""
-    container_statuses: list[ContainerStatus] | None = None
+    container_statuses: list[ProbeContainerStatus] | None = None
 
     def __post_init__(self) -> None:
         """Keep the one container that a probe has; cut the words."""
-        self.container_statuses = [one for one in self.container_statuses or () if one.name == CONTAINER][:1]
+        self.container_statuses = [one for one in self.container_statuses or () if one.name == PROBE_CONTAINER][:1]
         self.phase, self.reason = self.phase[:_MAX_NAME], self.reason[:_MAX_NAME]
         self.message = self.message[:MAX_INPUT]
 
@@ -131,19 +131,19 @@ class ProbePod(Struct):
         return self.spec.containers[0].image if self.spec.containers else ""
 
     @property
-    def state(self) -> State:
+    def state(self) -> ProbeState:
         """The state of its container, as far as it is known."""
         statuses = self.status.container_statuses
-        return (statuses[0].state if statuses else None) or State()
+        return (statuses[0].state if statuses else None) or ProbeState()
 
 
-class Series(Struct):
+class EventSeries(Struct):
     """How often an event was repeated."""
 
     last_observed_time: str | None = None
 
 
-class Regarding(Struct):
+class EventSubject(Struct):
     """The object that an event is about."""
 
     name: str = ""
@@ -156,10 +156,10 @@ class Regarding(Struct):
 class ProbeEvent(Struct):
     """An event of events.k8s.io/v1 about a probe pod."""
 
-    regarding: Regarding = msgspec.field(default_factory=Regarding)
+    regarding: EventSubject = msgspec.field(default_factory=EventSubject)
     reason: str | None = None
     note: str | None = None
-    series: Series | None = None
+    series: EventSeries | None = None
     event_time: str | None = None
     deprecated_last_timestamp: str | None = None
 
@@ -170,12 +170,12 @@ class ProbeEvent(Struct):
         self.series, self.event_time, self.deprecated_last_timestamp = None, (seen or "")[:_MAX_NAME], None
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """Its text."""
         return self.note or ""
 
     @property
-    def time(self) -> str:
+    def last_seen_at(self) -> str:
         """When it was last seen, in RFC 3339, for sorting."""
         return self.event_time or ""
 

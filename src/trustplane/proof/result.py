@@ -4,14 +4,14 @@ from datetime import datetime
 
 from trustplane.api import clustertrust
 from trustplane.api.clustertrust import ProofResult
-from trustplane.proof.verdict import NotTrusted, Trusted, Unreachable, Verdict
+from trustplane.proof.verdict import NotTrusted, ProofVerdict, Trusted, Unreachable
 from trustplane.text import clean
 
 
-def proof_result(host: str, verdict: Verdict, at: datetime | None = None) -> ProofResult:
+def record_verdict(host: str, verdict: ProofVerdict, at: datetime | None = None) -> ProofResult:
     """Return a verdict as it is recorded and shown: a runtime prints what a registry sends it, and credentials."""
     if isinstance(verdict, Trusted):
-        by = verdict.answered_by
+        by = verdict.second_host
         return ProofResult(registry=host, verdict=clustertrust.TRUSTED, pulled=verdict.pulled, answered_by=by, at=at)
     name = clustertrust.UNREACHABLE if isinstance(verdict, Unreachable) else clustertrust.UNCLEAR
     reason = ""

@@ -27,14 +27,14 @@ from trustplane.api.clustertrust import (
     ProofResult,
     RecordedProof,
 )
-from trustplane.clusterapi.node_state import NodeFacts, same
+from trustplane.clusterapi.node_state import NodeFacts, is_same_digest
 
-INTERVAL: Final = timedelta(hours=1)  # between proofs of a node on which nothing changes
-RETRY: Final = timedelta(minutes=1)  # after an answer that says nothing about trust
-REFUSED: Final = timedelta(minutes=5)  # after a refusal: somebody may have renewed the registry's certificate
+PROOF_INTERVAL: Final = timedelta(hours=1)  # between proofs of a node on which nothing changes
+RETRY_INTERVAL: Final = timedelta(minutes=1)  # after an answer that says nothing about trust
+REFUSED_INTERVAL: Final = timedelta(minutes=5)  # after a refusal: somebody may have renewed the registry's certificate
 SILENT_AFTER: Final = 5  # nodes in a row to which a registry has said nothing
-SCOUTS: Final = 8  # nodes that ask a silent registry within RETRY
-SKEW: Final = timedelta(minutes=5)  # by which clocks may differ
+MAX_SILENT_PROBES: Final = 8  # nodes that ask a silent registry within RETRY
+MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # by which clocks may differ
 
 _SAYS_NOTHING: Final = frozenset({UNREACHABLE, UNCLEAR})
 _TICK: Final = timedelta(microseconds=1)
@@ -45,18 +45,18 @@ _Answers = Mapping[str, tuple[datetime, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Demand:
+class ProofDemand:
     """What is asked of the nodes of a cluster."""
 
     in_force: str  # digest of its set
     hosts: frozenset[str]  # registries that its nodes are to trust
     is_readable: bool = True  # the content of its set is known, so that files can be compared with it
     requested_at: datetime | None = None  # when somebody last asked for a proof
-    interval: timedelta = INTERVAL
+    interval: timedelta = PROOF_INTERVAL
 
 
 @dataclass(frozen=True)
-class Question:
+class DueProof:
     """A registry that a node is to prove, and when."""
 
     facts: NodeFacts
@@ -64,7 +64,7 @@ class Question:
     due: datetime
 
 
-def questions(nodes: Iterable[NodeFacts], demand: Demand, now: datetime) -> list[Question]:
+def schedule_proofs(nodes: Iterable[NodeFacts], demand: ProofDemand, now: datetime) -> list[DueProof]:
     """Return what is to be asked of the nodes of a cluster, now and later; what is due first comes first.
 
     Args:
@@ -78,20 +78,20 @@ def questions(nodes: Iterable[NodeFacts], demand: Demand, now: datetime) -> list
 
 
 def _of_host(
-    host: str, nodes: Sequence[tuple[NodeFacts, _Answers]], demand: Demand, now: datetime
-) -> Iterator[Question]:
+    host: str, nodes: Sequence[tuple[NodeFacts, _Answers]], demand: ProofDemand, now: datetime
+) -> Iterator[DueProof]:
     answers = [(said[host], facts.machine) for facts, said in nodes if host in said]
     waits = _waits_of_silence(answers, demand) if _is_silent(answers) else {}
     for facts, said in nodes:
         if host not in said:
-            yield Question(facts, host, _after_change(facts, now))
+            yield DueProof(facts, host, _after_change(facts, now))
             continue
         at, verdict = said[host]
         due = waits.get(facts.machine, at + _patience(verdict, demand))
-        yield Question(facts, host, min(due, _request(demand, at, now)))
+        yield DueProof(facts, host, min(due, _request(demand, at, now)))
 
 
-def silent(nodes: Iterable[NodeFacts], demand: Demand) -> frozenset[str]:
+def silent_registries(nodes: Iterable[NodeFacts], demand: ProofDemand) -> frozenset[str]:
     """Return the registries that have said nothing to the last few nodes that asked them."""
     said = [(one.machine, _answers(one)) for one in nodes]
     by_host = {host: [(answers[host], name) for name, answers in said if host in answers] for host in demand.hosts}
@@ -112,16 +112,20 @@ def _is_silent(answers: Iterable[tuple[tuple[datetime, str], str]]) -> bool:
     return is_silent(latest)
 
 
-def _waits_of_silence(answers: Iterable[tuple[tuple[datetime, str], str]], demand: Demand) -> Mapping[str, datetime]:
+def _waits_of_silence(
+    answers: Iterable[tuple[tuple[datetime, str], str]], demand: ProofDemand
+) -> Mapping[str, datetime]:
     """Return when those nodes are to ask again that a silent registry has said nothing to: a few, in turn."""
     in_turn = [(at, name) for (at, verdict), name in sorted(answers) if verdict in _SAYS_NOTHING]
     waits = {name: at + demand.interval for at, name in in_turn}
     # So many were asked since: one more may be when the first of them was a while ago.
-    latest = in_turn[-SCOUTS:][0][0]
-    return waits | {name: max(at, latest) + min(RETRY, demand.interval) for at, name in in_turn[:SCOUTS]}
+    latest = in_turn[-MAX_SILENT_PROBES:][0][0]
+    return waits | {
+        name: max(at, latest) + min(RETRY_INTERVAL, demand.interval) for at, name in in_turn[:MAX_SILENT_PROBES]
+    }
 
 
-def inspection_due_at(facts: NodeFacts, demand: Demand, now: datetime) -> datetime | None:
+def inspection_due_at(facts: NodeFacts, demand: ProofDemand, now: datetime) -> datetime | None:
     """Return when a node's files are to be looked at; None: not before something changes.
 
     They are compared where the content of the set is known. How it reaches registries is to be known in any case.
@@ -140,11 +144,11 @@ def inspection_due_at(facts: NodeFacts, demand: Demand, now: datetime) -> dateti
     if is_new or (look.is_partial and demand.is_readable):
         return now
     is_blind = any(one.verification == UNREADABLE for one in look.registries)
-    patience = REFUSED if look.error or look.message or look.refusal or is_blind else demand.interval
+    patience = REFUSED_INTERVAL if look.error or look.message or look.refusal or is_blind else demand.interval
     return min(look.at + min(patience, demand.interval), _request(demand, look.at, now))
 
 
-def asked_at(began: datetime, facts: NodeFacts, demand: Demand) -> datetime:
+def probe_record_time(began: datetime, facts: NodeFacts, demand: ProofDemand) -> datetime:
     """Return when a node was asked, as it is recorded: later than the change and the request that it followed.
 
     Args:
@@ -153,12 +157,12 @@ def asked_at(began: datetime, facts: NodeFacts, demand: Demand) -> datetime:
         demand: What was asked of it.
     """
     known = [facts.changed_at + _TICK]
-    if demand.requested_at and demand.requested_at - began <= SKEW:
+    if demand.requested_at and demand.requested_at - began <= MAX_CLOCK_SKEW:
         known.append(demand.requested_at)
     return max(began, *known)
 
 
-def written_at(now: datetime, facts: NodeFacts) -> datetime:
+def write_record_time(now: datetime, facts: NodeFacts) -> datetime:
     """Return the time to record for a write that ends now: later than the node's earlier records.
 
     A manager whose clock ran ahead leaves records from the future. None of them may vouch for a later write. A record
@@ -166,11 +170,11 @@ def written_at(now: datetime, facts: NodeFacts) -> datetime:
     """
     proof, inspection = facts.proof or RecordedProof(), facts.inspection or Inspection()
     earlier = [facts.changed, inspection.at, proof.at, *(result.at for result in proof.results)]
-    return max(now, *(at + _TICK for at in earlier if at is not None and at - now < SKEW), now)
+    return max(now, *(at + _TICK for at in earlier if at is not None and at - now < MAX_CLOCK_SKEW), now)
 
 
-def _can_be_asked(facts: NodeFacts, demand: Demand) -> bool:
-    return bool(facts.node and not facts.silence) and facts.has(demand.in_force)
+def _can_be_asked(facts: NodeFacts, demand: ProofDemand) -> bool:
+    return bool(facts.node and not facts.unreachable_reason) and facts.has_set(demand.in_force)
 
 
 def _answers(facts: NodeFacts) -> _Answers:
@@ -182,29 +186,31 @@ def _answers(facts: NodeFacts) -> _Answers:
 
 def _after_change(facts: NodeFacts, now: datetime) -> datetime:
     changed = facts.changed_at
-    return changed if changed <= now else max(now, changed - SKEW)
+    return changed if changed <= now else max(now, changed - MAX_CLOCK_SKEW)
 
 
-def _patience(verdict: str, demand: Demand) -> timedelta:
+def _patience(verdict: str, demand: ProofDemand) -> timedelta:
     if verdict == TRUSTED:
         return demand.interval
-    return min(RETRY if verdict in _SAYS_NOTHING else REFUSED, demand.interval)
+    return min(RETRY_INTERVAL if verdict in _SAYS_NOTHING else REFUSED_INTERVAL, demand.interval)
 
 
-def _request(demand: Demand, done: datetime, now: datetime) -> datetime:
+def _request(demand: ProofDemand, done: datetime, now: datetime) -> datetime:
     requested = demand.requested_at
     if not requested or requested <= done:
         return _NEVER
-    return requested if requested <= now else max(now, requested - SKEW)
+    return requested if requested <= now else max(now, requested - MAX_CLOCK_SKEW)
 
 
-def wait(times: Iterable[datetime | None], now: datetime) -> timedelta | None:
+def time_until_first(times: Iterable[datetime | None], now: datetime) -> timedelta | None:
     """Return how long it is to the first of those times, at least nothing; None where there is none."""
     known = [one for one in times if one is not None]
     return max(min(known) - now, timedelta()) if known else None
 
 
-def merged(facts: NodeFacts, results: Sequence[ProofResult], *, digest: str, hosts: Collection[str]) -> RecordedProof:
+def merge_results(
+    facts: NodeFacts, results: Sequence[ProofResult], *, digest: str, hosts: Collection[str]
+) -> RecordedProof:
     """Return a node's proof with new results; what it said of other registries since its last change stays.
 
     A proof of several times counts from the earliest of them.
@@ -217,14 +223,14 @@ def merged(facts: NodeFacts, results: Sequence[ProofResult], *, digest: str, hos
     """
     old, said = facts.valid_proof, {one.registry for one in results}
     kept: list[ProofResult] = []
-    if old and same(old.digest, digest):
+    if old and is_same_digest(old.digest, digest):
         others = [one for one in old.results if one.registry in hosts and one.registry not in said]
         kept = [msgspec.structs.replace(one, at=one.at or old.at) for one in others]
     together = sorted([*results, *kept], key=lambda one: one.registry)
     return RecordedProof(digest=digest, at=min((one.at for one in together if one.at), default=None), results=together)
 
 
-def includes(proof: RecordedProof | None, other: RecordedProof) -> bool:
+def includes_proof(proof: RecordedProof | None, other: RecordedProof) -> bool:
     """Tell whether a proof has all that another one has, or newer."""
     times = {one.registry: one.at or proof.at for one in proof.results} if proof else {}
     return all((at := times.get(one.registry)) and one.at and at >= one.at for one in other.results)

@@ -10,12 +10,12 @@ from typing import Final, Generic, TypeVar
 
 from trustplane.proof.schedule import SILENT_AFTER, is_silent
 
-J = TypeVar("J")
+JobT = TypeVar("J")
 
 _QUARTER: Final = 4
 
 
-class Turns(Generic[J]):
+class ProbeSlots(Generic[JobT]):
     """Probes that wait, by registry.
 
     Args:
@@ -24,8 +24,8 @@ class Turns(Generic[J]):
         silent: Registries that are known to answer nobody, until they do.
     """
 
-    def __init__(self, jobs: Iterable[tuple[str, J]], *, places: int, silent: Collection[str] = ()) -> None:
-        self._waiting: dict[str, deque[J]] = {}
+    def __init__(self, jobs: Iterable[tuple[str, JobT]], *, places: int, silent: Collection[str] = ()) -> None:
+        self._waiting: dict[str, deque[JobT]] = {}
         for host, job in jobs:
             self.add(host, job)
         self._running: Counter[str] = Counter()
@@ -33,11 +33,11 @@ class Turns(Generic[J]):
         self._share = max(1, places // _QUARTER)
         self._answered = {host: deque([False] * SILENT_AFTER, SILENT_AFTER) for host in silent}
 
-    def add(self, host: str, job: J) -> None:
+    def add(self, host: str, job: JobT) -> None:
         """Have another probe wait, behind those of its registry."""
         self._waiting.setdefault(host, deque()).append(job)
 
-    def begin(self) -> J | None:
+    def begin(self) -> JobT | None:
         """Return the next one that may begin; None while there is no place for one, or none is left."""
         if self._running.total() >= self._places:
             return None

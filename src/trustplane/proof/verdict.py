@@ -28,7 +28,7 @@ from trustplane.diagnosis.proxy import is_localhost
 from trustplane.text import MAX_INPUT, clean
 
 
-class Refusal(enum.StrEnum):
+class RefusalReason(enum.StrEnum):
     """Why a client does not trust a server."""
 
     UNKNOWN_AUTHORITY = "UnknownAuthority"
@@ -49,7 +49,7 @@ class Trusted:
     """
 
     pulled: bool = False
-    answered_by: str = ""
+    second_host: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class NotTrusted:
         host: Whose certificate it was: the registry, or a second host that it needs (token service, blobs).
     """
 
-    reason: Refusal
+    reason: RefusalReason
     detail: str
     host: str
 
@@ -87,7 +87,7 @@ class Unclear:
     is_final: bool = False
 
 
-Verdict: TypeAlias = Trusted | NotTrusted | Unreachable | Unclear
+ProofVerdict: TypeAlias = Trusted | NotTrusted | Unreachable | Unclear
 
 _DETAIL_LENGTH: Final = 300
 _ALIASES: Final = {"registry-1.docker.io": "docker.io", "index.docker.io": "docker.io"}
@@ -109,15 +109,15 @@ _RATE_LIMITED: Final = re.compile(r"toomanyrequests|too many requests|: 429\b", 
 _X509: Final = re.compile(r"x509: ")
 _REFUSED: Final = re.compile(r"(?:tls: failed to (?:verify certificate|parse certificate from server): )?x509: ")
 _REFUSALS: Final = (
-    (re.compile(r"x509: certificate signed by unknown authority"), Refusal.UNKNOWN_AUTHORITY),
-    (re.compile(r"x509: certificate has expired or is not yet valid: .*? is before "), Refusal.NOT_YET_VALID),
-    (re.compile(r"x509: certificate has expired"), Refusal.EXPIRED),
+    (re.compile(r"x509: certificate signed by unknown authority"), RefusalReason.UNKNOWN_AUTHORITY),
+    (re.compile(r"x509: certificate has expired or is not yet valid: .*? is before "), RefusalReason.NOT_YET_VALID),
+    (re.compile(r"x509: certificate has expired"), RefusalReason.EXPIRED),
     (
         re.compile(
             r"x509: (?:certificate is (?:not )?valid for\b|cannot validate certificate for "
             r"|certificate relies on legacy Common Name)"
         ),
-        Refusal.NAME_MISMATCH,
+        RefusalReason.NAME_MISMATCH,
     ),
 )
 _CA_FILE: Final = re.compile(r"unable to (?:read|load) CA cert ")
@@ -183,7 +183,7 @@ class _Attempt:
     words: str
 
 
-def verdict(message: str, host: str) -> Verdict:
+def parse_verdict(message: str, host: str) -> ProofVerdict:
     """Judge what a kubelet says of a pull.
 
     Args:
@@ -192,10 +192,10 @@ def verdict(message: str, host: str) -> Verdict:
     """
     text = _without_mirrors(message)
     words = Unclear(_short(message)) if text is None else _read(text, host)
-    return accepted(host) if isinstance(words, Trusted) and is_localhost(host) else words
+    return accepted_verdict(host) if isinstance(words, Trusted) and is_localhost(host) else words
 
 
-def accepted(host: str, *, pulled: bool = False) -> Verdict:
+def accepted_verdict(host: str, *, pulled: bool = False) -> ProofVerdict:
     """Return what it means that a registry answered as one does that was asked over TLS."""
     if is_localhost(host):
         return Unclear(
@@ -218,7 +218,7 @@ def _without_mirrors(message: str) -> str | None:
     return before + rest if end and _MIRRORS_END not in rest and not is_cut else None
 
 
-def _read(text: str, host: str) -> Verdict:
+def _read(text: str, host: str) -> ProofVerdict:
     attempts = tuple(_attempts(text))
     mark = _first_mark(text, host)
     if mark is _Mark.ASKED:
@@ -226,13 +226,13 @@ def _read(text: str, host: str) -> Verdict:
     if not _names(text, host):
         return Unclear(_short(text))
     if mark is _Mark.CA_FILE:
-        return NotTrusted(Refusal.CA_FILE, _short(text[_begins(_CA_FILE, text) :]), host)
+        return NotTrusted(RefusalReason.CA_FILE, _short(text[_begins(_CA_FILE, text) :]), host)
     if mark is _Mark.REFUSED:
         return _refused(text, host)
     is_answer = mark is _Mark.ANSWERED or (mark is _Mark.ANSWERED_BY_ANY and not _ASKED.search(text))
     if _RATE_LIMITED.search(text):
         return _too_early(text)
-    return Trusted(answered_by="a second host" if _SENT_ON.search(text) else "") if is_answer else Unclear(_short(text))
+    return Trusted(second_host="a second host" if _SENT_ON.search(text) else "") if is_answer else Unclear(_short(text))
 
 
 def _first_mark(text: str, host: str) -> _Mark | None:
@@ -282,7 +282,7 @@ def _pattern(host: str) -> str:
     return rf"(?<![\w.-]){re.escape(host)}(?![\w.-]|:\d)"
 
 
-def _judge_attempts(text: str, host: str, attempts: Sequence[_Attempt]) -> Verdict:
+def _judge_attempts(text: str, host: str, attempts: Sequence[_Attempt]) -> ProofVerdict:
     if not attempts:
         return Unclear(_short(text))
     is_named = _names(text, host)
@@ -300,11 +300,11 @@ def _is_proof(attempt: _Attempt, host: str, *, is_named: bool) -> bool:
     return attempt.is_https and not attempt.is_mirror and _counts(attempt, host, is_named=is_named)
 
 
-def _judge(attempt: _Attempt, host: str) -> Verdict:
+def _judge(attempt: _Attempt, host: str) -> ProofVerdict:
     words = attempt.words
     if attempt.is_answer and _STATUS.match(words):
         by = "" if _same(attempt.host, host) else _short(attempt.host)
-        return _too_early(words) if _BEFORE_ANYTHING.match(words) else Trusted(answered_by=by)
+        return _too_early(words) if _BEFORE_ANYTHING.match(words) else Trusted(second_host=by)
     if not attempt.is_answer and _REFUSED.match(words):
         return _refused(words, attempt.host)
     if words.rstrip(".") in _PHRASES or _PROXY.match(words):
@@ -314,7 +314,7 @@ def _judge(attempt: _Attempt, host: str) -> Verdict:
     return Unreachable(_short(words)) if _NETWORK.search(words) else Unclear(_short(words))
 
 
-def _by_proxy(words: str, host: str) -> Verdict:
+def _by_proxy(words: str, host: str) -> ProofVerdict:
     if _PROXY.match(words):  # an HTTPS proxy's certificate is not the registry's
         return Unreachable(f"proxy: {_short(words)}")
     # A bare status text is a proxy's answer to CONNECT.
@@ -348,7 +348,7 @@ def _refused(words: str, host: str) -> NotTrusted:
     detail = words[_begins(_X509, words) :]
     # The hint in parentheses quotes a second error; the first one decides.
     reasons = (reason for pattern, reason in _REFUSALS if pattern.match(detail))
-    return NotTrusted(next(reasons, Refusal.INVALID_CHAIN), _short(detail), host)
+    return NotTrusted(next(reasons, RefusalReason.INVALID_CHAIN), _short(detail), host)
 
 
 def _begins(pattern: re.Pattern[str], text: str) -> int:

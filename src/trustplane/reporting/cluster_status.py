@@ -18,7 +18,7 @@ from trustplane.api.meta import Json, condition
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
 from trustplane.clusterapi import readiness
-from trustplane.clusterapi.readiness import ERROR, WARNING, Observed, false, true
+from trustplane.clusterapi.readiness import ERROR, WARNING, CapiObjects, false_condition, true_condition
 from trustplane.reporting import trust_status
 from trustplane.trust.propagation import Decision
 
@@ -29,7 +29,7 @@ FAILED, UPDATE_FAILED, DELETING = "failed", "updateFailed", "deleting"
 def cluster_status(
     tkc: TanzuKubernetesCluster,
     *,
-    observed: Observed,
+    observed: CapiObjects,
     release: TanzuKubernetesRelease | Finding,
     updates: Sequence[str],
     decision: Decision | None,
@@ -49,10 +49,10 @@ def cluster_status(
         now: The time.
         error: Why Cluster API rejected the Cluster; empty if it did not.
     """
-    parts = [*readiness.conditions_of(tkc, observed), _compatible(release), _updates(updates)]
+    parts = [*readiness.readiness_conditions(tkc, observed), _compatible(release), _updates(updates)]
     parts += trust_status.conditions_of(tkc, decision, trust) if decision else []
     blocked = _blocked(release, decision, error)
-    ready = _ready(tkc, parts, blocked, readiness.topology_failure(observed.cluster))
+    ready = _ready(tkc, parts, blocked, readiness.topology_error(observed.cluster))
     generation = tkc.metadata.generation
     current = [msgspec.structs.replace(part, observed_generation=generation) for part in (ready, *parts)]
     return {
@@ -76,15 +76,15 @@ def _kept(tkc: TanzuKubernetesCluster, parts: Sequence[ClusterCondition]) -> lis
 
 def _compatible(release: TanzuKubernetesRelease | Finding) -> ClusterCondition:
     if isinstance(release, Finding):
-        return false(conditions.RELEASE_COMPATIBLE, conditions.RELEASE_UNKNOWN, str(release), severity=ERROR)
-    return true(conditions.RELEASE_COMPATIBLE, conditions.RELEASE_FOUND, release.metadata.name)
+        return false_condition(conditions.RELEASE_COMPATIBLE, conditions.RELEASE_UNKNOWN, str(release), severity=ERROR)
+    return true_condition(conditions.RELEASE_COMPATIBLE, conditions.RELEASE_FOUND, release.metadata.name)
 
 
 def _updates(updates: Sequence[str]) -> ClusterCondition:
     """Return UpdatesAvailable; kubectl prints the message as a column, in VMware's format."""
     if updates:
-        return true(conditions.UPDATES_AVAILABLE, conditions.NEWER_RELEASES, f"[{' '.join(updates)}]")
-    return false(conditions.UPDATES_AVAILABLE, conditions.NO_UPDATES, "")
+        return true_condition(conditions.UPDATES_AVAILABLE, conditions.NEWER_RELEASES, f"[{' '.join(updates)}]")
+    return false_condition(conditions.UPDATES_AVAILABLE, conditions.NO_UPDATES, "")
 
 
 def _blocked(release: TanzuKubernetesRelease | Finding, decision: Decision | None, error: str) -> str:
@@ -100,15 +100,15 @@ def _ready(
     tkc: TanzuKubernetesCluster, parts: Sequence[ClusterCondition], blocked: str, failure: str
 ) -> ClusterCondition:
     if tkc.metadata.deletion_timestamp:
-        return false(conditions.READY, conditions.DELETING, "The cluster is being deleted")
+        return false_condition(conditions.READY, conditions.DELETING, "The cluster is being deleted")
     if blocked:
-        return false(conditions.READY, conditions.PROVISIONING_FAILED, blocked, severity=ERROR)
+        return false_condition(conditions.READY, conditions.PROVISIONING_FAILED, blocked, severity=ERROR)
     if failure:  # may be temporary: Cluster API tries again
-        return false(conditions.READY, conditions.PROVISIONING_FAILED, failure, severity=WARNING)
+        return false_condition(conditions.READY, conditions.PROVISIONING_FAILED, failure, severity=WARNING)
     first = _first_unready(parts)
     if first is None:
-        return true(conditions.READY)
-    return false(conditions.READY, first.reason, first.message, severity=first.severity)
+        return true_condition(conditions.READY)
+    return false_condition(conditions.READY, first.reason, first.message, severity=first.severity)
 
 
 def _first_unready(parts: Sequence[ClusterCondition]) -> ClusterCondition | None:
@@ -118,7 +118,9 @@ def _first_unready(parts: Sequence[ClusterCondition]) -> ClusterCondition | None
     )
 
 
-def _phase(tkc: TanzuKubernetesCluster, observed: Observed, parts: Sequence[ClusterCondition], *, blocked: bool) -> str:
+def _phase(
+    tkc: TanzuKubernetesCluster, observed: CapiObjects, parts: Sequence[ClusterCondition], *, blocked: bool
+) -> str:
     if tkc.metadata.deletion_timestamp:
         return DELETING
     # A cluster is being created until it is ready for the first time; later changes are updates.
@@ -131,7 +133,7 @@ def _phase(tkc: TanzuKubernetesCluster, observed: Observed, parts: Sequence[Clus
     return RUNNING if readiness.is_rolled_out(observed) else UPDATING
 
 
-def _facts(observed: Observed) -> Json:
+def _facts(observed: CapiObjects) -> Json:
     """Return the fields that Cluster API reports; omit those that it does not report yet."""
     capi, control_plane = observed.cluster, observed.control_plane
     facts: Json = {}

@@ -10,7 +10,7 @@ from trustplane.api import clustertrust
 from trustplane.api.clustertrust import ClusterTrustStatus, DesiredTrust, NodeTrust, Summary, TrustEntry, TrustInForce
 from trustplane.api.conditions import FALSE, TRUE, UNKNOWN
 from trustplane.api.meta import Condition
-from trustplane.clusterapi.node_state import NodeFacts, Standing, standing
+from trustplane.clusterapi.node_state import NodeFacts, NodeState, node_state
 from trustplane.rollout.planning.steps import Plan, State
 from trustplane.trust.entries import EMPTY, SHORT, Difference, TrustSet, difference, take_it
 from trustplane.trust.entries import described as entry_described
@@ -59,7 +59,7 @@ class Sets:
 @dataclass(frozen=True)
 class _Node:
     facts: NodeFacts
-    standing: Standing
+    standing: NodeState
 
     @property
     def name(self) -> str:
@@ -86,7 +86,7 @@ def status(
         now: The time.
     """
     every = [
-        _Node(facts, standing(facts, sets.digest, hosts)) for facts in sorted(nodes, key=lambda node: node.machine)
+        _Node(facts, node_state(facts, sets.digest, hosts)) for facts in sorted(nodes, key=lambda node: node.machine)
     ]
     states = Counter(node.standing.state for node in every)
     unproven = sorted(
@@ -208,7 +208,7 @@ def _not_on_nodes(sets: Sets, nodes: Sequence[_Node], rollout: Plan) -> tuple[st
         refusing = [node for node in nodes if node.facts.machine in rollout.machines]
         return STOPPED, f"{rollout.message}. {_list_nodes(refusing)}. {_changed(sets)}"
     waiting = [
-        node for node in nodes if node.standing.state == clustertrust.OUTDATED or not node.facts.has(sets.digest)
+        node for node in nodes if node.standing.state == clustertrust.OUTDATED or not node.facts.has_set(sets.digest)
     ]
     if not waiting:
         return None

@@ -7,7 +7,7 @@ from typing import Final
 from trustplane.api import clustertrust
 from trustplane.api.clustertrust import MAX_IMAGES, ImageSource
 from trustplane.api.registry import Registry
-from trustplane.clusterapi.node_state import NodeFacts, judgements, short
+from trustplane.clusterapi.node_state import NodeFacts, registry_verdicts, short_digest
 from trustplane.diagnosis.endpoint import DOCKER_HUB
 from trustplane.diagnosis.pulls import host_of
 from trustplane.reporting.cluster_trust import Sets
@@ -87,7 +87,7 @@ def _assess(
 def _assess_by_proofs(host: str, registry: Registry | None, nodes: Sequence[NodeFacts]) -> tuple[str, str] | None:
     """Return trust and message by the nodes' proofs; None if no valid proof decides."""
     names = {host} if registry is None else {host, registry.spec.host}
-    verdicts = [(node, result) for node in nodes for result in judgements(node, names)]
+    verdicts = [(node, result) for node in nodes for result in registry_verdicts(node, names)]
     refusing = [(node, result) for node, result in verdicts if result.verdict == clustertrust.NOT_TRUSTED]
     if refusing:
         shown = ", ".join(node.node for node, _ in refusing[:_SHOWN])
@@ -110,7 +110,7 @@ def _assess_by_chain(host: str, registry: Registry | None, sets: Sets, now: date
     if sets.in_force is None:
         return clustertrust.UNKNOWN, "the set in force is unreadable"
     verdict = judge(served, sets.in_force, registry_host(registry), now)
-    set_in_force = f"the set in force, {short(sets.digest)},"
+    set_in_force = f"the set in force, {short_digest(sets.digest)},"
     if verdict.trusted:
         return clustertrust.TRUSTED, f"{set_in_force} trusts the chain that it served last"
     return clustertrust.NOT_TRUSTED, f"{set_in_force} rejects the chain that it served last: {verdict.message}"

@@ -8,7 +8,7 @@ from typing import Final
 
 from gox509 import Cause, Pool, Verdict, verify
 from trustplane.api.registry import Registry, ServedCertificate
-from trustplane.clusterapi.node_state import NodeFacts, same, short
+from trustplane.clusterapi.node_state import NodeFacts, is_same_digest, short_digest
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.explanation import Evidence
@@ -61,7 +61,7 @@ def knowledge(host: str, registry: Registry | None, sets: Sets, service: TrustSe
         return Knowledge(remedy=f"The CA of {host} is unknown: {why}")
     verdict = judge(served, sets.in_force or EMPTY, host, now)
     if verdict.trusted and sets.in_force is not None:
-        text = f"the set in force, {short(sets.digest)}, trusts the chain that {host} serves to the manager"
+        text = f"the set in force, {short_digest(sets.digest)}, trusts the chain that {host} serves to the manager"
         remedy = f"The CA is already in force: {_describe_anchor(sets.in_force, verdict.anchor)}"
         return Knowledge((Evidence(_SOURCE, text, rules_out=_TO_ADD),), remedy, is_trusted=True)
     for trust, where in ((sets.desired, "the cluster's list"), (service, "the service's list")):
@@ -77,10 +77,10 @@ def on_node(facts: NodeFacts | None, sets: Sets) -> tuple[Evidence, ...]:
     """Return evidence from the set on a node; applies if the set in force trusts the registry."""
     if facts is None or not facts.digest or not sets.digest:
         return ()
-    if same(facts.digest, sets.digest):
-        text = f"the node has the set in force, {short(facts.digest)}"
+    if is_same_digest(facts.digest, sets.digest):
+        text = f"the node has the set in force, {short_digest(facts.digest)}"
         return (Evidence(_SOURCE, text, rules_out=frozenset({Code.TRUST_NOT_APPLIED})),)
-    text = f"the node has set {short(facts.digest)}, but set {short(sets.digest)} is in force"
+    text = f"the node has set {short_digest(facts.digest)}, but set {short_digest(sets.digest)} is in force"
     return (Evidence(_SOURCE, text, points_to=frozenset({Code.TRUST_NOT_APPLIED})),)
 
 

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final
 
 from trustplane.api.clustertrust import ACCEPTED, NOT_TRUSTED, TRUSTED
-from trustplane.clusterapi.node_state import Judgement, NodeFacts, judgements
+from trustplane.clusterapi.node_state import NodeFacts, RegistryVerdict, registry_verdicts
 
 SHOWN: Final = 5  # nodes in a message
 
@@ -46,7 +46,7 @@ class Tally:
         return self.nodes - self.trusting - self.refusing
 
 
-def is_trusting(judged: Judgement | None) -> bool:
+def is_trusting(judged: RegistryVerdict | None) -> bool:
     """Return whether a node's proof, and its way to the registry, show that the node trusts the registry."""
     return judged is not None and judged.verdict == TRUSTED
 
@@ -86,11 +86,11 @@ def total(tallies: Iterable[Tally]) -> Tally:
     )
 
 
-def _judgements(facts: NodeFacts, hosts: Collection[str]) -> Mapping[str, Judgement]:
-    return {judged.registry: judged for judged in judgements(facts, hosts)}
+def _judgements(facts: NodeFacts, hosts: Collection[str]) -> Mapping[str, RegistryVerdict]:
+    return {judged.registry: judged for judged in registry_verdicts(facts, hosts)}
 
 
-def _tally(cluster: str, nodes: Sequence[tuple[NodeFacts, Judgement | None]]) -> Tally:
+def _tally(cluster: str, nodes: Sequence[tuple[NodeFacts, RegistryVerdict | None]]) -> Tally:
     others = [(facts, judged) for facts, judged in nodes if not is_trusting(judged)]
     refusing = [(facts, judged) for facts, judged in others if judged is not None and judged.verdict == NOT_TRUSTED]
     silent = [(facts, judged) for facts, judged in others if judged is None or judged.verdict != NOT_TRUSTED]
@@ -106,5 +106,5 @@ def _tally(cluster: str, nodes: Sequence[tuple[NodeFacts, Judgement | None]]) ->
     )
 
 
-def _describe(cluster: str, facts: NodeFacts, judged: Judgement | None) -> str:
-    return f"{facts.node or facts.machine} of {cluster}: {judged.words if judged else 'no proof yet'}"
+def _describe(cluster: str, facts: NodeFacts, judged: RegistryVerdict | None) -> str:
+    return f"{facts.node or facts.machine} of {cluster}: {judged.sentence if judged else 'no proof yet'}"

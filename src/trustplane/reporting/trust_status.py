@@ -10,7 +10,7 @@ from trustplane.api.condition_merge import merge, timestamp, to_json
 from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration, is_customised
 from trustplane.api.meta import Condition, Json, condition
 from trustplane.certificates.finding import Finding, Severity
-from trustplane.clusterapi.readiness import ERROR, INFO, WARNING, false, true
+from trustplane.clusterapi.readiness import ERROR, INFO, WARNING, false_condition, true_condition
 from trustplane.reporting.cluster_trust import described
 from trustplane.trust.entries import Reading, take_it
 from trustplane.trust.lists import is_kept
@@ -38,19 +38,19 @@ def _current(tkc: TanzuKubernetesCluster, decision: Decision, trust: ClusterTrus
     type_ = conditions.TRUST_CURRENT
     if decision.trust is None or (decision.invalid and not decision.current):
         message = "A list has errors, so the set in force stays as it is: see TrustValid"
-        return false(type_, conditions.TRUST_INVALID, message, severity=ERROR)
+        return false_condition(type_, conditions.TRUST_INVALID, message, severity=ERROR)
     if decision.reason == UNDONE:
         message = f"Back in force until the next update: {described(decision.trust)}. {_describe_held(tkc, decision)}"
-        return false(type_, conditions.TRUST_UNDONE, message, severity=WARNING)
+        return false_condition(type_, conditions.TRUST_UNDONE, message, severity=WARNING)
     if not decision.current:
         message = f"Not in force yet: {decision.difference.text}. {take_it(decision.difference, _update_command(tkc))}"
-        return false(type_, conditions.TRUST_HELD, message, severity=WARNING)
+        return false_condition(type_, conditions.TRUST_HELD, message, severity=WARNING)
     if (waiting := _waiting(decision, trust)) is not None:
         return waiting
     count = len(decision.trust)
     reason = decision.frozen.reason if decision.frozen else decision.reason
     kept = KEPT if is_kept(decision) else ""
-    return true(type_, reason, f"{count} {'entry' if count == 1 else 'entries'} in force{kept}")
+    return true_condition(type_, reason, f"{count} {'entry' if count == 1 else 'entries'} in force{kept}")
 
 
 def _describe_held(tkc: TanzuKubernetesCluster, decision: Decision) -> str:
@@ -66,13 +66,13 @@ def _waiting(decision: Decision, trust: ClusterTrust | None) -> ClusterCondition
     current = condition(status.conditions, clustertrust.CURRENT) if status else None
     if status is None or current is None or status.in_force is None or status.in_force.digest != digest:
         message = "Nodes are being created or updated with the set: no report on them yet"
-        return false(type_, conditions.TRUST_UPDATING, message, severity=INFO)
+        return false_condition(type_, conditions.TRUST_UPDATING, message, severity=INFO)
     if current.status == conditions.TRUE:
         return None
     if current.reason == conditions.TRUST_STOPPED:
-        return false(type_, conditions.TRUST_STOPPED, current.message, severity=ERROR)
+        return false_condition(type_, conditions.TRUST_STOPPED, current.message, severity=ERROR)
     message = f"Nodes are being created or updated with the set: {current.message}"
-    return false(type_, conditions.TRUST_UPDATING, message, severity=INFO)
+    return false_condition(type_, conditions.TRUST_UPDATING, message, severity=INFO)
 
 
 def _update_command(tkc: TanzuKubernetesCluster) -> str:
@@ -83,10 +83,10 @@ def _valid(findings: Sequence[Finding]) -> ClusterCondition:
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:
         message = f"{summary(errors)}. {_LAST_GOOD_STAYS}"
-        return false(conditions.TRUST_VALID, conditions.TRUST_INVALID, message, severity=ERROR)
+        return false_condition(conditions.TRUST_VALID, conditions.TRUST_INVALID, message, severity=ERROR)
     if findings:
-        return true(conditions.TRUST_VALID, conditions.TRUST_WARNINGS, summary(findings))
-    return true(conditions.TRUST_VALID)
+        return true_condition(conditions.TRUST_VALID, conditions.TRUST_WARNINGS, summary(findings))
+    return true_condition(conditions.TRUST_VALID)
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -20,7 +20,7 @@ from trustplane.api.core import Secret
 from trustplane.api.meta import Json
 from trustplane.api.webhooks import ADMISSION_PATH
 from trustplane.certificates.finding import Finding, Severity
-from trustplane.clusterapi.admission import findings_of, needed_secrets
+from trustplane.clusterapi.admission import object_findings, object_secrets
 from trustplane.errors import TrustplaneError
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Resource
@@ -99,9 +99,9 @@ class Admission:
         if parts is None:
             return []
         after, before = parts
-        secrets = await self._read_secrets(needed_secrets(kind, after, before), request.namespace)
+        secrets = await self._read_secrets(object_secrets(kind, after, before), request.namespace)
         # Decoding a long list is slow; a thread keeps the server responsive.
-        return await asyncio.to_thread(findings_of, kind, after, before, secrets, dt.datetime.now(dt.UTC))
+        return await asyncio.to_thread(object_findings, kind, after, before, secrets, dt.datetime.now(dt.UTC))
 
     async def _read_secrets(self, names: set[str], namespace: str) -> dict[str, Mapping[str, str] | None]:
         """Read Secrets by name; omit those not read in time. None: the Secret does not exist."""

@@ -28,7 +28,7 @@ def review_response(request: Json, findings: Sequence[Finding]) -> Json:
     if errors:
         response["status"] = refusal_status(request, errors)
     if others:
-        response["warnings"] = warnings(others)
+        response["warnings"] = warning_texts(others)
     return {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response}
 
 
@@ -52,7 +52,7 @@ def refusal_status(request: Json, errors: Sequence[Finding]) -> Json:
     }
 
 
-def warnings(findings: Sequence[Finding]) -> list[str]:
+def warning_texts(findings: Sequence[Finding]) -> list[str]:
     """Return the texts printed by kubectl after `Warning: `, each within the API server's limits."""
     texts = [_warning(finding) for finding in findings[:MAX_WARNINGS]]
     more = len(findings) - MAX_WARNINGS

@@ -11,8 +11,8 @@ import msgspec
 from trustplane.api import cluster
 from trustplane.api.configuration import TrustConfiguration
 from trustplane.api.meta import Json, Struct
-from trustplane.clusterapi.admission import CLUSTER, CONFIGURATION
-from trustplane.clusterapi.left_out import VARIABLE
+from trustplane.clusterapi.admission import CLUSTER_KIND, CONFIGURATION_KIND
+from trustplane.clusterapi.left_out import TRUST_VARIABLE
 
 _NULL: Final = msgspec.Raw(b"null")
 
@@ -111,11 +111,11 @@ class _Cluster(Struct):
 
 
 _KINDS: Final[dict[str, type[_Service | _Tanzu | _Cluster]]] = {
-    CONFIGURATION: _Service,
+    CONFIGURATION_KIND: _Service,
     cluster.KIND: _Tanzu,
-    CLUSTER: _Cluster,
+    CLUSTER_KIND: _Cluster,
 }
-OTHER: Final = "other"
+OTHER_KIND: Final = "other"
 
 
 def parse_review(body: bytes) -> AdmissionRequest | None:
@@ -128,7 +128,7 @@ def parse_review(body: bytes) -> AdmissionRequest | None:
 
 def kind_label(kind: str) -> str:
     """Return the kind as a metric label: a checked kind, or `other`."""
-    return kind if kind in _KINDS else OTHER
+    return kind if kind in _KINDS else OTHER_KIND
 
 
 def relevant_part(kind: str, content: msgspec.Raw) -> Json | None:
@@ -142,7 +142,7 @@ def relevant_part(kind: str, content: msgspec.Raw) -> Json | None:
     obj = msgspec.json.decode(content, type=_KINDS[kind])
     if isinstance(obj, _Cluster):
         for variable in _variables(obj):
-            if variable.name != VARIABLE:
+            if variable.name != TRUST_VARIABLE:
                 variable.value = _NULL
     part: Json = msgspec.json.decode(msgspec.json.encode(obj))
     return part

@@ -23,7 +23,7 @@ HANDSHAKE_SECONDS = 5.0  # asyncio's default is 60
 HEAD_SECONDS = 10.0  # from a connection, or the first byte of a further request, to the end of its head
 
 
-def listen(host: str, port: int) -> socket.socket:
+def open_listener(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 means any free port.
 
     Raises:
@@ -39,7 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-async def serve(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext, stop: asyncio.Event) -> None:
+async def serve_application(app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext, stop: asyncio.Event) -> None:
     """Answer requests on the socket until `stop` is set, then finish the requests in flight."""
     server = _Server(
         uvicorn.Config(

@@ -75,7 +75,7 @@ class Node:
     async def boot(self, text: str) -> None:
         """Unpack what it boots with."""
         (self._root / bootstrap.BUNDLE_FILE.removeprefix("/")).write_text(text)
-        await self._shell(bootstrap.SCRIPT.replace("${TRUSTPLANE_ROOT:-/}", str(self._root)))
+        await self._shell(bootstrap.UNPACK_SCRIPT.replace("${TRUSTPLANE_ROOT:-/}", str(self._root)))
 
     async def start(self) -> None:
         """Answer from now on."""
@@ -235,7 +235,7 @@ class ClusterAPI:
             "spec": {
                 "replicas": self._sizes["cp"],
                 "version": cluster.spec.topology.version or KUBERNETES,
-                "kubeadmConfigSpec": {"preKubeadmCommands": [bootstrap.COMMAND]},
+                "kubeadmConfigSpec": {"preKubeadmCommands": [bootstrap.UNPACK_COMMAND]},
                 "machineTemplate": {"spec": {"infrastructureRef": TEMPLATE}},
             },
         }
@@ -279,7 +279,7 @@ class ClusterAPI:
 
     async def _make(self, group: str, after: Any, cluster: Cluster) -> bool:
         """Make a machine; without what it boots with there is none."""
-        boot = await self.client.find(SECRETS, secret.boot_name(self.name), self.namespace)
+        boot = await self.client.find(SECRETS, secret.boot_secret_name(self.name), self.namespace)
         if boot is None or cluster.metadata.deletion_timestamp:
             return False
         name, text = f"{self.name}-{group}-{next(self._counts[group])}", base64.b64decode(boot.data["bundle.pem"])

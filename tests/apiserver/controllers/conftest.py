@@ -27,8 +27,8 @@ from trustplane.api.configuration import NAME
 from trustplane.api.crds import crds
 from trustplane.api.meta import Json
 from trustplane.clusterapi import release, secret
-from trustplane.controllers.manager import add_controllers, ensure_namespace
-from trustplane.fleet.last_good import LAST_GOOD_NAME
+from trustplane.controllers.manager import add_controllers, ensure_manager_namespace
+from trustplane.fleet.last_good import LAST_GOOD_SECRET
 from trustplane.kube.client import Client
 from trustplane.kube.errors import UnavailableError
 from trustplane.kube.kinds import (
@@ -158,7 +158,7 @@ class Supervisor:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Task[None]]:
         """Run our controllers; at the end, or when the task is cancelled, they are gone."""
-        await ensure_namespace(self._manager, SYSTEM)
+        await ensure_manager_namespace(self._manager, SYSTEM)
         manager, stop = Manager(self._manager), asyncio.Event()
         add_controllers(manager, self._manager, namespace=SYSTEM)
         task = asyncio.create_task(manager.run(stop))
@@ -223,7 +223,7 @@ class Supervisor:
             # A Cluster may name a set whose Secret a killed manager has not made: the next one takes another set.
             wanted = secret_name(found) if found else ""
             kept = await self.client.find(SECRETS, wanted, self.namespace) if wanted else None
-            trust = secret.read(kept) if kept else EMPTY
+            trust = secret.parse_set_secret(kept) if kept else EMPTY
             last = sorted(trust.names) if trust is not None else []
             is_taken = found is not None and TRUST_DIGEST in found.metadata.annotations
             if is_taken and last == [*names]:
@@ -237,7 +237,7 @@ class Supervisor:
         if not name:
             return EMPTY
         found = await until(self.client, SECRETS, name, self.namespace, lambda _: True)
-        trust = secret.read(found)
+        trust = secret.parse_set_secret(found)
         assert trust is not None
         return trust
 
@@ -250,11 +250,11 @@ class Supervisor:
         found = await until(
             self.client,
             SECRETS,
-            secret.boot_name(name),
+            secret.boot_secret_name(name),
             self.namespace,
-            lambda one: digest in (None, secret.read_boot(one).digest),
+            lambda one: digest in (None, secret.parse_boot_secret(one).digest),
         )
-        return secret.read_boot(found).text
+        return secret.parse_boot_secret(found).text
 
     @contextlib.asynccontextmanager
     async def following(self, *names: str) -> AsyncIterator[None]:
@@ -450,7 +450,7 @@ class Supervisor:
 def secret_name(cluster: Cluster) -> str:
     """Return the name of the Secret of the set that a cluster has taken; empty for an empty set."""
     digest = cluster.metadata.annotations.get(TRUST_DIGEST, EMPTY.digest)
-    return "" if digest == EMPTY.digest else secret.name_of(cluster.metadata.name, digest)
+    return "" if digest == EMPTY.digest else secret.set_secret_name(cluster.metadata.name, digest)
 
 
 def born_with(text: str) -> str:
@@ -462,8 +462,8 @@ def born_with(text: str) -> str:
 async def supervisor(_definitions: None, apiserver: Any, client: Client, namespace: str) -> AsyncIterator[Supervisor]:
     """A Supervisor as it is after its installation: no configuration, one release."""
     await client.delete(CONFIGURATIONS, NAME)
-    await client.delete(SECRETS, LAST_GOOD_NAME, SYSTEM)
-    await client.apply(RELEASES, release.object_of(KUBERNETES), manager="test")
+    await client.delete(SECRETS, LAST_GOOD_SECRET, SYSTEM)
+    await client.apply(RELEASES, release.release_body(KUBERNETES), manager="test")
     async with Client.open(await deployment.kubeconfig_of("trustplane-manager", apiserver.kubeconfig)) as manager:
         supervisor = Supervisor(client, namespace, manager)
         yield supervisor

@@ -103,8 +103,8 @@ async def test_every_node_proves_what_it_got_and_nothing_is_left(
             "AtRisk": ("Unknown", "NotReached"),
             "PullSecret": ("True", "Copied"),
         }
-    assert await supervisor.client.list(PODS, probe.NAMESPACE, labels=probe.SELECTOR) == []
-    left = await supervisor.client.list(SECRETS, probe.NAMESPACE, labels=f"{probe.COMPONENT_LABEL}=probe-pull-secret")
+    assert await supervisor.client.list(PODS, probe.PROBE_NAMESPACE, labels=probe.PROBE_SELECTOR) == []
+    left = await supervisor.client.list(SECRETS, probe.PROBE_NAMESPACE, labels=f"{probe.PROBE_LABEL}=probe-pull-secret")
     assert left == []
 
 
@@ -213,15 +213,19 @@ async def test_what_a_killed_run_left_is_swept(supervisor: Supervisor, kubelet: 
         await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
         await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
     old = datetime.now(UTC) - timedelta(hours=1)
-    pod = probe.probe_pod("worker-0", host, "left0left0", run="dead", now=old)
+    pod = probe.build_probe_pod("worker-0", host, "left0left0", run="dead", now=old)
     await supervisor.client.create(PODS, pod)
     # The Registry is gone, so that no node is due.
-    labels = {probe.COMPONENT_LABEL: "probe-pull-secret"}
-    metadata = {"namespace": probe.NAMESPACE, "labels": labels, "annotations": {probe.EXPIRES_AT: old.isoformat()}}
+    labels = {probe.PROBE_LABEL: "probe-pull-secret"}
+    metadata = {
+        "namespace": probe.PROBE_NAMESPACE,
+        "labels": labels,
+        "annotations": {probe.EXPIRES_AT: old.isoformat()},
+    }
     await supervisor.client.create(SECRETS, {"metadata": {**metadata, "name": "probe-pull-left"}})
     async with supervisor.running():
-        await until_gone(supervisor.client, PODS, "probe-left0left0", probe.NAMESPACE)
-        await until_gone(supervisor.client, SECRETS, "probe-pull-left", probe.NAMESPACE)
+        await until_gone(supervisor.client, PODS, "probe-left0left0", probe.PROBE_NAMESPACE)
+        await until_gone(supervisor.client, SECRETS, "probe-pull-left", probe.PROBE_NAMESPACE)
 
 
 async def test_words_alone_prove_nothing_and_say_what_is_missing(

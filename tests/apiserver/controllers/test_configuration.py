@@ -9,7 +9,7 @@ from tests.apiserver.controllers.conftest import SYSTEM, Supervisor, entry, make
 from trustplane.api.conditions import TRUST_VALID
 from trustplane.api.configuration import NAME, TkgServiceConfiguration
 from trustplane.api.meta import condition
-from trustplane.fleet.last_good import LAST_GOOD_NAME
+from trustplane.fleet.last_good import LAST_GOOD_SECRET
 from trustplane.kube.kinds import CONFIGURATIONS, EVENTS, SECRETS
 from trustplane.kube.resource import Resource
 
@@ -70,7 +70,7 @@ async def test_a_broken_list_is_explained_and_the_last_good_one_kept(supervisor:
         assert "spec.trust.additionalTrustedCAs[1] (bad)" in valid.message
         assert "last good list stays" in valid.message
 
-        kept = await supervisor.client.get(SECRETS, LAST_GOOD_NAME, SYSTEM)
+        kept = await supervisor.client.get(SECRETS, LAST_GOOD_SECRET, SYSTEM)
         assert {name: base64.b64decode(data).decode() for name, data in kept.data.items()} == {"good.pem": good}
         selector = f"regarding.uid={broken.metadata.uid},reason=TrustValidInvalid"
         async with asyncio.timeout(20):

@@ -24,7 +24,7 @@ from trustplane.api.annotations import BOOT_COMPONENT, CLUSTER_NAME_LABEL, COMPO
 from trustplane.api.clustertrust import BOOTSTRAP, TRUST_APPLIED, TRUST_HINDRANCE
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
-from trustplane.clusterapi.secret import read_boot
+from trustplane.clusterapi.secret import parse_boot_secret
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ForbiddenError, NotFoundError
 from trustplane.kube.kinds import (
@@ -139,7 +139,7 @@ async def running(name: str, kubeconfig: Json, folder: Path, replaced: dict[str,
 async def test_the_roles_are_enough_for_a_life_of_a_clusters_trust(
     supervisor: Supervisor, account: Callable[[str], Awaitable[Json]], tmp_path: Path
 ) -> None:
-    pki.keep(tmp_path, "test", [pki.Leaf("tls", "webhook", hosts=("127.0.0.1",))], dt.datetime.now(dt.UTC))
+    pki.keep_certificates(tmp_path, "test", [pki.Leaf("tls", "webhook", hosts=("127.0.0.1",))], dt.datetime.now(dt.UTC))
     health = free_port()
     files = {f"--tls-{one}": str(tmp_path / f"tls.{end}") for one, end in (("cert", "crt"), ("key", "key"))}
     async with (
@@ -183,7 +183,7 @@ _NAMES = re.compile(r"^trustplane-file /etc/ssl/certs/tkg-(.+)\.pem$", re.MULTIL
 async def _boot(supervisor: Supervisor, done: Callable[[str], bool]) -> Secret:
     """Wait until new machines of the cluster boot with what is asked for."""
     return await until(
-        supervisor.client, SECRETS, "c-trust", supervisor.namespace, lambda one: done(read_boot(one).text)
+        supervisor.client, SECRETS, "c-trust", supervisor.namespace, lambda one: done(parse_boot_secret(one).text)
     )
 
 

@@ -25,7 +25,7 @@ from trustplane.api.conditions import READY, RELEASE_COMPATIBLE, TRUST_CURRENT, 
 from trustplane.api.configuration import NAME
 from trustplane.api.meta import Json, condition
 from trustplane.clusterapi import release
-from trustplane.controllers.clusters.deletion import FINALIZER
+from trustplane.controllers.clusters.deletion import CLUSTER_FINALIZER
 from trustplane.kube.errors import InvalidError
 from trustplane.kube.kinds import CLUSTERS, CONFIGURATIONS, EVENTS, RELEASES, SECRETS, TANZU_CLUSTERS
 from trustplane.kube.kinds import PLAIN_SECRETS as RAW_SECRETS
@@ -57,14 +57,18 @@ async def test_a_cluster_is_made_owned_and_reported(supervisor: Supervisor) -> N
         cluster = await supervisor.cluster("c")
         tkc = await supervisor.tkc("c", lambda tkc: tkc.status.phase == "creating")
         assert [owner.uid for owner in cluster.metadata.owner_references] == [tkc.metadata.uid]
-        assert tkc.metadata.finalizers == [FINALIZER]
+        assert tkc.metadata.finalizers == [CLUSTER_FINALIZER]
 
         await supervisor.play("c")
         running = await supervisor.tkc("c", lambda tkc: tkc.status.phase == "running")
         assert _is(running, READY, "True")
         assert running.status.observed_generation == running.metadata.generation
         ready = await until(
-            supervisor.client, RELEASES, release.name_of(f"{KUBERNETES}+{release.BUILD}"), "", lambda _: True
+            supervisor.client,
+            RELEASES,
+            release.release_name(f"{KUBERNETES}+{release.BUILD_SUFFIX}"),
+            "",
+            lambda _: True,
         )
         assert {one.type for one in ready.status.conditions} >= {"Ready", "Compatible"}
 
@@ -118,10 +122,10 @@ async def test_an_unknown_release_is_explained_and_a_running_cluster_left_alone(
         assert "v1.99.0" in compatible.message
         assert await client.find(CLUSTERS, "c", namespace) is None
 
-        await client.apply(RELEASES, release.object_of("v1.99.0"), manager="test")
+        await client.apply(RELEASES, release.release_body("v1.99.0"), manager="test")
         cluster = await supervisor.cluster("c")
         assert cluster.spec.topology.version == "v1.99.0"
-        await client.delete(RELEASES, release.name_of(f"v1.99.0+{release.BUILD}"))
+        await client.delete(RELEASES, release.release_name(f"v1.99.0+{release.BUILD_SUFFIX}"))
         await supervisor.tkc("c", lambda tkc: _is(tkc, RELEASE_COMPATIBLE, "False"))
         assert (await client.get(CLUSTERS, "c", namespace)).metadata.generation == cluster.metadata.generation
 

@@ -107,7 +107,7 @@ async def test_a_manager_that_loses_its_lease_ends_to_be_started_again(
 def served(tmp_path: Path) -> tuple[ssl.SSLContext, list[str]]:
     """A client's TLS context, and the arguments of a webhook that it trusts."""
     leaves = [pki.Leaf("tls", "webhook", hosts=("127.0.0.1",))]
-    pki.keep(tmp_path, "test", leaves, dt.datetime.now(dt.UTC))
+    pki.keep_certificates(tmp_path, "test", leaves, dt.datetime.now(dt.UTC))
     arguments = ["--port", "0", "--tls-cert", str(tmp_path / "tls.crt"), "--tls-key", str(tmp_path / "tls.key")]
     return ssl.create_default_context(cafile=str(tmp_path / "ca.crt")), arguments
 

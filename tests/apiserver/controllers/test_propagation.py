@@ -16,7 +16,7 @@ from trustplane.api.configuration import NAME, TkgServiceConfiguration
 from trustplane.api.meta import condition
 from trustplane.clusterapi import release
 from trustplane.kube.kinds import CLUSTERS, CONFIGURATIONS, EVENTS, MACHINES, RELEASES, SECRETS
-from trustplane.rollout.execution.trust_secrets import KEPT
+from trustplane.rollout.execution.trust_secrets import KEPT_SETS
 
 
 def _is(tkc: TanzuKubernetesCluster, type_: str, status: str, reason: str = "") -> bool:
@@ -189,7 +189,7 @@ _VOLUMES = [{"name": "data", "mountPath": "/data", "capacity": {"storage": "4Gi"
 )
 async def test_p4_any_other_update_takes_the_current_trust_along(supervisor: Supervisor, update: Any) -> None:
     a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
-    await supervisor.client.apply(RELEASES, release.object_of("v1.36.4"), manager="test")
+    await supervisor.client.apply(RELEASES, release.release_body("v1.36.4"), manager="test")
     async with supervisor.running():
         await supervisor.configure(a)
         await supervisor.make("c")
@@ -211,7 +211,7 @@ async def test_a_deletion_of_the_configuration_removes_no_trust_whatever_the_pol
     supervisor: Supervisor, *, killed: bool
 ) -> None:
     a, b = entry("a", make_ca("a")), entry("b", make_ca("b"))
-    await supervisor.client.apply(RELEASES, release.object_of("v1.36.4"), manager="test")
+    await supervisor.client.apply(RELEASES, release.release_body("v1.36.4"), manager="test")
     names = ("automatic", "held", "merged")
     async with supervisor.running():
         await supervisor.configure(a, **{TRUST_MERGE: "Append"})
@@ -366,13 +366,13 @@ async def test_secrets_of_former_sets_go_but_for_the_last_few(supervisor: Superv
         await supervisor.annotate("c", update_strategy="Replace")
         await supervisor.trusting("c")
         async with supervisor.following("c"):
-            for number in range(KEPT + 2):
+            for number in range(KEPT_SETS + 2):
                 await supervisor.make("c", trust=[entry(f"own-{number}", make_ca("own"))])
                 cluster = await supervisor.trusting("c", f"own-{number}")
                 # While a machine has the set before, its Secret stays; and the last ones, to go back to.
                 await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "True", "OwnTrustChanged"))
             async with asyncio.timeout(30):
-                while len(kept := await client.list(SECRETS, namespace, labels=_SETS)) != KEPT + 1:  # noqa: ASYNC110
+                while len(kept := await client.list(SECRETS, namespace, labels=_SETS)) != KEPT_SETS + 1:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
     assert secret_name(cluster) in {one.metadata.name for one in kept}
 

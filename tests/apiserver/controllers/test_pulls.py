@@ -153,7 +153,7 @@ async def test_another_cause_is_another_event_and_words_without_a_cause_change_n
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
     """A server with a certificate of a private CA; yields its host and the PEM of the CA."""
-    pki.keep(tmp_path, "corp-root", [pki.Leaf("tls", "registry", hosts=("127.0.0.1",))], datetime.now(UTC))
+    pki.keep_certificates(tmp_path, "corp-root", [pki.Leaf("tls", "registry", hosts=("127.0.0.1",))], datetime.now(UTC))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
@@ -204,7 +204,7 @@ async def test_probes_of_our_own_and_clusters_that_do_not_answer_disturb_nobody(
         assert [one.pods for one in trust.status.failures if one.host == host] == [1]
         dead_trust = await client.get(CLUSTER_TRUSTS, "dead", namespace)
         assert dead_trust.status.failures == []
-        assert await events_of(client, probe.NAMESPACE) == []
+        assert await events_of(client, probe.PROBE_NAMESPACE) == []
 
 
 async def test_what_is_at_risk_is_said_before_it_fails(

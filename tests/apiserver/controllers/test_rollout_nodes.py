@@ -141,8 +141,8 @@ class Stage:
 
     async def boots_with(self) -> str:
         """Return the digest of the set that new machines boot with."""
-        found = await self.client.get(SECRETS, secret.boot_name("shop"), self.namespace)
-        return secret.read_boot(found).digest
+        found = await self.client.get(SECRETS, secret.boot_secret_name("shop"), self.namespace)
+        return secret.parse_boot_secret(found).digest
 
     async def says(self, name: str, status: str, reason: str) -> None:
         """Wait until condition TrustUpToDate of a Machine, or of Cluster `shop`, says that."""
@@ -221,7 +221,7 @@ async def test_one_node_goes_first_and_the_others_and_new_machines_when_it_is_pr
         assert stage.trusted == dict.fromkeys(("shop-cp-0", "shop-np-0", "shop-np-1"), BOTH)
         assert (stage.writes, stage.capi.replaced, await stage.boots_with()) == (3, [], wanted)
     # Of what was put on nodes in place, as of what they were born with, the set before is there to go back to.
-    assert await stage.client.find(SECRETS, secret.name_of("shop", before), stage.namespace)
+    assert await stage.client.find(SECRETS, secret.set_secret_name("shop", before), stage.namespace)
 
 
 async def test_machines_and_the_cluster_say_who_has_it(stage: Stage) -> None:
@@ -518,7 +518,7 @@ async def _live_until(stage: Stage, step: int, names: list[str]) -> bool:
 
 
 async def test_what_new_machines_boot_with_is_put_right_and_told(stage: Stage) -> None:
-    name = secret.boot_name("shop")
+    name = secret.boot_secret_name("shop")
     async with stage.supervisor.running():
         before = await stage.client.get(SECRETS, name, stage.namespace)
         evil = base64.b64encode(base64.b64decode(before.data["bundle.pem"]).replace(b"MII", b"XII", 1)).decode()
@@ -536,7 +536,7 @@ async def test_what_new_machines_boot_with_is_put_right_and_told(stage: Stage) -
 
 
 async def test_a_part_of_the_set_that_somebody_made_up_is_put_right(stage: Stage) -> None:
-    name = secret.boot_name("shop")
+    name = secret.boot_secret_name("shop")
     async with stage.supervisor.running():
         before = await stage.client.get(SECRETS, name, stage.namespace)
         text = base64.b64decode(before.data["bundle.pem"]).decode()
@@ -578,7 +578,7 @@ async def test_replace_rolls_the_control_plane_and_then_the_pools_and_writes_on_
 
 
 async def test_p4_an_update_of_the_release_begins_when_new_machines_boot_with_the_set(stage: Stage) -> None:
-    await stage.client.apply(RELEASES, release.object_of("v1.36.4"), manager="test")
+    await stage.client.apply(RELEASES, release.release_body("v1.36.4"), manager="test")
     stage.kubelet.may_answer.clear()
     async with stage.supervisor.running():
         await stage.supervisor.configure(OLD, NEW)
@@ -595,7 +595,7 @@ async def test_p4_an_update_of_the_release_begins_when_new_machines_boot_with_th
 
 
 async def test_p4_a_set_that_is_refused_holds_the_update_up(stage: Stage) -> None:
-    await stage.client.apply(RELEASES, release.object_of("v1.36.4"), manager="test")
+    await stage.client.apply(RELEASES, release.release_body("v1.36.4"), manager="test")
     stage.kubelet.refuses = lambda node, _: stage.node(node).trusted == BOTH
     async with stage.supervisor.running():
         await stage.supervisor.configure(OLD, NEW)

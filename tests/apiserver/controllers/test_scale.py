@@ -14,7 +14,7 @@ from trustplane.clusterapi import machine_facts
 from trustplane.controllers.registries.controller import RegistryReconciler
 from trustplane.fleet import node_facts
 from trustplane.fleet import view as clustertrust_view
-from trustplane.fleet.view import Seen, View
+from trustplane.fleet.view import ClusterState, FleetView
 from trustplane.kube.controller import Result
 
 # Of one callback by this thread's own clock, as other processes of the machine do not count; generous on purpose.
@@ -36,9 +36,9 @@ def test_a_change_of_one_cluster_is_looked_at_alone(
     looks: dict[str, int] = {}
     read: list[str] = []
     registries: list[str] = []
-    see, facts, reconcile = View.see, machine_facts.facts, RegistryReconciler.reconcile
+    see, facts, reconcile = FleetView.observe, machine_facts.node_facts, RegistryReconciler.reconcile
 
-    async def seen(view: View, key: Key) -> Seen | None:
+    async def seen(view: FleetView, key: Key) -> ClusterState | None:
         looks[key.name] = looks.get(key.name, 0) + 1
         return await see(view, key)
 
@@ -60,7 +60,7 @@ def test_a_change_of_one_cluster_is_looked_at_alone(
             read.clear()
             registries.clear()
 
-    monkeypatch.setattr(clustertrust_view.View, "see", seen)
+    monkeypatch.setattr(clustertrust_view.FleetView, "see", seen)
     monkeypatch.setattr(node_facts, "facts", counted)
     monkeypatch.setattr(RegistryReconciler, "reconcile", reconciled)
     monkeypatch.setattr(controllers, "Run", Counted)

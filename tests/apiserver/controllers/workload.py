@@ -19,7 +19,7 @@ from trustplane.api.clusterapi import kubeconfig_secret
 from trustplane.api.clustertrust import TRUST_APPLIED, VERIFIED, ClusterTrust, Inspection, RegistryAccess
 from trustplane.api.meta import Json
 from trustplane.clusterapi.node_state import NodeFacts
-from trustplane.fleet.inspection import Inspected, Wanted
+from trustplane.fleet.inspection import DesiredTrust, InspectionResult
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ConflictError, NotFoundError
 from trustplane.kube.informer import Change, Informer
@@ -57,7 +57,9 @@ class Kubelet:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Kubelet"]:
         """Answer within the block."""
-        informer: Informer[Json] = Informer(self._client, PODS, namespace=probe.NAMESPACE, labels=probe.SELECTOR)
+        informer: Informer[Json] = Informer(
+            self._client, PODS, namespace=probe.PROBE_NAMESPACE, labels=probe.PROBE_SELECTOR
+        )
         informer.subscribe(self._notice)
         tasks = [asyncio.create_task(informer.run()), asyncio.create_task(self._work())]
         try:
@@ -87,7 +89,7 @@ class Kubelet:
             status = {"containerStatuses": [{**state, "state": {"waiting": waiting}}]}
             with contextlib.suppress(NotFoundError, ConflictError):
                 await self._client.patch(
-                    PODS, pod["metadata"]["name"], probe.NAMESPACE, {"status": status}, subresource="status"
+                    PODS, pod["metadata"]["name"], probe.PROBE_NAMESPACE, {"status": status}, subresource="status"
                 )
 
 
@@ -105,16 +107,18 @@ class Inspector:
         self.error = ""
         self.repairs: set[str] = set()
 
-    async def inspect(self, _client: Client, _machine: Any, key: str, facts: NodeFacts, wanted: Wanted) -> Inspected:
+    async def inspect(
+        self, _client: Client, _machine: Any, key: str, facts: NodeFacts, wanted: DesiredTrust
+    ) -> InspectionResult:
         assert "PRIVATE KEY" in key
         hosts = wanted.registries
         if wanted.repair:
             self.repairs.add(facts.node)
         now = datetime.now(UTC)
         if self.error:
-            return Inspected(Inspection(digest=facts.digest, at=now, error=self.error))
+            return InspectionResult(Inspection(digest=facts.digest, at=now, error=self.error))
         known = [self.reach.get(host) or RegistryAccess(registry=host, verification=VERIFIED) for host in hosts]
-        return Inspected(Inspection(digest=facts.digest, at=now, registries=known, registries_at=now))
+        return InspectionResult(Inspection(digest=facts.digest, at=now, registries=known, registries_at=now))
 
 
 async def make_nodes(supervisor: Supervisor, cluster: str, *names: str, kubeconfig: Json, endpoint: str = "") -> None:

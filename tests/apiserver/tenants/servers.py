@@ -66,7 +66,7 @@ def certificates(folder: Path) -> Path:
     """Make the CA and the certificate that a tenant's servers show; return their folder."""
     folder.mkdir(exist_ok=True)
     leaves = [pki.Leaf("server", "tenant", hosts=("127.0.0.1", "localhost"))]
-    pki.keep(folder, "tenant", leaves, datetime.now(UTC))
+    pki.keep_certificates(folder, "tenant", leaves, datetime.now(UTC))
     return folder
 
 

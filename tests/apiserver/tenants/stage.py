@@ -371,7 +371,7 @@ async def prepared(api: ApiServer, folder: Path) -> AsyncIterator[Stage]:
         admin = await stack.enter_async_context(Client.open(api.kubeconfig))
         mallory, oscar = [await stack.enter_async_context(Client.open(user_of(api, one))) for one in TENANTS.values()]
         await grant(admin)
-        await admin.apply(RELEASES, release.object_of(KUBERNETES), manager="test")
+        await admin.apply(RELEASES, release.release_body(KUBERNETES), manager="test")
         file = folder / "manager.kubeconfig"
         file.write_text(yaml.safe_dump(await deployment.kubeconfig_of("trustplane-manager", api.kubeconfig)))
         manager = ManagerProcess(file, folder / "manager.log")

@@ -40,7 +40,9 @@ class Webhook(Process):
 
     def __init__(self, folder: Path, kubeconfig: Json) -> None:
         super().__init__(folder / "webhook.log")
-        pki.keep(folder, "tenants", [pki.Leaf("tls", "webhook", hosts=("127.0.0.1",))], dt.datetime.now(dt.UTC))
+        pki.keep_certificates(
+            folder, "tenants", [pki.Leaf("tls", "webhook", hosts=("127.0.0.1",))], dt.datetime.now(dt.UTC)
+        )
         self.url, self._health = f"https://127.0.0.1:{free_port()}", free_port()
         self.context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
         file = folder / "webhook.kubeconfig"

@@ -26,7 +26,7 @@ from trustplane.api.configuration import TrustedCA
 from trustplane.certificates.lint import lint
 from trustplane.certificates.repair import repair
 from trustplane.cli.check.command import command as check
-from trustplane.clusterapi.variable import read as read_variable
+from trustplane.clusterapi.variable import parse_trust_variable as read_variable
 from trustplane.errors import UserError
 from trustplane.trust.entries import read
 

@@ -14,7 +14,7 @@ from trustplane.api.meta import Json
 from trustplane.cli.cluster_class.command import CLASSES, CLUSTERS, command
 from trustplane.cli.cluster_class.command import command as cluster_class
 from trustplane.cli.cluster_class.notes import rolled
-from trustplane.clusterapi.bootstrap import names_trust, user
+from trustplane.clusterapi.bootstrap import node_user, trust_secret_name
 from trustplane.errors import UserError
 from trustplane.kube.errors import UnavailableError
 from trustplane.kube.resource import Resource
@@ -216,13 +216,13 @@ def test_help_has_examples_and_exit_statuses(name: str) -> None:
 def test_what_a_cluster_without_a_class_needs() -> None:
     shown = run("bootstrap", "shop")
     assert shown.exit_code == 0
-    assert names_trust(yaml.safe_load(shown.stdout)) == "shop-trust"
+    assert trust_secret_name(yaml.safe_load(shown.stdout)) == "shop-trust"
     assert json.loads(run("bootstrap", "shop", "-o", "json").stdout) == yaml.safe_load(shown.stdout)
 
 
 def test_a_cluster_without_a_class_may_let_trustplane_in() -> None:
     shown = run("bootstrap", "shop", "--ssh-key", "-", content="ssh-ed25519 AAAA x\n")
-    assert yaml.safe_load(shown.stdout)["users"] == [user("ssh-ed25519 AAAA x")]
+    assert yaml.safe_load(shown.stdout)["users"] == [node_user("ssh-ed25519 AAAA x")]
 
 
 @pytest.mark.parametrize("content", ["", "-----BEGIN OPENSSH PRIVATE KEY-----\n", "ssh-ed25519 A\nssh-ed25519 B\n"])

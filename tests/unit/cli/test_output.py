@@ -56,7 +56,7 @@ from trustplane.cli.status import risks as status_risk
 from trustplane.cli.status.command import command as status
 from trustplane.cli.status.nodes import NodeRow
 from trustplane.cli.update.command import command as update
-from trustplane.clusterapi.node_state import judge
+from trustplane.clusterapi.node_state import registry_verdict
 from trustplane.diagnosis.cause import Cause, Code, Confidence
 from trustplane.diagnosis.decision import Diagnosis
 from trustplane.diagnosis.explanation import Evidence
@@ -70,7 +70,7 @@ from trustplane.trust.entries import Difference
 from trustplane_local.commands import tables
 from trustplane_local.commands.terminal import Terminal
 from trustplane_local.demo.story import Story
-from trustplane_local.status import ClusterStatus, ContainerStatus, PartStatus, Status
+from trustplane_local.status import ClusterStatus, ContainerStatus, PartStatus, StackStatus
 
 SOURCES = Path(cli.__file__).parents[1]
 # From a registry's certificate: a window title, a cleared screen, a fake table, hidden text. Go's errors quote it.
@@ -112,7 +112,7 @@ def _node(text: str) -> NodeRow:
     result = ProofResult(registry=text, verdict=text, reason=text, message=text)
     return NodeRow(
         machine=text, node=text, state=text, digest=text, method=text, changed_at=NOW, proven_at=NOW,
-        inspected_at=NOW, message=text, results=((result, judge(result, RegistryAccess(registry=text, reason=text))),),
+        inspected_at=NOW, message=text, results=((result, registry_verdict(result, RegistryAccess(registry=text, reason=text))),),
     )  # fmt: skip
 
 
@@ -185,9 +185,9 @@ def _update(text: str) -> None:
 def _local(text: str) -> None:
     part, container = PartStatus(name=text, message=text), ContainerStatus(name=text, state=text, role=text)
     cluster = ClusterStatus(namespace=text, name=text, phase=text, available=True)
-    shown = Status(id=text, folder=text, subnet=text, kubernetes_version=text, versions=text, parts=[part],
+    shown = StackStatus(id=text, folder=text, subnet=text, kubernetes_version=text, versions=text, parts=[part],
                    containers=[container], clusters=[cluster])  # fmt: skip
-    tables.show(console(), shown)
+    tables.show_stack(console(), shown)
     terminal = Terminal(console())
     with terminal.step(text):
         terminal.build(text, 0, 2)

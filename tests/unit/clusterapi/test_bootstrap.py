@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from assets import pages
 from trustplane.api.meta import Json
 from trustplane.clusterapi import bootstrap
-from trustplane.clusterapi.bootstrap import COMMAND, names_trust, user, with_trust, with_user
+from trustplane.clusterapi.bootstrap import UNPACK_COMMAND, add_trust, add_user, node_user, trust_secret_name
 
 OTHER = {"path": "/etc/other", "content": "x"}
 specs = st.fixed_dictionaries(
@@ -18,7 +18,7 @@ specs = st.fixed_dictionaries(
         "files": st.lists(
             st.sampled_from(["/etc/a", "/etc/b", bootstrap.BUNDLE_FILE, bootstrap.UNPACK_FILE]), unique=True
         ).map(lambda paths: [{"path": one, "content": "theirs"} for one in paths]),
-        "preKubeadmCommands": st.lists(st.sampled_from(["true", "echo", COMMAND])),
+        "preKubeadmCommands": st.lists(st.sampled_from(["true", "echo", UNPACK_COMMAND])),
         "users": st.lists(st.sampled_from(["ops", bootstrap.NODE_USER]), unique=True).map(
             lambda names: [{"name": one} for one in names]
         ),
@@ -28,7 +28,7 @@ specs = st.fixed_dictionaries(
 
 
 def test_what_a_machine_boots_with() -> None:
-    made = with_trust({"files": [OTHER], "preKubeadmCommands": ["modprobe x"]}, "shop")
+    made = add_trust({"files": [OTHER], "preKubeadmCommands": ["modprobe x"]}, "shop")
     assert made["files"][:2] == [
         OTHER,
         {
@@ -57,13 +57,15 @@ def test_the_script_fits_cluster_api_and_survives_jinja() -> None:
 @given(specs)
 def test_setting_up_again_changes_nothing_and_takes_nothing_away(spec: Json) -> None:
     before = copy.deepcopy(spec)
-    made = with_trust(spec, "shop")
+    made = add_trust(spec, "shop")
     assert spec == before
-    assert with_trust(made, "shop") == made
-    assert names_trust(made) == "shop-trust"
-    assert made["preKubeadmCommands"][0] == COMMAND
-    assert made["preKubeadmCommands"].count(COMMAND) == 1
-    assert made["preKubeadmCommands"][1:] == [one for one in spec.get("preKubeadmCommands", []) if one != COMMAND]
+    assert add_trust(made, "shop") == made
+    assert trust_secret_name(made) == "shop-trust"
+    assert made["preKubeadmCommands"][0] == UNPACK_COMMAND
+    assert made["preKubeadmCommands"].count(UNPACK_COMMAND) == 1
+    assert made["preKubeadmCommands"][1:] == [
+        one for one in spec.get("preKubeadmCommands", []) if one != UNPACK_COMMAND
+    ]
     paths = [one["path"] for one in made["files"]]
     assert len(set(paths)) == len(paths)
     assert [one for one in made["files"] if one.get("content") == "theirs"] == [
@@ -74,14 +76,14 @@ def test_setting_up_again_changes_nothing_and_takes_nothing_away(spec: Json) -> 
 
 @given(specs)
 def test_the_user_is_there_once(spec: Json) -> None:
-    made = with_user(spec, "ssh-ed25519 AAAA")
-    assert with_user(made, "ssh-ed25519 AAAA") == made
-    assert [one for one in made["users"] if one["name"] == bootstrap.NODE_USER] == [user("ssh-ed25519 AAAA")]
+    made = add_user(spec, "ssh-ed25519 AAAA")
+    assert add_user(made, "ssh-ed25519 AAAA") == made
+    assert [one for one in made["users"] if one["name"] == bootstrap.NODE_USER] == [node_user("ssh-ed25519 AAAA")]
     assert len(made["users"]) == len({"", *(one["name"] for one in spec.get("users", []))} | {bootstrap.NODE_USER}) - 1
 
 
 def without(part: str, name: str) -> Json:
-    made = with_trust({}, pages.CLUSTER)
+    made = add_trust({}, pages.CLUSTER)
     return made | {part: [one for one in made[part] if name not in str(one)]}
 
 
@@ -92,21 +94,21 @@ def without(part: str, name: str) -> Json:
         [],
         {},
         {"files": None, "preKubeadmCommands": "sh"},
-        {"files": ["x", 7, {"path": []}], "preKubeadmCommands": [COMMAND]},
+        {"files": ["x", 7, {"path": []}], "preKubeadmCommands": [UNPACK_COMMAND]},
         without("files", "trust.pem"),
         without("files", "unpack.sh"),
         without("preKubeadmCommands", "unpack.sh"),
-        with_trust({}, "shop") | {"files": [{"path": bootstrap.BUNDLE_FILE, "content": "x"}, bootstrap.unpack_file()]},
+        add_trust({}, "shop") | {"files": [{"path": bootstrap.BUNDLE_FILE, "content": "x"}, bootstrap.unpack_file()]},
     ],
 )
 def test_what_is_not_whole_is_not_set_up(spec: Any) -> None:
-    assert names_trust(spec) is None
+    assert trust_secret_name(spec) is None
 
 
 def test_a_plain_cluster_may_name_another_secret() -> None:
-    made = with_trust({}, pages.CLUSTER)
+    made = add_trust({}, pages.CLUSTER)
     made["files"][0]["contentFrom"]["secret"]["name"] = "own"
-    assert names_trust(made) == "own"
+    assert trust_secret_name(made) == "own"
 
 
 def test_the_page_has_what_machines_boot_with() -> None:
@@ -114,8 +116,8 @@ def test_the_page_has_what_machines_boot_with() -> None:
     assert pages.written(page) == page, "run `make pages`"
     whole, placed = pages.blocks()
     assert page.count(f"```yaml\n{whole}```\n") == 1
-    assert yaml.safe_load(whole) == with_trust({}, pages.CLUSTER)
+    assert yaml.safe_load(whole) == add_trust({}, pages.CLUSTER)
     control_plane, worker = yaml.safe_load_all(placed)
     specs = (control_plane["spec"]["kubeadmConfigSpec"], worker["spec"]["template"]["spec"])
-    assert [names_trust(one) for one in specs] == [f"{pages.CLUSTER}-trust"] * 2
-    assert specs[0]["preKubeadmCommands"] == [COMMAND, "echo yours"]
+    assert [trust_secret_name(one) for one in specs] == [f"{pages.CLUSTER}-trust"] * 2
+    assert specs[0]["preKubeadmCommands"] == [UNPACK_COMMAND, "echo yours"]

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from trustplane.api.meta import Json
 from trustplane.clusterapi import bootstrap
-from trustplane.clusterapi.bootstrap import COMMAND, names_trust, user
+from trustplane.clusterapi.bootstrap import UNPACK_COMMAND, node_user, trust_secret_name
 from trustplane.clusterapi.cluster_class.patch import (
     TRUST_DEFINITION,
     USER_DEFINITION,
     ClassPatch,
-    class_patch,
-    is_at_least,
+    generate_class_patch,
+    is_version_at_least,
 )
-from trustplane.clusterapi.cluster_class.presence import condition_of
-from trustplane.clusterapi.cluster_class.templates import WORKER, Reference, references
+from trustplane.clusterapi.cluster_class.presence import parse_enabled_if
+from trustplane.clusterapi.cluster_class.templates import WORKER_TEMPLATE, TemplateReference, template_references
 from trustplane.errors import UserError
 
 CONTROL_PLANE = "controlplane.cluster.x-k8s.io"
@@ -100,7 +100,7 @@ def holds(enabled_if: str, variables: Json) -> bool:
             return value(_words(_words(rest)[0][1:-1])[1])
         if head == "semverCompare":
             least, path = _words(rest)
-            return is_at_least(str(facts[path]), least.strip('">=').removesuffix("-0"))
+            return is_version_at_least(str(facts[path]), least.strip('">=').removesuffix("-0"))
         return {"and": all(parts), "or": any(parts), "not": not any(parts)}[head]
 
     if found := re.fullmatch(r"\{\{ if (.*) \}\}true\{\{ end \}\}", enabled_if):
@@ -164,7 +164,7 @@ def _calculated(operation: Json, variables: Json) -> Json:
 def added(cluster_class: Json, made: ClassPatch) -> Json:
     """Return the class as its owner has it afterwards."""
     found = copy.deepcopy(cluster_class)
-    kept = [one for one in found["spec"]["patches"] if one["name"] not in made.replaces]
+    kept = [one for one in found["spec"]["patches"] if one["name"] not in made.replaced_patches]
     found["spec"]["patches"] = kept + json.loads(json.dumps(made.patches))
     return found
 
@@ -172,15 +172,15 @@ def added(cluster_class: Json, made: ClassPatch) -> Json:
 def check(cluster_class: Json, one: Json, made: ClassPatch, **variables: Any) -> Json:
     """Check that machines boot with trust and have all that they had before."""
     others = {**cluster_class["spec"], "patches": []}
-    others["patches"] = [each for each in cluster_class["spec"]["patches"] if each["name"] not in made.replaces]
+    others["patches"] = [each for each in cluster_class["spec"]["patches"] if each["name"] not in made.replaced_patches]
     without_ours = {"spec": others}
     try:
         before = applied(without_ours, one, **variables)
     except KeyError:  # a template without a KubeadmConfigSpec
         before = {}
     after = applied(added(cluster_class, made), one, **variables)
-    assert names_trust(after) == "shop-trust"
-    assert after["preKubeadmCommands"] == [COMMAND, *(before.get("preKubeadmCommands") or [])]
+    assert trust_secret_name(after) == "shop-trust"
+    assert after["preKubeadmCommands"] == [UNPACK_COMMAND, *(before.get("preKubeadmCommands") or [])]
     assert after["files"] == [
         *(before.get("files") or []),
         bootstrap.bundle_file("shop-trust"),
@@ -232,19 +232,19 @@ def test_nothing_is_lost_and_trust_comes_first(
     # An earlier patch on a template that has no KubeadmConfigSpec would stop the class by itself.
     patches = [] if cp_spec is None or md_spec is None else patches
     cluster_class = of(cp, md, patches=patches)
-    made = class_patch(cluster_class, [cp, md], with_user=with_user)
+    made = generate_class_patch(cluster_class, [cp, md], with_user=with_user)
     for one in (cp, md):
         after = check(cluster_class, one, made, **facts, user={"key": "ssh-ed25519 AAAA"})
-        assert (user("ssh-ed25519 AAAA") in after.get("users", [])) == with_user
-        assert user("ssh-ed25519 AAAA") not in check(cluster_class, one, made, **facts, user=None).get("users", [])
-    again = class_patch(added(cluster_class, made), [cp, md], with_user=with_user)
-    assert again.is_there
+        assert (node_user("ssh-ed25519 AAAA") in after.get("users", [])) == with_user
+        assert node_user("ssh-ed25519 AAAA") not in check(cluster_class, one, made, **facts, user=None).get("users", [])
+    again = generate_class_patch(added(cluster_class, made), [cp, md], with_user=with_user)
+    assert again.is_current
     assert again.patches == made.patches
 
 
 def test_lists_that_are_there_are_appended_to() -> None:
     cp, md = template("cp", FULL), template("md", {})
-    made = class_patch(of(cp, md), [cp, md])
+    made = generate_class_patch(of(cp, md), [cp, md])
     assert [one["name"] for one in made.patches] == ["trust"]
     assert "enabledIf" not in made.patches[0]
     first, second = made.patches[0]["definitions"]
@@ -260,15 +260,15 @@ def test_lists_that_are_there_are_appended_to() -> None:
     ]
     assert all("valueFrom" in one["jsonPatches"][0] for one in (first, second))
     assert first["jsonPatches"][1]["value"] == bootstrap.unpack_file()  # not seen by Go's templates
-    assert made == class_patch(of(cp, md), [cp, md])
-    assert not made.is_there
-    assert (made.replaces, made.left_out, made.warnings) == ((), (), ())
+    assert made == generate_class_patch(of(cp, md), [cp, md])
+    assert not made.is_current
+    assert (made.replaced_patches, made.left_out, made.warnings) == ((), (), ())
     assert made.variables == (TRUST_DEFINITION,)
 
 
 def test_selectors_have_the_version_that_the_class_names() -> None:
     cp, old, new = template("cp", FULL, "v1beta1"), template("old", {}, "v1beta1"), template("new", {})
-    made = class_patch(of(cp, old, new), [cp, old, new])
+    made = generate_class_patch(of(cp, old, new), [cp, old, new])
     assert [
         (one["selector"]["apiVersion"], one["selector"]["matchResources"]) for one in made.patches[0]["definitions"]
     ] == [
@@ -284,8 +284,8 @@ def test_a_class_of_v1beta1_is_read() -> None:
     cp, md = template("cp", FULL, "v1beta1"), template("md", {}, "v1beta1")
     deployments = [{"class": "md", "template": {"bootstrap": {"ref": reference(md)}}}]
     spec = {"controlPlane": {"ref": reference(cp)}, "workers": {"machineDeployments": deployments}}
-    assert references({"spec": spec}) == tuple(Reference(**_named(reference(one))) for one in (cp, md))
-    assert len(class_patch({"spec": spec}, [cp, md]).patches[0]["definitions"]) == 2
+    assert template_references({"spec": spec}) == tuple(TemplateReference(**_named(reference(one))) for one in (cp, md))
+    assert len(generate_class_patch({"spec": spec}, [cp, md]).patches[0]["definitions"]) == 2
 
 
 def _named(one: Json) -> Json:
@@ -294,7 +294,7 @@ def _named(one: Json) -> Json:
 
 def test_classes_that_need_the_same_share_a_definition() -> None:
     cp, one, two, other = template("cp", {}), template("a", {}), template("b", {}), template("c", FULL)
-    made = class_patch(of(cp, one, two, other), [cp, one, two, other])
+    made = generate_class_patch(of(cp, one, two, other), [cp, one, two, other])
     names = [
         each["selector"]["matchResources"].get("machineDeploymentClass", {}).get("names")
         for each in made.patches[0]["definitions"]
@@ -314,7 +314,7 @@ def test_classes_that_need_the_same_share_a_definition() -> None:
 )
 def test_windows_is_left_out(name: str, spec: Json) -> None:
     cp, md, linux = template("cp", FULL), template(name, spec), template("twin", {})
-    made = class_patch(of(cp, md, linux), [cp, md, linux])
+    made = generate_class_patch(of(cp, md, linux), [cp, md, linux])
     assert made.left_out == (f"MachineDeployment class {name}: its machines run Windows",)
     assert [one["selector"]["matchResources"] for one in made.patches[0]["definitions"]][1:] == [
         {"machineDeploymentClass": {"names": ["twin"]}}
@@ -324,34 +324,34 @@ def test_windows_is_left_out(name: str, spec: Json) -> None:
 def test_machine_pools_others_kinds_and_what_the_user_leaves_out_are_left_out() -> None:
     cp, md, mine = template("cp", FULL), template("md", {}), template("mine", {})
     rke = template("rke", {}) | {"kind": "Other"}
-    made = class_patch(of(cp, md, rke, mine, pools=["p"]), [cp, md, mine], leave_out=["mine"])
+    made = generate_class_patch(of(cp, md, rke, mine, pools=["p"]), [cp, md, mine], leave_out=["mine"])
     assert made.left_out == (
-        f"MachineDeployment class rke: it is made from a Other of {BOOTSTRAP}/v1beta2, and not from kubeadm's {WORKER}",
+        f"MachineDeployment class rke: it is made from a Other of {BOOTSTRAP}/v1beta2, and not from kubeadm's {WORKER_TEMPLATE}",
         "MachineDeployment class mine: you left it out",
         "MachinePool class p: Trustplane does not follow MachinePools",
     )
     with pytest.raises(UserError, match="no MachineDeployment class gone"):
-        class_patch(of(cp, md), [cp, md], leave_out=["gone"])
+        generate_class_patch(of(cp, md), [cp, md], leave_out=["gone"])
 
 
 def test_a_class_of_others_machines_is_refused() -> None:
     managed = template("cp", {}) | {"kind": "ManagedControlPlaneTemplate"}
     with pytest.raises(UserError, match="cannot get their trust"):
-        class_patch(of(managed), [])
+        generate_class_patch(of(managed), [])
 
 
 def test_a_template_that_is_not_there_is_named() -> None:
     cp, md = template("cp", FULL), template("md", {})
     with pytest.raises(UserError, match="no KubeadmConfigTemplate md of bootstrap"):
-        class_patch(of(cp, md), [cp])
+        generate_class_patch(of(cp, md), [cp])
     with pytest.raises(UserError, match="no KubeadmConfigTemplate md of bootstrap"):
-        class_patch(of(cp, md), [cp, template("md", {}, "v1beta1")])
+        generate_class_patch(of(cp, md), [cp, template("md", {}, "v1beta1")])
 
 
 def test_an_earlier_patch_adds_the_list() -> None:
     cp, md = template("cp", {}), template("md", {})
     cluster_class = of(cp, md, patches=[patch("p", add("/files", [FILE]))])
-    made = class_patch(cluster_class, [cp, md])
+    made = generate_class_patch(cluster_class, [cp, md])
     assert made.patches[0]["definitions"][1]["jsonPatches"][0]["path"] == f"{SPEC}/files/-"
     check(cluster_class, md, made)
 
@@ -360,7 +360,7 @@ def test_an_earlier_patch_adds_the_list() -> None:
 def test_an_earlier_patch_adds_the_list_in_some_clusters(enabled_if: str) -> None:
     cp, md = template("cp", FULL), template("md", {"preKubeadmCommands": ["x"]})
     cluster_class = of(cp, md, patches=[patch("p", add("/files", [FILE]), enabledIf=enabled_if)])
-    made = class_patch(cluster_class, [cp, md])
+    made = generate_class_patch(cluster_class, [cp, md])
     assert [one["name"] for one in made.patches] == ["trust", "trust-workers", "trust-workers-2"]
     check(cluster_class, md, made, a=True)
     check(cluster_class, md, made, a=False)
@@ -383,17 +383,17 @@ def test_what_cannot_be_followed_is_refused(earlier: Json) -> None:
         if spec != FULL and "range" not in str(earlier):
             continue
         if spec == FULL and "range" in str(earlier):
-            class_patch(of(cp, md, patches=[earlier]), [cp, md])  # the list is there anyway
+            generate_class_patch(of(cp, md, patches=[earlier]), [cp, md])  # the list is there anyway
             continue
         with pytest.raises(UserError, match="No patch can be made") as raised:
-            class_patch(of(cp, md, patches=[earlier]), [cp, md])
+            generate_class_patch(of(cp, md, patches=[earlier]), [cp, md])
         assert "patch p" in raised.value.why
 
 
 def test_whole_objects_that_earlier_patches_set_count() -> None:
     cp, md = template("cp", FULL), template("md", FULL)
     cluster_class = of(cp, md, patches=[patch("p", add("", {"preKubeadmCommands": ["x"], "files": []}))])
-    made = class_patch(cluster_class, [cp, md])
+    made = generate_class_patch(cluster_class, [cp, md])
     assert [one["path"] for one in made.patches[0]["definitions"][1]["jsonPatches"]] == [
         f"{SPEC}/files",
         f"{SPEC}/files/-",
@@ -403,52 +403,52 @@ def test_whole_objects_that_earlier_patches_set_count() -> None:
 
 def test_a_later_patch_that_takes_the_trust_out_is_said() -> None:
     cp, md = template("cp", {}), template("md", {})
-    ours = class_patch(of(cp, md), [cp, md]).patches
+    ours = generate_class_patch(of(cp, md), [cp, md]).patches
     wipe = patch("wipe", add("/files", [FILE]), cp=False)
-    made = class_patch(of(cp, md, patches=[*ours, wipe]), [cp, md])
-    assert not made.is_there
-    assert made.replaces == ("trust",)
+    made = generate_class_patch(of(cp, md, patches=[*ours, wipe]), [cp, md])
+    assert not made.is_current
+    assert made.replaced_patches == ("trust",)
     [warning] = made.warnings
     assert warning.startswith("Patch wipe comes after trust and sets the whole of files of MachineDeployment class md")
     check(of(cp, md, patches=[*ours, wipe]), md, made)
     harmless = patch("more", add("/files/-", FILE))
-    assert class_patch(of(cp, md, patches=[*ours, harmless]), [cp, md]).warnings == ()
+    assert generate_class_patch(of(cp, md, patches=[*ours, harmless]), [cp, md]).warnings == ()
 
 
 def test_runtime_extensions_are_not_followed_and_that_is_said() -> None:
     cp, md = template("cp", FULL), template("md", {})
     external = {"name": "ext", "external": {"generatePatchesExtension": "generate-patches.x"}}
     checks = {"name": "checks", "external": {"validateTopologyExtension": "validate.x"}}
-    [warning] = class_patch(of(cp, md, patches=[external, checks]), [cp, md]).warnings
+    [warning] = generate_class_patch(of(cp, md, patches=[external, checks]), [cp, md]).warnings
     assert "Patch ext is made by a runtime extension" in warning
 
 
 def test_the_runtime_extension_of_former_versions_goes() -> None:
     cp, md = template("cp", FULL), template("md", {})
     former = {"name": "trust", "external": {"generatePatchesExtension": "generate-patches.trustplane"}}
-    made = class_patch(of(cp, md, patches=[former]), [cp, md])
-    assert (made.replaces, made.warnings, made.is_there) == (("trust",), (), False)
+    made = generate_class_patch(of(cp, md, patches=[former]), [cp, md])
+    assert (made.replaced_patches, made.warnings, made.is_current) == (("trust",), (), False)
     assert [one["name"] for one in made.patches] == ["trust"]
     assert TRUST_DEFINITION in made.variables  # which that patch has defined
 
 
 def test_names_that_the_class_has_are_left_to_it() -> None:
     cp, md = template("cp", FULL), template("md", {})
-    made = class_patch(of(cp, md, patches=[patch("trust", add("/users", [{"name": "x"}]))]), [cp, md])
+    made = generate_class_patch(of(cp, md, patches=[patch("trust", add("/users", [{"name": "x"}]))]), [cp, md])
     assert [one["name"] for one in made.patches] == ["trust-2"]
 
 
 def test_files_in_our_place_are_refused() -> None:
-    cp, md = template("cp", FULL), template("md", bootstrap.with_trust({}, "shop"))
+    cp, md = template("cp", FULL), template("md", bootstrap.add_trust({}, "shop"))
     with pytest.raises(UserError, match="has a file /etc/trustplane"):
-        class_patch(of(cp, md), [cp, md])
+        generate_class_patch(of(cp, md), [cp, md])
 
 
 @pytest.mark.parametrize("version", ["1.36", "1.36.0", "v1.36.0"])
 def test_with_the_next_version(version: str) -> None:
     cp, md = template("cp", FULL), template("md", {})
     cluster_class = of(cp, md)
-    made = class_patch(cluster_class, [cp, md], with_next_version=version)
+    made = generate_class_patch(cluster_class, [cp, md], with_next_version=version)
     assert {one["name"]: one["enabledIf"] for one in made.patches} == {
         "trust-control-plane": '{{ if (semverCompare ">=1.36.0-0" .builtin.controlPlane.version) }}true{{ end }}',
         "trust-workers": '{{ if (semverCompare ">=1.36.0-0" .builtin.machineDeployment.version) }}true{{ end }}',
@@ -461,10 +461,10 @@ def test_with_the_next_version(version: str) -> None:
 def test_with_the_next_version_and_a_list_of_some_clusters() -> None:
     cp, md = template("cp", FULL), template("md", {})
     cluster_class = of(cp, md, patches=[patch("p", add("/files", [FILE]), enabledIf="{{ .a }}")])
-    made = class_patch(cluster_class, [cp, md], with_next_version="1.36.0", with_user=True)
+    made = generate_class_patch(cluster_class, [cp, md], with_next_version="1.36.0", with_user=True)
     facts = {"builtin.machineDeployment.version": "v1.36.0", "user": {"key": "k"}}
     for a in (True, False):
-        assert user("k") in check(cluster_class, md, made, a=a, **facts)["users"]
+        assert node_user("k") in check(cluster_class, md, made, a=a, **facts)["users"]
     assert len({one["name"] for one in made.patches}) == len(made.patches)
     assert all(len(one["enabledIf"]) <= 256 for one in made.patches)
 
@@ -473,41 +473,41 @@ def test_a_condition_that_is_too_long_is_refused() -> None:
     cp, md = template("cp", FULL), template("md", {})
     long = patch("p", add("/files", [FILE]), enabledIf=f"{{{{ .{'a' * 240} }}}}")
     with pytest.raises(UserError, match="No patch can be made"):
-        class_patch(of(cp, md, patches=[long]), [cp, md])
+        generate_class_patch(of(cp, md, patches=[long]), [cp, md])
 
 
 @pytest.mark.parametrize("version", ["", "x", "1", "1.36.x", "1.36.0.1", "1.٣.0"])
 def test_what_is_no_version_is_refused(version: str) -> None:
-    assert not is_at_least(version, "1.36.0")
+    assert not is_version_at_least(version, "1.36.0")
     cp = template("cp", FULL)
     if version:
         with pytest.raises(UserError, match="no version of Kubernetes"):
-            class_patch(of(cp), [cp], with_next_version=version)
+            generate_class_patch(of(cp), [cp], with_next_version=version)
 
 
 def test_versions_are_compared() -> None:
-    assert is_at_least("v1.36.3+vmware.1", "1.36.3")
-    assert is_at_least("v1.37.0-alpha.1", "v1.37.0")
-    assert not is_at_least("v1.9.9", "1.36.0")
+    assert is_version_at_least("v1.36.3+vmware.1", "1.36.3")
+    assert is_version_at_least("v1.37.0-alpha.1", "v1.37.0")
+    assert not is_version_at_least("v1.9.9", "1.36.0")
 
 
 def test_the_user_comes_with_its_variable() -> None:
     cp, md = template("cp", FULL), template("md", {})
-    made = class_patch(of(cp, md), [cp, md], with_user=True)
+    made = generate_class_patch(of(cp, md), [cp, md], with_user=True)
     assert made.variables == (TRUST_DEFINITION, USER_DEFINITION)
     assert [one["name"] for one in made.patches] == ["trust", "trust-user"]
     assert made.patches[1]["enabledIf"] == "{{ if .user }}true{{ end }}"
     both = [USER_DEFINITION, TRUST_DEFINITION]
-    assert class_patch(of(cp, md, variables=both), [cp, md], with_user=True).variables == ()
+    assert generate_class_patch(of(cp, md, variables=both), [cp, md], with_user=True).variables == ()
 
 
 def test_the_user_is_left_to_a_class_that_has_it() -> None:
     cp, md = template("cp", FULL), template("md", {})
-    theirs = patch("user", add("/users", [user("key")]))
-    made = class_patch(of(cp, md, patches=[theirs], variables=[USER_DEFINITION]), [cp, md], with_user=True)
+    theirs = patch("user", add("/users", [node_user("key")]))
+    made = generate_class_patch(of(cp, md, patches=[theirs], variables=[USER_DEFINITION]), [cp, md], with_user=True)
     assert [one["name"] for one in made.patches] == ["trust"]
     assert "makes user vmware-system-user already" in made.warnings[0]
-    made = class_patch(of(cp, md, variables=[{"name": "user", "schema": {}}]), [cp, md], with_user=True)
+    made = generate_class_patch(of(cp, md, variables=[{"name": "user", "schema": {}}]), [cp, md], with_user=True)
     assert [one["name"] for one in made.patches] == ["trust"]
     assert "variable user of another meaning" in made.warnings[0]
     assert made.variables == (TRUST_DEFINITION,)
@@ -535,7 +535,7 @@ def test_the_user_is_left_to_a_class_that_has_it() -> None:
     ],
 )
 def test_conditions(text: str | None, expression: str | None) -> None:
-    assert condition_of(text) == expression
+    assert parse_enabled_if(text) == expression
 
 
 FIELDS = ["controlPlane", "workers", "machineDeployments", "machinePools", "templateRef", "patches", "variables", "ref"]
@@ -550,4 +550,4 @@ FIELDS = ["controlPlane", "workers", "machineDeployments", "machinePools", "temp
 )
 def test_odd_classes_are_refused_and_break_nothing(odd: Any) -> None:
     with pytest.raises(UserError):
-        class_patch({"spec": odd}, [])
+        generate_class_patch({"spec": odd}, [])

@@ -8,7 +8,7 @@ import yaml
 
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.meta import Json
-from trustplane.clusterapi.cluster import desired_cluster, refused, update_digests
+from trustplane.clusterapi.cluster import desired_cluster, refusal_message, update_digests
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 EXAMPLE: Json = yaml.safe_load((EXAMPLES / "tanzukubernetescluster.yaml").read_text())
@@ -201,8 +201,8 @@ UNKNOWN = 'failed to create typed patch object: .spec.topology[name="np"].taints
 @pytest.mark.parametrize("why", [FORBIDDEN, UNKNOWN])
 def test_a_refusal_of_taints_names_the_feature_gate(why: str) -> None:
     tainted = tkc(nodePools=[POOL, POOL | {"name": "x", "taints": [{"key": "dedicated", "effect": "NoSchedule"}]}])
-    told = refused(tainted, f"{why}.")
+    told = refusal_message(tainted, f"{why}.")
     assert told.startswith(f"Cluster API refuses this cluster. {why}. Taints of node pools need feature gate ")
     assert "EXP_MACHINE_TAINT_PROPAGATION=true" in told
-    assert refused(tainted, "the class is unknown") == "Cluster API refuses this cluster. the class is unknown"
-    assert refused(tkc(nodePools=[POOL]), why) == f"Cluster API refuses this cluster. {why}"
+    assert refusal_message(tainted, "the class is unknown") == "Cluster API refuses this cluster. the class is unknown"
+    assert refusal_message(tkc(nodePools=[POOL]), why) == f"Cluster API refuses this cluster. {why}"

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.clusterapi.duration import seconds
+from trustplane.clusterapi.duration import parse_duration
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,9 @@ from trustplane.clusterapi.duration import seconds
     ],
 )
 def test_go_durations(text: str, expected: int) -> None:
-    assert seconds(text) == expected
+    assert parse_duration(text) == expected
 
 
 @given(st.text() | st.from_regex(r"([0-9]{1,30}(ns|us|ms|s|m|h)){1,5}", fullmatch=True))
 def test_any_text_is_a_limit_that_cluster_api_takes(text: str) -> None:
-    assert 0 <= seconds(text) < 2**31
+    assert 0 <= parse_duration(text) < 2**31

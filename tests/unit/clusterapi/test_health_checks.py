@@ -7,7 +7,7 @@ import pytest
 
 from trustplane.api.clusterapi import Machine, MachineHealthCheck
 from trustplane.api.meta import Json
-from trustplane.clusterapi.health_checks import replaces
+from trustplane.clusterapi.health_checks import is_replaced_by_health_check
 
 CONTROL_PLANE = "cluster.x-k8s.io/control-plane"
 PAUSED = {"annotations": {"cluster.x-k8s.io/paused": ""}}
@@ -53,9 +53,9 @@ def expression(operator: str, *values: str) -> Json:
     ],
 )
 def test_a_check_replaces_what_it_selects(one: MachineHealthCheck, *, selects: bool) -> None:
-    assert replaces([one], machine()) is selects
-    assert replaces([one, check()], machine())
-    assert not replaces([], machine())
+    assert is_replaced_by_health_check([one], machine()) is selects
+    assert is_replaced_by_health_check([one, check()], machine())
+    assert not is_replaced_by_health_check([], machine())
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_a_check_replaces_what_it_selects(one: MachineHealthCheck, *, selects: b
     ],
 )
 def test_a_machine_that_nobody_would_replace(left: Json) -> None:
-    assert not replaces([check()], machine(**left))
+    assert not is_replaced_by_health_check([check()], machine(**left))

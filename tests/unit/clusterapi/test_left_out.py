@@ -7,7 +7,7 @@ import pytest
 
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.meta import Json
-from trustplane.clusterapi.left_out import condition, findings_of
+from trustplane.clusterapi.left_out import exclusion_condition, exclusion_findings
 
 TRUST = {"name": "trust", "value": {"additionalTrustedCAs": [{"name": "corp"}]}}
 OTHER = {"name": "trust", "value": {"additionalTrustedCAs": []}}
@@ -27,18 +27,18 @@ def cluster(*, plane: Json | None = None, trust: bool = True, **workers: Any) ->
 
 
 def found(after: Json, before: Json | None = None) -> list[tuple[str, str, str]]:
-    return [(str(one.severity), one.code, one.where) for one in findings_of(after, before)]
+    return [(str(one.severity), one.code, one.where) for one in exclusion_findings(after, before)]
 
 
 def stated(body: Json) -> tuple[str, str, str] | None:
-    one = condition(msgspec.convert(body, Cluster))
+    one = exclusion_condition(msgspec.convert(body, Cluster))
     return (one.status, one.reason, one.message) if one else None
 
 
 def test_an_override_is_refused_wherever_it_is_and_says_where_trust_goes() -> None:
     body = cluster(plane=group(OTHER), machineDeployments=[group(OTHER, name="np"), group(name="x")])
     assert found(body) == [("Error", "trust-override", PLANE), ("Error", "trust-override", POOL)]
-    for one in findings_of(body, None):
+    for one in exclusion_findings(body, None):
         assert "trust is for the whole cluster" in one.what
         assert "spec.topology.variables" in one.next_step
     assert found(cluster(plane=group(OTHER), trust=False)) == [("Error", "trust-override", PLANE)]
@@ -69,7 +69,7 @@ def test_machine_pools_are_left_out_with_a_warning_when_they_or_trust_come() -> 
 
 
 def test_many_pools_are_counted() -> None:
-    [one] = findings_of(cluster(machinePools=[{"name": f"p{number}"} for number in range(9)]), None)
+    [one] = exclusion_findings(cluster(machinePools=[{"name": f"p{number}"} for number in range(9)]), None)
     assert "p0, p1, p2, p3, p4 and 4 more" in one.what
 
 

@@ -26,9 +26,16 @@ from trustplane.api.clustertrust import (
     RecordedProof,
     RegistryAccess,
 )
-from trustplane.clusterapi.node_state import MAX_LAG, NodeFacts, judge, judgements, same, standing
-from trustplane.nodes.registries import Folder, Report, access
-from trustplane.proof.verdict import Trusted, verdict
+from trustplane.clusterapi.node_state import (
+    MAX_ACCESS_AGE,
+    NodeFacts,
+    is_same_digest,
+    node_state,
+    registry_verdict,
+    registry_verdicts,
+)
+from trustplane.nodes.registries import RegistryDirectory, RegistryReport, assess_access
+from trustplane.proof.verdict import Trusted, parse_verdict
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -122,8 +129,8 @@ def node(**values: object) -> NodeFacts:
         (node(inspection=seen(UNVERIFIABLE)), UNCLEAR, "not clear: because. Mend it"),
         (node(inspection=seen(UNVERIFIABLE), proof=proof(NOT_TRUSTED)), NOT_TRUSTED, "words"),
         (node(inspection=Inspection(digest=NEW, at=NOW)), ACCEPTED, "was not looked at yet"),
-        (node(proof=proof(at=NOW + MAX_LAG + SECOND)), ACCEPTED, "long before"),
-        (node(proof=proof(at=NOW + MAX_LAG)), PROVEN, ""),
+        (node(proof=proof(at=NOW + MAX_ACCESS_AGE + SECOND)), ACCEPTED, "long before"),
+        (node(proof=proof(at=NOW + MAX_ACCESS_AGE)), PROVEN, ""),
         (node(node="", digest=""), PENDING, "being made"),
         (node(digest=OLD), PENDING, f"has set {OLD[:10]} and waits for its turn to get {NEW[:10]}"),
         (node(digest=""), PENDING, "(unknown)"),
@@ -148,25 +155,25 @@ def node(**values: object) -> NodeFacts:
     ],
 )
 def test_states(facts: NodeFacts, state: str, words: str) -> None:
-    found = standing(facts, NEW, {HOST})
+    found = node_state(facts, NEW, {HOST})
     assert found.state == state
     assert words in found.message
 
 
 def test_where_files_differ_what_the_kubelet_says_is_told_as_well() -> None:
     look = Inspection(digest=NEW, at=NOW, message="edited")
-    found = standing(node(inspection=look, proof=proof(NOT_TRUSTED)), NEW, {HOST})
+    found = node_state(node(inspection=look, proof=proof(NOT_TRUSTED)), NEW, {HOST})
     assert found.state == OUTDATED
     assert found.message == f"edited; {HOST} is not trusted: words"
 
 
 def test_without_a_registry_there_is_nothing_to_prove() -> None:
-    assert standing(node(), NEW, frozenset()).state == APPLIED
+    assert node_state(node(), NEW, frozenset()).state == APPLIED
 
 
 @given(FACTS, st.frozensets(st.sampled_from([HOST, "other"])))
 def test_every_node_has_one_state_and_says_why(facts: NodeFacts, hosts: frozenset[str]) -> None:
-    found = standing(facts, NEW, hosts)
+    found = node_state(facts, NEW, hosts)
     assert found.state in STATES
     assert found.message or found.state == PROVEN
     assert found.state != PROVEN or not set(found.message.split("; ")) - {"", "hidden"} or "proxy" in found.message
@@ -174,38 +181,38 @@ def test_every_node_has_one_state_and_says_why(facts: NodeFacts, hosts: frozense
 
 @given(FACTS, st.frozensets(st.sampled_from([HOST, "other"])))
 def test_proven_is_never_believed_of_the_past(facts: NodeFacts, hosts: frozenset[str]) -> None:
-    if standing(facts, NEW, hosts).state != PROVEN:
+    if node_state(facts, NEW, hosts).state != PROVEN:
         return
     known = facts.proof
     assert hosts
     assert known is not None
     assert known.at is not None
     assert known.at > (facts.changed or facts.created)
-    assert same(facts.digest, NEW)
+    assert is_same_digest(facts.digest, NEW)
     assert not facts.is_partial
-    assert same(known.digest, NEW)
+    assert is_same_digest(known.digest, NEW)
     said = {one.registry: one.verdict for one in known.results}
     assert all(said[host] == TRUSTED for host in hosts)
-    assert not facts.silence
+    assert not facts.unreachable_reason
 
 
 @given(FACTS, st.frozensets(st.sampled_from([HOST, "other"])))
 def test_proven_is_only_what_was_seen_to_be_verified(facts: NodeFacts, hosts: frozenset[str]) -> None:
-    if standing(facts, NEW, hosts).state != PROVEN:
+    if node_state(facts, NEW, hosts).state != PROVEN:
         return
     look = facts.inspection
     assert look is not None
     assert look.at is not None
     assert look.at > (facts.changed or facts.created)
-    assert same(look.digest, NEW)
+    assert is_same_digest(look.digest, NEW)
     reached = {one.registry: one.verification for one in reversed(look.registries)}
     assert all(reached[host] == VERIFIED for host in hosts)
 
 
 def test_what_a_second_host_answered_counts_only_where_the_registry_must_have_sent_it_there() -> None:
     result = ProofResult(registry=HOST, verdict=TRUSTED, answered_by="token.corp")
-    assert judge(result, RegistryAccess(verification=VERIFIED)).verdict == TRUSTED
-    unseen = judge(result, RegistryAccess(verification=UNREADABLE, reason="no SSH"))
+    assert registry_verdict(result, RegistryAccess(verification=VERIFIED)).verdict == TRUSTED
+    unseen = registry_verdict(result, RegistryAccess(verification=UNREADABLE, reason="no SSH"))
     assert (unseen.verdict, unseen.message) == (
         UNCLEAR,
         "token.corp answered, and who sent the kubelet there was not seen; no SSH",
@@ -215,7 +222,7 @@ def test_what_a_second_host_answered_counts_only_where_the_registry_must_have_se
 def test_a_proxy_is_named_beside_the_proof() -> None:
     look = seen()
     look.registries = [RegistryAccess(registry=HOST, verification=VERIFIED, proxy="http://proxy.corp:3128")]
-    found = standing(node(inspection=look), NEW, {HOST})
+    found = node_state(node(inspection=look), NEW, {HOST})
     assert (found.state, found.message) == (PROVEN, f"{HOST} is trusted: through proxy http://proxy.corp:3128")
 
 
@@ -241,51 +248,51 @@ CONFIGURATIONS = [
 ]
 
 
-def proof_by(words: str, report: Report) -> NodeFacts:
-    said = verdict(words, HOST)
+def proof_by(words: str, report: RegistryReport) -> NodeFacts:
+    said = parse_verdict(words, HOST)
     recorded = TRUSTED if isinstance(said, Trusted) else UNCLEAR
     result = ProofResult(registry=HOST, verdict=recorded, answered_by=getattr(said, "answered_by", ""))
     look = seen()
-    look.registries = [access(report, HOST)]
+    look.registries = [assess_access(report, HOST)]
     return node(proof=RecordedProof(digest=NEW, at=NOW, results=[result]), inspection=look)
 
 
-def report_of(toml: str, configuration: str | None = None) -> Report:
+def report_of(toml: str, configuration: str | None = None) -> RegistryReport:
     default = '[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/etc/containerd/certs.d"'
-    return Report(
+    return RegistryReport(
         configuration=default if configuration is None else configuration,
-        folders={HOST: (Folder("/etc/containerd/certs.d/x", toml),)},
-        asked=frozenset({HOST}),
+        directories={HOST: (RegistryDirectory("/etc/containerd/certs.d/x", toml),)},
+        hosts=frozenset({HOST}),
         roots=frozenset({"/etc/containerd/certs.d"}),
     )
 
 
 @pytest.mark.parametrize("words", WORDS)
 def test_the_words_of_a_proof_prove_something_only_where_the_node_verifies(words: str) -> None:
-    assert isinstance(verdict(words, HOST), Trusted)
-    assert standing(proof_by(words, report_of("")), NEW, {HOST}).state == PROVEN
+    assert isinstance(parse_verdict(words, HOST), Trusted)
+    assert node_state(proof_by(words, report_of("")), NEW, {HOST}).state == PROVEN
     for toml in CONFIGURATIONS:
-        found = standing(proof_by(words, report_of(toml)), NEW, {HOST})
+        found = node_state(proof_by(words, report_of(toml)), NEW, {HOST})
         assert found.state == UNCLEAR
         assert "ask the registry itself" in found.message
-    assert standing(proof_by(words, report_of("", configuration="")), NEW, {HOST}).state in (ACCEPTED, UNCLEAR)
+    assert node_state(proof_by(words, report_of("", configuration="")), NEW, {HOST}).state in (ACCEPTED, UNCLEAR)
 
 
 @given(st.sampled_from(WORDS) | st.text(max_size=200), st.sampled_from(["", "x", "[plugins]"]))
 def test_whatever_a_kubelet_says_nothing_is_proven_without_its_nodes_configuration(words: str, text: str) -> None:
     facts = proof_by(f"{FAILED_PULL}{words}", report_of("", configuration=text))
-    assert standing(facts, NEW, {HOST}).state != PROVEN
-    assert all(one.verdict != TRUSTED for one in judgements(facts, {HOST}))
+    assert node_state(facts, NEW, {HOST}).state != PROVEN
+    assert all(one.verdict != TRUSTED for one in registry_verdicts(facts, {HOST}))
 
 
 @given(FACTS)
 def test_a_refusal_is_never_hidden_by_another_answer(facts: NodeFacts) -> None:
     valid = facts.valid_proof
     if valid and any(one.verdict == NOT_TRUSTED and one.registry == HOST for one in valid.results):
-        assert standing(facts, NEW, {HOST}).state not in (PROVEN, APPLIED)
+        assert node_state(facts, NEW, {HOST}).state not in (PROVEN, APPLIED)
 
 
 def test_unknown_digests_are_equal_to_none() -> None:
-    assert not same("", "")
-    assert not same("", NEW)
-    assert same(NEW, NEW[:10])
+    assert not is_same_digest("", "")
+    assert not is_same_digest("", NEW)
+    assert is_same_digest(NEW, NEW[:10])

@@ -7,11 +7,17 @@ import pytest
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
-from trustplane.clusterapi.release import newer, object_of, order, resolve, status_of
+from trustplane.clusterapi.release import (
+    available_updates,
+    release_body,
+    release_order,
+    release_status,
+    resolve_release,
+)
 
 
 def release(version: str) -> TanzuKubernetesRelease:
-    return msgspec.convert(object_of(version), TanzuKubernetesRelease)
+    return msgspec.convert(release_body(version), TanzuKubernetesRelease)
 
 
 RELEASES = [release(one) for one in ("v1.36.10", "v1.35.1", "v1.37.0", "v1.36.3", "v1.38.0", "v1.37.0-rc.1")]
@@ -29,12 +35,12 @@ def tkc(name: str = "", *, pool: str = "", **distribution: str) -> TanzuKubernet
 
 
 def found(cluster: TanzuKubernetesCluster, running: str = "") -> str:
-    result = resolve(cluster, RELEASES, running=running)
+    result = resolve_release(cluster, RELEASES, running=running)
     return result.code if isinstance(result, Finding) else result.metadata.name
 
 
 def test_a_release_is_named_and_labelled_like_the_original() -> None:
-    body = object_of("v1.36.3")
+    body = release_body("v1.36.3")
     assert body["metadata"] == {
         "name": "v1.36.3---trustplane.1",
         "labels": {
@@ -87,35 +93,37 @@ def test_pools_run_the_control_plane_s_release() -> None:
 
 
 def test_an_unknown_release_is_answered_with_the_known_ones() -> None:
-    result = resolve(tkc("v2"), RELEASES)
+    result = resolve_release(tkc("v2"), RELEASES)
     assert isinstance(result, Finding)
     assert "There is no release v2" in str(result)
     assert "v1.35.1---trustplane.1, v1.36.3---trustplane.1, v1.36.10---trustplane.1" in str(result)
     assert "kubectl get tkr" in str(result)
-    assert isinstance(resolve(tkc("v2"), []), Finding)
+    assert isinstance(resolve_release(tkc("v2"), []), Finding)
 
 
 def test_releases_are_in_order() -> None:
-    versions = [one.spec.kubernetes.version for one in sorted(RELEASES, key=order)]
+    versions = [one.spec.kubernetes.version for one in sorted(RELEASES, key=release_order)]
     assert versions == ["v1.35.1", "v1.36.3", "v1.36.10", "v1.37.0-rc.1", "v1.37.0", "v1.38.0"]
 
 
 def test_updates_skip_no_minor_version() -> None:
-    assert newer(release("v1.36.3"), RELEASES) == [
+    assert available_updates(release("v1.36.3"), RELEASES) == [
         "v1.36.10+trustplane.1",
         "v1.37.0-rc.1+trustplane.1",
         "v1.37.0+trustplane.1",
     ]
-    assert newer(release("v1.38.0"), RELEASES) == []
+    assert available_updates(release("v1.38.0"), RELEASES) == []
 
 
 def test_a_release_reports_that_it_can_be_used() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    body = status_of(release("v1.36.3"), now=now)
+    body = release_status(release("v1.36.3"), now=now)
     assert [(one["type"], one["status"]) for one in body["status"]["conditions"]] == [
         ("Ready", "True"),
         ("Compatible", "True"),
         ("Valid", "True"),
     ]
-    again = status_of(msgspec.convert(body | object_of("v1.36.3"), TanzuKubernetesRelease), now=datetime.now(UTC))
+    again = release_status(
+        msgspec.convert(body | release_body("v1.36.3"), TanzuKubernetesRelease), now=datetime.now(UTC)
+    )
     assert again == body

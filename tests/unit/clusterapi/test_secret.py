@@ -15,7 +15,7 @@ from trustplane.api.core import Secret
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
 from trustplane.clusterapi.readiness import is_reconciled
-from trustplane.clusterapi.secret import BootSet, checked, read_boot
+from trustplane.clusterapi.secret import BootSet, parse_boot_secret, verify_boot_set
 from trustplane.trust import bundle
 from trustplane.trust.bundle import KEY, render
 from trustplane.trust.entries import EMPTY, TrustSet, read
@@ -46,7 +46,7 @@ TEXT = render(trust(), bundle.EVERYTHING)
 
 
 def test_the_secret_is_named_by_its_content_and_never_changes() -> None:
-    body = secret.desired_secret(CLUSTER, trust())
+    body = secret.set_secret(CLUSTER, trust())
     assert body["metadata"]["name"] == f"cluster-2-trust-{trust().digest[:10]}"
     assert body["metadata"]["namespace"] == "default"
     assert body["immutable"] is True
@@ -55,7 +55,7 @@ def test_the_secret_is_named_by_its_content_and_never_changes() -> None:
 
 @pytest.mark.parametrize(
     ("body", "component"),
-    [(secret.desired_secret(CLUSTER, trust()), "trust"), (secret.boot_secret(CLUSTER, TEXT), "trust-boot")],
+    [(secret.set_secret(CLUSTER, trust()), "trust"), (secret.boot_secret(CLUSTER, TEXT), "trust-boot")],
 )
 def test_secrets_of_trust_go_with_the_cluster_and_are_none_of_cluster_apis(body: Json, component: str) -> None:
     """`clusterctl move` takes what a Cluster owns; Secrets with Cluster API's label are in its managers' memory."""
@@ -72,32 +72,32 @@ def test_what_machines_boot_with_is_one_key_of_a_secret_that_may_change() -> Non
     assert (body["metadata"]["name"], list(body["data"])) == ("cluster-2-trust", [KEY])
     assert "immutable" not in body
     assert "reverted" in body["metadata"]["annotations"]["trustplane.dev/note"]
-    found = read_boot(msgspec.convert(body, Secret))
+    found = parse_boot_secret(msgspec.convert(body, Secret))
     assert found == BootSet(trust().digest, TEXT, is_intact=True)
 
 
 def test_the_secret_says_what_is_in_force() -> None:
-    assert secret.read(msgspec.convert(secret.desired_secret(CLUSTER, trust()), Secret)) == trust()
-    assert secret.read(Secret(data={"x.pem": "bm90aGluZw=="})) is None
+    assert secret.parse_set_secret(msgspec.convert(secret.set_secret(CLUSTER, trust()), Secret)) == trust()
+    assert secret.parse_set_secret(Secret(data={"x.pem": "bm90aGluZw=="})) is None
 
 
 def test_registries_of_entries_are_kept_with_them() -> None:
     scoped = trust().scoped({"TeamInternalCA": ["r.test", "s.test:5000"]})
-    body = secret.desired_secret(CLUSTER, scoped)
+    body = secret.set_secret(CLUSTER, scoped)
     assert body["metadata"]["name"] != f"cluster-2-trust-{trust().digest[:10]}"
-    assert secret.read(msgspec.convert(body, Secret)) == scoped
-    assert secret.desired_secret(CLUSTER, trust())["data"].keys() < body["data"].keys()
+    assert secret.parse_set_secret(msgspec.convert(body, Secret)) == scoped
+    assert secret.set_secret(CLUSTER, trust())["data"].keys() < body["data"].keys()
 
 
 @pytest.mark.parametrize("text", ["other=r.test", "TeamInternalCA", "\xff"])
 def test_registries_that_cannot_be_read_are_not_left_out(text: str) -> None:
-    data = secret.content(trust()) | {"registry-scope": base64.b64encode(text.encode("latin-1")).decode()}
-    assert secret.read(Secret(data=data)) is None
+    data = secret.set_data(trust()) | {"registry-scope": base64.b64encode(text.encode("latin-1")).decode()}
+    assert secret.parse_set_secret(Secret(data=data)) is None
 
 
 def boot(text: str | bytes, **others: str) -> BootSet:
     data = text if isinstance(text, bytes) else text.encode()
-    return read_boot(Secret(data={KEY: base64.b64encode(data).decode(), **others}))
+    return parse_boot_secret(Secret(data={KEY: base64.b64encode(data).decode(), **others}))
 
 
 PARTIAL = render(trust().scoped({}), 1)
@@ -130,13 +130,13 @@ def test_an_edited_boot_set_is_not_intact(text: str | bytes) -> None:
 
 @pytest.mark.parametrize("value", ["no base64!", "\xff", "YQ", "=", "a" * 1_000_001])
 def test_a_boot_secret_that_is_no_base64_names_nothing(value: str) -> None:
-    found = read_boot(Secret(data={KEY: value}))
+    found = parse_boot_secret(Secret(data={KEY: value}))
     assert (found.digest, found.is_intact) == ("", False)
 
 
 def test_a_boot_secret_without_its_key_is_not_intact() -> None:
-    assert not read_boot(Secret(data={"other": "eA=="})).is_intact
-    assert not read_boot(Secret()).is_intact
+    assert not parse_boot_secret(Secret(data={"other": "eA=="})).is_intact
+    assert not parse_boot_secret(Secret()).is_intact
 
 
 def test_keys_that_no_machine_reads_do_not_count() -> None:
@@ -156,22 +156,22 @@ def test_of_a_part_the_set_in_force_tells_whose_entries_it_has() -> None:
     text = render(many, bundle.budget_of("HetznerCluster"))
     whole = boot(text)
     assert whole.is_partial
-    assert checked(whole, many, "HetznerCluster").is_intact
+    assert verify_boot_set(whole, many, "HetznerCluster").is_intact
     other = boot(render(trust(), 1).replace(trust().digest, many.digest))  # the mark of another set
     assert other.is_intact
-    assert not checked(other, many, "HetznerCluster").is_intact
-    assert checked(other, None, "HetznerCluster").is_intact  # nobody can tell
-    assert checked(other, trust(), "HetznerCluster").is_intact  # it is not of this set
-    assert not checked(boot("x"), many, "HetznerCluster").is_intact
+    assert not verify_boot_set(other, many, "HetznerCluster").is_intact
+    assert verify_boot_set(other, None, "HetznerCluster").is_intact  # nobody can tell
+    assert verify_boot_set(other, trust(), "HetznerCluster").is_intact  # it is not of this set
+    assert not verify_boot_set(boot("x"), many, "HetznerCluster").is_intact
 
 
 def test_a_set_is_read_only_where_it_is_the_one_that_is_asked_for() -> None:
-    found = msgspec.convert(secret.desired_secret(CLUSTER, trust()), Secret)
-    assert secret.read_set(found, trust().digest) == trust()
-    assert secret.read_set(found, trust().short) == trust()
+    found = msgspec.convert(secret.set_secret(CLUSTER, trust()), Secret)
+    assert secret.parse_set_of_digest(found, trust().digest) == trust()
+    assert secret.parse_set_of_digest(found, trust().short) == trust()
     for other in (EMPTY.digest, trust().short[:-1], "", trust().short + "x"):
-        assert secret.read_set(found, other) is None
-    assert secret.read_set(Secret(data={"x.pem": "!"}), trust().digest) is None
+        assert secret.parse_set_of_digest(found, other) is None
+    assert secret.parse_set_of_digest(Secret(data={"x.pem": "!"}), trust().digest) is None
 
 
 def made(name: str, **labels: str) -> Secret:
@@ -181,15 +181,15 @@ def made(name: str, **labels: str) -> Secret:
 def test_sets_that_nobody_needs_are_collected_and_nothing_else() -> None:
     first, second = "1" * 64, "2" * 64
     ours = {"trustplane.dev/component": "trust"}
-    sets = [made(secret.name_of("c", one), **ours) for one in (first, second)]
+    sets = [made(secret.set_secret_name("c", one), **ours) for one in (first, second)]
     others = [
         made("c-trust", **{"trustplane.dev/component": "trust-boot"}),
         made("c-ssh", **{"trustplane.dev/component": "ssh"}),
         made("c-trust-3333333333"),
     ]
-    assert secret.unused([*sets, *others], "c", [first]) == sets[1:]
-    assert secret.unused([*sets, *others], "c", [first, second]) == []
-    assert secret.unused([], "c", []) == []
+    assert secret.unneeded_sets([*sets, *others], "c", [first]) == sets[1:]
+    assert secret.unneeded_sets([*sets, *others], "c", [first, second]) == []
+    assert secret.unneeded_sets([], "c", []) == []
 
 
 def cluster(**condition: Any) -> clusterapi.Cluster:

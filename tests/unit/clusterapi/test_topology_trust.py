@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from trustplane.api.meta import Json
-from trustplane.clusterapi.topology_trust import Secrets, findings_of, needed_secrets
+from trustplane.clusterapi.topology_trust import SecretData, cluster_findings, cluster_secrets
 
 AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 EXAMPLE = Path(__file__).parents[3] / "examples" / "tkgserviceconfiguration.yaml"
@@ -36,16 +36,16 @@ def pool(name: str, *names: str) -> Json:
     return {"name": name, "variables": {"overrides": [variable(*names)]} if names else {}}
 
 
-def found(after: Json, before: Json | None = None, secrets: Secrets | None = None) -> list[tuple[str, str]]:
-    return [(one.code, one.where) for one in findings_of(after, before, secrets or {}, AT)]
+def found(after: Json, before: Json | None = None, secrets: SecretData | None = None) -> list[tuple[str, str]]:
+    return [(one.code, one.where) for one in cluster_findings(after, before, secrets or {}, AT)]
 
 
 def test_a_cluster_names_the_secret_of_either_form() -> None:
-    assert needed_secrets(cluster(variable("a")), None) == {USERS}
-    assert needed_secrets(cluster(variable("a", secret="x")), cluster(variable("a", secret="y"))) == {"x", "y"}
-    assert needed_secrets(cluster(variable("a")), cluster(variable("a"))) == set()
-    assert needed_secrets(cluster(), None) == set()
-    assert needed_secrets(cluster({"name": "trust", "value": 7}), None) == set()
+    assert cluster_secrets(cluster(variable("a")), None) == {USERS}
+    assert cluster_secrets(cluster(variable("a", secret="x")), cluster(variable("a", secret="y"))) == {"x", "y"}
+    assert cluster_secrets(cluster(variable("a")), cluster(variable("a"))) == set()
+    assert cluster_secrets(cluster(), None) == set()
+    assert cluster_secrets(cluster({"name": "trust", "value": 7}), None) == set()
 
 
 def test_entries_of_either_form_are_read() -> None:
@@ -64,7 +64,7 @@ def test_entries_of_either_form_are_read() -> None:
     ids=["once", "three-times", "not-at-all", "text"],
 )
 def test_a_users_secret_is_encoded_twice(value: str, code: str) -> None:
-    [finding] = findings_of(cluster(variable("a")), None, {USERS: {"a": value}}, AT)
+    [finding] = cluster_findings(cluster(variable("a")), None, {USERS: {"a": value}}, AT)
     assert (finding.code, finding.where) == (code, f"Secret {USERS}[0] (a)")
     if code in {"not-base64", "double-base64"}:
         assert "--from-literal" in finding.next_step
@@ -73,8 +73,8 @@ def test_a_users_secret_is_encoded_twice(value: str, code: str) -> None:
 @pytest.mark.parametrize(
     ("secrets", "code"), [({USERS: None}, "no-secret"), ({}, "unread-secret"), ({USERS: {}}, "no-key")]
 )
-def test_what_is_not_there_yet_is_a_warning(secrets: Secrets, code: str) -> None:
-    [finding] = findings_of(cluster(variable("a")), None, secrets, AT)
+def test_what_is_not_there_yet_is_a_warning(secrets: SecretData, code: str) -> None:
+    [finding] = cluster_findings(cluster(variable("a")), None, secrets, AT)
     assert (finding.code, str(finding.severity)) == (code, "Warning")
 
 
@@ -85,7 +85,7 @@ def test_a_value_that_means_nothing_is_an_error(value: object) -> None:
 
 def test_only_what_changed_is_judged() -> None:
     before = cluster(variable("bad", secret="x"))
-    secrets: Secrets = {"x": {"bad.pem": "!"}}
+    secrets: SecretData = {"x": {"bad.pem": "!"}}
     assert found(before, None, secrets) == [("not-base64", "Secret x[0] (bad)")]
     after = cluster(variable("bad", secret="x"), workers={"machineDeployments": [{"name": "np"}]})
     assert found(after, before, secrets) == []
@@ -93,7 +93,7 @@ def test_only_what_changed_is_judged() -> None:
 
 
 def test_removals_are_judged_by_the_certificates() -> None:
-    secrets: Secrets = {USERS: {"a": twice(A), "again": twice(A), "b": twice(B)}}
+    secrets: SecretData = {USERS: {"a": twice(A), "again": twice(A), "b": twice(B)}}
     before = cluster(variable("a"))
     assert found(cluster(variable("again")), before, secrets) == []
     assert found(cluster(variable("b")), before, secrets) == [("removal-not-allowed", TOP)]
@@ -105,18 +105,18 @@ def test_removals_are_judged_by_the_certificates() -> None:
 def test_removals_are_judged_by_names_where_there_are_no_certificates() -> None:
     before = cluster(variable("a", "b"))
     assert ("removal-not-allowed", TOP) not in found(cluster(variable("a")), before)
-    findings = findings_of(cluster(variable("c")), before, {}, AT)
+    findings = cluster_findings(cluster(variable("c")), before, {}, AT)
     assert "2 of 2 certificates: a, b" in findings[0].what
 
 
 def test_an_override_loses_nothing_since_it_had_no_effect() -> None:
-    secrets: Secrets = {USERS: {"a": twice(A), "b": twice(B)}}
+    secrets: SecretData = {USERS: {"a": twice(A), "b": twice(B)}}
     plain = cluster(variable("a"))
     overridden = cluster(variable("a"), workers={"machineDeployments": [pool("np", "b")]})
     place = "spec.topology.workers.machineDeployments[np].variables.overrides[trust]"
     assert found(overridden, plain, secrets) == [("trust-override", place)]
     assert found(plain, overridden, secrets) == []
-    assert needed_secrets(overridden, plain) == set()
+    assert cluster_secrets(overridden, plain) == set()
 
 
 @pytest.mark.parametrize("spec", [{}, {"topology": None}, {"topology": {}}, {"topology": {"workers": None}}])

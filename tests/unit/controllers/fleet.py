@@ -17,7 +17,7 @@ from trustplane.api.core import Secret
 from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
-from trustplane.fleet.view import View
+from trustplane.fleet.view import FleetView
 from trustplane.kube import kinds
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.manager import Manager
@@ -80,7 +80,7 @@ class Fleet:
 
     def __init__(self, *names: str, server: Server | None = None) -> None:
         self.server, self.recorder = server or Server(), Recorder()
-        self.view = View(self.server, Manager(self.server), namespace="system")  # type: ignore[arg-type]
+        self.view = FleetView(self.server, Manager(self.server), namespace="system")  # type: ignore[arg-type]
         spec = {"trust": {"additionalTrustedCAs": list(listed())}}
         self.put(kinds.CONFIGURATIONS, self.view.configurations, {"metadata": {"name": NAME}, "spec": spec})
         for host in HOSTS:
@@ -110,8 +110,8 @@ class Fleet:
         annotations = Frozen(digest=digest).annotations()
         metadata = {**_metadata(name), "annotations": annotations, "ownerReferences": [owner]}
         self.put(kinds.CLUSTERS, view.clusters, {"metadata": metadata})
-        kept = _metadata(secret.name_of(name, digest), {COMPONENT_LABEL: "trust"})
-        self.put(kinds.SECRETS, view.secrets, {"metadata": kept, "data": secret.content(trust())})
+        kept = _metadata(secret.set_secret_name(name, digest), {COMPONENT_LABEL: "trust"})
+        self.put(kinds.SECRETS, view.secrets, {"metadata": kept, "data": secret.set_data(trust())})
         self.put(kinds.CLUSTER_TRUSTS, view.trusts, {"metadata": _metadata(name)})
         for number in range(2):
             self.machine(name, number)

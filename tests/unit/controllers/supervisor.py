@@ -25,13 +25,13 @@ from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
 from trustplane.clusterapi.secret import BootSet
-from trustplane.clusterapi.ssh_secret import PRIVATE_KEY
+from trustplane.clusterapi.ssh_secret import PRIVATE_KEY_FIELD
 from trustplane.kube import kinds
 from trustplane.kube.errors import AlreadyExistsError, ConflictError, NotFoundError
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.resource import Resource
 from trustplane.nodes import hostkey, ssh
-from trustplane.nodes.ssh import Output
+from trustplane.nodes.ssh import CommandOutput
 from trustplane.trust import bundle
 from trustplane.trust.entries import TrustSet
 
@@ -230,9 +230,9 @@ class Supervised(Fleet):
         for machine in sorted(self.server.names(kinds.MACHINES)):
             if machine.startswith(f"{name}-"):
                 self.remove(kinds.MACHINES, machine)
-        self.remove(kinds.SECRETS, secret.name_of(name, trust().digest))
+        self.remove(kinds.SECRETS, secret.set_secret_name(name, trust().digest))
         self.kept(name, trust())
-        self.secret(f"{name}-ssh", name, "ssh", {PRIVATE_KEY: base64.b64encode(b"key").decode()})
+        self.secret(f"{name}-ssh", name, "ssh", {PRIVATE_KEY_FIELD: base64.b64encode(b"key").decode()})
         # Their informers, too.
         self.server.informers[str(kinds.CONTROL_PLANES)] = self.view.control_planes
         self.server.informers[str(kinds.MACHINE_DEPLOYMENTS)] = self.view.pools
@@ -246,7 +246,7 @@ class Supervised(Fleet):
 
     def kept(self, cluster: str, held: TrustSet) -> None:
         """Have a set of a cluster in its Secret."""
-        self.secret(secret.name_of(cluster, held.digest), cluster, "trust", secret.content(held))
+        self.secret(secret.set_secret_name(cluster, held.digest), cluster, "trust", secret.set_data(held))
 
     def boots(self, cluster: str, held: TrustSet) -> None:
         """Have new machines of a cluster boot with a set, which was proven."""
@@ -312,7 +312,7 @@ class Supervised(Fleet):
 
     def boot_set(self, cluster: str) -> BootSet:
         """Return what new machines of a cluster boot with."""
-        return secret.read_boot(_decoded(kinds.SECRETS, self.server.stored(kinds.SECRETS, f"{cluster}-trust")))
+        return secret.parse_boot_secret(_decoded(kinds.SECRETS, self.server.stored(kinds.SECRETS, f"{cluster}-trust")))
 
 
 class Shells:
@@ -353,7 +353,7 @@ class _Shell:
         self.address = address
         self._shells = shells
 
-    async def run(self, _: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
+    async def run(self, _: str, *, stdin: str = "", timeout: float = 30.0) -> CommandOutput:
         assert timeout > 0
         files = self._shells.files.setdefault(self.address, {})
         _, is_plan, lines = stdin.partition("main apply <<'PLAN'\n")
@@ -367,4 +367,4 @@ class _Shell:
                 del files[rest]
         record = base64.b64encode(json.dumps({"files": files}).encode()).decode()
         stats = [line for path, one in files.items() for line in (f"stat 1 regular file|{path}", f"sum {one}  {path}")]
-        return Output("\n".join([*stats, f"manifest {record}", "token T", "kubelet active", ""]), "", 0)
+        return CommandOutput("\n".join([*stats, f"manifest {record}", "token T", "kubelet active", ""]), "", 0)

@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.api.clustertrust import MAX_MESSAGE, ProofResult
-from trustplane.fleet.inspection import described, shadows_described
+from trustplane.fleet.inspection import describe_drift, describe_shadows
 from trustplane.nodes.hosts import Shadow
 from trustplane.nodes.plan import Drift
-from trustplane.proof.result import proof_result
-from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, Unreachable, Verdict
-from trustplane.proof.verdict import verdict as judge
+from trustplane.proof.result import record_verdict
+from trustplane.proof.verdict import NotTrusted, ProofVerdict, RefusalReason, Trusted, Unclear, Unreachable
+from trustplane.proof.verdict import parse_verdict as judge
 
 
 def test_what_differs_is_named_by_path() -> None:
-    assert described(Drift()) == ""
-    assert described(Drift(foreign=("/etc/ssl/certs/tkg-theirs.pem",))) == ""
-    text = described(Drift(edited=("/a", "/b"), removed=("/c",), is_stale=True))
+    assert describe_drift(Drift()) == ""
+    assert describe_drift(Drift(foreign=("/etc/ssl/certs/tkg-theirs.pem",))) == ""
+    text = describe_drift(Drift(edited=("/a", "/b"), removed=("/c",), is_stale=True))
     assert text == (
         "edited by somebody: /a, /b; removed by somebody: /c; "
         "the files are right, but the containerd that runs has not loaded them"
@@ -26,9 +26,13 @@ def test_what_differs_is_named_by_path() -> None:
 
 
 def test_what_has_no_effect_is_named_with_what_hides_it() -> None:
-    assert shadows_described([]) == ("", "")
-    found = [Shadow("/a", "/b", is_ours=True), Shadow("/c", "/d", is_ours=False), Shadow("/e", "/d", is_ours=False)]
-    assert shadows_described(found) == (
+    assert describe_shadows([]) == ("", "")
+    found = [
+        Shadow("/a", "/b", is_managed=True),
+        Shadow("/c", "/d", is_managed=False),
+        Shadow("/e", "/d", is_managed=False),
+    ]
+    assert describe_shadows(found) == (
         "without effect, though it is ours: /a because of /b",
         "without effect, and not ours: /c because of /d, /e because of /d",
     )
@@ -38,17 +42,17 @@ def test_what_has_no_effect_is_named_with_what_hides_it() -> None:
     ("verdict", "recorded"),
     [
         (Trusted(pulled=True), ProofResult(registry="r", verdict="Trusted", pulled=True)),
-        (Trusted(answered_by="t"), ProofResult(registry="r", verdict="Trusted", answered_by="t")),
+        (Trusted(second_host="t"), ProofResult(registry="r", verdict="Trusted", answered_by="t")),
         (
-            NotTrusted(Refusal.EXPIRED, "x509: expired", "r"),
+            NotTrusted(RefusalReason.EXPIRED, "x509: expired", "r"),
             ProofResult(registry="r", verdict="NotTrusted", reason="Expired", message="x509: expired"),
         ),
         (Unreachable("timeout"), ProofResult(registry="r", verdict="Unreachable", message="timeout")),
         (Unclear("x" * 999), ProofResult(registry="r", verdict="Unclear", message="x" * 299 + "…")),
     ],
 )
-def test_a_verdict_is_recorded_in_short(verdict: Verdict, recorded: ProofResult) -> None:
-    assert proof_result("r", verdict) == recorded
+def test_a_verdict_is_recorded_in_short(verdict: ProofVerdict, recorded: ProofResult) -> None:
+    assert record_verdict("r", verdict) == recorded
 
 
 HOST = "registry.corp.test"
@@ -69,7 +73,7 @@ PULL = (
     ],
 )
 def test_no_credential_and_no_control_character_is_recorded(words: str) -> None:
-    recorded = proof_result(HOST, judge(words, HOST)).message
+    recorded = record_verdict(HOST, judge(words, HOST)).message
     assert recorded
     assert recorded.isprintable()
     assert "S3CRETP" not in recorded
@@ -78,6 +82,6 @@ def test_no_credential_and_no_control_character_is_recorded(words: str) -> None:
 
 @given(st.text(), st.sampled_from([Unclear, Unreachable]))
 def test_whatever_is_said_is_recorded_printable_and_within_its_field(words: str, kind: type[Unclear]) -> None:
-    message = proof_result(HOST, kind(words)).message
+    message = record_verdict(HOST, kind(words)).message
     assert len(message) <= MAX_MESSAGE
     assert message.isprintable()

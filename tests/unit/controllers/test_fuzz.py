@@ -152,7 +152,7 @@ def test_whatever_is_in_the_secret_of_a_set_other_clusters_are_reported(
     data: dict[str, bytes], *, encoded: bool
 ) -> None:
     fleet = Fleet("a", "b")
-    name = secret.name_of("a", trust().digest)
+    name = secret.set_secret_name("a", trust().digest)
     values = {
         each: base64.b64encode(value).decode() if encoded else value.decode("latin-1") for each, value in data.items()
     }

@@ -8,7 +8,13 @@ import pytest
 
 from trustplane.api.core import Secret
 from trustplane.api.registry import Registry
-from trustplane.controllers.proof.pull_secrets import LIFE, TYPE, Source, copied, sweep
+from trustplane.controllers.proof.pull_secrets import (
+    COPY_LIFETIME,
+    PULL_SECRET_TYPE,
+    PullSecretSource,
+    copied_pull_secrets,
+    sweep_pull_secrets,
+)
 from trustplane.proof import probe
 
 OWN = "trustplane-system"
@@ -41,11 +47,11 @@ class Api:
         del self.objects[resource.plural, namespace, name]
 
     async def list(self, _resource: Any, namespace: str, *, labels: str) -> list[Any]:
-        assert labels == f"{probe.COMPONENT_LABEL}=probe-pull-secret"
+        assert labels == f"{probe.PROBE_LABEL}=probe-pull-secret"
         return [msgspec.convert(one, Secret) for one in self.copies() if one["metadata"]["namespace"] == namespace]
 
 
-def secret(name: str, namespace: str, *, kind: str = TYPE) -> Json:
+def secret(name: str, namespace: str, *, kind: str = PULL_SECRET_TYPE) -> Json:
     return {"metadata": {"name": name, "namespace": namespace}, "type": kind, "data": {".dockerconfigjson": name}}
 
 
@@ -61,7 +67,9 @@ async def test_only_clusters_of_selected_namespaces_get_a_copy_for_the_time_of_a
     management: Any = Api(**labels)
     workload: Any = Api()
     management.put("secrets", secret("pull", OWN))
-    async with copied(Source(management, OWN, "team"), workload, [registry("r.corp", "pull")]) as names:
+    async with copied_pull_secrets(
+        PullSecretSource(management, OWN, "team"), workload, [registry("r.corp", "pull")]
+    ) as names:
         assert set(names) == hosts
         assert [one["data"] for one in workload.copies()] == [{".dockerconfigjson": "pull"}] * len(hosts)
     assert workload.copies() == []
@@ -79,7 +87,7 @@ async def test_secrets_of_other_namespaces_types_and_none_are_not_copied() -> No
         registry("d", "absent"),
         registry("e", "unselected", namespaceSelector=None),
     ]
-    async with copied(Source(management, OWN, "team"), workload, registries) as names:
+    async with copied_pull_secrets(PullSecretSource(management, OWN, "team"), workload, registries) as names:
         assert names == {}
         assert workload.copies() == []
 
@@ -87,11 +95,11 @@ async def test_secrets_of_other_namespaces_types_and_none_are_not_copied() -> No
 async def test_copies_go_when_their_time_is_over_whoever_made_them() -> None:
     workload: Any = Api()
     now = datetime.now(UTC)
-    for name, expires in (("probe-pull-old", now - timedelta(seconds=1)), ("probe-pull-new", now + LIFE)):
-        body = secret(name, probe.NAMESPACE)
+    for name, expires in (("probe-pull-old", now - timedelta(seconds=1)), ("probe-pull-new", now + COPY_LIFETIME)):
+        body = secret(name, probe.PROBE_NAMESPACE)
         body["metadata"]["annotations"] = {probe.EXPIRES_AT: expires.isoformat()}
         workload.put("secrets", body)
-    assert await sweep(workload, now)
+    assert await sweep_pull_secrets(workload, now)
     assert [one["metadata"]["name"] for one in workload.copies()] == ["probe-pull-new"]
-    assert not await sweep(workload, now + LIFE)
+    assert not await sweep_pull_secrets(workload, now + COPY_LIFETIME)
     assert workload.copies() == []

@@ -11,16 +11,16 @@ import pytest
 
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.controllers.proof import proof_round
-from trustplane.controllers.proof.proof_round import Acts, Due, News, Round
+from trustplane.controllers.proof.proof_round import DueWork, ProofRound, RoundOperations, RoundSignals
 from trustplane.kube.errors import UnavailableError
-from trustplane.proof.agenda import Agenda
-from trustplane.proof.prover import Job, Proof, Target
-from trustplane.proof.schedule import Question
+from trustplane.proof.agenda import JobQueue
+from trustplane.proof.prover import ProbeJob, ProbeTarget, Proof
+from trustplane.proof.schedule import DueProof
 from trustplane.proof.verdict import Trusted
 
 BASE = datetime(2026, 1, 2, tzinfo=UTC)
 HOST = "registry.test"
-TARGETS = {HOST: Target(HOST)}
+TARGETS = {HOST: ProbeTarget(HOST)}
 
 
 def node(name: str, written: int = 0) -> NodeFacts:
@@ -40,7 +40,7 @@ class Stage:
         self.asked: list[str] = []
         self.recorded: list[tuple[str, str]] = []  # node and the set that its answer is about
         self.changed = asyncio.Event()
-        self.news = News()
+        self.news = RoundSignals()
         self._answers: asyncio.Queue[str] = asyncio.Queue()
         self._unlooked: set[str] = set()
 
@@ -49,7 +49,7 @@ class Stage:
         self.nodes[facts.node] = facts
         if must_look:
             self._unlooked.add(facts.node)
-        self.news.change()
+        self.news.signal_change()
 
     def answer(self, name: str) -> None:
         self._answers.put_nowait(name)
@@ -63,19 +63,19 @@ class Stage:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run a round; it must end by itself at the end of the block."""
-        acts = Acts(due=self._due, record=self._record, look=self._look)
-        made = Round(self._now_due(), TARGETS, frozenset(), acts, self.news)
+        acts = RoundOperations(find_due=self._due, record=self._record, inspect=self._look)
+        made = ProofRound(self._now_due(), TARGETS, frozenset(), acts, self.news)
         client: Any = None
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             group.create_task(made.run(client))
             yield
 
-    def _now_due(self) -> Due:
+    def _now_due(self) -> DueWork:
         unproven = [facts for facts in self.nodes.values() if (facts.node, facts.digest) not in self.recorded]
-        questions = [Question(facts, host, BASE) for facts in unproven for host in (HOST, "other.test")]
-        return Due(self.seen, questions, [self.nodes[name] for name in sorted(self._unlooked)])
+        questions = [DueProof(facts, host, BASE) for facts in unproven for host in (HOST, "other.test")]
+        return DueWork(self.seen, questions, [self.nodes[name] for name in sorted(self._unlooked)])
 
-    async def _due(self) -> Due:
+    async def _due(self) -> DueWork:
         return self._now_due()
 
     async def _record(self, _seen: Any, facts: NodeFacts, said: Sequence[Proof]) -> NodeFacts:
@@ -92,7 +92,7 @@ class Stage:
         if self.look_error:
             raise self.look_error
 
-    async def _ask(self, _client: Any, agenda: Agenda[Job], **_: Any) -> AsyncIterator[Proof]:
+    async def _ask(self, _client: Any, agenda: JobQueue[ProbeJob], **_: Any) -> AsyncIterator[Proof]:
         awaited = 0
         while True:
             for name, _target in agenda.take():
@@ -101,7 +101,7 @@ class Stage:
             self.changed.set()
             if agenda.is_closed and not awaited:
                 return
-            answers, jobs = (asyncio.ensure_future(one) for one in (self._answers.get(), agenda.changed()))
+            answers, jobs = (asyncio.ensure_future(one) for one in (self._answers.get(), agenda.wait()))
             await asyncio.wait([answers, jobs], return_when=asyncio.FIRST_COMPLETED)
             jobs.cancel()
             if not answers.done():

@@ -25,8 +25,8 @@ from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.controllers.proof import controller
 from trustplane.kube.queue import Queue
 from trustplane.proof import probe, prover
-from trustplane.proof.schedule import INTERVAL, Demand
-from trustplane.proof.verdict import Trusted, Unclear, Verdict
+from trustplane.proof.schedule import PROOF_INTERVAL, ProofDemand
+from trustplane.proof.verdict import ProofVerdict, Trusted, Unclear
 from trustplane.trust.entries import EMPTY
 
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,8 +69,8 @@ class World:
     writes: int = 0
 
     @property
-    def demand(self) -> Demand:
-        return Demand(in_force=EMPTY.digest, hosts=frozenset({GOOD, *self.dead}))
+    def demand(self) -> ProofDemand:
+        return ProofDemand(in_force=EMPTY.digest, hosts=frozenset({GOOD, *self.dead}))
 
     def now(self) -> datetime:
         return BASE + timedelta(seconds=self.loop.time())
@@ -118,7 +118,7 @@ class World:
     def __post_init__(self) -> None:
         self.kubelet = self.answer
 
-    async def answer(self, _run: Any, pod: Any) -> Verdict:
+    async def answer(self, _run: Any, pod: Any) -> ProofVerdict:
         host = pod["spec"]["containers"][0]["image"].partition("/")[0]
         self.asked[host] += 1
         await asyncio.sleep(self.dead.get(host, GOOD_SECONDS))
@@ -168,7 +168,7 @@ def world(nodes: int, dead: dict[str, float]) -> Iterable[World]:  # type: ignor
     async def nothing(*_: Any) -> int:
         return 0
 
-    async def ask(run: Any, pod: Any) -> Verdict:
+    async def ask(run: Any, pod: Any) -> ProofVerdict:
         return await made.kubelet(run, pod)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -200,7 +200,7 @@ def test_every_node_of_a_big_cluster_proves_the_good_registry_though_one_is_dead
         late = {name: longest_wait(made.good_at.get(name, []), 2.2 * 3600) for name in made.names}
         # First soon, then once an interval: what is in the way is a run, and the places of the dead one.
         assert max(min(made.good_at[name]) for name in made.names) < 300
-        assert max(late.values()) < INTERVAL.total_seconds() + 300
+        assert max(late.values()) < PROOF_INTERVAL.total_seconds() + 300
         # The good one is asked as often as it is due, and each write says something.
         assert made.asked[GOOD] <= 4 * 600
         assert made.writes <= sum(made.asked.values())
@@ -218,7 +218,7 @@ def test_whatever_dead_registries_do_every_node_proves_the_good_one_within_the_i
     with world(nodes, {f"dead{number}.corp": seconds for number, seconds in enumerate(dead)}) as made:
         made.loop.run_until_complete(made.live(1.5))
         late = {name: longest_wait(made.good_at.get(name, []), 1.5 * 3600) for name in made.names}
-        assert max(late.values()) < INTERVAL.total_seconds() + 300
+        assert max(late.values()) < PROOF_INTERVAL.total_seconds() + 300
         assert made.writes <= sum(made.asked.values())
 
 
@@ -238,7 +238,7 @@ def test_when_it_answers_again_every_node_proves_it_within_minutes() -> None:
             made.kubelet = heal
             await made.live(1.1)
 
-        async def heal(_run: Any, _pod: Any) -> Verdict:
+        async def heal(_run: Any, _pod: Any) -> ProofVerdict:
             await asyncio.sleep(GOOD_SECONDS)
             return Trusted()
 

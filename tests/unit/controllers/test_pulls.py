@@ -163,11 +163,11 @@ async def test_so_many_pods_are_followed_and_the_others_counted_until_there_is_r
 
     for name in ("c", "b", "a", "d", "e", "f", "d", "c"):
         come(name)
-    assert (names(), watch.more) == (["c", "b", "a"], 3)
+    assert (names(), watch.untracked) == (["c", "b", "a"], 3)
     go("e")
-    assert (names(), watch.more) == (["c", "b", "a"], 2)
+    assert (names(), watch.untracked) == (["c", "b", "a"], 2)
     go("c")
-    assert (names(), watch.more) == (["b", "a", "d"], 1)
+    assert (names(), watch.untracked) == (["b", "a", "d"], 1)
     go("a")
     go("b")
-    assert (names(), watch.more) == (["d", "f"], 0)
+    assert (names(), watch.untracked) == (["d", "f"], 0)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gox509 import GoCertificate
 from laboratory.live.server import talking
 from trustplane.api.configuration import TrustedCA
-from trustplane.controllers.registries.chain import look
+from trustplane.controllers.registries.chain import dial_registry
 from trustplane.trust.entries import EMPTY, TrustSet, read
 from trustplane_local import pki
 
@@ -22,7 +22,7 @@ NOW = dt.datetime.now(dt.UTC)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pki")
-    pki.keep(folder, "corp-root", [pki.Leaf("tls", "registry", hosts=("127.0.0.1",))], NOW)
+    pki.keep_certificates(folder, "corp-root", [pki.Leaf("tls", "registry", hosts=("127.0.0.1",))], NOW)
     return folder
 
 
@@ -47,7 +47,7 @@ def _trust(folder: Path) -> TrustSet:
 
 def test_the_chain_and_the_entry_that_anchors_it(host: str, folder: Path) -> None:
     trust = _trust(folder)
-    found = look(host, trust, NOW)
+    found = dial_registry(host, trust, NOW)
     assert not found.failure
     assert found.chain[0].subject == "CN=registry"
     assert found.chain[0].issuer == "CN=corp-root"
@@ -56,22 +56,22 @@ def test_the_chain_and_the_entry_that_anchors_it(host: str, folder: Path) -> Non
 
 
 def test_an_entry_counts_for_its_registries_only(host: str, folder: Path) -> None:
-    assert look(host, _trust(folder).scoped({"corp": [host]}), NOW).anchor is not None
-    assert look(host, _trust(folder).scoped({"corp": ["other.test"]}), NOW).anchor is None
+    assert dial_registry(host, _trust(folder).scoped({"corp": [host]}), NOW).anchor is not None
+    assert dial_registry(host, _trust(folder).scoped({"corp": ["other.test"]}), NOW).anchor is None
 
 
 def test_without_the_ca_there_is_no_anchor(host: str) -> None:
-    assert look(host, EMPTY, NOW).anchor is None
+    assert dial_registry(host, EMPTY, NOW).anchor is None
 
 
 def test_a_host_that_does_not_answer_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert look(f"127.0.0.1:{port}", EMPTY, NOW).failure
+    assert dial_registry(f"127.0.0.1:{port}", EMPTY, NOW).failure
 
 
 def test_the_chain_and_the_anchor_are_kept_for_later_looks(host: str, folder: Path) -> None:
-    found = look(host, _trust(folder), NOW)
+    found = dial_registry(host, _trust(folder), NOW)
     served = GoCertificate.read(base64.b64decode(found.chain[0].data))
     assert served.fingerprint == found.chain[0].fingerprint
     assert found.anchor is not None
@@ -81,11 +81,11 @@ def test_the_chain_and_the_anchor_are_kept_for_later_looks(host: str, folder: Pa
 def test_the_server_s_own_certificate_is_the_anchor_only_where_its_ca_is_absent(host: str, folder: Path) -> None:
     leaf = x509.load_pem_x509_certificate((folder / "tls.crt").read_bytes()).public_bytes(Encoding.PEM)
     listed = [TrustedCA(name="server", data=base64.b64encode(leaf).decode())]
-    found = look(host, read(listed).trust, NOW)
+    found = dial_registry(host, read(listed).trust, NOW)
     assert found.anchor is not None
     assert (found.anchor.name, found.anchor.fingerprint) == ("server", found.chain[0].fingerprint)
     corp = TrustedCA(name="corp", data=base64.b64encode((folder / "ca.crt").read_bytes()).decode())
-    both = look(host, read([*listed, corp]).trust, NOW)
+    both = dial_registry(host, read([*listed, corp]).trust, NOW)
     assert both.anchor is not None
     assert both.anchor.name == "corp"
 
@@ -99,5 +99,5 @@ def test_docker_hub_is_dialled_where_its_server_is(monkeypatch: pytest.MonkeyPat
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
     monkeypatch.setattr(socket, "getaddrinfo", nobody)
-    assert look(host, EMPTY, NOW).failure
+    assert dial_registry(host, EMPTY, NOW).failure
     assert dialled == ["registry-1.docker.io"]

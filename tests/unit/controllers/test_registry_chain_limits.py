@@ -41,11 +41,11 @@ async def test_whatever_a_registry_serves_its_status_can_be_written(
     served: list[bytes], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chain, "dial", lambda _: Served(tuple(served)))
-    found = chain.look("r.test", EMPTY, NOW)
+    found = chain.dial_registry("r.test", EMPTY, NOW)
     assert len(found.chain) <= MAX_CHAIN
     assert all(len(one.subject) <= MAX_SUBJECT and one.subject.isprintable() for one in found.chain)
 
-    async def dialled(*_: object) -> chain.Dialled:
+    async def dialled(*_: object) -> chain.DialResult:
         return found
 
     fleet = Fleet("a")

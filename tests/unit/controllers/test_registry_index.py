@@ -17,7 +17,7 @@ from trustplane.controllers.registries.controller import RegistryReconciler
 from trustplane.controllers.registries.index import RegistryIndex
 from trustplane.fleet import node_facts
 from trustplane.fleet import view as clustertrust_view
-from trustplane.fleet.view import Seen, View
+from trustplane.fleet.view import ClusterState, FleetView
 from trustplane.kube.controller import Controller, Result
 from trustplane.kube.errors import UnavailableError
 from trustplane.kube.informer import Change
@@ -37,13 +37,13 @@ class Indexed:
         self.index = RegistryIndex(fleet.view, fleet.recorder, self.told.append)  # type: ignore[arg-type]
         self.controller = self.index.controller()
         if monkeypatch:
-            see = View.see
+            see = FleetView.observe
 
-            async def counted(view: View, key: Key) -> Seen | None:
+            async def counted(view: FleetView, key: Key) -> ClusterState | None:
                 self.looks.append(key.name)
                 return await see(view, key)
 
-            monkeypatch.setattr(clustertrust_view.View, "see", counted)
+            monkeypatch.setattr(clustertrust_view.FleetView, "see", counted)
 
     async def settle(self) -> None:
         """Work off what was woken by changes until now."""
@@ -69,7 +69,7 @@ async def test_a_change_of_one_machine_costs_a_look_at_one_cluster(monkeypatch: 
 
     def counted(machine: Any, *arguments: Any, **named: Any) -> Any:
         read.append(machine.metadata.name)
-        return machine_facts.facts(machine, *arguments, **named)
+        return machine_facts.node_facts(machine, *arguments, **named)
 
     monkeypatch.setattr(node_facts, "facts", counted)
     found.fleet.machine("c7", 0, one="NotTrusted")
@@ -160,7 +160,7 @@ def test_whatever_is_written_on_a_machine_the_other_clusters_are_reported(values
         proven = next(one for one in bad["conditions"] if one["type"] == "Proven")
         machine = fleet.view.machines.get(key("a-0"))
         assert machine
-        spoilt = machine_facts.facts(machine).disbelieved
+        spoilt = machine_facts.node_facts(machine).ignored_annotations
         assert all(one in proven["message"] for one in spoilt)
         assert all(one["message"].isprintable() for one in bad["conditions"])
         assert not list(violations(bad, schema_of("ClusterTrust")))
@@ -173,15 +173,15 @@ async def test_a_cluster_that_makes_a_reconcile_fail_is_told_of_and_counts_as_un
 ) -> None:
     found = Indexed(Fleet("a", "b"))
     await found.fill()
-    see = View.see
+    see = FleetView.observe
 
-    async def broken(view: View, which: Key) -> Seen | None:
+    async def broken(view: FleetView, which: Key) -> ClusterState | None:
         if which.name == "a":
             raise TypeError("can't compare offset-naive and offset-aware datetimes")
         return await see(view, which)
 
     with monkeypatch.context() as patched:
-        patched.setattr(View, "see", broken)
+        patched.setattr(FleetView, "see", broken)
         for _ in range(2):
             with pytest.raises(TypeError):
                 await found.index.reconcile(key("a"))
@@ -201,7 +201,7 @@ async def test_what_is_known_of_a_cluster_stays_while_the_api_server_is_away(mon
     async def away(*_: object) -> None:
         raise UnavailableError("no answer")
 
-    monkeypatch.setattr(View, "see", away)
+    monkeypatch.setattr(FleetView, "see", away)
     with pytest.raises(UnavailableError):
         await found.index.reconcile(key("a"))
     assert (await found.index.tally("one.corp.test")).trusting_clusters == 1

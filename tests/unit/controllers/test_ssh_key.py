@@ -29,7 +29,7 @@ def test_a_new_key_is_what_openssh_reads_and_goes_with_its_cluster() -> None:
 @pytest.mark.parametrize("algorithm", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
 def test_a_users_own_key_is_taken_as_it_is(algorithm: str) -> None:
     key = asyncssh.generate_private_key(algorithm)
-    derived = ssh_key.public_key(_secret(key.export_private_key()))
+    derived = ssh_key.derive_public_key(_secret(key.export_private_key()))
     assert asyncssh.import_public_key(derived).public_data == key.public_data
 
 
@@ -41,10 +41,10 @@ def test_what_is_no_private_key_is_reported_and_not_shown(content: bytes) -> Non
     with pytest.raises(
         UserError, match=r"Secret c-ssh holds no SSH key .* Put an unencrypted OpenSSH private key"
     ) as e:
-        ssh_key.public_key(_secret(content))
+        ssh_key.derive_public_key(_secret(content))
     assert "AAAA" not in str(e.value)
 
 
 def test_a_secret_without_the_key_is_reported() -> None:
     with pytest.raises(UserError, match="ssh-privatekey is missing"):
-        ssh_key.public_key(Secret(metadata=Metadata(name="c-ssh")))
+        ssh_key.derive_public_key(Secret(metadata=Metadata(name="c-ssh")))

@@ -1,5 +1,5 @@
 from trustplane.api.meta import Condition
-from trustplane.controllers.transitions import is_warning, turned
+from trustplane.controllers.transitions import changed_conditions, is_warning
 
 
 def _condition(type_: str, status: str, reason: str = "R", message: str = "m") -> Condition:
@@ -8,12 +8,12 @@ def _condition(type_: str, status: str, reason: str = "R", message: str = "m") -
 
 def test_what_stays_is_no_turn() -> None:
     now = [_condition("TrustCurrent", "True")]
-    assert turned(now, now, {"TrustCurrent"}) == []
+    assert changed_conditions(now, now, {"TrustCurrent"}) == []
 
 
 def test_a_new_condition_is_a_turn() -> None:
     now = [_condition("TrustCurrent", "True")]
-    assert turned([], now, {"TrustCurrent"}) == now
+    assert changed_conditions([], now, {"TrustCurrent"}) == now
 
 
 def test_status_reason_and_message_count() -> None:
@@ -23,16 +23,18 @@ def test_status_reason_and_message_count() -> None:
         _condition("TrustCurrent", "False", "Updating", "add a"),
         _condition("TrustCurrent", "False", "Held", "add b"),
     ):
-        assert turned(before, [now], {"TrustCurrent"}) == [now]
+        assert changed_conditions(before, [now], {"TrustCurrent"}) == [now]
 
 
 def test_what_an_update_waits_for_is_no_turn() -> None:
     before = [_condition("TrustCurrent", "False", "Updating", "pool a")]
-    assert turned(before, [_condition("TrustCurrent", "False", "Updating", "pool b")], {"TrustCurrent"}) == []
+    assert (
+        changed_conditions(before, [_condition("TrustCurrent", "False", "Updating", "pool b")], {"TrustCurrent"}) == []
+    )
 
 
 def test_other_types_are_left_out() -> None:
-    assert turned([], [_condition("Ready", "False")], {"TrustCurrent"}) == []
+    assert changed_conditions([], [_condition("Ready", "False")], {"TrustCurrent"}) == []
 
 
 def test_only_what_is_wrong_is_a_warning() -> None:

@@ -11,7 +11,7 @@ KEY = "ssh-ed25519 AAAAC3Nza"
 
 def test_a_node_says_which_keys_it_has() -> None:
     found = WORKLOAD_NODES.decode(f'{{"metadata":{{"annotations":{{"{hostkey.REPORTED}":"{KEY},"}}}}}}'.encode())
-    assert hostkey.reported(found.metadata.annotations) == {KEY}
+    assert hostkey.reported_keys(found.metadata.annotations) == {KEY}
 
 
 @pytest.mark.parametrize(

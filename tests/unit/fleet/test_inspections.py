@@ -12,7 +12,7 @@ from trustplane.api.keys import Key
 from trustplane.controllers.proof import controller
 from trustplane.controllers.proof.controller import ProofReconciler
 from trustplane.fleet import inspection
-from trustplane.fleet.inspection import Inspected
+from trustplane.fleet.inspection import InspectionResult
 from trustplane.kube.errors import UnavailableError
 from trustplane.trust.entries import EMPTY
 
@@ -36,18 +36,18 @@ class Looks:
         monkeypatch.setattr(inspection, "private_key", private_key)
         monkeypatch.setattr(ProofReconciler, "_record_inspection", self._record)
 
-    async def _inspect(self, _client: Any, machine: str, *_: Any, **__: Any) -> Inspected:
+    async def _inspect(self, _client: Any, machine: str, *_: Any, **__: Any) -> InspectionResult:
         self.running.add(machine)
         if len(self.running) == len(NAMES):
             self.began.set()
         try:
             if machine not in self._failing:
                 await self.go.wait()
-            return Inspected(Inspection(digest="d", at=datetime.now(UTC)))
+            return InspectionResult(Inspection(digest="d", at=datetime.now(UTC)))
         finally:
             self.running.discard(machine)
 
-    async def _record(self, _seen: Any, facts: Any, _found: Inspected) -> None:
+    async def _record(self, _seen: Any, facts: Any, _found: InspectionResult) -> None:
         if facts.machine in self._failing:
             asyncio.get_running_loop().call_later(0.05, self.go.set)
             raise UnavailableError(f"PATCH machines/{facts.machine} had no answer")

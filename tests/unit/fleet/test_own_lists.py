@@ -12,7 +12,7 @@ from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import bootstrap, secret
 from trustplane.controllers.cluster_trust.controller import ClusterTrustReconciler
-from trustplane.fleet.view import Seen
+from trustplane.fleet.view import ClusterState
 from trustplane.kube import kinds
 from trustplane.trust.entries import EMPTY
 
@@ -59,10 +59,10 @@ class Cluster:
         view = self.fleet.view
         self.fleet.put(kinds.CONTROL_PLANES, view.control_planes, {"metadata": metadata, "spec": spec})
 
-    async def see(self) -> Seen | None:
+    async def see(self) -> ClusterState | None:
         """Look, and report what was seen."""
         self.again = (await self._reconciler.reconcile(SHOP)).requeue_after
-        return await self.fleet.view.see(SHOP)
+        return await self.fleet.view.observe(SHOP)
 
     @property
     def current(self) -> Json:
@@ -96,7 +96,7 @@ async def test_one_whose_machines_wait_for_a_boot_set_gets_an_empty_one(cluster:
 @pytest.mark.parametrize("broken", ["gone", "no list", "no certificate", "silent"])
 async def test_what_cannot_be_read_changes_nothing(cluster: Cluster, broken: str) -> None:
     cluster.boots("shop-trust")
-    cluster.lists(secret.content(trust()))
+    cluster.lists(secret.set_data(trust()))
     cluster.names("mine")
     seen = await cluster.see()
     assert seen
@@ -106,8 +106,8 @@ async def test_what_cannot_be_read_changes_nothing(cluster: Cluster, broken: str
     data = {
         "gone": None,
         "no list": {"corp.pem": "*"},
-        "no certificate": {**secret.content(trust()), "corp.pem": base64.b64encode(b"text").decode()},
-        "silent": secret.content(trust()),
+        "no certificate": {**secret.set_data(trust()), "corp.pem": base64.b64encode(b"text").decode()},
+        "silent": secret.set_data(trust()),
     }[broken]
     cluster.lists(data)
     cluster.names(None if broken == "silent" else "mine")
@@ -123,7 +123,7 @@ async def test_what_cannot_be_read_changes_nothing(cluster: Cluster, broken: str
 async def test_a_set_is_known_by_the_boot_set_where_nothing_was_reported(cluster: Cluster) -> None:
     cluster.boots("shop-trust")
     cluster.fleet.boots("shop", old())
-    seen = await cluster.fleet.view.see(SHOP)
+    seen = await cluster.fleet.view.observe(SHOP)
     assert seen
     assert (seen.sets.digest, seen.sets.in_force, seen.sets.desired) == (old().digest, old(), None)
 
@@ -139,7 +139,7 @@ async def test_an_empty_list_is_one(cluster: Cluster) -> None:
 
 async def test_what_no_watch_tells_is_reported_within_a_minute(cluster: Cluster) -> None:
     """The Secrets of users: the list, and the key without which machines are replaced."""
-    cluster.lists(secret.content(trust()))
+    cluster.lists(secret.set_data(trust()))
     cluster.names("mine")
     await cluster.see()
     assert 0 < cluster.again <= 60

@@ -4,7 +4,7 @@ from trustplane.api.annotations import CLUSTER_NAME_LABEL
 from trustplane.api.core import Secret
 from trustplane.api.keys import Key
 from trustplane.api.meta import Metadata
-from trustplane.fleet.reading import ByCluster, cluster_key
+from trustplane.fleet.reading import ClusterIndex, cluster_keys
 from trustplane.kube.client import Client
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import SECRETS
@@ -18,13 +18,13 @@ def _put(informer: Informer[Any], name: str, cluster: str | None) -> None:
     informer._store(Change(key, informer.get(key), new))
 
 
-def _names(index: ByCluster, cluster: str) -> list[str]:
-    return [one.metadata.name for one in index.of(Key("n", cluster))]
+def _names(index: ClusterIndex, cluster: str) -> list[str]:
+    return [one.metadata.name for one in index.objects(Key("n", cluster))]
 
 
 def test_objects_are_found_by_their_cluster_as_they_come_move_and_go() -> None:
     informer = Informer(Client(None), SECRETS)
-    index = ByCluster(informer)
+    index = ClusterIndex(informer)
     _put(informer, "b", "one")
     _put(informer, "a", "one")
     _put(informer, "c", "")
@@ -39,4 +39,4 @@ def test_objects_are_found_by_their_cluster_as_they_come_move_and_go() -> None:
 
 
 def test_an_object_without_the_label_belongs_to_no_cluster() -> None:
-    assert cluster_key(Secret(metadata=Metadata(namespace="n", name="x"))) == []
+    assert cluster_keys(Secret(metadata=Metadata(namespace="n", name="x"))) == []

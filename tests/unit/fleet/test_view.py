@@ -61,13 +61,13 @@ async def test_others_are_seen_between_any_two_machines_of_a_cluster(
 
     def counted(*arguments: Any, **named: Any) -> Any:
         read.append(turns)
-        return machine_facts.facts(*arguments, **named)
+        return machine_facts.node_facts(*arguments, **named)
 
     monkeypatch.setattr(node_facts, "facts", counted)
     turning = asyncio.create_task(turn())
-    looking = asyncio.create_task(found.view.see(BAD))
+    looking = asyncio.create_task(found.view.observe(BAD))
     await asyncio.sleep(0)
-    good = await found.view.see(GOOD)
+    good = await found.view.observe(GOOD)
     assert good
     assert not looking.done()  # the other cluster did not wait for all of this one
     seen = await looking
@@ -78,13 +78,13 @@ async def test_others_are_seen_between_any_two_machines_of_a_cluster(
     assert max(read.count(one) for one in read) <= of_good  # in one turn: a Machine of each look
     assert max(steps) < 0.3  # seconds of CPU
     read.clear()
-    await found.view.see(BAD)
+    await found.view.observe(BAD)
     assert read == []
 
 
 async def test_what_changes_during_a_look_is_seen_by_the_next_and_nothing_of_it_is_kept() -> None:
     found = fleet(filled())
-    looking = asyncio.create_task(found.view.see(BAD))
+    looking = asyncio.create_task(found.view.observe(BAD))
     await asyncio.sleep(0)
     last, gone = Key(NAMESPACE, "bad-9"), found.view.machines.get(Key(NAMESPACE, "bad-8"))
     assert gone
@@ -95,7 +95,7 @@ async def test_what_changes_during_a_look_is_seen_by_the_next_and_nothing_of_it_
     assert len(seen.nodes) == MACHINES
     known = found.view._facts._known
     assert Key(NAMESPACE, "bad-8") not in known
-    again = await found.view.see(BAD)
+    again = await found.view.observe(BAD)
     assert again
     assert len(again.nodes) == MACHINES - 1
     assert known[last].machine is found.view.machines.get(last)
@@ -108,7 +108,7 @@ async def test_a_record_is_read_once_for_all_that_is_said_of_it(monkeypatch: pyt
 
     def counted(machine: Any, *arguments: Any, **named: Any) -> Any:
         read.append(machine.metadata.name)
-        return machine_facts.facts(machine, *arguments, **named)
+        return machine_facts.node_facts(machine, *arguments, **named)
 
     monkeypatch.setattr(node_facts, "facts", counted)
     trusts = ClusterTrustReconciler(found.server, found.view, found.recorder)  # type: ignore[arg-type]

@@ -60,7 +60,7 @@ async def test_the_management_clusters_addresses_are_resolved_from_its_names(mon
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     leaves = [pki.Leaf("server", "server", hosts=("127.0.0.1", "localhost")), pki.Leaf("us", "us", client=True)]
-    pki.keep(tmp_path, "test", leaves, datetime.now(UTC))
+    pki.keep_certificates(tmp_path, "test", leaves, datetime.now(UTC))
     return tmp_path
 
 

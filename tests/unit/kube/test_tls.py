@@ -27,7 +27,7 @@ SLOW = 1 << 30  # iterations: 9 minutes
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pki")
     leaves = [pki.Leaf("server", "server", hosts=("127.0.0.1",)), pki.Leaf("us", "us", client=True)]
-    pki.keep(folder, "test", leaves, datetime.now(UTC))
+    pki.keep_certificates(folder, "test", leaves, datetime.now(UTC))
     return folder
 
 

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 import yaml
 
-from trustplane.clusterapi.cluster_class.patch import class_patch
+from trustplane.clusterapi.cluster_class.patch import generate_class_patch
 from trustplane_local import clusterclass
 from trustplane_local.stack import Stack
 
 
 @pytest.fixture
 def objects(stack: Stack) -> dict[str, dict[str, Any]]:
-    return {one["kind"]: one for one in clusterclass.objects(stack)}
+    return {one["kind"]: one for one in clusterclass.cluster_class_objects(stack)}
 
 
 def test_every_template_that_the_class_names_is_there(objects: dict[str, dict[str, Any]]) -> None:
@@ -34,13 +34,13 @@ def test_every_template_that_the_class_names_is_there(objects: dict[str, dict[st
 
 
 def test_the_class_comes_after_what_it_refers_to(stack: Stack) -> None:
-    assert clusterclass.objects(stack)[-1]["kind"] == "ClusterClass"
+    assert clusterclass.cluster_class_objects(stack)[-1]["kind"] == "ClusterClass"
 
 
 def test_patches_are_those_of_anybodys_class(objects: dict[str, dict[str, Any]]) -> None:
     spec = objects["ClusterClass"]["spec"]
     templates = [objects[kind] for kind in ("KubeadmControlPlaneTemplate", "KubeadmConfigTemplate")]
-    assert class_patch(objects["ClusterClass"], templates, with_user=True).is_there
+    assert generate_class_patch(objects["ClusterClass"], templates, with_user=True).is_current
     assert [one["name"] for one in spec["patches"]] == ["trust", "trust-user"]
     assert not [one for one in spec["patches"] if "external" in one]
 

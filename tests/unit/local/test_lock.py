@@ -9,10 +9,10 @@ def test_the_second_waits_and_says_so(tmp_path: Path) -> None:
     told, entered = threading.Event(), threading.Event()
 
     def second() -> None:
-        with lock.exclusive(tmp_path, told.set):
+        with lock.lock_folder(tmp_path, told.set):
             entered.set()
 
-    with lock.exclusive(tmp_path, lambda: None):
+    with lock.lock_folder(tmp_path, lambda: None):
         thread = threading.Thread(target=second)
         thread.start()
         assert told.wait(10)
@@ -22,9 +22,9 @@ def test_the_second_waits_and_says_so(tmp_path: Path) -> None:
 
 
 def test_nobody_is_told_to_wait_for_a_dead_process(tmp_path: Path) -> None:
-    (tmp_path / lock.NAME).touch()
+    (tmp_path / lock.LOCK_NAME).touch()
     waited = []
-    with lock.exclusive(tmp_path, lambda: waited.append(True)):
+    with lock.lock_folder(tmp_path, lambda: waited.append(True)):
         assert waited == []
 
 
@@ -33,10 +33,10 @@ def test_who_waited_for_a_down_holds_the_lock_of_the_new_folder(tmp_path: Path) 
     seen: list[bool] = []
 
     def second() -> None:
-        with lock.exclusive(folder, told.set):
-            seen.append((folder / lock.NAME).exists())
+        with lock.lock_folder(folder, told.set):
+            seen.append((folder / lock.LOCK_NAME).exists())
 
-    with lock.exclusive(folder, lambda: None):
+    with lock.lock_folder(folder, lambda: None):
         thread = threading.Thread(target=second)
         thread.start()
         assert told.wait(10)

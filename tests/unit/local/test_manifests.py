@@ -28,12 +28,12 @@ OTHERS = [{"kind": kind, "metadata": {"name": "x"}} for kind in ("Deployment", "
 
 def test_only_what_a_supervisor_needs_is_kept() -> None:
     namespace = {"kind": "Namespace", "metadata": {"name": "capi-system"}}
-    kept = manifests.local([CONVERTED, *OTHERS, namespace, {}, HOOKS], 9443, "Q0E=")
+    kept = manifests.adapt_manifests([CONVERTED, *OTHERS, namespace, {}, HOOKS], 9443, "Q0E=")
     assert [one["kind"] for one in kept] == ["CustomResourceDefinition", "Namespace", "MutatingWebhookConfiguration"]
 
 
 def test_webhooks_and_conversions_point_at_this_machine() -> None:
-    kept_crd, kept_hooks = manifests.local([CONVERTED, HOOKS], 9443, "Q0E=")
+    kept_crd, kept_hooks = manifests.adapt_manifests([CONVERTED, HOOKS], 9443, "Q0E=")
     converted = kept_crd["spec"]["conversion"]["webhook"]["clientConfig"]
     assert converted == {"url": "https://127.0.0.1:9443/convert", "caBundle": "Q0E="}
     assert [one["clientConfig"] for one in kept_hooks["webhooks"]] == [
@@ -43,12 +43,12 @@ def test_webhooks_and_conversions_point_at_this_machine() -> None:
 
 
 def test_the_certificate_injection_goes_and_the_rest_stays() -> None:
-    (kept,) = manifests.local([PLAIN], 9443, "Q0E=")
+    (kept,) = manifests.adapt_manifests([PLAIN], 9443, "Q0E=")
     assert kept["metadata"]["annotations"] == {"kept": "yes"}
     assert kept["spec"] == PLAIN["spec"]
 
 
 def test_the_manifests_themselves_are_left_as_they_are() -> None:
     before = copy.deepcopy([CONVERTED, HOOKS])
-    manifests.local([CONVERTED, HOOKS], 9443, "Q0E=")
+    manifests.adapt_manifests([CONVERTED, HOOKS], 9443, "Q0E=")
     assert before == [CONVERTED, HOOKS]

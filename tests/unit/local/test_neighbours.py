@@ -47,9 +47,9 @@ def test_only_an_ipv4_18_is_a_subnet(asked: str) -> None:
 
 def test_routes_are_read_from_ip() -> None:
     routes = [{"dst": "default"}, {"dst": "198.18.0.0/18"}, {"type": "local", "dst": "10.1.2.3"}, {"dst": "0.0.0.0/0"}]
-    found = neighbours.routed(json.dumps(routes).encode())
+    found = neighbours.parse_routes(json.dumps(routes).encode())
     assert [str(one) for one in found] == ["198.18.0.0/18", "10.1.2.3/32"]
-    assert neighbours.routed(b"") == []
+    assert neighbours.parse_routes(b"") == []
 
 
 def make_stack(folder: Path, cache: Path, id_: str) -> Stack:
@@ -70,17 +70,17 @@ def test_stacks_know_of_each_other_until_they_are_gone(tmp_path: Path) -> None:
     other = make_stack(tmp_path / "other", tmp_path, "00000001")
     other.folder.mkdir()
     (other.folder / "stack.json").write_bytes(msgspec.json.encode(other, enc_hook=str))
-    with neighbours.choosing(tmp_path) as known:
+    with neighbours.lock_stacks(tmp_path) as known:
         assert known == []
-        neighbours.announce(other)
-    with neighbours.choosing(tmp_path) as known:
+        neighbours.register_stack(other)
+    with neighbours.lock_stacks(tmp_path) as known:
         assert [one.id for one in known] == ["00000001"]
-        assert neighbours.kept_ports(known) == set(other.ports.values())
+        assert neighbours.reserved_ports(known) == set(other.ports.values())
     (other.folder / "stack.json").unlink()
-    with neighbours.choosing(tmp_path) as known:
+    with neighbours.lock_stacks(tmp_path) as known:
         assert known == []
-    neighbours.forget(other)
-    neighbours.forget(other)
+    neighbours.unregister_stack(other)
+    neighbours.unregister_stack(other)
     assert [entry.name for entry in (tmp_path / "stacks").iterdir()] == ["lock"]
 
 
@@ -88,7 +88,7 @@ def test_a_note_whose_folder_has_another_stack_now_is_void(tmp_path: Path) -> No
     folder = tmp_path / "state"
     folder.mkdir()
     (folder / "stack.json").write_bytes(msgspec.json.encode(make_stack(folder, tmp_path, "00000002"), enc_hook=str))
-    with neighbours.choosing(tmp_path):
-        neighbours.announce(make_stack(folder, tmp_path, "00000001"))
-    with neighbours.choosing(tmp_path) as known:
+    with neighbours.lock_stacks(tmp_path):
+        neighbours.register_stack(make_stack(folder, tmp_path, "00000001"))
+    with neighbours.lock_stacks(tmp_path) as known:
         assert known == []

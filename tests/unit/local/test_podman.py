@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane_local import podman
-from trustplane_local.podman import Container, Mount, Observed, Podman
+from trustplane_local.podman import DesiredContainer, Mount, ObservedContainer, Podman
 from trustplane_local.stack import Stack
 
-CONTAINER = Container(
+CONTAINER = DesiredContainer(
     name="one",
     command=("/bin/program", "--flag"),
     address="198.18.64.10",
@@ -23,7 +23,7 @@ CONTAINER = Container(
 
 
 def test_a_world_is_in_the_stacks_folder_except_what_a_reboot_must_remove(stack: Stack) -> None:
-    files = podman.configuration(stack)
+    files = podman.podman_configuration(stack)
     assert set(files) == {"containers.conf", "storage.conf", "networks/tp-0a1b2c3d.json"}
     folder = stack.folder / "podman"
     for line in (files["containers.conf"] + files["storage.conf"]).splitlines():
@@ -34,7 +34,9 @@ def test_a_world_is_in_the_stacks_folder_except_what_a_reboot_must_remove(stack:
 
 def test_the_network_has_the_stacks_subnet_and_a_bridge_of_its_own(stack: Stack) -> None:
     other = msgspec.structs.replace(stack, id="ffffffff")
-    network, others = (json.loads(podman.configuration(one)[f"networks/{one.network}.json"]) for one in (stack, other))
+    network, others = (
+        json.loads(podman.podman_configuration(one)[f"networks/{one.network}.json"]) for one in (stack, other)
+    )
     assert network["subnets"] == [{"subnet": "198.18.64.0/18", "gateway": "198.18.64.1"}]
     assert network["labels"] == {"trustplane.dev/stack": "0a1b2c3d"}
     assert network["network_interface"] == "tp-0a1b2c3d"
@@ -78,7 +80,7 @@ def test_limits_are_never_raised_above_our_own(files: int, processes: int) -> No
 
 def test_nothing_of_our_environment_reaches_podman_but_where_programs_are() -> None:
     ours = {"PATH": "/bin", "HOME": "/root", "http_proxy": "http://u:p@x", "CONTAINER_HOST": "ssh://x", "TOKEN": "t"}
-    assert podman.environment(Path("/f"), ours) == {
+    assert podman.podman_environment(Path("/f"), ours) == {
         "PATH": "/bin",
         "HOME": "/root",
         "CONTAINERS_CONF": "/f/containers.conf",
@@ -88,14 +90,14 @@ def test_nothing_of_our_environment_reaches_podman_but_where_programs_are() -> N
 
 def test_an_error_is_shown_without_podmans_noise() -> None:
     complaint = "failed to connect to syslog: Initialization\nError: runc: no such file\n"
-    assert podman.relevant(complaint) == "runc: no such file"
-    assert podman.relevant("something else\n") == "something else"
+    assert podman.extract_errors(complaint) == "runc: no such file"
+    assert podman.extract_errors("something else\n") == "something else"
 
 
 def test_podmans_listing_is_read_whatever_else_is_in_it() -> None:
     text = b"""[{"Pod":"","ExitCode":137,"Id":"1","Labels":{"a":"b"},"Names":["one"],"State":"exited","Pid":0},
     {"Id":"2","Labels":null,"Names":["two"],"State":"running"}]"""
-    exited, running = msgspec.json.decode(text, type=list[Observed])
+    exited, running = msgspec.json.decode(text, type=list[ObservedContainer])
     assert (exited.name, exited.is_running, exited.exit_code) == ("one", False, 137)
     assert running.is_running
 
@@ -104,14 +106,14 @@ def test_a_container_whose_process_is_gone_does_not_run(tmp_path: Path) -> None:
     for pid, state in ((12, "S"), (14, "Z")):  # nobody has waited for the end of the second one yet
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "stat").write_text(f"{pid} (registry) {state} 1 1 1 {' 0' * 15} 77 0\n")
-    found = {pid: Observed(id="1", names=["one"], state="running", pid=pid) for pid in (12, 13, 14)}
-    believed = {pid: podman.believed(one, tmp_path) for pid, one in found.items()}
+    found = {pid: ObservedContainer(id="1", names=["one"], state="running", pid=pid) for pid in (12, 13, 14)}
+    believed = {pid: podman.correct_state(one, tmp_path) for pid, one in found.items()}
     assert {pid: one.is_running for pid, one in believed.items()} == {12: True, 13: False, 14: False}
     assert {pid: one.ended_untold for pid, one in believed.items()} == {12: False, 13: True, 14: True}
 
 
 def test_an_end_that_podman_knows_is_not_told_again(tmp_path: Path) -> None:
-    assert not podman.believed(Observed(id="1", names=["one"], state="exited"), tmp_path).ended_untold
+    assert not podman.correct_state(ObservedContainer(id="1", names=["one"], state="exited"), tmp_path).ended_untold
 
 
 @pytest.fixture

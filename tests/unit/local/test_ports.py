@@ -16,9 +16,9 @@ def test_chosen_ports_are_distinct_free_and_nobody_elses(busy: set[int], kept: s
     available = set(range(20000, 20041)) - busy - kept
     if len(available) < len(names):
         with pytest.raises(HostError, match="free"):
-            ports.choose(names, kept, is_free=lambda port: port not in busy, order=range(20000, 20041))
+            ports.choose_ports(names, kept, is_free=lambda port: port not in busy, order=range(20000, 20041))
         return
-    chosen = ports.choose(names, kept, is_free=lambda port: port not in busy, order=range(20000, 20041))
+    chosen = ports.choose_ports(names, kept, is_free=lambda port: port not in busy, order=range(20000, 20041))
     assert list(chosen) == names
     assert len(set(chosen.values())) == 3
     assert set(chosen.values()) <= available
@@ -34,7 +34,7 @@ def test_a_port_that_somebody_listens_on_is_taken_and_the_holder_is_named(family
         server.listen()
         port = server.getsockname()[1]
         assert not ports.is_free(port)
-        assert f"(pid {os.getpid()})" in ports.holder(port)
+        assert f"(pid {os.getpid()})" in ports.find_listener(port)
     assert ports.is_free(port)
 
 
@@ -48,13 +48,13 @@ def test_a_port_whose_connections_are_closing_is_free() -> None:
 
 def test_the_holder_is_read_from_ss() -> None:
     line = 'LISTEN 0 4096 127.0.0.1:6443 0.0.0.0:* users:(("kube-apiserver",pid=812,fd=7))\n'
-    assert ports.parse_holder(line) == "kube-apiserver (pid 812)"
-    assert ports.parse_holder("LISTEN 0 4096 127.0.0.1:6443 0.0.0.0:*\n") == ""
-    assert ports.parse_holder("") == ""
+    assert ports.parse_listener(line) == "kube-apiserver (pid 812)"
+    assert ports.parse_listener("LISTEN 0 4096 127.0.0.1:6443 0.0.0.0:*\n") == ""
+    assert ports.parse_listener("") == ""
 
 
 def test_a_taken_port_is_told_with_part_holder_and_a_way_out() -> None:
-    error = ports.taken_error({"apiserver": 21001}, lambda _port: "nginx (pid 5)", Path("/state"))
+    error = ports.occupied_error({"apiserver": 21001}, lambda _port: "nginx (pid 5)", Path("/state"))
     assert "port 21001 of apiserver is held by nginx (pid 5)" in error.why
     assert "1 of its ports is taken" in error.what
     assert "trustplane local down" in error.next_step

@@ -5,9 +5,9 @@ import pytest
 
 from trustplane.errors import HostError
 from trustplane_local import preflight
-from trustplane_local.preflight import GIB, Machine, Needs
+from trustplane_local.preflight import GIB, HostState, Requirements
 
-GOOD = Machine(
+GOOD = HostState(
     root=True,
     state=Path("/state"),
     missing=(),
@@ -15,17 +15,17 @@ GOOD = Machine(
     free_memory=8 * GIB,
     podman_trouble="",
 )
-NEEDS = Needs(disk=15 * GIB, memory=6 * GIB)
+NEEDS = Requirements(disk=15 * GIB, memory=6 * GIB)
 
 
-def told(machine: Machine) -> HostError:
+def told(machine: HostState) -> HostError:
     with pytest.raises(HostError) as caught:
-        preflight.check(preflight.problems(machine, NEEDS))
+        preflight.raise_problems(preflight.find_problems(machine, NEEDS))
     return caught.value
 
 
 def test_a_good_machine_has_no_problems() -> None:
-    preflight.check(preflight.problems(GOOD, NEEDS))
+    preflight.raise_problems(preflight.find_problems(GOOD, NEEDS))
 
 
 def test_without_root() -> None:
@@ -58,7 +58,7 @@ def test_a_state_folder_with_a_name_too_long_for_podman() -> None:
 
 
 def problems_of_a_folder_of(length: int) -> list[HostError]:
-    return preflight.problems(replace(GOOD, state=Path("/" + "x" * (length - 1))), NEEDS)
+    return preflight.find_problems(replace(GOOD, state=Path("/" + "x" * (length - 1))), NEEDS)
 
 
 def test_too_little_memory() -> None:
@@ -78,7 +78,7 @@ def test_available_memory_is_read_in_bytes() -> None:
 
 
 def test_podman_is_not_tried_where_it_is_missing(tmp_path: Path) -> None:
-    machine = preflight.look(["surely-not-a-program"], tmp_path / "not" / "yet", tmp_path, lambda: "tried")
+    machine = preflight.inspect_host(["surely-not-a-program"], tmp_path / "not" / "yet", tmp_path, lambda: "tried")
     assert machine.missing == ("surely-not-a-program",)
     assert machine.podman_trouble == ""
     assert machine.free_disk[tmp_path / "not" / "yet"] > 0

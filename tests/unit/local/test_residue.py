@@ -58,14 +58,14 @@ MOUNTS = r"""22 1 254:0 / / rw - ext4 /dev/vda rw
 
 
 def test_mounts_below_a_folder_come_innermost_first() -> None:
-    assert residue.mounts(MOUNTS, [Path("/stacks/one")]) == [
+    assert residue.parse_mounts(MOUNTS, [Path("/stacks/one")]) == [
         "/stacks/one/podman/run/a/merge/proc",
         "/stacks/one/podman/run/a/merge",
     ]
 
 
 def test_a_folder_with_a_blank_is_found() -> None:
-    assert residue.mounts(MOUNTS, [Path("/stacks/with blank")]) == ["/stacks/with blank"]
+    assert residue.parse_mounts(MOUNTS, [Path("/stacks/with blank")]) == ["/stacks/with blank"]
 
 
 def test_control_groups_are_removed_in_every_hierarchy_and_nobody_elses(tmp_path: Path) -> None:

@@ -13,20 +13,20 @@ def machine(**annotations: str) -> Object:
 
 
 def test_the_first_key_is_pinned_to_the_machine_as_it_was_read() -> None:
-    patch = hostkey.pin(machine(), f"{KEY} a comment\n")
+    patch = hostkey.check_host_key(machine(), f"{KEY} a comment\n")
     assert patch == {"metadata": {"resourceVersion": "7", "annotations": {hostkey.ANNOTATION: f"{KEY} a comment"}}}
 
 
 def test_the_pinned_key_is_accepted_whatever_its_comment() -> None:
-    assert hostkey.pin(machine(ssh_host_key=f"{KEY} root@m1"), KEY) is None
+    assert hostkey.check_host_key(machine(ssh_host_key=f"{KEY} root@m1"), KEY) is None
 
 
 @pytest.mark.parametrize("shown", [KEY + "x", f"ssh-rsa {KEY.split()[1]}"])
 def test_another_key_is_refused_with_the_way_out(shown: str) -> None:
     with pytest.raises(NodeError, match=r"host key of the node of Machine m1 has changed.* remove annotation"):
-        hostkey.pin(machine(ssh_host_key=KEY), shown)
+        hostkey.check_host_key(machine(ssh_host_key=KEY), shown)
 
 
 def test_no_key_is_refused() -> None:
     with pytest.raises(NodeError, match="shown no host key"):
-        hostkey.pin(machine(), "")
+        hostkey.check_host_key(machine(), "")

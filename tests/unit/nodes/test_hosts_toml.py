@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.nodes.hosts_toml import MAX_SIZE, Endpoint, parse
+from trustplane.nodes.hosts_toml import MAX_SIZE, RegistryEndpoint, parse_hosts_toml
 from trustplane.trust.places import toml
 
 
 def test_a_file_is_read_in_containerds_order() -> None:
-    found = parse("""
+    found = parse_hosts_toml("""
         server = "https://registry.corp.test:5000"
         skip_verify = true
         [host."https://mirror.test".header]
@@ -20,11 +20,11 @@ def test_a_file_is_read_in_containerds_order() -> None:
           skip_verify = true
     """)
     assert found.hosts == (
-        Endpoint("https://mirror.test"),
-        Endpoint("http://second.test:80/v2/x", serves=False),
-        Endpoint("third.test", skips_verification=True),
+        RegistryEndpoint("https://mirror.test"),
+        RegistryEndpoint("http://second.test:80/v2/x", serves=False),
+        RegistryEndpoint("third.test", skips_verification=True),
     )
-    assert found.server == Endpoint("https://registry.corp.test:5000", skips_verification=True)
+    assert found.server == RegistryEndpoint("https://registry.corp.test:5000", skips_verification=True)
     assert [(one.scheme, one.address) for one in found.hosts] == [
         ("https", "mirror.test"),
         ("http", "second.test:80"),
@@ -33,13 +33,13 @@ def test_a_file_is_read_in_containerds_order() -> None:
 
 
 def test_without_a_server_the_registry_itself_is_asked_last() -> None:
-    assert parse("").server == Endpoint("")
-    assert parse("# nothing").hosts == ()
+    assert parse_hosts_toml("").server == RegistryEndpoint("")
+    assert parse_hosts_toml("# nothing").hosts == ()
 
 
 def test_our_own_file_is_read() -> None:
-    found = parse(toml("registry.corp.test:5000", ["corp"]))
-    assert found.hosts == (Endpoint("https://registry.corp.test:5000"),)
+    found = parse_hosts_toml(toml("registry.corp.test:5000", ["corp"]))
+    assert found.hosts == (RegistryEndpoint("https://registry.corp.test:5000"),)
     assert found.server.address == "registry.corp.test:5000"
 
 
@@ -66,19 +66,19 @@ def test_our_own_file_is_read() -> None:
 )
 def test_what_containerd_may_read_otherwise_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"it is|is not in lower case"):
-        parse(text)
+        parse_hosts_toml(text)
 
 
 @pytest.mark.parametrize("url", ["http:", "http://", "httpd", "https:///v2"])
 def test_a_url_without_a_host_has_no_address(url: str) -> None:
     with pytest.raises(ValueError, match="URL"):
-        assert Endpoint(url).address == ""
+        assert RegistryEndpoint(url).address == ""
 
 
 @given(st.text(max_size=300))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        found = parse(text)
+        found = parse_hosts_toml(text)
     except ValueError:
         return
     assert found.server is not None

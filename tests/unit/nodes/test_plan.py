@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trustplane.nodes import plan
 from trustplane.nodes.plan import Drift
-from trustplane.nodes.state import File, Loaded, Manifest, NodeState, Runtime
+from trustplane.nodes.state import LoadedFiles, NodeFile, NodeReport, RuntimeRun, TrustManifest
 
 PATHS = [f"/etc/ssl/certs/tkg-{name}.pem" for name in "abc"] + ["/etc/containerd/certs.d/r.test/hosts.toml"]
 A, B, C, TOML = PATHS
@@ -18,8 +18,8 @@ class Node:
     """A node as `trust.sh` treats it: one step of time for each thing that happens."""
 
     files: dict[str, tuple[str, int]]
-    manifest: Manifest | None = None
-    loaded: Loaded | None = None
+    manifest: TrustManifest | None = None
+    loaded: LoadedFiles | None = None
     started: int = 0
     pool: Mapping[str, str] = dataclasses.field(default_factory=dict)
     now: int = 0
@@ -48,22 +48,22 @@ class Node:
     def roots(self) -> dict[str, str]:
         return {path: content for path, (content, _) in self.files.items() if path.startswith("/etc/ssl")}
 
-    def state(self) -> NodeState:
-        files = {path: File(plan.digest_of(content), when) for path, (content, when) in self.files.items()}
-        return NodeState(
+    def state(self) -> NodeReport:
+        files = {path: NodeFile(plan.digest_of(content), when) for path, (content, when) in self.files.items()}
+        return NodeReport(
             files=files,
             manifest=self.manifest,
-            runtime=Runtime("active", str(self.runs), self.started),
+            runtime=RuntimeRun("active", str(self.runs), self.started),
             loaded=self.loaded,
             links=frozenset(path.rpartition("/")[2] for path in files),
             has_openssl=True,
-            certs_changed=self.certs_changed,
-            bootstrapped=self.bootstrapped,
-            kubelet="active",
+            certs_changed_at=self.certs_changed,
+            bootstrapped_at=self.bootstrapped,
+            kubelet_state="active",
             token="t",
         )
 
-    def carry_out(self, todo: plan.Plan, steps: int = 1000, *, check: Callable[[], None] = lambda: None) -> None:
+    def carry_out(self, todo: plan.NodePlan, steps: int = 1000, *, check: Callable[[], None] = lambda: None) -> None:
         """Do what a plan says, or only its first steps; check after each."""
         deeds = [lambda: setattr(self, "manifest", todo.intent)]
         if todo.restart:
@@ -79,9 +79,9 @@ class Node:
             deed()
             check()
 
-    def note(self, todo: plan.Plan) -> None:
+    def note(self, todo: plan.NodePlan) -> None:
         times = {path: when for path, (_, when) in self.files.items()}
-        self.loaded = Loaded(todo.loaded, str(self.runs), times)
+        self.loaded = LoadedFiles(todo.pool_digest, str(self.runs), times)
 
 
 contents = st.sampled_from(["one", "two", "three"])
@@ -97,15 +97,15 @@ def test_whatever_is_cut_short_the_end_is_what_is_desired(
     boot: dict[str, str], first: dict[str, str], then: dict[str, str], cuts: list[int]
 ) -> None:
     node = booted(boot)
-    node.carry_out(plan.make(first, node.state(), boot))
+    node.carry_out(plan.plan_write(first, node.state(), boot))
     for cut in cuts:
-        node.carry_out(plan.make(then, node.state(), boot), cut)
-    node.carry_out(plan.make(then, node.state(), boot))
+        node.carry_out(plan.plan_write(then, node.state(), boot), cut)
+    node.carry_out(plan.plan_write(then, node.state(), boot))
 
     assert {path: content for path, (content, _) in node.files.items()} == then
     assert node.pool == node.roots()
-    assert plan.drift(then, node.state(), boot) == Drift()
-    assert not plan.make(then, node.state(), boot).is_needed
+    assert plan.find_drift(then, node.state(), boot) == Drift()
+    assert not plan.plan_write(then, node.state(), boot).is_needed
 
 
 @given(boot=sets, desired=sets, foreign=sets, previous_known=st.booleans())
@@ -115,7 +115,7 @@ def test_foreign_files_are_never_touched(
     node = booted(foreign | boot)
     theirs = {path: content for path, content in foreign.items() if path not in boot}
     previous = boot if previous_known else {}
-    todo = plan.make(desired, node.state(), previous)
+    todo = plan.plan_write(desired, node.state(), previous)
     touched = {one.path for one in todo.writes if one.path not in todo.conflicts} | set(todo.removes)
     assert not touched & theirs.keys()
     mistaken = {path for path in theirs if path in desired and theirs[path] != desired[path]}
@@ -127,46 +127,46 @@ def test_containerd_restarts_only_when_its_pool_changes_or_is_not_known(
     boot: dict[str, str], desired: dict[str, str]
 ) -> None:
     node = booted(boot)  # it started after the files were there
-    todo = plan.make(desired, node.state(), boot)
+    todo = plan.plan_write(desired, node.state(), boot)
     roots = {path: content for path, content in desired.items() if path.startswith("/etc/ssl")}
     assert todo.restart == (roots != node.pool)
 
 
 def current(desired: Mapping[str, str]) -> Node:
     node = booted({})
-    node.carry_out(plan.make(desired, node.state()))
+    node.carry_out(plan.plan_write(desired, node.state()))
     return node
 
 
 def test_a_crash_between_removal_and_restart_is_made_good_even_twice() -> None:
     node = current({A: "one"})
-    todo = plan.make({}, node.state())
+    todo = plan.plan_write({}, node.state())
     node.carry_out(todo, 3)
     assert (node.files, node.pool) == ({}, {A: "one"})
-    node.carry_out(plan.make({}, node.state()), 2)
-    node.carry_out(plan.make({}, node.state()))
+    node.carry_out(plan.plan_write({}, node.state()), 2)
+    node.carry_out(plan.plan_write({}, node.state()))
     assert node.pool == {}
 
 
 def test_somebody_elses_files_and_restarts_cost_no_restart() -> None:
     node = current({A: "one"})
     node.put("/etc/ssl/certs/tkg-theirs.pem", "x")
-    assert not plan.make({A: "one"}, node.state()).is_needed
+    assert not plan.plan_write({A: "one"}, node.state()).is_needed
     node.restart()
-    assert not plan.make({A: "one"}, node.state()).restart
+    assert not plan.plan_write({A: "one"}, node.state()).restart
 
 
 @pytest.mark.parametrize("deed", ["edit", "restore", "remove"])
 def test_a_file_that_was_touched_costs_a_restart(deed: str) -> None:
     node = current({A: "one"})
     node.put(A, {"edit": "two", "restore": "one", "remove": None}[deed])
-    assert plan.make({A: "one"}, node.state()).restart
+    assert plan.plan_write({A: "one"}, node.state()).restart
 
 
 def test_a_containerd_that_does_not_run_is_started() -> None:
-    state = dataclasses.replace(current({A: "one"}).state(), runtime=Runtime("failed", "x", 0))
-    assert plan.make({A: "one"}, state).restart
-    assert plan.drift({A: "one"}, state).is_stale
+    state = dataclasses.replace(current({A: "one"}).state(), runtime=RuntimeRun("failed", "x", 0))
+    assert plan.plan_write({A: "one"}, state).restart
+    assert plan.find_drift({A: "one"}, state).is_stale
 
 
 def test_drift_is_told_apart() -> None:
@@ -177,7 +177,7 @@ def test_drift_is_told_apart() -> None:
     state = node.state()
     replaced = dataclasses.replace(state.files[C], is_regular=False)
     state = dataclasses.replace(state, files={**state.files, C: replaced})
-    assert plan.drift({A: "one", B: "one", C: "one", "/etc/ssl/certs/tkg-d.pem": "one"}, state) == Drift(
+    assert plan.find_drift({A: "one", B: "one", C: "one", "/etc/ssl/certs/tkg-d.pem": "one"}, state) == Drift(
         edited=(A,),
         removed=(B,),
         replaced=(C,),
@@ -190,7 +190,7 @@ def test_drift_is_told_apart() -> None:
 def test_a_right_file_that_containerd_has_not_loaded_is_stale() -> None:
     node = booted({})
     node.put(A, "one")  # by hand
-    found = plan.drift({A: "one"}, node.state(), {})
+    found = plan.find_drift({A: "one"}, node.state(), {})
     assert found == Drift(is_stale=True)
     assert not found.is_current
 
@@ -207,8 +207,8 @@ def bootstrapped(boot: Mapping[str, str]) -> Node:
 def test_what_the_bootstrap_wrote_counts_as_loaded_though_containerd_was_there_before() -> None:
     node = bootstrapped({A: "one"})
     node.certs_changed = node.tick()  # by a file that is not ours
-    assert plan.drift({A: "one"}, node.state(), {A: "one"}) == Drift()
-    assert not plan.make({A: "one"}, node.state(), {A: "one"}).restart
+    assert plan.find_drift({A: "one"}, node.state(), {A: "one"}) == Drift()
+    assert not plan.plan_write({A: "one"}, node.state(), {A: "one"}).restart
 
 
 @pytest.mark.parametrize("content", ["one", "two", None])
@@ -216,31 +216,31 @@ def test_what_was_touched_after_the_bootstrap_does_not(content: str | None) -> N
     node = bootstrapped({A: "one", B: "one"})
     node.put(B, content)
     node.put(B, "one")
-    assert plan.drift({A: "one", B: "one"}, node.state(), {A: "one", B: "one"}) == Drift(is_stale=True)
+    assert plan.find_drift({A: "one", B: "one"}, node.state(), {A: "one", B: "one"}) == Drift(is_stale=True)
 
 
 def test_a_file_of_the_bootstrap_that_was_removed_by_hand_is_still_loaded() -> None:
     node = bootstrapped({A: "one", B: "one"})
     node.put(B, None)
-    assert plan.make({A: "one"}, node.state(), {A: "one", B: "one"}).restart
+    assert plan.plan_write({A: "one"}, node.state(), {A: "one", B: "one"}).restart
 
 
 def test_the_bootstrap_counts_only_until_there_is_a_manifest() -> None:
     boot = {A: "one"}
     node = booted(boot)
-    node.carry_out(plan.make({}, node.state(), boot))
+    node.carry_out(plan.plan_write({}, node.state(), boot))
     node.put(A, "theirs")
-    todo = plan.make({}, node.state(), boot)
+    todo = plan.plan_write({}, node.state(), boot)
     assert todo.removes == ()
-    assert plan.drift({}, node.state(), boot).foreign == (A,)
+    assert plan.find_drift({}, node.state(), boot).foreign == (A,)
 
 
 def test_a_file_of_the_bootstrap_that_was_edited_is_still_ours() -> None:
     boot = {A: "one"}
     node = booted({A: "edited"})
-    assert plan.make({}, node.state(), boot).removes == (A,)
-    assert plan.make(boot, node.state(), boot).conflicts == ()
-    assert plan.make(boot, node.state(), None).conflicts == (A,)
+    assert plan.plan_write({}, node.state(), boot).removes == (A,)
+    assert plan.plan_write(boot, node.state(), boot).conflicts == ()
+    assert plan.plan_write(boot, node.state(), None).conflicts == (A,)
 
 
 @given(before=sets, after=sets, cuts=st.lists(st.integers(0, 12), max_size=4))
@@ -258,11 +258,11 @@ def test_an_entry_of_the_whole_node_or_of_a_registry_is_trusted_at_any_moment(
         assert A in node.pool or TOML in node.files
 
     for cut in [*cuts, 1000]:
-        node.carry_out(plan.make(made(after), node.state()), cut, check=check)
+        node.carry_out(plan.plan_write(made(after), node.state()), cut, check=check)
     assert node.pool == node.roots()
 
 
 def test_a_hosts_toml_goes_before_what_it_names() -> None:
     ca = TOML.replace("hosts.toml", "a.pem")
     node = current({ca: "one", TOML: "two"})
-    assert plan.make({}, node.state()).removes == (TOML, ca)
+    assert plan.plan_write({}, node.state()).removes == (TOML, ca)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.api.clustertrust import UNREADABLE, UNVERIFIABLE, VERIFIED, RegistryAccess
-from trustplane.nodes.registries import Folder, Report, access, parse
+from trustplane.nodes.registries import RegistryDirectory, RegistryReport, assess_access, parse_registry_report
 from trustplane.trust.places import toml
 
 HOST = "registry.corp.test:5000"
@@ -19,12 +19,14 @@ V1 = "io.containerd.grpc.v1.cri"
 BY_PATH = f'[grpc]\naddress = "{SOCKET}"\n[plugins."{V2}".registry]\nconfig_path = "{ROOT}"\n'
 
 
-def report(toml_: str | None = None, *, configuration: str = BY_PATH, host: str = HOST) -> Report:
-    folders = {} if toml_ is None else {host: (Folder(f"{ROOT}/{host}", toml_),)}
-    return Report(configuration=configuration, folders=folders, asked=frozenset({host}), roots=frozenset({ROOT}))
+def report(toml_: str | None = None, *, configuration: str = BY_PATH, host: str = HOST) -> RegistryReport:
+    folders = {} if toml_ is None else {host: (RegistryDirectory(f"{ROOT}/{host}", toml_),)}
+    return RegistryReport(
+        configuration=configuration, directories=folders, hosts=frozenset({host}), roots=frozenset({ROOT})
+    )
 
 
-def of_tables(text: str, plugin: str = V1) -> Report:
+def of_tables(text: str, plugin: str = V1) -> RegistryReport:
     return report(configuration=f'version = 2\n[plugins."{plugin}".registry]\nconfig_path = ""\n{text}')
 
 
@@ -39,7 +41,7 @@ def of_tables(text: str, plugin: str = V1) -> Report:
         report(f'server = "https://{HOST.upper()}/v2"'),
         report(f'[host."https://{HOST}/custom"]\noverride_path = true\nca = "ca.crt"\nclient = "client.pem"'),
         report('[host."https://elsewhere.test"]\ncapabilities = ["push"]\nskip_verify = true'),
-        replace(report(), folders={HOST: (Folder(f"{ROOT}/{HOST}"),)}),
+        replace(report(), folders={HOST: (RegistryDirectory(f"{ROOT}/{HOST}"),)}),
         of_tables(""),
         replace(of_tables("", V2), roots=frozenset({ROOT, "/etc/docker/certs.d"})),
         of_tables('[plugins."io.containerd.grpc.v1.cri".registry.mirrors."other.test"]\nendpoint = ["http://m.test"]'),
@@ -49,8 +51,8 @@ def of_tables(text: str, plugin: str = V1) -> Report:
         replace(report(), endpoint="unix:///var/run/containerd/containerd.sock"),
     ],
 )
-def test_the_registry_itself_over_tls(found: Report) -> None:
-    assert access(found, HOST) == RegistryAccess(registry=HOST, verification=VERIFIED)
+def test_the_registry_itself_over_tls(found: RegistryReport) -> None:
+    assert assess_access(found, HOST) == RegistryAccess(registry=HOST, verification=VERIFIED)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +76,8 @@ def test_the_registry_itself_over_tls(found: Report) -> None:
         (of_tables(f'[plugins."{V1}".registry.configs."*".tls]\ninsecure_skip_verify = true'), "insecure"),
     ],
 )
-def test_what_makes_every_pull_prove_nothing_is_told_with_what_to_do(found: Report, why: str) -> None:
-    reached = access(found, HOST)
+def test_what_makes_every_pull_prove_nothing_is_told_with_what_to_do(found: RegistryReport, why: str) -> None:
+    reached = assess_access(found, HOST)
     assert reached.verification == UNVERIFIABLE
     assert why in reached.reason
     assert "ask the registry itself" in reached.next_step
@@ -83,7 +85,7 @@ def test_what_makes_every_pull_prove_nothing_is_told_with_what_to_do(found: Repo
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000"])
 def test_localhost_is_not_verified_whatever_the_configuration_says(host: str) -> None:
-    assert access(report(f'server = "https://{host}"', host=host), host).verification == UNVERIFIABLE
+    assert assess_access(report(f'server = "https://{host}"', host=host), host).verification == UNVERIFIABLE
 
 
 @pytest.mark.parametrize(
@@ -99,14 +101,14 @@ def test_localhost_is_not_verified_whatever_the_configuration_says(host: str) ->
         (replace(report(), asked=frozenset()), "were not read"),
         (replace(report(), is_stale=True), "changed after it had started"),
         (replace(report(), endpoint="unix:///run/crio/crio.sock"), "crio"),
-        (replace(report(), folders={HOST: (Folder(f"{ROOT}/{HOST}", is_large=True),)}), "too large"),
+        (replace(report(), folders={HOST: (RegistryDirectory(f"{ROOT}/{HOST}", is_large=True),)}), "too large"),
         (report("a = " + "[" * 5000), "hosts.toml"),
         (report("Skip_Verify = true"), "lower case"),
         (report('server = "http:"'), "no URL"),
     ],
 )
-def test_what_cannot_be_read_is_said_to_be_unknown(found: Report, why: str) -> None:
-    reached = access(found, HOST)
+def test_what_cannot_be_read_is_said_to_be_unknown(found: RegistryReport, why: str) -> None:
+    reached = assess_access(found, HOST)
     assert reached.verification == UNREADABLE
     assert why in reached.reason
     assert reached.next_step
@@ -116,35 +118,42 @@ def test_each_root_of_a_list_may_be_the_one_that_counts() -> None:
     found = replace(
         report(configuration=BY_PATH.replace(ROOT, f"{ROOT}:/etc/docker/certs.d")),
         roots=frozenset({ROOT, "/etc/docker/certs.d"}),
-        folders={HOST: (Folder(f"{ROOT}/{HOST}"), Folder(f"/etc/docker/certs.d/{HOST}", "skip_verify = true"))},
+        folders={
+            HOST: (
+                RegistryDirectory(f"{ROOT}/{HOST}"),
+                RegistryDirectory(f"/etc/docker/certs.d/{HOST}", "skip_verify = true"),
+            )
+        },
     )
-    assert access(found, HOST).verification == UNVERIFIABLE
+    assert assess_access(found, HOST).verification == UNVERIFIABLE
 
 
 def test_without_any_configuration_containerd_2_reads_its_default_folders() -> None:
-    folders = {HOST: (Folder(f"/etc/docker/certs.d/{HOST}", "skip_verify = true"),)}
+    folders = {HOST: (RegistryDirectory(f"/etc/docker/certs.d/{HOST}", "skip_verify = true"),)}
     found = replace(of_tables("", V2), roots=frozenset({ROOT, "/etc/docker/certs.d"}), folders=folders)
-    assert access(found, HOST).verification == UNVERIFIABLE
-    assert access(replace(found, configuration=found.configuration.replace(V2, V1)), HOST).verification == VERIFIED
-    assert access(replace(found, roots=frozenset({ROOT})), HOST).verification == UNREADABLE
+    assert assess_access(found, HOST).verification == UNVERIFIABLE
+    assert (
+        assess_access(replace(found, configuration=found.configuration.replace(V2, V1)), HOST).verification == VERIFIED
+    )
+    assert assess_access(replace(found, roots=frozenset({ROOT})), HOST).verification == UNREADABLE
 
 
 def test_docker_hub_has_a_server_of_another_name() -> None:
     text = 'server = "https://registry-1.docker.io"'
-    assert access(report(text, host="docker.io"), "docker.io").verification == VERIFIED
-    assert access(report(text), HOST).verification == UNVERIFIABLE
+    assert assess_access(report(text, host="docker.io"), "docker.io").verification == VERIFIED
+    assert assess_access(report(text), HOST).verification == UNVERIFIABLE
 
 
 def test_a_proxy_is_named_and_its_exceptions_count() -> None:
     behind = replace(report(), environment={"HTTPS_PROXY": "http://u:p@proxy.test:3128", "NO_PROXY": "other.test"})
-    assert access(behind, HOST).proxy == "http://proxy.test:3128"
+    assert assess_access(behind, HOST).proxy == "http://proxy.test:3128"
     direct = replace(behind, environment={**behind.environment, "NO_PROXY": ".corp.test"})
-    assert access(direct, HOST) == RegistryAccess(registry=HOST, verification=VERIFIED)
+    assert assess_access(direct, HOST) == RegistryAccess(registry=HOST, verification=VERIFIED)
 
 
 def test_what_the_node_says_is_printable_and_short_before_anybody_sees_it() -> None:
     hostile = "https://mirror.test/\\u001b[31m" + "x" * 1000
-    reached = access(report(f'[host."{hostile}"]'), HOST)
+    reached = assess_access(report(f'[host."{hostile}"]'), HOST)
     assert reached.reason.isprintable()
     assert len(reached.reason) <= 300
 
@@ -179,7 +188,7 @@ def test_nothing_but_verified_tls_to_the_registry_is_ever_verified(
         and ("pull" in table.get("capabilities", "") or table.get("capabilities", "[]") == "[]")
         for url, table in asked
     )
-    found = access(report("\n".join(lines)), HOST).verification
+    found = assess_access(report("\n".join(lines)), HOST).verification
     assert found == (UNVERIFIABLE if dangerous else VERIFIED)
 
 
@@ -202,26 +211,26 @@ def test_a_report_is_read() -> None:
         "endpoint ",
         "end",
     ]
-    found = parse("\n".join(lines))
+    found = parse_registry_report("\n".join(lines))
     assert found.configuration == BY_PATH
-    assert not found.is_stale
+    assert not found.is_configuration_stale
     wanted = {HOST: UNVERIFIABLE, "other.test": VERIFIED, "third.test": UNREADABLE, "fourth.test": VERIFIED}
-    assert {host: access(found, host).verification for host in wanted} == wanted
-    assert access(found, "other.test").proxy == "http://proxy.test:3128"
-    assert parse("\n".join(lines).replace("changed 100", "changed 101")).is_stale
+    assert {host: assess_access(found, host).verification for host in wanted} == wanted
+    assert assess_access(found, "other.test").proxy == "http://proxy.test:3128"
+    assert parse_registry_report("\n".join(lines).replace("changed 100", "changed 101")).is_configuration_stale
     with pytest.raises(ValueError, match="whole"):
-        parse("\n".join(lines[:-1]))
+        parse_registry_report("\n".join(lines[:-1]))
 
 
 def test_a_node_on_which_nothing_runs_is_not_known() -> None:
-    assert access(parse(f"asked {HOST}\nendpoint \nend\n"), HOST).verification == UNREADABLE
+    assert assess_access(parse_registry_report(f"asked {HOST}\nendpoint \nend\n"), HOST).verification == UNREADABLE
 
 
 @given(st.lists(st.sampled_from(["toml", "folder", "variable", "root", "started", "end", "configuration", "a", "%"])))
 def test_any_report_is_read_or_refused(words: list[str]) -> None:
     for text in (" ".join(words), "\n".join([*words, "end"])):
         try:
-            found = parse(text)
+            found = parse_registry_report(text)
         except ValueError:
             continue
-        assert access(found, HOST).verification == UNREADABLE
+        assert assess_access(found, HOST).verification == UNREADABLE

@@ -15,9 +15,17 @@ from hypothesis import strategies as st
 from trustplane.api.clustertrust import UNREADABLE, VERIFIED
 from trustplane.fleet import inspection
 from trustplane.nodes import registries
-from trustplane.nodes.hosts_toml import MAX_DOTS, MAX_SIZE, load
-from trustplane.nodes.registries import MAX_CONFIGURATION, MAX_FOLDERS, MAX_LINES, Folder, Report, access, parse
-from trustplane.nodes.ssh import Output
+from trustplane.nodes.hosts_toml import MAX_DOTS, MAX_SIZE, load_toml
+from trustplane.nodes.registries import (
+    MAX_CONFIGURATION,
+    MAX_DIRECTORIES,
+    MAX_LINES,
+    RegistryDirectory,
+    RegistryReport,
+    assess_access,
+    parse_registry_report,
+)
+from trustplane.nodes.ssh import CommandOutput
 
 HOSTS = [f"{number}.corp.test" for number in range(50)]
 DEEPEST = ".".join(["a"] * (MAX_DOTS + 1))
@@ -62,20 +70,25 @@ def test_no_shape_of_toml_takes_long(shape: str) -> None:
     text = shapes(MAX_CONFIGURATION)[shape][:MAX_CONFIGURATION]
     before = time.process_time()
     with contextlib.suppress(ValueError):
-        load(text, MAX_CONFIGURATION)
+        load_toml(text, MAX_CONFIGURATION)
     assert time.process_time() - before < 2.0  # seconds of CPU; on the same machine a quadratic one takes 3 to 9
 
 
 def test_a_configuration_is_read_once_for_all_registries_and_the_reason_is_told() -> None:
     for shape, text in shapes(MAX_CONFIGURATION).items():
-        report = Report(configuration=f"{text[: MAX_CONFIGURATION - 1]}\n", asked=frozenset(HOSTS))
+        report = RegistryReport(configuration=f"{text[: MAX_CONFIGURATION - 1]}\n", hosts=frozenset(HOSTS))
         before = time.process_time()
-        reached = [access(report, host) for host in HOSTS]
+        reached = [assess_access(report, host) for host in HOSTS]
         assert time.process_time() - before < 0.5, shape  # 50 times the reading takes 2 of most shapes
         assert {one.verification for one in reached} == {UNREADABLE}
         assert all(one.reason for one in reached)
-    assert "it has a key of more than 16 dots" in access(Report(configuration=f"a{'.a' * 17}=1"), HOSTS[0]).reason
-    assert "it is too large" in access(Report(configuration="#" * (MAX_CONFIGURATION + 1)), HOSTS[0]).reason
+    assert (
+        "it has a key of more than 16 dots"
+        in assess_access(RegistryReport(configuration=f"a{'.a' * 17}=1"), HOSTS[0]).reason
+    )
+    assert (
+        "it is too large" in assess_access(RegistryReport(configuration="#" * (MAX_CONFIGURATION + 1)), HOSTS[0]).reason
+    )
 
 
 TEXTS = ['"a"', "'a'", '"a.b"', "'#'", '"\\""', '"#"']
@@ -105,7 +118,7 @@ def test_of_what_is_toml_exactly_the_keys_of_too_many_parts_are_refused(
         return
     is_deep = depth(content) > MAX_DOTS + 1
     try:
-        assert load(text) == content
+        assert load_toml(text) == content
         assert not is_deep
     except ValueError:
         assert is_deep
@@ -124,7 +137,7 @@ ROOT = encoded("/etc/containerd/certs.d")
         (["", *["x"] * MAX_LINES], "too long"),
         (["\n" * 1_000_000], "too long"),
         ([" " * 8_000_000], "too long"),
-        ([f"folder a.test {ROOT}"] * (MAX_FOLDERS + 1), "more than 8 folders"),
+        ([f"folder a.test {ROOT}"] * (MAX_DIRECTORIES + 1), "more than 8 folders"),
         ([f"toml a.test {ROOT} {encoded('#' * (MAX_SIZE + 10))}"], "more than 16384 bytes"),
         ([f"toml {host} {ROOT} {encoded('#' * MAX_SIZE)}" for host in HOSTS[:9]], "together have more than 128 KiB"),
         ([f"configuration {encoded('#' * (MAX_CONFIGURATION + 10))}"], "more than 32768 bytes"),
@@ -135,7 +148,7 @@ ROOT = encoded("/etc/containerd/certs.d")
 def test_a_report_that_says_more_than_a_node_has_to_say_is_refused(lines: list[str], why: str) -> None:
     before = time.process_time()
     with pytest.raises(ValueError, match=why):
-        parse("\n".join([*lines, "end"]))
+        parse_registry_report("\n".join([*lines, "end"]))
     assert time.process_time() - before < 0.2
 
 
@@ -147,8 +160,8 @@ class Node:
     def __init__(self, report: str) -> None:
         self._report = report
 
-    async def run(self, _: str, **__: Any) -> Output:
-        return Output(self._report, "", 0)
+    async def run(self, _: str, **__: Any) -> CommandOutput:
+        return CommandOutput(self._report, "", 0)
 
 
 async def reached(lines: list[str]) -> list[Any]:
@@ -162,7 +175,7 @@ async def test_others_go_between_any_two_registries_of_a_node(monkeypatch: pytes
 
     def counted(*arguments: Any) -> Any:
         judged.append(turns)
-        return access(*arguments)
+        return assess_access(*arguments)
 
     async def turn() -> None:
         nonlocal turns
@@ -194,5 +207,5 @@ async def test_as_much_as_a_real_node_says_is_read() -> None:
 
 
 def test_a_large_file_is_no_reason_to_refuse_the_report() -> None:
-    report = parse(f"large {HOSTS[0]} {ROOT}\nend")
-    assert report.folders == {HOSTS[0]: (Folder("/etc/containerd/certs.d", None, is_large=True),)}
+    report = parse_registry_report(f"large {HOSTS[0]} {ROOT}\nend")
+    assert report.directories == {HOSTS[0]: (RegistryDirectory("/etc/containerd/certs.d", None, is_large=True),)}

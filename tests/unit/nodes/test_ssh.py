@@ -42,7 +42,7 @@ async def node(key: asyncssh.SSHKey, host_key: asyncssh.SSHKey) -> AsyncIterator
 async def test_a_command_gives_its_output_errors_and_status(node: int, key: asyncssh.SSHKey) -> None:
     async with ssh.connect("127.0.0.1", key.export_private_key().decode(), port=node) as connection:
         done = await connection.run("cat /etc/ssl/certs/tkg-a.pem")
-    assert done == ssh.Output("ran cat /etc/ssl/certs/tkg-a.pem as vmware-system-user", "a warning", 3)
+    assert done == ssh.CommandOutput("ran cat /etc/ssl/certs/tkg-a.pem as vmware-system-user", "a warning", 3)
 
 
 async def test_the_host_key_is_recorded(node: int, key: asyncssh.SSHKey, host_key: asyncssh.SSHKey) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from trustplane.api.meta import Metadata, Object
 from trustplane.errors import NodeError
 from trustplane.nodes import hosts, plan
-from trustplane.nodes.hostkey import ANNOTATION, pin
-from trustplane.nodes.state import NodeState, Runtime, parse
+from trustplane.nodes.hostkey import ANNOTATION, check_host_key
+from trustplane.nodes.state import NodeReport, RuntimeRun, parse_node_report
 
 VERBS = ["manifest", "stat", "sum", "token", "openssl", "link", "certs", "bootstrapped", "runtime", "marker", "kubelet"]
 PEM_PATH = "/etc/ssl/certs/tkg-a.pem"
@@ -58,7 +58,7 @@ whole = reports.map(lambda report: f"token T\nkubelet active\n{report}")
 @example(manifest(b"\xff\xfe"))
 def test_whatever_a_node_reports_is_a_state_or_an_error_of_that_node(report: str) -> None:
     try:
-        state = parse(report)
+        state = parse_node_report(report)
     except NodeError as error:
         text = str(error)
     else:
@@ -68,16 +68,18 @@ def test_whatever_a_node_reports_is_a_state_or_an_error_of_that_node(report: str
     assert len(text) < 1000
 
 
-def _check_use(state: NodeState) -> None:
+def _check_use(state: NodeReport) -> None:
     desired = {PEM_PATH: "pem"}
-    drift = plan.drift(desired, state)
-    assert plan.make(desired, state).is_needed or not drift.missing
-    assert hosts.all_shadows(state, desired) is not None
+    drift = plan.find_drift(desired, state)
+    assert plan.plan_write(desired, state).is_needed or not drift.missing
+    assert hosts.find_shadows(state, desired) is not None
 
 
 def test_a_number_that_is_none_counts_as_unknown() -> None:
-    state = parse("token T\nkubelet active\ncerts " + "9" * 5000 + "\nruntime active run 99999999999999999\n")
-    assert (state.certs_changed, state.runtime) == (0, Runtime("active", "run", 0))
+    state = parse_node_report(
+        "token T\nkubelet active\ncerts " + "9" * 5000 + "\nruntime active run 99999999999999999\n"
+    )
+    assert (state.certs_changed_at, state.runtime) == (0, RuntimeRun("active", "run", 0))
 
 
 @pytest.mark.parametrize(
@@ -90,12 +92,12 @@ def test_a_number_that_is_none_counts_as_unknown() -> None:
 )
 def test_a_report_beyond_all_bounds_is_the_nodes_error(report: str) -> None:
     with pytest.raises(NodeError):
-        parse(report)
+        parse_node_report(report)
 
 
 def test_what_a_node_says_instead_of_a_report_is_printable() -> None:
     with pytest.raises(NodeError) as caught:
-        parse("\x1b]0;owned\x07password=hunter22\nsudo: a password is required\n")
+        parse_node_report("\x1b]0;owned\x07password=hunter22\nsudo: a password is required\n")
     assert "\x1b" not in str(caught.value)
     assert "hunter22" not in str(caught.value)
 
@@ -107,7 +109,7 @@ keys = st.one_of(st.text(max_size=80), st.builds("{} {}".format, st.text(), st.t
 def test_whatever_host_key_is_shown_is_pinned_known_or_refused(*, shown: str, known: str, annotations: bool) -> None:
     metadata = Metadata(name="m", resource_version="1", annotations={ANNOTATION: known} if annotations else {})
     try:
-        patch = pin(Object(metadata=metadata), shown)
+        patch = check_host_key(Object(metadata=metadata), shown)
     except NodeError:
         return
     if patch:
@@ -117,4 +119,4 @@ def test_whatever_host_key_is_shown_is_pinned_known_or_refused(*, shown: str, kn
 def test_times_of_the_far_future_are_only_compared() -> None:
     far = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) * 10
     report = f"stat {far} regular file|{PEM_PATH}\nsum 0  {PEM_PATH}\ntoken T\ncerts {far}\nkubelet active\n"
-    assert not plan.is_fresh(parse(report), {PEM_PATH: "0"}, {})
+    assert not plan.has_loaded_files(parse_node_report(report), {PEM_PATH: "0"}, {})

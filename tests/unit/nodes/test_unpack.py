@@ -20,7 +20,7 @@ from trustplane.api.configuration import TrustedCA
 from trustplane.clusterapi import bootstrap
 from trustplane.nodes import plan
 from trustplane.nodes import trust as node_trust
-from trustplane.nodes.state import MANIFEST, Manifest, NodeState, parse
+from trustplane.nodes.state import MANIFEST, NodeReport, TrustManifest, parse_node_report
 from trustplane.trust import entries
 from trustplane.trust.bundle import EVERYTHING, render
 from trustplane.trust.entries import EMPTY, TrustSet, is_name
@@ -67,19 +67,19 @@ class Machine:
         if text is not None:
             self.path(bootstrap.BUNDLE_FILE).write_text(text)
         script = self.folder / "unpack.sh"
-        script.write_text(bootstrap.SCRIPT)
+        script.write_text(bootstrap.UNPACK_SCRIPT)
         done = self._run([self.shell, "-e", str(script)])
         assert (done.returncode, done.stdout) == (0, "")
         booted = self.path(bootstrap.BOOTED_FILE)
         return booted.read_text().splitlines() if booted.is_file() else []
 
-    def state(self) -> NodeState:
+    def state(self) -> NodeReport:
         """Read the machine as the manager does."""
         text = node_trust._SCRIPT.replace("PATH=/", f"PATH={self.bin}:/")
         for name in ("/etc/ssl/certs", "/etc/containerd/certs.d", "/etc/trustplane"):
             text = text.replace(f"={name}\n", f"={self.path(name)}\n")
         done = self._run([self.shell, "-s"], f"{text}\nmain state </dev/null\n")
-        return parse(done.stdout.replace(str(self.root), ""))
+        return parse_node_report(done.stdout.replace(str(self.root), ""))
 
     def files(self) -> dict[str, str]:
         """Return what lies outside of our own directory, by path; of links what they say."""
@@ -128,11 +128,11 @@ def test_a_set_is_unpacked_and_the_manager_finds_nothing_to_do(machine: Machine,
     assert {machine.path(path).stat().st_mode & 0o777 for path in desired} == {0o644}
     assert machine.calls() == ["try-restart containerd"]
     state = machine.state()
-    assert plan.drift(desired, state).is_current
-    todo = plan.make(desired, state)
+    assert plan.find_drift(desired, state).is_current
+    todo = plan.plan_write(desired, state)
     assert (todo.is_needed, todo.conflicts) == (False, ())
-    record = Manifest({path: plan.digest_of(content) for path, content in desired.items()})
-    assert machine.path(MANIFEST).read_bytes() == plan.encode(record)
+    record = TrustManifest({path: plan.digest_of(content) for path, content in desired.items()})
+    assert machine.path(MANIFEST).read_bytes() == plan.encode_manifest(record)
     assert sorted(one.name for one in machine.path("/etc/trustplane").iterdir()) == sorted(
         ["booted", "lock", "runtime", "trust.json", "trust.pem"]
     )
@@ -154,7 +154,7 @@ def test_equal_certificates_under_like_names_have_a_link_each(machine: Machine, 
     like = TrustSet(tuple(entries.Entry(name, one) for name in ("a", "a.pem", "tkg-a")))
     (machine.path("/etc/ssl/certs") / "tkg-a.pem").write_text(like.entries[0].pem)
     assert machine.unpack(render(like, EVERYTHING))[-1] == "complete"
-    assert not plan.make(files(like), machine.state()).is_needed
+    assert not plan.plan_write(files(like), machine.state()).is_needed
     links = [path for path in machine.files() if machine.path(path).is_symlink()]
     assert [path.rpartition(".")[2] for path in links] == ["0", "1", "2"]
 
@@ -182,28 +182,28 @@ def test_what_was_interrupted_is_done_again(machine: Machine, trust: TrustSet) -
     (machine.path("/etc/ssl/certs") / ".trustplane/tkg-two.pem").write_text("half")
     assert machine.unpack(text)[-1] == "complete"
     assert machine.files() == before
-    assert not plan.make(files(trust), machine.state()).is_needed
+    assert not plan.plan_write(files(trust), machine.state()).is_needed
 
 
 def test_a_set_without_entries(machine: Machine) -> None:
     assert machine.unpack(render(EMPTY, EVERYTHING)) == [f"trustplane-set-{EMPTY.digest}", "complete"]
     assert (machine.files(), machine.calls()) == ({}, [])
-    assert machine.path(MANIFEST).read_bytes() == plan.encode(Manifest({}))
+    assert machine.path(MANIFEST).read_bytes() == plan.encode_manifest(TrustManifest({}))
 
 
 def test_files_of_single_registries_need_no_restart(machine: Machine, trust: TrustSet) -> None:
     scoped = TrustSet(tuple(entry for entry in trust.entries if entry.hosts))
     machine.unpack(render(scoped, EVERYTHING))
     assert (machine.files(), machine.calls()) == (files(scoped), [])
-    assert plan.drift(files(scoped), machine.state()).is_current
+    assert plan.find_drift(files(scoped), machine.state()).is_current
 
 
 def test_a_part_of_a_set_is_said_to_be_one(machine: Machine, trust: TrustSet) -> None:
     assert machine.unpack(render(trust, 3500))[-1] == "partial"
-    drift = plan.drift(files(trust), machine.state())
+    drift = plan.find_drift(files(trust), machine.state())
     assert drift.missing
     assert (drift.edited, drift.removed, drift.foreign, drift.is_stale) == ((), (), (), False)
-    assert plan.make(files(trust), machine.state()).conflicts == ()
+    assert plan.plan_write(files(trust), machine.state()).conflicts == ()
 
 
 @pytest.mark.parametrize("edit", ["", "\n", "trustplane-end\n", "x", "cut", "no end", "more", "other digest", None])
@@ -223,7 +223,7 @@ def test_what_is_not_whole_is_not_unpacked(machine: Machine, trust: TrustSet, ed
 
 def test_a_last_line_without_an_end_is_one(machine: Machine, trust: TrustSet) -> None:
     assert machine.unpack(render(trust, EVERYTHING).rstrip("\n"))[-1] == "complete"
-    assert plan.drift(files(trust), machine.state()).is_current
+    assert plan.find_drift(files(trust), machine.state()).is_current
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "directory", "dangling"])
@@ -246,13 +246,13 @@ def test_somebody_else_s_file_stays(machine: Machine, trust: TrustSet, kind: str
     state = machine.state()
     assert state.manifest
     assert sorted(state.manifest.files) == sorted(files(trust).keys() - {"/etc/ssl/certs/tkg-two.pem"})
-    assert plan.make(files(trust), state).conflicts == ("/etc/ssl/certs/tkg-two.pem",)
+    assert plan.plan_write(files(trust), state).conflicts == ("/etc/ssl/certs/tkg-two.pem",)
 
 
 def test_somebody_else_s_file_with_the_right_content_becomes_ours(machine: Machine, trust: TrustSet) -> None:
     machine.path("/etc/ssl/certs/tkg-two.pem").write_text(files(trust)["/etc/ssl/certs/tkg-two.pem"])
     assert machine.unpack(render(trust, EVERYTHING))[-1] == "complete"
-    assert not plan.make(files(trust), machine.state()).is_needed
+    assert not plan.plan_write(files(trust), machine.state()).is_needed
 
 
 def test_no_registry_gets_a_file_that_names_somebody_else_s(machine: Machine, trust: TrustSet) -> None:
@@ -270,13 +270,13 @@ def test_no_registry_gets_a_file_that_names_somebody_else_s(machine: Machine, tr
 def test_what_cannot_be_written_is_said(machine: Machine, trust: TrustSet) -> None:
     machine.put_program("mv", '#!/bin/sh\ncase "$*" in *tkg-two*) exit 1 ;; esac\nexec /bin/mv "$@"\n')
     assert machine.unpack(render(trust, EVERYTHING))[1:] == ["failed: /etc/ssl/certs/tkg-two.pem could not be written"]
-    assert plan.drift(files(trust), machine.state()).missing == ("/etc/ssl/certs/tkg-two.pem",)
+    assert plan.find_drift(files(trust), machine.state()).missing == ("/etc/ssl/certs/tkg-two.pem",)
 
 
 def test_a_runtime_that_does_not_come_back_is_said(machine: Machine, trust: TrustSet) -> None:
     (machine.bin / "broken").touch()
     assert machine.unpack(render(trust, EVERYTHING))[1:] == ["failed: containerd could not be restarted"]
-    assert plan.drift(files(trust), machine.state()).is_stale
+    assert plan.find_drift(files(trust), machine.state()).is_stale
 
 
 def test_a_machine_without_room_for_a_record_joins(machine: Machine, trust: TrustSet) -> None:
@@ -353,15 +353,15 @@ def test_any_content_is_a_file_or_nothing(content: str) -> None:
 def test_lines_of_a_later_release_are_passed_over(machine: Machine, trust: TrustSet) -> None:
     text = render(trust, EVERYTHING).replace("trustplane-file", "trustplane-new x\nword\ntrustplane-file")
     assert machine.unpack(text)[-1] == "complete"
-    assert plan.drift(files(trust), machine.state()).is_current
+    assert plan.find_drift(files(trust), machine.state()).is_current
 
 
 def test_the_script_fits_into_a_template() -> None:
-    assert len(bootstrap.SCRIPT) < 10_240  # content of a file of a KubeadmConfig
-    assert not [one for one in FORBIDDEN if one in bootstrap.SCRIPT]
-    assert bootstrap.SCRIPT.isascii()
-    assert not bootstrap.SCRIPT.startswith(" ")
-    assert all(line == line.rstrip() for line in bootstrap.SCRIPT.splitlines())
+    assert len(bootstrap.UNPACK_SCRIPT) < 10_240  # content of a file of a KubeadmConfig
+    assert not [one for one in FORBIDDEN if one in bootstrap.UNPACK_SCRIPT]
+    assert bootstrap.UNPACK_SCRIPT.isascii()
+    assert not bootstrap.UNPACK_SCRIPT.startswith(" ")
+    assert all(line == line.rstrip() for line in bootstrap.UNPACK_SCRIPT.splitlines())
 
 
 _NAMES = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=30).filter(is_name) | st.sampled_from(
@@ -375,7 +375,7 @@ _HOSTS = st.sampled_from(["r.test", "[fd00::1]:5000", "R-1.test:5000", "{{x}}", 
 def test_cloud_init_renders_it_as_it_is(trust: TrustSet, shape: dict[str, set[str]]) -> None:
     certificates = trust.entries[0].certificates
     wanted = TrustSet(tuple(entries.Entry(name, certificates, tuple(sorted(hosts))) for name, hosts in shape.items()))
-    contents = [bootstrap.SCRIPT, render(wanted, EVERYTHING)]
+    contents = [bootstrap.UNPACK_SCRIPT, render(wanted, EVERYTHING)]
     parts = "".join(f"-   path: /x\n    content: |\n{textwrap.indent(one, ' ' * 6)}\n" for one in contents)
     text = f"#cloud-config\n\nwrite_files:\n{parts}"
     # As cloud-init does it (cloudinit/templater.py, detect_template).
@@ -386,7 +386,7 @@ def test_cloud_init_renders_it_as_it_is(trust: TrustSet, shape: dict[str, set[st
 
 
 def test_ignition_carries_it_as_it_is(machine: Machine, trust: TrustSet) -> None:
-    contents = [bootstrap.SCRIPT, render(trust, EVERYTHING)]
+    contents = [bootstrap.UNPACK_SCRIPT, render(trust, EVERYTHING)]
     # As Cluster API's converter escapes it (vincent-petithory/dataurl, rfc2396.go).
     sources = [f"data:,{urllib.parse.quote(one, safe='-_.!~*()' + chr(39))}" for one in contents]
     read = json.loads(json.dumps({"files": sources}))["files"]

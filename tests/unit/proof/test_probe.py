@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trustplane.proof import probe
 from trustplane.proof.reports import PROBE_EVENTS, PROBE_PODS, ProbeEvent, ProbePod
-from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, Unreachable
+from trustplane.proof.verdict import NotTrusted, RefusalReason, Trusted, Unclear, Unreachable
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 HOST = "registry.corp.test:5000"
@@ -18,7 +18,7 @@ NOT_FOUND = f'failed to pull and unpack image "{IMAGE}": failed to resolve image
 
 
 def pod(state: dict[str, Any] | None = None, **status: Any) -> ProbePod:
-    made = probe.probe_pod("node-1", HOST, "n1", now=NOW)
+    made = probe.build_probe_pod("node-1", HOST, "n1", now=NOW)
     statuses = [] if state is None else [{"name": "probe", "state": state}]
     return msgspec.convert(made | {"status": {"containerStatuses": statuses} | status}, ProbePod)
 
@@ -32,7 +32,7 @@ def event(reason: str, note: str) -> ProbeEvent:
 
 
 def test_the_pod_asks_one_nodes_kubelet_for_an_image_that_is_not_there() -> None:
-    made = probe.probe_pod("node-1", HOST, "n1", now=NOW)
+    made = probe.build_probe_pod("node-1", HOST, "n1", now=NOW)
     assert made["spec"]["nodeName"] == "node-1"
     assert made["spec"]["tolerations"] == [{"operator": "Exists"}]
     assert made["spec"]["containers"][0]["image"] == IMAGE
@@ -41,7 +41,7 @@ def test_the_pod_asks_one_nodes_kubelet_for_an_image_that_is_not_there() -> None
 
 
 def test_the_pod_meets_the_restricted_standard_and_has_no_token() -> None:
-    spec = probe.probe_pod("node-1", HOST, "n1")["spec"]
+    spec = probe.build_probe_pod("node-1", HOST, "n1")["spec"]
     context = spec["containers"][0]["securityContext"]
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -52,7 +52,7 @@ def test_the_pod_meets_the_restricted_standard_and_has_no_token() -> None:
 
 
 def test_a_real_image_is_pulled_with_its_secret_and_not_run() -> None:
-    made = probe.probe_pod("node-1", HOST, "n1", image=f"{HOST}/team/app:1", pull_secret="pull")
+    made = probe.build_probe_pod("node-1", HOST, "n1", image=f"{HOST}/team/app:1", pull_secret="pull")
     assert made["spec"]["imagePullSecrets"] == [{"name": "pull"}]
     assert made["spec"]["containers"][0]["image"] == f"{HOST}/team/app:1"
     assert made["spec"]["containers"][0]["command"] == ["/trustplane-runs-nothing"]
@@ -60,7 +60,7 @@ def test_a_real_image_is_pulled_with_its_secret_and_not_run() -> None:
 
 @given(st.timedeltas(timedelta(0), timedelta(days=2)))
 def test_a_pod_expires_some_time_after_its_run(later: timedelta) -> None:
-    made = probe.probe_pod("node-1", HOST, "n1", timeout=60, now=NOW)
+    made = probe.build_probe_pod("node-1", HOST, "n1", timeout=60, now=NOW)
     assert probe.has_expired(made["metadata"]["annotations"][probe.EXPIRES_AT], NOW + later) == (
         later >= timedelta(seconds=120)
     )
@@ -75,29 +75,30 @@ def test_a_pod_without_a_readable_time_has_expired(annotations: dict[str, str]) 
 
 @pytest.mark.parametrize("state", [pod(), pod(phase="Pending"), waiting("ContainerCreating"), pod({})])
 def test_before_the_pull_there_is_no_verdict(state: ProbePod) -> None:
-    assert probe.outcome(state) is None
+    assert probe.probe_verdict(state) is None
 
 
 def test_the_kubelets_words_in_the_containers_state_decide() -> None:
-    refused = NotTrusted(Refusal.UNKNOWN_AUTHORITY, "x509: certificate signed by unknown authority", HOST)
-    assert probe.outcome(waiting("ErrImagePull", X509)) == refused
+    refused = NotTrusted(RefusalReason.UNKNOWN_AUTHORITY, "x509: certificate signed by unknown authority", HOST)
+    assert probe.probe_verdict(waiting("ErrImagePull", X509)) == refused
     assert (
-        probe.outcome(waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {X509}')) == refused
+        probe.probe_verdict(waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {X509}'))
+        == refused
     )
-    assert probe.outcome(waiting("ErrImagePull", NOT_FOUND)) == Trusted()
+    assert probe.probe_verdict(waiting("ErrImagePull", NOT_FOUND)) == Trusted()
     words = f'RegistryUnavailable: pinging container registry {HOST}: Get "https://{HOST}/v2/": EOF'
-    assert probe.outcome(waiting("RegistryUnavailable", words)) == Unreachable("EOF")
+    assert probe.probe_verdict(waiting("RegistryUnavailable", words)) == Unreachable("EOF")
 
 
 def test_words_that_do_not_name_the_image_are_about_it_all_the_same() -> None:
     words = "reading blob sha256:6175: Error fetching blob: invalid status code from registry 404 (Not Found)"
-    assert probe.outcome(waiting("ErrImagePull", words)) == Trusted(answered_by="a second host")
+    assert probe.probe_verdict(waiting("ErrImagePull", words)) == Trusted(second_host="a second host")
 
 
 def test_an_image_of_localhost_that_was_pulled_proves_nothing() -> None:
     there = pod({"running": {}})
     there.spec.containers[0].image = "localhost:5000/app:1"
-    assert isinstance(probe.outcome(there), Unclear)
+    assert isinstance(probe.probe_verdict(there), Unclear)
 
 
 def test_a_back_off_alone_says_nothing_and_the_last_event_decides() -> None:
@@ -109,10 +110,10 @@ def test_a_back_off_alone_says_nothing_and_the_last_event_decides() -> None:
         event("BackOff", f'Back-off pulling image "{IMAGE}"'),
         event("Failed", "Error: ImagePullBackOff"),
     ]
-    assert probe.outcome(backing_off) is None
-    assert probe.is_backing_off(backing_off)
-    assert probe.outcome(backing_off, events) == Trusted()
-    assert isinstance(probe.outcome(backing_off, events[:2]), NotTrusted)
+    assert probe.probe_verdict(backing_off) is None
+    assert probe.has_failed_pull(backing_off)
+    assert probe.probe_verdict(backing_off, events) == Trusted()
+    assert isinstance(probe.probe_verdict(backing_off, events[:2]), NotTrusted)
 
 
 @pytest.mark.parametrize(
@@ -126,13 +127,15 @@ def test_a_back_off_alone_says_nothing_and_the_last_event_decides() -> None:
     ],
 )
 def test_what_comes_after_the_pull_shows_that_it_worked(state: ProbePod) -> None:
-    assert probe.outcome(state) == Trusted(pulled=True)
+    assert probe.probe_verdict(state) == Trusted(pulled=True)
 
 
 def test_an_event_of_a_real_pull_counts_and_one_of_an_image_that_was_there_does_not() -> None:
-    assert probe.outcome(pod(), [event("Pulled", f'Successfully pulled image "{IMAGE}" in 1s')]) == Trusted(pulled=True)
+    assert probe.probe_verdict(pod(), [event("Pulled", f'Successfully pulled image "{IMAGE}" in 1s')]) == Trusted(
+        pulled=True
+    )
     there = event("Pulled", f'Container image "{IMAGE}" already present on machine')
-    assert probe.outcome(pod(), [there]) is None
+    assert probe.probe_verdict(pod(), [there]) is None
 
 
 @pytest.mark.parametrize(
@@ -144,7 +147,7 @@ def test_an_event_of_a_real_pull_counts_and_one_of_an_image_that_was_there_does_
     ],
 )
 def test_a_probe_that_ends_without_a_pull_is_unclear(state: ProbePod) -> None:
-    assert isinstance(probe.outcome(state), Unclear)
+    assert isinstance(probe.probe_verdict(state), Unclear)
 
 
 def test_what_is_kept_of_a_probe_and_its_events_is_bounded() -> None:
@@ -162,6 +165,6 @@ def test_what_is_kept_of_a_probe_and_its_events_is_bounded() -> None:
 
 def test_the_time_of_an_event_is_the_last_one() -> None:
     times = {"eventTime": None, "deprecatedLastTimestamp": "2026-11-23T12:00:00Z"}
-    assert msgspec.convert(times, ProbeEvent).time == "2026-11-23T12:00:00Z"
+    assert msgspec.convert(times, ProbeEvent).last_seen_at == "2026-11-23T12:00:00Z"
     series = {"series": {"lastObservedTime": "2026-11-23T13:00:00.000000Z"}}
-    assert msgspec.convert(times | series, ProbeEvent).time == "2026-11-23T13:00:00.000000Z"
+    assert msgspec.convert(times | series, ProbeEvent).last_seen_at == "2026-11-23T13:00:00.000000Z"

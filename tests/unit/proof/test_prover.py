@@ -16,8 +16,16 @@ from trustplane.kube.client import Page, WatchEvent
 from trustplane.kube.errors import AlreadyExistsError, ForbiddenError, UnavailableError
 from trustplane.kube.kinds import PODS
 from trustplane.proof import probe
-from trustplane.proof.agenda import Agenda
-from trustplane.proof.prover import Job, Proof, Target, ask, prepare, prove, sweep
+from trustplane.proof.agenda import JobQueue
+from trustplane.proof.prover import (
+    ProbeJob,
+    ProbeTarget,
+    Proof,
+    ensure_probe_namespace,
+    prove_nodes,
+    run_probes,
+    sweep_probes,
+)
 from trustplane.proof.verdict import NotTrusted, Trusted, Unclear
 
 HOST = "registry.corp.test"
@@ -133,8 +141,8 @@ class Cluster:
         return not labels or bool(found["metadata"].get("labels", {}).get(name) == value)
 
 
-async def proofs(cluster: Any, *targets: Target, **options: Any) -> dict[tuple[str, str], Proof]:
-    found = [one async for one in prove(cluster, cluster.kubelets, targets or (Target(HOST),), **options)]
+async def proofs(cluster: Any, *targets: ProbeTarget, **options: Any) -> dict[tuple[str, str], Proof]:
+    found = [one async for one in prove_nodes(cluster, cluster.kubelets, targets or (ProbeTarget(HOST),), **options)]
     assert cluster.pods() == []
     return {(one.node, one.host): one for one in found}
 
@@ -142,7 +150,7 @@ async def proofs(cluster: Any, *targets: Target, **options: Any) -> dict[tuple[s
 async def test_every_node_says_whether_it_trusts_every_registry() -> None:
     cluster = Cluster(a=trusting, b=refusing)
     before = datetime.now(UTC)
-    found = await proofs(cluster, Target(HOST), Target("other.test:5000"))
+    found = await proofs(cluster, ProbeTarget(HOST), ProbeTarget("other.test:5000"))
     assert set(found) == {(node, host) for node in "ab" for host in (HOST, "other.test:5000")}
     assert found["a", "other.test:5000"].verdict == Trusted()
     assert isinstance(found["b", HOST].verdict, NotTrusted)
@@ -224,11 +232,11 @@ async def test_without_the_right_to_watch_events_the_status_suffices() -> None:
 
 async def test_jobs_that_come_while_a_run_goes_on_are_part_of_it() -> None:
     cluster: Any = Cluster(a=silent, b=trusting)
-    agenda: Agenda[Job] = Agenda([("a", Target(HOST))])
+    agenda: JobQueue[ProbeJob] = JobQueue([("a", ProbeTarget(HOST))])
     found = []
-    await prepare(cluster)
-    async with asyncio.timeout(30), aclosing(ask(cluster, agenda, timeout=0.5)) as run:
-        agenda.add(("b", Target(HOST)))
+    await ensure_probe_namespace(cluster)
+    async with asyncio.timeout(30), aclosing(run_probes(cluster, agenda, timeout=0.5)) as run:
+        agenda.add(("b", ProbeTarget(HOST)))
         async for proof in run:
             found.append(proof.node)
             agenda.close()
@@ -237,13 +245,13 @@ async def test_jobs_that_come_while_a_run_goes_on_are_part_of_it() -> None:
 
 async def test_an_empty_agenda_ends_a_run_when_it_is_closed() -> None:
     cluster: Any = Cluster()
-    agenda: Agenda[Job] = Agenda()
+    agenda: JobQueue[ProbeJob] = JobQueue()
 
     async def close() -> None:
         await cluster.watched.wait()
         agenda.close()
 
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group, aclosing(ask(cluster, agenda)) as run:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group, aclosing(run_probes(cluster, agenda)) as run:
         group.create_task(close())
         assert [proof async for proof in run] == []
 
@@ -267,7 +275,7 @@ async def test_a_pod_that_somebody_deletes_is_unclear() -> None:
     async def meddle() -> None:
         await cluster.watched.wait()
         await cluster.created.wait()
-        await cluster.delete(PODS, cluster.pods()[0]["metadata"]["name"], probe.NAMESPACE)
+        await cluster.delete(PODS, cluster.pods()[0]["metadata"]["name"], probe.PROBE_NAMESPACE)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(meddle())
@@ -277,7 +285,7 @@ async def test_a_pod_that_somebody_deletes_is_unclear() -> None:
 
 async def test_leaving_early_leaves_no_pod() -> None:
     cluster: Any = Cluster(a=trusting, b=silent, c=silent)
-    async with aclosing(prove(cluster, cluster.kubelets, [Target(HOST)])) as run:
+    async with aclosing(prove_nodes(cluster, cluster.kubelets, [ProbeTarget(HOST)])) as run:
         async for found in run:
             assert found.node == "a"
             break
@@ -288,10 +296,10 @@ async def test_pods_of_runs_that_are_over_are_swept_and_others_stay() -> None:
     cluster: Any = Cluster(a=silent)
     now = datetime.now(UTC)
     for nonce, began in (("old", now - timedelta(hours=1)), ("new", now)):
-        pod = probe.probe_pod("a", HOST, nonce, now=began)
-        cluster.objects["pods", Key(probe.NAMESPACE, pod["metadata"]["name"])] = pod
+        pod = probe.build_probe_pod("a", HOST, nonce, now=began)
+        cluster.objects["pods", Key(probe.PROBE_NAMESPACE, pod["metadata"]["name"])] = pod
         pod["metadata"]["uid"] = nonce
-    assert await sweep(cluster, now) == 1
+    assert await sweep_probes(cluster, now) == 1
     assert [pod["metadata"]["name"] for pod in cluster.pods()] == ["probe-new"]
 
 
@@ -310,7 +318,7 @@ class Streaming(Cluster):
 
 
 async def test_of_states_that_come_meanwhile_only_the_newest_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    judged, outcome = [], probe.outcome
+    judged, outcome = [], probe.probe_verdict
 
     def judge(*arguments: Any) -> Any:
         judged.append(arguments)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.registry import Registry
 from trustplane.clusterapi.cluster import desired_cluster
-from trustplane.proof.pull_secret import conditions, refusal, secret_for
+from trustplane.proof.pull_secret import pull_secret_conditions, pull_secret_for, pull_secret_refusal
 
 OWN = "trustplane-system"
 PROD = {"matchLabels": {"env": "prod"}}
@@ -28,8 +28,8 @@ def test_a_tenants_labels_select_what_is_proven_and_not_who_gets_the_secret() ->
     cluster = desired_cluster(tkc, kubernetes_version="v1", annotations={}, ssh_public_key="k")
     found = registry(clusterSelector=PROD, namespaceSelector=PROD)
     assert found.selects(cluster["metadata"]["labels"])
-    assert secret_for(found, {"kubernetes.io/metadata.name": "tenant"}, OWN) == ""
-    assert secret_for(found, {"kubernetes.io/metadata.name": "shop", "env": "prod"}, OWN) == "prod-pull"
+    assert pull_secret_for(found, {"kubernetes.io/metadata.name": "tenant"}, OWN) == ""
+    assert pull_secret_for(found, {"kubernetes.io/metadata.name": "shop", "env": "prod"}, OWN) == "prod-pull"
 
 
 @pytest.mark.parametrize(
@@ -42,22 +42,26 @@ def test_a_tenants_labels_select_what_is_proven_and_not_who_gets_the_secret() ->
 )
 def test_a_registry_of_an_earlier_version_is_refused_with_what_to_do(spec: Any, words: str) -> None:
     found = registry(**spec)
-    assert secret_for(found, {"env": "prod"}, OWN) == ""
-    assert words in refusal(found, OWN)
-    [condition] = conditions(found, OWN)
+    assert pull_secret_for(found, {"env": "prod"}, OWN) == ""
+    assert words in pull_secret_refusal(found, OWN)
+    [condition] = pull_secret_conditions(found, OWN)
     assert (condition.type, condition.status, condition.reason) == ("PullSecret", "False", "Refused")
-    assert condition.message == refusal(found, OWN)
+    assert condition.message == pull_secret_refusal(found, OWN)
 
 
 def test_its_own_namespace_may_be_named_and_all_namespaces_selected() -> None:
     found = registry(pullSecretRef={"name": "p", "namespace": OWN}, namespaceSelector={})
-    assert secret_for(found, {}, OWN) == "p"
-    assert [(one.status, one.reason) for one in conditions(found, OWN)] == [("True", "Copied")]
+    assert pull_secret_for(found, {}, OWN) == "p"
+    assert [(one.status, one.reason) for one in pull_secret_conditions(found, OWN)] == [("True", "Copied")]
 
 
 def test_without_a_pull_secret_there_is_nothing_to_say() -> None:
     found = registry(pullSecretRef=None, namespaceSelector={})
-    assert (secret_for(found, {}, OWN), refusal(found, OWN), conditions(found, OWN)) == ("", "", [])
+    assert (pull_secret_for(found, {}, OWN), pull_secret_refusal(found, OWN), pull_secret_conditions(found, OWN)) == (
+        "",
+        "",
+        [],
+    )
 
 
 @given(LABELS, LABELS, LABELS, st.sampled_from(["", OWN, "platform"]), st.booleans())
@@ -73,4 +77,4 @@ def test_only_labels_of_the_namespace_decide(
         pullSecretRef={"name": "p", "namespace": where}, clusterSelector={"matchLabels": of_cluster}, **selector
     )
     goes = is_selected and where in ("", OWN) and wanted.items() <= of_namespace.items()
-    assert secret_for(found, of_namespace, OWN) == ("p" if goes else "")
+    assert pull_secret_for(found, of_namespace, OWN) == ("p" if goes else "")

@@ -12,7 +12,7 @@ from trustplane.api.keys import Key
 from trustplane.kube.errors import UnavailableError
 from trustplane.proof import record
 from trustplane.proof.prover import Proof
-from trustplane.proof.record import Outbox, Written
+from trustplane.proof.record import PendingWrites, ProofOutbox
 from trustplane.proof.verdict import Trusted
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -39,8 +39,8 @@ class Records:
 
 
 @asynccontextmanager
-async def running(records: Records, nodes: Iterable[str]) -> AsyncIterator[Outbox]:
-    outbox = Outbox(records.record, nodes)
+async def running(records: Records, nodes: Iterable[str]) -> AsyncIterator[ProofOutbox]:
+    outbox = ProofOutbox(records.record, nodes)
     async with asyncio.TaskGroup() as group:
         group.create_task(outbox.run())
         yield outbox
@@ -77,7 +77,7 @@ async def test_what_has_come_is_written_when_no_more_comes() -> None:
 
 async def test_a_node_that_cannot_be_recorded_keeps_no_other_from_it() -> None:
     records = Records("a")
-    outbox = Outbox(records.record, ["a", "b"])
+    outbox = ProofOutbox(records.record, ["a", "b"])
     for node in "ab":
         outbox.put(proof(node, "one"))
     outbox.close()
@@ -92,7 +92,7 @@ def recorded(*seconds: int) -> RecordedProof:
 
 
 def test_what_was_written_counts_until_it_is_seen() -> None:
-    written: Written[RecordedProof] = Written()
+    written: PendingWrites[RecordedProof] = PendingWrites()
     # The oldest result, and with it the time of the whole, is the same before and after.
     before, after = recorded(0, 1), recorded(0, 9)
     written.note(KEY, after, NOW)
@@ -104,6 +104,6 @@ def test_what_was_written_counts_until_it_is_seen() -> None:
 
 
 def test_what_is_not_seen_for_a_minute_was_changed_by_somebody_else() -> None:
-    written: Written[RecordedProof] = Written()
+    written: PendingWrites[RecordedProof] = PendingWrites()
     written.note(KEY, recorded(9), NOW)
     assert written.latest(KEY, None, NOW + timedelta(seconds=61)) is None

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trustplane.proof.probe import outcome, probe_pod
+from trustplane.proof.probe import build_probe_pod, probe_verdict
 from trustplane.proof.reports import PROBE_PODS
-from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, verdict
+from trustplane.proof.verdict import NotTrusted, RefusalReason, Trusted, Unclear, parse_verdict
 
 H = "reg.corp"
 IMAGE = f"{H}/trustplane/probe:n1"
@@ -81,13 +81,13 @@ STRANGERS = st.lists(st.sampled_from(GRAMMAR) | st.text(max_size=5), max_size=6)
 
 @pytest.mark.parametrize("framing", [f"{HEAD}{VALID}", f"{HEAD}tls: failed to verify certificate: {VALID}"])
 def test_a_certificate_that_has_an_answer_for_a_name_is_refused(framing: str) -> None:
-    judged = verdict(framing.replace("%", ANSWER), H)
+    judged = parse_verdict(framing.replace("%", ANSWER), H)
     assert isinstance(judged, NotTrusted)
-    assert (judged.reason, judged.host) == (Refusal.NAME_MISMATCH, H)
+    assert (judged.reason, judged.host) == (RefusalReason.NAME_MISMATCH, H)
 
 
 def test_a_proxys_status_text_that_reads_as_an_answer_is_none() -> None:
-    assert isinstance(verdict(HEAD + ANSWER, H), Unclear)
+    assert isinstance(parse_verdict(HEAD + ANSWER, H), Unclear)
 
 
 @pytest.mark.parametrize(
@@ -95,22 +95,22 @@ def test_a_proxys_status_text_that_reads_as_an_answer_is_none() -> None:
 )
 def test_an_answer_that_reads_as_a_refusal_is_none(answered: str) -> None:
     message = f"{PULL}unexpected status from HEAD request to {answered}{REFUSAL}"
-    assert isinstance(verdict(message, H), Trusted if answered.startswith("https://reg.corp") else Unclear)
+    assert isinstance(parse_verdict(message, H), Trusted if answered.startswith("https://reg.corp") else Unclear)
 
 
 @pytest.mark.parametrize("end", ["x" * 10_000, "..."])
 def test_a_mirror_that_has_the_end_of_its_words_cut_off_does_not_speak_for_the_registry(end: str) -> None:
     words = MIRROR.partition("%")[0] + f"]): {IMAGE}: {READING}manifest unknown" + end
-    assert isinstance(verdict(words, H), Unclear)
-    assert isinstance(verdict(MIRROR.partition("%")[0] + f"]): {IMAGE}: {REFUSAL}" + end, H), Unclear)
+    assert isinstance(parse_verdict(words, H), Unclear)
+    assert isinstance(parse_verdict(MIRROR.partition("%")[0] + f"]): {IMAGE}: {REFUSAL}" + end, H), Unclear)
 
 
 def test_the_probes_outcome_is_not_what_a_certificate_says() -> None:
-    pod = probe_pod("node-1", H, "n1")
+    pod = build_probe_pod("node-1", H, "n1")
     message = f"{HEAD}tls: failed to verify certificate: {VALID}".replace("%", ANSWER)
     waiting = {"reason": "ErrImagePull", "message": message}
     pod["status"] = {"containerStatuses": [{"name": "probe", "state": {"waiting": waiting}}]}
-    assert isinstance(outcome(PROBE_PODS.decode(msgspec.json.encode(pod))), NotTrusted)
+    assert isinstance(probe_verdict(PROBE_PODS.decode(msgspec.json.encode(pod))), NotTrusted)
 
 
 @given(st.sampled_from(REFUSED), STRANGERS)
@@ -119,8 +119,8 @@ def test_the_probes_outcome_is_not_what_a_certificate_says() -> None:
 @example(f'{MIRROR}pinging container registry {H}: Get "https://{H}/v2/": {VALID}', f"]): {READING}manifest unknown")
 def test_no_strangers_words_make_a_refusal_trust(framing: str, words: str) -> None:
     message = framing.replace("%", words)
-    assert not isinstance(verdict(message, H), Trusted)
-    assert not isinstance(verdict(f'Failed to pull image "{IMAGE}": {message}', H), Trusted)
+    assert not isinstance(parse_verdict(message, H), Trusted)
+    assert not isinstance(parse_verdict(f'Failed to pull image "{IMAGE}": {message}', H), Trusted)
 
 
 @given(st.sampled_from(ANSWERED), STRANGERS)
@@ -129,8 +129,8 @@ def test_no_strangers_words_make_a_refusal_trust(framing: str, words: str) -> No
 @example(f"{MIRROR}{READING}manifest unknown", f"]): {IMAGE}: {REFUSAL}")
 def test_no_strangers_words_make_an_answer_a_refusal(framing: str, words: str) -> None:
     message = framing.replace("%", words)
-    assert not isinstance(verdict(message, H), NotTrusted)
-    assert not isinstance(verdict(f'Failed to pull image "{IMAGE}": {message}', H), NotTrusted)
+    assert not isinstance(parse_verdict(message, H), NotTrusted)
+    assert not isinstance(parse_verdict(f'Failed to pull image "{IMAGE}": {message}', H), NotTrusted)
 
 
 @given(
@@ -139,4 +139,4 @@ def test_no_strangers_words_make_an_answer_a_refusal(framing: str, words: str) -
 )
 def test_a_refusal_stays_one_whatever_the_certificate_says(framing: str, words: str) -> None:
     """A canary stops at a refusal: a certificate's names do not talk it out of that."""
-    assert isinstance(verdict(framing.replace("%", words), H), NotTrusted)
+    assert isinstance(parse_verdict(framing.replace("%", words), H), NotTrusted)

@@ -6,39 +6,39 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.proof.turns import Turns
+from trustplane.proof.turns import ProbeSlots
 
 HOSTS = [f"r{number}" for number in range(6)]
 
 
-def begun(turns: Turns[str]) -> list[str]:
+def begun(turns: ProbeSlots[str]) -> list[str]:
     return list(iter(turns.begin, None))  # type: ignore[arg-type]
 
 
 def test_registries_have_the_same_number_of_places() -> None:
-    turns = Turns([(host, host) for host in ("a",) * 50 + ("b",) * 50], places=10)
+    turns = ProbeSlots([(host, host) for host in ("a",) * 50 + ("b",) * 50], places=10)
     assert Counter(begun(turns)) == {"a": 5, "b": 5}
     turns.end("a", answered=True)
     assert begun(turns) == ["a"]
 
 
 def test_a_registry_alone_has_all_places() -> None:
-    assert len(begun(Turns([("a", "a")] * 50, places=10))) == 10
+    assert len(begun(ProbeSlots([("a", "a")] * 50, places=10))) == 10
 
 
 def test_those_of_a_registry_begin_in_their_order() -> None:
-    assert begun(Turns([("a", "first"), ("a", "second")], places=2)) == ["first", "second"]
+    assert begun(ProbeSlots([("a", "first"), ("a", "second")], places=2)) == ["first", "second"]
 
 
 def test_a_registry_that_answers_nobody_has_a_quarter_of_the_places_until_it_answers() -> None:
-    turns = Turns([("dead", "dead")] * 50, places=8, silent={"dead"})
+    turns = ProbeSlots([("dead", "dead")] * 50, places=8, silent={"dead"})
     assert len(begun(turns)) == 2
     turns.end("dead", answered=True)
     assert len(begun(turns)) == 7
 
 
 def test_that_it_answers_nobody_is_noticed_during_a_run() -> None:
-    turns = Turns([("dead", "dead")] * 50 + [("good", "good")] * 50, places=8)
+    turns = ProbeSlots([("dead", "dead")] * 50 + [("good", "good")] * 50, places=8)
     assert Counter(begun(turns)) == {"dead": 4, "good": 4}
     for _ in range(4):
         turns.end("dead", answered=False)
@@ -56,7 +56,7 @@ def test_that_it_answers_nobody_is_noticed_during_a_run() -> None:
 def test_everyone_has_a_turn_and_the_dead_never_have_all_places(
     hosts: list[str], places: int, dead: set[str], chance: random.Random
 ) -> None:
-    turns = Turns([(host, host) for host in hosts], places=places, silent=dead)
+    turns = ProbeSlots([(host, host) for host in hosts], places=places, silent=dead)
     done: list[str] = []
     running: list[str] = []
     while len(done) < len(hosts):

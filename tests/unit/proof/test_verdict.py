@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear, Unreachable, Verdict, accepted, verdict
+from trustplane.proof.verdict import (
+    NotTrusted,
+    ProofVerdict,
+    RefusalReason,
+    Trusted,
+    Unclear,
+    Unreachable,
+    accepted_verdict,
+    parse_verdict,
+)
 
 H = "registry.corp.test:5000"
 IMAGE = f"{H}/trustplane/probe:n1"
@@ -91,19 +100,19 @@ NO_PROOF = [
 
 @pytest.mark.parametrize("message", ACCEPTED)
 def test_an_answer_over_https_means_that_tls_was_accepted(message: str) -> None:
-    assert verdict(message, H) == Trusted()
+    assert parse_verdict(message, H) == Trusted()
 
 
 @pytest.mark.parametrize(("message", "host"), SENT_ON)
 def test_a_second_host_that_answered_is_named(message: str, host: str) -> None:
-    assert verdict(message, H) == Trusted(answered_by=host)
+    assert parse_verdict(message, H) == Trusted(second_host=host)
 
 
 @pytest.mark.parametrize(("message", "what_to_do"), NO_PROOF)
 def test_what_somebody_else_may_have_said_is_unclear_for_good_and_tells_what_to_do(
     message: str, what_to_do: str
 ) -> None:
-    found = verdict(message, H)
+    found = parse_verdict(message, H)
     assert isinstance(found, Unclear)
     assert found.is_final
     assert what_to_do in found.detail
@@ -112,10 +121,10 @@ def test_what_somebody_else_may_have_said_is_unclear_for_good_and_tells_what_to_
 @pytest.mark.parametrize("host", ["localhost:5000", "localhost", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000"])
 @pytest.mark.parametrize("message", ACCEPTED)
 def test_a_registry_of_localhost_proves_nothing(message: str, host: str) -> None:
-    found = verdict(message.replace(H, host), host)
+    found = parse_verdict(message.replace(H, host), host)
     assert isinstance(found, Unclear)
     assert "localhost" in found.detail
-    assert accepted(host, pulled=True) == found
+    assert accepted_verdict(host, pulled=True) == found
 
 
 def test_the_time_to_judge_grows_no_faster_than_the_message_and_is_bounded() -> None:
@@ -125,7 +134,7 @@ def test_the_time_to_judge_grows_no_faster_than_the_message_and_is_bounded() -> 
     def seconds(length: int) -> float:
         text = (hostile * (length // len(hostile) + 1))[:length]
         began = time.process_time()
-        verdict(text, H)
+        parse_verdict(text, H)
         return time.process_time() - began
 
     assert seconds(2_000_000) < 2
@@ -134,46 +143,49 @@ def test_the_time_to_judge_grows_no_faster_than_the_message_and_is_bounded() -> 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (f"tls: failed to verify certificate: {UNKNOWN}", Refusal.UNKNOWN_AUTHORITY),
+        (f"tls: failed to verify certificate: {UNKNOWN}", RefusalReason.UNKNOWN_AUTHORITY),
         (
             (
                 f'{UNKNOWN} (possibly because of "x509: certificate has expired" while trying to verify candidate '
                 'authority certificate "Lab Root CA")'
             ),
-            Refusal.UNKNOWN_AUTHORITY,
+            RefusalReason.UNKNOWN_AUTHORITY,
         ),
         (
             (
                 "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time "
                 "2026-11-22T18:32:53Z is after 2026-11-21T18:27:04Z"
             ),
-            Refusal.EXPIRED,
+            RefusalReason.EXPIRED,
         ),
         (
             (
                 "x509: certificate has expired or is not yet valid: current time 2026-11-22T18:33:34Z is before "
                 "2026-11-24T18:27:04Z"
             ),
-            Refusal.NOT_YET_VALID,
+            RefusalReason.NOT_YET_VALID,
         ),
-        ("x509: certificate is valid for other.example.com, not registry.corp.test", Refusal.NAME_MISMATCH),
-        ("x509: certificate is valid for 120 names, but none matched registry.corp.test", Refusal.NAME_MISMATCH),
-        ("x509: certificate is not valid for any names, but wanted to match registry.corp.test", Refusal.NAME_MISMATCH),
+        ("x509: certificate is valid for other.example.com, not registry.corp.test", RefusalReason.NAME_MISMATCH),
+        ("x509: certificate is valid for 120 names, but none matched registry.corp.test", RefusalReason.NAME_MISMATCH),
+        (
+            "x509: certificate is not valid for any names, but wanted to match registry.corp.test",
+            RefusalReason.NAME_MISMATCH,
+        ),
         (
             "x509: cannot validate certificate for 192.0.2.1 because it doesn't contain any IP SANs",
-            Refusal.NAME_MISMATCH,
+            RefusalReason.NAME_MISMATCH,
         ),
-        ("x509: certificate relies on legacy Common Name field, use SANs instead", Refusal.NAME_MISMATCH),
-        ("x509: certificate specifies an incompatible key usage", Refusal.INVALID_CHAIN),
-        ("x509: too many intermediates for path length constraint", Refusal.INVALID_CHAIN),
-        ("tls: failed to parse certificate from server: x509: negative serial number", Refusal.INVALID_CHAIN),
+        ("x509: certificate relies on legacy Common Name field, use SANs instead", RefusalReason.NAME_MISMATCH),
+        ("x509: certificate specifies an incompatible key usage", RefusalReason.INVALID_CHAIN),
+        ("x509: too many intermediates for path length constraint", RefusalReason.INVALID_CHAIN),
+        ("tls: failed to parse certificate from server: x509: negative serial number", RefusalReason.INVALID_CHAIN),
     ],
 )
 @pytest.mark.parametrize(
     "before", [V1 + HEAD, V2 + HEAD, f'{CRIO}Get "https://{H}/v2/": ', f"{CRIO}Get https://{H}/v2/: "]
 )
-def test_x509_is_a_refusal_with_its_own_reason(before: str, words: str, reason: Refusal) -> None:
-    found = verdict(before + words, H)
+def test_x509_is_a_refusal_with_its_own_reason(before: str, words: str, reason: RefusalReason) -> None:
+    found = parse_verdict(before + words, H)
     assert isinstance(found, NotTrusted)
     assert (found.reason, found.host) == (reason, H)
     assert found.detail == words[words.index("x509: ") :]
@@ -196,8 +208,8 @@ def test_x509_is_a_refusal_with_its_own_reason(before: str, words: str, reason: 
     ],
 )
 def test_what_happens_before_tls_says_nothing_about_trust(words: str) -> None:
-    assert isinstance(verdict(V2 + HEAD + words, H), Unreachable)
-    assert isinstance(verdict(f'RegistryUnavailable: {CRIO}Get "https://{H}/v2/": {words}', H), Unreachable)
+    assert isinstance(parse_verdict(V2 + HEAD + words, H), Unreachable)
+    assert isinstance(parse_verdict(f'RegistryUnavailable: {CRIO}Get "https://{H}/v2/": {words}', H), Unreachable)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +238,7 @@ def test_what_happens_before_tls_says_nothing_about_trust(words: str) -> None:
     ],
 )
 def test_other_words_are_unclear(message: str) -> None:
-    assert isinstance(verdict(message, H), Unclear)
+    assert isinstance(parse_verdict(message, H), Unclear)
 
 
 @pytest.mark.parametrize(
@@ -242,14 +254,14 @@ def test_other_words_are_unclear(message: str) -> None:
     ],
 )
 def test_a_second_host_that_the_registry_needs_is_named(message: str) -> None:
-    assert verdict(message, H) == NotTrusted(Refusal.UNKNOWN_AUTHORITY, UNKNOWN, "tok.test:5052")
+    assert parse_verdict(message, H) == NotTrusted(RefusalReason.UNKNOWN_AUTHORITY, UNKNOWN, "tok.test:5052")
 
 
 @pytest.mark.parametrize("words", ["unable to load CA cert", "unable to read CA cert"])
 def test_a_ca_file_of_the_node_that_cannot_be_used(words: str) -> None:
-    found = verdict(f'{V2}{words} "/etc/containerd/certs.d/{H}/ca.crt": open: no such file', H)
+    found = parse_verdict(f'{V2}{words} "/etc/containerd/certs.d/{H}/ca.crt": open: no such file', H)
     assert isinstance(found, NotTrusted)
-    assert found.reason == Refusal.CA_FILE
+    assert found.reason == RefusalReason.CA_FILE
 
 
 def test_of_several_attempts_the_last_at_the_registry_over_https_counts() -> None:
@@ -257,27 +269,27 @@ def test_of_several_attempts_the_last_at_the_registry_over_https_counts() -> Non
         f'Get "https://{H}/v2/": {UNKNOWN}',
         f'Get "http://{H}/v2/": dial tcp 192.0.2.1:80: connection refused',
     )
-    assert verdict(f"{CRIO}{https}; {http}", H) == NotTrusted(Refusal.UNKNOWN_AUTHORITY, f"{UNKNOWN};", H)
+    assert parse_verdict(f"{CRIO}{https}; {http}", H) == NotTrusted(RefusalReason.UNKNOWN_AUTHORITY, f"{UNKNOWN};", H)
     mirror = f'Get "https://m.test/v2/": {UNKNOWN}'
     refused = f'Get "https://{H}/v2/": dial tcp 192.0.2.10:5000: connect: connection refused'
-    assert isinstance(verdict(f"{CRIO}{mirror}; {refused}", H), Unreachable)
+    assert isinstance(parse_verdict(f"{CRIO}{mirror}; {refused}", H), Unreachable)
 
 
 def test_the_default_port_is_the_same_host() -> None:
     message = f'failed to do request: Head "https://corp.test:443/v2/a/manifests/1": {UNKNOWN}'
-    assert isinstance(verdict(message, "corp.test"), NotTrusted)
-    assert isinstance(verdict(message.replace(":443", ""), "corp.test:443"), NotTrusted)
-    assert isinstance(verdict(message.replace("corp.test:443", "registry-1.docker.io"), "docker.io"), NotTrusted)
+    assert isinstance(parse_verdict(message, "corp.test"), NotTrusted)
+    assert isinstance(parse_verdict(message.replace(":443", ""), "corp.test:443"), NotTrusted)
+    assert isinstance(parse_verdict(message.replace("corp.test:443", "registry-1.docker.io"), "docker.io"), NotTrusted)
 
 
 def test_details_are_short_and_in_one_line() -> None:
-    found = verdict(f"{V2}{HEAD}x509: certificate is valid for {'a.test, ' * 200}\nnot {H}", H)
+    found = parse_verdict(f"{V2}{HEAD}x509: certificate is valid for {'a.test, ' * 200}\nnot {H}", H)
     assert isinstance(found, NotTrusted)
     assert len(found.detail) <= 300
     assert "\n" not in found.detail
 
 
-def summary(found: Verdict) -> tuple[type, str]:
+def summary(found: ProofVerdict) -> tuple[type, str]:
     return type(found), found.reason if isinstance(found, NotTrusted) else ""
 
 
@@ -299,12 +311,12 @@ def test_the_kubelets_own_words_around_a_message_change_nothing(message: str) ->
         f'Back-off pulling image "{IMAGE}": ErrImagePull: {message}',
         message.replace('"', '\\"'),
     )
-    assert len({summary(verdict(one, H)) for one in around}) == 1
+    assert len({summary(parse_verdict(one, H)) for one in around}) == 1
 
 
 @given(st.text(max_size=200), st.sampled_from([V2 + HEAD, CRIO, ""]), st.text(max_size=60))
 def test_any_text_gets_a_verdict(text: str, before: str, host: str) -> None:
-    assert verdict(before + text, host or H) is not None
+    assert parse_verdict(before + text, host or H) is not None
 
 
 @given(
@@ -312,8 +324,10 @@ def test_any_text_gets_a_verdict(text: str, before: str, host: str) -> None:
     words=st.sampled_from([UNKNOWN, "EOF", "x509: certificate has expired or is not yet valid: a is after b"]),
 )
 def test_what_another_host_did_never_counts(host: str, words: str) -> None:
-    assert isinstance(verdict(f'failed to do request: Head "https://{host}/v2/a/manifests/1": {words}', H), Unclear)
-    assert isinstance(verdict(f'"{host}/a:1": failed to resolve image: {host}/a:1: not found', H), Unclear)
+    assert isinstance(
+        parse_verdict(f'failed to do request: Head "https://{host}/v2/a/manifests/1": {words}', H), Unclear
+    )
+    assert isinstance(parse_verdict(f'"{host}/a:1": failed to resolve image: {host}/a:1: not found', H), Unclear)
 
 
 CORPUS = Path(__file__).parent / "pull-errors.json"
@@ -332,7 +346,7 @@ def cases() -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("cause", "host", "message"), cases())
 def test_recorded_pulls_are_judged_by_their_cause(cause: str, host: str, message: str) -> None:
-    found = verdict(message, host)
+    found = parse_verdict(message, host)
     assert isinstance(found, NotTrusted) == (cause in _REFUSED)
     assert isinstance(found, Unreachable) == (cause in _NETWORK)
     assert isinstance(found, Trusted) or cause not in _ACCEPTED

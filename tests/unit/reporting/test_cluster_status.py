@@ -14,15 +14,15 @@ from trustplane.api.configuration import TkgServiceConfiguration, TrustedCA
 from trustplane.api.meta import Condition, Json
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding, Severity
-from trustplane.clusterapi.readiness import Observed, outstanding
-from trustplane.clusterapi.release import object_of
+from trustplane.clusterapi.readiness import CapiObjects, outstanding_change
+from trustplane.clusterapi.release import release_body
 from trustplane.reporting.cluster_status import cluster_status
 from trustplane.reporting.trust_status import service_status
 from trustplane.trust.entries import EMPTY, Difference, Reading, read
 from trustplane.trust.propagation import Decision, Frozen
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-RELEASE = msgspec.convert(object_of("v1.36.3"), TanzuKubernetesRelease)
+RELEASE = msgspec.convert(release_body("v1.36.3"), TanzuKubernetesRelease)
 UNKNOWN = Finding(code="unknown-release", what="There is no release v9", why="Known are: v1", next_step="Set it")
 
 
@@ -49,7 +49,7 @@ TRUE = (
 
 def observed(
     *false: str, up_to_date: int = 2, pool: bool = True, message: str = "", control_plane: int = 1, **other: Any
-) -> Observed:
+) -> CapiObjects:
     """Return a running cluster of 1 + 2 nodes, with these conditions false."""
     conditions = [
         {
@@ -77,14 +77,14 @@ def observed(
         "spec": {"replicas": 2},
         "status": {"observedGeneration": 1, "replicas": 2, "upToDateReplicas": up_to_date, "availableReplicas": 2},
     }
-    return Observed(
+    return CapiObjects(
         cluster=msgspec.convert(capi, clusterapi.Cluster),
         control_plane=msgspec.convert(kcp, clusterapi.KubeadmControlPlane),
         machine_deployments=[msgspec.convert(deployment, clusterapi.MachineDeployment)] if pool else [],
     )
 
 
-NOTHING = Observed(cluster=None, control_plane=None, machine_deployments=[])
+NOTHING = CapiObjects(cluster=None, control_plane=None, machine_deployments=[])
 
 
 def decision(**changes: Any) -> Decision:
@@ -108,7 +108,7 @@ def reported(
     return ClusterTrust(status=ClusterTrustStatus(in_force=TrustInForce(digest=digest), conditions=[current]))
 
 
-def status(cluster: TanzuKubernetesCluster | None = None, objects: Observed | None = None, **changes: Any) -> Json:
+def status(cluster: TanzuKubernetesCluster | None = None, objects: CapiObjects | None = None, **changes: Any) -> Json:
     arguments: Json = {"release": RELEASE, "updates": [], "decision": decision(), "trust": reported(), "now": NOW}
     body = cluster_status(cluster or tkc(), observed=objects or observed(), **(arguments | changes))
     assert body["metadata"] == {"name": "c1", "namespace": "ns"}
@@ -188,7 +188,7 @@ def test_an_unobserved_change_is_an_update() -> None:
     assert result["phase"] == "updating"
 
 
-def unobserved(cluster: Observed) -> Observed:
+def unobserved(cluster: CapiObjects) -> CapiObjects:
     """Return the cluster with a pool whose last change Cluster API has not observed."""
     pool = cluster.machine_deployments[0]
     metadata = msgspec.structs.replace(pool.metadata, generation=2)
@@ -205,8 +205,8 @@ def unobserved(cluster: Observed) -> Observed:
         (observed(), ""),
     ],
 )
-def test_an_update_waits_for_cluster_api(cluster: Observed, waiting: str) -> None:
-    assert outstanding(cluster) == waiting
+def test_an_update_waits_for_cluster_api(cluster: CapiObjects, waiting: str) -> None:
+    assert outstanding_change(cluster) == waiting
     assert status(tkc("running"), cluster)["phase"] == ("updating" if waiting else "running")
 
 

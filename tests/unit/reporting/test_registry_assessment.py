@@ -25,7 +25,7 @@ MESSAGE = "x509: certificate signed by unknown authority"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pki")
-    pki.keep(folder, "corp-root", [pki.Leaf("tls", "harbor.corp", hosts=("harbor.corp",))], NOW)
+    pki.keep_certificates(folder, "corp-root", [pki.Leaf("tls", "harbor.corp", hosts=("harbor.corp",))], NOW)
     return folder
 
 

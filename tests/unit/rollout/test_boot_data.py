@@ -15,11 +15,11 @@ from tests.unit.controllers.supervisor import Supervised, old
 from trustplane.api.clustertrust import BOOTSTRAP, TRUST_APPLIED, AppliedTrust
 from trustplane.api.keys import Key
 from trustplane.clusterapi.secret import BootSet
-from trustplane.fleet.view import Seen
+from trustplane.fleet.view import ClusterState
 from trustplane.kube import kinds
 from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
 from trustplane.rollout.execution import boot_data
-from trustplane.rollout.execution.boot_data import Births, LostSetError
+from trustplane.rollout.execution.boot_data import BootRecorder, LostSetError
 from trustplane.trust import bundle, recorded
 from trustplane.trust.entries import EMPTY, TrustSet
 
@@ -32,15 +32,15 @@ def fleet() -> Supervised:
     return Supervised("shop")
 
 
-async def view_of(fleet: Supervised) -> Seen:
-    view = await fleet.view.see(SHOP)
+async def view_of(fleet: Supervised) -> ClusterState:
+    view = await fleet.view.observe(SHOP)
     assert view
     return view
 
 
-def births(fleet: Supervised) -> Births:
+def births(fleet: Supervised) -> BootRecorder:
     client: Any = fleet.server
-    return Births(client)
+    return BootRecorder(client)
 
 
 def born(fleet: Supervised, number: int, data: bytes | str) -> str:
@@ -144,9 +144,9 @@ async def test_bootstrap_data_without_a_set_is_read_once(fleet: Supervised, data
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_any_bootstrap_data_has_a_valid_digest_or_none(before: bytes, after: bytes) -> None:
     for data in (before, before + b"trustplane-set-" + after):
-        record = boot_data._born(base64.b64encode(data).decode())
+        record = boot_data._read_bootstrap_data(base64.b64encode(data).decode())
         assert record is None or recorded.is_digest(record.digest)
-    boot_data._born(before.decode("latin-1"))
+    boot_data._read_bootstrap_data(before.decode("latin-1"))
 
 
 async def test_machines_without_bootstrap_data_get_no_record(fleet: Supervised) -> None:
@@ -164,7 +164,7 @@ async def test_machines_without_a_set_delay_no_other_and_each_run_is_short(fleet
     names = {born(fleet, number, TEXT.encode()) for number in range(30, 55)}
     known = births(fleet)
     assert await known.record(await view_of(fleet))
-    assert len(fleet.server.calls) == boot_data._MOST
+    assert len(fleet.server.calls) == boot_data._BATCH
     assert await known.record(await view_of(fleet))
     assert {call.removeprefix("patch machines/") for call in fleet.server.calls} == names
     assert not await known.record(await view_of(fleet))
@@ -177,7 +177,7 @@ async def test_a_new_machine_of_the_same_name_is_read(fleet: Supervised) -> None
     fleet.change(kinds.MACHINES, name, {"metadata": {"uid": "another"}})
     assert await known.record(await view_of(fleet))
     known.forget(SHOP)
-    assert known._strangers == {}
+    assert known._without_set == {}
 
 
 async def test_a_machine_deleted_or_replaced_meanwhile_gets_no_record(fleet: Supervised) -> None:
@@ -196,7 +196,7 @@ async def test_a_machine_deleted_or_replaced_meanwhile_gets_no_record(fleet: Sup
 
 async def write(fleet: Supervised, digest: str) -> None:
     client: Any = fleet.server
-    await boot_data.write(client, fleet.view, await view_of(fleet), digest)
+    await boot_data.write_boot_set(client, fleet.view, await view_of(fleet), digest)
 
 
 def intact(held: TrustSet) -> BootSet:

@@ -33,7 +33,7 @@ from trustplane.kube.controller import Result
 from trustplane.kube.errors import UnavailableError
 from trustplane.rollout.execution import trust_secrets
 from trustplane.rollout.execution.boot_data import LostSetError
-from trustplane.rollout.execution.observation import canary, last_proven
+from trustplane.rollout.execution.observation import last_proven_digest, parse_canary
 from trustplane.rollout.planning.observed import Canary
 from trustplane.trust import bundle, recorded
 from trustplane.trust.entries import TrustSet
@@ -103,7 +103,7 @@ async def test_the_set_of_a_cluster_with_its_own_secret_is_stored_by_content(rol
     rollout.fleet.remove(resources.TANZU_CLUSTERS, "shop")
     own = {"metadata": {"annotations": {"trustplane.dev/trust-secret": "own"}, "ownerReferences": None}}
     rollout.fleet.change(resources.CLUSTERS, "shop", own)
-    body = {"metadata": {"name": "own", "namespace": NAMESPACE}, "data": secret.content(old())}
+    body = {"metadata": {"name": "own", "namespace": NAMESPACE}, "data": secret.set_data(old())}
     rollout.fleet.server.bodies[str(resources.SECRETS), Key(NAMESPACE, "own")] = body
     result = await rollout.step()
     assert rollout.calls == [f"create secrets/shop-trust-{old().short}", "apply secrets/shop-trust"]
@@ -131,7 +131,7 @@ async def test_the_canary_is_recorded_then_written_then_proven(rollout: Rollout)
     await rollout.step()
     assert rollout.calls == ["patch clusters/shop", "patch machines/shop-0"]
     assert dialled[0] == []
-    assert canary(rollout.fleet.annotations("shop")[TRUST_CANARY]) == Canary("shop-0", trust().digest)
+    assert parse_canary(rollout.fleet.annotations("shop")[TRUST_CANARY]) == Canary("shop-0", trust().digest)
     assert rollout.shells.opened == ["shop-0"]
     assert [rollout.holds(f"shop-{number}") for number in range(3)] == [trust().digest, old().digest, old().digest]
     assert set(rollout.shells.files["shop-0"]) == set(files(trust()))
@@ -146,7 +146,7 @@ async def test_the_canary_is_recorded_then_written_then_proven(rollout: Rollout)
 async def test_listeners_are_notified_of_writes(rollout: Rollout) -> None:
     rollout.running(old(), old())
     reported: list[frozenset[str]] = []
-    rollout.reconciler.tell(lambda key: reported.append(rollout.reconciler.writing(key)))
+    rollout.reconciler.notify_on_write(lambda key: reported.append(rollout.reconciler.machines_being_written(key)))
     await rollout.step()
     assert (reported[0], reported[-1]) == ({"shop-0"}, frozenset())
 
@@ -191,7 +191,7 @@ async def test_two_records_on_the_cluster_are_one_change(rollout: Rollout) -> No
     rollout.begin()
     await rollout.step()
     assert rollout.calls == ["patch clusters/shop", "apply secrets/shop-trust", "patch machines/shop-1"]
-    assert canary(rollout.fleet.annotations("shop")[TRUST_CANARY]) == Canary("shop-1", trust().digest)
+    assert parse_canary(rollout.fleet.annotations("shop")[TRUST_CANARY]) == Canary("shop-1", trust().digest)
     assert rollout.fleet.annotations("shop")[TRUST_PROVEN] == trust().digest
 
 
@@ -332,7 +332,7 @@ async def test_an_unreadable_set_is_not_written(rollout: Rollout, content: Any) 
     rollout.running(old(), old())
     rollout.fleet.remove(resources.SECRETS, TRUST_SECRET)
     if content is not None:
-        data = content if isinstance(content, dict) else secret.content(old())
+        data = content if isinstance(content, dict) else secret.set_data(old())
         rollout.fleet.secret(TRUST_SECRET, "shop", "trust", data)
     await rollout.step()
     assert (rollout.calls, rollout.shells.opened) == ([], [])
@@ -562,7 +562,7 @@ async def test_unused_sets_are_deleted_except_the_latest(rollout: Rollout) -> No
     rollout.running(trust())
     rollout.fleet.says("shop-0", trust())
     rollout.fleet.kept("shop", old())  # used by a node, see below
-    names = [f"shop-trust-{number:010}" for number in range(trust_secrets.KEPT + 2)]
+    names = [f"shop-trust-{number:010}" for number in range(trust_secrets.KEPT_SETS + 2)]
     for number, name in enumerate(names):
         rollout.fleet.secret(name, "shop", "trust", {})
         created = {"metadata": {"creationTimestamp": f"2026-01-{number + 1:02}T00:00:00Z"}}
@@ -584,7 +584,7 @@ def _booted() -> str:
 
 async def test_no_set_is_deleted_while_nodes_wait(rollout: Rollout) -> None:
     rollout.running(old(), old())
-    for number in range(trust_secrets.KEPT + 2):
+    for number in range(trust_secrets.KEPT_SETS + 2):
         rollout.fleet.secret(f"shop-trust-{number:010}", "shop", "trust", {})
     rollout.begin()
     await rollout.step()
@@ -600,7 +600,7 @@ async def test_a_deleted_or_unreadable_cluster_uses_no_share_of_the_limit(rollou
     else:
         rollout.fleet.remove(resources.SECRETS, TRUST_SECRET)
     await rollout.step()
-    assert rollout.reconciler._writer._wishes == {}
+    assert rollout.reconciler._writer._demand == {}
     assert (rollout.calls, rollout.shells.opened) == ([], [])
 
 
@@ -617,6 +617,6 @@ async def test_closing_the_controller_ends_its_writes(rollout: Rollout) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"machine": 1, "digest": "d"}', '{"machine": "m"}', "[" * 200_000])
 def test_an_invalid_record_is_none(text: str) -> None:
-    assert canary(text) is None
-    assert last_proven({TRUST_PROVEN: text}) is None
-    assert last_proven({TRUST_PROVEN: trust().digest}) == trust().digest
+    assert parse_canary(text) is None
+    assert last_proven_digest({TRUST_PROVEN: text}) is None
+    assert last_proven_digest({TRUST_PROVEN: trust().digest}) == trust().digest

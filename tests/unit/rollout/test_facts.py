@@ -29,7 +29,7 @@ from trustplane.api.clustertrust import (
     RecordedProof,
     RegistryAccess,
 )
-from trustplane.clusterapi.machine_facts import JOIN_TIME
+from trustplane.clusterapi.machine_facts import NODE_STARTUP_TIMEOUT
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.rollout.planning.facts import Work, groups, node
 from trustplane.rollout.planning.observed import Node
@@ -260,9 +260,9 @@ def test_a_machine_updated_by_another_tool_is_busy() -> None:
 @pytest.mark.parametrize(
     ("age", "name", "joined", "stuck"),
     [
-        (JOIN_TIME, "", False, False),
-        (JOIN_TIME + SECOND, "", False, True),
-        (JOIN_TIME + SECOND, "n", True, False),
+        (NODE_STARTUP_TIMEOUT, "", False, False),
+        (NODE_STARTUP_TIMEOUT + SECOND, "", False, True),
+        (NODE_STARTUP_TIMEOUT + SECOND, "n", True, False),
     ],
 )
 def test_a_machine_that_takes_too_long_to_join_is_stuck(

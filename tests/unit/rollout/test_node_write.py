@@ -36,10 +36,10 @@ class Writing:
         self.writer = NodeWriter(client, lambda key, after: self.woken.append((key, after)))
 
     async def begin(self, machine: str, cluster: Key = SHOP, **facts: object) -> None:
-        view = await self.fleet.view.see(cluster)
+        view = await self.fleet.view.observe(cluster)
         assert view
         known = next(node for node in view.nodes if node.machine == machine)
-        self.writer.begin(cluster, view.machines[machine], replace(known, **facts), view.sets)  # type: ignore[arg-type]
+        self.writer.start(cluster, view.machines[machine], replace(known, **facts), view.sets)  # type: ignore[arg-type]
 
     async def settled(self) -> None:
         """Wait for all writes and for the resulting events."""
@@ -75,15 +75,18 @@ def writing(monkeypatch: pytest.MonkeyPatch) -> Writing:
 
 async def test_a_write_is_recorded_on_the_machine(writing: Writing) -> None:
     await writing.begin("shop-0", booted="f" * 64)
-    assert writing.writer.writing(SHOP) == {"shop-0"}
-    assert writing.writer.writing(CART) == frozenset()
+    assert writing.writer.machines_writing(SHOP) == {"shop-0"}
+    assert writing.writer.machines_writing(CART) == frozenset()
     await writing.settled()
     assert set(writing.shells.files["shop-0"]) == set(files(trust()))
     applied = writing.applied("shop-0")
     assert applied
     assert (applied.digest, applied.method, applied.booted) == (trust().digest, IN_PLACE, "f" * 64)
     assert (applied.restarted, applied.only_removes, applied.is_partial) == (True, False, False)
-    assert (writing.writer.writing(SHOP), writing.writer.resting(SHOP)) == (frozenset(), frozenset())
+    assert (writing.writer.machines_writing(SHOP), writing.writer.machines_backing_off(SHOP)) == (
+        frozenset(),
+        frozenset(),
+    )
     assert writing.woken == [(SHOP, 0.0)]
 
 
@@ -189,7 +192,7 @@ async def test_a_successful_write_removes_the_update_error(writing: Writing) -> 
     writing.shells.failing.clear()
     await writing.write("shop-0")
     assert TRUST_HINDRANCE not in writing.fleet.annotations("shop-0", kinds.MACHINES)
-    assert writing.writer.resting(SHOP) == frozenset()
+    assert writing.writer.machines_backing_off(SHOP) == frozenset()
 
 
 async def test_each_update_error_is_reported_once(writing: Writing) -> None:
@@ -218,30 +221,30 @@ async def test_the_pause_grows_with_each_failure(writing: Writing) -> None:
 async def test_the_pause_is_limited_after_days_of_failures(writing: Writing) -> None:
     writing.shells.failing["shop-0"] = NodeError("why")
     await writing.write("shop-0")
-    writing.writer._rests[Key(NAMESPACE, "shop-0")].failures = 5000
+    writing.writer._backoffs[Key(NAMESPACE, "shop-0")].failures = 5000
     await writing.write("shop-0")
     assert writing.woken[-1] == (SHOP, 60.0)
-    assert writing.writer.resting(SHOP) == {"shop-0"}
-    assert writing.writer.resting(Key("other", "shop")) == frozenset()
+    assert writing.writer.machines_backing_off(SHOP) == {"shop-0"}
+    assert writing.writer.machines_backing_off(Key("other", "shop")) == frozenset()
 
 
 async def test_an_old_pause_is_forgotten(writing: Writing) -> None:
     writing.shells.failing["shop-0"] = NodeError("why")
     await writing.write("shop-0")
-    rest = writing.writer._rests[Key(NAMESPACE, "shop-0")]
+    rest = writing.writer._backoffs[Key(NAMESPACE, "shop-0")]
     rest.until = asyncio.get_running_loop().time() - 1
-    assert writing.writer.resting(SHOP) == frozenset()
-    assert writing.writer._rests
-    rest.until -= node_write._FORGOTTEN
-    assert writing.writer.resting(SHOP) == frozenset()
-    assert not writing.writer._rests
+    assert writing.writer.machines_backing_off(SHOP) == frozenset()
+    assert writing.writer._backoffs
+    rest.until -= node_write._RETENTION
+    assert writing.writer.machines_backing_off(SHOP) == frozenset()
+    assert not writing.writer._backoffs
 
 
 async def test_a_deleted_machine_is_not_a_failure(writing: Writing) -> None:
     writing.fleet.server.refusing["patch machines/shop-0"] = NotFoundError("gone")
     await writing.write("shop-0")
     assert writing.woken == [(SHOP, 0.0)]
-    assert writing.writer.resting(SHOP) == frozenset()
+    assert writing.writer.machines_backing_off(SHOP) == frozenset()
 
 
 async def test_a_failed_report_is_repeated_by_the_next_attempt(writing: Writing) -> None:
@@ -276,10 +279,10 @@ async def test_closing_ends_every_write_and_records_nothing(writing: Writing) ->
         await writing.begin(name)
     await writing.until(lambda: len(writing.shells.opened) == 2)
     await writing.writer.close()
-    assert writing.writer.writing(SHOP) == frozenset()
+    assert writing.writer.machines_writing(SHOP) == frozenset()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert writing.fleet.server.calls == []
-    assert writing.writer.resting(SHOP) == frozenset()
+    assert writing.writer.machines_backing_off(SHOP) == frozenset()
     await writing.writer.close()
 
 
@@ -302,7 +305,7 @@ async def test_the_limit_of_the_fleet_is_shared_between_clusters(monkeypatch: py
     assert writer.allowance(CART, 2) == 0  # the limit is reached
     writing.woken.clear()
     writing.shells.held["shop-0"].set()
-    await writing.until(lambda: "shop-0" not in writer.writing(SHOP))
+    await writing.until(lambda: "shop-0" not in writer.machines_writing(SHOP))
     assert writing.woken == [(SHOP, 0.0)]  # the free write is not for cart
     assert (writer.allowance(CART, 2), writer.allowance(SHOP, 2)) == (0, 1)  # for the cluster with fewer writes
     await writer.close()

@@ -41,13 +41,13 @@ def cluster(fleet: Supervised) -> Cluster:
 
 async def ensure(fleet: Supervised, held: TrustSet) -> None:
     client: Any = fleet.server
-    await trust_secrets.ensure(client, cluster(fleet), held)
+    await trust_secrets.ensure_set_secret(client, cluster(fleet), held)
 
 
 def store(fleet: Supervised, owner: Json, held: TrustSet | None = None, **metadata: Any) -> None:
     body: Json = {"name": NAME, "namespace": NAMESPACE, "ownerReferences": [owner], **metadata}
     body["labels"] = {CLUSTER_LABEL: "shop", COMPONENT_LABEL: "trust"}
-    data = secret.content(held if held is not None else old())
+    data = secret.set_data(held if held is not None else old())
     fleet.put(kinds.SECRETS, fleet.view.secrets, {"metadata": body, "data": data, "immutable": True})
 
 

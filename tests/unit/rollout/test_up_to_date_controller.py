@@ -13,7 +13,7 @@ from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.controllers.rollout import up_to_date
 from trustplane.controllers.rollout.up_to_date import UpToDateReconciler
-from trustplane.fleet.reading import is_more_than_trust
+from trustplane.fleet.reading import has_more_than_trust_changed
 from trustplane.kube import kinds
 from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
 from trustplane.kube.informer import Change
@@ -173,8 +173,8 @@ async def test_our_condition_wakes_no_other_controller(conditions: Conditions) -
     conditions.fleet.node("shop", 0, trust())
     conditions.fleet.view.machines.subscribe(changes.append)
     await conditions.step()
-    assert [is_more_than_trust(change) for change in changes] == [False]
+    assert [has_more_than_trust_changed(change) for change in changes] == [False]
     conditions.fleet.says("shop-0", trust())
-    assert is_more_than_trust(changes[-1])
+    assert has_more_than_trust_changed(changes[-1])
     conditions.fleet.remove(kinds.MACHINES, "shop-0")
-    assert is_more_than_trust(changes[-1])
+    assert has_more_than_trust_changed(changes[-1])

@@ -172,7 +172,7 @@ def escaped(text: str) -> str:
     return urllib.parse.quote(text, safe="-_.!~*'()")
 
 
-@pytest.mark.parametrize("script", ["", bootstrap.SCRIPT], ids=["alone", "after the script"])
+@pytest.mark.parametrize("script", ["", bootstrap.UNPACK_SCRIPT], ids=["alone", "after the script"])
 def test_the_digest_is_readable_in_any_format(trust: TrustSet, script: str) -> None:
     text = render(trust, DEFAULT)
     contents = [content for content in (script, text) if content]
@@ -213,7 +213,7 @@ def test_a_control_plane_machine_s_user_data_has_room_for_the_budget(
     listed = [TrustedCA(name=f"{name}-{n}", data=each) for n in range(60) for name, each in data.items()]
     text = render(entries.read(listed).trust, budget_of(kind))
     assert digest_in(text)
-    indented = textwrap.indent(bootstrap.SCRIPT + text, " " * 6)
+    indented = textwrap.indent(bootstrap.UNPACK_SCRIPT + text, " " * 6)
     assert (OTHERS + len(indented)) * 4 / 3 < limit
 
 

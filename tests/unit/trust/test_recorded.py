@@ -25,7 +25,7 @@ from trustplane.api.clustertrust import (
 )
 from trustplane.api.limits import MAX_HOST_LENGTH
 from trustplane.api.meta import Metadata
-from trustplane.clusterapi.machine_facts import facts
+from trustplane.clusterapi.machine_facts import node_facts
 from trustplane.rollout.planning.observed import Canary
 from trustplane.trust import recorded
 from trustplane.trust.policy import read_time
@@ -41,7 +41,7 @@ def encoded(frozen: msgspec.Struct) -> str:
 
 def disbelieved(values: Mapping[str, str]) -> tuple[str, ...]:
     machine = Machine(metadata=Metadata(name="m", namespace="n", annotations=dict(values)))
-    return facts(machine, now=NOW).disbelieved
+    return node_facts(machine, now=NOW).ignored_annotations
 
 
 def largest(count: int) -> tuple[RecordedProof, Inspection]:

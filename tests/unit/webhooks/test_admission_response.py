@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.certificates.finding import Finding, Severity
-from trustplane.webhooks.admission_response import MAX_CAUSES, MAX_WARNINGS, WARNING_LENGTH, review_response, warnings
+from trustplane.webhooks.admission_response import (
+    MAX_CAUSES,
+    MAX_WARNINGS,
+    WARNING_LENGTH,
+    review_response,
+    warning_texts,
+)
 
 REQUEST = {"uid": "7", "kind": {"group": "run.tanzu.vmware.com", "kind": "TkgServiceConfiguration"}, "name": "x"}
 ERROR = Finding(code="der", what="It is DER", why="PEM is read.", next_step="Convert it", where="spec.list[0] (corp)")
@@ -61,11 +67,11 @@ def test_many_errors_are_cut_to_the_first_and_a_count() -> None:
 
 def test_a_long_warning_loses_its_reason_first_then_its_next_step() -> None:
     long = Finding(code="c", what="What", why="y" * 250, next_step="Do it", where="spec.trust.list[0] (registry.corp)")
-    assert warnings([long]) == ["spec.trust.list[0] (registry.corp): c: What. Do it"]
+    assert warning_texts([long]) == ["spec.trust.list[0] (registry.corp): c: What. Do it"]
     longer = Finding(code="c", what="What", why="y" * 250, next_step="n" * 250, where="spec.trust.list[0] (a.b)")
-    assert warnings([longer]) == ["spec.trust.list[0] (a.b): c: What"]
+    assert warning_texts([longer]) == ["spec.trust.list[0] (a.b): c: What"]
     deep = Finding(code="c", what="w" * 200, where="spec.settings.network.trust.additionalTrustedCAs[0] (a.b)")
-    assert warnings([deep]) == [f"additionalTrustedCAs[0] (a.b): c: {'w' * 200}"]
+    assert warning_texts([deep]) == [f"additionalTrustedCAs[0] (a.b): c: {'w' * 200}"]
 
 
 @given(st.lists(findings, max_size=30))

@@ -65,11 +65,11 @@ def app() -> Starlette:
 
 async def test_requests_in_flight_are_answered_before_the_stop(app: Starlette, tmp_path: Path) -> None:
     certificate, key = _write_pair(tmp_path, "localhost")
-    listener, stop = serve.listen("127.0.0.1", 0), asyncio.Event()
+    listener, stop = serve.open_listener("127.0.0.1", 0), asyncio.Event()
     port = listener.getsockname()[1]
     trusted = ssl.create_default_context(cafile=certificate)
     async with asyncio.TaskGroup() as group, aiohttp.ClientSession() as session:
-        group.create_task(serve.serve(app, listener, tls.server_context(certificate, key), stop))
+        group.create_task(serve.serve_application(app, listener, tls.server_context(certificate, key), stop))
 
         async def ask() -> str:
             async with session.get(f"https://localhost:{port}/", ssl=trusted) as response:
@@ -86,10 +86,10 @@ async def test_requests_in_flight_are_answered_before_the_stop(app: Starlette, t
 
 async def test_a_renewed_certificate_is_served_without_a_restart(app: Starlette, tmp_path: Path) -> None:
     pair = _write_pair(tmp_path, "first")
-    listener, stop = serve.listen("127.0.0.1", 0), asyncio.Event()
+    listener, stop = serve.open_listener("127.0.0.1", 0), asyncio.Event()
     port = listener.getsockname()[1]
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve.serve(app, listener, tls.server_context(*pair), stop))
+        group.create_task(serve.serve_application(app, listener, tls.server_context(*pair), stop))
         assert await _name(port) == "CN=first"
         _write_pair(tmp_path, "second")
         assert await _name(port) == "CN=second"
@@ -98,10 +98,10 @@ async def test_a_renewed_certificate_is_served_without_a_restart(app: Starlette,
 
 async def test_a_broken_pair_leaves_the_last_good_one_in_use(app: Starlette, tmp_path: Path) -> None:
     certificate, key = _write_pair(tmp_path, "good")
-    listener, stop = serve.listen("127.0.0.1", 0), asyncio.Event()
+    listener, stop = serve.open_listener("127.0.0.1", 0), asyncio.Event()
     port = listener.getsockname()[1]
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve.serve(app, listener, tls.server_context(certificate, key), stop))
+        group.create_task(serve.serve_application(app, listener, tls.server_context(certificate, key), stop))
         certificate.write_text("half of a certif")
         assert await _name(port) == "CN=good"
         key.unlink()
@@ -115,7 +115,7 @@ def test_unloadable_initial_files_are_an_error(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_named() -> None:
-    with serve.listen("127.0.0.1", 0) as taken:
+    with serve.open_listener("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(HostError, match=f"Cannot listen on 127.0.0.1 port {port}"):
-            serve.listen("127.0.0.1", port)
+            serve.open_listener("127.0.0.1", port)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oracle.scenes import Case
 
-from trustplane_local.toolchain.go import candidates, find
+from trustplane_local.toolchain.go import find_go, go_candidates
 
 FOLDER = Path(__file__).parent
 OLDEST = (1, 26)  # the version that `verification` follows
@@ -28,7 +28,7 @@ class Answer:
 def build(folder: Path) -> Path:
     """Build the program in a folder, and return its path."""
     program = folder / "oracle"
-    go = find(OLDEST, candidates()).program
+    go = find_go(OLDEST, go_candidates()).program
     environment = os.environ | {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOWORK": "off"}
     subprocess.run([go, "build", "-o", program, "."], cwd=FOLDER, env=environment, check=True, timeout=600)
     return program

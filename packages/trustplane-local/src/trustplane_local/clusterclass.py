@@ -12,36 +12,36 @@ import yaml
 
 from trustplane.api.configuration import SYSTEM_NAMESPACE
 from trustplane.api.meta import Json
-from trustplane.clusterapi.cluster_class.patch import class_patch
+from trustplane.clusterapi.cluster_class.patch import generate_class_patch
 from trustplane_local.process import GOGC
 from trustplane_local.provider.objects import GROUP, VERSION
 from trustplane_local.stack import Stack
 
-NAME = "tanzukubernetescluster"
+CLASS_NAME = "tanzukubernetescluster"
 WORKER_CLASS = "node-pool"
 
-CLUSTER_API = "cluster.x-k8s.io/v1beta2"
-CONTROL_PLANE = "controlplane.cluster.x-k8s.io/v1beta2"
-BOOTSTRAP = "bootstrap.cluster.x-k8s.io/v1beta2"
-INFRASTRUCTURE = f"{GROUP}/{VERSION}"
+CLUSTER_API_VERSION = "cluster.x-k8s.io/v1beta2"
+CONTROL_PLANE_VERSION = "controlplane.cluster.x-k8s.io/v1beta2"
+BOOTSTRAP_VERSION = "bootstrap.cluster.x-k8s.io/v1beta2"
+INFRASTRUCTURE_VERSION = f"{GROUP}/{VERSION}"
 
 _KUBE_PROXY_FILE = "/etc/trustplane/kube-proxy.yaml"
 _KUBEADM_FILE = "/run/kubeadm/kubeadm.yaml"  # bootstrap data writes it on the machine that runs `kubeadm init`
 
 
-def objects(_stack: Stack) -> list[Json]:
+def cluster_class_objects(_stack: Stack) -> list[Json]:
     """Return the ClusterClass and its templates, the templates first. They are the same for every stack.
 
     What makes machines boot with trust, and the user of nodes, are those that anybody's class gets.
     """
-    control_plane = _template(CONTROL_PLANE, "KubeadmControlPlaneTemplate", _control_plane())
-    worker = _template(BOOTSTRAP, "KubeadmConfigTemplate", _worker())
-    machine = _template(INFRASTRUCTURE, "LocalMachineTemplate", {})
-    cluster = _template(INFRASTRUCTURE, "LocalClusterTemplate", {})
+    control_plane = _template(CONTROL_PLANE_VERSION, "KubeadmControlPlaneTemplate", _control_plane())
+    worker = _template(BOOTSTRAP_VERSION, "KubeadmConfigTemplate", _worker())
+    machine = _template(INFRASTRUCTURE_VERSION, "LocalMachineTemplate", {})
+    cluster = _template(INFRASTRUCTURE_VERSION, "LocalClusterTemplate", {})
     cluster_class: Json = {
-        "apiVersion": CLUSTER_API,
+        "apiVersion": CLUSTER_API_VERSION,
         "kind": "ClusterClass",
-        "metadata": _metadata(NAME),
+        "metadata": _metadata(CLASS_NAME),
         "spec": {
             "infrastructure": {"templateRef": _reference(cluster)},
             "controlPlane": {
@@ -61,7 +61,7 @@ def objects(_stack: Stack) -> list[Json]:
             "variables": _VARIABLES,
         },
     }
-    made = class_patch(cluster_class, [control_plane, worker], with_user=True)
+    made = generate_class_patch(cluster_class, [control_plane, worker], with_user=True)
     cluster_class["spec"] |= {"variables": [*made.variables, *_VARIABLES], "patches": list(made.patches)}
     return [control_plane, worker, machine, cluster, cluster_class]
 
@@ -69,7 +69,7 @@ def objects(_stack: Stack) -> list[Json]:
 def _template(api_version: str, kind: str, spec: Json) -> Json:
     content = {"template": {"spec": spec}}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-    return {"apiVersion": api_version, "kind": kind, "metadata": _metadata(f"{NAME}-{digest}"), "spec": content}
+    return {"apiVersion": api_version, "kind": kind, "metadata": _metadata(f"{CLASS_NAME}-{digest}"), "spec": content}
 
 
 def _metadata(name: str) -> Json:

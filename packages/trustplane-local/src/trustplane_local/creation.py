@@ -11,18 +11,22 @@ import msgspec
 from trustplane.errors import HostError, UserError
 from trustplane_local import files, image, lock, neighbours, ports, preflight, stack, toolchain
 from trustplane_local import versions as sets
-from trustplane_local.image.build import key as image_key
+from trustplane_local.image.build import image_key as image_key
 from trustplane_local.process import Processes
-from trustplane_local.stack import FILE, PORTS, Stack
+from trustplane_local.stack import PORTS, STACK_FILE, Stack
 from trustplane_local.steps import Steps
 from trustplane_local.supervisor import Part, parts
 from trustplane_local.versions import Versions
-from trustplane_local.wishes import Wishes
+from trustplane_local.wishes import StackOptions
 
-BEFORE_CREATION = (lock.NAME, preflight.TRIAL, f"{FILE}.new")  # what a folder holds until the stack is chosen
+BEFORE_CREATION = (
+    lock.LOCK_NAME,
+    preflight.TRIAL,
+    f"{STACK_FILE}.new",
+)  # what a folder holds until the stack is chosen
 
 
-def ensure(folder: Path, cache: Path, wishes: Wishes, steps: Steps) -> Stack:
+def ensure_stack(folder: Path, cache: Path, wishes: StackOptions, steps: Steps) -> Stack:
     """Return the stack of a state folder, made where there is none; the machine was checked, the build is whole.
 
     Args:
@@ -35,7 +39,7 @@ def ensure(folder: Path, cache: Path, wishes: Wishes, steps: Steps) -> Stack:
         HostError: the machine lacks something, or a build failed.
         UserError: the stack there contradicts the wishes, or the set of versions does not exist.
     """
-    present = kept(folder)
+    present = load_stack(folder)
     if present is None:
         versions = sets.choose_versions(wishes.versions)
         _check_machine(folder, cache, versions)
@@ -44,7 +48,7 @@ def ensure(folder: Path, cache: Path, wishes: Wishes, steps: Steps) -> Stack:
     versions = sets.choose_versions(present.versions)
     _check_machine(folder, present.cache, versions, present)
     _check_ports(present)
-    _check_build(present, build(present.cache, versions, steps), steps)
+    _check_build(present, build_programs_and_image(present.cache, versions, steps), steps)
     return present
 
 
@@ -56,7 +60,7 @@ def refuse_foreign(folder: Path) -> None:
     """
     entries = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
     foreign = [name for name in entries if name not in BEFORE_CREATION]
-    if foreign and FILE not in entries:
+    if foreign and STACK_FILE not in entries:
         raise UserError(
             f"{folder} is no stack's state folder, and is not empty",
             why=f"it holds {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}",  # noqa: PLR2004 - examples
@@ -64,39 +68,41 @@ def refuse_foreign(folder: Path) -> None:
         )
 
 
-def kept(folder: Path) -> Stack | None:
+def load_stack(folder: Path) -> Stack | None:
     """Return the stack of a state folder, or None where none was started.
 
     Raises:
         HostError: its description cannot be read.
     """
     try:
-        return stack.read(folder)
+        return stack.read_stack(folder)
     except (msgspec.DecodeError, OSError) as error:
         raise HostError(
-            f"{folder / FILE} cannot be read",
+            f"{folder / STACK_FILE} cannot be read",
             why=str(error),
             next_step="Restore the file; without it, what belongs to the stack is not known",
         ) from error
 
 
-def build(cache: Path, versions: Versions, steps: Steps) -> tuple[toolchain.Toolchain, image.NodeImage]:
+def build_programs_and_image(
+    cache: Path, versions: Versions, steps: Steps
+) -> tuple[toolchain.Toolchain, image.NodeImage]:
     """Build what the cache lacks of programs and node image of a set of versions."""
     with steps.step(f"programs of Kubernetes {versions.kubernetes} and Cluster API {versions.cluster_api}"):
-        built = toolchain.build(cache, steps.build, versions)
+        built = toolchain.build_toolchain(cache, steps.build, versions)
     with steps.step("node image"):
-        return built, image.build(cache, built, steps.build)
+        return built, image.build_image(cache, built, steps.build)
 
 
 def is_cold(cache: Path, versions: Versions) -> bool:
     """Return whether the cache lacks the node image of a set, the last part of its build."""
     try:
-        return not (cache / "image" / image_key(toolchain.locate(cache, versions)) / "rootfs").exists()
+        return not (cache / "image" / image_key(toolchain.locate_toolchain(cache, versions)) / "rootfs").exists()
     except HostError:  # no Go: the build reports it
         return True
 
 
-def strangers_ports(wanted: Mapping[str, Part], processes: Processes, numbers: Mapping[str, int]) -> dict[str, int]:
+def find_foreign_ports(wanted: Mapping[str, Part], processes: Processes, numbers: Mapping[str, int]) -> dict[str, int]:
     """Return the ports that somebody else listens on, of parts that do not run, by the port's name."""
     return {
         name: numbers[name]
@@ -110,19 +116,19 @@ def strangers_ports(wanted: Mapping[str, Part], processes: Processes, numbers: M
 def _check_machine(folder: Path, cache: Path, versions: Versions, present: Stack | None = None) -> None:
     """Raise what stands in the way; a stack that runs has its memory and disk already."""
     cold = is_cold(cache, versions)
-    programs = [*preflight.PACKAGES, *(preflight.BUILD_PACKAGES if cold else ())]
-    machine = preflight.look(programs, folder, cache, lambda: preflight.podman_trouble(folder))
+    programs = [*preflight.REQUIRED_PACKAGES, *(preflight.BUILD_PACKAGES if cold else ())]
+    machine = preflight.inspect_host(programs, folder, cache, lambda: preflight.try_podman(folder))
     if present is not None and Processes(present.folder / "processes", present.id).find("apiserver"):
-        needs = preflight.Needs(disk=0, memory=0)
+        needs = preflight.Requirements(disk=0, memory=0)
     else:
-        needs = preflight.Needs(preflight.COLD_DISK if cold else preflight.WARM_DISK, preflight.MEMORY)
-    preflight.check(preflight.problems(machine, needs))
+        needs = preflight.Requirements(preflight.COLD_DISK if cold else preflight.WARM_DISK, preflight.MEMORY)
+    preflight.raise_problems(preflight.find_problems(machine, needs))
 
 
 def _check_ports(present: Stack) -> None:
     processes = Processes(present.folder / "processes", present.id)
-    if taken := strangers_ports(parts(present), processes, present.ports):
-        raise ports.taken_error(taken, ports.holder, present.folder)
+    if taken := find_foreign_ports(parts(present), processes, present.ports):
+        raise ports.occupied_error(taken, ports.find_listener, present.folder)
 
 
 def _check_build(present: Stack, built: tuple[toolchain.Toolchain, image.NodeImage], steps: Steps) -> None:
@@ -140,10 +146,10 @@ def _check_build(present: Stack, built: tuple[toolchain.Toolchain, image.NodeIma
 
 
 def _create(folder: Path, cache: Path, subnet: str, versions: Versions, steps: Steps) -> Stack:
-    with neighbours.choosing(cache) as others:  # a subnet in use is told before an hour's build, not after
+    with neighbours.lock_stacks(cache) as others:  # a subnet in use is told before an hour's build, not after
         neighbours.choose_subnet(_used(others), subnet)
-    programs, node = build(cache, versions, steps)
-    with neighbours.choosing(cache) as others:
+    programs, node = build_programs_and_image(cache, versions, steps)
+    with neighbours.lock_stacks(cache) as others:
         created = Stack(
             id=secrets.token_hex(4),
             folder=folder,
@@ -154,13 +160,13 @@ def _create(folder: Path, cache: Path, subnet: str, versions: Versions, steps: S
             kubernetes_version=programs.kubernetes_version,
             versions=versions.name,
             subnet=neighbours.choose_subnet(_used(others), subnet),
-            ports=ports.choose(PORTS, neighbours.kept_ports(others), is_free=ports.is_free),
+            ports=ports.choose_ports(PORTS, neighbours.reserved_ports(others), is_free=ports.is_free),
         )
-        neighbours.announce(created)
-        files.write(folder / FILE, msgspec.json.format(msgspec.json.encode(created, enc_hook=str)))
+        neighbours.register_stack(created)
+        files.write_atomically(folder / STACK_FILE, msgspec.json.format(msgspec.json.encode(created, enc_hook=str)))
     return created
 
 
 def _used(others: list[Stack]) -> list[ipaddress.IPv4Network]:
     routes = subprocess.run(["ip", "-json", "-4", "route", "show", "table", "all"], capture_output=True, check=True)
-    return [*neighbours.routed(routes.stdout), *(ipaddress.IPv4Network(one.subnet) for one in others)]
+    return [*neighbours.parse_routes(routes.stdout), *(ipaddress.IPv4Network(one.subnet) for one in others)]

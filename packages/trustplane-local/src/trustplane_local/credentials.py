@@ -21,23 +21,23 @@ LEAVES = (
 )
 
 
-def keep(stack: Stack, now: dt.datetime) -> None:
+def keep_credentials(stack: Stack, now: dt.datetime) -> None:
     """Make the certificates, the service account key and the kubeconfig where they are missing or end soon."""
-    pki.keep(stack.pki, f"trustplane-{stack.id}", LEAVES, now)
+    pki.keep_certificates(stack.pki, f"trustplane-{stack.id}", LEAVES, now)
     pki.keep_service_account_key(stack.pki)
-    files.write(stack.kubeconfig, kubeconfig(stack).encode(), mode=0o600)
+    files.write_atomically(stack.kubeconfig, admin_kubeconfig(stack).encode(), mode=0o600)
 
 
-def kubeconfig(stack: Stack) -> str:
+def admin_kubeconfig(stack: Stack) -> str:
     """Return the administrator's kubeconfig: complete in itself, no other file is needed."""
     name = f"trustplane-{stack.id}"
     server = {
         "server": f"https://127.0.0.1:{stack.ports['apiserver']}",
-        "certificate-authority-data": encoded(stack.pki / "ca.crt"),
+        "certificate-authority-data": encode_file(stack.pki / "ca.crt"),
     }
     user = {
-        "client-certificate-data": encoded(stack.pki / "admin.crt"),
-        "client-key-data": encoded(stack.pki / "admin.key"),
+        "client-certificate-data": encode_file(stack.pki / "admin.crt"),
+        "client-key-data": encode_file(stack.pki / "admin.key"),
     }
     document = {
         "apiVersion": "v1",
@@ -50,6 +50,6 @@ def kubeconfig(stack: Stack) -> str:
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def encoded(file: Path) -> str:
+def encode_file(file: Path) -> str:
     """Return a file's content in base64, as kubeconfigs and caBundle fields hold it."""
     return base64.b64encode(file.read_bytes()).decode()

@@ -9,25 +9,25 @@ from trustplane.kube.tasks import together
 from trustplane_local import creation, lock, neighbours, preflight, process, residue
 from trustplane_local.podman import Podman
 from trustplane_local.process import Processes
-from trustplane_local.stack import FILE, Stack
+from trustplane_local.stack import STACK_FILE, Stack
 from trustplane_local.steps import Steps
-from trustplane_local.supervisor import ORDER
+from trustplane_local.supervisor import START_ORDER
 
 GRACE_SECONDS = 2.0  # nothing is kept, so nothing needs a long goodbye
-FIRST_AND_LAST = (FILE, lock.NAME)  # while they are there, a `down` that was killed can be repeated
+FIRST_AND_LAST = (STACK_FILE, lock.LOCK_NAME)  # while they are there, a `down` that was killed can be repeated
 
 
-def down(folder: Path, steps: Steps) -> Stack | None:
+def remove_stack(folder: Path, steps: Steps) -> Stack | None:
     """Remove the stack of a state folder; return what was there.
 
     Raises:
         HostError: something could not be removed; the message lists it.
     """
-    if not (folder / lock.NAME).exists() and creation.kept(folder) is None:
+    if not (folder / lock.LOCK_NAME).exists() and creation.load_stack(folder) is None:
         return None
-    with lock.exclusive(folder, lambda: steps.note(f"Another command works on {folder}; waiting for it to end.")):
-        stack = creation.kept(folder)
-        preflight.end_trial(folder)
+    with lock.lock_folder(folder, lambda: steps.note(f"Another command works on {folder}; waiting for it to end.")):
+        stack = creation.load_stack(folder)
+        preflight.remove_trial(folder)
         if stack is not None:
             asyncio.run(_down(stack, steps))
             with steps.step("state folder"):
@@ -40,11 +40,11 @@ async def _down(stack: Stack, steps: Steps) -> None:
     processes = Processes(stack.folder / "processes", stack.id)
     # first those that would make again what is removed after them; etcd and the apiserver last
     with steps.step("managers"):
-        await _stop(processes, ORDER[:2:-1])
+        await _stop(processes, START_ORDER[:2:-1])
     with steps.step("containers and network"):
         await Podman(stack).remove_everything()
     with steps.step("apiserver and etcd"):
-        await _stop(processes, ORDER[2::-1])
+        await _stop(processes, START_ORDER[2::-1])
         await together(*(process.end(one.pid, one.started, grace=0) for one in processes.strays()))
     if left := _left(stack, processes):
         raise HostError(
@@ -59,7 +59,7 @@ async def _stop(processes: Processes, names: tuple[str, ...]) -> None:
 
 
 def _left(stack: Stack, processes: Processes) -> list[str]:
-    mounts = residue.mounts(residue.MOUNTS.read_text(), [stack.folder])
+    mounts = residue.parse_mounts(residue.MOUNTS.read_text(), [stack.folder])
     return [*(f"process {one.pid}" for one in processes.strays()), *(f"mount {mount}" for mount in mounts)]
 
 
@@ -72,12 +72,12 @@ def _remove_folder(stack: Stack) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
-    neighbours.forget(stack)
-    (stack.folder / FILE).unlink()
+    neighbours.unregister_stack(stack)
+    (stack.folder / STACK_FILE).unlink()
 
 
 def _remove_if_empty(folder: Path) -> None:
     """Remove the folder with its lock where nothing else is in it; a stranger's folder stays."""
-    if [entry.name for entry in folder.iterdir()] == [lock.NAME]:
-        (folder / lock.NAME).unlink()
+    if [entry.name for entry in folder.iterdir()] == [lock.LOCK_NAME]:
+        (folder / lock.LOCK_NAME).unlink()
         folder.rmdir()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def write(file: Path, content: bytes, mode: int = 0o644) -> None:
+def write_atomically(file: Path, content: bytes, mode: int = 0o644) -> None:
     """Put content into a file, so that a crash leaves the old one or the new one; an equal file is left alone."""
     if file.exists() and file.read_bytes() == content:
         return
@@ -19,7 +19,7 @@ def write(file: Path, content: bytes, mode: int = 0o644) -> None:
     draft.rename(file)
 
 
-def revision(files: Iterable[Path]) -> str:
+def digest_of_files(files: Iterable[Path]) -> str:
     """Return a digest of the files' content; a missing file is as good as an empty one."""
     sums = (hashlib.sha256(file.read_bytes() if file.exists() else b"").digest() for file in files)
     return hashlib.sha256(b"".join(sums)).hexdigest()[:16]

@@ -20,19 +20,25 @@ REVISION_LABEL = "trustplane.dev/definitions"  # of all of them together: to app
 _KINDS = ("crd", "namespace", "mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 
 
-def definitions(stack: Stack) -> list[Json]:
+def collect_definitions(stack: Stack) -> list[Json]:
     """Return namespaces, CRDs and webhook configurations: what Cluster API, the provider and Trustplane start with."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
-    return [namespace, *cluster_api(stack), *provider.crds(), *crds.crds(), webhooks.validating(_webhook(stack))]
+    return [
+        namespace,
+        *cluster_api_definitions(stack),
+        *provider.provider_crds(),
+        *crds.crds(),
+        webhooks.validating(_webhook(stack)),
+    ]
 
 
-def cluster_api(stack: Stack) -> list[Json]:
+def cluster_api_definitions(stack: Stack) -> list[Json]:
     """Return Cluster API's own objects, pointed at its managers on this machine."""
-    ca_bundle = credentials.encoded(stack.pki / "ca.crt")
+    ca_bundle = credentials.encode_file(stack.pki / "ca.crt")
     return [
         fitted
         for component in COMPONENTS
-        for fitted in manifests.local(
+        for fitted in manifests.adapt_manifests(
             _documents(stack.bin.parent / "manifests" / f"{component}.yaml"),
             stack.ports[f"capi-{component}-webhook"],
             ca_bundle,
@@ -48,7 +54,7 @@ def _webhook(stack: Stack) -> Json:
     """Return where the webhook server is, as the API server is told."""
     return {
         "url": f"https://127.0.0.1:{stack.ports['webhook']}",
-        "caBundle": credentials.encoded(stack.pki / "ca.crt"),
+        "caBundle": credentials.encode_file(stack.pki / "ca.crt"),
     }
 
 
@@ -69,7 +75,7 @@ def _labelled(original: Json, revision: str) -> Json:
 
 async def install_classes(stack: Stack, kubectl: Kubectl) -> None:
     """Install the release and the ClusterClass; needs Cluster API's core manager."""
-    objects = [release.object_of(stack.kubernetes_version), *clusterclass.objects(stack)]
+    objects = [release.release_body(stack.kubernetes_version), *clusterclass.cluster_class_objects(stack)]
     await kubectl.apply(objects)
     for one in objects:
         if one["kind"] == "ClusterClass":

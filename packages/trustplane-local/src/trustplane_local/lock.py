@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-NAME = "lock"
+LOCK_NAME = "lock"
 
 
 @contextmanager
-def exclusive(folder: Path, waiting: Callable[[], None]) -> Generator[None]:
+def lock_folder(folder: Path, waiting: Callable[[], None]) -> Generator[None]:
     """Hold the folder's lock, making the folder if need be; a process that dies holds it no longer.
 
     Args:
@@ -21,12 +21,12 @@ def exclusive(folder: Path, waiting: Callable[[], None]) -> Generator[None]:
     while True:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            handle = (folder / NAME).open("a")
+            handle = (folder / LOCK_NAME).open("a")
         except FileNotFoundError:
             continue  # removed with the folder by a `down`, right after we made it
         with handle:
             _acquire(handle, waiting)
-            if _is_at(handle, folder / NAME):
+            if _is_at(handle, folder / LOCK_NAME):
                 yield
                 return
 

@@ -8,11 +8,11 @@ from trustplane.api.meta import Json
 CRD = "CustomResourceDefinition"
 WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 # Deployments, their RBAC and cert-manager's objects have no meaning outside a cluster.
-KEPT = (CRD, "Namespace", *WEBHOOKS)
+KEPT_KINDS = (CRD, "Namespace", *WEBHOOKS)
 _INJECTION = "cert-manager.io/inject-ca-from"
 
 
-def local(objects: Iterable[Json], webhook_port: int, ca_bundle: str) -> list[Json]:
+def adapt_manifests(objects: Iterable[Json], webhook_port: int, ca_bundle: str) -> list[Json]:
     """Return the objects that a Supervisor needs, each webhook at a port of this machine in place of a Service.
 
     Args:
@@ -20,7 +20,7 @@ def local(objects: Iterable[Json], webhook_port: int, ca_bundle: str) -> list[Js
         webhook_port: where that component's webhooks and conversions listen on 127.0.0.1.
         ca_bundle: base64 of the PEM certificate that signed the component's serving certificate.
     """
-    return [_fitted(one, webhook_port, ca_bundle) for one in objects if one and one["kind"] in KEPT]
+    return [_fitted(one, webhook_port, ca_bundle) for one in objects if one and one["kind"] in KEPT_KINDS]
 
 
 def _fitted(original: Json, webhook_port: int, ca_bundle: str) -> Json:

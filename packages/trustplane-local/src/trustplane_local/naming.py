@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from trustplane.errors import UserError
-from trustplane_local.podman import Observed
-from trustplane_local.provider.instance import NAME_LABEL, ROLE, ROLE_LABEL
-from trustplane_local.supervisor import ORDER
+from trustplane_local.podman import ObservedContainer
+from trustplane_local.provider.instance import MACHINE_ROLE, NAME_LABEL, ROLE_LABEL
+from trustplane_local.supervisor import START_ORDER
 
 
-def container(asked: str, found: Sequence[Observed]) -> Observed:
+def find_container(asked: str, found: Sequence[ObservedContainer]) -> ObservedContainer:
     """Return the container of that name, or the only one whose Kubernetes object has it.
 
     Raises:
@@ -21,10 +21,10 @@ def container(asked: str, found: Sequence[Observed]) -> Observed:
     names = sorted(one.name for one in matches or found)
     raise UserError(
         f"Several containers of the stack are called {asked}" if matches else f"Nothing in the stack is called {asked}",
-        next_step=f"Choose one of {', '.join([*([] if matches else ORDER), *names])}",
+        next_step=f"Choose one of {', '.join([*([] if matches else START_ORDER), *names])}",
     )
 
 
-def is_machine(observed: Observed) -> bool:
+def is_machine(observed: ObservedContainer) -> bool:
     """Tell whether a container is a machine, which runs systemd."""
-    return (observed.labels or {}).get(ROLE_LABEL) == ROLE
+    return (observed.labels or {}).get(ROLE_LABEL) == MACHINE_ROLE

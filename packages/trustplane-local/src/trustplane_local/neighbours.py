@@ -24,7 +24,7 @@ _Route = dict[str, object]
 
 
 @contextmanager
-def choosing(cache: Path) -> Generator[list[Stack]]:
+def lock_stacks(cache: Path) -> Generator[list[Stack]]:
     """Yield the known stacks; nobody else chooses until the block ends."""
     folder = cache / "stacks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,12 +33,12 @@ def choosing(cache: Path) -> Generator[list[Stack]]:
         yield _known(folder)
 
 
-def announce(stack: Stack) -> None:
+def register_stack(stack: Stack) -> None:
     """Leave the note for others; call it within `choosing`, before the stack's own file is written."""
     (stack.cache / "stacks" / stack.id).write_text(f"{stack.folder}\n")
 
 
-def forget(stack: Stack) -> None:
+def unregister_stack(stack: Stack) -> None:
     """Remove the note."""
     (stack.cache / "stacks" / stack.id).unlink(missing_ok=True)
 
@@ -79,14 +79,14 @@ def parse_subnet(asked: str) -> ipaddress.IPv4Network:
     return subnet
 
 
-def routed(routes: bytes) -> list[ipaddress.IPv4Network]:
+def parse_routes(routes: bytes) -> list[ipaddress.IPv4Network]:
     """Return the networks in the output of `ip -j -4 route show table all`; the default route is none of them."""
     destinations = (str(one.get("dst", "default")) for one in msgspec.json.decode(routes or b"[]", type=list[_Route]))
     networks = (ipaddress.IPv4Network(one, strict=False) for one in destinations if one != "default")
     return [one for one in networks if one.prefixlen > 0]
 
 
-def kept_ports(neighbours: Collection[Stack]) -> set[int]:
+def reserved_ports(neighbours: Collection[Stack]) -> set[int]:
     """Return every port of these stacks."""
     return {port for one in neighbours for port in one.ports.values()}
 
@@ -102,7 +102,7 @@ def _known(folder: Path) -> list[Stack]:
 
 def _stack(note: Path) -> Stack | None:
     try:
-        kept = stacks.read(Path(note.read_text().strip()))
+        kept = stacks.read_stack(Path(note.read_text().strip()))
     except (OSError, msgspec.DecodeError):
         return None
     return kept if kept is not None and kept.id == note.name else None

@@ -37,7 +37,7 @@ class Leaf:
     client: bool = False  # whether it may authenticate as a client
 
 
-def keep(folder: Path, authority: str, leaves: Sequence[Leaf], now: dt.datetime) -> None:
+def keep_certificates(folder: Path, authority: str, leaves: Sequence[Leaf], now: dt.datetime) -> None:
     """Make an authority and its certificates where they are missing, do not match, or end soon.
 
     Args:
@@ -51,7 +51,7 @@ def keep(folder: Path, authority: str, leaves: Sequence[Leaf], now: dt.datetime)
     ca = _load(folder / f"{AUTHORITY}.crt")
     if ca is None or not _fits(ca, ca_key, ca, now):
         ca = _self_signed(authority, ca_key, now)
-        files.write(folder / f"{AUTHORITY}.crt", ca.public_bytes(serialization.Encoding.PEM))
+        files.write_atomically(folder / f"{AUTHORITY}.crt", ca.public_bytes(serialization.Encoding.PEM))
     for leaf in leaves:
         key = _keep_key(folder / f"{leaf.name}.key")
         present = _load(folder / f"{leaf.name}.crt")
@@ -59,14 +59,14 @@ def keep(folder: Path, authority: str, leaves: Sequence[Leaf], now: dt.datetime)
             _put(folder, leaf, _issue(leaf, key, ca, ca_key, now))
 
 
-def certify(folder: Path, leaf: Leaf, now: dt.datetime) -> None:
+def issue_certificate(folder: Path, leaf: Leaf, now: dt.datetime) -> None:
     """Issue a certificate anew, by the authority of its folder, as at a time that may be long ago."""
     ca = x509.load_pem_x509_certificate((folder / f"{AUTHORITY}.crt").read_bytes())
     ca_key, key = (_keep_key(folder / f"{name}.key") for name in (AUTHORITY, leaf.name))
     _put(folder, leaf, _issue(leaf, key, ca, ca_key, now))
 
 
-def renewed(folder: Path, now: dt.datetime) -> bytes:
+def renew_authority(folder: Path, now: dt.datetime) -> bytes:
     """Return another certificate of a folder's authority, PEM: same name and key, new content. Nothing is written."""
     certificate = x509.load_pem_x509_certificate((folder / f"{AUTHORITY}.crt").read_bytes())
     (name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -75,7 +75,7 @@ def renewed(folder: Path, now: dt.datetime) -> bytes:
 
 
 def _put(folder: Path, leaf: Leaf, issued: x509.Certificate) -> None:
-    files.write(folder / f"{leaf.name}.crt", issued.public_bytes(serialization.Encoding.PEM))
+    files.write_atomically(folder / f"{leaf.name}.crt", issued.public_bytes(serialization.Encoding.PEM))
 
 
 def keep_service_account_key(folder: Path) -> None:
@@ -85,7 +85,7 @@ def keep_service_account_key(folder: Path) -> None:
         key = rsa.generate_private_key(65537, 2048)
         _write_key(folder / "sa.key", key)
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    files.write(folder / "sa.pub", public)
+    files.write_atomically(folder / "sa.pub", public)
 
 
 def hosts_of(certificate: x509.Certificate) -> set[str]:
@@ -209,4 +209,4 @@ def _load(file: Path) -> x509.Certificate | None:
 
 def _write_key(file: Path, key: _PrivateKey) -> None:
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    files.write(file, pem, mode=0o600)
+    files.write_atomically(file, pem, mode=0o600)

@@ -23,13 +23,15 @@ import msgspec
 from trustplane.errors import HostError, TransientError
 from trustplane_local import files, residue
 from trustplane_local.process import stat
-from trustplane_local.stack import LABEL, Stack
+from trustplane_local.stack import STACK_LABEL, Stack
 
 RUN = Path("/run/trustplane")
 PROC = Path("/proc")
-TIMEOUT = 60.0  # seconds; the slowest command takes a few on a machine that is not overloaded
-LOOK_SECONDS = 5.0  # between two looks of the provider at all containers; one costs 0.04 s of CPU time
-GRACE = 10.0  # seconds that podman has to leave its critical sections: addresses given away in them stay given away
+COMMAND_SECONDS = 60.0  # seconds; the slowest command takes a few on a machine that is not overloaded
+LIST_SECONDS = 5.0  # between two looks of the provider at all containers; one costs 0.04 s of CPU time
+GRACE_SECONDS = (
+    10.0  # seconds that podman has to leave its critical sections: addresses given away in them stay given away
+)
 RUNNING, EXITED = "running", "exited"
 KILLED = b"137"  # exit code of a process that got SIGKILL, as conmon writes it
 
@@ -47,7 +49,7 @@ class Mount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Container:
+class DesiredContainer:
     """A container that is wanted: the stack's root file system with a writable layer of its own."""
 
     name: str
@@ -58,7 +60,7 @@ class Container:
     options: tuple[str, ...] = ()  # further options of `podman run`
 
 
-class Observed(msgspec.Struct, frozen=True, rename="pascal"):
+class ObservedContainer(msgspec.Struct, frozen=True, rename="pascal"):
     """A container that is there, as `podman ps --format json` shows it."""
 
     id: str
@@ -92,7 +94,7 @@ class Podman:
         self._folder = stack.folder / "podman"
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._looking = asyncio.Lock()
-        self._seen: tuple[float, list[Observed]] | None = None  # the last look, and when it began
+        self._seen: tuple[float, list[ObservedContainer]] | None = None  # the last look, and when it began
         self._changes = 0  # made by this object
 
     async def prepare(self) -> None:
@@ -104,11 +106,11 @@ class Podman:
         run = RUN / self._stack.id
         for folder in (run, self._folder / "networks"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name, content in configuration(self._stack).items():
-            files.write(self._folder / name, content.encode())
+        for name, content in podman_configuration(self._stack).items():
+            files.write_atomically(self._folder / name, content.encode())
         await self._podman("network", "inspect", self._stack.network)
 
-    async def run(self, container: Container) -> None:
+    async def run(self, container: DesiredContainer) -> None:
         """Start a container, in place of any other of that name.
 
         Raises:
@@ -131,7 +133,7 @@ class Podman:
                 await self._remove_cgroups(found)
             await self._podman("start", name)
 
-    async def exec(self, name: str, *command: str, timeout: float = TIMEOUT) -> str:
+    async def exec(self, name: str, *command: str, timeout: float = COMMAND_SECONDS) -> str:
         """Run a command in a container and return what it prints.
 
         Raises:
@@ -149,15 +151,15 @@ class Podman:
         async with self._changing(name):
             await self._remove(name)
 
-    async def list(self) -> list[Observed]:
+    async def list(self) -> list[ObservedContainer]:
         """Return the containers of the stack, whatever their state."""
-        label, changes, began = f"label={LABEL}={self._stack.id}", self._changes, time.monotonic()
+        label, changes, began = f"label={STACK_LABEL}={self._stack.id}", self._changes, time.monotonic()
         printed = await self._podman("ps", "--all", "--no-trunc", "--filter", label, "--format", "json")
-        found = [believed(one, PROC) for one in msgspec.json.decode(printed or "[]", type=list[Observed])]
+        found = [correct_state(one, PROC) for one in msgspec.json.decode(printed or "[]", type=list[ObservedContainer])]
         self._seen = (began, found) if changes == self._changes else None
         return found
 
-    async def find(self, name: str, *, recently: float = 0.0) -> Observed | None:
+    async def find(self, name: str, *, recently: float = 0.0) -> ObservedContainer | None:
         """Return a container by its name, or None where it is absent.
 
         Args:
@@ -193,12 +195,12 @@ class Podman:
             (RUN / self._stack.id).mkdir(parents=True, exist_ok=True)
             await self._podman("rm", "--all", "--force", "--time", "0", timeout=300)
             await self._podman("network", "rm", "--force", self._stack.network)
-        await residue.monitors_ended(self._places, GRACE)
+        await residue.wait_for_monitors(self._places, GRACE_SECONDS)
         await asyncio.to_thread(residue.remove_cgroups, cgroup(self._stack))
-        await residue.remove(self._stack.network, self._stack.subnet, self._places)
+        await residue.remove_leftovers(self._stack.network, self._stack.subnet, self._places)
         for place in self._places:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
-        if left := residue.find(self._stack.network, self._places, cgroup(self._stack)):
+        if left := residue.find_leftovers(self._stack.network, self._places, cgroup(self._stack)):
             raise HostError(
                 f"The stack {self._stack.id} could not be removed completely",
                 why=f"left over: {', '.join(left)}",
@@ -215,21 +217,21 @@ class Podman:
             await self._podman("rm", "--force", "--ignore", "--time", "1", "--volumes", name)
             await self._remove_cgroups(found)
 
-    async def _settle(self, container: Observed) -> None:
+    async def _settle(self, container: ObservedContainer) -> None:
         """Tell podman of an end that the container's monitor did not live to tell: it would wait for that word."""
         if container.ended_untold:
-            await asyncio.to_thread(files.write, RUN / self._stack.id / "exits" / container.id, KILLED)
+            await asyncio.to_thread(files.write_atomically, RUN / self._stack.id / "exits" / container.id, KILLED)
 
-    async def _remove_cgroups(self, container: Observed) -> None:
+    async def _remove_cgroups(self, container: ObservedContainer) -> None:
         await asyncio.to_thread(residue.remove_cgroups, f"{cgroup(self._stack)}/libpod-{container.id}")
 
-    async def _podman(self, *arguments: str, timeout: float = TIMEOUT) -> str:
+    async def _podman(self, *arguments: str, timeout: float = COMMAND_SECONDS) -> str:
         what = f"podman {' '.join(arguments[:2])}"
         try:
             process = await asyncio.create_subprocess_exec(
                 "podman",
                 *arguments,
-                env=environment(self._folder, os.environ),
+                env=podman_environment(self._folder, os.environ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -247,11 +249,11 @@ class Podman:
         finally:
             await _end(process)
         if process.returncode != 0:
-            raise HostError(f"`{what}` failed", why=relevant(complaint.decode(errors="replace")))
+            raise HostError(f"`{what}` failed", why=extract_errors(complaint.decode(errors="replace")))
         return printed.decode(errors="replace")
 
 
-def configuration(stack: Stack) -> dict[str, str]:
+def podman_configuration(stack: Stack) -> dict[str, str]:
     """Return the files of a stack's podman world, by their path below `<stack folder>/podman`.
 
     The network is written as a file because `podman network create` of Debian 12 cannot name the bridge, and two worlds
@@ -269,7 +271,7 @@ def configuration(stack: Stack) -> dict[str, str]:
         "ipv6_enabled": False,
         "internal": False,
         "dns_enabled": False,
-        "labels": {LABEL: stack.id},
+        "labels": {STACK_LABEL: stack.id},
         "ipam_options": {"driver": "host-local"},
     }
     return {
@@ -308,7 +310,7 @@ runroot = "{folder}/run"
 """
 
 
-def environment(folder: Path, ours: Mapping[str, str]) -> dict[str, str]:
+def podman_environment(folder: Path, ours: Mapping[str, str]) -> dict[str, str]:
     """Return podman's whole environment: a proxy, a remote host or a mark of ours must not reach containers by it."""
     kept = {name: ours[name] for name in ("PATH", "HOME") if name in ours}
     return {
@@ -323,7 +325,7 @@ def cgroup(stack: Stack) -> str:
     return f"trustplane-{stack.id}"
 
 
-def run_arguments(stack: Stack, container: Container, open_files: int, processes: int) -> list[str]:
+def run_arguments(stack: Stack, container: DesiredContainer, open_files: int, processes: int) -> list[str]:
     """Return the arguments of `podman run` for a container.
 
     Args:
@@ -334,7 +336,14 @@ def run_arguments(stack: Stack, container: Container, open_files: int, processes
     """
     open_files, processes = min(open_files, MOST_FILES), min(processes, MOST_PROCESSES)
     arguments = ["run", "--detach", "--name", container.name, "--network", stack.network]
-    arguments += ["--cgroup-parent", f"/{cgroup(stack)}", "--ip", container.address, "--label", f"{LABEL}={stack.id}"]
+    arguments += [
+        "--cgroup-parent",
+        f"/{cgroup(stack)}",
+        "--ip",
+        container.address,
+        "--label",
+        f"{STACK_LABEL}={stack.id}",
+    ]
     for name, value in sorted(container.labels.items()):
         arguments += ["--label", f"{name}={value}"]
     for mount in container.mounts:
@@ -343,7 +352,7 @@ def run_arguments(stack: Stack, container: Container, open_files: int, processes
     return [*arguments, *container.options, "--rootfs", f"{stack.rootfs}:O", *container.command]
 
 
-def believed(observed: Observed, proc: Path) -> Observed:
+def correct_state(observed: ObservedContainer, proc: Path) -> ObservedContainer:
     """Return what to believe of podman's word: it notices no end when a container's monitor was killed, too.
 
     Args:
@@ -356,7 +365,7 @@ def believed(observed: Observed, proc: Path) -> Observed:
     return msgspec.structs.replace(observed, state=EXITED) if process is None or process.has_ended else observed
 
 
-def relevant(complaint: str) -> str:
+def extract_errors(complaint: str) -> str:
     """Return what podman printed as its error, without its warnings and noise."""
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
@@ -374,7 +383,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         return
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), GRACE)
+        await asyncio.wait_for(process.wait(), GRACE_SECONDS)
     except TimeoutError:
         process.kill()
         await process.wait()

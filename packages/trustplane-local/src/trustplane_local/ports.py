@@ -18,7 +18,7 @@ FIRST, LAST = 20000, 32767
 _USER = re.compile(r'\("(?P<program>[^"]*)",pid=(?P<pid>\d+)')
 
 
-def choose(
+def choose_ports(
     names: Iterable[str],
     taken: Collection[int],
     *,
@@ -67,23 +67,23 @@ def is_free(port: int) -> bool:
     return True
 
 
-def holder(port: int) -> str:
+def find_listener(port: int) -> str:
     """Return who listens on that port, as `name (pid N)`, or nothing where the kernel does not tell."""
     with contextlib.suppress(OSError):
         listing = subprocess.run(
             ["ss", "-Hltnp", f"sport = :{port}"], capture_output=True, text=True, check=False, timeout=10
         )
-        return parse_holder(listing.stdout)
+        return parse_listener(listing.stdout)
     return ""
 
 
-def parse_holder(listing: str) -> str:
+def parse_listener(listing: str) -> str:
     """Return the first process in the output of `ss -ltnp`, as `name (pid N)`."""
     found = _USER.search(listing)
     return f"{found['program']} (pid {found['pid']})" if found else ""
 
 
-def taken_error(taken: Mapping[str, int], who: Callable[[int], str], folder: Path) -> HostError:
+def occupied_error(taken: Mapping[str, int], who: Callable[[int], str], folder: Path) -> HostError:
     """Return the error for ports of a stack that somebody else holds.
 
     Args:

@@ -19,7 +19,7 @@ TRIAL = "trial"  # folder in the state folder, while podman is tried
 MEMORY = 6 * GIB  # a Supervisor and two small clusters
 
 # Debian package by program. Absolute: helpers of podman that are not on PATH.
-PACKAGES: Mapping[str, str] = {
+REQUIRED_PACKAGES: Mapping[str, str] = {
     "podman": "podman",
     "runc": "runc",
     "conmon": "conmon",
@@ -34,7 +34,7 @@ BUILD_PACKAGES: Mapping[str, str] = {"mmdebstrap": "mmdebstrap"}  # as long as t
 
 
 @dataclass(frozen=True)
-class Machine:
+class HostState:
     """What was found on this machine."""
 
     root: bool
@@ -46,14 +46,14 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Needs:
+class Requirements:
     """What the stack needs from it."""
 
     disk: int  # bytes on each file system
     memory: int  # bytes
 
 
-def look(programs: Iterable[str], state: Path, cache: Path, podman_trouble: Callable[[], str]) -> Machine:
+def inspect_host(programs: Iterable[str], state: Path, cache: Path, podman_trouble: Callable[[], str]) -> HostState:
     """Look at this machine.
 
     Args:
@@ -64,7 +64,7 @@ def look(programs: Iterable[str], state: Path, cache: Path, podman_trouble: Call
     """
     root = os.geteuid() == 0
     missing = tuple(program for program in programs if shutil.which(program) is None)
-    return Machine(
+    return HostState(
         root=root,
         state=state,
         missing=missing,
@@ -80,12 +80,12 @@ def available_memory(meminfo: str) -> int:
     return int(fields["MemAvailable"].split()[0]) * 1024
 
 
-def problems(machine: Machine, needs: Needs) -> list[HostError]:
+def find_problems(machine: HostState, needs: Requirements) -> list[HostError]:
     """Return what stands in the way of a stack, most basic first."""
     return [*_rights(machine), *_programs(machine), *_name(machine), *_podman(machine), *_room(machine, needs)]
 
 
-def check(found: list[HostError]) -> None:
+def raise_problems(found: list[HostError]) -> None:
     """Raise what was found: one problem as it is, several as one error.
 
     Raises:
@@ -101,7 +101,7 @@ def check(found: list[HostError]) -> None:
         )
 
 
-def _rights(machine: Machine) -> list[HostError]:
+def _rights(machine: HostState) -> list[HostError]:
     if machine.root:
         return []
     return [
@@ -113,10 +113,10 @@ def _rights(machine: Machine) -> list[HostError]:
     ]
 
 
-def _programs(machine: Machine) -> list[HostError]:
+def _programs(machine: HostState) -> list[HostError]:
     if not machine.missing:
         return []
-    every = {**PACKAGES, **BUILD_PACKAGES}
+    every = {**REQUIRED_PACKAGES, **BUILD_PACKAGES}
     packages = sorted({every[program] for program in machine.missing})
     return [
         HostError(
@@ -127,7 +127,7 @@ def _programs(machine: Machine) -> list[HostError]:
     ]
 
 
-def _name(machine: Machine) -> list[HostError]:
+def _name(machine: HostState) -> list[HostError]:
     if _fits_podman(machine.state):
         return []
     return [
@@ -144,7 +144,7 @@ def _fits_podman(state: Path) -> bool:
     return len(str(state)) <= LONGEST_STATE
 
 
-def _podman(machine: Machine) -> list[HostError]:
+def _podman(machine: HostState) -> list[HostError]:
     if not machine.podman_trouble:
         return []
     return [
@@ -156,7 +156,7 @@ def _podman(machine: Machine) -> list[HostError]:
     ]
 
 
-def _room(machine: Machine, needs: Needs) -> list[HostError]:
+def _room(machine: HostState, needs: Requirements) -> list[HostError]:
     found = [
         HostError(
             f"Too little disk space in {folder}",
@@ -186,7 +186,7 @@ def _existing(folder: Path) -> Path:
     return next(one for one in (folder, *folder.parents) if one.exists())
 
 
-def podman_trouble(folder: Path) -> str:
+def try_podman(folder: Path) -> str:
     """Try podman as the stack will use it, with overlay storage in the state folder; return why it cannot run.
 
     The trial leaves nothing behind and reads nothing of the machine's own containers.
@@ -199,12 +199,12 @@ def podman_trouble(folder: Path) -> str:
     except subprocess.TimeoutExpired:
         return f"`podman info` did not end in {PODMAN_SECONDS} s"
     finally:
-        end_trial(folder)
+        remove_trial(folder)
     return tried.stderr.strip()[-500:] if tried.returncode else ""
 
 
-def end_trial(folder: Path) -> None:
+def remove_trial(folder: Path) -> None:
     """Remove what a trial of podman made, also one that was killed."""
-    for mount in residue.mounts(residue.MOUNTS.read_text(), [folder / TRIAL]):
+    for mount in residue.parse_mounts(residue.MOUNTS.read_text(), [folder / TRIAL]):
         subprocess.run(["umount", mount], check=True)
     shutil.rmtree(folder / TRIAL, ignore_errors=True)

@@ -46,7 +46,7 @@ class Program:
 
     def revision(self) -> str:
         """Return a digest of the inputs' content."""
-        return files.revision(self.inputs)
+        return files.digest_of_files(self.inputs)
 
 
 class Stat(NamedTuple):

@@ -14,7 +14,7 @@ from trustplane.errors import HostError, TransientError
 from trustplane_local.process import ended
 from trustplane_local.stack import Stack
 
-ASK_SECONDS = 2.0  # for one answer
+PROBE_SECONDS = 2.0  # for one answer
 POLL_SECONDS = 0.1
 
 
@@ -34,7 +34,7 @@ class Readiness:
             async with self._session.get(url) as answer:
                 return "" if answer.status == HTTPStatus.OK else (await answer.text())[-500:].strip()
         except TimeoutError:
-            return f"no answer in {ASK_SECONDS:.0f} s"
+            return f"no answer in {PROBE_SECONDS:.0f} s"
         except aiohttp.ClientError as error:
             return str(error)
 
@@ -59,17 +59,17 @@ class Readiness:
 
 
 @asynccontextmanager
-async def asking(stack: Stack) -> AsyncGenerator[Readiness]:
+async def open_readiness(stack: Stack) -> AsyncGenerator[Readiness]:
     """Yield a Readiness that trusts the stack's authority and is let in by etcd."""
     context = ssl.create_default_context(cafile=str(stack.pki / "ca.crt"))
     context.load_cert_chain(stack.pki / "apiserver-etcd-client.crt", stack.pki / "apiserver-etcd-client.key")
     connector = aiohttp.TCPConnector(ssl=context, force_close=True)  # a part that is restarted is asked anew
-    timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         yield Readiness(session)
 
 
-def last_lines(log: Path, count: int) -> str:
+def read_last_lines(log: Path, count: int) -> str:
     """Return the last lines of a log, or nothing where there is none."""
     try:
         return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
@@ -94,7 +94,7 @@ def _process(pid: int) -> Generator[int | None]:
 def _died(name: str, log: Path) -> HostError:
     return HostError(
         f"{name} ended right after its start",
-        why=f"its last words: {last_lines(log, 3)[-1000:] or '(none)'}",
+        why=f"its last words: {read_last_lines(log, 3)[-1000:] or '(none)'}",
         next_step=f"See `trustplane local logs {name}` and mend the cause, or start over with `trustplane local down` "
         "and `trustplane local up`",
     )

@@ -23,7 +23,7 @@ from trustplane.errors import HostError, TransientError
 from trustplane.kube.tasks import together
 from trustplane_local import files, pki, readiness
 from trustplane_local.image import containers
-from trustplane_local.podman import Container, Mount, Observed, Podman
+from trustplane_local.podman import DesiredContainer, Mount, ObservedContainer, Podman
 from trustplane_local.stack import Stack
 
 READY_SECONDS = 30.0
@@ -35,7 +35,7 @@ _INDEX = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.man
 
 
 @dataclass(frozen=True)
-class Registry:
+class PrivateRegistry:
     """One private registry."""
 
     name: str  # of its container and folder
@@ -53,15 +53,15 @@ class Registry:
         return self.password_file.read_text()
 
 
-def registries(stack: Stack) -> list[Registry]:
+def registries_of(stack: Stack) -> list[PrivateRegistry]:
     """Return the stack's registries, started or not."""
     return [_registry(stack, name, stack.address(index)) for index, name in enumerate(_NAMES, start=2)]
 
 
-def _registry(stack: Stack, name: str, address: str) -> Registry:
+def _registry(stack: Stack, name: str, address: str) -> PrivateRegistry:
     folder = stack.folder / "registries" / name
     host = "registry.corp.test" if name == "corp" else f"{name}.corp.test"
-    return Registry(
+    return PrivateRegistry(
         name=f"registry-{name}",
         folder=folder,
         host=host,
@@ -74,23 +74,23 @@ def _registry(stack: Stack, name: str, address: str) -> Registry:
     )
 
 
-async def start(stack: Stack, podman: Podman) -> None:
+async def start_registries(stack: Stack, podman: Podman) -> None:
     """Start the registries that do not run, and put their image in where it is missing.
 
     Raises:
         TrustplaneError: one of them does not come up.
     """
-    for registry in registries(stack):
-        prepare(registry)
-    await together(*(_start(registry, stack, podman) for registry in registries(stack)))
+    for registry in registries_of(stack):
+        prepare_registry(registry)
+    await together(*(_start(registry, stack, podman) for registry in registries_of(stack)))
 
 
-async def _start(registry: Registry, stack: Stack, podman: Podman) -> None:
-    await run(registry, podman)
+async def _start(registry: PrivateRegistry, stack: Stack, podman: Podman) -> None:
+    await run_registry(registry, podman)
     await _fill(registry, stack)
 
 
-def configuration() -> str:
+def registry_configuration() -> str:
     """Return the registry's configuration, of paths inside the container.
 
     Source: https://distribution.github.io/distribution/about/configuration/
@@ -105,44 +105,44 @@ def configuration() -> str:
     return yaml.safe_dump(document)
 
 
-def leaf(registry: Registry) -> pki.Leaf:
+def registry_leaf(registry: PrivateRegistry) -> pki.Leaf:
     """Return the certificate that a registry serves."""
     return pki.Leaf("tls", registry.host, hosts=(registry.host, registry.address))
 
 
-def prepare(registry: Registry) -> None:
+def prepare_registry(registry: PrivateRegistry) -> None:
     """Make what registry and clients read, where it is missing or wrong: certificates, password, configuration."""
-    pki.keep(registry.folder / "pki", registry.ca_name, [leaf(registry)], dt.datetime.now(dt.UTC))
+    pki.keep_certificates(registry.folder / "pki", registry.ca_name, [registry_leaf(registry)], dt.datetime.now(dt.UTC))
     (registry.folder / "data").mkdir(exist_ok=True)
     if not registry.password_file.exists():
-        files.write(registry.password_file, secrets.token_urlsafe(24).encode(), mode=0o600)
+        files.write_atomically(registry.password_file, secrets.token_urlsafe(24).encode(), mode=0o600)
     password, entries = registry.password().encode(), registry.folder / "htpasswd"
     if not entries.exists() or not bcrypt.checkpw(password, entries.read_bytes().partition(b":")[2].strip()):
         digest = bcrypt.hashpw(password, bcrypt.gensalt(rounds=8))
-        files.write(entries, f"{registry.username}:{digest.decode()}\n".encode(), mode=0o600)
-    files.write(registry.folder / "config.yml", configuration().encode())
-    files.write(registry.folder / "auth.json", _auth_file(registry), mode=0o600)
+        files.write_atomically(entries, f"{registry.username}:{digest.decode()}\n".encode(), mode=0o600)
+    files.write_atomically(registry.folder / "config.yml", registry_configuration().encode())
+    files.write_atomically(registry.folder / "auth.json", _auth_file(registry), mode=0o600)
 
 
-def _auth_file(registry: Registry) -> bytes:
+def _auth_file(registry: PrivateRegistry) -> bytes:
     """Return skopeo's credentials. Source: containers-auth.json(5)."""
     login = base64.b64encode(f"{registry.username}:{registry.password()}".encode()).decode()
     return json.dumps({"auths": {registry.address: {"auth": login}}}).encode()
 
 
-async def run(registry: Registry, podman: Podman) -> None:
+async def run_registry(registry: PrivateRegistry, podman: Podman) -> None:
     """Start the container unless it runs with the present files, which it reads at its start."""
-    wanted = container(registry)
-    if not is_as_wanted(await podman.find(registry.name), wanted):
+    wanted = registry_container(registry)
+    if not is_current(await podman.find(registry.name), wanted):
         await podman.run(wanted)
 
 
-def is_as_wanted(present: Observed | None, wanted: Container) -> bool:
+def is_current(present: ObservedContainer | None, wanted: DesiredContainer) -> bool:
     """Tell whether a container runs, and began with the files that are wanted: its labels name their revision."""
     return present is not None and present.is_running and wanted.labels.items() <= (present.labels or {}).items()
 
 
-def container(registry: Registry) -> Container:
+def registry_container(registry: PrivateRegistry) -> DesiredContainer:
     """Return the container of a registry."""
     sources = {
         "config.yml": registry.folder / "config.yml",
@@ -150,11 +150,11 @@ def container(registry: Registry) -> Container:
         "tls.crt": registry.folder / "pki" / "tls.crt",
         "tls.key": registry.folder / "pki" / "tls.key",
     }
-    return Container(
+    return DesiredContainer(
         name=registry.name,
         command=("/usr/local/bin/registry", "serve", f"{_INSIDE}/config.yml"),
         address=registry.address,
-        labels={"trustplane.dev/role": "registry", "trustplane.dev/revision": files.revision(sources.values())},
+        labels={"trustplane.dev/role": "registry", "trustplane.dev/revision": files.digest_of_files(sources.values())},
         mounts=(
             *(Mount(source, f"{_INSIDE}/{name}") for name, source in sources.items()),
             Mount(registry.folder / "data", _STORAGE, writable=True),
@@ -175,7 +175,7 @@ def hardware_address(address: str) -> str:
     return "02:54:" + ":".join(f"{one:02x}" for one in ipaddress.IPv4Address(address).packed)
 
 
-async def _has_image(registry: Registry, path: str) -> bool:
+async def _has_image(registry: PrivateRegistry, path: str) -> bool:
     """Wait until the registry answers, and return whether it has a manifest at that path."""
     deadline = asyncio.get_running_loop().time() + READY_SECONDS
     async with _session(registry) as session:
@@ -197,26 +197,26 @@ async def _has_image(registry: Registry, path: str) -> bool:
             await asyncio.sleep(readiness.POLL_SECONDS)
 
 
-def _session(registry: Registry) -> aiohttp.ClientSession:
+def _session(registry: PrivateRegistry) -> aiohttp.ClientSession:
     """Return a session that trusts this registry's CA and logs in as its user."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(registry.ca))),
-        timeout=aiohttp.ClientTimeout(total=readiness.ASK_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=readiness.PROBE_SECONDS),
         auth=aiohttp.BasicAuth(registry.username, registry.password()),
     )
 
 
-async def _fill(registry: Registry, stack: Stack) -> None:
+async def _fill(registry: PrivateRegistry, stack: Stack) -> None:
     """Push the image unless it is there."""
     repository, _, tag = registry.image.partition("/")[2].partition(":")
     if not await _has_image(registry, f"/v2/{repository}/manifests/{tag}"):
         archive = registry.folder / "image.tar"
-        containers.hello(archive, registry.image, stack.rootfs)
+        containers.write_hello_image(archive, registry.image, stack.rootfs)
         await _push(registry, archive, f"{registry.address}/{repository}:{tag}")
         archive.unlink()
 
 
-async def _push(registry: Registry, archive: Path, target: str) -> None:
+async def _push(registry: PrivateRegistry, archive: Path, target: str) -> None:
     """Copy an OCI archive into the registry. Credentials go by a file: others can read a command line."""
     process = await asyncio.create_subprocess_exec(
         "skopeo",
@@ -240,9 +240,9 @@ async def _push(registry: Registry, archive: Path, target: str) -> None:
         )
 
 
-def _certificates(registry: Registry) -> Path:
+def _certificates(registry: PrivateRegistry) -> Path:
     """Return a folder that holds the CA and nothing else, as skopeo wants it."""
     folder = registry.folder / "certs.d"
     folder.mkdir(exist_ok=True)
-    files.write(folder / "ca.crt", registry.ca.read_bytes())
+    files.write_atomically(folder / "ca.crt", registry.ca.read_bytes())
     return folder

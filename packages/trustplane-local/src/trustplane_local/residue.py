@@ -16,7 +16,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 TABLES = ("filter", "nat")
 
 
-async def remove(bridge: str, subnet: str, places: Sequence[Path]) -> None:
+async def remove_leftovers(bridge: str, subnet: str, places: Sequence[Path]) -> None:
     """Remove a bridge, the rules for its subnet, and every mount below the places.
 
     Raises:
@@ -47,7 +47,7 @@ def remove_cgroups(group: str, root: Path = CGROUPS) -> None:
                 Path(folder).rmdir()
 
 
-async def monitors_ended(places: Sequence[Path], seconds: float) -> None:
+async def wait_for_monitors(places: Sequence[Path], seconds: float) -> None:
     """Wait until the monitors of our containers, which clean up after them, have ended; at most that many seconds."""
     for pid in _monitors(places):
         with contextlib.suppress(ProcessLookupError):
@@ -58,7 +58,7 @@ async def monitors_ended(places: Sequence[Path], seconds: float) -> None:
                 os.close(handle)
 
 
-def find(bridge: str, places: Sequence[Path], group: str) -> list[str]:
+def find_leftovers(bridge: str, places: Sequence[Path], group: str) -> list[str]:
     """Return what is left, in words."""
     left = [f"mount {mount}" for mount in _mounted(places)]
     left += [f"folder {place}" for place in places if place.exists()]
@@ -89,7 +89,7 @@ def _is_for(words: Sequence[str], subnet: str) -> bool:
     return any(option in ("-s", "-d") and value == subnet for option, value in itertools.pairwise(words))
 
 
-def mounts(mountinfo: str, places: Iterable[Path]) -> list[str]:
+def parse_mounts(mountinfo: str, places: Iterable[Path]) -> list[str]:
     """Return the mount points at or below the places, innermost first, from proc_pid_mountinfo(5)."""
     points = [_unescape(line.split()[4]) for line in mountinfo.splitlines()]
     below = [point for point in points if any(Path(point).is_relative_to(place) for place in places)]
@@ -97,7 +97,7 @@ def mounts(mountinfo: str, places: Iterable[Path]) -> list[str]:
 
 
 def _mounted(places: Sequence[Path]) -> list[str]:
-    return mounts(MOUNTS.read_text(), places)
+    return parse_mounts(MOUNTS.read_text(), places)
 
 
 def _unescape(point: str) -> str:

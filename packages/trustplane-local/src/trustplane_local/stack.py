@@ -17,10 +17,10 @@ from pathlib import Path
 import msgspec
 
 from trustplane.api import configuration
-from trustplane_local.versions import DEFAULT
+from trustplane_local.versions import DEFAULT_VERSIONS
 
-LABEL = "trustplane.dev/stack"
-FILE = "stack.json"
+STACK_LABEL = "trustplane.dev/stack"
+STACK_FILE = "stack.json"
 SYSTEM_NAMESPACE = configuration.SYSTEM_NAMESPACE
 FIRST_INDEX, LAST_INDEX = 10, 254
 
@@ -54,7 +54,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     rootfs: Path  # root file system of nodes, load balancers and registries
     images: Path  # containerd's store with kubeadm's images, which machines get linked
     kubernetes_version: str  # such as v1.36.3
-    versions: str = DEFAULT.name  # name of the set that it is made of
+    versions: str = DEFAULT_VERSIONS.name  # name of the set that it is made of
     subnet: str  # a /18
     ports: dict[str, int]  # one of each name in PORTS, on 127.0.0.1
 
@@ -89,13 +89,13 @@ def default_folder() -> Path:
     return Path(os.environ.get("TRUSTPLANE_STATE") or Path(base) / "trustplane" / "default")
 
 
-def read(folder: Path) -> Stack | None:
+def read_stack(folder: Path) -> Stack | None:
     """Return the stack kept in that folder, or None where none was started.
 
     Raises:
         msgspec.MsgspecError: the file is not one that a stack wrote.
     """
-    file = folder / FILE
+    file = folder / STACK_FILE
     return msgspec.json.decode(file.read_bytes(), type=Stack, dec_hook=_decode) if file.exists() else None
 
 

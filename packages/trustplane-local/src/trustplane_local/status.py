@@ -46,7 +46,7 @@ class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
     available: bool
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A whole stack."""
 
     id: str
@@ -64,11 +64,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         return all(part.ready for part in self.parts) and all(one.state == "running" for one in self.containers)
 
 
-async def observe(stack: Stack) -> Status:
+async def observe_stack(stack: Stack) -> StackStatus:
     """Look at every part of a stack; never waits for one to become ready."""
-    async with readiness.asking(stack) as asked:
+    async with readiness.open_readiness(stack) as asked:
         observed = await together(*(_part(part, stack, asked) for part in parts(stack).values()))
-    return Status(
+    return StackStatus(
         id=stack.id,
         folder=str(stack.folder),
         subnet=stack.subnet,
@@ -103,7 +103,7 @@ async def _containers(stack: Stack) -> list[ContainerStatus]:
         ContainerStatus(name=one.name, state=one.state, role=(one.labels or {}).get(ROLE_LABEL, "")) for one in found
     ]
     names = {one.name for one in found}
-    absent = [one.name for one in registry.registries(stack) if one.name not in names]
+    absent = [one.name for one in registry.registries_of(stack) if one.name not in names]
     shown += [ContainerStatus(name=name, state="missing", role="registry") for name in absent]
     return sorted(shown, key=lambda one: (one.role, one.name))
 

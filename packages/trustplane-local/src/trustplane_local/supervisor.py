@@ -19,7 +19,7 @@ FEATURE_GATES = {
     "capi-bootstrap": "ClusterTopology=true",
     "capi-control-plane": "ClusterTopology=true,MachineTaintPropagation=true",
 }
-ORDER = ("etcd", "apiserver", "kcm", *FEATURE_GATES, "webhook", "provider", "manager")
+START_ORDER = ("etcd", "apiserver", "kcm", *FEATURE_GATES, "webhook", "provider", "manager")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def parts(stack: Stack) -> dict[str, Part]:
         "provider": _provider,
         "manager": _manager,
     }
-    return {name: makers[name](stack) if name in makers else _cluster_api(stack, name) for name in ORDER}
+    return {name: makers[name](stack) if name in makers else _cluster_api(stack, name) for name in START_ORDER}
 
 
 def _url(stack: Stack, port: str, path: str, scheme: str = "https") -> str:

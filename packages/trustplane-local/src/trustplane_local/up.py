@@ -14,13 +14,13 @@ from trustplane_local.readiness import Readiness
 from trustplane_local.stack import Stack
 from trustplane_local.steps import Steps
 from trustplane_local.supervisor import FEATURE_GATES, Part, parts
-from trustplane_local.wishes import Wishes
+from trustplane_local.wishes import StackOptions
 
 READY_SECONDS = 90.0  # for one part; a few are usual
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL of a part that is restarted
 
 
-def up(folder: Path, cache: Path, *, steps: Steps, subnet: str = "", versions: str = "") -> Stack:
+def start_stack(folder: Path, cache: Path, *, steps: Steps, subnet: str = "", versions: str = "") -> Stack:
     """Bring a stack up, whatever was there before.
 
     Args:
@@ -34,16 +34,16 @@ def up(folder: Path, cache: Path, *, steps: Steps, subnet: str = "", versions: s
         TrustplaneError: what stands in the way. What was started stays; the next `up` goes on from there.
     """
     creation.refuse_foreign(folder)
-    with lock.exclusive(folder, lambda: steps.note(f"Another command works on {folder}; waiting for it to end.")):
-        stack = creation.ensure(folder, cache, Wishes(subnet=subnet, versions=versions), steps)
+    with lock.lock_folder(folder, lambda: steps.note(f"Another command works on {folder}; waiting for it to end.")):
+        stack = creation.ensure_stack(folder, cache, StackOptions(subnet=subnet, versions=versions), steps)
         kernel.raise_limits(steps.note)
-        credentials.keep(stack, dt.datetime.now(dt.UTC))
+        credentials.keep_credentials(stack, dt.datetime.now(dt.UTC))
         asyncio.run(_up(stack, steps))
         return stack
 
 
 async def _up(stack: Stack, steps: Steps) -> None:
-    async with readiness.asking(stack) as asked:
+    async with readiness.open_readiness(stack) as asked:
         try:
             await _Up(stack, steps, asked).run()
         except ExceptionGroup as group:
@@ -74,7 +74,7 @@ class _Up:
             network = group.create_task(self._network())
             group.create_task(self._registries(network))
             webhook = group.create_task(self._part("webhook"))
-            definitions = group.create_task(asyncio.to_thread(install.definitions, self._stack))
+            definitions = group.create_task(asyncio.to_thread(install.collect_definitions, self._stack))
             await self._part("etcd")
             await self._part("apiserver")
             with self._steps.step("definitions of Cluster API and Trustplane"):
@@ -96,13 +96,13 @@ class _Up:
 
     async def _machines(self) -> None:
         """Start the machines that a crash or a reboot stopped, before the provider takes them for broken."""
-        if started := await provider.restart_stopped(self._stack):
+        if started := await provider.restart_stopped_machines(self._stack):
             self._steps.note(f"Started again: {', '.join(started)}")
 
     async def _registries(self, network: asyncio.Task[None]) -> None:
         await network
         with self._steps.step("private registries"):
-            await registry.start(self._stack, self._podman)
+            await registry.start_registries(self._stack, self._podman)
 
     async def _part(self, name: str) -> None:
         """Leave a part that runs as wanted; start or restart another; wait until it is ready."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from trustplane.errors import UserError
 
-VARIABLE: Final = "TRUSTPLANE_VERSIONS"
+VERSIONS_VARIABLE: Final = "TRUSTPLANE_VERSIONS"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,18 +30,18 @@ class Versions:
     core: str = "core"  # folder of the core manager in Cluster API's module; empty (its root) before v1.14
 
 
-DEFAULT: Final = Versions(
+DEFAULT_VERSIONS: Final = Versions(
     name="default",
     kubernetes="v1.36.3",
     cluster_api="v1.14.2",
     coredns="v1.15.0",
     module="kubernetes",
 )
-SETS: Final[Mapping[str, Versions]] = MappingProxyType(
+VERSION_SETS: Final[Mapping[str, Versions]] = MappingProxyType(
     {
         versions.name: versions
         for versions in (
-            DEFAULT,
+            DEFAULT_VERSIONS,
             Versions(
                 name="capi-1.13",
                 kubernetes="v1.35.4",
@@ -61,11 +61,11 @@ def choose_versions(name: str = "", environment: Mapping[str, str] = os.environ)
     Raises:
         UserError: no set has that name.
     """
-    wanted = name or environment.get(VARIABLE) or DEFAULT.name
-    if wanted in SETS:
-        return SETS[wanted]
+    wanted = name or environment.get(VERSIONS_VARIABLE) or DEFAULT_VERSIONS.name
+    if wanted in VERSION_SETS:
+        return VERSION_SETS[wanted]
     raise UserError(
         f"Unknown version set {wanted!r}",
-        why=f"this release of Trustplane has {', '.join(SETS)}",
-        next_step=f"Choose one of them with --versions or {VARIABLE}",
+        why=f"this release of Trustplane has {', '.join(VERSION_SETS)}",
+        next_step=f"Choose one of them with --versions or {VERSIONS_VARIABLE}",
     )

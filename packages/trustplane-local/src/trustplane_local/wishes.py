@@ -7,7 +7,7 @@ from trustplane_local.stack import Stack
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class StackOptions:
     """Options of `trustplane local up` that take effect when a stack is created."""
 
     subnet: str = ""  # a /18; empty: a free one

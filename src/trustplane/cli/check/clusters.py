@@ -19,15 +19,22 @@ from trustplane.cli.manifests import (
     span,
     string_value,
 )
-from trustplane.clusterapi.left_out import DEPLOYMENTS, OVERRIDE, POOLS, TOPOLOGY, VARIABLE, machine_pools
-from trustplane.clusterapi.secret import key
-from trustplane.clusterapi.variable import SCHEMA, Trust, read
+from trustplane.clusterapi.left_out import (
+    MACHINE_DEPLOYMENTS_FIELD,
+    MACHINE_POOLS_FIELD,
+    TOPOLOGY_PATH,
+    TRUST_OVERRIDE,
+    TRUST_VARIABLE,
+    machine_pools_finding,
+)
+from trustplane.clusterapi.secret import entry_key
+from trustplane.clusterapi.variable import TRUST_SCHEMA, TrustVariable, parse_trust_variable
 from trustplane.errors import UserError
 from trustplane.trust.entries import shown
 
 _GROUP = "cluster.x-k8s.io/"
 _ENTRIES = "additionalTrustedCAs"
-_ENTRY_SCHEMA: Json = SCHEMA["properties"][_ENTRIES]["items"]
+_ENTRY_SCHEMA: Json = TRUST_SCHEMA["properties"][_ENTRIES]["items"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ class TrustVariable:
     is_override: bool = False
     pools: tuple[str, ...] = ()  # MachinePools of a Cluster with this variable
 
-    def trust(self) -> Trust:
+    def trust(self) -> TrustVariable:
         """Parse the value.
 
         Raises:
@@ -86,7 +93,7 @@ class TrustVariable:
                 why="Cluster API refuses the Cluster. Certificates belong into a Secret, not into the variable",
                 next_step="Remove the fields; see `Cluster` in docs/reference/api.md",
             )
-        return read(self.value, self.cluster)
+        return parse_trust_variable(self.value, self.cluster)
 
     def find_secret(self, secrets: Iterable[ManifestSecret], name: str) -> ManifestSecret | None:
         """Return the Secret with this name in the Cluster's namespace."""
@@ -104,10 +111,10 @@ def is_cluster(node: yaml.Node) -> bool:
 def trust_variables(node: yaml.Node) -> Iterator[TrustVariable]:
     """Yield the values of variable `trust` in a Cluster, including the overrides of machine groups."""
     topology = child(node, "spec", "topology")
-    pools = tuple(shown(scalar(child(pool, "name"))) for pool in items(child(topology, "workers", POOLS)))
+    pools = tuple(shown(scalar(child(pool, "name"))) for pool in items(child(topology, "workers", MACHINE_POOLS_FIELD)))
     yield from _from_list(node, "variables", child(topology, "variables"), pools=pools)
     groups = [("controlPlane", child(topology, "controlPlane"))]
-    for kind in (DEPLOYMENTS, POOLS):
+    for kind in (MACHINE_DEPLOYMENTS_FIELD, MACHINE_POOLS_FIELD):
         machines = enumerate(items(child(topology, "workers", kind)))
         groups += [(f"workers.{kind}[{index}]", group) for index, group in machines]
     for path, group in groups:
@@ -118,8 +125,8 @@ def trust_variables(node: yaml.Node) -> Iterator[TrustVariable]:
 def _from_list(node: yaml.Node, path: str, variables: yaml.Node | None, **facts: Any) -> Iterator[TrustVariable]:
     name, namespace = (scalar(child(node, "metadata", part)) for part in ("name", "namespace"))
     for variable in items(variables):
-        if scalar(child(variable, "name")) == VARIABLE:
-            where = f"Cluster {object_label(node)} {TOPOLOGY}.{path} ({VARIABLE})"
+        if scalar(child(variable, "name")) == TRUST_VARIABLE:
+            where = f"Cluster {object_label(node)} {TOPOLOGY_PATH}.{path} ({TRUST_VARIABLE})"
             value = child(variable, "value")
             unknown = tuple(_unknown_fields(value))
             yield TrustVariable(name, namespace, where, line_number(variable), _known_fields(value), unknown, **facts)
@@ -136,7 +143,7 @@ def _known_fields(value: yaml.Node | None) -> Json:
 
 
 def _unknown_fields(value: yaml.Node | None) -> Iterator[str]:
-    for node, schema in ((value, SCHEMA), *((entry, _ENTRY_SCHEMA) for entry in items(child(value, _ENTRIES)))):
+    for node, schema in ((value, TRUST_SCHEMA), *((entry, _ENTRY_SCHEMA) for entry in items(child(value, _ENTRIES)))):
         for name, _ in pairs(node):
             if scalar(name) not in schema["properties"]:
                 yield shown(scalar(name))
@@ -155,8 +162,8 @@ class VariableReport:
 def check_variable(variable: TrustVariable, secrets: Iterable[ManifestSecret]) -> VariableReport:
     """Check a variable like Cluster API and Trustplane, given the Secrets of the same files."""
     if variable.is_override:
-        return VariableReport(variable, (OVERRIDE.at(variable.where),))
-    pools = [machine_pools(variable.pools).at(variable.where)] if variable.pools else []
+        return VariableReport(variable, (TRUST_OVERRIDE.at(variable.where),))
+    pools = [machine_pools_finding(variable.pools).at(variable.where)] if variable.pools else []
     report = _check_value(variable, secrets)
     return replace(report, findings=(*report.findings, *pools))
 
@@ -174,9 +181,9 @@ def _check_value(variable: TrustVariable, secrets: Iterable[ManifestSecret]) -> 
     return VariableReport(variable, tuple(findings), secret=None if trust.is_users else secret)
 
 
-def _compare(trust: Trust, secret: ManifestSecret) -> list[Finding]:
+def _compare(trust: TrustVariable, secret: ManifestSecret) -> list[Finding]:
     """Compare the names of a variable with the keys of its Secret."""
-    required = {name if trust.is_users else key(name): name for name in trust.names}
+    required = {name if trust.is_users else entry_key(name): name for name in trust.names}
     present = {value.key for value in secret.values}
     missing = [_missing(name, key_name, secret) for key_name, name in required.items() if key_name not in present]
     return missing + [_unlisted(key_name, secret) for key_name in sorted(present - required.keys())]
@@ -200,7 +207,7 @@ def _unlisted(key_name: str, secret: ManifestSecret) -> Finding:
     )
 
 
-def _absent(variable: TrustVariable, trust: Trust) -> str:
+def _absent(variable: TrustVariable, trust: TrustVariable) -> str:
     option = f"-n {object_name(variable.namespace)} " if variable.namespace else ""
     name = object_name(trust.secret_name)
     return (

@@ -28,7 +28,7 @@ from trustplane.cli import manifests
 from trustplane.cli.check import clusters
 from trustplane.cli.check.clusters import ManifestSecret, SecretValue, TrustVariable, VariableReport
 from trustplane.cli.manifests import child, items, line_number, object_label, object_name, scalar, span
-from trustplane.clusterapi.secret import key
+from trustplane.clusterapi.secret import entry_key
 from trustplane.clusterapi.variable import USER_SECRET_SUFFIX
 from trustplane.trust import scope
 from trustplane.trust.entries import shown
@@ -237,7 +237,7 @@ def link_secrets(files: Sequence[CheckedFile]) -> list[CheckedFile]:
 
 def _linked(file: CheckedFile, reports: Sequence[VariableReport], used: Container[ManifestSecret]) -> CheckedFile:
     values = [
-        _pem_value(secret, value, value.key.removesuffix(key("")))
+        _pem_value(secret, value, value.key.removesuffix(entry_key("")))
         for secret in file.secrets
         if secret in used
         for value in secret.values

@@ -16,9 +16,9 @@ from trustplane.cli.cluster_class.notes import Rolled, notes, rolled
 from trustplane.cli.options import examples, kubeconfig
 from trustplane.cli.output import echo, echo_data
 from trustplane.cli.service import is_verbose, log_to_stderr
-from trustplane.clusterapi.bootstrap import with_trust, with_user
-from trustplane.clusterapi.cluster_class.patch import class_patch
-from trustplane.clusterapi.cluster_class.templates import Reference, references
+from trustplane.clusterapi.bootstrap import add_trust, add_user
+from trustplane.clusterapi.cluster_class.patch import generate_class_patch
+from trustplane.clusterapi.cluster_class.templates import TemplateReference, template_references
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.resource import Resource
@@ -91,7 +91,7 @@ def patch(
     """
     log_to_stderr(verbose=is_verbose(), quiet=True)
     cluster_class, templates, clusters = asyncio.run(_read(kubeconfig, Key(namespace, name)))
-    made = class_patch(
+    made = generate_class_patch(
         cluster_class, templates, with_next_version=with_next_version, with_user=ssh_user, leave_out=leave_out
     )
     for line in notes(made, clusters, with_next_version):
@@ -125,8 +125,8 @@ def bootstrap(*, cluster: str, ssh_key: Any, output: str) -> None:
     """
     if not _CLUSTER_NAME.fullmatch(cluster):
         raise UserError(f"{cluster!r} is no name of a Cluster")
-    spec = with_trust({}, cluster)
-    _print(with_user(spec, _key(ssh_key.read())) if ssh_key else spec, output)
+    spec = add_trust({}, cluster)
+    _print(add_user(spec, _key(ssh_key.read())) if ssh_key else spec, output)
 
 
 def _key(text: str) -> str:
@@ -145,14 +145,14 @@ async def _read(kubeconfig: Path | None, key: Key) -> tuple[Json, list[Json], li
                 next_step="See `kubectl get clusterclass -A`, or name another namespace with -n",
             )
         templates = []
-        for one in references(cluster_class):
+        for one in template_references(cluster_class):
             found = await client.find(_resource(one), one.name, key.namespace)
             templates += [found] if found else []
         clusters = await client.list(CLUSTERS)
     return cluster_class, templates, rolled(clusters, key)
 
 
-def _resource(one: Reference) -> Resource[Json]:
+def _resource(one: TemplateReference) -> Resource[Json]:
     group, _, version = one.api_version.partition("/")
     return Resource(group, version, one.kind, f"{one.kind.lower()}s", dict)
 

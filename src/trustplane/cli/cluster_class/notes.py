@@ -7,7 +7,7 @@ from typing import Final
 from trustplane.api.fields import field
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
-from trustplane.clusterapi.cluster_class.patch import ClassPatch, is_at_least
+from trustplane.clusterapi.cluster_class.patch import ClassPatch, is_version_at_least
 
 _SHOWN: Final = 10  # clusters that are named
 
@@ -35,12 +35,14 @@ def notes(made: ClassPatch, clusters: Sequence[Rolled], version: str) -> list[st
     """Return what to know before the patches are added, one line each."""
     lines = [f"WARNING: {one}." for one in made.warnings]
     lines += [f"Left out: {one}." for one in made.left_out]
-    if made.is_there:
+    if made.is_current:
         return [*lines, "The class has these patches already: there is nothing to add."]
-    if made.replaces:
-        lines.append(f"Take out of spec.patches what the class has of them already: {', '.join(made.replaces)}.")
+    if made.replaced_patches:
+        lines.append(
+            f"Take out of spec.patches what the class has of them already: {', '.join(made.replaced_patches)}."
+        )
     lines.append("Add them at the end of spec.patches: a later patch may set a whole list and take the trust out.")
-    now = [one for one in clusters if not version or is_at_least(one.version, version)]
+    now = [one for one in clusters if not version or is_version_at_least(one.version, version)]
     lines.append(f"Rolls {_count(now)} of the class once, control plane and all pools at the same time{_named(now)}.")
     if version:
         later = [one for one in clusters if one not in now]

@@ -15,10 +15,10 @@ from trustplane.api.configuration import NAME, TkgServiceConfiguration
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, Severity
-from trustplane.clusterapi.release import resolve
+from trustplane.clusterapi.release import resolve_release
 from trustplane.errors import UserError
 from trustplane.fleet import last_good
-from trustplane.fleet.observation import observe
+from trustplane.fleet.observation import observe_trust
 from trustplane.kube.client import Client
 from trustplane.kube.errors import ApiError, InvalidError
 from trustplane.kube.kinds import CONFIGURATIONS, RELEASES, TANZU_CLUSTERS
@@ -190,7 +190,7 @@ async def plan_manifest(client: Client, manifest: Sequence[Json], *, namespace: 
             why=f"it has no {_CONFIGURATION_KIND} and no {CLUSTER_KIND}",
             next_step="Pass the manifest that you are about to apply",
         )
-    kept = await last_good.find(client, namespace=namespace)
+    kept = await last_good.find_last_good(client, namespace=namespace)
     objects, planned = [], {}
     for body in relevant:
         resource = kinds[body["kind"]]
@@ -282,12 +282,14 @@ async def _effects(client: Client, planned: Mapping[tuple[str, Key], Any], names
     overlay = _Overlay(client, planned)
     effects = []
     for key, tkc in sorted(affected.items()):
-        release = resolve(tkc, releases, running=tkc.status.version.partition("+")[0])
+        release = resolve_release(tkc, releases, running=tkc.status.version.partition("+")[0])
         if isinstance(release, Finding):
             effects.append(Effect(key=key, effect=REFUSED, reason=release.code, message=str(release)))
             continue
         version = release.spec.kubernetes.version
-        observed = await observe(overlay, tkc, kubernetes_version=version, namespace=namespace, now=datetime.now(UTC))
+        observed = await observe_trust(
+            overlay, tkc, kubernetes_version=version, namespace=namespace, now=datetime.now(UTC)
+        )
         decision, machines = decide(observed.situation), _count_machines(observed.cluster)
         strategy = observed.update_strategy
         effects.append(cluster_effect(key, observed.situation, decision, machines, strategy=strategy))

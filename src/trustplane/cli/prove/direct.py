@@ -8,12 +8,12 @@ from typing import Final
 from trustplane.api.clustertrust import UNREADABLE, RegistryAccess
 from trustplane.api.keys import Key
 from trustplane.cli.prove.rows import Row
-from trustplane.clusterapi.node_state import judge
+from trustplane.clusterapi.node_state import registry_verdict
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import NODES
-from trustplane.proof.prover import TIMEOUT, Proof, Target, prove
-from trustplane.proof.result import proof_result
+from trustplane.proof.prover import PROBE_SECONDS, ProbeTarget, Proof, prove_nodes
+from trustplane.proof.result import record_verdict
 from trustplane.trust.places import is_host
 
 _NOT_INSPECTED: Final = "a direct proof does not inspect nodes"
@@ -42,7 +42,7 @@ async def prove_directly(
     rows: list[Row] = []
     async with Client.open(kubeconfig) as client:
         nodes = sorted(node["metadata"]["name"] for node in await client.list(NODES))
-        run = prove(client, nodes, [Target(registry, image or None)], timeout=min(timeout, TIMEOUT))
+        run = prove_nodes(client, nodes, [ProbeTarget(registry, image or None)], timeout=min(timeout, PROBE_SECONDS))
         async with aclosing(run) as proofs:
             async for proof in proofs:
                 row = _row(proof)
@@ -52,9 +52,9 @@ async def prove_directly(
 
 
 def _row(proof: Proof) -> Row:
-    pull = proof_result(proof.host, proof.verdict)
+    pull = record_verdict(proof.host, proof.verdict)
     access = RegistryAccess(registry=proof.host, verification=UNREADABLE, reason=_NOT_INSPECTED, next_step=_NEXT_STEP)
-    judgement = judge(pull, access)
+    judgement = registry_verdict(pull, access)
     return Row(
         cluster=Key("", ""),
         node=proof.node,

@@ -6,7 +6,7 @@ from datetime import datetime
 from trustplane.api.clustertrust import ACCEPTED, UNCLEAR
 from trustplane.api.keys import Key
 from trustplane.cli.status.nodes import cluster_nodes
-from trustplane.clusterapi.node_state import Judgement, NodeFacts, judgements
+from trustplane.clusterapi.node_state import NodeFacts, RegistryVerdict, registry_verdicts
 from trustplane.kube.client import Client
 
 
@@ -60,10 +60,10 @@ def _row(key: Key, facts: NodeFacts, host: str, requested_at: datetime, *, is_in
             cluster=key,
             node=_name(facts),
             registry=host,
-            message=facts.silence or ("" if facts.node else "it is being created"),
-            is_waiting=not facts.silence,
+            message=facts.unreachable_reason or ("" if facts.node else "it is being created"),
+            is_waiting=not facts.unreachable_reason,
         )
-    judgement = next(iter(judgements(facts, {host})), Judgement(host, ""))
+    judgement = next(iter(registry_verdicts(facts, {host})), RegistryVerdict(host, ""))
     inspected_at = facts.inspection.at if facts.inspection else None
     needs_inspection = is_inspected and (inspected_at is None or inspected_at < requested_at)
     return Row(

@@ -7,9 +7,9 @@ from trustplane.api.clustertrust import ClusterTrust, ProofResult
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
 from trustplane.cli.options import time
-from trustplane.clusterapi.machine_facts import facts
-from trustplane.clusterapi.node_state import Judgement, NodeFacts, judge, standing
-from trustplane.fleet.reading import list_of
+from trustplane.clusterapi.machine_facts import node_facts
+from trustplane.clusterapi.node_state import NodeFacts, RegistryVerdict, node_state, registry_verdict
+from trustplane.fleet.reading import list_cluster_objects
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTERS, MACHINES, REGISTRIES
 
@@ -27,7 +27,7 @@ class NodeRow:
     proven_at: datetime | None
     inspected_at: datetime | None
     message: str
-    results: tuple[tuple[ProofResult, Judgement], ...]  # pull results and their evaluation
+    results: tuple[tuple[ProofResult, RegistryVerdict], ...]  # pull results and their evaluation
 
     def as_json(self) -> Json:
         """Return the node for programs."""
@@ -65,14 +65,18 @@ async def cluster_nodes(client: Client, key: Key) -> tuple[frozenset[str], list[
     """Read the registry hosts that a cluster must trust, and the facts about its nodes."""
     cluster = await client.get(CLUSTERS, key.name, key.namespace)
     registries = await client.list(REGISTRIES)
-    machines = [machine for machine in await list_of(client, MACHINES, key) if not machine.metadata.deletion_timestamp]
+    machines = [
+        machine
+        for machine in await list_cluster_objects(client, MACHINES, key)
+        if not machine.metadata.deletion_timestamp
+    ]
     hosts = frozenset(registry.spec.host for registry in registries if registry.selects(cluster.metadata.labels))
-    return hosts, [facts(machine) for machine in machines]
+    return hosts, [node_facts(machine) for machine in machines]
 
 
 def node_row(facts: NodeFacts, in_force: str, hosts: frozenset[str]) -> NodeRow:
     """Return the row of a node."""
-    node_state, proof, access = standing(facts, in_force, hosts), facts.valid_proof, facts.access(hosts)
+    node_state, proof, access = node_state(facts, in_force, hosts), facts.valid_proof, facts.registry_access(hosts)
     return NodeRow(
         machine=facts.machine,
         node=facts.node,
@@ -84,7 +88,9 @@ def node_row(facts: NodeFacts, in_force: str, hosts: frozenset[str]) -> NodeRow:
         inspected_at=facts.inspection.at if facts.inspection else None,
         message=node_state.message,
         results=tuple(
-            (result, judge(result, access[result.registry])) for result in proof.results if result.registry in hosts
+            (result, registry_verdict(result, access[result.registry]))
+            for result in proof.results
+            if result.registry in hosts
         )
         if proof
         else (),

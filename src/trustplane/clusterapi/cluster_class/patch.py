@@ -16,10 +16,10 @@ from trustplane.api.fields import field
 from trustplane.api.meta import Json
 from trustplane.clusterapi import bootstrap
 from trustplane.clusterapi.cluster_class import pieces as class_pieces
-from trustplane.clusterapi.cluster_class.pieces import LISTS, USER_NAME, USER_VARIABLE, whose
-from trustplane.clusterapi.cluster_class.presence import Template, replaces
-from trustplane.clusterapi.cluster_class.templates import SPECS, choose, objects
-from trustplane.clusterapi.variable import SCHEMA
+from trustplane.clusterapi.cluster_class.pieces import PATCHED_LISTS, USER_PATCH_NAME, USER_VARIABLE, machines_name
+from trustplane.clusterapi.cluster_class.presence import ClassTemplate, overwrites_list
+from trustplane.clusterapi.cluster_class.templates import SPEC_PATHS, objects_in, select_templates
+from trustplane.clusterapi.variable import TRUST_SCHEMA
 from trustplane.errors import UserError
 
 USER_DEFINITION: Final[Json] = {
@@ -45,7 +45,7 @@ USER_DEFINITION: Final[Json] = {
 TRUST_DEFINITION: Final[Json] = {
     "name": "trust",  # what a Cluster asks for; no template has any of it
     "required": False,
-    "schema": {"openAPIV3Schema": SCHEMA},
+    "schema": {"openAPIV3Schema": TRUST_SCHEMA},
 }
 
 _FORMER: Final = "generate-patches.trustplane"  # the runtime extension of former versions
@@ -59,13 +59,13 @@ class ClassPatch:
 
     patches: tuple[Json, ...]  # for the end of `spec.patches`
     variables: tuple[Json, ...]  # for `spec.variables`: those that are missing
-    replaces: tuple[str, ...]  # names of patches of ours that the class has, to be taken out
-    is_there: bool  # the class has just these
+    replaced_patches: tuple[str, ...]  # names of patches of ours that the class has, to be taken out
+    is_current: bool  # the class has just these
     left_out: tuple[str, ...]  # machines that get nothing, and why
     warnings: tuple[str, ...]
 
 
-def class_patch(
+def generate_class_patch(
     cluster_class: Json,
     templates: Iterable[Json],
     *,
@@ -85,32 +85,32 @@ def class_patch(
     Raises:
         UserError: No patch would be right, or it is not known which one.
     """
-    chosen, left_out = choose(cluster_class, templates, leave_out)
-    patches = objects(field(cluster_class, "spec", "patches"))
+    chosen, left_out = select_templates(cluster_class, templates, leave_out)
+    patches = objects_in(field(cluster_class, "spec", "patches"))
     others = [one for one in patches if not _is_ours(one)]
     for one in chosen:
         _check(one)
     gates = [_gate(one, with_next_version) for one in chosen]
     refusal = _refused_user(cluster_class, chosen, others) if with_user else "not asked for"
-    makers = [class_pieces.trust, *([] if refusal else [class_pieces.user])]
+    makers = [class_pieces.trust_pieces, *([] if refusal else [class_pieces.user_pieces])]
     pieces = [
         piece for make in makers for one, gate in zip(chosen, gates, strict=True) for piece in make(one, others, gate)
     ]
-    made = tuple(class_pieces.documents(pieces, {str(one.get("name")) for one in others}))
+    made = tuple(class_pieces.compose_patches(pieces, {str(one.get("name")) for one in others}))
     wanted = (TRUST_DEFINITION, *(() if refusal else (USER_DEFINITION,)))
     wiped = tuple(_wiped(patches, chosen))
     ours = [one for one in patches if _is_ours(one)]
     return ClassPatch(
         patches=made,
         variables=tuple(one for one in wanted if one["name"] not in _variables(cluster_class)),
-        replaces=tuple(str(one.get("name")) for one in ours),
-        is_there=not wiped and [_bare(one) for one in ours] == [_bare(one) for one in made],
+        replaced_patches=tuple(str(one.get("name")) for one in ours),
+        is_current=not wiped and [_bare(one) for one in ours] == [_bare(one) for one in made],
         left_out=left_out,
         warnings=(*_external(others), *wiped, *((refusal,) if with_user and refusal else ())),
     )
 
 
-def is_at_least(version: str, least: str) -> bool:
+def is_version_at_least(version: str, least: str) -> bool:
     """Compare Kubernetes versions, such as v1.36.3+vmware.1, as `--with-next-version` does; False where one is none."""
     found, wanted = _numbers(version), _numbers(least)
     return bool(found and wanted and found >= wanted)
@@ -121,7 +121,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(one or 0) for one in found.groups()) if found else ()
 
 
-def _gate(template: Template, version: str) -> tuple[str, ...]:
+def _gate(template: ClassTemplate, version: str) -> tuple[str, ...]:
     if not version:
         return ()
     if not (numbers := _numbers(version)):
@@ -135,7 +135,7 @@ def _gate(template: Template, version: str) -> tuple[str, ...]:
 def _is_ours(patch: Json) -> bool:
     if "external" in patch:
         return bool(field(patch, "external", "generatePatchesExtension") == _FORMER)
-    is_user = re.fullmatch(rf"{USER_NAME}(-\w+)*", str(patch.get("name")))
+    is_user = re.fullmatch(rf"{USER_PATCH_NAME}(-\w+)*", str(patch.get("name")))
     return bool(is_user or any(one in json.dumps(patch) for one in _OURS))
 
 
@@ -143,17 +143,17 @@ def _bare(patch: Json) -> Json:
     return {name: value for name, value in patch.items() if name != "description"}
 
 
-def _check(template: Template) -> None:
+def _check(template: ClassTemplate) -> None:
     """Refuse what would have a file twice: Cluster API makes no machine of it."""
-    if any(one in json.dumps(field(template.content, *SPECS[template.kind])) for one in _OURS):
+    if any(one in json.dumps(field(template.content, *SPEC_PATHS[template.kind])) for one in _OURS):
         raise UserError(
-            f"The template of {whose(template)} has a file {bootstrap.BUNDLE_FILE} or {bootstrap.UNPACK_FILE} already",
+            f"The template of {machines_name(template)} has a file {bootstrap.BUNDLE_FILE} or {bootstrap.UNPACK_FILE} already",
             why="a template cannot know the cluster's name, so that a patch has to bring them",
             next_step="Take the files and the command out of the template",
         )
 
 
-def _refused_user(cluster_class: Json, templates: Sequence[Template], others: Sequence[Json]) -> str:
+def _refused_user(cluster_class: Json, templates: Sequence[ClassTemplate], others: Sequence[Json]) -> str:
     """Say why the user is not added; nothing where it is."""
     if bootstrap.NODE_USER in json.dumps([*others, *(one.content for one in templates)]):
         return (
@@ -166,7 +166,7 @@ def _refused_user(cluster_class: Json, templates: Sequence[Template], others: Se
 
 
 def _variables(cluster_class: Json) -> dict[str, Json]:
-    return {str(one.get("name")): one for one in objects(field(cluster_class, "spec", "variables"))}
+    return {str(one.get("name")): one for one in objects_in(field(cluster_class, "spec", "variables"))}
 
 
 def _external(others: Sequence[Json]) -> Iterator[str]:
@@ -178,13 +178,13 @@ def _external(others: Sequence[Json]) -> Iterator[str]:
             )
 
 
-def _wiped(patches: Sequence[Json], templates: Sequence[Template]) -> Iterator[str]:
+def _wiped(patches: Sequence[Json], templates: Sequence[ClassTemplate]) -> Iterator[str]:
     """Say which patches come after ours and take away what they have put there."""
     first = next((number for number, one in enumerate(patches) if _is_ours(one)), len(patches))
     for patch in [one for one in patches[first:] if not _is_ours(one)]:
         for one in templates:
-            if gone := [name for name in LISTS if replaces(patch, one, (*SPECS[one.kind], name))]:
+            if gone := [name for name in PATCHED_LISTS if overwrites_list(patch, one, (*SPEC_PATHS[one.kind], name))]:
                 yield (
                     f"Patch {patch.get('name')} comes after {patches[first].get('name')} and sets the whole of "
-                    f"{', '.join(gone)} of {whose(one)}, which takes the trust out: put Trustplane's patches last"
+                    f"{', '.join(gone)} of {machines_name(one)}, which takes the trust out: put Trustplane's patches last"
                 )

@@ -7,65 +7,72 @@ import yaml
 
 from trustplane.api.meta import Json
 from trustplane.clusterapi import bootstrap
-from trustplane.clusterapi.cluster_class.presence import Path, Presence, Template, presence
-from trustplane.clusterapi.cluster_class.templates import SPECS
-from trustplane.clusterapi.secret import boot_name
+from trustplane.clusterapi.cluster_class.presence import ClassTemplate, FieldPath, Presence, determine_presence
+from trustplane.clusterapi.cluster_class.templates import SPEC_PATHS
+from trustplane.clusterapi.secret import boot_secret_name
 from trustplane.errors import UserError
 
-NAME: Final = "trust"
-USER_NAME: Final = "trust-user"
+TRUST_PATCH_NAME: Final = "trust"
+USER_PATCH_NAME: Final = "trust-user"
 USER_VARIABLE: Final = "user"
-LISTS: Final = (bootstrap.FILES, bootstrap.COMMANDS, bootstrap.USERS)
+PATCHED_LISTS: Final = (bootstrap.FILES_FIELD, bootstrap.COMMANDS_FIELD, bootstrap.USERS_FIELD)
 
 _DESCRIPTIONS: Final = {
-    NAME: "Machines boot with the trust of Secret <cluster>-trust. Made by `trustplane class patch`.",
-    USER_NAME: f"User {bootstrap.NODE_USER}, as whom Trustplane comes to nodes. Made by `trustplane class patch`.",
+    TRUST_PATCH_NAME: "Machines boot with the trust of Secret <cluster>-trust. Made by `trustplane class patch`.",
+    USER_PATCH_NAME: f"User {bootstrap.NODE_USER}, as whom Trustplane comes to nodes. Made by `trustplane class patch`.",
 }
 _MAX_CONDITION: Final = 256  # characters of enabledIf
 
 
-class Piece(NamedTuple):
+class PatchPiece(NamedTuple):
     """Operations on one template, for clusters where all conditions hold."""
 
     name: str
     conditions: tuple[str, ...]
-    template: Template
+    template: ClassTemplate
     operations: tuple[Json, ...]
 
 
-def trust(template: Template, patches: Sequence[Json], gate: tuple[str, ...]) -> Iterator[Piece]:
+def trust_pieces(template: ClassTemplate, patches: Sequence[Json], gate: tuple[str, ...]) -> Iterator[PatchPiece]:
     """Yield what makes machines of a template boot with trust, after these patches of its class.
 
     Raises:
         UserError: It is not known which operations are right.
     """
-    spec = SPECS[template.kind]
-    parent = presence(template, spec, patches)
+    spec = SPEC_PATHS[template.kind]
+    parent = determine_presence(template, spec, patches)
     if parent.never:
-        yield Piece(NAME, gate, template, (_operation(spec, value={}),))
+        yield PatchPiece(TRUST_PATCH_NAME, gate, template, (_operation(spec, value={}),))
     elif not parent.always:
         raise _unsure(template, spec, parent)
-    file = bootstrap.bundle_file(boot_name("{{ .builtin.cluster.name }}"))
-    script = _operation((*spec, bootstrap.FILES, "-"), value=bootstrap.unpack_file())
-    for more, is_there in _variants(template, (*spec, bootstrap.FILES), patches):
-        yield Piece(NAME, gate + more, template, (_put(spec, bootstrap.FILES, file, is_there=is_there), script))
-    first = (*spec, bootstrap.COMMANDS)
+    file = bootstrap.bundle_file(boot_secret_name("{{ .builtin.cluster.name }}"))
+    script = _operation((*spec, bootstrap.FILES_FIELD, "-"), value=bootstrap.unpack_file())
+    for more, is_there in _variants(template, (*spec, bootstrap.FILES_FIELD), patches):
+        yield PatchPiece(
+            TRUST_PATCH_NAME,
+            gate + more,
+            template,
+            (_put(spec, bootstrap.FILES_FIELD, file, is_there=is_there), script),
+        )
+    first = (*spec, bootstrap.COMMANDS_FIELD)
     for more, is_there in _variants(template, first, patches):
-        put = _operation((*first, "0"), value=bootstrap.COMMAND) if is_there else None
-        yield Piece(NAME, gate + more, template, (put or _operation(first, value=[bootstrap.COMMAND]),))
+        put = _operation((*first, "0"), value=bootstrap.UNPACK_COMMAND) if is_there else None
+        yield PatchPiece(
+            TRUST_PATCH_NAME, gate + more, template, (put or _operation(first, value=[bootstrap.UNPACK_COMMAND]),)
+        )
 
 
-def user(template: Template, patches: Sequence[Json], gate: tuple[str, ...]) -> Iterator[Piece]:
+def user_pieces(template: ClassTemplate, patches: Sequence[Json], gate: tuple[str, ...]) -> Iterator[PatchPiece]:
     """Yield what lets Trustplane in by SSH, where the variable has a key; see `trust`."""
-    spec = SPECS[template.kind]
+    spec = SPEC_PATHS[template.kind]
     gate = (*gate, f".{USER_VARIABLE}")
-    for more, is_there in _variants(template, (*spec, bootstrap.USERS), patches):
-        put = _put(spec, bootstrap.USERS, bootstrap.user("KEY"), is_there=is_there)
+    for more, is_there in _variants(template, (*spec, bootstrap.USERS_FIELD), patches):
+        put = _put(spec, bootstrap.USERS_FIELD, bootstrap.node_user("KEY"), is_there=is_there)
         text = put["valueFrom"]["template"].replace("KEY", f"{{{{ .{USER_VARIABLE}.sshAuthorizedKey | toJson }}}}")
-        yield Piece(USER_NAME, gate + more, template, (put | {"valueFrom": {"template": text}},))
+        yield PatchPiece(USER_PATCH_NAME, gate + more, template, (put | {"valueFrom": {"template": text}},))
 
 
-def documents(pieces: Sequence[Piece], names: Collection[str]) -> Iterator[Json]:
+def compose_patches(pieces: Sequence[PatchPiece], names: Collection[str]) -> Iterator[Json]:
     """Yield the patches of a class: one for each condition, since `enabledIf` is one for a patch.
 
     Args:
@@ -86,20 +93,22 @@ def documents(pieces: Sequence[Piece], names: Collection[str]) -> Iterator[Json]
         }
 
 
-def _put(spec: Path, name: str, item: Json, *, is_there: bool) -> Json:
+def _put(spec: FieldPath, name: str, item: Json, *, is_there: bool) -> Json:
     """Return the operation that appends to a list, or makes it."""
     text = yaml.safe_dump(item if is_there else [item], sort_keys=False, width=120)
     return _operation((*spec, name, "-") if is_there else (*spec, name), valueFrom={"template": text})
 
 
-def _operation(path: Path, **value: Any) -> Json:
+def _operation(path: FieldPath, **value: Any) -> Json:
     return {"op": "add", "path": "/" + "/".join(path), **value}
 
 
-def _variants(template: Template, path: Path, patches: Sequence[Json]) -> Iterator[tuple[tuple[str, ...], bool]]:
+def _variants(
+    template: ClassTemplate, path: FieldPath, patches: Sequence[Json]
+) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Yield in which case a list is there, and in which it is not."""
-    found = presence(template, path, patches)
-    if found.unsure:
+    found = determine_presence(template, path, patches)
+    if found.unknown_patch:
         raise _unsure(template, path, found)
     if not found.conditions:
         yield (), found.always
@@ -109,16 +118,16 @@ def _variants(template: Template, path: Path, patches: Sequence[Json]) -> Iterat
     yield (f"(not {either})",), False
 
 
-def _unsure(template: Template, path: Path, found: Presence) -> UserError:
-    by = f"patch {found.unsure}" if found.unsure else "a patch that is not always enabled"
+def _unsure(template: ClassTemplate, path: FieldPath, found: Presence) -> UserError:
+    by = f"patch {found.unknown_patch}" if found.unknown_patch else "a patch that is not always enabled"
     return UserError(
-        f"No patch can be made for {whose(template)}",
+        f"No patch can be made for {machines_name(template)}",
         why=f"{by} decides whether /{'/'.join(path)} is there, in a way that cannot be told from the class alone",
         next_step=f"Put a first item of {path[-1]} into the template itself, and have that patch append to it",
     )
 
 
-def whose(template: Template) -> str:
+def machines_name(template: ClassTemplate) -> str:
     """Name the machines of a template."""
     return f"MachineDeployment class {template.machine_class}" if template.machine_class else "the control plane"
 
@@ -135,7 +144,7 @@ def _enabled_if(conditions: tuple[str, ...]) -> str:
     return text
 
 
-def _add(definitions: list[Json], template: Template, operations: list[Json]) -> None:
+def _add(definitions: list[Json], template: ClassTemplate, operations: list[Json]) -> None:
     """Add a definition, or the name of a MachineDeployment class to one that does the same."""
     for one in definitions if template.machine_class else ():
         selector = one["selector"]
@@ -149,7 +158,7 @@ def _add(definitions: list[Json], template: Template, operations: list[Json]) ->
     definitions.append({"selector": selector, "jsonPatches": operations})
 
 
-def _name(group: Sequence[Piece], taken: set[str]) -> str:
+def _name(group: Sequence[PatchPiece], taken: set[str]) -> str:
     """Return a name that no other patch of ours has: those for all machines alike have the plain one."""
     kinds = {bool(one.template.machine_class) for one in group}
     base = group[0].name
@@ -160,8 +169,8 @@ def _name(group: Sequence[Piece], taken: set[str]) -> str:
     return name
 
 
-def _grouped(pieces: Sequence[Piece], key: Callable[[Piece], Any]) -> list[list[Piece]]:
-    groups: dict[Any, list[Piece]] = {}
+def _grouped(pieces: Sequence[PatchPiece], key: Callable[[PatchPiece], Any]) -> list[list[PatchPiece]]:
+    groups: dict[Any, list[PatchPiece]] = {}
     for one in pieces:
         groups.setdefault(key(one), []).append(one)
     return list(groups.values())

@@ -14,7 +14,7 @@ from typing import Any, Final
 from trustplane.api.fields import field
 from trustplane.api.meta import Json
 
-Path = tuple[str, ...]
+FieldPath = tuple[str, ...]
 
 _ADDS: Final = "adds"
 _REMOVES: Final = "removes"
@@ -33,7 +33,7 @@ _KEYWORDS: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Template:
+class ClassTemplate:
     """A template of a class, and how patches select it."""
 
     api_version: str  # as the class refers to it: selectors compare the string
@@ -48,38 +48,38 @@ class Presence:
 
     always: bool = False
     conditions: tuple[str, ...] = ()  # expressions of Go templates that are true or not
-    unsure: str = ""  # name of the first patch that cannot be followed
+    unknown_patch: str = ""  # name of the first patch that cannot be followed
 
     @property
     def never(self) -> bool:
         """Whether it is not there in any cluster."""
-        return not (self.always or self.conditions or self.unsure)
+        return not (self.always or self.conditions or self.unknown_patch)
 
 
-def presence(template: Template, path: Path, patches: Iterable[Json]) -> Presence:
+def determine_presence(template: ClassTemplate, path: FieldPath, patches: Iterable[Json]) -> Presence:
     """Tell whether a list or an object of a template is there, and not empty, after these patches of its class."""
     found = Presence(always=_is_there(field(template.content, *path)))
     for one in patches:
-        effects = [effect for each in operations(one, template) if (effect := _effect(each, path))]
-        condition = condition_of(one.get("enabledIf"))
+        effects = [effect for each in patch_operations(one, template) if (effect := _effect(each, path))]
+        condition = parse_enabled_if(one.get("enabledIf"))
         if effects and condition != "false":
             found = _after(found, effects[-1], condition, str(one.get("name")))
     return found
 
 
-def replaces(patch: Json, template: Template, path: Path) -> bool:
+def overwrites_list(patch: Json, template: ClassTemplate, path: FieldPath) -> bool:
     """Tell whether a patch sets or removes the whole list of a template, whatever is in it by then."""
-    return any(_effect(one, path) for one in operations(patch, template))
+    return any(_effect(one, path) for one in patch_operations(patch, template))
 
 
-def operations(patch: Json, template: Template) -> Iterator[Json]:
+def patch_operations(patch: Json, template: ClassTemplate) -> Iterator[Json]:
     """Yield the operations of an inline patch on a template."""
     for one in patch.get("definitions") or ():
         if _selects(one.get("selector") or {}, template):
             yield from one.get("jsonPatches") or ()
 
 
-def condition_of(enabled_if: Any) -> str | None:
+def parse_enabled_if(enabled_if: Any) -> str | None:
     """Return `enabledIf` as an expression that is true or false; `true` and `false` themselves; None: not understood.
 
     A patch is enabled where the text that comes out is `true`.
@@ -101,7 +101,7 @@ def _expression(found: re.Match[str]) -> str:
 
 
 def _after(before: Presence, effect: str, condition: str | None, name: str) -> Presence:
-    if before.unsure:
+    if before.unknown_patch:
         return before
     if effect != _UNKNOWN:
         comes = effect == _ADDS
@@ -111,10 +111,10 @@ def _after(before: Presence, effect: str, condition: str | None, name: str) -> P
             return Presence(always=comes)
         if comes and condition is not None:
             return Presence(conditions=tuple(dict.fromkeys((*before.conditions, condition))))
-    return Presence(unsure=name)
+    return Presence(unknown_patch=name)
 
 
-def _effect(operation: Json, path: Path) -> str:
+def _effect(operation: Json, path: FieldPath) -> str:
     """Return what an operation does to a path as a whole; empty: nothing, or something within it."""
     target = tuple(
         one.replace("~1", "/").replace("~0", "~") for one in str(operation.get("path", "")).removeprefix("/").split("/")
@@ -133,7 +133,7 @@ def _is_there(value: Any) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and bool(value))
 
 
-def _selects(selector: Json, template: Template) -> bool:
+def _selects(selector: Json, template: ClassTemplate) -> bool:
     if (selector.get("apiVersion"), selector.get("kind")) != (template.api_version, template.kind):
         return False
     resources = selector.get("matchResources") or {}

@@ -7,23 +7,26 @@ from typing import Any, Final, NamedTuple
 
 from trustplane.api.fields import field
 from trustplane.api.meta import Json
-from trustplane.clusterapi.cluster_class.presence import Path, Template
+from trustplane.clusterapi.cluster_class.presence import ClassTemplate, FieldPath
 from trustplane.errors import UserError
 
-CONTROL_PLANE: Final = "KubeadmControlPlaneTemplate"
-WORKER: Final = "KubeadmConfigTemplate"
-SPECS: Final[Mapping[str, Path]] = {  # where the KubeadmConfigSpec is
-    CONTROL_PLANE: ("spec", "template", "spec", "kubeadmConfigSpec"),
-    WORKER: ("spec", "template", "spec"),
+CONTROL_PLANE_TEMPLATE: Final = "KubeadmControlPlaneTemplate"
+WORKER_TEMPLATE: Final = "KubeadmConfigTemplate"
+SPEC_PATHS: Final[Mapping[str, FieldPath]] = {  # where the KubeadmConfigSpec is
+    CONTROL_PLANE_TEMPLATE: ("spec", "template", "spec", "kubeadmConfigSpec"),
+    WORKER_TEMPLATE: ("spec", "template", "spec"),
 }
 
-_GROUPS: Final = {CONTROL_PLANE: "controlplane.cluster.x-k8s.io", WORKER: "bootstrap.cluster.x-k8s.io"}
+_GROUPS: Final = {
+    CONTROL_PLANE_TEMPLATE: "controlplane.cluster.x-k8s.io",
+    WORKER_TEMPLATE: "bootstrap.cluster.x-k8s.io",
+}
 _VERSION: Final = re.compile(r"v\d{1,3}(?:(?:alpha|beta)\d{1,3})?", re.ASCII)
 _WINDOWS_NAME: Final = re.compile(r"(?i)(?:^|[^a-z])win(?:dows)?(?:[^a-z]|$)")
 _WINDOWS_TEXT: Final = re.compile(r'(?i)npipe:|powershell|"path": "[a-z]:')
 
 
-class Reference(NamedTuple):
+class TemplateReference(NamedTuple):
     """A template that a class refers to; it is in the namespace of the class."""
 
     api_version: str
@@ -37,25 +40,25 @@ class Reference(NamedTuple):
         return bool(_GROUPS.get(self.kind) == group and _VERSION.fullmatch(version))
 
 
-class Chosen(NamedTuple):
+class TemplateSelection(NamedTuple):
     """Templates that are to be patched, and why the machines of others are left out."""
 
-    templates: tuple[Template, ...]
+    templates: tuple[ClassTemplate, ...]
     left_out: tuple[str, ...]
 
 
-def references(cluster_class: Json) -> tuple[Reference, ...]:
+def template_references(cluster_class: Json) -> tuple[TemplateReference, ...]:
     """Return the templates that have to be read for `class_patch`."""
     return tuple(dict.fromkeys(one for _, one in _machines(cluster_class) if one.is_known))
 
 
-def choose(cluster_class: Json, templates: Iterable[Json], leave_out: Collection[str]) -> Chosen:
+def select_templates(cluster_class: Json, templates: Iterable[Json], leave_out: Collection[str]) -> TemplateSelection:
     """Choose the templates; see `class_patch` for the arguments.
 
     Raises:
         UserError: A template or a class that was named is not there, or no template is left.
     """
-    known = {Reference(one["apiVersion"], one["kind"], one["metadata"]["name"]): one for one in templates}
+    known = {TemplateReference(one["apiVersion"], one["kind"], one["metadata"]["name"]): one for one in templates}
     machines = list(_machines(cluster_class))
     if unknown := sorted(set(leave_out) - {name for name, _ in machines if name}):
         raise UserError(f"The ClusterClass has no MachineDeployment class {unknown[0]}")
@@ -64,10 +67,10 @@ def choose(cluster_class: Json, templates: Iterable[Json], leave_out: Collection
         if reason := "you left it out" if name in leave_out else _reason(name, reference, known):
             left_out.append(f"{f'MachineDeployment class {name}' if name else 'the control plane'}: {reason}")
         else:
-            chosen.append(Template(reference.api_version, reference.kind, name, known[reference]))
+            chosen.append(ClassTemplate(reference.api_version, reference.kind, name, known[reference]))
     left_out += [
         f"MachinePool class {one.get('class')}: Trustplane does not follow MachinePools"
-        for one in objects(field(cluster_class, "spec", "workers", "machinePools"))
+        for one in objects_in(field(cluster_class, "spec", "workers", "machinePools"))
     ]
     if not chosen:
         raise UserError(
@@ -75,29 +78,29 @@ def choose(cluster_class: Json, templates: Iterable[Json], leave_out: Collection
             why="; ".join(left_out),
             next_step="Trustplane sets up Linux machines that kubeadm's bootstrap provider makes",
         )
-    return Chosen(tuple(chosen), tuple(left_out))
+    return TemplateSelection(tuple(chosen), tuple(left_out))
 
 
-def objects(value: Any) -> list[Json]:
+def objects_in(value: Any) -> list[Json]:
     """Return the objects of a list, and nothing of what is none."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _machines(cluster_class: Json) -> Iterator[tuple[str, Reference]]:
+def _machines(cluster_class: Json) -> Iterator[tuple[str, TemplateReference]]:
     """Yield the control plane, under an empty name, and the MachineDeployment classes; v1beta1 has other fields."""
     yield "", _reference(field(cluster_class, "spec", "controlPlane"))
-    for one in objects(field(cluster_class, "spec", "workers", "machineDeployments")):
+    for one in objects_in(field(cluster_class, "spec", "workers", "machineDeployments")):
         yield str(one.get("class", "")), _reference(one.get("bootstrap") or field(one, "template", "bootstrap"))
 
 
-def _reference(holder: Any) -> Reference:
+def _reference(holder: Any) -> TemplateReference:
     found = field(holder, "templateRef") or field(holder, "ref")
-    return Reference(*(str(field(found, name) or "") for name in ("apiVersion", "kind", "name")))
+    return TemplateReference(*(str(field(found, name) or "") for name in ("apiVersion", "kind", "name")))
 
 
-def _reason(name: str, reference: Reference, known: Mapping[Reference, Json]) -> str:
+def _reason(name: str, reference: TemplateReference, known: Mapping[TemplateReference, Json]) -> str:
     """Say why machines are left out; nothing where they are not."""
-    wanted = WORKER if name else CONTROL_PLANE
+    wanted = WORKER_TEMPLATE if name else CONTROL_PLANE_TEMPLATE
     if not reference.kind:
         return "it has no template"
     if reference.kind != wanted or not reference.is_known:

@@ -25,16 +25,16 @@ from trustplane.api.keys import Key
 from trustplane.api.meta import Condition, Json
 from trustplane.clusterapi import left_out
 from trustplane.clusterapi.node_state import NodeFacts
-from trustplane.controllers.transitions import turned
-from trustplane.fleet.reading import cluster_key
-from trustplane.fleet.view import View, whole_seconds
+from trustplane.controllers.transitions import changed_conditions
+from trustplane.fleet.reading import cluster_keys
+from trustplane.fleet.view import FleetView, truncate_to_seconds
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import CLUSTER_TRUSTS, FIELD_MANAGER
 from trustplane.reporting.cluster_trust import INVALID, STOPPED, WORST_FIRST, status
-from trustplane.rollout.execution.observation import observed
+from trustplane.rollout.execution.observation import plan_input
 from trustplane.rollout.planning.plan import plan
 
 _LOOK_SECONDS = 60.0  # between looks at Secrets of users
@@ -51,7 +51,7 @@ class ClusterTrustReconciler:
         recorder: For events.
     """
 
-    def __init__(self, client: Client, view: View, recorder: Recorder) -> None:
+    def __init__(self, client: Client, view: FleetView, recorder: Recorder) -> None:
         self._client = client
         self._view = view
         self._recorder = recorder
@@ -63,28 +63,28 @@ class ClusterTrustReconciler:
             Watch(view.clusters),
             Watch(view.tkcs),
             Watch(view.trusts),
-            view.following(),
-            Watch(view.control_planes, cluster_key),
-            Watch(view.pools, cluster_key),
-            Watch(view.secrets, cluster_key),
+            view.watch_machines(),
+            Watch(view.control_planes, cluster_keys),
+            Watch(view.pools, cluster_keys),
+            Watch(view.secrets, cluster_keys),
             Watch(view.configurations, view.all_keys),
-            view.selecting(),
-            view.checking(),
+            view.watch_registries(),
+            view.watch_health_checks(),
         ]
         return Controller("clustertrust", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
         """Derive one cluster's status; the garbage collector removes what is left of a Cluster."""
-        seen = await self._view.see(key)
+        seen = await self._view.observe(key)
         if seen is None:
             return Result()
         # The Secret that a user made is followed by no watch.
         result = Result(requeue_after=0.0 if seen.tkc else _LOOK_SECONDS)
         trust = seen.trust or await self._make(seen.cluster)
-        now = whole_seconds(datetime.now(UTC))
-        rollout = plan(observed(seen, now=now))
+        now = truncate_to_seconds(datetime.now(UTC))
+        rollout = plan(plan_input(seen, now=now))
         found = status(seen.nodes, seen.sets, seen.hosts, rollout=rollout, before=trust.status, now=now)
-        whole = left_out.condition(seen.cluster)
+        whole = left_out.exclusion_condition(seen.cluster)
         found.conditions = [*(_noted(one, seen.nodes) for one in found.conditions), *([whole] if whole else [])]
         found.conditions = merge(trust.status.conditions, found.conditions, now)
         body = fitted(KIND, {**msgspec.to_builtins(found), "conditions": to_json(found.conditions)})
@@ -116,7 +116,7 @@ class ClusterTrustReconciler:
             return  # deleted just now, which wakes us
         # Counts within a message change with every node: only another status or reason is a turn of the story.
         old = {one.type: (one.status, one.reason) for one in trust.status.conditions}
-        for one in turned(trust.status.conditions, found.conditions, {CURRENT, PROVEN, WHOLE_CLUSTER}):
+        for one in changed_conditions(trust.status.conditions, found.conditions, {CURRENT, PROVEN, WHOLE_CLUSTER}):
             if old.get(one.type) != (one.status, one.reason):
                 warning = one.reason in _WARNINGS
                 await self._recorder.event(trust, f"{one.type}{one.reason}", one.message, warning=warning)
@@ -124,7 +124,7 @@ class ClusterTrustReconciler:
 
 def _noted(one: Condition, nodes: Iterable[NodeFacts]) -> Condition:
     """Say in condition Proven which records count as absent: without the note, nobody would know why."""
-    found = [f"annotation {name} of Machine {node.machine}" for node in nodes for name in node.disbelieved]
+    found = [f"annotation {name} of Machine {node.machine}" for node in nodes for name in node.ignored_annotations]
     if one.type != PROVEN or not found:
         return one
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

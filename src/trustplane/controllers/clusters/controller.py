@@ -22,17 +22,17 @@ from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
 from trustplane.api.release import TanzuKubernetesRelease
 from trustplane.certificates.finding import Finding
-from trustplane.clusterapi.cluster import desired_cluster, refused
-from trustplane.clusterapi.readiness import Observed
-from trustplane.clusterapi.release import newer, resolve
-from trustplane.clusterapi.secret import boot_name, read_boot
+from trustplane.clusterapi.cluster import desired_cluster, refusal_message
+from trustplane.clusterapi.readiness import CapiObjects
+from trustplane.clusterapi.release import available_updates, resolve_release
+from trustplane.clusterapi.secret import boot_secret_name, parse_boot_secret
 from trustplane.controllers.clusters import deletion, ssh_key
-from trustplane.controllers.clusters.ownership import is_owned
-from trustplane.controllers.transitions import report, turned
+from trustplane.controllers.clusters.ownership import is_owned_by
+from trustplane.controllers.transitions import changed_conditions, record_events
 from trustplane.errors import UserError
 from trustplane.fleet.last_good import is_last_good
-from trustplane.fleet.observation import Observation, observe
-from trustplane.fleet.reading import ByCluster, Cached, Reader, cluster_key
+from trustplane.fleet.observation import TrustObservation, observe_trust
+from trustplane.fleet.reading import ClusterIndex, InformerReader, Reader, cluster_keys
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
@@ -61,16 +61,16 @@ _RECORD_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class ClusterPlan:
     """What one look led to."""
 
-    observation: Observation
+    observation: TrustObservation
     decision: Decision
     body: Json | None  # the Cluster to apply; None: make none
     is_held: bool = False  # its machines wait for the set, which is on trial: until then only that is recorded
 
 
-class Applied(NamedTuple):
+class AppliedCluster(NamedTuple):
     """The last apply of a Cluster: while the Cluster stays so, the same apply would change nothing."""
 
     body: Json
@@ -79,7 +79,7 @@ class Applied(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ClusterOutcome:
     """How far a reconcile came: what there is to report."""
 
     release: TanzuKubernetesRelease | Finding
@@ -109,19 +109,19 @@ class TanzuKubernetesClusterReconciler:
         self._control_planes = manager.informer(CONTROL_PLANES)
         self._pools = manager.informer(MACHINE_DEPLOYMENTS)
         self._secrets = manager.informer(SECRETS, labels=COMPONENT_LABEL)
-        self._cached = Cached([self._configurations, self._clusters, self._secrets])
-        self._control_planes_of = ByCluster(self._control_planes)
-        self._pools_of = ByCluster(self._pools)
+        self._cached = InformerReader([self._configurations, self._clusters, self._secrets])
+        self._control_planes_of = ClusterIndex(self._control_planes)
+        self._pools_of = ClusterIndex(self._pools)
         self._trusts = manager.informer(CLUSTER_TRUSTS)
-        self._applied: dict[Key, Applied] = {}
+        self._applied: dict[Key, AppliedCluster] = {}
 
     def controller(self) -> Controller:
         """Return the controller."""
         watches: list[Watch[Any]] = [
             Watch(self._tkcs),
             Watch(self._clusters),
-            Watch(self._control_planes, cluster_key),
-            Watch(self._pools, cluster_key),
+            Watch(self._control_planes, cluster_keys),
+            Watch(self._pools, cluster_keys),
             Watch(self._trusts),
             Watch(self._secrets, self._of_secret),
             Watch(self._configurations, self._all),
@@ -131,7 +131,7 @@ class TanzuKubernetesClusterReconciler:
 
     def _of_secret(self, found: Secret) -> Iterable[Key]:
         # The last good list: what waits for it to be recorded goes on.
-        return self._all(found) if is_last_good(key_of(found), self._namespace) else cluster_key(found)
+        return self._all(found) if is_last_good(key_of(found), self._namespace) else cluster_keys(found)
 
     def _all(self, _: object) -> Iterable[Key]:
         return [key_of(tkc) for tkc in self._tkcs.items()]
@@ -145,7 +145,7 @@ class TanzuKubernetesClusterReconciler:
         try:
             if tkc.metadata.deletion_timestamp:
                 return await self._delete(tkc)
-            if not await deletion.guard(self._client, tkc):
+            if not await deletion.ensure_finalizer(self._client, tkc):
                 return Result()
             outcome = await self._carry_out(tkc)
             if outcome is None:
@@ -157,59 +157,61 @@ class TanzuKubernetesClusterReconciler:
         return _next(outcome)
 
     async def _delete(self, tkc: TanzuKubernetesCluster) -> Result:
-        result = await deletion.delete(self._client, tkc)
+        result = await deletion.delete_cluster(self._client, tkc)
         if result is not None:
             return result
         cluster = self._own_cluster(tkc)
-        await self._report(tkc, Outcome(release=self._release(tkc, cluster), cluster=cluster))
+        await self._report(tkc, ClusterOutcome(release=self._release(tkc, cluster), cluster=cluster))
         return Result()
 
-    async def _carry_out(self, tkc: TanzuKubernetesCluster) -> Outcome | None:
+    async def _carry_out(self, tkc: TanzuKubernetesCluster) -> ClusterOutcome | None:
         """Do what there is to do; None: the service's list is about to be recorded, which wakes us."""
         own = self._own_cluster(tkc)
         release = self._release(tkc, own)
         if isinstance(release, Finding):
-            return Outcome(release=release, cluster=own)
+            return ClusterOutcome(release=release, cluster=own)
         try:
             plan = await self._plan(self._cached, tkc, release)
             if not self._is_applied(key_of(tkc), plan):
                 plan = await self._plan(self._client, tkc, release)
-                if plan.decision.taken and not plan.observation.is_recorded:
+                if plan.decision.taken and not plan.observation.is_list_stored:
                     return None
                 cluster = await self._write(tkc, plan)
             else:
                 cluster = plan.observation.cluster
         except UserError as error:
-            return Outcome(release=release, cluster=own, error=str(error))
+            return ClusterOutcome(release=release, cluster=own, error=str(error))
         except InvalidError as error:
-            return Outcome(release=release, cluster=own, error=refused(tkc, error.why))
-        return Outcome(release=release, cluster=cluster, decision=plan.decision)
+            return ClusterOutcome(release=release, cluster=own, error=refusal_message(tkc, error.why))
+        return ClusterOutcome(release=release, cluster=cluster, decision=plan.decision)
 
     def _own_cluster(self, tkc: TanzuKubernetesCluster) -> Cluster | None:
         cluster = self._clusters.get(key_of(tkc))
-        return cluster if cluster and is_owned(cluster, tkc) else None
+        return cluster if cluster and is_owned_by(cluster, tkc) else None
 
     def _release(self, tkc: TanzuKubernetesCluster, cluster: Cluster | None) -> TanzuKubernetesRelease | Finding:
         running = cluster.spec.topology.version if cluster else ""
-        return resolve(tkc, self._releases.items(), running=running)
+        return resolve_release(tkc, self._releases.items(), running=running)
 
-    async def _plan(self, reader: Reader, tkc: TanzuKubernetesCluster, release: TanzuKubernetesRelease) -> Plan:
+    async def _plan(self, reader: Reader, tkc: TanzuKubernetesCluster, release: TanzuKubernetesRelease) -> ClusterPlan:
         version = release.spec.kubernetes.version
-        seen = await observe(reader, tkc, kubernetes_version=version, namespace=self._namespace, now=datetime.now(UTC))
+        seen = await observe_trust(
+            reader, tkc, kubernetes_version=version, namespace=self._namespace, now=datetime.now(UTC)
+        )
         _check_ours(seen.cluster, tkc)
         decision = decide(seen.situation)
         if decision.trust is None or decision.frozen is None:
-            return Plan(seen, decision, None)
+            return ClusterPlan(seen, decision, None)
         body = desired_cluster(
             tkc,
             kubernetes_version=version,
             annotations=decision.frozen.annotations(),
-            ssh_public_key=await ssh_key.ensure(reader, self._client, tkc),
+            ssh_public_key=await ssh_key.ensure_ssh_key(reader, self._client, tkc),
             default_drain_timeout=seen.configuration.spec.default_node_drain_timeout,
         )
-        return Plan(seen, decision, body, is_held=await self._is_held(reader, seen, decision))
+        return ClusterPlan(seen, decision, body, is_held=await self._is_held(reader, seen, decision))
 
-    async def _is_held(self, reader: Reader, seen: Observation, decision: Decision) -> bool:
+    async def _is_held(self, reader: Reader, seen: TrustObservation, decision: Decision) -> bool:
         """Tell whether new machines would boot with another set than the one that the cluster has taken (P4).
 
         That one is being tried on a running node; where it proves itself, or none can, new machines boot with it.
@@ -219,23 +221,25 @@ class TanzuKubernetesClusterReconciler:
             return False
         if not is_updated(before.update_digests, decision.frozen.update_digests):
             return False
-        found = await reader.find(SECRETS, boot_name(seen.cluster.metadata.name), seen.cluster.metadata.namespace)
-        return found is not None and read_boot(found).digest != decision.frozen.digest
+        found = await reader.find(
+            SECRETS, boot_secret_name(seen.cluster.metadata.name), seen.cluster.metadata.namespace
+        )
+        return found is not None and parse_boot_secret(found).digest != decision.frozen.digest
 
-    def _observed(self, key: Key, cluster: Cluster | None) -> Observed:
-        return Observed(
+    def _observed(self, key: Key, cluster: Cluster | None) -> CapiObjects:
+        return CapiObjects(
             cluster=cluster,
-            control_plane=next(iter(self._control_planes_of.of(key)), None),
-            machine_deployments=self._pools_of.of(key),
+            control_plane=next(iter(self._control_planes_of.objects(key)), None),
+            machine_deployments=self._pools_of.objects(key),
         )
 
-    def _is_applied(self, key: Key, plan: Plan) -> bool:
+    def _is_applied(self, key: Key, plan: ClusterPlan) -> bool:
         cluster = plan.observation.cluster
         if cluster is None or plan.body is None:
             return False
-        return self._applied.get(key) == Applied(plan.body, cluster.metadata.uid, cluster.metadata.generation)
+        return self._applied.get(key) == AppliedCluster(plan.body, cluster.metadata.uid, cluster.metadata.generation)
 
-    async def _write(self, tkc: TanzuKubernetesCluster, plan: Plan) -> Cluster | None:
+    async def _write(self, tkc: TanzuKubernetesCluster, plan: ClusterPlan) -> Cluster | None:
         before = plan.observation.cluster
         if plan.body is None or plan.decision.trust is None or (before and before.metadata.deletion_timestamp):
             return before
@@ -246,14 +250,14 @@ class TanzuKubernetesClusterReconciler:
             body = plan.body | {"metadata": plan.body["metadata"] | version}
             # Without force, a Cluster that somebody else made just now is a conflict, not ours.
             cluster = await self._client.apply(CLUSTERS, body, manager=FIELD_MANAGER, force=before is not None)
-            self._applied[key_of(tkc)] = Applied(plan.body, cluster.metadata.uid, cluster.metadata.generation)
+            self._applied[key_of(tkc)] = AppliedCluster(plan.body, cluster.metadata.uid, cluster.metadata.generation)
         # After the Cluster, which owns it. Without it the boot set is not written, and no machine is made.
-        await trust_secrets.ensure(self._client, cluster, plan.decision.trust)
+        await trust_secrets.ensure_set_secret(self._client, cluster, plan.decision.trust)
         if plan.decision.taken:
             await self._recorder.event(tkc, "TrustTaken", _taken(plan))
         return cluster
 
-    async def _hold(self, before: Cluster, plan: Plan) -> Cluster:
+    async def _hold(self, before: Cluster, plan: ClusterPlan) -> Cluster:
         """Record what the cluster has taken; what else its spec asks for comes when new machines boot with that."""
         frozen, old = plan.decision.frozen, plan.observation.situation.frozen
         if frozen is None or old is None:
@@ -266,7 +270,7 @@ class TanzuKubernetesClusterReconciler:
             CLUSTERS, before.metadata.name, before.metadata.namespace, {"metadata": metadata}
         )
 
-    async def _report(self, tkc: TanzuKubernetesCluster, outcome: Outcome) -> None:
+    async def _report(self, tkc: TanzuKubernetesCluster, outcome: ClusterOutcome) -> None:
         key = key_of(tkc)
         seen = self._observed(key, outcome.cluster)
         body = self._status(tkc, outcome, seen)
@@ -279,14 +283,16 @@ class TanzuKubernetesClusterReconciler:
         except NotFoundError:
             return
         types = {RELEASE_COMPATIBLE, TRUST_CURRENT, TRUST_VALID}
-        await report(self._recorder, tkc, turned(tkc.status.conditions, status.conditions, types))
+        await record_events(self._recorder, tkc, changed_conditions(tkc.status.conditions, status.conditions, types))
 
-    def _status(self, tkc: TanzuKubernetesCluster, outcome: Outcome, seen: Observed) -> Json:
+    def _status(self, tkc: TanzuKubernetesCluster, outcome: ClusterOutcome, seen: CapiObjects) -> Json:
         body = cluster_status(
             tkc,
             observed=seen,
             release=outcome.release,
-            updates=[] if isinstance(outcome.release, Finding) else newer(outcome.release, self._releases.items()),
+            updates=[]
+            if isinstance(outcome.release, Finding)
+            else available_updates(outcome.release, self._releases.items()),
             decision=outcome.decision,
             trust=self._trusts.get(key_of(tkc)),
             now=datetime.now(UTC),
@@ -296,7 +302,7 @@ class TanzuKubernetesClusterReconciler:
 
 
 def _check_ours(cluster: Cluster | None, tkc: TanzuKubernetesCluster) -> None:
-    if cluster is not None and not is_owned(cluster, tkc):
+    if cluster is not None and not is_owned_by(cluster, tkc):
         raise UserError(
             f"A Cluster named {tkc.metadata.name} exists already and is not touched",
             why="it does not belong to this TanzuKubernetesCluster",
@@ -304,13 +310,13 @@ def _check_ours(cluster: Cluster | None, tkc: TanzuKubernetesCluster) -> None:
         )
 
 
-def _taken(plan: Plan) -> str:
+def _taken(plan: ClusterPlan) -> str:
     before, after = plan.observation.situation.in_force or EMPTY, plan.decision.trust or EMPTY
     change = difference(before, after).text or "no additional CAs"
     return f"{plan.decision.reason}: {change}"
 
 
-def _next(outcome: Outcome) -> Result:
+def _next(outcome: ClusterOutcome) -> Result:
     times: list[float] = []
     if outcome.error:
         times.append(_REFUSED_SECONDS)

@@ -6,41 +6,41 @@ from trustplane.api.clusterapi import GROUP
 from trustplane.api.core import Secret
 from trustplane.api.keys import key_of
 from trustplane.clusterapi import ssh_secret
-from trustplane.controllers.clusters.ownership import is_owned
-from trustplane.fleet.reading import list_of
+from trustplane.controllers.clusters.ownership import is_owned_by
+from trustplane.fleet.reading import list_cluster_objects
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Result
 from trustplane.kube.errors import ConflictError, NotFoundError
 from trustplane.kube.kinds import CLUSTERS, SECRETS, TANZU_CLUSTERS
 
-FINALIZER = "trustplane.dev/cluster"
+CLUSTER_FINALIZER = "trustplane.dev/cluster"
 
 # Secrets are not watched, for their number; this is how long the garbage collector's work on them is left alone.
 _POLL_SECONDS = 1.0
 
 
-async def guard(client: Client, tkc: TanzuKubernetesCluster) -> bool:
+async def ensure_finalizer(client: Client, tkc: TanzuKubernetesCluster) -> bool:
     """Return whether our finalizer is there, so that nothing is made that a deletion would leave behind; else add it.
 
     The change that adding it makes wakes us again.
     """
-    if FINALIZER in tkc.metadata.finalizers:
+    if CLUSTER_FINALIZER in tkc.metadata.finalizers:
         return True
-    await _set_finalizers(client, tkc, [*tkc.metadata.finalizers, FINALIZER])
+    await _set_finalizers(client, tkc, [*tkc.metadata.finalizers, CLUSTER_FINALIZER])
     return False
 
 
-async def delete(client: Client, tkc: TanzuKubernetesCluster) -> Result | None:
+async def delete_cluster(client: Client, tkc: TanzuKubernetesCluster) -> Result | None:
     """Take the next step of a cluster's end.
 
     Returns:
         None when the Cluster is still there: its own end wakes us. Else when to come back, if at all.
     """
-    if FINALIZER not in tkc.metadata.finalizers:
+    if CLUSTER_FINALIZER not in tkc.metadata.finalizers:
         return Result()
     key = key_of(tkc)
     cluster = await client.find(CLUSTERS, key.name, key.namespace)
-    if cluster is not None and is_owned(cluster, tkc):
+    if cluster is not None and is_owned_by(cluster, tkc):
         if cluster.metadata.deletion_timestamp is None:
             await client.delete(CLUSTERS, key.name, key.namespace, uid=cluster.metadata.uid)
         return None
@@ -49,7 +49,7 @@ async def delete(client: Client, tkc: TanzuKubernetesCluster) -> Result | None:
     remaining = await _delete_secrets(client, tkc)
     if remaining and cluster is None:
         return Result(requeue_after=_POLL_SECONDS)
-    await _set_finalizers(client, tkc, [one for one in tkc.metadata.finalizers if one != FINALIZER])
+    await _set_finalizers(client, tkc, [one for one in tkc.metadata.finalizers if one != CLUSTER_FINALIZER])
     return Result()
 
 
@@ -70,10 +70,10 @@ async def _delete_secrets(client: Client, tkc: TanzuKubernetesCluster) -> list[S
     A new cluster of the same name would find these and take them for its own, just before they go.
     """
     key = key_of(tkc)
-    ssh = await client.find(SECRETS, ssh_secret.name_of(key.name), key.namespace)
-    labelled = await list_of(client, SECRETS, key)
+    ssh = await client.find(SECRETS, ssh_secret.ssh_secret_name(key.name), key.namespace)
+    labelled = await list_cluster_objects(client, SECRETS, key)
     for one in (*labelled, *([ssh] if ssh else [])):
-        if is_owned(one, tkc):
+        if is_owned_by(one, tkc):
             await client.delete(SECRETS, one.metadata.name, key.namespace, uid=one.metadata.uid)
     return [one for one in labelled if _is_cluster_apis(one)]
 

@@ -13,22 +13,22 @@ from typing import Final
 
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.errors import TrustplaneError
-from trustplane.fleet.view import Seen
+from trustplane.fleet.view import ClusterState
 from trustplane.kube.client import Client
 from trustplane.kube.tasks import together
 from trustplane.proof import prover
-from trustplane.proof.agenda import Agenda
-from trustplane.proof.prover import Job, Proof, Target
-from trustplane.proof.record import Outbox
-from trustplane.proof.schedule import Question
+from trustplane.proof.agenda import JobQueue
+from trustplane.proof.prover import ProbeJob, ProbeTarget, Proof
+from trustplane.proof.record import ProofOutbox
+from trustplane.proof.schedule import DueProof
 
-WINDOW: Final = 60.0  # seconds in which probes begin: what comes due after that is in the next round
+ROUND_SECONDS: Final = 60.0  # seconds in which probes begin: what comes due after that is in the next round
 _REST: Final = 0.05  # seconds between two looks at what has come due,
 _SHARE: Final = 9  # and so many times as long as a look takes: many nodes must not keep the process busy
 
 
 @dataclass(frozen=True)
-class Due:
+class DueWork:
     """What is due in a cluster at one moment.
 
     Attributes:
@@ -37,13 +37,13 @@ class Due:
         looks: Nodes that are to be looked at now.
     """
 
-    seen: Seen
-    questions: Sequence[Question]
-    looks: Sequence[NodeFacts]
+    snapshot: ClusterState
+    proofs: Sequence[DueProof]
+    inspections: Sequence[NodeFacts]
 
 
 @dataclass(frozen=True)
-class Acts:
+class RoundOperations:
     """What a round does, by the one who begins it.
 
     Attributes:
@@ -52,24 +52,24 @@ class Acts:
         look: Look at a node, and record what is there.
     """
 
-    due: Callable[[], Awaitable[Due | None]]
-    record: Callable[[Seen, NodeFacts, Sequence[Proof]], Awaitable[NodeFacts]]
-    look: Callable[[Seen, NodeFacts], Awaitable[None]]
+    find_due: Callable[[], Awaitable[DueWork | None]]
+    record: Callable[[ClusterState, NodeFacts, Sequence[Proof]], Awaitable[NodeFacts]]
+    inspect: Callable[[ClusterState, NodeFacts], Awaitable[None]]
 
 
-class News:
+class RoundSignals:
     """Wakes a round: for what may have come due, or only since something that it awaited is done."""
 
     def __init__(self) -> None:
         self._is_change = True
         self._event = asyncio.Event()
 
-    def change(self) -> None:
+    def signal_change(self) -> None:
         """Report a change that may make something due."""
         self._is_change = True
         self._event.set()
 
-    def progress(self) -> None:
+    def signal_progress(self) -> None:
         """Report that something is done."""
         self._event.set()
 
@@ -84,7 +84,7 @@ class News:
         return is_change
 
 
-class Round:
+class ProofRound:
     """Asks what is due, until nothing is, nor is awaited.
 
     Args:
@@ -96,9 +96,14 @@ class Round:
     """
 
     def __init__(
-        self, begin: Due, targets: Mapping[str, Target], silent: frozenset[str], acts: Acts, news: News
+        self,
+        begin: DueWork,
+        targets: Mapping[str, ProbeTarget],
+        silent: frozenset[str],
+        acts: RoundOperations,
+        news: RoundSignals,
     ) -> None:
-        self._seen = begin.seen
+        self._seen = begin.snapshot
         self._targets = targets
         self._silent = silent
         self._acts = acts
@@ -106,13 +111,13 @@ class Round:
         self._nodes: dict[str, NodeFacts] = {}  # those that were asked, by Node, as they were then
         self._asked: set[tuple[str, str, datetime]] = set()  # Machine, registry, and the change that is proven
         self._postponed: set[str] = set()  # Nodes that must be asked again when their answers so far are recorded
-        self._looked = {_change_of(facts) for facts in begin.looks}
+        self._looked = {_change_of(facts) for facts in begin.inspections}
         self._looking: set[str] = set()  # Machines
-        self._agenda: Agenda[Job] = Agenda()
-        self._outbox = Outbox(self._record, ())
+        self._agenda: JobQueue[ProbeJob] = JobQueue()
+        self._outbox = ProofOutbox(self._record, ())
         self._is_over = False
         self._failure: TrustplaneError | None = None
-        self._ask(begin.questions)
+        self._ask(begin.proofs)
 
     async def run(self, client: Client) -> None:
         """Ask, and record what is said as it comes.
@@ -129,13 +134,15 @@ class Round:
 
     async def _listen(self, client: Client) -> None:
         try:
-            async with aclosing(prover.ask(client, self._agenda, silent=self._silent, window=WINDOW)) as run:
+            async with aclosing(
+                prover.run_probes(client, self._agenda, silent=self._silent, window=ROUND_SECONDS)
+            ) as run:
                 async for proof in run:
                     self._outbox.put(proof)
         finally:
             self._is_over = True
             self._outbox.close()
-            self._news.progress()
+            self._news.signal_progress()
 
     async def _record(self, node: str, said: Sequence[Proof]) -> None:
         try:
@@ -143,13 +150,13 @@ class Round:
         finally:
             if node in self._postponed:
                 self._postponed.discard(node)
-                self._news.change()
-            self._news.progress()
+                self._news.signal_change()
+            self._news.signal_progress()
 
     async def _take_on(self) -> None:
         """Take on what comes due, until nothing is left; then let the round end."""
         clock = asyncio.get_running_loop().time
-        end = clock() + WINDOW
+        end = clock() + ROUND_SECONDS
         async with asyncio.TaskGroup() as looks:
             while not self._is_over and clock() < end:
                 if self._news.take_change():
@@ -162,14 +169,14 @@ class Round:
     async def _take(self, looks: asyncio.TaskGroup) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
-        due = await self._acts.due()
+        due = await self._acts.find_due()
         if due is not None:
-            self._seen = due.seen
+            self._seen = due.snapshot
             self._look(due, looks)  # first: where what differs is repaired, the proof waits for it
-            self._ask(due.questions)
+            self._ask(due.proofs)
         await asyncio.sleep(_REST + _SHARE * (clock() - began))
 
-    def _ask(self, questions: Sequence[Question]) -> None:
+    def _ask(self, questions: Sequence[DueProof]) -> None:
         for question in questions:
             facts, host = question.facts, question.host
             asked = (facts.machine, host, facts.changed_at)
@@ -188,27 +195,27 @@ class Round:
         if self._seen.is_automatic and facts.machine in self._looking:
             return True
         before = self._nodes.get(facts.node)
-        if before is None or before.changed_at == facts.changed_at or not self._outbox.awaits(facts.node):
+        if before is None or before.changed_at == facts.changed_at or not self._outbox.is_waiting_for(facts.node):
             return False
         self._postponed.add(facts.node)
         return True
 
-    def _look(self, due: Due, looks: asyncio.TaskGroup) -> None:
-        for facts in due.looks:
+    def _look(self, due: DueWork, looks: asyncio.TaskGroup) -> None:
+        for facts in due.inspections:
             change = _change_of(facts)
             if change not in self._looked:
                 self._looked.add(change)
                 self._looking.add(facts.machine)
-                looks.create_task(self._look_at(due.seen, facts))
+                looks.create_task(self._look_at(due.snapshot, facts))
 
-    async def _look_at(self, seen: Seen, facts: NodeFacts) -> None:
+    async def _look_at(self, seen: ClusterState, facts: NodeFacts) -> None:
         try:
-            await self._acts.look(seen, facts)
+            await self._acts.inspect(seen, facts)
         except TrustplaneError as error:  # which says nothing about proofs
             self._failure = self._failure or error
         finally:
             self._looking.discard(facts.machine)
-            self._news.change()  # the proof may have waited for it
+            self._news.signal_change()  # the proof may have waited for it
 
 
 def _change_of(facts: NodeFacts) -> tuple[str, datetime]:

@@ -14,19 +14,19 @@ from trustplane.errors import TransientError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import NAMESPACES, SECRETS
 from trustplane.proof import probe, pull_secret
-from trustplane.proof.prover import prepare
+from trustplane.proof.prover import ensure_probe_namespace
 
-TYPE = "kubernetes.io/dockerconfigjson"
+PULL_SECRET_TYPE = "kubernetes.io/dockerconfigjson"
 _KEY = ".dockerconfigjson"
 _COMPONENT = "probe-pull-secret"
-_SELECTOR = f"{probe.COMPONENT_LABEL}={_COMPONENT}"
-LIFE = timedelta(minutes=10)  # longer than any run, so that runs do not remove each other's
+_SELECTOR = f"{probe.PROBE_LABEL}={_COMPONENT}"
+COPY_LIFETIME = timedelta(minutes=10)  # longer than any run, so that runs do not remove each other's
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Source:
+class PullSecretSource:
     """Where pull secrets come from, and whose cluster asks for copies.
 
     Attributes:
@@ -41,7 +41,9 @@ class Source:
 
 
 @asynccontextmanager
-async def copied(source: Source, workload: Client, registries: Sequence[Registry]) -> AsyncIterator[Mapping[str, str]]:
+async def copied_pull_secrets(
+    source: PullSecretSource, workload: Client, registries: Sequence[Registry]
+) -> AsyncIterator[Mapping[str, str]]:
     """Copy the pull secrets that a cluster may have for the block; yield the copies' names by host.
 
     A registry whose Secret is absent, of another type, or for others has none: its answer to an anonymous pull is a
@@ -56,29 +58,29 @@ async def copied(source: Source, workload: Client, registries: Sequence[Registry
         yield names
 
 
-async def sweep(workload: Client, now: datetime) -> bool:
+async def sweep_pull_secrets(workload: Client, now: datetime) -> bool:
     """Remove copies whose time is over; return whether others are there."""
-    found = await workload.list(SECRETS, probe.NAMESPACE, labels=_SELECTOR)
+    found = await workload.list(SECRETS, probe.PROBE_NAMESPACE, labels=_SELECTOR)
     over = [one for one in found if probe.has_expired(one.metadata.annotations.get(probe.EXPIRES_AT, ""), now)]
     for one in over:
-        await workload.delete(SECRETS, one.metadata.name, probe.NAMESPACE)
+        await workload.delete(SECRETS, one.metadata.name, probe.PROBE_NAMESPACE)
     return len(over) < len(found)
 
 
-async def _allowed(source: Source, registries: Sequence[Registry]) -> dict[str, str]:
+async def _allowed(source: PullSecretSource, registries: Sequence[Registry]) -> dict[str, str]:
     """Return the Secrets that a cluster may have, by host; labels are read afresh, so that a change of them counts."""
     with_secret = [one for one in registries if one.spec.pull_secret_ref]
     if not with_secret:
         return {}
     tenant = await source.client.find(NAMESPACES, source.tenant)
     labels = (tenant or {}).get("metadata", {}).get("labels") or {}
-    named = {one.spec.host: pull_secret.secret_for(one, labels, source.namespace) for one in with_secret}
+    named = {one.spec.host: pull_secret.pull_secret_for(one, labels, source.namespace) for one in with_secret}
     return {host: name for host, name in named.items() if name}
 
 
-async def _data(source: Source, name: str) -> str:
+async def _data(source: PullSecretSource, name: str) -> str:
     found = await source.client.find(SECRETS, name, source.namespace)
-    if found is None or found.type != TYPE or _KEY not in found.data:
+    if found is None or found.type != PULL_SECRET_TYPE or _KEY not in found.data:
         _log.warning("pull secret is absent, or of another type", secret=f"{source.namespace}/{name}")
         return ""
     return found.data[_KEY]
@@ -87,18 +89,18 @@ async def _data(source: Source, name: str) -> str:
 @asynccontextmanager
 async def _copy(workload: Client, data: str) -> AsyncIterator[str]:
     name = f"probe-pull-{secrets.token_hex(6)}"
-    expires = (datetime.now(UTC) + LIFE).isoformat(timespec="seconds")
+    expires = (datetime.now(UTC) + COPY_LIFETIME).isoformat(timespec="seconds")
     body: Json = {
         "metadata": {
             "name": name,
-            "namespace": probe.NAMESPACE,
-            "labels": {probe.COMPONENT_LABEL: _COMPONENT},
+            "namespace": probe.PROBE_NAMESPACE,
+            "labels": {probe.PROBE_LABEL: _COMPONENT},
             "annotations": {probe.EXPIRES_AT: expires},
         },
-        "type": TYPE,
+        "type": PULL_SECRET_TYPE,
         "data": {_KEY: data},
     }
-    await prepare(workload)
+    await ensure_probe_namespace(workload)
     await workload.create(SECRETS, body)
     try:
         yield name
@@ -108,6 +110,6 @@ async def _copy(workload: Client, data: str) -> AsyncIterator[str]:
 
 async def _delete(workload: Client, name: str) -> None:
     try:
-        await workload.delete(SECRETS, name, probe.NAMESPACE)
+        await workload.delete(SECRETS, name, probe.PROBE_NAMESPACE)
     except TransientError as error:
         _log.warning("copy of a pull secret is left to the next run", secret=name, error=str(error))

@@ -17,16 +17,16 @@ from trustplane.api.crds.fitting import fitted
 from trustplane.api.keys import Key, key_of
 from trustplane.api.pod import PodMetadata
 from trustplane.api.registry import Registry
-from trustplane.clusterapi.readiness import holds
+from trustplane.clusterapi.readiness import is_condition_true
 from trustplane.controllers.metrics import FAILING_PULLS
 from trustplane.controllers.pulls import events
-from trustplane.controllers.pulls.events import Telling
+from trustplane.controllers.pulls.events import PullExplanation
 from trustplane.controllers.pulls.watch import PullWatch
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.explanation import Evidence, explain
 from trustplane.diagnosis.pulls import CauseCache, FailedPull
-from trustplane.fleet.view import Seen, View, whole_seconds
-from trustplane.fleet.workload import workload
+from trustplane.fleet.view import ClusterState, FleetView, truncate_to_seconds
+from trustplane.fleet.workload import open_workload_and_report
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
@@ -38,7 +38,7 @@ from trustplane.reporting.pull_failures import Failing, Failures
 from trustplane.reporting.registry_assessment import Knowledge, knowledge, on_node, registry_named
 from trustplane.trust.entries import TrustSet
 
-FIELD_MANAGER: Final = "trustplane-pulls"
+PULLS_FIELD_MANAGER: Final = "trustplane-pulls"
 # That nothing is known of a cause helps nobody, and a kubelet that limits itself tries again in a moment.
 _NOT_TOLD: Final = frozenset({Code.UNKNOWN, Code.KUBELET_THROTTLED})
 _MEMORY: Final = 4096  # registries, each with the sets of some clusters
@@ -75,7 +75,7 @@ class _Look:
 
     listed: list[PullFailure]
     more: int  # failing pods that are not in the list
-    tellings: list[Telling]  # one more than a batch at most
+    tellings: list[PullExplanation]  # one more than a batch at most
 
 
 class PullReconciler:
@@ -86,7 +86,7 @@ class PullReconciler:
         view: What is seen of clusters.
     """
 
-    def __init__(self, client: Client, view: View) -> None:
+    def __init__(self, client: Client, view: FleetView) -> None:
         self._client = client
         self._view = view
         self._followed: dict[Key, _Followed] = {}
@@ -106,8 +106,8 @@ class PullReconciler:
 
     async def reconcile(self, key: Key) -> Result:
         """Have one cluster followed, and tell what fails in it."""
-        seen = await self._view.see(key)
-        if seen is None or not holds(seen.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
+        seen = await self._view.observe(key)
+        if seen is None or not is_condition_true(seen.cluster, clusterapi.CONTROL_PLANE_INITIALIZED):
             await self._end(key)
             return Result()
         watch = await self._watch(key, seen)
@@ -116,14 +116,14 @@ class PullReconciler:
         is_known = await self._learn(watch)
         look = await self._look(seen, watch)
         await self._report(seen, look)
-        await events.tell(watch, look.tellings[: events.BATCH])
-        is_done = is_known and len(look.tellings) <= events.BATCH
-        return Result(requeue_after=_LOOK_SECONDS if is_done else events.PAUSE)
+        await events.write_explanations(watch, look.tellings[: events.EVENT_BATCH])
+        is_done = is_known and len(look.tellings) <= events.EVENT_BATCH
+        return Result(requeue_after=_LOOK_SECONDS if is_done else events.BATCH_PAUSE)
 
     def _failing(self) -> list[Key]:
         return [key for key, one in self._followed.items() if one.watch and one.watch.pods]
 
-    async def _watch(self, key: Key, seen: Seen) -> PullWatch | None:
+    async def _watch(self, key: Key, seen: ClusterState) -> PullWatch | None:
         """Return what is followed of a cluster; begin anew where the cluster or its kubeconfig is another one."""
         now, followed = asyncio.get_running_loop().time(), self._followed.get(key)
         uid = seen.cluster.metadata.uid
@@ -142,7 +142,7 @@ class PullReconciler:
 
     def _begin(self, key: Key, followed: _Followed) -> None:
         async def follow() -> None:
-            async with workload(self._client, key) as opened:
+            async with open_workload_and_report(self._client, key) as opened:
                 followed.watch = PullWatch(opened, lambda: self._controller.wake(key))
                 await followed.watch.run()
 
@@ -179,26 +179,26 @@ class PullReconciler:
                 await asyncio.sleep(0)
         return True
 
-    async def _look(self, seen: Seen, watch: PullWatch) -> _Look:
+    async def _look(self, seen: ClusterState, watch: PullWatch) -> _Look:
         """Count what fails by registry and cause, and choose the pods that are to be told.
 
         Nothing is kept of a pod that was told already: many objects a look would have the garbage collector run.
         """
-        tellings: list[Telling] = []
+        tellings: list[PullExplanation] = []
         counted, pauses, now = Failures(), Pauses(), asyncio.get_running_loop().time()
         for one in self._found(seen, watch):
-            is_enough = one.cause in _NOT_TOLD or len(tellings) > events.BATCH
+            is_enough = one.cause in _NOT_TOLD or len(tellings) > events.EVENT_BATCH
             if not is_enough and watch.is_due(one.pod, one.cause, now):
-                tellings.append(Telling(one.pod, one.cause, _text(one)))
+                tellings.append(PullExplanation(one.pod, one.cause, _text(one)))
             counted.add(Failing(f"{one.pod.namespace}/{one.pod.name}", one.pull.host, one.cause))
             await pauses.take()
         before = seen.trust.status.failures if seen.trust else []
-        listed, more = counted.report(before, whole_seconds(datetime.now(UTC)))
-        return _Look(listed, more + watch.more, tellings)
+        listed, more = counted.report(before, truncate_to_seconds(datetime.now(UTC)))
+        return _Look(listed, more + watch.untracked, tellings)
 
-    def _found(self, seen: Seen, watch: PullWatch) -> Iterator[_Found]:
+    def _found(self, seen: ClusterState, watch: PullWatch) -> Iterator[_Found]:
         """Yield each failing pull of now with its cause; pods may come and go between two of them."""
-        service, nodes = self._view.service().trust, {one.node: one for one in seen.nodes}
+        service, nodes = self._view.service_list().trust, {one.node: one for one in seen.nodes}
         registries, now = self._view.registries.items(), datetime.now(UTC)
         known: dict[str, Knowledge] = {}
         evidence: dict[tuple[str, str], tuple[Evidence, ...]] = {}
@@ -229,7 +229,7 @@ class PullReconciler:
             self._known[key] = knowledge(host, registry, sets, service, now)
         return self._known[key]
 
-    async def _report(self, seen: Seen, look: _Look) -> None:
+    async def _report(self, seen: ClusterState, look: _Look) -> None:
         trust = seen.trust
         if trust is None:
             return  # when it is made, we are woken
@@ -241,7 +241,7 @@ class PullReconciler:
             "status": fitted(KIND, pull_failures.body(look.listed, look.more)),
         }
         try:
-            await self._client.apply(CLUSTER_TRUSTS, body, manager=FIELD_MANAGER, subresource="status")
+            await self._client.apply(CLUSTER_TRUSTS, body, manager=PULLS_FIELD_MANAGER, subresource="status")
         except NotFoundError:
             return  # deleted just now, which wakes us
 

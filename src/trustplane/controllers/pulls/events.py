@@ -21,9 +21,9 @@ from trustplane.kube.kinds import EVENTS
 from trustplane.kube.tasks import settled
 from trustplane.reporting import pull_failures
 
-COMPONENT: Final = "trustplane.dev/pulls"  # who reports
-BATCH: Final = 250  # Events in one go; another reconcile has the rest
-PAUSE: Final = 0.5  # seconds between two such goes
+PULLS_COMPONENT: Final = "trustplane.dev/pulls"  # who reports
+EVENT_BATCH: Final = 250  # Events in one go; another reconcile has the rest
+BATCH_PAUSE: Final = 0.5  # seconds between two such goes
 _AT_A_TIME: Final = 8
 _INSTANCE: Final = socket.gethostname()
 # Seconds: API servers drop Events that nobody has touched for an hour; up to ten minutes later somebody looks.
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Telling:
+class PullExplanation:
     """What a pod is to be told."""
 
     pod: PodMetadata
@@ -41,7 +41,7 @@ class Telling:
     text: Callable[[], str]  # made only where it is told
 
 
-async def tell(watch: PullWatch, tellings: Iterable[Telling]) -> None:
+async def write_explanations(watch: PullWatch, tellings: Iterable[PullExplanation]) -> None:
     """Tell pods of a workload cluster; note when each is to be told again.
 
     Raises:
@@ -49,17 +49,17 @@ async def tell(watch: PullWatch, tellings: Iterable[Telling]) -> None:
     """
     places, clock = asyncio.Semaphore(_AT_A_TIME), asyncio.get_running_loop()
 
-    async def one(telling: Telling) -> None:
+    async def one(telling: PullExplanation) -> None:
         async with places:
-            is_known = watch.is_told(telling.pod, telling.cause)
+            is_known = watch.has_reported(telling.pod, telling.cause)
             PULL_EVENTS.labels(await _tell(watch.client, telling, is_known=is_known)).inc()
             until = clock.time() + random.uniform(*_RENEWED)  # noqa: S311  spreads the renewals
-            watch.note(telling.pod, telling.cause, until)
+            watch.note_report(telling.pod, telling.cause, until)
 
     await settled(*map(one, tellings))
 
 
-async def _tell(client: Client, telling: Telling, *, is_known: bool) -> str:
+async def _tell(client: Client, telling: PullExplanation, *, is_known: bool) -> str:
     """Tell one pod; return what became of it."""
     now = datetime.now(UTC)
     try:
@@ -74,7 +74,7 @@ async def _tell(client: Client, telling: Telling, *, is_known: bool) -> str:
     return "made"
 
 
-async def _renew(client: Client, telling: Telling, now: datetime) -> bool:
+async def _renew(client: Client, telling: PullExplanation, now: datetime) -> bool:
     """Count an Event once more, which keeps it for another hour; tell whether it is there."""
     name, namespace = pull_failures.event_name(telling.pod, telling.cause), telling.pod.namespace
     found = await client.find(EVENTS, name, namespace)
@@ -86,7 +86,7 @@ async def _renew(client: Client, telling: Telling, now: datetime) -> bool:
     return True
 
 
-def _body(telling: Telling, now: datetime) -> Json:
+def _body(telling: PullExplanation, now: datetime) -> Json:
     return pull_failures.event(
-        telling.pod, telling.cause, telling.text(), component=COMPONENT, instance=_INSTANCE, now=now
+        telling.pod, telling.cause, telling.text(), component=PULLS_COMPONENT, instance=_INSTANCE, now=now
     )

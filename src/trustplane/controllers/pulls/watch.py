@@ -21,7 +21,7 @@ from trustplane.kube.kinds import WORKLOAD_PODS
 from trustplane.kube.pace import Pace
 from trustplane.proof import probe
 
-MOST_PODS: Final = (
+MAX_PODS: Final = (
     5000  # that are followed at a time in one cluster; the others are counted, and come when there is room
 )
 _REST: Final = 10.0  # seconds between two watches while changes are many: those of thousands of pods
@@ -52,7 +52,7 @@ class PullWatch:
     client: Client
     wake: Callable[[], None]
     pods: dict[Key, FailingPod] = field(default_factory=dict)
-    told: dict[str, dict[Code, float]] = field(default_factory=dict)
+    renewals: dict[str, dict[Code, float]] = field(default_factory=dict)
     _others: OrderedDict[Key, None] = field(default_factory=OrderedDict)  # that fail, and for which there is no room
     _timer: asyncio.TimerHandle | None = None
 
@@ -68,24 +68,24 @@ class PullWatch:
         return self._informer.is_current
 
     @property
-    def more(self) -> int:
+    def untracked(self) -> int:
         """How many pods fail that are not followed."""
         return len(self._others)
 
     def is_due(self, pod: PodMetadata, cause: Code, now: float) -> bool:
         """Tell whether a pod is to be told of a cause by now."""
-        told = self.told.get(pod.uid)
+        told = self.renewals.get(pod.uid)
         return told is None or told.get(cause, now) <= now
 
-    def is_told(self, pod: PodMetadata, cause: Code) -> bool:
+    def has_reported(self, pod: PodMetadata, cause: Code) -> bool:
         """Tell whether a pod was told of a cause, as far as this process knows."""
-        return cause in self.told.get(pod.uid, {})
+        return cause in self.renewals.get(pod.uid, {})
 
-    def note(self, pod: PodMetadata, cause: Code, until: float) -> None:
+    def note_report(self, pod: PodMetadata, cause: Code, until: float) -> None:
         """Note that a pod was told of a cause, unless it is gone meanwhile."""
         found = self.pods.get(Key(pod.namespace, pod.name))
         if found and found.pod.uid == pod.uid:
-            self.told.setdefault(pod.uid, {})[cause] = until
+            self.renewals.setdefault(pod.uid, {})[cause] = until
 
     async def run(self) -> None:
         """Follow the pods until cancelled."""
@@ -102,10 +102,10 @@ class PullWatch:
         if change.new is None:
             self._others.pop(change.key, None)
             gone = self.pods.pop(change.key, None)
-            self.told.pop(gone.pod.uid if gone else "", None)
+            self.renewals.pop(gone.pod.uid if gone else "", None)
             self._follow_others()
             self._plan()
-        elif change.key not in self.pods and len(self.pods) >= MOST_PODS:
+        elif change.key not in self.pods and len(self.pods) >= MAX_PODS:
             if change.key not in self._others:
                 self._others[change.key] = None
                 self._plan()
@@ -114,7 +114,7 @@ class PullWatch:
 
     def _follow_others(self) -> None:
         """Follow those that have waited for longest, as far as there is room."""
-        while self._others and len(self.pods) < MOST_PODS:
+        while self._others and len(self.pods) < MAX_PODS:
             key, _ = self._others.popitem(last=False)
             pod = self._informer.get(key)
             if pod is not None:
@@ -139,4 +139,4 @@ class PullWatch:
 
 
 def _is_of_interest(pod: Pod) -> bool:
-    return pod.metadata.namespace != probe.NAMESPACE and bool(failing_pulls(pod))
+    return pod.metadata.namespace != probe.PROBE_NAMESPACE and bool(failing_pulls(pod))

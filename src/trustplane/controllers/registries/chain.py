@@ -13,23 +13,23 @@ from trustplane.trust.entries import TrustSet
 
 
 @dataclass(frozen=True)
-class Dialled:
+class DialResult:
     """What came of dialling a registry."""
 
     chain: tuple[ServedCertificate, ...] = ()
     anchor: Anchor | None = None
-    served: int = 0  # certificates that it sends; the chain has the first of them
+    count: int = 0  # certificates that it sends; the chain has the first of them
     failure: str = ""  # why nothing was served
 
 
-def look(host: str, trust: TrustSet, now: datetime) -> Dialled:
+def dial_registry(host: str, trust: TrustSet, now: datetime) -> DialResult:
     """Dial a registry, and judge what it serves as a node with this set would. It blocks for at most some seconds."""
     address = Address.read(host)
     served = dial(address)
     if served.failure:
-        return Dialled(failure=served.failure.message)
+        return DialResult(failure=served.failure.message)
     anchor = _anchor(served, address, trust.serving(host), now)
-    return Dialled(chain=_chain(served), anchor=anchor, served=len(served.certificates))
+    return DialResult(chain=_chain(served), anchor=anchor, count=len(served.certificates))
 
 
 def _chain(served: Served) -> tuple[ServedCertificate, ...]:

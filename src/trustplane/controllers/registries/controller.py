@@ -14,11 +14,11 @@ from trustplane.api.crds.fitting import fitted
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Condition
 from trustplane.api.registry import KIND, REACHABLE, TRUSTED, Count, Registry, RegistryStatus
-from trustplane.controllers.registries.chain import Dialled, look
+from trustplane.controllers.registries.chain import DialResult, dial_registry
 from trustplane.controllers.registries.index import RegistryIndex
-from trustplane.controllers.transitions import report, turned
+from trustplane.controllers.transitions import changed_conditions, record_events
 from trustplane.errors import UserError
-from trustplane.fleet.view import View, whole_seconds
+from trustplane.fleet.view import FleetView, truncate_to_seconds
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
@@ -43,7 +43,7 @@ class RegistryReconciler:
         namespace: Trustplane's own.
     """
 
-    def __init__(self, client: Client, view: View, recorder: Recorder, *, namespace: str) -> None:
+    def __init__(self, client: Client, view: FleetView, recorder: Recorder, *, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
         self._view = view
@@ -69,26 +69,30 @@ class RegistryReconciler:
             return Result()
         if not self._index.is_complete:
             return Result(requeue_after=_DEBOUNCE)
-        now = whole_seconds(datetime.now(UTC))
+        now = truncate_to_seconds(datetime.now(UTC))
         dialled = await self._dial(registry, now)
         status = _status(registry, dialled, await self._index.tally(registry.spec.host), now)
         status.failures = of_registry(registry, self._index.reporting(registry))
         served = msgspec.structs.replace(registry, status=status)
         at_risk = risks.judged(served, await self._index.risks(served, now))
-        status.conditions = [*status.conditions, at_risk, *pull_secret.conditions(registry, self._namespace)]
+        status.conditions = [
+            *status.conditions,
+            at_risk,
+            *pull_secret.pull_secret_conditions(registry, self._namespace),
+        ]
         await self._write(registry, status, now)
         return Result(requeue_after=_DIAL_EVERY.total_seconds())
 
-    async def _dial(self, registry: Registry, now: datetime) -> Dialled | None:
+    async def _dial(self, registry: Registry, now: datetime) -> DialResult | None:
         """Dial now and then; None where what the status says is new enough."""
         last, known = registry.status.last_dialled, registry.status.conditions
         seen = all(one.observed_generation == registry.metadata.generation for one in known) and bool(known)
         if last and seen and now - last < _DIAL_EVERY:
             return None
         try:
-            return await asyncio.to_thread(look, registry.spec.host, self._view.service().trust, now)
+            return await asyncio.to_thread(dial_registry, registry.spec.host, self._view.service_list().trust, now)
         except UserError as error:
-            return Dialled(failure=str(error))
+            return DialResult(failure=str(error))
 
     async def _write(self, registry: Registry, status: RegistryStatus, now: datetime) -> None:
         generation = registry.metadata.generation
@@ -105,15 +109,15 @@ class RegistryReconciler:
         except NotFoundError:
             return
         old = {one.type: (one.status, one.reason) for one in registry.status.conditions}
-        changed = turned(registry.status.conditions, conditions, {REACHABLE, TRUSTED})
-        await report(
+        changed = changed_conditions(registry.status.conditions, conditions, {REACHABLE, TRUSTED})
+        await record_events(
             self._recorder, registry, [one for one in changed if old.get(one.type) != (one.status, one.reason)]
         )
 
 
-def _status(registry: Registry, dialled: Dialled | None, said: Tally, now: datetime) -> RegistryStatus:
+def _status(registry: Registry, dialled: DialResult | None, said: Tally, now: datetime) -> RegistryStatus:
     before, is_new = registry.status, dialled is not None
-    found = dialled or Dialled(chain=tuple(before.chain), anchor=before.anchor)
+    found = dialled or DialResult(chain=tuple(before.chain), anchor=before.anchor)
     return RegistryStatus(
         # What it served last is worth keeping while it cannot be reached.
         chain=list(found.chain or before.chain),
@@ -126,13 +130,13 @@ def _status(registry: Registry, dialled: Dialled | None, said: Tally, now: datet
     )
 
 
-def _reachable(before: RegistryStatus, dialled: Dialled | None, said: Tally) -> Condition:
+def _reachable(before: RegistryStatus, dialled: DialResult | None, said: Tally) -> Condition:
     old = next((one for one in before.conditions if one.type == REACHABLE), None)
     if dialled is None and old and old.reason == "Dialled":
         return Condition(type=REACHABLE, status=old.status, reason=old.reason, message=old.message)
     if dialled and not dialled.failure:
-        more = f"; the first {len(dialled.chain)} are listed" if dialled.served > len(dialled.chain) else ""
-        words = f"It serves {dialled.served} certificates{more}"
+        more = f"; the first {len(dialled.chain)} are listed" if dialled.count > len(dialled.chain) else ""
+        words = f"It serves {dialled.count} certificates{more}"
         return Condition(type=REACHABLE, status=TRUE, reason="Dialled", message=words)
     here = f"From here: {dialled.failure}" if dialled else old.message.partition(". ")[2] if old else ""
     if said.reaching:

@@ -18,7 +18,7 @@ from trustplane.api.keys import Key, key_of
 from trustplane.api.registry import Registry
 from trustplane.controllers.metrics import UNREADABLE_CLUSTERS
 from trustplane.errors import TrustplaneError
-from trustplane.fleet.view import View
+from trustplane.fleet.view import FleetView
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.events import Recorder
 from trustplane.reporting import risks, tally
@@ -29,8 +29,8 @@ from trustplane.reporting.tally import Tally
 _SLICE: Final = 200  # clusters that are gone through before other tasks have their turn
 _log = structlog.get_logger(__name__)
 
-P = TypeVar("P")
-T = TypeVar("T")
+PlaceT = TypeVar("P")
+ValueT = TypeVar("T")
 _Report = tuple[tuple[PullFailure, ...], tuple[ImageSource, ...]]
 _Entries = frozenset[tuple[str, str]]  # fingerprints and names
 _List = tuple[str, _Entries]  # whose it is
@@ -68,7 +68,7 @@ class RegistryIndex:
         changed: Called with each Registry about which something else is said now.
     """
 
-    def __init__(self, view: View, recorder: Recorder, changed: Callable[[Key], None]) -> None:
+    def __init__(self, view: FleetView, recorder: Recorder, changed: Callable[[Key], None]) -> None:
         self._view = view
         self._recorder = recorder
         self._changed = changed
@@ -85,8 +85,8 @@ class RegistryIndex:
             Watch(view.clusters),
             Watch(view.tkcs),
             Watch(view.trusts),
-            view.following(),
-            view.selecting(),
+            view.watch_machines(),
+            view.watch_registries(),
         ]
         return Controller("registry-index", self.reconcile, watches, workers=2)
 
@@ -145,7 +145,7 @@ class RegistryIndex:
             return []
 
     async def _read(self, key: Key) -> _Cluster | None:
-        seen = await self._view.see(key)
+        seen = await self._view.observe(key)
         cluster = self._view.clusters.get(key)
         if seen is None:
             return _NOTHING if cluster else None
@@ -155,7 +155,7 @@ class RegistryIndex:
     def _silence(self, key: Key) -> None:
         if cluster := self._view.clusters.get(key):
             silence = tally.unreadable(str(key), len(self._view.machines_of(key)))
-            self._put(key, _Cluster(tallies={one.spec.host: silence for one in self._view.selected(cluster)}))
+            self._put(key, _Cluster(tallies={one.spec.host: silence for one in self._view.registries_of(cluster)}))
 
     async def _set_aside(self, key: Key) -> None:
         self._silence(key)
@@ -222,7 +222,7 @@ def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[s
     return {one for one in before.keys() | after.keys() if before.get(one) != after.get(one)}
 
 
-def _remove(found: dict[P, dict[Key, T]], place: P, key: Key) -> None:
+def _remove(found: dict[PlaceT, dict[Key, ValueT]], place: PlaceT, key: Key) -> None:
     """Forget a cluster in one place, and the place with the last of them: who names it may be anybody."""
     if (keys := found.get(place)) is not None:
         keys.pop(key, None)

@@ -17,17 +17,17 @@ from trustplane.api.annotations import REMEDIATE, TRUST_CANARY, TRUST_PROVEN
 from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
-from trustplane.fleet.reading import cluster_key
-from trustplane.fleet.view import Seen, View
+from trustplane.fleet.reading import cluster_keys
+from trustplane.fleet.view import ClusterState, FleetView
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import ConflictError, NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import CLUSTERS, MACHINES
 from trustplane.rollout.execution import boot_data, replacement, trust_secrets
-from trustplane.rollout.execution.boot_data import Births, LostSetError
+from trustplane.rollout.execution.boot_data import BootRecorder, LostSetError
 from trustplane.rollout.execution.node_write import NodeWriter
-from trustplane.rollout.execution.observation import observed
+from trustplane.rollout.execution.observation import plan_input
 from trustplane.rollout.planning.facts import Work
 from trustplane.rollout.planning.observed import Observed
 from trustplane.rollout.planning.plan import plan
@@ -51,12 +51,12 @@ class RolloutReconciler:
         recorder: For events.
     """
 
-    def __init__(self, client: Client, view: View, recorder: Recorder) -> None:
+    def __init__(self, client: Client, view: FleetView, recorder: Recorder) -> None:
         self._client = client
         self._view = view
         self._recorder = recorder
         self._writer = NodeWriter(client, self._wake)
-        self._born = Births(client)
+        self._born = BootRecorder(client)
         self._on_work: Callable[[Key], None] = lambda _: None
         self._controller = self._made()
 
@@ -64,11 +64,11 @@ class RolloutReconciler:
         """Return the controller."""
         return self._controller
 
-    def writing(self, key: Key) -> frozenset[str]:
+    def machines_being_written(self, key: Key) -> frozenset[str]:
         """Return the names of a cluster's Machines that are being written on."""
-        return self._writer.writing(key)
+        return self._writer.machines_writing(key)
 
-    def tell(self, on_work: Callable[[Key], None]) -> None:
+    def notify_on_write(self, on_work: Callable[[Key], None]) -> None:
         """Call somebody with each cluster on whose nodes a write has begun or ended, which no object says."""
         self._on_work = on_work
 
@@ -77,12 +77,12 @@ class RolloutReconciler:
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
             Watch(view.tkcs),
-            view.following(),
-            Watch(view.control_planes, cluster_key),
-            Watch(view.pools, cluster_key),
-            Watch(view.secrets, cluster_key),
-            view.selecting(),
-            view.checking(),
+            view.watch_machines(),
+            Watch(view.control_planes, cluster_keys),
+            Watch(view.pools, cluster_keys),
+            Watch(view.secrets, cluster_keys),
+            view.watch_registries(),
+            view.watch_health_checks(),
         ]
         return Controller("rollout", self.reconcile, watches, workers=_WORKERS, close=self._writer.close)
 
@@ -93,7 +93,7 @@ class RolloutReconciler:
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one cluster a step further."""
-        seen = await self._view.see(key)
+        seen = await self._view.observe(key)
         if seen is None:
             self._born.forget(key)
         if seen is None or seen.sets.in_force is None:
@@ -110,27 +110,29 @@ class RolloutReconciler:
             return Result(requeue_after=_STALE_SECONDS)
         await self._report(seen, found)
         if found.state is State.CURRENT:  # what `trustplane undo` would bring back is among the last few
-            await trust_secrets.collect(self._client, seen, look, self._view.secrets_of(key))
+            await trust_secrets.collect_set_secrets(self._client, seen, look, self._view.secrets_of(key))
         return Result(requeue_after=self._again(key, seen, found))
 
-    def _again(self, key: Key, seen: Seen, found: Plan) -> float:
+    def _again(self, key: Key, seen: ClusterState, found: Plan) -> float:
         """Return after how many seconds to look again; 0: when something changes."""
         # `rollout.after` is in whole seconds: a second roll in the same one changes nothing, and wakes nobody.
         rolled = _ROLL_SECONDS if found.roll is not None else 0.0
         # The Secret that a user made is followed by no watch.
         is_waiting = seen.tkc is None or any(not one.node for one in seen.nodes)
-        times = (_LOOK_SECONDS if is_waiting else 0.0, rolled, self._writer.rest(key))
+        times = (_LOOK_SECONDS if is_waiting else 0.0, rolled, self._writer.backoff_seconds(key))
         return min((one for one in times if one > 0), default=0.0)
 
-    async def _keep_set(self, key: Key, seen: Seen, trust: TrustSet) -> None:
+    async def _keep_set(self, key: Key, seen: ClusterState, trust: TrustSet) -> None:
         """Have the set in force in a Secret of its own; that of a TanzuKubernetesCluster is there already."""
-        if secret.name_of(key.name, trust.digest) not in {one.metadata.name for one in self._view.secrets_of(key)}:
-            await trust_secrets.ensure(self._client, seen.cluster, trust)
+        if secret.set_secret_name(key.name, trust.digest) not in {
+            one.metadata.name for one in self._view.secrets_of(key)
+        }:
+            await trust_secrets.ensure_set_secret(self._client, seen.cluster, trust)
 
-    def _planned(self, key: Key, seen: Seen) -> tuple[Observed, Plan]:
+    def _planned(self, key: Key, seen: ClusterState) -> tuple[Observed, Plan]:
         """Return what is decided from, and the plan; made anew where the fleet's limit grants less than it wants."""
-        work = Work(writing=self._writer.writing(key), resting=self._writer.resting(key))
-        look = observed(seen, now=datetime.now(UTC), work=work)
+        work = Work(writing=self._writer.machines_writing(key), resting=self._writer.machines_backing_off(key))
+        look = plan_input(seen, now=datetime.now(UTC), work=work)
         found = plan(look)
         granted = self._writer.allowance(key, len(found.write))
         if granted < len(found.write):
@@ -138,7 +140,7 @@ class RolloutReconciler:
             found = plan(look)
         return look, found
 
-    async def _carry_out(self, key: Key, seen: Seen, found: Plan) -> None:
+    async def _carry_out(self, key: Key, seen: ClusterState, found: Plan) -> None:
         """Take the steps in their order; where one fails, the rest is left.
 
         Raises:
@@ -161,10 +163,10 @@ class RolloutReconciler:
         if lost is not None:
             raise lost
 
-    async def _take(self, key: Key, seen: Seen, step: Step) -> None:
+    async def _take(self, key: Key, seen: ClusterState, step: Step) -> None:
         doing: dict[Action, Callable[[], Awaitable[None]]] = {
-            Action.BOOT: lambda: boot_data.write(self._client, self._view, seen, step.target),
-            Action.ROLL: lambda: replacement.roll(self._client, seen, step.target),
+            Action.BOOT: lambda: boot_data.write_boot_set(self._client, self._view, seen, step.target),
+            Action.ROLL: lambda: replacement.replace_group(self._client, seen, step.target),
             Action.WRITE: lambda: self._write(key, seen, step.target),
             Action.DELETE: lambda: self._delete(seen, step.target),
             Action.REMEDIATE: lambda: self._remediate(seen, step.target),
@@ -172,7 +174,7 @@ class RolloutReconciler:
         if step.action in doing:  # records are made already
             await doing[step.action]()
 
-    async def _annotate(self, seen: Seen, annotations: Mapping[str, str]) -> None:
+    async def _annotate(self, seen: ClusterState, annotations: Mapping[str, str]) -> None:
         """Record on the Cluster as it was seen: whoever has changed it meanwhile makes this a conflict."""
         if not annotations:
             return
@@ -180,18 +182,18 @@ class RolloutReconciler:
         body: Json = {"metadata": {"annotations": dict(annotations), "resourceVersion": metadata.resource_version}}
         await self._client.patch(CLUSTERS, metadata.name, metadata.namespace, body)
 
-    async def _write(self, key: Key, seen: Seen, machine: str) -> None:
+    async def _write(self, key: Key, seen: ClusterState, machine: str) -> None:
         facts = next(one for one in seen.nodes if one.machine == machine)
-        self._writer.begin(key, seen.machines[machine], facts, seen.sets)
+        self._writer.start(key, seen.machines[machine], facts, seen.sets)
         self._on_work(key)
 
-    async def _delete(self, seen: Seen, name: str) -> None:
+    async def _delete(self, seen: ClusterState, name: str) -> None:
         machine = seen.machines[name]
         await self._client.delete(MACHINES, name, machine.metadata.namespace, uid=machine.metadata.uid)
         message = f"Machine {name} cannot be reached and is replaced, as was asked for"
         await self._recorder.event(seen.cluster, "TrustReplacing", message, warning=True)
 
-    async def _remediate(self, seen: Seen, name: str) -> None:
+    async def _remediate(self, seen: ClusterState, name: str) -> None:
         """Mark a Machine as it was seen: a mark that somebody else has set meanwhile makes this a conflict."""
         metadata = seen.machines[name].metadata
         body: Json = {"metadata": {"annotations": {REMEDIATE: ""}, "resourceVersion": metadata.resource_version}}
@@ -199,10 +201,10 @@ class RolloutReconciler:
         message = f"Machine {name} cannot be reached, and is marked for its MachineHealthCheck, as was asked for"
         await self._recorder.event(seen.cluster, "TrustReplacing", message, warning=True)
 
-    async def _report(self, seen: Seen, found: Plan) -> None:
+    async def _report(self, seen: ClusterState, found: Plan) -> None:
         if found.boot is None:
             return
-        name = secret.boot_name(seen.cluster.metadata.name)
+        name = secret.boot_secret_name(seen.cluster.metadata.name)
         for note in found.notes:
             if note in _TOLD:
                 reason, words = _TOLD[note]

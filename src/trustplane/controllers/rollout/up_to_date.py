@@ -16,15 +16,15 @@ from trustplane.api.condition_merge import merge, to_json
 from trustplane.api.conditions import TRUST_UP_TO_DATE, UNKNOWN
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Condition, Json, condition
-from trustplane.fleet.reading import cluster_key
-from trustplane.fleet.view import Seen, View
+from trustplane.fleet.reading import cluster_keys
+from trustplane.fleet.view import ClusterState, FleetView
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
 from trustplane.kube.kinds import CLUSTERS, FIELD_MANAGER, MACHINES
 from trustplane.kube.resource import Resource
 from trustplane.kube.tasks import Pauses
-from trustplane.rollout.execution.observation import observed
+from trustplane.rollout.execution.observation import plan_input
 from trustplane.rollout.planning.facts import Work
 from trustplane.rollout.planning.plan import plan
 from trustplane.rollout.planning.up_to_date import Said, of_cluster, of_machine
@@ -49,7 +49,7 @@ class UpToDateReconciler:
         writing: Returns the names of a cluster's Machines that are being written on.
     """
 
-    def __init__(self, client: Client, view: View, writing: Callable[[Key], frozenset[str]]) -> None:
+    def __init__(self, client: Client, view: FleetView, writing: Callable[[Key], frozenset[str]]) -> None:
         self._client = client
         self._view = view
         self._writing = writing
@@ -68,15 +68,15 @@ class UpToDateReconciler:
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
             Watch(view.tkcs),
-            Watch(view.machines, cluster_key),
-            Watch(view.secrets, cluster_key),
-            view.selecting(),
+            Watch(view.machines, cluster_keys),
+            Watch(view.secrets, cluster_keys),
+            view.watch_registries(),
         ]
         return Controller("up-to-date", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
         """Write the conditions of one cluster that say something else now."""
-        seen = await self._view.see(key)
+        seen = await self._view.observe(key)
         wanted = self._withdrawn(key) if seen is None else self._said(key, seen)
         changed = [(found, said) for found, said in wanted if _is_other(found, said)]
         pauses, is_refused = Pauses(), False
@@ -88,13 +88,13 @@ class UpToDateReconciler:
         is_waiting = is_refused or (seen is not None and any(not one.node for one in seen.nodes))
         return Result(requeue_after=_LOOK_SECONDS if is_waiting else 0.0)
 
-    def _said(self, key: Key, seen: Seen) -> list[tuple[_Holder, Said | None]]:
+    def _said(self, key: Key, seen: ClusterState) -> list[tuple[_Holder, Said | None]]:
         if seen.sets.in_force is None:
             holders: list[_Holder] = [seen.cluster, *seen.machines.values()]
             return [(one, _UNREADABLE) for one in holders]
         # A node that could not be written counts as that until it is written: else each attempt would be told.
         work = Work(writing=self._writing(key), resting=frozenset(seen.machines))
-        look = observed(seen, now=datetime.now(UTC), work=work)
+        look = plan_input(seen, now=datetime.now(UTC), work=work)
         machines: list[tuple[_Holder, Said | None]] = [
             (seen.machines[one.name], of_machine(look, one)) for one in look.nodes
         ]

@@ -18,8 +18,8 @@ from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.proxy import proxy_for
 from trustplane.errors import NodeError, TrustplaneError
 from trustplane.nodes import plan, trust
-from trustplane.nodes.hosts_toml import parse
-from trustplane.nodes.state import CERTS, HOSTS, NodeState
+from trustplane.nodes.hosts_toml import parse_hosts_toml
+from trustplane.nodes.state import CERTS, HOSTS, NodeReport
 from trustplane.nodes.trust import Shell
 from trustplane.registry.address import Address
 from trustplane.text import clean, redact
@@ -131,7 +131,7 @@ def mirrors(hosts_toml: str) -> list[str]:
     if len(hosts_toml) > _MAX_TOML:
         return []
     try:
-        return [redact(endpoint.url) for endpoint in parse(hosts_toml).hosts]
+        return [redact(endpoint.url) for endpoint in parse_hosts_toml(hosts_toml).hosts]
     except ValueError:
         return []
 
@@ -161,7 +161,7 @@ def _lines(output: str) -> Iterator[Line]:
         yield verb, name, value
 
 
-def _disk(report: list[Line], state: NodeState, before: float) -> Disk:
+def _disk(report: list[Line], state: NodeReport, before: float) -> Disk:
     texts = {name: base64.b64decode(value) for verb, name, value in report if verb == "file"}
     roots = {path: text for path, text in texts.items() if not path.endswith(".toml")}
     ders = {path: tuple(ca.der for ca in read_any(text).certificates) for path, text in roots.items()}
@@ -175,12 +175,12 @@ def _disk(report: list[Line], state: NodeState, before: float) -> Disk:
     )
 
 
-def _is_stale(state: NodeState) -> bool | None:
+def _is_stale(state: NodeReport) -> bool | None:
     trust_files = {
         path: file.digest for path, file in state.files.items() if path.startswith(f"{CERTS}/tkg-") and file.is_regular
     }
-    owned = plan.owned(state) or trust_files
-    return not plan.is_fresh(state, trust_files, owned) if trust_files else None
+    owned = plan.managed_files(state) or trust_files
+    return not plan.has_loaded_files(state, trust_files, owned) if trust_files else None
 
 
 def _hosts(report: list[Line], roles: Mapping[str, Role], proxies: Mapping[str, str]) -> Iterator[Host]:

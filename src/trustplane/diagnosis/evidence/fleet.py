@@ -12,8 +12,8 @@ from trustplane.api.keys import Key, key_of
 from trustplane.clusterapi import secret
 from trustplane.diagnosis.facts import ListEntry, NodeRecord, TrustList
 from trustplane.fleet import last_good
-from trustplane.fleet.inspection import described
-from trustplane.fleet.reading import list_of
+from trustplane.fleet.inspection import describe_drift
+from trustplane.fleet.reading import list_cluster_objects
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTER_TRUSTS, CLUSTERS, CONFIGURATIONS, MACHINES, SECRETS, TANZU_CLUSTERS
 from trustplane.nodes.plan import Drift
@@ -24,7 +24,7 @@ from trustplane.trust.policy import policy
 from trustplane.trust.propagation import Frozen
 
 SERVICE: Final = "the service's list"
-_STALE: Final = described(Drift(is_stale=True))
+_STALE: Final = describe_drift(Drift(is_stale=True))
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def trust_list(trust: TrustSet, owner: str) -> TrustList:
 async def read_service_list(client: Client) -> TrustList:
     """Read the service's list."""
     configuration = await client.find(CONFIGURATIONS, NAME)
-    kept = await last_good.find(client, namespace=SYSTEM_NAMESPACE)
+    kept = await last_good.find_last_good(client, namespace=SYSTEM_NAMESPACE)
     return trust_list(lists.service(configuration, kept).trust, SERVICE)
 
 
@@ -60,7 +60,7 @@ async def read_cluster_sets(client: Client, cluster: Key) -> ClusterSets:
     configuration = await client.find(CONFIGURATIONS, NAME)
     sets = ClusterSets()
     if tkc is not None:
-        kept = await last_good.find(client, namespace=SYSTEM_NAMESPACE)
+        kept = await last_good.find_last_good(client, namespace=SYSTEM_NAMESPACE)
         merge = policy(tkc.metadata.annotations, lists.service_policies(configuration, kept)).merge
         desired = effective(lists.service(configuration, kept), lists.own(tkc), merge)
         sets = replace(sets, desired=trust_list(desired.trust, f"the list of cluster {cluster}"))
@@ -72,8 +72,8 @@ async def _with_set_in_force(client: Client, cluster: Key, frozen: Frozen, sets:
     owner = f"the set of cluster {cluster}"
     if frozen.digest == EMPTY.digest:
         return replace(sets, in_force=TrustList(owner), digest=frozen.digest)
-    kept = await client.find(SECRETS, secret.name_of(cluster.name, frozen.digest), cluster.namespace)
-    trust = secret.read_set(kept, frozen.digest) if kept else None
+    kept = await client.find(SECRETS, secret.set_secret_name(cluster.name, frozen.digest), cluster.namespace)
+    trust = secret.parse_set_of_digest(kept, frozen.digest) if kept else None
     if kept is None or trust is None:
         return replace(sets, digest=frozen.digest)
     since = kept.metadata.creation_timestamp
@@ -94,7 +94,7 @@ async def read_other_sets(client: Client, cluster: Key | None = None) -> list[tu
             continue  # a former set of the cluster
         content = digest, frozenset(kept.data.items())
         if content not in parsed:
-            parsed[content] = secret.read_set(kept, digest)
+            parsed[content] = secret.parse_set_of_digest(kept, digest)
         if (trust := parsed[content]) is not None:
             by_digest.setdefault(trust.digest, ([], trust))[0].append(key)
     return [(tuple(keys), trust_list(trust, f"the set of cluster {keys[0]}")) for keys, trust in by_digest.values()]
@@ -102,7 +102,7 @@ async def read_other_sets(client: Client, cluster: Key | None = None) -> list[tu
 
 async def find_machine(client: Client, cluster: Key, node: str) -> Machine | None:
     """Return the Machine of a node."""
-    machines = await list_of(client, MACHINES, cluster)
+    machines = await list_cluster_objects(client, MACHINES, cluster)
     return next((machine for machine in machines if machine.status.node_ref.name == node), None)
 
 

@@ -20,7 +20,7 @@ from trustplane.diagnosis.evidence.limit import collect
 from trustplane.diagnosis.facts import Case, CollectorReport, NodeRecord, PullSecret, TrustList
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import TransientError
-from trustplane.fleet.workload import reading
+from trustplane.fleet.workload import open_workload
 from trustplane.kube.client import Client
 from trustplane.kube.tasks import together
 from trustplane.registry.inspection import NOTHING, Follow
@@ -64,7 +64,7 @@ async def open_access(
         if cluster is None:
             yield ClusterAccess(client, use_ssh=use_ssh, follow=follow)
             return
-        async with reading(client, cluster, most_kept=_MOST_KEPT) as opened:
+        async with open_workload(client, cluster, most_kept=_MOST_KEPT) as opened:
             yield ClusterAccess(opened, client, cluster, use_ssh, follow)
 
 

@@ -4,11 +4,11 @@ from typing import Final
 
 from trustplane.api.clusterapi import Machine
 from trustplane.api.keys import Key
-from trustplane.clusterapi.machine_facts import address_of
+from trustplane.clusterapi.machine_facts import ssh_address
 from trustplane.diagnosis.evidence import disk
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import TransientError
-from trustplane.fleet.inspection import private_key
+from trustplane.fleet.inspection import find_private_key
 from trustplane.kube.client import Client
 from trustplane.nodes import hostkey, ssh
 
@@ -23,11 +23,11 @@ async def inspect_machine(
     Raises:
         TrustplaneError: The node is unreachable, rejects the SSH key, or its host key is not the pinned one.
     """
-    key = await private_key(client, cluster)
+    key = await find_private_key(client, cluster)
     if not key:
         raise TransientError("The SSH key for the cluster's nodes is missing", why=f"no Secret {cluster.name}-ssh")
-    async with ssh.connect(address_of(machine), key, timeout=NODE_SECONDS / 2) as node:
-        hostkey.pin(machine, node.host_key)
+    async with ssh.connect(ssh_address(machine), key, timeout=NODE_SECONDS / 2) as node:
+        hostkey.check_host_key(machine, node.host_key)
         return await disk.inspect_node(node, registry, endpoints, seconds=NODE_SECONDS)
 
 

@@ -9,7 +9,7 @@ from trustplane.api.clustertrust import BOOTSTRAP, TRUST_APPLIED, AppliedTrust
 from trustplane.api.keys import Key, key_of
 from trustplane.clusterapi import secret
 from trustplane.errors import TransientError
-from trustplane.fleet.view import Seen, View
+from trustplane.fleet.view import ClusterState, FleetView
 from trustplane.kube.client import Client
 from trustplane.kube.errors import InvalidError, NotFoundError
 from trustplane.kube.kinds import FIELD_MANAGER, MACHINES, SECRETS
@@ -17,14 +17,14 @@ from trustplane.kube.tasks import Pauses
 from trustplane.trust import bundle, recorded
 from trustplane.trust.entries import EMPTY, TrustSet
 
-_MOST: Final = 20  # machines that are recorded in one go, so that the first ones of a large cluster are known soon
+_BATCH: Final = 20  # machines that are recorded in one go, so that the first ones of a large cluster are known soon
 
 
 class LostSetError(TransientError):
     """The content of a set that was proven before is gone."""
 
 
-async def write(client: Client, view: View, seen: Seen, digest: str) -> None:
+async def write_boot_set(client: Client, view: FleetView, seen: ClusterState, digest: str) -> None:
     """Let new machines of a cluster boot with the set of that digest.
 
     Raises:
@@ -41,26 +41,26 @@ async def write(client: Client, view: View, seen: Seen, digest: str) -> None:
         await client.apply(SECRETS, body, manager=FIELD_MANAGER)
 
 
-async def _content(view: View, seen: Seen, digest: str) -> TrustSet:
+async def _content(view: FleetView, seen: ClusterState, digest: str) -> TrustSet:
     if digest == seen.sets.digest and seen.sets.in_force is not None:
         return seen.sets.in_force
     if digest == EMPTY.digest:
         return EMPTY
     metadata = seen.cluster.metadata
-    name = secret.name_of(metadata.name, digest)
-    found = await view.secret(name, metadata.namespace)
-    trust = secret.read_set(found, digest) if found else None
+    name = secret.set_secret_name(metadata.name, digest)
+    found = await view.find_secret(name, metadata.namespace)
+    trust = secret.parse_set_of_digest(found, digest) if found else None
     if trust is None:
         raise LostSetError(
             f"Secret {name}, which has the set that was proven last, cannot be read",
             why="somebody deleted or replaced it",
             next_step="New machines boot with what Secret "
-            f"{secret.boot_name(metadata.name)} has. Correct the trust list, so that the set in force is proven",
+            f"{secret.boot_secret_name(metadata.name)} has. Correct the trust list, so that the set in force is proven",
         )
     return trust
 
 
-class Births:
+class BootRecorder:
     """What machines were born with, as their bootstrap data says: it is made once, and stays as long as the machine.
 
     Args:
@@ -69,13 +69,13 @@ class Births:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._strangers: dict[Key, frozenset[str]] = {}  # by cluster: uids of Machines whose data has no set of ours
+        self._without_set: dict[Key, frozenset[str]] = {}  # by cluster: uids of Machines whose data has no set of ours
 
-    async def record(self, seen: Seen) -> bool:
+    async def record(self, seen: ClusterState) -> bool:
         """Record on each machine that has none the set that its bootstrap data has; return whether one was."""
         key, nodes = key_of(seen.cluster), {one.machine: one for one in seen.nodes}
         uids = frozenset(one.metadata.uid for one in seen.machines.values())
-        strangers = self._strangers.get(key, frozenset()) & uids
+        strangers = self._without_set.get(key, frozenset()) & uids
         unknown = [
             one
             for name, one in seen.machines.items()
@@ -87,20 +87,20 @@ class Births:
                 done += 1
             else:
                 strangers |= {machine.metadata.uid}
-            if done == _MOST:
+            if done == _BATCH:
                 break
             await pauses.take()
-        self._strangers[key] = strangers
+        self._without_set[key] = strangers
         return done > 0
 
     def forget(self, cluster: Key) -> None:
         """Forget a cluster that is gone."""
-        self._strangers.pop(cluster, None)
+        self._without_set.pop(cluster, None)
 
     async def _record(self, machine: Machine) -> bool:
         metadata = machine.metadata
         found = await self._client.find(SECRETS, machine.spec.bootstrap.data_secret_name, metadata.namespace)
-        applied = _born(found.data.get("value", "")) if found else None
+        applied = _read_bootstrap_data(found.data.get("value", "")) if found else None
         if applied is None:
             return False
         body = {"metadata": {"annotations": {TRUST_APPLIED: recorded.text(applied)}, "uid": metadata.uid}}
@@ -115,7 +115,7 @@ def _is_unknown(machine: Machine) -> bool:
     return bool(machine.spec.bootstrap.data_secret_name) and TRUST_APPLIED not in machine.metadata.annotations
 
 
-def _born(value: str) -> AppliedTrust | None:
+def _read_bootstrap_data(value: str) -> AppliedTrust | None:
     """Return what bootstrap data writes; None where it has no set of ours."""
     try:
         data = base64.b64decode(value)

@@ -4,7 +4,9 @@ import heapq
 from collections.abc import Mapping
 
 
-def share(wishes: Mapping[str, int], limit: int, in_flight: Mapping[str, int], *, after: str = "") -> Mapping[str, int]:
+def share_writes(
+    wishes: Mapping[str, int], limit: int, in_flight: Mapping[str, int], *, after: str = ""
+) -> Mapping[str, int]:
     """Return how many writes each cluster may begin now.
 
     Each free place goes to the cluster with the fewest writes under way, so that a large cluster cannot keep a small

@@ -14,37 +14,37 @@ from trustplane.api.clusterapi import Machine
 from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, TRUST_HINDRANCE, AppliedTrust, Hindrance
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
-from trustplane.clusterapi.machine_facts import address_of
-from trustplane.clusterapi.node_state import NodeFacts, same
-from trustplane.clusterapi.secret import name_of, read_set
+from trustplane.clusterapi.machine_facts import ssh_address
+from trustplane.clusterapi.node_state import NodeFacts, is_same_digest
+from trustplane.clusterapi.secret import parse_set_of_digest, set_secret_name
 from trustplane.errors import TransientError, TrustplaneError, UserError
 from trustplane.fleet import host_key
-from trustplane.fleet.inspection import private_key
+from trustplane.fleet.inspection import find_private_key
 from trustplane.kube.client import Client
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.kinds import CLUSTERS, MACHINES, SECRETS
 from trustplane.kube.tasks import together
 from trustplane.nodes import ssh, trust
-from trustplane.proof.record import Written
-from trustplane.proof.schedule import written_at
+from trustplane.proof.record import PendingWrites
+from trustplane.proof.schedule import write_record_time
 from trustplane.reporting.cluster_trust import Sets
-from trustplane.rollout.execution.fairness import share
+from trustplane.rollout.execution.fairness import share_writes
 from trustplane.text import clean
 from trustplane.trust import recorded
 from trustplane.trust.entries import EMPTY, TrustSet, difference
 from trustplane.trust.places import files
 
-FLEET: Final = 100  # nodes of all clusters that are written at the same time
+MAX_FLEET_WRITES: Final = 100  # nodes of all clusters that are written at the same time
 _MESSAGE: Final = 600
 _LONGEST_REST: Final = 60.0  # seconds
 _DOUBLINGS: Final = 10
-_FORGOTTEN: Final = 600.0  # seconds after a rest: its Machine may be gone
+_RETENTION: Final = 600.0  # seconds after a rest: its Machine may be gone
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass
-class _Rest:
+class _Backoff:
     """How often writing on a node has failed in a row, and until when it is left alone."""
 
     failures: int
@@ -63,9 +63,9 @@ class NodeWriter:
         self._client = client
         self._wake = wake
         self._tasks: dict[Key, tuple[Key, asyncio.Task[None]]] = {}  # cluster and task, by Machine
-        self._rests: dict[Key, _Rest] = {}
-        self._wishes: dict[Key, int] = {}
-        self._written: Written[AppliedTrust] = Written()  # by namespace and uid of the Machine
+        self._backoffs: dict[Key, _Backoff] = {}
+        self._demand: dict[Key, int] = {}
+        self._written: PendingWrites[AppliedTrust] = PendingWrites()  # by namespace and uid of the Machine
 
     async def close(self) -> None:
         """End all writes: each can be cut at any point, and is begun anew by whoever leads next."""
@@ -75,55 +75,55 @@ class NodeWriter:
         if tasks:
             await asyncio.wait(tasks)
 
-    def writing(self, cluster: Key) -> frozenset[str]:
+    def machines_writing(self, cluster: Key) -> frozenset[str]:
         """Return the names of Machines that are being written."""
         return frozenset(one.name for one, (owner, _) in self._tasks.items() if owner == cluster)
 
-    def resting(self, cluster: Key) -> frozenset[str]:
+    def machines_backing_off(self, cluster: Key) -> frozenset[str]:
         """Return the names of Machines that are left alone after a failure."""
         now = asyncio.get_running_loop().time()
-        self._rests = {one: rest for one, rest in self._rests.items() if now - rest.until < _FORGOTTEN}
+        self._backoffs = {one: rest for one, rest in self._backoffs.items() if now - rest.until < _RETENTION}
         return frozenset(
-            one.name for one, rest in self._rests.items() if one.namespace == cluster.namespace and rest.until > now
+            one.name for one, rest in self._backoffs.items() if one.namespace == cluster.namespace and rest.until > now
         )
 
-    def rest(self, cluster: Key) -> float:
+    def backoff_seconds(self, cluster: Key) -> float:
         """Return the seconds until the first of the Machines that are left alone is to be tried again; 0: none is."""
-        names, now = self.resting(cluster), asyncio.get_running_loop().time()
-        return min((self._rests[Key(cluster.namespace, one)].until - now for one in names), default=0.0)
+        names, now = self.machines_backing_off(cluster), asyncio.get_running_loop().time()
+        return min((self._backoffs[Key(cluster.namespace, one)].until - now for one in names), default=0.0)
 
     def allowance(self, cluster: Key, wish: int) -> int:
         """Return how many writes a cluster may begin now, by the limit of the fleet."""
-        before = self._wishes.pop(cluster, 0)
+        before = self._demand.pop(cluster, 0)
         if wish:
-            self._wishes[cluster] = wish
+            self._demand[cluster] = wish
         if wish < before:
             self._wake_granted(but=cluster)
         return self._granted().get(str(cluster), 0)
 
     def _granted(self) -> Mapping[str, int]:
         in_flight = Counter(str(owner) for owner, _ in self._tasks.values())
-        return share({str(one): count for one, count in self._wishes.items()}, FLEET, in_flight)
+        return share_writes({str(one): count for one, count in self._demand.items()}, MAX_FLEET_WRITES, in_flight)
 
     def _wake_granted(self, *, but: Key) -> None:
         """Wake those who may begin something now: each place that becomes free has one that waits for it at most."""
         granted = self._granted()
-        for one in [one for one in self._wishes if one != but and granted[str(one)]]:
+        for one in [one for one in self._demand if one != but and granted[str(one)]]:
             self._wake(one, 0.0)
 
     def forget(self, cluster: Key) -> None:
         """Keep no place for a cluster that is gone, or of which it is not known what to write."""
-        if self._wishes.pop(cluster, 0):
+        if self._demand.pop(cluster, 0):
             self._wake_granted(but=cluster)
 
-    def begin(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
+    def start(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
         """Begin to write the set in force on the node of a machine, unless that goes on already."""
         key = key_of(machine)
         if key in self._tasks or sets.in_force is None or self._is_behind(machine, sets.digest):
             return
         task = asyncio.create_task(self._write(cluster, machine, facts, sets))
         self._tasks[key] = (cluster, task)
-        self._wishes[cluster] = max(0, self._wishes.get(cluster, 0) - 1)
+        self._demand[cluster] = max(0, self._demand.get(cluster, 0) - 1)
 
     def _is_behind(self, machine: Machine, digest: str) -> bool:
         """Tell whether that set was written a moment ago, and its record has not come back yet, which wakes us."""
@@ -136,9 +136,9 @@ class NodeWriter:
         rest = 0.0
         try:
             await self._carry_out(cluster, machine, facts, sets)
-            self._rests.pop(key, None)
+            self._backoffs.pop(key, None)
         except NotFoundError:
-            self._rests.pop(key, None)  # the Machine is gone
+            self._backoffs.pop(key, None)  # the Machine is gone
         except Exception as error:  # noqa: BLE001  whatever goes wrong with one node is reported, and tried again
             rest = self._rest(key)
             await self._report(machine, sets, error)
@@ -148,31 +148,31 @@ class NodeWriter:
             self._wake_granted(but=cluster)
 
     def _rest(self, key: Key) -> float:
-        failures = self._rests[key].failures + 1 if key in self._rests else 1
+        failures = self._backoffs[key].failures + 1 if key in self._backoffs else 1
         seconds = min(_LONGEST_REST, 2.0 ** min(failures - 1, _DOUBLINGS))  # more would overflow after a day
-        self._rests[key] = _Rest(failures, asyncio.get_running_loop().time() + seconds)
+        self._backoffs[key] = _Backoff(failures, asyncio.get_running_loop().time() + seconds)
         return seconds
 
     async def _carry_out(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
         if sets.in_force is None:
             return
         key, only_removes = await together(
-            private_key(self._client, cluster), self._only_removes(cluster, facts, sets.in_force)
+            find_private_key(self._client, cluster), self._only_removes(cluster, facts, sets.in_force)
         )
 
         async def confirm() -> None:
             await self._confirm(cluster, sets.digest)
 
-        async with ssh.connect(address_of(machine), key) as node:
-            await host_key.check(self._client, machine, node.host_key)
+        async with ssh.connect(ssh_address(machine), key) as node:
+            await host_key.check_host_key(self._client, machine, node.host_key)
             result = await trust.apply(node, files(sets.in_force), confirm=confirm)
         applied = AppliedTrust(
             digest=sets.digest,
-            at=written_at(datetime.now(UTC), facts),
+            at=write_record_time(datetime.now(UTC), facts),
             method=IN_PLACE,
             restarted=result.restarted,
             only_removes=only_removes,
-            booted=facts.booted,
+            booted=facts.boot_digest,
         )
         await self._annotate(machine, {TRUST_APPLIED: recorded.text(applied), TRUST_HINDRANCE: None})
         self._written.note(_identity(machine), applied, datetime.now(UTC))
@@ -185,12 +185,12 @@ class NodeWriter:
         """
         if facts.is_partial or not facts.digest:
             return False
-        if facts.has(wanted.digest):
+        if facts.has_set(wanted.digest):
             return facts.only_removes
         before = EMPTY
-        if not same(facts.digest, EMPTY.digest):
-            found = await self._client.find(SECRETS, name_of(cluster.name, facts.digest), cluster.namespace)
-            trust = read_set(found, facts.digest) if found else None
+        if not is_same_digest(facts.digest, EMPTY.digest):
+            found = await self._client.find(SECRETS, set_secret_name(cluster.name, facts.digest), cluster.namespace)
+            trust = parse_set_of_digest(found, facts.digest) if found else None
             if trust is None:
                 return False
             before = trust

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from trustplane.api.annotations import DEPLOYMENT_NAME_LABEL
 from trustplane.api.condition_merge import timestamp
 from trustplane.api.keys import key_of
-from trustplane.fleet.reading import list_of
-from trustplane.fleet.view import Seen
+from trustplane.fleet.reading import list_cluster_objects
+from trustplane.fleet.view import ClusterState
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CONTROL_PLANES, MACHINE_DEPLOYMENTS
 
 
-async def roll(client: Client, seen: Seen, group: str) -> None:
+async def replace_group(client: Client, seen: ClusterState, group: str) -> None:
     """Have every machine of a group replaced that is older than now.
 
     Args:
@@ -22,9 +22,9 @@ async def roll(client: Client, seen: Seen, group: str) -> None:
     key = key_of(seen.cluster)
     body = {"spec": {"rollout": {"after": timestamp(datetime.now(UTC))}}}
     if not group:
-        for found in await list_of(client, CONTROL_PLANES, key):
+        for found in await list_cluster_objects(client, CONTROL_PLANES, key):
             await client.patch(CONTROL_PLANES, found.metadata.name, key.namespace, body)
         return
-    for pool in await list_of(client, MACHINE_DEPLOYMENTS, key):
+    for pool in await list_cluster_objects(client, MACHINE_DEPLOYMENTS, key):
         if group in (pool.metadata.name, pool.metadata.labels.get(DEPLOYMENT_NAME_LABEL)):
             await client.patch(MACHINE_DEPLOYMENTS, pool.metadata.name, key.namespace, body)

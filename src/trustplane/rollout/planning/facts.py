@@ -9,8 +9,8 @@ from trustplane.api import clustertrust
 from trustplane.api.annotations import DEPLOYMENT_NAME_LABEL, REMEDIATE
 from trustplane.api.clusterapi import KubeadmControlPlane, Machine, MachineDeployment, MachineHealthCheck
 from trustplane.clusterapi import health_checks
-from trustplane.clusterapi.machine_facts import JOIN_TIME, is_control_plane, pool_of
-from trustplane.clusterapi.node_state import Judgement, NodeFacts, judgements
+from trustplane.clusterapi.machine_facts import NODE_STARTUP_TIMEOUT, is_control_plane, pool_name
+from trustplane.clusterapi.node_state import NodeFacts, RegistryVerdict, registry_verdicts
 from trustplane.rollout.planning.observed import Node
 
 _PARTIAL: Final = "partial:"  # a partial set differs from the whole one
@@ -65,31 +65,33 @@ def node(
         blind: Whether the node cannot be inspected; its best verdict is then Accepted.
     """
     has_written = facts.method == clustertrust.IN_PLACE and bool(facts.digest)
-    hindrance = facts.hindrance
+    hindrance = facts.update_error
     is_resting = facts.machine in work.resting
-    group = "" if is_control_plane(machine) else pool_of(machine)
+    group = "" if is_control_plane(machine) else pool_name(machine)
     # No controller replaces a worker without a pool.
     requested = after.get(group) if group or is_control_plane(machine) else None
-    judged = {judgement.registry: judgement for judgement in judgements(facts, hosts)}
+    judged = {judgement.registry: judgement for judgement in registry_verdicts(facts, hosts)}
     return Node(
         name=facts.machine,
         group=group,
         control_plane=is_control_plane(machine),
-        booted=facts.booted or None,
+        booted=facts.boot_digest or None,
         has=_has(facts, has_written=has_written),
         drifted=_is_drifted(facts),
         proven=facts.digest if _proves(facts, judged, hosts, blind=blind) else None,
         refused=facts.digest if _refuses(facts, judged) else None,
         unverifiable=bool(hosts) and all(_is_unverifiable(facts, host) for host in hosts),
-        reachable=not facts.silence and not (is_resting and hindrance is not None and hindrance.is_unreachable),
+        reachable=not facts.unreachable_reason
+        and not (is_resting and hindrance is not None and hindrance.is_unreachable),
         failing=hindrance.message if hindrance and not hindrance.is_unreachable else "",
         resting=is_resting,
         writing=facts.machine in work.writing,
         busy=facts.is_busy,
         leaving=requested is not None and requested <= now and facts.created < requested,
         joined=bool(facts.node),
-        stuck=not facts.node and now - facts.created > JOIN_TIME,
-        replaceable=bool(group) or (is_control_plane(machine) and health_checks.replaces(checks, machine)),
+        stuck=not facts.node and now - facts.created > NODE_STARTUP_TIMEOUT,
+        replaceable=bool(group)
+        or (is_control_plane(machine) and health_checks.is_replaced_by_health_check(checks, machine)),
         marked=REMEDIATE in machine.metadata.annotations,
     )
 
@@ -105,12 +107,12 @@ def _is_drifted(facts: NodeFacts) -> bool:
     return inspection is not None and inspection.is_drifted
 
 
-def _refuses(facts: NodeFacts, judged: Mapping[str, Judgement]) -> bool:
+def _refuses(facts: NodeFacts, judged: Mapping[str, RegistryVerdict]) -> bool:
     """Return whether the node refuses a registry; a set that only removes entries may stop trusting one."""
     return not facts.only_removes and any(result.verdict == clustertrust.NOT_TRUSTED for result in judged.values())
 
 
-def _proves(facts: NodeFacts, judged: Mapping[str, Judgement], hosts: Collection[str], *, blind: bool) -> bool:
+def _proves(facts: NodeFacts, judged: Mapping[str, RegistryVerdict], hosts: Collection[str], *, blind: bool) -> bool:
     """Return whether the node has proven every verifiable registry since its last change."""
     if not hosts or facts.valid_proof is None:
         return False

@@ -11,7 +11,7 @@ from trustplane.diagnosis.evidence import disk
 from trustplane.diagnosis.facts import ObservedFrom
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import TransientError
-from trustplane.nodes.ssh import Output
+from trustplane.nodes.ssh import CommandOutput
 from trustplane.nodes.state import HOSTS
 
 STATE = "manifest \ntoken {token}\ncerts 100\nbootstrapped 0\nruntime active run {started}\nmarker \nkubelet active\n"
@@ -34,13 +34,13 @@ class Shell:
         self.scripts: list[str] = []
         self._silent = silent
 
-    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
+    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> CommandOutput:
         assert command == "sudo -n sh -s"
         assert timeout > 0
         self.scripts.append(stdin)
         if self._silent and "\ndial " in stdin:
             raise TransientError("The node does not answer")
-        return Output(self._answers.pop(0), "", 0)
+        return CommandOutput(self._answers.pop(0), "", 0)
 
 
 def encoded(text: str) -> str:

@@ -11,7 +11,7 @@ from trustplane.diagnosis.evidence import disk, node_ssh
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.proxy import proxy_for
 from trustplane.errors import NodeError, TrustplaneError
-from trustplane.nodes.ssh import Output
+from trustplane.nodes.ssh import CommandOutput
 
 STATE = "manifest \ntoken T\ncerts 100\nbootstrapped 0\nruntime active run 200\nmarker \nkubelet active\n"
 FOLDER = "/etc/containerd/certs.d/harbor.corp"
@@ -25,9 +25,9 @@ class Shell:
     def __init__(self, *answers: str) -> None:
         self._answers = [STATE, *answers]
 
-    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> Output:
+    async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> CommandOutput:
         del command, stdin, timeout
-        return Output(self._answers.pop(0) if self._answers else "", "", 0)
+        return CommandOutput(self._answers.pop(0) if self._answers else "", "", 0)
 
 
 def b64(text: str) -> str:

@@ -46,7 +46,7 @@ def test_the_proof_of_another_registry_or_set_is_no_evidence() -> None:
 
 
 SHOP, WEB = Key(NAMESPACE, "shop"), Key(NAMESPACE, "web")
-EDITED = {name: secret.content(old()).get(name) for name in secret.content(trust())}
+EDITED = {name: secret.set_data(old()).get(name) for name in secret.set_data(trust())}
 
 
 def fleet() -> tuple[Supervised, Any]:
@@ -77,7 +77,7 @@ async def test_an_edited_set_of_another_cluster_is_no_evidence_and_hides_nobody_
 async def test_equal_sets_of_other_clusters_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     _, client = fleet()
     reads: list[str] = []
-    read = secret.read_set
+    read = secret.parse_set_of_digest
 
     def counted(kept: Secret, digest: str) -> Any:
         reads.append(kept.metadata.name)

@@ -10,7 +10,7 @@ import pytest
 
 from trustplane.kube.client import Page, WatchEvent
 from trustplane_local.bench import pods
-from trustplane_local.bench.pods import Felt, Pods, has_ended, is_ready, pull_failure, pulling_pod
+from trustplane_local.bench.pods import PodEffects, Pods, has_ended, is_ready, pull_failure, pull_pod
 
 Json = dict[str, Any]
 
@@ -28,7 +28,7 @@ def pod(*restarts: int, ready: bool = True, waiting: str = "", phase: str = "Run
 
 
 def test_restarts_count_from_when_a_pod_was_first_seen() -> None:
-    felt = Felt()
+    felt = PodEffects()
     felt.count(None, pod(3, 1))
     felt.count(pod(3, 1), pod(4, 1))
     felt.count(pod(4, 1), pod(4, 3))
@@ -36,7 +36,7 @@ def test_restarts_count_from_when_a_pod_was_first_seen() -> None:
 
 
 def test_a_pod_that_is_gone_has_ended() -> None:
-    felt = Felt()
+    felt = PodEffects()
     felt.count(pod(0), None)
     assert (felt.restarts, felt.ended) == (0, 1)
 
@@ -61,7 +61,7 @@ def test_any_report_of_a_failed_pull_counts() -> None:
 
 
 def test_the_pod_that_pulls_asks_the_registry_whatever_the_node_has() -> None:
-    spec = pulling_pod("name", "node", "registry.test/app:1", "secret")["spec"]
+    spec = pull_pod("name", "node", "registry.test/app:1", "secret")["spec"]
     (container,) = spec["containers"]
     assert container["imagePullPolicy"] == "Always"
     assert spec["nodeName"] == "node"

@@ -18,7 +18,7 @@ from trustplane.api.clustertrust import (
     TrustInForce,
 )
 from trustplane.api.meta import Metadata
-from trustplane_local.bench.progress import CONTROL_PLANE, WORKERS, Snapshot, Stopwatch, described
+from trustplane_local.bench.progress import CONTROL_PLANE, WORKERS, Snapshot, Stopwatch, describe_progress
 
 REQUESTED = datetime(2026, 1, 2, tzinfo=UTC)
 OLD, NEW = "a" * 64, "b" * 64
@@ -91,8 +91,8 @@ def test_a_stopwatch_is_done_exactly_when_nobody_is_pending(states: dict[str, st
 
 
 def test_a_wait_that_is_over_names_the_machines_and_why() -> None:
-    assert described(snapshot({"two": PENDING}), REQUESTED) == "two Pending: why"
-    assert "unanswered" in described(snapshot(reported=OLD), REQUESTED)
+    assert describe_progress(snapshot({"two": PENDING}), REQUESTED) == "two Pending: why"
+    assert "unanswered" in describe_progress(snapshot(reported=OLD), REQUESTED)
 
 
 def test_a_machine_of_the_same_name_is_another_one() -> None:

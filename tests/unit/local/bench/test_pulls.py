@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trustplane_local.bench import pulls
-from trustplane_local.bench.pulls import Pulls
+from trustplane_local.bench.pulls import PullCounts
 
 ANSWERED = "ctr: failed to resolve image: pull access denied, repository does not exist: authorization failed"
 DOWN = "ctr: connection error:\ndial unix /run/containerd/containerd.sock: connect: connection refused"
@@ -33,13 +33,13 @@ def batch(folder: Path, name: str, script: str) -> str:
 
 
 def test_a_registry_that_asks_for_credentials_has_answered(client: Path) -> None:
-    counted = Pulls()
+    counted = PullCounts()
     counted.count(batch(client, "ctr", f"echo '{ANSWERED}' >&2; exit 1"))
     assert (counted.made, counted.failed) == (pulls._BATCH, 0)
 
 
 def test_a_runtime_that_is_away_is_a_failure_with_its_message_in_one_line(client: Path) -> None:
-    counted = Pulls()
+    counted = PullCounts()
     counted.count(batch(client, "ctr", f"echo '{DOWN}' >&2; exit 1"))
     assert (counted.made, counted.failed) == (pulls._BATCH, pulls._BATCH)
     assert counted.last_failure.endswith("containerd.sock: connect: connection refused")
@@ -62,7 +62,7 @@ def test_the_pace_is_kept(client: Path) -> None:
 
 
 def test_what_a_node_prints_is_shown_printable_and_short() -> None:
-    counted = Pulls()
+    counted = PullCounts()
     counted.count(f"failed \x1b]0;{'x' * 900}\n")
     assert counted.last_failure.isprintable()
     assert len(counted.last_failure) <= 200

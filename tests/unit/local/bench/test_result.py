@@ -2,21 +2,29 @@ import json
 
 from rich.console import Console
 
-from trustplane.proof.verdict import NotTrusted, Refusal, Trusted, Unclear
-from trustplane_local.bench.load import Load
-from trustplane_local.bench.pods import Felt
-from trustplane_local.bench.pulls import Pulls
-from trustplane_local.bench.result import CrossCheck, Result, Timing, load_table, timing_table, to_json, total
+from trustplane.proof.verdict import NotTrusted, RefusalReason, Trusted, Unclear
+from trustplane_local.bench.load import Effects
+from trustplane_local.bench.pods import PodEffects
+from trustplane_local.bench.pulls import PullCounts
+from trustplane_local.bench.result import (
+    BenchmarkResult,
+    CrossCheck,
+    Timing,
+    load_table,
+    result_to_json,
+    sum_effects,
+    timing_table,
+)
 from trustplane_local.bench.trial import cross_check
 
 WORKERS = Timing("CA added, 3 workers", (5.0, 9.0, 4.0, 5.5, 5.2), goal=6.0, replaced=65.0)
 
 
-def load(**felt: int) -> Load:
-    return Load(Pulls(made=50, failed=1, last_failure="refused"), Felt(**felt), replaced=0)
+def load(**felt: int) -> Effects:
+    return Effects(PullCounts(made=50, failed=1, last_failure="refused"), PodEffects(**felt), replaced=0)
 
 
-def shown(result: Result) -> str:
+def shown(result: BenchmarkResult) -> str:
     console = Console(width=200, record=True, quiet=True)
     with console.capture() as captured:
         console.quiet = False
@@ -38,20 +46,20 @@ def test_what_has_no_goal_is_not_judged() -> None:
 
 
 def test_effects_of_all_changes_count_together() -> None:
-    summed = total([load(restarts=1, pulls=3), load(ended=2, failed_pulls=1)])
+    summed = sum_effects([load(restarts=1, pulls=3), load(ended=2, failed_pulls=1)])
     assert (summed.pulls.made, summed.pulls.failed, summed.pulls.last_failure) == (100, 2, "refused")
     assert (summed.disturbed_pods, summed.pods.pulls, summed.pods.failed_pulls) == (3, 3, 1)
 
 
 def test_the_tables_have_every_run_every_goal_and_what_was_noticed() -> None:
-    text = shown(Result((WORKERS,), (load(),), load(ended=7), ()))
+    text = shown(BenchmarkResult((WORKERS,), (load(),), load(ended=7), ()))
     for words in ("5.0 9.0 4.0 5.5 5.2", "6 s: met", "65.0", "12.5", "1 of 50", "machines replaced"):
         assert words in text
 
 
 def test_json_has_the_same() -> None:
     check = CrossCheck("CA added", agrees=False, message="node: Unclear")
-    document = json.loads(json.dumps(to_json(Result((WORKERS,), (load(),), None, (check,)))))
+    document = json.loads(json.dumps(result_to_json(BenchmarkResult((WORKERS,), (load(),), None, (check,)))))
     assert document["timings"][0]["median"] == 5.2
     assert document["timings"][0]["met"] is True
     assert document["inPlace"]["failedPulls"] == 1
@@ -67,6 +75,6 @@ def test_an_independent_pull_agrees_only_where_every_worker_got_the_image() -> N
 
 
 def test_after_a_removal_an_independent_pull_agrees_where_every_worker_refuses() -> None:
-    refusal = NotTrusted(Refusal.UNKNOWN_AUTHORITY, "x509", "host")
+    refusal = NotTrusted(RefusalReason.UNKNOWN_AUTHORITY, "x509", "host")
     assert cross_check("x", {"a": refusal}, is_trusted=False).agrees
     assert not cross_check("x", {"a": refusal, "b": Trusted(pulled=True)}, is_trusted=False).agrees

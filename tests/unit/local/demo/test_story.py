@@ -29,7 +29,7 @@ def test_waiting_says_what_was_seen_last() -> None:
 
 
 def test_the_service_configuration_is_the_customers_page() -> None:
-    body = manifests.service_configuration({"one": b"pem"})
+    body = manifests.configuration_manifest({"one": b"pem"})
     assert body["apiVersion"] == "run.tanzu.vmware.com/v1alpha1"
     assert body["spec"]["trust"]["additionalTrustedCAs"] == [{"name": "one", "data": "cGVt"}]
 
@@ -41,5 +41,5 @@ def test_the_pull_secret_is_what_kubectl_would_make() -> None:
 
 
 def test_a_deployment_without_credentials_names_none() -> None:
-    spec = manifests.deployment("app", "image", credentials=None)["spec"]["template"]["spec"]
+    spec = manifests.deployment_manifest("app", "image", credentials=None)["spec"]["template"]["spec"]
     assert "imagePullSecrets" not in spec

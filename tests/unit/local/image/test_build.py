@@ -8,7 +8,7 @@ import pytest
 from trustplane.errors import BugError, HostError
 from trustplane_local import image
 from trustplane_local.image import containers, rootfs
-from trustplane_local.image.build import key
+from trustplane_local.image.build import image_key
 from trustplane_local.toolchain import Toolchain
 
 
@@ -19,7 +19,7 @@ def quiet(_step: str, _done: int, _total: int) -> None:
 def test_image_has_a_root_file_system_and_kubeadms_images(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
     assert debian
     steps = []
-    built = image.build(tmp_path, toolchain, lambda step, done, total: steps.append((step, done, total)))
+    built = image.build_image(tmp_path, toolchain, lambda step, done, total: steps.append((step, done, total)))
     names = {"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns", "pause", "etcd"}
     assert {file.stem for file in built.images.iterdir()} == names
     assert sorted(one.name for one in built.rootfs.parent.iterdir()) == ["images", "rootfs"]
@@ -31,7 +31,7 @@ def test_image_has_a_root_file_system_and_kubeadms_images(toolchain: Toolchain, 
 
 def test_no_identity_and_nothing_of_the_building_machine(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
     assert debian
-    system = image.build(tmp_path, toolchain, quiet).rootfs
+    system = image.build_image(tmp_path, toolchain, quiet).rootfs
     assert [file.name for file in (system / "etc/ssh").iterdir() if "key" in file.name] == []
     for name in ("etc/machine-id", "etc/hostname", "etc/resolv.conf"):
         assert (system / name).read_bytes() == b""
@@ -40,7 +40,7 @@ def test_no_identity_and_nothing_of_the_building_machine(toolchain: Toolchain, d
 
 def test_units_are_enabled_and_masked(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
     assert debian
-    units = image.build(tmp_path, toolchain, quiet).rootfs / "etc/systemd/system"
+    units = image.build_image(tmp_path, toolchain, quiet).rootfs / "etc/systemd/system"
     for name in rootfs.ENABLED:
         assert (units / "multi-user.target.wants" / name).is_symlink()
         assert (units / name).is_file()
@@ -52,7 +52,7 @@ def test_containerd_uses_the_pause_image_that_kubeadm_asks_for(
     toolchain: Toolchain, debian: Path, tmp_path: Path
 ) -> None:
     assert debian
-    system = image.build(tmp_path, toolchain, quiet).rootfs
+    system = image.build_image(tmp_path, toolchain, quiet).rootfs
     configuration = tomllib.loads((system / "etc/containerd/config.toml").read_text())
     images = configuration["plugins"]["io.containerd.cri.v1.images"]
     assert images["pinned_images"]["sandbox"] == "registry.k8s.io/pause:3.9"
@@ -61,9 +61,9 @@ def test_containerd_uses_the_pause_image_that_kubeadm_asks_for(
 
 
 def test_second_build_takes_what_is_there(toolchain: Toolchain, debian: Path, tmp_path: Path) -> None:
-    first = image.build(tmp_path, toolchain, quiet)
+    first = image.build_image(tmp_path, toolchain, quiet)
     (debian / "failing").touch()
-    assert image.build(tmp_path, toolchain, quiet) == first
+    assert image.build_image(tmp_path, toolchain, quiet) == first
 
 
 def test_failed_build_leaves_nothing_and_says_why(
@@ -72,7 +72,7 @@ def test_failed_build_leaves_nothing_and_says_why(
     monkeypatch.setenv("TRUSTPLANE_DEBIAN_MIRROR", "https://mirror.test/debian")
     (debian / "failing").touch()
     with pytest.raises(HostError) as error:
-        image.build(tmp_path, toolchain, quiet)
+        image.build_image(tmp_path, toolchain, quiet)
     assert error.value.what.startswith("mmdebstrap failed:\nmirror: https://mirror.test/debian\nE: Could not resolve")
     assert error.value.why == "Debian packages could not be downloaded"
     assert "TRUSTPLANE_DEBIAN_MIRROR" in error.value.next_step
@@ -86,7 +86,7 @@ def test_leftovers_of_dead_processes_are_removed_and_those_of_living_ones_spared
     dead, living = (tmp_path / "image" / f"other.{pid}.tmp" for pid in (2**22 + 1, os.getppid()))
     for folder in (dead, living):
         (folder / "rootfs").mkdir(parents=True)
-    image.build(tmp_path, toolchain, quiet)
+    image.build_image(tmp_path, toolchain, quiet)
     assert not dead.exists()
     assert living.exists()
 
@@ -96,15 +96,15 @@ def test_without_mmdebstrap_the_error_says_how_to_get_it(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError, match="apt install mmdebstrap"):
-        image.build(tmp_path, toolchain, quiet)
+        image.build_image(tmp_path, toolchain, quiet)
 
 
 def test_another_toolchain_makes_another_image(toolchain: Toolchain) -> None:
-    assert key(toolchain) == key(toolchain)
-    assert key(toolchain) != key(replace(toolchain, key="other"))
+    assert image_key(toolchain) == image_key(toolchain)
+    assert image_key(toolchain) != image_key(replace(toolchain, key="other"))
 
 
 def test_an_image_that_is_not_made_here_is_our_mistake(toolchain: Toolchain) -> None:
     (toolchain.bin / "kubeadm").write_text("#!/bin/sh\necho registry.k8s.io/new:v1\n")
     with pytest.raises(BugError, match="asks for the images new"):
-        containers.references(toolchain)
+        containers.image_references(toolchain)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane_local.image import containers, oci
-from trustplane_local.image.oci import File, Link
+from trustplane_local.image.oci import LayerFile, LayerLink
 
 NAME = st.text(st.characters(categories=["Ll", "Nd"]), min_size=1, max_size=6)
 CONTENTS = st.dictionaries(st.tuples(st.sampled_from(["", "usr/", "usr/bin/"]), NAME).map("".join), st.binary())
@@ -42,8 +42,8 @@ def test_image_has_its_name_command_and_files(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_bytes(b"binary")
     archive = tmp_path / "image.tar"
-    entries = [Link("sbin", "usr/sbin"), File("usr/bin/etcd", program), File("etc/page", b"text", 0o644)]
-    oci.archive(archive, "registry.k8s.io/etcd:3.6.8-0", entries, ["etcd", "--version"])
+    entries = [LayerLink("sbin", "usr/sbin"), LayerFile("usr/bin/etcd", program), LayerFile("etc/page", b"text", 0o644)]
+    oci.write_archive(archive, "registry.k8s.io/etcd:3.6.8-0", entries, ["etcd", "--version"])
 
     image = Image(archive)
     assert image.described["annotations"] == {
@@ -67,7 +67,7 @@ def test_equal_content_gives_equal_bytes_whatever_the_order(
     shuffled = list(contents.items())
     random.shuffle(shuffled)
     for name, order in (("one", contents.items()), ("two", shuffled)):
-        oci.archive(folder / name, "host/name:tag", [File(*item) for item in order], ["/x"])
+        oci.write_archive(folder / name, "host/name:tag", [LayerFile(*item) for item in order], ["/x"])
 
     assert (folder / "one").read_bytes() == (folder / "two").read_bytes()
     layer = Image(folder / "one").layer
@@ -79,7 +79,7 @@ def test_hello_serves_a_page_by_the_root_file_systems_busybox(tmp_path: Path) ->
     for name in ("bin/busybox", "usr/bin/catatonit"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"program")
-    containers.hello(tmp_path / "hello.tar", "registry.corp.test/apps/hello:1.0", tmp_path)
+    containers.write_hello_image(tmp_path / "hello.tar", "registry.corp.test/apps/hello:1.0", tmp_path)
     image = Image(tmp_path / "hello.tar")
     assert image.configuration["config"]["Entrypoint"][2:5] == ["/bin/busybox", "httpd", "-f"]
     page = image.layer.extractfile("www/index.html")
@@ -89,4 +89,4 @@ def test_hello_serves_a_page_by_the_root_file_systems_busybox(tmp_path: Path) ->
 
 def test_archive_of_a_missing_program_fails(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        oci.archive(tmp_path / "image.tar", "a/b:c", [File("x", tmp_path / "absent")], ["/x"])
+        oci.write_archive(tmp_path / "image.tar", "a/b:c", [LayerFile("x", tmp_path / "absent")], ["/x"])

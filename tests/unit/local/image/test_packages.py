@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane_local.image import packages
-from trustplane_local.image.oci import File, Link
+from trustplane_local.image.oci import LayerFile, LayerLink
 
 STATUS = """Package: iptables
 Status: install ok installed
@@ -28,13 +28,19 @@ Depends: libc6
 
 
 def test_dependencies_are_followed_through_alternatives_and_circles() -> None:
-    assert packages.closure(STATUS, ["iptables"]) == {"iptables", "libc6", "libgcc-s1", "libxtables12", "netbase"}
+    assert packages.resolve_dependencies(STATUS, ["iptables"]) == {
+        "iptables",
+        "libc6",
+        "libgcc-s1",
+        "libxtables12",
+        "netbase",
+    }
 
 
 @given(st.dictionaries(st.sampled_from("abcdefg"), st.lists(st.sampled_from("abcdefgh"))), st.sampled_from("abcdefg"))
 def test_closure_is_closed(depends: dict[str, list[str]], wanted: str) -> None:
     status = "\n\n".join(f"Package: {name}\nDepends: {', '.join(names)}" for name, names in depends.items())
-    found = packages.closure(status, [wanted])
+    found = packages.resolve_dependencies(status, [wanted])
     assert found <= depends.keys()
     assert (wanted in found) == (wanted in depends)
     assert all(name in found for package in found for name in depends[package] if name in depends)
@@ -53,9 +59,9 @@ def test_files_of_packages_without_their_manuals(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "usr/lib/libc.so").chmod(0o755)
     (tmp_path / "usr/lib/libc.so.6").symlink_to("libc.so")
-    merged = [Link(name, f"usr/{name}") for name in ("bin", "sbin", "lib", "lib64")]
-    assert list(packages.entries(tmp_path, ["libc6"])) == [
+    merged = [LayerLink(name, f"usr/{name}") for name in ("bin", "sbin", "lib", "lib64")]
+    assert list(packages.package_entries(tmp_path, ["libc6"])) == [
         *merged,
-        File("usr/lib/libc.so", tmp_path / "usr/lib/libc.so", 0o755),
-        Link("usr/lib/libc.so.6", "libc.so"),
+        LayerFile("usr/lib/libc.so", tmp_path / "usr/lib/libc.so", 0o755),
+        LayerLink("usr/lib/libc.so.6", "libc.so"),
     ]

@@ -21,7 +21,7 @@ def filled(folder: Path) -> Path:
 
 def test_files_are_shared_and_databases_are_not(tmp_path: Path) -> None:
     made, machine = filled(tmp_path), tmp_path / "machine"
-    store.link(made, machine)
+    store.link_store(made, machine)
     assert (machine / "content/blobs/sha256-1").samefile(made / "content/blobs/sha256-1")
     assert (machine / "content/latest").readlink() == Path("blobs/sha256-1")
     (machine / "meta.db").write_text("another")
@@ -34,7 +34,7 @@ def test_on_another_file_system_it_is_copied(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(os, "link", refuse)
     made, machine = filled(tmp_path), tmp_path / "machine"
-    store.link(made, machine)
+    store.link_store(made, machine)
     assert (machine / "content/blobs/sha256-1").read_text() == "layer"
     assert not (machine / "content/blobs/sha256-1").samefile(made / "content/blobs/sha256-1")
 
@@ -46,5 +46,5 @@ def test_on_another_file_system_it_is_copied(tmp_path: Path, monkeypatch: pytest
 def test_a_failure_is_told(toolchain: Toolchain, tmp_path: Path, program: str, words: str) -> None:
     (toolchain.bin / program).write_text("#!/bin/sh\nexit 1\n")
     with (tmp_path / "log").open("wb") as log, pytest.raises(HostError, match=words) as error:
-        store.fill(tmp_path / "store", [tmp_path / "etcd.tar"], toolchain.bin, log)
+        store.fill_store(tmp_path / "store", [tmp_path / "etcd.tar"], toolchain.bin, log)
     assert str(tmp_path / "log") in error.value.next_step

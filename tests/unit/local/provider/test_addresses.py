@@ -11,7 +11,7 @@ INDEXES = range(FIRST_INDEX, LAST_INDEX + 1)
 
 @given(st.text(), st.sets(st.integers(0, 300), max_size=len(INDEXES) - 1))
 def test_a_choice_is_free_and_in_range(uid: str, taken: set[int]) -> None:
-    index = addresses.choose(uid, taken)
+    index = addresses.choose_index(uid, taken)
     assert index in INDEXES
     assert index not in taken
 
@@ -20,19 +20,19 @@ def test_a_choice_is_free_and_in_range(uid: str, taken: set[int]) -> None:
 def test_objects_never_share_an_address(uids: list[str]) -> None:
     taken: set[int] = set()
     for uid in uids:
-        taken.add(addresses.choose(uid, taken))
+        taken.add(addresses.choose_index(uid, taken))
     assert len(taken) == len(uids)
 
 
 @given(st.uuids().map(str), st.sets(st.sampled_from(INDEXES), max_size=100))
 def test_the_same_object_chooses_the_same_again(uid: str, taken: set[int]) -> None:
-    assert addresses.choose(uid, taken) == addresses.choose(uid, set(taken))
+    assert addresses.choose_index(uid, taken) == addresses.choose_index(uid, set(taken))
 
 
 def test_the_last_free_address_is_found() -> None:
-    assert addresses.choose("a", set(INDEXES) - {77}) == 77
+    assert addresses.choose_index("a", set(INDEXES) - {77}) == 77
 
 
 def test_a_full_stack_says_what_to_do() -> None:
     with pytest.raises(HostError, match=r"All 245 addresses of the stack are taken.*Delete clusters"):
-        addresses.choose("a", set(INDEXES))
+        addresses.choose_index("a", set(INDEXES))

@@ -4,7 +4,7 @@ import pytest
 
 from trustplane_local import provider
 
-CRDS = {one["spec"]["names"]["kind"]: one for one in provider.crds()}
+CRDS = {one["spec"]["names"]["kind"]: one for one in provider.provider_crds()}
 
 
 def schema(kind: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from trustplane.api.clusterapi import (
 )
 from trustplane.api.keys import Key
 from trustplane.errors import UserError
-from trustplane_local.podman import Observed, run_arguments
+from trustplane_local.podman import ObservedContainer, run_arguments
 from trustplane_local.provider import instance
 from trustplane_local.stack import Stack
 
@@ -27,8 +27,8 @@ BOOTABLE = Machine(spec=MachineSpec(bootstrap=Bootstrap(data_secret_name="data")
 NODE = Machine(spec=BOOTABLE.spec, status=MachineStatus(node_ref=NodeReference(name="c1-np1-abcde")))
 
 
-def observed(state: str, exit_code: int = 0) -> Observed:
-    return Observed(id="1", names=["tenant_c1-np1-abcde"], state=state, exit_code=exit_code)
+def observed(state: str, exit_code: int = 0) -> ObservedContainer:
+    return ObservedContainer(id="1", names=["tenant_c1-np1-abcde"], state=state, exit_code=exit_code)
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def observed(state: str, exit_code: int = 0) -> Observed:
     ],
 )
 def test_a_machine_that_does_not_run_says_why_and_is_not_made(
-    machine: Machine | None, cluster: Cluster | None, container: Observed | None, reason: str
+    machine: Machine | None, cluster: Cluster | None, container: ObservedContainer | None, reason: str
 ) -> None:
-    state = instance.judge(machine, cluster, container, bootstrapped=False)
+    state = instance.decide_state(machine, cluster, container, bootstrapped=False)
     assert (state.ready, state.start, state.reason) == (False, False, reason)
 
 
@@ -56,28 +56,28 @@ def test_a_machine_that_does_not_run_says_why_and_is_not_made(
 def test_a_node_that_a_reboot_stopped_is_never_made_anew(
     machine: Machine | None, state: str, *, bootstrapped: bool
 ) -> None:
-    found = instance.judge(machine, READY_CLUSTER, observed(state), bootstrapped=bootstrapped)
+    found = instance.decide_state(machine, READY_CLUSTER, observed(state), bootstrapped=bootstrapped)
     assert (found.ready, found.start, found.reason) == (False, False, "Stopped")
 
 
 def test_a_bootstrapped_machine_whose_container_is_gone_is_never_made_anew() -> None:
-    found = instance.judge(BOOTABLE, READY_CLUSTER, None, bootstrapped=True)
+    found = instance.decide_state(BOOTABLE, READY_CLUSTER, None, bootstrapped=True)
     assert (found.start, found.reason) == (False, "Missing")
 
 
 @pytest.mark.parametrize("container", [None, observed("created"), observed("initialized")])
-def test_a_machine_is_made_when_everything_is_there_and_it_never_ran(container: Observed | None) -> None:
-    assert instance.judge(BOOTABLE, READY_CLUSTER, container, bootstrapped=False).start
+def test_a_machine_is_made_when_everything_is_there_and_it_never_ran(container: ObservedContainer | None) -> None:
+    assert instance.decide_state(BOOTABLE, READY_CLUSTER, container, bootstrapped=False).start
 
 
 @pytest.mark.parametrize(("machine", "cluster"), [(None, None), (BOOTABLE, READY_CLUSTER), (NODE, Cluster())])
 def test_a_running_container_is_a_ready_machine(machine: Machine | None, cluster: Cluster | None) -> None:
-    state = instance.judge(machine, cluster, observed("running"), bootstrapped=False)
+    state = instance.decide_state(machine, cluster, observed("running"), bootstrapped=False)
     assert (state.ready, state.start, state.reason) == (True, False, "Running")
 
 
 def test_a_stopped_machine_says_what_to_do() -> None:
-    message = instance.judge(NODE, READY_CLUSTER, observed("exited", 137), bootstrapped=True).message
+    message = instance.decide_state(NODE, READY_CLUSTER, observed("exited", 137), bootstrapped=True).message
     assert "status 137" in message
     assert "`trustplane local up`" in message
     assert "MachineHealthCheck" in message
@@ -89,8 +89,8 @@ def encoded(text: bytes) -> str:
 
 def test_bootstrap_data_is_passed_on_byte_by_byte() -> None:
     content = b"## template: jinja\n#cloud-config\n\xff\r\n"
-    assert instance.user_data({"value": encoded(content), "format": encoded(b"cloud-config")}) == content
-    assert instance.user_data({"value": encoded(content)}) == content
+    assert instance.decode_user_data({"value": encoded(content), "format": encoded(b"cloud-config")}) == content
+    assert instance.decode_user_data({"value": encoded(content)}) == content
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_bootstrap_data_is_passed_on_byte_by_byte() -> None:
 )
 def test_other_bootstrap_data_is_refused_without_showing_it(data: dict[str, str]) -> None:
     with pytest.raises(UserError, match=r"bootstrap data cannot be used.*cloud-config"):
-        instance.user_data(data)
+        instance.decode_user_data(data)
 
 
 def test_the_seed_is_for_its_owner_only(tmp_path: Path, stack: Stack) -> None:
@@ -141,12 +141,12 @@ def test_a_machine_that_is_made_again_has_empty_disks_but_for_images(tmp_path: P
 
 
 def test_machines_of_equal_names_in_two_namespaces_have_two_containers() -> None:
-    names = {instance.name_of(Key(*key)) for key in [("a", "b"), ("b", "a"), ("a-b", "c"), ("a", "b-c")]}
+    names = {instance.container_name(Key(*key)) for key in [("a", "b"), ("b", "a"), ("a-b", "c"), ("a", "b-c")]}
     assert len(names) == 4
 
 
 def test_a_machine_has_its_own_control_groups_disks_and_address(stack: Stack) -> None:
-    arguments = run_arguments(stack, instance.container(stack, KEY, 12), 1048576, 4096)
+    arguments = run_arguments(stack, instance.machine_container(stack, KEY, 12), 1048576, 4096)
     text = " ".join(arguments)
     place = stack.folder / "machines" / "tenant_c1-np1-abcde"
     assert "--systemd=false" in arguments

@@ -37,13 +37,13 @@ def test_only_the_clusters_own_control_plane_is_behind_its_load_balancer(stack: 
 
 def test_the_configuration_depends_on_the_machines_alone(stack: Stack) -> None:
     machines = [machine("b", 12), machine("a", 11)]
-    one = loadbalancer.configuration(loadbalancer.backends(stack, Key("a", "c1"), machines))
-    other = loadbalancer.configuration(loadbalancer.backends(stack, Key("a", "c1"), machines[::-1]))
+    one = loadbalancer.haproxy_configuration(loadbalancer.backends(stack, Key("a", "c1"), machines))
+    other = loadbalancer.haproxy_configuration(loadbalancer.backends(stack, Key("a", "c1"), machines[::-1]))
     assert one == other
 
 
 def test_api_servers_are_asked_whether_they_are_ready() -> None:
-    config = loadbalancer.configuration([Backend("m1", "198.18.64.11"), Backend("m2", "198.18.64.12")])
+    config = loadbalancer.haproxy_configuration([Backend("m1", "198.18.64.11"), Backend("m2", "198.18.64.12")])
     lines = [line.strip() for line in config.splitlines()]
     assert "bind :6443" in lines
     assert "option httpchk GET /readyz" in lines
@@ -52,15 +52,17 @@ def test_api_servers_are_asked_whether_they_are_ready() -> None:
 
 
 def test_a_cluster_without_control_plane_has_a_configuration_too() -> None:
-    assert "server " not in loadbalancer.configuration([]).replace("default-server ", "").replace("timeout server ", "")
+    assert "server " not in loadbalancer.haproxy_configuration([]).replace("default-server ", "").replace(
+        "timeout server ", ""
+    )
 
 
 def test_load_balancers_and_machines_never_share_a_name() -> None:
     keys = [Key("lb", "a"), Key("lb", "b"), Key("a", "lb"), Key("a", "b")]
-    assert not {loadbalancer.name_of(key) for key in keys} & {instance.name_of(key) for key in keys}
+    assert not {loadbalancer.load_balancer_name(key) for key in keys} & {instance.container_name(key) for key in keys}
 
 
 def test_a_load_balancer_has_no_privilege(stack: Stack) -> None:
-    arguments = run_arguments(stack, loadbalancer.container(stack, Key("a", "c1"), 10), 1024, 1024)
+    arguments = run_arguments(stack, loadbalancer.load_balancer_container(stack, Key("a", "c1"), 10), 1024, 1024)
     assert "--cap-drop=all" in arguments
     assert "--privileged" not in arguments

@@ -15,8 +15,8 @@ def test_an_owner_is_one_of_cluster_api() -> None:
             OwnerReference(api_version="cluster.x-k8s.io/v1beta2", kind="Machine", name="m1"),
         ],
     )
-    assert objects.owner(metadata, "Machine") == Key("a", "m1")
-    assert objects.owner(Metadata(namespace="a"), "Machine") is None
+    assert objects.find_owner(metadata, "Machine") == Key("a", "m1")
+    assert objects.find_owner(Metadata(namespace="a"), "Machine") is None
 
 
 def test_paused_is_the_object_or_its_cluster() -> None:

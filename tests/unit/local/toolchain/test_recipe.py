@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane_local.toolchain import recipe as recipes
-from trustplane_local.toolchain.recipe import RECIPE, Module, key, recipe, required_go
-from trustplane_local.versions import DEFAULT, SETS, Versions
+from trustplane_local.toolchain.recipe import RECIPE, Module, create_recipe, recipe_key, required_go
+from trustplane_local.versions import DEFAULT_VERSIONS, VERSION_SETS, Versions
 
 GO = "go1.26.8 linux/amd64"
-RECIPES = [recipe(one) for one in SETS.values()]
+RECIPES = [create_recipe(one) for one in VERSION_SETS.values()]
 
 
 @pytest.mark.parametrize(
@@ -25,9 +25,9 @@ def test_every_program_is_a_tool_of_its_module(module: Module) -> None:
     assert sorted(tools) == sorted(module.programs.values())
 
 
-@pytest.mark.parametrize("versions", SETS.values(), ids=lambda versions: versions.name)
+@pytest.mark.parametrize("versions", VERSION_SETS.values(), ids=lambda versions: versions.name)
 def test_versions_told_to_programs_are_those_required(versions: Versions) -> None:
-    required = {module.name: (module.folder / "go.mod").read_text() for module in recipe(versions).modules}
+    required = {module.name: (module.folder / "go.mod").read_text() for module in create_recipe(versions).modules}
     assert f"k8s.io/kubernetes {versions.kubernetes} " in required[versions.module]
     assert (
         f"k8s.io/kubelet => k8s.io/kubelet v0.{versions.kubernetes.removeprefix('v1.')}\n" in required[versions.module]
@@ -43,14 +43,14 @@ def test_module_files_are_never_changed_by_a_build() -> None:
     assert all("-mod=readonly" in module.flags for made in RECIPES for module in made.modules)
 
 
-@pytest.mark.parametrize("versions", SETS.values(), ids=lambda versions: versions.name)
+@pytest.mark.parametrize("versions", VERSION_SETS.values(), ids=lambda versions: versions.name)
 def test_kubelet_is_told_its_version(versions: Versions) -> None:
-    flags = " ".join(recipe(versions).modules[0].flags)
+    flags = " ".join(create_recipe(versions).modules[0].flags)
     assert f"-X k8s.io/component-base/version.gitVersion={versions.kubernetes}" in flags
 
 
 def test_the_core_manager_is_where_its_version_has_it() -> None:
-    older = recipe(replace(DEFAULT, core=""))
+    older = create_recipe(replace(DEFAULT_VERSIONS, core=""))
     assert older.modules[0].programs["capi-core"] == "sigs.k8s.io/cluster-api"
     assert older.kustomizations["core"] == "config/default"
     assert RECIPE.modules[0].programs["capi-core"] == "sigs.k8s.io/cluster-api/core"
@@ -62,13 +62,13 @@ def test_go_must_be_as_new_as_the_most_demanding_module() -> None:
 
 
 def test_key_is_stable() -> None:
-    assert key(GO) == key(GO) == key(GO, recipe(DEFAULT))
-    assert re.fullmatch("[0-9a-f]{16}", key(GO))
+    assert recipe_key(GO) == recipe_key(GO) == recipe_key(GO, create_recipe(DEFAULT_VERSIONS))
+    assert re.fullmatch("[0-9a-f]{16}", recipe_key(GO))
 
 
 def test_each_set_has_a_key_of_its_own_whatever_it_is_called() -> None:
-    assert len({key(GO, made) for made in RECIPES}) == len(SETS)
-    assert key(GO, recipe(replace(DEFAULT, name="other"))) == key(GO)
+    assert len({recipe_key(GO, made) for made in RECIPES}) == len(VERSION_SETS)
+    assert recipe_key(GO, create_recipe(replace(DEFAULT_VERSIONS, name="other"))) == recipe_key(GO)
 
 
 @given(st.sampled_from(range(len(RECIPE.modules))), st.text(min_size=1, max_size=5))
@@ -77,17 +77,17 @@ def test_key_depends_on_flags_packages_and_compiler(index: int, text: str) -> No
     for change in ({"tags": (text,)}, {"variables": {"v": text}}, {"programs": {"p": text}}, {"name": "etcd"}):
         changed[index] = replace(RECIPE.modules[index], **change)
         if changed[index] != RECIPE.modules[index]:
-            assert key(GO, replace(RECIPE, modules=tuple(changed))) != key(GO)
-    assert key(GO, replace(RECIPE, kustomizations={"core": text})) != key(GO)
-    assert key(GO + text) != key(GO)
+            assert recipe_key(GO, replace(RECIPE, modules=tuple(changed))) != recipe_key(GO)
+    assert recipe_key(GO, replace(RECIPE, kustomizations={"core": text})) != recipe_key(GO)
+    assert recipe_key(GO + text) != recipe_key(GO)
 
 
 @pytest.mark.parametrize("file", ["go.mod", "go.sum"])
 def test_key_depends_on_module_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
-    before = key(GO)
+    before = recipe_key(GO)
     shutil.copytree(recipes.MODULES, tmp_path / "modules")
     monkeypatch.setattr(recipes, "MODULES", tmp_path / "modules")
-    assert key(GO) == before
+    assert recipe_key(GO) == before
     with (tmp_path / "modules" / "etcd" / file).open("a") as content:
         content.write("\n")
-    assert key(GO) != before
+    assert recipe_key(GO) != before

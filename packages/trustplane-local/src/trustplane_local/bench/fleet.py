@@ -13,15 +13,15 @@ from trustplane.api.meta import Json, condition
 from trustplane.clusterapi import ssh_secret
 from trustplane.clusterapi.readiness import is_rolled_out
 from trustplane.errors import TransientError
-from trustplane.fleet.reading import machinery
-from trustplane.fleet.workload import reading
+from trustplane.fleet.reading import read_capi_objects
+from trustplane.fleet.workload import open_workload
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CONFIGURATIONS, MACHINES, PLAIN_SECRETS, REGISTRIES, RELEASES, SECRETS, TANZU_CLUSTERS
 from trustplane.proof import probe
-from trustplane.proof.prover import Target, prepare, prove
-from trustplane.proof.verdict import Verdict
+from trustplane.proof.prover import ProbeTarget, ensure_probe_namespace, prove_nodes
+from trustplane.proof.verdict import ProofVerdict
 from trustplane_local.demo import manifests
-from trustplane_local.registry import Registry
+from trustplane_local.registry import PrivateRegistry
 
 MANAGER = "trustplane-bench"
 NAMESPACE = "default"
@@ -30,7 +30,7 @@ _PULL_SECRET = "bench"  # noqa: S105  the Secret's name
 _PULL_SECONDS = 30.0
 
 
-class Fleet:
+class MeasuredCluster:
     """One cluster of a management cluster.
 
     Args:
@@ -51,18 +51,18 @@ class Fleet:
 
     async def configure(self, authorities: Mapping[str, bytes], annotations: Mapping[str, str] | None = None) -> None:
         """Apply the service's configuration: PEM certificates by name, and what the annotations say of them."""
-        body = manifests.service_configuration(authorities) | {"apiVersion": CONFIGURATIONS.api_version}
+        body = manifests.configuration_manifest(authorities) | {"apiVersion": CONFIGURATIONS.api_version}
         body["metadata"]["annotations"] = dict(annotations or {})
         await self._supervisor.apply(CONFIGURATIONS, body, manager=self._manager)
 
     async def register(self, host: str) -> None:
         """Make a Registry, so that every node must prove that it trusts the host."""
-        await self._supervisor.apply(REGISTRIES, manifests.registry(host), manager=MANAGER)
+        await self._supervisor.apply(REGISTRIES, manifests.registry_manifest(host), manager=MANAGER)
 
     async def make(self, *, control_planes: int = 1, workers: int) -> None:
         """Make the cluster and wait until it is ready."""
         release = (await self._supervisor.list(RELEASES))[-1].metadata.name
-        body = manifests.cluster(self.name, release, control_planes=control_planes, workers=workers)
+        body = manifests.cluster_manifest(self.name, release, control_planes=control_planes, workers=workers)
         await self._supervisor.apply(TANZU_CLUSTERS, body, manager=MANAGER)
         await self.until("the cluster is ready", self._is_ready, seconds=1200)
 
@@ -82,7 +82,7 @@ class Fleet:
 
     async def is_rolled_out(self) -> bool:
         """Return whether Cluster API has nothing left to do."""
-        return is_rolled_out(await machinery(self._supervisor, self.key))
+        return is_rolled_out(await read_capi_objects(self._supervisor, self.key))
 
     async def strategy(self, value: str) -> None:
         """Set the cluster's policy: `InPlace` or `Replace`."""
@@ -123,27 +123,29 @@ class Fleet:
 
     async def private_key(self) -> str:
         """Return the private SSH key of the nodes."""
-        secret = await self._supervisor.get(SECRETS, ssh_secret.name_of(self.name), NAMESPACE)
-        return base64.b64decode(secret.data[ssh_secret.PRIVATE_KEY]).decode()
+        secret = await self._supervisor.get(SECRETS, ssh_secret.ssh_secret_name(self.name), NAMESPACE)
+        return base64.b64decode(secret.data[ssh_secret.PRIVATE_KEY_FIELD]).decode()
 
     @contextlib.asynccontextmanager
     async def workload(self) -> AsyncIterator[Client]:
         """Open a client of the cluster."""
-        async with reading(self._supervisor, self.key) as client:
+        async with open_workload(self._supervisor, self.key) as client:
             yield client
 
-    async def pull(self, workload: Client, registry: Registry) -> dict[str, Verdict]:
+    async def pull(self, workload: Client, registry: PrivateRegistry) -> dict[str, ProofVerdict]:
         """Have the kubelet of every worker pull an image with credentials; return the verdicts by Node.
 
         This is independent of Trustplane's manager: the pods are made from here.
         """
-        await prepare(workload)
+        await ensure_probe_namespace(workload)
         secret = manifests.pull_secret(_PULL_SECRET, registry.host, registry.username, registry.password())
-        secret["metadata"]["namespace"] = probe.NAMESPACE
+        secret["metadata"]["namespace"] = probe.PROBE_NAMESPACE
         await workload.apply(PLAIN_SECRETS, secret, manager=MANAGER)
-        target = Target(registry.host, image=registry.image, pull_secret=_PULL_SECRET)
+        target = ProbeTarget(registry.host, image=registry.image, pull_secret=_PULL_SECRET)
         nodes = await self.workers()
-        return {proof.node: proof.verdict async for proof in prove(workload, nodes, [target], timeout=_PULL_SECONDS)}
+        return {
+            proof.node: proof.verdict async for proof in prove_nodes(workload, nodes, [target], timeout=_PULL_SECONDS)
+        }
 
     async def until(self, what: str, probe: Callable[[], Awaitable[bool]], *, seconds: float) -> None:
         """Poll until something holds.

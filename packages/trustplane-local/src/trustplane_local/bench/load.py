@@ -7,18 +7,18 @@ from typing import Final
 
 from trustplane.kube.client import Client
 from trustplane.kube.tasks import beside
-from trustplane_local.bench.fleet import Fleet
-from trustplane_local.bench.pods import Felt, Pods
+from trustplane_local.bench.fleet import MeasuredCluster
+from trustplane_local.bench.pods import PodEffects, Pods
 from trustplane_local.bench.progress import WORKERS
-from trustplane_local.bench.pulls import Puller, Pulls
+from trustplane_local.bench.pulls import PullCounts, Puller
 from trustplane_local.bench.reports import Reports
-from trustplane_local.registry import Registry
+from trustplane_local.registry import PrivateRegistry
 
-COUNT: Final = "i=0; while :; do i=$((i+1)); echo $i; /bin/busybox sleep 0.2; done"
+COUNTING_SCRIPT: Final = "i=0; while :; do i=$((i+1)); echo $i; /bin/busybox sleep 0.2; done"
 
 
 @dataclass
-class Load:
+class Effects:
     """The effects of one or several changes.
 
     Attributes:
@@ -27,8 +27,8 @@ class Load:
         replaced: Machines that are gone.
     """
 
-    pulls: Pulls = field(default_factory=Pulls)
-    pods: Felt = field(default_factory=Felt)
+    pulls: PullCounts = field(default_factory=PullCounts)
+    pods: PodEffects = field(default_factory=PodEffects)
     replaced: int = 0
 
     @property
@@ -38,9 +38,9 @@ class Load:
 
 
 @contextlib.asynccontextmanager
-async def under_load(
-    workload: Client, fleet: Fleet, reports: Reports, registry: Registry, app: str
-) -> AsyncIterator[Load]:
+async def apply_load(
+    workload: Client, fleet: MeasuredCluster, reports: Reports, registry: PrivateRegistry, app: str
+) -> AsyncIterator[Effects]:
     """Pull, and follow pods and machines, within the block; the load is complete after it.
 
     Args:
@@ -52,7 +52,7 @@ async def under_load(
     """
     puller = Puller(fleet.address, await fleet.private_key(), registry.host)
     pods = Pods(workload, app, registry, lambda: _nodes(reports))
-    load, before = Load(puller.pulls, pods.felt), reports.snapshot.uids
+    load, before = Effects(puller.pulls, pods.felt), reports.snapshot.uids
     async with pods.following(), beside(puller.run()):
         yield load
         load.replaced = len(before - reports.snapshot.uids)

@@ -16,7 +16,7 @@ from trustplane.kube.informer import Change, Informer
 from trustplane.kube.kinds import PODS
 from trustplane.kube.tasks import beside
 from trustplane.proof import probe
-from trustplane_local.registry import Registry
+from trustplane_local.registry import PrivateRegistry
 
 POD_SECONDS: Final = 10.0  # between two pods on the same worker
 _GIVE_UP_SECONDS: Final = 30.0
@@ -27,7 +27,7 @@ _PULL_FAILED: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUn
 
 
 @dataclass
-class Felt:
+class PodEffects:
     """The effects on pods.
 
     Attributes:
@@ -83,7 +83,7 @@ def has_ended(pod: Json) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def pulling_pod(name: str, node: str, image: str, pull_secret: str) -> Json:
+def pull_pod(name: str, node: str, image: str, pull_secret: str) -> Json:
     """Return a pod that makes the kubelet of a node ask the registry for an image, then ends.
 
     It uses the node's network, which spares the two cores the set-up of another.
@@ -121,8 +121,10 @@ class Pods:
         nodes: Returns the names of the Nodes to pull on.
     """
 
-    def __init__(self, workload: Client, app: str, registry: Registry, nodes: Callable[[], Collection[str]]) -> None:
-        self.felt = Felt()
+    def __init__(
+        self, workload: Client, app: str, registry: PrivateRegistry, nodes: Callable[[], Collection[str]]
+    ) -> None:
+        self.felt = PodEffects()
         self._workload = workload
         self._app = app
         self._image = registry.image
@@ -151,7 +153,7 @@ class Pods:
         if waiting := self._waiting.get(metadata["name"]):
             waiting.set()
         labels = metadata.get("labels") or {}
-        if _LABEL in labels or metadata["namespace"] == probe.NAMESPACE:
+        if _LABEL in labels or metadata["namespace"] == probe.PROBE_NAMESPACE:
             return
         self.felt.count(change.old, change.new)
         if labels.get("app") == self._app:
@@ -196,7 +198,7 @@ class Pods:
         name = f"pull-{secrets.token_hex(5)}"
         self._waiting[name] = asyncio.Event()
         try:
-            pod = await self._workload.create(PODS, pulling_pod(name, node, self._image, self._app))
+            pod = await self._workload.create(PODS, pull_pod(name, node, self._image, self._app))
             self.felt.pulls += 1
             async with asyncio.timeout(_GIVE_UP_SECONDS):
                 await self._follow(name, pod)

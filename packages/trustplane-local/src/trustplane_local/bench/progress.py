@@ -91,7 +91,7 @@ class Stopwatch:
         return self.seconds.keys() == self.sizes.keys()
 
 
-def described(snapshot: Snapshot, requested_at: datetime, goal: str = PROVEN) -> str:
+def describe_progress(snapshot: Snapshot, requested_at: datetime, goal: str = PROVEN) -> str:
     """Return what a wait that is over waited for."""
     pending = snapshot.pending(requested_at, goal)
     if pending is None:

@@ -42,7 +42,7 @@ done
 
 
 @dataclass
-class Pulls:
+class PullCounts:
     """Counted pulls.
 
     Attributes:
@@ -78,7 +78,7 @@ class Puller:
     """
 
     def __init__(self, address: Callable[[], Awaitable[str]], private_key: str, host: str) -> None:
-        self.pulls = Pulls()
+        self.pulls = PullCounts()
         self._address = address
         self._private_key = private_key
         self._script = f"host={host}\n{_SCRIPT}"

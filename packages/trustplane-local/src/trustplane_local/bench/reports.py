@@ -14,7 +14,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.informer import Informer
 from trustplane.kube.kinds import CLUSTER_TRUSTS, CLUSTERS, MACHINES
 from trustplane.kube.tasks import beside
-from trustplane_local.bench.progress import Snapshot, Stopwatch, described
+from trustplane_local.bench.progress import Snapshot, Stopwatch, describe_progress
 
 _CLOCK: Final = time.monotonic
 
@@ -82,6 +82,6 @@ class Reports:
         try:
             await self.until(what, lambda snapshot: watch.take(snapshot, _CLOCK()), seconds=seconds)
         except TransientError as error:
-            why = described(self.snapshot, watch.requested_at, watch.goal)
+            why = describe_progress(self.snapshot, watch.requested_at, watch.goal)
             raise TransientError(str(error), why=why) from None
         return dict(watch.seconds)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from trustplane.api.meta import Json
 from trustplane_local.bench import pulls
-from trustplane_local.bench.load import Load
+from trustplane_local.bench.load import Effects
 
 GOAL_WORKERS: Final = 6.0  # seconds
 GOAL_ONE: Final = 6.0
@@ -66,7 +66,7 @@ class CrossCheck:
 
 
 @dataclass(frozen=True)
-class Result:
+class BenchmarkResult:
     """Everything that was measured.
 
     Attributes:
@@ -77,8 +77,8 @@ class Result:
     """
 
     timings: tuple[Timing, ...]
-    in_place: tuple[Load, ...]
-    replacement: Load | None
+    in_place: tuple[Effects, ...]
+    replacement: Effects | None
     checks: tuple[CrossCheck, ...]
 
     @property
@@ -101,13 +101,13 @@ def timing_table(timings: Sequence[Timing]) -> Table:
     return table
 
 
-def load_table(result: Result) -> Table:
+def load_table(result: BenchmarkResult) -> Table:
     """Return what users noticed."""
     table = Table(title="Noticed meanwhile")
     table.add_column("")
     table.add_column("in place, all runs", justify="right")
     table.add_column("goal", justify="right")
-    in_place = total(result.in_place)
+    in_place = sum_effects(result.in_place)
     columns = [_noticed(in_place)]
     if result.replacement is not None:
         table.add_column("replacement", justify="right")
@@ -122,7 +122,7 @@ def load_table(result: Result) -> Table:
 _LOOP: Final = f"failed pulls of a loop, {pulls.PER_SECOND} a second"
 
 
-def _noticed(load: Load) -> dict[str, str]:
+def _noticed(load: Effects) -> dict[str, str]:
     return {
         "machines replaced": str(load.replaced),
         "pods restarted or ended": str(load.disturbed_pods),
@@ -132,9 +132,9 @@ def _noticed(load: Load) -> dict[str, str]:
     }
 
 
-def total(loads: Sequence[Load]) -> Load:
+def sum_effects(loads: Sequence[Effects]) -> Effects:
     """Return the sum of the effects."""
-    summed = Load()
+    summed = Effects()
     for load in loads:
         summed.replaced += load.replaced
         summed.pulls.made += load.pulls.made
@@ -146,11 +146,11 @@ def total(loads: Sequence[Load]) -> Load:
     return summed
 
 
-def to_json(result: Result) -> Json:
+def result_to_json(result: BenchmarkResult) -> Json:
     """Return the results as `-o json` prints them; seconds have two decimals."""
     return {
         "timings": [_timing_json(timing) for timing in result.timings],
-        "inPlace": _load_json(total(result.in_place)),
+        "inPlace": _load_json(sum_effects(result.in_place)),
         "replacement": _load_json(result.replacement) if result.replacement is not None else None,
         "crossChecks": {
             "made": len(result.checks),
@@ -171,7 +171,7 @@ def _timing_json(timing: Timing) -> Json:
     }
 
 
-def _load_json(load: Load) -> Json:
+def _load_json(load: Effects) -> Json:
     return {
         "machinesReplaced": load.replaced,
         "podsDisturbed": load.disturbed_pods,

@@ -7,14 +7,14 @@ from typing import Final
 from trustplane.api.clustertrust import PROVEN
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import DEPLOYMENTS, PLAIN_SECRETS
-from trustplane.proof.verdict import NotTrusted, Trusted, Verdict
-from trustplane_local.bench.fleet import MANAGER, Fleet
-from trustplane_local.bench.load import COUNT
+from trustplane.proof.verdict import NotTrusted, ProofVerdict, Trusted
+from trustplane_local.bench.fleet import MANAGER, MeasuredCluster
+from trustplane_local.bench.load import COUNTING_SCRIPT
 from trustplane_local.bench.progress import Stopwatch
 from trustplane_local.bench.reports import Reports
 from trustplane_local.bench.result import CrossCheck
 from trustplane_local.demo import manifests
-from trustplane_local.registry import Registry
+from trustplane_local.registry import PrivateRegistry
 
 SECONDS: Final = 1200.0  # for one change
 APP: Final = "counter"
@@ -36,10 +36,10 @@ class Trial:
 
     def __init__(
         self,
-        fleet: Fleet,
+        fleet: MeasuredCluster,
         workload: Client,
         reports: Reports,
-        registry: Registry,
+        registry: PrivateRegistry,
         sizes: Mapping[str, int],
         report: Callable[[str], None],
     ) -> None:
@@ -51,12 +51,12 @@ class Trial:
         self._sizes = sizes
         self._report = report
 
-    async def start_pod(self, registry: Registry) -> None:
+    async def start_pod(self, registry: PrivateRegistry) -> None:
         """Start the pod that counts, with an image of a registry, and wait until it runs."""
         secret = manifests.pull_secret(APP, registry.host, registry.username, registry.password())
         await self.workload.apply(PLAIN_SECRETS, secret, manager=MANAGER)
-        body = manifests.deployment(APP, registry.image, credentials=APP)
-        body["spec"]["template"]["spec"]["containers"][0]["command"] = ["/bin/busybox", "sh", "-c", COUNT]
+        body = manifests.deployment_manifest(APP, registry.image, credentials=APP)
+        body["spec"]["template"]["spec"]["containers"][0]["command"] = ["/bin/busybox", "sh", "-c", COUNTING_SCRIPT]
         await self.workload.apply(DEPLOYMENTS, body, manager=MANAGER)
 
         async def is_running() -> bool:
@@ -96,14 +96,14 @@ class Trial:
         return check
 
 
-def cross_check(title: str, verdicts: Mapping[str, Verdict], *, is_trusted: bool) -> CrossCheck:
+def cross_check(title: str, verdicts: Mapping[str, ProofVerdict], *, is_trusted: bool) -> CrossCheck:
     """Judge whether the kubelets' answers, by Node, are those that Trustplane's report promises."""
     wrong = [f"{node}: {verdict}" for node, verdict in verdicts.items() if not _fits(verdict, is_trusted=is_trusted)]
     message = "; ".join(wrong) if verdicts else "no worker answered"
     return CrossCheck(title, agrees=not message, message=message)
 
 
-def _fits(verdict: Verdict, *, is_trusted: bool) -> bool:
+def _fits(verdict: ProofVerdict, *, is_trusted: bool) -> bool:
     if is_trusted:
         return isinstance(verdict, Trusted) and verdict.pulled
     return isinstance(verdict, NotTrusted)

@@ -13,11 +13,11 @@ from trustplane.api.clustertrust import NOT_TRUSTED, PROVEN
 from trustplane.kube.client import Client
 from trustplane.trust.policy import IN_PLACE, REPLACE
 from trustplane_local import pki, registry
-from trustplane_local.bench.fleet import Fleet
-from trustplane_local.bench.load import Load, under_load
+from trustplane_local.bench.fleet import MeasuredCluster
+from trustplane_local.bench.load import Effects, apply_load
 from trustplane_local.bench.progress import CONTROL_PLANE, WORKERS
 from trustplane_local.bench.reports import Reports
-from trustplane_local.bench.result import GOAL_ONE, GOAL_THREE, GOAL_WORKERS, CrossCheck, Result, Timing
+from trustplane_local.bench.result import GOAL_ONE, GOAL_THREE, GOAL_WORKERS, BenchmarkResult, CrossCheck, Timing
 from trustplane_local.bench.trial import APP, SECONDS, Trial
 from trustplane_local.stack import Stack
 
@@ -64,21 +64,21 @@ class Benchmark:
     def __init__(
         self, stack: Stack, supervisor: Client, console: Console, *, runs: int = RUNS, replace_three: bool = True
     ) -> None:
-        self._steady, self._added = registry.registries(stack)
+        self._steady, self._added = registry.registries_of(stack)
         self._supervisor = supervisor
         self._console = console
         self._runs = runs
         self._replace_three = replace_three
-        self._in_place: list[Load] = []
-        self._replacement: list[Load] = []
+        self._in_place: list[Effects] = []
+        self._replacement: list[Effects] = []
         self._checks: list[CrossCheck] = []
 
-    async def run(self) -> Result:
+    async def run(self) -> BenchmarkResult:
         """Measure a cluster of one control plane node and three workers, then a control plane of three."""
         for each in (self._steady, self._added):
-            await Fleet(self._supervisor, "").register(each.host)
+            await MeasuredCluster(self._supervisor, "").register(each.host)
         small = await self._measure(_Scenario("bench", {CONTROL_PLANE: 1, WORKERS: 3}, self._runs))
-        await Fleet(self._supervisor, "bench").delete()
+        await MeasuredCluster(self._supervisor, "bench").delete()
         few, replaces = min(self._runs, _RUNS_OF_THREE), self._replace_three
         sizes = {CONTROL_PLANE: 3, WORKERS: 1}
         large = await self._measure(_Scenario("bench-three", sizes, few, replaces=replaces, renews=False))
@@ -91,7 +91,7 @@ class Benchmark:
             large.timing(_REMOVED, CONTROL_PLANE, "control plane of three"),
         )
         replacement = self._replacement[0] if self._replacement else None
-        return Result(timings, tuple(self._in_place), replacement, tuple(self._checks))
+        return BenchmarkResult(timings, tuple(self._in_place), replacement, tuple(self._checks))
 
     async def _measure(self, scenario: _Scenario) -> _Measured:
         """Make a cluster, change its trust in place, then by replacement."""
@@ -114,7 +114,7 @@ class Benchmark:
             return await trial.change(f"{_ADDED} by replacement", self._authorities(self._added.ca.read_bytes()))
 
     async def _cycle(self, trial: Trial, measured: _Measured, *, renews: bool) -> None:
-        renewed = pki.renewed(self._added.ca.parent, datetime.now(UTC))
+        renewed = pki.renew_authority(self._added.ca.parent, datetime.now(UTC))
         cycle = [
             (_ADDED, self._authorities(self._added.ca.read_bytes()), PROVEN),
             (_RENEWED, self._authorities(renewed), PROVEN),
@@ -130,7 +130,7 @@ class Benchmark:
 
     @contextlib.asynccontextmanager
     async def _cluster(self, scenario: _Scenario) -> AsyncIterator[Trial]:
-        fleet, sizes = Fleet(self._supervisor, scenario.name), scenario.sizes
+        fleet, sizes = MeasuredCluster(self._supervisor, scenario.name), scenario.sizes
         self._say(f"A cluster of {sizes[CONTROL_PLANE]} control plane node(s) and {sizes[WORKERS]} worker(s)")
         await fleet.configure(self._authorities())
         await fleet.make(control_planes=sizes[CONTROL_PLANE], workers=sizes[WORKERS])
@@ -143,8 +143,8 @@ class Benchmark:
             yield trial
 
     @contextlib.asynccontextmanager
-    async def _loaded(self, trial: Trial) -> AsyncIterator[Load]:
-        async with under_load(trial.workload, trial.fleet, trial.reports, self._steady, APP) as load:
+    async def _loaded(self, trial: Trial) -> AsyncIterator[Effects]:
+        async with apply_load(trial.workload, trial.fleet, trial.reports, self._steady, APP) as load:
 
             async def is_pulling() -> bool:
                 return load.pulls.made > 0
@@ -156,7 +156,9 @@ class Benchmark:
         self._console.print(f"==> {text}", highlight=False)
 
 
-async def run(stack: Stack, console: Console, *, runs: int = RUNS, replace_three: bool = True) -> Result:
+async def run_benchmark(
+    stack: Stack, console: Console, *, runs: int = RUNS, replace_three: bool = True
+) -> BenchmarkResult:
     """Measure on a stack that is up; see `Benchmark`."""
     async with Client.open(Path(stack.kubeconfig)) as supervisor:
         return await Benchmark(stack, supervisor, console, runs=runs, replace_three=replace_three).run()

@@ -7,7 +7,7 @@ import click
 
 from trustplane.cli.console import Console, console
 from trustplane.cli.output import echo_json
-from trustplane_local.commands.local import CACHE, WIDE
+from trustplane_local.commands.local import CACHE, WIDE_COLUMNS
 from trustplane_local.commands.terminal import Terminal
 from trustplane_local.stack import default_folder
 
@@ -47,21 +47,21 @@ def update(*, folder: Path, cache: Path, runs: int, replace_three: bool, keep: b
     beside the goals, and what users noticed. The stack is removed at the end.
     """
     from trustplane_local.bench import update as benchmark  # noqa: PLC0415 - keeps `--help` fast
-    from trustplane_local.bench.result import load_table, timing_table, to_json  # noqa: PLC0415
-    from trustplane_local.down import down  # noqa: PLC0415
-    from trustplane_local.up import up  # noqa: PLC0415
+    from trustplane_local.bench.result import load_table, result_to_json, timing_table  # noqa: PLC0415
+    from trustplane_local.down import remove_stack  # noqa: PLC0415
+    from trustplane_local.up import start_stack  # noqa: PLC0415
 
     progress = Console(stderr=output == "json")
-    stack = up(folder, cache, steps=Terminal(progress))
+    stack = start_stack(folder, cache, steps=Terminal(progress))
     try:
-        result = asyncio.run(benchmark.run(stack, progress, runs=runs, replace_three=replace_three))
+        result = asyncio.run(benchmark.run_benchmark(stack, progress, runs=runs, replace_three=replace_three))
     finally:
         if not keep:
-            down(folder, Terminal(progress))
+            remove_stack(folder, Terminal(progress))
     if output == "json":
-        echo_json(to_json(result))
+        echo_json(result_to_json(result))
         return
-    shown = console(width=WIDE)
+    shown = console(width=WIDE_COLUMNS)
     shown.print(timing_table(result.timings))
     shown.print(load_table(result))
     agreeing = len(result.checks) - len(result.disagreements)

@@ -22,4 +22,4 @@ def command(state: Path | None, cache: Path | None) -> None:
     a registry and a node, and fixes them as `trustplane diagnose` advises. Exits with status 1 if a result differs from
     the expected one. The stack stays up; `trustplane local down` removes it.
     """
-    play.play(Console(), state=state, cache=cache)
+    play.play_demo(Console(), state=state, cache=cache)

@@ -16,7 +16,7 @@ from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.errors import UserError
 from trustplane_local.commands.terminal import Terminal
 from trustplane_local.stack import Stack, default_folder
-from trustplane_local.versions import SETS, VARIABLE, choose_versions
+from trustplane_local.versions import VERSION_SETS, VERSIONS_VARIABLE, choose_versions
 
 STATE = click.option(
     "--state",
@@ -28,7 +28,7 @@ STATE = click.option(
     callback=lambda _context, _option, value: value.absolute(),
 )
 
-WIDE = 200  # columns where nobody's terminal wraps lines
+WIDE_COLUMNS = 200  # columns where nobody's terminal wraps lines
 
 
 def _default_cache() -> Path:
@@ -48,8 +48,8 @@ CACHE = click.option(
 
 VERSIONS = click.option(
     "--versions",
-    type=click.Choice(list(SETS)),
-    show_default=f"${VARIABLE}, or default",
+    type=click.Choice(list(VERSION_SETS)),
+    show_default=f"${VERSIONS_VARIABLE}, or default",
     help="Version set: Kubernetes and Cluster API. A stack keeps its set.",
 )
 
@@ -93,7 +93,7 @@ def up(folder: Path, cache: Path, versions: str | None, subnet: str) -> None:
       trustplane local up --versions capi-1.13       an older Cluster API and Kubernetes
     """  # noqa: D301
     from trustplane_local import neighbours  # noqa: PLC0415 - keeps `--help` fast
-    from trustplane_local.up import up as bring_up  # noqa: PLC0415
+    from trustplane_local.up import start_stack as bring_up  # noqa: PLC0415
 
     if subnet:
         try:
@@ -111,7 +111,7 @@ def down(folder: Path) -> None:
 
     Works on half-made stacks as well. Exits with an error where something is left, and lists it.
     """
-    from trustplane_local.down import down as take_down  # noqa: PLC0415 - keeps `--help` fast
+    from trustplane_local.down import remove_stack as take_down  # noqa: PLC0415 - keeps `--help` fast
 
     removed = take_down(folder, _terminal())
     echo("The stack is gone." if removed else f"There is no stack in {folder}.")
@@ -122,7 +122,7 @@ def down(folder: Path) -> None:
 @VERSIONS
 def build(cache: Path, versions: str | None) -> None:
     """Build Kubernetes, Cluster API and the node image, and start nothing."""
-    from trustplane_local.creation import build as build_all  # noqa: PLC0415 - keeps `--help` fast
+    from trustplane_local.creation import build_programs_and_image as build_all  # noqa: PLC0415 - keeps `--help` fast
 
     programs, image = build_all(cache, choose_versions(versions or ""), _terminal())
     echo(f"Kubernetes {programs.kubernetes_version} in {programs.bin}, node image in {image.rootfs}")
@@ -134,13 +134,13 @@ def build(cache: Path, versions: str | None) -> None:
 def status(folder: Path, output: str) -> None:
     """Show what runs. Exits with 0 only when every part is ready and every container runs."""
     from trustplane_local.commands import tables  # noqa: PLC0415 - keeps `--help` fast
-    from trustplane_local.status import observe  # noqa: PLC0415
+    from trustplane_local.status import observe_stack  # noqa: PLC0415
 
-    observed = asyncio.run(observe(_stack(folder)))
+    observed = asyncio.run(observe_stack(_stack(folder)))
     if output == "json":
         echo_json(msgspec.to_builtins(observed))
     else:
-        tables.show(console(width=WIDE), observed)
+        tables.show_stack(console(width=WIDE_COLUMNS), observed)
     sys.exit(0 if observed.healthy else 1)
 
 
@@ -187,7 +187,7 @@ def logs(folder: Path, part: str, lines: int, *, follow: bool) -> None:
     """Print the log of PART: a process of the stack, a machine or a registry, by its name in `status`."""
     from trustplane_local import logs as sources  # noqa: PLC0415 - keeps `--help` fast
 
-    arguments, environment = asyncio.run(sources.command(_stack(folder), part, lines=lines, follow=follow))
+    arguments, environment = asyncio.run(sources.log_command(_stack(folder), part, lines=lines, follow=follow))
     os.execvpe(arguments[0], arguments, environment)  # noqa: S606 - the viewer takes our place
 
 
@@ -205,7 +205,7 @@ def kill(folder: Path, name: str) -> None:
 
     async def killed() -> str:
         podman = Podman(_stack(folder))
-        found = naming.container(name, await podman.list())
+        found = naming.find_container(name, await podman.list())
         await podman.signal(found.name, "KILL")
         return found.name
 
@@ -220,13 +220,13 @@ def provider(folder: Path) -> None:
     from trustplane_local import provider as infrastructure  # noqa: PLC0415
 
     stack = _stack(folder)
-    run(lambda stop: infrastructure.run(stack, stop))
+    run(lambda stop: infrastructure.run_provider(stack, stop))
 
 
 def _stack(folder: Path) -> Stack:
-    from trustplane_local.creation import kept  # noqa: PLC0415 - keeps `--help` fast
+    from trustplane_local.creation import load_stack  # noqa: PLC0415 - keeps `--help` fast
 
-    stack = kept(folder)
+    stack = load_stack(folder)
     if stack is None:
         raise UserError(
             f"There is no stack in {folder}",

@@ -6,10 +6,10 @@ from rich.table import Table
 from rich.text import Text
 
 from trustplane.cli.console import Console
-from trustplane_local.status import ClusterStatus, ContainerStatus, PartStatus, Status
+from trustplane_local.status import ClusterStatus, ContainerStatus, PartStatus, StackStatus
 
 
-def show(console: Console, status: Status) -> None:
+def show_stack(console: Console, status: StackStatus) -> None:
     """Print the parts, containers and clusters of a stack."""
     versions = f"Kubernetes {status.kubernetes_version} (versions {status.versions})"
     console.print(f"Stack {status.id} in {status.folder}: {versions}, {status.subnet}")

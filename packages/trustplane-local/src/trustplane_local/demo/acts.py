@@ -14,7 +14,7 @@ from trustplane_local.demo.stage import (
     Stage,
     apply_configuration,
     over_ssh,
-    trustplane,
+    run_trustplane,
 )
 from trustplane_local.stack import Stack
 
@@ -26,17 +26,17 @@ def without_trust(stage: Stage) -> None:
     """A cluster made before any configuration cannot pull from the private registry."""
     supervisor = stage.fleet.supervisor
     supervisor.show("get", "tkgserviceconfigurations")
-    supervisor.apply(manifests.registry(stage.corp.host), file="registry.yaml")
+    supervisor.apply(manifests.registry_manifest(stage.corp.host), file="registry.yaml")
     stage.story.say("A Registry names what every node is to trust, and to prove.")
     supervisor.show("get", "tkr")
-    supervisor.apply(manifests.cluster("early", stage.release()), file="early.yaml")
+    supervisor.apply(manifests.cluster_manifest("early", stage.release()), file="early.yaml")
     stage.fleet.wait_ready("early")
     supervisor.show("get", "tkc")
     early = stage.fleet.workload("early")
     early.show("get", "nodes")
     secret = manifests.pull_secret(CORP_CREDENTIALS, stage.corp.host, stage.corp.username, stage.corp.password())
     early.apply(secret, file="corp-credentials.yaml")
-    early.apply(manifests.deployment("shop", stage.corp.image, credentials=CORP_CREDENTIALS), file="shop.yaml")
+    early.apply(manifests.deployment_manifest("shop", stage.corp.image, credentials=CORP_CREDENTIALS), file="shop.yaml")
     wait_failing(
         stage.story, early, "shop", UNTRUSTED, "the pod's image cannot be pulled: the node does not trust the registry"
     )
@@ -46,7 +46,7 @@ def first_configuration(stage: Stage) -> None:
     """The first customisation of the service configuration updates the cluster that exists."""
     stage.authorities = {stage.corp.ca_name: stage.corp.ca.read_bytes(), COMPANY_CA: company_ca(stage.stack)}
     apply_configuration(stage)
-    late = manifests.cluster("late", stage.release(), workers=2)
+    late = manifests.cluster_manifest("late", stage.release(), workers=2)
     stage.fleet.supervisor.apply(late, file="late.yaml")
     stage.story.say("A second cluster, late, is made at the same time; a later act looks at it.")
     stage.fleet.wait_proven("early")
@@ -59,7 +59,7 @@ def first_configuration(stage: Stage) -> None:
 def credentials(stage: Stage) -> None:
     """Without the pull secret the registry refuses the credentials; trust is not the matter."""
     early = stage.fleet.workload("early")
-    early.apply(manifests.deployment("anonymous", stage.corp.image, credentials=None), file="anonymous.yaml")
+    early.apply(manifests.deployment_manifest("anonymous", stage.corp.image, credentials=None), file="anonymous.yaml")
     refusal = "authorization failed: no basic auth credentials"
     wait_failing(stage.story, early, "anonymous", refusal, "without imagePullSecrets it is refused for credentials")
     messages = [event["message"] for event in failed_pulls(early, "anonymous")]
@@ -73,7 +73,7 @@ def trusted_from_birth(stage: Stage) -> None:
     late = stage.fleet.workload("late")
     secret = manifests.pull_secret(CORP_CREDENTIALS, stage.corp.host, stage.corp.username, stage.corp.password())
     late.apply(secret, file="corp-credentials.yaml")
-    late.apply(manifests.deployment("shop", stage.corp.image, credentials=CORP_CREDENTIALS), file="shop.yaml")
+    late.apply(manifests.deployment_manifest("shop", stage.corp.image, credentials=CORP_CREDENTIALS), file="shop.yaml")
     wait_running(stage.story, late, "shop")
     messages = [event["message"] for event in failed_pulls(late, "shop")]
     stage.story.check("no pull failed before it", holds=not messages, seen=str(messages))
@@ -98,15 +98,15 @@ def update_on_request(stage: Stage) -> None:
     """On request the cluster takes the current trust: no machine is replaced, no pod stops, every node proves it."""
     late = stage.fleet.workload("late")
     machines, containers = stage.fleet.names("late"), running_containers(late, "shop")
-    stage.fleet.supervisor.apply(manifests.registry(stage.apps.host), file="registry-apps.yaml")
-    trustplane(stage, "update", "late", "--timeout", "600")
-    trustplane(stage, "status", "late")
+    stage.fleet.supervisor.apply(manifests.registry_manifest(stage.apps.host), file="registry-apps.yaml")
+    run_trustplane(stage, "update", "late", "--timeout", "600")
+    run_trustplane(stage, "status", "late")
     stage.story.check("no machine was replaced", holds=stage.fleet.names("late") == machines)
     after = running_containers(late, "shop")
     stage.story.check("the containers of shop were not restarted", holds=after == containers, seen=str(after))
     secret = manifests.pull_secret(APPS_CREDENTIALS, stage.apps.host, stage.apps.username, stage.apps.password())
     late.apply(secret, file="apps-credentials.yaml")
-    late.apply(manifests.deployment("cart", stage.apps.image, credentials=APPS_CREDENTIALS), file="cart.yaml")
+    late.apply(manifests.deployment_manifest("cart", stage.apps.image, credentials=APPS_CREDENTIALS), file="cart.yaml")
     wait_running(stage.story, late, "cart")
 
 
@@ -134,13 +134,13 @@ def removal(stage: Stage) -> None:
     stage.fleet.supervisor.show("delete", "registries.trustplane.dev", "apps")
     del stage.authorities[stage.apps.ca_name]
     apply_configuration(stage)
-    trustplane(stage, "update", "late", "--timeout", "600")
+    run_trustplane(stage, "update", "late", "--timeout", "600")
     late = stage.fleet.workload("late")
     late.run("delete", "deployment", "cart")
-    late.apply(manifests.deployment("cart", stage.apps.image, credentials=APPS_CREDENTIALS), file="cart.yaml")
+    late.apply(manifests.deployment_manifest("cart", stage.apps.image, credentials=APPS_CREDENTIALS), file="cart.yaml")
     wait_failing(stage.story, late, "cart", UNTRUSTED, "the registry is not trusted any more")
     proof = ("prove", "--registry", stage.apps.host)
-    trustplane(stage, *proof, kubeconfig=late.kubeconfig, status=1)
+    run_trustplane(stage, *proof, kubeconfig=late.kubeconfig, status=1)
     stage.story.say("Every node says so: that is the proof of the removal. The command needs nothing but a kubeconfig.")
     stage.story.check("no machine was replaced", holds=stage.fleet.names("late") == machines)
 
@@ -160,14 +160,14 @@ ACTS: tuple[Act, ...] = (
 def plan_configuration(stage: Stage) -> None:
     """Show what the configuration would do, before anyone applies it."""
     file = stage.stack.folder / "demo" / "tkgserviceconfiguration.yaml"
-    file.write_text(json.dumps(manifests.service_configuration(stage.authorities)))
-    trustplane(stage, "plan", "-f", str(file))
+    file.write_text(json.dumps(manifests.configuration_manifest(stage.authorities)))
+    run_trustplane(stage, "plan", "-f", str(file))
 
 
 def company_ca(stack: Stack) -> bytes:
     """Return the second certificate of the customer's page: a CA of something else, which does no harm."""
     folder = stack.folder / "demo" / "company"
-    pki.keep(folder, COMPANY_CA, [], dt.datetime.now(dt.UTC))
+    pki.keep_certificates(folder, COMPANY_CA, [], dt.datetime.now(dt.UTC))
     return (folder / "ca.crt").read_bytes()
 
 

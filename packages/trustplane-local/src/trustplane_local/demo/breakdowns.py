@@ -10,7 +10,7 @@ from trustplane.reporting.pull_failures import REASON
 from trustplane_local import registry
 from trustplane_local.demo import faults, manifests
 from trustplane_local.demo.fleet import present_pods, wait_failing, wait_running
-from trustplane_local.demo.kubectl import Kubectl
+from trustplane_local.demo.kubectl import ShownKubectl
 from trustplane_local.demo.stage import (
     CORP_CREDENTIALS,
     UNTRUSTED,
@@ -19,7 +19,7 @@ from trustplane_local.demo.stage import (
     apply_configuration,
     command_line,
     over_ssh,
-    trustplane,
+    run_trustplane,
 )
 
 Json = dict[str, Any]
@@ -34,10 +34,10 @@ def file_removed_from_node(stage: Stage) -> None:
     over_ssh(stage, "early", f"sudo rm {file} && sudo systemctl restart containerd")
     _replace_pod(early)
     wait_failing(stage.story, early, APP, UNTRUSTED, "the same words again")
-    diagnose(stage, "early", early, "trust-not-applied")
+    check_diagnosis(stage, "early", early, "trust-not-applied")
     stage.story.say("Another cause, another answer; what it says is done.")
     stage.fleet.supervisor.show("annotate", "tkc", "early", f"{PROPAGATION}=Automatic")
-    trustplane(stage, "prove", "early", "-n", "default")
+    run_trustplane(stage, "prove", "early", "-n", "default")
     _replace_pod(early)
     wait_running(stage.story, early, APP)
     stage.fleet.supervisor.show("annotate", "tkc", "early", f"{PROPAGATION}-")
@@ -50,13 +50,13 @@ def authority_made_anew(stage: Stage) -> None:
     faults.restart(stage, corp)
     _replace_pod(late)
     wait_failing(stage.story, late, APP, UNTRUSTED, "a pod that is made anew cannot pull")
-    answer = diagnose(stage, "late", late, "ca-rekeyed")
+    answer = check_diagnosis(stage, "late", late, "ca-rekeyed")
     wanted = fingerprint(corp.ca.read_bytes())
     found = (answer["authority"] or {}).get("sha256", "")
     stage.story.check(f"its SHA-256 is that of the new CA: {wanted[:16]}...", holds=found == wanted, seen=found)
     stage.authorities[f"{corp.ca_name}-2"] = corp.ca.read_bytes()
     apply_configuration(stage)
-    trustplane(stage, "update", "--all", "--timeout", "600")
+    run_trustplane(stage, "update", "--all", "--timeout", "600")
     _replace_pod(late)
     wait_running(stage.story, late, APP)
 
@@ -69,9 +69,9 @@ def certificate_expired(stage: Stage) -> None:
     _replace_pod(late)
     wait_failing(stage.story, late, APP, "x509: certificate has expired or is not yet valid", "the pod cannot pull")
     _wait_explained(stage, late, "certificate-expired")
-    diagnose(stage, "late", late, "certificate-expired")
+    check_diagnosis(stage, "late", late, "certificate-expired")
     stage.story.say("The registry's owner renews it.")
-    registry.prepare(corp)
+    registry.prepare_registry(corp)
     faults.restart(stage, corp)
     _replace_pod(late)
     wait_running(stage.story, late, APP)
@@ -85,7 +85,7 @@ def password_changed(stage: Stage) -> None:
     late = stage.fleet.workload("late")
     _replace_pod(late)
     wait_failing(stage.story, late, APP, "401 Unauthorized", "the registry refuses the pod")
-    diagnose(stage, "late", late, "auth-rejected")
+    check_diagnosis(stage, "late", late, "auth-rejected")
     secret = manifests.pull_secret(CORP_CREDENTIALS, corp.host, corp.username, corp.password())
     for cluster in (stage.fleet.workload("early"), late):
         cluster.apply(secret, file="corp-credentials.yaml")
@@ -101,12 +101,12 @@ ACTS: tuple[Act, ...] = (
 )
 
 
-def diagnose(stage: Stage, cluster: str, kubectl: Kubectl, code: str) -> Json:
+def check_diagnosis(stage: Stage, cluster: str, kubectl: ShownKubectl, code: str) -> Json:
     """Ask for the cause as a person would, and as a program; check that it is this one alone, for certain."""
     pod = present_pods(kubectl, APP)[-1]["metadata"]["name"]
     command = ("diagnose", "pod", pod, "--cluster", cluster)
     with subprocess.Popen(command_line(stage, *command, "-o", "json"), stdout=subprocess.PIPE) as asked:
-        trustplane(stage, *command)
+        run_trustplane(stage, *command)
         said, _ = asked.communicate()
     answers: list[Json] = json.loads(said)["answers"]
     causes = [(one["code"], one["confidence"]) for answer in answers for one in answer["causes"]]
@@ -124,11 +124,11 @@ def events_of(description: str) -> str:
     return description[description.rindex("Events:") :]
 
 
-def _replace_pod(kubectl: Kubectl) -> None:
+def _replace_pod(kubectl: ShownKubectl) -> None:
     kubectl.show("delete", "pod", "-l", f"app={APP}", "--grace-period=1", "--wait=false")
 
 
-def _wait_explained(stage: Stage, kubectl: Kubectl, code: str) -> None:
+def _wait_explained(stage: Stage, kubectl: ShownKubectl, code: str) -> None:
     """Wait until the pod's Event names the cause; show it as kubectl does."""
     pod = present_pods(kubectl, APP)[-1]["metadata"]["name"]
 

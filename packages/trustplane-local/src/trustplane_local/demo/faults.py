@@ -12,36 +12,38 @@ from trustplane.registry.dial import dial
 from trustplane_local import files, pki, registry
 from trustplane_local.demo.stage import Stage
 from trustplane_local.podman import Podman
-from trustplane_local.registry import Registry
+from trustplane_local.registry import PrivateRegistry
 
 START_SECONDS = 30
 _EXPIRED = dt.timedelta(hours=36)  # before the present: long enough to be seen in any time zone
 
 
-def rekey(one: Registry) -> None:
+def rekey(one: PrivateRegistry) -> None:
     """Make its CA anew, under the same name with another key; the server sends it after its own certificate."""
     folder = one.folder / "pki"
     for name in (f"{pki.AUTHORITY}.key", f"{pki.AUTHORITY}.crt"):
         (folder / name).unlink()
-    registry.prepare(one)
-    served = folder / f"{registry.leaf(one).name}.crt"
-    files.write(served, served.read_bytes() + one.ca.read_bytes())
+    registry.prepare_registry(one)
+    served = folder / f"{registry.registry_leaf(one).name}.crt"
+    files.write_atomically(served, served.read_bytes() + one.ca.read_bytes())
 
 
-def expire(one: Registry) -> None:
+def expire(one: PrivateRegistry) -> None:
     """Have it serve a certificate whose time is over."""
-    pki.certify(one.folder / "pki", registry.leaf(one), dt.datetime.now(dt.UTC) - pki.LEAF_LIFE - _EXPIRED)
+    pki.issue_certificate(
+        one.folder / "pki", registry.registry_leaf(one), dt.datetime.now(dt.UTC) - pki.LEAF_LIFE - _EXPIRED
+    )
 
 
-def change_password(one: Registry) -> None:
+def change_password(one: PrivateRegistry) -> None:
     """Give its user another password, as a registry's owner does who rotates them."""
-    files.write(one.password_file, secrets.token_urlsafe(24).encode(), mode=0o600)
-    registry.prepare(one)
+    files.write_atomically(one.password_file, secrets.token_urlsafe(24).encode(), mode=0o600)
+    registry.prepare_registry(one)
 
 
-def restart(stage: Stage, one: Registry) -> None:
+def restart(stage: Stage, one: PrivateRegistry) -> None:
     """Start its container with the present files, and wait until it shakes hands."""
-    asyncio.run(registry.run(one, Podman(stage.stack)))
+    asyncio.run(registry.run_registry(one, Podman(stage.stack)))
 
     def probe() -> tuple[bool, str]:
         served = dial(Address(one.address))

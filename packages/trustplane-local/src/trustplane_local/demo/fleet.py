@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trustplane.api.clusterapi import kubeconfig_secret
-from trustplane_local.demo.kubectl import Kubectl
+from trustplane_local.demo.kubectl import ShownKubectl
 from trustplane_local.demo.story import Story
 
 Json = dict[str, Any]
@@ -14,10 +14,10 @@ ROLL_SECONDS = 600
 PULL_SECONDS = 90
 
 
-class Fleet:
+class DemoClusters:
     """The clusters of the story, seen through the Supervisor's and their own API servers."""
 
-    def __init__(self, story: Story, supervisor: Kubectl, program: Path, folder: Path) -> None:
+    def __init__(self, story: Story, supervisor: ShownKubectl, program: Path, folder: Path) -> None:
         self.story = story
         self.supervisor = supervisor
         self._program = program
@@ -69,26 +69,26 @@ class Fleet:
 
         self.story.until(f"every node of {cluster} has proven its trust by a pull", probe, seconds=ROLL_SECONDS)
 
-    def workload(self, cluster: str) -> Kubectl:
+    def workload(self, cluster: str) -> ShownKubectl:
         """Return a kubectl for the cluster, with the kubeconfig as Cluster API makes it, nothing added."""
         secret = self.supervisor.get("secret", kubeconfig_secret(cluster))
         file = self._folder / f"{cluster}.kubeconfig"
         file.touch(mode=0o600)
         file.write_bytes(base64.b64decode(secret["data"]["value"]))
-        return Kubectl(self.story, self._program, file, prompt=f"kubectl --kubeconfig={file.name}")
+        return ShownKubectl(self.story, self._program, file, prompt=f"kubectl --kubeconfig={file.name}")
 
     def private_key(self, cluster: str) -> str:
         """Return the private key of Secret <cluster>-ssh, for vmware-system-user on its nodes."""
         return base64.b64decode(self.supervisor.get("secret", f"{cluster}-ssh")["data"]["ssh-privatekey"]).decode()
 
 
-def running_containers(kubectl: Kubectl, app: str) -> set[tuple[str, int]]:
+def running_containers(kubectl: ShownKubectl, app: str) -> set[tuple[str, int]]:
     """Return the identity and the number of restarts of the app's containers."""
     pods = kubectl.get("pods", "-l", f"app={app}")["items"]
     return {(one["containerID"], one["restartCount"]) for pod in pods for one in pod["status"]["containerStatuses"]}
 
 
-def wait_failing(story: Story, kubectl: Kubectl, app: str, words: str, claim: str) -> None:
+def wait_failing(story: Story, kubectl: ShownKubectl, app: str, words: str, claim: str) -> None:
     """Wait until the pod waits for its image and an event of the kubelet holds these words; show both."""
 
     def probe() -> tuple[bool, str]:
@@ -103,20 +103,20 @@ def wait_failing(story: Story, kubectl: Kubectl, app: str, words: str, claim: st
     )
 
 
-def present_pods(kubectl: Kubectl, app: str) -> list[Json]:
+def present_pods(kubectl: ShownKubectl, app: str) -> list[Json]:
     """Return the pods of an app that are not being deleted."""
     pods = kubectl.get("pods", "-l", f"app={app}")["items"]
     return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
-def failed_pulls(kubectl: Kubectl, app: str) -> list[Json]:
+def failed_pulls(kubectl: ShownKubectl, app: str) -> list[Json]:
     """Return the Failed events of the app's present pods that tell of a pull, oldest first."""
     uids = {pod["metadata"]["uid"] for pod in present_pods(kubectl, app)}
     events = kubectl.get("events", "--field-selector=reason=Failed", "--sort-by=.lastTimestamp")["items"]
     return [one for one in events if one["involvedObject"].get("uid") in uids and "pull" in one["message"]]
 
 
-def wait_running(story: Story, kubectl: Kubectl, app: str) -> None:
+def wait_running(story: Story, kubectl: ShownKubectl, app: str) -> None:
     """Wait until the app's pod runs; show it."""
 
     def probe() -> tuple[bool, str]:

@@ -13,7 +13,7 @@ Json = dict[str, Any]
 TIMEOUT_SECONDS = 60
 
 
-class Kubectl:
+class ShownKubectl:
     """Runs kubectl against one cluster; `show` prints command and output, `get` reads quietly."""
 
     def __init__(self, story: Story, program: Path, kubeconfig: Path, *, prompt: str = "kubectl") -> None:

@@ -8,7 +8,7 @@ from typing import Any
 Json = dict[str, Any]
 
 
-def service_configuration(authorities: Mapping[str, bytes]) -> Json:
+def configuration_manifest(authorities: Mapping[str, bytes]) -> Json:
     """Return the TkgServiceConfiguration of the customer's page, with these PEM certificates by name."""
     entries = [{"name": name, "data": base64.b64encode(pem).decode()} for name, pem in authorities.items()]
     return {
@@ -19,7 +19,7 @@ def service_configuration(authorities: Mapping[str, bytes]) -> Json:
     }
 
 
-def cluster(name: str, release: str, *, control_planes: int = 1, workers: int = 1) -> Json:
+def cluster_manifest(name: str, release: str, *, control_planes: int = 1, workers: int = 1) -> Json:
     """Return a TanzuKubernetesCluster of one node pool, as written for vSphere 8."""
     reference = {"reference": {"name": release}}
     machine = {"vmClass": "best-effort-small", "storageClass": "standard", "tkr": reference}
@@ -36,7 +36,7 @@ def cluster(name: str, release: str, *, control_planes: int = 1, workers: int = 
     }
 
 
-def registry(host: str) -> Json:
+def registry_manifest(host: str) -> Json:
     """Return the Registry that has every node of every cluster prove that it trusts that host."""
     return {
         "apiVersion": "trustplane.dev/v1alpha1",
@@ -59,7 +59,7 @@ def pull_secret(name: str, host: str, username: str, password: str) -> Json:
     }
 
 
-def deployment(name: str, image: str, *, credentials: str | None) -> Json:
+def deployment_manifest(name: str, image: str, *, credentials: str | None) -> Json:
     """Return a Deployment of one pod with that image, pulled with that secret or anonymously."""
     spec: Json = {"containers": [{"name": "app", "image": image, "imagePullPolicy": "Always"}]}
     if credentials:

@@ -8,14 +8,14 @@ from rich.console import Console
 
 from trustplane.errors import UserError
 from trustplane_local.demo import acts, breakdowns
-from trustplane_local.demo.fleet import Fleet
-from trustplane_local.demo.kubectl import Kubectl
+from trustplane_local.demo.fleet import DemoClusters
+from trustplane_local.demo.kubectl import ShownKubectl
 from trustplane_local.demo.stage import Stage
 from trustplane_local.demo.story import Story, StoryError
-from trustplane_local.stack import Stack, default_folder, read
+from trustplane_local.stack import Stack, default_folder, read_stack
 
 
-def play(console: Console, *, state: Path | None, cache: Path | None) -> None:
+def play_demo(console: Console, *, state: Path | None, cache: Path | None) -> None:
     """Tell the whole story on a stack of its own.
 
     Raises:
@@ -29,7 +29,7 @@ def play(console: Console, *, state: Path | None, cache: Path | None) -> None:
         _fresh(story, folder, options)
         _local(story, "up", *options)
         (folder / "demo").mkdir(mode=0o700)
-    stack = read(folder)
+    stack = read_stack(folder)
     if stack is None:
         raise StoryError("`trustplane local up` left no stack behind")
     stage = _stage(story, stack)
@@ -42,7 +42,7 @@ def play(console: Console, *, state: Path | None, cache: Path | None) -> None:
 
 
 def _fresh(story: Story, folder: Path, options: list[str]) -> None:
-    if read(folder) is None:
+    if read_stack(folder) is None:
         return
     if not (folder / "demo").exists():
         raise UserError(
@@ -63,8 +63,8 @@ def _local(story: Story, *arguments: str) -> None:
 
 def _stage(story: Story, stack: Stack) -> Stage:
     program = stack.bin / "kubectl"
-    supervisor = Kubectl(story, program, stack.kubeconfig)
-    return Stage(story, stack, Fleet(story, supervisor, program, stack.folder / "demo"))
+    supervisor = ShownKubectl(story, program, stack.kubeconfig)
+    return Stage(story, stack, DemoClusters(story, supervisor, program, stack.folder / "demo"))
 
 
 def _look_around(stack: Stack) -> str:

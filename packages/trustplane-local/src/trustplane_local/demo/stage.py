@@ -11,7 +11,7 @@ from pathlib import Path
 from trustplane.nodes import ssh
 from trustplane_local import registry
 from trustplane_local.demo import manifests
-from trustplane_local.demo.fleet import Fleet
+from trustplane_local.demo.fleet import DemoClusters
 from trustplane_local.demo.story import Story, StoryError
 from trustplane_local.stack import Stack
 
@@ -25,18 +25,18 @@ class Stage:
 
     story: Story
     stack: Stack
-    fleet: Fleet
+    fleet: DemoClusters
     authorities: dict[str, bytes] = field(default_factory=dict)
 
     @property
-    def corp(self) -> registry.Registry:
+    def corp(self) -> registry.PrivateRegistry:
         """The registry of the first act."""
-        return registry.registries(self.stack)[0]
+        return registry.registries_of(self.stack)[0]
 
     @property
-    def apps(self) -> registry.Registry:
+    def apps(self) -> registry.PrivateRegistry:
         """The registry whose CA is added later."""
-        return registry.registries(self.stack)[1]
+        return registry.registries_of(self.stack)[1]
 
     def release(self) -> str:
         """Return the name of the release to ask for."""
@@ -49,12 +49,12 @@ Act = tuple[str, Callable[[Stage], None]]  # its title, and what happens
 def apply_configuration(stage: Stage) -> None:
     """Apply the service configuration with the authorities so far, through a file like the customer's page."""
     stage.fleet.supervisor.apply(
-        manifests.service_configuration(stage.authorities), file="tkgserviceconfiguration.yaml"
+        manifests.configuration_manifest(stage.authorities), file="tkgserviceconfiguration.yaml"
     )
     stage.story.say("spec.trust.additionalTrustedCAs: " + ", ".join(stage.authorities))
 
 
-def trustplane(stage: Stage, *arguments: str, kubeconfig: Path | None = None, status: int = 0) -> None:
+def run_trustplane(stage: Stage, *arguments: str, kubeconfig: Path | None = None, status: int = 0) -> None:
     """Run our own command as a person would, on this terminal."""
     shown = f" --kubeconfig={kubeconfig.name}" if kubeconfig else ""
     stage.story.shell(f"trustplane {shlex.join(arguments)}{shown}", "")

@@ -3,6 +3,6 @@
 See docs/explanation/toolchain.md.
 """
 
-from trustplane_local.image.build import NodeImage, build
+from trustplane_local.image.build import NodeImage, build_image
 
-__all__ = ["NodeImage", "build"]
+__all__ = ["NodeImage", "build_image"]

@@ -11,7 +11,7 @@ from typing import IO
 from trustplane.errors import HostError
 from trustplane_local.image import containers, rootfs, store
 from trustplane_local.toolchain import Progress, Toolchain
-from trustplane_local.toolchain.cache import exclusive
+from trustplane_local.toolchain.cache import lock_file
 
 _STEPS = 2  # besides one for each container image
 
@@ -25,7 +25,7 @@ class NodeImage:
     key: str  # changes whenever the content might
 
 
-def build(cache: Path, toolchain: Toolchain, progress: Progress) -> NodeImage:
+def build_image(cache: Path, toolchain: Toolchain, progress: Progress) -> NodeImage:
     """Build the node image unless the cache has it. Takes about a minute; needs root.
 
     May be killed at any time and run by several processes at once.
@@ -38,12 +38,12 @@ def build(cache: Path, toolchain: Toolchain, progress: Progress) -> NodeImage:
     Raises:
         HostError: no mmdebstrap, no network, no disk space, ...: says what to do.
     """
-    name = key(toolchain)
+    name = image_key(toolchain)
     folder = cache / "image" / name
-    references = containers.references(toolchain)
+    references = containers.image_references(toolchain)
     steps = _STEPS + len(references)
     try:
-        with exclusive(
+        with lock_file(
             folder.with_suffix(".lock"),
             waiting=lambda: progress("waiting for another build of the same image", 0, steps),
         ):
@@ -60,7 +60,7 @@ def build(cache: Path, toolchain: Toolchain, progress: Progress) -> NodeImage:
     return NodeImage(folder / "rootfs", folder / "images", name)
 
 
-def key(toolchain: Toolchain) -> str:
+def image_key(toolchain: Toolchain) -> str:
     """Name the result: 16 hexadecimal digits over the toolchain and every file of this package, which is the recipe."""
     source = Path(__file__).parent
     content = hashlib.sha256(toolchain.key.encode())
@@ -90,13 +90,13 @@ def _fill(
     steps = _STEPS + len(references)
     progress("root file system", 0, steps)
     system, archives = folder / "rootfs", folder / "archives"
-    rootfs.build(system, programs=toolchain.bin, values={"pause": references["pause"]}, log=log)
+    rootfs.build_rootfs(system, programs=toolchain.bin, values={"pause": references["pause"]}, log=log)
     archives.mkdir()
     for done, (name, reference) in enumerate(references.items(), 1):
         progress(f"image {name}", done, steps)
-        containers.write(name, reference, toolchain, system, archives)
+        containers.write_image(name, reference, toolchain, system, archives)
     progress("containerd's store", steps - 1, steps)
-    store.fill(folder / "images", sorted(archives.iterdir()), toolchain.bin, log)
+    store.fill_store(folder / "images", sorted(archives.iterdir()), toolchain.bin, log)
     shutil.rmtree(archives)
 
 

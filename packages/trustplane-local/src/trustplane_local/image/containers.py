@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 from trustplane.errors import BugError
 from trustplane_local.image import oci, packages
-from trustplane_local.image.oci import Entry, File, Link
+from trustplane_local.image.oci import LayerEntry, LayerFile, LayerLink
 from trustplane_local.toolchain import Toolchain
 
 _IPTABLES = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
 
 
-def references(toolchain: Toolchain) -> dict[str, str]:
+def image_references(toolchain: Toolchain) -> dict[str, str]:
     """Return the references that kubeadm will use, by the image's short name: `pause`, `etcd`, `kube-proxy`, ...
 
     Raises:
@@ -32,33 +32,33 @@ def references(toolchain: Toolchain) -> dict[str, str]:
     return named
 
 
-def write(name: str, reference: str, toolchain: Toolchain, rootfs: Path, folder: Path) -> None:
+def write_image(name: str, reference: str, toolchain: Toolchain, rootfs: Path, folder: Path) -> None:
     """Write the archive `<name>.tar` of one of kubeadm's images into that folder."""
     content, entrypoint = _CONTENT[name]
-    oci.archive(folder / f"{name}.tar", reference, content(toolchain, rootfs), entrypoint)
+    oci.write_archive(folder / f"{name}.tar", reference, content(toolchain, rootfs), entrypoint)
 
 
-def hello(target: Path, reference: str, rootfs: Path) -> None:
+def write_hello_image(target: Path, reference: str, rootfs: Path) -> None:
     """Write an image of a web server on port 8080 that greets; for the demonstration's private registry."""
     page = f"<!doctype html><title>hello</title><h1>Hello from {reference}</h1>\n"
     content = [
-        File("bin/busybox", rootfs / "bin/busybox"),
-        File("bin/catatonit", rootfs / "usr/bin/catatonit"),
-        File("www/index.html", page.encode(), 0o644),
+        LayerFile("bin/busybox", rootfs / "bin/busybox"),
+        LayerFile("bin/catatonit", rootfs / "usr/bin/catatonit"),
+        LayerFile("www/index.html", page.encode(), 0o644),
     ]
     # As the first process of a container, busybox would ignore SIGTERM, and its pod would take 30 s to end.
     serve = ["/bin/busybox", "httpd", "-f", "-v", "-p", "8080", "-h", "/www"]
-    oci.archive(target, reference, content, ["/bin/catatonit", "--", *serve])
+    oci.write_archive(target, reference, content, ["/bin/catatonit", "--", *serve])
 
 
-_Content = Callable[[Toolchain, Path], Iterator[Entry]]
+_Content = Callable[[Toolchain, Path], Iterator[LayerEntry]]
 
 
 def _program(name: str, path: str) -> _Content:
     """Return the content of an image of one static program."""
 
-    def content(toolchain: Toolchain, _rootfs: Path) -> Iterator[Entry]:
-        yield File(path, toolchain.bin / name)
+    def content(toolchain: Toolchain, _rootfs: Path) -> Iterator[LayerEntry]:
+        yield LayerFile(path, toolchain.bin / name)
 
     return content
 
@@ -67,16 +67,16 @@ def _kubernetes(name: str) -> tuple[_Content, list[str]]:
     return _program(name, f"usr/local/bin/{name}"), [f"/usr/local/bin/{name}"]
 
 
-def _kube_proxy(toolchain: Toolchain, rootfs: Path) -> Iterator[Entry]:
+def _kube_proxy(toolchain: Toolchain, rootfs: Path) -> Iterator[LayerEntry]:
     """kube-proxy programs the kernel by iptables or nft, and speaks to the same (nft) back end as the node does."""
-    yield File("usr/local/bin/kube-proxy", toolchain.bin / "kube-proxy")
-    yield from packages.entries(rootfs, ["iptables", "nftables", "conntrack"])
-    yield from (Link(f"usr/sbin/{name}", "xtables-nft-multi") for name in _IPTABLES)
+    yield LayerFile("usr/local/bin/kube-proxy", toolchain.bin / "kube-proxy")
+    yield from packages.package_entries(rootfs, ["iptables", "nftables", "conntrack"])
+    yield from (LayerLink(f"usr/sbin/{name}", "xtables-nft-multi") for name in _IPTABLES)
 
 
-def _pause(_toolchain: Toolchain, rootfs: Path) -> Iterator[Entry]:
+def _pause(_toolchain: Toolchain, rootfs: Path) -> Iterator[LayerEntry]:
     """Debian's static catatonit does what Kubernetes' pause does: it waits, and reaps orphans."""
-    yield File("pause", rootfs / "usr/bin/catatonit")
+    yield LayerFile("pause", rootfs / "usr/bin/catatonit")
 
 
 _CONTENT: Mapping[str, tuple[_Content, list[str]]] = MappingProxyType(

@@ -21,7 +21,7 @@ _TYPE = "application/vnd.oci.image"
 
 
 @dataclass(frozen=True)
-class File:
+class LayerFile:
     """A file of an image; its directories are made."""
 
     path: str  # in the image, such as `usr/local/bin/etcd`
@@ -30,17 +30,17 @@ class File:
 
 
 @dataclass(frozen=True)
-class Link:
+class LayerLink:
     """A symbolic link of an image."""
 
     path: str
     target: str
 
 
-Entry = File | Link
+LayerEntry = LayerFile | LayerLink
 
 
-def archive(target: Path, reference: str, entries: Iterable[Entry], entrypoint: Sequence[str]) -> None:
+def write_archive(target: Path, reference: str, entries: Iterable[LayerEntry], entrypoint: Sequence[str]) -> None:
     """Write an image of one layer.
 
     Args:
@@ -64,14 +64,14 @@ def archive(target: Path, reference: str, entries: Iterable[Entry], entrypoint: 
         output.addfile(_header(f"blobs/sha256/{digest}", size=size), layer)
 
 
-def _write_layer(layer: IO[bytes], entries: Iterable[Entry]) -> None:
+def _write_layer(layer: IO[bytes], entries: Iterable[LayerEntry]) -> None:
     ordered = sorted(entries, key=lambda entry: entry.path)
     folders = {str(parent) for entry in ordered for parent in PurePosixPath(entry.path).parents} - {"."}
     with tarfile.open(fileobj=layer, mode="w") as tar:
         for folder in sorted(folders):
             tar.addfile(_header(folder, kind=tarfile.DIRTYPE))
         for entry in ordered:
-            if isinstance(entry, Link):
+            if isinstance(entry, LayerLink):
                 tar.addfile(_header(entry.path, kind=tarfile.SYMTYPE, target=entry.target))
             elif isinstance(entry.content, bytes):
                 _add(tar, entry.path, entry.content, mode=entry.mode)

@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from trustplane_local.image.oci import Entry, File, Link
+from trustplane_local.image.oci import LayerEntry, LayerFile, LayerLink
 
 _LEFT_OUT = re.compile(r"usr/share/(doc|man|lintian|bug|bash-completion)/")
 _MERGED = ("bin", "sbin", "lib", "lib64")  # links into /usr, whatever path a package's own list gives
 
 
-def closure(status: str, wanted: Iterable[str]) -> set[str]:
+def resolve_dependencies(status: str, wanted: Iterable[str]) -> set[str]:
     """Return those packages and all that they depend on, of the installed ones.
 
     Args:
@@ -34,11 +34,11 @@ def _dependencies(paragraph: str) -> tuple[str, list[str]]:
     return fields["Package"], [re.split(r"[\s:(]", name.strip())[0] for name in names if name.strip()]
 
 
-def entries(rootfs: Path, wanted: Iterable[str]) -> Iterator[Entry]:
+def package_entries(rootfs: Path, wanted: Iterable[str]) -> Iterator[LayerEntry]:
     """Return the files of packages and their dependencies as content of an image, in a merged /usr."""
-    yield from (Link(name, f"usr/{name}") for name in _MERGED)
+    yield from (LayerLink(name, f"usr/{name}") for name in _MERGED)
     information = rootfs / "var/lib/dpkg/info"
-    packages = closure((rootfs / "var/lib/dpkg/status").read_text(), wanted)
+    packages = resolve_dependencies((rootfs / "var/lib/dpkg/status").read_text(), wanted)
     lists = [file for file in information.glob("*.list") if file.stem.partition(":")[0] in packages]
     paths = {_merged(line) for file in lists for line in file.read_text().splitlines()}
     for path in sorted(paths):
@@ -46,9 +46,9 @@ def entries(rootfs: Path, wanted: Iterable[str]) -> Iterator[Entry]:
         if _LEFT_OUT.match(path):
             continue
         if source.is_symlink():
-            yield Link(path, str(source.readlink()))
+            yield LayerLink(path, str(source.readlink()))
         elif source.is_file():
-            yield File(path, source, source.stat().st_mode & 0o7777)
+            yield LayerFile(path, source, source.stat().st_mode & 0o7777)
 
 
 def _merged(line: str) -> str:

@@ -10,10 +10,10 @@ import jinja2
 
 from trustplane.errors import HostError
 from trustplane_local.toolchain import step
-from trustplane_local.toolchain.step import Cause
+from trustplane_local.toolchain.step import KnownFailure
 
 SUITE = "bookworm"
-PACKAGES = (
+IMAGE_PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "libpam-systemd"),
     *("cloud-init", "openssh-server", "sudo"),
     *("ca-certificates", "openssl"),
@@ -50,19 +50,19 @@ EMPTIED = ("etc/machine-id", "etc/resolv.conf", "etc/hostname")
 # all of them are gone the moment that it, or this process, dies; so that leftovers are plain files.
 _CONFINED = ("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
-CAUSES = (
+MMDEBSTRAP_FAILURES = (
     step.DISK_FULL,
-    Cause(
+    KnownFailure(
         "Could not (resolve|connect)|Temporary failure|Unable to connect|Failed to fetch|Connection (failed|timed)",
         "Debian packages could not be downloaded",
         "Check the network, and set TRUSTPLANE_DEBIAN_MIRROR if this machine needs its own mirror, then run it again",
     ),
-    Cause(
+    KnownFailure(
         "NO_PUBKEY|not signed|EXPKEYSIG",
         "the packages' signatures could not be verified",
         "Install debian-archive-keyring",
     ),
-    Cause(
+    KnownFailure(
         "unshare|newuidmap|must be root|Operation not permitted",
         "this machine does not allow to make a root file system",
         "Run it as root, in a machine or container that may mount file systems",
@@ -70,7 +70,7 @@ CAUSES = (
 )
 
 
-def build(target: Path, *, programs: Path, values: Mapping[str, str], log: IO[bytes]) -> None:
+def build_rootfs(target: Path, *, programs: Path, values: Mapping[str, str], log: IO[bytes]) -> None:
     """Make the root file system.
 
     Args:
@@ -83,7 +83,7 @@ def build(target: Path, *, programs: Path, values: Mapping[str, str], log: IO[by
         HostError: mmdebstrap is missing or failed; says what to do.
     """
     _bootstrap(target, log)
-    install(target, programs=programs, values=values)
+    install_files(target, programs=programs, values=values)
 
 
 def _bootstrap(target: Path, log: IO[bytes]) -> None:
@@ -95,16 +95,16 @@ def _bootstrap(target: Path, log: IO[bytes]) -> None:
             next_step="Install it: apt install mmdebstrap",
         )
     excluded = ("man", "locale", "info", "lintian")
-    command: list[str | Path] = [*_CONFINED, "mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    command: list[str | Path] = [*_CONFINED, "mmdebstrap", "--variant=minbase", f"--include={','.join(IMAGE_PACKAGES)}"]
     command += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in excluded]
     command += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright"]
     command += [SUITE, target]
     if mirror := os.environ.get("TRUSTPLANE_DEBIAN_MIRROR"):
         command.append(mirror)
-    step.run("mmdebstrap", command, folder=target.parent, log=log, causes=CAUSES)
+    step.run_step("mmdebstrap", command, folder=target.parent, log=log, causes=MMDEBSTRAP_FAILURES)
 
 
-def install(rootfs: Path, *, programs: Path, values: Mapping[str, str]) -> None:
+def install_files(rootfs: Path, *, programs: Path, values: Mapping[str, str]) -> None:
     """Put our programs, files and choice of units into a Debian root file system."""
     for name in PROGRAMS:
         shutil.copy2(programs / name, rootfs / "usr/local/bin" / name)

@@ -37,7 +37,7 @@ disabled_plugins = [
 """
 
 
-def fill(root: Path, archives: Sequence[Path], programs: Path, log: IO[bytes]) -> None:
+def fill_store(root: Path, archives: Sequence[Path], programs: Path, log: IO[bytes]) -> None:
     """Make the store of a containerd that has imported these OCI archives.
 
     Args:
@@ -59,7 +59,7 @@ def fill(root: Path, archives: Sequence[Path], programs: Path, log: IO[bytes]) -
     shutil.rmtree(root / _IDENTITY, ignore_errors=True)
 
 
-def link(store: Path, target: Path) -> None:
+def link_store(store: Path, target: Path) -> None:
     """Make a machine's store out of a filled one; `target` is absent. On another file system it is copied."""
     shutil.copytree(store, target, symlinks=True, copy_function=_link)
 

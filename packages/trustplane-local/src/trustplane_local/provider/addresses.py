@@ -7,7 +7,7 @@ from trustplane.errors import HostError
 from trustplane_local.stack import FIRST_INDEX, LAST_INDEX
 
 
-def choose(uid: str, taken: Collection[int]) -> int:
+def choose_index(uid: str, taken: Collection[int]) -> int:
     """Return a free index for the object with that uid.
 
     The search starts at a place that depends on the uid alone, so that an address is not given away again right after

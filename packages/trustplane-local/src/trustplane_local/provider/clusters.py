@@ -21,9 +21,9 @@ from trustplane_local.provider.objects import (
     MANAGED_BY_ANNOTATION,
     LocalCluster,
     LocalMachine,
-    cluster_of,
+    cluster_key,
+    find_owner,
     is_paused,
-    owner,
 )
 from trustplane_local.provider.writer import Writer
 from trustplane_local.stack import Stack
@@ -57,10 +57,10 @@ class Clusters:
         local = await self._client.find(LOCAL_CLUSTERS, key.name, key.namespace)
         if local is None or MANAGED_BY_ANNOTATION in local.metadata.annotations:
             return Result()
-        cluster_key = owner(local.metadata, "Cluster")
+        cluster_key = find_owner(local.metadata, "Cluster")
         cluster = self._clusters.get(cluster_key) if cluster_key else None
         if is_paused(local.metadata, cluster):
-            await self._writer.report(LOCAL_CLUSTERS, local, [conditions.pause(paused=True)])
+            await self._writer.report(LOCAL_CLUSTERS, local, [conditions.paused_condition(paused=True)])
         elif local.metadata.deletion_timestamp is not None:
             await self._delete(local)
         elif cluster_key is None:
@@ -74,8 +74,8 @@ class Clusters:
         try:
             local = await self._writer.allocate(LOCAL_CLUSTERS, local)
             behind = loadbalancer.backends(self._stack, cluster, self._machines.items())
-            config = loadbalancer.configuration(behind)
-            await loadbalancer.ensure(self._podman, self._stack, key_of(local), local.spec.index, config)
+            config = loadbalancer.haproxy_configuration(behind)
+            await loadbalancer.ensure_load_balancer(self._podman, self._stack, key_of(local), local.spec.index, config)
         except TransientError:
             raise
         except TrustplaneError as error:
@@ -86,7 +86,9 @@ class Clusters:
         await self._report(local, ready=True, reason=conditions.RUNNING)
 
     async def _report(self, local: LocalCluster, *, ready: bool, reason: str, message: str = "") -> LocalCluster:
-        observed = conditions.summary(conditions.LOAD_BALANCER_READY, ready=ready, reason=reason, message=message)
+        observed = conditions.ready_conditions(
+            conditions.LOAD_BALANCER_READY, ready=ready, reason=reason, message=message
+        )
         status: Json = {"initialization": {"provisioned": True}} if ready else {}
         return await self._writer.report(LOCAL_CLUSTERS, local, observed, status)
 
@@ -94,13 +96,13 @@ class Clusters:
         if not self._writer.is_claimed(local):
             return
         local = await self._report(local, ready=False, reason=conditions.DELETING)
-        await loadbalancer.remove(self._podman, self._stack, key_of(local))
+        await loadbalancer.remove_load_balancer(self._podman, self._stack, key_of(local))
         await self._writer.release(LOCAL_CLUSTERS, local)
         log.info("load balancer removed", cluster=str(key_of(local)))
 
     def _owned(self, cluster: Cluster) -> Iterable[Key]:
-        return [key_of(one) for one in self._locals.items() if owner(one.metadata, "Cluster") == key_of(cluster)]
+        return [key_of(one) for one in self._locals.items() if find_owner(one.metadata, "Cluster") == key_of(cluster)]
 
     def _fronted(self, machine: LocalMachine) -> Iterable[Key]:
-        cluster = cluster_of(machine.metadata)
-        return [key_of(one) for one in self._locals.items() if owner(one.metadata, "Cluster") == cluster]
+        cluster = cluster_key(machine.metadata)
+        return [key_of(one) for one in self._locals.items() if find_owner(one.metadata, "Cluster") == cluster]

@@ -27,18 +27,20 @@ IS_PAUSED: Final = "Paused"
 NOT_PAUSED: Final = "NotPaused"
 
 
-def summary(type_: str, *, ready: bool, reason: str, message: str = "") -> list[Condition]:
+def ready_conditions(type_: str, *, ready: bool, reason: str, message: str = "") -> list[Condition]:
     """Return a kind's own condition, Ready, which follows it, and the word that the object is not paused."""
     own = [Condition(type=name, status=str(ready), reason=reason, message=message) for name in (type_, READY)]
-    return [*own, pause(paused=False)]
+    return [*own, paused_condition(paused=False)]
 
 
-def pause(*, paused: bool) -> Condition:
+def paused_condition(*, paused: bool) -> Condition:
     """Return the condition that says whether the object is left alone."""
     return Condition(type=PAUSED, status=str(paused), reason=IS_PAUSED if paused else NOT_PAUSED)
 
 
-def merge(known: list[Condition], observed: Iterable[Condition], generation: int, now: datetime) -> list[Condition]:
+def merge_conditions(
+    known: list[Condition], observed: Iterable[Condition], generation: int, now: datetime
+) -> list[Condition]:
     """Return the conditions after an observation; those of other types stay.
 
     Args:
@@ -63,7 +65,7 @@ def merge(known: list[Condition], observed: Iterable[Condition], generation: int
     return [merged[type_] for type_ in sorted(merged)]
 
 
-def as_json(conditions: Iterable[Condition]) -> list[Json]:
+def conditions_to_json(conditions: Iterable[Condition]) -> list[Json]:
     """Return conditions as the API server takes them: every required field present."""
     return [
         {

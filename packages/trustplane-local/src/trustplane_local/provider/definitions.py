@@ -12,7 +12,7 @@ from trustplane_local.stack import FIRST_INDEX, LAST_INDEX
 _IMMUTABLE = [{"rule": "self == oldSelf", "message": "cannot be changed once it is set"}]
 
 
-def crds() -> list[Json]:
+def provider_crds() -> list[Json]:
     """Return the CustomResourceDefinitions of LocalCluster, LocalMachine and their templates."""
     return [
         _definition(

@@ -14,13 +14,13 @@ from trustplane.api.meta import Json
 from trustplane.errors import UserError
 from trustplane_local import files
 from trustplane_local.image import store
-from trustplane_local.podman import Container, Mount, Observed
+from trustplane_local.podman import DesiredContainer, Mount, ObservedContainer
 from trustplane_local.provider import conditions
 from trustplane_local.stack import Stack
 
 ROLE_LABEL = "trustplane.dev/role"
 NAMESPACE_LABEL, NAME_LABEL = "trustplane.dev/namespace", "trustplane.dev/name"
-ROLE = "machine"
+MACHINE_ROLE = "machine"
 
 SEED = "/var/lib/cloud/seed/nocloud"
 # On the machine's own file system, since overlay file systems (containerd's) cannot be on another overlay.
@@ -30,7 +30,7 @@ NEVER_RAN = ("created", "initialized", "configured")
 
 
 @dataclass(frozen=True)
-class State:
+class InstanceState:
     """What a machine's container was found to be.
 
     Args:
@@ -46,7 +46,7 @@ class State:
     start: bool = False
 
 
-def name_of(key: Key) -> str:
+def container_name(key: Key) -> str:
     """Return a container's name; no namespace or name of Kubernetes has an underscore in it."""
     return f"{key.namespace}_{key.name}"
 
@@ -56,12 +56,14 @@ def provider_id(stack: Stack, key: Key) -> str:
     return f"trustplane-local:///{stack.id}/{key.namespace}/{key.name}"
 
 
-def folder(stack: Stack, key: Key) -> Path:
+def machine_folder(stack: Stack, key: Key) -> Path:
     """Return the folder that has a machine's seed and disks."""
-    return stack.folder / "machines" / name_of(key)
+    return stack.folder / "machines" / container_name(key)
 
 
-def judge(machine: Machine | None, cluster: Cluster | None, container: Observed | None, *, bootstrapped: bool) -> State:
+def decide_state(
+    machine: Machine | None, cluster: Cluster | None, container: ObservedContainer | None, *, bootstrapped: bool
+) -> InstanceState:
     """Tell what is to be said about a machine, and whether its container is to be made.
 
     A container that ran is never started again from here: it was killed or stopped for a reason, and Cluster API's
@@ -78,25 +80,25 @@ def judge(machine: Machine | None, cluster: Cluster | None, container: Observed 
     if container is not None and (joined or container.state not in NEVER_RAN):
         return _running_or_not(container)
     if joined:
-        return State(
+        return InstanceState(
             ready=False,
             reason=conditions.MISSING,
             message="The container of this machine is gone, and its disk with it. Delete the Machine to have it "
             "replaced; a MachineHealthCheck does so by itself",
         )
     if machine is None or cluster is None:
-        return State(ready=False, reason=conditions.WAITING_FOR_OWNER)
+        return InstanceState(ready=False, reason=conditions.WAITING_FOR_OWNER)
     if not cluster.status.initialization.infrastructure_provisioned:
-        return State(ready=False, reason=conditions.WAITING_FOR_CLUSTER_INFRASTRUCTURE)
+        return InstanceState(ready=False, reason=conditions.WAITING_FOR_CLUSTER_INFRASTRUCTURE)
     if not machine.spec.bootstrap.data_secret_name:
-        return State(ready=False, reason=conditions.WAITING_FOR_BOOTSTRAP_DATA)
-    return State(ready=False, reason=conditions.STARTING, start=True)
+        return InstanceState(ready=False, reason=conditions.WAITING_FOR_BOOTSTRAP_DATA)
+    return InstanceState(ready=False, reason=conditions.STARTING, start=True)
 
 
-def _running_or_not(container: Observed) -> State:
+def _running_or_not(container: ObservedContainer) -> InstanceState:
     if container.is_running:
-        return State(ready=True, reason=conditions.RUNNING)
-    return State(
+        return InstanceState(ready=True, reason=conditions.RUNNING)
+    return InstanceState(
         ready=False,
         reason=conditions.STOPPED,
         message=f"The container of this machine does not run (it ended with status {container.exit_code}). Start it "
@@ -105,7 +107,7 @@ def _running_or_not(container: Observed) -> State:
     )
 
 
-def user_data(data: Mapping[str, str]) -> bytes:
+def decode_user_data(data: Mapping[str, str]) -> bytes:
     """Return the bootstrap data of a Secret, unchanged.
 
     Args:
@@ -154,8 +156,8 @@ def write_seed(place: Path, user: bytes, meta: Json) -> None:
     """Write cloud-init's NoCloud seed and make the disks' folders. The seed holds secrets: only its owner reads it."""
     seed = place / "seed"
     seed.mkdir(parents=True, exist_ok=True, mode=0o700)
-    files.write(seed / "meta-data", json.dumps(meta, indent=1).encode(), mode=0o600)
-    files.write(seed / "user-data", user, mode=0o600)
+    files.write_atomically(seed / "meta-data", json.dumps(meta, indent=1).encode(), mode=0o600)
+    files.write_atomically(seed / "user-data", user, mode=0o600)
 
 
 def renew_disks(place: Path, images: Path) -> None:
@@ -164,22 +166,22 @@ def renew_disks(place: Path, images: Path) -> None:
         shutil.rmtree(place / disk, ignore_errors=True)
         if disk != "containerd":
             (place / disk).mkdir(parents=True, mode=0o700)
-    store.link(images, place / "containerd")
+    store.link_store(images, place / "containerd")
 
 
-def container(stack: Stack, key: Key, index: int) -> Container:
+def machine_container(stack: Stack, key: Key, index: int) -> DesiredContainer:
     """Return the container of a machine: systemd as its first process, in control groups of its own.
 
     Not `--systemd=always`: on cgroup v1 all such containers share the host's systemd hierarchy, and stopping one ends
     the processes of the others. What that option would mount is mounted here, which works on v1 and v2.
     Pods' addresses are of the same subnet as machines': each machine answers for its own (proxy ARP), at once.
     """
-    place = folder(stack, key)
-    return Container(
-        name=name_of(key),
+    place = machine_folder(stack, key)
+    return DesiredContainer(
+        name=container_name(key),
         command=("/sbin/init",),
         address=stack.address(index),
-        labels={ROLE_LABEL: ROLE, NAMESPACE_LABEL: key.namespace, NAME_LABEL: key.name},
+        labels={ROLE_LABEL: MACHINE_ROLE, NAMESPACE_LABEL: key.namespace, NAME_LABEL: key.name},
         mounts=(
             Mount(place / "cloud", CLOUD_INIT, writable=True),
             Mount(place / "seed", SEED),

@@ -13,13 +13,13 @@ import jinja2
 
 from trustplane.api.keys import Key
 from trustplane_local import files
-from trustplane_local.podman import LOOK_SECONDS, Container, Mount, Observed, Podman
+from trustplane_local.podman import LIST_SECONDS, DesiredContainer, Mount, ObservedContainer, Podman
 from trustplane_local.provider.instance import NAME_LABEL, NAMESPACE_LABEL, ROLE_LABEL
-from trustplane_local.provider.objects import CONTROL_PLANE_LABEL, LocalMachine, cluster_of
+from trustplane_local.provider.objects import CONTROL_PLANE_LABEL, LocalMachine, cluster_key
 from trustplane_local.stack import Stack
 
 PORT = 6443
-ROLE = "load-balancer"
+LOAD_BALANCER_ROLE = "load-balancer"
 _INSIDE = "/etc/load-balancer"
 
 _TEMPLATE = jinja2.Environment(  # noqa: S701 - a configuration file, not HTML
@@ -63,12 +63,12 @@ class Backend:
     address: str
 
 
-def name_of(key: Key) -> str:
+def load_balancer_name(key: Key) -> str:
     """Return the container's name; a machine's has one underscore, as no load balancer's has."""
     return f"lb__{key.namespace}_{key.name}"
 
 
-def folder(stack: Stack, key: Key) -> Path:
+def load_balancer_folder(stack: Stack, key: Key) -> Path:
     """Return the folder of the configuration."""
     return stack.folder / "loadbalancers" / f"{key.namespace}_{key.name}"
 
@@ -78,59 +78,59 @@ def backends(stack: Stack, cluster: Key, machines: Iterable[LocalMachine]) -> li
     return sorted(
         Backend(one.metadata.name, stack.address(one.spec.index))
         for one in machines
-        if cluster_of(one.metadata) == cluster
+        if cluster_key(one.metadata) == cluster
         and CONTROL_PLANE_LABEL in one.metadata.labels
         and one.metadata.deletion_timestamp is None
         and one.spec.index
     )
 
 
-def configuration(behind: Sequence[Backend]) -> str:
+def haproxy_configuration(behind: Sequence[Backend]) -> str:
     """Return haproxy's configuration. API servers are asked over HTTPS; connections are passed through as they are."""
     return _TEMPLATE.render(port=PORT, backends=behind)
 
 
-def container(stack: Stack, key: Key, index: int) -> Container:
+def load_balancer_container(stack: Stack, key: Key, index: int) -> DesiredContainer:
     """Return the container: a haproxy that needs no privilege."""
-    return Container(
-        name=name_of(key),
+    return DesiredContainer(
+        name=load_balancer_name(key),
         command=("/usr/sbin/haproxy", "-W", "-db", "-f", f"{_INSIDE}/haproxy.cfg"),
         address=stack.address(index),
-        labels={ROLE_LABEL: ROLE, NAMESPACE_LABEL: key.namespace, NAME_LABEL: key.name},
-        mounts=(Mount(folder(stack, key), _INSIDE),),
+        labels={ROLE_LABEL: LOAD_BALANCER_ROLE, NAMESPACE_LABEL: key.namespace, NAME_LABEL: key.name},
+        mounts=(Mount(load_balancer_folder(stack, key), _INSIDE),),
         options=("--hostname", f"{key.name[:60]}-lb", "--systemd=false", "--cap-drop=all"),
     )
 
 
-async def ensure(podman: Podman, stack: Stack, key: Key, index: int, config: str) -> None:
+async def ensure_load_balancer(podman: Podman, stack: Stack, key: Key, index: int, config: str) -> None:
     """Have the load balancer run with that configuration; nothing is done where it does.
 
     What the running haproxy has read is noted in the file `loaded`, after it was told: after a crash in between it is
     told again.
     """
-    place = folder(stack, key)
+    place = load_balancer_folder(stack, key)
     place.mkdir(parents=True, exist_ok=True)
-    files.write(place / "haproxy.cfg", config.encode())
-    found = await podman.find(name_of(key), recently=LOOK_SECONDS)
+    files.write_atomically(place / "haproxy.cfg", config.encode())
+    found = await podman.find(load_balancer_name(key), recently=LIST_SECONDS)
     if found is None or not found.is_running:
-        await podman.run(container(stack, key, index))
-        found = await podman.find(name_of(key))
+        await podman.run(load_balancer_container(stack, key, index))
+        found = await podman.find(load_balancer_name(key))
     elif not _has_loaded(place, found, config):
         await podman.signal(found.name, "USR2")
     if found is not None:
-        files.write(place / "loaded", _loaded(found, config))
+        files.write_atomically(place / "loaded", _loaded(found, config))
 
 
-async def remove(podman: Podman, stack: Stack, key: Key) -> None:
+async def remove_load_balancer(podman: Podman, stack: Stack, key: Key) -> None:
     """Remove the load balancer and its configuration; absent ones are fine."""
-    await podman.remove(name_of(key))
-    shutil.rmtree(folder(stack, key), ignore_errors=True)
+    await podman.remove(load_balancer_name(key))
+    shutil.rmtree(load_balancer_folder(stack, key), ignore_errors=True)
 
 
-def _loaded(found: Observed, config: str) -> bytes:
+def _loaded(found: ObservedContainer, config: str) -> bytes:
     return f"{found.id} {hashlib.sha256(config.encode()).hexdigest()}\n".encode()
 
 
-def _has_loaded(place: Path, found: Observed, config: str) -> bool:
+def _has_loaded(place: Path, found: ObservedContainer, config: str) -> bool:
     note = place / "loaded"
     return note.exists() and note.read_bytes() == _loaded(found, config)

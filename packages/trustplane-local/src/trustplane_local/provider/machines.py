@@ -15,17 +15,17 @@ from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.kinds import PLAIN_SECRETS
 from trustplane.kube.manager import Manager
-from trustplane_local.podman import LOOK_SECONDS, Podman
+from trustplane_local.podman import LIST_SECONDS, Podman
 from trustplane_local.provider import conditions, instance
-from trustplane_local.provider.instance import State
+from trustplane_local.provider.instance import InstanceState
 from trustplane_local.provider.objects import (
     CLUSTERS,
     LOCAL_MACHINES,
     MACHINES,
     LocalMachine,
-    cluster_of,
+    cluster_key,
+    find_owner,
     is_paused,
-    owner,
 )
 from trustplane_local.provider.writer import Writer
 from trustplane_local.stack import Stack
@@ -59,9 +59,9 @@ class Machines:
         local = await self._client.find(LOCAL_MACHINES, key.name, key.namespace)
         if local is None:
             return Result()
-        cluster = self._clusters.get(cluster_of(local.metadata))
+        cluster = self._clusters.get(cluster_key(local.metadata))
         if is_paused(local.metadata, cluster):
-            await self._writer.report(LOCAL_MACHINES, local, [conditions.pause(paused=True)])
+            await self._writer.report(LOCAL_MACHINES, local, [conditions.paused_condition(paused=True)])
         elif local.metadata.deletion_timestamp is not None:
             await self._delete(local)
         else:
@@ -69,40 +69,40 @@ class Machines:
         return Result()
 
     async def _keep(self, local: LocalMachine, cluster: Cluster | None) -> None:
-        owner_key = owner(local.metadata, "Machine")
+        owner_key = find_owner(local.metadata, "Machine")
         machine = self._machines.get(owner_key) if owner_key else None
-        container = await self._podman.find(instance.name_of(key_of(local)), recently=LOOK_SECONDS)
-        place = instance.folder(self._stack, key_of(local))
+        container = await self._podman.find(instance.container_name(key_of(local)), recently=LIST_SECONDS)
+        place = instance.machine_folder(self._stack, key_of(local))
         bootstrapped = await asyncio.to_thread(instance.is_bootstrapped, place)
-        state = instance.judge(machine, cluster, container, bootstrapped=bootstrapped)
+        state = instance.decide_state(machine, cluster, container, bootstrapped=bootstrapped)
         if state.start and machine is not None:
             local = await self._writer.claim(LOCAL_MACHINES, local)
             state = await self._start(local, machine)
         await self._report(local, state)
 
-    async def _start(self, local: LocalMachine, machine: Machine) -> State:
+    async def _start(self, local: LocalMachine, machine: Machine) -> InstanceState:
         """Make the container; a failure is reported and raised again by the next attempt's backoff."""
         try:
             return await self._made(await self._writer.allocate(LOCAL_MACHINES, local), machine)
         except TransientError:
             raise
         except TrustplaneError as error:
-            await self._report(local, State(ready=False, reason=conditions.START_FAILED, message=str(error)))
+            await self._report(local, InstanceState(ready=False, reason=conditions.START_FAILED, message=str(error)))
             raise
 
-    async def _made(self, local: LocalMachine, machine: Machine) -> State:
+    async def _made(self, local: LocalMachine, machine: Machine) -> InstanceState:
         key, index = key_of(local), local.spec.index
         secret = await self._client.get(PLAIN_SECRETS, machine.spec.bootstrap.data_secret_name, key.namespace)
-        place = instance.folder(self._stack, key)
+        place = instance.machine_folder(self._stack, key)
         meta = instance.meta_data(self._stack, key, local.metadata.uid, index)
-        await asyncio.to_thread(instance.write_seed, place, instance.user_data(secret.get("data", {})), meta)
+        await asyncio.to_thread(instance.write_seed, place, instance.decode_user_data(secret.get("data", {})), meta)
         await asyncio.to_thread(instance.renew_disks, place, self._stack.images)
-        await self._podman.run(instance.container(self._stack, key, index))
+        await self._podman.run(instance.machine_container(self._stack, key, index))
         log.info("machine started", machine=str(key), address=self._stack.address(index))
-        return State(ready=True, reason=conditions.RUNNING)
+        return InstanceState(ready=True, reason=conditions.RUNNING)
 
-    async def _report(self, local: LocalMachine, state: State) -> None:
-        observed = conditions.summary(
+    async def _report(self, local: LocalMachine, state: InstanceState) -> None:
+        observed = conditions.ready_conditions(
             conditions.INSTANCE_READY, ready=state.ready, reason=state.reason, message=state.message
         )
         status: Json = {}
@@ -125,16 +125,16 @@ class Machines:
     async def _delete(self, local: LocalMachine) -> None:
         if not self._writer.is_claimed(local):
             return
-        deleting = conditions.summary(conditions.INSTANCE_READY, ready=False, reason=conditions.DELETING)
+        deleting = conditions.ready_conditions(conditions.INSTANCE_READY, ready=False, reason=conditions.DELETING)
         local = await self._writer.report(LOCAL_MACHINES, local, deleting)
         key = key_of(local)
-        await self._podman.remove(instance.name_of(key))
-        await asyncio.to_thread(shutil.rmtree, instance.folder(self._stack, key), ignore_errors=True)
+        await self._podman.remove(instance.container_name(key))
+        await asyncio.to_thread(shutil.rmtree, instance.machine_folder(self._stack, key), ignore_errors=True)
         await self._writer.release(LOCAL_MACHINES, local)
         log.info("machine removed", machine=str(key))
 
     def _owned(self, machine: Machine) -> Iterable[Key]:
-        return [key_of(one) for one in self._locals.items() if owner(one.metadata, "Machine") == key_of(machine)]
+        return [key_of(one) for one in self._locals.items() if find_owner(one.metadata, "Machine") == key_of(machine)]
 
     def _members(self, cluster: Cluster) -> Iterable[Key]:
-        return [key_of(one) for one in self._locals.items() if cluster_of(one.metadata) == key_of(cluster)]
+        return [key_of(one) for one in self._locals.items() if cluster_key(one.metadata) == key_of(cluster)]

@@ -27,20 +27,20 @@ class Initialization(Struct):
     provisioned: bool = False
 
 
-class Spec(Struct):
+class AddressSpec(Struct):
     """What both kinds have in their spec."""
 
     index: int = 0  # address index in the stack; 0: none yet
 
 
-class Status(Struct):
+class ProviderStatus(Struct):
     """What both kinds report."""
 
     initialization: Initialization = msgspec.field(default_factory=Initialization)
     conditions: list[Condition] = msgspec.field(default_factory=list)
 
 
-class LocalClusterSpec(Spec):
+class LocalClusterSpec(AddressSpec):
     """Where the cluster's load balancer is."""
 
     control_plane_endpoint: Endpoint = msgspec.field(default_factory=Endpoint)
@@ -50,16 +50,16 @@ class LocalCluster(Object):
     """The infrastructure of one cluster: a load balancer before its control plane."""
 
     spec: LocalClusterSpec = msgspec.field(default_factory=LocalClusterSpec)
-    status: Status = msgspec.field(default_factory=Status)
+    status: ProviderStatus = msgspec.field(default_factory=ProviderStatus)
 
 
-class LocalMachineSpec(Spec):
+class LocalMachineSpec(AddressSpec):
     """Which container is the machine."""
 
     provider_id: str = msgspec.field(default="", name="providerID")
 
 
-class LocalMachineStatus(Status):
+class LocalMachineStatus(ProviderStatus):
     """What is known about the container."""
 
     addresses: list[MachineAddress] = msgspec.field(default_factory=list)
@@ -78,14 +78,14 @@ CLUSTERS = Resource(clusterapi.GROUP, clusterapi.VERSION, "Cluster", "clusters",
 MACHINES = Resource(clusterapi.GROUP, clusterapi.VERSION, "Machine", "machines", Machine)
 
 
-def owner(metadata: Metadata, kind: str) -> Key | None:
+def find_owner(metadata: Metadata, kind: str) -> Key | None:
     """Return the object of that kind of Cluster API which owns this one, or None where none does yet."""
     group = f"{clusterapi.GROUP}/"
     references = [one for one in metadata.owner_references if one.kind == kind and one.api_version.startswith(group)]
     return Key(metadata.namespace, references[0].name) if references else None
 
 
-def cluster_of(metadata: Metadata) -> Key:
+def cluster_key(metadata: Metadata) -> Key:
     """Return the Cluster whose name an object's label has."""
     return Key(metadata.namespace, metadata.labels.get(CLUSTER_LABEL, ""))
 

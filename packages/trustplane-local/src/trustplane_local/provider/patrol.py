@@ -14,7 +14,7 @@ from trustplane.errors import TrustplaneError
 from trustplane.kube.client import Client
 from trustplane.kube.controller import Controller
 from trustplane.kube.resource import Resource
-from trustplane_local.podman import LOOK_SECONDS, Observed, Podman
+from trustplane_local.podman import LIST_SECONDS, ObservedContainer, Podman
 from trustplane_local.provider import instance, loadbalancer
 from trustplane_local.provider.instance import NAME_LABEL, NAMESPACE_LABEL, ROLE_LABEL
 from trustplane_local.provider.objects import LOCAL_CLUSTERS, LOCAL_MACHINES
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Beat:
+class ContainerGroup:
     """What is looked after for one kind.
 
     Args:
@@ -40,18 +40,18 @@ class Beat:
     parent: Path
 
 
-def beats(stack: Stack, machines: Controller, clusters: Controller) -> list[Beat]:
+def container_groups(stack: Stack, machines: Controller, clusters: Controller) -> list[ContainerGroup]:
     """Return what is looked after in a stack."""
     return [
-        Beat(instance.ROLE, LOCAL_MACHINES, machines, stack.folder / "machines"),
-        Beat(loadbalancer.ROLE, LOCAL_CLUSTERS, clusters, stack.folder / "loadbalancers"),
+        ContainerGroup(instance.MACHINE_ROLE, LOCAL_MACHINES, machines, stack.folder / "machines"),
+        ContainerGroup(loadbalancer.LOAD_BALANCER_ROLE, LOCAL_CLUSTERS, clusters, stack.folder / "loadbalancers"),
     ]
 
 
-class Patrol:
+class ContainerWatch:
     """Compares podman's containers with the last look and with the objects that want them."""
 
-    def __init__(self, client: Client, podman: Podman, watched: Collection[Beat]) -> None:
+    def __init__(self, client: Client, podman: Podman, watched: Collection[ContainerGroup]) -> None:
         self._client = client
         self._podman = podman
         self._beats = watched
@@ -66,55 +66,60 @@ class Patrol:
                 await self._sweep(containers)
             except TrustplaneError as error:
                 log.warning("look at the containers failed", error=str(error))
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LIST_SECONDS)
 
     def _wake(
-        self, before: Mapping[tuple[str, Key], str], containers: Iterable[Observed]
+        self, before: Mapping[tuple[str, Key], str], containers: Iterable[ObservedContainer]
     ) -> dict[tuple[str, Key], str]:
-        now = states(containers)
-        for role, key in changed(before, now):
+        now = container_states(containers)
+        for role, key in changed_containers(before, now):
             for beat in self._beats:
                 if beat.role == role:
                     beat.controller.wake(key)
         return now
 
-    async def _sweep(self, containers: Collection[Observed]) -> None:
+    async def _sweep(self, containers: Collection[ObservedContainer]) -> None:
         for beat in self._beats:
             # Objects are listed last: what was made for one since then is not among what is looked at.
             folders = await asyncio.to_thread(_folders, beat.parent)
             wanted = {Key(one.metadata.namespace, one.metadata.name) for one in await self._client.list(beat.resource)}
-            for name in orphans(containers, beat.role, wanted):
+            for name in orphaned_containers(containers, beat.role, wanted):
                 log.warning("container without object removed", container=name, kind=beat.resource.kind)
                 await self._podman.remove(name)
-            names = {instance.name_of(key) for key in wanted}
+            names = {instance.container_name(key) for key in wanted}
             for folder in folders:
                 if folder.name not in names:
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-def key_in(container: Observed) -> Key:
+def object_key(container: ObservedContainer) -> Key:
     """Return the object that a container was made for."""
     labels = container.labels or {}
     return Key(labels.get(NAMESPACE_LABEL, ""), labels.get(NAME_LABEL, ""))
 
 
-def states(containers: Iterable[Observed]) -> dict[tuple[str, Key], str]:
+def container_states(containers: Iterable[ObservedContainer]) -> dict[tuple[str, Key], str]:
     """Return what distinguishes each container from itself after a change."""
     return {
-        ((one.labels or {}).get(ROLE_LABEL, ""), key_in(one)): f"{one.id} {'running' if one.is_running else 'stopped'}"
+        (
+            (one.labels or {}).get(ROLE_LABEL, ""),
+            object_key(one),
+        ): f"{one.id} {'running' if one.is_running else 'stopped'}"
         for one in containers
     }
 
 
-def changed(before: Mapping[tuple[str, Key], str], now: Mapping[tuple[str, Key], str]) -> list[tuple[str, Key]]:
+def changed_containers(
+    before: Mapping[tuple[str, Key], str], now: Mapping[tuple[str, Key], str]
+) -> list[tuple[str, Key]]:
     """Return the containers that are new, gone or different."""
     return sorted(one for one in before.keys() | now.keys() if before.get(one) != now.get(one))
 
 
-def orphans(containers: Iterable[Observed], role: str, wanted: Collection[Key]) -> list[str]:
+def orphaned_containers(containers: Iterable[ObservedContainer], role: str, wanted: Collection[Key]) -> list[str]:
     """Return the names of the containers of that role whose object is not there."""
     ours = [one for one in containers if (one.labels or {}).get(ROLE_LABEL) == role]
-    return [one.name for one in ours if key_in(one) not in wanted]
+    return [one.name for one in ours if object_key(one) not in wanted]
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -50,7 +50,7 @@ class Writer:
         async with self._allocating:
             taken = {one.spec.index for one in await self._client.list(LOCAL_MACHINES)}
             taken |= {one.spec.index for one in await self._client.list(LOCAL_CLUSTERS)}
-            index = addresses.choose(local.metadata.uid, taken)
+            index = addresses.choose_index(local.metadata.uid, taken)
             version = {"resourceVersion": local.metadata.resource_version}
             return await self._patch(resource, local, {"metadata": version, "spec": {"index": index}})
 
@@ -66,11 +66,11 @@ class Writer:
     ) -> T:
         """Merge conditions into the status, and set other fields of it."""
         now = datetime.now(UTC).replace(microsecond=0)
-        merged = conditions.merge(local.status.conditions, observed, local.metadata.generation, now)
+        merged = conditions.merge_conditions(local.status.conditions, observed, local.metadata.generation, now)
         known, wanted = msgspec.to_builtins(local.status), status or {}
         if merged == local.status.conditions and all(known.get(name) == value for name, value in wanted.items()):
             return local
-        body = {"status": {**wanted, "conditions": conditions.as_json(merged)}}
+        body = {"status": {**wanted, "conditions": conditions.conditions_to_json(merged)}}
         return await self._patch(resource, local, body, subresource="status")
 
     async def _set_finalizers(self, resource: Resource[T], local: T, finalizers: list[str]) -> T:

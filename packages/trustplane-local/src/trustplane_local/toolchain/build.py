@@ -10,10 +10,10 @@ from typing import IO
 from trustplane.errors import HostError
 from trustplane_local.toolchain import go as compiler
 from trustplane_local.toolchain import step
-from trustplane_local.toolchain.cache import Manifest, exclusive
+from trustplane_local.toolchain.cache import FileRecords, lock_file
 from trustplane_local.toolchain.progress import Progress
-from trustplane_local.toolchain.recipe import CLUSTER_API, Module, Recipe, key, recipe, required_go
-from trustplane_local.versions import DEFAULT, Versions
+from trustplane_local.toolchain.recipe import CLUSTER_API_MODULE, Module, Recipe, create_recipe, recipe_key, required_go
+from trustplane_local.versions import DEFAULT_VERSIONS, Versions
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Toolchain:
     key: str  # changes whenever any of the programs might
 
 
-def build(cache: Path, progress: Progress, versions: Versions = DEFAULT) -> Toolchain:
+def build_toolchain(cache: Path, progress: Progress, versions: Versions = DEFAULT_VERSIONS) -> Toolchain:
     """Build what the cache lacks. Takes minutes the first time and next to nothing afterwards.
 
     May be killed at any time and run by several processes at once.
@@ -39,13 +39,13 @@ def build(cache: Path, progress: Progress, versions: Versions = DEFAULT) -> Tool
     Raises:
         HostError: no Go, no network, no disk space, ...: says what to do.
     """
-    wanted = recipe(versions)
+    wanted = create_recipe(versions)
     go = _compiler(wanted)
-    built = _place(cache, versions, key(go.target, wanted))
+    built = _place(cache, versions, recipe_key(go.target, wanted))
     folder = built.bin.parent
     steps = len(list(_artefacts(wanted)))
     try:
-        with exclusive(
+        with lock_file(
             folder.with_suffix(".lock"),
             waiting=lambda: progress("waiting for another build of the same programs", 0, steps),
         ):
@@ -59,18 +59,18 @@ def build(cache: Path, progress: Progress, versions: Versions = DEFAULT) -> Tool
     return built
 
 
-def locate(cache: Path, versions: Versions = DEFAULT) -> Toolchain:
+def locate_toolchain(cache: Path, versions: Versions = DEFAULT_VERSIONS) -> Toolchain:
     """Return where the programs of a set are, or would be; nothing is built.
 
     Raises:
         HostError: no Go, which the place depends on.
     """
-    wanted = recipe(versions)
-    return _place(cache, versions, key(_compiler(wanted).target, wanted))
+    wanted = create_recipe(versions)
+    return _place(cache, versions, recipe_key(_compiler(wanted).target, wanted))
 
 
 def _compiler(wanted: Recipe) -> compiler.Go:
-    return compiler.find(required_go(wanted), compiler.candidates())
+    return compiler.find_go(required_go(wanted), compiler.go_candidates())
 
 
 def _place(cache: Path, versions: Versions, name: str) -> Toolchain:
@@ -120,7 +120,7 @@ class _Build:
         self._folder.mkdir(parents=True, exist_ok=True)
         for leftover in self._folder.glob("*.tmp"):
             leftover.unlink()
-        manifest = Manifest(self._folder)
+        manifest = FileRecords(self._folder)
         total = len(self._artefacts)
         with (self._folder / "build.log").open("ab") as log:
             for done, artefact in enumerate(self._artefacts):
@@ -145,7 +145,11 @@ class _Build:
 
     def _render(self, kustomization: _Kustomization, draft: Path, log: IO[bytes]) -> None:
         # Also downloads the sources where Go's module cache lost them.
-        answer = self._go.run(["mod", "download", "-json", CLUSTER_API], folder=kustomization.module.folder, log=log)
+        answer = self._go.run(
+            ["mod", "download", "-json", CLUSTER_API_MODULE], folder=kustomization.module.folder, log=log
+        )
         source = Path(json.loads(answer)["Dir"]) / kustomization.folder
         command: list[str | Path] = [self._folder / "bin" / "kubectl", "kustomize", source]
-        draft.write_bytes(step.run("kubectl kustomize", command, folder=self._folder, log=log, causes=compiler.CAUSES))
+        draft.write_bytes(
+            step.run_step("kubectl kustomize", command, folder=self._folder, log=log, causes=compiler.GO_FAILURES)
+        )

@@ -23,7 +23,7 @@ def default_cache(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 @contextmanager
-def exclusive(file: Path, waiting: Callable[[], None]) -> Generator[None]:
+def lock_file(file: Path, waiting: Callable[[], None]) -> Generator[None]:
     """Hold the lock on that file; call `waiting` first when another process has it. A dead process holds none."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as handle:
@@ -59,7 +59,7 @@ class Record(msgspec.Struct, frozen=True):
         return status.st_mtime_ns == self.mtime or digest(file) == self.sha256
 
 
-class Manifest:
+class FileRecords:
     """The records of a folder's finished files, by their path inside it, kept in `manifest.json`."""
 
     def __init__(self, folder: Path) -> None:

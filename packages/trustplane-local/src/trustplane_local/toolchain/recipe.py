@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trustplane_local.versions import DEFAULT, Versions
+from trustplane_local.versions import DEFAULT_VERSIONS, Versions
 
 MODULES = Path(__file__).parent / "modules"
-CLUSTER_API = "sigs.k8s.io/cluster-api"
+CLUSTER_API_MODULE = "sigs.k8s.io/cluster-api"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Recipe:
     kustomizations: Mapping[str, str]  # name of the manifest: kustomization inside the Cluster API module
 
 
-def recipe(versions: Versions) -> Recipe:
+def create_recipe(versions: Versions) -> Recipe:
     """Return what is built of that set."""
     modules = (_kubernetes(versions), _ETCD, _containerd(versions), _registry(versions))
     managers = {"core": versions.core, "bootstrap": "bootstrap/kubeadm", "control-plane": "controlplane/kubeadm"}
@@ -71,9 +71,9 @@ def _kubernetes(versions: Versions) -> Module:
         versions.module,
         programs={
             **{name: f"k8s.io/kubernetes/cmd/{name}" for name in (*programs, "kubectl")},
-            "capi-core": f"{CLUSTER_API}/{versions.core}".rstrip("/"),
-            "capi-bootstrap": f"{CLUSTER_API}/bootstrap/kubeadm",
-            "capi-control-plane": f"{CLUSTER_API}/controlplane/kubeadm",
+            "capi-core": f"{CLUSTER_API_MODULE}/{versions.core}".rstrip("/"),
+            "capi-bootstrap": f"{CLUSTER_API_MODULE}/bootstrap/kubeadm",
+            "capi-control-plane": f"{CLUSTER_API_MODULE}/controlplane/kubeadm",
             "coredns": "github.com/coredns/coredns",
         },
         variables={
@@ -106,7 +106,7 @@ def _registry(versions: Versions) -> Module:
     )
 
 
-RECIPE = recipe(DEFAULT)
+RECIPE = create_recipe(DEFAULT_VERSIONS)
 
 
 def required_go(wanted: Recipe = RECIPE) -> tuple[int, ...]:
@@ -115,7 +115,7 @@ def required_go(wanted: Recipe = RECIPE) -> tuple[int, ...]:
     return max(tuple(int(part) for part in line[1].split(".")) for line in lines if line)
 
 
-def key(go: str, wanted: Recipe = RECIPE) -> str:
+def recipe_key(go: str, wanted: Recipe = RECIPE) -> str:
     """Name the result of a recipe: 16 hexadecimal digits over module files, packages, flags and compiler.
 
     Args:

@@ -12,7 +12,7 @@ from trustplane.errors import HostError
 TAIL = 20  # lines of output that an error shows
 
 
-class Cause(NamedTuple):
+class KnownFailure(NamedTuple):
     """What a known message means."""
 
     pattern: str  # regular expression, searched in the output
@@ -20,20 +20,20 @@ class Cause(NamedTuple):
     next_step: str
 
 
-DISK_FULL = Cause(
+DISK_FULL = KnownFailure(
     "no space left on device|No space left on device",
     "the disk is full",
     "Free some disk space and run the same command again",
 )
 
 
-def run(
+def run_step(
     what: str,
     command: Sequence[str | Path],
     *,
     folder: Path,
     log: IO[bytes],
-    causes: Sequence[Cause],
+    causes: Sequence[KnownFailure],
     environment: Mapping[str, str] | None = None,
 ) -> bytes:
     """Return what a program answers; its messages go to the log.
@@ -54,14 +54,16 @@ def run(
     done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, check=False)
     if done.returncode:
         messages = Path(log.name).read_bytes()[start:] or done.stdout
-        raise failure(what, messages.decode(errors="replace"), log=log.name, causes=causes)
+        raise step_error(what, messages.decode(errors="replace"), log=log.name, causes=causes)
     return done.stdout
 
 
-def failure(what: str, output: str, *, log: str, causes: Sequence[Cause]) -> HostError:
+def step_error(what: str, output: str, *, log: str, causes: Sequence[KnownFailure]) -> HostError:
     """Turn the output of a failed step into an error that says why and what to do."""
     tail = "\n".join(output.splitlines()[-TAIL:])
-    unknown = Cause("", "its output above says it", "Mend that and run the same command again: what is done is kept")
+    unknown = KnownFailure(
+        "", "its output above says it", "Mend that and run the same command again: what is done is kept"
+    )
     cause = next((cause for cause in causes if re.search(cause.pattern, output)), unknown)
     return HostError(
         f"{what} failed:\n{tail}",
