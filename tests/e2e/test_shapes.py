@@ -415,7 +415,7 @@ def test_without_the_key_machines_are_replaced_and_status_reports_why(
         process = page.run("trustplane status web -n team-b")
         text = " ".join(process.stdout.split())
         return (
-            "Machines are replaced, since Secret <cluster>-ssh, by which Trustplane would log in, is absent" in text,
+            "Machines are replaced, because Secret <cluster>-ssh with the key to log in does not exist" in text,
             text,
         )
 

@@ -1,1 +1,1 @@
-"""What Trustplane reports: statuses, conditions, risks, pull failures. Pure."""
+"""Reports: statuses, conditions, risks and pull failures. Pure."""

@@ -1,7 +1,7 @@
-"""The status of a TanzuKubernetesCluster, out of Cluster API's objects and the decision about its trust.
+"""Status of a TanzuKubernetesCluster, from Cluster API's objects and the decision about its trust.
 
-Types and reasons of conditions, and the order in which they explain Ready, are the original's
-(`conditions_consts.go` of run.tanzu.vmware.com/v1alpha2). Conditions about which nothing is known are left out.
+Types and reasons of conditions, and the order in which they explain Ready, are VMware's (`conditions_consts.go` of
+run.tanzu.vmware.com/v1alpha2). The status omits conditions without information.
 """
 
 from collections.abc import Sequence
@@ -40,37 +40,38 @@ def cluster_status(
     """Return the cluster with its status, for a server-side apply of subresource `status`.
 
     Args:
-        tkc: The cluster with its present status.
-        observed: What there is of it in Cluster API.
-        release: The release that it asks for, or why there is none.
-        updates: Versions of the releases that it can be updated to.
-        decision: About its trust; None where nothing was decided, as while it is deleted.
-        trust: What is reported of the trust of its nodes.
+        tkc: The cluster with its current status.
+        observed: Its objects in Cluster API.
+        release: The release in its spec, or why none matches.
+        updates: Releases to which it can be updated, by version.
+        decision: About its trust; None without a decision, such as during deletion.
+        trust: The ClusterTrust of the cluster.
         now: The time.
-        error: Why Cluster API refused the Cluster; empty where it did not.
+        error: Why Cluster API rejected the Cluster; empty if it did not.
     """
     parts = [*readiness.readiness_conditions(tkc, observed), _compatible(release), _updates(updates)]
     parts += trust_status.conditions_of(tkc, decision, trust) if decision else []
     blocked = _blocked(release, decision, error)
     ready = _ready(tkc, parts, blocked, readiness.topology_error(observed.cluster))
-    reached = [msgspec.structs.replace(one, observed_generation=tkc.metadata.generation) for one in (ready, *parts)]
+    generation = tkc.metadata.generation
+    current = [msgspec.structs.replace(part, observed_generation=generation) for part in (ready, *parts)]
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
         "metadata": {"name": tkc.metadata.name, "namespace": tkc.metadata.namespace},
         "status": {
             "phase": _phase(tkc, observed, parts, blocked=bool(blocked)),
-            "observedGeneration": tkc.metadata.generation,
-            "conditions": to_json([*merge(tkc.status.conditions, reached, now), *_kept(tkc, parts)]),
+            "observedGeneration": generation,
+            "conditions": to_json([*merge(tkc.status.conditions, current, now), *_kept(tkc, parts)]),
             **_facts(observed),
         },
     }
 
 
 def _kept(tkc: TanzuKubernetesCluster, parts: Sequence[ClusterCondition]) -> list[ClusterCondition]:
-    """While nothing is decided about trust, what was last reported of it holds, for the generation that it names."""
-    types = {conditions.TRUST_CURRENT, conditions.TRUST_VALID} - {one.type for one in parts}
-    return [one for one in tkc.status.conditions if one.type in types]
+    """Return the last conditions about trust if no decision replaces them; they keep their generation."""
+    types = {conditions.TRUST_CURRENT, conditions.TRUST_VALID} - {part.type for part in parts}
+    return [part for part in tkc.status.conditions if part.type in types]
 
 
 def _compatible(release: TanzuKubernetesRelease | Finding) -> ClusterCondition:
@@ -80,14 +81,14 @@ def _compatible(release: TanzuKubernetesRelease | Finding) -> ClusterCondition:
 
 
 def _updates(updates: Sequence[str]) -> ClusterCondition:
-    """The message is a printed column: the original's brackets and spaces, and nothing where there is nothing."""
+    """Return UpdatesAvailable; kubectl prints the message as a column, in VMware's format."""
     if updates:
         return true_condition(conditions.UPDATES_AVAILABLE, conditions.NEWER_RELEASES, f"[{' '.join(updates)}]")
     return false_condition(conditions.UPDATES_AVAILABLE, conditions.NO_UPDATES, "")
 
 
 def _blocked(release: TanzuKubernetesRelease | Finding, decision: Decision | None, error: str) -> str:
-    """Say why the cluster cannot be brought to what its spec asks for; empty where it can."""
+    """Return why the cluster cannot reach its spec; empty if it can."""
     if isinstance(release, Finding):
         return str(release)
     if decision and decision.trust is None:
@@ -102,7 +103,7 @@ def _ready(
         return false_condition(conditions.READY, conditions.DELETING, "The cluster is being deleted")
     if blocked:
         return false_condition(conditions.READY, conditions.PROVISIONING_FAILED, blocked, severity=ERROR)
-    if failure:  # it may pass: Cluster API tries again
+    if failure:  # may be temporary: Cluster API tries again
         return false_condition(conditions.READY, conditions.PROVISIONING_FAILED, failure, severity=WARNING)
     first = _first_unready(parts)
     if first is None:
@@ -111,8 +112,10 @@ def _ready(
 
 
 def _first_unready(parts: Sequence[ClusterCondition]) -> ClusterCondition | None:
-    found = (condition(list(parts), type_) for type_ in conditions.READY_PRIORITY)
-    return next((one for one in found if isinstance(one, ClusterCondition) and one.status != conditions.TRUE), None)
+    ranked = (condition(list(parts), type_) for type_ in conditions.READY_PRIORITY)
+    return next(
+        (part for part in ranked if isinstance(part, ClusterCondition) and part.status != conditions.TRUE), None
+    )
 
 
 def _phase(
@@ -120,7 +123,7 @@ def _phase(
 ) -> str:
     if tkc.metadata.deletion_timestamp:
         return DELETING
-    # A cluster is being created until it was whole once; what happens to it later is an update.
+    # A cluster is being created until it is ready for the first time; later changes are updates.
     ready = _first_unready(parts) is None
     created = ready or tkc.status.phase in (RUNNING, UPDATING, UPDATE_FAILED)
     if blocked:
@@ -131,7 +134,7 @@ def _phase(
 
 
 def _facts(observed: CapiObjects) -> Json:
-    """Return what Cluster API knows; a field about which it knows nothing yet is left out."""
+    """Return the fields that Cluster API reports; omit those that it does not report yet."""
     capi, control_plane = observed.cluster, observed.control_plane
     facts: Json = {}
     if capi and capi.spec.control_plane_endpoint.host:

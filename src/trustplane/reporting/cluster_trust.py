@@ -1,4 +1,4 @@
-"""The trust of a cluster as it is reported: counts, nodes that are not proven, conditions Current and Proven. Pure."""
+"""Status of a ClusterTrust: counts, nodes without proof, conditions Current and Proven. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ WORST_FIRST: Final = (
     clustertrust.APPLIED,
     clustertrust.ACCEPTED,
 )
-# That trust is not proven, and that there is nothing against it, either.
+# States in which trust is neither proven nor refuted.
 _UNDECIDED: Final = frozenset({clustertrust.UNCLEAR, clustertrust.ACCEPTED})
 NOTHING_TO_PROVE: Final = "NothingToProve"
 NO_NODES: Final = "NoNodes"
@@ -45,15 +45,15 @@ class Sets:
     """The two sets of a cluster."""
 
     digest: str  # of the set in force
-    in_force: TrustSet | None  # None: its content cannot be read
-    desired: TrustSet | None  # None: no list says so without errors
+    in_force: TrustSet | None  # None: its content is unreadable
+    desired: TrustSet | None  # None: a list has errors
     source: str
     reason: str = ""
-    since: datetime | None = None  # None: not known
-    change: str = ""  # what the set in force changed when it was taken
-    problem: str = ""  # what is wrong with the lists
-    note: str = ""  # what else is to be known of the lists
-    command: str = ""  # that takes the desired set
+    since: datetime | None = None  # None: unknown
+    change: str = ""  # the difference to the previous set in force
+    problem: str = ""  # errors of the lists
+    note: str = ""  # a remark about the lists
+    command: str = ""  # the command that takes the desired set
 
 
 @dataclass(frozen=True)
@@ -80,54 +80,56 @@ def status(
     Args:
         nodes: Of the cluster.
         sets: In force, and desired.
-        hosts: The registries that its nodes are to trust.
-        rollout: How far the set in force is on its way to them.
-        before: The status now, which knows since when things are as they are.
+        hosts: The registries that its nodes must trust.
+        rollout: The plan that brings the set in force to the nodes.
+        before: The current status, for the times of unchanged states.
         now: The time.
     """
-    found = [_Node(one, node_state(one, sets.digest, hosts)) for one in sorted(nodes, key=lambda one: one.machine)]
-    states = Counter(one.standing.state for one in found)
+    every = [
+        _Node(facts, node_state(facts, sets.digest, hosts)) for facts in sorted(nodes, key=lambda node: node.machine)
+    ]
+    states = Counter(node.standing.state for node in every)
     unproven = sorted(
-        (one for one in found if one.standing.state != clustertrust.PROVEN),
-        key=lambda one: WORST_FIRST.index(one.standing.state),
+        (node for node in every if node.standing.state != clustertrust.PROVEN),
+        key=lambda node: WORST_FIRST.index(node.standing.state),
     )
-    old = {one.machine: one for one in before.nodes}
-    times = [one.facts.proof.at for one in found if one.facts.proof and one.facts.proof.at]
+    old = {node.machine: node for node in before.nodes}
+    times = [node.facts.proof.at for node in every if node.facts.proof and node.facts.proof.at]
     known = sets.in_force is not None and sets.desired is not None
     change = difference(sets.in_force or EMPTY, sets.desired or EMPTY) if known else Difference()
     return ClusterTrustStatus(
         desired=_desired(sets),
         in_force=_in_force(sets, before, now),
         difference=change.text,
-        summary=_summary(len(found), states),
-        proven_nodes=f"{states[clustertrust.PROVEN]}/{len(found)}",
-        nodes=[_detail(one, old, now) for one in unproven[: clustertrust.MAX_NODES]],
+        summary=_summary(len(every), states),
+        proven_nodes=f"{states[clustertrust.PROVEN]}/{len(every)}",
+        nodes=[_detail(node, old, now) for node in unproven[: clustertrust.MAX_NODES]],
         more=max(0, len(unproven) - clustertrust.MAX_NODES),
         last_proof=max(times, default=None),
-        conditions=[_current(sets, change, found, rollout), _proven(found, unproven, sets, hosts)],
+        conditions=[_current(sets, change, every, rollout), _proven(every, unproven, sets, hosts)],
     )
 
 
 def entries(trust: TrustSet) -> list[TrustEntry]:
-    """Return a set as it is reported."""
+    """Return the entries of a set as ClusterTrust lists them."""
     return [
         TrustEntry(
             name=entry.name,
             fingerprints=list(entry.fingerprints),
             hosts=list(entry.hosts),
-            expires=min(one.expires for one in entry.certificates),
+            expires=min(certificate.expires for certificate in entry.certificates),
         )
         for entry in trust.entries
     ]
 
 
 def described(trust: TrustSet | None) -> str:
-    """Return a set in words: its first entries, each with the short fingerprints of its certificates."""
+    """Describe a set by its first entries, each with the short fingerprints of its certificates."""
     if trust is None:
-        return "a set whose Secret cannot be read"
+        return "a set with an unreadable Secret"
     if not len(trust):
         return "no additional CA"
-    shown = [entry_described(one) for one in trust.entries[:_SHOWN]]
+    shown = [entry_described(entry) for entry in trust.entries[:_SHOWN]]
     more = len(trust) - len(shown)
     return ", ".join([*shown, f"and {more} more"] if more else shown)
 
@@ -159,39 +161,40 @@ def _summary(total: int, states: Mapping[str, int]) -> Summary:
     )
 
 
-def _detail(one: _Node, old: Mapping[str, NodeTrust], now: datetime) -> NodeTrust:
-    facts, known = one.facts, old.get(one.facts.machine)
-    before = known.since if known and known.state == one.standing.state else None
+def _detail(node: _Node, old: Mapping[str, NodeTrust], now: datetime) -> NodeTrust:
+    facts, known = node.facts, old.get(node.facts.machine)
+    before = known.since if known and known.state == node.standing.state else None
     return NodeTrust(
         name=facts.node,
         machine=facts.machine,
-        state=one.standing.state,
-        since=before or one.standing.since or now,
+        state=node.standing.state,
+        since=before or node.standing.since or now,
         digest=facts.digest,
         method=facts.method if facts.digest else "",
         proven_at=facts.proof.at if facts.proof else None,
-        message=one.standing.message[:2048],
+        message=node.standing.message[:2048],
     )
 
 
-def _current(sets: Sets, change: Difference, found: Sequence[_Node], rollout: Plan) -> Condition:
-    not_current = _not_taken(sets, change) or _not_there(sets, found, rollout)
+def _current(sets: Sets, change: Difference, nodes: Sequence[_Node], rollout: Plan) -> Condition:
+    not_current = _not_in_force(sets, change) or _not_on_nodes(sets, nodes, rollout)
     if not_current is not None:
         reason, message = not_current
         return Condition(type=clustertrust.CURRENT, status=FALSE, reason=reason, message=message)
-    message = ". ".join(one for one in (f"In force: {described(sets.in_force)}{sets.note}", rollout.remark) if one)
+    parts = (f"In force: {described(sets.in_force)}{sets.note}", rollout.remark)
+    message = ". ".join(part for part in parts if part)
     return Condition(type=clustertrust.CURRENT, status=TRUE, reason=UP_TO_DATE, message=message)
 
 
-def _not_taken(sets: Sets, change: Difference) -> tuple[str, str] | None:
-    """Return why what the lists ask for is not in force, reason and message; None where it is."""
+def _not_in_force(sets: Sets, change: Difference) -> tuple[str, str] | None:
+    """Return reason and message if the desired set is not in force, else None."""
     if sets.desired is None:
         stays = f"A list has errors, or is missing, so {described(sets.in_force)} stays in force. {sets.problem}"
         return INVALID, stays.strip()
     if sets.digest == sets.desired.digest:
         return None
     if sets.in_force is None:
-        return UNREADABLE, f"The Secret of set {sets.digest[:SHORT]}, which is in force, cannot be read"
+        return UNREADABLE, f"The Secret of the set in force, {sets.digest[:SHORT]}, is unreadable"
     advice = f". {take_it(change, sets.command)}" if sets.command else ""
     if sets.reason == UNDONE:
         back = f"Back in force until the next update: {described(sets.in_force)}"
@@ -199,35 +202,35 @@ def _not_taken(sets: Sets, change: Difference) -> tuple[str, str] | None:
     return HELD, f"Not in force yet: {change.text}{advice}"
 
 
-def _not_there(sets: Sets, found: Sequence[_Node], rollout: Plan) -> tuple[str, str] | None:
-    """Return why not every node has the set in force, reason and message; None where all have it."""
+def _not_on_nodes(sets: Sets, nodes: Sequence[_Node], rollout: Plan) -> tuple[str, str] | None:
+    """Return reason and message if a node does not have the set in force, else None."""
     if rollout.state is State.STOPPED:
-        refusing = [one for one in found if one.facts.machine in rollout.machines]
-        return STOPPED, f"{rollout.message}. {_named(refusing)}. {_changed(sets)}"
+        refusing = [node for node in nodes if node.facts.machine in rollout.machines]
+        return STOPPED, f"{rollout.message}. {_list_nodes(refusing)}. {_changed(sets)}"
     waiting = [
-        one for one in found if one.standing.state == clustertrust.OUTDATED or not one.facts.has_set(sets.digest)
+        node for node in nodes if node.standing.state == clustertrust.OUTDATED or not node.facts.has_set(sets.digest)
     ]
     if not waiting:
         return None
-    words = f"{len(waiting)} of {len(found)} nodes do not have it: {_named(waiting)}"
-    return UPDATING, ". ".join(one for one in (words, rollout.message, rollout.remark) if one)
+    counts = f"{len(waiting)} of {len(nodes)} nodes do not have the set: {_list_nodes(waiting)}"
+    return UPDATING, ". ".join(part for part in (counts, rollout.message, rollout.remark) if part)
 
 
-def _proven(found: Sequence[_Node], unproven: Sequence[_Node], sets: Sets, hosts: frozenset[str]) -> Condition:
+def _proven(nodes: Sequence[_Node], unproven: Sequence[_Node], sets: Sets, hosts: frozenset[str]) -> Condition:
     type_ = "Proven"
-    if not found:
-        return Condition(type=type_, status=UNKNOWN, reason=NO_NODES, message="There are no nodes yet")
-    if not hosts and all(one.standing.state == clustertrust.APPLIED for one in unproven):
-        message = "No Registry selects this cluster. Make one to have its nodes prove that they trust it"
+    if not nodes:
+        return Condition(type=type_, status=UNKNOWN, reason=NO_NODES, message="The cluster has no nodes yet")
+    if not hosts and all(node.standing.state == clustertrust.APPLIED for node in unproven):
+        message = "No Registry selects this cluster. Create one to verify trust on its nodes"
         return Condition(type=type_, status=UNKNOWN, reason=NOTHING_TO_PROVE, message=message)
     if not unproven:
-        noted = [one for one in found if one.standing.message]
-        notes = f"; {_named(noted)}" if noted else ""
-        message = f"{len(found)} of {len(found)} nodes: {', '.join(sorted(hosts))}{notes}"
+        noted = [node for node in nodes if node.standing.message]
+        notes = f"; {_list_nodes(noted)}" if noted else ""
+        message = f"{len(nodes)} of {len(nodes)} nodes: {', '.join(sorted(hosts))}{notes}"
         return Condition(type=type_, status=TRUE, reason=clustertrust.PROVEN, message=message)
     worst = unproven[0].standing.state
-    same = [one for one in unproven if one.standing.state == worst]
-    message = f"{len(found) - len(unproven)} of {len(found)} nodes are proven; {worst}: {_named(same)}"
+    same = [node for node in unproven if node.standing.state == worst]
+    message = f"{len(nodes) - len(unproven)} of {len(nodes)} nodes are proven; {worst}: {_list_nodes(same)}"
     if worst == clustertrust.NOT_TRUSTED:
         message += f". {_changed(sets)}"
     status = UNKNOWN if worst in _UNDECIDED else FALSE
@@ -238,15 +241,15 @@ def _changed(sets: Sets) -> str:
     return f"The change was: {sets.change}" if sets.change else f"In force: {described(sets.in_force)}"
 
 
-def _named(nodes: Sequence[_Node]) -> str:
-    """Return nodes with their messages, those of one message together."""
+def _list_nodes(nodes: Sequence[_Node]) -> str:
+    """Return the names of nodes, grouped by their messages."""
     by_message: dict[str, list[str]] = {}
-    for one in nodes:
-        by_message.setdefault(one.standing.message, []).append(one.name)
-    shown = [": ".join(part for part in (_listed(names), message) if part) for message, names in by_message.items()]
+    for node in nodes:
+        by_message.setdefault(node.standing.message, []).append(node.name)
+    shown = [": ".join(part for part in (_list_names(names), message) if part) for message, names in by_message.items()]
     return "; ".join(shown[:_SHOWN] + ([f"and {len(shown) - _SHOWN} more reasons"] if len(shown) > _SHOWN else []))
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
     return ", ".join([*names[:_SHOWN], *more])

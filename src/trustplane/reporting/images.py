@@ -1,4 +1,4 @@
-"""Images of a cluster's pods: which registries they come from, and whether its nodes trust those. Pure."""
+"""Registries of the images of a cluster's pods, and whether its nodes trust them. Pure."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from trustplane.text import redact
 _SHOWN: Final = 5  # nodes in a message
 _MAX_IMAGE: Final = 512
 _MAX_MESSAGE: Final = 1024
-# Registries, and domains of registries, whose certificates are of CAs that every system has.
+# Registries and domains of registries with certificates of public CAs.
 _PUBLIC: Final = (
     DOCKER_HUB,
     "registry.k8s.io",
@@ -43,14 +43,14 @@ _PUBLIC: Final = (
 
 
 def sources(images: Iterable[str], before: Sequence[ImageSource] = ()) -> list[ImageSource]:
-    """Return the registries of images, by host, each with one of its images: the one that was shown, or the first."""
+    """Return the registries of images, sorted by host, each with an example: the previous one if it is still in use."""
     by_host: dict[str, set[str]] = {}
     for image in images:
         if image:
             by_host.setdefault(host_of(image), set()).add(redact(image)[:_MAX_IMAGE])
-    shown = {one.host: one.image for one in before}
+    examples = {source.host: source.image for source in before}
     return [
-        ImageSource(host=host, image=shown[host] if shown.get(host) in names else min(names))
+        ImageSource(host=host, image=examples[host] if examples.get(host) in names else min(names))
         for host, names in sorted(by_host.items())
     ]
 
@@ -58,59 +58,59 @@ def sources(images: Iterable[str], before: Sequence[ImageSource] = ()) -> list[I
 def assessed(
     found: Sequence[ImageSource], registries: Sequence[Registry], nodes: Sequence[NodeFacts], sets: Sets, now: datetime
 ) -> tuple[list[ImageSource], int]:
-    """Say of each registry whether a cluster's nodes trust it; those that they do not trust come first.
+    """Return whether a cluster's nodes trust each registry, untrusted ones first.
 
     Returns:
-        The sources that a ClusterTrust lists, and how many more there are.
+        The sources that a ClusterTrust lists, and the number of omitted ones.
     """
-    every = [_assessed(one, registry_named(one.host, registries), nodes, sets, now) for one in found]
+    every = [_assess(source, registry_named(source.host, registries), nodes, sets, now) for source in found]
     order = [clustertrust.NOT_TRUSTED, clustertrust.UNKNOWN, clustertrust.TRUSTED, clustertrust.PUBLIC]
-    ranked = sorted(every, key=lambda one: (order.index(one.trust), one.host))
+    ranked = sorted(every, key=lambda source: (order.index(source.trust), source.host))
     return ranked[:MAX_IMAGES], max(0, len(ranked) - MAX_IMAGES)
 
 
 def is_public(host: str) -> bool:
-    """Tell whether a registry is known to need no private CA."""
+    """Return whether a registry is known to use a public CA."""
     name = name_of(host)
-    return any(name == one or name.endswith(f".{one}") for one in _PUBLIC)
+    return any(name == domain or name.endswith(f".{domain}") for domain in _PUBLIC)
 
 
-def _assessed(
+def _assess(
     source: ImageSource, registry: Registry | None, nodes: Sequence[NodeFacts], sets: Sets, now: datetime
 ) -> ImageSource:
-    trust, message = _of_proofs(source.host, registry, nodes) or _of_chain(source.host, registry, sets, now)
+    trust, message = _assess_by_proofs(source.host, registry, nodes) or _assess_by_chain(
+        source.host, registry, sets, now
+    )
     return ImageSource(host=source.host, image=source.image, trust=trust, message=message[:_MAX_MESSAGE])
 
 
-def _of_proofs(host: str, registry: Registry | None, nodes: Sequence[NodeFacts]) -> tuple[str, str] | None:
-    """Decide by what the nodes' kubelets said; None where no valid proof says anything about trust."""
+def _assess_by_proofs(host: str, registry: Registry | None, nodes: Sequence[NodeFacts]) -> tuple[str, str] | None:
+    """Return trust and message by the nodes' proofs; None if no valid proof decides."""
     names = {host} if registry is None else {host, registry.spec.host}
-    said = [(one, result) for one in nodes for result in registry_verdicts(one, names)]
-    refusing = [(one, result) for one, result in said if result.verdict == clustertrust.NOT_TRUSTED]
+    verdicts = [(node, result) for node in nodes for result in registry_verdicts(node, names)]
+    refusing = [(node, result) for node, result in verdicts if result.verdict == clustertrust.NOT_TRUSTED]
     if refusing:
-        shown = ", ".join(one.node for one, _ in refusing[:_SHOWN])
-        words = f"the kubelets of {len(refusing)} of {len(nodes)} nodes refuse it ({shown}): {refusing[0][1].message}"
-        return clustertrust.NOT_TRUSTED, words
-    trusting = [one for one, result in said if result.verdict == clustertrust.TRUSTED]
+        shown = ", ".join(node.node for node, _ in refusing[:_SHOWN])
+        count = f"the kubelets of {len(refusing)} of {len(nodes)} nodes do not trust it"
+        return clustertrust.NOT_TRUSTED, f"{count} ({shown}): {refusing[0][1].message}"
+    trusting = [node for node, result in verdicts if result.verdict == clustertrust.TRUSTED]
     if trusting:
         return clustertrust.TRUSTED, f"proven by {len(trusting)} of {len(nodes)} nodes"
     return None
 
 
-def _of_chain(host: str, registry: Registry | None, sets: Sets, now: datetime) -> tuple[str, str]:
-    """Decide by what the registry served last, and the set in force."""
+def _assess_by_chain(host: str, registry: Registry | None, sets: Sets, now: datetime) -> tuple[str, str]:
+    """Return trust and message by the chain that the registry served last, and the set in force."""
     if is_public(host):
-        return clustertrust.PUBLIC, "it needs no private CA"
+        return clustertrust.PUBLIC, "it uses a public CA"
     served = served_by(registry)
     if registry is None or not served:
-        why = f"Registry {registry.metadata.name} has not been reached" if registry else "no Registry names it"
-        return clustertrust.UNKNOWN, f"{why}, and no node has proven anything of it"
+        why = f"Registry {registry.metadata.name} has not been reached" if registry else "no Registry describes it"
+        return clustertrust.UNKNOWN, f"{why}, and no node has proven that it trusts it"
     if sets.in_force is None:
-        return clustertrust.UNKNOWN, "the set in force cannot be read"
-    found = judge(served, sets.in_force, registry_host(registry), now)
-    if found.trusted:
-        return clustertrust.TRUSTED, f"what it served last is trusted by the set in force, {short_digest(sets.digest)}"
-    return (
-        clustertrust.NOT_TRUSTED,
-        f"what it served last is refused with the set in force, {short_digest(sets.digest)}: {found.message}",
-    )
+        return clustertrust.UNKNOWN, "the set in force is unreadable"
+    verdict = judge(served, sets.in_force, registry_host(registry), now)
+    set_in_force = f"the set in force, {short_digest(sets.digest)},"
+    if verdict.trusted:
+        return clustertrust.TRUSTED, f"{set_in_force} trusts the chain that it served last"
+    return clustertrust.NOT_TRUSTED, f"{set_in_force} rejects the chain that it served last: {verdict.message}"

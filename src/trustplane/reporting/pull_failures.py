@@ -1,4 +1,4 @@
-"""Failing pulls of a cluster: what is reported of them, and what each pod is told. Pure."""
+"""Failed pulls of a cluster: status fields, and an Event for each pod. Pure."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -18,8 +18,8 @@ from trustplane.reporting.registry_assessment import Knowledge, registry_host
 
 REASON: Final = "ImagePullExplained"
 NOTE_BYTES: Final = 1024  # the API server refuses longer notes
-_SEEN_AGAIN: Final = timedelta(hours=1)  # so that a fleet in which nothing changes is quiet
-_ALSO: Final = 3  # causes that are named beside the first
+_SEEN_INTERVAL: Final = timedelta(hours=1)  # limits status updates while nothing changes
+_ALSO: Final = 3  # causes named besides the first
 _OF_TRUST: Final = frozenset(
     {
         Code.ISSUER_NOT_TRUSTED,
@@ -36,7 +36,7 @@ _OF_TRUST: Final = frozenset(
 
 @dataclass(frozen=True)
 class Failing:
-    """One pod that waits for images of one registry, for one cause."""
+    """A pod that waits for images of one registry, with the cause."""
 
     pod: str  # namespace/name
     host: str
@@ -51,90 +51,96 @@ class _Group:
 
 
 class Failures:
-    """What fails in a cluster, by registry and cause."""
+    """The failed pulls of a cluster, by registry and cause."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str], _Group] = {}
 
-    def add(self, one: Failing) -> None:
+    def add(self, failing: Failing) -> None:
         """Count a pod."""
-        self._groups.setdefault((one.host, one.cause), _Group(one.host, one.cause)).pods.add(one.pod)
+        key = (failing.host, failing.cause)
+        self._groups.setdefault(key, _Group(*key)).pods.add(failing.pod)
 
     def report(self, before: Sequence[PullFailure], now: datetime) -> tuple[list[PullFailure], int]:
-        """Return what a ClusterTrust says of it: the largest groups, and how many pods are in no group listed.
+        """Return the failures of a ClusterTrust's status, largest first, and the number of pods that these omit.
 
         Args:
-            before: What it says now; it knows since when.
+            before: The failures in the current status, for their times.
             now: The time.
         """
-        ranked = sorted(self._groups.values(), key=lambda one: (-len(one.pods), one.host, one.cause))
-        old = {(one.host, one.cause): one for one in before}
-        listed = [_reported(one, old.get((one.host, one.cause)), now) for one in ranked[:MAX_FAILURES]]
-        shown, left = (_pods(part) for part in (ranked[:MAX_FAILURES], ranked[MAX_FAILURES:]))
-        return listed, len(left - shown)
+        ranked = sorted(self._groups.values(), key=lambda group: (-len(group.pods), group.host, group.cause))
+        old = {(failure.host, failure.cause): failure for failure in before}
+        listed = [_report(group, old.get((group.host, group.cause)), now) for group in ranked[:MAX_FAILURES]]
+        shown, omitted = (_pods(part) for part in (ranked[:MAX_FAILURES], ranked[MAX_FAILURES:]))
+        return listed, len(omitted - shown)
 
 
 def _pods(groups: Iterable[_Group]) -> set[str]:
-    return {pod for one in groups for pod in one.pods}
+    return {pod for group in groups for pod in group.pods}
 
 
-def _reported(group: _Group, old: PullFailure | None, now: datetime) -> PullFailure:
+def _report(group: _Group, old: PullFailure | None, now: datetime) -> PullFailure:
     since = old.since if old and old.since else now
-    seen = old.last_seen if old and old.last_seen and now - old.last_seen < _SEEN_AGAIN else now
+    last_seen = old.last_seen if old and old.last_seen and now - old.last_seen < _SEEN_INTERVAL else now
     example = old.example if old and old.example in group.pods else min(group.pods)
     return PullFailure(
-        host=group.host, cause=str(group.cause), pods=len(group.pods), since=since, last_seen=seen, example=example
+        host=group.host,
+        cause=str(group.cause),
+        pods=len(group.pods),
+        since=since,
+        last_seen=last_seen,
+        example=example,
     )
 
 
 def of_registry(registry: Registry, trusts: Iterable[ClusterTrust]) -> list[RegistryFailure]:
-    """Return what a Registry says of failing pulls: what the clusters say of its host, most pods first."""
+    """Return the failed pulls from a registry as all clusters report them, most pods first."""
     host = registry_host(registry)
-    found = [
+    failures = [
         RegistryFailure(
             cluster=f"{trust.metadata.namespace}/{trust.metadata.name}",
-            **{name: getattr(one, name) for name in one.__struct_fields__ if name != "host"},
+            **{name: getattr(failure, name) for name in failure.__struct_fields__ if name != "host"},
         )
         for trust in trusts
-        for one in trust.status.failures
-        if one.host == host
+        for failure in trust.status.failures
+        if failure.host == host
     ]
-    return sorted(found, key=lambda one: (-one.pods, one.cluster, one.cause))[:MAX_FAILURES]
+    return sorted(failures, key=lambda failure: (-failure.pods, failure.cluster, failure.cause))[:MAX_FAILURES]
 
 
 def note(host: str, explanation: Explanation, known: Knowledge) -> str:
-    """Return what a pod is told, in at most `NOTE_BYTES`: the cause, who must act, what to do, the CA that mends it."""
+    """Return a pod's note of at most `NOTE_BYTES`: cause, evidence, next step with its actor, and the missing CA."""
     first, *others = explanation.causes
     parts = [
         f"{host}: {first.meaning} ({first.code}, {first.confidence} confidence).",
-        _of_evidence(explanation),
-        f"Or: {', '.join(one.code for one in others[:_ALSO])}." if others else "",
+        _evidence_text(explanation),
+        f"Or: {', '.join(cause.code for cause in others[:_ALSO])}." if others else "",
         f"For the {first.actor}: {first.next_step}.",
         f"{known.remedy}." if known.remedy and first.code in _OF_TRUST else "",
     ]
     return " ".join(part for part in parts if part).encode()[:NOTE_BYTES].decode(errors="ignore")
 
 
-def _of_evidence(explanation: Explanation) -> str:
-    words = "; ".join(one.text for one in explanation.evidence)
-    return f"{words[:1].upper()}{words[1:]}." if words else ""
+def _evidence_text(explanation: Explanation) -> str:
+    text = "; ".join(evidence.text for evidence in explanation.evidence)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def event_name(pod: PodMetadata, cause: Code) -> str:
-    """Return the name of the one Event of a pod and a cause."""
+    """Return the Event name for a pod and a cause; repeated reports update the same Event."""
     digest = hashlib.sha256(f"{pod.uid} {cause}".encode()).hexdigest()[:16]
     return f"{pod.name[:200].rstrip('-.')}.{digest}"
 
 
 def event(pod: PodMetadata, cause: Code, text: str, *, component: str, instance: str, now: datetime) -> Json:
-    """Return that Event, of events.k8s.io/v1.
+    """Return an Event of events.k8s.io/v1.
 
     Args:
-        pod: Which pod.
-        cause: Of its failing pull.
+        pod: The pod.
+        cause: Of its failed pull.
         text: From `note`.
-        component: Who reports.
-        instance: Which process of it.
+        component: The reporting controller.
+        instance: Its process.
         now: The time.
     """
     return {
@@ -157,10 +163,10 @@ def event(pod: PodMetadata, cause: Code, text: str, *, component: str, instance:
 
 
 def micro_time(now: datetime) -> str:
-    """Return a time as Events have it."""
+    """Format a time as a MicroTime, as Events require."""
     return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def body(listed: Sequence[PullFailure], more: int) -> Json:
-    """Return the fields of a ClusterTrust's status."""
+    """Return the failures as fields of a ClusterTrust's status."""
     return {"failures": msgspec.to_builtins(listed), "moreFailingPods": more}

@@ -1,4 +1,4 @@
-"""What the manager knows of a registry, seen from one cluster: it decides where a kubelet's words do not. Pure."""
+"""Assessment of a registry by its served chain and a cluster's sets; it decides between causes of a message. Pure."""
 
 import base64
 from collections.abc import Sequence
@@ -32,12 +32,12 @@ _ON_NODE: Final = frozenset(
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What is known of one registry.
+    """The manager's knowledge of one registry.
 
     Attributes:
-        evidence: What rules causes out, or speaks for them.
-        remedy: Which CA mends it, by fingerprint, as far as it is known; empty where nothing is.
-        is_trusted: Whether the set in force makes nodes trust what it serves; None where that is not known.
+        evidence: Evidence for or against causes.
+        remedy: The CA that fixes the pull, by fingerprint if known; empty without knowledge of the registry.
+        is_trusted: Whether nodes with the set in force trust its chain; None if unknown.
     """
 
     evidence: tuple[Evidence, ...] = ()
@@ -46,57 +46,57 @@ class Knowledge:
 
 
 def knowledge(host: str, registry: Registry | None, sets: Sets, service: TrustSet, now: datetime) -> Knowledge:
-    """Judge what a registry served last by a cluster's sets.
+    """Check the chain that a registry served last against a cluster's sets.
 
     Args:
-        host: The registry, as images name it.
-        registry: Its Registry, if somebody made one.
+        host: The registry, as in image references.
+        registry: Its Registry, if one exists.
         sets: Of the cluster.
-        service: The service's list, which a cluster with its own list may not have.
+        service: The service's list, which may differ from the desired set of a cluster with its own list.
         now: The time.
     """
     served = served_by(registry)
     if registry is None or not served:
-        why = "the management cluster has not reached it" if registry else "make a Registry for it"
-        return Knowledge(remedy=f"Which CA signs for {host} is not known: {why}")
-    found = judge(served, sets.in_force or EMPTY, host, now)
-    if found.trusted and sets.in_force is not None:
-        words = f"set {short_digest(sets.digest)}, in force, trusts what {host} serves to the manager"
-        remedy = f"The CA is in force already: {_named(sets.in_force, found.anchor)}"
-        return Knowledge((Evidence(_SOURCE, words, rules_out=_TO_ADD),), remedy, is_trusted=True)
-    for trust, where in ((sets.desired, "the list of the cluster"), (service, "the service's list")):
-        wanted = judge(served, trust or EMPTY, host, now)
-        if trust is not None and wanted.trusted:
-            remedy = f"The CA is in {where}, and not in force: {_named(trust, wanted.anchor)}"
-            held = frozenset({Code.TRUST_NOT_APPLIED if trust is sets.desired else Code.ISSUER_NOT_TRUSTED})
-            return Knowledge((Evidence(_SOURCE, remedy, points_to=held),), remedy, is_trusted=False)
-    return Knowledge(_refused(found), _unlisted(registry.status.chain), is_trusted=False)
+        why = "the management cluster has not reached the registry" if registry else "create a Registry for it"
+        return Knowledge(remedy=f"The CA of {host} is unknown: {why}")
+    verdict = judge(served, sets.in_force or EMPTY, host, now)
+    if verdict.trusted and sets.in_force is not None:
+        text = f"the set in force, {short_digest(sets.digest)}, trusts the chain that {host} serves to the manager"
+        remedy = f"The CA is already in force: {_describe_anchor(sets.in_force, verdict.anchor)}"
+        return Knowledge((Evidence(_SOURCE, text, rules_out=_TO_ADD),), remedy, is_trusted=True)
+    for trust, where in ((sets.desired, "the cluster's list"), (service, "the service's list")):
+        listed = judge(served, trust or EMPTY, host, now)
+        if trust is not None and listed.trusted:
+            remedy = f"The CA is in {where}, but not in force: {_describe_anchor(trust, listed.anchor)}"
+            code = Code.TRUST_NOT_APPLIED if trust is sets.desired else Code.ISSUER_NOT_TRUSTED
+            return Knowledge((Evidence(_SOURCE, remedy, points_to=frozenset({code})),), remedy, is_trusted=False)
+    return Knowledge(_rejection(verdict), _describe_unlisted(registry.status.chain), is_trusted=False)
 
 
 def on_node(facts: NodeFacts | None, sets: Sets) -> tuple[Evidence, ...]:
-    """Say what the set on a node rules out, where the set in force would trust the registry."""
+    """Return evidence from the set on a node; applies if the set in force trusts the registry."""
     if facts is None or not facts.digest or not sets.digest:
         return ()
     if is_same_digest(facts.digest, sets.digest):
-        words = f"the node has set {short_digest(facts.digest)}, the one in force"
-        return (Evidence(_SOURCE, words, rules_out=frozenset({Code.TRUST_NOT_APPLIED})),)
-    words = f"the node has set {short_digest(facts.digest)}, in force is {short_digest(sets.digest)}"
-    return (Evidence(_SOURCE, words, points_to=frozenset({Code.TRUST_NOT_APPLIED})),)
+        text = f"the node has the set in force, {short_digest(facts.digest)}"
+        return (Evidence(_SOURCE, text, rules_out=frozenset({Code.TRUST_NOT_APPLIED})),)
+    text = f"the node has set {short_digest(facts.digest)}, but set {short_digest(sets.digest)} is in force"
+    return (Evidence(_SOURCE, text, points_to=frozenset({Code.TRUST_NOT_APPLIED})),)
 
 
 def served_by(registry: Registry | None) -> list[bytes]:
-    """Return the chain that a registry served last, DER; empty where any of it is not known."""
+    """Return the chain that a registry served last, in DER; empty if any certificate is missing."""
     chain = registry.status.chain if registry else []
     try:
-        found = [base64.b64decode(one.data, validate=True) for one in chain]
+        certificates = [base64.b64decode(certificate.data, validate=True) for certificate in chain]
     except ValueError:
         return []
-    return found if all(found) else []
+    return certificates if all(certificates) else []
 
 
 def judge(served: Sequence[bytes], trust: TrustSet, host: str, now: datetime) -> Verdict:
-    """Decide about a chain as a node with that set does."""
-    pool = Pool.read(one.der for entry in trust.serving(host).entries for one in entry.certificates)
+    """Verify a chain in the same way as a node with this set."""
+    pool = Pool.read(ca.der for entry in trust.serving(host).entries for ca in entry.certificates)
     return verify(served, pool, name_of(host), now)
 
 
@@ -107,33 +107,32 @@ def name_of(host: str) -> str:
 
 
 def registry_named(host: str, registries: Sequence[Registry]) -> Registry | None:
-    """Return the Registry of a host as images name it."""
-    return next((one for one in registries if registry_host(one) == host), None)
+    """Return the Registry of a host as in image references, if one exists."""
+    return next((registry for registry in registries if registry_host(registry) == host), None)
 
 
 def registry_host(registry: Registry) -> str:
-    """Return a Registry's host as `registry_of` says it for its images."""
+    """Return a Registry's host in the form that `registry_of` returns for its images."""
     host = registry.spec.host
     is_dotted = "." in host or ":" in host
     return registry_of(f"{host}/image") if is_dotted else host.lower()
 
 
-def _refused(found: Verdict) -> tuple[Evidence, ...]:
-    if found.cause is None or found.cause is Cause.UNKNOWN:
+def _rejection(verdict: Verdict) -> tuple[Evidence, ...]:
+    if verdict.cause is None or verdict.cause is Cause.UNKNOWN:
         return ()
-    words = f"what it serves to the manager is refused: {found.message}"
-    return (Evidence(_SOURCE, words, points_to=frozenset({Code(found.cause)}), rules_out=_ON_NODE),)
+    text = f"the chain that the registry serves to the manager fails verification: {verdict.message}"
+    return (Evidence(_SOURCE, text, points_to=frozenset({Code(verdict.cause)}), rules_out=_ON_NODE),)
 
 
-def _named(trust: TrustSet, fingerprint: str) -> str:
+def _describe_anchor(trust: TrustSet, fingerprint: str) -> str:
     name = next(entry.name for entry in trust.entries if fingerprint in entry.fingerprints)
     return f"entry {name}, SHA-256 {fingerprint}"
 
 
-def _unlisted(chain: Sequence[ServedCertificate]) -> str:
+def _describe_unlisted(chain: Sequence[ServedCertificate]) -> str:
     last = chain[-1]
     if last.subject == last.issuer:
-        return (
-            f"The registry shows it itself, so compare it with its owner's: {last.subject}, SHA-256 {last.fingerprint}"
-        )
-    return f"The fingerprint of the CA is not known here; its name is {last.issuer}"
+        ca = f"{last.subject}, SHA-256 {last.fingerprint}"
+        return f"The registry serves the CA itself: compare it with the fingerprint from its owner: {ca}"
+    return f"The fingerprint of the CA is unknown; its name is {last.issuer}"

@@ -1,4 +1,4 @@
-"""What fails soon, or will where a pod starts next: images of untrusted registries, and certificates that end. Pure."""
+"""Risks: images from untrusted registries, and certificates that expire soon. Pure."""
 
 import enum
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,29 +16,30 @@ from trustplane.trust.entries import SHORT
 
 NOTICE: Final = timedelta(days=30)
 _SHOWN: Final = 5
-_SUCCEED: Final = "add the CA's successor to the list, have clusters take it, then have certificates issued by it"
+_SUCCEED: Final = "add the CA's successor to the list, update the clusters, then issue certificates with it"
+_RENEW: Final = "renew it with the same CA"
 
 
 class Kind(enum.StrEnum):
-    """What is at risk; the worst first. Also the reasons of condition AtRisk."""
+    """Kinds of risk, worst first; also the reasons of condition AtRisk."""
 
-    NOT_TRUSTED = "NotTrusted"  # images come from a registry that the nodes do not trust
-    EXPIRES = "Expires"  # a served certificate ends
-    CA_EXPIRES = "CAExpires"  # a trusted one does
-    LEAF_TRUSTED = "LeafTrusted"  # the server's certificate is trusted in place of its CA: its renewal breaks pulls
+    NOT_TRUSTED = "NotTrusted"  # pods use images of a registry that their nodes do not trust
+    EXPIRES = "Expires"  # a served certificate expires
+    CA_EXPIRES = "CAExpires"  # a trusted CA expires
+    LEAF_TRUSTED = "LeafTrusted"  # the list has the server's certificate instead of its CA: renewal breaks pulls
 
 
 @dataclass(frozen=True)
 class Risk:
-    """One thing that fails, or will.
+    """A current or future failure of pulls.
 
     Attributes:
-        kind: What.
-        subject: The object that it is about, such as `cluster shop/web`.
-        host: The registry; empty where it is about none.
-        message: What happens, and why.
-        next_step: What to do.
-        at: When; None: as soon as a node pulls.
+        kind: Its kind.
+        subject: The object concerned, such as `cluster shop/web`.
+        host: The registry; empty without one.
+        message: The failure and its reason.
+        next_step: The remediation.
+        at: Time of the failure; None: the next pull.
     """
 
     kind: Kind
@@ -50,43 +51,43 @@ class Risk:
 
 
 def risks(trusts: Iterable[ClusterTrust], registries: Sequence[Registry], now: datetime) -> list[Risk]:
-    """Return all that is at risk, the worst first."""
-    found = dict.fromkeys(risk for trust in trusts for risk in of_cluster(trust, registries, now))
-    found |= dict.fromkeys(risk for registry in registries for risk in of_registry(registry, now))
-    return sorted(found, key=_rank)
+    """Return all risks, worst first."""
+    distinct = dict.fromkeys(risk for trust in trusts for risk in of_cluster(trust, registries, now))
+    distinct |= dict.fromkeys(risk for registry in registries for risk in of_registry(registry, now))
+    return sorted(distinct, key=_rank)
 
 
 def of_cluster(trust: ClusterTrust, registries: Sequence[Registry], now: datetime) -> list[Risk]:
-    """Return what is at risk by what is known of one cluster."""
+    """Return the risks of one cluster, from its ClusterTrust."""
     return [*_of_images(trust), *_of_entries(trust, registries, now)]
 
 
 def unknown(trusts: Iterable[ClusterTrust]) -> list[tuple[str, ImageSource]]:
-    """Return the registries of images of which nobody knows whether nodes trust them, each with its cluster."""
-    return [(_name(trust), one) for trust in trusts for one in trust.status.images if one.trust == UNKNOWN]
+    """Return the image sources with unknown trust, each with its cluster."""
+    return [(_name(trust), source) for trust in trusts for source in trust.status.images if source.trust == UNKNOWN]
 
 
 def condition(registry: Registry, trusts: Iterable[ClusterTrust], now: datetime) -> Condition:
-    """Return condition AtRisk of a Registry, without times."""
+    """Return condition AtRisk of a Registry, from all ClusterTrusts; it has no times."""
     return judged(registry, risks(trusts, [registry], now))
 
 
 def judged(registry: Registry, found: Iterable[Risk]) -> Condition:
-    """Return condition AtRisk of a Registry; of the risks, those of others do not count."""
+    """Return condition AtRisk of a Registry; ignore the risks of other registries."""
     host = registry_host(registry)
-    ours = sorted({one for one in found if one.host == host}, key=_rank)
-    if ours:
-        shown = [f"{one.subject}: {one.message}" for one in ours[:_SHOWN]]
-        more = [f"and {len(ours) - _SHOWN} more"] if len(ours) > _SHOWN else []
-        return Condition(type=AT_RISK, status=TRUE, reason=str(ours[0].kind), message="; ".join([*shown, *more]))
+    ranked = sorted({risk for risk in found if risk.host == host}, key=_rank)
+    if ranked:
+        shown = [f"{risk.subject}: {risk.message}" for risk in ranked[:_SHOWN]]
+        more = [f"and {len(ranked) - _SHOWN} more"] if len(ranked) > _SHOWN else []
+        return Condition(type=AT_RISK, status=TRUE, reason=str(ranked[0].kind), message="; ".join([*shown, *more]))
     if not registry.status.chain:
-        words = "It has not been reached yet, so nothing is known of its certificates"
-        return Condition(type=AT_RISK, status=NOT_KNOWN, reason="NotReached", message=words)
+        message = "The manager has not reached the registry yet, so its certificates are unknown"
+        return Condition(type=AT_RISK, status=NOT_KNOWN, reason="NotReached", message=message)
     return Condition(type=AT_RISK, status=FALSE, reason="NoRisk", message="")
 
 
-def _rank(one: Risk) -> tuple[int, float, str, str]:
-    return list(Kind).index(one.kind), one.at.timestamp() if one.at else 0.0, one.subject, one.host
+def _rank(risk: Risk) -> tuple[int, float, str, str]:
+    return list(Kind).index(risk.kind), risk.at.timestamp() if risk.at else 0.0, risk.subject, risk.host
 
 
 def _name(trust: ClusterTrust) -> str:
@@ -98,58 +99,62 @@ def _of_images(trust: ClusterTrust) -> list[Risk]:
         Risk(
             Kind.NOT_TRUSTED,
             f"cluster {_name(trust)}",
-            one.host,
-            f"pods have images of {one.host}, such as {one.image}, and {one.message}",
-            f"trustplane fetch-ca {one.host}",
+            source.host,
+            f"pods use images of {source.host}, such as {source.image}, and {source.message}",
+            f"trustplane fetch-ca {source.host}",
         )
-        for one in trust.status.images
-        if one.trust == NOT_TRUSTED
+        for source in trust.status.images
+        if source.trust == NOT_TRUSTED
     ]
 
 
 def _of_entries(trust: ClusterTrust, registries: Sequence[Registry], now: datetime) -> Iterator[Risk]:
-    """Look at the list of a cluster: entries that end, and servers' own certificates in place of their CA's."""
+    """Return the risks of a cluster's list: expiring entries, and server certificates in place of their CAs."""
     desired = trust.status.desired
     if desired is None:
         return
-    # What the service's list has is told once, not for every cluster that has it.
+    # Reports a risk of the service's list once instead of for every cluster.
     subject = "the service's list" if desired.source == SERVICE else f"cluster {_name(trust)}"
     for entry in desired.entries:
         if entry.expires and entry.expires - now <= NOTICE:
-            host = next((registry_host(one) for one in registries if _anchor(one) in entry.fingerprints), "")
-            words = f"entry {entry.name} ({_short(entry.fingerprints)}) {_ends(entry.expires, now)}"
-            yield Risk(Kind.CA_EXPIRES, subject, host, words, _SUCCEED, entry.expires)
-    trusted = {one: entry.name for entry in desired.entries for one in entry.fingerprints}
+            host = next((registry_host(each) for each in registries if _anchor(each) in entry.fingerprints), "")
+            message = f"entry {entry.name} ({_short(entry.fingerprints)}) {_expires(entry.expires, now)}"
+            yield Risk(Kind.CA_EXPIRES, subject, host, message, _SUCCEED, entry.expires)
+    trusted = {fingerprint: entry.name for entry in desired.entries for fingerprint in entry.fingerprints}
     for registry in registries:
-        chain = [one.fingerprint for one in registry.status.chain]
+        chain = [certificate.fingerprint for certificate in registry.status.chain]
         cas = {*chain[1:], _anchor(registry)} - {*chain[:1], ""}
         if chain and chain[0] in trusted and not cas & trusted.keys():
             yield _leaf(subject, registry, trusted[chain[0]])
 
 
 def of_registry(registry: Registry, now: datetime) -> Iterator[Risk]:
-    """Return what is at risk by what a registry served last."""
+    """Return the risks of a registry, from the chain that it served last."""
     subject, host = f"registry {registry.metadata.name}", registry_host(registry)
-    for number, one in enumerate(registry.status.chain):
-        if one.not_after and one.not_after - now <= NOTICE:
-            what = "its certificate" if number == 0 else "a certificate that it sends"
-            words = f"{what}, {one.subject} ({one.fingerprint[:SHORT]}), {_ends(one.not_after, now)}"
-            yield Risk(Kind.EXPIRES, subject, host, words, "have it issued again, by the same CA", one.not_after)
+    for number, certificate in enumerate(registry.status.chain):
+        end = certificate.not_after
+        if end and end - now <= NOTICE:
+            role = "its certificate" if number == 0 else "a certificate of its chain"
+            short = certificate.fingerprint[:SHORT]
+            message = f"{role}, {certificate.subject} ({short}), {_expires(end, now)}"
+            yield Risk(Kind.EXPIRES, subject, host, message, _RENEW, end)
     anchor = registry.status.anchor
-    sent = {one.fingerprint for one in registry.status.chain}
-    if anchor and anchor.not_after and anchor.not_after - now <= NOTICE and anchor.fingerprint not in sent:
-        words = f"the CA that nodes trust it by, {anchor.name} ({anchor.fingerprint[:SHORT]}), "
-        yield Risk(Kind.CA_EXPIRES, subject, host, words + _ends(anchor.not_after, now), _SUCCEED, anchor.not_after)
+    served = {certificate.fingerprint for certificate in registry.status.chain}
+    if anchor and anchor.not_after and anchor.not_after - now <= NOTICE and anchor.fingerprint not in served:
+        ca = f"{anchor.name} ({anchor.fingerprint[:SHORT]})"
+        message = f"its trust anchor on the nodes, {ca}, {_expires(anchor.not_after, now)}"
+        yield Risk(Kind.CA_EXPIRES, subject, host, message, _SUCCEED, anchor.not_after)
 
 
 def _leaf(subject: str, registry: Registry, entry: str) -> Risk:
     server = registry.status.chain[0]
-    words = (
-        f"entry {entry} is the certificate of {registry_host(registry)} itself ({server.fingerprint[:SHORT]}), not its "
-        "CA's: pulls fail when it is renewed"
+    host = registry_host(registry)
+    message = (
+        f"entry {entry} is the server certificate of {host} ({server.fingerprint[:SHORT]}), not its CA: pulls fail "
+        "after its renewal"
     )
-    step = f"add the CA that signed it, {server.issuer}, with `trustplane fetch-ca {registry_host(registry)}`"
-    return Risk(Kind.LEAF_TRUSTED, subject, registry_host(registry), words, step, server.not_after)
+    step = f"add the CA that signed it, {server.issuer}, with `trustplane fetch-ca {host}`"
+    return Risk(Kind.LEAF_TRUSTED, subject, host, message, step, server.not_after)
 
 
 def _anchor(registry: Registry) -> str:
@@ -157,8 +162,8 @@ def _anchor(registry: Registry) -> str:
 
 
 def _short(fingerprints: Sequence[str]) -> str:
-    return " ".join(one[:SHORT] for one in fingerprints)
+    return " ".join(fingerprint[:SHORT] for fingerprint in fingerprints)
 
 
-def _ends(at: datetime, now: datetime) -> str:
+def _expires(at: datetime, now: datetime) -> str:
     return f"{'has expired' if at <= now else 'expires'} on {at.date().isoformat()}"

@@ -1,4 +1,4 @@
-"""What the nodes of clusters say of registries, counted. Pure."""
+"""Counts of the nodes that trust or refuse each registry. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ SHOWN: Final = 5  # nodes in a message
 
 @dataclass(frozen=True)
 class Tally:
-    """Of one registry: how many nodes trust it, and who does not.
+    """Counts of one registry.
 
     Attributes:
-        clusters: Clusters that are to trust it.
-        trusting_clusters: Those of them that have nodes, all of which trust it.
-        nodes: Their nodes.
-        trusting: Nodes that do.
-        refusing: Nodes that do not.
-        refusals: The first of the nodes that do not, each with its words.
-        silences: The first of the nodes that have proven neither.
-        accepting: Nodes that accepted it, where nobody has seen whether they verified its certificate.
+        clusters: Number of clusters that must trust it.
+        trusting_clusters: Number of those clusters with nodes, all of which trust it.
+        nodes: Number of their nodes.
+        trusting: Number of nodes with proven trust.
+        refusing: Number of nodes with verdict NotTrusted.
+        refusals: The first refusing nodes, each with its message.
+        silences: The first nodes that are neither trusting nor refusing, each with its message.
+        accepting: Number of accepted nodes: whether they verified its certificate is unknown.
     """
 
     clusters: int = 0
@@ -37,74 +37,74 @@ class Tally:
 
     @property
     def reaching(self) -> int:
-        """Nodes that had an answer of it."""
+        """Number of nodes that reached the registry."""
         return self.trusting + self.refusing + self.accepting
 
     @property
     def silent(self) -> int:
-        """Nodes that have proven neither."""
+        """Number of nodes that are neither trusting nor refusing."""
         return self.nodes - self.trusting - self.refusing
 
 
 def is_trusting(judged: RegistryVerdict | None) -> bool:
-    """Return whether a node's answer, and how it reaches the registry, prove that it trusts the registry."""
+    """Return whether a node's proof, and its way to the registry, show that the node trusts the registry."""
     return judged is not None and judged.verdict == TRUSTED
 
 
 def of_cluster(cluster: str, nodes: Iterable[NodeFacts], hosts: Collection[str]) -> dict[str, Tally]:
-    """Return what the nodes of one cluster say of each of those registries.
+    """Return the tallies of one cluster, by registry host.
 
     Args:
         cluster: Its name in messages.
-        nodes: What is known of its nodes.
-        hosts: Of the registries that it is to trust.
+        nodes: Facts of its nodes.
+        hosts: Registries that it must trust.
     """
-    answers = [(facts, _answers(facts, hosts)) for facts in nodes]
-    return {host: _tally(cluster, [(facts, said.get(host)) for facts, said in answers]) for host in hosts}
+    verdicts = [(facts, _judgements(facts, hosts)) for facts in nodes]
+    return {host: _tally(cluster, [(facts, by_host.get(host)) for facts, by_host in verdicts]) for host in hosts}
 
 
 def unreadable(cluster: str, nodes: int) -> Tally:
-    """Return the tally of a cluster of which nothing can be read; it has at least that one silence."""
-    words = f"{cluster}: what is recorded of it cannot be read, see its ClusterTrust"
-    return Tally(clusters=1, nodes=max(1, nodes), silences=(words,))
+    """Return the tally of a cluster with an unreadable record; it counts at least one silent node."""
+    message = f"{cluster}: its records are unreadable, see its ClusterTrust"
+    return Tally(clusters=1, nodes=max(1, nodes), silences=(message,))
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
-    """Add tallies up; of the nodes, the first are named."""
+    """Return the sum of tallies, with the messages of the first nodes."""
     parts = list(tallies)
-    refusals = islice((words for one in parts for words in one.refusals), SHOWN)
-    silences = islice((words for one in parts for words in one.silences), SHOWN)
+    refusals = islice((message for tally in parts for message in tally.refusals), SHOWN)
+    silences = islice((message for tally in parts for message in tally.silences), SHOWN)
     return Tally(
-        clusters=sum(one.clusters for one in parts),
-        trusting_clusters=sum(one.trusting_clusters for one in parts),
-        nodes=sum(one.nodes for one in parts),
-        trusting=sum(one.trusting for one in parts),
-        refusing=sum(one.refusing for one in parts),
+        clusters=sum(tally.clusters for tally in parts),
+        trusting_clusters=sum(tally.trusting_clusters for tally in parts),
+        nodes=sum(tally.nodes for tally in parts),
+        trusting=sum(tally.trusting for tally in parts),
+        refusing=sum(tally.refusing for tally in parts),
         refusals=tuple(refusals),
         silences=tuple(silences),
-        accepting=sum(one.accepting for one in parts),
+        accepting=sum(tally.accepting for tally in parts),
     )
 
 
-def _answers(facts: NodeFacts, hosts: Collection[str]) -> Mapping[str, RegistryVerdict]:
+def _judgements(facts: NodeFacts, hosts: Collection[str]) -> Mapping[str, RegistryVerdict]:
     return {judged.registry: judged for judged in registry_verdicts(facts, hosts)}
 
 
 def _tally(cluster: str, nodes: Sequence[tuple[NodeFacts, RegistryVerdict | None]]) -> Tally:
-    others = [one for one in nodes if not is_trusting(one[1])]
-    refusing = [one for one in others if one[1] is not None and one[1].verdict == NOT_TRUSTED]
-    silent = [one for one in others if one[1] is None or one[1].verdict != NOT_TRUSTED]
+    others = [(facts, judged) for facts, judged in nodes if not is_trusting(judged)]
+    refusing = [(facts, judged) for facts, judged in others if judged is not None and judged.verdict == NOT_TRUSTED]
+    silent = [(facts, judged) for facts, judged in others if judged is None or judged.verdict != NOT_TRUSTED]
     return Tally(
         clusters=1,
         trusting_clusters=int(bool(nodes) and not others),
         nodes=len(nodes),
         trusting=len(nodes) - len(others),
         refusing=len(refusing),
-        refusals=tuple(_named(cluster, *one) for one in refusing[:SHOWN]),
-        silences=tuple(_named(cluster, *one) for one in silent[:SHOWN]),
+        refusals=tuple(_describe(cluster, *node) for node in refusing[:SHOWN]),
+        silences=tuple(_describe(cluster, *node) for node in silent[:SHOWN]),
         accepting=sum(judged is not None and judged.verdict == ACCEPTED for _, judged in silent),
     )
 
 
-def _named(cluster: str, facts: NodeFacts, judged: RegistryVerdict | None) -> str:
+def _describe(cluster: str, facts: NodeFacts, judged: RegistryVerdict | None) -> str:
     return f"{facts.node or facts.machine} of {cluster}: {judged.sentence if judged else 'no proof yet'}"

@@ -1,4 +1,4 @@
-"""What is reported about trust: on a cluster, and on the service's configuration."""
+"""Conditions about trust on a cluster and on the service's configuration."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from trustplane.trust.lists import is_kept
 from trustplane.trust.propagation import UNDONE, Decision
 
 _SHOWN_FINDINGS = 10
-KEPT = ". The service's list is left out, so its last good list stays: see TrustValid"
+KEPT = ". The service's list is missing, so the last good list stays: see TrustValid"
 _LAST_GOOD_STAYS = "Until then the last good list stays in force"
 
 
@@ -29,7 +29,7 @@ def conditions_of(
     Args:
         tkc: The cluster.
         decision: About its trust.
-        trust: What is reported of its nodes; a report about another set says nothing.
+        trust: The report on its nodes; ignored if it is about another set.
     """
     return [_current(tkc, decision, trust), _valid(decision.findings)]
 
@@ -40,7 +40,7 @@ def _current(tkc: TanzuKubernetesCluster, decision: Decision, trust: ClusterTrus
         message = "A list has errors, so the set in force stays as it is: see TrustValid"
         return false_condition(type_, conditions.TRUST_INVALID, message, severity=ERROR)
     if decision.reason == UNDONE:
-        message = f"Back in force until the next update: {described(decision.trust)}. {_left_out(tkc, decision)}"
+        message = f"Back in force until the next update: {described(decision.trust)}. {_describe_held(tkc, decision)}"
         return false_condition(type_, conditions.TRUST_UNDONE, message, severity=WARNING)
     if not decision.current:
         message = f"Not in force yet: {decision.difference.text}. {take_it(decision.difference, _update_command(tkc))}"
@@ -53,25 +53,25 @@ def _current(tkc: TanzuKubernetesCluster, decision: Decision, trust: ClusterTrus
     return true_condition(type_, reason, f"{count} {'entry' if count == 1 else 'entries'} in force{kept}")
 
 
-def _left_out(tkc: TanzuKubernetesCluster, decision: Decision) -> str:
+def _describe_held(tkc: TanzuKubernetesCluster, decision: Decision) -> str:
     if not decision.difference:
-        return f"`{_update_command(tkc)}` ends that"
+        return f"`{_update_command(tkc)}` ends the undo"
     return f"Held back: {decision.difference.text}. {take_it(decision.difference, _update_command(tkc))}"
 
 
 def _waiting(decision: Decision, trust: ClusterTrust | None) -> ClusterCondition | None:
-    """Return why nodes do not have the set in force yet; None where every one has it."""
+    """Return a condition that explains which nodes lack the set in force; None if every node has it."""
     type_, digest = conditions.TRUST_CURRENT, decision.trust.digest if decision.trust is not None else ""
     status = trust.status if trust else None
-    found = condition(status.conditions, clustertrust.CURRENT) if status else None
-    if status is None or found is None or status.in_force is None or status.in_force.digest != digest:
-        message = "Nodes are being made or updated to have it: nothing is reported of them yet"
+    current = condition(status.conditions, clustertrust.CURRENT) if status else None
+    if status is None or current is None or status.in_force is None or status.in_force.digest != digest:
+        message = "Nodes are being created or updated with the set: no report on them yet"
         return false_condition(type_, conditions.TRUST_UPDATING, message, severity=INFO)
-    if found.status == conditions.TRUE:
+    if current.status == conditions.TRUE:
         return None
-    if found.reason == conditions.TRUST_STOPPED:
-        return false_condition(type_, conditions.TRUST_STOPPED, found.message, severity=ERROR)
-    message = f"Nodes are being made or updated to have it: {found.message}"
+    if current.reason == conditions.TRUST_STOPPED:
+        return false_condition(type_, conditions.TRUST_STOPPED, current.message, severity=ERROR)
+    message = f"Nodes are being created or updated with the set: {current.message}"
     return false_condition(type_, conditions.TRUST_UPDATING, message, severity=INFO)
 
 
@@ -80,7 +80,7 @@ def _update_command(tkc: TanzuKubernetesCluster) -> str:
 
 
 def _valid(findings: Sequence[Finding]) -> ClusterCondition:
-    errors = [one for one in findings if one.severity is Severity.ERROR]
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:
         message = f"{summary(errors)}. {_LAST_GOOD_STAYS}"
         return false_condition(conditions.TRUST_VALID, conditions.TRUST_INVALID, message, severity=ERROR)
@@ -90,8 +90,8 @@ def _valid(findings: Sequence[Finding]) -> ClusterCondition:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Join findings to one message; many are cut short to their number."""
-    texts = [str(one) for one in findings[:_SHOWN_FINDINGS]]
+    """Join findings to one message; count those above the limit."""
+    texts = [str(finding) for finding in findings[:_SHOWN_FINDINGS]]
     more = len(findings) - len(texts)
     return "; ".join([*texts, f"and {more} more"] if more else texts)
 
@@ -100,9 +100,9 @@ def service_status(configuration: TkgServiceConfiguration, reading: Reading, *, 
     """Return the service's configuration with its status, for a server-side apply of subresource `status`.
 
     Args:
-        configuration: The configuration with its present status.
+        configuration: The configuration with its current status.
         reading: Its list, as `lists.service` reads it.
-        now: The time; it becomes `firstCustomizedAt` when the object is seen customised for the first time.
+        now: The time; becomes `firstCustomizedAt` when the object is customised for the first time.
     """
     generation = configuration.metadata.generation
     valid = _valid(reading.findings)

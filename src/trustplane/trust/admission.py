@@ -1,4 +1,4 @@
-"""What is to be said about a list before it is stored: what is wrong with it, odd about it, or lost by it."""
+"""Findings of a trust list before it is stored: errors, oddities, and the trust that the list drops."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -21,28 +21,28 @@ def judge(
     where: str,
     at: dt.datetime,
 ) -> list[Finding]:
-    """Judge a list; errors mean that it must not be stored.
+    """Return the findings of a list; reject the list if any of them is an error.
 
-    What it loses is compared only where it can be used: of a broken list nobody knows what was meant.
+    The check for removed trust skips a broken list, because its intended content is unknown.
 
     Args:
-        after: The list that is to be stored.
-        before: The one that it replaces; nothing where there is none. Its entries that cannot be read may be mended or
-            removed at will, unless nothing is left then: the last good set is in force in their place.
-        annotations: Of the object as it is to be stored.
+        after: The list to store.
+        before: The list that it replaces; empty without one. The user may repair or remove its unreadable entries
+            freely, unless that leaves the list empty: the last good list is in force in their place.
+        annotations: Of the object to store.
         where: Path of the list in the object, such as `spec.trust.additionalTrustedCAs`.
-        at: The time for which certificates are judged.
+        at: The time for which certificates are checked.
     """
-    reading = effective(scope.read(after, annotations, where=where), None, OVERRIDE)
-    odd = lint([(one.name, one.data) for one in after], at, where=where)
-    if not reading.ok:
-        return [*reading.findings, *odd]
-    lost = removal(_known(before, by_name=not after), listing(reading.trust))
-    findings = removal_findings(lost, allowed=is_allowed(annotations))
-    return [*reading.findings, *(one.at(where) for one in findings), *odd]
+    merged = effective(scope.read(after, annotations, where=where), None, OVERRIDE)
+    lint_findings = lint([(entry.name, entry.data) for entry in after], at, where=where)
+    if not merged.ok:
+        return [*merged.findings, *lint_findings]
+    removed = removal(_listed_before(before, by_name=not after), listing(merged.trust))
+    findings = removal_findings(removed, allowed=is_allowed(annotations))
+    return [*merged.findings, *(finding.at(where) for finding in findings), *lint_findings]
 
 
-def _known(entries: Sequence[TrustedCA], *, by_name: bool) -> Listing:
-    """Return what a stored list trusts; with `by_name`, also the entries of which only the name can be read."""
-    known = listing(read(entries).trust)
-    return {**({one.name: (one.name,) for one in entries} if by_name else {}), **known}
+def _listed_before(entries: Sequence[TrustedCA], *, by_name: bool) -> Listing:
+    """Return the certificates of a stored list; with `by_name`, include unreadable entries under their names."""
+    readable = listing(read(entries).trust)
+    return {**({entry.name: (entry.name,) for entry in entries} if by_name else {}), **readable}

@@ -1,14 +1,14 @@
-"""The text of key `bundle.pem` of Secret `<cluster>-trust`: all that a machine needs of a set when it boots. Pure.
+"""The bundle: a trust set as one text, in key `bundle.pem` of Secret `<cluster>-trust`. Pure.
 
     trustplane-set-<digest of the set>
-    trustplane-partial                      where not all entries are in it
-    trustplane-file <path>                  before the content of each file; what names others comes after them
+    trustplane-partial                      if entries are missing
+    trustplane-file <path>                  before the content of each file; hosts.toml files come last
     ...
     trustplane-end
 
-Cluster API copies it into a machine's bootstrap data, and `nodes/unpack.sh` reads it on the machine. The first line has
-only characters that no format escapes, so that it is found there. Tenants may write Secrets and bootstrap data: what is
-read here counts only if `render` could have written it.
+Cluster API copies the bundle into a machine's bootstrap data, and `nodes/unpack.sh` reads it on the machine. No format
+of bootstrap data escapes a character of the first line, which makes the digest searchable there. Tenants may write
+Secrets and bootstrap data: `read` accepts only a text that `render` could have written.
 """
 
 import base64
@@ -26,26 +26,26 @@ from trustplane.trust.entries import Entry, TrustSet
 from trustplane.trust.places import files, hosts_by_name, place
 
 KEY: Final = "bundle.pem"
-MAX_LENGTH: Final = 1 << 20  # of a Secret, and so of what is read
+MAX_LENGTH: Final = 1 << 20  # characters; the limit of a Secret
 
 _SET: Final = "trustplane-set-"
 _PARTIAL: Final = "trustplane-partial\n"
 _FILE: Final = "trustplane-file "
 _END: Final = "trustplane-end\n"
 _HEAD: Final = re.compile(rf"{_SET}([0-9a-f]{{64}})\n")
-_NEAR: Final = 64  # characters: an end of line, encoded or not, the indentation, and the mark of a partial text
+_NEAR: Final = 64  # characters: a line end, encoded or not, the indentation, and the mark of a partial bundle
 _MARK: Final = re.compile(rf"{_SET}([0-9a-f]{{64}})(?![0-9a-f])")
 
-# Bytes of the text. Bootstrap data is a Secret of 1 MiB: Ignition's percent-encoding makes a tenth more of PEM.
+# Bytes of the bundle. Bootstrap data is a Secret of at most 1 MiB; Ignition's percent-encoding makes PEM 10% longer.
 EVERYTHING: Final = 750_000
-# Each Machine's bootstrap Secret keeps it in etcd for the Machine's life: 4,000 nodes take 130 MB.
+# etcd stores each Machine's bootstrap Secret for the Machine's lifetime: 4,000 nodes take 130 MB.
 DEFAULT: Final = 24_000
-# What user data of a control plane machine has room for beside 16 KB of Cluster API's and the script, by the kind of
-# the Cluster's infrastructure. Whoever has other limits says so: the kind does not tell how user data gets there.
+# Free space in the user data of a control plane machine, besides 16 KB of Cluster API's data and the script, by
+# infrastructure kind. Users can set another limit: the kind does not determine how a provider transports user data.
 BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
     {
         # Gzipped, in parts of 7,000 bytes in Secrets Manager (CAPA, secretsmanager/secret.go). Not with
-        # `insecureSkipSecretsManager`: EC2 takes 16,384 bytes, which is too little for anything.
+        # `insecureSkipSecretsManager`: EC2 accepts only 16,384 bytes, too few for any bundle.
         "AWSCluster": EVERYTHING,
         # 87,380 characters of base64, not compressed (CAPZ, virtualmachines/spec.go; aks-engine 1663).
         "AzureCluster": 32_000,
@@ -57,7 +57,7 @@ BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
         "OpenStackCluster": 20_000,
         # 64 KiB of base64 as one value of guestinfo (CAPV, extra/config.go; vm-operator 148).
         "VSphereCluster": 20_000,
-        # Containers: what the provider runs has no limit of its own.
+        # Containers: these providers have no limit.
         "DevCluster": EVERYTHING,
         "DockerCluster": EVERYTHING,
         "LocalCluster": EVERYTHING,
@@ -67,13 +67,13 @@ BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Bundle:
-    """What a text says.
+    """A parsed bundle.
 
     Attributes:
         digest: Of the whole set, 64 hexadecimal digits.
-        is_partial: Not all entries of the set are in it. Then nothing but the text of the manager itself tells whether
-            those that are in it belong to the set: compare with `render`.
-        trust: The entries that are in it.
+        is_partial: Whether entries of the set are missing. The digest then does not verify the others: compare the
+            bundle with the result of `render`.
+        trust: The entries in the bundle.
     """
 
     digest: str
@@ -82,20 +82,20 @@ class Bundle:
 
     @property
     def files(self) -> dict[str, str]:
-        """Content by path of what a machine has after it has unpacked this."""
+        """Content by path of the files that a machine unpacks."""
         return files(self.trust)
 
 
 def budget_of(infrastructure_kind: str) -> int:
-    """Return how many bytes the text may have, by the kind of the Cluster's infrastructure, such as `AWSCluster`."""
+    """Return the limit of a bundle in bytes, by the kind of the Cluster's infrastructure, such as `AWSCluster`."""
     return BUDGETS.get(infrastructure_kind, DEFAULT)
 
 
 def render(trust: TrustSet, budget_bytes: int) -> str:
-    """Return the text of a set: all of it where that fits, else what fits, in order, and the mark of that.
+    """Return the bundle of a set; if the set exceeds the budget, a partial bundle of the entries that fit.
 
-    Entries for single registries come first: somebody has said that a registry needs them. Then the order is the set's.
-    An entry that is too long is passed over, so that it does not keep out all that come after it.
+    Registry-scoped entries have priority, because a user stated that a registry needs them; then the set's order
+    counts. An entry that exceeds the rest of the budget is skipped, and the next ones may still fit.
     """
     whole = _text(trust.digest, trust)
     if len(whole) <= budget_bytes or not trust.entries:
@@ -104,7 +104,7 @@ def render(trust: TrustSet, budget_bytes: int) -> str:
 
 
 def read(text: str) -> Bundle | None:
-    """Read a text; None where `render` would not have written it."""
+    """Parse a bundle; return None if `render` would not have written it."""
     if len(text) > MAX_LENGTH or not text.isascii() or text.count(f"\n{_FILE}") > MAX_ENTRIES:
         return None
     head = _HEAD.match(text)
@@ -114,22 +114,22 @@ def read(text: str) -> Bundle | None:
     trust = _trust(text)
     if trust is None or not (is_partial or trust.digest == head[1]):
         return None
-    is_ours = text == _text(head[1], trust, _PARTIAL if is_partial else "")
-    return Bundle(head[1], is_partial, trust) if is_ours else None
+    is_canonical = text == _text(head[1], trust, _PARTIAL if is_partial else "")
+    return Bundle(head[1], is_partial, trust) if is_canonical else None
 
 
 def digest_in(data: bytes | str) -> str | None:
-    """Return the digest of the set that bootstrap data of any format carries; None where it carries none."""
+    """Return the digest of the bundle in bootstrap data of any format; None without a bundle."""
     text = data if isinstance(data, str) else data[:MAX_LENGTH].decode("ascii", "replace")
-    found = _MARK.search(text, 0, MAX_LENGTH)
-    return found[1] if found else None
+    match = _MARK.search(text, 0, MAX_LENGTH)
+    return match[1] if match else None
 
 
 def is_partial_in(data: bytes | str) -> bool:
-    """Tell whether bootstrap data of any format carries a part of a set only."""
+    """Return whether bootstrap data of any format contains a partial bundle."""
     text = data if isinstance(data, str) else data[:MAX_LENGTH].decode("ascii", "replace")
-    found = _MARK.search(text, 0, MAX_LENGTH)
-    return found is not None and _PARTIAL.strip() in text[found.end() : found.end() + _NEAR]
+    match = _MARK.search(text, 0, MAX_LENGTH)
+    return match is not None and _PARTIAL.strip() in text[match.end() : match.end() + _NEAR]
 
 
 def _text(digest: str, trust: TrustSet, mark: str = "") -> str:
@@ -150,11 +150,11 @@ def _by_importance(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _trust(text: str) -> TrustSet | None:
-    """Return the entries of the files of a text, whatever else it says."""
-    contents = {found: content for path, content in _parts(text) if (found := place(path))}
-    hosts = {name: found for name, found in hosts_by_name(contents).items() if found}
-    data = {one.name: base64.b64encode(content.encode()).decode() for one, content in contents.items()}
-    listed = [TrustedCA(name=name, data=each) for name, each in data.items()]
+    """Return the entries of a bundle's certificate files; ignore its other files."""
+    contents = {file: content for path, content in _parts(text) if (file := place(path))}
+    hosts = {name: scoped for name, scoped in hosts_by_name(contents).items() if scoped}
+    encoded = {file.name: base64.b64encode(content.encode()).decode() for file, content in contents.items()}
+    listed = [TrustedCA(name=name, data=data) for name, data in encoded.items()]
     reading = scope.read(listed, {REGISTRY_SCOPE: scope.text(hosts)}, where="bundle")
     return reading.trust if reading.ok else None
 

@@ -1,6 +1,6 @@
-"""A trust set: named entries of certificates, compared by certificates alone.
+"""Trust set: named entries of certificates, compared by certificates alone.
 
-How a list was encoded, wrapped or ordered says nothing about what is trusted, so it does not count (rule P7).
+Encoding, line lengths and order of a list do not change the trust, so comparisons ignore them (rule P7).
 """
 
 import hashlib
@@ -17,32 +17,32 @@ from trustplane.certificates.parsing import Certificate, holds_private_key, pars
 
 SHORT = 10  # hexadecimal digits of a digest that name an object: 40 bits, among the few sets of one cluster
 
-_MAX_SHOWN = 40  # characters of a name that is none
+_MAX_SHOWN = 40  # characters of an invalid name
 _NAME = re.compile(NAME_PATTERN.removesuffix("$"))
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What every node trusts: for all that it does, or for some registries only."""
+    """Trust anchors under one name, trusted by the whole node or for some registries only."""
 
     name: str
-    certificates: tuple[Certificate, ...]  # at least one, each once, in the author's order
-    hosts: tuple[str, ...] = ()  # registries that it is for, sorted; none: it is for the whole node
+    certificates: tuple[Certificate, ...]  # at least one, no duplicates, in the author's order
+    hosts: tuple[str, ...] = ()  # the scope, sorted; empty: node-wide
 
     @property
     def pem(self) -> str:
         """Content of the file."""
-        return "".join(one.pem for one in self.certificates)
+        return "".join(certificate.pem for certificate in self.certificates)
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
         """SHA-256 fingerprints, sorted."""
-        return tuple(sorted(one.fingerprint for one in self.certificates))
+        return tuple(sorted(certificate.fingerprint for certificate in self.certificates))
 
 
 @dataclass(frozen=True, eq=False)
 class TrustSet:
-    """Entries by name; equal to another when names, certificates and registries are."""
+    """Entries sorted by name; two sets are equal if their names, certificates and scopes are equal."""
 
     entries: tuple[Entry, ...] = ()
 
@@ -51,12 +51,12 @@ class TrustSet:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over names, certificates and registries, 64 hexadecimal digits."""
+        """SHA-256 of names, certificates and scopes, 64 hexadecimal digits."""
         return hashlib.sha256("".join(map(_line, self.entries)).encode()).hexdigest()
 
     @property
     def short(self) -> str:
-        """The digest's first digits, for names."""
+        """The first digits of the digest, for object names and messages."""
         return self.digest[:SHORT]
 
     @property
@@ -66,20 +66,20 @@ class TrustSet:
 
     @property
     def hosts(self) -> dict[str, tuple[str, ...]]:
-        """Registries by name, of the entries that are for some only."""
+        """Scopes of the registry-scoped entries, by name."""
         return {entry.name: entry.hosts for entry in self.entries if entry.hosts}
 
     @property
     def node_wide(self) -> "TrustSet":
-        """The entries for the whole node: containerd loads them when it starts."""
+        """The node-wide entries: containerd loads them when it starts."""
         return TrustSet(tuple(entry for entry in self.entries if not entry.hosts))
 
     def serving(self, host: str) -> "TrustSet":
-        """Return the entries that count for a registry."""
+        """Return the entries trusted for a registry."""
         return TrustSet(tuple(entry for entry in self.entries if not entry.hosts or host in entry.hosts))
 
     def scoped(self, hosts: Mapping[str, Iterable[str]]) -> "TrustSet":
-        """Return the same entries, each for the registries that are given for its name, and for no others."""
+        """Return the same entries with these scopes, by name; others become node-wide."""
         return TrustSet(
             tuple(replace(entry, hosts=tuple(sorted(set(hosts.get(entry.name, ()))))) for entry in self.entries)
         )
@@ -102,15 +102,15 @@ EMPTY = TrustSet()
 
 
 def _line(entry: Entry) -> str:
-    # Without registries it is the line of releases that knew none: their clusters stay as they are.
+    # Without a scope, the line equals that of releases without scopes: an upgrade does not change their digests.
     return " ".join([entry.name, *entry.fingerprints, *(["@", *entry.hosts] if entry.hosts else [])]) + "\n"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a list says: the entries that can be used, and what is wrong with the others.
+    """A parsed list: its valid entries, and the findings of the others.
 
-    With any error the set is not the list that somebody wrote: it must not be put in force (rule P10).
+    A set with an error differs from the list that the user wrote: do not put it in force (rule P10).
     """
 
     trust: TrustSet = EMPTY
@@ -118,43 +118,43 @@ class Reading:
 
     @property
     def ok(self) -> bool:
-        """True when the whole list can be used."""
+        """Whether the list has no errors."""
         return not any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
 def read(entries: Sequence[TrustedCA], *, where: str = "additionalTrustedCAs") -> Reading:
-    """Parse a list. Never raises; findings carry `where`, index and name of their entry."""
-    good: dict[str, Entry] = {}
+    """Parse a list. Never raises; each finding has `where`, index and name of its entry."""
+    valid: dict[str, Entry] = {}
     findings: list[Finding] = []
-    seen: set[str] = set()
+    names: set[str] = set()
     for index, entry in enumerate(entries):
         place = f"{where}[{index}] ({shown(entry.name)})"
         parsed = parse(entry.data)
-        named = judge_name(entry.name, seen)
-        wrong = (named, *parsed.findings) if named else parsed.findings
-        seen.add(entry.name)
-        findings.extend(finding.at(place) for finding in wrong)
-        if not wrong:
-            good[entry.name] = Entry(entry.name, parsed.certificates)
-    return Reading(TrustSet(tuple(good.values())), tuple(findings))
+        name_finding = judge_name(entry.name, names)
+        entry_findings = (name_finding, *parsed.findings) if name_finding else parsed.findings
+        names.add(entry.name)
+        findings.extend(finding.at(place) for finding in entry_findings)
+        if not entry_findings:
+            valid[entry.name] = Entry(entry.name, parsed.certificates)
+    return Reading(TrustSet(tuple(valid.values())), tuple(findings))
 
 
-def judge_name(name: str, seen: Container[str]) -> Finding | None:
-    """Return what is wrong about an entry's name; `seen`: the names before it in its list."""
+def judge_name(name: str, earlier: Container[str]) -> Finding | None:
+    """Return the error of an entry's name, if any; `earlier`: the names before it in the list."""
     if holds_private_key(name.encode(errors="replace")):
         return KEY_AS_NAME
     if not is_name(name):
         return BAD_NAME
-    return DUPLICATE_NAME if name in seen else None
+    return DUPLICATE_NAME if name in earlier else None
 
 
 def is_name(name: str) -> bool:
-    """Tell whether an entry may be called so: as a file name it stays in its folder on every node."""
+    """Return whether a name is valid: its file must stay inside its directory on every node."""
     return len(name) <= MAX_NAME_LENGTH and bool(_NAME.fullmatch(name))
 
 
 def shown(name: str) -> str:
-    """Return a name for messages. What may be a private key, pasted into the wrong field, is not repeated."""
+    """Return a name for messages, or only its length if it may be a private key pasted into the wrong field."""
     is_short = len(name) <= (MAX_NAME_LENGTH if is_name(name) else _MAX_SHOWN)
     return name if is_short and not holds_private_key(name.encode(errors="replace")) else f"{len(name)} characters"
 
@@ -177,21 +177,21 @@ DUPLICATE_NAME = error(
 
 @dataclass(frozen=True)
 class Difference:
-    """What it takes to get from one set to another, by names of entries."""
+    """The difference between two sets, by entry names."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
-    text: str = ""  # for people: each name with the short fingerprints of its certificates
+    text: str = ""  # for messages: each name with the short fingerprints of its certificates
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed)
 
 
-def difference(current: TrustSet, wanted: TrustSet) -> Difference:
-    """Compare two sets by names, certificates and registries."""
+def difference(current: TrustSet, desired: TrustSet) -> Difference:
+    """Compare two sets by names, certificates and scopes."""
     old = {entry.name: entry for entry in current.entries}
-    new = {entry.name: entry for entry in wanted.entries}
+    new = {entry.name: entry for entry in desired.entries}
     added = tuple(name for name in new if name not in old)
     removed = tuple(name for name in old if name not in new)
     changed = tuple(name for name in new if name in old and _line(new[name]) != _line(old[name]))
@@ -204,18 +204,18 @@ def difference(current: TrustSet, wanted: TrustSet) -> Difference:
 
 
 def take_it(change: Difference, command: str) -> str:
-    """Return the advice to take a change now; nobody is led to remove trust without being told."""
-    lost = f", which removes trust in {', '.join(change.removed)}" if change.removed else ""
-    return f"Take it now{lost}: `{command}`"
+    """Return the advice to take a change now, with a warning if the change removes trust."""
+    warning = f", which removes trust in {', '.join(change.removed)}" if change.removed else ""
+    return f"Take it now{warning}: `{command}`"
 
 
 def described(entry: Entry) -> str:
-    """Return an entry in words: its name, the short fingerprints of its certificates, and its registries."""
+    """Describe an entry by its name, short fingerprints and scope."""
     return f"{entry.name} ({_brief(entry, entry)})"
 
 
 def _brief(entry: Entry, before: Entry) -> str:
-    words = " ".join(one[:SHORT] for one in entry.fingerprints)
+    fingerprints = " ".join(fingerprint[:SHORT] for fingerprint in entry.fingerprints)
     if entry.hosts:
-        return f"{words} for {' '.join(entry.hosts)}"
-    return f"{words} for the whole node" if before.hosts else words
+        return f"{fingerprints} for {' '.join(entry.hosts)}"
+    return f"{fingerprints} for the whole node" if before.hosts else fingerprints

@@ -1,4 +1,4 @@
-"""The two trust lists, as the objects that have them say: the service's, and a cluster's own. Pure."""
+"""The two trust lists, read from their objects: the service's list and a cluster's own list. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ _SHOWN: Final = 5  # entries in a message
 
 @dataclass(frozen=True)
 class LastGood:
-    """What the service last asked for without errors."""
+    """The last good list of the service, and its merge policy at that time."""
 
-    trust: TrustSet | None  # None: it was recorded, and cannot be read any more
-    merge: str = ""  # the service's policy `trust-merge`; empty where it had none
+    trust: TrustSet | None  # None: a record exists but is unreadable
+    merge: str = ""  # the service's policy `trust-merge`; empty without one
 
 
 def service(configuration: TkgServiceConfiguration | None, last_good: LastGood | None) -> Reading:
     """Read the service's list.
 
-    A list that is left out is not an empty list: that is how the object looks after it was deleted and made again. The
-    last good list counts in its place, until somebody writes a list or says that the removal is meant.
+    A missing list is not an empty list: an object that was deleted and created again has no list. The last good list
+    replaces it until the user writes a list or allows the removal.
 
     Args:
-        configuration: The object; None where it is absent.
-        last_good: What it last asked for; None where nothing was ever recorded.
+        configuration: The object; None if it does not exist.
+        last_good: The recorded list; None if none was ever recorded.
     """
-    reading = _listed(configuration)
+    reading = _read_service_list(configuration)
     if not reading.ok or last_good is None or not is_left_out(configuration):
         return reading
     if last_good.trust is None:
@@ -46,7 +46,7 @@ def service(configuration: TkgServiceConfiguration | None, last_good: LastGood |
 
 
 def service_policies(configuration: TkgServiceConfiguration | None, last_good: LastGood | None) -> Mapping[str, str]:
-    """Return the annotations that set the service's policies: with a list that is left out, how it merges stays too."""
+    """Return the annotations that set the service's policies; the last good list keeps its merge policy."""
     annotations = configuration.metadata.annotations if configuration else {}
     if last_good is None or not last_good.merge or not is_left_out(configuration):
         return annotations
@@ -54,15 +54,15 @@ def service_policies(configuration: TkgServiceConfiguration | None, last_good: L
 
 
 def recorded(configuration: TkgServiceConfiguration, last_good: LastGood | None) -> LastGood | None:
-    """Return what is to be recorded as the last good list; None where the list has errors or is recorded already."""
+    """Return the list to record as the last good one; None if the list has errors or is already recorded."""
     reading = service(configuration, last_good)
     merge = service_policies(configuration, last_good).get(TRUST_MERGE, "")
-    wanted = LastGood(reading.trust, merge)
-    return wanted if reading.ok and wanted != last_good else None
+    current = LastGood(reading.trust, merge)
+    return current if reading.ok and current != last_good else None
 
 
 def is_left_out(configuration: TkgServiceConfiguration | None) -> bool:
-    """Tell whether the object says nothing of a list, and nobody said that this is meant."""
+    """Return whether the object has no list, and no annotation that allows the removal."""
     return configuration is None or (
         configuration.spec.trust is None and not is_allowed(configuration.metadata.annotations)
     )
@@ -74,14 +74,14 @@ class _HasFindings(Protocol):
 
 
 def is_kept(found: _HasFindings) -> bool:
-    """Tell whether a reading, or a decision by it, is of the last good list in place of one that was left out."""
-    return any(one.code == LEFT_OUT for one in found.findings)
+    """Return whether the last good list replaces a missing one in a parsed list or a decision."""
+    return any(finding.code == LEFT_OUT for finding in found.findings)
 
 
 def own(tkc: TanzuKubernetesCluster) -> Reading | None:
-    """Read a cluster's own list; None where it has none.
+    """Read a cluster's own list; None without one.
 
-    One that has none but scopes entries is read as a broken list: what it meant to scope stays as it was.
+    Scopes without a list make a broken list, which leaves the set in force unchanged.
     """
     listed, annotations = tkc.spec.own_trust, tkc.metadata.annotations
     where = "spec.settings.network.trust.additionalTrustedCAs"
@@ -91,7 +91,7 @@ def own(tkc: TanzuKubernetesCluster) -> Reading | None:
     return None if reading.ok else reading
 
 
-def _listed(configuration: TkgServiceConfiguration | None) -> Reading:
+def _read_service_list(configuration: TkgServiceConfiguration | None) -> Reading:
     if configuration is None:
         return Reading()
     where = f"{_WHERE}.additionalTrustedCAs"
@@ -100,20 +100,20 @@ def _listed(configuration: TkgServiceConfiguration | None) -> Reading:
 
 
 def _kept(trust: TrustSet) -> Finding:
-    names = ", ".join(described(one) for one in trust.entries[:_SHOWN])
+    names = ", ".join(described(entry) for entry in trust.entries[:_SHOWN])
     more = f" and {len(trust) - _SHOWN} more" if len(trust) > _SHOWN else ""
     return Finding(
         code=LEFT_OUT,
         severity=Severity.WARNING,
-        what=f"The service's list is left out, so the last good one stays in force: {names}{more}",
-        why="The object was deleted and made again, or written without a list; neither says that nothing is trusted",
-        next_step=f'Apply the list again. Only to have clusters trust none of it: set {ALLOW_REMOVAL}: "{ALLOWED}"',
+        what=f"The service's list is missing, so the last good list stays in force: {names}{more}",
+        why="The object was deleted and created again, or written without a list; neither asks clusters to trust no CA",
+        next_step=f'Apply the list again. If clusters must trust none of these CAs, set {ALLOW_REMOVAL}: "{ALLOWED}"',
     )
 
 
 UNREADABLE = error(
     "last-good-unreadable",
-    "The service's list is left out, and the last good one cannot be read",
-    "Somebody changed the Secret that keeps it",
-    f'Apply the list again. Only to have clusters trust none: set {ALLOW_REMOVAL}: "{ALLOWED}"',
+    "The service's list is missing, and the last good list is unreadable",
+    "The Secret that stores the last good list was changed",
+    f'Apply the list again. If clusters must trust no additional CA, set {ALLOW_REMOVAL}: "{ALLOWED}"',
 )

@@ -1,6 +1,7 @@
-"""Lists that were read lately, by their content: the same list is in many objects, and is looked at many times. Pure.
+"""Cache of parsed lists, keyed by content. Pure.
 
-Whatever an object is called and however often its status is written, its list is parsed once.
+Many objects contain the same list, and each is read many times. The list is parsed once, regardless of the object's
+name and the number of status updates.
 """
 
 import hashlib
@@ -11,53 +12,53 @@ from typing import Final
 
 from trustplane.trust.entries import Reading
 
-MOST: Final = 32 * 1024 * 1024  # characters of the lists that are remembered
+MOST: Final = 32 * 1024 * 1024  # characters of all cached lists
 
 
 class Memory:
-    """Remembers readings, of all lists together up to `most` characters; what was not asked for longest is forgotten.
+    """A cache of parsed lists. Evicts the least recently used list first.
 
     Args:
-        most: Characters of the lists.
+        most: Limit for all cached lists together, in characters.
     """
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._size = 0
-        self._kept: OrderedDict[bytes, tuple[Reading, int]] = OrderedDict()
+        self._cached: OrderedDict[bytes, tuple[Reading, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     def reading(self, parts: Iterable[str], read: Callable[[], Reading]) -> Reading:
-        """Return the reading of a list.
+        """Return a parsed list, from the cache if possible.
 
         Args:
-            parts: All that it depends on.
-            read: Reads it.
+            parts: All input of the parser.
+            read: Parses the list.
         """
         key, size = _digest(parts)
         with self._lock:
-            if kept := self._kept.get(key):
-                self._kept.move_to_end(key)
-                return kept[0]
-        found = read()
+            if cached := self._cached.get(key):
+                self._cached.move_to_end(key)
+                return cached[0]
+        reading = read()
         with self._lock:
-            self._keep(key, found, size)
-        return found
+            self._add(key, reading, size)
+        return reading
 
-    def _keep(self, key: bytes, found: Reading, size: int) -> None:
-        if key not in self._kept:
+    def _add(self, key: bytes, reading: Reading, size: int) -> None:
+        if key not in self._cached:
             self._size += size
-        self._kept[key] = (found, size)
+        self._cached[key] = (reading, size)
         while self._size > self._most:
-            _, (_, forgotten) = self._kept.popitem(last=False)
-            self._size -= forgotten
+            _, (_, evicted) = self._cached.popitem(last=False)
+            self._size -= evicted
 
 
 def _digest(parts: Iterable[str]) -> tuple[bytes, int]:
     hashed, size = hashlib.sha256(), 0
     for part in parts:
         data = part.encode(errors="surrogatepass")
-        hashed.update(b"%d:" % len(data))  # so that no two lists of parts are one text
+        hashed.update(b"%d:" % len(data))  # prevents two sequences of parts from hashing alike
         hashed.update(data)
         size += len(data)
     return hashed.digest(), size

@@ -1,4 +1,4 @@
-"""What users ask for by annotations: how trust propagates, how lists are merged, and when an update was requested."""
+"""Policies that users set by annotations: propagation, merging of lists, update strategy, and update requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ IN_PLACE, REPLACE = "InPlace", "Replace"
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The policies that hold for one cluster."""
+    """The policies of one cluster."""
 
     propagation: str = ON_NEXT_UPDATE
     merge: str = OVERRIDE
     update_strategy: str = IN_PLACE
-    requested_at: datetime | None = None  # when an update was last requested; with a time zone
-    findings: tuple[Finding, ...] = ()  # warnings about values that were not understood
+    requested_at: datetime | None = None  # time of the latest update request; has a time zone
+    findings: tuple[Finding, ...] = ()  # warnings about invalid values
 
 
 def policy(*nearest_first: Mapping[str, str]) -> Policy:
-    """Read the policies out of annotations, those of the nearest object first.
+    """Read the policies from annotations, those of the nearest object first.
 
-    The nearest object that sets a policy decides it. Of requests for an update the latest counts, so that a request
-    for every cluster, on the TkgServiceConfiguration, also reaches a cluster that was once asked by itself.
-    A value that cannot be understood counts as its default.
+    The nearest object that sets a policy decides it. The latest update request counts: a request to all clusters, on
+    the TkgServiceConfiguration, therefore also reaches a cluster with an older request. An invalid value is replaced
+    by the default.
     """
     findings: list[Finding] = []
     return Policy(
@@ -46,15 +46,15 @@ def policy(*nearest_first: Mapping[str, str]) -> Policy:
 def _choice(
     nearest_first: tuple[Mapping[str, str], ...], name: str, choices: tuple[str, ...], findings: list[Finding]
 ) -> str:
-    value = next((one[name] for one in nearest_first if name in one), choices[0])
+    value = next((values[name] for values in nearest_first if name in values), choices[0])
     if value in choices:
         return value
     findings.append(
         Finding(
             code="unknown-policy",
             severity=Severity.WARNING,
-            what=f"Annotation {name} has a value that is not known",
-            why=f"It must be one of {', '.join(choices)}; {choices[0]} is taken instead",
+            what=f"Annotation {name} has an unknown value",
+            why=f"It must be one of {', '.join(choices)}; {choices[0]} is used instead",
             next_step="Correct or remove the annotation",
         )
     )
@@ -62,8 +62,8 @@ def _choice(
 
 
 def _latest(nearest_first: tuple[Mapping[str, str], ...], findings: list[Finding]) -> datetime | None:
-    texts = [one[annotations.UPDATE_REQUESTED_AT] for one in nearest_first if annotations.UPDATE_REQUESTED_AT in one]
-    times = [read_time(text) for text in texts]
+    name = annotations.UPDATE_REQUESTED_AT
+    times = [read_time(values[name]) for values in nearest_first if name in values]
     if None in times:
         findings.append(BAD_REQUEST_TIME)
     return max((time for time in times if time), default=None)
@@ -72,7 +72,7 @@ def _latest(nearest_first: tuple[Mapping[str, str], ...], findings: list[Finding
 BAD_REQUEST_TIME = Finding(
     code="bad-request-time",
     severity=Severity.WARNING,
-    what=f"Annotation {annotations.UPDATE_REQUESTED_AT} is not a time, so nothing was requested",
+    what=f"Annotation {annotations.UPDATE_REQUESTED_AT} is not a time and is ignored",
     why="It must be an RFC 3339 time with a time zone, such as 2026-01-31T12:00:00Z",
     next_step="Use `trustplane update CLUSTER`, or write the output of `date -u +%Y-%m-%dT%H:%M:%SZ`",
 )

@@ -1,8 +1,8 @@
-"""The rules of propagation: when does the trust set in force on a cluster change?
+"""Propagation: when does the set in force of a cluster change?
 
-Rules P1 to P10 of docs/reference/propagation.md, as one pure function of what is observed. What it must remember
-between calls is `Frozen`, kept in annotations of the Cluster and written in the same apply as the Cluster's variable
-`trust`: both are there, or neither is, wherever a process is killed.
+Rules P1 to P10 of docs/reference/propagation.md, as one pure function of an observation. Its only state between calls
+is `Frozen`, stored in annotations of the Cluster. The same apply writes these and the Cluster's variable `trust`: both
+exist or neither does, whenever a process is killed.
 """
 
 import json
@@ -37,32 +37,32 @@ UP_TO_DATE: Final = "UpToDate"
 HELD: Final = "Held"
 INVALID: Final = "Invalid"
 
-_CHANGE_LENGTH: Final = 600  # characters: a condition's message has more to say
+_CHANGE_LENGTH: Final = 600  # characters; leaves space in a condition's message
 _ELLIPSIS: Final = "..."
 _DIGEST_LENGTH: Final = 64  # characters, also of a reason
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frozen:
-    """What a cluster last took, and what was answered by that."""
+    """The set that a cluster last took, and the requests and changes that this handled."""
 
     digest: str  # of the set in force
-    own_digest: str = ""  # of the cluster's own list at that time; empty where it had none
+    own_digest: str = ""  # of the cluster's own list at that time; empty without one
     update_digests: Mapping[str, str] = field(default_factory=dict)  # parts of the spec whose change updates nodes
-    handled_at: datetime | None = None  # the latest request for an update that was answered
+    handled_at: datetime | None = None  # time of the latest update request that was handled
     first_customisation_handled: bool = False
-    reason: str = CREATED  # why it was taken
-    change: str = ""  # for people: what it changed, by name and fingerprint
-    previous: str = ""  # digest of the set that was in force before
+    reason: str = CREATED  # why the cluster took the set
+    change: str = ""  # for messages: the changed entries, by name and fingerprint
+    previous: str = ""  # digest of the previous set in force
 
     @classmethod
     def read(cls, values: Mapping[str, str]) -> "Frozen | None":
-        """Read it out of a Cluster's annotations; None where nothing was taken yet."""
+        """Read the state from a Cluster's annotations; return None if the cluster has taken no set yet."""
         digest = values.get(annotations.TRUST_DIGEST)
         if not digest:
             return None
         return cls(
-            # One that is none names no set, so that the cluster's is taken anew like one whose Secret was lost.
+            # An invalid digest names no set: the cluster takes a set again, as after the loss of its Secret.
             digest=digest if is_digest(digest) else "",
             own_digest=clean(values.get(annotations.OWN_TRUST_DIGEST, ""), _DIGEST_LENGTH),
             update_digests=_read_digests(values.get(annotations.UPDATE_DIGESTS, "")),
@@ -74,7 +74,7 @@ class Frozen:
         )
 
     def annotations(self) -> dict[str, str]:
-        """Return the annotations that say the same."""
+        """Return the state as annotations of a Cluster."""
         values = {
             annotations.TRUST_DIGEST: self.digest,
             annotations.OWN_TRUST_DIGEST: self.own_digest,
@@ -101,12 +101,12 @@ def _read_digests(text: str) -> dict[str, str]:
 
 
 class Pin(msgspec.Struct, frozen=True):
-    """Annotation `trust-pin`: an earlier set that somebody wants back, until the next update is requested.
+    """Annotation `trust-pin`: an earlier set that the user wants back until the next update request.
 
     Attributes:
         digest: Of that set.
-        at: When that was asked for.
-        allow_removal: Whether it may remove more than half of what is in force.
+        at: Time of the undo.
+        allow_removal: Whether the undo may drop more than half of the set in force.
     """
 
     digest: str
@@ -115,12 +115,12 @@ class Pin(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, text: str, requested_at: datetime | None) -> "Pin | None":
-        """Read it; None where there is none, it cannot be read, or an update was requested since."""
-        found = recorded.read(text, cls)
-        at = read_time(found.at.isoformat()) if found else None
-        if found is None or at is None or not is_digest(found.digest):
+        """Parse a pin; return None if it is absent or invalid, or if a later update was requested."""
+        pin = recorded.read(text, cls)
+        at = read_time(pin.at.isoformat()) if pin else None
+        if pin is None or at is None or not is_digest(pin.digest):
             return None
-        return None if requested_at and requested_at > at else found
+        return None if requested_at and requested_at > at else pin
 
     def text(self) -> str:
         """Return the annotation's value."""
@@ -129,100 +129,99 @@ class Pin(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """Everything that a decision depends on."""
+    """All input of a decision."""
 
-    frozen: Frozen | None  # None: the cluster has taken nothing yet
-    in_force: TrustSet | None  # content of the Secret that `frozen` names; None where that Secret is gone
+    frozen: Frozen | None  # None: the cluster has taken no set yet
+    in_force: TrustSet | None  # content of the Secret that `frozen` names; None if it does not exist
     service: Reading  # the service's list
-    last_good: TrustSet | None  # the service's last list without errors; None where there was none
-    own: Reading | None  # the cluster's own list; None where it has none
+    last_good: TrustSet | None  # the service's last good list; None if none is recorded
+    own: Reading | None  # the cluster's own list; None without one
     policy: Policy
     first_customized_at: datetime | None  # when the service's configuration was first customised
-    update_digests: Mapping[str, str]  # as in Frozen, of the spec as it is now
+    update_digests: Mapping[str, str]  # as in Frozen, of the current spec
     now: datetime
     pin: Pin | None = None
-    pinned: TrustSet | None = None  # the content of the set that the pin names; None where that cannot be read
+    pinned: TrustSet | None = None  # content of the pinned set; None if it is unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What is in force from now on."""
+    """The set in force from now on, and how it relates to the desired set."""
 
-    trust: TrustSet | None  # None: hold, there is no set that somebody wrote without errors; make no Cluster
-    frozen: Frozen | None  # to be written with it; None only where `trust` is
-    taken: bool  # the set in force changes by this decision
+    trust: TrustSet | None  # None: no valid set exists; do not create a Cluster
+    frozen: Frozen | None  # to store with the set; None only if `trust` is
+    taken: bool  # this decision changes the set in force
     reason: str
-    current: bool  # the set in force is the one that the lists ask for
-    difference: Difference  # from the set in force to the one that the lists ask for
+    current: bool  # the set in force is the desired set
+    difference: Difference  # from the set in force to the desired set
     findings: tuple[Finding, ...] = ()
-    wait_until: datetime | None = None  # when a request that is dated in the future is due
+    wait_until: datetime | None = None  # time of a request that lies in the future
 
     @property
     def invalid(self) -> bool:
-        """True when a list has errors, so that the last good set stays."""
+        """Whether a list has errors; the set in force then stays."""
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
 def decide(situation: Situation) -> Decision:
-    """Apply the rules: keep the set in force, or take the one that the lists ask for."""
-    wanted = effective(situation.service, situation.own, situation.policy.merge)
+    """Apply the rules: keep the set in force, or take the desired set."""
+    desired = effective(situation.service, situation.own, situation.policy.merge)
     in_force = _in_force(situation)
     if situation.frozen is None:
-        return _take_anything(situation, wanted, CREATED)
+        return _take_anything(situation, desired, CREATED)
     if situation.pin is not None:
-        return _go_back(situation, situation.frozen, in_force, wanted, situation.pin)
+        return _go_back(situation, situation.frozen, in_force, desired, situation.pin)
     if in_force is None:
-        return _take_anything(situation, wanted, SECRET_LOST)
-    if not wanted.ok:
-        return _keep(situation, situation.frozen, in_force, wanted)
+        return _take_anything(situation, desired, SECRET_LOST)
+    if not desired.ok:
+        return _keep(situation, situation.frozen, in_force, desired)
     trigger = _trigger(situation, situation.frozen)
     if trigger:
-        return _take(situation, wanted, trigger, before=in_force)
-    return _keep(situation, situation.frozen, in_force, wanted)
+        return _take(situation, desired, trigger, before=in_force)
+    return _keep(situation, situation.frozen, in_force, desired)
 
 
-def _go_back(situation: Situation, frozen: Frozen, in_force: TrustSet | None, wanted: Reading, pin: Pin) -> Decision:
-    """Take the set that is pinned, and keep it, whatever the lists ask for."""
-    refused = _refusal(situation, in_force, pin)
-    if refused is not None and in_force is not None:
-        kept = _keep(situation, frozen, in_force, wanted)
-        return replace(kept, findings=(*kept.findings, refused))
+def _go_back(situation: Situation, frozen: Frozen, in_force: TrustSet | None, desired: Reading, pin: Pin) -> Decision:
+    """Take the pinned set and keep it, regardless of the desired set."""
+    refusal = _refusal(situation, in_force, pin)
+    if refusal is not None and in_force is not None:
+        kept = _keep(situation, frozen, in_force, desired)
+        return replace(kept, findings=(*kept.findings, refusal))
     pinned = situation.pinned
     if pinned is None:
-        return _take_anything(situation, wanted, SECRET_LOST)
+        return _take_anything(situation, desired, SECRET_LOST)
     if in_force is not None and in_force == pinned:
-        return replace(_keep(situation, frozen, in_force, wanted), reason=UNDONE)
+        return replace(_keep(situation, frozen, in_force, desired), reason=UNDONE)
     taken = _take(situation, Reading(pinned), UNDONE, before=in_force)
-    held = difference(pinned, wanted.trust) if wanted.ok else Difference()
-    findings = (*wanted.findings, *situation.policy.findings)
-    return replace(taken, current=wanted.ok and not held, difference=held, findings=findings)
+    held = difference(pinned, desired.trust) if desired.ok else Difference()
+    findings = (*desired.findings, *situation.policy.findings)
+    return replace(taken, current=desired.ok and not held, difference=held, findings=findings)
 
 
 def _refusal(situation: Situation, in_force: TrustSet | None, pin: Pin) -> Finding | None:
-    """Say why a pin is not followed; None where it is."""
+    """Return why the pin is ignored; None if it applies."""
     if situation.pinned is None:
         return Finding(
             code="no-previous-set",
             severity=Severity.WARNING,
-            what=f"The set {pin.digest[:SHORT]}, which `trustplane undo` is to bring back, cannot be read",
-            why="its Secret was deleted or replaced; the set in force stays",
-            next_step="Run `trustplane update`, which takes the lists as they are, and ends the undo",
+            what=f"The set {pin.digest[:SHORT]}, which `trustplane undo` should bring back, is unreadable",
+            why="Its Secret was deleted or replaced; the set in force stays",
+            next_step="Run `trustplane update`, which takes the desired set and ends the undo",
         )
-    lost = removal(listing(in_force or EMPTY), listing(situation.pinned))
-    return next(
-        (one for one in removal_findings(lost, allowed=pin.allow_removal) if one.severity is Severity.ERROR), None
-    )
+    removed = removal(listing(in_force or EMPTY), listing(situation.pinned))
+    findings = removal_findings(removed, allowed=pin.allow_removal)
+    return next((finding for finding in findings if finding.severity is Severity.ERROR), None)
 
 
 def _in_force(situation: Situation) -> TrustSet | None:
-    """An empty set needs no Secret, so it cannot be lost."""
+    """Return the set in force; an empty set needs no Secret and cannot be lost."""
     if situation.frozen and situation.frozen.digest == EMPTY.digest:
         return EMPTY
     return situation.in_force
 
 
 def _trigger(situation: Situation, frozen: Frozen) -> str:
-    """Name the rule by which the set is taken now; empty where none applies (P1)."""
+    """Return the reason to take the desired set now; empty if no rule applies (P1)."""
     rules = {
         REQUESTED: _is_requested(situation, frozen),  # P2
         FIRST_CUSTOMISATION: situation.first_customized_at and not frozen.first_customisation_handled,  # P3
@@ -241,9 +240,9 @@ def _is_requested(situation: Situation, frozen: Frozen) -> bool:
 
 
 def is_updated(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
-    """Tell whether a part of the spec has changed whose change updates nodes.
+    """Return whether a part of the spec whose change updates nodes has changed.
 
-    A part that comes or goes, such as a node pool, changes no node that exists.
+    Added or removed parts, such as node pools, do not change existing nodes.
     """
     return any(now[part] != digest for part, digest in before.items() if part in now)
 
@@ -252,26 +251,26 @@ def _own_digest(situation: Situation) -> str:
     return situation.own.trust.digest if situation.own else ""
 
 
-def _take(situation: Situation, wanted: Reading, reason: str, *, before: TrustSet | None) -> Decision:
-    taken = before is None or before != wanted.trust
+def _take(situation: Situation, desired: Reading, reason: str, *, before: TrustSet | None) -> Decision:
+    taken = before is None or before != desired.trust
     frozen = Frozen(
-        digest=wanted.trust.digest,
+        digest=desired.trust.digest,
         own_digest=_own_digest(situation),
         update_digests=situation.update_digests,
         handled_at=_handled_at(situation),
         first_customisation_handled=_is_first_customisation_handled(situation),
         reason=reason if taken or situation.frozen is None else situation.frozen.reason,
-        change=_change(situation, wanted, before) if taken else situation.frozen.change if situation.frozen else "",
+        change=_change(situation, desired, before) if taken else situation.frozen.change if situation.frozen else "",
         previous=_previous(situation.frozen, taken=taken),
     )
     return Decision(
-        trust=wanted.trust,
+        trust=desired.trust,
         frozen=frozen,
         taken=taken,
         reason=reason if taken else UP_TO_DATE,
         current=True,
         difference=Difference(),
-        findings=(*wanted.findings, *situation.policy.findings),
+        findings=(*desired.findings, *situation.policy.findings),
         wait_until=_wait_until(situation),
     )
 
@@ -282,16 +281,16 @@ def _previous(before: Frozen | None, *, taken: bool) -> str:
     return before.digest if taken else before.previous
 
 
-def _change(situation: Situation, wanted: Reading, before: TrustSet | None) -> str:
-    """Return what people must know to judge the change, whatever the length of the list."""
+def _change(situation: Situation, desired: Reading, before: TrustSet | None) -> str:
+    """Describe the change for the user, in limited length."""
     if situation.frozen is None:
         return ""
-    text = difference(before or EMPTY, wanted.trust).text
+    text = difference(before or EMPTY, desired.trust).text
     return text if len(text) <= _CHANGE_LENGTH else f"{text[:_CHANGE_LENGTH]}{_ELLIPSIS}"
 
 
 def _handled_at(situation: Situation) -> datetime | None:
-    """Whatever was requested until now is answered by taking the set."""
+    """Return the latest request that taking the set now handles."""
     requested = situation.policy.requested_at
     due = requested if requested and requested <= situation.now else None
     handled = situation.frozen.handled_at if situation.frozen else None
@@ -303,27 +302,27 @@ def _is_first_customisation_handled(situation: Situation) -> bool:
     return handled or situation.first_customized_at is not None
 
 
-def _keep(situation: Situation, frozen: Frozen, in_force: TrustSet, wanted: Reading) -> Decision:
-    known = wanted if wanted.ok else _last_good(situation)
-    change = difference(in_force, known.trust) if known else Difference()
-    current = known is not None and not change
+def _keep(situation: Situation, frozen: Frozen, in_force: TrustSet, desired: Reading) -> Decision:
+    usable = desired if desired.ok else _last_good(situation)
+    change = difference(in_force, usable.trust) if usable else Difference()
+    current = usable is not None and not change
     return Decision(
         trust=in_force,
         frozen=replace(frozen, update_digests=situation.update_digests),
         taken=False,
-        reason=INVALID if not wanted.ok else UP_TO_DATE if current else HELD,
+        reason=INVALID if not desired.ok else UP_TO_DATE if current else HELD,
         current=current,
         difference=change,
-        findings=(*wanted.findings, *situation.policy.findings),
+        findings=(*desired.findings, *situation.policy.findings),
         wait_until=_wait_until(situation),
     )
 
 
-def _take_anything(situation: Situation, wanted: Reading, reason: str) -> Decision:
-    """Take the set that the lists ask for; with errors, the one that they last asked for; with neither, hold (P10)."""
-    known = wanted if wanted.ok else _last_good(situation)
-    if known is None:
-        findings = (*wanted.findings, *situation.policy.findings)
+def _take_anything(situation: Situation, desired: Reading, reason: str) -> Decision:
+    """Take the desired set; if a list has errors, the last good set; without either, take nothing (P10)."""
+    usable = desired if desired.ok else _last_good(situation)
+    if usable is None:
+        findings = (*desired.findings, *situation.policy.findings)
         return Decision(
             trust=None,
             frozen=None,
@@ -333,12 +332,12 @@ def _take_anything(situation: Situation, wanted: Reading, reason: str) -> Decisi
             difference=Difference(),
             findings=findings,
         )
-    decision = _take(situation, known, reason, before=None)
-    return replace(decision, findings=(*wanted.findings, *situation.policy.findings))
+    decision = _take(situation, usable, reason, before=None)
+    return replace(decision, findings=(*desired.findings, *situation.policy.findings))
 
 
 def _last_good(situation: Situation) -> Reading | None:
-    """The set with the service's last good list in place of a broken one; None where that does not help."""
+    """Return the set with the service's last good list in place of a broken one; None if that set is also invalid."""
     if situation.last_good is None:
         return None
     reading = effective(Reading(situation.last_good), situation.own, situation.policy.merge)

@@ -1,7 +1,7 @@
-"""What annotations record, read as what anybody with rights in one namespace may have written there. Pure.
+"""Records in annotations, validated: any tenant with rights in the namespace may have written them. Pure.
 
-A record that cannot be believed counts as absent, and is written anew: one that is no JSON of its kind, is nested
-without end, has a time without a zone, or a time that is yet to come.
+An invalid record is treated as absent and will be rewritten: it is not JSON of its kind, is nested too deeply, has a
+time without a zone, or a time in the future.
 """
 
 import re
@@ -27,16 +27,15 @@ from trustplane.api.clustertrust import (
 from trustplane.text import clean
 from trustplane.trust.entries import SHORT
 
-SKEW: Final = timedelta(minutes=5)  # by which the clock of whoever wrote a time may be ahead of ours
-_MAX_JSON: Final = 256 * 1024  # characters; Kubernetes allows so many bytes for all annotations of an object
-MAX_TEXT: Final = (
-    32 * 1024
-)  # characters of a Machine's record; 50 registries that failed with long messages take 23,000
-MAX_ITEMS: Final = 200  # of one list, such as registries of one proof
+SKEW: Final = timedelta(minutes=5)  # how far the clock of a time's writer may be ahead
+_MAX_JSON: Final = 256 * 1024  # characters; Kubernetes allows as many bytes for all annotations of an object
+# Characters of a Machine's record; 50 registries that failed with long messages take 23,000.
+MAX_TEXT: Final = 32 * 1024
+MAX_ITEMS: Final = 200  # of one list, such as the registries of a proof
 MAX_WORDS: Final = 1024  # characters of one text
 _MAX_NAME: Final = 253
-_FIRST_YEAR: Final = 2000  # nothing of ours is older
-_LAST_YEAR: Final = 9000  # so that no sum of times is beyond what a datetime can hold
+_FIRST_YEAR: Final = 2000  # Trustplane has written no older records
+_LAST_YEAR: Final = 9000  # keeps sums of times within the range of datetime
 _DIGEST: Final = re.compile(rf"[0-9a-f]{{{SHORT},64}}")
 
 T = TypeVar("T")
@@ -44,7 +43,7 @@ R = TypeVar("R", AppliedTrust, Hindrance, RecordedProof, Inspection)
 
 
 def read(text: str, kind: type[T], limit: int = _MAX_JSON) -> T | None:
-    """Read JSON of a kind, of so many characters at most; None where it is none. Never raises."""
+    """Decode JSON of a kind, of at most `limit` characters; return None if it is invalid. Never raises."""
     if not text or len(text) > limit:
         return None
     try:
@@ -54,108 +53,108 @@ def read(text: str, kind: type[T], limit: int = _MAX_JSON) -> T | None:
 
 
 def text(record: RecordedProof | Inspection | AppliedTrust | Hindrance) -> str:
-    """Return a record as it is written on a Machine. Where it would be too long to be believed, words give way.
+    """Encode a record for a Machine. A record above `MAX_TEXT` loses messages, those of its last items first.
 
-    What is kept of a registry whose words are left out is what was decided about it. The last ones go first.
+    The decision about each registry stays in the record, even without its message.
     """
-    encoded = _encoded(record)
-    for name, words in (("results", ("message",)), ("registries", ("reason", "next_step", "proxy"))):
+    encoded = _encode(record)
+    for name, texts in (("results", ("message",)), ("registries", ("reason", "next_step", "proxy"))):
         items = getattr(record, name, [])
         for keep in (len(items) // 2, len(items) // 4, 0):
             if len(encoded) <= MAX_TEXT or not items:
                 break
-            short = [msgspec.structs.replace(one, **dict.fromkeys(words, "")) for one in items[keep:]]
-            encoded = _encoded(msgspec.structs.replace(record, **{name: [*items[:keep], *short]}))
+            short = [msgspec.structs.replace(item, **dict.fromkeys(texts, "")) for item in items[keep:]]
+            encoded = _encode(msgspec.structs.replace(record, **{name: [*items[:keep], *short]}))
     return encoded
 
 
-def _encoded(record: RecordedProof | Inspection | AppliedTrust | Hindrance) -> str:
+def _encode(record: RecordedProof | Inspection | AppliedTrust | Hindrance) -> str:
     return msgspec.json.encode(record).decode()
 
 
 def read_time(text: str) -> datetime | None:
-    """Read an RFC 3339 time; None where it is not one, has no time zone, or is in another age."""
+    """Parse an RFC 3339 time; return None if it is invalid, has no time zone, or has an implausible year."""
     try:
-        return _sane(datetime.fromisoformat(text))
+        return _plausible(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         return None
 
 
 def is_digest(text: str) -> bool:
-    """Tell whether it is the digest of a set, or begins one."""
+    """Return whether a text is a set's digest, or at least `SHORT` first digits of one."""
     return bool(_DIGEST.fullmatch(text))
 
 
 def applied(annotations: Mapping[str, str], now: datetime | None = None) -> AppliedTrust | None:
-    """Return what was last written on a node; `now` is the clock's where none is given."""
-    found = _believed(annotations, TRUST_APPLIED, AppliedTrust, now)
-    if found is None or found.method in (BOOTSTRAP, IN_PLACE):
-        return found
-    return msgspec.structs.replace(found, method="")
+    """Return the record of the last write to a node; `now` defaults to the current time."""
+    record = _read_record(annotations, TRUST_APPLIED, AppliedTrust, now)
+    if record is None or record.method in (BOOTSTRAP, IN_PLACE):
+        return record
+    return msgspec.structs.replace(record, method="")
 
 
 def hindrance(annotations: Mapping[str, str], now: datetime | None = None) -> Hindrance | None:
-    """Return why writing on a node failed last."""
-    found = _believed(annotations, TRUST_HINDRANCE, Hindrance, now)
-    return found if found and found.at and found.message else None
+    """Return the update error of a node."""
+    record = _read_record(annotations, TRUST_HINDRANCE, Hindrance, now)
+    return record if record and record.at and record.message else None
 
 
 def proof(annotations: Mapping[str, str], now: datetime | None = None) -> RecordedProof | None:
-    """Return what a node's kubelet last said."""
-    found = _believed(annotations, TRUST_PROOF, RecordedProof, now)
-    if found is None or found.at is None:
+    """Return the record of a node's last proof."""
+    record = _read_record(annotations, TRUST_PROOF, RecordedProof, now)
+    if record is None or record.at is None:
         return None
-    return msgspec.structs.replace(found, results=[one for one in found.results if one.verdict in VERDICTS])
+    return msgspec.structs.replace(record, results=[item for item in record.results if item.verdict in VERDICTS])
 
 
 def inspection(annotations: Mapping[str, str], now: datetime | None = None) -> Inspection | None:
-    """Return what the last look at a node's files and runtime said."""
-    found = _believed(annotations, TRUST_INSPECTION, Inspection, now)
-    return found if found and found.at else None
+    """Return the record of a node's last inspection."""
+    record = _read_record(annotations, TRUST_INSPECTION, Inspection, now)
+    return record if record and record.at else None
 
 
-def _believed(annotations: Mapping[str, str], name: str, kind: type[R], now: datetime | None) -> R | None:
-    found = read(annotations.get(name, ""), kind, MAX_TEXT)
-    if found is None or not is_digest(found.digest):
+def _read_record(annotations: Mapping[str, str], name: str, kind: type[R], now: datetime | None) -> R | None:
+    record = read(annotations.get(name, ""), kind, MAX_TEXT)
+    if record is None or not is_digest(record.digest):
         return None
     try:
-        bounded: R = _bounded(found, (now or datetime.now(UTC)) + SKEW)
+        bounded: R = _bounded(record, (now or datetime.now(UTC)) + SKEW)
     except (ValueError, OverflowError):
         return None
     return bounded
 
 
-def _bounded(found: Any, latest: datetime) -> Any:
-    """Return what a record says with all its texts printable and of limited length, and its times in UTC.
+def _bounded(value: Any, latest: datetime) -> Any:
+    """Return a record with printable texts of limited length, limited lists, and times in UTC.
 
     Raises:
-        ValueError: A time has no zone, is in another age, or is later than `latest`.
+        ValueError: A time has no zone, has an implausible year, or is later than `latest`.
     """
-    if isinstance(found, str):
-        return _text(found)
-    if isinstance(found, datetime):
-        return _past(found, latest)
-    if isinstance(found, list):
-        return [_bounded(one, latest) for one in found[:MAX_ITEMS]]
-    if isinstance(found, msgspec.Struct):
-        fields = {name: _bounded(getattr(found, name), latest) for name in found.__struct_fields__}
-        return msgspec.structs.replace(found, **fields)
-    return found
+    if isinstance(value, str):
+        return _printable(value)
+    if isinstance(value, datetime):
+        return _past(value, latest)
+    if isinstance(value, list):
+        return [_bounded(item, latest) for item in value[:MAX_ITEMS]]
+    if isinstance(value, msgspec.Struct):
+        fields = {name: _bounded(getattr(value, name), latest) for name in value.__struct_fields__}
+        return msgspec.structs.replace(value, **fields)
+    return value
 
 
-def _text(text: str) -> str:
-    # The name of a host or a reason is left as it is: it is no sentence in which a credential could be.
+def _printable(text: str) -> str:
+    # A host name or reason stays unchanged: without spaces, it is not a message that could quote a credential.
     return text if len(text) <= _MAX_NAME and text.isprintable() and " " not in text else clean(text, MAX_WORDS)
 
 
 def _past(at: datetime, latest: datetime) -> datetime:
-    sane = _sane(at)
-    if sane is None or sane > latest:
+    plausible = _plausible(at)
+    if plausible is None or plausible > latest:
         raise ValueError
-    return sane
+    return plausible
 
 
-def _sane(at: datetime) -> datetime | None:
+def _plausible(at: datetime) -> datetime | None:
     if at.tzinfo is None or not _FIRST_YEAR <= at.year <= _LAST_YEAR:
         return None
     return at.astimezone(UTC)

@@ -1,8 +1,8 @@
-"""Entries of a list that are for some registries only: annotation `trustplane.dev/registry-scope`. Pure.
+"""Scopes of a list's entries: annotation `trustplane.dev/registry-scope`. Pure.
 
-Its value is `NAME=HOST, NAME=HOST, ...`: a name may have several hosts, and a host several names. What it does not name
-is for the whole node. A value that cannot be understood breaks the whole list (rule P10): the entry that it should have
-named would otherwise be trusted by whole nodes.
+The value is `NAME=HOST, NAME=HOST, ...`. A name may have several hosts, and a host several names. An entry that the
+annotation does not name is node-wide. An invalid value makes the whole list invalid (rule P10): otherwise whole nodes
+would trust the entry that the value was meant to limit.
 """
 
 import re
@@ -21,47 +21,47 @@ _SEPARATOR = re.compile(r"[,\n]")
 
 
 def read(listed: Sequence[TrustedCA], annotations: Mapping[str, str], *, where: str) -> Reading:
-    """Parse a list together with the annotations of the object that has it. Never raises; see `entries.read`."""
-    text = annotations.get(REGISTRY_SCOPE, "")
-    parts = (where, text, *(part for one in listed for part in (one.name, one.data)))
-    return _MEMORY.reading(parts, lambda: _read(listed, text, where))
+    """Parse a list together with its object's annotations. Never raises; see `entries.read`."""
+    value = annotations.get(REGISTRY_SCOPE, "")
+    parts = (where, value, *(part for entry in listed for part in (entry.name, entry.data)))
+    return _MEMORY.reading(parts, lambda: _read(listed, value, where))
 
 
-def _read(listed: Sequence[TrustedCA], text: str, where: str) -> Reading:
+def _read(listed: Sequence[TrustedCA], value: str, where: str) -> Reading:
     reading = entries.read(listed, where=where)
-    hosts, findings = parse(text, {one.name for one in listed})
+    hosts, findings = parse(value, {entry.name for entry in listed})
     if findings:
         return Reading(findings=(*reading.findings, *findings))
     return Reading(reading.trust.scoped(hosts), reading.findings)
 
 
 def parse(text: str, names: Collection[str]) -> tuple[dict[str, tuple[str, ...]], tuple[Finding, ...]]:
-    """Return hosts by name, and what is wrong with the value.
+    """Return the hosts by entry name, and the errors of the value.
 
     Args:
-        text: The value of the annotation; one without any name is as good as none.
+        text: Value of the annotation; a value without names equals a missing annotation.
         names: Of the entries of the list.
     """
     hosts: dict[str, set[str]] = {}
     findings: list[Finding] = []
-    for index, part in enumerate(one.strip() for one in _SEPARATOR.split(text)):
+    for index, part in enumerate(part.strip() for part in _SEPARATOR.split(text)):
         if not part:
             continue
-        name, _, host = (one.strip() for one in part.partition("="))
-        wrong = _wrong(name, host, names)
-        if wrong:
-            findings.append(wrong.at(f"{REGISTRY_SCOPE}[{index}]"))
+        name, _, host = (side.strip() for side in part.partition("="))
+        finding = _check(name, host, names)
+        if finding:
+            findings.append(finding.at(f"{REGISTRY_SCOPE}[{index}]"))
         else:
             hosts.setdefault(name, set()).add(host)
-    return {name: tuple(sorted(found)) for name, found in sorted(hosts.items())}, tuple(findings)
+    return {name: tuple(sorted(scope)) for name, scope in sorted(hosts.items())}, tuple(findings)
 
 
 def text(hosts: Mapping[str, Sequence[str]]) -> str:
-    """Return the value that says so."""
-    return ", ".join(f"{name}={host}" for name, found in sorted(hosts.items()) for host in found)
+    """Return the value of the annotation for these hosts by entry name."""
+    return ", ".join(f"{name}={host}" for name, scope in sorted(hosts.items()) for host in scope)
 
 
-def _wrong(name: str, host: str, names: Collection[str]) -> Finding | None:
+def _check(name: str, host: str, names: Collection[str]) -> Finding | None:
     if not is_name(name) or not host:
         return BAD_SCOPE
     if not is_host(host):
@@ -72,16 +72,16 @@ def _wrong(name: str, host: str, names: Collection[str]) -> Finding | None:
 BAD_SCOPE = Finding(
     code="bad-scope",
     what="is not NAME=HOST",
-    why="It says which registries an entry of the trust list is for, as in corp-apps=apps.corp.test:5000",
-    next_step="Correct the annotation, or remove it to trust all entries for whole nodes",
+    why="It limits an entry of the trust list to a registry, as in corp-apps=apps.corp.test:5000",
+    next_step="Correct the annotation, or remove it to make all entries node-wide",
 )
 
 
 def _bad_host(name: str) -> Finding:
     return Finding(
         code="bad-scope-host",
-        what=f"names no host of a registry for entry {name}",
-        why="It must be the host as in the names of images, host or host:port, an IPv6 address in brackets",
+        what=f"has no valid registry host for entry {name}",
+        why="It must be a host as in an image reference, host or host:port, with brackets around an IPv6 address",
         next_step="Write it without https:// and without a path",
     )
 
@@ -89,7 +89,7 @@ def _bad_host(name: str) -> Finding:
 def _unknown_entry(name: str) -> Finding:
     return Finding(
         code="unknown-scope-entry",
-        what=f"names entry {name}, which the list of this object does not have",
-        why="An entry is scoped by the object whose list has it",
+        what=f"names entry {name}, which is not in the list of this object",
+        why="An object can scope only the entries of its own list",
         next_step="Correct the name, or remove it from the annotation",
     )

@@ -229,7 +229,7 @@ async def test_a_deletion_of_the_configuration_removes_no_trust_under_any_policy
         assert stock.spec.trust is None
         valid = condition(stock.status.conditions, TRUST_VALID)
         assert valid is not None
-        assert "last good one stays in force: a (" in valid.message
+        assert "last good list stays in force: a (" in valid.message
 
         await supervisor.make("new")
         await supervisor.trusting("new", "a")
@@ -253,7 +253,7 @@ async def _delete_configuration(supervisor: Supervisor) -> None:
 
 def _is_kept(found: TkgServiceConfiguration) -> bool:
     valid = condition(found.status.conditions, TRUST_VALID)
-    return valid is not None and "is left out" in valid.message
+    return valid is not None and "is missing" in valid.message
 
 
 async def test_only_a_permission_removes_the_rest_of_a_deletion(supervisor: Supervisor) -> None:
@@ -395,7 +395,7 @@ async def test_current_is_reported_only_when_every_machine_has_the_set(superviso
         await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "False", "Updating"))
         await supervisor.remake("c-cp-0", "c")
         await supervisor.remake("c-np-0", "c")
-        held = await supervisor.tkc("c", lambda tkc: "1 of 3 nodes do not have it" in _message(tkc, TRUST_CURRENT))
+        held = await supervisor.tkc("c", lambda tkc: "1 of 3 nodes do not have the set" in _message(tkc, TRUST_CURRENT))
         assert _is(held, TRUST_CURRENT, "False", "Updating")
         await supervisor.remake("c-np-1", "c")
         await supervisor.tkc("c", lambda tkc: _is(tkc, TRUST_CURRENT, "True", "Requested"))

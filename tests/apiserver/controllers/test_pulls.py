@@ -174,7 +174,7 @@ async def test_the_served_chain_decides_if_the_message_does_not(
         fingerprint = await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
         event = await event_of(client, namespace, "web")
         assert "runtime-stale" in event["message"]
-        assert f"The CA is in force already: entry corp, SHA-256 {fingerprint}." in event["message"]
+        assert f"The CA is already in force: entry corp, SHA-256 {fingerprint}." in event["message"]
         trust = await trust_of(supervisor, "shop", lambda one: any(source.host == host for source in one.status.images))
         [source] = [one for one in trust.status.images if one.host == host]
         assert (source.image, source.trust) == (image, "Trusted")

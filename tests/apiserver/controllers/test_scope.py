@@ -81,7 +81,7 @@ async def test_p10_a_broken_scope_makes_no_entry_node_wide(supervisor: Superviso
         broken = await supervisor.tkc("old", lambda tkc: _is_broken(tkc.status.conditions))
         valid = condition([*broken.status.conditions], TRUST_VALID)
         assert valid is not None
-        assert f"{REGISTRY_SCOPE}[0]: names no host of a registry for entry apps" in valid.message
+        assert f"{REGISTRY_SCOPE}[0]: has no valid registry host for entry apps" in valid.message
 
         await supervisor.make("new")  # it takes the last good list, including the scope
         await _scoped(supervisor, "new", apps=["apps.test"])

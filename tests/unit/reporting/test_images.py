@@ -38,41 +38,41 @@ def node(name: str, verdict: str, *, at: datetime = NOW) -> NodeFacts:
     result = ProofResult(registry=HOST, verdict=verdict, message="x509: unknown authority")
     proof = RecordedProof(digest=DIGEST, at=at, results=[result])
     created, reached = datetime(2026, 1, 1, tzinfo=UTC), RegistryAccess(registry=HOST, verification=VERIFIED)
-    seen = Inspection(digest=DIGEST, at=at, registries=[reached], registries_at=at)
-    return NodeFacts(machine=name, node=name, created=created, digest=DIGEST, proof=proof, inspection=seen)
+    inspection = Inspection(digest=DIGEST, at=at, registries=[reached], registries_at=at)
+    return NodeFacts(machine=name, node=name, created=created, digest=DIGEST, proof=proof, inspection=inspection)
 
 
 def trust_of(*nodes: NodeFacts, host: str = HOST, registries: tuple[Registry, ...] = (REGISTRY,)) -> tuple[str, str]:
-    [found], more = assessed([ImageSource(host=host)], registries, nodes, SETS, NOW)
+    [source], more = assessed([ImageSource(host=host)], registries, nodes, SETS, NOW)
     assert more == 0
-    return found.trust, found.message
+    return source.trust, source.message
 
 
-def test_a_registry_has_one_image_which_stays() -> None:
+def test_the_example_image_of_a_registry_stays() -> None:
     images = [f"{HOST}/b:1", f"{HOST}/a:1", "busybox", ""]
-    found = sources(images)
-    assert [(one.host, one.image) for one in found] == [("docker.io", "busybox"), (HOST, f"{HOST}/a:1")]
+    listed = sources(images)
+    assert [(source.host, source.image) for source in listed] == [("docker.io", "busybox"), (HOST, f"{HOST}/a:1")]
     assert sources(images, [ImageSource(host=HOST, image=f"{HOST}/b:1")])[1].image == f"{HOST}/b:1"
     assert sources(images, [ImageSource(host=HOST, image=f"{HOST}/gone:1")])[1].image == f"{HOST}/a:1"
 
 
-def test_proofs_decide_and_one_refusal_is_enough() -> None:
+def test_one_refusing_node_decides() -> None:
     assert trust_of(node("a", TRUSTED)) == (TRUSTED, "proven by 1 of 1 nodes")
     trust, message = trust_of(node("a", TRUSTED), node("b", NOT_TRUSTED))
     assert trust == NOT_TRUSTED
-    assert message == "the kubelets of 1 of 2 nodes refuse it (b): x509: unknown authority"
+    assert message == "the kubelets of 1 of 2 nodes do not trust it (b): x509: unknown authority"
 
 
-def test_what_was_not_seen_to_be_verified_is_no_proof() -> None:
+def test_an_accepted_pull_is_no_proof() -> None:
     unseen = replace(node("a", TRUSTED), inspection=None)
     assert trust_of(unseen)[0] == UNKNOWN
     assert trust_of(unseen, node("b", TRUSTED)) == (TRUSTED, "proven by 1 of 2 nodes")
 
 
-def test_what_nobody_knows_is_said_to_be_unknown() -> None:
+def test_trust_without_evidence_is_unknown() -> None:
     assert trust_of()[0] == UNKNOWN
     assert "Registry harbor has not been reached" in trust_of(node("a", UNREACHABLE))[1]
-    assert "no Registry names it" in trust_of(registries=())[1]
+    assert "no Registry describes it" in trust_of(registries=())[1]
     old = node("a", NOT_TRUSTED, at=datetime(2025, 1, 1, tzinfo=UTC))  # before the node's last change
     assert trust_of(old)[0] == UNKNOWN
 
@@ -87,8 +87,8 @@ def test_public_registries_need_no_private_ca() -> None:
 
 @given(st.lists(st.sampled_from(VERDICTS), max_size=4), st.integers(0, 150))
 def test_every_registry_is_assessed_and_the_list_is_bounded(verdicts: list[str], count: int) -> None:
-    nodes = [node(str(n), one) for n, one in enumerate(verdicts)]
-    found, more = assessed([ImageSource(host=f"r{n}.corp") for n in range(count)], [REGISTRY], nodes, SETS, NOW)
-    assert len(found) + more == count
-    assert len(found) <= MAX_IMAGES
-    assert {one.trust for one in found} <= set(ASSESSMENTS)
+    nodes = [node(str(n), verdict) for n, verdict in enumerate(verdicts)]
+    listed, more = assessed([ImageSource(host=f"r{n}.corp") for n in range(count)], [REGISTRY], nodes, SETS, NOW)
+    assert len(listed) + more == count
+    assert len(listed) <= MAX_IMAGES
+    assert {source.trust for source in listed} <= set(ASSESSMENTS)

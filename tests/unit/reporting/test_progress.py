@@ -54,38 +54,38 @@ def _trust(reason: str = "UpToDate", *, digest: str = DIGEST, message: str = "",
     )
 
 
-def test_a_request_that_nobody_took_up_waits() -> None:
+def test_an_unhandled_request_waits() -> None:
     for handled_at in (None, NOW - timedelta(microseconds=1)):
         cluster = _cluster(handled_at=handled_at)
-        found = progress(_tkc(TrustCurrent="True", TrustValid="True"), cluster, _trust(), NOW)
-        assert found.state == WAITING
-        assert "trustplane manager" in found.text
+        result = progress(_tkc(TrustCurrent="True", TrustValid="True"), cluster, _trust(), NOW)
+        assert result.state == WAITING
+        assert "trustplane manager" in result.text
 
 
-def test_a_cluster_that_was_never_made_waits() -> None:
+def test_a_cluster_before_its_creation_waits() -> None:
     assert progress(_tkc(), None, None, NOW).state == WAITING
 
 
 def test_a_broken_list_is_refused_with_its_message() -> None:
-    found = progress(_tkc(TrustValid="False"), _cluster(handled_at=None), _trust(), NOW)
-    assert (found.state, found.message) == (REFUSED, "TrustValid!")
+    result = progress(_tkc(TrustValid="False"), _cluster(handled_at=None), _trust(), NOW)
+    assert (result.state, result.message) == (REFUSED, "TrustValid!")
 
 
-def test_machines_are_counted_while_they_are_written() -> None:
+def test_machines_are_counted_during_writes() -> None:
     trust = _trust("Updating", pending=1, failed=1)
-    found = progress(_tkc(TrustCurrent="False"), _cluster(), trust, NOW)
-    assert found.text == "n/c: Updating: 2 of 4 machines up to date"
+    result = progress(_tkc(TrustCurrent="False"), _cluster(), trust, NOW)
+    assert result.text == "n/c: Updating: 2 of 4 machines up to date"
 
 
 @pytest.mark.parametrize("lacking", ["pending", "failed", "unreachable", "outdated"])
-def test_a_node_that_lacks_it_is_not_up_to_date(lacking: str) -> None:
-    found = progress(_tkc(TrustCurrent="False"), _cluster(), _trust("Updating", **{lacking: 1}), NOW)
-    assert (found.machines, found.up_to_date) == (4, 3)
+def test_a_node_without_the_set_is_not_up_to_date(lacking: str) -> None:
+    result = progress(_tkc(TrustCurrent="False"), _cluster(), _trust("Updating", **{lacking: 1}), NOW)
+    assert (result.machines, result.up_to_date) == (4, 3)
 
 
-def test_more_lacking_nodes_than_there_are_count_as_all() -> None:
-    found = progress(_tkc(), _cluster(), _trust("Updating", pending=9), NOW)
-    assert (found.machines, found.up_to_date) == (4, 0)
+def test_inconsistent_counts_are_bounded() -> None:
+    result = progress(_tkc(), _cluster(), _trust("Updating", pending=9), NOW)
+    assert (result.machines, result.up_to_date) == (4, 0)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_more_lacking_nodes_than_there_are_count_as_all() -> None:
     [
         ({"TrustCurrent": "True"}, _trust("Updating", pending=1)),
         ({"TrustCurrent": "True"}, _trust("Stopped", pending=3, not_trusted=1)),
-        ({"TrustCurrent": "True"}, _trust(digest="e" * 64)),  # about the set before
+        ({"TrustCurrent": "True"}, _trust(digest="e" * 64)),  # about the previous set
         ({"TrustCurrent": "True"}, ClusterTrust()),
         ({"TrustCurrent": "True"}, None),
         ({"TrustCurrent": "False"}, _trust()),
@@ -104,18 +104,18 @@ def test_each_doubt_means_updating(conditions: dict[str, str], trust: ClusterTru
     assert progress(_tkc(**conditions), _cluster(), trust, NOW).state == UPDATING
 
 
-def test_what_a_report_about_another_set_counts_is_not_told() -> None:
-    found = progress(_tkc(), _cluster(), _trust(digest="e" * 64, proven=4), NOW)
-    assert (found.machines, found.up_to_date, found.message) == (0, 0, "")
+def test_a_report_about_another_set_is_ignored() -> None:
+    result = progress(_tkc(), _cluster(), _trust(digest="e" * 64, proven=4), NOW)
+    assert (result.machines, result.up_to_date, result.message) == (0, 0, "")
 
 
 def test_current_when_all_agree() -> None:
-    found = progress(_tkc(TrustCurrent="True"), _cluster(), _trust(message="In force: corp"), NOW)
-    assert (found.state, found.machines, found.up_to_date) == (CURRENT, 4, 4)
-    assert found.text == "n/c: Current: In force: corp"
+    result = progress(_tkc(TrustCurrent="True"), _cluster(), _trust(message="In force: corp"), NOW)
+    assert (result.state, result.machines, result.up_to_date) == (CURRENT, 4, 4)
+    assert result.text == "n/c: Current: In force: corp"
 
 
-def test_a_cluster_on_its_way_back_waits_until_the_earlier_set_is_taken() -> None:
+def test_an_undo_waits_until_the_earlier_set_is_taken() -> None:
     assert undoing(_tkc(TrustValid="True"), _cluster("e" * 64), _trust(), DIGEST).state == WAITING
     assert undoing(_tkc(TrustValid="False"), _cluster("e" * 64), _trust(), DIGEST).state == REFUSED
     assert undoing(_tkc(), None, None, DIGEST).state == WAITING
@@ -124,7 +124,7 @@ def test_a_cluster_on_its_way_back_waits_until_the_earlier_set_is_taken() -> Non
 @pytest.mark.parametrize(
     ("trust", "state"),
     [
-        (_trust("Undone"), CURRENT),  # the lists ask for something else
+        (_trust("Undone"), CURRENT),  # the desired set is another one
         (_trust("Held"), CURRENT),
         (_trust("Undone", pending=1), UPDATING),
         (_trust("Updating", pending=1), UPDATING),
@@ -132,7 +132,7 @@ def test_a_cluster_on_its_way_back_waits_until_the_earlier_set_is_taken() -> Non
         (_trust(digest="e" * 64), UPDATING),
     ],
 )
-def test_a_cluster_is_back_when_its_nodes_have_the_earlier_set(trust: ClusterTrust, state: str) -> None:
+def test_an_undo_is_complete_when_every_node_has_the_earlier_set(trust: ClusterTrust, state: str) -> None:
     assert undoing(_tkc(TrustCurrent="False"), _cluster(), trust, DIGEST).state == state
 
 
@@ -140,10 +140,10 @@ _TIMES = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1
 
 
 @given(_TIMES, _TIMES)
-def test_a_request_is_later_than_the_last_one_whatever_the_clocks_say(last: datetime, now: datetime) -> None:
-    asked = request_time({UPDATE_REQUESTED_AT: last.isoformat()}, now)
-    assert asked > last
-    assert asked >= now
+def test_a_request_is_later_than_the_last_one_in_spite_of_clocks(last: datetime, now: datetime) -> None:
+    requested = request_time({UPDATE_REQUESTED_AT: last.isoformat()}, now)
+    assert requested > last
+    assert requested >= now
 
 
 @pytest.mark.parametrize("annotations", [{}, {UPDATE_REQUESTED_AT: "yesterday"}])
@@ -173,17 +173,17 @@ def test_an_update_ends_when_it_is_proven(state: str, status: str, reason: str, 
     report = ClusterTrustStatus(in_force=TrustInForce(digest="d"), conditions=conditions)
     now = Progress(key=Key("n", "c"), state=state)
     assert proved(now, TAKEN, ClusterTrust(status=report)).state == expected
-    # What is said about the set before says nothing about this one.
+    # A report about the previous set is ignored.
     about_another = PROVING if state == CURRENT else state
     assert proved(now, {TRUST_DIGEST: "e"}, ClusterTrust(status=report)).state == about_another
     assert proved(now, TAKEN, None).state == about_another
 
 
 @pytest.mark.parametrize(("reason", "expected"), [("Stopped", STOPPED), ("Updating", NOT_PROVEN), ("", NOT_PROVEN)])
-def test_an_update_is_stopped_where_its_rollout_is(reason: str, expected: str) -> None:
-    """One that only removes is not: what it no longer covers is refused rightly."""
+def test_an_update_stops_with_its_rollout(reason: str, expected: str) -> None:
+    """A set that only removes entries does not stop: nodes correctly refuse registries that it no longer covers."""
     conditions = [Condition(type="Proven", status="False", reason="NotTrusted", message="why")]
     conditions += [Condition(type="Current", status="False", reason=reason)] if reason else []
     report = ClusterTrustStatus(in_force=TrustInForce(digest="d"), conditions=conditions)
-    found = proved(Progress(key=Key("n", "c"), state=UPDATING), TAKEN, ClusterTrust(status=report))
-    assert (found.state, found.message) == (expected, "why")
+    result = proved(Progress(key=Key("n", "c"), state=UPDATING), TAKEN, ClusterTrust(status=report))
+    assert (result.state, result.message) == (expected, "why")

@@ -31,59 +31,59 @@ FOUND = st.lists(
 )
 
 
-def failures(found: list[Failing], before: list[PullFailure], now: datetime) -> tuple[list[PullFailure], int]:
+def failures(pulls: list[Failing], before: list[PullFailure], now: datetime) -> tuple[list[PullFailure], int]:
     counted = Failures()
-    for one in found:
-        counted.add(one)
+    for failing in pulls:
+        counted.add(failing)
     return counted.report(before, now)
 
 
-def test_pods_are_counted_by_registry_and_cause_and_the_most_come_first() -> None:
-    found = [
+def test_pods_are_counted_by_registry_and_cause_largest_first() -> None:
+    pulls = [
         Failing("shop/b", HOST, Code.ISSUER_NOT_TRUSTED),
         Failing("shop/a", HOST, Code.ISSUER_NOT_TRUSTED),
-        Failing("shop/a", HOST, Code.ISSUER_NOT_TRUSTED),  # two of its containers
+        Failing("shop/a", HOST, Code.ISSUER_NOT_TRUSTED),  # two containers of the pod
         Failing("shop/c", HOST, Code.DNS_FAILURE),
     ]
-    listed, more = failures(found, [], NOW)
-    assert [(one.host, one.cause, one.pods, one.example) for one in listed] == [
+    listed, more = failures(pulls, [], NOW)
+    assert [(failure.host, failure.cause, failure.pods, failure.example) for failure in listed] == [
         (HOST, "issuer-not-trusted", 2, "shop/a"),
         (HOST, "dns-failure", 1, "shop/c"),
     ]
-    assert {one.since for one in listed} == {NOW}
+    assert {failure.since for failure in listed} == {NOW}
     assert more == 0
 
 
-def test_the_time_of_the_first_failure_stays_and_the_last_is_to_the_hour() -> None:
-    found = [Failing("shop/a", HOST, Code.DNS_FAILURE), Failing("shop/b", HOST, Code.DNS_FAILURE)]
-    before, _ = failures(found[1:], [], NOW)
-    soon, _ = failures(found, before, NOW + timedelta(minutes=59))
+def test_the_first_time_stays_and_the_last_changes_hourly() -> None:
+    pulls = [Failing("shop/a", HOST, Code.DNS_FAILURE), Failing("shop/b", HOST, Code.DNS_FAILURE)]
+    before, _ = failures(pulls[1:], [], NOW)
+    soon, _ = failures(pulls, before, NOW + timedelta(minutes=59))
     assert (soon[0].since, soon[0].last_seen, soon[0].example) == (NOW, NOW, "shop/b")
-    later, _ = failures(found, soon, NOW + timedelta(hours=1))
+    later, _ = failures(pulls, soon, NOW + timedelta(hours=1))
     assert (later[0].since, later[0].last_seen) == (NOW, NOW + timedelta(hours=1))
 
 
 @given(FOUND)
-def test_no_pod_is_lost_and_the_list_is_bounded(found: list[Failing]) -> None:
-    listed, more = failures(found, [], NOW)
+def test_no_pod_is_lost_and_the_list_is_bounded(pulls: list[Failing]) -> None:
+    listed, more = failures(pulls, [], NOW)
     assert len(listed) <= MAX_FAILURES
-    groups = {(one.host, str(one.cause)): set[str]() for one in found}
-    for one in found:
-        groups[one.host, str(one.cause)].add(one.pod)
-    assert all(one.pods == len(groups[one.host, one.cause]) for one in listed)
-    shown = {pod for one in listed for pod in groups[one.host, one.cause]}
-    assert len(shown) + more == len({one.pod for one in found})
+    groups = {(failing.host, str(failing.cause)): set[str]() for failing in pulls}
+    for failing in pulls:
+        groups[failing.host, str(failing.cause)].add(failing.pod)
+    assert all(failure.pods == len(groups[failure.host, failure.cause]) for failure in listed)
+    shown = {pod for failure in listed for pod in groups[failure.host, failure.cause]}
+    assert len(shown) + more == len({failing.pod for failing in pulls})
 
 
 @given(FOUND, st.randoms())
-def test_the_same_failures_in_any_order_change_nothing(found: list[Failing], random: st.DataObject) -> None:
-    listed, more = failures(found, [], NOW)
-    again = list(found)
+def test_the_same_failures_in_any_order_change_nothing(pulls: list[Failing], random: st.DataObject) -> None:
+    listed, more = failures(pulls, [], NOW)
+    again = list(pulls)
     random.shuffle(again)  # type: ignore[attr-defined]
     assert failures(again, listed, NOW + timedelta(minutes=5)) == (listed, more)
 
 
-def test_a_registry_says_which_clusters_fail() -> None:
+def test_a_registry_lists_failing_clusters() -> None:
     def trust(name: str, *of: PullFailure) -> ClusterTrust:
         return ClusterTrust(
             metadata=Metadata(namespace="shop", name=name), status=ClusterTrustStatus(failures=list(of))
@@ -92,16 +92,18 @@ def test_a_registry_says_which_clusters_fail() -> None:
     ours = PullFailure(host="harbor.corp", cause="dns-failure", pods=2, since=NOW, last_seen=NOW, example="a/b")
     other = PullFailure(host="quay.io", cause="dns-failure", pods=9)
     registry = Registry(spec=RegistrySpec(host="Harbor.corp:443"))
-    found = of_registry(registry, [trust("one", ours, other), trust("two", other)])
-    assert [(one.cluster, one.cause, one.pods, one.since) for one in found] == [("shop/one", "dns-failure", 2, NOW)]
+    pulls = of_registry(registry, [trust("one", ours, other), trust("two", other)])
+    assert [(failure.cluster, failure.cause, failure.pods, failure.since) for failure in pulls] == [
+        ("shop/one", "dns-failure", 2, NOW)
+    ]
 
 
-def test_a_pod_is_told_cause_evidence_actor_step_and_the_ca() -> None:
+def test_a_note_has_cause_evidence_actor_step_and_ca() -> None:
     stale = Evidence(
         "management cluster", "set 0123456789, in force, trusts it", points_to=frozenset({Code.RUNTIME_STALE})
     )
     text = note(
-        HOST, explain(UNTRUSTED, [stale]), Knowledge((stale,), "The CA is in force already: entry corp, SHA-256 ab")
+        HOST, explain(UNTRUSTED, [stale]), Knowledge((stale,), "The CA is already in force: entry corp, SHA-256 ab")
     )
     assert text.startswith(
         f"{HOST}: the runtime started before the CA file was written, and does not use it (runtime-stale, "
@@ -109,27 +111,27 @@ def test_a_pod_is_told_cause_evidence_actor_step_and_the_ca() -> None:
     )
     assert "Set 0123456789, in force, trusts it." in text
     assert "For the cluster owner: on the node: systemctl restart containerd" in text
-    assert text.endswith("The CA is in force already: entry corp, SHA-256 ab.")
+    assert text.endswith("The CA is already in force: entry corp, SHA-256 ab.")
 
 
-def test_what_has_no_part_in_trust_is_told_nothing_of_cas() -> None:
-    message = f'ErrImagePull: failed to pull and unpack image "{HOST}/app:1": {HOST}/app:1: not found'
+def test_a_note_about_another_cause_names_no_ca() -> None:
+    message = f'ErrImagePull: failed to pull and unpack image "{HOST}/app:1": {HOST}/app:1: not pulls'
     assert "SHA-256" not in note(HOST, explain(message), Knowledge(remedy="SHA-256 ab"))
 
 
 @given(st.text(max_size=3000), st.text(max_size=3000))
-def test_what_a_pod_is_told_is_never_too_long(message: str, remedy: str) -> None:
+def test_the_length_of_a_note_is_limited(message: str, remedy: str) -> None:
     assert len(note(HOST, explain(message), Knowledge(remedy=remedy)).encode()) <= NOTE_BYTES
 
 
-def test_no_credentials_are_told() -> None:
+def test_a_note_quotes_no_credentials() -> None:
     message = UNTRUSTED.replace("https://", "https://robot:hunter2-secret@") + " Authorization: Bearer abcdefghijklmnop"
     text = note(HOST, explain(message), Knowledge())
     assert "hunter2" not in text
     assert "abcdefghijklmnop" not in text
 
 
-def test_one_event_for_a_pod_and_a_cause_whatever_it_says() -> None:
+def test_a_pod_and_a_cause_have_one_event() -> None:
     pod = PodMetadata(name="web", namespace="shop", uid="1")
     names = {
         event(pod, Code.DNS_FAILURE, text, component="c", instance=text, now=NOW)["metadata"]["name"]
@@ -143,6 +145,6 @@ def test_one_event_for_a_pod_and_a_cause_whatever_it_says() -> None:
     assert len(event_name(long, Code.DNS_FAILURE)) <= 253
 
 
-def test_failing_is_told_apart_by_pod() -> None:
-    one = Failing("shop/a", HOST, Code.DNS_FAILURE)
-    assert replace(one, pod="shop/b") != one
+def test_failing_pods_are_distinct() -> None:
+    failing = Failing("shop/a", HOST, Code.DNS_FAILURE)
+    assert replace(failing, pod="shop/b") != failing

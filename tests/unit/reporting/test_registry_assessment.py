@@ -43,11 +43,11 @@ def corp(folder: Path) -> TrustSet:
 def registry(served: list[x509.Certificate], host: str = HOST) -> Registry:
     chain = [
         ServedCertificate(
-            subject=one.subject.rfc4514_string(),
-            issuer=one.issuer.rfc4514_string(),
-            data=base64.b64encode(one.public_bytes(Encoding.DER)).decode(),
+            subject=certificate.subject.rfc4514_string(),
+            issuer=certificate.issuer.rfc4514_string(),
+            data=base64.b64encode(certificate.public_bytes(Encoding.DER)).decode(),
         )
-        for one in served
+        for certificate in served
     ]
     return Registry(metadata=Metadata(name="r"), spec=RegistrySpec(host=host), status=RegistryStatus(chain=chain))
 
@@ -57,66 +57,69 @@ def sets(in_force: TrustSet | None, desired: TrustSet | None = None) -> Sets:
     return Sets(digest=digest, in_force=in_force, desired=in_force if desired is None else desired, source="Service")
 
 
-def test_nothing_is_known_without_a_registry_or_its_chain(corp: TrustSet) -> None:
-    for one, why in ((None, "make a Registry for it"), (registry([]), "the management cluster has not reached it")):
-        found = knowledge(HOST, one, sets(corp), corp, NOW)
-        assert (found.evidence, found.is_trusted) == ((), None)
-        assert found.remedy.endswith(f"is not known: {why}")
+def test_the_ca_is_unknown_without_a_registry_or_its_chain(corp: TrustSet) -> None:
+    for known, why in (
+        (None, "create a Registry for it"),
+        (registry([]), "the management cluster has not reached the registry"),
+    ):
+        assessment = knowledge(HOST, known, sets(corp), corp, NOW)
+        assert (assessment.evidence, assessment.is_trusted) == ((), None)
+        assert assessment.remedy.endswith(f"is unknown: {why}")
 
 
-def test_a_set_that_would_do_leaves_causes_on_the_node_only(served: list[x509.Certificate], corp: TrustSet) -> None:
+def test_a_sufficient_set_leaves_only_causes_on_the_node(served: list[x509.Certificate], corp: TrustSet) -> None:
     known = sets(corp)
-    found = knowledge(HOST, registry(served), known, EMPTY, NOW)
-    assert found.is_trusted
-    assert corp.entries[0].fingerprints[0] in found.remedy
-    assert explain(MESSAGE, found.evidence).codes[:2] == (Code.TRUST_NOT_APPLIED, Code.RUNTIME_STALE)
+    assessment = knowledge(HOST, registry(served), known, EMPTY, NOW)
+    assert assessment.is_trusted
+    assert corp.entries[0].fingerprints[0] in assessment.remedy
+    assert explain(MESSAGE, assessment.evidence).codes[:2] == (Code.TRUST_NOT_APPLIED, Code.RUNTIME_STALE)
     node = NodeFacts(machine="m", node="n", created=NOW, digest=corp.digest)
-    assert explain(MESSAGE, [*found.evidence, *on_node(node, known)]).codes[0] is Code.RUNTIME_STALE
+    assert explain(MESSAGE, [*assessment.evidence, *on_node(node, known)]).codes[0] is Code.RUNTIME_STALE
     behind = NodeFacts(machine="m", node="n", created=NOW, digest="f" * 64)
-    assert explain(MESSAGE, [*found.evidence, *on_node(behind, known)]).codes == (Code.TRUST_NOT_APPLIED,)
+    assert explain(MESSAGE, [*assessment.evidence, *on_node(behind, known)]).codes == (Code.TRUST_NOT_APPLIED,)
     assert on_node(None, known) == ()
 
 
-def test_a_ca_that_waits_for_an_update_is_named(served: list[x509.Certificate], corp: TrustSet) -> None:
-    found = knowledge(HOST, registry(served), sets(EMPTY, corp), EMPTY, NOW)
-    assert explain(MESSAGE, found.evidence).codes == (Code.TRUST_NOT_APPLIED,)
-    assert f"entry corp, SHA-256 {corp.entries[0].fingerprints[0]}" in found.remedy
-    assert found.is_trusted is False
+def test_a_ca_of_the_desired_set_is_named(served: list[x509.Certificate], corp: TrustSet) -> None:
+    assessment = knowledge(HOST, registry(served), sets(EMPTY, corp), EMPTY, NOW)
+    assert explain(MESSAGE, assessment.evidence).codes == (Code.TRUST_NOT_APPLIED,)
+    assert f"entry corp, SHA-256 {corp.entries[0].fingerprints[0]}" in assessment.remedy
+    assert assessment.is_trusted is False
 
 
-def test_a_ca_of_the_service_is_named_to_a_cluster_with_its_own_list(
+def test_a_ca_of_the_service_is_named_for_a_cluster_with_its_own_list(
     served: list[x509.Certificate], corp: TrustSet
 ) -> None:
-    found = knowledge(HOST, registry(served), sets(EMPTY), corp, NOW)
-    assert explain(MESSAGE, found.evidence).codes == (Code.ISSUER_NOT_TRUSTED,)
-    assert "the service's list" in found.remedy
+    assessment = knowledge(HOST, registry(served), sets(EMPTY), corp, NOW)
+    assert explain(MESSAGE, assessment.evidence).codes == (Code.ISSUER_NOT_TRUSTED,)
+    assert "the service's list" in assessment.remedy
 
 
-def test_a_ca_that_nobody_has_is_named_as_far_as_it_is_known(served: list[x509.Certificate]) -> None:
-    found = knowledge(HOST, registry(served), sets(EMPTY), EMPTY, NOW)
-    assert explain(MESSAGE, found.evidence).codes[0] is Code.ISSUER_NOT_TRUSTED
-    assert Code.RUNTIME_STALE not in explain(MESSAGE, found.evidence).codes
-    assert found.remedy == "The fingerprint of the CA is not known here; its name is CN=corp-root"
+def test_an_unlisted_ca_is_described(served: list[x509.Certificate]) -> None:
+    assessment = knowledge(HOST, registry(served), sets(EMPTY), EMPTY, NOW)
+    assert explain(MESSAGE, assessment.evidence).codes[0] is Code.ISSUER_NOT_TRUSTED
+    assert Code.RUNTIME_STALE not in explain(MESSAGE, assessment.evidence).codes
+    assert assessment.remedy == "The fingerprint of the CA is unknown; its name is CN=corp-root"
 
 
-def test_another_cause_than_trust_stays_whatever_is_known(served: list[x509.Certificate], corp: TrustSet) -> None:
-    found = knowledge(HOST, registry(served), sets(corp), EMPTY, NOW)
+def test_a_cause_other_than_trust_stays(served: list[x509.Certificate], corp: TrustSet) -> None:
+    assessment = knowledge(HOST, registry(served), sets(corp), EMPTY, NOW)
     codes = explain('Head "https://harbor.corp:5000/v2/": EOF').codes
-    assert explain('Head "https://harbor.corp:5000/v2/": EOF', found.evidence).codes == codes
+    assert explain('Head "https://harbor.corp:5000/v2/": EOF', assessment.evidence).codes == codes
 
 
-def test_a_set_for_another_registry_does_not_count(served: list[x509.Certificate], corp: TrustSet) -> None:
+def test_an_entry_for_another_registry_does_not_count(served: list[x509.Certificate], corp: TrustSet) -> None:
     scoped = corp.scoped({"corp": ["other.corp"]})
     assert knowledge(HOST, registry(served), sets(scoped), EMPTY, NOW).is_trusted is False
 
 
-def test_hosts_as_images_name_them() -> None:
+def test_hosts_have_the_form_of_image_references() -> None:
     assert registry_host(registry([], "Harbor.corp:443")) == "harbor.corp"
     assert registry_host(registry([], "harbor")) == "harbor"
-    found = registry([], "harbor.corp:443")
-    assert registry_named("harbor.corp", [registry([]), found]) is found
-    assert registry_named("docker.io", [found]) is None
-    assert [name_of(one) for one in ("a.b:5000", "a.b", "[fd00::1]:5000", "[fd00::1]")] == [
+    harbor = registry([], "harbor.corp:443")
+    assert registry_named("harbor.corp", [registry([]), harbor]) is harbor
+    assert registry_named("docker.io", [harbor]) is None
+    assert [name_of(host) for host in ("a.b:5000", "a.b", "[fd00::1]:5000", "[fd00::1]")] == [
         "a.b",
         "a.b",
         "fd00::1",

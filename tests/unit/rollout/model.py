@@ -1,7 +1,7 @@
-"""A cluster whose trust is rolled out: what is really on its nodes, and what is recorded of that.
+"""Model of a cluster during a rollout: the actual state of its nodes, and the manager's records.
 
-The manager knows records only. It may be killed between any two steps of a plan, and while it writes; what it wrote by
-then is on the node, and nobody knows. `carry_out` refuses steps that break a promise, by what is really so.
+The manager knows only the records. It may be killed between any two steps of a plan and during a write; a finished
+write is then on the node without a record. `carry_out` rejects steps that violate a guarantee, by the actual state.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from trustplane.rollout.planning.observed import IN_PLACE, REPLACE, Canary, Node
 from trustplane.rollout.planning.plan import plan
 from trustplane.rollout.planning.steps import Plan, State
 
-EDITED = "edited"  # what a machine has that booted with an edited boot set
+EDITED = "edited"  # the set of a machine that booted with an edited boot set
 LIMIT = 3
 
 
@@ -21,14 +21,14 @@ class Machine:
     control_plane: bool
     group: str
     booted: str
-    # What is so.
+    # Actual state.
     content: str
     is_drifted: bool = False
     is_on: bool = True
-    is_odd: bool = False  # refuses whatever set it has
-    is_full: bool = False  # writes on it fail
-    ours: str | None = None  # what we wrote on it since the wanted set changed last
-    # What is known.
+    refuses_always: bool = False  # refuses a registry with any set
+    is_full: bool = False  # writes to it fail
+    written: str | None = None  # last set written to it since the set in force changed
+    # Records.
     has: str | None = None
     drifted: bool = False
     proven: str | None = None
@@ -36,7 +36,7 @@ class Machine:
     reachable: bool = True
     failing: str = ""
     writing: str | None = None
-    # What Cluster API says.
+    # Reports of Cluster API.
     joined: bool = False
     stuck: bool = False
     deleting: bool = False
@@ -72,7 +72,7 @@ class Machine:
         )
 
     def inspect(self) -> None:
-        """Look at the node; what was said about something else that it had counts no more."""
+        """Inspect the node; a verdict about an earlier set of the node no longer counts."""
         self.reachable = self.is_on
         if not self.is_on or not self.joined:
             return
@@ -81,24 +81,24 @@ class Machine:
         self.has, self.drifted = self.content, self.is_drifted
 
     def be_written(self, digest: str, *, is_known: bool) -> None:
-        """Let a write end; the manager may not live to know of it."""
+        """Finish a write; the manager may be killed before it records the end."""
         if self.is_on and not self.is_full:
-            self.content, self.is_drifted, self.ours = digest, False, digest
+            self.content, self.is_drifted, self.written = digest, False, digest
         if is_known:
             self.failing = "no space left" if self.is_on and self.is_full else ""
             self.proven = self.refused = None
             self.inspect()
 
-    def answer(self, wanted: str, bad: set[str]) -> None:
-        """Answer whether the registry is accepted, where anything is said at all."""
+    def answer(self, in_force: str, bad: set[str]) -> None:
+        """Record a verdict, if the node can give one."""
         if self.is_on and self.joined and not self.unverifiable:
-            is_refused = self.is_odd or self.content in bad
-            self.proven, self.refused = (None, wanted) if is_refused else (wanted, None)
+            is_refused = self.refuses_always or self.content in bad
+            self.proven, self.refused = (None, in_force) if is_refused else (in_force, None)
 
 
 @dataclass
 class World:
-    wanted: str = "a"
+    in_force: str = "a"
     boot: str | None = None
     edited: bool = False
     last_proven: str | None = None
@@ -114,24 +114,25 @@ class World:
     machines: list[Machine] = field(default_factory=list)
     bad: set[str] = field(default_factory=set)  # sets that lack the registry's CA
     hopeless: set[str] = field(default_factory=set)  # sets with which no machine joins
-    passed: set[str] = field(default_factory=set)  # canaries that another one took the place of
-    gated: dict[str, str] = field(default_factory=dict)  # who was written while a proof was possible, and none there
+    passed: set[str] = field(default_factory=set)  # canaries replaced by another machine
+    # Sets written by machine before any proof, although a proof was possible.
+    ungated_writes: dict[str, str] = field(default_factory=dict)
     boots: list[str] = field(default_factory=list)
-    made: int = 0
+    created: int = 0
 
     @property
-    def there(self) -> list[Machine]:
-        """Machines whose deletion has not begun: the manager looks at no others."""
-        return [one for one in self.machines if not one.deleting]
+    def existing(self) -> list[Machine]:
+        """Machines that are not being deleted; the manager ignores the others."""
+        return [machine for machine in self.machines if not machine.deleting]
 
     def observe(self) -> Observed:
         return Observed(
-            wanted=self.wanted,
+            wanted=self.in_force,
             boot=self.boot,
             edited=self.edited,
             last_proven=self.last_proven,
-            nodes=tuple(one.observe() for one in self.there),
-            deleting=any(one.deleting for one in self.machines),
+            nodes=tuple(machine.observe() for machine in self.existing),
+            deleting=any(machine.deleting for machine in self.machines),
             paused=self.paused,
             strategy=self.strategy,
             can_write=self.can_write,
@@ -143,206 +144,210 @@ class World:
             repair=self.repair,
         )
 
-    # What happens.
+    # Events.
 
     def want(self, digest: str) -> None:
-        if digest != self.wanted:
-            self.wanted = digest
+        if digest != self.in_force:
+            self.in_force = digest
             self.passed.clear()
-            self.gated.clear()
-            for one in self.machines:
-                one.ours = None
+            self.ungated_writes.clear()
+            for machine in self.machines:
+                machine.written = None
 
     def make(self, *, control_plane: bool, group: str) -> None:
-        """Boot a machine; without a boot set, none boots."""
+        """Boot a machine, if a boot set exists."""
         if self.boot is not None:
-            self.made += 1
+            self.created += 1
             content = EDITED if self.edited else self.boot
-            self.machines.append(Machine(f"m{self.made}", control_plane, group, content, content))
+            self.machines.append(Machine(f"m{self.created}", control_plane, group, content, content))
 
-    def join(self, one: Machine, *, is_late: bool = False) -> None:
-        one.joined = one.joined or (one.is_on and one.content not in self.hopeless)
-        one.stuck = not one.joined and is_late
+    def join(self, machine: Machine, *, is_late: bool = False) -> None:
+        machine.joined = machine.joined or (machine.is_on and machine.content not in self.hopeless)
+        machine.stuck = not machine.joined and is_late
 
-    def replace(self, one: Machine) -> None:
-        self.machines.remove(one)
-        self.make(control_plane=one.control_plane, group=one.group)
+    def replace(self, machine: Machine) -> None:
+        self.machines.remove(machine)
+        self.make(control_plane=machine.control_plane, group=machine.group)
 
     def kill(self, *, after_the_script: bool) -> None:
-        """End the manager; what it was writing is written, or not."""
-        for one in self.machines:
-            if one.writing is not None and after_the_script:
-                one.be_written(one.writing, is_known=False)
-            one.writing = None
+        """Kill the manager; its writes in progress finish or not."""
+        for machine in self.machines:
+            if machine.writing is not None and after_the_script:
+                machine.be_written(machine.writing, is_known=False)
+            machine.writing = None
 
-    def finish(self, one: Machine) -> None:
-        if one.writing is not None:
-            digest, one.writing = one.writing, None
-            one.be_written(digest, is_known=True)
+    def finish(self, machine: Machine) -> None:
+        if machine.writing is not None:
+            digest, machine.writing = machine.writing, None
+            machine.be_written(digest, is_known=True)
 
     def ask(self) -> None:
-        """Have nodes prove the set: the controller of proofs goes by what they have, whatever the rollout is at.
+        """Let nodes prove the set; proofs depend on the sets of nodes, not on the state of the rollout.
 
-        Those that refused it are asked again: somebody may put the registry right.
+        Refusing nodes prove it again, because the user may correct the registry.
         """
-        look = self.observe()
-        for one, node in zip(self.there, look.nodes, strict=True):
-            if self.registry_answers and node.takes_part and look.has_wanted(node) and not look.is_settled(node):
-                one.answer(self.wanted, self.bad)
+        cluster = self.observe()
+        for node_machine, node in zip(self.existing, cluster.nodes, strict=True):
+            if self.registry_answers and node.takes_part and cluster.has_wanted(node) and not cluster.is_settled(node):
+                node_machine.answer(self.in_force, self.bad)
 
-    # What the manager does.
+    # Actions of the manager.
 
-    def carry_out(self, found: Plan, steps: int | None = None) -> None:
-        """Carry out a plan, or so many of its steps."""
-        for step in found.steps[:steps]:
+    def carry_out(self, current: Plan, steps: int | None = None) -> None:
+        """Execute a plan, or its first steps."""
+        for step in current.steps[:steps]:
             assert not self.paused
             getattr(self, f"_{step.action.name.lower()}")(step.target)
 
     def _named(self, name: str) -> Machine:
-        one = next(one for one in self.machines if one.name == name)
-        assert not one.busy, f"{name} is busy"
-        return one
+        machine = next(machine for machine in self.machines if machine.name == name)
+        assert not machine.busy, f"{name} is busy"
+        return machine
 
     def _elect(self, name: str) -> None:
         self._named(name)
-        if self.canary and self.canary.digest == self.wanted:
+        if self.canary and self.canary.digest == self.in_force:
             self.passed.add(self.canary.machine)
         self.passed.discard(name)
-        self.canary = Canary(name, self.wanted)
+        self.canary = Canary(name, self.in_force)
 
     def _record_proven(self, digest: str) -> None:
         self.last_proven = digest
 
     def _boot(self, digest: str) -> None:
-        assert digest in {self.wanted, self.last_proven}
-        if any(one.has == self.wanted == one.refused and not one.drifted for one in self.machines):
-            assert digest == self.last_proven or self.last_proven is None, "a set is promoted that somebody refuses"
+        assert digest in {self.in_force, self.last_proven}
+        if any(machine.has == self.in_force == machine.refused and not machine.drifted for machine in self.machines):
+            assert digest == self.last_proven or self.last_proven is None, "a refused set is promoted"
         self.boot, self.edited = digest, False
         self.boots.append(digest)
 
     def _write(self, name: str) -> None:
-        one = self._named(name)
+        machine = self._named(name)
         assert self.strategy == IN_PLACE
         assert self.can_write
-        assert one.joined
-        assert one.reachable
-        assert one.writing is None
-        self._must_be_first(one)
-        if one.control_plane:
-            self._must_be_alone(one)
-        one.writing = self.wanted
+        assert machine.joined
+        assert machine.reachable
+        assert machine.writing is None
+        self._must_be_first(machine)
+        if machine.control_plane:
+            self._must_be_alone(machine)
+        machine.writing = self.in_force
         assert sum(other.writing is not None and other.reachable for other in self.machines) <= LIMIT
 
-    def _must_be_first(self, one: Machine) -> None:
-        """Refuse a second node before a first one has proven the set, where one can."""
-        is_proven = self.last_proven == self.wanted or any(
-            other.has == self.wanted == other.proven for other in self.machines
+    def _must_be_first(self, machine: Machine) -> None:
+        """Reject a second write before a node has proven the set, if one can."""
+        is_proven = self.last_proven == self.in_force or any(
+            other.has == self.in_force == other.proven for other in self.machines
         )
         first = next((other for other in self.machines if self.canary and other.name == self.canary.machine), None)
         if is_proven or not self.provable or (first is not None and first.unverifiable):
             return
         waited = [
             other.name
-            for other in self._waited_for(one)
-            if self.gated.get(other.name) == self.wanted and other.name not in self.passed
+            for other in self._waited_for(machine)
+            if self.ungated_writes.get(other.name) == self.in_force and other.name not in self.passed
         ]
-        assert not waited, f"{one.name} is written before {waited} has proven the set"
-        assert self.canary == Canary(one.name, self.wanted), "it is not recorded"
-        self.gated[one.name] = self.wanted
+        assert not waited, f"{machine.name} is written before {waited} has proven the set"
+        assert self.canary == Canary(machine.name, self.in_force), "it is not recorded"
+        self.ungated_writes[machine.name] = self.in_force
 
-    def _must_be_alone(self, one: Machine) -> None:
-        assert self.canary == Canary(one.name, self.wanted), "it is not recorded"
+    def _must_be_alone(self, machine: Machine) -> None:
+        assert self.canary == Canary(machine.name, self.in_force), "it is not recorded"
         written = [other for other in self.machines if other.control_plane and other.reachable and other.writing]
-        assert not written, f"{one.name} is written with another one of the control plane"
+        assert not written, f"{machine.name} is written with another machine of the control plane"
         waited = [
             other.name
-            for other in self._waited_for(one)
-            if other.control_plane and other.ours == other.content == self.wanted and other.name not in self.passed
+            for other in self._waited_for(machine)
+            if other.control_plane and other.written == other.content == self.in_force and other.name not in self.passed
         ]
-        assert not waited, f"{one.name} of the control plane is written before {waited} has proven the set"
+        assert not waited, f"{machine.name} of the control plane is written before {waited} has proven the set"
 
-    def _waited_for(self, one: Machine) -> Iterator[Machine]:
-        """Return the others that can prove the set, and have not."""
+    def _waited_for(self, machine: Machine) -> Iterator[Machine]:
+        """Yield the other machines that can prove the set but have not."""
         for other in self.machines:
-            can_say = other.joined and other.reachable and not other.busy and not other.unverifiable
-            has_said = other.proven == self.wanted or other.drifted
-            if other is not one and can_say and self.provable and not has_said:
+            can_prove = other.joined and other.reachable and not other.busy and not other.unverifiable
+            is_done = other.proven == self.in_force or other.drifted
+            if other is not machine and can_prove and self.provable and not is_done:
                 yield other
 
     def _roll(self, group: str) -> None:
         assert self.strategy == REPLACE or not self.can_write
-        assert (self.boot, self.edited) == (self.wanted, False)
-        rolled = [one for one in self.machines if one.control_plane or one.group == group]
-        for one in (one for one in rolled if one.control_plane == (group == "")):
-            one.leaving = True
+        assert (self.boot, self.edited) == (self.in_force, False)
+        rolled = [machine for machine in self.machines if machine.control_plane or machine.group == group]
+        for machine in (machine for machine in rolled if machine.control_plane == (group == "")):
+            machine.leaving = True
 
     def _delete(self, name: str) -> None:
-        one = self._named(name)
+        machine = self._named(name)
         assert self.replace_unreachable
-        assert not one.control_plane
-        assert not one.reachable
+        assert not machine.control_plane
+        assert not machine.reachable
         assert not any(other.deleting for other in self.machines)
-        one.deleting = True
+        machine.deleting = True
 
     def _remediate(self, name: str) -> None:
-        one = self._named(name)
+        machine = self._named(name)
         assert self.replace_unreachable
-        others = [other for other in self.machines if other.control_plane and other is not one]
+        others = [other for other in self.machines if other.control_plane and other is not machine]
         assert len(others) >= 2
         assert all(other.reachable and other.joined and not other.busy and not other.marked for other in others)
         assert not any(other.deleting for other in self.machines)
-        assert not one.marked
-        one.marked = True
+        assert not machine.marked
+        machine.marked = True
 
-    # When nothing is in the way any more.
+    # The end of all faults.
 
     def end_faults(self) -> None:
         self.paused, self.registry_answers, self.allowance = False, True, LIMIT
         self.hopeless.clear()
-        for one in self.machines:
-            one.is_on, one.updating, one.is_full = True, False, False
+        for machine in self.machines:
+            machine.is_on, machine.updating, machine.is_full = True, False, False
 
     def settle(self) -> Plan:
-        """Go on until there is nothing left to do, and return the last plan."""
+        """Run until the plan and the state no longer change; return the last plan."""
         self.end_faults()
         self.boots.clear()
         before = None
         for _ in range(20 + 8 * len(self.machines)):
-            found = plan(self.observe())
-            self.carry_out(found)
+            result = plan(self.observe())
+            self.carry_out(result)
             self.ask()
             self._pass()
-            now = (found, self.observe())
+            now = (result, self.observe())
             if now == before:
-                return found
+                return result
             before = now
-        raise AssertionError(f"It does not come to rest: {found}")
+        raise AssertionError(f"The rollout does not settle: {result}")
 
     def _pass(self) -> None:
-        """Let all that goes on end; Cluster API replaces one machine at a time, those that did not join, too."""
-        gone = [one for one in self.machines if one.deleting or one.leaving or one.stuck or one.marked]
-        for one in gone[:1]:
-            self.replace(one)
-        for one in self.machines:
-            self.finish(one)
-            self.join(one, is_late=True)
-            one.inspect()
+        """Finish everything in progress; Cluster API replaces one machine at a time, even an unjoined one."""
+        gone = [
+            machine
+            for machine in self.machines
+            if machine.deleting or machine.leaving or machine.stuck or machine.marked
+        ]
+        for machine in gone[:1]:
+            self.replace(machine)
+        for machine in self.machines:
+            self.finish(machine)
+            self.join(machine, is_late=True)
+            machine.inspect()
 
     def assert_settled(self) -> None:
-        found = self.settle()
-        refusers = {one.name for one in self.machines if one.content == self.wanted == one.refused}
-        if found.state is State.STOPPED:
-            assert set(found.machines) <= refusers
-            assert found.machines
+        result = self.settle()
+        refusers = {machine.name for machine in self.machines if machine.content == self.in_force == machine.refused}
+        if result.state is State.STOPPED:
+            assert set(result.machines) <= refusers
+            assert result.machines
             assert self.boot == (self.last_proven or self.boot)
-        elif found.state is State.DRIFTED:
+        elif result.state is State.DRIFTED:
             assert not self.repair or self.strategy == REPLACE or not self.can_write
-            assert {one.name for one in self.machines if one.is_drifted} == set(found.machines)
+            assert {machine.name for machine in self.machines if machine.is_drifted} == set(result.machines)
         else:
-            assert found.state is State.CURRENT, found
-            assert all(one.content == self.wanted for one in self.machines)
-            asked = [one for one in self.machines if self.provable and not one.unverifiable]
-            assert all(one.proven == self.wanted for one in asked)
-            assert (self.boot, self.edited) == (self.wanted, False)
-        # There and back is possible, when what was promoted is refused; not again and again.
+            assert result.state is State.CURRENT, result
+            assert all(machine.content == self.in_force for machine in self.machines)
+            verifiable = [machine for machine in self.machines if self.provable and not machine.unverifiable]
+            assert all(machine.proven == self.in_force for machine in verifiable)
+            assert (self.boot, self.edited) == (self.in_force, False)
+        # A promoted set may be reverted once it is refused, but not repeatedly.
         assert len(self.boots) <= 4, self.boots

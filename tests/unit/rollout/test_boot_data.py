@@ -1,4 +1,4 @@
-"""What machines boot with, and what is known of those that did."""
+"""The boot set, and the records of machines that booted with a set."""
 
 import base64
 import gzip
@@ -32,10 +32,10 @@ def fleet() -> Supervised:
     return Supervised("shop")
 
 
-async def seen(fleet: Supervised) -> ClusterState:
-    found = await fleet.view.observe(SHOP)
-    assert found
-    return found
+async def view_of(fleet: Supervised) -> ClusterState:
+    view = await fleet.view.observe(SHOP)
+    assert view
+    return view
 
 
 def births(fleet: Supervised) -> BootRecorder:
@@ -44,11 +44,11 @@ def births(fleet: Supervised) -> BootRecorder:
 
 
 def born(fleet: Supervised, number: int, data: bytes | str) -> str:
-    """Have a machine, of which nobody knows what it has, with that bootstrap data; return its name."""
+    """Add a machine without a record, with this bootstrap data; return its name."""
     name = fleet.node("shop", number, None)
     value = data if isinstance(data, str) else base64.b64encode(data).decode()
     body = {"metadata": {"name": f"{name}-data", "namespace": NAMESPACE}, "data": {"value": value, "format": "x"}}
-    fleet.server.bodies[str(kinds.SECRETS), Key(NAMESPACE, f"{name}-data")] = body  # which no informer follows
+    fleet.server.bodies[str(kinds.SECRETS), Key(NAMESPACE, f"{name}-data")] = body  # no informer watches it
     fleet.server.calls.clear()
     return name
 
@@ -70,41 +70,41 @@ def indented(text: str) -> bytes:
     ],
     ids=["plain", "cloud-config", "ignition"],
 )
-async def test_what_a_machine_booted_with_is_recorded_once(fleet: Supervised, data: bytes) -> None:
+async def test_the_set_of_a_booted_machine_is_recorded_once(fleet: Supervised, data: bytes) -> None:
     name, known = born(fleet, 0, data), births(fleet)
-    assert await known.record(await seen(fleet))
-    found = applied(fleet, name)
-    assert found
-    assert (found.digest, found.booted, found.method) == (trust().digest, trust().digest, BOOTSTRAP)
-    assert not found.is_partial
+    assert await known.record(await view_of(fleet))
+    record = applied(fleet, name)
+    assert record
+    assert (record.digest, record.booted, record.method) == (trust().digest, trust().digest, BOOTSTRAP)
+    assert not record.is_partial
     assert fleet.server.calls == [f"patch machines/{name}"]
-    assert not await known.record(await seen(fleet))
-    assert not await births(fleet).record(await seen(fleet))  # by another leader
+    assert not await known.record(await view_of(fleet))
+    assert not await births(fleet).record(await view_of(fleet))  # by another leader
     assert fleet.server.calls == [f"patch machines/{name}"]
 
 
-async def test_that_it_booted_with_a_part_of_a_set_is_recorded(fleet: Supervised) -> None:
+async def test_a_partial_set_of_a_booted_machine_is_recorded(fleet: Supervised) -> None:
     for number, data in enumerate([bundle.render(trust(), 1).encode(), indented(bundle.render(trust(), 1))]):
         name = born(fleet, number, data)
-        assert await births(fleet).record(await seen(fleet))
-        found = applied(fleet, name)
-        assert found
-        assert (found.digest, found.is_partial) == (trust().digest, True)
+        assert await births(fleet).record(await view_of(fleet))
+        record = applied(fleet, name)
+        assert record
+        assert (record.digest, record.is_partial) == (trust().digest, True)
 
 
-async def test_what_was_written_since_is_not_overwritten(fleet: Supervised) -> None:
+async def test_a_later_write_is_not_overwritten(fleet: Supervised) -> None:
     name = born(fleet, 0, TEXT.encode())
     fleet.node("shop", 0, old())
-    assert not await births(fleet).record(await seen(fleet))
-    found = applied(fleet, name)
-    assert found
-    assert found.digest == old().digest
+    assert not await births(fleet).record(await view_of(fleet))
+    record = applied(fleet, name)
+    assert record
+    assert record.digest == old().digest
 
 
-async def test_a_record_that_somebody_spoilt_is_left_to_the_next_write(fleet: Supervised) -> None:
+async def test_an_invalid_record_stays_until_the_next_write(fleet: Supervised) -> None:
     name = born(fleet, 0, TEXT.encode())
     fleet.change(kinds.MACHINES, name, {"metadata": {"annotations": {TRUST_APPLIED: "no record"}}})
-    assert not await births(fleet).record(await seen(fleet))
+    assert not await births(fleet).record(await view_of(fleet))
     assert fleet.annotations(name, kinds.MACHINES)[TRUST_APPLIED] == "no record"
 
 
@@ -117,7 +117,7 @@ async def test_a_record_that_somebody_spoilt_is_left_to_the_next_write(fleet: Su
         b"trustplane-set-" + b"A" * 64,
         b"trustplane-set-" + b"a" * 65,
         b"trustplane-set-" * 100_000,
-        b"x" * (2 << 20) + TEXT.encode(),  # beyond what a Secret can hold
+        b"x" * (2 << 20) + TEXT.encode(),  # exceeds the limit of a Secret
         gzip.compress(TEXT.encode()),
         "no base64!",
         "\xff",
@@ -125,85 +125,85 @@ async def test_a_record_that_somebody_spoilt_is_left_to_the_next_write(fleet: Su
     ],
     ids=range(11),
 )
-async def test_bootstrap_data_without_a_set_is_read_once_and_says_nothing(fleet: Supervised, data: bytes | str) -> None:
-    name, known, asked = born(fleet, 0, data), births(fleet), list[str]()
+async def test_bootstrap_data_without_a_set_is_read_once(fleet: Supervised, data: bytes | str) -> None:
+    name, known, requests = born(fleet, 0, data), births(fleet), list[str]()
     find = fleet.server.find
 
     async def counted(resource: Any, secret: str, namespace: str = "") -> Any:
-        asked.append(secret)
+        requests.append(secret)
         return await find(resource, secret, namespace)
 
     fleet.server.find = counted  # type: ignore[method-assign]
     for _ in range(2):
-        assert not await known.record(await seen(fleet))
-    assert asked.count(f"{name}-data") == 1
+        assert not await known.record(await view_of(fleet))
+    assert requests.count(f"{name}-data") == 1
     assert applied(fleet, name) is None
     assert fleet.server.calls == []
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
-def test_whatever_bootstrap_data_is_it_names_a_digest_or_nothing(before: bytes, after: bytes) -> None:
+def test_any_bootstrap_data_has_a_valid_digest_or_none(before: bytes, after: bytes) -> None:
     for data in (before, before + b"trustplane-set-" + after):
-        found = boot_data._read_bootstrap_data(base64.b64encode(data).decode())
-        assert found is None or recorded.is_digest(found.digest)
+        record = boot_data._read_bootstrap_data(base64.b64encode(data).decode())
+        assert record is None or recorded.is_digest(record.digest)
     boot_data._read_bootstrap_data(before.decode("latin-1"))
 
 
-async def test_machines_without_bootstrap_data_are_left_alone(fleet: Supervised) -> None:
+async def test_machines_without_bootstrap_data_get_no_record(fleet: Supervised) -> None:
     name = born(fleet, 0, TEXT.encode())
     fleet.change(kinds.MACHINES, name, {"spec": {"bootstrap": {"dataSecretName": None}}})
-    assert not await births(fleet).record(await seen(fleet))
+    assert not await births(fleet).record(await view_of(fleet))
     fleet.change(kinds.MACHINES, name, {"spec": {"bootstrap": {"dataSecretName": "gone"}}})
-    assert not await births(fleet).record(await seen(fleet))
+    assert not await births(fleet).record(await view_of(fleet))
     assert fleet.server.calls == []
 
 
-async def test_strangers_keep_nobody_from_being_recorded_and_each_run_is_short(fleet: Supervised) -> None:
+async def test_machines_without_a_set_delay_no_other_and_each_run_is_short(fleet: Supervised) -> None:
     for number in range(30):
         born(fleet, number, b"#cloud-config\n")
     names = {born(fleet, number, TEXT.encode()) for number in range(30, 55)}
     known = births(fleet)
-    assert await known.record(await seen(fleet))
+    assert await known.record(await view_of(fleet))
     assert len(fleet.server.calls) == boot_data._BATCH
-    assert await known.record(await seen(fleet))
-    assert {one.removeprefix("patch machines/") for one in fleet.server.calls} == names
-    assert not await known.record(await seen(fleet))
+    assert await known.record(await view_of(fleet))
+    assert {call.removeprefix("patch machines/") for call in fleet.server.calls} == names
+    assert not await known.record(await view_of(fleet))
 
 
-async def test_a_machine_of_the_same_name_is_read_anew(fleet: Supervised) -> None:
+async def test_a_new_machine_of_the_same_name_is_read(fleet: Supervised) -> None:
     name, known = born(fleet, 0, b"#cloud-config\n"), births(fleet)
-    assert not await known.record(await seen(fleet))
+    assert not await known.record(await view_of(fleet))
     born(fleet, 0, TEXT.encode())
     fleet.change(kinds.MACHINES, name, {"metadata": {"uid": "another"}})
-    assert await known.record(await seen(fleet))
+    assert await known.record(await view_of(fleet))
     known.forget(SHOP)
     assert known._without_set == {}
 
 
-async def test_a_machine_that_goes_or_is_replaced_while_it_is_read_gets_no_record(fleet: Supervised) -> None:
+async def test_a_machine_deleted_or_replaced_meanwhile_gets_no_record(fleet: Supervised) -> None:
     name = born(fleet, 0, TEXT.encode())
     fleet.server.refusing[f"patch machines/{name}"] = NotFoundError("gone")
-    assert not await births(fleet).record(await seen(fleet))
-    before = await seen(fleet)
+    assert not await births(fleet).record(await view_of(fleet))
+    before = await view_of(fleet)
     fleet.change(kinds.MACHINES, name, {"metadata": {"uid": "another"}})
     with pytest.raises(ConflictError):
         await births(fleet).record(before)
     assert applied(fleet, name) is None
 
 
-# What new machines boot with.
+# The boot set.
 
 
 async def write(fleet: Supervised, digest: str) -> None:
     client: Any = fleet.server
-    await boot_data.write_boot_set(client, fleet.view, await seen(fleet), digest)
+    await boot_data.write_boot_set(client, fleet.view, await view_of(fleet), digest)
 
 
 def intact(held: TrustSet) -> BootSet:
     return BootSet(held.digest, bundle.render(held, bundle.DEFAULT), is_intact=True)
 
 
-async def test_machines_boot_with_the_set_in_force_or_the_one_before_or_none(fleet: Supervised) -> None:
+async def test_the_boot_set_is_the_set_in_force_or_the_previous_or_empty(fleet: Supervised) -> None:
     await write(fleet, trust().digest)
     assert fleet.boot_set("shop") == intact(trust())
     fleet.kept("shop", old())
@@ -213,19 +213,19 @@ async def test_machines_boot_with_the_set_in_force_or_the_one_before_or_none(fle
     assert fleet.boot_set("shop") == intact(EMPTY)
 
 
-async def test_where_there_is_little_room_machines_boot_with_a_part(fleet: Supervised) -> None:
+async def test_a_small_budget_leads_to_a_partial_boot_set(fleet: Supervised) -> None:
     fleet.change(kinds.CLUSTERS, "shop", {"spec": {"infrastructureRef": {"kind": "AWSCluster"}}})
     await write(fleet, trust().digest)
     assert not fleet.boot_set("shop").is_partial
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(bundle, "BUDGETS", {"AWSCluster": 100})
         await write(fleet, trust().digest)
-    found = fleet.boot_set("shop")
-    assert (found.digest, found.is_partial, found.is_intact) == (trust().digest, True, True)
+    boot_set = fleet.boot_set("shop")
+    assert (boot_set.digest, boot_set.is_partial, boot_set.is_intact) == (trust().digest, True, True)
 
 
 @pytest.mark.parametrize("content", [None, {"x.pem": "bm90aGluZw=="}, "another"])
-async def test_a_set_whose_content_is_lost_changes_nothing(fleet: Supervised, content: Any) -> None:
+async def test_a_lost_set_changes_nothing(fleet: Supervised, content: Any) -> None:
     fleet.boots("shop", trust())
     if content is not None:
         fleet.kept("shop", old())
@@ -236,13 +236,13 @@ async def test_a_set_whose_content_is_lost_changes_nothing(fleet: Supervised, co
         )
         fleet.secret(f"shop-trust-{old().short}", "shop", "trust", data)
     fleet.server.calls.clear()
-    with pytest.raises(LostSetError, match=r"shop-trust-\w+ with the last proven set cannot be read"):
+    with pytest.raises(LostSetError, match=r"shop-trust-\w+, which has the set that was proven last, cannot be read"):
         await write(fleet, old().digest)
     assert fleet.server.calls == []
     assert fleet.boot_set("shop").digest == trust().digest
 
 
-async def test_a_secret_that_cannot_be_changed_any_more_is_made_anew(fleet: Supervised) -> None:
+async def test_an_immutable_secret_is_replaced(fleet: Supervised) -> None:
     fleet.boots("shop", old())
     fleet.server.calls.clear()
     fleet.server.refusing["apply secrets/shop-trust"] = InvalidError("field is immutable when `immutable` is set")

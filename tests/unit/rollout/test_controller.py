@@ -1,4 +1,4 @@
-"""The steps that a cluster's rollout takes, in a management cluster and on nodes that are in memory."""
+"""The steps of a rollout, with a management cluster and nodes in memory."""
 
 import asyncio
 import base64
@@ -57,7 +57,7 @@ class Rollout:
         return self.fleet.server.calls
 
     async def step(self) -> Result:
-        """Reconcile once, and wait for the writes that begin."""
+        """Reconcile once, and wait for the started writes."""
         try:
             return await self.reconciler.reconcile(SHOP)
         finally:
@@ -65,21 +65,21 @@ class Rollout:
                 await asyncio.wait(tasks)
 
     def begin(self) -> None:
-        """Forget what was done until now."""
+        """Clear the recorded calls."""
         self.calls.clear()
         self.shells.opened.clear()
         self.fleet.recorder.events.clear()
 
     def running(self, *held: TrustSet) -> list[str]:
-        """Have workers that hold sets, in a cluster whose machines boot with the first of them; return their names."""
+        """Add workers with these sets; the first is the boot set. Return their names."""
         self.fleet.boots("shop", held[0])
-        names = [self.fleet.node("shop", number, one) for number, one in enumerate(held)]
+        names = [self.fleet.node("shop", number, trust_set) for number, trust_set in enumerate(held)]
         self.begin()
         return names
 
     def holds(self, machine: str) -> str:
-        found = recorded.applied(self.fleet.annotations(machine, resources.MACHINES))
-        return found.digest if found else ""
+        record = recorded.applied(self.fleet.annotations(machine, resources.MACHINES))
+        return record.digest if record else ""
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def rollout(monkeypatch: pytest.MonkeyPatch) -> Rollout:
     return Rollout(monkeypatch)
 
 
-async def test_the_first_machines_find_a_boot_set(rollout: Rollout) -> None:
+async def test_a_new_cluster_has_a_boot_set(rollout: Rollout) -> None:
     assert await rollout.step() == Result()
     assert rollout.calls == ["apply secrets/shop-trust"]
     assert (rollout.fleet.boot_set("shop").digest, rollout.fleet.boot_set("shop").is_intact) == (trust().digest, True)
@@ -99,21 +99,21 @@ async def test_the_first_machines_find_a_boot_set(rollout: Rollout) -> None:
     assert rollout.fleet.recorder.events == []
 
 
-async def test_the_set_of_a_cluster_that_names_its_own_is_kept_by_its_content(rollout: Rollout) -> None:
+async def test_the_set_of_a_cluster_with_its_own_secret_is_stored_by_content(rollout: Rollout) -> None:
     rollout.fleet.remove(resources.TANZU_CLUSTERS, "shop")
-    own = {"metadata": {"annotations": {"trustplane.dev/trust-secret": "mine"}, "ownerReferences": None}}
+    own = {"metadata": {"annotations": {"trustplane.dev/trust-secret": "own"}, "ownerReferences": None}}
     rollout.fleet.change(resources.CLUSTERS, "shop", own)
-    mine = {"metadata": {"name": "mine", "namespace": NAMESPACE}, "data": secret.set_data(old())}
-    rollout.fleet.server.bodies[str(resources.SECRETS), Key(NAMESPACE, "mine")] = mine
-    found = await rollout.step()
+    body = {"metadata": {"name": "own", "namespace": NAMESPACE}, "data": secret.set_data(old())}
+    rollout.fleet.server.bodies[str(resources.SECRETS), Key(NAMESPACE, "own")] = body
+    result = await rollout.step()
     assert rollout.calls == [f"create secrets/shop-trust-{old().short}", "apply secrets/shop-trust"]
     assert rollout.fleet.boot_set("shop").digest == old().digest
-    assert found.requeue_after > 0  # no watch follows that Secret
+    assert result.requeue_after > 0  # no informer watches that Secret
 
 
 @pytest.mark.parametrize("data", [{}, {"trustplane.dev/other": "x"}])
-async def test_a_cluster_that_asks_for_no_ca_at_all_settles(rollout: Rollout, data: dict[str, str]) -> None:
-    """An empty set is false, and yet a set."""
+async def test_a_cluster_with_an_empty_set_settles(rollout: Rollout, data: dict[str, str]) -> None:
+    """An empty set is falsy, but valid."""
     rollout.fleet.remove(resources.TANZU_CLUSTERS, "shop")
     variables = [{"name": "trust", "value": {"additionalTrustedCAs": []}}]
     body = {"metadata": {"annotations": data, "ownerReferences": None}, "spec": {"topology": {"variables": variables}}}
@@ -124,7 +124,7 @@ async def test_a_cluster_that_asks_for_no_ca_at_all_settles(rollout: Rollout, da
     assert rollout.calls == ["apply secrets/shop-trust"]
 
 
-async def test_the_canary_is_recorded_before_it_is_written_and_the_others_wait_for_its_proof(rollout: Rollout) -> None:
+async def test_the_canary_is_recorded_then_written_then_proven(rollout: Rollout) -> None:
     rollout.running(old(), old(), old())
     dialled: list[list[str]] = []
     rollout.fleet.server.before = lambda _: dialled.append([*rollout.shells.opened])
@@ -143,15 +143,15 @@ async def test_the_canary_is_recorded_before_it_is_written_and_the_others_wait_f
     assert rollout.shells.opened == []
 
 
-async def test_who_says_how_far_nodes_are_is_told_of_writes(rollout: Rollout) -> None:
+async def test_listeners_are_notified_of_writes(rollout: Rollout) -> None:
     rollout.running(old(), old())
-    told: list[frozenset[str]] = []
-    rollout.reconciler.notify_on_write(lambda key: told.append(rollout.reconciler.machines_being_written(key)))
+    reported: list[frozenset[str]] = []
+    rollout.reconciler.notify_on_write(lambda key: reported.append(rollout.reconciler.machines_being_written(key)))
     await rollout.step()
-    assert (told[0], told[-1]) == ({"shop-0"}, frozenset())
+    assert (reported[0], reported[-1]) == ({"shop-0"}, frozenset())
 
 
-async def test_when_it_is_proven_that_is_recorded_then_new_machines_get_it_then_the_others(rollout: Rollout) -> None:
+async def test_after_the_proof_come_its_record_the_boot_set_and_the_other_nodes(rollout: Rollout) -> None:
     rollout.running(old(), old(), old())
     await rollout.step()
     rollout.fleet.says("shop-0", trust())
@@ -167,10 +167,10 @@ async def test_when_it_is_proven_that_is_recorded_then_new_machines_get_it_then_
     assert rollout.calls == []
 
 
-async def test_what_an_informer_has_of_a_cluster_is_never_changed(rollout: Rollout) -> None:
-    """A list that follows would find nothing new about it, and the record would never be seen."""
+async def test_an_informers_object_is_never_changed(rollout: Rollout) -> None:
+    """Otherwise the next list would contain no difference, and the record would stay unnoticed."""
     rollout.running(old())
-    rollout.fleet.server.informers.pop(str(resources.CLUSTERS))  # as one that lags
+    rollout.fleet.server.informers.pop(str(resources.CLUSTERS))  # as a lagging one
     before = rollout.fleet.view.clusters.get(SHOP)
     assert before
     version = before.metadata.resource_version
@@ -182,7 +182,7 @@ async def test_what_an_informer_has_of_a_cluster_is_never_changed(rollout: Rollo
 
 
 async def test_two_records_on_the_cluster_are_one_change(rollout: Rollout) -> None:
-    """A control plane: the next one is elected while the proof of the last one is recorded."""
+    """In a control plane, the next node is elected while the proof of the previous one is recorded."""
     rollout.fleet.boots("shop", old())
     for number in range(3):
         rollout.fleet.node("shop", number, old(), control_plane=True)
@@ -195,13 +195,13 @@ async def test_two_records_on_the_cluster_are_one_change(rollout: Rollout) -> No
     assert rollout.fleet.annotations("shop")[TRUST_PROVEN] == trust().digest
 
 
-async def test_a_conflict_leaves_the_rest_to_the_next_look(rollout: Rollout) -> None:
+async def test_a_conflict_leaves_the_rest_to_the_next_reconcile(rollout: Rollout) -> None:
     rollout.running(old(), old())
 
     def change_it(what: str) -> None:
         if what == "patch clusters/shop":
             rollout.fleet.server.before = lambda _: None
-            rollout.fleet.change(resources.CLUSTERS, "shop", {"metadata": {"labels": {"theirs": "1"}}})
+            rollout.fleet.change(resources.CLUSTERS, "shop", {"metadata": {"labels": {"foreign": "1"}}})
 
     rollout.fleet.server.before = change_it
     assert (await rollout.step()).requeue_after > 0
@@ -213,9 +213,7 @@ async def test_a_conflict_leaves_the_rest_to_the_next_look(rollout: Rollout) -> 
 
 
 @pytest.mark.parametrize("refused", ["patch clusters/shop", "apply secrets/shop-trust"])
-async def test_nothing_is_written_on_nodes_where_what_comes_before_could_not_be_written(
-    rollout: Rollout, refused: str
-) -> None:
+async def test_no_node_is_written_if_an_earlier_step_fails(rollout: Rollout, refused: str) -> None:
     rollout.running(old(), old())
     await rollout.step()
     rollout.fleet.says("shop-0", trust())
@@ -228,7 +226,7 @@ async def test_nothing_is_written_on_nodes_where_what_comes_before_could_not_be_
     assert rollout.shells.opened == ["shop-1"]
 
 
-async def test_a_refusal_stops_it_until_the_set_is_another(rollout: Rollout) -> None:
+async def test_a_refusing_node_stops_the_rollout_until_the_set_changes(rollout: Rollout) -> None:
     rollout.running(old(), old())
     await rollout.step()
     rollout.fleet.says("shop-0", trust(), one="NotTrusted")
@@ -236,12 +234,12 @@ async def test_a_refusal_stops_it_until_the_set_is_another(rollout: Rollout) -> 
     await rollout.step()
     assert rollout.calls == []
     assert rollout.shells.opened == []
-    rollout.fleet.says("shop-0", trust())  # somebody has put the registry right
+    rollout.fleet.says("shop-0", trust())  # the registry was corrected
     await rollout.step()
     assert rollout.shells.opened == ["shop-1"]
 
 
-async def test_a_node_that_fails_is_the_first_one_until_it_is_written(rollout: Rollout) -> None:
+async def test_a_failing_canary_stays_until_it_is_written(rollout: Rollout) -> None:
     rollout.running(old(), old())
     rollout.shells.failing["shop-0"] = NodeError("no sudo")
     await rollout.step()
@@ -264,7 +262,7 @@ def edited(text: str) -> Json:
     ],
     ids=range(4),
 )
-async def test_a_boot_set_that_somebody_edited_is_restored_and_told_once(rollout: Rollout, data: Json) -> None:
+async def test_an_edited_boot_set_is_restored_and_reported_once(rollout: Rollout, data: Json) -> None:
     rollout.running(trust())
     rollout.fleet.says("shop-0", trust())
     rollout.fleet.change(resources.SECRETS, "shop-trust", data)
@@ -277,7 +275,7 @@ async def test_a_boot_set_that_somebody_edited_is_restored_and_told_once(rollout
     assert (rollout.calls, rollout.fleet.recorder.events) == ([], [])
 
 
-async def test_a_boot_set_that_somebody_replaced_by_an_older_one_is_restored(rollout: Rollout) -> None:
+async def test_an_older_boot_set_is_replaced(rollout: Rollout) -> None:
     rollout.running(trust())
     rollout.fleet.says("shop-0", trust())
     rollout.fleet.kept("shop", old())
@@ -286,7 +284,7 @@ async def test_a_boot_set_that_somebody_replaced_by_an_older_one_is_restored(rol
     assert rollout.fleet.boot_set("shop").digest == trust().digest
 
 
-async def test_a_boot_set_that_somebody_deleted_is_there_again(rollout: Rollout) -> None:
+async def test_a_deleted_boot_set_is_restored(rollout: Rollout) -> None:
     rollout.running(trust())
     rollout.fleet.says("shop-0", trust())
     rollout.fleet.remove(resources.SECRETS, "shop-trust")
@@ -295,7 +293,7 @@ async def test_a_boot_set_that_somebody_deleted_is_there_again(rollout: Rollout)
     assert rollout.fleet.recorder.events == [("shop", "TrustBootSetMissing")]
 
 
-async def test_keys_that_somebody_added_to_the_boot_set_are_left(rollout: Rollout) -> None:
+async def test_other_keys_of_the_boot_set_stay(rollout: Rollout) -> None:
     rollout.running(trust())
     rollout.fleet.says("shop-0", trust())
     rollout.fleet.change(resources.SECRETS, "shop-trust", {"data": {"other": "eA=="}})
@@ -303,15 +301,15 @@ async def test_keys_that_somebody_added_to_the_boot_set_are_left(rollout: Rollou
     assert (rollout.calls, rollout.fleet.recorder.events) == ([], [])
 
 
-async def test_where_the_set_before_is_lost_nodes_get_the_set_in_force_all_the_same(rollout: Rollout) -> None:
-    """Its proof is what new machines wait for."""
+async def test_nodes_get_the_set_in_force_although_the_previous_one_is_lost(rollout: Rollout) -> None:
+    """New machines wait for its proof."""
     rollout.running(old(), old())
     rollout.fleet.change(resources.SECRETS, "shop-trust", edited("x"))
     rollout.fleet.remove(resources.SECRETS, f"shop-trust-{old().short}")
     with pytest.raises(LostSetError):
         await rollout.step()
     assert rollout.shells.opened == ["shop-0"]
-    assert rollout.fleet.recorder.events == []  # nothing is back yet
+    assert rollout.fleet.recorder.events == []  # nothing is restored yet
     rollout.fleet.says("shop-0", trust())
     await rollout.step()
     assert rollout.fleet.boot_set("shop").digest == trust().digest
@@ -320,7 +318,7 @@ async def test_where_the_set_before_is_lost_nodes_get_the_set_in_force_all_the_s
 @pytest.mark.parametrize(
     "body", [{"spec": {"paused": True}}, {"metadata": {"annotations": {PAUSED: ""}}}], ids=["spec", "annotation"]
 )
-async def test_nothing_is_begun_for_a_paused_cluster(rollout: Rollout, body: Json) -> None:
+async def test_a_paused_cluster_has_no_steps(rollout: Rollout, body: Json) -> None:
     rollout.running(old(), old())
     rollout.fleet.change(resources.SECRETS, "shop-trust", edited("x"))
     rollout.fleet.change(resources.CLUSTERS, "shop", body)
@@ -329,8 +327,8 @@ async def test_nothing_is_begun_for_a_paused_cluster(rollout: Rollout, body: Jso
 
 
 @pytest.mark.parametrize("content", [None, {"x.pem": "bm90aGluZw=="}, "another set"])
-async def test_of_a_set_that_cannot_be_read_nothing_is_written(rollout: Rollout, content: Any) -> None:
-    """Tenants may write Secrets: content that is not the set of that name counts as none."""
+async def test_an_unreadable_set_is_not_written(rollout: Rollout, content: Any) -> None:
+    """Tenants may write Secrets: content that differs from the named set is ignored."""
     rollout.running(old(), old())
     rollout.fleet.remove(resources.SECRETS, TRUST_SECRET)
     if content is not None:
@@ -349,7 +347,7 @@ async def test_a_cluster_without_a_key_or_registries_still_has_a_boot_set(rollou
     assert rollout.fleet.boot_set("shop").digest == trust().digest  # machines are replaced
 
 
-async def test_what_machines_booted_with_is_known_before_anything_is_decided(rollout: Rollout) -> None:
+async def test_sets_of_booted_machines_are_recorded_before_the_plan(rollout: Rollout) -> None:
     rollout.fleet.boots("shop", trust())
     name = rollout.fleet.node("shop", 0, None)
     value = base64.b64encode(bundle.render(trust(), bundle.DEFAULT).encode()).decode()
@@ -362,11 +360,11 @@ async def test_what_machines_booted_with_is_known_before_anything_is_decided(rol
     assert rollout.calls == [f"patch machines/{name}"]
     rollout.begin()
     await rollout.step()
-    assert rollout.shells.opened == []  # it has that set
+    assert rollout.shells.opened == []  # it already has the set
     assert rollout.holds(name) == trust().digest
 
 
-async def test_a_machine_that_is_on_its_way_is_looked_for_again(rollout: Rollout) -> None:
+async def test_a_joining_machine_is_checked_again(rollout: Rollout) -> None:
     rollout.running(trust())
     rollout.fleet.says("shop-0", trust())
     assert (await rollout.step()).requeue_after == 0
@@ -375,11 +373,11 @@ async def test_a_machine_that_is_on_its_way_is_looked_for_again(rollout: Rollout
     assert rollout.shells.opened == []
 
 
-# Replacing machines.
+# Replacement of machines.
 
 
 def pooled(rollout: Rollout) -> Callable[[str], Any]:
-    """Have a control plane and two pools; return what tells when machines of an object are to be replaced."""
+    """Add a control plane and two pools; return a function that reads `rollout.after` of an object."""
     labels = {CLUSTER_NAME_LABEL: "shop"}
     view = rollout.fleet.view
     metadata = {"namespace": NAMESPACE, "labels": labels}
@@ -421,10 +419,8 @@ async def test_machines_are_replaced_once_for_each_group_after_the_boot_set(roll
 
 
 @pytest.mark.parametrize("why", ["no key", "no access"])
-async def test_where_nobody_can_look_at_nodes_the_pools_follow_when_the_control_plane_was_accepted(
-    rollout: Rollout, why: str
-) -> None:
-    """That it verifies will never be seen, and would be waited for without end."""
+async def test_without_inspection_the_pools_follow_an_accepted_control_plane(rollout: Rollout, why: str) -> None:
+    """Whether the runtime verifies stays unknown; the rollout must not wait for it forever."""
     rollout.fleet.boots("shop", trust())
     replaced = {"metadata": {"annotations": {UPDATE_STRATEGY: "Replace"}}}
     if why == "no key":
@@ -434,12 +430,12 @@ async def test_where_nobody_can_look_at_nodes_the_pools_follow_when_the_control_
     name = rollout.fleet.node("shop", 0, trust(), control_plane=True, proven=True)
     rollout.fleet.node("shop", 1, old())
     after = pooled(rollout)
-    look = rollout.fleet.annotations(name, resources.MACHINES)[TRUST_INSPECTION]
+    inspection = rollout.fleet.annotations(name, resources.MACHINES)[TRUST_INSPECTION]
     rollout.fleet.change(resources.MACHINES, name, {"metadata": {"annotations": {TRUST_INSPECTION: None}}})
     if why == "no access":
         await rollout.step()
         assert not after("shop-np-x7")
-        failed = json.loads(look) | {"error": "Permission denied", "registries": []}
+        failed = json.loads(inspection) | {"error": "Permission denied", "registries": []}
         body = {"metadata": {"annotations": {TRUST_INSPECTION: json.dumps(failed)}}}
         rollout.fleet.change(resources.MACHINES, name, body)
     for _ in range(2):
@@ -448,37 +444,37 @@ async def test_where_nobody_can_look_at_nodes_the_pools_follow_when_the_control_
     assert rollout.shells.opened == []
 
 
-def unreachable(rollout: Rollout, *, asked: str) -> None:
+def unreachable(rollout: Rollout, *, requested: str) -> None:
     rollout.running(trust(), old(), old())
     rollout.fleet.says("shop-0", trust())
     for number in (1, 2):
         rollout.fleet.node("shop", number, old(), silent=True)
     at = NOW.isoformat()
     rollout.fleet.change(resources.CLUSTERS, "shop", {"metadata": {"annotations": {UPDATE_HANDLED_AT: at}}})
-    asked_at = {REPLACE_UNREACHABLE: asked or at}
-    rollout.fleet.change(resources.TANZU_CLUSTERS, "shop", {"metadata": {"annotations": asked_at}})
+    requested_at = {REPLACE_UNREACHABLE: requested or at}
+    rollout.fleet.change(resources.TANZU_CLUSTERS, "shop", {"metadata": {"annotations": requested_at}})
     rollout.begin()
 
 
-async def test_a_node_that_cannot_be_reached_is_replaced_where_that_was_asked_for_one_at_a_time(
+async def test_unreachable_nodes_are_replaced_one_at_a_time_on_request(
     rollout: Rollout,
 ) -> None:
-    unreachable(rollout, asked="")
+    unreachable(rollout, requested="")
     await rollout.step()
-    assert [one for one in rollout.calls if one.startswith("delete")] == ["delete machines/shop-1"]
+    assert [call for call in rollout.calls if call.startswith("delete")] == ["delete machines/shop-1"]
     assert rollout.fleet.recorder.events == [("shop", "TrustReplacing")]
     assert rollout.shells.opened == []
 
 
-@pytest.mark.parametrize("asked", ["2020-01-01T00:00:00Z", "now", "\x1b[2J"])
-async def test_a_request_for_another_update_replaces_nobody(rollout: Rollout, asked: str) -> None:
-    unreachable(rollout, asked=asked)
+@pytest.mark.parametrize("requested", ["2020-01-01T00:00:00Z", "now", "\x1b[2J"])
+async def test_a_request_for_another_update_replaces_no_machine(rollout: Rollout, requested: str) -> None:
+    unreachable(rollout, requested=requested)
     await rollout.step()
-    assert not [one for one in rollout.calls if one.startswith("delete")]
+    assert not [call for call in rollout.calls if call.startswith("delete")]
 
 
-async def test_a_machine_that_was_replaced_meanwhile_is_not_deleted(rollout: Rollout) -> None:
-    unreachable(rollout, asked="")
+async def test_a_machine_replaced_since_the_plan_is_not_deleted(rollout: Rollout) -> None:
+    unreachable(rollout, requested="")
 
     def replaced(what: str) -> None:
         if what.startswith("delete"):
@@ -490,8 +486,8 @@ async def test_a_machine_that_was_replaced_meanwhile_is_not_deleted(rollout: Rol
 
 
 def lost_control_plane(rollout: Rollout, *, of: int = 3, checked: bool = True) -> None:
-    """Have a control plane, the first machine of which cannot be reached; a MachineHealthCheck looks after it."""
-    unreachable(rollout, asked="")
+    """Add a control plane with a MachineHealthCheck; its first machine is unreachable."""
+    unreachable(rollout, requested="")
     for number in (1, 2):
         rollout.fleet.remove(resources.MACHINES, f"shop-{number}")
     owner = [{"kind": "KubeadmControlPlane", "name": "shop", "controller": True}]
@@ -510,7 +506,7 @@ def check(rollout: Rollout, labels: dict[str, str]) -> None:
     rollout.fleet.put(resources.MACHINE_HEALTH_CHECKS, rollout.fleet.view.health_checks, body)
 
 
-async def test_one_of_the_control_plane_is_marked_for_its_health_check_once(rollout: Rollout) -> None:
+async def test_an_unreachable_control_plane_machine_is_marked_once(rollout: Rollout) -> None:
     lost_control_plane(rollout)
     await rollout.step()
     assert rollout.calls[-1:] == ["patch machines/shop-0"]
@@ -522,23 +518,23 @@ async def test_one_of_the_control_plane_is_marked_for_its_health_check_once(roll
     assert (rollout.calls, rollout.fleet.recorder.events) == ([], [])
 
 
-async def test_a_mark_that_is_there_is_left(rollout: Rollout) -> None:
+async def test_an_existing_mark_stays(rollout: Rollout) -> None:
     lost_control_plane(rollout)
     rollout.fleet.server.before = lambda _: marked(rollout)
     assert (await rollout.step()).requeue_after > 0
-    assert rollout.fleet.annotations("shop-0", resources.MACHINES)[REMEDIATE] == "theirs"
+    assert rollout.fleet.annotations("shop-0", resources.MACHINES)[REMEDIATE] == "foreign"
     await rollout.step()
-    assert rollout.fleet.annotations("shop-0", resources.MACHINES)[REMEDIATE] == "theirs"
+    assert rollout.fleet.annotations("shop-0", resources.MACHINES)[REMEDIATE] == "foreign"
     assert rollout.fleet.recorder.events == []
 
 
 def marked(rollout: Rollout) -> None:
     rollout.fleet.server.before = lambda _: None
-    rollout.fleet.change(resources.MACHINES, "shop-0", {"metadata": {"annotations": {REMEDIATE: "theirs"}}})
+    rollout.fleet.change(resources.MACHINES, "shop-0", {"metadata": {"annotations": {REMEDIATE: "foreign"}}})
 
 
 @pytest.mark.parametrize(("of", "labels"), [(1, {CONTROL_PLANE_LABEL: ""}), (2, {CONTROL_PLANE_LABEL: ""}), (3, {})])
-async def test_without_a_health_check_or_a_quorum_nobody_is_marked(
+async def test_without_a_health_check_or_a_quorum_no_machine_is_marked(
     rollout: Rollout, of: int, labels: dict[str, str]
 ) -> None:
     lost_control_plane(rollout, of=of, checked=False)
@@ -548,29 +544,29 @@ async def test_without_a_health_check_or_a_quorum_nobody_is_marked(
     assert rollout.fleet.recorder.events == []
 
 
-async def test_while_a_machine_is_being_deleted_no_other_one_is(rollout: Rollout) -> None:
-    unreachable(rollout, asked="")
+async def test_one_machine_is_deleted_at_a_time(rollout: Rollout) -> None:
+    unreachable(rollout, requested="")
     going = {"metadata": {"deletionTimestamp": NOW.isoformat()}}
     rollout.fleet.change(resources.MACHINES, "shop-1", going)
     await rollout.step()
-    assert not [one for one in rollout.calls if one.startswith("delete")]
+    assert not [call for call in rollout.calls if call.startswith("delete")]
     rollout.fleet.remove(resources.MACHINES, "shop-1")
     await rollout.step()
-    assert [one for one in rollout.calls if one.startswith("delete")] == ["delete machines/shop-2"]
+    assert [call for call in rollout.calls if call.startswith("delete")] == ["delete machines/shop-2"]
 
 
-# What is left behind.
+# Cleanup.
 
 
-async def test_sets_that_nobody_needs_go_but_for_the_last_few(rollout: Rollout) -> None:
+async def test_unused_sets_are_deleted_except_the_latest(rollout: Rollout) -> None:
     rollout.running(trust())
     rollout.fleet.says("shop-0", trust())
-    rollout.fleet.kept("shop", old())  # of a node, below
+    rollout.fleet.kept("shop", old())  # used by a node, see below
     names = [f"shop-trust-{number:010}" for number in range(trust_secrets.KEPT_SETS + 2)]
     for number, name in enumerate(names):
         rollout.fleet.secret(name, "shop", "trust", {})
-        made = {"metadata": {"creationTimestamp": f"2026-01-{number + 1:02}T00:00:00Z"}}
-        rollout.fleet.change(resources.SECRETS, name, made)
+        created = {"metadata": {"creationTimestamp": f"2026-01-{number + 1:02}T00:00:00Z"}}
+        rollout.fleet.change(resources.SECRETS, name, created)
     rollout.fleet.change(resources.MACHINES, "shop-0", {"metadata": {"annotations": {TRUST_APPLIED: _booted()}}})
     rollout.fleet.says("shop-0", trust())
     rollout.begin()
@@ -586,17 +582,17 @@ def _booted() -> str:
     return json.dumps(record)
 
 
-async def test_while_nodes_wait_for_a_set_no_other_one_goes(rollout: Rollout) -> None:
+async def test_no_set_is_deleted_while_nodes_wait(rollout: Rollout) -> None:
     rollout.running(old(), old())
     for number in range(trust_secrets.KEPT_SETS + 2):
         rollout.fleet.secret(f"shop-trust-{number:010}", "shop", "trust", {})
     rollout.begin()
     await rollout.step()
-    assert not [one for one in rollout.calls if one.startswith("delete")]
+    assert not [call for call in rollout.calls if call.startswith("delete")]
 
 
 @pytest.mark.parametrize("gone", ["cluster", "set"])
-async def test_a_cluster_that_is_gone_or_unreadable_keeps_no_place_in_the_fleet(rollout: Rollout, gone: str) -> None:
+async def test_a_deleted_or_unreadable_cluster_uses_no_share_of_the_limit(rollout: Rollout, gone: str) -> None:
     rollout.running(old(), old())
     rollout.reconciler._writer.allowance(SHOP, 10)
     if gone == "cluster":
@@ -608,7 +604,7 @@ async def test_a_cluster_that_is_gone_or_unreadable_keeps_no_place_in_the_fleet(
     assert (rollout.calls, rollout.shells.opened) == ([], [])
 
 
-async def test_the_controller_ends_its_writes_with_itself(rollout: Rollout) -> None:
+async def test_closing_the_controller_ends_its_writes(rollout: Rollout) -> None:
     rollout.running(old())
     rollout.shells.held["shop-0"] = asyncio.Event()
     await rollout.reconciler.reconcile(SHOP)
@@ -620,7 +616,7 @@ async def test_the_controller_ends_its_writes_with_itself(rollout: Rollout) -> N
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"machine": 1, "digest": "d"}', '{"machine": "m"}', "[" * 200_000])
-def test_a_record_that_cannot_be_read_is_none(text: str) -> None:
+def test_an_invalid_record_is_none(text: str) -> None:
     assert parse_canary(text) is None
     assert last_proven_digest({TRUST_PROVEN: text}) is None
     assert last_proven_digest({TRUST_PROVEN: trust().digest}) == trust().digest

@@ -1,4 +1,4 @@
-"""What a rollout is decided from, out of what Machines say."""
+"""The input of a rollout, from the records of Machines."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,35 +37,35 @@ from trustplane.rollout.planning.observed import Node
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 SET, OTHER = "a" * 64, "b" * 64
-ONE, TWO = "one.corp", "two.corp"
+ONE, TWO = "first.corp", "second.corp"
 HOSTS = frozenset({ONE, TWO})
 WORKER = {"topology.cluster.x-k8s.io/deployment-name": "np", "cluster.x-k8s.io/deployment-name": "c-np-x7"}
 CONTROL_PLANE = {"cluster.x-k8s.io/control-plane": ""}
 NO_WORK = Work()
 
 
-def proof(*, digest: str = SET, at: datetime = NOW, **said: str) -> RecordedProof:
-    """Return a proof by which registries are trusted, but for those that something else is said of."""
+def proof(*, digest: str = SET, at: datetime = NOW, **verdicts: str) -> RecordedProof:
+    """Return a proof with verdict Trusted for every registry without another one here."""
     results = [
         ProofResult(registry=host, verdict=verdict)
         for host in sorted(HOSTS)
-        if (verdict := said.get(host.partition(".")[0], TRUSTED))
+        if (verdict := verdicts.get(host.partition(".")[0], TRUSTED))
     ]
     return RecordedProof(digest=digest, at=at, results=results)
 
 
-def look(*, digest: str = SET, at: datetime = NOW, is_drifted: bool = False, **seen: str) -> Inspection:
-    """Return a look by which registries are asked with verification, but for those that something else is said of."""
+def inspected(*, digest: str = SET, at: datetime = NOW, is_drifted: bool = False, **verifications: str) -> Inspection:
+    """Return an inspection with verification for every registry without another value here."""
     access = [
         RegistryAccess(registry=host, verification=verification)
         for host in sorted(HOSTS)
-        if (verification := seen.get(host.partition(".")[0], VERIFIED))
+        if (verification := verifications.get(host.partition(".")[0], VERIFIED))
     ]
     return Inspection(digest=digest, at=at, is_drifted=is_drifted, registries=access, registries_at=at)
 
 
 def facts(**values: Any) -> NodeFacts:
-    """Return what is known of a node that was written in place, and has proven that."""
+    """Return the facts of a node that was written in place and has proven the set."""
     known = {
         "machine": "m",
         "node": "n",
@@ -75,7 +75,7 @@ def facts(**values: Any) -> NodeFacts:
         "booted": OTHER,
         "changed": NOW - 100 * SECOND,
         "proof": proof(),
-        "inspection": look(),
+        "inspection": inspected(),
     }
     return NodeFacts(**(known | values))
 
@@ -106,7 +106,7 @@ def observed(
     return node(known, machine, hosts, work=work, after=after or {}, checks=checks, now=NOW, blind=blind)
 
 
-def test_a_node_that_has_proven_what_was_written_on_it() -> None:
+def test_a_proven_node() -> None:
     expected = Node(name="m", group="np", booted=OTHER, has=SET, proven=SET, replaceable=True)
     assert observed() == expected
 
@@ -115,111 +115,114 @@ def test_a_node_that_has_proven_what_was_written_on_it() -> None:
     ("known", "proven", "refused"),
     [
         (facts(proof=None), None, None),
-        (facts(proof=proof(one=NOT_TRUSTED)), None, SET),
-        (facts(proof=proof(one=NOT_TRUSTED, two=UNREACHABLE)), None, SET),
-        (facts(proof=proof(one=UNREACHABLE)), None, None),
-        (facts(proof=proof(one=UNCLEAR)), None, None),
-        (facts(proof=proof(one="")), None, None),  # it was not asked of that one yet
-        # What is about another set, or older than the last change, says nothing.
+        (facts(proof=proof(first=NOT_TRUSTED)), None, SET),
+        (facts(proof=proof(first=NOT_TRUSTED, second=UNREACHABLE)), None, SET),
+        (facts(proof=proof(first=UNREACHABLE)), None, None),
+        (facts(proof=proof(first=UNCLEAR)), None, None),
+        (facts(proof=proof(first="")), None, None),  # no proof against this registry yet
+        # A proof about another set, or older than the last change, does not count.
         (facts(proof=proof(digest=OTHER)), None, None),
-        (facts(proof=proof(digest=OTHER, one=NOT_TRUSTED)), None, None),
-        (facts(changed=NOW, proof=proof(one=NOT_TRUSTED)), None, None),
+        (facts(proof=proof(digest=OTHER, first=NOT_TRUSTED)), None, None),
+        (facts(changed=NOW, proof=proof(first=NOT_TRUSTED)), None, None),
         (facts(changed=NOW), None, None),
-        # That a pull worked proves something only where the certificate was seen to be verified.
+        # A successful pull is a proof only if the runtime verified the certificate.
         (facts(inspection=None), None, None),
-        (facts(inspection=look(one=UNREADABLE)), None, None),
-        (facts(inspection=look(digest=OTHER)), None, None),
-        # A registry of which no pull can prove anything is not waited for, as long as there is another one.
-        (facts(inspection=look(one=UNVERIFIABLE)), SET, None),
-        (facts(inspection=look(one=UNVERIFIABLE), proof=proof(two=UNREACHABLE)), None, None),
-        (facts(inspection=look(one=UNVERIFIABLE, two=UNVERIFIABLE)), None, None),
+        (facts(inspection=inspected(first=UNREADABLE)), None, None),
+        (facts(inspection=inspected(digest=OTHER)), None, None),
+        # An unverifiable registry does not matter if another one is verifiable.
+        (facts(inspection=inspected(first=UNVERIFIABLE)), SET, None),
+        (facts(inspection=inspected(first=UNVERIFIABLE), proof=proof(second=UNREACHABLE)), None, None),
+        (facts(inspection=inspected(first=UNVERIFIABLE, second=UNVERIFIABLE)), None, None),
     ],
 )
-def test_what_counts_as_proven_and_as_refused(known: NodeFacts, proven: str | None, refused: str | None) -> None:
-    found = observed(known)
-    assert (found.proven, found.refused) == (proven, refused)
+def test_proven_and_refused(known: NodeFacts, proven: str | None, refused: str | None) -> None:
+    result = observed(known)
+    assert (result.proven, result.refused) == (proven, refused)
 
 
 @pytest.mark.parametrize(
     ("known", "proven"),
     [
         (facts(inspection=None), SET),
-        (facts(inspection=look(one=UNREADABLE)), SET),
-        (facts(inspection=None, proof=proof(one=NOT_TRUSTED)), None),
-        (facts(inspection=None, proof=proof(one=UNREACHABLE)), None),
-        (facts(inspection=None, proof=proof(one="")), None),
+        (facts(inspection=inspected(first=UNREADABLE)), SET),
+        (facts(inspection=None, proof=proof(first=NOT_TRUSTED)), None),
+        (facts(inspection=None, proof=proof(first=UNREACHABLE)), None),
+        (facts(inspection=None, proof=proof(first="")), None),
         (facts(inspection=None, changed=NOW), None),
     ],
 )
-def test_where_nobody_can_look_it_is_enough_that_every_kubelet_was_accepted(
-    known: NodeFacts, proven: str | None
-) -> None:
+def test_without_inspection_accepted_pulls_are_sufficient(known: NodeFacts, proven: str | None) -> None:
     assert observed(known, blind=True).proven == proven
     assert observed(known).proven is None
 
 
-def test_a_registry_that_is_none_of_the_clusters_counts_for_nothing() -> None:
-    found = observed(facts(proof=proof(two=NOT_TRUSTED)), hosts=frozenset({ONE}))
-    assert (found.proven, found.refused) == (SET, None)
+def test_verdicts_on_other_registries_do_not_count() -> None:
+    result = observed(facts(proof=proof(second=NOT_TRUSTED)), hosts=frozenset({ONE}))
+    assert (result.proven, result.refused) == (SET, None)
 
 
 def test_without_registries_nothing_is_proven_or_unverifiable() -> None:
-    found = observed(hosts=frozenset())
-    assert (found.proven, found.refused, found.unverifiable) == (None, None, False)
+    result = observed(hosts=frozenset())
+    assert (result.proven, result.refused, result.unverifiable) == (None, None, False)
 
 
-def test_a_set_that_only_removes_is_proven_by_any_definite_answer() -> None:
-    """It is to prove less: what it no longer covers is refused rightly."""
-    removed = facts(only_removes=True, proof=proof(one=NOT_TRUSTED))
+def test_any_definite_verdict_proves_a_set_that_only_removes() -> None:
+    """Nodes correctly refuse a registry that the set no longer covers."""
+    removed = facts(only_removes=True, proof=proof(first=NOT_TRUSTED))
     assert (observed(removed).proven, observed(removed).refused) == (SET, None)
-    unseen = replace(removed, inspection=None)  # by the one that is trusted, too
-    assert (observed(unseen).proven, observed(unseen).refused) == (SET, None)
+    uninspected = replace(removed, inspection=None)  # verdict Accepted
+    assert (observed(uninspected).proven, observed(uninspected).refused) == (SET, None)
     for verdict in (UNREACHABLE, UNCLEAR, ""):
-        found = observed(facts(only_removes=True, proof=proof(one=verdict)))
-        assert (found.proven, found.refused) == (None, None)
+        result = observed(facts(only_removes=True, proof=proof(first=verdict)))
+        assert (result.proven, result.refused) == (None, None)
 
 
 @pytest.mark.parametrize(
     ("inspection", "unverifiable"),
     [
         (None, False),
-        (look(), False),
-        (look(one=UNVERIFIABLE), False),
-        (look(one=UNVERIFIABLE, two=UNREADABLE), False),
-        (look(one=UNVERIFIABLE, two=UNVERIFIABLE), True),
-        (look(one=UNVERIFIABLE, two=""), False),
-        (look(one=UNVERIFIABLE, two=UNVERIFIABLE, at=NOW - 100 * SECOND), False),
+        (inspected(), False),
+        (inspected(first=UNVERIFIABLE), False),
+        (inspected(first=UNVERIFIABLE, second=UNREADABLE), False),
+        (inspected(first=UNVERIFIABLE, second=UNVERIFIABLE), True),
+        (inspected(first=UNVERIFIABLE, second=""), False),
+        (inspected(first=UNVERIFIABLE, second=UNVERIFIABLE, at=NOW - 100 * SECOND), False),
     ],
 )
-def test_a_node_of_which_no_pull_can_prove_anything(inspection: Inspection | None, *, unverifiable: bool) -> None:
+def test_an_unverifiable_node(inspection: Inspection | None, *, unverifiable: bool) -> None:
     assert observed(facts(inspection=inspection)).unverifiable is unverifiable
 
 
-def test_a_node_that_booted_with_a_set_holds_it_and_can_prove_it() -> None:
+def test_a_node_can_prove_the_set_that_it_booted_with() -> None:
     born = facts(method=BOOTSTRAP, booted=SET)
-    found = observed(born)
-    assert (found.booted, found.has, found.holds, found.proven) == (SET, None, SET, SET)
+    result = observed(born)
+    assert (result.booted, result.has, result.holds, result.proven) == (SET, None, SET, SET)
 
 
-def test_of_a_node_that_nobody_has_written_or_looked_at_nothing_is_known() -> None:
+def test_a_node_without_records_has_an_unknown_set() -> None:
     unknown = facts(method=BOOTSTRAP, booted="", digest="", changed=None, proof=None, inspection=None)
-    found = observed(unknown)
-    assert (found.booted, found.has, found.holds, found.proven) == (None, None, None, None)
+    result = observed(unknown)
+    assert (result.booted, result.has, result.holds, result.proven) == (None, None, None, None)
 
 
-def test_a_part_of_a_set_is_another_one_until_it_is_completed() -> None:
+def test_a_partial_set_differs_from_the_whole_one() -> None:
     part = facts(method=BOOTSTRAP, booted=SET, is_partial=True)
-    found = observed(part)
-    assert found.booted == SET  # which a machine that does not join is judged by
-    assert found.holds not in (SET, None)
+    result = observed(part)
+    assert result.booted == SET  # decides about a machine that does not join
+    assert result.holds not in (SET, None)
     assert observed(replace(part, method=IN_PLACE, is_partial=False)).holds == SET
 
 
 @pytest.mark.parametrize(
     ("inspection", "drifted"),
-    [(None, False), (look(), False), (look(is_drifted=True), True), (look(is_drifted=True, digest=OTHER), False)],
+    [
+        (None, False),
+        (inspected(), False),
+        (inspected(is_drifted=True), True),
+        (inspected(is_drifted=True, digest=OTHER), False),
+    ],
 )
-def test_files_that_were_changed_count_until_the_next_write(inspection: Inspection | None, *, drifted: bool) -> None:
+def test_drift_counts_until_the_next_write(inspection: Inspection | None, *, drifted: bool) -> None:
     assert observed(facts(inspection=inspection)).drifted is drifted
     assert not observed(facts(inspection=inspection, changed=NOW)).drifted
 
@@ -230,27 +233,27 @@ def test_files_that_were_changed_count_until_the_next_write(inspection: Inspecti
         ({}, False, True, ""),
         ({"silence": "stopped"}, False, False, ""),
         ({"hindrance": hindrance(is_unreachable=True)}, True, False, ""),
-        ({"hindrance": hindrance(is_unreachable=True)}, False, True, ""),  # it is asked again
+        ({"hindrance": hindrance(is_unreachable=True)}, False, True, ""),  # the next attempt decides
         ({"hindrance": hindrance(is_unreachable=False)}, True, True, "why"),
         ({"hindrance": hindrance(is_unreachable=False)}, False, True, "why"),
         ({}, True, True, ""),
     ],
 )
-def test_a_node_that_does_not_answer_is_told_from_one_that_answers_with_an_error(
+def test_unreachable_and_failing_nodes_are_distinct(
     values: dict[str, Any], *, is_resting: bool, reachable: bool, failing: str
 ) -> None:
-    found = observed(facts(**values), work=Work(resting=frozenset({"m"} if is_resting else ())))
-    assert (found.reachable, found.failing, found.resting) == (reachable, failing, is_resting)
+    result = observed(facts(**values), work=Work(resting=frozenset({"m"} if is_resting else ())))
+    assert (result.reachable, result.failing, result.resting) == (reachable, failing, is_resting)
 
 
-def test_the_work_of_this_process_is_by_machine() -> None:
+def test_writes_of_this_process_are_by_machine() -> None:
     assert observed(work=Work(writing=frozenset({"m"}))).writing
     others = observed(work=Work(writing=frozenset({"x"}), resting=frozenset({"x"})))
     assert not others.writing
     assert not others.resting
 
 
-def test_a_machine_that_somebody_else_updates_is_left_alone() -> None:
+def test_a_machine_updated_by_another_tool_is_busy() -> None:
     assert observed(facts(is_busy=True)).busy
 
 
@@ -265,8 +268,8 @@ def test_a_machine_that_somebody_else_updates_is_left_alone() -> None:
 def test_a_machine_that_takes_too_long_to_join_is_stuck(
     age: timedelta, name: str, *, joined: bool, stuck: bool
 ) -> None:
-    found = observed(facts(created=NOW - age, node=name))
-    assert (found.joined, found.stuck) == (joined, stuck)
+    result = observed(facts(created=NOW - age, node=name))
+    assert (result.joined, result.stuck) == (joined, stuck)
 
 
 @pytest.mark.parametrize(
@@ -274,12 +277,12 @@ def test_a_machine_that_takes_too_long_to_join_is_stuck(
     [
         ({}, False),
         ({"np": NOW}, True),
-        ({"np": NOW + SECOND}, False),  # for later
-        ({"np": NOW - timedelta(days=2)}, False),  # it was made since
+        ({"np": NOW + SECOND}, False),  # in the future
+        ({"np": NOW - timedelta(days=2)}, False),  # the machine is newer
         ({"": NOW, "other": NOW, "c-np-x7": NOW}, False),
     ],
 )
-def test_a_machine_that_cluster_api_replaces_anyway_is_leaving(after: dict[str, datetime], *, leaving: bool) -> None:
+def test_a_machine_that_cluster_api_will_replace_is_leaving(after: dict[str, datetime], *, leaving: bool) -> None:
     assert observed(after=after).leaving is leaving
 
 
@@ -290,32 +293,30 @@ def test_a_machine_that_cluster_api_replaces_anyway_is_leaving(after: dict[str, 
         ({"cluster.x-k8s.io/deployment-name": "c-md-0"}, False, "c-md-0", True),
         (CONTROL_PLANE, True, "", False),
         (CONTROL_PLANE | WORKER, True, "", False),
-        ({}, False, "", False),  # somebody's own Machine: nobody would make another
+        ({}, False, "", False),  # a standalone Machine: no controller creates a successor
     ],
 )
-def test_who_makes_another_machine(
-    labels: dict[str, str], *, control_plane: bool, group: str, replaceable: bool
-) -> None:
-    found = observed(labels=labels, after={"": NOW})
-    assert (found.control_plane, found.group, found.replaceable) == (control_plane, group, replaceable)
-    assert found.leaving is (not group and control_plane)
+def test_replaceable_machines(labels: dict[str, str], *, control_plane: bool, group: str, replaceable: bool) -> None:
+    result = observed(labels=labels, after={"": NOW})
+    assert (result.control_plane, result.group, result.replaceable) == (control_plane, group, replaceable)
+    assert result.leaving is (not group and control_plane)
 
 
-def test_of_a_control_plane_a_health_check_makes_another_machine() -> None:
+def test_a_health_check_makes_a_control_plane_machine_replaceable() -> None:
     spec = {"clusterName": "c", "selector": {"matchLabels": CONTROL_PLANE}}
     checks = [msgspec.convert({"metadata": {"name": "checks"}, "spec": spec}, MachineHealthCheck)]
     assert observed(labels=CONTROL_PLANE, checks=checks).replaceable
     assert not observed(labels={}, checks=checks).replaceable
-    found = observed(labels=CONTROL_PLANE, checks=checks, annotations={REMEDIATE: ""})
-    assert (found.replaceable, found.marked) == (True, True)
+    result = observed(labels=CONTROL_PLANE, checks=checks, annotations={REMEDIATE: ""})
+    assert (result.replaceable, result.marked) == (True, True)
     assert not observed().marked
 
 
-def test_groups_are_named_as_machines_name_them() -> None:
-    asked = {"rollout": {"after": NOW.isoformat()}}
-    plane = msgspec.convert({"metadata": {"name": "c"}, "spec": asked}, KubeadmControlPlane)
-    topology = msgspec.convert({"metadata": {"name": "c-np-x7", "labels": WORKER}, "spec": asked}, MachineDeployment)
-    plain = msgspec.convert({"metadata": {"name": "c-md-0"}, "spec": asked}, MachineDeployment)
+def test_groups_have_the_names_in_machines() -> None:
+    spec = {"rollout": {"after": NOW.isoformat()}}
+    plane = msgspec.convert({"metadata": {"name": "c"}, "spec": spec}, KubeadmControlPlane)
+    topology = msgspec.convert({"metadata": {"name": "c-np-x7", "labels": WORKER}, "spec": spec}, MachineDeployment)
+    plain = msgspec.convert({"metadata": {"name": "c-md-0"}, "spec": spec}, MachineDeployment)
     never = msgspec.convert({"metadata": {"name": "c-md-1"}}, MachineDeployment)
     assert groups(plane, [topology, plain, never]) == {"": NOW, "np": NOW, "c-md-0": NOW}
     assert groups(None, []) == {}
@@ -328,26 +329,27 @@ DIGESTS = st.sampled_from([SET, OTHER])
 
 
 @given(
-    proofs=st.none() | st.builds(proof, digest=DIGESTS, at=TIMES, one=VERDICT, two=VERDICT),
-    looks=st.none() | st.builds(look, digest=DIGESTS, at=TIMES, one=ACCESS, two=ACCESS, is_drifted=st.booleans()),
+    proofs=st.none() | st.builds(proof, digest=DIGESTS, at=TIMES, first=VERDICT, second=VERDICT),
+    inspections=st.none()
+    | st.builds(inspected, digest=DIGESTS, at=TIMES, first=ACCESS, second=ACCESS, is_drifted=st.booleans()),
     only_removes=st.booleans(),
     hosts=st.sets(st.sampled_from(sorted(HOSTS))).map(frozenset),
 )
-def test_nothing_is_proven_and_refused_and_nothing_by_words_from_before(
-    proofs: RecordedProof | None, looks: Inspection | None, hosts: frozenset[str], *, only_removes: bool
+def test_proven_and_refused_exclude_each_other_and_need_current_records(
+    proofs: RecordedProof | None, inspections: Inspection | None, hosts: frozenset[str], *, only_removes: bool
 ) -> None:
-    known = facts(proof=proofs, inspection=looks, only_removes=only_removes)
-    found = observed(known, hosts=hosts)
-    assert found.proven is None or found.refused is None
-    if found.proven or found.refused:
+    known = facts(proof=proofs, inspection=inspections, only_removes=only_removes)
+    result = observed(known, hosts=hosts)
+    assert result.proven is None or result.refused is None
+    if result.proven or result.refused:
         assert proofs
         assert proofs.at
         assert proofs.digest == SET
         assert proofs.at > known.changed_at
-    if found.proven and not only_removes:
-        assert looks
-        verified = {one.registry for one in looks.registries if one.verification == VERIFIED}
-        trusted = {one.registry for one in proofs.results if one.verdict == TRUSTED} if proofs else set()
+    if result.proven and not only_removes:
+        assert inspections
+        verified = {access.registry for access in inspections.registries if access.verification == VERIFIED}
+        trusted = {item.registry for item in proofs.results if item.verdict == TRUSTED} if proofs else set()
         assert verified & trusted & hosts
     if only_removes:
-        assert found.refused is None
+        assert result.refused is None

@@ -1,4 +1,4 @@
-"""The fleet's limit is kept, used up, and shared evenly."""
+"""The fleet's limit is kept, used fully, and shared evenly."""
 
 from collections import Counter
 
@@ -11,15 +11,15 @@ clusters = st.sampled_from("abcdef")
 counts = st.dictionaries(clusters, st.integers(0, 8))
 
 
-def test_a_small_cluster_gets_its_place_beside_a_large_one() -> None:
+def test_a_small_cluster_gets_its_share_beside_a_large_one() -> None:
     assert share_writes({"large": 100, "small": 1}, 10, {}) == {"large": 9, "small": 1}
 
 
-def test_who_has_many_writes_under_way_waits_for_the_others() -> None:
+def test_a_cluster_with_many_writes_waits_for_the_others() -> None:
     assert share_writes({"a": 5, "b": 5}, 10, {"a": 6}) == {"a": 0, "b": 4}
 
 
-def test_places_go_around_where_there_is_one_only() -> None:
+def test_a_single_write_rotates_between_clusters() -> None:
     wishes = dict.fromkeys("abc", 5)
     last, served = "", Counter[str]()
     for _ in range(9):
@@ -29,7 +29,9 @@ def test_places_go_around_where_there_is_one_only() -> None:
 
 
 @given(counts, st.integers(0, 20), counts, clusters | st.just(""))
-def test_the_limit_is_kept_and_used_up(wishes: dict[str, int], limit: int, running: dict[str, int], after: str) -> None:
+def test_the_limit_is_kept_and_used_fully(
+    wishes: dict[str, int], limit: int, running: dict[str, int], after: str
+) -> None:
     granted = share_writes(wishes, limit, running, after=after)
     free = max(0, limit - sum(running.values()))
     assert granted.keys() == wishes.keys()
@@ -38,7 +40,7 @@ def test_the_limit_is_kept_and_used_up(wishes: dict[str, int], limit: int, runni
 
 
 @given(counts, st.integers(0, 20), counts, clusters | st.just(""))
-def test_nobody_gets_a_place_that_one_with_fewer_wished_for(
+def test_clusters_with_fewer_writes_come_first(
     wishes: dict[str, int], limit: int, running: dict[str, int], after: str
 ) -> None:
     granted = share_writes(wishes, limit, running, after=after)
@@ -48,5 +50,5 @@ def test_nobody_gets_a_place_that_one_with_fewer_wished_for(
 
 
 @given(counts, st.integers(0, 20), counts)
-def test_the_order_of_clusters_means_nothing(wishes: dict[str, int], limit: int, running: dict[str, int]) -> None:
+def test_the_order_of_clusters_does_not_matter(wishes: dict[str, int], limit: int, running: dict[str, int]) -> None:
     assert share_writes(dict(reversed(wishes.items())), limit, running) == share_writes(wishes, limit, running)

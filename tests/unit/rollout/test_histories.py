@@ -1,4 +1,4 @@
-"""Any order of changes, faults and kills: no promise is broken, and when faults end the rollout comes to its end."""
+"""Changes, faults and kills in any order: the rollout keeps its guarantees, and completes when the faults end."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,16 +13,16 @@ which = st.integers(0, 7)
 
 
 class Histories(RuleBasedStateMachine):
-    """A cluster from its creation, or from a set that was proven everywhere."""
+    """A new cluster, or one whose nodes have all proven a set."""
 
     @initialize(
         control_planes=st.sampled_from([1, 3]),
         workers=st.integers(0, 4),
         strategy=st.sampled_from([IN_PLACE, IN_PLACE, REPLACE]),
         is_new=st.sampled_from([False, False, True]),
-        wanted=digests,
+        in_force=digests,
     )
-    def begin(self, *, control_planes: int, workers: int, strategy: str, is_new: bool, wanted: str) -> None:
+    def begin(self, *, control_planes: int, workers: int, strategy: str, is_new: bool, in_force: str) -> None:
         self.world = World(strategy=strategy)
         self.world.carry_out(plan(self.world.observe()))
         for number in range(control_planes + workers):
@@ -30,9 +30,9 @@ class Histories(RuleBasedStateMachine):
             self.world.make(control_plane=is_control_plane, group="" if is_control_plane else f"p{number % 2}")
         if not is_new:
             self.world.assert_settled()
-        self.world.want(wanted)
+        self.world.want(in_force)
 
-    def one(self, number: int) -> Machine | None:
+    def machine(self, number: int) -> Machine | None:
         machines = self.world.machines
         return machines[number % len(machines)] if machines else None
 
@@ -49,60 +49,60 @@ class Histories(RuleBasedStateMachine):
 
     @rule(number=which)
     def a_write_ends(self, number: int) -> None:
-        if one := self.one(number):
-            self.world.finish(one)
+        if machine := self.machine(number):
+            self.world.finish(machine)
 
     @rule()
     def all_writes_end(self) -> None:
-        for one in self.world.machines:
-            self.world.finish(one)
+        for machine in self.world.machines:
+            self.world.finish(machine)
 
     @rule()
-    def nodes_are_asked(self) -> None:
+    def nodes_prove(self) -> None:
         self.world.ask()
 
     @rule(number=which)
-    def look(self, number: int) -> None:
-        if one := self.one(number):
-            one.inspect()
+    def a_node_is_inspected(self, number: int) -> None:
+        if machine := self.machine(number):
+            machine.inspect()
 
     # Nodes.
 
-    @rule(number=which, fault=st.sampled_from(["is_on", "is_full", "updating", "is_odd", "unverifiable"]))
+    @rule(number=which, fault=st.sampled_from(["is_on", "is_full", "updating", "refuses_always", "unverifiable"]))
     def a_fault_comes_or_goes(self, number: int, fault: str) -> None:
-        if one := self.one(number):
-            setattr(one, fault, not getattr(one, fault))
+        if machine := self.machine(number):
+            setattr(machine, fault, not getattr(machine, fault))
 
     @rule(number=which)
     def files_are_edited(self, number: int) -> None:
-        if one := self.one(number):
-            one.is_drifted = True
+        if machine := self.machine(number):
+            machine.is_drifted = True
 
     @rule(number=which)
     def a_machine_is_deleted(self, number: int) -> None:
-        if one := self.one(number):
-            one.deleting = True
+        if machine := self.machine(number):
+            machine.deleting = True
 
     @rule(number=which)
     def a_machine_is_marked(self, number: int) -> None:
-        if one := self.one(number):
-            one.marked = True
+        if machine := self.machine(number):
+            machine.marked = True
 
     @rule(number=which)
     def cluster_api_replaces(self, number: int) -> None:
-        one = self.one(number)
-        if one and (one.deleting or one.leaving or one.marked):
-            self.world.replace(one)
+        machine = self.machine(number)
+        if machine and (machine.deleting or machine.leaving or machine.marked):
+            self.world.replace(machine)
 
     @precondition(lambda self: len(self.world.machines) < 8)
     @rule(control_plane=st.booleans())
-    def a_machine_is_made(self, *, control_plane: bool) -> None:
+    def a_machine_is_created(self, *, control_plane: bool) -> None:
         self.world.make(control_plane=control_plane, group="" if control_plane else "p1")
 
     @rule(is_late=st.booleans())
     def machines_join(self, *, is_late: bool) -> None:
-        for one in self.world.machines:
-            self.world.join(one, is_late=is_late)
+        for machine in self.world.machines:
+            self.world.join(machine, is_late=is_late)
 
     # The cluster.
 
@@ -115,7 +115,7 @@ class Histories(RuleBasedStateMachine):
         getattr(self.world, sets).symmetric_difference_update({digest})
 
     @rule(digest=st.sampled_from([*"abc", None]))
-    def somebody_edits_the_boot_set(self, digest: str | None) -> None:
+    def the_boot_set_is_edited(self, digest: str | None) -> None:
         self.world.edited = digest == self.world.boot and digest is not None
         self.world.boot = digest if digest is None else self.world.boot
 
@@ -124,7 +124,7 @@ class Histories(RuleBasedStateMachine):
             ["paused", "provable", "registry_answers", "replace_unreachable", "repair", "can_write", "strategy"]
         )
     )
-    def somebody_decides_otherwise(self, flag: str) -> None:
+    def a_policy_changes(self, flag: str) -> None:
         if flag == "strategy":
             self.world.strategy = IN_PLACE if self.world.strategy == REPLACE else REPLACE
         else:

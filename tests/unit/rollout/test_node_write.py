@@ -1,4 +1,4 @@
-"""Writes on nodes: what is recorded of them, how they fail, and how many there are at a time."""
+"""Writes to nodes: their records, failures and limits."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,7 +26,7 @@ SHOP, CART = Key(NAMESPACE, "shop"), Key(NAMESPACE, "cart")
 
 
 class Writing:
-    """A fleet, the shells of its nodes, a writer, and whom it has woken after how many seconds."""
+    """A fleet, the shells of its nodes, a writer, and the clusters that it woke, with delays in seconds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         self.fleet = Supervised(*(names or ("shop",)))
@@ -36,13 +36,13 @@ class Writing:
         self.writer = NodeWriter(client, lambda key, after: self.woken.append((key, after)))
 
     async def begin(self, machine: str, cluster: Key = SHOP, **facts: object) -> None:
-        seen = await self.fleet.view.observe(cluster)
-        assert seen
-        known = next(one for one in seen.nodes if one.machine == machine)
-        self.writer.start(cluster, seen.machines[machine], replace(known, **facts), seen.sets)  # type: ignore[arg-type]
+        view = await self.fleet.view.observe(cluster)
+        assert view
+        known = next(node for node in view.nodes if node.machine == machine)
+        self.writer.start(cluster, view.machines[machine], replace(known, **facts), view.sets)  # type: ignore[arg-type]
 
     async def settled(self) -> None:
-        """Wait for all writes, and let what they have woken be seen."""
+        """Wait for all writes and for the resulting events."""
         while tasks := [task for _, task in self.writer._tasks.values()]:
             await asyncio.wait(tasks)
 
@@ -51,7 +51,7 @@ class Writing:
         await self.settled()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        """Let others have their turn until something is so; they wait for nothing but each other."""
+        """Yield to other tasks until a condition holds; the tasks wait only for each other."""
         for _ in range(1000):
             if is_so():
                 return
@@ -67,13 +67,13 @@ class Writing:
 
 @pytest.fixture
 def writing(monkeypatch: pytest.MonkeyPatch) -> Writing:
-    found = Writing(monkeypatch)
-    found.fleet.node("shop", 0, old())
-    found.fleet.kept("shop", old())
-    return found
+    writing = Writing(monkeypatch)
+    writing.fleet.node("shop", 0, old())
+    writing.fleet.kept("shop", old())
+    return writing
 
 
-async def test_what_was_written_is_recorded_on_the_machine(writing: Writing) -> None:
+async def test_a_write_is_recorded_on_the_machine(writing: Writing) -> None:
     await writing.begin("shop-0", booted="f" * 64)
     assert writing.writer.machines_writing(SHOP) == {"shop-0"}
     assert writing.writer.machines_writing(CART) == frozenset()
@@ -97,44 +97,44 @@ async def test_a_machine_is_written_once_at_a_time(writing: Writing) -> None:
     assert writing.shells.opened == ["shop-0"]
 
 
-async def test_a_machine_whose_record_has_not_come_back_yet_is_not_written_again(writing: Writing) -> None:
+async def test_a_machine_with_a_lagging_record_is_not_written_again(writing: Writing) -> None:
     before = writing.fleet.server.stored(kinds.MACHINES, "shop-0")
     await writing.write("shop-0")
-    writing.fleet.server.keep(kinds.MACHINES, Key(NAMESPACE, "shop-0"), before)  # as an informer that lags has it
+    writing.fleet.server.keep(kinds.MACHINES, Key(NAMESPACE, "shop-0"), before)  # as in a lagging informer
     await writing.write("shop-0")
     assert writing.shells.opened == ["shop-0"]
 
 
-async def test_nothing_is_written_where_the_set_is_not_known(writing: Writing) -> None:
+async def test_an_unknown_set_is_not_written(writing: Writing) -> None:
     writing.fleet.remove(kinds.SECRETS, f"shop-trust-{trust().short}")
     await writing.write("shop-0")
     assert writing.shells.opened == []
 
 
 @pytest.mark.parametrize(
-    ("held", "wanted", "only_removes"),
+    ("held", "in_force", "only_removes"),
     [
         (trust(), old(), True),
         (trust(), EMPTY, True),
         (old(), trust(), False),
         (old(), EMPTY, True),
         (EMPTY, old(), False),
-        (None, EMPTY, False),  # nobody knows what it had
+        (None, EMPTY, False),  # its previous set is unknown
     ],
 )
-async def test_whether_a_set_only_removes_is_told_by_the_sets(
-    writing: Writing, held: TrustSet | None, wanted: TrustSet, *, only_removes: bool
+async def test_a_record_states_whether_the_set_only_removes(
+    writing: Writing, held: TrustSet | None, in_force: TrustSet, *, only_removes: bool
 ) -> None:
-    writing.fleet.kept("shop", wanted)
-    writing.fleet.change(kinds.CLUSTERS, "shop", {"metadata": {"annotations": {TRUST_DIGEST: wanted.digest}}})
+    writing.fleet.kept("shop", in_force)
+    writing.fleet.change(kinds.CLUSTERS, "shop", {"metadata": {"annotations": {TRUST_DIGEST: in_force.digest}}})
     writing.fleet.node("shop", 0, held)
     await writing.write("shop-0")
     applied = writing.applied("shop-0")
     assert applied
-    assert (applied.digest, applied.only_removes) == (wanted.digest, only_removes)
+    assert (applied.digest, applied.only_removes) == (in_force.digest, only_removes)
 
 
-async def test_what_a_part_of_a_set_lacked_is_added(writing: Writing) -> None:
+async def test_a_write_completes_a_partial_set(writing: Writing) -> None:
     writing.fleet.node("shop", 0, trust())
     await writing.write("shop-0", is_partial=True)
     applied = writing.applied("shop-0")
@@ -142,7 +142,7 @@ async def test_what_a_part_of_a_set_lacked_is_added(writing: Writing) -> None:
     assert not applied.only_removes
 
 
-async def test_a_set_that_its_cluster_has_left_meanwhile_is_not_written(writing: Writing) -> None:
+async def test_a_replaced_set_is_not_written(writing: Writing) -> None:
     def take_another(_: str) -> None:
         writing.fleet.change(kinds.CLUSTERS, "shop", {"metadata": {"annotations": {TRUST_DIGEST: "e" * 64}}})
 
@@ -162,11 +162,11 @@ async def test_a_set_that_its_cluster_has_left_meanwhile_is_not_written(writing:
         (NodeError("The node has no sudo"), "The node has no sudo", False),
         (UserError("The private key cannot be read"), "The private key cannot be read", False),
         (ForbiddenError("No right to write"), "No right to write", False),
-        (KeyError("secret words"), "unexpected KeyError", False),  # of a library: nothing of its words is kept
+        (KeyError("secret words"), "unexpected KeyError", False),  # from a library: the message is dropped
         (NodeError("bad \x1b[2J words " + "x" * 5000), "bad", False),
     ],
 )
-async def test_why_a_node_could_not_be_written_is_recorded(
+async def test_an_update_error_is_recorded(
     writing: Writing, error: Exception, message: str, *, is_unreachable: bool
 ) -> None:
     writing.shells.failing["shop-0"] = error
@@ -185,7 +185,7 @@ async def test_why_a_node_could_not_be_written_is_recorded(
     assert applied.digest == old().digest
 
 
-async def test_a_hindrance_goes_when_the_node_is_written(writing: Writing) -> None:
+async def test_a_successful_write_removes_the_update_error(writing: Writing) -> None:
     writing.shells.failing["shop-0"] = NodeError("why")
     await writing.write("shop-0")
     assert writing.hindrance("shop-0")
@@ -195,9 +195,9 @@ async def test_a_hindrance_goes_when_the_node_is_written(writing: Writing) -> No
     assert writing.writer.machines_backing_off(SHOP) == frozenset()
 
 
-async def test_one_reason_is_reported_once_and_another_one_anew(writing: Writing) -> None:
-    for words in ("first", "first", "first", "second"):
-        writing.shells.failing["shop-0"] = NodeError(words)
+async def test_each_update_error_is_reported_once(writing: Writing) -> None:
+    for message in ("first", "first", "first", "second"):
+        writing.shells.failing["shop-0"] = NodeError(message)
         await writing.write("shop-0")
     assert writing.fleet.server.calls.count("patch machines/shop-0") == 2
     hindrance = writing.hindrance("shop-0")
@@ -205,7 +205,7 @@ async def test_one_reason_is_reported_once_and_another_one_anew(writing: Writing
     assert hindrance.message == "second"
 
 
-async def test_a_node_that_goes_on_failing_rests_for_longer_and_longer(writing: Writing) -> None:
+async def test_the_pause_grows_with_each_failure(writing: Writing) -> None:
     writing.shells.failing["shop-0"] = NodeError("why")
     for _ in range(9):
         await writing.write("shop-0")
@@ -215,10 +215,10 @@ async def test_a_node_that_goes_on_failing_rests_for_longer_and_longer(writing: 
     writing.fleet.change(kinds.MACHINES, "shop-0", {"metadata": {"uid": "new"}})
     writing.shells.failing["shop-0"] = NodeError("why")
     await writing.write("shop-0")
-    assert writing.woken[-2:] == [(SHOP, 0.0), (SHOP, 1.0)]  # it has recovered meanwhile
+    assert writing.woken[-2:] == [(SHOP, 0.0), (SHOP, 1.0)]  # it has recovered
 
 
-async def test_a_node_that_fails_for_days_still_rests(writing: Writing) -> None:
+async def test_the_pause_is_limited_after_days_of_failures(writing: Writing) -> None:
     writing.shells.failing["shop-0"] = NodeError("why")
     await writing.write("shop-0")
     writing.writer._backoffs[Key(NAMESPACE, "shop-0")].failures = 5000
@@ -228,7 +228,7 @@ async def test_a_node_that_fails_for_days_still_rests(writing: Writing) -> None:
     assert writing.writer.machines_backing_off(Key("other", "shop")) == frozenset()
 
 
-async def test_a_rest_is_forgotten_some_time_after_it_is_over(writing: Writing) -> None:
+async def test_an_old_pause_is_forgotten(writing: Writing) -> None:
     writing.shells.failing["shop-0"] = NodeError("why")
     await writing.write("shop-0")
     rest = writing.writer._backoffs[Key(NAMESPACE, "shop-0")]
@@ -240,14 +240,14 @@ async def test_a_rest_is_forgotten_some_time_after_it_is_over(writing: Writing) 
     assert not writing.writer._backoffs
 
 
-async def test_a_machine_that_is_gone_is_no_failure(writing: Writing) -> None:
+async def test_a_deleted_machine_is_not_a_failure(writing: Writing) -> None:
     writing.fleet.server.refusing["patch machines/shop-0"] = NotFoundError("gone")
     await writing.write("shop-0")
     assert writing.woken == [(SHOP, 0.0)]
     assert writing.writer.machines_backing_off(SHOP) == frozenset()
 
 
-async def test_a_report_that_fails_is_left_to_the_next_attempt(writing: Writing) -> None:
+async def test_a_failed_report_is_repeated_by_the_next_attempt(writing: Writing) -> None:
     writing.shells.failing["shop-0"] = NodeError("why")
     writing.fleet.server.refusing["patch machines/shop-0"] = UnavailableError("no answer")
     await writing.write("shop-0")
@@ -257,7 +257,7 @@ async def test_a_report_that_fails_is_left_to_the_next_attempt(writing: Writing)
     assert writing.hindrance("shop-0")
 
 
-async def test_a_machine_that_was_replaced_gets_no_record_of_the_one_before(writing: Writing) -> None:
+async def test_a_successor_does_not_get_its_predecessors_record(writing: Writing) -> None:
     def replaced(_: str) -> None:
         body = writing.fleet.server.stored(kinds.MACHINES, "shop-0")
         body = body | {"metadata": {**body["metadata"], "uid": "another"}}
@@ -266,9 +266,9 @@ async def test_a_machine_that_was_replaced_gets_no_record_of_the_one_before(writ
     writing.shells.asked = replaced
     await writing.write("shop-0")
     annotations = writing.fleet.annotations("shop-0", kinds.MACHINES)
-    found = recorded.applied(annotations)
-    assert found
-    assert found.digest == old().digest
+    record = recorded.applied(annotations)
+    assert record
+    assert record.digest == old().digest
     assert TRUST_HINDRANCE not in annotations
 
 
@@ -287,13 +287,13 @@ async def test_closing_ends_every_write_and_records_nothing(writing: Writing) ->
 
 
 async def test_the_limit_of_the_fleet_is_shared_between_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_write, "MAX_FLEET_WRITES", 4)
+    monkeypatch.setattr(node_write, "FLEET", 4)
     writing = Writing(monkeypatch, "shop", "cart")
     for name in ("shop", "cart"):
         for number in range(4):
             writing.shells.held[writing.fleet.node(name, number, old())] = asyncio.Event()
     writer = writing.writer
-    assert writer.allowance(SHOP, 4) == 4  # nobody else wishes for anything
+    assert writer.allowance(SHOP, 4) == 4  # no other cluster needs writes
     assert writer.allowance(CART, 4) == 2
     assert writer.allowance(SHOP, 4) == 2
     for name in ("shop-0", "shop-1"):
@@ -302,17 +302,17 @@ async def test_the_limit_of_the_fleet_is_shared_between_clusters(monkeypatch: py
     assert writer.allowance(CART, 4) == 2
     for name in ("cart-0", "cart-1"):
         await writing.begin(name, CART)
-    assert writer.allowance(CART, 2) == 0  # all places are taken
+    assert writer.allowance(CART, 2) == 0  # the limit is reached
     writing.woken.clear()
     writing.shells.held["shop-0"].set()
     await writing.until(lambda: "shop-0" not in writer.machines_writing(SHOP))
-    assert writing.woken == [(SHOP, 0.0)]  # one place is free, and it is not for cart
-    assert (writer.allowance(CART, 2), writer.allowance(SHOP, 2)) == (0, 1)  # for who has fewer
+    assert writing.woken == [(SHOP, 0.0)]  # the free write is not for cart
+    assert (writer.allowance(CART, 2), writer.allowance(SHOP, 2)) == (0, 1)  # for the cluster with fewer writes
     await writer.close()
 
 
-async def test_a_cluster_that_wishes_for_nothing_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_write, "MAX_FLEET_WRITES", 2)
+async def test_an_idle_cluster_has_no_share_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_write, "FLEET", 2)
     writing = Writing(monkeypatch, "shop", "cart")
     writer = writing.writer
     assert writer.allowance(SHOP, 2) == 2
@@ -323,8 +323,8 @@ async def test_a_cluster_that_wishes_for_nothing_keeps_no_place(monkeypatch: pyt
     assert writer.allowance(SHOP, 2) == 2
 
 
-async def test_a_place_that_nobody_wishes_for_any_more_wakes_who_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_write, "MAX_FLEET_WRITES", 2)
+async def test_a_released_share_wakes_the_next_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_write, "FLEET", 2)
     writing = Writing(monkeypatch, "shop", "cart")
     writer = writing.writer
     for give_up in (lambda: writer.forget(SHOP), lambda: writer.allowance(SHOP, 0), lambda: writer.allowance(SHOP, 1)):
@@ -337,15 +337,15 @@ async def test_a_place_that_nobody_wishes_for_any_more_wakes_who_gets_it(monkeyp
         writer.forget(CART)
 
 
-async def test_who_gets_no_place_is_not_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a fleet that waits, each end of a write wakes one cluster, and all have their turn."""
-    monkeypatch.setattr(node_write, "MAX_FLEET_WRITES", 1)
+async def test_a_cluster_without_a_share_is_not_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a waiting fleet, each finished write wakes one cluster, and all clusters get their turn."""
+    monkeypatch.setattr(node_write, "FLEET", 1)
     names = [f"c{number}" for number in range(6)]
     writing = Writing(monkeypatch, *names)
     keys = {Key(NAMESPACE, name): writing.fleet.node(name, 0, old()) for name in names}
     wishes = dict.fromkeys(keys, 1)
 
-    async def turn(key: Key) -> None:  # what the controller does with a cluster
+    async def turn(key: Key) -> None:  # as the controller reconciles a cluster
         if writing.writer.allowance(key, wishes[key]):
             wishes[key] = 0
             await writing.write(keys[key], key)
@@ -362,7 +362,7 @@ async def test_who_gets_no_place_is_not_woken(monkeypatch: pytest.MonkeyPatch) -
     assert len(writing.shells.opened) == len(names)
 
 
-async def test_who_waits_for_a_place_is_woken_and_nobody_else(writing: Writing) -> None:
+async def test_only_waiting_clusters_are_woken(writing: Writing) -> None:
     writing.writer.allowance(CART, 1)
     writing.writer.allowance(SHOP, 1)
     await writing.write("shop-0")

@@ -1,4 +1,4 @@
-"""The Secrets of the sets that a cluster has taken: whose they are, and what is no use."""
+"""Secrets of the sets of a cluster: owners, and unusable Secrets."""
 
 from typing import Any
 
@@ -27,16 +27,16 @@ TKC = {
 
 @pytest.fixture
 def fleet() -> Supervised:
-    found = Supervised("shop")
-    found.change(kinds.CLUSTERS, "shop", {"metadata": {"ownerReferences": [TKC]}})
-    found.server.calls.clear()
-    return found
+    fleet = Supervised("shop")
+    fleet.change(kinds.CLUSTERS, "shop", {"metadata": {"ownerReferences": [TKC]}})
+    fleet.server.calls.clear()
+    return fleet
 
 
 def cluster(fleet: Supervised) -> Cluster:
-    found = fleet.view.clusters.get(Key(NAMESPACE, "shop"))
-    assert found
-    return found
+    cluster = fleet.view.clusters.get(Key(NAMESPACE, "shop"))
+    assert cluster
+    return cluster
 
 
 async def ensure(fleet: Supervised, held: TrustSet) -> None:
@@ -44,14 +44,14 @@ async def ensure(fleet: Supervised, held: TrustSet) -> None:
     await trust_secrets.ensure_set_secret(client, cluster(fleet), held)
 
 
-def there(fleet: Supervised, owner: Json, held: TrustSet | None = None, **metadata: Any) -> None:
+def store(fleet: Supervised, owner: Json, held: TrustSet | None = None, **metadata: Any) -> None:
     body: Json = {"name": NAME, "namespace": NAMESPACE, "ownerReferences": [owner], **metadata}
     body["labels"] = {CLUSTER_LABEL: "shop", COMPONENT_LABEL: "trust"}
     data = secret.set_data(held if held is not None else old())
     fleet.put(kinds.SECRETS, fleet.view.secrets, {"metadata": body, "data": data, "immutable": True})
 
 
-async def test_a_set_is_kept_once_and_an_empty_one_needs_no_secret(fleet: Supervised) -> None:
+async def test_a_set_is_stored_once_and_an_empty_one_needs_no_secret(fleet: Supervised) -> None:
     for _ in range(2):
         await ensure(fleet, old())
     await ensure(fleet, EMPTY)
@@ -62,9 +62,9 @@ async def test_a_set_is_kept_once_and_an_empty_one_needs_no_secret(fleet: Superv
 @pytest.mark.parametrize(
     ("owner", "held", "metadata"),
     [
-        ({"kind": "Cluster", "name": "shop", "uid": "an-earlier-one"}, None, {}),
-        ({**TKC, "uid": "an-earlier-one"}, None, {}),
-        ({"kind": "Cluster", "name": "shop", "uid": "uid-clusters-shop"}, trust(), {}),  # another content
+        ({"kind": "Cluster", "name": "shop", "uid": "earlier"}, None, {}),
+        ({**TKC, "uid": "earlier"}, None, {}),
+        ({"kind": "Cluster", "name": "shop", "uid": "uid-clusters-shop"}, trust(), {}),  # different content
         (TKC, trust(), {}),
         (
             {"kind": "Cluster", "name": "shop", "uid": "uid-clusters-shop"},
@@ -73,10 +73,10 @@ async def test_a_set_is_kept_once_and_an_empty_one_needs_no_secret(fleet: Superv
         ),
     ],
 )
-async def test_a_secret_of_somebody_else_is_no_use(
+async def test_a_foreign_secret_is_rejected(
     fleet: Supervised, owner: Json, held: TrustSet | None, metadata: Json
 ) -> None:
-    there(fleet, owner, held, **metadata)
+    store(fleet, owner, held, **metadata)
     with pytest.raises(TransientError, match=f"{NAME} cannot be used"):
         await ensure(fleet, old())
     assert fleet.server.calls == []

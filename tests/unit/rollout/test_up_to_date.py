@@ -1,4 +1,4 @@
-"""What condition TrustUpToDate says of machines and clusters."""
+"""Condition TrustUpToDate of machines and clusters."""
 
 import re
 from dataclasses import replace as changed
@@ -14,14 +14,14 @@ from trustplane.rollout.planning.up_to_date import of_cluster, of_machine
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 
 
-def said(seen: Observed, node: Node) -> tuple[str, str]:
-    found = of_machine(seen, node)
-    return found.status, found.reason
+def reported(subject: Observed, node: Node) -> tuple[str, str]:
+    condition = of_machine(subject, node)
+    return condition.status, condition.reason
 
 
-def of_all(seen: Observed) -> tuple[str, str]:
-    found = of_cluster(seen, plan(seen))
-    return found.status, found.reason
+def of_all(subject: Observed) -> tuple[str, str]:
+    condition = of_cluster(subject, plan(subject))
+    return condition.status, condition.reason
 
 
 @pytest.mark.parametrize(
@@ -41,34 +41,34 @@ def of_all(seen: Observed) -> tuple[str, str]:
         (worker("a", writing=True), (FALSE, "Writing")),
     ],
 )
-def test_a_machine_says_what_its_node_has_and_what_it_waits_for(node: Node, expected: tuple[str, str]) -> None:
-    assert said(opened(node, proven("b")), node) == expected
+def test_the_condition_of_a_machine(node: Node, expected: tuple[str, str]) -> None:
+    assert reported(opened(node, proven("b")), node) == expected
 
 
-def test_why_writing_failed_is_told() -> None:
+def test_an_update_error_is_quoted() -> None:
     node = worker("a", failing="{no} space left")
     assert "{no} space left" in of_machine(opened(node), node).message
 
 
-def test_the_canary_says_so_while_it_is_written() -> None:
+def test_the_condition_of_the_canary() -> None:
     node, other = worker("a", writing=True), worker("b")
-    seen = cluster(node, other, canary=Canary("a", NEW))
-    assert (said(seen, node), said(seen, other)) == ((FALSE, "Canary"), (FALSE, "Waiting"))
-    assert said(changed(seen, last_proven=NEW), node) == (FALSE, "Writing")  # a control plane, one by one
-    assert said(changed(seen, canary=Canary("a", OLD)), node) == (FALSE, "Writing")
+    subject = cluster(node, other, canary=Canary("a", NEW))
+    assert (reported(subject, node), reported(subject, other)) == ((FALSE, "Canary"), (FALSE, "Waiting"))
+    assert reported(changed(subject, last_proven=NEW), node) == (FALSE, "Writing")  # a control plane node in its turn
+    assert reported(changed(subject, canary=Canary("a", OLD)), node) == (FALSE, "Writing")
 
 
-def test_a_machine_that_waits_for_all_says_why() -> None:
+def test_a_machine_of_a_waiting_cluster_has_the_clusters_reason() -> None:
     node = worker("b")
-    assert said(cluster(worker("a", NEW, refused=NEW), node), node) == (FALSE, "Refused")
-    assert said(cluster(worker("a"), node, paused=True), node) == (FALSE, "Paused")
-    assert said(cluster(worker("a"), node, strategy=REPLACE), node) == (FALSE, "Rolling")
+    assert reported(cluster(worker("a", NEW, refused=NEW), node), node) == (FALSE, "Refused")
+    assert reported(cluster(worker("a"), node, paused=True), node) == (FALSE, "Paused")
+    assert reported(cluster(worker("a"), node, strategy=REPLACE), node) == (FALSE, "Rolling")
     refuser = worker("a", NEW, refused=NEW)
-    assert said(cluster(refuser, node), refuser) == (TRUE, "UpToDate")  # that it refuses is no matter of what it has
+    assert reported(cluster(refuser, node), refuser) == (TRUE, "UpToDate")  # whether it refuses does not matter
 
 
 @pytest.mark.parametrize(
-    ("seen", "expected"),
+    ("subject", "expected"),
     [
         (opened(), (TRUE, "NoNodes")),
         (opened(proven("a"), worker("b", NEW)), (TRUE, "UpToDate")),
@@ -83,8 +83,8 @@ def test_a_machine_that_waits_for_all_says_why() -> None:
         (cluster(worker("a"), paused=True), (FALSE, "Paused")),
     ],
 )
-def test_a_cluster_says_whether_every_node_has_it(seen: Observed, expected: tuple[str, str]) -> None:
-    assert of_all(seen) == expected
+def test_the_condition_of_a_cluster(subject: Observed, expected: tuple[str, str]) -> None:
+    assert of_all(subject) == expected
 
 
 REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")  # of metav1.Condition
@@ -92,24 +92,24 @@ REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")  # of metav1.Cond
 
 @settings(max_examples=150)
 @given(observed)
-def test_whatever_is_observed_true_means_that_the_set_is_there(seen: Observed) -> None:
-    for node in seen.nodes:
-        found = of_machine(seen, node)
-        assert (found.status == TRUE) == (node.joined and seen.has_wanted(node))
-        assert (found.status == UNKNOWN) == (not node.joined or node.holds is None)
-        assert REASON.fullmatch(found.reason)
-        assert found.message
-    joined = [one for one in seen.nodes if one.joined]
-    whole = of_cluster(seen, plan(seen))
-    assert (whole.status == TRUE) == all(seen.has_wanted(one) for one in joined)
+def test_true_means_that_the_nodes_have_the_set(subject: Observed) -> None:
+    for node in subject.nodes:
+        condition = of_machine(subject, node)
+        assert (condition.status == TRUE) == (node.joined and subject.has_wanted(node))
+        assert (condition.status == UNKNOWN) == (not node.joined or node.holds is None)
+        assert REASON.fullmatch(condition.reason)
+        assert condition.message
+    joined = [node for node in subject.nodes if node.joined]
+    whole = of_cluster(subject, plan(subject))
+    assert (whole.status == TRUE) == all(subject.has_wanted(node) for node in joined)
     assert (whole.reason in {"UpToDate", "NoNodes"}) == (whole.status == TRUE)
     assert REASON.fullmatch(whole.reason)
 
 
 @settings(max_examples=100)
 @given(observed)
-def test_whose_turn_it_is_is_told_of_no_other_machine(seen: Observed) -> None:
-    """Else each write on a node would be a write on every other Machine."""
-    for number, node in enumerate(seen.nodes):
-        others = [changed(one, writing=not one.writing) if one is not node else one for one in seen.nodes]
-        assert of_machine(changed(seen, nodes=tuple(others)), others[number]) == of_machine(seen, node)
+def test_a_condition_does_not_depend_on_writes_to_other_machines(subject: Observed) -> None:
+    """Otherwise each write to a node would update every other Machine."""
+    for number, node in enumerate(subject.nodes):
+        others = [changed(other, writing=not other.writing) if other is not node else other for other in subject.nodes]
+        assert of_machine(changed(subject, nodes=tuple(others)), others[number]) == of_machine(subject, node)

@@ -1,4 +1,4 @@
-"""What is written of trust on Machines and Clusters: only where it says something else, and never more than ours."""
+"""Conditions about trust on Machines and Clusters: written only if changed, without touching other conditions."""
 
 from typing import Any
 
@@ -46,24 +46,24 @@ class Conditions:
         assert body["metadata"] == {"name": name, "namespace": NAMESPACE, "uid": stored["metadata"]["uid"]}
         self.bodies.append(body)
         there = (stored.get("status") or {}).get("conditions") or []
-        theirs = [one for one in there if one["type"] != TRUST_UP_TO_DATE]
-        self.fleet.change(resource, name, {"status": {"conditions": [*theirs, *body["status"]["conditions"]]}})
+        foreign = [entry for entry in there if entry["type"] != TRUST_UP_TO_DATE]
+        self.fleet.change(resource, name, {"status": {"conditions": [*foreign, *body["status"]["conditions"]]}})
 
     async def step(self) -> list[str]:
-        """Reconcile once; return the names of the objects that were written, in their order."""
+        """Reconcile once; return the names of the written objects, in order."""
         self.bodies.clear()
         self.after = (await self.reconciler.reconcile(SHOP)).requeue_after
-        return [one["metadata"]["name"] for one in self.bodies]
+        return [body["metadata"]["name"] for body in self.bodies]
 
-    def said(self, name: str, resource: Resource[Any] = kinds.MACHINES) -> tuple[str, str]:
+    def reported(self, name: str, resource: Resource[Any] = kinds.MACHINES) -> tuple[str, str]:
         conditions = (self.fleet.server.stored(resource, name).get("status") or {}).get("conditions") or []
-        found = [one for one in conditions if one["type"] == TRUST_UP_TO_DATE]
-        assert len(found) <= 1
-        return (found[0]["status"], found[0]["reason"]) if found else ("", "")
+        matching = [entry for entry in conditions if entry["type"] == TRUST_UP_TO_DATE]
+        assert len(matching) <= 1
+        return (matching[0]["status"], matching[0]["reason"]) if matching else ("", "")
 
     @property
     def whole(self) -> tuple[str, str]:
-        return self.said("shop", kinds.CLUSTERS)
+        return self.reported("shop", kinds.CLUSTERS)
 
 
 @pytest.fixture
@@ -71,15 +71,18 @@ def conditions() -> Conditions:
     return Conditions()
 
 
-async def test_it_is_written_once_and_again_only_when_it_changes(conditions: Conditions) -> None:
+async def test_a_condition_is_written_only_if_it_changes(conditions: Conditions) -> None:
     fleet = conditions.fleet
     fleet.node("shop", 0, trust(), proven=True)
     fleet.node("shop", 1, old())
     assert sorted(await conditions.step()) == ["shop", "shop-0", "shop-1"]
-    assert (conditions.said("shop-0"), conditions.said("shop-1")) == (("True", "UpToDate"), ("False", "Waiting"))
+    assert (conditions.reported("shop-0"), conditions.reported("shop-1")) == (
+        ("True", "UpToDate"),
+        ("False", "Waiting"),
+    )
     assert conditions.whole[0] == "False"
-    theirs = {one["type"] for one in fleet.server.stored(kinds.MACHINES, "shop-0")["status"]["conditions"]}
-    assert theirs == {"NodeReady", TRUST_UP_TO_DATE}
+    types = {entry["type"] for entry in fleet.server.stored(kinds.MACHINES, "shop-0")["status"]["conditions"]}
+    assert types == {"NodeReady", TRUST_UP_TO_DATE}
     for _ in range(3):
         assert await conditions.step() == []
     fleet.node("shop", 1, trust(), proven=True)
@@ -88,30 +91,32 @@ async def test_it_is_written_once_and_again_only_when_it_changes(conditions: Con
     assert await conditions.step() == []
 
 
-async def test_a_write_is_told_while_it_goes_on_and_the_time_is_that_of_the_last_turn(conditions: Conditions) -> None:
+async def test_a_write_in_progress_is_reported_with_the_time_of_its_change(conditions: Conditions) -> None:
     conditions.fleet.node("shop", 0, old())
     await conditions.step()
-    [body] = [one for one in conditions.bodies if one["metadata"]["name"] == "shop-0"]
+    [body] = [body for body in conditions.bodies if body["metadata"]["name"] == "shop-0"]
     then = {**body["status"]["conditions"][0], "lastTransitionTime": "2026-01-01T00:00:00Z"}
     conditions.fleet.change(kinds.MACHINES, "shop-0", {"status": {"conditions": [then]}})
     conditions.writing = frozenset({"shop-0"})
     assert await conditions.step() == ["shop-0"]
-    assert conditions.said("shop-0") == ("False", "Writing")
+    assert conditions.reported("shop-0") == ("False", "Writing")
     assert conditions.bodies[0]["status"]["conditions"][0]["lastTransitionTime"] == then["lastTransitionTime"]
 
 
-async def test_attempts_on_a_node_that_does_not_answer_are_not_told_one_by_one(conditions: Conditions) -> None:
+async def test_attempts_to_reach_a_node_are_not_reported_one_by_one(conditions: Conditions) -> None:
     conditions.fleet.node("shop", 0, old())
     hindrance = recorded.text(Hindrance(digest=trust().digest, at=NOW, message="no route", is_unreachable=True))
     conditions.fleet.change(kinds.MACHINES, "shop-0", {"metadata": {"annotations": {TRUST_HINDRANCE: hindrance}}})
     await conditions.step()
-    assert conditions.said("shop-0") == ("False", "Unreachable")
+    assert conditions.reported("shop-0") == ("False", "Unreachable")
     for names in (frozenset({"shop-0"}), frozenset()):
         conditions.writing = names
         assert await conditions.step() == []
 
 
-async def test_of_many_so_many_are_written_in_one_go(conditions: Conditions, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_conditions_per_run_is_limited(
+    conditions: Conditions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(up_to_date, "_MOST", 2)
     for number in range(4):
         conditions.fleet.node("shop", number, trust())
@@ -119,42 +124,42 @@ async def test_of_many_so_many_are_written_in_one_go(conditions: Conditions, mon
     assert turns == [(2, 1.0), (2, 1.0), (1, 0.0), (0, 0.0)]
 
 
-async def test_an_object_that_takes_no_condition_keeps_no_other_one_from_it(conditions: Conditions) -> None:
+async def test_an_object_that_rejects_its_condition_delays_no_other(conditions: Conditions) -> None:
     for number in range(2):
         conditions.fleet.node("shop", number, trust())
     conditions.refusing = {"shop-0": InvalidError("Too many: 33: must have at most 32 items")}
     assert sorted(await conditions.step()) == ["shop", "shop-1"]
-    assert conditions.after == 60.0  # and not again at once
+    assert conditions.after == 60.0  # not immediately
     conditions.refusing = {"shop-0": NotFoundError("gone")}
     assert (await conditions.step(), conditions.after) == ([], 0.0)
-    conditions.refusing = {"shop-0": ConflictError("another one of its name")}
+    conditions.refusing = {"shop-0": ConflictError("another object of this name")}
     assert (await conditions.step(), conditions.after) == ([], 0.0)
 
 
-async def test_of_a_set_that_cannot_be_read_nothing_is_known(conditions: Conditions) -> None:
+async def test_an_unreadable_set_is_reported_as_unknown(conditions: Conditions) -> None:
     conditions.fleet.node("shop", 0, trust())
     conditions.fleet.remove(kinds.SECRETS, f"shop-trust-{trust().short}")
     await conditions.step()
-    assert conditions.said("shop-0") == conditions.whole == ("Unknown", "Unreadable")
+    assert conditions.reported("shop-0") == conditions.whole == ("Unknown", "Unreadable")
 
 
-async def test_a_paused_cluster_says_so(conditions: Conditions) -> None:
+async def test_a_paused_cluster_is_reported(conditions: Conditions) -> None:
     conditions.fleet.node("shop", 0, old())
     conditions.fleet.change(kinds.CLUSTERS, "shop", {"metadata": {"annotations": {PAUSED: ""}}})
     await conditions.step()
-    assert conditions.said("shop-0") == conditions.whole == ("False", "Paused")
+    assert conditions.reported("shop-0") == conditions.whole == ("False", "Paused")
 
 
-async def test_nothing_is_said_of_a_cluster_whose_trust_is_ours_no_more(conditions: Conditions) -> None:
+async def test_a_disowned_cluster_loses_its_conditions(conditions: Conditions) -> None:
     conditions.fleet.node("shop", 0, trust())
     await conditions.step()
     conditions.fleet.change(kinds.CLUSTERS, "shop", {"metadata": {"ownerReferences": None}})
     assert sorted(await conditions.step()) == ["shop", "shop-0"]
-    assert conditions.said("shop-0") == conditions.whole == ("", "")
+    assert conditions.reported("shop-0") == conditions.whole == ("", "")
     assert await conditions.step() == []
 
 
-async def test_a_cluster_that_is_being_deleted_is_left(conditions: Conditions) -> None:
+async def test_a_cluster_in_deletion_is_not_touched(conditions: Conditions) -> None:
     conditions.fleet.node("shop", 0, trust())
     gone = {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
     conditions.fleet.change(kinds.CLUSTERS, "shop", gone)
@@ -163,12 +168,12 @@ async def test_a_cluster_that_is_being_deleted_is_left(conditions: Conditions) -
     assert await conditions.step() == []
 
 
-async def test_what_we_say_of_a_machine_is_news_to_no_other_controller(conditions: Conditions) -> None:
+async def test_our_condition_wakes_no_other_controller(conditions: Conditions) -> None:
     changes: list[Change[Any]] = []
     conditions.fleet.node("shop", 0, trust())
     conditions.fleet.view.machines.subscribe(changes.append)
     await conditions.step()
-    assert [has_more_than_trust_changed(one) for one in changes] == [False]
+    assert [has_more_than_trust_changed(change) for change in changes] == [False]
     conditions.fleet.says("shop-0", trust())
     assert has_more_than_trust_changed(changes[-1])
     conditions.fleet.remove(kinds.MACHINES, "shop-0")

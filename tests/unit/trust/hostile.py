@@ -1,4 +1,4 @@
-"""What anybody who may write an annotation can write into it."""
+"""Hostile annotation values, as any tenant with write access may set them."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_HINDRANCE, TRUST_IN
 RECORDS = (TRUST_APPLIED, TRUST_PROOF, TRUST_INSPECTION)
 DIGEST = "0123456789abcdef" * 4
 LEAP = timedelta(days=400)  # into the future
-# No zone, another age, no date, digits without end, and a time that only a datetime of another zone can hold.
+# No zone, implausible years, no date, endless digits, and a time that overflows in UTC.
 BAD_TIMES = (
     "2026-01-01T00:00:00",
     "0001-01-01T00:00:00+14:00",

@@ -18,9 +18,9 @@ from trustplane.trust.places import files
 
 NAMES = st.from_regex(r"[.]?[A-Za-z0-9_-][A-Za-z0-9._-]{0,30}", fullmatch=True) | st.text(max_size=250).filter(is_name)
 HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?(:[0-9]{1,5})?|\[[0-9a-f:]{2,10}\]", fullmatch=True)
-# What Cluster API writes for a control plane machine beside files of a template, in bytes: four CAs with their keys.
+# Bytes that Cluster API writes for a control plane machine besides template files: four CAs with their keys.
 OTHERS = 16_000
-# Of base64, by the kind of infrastructure; of what is not compressed.
+# Characters of base64 by infrastructure kind, for uncompressed data.
 LIMITS = {
     "AzureCluster": 87_380,
     "OpenStackCluster": 65_535,
@@ -31,73 +31,73 @@ LIMITS = {
 
 @pytest.fixture(scope="module")
 def trust(data: dict[str, str]) -> TrustSet:
-    """Entries a and b for the whole node, c for two registries."""
+    """Node-wide entries a and b, and entry c for two registries."""
     listed = [TrustedCA(name=name, data=each) for name, each in data.items()]
     return entries.read(listed).trust.scoped({"c": ("r.test:5000", "[fd00::1]")})
 
 
 @st.composite
 def shapes(draw: st.DrawFn) -> list[tuple[str, int, tuple[str, ...]]]:
-    """Names, which certificates, and for which registries."""
+    """Draw names, certificates as bits of a number, and registries."""
     names = draw(st.lists(NAMES, unique=True, max_size=5))
-    hosts = st.sets(HOSTS, max_size=2).map(lambda found: tuple(sorted(found)))
+    hosts = st.sets(HOSTS, max_size=2).map(lambda chosen: tuple(sorted(chosen)))
     return [(name, draw(st.integers(1, 7)), draw(hosts)) for name in names]
 
 
-def made(shape: list[tuple[str, int, tuple[str, ...]]], trust: TrustSet) -> TrustSet:
+def build_set(shape: list[tuple[str, int, tuple[str, ...]]], trust: TrustSet) -> TrustSet:
     certificates = [entry.certificates[0] for entry in trust.entries]
     return TrustSet(
         tuple(
-            Entry(name, tuple(one for bit, one in enumerate(certificates) if which >> bit & 1), hosts)
+            Entry(name, tuple(certificate for bit, certificate in enumerate(certificates) if which >> bit & 1), hosts)
             for name, which, hosts in shape
         )
     )
 
 
 @given(shape=shapes(), budget=st.integers(0, 9000))
-def test_what_is_written_is_read(trust: TrustSet, shape: Any, budget: int) -> None:
-    wanted = made(shape, trust)
-    text = render(wanted, budget)
-    found = read(text)
-    assert found is not None
-    assert found.digest == wanted.digest == digest_in(text)
-    assert found.is_partial == (found.trust != wanted)
-    assert set(found.trust.entries) <= set(wanted.entries)
+def test_a_rendered_bundle_can_be_parsed(trust: TrustSet, shape: Any, budget: int) -> None:
+    whole = build_set(shape, trust)
+    text = render(whole, budget)
+    parsed = read(text)
+    assert parsed is not None
+    assert parsed.digest == whole.digest == digest_in(text)
+    assert parsed.is_partial == (parsed.trust != whole)
+    assert set(parsed.trust.entries) <= set(whole.entries)
     assert len(text.encode()) <= max(budget, 200)
-    assert read(render(wanted, EVERYTHING)) == Bundle(wanted.digest, False, wanted)
-    assert found.files == files(found.trust)
-    assert render(found.trust, EVERYTHING) == text or found.is_partial
+    assert read(render(whole, EVERYTHING)) == Bundle(whole.digest, False, whole)
+    assert parsed.files == files(parsed.trust)
+    assert render(parsed.trust, EVERYTHING) == text or parsed.is_partial
 
 
 @given(shape=shapes(), budget=st.integers(0, 9000))
-def test_what_is_left_out_does_not_fit(trust: TrustSet, shape: Any, budget: int) -> None:
-    wanted = made(shape, trust)
-    found = read(render(wanted, budget))
-    assert found
-    chosen = found.trust.entries
-    for entry in wanted.entries:
-        before = [one for one in chosen if (not one.hosts, one.name) < (not entry.hosts, entry.name)]
+def test_omitted_entries_exceed_the_budget(trust: TrustSet, shape: Any, budget: int) -> None:
+    whole = build_set(shape, trust)
+    parsed = read(render(whole, budget))
+    assert parsed
+    chosen = parsed.trust.entries
+    for entry in whole.entries:
+        before = [other for other in chosen if (not other.hosts, other.name) < (not entry.hosts, entry.name)]
         more = len(render(TrustSet((*before, entry)), EVERYTHING)) + len("trustplane-partial\n")
         assert entry in chosen or more > budget
 
 
-def test_entries_for_single_registries_come_first(trust: TrustSet) -> None:
+def test_registry_scoped_entries_have_priority(trust: TrustSet) -> None:
     sizes = {entry.name: len(render(TrustSet((entry,)), EVERYTHING)) + 30 for entry in trust.entries}
-    found = read(render(trust, sizes["c"]))
-    assert found
-    assert (found.is_partial, found.trust.names) == (True, ["c"])
-    assert {path: tomllib.loads(each)["server"] for path, each in found.files.items() if path.endswith(".toml")} == {
+    parsed = read(render(trust, sizes["c"]))
+    assert parsed
+    assert (parsed.is_partial, parsed.trust.names) == (True, ["c"])
+    assert {path: tomllib.loads(each)["server"] for path, each in parsed.files.items() if path.endswith(".toml")} == {
         "/etc/containerd/certs.d/[fd00::1]/hosts.toml": "https://[fd00::1]",
         "/etc/containerd/certs.d/r.test:5000/hosts.toml": "https://r.test:5000",
     }
 
 
-def test_an_entry_that_is_too_long_keeps_no_other_out(trust: TrustSet) -> None:
-    long = Entry("a", tuple(one.certificates[0] for one in trust.entries))
+def test_entries_after_one_that_exceeds_the_budget_may_fit(trust: TrustSet) -> None:
+    long = Entry("a", tuple(entry.certificates[0] for entry in trust.entries))
     short = Entry("b", trust.entries[0].certificates)
-    found = read(render(TrustSet((long, short)), len(render(TrustSet((short,)), EVERYTHING)) + 20))
-    assert found
-    assert found.trust.entries == (short,)
+    parsed = read(render(TrustSet((long, short)), len(render(TrustSet((short,)), EVERYTHING)) + 20))
+    assert parsed
+    assert parsed.trust.entries == (short,)
 
 
 def test_a_set_without_entries() -> None:
@@ -143,57 +143,61 @@ def swapped(text: str) -> str:
     ],
 )
 @pytest.mark.parametrize("budget", [EVERYTHING, 4000])
-def test_an_edited_text_is_refused(trust: TrustSet, edit: Callable[[str], str], budget: int) -> None:
+def test_an_edited_bundle_is_rejected(trust: TrustSet, edit: Callable[[str], str], budget: int) -> None:
     text = render(trust, budget)
     assert read(text)
     assert edit(text) != text or budget < EVERYTHING
     assert edit(text) == text or read(edit(text)) is None
 
 
-def test_a_whole_set_is_not_taken_for_another(trust: TrustSet) -> None:
+def test_a_whole_set_matches_its_digest(trust: TrustSet) -> None:
     text = render(trust, EVERYTHING)
     assert read(text.replace(trust.digest, EMPTY.digest)) is None
-    assert read(text.replace(f"{trust.digest}\n", f"{trust.digest}\ntrustplane-partial\n"))  # only `render` can tell
+    assert read(
+        text.replace(f"{trust.digest}\n", f"{trust.digest}\ntrustplane-partial\n")
+    )  # only a comparison with `render` can refute it
 
 
 @given(
     text=st.text() | st.text().map(lambda text: f"trustplane-set-{'0' * 64}\ntrustplane-file {text}\ntrustplane-end\n")
 )
-def test_any_text_can_be_read(text: str) -> None:
+def test_parsing_never_raises(text: str) -> None:
     assert read(text) is None
     digest_in(text)
     digest_in(text.encode(errors="replace"))
 
 
 def escaped(text: str) -> str:
-    """Return what Ignition's configuration has of a file (vincent-petithory/dataurl, rfc2396.go)."""
+    """Return a file as Ignition's configuration encodes it (vincent-petithory/dataurl, rfc2396.go)."""
     return urllib.parse.quote(text, safe="-_.!~*'()")
 
 
 @pytest.mark.parametrize("script", ["", bootstrap.UNPACK_SCRIPT], ids=["alone", "after the script"])
-def test_the_set_is_found_in_any_format(trust: TrustSet, script: str) -> None:
+def test_the_digest_is_readable_in_any_format(trust: TrustSet, script: str) -> None:
     text = render(trust, DEFAULT)
-    files = [one for one in (script, text) if one]
-    cloud_config = "".join(f"-   path: /x\n    content: |\n{textwrap.indent(one, ' ' * 6)}\n" for one in files)
-    ignition = "".join(f'{{"contents":{{"source":"data:,{escaped(one)}"}}}}' for one in files)
+    contents = [content for content in (script, text) if content]
+    cloud_config = "".join(
+        f"-   path: /x\n    content: |\n{textwrap.indent(content, ' ' * 6)}\n" for content in contents
+    )
+    ignition = "".join(f'{{"contents":{{"source":"data:,{escaped(content)}"}}}}' for content in contents)
     assert digest_in(f"## template: jinja\n#cloud-config\n\nwrite_files:\n{cloud_config}") == trust.digest
     assert digest_in(ignition.encode()) == trust.digest
     assert urllib.parse.unquote(escaped(text)) == text
 
 
 @pytest.mark.parametrize(
-    "found", ["", "trustplane-set-", f"trustplane-set-{'a' * 63}", f"trustplane-set-{'a' * 65}", "\0" * 100]
+    "text", ["", "trustplane-set-", f"trustplane-set-{'a' * 63}", f"trustplane-set-{'a' * 65}", "\0" * 100]
 )
-def test_what_is_no_mark_is_not_taken_for_one(found: str) -> None:
-    assert digest_in(found) is None
-    assert digest_in(found.encode() + b"\xff") is None
+def test_other_texts_have_no_digest(text: str) -> None:
+    assert digest_in(text) is None
+    assert digest_in(text.encode() + b"\xff") is None
 
 
-def test_the_first_mark_counts_and_the_search_has_an_end() -> None:
-    one, two = (f"trustplane-set-{digit * 64}\n" for digit in "12")
-    assert digest_in(one + two) == "1" * 64
-    assert digest_in(" " * MAX_LENGTH + one) is None
-    assert digest_in(b" " * MAX_LENGTH + one.encode()) is None
+def test_the_first_mark_counts_and_the_search_is_bounded() -> None:
+    first, second = (f"trustplane-set-{digit * 64}\n" for digit in "12")
+    assert digest_in(first + second) == "1" * 64
+    assert digest_in(" " * MAX_LENGTH + first) is None
+    assert digest_in(b" " * MAX_LENGTH + first.encode()) is None
 
 
 def test_budgets() -> None:
@@ -215,9 +219,9 @@ def test_a_control_plane_machine_s_user_data_has_room_for_the_budget(
 
 @settings(max_examples=10)
 @given(st.permutations("abc"))
-def test_equal_lists_have_equal_texts(data: dict[str, str], order: list[str]) -> None:
-    found = entries.read([TrustedCA(name=name, data=data[name]) for name in order]).trust
-    assert render(found, EVERYTHING) == render(
+def test_equal_lists_have_equal_bundles(data: dict[str, str], order: list[str]) -> None:
+    parsed = entries.read([TrustedCA(name=name, data=data[name]) for name in order]).trust
+    assert render(parsed, EVERYTHING) == render(
         entries.read([TrustedCA(name=name, data=data[name]) for name in "abc"]).trust, EVERYTHING
     )
-    assert base64.b64decode(data["a"]).decode().strip() in render(found, EVERYTHING)
+    assert base64.b64decode(data["a"]).decode().strip() in render(parsed, EVERYTHING)

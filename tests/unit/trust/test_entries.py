@@ -10,7 +10,7 @@ from trustplane.trust.entries import EMPTY, TrustSet, difference, is_name, read
 
 
 def entries(data: dict[str, str], **names: str) -> list[TrustedCA]:
-    """`corp="a"`: entry corp with CA a; `corp="ab"`: with both."""
+    """Return a list: `corp="a"` is entry corp with CA a, `corp="ab"` has both CAs."""
     return [TrustedCA(name=name, data=joined(data, cas)) for name, cas in names.items()]
 
 
@@ -25,53 +25,55 @@ def trust(data: dict[str, str], **names: str) -> TrustSet:
 
 
 def test_a_set_is_equal_by_names_and_certificates(data: dict[str, str]) -> None:
-    one = trust(data, corp="ab", other="c")
-    assert one == trust(data, other="c", corp="ba")
-    assert hash(one) == hash(trust(data, other="c", corp="ba"))
-    assert one != trust(data, corp="ab", another="c")
-    assert one != trust(data, corp="a", other="c")
-    assert one != trust(data, corp="abc")
-    assert one != EMPTY
+    subject = trust(data, corp="ab", other="c")
+    assert subject == trust(data, other="c", corp="ba")
+    assert hash(subject) == hash(trust(data, other="c", corp="ba"))
+    assert subject != trust(data, corp="ab", another="c")
+    assert subject != trust(data, corp="a", other="c")
+    assert subject != trust(data, corp="abc")
+    assert subject != EMPTY
 
 
-def test_a_set_is_what_files_are_made_of(data: dict[str, str]) -> None:
-    one = trust(data, zulu="c", corp="ba")
-    assert one.names == ["corp", "zulu"]
-    assert list(one.pems()) == ["corp", "zulu"]
-    assert one.pems()["corp"].encode() == base64.b64decode(data["b"]) + base64.b64decode(data["a"])
-    assert one.digest.startswith(one.short)
-    assert len(one.short) == 10
+def test_a_set_provides_the_content_of_files(data: dict[str, str]) -> None:
+    subject = trust(data, zulu="c", corp="ba")
+    assert subject.names == ["corp", "zulu"]
+    assert list(subject.pems()) == ["corp", "zulu"]
+    assert subject.pems()["corp"].encode() == base64.b64decode(data["b"]) + base64.b64decode(data["a"])
+    assert subject.digest.startswith(subject.short)
+    assert len(subject.short) == 10
 
 
 def test_a_set_without_scopes_has_the_digest_of_earlier_releases(data: dict[str, str]) -> None:
     """Otherwise a new release of Trustplane would update every cluster."""
-    one = trust(data, corp="ab", other="c")
-    lines = [f"{entry.name} {' '.join(entry.fingerprints)}\n" for entry in one.entries]
-    assert one.digest == hashlib.sha256("".join(lines).encode()).hexdigest()
+    subject = trust(data, corp="ab", other="c")
+    lines = [f"{entry.name} {' '.join(entry.fingerprints)}\n" for entry in subject.entries]
+    assert subject.digest == hashlib.sha256("".join(lines).encode()).hexdigest()
     assert EMPTY.digest == hashlib.sha256(b"").hexdigest()
-    assert one.scoped({}) == one
+    assert subject.scoped({}) == subject
 
 
 NAMES = ["corp", "other"]
 SCOPES = st.dictionaries(st.sampled_from(NAMES), st.lists(st.sampled_from(["r.test", "s.test:5000"]), min_size=1))
 
 
-@given(one=SCOPES, other=SCOPES)
-def test_a_set_is_equal_by_its_registries_too(
-    data: dict[str, str], one: dict[str, list[str]], other: dict[str, list[str]]
+@given(first_scopes=SCOPES, second_scopes=SCOPES)
+def test_equal_sets_have_equal_scopes(
+    data: dict[str, str], first_scopes: dict[str, list[str]], second_scopes: dict[str, list[str]]
 ) -> None:
     some = trust(data, corp="a", other="b")
-    first, second = some.scoped(one), some.scoped(other)
-    are_same = {name: set(hosts) for name, hosts in one.items()} == {name: set(hosts) for name, hosts in other.items()}
+    first, second = some.scoped(first_scopes), some.scoped(second_scopes)
+    are_same = {name: set(hosts) for name, hosts in first_scopes.items()} == {
+        name: set(hosts) for name, hosts in second_scopes.items()
+    }
     assert (first == second) == are_same
     assert bool(difference(first, second)) == (not are_same)
     assert first.scoped({}) == some
     assert {entry.name for entry in first.serving("r.test").entries} == {
-        name for name in NAMES if not one.get(name) or "r.test" in one[name]
+        name for name in NAMES if not first_scopes.get(name) or "r.test" in first_scopes[name]
     }
 
 
-def test_a_change_of_registries_is_told(data: dict[str, str]) -> None:
+def test_the_difference_of_scopes_is_described(data: dict[str, str]) -> None:
     whole = trust(data, corp="a")
     scoped = whole.scoped({"corp": ["s.test", "r.test"]})
     [entry] = whole.entries
@@ -92,7 +94,7 @@ BAD_NAMES = ["", ".", "..", "..x", "../x", "a/b", "a b", "a\n", "ü", "a" * 244,
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_a_name_that_is_no_file_name_is_refused(data: dict[str, str], name: str) -> None:
+def test_an_invalid_name_is_rejected(data: dict[str, str], name: str) -> None:
     assert not is_name(name)
     reading = read([TrustedCA(name=name, data=data["a"])])
     assert [finding.code for finding in reading.findings] == ["bad-name"]
@@ -101,12 +103,12 @@ def test_a_name_that_is_no_file_name_is_refused(data: dict[str, str], name: str)
 
 
 @pytest.mark.parametrize("name", ["CompanyInternalCA-1", "registry.corp.test", "a", "all_ca.crt", ".hidden", "a" * 243])
-def test_names_that_people_use(name: str) -> None:
+def test_common_names_are_valid(name: str) -> None:
     assert is_name(name)
 
 
 @given(st.text(max_size=300))
-def test_an_accepted_name_stays_in_its_folder(name: str) -> None:
+def test_a_valid_name_stays_in_its_directory(name: str) -> None:
     if is_name(name):
         assert "/" not in name
         assert "\0" not in name
@@ -114,14 +116,14 @@ def test_an_accepted_name_stays_in_its_folder(name: str) -> None:
         assert not f"{name}.pem".startswith("..")
 
 
-def test_a_name_used_twice_is_refused(data: dict[str, str]) -> None:
+def test_a_duplicate_name_is_rejected(data: dict[str, str]) -> None:
     twice = [*entries(data, corp="a"), *entries(data, corp="b")]
     [finding] = read(twice).findings
     assert finding.code == "duplicate-name"
     assert "[1] (corp)" in finding.where
 
 
-def test_findings_name_their_entry_and_never_its_data(data: dict[str, str]) -> None:
+def test_findings_quote_the_name_but_not_the_data(data: dict[str, str]) -> None:
     broken = [TrustedCA(name="good", data=data["a"]), TrustedCA(name="bad", data="bm90aGluZw==")]
     reading = read(broken, where="spec.trust.additionalTrustedCAs")
     assert reading.trust.names == ["good"]
@@ -130,13 +132,13 @@ def test_findings_name_their_entry_and_never_its_data(data: dict[str, str]) -> N
 
 
 @given(st.lists(st.builds(TrustedCA, name=st.text(), data=st.text())))
-def test_any_list_is_read(some: list[TrustedCA]) -> None:
+def test_any_list_can_be_parsed(some: list[TrustedCA]) -> None:
     reading = read(some)
     assert len(reading.trust) <= len(some)
     assert reading.ok or len(reading.trust) < len(some)
 
 
-def test_difference_names_what_changes(data: dict[str, str]) -> None:
+def test_the_difference_names_entries(data: dict[str, str]) -> None:
     change = difference(trust(data, same="a", gone="b", other="c"), trust(data, same="a", new="b", other="ac"))
     assert (change.added, change.removed, change.changed) == (("new",), ("gone",), ("other",))
     short = {ca: trust(data, x=ca).entries[0].fingerprints[0][:10] for ca in "abc"}

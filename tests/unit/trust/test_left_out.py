@@ -1,4 +1,4 @@
-"""A service list that is left out, as after a deletion of the object, is not an empty list."""
+"""A missing service list, as after a deletion of the object, is not an empty list."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ ALLOWED = {ALLOW_REMOVAL: "true"}
 def cas() -> dict[str, str]:
     """Base64 of the PEM of CAs a and b."""
     spec = yaml.safe_load((EXAMPLES / "tkgserviceconfiguration.yaml").read_text())["spec"]
-    return dict(zip("ab", (one["data"] for one in spec["trust"]["additionalTrustedCAs"]), strict=True))
+    return dict(zip("ab", (entry["data"] for entry in spec["trust"]["additionalTrustedCAs"]), strict=True))
 
 
 def trust(names: str) -> TrustSet:
@@ -39,16 +39,16 @@ def trust(names: str) -> TrustSet:
 
 
 def configuration(names: str | None, **annotations: str) -> TkgServiceConfiguration:
-    """The object with a list of these entries; None: without a list."""
+    """Return the object with a list of these entries; None: without a list."""
     spec: dict[str, Any] = {"defaultCNI": "antrea"}
     if names is not None:
         spec["trust"] = {"additionalTrustedCAs": [{"name": name, "data": cas()[name]} for name in names]}
     return msgspec.convert({"metadata": {"annotations": annotations}, "spec": spec}, TkgServiceConfiguration)
 
 
-@pytest.mark.parametrize("found", [None, STOCK, configuration(None)], ids=["absent", "stock", "without-a-list"])
-def test_the_last_good_list_counts_in_place_of_one_that_is_left_out(found: TkgServiceConfiguration | None) -> None:
-    reading = lists.service(found, LastGood(trust("a")))
+@pytest.mark.parametrize("stored", [None, STOCK, configuration(None)], ids=["absent", "stock", "without-a-list"])
+def test_the_last_good_list_replaces_a_missing_one(stored: TkgServiceConfiguration | None) -> None:
+    reading = lists.service(stored, LastGood(trust("a")))
     assert (reading.ok, reading.trust) == (True, trust("a"))
     [finding] = reading.findings
     assert finding.code == "list-left-out"
@@ -57,34 +57,34 @@ def test_the_last_good_list_counts_in_place_of_one_that_is_left_out(found: TkgSe
 
 
 @pytest.mark.parametrize(
-    "found", [configuration(None, **ALLOWED), configuration("")], ids=["allowed", "an-empty-list-that-is-written"]
+    "stored", [configuration(None, **ALLOWED), configuration("")], ids=["allowed", "an-empty-list-that-is-written"]
 )
-def test_what_somebody_said_counts(found: TkgServiceConfiguration) -> None:
-    assert lists.service(found, LastGood(trust("a"))) == Reading()
+def test_a_list_or_a_permission_replaces_the_last_good_list(stored: TkgServiceConfiguration) -> None:
+    assert lists.service(stored, LastGood(trust("a"))) == Reading()
 
 
-def test_a_new_installation_has_nothing_to_keep() -> None:
+def test_a_new_installation_has_no_last_good_list() -> None:
     assert lists.service(STOCK, None) == lists.service(STOCK, LastGood(EMPTY)) == Reading()
 
 
-def test_a_last_good_list_that_cannot_be_read_is_no_empty_list() -> None:
+def test_an_unreadable_last_good_list_is_an_error() -> None:
     reading = lists.service(STOCK, LastGood(None))
     assert not reading.ok
-    assert [one.code for one in reading.findings] == ["last-good-unreadable"]
+    assert [finding.code for finding in reading.findings] == ["last-good-unreadable"]
 
 
-def test_how_the_service_merges_stays_with_its_list() -> None:
+def test_the_merge_policy_belongs_to_the_last_good_list() -> None:
     kept = LastGood(trust("a"), "Append")
     assert lists.service_policies(STOCK, kept) == {TRUST_MERGE: "Append"}
     assert lists.service_policies(configuration("b"), kept) == {}
     assert lists.service_policies(configuration(None, **ALLOWED), kept) == ALLOWED
 
 
-def test_a_list_is_recorded_once_and_one_that_is_left_out_never() -> None:
-    found = configuration("a", **{TRUST_MERGE: "Append"})
-    good = lists.recorded(found, None)
+def test_a_list_is_recorded_once_and_a_missing_one_never() -> None:
+    stored = configuration("a", **{TRUST_MERGE: "Append"})
+    good = lists.recorded(stored, None)
     assert good == LastGood(trust("a"), "Append")
-    assert lists.recorded(found, good) is None
+    assert lists.recorded(stored, good) is None
     assert lists.recorded(STOCK, good) is None
     assert lists.recorded(configuration(None, **ALLOWED), good) == LastGood(EMPTY)
 
@@ -93,7 +93,7 @@ def test_a_list_is_recorded_once_and_one_that_is_left_out_never() -> None:
 class World:
     """A service, one cluster, and a manager that may be killed between any two steps."""
 
-    found: TkgServiceConfiguration | None = STOCK
+    stored: TkgServiceConfiguration | None = STOCK
     kept: LastGood | None = None
     own: Reading | None = None
     cluster: dict[str, str] = field(default_factory=dict)  # annotations of the policies
@@ -104,21 +104,21 @@ class World:
     in_force: TrustSet | None = None
 
     def record(self) -> None:
-        if self.found is None:
-            self.found = STOCK
-        self.kept = lists.recorded(self.found, self.kept) or self.kept
+        if self.stored is None:
+            self.stored = STOCK
+        self.kept = lists.recorded(self.stored, self.kept) or self.kept
 
     def policy(self) -> Policy:
-        found = policy(self.cluster, lists.service_policies(self.found, self.kept))
-        return replace(found, requested_at=self.requested_at)
+        policies = policy(self.cluster, lists.service_policies(self.stored, self.kept))
+        return replace(policies, requested_at=self.requested_at)
 
     def reconcile(self) -> Decision | None:
-        """As the controller of clusters does; None: it waits."""
+        """Reconcile as the controller of clusters does; return None if it waits."""
         self.now += timedelta(minutes=1)
-        if self.found is None:
+        if self.stored is None:
             return None
-        service = lists.service(self.found, self.kept)
-        customised = is_customised(self.found.spec) or lists.is_kept(service)
+        service = lists.service(self.stored, self.kept)
+        customised = is_customised(self.stored.spec) or lists.is_kept(service)
         decision = decide(
             Situation(
                 frozen=self.frozen,
@@ -132,7 +132,7 @@ class World:
                 now=self.now,
             )
         )
-        if decision.taken and lists.recorded(self.found, self.kept) is not None:
+        if decision.taken and lists.recorded(self.stored, self.kept) is not None:
             return None
         if decision.trust is not None:
             self.frozen, self.in_force = decision.frozen, decision.trust
@@ -151,36 +151,36 @@ UPDATES = {
 
 
 @pytest.mark.parametrize("update", UPDATES)
-@pytest.mark.parametrize("remade", [None, STOCK, configuration(None)], ids=["by-us", "stock", "by-somebody"])
-def test_a_deletion_empties_no_cluster_whatever_its_policy(update: str, remade: TkgServiceConfiguration | None) -> None:
-    world = World(found=configuration("ab"))
+@pytest.mark.parametrize("remade", [None, STOCK, configuration(None)], ids=["by-manager", "stock", "by-user"])
+def test_a_deletion_empties_no_cluster_under_any_policy(update: str, remade: TkgServiceConfiguration | None) -> None:
+    world = World(stored=configuration("ab"))
     world.settle()
     assert world.in_force == trust("ab")
-    world.found = remade
+    world.stored = remade
     UPDATES[update](world)
     world.settle()
     decision = world.reconcile()
     assert decision is not None
     assert (decision.taken, decision.current, world.in_force) == (False, True, trust("ab"))
 
-    world.found = configuration("b")
+    world.stored = configuration("b")
     UPDATES[update](world)
     world.settle()
     assert world.in_force == trust("b")
 
 
-def test_a_deletion_leaves_a_list_that_is_merged_into_a_clusters_own() -> None:
-    world = World(found=configuration("a", **{TRUST_MERGE: "Append"}), own=Reading(trust("b")))
+def test_a_deletion_keeps_an_appended_list() -> None:
+    world = World(stored=configuration("a", **{TRUST_MERGE: "Append"}), own=Reading(trust("b")))
     world.cluster = {"trustplane.dev/propagation": "Automatic"}
     world.settle()
     assert world.in_force == trust("ab")
-    world.found = None
+    world.stored = None
     world.settle()
     assert world.in_force == trust("ab")
 
 
-def test_nothing_is_taken_that_a_deletion_could_lose() -> None:
-    world = World(found=configuration("a"))
+def test_a_set_is_taken_only_after_it_is_recorded() -> None:
+    world = World(stored=configuration("a"))
     assert world.reconcile() is None
     assert world.in_force is None
     world.record()
@@ -188,13 +188,13 @@ def test_nothing_is_taken_that_a_deletion_could_lose() -> None:
     assert world.in_force == trust("a")
 
 
-def test_a_permission_that_was_recorded_need_not_stay() -> None:
-    world = World(found=configuration("a"), cluster={"trustplane.dev/propagation": "Automatic"})
+def test_a_recorded_permission_may_be_removed() -> None:
+    world = World(stored=configuration("a"), cluster={"trustplane.dev/propagation": "Automatic"})
     world.settle()
-    world.found = configuration(None, **ALLOWED)
+    world.stored = configuration(None, **ALLOWED)
     world.settle()
     assert world.in_force == EMPTY
-    world.found = STOCK
+    world.stored = STOCK
     world.settle()
     assert world.in_force == EMPTY
 
@@ -205,28 +205,28 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
-        self.asked: list[TrustSet] = [EMPTY]  # what lists that somebody wrote, or a permission, have asked for
+        self.requested: list[TrustSet] = [EMPTY]  # sets requested by lists or a permission
 
     @rule(names=st.sampled_from(["", "a", "b", "ab"]), merge=st.sampled_from([{}, {TRUST_MERGE: "Append"}]))
     def write_a_list(self, names: str, merge: dict[str, str]) -> None:
-        self.world.found = configuration(names, **merge)
-        self.asked.append(trust(names))
+        self.world.stored = configuration(names, **merge)
+        self.requested.append(trust(names))
 
     @rule()
     def allow_the_removal(self) -> None:
-        self.world.found = configuration(None, **ALLOWED)
-        self.asked.append(EMPTY)
+        self.world.stored = configuration(None, **ALLOWED)
+        self.requested.append(EMPTY)
 
     @rule(remade=st.sampled_from([None, STOCK, configuration(None)]))
     def delete(self, remade: TkgServiceConfiguration | None) -> None:
         before = self.world.in_force
         recorded = self.world.kept.trust if self.world.kept else EMPTY
-        self.world.found = remade
-        self.asked = [recorded or EMPTY]
+        self.world.stored = remade
+        self.requested = [recorded or EMPTY]
         self.world.settle()
         self.world.reconcile()
         if before is not None and self.world.own is None:
-            assert self.world.in_force in (before, *self.asked)
+            assert self.world.in_force in (before, *self.requested)
 
     @rule()
     def record(self) -> None:
@@ -241,11 +241,11 @@ class Histories(RuleBasedStateMachine):
         UPDATES[update](self.world)
 
     @invariant()
-    def nothing_is_taken_but_what_somebody_asked_for(self) -> None:
+    def only_requested_sets_are_taken(self) -> None:
         taken = self.world.in_force
         before = getattr(self, "_before", None)
         if taken is not None and before is not None and taken != before:
-            assert taken in self.asked
+            assert taken in self.requested
         self._before = taken
 
 

@@ -41,7 +41,7 @@ def test_each_list_is_scoped_by_its_own_object(data: dict[str, str]) -> None:
     assert own.trust.hosts == {"apps": ("s.test",)}
 
 
-def test_no_list_is_none(data: dict[str, str]) -> None:
+def test_a_missing_own_list_is_none(data: dict[str, str]) -> None:
     assert lists.service(None, None).ok
     assert lists.own(tkc(None, None)) is None
     assert lists.own(tkc("", None)) is None
@@ -53,4 +53,4 @@ def test_no_list_is_none(data: dict[str, str]) -> None:
 def test_a_scope_without_a_list_is_a_broken_list() -> None:
     own = lists.own(tkc("corp=r.test", None))
     assert own is not None
-    assert [one.code for one in own.findings] == ["unknown-scope-entry"]
+    assert [finding.code for finding in own.findings] == ["unknown-scope-entry"]

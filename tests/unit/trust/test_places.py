@@ -16,7 +16,7 @@ NAMES = st.text(max_size=250).filter(is_name) | st.from_regex(r"[.]?[A-Za-z0-9_-
 
 
 @given(name=NAMES, host=HOSTS | st.just(""))
-def test_a_path_says_what_the_file_is(name: str, host: str) -> None:
+def test_a_path_identifies_the_file(name: str, host: str) -> None:
     path = Place(name, host).path
     assert place(path) == Place(name, host)
     assert len(path.rpartition("/")[2].encode()) <= 255
@@ -26,7 +26,7 @@ def test_a_path_says_what_the_file_is(name: str, host: str) -> None:
 
 
 @given(host=HOSTS, names=st.sets(NAMES, min_size=1, max_size=4))
-def test_the_cas_are_named_for_one_registry_only(host: str, names: set[str]) -> None:
+def test_hosts_toml_names_the_cas_of_one_registry(host: str, names: set[str]) -> None:
     text = toml(host, names)
     url = f"https://{host}"
     assert tomllib.loads(text) == {
@@ -38,7 +38,7 @@ def test_the_cas_are_named_for_one_registry_only(host: str, names: set[str]) -> 
     assert "{" not in text  # bootstrap data is a template
 
 
-def test_docker_hub_is_asked_where_containerd_asks_it() -> None:
+def test_docker_hub_has_containerds_default_server() -> None:
     assert tomllib.loads(toml("docker.io", ["a"]))["server"] == "https://registry-1.docker.io"
 
 
@@ -59,20 +59,20 @@ def test_docker_hub_is_asked_where_containerd_asks_it() -> None:
         "r.test/tkg-a.pem",
     ],
 )
-def test_other_paths_are_not_ours(path: str) -> None:
+def test_other_paths_are_foreign(path: str) -> None:
     assert place(path) is None
 
 
 @pytest.mark.parametrize(
     "path", ["/x/hosts.toml", f"{DIRECTORY}/hosts.toml", f"{DIRECTORY}/_default/hosts.toml", "hosts.toml"]
 )
-def test_other_tomls_are_no_registry_s(path: str) -> None:
+def test_other_tomls_belong_to_no_registry(path: str) -> None:
     assert toml_host(path) == ""
     assert not is_our_toml(path, toml("r.test", ["a"]))
 
 
-@pytest.mark.parametrize("content", ["", 'server = "https://r.test"\n', "# mine\n" + toml("r.test", ["a"])])
-def test_a_toml_of_somebody_else_is_known_by_its_content(content: str) -> None:
+@pytest.mark.parametrize("content", ["", 'server = "https://r.test"\n', "# edited\n" + toml("r.test", ["a"])])
+def test_a_foreign_toml_is_recognised_by_its_content(content: str) -> None:
     assert not is_our_toml(toml_path("r.test"), content)
 
 
@@ -94,12 +94,12 @@ def test_a_toml_of_somebody_else_is_known_by_its_content(content: str) -> None:
         "r=t",
     ],
 )
-def test_what_is_no_host_is_refused(host: str) -> None:
+def test_invalid_hosts_are_rejected(host: str) -> None:
     assert not is_host(host)
 
 
 @pytest.mark.parametrize("host", ["r", "r.test", "R.test:5000", "10.0.0.1:443", "[fd00::1]:5000", "[::1]"])
-def test_hosts_as_images_name_them(host: str) -> None:
+def test_hosts_of_image_references_are_valid(host: str) -> None:
     assert is_host(host)
 
 

@@ -12,8 +12,8 @@ REQUESTED = "trustplane.dev/update-requested-at"
 
 
 def test_defaults() -> None:
-    found = policy({}, {})
-    assert (found.propagation, found.merge, found.requested_at, found.findings) == (
+    policies = policy({}, {})
+    assert (policies.propagation, policies.merge, policies.requested_at, policies.findings) == (
         "OnNextUpdate",
         "Override",
         None,
@@ -22,21 +22,21 @@ def test_defaults() -> None:
 
 
 def test_the_nearest_annotation_wins() -> None:
-    found = policy({PROPAGATION: "OnNextUpdate"}, {PROPAGATION: "Automatic", MERGE: "Append"})
-    assert (found.propagation, found.merge) == ("OnNextUpdate", "Append")
+    policies = policy({PROPAGATION: "OnNextUpdate"}, {PROPAGATION: "Automatic", MERGE: "Append"})
+    assert (policies.propagation, policies.merge) == ("OnNextUpdate", "Append")
 
 
-def test_the_latest_request_counts_whoever_made_it() -> None:
+def test_the_latest_request_counts() -> None:
     near, far = {REQUESTED: "2026-01-01T00:00:00Z"}, {REQUESTED: "2026-01-01T02:00:00+01:00"}
     assert policy(near, far).requested_at == datetime(2026, 1, 1, 1, tzinfo=UTC)
     assert policy(far, near).requested_at == datetime(2026, 1, 1, 1, tzinfo=UTC)
 
 
-def test_what_is_not_understood_counts_as_default_and_is_reported() -> None:
-    found = policy({PROPAGATION: "automatic", MERGE: "", REQUESTED: "now"})
-    assert (found.propagation, found.merge, found.requested_at) == ("OnNextUpdate", "Override", None)
-    assert [one.code for one in found.findings] == ["unknown-policy", "unknown-policy", "bad-request-time"]
-    assert all(one.severity is Severity.WARNING for one in found.findings)
+def test_invalid_values_become_defaults_and_are_reported() -> None:
+    policies = policy({PROPAGATION: "automatic", MERGE: "", REQUESTED: "now"})
+    assert (policies.propagation, policies.merge, policies.requested_at) == ("OnNextUpdate", "Override", None)
+    assert [finding.code for finding in policies.findings] == ["unknown-policy", "unknown-policy", "bad-request-time"]
+    assert all(finding.severity is Severity.WARNING for finding in policies.findings)
 
 
 def test_a_time_without_zone_is_no_request() -> None:

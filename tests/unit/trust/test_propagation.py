@@ -1,4 +1,4 @@
-"""Each rule of docs/reference/propagation.md by its number, then all of them against random histories."""
+"""The rules of docs/reference/propagation.md by number, then all of them in random histories."""
 
 import base64
 import dataclasses
@@ -30,19 +30,19 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def cas() -> dict[str, str]:
     """Base64 of the PEM of CAs a and b."""
     spec = yaml.safe_load((EXAMPLES / "tkgserviceconfiguration.yaml").read_text())["spec"]
-    return dict(zip("ab", (one["data"] for one in spec["trust"]["additionalTrustedCAs"]), strict=True))
+    return dict(zip("ab", (entry["data"] for entry in spec["trust"]["additionalTrustedCAs"]), strict=True))
 
 
 def listed(**names: str) -> Reading:
-    """`corp="a"`: entry corp with CA a; `corp="!"`: broken."""
+    """Return a list: `corp="a"` is entry corp with CA a, `corp="!"` is broken."""
     return read([TrustedCA(name=name, data=cas().get(ca, ca)) for name, ca in names.items()])
 
 
 def again(**names: str) -> Reading:
-    """The same lists, encoded by somebody else: order, line ends, wrapping, comments."""
+    """Return the same list in another encoding: order, line ends, line lengths, comments."""
     entries = []
     for name, ca in reversed(names.items()):
-        pem = b"# mine\r\n" + base64.b64decode(cas()[ca]).replace(b"\n", b"\r\n").rstrip()
+        pem = b"# other\r\n" + base64.b64decode(cas()[ca]).replace(b"\n", b"\r\n").rstrip()
         data = "\n".join(textwrap.wrap(base64.b64encode(pem).decode(), 50))
         entries.append(TrustedCA(name=name, data=data))
     return read(entries)
@@ -50,7 +50,7 @@ def again(**names: str) -> Reading:
 
 @dataclass
 class World:
-    """A service and one cluster; `reconcile` writes what is decided, as the controllers do."""
+    """A service and one cluster; `reconcile` writes the decision, as the controllers do."""
 
     service: Reading = field(default_factory=Reading)
     last_good: TrustSet | None = EMPTY
@@ -60,7 +60,7 @@ class World:
     updates: Mapping[str, str] = field(default_factory=lambda: {"version": "1", "pool/a": "1"})
     now: datetime = START
     annotations: dict[str, str] = field(default_factory=dict)
-    in_force: TrustSet | None = None  # None: there is no Cluster
+    in_force: TrustSet | None = None  # None: no Cluster exists
 
     def configure(self, service: Reading) -> None:
         self.service = service
@@ -76,7 +76,7 @@ class World:
         return decide(
             Situation(
                 frozen=Frozen.read(self.annotations),
-                in_force=self.in_force or None,  # an empty set has no Secret to be read from
+                in_force=self.in_force or None,  # an empty set has no Secret
                 service=self.service,
                 last_good=self.last_good,
                 own=self.own,
@@ -97,14 +97,14 @@ class World:
 
 @pytest.fixture
 def world() -> World:
-    """A customised service with entry corp, and a cluster that has it."""
+    """A customised service with entry corp, and a cluster with this set in force."""
     world = World()
     world.configure(listed(corp="a"))
     assert world.reconcile().reason == "Created"
     return world
 
 
-def test_p1_a_change_of_the_service_starts_nothing_and_is_shown(world: World) -> None:
+def test_p1_a_change_of_the_service_list_is_held_and_shown(world: World) -> None:
     world.configure(listed(corp="a", new="b"))
     decision = world.reconcile()
     assert (decision.taken, decision.reason, decision.current) == (False, "Held", False)
@@ -112,7 +112,7 @@ def test_p1_a_change_of_the_service_starts_nothing_and_is_shown(world: World) ->
     assert world.in_force == listed(corp="a").trust
 
 
-def test_p1_a_change_of_the_service_reaches_clusters_made_after_it(world: World) -> None:
+def test_p1_a_change_of_the_service_list_reaches_new_clusters(world: World) -> None:
     world.configure(listed(new="b"))
     later = World(service=world.service, last_good=world.last_good, first_customized_at=world.first_customized_at)
     decision = later.reconcile()
@@ -141,12 +141,12 @@ def test_p2_a_request_counts_once(world: World) -> None:
     assert world.reconcile().reason == "Requested"
 
 
-def test_p2_a_request_that_was_answered_stays_answered_whatever_is_taken_later(world: World) -> None:
+def test_p2_a_handled_request_stays_handled(world: World) -> None:
     world.request()
     world.reconcile()
     answered = world.policy
     world.policy = Policy()
-    world.own = listed(mine="b")
+    world.own = listed(private="b")
     world.reconcile()
     world.policy = answered
     world.own = None
@@ -155,7 +155,7 @@ def test_p2_a_request_that_was_answered_stays_answered_whatever_is_taken_later(w
     assert world.reconcile().reason == "Held"
 
 
-def test_p2_a_request_before_the_cluster_was_made_is_answered_by_making_it() -> None:
+def test_p2_creation_handles_earlier_requests() -> None:
     world = World()
     world.request(-10)
     world.configure(listed(corp="a"))
@@ -173,7 +173,7 @@ def test_p2_a_request_dated_in_the_future_waits_for_its_time(world: World) -> No
     assert world.reconcile().reason == "Requested"
 
 
-def test_p2_automatic_takes_every_change_at_once(world: World) -> None:
+def test_p2_automatic_takes_every_change_immediately(world: World) -> None:
     world.policy = Policy(propagation="Automatic")
     world.configure(listed(new="b"))
     decision = world.reconcile()
@@ -193,9 +193,9 @@ def test_p3_the_first_customisation_updates_existing_clusters_once() -> None:
     assert world.reconcile().reason == "Held"
 
 
-def test_p3_a_configuration_made_anew_is_no_first_customisation(world: World) -> None:
+def test_p3_a_recreated_configuration_is_not_a_first_customisation(world: World) -> None:
     world.first_customized_at = None
-    world.own = listed(mine="b")
+    world.own = listed(private="b")
     assert world.reconcile().reason == "OwnTrustChanged"
     world.own = None
     world.reconcile()
@@ -204,7 +204,7 @@ def test_p3_a_configuration_made_anew_is_no_first_customisation(world: World) ->
 
 
 @pytest.mark.parametrize("change", [{"version": "2"}, {"pool/a": "2"}])
-def test_p4_any_other_update_takes_the_current_trust_along(world: World, change: dict[str, str]) -> None:
+def test_p4_any_other_update_takes_the_desired_set(world: World, change: dict[str, str]) -> None:
     world.configure(listed(new="b"))
     world.reconcile()
     world.updates = {**world.updates, **change}
@@ -213,7 +213,7 @@ def test_p4_any_other_update_takes_the_current_trust_along(world: World, change:
     assert world.in_force == listed(new="b").trust
 
 
-def test_p4_pools_that_come_or_go_update_nothing(world: World) -> None:
+def test_p4_added_or_removed_pools_update_nothing(world: World) -> None:
     world.configure(listed(new="b"))
     world.updates = {**world.updates, "pool/b": "1"}
     assert world.reconcile().reason == "Held"
@@ -223,50 +223,50 @@ def test_p4_pools_that_come_or_go_update_nothing(world: World) -> None:
     assert world.reconcile().reason == "OtherUpdate"
 
 
-@pytest.mark.parametrize("own", [listed(mine="a"), listed(corp="b"), Reading()], ids=["new", "content", "none"])
-def test_p5_a_change_of_the_own_list_updates_at_once(world: World, own: Reading) -> None:
+@pytest.mark.parametrize("own", [listed(private="a"), listed(corp="b"), Reading()], ids=["new", "content", "none"])
+def test_p5_a_change_of_the_own_list_updates_immediately(world: World, own: Reading) -> None:
     world.own = own
     decision = world.reconcile()
     assert (decision.taken, decision.reason) == (True, "OwnTrustChanged")
     assert world.in_force == own.trust
 
 
-def test_p5_new_content_under_an_unchanged_name_updates_at_once(world: World) -> None:
-    world.own = listed(mine="a")
+def test_p5_new_content_under_an_unchanged_name_updates_immediately(world: World) -> None:
+    world.own = listed(private="a")
     world.reconcile()
-    world.own = listed(mine="b")
+    world.own = listed(private="b")
     assert world.reconcile().reason == "OwnTrustChanged"
-    assert world.in_force == listed(mine="b").trust
+    assert world.in_force == listed(private="b").trust
 
 
-def test_p5_without_its_own_list_a_cluster_takes_the_service_s(world: World) -> None:
-    world.own = listed(mine="b")
+def test_p5_without_an_own_list_a_cluster_takes_the_service_list(world: World) -> None:
+    world.own = listed(private="b")
     world.reconcile()
     world.own = None
     assert world.reconcile().reason == "OwnTrustChanged"
     assert world.in_force == listed(corp="a").trust
 
 
-def test_p7_encoding_a_list_anew_updates_nothing(world: World) -> None:
+def test_p7_another_encoding_updates_nothing(world: World) -> None:
     world.policy = Policy(propagation="Automatic", merge="Append")
     world.configure(listed(corp="a", new="b"))
-    world.own = listed(mine="b", other="a")
+    world.own = listed(private="b", other="a")
     world.reconcile()
     before = dict(world.annotations)
     world.configure(again(corp="a", new="b"))
-    world.own = again(mine="b", other="a")
+    world.own = again(private="b", other="a")
     world.updates = dict(world.updates)
     decision = world.reconcile()
     assert (decision.taken, decision.reason) == (False, "UpToDate")
     assert world.annotations == before
 
 
-def test_p8_what_is_in_force_stays_known_to_machines_made_later(world: World) -> None:
+def test_p8_new_machines_get_the_set_in_force(world: World) -> None:
     world.configure(listed(new="b"))
     assert world.reconcile().trust == listed(corp="a").trust
 
 
-def test_p8_a_lost_secret_is_made_again_although_nothing_else_changed(world: World) -> None:
+def test_p8_a_lost_secret_is_restored(world: World) -> None:
     world.in_force = None
     decision = world.reconcile()
     assert (decision.reason, decision.trust) == ("SecretLost", listed(corp="a").trust)
@@ -284,17 +284,17 @@ def test_p10_a_broken_service_list_changes_nothing(world: World) -> None:
 
 
 def test_p10_a_broken_own_list_changes_nothing(world: World) -> None:
-    world.own = listed(mine="b")
+    world.own = listed(private="b")
     world.reconcile()
-    world.own = listed(mine="!")
+    world.own = listed(private="!")
     decision = world.reconcile()
     assert (decision.taken, decision.reason, decision.current) == (False, "Invalid", False)
-    assert world.in_force == listed(mine="b").trust
-    world.own = listed(mine="a")
+    assert world.in_force == listed(private="b").trust
+    world.own = listed(private="a")
     assert world.reconcile().reason == "OwnTrustChanged"
 
 
-def test_p10_a_request_made_meanwhile_is_answered_when_the_list_is_mended(world: World) -> None:
+def test_p10_a_request_is_handled_once_the_list_is_repaired(world: World) -> None:
     world.configure(listed(corp="!"))
     world.request()
     world.reconcile()
@@ -318,20 +318,20 @@ def test_p10_a_new_cluster_without_any_good_list_is_held() -> None:
 
 
 def test_p10_a_new_cluster_with_a_broken_own_list_is_held(world: World) -> None:
-    new = World(service=world.service, last_good=world.last_good, own=listed(mine="!"))
+    new = World(service=world.service, last_good=world.last_good, own=listed(private="!"))
     assert new.reconcile().trust is None
-    new.own = listed(mine="b")
+    new.own = listed(private="b")
     assert new.reconcile().reason == "Created"
 
 
-def test_p10_a_broken_list_that_does_not_matter_stops_nothing(world: World) -> None:
+def test_p10_an_unused_broken_list_has_no_effect(world: World) -> None:
     world.configure(listed(corp="!"))
-    world.own = listed(mine="b")
+    world.own = listed(private="b")
     decision = world.reconcile()
     assert (decision.reason, decision.invalid) == ("OwnTrustChanged", False)
 
 
-def test_removing_the_last_entry_is_a_list_that_somebody_wrote(world: World) -> None:
+def test_an_explicitly_empty_list_is_valid(world: World) -> None:
     world.configure(Reading())
     assert world.reconcile().difference.removed == ("corp",)
     world.request()
@@ -361,12 +361,12 @@ frozen = st.builds(
 
 
 @given(frozen)
-def test_annotations_keep_everything(some: Frozen) -> None:
+def test_annotations_keep_the_whole_record(some: Frozen) -> None:
     assert Frozen.read(some.annotations()) == some
 
 
 @given(st.dictionaries(st.sampled_from(sorted(Frozen(digest="x", handled_at=START).annotations())), st.text()))
-def test_any_annotations_are_read(values: dict[str, str]) -> None:
+def test_any_annotations_can_be_read(values: dict[str, str]) -> None:
     Frozen.read(values)
 
 
@@ -376,7 +376,7 @@ lists = st.sampled_from(
 
 
 class Histories(RuleBasedStateMachine):
-    """Any order of changes, crashes before a decision is written, and reconciles at any time."""
+    """Changes, crashes before a decision is written, and reconciles in any order."""
 
     @initialize(service=lists, own=st.none() | lists)
     def begin(self, service: Reading, own: Reading | None) -> None:
@@ -387,14 +387,14 @@ class Histories(RuleBasedStateMachine):
         self.note()
 
     def note(self) -> None:
-        """Remember every set that lists without errors ever asked for."""
+        """Record every set that lists without errors ever requested."""
         for service in (self.world.service, Reading(self.world.last_good or EMPTY)):
-            wanted = effective(service, self.world.own, self.world.policy.merge)
-            if wanted.ok:
-                self.good.add(wanted.trust)
+            desired = effective(service, self.world.own, self.world.policy.merge)
+            if desired.ok:
+                self.good.add(desired.trust)
 
     @property
-    def wanted(self) -> Reading:
+    def desired(self) -> Reading:
         return effective(self.world.service, self.world.own, self.world.policy.merge)
 
     def settle(self) -> None:
@@ -424,13 +424,13 @@ class Histories(RuleBasedStateMachine):
         decision = self.world.reconcile()
         if before is None:
             return
-        if not self.wanted.ok:
+        if not self.desired.ok:
             assert self.world.in_force == before
         elif first or self.world.policy.propagation == "Automatic":
-            assert self.world.in_force == self.wanted.trust
+            assert self.world.in_force == self.desired.trust
         elif decision.reason not in ("Requested", "OwnTrustChanged", "FirstCustomisation"):
             assert self.world.in_force == before
-            assert decision.current == (before == self.wanted.trust)
+            assert decision.current == (before == self.desired.trust)
 
     @rule(own=st.none() | lists)
     def change_the_own_list(self, own: Reading | None) -> None:
@@ -439,24 +439,24 @@ class Histories(RuleBasedStateMachine):
         self.world.own = own
         self.note()
         self.world.reconcile()
-        if self.wanted.ok and changed:
+        if self.desired.ok and changed:
             assert self.world.in_force is not None
-        if not self.wanted.ok and before is not None:
+        if not self.desired.ok and before is not None:
             assert self.world.in_force == before
 
     @rule()
     def request(self) -> None:
         self.world.request()
         self.world.reconcile()
-        if self.wanted.ok:
-            assert self.world.in_force == self.wanted.trust
+        if self.desired.ok:
+            assert self.world.in_force == self.desired.trust
 
     @rule(part=st.sampled_from(["version", "pool/a"]))
     def update_for_another_reason(self, part: str) -> None:
         self.world.updates = {**self.world.updates, part: self.world.updates[part] + "+"}
         self.world.reconcile()
-        if self.wanted.ok:
-            assert self.world.in_force == self.wanted.trust
+        if self.desired.ok:
+            assert self.world.in_force == self.desired.trust
 
     @rule(propagation=st.sampled_from(["OnNextUpdate", "Automatic"]), merge=st.sampled_from(["Override", "Append"]))
     def change_the_policy(self, propagation: str, merge: str) -> None:

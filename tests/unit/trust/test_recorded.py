@@ -35,8 +35,8 @@ NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 READERS = {TRUST_APPLIED: recorded.applied, TRUST_PROOF: recorded.proof, TRUST_INSPECTION: recorded.inspection}
 
 
-def encoded(found: msgspec.Struct) -> str:
-    return msgspec.json.encode(found).decode()
+def encoded(frozen: msgspec.Struct) -> str:
+    return msgspec.json.encode(frozen).decode()
 
 
 def disbelieved(values: Mapping[str, str]) -> tuple[str, ...]:
@@ -45,49 +45,51 @@ def disbelieved(values: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def largest(count: int) -> tuple[RecordedProof, Inspection]:
-    """Return what we write of so many registries whose names and hindrances are as long as they can be."""
+    """Return the largest records of this many registries, with names and messages of maximum length."""
     hosts = [f"{number:03}.{'a' * (MAX_HOST_LENGTH - 4)}" for number in range(count)]
-    words = '"' * MAX_MESSAGE  # each takes two characters
-    results = [ProofResult(host, "NotTrusted", "UnknownAuthority", words, at=NOW) for host in hosts]
-    reached = [RegistryAccess(host, UNREADABLE, words, words, words) for host in hosts]
-    said = dict.fromkeys(("message", "hidden", "refusal", "error"), '"' * 600)
-    look = Inspection(DIGEST, NOW, **said, registries=reached, registries_at=NOW)
-    return RecordedProof(DIGEST, NOW, results), look
+    message = '"' * MAX_MESSAGE  # each takes two characters
+    results = [ProofResult(host, "NotTrusted", "UnknownAuthority", message, at=NOW) for host in hosts]
+    reached = [RegistryAccess(host, UNREADABLE, message, message, message) for host in hosts]
+    texts = dict.fromkeys(("message", "hidden", "refusal", "error"), '"' * 600)
+    inspection = Inspection(DIGEST, NOW, **texts, registries=reached, registries_at=NOW)
+    return RecordedProof(DIGEST, NOW, results), inspection
+
+
+def _decision(result: ProofResult) -> tuple[str, str, str, datetime | None]:
+    return result.registry, result.verdict, result.reason, result.at
 
 
 @pytest.mark.parametrize("count", [0, 1, 20, 50])
-def test_the_largest_that_we_record_is_believed_and_keeps_every_decision(count: int) -> None:
-    proof, look = largest(count)
-    texts = {TRUST_PROOF: recorded.text(proof), TRUST_INSPECTION: recorded.text(look)}
+def test_the_largest_record_is_valid_and_keeps_every_decision(count: int) -> None:
+    proof, inspection = largest(count)
+    texts = {TRUST_PROOF: recorded.text(proof), TRUST_INSPECTION: recorded.text(inspection)}
     assert max(map(len, texts.values())) <= recorded.MAX_TEXT
-    said, seen = recorded.proof(texts, NOW), recorded.inspection(texts, NOW)
-    assert said
-    assert seen
-    assert [(one.registry, one.verdict, one.reason, one.at) for one in said.results] == [
-        (one.registry, one.verdict, one.reason, one.at) for one in proof.results
+    read_proof, read_inspection = recorded.proof(texts, NOW), recorded.inspection(texts, NOW)
+    assert read_proof
+    assert read_inspection
+    assert [_decision(result) for result in read_proof.results] == [_decision(result) for result in proof.results]
+    assert [(access.registry, access.verification) for access in read_inspection.registries] == [
+        (access.registry, access.verification) for access in inspection.registries
     ]
-    assert [(one.registry, one.verification) for one in seen.registries] == [
-        (one.registry, one.verification) for one in look.registries
-    ]
-    assert all(one.message for one in said.results[: count // 4])
+    assert all(result.message for result in read_proof.results[: count // 4])
 
 
-def test_of_as_many_registries_as_are_read_nothing_is_lost() -> None:
-    """Names of registries of fifty characters."""
+def test_a_record_of_the_maximum_of_registries_loses_no_verdict() -> None:
+    """The names of the registries have fifty characters."""
     hosts = [f"{number:03}.{'a' * 46}" for number in range(recorded.MAX_ITEMS)]
     for verdict in VERDICTS:
         proof = RecordedProof(DIGEST, NOW, [ProofResult(host, verdict, "", "x" * 300, at=NOW) for host in hosts])
-        said = recorded.proof({TRUST_PROOF: recorded.text(proof)}, NOW)
-        assert said
-        assert [one.verdict for one in said.results] == [verdict] * recorded.MAX_ITEMS
+        record = recorded.proof({TRUST_PROOF: recorded.text(proof)}, NOW)
+        assert record
+        assert [result.verdict for result in record.results] == [verdict] * recorded.MAX_ITEMS
 
 
-def test_what_we_record_is_read_as_it_was() -> None:
+def test_records_are_read_unchanged() -> None:
     result = ProofResult(registry="r.test:5000", verdict="NotTrusted", reason="Expired", message="x509: expired")
     values = {
         TRUST_APPLIED: AppliedTrust(digest=DIGEST, at=NOW, method=IN_PLACE, restarted=True),
         TRUST_PROOF: RecordedProof(digest=DIGEST[:10], at=NOW, results=[result]),
-        TRUST_INSPECTION: Inspection(digest=DIGEST, at=NOW, message="edited by somebody: /a"),
+        TRUST_INSPECTION: Inspection(digest=DIGEST, at=NOW, message="edited: /a"),
     }
     texts = {name: encoded(value) for name, value in values.items()}
     assert {name: reader(texts, NOW) for name, reader in READERS.items()} == values
@@ -96,11 +98,11 @@ def test_what_we_record_is_read_as_it_was() -> None:
 
 @pytest.mark.parametrize("name", RECORDS)
 @pytest.mark.parametrize("at", BAD_TIMES)
-def test_a_time_that_cannot_be_is_not_believed(name: str, at: str) -> None:
+def test_an_implausible_time_invalidates_a_record(name: str, at: str) -> None:
     values = {name: json.dumps({"digest": DIGEST, "at": at})}
     assert READERS[name](values, NOW) is None
     assert disbelieved(values) == (name,)
-    assert read_time(at) is None or at == BAD_TIMES[-1]  # a request may be for later
+    assert read_time(at) is None or at == BAD_TIMES[-1]  # a request may lie in the future
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -114,14 +116,14 @@ def test_clocks_may_differ_a_little(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECORDS)
 @pytest.mark.parametrize("text", [*DEEP, "no json", "[]", "null", '{"digest": 1}', f'{{"digest": "{DIGEST}0"}}', "{}"])
-def test_what_is_no_record_counts_as_absent_and_is_told(name: str, text: str) -> None:
+def test_an_invalid_record_is_absent_and_reported(name: str, text: str) -> None:
     assert READERS[name]({name: text}, NOW) is None
     assert disbelieved({name: text}) == (name,)
 
 
 @given(annotations)
-def test_whatever_is_written_reading_it_ends_in_something_bounded(values: dict[str, str]) -> None:
-    applied, proof, look = (reader(values, NOW) for reader in READERS.values())
+def test_records_are_bounded_for_any_annotations(values: dict[str, str]) -> None:
+    applied, proof, inspection = (reader(values, NOW) for reader in READERS.values())
     assert set(disbelieved(values)) <= values.keys()
     if isinstance(applied, AppliedTrust):
         assert recorded.is_digest(applied.digest)
@@ -129,23 +131,25 @@ def test_whatever_is_written_reading_it_ends_in_something_bounded(values: dict[s
     if isinstance(proof, RecordedProof):
         assert proof.at
         assert proof.at + timedelta(days=365) > proof.at
-        for one in proof.results:
-            assert one.verdict in VERDICTS
-            assert one.registry.isprintable()
-            assert len(one.message) <= recorded.MAX_WORDS
-            assert one.message.isprintable()
-    if isinstance(look, Inspection):
-        assert all(one.isprintable() for one in (look.message, look.hidden, look.refusal, look.error))
+        for result in proof.results:
+            assert result.verdict in VERDICTS
+            assert result.registry.isprintable()
+            assert len(result.message) <= recorded.MAX_WORDS
+            assert result.message.isprintable()
+    if isinstance(inspection, Inspection):
+        assert all(
+            text.isprintable() for text in (inspection.message, inspection.hidden, inspection.refusal, inspection.error)
+        )
 
 
 @given(texts)
-def test_other_annotations_are_read_whatever_they_are(text: str) -> None:
+def test_other_annotations_can_be_read_for_any_value(text: str) -> None:
     canary = recorded.read(text, Canary)
     assert canary is None or isinstance(canary.machine, str)
     names = Frozen(digest=DIGEST, handled_at=NOW, change="x").annotations()
-    found = Frozen.read(dict.fromkeys(names, text))
-    assert found is None or (found.digest == "" or recorded.is_digest(found.digest))
-    assert found is None or len(found.change) <= 603
+    frozen = Frozen.read(dict.fromkeys(names, text))
+    assert frozen is None or (frozen.digest == "" or recorded.is_digest(frozen.digest))
+    assert frozen is None or len(frozen.change) <= 603
     time = read_time(text)
     assert time is None or time + timedelta(days=365) > time
 
@@ -156,6 +160,6 @@ def test_a_time_is_read_in_utc(time: datetime) -> None:
 
 
 @pytest.mark.parametrize("host", ["token:5000", "secret", "auth.corp.test:443"])
-def test_the_name_of_a_registry_is_no_credential(host: str) -> None:
+def test_the_name_of_a_registry_is_not_redacted(host: str) -> None:
     proof = RecordedProof(digest=DIGEST, at=NOW, results=[ProofResult(registry=host, verdict="Trusted")])
     assert recorded.proof({TRUST_PROOF: encoded(proof)}, NOW) == proof

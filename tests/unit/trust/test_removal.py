@@ -15,7 +15,7 @@ Listing = Mapping[str, Collection[str]]
 
 
 def union(listing: Listing) -> set[str]:
-    return {one for entry in listing.values() for one in entry}
+    return {fingerprint for entry in listing.values() for fingerprint in entry}
 
 
 @given(listings)
@@ -26,7 +26,7 @@ def test_the_same_list_loses_nothing(listing: Listing) -> None:
 @given(listings)
 def test_renaming_splitting_and_reordering_lose_nothing(listing: Listing) -> None:
     every = sorted(union(listing))
-    split = {f"new-{number}": [one] for number, one in enumerate(every)}
+    split = {f"new-{number}": [fingerprint] for number, fingerprint in enumerate(every)}
     for other in ({"all": every} if every else {}, split):
         assert not removal(listing, other).gone
         assert not removal(other, listing).gone
@@ -34,52 +34,52 @@ def test_renaming_splitting_and_reordering_lose_nothing(listing: Listing) -> Non
 
 
 @given(listings, listings)
-def test_adding_entries_is_never_refused(listing: Listing, more: Listing) -> None:
+def test_adding_entries_is_always_allowed(listing: Listing, more: Listing) -> None:
     added = {**{f"more-{name}": entry for name, entry in more.items()}, **listing}
     assert not removal(listing, added).needs_permission
 
 
 @given(listings.filter(bool))
 def test_emptying_always_needs_permission(listing: Listing) -> None:
-    found = removal(listing, {})
-    assert found.needs_permission
-    assert found.is_emptied
-    assert found.dropped == found.before == len(union(listing))
+    removed = removal(listing, {})
+    assert removed.needs_permission
+    assert removed.is_emptied
+    assert removed.dropped == removed.before == len(union(listing))
 
 
 @given(listings)
-def test_whoever_had_nothing_loses_nothing(listing: Listing) -> None:
+def test_an_empty_list_loses_nothing(listing: Listing) -> None:
     assert removal({}, listing) == Removal(0, (), 0, is_emptied=False)
 
 
 @given(listings, listings)
-def test_what_keeps_half_of_the_certificates_is_never_refused(before: Listing, after: Listing) -> None:
-    found = removal(before, after)
+def test_keeping_half_of_the_certificates_needs_no_permission(before: Listing, after: Listing) -> None:
+    removed = removal(before, after)
     kept = len(union(before) & union(after))
     if kept and 2 * kept >= len(union(before)):
-        assert not found.needs_permission
-    if not kept and found.before and not (set(before) & set(after)):
-        assert found.needs_permission
+        assert not removed.needs_permission
+    if not kept and removed.before and not (set(before) & set(after)):
+        assert removed.needs_permission
 
 
 @given(listings, listings)
-def test_the_parts_add_up(before: Listing, after: Listing) -> None:
-    found = removal(before, after)
-    assert {one for _, one in found.gone} == union(before) - union(after)
-    assert len({one for _, one in found.gone}) == len(found.gone)
-    assert all(one in before[name] for name, one in found.gone)
-    assert 0 <= found.replaced <= min(len(found.gone), len(union(after) - union(before)))
-    assert found.dropped + found.replaced == len(found.gone) <= found.before
+def test_the_counts_add_up(before: Listing, after: Listing) -> None:
+    removed = removal(before, after)
+    assert {fingerprint for _, fingerprint in removed.gone} == union(before) - union(after)
+    assert len({fingerprint for _, fingerprint in removed.gone}) == len(removed.gone)
+    assert all(fingerprint in before[name] for name, fingerprint in removed.gone)
+    assert 0 <= removed.replaced <= min(len(removed.gone), len(union(after) - union(before)))
+    assert removed.dropped + removed.replaced == len(removed.gone) <= removed.before
 
 
 @given(listings, listings)
-def test_an_error_is_exactly_what_permission_turns_into_a_warning(before: Listing, after: Listing) -> None:
-    found = removal(before, after)
-    refused = any(one.severity is Severity.ERROR for one in removal_findings(found, allowed=False))
-    assert refused is found.needs_permission
-    with_permission = removal_findings(found, allowed=True)
+def test_permission_turns_the_error_into_a_warning(before: Listing, after: Listing) -> None:
+    removed = removal(before, after)
+    refused = any(finding.severity is Severity.ERROR for finding in removal_findings(removed, allowed=False))
+    assert refused is removed.needs_permission
+    with_permission = removal_findings(removed, allowed=True)
     assert with_permission
-    assert all(one.severity is Severity.WARNING for one in with_permission)
+    assert all(finding.severity is Severity.WARNING for finding in with_permission)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_an_error_is_exactly_what_permission_turns_into_a_warning(before: Listin
         "a-double-goes",
     ],
 )
-def test_what_counts_as_dropped(before: Listing, after: Listing, *, refused: bool, replaced: int) -> None:
-    found = removal(before, after)
-    assert (found.needs_permission, found.replaced) == (refused, replaced)
+def test_dropped_and_replaced_certificates(before: Listing, after: Listing, *, refused: bool, replaced: int) -> None:
+    removed = removal(before, after)
+    assert (removed.needs_permission, removed.replaced) == (refused, replaced)
 
 
-def test_the_refusal_names_what_would_go_and_what_to_do() -> None:
-    lost = removal({f"ca-{number:02}": [f"{number:064x}"[::-1]] for number in range(13)}, {})
-    [finding] = removal_findings(lost, allowed=False)
+def test_the_error_names_certificates_and_next_step() -> None:
+    removed = removal({f"ca-{number:02}": [f"{number:064x}"[::-1]] for number in range(13)}, {})
+    [finding] = removal_findings(removed, allowed=False)
     assert finding.code == "removal-not-allowed"
     assert finding.what.startswith(
         "The update would remove 13 of 13 certificates: ca-00 (0000000000), ca-01 (1000000000)"
@@ -123,7 +123,7 @@ def test_the_refusal_names_what_would_go_and_what_to_do() -> None:
     assert 'trustplane.dev/allow-removal: "true"' in finding.next_step
 
 
-def test_an_entry_that_cannot_be_read_is_shown_by_its_name() -> None:
+def test_an_unreadable_entry_is_shown_by_name() -> None:
     [finding] = removal_findings(removal({"corp": ["corp"]}, {}), allowed=False)
     assert finding.what.endswith("1 of 1 certificates: corp")
 

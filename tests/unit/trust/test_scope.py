@@ -31,9 +31,7 @@ def read(some: list[TrustedCA], text: str) -> entries.Reading:
         ("a=s.test,a=r.test,a=s.test", {"a": ("r.test", "s.test")}),
     ],
 )
-def test_entries_that_are_named_are_for_their_registries_only(
-    data: dict[str, str], text: str, hosts: dict[str, tuple[str, ...]]
-) -> None:
+def test_named_entries_are_registry_scoped(data: dict[str, str], text: str, hosts: dict[str, tuple[str, ...]]) -> None:
     reading = read(listed(data, a="a", b="b", c="c"), text)
     assert reading.ok
     assert reading.trust.names == ["a", "b", "c"]
@@ -49,24 +47,24 @@ def test_entries_that_are_named_are_for_their_registries_only(
         ("=r.test", "bad-scope", "NAME=HOST"),
         ("a/b=r.test", "bad-scope", "NAME=HOST"),
         ("b=r.test;a=r.test", "bad-scope-host", "entry b"),
-        ("b=r.test, a=https://r.test", "bad-scope-host", "registry-scope[1]: names no host of a registry for entry a"),
+        ("b=r.test, a=https://r.test", "bad-scope-host", "registry-scope[1]: has no valid registry host for entry a"),
         ("a=r.test/team", "bad-scope-host", "entry a"),
         ("a=_default", "bad-scope-host", "entry a"),
         ("other=r.test", "unknown-scope-entry", "entry other"),
         ("A=r.test", "unknown-scope-entry", "entry A"),
     ],
 )
-def test_a_value_that_is_not_understood_breaks_the_list(data: dict[str, str], text: str, code: str, word: str) -> None:
+def test_an_invalid_value_breaks_the_list(data: dict[str, str], text: str, code: str, word: str) -> None:
     reading = read(listed(data, a="a", b="b"), text)
-    assert [one.code for one in reading.findings] == [code]
+    assert [finding.code for finding in reading.findings] == [code]
     assert word in str(reading.findings[0])
     assert not reading.ok
     assert reading.trust == EMPTY
 
 
-def test_a_broken_entry_is_told_once_and_not_as_unknown(data: dict[str, str]) -> None:
+def test_a_broken_entry_is_reported_once(data: dict[str, str]) -> None:
     reading = read([*listed(data, a="a"), TrustedCA(name="b", data="bm90aGluZw==")], "b=r.test")
-    assert [one.code for one in reading.findings] == ["no-certificate"]
+    assert [finding.code for finding in reading.findings] == ["no-certificate"]
 
 
 def test_without_the_annotation_nothing_is_scoped(data: dict[str, str]) -> None:
@@ -75,13 +73,13 @@ def test_without_the_annotation_nothing_is_scoped(data: dict[str, str]) -> None:
 
 
 @given(st.text())
-def test_nothing_that_is_said_makes_an_entry_both(text: str) -> None:
+def test_an_entry_is_node_wide_or_scoped(text: str) -> None:
     hosts, findings = scope.parse(text, {"a"})
     assert hosts.keys() <= {"a"}
-    assert all(is_host(host) for found in hosts.values() for host in found)
+    assert all(is_host(host) for scoped_hosts in hosts.values() for host in scoped_hosts)
     assert findings or all(not part.strip() or "=" in part for part in text.replace("\n", ",").split(","))
 
 
 @given(st.dictionaries(NAMES, st.lists(HOSTS, min_size=1, unique=True).map(lambda some: tuple(sorted(some)))))
-def test_what_is_written_is_read_back(hosts: dict[str, tuple[str, ...]]) -> None:
+def test_a_rendered_value_can_be_parsed(hosts: dict[str, tuple[str, ...]]) -> None:
     assert scope.parse(scope.text(hosts), hosts) == (dict(sorted(hosts.items())), ())

@@ -1,4 +1,4 @@
-"""`trustplane undo`: an earlier set that is pinned, until an update is requested."""
+"""`trustplane undo`: pin an earlier set until the next update request."""
 
 import datetime as dt
 from dataclasses import replace
@@ -23,7 +23,7 @@ BEFORE, AFTER = trust_of("corp", "edge"), trust_of("corp", "edge", "extra")
 
 
 def situation(*, pinned: TrustSet | None = BEFORE, allow_removal: bool = False) -> Situation:
-    """Return that of a cluster that has taken AFTER, and is to go back to a set."""
+    """Return the input for a cluster with AFTER in force, pinned to an earlier set."""
     digest = pinned.digest if pinned is not None else "a" * 64
     return Situation(
         frozen=Frozen(digest=AFTER.digest, previous=BEFORE.digest, first_customisation_handled=True),
@@ -40,22 +40,22 @@ def situation(*, pinned: TrustSet | None = BEFORE, allow_removal: bool = False) 
     )
 
 
-def test_the_earlier_set_is_taken_and_what_is_held_back_is_said() -> None:
+def test_the_earlier_set_is_taken_and_the_difference_reported() -> None:
     decision = decide(situation())
     assert (decision.trust, decision.taken, decision.reason, decision.current) == (BEFORE, True, UNDONE, False)
     assert decision.frozen is not None
-    assert decision.frozen.previous == AFTER.digest  # to undo twice is to have the newer set again
+    assert decision.frozen.previous == AFTER.digest  # a second undo brings back the newer set
     assert "extra" in decision.difference.text
 
 
-def test_it_stays_whatever_the_lists_ask_for() -> None:
+def test_the_pinned_set_stays_under_any_desired_set() -> None:
     taken = decide(situation())
     later = replace(situation(), frozen=taken.frozen, in_force=BEFORE, update_digests={"version": "other"})
     decision = decide(later)
     assert (decision.trust, decision.taken, decision.reason) == (BEFORE, False, UNDONE)
 
 
-def test_an_update_that_is_requested_later_ends_it() -> None:
+def test_a_later_update_request_ends_the_undo() -> None:
     text = situation().pin.text()  # type: ignore[union-attr]
     assert Pin.read(text, None) is not None
     assert Pin.read(text, NOW - dt.timedelta(seconds=1)) is not None
@@ -64,25 +64,25 @@ def test_an_update_that_is_requested_later_ends_it() -> None:
     assert decide(replace(ended, in_force=BEFORE, frozen=Frozen(digest=BEFORE.digest))).reason == REQUESTED
 
 
-def test_more_than_half_is_removed_with_permission_only() -> None:
+def test_an_undo_is_subject_to_the_removal_guard() -> None:
     refused = decide(situation(pinned=EMPTY))
     assert (refused.trust, refused.taken) == (AFTER, False)
-    assert "removal-not-allowed" in {one.code for one in refused.findings}
+    assert "removal-not-allowed" in {finding.code for finding in refused.findings}
     assert decide(situation(pinned=EMPTY, allow_removal=True)).trust == EMPTY
 
 
-def test_a_set_whose_secret_is_gone_changes_nothing() -> None:
+def test_a_lost_secret_changes_nothing() -> None:
     decision = decide(situation(pinned=None))
     assert (decision.trust, decision.taken) == (AFTER, False)
-    assert "no-previous-set" in {one.code for one in decision.findings}
+    assert "no-previous-set" in {finding.code for finding in decision.findings}
 
 
 @pytest.mark.parametrize("text", ["", "{}", "null", '{"digest":"x","at":"2026-01-01T00:00:00Z"}', '{"digest":1}'])
-def test_a_pin_that_cannot_be_read_is_none(text: str) -> None:
+def test_an_invalid_pin_is_none(text: str) -> None:
     assert Pin.read(text, None) is None
 
 
-def test_what_was_before_survives_on_the_cluster() -> None:
+def test_the_previous_digest_survives_on_the_cluster() -> None:
     frozen = Frozen(digest=AFTER.digest, previous=BEFORE.digest)
     read_again = Frozen.read(frozen.annotations())
     assert read_again is not None

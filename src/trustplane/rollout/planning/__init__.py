@@ -1,1 +1,1 @@
-"""How a changed trust set comes to a cluster's machines: one pure function, `plan.plan`, from what is observed."""
+"""Plan of a rollout: one pure function, `plan.plan`, from an observation to the next steps."""

@@ -1,38 +1,38 @@
-"""Which set new machines boot with: the last proven one, until the wanted one is proven or nothing can prove. Pure."""
+"""Choose the boot set: the last proven set, until the set in force is proven or no node can prove it. Pure."""
 
 from trustplane.rollout.planning.observed import Observed
 from trustplane.rollout.planning.steps import Note
 
 
-def boot_set(seen: Observed) -> str | None:
-    """Return the digest that the boot set is to have now; None: it stays as it is."""
-    target = _target(seen)
-    return None if target == seen.boot and not seen.edited else target
+def boot_set(cluster: Observed) -> str | None:
+    """Return the digest of the boot set to write now; None if the current one stays."""
+    target = _target(cluster)
+    return None if target == cluster.boot and not cluster.edited else target
 
 
-def notes(seen: Observed) -> tuple[Note, ...]:
-    """Report a boot set that somebody changed or removed; a cluster without machines has none yet."""
-    if seen.edited:
+def notes(cluster: Observed) -> tuple[Note, ...]:
+    """Report an edited or missing boot set; a cluster without machines has none yet."""
+    if cluster.edited:
         return (Note.BOOT_SET_EDITED,)
-    return (Note.BOOT_SET_MISSING,) if seen.boot is None and seen.nodes else ()
+    return (Note.BOOT_SET_MISSING,) if cluster.boot is None and cluster.nodes else ()
 
 
-def _target(seen: Observed) -> str:
-    if seen.refusers:
-        return seen.last_proven or _kept(seen)
-    if seen.replaces or seen.is_proven or not seen.can_be_proven:
-        return seen.wanted
-    kept = _kept(seen)
-    return seen.wanted if _keeps_machines_out(seen, kept) else kept
+def _target(cluster: Observed) -> str:
+    if cluster.refusers:
+        return cluster.last_proven or _current(cluster)
+    if cluster.replaces or cluster.is_proven or not cluster.can_be_proven:
+        return cluster.wanted
+    current = _current(cluster)
+    return cluster.wanted if _blocks_joining(cluster, current) else current
 
 
-def _keeps_machines_out(seen: Observed, digest: str) -> bool:
-    """Tell whether a machine booted with that set and did not join: it would keep every other one out, too."""
-    return any(one.stuck and not one.joined and one.booted == digest for one in seen.nodes)
+def _blocks_joining(cluster: Observed, digest: str) -> bool:
+    """Return whether a machine booted with this set and did not join: other new machines would not join either."""
+    return any(node.stuck and not node.joined and node.booted == digest for node in cluster.nodes)
 
 
-def _kept(seen: Observed) -> str:
-    """Return the boot set as it is, where it is intact and still means something; else the last proven one."""
-    if seen.boot is None or seen.edited:
-        return seen.last_proven or seen.wanted
-    return seen.boot if seen.boot == seen.wanted else seen.last_proven or seen.boot
+def _current(cluster: Observed) -> str:
+    """Return the current boot set if it is intact and still relevant, else the last proven set."""
+    if cluster.boot is None or cluster.edited:
+        return cluster.last_proven or cluster.wanted
+    return cluster.boot if cluster.boot == cluster.wanted else cluster.last_proven or cluster.boot

@@ -1,4 +1,4 @@
-"""From what is known of a cluster's machines to what its rollout is decided from. Pure."""
+"""Build the nodes of a rollout's input from the facts of their machines. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from trustplane.clusterapi.machine_facts import NODE_STARTUP_TIMEOUT, is_control
 from trustplane.clusterapi.node_state import NodeFacts, RegistryVerdict, registry_verdicts
 from trustplane.rollout.planning.observed import Node
 
-_PARTIAL: Final = "partial:"  # a set that is on a node in part is another one
+_PARTIAL: Final = "partial:"  # a partial set differs from the whole one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What this process does on nodes, by the names of their Machines: how far writes are, not whether they are due.
+    """This process's writes to nodes, by Machine names.
 
     Attributes:
-        writing: Being written now.
-        resting: Failed a moment ago.
+        writing: Machines whose write is in progress.
+        resting: Machines whose write failed and that wait for the next attempt.
     """
 
     writing: frozenset[str] = frozenset()
@@ -30,8 +30,8 @@ class Work:
 
 
 def groups(control_plane: KubeadmControlPlane | None, pools: Iterable[MachineDeployment]) -> dict[str, datetime]:
-    """Return when groups were last asked to replace their machines, by name; the control plane's is empty."""
-    times = {_pool_name(one): one.spec.rollout.after for one in pools}
+    """Return each group's `rollout.after` by group name; the control plane's name is empty."""
+    times = {_pool_name(pool): pool.spec.rollout.after for pool in pools}
     if control_plane is not None:
         times[""] = control_plane.spec.rollout.after
     return {name: at for name, at in times.items() if at is not None}
@@ -52,24 +52,25 @@ def node(
     now: datetime,
     blind: bool = False,
 ) -> Node:
-    """Return a machine as its cluster's rollout looks at it.
+    """Return the input of the rollout for one machine.
 
     Args:
-        facts: What is known of its node.
-        machine: Its Machine.
-        hosts: The registries that it is to trust.
+        facts: Facts of its node.
+        machine: The Machine.
+        hosts: The registries that it must trust.
         work: Writes of this process.
-        after: When groups were last asked to replace their machines, see `groups`.
+        after: `rollout.after` of the groups, see `groups`.
         checks: MachineHealthChecks of the cluster.
         now: The current time.
-        blind: Nobody can look at its node: that its kubelet was accepted is the most that there will ever be.
+        blind: Whether the node cannot be inspected; its best verdict is then Accepted.
     """
     has_written = facts.method == clustertrust.IN_PLACE and bool(facts.digest)
     hindrance = facts.update_error
     is_resting = facts.machine in work.resting
     group = "" if is_control_plane(machine) else pool_name(machine)
-    asked = after.get(group) if group or is_control_plane(machine) else None  # nobody rolls a machine of no pool
-    judged = {one.registry: one for one in registry_verdicts(facts, hosts)}
+    # No controller replaces a worker without a pool.
+    requested = after.get(group) if group or is_control_plane(machine) else None
+    judged = {judgement.registry: judgement for judgement in registry_verdicts(facts, hosts)}
     return Node(
         name=facts.machine,
         group=group,
@@ -86,7 +87,7 @@ def node(
         resting=is_resting,
         writing=facts.machine in work.writing,
         busy=facts.is_busy,
-        leaving=asked is not None and asked <= now and facts.created < asked,
+        leaving=requested is not None and requested <= now and facts.created < requested,
         joined=bool(facts.node),
         stuck=not facts.node and now - facts.created > NODE_STARTUP_TIMEOUT,
         replaceable=bool(group)
@@ -102,22 +103,22 @@ def _has(facts: NodeFacts, *, has_written: bool) -> str | None:
 
 
 def _is_drifted(facts: NodeFacts) -> bool:
-    look = facts.valid_inspection
-    return look is not None and look.is_drifted
+    inspection = facts.valid_inspection
+    return inspection is not None and inspection.is_drifted
 
 
 def _refuses(facts: NodeFacts, judged: Mapping[str, RegistryVerdict]) -> bool:
-    """A set that only removes entries is to prove less: a registry that it no longer covers is refused rightly."""
-    return not facts.only_removes and any(one.verdict == clustertrust.NOT_TRUSTED for one in judged.values())
+    """Return whether the node refuses a registry; a set that only removes entries may stop trusting one."""
+    return not facts.only_removes and any(result.verdict == clustertrust.NOT_TRUSTED for result in judged.values())
 
 
 def _proves(facts: NodeFacts, judged: Mapping[str, RegistryVerdict], hosts: Collection[str], *, blind: bool) -> bool:
-    """Tell whether the node has trusted every registry since its last change that a pull of it can judge."""
+    """Return whether the node has proven every verifiable registry since its last change."""
     if not hosts or facts.valid_proof is None:
         return False
-    enough = _DEFINITE if facts.only_removes else _ACCEPTED if blind else frozenset({clustertrust.TRUSTED})
-    asked = [host for host in hosts if not _is_unverifiable(facts, host)]
-    return bool(asked) and all(host in judged and judged[host].verdict in enough for host in asked)
+    sufficient = _DEFINITE if facts.only_removes else _ACCEPTED if blind else frozenset({clustertrust.TRUSTED})
+    verifiable = [host for host in hosts if not _is_unverifiable(facts, host)]
+    return bool(verifiable) and all(host in judged and judged[host].verdict in sufficient for host in verifiable)
 
 
 _ACCEPTED: Final = frozenset({clustertrust.TRUSTED, clustertrust.ACCEPTED})
@@ -125,6 +126,7 @@ _DEFINITE: Final = _ACCEPTED | {clustertrust.NOT_TRUSTED}
 
 
 def _is_unverifiable(facts: NodeFacts, host: str) -> bool:
-    look = facts.valid_inspection
-    known = next((one for one in look.registries if one.registry == host), None) if look else None
-    return known is not None and known.verification == clustertrust.UNVERIFIABLE
+    inspection = facts.valid_inspection
+    registries = inspection.registries if inspection else []
+    access = next((registry for registry in registries if registry.registry == host), None)
+    return access is not None and access.verification == clustertrust.UNVERIFIABLE

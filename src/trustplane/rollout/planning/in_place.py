@@ -1,8 +1,8 @@
-"""Writing on running nodes: one first, the others when that one has proven the set, the control plane one by one. Pure.
+"""Plan writes to running nodes: the canary first, the others once it has proven the set. Pure.
 
-A node that fails to be written although it answers is not passed over as the first one, and holds the others of the
-control plane up: the set may be the cause, and the next one would fare no better. One that does not answer, or that
-somebody else works on, holds up nobody.
+The control plane is written one node at a time. A node that answers but fails to be written remains the canary, and
+blocks the rest of the control plane: the set may be the cause, and the next node would fail in the same way. A node
+that does not answer, or that another tool updates, blocks no other node.
 """
 
 from collections.abc import Sequence
@@ -13,47 +13,47 @@ from trustplane.rollout.planning.outlook import Outlook, names, outlook
 from trustplane.rollout.planning.steps import Plan, Reason, State
 
 
-def in_place(seen: Observed) -> Plan:
-    """Return whom to write now, and whom to replace since they cannot be written."""
-    return _rest(seen) if _is_open(seen) else _first(seen)
+def in_place(cluster: Observed) -> Plan:
+    """Return the nodes to write now, and the unreachable machines to replace."""
+    return _plan_rest(cluster) if _is_open(cluster) else _plan_canary(cluster)
 
 
-def _is_open(seen: Observed) -> bool:
-    """Tell whether the first node has said what there is to say, or nobody is to be written anyway."""
-    canary = _recorded(seen)
-    is_told = seen.is_proven or (canary is not None and seen.is_settled(canary))
-    return is_told or not any(one.takes_part and seen.needs_write(one) for one in seen.nodes)
+def _is_open(cluster: Observed) -> bool:
+    """Return whether the canary is settled, or no node needs a write."""
+    canary = _recorded(cluster)
+    is_decided = cluster.is_proven or (canary is not None and cluster.is_settled(canary))
+    return is_decided or not any(node.takes_part and cluster.needs_write(node) for node in cluster.nodes)
 
 
-def _recorded(seen: Observed) -> Node | None:
-    if seen.canary is None or seen.canary.digest != seen.wanted:
+def _recorded(cluster: Observed) -> Node | None:
+    if cluster.canary is None or cluster.canary.digest != cluster.wanted:
         return None
-    return next((one for one in seen.nodes if one.name == seen.canary.machine), None)
+    return next((node for node in cluster.nodes if node.name == cluster.canary.machine), None)
 
 
-def _first(seen: Observed) -> Plan:
-    able = [one for one in seen.nodes if one.takes_part and not seen.is_left_drifted(one)]
-    recorded = _recorded(seen)
-    canary = recorded if recorded in able else min(able, key=lambda one: _preference(seen, one))
-    is_due = _is_due(seen, canary) and not (canary.control_plane and _is_control_plane_written(seen))
-    found = _of_canary(seen, canary, is_limited=is_due and not seen.room)
+def _plan_canary(cluster: Observed) -> Plan:
+    able = [node for node in cluster.nodes if node.takes_part and not cluster.is_left_drifted(node)]
+    recorded = _recorded(cluster)
+    canary = recorded if recorded in able else min(able, key=lambda node: _preference(cluster, node))
+    is_due = _is_due(cluster, canary) and not (canary.control_plane and _is_control_plane_written(cluster))
+    summary = _canary_outlook(cluster, canary, is_limited=is_due and not cluster.room)
     return Plan(
-        state=found.state,
-        reason=found.reason,
-        machines=found.machines,
-        elect=_election(seen, canary),
-        write=(canary.name,) if is_due and seen.room else (),
+        state=summary.state,
+        reason=summary.reason,
+        machines=summary.machines,
+        elect=_election(cluster, canary),
+        write=(canary.name,) if is_due and cluster.room else (),
     )
 
 
-def _preference(seen: Observed, node: Node) -> tuple[bool, bool, bool, bool, str]:
-    """Prefer one that can prove the set, then one that has it already, then a worker, then one that works."""
-    return (not seen.is_asked(node), seen.needs_write(node), node.control_plane, bool(node.failing), node.name)
+def _preference(cluster: Observed, node: Node) -> tuple[bool, bool, bool, bool, str]:
+    """Prefer a node that can prove the set, then one that already has it, then a worker, then one without errors."""
+    return (not cluster.is_asked(node), cluster.needs_write(node), node.control_plane, bool(node.failing), node.name)
 
 
-def _of_canary(seen: Observed, canary: Node, *, is_limited: bool) -> Outlook:
+def _canary_outlook(cluster: Observed, canary: Node, *, is_limited: bool) -> Outlook:
     machines = (canary.name,)
-    if not seen.needs_write(canary):
+    if not cluster.needs_write(canary):
         return Outlook(State.UPDATING, Reason.PROVING, machines)
     if is_limited:
         return Outlook(State.WAITING, Reason.LIMITED, machines)
@@ -62,50 +62,52 @@ def _of_canary(seen: Observed, canary: Node, *, is_limited: bool) -> Outlook:
     return Outlook(State.UPDATING, Reason.CANARY, machines)
 
 
-def _rest(seen: Observed) -> Plan:
-    workers = [one for one in seen.nodes if not one.control_plane and _is_due(seen, one)]
-    control_plane = _next_of_control_plane(seen)
-    # Those that failed last come last, so that they take nobody's place.
-    due = sorted([*control_plane, *workers], key=lambda one: (bool(one.failing), not one.control_plane, one.name))
-    chosen = due[: seen.room]
-    alone = next((one for one in chosen if one.control_plane), None)
-    found = outlook(seen, writes=chosen, limited=due[seen.room :])
+def _plan_rest(cluster: Observed) -> Plan:
+    workers = [node for node in cluster.nodes if not node.control_plane and _is_due(cluster, node)]
+    control_plane = _next_of_control_plane(cluster)
+    # Failed nodes come last: they must not use up the write limit.
+    due = sorted([*control_plane, *workers], key=lambda node: (bool(node.failing), not node.control_plane, node.name))
+    chosen = due[: cluster.room]
+    alone = next((node for node in chosen if node.control_plane), None)
+    summary = outlook(cluster, writes=chosen, limited=due[cluster.room :])
     return Plan(
-        state=found.state,
-        reason=found.reason,
-        machines=found.machines,
-        elect=_election(seen, alone) if alone else None,
+        state=summary.state,
+        reason=summary.reason,
+        machines=summary.machines,
+        elect=_election(cluster, alone) if alone else None,
         write=names(chosen),
-        delete=unreachable.to_delete(seen),
-        remediate=unreachable.to_remediate(seen),
+        delete=unreachable.to_delete(cluster),
+        remediate=unreachable.to_remediate(cluster),
     )
 
 
-def _next_of_control_plane(seen: Observed) -> Sequence[Node]:
-    """Return the one that may be written now; none while another one is being written, has not proven or has failed."""
-    members = [one for one in seen.nodes if one.control_plane and one.takes_part and not seen.is_left_drifted(one)]
-    if _is_control_plane_written(seen):
+def _next_of_control_plane(cluster: Observed) -> Sequence[Node]:
+    """Return the control plane node to write now; none while another one is being written, is unproven or failed."""
+    members = [
+        node for node in cluster.nodes if node.control_plane and node.takes_part and not cluster.is_left_drifted(node)
+    ]
+    if _is_control_plane_written(cluster):
         return ()
-    if any(not seen.needs_write(one) and not seen.is_settled(one) for one in members):
+    if any(not cluster.needs_write(node) and not cluster.is_settled(node) for node in members):
         return ()
-    recorded = _recorded(seen)
-    due = [one for one in members if seen.needs_write(one)]
-    chosen = min(due, key=lambda one: (one != recorded, not one.failing, one.name), default=None)
+    recorded = _recorded(cluster)
+    due = [node for node in members if cluster.needs_write(node)]
+    chosen = min(due, key=lambda node: (node != recorded, not node.failing, node.name), default=None)
     return (chosen,) if chosen is not None and _is_free(chosen) else ()
 
 
-def _is_control_plane_written(seen: Observed) -> bool:
-    """Tell whether one of the control plane is being written, perhaps with a set that was wanted before."""
-    return any(one.control_plane and one.is_written for one in seen.nodes)
+def _is_control_plane_written(cluster: Observed) -> bool:
+    """Return whether a control plane node is being written, perhaps with an earlier set."""
+    return any(node.control_plane and node.is_written for node in cluster.nodes)
 
 
-def _election(seen: Observed, node: Node) -> Canary | None:
-    canary = Canary(node.name, seen.wanted)
-    return None if canary == seen.canary else canary
+def _election(cluster: Observed, node: Node) -> Canary | None:
+    canary = Canary(node.name, cluster.wanted)
+    return None if canary == cluster.canary else canary
 
 
-def _is_due(seen: Observed, node: Node) -> bool:
-    return node.takes_part and seen.needs_write(node) and _is_free(node)
+def _is_due(cluster: Observed, node: Node) -> bool:
+    return node.takes_part and cluster.needs_write(node) and _is_free(node)
 
 
 def _is_free(node: Node) -> bool:

@@ -1,24 +1,24 @@
-"""What a rollout is decided from: a cluster's machines, its boot set and what was recorded. Plain data, pure.
+"""Input of a rollout's plan: a cluster's machines, its boot set and its records. Plain data, pure.
 
-A set is named by its digest. Nothing here is remembered between two plans: whatever a process must know after a crash
-is on the nodes and in the objects that are observed.
+Digests identify sets. A plan keeps no state for the next one: after a crash, a process finds everything on the nodes
+and in the observed objects.
 """
 
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-IN_PLACE: Final = "InPlace"  # the manager writes on running nodes
-REPLACE: Final = "Replace"  # Cluster API makes new machines
-PARALLEL: Final = 10  # nodes of one cluster that are written at the same time
+IN_PLACE: Final = "InPlace"  # the manager writes to running nodes
+REPLACE: Final = "Replace"  # Cluster API creates new machines
+PARALLEL: Final = 10  # nodes of one cluster written at the same time
 
 
 @dataclass(frozen=True)
 class Canary:
-    """Who is written alone, as it is recorded on the Cluster before that.
+    """The node that is written alone; the Cluster has a record of it before the write starts.
 
-    It is the first node of all, then each node of the control plane in turn: whoever finds the record after a crash
-    finishes that one before another.
+    It is the first node of a rollout, and later each node of the control plane in turn. After a crash, the next process
+    finishes the recorded node before it starts another one.
     """
 
     machine: str
@@ -27,31 +27,32 @@ class Canary:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A Machine with its node.
+    """A Machine and its node.
 
     Attributes:
         name: Of the Machine.
-        group: Pool that it belongs to; empty for the control plane, and for a worker of no pool.
-        control_plane: Whether it is one of the control plane.
-        booted: Set that its bootstrap data had; None: not known.
-        has: Set that was found, and loaded, by the last inspection or write that succeeded; None: never, or unclear.
+        group: Its pool; empty for the control plane, and for a worker without a pool.
+        control_plane: Whether it belongs to the control plane.
+        booted: Set in its bootstrap data; None if unknown.
+        has: Set on the node, loaded by its runtime, at the last successful inspection or write; None without one, or
+            if unclear.
         drifted: Whether files of that set were changed or removed since.
-        proven: Set that its kubelet last proved by a pull, since its last change; None: none.
-        refused: Set for which it definitely refused a registry since its last change; None: none. Where a set only
-            removes entries, the caller may leave that out, since such a set is to prove less.
-        unverifiable: No pull of it can prove anything, whatever its trust is.
-        reachable: Whether it answered when it was last asked; true where nobody has asked. Nothing is written on
-            one that is not: to ask it again is the caller's part.
-        failing: Why the last write or inspection failed although it answered; empty: it did not.
-        resting: It failed a moment ago, and is not tried again yet.
-        writing: A write on it is under way.
-        busy: Updated in place by somebody else: it is left alone.
-        leaving: Cluster API replaces it anyway: it was made before `rollout.after` of its group.
-        joined: Whether there is a Node.
-        stuck: It should have joined a while ago.
-        replaceable: Somebody makes another when it goes: a MachineSet or, for the control plane, the remediation of a
-            MachineHealthCheck that selects it.
-        marked: It is marked for that remediation.
+        proven: Set that its kubelet last proved by a pull, after its last change; None without one.
+        refused: Set with which it definitely refused a registry, after its last change; None without one. If a set
+            only removes entries, the caller may omit it: a node may then refuse a registry correctly.
+        unverifiable: Whether its pulls cannot prove trust at all.
+        reachable: Whether it answered the last request; true before the first one. An unreachable node is not
+            written: the caller tries to reach it again.
+        failing: Why the last write or inspection failed although the node answered; empty if it did not fail.
+        resting: Whether it failed and waits for the next attempt.
+        writing: Whether a write is in progress.
+        busy: Whether another tool updates it in place; the rollout does not touch it.
+        leaving: Whether Cluster API will replace it: it is older than `rollout.after` of its group.
+        joined: Whether its Node exists.
+        stuck: Whether it should have joined by now.
+        replaceable: Whether a controller creates a successor: a MachineSet or, for the control plane, the remediation
+            of a MachineHealthCheck that selects it.
+        marked: Whether it is marked for that remediation.
     """
 
     name: str
@@ -76,17 +77,17 @@ class Node:
 
     @property
     def holds(self) -> str | None:
-        """The set on it, as far as it is known: what was seen there counts more than what it was born with."""
+        """The set on the node: the observed one, else the one it booted with; None if unknown."""
         return self.booted if self.has is None else self.has
 
     @property
     def takes_part(self) -> bool:
-        """Whether it can be written, and waited for."""
+        """Whether the rollout can write to it and wait for it."""
         return self.joined and self.reachable and not self.busy
 
     @property
     def is_written(self) -> bool:
-        """Whether a write takes one of the places; nobody waits for one that does not answer."""
+        """Whether its write counts against the limit; a write to an unreachable node does not."""
         return self.writing and self.reachable
 
 
@@ -95,21 +96,21 @@ class Observed:
     """A cluster.
 
     Attributes:
-        wanted: Set that it is to have.
-        boot: Set in Secret `<cluster>-trust`; None: there is no such Secret.
-        edited: The content of that Secret is not that of the set.
-        last_proven: Set that a node of the cluster proved last, as recorded on the Cluster; None: none yet.
-        nodes: Its machines, but for those whose deletion has begun.
-        deleting: Whether there are such.
+        wanted: The set in force.
+        boot: The boot set, in Secret `<cluster>-trust`; None without that Secret.
+        edited: Whether the content of that Secret differs from its set.
+        last_proven: Set that a node of the cluster proved last, as recorded on the Cluster; None without one.
+        nodes: Its machines, without those being deleted.
+        deleting: Whether machines are being deleted.
         paused: Whether it is paused.
         strategy: IN_PLACE or REPLACE.
-        can_write: Whether its nodes can be written on; without an SSH key they are replaced.
-        canary: Who was recorded last, perhaps for another set.
-        provable: Whether there is a Registry that proof can be taken against.
-        limit: Nodes of it that are written at the same time, at most.
-        allowance: Writes that may begin now, by the limit of the whole fleet.
-        replace_unreachable: Somebody asked for nodes that cannot be reached to be replaced.
-        repair: Nodes whose files drifted are to be written again.
+        can_write: Whether its nodes can be written; without an SSH key, machines are replaced.
+        canary: The last recorded canary, perhaps for another set.
+        provable: Whether a Registry exists for proofs.
+        limit: Maximum of its nodes written at the same time.
+        allowance: Number of writes that may start now, by the limit of the whole fleet.
+        replace_unreachable: Whether the user asked to replace unreachable nodes.
+        repair: Whether to write drifted nodes again.
     """
 
     wanted: str
@@ -130,54 +131,54 @@ class Observed:
 
     @property
     def replaces(self) -> bool:
-        """Whether machines are replaced, by wish or for want of a key."""
+        """Whether machines are replaced, by policy or because no SSH key exists."""
         return self.strategy == REPLACE or not self.can_write
 
     @property
     def is_boot_set(self) -> bool:
-        """Whether new machines get the set that is wanted."""
+        """Whether new machines boot with the set in force."""
         return self.boot == self.wanted and not self.edited
 
     @cached_property
     def refusers(self) -> tuple[Node, ...]:
-        """Nodes that have the set as it is meant, and refuse a registry."""
-        return tuple(one for one in self.nodes if self.has_wanted(one) and one.refused == self.wanted)
+        """Nodes that have the set in force without drift, and refuse a registry."""
+        return tuple(node for node in self.nodes if self.has_wanted(node) and node.refused == self.wanted)
 
     @cached_property
     def is_proven(self) -> bool:
-        """Whether a node of this cluster has proven the set."""
-        return self.last_proven == self.wanted or any(self.proves(one) for one in self.nodes)
+        """Whether a node of this cluster has proven the set in force."""
+        return self.last_proven == self.wanted or any(self.proves(node) for node in self.nodes)
 
     @cached_property
     def can_be_proven(self) -> bool:
-        """Whether there is a node that could prove a set now, or after somebody else is done with it."""
-        return any(one.joined and one.reachable and self.is_asked(one) for one in self.nodes)
+        """Whether a node can prove a set now, or after another tool has updated it."""
+        return any(node.joined and node.reachable and self.is_asked(node) for node in self.nodes)
 
     @property
     def room(self) -> int:
-        """How many writes may begin."""
-        return max(0, min(self.limit - sum(one.is_written for one in self.nodes), self.allowance))
+        """Number of writes that may start."""
+        return max(0, min(self.limit - sum(node.is_written for node in self.nodes), self.allowance))
 
     def has_wanted(self, node: Node) -> bool:
-        """Tell whether a node has the set that is wanted, with nothing changed."""
+        """Return whether a node has the set in force without drift."""
         return node.holds == self.wanted and not node.drifted
 
     def needs_write(self, node: Node) -> bool:
-        """Tell whether a node is to be written in place."""
+        """Return whether a node must be written in place."""
         return node.holds != self.wanted or (node.drifted and self.repair)
 
     def is_left_drifted(self, node: Node) -> bool:
-        """Tell whether a node's files were changed, and nobody wants that to be undone."""
+        """Return whether a node has drifted, and no repair is requested."""
         return node.holds == self.wanted and node.drifted and not (self.repair and not self.replaces)
 
     def is_asked(self, node: Node) -> bool:
-        """Tell whether a pull of this node could prove the set, once it has it."""
+        """Return whether a pull of this node can prove the set, once it has it."""
         return self.provable and not node.unverifiable and not self.is_left_drifted(node)
 
     def proves(self, node: Node) -> bool:
-        """Tell whether a node has proven the set that it still has."""
+        """Return whether a node has the set in force and has proven it."""
         return node.proven == self.wanted and node.holds == self.wanted
 
     def is_settled(self, node: Node) -> bool:
-        """Tell whether nothing is left to be done for a node: it has the set, proven where that is possible."""
+        """Return whether a node is done: it has the set in force, and has proven it if it can."""
         return self.has_wanted(node) and (node.proven == self.wanted or not self.is_asked(node))

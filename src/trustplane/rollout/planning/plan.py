@@ -1,7 +1,7 @@
 """Plan the rollout of a cluster's trust set: the next steps, decided from one observation. Pure.
 
 Equal observations give equal plans, in any order of machines. Running part of a plan, or running it twice, is safe.
-Only the wanted set is ever written. Which nodes prove it, and when, is decided by `trust.schedule`.
+The plan writes only the set in force. `proof.schedule` decides which nodes prove it, and when.
 """
 
 from dataclasses import replace as changed
@@ -15,21 +15,23 @@ from trustplane.rollout.planning.replace import replace
 from trustplane.rollout.planning.steps import Note, Plan, Reason, State
 
 
-def plan(seen: Observed) -> Plan:
+def plan(cluster: Observed) -> Plan:
     """Return the next steps for a cluster, and the state of its rollout."""
-    if seen.paused:
-        found = Plan(state=State.PAUSED, reason=Reason.PAUSED)
-    elif seen.refusers:
-        found = Plan(state=State.STOPPED, reason=Reason.REFUSED, machines=names(seen.refusers), boot=boot_set(seen))
-    else:
-        found = changed(
-            replace(seen) if seen.replaces else in_place(seen),
-            boot=boot_set(seen),
-            proven=seen.wanted if seen.is_proven and seen.last_proven != seen.wanted else None,
+    if cluster.paused:
+        steps = Plan(state=State.PAUSED, reason=Reason.PAUSED)
+    elif cluster.refusers:
+        steps = Plan(
+            state=State.STOPPED, reason=Reason.REFUSED, machines=names(cluster.refusers), boot=boot_set(cluster)
         )
-    return changed(found, notes=_notes(seen), kept=unreachable.kept(seen))
+    else:
+        steps = changed(
+            replace(cluster) if cluster.replaces else in_place(cluster),
+            boot=boot_set(cluster),
+            proven=cluster.wanted if cluster.is_proven and cluster.last_proven != cluster.wanted else None,
+        )
+    return changed(steps, notes=_notes(cluster), kept=unreachable.kept(cluster))
 
 
-def _notes(seen: Observed) -> tuple[Note, ...]:
-    without_key = (Note.NO_KEY,) if seen.strategy != REPLACE and not seen.can_write else ()
-    return (*notes(seen), *without_key)
+def _notes(cluster: Observed) -> tuple[Note, ...]:
+    without_key = (Note.NO_KEY,) if cluster.strategy != REPLACE and not cluster.can_write else ()
+    return (*notes(cluster), *without_key)

@@ -1,4 +1,4 @@
-"""A plan of a rollout: what is done now, in which order, and what there is to say about it."""
+"""Plan of a rollout: its steps in order, its state, and its messages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ _SHOWN: Final = 5  # names in a message
 
 
 class State(Enum):
-    """Where a rollout is."""
+    """State of a rollout."""
 
     CURRENT = "Current"
-    UPDATING = "Updating"  # goes on by itself
-    WAITING = "Waiting"  # for something that the rollout cannot bring about
-    DRIFTED = "Drifted"  # current but for files that somebody changed, and that nobody asked to repair
-    STOPPED = "Stopped"  # until somebody corrects the trust set, or what is wrong with a registry or node
+    UPDATING = "Updating"  # continues without help
+    WAITING = "Waiting"  # for an event outside the rollout
+    DRIFTED = "Drifted"  # current except for drift without a request for repair
+    STOPPED = "Stopped"  # until the user corrects the trust set, a registry or a node
     PAUSED = "Paused"
 
 
 class Reason(Enum):
-    """Why it is there."""
+    """Reason of a rollout's state."""
 
     UP_TO_DATE = "UpToDate"
     NO_NODES = "NoNodes"
@@ -46,39 +46,40 @@ class Reason(Enum):
 
 _MESSAGES: Final[Mapping[Reason, str]] = {
     Reason.UP_TO_DATE: "Every node has the trust set",
-    Reason.NO_NODES: "There are no nodes yet; the first ones boot with the trust set",
+    Reason.NO_NODES: "The cluster has no nodes yet; the first ones boot with the trust set",
     Reason.CANARY: "Machine {} takes the trust set first",
-    Reason.WRITING: "The trust set is being written on {}",
+    Reason.WRITING: "The trust set is being written to {}",
     Reason.PROVING: "Waiting for the proof of {}",
     Reason.ROLLING: "Cluster API is replacing {}",
-    Reason.ALONE: "{} belongs to no MachineDeployment. Delete it, so that whoever made it makes another",
-    Reason.BOOT_SET: "The set that new machines boot with is being changed",
+    Reason.ALONE: "{} belongs to no MachineDeployment. Delete it and create a successor",
+    Reason.BOOT_SET: "The boot set is being changed",
     Reason.JOINING: "Waiting for {} to join the cluster",
-    Reason.STUCK: "{} did not join the cluster. Look at its bootstrap log, or delete it",
-    Reason.LIMITED: "{} wait: as many nodes are being written as the limits allow",
-    Reason.FAILING: "Writing on {} failed; it is tried again",
-    Reason.UNREACHABLE: "{} cannot be reached, and takes the trust set when it is back",
-    Reason.BUSY: "{} is being updated by somebody else, and is left alone",
-    Reason.UNKNOWN: "It is not known which trust set {} has",
+    Reason.STUCK: "{} did not join the cluster. Check its bootstrap log, or delete the Machine",
+    Reason.LIMITED: "{} must wait: the limit of simultaneous writes is reached",
+    Reason.FAILING: "Writing to {} failed; Trustplane retries it",
+    Reason.UNREACHABLE: "Cannot reach {}; Trustplane writes the trust set when it answers again",
+    Reason.BUSY: "Another tool is updating {}; Trustplane waits for it",
+    Reason.UNKNOWN: "The trust set of {} is unknown",
     Reason.DRIFTED: "Files of the trust set were changed on {}",
-    Reason.REFUSED: "Stopped: with the trust set, {} refuses a registry. Correct it; the others keep what they had",
-    Reason.PAUSED: "The cluster is paused: nothing is begun",
+    Reason.REFUSED: "Stopped: with the trust set, {} refuses a registry. Correct the set or the registry; "
+    "the other nodes keep the previous set",
+    Reason.PAUSED: "The cluster is paused: no write starts",
 }
 
 
-_NO_KEY: Final = "Machines are replaced, since Secret <cluster>-ssh, by which Trustplane would log in, is absent"
+_NO_KEY: Final = "Machines are replaced, because Secret <cluster>-ssh with the key to log in does not exist"
 
 
 class Note(Enum):
-    """What else is to be reported."""
+    """A remark about a rollout."""
 
-    NO_KEY = "NoKey"  # machines are replaced, since there is no SSH key to write on them
+    NO_KEY = "NoKey"  # machines are replaced, because no SSH key exists
     BOOT_SET_EDITED = "BootSetEdited"
     BOOT_SET_MISSING = "BootSetMissing"
 
 
 class Obstacle(Enum):
-    """Why a node that cannot be reached is not replaced, although somebody has asked for that."""
+    """Why an unreachable node is not replaced although the user asked for it."""
 
     MARKED = "Marked"
     TOO_FEW = "TooFew"
@@ -88,40 +89,40 @@ class Obstacle(Enum):
 
 
 class Kept(NamedTuple):
-    """Machines that are not replaced, and why."""
+    """Unreachable machines that are not replaced, and the reason."""
 
     obstacle: Obstacle
     machines: tuple[str, ...]
 
 
 _OBSTACLES: Final[Mapping[Obstacle, str]] = {
-    Obstacle.MARKED: "{} is marked for its MachineHealthCheck, which has it replaced. Conditions HealthCheckSucceeded "
-    "and OwnerRemediated of the Machine say what that waits for",
+    Obstacle.MARKED: "{} is marked for replacement by its MachineHealthCheck. Conditions HealthCheckSucceeded and "
+    "OwnerRemediated of the Machine report the progress",
     Obstacle.TOO_FEW: "{} is not replaced: a control plane of fewer than 3 machines, or its data, would be lost. "
     "Repair the node",
-    Obstacle.UNCHECKED: "{} is not replaced: of the control plane only a MachineHealthCheck has machines replaced, and "
-    "none does so with this one. Make one that selects it, without remediation.templateRef, and see that neither is "
-    "paused and the Machine has no annotation cluster.x-k8s.io/skip-remediation; or repair the node",
-    Obstacle.OTHERS: "{} is replaced when all others of the control plane are well, and no machine is being deleted",
-    Obstacle.ALONE: "{} is not replaced: it belongs to no MachineDeployment, so nobody would make another. Repair the "
-    "node, or delete the Machine",
+    Obstacle.UNCHECKED: "{} is not replaced: only a MachineHealthCheck replaces control plane machines, and none "
+    "applies to this machine. Create one that selects it, without remediation.templateRef; neither may be paused, and "
+    "the Machine must not have annotation cluster.x-k8s.io/skip-remediation. Or repair the node",
+    Obstacle.OTHERS: "{} is replaced when all other control plane nodes are healthy and no machine is being deleted",
+    Obstacle.ALONE: "{} is not replaced: it belongs to no MachineDeployment, and no controller would create a "
+    "successor. Repair the node, or delete the Machine",
 }
 
 
 class Action(Enum):
-    """What a step does."""
+    """Kind of a step."""
 
-    ELECT = "Elect"  # record this machine, with the set that is wanted, on the Cluster
-    RECORD_PROVEN = "RecordProven"  # record this digest on the Cluster as the last proven one
-    BOOT = "Boot"  # let Secret `<cluster>-trust` have the set of this digest
-    WRITE = "Write"  # begin to write the set that is wanted on the node of this machine
-    ROLL = "Roll"  # set `rollout.after` of this pool, or of the control plane where the name is empty
+    ELECT = "Elect"  # record this machine as the canary of the set in force on the Cluster
+    RECORD_PROVEN = "RecordProven"  # record this digest as the last proven set on the Cluster
+    BOOT = "Boot"  # write the set with this digest to Secret `<cluster>-trust`
+    WRITE = "Write"  # start writing the set in force to the node of this machine
+    ROLL = "Roll"  # set `rollout.after` of this pool; of the control plane if empty
     DELETE = "Delete"  # delete this Machine
-    REMEDIATE = "Remediate"  # annotate this Machine, so that its MachineHealthCheck replaces it
+    REMEDIATE = "Remediate"  # annotate this Machine; its MachineHealthCheck then replaces it
 
 
 class Step(NamedTuple):
-    """One step."""
+    """One step of a plan."""
 
     action: Action
     target: str
@@ -129,21 +130,21 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be done now; nothing of it is remembered, so that it may end after any step.
+    """The next steps of a rollout. No step depends on a stored plan: execution may end after any of them.
 
     Attributes:
-        state: Where the rollout is.
-        reason: Why.
-        machines: Names that the reason is about.
-        notes: What else is to be reported.
-        kept: Who is not replaced, although somebody has asked for that.
-        elect: Who is recorded before being written.
-        proven: Digest to be recorded as the last proven one.
-        boot: Digest of the set that new machines get.
-        write: Machines that the wanted set is written on.
-        roll: Pool that is rolled out anew, the control plane where it is empty; None: none.
+        state: State of the rollout.
+        reason: Reason of the state.
+        machines: Machines concerned, by name.
+        notes: Remarks to report.
+        kept: Unreachable machines that are not replaced although the user asked for it.
+        elect: Canary to record before its write; None without one.
+        proven: Digest to record as the last proven set; None: keep the record.
+        boot: Digest of the boot set to write; None: keep the current one.
+        write: Machines whose nodes receive the set in force now.
+        roll: Pool whose machines Cluster API must replace, empty for the control plane; None without one.
         delete: Machines to delete.
-        remediate: Machines of the control plane to be replaced by their MachineHealthCheck.
+        remediate: Control plane machines that their MachineHealthCheck must replace.
     """
 
     state: State
@@ -161,7 +162,7 @@ class Plan:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The steps in their order: records come before what they announce. Where one fails, the rest is left."""
+        """The steps in order: a record comes before the action that it announces. Stop after a failed step."""
         single = (
             (Action.ELECT, self.elect.machine if self.elect else None),
             (Action.RECORD_PROVEN, self.proven),
@@ -180,17 +181,17 @@ class Plan:
 
     @property
     def remark(self) -> str:
-        """What is to be known beside the reason, in words; empty for nothing."""
-        kept = [_OBSTACLES[one.obstacle].format(_listed(one.machines)) for one in self.kept]
+        """Message about notes and unreachable machines; empty without any."""
+        kept = [_OBSTACLES[entry.obstacle].format(_join(entry.machines)) for entry in self.kept]
         return ". ".join([*([_NO_KEY] if Note.NO_KEY in self.notes else []), *kept])
 
     @property
     def message(self) -> str:
-        """The reason in words."""
-        return _MESSAGES[self.reason].format(_listed(self.machines))
+        """Message of the reason."""
+        return _MESSAGES[self.reason].format(_join(self.machines))
 
 
-def _listed(machines: Sequence[str]) -> str:
+def _join(machines: Sequence[str]) -> str:
     shown = ", ".join(machines[:_SHOWN])
     more = len(machines) - _SHOWN
     return f"{shown} and {more} more" if more > 0 else shown

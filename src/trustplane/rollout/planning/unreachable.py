@@ -1,7 +1,7 @@
 """Replace unreachable nodes on request, one at a time. Pure.
 
-A node is replaced only if its successor boots with the wanted set, and if a controller makes that successor. Control
-plane machines are never deleted: a MachineHealthCheck replaces one while at least two others are healthy.
+A node is replaced only if its successor boots with the set in force, and if a controller creates that successor. The
+plan never deletes control plane machines: a MachineHealthCheck replaces one while at least two others are healthy.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,63 +14,67 @@ from trustplane.rollout.planning.steps import Kept, Obstacle
 _QUORUM: Final = 3  # machines of a control plane that can lose one
 
 
-def to_delete(seen: Observed) -> tuple[str, ...]:
+def to_delete(cluster: Observed) -> tuple[str, ...]:
     """Return the worker Machine to delete now, if any."""
-    return tuple(one.name for one in _lost(seen) if not one.control_plane and _is_calm(seen, one))[:1]
+    return tuple(node.name for node in _lost(cluster) if not node.control_plane and _is_calm(cluster, node))[:1]
 
 
-def to_remediate(seen: Observed) -> tuple[str, ...]:
+def to_remediate(cluster: Observed) -> tuple[str, ...]:
     """Return the control plane Machine that its MachineHealthCheck should replace now, if any."""
-    lost = [] if to_delete(seen) else [one for one in _lost(seen) if one.control_plane]
-    return tuple(one.name for one in lost if not one.marked and _can_lose(seen, one))
+    lost = [] if to_delete(cluster) else [node for node in _lost(cluster) if node.control_plane]
+    return tuple(node.name for node in lost if not node.marked and _can_lose(cluster, node))
 
 
-def kept(seen: Observed) -> tuple[Kept, ...]:
-    """Return why unreachable nodes are not replaced, although somebody has asked for that."""
-    if seen.paused or seen.replaces or not seen.replace_unreachable:
+def kept(cluster: Observed) -> tuple[Kept, ...]:
+    """Return why unreachable nodes are not replaced although the user asked for it."""
+    if cluster.paused or cluster.replaces or not cluster.replace_unreachable:
         return ()
-    found = {one.name: why for one in _unreachable(seen) if (why := _obstacle(seen, one)) is not None}
-    by_obstacle = {why: [one for one in seen.nodes if found.get(one.name) is why] for why in Obstacle}
-    return tuple(Kept(why, names(nodes)) for why, nodes in by_obstacle.items() if nodes)
+    blocked = [(node, _obstacle(cluster, node)) for node in _unreachable(cluster)]
+    by_obstacle = {each: [node for node, obstacle in blocked if obstacle is each] for each in Obstacle}
+    return tuple(Kept(obstacle, names(nodes)) for obstacle, nodes in by_obstacle.items() if nodes)
 
 
-def _obstacle(seen: Observed, node: Node) -> Obstacle | None:
+def _obstacle(cluster: Observed, node: Node) -> Obstacle | None:
     if not node.control_plane:
         return None if node.replaceable else Obstacle.ALONE
     if node.marked:
         return Obstacle.MARKED
-    if len(_control_plane(seen)) < _QUORUM and not seen.deleting:
+    if len(_control_plane(cluster)) < _QUORUM and not cluster.deleting:
         return Obstacle.TOO_FEW
     if not node.replaceable:
         return Obstacle.UNCHECKED
-    return None if _can_lose(seen, node) else Obstacle.OTHERS
+    return None if _can_lose(cluster, node) else Obstacle.OTHERS
 
 
-def _control_plane(seen: Observed) -> Sequence[Node]:
-    return [one for one in seen.nodes if one.control_plane]
+def _control_plane(cluster: Observed) -> Sequence[Node]:
+    return [node for node in cluster.nodes if node.control_plane]
 
 
-def _can_lose(seen: Observed, node: Node) -> bool:
-    """Return whether the control plane is whole but for this one."""
-    members = _control_plane(seen)
-    others = [one for one in members if one != node]
-    return len(members) >= _QUORUM and not seen.deleting and all(one.takes_part and not one.marked for one in others)
+def _can_lose(cluster: Observed, node: Node) -> bool:
+    """Return whether all other nodes of the control plane are healthy, and enough to lose this one."""
+    members = _control_plane(cluster)
+    others = [other for other in members if other != node]
+    return (
+        len(members) >= _QUORUM
+        and not cluster.deleting
+        and all(other.takes_part and not other.marked for other in others)
+    )
 
 
-def _lost(seen: Observed) -> Sequence[Node]:
+def _lost(cluster: Observed) -> Sequence[Node]:
     """Return replaceable unreachable nodes, sorted by name; none while another one is being deleted."""
-    is_open = seen.is_boot_set and (seen.is_proven or not seen.can_be_proven)
-    if not (seen.replace_unreachable and is_open):
+    is_open = cluster.is_boot_set and (cluster.is_proven or not cluster.can_be_proven)
+    if not (cluster.replace_unreachable and is_open):
         return []
-    if seen.deleting or any(one.busy and not one.reachable for one in seen.nodes):
+    if cluster.deleting or any(node.busy and not node.reachable for node in cluster.nodes):
         return []
-    return sorted((one for one in _unreachable(seen) if one.replaceable), key=lambda one: one.name)
+    return sorted((node for node in _unreachable(cluster) if node.replaceable), key=lambda node: node.name)
 
 
-def _unreachable(seen: Observed) -> Iterator[Node]:
-    yield from (one for one in seen.nodes if one.joined and not one.reachable and one.holds != seen.wanted)
+def _unreachable(cluster: Observed) -> Iterator[Node]:
+    yield from (node for node in cluster.nodes if node.joined and not node.reachable and node.holds != cluster.wanted)
 
 
-def _is_calm(seen: Observed, node: Node) -> bool:
+def _is_calm(cluster: Observed, node: Node) -> bool:
     """Return whether every machine of its pool has joined, including the last replacement."""
-    return all(one.joined for one in seen.nodes if not one.control_plane and one.group == node.group)
+    return all(other.joined for other in cluster.nodes if not other.control_plane and other.group == node.group)

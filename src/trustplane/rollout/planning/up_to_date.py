@@ -1,7 +1,7 @@
-"""Condition `TrustUpToDate`: whether a machine, or every node of a cluster, has the set that is wanted. Pure.
+"""Condition `TrustUpToDate`: whether a machine, or every node of a cluster, has the set in force. Pure.
 
-What is said of a machine depends on that machine and on the cluster as a whole, never on which others have their turn:
-else each write on a node would be told on every other Machine.
+The condition of a machine depends on that machine and the cluster as a whole, but not on writes to other machines:
+otherwise each write would change the conditions of all Machines.
 """
 
 from collections.abc import Mapping
@@ -12,83 +12,84 @@ from trustplane.rollout.planning.observed import Canary, Node, Observed
 from trustplane.rollout.planning.steps import Plan, Reason
 
 WAITING: Final = "Waiting"
-_NODES: Final = "Condition Current of the ClusterTrust of this name says more"
+_DETAILS: Final = "For details, see condition Current of the ClusterTrust of this name"
 
-_WORDS: Final[Mapping[Reason, str]] = {
-    Reason.UP_TO_DATE: "The node has the trust set that its cluster is to have",
-    Reason.UNKNOWN: "It is not known which trust set the node has",
+_MESSAGES: Final[Mapping[Reason, str]] = {
+    Reason.UP_TO_DATE: "The node has the trust set in force",
+    Reason.UNKNOWN: "The trust set of the node is unknown",
     Reason.JOINING: "The machine has not joined the cluster yet",
-    Reason.STUCK: "The machine did not join the cluster. Look at its bootstrap log, or delete it",
+    Reason.STUCK: "The machine did not join the cluster. Check its bootstrap log, or delete the Machine",
     Reason.DRIFTED: "Files of the trust set were changed, or the node's runtime has not loaded them",
-    Reason.PAUSED: "The cluster is paused: nothing is begun",
-    Reason.BUSY: "The machine is updated by somebody else, and is left alone",
-    Reason.UNREACHABLE: "The node cannot be reached, and takes the trust set when it is back",
-    Reason.FAILING: "Writing the trust set failed, and is tried again: {}",
+    Reason.PAUSED: "The cluster is paused: no write starts",
+    Reason.BUSY: "Another tool is updating the machine; Trustplane waits for it",
+    Reason.UNREACHABLE: "The node is unreachable, and takes the trust set when it answers again",
+    Reason.FAILING: "Writing the trust set failed; Trustplane retries it: {}",
     Reason.CANARY: "The node takes the trust set first",
     Reason.WRITING: "The trust set is being written",
     Reason.REFUSED: "Stopped: with the trust set, a node of the cluster refuses a registry",
-    Reason.ROLLING: "Cluster API is to replace the machine, whose successor boots with the trust set",
+    Reason.ROLLING: "Cluster API will replace the machine; its successor boots with the trust set",
 }
 
 
 class Said(NamedTuple):
-    """What a condition says: status, reason and message of metav1.Condition."""
+    """Status, reason and message of a metav1.Condition."""
 
     status: str
     reason: str
     message: str
 
 
-def of_machine(seen: Observed, node: Node) -> Said:
-    """Return what is said of a machine.
+def of_machine(cluster: Observed, node: Node) -> Said:
+    """Return the condition of a machine.
 
     Args:
-        seen: Its cluster. Nodes that failed count as failing, or out of reach, until they are written: else each
-            attempt would be told.
-        node: The machine, one of them.
+        cluster: Its cluster. A failed node counts as failing or unreachable until it is written: otherwise each
+            attempt would change the condition.
+        node: The machine, one of the cluster's nodes.
     """
-    reason = _unknown(node) or _of_node(seen, node)
+    reason = _unknown_reason(node) or _known_reason(cluster, node)
     if reason is None:
         return Said(FALSE, WAITING, "The node waits for its turn to take the trust set")
-    status = TRUE if reason is Reason.UP_TO_DATE else UNKNOWN if _unknown(node) else FALSE
-    return Said(status, reason.value, _WORDS[reason].format(node.failing))
+    status = TRUE if reason is Reason.UP_TO_DATE else UNKNOWN if _unknown_reason(node) else FALSE
+    return Said(status, reason.value, _MESSAGES[reason].format(node.failing))
 
 
-def _unknown(node: Node) -> Reason | None:
+def _unknown_reason(node: Node) -> Reason | None:
     if not node.joined:
         return Reason.STUCK if node.stuck else Reason.JOINING
     return Reason.UNKNOWN if node.holds is None else None
 
 
-def _of_node(seen: Observed, node: Node) -> Reason | None:
-    """Return the first reason that applies; None: it waits for its turn."""
-    has_wanted = node.holds == seen.wanted
+def _known_reason(cluster: Observed, node: Node) -> Reason | None:
+    """Return the first reason that applies; None if the node waits for its turn."""
+    has_wanted = node.holds == cluster.wanted
     reasons = (
         (Reason.DRIFTED, has_wanted and node.drifted),
         (Reason.UP_TO_DATE, has_wanted),
-        (Reason.PAUSED, seen.paused),
+        (Reason.PAUSED, cluster.paused),
         (Reason.BUSY, node.busy),
         (Reason.UNREACHABLE, not node.reachable),
         (Reason.FAILING, bool(node.failing)),
-        (Reason.CANARY, node.writing and seen.canary == Canary(node.name, seen.wanted) and not seen.is_proven),
+        (Reason.CANARY, node.writing and cluster.canary == Canary(node.name, cluster.wanted) and not cluster.is_proven),
         (Reason.WRITING, node.writing),
-        (Reason.REFUSED, bool(seen.refusers)),
-        (Reason.ROLLING, seen.replaces),
+        (Reason.REFUSED, bool(cluster.refusers)),
+        (Reason.ROLLING, cluster.replaces),
     )
-    return next((reason for reason, holds in reasons if holds), None)
+    return next((reason for reason, applies in reasons if applies), None)
 
 
-def of_cluster(seen: Observed, found: Plan) -> Said:
-    """Return what is said of a cluster: of those of its machines that have joined.
+def of_cluster(cluster: Observed, plan: Plan) -> Said:
+    """Return the condition of a cluster, by its machines that have joined.
 
     Args:
-        seen: The cluster, as for `of_machine`.
-        found: Its plan, which says what is waited for.
+        cluster: The cluster, as for `of_machine`.
+        plan: Its plan, for the reason.
     """
-    said = [of_machine(seen, one) for one in seen.nodes if one.joined]
-    if all(one.status == TRUE for one in said):
-        reason = Reason.UP_TO_DATE if said else Reason.NO_NODES
-        return Said(TRUE, reason.value, "Every node has the trust set" if said else "There are no nodes yet")
-    if not any(one.status == FALSE for one in said):
-        return Said(UNKNOWN, Reason.UNKNOWN.value, f"It is not known which trust set some nodes have. {_NODES}")
-    return Said(FALSE, found.reason.value, f"Not every node has the trust set. {_NODES}")
+    conditions = [of_machine(cluster, node) for node in cluster.nodes if node.joined]
+    if all(condition.status == TRUE for condition in conditions):
+        if conditions:
+            return Said(TRUE, Reason.UP_TO_DATE.value, "Every node has the trust set")
+        return Said(TRUE, Reason.NO_NODES.value, "The cluster has no nodes yet")
+    if not any(condition.status == FALSE for condition in conditions):
+        return Said(UNKNOWN, Reason.UNKNOWN.value, f"The trust set of some nodes is unknown. {_DETAILS}")
+    return Said(FALSE, plan.reason.value, f"Not every node has the trust set. {_DETAILS}")
