@@ -23,8 +23,8 @@ from trustplane.certificates.finding import Finding
 from trustplane.clusterapi.readiness import CapiObjects
 from trustplane.clusterapi.release import release_body, release_status, resolve_release
 from trustplane.reporting.cluster_status import cluster_status
-from trustplane.reporting.trust_status import service_status
-from trustplane.trust.entries import read
+from trustplane.reporting.trust_status import service_configuration_status
+from trustplane.trust.entries import parse_list
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PEM = base64.b64decode(
@@ -365,7 +365,7 @@ def test_statuses_of_the_controllers_fit_the_schemas(kubectl: Kubectl, configura
     unknown = resolve_release(tkc, [])
     assert isinstance(unknown, Finding)
     reports = [
-        service_status(service, read([TrustedCA(name="corp", data="!")]), now=now),
+        service_configuration_status(service, parse_list([TrustedCA(name="corp", data="!")]), now=now),
         cluster_status(tkc, observed=nothing, release=unknown, updates=["v1.37.0"], decision=None, trust=None, now=now),
         release_status(release, now=now),
     ]

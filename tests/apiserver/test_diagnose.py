@@ -364,7 +364,7 @@ class Fleet:
         client, namespace = self.world.client, self.world.namespace
         await self.supervisor.make("shop", trust=list(listed) if listed is not None else None)
         tkc = await client.get(TANZU_CLUSTERS, "shop", namespace)
-        trust = entries.read([TrustedCA(**one) for one in in_force]).trust
+        trust = entries.parse_list([TrustedCA(**one) for one in in_force]).trust
         await client.create(PLAIN_SECRETS, secret.set_secret(tkc, trust))
         await client.apply(CLUSTERS, _cluster(namespace, trust.digest, self._kubeconfig), manager="test")
         config = base64.b64encode(yaml.safe_dump(self._kubeconfig).encode()).decode()

@@ -30,8 +30,8 @@ from trustplane.kube.kinds import (
     TANZU_CLUSTERS,
 )
 from trustplane.trust import bundle
-from trustplane.trust.entries import TrustSet, read
-from trustplane.trust.propagation import Frozen
+from trustplane.trust.entries import TrustSet, parse_list
+from trustplane.trust.propagation import PropagationRecord
 
 CLUSTERS_IN_NAMESPACE = 20
 MACHINES_OF_CLUSTER = 5
@@ -59,7 +59,7 @@ class Fleet:
     @cached_property
     def trust(self) -> TrustSet:
         """The trust set of the list."""
-        return read([msgspec.convert(one, TrustedCA) for one in self.listed]).trust
+        return parse_list([msgspec.convert(one, TrustedCA) for one in self.listed]).trust
 
     @property
     def hosts(self) -> Sequence[str]:
@@ -108,14 +108,14 @@ class Fleet:
             await self._machine(client, place, f"{place['name']}-{machine}")
 
     async def _capi(self, client: Client, tkc: TanzuKubernetesCluster) -> None:
-        frozen = Frozen(digest=self.trust.digest, first_customisation_handled=True).annotations()
+        frozen = PropagationRecord(digest=self.trust.digest, first_customisation_handled=True).annotations()
         annotations = frozen | {TRUST_PROVEN: self.trust.digest}
         body = desired_cluster(
             tkc, kubernetes_version=KUBERNETES, annotations=annotations, ssh_public_key="ssh-ed25519 AAAA"
         )
         cluster = await client.create(CLUSTERS, body)
         await client.create(SECRETS, secret.set_secret(cluster, self.trust))
-        text = bundle.render(self.trust, bundle.EVERYTHING)
+        text = bundle.render_bundle(self.trust, bundle.MAX_BUDGET_BYTES)
         await client.create(SECRETS, secret.boot_secret(cluster, text))
 
     async def _machine(self, client: Client, place: Json, name: str) -> None:

@@ -16,7 +16,7 @@ from trustplane.api.annotations import REGISTRY_SCOPE
 from trustplane.api.configuration import TrustedCA
 from trustplane.trust import scope
 from trustplane.trust.entries import TrustSet
-from trustplane.trust.places import files
+from trustplane.trust.places import render_files
 
 MOST = 6  # entries besides the constant ones
 PREFIX = "storm"
@@ -48,19 +48,21 @@ class Configuration:
     @property
     def annotations(self) -> dict[str, str]:
         """The annotations of the object with the list."""
-        value = scope.text({name: [host] for name, host in self.scopes.items()})
+        value = scope.render_scopes({name: [host] for name, host in self.scopes.items()})
         return {REGISTRY_SCOPE: value} if value else {}
 
     @property
     def trust(self) -> TrustSet:
         """The set that clusters take."""
         listed = [TrustedCA(name=name, data=encoded(pem)) for name, pem in self.authorities.items()]
-        return scope.read(listed, self.annotations, where="storm").trust
+        return scope.parse_scoped_list(listed, self.annotations, where="storm").trust
 
     @property
     def digests(self) -> dict[str, str]:
         """SHA-256 of every resulting trust file on a node, by path."""
-        return {path: hashlib.sha256(content.encode()).hexdigest() for path, content in files(self.trust).items()}
+        return {
+            path: hashlib.sha256(content.encode()).hexdigest() for path, content in render_files(self.trust).items()
+        }
 
     @property
     def extras(self) -> list[str]:

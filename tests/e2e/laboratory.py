@@ -16,7 +16,7 @@ from laboratory.live.scenario import Live, Site
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, COMPONENT_LABEL, TRUST_COMPONENT
 from trustplane.api.core import Secret
 from trustplane.clusterapi import secret as trust_secret
-from trustplane.reporting.pull_failures import REASON
+from trustplane.reporting.pull_failures import PULL_EXPLAINED
 from trustplane_local.demo.fleet import DemoClusters
 from trustplane_local.stack import Stack
 
@@ -146,7 +146,9 @@ class Laboratory:
 
         def probe() -> tuple[bool, str]:
             notes.clear()
-            for event in self._kubectl.get("events", "-n", NAMESPACE, "--field-selector", f"reason={REASON}")["items"]:
+            for event in self._kubectl.get("events", "-n", NAMESPACE, "--field-selector", f"reason={PULL_EXPLAINED}")[
+                "items"
+            ]:
                 notes.setdefault(names[event["involvedObject"]["name"]], []).append(event["message"])
             missing = sorted(set(names.values()) - notes.keys())
             return not missing, f"not told: {', '.join(missing)}"

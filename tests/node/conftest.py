@@ -248,7 +248,7 @@ def _start(stack: Stack, podman: Podman) -> Node:
     key = asyncssh.generate_private_key("ssh-ed25519")
     authorities = {name: Authority(name) for name in ("boot", "one", "two")}
     pems = {name: one.certificate() for name, one in authorities.items()}
-    text = bundle.render(set_of(boot=pems["boot"]), bundle.EVERYTHING)
+    text = bundle.render_bundle(set_of(boot=pems["boot"]), bundle.MAX_BUDGET_BYTES)
     user_data = _USER_DATA.format(
         files=f"{_file(bootstrap.BUNDLE_FILE, text)}{_file(bootstrap.UNPACK_FILE, bootstrap.UNPACK_SCRIPT)}",
         command=bootstrap.UNPACK_COMMAND,
@@ -272,7 +272,7 @@ def _start(stack: Stack, podman: Podman) -> Node:
 def set_of(**pems: str) -> TrustSet:
     """Return the set of CAs by name."""
     listed = [TrustedCA(name=name, data=base64.b64encode(pem.encode()).decode()) for name, pem in pems.items()]
-    return entries.read(listed).trust
+    return entries.parse_list(listed).trust
 
 
 def _file(path: str, content: str) -> str:

@@ -18,7 +18,7 @@ from trustplane.clusterapi.machine_facts import node_facts
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTERS, MACHINES, NODES, SECRETS
 from trustplane.nodes.hostkey import REPORTED
-from trustplane.reporting.cluster_trust import Sets
+from trustplane.reporting.cluster_trust import TrustSets
 from trustplane.rollout.execution import trust_secrets
 from trustplane.rollout.execution.node_write import NodeWriter
 from trustplane.trust import entries, recorded
@@ -121,7 +121,7 @@ class Machines:
         """Take a set: CAs of the node's fixture by name, and others by keyword."""
         wanted = {name: self.node.pems[name] for name in names} | pems
         listed = [TrustedCA(name=name, data=base64.b64encode(pem.encode()).decode()) for name, pem in wanted.items()]
-        trust = entries.read(listed).trust.scoped(hosts or {})
+        trust = entries.parse_list(listed).trust.scoped(hosts or {})
         body = {"metadata": {"annotations": {TRUST_DIGEST: trust.digest}}}
         cluster = await self.client.patch(CLUSTERS, CLUSTER, self.namespace, body)
         await trust_secrets.ensure_set_secret(self.client, cluster, trust)
@@ -130,7 +130,7 @@ class Machines:
     async def begin(self, writer: Writer, name: str, trust: TrustSet) -> None:
         """Start a write to a machine."""
         machine = await self.client.get(MACHINES, name, self.namespace)
-        sets = Sets(digest=trust.digest, in_force=trust, desired=trust, source="Service")
+        sets = TrustSets(digest=trust.digest, in_force=trust, desired=trust, source="Service")
         writer.start(self.key, machine, node_facts(machine), sets)
 
     async def write(self, writer: Writer, name: str, trust: TrustSet) -> None:
@@ -141,9 +141,9 @@ class Machines:
     async def applied(self, name: str) -> AppliedTrust | None:
         """Return the record of a machine; None without one."""
         machine = await self.client.get(MACHINES, name, self.namespace)
-        return recorded.applied(machine.metadata.annotations)
+        return recorded.read_applied_trust(machine.metadata.annotations)
 
     async def hindrance(self, name: str) -> Hindrance | None:
         """Return why the last write to a machine failed; None if it succeeded."""
         machine = await self.client.get(MACHINES, name, self.namespace)
-        return recorded.hindrance(machine.metadata.annotations)
+        return recorded.read_update_error(machine.metadata.annotations)

@@ -22,10 +22,10 @@ from trustplane.clusterapi import secret
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTERS, SECRETS, TANZU_CLUSTERS
-from trustplane.reporting.progress import WAITING, Progress, request_time, undoing
-from trustplane.trust.entries import EMPTY, TrustSet, difference
-from trustplane.trust.propagation import Frozen, Pin
-from trustplane.trust.removal import listing, removal
+from trustplane.reporting.progress import UPDATE_WAITING, UpdateProgress, next_request_time, undo_progress
+from trustplane.trust.entries import EMPTY_SET, TrustSet, compare_sets
+from trustplane.trust.propagation import PropagationRecord, UndoPin
+from trustplane.trust.removal import compare_fingerprints, fingerprints_by_name
 
 
 @click.command(
@@ -78,7 +78,7 @@ def command(
     conclude(results, namespace, output=output, timeout=timeout if wait else 0.0)
 
 
-async def _undo(kubeconfig: Path | None, key: Key, *, allow_removal: bool, timeout: float) -> list[Progress]:
+async def _undo(kubeconfig: Path | None, key: Key, *, allow_removal: bool, timeout: float) -> list[UpdateProgress]:
     async with Client.open(kubeconfig) as client:
         tkc = await client.find(TANZU_CLUSTERS, key.name, key.namespace)
         if tkc is None:
@@ -89,9 +89,9 @@ async def _undo(kubeconfig: Path | None, key: Key, *, allow_removal: bool, timeo
         digest = await _check(client, key, allow_removal=allow_removal)
         await _pin(client, tkc, digest, allow_removal=allow_removal)
         if not timeout:
-            return [Progress(key=key, state=WAITING, message="requested")]
+            return [UpdateProgress(key=key, state=UPDATE_WAITING, message="requested")]
         follower = Follower(client, key.namespace, lambda progress: echo(progress.text, err=True), prove=True)
-        return await follower.follow({key: partial(undoing, digest=digest)}, timeout=timeout)
+        return await follower.follow({key: partial(undo_progress, digest=digest)}, timeout=timeout)
 
 
 async def _check(client: Client, key: Key, *, allow_removal: bool) -> str:
@@ -101,27 +101,27 @@ async def _check(client: Client, key: Key, *, allow_removal: bool) -> str:
         UserError: no previous set exists, or too much would be removed.
     """
     cluster = await client.find(CLUSTERS, key.name, key.namespace)
-    frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
+    frozen = PropagationRecord.read(cluster.metadata.annotations) if cluster else None
     if cluster is None or frozen is None or not frozen.previous:
         raise UserError(
             f"Cluster {key} has no previous trust set",
             next_step=f"See `trustplane status {key.name} -n {key.namespace}`",
         )
     before, now = await _read(client, cluster, frozen.previous), await _read(client, cluster, frozen.digest)
-    lost = removal(listing(now), listing(before))
+    lost = compare_fingerprints(fingerprints_by_name(now), fingerprints_by_name(before))
     if lost.needs_permission and not allow_removal:
         raise UserError(
             f"The undo would remove {len(lost.gone)} of {lost.before} certificates",
-            why=f"the change is: {difference(now, before).text}",
+            why=f"the change is: {compare_sets(now, before).text}",
             next_step="To allow it, add --allow-removal",
         )
-    echo(f"{key}: {difference(now, before).text}", err=True)
+    echo(f"{key}: {compare_sets(now, before).text}", err=True)
     return frozen.previous
 
 
 async def _read(client: Client, cluster: Cluster, digest: str) -> TrustSet:
-    if digest == EMPTY.digest:
-        return EMPTY
+    if digest == EMPTY_SET.digest:
+        return EMPTY_SET
     name = secret.set_secret_name(cluster.metadata.name, digest)
     stored = await client.find(SECRETS, name, cluster.metadata.namespace)
     trust = secret.parse_set_of_digest(stored, digest) if stored else None
@@ -135,6 +135,6 @@ async def _read(client: Client, cluster: Cluster, digest: str) -> TrustSet:
 
 
 async def _pin(client: Client, tkc: TanzuKubernetesCluster, digest: str, *, allow_removal: bool) -> None:
-    key, at = key_of(tkc), request_time(tkc.metadata.annotations, datetime.now(UTC))
-    body: Json = {"metadata": {"annotations": {TRUST_PIN: Pin(digest, at, allow_removal).text()}}}
+    key, at = key_of(tkc), next_request_time(tkc.metadata.annotations, datetime.now(UTC))
+    body: Json = {"metadata": {"annotations": {TRUST_PIN: UndoPin(digest, at, allow_removal).text()}}}
     await client.patch(TANZU_CLUSTERS, key.name, key.namespace, body)

@@ -15,7 +15,7 @@ from trustplane.api.fields import field
 from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.clusterapi import topology_trust
-from trustplane.trust.admission import judge
+from trustplane.trust.admission import review_list
 from trustplane.trust.policy import APPEND
 
 CLUSTER_KIND = "Cluster"
@@ -57,7 +57,7 @@ def object_findings(
     if before is not None and new == old and _scope(before) == _scope(after):
         return []
     where, annotations = ".".join((*path, _LIST)), after.get("metadata", {}).get("annotations") or {}
-    findings = judge(_entries(new), _entries(old), annotations, where=where, at=at)
+    findings = review_list(_entries(new), _entries(old), annotations, where=where, at=at)
     if kind == cluster.KIND and _is_empty(new) and not _entries(old) and annotations.get(TRUST_MERGE) != APPEND:
         findings.append(EMPTY_LIST.at(where))
     return findings

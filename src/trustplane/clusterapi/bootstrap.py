@@ -34,7 +34,7 @@ _OWNER: Final = "root:root"
 def bundle_file(secret: str) -> Json:
     """Return the file with the bundle from that Secret."""
     # Ignition's generator fails for a file without permissions, and then no machine boots.
-    source = {"secret": {"name": secret, "key": bundle.KEY}}
+    source = {"secret": {"name": secret, "key": bundle.BUNDLE_KEY}}
     return {"path": BUNDLE_FILE, "owner": _OWNER, "permissions": "0644", "contentFrom": source}
 
 
@@ -87,7 +87,7 @@ def trust_secret_name(spec: Any) -> str | None:
     source = field(files_by_path.get(BUNDLE_FILE), "contentFrom", "secret")
     name = field(source, "name")
     has_script = UNPACK_FILE in files_by_path and UNPACK_COMMAND in _list(spec, COMMANDS_FIELD)
-    is_complete = has_script and field(source, "key") == bundle.KEY
+    is_complete = has_script and field(source, "key") == bundle.BUNDLE_KEY
     return name if is_complete and isinstance(name, str) and name else None
 
 

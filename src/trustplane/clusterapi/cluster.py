@@ -16,7 +16,7 @@ from trustplane.api.cluster import CIDRBlocks, NodePool, TanzuKubernetesCluster,
 from trustplane.api.meta import Json
 from trustplane.clusterapi.duration import parse_duration
 from trustplane.clusterapi.owner import tkc_owner_reference
-from trustplane.trust.entries import SHORT
+from trustplane.trust.entries import SHORT_DIGEST_LENGTH
 
 CLASS_NAME = "tanzukubernetescluster"
 CLASS_NAMESPACE = "trustplane-system"
@@ -174,4 +174,4 @@ def _template(topology: Topology) -> list[Any]:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:SHORT]
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:SHORT_DIGEST_LENGTH]

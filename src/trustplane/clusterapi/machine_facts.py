@@ -36,8 +36,8 @@ def node_facts(machine: Machine, *, now: datetime | None = None) -> NodeFacts:
         now: Records with a later time are ignored; None: the current time.
     """
     annotations = machine.metadata.annotations
-    applied, hindrance = recorded.applied(annotations, now), recorded.hindrance(annotations, now)
-    proof, inspection = recorded.proof(annotations, now), recorded.inspection(annotations, now)
+    applied, hindrance = recorded.read_applied_trust(annotations, now), recorded.read_update_error(annotations, now)
+    proof, inspection = recorded.read_proof(annotations, now), recorded.read_inspection(annotations, now)
     records = {
         TRUST_APPLIED: applied,
         TRUST_HINDRANCE: hindrance,

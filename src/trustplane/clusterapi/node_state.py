@@ -14,7 +14,7 @@ from typing import Final
 
 from trustplane.api import clustertrust
 from trustplane.api.clustertrust import Hindrance, Inspection, ProofResult, RecordedProof, RegistryAccess
-from trustplane.trust.entries import SHORT
+from trustplane.trust.entries import SHORT_DIGEST_LENGTH
 
 # The node's state by verdict, worst first.
 _STATES: Final = (
@@ -126,7 +126,7 @@ class NodeState:
 
 def is_same_digest(digest: str, other: str) -> bool:
     """Return whether two digests are equal; either may be truncated, and an unknown digest equals none."""
-    return bool(digest) and digest[:SHORT] == other[:SHORT]
+    return bool(digest) and digest[:SHORT_DIGEST_LENGTH] == other[:SHORT_DIGEST_LENGTH]
 
 
 def node_state(facts: NodeFacts, in_force: str, hosts: Collection[str]) -> NodeState:
@@ -162,7 +162,7 @@ def _rollout_state(facts: NodeFacts, in_force: str) -> NodeState | None:
 
 def short_digest(digest: str) -> str:
     """Return the first digits of a digest, for messages."""
-    return digest[:SHORT] or "(unknown)"
+    return digest[:SHORT_DIGEST_LENGTH] or "(unknown)"
 
 
 def _inspection_state(facts: NodeFacts, hosts: Collection[str]) -> NodeState | None:

@@ -12,7 +12,7 @@ from trustplane.api import annotations, clusterapi, configuration
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
 from trustplane.trust import bundle, scope
-from trustplane.trust.entries import SHORT, Reading, TrustSet
+from trustplane.trust.entries import SHORT_DIGEST_LENGTH, ParsedList, TrustSet
 
 _SUFFIX = ".pem"
 _SCOPE = "registry-scope"  # without the suffix, so it cannot be an entry's key
@@ -22,7 +22,7 @@ _REVERTED = "Managed by Trustplane: edits are reverted and reported. Change the 
 
 def set_secret_name(cluster_name: str, digest: str) -> str:
     """Return the name of the Secret with the set of that digest."""
-    return f"{boot_secret_name(cluster_name)}-{digest[:SHORT]}"
+    return f"{boot_secret_name(cluster_name)}-{digest[:SHORT_DIGEST_LENGTH]}"
 
 
 def boot_secret_name(cluster_name: str) -> str:
@@ -47,7 +47,7 @@ def boot_secret(cluster: clusterapi.Cluster, text: str) -> Json:
         cluster: Cluster of the machines.
         text: The bundle of the set, see `trust.bundle`.
     """
-    data = {bundle.KEY: base64.b64encode(text.encode()).decode()}
+    data = {bundle.BUNDLE_KEY: base64.b64encode(text.encode()).decode()}
     body = _secret(cluster, boot_secret_name(cluster.metadata.name), annotations.BOOT_COMPONENT, data)
     body["metadata"]["annotations"] = {_NOTE: _REVERTED}
     return body
@@ -85,7 +85,7 @@ def set_data(trust: TrustSet) -> dict[str, str]:
     """Return the data of a set's Secret."""
     values = {entry_key(name): pem for name, pem in trust.pems().items()}
     if trust.hosts:
-        values[_SCOPE] = scope.text(trust.hosts)
+        values[_SCOPE] = scope.render_scopes(trust.hosts)
     return {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
 
 
@@ -94,7 +94,7 @@ def entry_key(name: str) -> str:
     return name + _SUFFIX
 
 
-def parse_list_secret(secret: Secret) -> Reading:
+def parse_list_secret(secret: Secret) -> ParsedList:
     """Parse the trust list in a Secret, with findings: a tenant may have written it."""
     data = dict(secret.data)
     scoped = data.pop(_SCOPE, "")
@@ -102,8 +102,8 @@ def parse_list_secret(secret: Secret) -> Reading:
     try:
         annotations_ = {annotations.REGISTRY_SCOPE: base64.b64decode(scoped).decode()}
     except ValueError:
-        return Reading(findings=(scope.BAD_SCOPE.at(_SCOPE),))
-    return scope.read(entries, annotations_, where="data")
+        return ParsedList(findings=(scope.BAD_SCOPE.at(_SCOPE),))
+    return scope.parse_scoped_list(entries, annotations_, where="data")
 
 
 def parse_set_secret(secret: Secret) -> TrustSet | None:
@@ -119,7 +119,7 @@ def parse_set_of_digest(secret: Secret, digest: str) -> TrustSet | None:
         secret: The Secret with the name of the set.
         digest: The digest, or at least its first `SHORT` digits if no more are known.
     """
-    trust = parse_set_secret(secret) if len(digest) >= SHORT else None
+    trust = parse_set_secret(secret) if len(digest) >= SHORT_DIGEST_LENGTH else None
     return trust if trust is not None and trust.digest.startswith(digest) else None
 
 
@@ -146,10 +146,10 @@ def parse_boot_secret(secret: Secret) -> BootSet:
     Other keys are ignored: no machine reads them, and a server-side apply leaves them to their owner.
     """
     try:
-        text = base64.b64decode(secret.data.get(bundle.KEY, "")).decode("ascii")
+        text = base64.b64decode(secret.data.get(bundle.BUNDLE_KEY, "")).decode("ascii")
     except ValueError:
         return BootSet("", "", is_intact=False)
-    parsed = bundle.read(text)
+    parsed = bundle.parse_bundle(text)
     return BootSet(
         digest=parsed.digest if parsed else "",
         text=text,
@@ -168,7 +168,9 @@ def verify_boot_set(boot: BootSet, trust: TrustSet | None, infrastructure_kind: 
     """
     if not (boot.is_intact and boot.is_partial) or trust is None or boot.digest != trust.digest:
         return boot
-    return replace(boot, is_intact=boot.text == bundle.render(trust, bundle.budget_of(infrastructure_kind)))
+    return replace(
+        boot, is_intact=boot.text == bundle.render_bundle(trust, bundle.bundle_budget_bytes(infrastructure_kind))
+    )
 
 
 def unneeded_sets(secrets: Iterable[Secret], cluster_name: str, digests: Iterable[str]) -> list[Secret]:

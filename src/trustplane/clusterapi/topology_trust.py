@@ -22,7 +22,7 @@ from trustplane.clusterapi.secret import entry_key
 from trustplane.clusterapi.variable import TrustVariable, parse_trust_variable
 from trustplane.errors import UserError
 from trustplane.trust import entries
-from trustplane.trust.removal import Listing, is_allowed, removal, removal_findings
+from trustplane.trust.removal import FingerprintsByName, allows_removal, check_removal, compare_fingerprints
 
 _PATH: Final = f"{TOPOLOGY_PATH}.variables[{TRUST_VARIABLE}]"
 
@@ -51,9 +51,9 @@ def _value_findings(after: Json, before: Json | None, secrets: SecretData, at: d
     findings = [] if value is UNSET else _entry_findings(_parse(value, after), secrets, at)
     if before is None or any(finding.severity is Severity.ERROR for finding in findings):
         return findings
-    allowed = is_allowed(field(after, "metadata", "annotations") or {})
-    lost = removal(_listing(old, before, secrets), _listing(value, after, secrets))
-    return [*(finding.at(_PATH) for finding in removal_findings(lost, allowed=allowed)), *findings]
+    allowed = allows_removal(field(after, "metadata", "annotations") or {})
+    lost = compare_fingerprints(_listing(old, before, secrets), _listing(value, after, secrets))
+    return [*(finding.at(_PATH) for finding in check_removal(lost, allowed=allowed)), *findings]
 
 
 def trust_variable(cluster: Json) -> Any:
@@ -81,7 +81,7 @@ def _entry_findings(trust: TrustVariable | Finding, secrets: SecretData, at: dt.
     absent = [name for name in trust.names if _key(trust, name) not in data]
     missing = [_missing_key(trust, name).at(f"{where} ({name})") for name in absent]
     listed = _trust_list(trust, data)
-    defects = entries.read(listed, where=where).findings
+    defects = entries.parse_list(listed, where=where).findings
     oddities = lint([(entry.name, entry.data) for entry in listed], at, where=where)
     return [*(_adapted(trust, finding) for finding in defects), *missing, *oddities]
 
@@ -117,14 +117,14 @@ def _adapted(trust: TrustVariable, finding: Finding) -> Finding:
     )
 
 
-def _listing(value: Any, cluster: Json, secrets: SecretData) -> Listing:
+def _listing(value: Any, cluster: Json, secrets: SecretData) -> FingerprintsByName:
     """Return the fingerprints by entry; an entry with unreadable certificates is identified by its name."""
     trust = _parse(value, cluster)
     if isinstance(trust, Finding):
         return {}
     data = secrets.get(trust.secret_name) or {}
     listed = _trust_list(trust, data)
-    known = {entry.name: entry.fingerprints for entry in entries.read(listed).trust.entries}
+    known = {entry.name: entry.fingerprints for entry in entries.parse_list(listed).trust.entries}
     return {name: known.get(name, (name,)) for name in trust.names}
 
 

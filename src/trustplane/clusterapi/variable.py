@@ -12,8 +12,8 @@ from typing import Any
 from trustplane.api.limits import HOST_PATTERN, MAX_ENTRIES, MAX_HOST_LENGTH, MAX_NAME_LENGTH, NAME_PATTERN
 from trustplane.api.meta import Json
 from trustplane.errors import UserError
-from trustplane.trust.entries import BAD_NAME, judge_name, shown
-from trustplane.trust.places import is_host
+from trustplane.trust.entries import BAD_NAME, check_entry_name, printable_name
+from trustplane.trust.places import is_registry_host
 
 USER_SECRET_SUFFIX = "-user-trusted-ca-secret"  # noqa: S105  a name
 
@@ -90,7 +90,9 @@ def parse_trust_variable(value: Any, cluster_name: str) -> TrustVariable:
     names = tuple(_name(entry) for entry in entries)
     if len(set(names)) != len(names):
         duplicate = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"Variable trust has two entries named {shown(duplicate)}", next_step="Rename one of them")
+        raise UserError(
+            f"Variable trust has two entries named {printable_name(duplicate)}", next_step="Rename one of them"
+        )
     scopes = ((name, _hosts(name, entry)) for name, entry in zip(names, entries, strict=True))
     hosts = {name: scope for name, scope in scopes if scope}
     secret_name = value.get("secretName", "")
@@ -105,7 +107,7 @@ def parse_trust_variable(value: Any, cluster_name: str) -> TrustVariable:
 
 def _hosts(name: str, entry: Json) -> tuple[str, ...]:
     hosts = entry.get("hosts") or []
-    if not isinstance(hosts, list) or not all(isinstance(host, str) and is_host(host) for host in hosts):
+    if not isinstance(hosts, list) or not all(isinstance(host, str) and is_registry_host(host) for host in hosts):
         raise UserError(
             f"Entry {name} of variable trust has invalid hosts",
             next_step="Write each as in image references: host or host:port",
@@ -115,8 +117,8 @@ def _hosts(name: str, entry: Json) -> tuple[str, ...]:
 
 def _name(entry: Json) -> str:
     name = entry.get("name")
-    refusal = judge_name(name, ()) if isinstance(name, str) else BAD_NAME
+    refusal = check_entry_name(name, ()) if isinstance(name, str) else BAD_NAME
     if refusal:
-        display = repr(shown(name)) if isinstance(name, str) else "that is not a string"
+        display = repr(printable_name(name)) if isinstance(name, str) else "that is not a string"
         raise UserError(f"Variable trust has an entry name {display}", why=refusal.why, next_step=refusal.next_step)
     return str(name)

@@ -18,7 +18,7 @@ from trustplane.kube.errors import AlreadyExistsError, ConflictError, NotFoundEr
 from trustplane.kube.events import Recorder
 from trustplane.kube.informer import Informer
 from trustplane.kube.kinds import CONFIGURATIONS, FIELD_MANAGER
-from trustplane.reporting.trust_status import service_status
+from trustplane.reporting.trust_status import service_configuration_status
 from trustplane.trust import lists
 
 CONFIGURATION_KEY = Key("", NAME)
@@ -86,10 +86,10 @@ class ConfigurationReconciler:
     async def _update_status(self, configuration: TkgServiceConfiguration) -> None:
         kept = await last_good.find_last_good(self._client, namespace=self._namespace)
         # Keep the list before the status reports it as checked, and before any cluster takes it.
-        if good := lists.recorded(configuration, kept):
+        if good := lists.last_good_list_to_record(configuration, kept):
             await last_good.store_last_good(self._client, good, namespace=self._namespace)
-        result = lists.service(configuration, kept)
-        body = service_status(configuration, result, now=datetime.now(UTC))
+        result = lists.parse_service_list(configuration, kept)
+        body = service_configuration_status(configuration, result, now=datetime.now(UTC))
         body["status"] = fitted(CONFIGURATIONS.kind, body["status"])
         status = msgspec.convert(body["status"], TkgServiceConfigurationStatus)
         if status == configuration.status:

@@ -24,7 +24,7 @@ from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError, UnreadableError
 from trustplane.kube.kinds import CLUSTER_TRUSTS, WORKLOAD_PODS
 from trustplane.proof import probe
-from trustplane.reporting.images import assessed, sources
+from trustplane.reporting.images import assess_sources, image_sources
 
 IMAGES_FIELD_MANAGER: Final = "trustplane-images"
 _WORKERS: Final = 8  # concurrent clusters
@@ -81,7 +81,7 @@ class ImageReconciler:
             async for page in opened.pages(WORKLOAD_PODS, fields=_RUNNING):
                 names = (image for item in page.items for image in _images(item) if len(image) <= _LENGTH)
                 images.update(islice(names, max(0, _IMAGES - len(images))))
-        current = sources(images, snapshot.trust.status.images if snapshot.trust else ())
+        current = image_sources(images, snapshot.trust.status.images if snapshot.trust else ())
         until = asyncio.get_running_loop().time() + random.uniform(*_EVERY)  # noqa: S311  spreads the load
         return _ImageList(snapshot.cluster.metadata.uid, until, current)
 
@@ -90,7 +90,7 @@ class ImageReconciler:
         if trust is None:
             return
         registries, now = self._view.registries.items(), datetime.now(UTC)
-        images, more = assessed(listed.sources, registries, snapshot.nodes, snapshot.sets, now)
+        images, more = assess_sources(listed.sources, registries, snapshot.nodes, snapshot.sets, now)
         if (images, more) == (trust.status.images, trust.status.more_images):
             return
         body = {

@@ -13,8 +13,8 @@ from trustplane.clusterapi import secret
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import FIELD_MANAGER, SECRETS
 from trustplane.kube.resource import Resource
-from trustplane.trust.entries import EMPTY
-from trustplane.trust.lists import LastGood
+from trustplane.trust.entries import EMPTY_SET
+from trustplane.trust.lists import LastGoodList
 
 LAST_GOOD_SECRET = f"{NAME}-trust"
 
@@ -29,22 +29,22 @@ def is_last_good(key: Key, namespace: str) -> bool:
     return key == Key(namespace, LAST_GOOD_SECRET)
 
 
-async def find_last_good(reader: _Reader, *, namespace: str) -> LastGood | None:
+async def find_last_good(reader: _Reader, *, namespace: str) -> LastGoodList | None:
     """Read the last good list; None if it is absent."""
     return parse_last_good(await reader.find(SECRETS, LAST_GOOD_SECRET, namespace))
 
 
-def parse_last_good(kept: Secret | None) -> LastGood | None:
+def parse_last_good(kept: Secret | None) -> LastGoodList | None:
     """Return the last good list in a Secret."""
-    return LastGood(secret.parse_set_secret(kept), kept.metadata.annotations.get(TRUST_MERGE, "")) if kept else None
+    return LastGoodList(secret.parse_set_secret(kept), kept.metadata.annotations.get(TRUST_MERGE, "")) if kept else None
 
 
-async def store_last_good(client: Client, good: LastGood, *, namespace: str) -> None:
+async def store_last_good(client: Client, good: LastGoodList, *, namespace: str) -> None:
     """Store the last good list."""
     metadata = {"name": LAST_GOOD_SECRET, "namespace": namespace, "labels": {COMPONENT_LABEL: "service-trust"}}
     body = {
         "metadata": metadata | ({"annotations": {TRUST_MERGE: good.merge}} if good.merge else {}),
         "type": "Opaque",
-        "data": secret.set_data(good.trust or EMPTY),
+        "data": secret.set_data(good.trust or EMPTY_SET),
     }
     await client.apply(SECRETS, body, manager=FIELD_MANAGER)

@@ -14,9 +14,9 @@ from trustplane.fleet import last_good
 from trustplane.fleet.reading import Reader
 from trustplane.kube.kinds import CLUSTERS, CONFIGURATIONS, SECRETS
 from trustplane.trust import lists
-from trustplane.trust.entries import EMPTY, Reading, TrustSet
-from trustplane.trust.policy import policy
-from trustplane.trust.propagation import Frozen, Pin, Situation
+from trustplane.trust.entries import EMPTY_SET, ParsedList, TrustSet
+from trustplane.trust.policy import read_policy
+from trustplane.trust.propagation import PropagationInput, PropagationRecord, UndoPin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class TrustObservation:
 
     configuration: TkgServiceConfiguration
     cluster: Cluster | None  # Cluster API's object with the same name, regardless of its owner
-    situation: Situation
+    situation: PropagationInput
     update_strategy: str
     is_list_stored: bool  # the service's list is stored as the last good one, so its deletion does not affect clusters
 
@@ -53,17 +53,20 @@ async def observe_trust(
             next_step="Trustplane is creating it again",
         )
     cluster = await reader.find(CLUSTERS, tkc.metadata.name, tkc.metadata.namespace)
-    frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
+    frozen = PropagationRecord.read(cluster.metadata.annotations) if cluster else None
     kept = await last_good.find_last_good(reader, namespace=namespace)
-    service, service_policies = lists.service(configuration, kept), lists.service_policies(configuration, kept)
-    policies = policy(tkc.metadata.annotations, service_policies)
-    pin = Pin.read(tkc.metadata.annotations.get(TRUST_PIN, ""), policies.requested_at)
-    situation = Situation(
+    service, service_policies = (
+        lists.parse_service_list(configuration, kept),
+        lists.service_policy_annotations(configuration, kept),
+    )
+    policies = read_policy(tkc.metadata.annotations, service_policies)
+    pin = UndoPin.read(tkc.metadata.annotations.get(TRUST_PIN, ""), policies.requested_at)
+    situation = PropagationInput(
         frozen=frozen,
         in_force=await _in_force(reader, tkc, frozen),
         service=service,
         last_good=kept.trust if kept else None,
-        own=lists.own(tkc),
+        own=lists.parse_own_list(tkc),
         policy=policies,
         first_customized_at=_first_customized_at(configuration, service, now),
         update_digests=update_digests(tkc, kubernetes_version=kubernetes_version),
@@ -76,19 +79,19 @@ async def observe_trust(
         configuration=configuration,
         cluster=cluster,
         situation=situation,
-        update_strategy=policy(*nearest_first, service_policies).update_strategy,
-        is_list_stored=lists.recorded(configuration, kept) is None,
+        update_strategy=read_policy(*nearest_first, service_policies).update_strategy,
+        is_list_stored=lists.last_good_list_to_record(configuration, kept) is None,
     )
 
 
-async def _in_force(reader: Reader, tkc: TanzuKubernetesCluster, frozen: Frozen | None) -> TrustSet | None:
+async def _in_force(reader: Reader, tkc: TanzuKubernetesCluster, frozen: PropagationRecord | None) -> TrustSet | None:
     if frozen is None:
         return None
     return await _set(reader, tkc, frozen.digest)
 
 
-async def _pinned(reader: Reader, tkc: TanzuKubernetesCluster, pin: Pin) -> TrustSet | None:
-    return EMPTY if pin.digest == EMPTY.digest else await _set(reader, tkc, pin.digest)
+async def _pinned(reader: Reader, tkc: TanzuKubernetesCluster, pin: UndoPin) -> TrustSet | None:
+    return EMPTY_SET if pin.digest == EMPTY_SET.digest else await _set(reader, tkc, pin.digest)
 
 
 async def _set(reader: Reader, tkc: TanzuKubernetesCluster, digest: str) -> TrustSet | None:
@@ -96,7 +99,7 @@ async def _set(reader: Reader, tkc: TanzuKubernetesCluster, digest: str) -> Trus
     return secret.parse_set_of_digest(stored, digest) if stored else None
 
 
-def _first_customized_at(configuration: TkgServiceConfiguration, service: Reading, now: datetime) -> datetime | None:
+def _first_customized_at(configuration: TkgServiceConfiguration, service: ParsedList, now: datetime) -> datetime | None:
     # A customised object without this status was customised just now, or before its deletion.
-    customised = is_customised(configuration.spec) or lists.is_kept(service)
+    customised = is_customised(configuration.spec) or lists.uses_last_good_list(service)
     return configuration.status.first_customized_at or (now if customised else None)

@@ -15,10 +15,10 @@ from trustplane.api.core import Secret
 from trustplane.clusterapi import secret, variable
 from trustplane.errors import UserError
 from trustplane.reporting import trust_status
-from trustplane.reporting.cluster_trust import Sets
+from trustplane.reporting.cluster_trust import TrustSets
 from trustplane.text import clean
 from trustplane.trust import entries
-from trustplane.trust.entries import EMPTY, Reading, TrustSet
+from trustplane.trust.entries import EMPTY_SET, ParsedList, TrustSet
 
 TRUST_VARIABLE: Final = "trust"
 _MAX_MESSAGE: Final = 1024  # characters of a tenant's text
@@ -40,7 +40,7 @@ def has_list(cluster: Cluster) -> bool:
     return cluster.variable(TRUST_VARIABLE) is not None or TRUST_SECRET in cluster.metadata.annotations
 
 
-async def cluster_sets(cluster: Cluster, last: str, find: FindSecret) -> Sets:
+async def cluster_sets(cluster: Cluster, last: str, find: FindSecret) -> TrustSets:
     """Return the set in force and the desired set of a Cluster.
 
     Args:
@@ -50,9 +50,9 @@ async def cluster_sets(cluster: Cluster, last: str, find: FindSecret) -> Sets:
     """
     desired = await _desired(cluster, last, find)
     if not isinstance(desired, str):
-        return Sets(digest=desired.digest, in_force=desired, desired=desired, source=clustertrust.CLUSTER)
-    previous = EMPTY if last == EMPTY.digest else await _stored_set(cluster, last, find) if last else None
-    return Sets(digest=last, in_force=previous, desired=None, source=clustertrust.CLUSTER, problem=desired)
+        return TrustSets(digest=desired.digest, in_force=desired, desired=desired, source=clustertrust.CLUSTER)
+    previous = EMPTY_SET if last == EMPTY_SET.digest else await _stored_set(cluster, last, find) if last else None
+    return TrustSets(digest=last, in_force=previous, desired=None, source=clustertrust.CLUSTER, problem=desired)
 
 
 async def _stored_set(cluster: Cluster, digest: str, find: FindSecret) -> TrustSet | None:
@@ -63,14 +63,14 @@ async def _stored_set(cluster: Cluster, digest: str, find: FindSecret) -> TrustS
 async def _desired(cluster: Cluster, last: str, find: FindSecret) -> TrustSet | str:
     """Return the desired set of a Cluster, or why it is unknown."""
     if not has_list(cluster):
-        return EMPTY if last in ("", EMPTY.digest) else _NO_LIST
+        return EMPTY_SET if last in ("", EMPTY_SET.digest) else _NO_LIST
     value, metadata = cluster.variable(TRUST_VARIABLE), cluster.metadata
     try:
         trust = variable.parse_trust_variable(value, metadata.name) if value is not None else None
     except UserError as error:
         return clean(str(error), _MAX_MESSAGE)
     if trust is not None and not trust.names:
-        return EMPTY
+        return EMPTY_SET
     name = trust.secret_name if trust is not None else metadata.annotations[TRUST_SECRET]
     certificates = await find(name, metadata.namespace, generation=metadata.generation)
     if certificates is None:
@@ -80,14 +80,14 @@ async def _desired(cluster: Cluster, last: str, find: FindSecret) -> TrustSet | 
     else:
         reading = secret.parse_list_secret(certificates)
     if not reading.ok:
-        return f"Secret {clean(name, _MAX_MESSAGE)}: {trust_status.summary(reading.findings)}"
+        return f"Secret {clean(name, _MAX_MESSAGE)}: {trust_status.join_findings(reading.findings)}"
     return _selected(reading.trust, trust) if trust is not None else reading.trust
 
 
-def _read_users_secret(certificates: Secret, trust: variable.TrustVariable) -> Reading:
+def _read_users_secret(certificates: Secret, trust: variable.TrustVariable) -> ParsedList:
     """Read a Secret in vSphere 8's form."""
     data = certificates.data
-    return entries.read([TrustedCA(name=name, data=_decoded(data.get(name, ""))) for name in trust.names])
+    return entries.parse_list([TrustedCA(name=name, data=_decoded(data.get(name, ""))) for name in trust.names])
 
 
 def _selected(trust: TrustSet, value: variable.TrustVariable) -> TrustSet:

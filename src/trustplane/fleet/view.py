@@ -46,13 +46,14 @@ from trustplane.kube.kinds import (
 from trustplane.kube.manager import Manager
 from trustplane.proof.schedule import ProofDemand
 from trustplane.reporting import trust_status
-from trustplane.reporting.cluster_trust import Sets
+from trustplane.reporting.cluster_trust import TrustSets
 from trustplane.rollout.planning import facts
 from trustplane.trust import lists, recorded
-from trustplane.trust.effective import effective
-from trustplane.trust.entries import EMPTY, Reading, TrustSet
-from trustplane.trust.policy import APPEND, AUTOMATIC, policy, read_time
-from trustplane.trust.propagation import Frozen
+from trustplane.trust.effective import merge_lists
+from trustplane.trust.entries import EMPTY_SET, ParsedList, TrustSet
+from trustplane.trust.policy import APPEND, AUTOMATIC, read_policy
+from trustplane.trust.propagation import PropagationRecord
+from trustplane.trust.recorded import parse_time
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class ClusterState:
 
     cluster: Cluster
     tkc: TanzuKubernetesCluster | None
-    sets: Sets
+    sets: TrustSets
     machines: dict[str, Machine]  # by name, without machines being deleted
     nodes: list[NodeFacts]
     registries: list[Registry]  # selecting the cluster, one for each host
@@ -85,7 +86,7 @@ class ClusterState:
     def demand(self) -> ProofDemand:
         """The proofs required of its nodes."""
         holders = [self.cluster, *([self.trust] if self.trust else [])]
-        times = [read_time(holder.metadata.annotations.get(PROVE_REQUESTED_AT, "")) for holder in holders]
+        times = [parse_time(holder.metadata.annotations.get(PROVE_REQUESTED_AT, "")) for holder in holders]
         requested = max((time for time in times if time), default=None)
         is_readable = self.sets.in_force is not None
         return ProofDemand(in_force=self.sets.digest, hosts=self.hosts, is_readable=is_readable, requested_at=requested)
@@ -123,7 +124,7 @@ class FleetView:
         self._pools_of = ClusterIndex(self.pools)
         self._secrets_of = ClusterIndex(self.secrets)
         self._health_checks_of = ClusterIndex(self.health_checks, health_check_cluster_keys)
-        self._service: tuple[str, tuple[Reading, Mapping[str, str]]] = ("", (Reading(), {}))
+        self._service: tuple[str, tuple[ParsedList, Mapping[str, str]]] = ("", (ParsedList(), {}))
 
     async def observe(self, key: Key) -> ClusterState | None:
         """Return the state of a cluster; None if it does not exist or Trustplane does not manage its trust."""
@@ -147,18 +148,18 @@ class FleetView:
             nodes=await self._facts.get(machines.values()),
             registries=self.registries_of(cluster),
             trust=self.trusts.get(key),
-            is_automatic=policy(*self._policies(cluster, tkc)).propagation == AUTOMATIC,
+            is_automatic=read_policy(*self._policies(cluster, tkc)).propagation == AUTOMATIC,
             boot_set=self._boot(key, cluster, sets),
             has_ssh_key=ssh is not None,
             strategy=self._strategy(cluster, tkc),
             health_checks=self._health_checks_of.objects(key),
             has_machine_deletions=len(existing) > len(machines),
-            replacement_requested_at=facts.groups(
+            replacement_requested_at=facts.rollout_after_by_group(
                 next(iter(self._control_planes_of.objects(key)), None), self._pools_of.objects(key)
             ),
         )
 
-    def _boot(self, cluster: Key, capi: Cluster, sets: Sets) -> BootSet | None:
+    def _boot(self, cluster: Key, capi: Cluster, sets: TrustSets) -> BootSet | None:
         """Return the boot set of a cluster, parsed again only if its Secret or the set in force changed."""
         key = Key(cluster.namespace, secret.boot_secret_name(cluster.name))
         stored = self.secrets.get(key)
@@ -230,17 +231,20 @@ class FleetView:
         """Return the service's configuration, as last received by the informer."""
         return self.configurations.get(Key("", NAME))
 
-    def service_list(self) -> Reading:
+    def service_list(self) -> ParsedList:
         """Return the service's list, parsed again only if it changed."""
         return self._service_settings()[0]
 
-    def _service_settings(self) -> tuple[Reading, Mapping[str, str]]:
+    def _service_settings(self) -> tuple[ParsedList, Mapping[str, str]]:
         """Return the service's list and policies."""
         configuration, kept = self.configuration(), self.secrets.get(Key(self._namespace, last_good.LAST_GOOD_SECRET))
         version = "/".join(obj.metadata.resource_version if obj else "" for obj in (configuration, kept))
         if self._service[0] != version:
             good = last_good.parse_last_good(kept)
-            service, policies = lists.service(configuration, good), lists.service_policies(configuration, good)
+            service, policies = (
+                lists.parse_service_list(configuration, good),
+                lists.service_policy_annotations(configuration, good),
+            )
             self._service = (version, (service, policies))
         return self._service[1]
 
@@ -254,18 +258,18 @@ class FleetView:
 
     def _strategy(self, cluster: Cluster, tkc: TanzuKubernetesCluster | None) -> str:
         nearest = [tkc.metadata.annotations] if tkc else []
-        return policy(*nearest, cluster.metadata.annotations, self._service_settings()[1]).update_strategy
+        return read_policy(*nearest, cluster.metadata.annotations, self._service_settings()[1]).update_strategy
 
-    async def _sets(self, cluster: Cluster, tkc: TanzuKubernetesCluster) -> Sets:
-        frozen = Frozen.read(cluster.metadata.annotations) or Frozen(digest=EMPTY.digest)
+    async def _sets(self, cluster: Cluster, tkc: TanzuKubernetesCluster) -> TrustSets:
+        frozen = PropagationRecord.read(cluster.metadata.annotations) or PropagationRecord(digest=EMPTY_SET.digest)
         name = secret.set_secret_name(cluster.metadata.name, frozen.digest)
-        is_empty = frozen.digest == EMPTY.digest
+        is_empty = frozen.digest == EMPTY_SET.digest
         stored = None if is_empty else await self.find_secret(name, cluster.metadata.namespace)
-        in_force = EMPTY if is_empty else secret.parse_set_of_digest(stored, frozen.digest) if stored else None
-        merge = policy(*self._policies(cluster, tkc)).merge
-        own = lists.own(tkc)
-        desired = effective(self.service_list(), own, merge)
-        return Sets(
+        in_force = EMPTY_SET if is_empty else secret.parse_set_of_digest(stored, frozen.digest) if stored else None
+        merge = read_policy(*self._policies(cluster, tkc)).merge
+        own = lists.parse_own_list(tkc)
+        desired = merge_lists(self.service_list(), own, merge)
+        return TrustSets(
             digest=frozen.digest,
             in_force=in_force,
             desired=desired.trust if desired.ok else await self._last_good(own, merge),
@@ -273,15 +277,15 @@ class FleetView:
             reason=frozen.reason,
             change=frozen.change,
             since=stored.metadata.creation_timestamp if stored else None,
-            problem="" if desired.ok else trust_status.summary(desired.findings),
-            note=trust_status.KEPT if lists.is_kept(desired) else "",
+            problem="" if desired.ok else trust_status.join_findings(desired.findings),
+            note=trust_status.LAST_GOOD_STAYS if lists.uses_last_good_list(desired) else "",
             command=f"trustplane update {tkc.metadata.name} --namespace {tkc.metadata.namespace}",
         )
 
-    async def _last_good(self, own: Reading | None, merge: str) -> TrustSet | None:
+    async def _last_good(self, own: ParsedList | None, merge: str) -> TrustSet | None:
         kept = await self.find_secret(last_good.LAST_GOOD_SECRET, self._namespace)
         service = secret.parse_set_secret(kept) if kept else None
-        reading = effective(Reading(service), own, merge) if service is not None else None
+        reading = merge_lists(ParsedList(service), own, merge) if service is not None else None
         return reading.trust if reading and reading.ok else None
 
     async def find_secret(self, name: str, namespace: str, *, generation: int = 0) -> Secret | None:
@@ -291,7 +295,7 @@ class FleetView:
         return ours if ours is not None else await self._foreign.find(key, generation)
 
 
-def _source(own: Reading | None, merge: str) -> str:
+def _source(own: ParsedList | None, merge: str) -> str:
     if own is None:
         return clustertrust.SERVICE
     return clustertrust.MERGED if merge == APPEND else clustertrust.CLUSTER

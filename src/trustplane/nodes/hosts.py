@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from trustplane.nodes.state import HOSTS, NodeReport
-from trustplane.trust.places import directory, toml_host, toml_path
+from trustplane.trust.places import hosts_toml_path, parse_hosts_toml_path, registry_directory
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def find_shadows(state: NodeReport, ours: Iterable[str]) -> list[Shadow]:
         ours: Paths of all managed files.
     """
     managed = set(ours)
-    hosts = sorted({host for path in managed if (host := toml_host(path))})
+    hosts = sorted({host for path in managed if (host := parse_hosts_toml_path(path))})
     return [shadow for host in hosts for shadow in find_host_shadows(host, state, managed)]
 
 
@@ -46,9 +46,9 @@ def find_host_shadows(host: str, state: NodeReport, ours: Iterable[str]) -> list
         state: The node.
         ours: Paths of all managed files.
     """
-    managed, folder = set(ours), directory(host)
+    managed, folder = set(ours), registry_directory(host)
     result = [
-        Shadow(path, toml_path(host), is_managed=False)
+        Shadow(path, hosts_toml_path(host), is_managed=False)
         for path in _within(folder, state.files)
         if path.endswith((".crt", ".cert", ".key")) and path not in managed
     ]

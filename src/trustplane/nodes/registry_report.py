@@ -9,7 +9,7 @@ from trustplane.nodes import registries
 from trustplane.nodes.registries import RegistryReport
 from trustplane.nodes.trust import Shell
 from trustplane.text import clean
-from trustplane.trust.places import is_host
+from trustplane.trust.places import is_registry_host
 
 _COMMAND: Final = "sudo -n sh -s"
 _SCRIPT: Final = files("trustplane.nodes").joinpath("registries.sh").read_text()
@@ -29,7 +29,7 @@ async def read_registry_report(node: Shell, hosts: Collection[str]) -> RegistryR
         TransientError: The connection was lost.
     """
     # A valid host has no character with a meaning inside single quotes.
-    arguments = " ".join(f"'{host}'" for host in sorted(hosts) if is_host(host))
+    arguments = " ".join(f"'{host}'" for host in sorted(hosts) if is_registry_host(host))
     output = await node.run(_COMMAND, stdin=f"{_SCRIPT}\nmain {arguments} </dev/null\n", timeout=_TIMEOUT)
     if output.exit_status != 0:
         raise _unread(node, output.stderr.strip()[-_MAX_REASON:] or f"exit status {output.exit_status}")

@@ -11,8 +11,10 @@ from trustplane.errors import NodeError
 from trustplane.text import clean
 from trustplane.trust import places
 
-CERTS: Final = places.CERTS  # Go, and therefore containerd, reads every file in it, regardless of its name
-HOSTS: Final = places.HOSTS
+CERTS: Final = (
+    places.SYSTEM_CERTS_DIRECTORY
+)  # Go, and therefore containerd, reads every file in it, regardless of its name
+HOSTS: Final = places.CONTAINERD_CERTS_DIRECTORY
 MANIFEST: Final = "/etc/trustplane/trust.json"
 REGULAR: Final = ("regular file", "regular empty file")
 

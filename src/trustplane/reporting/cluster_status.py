@@ -20,10 +20,10 @@ from trustplane.certificates.finding import Finding
 from trustplane.clusterapi import readiness
 from trustplane.clusterapi.readiness import ERROR, WARNING, CapiObjects, false_condition, true_condition
 from trustplane.reporting import trust_status
-from trustplane.trust.propagation import Decision
+from trustplane.trust.propagation import PropagationDecision
 
-CREATING, RUNNING, UPDATING = "creating", "running", "updating"
-FAILED, UPDATE_FAILED, DELETING = "failed", "updateFailed", "deleting"
+CLUSTER_CREATING, CLUSTER_RUNNING, CLUSTER_UPDATING = "creating", "running", "updating"
+CLUSTER_FAILED, CLUSTER_UPDATE_FAILED, CLUSTER_DELETING = "failed", "updateFailed", "deleting"
 
 
 def cluster_status(
@@ -32,7 +32,7 @@ def cluster_status(
     observed: CapiObjects,
     release: TanzuKubernetesRelease | Finding,
     updates: Sequence[str],
-    decision: Decision | None,
+    decision: PropagationDecision | None,
     trust: ClusterTrust | None,
     now: datetime,
     error: str = "",
@@ -50,7 +50,7 @@ def cluster_status(
         error: Why Cluster API rejected the Cluster; empty if it did not.
     """
     parts = [*readiness.readiness_conditions(tkc, observed), _compatible(release), _updates(updates)]
-    parts += trust_status.conditions_of(tkc, decision, trust) if decision else []
+    parts += trust_status.trust_conditions(tkc, decision, trust) if decision else []
     blocked = _blocked(release, decision, error)
     ready = _ready(tkc, parts, blocked, readiness.topology_error(observed.cluster))
     generation = tkc.metadata.generation
@@ -87,12 +87,12 @@ def _updates(updates: Sequence[str]) -> ClusterCondition:
     return false_condition(conditions.UPDATES_AVAILABLE, conditions.NO_UPDATES, "")
 
 
-def _blocked(release: TanzuKubernetesRelease | Finding, decision: Decision | None, error: str) -> str:
+def _blocked(release: TanzuKubernetesRelease | Finding, decision: PropagationDecision | None, error: str) -> str:
     """Return why the cluster cannot reach its spec; empty if it can."""
     if isinstance(release, Finding):
         return str(release)
     if decision and decision.trust is None:
-        return trust_status.summary(decision.findings)
+        return trust_status.join_findings(decision.findings)
     return error
 
 
@@ -122,15 +122,15 @@ def _phase(
     tkc: TanzuKubernetesCluster, observed: CapiObjects, parts: Sequence[ClusterCondition], *, blocked: bool
 ) -> str:
     if tkc.metadata.deletion_timestamp:
-        return DELETING
+        return CLUSTER_DELETING
     # A cluster is being created until it is ready for the first time; later changes are updates.
     ready = _first_unready(parts) is None
-    created = ready or tkc.status.phase in (RUNNING, UPDATING, UPDATE_FAILED)
+    created = ready or tkc.status.phase in (CLUSTER_RUNNING, CLUSTER_UPDATING, CLUSTER_UPDATE_FAILED)
     if blocked:
-        return UPDATE_FAILED if created else FAILED
+        return CLUSTER_UPDATE_FAILED if created else CLUSTER_FAILED
     if not created:
-        return CREATING
-    return RUNNING if readiness.is_rolled_out(observed) else UPDATING
+        return CLUSTER_CREATING
+    return CLUSTER_RUNNING if readiness.is_rolled_out(observed) else CLUSTER_UPDATING
 
 
 def _facts(observed: CapiObjects) -> Json:

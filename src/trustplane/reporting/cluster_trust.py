@@ -11,12 +11,19 @@ from trustplane.api.clustertrust import ClusterTrustStatus, DesiredTrust, NodeTr
 from trustplane.api.conditions import FALSE, TRUE, UNKNOWN
 from trustplane.api.meta import Condition
 from trustplane.clusterapi.node_state import NodeFacts, NodeState, node_state
-from trustplane.rollout.planning.steps import Plan, State
-from trustplane.trust.entries import EMPTY, SHORT, Difference, TrustSet, difference, take_it
-from trustplane.trust.entries import described as entry_described
+from trustplane.rollout.planning.steps import RolloutPlan, RolloutState
+from trustplane.trust.entries import (
+    EMPTY_SET,
+    SHORT_DIGEST_LENGTH,
+    SetDifference,
+    TrustSet,
+    compare_sets,
+    update_advice,
+)
+from trustplane.trust.entries import describe_entry as entry_described
 
 # The worst state of any node names the condition.
-WORST_FIRST: Final = (
+STATES_WORST_FIRST: Final = (
     clustertrust.NOT_TRUSTED,
     clustertrust.FAILED,
     clustertrust.OUTDATED,
@@ -30,18 +37,18 @@ WORST_FIRST: Final = (
 _UNDECIDED: Final = frozenset({clustertrust.UNCLEAR, clustertrust.ACCEPTED})
 NOTHING_TO_PROVE: Final = "NothingToProve"
 NO_NODES: Final = "NoNodes"
-UP_TO_DATE: Final = "UpToDate"
-HELD: Final = "Held"
-INVALID: Final = "Invalid"
-UPDATING: Final = "Updating"
-UNDONE: Final = "Undone"
-STOPPED: Final = "Stopped"
-UNREADABLE: Final = "Unreadable"
+CURRENT_UP_TO_DATE: Final = "UpToDate"
+CURRENT_HELD: Final = "Held"
+CURRENT_INVALID: Final = "Invalid"
+CURRENT_UPDATING: Final = "Updating"
+CURRENT_UNDONE: Final = "Undone"
+CURRENT_STOPPED: Final = "Stopped"
+CURRENT_UNREADABLE: Final = "Unreadable"
 _SHOWN: Final = 5  # nodes, and entries, in a message
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sets:
+class TrustSets:
     """The two sets of a cluster."""
 
     digest: str  # of the set in force
@@ -66,12 +73,12 @@ class _Node:
         return self.facts.node or self.facts.machine
 
 
-def status(
+def cluster_trust_status(
     nodes: Sequence[NodeFacts],
-    sets: Sets,
+    sets: TrustSets,
     hosts: frozenset[str],
     *,
-    rollout: Plan,
+    rollout: RolloutPlan,
     before: ClusterTrustStatus,
     now: datetime,
 ) -> ClusterTrustStatus:
@@ -91,12 +98,12 @@ def status(
     states = Counter(node.standing.state for node in every)
     unproven = sorted(
         (node for node in every if node.standing.state != clustertrust.PROVEN),
-        key=lambda node: WORST_FIRST.index(node.standing.state),
+        key=lambda node: STATES_WORST_FIRST.index(node.standing.state),
     )
     old = {node.machine: node for node in before.nodes}
     times = [node.facts.proof.at for node in every if node.facts.proof and node.facts.proof.at]
     known = sets.in_force is not None and sets.desired is not None
-    change = difference(sets.in_force or EMPTY, sets.desired or EMPTY) if known else Difference()
+    change = compare_sets(sets.in_force or EMPTY_SET, sets.desired or EMPTY_SET) if known else SetDifference()
     return ClusterTrustStatus(
         desired=_desired(sets),
         in_force=_in_force(sets, before, now),
@@ -110,7 +117,7 @@ def status(
     )
 
 
-def entries(trust: TrustSet) -> list[TrustEntry]:
+def status_entries(trust: TrustSet) -> list[TrustEntry]:
     """Return the entries of a set as ClusterTrust lists them."""
     return [
         TrustEntry(
@@ -123,7 +130,7 @@ def entries(trust: TrustSet) -> list[TrustEntry]:
     ]
 
 
-def described(trust: TrustSet | None) -> str:
+def describe_set(trust: TrustSet | None) -> str:
     """Describe a set by its first entries, each with the short fingerprints of its certificates."""
     if trust is None:
         return "a set with an unreadable Secret"
@@ -134,13 +141,13 @@ def described(trust: TrustSet | None) -> str:
     return ", ".join([*shown, f"and {more} more"] if more else shown)
 
 
-def _desired(sets: Sets) -> DesiredTrust | None:
+def _desired(sets: TrustSets) -> DesiredTrust | None:
     if sets.desired is None:
         return None
-    return DesiredTrust(digest=sets.desired.digest, entries=entries(sets.desired), source=sets.source)
+    return DesiredTrust(digest=sets.desired.digest, entries=status_entries(sets.desired), source=sets.source)
 
 
-def _in_force(sets: Sets, before: ClusterTrustStatus, now: datetime) -> TrustInForce:
+def _in_force(sets: TrustSets, before: ClusterTrustStatus, now: datetime) -> TrustInForce:
     known = before.in_force
     since = known.since if known and known.digest == sets.digest else sets.since or now
     return TrustInForce(digest=sets.digest, since=since, reason=sets.reason)
@@ -176,47 +183,47 @@ def _detail(node: _Node, old: Mapping[str, NodeTrust], now: datetime) -> NodeTru
     )
 
 
-def _current(sets: Sets, change: Difference, nodes: Sequence[_Node], rollout: Plan) -> Condition:
+def _current(sets: TrustSets, change: SetDifference, nodes: Sequence[_Node], rollout: RolloutPlan) -> Condition:
     not_current = _not_in_force(sets, change) or _not_on_nodes(sets, nodes, rollout)
     if not_current is not None:
         reason, message = not_current
         return Condition(type=clustertrust.CURRENT, status=FALSE, reason=reason, message=message)
-    parts = (f"In force: {described(sets.in_force)}{sets.note}", rollout.remark)
+    parts = (f"In force: {describe_set(sets.in_force)}{sets.note}", rollout.remark)
     message = ". ".join(part for part in parts if part)
-    return Condition(type=clustertrust.CURRENT, status=TRUE, reason=UP_TO_DATE, message=message)
+    return Condition(type=clustertrust.CURRENT, status=TRUE, reason=CURRENT_UP_TO_DATE, message=message)
 
 
-def _not_in_force(sets: Sets, change: Difference) -> tuple[str, str] | None:
+def _not_in_force(sets: TrustSets, change: SetDifference) -> tuple[str, str] | None:
     """Return reason and message if the desired set is not in force, else None."""
     if sets.desired is None:
-        stays = f"A list has errors, or is missing, so {described(sets.in_force)} stays in force. {sets.problem}"
-        return INVALID, stays.strip()
+        stays = f"A list has errors, or is missing, so {describe_set(sets.in_force)} stays in force. {sets.problem}"
+        return CURRENT_INVALID, stays.strip()
     if sets.digest == sets.desired.digest:
         return None
     if sets.in_force is None:
-        return UNREADABLE, f"The Secret of the set in force, {sets.digest[:SHORT]}, is unreadable"
-    advice = f". {take_it(change, sets.command)}" if sets.command else ""
-    if sets.reason == UNDONE:
-        back = f"Back in force until the next update: {described(sets.in_force)}"
-        return UNDONE, f"{back}. Held back: {change.text}{advice}"
-    return HELD, f"Not in force yet: {change.text}{advice}"
+        return CURRENT_UNREADABLE, f"The Secret of the set in force, {sets.digest[:SHORT_DIGEST_LENGTH]}, is unreadable"
+    advice = f". {update_advice(change, sets.command)}" if sets.command else ""
+    if sets.reason == CURRENT_UNDONE:
+        back = f"Back in force until the next update: {describe_set(sets.in_force)}"
+        return CURRENT_UNDONE, f"{back}. Held back: {change.text}{advice}"
+    return CURRENT_HELD, f"Not in force yet: {change.text}{advice}"
 
 
-def _not_on_nodes(sets: Sets, nodes: Sequence[_Node], rollout: Plan) -> tuple[str, str] | None:
+def _not_on_nodes(sets: TrustSets, nodes: Sequence[_Node], rollout: RolloutPlan) -> tuple[str, str] | None:
     """Return reason and message if a node does not have the set in force, else None."""
-    if rollout.state is State.STOPPED:
+    if rollout.state is RolloutState.STOPPED:
         refusing = [node for node in nodes if node.facts.machine in rollout.machines]
-        return STOPPED, f"{rollout.message}. {_list_nodes(refusing)}. {_changed(sets)}"
+        return CURRENT_STOPPED, f"{rollout.message}. {_list_nodes(refusing)}. {_changed(sets)}"
     waiting = [
         node for node in nodes if node.standing.state == clustertrust.OUTDATED or not node.facts.has_set(sets.digest)
     ]
     if not waiting:
         return None
     counts = f"{len(waiting)} of {len(nodes)} nodes do not have the set: {_list_nodes(waiting)}"
-    return UPDATING, ". ".join(part for part in (counts, rollout.message, rollout.remark) if part)
+    return CURRENT_UPDATING, ". ".join(part for part in (counts, rollout.message, rollout.remark) if part)
 
 
-def _proven(nodes: Sequence[_Node], unproven: Sequence[_Node], sets: Sets, hosts: frozenset[str]) -> Condition:
+def _proven(nodes: Sequence[_Node], unproven: Sequence[_Node], sets: TrustSets, hosts: frozenset[str]) -> Condition:
     type_ = "Proven"
     if not nodes:
         return Condition(type=type_, status=UNKNOWN, reason=NO_NODES, message="The cluster has no nodes yet")
@@ -237,8 +244,8 @@ def _proven(nodes: Sequence[_Node], unproven: Sequence[_Node], sets: Sets, hosts
     return Condition(type=type_, status=status, reason=worst, message=message)
 
 
-def _changed(sets: Sets) -> str:
-    return f"The change was: {sets.change}" if sets.change else f"In force: {described(sets.in_force)}"
+def _changed(sets: TrustSets) -> str:
+    return f"The change was: {sets.change}" if sets.change else f"In force: {describe_set(sets.in_force)}"
 
 
 def _list_nodes(nodes: Sequence[_Node]) -> str:

@@ -10,8 +10,14 @@ from trustplane.api.registry import Registry
 from trustplane.clusterapi.node_state import NodeFacts, registry_verdicts, short_digest
 from trustplane.diagnosis.endpoint import DOCKER_HUB
 from trustplane.diagnosis.pulls import host_of
-from trustplane.reporting.cluster_trust import Sets
-from trustplane.reporting.registry_assessment import judge, name_of, registry_host, registry_named, served_by
+from trustplane.reporting.cluster_trust import TrustSets
+from trustplane.reporting.registry_assessment import (
+    canonical_registry_host,
+    find_registry,
+    host_name,
+    served_chain,
+    verify_chain,
+)
 from trustplane.text import redact
 
 _SHOWN: Final = 5  # nodes in a message
@@ -42,7 +48,7 @@ _PUBLIC: Final = (
 )
 
 
-def sources(images: Iterable[str], before: Sequence[ImageSource] = ()) -> list[ImageSource]:
+def image_sources(images: Iterable[str], before: Sequence[ImageSource] = ()) -> list[ImageSource]:
     """Return the registries of images, sorted by host, each with an example: the previous one if it is still in use."""
     by_host: dict[str, set[str]] = {}
     for image in images:
@@ -55,28 +61,32 @@ def sources(images: Iterable[str], before: Sequence[ImageSource] = ()) -> list[I
     ]
 
 
-def assessed(
-    found: Sequence[ImageSource], registries: Sequence[Registry], nodes: Sequence[NodeFacts], sets: Sets, now: datetime
+def assess_sources(
+    found: Sequence[ImageSource],
+    registries: Sequence[Registry],
+    nodes: Sequence[NodeFacts],
+    sets: TrustSets,
+    now: datetime,
 ) -> tuple[list[ImageSource], int]:
     """Return whether a cluster's nodes trust each registry, untrusted ones first.
 
     Returns:
         The sources that a ClusterTrust lists, and the number of omitted ones.
     """
-    every = [_assess(source, registry_named(source.host, registries), nodes, sets, now) for source in found]
+    every = [_assess(source, find_registry(source.host, registries), nodes, sets, now) for source in found]
     order = [clustertrust.NOT_TRUSTED, clustertrust.UNKNOWN, clustertrust.TRUSTED, clustertrust.PUBLIC]
     ranked = sorted(every, key=lambda source: (order.index(source.trust), source.host))
     return ranked[:MAX_IMAGES], max(0, len(ranked) - MAX_IMAGES)
 
 
-def is_public(host: str) -> bool:
+def uses_public_ca(host: str) -> bool:
     """Return whether a registry is known to use a public CA."""
-    name = name_of(host)
+    name = host_name(host)
     return any(name == domain or name.endswith(f".{domain}") for domain in _PUBLIC)
 
 
 def _assess(
-    source: ImageSource, registry: Registry | None, nodes: Sequence[NodeFacts], sets: Sets, now: datetime
+    source: ImageSource, registry: Registry | None, nodes: Sequence[NodeFacts], sets: TrustSets, now: datetime
 ) -> ImageSource:
     trust, message = _assess_by_proofs(source.host, registry, nodes) or _assess_by_chain(
         source.host, registry, sets, now
@@ -99,17 +109,17 @@ def _assess_by_proofs(host: str, registry: Registry | None, nodes: Sequence[Node
     return None
 
 
-def _assess_by_chain(host: str, registry: Registry | None, sets: Sets, now: datetime) -> tuple[str, str]:
+def _assess_by_chain(host: str, registry: Registry | None, sets: TrustSets, now: datetime) -> tuple[str, str]:
     """Return trust and message by the chain that the registry served last, and the set in force."""
-    if is_public(host):
+    if uses_public_ca(host):
         return clustertrust.PUBLIC, "it uses a public CA"
-    served = served_by(registry)
+    served = served_chain(registry)
     if registry is None or not served:
         why = f"Registry {registry.metadata.name} has not been reached" if registry else "no Registry describes it"
         return clustertrust.UNKNOWN, f"{why}, and no node has proven that it trusts it"
     if sets.in_force is None:
         return clustertrust.UNKNOWN, "the set in force is unreadable"
-    verdict = judge(served, sets.in_force, registry_host(registry), now)
+    verdict = verify_chain(served, sets.in_force, canonical_registry_host(registry), now)
     set_in_force = f"the set in force, {short_digest(sets.digest)},"
     if verdict.trusted:
         return clustertrust.TRUSTED, f"{set_in_force} trusts the chain that it served last"

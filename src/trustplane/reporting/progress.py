@@ -13,25 +13,25 @@ from trustplane.api.clustertrust import ClusterTrust, ClusterTrustStatus
 from trustplane.api.conditions import FALSE, TRUE, TRUST_CURRENT, TRUST_VALID
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import condition
+from trustplane.reporting.cluster_trust import CURRENT_STOPPED as IS_STOPPED
+from trustplane.reporting.cluster_trust import CURRENT_UPDATING as IS_UPDATING
 from trustplane.reporting.cluster_trust import NO_NODES, NOTHING_TO_PROVE
-from trustplane.reporting.cluster_trust import STOPPED as IS_STOPPED
-from trustplane.reporting.cluster_trust import UPDATING as IS_UPDATING
-from trustplane.trust.policy import read_time
-from trustplane.trust.propagation import Frozen
+from trustplane.trust.propagation import PropagationRecord
+from trustplane.trust.recorded import parse_time
 
-WAITING: Final = "Waiting"  # the manager has not handled the request yet
-UPDATING: Final = "Updating"  # machines are being updated
-CURRENT: Final = "Current"  # every machine has the desired set
-REFUSED: Final = "Refused"  # a list has errors, and no set can be taken
-PROVING: Final = "Proving"  # every machine has the set; proofs are pending
-PROVEN: Final = "Proven"  # every node is proven
-NOT_PROVEN: Final = "NotProven"  # a node with the set does not trust a registry, or its proof is unclear
-STOPPED: Final = "Stopped"  # the canary does not trust a registry; the other nodes keep the previous set
-DONE: Final = frozenset({CURRENT, PROVEN})
+UPDATE_WAITING: Final = "Waiting"  # the manager has not handled the request yet
+UPDATE_RUNNING: Final = "Updating"  # machines are being updated
+UPDATE_CURRENT: Final = "Current"  # every machine has the desired set
+UPDATE_REFUSED: Final = "Refused"  # a list has errors, and no set can be taken
+UPDATE_PROVING: Final = "Proving"  # every machine has the set; proofs are pending
+UPDATE_PROVEN: Final = "Proven"  # every node is proven
+UPDATE_NOT_PROVEN: Final = "NotProven"  # a node with the set does not trust a registry, or its proof is unclear
+UPDATE_STOPPED: Final = "Stopped"  # the canary does not trust a registry; the other nodes keep the previous set
+COMPLETED_STATES: Final = frozenset({UPDATE_CURRENT, UPDATE_PROVEN})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class UpdateProgress:
     """The state of an update at one time."""
 
     key: Key
@@ -48,14 +48,16 @@ class Progress:
 
     @property
     def _counts(self) -> str:
-        if self.state not in (UPDATING, PROVING):
+        if self.state not in (UPDATE_RUNNING, UPDATE_PROVING):
             return ""
         if self.proven:
             return f"{self.proven} nodes proven"
-        return f"{self.up_to_date} of {self.machines} machines up to date" if self.state == UPDATING else ""
+        return f"{self.up_to_date} of {self.machines} machines up to date" if self.state == UPDATE_RUNNING else ""
 
 
-def proved(now: Progress, annotations: Mapping[str, str], trust: ClusterTrust | None) -> Progress:
+def add_proof_progress(
+    now: UpdateProgress, annotations: Mapping[str, str], trust: ClusterTrust | None
+) -> UpdateProgress:
     """Return the progress including proofs.
 
     Args:
@@ -63,21 +65,25 @@ def proved(now: Progress, annotations: Mapping[str, str], trust: ClusterTrust | 
         annotations: Of its Cluster, with the digest of the set in force.
         trust: The report on its nodes; ignored if it is about another set.
     """
-    if now.state not in (CURRENT, UPDATING):
+    if now.state not in (UPDATE_CURRENT, UPDATE_RUNNING):
         return now
     status = trust.status if trust else ClusterTrustStatus()
     reported, digest = condition(status.conditions, clustertrust.PROVEN), annotations.get(TRUST_DIGEST, "")
     if reported is None or status.in_force is None or status.in_force.digest != digest:
-        return replace(now, state=PROVING, message="") if now.state == CURRENT else now
+        return replace(now, state=UPDATE_PROVING, message="") if now.state == UPDATE_CURRENT else now
     now = replace(now, proven=status.proven_nodes)
     if reported.status == FALSE and reported.reason == clustertrust.NOT_TRUSTED:
-        return replace(now, state=STOPPED if _is_stopped(status) else NOT_PROVEN, message=reported.message)
-    if now.state == UPDATING:
+        return replace(
+            now, state=UPDATE_STOPPED if _is_stopped(status) else UPDATE_NOT_PROVEN, message=reported.message
+        )
+    if now.state == UPDATE_RUNNING:
         return now
     if reported.reason in (NOTHING_TO_PROVE, NO_NODES):
         return replace(now, message=f"{now.message}. {reported.message}")
-    undecided = NOT_PROVEN if reported.reason in (clustertrust.UNCLEAR, clustertrust.ACCEPTED) else PROVING
-    return replace(now, state=PROVEN if reported.status == TRUE else undecided, message=reported.message)
+    undecided = (
+        UPDATE_NOT_PROVEN if reported.reason in (clustertrust.UNCLEAR, clustertrust.ACCEPTED) else UPDATE_PROVING
+    )
+    return replace(now, state=UPDATE_PROVEN if reported.status == TRUE else undecided, message=reported.message)
 
 
 def _is_stopped(status: ClusterTrustStatus) -> bool:
@@ -85,9 +91,9 @@ def _is_stopped(status: ClusterTrustStatus) -> bool:
     return current is not None and current.reason == IS_STOPPED
 
 
-def progress(
+def update_progress(
     tkc: TanzuKubernetesCluster, cluster: Cluster | None, trust: ClusterTrust | None, requested_at: datetime
-) -> Progress:
+) -> UpdateProgress:
     """Return the progress of the update requested at that time.
 
     Args:
@@ -96,49 +102,53 @@ def progress(
         trust: The report on its nodes; ignored if it is about another set.
         requested_at: When the update was requested.
     """
-    frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
+    frozen = PropagationRecord.read(cluster.metadata.annotations) if cluster else None
     if frozen is None or frozen.handled_at is None or frozen.handled_at < requested_at:
         return _unanswered(tkc)
     counted = _count(tkc, frozen, trust)
     reported = condition([*tkc.status.conditions], TRUST_CURRENT)
-    is_current = reported is not None and reported.status == TRUE and counted.state == CURRENT
-    return counted if is_current or counted.state != CURRENT else replace(counted, state=UPDATING)
+    is_current = reported is not None and reported.status == TRUE and counted.state == UPDATE_CURRENT
+    return counted if is_current or counted.state != UPDATE_CURRENT else replace(counted, state=UPDATE_RUNNING)
 
 
-def undoing(tkc: TanzuKubernetesCluster, cluster: Cluster | None, trust: ClusterTrust | None, digest: str) -> Progress:
+def undo_progress(
+    tkc: TanzuKubernetesCluster, cluster: Cluster | None, trust: ClusterTrust | None, digest: str
+) -> UpdateProgress:
     """Return the progress of an undo to the set with this digest; for the other arguments see `progress`."""
-    frozen = Frozen.read(cluster.metadata.annotations) if cluster else None
+    frozen = PropagationRecord.read(cluster.metadata.annotations) if cluster else None
     return _count(tkc, frozen, trust) if frozen is not None and frozen.digest == digest else _unanswered(tkc)
 
 
-def _unanswered(tkc: TanzuKubernetesCluster) -> Progress:
+def _unanswered(tkc: TanzuKubernetesCluster) -> UpdateProgress:
     valid = condition([*tkc.status.conditions], TRUST_VALID)
     if valid and valid.status != TRUE:
-        return Progress(key=key_of(tkc), state=REFUSED, message=valid.message)
-    return Progress(key=key_of(tkc), state=WAITING, message="for `trustplane manager` to handle the request")
+        return UpdateProgress(key=key_of(tkc), state=UPDATE_REFUSED, message=valid.message)
+    return UpdateProgress(
+        key=key_of(tkc), state=UPDATE_WAITING, message="for `trustplane manager` to handle the request"
+    )
 
 
-def _count(tkc: TanzuKubernetesCluster, frozen: Frozen, trust: ClusterTrust | None) -> Progress:
+def _count(tkc: TanzuKubernetesCluster, frozen: PropagationRecord, trust: ClusterTrust | None) -> UpdateProgress:
     """Return the progress by the number of nodes with the set in force."""
     status = trust.status if trust else ClusterTrustStatus()
     if status.in_force is None or status.in_force.digest != frozen.digest:
-        return Progress(key=key_of(tkc), state=UPDATING)
+        return UpdateProgress(key=key_of(tkc), state=UPDATE_RUNNING)
     current, counts = condition(status.conditions, clustertrust.CURRENT), status.summary
     lacking = min(counts.total, counts.pending + counts.failed + counts.unreachable + counts.outdated)
     # If the desired set differs from the set in force, the condition is about that difference.
     is_complete = current is not None and (
         current.status == TRUE or (not lacking and current.reason not in (IS_UPDATING, IS_STOPPED))
     )
-    return Progress(
+    return UpdateProgress(
         key=key_of(tkc),
-        state=CURRENT if is_complete else UPDATING,
+        state=UPDATE_CURRENT if is_complete else UPDATE_RUNNING,
         machines=counts.total,
         up_to_date=counts.total - lacking,
         message=current.message if current else "",
     )
 
 
-def request_time(annotations: Mapping[str, str], now: datetime) -> datetime:
+def next_request_time(annotations: Mapping[str, str], now: datetime) -> datetime:
     """Return the time of a new request: now, or later if the previous requester's clock was ahead."""
-    last = read_time(annotations.get(UPDATE_REQUESTED_AT, ""))
+    last = parse_time(annotations.get(UPDATE_REQUESTED_AT, ""))
     return max(now, last + timedelta(microseconds=1)) if last else now

@@ -14,10 +14,10 @@ from trustplane.api.pod import PodMetadata
 from trustplane.api.registry import Registry, RegistryFailure
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.explanation import Explanation
-from trustplane.reporting.registry_assessment import Knowledge, registry_host
+from trustplane.reporting.registry_assessment import RegistryAssessment, canonical_registry_host
 
-REASON: Final = "ImagePullExplained"
-NOTE_BYTES: Final = 1024  # the API server refuses longer notes
+PULL_EXPLAINED: Final = "ImagePullExplained"
+MAX_NOTE_BYTES: Final = 1024  # the API server refuses longer notes
 _SEEN_INTERVAL: Final = timedelta(hours=1)  # limits status updates while nothing changes
 _ALSO: Final = 3  # causes named besides the first
 _OF_TRUST: Final = frozenset(
@@ -35,7 +35,7 @@ _OF_TRUST: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Failing:
+class FailingPull:
     """A pod that waits for images of one registry, with the cause."""
 
     pod: str  # namespace/name
@@ -50,13 +50,13 @@ class _Group:
     pods: set[str] = field(default_factory=set)
 
 
-class Failures:
+class PullFailureGroups:
     """The failed pulls of a cluster, by registry and cause."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str], _Group] = {}
 
-    def add(self, failing: Failing) -> None:
+    def add(self, failing: FailingPull) -> None:
         """Count a pod."""
         key = (failing.host, failing.cause)
         self._groups.setdefault(key, _Group(*key)).pods.add(failing.pod)
@@ -93,9 +93,9 @@ def _report(group: _Group, old: PullFailure | None, now: datetime) -> PullFailur
     )
 
 
-def of_registry(registry: Registry, trusts: Iterable[ClusterTrust]) -> list[RegistryFailure]:
+def registry_failures(registry: Registry, trusts: Iterable[ClusterTrust]) -> list[RegistryFailure]:
     """Return the failed pulls from a registry as all clusters report them, most pods first."""
-    host = registry_host(registry)
+    host = canonical_registry_host(registry)
     failures = [
         RegistryFailure(
             cluster=f"{trust.metadata.namespace}/{trust.metadata.name}",
@@ -108,7 +108,7 @@ def of_registry(registry: Registry, trusts: Iterable[ClusterTrust]) -> list[Regi
     return sorted(failures, key=lambda failure: (-failure.pods, failure.cluster, failure.cause))[:MAX_FAILURES]
 
 
-def note(host: str, explanation: Explanation, known: Knowledge) -> str:
+def render_note(host: str, explanation: Explanation, known: RegistryAssessment) -> str:
     """Return a pod's note of at most `NOTE_BYTES`: cause, evidence, next step with its actor, and the missing CA."""
     first, *others = explanation.causes
     parts = [
@@ -118,7 +118,7 @@ def note(host: str, explanation: Explanation, known: Knowledge) -> str:
         f"For the {first.actor}: {first.next_step}.",
         f"{known.remedy}." if known.remedy and first.code in _OF_TRUST else "",
     ]
-    return " ".join(part for part in parts if part).encode()[:NOTE_BYTES].decode(errors="ignore")
+    return " ".join(part for part in parts if part).encode()[:MAX_NOTE_BYTES].decode(errors="ignore")
 
 
 def _evidence_text(explanation: Explanation) -> str:
@@ -126,13 +126,13 @@ def _evidence_text(explanation: Explanation) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def event_name(pod: PodMetadata, cause: Code) -> str:
+def pull_event_name(pod: PodMetadata, cause: Code) -> str:
     """Return the Event name for a pod and a cause; repeated reports update the same Event."""
     digest = hashlib.sha256(f"{pod.uid} {cause}".encode()).hexdigest()[:16]
     return f"{pod.name[:200].rstrip('-.')}.{digest}"
 
 
-def event(pod: PodMetadata, cause: Code, text: str, *, component: str, instance: str, now: datetime) -> Json:
+def build_pull_event(pod: PodMetadata, cause: Code, text: str, *, component: str, instance: str, now: datetime) -> Json:
     """Return an Event of events.k8s.io/v1.
 
     Args:
@@ -144,12 +144,12 @@ def event(pod: PodMetadata, cause: Code, text: str, *, component: str, instance:
         now: The time.
     """
     return {
-        "metadata": {"name": event_name(pod, cause), "namespace": pod.namespace},
-        "eventTime": micro_time(now),
+        "metadata": {"name": pull_event_name(pod, cause), "namespace": pod.namespace},
+        "eventTime": format_micro_time(now),
         "reportingController": component,
         "reportingInstance": instance[:128],
         "type": "Warning",
-        "reason": REASON,
+        "reason": PULL_EXPLAINED,
         "action": "Explain",
         "note": text,
         "regarding": {
@@ -162,11 +162,11 @@ def event(pod: PodMetadata, cause: Code, text: str, *, component: str, instance:
     }
 
 
-def micro_time(now: datetime) -> str:
+def format_micro_time(now: datetime) -> str:
     """Format a time as a MicroTime, as Events require."""
     return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def body(listed: Sequence[PullFailure], more: int) -> Json:
+def failures_status(listed: Sequence[PullFailure], more: int) -> Json:
     """Return the failures as fields of a ClusterTrust's status."""
     return {"failures": msgspec.to_builtins(listed), "moreFailingPods": more}

@@ -12,8 +12,8 @@ from trustplane.clusterapi.node_state import NodeFacts, is_same_digest, short_di
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.explanation import Evidence
-from trustplane.reporting.cluster_trust import Sets
-from trustplane.trust.entries import EMPTY, TrustSet
+from trustplane.reporting.cluster_trust import TrustSets
+from trustplane.trust.entries import EMPTY_SET, TrustSet
 
 _SOURCE: Final = "management cluster"
 _TO_ADD: Final = frozenset(
@@ -31,7 +31,7 @@ _ON_NODE: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class RegistryAssessment:
     """The manager's knowledge of one registry.
 
     Attributes:
@@ -45,7 +45,9 @@ class Knowledge:
     is_trusted: bool | None = None
 
 
-def knowledge(host: str, registry: Registry | None, sets: Sets, service: TrustSet, now: datetime) -> Knowledge:
+def assess_registry(
+    host: str, registry: Registry | None, sets: TrustSets, service: TrustSet, now: datetime
+) -> RegistryAssessment:
     """Check the chain that a registry served last against a cluster's sets.
 
     Args:
@@ -55,25 +57,27 @@ def knowledge(host: str, registry: Registry | None, sets: Sets, service: TrustSe
         service: The service's list, which may differ from the desired set of a cluster with its own list.
         now: The time.
     """
-    served = served_by(registry)
+    served = served_chain(registry)
     if registry is None or not served:
         why = "the management cluster has not reached the registry" if registry else "create a Registry for it"
-        return Knowledge(remedy=f"The CA of {host} is unknown: {why}")
-    verdict = judge(served, sets.in_force or EMPTY, host, now)
+        return RegistryAssessment(remedy=f"The CA of {host} is unknown: {why}")
+    verdict = verify_chain(served, sets.in_force or EMPTY_SET, host, now)
     if verdict.trusted and sets.in_force is not None:
         text = f"the set in force, {short_digest(sets.digest)}, trusts the chain that {host} serves to the manager"
         remedy = f"The CA is already in force: {_describe_anchor(sets.in_force, verdict.anchor)}"
-        return Knowledge((Evidence(_SOURCE, text, rules_out=_TO_ADD),), remedy, is_trusted=True)
+        return RegistryAssessment((Evidence(_SOURCE, text, rules_out=_TO_ADD),), remedy, is_trusted=True)
     for trust, where in ((sets.desired, "the cluster's list"), (service, "the service's list")):
-        listed = judge(served, trust or EMPTY, host, now)
+        listed = verify_chain(served, trust or EMPTY_SET, host, now)
         if trust is not None and listed.trusted:
             remedy = f"The CA is in {where}, but not in force: {_describe_anchor(trust, listed.anchor)}"
             code = Code.TRUST_NOT_APPLIED if trust is sets.desired else Code.ISSUER_NOT_TRUSTED
-            return Knowledge((Evidence(_SOURCE, remedy, points_to=frozenset({code})),), remedy, is_trusted=False)
-    return Knowledge(_rejection(verdict), _describe_unlisted(registry.status.chain), is_trusted=False)
+            return RegistryAssessment(
+                (Evidence(_SOURCE, remedy, points_to=frozenset({code})),), remedy, is_trusted=False
+            )
+    return RegistryAssessment(_rejection(verdict), _describe_unlisted(registry.status.chain), is_trusted=False)
 
 
-def on_node(facts: NodeFacts | None, sets: Sets) -> tuple[Evidence, ...]:
+def node_evidence(facts: NodeFacts | None, sets: TrustSets) -> tuple[Evidence, ...]:
     """Return evidence from the set on a node; applies if the set in force trusts the registry."""
     if facts is None or not facts.digest or not sets.digest:
         return ()
@@ -84,7 +88,7 @@ def on_node(facts: NodeFacts | None, sets: Sets) -> tuple[Evidence, ...]:
     return (Evidence(_SOURCE, text, points_to=frozenset({Code.TRUST_NOT_APPLIED})),)
 
 
-def served_by(registry: Registry | None) -> list[bytes]:
+def served_chain(registry: Registry | None) -> list[bytes]:
     """Return the chain that a registry served last, in DER; empty if any certificate is missing."""
     chain = registry.status.chain if registry else []
     try:
@@ -94,24 +98,24 @@ def served_by(registry: Registry | None) -> list[bytes]:
     return certificates if all(certificates) else []
 
 
-def judge(served: Sequence[bytes], trust: TrustSet, host: str, now: datetime) -> Verdict:
+def verify_chain(served: Sequence[bytes], trust: TrustSet, host: str, now: datetime) -> Verdict:
     """Verify a chain in the same way as a node with this set."""
     pool = Pool.read(ca.der for entry in trust.serving(host).entries for ca in entry.certificates)
-    return verify(served, pool, name_of(host), now)
+    return verify(served, pool, host_name(host), now)
 
 
-def name_of(host: str) -> str:
+def host_name(host: str) -> str:
     """Return the name or address of `host:port`, without brackets."""
     name, _, port = host.rpartition(":")
     return (name if name and port.isdigit() else host).strip("[]")
 
 
-def registry_named(host: str, registries: Sequence[Registry]) -> Registry | None:
+def find_registry(host: str, registries: Sequence[Registry]) -> Registry | None:
     """Return the Registry of a host as in image references, if one exists."""
-    return next((registry for registry in registries if registry_host(registry) == host), None)
+    return next((registry for registry in registries if canonical_registry_host(registry) == host), None)
 
 
-def registry_host(registry: Registry) -> str:
+def canonical_registry_host(registry: Registry) -> str:
     """Return a Registry's host in the form that `registry_of` returns for its images."""
     host = registry.spec.host
     is_dotted = "." in host or ":" in host

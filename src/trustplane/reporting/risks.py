@@ -11,16 +11,16 @@ from trustplane.api.conditions import FALSE, TRUE
 from trustplane.api.conditions import UNKNOWN as NOT_KNOWN
 from trustplane.api.meta import Condition
 from trustplane.api.registry import AT_RISK, Registry
-from trustplane.reporting.registry_assessment import registry_host
-from trustplane.trust.entries import SHORT
+from trustplane.reporting.registry_assessment import canonical_registry_host
+from trustplane.trust.entries import SHORT_DIGEST_LENGTH
 
-NOTICE: Final = timedelta(days=30)
+EXPIRY_NOTICE: Final = timedelta(days=30)
 _SHOWN: Final = 5
 _SUCCEED: Final = "add the CA's successor to the list, update the clusters, then issue certificates with it"
 _RENEW: Final = "renew it with the same CA"
 
 
-class Kind(enum.StrEnum):
+class RiskKind(enum.StrEnum):
     """Kinds of risk, worst first; also the reasons of condition AtRisk."""
 
     NOT_TRUSTED = "NotTrusted"  # pods use images of a registry that their nodes do not trust
@@ -42,7 +42,7 @@ class Risk:
         at: Time of the failure; None: the next pull.
     """
 
-    kind: Kind
+    kind: RiskKind
     subject: str
     host: str
     message: str
@@ -50,31 +50,31 @@ class Risk:
     at: datetime | None = None
 
 
-def risks(trusts: Iterable[ClusterTrust], registries: Sequence[Registry], now: datetime) -> list[Risk]:
+def list_risks(trusts: Iterable[ClusterTrust], registries: Sequence[Registry], now: datetime) -> list[Risk]:
     """Return all risks, worst first."""
-    distinct = dict.fromkeys(risk for trust in trusts for risk in of_cluster(trust, registries, now))
-    distinct |= dict.fromkeys(risk for registry in registries for risk in of_registry(registry, now))
+    distinct = dict.fromkeys(risk for trust in trusts for risk in cluster_risks(trust, registries, now))
+    distinct |= dict.fromkeys(risk for registry in registries for risk in registry_risks(registry, now))
     return sorted(distinct, key=_rank)
 
 
-def of_cluster(trust: ClusterTrust, registries: Sequence[Registry], now: datetime) -> list[Risk]:
+def cluster_risks(trust: ClusterTrust, registries: Sequence[Registry], now: datetime) -> list[Risk]:
     """Return the risks of one cluster, from its ClusterTrust."""
     return [*_of_images(trust), *_of_entries(trust, registries, now)]
 
 
-def unknown(trusts: Iterable[ClusterTrust]) -> list[tuple[str, ImageSource]]:
+def unknown_sources(trusts: Iterable[ClusterTrust]) -> list[tuple[str, ImageSource]]:
     """Return the image sources with unknown trust, each with its cluster."""
     return [(_name(trust), source) for trust in trusts for source in trust.status.images if source.trust == UNKNOWN]
 
 
-def condition(registry: Registry, trusts: Iterable[ClusterTrust], now: datetime) -> Condition:
+def at_risk_condition(registry: Registry, trusts: Iterable[ClusterTrust], now: datetime) -> Condition:
     """Return condition AtRisk of a Registry, from all ClusterTrusts; it has no times."""
-    return judged(registry, risks(trusts, [registry], now))
+    return at_risk_condition_of(registry, list_risks(trusts, [registry], now))
 
 
-def judged(registry: Registry, found: Iterable[Risk]) -> Condition:
+def at_risk_condition_of(registry: Registry, found: Iterable[Risk]) -> Condition:
     """Return condition AtRisk of a Registry; ignore the risks of other registries."""
-    host = registry_host(registry)
+    host = canonical_registry_host(registry)
     ranked = sorted({risk for risk in found if risk.host == host}, key=_rank)
     if ranked:
         shown = [f"{risk.subject}: {risk.message}" for risk in ranked[:_SHOWN]]
@@ -87,7 +87,7 @@ def judged(registry: Registry, found: Iterable[Risk]) -> Condition:
 
 
 def _rank(risk: Risk) -> tuple[int, float, str, str]:
-    return list(Kind).index(risk.kind), risk.at.timestamp() if risk.at else 0.0, risk.subject, risk.host
+    return list(RiskKind).index(risk.kind), risk.at.timestamp() if risk.at else 0.0, risk.subject, risk.host
 
 
 def _name(trust: ClusterTrust) -> str:
@@ -97,7 +97,7 @@ def _name(trust: ClusterTrust) -> str:
 def _of_images(trust: ClusterTrust) -> list[Risk]:
     return [
         Risk(
-            Kind.NOT_TRUSTED,
+            RiskKind.NOT_TRUSTED,
             f"cluster {_name(trust)}",
             source.host,
             f"pods use images of {source.host}, such as {source.image}, and {source.message}",
@@ -116,10 +116,12 @@ def _of_entries(trust: ClusterTrust, registries: Sequence[Registry], now: dateti
     # Reports a risk of the service's list once instead of for every cluster.
     subject = "the service's list" if desired.source == SERVICE else f"cluster {_name(trust)}"
     for entry in desired.entries:
-        if entry.expires and entry.expires - now <= NOTICE:
-            host = next((registry_host(each) for each in registries if _anchor(each) in entry.fingerprints), "")
+        if entry.expires and entry.expires - now <= EXPIRY_NOTICE:
+            host = next(
+                (canonical_registry_host(each) for each in registries if _anchor(each) in entry.fingerprints), ""
+            )
             message = f"entry {entry.name} ({_short(entry.fingerprints)}) {_expires(entry.expires, now)}"
-            yield Risk(Kind.CA_EXPIRES, subject, host, message, _SUCCEED, entry.expires)
+            yield Risk(RiskKind.CA_EXPIRES, subject, host, message, _SUCCEED, entry.expires)
     trusted = {fingerprint: entry.name for entry in desired.entries for fingerprint in entry.fingerprints}
     for registry in registries:
         chain = [certificate.fingerprint for certificate in registry.status.chain]
@@ -128,33 +130,33 @@ def _of_entries(trust: ClusterTrust, registries: Sequence[Registry], now: dateti
             yield _leaf(subject, registry, trusted[chain[0]])
 
 
-def of_registry(registry: Registry, now: datetime) -> Iterator[Risk]:
+def registry_risks(registry: Registry, now: datetime) -> Iterator[Risk]:
     """Return the risks of a registry, from the chain that it served last."""
-    subject, host = f"registry {registry.metadata.name}", registry_host(registry)
+    subject, host = f"registry {registry.metadata.name}", canonical_registry_host(registry)
     for number, certificate in enumerate(registry.status.chain):
         end = certificate.not_after
-        if end and end - now <= NOTICE:
+        if end and end - now <= EXPIRY_NOTICE:
             role = "its certificate" if number == 0 else "a certificate of its chain"
-            short = certificate.fingerprint[:SHORT]
+            short = certificate.fingerprint[:SHORT_DIGEST_LENGTH]
             message = f"{role}, {certificate.subject} ({short}), {_expires(end, now)}"
-            yield Risk(Kind.EXPIRES, subject, host, message, _RENEW, end)
+            yield Risk(RiskKind.EXPIRES, subject, host, message, _RENEW, end)
     anchor = registry.status.anchor
     served = {certificate.fingerprint for certificate in registry.status.chain}
-    if anchor and anchor.not_after and anchor.not_after - now <= NOTICE and anchor.fingerprint not in served:
-        ca = f"{anchor.name} ({anchor.fingerprint[:SHORT]})"
+    if anchor and anchor.not_after and anchor.not_after - now <= EXPIRY_NOTICE and anchor.fingerprint not in served:
+        ca = f"{anchor.name} ({anchor.fingerprint[:SHORT_DIGEST_LENGTH]})"
         message = f"its trust anchor on the nodes, {ca}, {_expires(anchor.not_after, now)}"
-        yield Risk(Kind.CA_EXPIRES, subject, host, message, _SUCCEED, anchor.not_after)
+        yield Risk(RiskKind.CA_EXPIRES, subject, host, message, _SUCCEED, anchor.not_after)
 
 
 def _leaf(subject: str, registry: Registry, entry: str) -> Risk:
     server = registry.status.chain[0]
-    host = registry_host(registry)
+    host = canonical_registry_host(registry)
     message = (
-        f"entry {entry} is the server certificate of {host} ({server.fingerprint[:SHORT]}), not its CA: pulls fail "
+        f"entry {entry} is the server certificate of {host} ({server.fingerprint[:SHORT_DIGEST_LENGTH]}), not its CA: pulls fail "
         "after its renewal"
     )
     step = f"add the CA that signed it, {server.issuer}, with `trustplane fetch-ca {host}`"
-    return Risk(Kind.LEAF_TRUSTED, subject, host, message, step, server.not_after)
+    return Risk(RiskKind.LEAF_TRUSTED, subject, host, message, step, server.not_after)
 
 
 def _anchor(registry: Registry) -> str:
@@ -162,7 +164,7 @@ def _anchor(registry: Registry) -> str:
 
 
 def _short(fingerprints: Sequence[str]) -> str:
-    return " ".join(fingerprint[:SHORT] for fingerprint in fingerprints)
+    return " ".join(fingerprint[:SHORT_DIGEST_LENGTH] for fingerprint in fingerprints)
 
 
 def _expires(at: datetime, now: datetime) -> str:

@@ -8,11 +8,11 @@ from typing import Final
 from trustplane.api.clustertrust import ACCEPTED, NOT_TRUSTED, TRUSTED
 from trustplane.clusterapi.node_state import NodeFacts, RegistryVerdict, registry_verdicts
 
-SHOWN: Final = 5  # nodes in a message
+MAX_SHOWN_NODES: Final = 5  # nodes in a message
 
 
 @dataclass(frozen=True)
-class Tally:
+class RegistryTally:
     """Counts of one registry.
 
     Attributes:
@@ -46,12 +46,12 @@ class Tally:
         return self.nodes - self.trusting - self.refusing
 
 
-def is_trusting(judged: RegistryVerdict | None) -> bool:
+def proves_trust(judged: RegistryVerdict | None) -> bool:
     """Return whether a node's proof, and its way to the registry, show that the node trusts the registry."""
     return judged is not None and judged.verdict == TRUSTED
 
 
-def of_cluster(cluster: str, nodes: Iterable[NodeFacts], hosts: Collection[str]) -> dict[str, Tally]:
+def tally_cluster(cluster: str, nodes: Iterable[NodeFacts], hosts: Collection[str]) -> dict[str, RegistryTally]:
     """Return the tallies of one cluster, by registry host.
 
     Args:
@@ -63,18 +63,18 @@ def of_cluster(cluster: str, nodes: Iterable[NodeFacts], hosts: Collection[str])
     return {host: _tally(cluster, [(facts, by_host.get(host)) for facts, by_host in verdicts]) for host in hosts}
 
 
-def unreadable(cluster: str, nodes: int) -> Tally:
+def unreadable_tally(cluster: str, nodes: int) -> RegistryTally:
     """Return the tally of a cluster with an unreadable record; it counts at least one silent node."""
     message = f"{cluster}: its records are unreadable, see its ClusterTrust"
-    return Tally(clusters=1, nodes=max(1, nodes), silences=(message,))
+    return RegistryTally(clusters=1, nodes=max(1, nodes), silences=(message,))
 
 
-def total(tallies: Iterable[Tally]) -> Tally:
+def sum_tallies(tallies: Iterable[RegistryTally]) -> RegistryTally:
     """Return the sum of tallies, with the messages of the first nodes."""
     parts = list(tallies)
-    refusals = islice((message for tally in parts for message in tally.refusals), SHOWN)
-    silences = islice((message for tally in parts for message in tally.silences), SHOWN)
-    return Tally(
+    refusals = islice((message for tally in parts for message in tally.refusals), MAX_SHOWN_NODES)
+    silences = islice((message for tally in parts for message in tally.silences), MAX_SHOWN_NODES)
+    return RegistryTally(
         clusters=sum(tally.clusters for tally in parts),
         trusting_clusters=sum(tally.trusting_clusters for tally in parts),
         nodes=sum(tally.nodes for tally in parts),
@@ -90,18 +90,18 @@ def _judgements(facts: NodeFacts, hosts: Collection[str]) -> Mapping[str, Regist
     return {judged.registry: judged for judged in registry_verdicts(facts, hosts)}
 
 
-def _tally(cluster: str, nodes: Sequence[tuple[NodeFacts, RegistryVerdict | None]]) -> Tally:
-    others = [(facts, judged) for facts, judged in nodes if not is_trusting(judged)]
+def _tally(cluster: str, nodes: Sequence[tuple[NodeFacts, RegistryVerdict | None]]) -> RegistryTally:
+    others = [(facts, judged) for facts, judged in nodes if not proves_trust(judged)]
     refusing = [(facts, judged) for facts, judged in others if judged is not None and judged.verdict == NOT_TRUSTED]
     silent = [(facts, judged) for facts, judged in others if judged is None or judged.verdict != NOT_TRUSTED]
-    return Tally(
+    return RegistryTally(
         clusters=1,
         trusting_clusters=int(bool(nodes) and not others),
         nodes=len(nodes),
         trusting=len(nodes) - len(others),
         refusing=len(refusing),
-        refusals=tuple(_describe(cluster, *node) for node in refusing[:SHOWN]),
-        silences=tuple(_describe(cluster, *node) for node in silent[:SHOWN]),
+        refusals=tuple(_describe(cluster, *node) for node in refusing[:MAX_SHOWN_NODES]),
+        silences=tuple(_describe(cluster, *node) for node in silent[:MAX_SHOWN_NODES]),
         accepting=sum(judged is not None and judged.verdict == ACCEPTED for _, judged in silent),
     )
 

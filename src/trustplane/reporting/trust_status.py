@@ -11,18 +11,18 @@ from trustplane.api.configuration import GROUP, NAME, TkgServiceConfiguration, i
 from trustplane.api.meta import Condition, Json, condition
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.clusterapi.readiness import ERROR, INFO, WARNING, false_condition, true_condition
-from trustplane.reporting.cluster_trust import described
-from trustplane.trust.entries import Reading, take_it
-from trustplane.trust.lists import is_kept
-from trustplane.trust.propagation import UNDONE, Decision
+from trustplane.reporting.cluster_trust import describe_set
+from trustplane.trust.entries import ParsedList, update_advice
+from trustplane.trust.lists import uses_last_good_list
+from trustplane.trust.propagation import SET_UNDONE, PropagationDecision
 
 _SHOWN_FINDINGS = 10
-KEPT = ". The service's list is missing, so the last good list stays: see TrustValid"
+LAST_GOOD_STAYS = ". The service's list is missing, so the last good list stays: see TrustValid"
 _LAST_GOOD_STAYS = "Until then the last good list stays in force"
 
 
-def conditions_of(
-    tkc: TanzuKubernetesCluster, decision: Decision, trust: ClusterTrust | None
+def trust_conditions(
+    tkc: TanzuKubernetesCluster, decision: PropagationDecision, trust: ClusterTrust | None
 ) -> list[ClusterCondition]:
     """Return TrustCurrent and TrustValid of a cluster.
 
@@ -34,32 +34,38 @@ def conditions_of(
     return [_current(tkc, decision, trust), _valid(decision.findings)]
 
 
-def _current(tkc: TanzuKubernetesCluster, decision: Decision, trust: ClusterTrust | None) -> ClusterCondition:
+def _current(
+    tkc: TanzuKubernetesCluster, decision: PropagationDecision, trust: ClusterTrust | None
+) -> ClusterCondition:
     type_ = conditions.TRUST_CURRENT
     if decision.trust is None or (decision.invalid and not decision.current):
         message = "A list has errors, so the set in force stays as it is: see TrustValid"
         return false_condition(type_, conditions.TRUST_INVALID, message, severity=ERROR)
-    if decision.reason == UNDONE:
-        message = f"Back in force until the next update: {described(decision.trust)}. {_describe_held(tkc, decision)}"
+    if decision.reason == SET_UNDONE:
+        message = (
+            f"Back in force until the next update: {describe_set(decision.trust)}. {_describe_held(tkc, decision)}"
+        )
         return false_condition(type_, conditions.TRUST_UNDONE, message, severity=WARNING)
     if not decision.current:
-        message = f"Not in force yet: {decision.difference.text}. {take_it(decision.difference, _update_command(tkc))}"
+        message = (
+            f"Not in force yet: {decision.difference.text}. {update_advice(decision.difference, _update_command(tkc))}"
+        )
         return false_condition(type_, conditions.TRUST_HELD, message, severity=WARNING)
     if (waiting := _waiting(decision, trust)) is not None:
         return waiting
     count = len(decision.trust)
     reason = decision.frozen.reason if decision.frozen else decision.reason
-    kept = KEPT if is_kept(decision) else ""
+    kept = LAST_GOOD_STAYS if uses_last_good_list(decision) else ""
     return true_condition(type_, reason, f"{count} {'entry' if count == 1 else 'entries'} in force{kept}")
 
 
-def _describe_held(tkc: TanzuKubernetesCluster, decision: Decision) -> str:
+def _describe_held(tkc: TanzuKubernetesCluster, decision: PropagationDecision) -> str:
     if not decision.difference:
         return f"`{_update_command(tkc)}` ends the undo"
-    return f"Held back: {decision.difference.text}. {take_it(decision.difference, _update_command(tkc))}"
+    return f"Held back: {decision.difference.text}. {update_advice(decision.difference, _update_command(tkc))}"
 
 
-def _waiting(decision: Decision, trust: ClusterTrust | None) -> ClusterCondition | None:
+def _waiting(decision: PropagationDecision, trust: ClusterTrust | None) -> ClusterCondition | None:
     """Return a condition that explains which nodes lack the set in force; None if every node has it."""
     type_, digest = conditions.TRUST_CURRENT, decision.trust.digest if decision.trust is not None else ""
     status = trust.status if trust else None
@@ -82,21 +88,21 @@ def _update_command(tkc: TanzuKubernetesCluster) -> str:
 def _valid(findings: Sequence[Finding]) -> ClusterCondition:
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:
-        message = f"{summary(errors)}. {_LAST_GOOD_STAYS}"
+        message = f"{join_findings(errors)}. {_LAST_GOOD_STAYS}"
         return false_condition(conditions.TRUST_VALID, conditions.TRUST_INVALID, message, severity=ERROR)
     if findings:
-        return true_condition(conditions.TRUST_VALID, conditions.TRUST_WARNINGS, summary(findings))
+        return true_condition(conditions.TRUST_VALID, conditions.TRUST_WARNINGS, join_findings(findings))
     return true_condition(conditions.TRUST_VALID)
 
 
-def summary(findings: Sequence[Finding]) -> str:
+def join_findings(findings: Sequence[Finding]) -> str:
     """Join findings to one message; count those above the limit."""
     texts = [str(finding) for finding in findings[:_SHOWN_FINDINGS]]
     more = len(findings) - len(texts)
     return "; ".join([*texts, f"and {more} more"] if more else texts)
 
 
-def service_status(configuration: TkgServiceConfiguration, reading: Reading, *, now: datetime) -> Json:
+def service_configuration_status(configuration: TkgServiceConfiguration, reading: ParsedList, *, now: datetime) -> Json:
     """Return the service's configuration with its status, for a server-side apply of subresource `status`.
 
     Args:
@@ -113,7 +119,7 @@ def service_status(configuration: TkgServiceConfiguration, reading: Reading, *, 
         message=valid.message,
         observed_generation=generation,
     )
-    customised = is_customised(configuration.spec) or is_kept(reading)
+    customised = is_customised(configuration.spec) or uses_last_good_list(reading)
     first = configuration.status.first_customized_at or (now if customised else None)
     return {
         "apiVersion": configuration.api_version or f"{GROUP}/v1alpha3",

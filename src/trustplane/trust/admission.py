@@ -7,13 +7,19 @@ from trustplane.api.configuration import TrustedCA
 from trustplane.certificates.finding import Finding
 from trustplane.certificates.lint import lint
 from trustplane.trust import scope
-from trustplane.trust.effective import effective
-from trustplane.trust.entries import read
+from trustplane.trust.effective import merge_lists
+from trustplane.trust.entries import parse_list
 from trustplane.trust.policy import OVERRIDE
-from trustplane.trust.removal import Listing, is_allowed, listing, removal, removal_findings
+from trustplane.trust.removal import (
+    FingerprintsByName,
+    allows_removal,
+    check_removal,
+    compare_fingerprints,
+    fingerprints_by_name,
+)
 
 
-def judge(
+def review_list(
     after: Sequence[TrustedCA],
     before: Sequence[TrustedCA],
     annotations: Mapping[str, str],
@@ -33,16 +39,16 @@ def judge(
         where: Path of the list in the object, such as `spec.trust.additionalTrustedCAs`.
         at: The time for which certificates are checked.
     """
-    merged = effective(scope.read(after, annotations, where=where), None, OVERRIDE)
+    merged = merge_lists(scope.parse_scoped_list(after, annotations, where=where), None, OVERRIDE)
     lint_findings = lint([(entry.name, entry.data) for entry in after], at, where=where)
     if not merged.ok:
         return [*merged.findings, *lint_findings]
-    removed = removal(_listed_before(before, by_name=not after), listing(merged.trust))
-    findings = removal_findings(removed, allowed=is_allowed(annotations))
+    removed = compare_fingerprints(_listed_before(before, by_name=not after), fingerprints_by_name(merged.trust))
+    findings = check_removal(removed, allowed=allows_removal(annotations))
     return [*merged.findings, *(finding.at(where) for finding in findings), *lint_findings]
 
 
-def _listed_before(entries: Sequence[TrustedCA], *, by_name: bool) -> Listing:
+def _listed_before(entries: Sequence[TrustedCA], *, by_name: bool) -> FingerprintsByName:
     """Return the certificates of a stored list; with `by_name`, include unreadable entries under their names."""
-    readable = listing(read(entries).trust)
+    readable = fingerprints_by_name(parse_list(entries).trust)
     return {**({entry.name: (entry.name,) for entry in entries} if by_name else {}), **readable}

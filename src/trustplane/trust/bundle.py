@@ -22,11 +22,11 @@ from trustplane.api.annotations import REGISTRY_SCOPE
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.limits import MAX_ENTRIES
 from trustplane.trust import scope
-from trustplane.trust.entries import Entry, TrustSet
-from trustplane.trust.places import files, hosts_by_name, place
+from trustplane.trust.entries import TrustListEntry, TrustSet
+from trustplane.trust.places import parse_certificate_path, render_files, scopes_by_name
 
-KEY: Final = "bundle.pem"
-MAX_LENGTH: Final = 1 << 20  # characters; the limit of a Secret
+BUNDLE_KEY: Final = "bundle.pem"
+MAX_BUNDLE_LENGTH: Final = 1 << 20  # characters; the limit of a Secret
 
 _SET: Final = "trustplane-set-"
 _PARTIAL: Final = "trustplane-partial\n"
@@ -37,16 +37,16 @@ _NEAR: Final = 64  # characters: a line end, encoded or not, the indentation, an
 _MARK: Final = re.compile(rf"{_SET}([0-9a-f]{{64}})(?![0-9a-f])")
 
 # Bytes of the bundle. Bootstrap data is a Secret of at most 1 MiB; Ignition's percent-encoding makes PEM 10% longer.
-EVERYTHING: Final = 750_000
+MAX_BUDGET_BYTES: Final = 750_000
 # etcd stores each Machine's bootstrap Secret for the Machine's lifetime: 4,000 nodes take 130 MB.
-DEFAULT: Final = 24_000
+DEFAULT_BUDGET_BYTES: Final = 24_000
 # Free space in the user data of a control plane machine, besides 16 KB of Cluster API's data and the script, by
 # infrastructure kind. Users can set another limit: the kind does not determine how a provider transports user data.
-BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
+BUDGET_BYTES_BY_KIND: Final[Mapping[str, int]] = MappingProxyType(
     {
         # Gzipped, in parts of 7,000 bytes in Secrets Manager (CAPA, secretsmanager/secret.go). Not with
         # `insecureSkipSecretsManager`: EC2 accepts only 16,384 bytes, too few for any bundle.
-        "AWSCluster": EVERYTHING,
+        "AWSCluster": MAX_BUDGET_BYTES,
         # 87,380 characters of base64, not compressed (CAPZ, virtualmachines/spec.go; aks-engine 1663).
         "AzureCluster": 32_000,
         # 32 KB, gzipped.
@@ -58,9 +58,9 @@ BUDGETS: Final[Mapping[str, int]] = MappingProxyType(
         # 64 KiB of base64 as one value of guestinfo (CAPV, extra/config.go; vm-operator 148).
         "VSphereCluster": 20_000,
         # Containers: these providers have no limit.
-        "DevCluster": EVERYTHING,
-        "DockerCluster": EVERYTHING,
-        "LocalCluster": EVERYTHING,
+        "DevCluster": MAX_BUDGET_BYTES,
+        "DockerCluster": MAX_BUDGET_BYTES,
+        "LocalCluster": MAX_BUDGET_BYTES,
     }
 )
 
@@ -83,15 +83,15 @@ class Bundle:
     @property
     def files(self) -> dict[str, str]:
         """Content by path of the files that a machine unpacks."""
-        return files(self.trust)
+        return render_files(self.trust)
 
 
-def budget_of(infrastructure_kind: str) -> int:
+def bundle_budget_bytes(infrastructure_kind: str) -> int:
     """Return the limit of a bundle in bytes, by the kind of the Cluster's infrastructure, such as `AWSCluster`."""
-    return BUDGETS.get(infrastructure_kind, DEFAULT)
+    return BUDGET_BYTES_BY_KIND.get(infrastructure_kind, DEFAULT_BUDGET_BYTES)
 
 
-def render(trust: TrustSet, budget_bytes: int) -> str:
+def render_bundle(trust: TrustSet, budget_bytes: int) -> str:
     """Return the bundle of a set; if the set exceeds the budget, a partial bundle of the entries that fit.
 
     Registry-scoped entries have priority, because a user stated that a registry needs them; then the set's order
@@ -103,9 +103,9 @@ def render(trust: TrustSet, budget_bytes: int) -> str:
     return _text(trust.digest, _fitting(trust, budget_bytes), _PARTIAL)
 
 
-def read(text: str) -> Bundle | None:
+def parse_bundle(text: str) -> Bundle | None:
     """Parse a bundle; return None if `render` would not have written it."""
-    if len(text) > MAX_LENGTH or not text.isascii() or text.count(f"\n{_FILE}") > MAX_ENTRIES:
+    if len(text) > MAX_BUNDLE_LENGTH or not text.isascii() or text.count(f"\n{_FILE}") > MAX_ENTRIES:
         return None
     head = _HEAD.match(text)
     if head is None:
@@ -118,44 +118,44 @@ def read(text: str) -> Bundle | None:
     return Bundle(head[1], is_partial, trust) if is_canonical else None
 
 
-def digest_in(data: bytes | str) -> str | None:
+def find_bundle_digest(data: bytes | str) -> str | None:
     """Return the digest of the bundle in bootstrap data of any format; None without a bundle."""
-    text = data if isinstance(data, str) else data[:MAX_LENGTH].decode("ascii", "replace")
-    match = _MARK.search(text, 0, MAX_LENGTH)
+    text = data if isinstance(data, str) else data[:MAX_BUNDLE_LENGTH].decode("ascii", "replace")
+    match = _MARK.search(text, 0, MAX_BUNDLE_LENGTH)
     return match[1] if match else None
 
 
-def is_partial_in(data: bytes | str) -> bool:
+def has_partial_bundle(data: bytes | str) -> bool:
     """Return whether bootstrap data of any format contains a partial bundle."""
-    text = data if isinstance(data, str) else data[:MAX_LENGTH].decode("ascii", "replace")
-    match = _MARK.search(text, 0, MAX_LENGTH)
+    text = data if isinstance(data, str) else data[:MAX_BUNDLE_LENGTH].decode("ascii", "replace")
+    match = _MARK.search(text, 0, MAX_BUNDLE_LENGTH)
     return match is not None and _PARTIAL.strip() in text[match.end() : match.end() + _NEAR]
 
 
 def _text(digest: str, trust: TrustSet, mark: str = "") -> str:
-    parts = (f"{_FILE}{path}\n{content}" for path, content in files(trust).items())
+    parts = (f"{_FILE}{path}\n{content}" for path, content in render_files(trust).items())
     return f"{_SET}{digest}\n{mark}{''.join(parts)}{_END}"
 
 
 def _fitting(trust: TrustSet, budget_bytes: int) -> TrustSet:
-    chosen: list[Entry] = []
+    chosen: list[TrustListEntry] = []
     for entry in _by_importance(trust.entries):
         if len(_text(trust.digest, TrustSet((*chosen, entry)), _PARTIAL)) <= budget_bytes:
             chosen.append(entry)
     return TrustSet(tuple(chosen))
 
 
-def _by_importance(entries: Iterable[Entry]) -> list[Entry]:
+def _by_importance(entries: Iterable[TrustListEntry]) -> list[TrustListEntry]:
     return sorted(entries, key=lambda entry: not entry.hosts)
 
 
 def _trust(text: str) -> TrustSet | None:
     """Return the entries of a bundle's certificate files; ignore its other files."""
-    contents = {file: content for path, content in _parts(text) if (file := place(path))}
-    hosts = {name: scoped for name, scoped in hosts_by_name(contents).items() if scoped}
+    contents = {file: content for path, content in _parts(text) if (file := parse_certificate_path(path))}
+    hosts = {name: scoped for name, scoped in scopes_by_name(contents).items() if scoped}
     encoded = {file.name: base64.b64encode(content.encode()).decode() for file, content in contents.items()}
     listed = [TrustedCA(name=name, data=data) for name, data in encoded.items()]
-    reading = scope.read(listed, {REGISTRY_SCOPE: scope.text(hosts)}, where="bundle")
+    reading = scope.parse_scoped_list(listed, {REGISTRY_SCOPE: scope.render_scopes(hosts)}, where="bundle")
     return reading.trust if reading.ok else None
 
 

@@ -2,12 +2,12 @@
 
 from trustplane.api.limits import MAX_CONTENT, MAX_ENTRIES, MAX_PEM_BYTES
 from trustplane.certificates.finding import Finding, Severity, error
-from trustplane.trust.entries import Reading, TrustSet
-from trustplane.trust.places import toml
+from trustplane.trust.entries import ParsedList, TrustSet
+from trustplane.trust.places import render_hosts_toml
 from trustplane.trust.policy import APPEND
 
 
-def effective(service: Reading, own: Reading | None, merge: str) -> Reading:
+def merge_lists(service: ParsedList, own: ParsedList | None, merge: str) -> ParsedList:
     """Return the desired set of a cluster, with the findings of the lists that contribute to it.
 
     Args:
@@ -22,7 +22,7 @@ def effective(service: Reading, own: Reading | None, merge: str) -> Reading:
         return _check_size(own)
     entries = {entry.name: entry for entry in (*service.trust.entries, *own.trust.entries)}
     merged = TrustSet(tuple(entries.values()))
-    return _check_size(Reading(merged, (*service.findings, *own.findings, *_overlaps(service.trust, own.trust))))
+    return _check_size(ParsedList(merged, (*service.findings, *own.findings, *_overlaps(service.trust, own.trust))))
 
 
 def _overlaps(service: TrustSet, own: TrustSet) -> list[Finding]:
@@ -40,25 +40,28 @@ def _overlaps(service: TrustSet, own: TrustSet) -> list[Finding]:
     ]
 
 
-def _check_size(reading: Reading) -> Reading:
+def _check_size(reading: ParsedList) -> ParsedList:
     """Add a finding if the set is too large for a node."""
     copies = [(entry, max(1, len(entry.hosts))) for entry in reading.trust.entries]
     lengths = _toml_lengths(reading.trust)
     files = sum(count for _, count in copies) + len(lengths)
     octets = sum(len(entry.pem) * count for entry, count in copies)
-    finding = too_many(files, octets, max(lengths.values(), default=0))
+    finding = check_set_size(files, octets, max(lengths.values(), default=0))
     if finding is None or finding in reading.findings:
         return reading
-    return Reading(reading.trust, (*reading.findings, finding))
+    return ParsedList(reading.trust, (*reading.findings, finding))
 
 
 def _toml_lengths(trust: TrustSet) -> dict[str, int]:
     """Return the length of each registry's `hosts.toml`, in characters."""
     hosts = {host for scope in trust.hosts.values() for host in scope}
-    return {host: len(toml(host, [name for name, scope in trust.hosts.items() if host in scope])) for host in hosts}
+    return {
+        host: len(render_hosts_toml(host, [name for name, scope in trust.hosts.items() if host in scope]))
+        for host in hosts
+    }
 
 
-def too_many(files: int, octets: int, longest: int = 0) -> Finding | None:
+def check_set_size(files: int, octets: int, longest: int = 0) -> Finding | None:
     """Return a finding if a set is too large for a node, else None.
 
     Args:

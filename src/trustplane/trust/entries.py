@@ -15,14 +15,16 @@ from trustplane.certificates.defects import PRIVATE_KEY
 from trustplane.certificates.finding import Finding, Severity, error
 from trustplane.certificates.parsing import Certificate, holds_private_key, parse
 
-SHORT = 10  # hexadecimal digits of a digest that name an object: 40 bits, among the few sets of one cluster
+SHORT_DIGEST_LENGTH = (
+    10  # hexadecimal digits of a digest that name an object: 40 bits, among the few sets of one cluster
+)
 
 _MAX_SHOWN = 40  # characters of an invalid name
 _NAME = re.compile(NAME_PATTERN.removesuffix("$"))
 
 
 @dataclass(frozen=True)
-class Entry:
+class TrustListEntry:
     """Trust anchors under one name, trusted by the whole node or for some registries only."""
 
     name: str
@@ -44,7 +46,7 @@ class Entry:
 class TrustSet:
     """Entries sorted by name; two sets are equal if their names, certificates and scopes are equal."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[TrustListEntry, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", tuple(sorted(self.entries, key=lambda entry: entry.name)))
@@ -57,7 +59,7 @@ class TrustSet:
     @property
     def short(self) -> str:
         """The first digits of the digest, for object names and messages."""
-        return self.digest[:SHORT]
+        return self.digest[:SHORT_DIGEST_LENGTH]
 
     @property
     def names(self) -> list[str]:
@@ -98,22 +100,22 @@ class TrustSet:
         return hash(self.digest)
 
 
-EMPTY = TrustSet()
+EMPTY_SET = TrustSet()
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: TrustListEntry) -> str:
     # Without a scope, the line equals that of releases without scopes: an upgrade does not change their digests.
     return " ".join([entry.name, *entry.fingerprints, *(["@", *entry.hosts] if entry.hosts else [])]) + "\n"
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParsedList:
     """A parsed list: its valid entries, and the findings of the others.
 
     A set with an error differs from the list that the user wrote: do not put it in force (rule P10).
     """
 
-    trust: TrustSet = EMPTY
+    trust: TrustSet = EMPTY_SET
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -122,40 +124,40 @@ class Reading:
         return not any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
-def read(entries: Sequence[TrustedCA], *, where: str = "additionalTrustedCAs") -> Reading:
+def parse_list(entries: Sequence[TrustedCA], *, where: str = "additionalTrustedCAs") -> ParsedList:
     """Parse a list. Never raises; each finding has `where`, index and name of its entry."""
-    valid: dict[str, Entry] = {}
+    valid: dict[str, TrustListEntry] = {}
     findings: list[Finding] = []
     names: set[str] = set()
     for index, entry in enumerate(entries):
-        place = f"{where}[{index}] ({shown(entry.name)})"
+        place = f"{where}[{index}] ({printable_name(entry.name)})"
         parsed = parse(entry.data)
-        name_finding = judge_name(entry.name, names)
+        name_finding = check_entry_name(entry.name, names)
         entry_findings = (name_finding, *parsed.findings) if name_finding else parsed.findings
         names.add(entry.name)
         findings.extend(finding.at(place) for finding in entry_findings)
         if not entry_findings:
-            valid[entry.name] = Entry(entry.name, parsed.certificates)
-    return Reading(TrustSet(tuple(valid.values())), tuple(findings))
+            valid[entry.name] = TrustListEntry(entry.name, parsed.certificates)
+    return ParsedList(TrustSet(tuple(valid.values())), tuple(findings))
 
 
-def judge_name(name: str, earlier: Container[str]) -> Finding | None:
+def check_entry_name(name: str, earlier: Container[str]) -> Finding | None:
     """Return the error of an entry's name, if any; `earlier`: the names before it in the list."""
     if holds_private_key(name.encode(errors="replace")):
         return KEY_AS_NAME
-    if not is_name(name):
+    if not is_entry_name(name):
         return BAD_NAME
     return DUPLICATE_NAME if name in earlier else None
 
 
-def is_name(name: str) -> bool:
+def is_entry_name(name: str) -> bool:
     """Return whether a name is valid: its file must stay inside its directory on every node."""
     return len(name) <= MAX_NAME_LENGTH and bool(_NAME.fullmatch(name))
 
 
-def shown(name: str) -> str:
+def printable_name(name: str) -> str:
     """Return a name for messages, or only its length if it may be a private key pasted into the wrong field."""
-    is_short = len(name) <= (MAX_NAME_LENGTH if is_name(name) else _MAX_SHOWN)
+    is_short = len(name) <= (MAX_NAME_LENGTH if is_entry_name(name) else _MAX_SHOWN)
     return name if is_short and not holds_private_key(name.encode(errors="replace")) else f"{len(name)} characters"
 
 
@@ -176,7 +178,7 @@ DUPLICATE_NAME = error(
 
 
 @dataclass(frozen=True)
-class Difference:
+class SetDifference:
     """The difference between two sets, by entry names."""
 
     added: tuple[str, ...] = ()
@@ -188,7 +190,7 @@ class Difference:
         return bool(self.added or self.removed or self.changed)
 
 
-def difference(current: TrustSet, desired: TrustSet) -> Difference:
+def compare_sets(current: TrustSet, desired: TrustSet) -> SetDifference:
     """Compare two sets by names, certificates and scopes."""
     old = {entry.name: entry for entry in current.entries}
     new = {entry.name: entry for entry in desired.entries}
@@ -196,26 +198,26 @@ def difference(current: TrustSet, desired: TrustSet) -> Difference:
     removed = tuple(name for name in old if name not in new)
     changed = tuple(name for name in new if name in old and _line(new[name]) != _line(old[name]))
     parts = (
-        *(f"add {described(new[name])}" for name in added),
-        *(f"remove {described(old[name])}" for name in removed),
-        *(f"change {described(old[name])} to {_brief(new[name], old[name])}" for name in changed),
+        *(f"add {describe_entry(new[name])}" for name in added),
+        *(f"remove {describe_entry(old[name])}" for name in removed),
+        *(f"change {describe_entry(old[name])} to {_brief(new[name], old[name])}" for name in changed),
     )
-    return Difference(added, removed, changed, "; ".join(parts))
+    return SetDifference(added, removed, changed, "; ".join(parts))
 
 
-def take_it(change: Difference, command: str) -> str:
+def update_advice(change: SetDifference, command: str) -> str:
     """Return the advice to take a change now, with a warning if the change removes trust."""
     warning = f", which removes trust in {', '.join(change.removed)}" if change.removed else ""
     return f"Take it now{warning}: `{command}`"
 
 
-def described(entry: Entry) -> str:
+def describe_entry(entry: TrustListEntry) -> str:
     """Describe an entry by its name, short fingerprints and scope."""
     return f"{entry.name} ({_brief(entry, entry)})"
 
 
-def _brief(entry: Entry, before: Entry) -> str:
-    fingerprints = " ".join(fingerprint[:SHORT] for fingerprint in entry.fingerprints)
+def _brief(entry: TrustListEntry, before: TrustListEntry) -> str:
+    fingerprints = " ".join(fingerprint[:SHORT_DIGEST_LENGTH] for fingerprint in entry.fingerprints)
     if entry.hosts:
         return f"{fingerprints} for {' '.join(entry.hosts)}"
     return f"{fingerprints} for the whole node" if before.hosts else fingerprints

@@ -9,25 +9,25 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.configuration import TkgServiceConfiguration
 from trustplane.certificates.finding import Finding, Severity, error
 from trustplane.trust import scope
-from trustplane.trust.effective import effective
-from trustplane.trust.entries import Reading, TrustSet, described
+from trustplane.trust.effective import merge_lists
+from trustplane.trust.entries import ParsedList, TrustSet, describe_entry
 from trustplane.trust.policy import OVERRIDE
-from trustplane.trust.removal import ALLOWED, is_allowed
+from trustplane.trust.removal import REMOVAL_ALLOWED, allows_removal
 
-LEFT_OUT: Final = "list-left-out"
+MISSING_LIST: Final = "list-left-out"
 _WHERE: Final = "spec.trust"
 _SHOWN: Final = 5  # entries in a message
 
 
 @dataclass(frozen=True)
-class LastGood:
+class LastGoodList:
     """The last good list of the service, and its merge policy at that time."""
 
     trust: TrustSet | None  # None: a record exists but is unreadable
     merge: str = ""  # the service's policy `trust-merge`; empty without one
 
 
-def service(configuration: TkgServiceConfiguration | None, last_good: LastGood | None) -> Reading:
+def parse_service_list(configuration: TkgServiceConfiguration | None, last_good: LastGoodList | None) -> ParsedList:
     """Read the service's list.
 
     A missing list is not an empty list: an object that was deleted and created again has no list. The last good list
@@ -38,33 +38,37 @@ def service(configuration: TkgServiceConfiguration | None, last_good: LastGood |
         last_good: The recorded list; None if none was ever recorded.
     """
     reading = _read_service_list(configuration)
-    if not reading.ok or last_good is None or not is_left_out(configuration):
+    if not reading.ok or last_good is None or not is_list_missing(configuration):
         return reading
     if last_good.trust is None:
-        return Reading(findings=(UNREADABLE.at(_WHERE),))
-    return Reading(last_good.trust, (_kept(last_good.trust).at(_WHERE),)) if last_good.trust else reading
+        return ParsedList(findings=(UNREADABLE_LAST_GOOD_LIST.at(_WHERE),))
+    return ParsedList(last_good.trust, (_kept(last_good.trust).at(_WHERE),)) if last_good.trust else reading
 
 
-def service_policies(configuration: TkgServiceConfiguration | None, last_good: LastGood | None) -> Mapping[str, str]:
+def service_policy_annotations(
+    configuration: TkgServiceConfiguration | None, last_good: LastGoodList | None
+) -> Mapping[str, str]:
     """Return the annotations that set the service's policies; the last good list keeps its merge policy."""
     annotations = configuration.metadata.annotations if configuration else {}
-    if last_good is None or not last_good.merge or not is_left_out(configuration):
+    if last_good is None or not last_good.merge or not is_list_missing(configuration):
         return annotations
     return {TRUST_MERGE: last_good.merge, **annotations}
 
 
-def recorded(configuration: TkgServiceConfiguration, last_good: LastGood | None) -> LastGood | None:
+def last_good_list_to_record(
+    configuration: TkgServiceConfiguration, last_good: LastGoodList | None
+) -> LastGoodList | None:
     """Return the list to record as the last good one; None if the list has errors or is already recorded."""
-    reading = service(configuration, last_good)
-    merge = service_policies(configuration, last_good).get(TRUST_MERGE, "")
-    current = LastGood(reading.trust, merge)
+    reading = parse_service_list(configuration, last_good)
+    merge = service_policy_annotations(configuration, last_good).get(TRUST_MERGE, "")
+    current = LastGoodList(reading.trust, merge)
     return current if reading.ok and current != last_good else None
 
 
-def is_left_out(configuration: TkgServiceConfiguration | None) -> bool:
+def is_list_missing(configuration: TkgServiceConfiguration | None) -> bool:
     """Return whether the object has no list, and no annotation that allows the removal."""
     return configuration is None or (
-        configuration.spec.trust is None and not is_allowed(configuration.metadata.annotations)
+        configuration.spec.trust is None and not allows_removal(configuration.metadata.annotations)
     )
 
 
@@ -73,12 +77,12 @@ class _HasFindings(Protocol):
     def findings(self) -> tuple[Finding, ...]: ...
 
 
-def is_kept(found: _HasFindings) -> bool:
+def uses_last_good_list(found: _HasFindings) -> bool:
     """Return whether the last good list replaces a missing one in a parsed list or a decision."""
-    return any(finding.code == LEFT_OUT for finding in found.findings)
+    return any(finding.code == MISSING_LIST for finding in found.findings)
 
 
-def own(tkc: TanzuKubernetesCluster) -> Reading | None:
+def parse_own_list(tkc: TanzuKubernetesCluster) -> ParsedList | None:
     """Read a cluster's own list; None without one.
 
     Scopes without a list make a broken list, which leaves the set in force unchanged.
@@ -86,34 +90,34 @@ def own(tkc: TanzuKubernetesCluster) -> Reading | None:
     listed, annotations = tkc.spec.own_trust, tkc.metadata.annotations
     where = "spec.settings.network.trust.additionalTrustedCAs"
     if listed is not None:
-        return scope.read(listed, annotations, where=where)
-    reading = scope.read([], annotations, where=where) if REGISTRY_SCOPE in annotations else Reading()
+        return scope.parse_scoped_list(listed, annotations, where=where)
+    reading = scope.parse_scoped_list([], annotations, where=where) if REGISTRY_SCOPE in annotations else ParsedList()
     return None if reading.ok else reading
 
 
-def _read_service_list(configuration: TkgServiceConfiguration | None) -> Reading:
+def _read_service_list(configuration: TkgServiceConfiguration | None) -> ParsedList:
     if configuration is None:
-        return Reading()
+        return ParsedList()
     where = f"{_WHERE}.additionalTrustedCAs"
-    reading = scope.read(configuration.spec.trusted_cas, configuration.metadata.annotations, where=where)
-    return effective(reading, None, OVERRIDE)
+    reading = scope.parse_scoped_list(configuration.spec.trusted_cas, configuration.metadata.annotations, where=where)
+    return merge_lists(reading, None, OVERRIDE)
 
 
 def _kept(trust: TrustSet) -> Finding:
-    names = ", ".join(described(entry) for entry in trust.entries[:_SHOWN])
+    names = ", ".join(describe_entry(entry) for entry in trust.entries[:_SHOWN])
     more = f" and {len(trust) - _SHOWN} more" if len(trust) > _SHOWN else ""
     return Finding(
-        code=LEFT_OUT,
+        code=MISSING_LIST,
         severity=Severity.WARNING,
         what=f"The service's list is missing, so the last good list stays in force: {names}{more}",
         why="The object was deleted and created again, or written without a list; neither asks clusters to trust no CA",
-        next_step=f'Apply the list again. If clusters must trust none of these CAs, set {ALLOW_REMOVAL}: "{ALLOWED}"',
+        next_step=f'Apply the list again. If clusters must trust none of these CAs, set {ALLOW_REMOVAL}: "{REMOVAL_ALLOWED}"',
     )
 
 
-UNREADABLE = error(
+UNREADABLE_LAST_GOOD_LIST = error(
     "last-good-unreadable",
     "The service's list is missing, and the last good list is unreadable",
     "The Secret that stores the last good list was changed",
-    f'Apply the list again. If clusters must trust no additional CA, set {ALLOW_REMOVAL}: "{ALLOWED}"',
+    f'Apply the list again. If clusters must trust no additional CA, set {ALLOW_REMOVAL}: "{REMOVAL_ALLOWED}"',
 )

@@ -10,25 +10,25 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from trustplane.trust.entries import Reading
+from trustplane.trust.entries import ParsedList
 
-MOST: Final = 32 * 1024 * 1024  # characters of all cached lists
+MAX_CACHED_LENGTH: Final = 32 * 1024 * 1024  # characters of all cached lists
 
 
-class Memory:
+class ListCache:
     """A cache of parsed lists. Evicts the least recently used list first.
 
     Args:
         most: Limit for all cached lists together, in characters.
     """
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MAX_CACHED_LENGTH) -> None:
         self._most = most
         self._size = 0
-        self._cached: OrderedDict[bytes, tuple[Reading, int]] = OrderedDict()
+        self._cached: OrderedDict[bytes, tuple[ParsedList, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def reading(self, parts: Iterable[str], read: Callable[[], Reading]) -> Reading:
+    def reading(self, parts: Iterable[str], read: Callable[[], ParsedList]) -> ParsedList:
         """Return a parsed list, from the cache if possible.
 
         Args:
@@ -45,7 +45,7 @@ class Memory:
             self._add(key, reading, size)
         return reading
 
-    def _add(self, key: bytes, reading: Reading, size: int) -> None:
+    def _add(self, key: bytes, reading: ParsedList, size: int) -> None:
         if key not in self._cached:
             self._size += size
         self._cached[key] = (reading, size)

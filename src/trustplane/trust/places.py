@@ -13,17 +13,17 @@ from typing import Final, NamedTuple
 
 from trustplane.api import dockerhub
 from trustplane.api.limits import HOST_PATTERN, MAX_HOST_LENGTH
-from trustplane.trust.entries import TrustSet, is_name
+from trustplane.trust.entries import TrustSet, is_entry_name
 
-CERTS: Final = "/etc/ssl/certs"
-HOSTS: Final = "/etc/containerd/certs.d"
+SYSTEM_CERTS_DIRECTORY: Final = "/etc/ssl/certs"
+CONTAINERD_CERTS_DIRECTORY: Final = "/etc/containerd/certs.d"
 _TOML: Final = "hosts.toml"
 _FILE: Final = re.compile(r"tkg-(.+)\.pem")  # in certs.d, containerd reads a .pem only if hosts.toml names it
 _HOST: Final = re.compile(HOST_PATTERN.removesuffix("$"))
 _HEADER: Final = "# Written by Trustplane; changes are undone.\n"
 
 
-class Place(NamedTuple):
+class CertificateFile(NamedTuple):
     """A certificate file.
 
     Attributes:
@@ -37,53 +37,55 @@ class Place(NamedTuple):
     @property
     def path(self) -> str:
         """Path on the node."""
-        return f"{directory(self.host)}/tkg-{self.name}.pem"
+        return f"{registry_directory(self.host)}/tkg-{self.name}.pem"
 
 
-def is_host(host: str) -> bool:
+def is_registry_host(host: str) -> bool:
     """Return whether a text is `host` or `host:port` as in image references, and so the name of one directory."""
     return len(host) <= MAX_HOST_LENGTH and bool(_HOST.fullmatch(host))
 
 
-def directory(host: str) -> str:
+def registry_directory(host: str) -> str:
     """Return the directory of a registry's files; without a host, the directory of system roots."""
-    return f"{HOSTS}/{host}" if host else CERTS
+    return f"{CONTAINERD_CERTS_DIRECTORY}/{host}" if host else SYSTEM_CERTS_DIRECTORY
 
 
-def place(path: str) -> Place | None:
+def parse_certificate_path(path: str) -> CertificateFile | None:
     """Return the certificate file of a path; None if Trustplane writes no certificate file there."""
     folder, _, file = path.rpartition("/")
     match = _FILE.fullmatch(file)
-    if match is None or not is_name(match[1]):
+    if match is None or not is_entry_name(match[1]):
         return None
-    if folder == CERTS:
-        return Place(match[1])
-    host = folder.removeprefix(f"{HOSTS}/")
-    return Place(match[1], host) if host != folder and is_host(host) else None
+    if folder == SYSTEM_CERTS_DIRECTORY:
+        return CertificateFile(match[1])
+    host = folder.removeprefix(f"{CONTAINERD_CERTS_DIRECTORY}/")
+    return CertificateFile(match[1], host) if host != folder and is_registry_host(host) else None
 
 
-def layout(names: Iterable[str], hosts: Mapping[str, Sequence[str]]) -> tuple[list[Place], dict[str, str]]:
+def lay_out_files(
+    names: Iterable[str], hosts: Mapping[str, Sequence[str]]
+) -> tuple[list[CertificateFile], dict[str, str]]:
     """Return the files of a set: the certificate files, and the content of each registry's `hosts.toml` by path.
 
     Args:
         names: Of the entries.
         hosts: Registries of the registry-scoped entries, by name.
     """
-    places = [Place(name, host) for name in names for host in hosts.get(name, ("",))]
+    places = [CertificateFile(name, host) for name in names for host in hosts.get(name, ("",))]
     by_host: dict[str, list[str]] = {}
     for file in places:
         by_host.setdefault(file.host, []).append(file.name)
-    return places, {toml_path(host): toml(host, by_host[host]) for host in sorted(by_host) if host}
+    return places, {hosts_toml_path(host): render_hosts_toml(host, by_host[host]) for host in sorted(by_host) if host}
 
 
-def files(trust: TrustSet) -> dict[str, str]:
+def render_files(trust: TrustSet) -> dict[str, str]:
     """Return the content of all files of a set by path; each `hosts.toml` comes after the files that it names."""
-    places, tomls = layout(trust.names, trust.hosts)
+    places, tomls = lay_out_files(trust.names, trust.hosts)
     pems = trust.pems()
     return {file.path: pems[file.name] for file in places} | tomls
 
 
-def hosts_by_name(places: Iterable[Place]) -> dict[str, list[str]]:
+def scopes_by_name(places: Iterable[CertificateFile]) -> dict[str, list[str]]:
     """Return the registries of each entry by name; a node-wide entry has an empty list."""
     hosts: dict[str, list[str]] = {}
     for file in places:
@@ -91,15 +93,15 @@ def hosts_by_name(places: Iterable[Place]) -> dict[str, list[str]]:
     return hosts
 
 
-def toml_path(host: str) -> str:
+def hosts_toml_path(host: str) -> str:
     """Return the path of a registry's `hosts.toml`, which makes containerd use its files."""
-    return f"{directory(host)}/{_TOML}"
+    return f"{registry_directory(host)}/{_TOML}"
 
 
-def toml(host: str, names: Iterable[str]) -> str:
+def render_hosts_toml(host: str, names: Iterable[str]) -> str:
     """Return a `hosts.toml` that adds the named entries to the system roots for the registry."""
     server = json.dumps(f"https://{_server(host)}")
-    paths = ", ".join(json.dumps(Place(name, host).path) for name in sorted(names))
+    paths = ", ".join(json.dumps(CertificateFile(name, host).path) for name in sorted(names))
     # containerd 1.6 ignores `ca` at the top level. A JSON string without control characters is a valid TOML string.
     return f'{_HEADER}server = {server}\n\n[host.{server}]\n  capabilities = ["pull", "resolve"]\n  ca = [{paths}]\n'
 
@@ -109,13 +111,13 @@ def _server(host: str) -> str:
     return dockerhub.SERVER if host == dockerhub.NAME else host
 
 
-def toml_host(path: str) -> str:
+def parse_hosts_toml_path(path: str) -> str:
     """Return the registry of a `hosts.toml` by its path; empty if the path is not of such a file."""
     folder, _, file = path.rpartition("/")
-    host = folder.removeprefix(f"{HOSTS}/")
-    return host if file == _TOML and host != folder and is_host(host) else ""
+    host = folder.removeprefix(f"{CONTAINERD_CERTS_DIRECTORY}/")
+    return host if file == _TOML and host != folder and is_registry_host(host) else ""
 
 
-def is_our_toml(path: str, content: str) -> bool:
+def is_managed_hosts_toml(path: str, content: str) -> bool:
     """Return whether any release of Trustplane wrote a `hosts.toml`, by its first line."""
-    return bool(toml_host(path)) and content.startswith(_HEADER)
+    return bool(parse_hosts_toml_path(path)) and content.startswith(_HEADER)

@@ -6,13 +6,22 @@ from datetime import datetime
 
 from trustplane.api import annotations
 from trustplane.certificates.finding import Finding, Severity
-from trustplane.trust.recorded import read_time
+from trustplane.trust.recorded import parse_time
 
-__all__ = ["APPEND", "AUTOMATIC", "IN_PLACE", "ON_NEXT_UPDATE", "OVERRIDE", "REPLACE", "Policy", "policy", "read_time"]
+__all__ = [
+    "APPEND",
+    "AUTOMATIC",
+    "IN_PLACE_STRATEGY",
+    "ON_NEXT_UPDATE",
+    "OVERRIDE",
+    "REPLACE_STRATEGY",
+    "Policy",
+    "read_policy",
+]
 
 ON_NEXT_UPDATE, AUTOMATIC = "OnNextUpdate", "Automatic"
 OVERRIDE, APPEND = "Override", "Append"
-IN_PLACE, REPLACE = "InPlace", "Replace"
+IN_PLACE_STRATEGY, REPLACE_STRATEGY = "InPlace", "Replace"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +30,12 @@ class Policy:
 
     propagation: str = ON_NEXT_UPDATE
     merge: str = OVERRIDE
-    update_strategy: str = IN_PLACE
+    update_strategy: str = IN_PLACE_STRATEGY
     requested_at: datetime | None = None  # time of the latest update request; has a time zone
     findings: tuple[Finding, ...] = ()  # warnings about invalid values
 
 
-def policy(*nearest_first: Mapping[str, str]) -> Policy:
+def read_policy(*nearest_first: Mapping[str, str]) -> Policy:
     """Read the policies from annotations, those of the nearest object first.
 
     The nearest object that sets a policy decides it. The latest update request counts: a request to all clusters, on
@@ -37,7 +46,9 @@ def policy(*nearest_first: Mapping[str, str]) -> Policy:
     return Policy(
         propagation=_choice(nearest_first, annotations.PROPAGATION, (ON_NEXT_UPDATE, AUTOMATIC), findings),
         merge=_choice(nearest_first, annotations.TRUST_MERGE, (OVERRIDE, APPEND), findings),
-        update_strategy=_choice(nearest_first, annotations.UPDATE_STRATEGY, (IN_PLACE, REPLACE), findings),
+        update_strategy=_choice(
+            nearest_first, annotations.UPDATE_STRATEGY, (IN_PLACE_STRATEGY, REPLACE_STRATEGY), findings
+        ),
         requested_at=_latest(nearest_first, findings),
         findings=tuple(findings),
     )
@@ -63,7 +74,7 @@ def _choice(
 
 def _latest(nearest_first: tuple[Mapping[str, str], ...], findings: list[Finding]) -> datetime | None:
     name = annotations.UPDATE_REQUESTED_AT
-    times = [read_time(values[name]) for values in nearest_first if name in values]
+    times = [parse_time(values[name]) for values in nearest_first if name in values]
     if None in times:
         findings.append(BAD_REQUEST_TIME)
     return max((time for time in times if time), default=None)

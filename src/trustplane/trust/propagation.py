@@ -17,25 +17,25 @@ from trustplane.api import annotations
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.text import clean
 from trustplane.trust import recorded
-from trustplane.trust.effective import effective
-from trustplane.trust.entries import EMPTY, SHORT, Difference, Reading, TrustSet, difference
+from trustplane.trust.effective import merge_lists
+from trustplane.trust.entries import EMPTY_SET, SHORT_DIGEST_LENGTH, ParsedList, SetDifference, TrustSet, compare_sets
 from trustplane.trust.policy import AUTOMATIC, Policy
-from trustplane.trust.recorded import is_digest, read_time
-from trustplane.trust.removal import listing, removal, removal_findings
+from trustplane.trust.recorded import is_digest, parse_time
+from trustplane.trust.removal import check_removal, compare_fingerprints, fingerprints_by_name
 
 # Why the set in force changes now.
-CREATED: Final = "Created"
-REQUESTED: Final = "Requested"
+CLUSTER_CREATED: Final = "Created"
+UPDATE_REQUESTED: Final = "Requested"
 FIRST_CUSTOMISATION: Final = "FirstCustomisation"
 OWN_TRUST_CHANGED: Final = "OwnTrustChanged"
 OTHER_UPDATE: Final = "OtherUpdate"
 AUTOMATIC_PROPAGATION: Final = "Automatic"
-UNDONE: Final = "Undone"
+SET_UNDONE: Final = "Undone"
 SECRET_LOST: Final = "SecretLost"  # noqa: S105  the reason's name
 # Why it stays.
-UP_TO_DATE: Final = "UpToDate"
-HELD: Final = "Held"
-INVALID: Final = "Invalid"
+SET_UP_TO_DATE: Final = "UpToDate"
+SET_HELD: Final = "Held"
+LIST_INVALID: Final = "Invalid"
 
 _CHANGE_LENGTH: Final = 600  # characters; leaves space in a condition's message
 _ELLIPSIS: Final = "..."
@@ -43,7 +43,7 @@ _DIGEST_LENGTH: Final = 64  # characters, also of a reason
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frozen:
+class PropagationRecord:
     """The set that a cluster last took, and the requests and changes that this handled."""
 
     digest: str  # of the set in force
@@ -51,12 +51,12 @@ class Frozen:
     update_digests: Mapping[str, str] = field(default_factory=dict)  # parts of the spec whose change updates nodes
     handled_at: datetime | None = None  # time of the latest update request that was handled
     first_customisation_handled: bool = False
-    reason: str = CREATED  # why the cluster took the set
+    reason: str = CLUSTER_CREATED  # why the cluster took the set
     change: str = ""  # for messages: the changed entries, by name and fingerprint
     previous: str = ""  # digest of the previous set in force
 
     @classmethod
-    def read(cls, values: Mapping[str, str]) -> "Frozen | None":
+    def read(cls, values: Mapping[str, str]) -> "PropagationRecord | None":
         """Read the state from a Cluster's annotations; return None if the cluster has taken no set yet."""
         digest = values.get(annotations.TRUST_DIGEST)
         if not digest:
@@ -66,9 +66,9 @@ class Frozen:
             digest=digest if is_digest(digest) else "",
             own_digest=clean(values.get(annotations.OWN_TRUST_DIGEST, ""), _DIGEST_LENGTH),
             update_digests=_read_digests(values.get(annotations.UPDATE_DIGESTS, "")),
-            handled_at=read_time(values.get(annotations.UPDATE_HANDLED_AT, "")),
+            handled_at=parse_time(values.get(annotations.UPDATE_HANDLED_AT, "")),
             first_customisation_handled=annotations.FIRST_CUSTOMISATION_HANDLED in values,
-            reason=clean(values.get(annotations.TRUST_REASON, CREATED), _DIGEST_LENGTH),
+            reason=clean(values.get(annotations.TRUST_REASON, CLUSTER_CREATED), _DIGEST_LENGTH),
             change=clean(values.get(annotations.TRUST_CHANGE, ""), _CHANGE_LENGTH + len(_ELLIPSIS)),
             previous=_digest(values.get(annotations.TRUST_PREVIOUS, "")),
         )
@@ -97,10 +97,10 @@ def _digest(text: str) -> str:
 
 
 def _read_digests(text: str) -> dict[str, str]:
-    return recorded.read(text, dict[str, str]) or {}
+    return recorded.decode_record(text, dict[str, str]) or {}
 
 
-class Pin(msgspec.Struct, frozen=True):
+class UndoPin(msgspec.Struct, frozen=True):
     """Annotation `trust-pin`: an earlier set that the user wants back until the next update request.
 
     Attributes:
@@ -114,10 +114,10 @@ class Pin(msgspec.Struct, frozen=True):
     allow_removal: bool = False
 
     @classmethod
-    def read(cls, text: str, requested_at: datetime | None) -> "Pin | None":
+    def read(cls, text: str, requested_at: datetime | None) -> "UndoPin | None":
         """Parse a pin; return None if it is absent or invalid, or if a later update was requested."""
-        pin = recorded.read(text, cls)
-        at = read_time(pin.at.isoformat()) if pin else None
+        pin = recorded.decode_record(text, cls)
+        at = parse_time(pin.at.isoformat()) if pin else None
         if pin is None or at is None or not is_digest(pin.digest):
             return None
         return None if requested_at and requested_at > at else pin
@@ -128,32 +128,32 @@ class Pin(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Situation:
+class PropagationInput:
     """All input of a decision."""
 
-    frozen: Frozen | None  # None: the cluster has taken no set yet
+    frozen: PropagationRecord | None  # None: the cluster has taken no set yet
     in_force: TrustSet | None  # content of the Secret that `frozen` names; None if it does not exist
-    service: Reading  # the service's list
+    service: ParsedList  # the service's list
     last_good: TrustSet | None  # the service's last good list; None if none is recorded
-    own: Reading | None  # the cluster's own list; None without one
+    own: ParsedList | None  # the cluster's own list; None without one
     policy: Policy
     first_customized_at: datetime | None  # when the service's configuration was first customised
     update_digests: Mapping[str, str]  # as in Frozen, of the current spec
     now: datetime
-    pin: Pin | None = None
+    pin: UndoPin | None = None
     pinned: TrustSet | None = None  # content of the pinned set; None if it is unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
+class PropagationDecision:
     """The set in force from now on, and how it relates to the desired set."""
 
     trust: TrustSet | None  # None: no valid set exists; do not create a Cluster
-    frozen: Frozen | None  # to store with the set; None only if `trust` is
+    frozen: PropagationRecord | None  # to store with the set; None only if `trust` is
     taken: bool  # this decision changes the set in force
     reason: str
     current: bool  # the set in force is the desired set
-    difference: Difference  # from the set in force to the desired set
+    difference: SetDifference  # from the set in force to the desired set
     findings: tuple[Finding, ...] = ()
     wait_until: datetime | None = None  # time of a request that lies in the future
 
@@ -163,12 +163,12 @@ class Decision:
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
-def decide(situation: Situation) -> Decision:
+def decide_propagation(situation: PropagationInput) -> PropagationDecision:
     """Apply the rules: keep the set in force, or take the desired set."""
-    desired = effective(situation.service, situation.own, situation.policy.merge)
+    desired = merge_lists(situation.service, situation.own, situation.policy.merge)
     in_force = _in_force(situation)
     if situation.frozen is None:
-        return _take_anything(situation, desired, CREATED)
+        return _take_anything(situation, desired, CLUSTER_CREATED)
     if situation.pin is not None:
         return _go_back(situation, situation.frozen, in_force, desired, situation.pin)
     if in_force is None:
@@ -181,7 +181,9 @@ def decide(situation: Situation) -> Decision:
     return _keep(situation, situation.frozen, in_force, desired)
 
 
-def _go_back(situation: Situation, frozen: Frozen, in_force: TrustSet | None, desired: Reading, pin: Pin) -> Decision:
+def _go_back(
+    situation: PropagationInput, frozen: PropagationRecord, in_force: TrustSet | None, desired: ParsedList, pin: UndoPin
+) -> PropagationDecision:
     """Take the pinned set and keep it, regardless of the desired set."""
     refusal = _refusal(situation, in_force, pin)
     if refusal is not None and in_force is not None:
@@ -191,55 +193,55 @@ def _go_back(situation: Situation, frozen: Frozen, in_force: TrustSet | None, de
     if pinned is None:
         return _take_anything(situation, desired, SECRET_LOST)
     if in_force is not None and in_force == pinned:
-        return replace(_keep(situation, frozen, in_force, desired), reason=UNDONE)
-    taken = _take(situation, Reading(pinned), UNDONE, before=in_force)
-    held = difference(pinned, desired.trust) if desired.ok else Difference()
+        return replace(_keep(situation, frozen, in_force, desired), reason=SET_UNDONE)
+    taken = _take(situation, ParsedList(pinned), SET_UNDONE, before=in_force)
+    held = compare_sets(pinned, desired.trust) if desired.ok else SetDifference()
     findings = (*desired.findings, *situation.policy.findings)
     return replace(taken, current=desired.ok and not held, difference=held, findings=findings)
 
 
-def _refusal(situation: Situation, in_force: TrustSet | None, pin: Pin) -> Finding | None:
+def _refusal(situation: PropagationInput, in_force: TrustSet | None, pin: UndoPin) -> Finding | None:
     """Return why the pin is ignored; None if it applies."""
     if situation.pinned is None:
         return Finding(
             code="no-previous-set",
             severity=Severity.WARNING,
-            what=f"The set {pin.digest[:SHORT]}, which `trustplane undo` should bring back, is unreadable",
+            what=f"The set {pin.digest[:SHORT_DIGEST_LENGTH]}, which `trustplane undo` should bring back, is unreadable",
             why="Its Secret was deleted or replaced; the set in force stays",
             next_step="Run `trustplane update`, which takes the desired set and ends the undo",
         )
-    removed = removal(listing(in_force or EMPTY), listing(situation.pinned))
-    findings = removal_findings(removed, allowed=pin.allow_removal)
+    removed = compare_fingerprints(fingerprints_by_name(in_force or EMPTY_SET), fingerprints_by_name(situation.pinned))
+    findings = check_removal(removed, allowed=pin.allow_removal)
     return next((finding for finding in findings if finding.severity is Severity.ERROR), None)
 
 
-def _in_force(situation: Situation) -> TrustSet | None:
+def _in_force(situation: PropagationInput) -> TrustSet | None:
     """Return the set in force; an empty set needs no Secret and cannot be lost."""
-    if situation.frozen and situation.frozen.digest == EMPTY.digest:
-        return EMPTY
+    if situation.frozen and situation.frozen.digest == EMPTY_SET.digest:
+        return EMPTY_SET
     return situation.in_force
 
 
-def _trigger(situation: Situation, frozen: Frozen) -> str:
+def _trigger(situation: PropagationInput, frozen: PropagationRecord) -> str:
     """Return the reason to take the desired set now; empty if no rule applies (P1)."""
     rules = {
-        REQUESTED: _is_requested(situation, frozen),  # P2
+        UPDATE_REQUESTED: _is_requested(situation, frozen),  # P2
         FIRST_CUSTOMISATION: situation.first_customized_at and not frozen.first_customisation_handled,  # P3
         OWN_TRUST_CHANGED: _own_digest(situation) != frozen.own_digest,  # P5
-        OTHER_UPDATE: is_updated(frozen.update_digests, situation.update_digests),  # P4
+        OTHER_UPDATE: has_spec_changed(frozen.update_digests, situation.update_digests),  # P4
         AUTOMATIC_PROPAGATION: situation.policy.propagation == AUTOMATIC,  # P2
     }
     return next((reason for reason, applies in rules.items() if applies), "")
 
 
-def _is_requested(situation: Situation, frozen: Frozen) -> bool:
+def _is_requested(situation: PropagationInput, frozen: PropagationRecord) -> bool:
     requested = situation.policy.requested_at
     if requested is None or requested > situation.now:
         return False
     return frozen.handled_at is None or requested > frozen.handled_at
 
 
-def is_updated(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+def has_spec_changed(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
     """Return whether a part of the spec whose change updates nodes has changed.
 
     Added or removed parts, such as node pools, do not change existing nodes.
@@ -247,13 +249,15 @@ def is_updated(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
     return any(now[part] != digest for part, digest in before.items() if part in now)
 
 
-def _own_digest(situation: Situation) -> str:
+def _own_digest(situation: PropagationInput) -> str:
     return situation.own.trust.digest if situation.own else ""
 
 
-def _take(situation: Situation, desired: Reading, reason: str, *, before: TrustSet | None) -> Decision:
+def _take(
+    situation: PropagationInput, desired: ParsedList, reason: str, *, before: TrustSet | None
+) -> PropagationDecision:
     taken = before is None or before != desired.trust
-    frozen = Frozen(
+    frozen = PropagationRecord(
         digest=desired.trust.digest,
         own_digest=_own_digest(situation),
         update_digests=situation.update_digests,
@@ -263,33 +267,33 @@ def _take(situation: Situation, desired: Reading, reason: str, *, before: TrustS
         change=_change(situation, desired, before) if taken else situation.frozen.change if situation.frozen else "",
         previous=_previous(situation.frozen, taken=taken),
     )
-    return Decision(
+    return PropagationDecision(
         trust=desired.trust,
         frozen=frozen,
         taken=taken,
-        reason=reason if taken else UP_TO_DATE,
+        reason=reason if taken else SET_UP_TO_DATE,
         current=True,
-        difference=Difference(),
+        difference=SetDifference(),
         findings=(*desired.findings, *situation.policy.findings),
         wait_until=_wait_until(situation),
     )
 
 
-def _previous(before: Frozen | None, *, taken: bool) -> str:
+def _previous(before: PropagationRecord | None, *, taken: bool) -> str:
     if before is None:
         return ""
     return before.digest if taken else before.previous
 
 
-def _change(situation: Situation, desired: Reading, before: TrustSet | None) -> str:
+def _change(situation: PropagationInput, desired: ParsedList, before: TrustSet | None) -> str:
     """Describe the change for the user, in limited length."""
     if situation.frozen is None:
         return ""
-    text = difference(before or EMPTY, desired.trust).text
+    text = compare_sets(before or EMPTY_SET, desired.trust).text
     return text if len(text) <= _CHANGE_LENGTH else f"{text[:_CHANGE_LENGTH]}{_ELLIPSIS}"
 
 
-def _handled_at(situation: Situation) -> datetime | None:
+def _handled_at(situation: PropagationInput) -> datetime | None:
     """Return the latest request that taking the set now handles."""
     requested = situation.policy.requested_at
     due = requested if requested and requested <= situation.now else None
@@ -297,20 +301,22 @@ def _handled_at(situation: Situation) -> datetime | None:
     return max((time for time in (due, handled) if time), default=None)
 
 
-def _is_first_customisation_handled(situation: Situation) -> bool:
+def _is_first_customisation_handled(situation: PropagationInput) -> bool:
     handled = situation.frozen is not None and situation.frozen.first_customisation_handled
     return handled or situation.first_customized_at is not None
 
 
-def _keep(situation: Situation, frozen: Frozen, in_force: TrustSet, desired: Reading) -> Decision:
+def _keep(
+    situation: PropagationInput, frozen: PropagationRecord, in_force: TrustSet, desired: ParsedList
+) -> PropagationDecision:
     usable = desired if desired.ok else _last_good(situation)
-    change = difference(in_force, usable.trust) if usable else Difference()
+    change = compare_sets(in_force, usable.trust) if usable else SetDifference()
     current = usable is not None and not change
-    return Decision(
+    return PropagationDecision(
         trust=in_force,
         frozen=replace(frozen, update_digests=situation.update_digests),
         taken=False,
-        reason=INVALID if not desired.ok else UP_TO_DATE if current else HELD,
+        reason=LIST_INVALID if not desired.ok else SET_UP_TO_DATE if current else SET_HELD,
         current=current,
         difference=change,
         findings=(*desired.findings, *situation.policy.findings),
@@ -318,32 +324,32 @@ def _keep(situation: Situation, frozen: Frozen, in_force: TrustSet, desired: Rea
     )
 
 
-def _take_anything(situation: Situation, desired: Reading, reason: str) -> Decision:
+def _take_anything(situation: PropagationInput, desired: ParsedList, reason: str) -> PropagationDecision:
     """Take the desired set; if a list has errors, the last good set; without either, take nothing (P10)."""
     usable = desired if desired.ok else _last_good(situation)
     if usable is None:
         findings = (*desired.findings, *situation.policy.findings)
-        return Decision(
+        return PropagationDecision(
             trust=None,
             frozen=None,
             taken=False,
-            reason=INVALID,
+            reason=LIST_INVALID,
             current=False,
-            difference=Difference(),
+            difference=SetDifference(),
             findings=findings,
         )
     decision = _take(situation, usable, reason, before=None)
     return replace(decision, findings=(*desired.findings, *situation.policy.findings))
 
 
-def _last_good(situation: Situation) -> Reading | None:
+def _last_good(situation: PropagationInput) -> ParsedList | None:
     """Return the set with the service's last good list in place of a broken one; None if that set is also invalid."""
     if situation.last_good is None:
         return None
-    reading = effective(Reading(situation.last_good), situation.own, situation.policy.merge)
+    reading = merge_lists(ParsedList(situation.last_good), situation.own, situation.policy.merge)
     return reading if reading.ok else None
 
 
-def _wait_until(situation: Situation) -> datetime | None:
+def _wait_until(situation: PropagationInput) -> datetime | None:
     requested = situation.policy.requested_at
     return requested if requested and requested > situation.now else None

@@ -25,24 +25,24 @@ from trustplane.api.clustertrust import (
     RecordedProof,
 )
 from trustplane.text import clean
-from trustplane.trust.entries import SHORT
+from trustplane.trust.entries import SHORT_DIGEST_LENGTH
 
-SKEW: Final = timedelta(minutes=5)  # how far the clock of a time's writer may be ahead
+MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # how far the clock of a time's writer may be ahead
 _MAX_JSON: Final = 256 * 1024  # characters; Kubernetes allows as many bytes for all annotations of an object
 # Characters of a Machine's record; 50 registries that failed with long messages take 23,000.
-MAX_TEXT: Final = 32 * 1024
-MAX_ITEMS: Final = 200  # of one list, such as the registries of a proof
-MAX_WORDS: Final = 1024  # characters of one text
+MAX_RECORD_LENGTH: Final = 32 * 1024
+MAX_RECORD_ITEMS: Final = 200  # of one list, such as the registries of a proof
+MAX_RECORD_TEXT_LENGTH: Final = 1024  # characters of one text
 _MAX_NAME: Final = 253
 _FIRST_YEAR: Final = 2000  # Trustplane has written no older records
 _LAST_YEAR: Final = 9000  # keeps sums of times within the range of datetime
-_DIGEST: Final = re.compile(rf"[0-9a-f]{{{SHORT},64}}")
+_DIGEST: Final = re.compile(rf"[0-9a-f]{{{SHORT_DIGEST_LENGTH},64}}")
 
 T = TypeVar("T")
 R = TypeVar("R", AppliedTrust, Hindrance, RecordedProof, Inspection)
 
 
-def read(text: str, kind: type[T], limit: int = _MAX_JSON) -> T | None:
+def decode_record(text: str, kind: type[T], limit: int = _MAX_JSON) -> T | None:
     """Decode JSON of a kind, of at most `limit` characters; return None if it is invalid. Never raises."""
     if not text or len(text) > limit:
         return None
@@ -52,7 +52,7 @@ def read(text: str, kind: type[T], limit: int = _MAX_JSON) -> T | None:
         return None
 
 
-def text(record: RecordedProof | Inspection | AppliedTrust | Hindrance) -> str:
+def encode_record(record: RecordedProof | Inspection | AppliedTrust | Hindrance) -> str:
     """Encode a record for a Machine. A record above `MAX_TEXT` loses messages, those of its last items first.
 
     The decision about each registry stays in the record, even without its message.
@@ -61,7 +61,7 @@ def text(record: RecordedProof | Inspection | AppliedTrust | Hindrance) -> str:
     for name, texts in (("results", ("message",)), ("registries", ("reason", "next_step", "proxy"))):
         items = getattr(record, name, [])
         for keep in (len(items) // 2, len(items) // 4, 0):
-            if len(encoded) <= MAX_TEXT or not items:
+            if len(encoded) <= MAX_RECORD_LENGTH or not items:
                 break
             short = [msgspec.structs.replace(item, **dict.fromkeys(texts, "")) for item in items[keep:]]
             encoded = _encode(msgspec.structs.replace(record, **{name: [*items[:keep], *short]}))
@@ -72,7 +72,7 @@ def _encode(record: RecordedProof | Inspection | AppliedTrust | Hindrance) -> st
     return msgspec.json.encode(record).decode()
 
 
-def read_time(text: str) -> datetime | None:
+def parse_time(text: str) -> datetime | None:
     """Parse an RFC 3339 time; return None if it is invalid, has no time zone, or has an implausible year."""
     try:
         return _plausible(datetime.fromisoformat(text))
@@ -85,7 +85,7 @@ def is_digest(text: str) -> bool:
     return bool(_DIGEST.fullmatch(text))
 
 
-def applied(annotations: Mapping[str, str], now: datetime | None = None) -> AppliedTrust | None:
+def read_applied_trust(annotations: Mapping[str, str], now: datetime | None = None) -> AppliedTrust | None:
     """Return the record of the last write to a node; `now` defaults to the current time."""
     record = _read_record(annotations, TRUST_APPLIED, AppliedTrust, now)
     if record is None or record.method in (BOOTSTRAP, IN_PLACE):
@@ -93,13 +93,13 @@ def applied(annotations: Mapping[str, str], now: datetime | None = None) -> Appl
     return msgspec.structs.replace(record, method="")
 
 
-def hindrance(annotations: Mapping[str, str], now: datetime | None = None) -> Hindrance | None:
+def read_update_error(annotations: Mapping[str, str], now: datetime | None = None) -> Hindrance | None:
     """Return the update error of a node."""
     record = _read_record(annotations, TRUST_HINDRANCE, Hindrance, now)
     return record if record and record.at and record.message else None
 
 
-def proof(annotations: Mapping[str, str], now: datetime | None = None) -> RecordedProof | None:
+def read_proof(annotations: Mapping[str, str], now: datetime | None = None) -> RecordedProof | None:
     """Return the record of a node's last proof."""
     record = _read_record(annotations, TRUST_PROOF, RecordedProof, now)
     if record is None or record.at is None:
@@ -107,18 +107,18 @@ def proof(annotations: Mapping[str, str], now: datetime | None = None) -> Record
     return msgspec.structs.replace(record, results=[item for item in record.results if item.verdict in VERDICTS])
 
 
-def inspection(annotations: Mapping[str, str], now: datetime | None = None) -> Inspection | None:
+def read_inspection(annotations: Mapping[str, str], now: datetime | None = None) -> Inspection | None:
     """Return the record of a node's last inspection."""
     record = _read_record(annotations, TRUST_INSPECTION, Inspection, now)
     return record if record and record.at else None
 
 
 def _read_record(annotations: Mapping[str, str], name: str, kind: type[R], now: datetime | None) -> R | None:
-    record = read(annotations.get(name, ""), kind, MAX_TEXT)
+    record = decode_record(annotations.get(name, ""), kind, MAX_RECORD_LENGTH)
     if record is None or not is_digest(record.digest):
         return None
     try:
-        bounded: R = _bounded(record, (now or datetime.now(UTC)) + SKEW)
+        bounded: R = _bounded(record, (now or datetime.now(UTC)) + MAX_CLOCK_SKEW)
     except (ValueError, OverflowError):
         return None
     return bounded
@@ -135,7 +135,7 @@ def _bounded(value: Any, latest: datetime) -> Any:
     if isinstance(value, datetime):
         return _past(value, latest)
     if isinstance(value, list):
-        return [_bounded(item, latest) for item in value[:MAX_ITEMS]]
+        return [_bounded(item, latest) for item in value[:MAX_RECORD_ITEMS]]
     if isinstance(value, msgspec.Struct):
         fields = {name: _bounded(getattr(value, name), latest) for name in value.__struct_fields__}
         return msgspec.structs.replace(value, **fields)
@@ -144,7 +144,11 @@ def _bounded(value: Any, latest: datetime) -> Any:
 
 def _printable(text: str) -> str:
     # A host name or reason stays unchanged: without spaces, it is not a message that could quote a credential.
-    return text if len(text) <= _MAX_NAME and text.isprintable() and " " not in text else clean(text, MAX_WORDS)
+    return (
+        text
+        if len(text) <= _MAX_NAME and text.isprintable() and " " not in text
+        else clean(text, MAX_RECORD_TEXT_LENGTH)
+    )
 
 
 def _past(at: datetime, latest: datetime) -> datetime:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 from trustplane.api.annotations import ALLOW_REMOVAL
 from trustplane.certificates.finding import Finding, Severity
-from trustplane.trust.entries import SHORT, TrustSet
+from trustplane.trust.entries import SHORT_DIGEST_LENGTH, TrustSet
 
-ALLOWED = "true"
+REMOVAL_ALLOWED = "true"
 _SHOWN = 10
 
 # SHA-256 fingerprints by entry name; an unreadable entry has its own name instead of fingerprints.
-Listing = Mapping[str, Collection[str]]
+FingerprintsByName = Mapping[str, Collection[str]]
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Removal:
         return self.is_emptied or 2 * self.dropped > self.before
 
 
-def listing(trust: TrustSet) -> Listing:
+def fingerprints_by_name(trust: TrustSet) -> FingerprintsByName:
     """Return the fingerprints of a set's entries, by name."""
     return {entry.name: entry.fingerprints for entry in trust.entries}
 
 
-def removal(before: Listing, after: Listing) -> Removal:
+def compare_fingerprints(before: FingerprintsByName, after: FingerprintsByName) -> Removal:
     """Compare a list with its replacement."""
     old, new = _by_certificate(before), _by_certificate(after)
     gone = [(name, fingerprint) for fingerprint, name in old.items() if fingerprint not in new]
@@ -70,17 +70,17 @@ def removal(before: Listing, after: Listing) -> Removal:
     )
 
 
-def _by_certificate(entries: Listing) -> dict[str, str]:
+def _by_certificate(entries: FingerprintsByName) -> dict[str, str]:
     """Return the first entry name of each certificate."""
     return {fingerprint: name for name in sorted(entries, reverse=True) for fingerprint in entries[name]}
 
 
-def is_allowed(annotations: Mapping[str, str]) -> bool:
+def allows_removal(annotations: Mapping[str, str]) -> bool:
     """Return whether the object's annotations allow any removal."""
-    return annotations.get(ALLOW_REMOVAL) == ALLOWED
+    return annotations.get(ALLOW_REMOVAL) == REMOVAL_ALLOWED
 
 
-def removal_findings(found: Removal, *, allowed: bool) -> list[Finding]:
+def check_removal(found: Removal, *, allowed: bool) -> list[Finding]:
     """Return the findings of a removal; one of them is an error if the removal must not be stored."""
     if found.needs_permission:
         return [_allowed(found) if allowed else _refused(found)]
@@ -93,7 +93,7 @@ def _refused(removed: Removal) -> Finding:
         what=f"The update would remove {_describe(removed)}",
         why="Nodes would reject every certificate that they signed. So large a removal is usually a mistake",
         next_step=f"Keep them in the list. If you intend to remove them, set annotation "
-        f'{ALLOW_REMOVAL}: "{ALLOWED}" in this update',
+        f'{ALLOW_REMOVAL}: "{REMOVAL_ALLOWED}" in this update',
     )
 
 
@@ -119,7 +119,7 @@ def _replaced(removed: Removal) -> Finding:
 
 def _describe(removed: Removal) -> str:
     shown = removed.gone[:_SHOWN]
-    names = ", ".join(name if name == digest else f"{name} ({digest[:SHORT]})" for name, digest in shown)
+    names = ", ".join(name if name == digest else f"{name} ({digest[:SHORT_DIGEST_LENGTH]})" for name, digest in shown)
     more = f" and {len(removed.gone) - _SHOWN} more" if len(removed.gone) > _SHOWN else ""
     return f"{len(removed.gone)} of {removed.before} certificates: {names}{more}"
 

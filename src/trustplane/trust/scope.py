@@ -12,30 +12,30 @@ from trustplane.api.annotations import REGISTRY_SCOPE
 from trustplane.api.configuration import TrustedCA
 from trustplane.certificates.finding import Finding
 from trustplane.trust import entries
-from trustplane.trust.entries import Reading, is_name
-from trustplane.trust.memory import Memory
-from trustplane.trust.places import is_host
+from trustplane.trust.entries import ParsedList, is_entry_name
+from trustplane.trust.memory import ListCache
+from trustplane.trust.places import is_registry_host
 
-_MEMORY = Memory()
+_MEMORY = ListCache()
 _SEPARATOR = re.compile(r"[,\n]")
 
 
-def read(listed: Sequence[TrustedCA], annotations: Mapping[str, str], *, where: str) -> Reading:
+def parse_scoped_list(listed: Sequence[TrustedCA], annotations: Mapping[str, str], *, where: str) -> ParsedList:
     """Parse a list together with its object's annotations. Never raises; see `entries.read`."""
     value = annotations.get(REGISTRY_SCOPE, "")
     parts = (where, value, *(part for entry in listed for part in (entry.name, entry.data)))
     return _MEMORY.reading(parts, lambda: _read(listed, value, where))
 
 
-def _read(listed: Sequence[TrustedCA], value: str, where: str) -> Reading:
-    reading = entries.read(listed, where=where)
-    hosts, findings = parse(value, {entry.name for entry in listed})
+def _read(listed: Sequence[TrustedCA], value: str, where: str) -> ParsedList:
+    reading = entries.parse_list(listed, where=where)
+    hosts, findings = parse_scopes(value, {entry.name for entry in listed})
     if findings:
-        return Reading(findings=(*reading.findings, *findings))
-    return Reading(reading.trust.scoped(hosts), reading.findings)
+        return ParsedList(findings=(*reading.findings, *findings))
+    return ParsedList(reading.trust.scoped(hosts), reading.findings)
 
 
-def parse(text: str, names: Collection[str]) -> tuple[dict[str, tuple[str, ...]], tuple[Finding, ...]]:
+def parse_scopes(text: str, names: Collection[str]) -> tuple[dict[str, tuple[str, ...]], tuple[Finding, ...]]:
     """Return the hosts by entry name, and the errors of the value.
 
     Args:
@@ -56,15 +56,15 @@ def parse(text: str, names: Collection[str]) -> tuple[dict[str, tuple[str, ...]]
     return {name: tuple(sorted(scope)) for name, scope in sorted(hosts.items())}, tuple(findings)
 
 
-def text(hosts: Mapping[str, Sequence[str]]) -> str:
+def render_scopes(hosts: Mapping[str, Sequence[str]]) -> str:
     """Return the value of the annotation for these hosts by entry name."""
     return ", ".join(f"{name}={host}" for name, scope in sorted(hosts.items()) for host in scope)
 
 
 def _check(name: str, host: str, names: Collection[str]) -> Finding | None:
-    if not is_name(name) or not host:
+    if not is_entry_name(name) or not host:
         return BAD_SCOPE
-    if not is_host(host):
+    if not is_registry_host(host):
         return _bad_host(name)
     return None if name in names else _unknown_entry(name)
 

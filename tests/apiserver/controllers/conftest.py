@@ -46,7 +46,7 @@ from trustplane.kube.kinds import (
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Resource
 from trustplane.trust import bundle
-from trustplane.trust.entries import EMPTY, TrustSet
+from trustplane.trust.entries import EMPTY_SET, TrustSet
 
 T = TypeVar("T")
 
@@ -223,7 +223,7 @@ class Supervisor:
             # A Cluster may name a set whose Secret a killed manager has not created: the next one takes another set.
             wanted = secret_name(found) if found else ""
             kept = await self.client.find(SECRETS, wanted, self.namespace) if wanted else None
-            trust = secret.parse_set_secret(kept) if kept else EMPTY
+            trust = secret.parse_set_secret(kept) if kept else EMPTY_SET
             last = sorted(trust.names) if trust is not None else []
             is_taken = found is not None and TRUST_DIGEST in found.metadata.annotations
             if is_taken and last == [*names]:
@@ -235,7 +235,7 @@ class Supervisor:
         """Return the set that a cluster has taken, once its Secret exists."""
         name = secret_name(cluster)
         if not name:
-            return EMPTY
+            return EMPTY_SET
         found = await until(self.client, SECRETS, name, self.namespace, lambda _: True)
         trust = secret.parse_set_secret(found)
         assert trust is not None
@@ -449,13 +449,13 @@ class Supervisor:
 
 def secret_name(cluster: Cluster) -> str:
     """Return the name of the Secret of the set that a cluster has taken; empty for an empty set."""
-    digest = cluster.metadata.annotations.get(TRUST_DIGEST, EMPTY.digest)
-    return "" if digest == EMPTY.digest else secret.set_secret_name(cluster.metadata.name, digest)
+    digest = cluster.metadata.annotations.get(TRUST_DIGEST, EMPTY_SET.digest)
+    return "" if digest == EMPTY_SET.digest else secret.set_secret_name(cluster.metadata.name, digest)
 
 
 def born_with(text: str) -> str:
     """Return the digest of the set in the text of a boot set."""
-    return bundle.digest_in(text) or ""
+    return bundle.find_bundle_digest(text) or ""
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ class Stage:
         """Wait until the write of a set is recorded on a machine."""
 
         def is_written(found: Machine) -> bool:
-            applied = recorded.applied(found.metadata.annotations)
+            applied = recorded.read_applied_trust(found.metadata.annotations)
             return applied is not None and (applied.digest, applied.method) == (wanted, IN_PLACE)
 
         await until(self.client, MACHINES, machine, self.namespace, is_written)
@@ -347,7 +347,7 @@ async def test_the_boot_set_of_each_machine_is_known_separately(supervisor: Supe
             await make_machine(supervisor, "c", f"a-{number}", "")  # of a template without Trustplane's files
         await make_machine(supervisor, "c", "b", text)
         found = await until(supervisor.client, MACHINES, "b", supervisor.namespace, _is_recorded)
-        applied = recorded.applied(found.metadata.annotations)
+        applied = recorded.read_applied_trust(found.metadata.annotations)
         assert applied is not None
         assert (applied.method, applied.digest, applied.booted) == (BOOTSTRAP, born_with(text), born_with(text))
 

@@ -220,7 +220,7 @@ class Stage:
         if port:
             await give_endpoint(self.admin, Key(ATTACKER, name), port)
         found = await self.attacker.cluster(name)
-        text = bundle.render(await self.attacker.in_force(found), bundle.EVERYTHING)
+        text = bundle.render_bundle(await self.attacker.in_force(found), bundle.MAX_BUDGET_BYTES)
         await workload.make_machine(self.attacker, name, f"{name}-0", text)
         return await self.attacker.cluster(name)
 

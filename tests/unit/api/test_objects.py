@@ -17,7 +17,7 @@ from trustplane.api.configuration import (
 )
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
-from trustplane.trust.entries import read
+from trustplane.trust.entries import parse_list
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -29,7 +29,7 @@ def example(name: str) -> Json:
 
 def test_the_customers_manifest_has_no_findings() -> None:
     configuration = msgspec.convert(example("tkgserviceconfiguration.yaml"), TkgServiceConfiguration)
-    reading = read(configuration.spec.trusted_cas)
+    reading = parse_list(configuration.spec.trusted_cas)
     assert reading.findings == ()
     assert reading.trust.names == ["CompanyInternalCA-1", "CompanyInternalCA-2"]
     assert configuration.spec.default_cni == "antrea"
@@ -45,7 +45,7 @@ def test_example_clusters_have_no_findings(name: str, own: list[str] | None) -> 
     if own is None:
         assert cluster.spec.own_trust is None
     else:
-        reading = read(cluster.spec.own_trust or [])
+        reading = parse_list(cluster.spec.own_trust or [])
         assert (reading.findings, reading.trust.names) == ((), own)
 
 

@@ -12,7 +12,7 @@ from assets.material import block, many
 from trustplane.api.configuration import TrustedCA
 from trustplane.certificates.parsing import parse
 from trustplane.certificates.repair import encode, repair
-from trustplane.trust.entries import TrustSet, read
+from trustplane.trust.entries import TrustSet, parse_list
 
 Change = Callable[[str], str]
 
@@ -56,7 +56,7 @@ def wrapped(draw: st.DrawFn, text: str) -> str:
 
 
 def trust(entries: dict[str, str]) -> TrustSet:
-    reading = read([TrustedCA(name=name, data=text) for name, text in entries.items()])
+    reading = parse_list([TrustedCA(name=name, data=text) for name, text in entries.items()])
     assert reading.ok, reading.findings
     return reading.trust
 

@@ -28,7 +28,7 @@ from trustplane.certificates.repair import repair
 from trustplane.cli.check.command import command as check
 from trustplane.clusterapi.variable import parse_trust_variable as read_variable
 from trustplane.errors import UserError
-from trustplane.trust.entries import read
+from trustplane.trust.entries import parse_list
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 AT = ("--at", NOW.isoformat())
@@ -186,7 +186,7 @@ def test_findings_and_errors_reveal_no_part_of_a_key(name: str) -> None:
         pasted = content.decode("latin-1")
         lists = ([TrustedCA(name="corp", data=pasted)], [TrustedCA(name=pasted, data=data(GOOD))])
         for entries in lists:
-            reading = read(entries)
+            reading = parse_list(entries)
             assert not reading.ok
             assert_private(KEYS[name], repr(reading.findings), str(reading.findings[0]))
             assert_private(KEYS[name], repr(lint([(entry.name[:5], entry.data) for entry in entries], NOW)))

@@ -64,9 +64,9 @@ from trustplane.diagnosis.explanation import explain as explained
 from trustplane.diagnosis.facts import Case, CollectorReport
 from trustplane.diagnosis.report import Answer
 from trustplane.errors import NodeError
-from trustplane.reporting.progress import Progress
-from trustplane.reporting.risks import Kind, Risk
-from trustplane.trust.entries import Difference
+from trustplane.reporting.progress import UpdateProgress
+from trustplane.reporting.risks import Risk, RiskKind
+from trustplane.trust.entries import SetDifference
 from trustplane_local.commands import tables
 from trustplane_local.commands.terminal import Terminal
 from trustplane_local.demo.story import Story
@@ -125,7 +125,7 @@ def _status(text: str) -> None:
 
 
 def _risk(text: str) -> None:
-    risks = [Risk(Kind.EXPIRES, text, text, text, text)]
+    risks = [Risk(RiskKind.EXPIRES, text, text, text, text)]
     sources = [(text, ImageSource(host=text, image=text, trust=text, message=text))]
     status_risk._show(risks, sources)
     output.echo_json(status_risk._as_json(risks, sources))
@@ -170,14 +170,16 @@ def _check(text: str) -> None:
 
 
 def _plan(text: str) -> None:
-    effect = Effect(key=Key(text, text), effect=text, reason=text, how=text, change=Difference(text=text), message=text)
+    effect = Effect(
+        key=Key(text, text), effect=text, reason=text, how=text, change=SetDifference(text=text), message=text
+    )
     shown = ManifestPlan((PlannedObject(text, text, (_finding(text),)),), (effect,))
     plan._show(shown)
     output.echo_json(shown.as_json())
 
 
 def _update(text: str) -> None:
-    progress = Progress(key=Key(text, text), state=text, message=text)
+    progress = UpdateProgress(key=Key(text, text), state=text, message=text)
     output.echo(progress.text, err=True)
     console().print(update._table([progress]))
     output.echo_json(update._json([progress]))

@@ -19,24 +19,26 @@ from trustplane.cli.plan.effects import (
     annotations_after,
     cluster_effect,
 )
-from trustplane.trust.entries import Reading, read
+from trustplane.trust.entries import ParsedList, parse_list
 from trustplane.trust.policy import Policy
-from trustplane.trust.propagation import Frozen, Situation, decide
+from trustplane.trust.propagation import PropagationInput, PropagationRecord, decide_propagation
 
 KEY = Key("default", "shop")
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EXAMPLE_DIGESTS = {"1/version": "a"}
 
 
-def listed(data: dict[str, str], **names: str) -> Reading:
-    return read([TrustedCA(name=name, data=data[ca]) for name, ca in names.items()])
+def listed(data: dict[str, str], **names: str) -> ParsedList:
+    return parse_list([TrustedCA(name=name, data=data[ca]) for name, ca in names.items()])
 
 
 @pytest.fixture
-def known(data: dict[str, str]) -> Situation:
+def known(data: dict[str, str]) -> PropagationInput:
     old = listed(data, corp="a")
-    return Situation(
-        frozen=Frozen(digest=old.trust.digest, update_digests=EXAMPLE_DIGESTS, first_customisation_handled=True),
+    return PropagationInput(
+        frozen=PropagationRecord(
+            digest=old.trust.digest, update_digests=EXAMPLE_DIGESTS, first_customisation_handled=True
+        ),
         in_force=old.trust,
         service=old,
         last_good=None,
@@ -48,15 +50,17 @@ def known(data: dict[str, str]) -> Situation:
     )
 
 
-def planned(situation: Situation, strategy: str = "InPlace", machines: MachineCounts = MachineCounts(3, 2)) -> Effect:  # noqa: B008
-    return cluster_effect(KEY, situation, decide(situation), machines, strategy=strategy)
+def planned(
+    situation: PropagationInput, strategy: str = "InPlace", machines: MachineCounts = MachineCounts(3, 2)
+) -> Effect:  # noqa: B008
+    return cluster_effect(KEY, situation, decide_propagation(situation), machines, strategy=strategy)
 
 
-def test_the_same_list_does_nothing(known: Situation) -> None:
+def test_the_same_list_does_nothing(known: PropagationInput) -> None:
     assert planned(known).effect == NOTHING
 
 
-def test_a_changed_service_list_is_held_until_an_update(known: Situation, data: dict[str, str]) -> None:
+def test_a_changed_service_list_is_held_until_an_update(known: PropagationInput, data: dict[str, str]) -> None:
     result = planned(replace(known, service=listed(data, corp="a", apps="b")))
     assert (result.effect, result.how, result.restarts, result.machines) == (HELD, "", False, 0)
     document = result.as_json()
@@ -66,7 +70,7 @@ def test_a_changed_service_list_is_held_until_an_update(known: Situation, data: 
     assert "trustplane update shop" in result.message
 
 
-def test_an_own_list_updates_immediately_in_place(known: Situation, data: dict[str, str]) -> None:
+def test_an_own_list_updates_immediately_in_place(known: PropagationInput, data: dict[str, str]) -> None:
     result = planned(replace(known, own=listed(data, apps="b")))
     assert (result.effect, result.reason, result.how) == (UPDATED, "OwnTrustChanged", IN_PLACE)
     assert result.restarts
@@ -74,47 +78,47 @@ def test_an_own_list_updates_immediately_in_place(known: Situation, data: dict[s
     assert [item["name"] for item in result.as_json()["removed"]] == ["corp"]
 
 
-def test_registry_scoped_entries_restart_nothing(known: Situation, data: dict[str, str]) -> None:
+def test_registry_scoped_entries_restart_nothing(known: PropagationInput, data: dict[str, str]) -> None:
     own = listed(data, corp="a", apps="b")
-    result = planned(replace(known, own=Reading(own.trust.scoped({"apps": ["r.test"]}))))
+    result = planned(replace(known, own=ParsedList(own.trust.scoped({"apps": ["r.test"]}))))
     assert (result.effect, result.how, result.restarts) == (UPDATED, IN_PLACE, False)
     assert [item["hosts"] for item in result.as_json()["added"]] == [["r.test"]]
-    result = planned(replace(known, own=Reading(own.trust.scoped({"corp": ["r.test"]}))))
+    result = planned(replace(known, own=ParsedList(own.trust.scoped({"corp": ["r.test"]}))))
     assert result.restarts
     assert [(item["fromHosts"], item["toHosts"]) for item in result.as_json()["changed"]] == [([], ["r.test"])]
 
 
-def test_replacement_restarts_nothing(known: Situation, data: dict[str, str]) -> None:
+def test_replacement_restarts_nothing(known: PropagationInput, data: dict[str, str]) -> None:
     policy = Policy(propagation="Automatic")
     result = planned(replace(known, service=listed(data, corp="b"), policy=policy), "Replace")
     assert (result.reason, result.how, result.restarts, result.replaced) == ("Automatic", REPLACED, False, 5)
     assert [item["name"] for item in result.as_json()["changed"]] == ["corp"]
 
 
-def test_a_single_control_plane_node_is_updated_in_place(known: Situation, data: dict[str, str]) -> None:
+def test_a_single_control_plane_node_is_updated_in_place(known: PropagationInput, data: dict[str, str]) -> None:
     result = planned(replace(known, own=listed(data, apps="b")), machines=MachineCounts(1, 2))
     assert (result.how, result.restarts, result.machines, result.replaced) == (IN_PLACE, True, 3, 0)
     assert result.message == ""
 
 
-def test_another_change_of_the_cluster_replaces_its_machines(known: Situation) -> None:
+def test_another_change_of_the_cluster_replaces_its_machines(known: PropagationInput) -> None:
     result = planned(replace(known, update_digests={"1/version": "b"}))
     assert (result.effect, result.reason, result.how) == (UPDATED, "OtherUpdate", REPLACED)
 
 
-def test_the_first_customisation_updates_all(known: Situation, data: dict[str, str]) -> None:
-    frozen = replace(known.frozen or Frozen(digest=""), first_customisation_handled=False)
+def test_the_first_customisation_updates_all(known: PropagationInput, data: dict[str, str]) -> None:
+    frozen = replace(known.frozen or PropagationRecord(digest=""), first_customisation_handled=False)
     result = planned(replace(known, frozen=frozen, service=listed(data, corp="a", apps="b")))
     assert (result.effect, result.reason) == (UPDATED, "FirstCustomisation")
 
 
-def test_a_new_cluster_starts_with_the_list(known: Situation) -> None:
+def test_a_new_cluster_starts_with_the_list(known: PropagationInput) -> None:
     result = planned(replace(known, frozen=None, in_force=None))
     assert (result.effect, result.change.added) == (CREATED, ("corp",))
 
 
-def test_an_invalid_list_has_no_effect_and_is_refused_for_a_new_cluster(known: Situation) -> None:
-    broken = read([TrustedCA(name="bad", data="!")])
+def test_an_invalid_list_has_no_effect_and_is_refused_for_a_new_cluster(known: PropagationInput) -> None:
+    broken = parse_list([TrustedCA(name="bad", data="!")])
     assert planned(replace(known, service=broken)).effect == NOTHING
     assert "not base64" in planned(replace(known, service=broken)).message
     assert planned(replace(known, service=broken, frozen=None, in_force=None)).effect == REFUSED

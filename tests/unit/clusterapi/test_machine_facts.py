@@ -40,7 +40,7 @@ def machine(
 
 
 def applied(**values: Any) -> dict[str, str]:
-    return {TRUST_APPLIED: recorded.text(AppliedTrust(**{"digest": DIGEST, "at": NOW, **values}))}
+    return {TRUST_APPLIED: recorded.encode_record(AppliedTrust(**{"digest": DIGEST, "at": NOW, **values}))}
 
 
 def test_the_set_of_a_new_machine_is_unknown() -> None:
@@ -88,7 +88,7 @@ def test_an_unknown_method_counts_as_bootstrap(method: str) -> None:
 
 def test_an_update_error_concerns_only_its_set() -> None:
     update_error = Hindrance(digest=OTHER, at=NOW, message="Cannot open SSH", is_unreachable=True)
-    node = node_facts(machine(applied() | {TRUST_HINDRANCE: recorded.text(update_error)}))
+    node = node_facts(machine(applied() | {TRUST_HINDRANCE: recorded.encode_record(update_error)}))
     assert node.update_error == update_error
     assert node.write_error(OTHER) == "Cannot open SSH"
     assert node.write_error(DIGEST) == ""  # the set on the node
@@ -109,9 +109,9 @@ def test_a_malformed_annotation_counts_as_absent(text: str) -> None:
 
 
 def test_a_record_from_the_future_is_ignored() -> None:
-    late = applied(at=NOW + recorded.SKEW + timedelta(seconds=1))
+    late = applied(at=NOW + recorded.MAX_CLOCK_SKEW + timedelta(seconds=1))
     assert node_facts(machine(late), now=NOW).ignored_annotations == (TRUST_APPLIED,)
-    assert node_facts(machine(applied(at=NOW + recorded.SKEW)), now=NOW).digest == DIGEST
+    assert node_facts(machine(applied(at=NOW + recorded.MAX_CLOCK_SKEW)), now=NOW).digest == DIGEST
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_machine_without_an_address_is_a_transient_error() -> None:
 
 @given(hostile_annotations, st.datetimes(timezones=st.just(UTC)))
 def test_facts_from_hostile_annotations_are_bounded(values: dict[str, str], now: datetime) -> None:
-    latest = now + recorded.SKEW if now.year < 9999 else now
+    latest = now + recorded.MAX_CLOCK_SKEW if now.year < 9999 else now
     node = node_facts(machine(values), now=now if now.year < 9999 else NOW)
     assert node.method in (BOOTSTRAP, IN_PLACE)
     assert all(digest == "" or recorded.is_digest(digest) for digest in (node.digest, node.boot_digest))

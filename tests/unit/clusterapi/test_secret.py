@@ -17,8 +17,8 @@ from trustplane.clusterapi import secret
 from trustplane.clusterapi.readiness import is_reconciled
 from trustplane.clusterapi.secret import BootSet, parse_boot_secret, verify_boot_set
 from trustplane.trust import bundle
-from trustplane.trust.bundle import KEY, render
-from trustplane.trust.entries import EMPTY, TrustSet, read
+from trustplane.trust.bundle import BUNDLE_KEY, render_bundle
+from trustplane.trust.entries import EMPTY_SET, TrustSet, parse_list
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 TKC = msgspec.convert(
@@ -32,17 +32,17 @@ CLUSTER = msgspec.convert(
 
 
 def trust() -> TrustSet:
-    return read(TKC.spec.own_trust or []).trust
+    return parse_list(TKC.spec.own_trust or []).trust
 
 
 def trust_of(count: int) -> TrustSet:
     """Return a set with that many entries, each with the same certificate."""
-    return read(
+    return parse_list(
         [TrustedCA(name=f"n{number}", data=(TKC.spec.own_trust or [])[0].data) for number in range(count)]
     ).trust
 
 
-TEXT = render(trust(), bundle.EVERYTHING)
+TEXT = render_bundle(trust(), bundle.MAX_BUDGET_BYTES)
 
 
 def test_the_secret_is_named_by_its_content_and_immutable() -> None:
@@ -69,7 +69,7 @@ def test_trust_secrets_belong_to_the_cluster_without_cluster_apis_label(body: Js
 
 def test_the_boot_secret_has_one_key_and_is_mutable() -> None:
     body = secret.boot_secret(CLUSTER, TEXT)
-    assert (body["metadata"]["name"], list(body["data"])) == ("cluster-2-trust", [KEY])
+    assert (body["metadata"]["name"], list(body["data"])) == ("cluster-2-trust", [BUNDLE_KEY])
     assert "immutable" not in body
     assert "reverted" in body["metadata"]["annotations"]["trustplane.dev/note"]
     boot_set = parse_boot_secret(msgspec.convert(body, Secret))
@@ -97,10 +97,10 @@ def test_an_invalid_scope_invalidates_the_set(text: str) -> None:
 
 def boot(text: str | bytes, **others: str) -> BootSet:
     data = text if isinstance(text, bytes) else text.encode()
-    return parse_boot_secret(Secret(data={KEY: base64.b64encode(data).decode(), **others}))
+    return parse_boot_secret(Secret(data={BUNDLE_KEY: base64.b64encode(data).decode(), **others}))
 
 
-PARTIAL = render(trust().scoped({}), 1)
+PARTIAL = render_bundle(trust().scoped({}), 1)
 
 
 def test_a_partial_boot_set_names_its_set_and_is_intact() -> None:
@@ -130,7 +130,7 @@ def test_an_edited_boot_set_is_not_intact(text: str | bytes) -> None:
 
 @pytest.mark.parametrize("value", ["no base64!", "\xff", "YQ", "=", "a" * 1_000_001])
 def test_a_boot_secret_with_invalid_base64_names_no_set(value: str) -> None:
-    boot_set = parse_boot_secret(Secret(data={KEY: value}))
+    boot_set = parse_boot_secret(Secret(data={BUNDLE_KEY: value}))
     assert (boot_set.digest, boot_set.is_intact) == ("", False)
 
 
@@ -153,11 +153,11 @@ def test_only_an_unmodified_boot_set_is_intact(junk: bytes, place: int) -> None:
 
 def test_a_partial_boot_set_is_verified_against_the_set_in_force() -> None:
     many = trust_of(40)
-    text = render(many, bundle.budget_of("HetznerCluster"))
+    text = render_bundle(many, bundle.bundle_budget_bytes("HetznerCluster"))
     whole = boot(text)
     assert whole.is_partial
     assert verify_boot_set(whole, many, "HetznerCluster").is_intact
-    other = boot(render(trust(), 1).replace(trust().digest, many.digest))  # with the digest of another set
+    other = boot(render_bundle(trust(), 1).replace(trust().digest, many.digest))  # with the digest of another set
     assert other.is_intact
     assert not verify_boot_set(other, many, "HetznerCluster").is_intact
     assert verify_boot_set(other, None, "HetznerCluster").is_intact  # the set in force is unknown
@@ -169,7 +169,7 @@ def test_a_set_is_read_only_by_its_digest() -> None:
     stored = msgspec.convert(secret.set_secret(CLUSTER, trust()), Secret)
     assert secret.parse_set_of_digest(stored, trust().digest) == trust()
     assert secret.parse_set_of_digest(stored, trust().short) == trust()
-    for other in (EMPTY.digest, trust().short[:-1], "", trust().short + "x"):
+    for other in (EMPTY_SET.digest, trust().short[:-1], "", trust().short + "x"):
         assert secret.parse_set_of_digest(stored, other) is None
     assert secret.parse_set_of_digest(Secret(data={"x.pem": "!"}), trust().digest) is None
 

@@ -22,8 +22,8 @@ from trustplane.kube import kinds
 from trustplane.kube.informer import Change, Informer
 from trustplane.kube.manager import Manager
 from trustplane.kube.resource import Resource
-from trustplane.trust.entries import TrustSet, read
-from trustplane.trust.propagation import Frozen
+from trustplane.trust.entries import TrustSet, parse_list
+from trustplane.trust.propagation import PropagationRecord
 
 NAMESPACE = "shop"
 HOSTS = ("one.corp.test", "two.corp.test")
@@ -39,7 +39,7 @@ def listed() -> tuple[Json, ...]:
 @cache
 def trust() -> TrustSet:
     """Return the trust set of that list."""
-    return read([msgspec.convert(item, TrustedCA) for item in listed()]).trust
+    return parse_list([msgspec.convert(item, TrustedCA) for item in listed()]).trust
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Fleet:
         view, digest = self.view, trust().digest
         owner = {"apiVersion": "run.tanzu.vmware.com/v1alpha3", "kind": "TanzuKubernetesCluster", "name": name}
         self.put(kinds.TANZU_CLUSTERS, view.tkcs, {"metadata": _metadata(name), "spec": {}})
-        annotations = Frozen(digest=digest).annotations()
+        annotations = PropagationRecord(digest=digest).annotations()
         metadata = {**_metadata(name), "annotations": annotations, "ownerReferences": [owner]}
         self.put(kinds.CLUSTERS, view.clusters, {"metadata": metadata})
         kept = _metadata(secret.set_secret_name(name, digest), {COMPONENT_LABEL: "trust"})

@@ -251,8 +251,10 @@ class Supervised(Fleet):
     def boots(self, cluster: str, held: TrustSet) -> None:
         """Make a proven set the boot set of a cluster."""
         self.kept(cluster, held)
-        text = bundle.render(held, bundle.DEFAULT)
-        self.secret(f"{cluster}-trust", cluster, "trust-boot", {bundle.KEY: base64.b64encode(text.encode()).decode()})
+        text = bundle.render_bundle(held, bundle.DEFAULT_BUDGET_BYTES)
+        self.secret(
+            f"{cluster}-trust", cluster, "trust-boot", {bundle.BUNDLE_KEY: base64.b64encode(text.encode()).decode()}
+        )
         self.change(kinds.CLUSTERS, cluster, {"metadata": {"annotations": {TRUST_PROVEN: held.digest}}})
 
     def node(

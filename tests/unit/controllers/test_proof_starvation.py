@@ -27,7 +27,7 @@ from trustplane.kube.queue import Queue
 from trustplane.proof import probe, prover
 from trustplane.proof.schedule import PROOF_INTERVAL, ProofDemand
 from trustplane.proof.verdict import ProofVerdict, Trusted, Unclear
-from trustplane.trust.entries import EMPTY
+from trustplane.trust.entries import EMPTY_SET
 
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = Key("team", "big")
@@ -70,7 +70,7 @@ class World:
 
     @property
     def demand(self) -> ProofDemand:
-        return ProofDemand(in_force=EMPTY.digest, hosts=frozenset({GOOD, *self.dead}))
+        return ProofDemand(in_force=EMPTY_SET.digest, hosts=frozenset({GOOD, *self.dead}))
 
     def now(self) -> datetime:
         return BASE + timedelta(seconds=self.loop.time())
@@ -84,7 +84,7 @@ class World:
                 machine=name,
                 created=BASE - timedelta(days=1),
                 node=name,
-                digest=EMPTY.digest,
+                digest=EMPTY_SET.digest,
                 changed=self.changed,
                 proof=self.proofs.get(name),
             )

@@ -13,7 +13,7 @@ from gox509 import GoCertificate
 from laboratory.live.server import talking
 from trustplane.api.configuration import TrustedCA
 from trustplane.controllers.registries.chain import dial_registry
-from trustplane.trust.entries import EMPTY, TrustSet, read
+from trustplane.trust.entries import EMPTY_SET, TrustSet, parse_list
 from trustplane_local import pki
 
 NOW = dt.datetime.now(dt.UTC)
@@ -42,7 +42,7 @@ def _shake_hands(plain: socket.socket, context: ssl.SSLContext) -> None:
 
 def _trust(folder: Path) -> TrustSet:
     data = base64.b64encode((folder / "ca.crt").read_bytes()).decode()
-    return read([TrustedCA(name="corp", data=data)]).trust
+    return parse_list([TrustedCA(name="corp", data=data)]).trust
 
 
 def test_the_chain_and_the_entry_that_anchors_it(host: str, folder: Path) -> None:
@@ -61,13 +61,13 @@ def test_an_entry_counts_for_its_registries_only(host: str, folder: Path) -> Non
 
 
 def test_without_the_ca_there_is_no_anchor(host: str) -> None:
-    assert dial_registry(host, EMPTY, NOW).anchor is None
+    assert dial_registry(host, EMPTY_SET, NOW).anchor is None
 
 
 def test_a_host_that_does_not_answer_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert dial_registry(f"127.0.0.1:{port}", EMPTY, NOW).failure
+    assert dial_registry(f"127.0.0.1:{port}", EMPTY_SET, NOW).failure
 
 
 def test_chain_and_anchor_can_be_verified_later(host: str, folder: Path) -> None:
@@ -81,11 +81,11 @@ def test_chain_and_anchor_can_be_verified_later(host: str, folder: Path) -> None
 def test_the_servers_own_certificate_is_the_anchor_only_without_its_ca(host: str, folder: Path) -> None:
     leaf = x509.load_pem_x509_certificate((folder / "tls.crt").read_bytes()).public_bytes(Encoding.PEM)
     listed = [TrustedCA(name="server", data=base64.b64encode(leaf).decode())]
-    result = dial_registry(host, read(listed).trust, NOW)
+    result = dial_registry(host, parse_list(listed).trust, NOW)
     assert result.anchor is not None
     assert (result.anchor.name, result.anchor.fingerprint) == ("server", result.chain[0].fingerprint)
     corp = TrustedCA(name="corp", data=base64.b64encode((folder / "ca.crt").read_bytes()).decode())
-    both = dial_registry(host, read([*listed, corp]).trust, NOW)
+    both = dial_registry(host, parse_list([*listed, corp]).trust, NOW)
     assert both.anchor is not None
     assert both.anchor.name == "corp"
 
@@ -99,5 +99,5 @@ def test_docker_hub_is_dialled_at_its_servers_address(monkeypatch: pytest.Monkey
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
     monkeypatch.setattr(socket, "getaddrinfo", nobody)
-    assert dial_registry(host, EMPTY, NOW).failure
+    assert dial_registry(host, EMPTY_SET, NOW).failure
     assert dialled == ["registry-1.docker.io"]

@@ -16,7 +16,7 @@ from trustplane.api.registry import MAX_CHAIN, MAX_SUBJECT
 from trustplane.controllers.registries import chain, controller
 from trustplane.controllers.registries.controller import RegistryReconciler
 from trustplane.registry.dial import Served
-from trustplane.trust.entries import EMPTY
+from trustplane.trust.entries import EMPTY_SET
 
 NOW = dt.datetime.now(dt.UTC)
 
@@ -41,7 +41,7 @@ async def test_the_status_of_any_served_chain_can_be_written(
     served: list[bytes], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chain, "dial", lambda _: Served(tuple(served)))
-    dialled = chain.dial_registry("r.test", EMPTY, NOW)
+    dialled = chain.dial_registry("r.test", EMPTY_SET, NOW)
     assert len(dialled.chain) <= MAX_CHAIN
     assert all(
         len(certificate.subject) <= MAX_SUBJECT and certificate.subject.isprintable() for certificate in dialled.chain

@@ -14,7 +14,7 @@ from trustplane.controllers.proof.controller import ProofReconciler
 from trustplane.fleet import inspection
 from trustplane.fleet.inspection import InspectionResult
 from trustplane.kube.errors import UnavailableError
-from trustplane.trust.entries import EMPTY
+from trustplane.trust.entries import EMPTY_SET
 
 KEY = Key("team", "shop")
 NAMES = [f"m{number}" for number in range(5)]
@@ -55,7 +55,7 @@ class Inspections:
 
     async def inspect(self) -> None:
         machines = {name: name for name in NAMES}
-        sets = SimpleNamespace(in_force=EMPTY, digest=EMPTY.digest)
+        sets = SimpleNamespace(in_force=EMPTY_SET, digest=EMPTY_SET.digest)
         state: Any = SimpleNamespace(machines=machines, is_automatic=True, sets=sets, hosts=frozenset())
         nodes: Any = [SimpleNamespace(machine=name, digest="d") for name in NAMES]
         nothing: Any = None

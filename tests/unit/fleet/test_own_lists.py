@@ -14,7 +14,7 @@ from trustplane.clusterapi import bootstrap, secret
 from trustplane.controllers.cluster_trust.controller import ClusterTrustReconciler
 from trustplane.fleet.view import ClusterState
 from trustplane.kube import kinds
-from trustplane.trust.entries import EMPTY
+from trustplane.trust.entries import EMPTY_SET
 
 SHOP = Key(NAMESPACE, "shop")
 LIST = Key(NAMESPACE, "authorities")
@@ -88,7 +88,7 @@ async def test_a_cluster_whose_machines_need_a_boot_set_gets_an_empty_one(cluste
     cluster.boots("shop-trust")
     state = await cluster.see()
     assert state
-    assert (state.sets.digest, state.sets.in_force, state.sets.desired) == (EMPTY.digest, EMPTY, EMPTY)
+    assert (state.sets.digest, state.sets.in_force, state.sets.desired) == (EMPTY_SET.digest, EMPTY_SET, EMPTY_SET)
     assert await cluster.see()  # the reported set makes no difference
     assert cluster.current["status"] == "True"
 
@@ -139,7 +139,7 @@ async def test_an_empty_list_is_valid(cluster: Cluster) -> None:
     cluster.names("authorities")
     state = await cluster.see()
     assert state
-    assert (state.sets.digest, state.sets.desired) == (EMPTY.digest, EMPTY)
+    assert (state.sets.digest, state.sets.desired) == (EMPTY_SET.digest, EMPTY_SET)
 
 
 async def test_unwatched_secrets_are_reported_within_a_minute(cluster: Cluster) -> None:

@@ -16,14 +16,14 @@ from trustplane.clusterapi import machine_facts
 from trustplane.controllers.cluster_trust.controller import ClusterTrustReconciler
 from trustplane.fleet import node_facts
 from trustplane.kube.informer import Change
-from trustplane.trust.recorded import MAX_ITEMS, MAX_TEXT
+from trustplane.trust.recorded import MAX_RECORD_ITEMS, MAX_RECORD_LENGTH
 
 BAD, GOOD = Key(NAMESPACE, "bad"), Key(NAMESPACE, "good")
 MACHINES = 20
 TEXT = "x509: a=b? http://u:p@h/ "  # matches every pattern
 
 
-def filled(size: int = MAX_TEXT - 200, items: int = MAX_ITEMS) -> dict[str, str]:
+def filled(size: int = MAX_RECORD_LENGTH - 200, items: int = MAX_RECORD_ITEMS) -> dict[str, str]:
     """Return annotations of a given size, in which every text must be cleaned."""
     text = (TEXT * 100)[: size // items // 4 - 12]
     result = {"registry": text, "verdict": "Trusted", "reason": text, "message": text}

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.nodes.hosts_toml import MAX_SIZE, RegistryEndpoint, parse_hosts_toml
-from trustplane.trust.places import toml
+from trustplane.trust.places import render_hosts_toml
 
 
 def test_hosts_are_in_containerds_order() -> None:
@@ -38,7 +38,7 @@ def test_without_a_server_the_registry_itself_is_asked_last() -> None:
 
 
 def test_a_file_written_by_trustplane_is_parsed() -> None:
-    parsed = parse_hosts_toml(toml("registry.corp.test:5000", ["corp"]))
+    parsed = parse_hosts_toml(render_hosts_toml("registry.corp.test:5000", ["corp"]))
     assert parsed.hosts == (RegistryEndpoint("https://registry.corp.test:5000"),)
     assert parsed.server.address == "registry.corp.test:5000"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trustplane.api.clustertrust import UNREADABLE, UNVERIFIABLE, VERIFIED, RegistryAccess
 from trustplane.nodes.registries import RegistryDirectory, RegistryReport, assess_access, parse_registry_report
-from trustplane.trust.places import toml
+from trustplane.trust.places import render_hosts_toml
 
 HOST = "registry.corp.test:5000"
 ROOT = "/etc/containerd/certs.d"
@@ -36,7 +36,7 @@ def table_report(text: str, plugin: str = V1) -> RegistryReport:
         report(),
         report(""),
         report("# nothing"),
-        report(toml(HOST, ["corp"])),
+        report(render_hosts_toml(HOST, ["corp"])),
         report(f'server = "https://{HOST}"'),
         report(f'server = "https://{HOST.upper()}/v2"'),
         report(f'[host."https://{HOST}/custom"]\noverride_path = true\nca = "ca.crt"\nclient = "client.pem"'),

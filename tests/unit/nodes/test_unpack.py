@@ -22,9 +22,9 @@ from trustplane.nodes import plan
 from trustplane.nodes import trust as node_trust
 from trustplane.nodes.state import MANIFEST, NodeReport, TrustManifest, parse_node_report
 from trustplane.trust import entries
-from trustplane.trust.bundle import EVERYTHING, render
-from trustplane.trust.entries import EMPTY, TrustSet, is_name
-from trustplane.trust.places import files, is_host, place, toml_host
+from trustplane.trust.bundle import MAX_BUDGET_BYTES, render_bundle
+from trustplane.trust.entries import EMPTY_SET, TrustSet, is_entry_name
+from trustplane.trust.places import is_registry_host, parse_certificate_path, parse_hosts_toml_path, render_files
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FORBIDDEN = ("{{", "{%", "{#", "${#", "#}", "%}")  # of Jinja
@@ -112,7 +112,7 @@ def trust() -> TrustSet:
         TrustedCA(name="two", data=base64.b64encode(pems.encode()).decode()),
         TrustedCA(name="thr..ee", data=data[1]),
     ]
-    reading = entries.read(listed)
+    reading = entries.parse_list(listed)
     assert reading.ok
     return reading.trust.scoped({"thr..ee": ("r.test:5000", "[fd00::1]")})
 
@@ -123,8 +123,8 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
 
 
 def test_after_a_set_is_unpacked_the_manager_has_nothing_to_change(machine: Machine, trust: TrustSet) -> None:
-    assert machine.unpack(render(trust, EVERYTHING)) == [f"trustplane-set-{trust.digest}", "complete"]
-    desired = files(trust)
+    assert machine.unpack(render_bundle(trust, MAX_BUDGET_BYTES)) == [f"trustplane-set-{trust.digest}", "complete"]
+    desired = render_files(trust)
     assert {path: text for path, text in machine.files().items() if "tkg-" in path or "hosts" in path} == desired
     assert {machine.path(path).stat().st_mode & 0o777 for path in desired} == {0o644}
     assert machine.restarts() == ["try-restart containerd"]
@@ -140,7 +140,7 @@ def test_after_a_set_is_unpacked_the_manager_has_nothing_to_change(machine: Mach
 
 
 def test_openssl_finds_each_certificate(machine: Machine, trust: TrustSet) -> None:
-    machine.unpack(render(trust, EVERYTHING))
+    machine.unpack(render_bundle(trust, MAX_BUDGET_BYTES))
     links = [target for path, target in machine.files().items() if machine.path(path).is_symlink()]
     assert sorted(links) == ["tkg-.one.pem", "tkg-two.pem", "tkg-two.pem"]
     file = machine.folder / "ca.pem"
@@ -152,29 +152,29 @@ def test_openssl_finds_each_certificate(machine: Machine, trust: TrustSet) -> No
 
 def test_equal_certificates_under_similar_names_have_a_link_each(machine: Machine, trust: TrustSet) -> None:
     certificates = trust.entries[0].certificates
-    similar = TrustSet(tuple(entries.Entry(name, certificates) for name in ("a", "a.pem", "tkg-a")))
+    similar = TrustSet(tuple(entries.TrustListEntry(name, certificates) for name in ("a", "a.pem", "tkg-a")))
     (machine.path("/etc/ssl/certs") / "tkg-a.pem").write_text(similar.entries[0].pem)
-    assert machine.unpack(render(similar, EVERYTHING))[-1] == "complete"
-    assert not plan.plan_write(files(similar), machine.state()).is_needed
+    assert machine.unpack(render_bundle(similar, MAX_BUDGET_BYTES))[-1] == "complete"
+    assert not plan.plan_write(render_files(similar), machine.state()).is_needed
     links = [path for path in machine.files() if machine.path(path).is_symlink()]
     assert [path.rpartition(".")[2] for path in links] == ["0", "1", "2"]
 
 
 def test_the_script_does_nothing_after_a_write_by_the_manager(machine: Machine, trust: TrustSet) -> None:
     machine.path(MANIFEST).write_text("{}")
-    assert machine.unpack(render(trust, EVERYTHING)) == []
+    assert machine.unpack(render_bundle(trust, MAX_BUDGET_BYTES)) == []
     assert (machine.files(), machine.restarts()) == ({}, [])
 
 
 def test_a_second_run_changes_nothing(machine: Machine, trust: TrustSet) -> None:
-    machine.unpack(render(trust, EVERYTHING))
+    machine.unpack(render_bundle(trust, MAX_BUDGET_BYTES))
     before = machine.files()
-    assert machine.unpack(render(EMPTY, EVERYTHING))[0] == f"trustplane-set-{trust.digest}"
+    assert machine.unpack(render_bundle(EMPTY_SET, MAX_BUDGET_BYTES))[0] == f"trustplane-set-{trust.digest}"
     assert (machine.files(), machine.restarts()) == (before, ["try-restart containerd"])
 
 
 def test_an_interrupted_run_is_repeated(machine: Machine, trust: TrustSet) -> None:
-    text = render(trust, EVERYTHING)
+    text = render_bundle(trust, MAX_BUDGET_BYTES)
     machine.unpack(text)
     before = machine.files()
     machine.path(MANIFEST).unlink()
@@ -183,33 +183,36 @@ def test_an_interrupted_run_is_repeated(machine: Machine, trust: TrustSet) -> No
     (machine.path("/etc/ssl/certs") / ".trustplane/tkg-two.pem").write_text("half")
     assert machine.unpack(text)[-1] == "complete"
     assert machine.files() == before
-    assert not plan.plan_write(files(trust), machine.state()).is_needed
+    assert not plan.plan_write(render_files(trust), machine.state()).is_needed
 
 
 def test_a_set_without_entries_is_complete(machine: Machine) -> None:
-    assert machine.unpack(render(EMPTY, EVERYTHING)) == [f"trustplane-set-{EMPTY.digest}", "complete"]
+    assert machine.unpack(render_bundle(EMPTY_SET, MAX_BUDGET_BYTES)) == [
+        f"trustplane-set-{EMPTY_SET.digest}",
+        "complete",
+    ]
     assert (machine.files(), machine.restarts()) == ({}, [])
     assert machine.path(MANIFEST).read_bytes() == plan.encode_manifest(TrustManifest({}))
 
 
 def test_registry_scoped_files_need_no_restart(machine: Machine, trust: TrustSet) -> None:
     scoped = TrustSet(tuple(entry for entry in trust.entries if entry.hosts))
-    machine.unpack(render(scoped, EVERYTHING))
-    assert (machine.files(), machine.restarts()) == (files(scoped), [])
-    assert plan.find_drift(files(scoped), machine.state()).is_current
+    machine.unpack(render_bundle(scoped, MAX_BUDGET_BYTES))
+    assert (machine.files(), machine.restarts()) == (render_files(scoped), [])
+    assert plan.find_drift(render_files(scoped), machine.state()).is_current
 
 
 def test_a_part_of_a_set_is_reported_as_partial(machine: Machine, trust: TrustSet) -> None:
-    assert machine.unpack(render(trust, 3500))[-1] == "partial"
-    drift = plan.find_drift(files(trust), machine.state())
+    assert machine.unpack(render_bundle(trust, 3500))[-1] == "partial"
+    drift = plan.find_drift(render_files(trust), machine.state())
     assert drift.missing
     assert (drift.edited, drift.removed, drift.foreign, drift.is_stale) == ((), (), (), False)
-    assert plan.plan_write(files(trust), machine.state()).conflicts == ()
+    assert plan.plan_write(render_files(trust), machine.state()).conflicts == ()
 
 
 @pytest.mark.parametrize("edit", ["", "\n", "trustplane-end\n", "x", "cut", "no end", "more", "other digest", None])
 def test_an_incomplete_bundle_is_not_unpacked(machine: Machine, trust: TrustSet, edit: str | None) -> None:
-    text = render(trust, EVERYTHING)
+    text = render_bundle(trust, MAX_BUDGET_BYTES)
     edits = {
         "cut": text[: len(text) // 2],
         "no end": text.removesuffix("trustplane-end\n"),
@@ -223,8 +226,8 @@ def test_an_incomplete_bundle_is_not_unpacked(machine: Machine, trust: TrustSet,
 
 
 def test_a_bundle_without_a_final_newline_is_complete(machine: Machine, trust: TrustSet) -> None:
-    assert machine.unpack(render(trust, EVERYTHING).rstrip("\n"))[-1] == "complete"
-    assert plan.find_drift(files(trust), machine.state()).is_current
+    assert machine.unpack(render_bundle(trust, MAX_BUDGET_BYTES).rstrip("\n"))[-1] == "complete"
+    assert plan.find_drift(render_files(trust), machine.state()).is_current
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "directory", "dangling"])
@@ -237,30 +240,30 @@ def test_a_foreign_file_stays(machine: Machine, trust: TrustSet, kind: str) -> N
     else:
         target = machine.folder / "foreign"
         if kind == "link":
-            target.write_text(files(trust)["/etc/ssl/certs/tkg-two.pem"])
+            target.write_text(render_files(trust)["/etc/ssl/certs/tkg-two.pem"])
         path.symlink_to(target)
-    lines = machine.unpack(render(trust, EVERYTHING))
+    lines = machine.unpack(render_bundle(trust, MAX_BUDGET_BYTES))
     assert lines[1:] == ["failed: /etc/ssl/certs/tkg-two.pem is there with other content and stays"]
     assert (path.is_file() and not path.is_symlink()) == (kind == "file")
     assert kind != "file" or path.read_text() == "foreign\n"
     assert not (machine.folder / "foreign").exists() or kind == "link"
     state = machine.state()
     assert state.manifest
-    assert sorted(state.manifest.files) == sorted(files(trust).keys() - {"/etc/ssl/certs/tkg-two.pem"})
-    assert plan.plan_write(files(trust), state).conflicts == ("/etc/ssl/certs/tkg-two.pem",)
+    assert sorted(state.manifest.files) == sorted(render_files(trust).keys() - {"/etc/ssl/certs/tkg-two.pem"})
+    assert plan.plan_write(render_files(trust), state).conflicts == ("/etc/ssl/certs/tkg-two.pem",)
 
 
 def test_a_foreign_file_with_the_desired_content_becomes_managed(machine: Machine, trust: TrustSet) -> None:
-    machine.path("/etc/ssl/certs/tkg-two.pem").write_text(files(trust)["/etc/ssl/certs/tkg-two.pem"])
-    assert machine.unpack(render(trust, EVERYTHING))[-1] == "complete"
-    assert not plan.plan_write(files(trust), machine.state()).is_needed
+    machine.path("/etc/ssl/certs/tkg-two.pem").write_text(render_files(trust)["/etc/ssl/certs/tkg-two.pem"])
+    assert machine.unpack(render_bundle(trust, MAX_BUDGET_BYTES))[-1] == "complete"
+    assert not plan.plan_write(render_files(trust), machine.state()).is_needed
 
 
 def test_no_hosts_toml_names_a_foreign_file(machine: Machine, trust: TrustSet) -> None:
     folder = machine.path("/etc/containerd/certs.d/r.test:5000")
     folder.mkdir(parents=True)
     (folder / "tkg-thr..ee.pem").write_text("foreign\n")
-    lines = machine.unpack(render(trust, EVERYTHING))
+    lines = machine.unpack(render_bundle(trust, MAX_BUDGET_BYTES))
     assert [line.split(" ")[1] for line in lines[1:]] == [
         "/etc/containerd/certs.d/r.test:5000/tkg-thr..ee.pem",
         "/etc/containerd/certs.d/r.test:5000/hosts.toml",
@@ -270,14 +273,16 @@ def test_no_hosts_toml_names_a_foreign_file(machine: Machine, trust: TrustSet) -
 
 def test_a_failed_write_is_reported(machine: Machine, trust: TrustSet) -> None:
     machine.put_program("mv", '#!/bin/sh\ncase "$*" in *tkg-two*) exit 1 ;; esac\nexec /bin/mv "$@"\n')
-    assert machine.unpack(render(trust, EVERYTHING))[1:] == ["failed: /etc/ssl/certs/tkg-two.pem could not be written"]
-    assert plan.find_drift(files(trust), machine.state()).missing == ("/etc/ssl/certs/tkg-two.pem",)
+    assert machine.unpack(render_bundle(trust, MAX_BUDGET_BYTES))[1:] == [
+        "failed: /etc/ssl/certs/tkg-two.pem could not be written"
+    ]
+    assert plan.find_drift(render_files(trust), machine.state()).missing == ("/etc/ssl/certs/tkg-two.pem",)
 
 
 def test_a_failed_restart_of_the_runtime_is_reported(machine: Machine, trust: TrustSet) -> None:
     (machine.bin / "broken").touch()
-    assert machine.unpack(render(trust, EVERYTHING))[1:] == ["failed: containerd could not be restarted"]
-    assert plan.find_drift(files(trust), machine.state()).is_stale
+    assert machine.unpack(render_bundle(trust, MAX_BUDGET_BYTES))[1:] == ["failed: containerd could not be restarted"]
+    assert plan.find_drift(render_files(trust), machine.state()).is_stale
 
 
 def test_a_machine_that_cannot_store_a_record_joins(machine: Machine, trust: TrustSet) -> None:
@@ -339,7 +344,9 @@ def test_the_script_and_the_manager_allow_the_same_paths(paths: list[str]) -> No
     with tempfile.TemporaryDirectory() as folder:
         machine = Machine(Path(folder))
         machine.unpack(bundle(paths))
-        assert machine.files().keys() == {path for path in paths if place(path) or toml_host(path)}
+        assert machine.files().keys() == {
+            path for path in paths if parse_certificate_path(path) or parse_hosts_toml_path(path)
+        }
 
 
 @settings(max_examples=10, deadline=None)
@@ -352,9 +359,9 @@ def test_any_content_becomes_one_file_or_none(content: str) -> None:
 
 
 def test_lines_of_a_later_release_are_ignored(machine: Machine, trust: TrustSet) -> None:
-    text = render(trust, EVERYTHING).replace("trustplane-file", "trustplane-new x\nword\ntrustplane-file")
+    text = render_bundle(trust, MAX_BUDGET_BYTES).replace("trustplane-file", "trustplane-new x\nword\ntrustplane-file")
     assert machine.unpack(text)[-1] == "complete"
-    assert plan.find_drift(files(trust), machine.state()).is_current
+    assert plan.find_drift(render_files(trust), machine.state()).is_current
 
 
 def test_the_script_fits_into_a_template() -> None:
@@ -365,18 +372,20 @@ def test_the_script_fits_into_a_template() -> None:
     assert all(line == line.rstrip() for line in bootstrap.UNPACK_SCRIPT.splitlines())
 
 
-_NAMES = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=30).filter(is_name) | st.sampled_from(
+_NAMES = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=30).filter(is_entry_name) | st.sampled_from(
     ["-", ".a", "__import__", "do", "end" * 80, "trustplane-end", "%7B%7B", "raw"]
-).filter(is_name)
-_HOSTS = st.sampled_from(["r.test", "[fd00::1]:5000", "R-1.test:5000", "{{x}}", "{%raw%}"]).filter(is_host)
+).filter(is_entry_name)
+_HOSTS = st.sampled_from(["r.test", "[fd00::1]:5000", "R-1.test:5000", "{{x}}", "{%raw%}"]).filter(is_registry_host)
 
 
 @settings(max_examples=30, deadline=None)
 @given(shape=st.dictionaries(_NAMES, st.sets(_HOSTS, max_size=2), max_size=4))
 def test_cloud_init_renders_script_and_bundle_unchanged(trust: TrustSet, shape: dict[str, set[str]]) -> None:
     certificates = trust.entries[0].certificates
-    named = TrustSet(tuple(entries.Entry(name, certificates, tuple(sorted(hosts))) for name, hosts in shape.items()))
-    contents = [bootstrap.UNPACK_SCRIPT, render(named, EVERYTHING)]
+    named = TrustSet(
+        tuple(entries.TrustListEntry(name, certificates, tuple(sorted(hosts))) for name, hosts in shape.items())
+    )
+    contents = [bootstrap.UNPACK_SCRIPT, render_bundle(named, MAX_BUDGET_BYTES)]
     parts = "".join(f"-   path: /x\n    content: |\n{textwrap.indent(content, ' ' * 6)}\n" for content in contents)
     text = f"#cloud-config\n\nwrite_files:\n{parts}"
     # As in cloud-init: cloudinit/templater.py, detect_template.
@@ -387,7 +396,7 @@ def test_cloud_init_renders_script_and_bundle_unchanged(trust: TrustSet, shape: 
 
 
 def test_ignition_carries_script_and_bundle_unchanged(machine: Machine, trust: TrustSet) -> None:
-    contents = [bootstrap.UNPACK_SCRIPT, render(trust, EVERYTHING)]
+    contents = [bootstrap.UNPACK_SCRIPT, render_bundle(trust, MAX_BUDGET_BYTES)]
     # As Cluster API's converter escapes it: vincent-petithory/dataurl, rfc2396.go.
     sources = [f"data:,{urllib.parse.quote(content, safe='-_.!~*()' + chr(39))}" for content in contents]
     urls = json.loads(json.dumps({"files": sources}))["files"]

@@ -17,9 +17,9 @@ from trustplane.certificates.finding import Finding, Severity
 from trustplane.clusterapi.readiness import CapiObjects, outstanding_change
 from trustplane.clusterapi.release import release_body
 from trustplane.reporting.cluster_status import cluster_status
-from trustplane.reporting.trust_status import service_status
-from trustplane.trust.entries import EMPTY, Difference, Reading, read
-from trustplane.trust.propagation import Decision, Frozen
+from trustplane.reporting.trust_status import service_configuration_status
+from trustplane.trust.entries import EMPTY_SET, ParsedList, SetDifference, parse_list
+from trustplane.trust.propagation import PropagationDecision, PropagationRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RELEASE = msgspec.convert(release_body("v1.36.3"), TanzuKubernetesRelease)
@@ -87,20 +87,20 @@ def observed(
 NOTHING = CapiObjects(cluster=None, control_plane=None, machine_deployments=[])
 
 
-def decision(**changes: Any) -> Decision:
+def decision(**changes: Any) -> PropagationDecision:
     values: Json = {
-        "trust": EMPTY,
-        "frozen": Frozen(digest=EMPTY.digest, reason="Requested"),
+        "trust": EMPTY_SET,
+        "frozen": PropagationRecord(digest=EMPTY_SET.digest, reason="Requested"),
         "taken": False,
         "reason": "UpToDate",
         "current": True,
-        "difference": Difference(),
+        "difference": SetDifference(),
     }
-    return Decision(**(values | changes))
+    return PropagationDecision(**(values | changes))
 
 
 def reported(
-    reason: str = "UpToDate", message: str = "", *, digest: str = EMPTY.digest, status: str = ""
+    reason: str = "UpToDate", message: str = "", *, digest: str = EMPTY_SET.digest, status: str = ""
 ) -> ClusterTrust:
     """Return the report on the trust of the cluster's nodes."""
     state = status or ("True" if reason == "UpToDate" else "False")
@@ -274,7 +274,9 @@ def test_a_temporary_failure_of_cluster_api_is_a_warning() -> None:
 
 
 def test_held_trust_names_difference_and_command() -> None:
-    held = decision(current=False, reason="Held", difference=Difference(added=("corp",), text="add corp (0123456789)"))
+    held = decision(
+        current=False, reason="Held", difference=SetDifference(added=("corp",), text="add corp (0123456789)")
+    )
     assert condition(status(decision=held), "TrustCurrent") == (
         "False",
         "Held",
@@ -313,7 +315,7 @@ def test_conditions_about_trust_stay_without_a_decision() -> None:
 
 def test_a_broken_list_offers_no_update() -> None:
     broken = decision(
-        findings=findings(1), reason="Invalid", current=False, difference=Difference(added=("x",), text="add x")
+        findings=findings(1), reason="Invalid", current=False, difference=SetDifference(added=("x",), text="add x")
     )
     assert condition(status(decision=broken), "TrustCurrent")[1:] == (
         "Invalid",
@@ -352,17 +354,20 @@ def service(spec: Json, **known: Any) -> TkgServiceConfiguration:
 
 
 def test_the_first_customisation_is_noted_once() -> None:
-    stock = service_status(service({"defaultCNI": "antrea"}), Reading(), now=NOW)
+    stock = service_configuration_status(service({"defaultCNI": "antrea"}), ParsedList(), now=NOW)
     assert "firstCustomizedAt" not in stock["status"]
-    first = service_status(service({"defaultCNI": "calico"}), Reading(), now=NOW)
+    first = service_configuration_status(service({"defaultCNI": "calico"}), ParsedList(), now=NOW)
     assert first["status"]["firstCustomizedAt"] == "2026-01-01T00:00:00Z"
     later = service({"defaultCNI": "antrea"}, firstCustomizedAt="2025-01-01T00:00:00Z")
-    assert service_status(later, Reading(), now=NOW)["status"]["firstCustomizedAt"] == "2025-01-01T00:00:00Z"
+    assert (
+        service_configuration_status(later, ParsedList(), now=NOW)["status"]["firstCustomizedAt"]
+        == "2025-01-01T00:00:00Z"
+    )
 
 
 def test_the_service_reports_errors_of_its_list() -> None:
-    reading = read([TrustedCA(name="corp", data="!")])
-    body = service_status(service({"defaultCNI": "antrea"}), reading, now=NOW)
+    reading = parse_list([TrustedCA(name="corp", data="!")])
+    body = service_configuration_status(service({"defaultCNI": "antrea"}), reading, now=NOW)
     [valid] = body["status"]["conditions"]
     assert (valid["type"], valid["status"], valid["reason"]) == ("TrustValid", "False", "Invalid")
     assert "additionalTrustedCAs[0] (corp): data is not base64" in valid["message"]

@@ -25,23 +25,23 @@ from trustplane.api.clustertrust import (
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.meta import condition
 from trustplane.clusterapi.node_state import NodeFacts
-from trustplane.reporting.cluster_trust import Sets, described, status
-from trustplane.rollout.planning.steps import Plan, Reason, State
-from trustplane.trust.entries import EMPTY, TrustSet, read
+from trustplane.reporting.cluster_trust import TrustSets, cluster_trust_status, describe_set
+from trustplane.rollout.planning.steps import RolloutPlan, RolloutReason, RolloutState
+from trustplane.trust.entries import EMPTY_SET, TrustSet, parse_list
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 HOST = "registry.corp:5000"
 HOSTS = frozenset({HOST})
-DONE = Plan(state=State.CURRENT, reason=Reason.UP_TO_DATE)
+DONE = RolloutPlan(state=RolloutState.CURRENT, reason=RolloutReason.UP_TO_DATE)
 
 
 def trust(data: dict[str, str], **names: str) -> TrustSet:
-    return read([TrustedCA(name=name, data=data[ca]) for name, ca in names.items()]).trust
+    return parse_list([TrustedCA(name=name, data=data[ca]) for name, ca in names.items()]).trust
 
 
-def sets(in_force: TrustSet, desired: TrustSet | None = None) -> Sets:
-    return Sets(
+def sets(in_force: TrustSet, desired: TrustSet | None = None) -> TrustSets:
+    return TrustSets(
         digest=in_force.digest, in_force=in_force, desired=in_force if desired is None else desired, source="Service"
     )
 
@@ -64,9 +64,9 @@ def node(name: str, digest: str, verdict: str = TRUSTED, message: str = "") -> N
 
 
 def report(
-    nodes: list[NodeFacts], known: Sets, hosts: frozenset[str] = HOSTS, *, rollout: Plan = DONE
+    nodes: list[NodeFacts], known: TrustSets, hosts: frozenset[str] = HOSTS, *, rollout: RolloutPlan = DONE
 ) -> ClusterTrustStatus:
-    return status(nodes, known, hosts, rollout=rollout, before=ClusterTrustStatus(), now=NOW)
+    return cluster_trust_status(nodes, known, hosts, rollout=rollout, before=ClusterTrustStatus(), now=NOW)
 
 
 def values(result: ClusterTrustStatus, type_: str) -> tuple[str, str, str]:
@@ -107,9 +107,9 @@ def test_a_held_set_is_described_by_name_and_fingerprint(data: dict[str, str]) -
 
 def test_differences_from_and_to_the_empty_set(data: dict[str, str]) -> None:
     known = trust(data, corp="a")
-    assert report([], sets(EMPTY, known)).difference.startswith("add corp")
-    assert report([], sets(known, EMPTY)).difference.startswith("remove corp")
-    assert values(report([], sets(EMPTY)), PROVEN)[:2] == ("Unknown", "NoNodes")
+    assert report([], sets(EMPTY_SET, known)).difference.startswith("add corp")
+    assert report([], sets(known, EMPTY_SET)).difference.startswith("remove corp")
+    assert values(report([], sets(EMPTY_SET)), PROVEN)[:2] == ("Unknown", "NoNodes")
 
 
 def test_a_broken_list_and_a_lost_secret_are_reported(data: dict[str, str]) -> None:
@@ -117,13 +117,13 @@ def test_a_broken_list_and_a_lost_secret_are_reported(data: dict[str, str]) -> N
     broken = replace(sets(known), desired=None, problem="entry x is no base64")
     assert values(report([], broken), CURRENT)[1] == "Invalid"
     assert "no base64" in values(report([], broken), CURRENT)[2]
-    lost = replace(sets(known), in_force=None, desired=EMPTY)
+    lost = replace(sets(known), in_force=None, desired=EMPTY_SET)
     assert values(report([], lost), CURRENT)[1] == "Unreadable"
 
 
 def test_nodes_without_the_set_make_it_not_current(data: dict[str, str]) -> None:
     known = trust(data, corp="a")
-    rollout = Plan(state=State.UPDATING, reason=Reason.WRITING, machines=("a",))
+    rollout = RolloutPlan(state=RolloutState.UPDATING, reason=RolloutReason.WRITING, machines=("a",))
     part = replace(node("c", known.digest), is_partial=True)
     result = report([node("a", "c" * 64), node("b", known.digest), part], sets(known), rollout=rollout)
     assert values(result, CURRENT)[:2] == ("False", "Updating")
@@ -135,7 +135,7 @@ def test_nodes_without_the_set_make_it_not_current(data: dict[str, str]) -> None
 
 def test_a_stopped_rollout_names_registry_node_and_change(data: dict[str, str]) -> None:
     known = trust(data, corp="a")
-    rollout = Plan(state=State.STOPPED, reason=Reason.REFUSED, machines=("b",))
+    rollout = RolloutPlan(state=RolloutState.STOPPED, reason=RolloutReason.REFUSED, machines=("b",))
     nodes = [node("a", "c" * 64), node("b", known.digest, NOT_TRUSTED, "x509: unknown authority")]
     result = report(nodes, replace(sets(known), change="add corp (0123456789)"), rollout=rollout)
     assert values(result, CURRENT)[:2] == ("False", "Stopped")
@@ -147,7 +147,7 @@ def test_a_stopped_rollout_names_registry_node_and_change(data: dict[str, str]) 
 
 def test_a_held_set_is_reported_before_the_rollout(data: dict[str, str]) -> None:
     old, new = trust(data, corp="a"), trust(data, corp="a", apps="b")
-    rollout = Plan(state=State.STOPPED, reason=Reason.REFUSED, machines=("a",))
+    rollout = RolloutPlan(state=RolloutState.STOPPED, reason=RolloutReason.REFUSED, machines=("a",))
     result = report([node("a", old.digest, NOT_TRUSTED)], sets(old, new), rollout=rollout)
     assert values(result, CURRENT)[:2] == ("False", "Held")
 
@@ -163,7 +163,7 @@ def test_without_a_registry_proven_is_unknown(data: dict[str, str]) -> None:
 def test_an_unchanged_state_keeps_its_time(data: dict[str, str]) -> None:
     known = trust(data, corp="a")
     first = report([node("a", known.digest, NOT_TRUSTED)], sets(known))
-    later = status(
+    later = cluster_trust_status(
         [node("a", known.digest, NOT_TRUSTED)],
         sets(known),
         HOSTS,
@@ -176,8 +176,8 @@ def test_an_unchanged_state_keeps_its_time(data: dict[str, str]) -> None:
 
 @given(st.lists(st.sampled_from([TRUSTED, NOT_TRUSTED, UNREACHABLE, ""]), max_size=120))
 def test_counts_add_up_and_detail_is_bounded(verdicts: list[str]) -> None:
-    nodes = [node(f"n{index:03}", EMPTY.digest, verdict) for index, verdict in enumerate(verdicts)]
-    result = report(nodes, sets(EMPTY))
+    nodes = [node(f"n{index:03}", EMPTY_SET.digest, verdict) for index, verdict in enumerate(verdicts)]
+    result = report(nodes, sets(EMPTY_SET))
     counts = msgspec.to_builtins(result.summary)
     assert sum(counts.values()) == 2 * counts["total"] == 2 * len(verdicts)
     assert len(result.nodes) <= MAX_NODES
@@ -194,7 +194,7 @@ def test_scopes_of_entries_are_reported(data: dict[str, str]) -> None:
     assert result.desired is not None
     assert [(entry.name, entry.hosts) for entry in result.desired.entries] == [("apps", [HOST]), ("corp", [])]
     assert f" for {HOST}" in values(result, CURRENT)[2]
-    assert f" for {HOST})" in described(scoped)
+    assert f" for {HOST})" in describe_set(scoped)
 
 
 def test_hidden_files_of_a_proven_node_are_reported(data: dict[str, str]) -> None:
@@ -205,22 +205,22 @@ def test_hidden_files_of_a_proven_node_are_reported(data: dict[str, str]) -> Non
 
 
 def test_unverifiable_is_unclear_and_uninspected_is_accepted() -> None:
-    plain = replace(node("a", EMPTY.digest), inspection=inspected(EMPTY.digest, UNVERIFIABLE, "skip_verify"))
-    uninspected = replace(node("b", EMPTY.digest), inspection=None)
-    result = report([plain, uninspected, node("c", EMPTY.digest)], sets(EMPTY))
+    plain = replace(node("a", EMPTY_SET.digest), inspection=inspected(EMPTY_SET.digest, UNVERIFIABLE, "skip_verify"))
+    uninspected = replace(node("b", EMPTY_SET.digest), inspection=None)
+    result = report([plain, uninspected, node("c", EMPTY_SET.digest)], sets(EMPTY_SET))
     assert values(result, PROVEN)[:2] == ("Unknown", UNCLEAR)
     assert (
         f"1 of 3 nodes are proven; Unclear: a: {HOST}: whether it is trusted is not clear: skip_verify"
         in (values(result, PROVEN)[2])
     )
     assert (result.summary.proven, result.summary.unclear, result.summary.accepted) == (1, 1, 1)
-    result = report([uninspected, node("c", EMPTY.digest)], sets(EMPTY))
+    result = report([uninspected, node("c", EMPTY_SET.digest)], sets(EMPTY_SET))
     assert values(result, PROVEN)[:2] == ("Unknown", ACCEPTED)
     assert "SSH" in values(result, PROVEN)[2]
 
 
 def test_descriptions_of_sets_are_short(data: dict[str, str]) -> None:
     many = trust(data, **{f"n{index}": "abc"[index % 3] for index in range(9)})
-    assert described(many).endswith("and 4 more")
-    assert described(EMPTY) == "no additional CA"
-    assert "unreadable" in described(None)
+    assert describe_set(many).endswith("and 4 more")
+    assert describe_set(EMPTY_SET) == "no additional CA"
+    assert "unreadable" in describe_set(None)

@@ -23,14 +23,14 @@ from trustplane.api.clustertrust import (
 from trustplane.api.meta import Metadata
 from trustplane.api.registry import Registry, RegistrySpec
 from trustplane.clusterapi.node_state import NodeFacts
-from trustplane.reporting.cluster_trust import Sets
-from trustplane.reporting.images import assessed, is_public, sources
-from trustplane.trust.entries import EMPTY
+from trustplane.reporting.cluster_trust import TrustSets
+from trustplane.reporting.images import assess_sources, image_sources, uses_public_ca
+from trustplane.trust.entries import EMPTY_SET
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOST = "harbor.corp:5000"
 DIGEST = "a" * 64
-SETS = Sets(digest=DIGEST, in_force=EMPTY, desired=EMPTY, source="Service")
+SETS = TrustSets(digest=DIGEST, in_force=EMPTY_SET, desired=EMPTY_SET, source="Service")
 REGISTRY = Registry(metadata=Metadata(name="harbor"), spec=RegistrySpec(host=HOST))
 
 
@@ -43,17 +43,17 @@ def node(name: str, verdict: str, *, at: datetime = NOW) -> NodeFacts:
 
 
 def trust_of(*nodes: NodeFacts, host: str = HOST, registries: tuple[Registry, ...] = (REGISTRY,)) -> tuple[str, str]:
-    [source], more = assessed([ImageSource(host=host)], registries, nodes, SETS, NOW)
+    [source], more = assess_sources([ImageSource(host=host)], registries, nodes, SETS, NOW)
     assert more == 0
     return source.trust, source.message
 
 
 def test_the_example_image_of_a_registry_stays() -> None:
     images = [f"{HOST}/b:1", f"{HOST}/a:1", "busybox", ""]
-    listed = sources(images)
+    listed = image_sources(images)
     assert [(source.host, source.image) for source in listed] == [("docker.io", "busybox"), (HOST, f"{HOST}/a:1")]
-    assert sources(images, [ImageSource(host=HOST, image=f"{HOST}/b:1")])[1].image == f"{HOST}/b:1"
-    assert sources(images, [ImageSource(host=HOST, image=f"{HOST}/gone:1")])[1].image == f"{HOST}/a:1"
+    assert image_sources(images, [ImageSource(host=HOST, image=f"{HOST}/b:1")])[1].image == f"{HOST}/b:1"
+    assert image_sources(images, [ImageSource(host=HOST, image=f"{HOST}/gone:1")])[1].image == f"{HOST}/a:1"
 
 
 def test_one_refusing_node_decides() -> None:
@@ -79,16 +79,16 @@ def test_trust_without_evidence_is_unknown() -> None:
 
 def test_public_registries_need_no_private_ca() -> None:
     for host in ("docker.io", "registry.k8s.io", "eu.gcr.io", "123.dkr.ecr.eu-west-1.amazonaws.com"):
-        assert is_public(host)
+        assert uses_public_ca(host)
         assert trust_of(host=host, registries=())[0] == PUBLIC
-    assert not is_public("docker.io.corp.test")
-    assert not is_public("mygcr.io")
+    assert not uses_public_ca("docker.io.corp.test")
+    assert not uses_public_ca("mygcr.io")
 
 
 @given(st.lists(st.sampled_from(VERDICTS), max_size=4), st.integers(0, 150))
 def test_every_registry_is_assessed_and_the_list_is_bounded(verdicts: list[str], count: int) -> None:
     nodes = [node(str(n), verdict) for n, verdict in enumerate(verdicts)]
-    listed, more = assessed([ImageSource(host=f"r{n}.corp") for n in range(count)], [REGISTRY], nodes, SETS, NOW)
+    listed, more = assess_sources([ImageSource(host=f"r{n}.corp") for n in range(count)], [REGISTRY], nodes, SETS, NOW)
     assert len(listed) + more == count
     assert len(listed) <= MAX_IMAGES
     assert {source.trust for source in listed} <= set(ASSESSMENTS)

@@ -10,8 +10,16 @@ from trustplane.api.pod import PodMetadata
 from trustplane.api.registry import Registry, RegistrySpec
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.explanation import Evidence, explain
-from trustplane.reporting.pull_failures import NOTE_BYTES, Failing, Failures, event, event_name, note, of_registry
-from trustplane.reporting.registry_assessment import Knowledge
+from trustplane.reporting.pull_failures import (
+    MAX_NOTE_BYTES,
+    FailingPull,
+    PullFailureGroups,
+    build_pull_event,
+    pull_event_name,
+    registry_failures,
+    render_note,
+)
+from trustplane.reporting.registry_assessment import RegistryAssessment
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOST = "harbor.corp:5000"
@@ -22,7 +30,7 @@ UNTRUSTED = (
 )
 FOUND = st.lists(
     st.builds(
-        Failing,
+        FailingPull,
         pod=st.integers(0, 30).map(lambda n: f"shop/web-{n}"),
         host=st.integers(0, 12).map(lambda n: f"r{n}.corp"),
         cause=st.sampled_from(Code),
@@ -31,8 +39,8 @@ FOUND = st.lists(
 )
 
 
-def failures(pulls: list[Failing], before: list[PullFailure], now: datetime) -> tuple[list[PullFailure], int]:
-    counted = Failures()
+def failures(pulls: list[FailingPull], before: list[PullFailure], now: datetime) -> tuple[list[PullFailure], int]:
+    counted = PullFailureGroups()
     for failing in pulls:
         counted.add(failing)
     return counted.report(before, now)
@@ -40,10 +48,10 @@ def failures(pulls: list[Failing], before: list[PullFailure], now: datetime) -> 
 
 def test_pods_are_counted_by_registry_and_cause_largest_first() -> None:
     pulls = [
-        Failing("shop/b", HOST, Code.ISSUER_NOT_TRUSTED),
-        Failing("shop/a", HOST, Code.ISSUER_NOT_TRUSTED),
-        Failing("shop/a", HOST, Code.ISSUER_NOT_TRUSTED),  # two containers of the pod
-        Failing("shop/c", HOST, Code.DNS_FAILURE),
+        FailingPull("shop/b", HOST, Code.ISSUER_NOT_TRUSTED),
+        FailingPull("shop/a", HOST, Code.ISSUER_NOT_TRUSTED),
+        FailingPull("shop/a", HOST, Code.ISSUER_NOT_TRUSTED),  # two containers of the pod
+        FailingPull("shop/c", HOST, Code.DNS_FAILURE),
     ]
     listed, more = failures(pulls, [], NOW)
     assert [(failure.host, failure.cause, failure.pods, failure.example) for failure in listed] == [
@@ -55,7 +63,7 @@ def test_pods_are_counted_by_registry_and_cause_largest_first() -> None:
 
 
 def test_the_first_time_stays_and_the_last_changes_hourly() -> None:
-    pulls = [Failing("shop/a", HOST, Code.DNS_FAILURE), Failing("shop/b", HOST, Code.DNS_FAILURE)]
+    pulls = [FailingPull("shop/a", HOST, Code.DNS_FAILURE), FailingPull("shop/b", HOST, Code.DNS_FAILURE)]
     before, _ = failures(pulls[1:], [], NOW)
     soon, _ = failures(pulls, before, NOW + timedelta(minutes=59))
     assert (soon[0].since, soon[0].last_seen, soon[0].example) == (NOW, NOW, "shop/b")
@@ -64,7 +72,7 @@ def test_the_first_time_stays_and_the_last_changes_hourly() -> None:
 
 
 @given(FOUND)
-def test_no_pod_is_lost_and_the_list_is_bounded(pulls: list[Failing]) -> None:
+def test_no_pod_is_lost_and_the_list_is_bounded(pulls: list[FailingPull]) -> None:
     listed, more = failures(pulls, [], NOW)
     assert len(listed) <= MAX_FAILURES
     groups = {(failing.host, str(failing.cause)): set[str]() for failing in pulls}
@@ -76,7 +84,7 @@ def test_no_pod_is_lost_and_the_list_is_bounded(pulls: list[Failing]) -> None:
 
 
 @given(FOUND, st.randoms())
-def test_the_same_failures_in_any_order_change_nothing(pulls: list[Failing], random: st.DataObject) -> None:
+def test_the_same_failures_in_any_order_change_nothing(pulls: list[FailingPull], random: st.DataObject) -> None:
     listed, more = failures(pulls, [], NOW)
     again = list(pulls)
     random.shuffle(again)  # type: ignore[attr-defined]
@@ -92,7 +100,7 @@ def test_a_registry_lists_failing_clusters() -> None:
     ours = PullFailure(host="harbor.corp", cause="dns-failure", pods=2, since=NOW, last_seen=NOW, example="a/b")
     other = PullFailure(host="quay.io", cause="dns-failure", pods=9)
     registry = Registry(spec=RegistrySpec(host="Harbor.corp:443"))
-    pulls = of_registry(registry, [trust("one", ours, other), trust("two", other)])
+    pulls = registry_failures(registry, [trust("one", ours, other), trust("two", other)])
     assert [(failure.cluster, failure.cause, failure.pods, failure.since) for failure in pulls] == [
         ("shop/one", "dns-failure", 2, NOW)
     ]
@@ -102,8 +110,10 @@ def test_a_note_has_cause_evidence_actor_step_and_ca() -> None:
     stale = Evidence(
         "management cluster", "set 0123456789, in force, trusts it", points_to=frozenset({Code.RUNTIME_STALE})
     )
-    text = note(
-        HOST, explain(UNTRUSTED, [stale]), Knowledge((stale,), "The CA is already in force: entry corp, SHA-256 ab")
+    text = render_note(
+        HOST,
+        explain(UNTRUSTED, [stale]),
+        RegistryAssessment((stale,), "The CA is already in force: entry corp, SHA-256 ab"),
     )
     assert text.startswith(
         f"{HOST}: the runtime started before the CA file was written, and does not use it (runtime-stale, "
@@ -116,17 +126,17 @@ def test_a_note_has_cause_evidence_actor_step_and_ca() -> None:
 
 def test_a_note_about_another_cause_names_no_ca() -> None:
     message = f'ErrImagePull: failed to pull and unpack image "{HOST}/app:1": {HOST}/app:1: not pulls'
-    assert "SHA-256" not in note(HOST, explain(message), Knowledge(remedy="SHA-256 ab"))
+    assert "SHA-256" not in render_note(HOST, explain(message), RegistryAssessment(remedy="SHA-256 ab"))
 
 
 @given(st.text(max_size=3000), st.text(max_size=3000))
 def test_the_length_of_a_note_is_limited(message: str, remedy: str) -> None:
-    assert len(note(HOST, explain(message), Knowledge(remedy=remedy)).encode()) <= NOTE_BYTES
+    assert len(render_note(HOST, explain(message), RegistryAssessment(remedy=remedy)).encode()) <= MAX_NOTE_BYTES
 
 
 def test_a_note_quotes_no_credentials() -> None:
     message = UNTRUSTED.replace("https://", "https://robot:hunter2-secret@") + " Authorization: Bearer abcdefghijklmnop"
-    text = note(HOST, explain(message), Knowledge())
+    text = render_note(HOST, explain(message), RegistryAssessment())
     assert "hunter2" not in text
     assert "abcdefghijklmnop" not in text
 
@@ -134,17 +144,17 @@ def test_a_note_quotes_no_credentials() -> None:
 def test_a_pod_and_a_cause_have_one_event() -> None:
     pod = PodMetadata(name="web", namespace="shop", uid="1")
     names = {
-        event(pod, Code.DNS_FAILURE, text, component="c", instance=text, now=NOW)["metadata"]["name"]
+        build_pull_event(pod, Code.DNS_FAILURE, text, component="c", instance=text, now=NOW)["metadata"]["name"]
         for text in ("a", "b")
     }
-    assert names == {event_name(pod, Code.DNS_FAILURE)}
-    assert event_name(pod, Code.DNS_NOT_FOUND) not in names
+    assert names == {pull_event_name(pod, Code.DNS_FAILURE)}
+    assert pull_event_name(pod, Code.DNS_NOT_FOUND) not in names
     successor = PodMetadata(name="web", namespace="shop", uid="2")
-    assert event_name(successor, Code.DNS_FAILURE) not in names
+    assert pull_event_name(successor, Code.DNS_FAILURE) not in names
     long = PodMetadata(name="a" * 253, namespace="shop", uid="1")
-    assert len(event_name(long, Code.DNS_FAILURE)) <= 253
+    assert len(pull_event_name(long, Code.DNS_FAILURE)) <= 253
 
 
 def test_failing_pods_are_distinct() -> None:
-    failing = Failing("shop/a", HOST, Code.DNS_FAILURE)
+    failing = FailingPull("shop/a", HOST, Code.DNS_FAILURE)
     assert replace(failing, pod="shop/b") != failing

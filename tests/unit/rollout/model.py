@@ -7,9 +7,9 @@ write is then on the node without a record. `carry_out` rejects steps that viola
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from trustplane.rollout.planning.observed import IN_PLACE, REPLACE, Canary, Node, Observed
-from trustplane.rollout.planning.plan import plan
-from trustplane.rollout.planning.steps import Plan, State
+from trustplane.rollout.planning.observed import REPLACE_MACHINES, WRITE_IN_PLACE, Canary, RolloutInput, RolloutNode
+from trustplane.rollout.planning.plan import plan_rollout
+from trustplane.rollout.planning.steps import RolloutPlan, RolloutState
 
 EDITED = "edited"  # the set of a machine that booted with an edited boot set
 LIMIT = 3
@@ -49,8 +49,8 @@ class Machine:
     def busy(self) -> bool:
         return self.deleting or self.updating
 
-    def observe(self) -> Node:
-        return Node(
+    def observe(self) -> RolloutNode:
+        return RolloutNode(
             name=self.name,
             group=self.group,
             control_plane=self.control_plane,
@@ -104,7 +104,7 @@ class World:
     last_proven: str | None = None
     canary: Canary | None = None
     paused: bool = False
-    strategy: str = IN_PLACE
+    strategy: str = WRITE_IN_PLACE
     can_write: bool = True
     provable: bool = True
     registry_answers: bool = True
@@ -125,8 +125,8 @@ class World:
         """Machines that are not being deleted; the manager ignores the others."""
         return [machine for machine in self.machines if not machine.deleting]
 
-    def observe(self) -> Observed:
-        return Observed(
+    def observe(self) -> RolloutInput:
+        return RolloutInput(
             wanted=self.in_force,
             boot=self.boot,
             edited=self.edited,
@@ -193,7 +193,7 @@ class World:
 
     # Actions of the manager.
 
-    def carry_out(self, current: Plan, steps: int | None = None) -> None:
+    def carry_out(self, current: RolloutPlan, steps: int | None = None) -> None:
         """Execute a plan, or its first steps."""
         for step in current.steps[:steps]:
             assert not self.paused
@@ -223,7 +223,7 @@ class World:
 
     def _write(self, name: str) -> None:
         machine = self._named(name)
-        assert self.strategy == IN_PLACE
+        assert self.strategy == WRITE_IN_PLACE
         assert self.can_write
         assert machine.joined
         assert machine.reachable
@@ -271,7 +271,7 @@ class World:
                 yield other
 
     def _roll(self, group: str) -> None:
-        assert self.strategy == REPLACE or not self.can_write
+        assert self.strategy == REPLACE_MACHINES or not self.can_write
         assert (self.boot, self.edited) == (self.in_force, False)
         rolled = [machine for machine in self.machines if machine.control_plane or machine.group == group]
         for machine in (machine for machine in rolled if machine.control_plane == (group == "")):
@@ -303,13 +303,13 @@ class World:
         for machine in self.machines:
             machine.is_on, machine.updating, machine.is_full = True, False, False
 
-    def settle(self) -> Plan:
+    def settle(self) -> RolloutPlan:
         """Run until the plan and the state no longer change; return the last plan."""
         self.end_faults()
         self.boots.clear()
         before = None
         for _ in range(20 + 8 * len(self.machines)):
-            result = plan(self.observe())
+            result = plan_rollout(self.observe())
             self.carry_out(result)
             self.ask()
             self._pass()
@@ -336,15 +336,15 @@ class World:
     def assert_settled(self) -> None:
         result = self.settle()
         refusers = {machine.name for machine in self.machines if machine.content == self.in_force == machine.refused}
-        if result.state is State.STOPPED:
+        if result.state is RolloutState.STOPPED:
             assert set(result.machines) <= refusers
             assert result.machines
             assert self.boot == (self.last_proven or self.boot)
-        elif result.state is State.DRIFTED:
-            assert not self.repair or self.strategy == REPLACE or not self.can_write
+        elif result.state is RolloutState.DRIFTED:
+            assert not self.repair or self.strategy == REPLACE_MACHINES or not self.can_write
             assert {machine.name for machine in self.machines if machine.is_drifted} == set(result.machines)
         else:
-            assert result.state is State.CURRENT, result
+            assert result.state is RolloutState.CURRENT, result
             assert all(machine.content == self.in_force for machine in self.machines)
             verifiable = [machine for machine in self.machines if self.provable and not machine.unverifiable]
             assert all(machine.proven == self.in_force for machine in verifiable)

@@ -21,10 +21,10 @@ from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
 from trustplane.rollout.execution import boot_data
 from trustplane.rollout.execution.boot_data import BootRecorder, LostSetError
 from trustplane.trust import bundle, recorded
-from trustplane.trust.entries import EMPTY, TrustSet
+from trustplane.trust.entries import EMPTY_SET, TrustSet
 
 SHOP = Key(NAMESPACE, "shop")
-TEXT = bundle.render(trust(), bundle.EVERYTHING)
+TEXT = bundle.render_bundle(trust(), bundle.MAX_BUDGET_BYTES)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def born(fleet: Supervised, number: int, data: bytes | str) -> str:
 
 
 def applied(fleet: Supervised, machine: str) -> AppliedTrust | None:
-    return recorded.applied(fleet.annotations(machine, kinds.MACHINES))
+    return recorded.read_applied_trust(fleet.annotations(machine, kinds.MACHINES))
 
 
 def indented(text: str) -> bytes:
@@ -84,7 +84,9 @@ async def test_the_set_of_a_booted_machine_is_recorded_once(fleet: Supervised, d
 
 
 async def test_a_partial_set_of_a_booted_machine_is_recorded(fleet: Supervised) -> None:
-    for number, data in enumerate([bundle.render(trust(), 1).encode(), indented(bundle.render(trust(), 1))]):
+    for number, data in enumerate(
+        [bundle.render_bundle(trust(), 1).encode(), indented(bundle.render_bundle(trust(), 1))]
+    ):
         name = born(fleet, number, data)
         assert await births(fleet).record(await view_of(fleet))
         record = applied(fleet, name)
@@ -200,7 +202,7 @@ async def write(fleet: Supervised, digest: str) -> None:
 
 
 def intact(held: TrustSet) -> BootSet:
-    return BootSet(held.digest, bundle.render(held, bundle.DEFAULT), is_intact=True)
+    return BootSet(held.digest, bundle.render_bundle(held, bundle.DEFAULT_BUDGET_BYTES), is_intact=True)
 
 
 async def test_the_boot_set_is_the_set_in_force_or_the_previous_or_empty(fleet: Supervised) -> None:
@@ -209,8 +211,8 @@ async def test_the_boot_set_is_the_set_in_force_or_the_previous_or_empty(fleet: 
     fleet.kept("shop", old())
     await write(fleet, old().digest)
     assert fleet.boot_set("shop") == intact(old())
-    await write(fleet, EMPTY.digest)
-    assert fleet.boot_set("shop") == intact(EMPTY)
+    await write(fleet, EMPTY_SET.digest)
+    assert fleet.boot_set("shop") == intact(EMPTY_SET)
 
 
 async def test_a_small_budget_leads_to_a_partial_boot_set(fleet: Supervised) -> None:
@@ -218,7 +220,7 @@ async def test_a_small_budget_leads_to_a_partial_boot_set(fleet: Supervised) -> 
     await write(fleet, trust().digest)
     assert not fleet.boot_set("shop").is_partial
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(bundle, "BUDGETS", {"AWSCluster": 100})
+        patched.setattr(bundle, "BUDGET_BYTES_BY_KIND", {"AWSCluster": 100})
         await write(fleet, trust().digest)
     boot_set = fleet.boot_set("shop")
     assert (boot_set.digest, boot_set.is_partial, boot_set.is_intact) == (trust().digest, True, True)

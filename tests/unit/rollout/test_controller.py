@@ -37,7 +37,7 @@ from trustplane.rollout.execution.observation import last_proven_digest, parse_c
 from trustplane.rollout.planning.observed import Canary
 from trustplane.trust import bundle, recorded
 from trustplane.trust.entries import TrustSet
-from trustplane.trust.places import files
+from trustplane.trust.places import render_files
 
 SHOP = Key(NAMESPACE, "shop")
 TRUST_SECRET = f"shop-trust-{trust().short}"
@@ -78,7 +78,7 @@ class Rollout:
         return names
 
     def holds(self, machine: str) -> str:
-        record = recorded.applied(self.fleet.annotations(machine, resources.MACHINES))
+        record = recorded.read_applied_trust(self.fleet.annotations(machine, resources.MACHINES))
         return record.digest if record else ""
 
 
@@ -134,7 +134,7 @@ async def test_the_canary_is_recorded_then_written_then_proven(rollout: Rollout)
     assert parse_canary(rollout.fleet.annotations("shop")[TRUST_CANARY]) == Canary("shop-0", trust().digest)
     assert rollout.shells.opened == ["shop-0"]
     assert [rollout.holds(f"shop-{number}") for number in range(3)] == [trust().digest, old().digest, old().digest]
-    assert set(rollout.shells.files["shop-0"]) == set(files(trust()))
+    assert set(rollout.shells.files["shop-0"]) == set(render_files(trust()))
     assert rollout.fleet.boot_set("shop").digest == old().digest
     rollout.begin()
     for _ in range(3):
@@ -249,16 +249,16 @@ async def test_a_failing_canary_stays_until_it_is_written(rollout: Rollout) -> N
 
 
 def edited(text: str) -> Json:
-    return {"data": {bundle.KEY: base64.b64encode(text.encode()).decode()}}
+    return {"data": {bundle.BUNDLE_KEY: base64.b64encode(text.encode()).decode()}}
 
 
 @pytest.mark.parametrize(
     "data",
     [
         edited("trustplane-set-"),
-        {"data": {bundle.KEY: "no base64!"}},
-        {"data": {bundle.KEY: None}},
-        edited(bundle.render(trust(), bundle.EVERYTHING).replace("MII", "MIJ", 1)),
+        {"data": {bundle.BUNDLE_KEY: "no base64!"}},
+        {"data": {bundle.BUNDLE_KEY: None}},
+        edited(bundle.render_bundle(trust(), bundle.MAX_BUDGET_BYTES).replace("MII", "MIJ", 1)),
     ],
     ids=range(4),
 )
@@ -279,7 +279,9 @@ async def test_an_older_boot_set_is_replaced(rollout: Rollout) -> None:
     rollout.running(trust())
     rollout.fleet.says("shop-0", trust())
     rollout.fleet.kept("shop", old())
-    rollout.fleet.change(resources.SECRETS, "shop-trust", edited(bundle.render(old(), bundle.DEFAULT)))
+    rollout.fleet.change(
+        resources.SECRETS, "shop-trust", edited(bundle.render_bundle(old(), bundle.DEFAULT_BUDGET_BYTES))
+    )
     await rollout.step()
     assert rollout.fleet.boot_set("shop").digest == trust().digest
 
@@ -350,7 +352,7 @@ async def test_a_cluster_without_a_key_or_registries_still_has_a_boot_set(rollou
 async def test_sets_of_booted_machines_are_recorded_before_the_plan(rollout: Rollout) -> None:
     rollout.fleet.boots("shop", trust())
     name = rollout.fleet.node("shop", 0, None)
-    value = base64.b64encode(bundle.render(trust(), bundle.DEFAULT).encode()).decode()
+    value = base64.b64encode(bundle.render_bundle(trust(), bundle.DEFAULT_BUDGET_BYTES).encode()).decode()
     rollout.fleet.server.bodies[str(resources.SECRETS), Key(NAMESPACE, f"{name}-data")] = {
         "metadata": {"name": f"{name}-data", "namespace": NAMESPACE},
         "data": {"value": value},

@@ -31,8 +31,8 @@ from trustplane.api.clustertrust import (
 )
 from trustplane.clusterapi.machine_facts import NODE_STARTUP_TIMEOUT
 from trustplane.clusterapi.node_state import NodeFacts
-from trustplane.rollout.planning.facts import Work, groups, node
-from trustplane.rollout.planning.observed import Node
+from trustplane.rollout.planning.facts import OngoingWrites, build_node, rollout_after_by_group
+from trustplane.rollout.planning.observed import RolloutNode
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -41,7 +41,7 @@ ONE, TWO = "first.corp", "second.corp"
 HOSTS = frozenset({ONE, TWO})
 WORKER = {"topology.cluster.x-k8s.io/deployment-name": "np", "cluster.x-k8s.io/deployment-name": "c-np-x7"}
 CONTROL_PLANE = {"cluster.x-k8s.io/control-plane": ""}
-NO_WORK = Work()
+NO_WORK = OngoingWrites()
 
 
 def proof(*, digest: str = SET, at: datetime = NOW, **verdicts: str) -> RecordedProof:
@@ -89,12 +89,12 @@ def observed(
     *,
     hosts: frozenset[str] = HOSTS,
     labels: dict[str, str] | None = None,
-    work: Work = NO_WORK,
+    work: OngoingWrites = NO_WORK,
     after: dict[str, datetime] | None = None,
     annotations: dict[str, str] | None = None,
     checks: Sequence[MachineHealthCheck] = (),
     blind: bool = False,
-) -> Node:
+) -> RolloutNode:
     known = known or facts()
     metadata = {
         "name": known.machine,
@@ -103,11 +103,11 @@ def observed(
         "ownerReferences": [{"kind": "Owner", "name": "o", "controller": True}],
     }
     machine = msgspec.convert({"metadata": metadata, "spec": {"clusterName": "c"}}, Machine)
-    return node(known, machine, hosts, work=work, after=after or {}, checks=checks, now=NOW, blind=blind)
+    return build_node(known, machine, hosts, work=work, after=after or {}, checks=checks, now=NOW, blind=blind)
 
 
 def test_a_proven_node() -> None:
-    expected = Node(name="m", group="np", booted=OTHER, has=SET, proven=SET, replaceable=True)
+    expected = RolloutNode(name="m", group="np", booted=OTHER, has=SET, proven=SET, replaceable=True)
     assert observed() == expected
 
 
@@ -242,13 +242,13 @@ def test_drift_counts_until_the_next_write(inspection: Inspection | None, *, dri
 def test_unreachable_and_failing_nodes_are_distinct(
     values: dict[str, Any], *, is_resting: bool, reachable: bool, failing: str
 ) -> None:
-    result = observed(facts(**values), work=Work(resting=frozenset({"m"} if is_resting else ())))
+    result = observed(facts(**values), work=OngoingWrites(resting=frozenset({"m"} if is_resting else ())))
     assert (result.reachable, result.failing, result.resting) == (reachable, failing, is_resting)
 
 
 def test_writes_of_this_process_are_by_machine() -> None:
-    assert observed(work=Work(writing=frozenset({"m"}))).writing
-    others = observed(work=Work(writing=frozenset({"x"}), resting=frozenset({"x"})))
+    assert observed(work=OngoingWrites(writing=frozenset({"m"}))).writing
+    others = observed(work=OngoingWrites(writing=frozenset({"x"}), resting=frozenset({"x"})))
     assert not others.writing
     assert not others.resting
 
@@ -318,8 +318,8 @@ def test_groups_have_the_names_in_machines() -> None:
     topology = msgspec.convert({"metadata": {"name": "c-np-x7", "labels": WORKER}, "spec": spec}, MachineDeployment)
     plain = msgspec.convert({"metadata": {"name": "c-md-0"}, "spec": spec}, MachineDeployment)
     never = msgspec.convert({"metadata": {"name": "c-md-1"}}, MachineDeployment)
-    assert groups(plane, [topology, plain, never]) == {"": NOW, "np": NOW, "c-md-0": NOW}
-    assert groups(None, []) == {}
+    assert rollout_after_by_group(plane, [topology, plain, never]) == {"": NOW, "np": NOW, "c-md-0": NOW}
+    assert rollout_after_by_group(None, []) == {}
 
 
 VERDICT = st.sampled_from([*VERDICTS, "", "Else"])

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.unit.rollout.model import Machine, World
 
-from trustplane.rollout.planning.observed import IN_PLACE, REPLACE
-from trustplane.rollout.planning.plan import plan
+from trustplane.rollout.planning.observed import REPLACE_MACHINES, WRITE_IN_PLACE
+from trustplane.rollout.planning.plan import plan_rollout
 
 digests = st.sampled_from("abc")
 which = st.integers(0, 7)
@@ -18,13 +18,13 @@ class Histories(RuleBasedStateMachine):
     @initialize(
         control_planes=st.sampled_from([1, 3]),
         workers=st.integers(0, 4),
-        strategy=st.sampled_from([IN_PLACE, IN_PLACE, REPLACE]),
+        strategy=st.sampled_from([WRITE_IN_PLACE, WRITE_IN_PLACE, REPLACE_MACHINES]),
         is_new=st.sampled_from([False, False, True]),
         in_force=digests,
     )
     def begin(self, *, control_planes: int, workers: int, strategy: str, is_new: bool, in_force: str) -> None:
         self.world = World(strategy=strategy)
-        self.world.carry_out(plan(self.world.observe()))
+        self.world.carry_out(plan_rollout(self.world.observe()))
         for number in range(control_planes + workers):
             is_control_plane = number < control_planes
             self.world.make(control_plane=is_control_plane, group="" if is_control_plane else f"p{number % 2}")
@@ -40,11 +40,11 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def reconcile(self) -> None:
-        self.world.carry_out(plan(self.world.observe()))
+        self.world.carry_out(plan_rollout(self.world.observe()))
 
     @rule(steps=st.integers(0, 4), after_the_script=st.booleans())
     def is_killed_between_two_steps(self, *, steps: int, after_the_script: bool) -> None:
-        self.world.carry_out(plan(self.world.observe()), steps)
+        self.world.carry_out(plan_rollout(self.world.observe()), steps)
         self.world.kill(after_the_script=after_the_script)
 
     @rule(number=which)
@@ -126,7 +126,7 @@ class Histories(RuleBasedStateMachine):
     )
     def a_policy_changes(self, flag: str) -> None:
         if flag == "strategy":
-            self.world.strategy = IN_PLACE if self.world.strategy == REPLACE else REPLACE
+            self.world.strategy = WRITE_IN_PLACE if self.world.strategy == REPLACE_MACHINES else REPLACE_MACHINES
         else:
             setattr(self.world, flag, not getattr(self.world, flag))
 
@@ -141,7 +141,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def the_same_observation_gives_the_same_plan(self) -> None:
         if hasattr(self, "world"):
-            assert plan(self.world.observe()) == plan(self.world.observe())
+            assert plan_rollout(self.world.observe()) == plan_rollout(self.world.observe())
 
     def teardown(self) -> None:
         if hasattr(self, "world"):

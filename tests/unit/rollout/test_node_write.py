@@ -19,8 +19,8 @@ from trustplane.kube.errors import ForbiddenError, NotFoundError, UnavailableErr
 from trustplane.rollout.execution import node_write
 from trustplane.rollout.execution.node_write import NodeWriter
 from trustplane.trust import recorded
-from trustplane.trust.entries import EMPTY, TrustSet
-from trustplane.trust.places import files
+from trustplane.trust.entries import EMPTY_SET, TrustSet
+from trustplane.trust.places import render_files
 
 SHOP, CART = Key(NAMESPACE, "shop"), Key(NAMESPACE, "cart")
 
@@ -59,10 +59,10 @@ class Writing:
         raise AssertionError
 
     def applied(self, machine: str) -> AppliedTrust | None:
-        return recorded.applied(self.fleet.annotations(machine, kinds.MACHINES))
+        return recorded.read_applied_trust(self.fleet.annotations(machine, kinds.MACHINES))
 
     def hindrance(self, machine: str) -> Hindrance | None:
-        return recorded.hindrance(self.fleet.annotations(machine, kinds.MACHINES))
+        return recorded.read_update_error(self.fleet.annotations(machine, kinds.MACHINES))
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ async def test_a_write_is_recorded_on_the_machine(writing: Writing) -> None:
     assert writing.writer.machines_writing(SHOP) == {"shop-0"}
     assert writing.writer.machines_writing(CART) == frozenset()
     await writing.settled()
-    assert set(writing.shells.files["shop-0"]) == set(files(trust()))
+    assert set(writing.shells.files["shop-0"]) == set(render_files(trust()))
     applied = writing.applied("shop-0")
     assert applied
     assert (applied.digest, applied.method, applied.booted) == (trust().digest, IN_PLACE, "f" * 64)
@@ -115,11 +115,11 @@ async def test_an_unknown_set_is_not_written(writing: Writing) -> None:
     ("held", "in_force", "only_removes"),
     [
         (trust(), old(), True),
-        (trust(), EMPTY, True),
+        (trust(), EMPTY_SET, True),
         (old(), trust(), False),
-        (old(), EMPTY, True),
-        (EMPTY, old(), False),
-        (None, EMPTY, False),  # its previous set is unknown
+        (old(), EMPTY_SET, True),
+        (EMPTY_SET, old(), False),
+        (None, EMPTY_SET, False),  # its previous set is unknown
     ],
 )
 async def test_a_record_states_whether_the_set_only_removes(
@@ -266,7 +266,7 @@ async def test_a_successor_does_not_get_its_predecessors_record(writing: Writing
     writing.shells.asked = replaced
     await writing.write("shop-0")
     annotations = writing.fleet.annotations("shop-0", kinds.MACHINES)
-    record = recorded.applied(annotations)
+    record = recorded.read_applied_trust(annotations)
     assert record
     assert record.digest == old().digest
     assert TRUST_HINDRANCE not in annotations

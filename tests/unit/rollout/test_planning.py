@@ -6,31 +6,39 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trustplane.rollout.planning.observed import REPLACE, Canary, Node, Observed
-from trustplane.rollout.planning.plan import plan
-from trustplane.rollout.planning.steps import Action, Kept, Note, Obstacle, Reason, State, Step
+from trustplane.rollout.planning.observed import REPLACE_MACHINES, Canary, RolloutInput, RolloutNode
+from trustplane.rollout.planning.plan import plan_rollout
+from trustplane.rollout.planning.steps import (
+    ObstructedMachines,
+    ReplacementObstacle,
+    RolloutNote,
+    RolloutReason,
+    RolloutState,
+    RolloutStep,
+    StepAction,
+)
 
 OLD, NEW, OTHER = "old", "new", "other"
 
 
-def worker(name: str, has: str | None = OLD, **facts: object) -> Node:
-    return changed(Node(name=name, group="pool", booted=OLD, has=has), **facts)
+def worker(name: str, has: str | None = OLD, **facts: object) -> RolloutNode:
+    return changed(RolloutNode(name=name, group="pool", booted=OLD, has=has), **facts)
 
 
-def control_plane(name: str, has: str | None = OLD, **facts: object) -> Node:
-    return changed(Node(name=name, control_plane=True, booted=OLD, has=has), **facts)
+def control_plane(name: str, has: str | None = OLD, **facts: object) -> RolloutNode:
+    return changed(RolloutNode(name=name, control_plane=True, booted=OLD, has=has), **facts)
 
 
-def proven(name: str, **facts: object) -> Node:
+def proven(name: str, **facts: object) -> RolloutNode:
     return worker(name, has=NEW, proven=NEW, **facts)
 
 
-def cluster(*nodes: Node, **facts: object) -> Observed:
+def cluster(*nodes: RolloutNode, **facts: object) -> RolloutInput:
     """Return a cluster whose nodes booted with a proven set, while another set is in force."""
-    return changed(Observed(wanted=NEW, boot=OLD, last_proven=OLD, nodes=nodes), **facts)
+    return changed(RolloutInput(wanted=NEW, boot=OLD, last_proven=OLD, nodes=nodes), **facts)
 
 
-def opened(*nodes: Node, **facts: object) -> Observed:
+def opened(*nodes: RolloutNode, **facts: object) -> RolloutInput:
     """Return the same cluster after its canary has proven the new set."""
     return cluster(*nodes, boot=NEW, last_proven=NEW, **facts)
 
@@ -42,40 +50,42 @@ ELECTED = Canary("a", NEW)
 
 
 def test_only_the_canary_is_recorded_and_written() -> None:
-    result = plan(cluster(worker("a"), worker("b")))
-    assert result.steps == (Step(Action.ELECT, "a"), Step(Action.WRITE, "a"))
-    assert (result.state, result.reason, result.machines) == (State.UPDATING, Reason.CANARY, ("a",))
+    result = plan_rollout(cluster(worker("a"), worker("b")))
+    assert result.steps == (RolloutStep(StepAction.ELECT, "a"), RolloutStep(StepAction.WRITE, "a"))
+    assert (result.state, result.reason, result.machines) == (RolloutState.UPDATING, RolloutReason.CANARY, ("a",))
 
 
 def test_after_a_crash_the_recorded_canary_stays() -> None:
-    assert plan(cluster(worker("0"), worker("a"), canary=ELECTED)).steps == (Step(Action.WRITE, "a"),)
+    assert plan_rollout(cluster(worker("0"), worker("a"), canary=ELECTED)).steps == (
+        RolloutStep(StepAction.WRITE, "a"),
+    )
 
 
 def test_the_others_wait_for_the_proof_of_the_canary() -> None:
-    result = plan(cluster(worker("a", NEW), worker("b"), canary=ELECTED))
+    result = plan_rollout(cluster(worker("a", NEW), worker("b"), canary=ELECTED))
     assert result.steps == ()
-    assert (result.state, result.reason, result.machines) == (State.UPDATING, Reason.PROVING, ("a",))
+    assert (result.state, result.reason, result.machines) == (RolloutState.UPDATING, RolloutReason.PROVING, ("a",))
 
 
 def test_after_the_proof_comes_the_record_then_the_boot_set_then_the_others() -> None:
-    result = plan(cluster(proven("a"), worker("b"), worker("c"), canary=ELECTED))
+    result = plan_rollout(cluster(proven("a"), worker("b"), worker("c"), canary=ELECTED))
     assert result.steps == (
-        Step(Action.RECORD_PROVEN, NEW),
-        Step(Action.BOOT, NEW),
-        Step(Action.WRITE, "b"),
-        Step(Action.WRITE, "c"),
+        RolloutStep(StepAction.RECORD_PROVEN, NEW),
+        RolloutStep(StepAction.BOOT, NEW),
+        RolloutStep(StepAction.WRITE, "b"),
+        RolloutStep(StepAction.WRITE, "c"),
     )
 
 
 def test_a_refusing_canary_stops_the_rollout() -> None:
-    result = plan(cluster(worker("a", NEW, refused=NEW), worker("b"), canary=ELECTED))
-    assert (result.state, result.reason, result.machines) == (State.STOPPED, Reason.REFUSED, ("a",))
+    result = plan_rollout(cluster(worker("a", NEW, refused=NEW), worker("b"), canary=ELECTED))
+    assert (result.state, result.reason, result.machines) == (RolloutState.STOPPED, RolloutReason.REFUSED, ("a",))
     assert "a refuses a registry" in result.message
     assert result.steps == ()
 
 
 def test_a_corrected_set_starts_again() -> None:
-    result = plan(cluster(worker("a", OTHER, refused=OTHER), worker("b"), canary=Canary("a", OTHER)))
+    result = plan_rollout(cluster(worker("a", OTHER, refused=OTHER), worker("b"), canary=Canary("a", OTHER)))
     assert result.write == ("a",)
     assert result.elect == Canary("a", NEW)
 
@@ -84,40 +94,40 @@ def test_a_corrected_set_starts_again() -> None:
     "lost", [{"reachable": False}, {"busy": True}, {"joined": False}, {"drifted": True, "has": NEW}]
 )
 def test_a_canary_that_cannot_prove_is_replaced(lost: dict[str, object]) -> None:
-    result = plan(cluster(changed(worker("a"), **lost), worker("b"), canary=ELECTED))
+    result = plan_rollout(cluster(changed(worker("a"), **lost), worker("b"), canary=ELECTED))
     assert (result.elect, result.write) == (Canary("b", NEW), ("b",))
 
 
 def test_a_deleted_canary_is_replaced() -> None:
-    assert plan(cluster(worker("b"), canary=ELECTED)).elect == Canary("b", NEW)
+    assert plan_rollout(cluster(worker("b"), canary=ELECTED)).elect == Canary("b", NEW)
 
 
 def test_a_failing_canary_stays_because_the_set_may_be_the_cause() -> None:
-    result = plan(cluster(worker("a", failing="containerd does not start"), worker("b"), canary=ELECTED))
+    result = plan_rollout(cluster(worker("a", failing="containerd does not start"), worker("b"), canary=ELECTED))
     assert result.write == ("a",)
-    assert (result.state, result.reason, result.machines) == (State.WAITING, Reason.FAILING, ("a",))
+    assert (result.state, result.reason, result.machines) == (RolloutState.WAITING, RolloutReason.FAILING, ("a",))
 
 
 def test_a_worker_is_preferred_as_canary() -> None:
-    assert plan(cluster(control_plane("a"), worker("b"))).write == ("b",)
-    assert plan(cluster(control_plane("a"), control_plane("b"))).write == ("a",)
+    assert plan_rollout(cluster(control_plane("a"), worker("b"))).write == ("b",)
+    assert plan_rollout(cluster(control_plane("a"), control_plane("b"))).write == ("a",)
 
 
 def test_a_node_that_can_prove_is_preferred_as_canary() -> None:
-    assert plan(cluster(worker("a", unverifiable=True), worker("b"))).write == ("b",)
+    assert plan_rollout(cluster(worker("a", unverifiable=True), worker("b"))).write == ("b",)
 
 
 def test_a_machine_that_booted_with_the_set_is_preferred_as_canary() -> None:
-    result = plan(cluster(worker("a"), worker("b", None, booted=NEW)))
+    result = plan_rollout(cluster(worker("a"), worker("b", None, booted=NEW)))
     assert (result.elect, result.write, result.machines) == (Canary("b", NEW), (), ("b",))
 
 
 def test_an_unverifiable_canary_blocks_no_node() -> None:
-    assert plan(cluster(worker("a", NEW, unverifiable=True), worker("b"), canary=ELECTED)).write == ("b",)
+    assert plan_rollout(cluster(worker("a", NEW, unverifiable=True), worker("b"), canary=ELECTED)).write == ("b",)
 
 
 def test_a_set_that_was_proven_before_needs_no_canary() -> None:
-    assert plan(opened(worker("a", OTHER), worker("b", OTHER))).write == ("a", "b")
+    assert plan_rollout(opened(worker("a", OTHER), worker("b", OTHER))).write == ("a", "b")
 
 
 # The other nodes.
@@ -125,34 +135,34 @@ def test_a_set_that_was_proven_before_needs_no_canary() -> None:
 
 def test_the_number_of_simultaneous_writes_is_limited() -> None:
     nodes = [worker(f"{number:02}", writing=number < 4) for number in range(20)]
-    assert plan(opened(*nodes)).write == ("04", "05", "06", "07", "08", "09")
+    assert plan_rollout(opened(*nodes)).write == ("04", "05", "06", "07", "08", "09")
 
 
 def test_the_fleet_may_allow_fewer_writes() -> None:
     nodes = [worker("a"), worker("b"), worker("c")]
-    assert plan(opened(*nodes, allowance=1)).write == ("a",)
-    result = plan(opened(*nodes, allowance=0))
-    assert (result.state, result.reason, result.steps) == (State.WAITING, Reason.LIMITED, ())
+    assert plan_rollout(opened(*nodes, allowance=1)).write == ("a",)
+    result = plan_rollout(opened(*nodes, allowance=0))
+    assert (result.state, result.reason, result.steps) == (RolloutState.WAITING, RolloutReason.LIMITED, ())
 
 
 def test_the_canary_waits_for_the_fleets_limit() -> None:
-    result = plan(cluster(worker("a"), allowance=0))
-    assert (result.state, result.reason, result.write) == (State.WAITING, Reason.LIMITED, ())
+    result = plan_rollout(cluster(worker("a"), allowance=0))
+    assert (result.state, result.reason, result.write) == (RolloutState.WAITING, RolloutReason.LIMITED, ())
 
 
 def test_a_node_is_not_written_twice_at_a_time() -> None:
-    assert plan(cluster(worker("a", writing=True), canary=ELECTED)).steps == ()
+    assert plan_rollout(cluster(worker("a", writing=True), canary=ELECTED)).steps == ()
 
 
 def test_a_control_plane_node_is_recorded_and_written_with_the_workers() -> None:
-    result = plan(opened(control_plane("c1"), control_plane("c2"), worker("w")))
+    result = plan_rollout(opened(control_plane("c1"), control_plane("c2"), worker("w")))
     assert (result.elect, result.write) == (Canary("c1", NEW), ("c1", "w"))
 
 
 @pytest.mark.parametrize("facts", [{"has": NEW}, {"writing": True}, {"failing": "no space left", "resting": True}])
 def test_the_next_control_plane_node_waits_for_the_previous_one(facts: dict[str, object]) -> None:
     first = changed(control_plane("c1"), **facts)
-    assert plan(opened(first, control_plane("c2"), canary=Canary("c1", NEW))).write == ()
+    assert plan_rollout(opened(first, control_plane("c2"), canary=Canary("c1", NEW))).write == ()
 
 
 @pytest.mark.parametrize(
@@ -160,43 +170,46 @@ def test_the_next_control_plane_node_waits_for_the_previous_one(facts: dict[str,
 )
 def test_the_next_control_plane_node_does_not_wait_for_nodes_that_cannot_prove(facts: dict[str, object]) -> None:
     first = changed(control_plane("c1", NEW), **facts)
-    assert plan(opened(first, control_plane("c2"), canary=Canary("c1", NEW))).write == ("c2",)
+    assert plan_rollout(opened(first, control_plane("c2"), canary=Canary("c1", NEW))).write == ("c2",)
 
 
 def test_a_control_plane_canary_waits_for_earlier_writes_to_the_control_plane() -> None:
-    result = plan(cluster(control_plane("c1"), control_plane("c2", writing=True)))
+    result = plan_rollout(cluster(control_plane("c1"), control_plane("c2", writing=True)))
     assert (result.elect, result.write) == (Canary("c1", NEW), ())
 
 
 def test_after_a_crash_the_recorded_control_plane_node_is_finished_first() -> None:
-    assert plan(opened(control_plane("c1"), control_plane("c2"), canary=Canary("c2", NEW))).write == ("c2",)
+    assert plan_rollout(opened(control_plane("c1"), control_plane("c2"), canary=Canary("c2", NEW))).write == ("c2",)
 
 
 def test_a_later_refusing_node_stops_the_rollout() -> None:
-    result = plan(opened(proven("a"), worker("b", NEW, refused=NEW), worker("c")))
-    assert (result.state, result.machines, result.write, result.boot) == (State.STOPPED, ("b",), (), None)
+    result = plan_rollout(opened(proven("a"), worker("b", NEW, refused=NEW), worker("c")))
+    assert (result.state, result.machines, result.write, result.boot) == (RolloutState.STOPPED, ("b",), (), None)
 
 
 def test_failing_nodes_do_not_use_up_the_limit() -> None:
-    assert plan(opened(worker("a", failing="no space left"), worker("b"), allowance=1)).write == ("b",)
-    assert plan(opened(worker("a", failing="no space left", resting=True), proven("b"))).reason is Reason.FAILING
+    assert plan_rollout(opened(worker("a", failing="no space left"), worker("b"), allowance=1)).write == ("b",)
+    assert (
+        plan_rollout(opened(worker("a", failing="no space left", resting=True), proven("b"))).reason
+        is RolloutReason.FAILING
+    )
 
 
 def test_nodes_that_booted_with_the_set_need_only_a_proof() -> None:
-    result = plan(opened(proven("a"), worker("b", None, booted=NEW)))
-    assert (result.reason, result.machines, result.steps) == (Reason.PROVING, ("b",), ())
+    result = plan_rollout(opened(proven("a"), worker("b", None, booted=NEW)))
+    assert (result.reason, result.machines, result.steps) == (RolloutReason.PROVING, ("b",), ())
 
 
 def test_a_rollout_is_complete_when_every_node_has_proven_the_set() -> None:
-    result = plan(opened(proven("a"), proven("b")))
-    assert (result.state, result.reason, result.steps) == (State.CURRENT, Reason.UP_TO_DATE, ())
+    result = plan_rollout(opened(proven("a"), proven("b")))
+    assert (result.state, result.reason, result.steps) == (RolloutState.CURRENT, RolloutReason.UP_TO_DATE, ())
 
 
 def test_a_rollout_waits_until_machines_have_joined() -> None:
-    result = plan(opened(proven("a"), worker("b", None, booted=NEW, joined=False)))
-    assert (result.state, result.reason, result.steps) == (State.UPDATING, Reason.JOINING, ())
-    result = plan(opened(proven("a"), worker("b", None, booted=NEW, joined=False, stuck=True)))
-    assert (result.state, result.reason, result.machines) == (State.WAITING, Reason.STUCK, ("b",))
+    result = plan_rollout(opened(proven("a"), worker("b", None, booted=NEW, joined=False)))
+    assert (result.state, result.reason, result.steps) == (RolloutState.UPDATING, RolloutReason.JOINING, ())
+    result = plan_rollout(opened(proven("a"), worker("b", None, booted=NEW, joined=False, stuck=True)))
+    assert (result.state, result.reason, result.machines) == (RolloutState.WAITING, RolloutReason.STUCK, ("b",))
 
 
 # Unreachable, busy and drifted nodes.
@@ -204,84 +217,94 @@ def test_a_rollout_waits_until_machines_have_joined() -> None:
 
 def test_unreachable_nodes_delay_no_node_and_are_named() -> None:
     away = worker("a", reachable=False)
-    assert plan(cluster(away, worker("b"))).write == ("b",)
-    result = plan(opened(away, proven("b")))
+    assert plan_rollout(cluster(away, worker("b"))).write == ("b",)
+    result = plan_rollout(opened(away, proven("b")))
     assert (result.state, result.reason, result.machines, result.steps) == (
-        State.WAITING,
-        Reason.UNREACHABLE,
+        RolloutState.WAITING,
+        RolloutReason.UNREACHABLE,
         ("a",),
         (),
     )
-    assert plan(opened(changed(away, reachable=True), proven("b"))).write == ("a",)
+    assert plan_rollout(opened(changed(away, reachable=True), proven("b"))).write == ("a",)
 
 
 def test_a_hanging_write_does_not_use_up_the_limit() -> None:
     nodes = (worker("a", reachable=False, writing=True), worker("b"))
-    assert plan(opened(*nodes, limit=1)).write == ("b",)
+    assert plan_rollout(opened(*nodes, limit=1)).write == ("b",)
 
 
 def test_busy_machines_are_not_touched() -> None:
-    result = plan(opened(worker("a", busy=True), worker("b", NEW, busy=True)))
-    assert (result.state, result.reason, result.machines, result.steps) == (State.WAITING, Reason.BUSY, ("a", "b"), ())
+    result = plan_rollout(opened(worker("a", busy=True), worker("b", NEW, busy=True)))
+    assert (result.state, result.reason, result.machines, result.steps) == (
+        RolloutState.WAITING,
+        RolloutReason.BUSY,
+        ("a", "b"),
+        (),
+    )
 
 
 def test_drift_is_repaired_only_on_request() -> None:
     nodes = (proven("a"), proven("b", drifted=True))
-    result = plan(opened(*nodes))
-    assert (result.state, result.reason, result.machines, result.steps) == (State.DRIFTED, Reason.DRIFTED, ("b",), ())
-    assert plan(opened(*nodes, repair=True)).write == ("b",)
+    result = plan_rollout(opened(*nodes))
+    assert (result.state, result.reason, result.machines, result.steps) == (
+        RolloutState.DRIFTED,
+        RolloutReason.DRIFTED,
+        ("b",),
+        (),
+    )
+    assert plan_rollout(opened(*nodes, repair=True)).write == ("b",)
 
 
 def test_a_drifted_refusing_node_does_not_stop_the_rollout() -> None:
-    assert plan(opened(proven("a"), worker("b", NEW, drifted=True, refused=NEW), repair=True)).write == ("b",)
+    assert plan_rollout(opened(proven("a"), worker("b", NEW, drifted=True, refused=NEW), repair=True)).write == ("b",)
 
 
 def test_a_node_with_an_unknown_set_is_written() -> None:
-    assert plan(opened(proven("a"), worker("b", None, booted=None))).write == ("b",)
+    assert plan_rollout(opened(proven("a"), worker("b", None, booted=None))).write == ("b",)
 
 
 def test_lost_workers_are_replaced_on_request_one_at_a_time() -> None:
     lost = [worker(name, reachable=False, replaceable=True) for name in "abc"]
-    assert plan(opened(*lost, proven("d"))).delete == ()
-    assert plan(opened(*lost, proven("d"), replace_unreachable=True)).delete == ("a",)
+    assert plan_rollout(opened(*lost, proven("d"))).delete == ()
+    assert plan_rollout(opened(*lost, proven("d"), replace_unreachable=True)).delete == ("a",)
     going = (changed(lost[0], busy=True), *lost[1:], proven("d"))
-    assert plan(opened(*going, replace_unreachable=True)).delete == ()
+    assert plan_rollout(opened(*going, replace_unreachable=True)).delete == ()
     joining = (worker("e", None, booted=NEW, joined=False), *lost[1:], proven("d"))
-    assert plan(opened(*joining, replace_unreachable=True)).delete == ()
+    assert plan_rollout(opened(*joining, replace_unreachable=True)).delete == ()
 
 
 @pytest.mark.parametrize("facts", [{"replaceable": False}, {"has": NEW}, {"reachable": True}, {"busy": True}])
 def test_only_replaceable_lost_workers_are_deleted(facts: dict[str, object]) -> None:
     lost = changed(worker("a", reachable=False, replaceable=True), **facts)
-    assert plan(opened(lost, proven("d"), replace_unreachable=True)).delete == ()
+    assert plan_rollout(opened(lost, proven("d"), replace_unreachable=True)).delete == ()
 
 
 def test_no_machine_is_deleted_before_promotion() -> None:
     lost = worker("a", reachable=False, replaceable=True)
-    assert plan(cluster(lost, proven("d"), replace_unreachable=True)).delete == ()
+    assert plan_rollout(cluster(lost, proven("d"), replace_unreachable=True)).delete == ()
     requested = cluster(lost, worker("d", NEW), replace_unreachable=True, boot=NEW)
-    assert plan(requested).delete == ()
+    assert plan_rollout(requested).delete == ()
 
 
 def test_a_lost_control_plane_node_is_remediated_while_two_others_are_healthy() -> None:
     lost = control_plane("a", reachable=False, replaceable=True)
     well = [control_plane(name, NEW, proven=NEW) for name in "bc"]
-    result = plan(opened(lost, *well, replace_unreachable=True))
+    result = plan_rollout(opened(lost, *well, replace_unreachable=True))
     assert (result.delete, result.remediate) == ((), ("a",))
-    assert plan(opened(lost, replace_unreachable=True)).steps == ()
-    assert plan(opened(lost, well[0], replace_unreachable=True)).steps == ()
-    assert plan(opened(lost, well[0], changed(well[1], busy=True), replace_unreachable=True)).remediate == ()
-    assert plan(opened(lost, well[0], changed(well[1], marked=True), replace_unreachable=True)).remediate == ()
-    assert plan(opened(lost, *well, replace_unreachable=True, deleting=True)).remediate == ()
+    assert plan_rollout(opened(lost, replace_unreachable=True)).steps == ()
+    assert plan_rollout(opened(lost, well[0], replace_unreachable=True)).steps == ()
+    assert plan_rollout(opened(lost, well[0], changed(well[1], busy=True), replace_unreachable=True)).remediate == ()
+    assert plan_rollout(opened(lost, well[0], changed(well[1], marked=True), replace_unreachable=True)).remediate == ()
+    assert plan_rollout(opened(lost, *well, replace_unreachable=True, deleting=True)).remediate == ()
 
 
 def test_a_marked_machine_is_not_marked_again_and_delays_no_worker() -> None:
     marked = control_plane("a", reachable=False, replaceable=True, marked=True)
     well = [control_plane(name, NEW, proven=NEW) for name in "bc"]
-    assert plan(opened(marked, *well, replace_unreachable=True)).steps == ()
+    assert plan_rollout(opened(marked, *well, replace_unreachable=True)).steps == ()
     lost = worker("d", reachable=False, replaceable=True)
-    assert plan(opened(marked, *well, lost, replace_unreachable=True)).delete == ("d",)
-    assert plan(opened(marked, *well, lost, replace_unreachable=True, deleting=True)).delete == ()
+    assert plan_rollout(opened(marked, *well, lost, replace_unreachable=True)).delete == ("d",)
+    assert plan_rollout(opened(marked, *well, lost, replace_unreachable=True, deleting=True)).delete == ()
 
 
 LOST = control_plane("a", reachable=False, replaceable=True)
@@ -292,42 +315,42 @@ WELL = [control_plane(name, NEW, proven=NEW) for name in "bc"]
     ("nodes", "facts", "obstacle"),
     [
         ([LOST, *WELL], {}, None),
-        ([LOST, *WELL], {"deleting": True}, Obstacle.OTHERS),
-        ([LOST, WELL[0]], {"deleting": True}, Obstacle.OTHERS),
-        ([LOST, WELL[0], changed(WELL[1], reachable=False, has=NEW)], {}, Obstacle.OTHERS),
-        ([changed(LOST, marked=True), *WELL], {}, Obstacle.MARKED),
-        ([changed(LOST, replaceable=False), *WELL], {}, Obstacle.UNCHECKED),
-        ([changed(LOST, replaceable=False)], {}, Obstacle.TOO_FEW),
-        ([LOST, WELL[0]], {}, Obstacle.TOO_FEW),
+        ([LOST, *WELL], {"deleting": True}, ReplacementObstacle.OTHERS),
+        ([LOST, WELL[0]], {"deleting": True}, ReplacementObstacle.OTHERS),
+        ([LOST, WELL[0], changed(WELL[1], reachable=False, has=NEW)], {}, ReplacementObstacle.OTHERS),
+        ([changed(LOST, marked=True), *WELL], {}, ReplacementObstacle.MARKED),
+        ([changed(LOST, replaceable=False), *WELL], {}, ReplacementObstacle.UNCHECKED),
+        ([changed(LOST, replaceable=False)], {}, ReplacementObstacle.TOO_FEW),
+        ([LOST, WELL[0]], {}, ReplacementObstacle.TOO_FEW),
         ([proven("d"), worker("a", reachable=False, replaceable=True)], {}, None),
-        ([proven("d"), worker("a", reachable=False)], {}, Obstacle.ALONE),
+        ([proven("d"), worker("a", reachable=False)], {}, ReplacementObstacle.ALONE),
         ([proven("d"), changed(LOST, has=NEW)], {}, None),
     ],
 )
 def test_the_obstacle_to_a_requested_replacement_is_reported(
-    nodes: list[Node], facts: dict[str, object], obstacle: Obstacle | None
+    nodes: list[RolloutNode], facts: dict[str, object], obstacle: ReplacementObstacle | None
 ) -> None:
     subject = opened(*nodes, replace_unreachable=True, **facts)
-    result = plan(subject)
-    assert result.kept == ((Kept(obstacle, ("a",)),) if obstacle else ())
+    result = plan_rollout(subject)
+    assert result.kept == ((ObstructedMachines(obstacle, ("a",)),) if obstacle else ())
     assert result.remark.startswith("a ") is (obstacle is not None)
     if obstacle is not None:
         assert (result.delete, result.remediate) == ((), ())
     for silent in (
         changed(subject, replace_unreachable=False),
         changed(subject, paused=True),
-        changed(subject, strategy=REPLACE),
+        changed(subject, strategy=REPLACE_MACHINES),
     ):
-        assert plan(silent).kept == ()
+        assert plan_rollout(silent).kept == ()
 
 
 # The boot set.
 
 
 def test_the_machines_of_a_new_cluster_boot_with_the_set() -> None:
-    result = plan(Observed(wanted=NEW))
-    assert result.steps == (Step(Action.BOOT, NEW),)
-    assert plan(Observed(wanted=NEW, boot=NEW)).reason is Reason.NO_NODES
+    result = plan_rollout(RolloutInput(wanted=NEW))
+    assert result.steps == (RolloutStep(StepAction.BOOT, NEW),)
+    assert plan_rollout(RolloutInput(wanted=NEW, boot=NEW)).reason is RolloutReason.NO_NODES
 
 
 @pytest.mark.parametrize(
@@ -342,38 +365,38 @@ def test_the_machines_of_a_new_cluster_boot_with_the_set() -> None:
     ],
     ids=["no nodes", "no Registry", "no reachable node", "unverifiable", "none joined", "the old set prevents joining"],
 )
-def test_the_set_is_promoted_immediately_if_no_node_can_prove_it(subject: Observed) -> None:
-    assert plan(subject).boot == NEW
+def test_the_set_is_promoted_immediately_if_no_node_can_prove_it(subject: RolloutInput) -> None:
+    assert plan_rollout(subject).boot == NEW
 
 
 def test_a_machine_stuck_for_another_reason_does_not_promote_the_set() -> None:
     stuck = worker("b", None, booted=OTHER, joined=False, stuck=True)
-    assert plan(cluster(worker("a"), stuck)).boot is None
+    assert plan_rollout(cluster(worker("a"), stuck)).boot is None
 
 
 def test_a_promoted_set_is_reverted_once_when_it_is_refused() -> None:
     subject = cluster(worker("a", NEW, refused=NEW), worker("b", joined=False, stuck=True), boot=NEW)
-    assert plan(subject).boot == OLD
-    assert plan(changed(subject, boot=OLD)).boot is None
+    assert plan_rollout(subject).boot == OLD
+    assert plan_rollout(changed(subject, boot=OLD)).boot is None
 
 
 def test_a_promoted_set_stays_until_it_is_refused() -> None:
-    assert plan(cluster(worker("a"), boot=NEW)).boot is None
+    assert plan_rollout(cluster(worker("a"), boot=NEW)).boot is None
 
 
 @pytest.mark.parametrize(
     ("facts", "note"),
-    [({"edited": True}, Note.BOOT_SET_EDITED), ({"boot": None}, Note.BOOT_SET_MISSING)],
+    [({"edited": True}, RolloutNote.BOOT_SET_EDITED), ({"boot": None}, RolloutNote.BOOT_SET_MISSING)],
 )
-def test_an_edited_or_missing_boot_set_becomes_the_last_proven_one(facts: dict[str, object], note: Note) -> None:
+def test_an_edited_or_missing_boot_set_becomes_the_last_proven_one(facts: dict[str, object], note: RolloutNote) -> None:
     for boot in (OLD, NEW):
         subject = changed(cluster(worker("a", NEW), boot=boot), **facts)
-        assert (plan(subject).boot, plan(subject).notes) == (OLD, (note,))
-    assert plan(changed(subject, last_proven=None)).boot == NEW
+        assert (plan_rollout(subject).boot, plan_rollout(subject).notes) == (OLD, (note,))
+    assert plan_rollout(changed(subject, last_proven=None)).boot == NEW
 
 
 def test_an_outdated_boot_set_becomes_the_last_proven_one() -> None:
-    assert plan(cluster(worker("a"), boot=OTHER)).boot == OLD
+    assert plan_rollout(cluster(worker("a"), boot=OTHER)).boot == OLD
 
 
 # Paused clusters.
@@ -381,94 +404,99 @@ def test_an_outdated_boot_set_becomes_the_last_proven_one() -> None:
 
 def test_a_paused_cluster_has_no_steps() -> None:
     subject = cluster(proven("a"), worker("b", NEW), worker("c"), paused=True, edited=True, canary=ELECTED)
-    result = plan(subject)
+    result = plan_rollout(subject)
     assert result.steps == ()
-    assert (result.state, result.notes) == (State.PAUSED, (Note.BOOT_SET_EDITED,))
+    assert (result.state, result.notes) == (RolloutState.PAUSED, (RolloutNote.BOOT_SET_EDITED,))
 
 
 # Replacement of machines.
 
 
-def rolled(*nodes: Node, **facts: object) -> Observed:
-    return cluster(*nodes, boot=NEW, strategy=REPLACE, **facts)
+def rolled(*nodes: RolloutNode, **facts: object) -> RolloutInput:
+    return cluster(*nodes, boot=NEW, strategy=REPLACE_MACHINES, **facts)
 
 
 def test_the_boot_set_changes_before_any_machine_is_replaced() -> None:
-    subject = cluster(control_plane("c"), worker("w"), strategy=REPLACE)
-    assert plan(subject).steps == (Step(Action.BOOT, NEW),)
+    subject = cluster(control_plane("c"), worker("w"), strategy=REPLACE_MACHINES)
+    assert plan_rollout(subject).steps == (RolloutStep(StepAction.BOOT, NEW),)
 
 
 def test_the_control_plane_rolls_first_then_the_pools_one_by_one() -> None:
     pools = [worker("a", group="p1"), worker("b", group="p2")]
-    assert plan(rolled(control_plane("c"), *pools)).roll == ""
+    assert plan_rollout(rolled(control_plane("c"), *pools)).roll == ""
     fresh = control_plane("c", NEW, proven=NEW)
-    assert plan(rolled(fresh, *pools)).roll == "p1"
-    assert plan(rolled(fresh, proven("a", group="p1"), pools[1])).roll == "p2"
-    assert plan(rolled(fresh, proven("a", group="p1"), proven("b", group="p2"), last_proven=NEW)).steps == ()
+    assert plan_rollout(rolled(fresh, *pools)).roll == "p1"
+    assert plan_rollout(rolled(fresh, proven("a", group="p1"), pools[1])).roll == "p2"
+    assert plan_rollout(rolled(fresh, proven("a", group="p1"), proven("b", group="p2"), last_proven=NEW)).steps == ()
 
 
 def test_a_worker_without_a_pool_delays_no_machine() -> None:
     """The group of the control plane also has an empty name."""
     alone, fresh = worker("a", group=""), control_plane("c", has=NEW, proven=NEW)
-    assert plan(rolled(fresh, alone, worker("b", group="p1"))).roll == "p1"
-    left = plan(rolled(fresh, alone, proven("b", group="p1"), last_proven=NEW))
-    assert (left.state, left.reason, left.machines, left.steps) == (State.WAITING, Reason.ALONE, ("a",), ())
+    assert plan_rollout(rolled(fresh, alone, worker("b", group="p1"))).roll == "p1"
+    left = plan_rollout(rolled(fresh, alone, proven("b", group="p1"), last_proven=NEW))
+    assert (left.state, left.reason, left.machines, left.steps) == (
+        RolloutState.WAITING,
+        RolloutReason.ALONE,
+        ("a",),
+        (),
+    )
     assert "belongs to no MachineDeployment" in left.message
 
 
 def test_a_group_is_rolled_once() -> None:
-    result = plan(rolled(control_plane("c", leaving=True), worker("w")))
-    assert (result.reason, result.machines, result.roll) == (Reason.ROLLING, ("c",), None)
+    result = plan_rollout(rolled(control_plane("c", leaving=True), worker("w")))
+    assert (result.reason, result.machines, result.roll) == (RolloutReason.ROLLING, ("c",), None)
 
 
 def test_new_machines_with_an_older_set_are_rolled_again() -> None:
-    assert plan(rolled(control_plane("c", leaving=True), control_plane("d", None, booted=OLD))).roll == ""
+    assert plan_rollout(rolled(control_plane("c", leaving=True), control_plane("d", None, booted=OLD))).roll == ""
 
 
 @pytest.mark.parametrize(
     "facts", [{"joined": False}, {"joined": False, "stuck": True}, {"proven": None}], ids=["joining", "stuck", "proof"]
 )
 def test_the_next_group_waits_for_the_successors_in_the_previous_one(facts: dict[str, object]) -> None:
-    result = plan(rolled(changed(control_plane("c", NEW, proven=NEW), **facts), worker("w")))
+    result = plan_rollout(rolled(changed(control_plane("c", NEW, proven=NEW), **facts), worker("w")))
     assert (result.roll, result.machines) == (None, ("c",))
 
 
 def test_a_refusing_new_machine_stops_the_roll_and_reverts_the_boot_set() -> None:
     subject = rolled(control_plane("c", NEW, refused=NEW), worker("w"))
-    result = plan(subject)
-    assert (result.state, result.roll, result.boot) == (State.STOPPED, None, OLD)
+    result = plan_rollout(subject)
+    assert (result.state, result.roll, result.boot) == (RolloutState.STOPPED, None, OLD)
 
 
 def test_a_node_that_took_the_set_in_place_is_not_replaced() -> None:
-    assert plan(rolled(proven("a"), last_proven=NEW)).state is State.CURRENT
+    assert plan_rollout(rolled(proven("a"), last_proven=NEW)).state is RolloutState.CURRENT
 
 
 def test_a_machine_with_an_unknown_set_never_starts_a_roll() -> None:
-    result = plan(rolled(worker("a", None, booted=None), proven("b"), last_proven=NEW))
-    assert (result.state, result.reason, result.steps) == (State.WAITING, Reason.UNKNOWN, ())
+    result = plan_rollout(rolled(worker("a", None, booted=None), proven("b"), last_proven=NEW))
+    assert (result.state, result.reason, result.steps) == (RolloutState.WAITING, RolloutReason.UNKNOWN, ())
 
 
 def test_without_a_key_machines_are_replaced_with_a_note() -> None:
-    result = plan(cluster(worker("a"), boot=NEW, can_write=False, repair=True))
-    assert (result.roll, result.write, result.notes) == ("pool", (), (Note.NO_KEY,))
+    result = plan_rollout(cluster(worker("a"), boot=NEW, can_write=False, repair=True))
+    assert (result.roll, result.write, result.notes) == ("pool", (), (RolloutNote.NO_KEY,))
 
 
 def test_drifted_nodes_are_not_written_if_machines_are_replaced() -> None:
-    result = plan(rolled(proven("a", drifted=True), last_proven=NEW, repair=True))
-    assert (result.state, result.steps) == (State.DRIFTED, ())
+    result = plan_rollout(rolled(proven("a", drifted=True), last_proven=NEW, repair=True))
+    assert (result.state, result.steps) == (RolloutState.DRIFTED, ())
 
 
 # Messages.
 
 
 def test_a_message_names_a_few_machines() -> None:
-    result = plan(opened(*[worker(f"w{number}", reachable=False) for number in range(8)]))
+    result = plan_rollout(opened(*[worker(f"w{number}", reachable=False) for number in range(8)]))
     assert result.message.startswith("Cannot reach w0, w1, w2, w3, w4 and 3 more;")
 
 
-@pytest.mark.parametrize("reason", Reason)
-def test_every_reason_has_a_message(reason: Reason) -> None:
-    assert changed(plan(Observed(wanted=NEW)), reason=reason, machines=("w0",)).message
+@pytest.mark.parametrize("reason", RolloutReason)
+def test_every_reason_has_a_message(reason: RolloutReason) -> None:
+    assert changed(plan_rollout(RolloutInput(wanted=NEW)), reason=reason, machines=("w0",)).message
 
 
 # Any observation.
@@ -498,10 +526,10 @@ def of(sort: dict[str, object], facts: list[dict[str, object]]) -> dict[str, obj
 
 
 nodes = st.lists(st.builds(of, sorts, facts), max_size=6).map(
-    lambda drawn: tuple(changed(Node(name=f"m{number}"), **values) for number, values in enumerate(drawn))
+    lambda drawn: tuple(changed(RolloutNode(name=f"m{number}"), **values) for number, values in enumerate(drawn))
 )
 observed = st.builds(
-    Observed,
+    RolloutInput,
     wanted=digests,
     boot=known,
     edited=rare,
@@ -523,16 +551,16 @@ anything = settings(max_examples=150)
 
 @anything
 @given(observed, st.randoms())
-def test_the_order_of_machines_does_not_matter(subject: Observed, chance: object) -> None:
+def test_the_order_of_machines_does_not_matter(subject: RolloutInput, chance: object) -> None:
     shuffled = list(subject.nodes)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert plan(changed(subject, nodes=tuple(shuffled))) == plan(subject)
+    assert plan_rollout(changed(subject, nodes=tuple(shuffled))) == plan_rollout(subject)
 
 
 @anything
 @given(observed)
-def test_busy_machines_and_paused_clusters_are_not_touched(subject: Observed) -> None:
-    result = plan(subject)
+def test_busy_machines_and_paused_clusters_are_not_touched(subject: RolloutInput) -> None:
+    result = plan_rollout(subject)
     touched = {*result.write, *result.delete, *result.remediate, result.elect and result.elect.machine}
     assert not touched & {node.name for node in subject.nodes if node.busy}
     if subject.paused:
@@ -541,9 +569,9 @@ def test_busy_machines_and_paused_clusters_are_not_touched(subject: Observed) ->
 
 @anything
 @given(observed)
-def test_writes_keep_to_the_limits_and_the_control_plane_takes_turns(subject: Observed) -> None:
+def test_writes_keep_to_the_limits_and_the_control_plane_takes_turns(subject: RolloutInput) -> None:
     by_name = {node.name: node for node in subject.nodes}
-    result = plan(subject)
+    result = plan_rollout(subject)
     under_way = [node for node in subject.nodes if node.is_written]
     assert len(result.write) <= subject.allowance
     assert not result.write or len(result.write) + len(under_way) <= subject.limit
@@ -559,47 +587,48 @@ def test_writes_keep_to_the_limits_and_the_control_plane_takes_turns(subject: Ob
 
 @anything
 @given(observed)
-def test_the_boot_set_is_the_set_in_force_or_the_last_proven_one(subject: Observed) -> None:
-    result = plan(subject)
+def test_the_boot_set_is_the_set_in_force_or_the_last_proven_one(subject: RolloutInput) -> None:
+    result = plan_rollout(subject)
     assert result.boot in {None, subject.wanted, subject.last_proven}
     # The next plan does not change it.
     assert (
-        plan(changed(subject, boot=result.boot or subject.boot, edited=subject.edited and not result.boot)).boot is None
+        plan_rollout(changed(subject, boot=result.boot or subject.boot, edited=subject.edited and not result.boot)).boot
+        is None
     )
 
 
 @anything
 @given(observed)
-def test_no_step_starts_while_a_node_refuses_the_set(subject: Observed) -> None:
-    result = plan(subject)
+def test_no_step_starts_while_a_node_refuses_the_set(subject: RolloutInput) -> None:
+    result = plan_rollout(subject)
     if subject.paused or not subject.refusers:
-        assert result.state is not State.STOPPED
+        assert result.state is not RolloutState.STOPPED
         return
-    assert result.state is State.STOPPED
+    assert result.state is RolloutState.STOPPED
     assert result.machines
-    assert {step.action for step in result.steps} <= {Action.BOOT}
+    assert {step.action for step in result.steps} <= {StepAction.BOOT}
     assert result.boot in {None, subject.last_proven} or subject.last_proven is None
 
 
 @anything
 @given(observed)
-def test_a_rollout_is_current_exactly_when_every_node_has_the_set(subject: Observed) -> None:
-    result = plan(subject)
+def test_a_rollout_is_current_exactly_when_every_node_has_the_set(subject: RolloutInput) -> None:
+    result = plan_rollout(subject)
     done = all(
         node.joined and subject.has_wanted(node) and subject.is_settled(node) and not node.is_written
         for node in subject.nodes
     )
-    if result.state is State.CURRENT:
+    if result.state is RolloutState.CURRENT:
         assert done
-        assert not {step.action for step in result.steps} - {Action.RECORD_PROVEN}
+        assert not {step.action for step in result.steps} - {StepAction.RECORD_PROVEN}
     elif done and subject.is_boot_set:
-        assert result.state in {State.PAUSED, State.STOPPED}
+        assert result.state in {RolloutState.PAUSED, RolloutState.STOPPED}
 
 
 @anything
 @given(observed)
-def test_machines_are_replaced_one_at_a_time_and_no_control_plane_loses_its_quorum(subject: Observed) -> None:
-    result = plan(subject)
+def test_machines_are_replaced_one_at_a_time_and_no_control_plane_loses_its_quorum(subject: RolloutInput) -> None:
+    result = plan_rollout(subject)
     assert len([*result.delete, *result.remediate]) <= (
         1 if subject.replace_unreachable and not subject.deleting else 0
     )
@@ -617,8 +646,8 @@ def test_machines_are_replaced_one_at_a_time_and_no_control_plane_loses_its_quor
 
 @anything
 @given(observed)
-def test_a_waiting_rollout_names_machines(subject: Observed) -> None:
-    result = plan(subject)
-    silent = {Reason.UP_TO_DATE, Reason.NO_NODES, Reason.PAUSED, Reason.BOOT_SET}
+def test_a_waiting_rollout_names_machines(subject: RolloutInput) -> None:
+    result = plan_rollout(subject)
+    silent = {RolloutReason.UP_TO_DATE, RolloutReason.NO_NODES, RolloutReason.PAUSED, RolloutReason.BOOT_SET}
     assert bool(result.machines) == (result.reason not in silent)
     assert result.message

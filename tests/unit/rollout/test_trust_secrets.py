@@ -14,7 +14,7 @@ from trustplane.clusterapi import secret
 from trustplane.errors import TransientError
 from trustplane.kube import kinds
 from trustplane.rollout.execution import trust_secrets
-from trustplane.trust.entries import EMPTY, TrustSet
+from trustplane.trust.entries import EMPTY_SET, TrustSet
 
 NAME = f"shop-trust-{old().short}"
 TKC = {
@@ -54,7 +54,7 @@ def store(fleet: Supervised, owner: Json, held: TrustSet | None = None, **metada
 async def test_a_set_is_stored_once_and_an_empty_one_needs_no_secret(fleet: Supervised) -> None:
     for _ in range(2):
         await ensure(fleet, old())
-    await ensure(fleet, EMPTY)
+    await ensure(fleet, EMPTY_SET)
     assert fleet.server.calls == [f"create secrets/{NAME}"]
     assert fleet.server.stored(kinds.SECRETS, NAME)["metadata"]["ownerReferences"][0]["uid"] == "uid-clusters-shop"
 

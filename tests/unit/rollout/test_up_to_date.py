@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given, settings
 from tests.unit.rollout.test_planning import NEW, OLD, cluster, control_plane, observed, opened, proven, worker
 
-from trustplane.rollout.planning.observed import REPLACE, Canary, Node, Observed
-from trustplane.rollout.planning.plan import plan
-from trustplane.rollout.planning.up_to_date import of_cluster, of_machine
+from trustplane.rollout.planning.observed import REPLACE_MACHINES, Canary, RolloutInput, RolloutNode
+from trustplane.rollout.planning.plan import plan_rollout
+from trustplane.rollout.planning.up_to_date import cluster_condition, machine_condition
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 
 
-def reported(subject: Observed, node: Node) -> tuple[str, str]:
-    condition = of_machine(subject, node)
+def reported(subject: RolloutInput, node: RolloutNode) -> tuple[str, str]:
+    condition = machine_condition(subject, node)
     return condition.status, condition.reason
 
 
-def of_all(subject: Observed) -> tuple[str, str]:
-    condition = of_cluster(subject, plan(subject))
+def of_all(subject: RolloutInput) -> tuple[str, str]:
+    condition = cluster_condition(subject, plan_rollout(subject))
     return condition.status, condition.reason
 
 
@@ -41,13 +41,13 @@ def of_all(subject: Observed) -> tuple[str, str]:
         (worker("a", writing=True), (FALSE, "Writing")),
     ],
 )
-def test_the_condition_of_a_machine(node: Node, expected: tuple[str, str]) -> None:
+def test_the_condition_of_a_machine(node: RolloutNode, expected: tuple[str, str]) -> None:
     assert reported(opened(node, proven("b")), node) == expected
 
 
 def test_an_update_error_is_quoted() -> None:
     node = worker("a", failing="{no} space left")
-    assert "{no} space left" in of_machine(opened(node), node).message
+    assert "{no} space left" in machine_condition(opened(node), node).message
 
 
 def test_the_condition_of_the_canary() -> None:
@@ -62,7 +62,7 @@ def test_a_machine_of_a_waiting_cluster_has_the_clusters_reason() -> None:
     node = worker("b")
     assert reported(cluster(worker("a", NEW, refused=NEW), node), node) == (FALSE, "Refused")
     assert reported(cluster(worker("a"), node, paused=True), node) == (FALSE, "Paused")
-    assert reported(cluster(worker("a"), node, strategy=REPLACE), node) == (FALSE, "Rolling")
+    assert reported(cluster(worker("a"), node, strategy=REPLACE_MACHINES), node) == (FALSE, "Rolling")
     refuser = worker("a", NEW, refused=NEW)
     assert reported(cluster(refuser, node), refuser) == (TRUE, "UpToDate")  # whether it refuses does not matter
 
@@ -83,7 +83,7 @@ def test_a_machine_of_a_waiting_cluster_has_the_clusters_reason() -> None:
         (cluster(worker("a"), paused=True), (FALSE, "Paused")),
     ],
 )
-def test_the_condition_of_a_cluster(subject: Observed, expected: tuple[str, str]) -> None:
+def test_the_condition_of_a_cluster(subject: RolloutInput, expected: tuple[str, str]) -> None:
     assert of_all(subject) == expected
 
 
@@ -92,15 +92,15 @@ REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")  # of metav1.Cond
 
 @settings(max_examples=150)
 @given(observed)
-def test_true_means_that_the_nodes_have_the_set(subject: Observed) -> None:
+def test_true_means_that_the_nodes_have_the_set(subject: RolloutInput) -> None:
     for node in subject.nodes:
-        condition = of_machine(subject, node)
+        condition = machine_condition(subject, node)
         assert (condition.status == TRUE) == (node.joined and subject.has_wanted(node))
         assert (condition.status == UNKNOWN) == (not node.joined or node.holds is None)
         assert REASON.fullmatch(condition.reason)
         assert condition.message
     joined = [node for node in subject.nodes if node.joined]
-    whole = of_cluster(subject, plan(subject))
+    whole = cluster_condition(subject, plan_rollout(subject))
     assert (whole.status == TRUE) == all(subject.has_wanted(node) for node in joined)
     assert (whole.reason in {"UpToDate", "NoNodes"}) == (whole.status == TRUE)
     assert REASON.fullmatch(whole.reason)
@@ -108,8 +108,10 @@ def test_true_means_that_the_nodes_have_the_set(subject: Observed) -> None:
 
 @settings(max_examples=100)
 @given(observed)
-def test_a_condition_does_not_depend_on_writes_to_other_machines(subject: Observed) -> None:
+def test_a_condition_does_not_depend_on_writes_to_other_machines(subject: RolloutInput) -> None:
     """Otherwise each write to a node would update every other Machine."""
     for number, node in enumerate(subject.nodes):
         others = [changed(other, writing=not other.writing) if other is not node else other for other in subject.nodes]
-        assert of_machine(changed(subject, nodes=tuple(others)), others[number]) == of_machine(subject, node)
+        assert machine_condition(changed(subject, nodes=tuple(others)), others[number]) == machine_condition(
+            subject, node
+        )

@@ -105,7 +105,9 @@ async def test_a_write_in_progress_is_reported_with_the_time_of_its_change(condi
 
 async def test_attempts_to_reach_a_node_are_not_reported_one_by_one(conditions: Conditions) -> None:
     conditions.fleet.node("shop", 0, old())
-    hindrance = recorded.text(Hindrance(digest=trust().digest, at=NOW, message="no route", is_unreachable=True))
+    hindrance = recorded.encode_record(
+        Hindrance(digest=trust().digest, at=NOW, message="no route", is_unreachable=True)
+    )
     conditions.fleet.change(kinds.MACHINES, "shop-0", {"metadata": {"annotations": {TRUST_HINDRANCE: hindrance}}})
     await conditions.step()
     assert conditions.reported("shop-0") == ("False", "Unreachable")

@@ -8,7 +8,7 @@ from trustplane.api.annotations import ALLOW_REMOVAL
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.limits import MAX_ENTRIES
 from trustplane.certificates.finding import Finding
-from trustplane.trust.admission import judge
+from trustplane.trust.admission import review_list
 
 AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 WHERE = "spec.trust.additionalTrustedCAs"
@@ -19,7 +19,7 @@ def entries(data: dict[str, str], **names: str) -> list[TrustedCA]:
 
 
 def judged(after: list[TrustedCA], before: list[TrustedCA], **annotations: str) -> list[Finding]:
-    return judge(after, before, annotations, where=WHERE, at=AT)
+    return review_list(after, before, annotations, where=WHERE, at=AT)
 
 
 def codes(findings: list[Finding]) -> list[str]:

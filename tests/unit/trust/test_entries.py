@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.api.configuration import TrustedCA
-from trustplane.trust.entries import EMPTY, TrustSet, difference, is_name, read
+from trustplane.trust.entries import EMPTY_SET, TrustSet, compare_sets, is_entry_name, parse_list
 
 
 def entries(data: dict[str, str], **names: str) -> list[TrustedCA]:
@@ -19,7 +19,7 @@ def joined(data: dict[str, str], cas: str) -> str:
 
 
 def trust(data: dict[str, str], **names: str) -> TrustSet:
-    reading = read(entries(data, **names))
+    reading = parse_list(entries(data, **names))
     assert reading.ok
     return reading.trust
 
@@ -31,7 +31,7 @@ def test_a_set_is_equal_by_names_and_certificates(data: dict[str, str]) -> None:
     assert subject != trust(data, corp="ab", another="c")
     assert subject != trust(data, corp="a", other="c")
     assert subject != trust(data, corp="abc")
-    assert subject != EMPTY
+    assert subject != EMPTY_SET
 
 
 def test_a_set_provides_the_content_of_files(data: dict[str, str]) -> None:
@@ -48,7 +48,7 @@ def test_a_set_without_scopes_has_the_digest_of_earlier_releases(data: dict[str,
     subject = trust(data, corp="ab", other="c")
     lines = [f"{entry.name} {' '.join(entry.fingerprints)}\n" for entry in subject.entries]
     assert subject.digest == hashlib.sha256("".join(lines).encode()).hexdigest()
-    assert EMPTY.digest == hashlib.sha256(b"").hexdigest()
+    assert EMPTY_SET.digest == hashlib.sha256(b"").hexdigest()
     assert subject.scoped({}) == subject
 
 
@@ -66,7 +66,7 @@ def test_equal_sets_have_equal_scopes(
         name: set(hosts) for name, hosts in second_scopes.items()
     }
     assert (first == second) == are_same
-    assert bool(difference(first, second)) == (not are_same)
+    assert bool(compare_sets(first, second)) == (not are_same)
     assert first.scoped({}) == some
     assert {entry.name for entry in first.serving("r.test").entries} == {
         name for name in NAMES if not first_scopes.get(name) or "r.test" in first_scopes[name]
@@ -78,15 +78,15 @@ def test_the_difference_of_scopes_is_described(data: dict[str, str]) -> None:
     scoped = whole.scoped({"corp": ["s.test", "r.test"]})
     [entry] = whole.entries
     short = entry.fingerprints[0][:10]
-    assert difference(EMPTY, scoped).text == f"add corp ({short} for r.test s.test)"
-    assert difference(whole, scoped).changed == ("corp",)
-    assert difference(whole, scoped).text == f"change corp ({short}) to {short} for r.test s.test"
-    assert difference(scoped, whole).text == f"change corp ({short} for r.test s.test) to {short} for the whole node"
+    assert compare_sets(EMPTY_SET, scoped).text == f"add corp ({short} for r.test s.test)"
+    assert compare_sets(whole, scoped).changed == ("corp",)
+    assert compare_sets(whole, scoped).text == f"change corp ({short}) to {short} for r.test s.test"
+    assert compare_sets(scoped, whole).text == f"change corp ({short} for r.test s.test) to {short} for the whole node"
 
 
 def test_the_empty_set_is_a_set(data: dict[str, str]) -> None:
-    assert read([]).trust == EMPTY
-    assert not EMPTY
+    assert parse_list([]).trust == EMPTY_SET
+    assert not EMPTY_SET
     assert trust(data, corp="a")
 
 
@@ -95,21 +95,21 @@ BAD_NAMES = ["", ".", "..", "..x", "../x", "a/b", "a b", "a\n", "ü", "a" * 244,
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_an_invalid_name_is_rejected(data: dict[str, str], name: str) -> None:
-    assert not is_name(name)
-    reading = read([TrustedCA(name=name, data=data["a"])])
+    assert not is_entry_name(name)
+    reading = parse_list([TrustedCA(name=name, data=data["a"])])
     assert [finding.code for finding in reading.findings] == ["bad-name"]
     assert not reading.ok
-    assert reading.trust == EMPTY
+    assert reading.trust == EMPTY_SET
 
 
 @pytest.mark.parametrize("name", ["CompanyInternalCA-1", "registry.corp.test", "a", "all_ca.crt", ".hidden", "a" * 243])
 def test_common_names_are_valid(name: str) -> None:
-    assert is_name(name)
+    assert is_entry_name(name)
 
 
 @given(st.text(max_size=300))
 def test_a_valid_name_stays_in_its_directory(name: str) -> None:
-    if is_name(name):
+    if is_entry_name(name):
         assert "/" not in name
         assert "\0" not in name
         assert len(f"tkg-{name}.pem".encode()) <= 255
@@ -118,14 +118,14 @@ def test_a_valid_name_stays_in_its_directory(name: str) -> None:
 
 def test_a_duplicate_name_is_rejected(data: dict[str, str]) -> None:
     twice = [*entries(data, corp="a"), *entries(data, corp="b")]
-    [finding] = read(twice).findings
+    [finding] = parse_list(twice).findings
     assert finding.code == "duplicate-name"
     assert "[1] (corp)" in finding.where
 
 
 def test_findings_quote_the_name_but_not_the_data(data: dict[str, str]) -> None:
     broken = [TrustedCA(name="good", data=data["a"]), TrustedCA(name="bad", data="bm90aGluZw==")]
-    reading = read(broken, where="spec.trust.additionalTrustedCAs")
+    reading = parse_list(broken, where="spec.trust.additionalTrustedCAs")
     assert reading.trust.names == ["good"]
     assert str(reading.findings[0]).startswith("spec.trust.additionalTrustedCAs[1] (bad): data holds no certificate")
     assert "bm90" not in str(reading.findings[0])
@@ -133,13 +133,13 @@ def test_findings_quote_the_name_but_not_the_data(data: dict[str, str]) -> None:
 
 @given(st.lists(st.builds(TrustedCA, name=st.text(), data=st.text())))
 def test_any_list_can_be_parsed(some: list[TrustedCA]) -> None:
-    reading = read(some)
+    reading = parse_list(some)
     assert len(reading.trust) <= len(some)
     assert reading.ok or len(reading.trust) < len(some)
 
 
 def test_the_difference_names_entries(data: dict[str, str]) -> None:
-    change = difference(trust(data, same="a", gone="b", other="c"), trust(data, same="a", new="b", other="ac"))
+    change = compare_sets(trust(data, same="a", gone="b", other="c"), trust(data, same="a", new="b", other="ac"))
     assert (change.added, change.removed, change.changed) == (("new",), ("gone",), ("other",))
     short = {ca: trust(data, x=ca).entries[0].fingerprints[0][:10] for ca in "abc"}
     both = " ".join(sorted([short["a"], short["c"]]))
@@ -147,5 +147,5 @@ def test_the_difference_names_entries(data: dict[str, str]) -> None:
 
 
 def test_equal_sets_do_not_differ(data: dict[str, str]) -> None:
-    assert not difference(trust(data, one="ab"), trust(data, one="ba"))
-    assert not difference(EMPTY, EMPTY)
+    assert not compare_sets(trust(data, one="ab"), trust(data, one="ba"))
+    assert not compare_sets(EMPTY_SET, EMPTY_SET)

@@ -16,10 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from trustplane.api.annotations import ALLOW_REMOVAL, TRUST_MERGE
 from trustplane.api.configuration import STOCK_SPEC, TkgServiceConfiguration, TrustedCA, is_customised
 from trustplane.trust import lists
-from trustplane.trust.entries import EMPTY, Reading, TrustSet, read
-from trustplane.trust.lists import LastGood
-from trustplane.trust.policy import Policy, policy
-from trustplane.trust.propagation import Decision, Frozen, Situation, decide
+from trustplane.trust.entries import EMPTY_SET, ParsedList, TrustSet, parse_list
+from trustplane.trust.lists import LastGoodList
+from trustplane.trust.policy import Policy, read_policy
+from trustplane.trust.propagation import PropagationDecision, PropagationInput, PropagationRecord, decide_propagation
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ def cas() -> dict[str, str]:
 
 
 def trust(names: str) -> TrustSet:
-    return read([TrustedCA(name=name, data=cas()[name]) for name in names]).trust
+    return parse_list([TrustedCA(name=name, data=cas()[name]) for name in names]).trust
 
 
 def configuration(names: str | None, **annotations: str) -> TkgServiceConfiguration:
@@ -48,7 +48,7 @@ def configuration(names: str | None, **annotations: str) -> TkgServiceConfigurat
 
 @pytest.mark.parametrize("stored", [None, STOCK, configuration(None)], ids=["absent", "stock", "without-a-list"])
 def test_the_last_good_list_replaces_a_missing_one(stored: TkgServiceConfiguration | None) -> None:
-    reading = lists.service(stored, LastGood(trust("a")))
+    reading = lists.parse_service_list(stored, LastGoodList(trust("a")))
     assert (reading.ok, reading.trust) == (True, trust("a"))
     [finding] = reading.findings
     assert finding.code == "list-left-out"
@@ -60,33 +60,37 @@ def test_the_last_good_list_replaces_a_missing_one(stored: TkgServiceConfigurati
     "stored", [configuration(None, **ALLOWED), configuration("")], ids=["allowed", "an-empty-list-that-is-written"]
 )
 def test_a_list_or_a_permission_replaces_the_last_good_list(stored: TkgServiceConfiguration) -> None:
-    assert lists.service(stored, LastGood(trust("a"))) == Reading()
+    assert lists.parse_service_list(stored, LastGoodList(trust("a"))) == ParsedList()
 
 
 def test_a_new_installation_has_no_last_good_list() -> None:
-    assert lists.service(STOCK, None) == lists.service(STOCK, LastGood(EMPTY)) == Reading()
+    assert (
+        lists.parse_service_list(STOCK, None)
+        == lists.parse_service_list(STOCK, LastGoodList(EMPTY_SET))
+        == ParsedList()
+    )
 
 
 def test_an_unreadable_last_good_list_is_an_error() -> None:
-    reading = lists.service(STOCK, LastGood(None))
+    reading = lists.parse_service_list(STOCK, LastGoodList(None))
     assert not reading.ok
     assert [finding.code for finding in reading.findings] == ["last-good-unreadable"]
 
 
 def test_the_merge_policy_belongs_to_the_last_good_list() -> None:
-    kept = LastGood(trust("a"), "Append")
-    assert lists.service_policies(STOCK, kept) == {TRUST_MERGE: "Append"}
-    assert lists.service_policies(configuration("b"), kept) == {}
-    assert lists.service_policies(configuration(None, **ALLOWED), kept) == ALLOWED
+    kept = LastGoodList(trust("a"), "Append")
+    assert lists.service_policy_annotations(STOCK, kept) == {TRUST_MERGE: "Append"}
+    assert lists.service_policy_annotations(configuration("b"), kept) == {}
+    assert lists.service_policy_annotations(configuration(None, **ALLOWED), kept) == ALLOWED
 
 
 def test_a_list_is_recorded_once_and_a_missing_one_never() -> None:
     stored = configuration("a", **{TRUST_MERGE: "Append"})
-    good = lists.recorded(stored, None)
-    assert good == LastGood(trust("a"), "Append")
-    assert lists.recorded(stored, good) is None
-    assert lists.recorded(STOCK, good) is None
-    assert lists.recorded(configuration(None, **ALLOWED), good) == LastGood(EMPTY)
+    good = lists.last_good_list_to_record(stored, None)
+    assert good == LastGoodList(trust("a"), "Append")
+    assert lists.last_good_list_to_record(stored, good) is None
+    assert lists.last_good_list_to_record(STOCK, good) is None
+    assert lists.last_good_list_to_record(configuration(None, **ALLOWED), good) == LastGoodList(EMPTY_SET)
 
 
 @dataclass
@@ -94,33 +98,33 @@ class World:
     """A service, one cluster, and a manager that may be killed between any two steps."""
 
     stored: TkgServiceConfiguration | None = STOCK
-    kept: LastGood | None = None
-    own: Reading | None = None
+    kept: LastGoodList | None = None
+    own: ParsedList | None = None
     cluster: dict[str, str] = field(default_factory=dict)  # annotations of the policies
     updates: int = 0
     requested_at: datetime | None = None
     now: datetime = START
-    frozen: Frozen | None = None
+    frozen: PropagationRecord | None = None
     in_force: TrustSet | None = None
 
     def record(self) -> None:
         if self.stored is None:
             self.stored = STOCK
-        self.kept = lists.recorded(self.stored, self.kept) or self.kept
+        self.kept = lists.last_good_list_to_record(self.stored, self.kept) or self.kept
 
     def policy(self) -> Policy:
-        policies = policy(self.cluster, lists.service_policies(self.stored, self.kept))
+        policies = read_policy(self.cluster, lists.service_policy_annotations(self.stored, self.kept))
         return replace(policies, requested_at=self.requested_at)
 
-    def reconcile(self) -> Decision | None:
+    def reconcile(self) -> PropagationDecision | None:
         """Reconcile as the controller of clusters does; return None if it waits."""
         self.now += timedelta(minutes=1)
         if self.stored is None:
             return None
-        service = lists.service(self.stored, self.kept)
-        customised = is_customised(self.stored.spec) or lists.is_kept(service)
-        decision = decide(
-            Situation(
+        service = lists.parse_service_list(self.stored, self.kept)
+        customised = is_customised(self.stored.spec) or lists.uses_last_good_list(service)
+        decision = decide_propagation(
+            PropagationInput(
                 frozen=self.frozen,
                 in_force=self.in_force,
                 service=service,
@@ -132,7 +136,7 @@ class World:
                 now=self.now,
             )
         )
-        if decision.taken and lists.recorded(self.stored, self.kept) is not None:
+        if decision.taken and lists.last_good_list_to_record(self.stored, self.kept) is not None:
             return None
         if decision.trust is not None:
             self.frozen, self.in_force = decision.frozen, decision.trust
@@ -170,7 +174,7 @@ def test_a_deletion_empties_no_cluster_under_any_policy(update: str, remade: Tkg
 
 
 def test_a_deletion_keeps_an_appended_list() -> None:
-    world = World(stored=configuration("a", **{TRUST_MERGE: "Append"}), own=Reading(trust("b")))
+    world = World(stored=configuration("a", **{TRUST_MERGE: "Append"}), own=ParsedList(trust("b")))
     world.cluster = {"trustplane.dev/propagation": "Automatic"}
     world.settle()
     assert world.in_force == trust("ab")
@@ -193,10 +197,10 @@ def test_a_recorded_permission_may_be_removed() -> None:
     world.settle()
     world.stored = configuration(None, **ALLOWED)
     world.settle()
-    assert world.in_force == EMPTY
+    assert world.in_force == EMPTY_SET
     world.stored = STOCK
     world.settle()
-    assert world.in_force == EMPTY
+    assert world.in_force == EMPTY_SET
 
 
 class Histories(RuleBasedStateMachine):
@@ -205,7 +209,7 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
-        self.requested: list[TrustSet] = [EMPTY]  # sets requested by lists or a permission
+        self.requested: list[TrustSet] = [EMPTY_SET]  # sets requested by lists or a permission
 
     @rule(names=st.sampled_from(["", "a", "b", "ab"]), merge=st.sampled_from([{}, {TRUST_MERGE: "Append"}]))
     def write_a_list(self, names: str, merge: dict[str, str]) -> None:
@@ -215,14 +219,14 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def allow_the_removal(self) -> None:
         self.world.stored = configuration(None, **ALLOWED)
-        self.requested.append(EMPTY)
+        self.requested.append(EMPTY_SET)
 
     @rule(remade=st.sampled_from([None, STOCK, configuration(None)]))
     def delete(self, remade: TkgServiceConfiguration | None) -> None:
         before = self.world.in_force
-        recorded = self.world.kept.trust if self.world.kept else EMPTY
+        recorded = self.world.kept.trust if self.world.kept else EMPTY_SET
         self.world.stored = remade
-        self.requested = [recorded or EMPTY]
+        self.requested = [recorded or EMPTY_SET]
         self.world.settle()
         self.world.reconcile()
         if before is not None and self.world.own is None:

@@ -1,12 +1,12 @@
-from trustplane.trust.entries import Reading
-from trustplane.trust.memory import Memory
+from trustplane.trust.entries import ParsedList
+from trustplane.trust.memory import ListCache
 
 
 def test_a_list_is_parsed_once_and_the_least_recently_used_is_evicted() -> None:
-    memory, read = Memory(most=20), []
+    memory, read = ListCache(most=20), []
 
-    def ask(*parts: str) -> Reading:
-        return memory.reading(parts, lambda: read.append(parts) or Reading())
+    def ask(*parts: str) -> ParsedList:
+        return memory.reading(parts, lambda: read.append(parts) or ParsedList())
 
     assert ask("a" * 10) is ask("a" * 10)
     assert read == [("a" * 10,)]
@@ -23,7 +23,7 @@ def test_a_list_is_parsed_once_and_the_least_recently_used_is_evicted() -> None:
 
 
 def test_boundaries_between_parts_matter() -> None:
-    memory, read = Memory(), []
+    memory, read = ListCache(), []
     for parts in (("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("\ud800",)):
-        memory.reading(parts, lambda: read.append(1) or Reading())
+        memory.reading(parts, lambda: read.append(1) or ParsedList())
     assert len(read) == 5

@@ -5,41 +5,57 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.api.limits import MAX_HOST_LENGTH, MAX_NAME_LENGTH
-from trustplane.trust.entries import is_name
-from trustplane.trust.places import Place, hosts_by_name, is_host, is_our_toml, place, toml, toml_host, toml_path
+from trustplane.trust.entries import is_entry_name
+from trustplane.trust.places import (
+    CertificateFile,
+    hosts_toml_path,
+    is_managed_hosts_toml,
+    is_registry_host,
+    parse_certificate_path,
+    parse_hosts_toml_path,
+    render_hosts_toml,
+    scopes_by_name,
+)
 
 DIRECTORY = "/etc/containerd/certs.d"
 HOSTS = st.from_regex(
     r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?(:[0-9]{1,5})?|\[[0-9a-f:]{2,10}\](:[0-9]{1,5})?", fullmatch=True
 )
-NAMES = st.text(max_size=250).filter(is_name) | st.from_regex(r"[.]?[A-Za-z0-9_-][A-Za-z0-9._-]{0,30}", fullmatch=True)
+NAMES = st.text(max_size=250).filter(is_entry_name) | st.from_regex(
+    r"[.]?[A-Za-z0-9_-][A-Za-z0-9._-]{0,30}", fullmatch=True
+)
 
 
 @given(name=NAMES, host=HOSTS | st.just(""))
 def test_a_path_identifies_the_file(name: str, host: str) -> None:
-    path = Place(name, host).path
-    assert place(path) == Place(name, host)
+    path = CertificateFile(name, host).path
+    assert parse_certificate_path(path) == CertificateFile(name, host)
     assert len(path.rpartition("/")[2].encode()) <= 255
     assert not path.endswith((".crt", ".cert", ".key"))
-    assert len(Place("n" * MAX_NAME_LENGTH, "h" * MAX_HOST_LENGTH).path) <= 512
+    assert len(CertificateFile("n" * MAX_NAME_LENGTH, "h" * MAX_HOST_LENGTH).path) <= 512
     assert path.count("/") == (5 if host else 4)
 
 
 @given(host=HOSTS, names=st.sets(NAMES, min_size=1, max_size=4))
 def test_hosts_toml_names_the_cas_of_one_registry(host: str, names: set[str]) -> None:
-    text = toml(host, names)
+    text = render_hosts_toml(host, names)
     url = f"https://{host}"
     assert tomllib.loads(text) == {
         "server": url,
-        "host": {url: {"capabilities": ["pull", "resolve"], "ca": [Place(name, host).path for name in sorted(names)]}},
+        "host": {
+            url: {
+                "capabilities": ["pull", "resolve"],
+                "ca": [CertificateFile(name, host).path for name in sorted(names)],
+            }
+        },
     }
-    assert (toml_host(toml_path(host)), place(toml_path(host))) == (host, None)
-    assert is_our_toml(toml_path(host), text)
+    assert (parse_hosts_toml_path(hosts_toml_path(host)), parse_certificate_path(hosts_toml_path(host))) == (host, None)
+    assert is_managed_hosts_toml(hosts_toml_path(host), text)
     assert "{" not in text  # bootstrap data is a template
 
 
 def test_docker_hub_has_containerds_default_server() -> None:
-    assert tomllib.loads(toml("docker.io", ["a"]))["server"] == "https://registry-1.docker.io"
+    assert tomllib.loads(render_hosts_toml("docker.io", ["a"]))["server"] == "https://registry-1.docker.io"
 
 
 @pytest.mark.parametrize(
@@ -60,20 +76,22 @@ def test_docker_hub_has_containerds_default_server() -> None:
     ],
 )
 def test_other_paths_are_foreign(path: str) -> None:
-    assert place(path) is None
+    assert parse_certificate_path(path) is None
 
 
 @pytest.mark.parametrize(
     "path", ["/x/hosts.toml", f"{DIRECTORY}/hosts.toml", f"{DIRECTORY}/_default/hosts.toml", "hosts.toml"]
 )
 def test_other_tomls_belong_to_no_registry(path: str) -> None:
-    assert toml_host(path) == ""
-    assert not is_our_toml(path, toml("r.test", ["a"]))
+    assert parse_hosts_toml_path(path) == ""
+    assert not is_managed_hosts_toml(path, render_hosts_toml("r.test", ["a"]))
 
 
-@pytest.mark.parametrize("content", ["", 'server = "https://r.test"\n', "# edited\n" + toml("r.test", ["a"])])
+@pytest.mark.parametrize(
+    "content", ["", 'server = "https://r.test"\n', "# edited\n" + render_hosts_toml("r.test", ["a"])]
+)
 def test_a_foreign_toml_is_recognised_by_its_content(content: str) -> None:
-    assert not is_our_toml(toml_path("r.test"), content)
+    assert not is_managed_hosts_toml(hosts_toml_path("r.test"), content)
 
 
 @pytest.mark.parametrize(
@@ -95,14 +113,14 @@ def test_a_foreign_toml_is_recognised_by_its_content(content: str) -> None:
     ],
 )
 def test_invalid_hosts_are_rejected(host: str) -> None:
-    assert not is_host(host)
+    assert not is_registry_host(host)
 
 
 @pytest.mark.parametrize("host", ["r", "r.test", "R.test:5000", "10.0.0.1:443", "[fd00::1]:5000", "[::1]"])
 def test_hosts_of_image_references_are_valid(host: str) -> None:
-    assert is_host(host)
+    assert is_registry_host(host)
 
 
 def test_registries_of_each_entry() -> None:
-    places = [Place("a", "r.test"), Place("a", "s.test"), Place("b")]
-    assert hosts_by_name(places) == {"a": ["r.test", "s.test"], "b": []}
+    places = [CertificateFile("a", "r.test"), CertificateFile("a", "s.test"), CertificateFile("b")]
+    assert scopes_by_name(places) == {"a": ["r.test", "s.test"], "b": []}

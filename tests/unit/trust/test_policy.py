@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.certificates.finding import Severity
-from trustplane.trust.policy import policy
+from trustplane.trust.policy import read_policy
 
 PROPAGATION = "trustplane.dev/propagation"
 MERGE = "trustplane.dev/trust-merge"
@@ -12,7 +12,7 @@ REQUESTED = "trustplane.dev/update-requested-at"
 
 
 def test_defaults() -> None:
-    policies = policy({}, {})
+    policies = read_policy({}, {})
     assert (policies.propagation, policies.merge, policies.requested_at, policies.findings) == (
         "OnNextUpdate",
         "Override",
@@ -22,27 +22,27 @@ def test_defaults() -> None:
 
 
 def test_the_nearest_annotation_wins() -> None:
-    policies = policy({PROPAGATION: "OnNextUpdate"}, {PROPAGATION: "Automatic", MERGE: "Append"})
+    policies = read_policy({PROPAGATION: "OnNextUpdate"}, {PROPAGATION: "Automatic", MERGE: "Append"})
     assert (policies.propagation, policies.merge) == ("OnNextUpdate", "Append")
 
 
 def test_the_latest_request_counts() -> None:
     near, far = {REQUESTED: "2026-01-01T00:00:00Z"}, {REQUESTED: "2026-01-01T02:00:00+01:00"}
-    assert policy(near, far).requested_at == datetime(2026, 1, 1, 1, tzinfo=UTC)
-    assert policy(far, near).requested_at == datetime(2026, 1, 1, 1, tzinfo=UTC)
+    assert read_policy(near, far).requested_at == datetime(2026, 1, 1, 1, tzinfo=UTC)
+    assert read_policy(far, near).requested_at == datetime(2026, 1, 1, 1, tzinfo=UTC)
 
 
 def test_invalid_values_become_defaults_and_are_reported() -> None:
-    policies = policy({PROPAGATION: "automatic", MERGE: "", REQUESTED: "now"})
+    policies = read_policy({PROPAGATION: "automatic", MERGE: "", REQUESTED: "now"})
     assert (policies.propagation, policies.merge, policies.requested_at) == ("OnNextUpdate", "Override", None)
     assert [finding.code for finding in policies.findings] == ["unknown-policy", "unknown-policy", "bad-request-time"]
     assert all(finding.severity is Severity.WARNING for finding in policies.findings)
 
 
 def test_a_time_without_zone_is_no_request() -> None:
-    assert policy({REQUESTED: "2026-01-01T00:00:00"}).findings[0].code == "bad-request-time"
+    assert read_policy({REQUESTED: "2026-01-01T00:00:00"}).findings[0].code == "bad-request-time"
 
 
 @given(st.text(), st.text(), st.text())
 def test_any_annotation_is_read(propagation: str, merge: str, requested: str) -> None:
-    policy({PROPAGATION: propagation, MERGE: merge, REQUESTED: requested})
+    read_policy({PROPAGATION: propagation, MERGE: merge, REQUESTED: requested})

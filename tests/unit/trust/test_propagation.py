@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from trustplane.api.configuration import TrustedCA
-from trustplane.trust.effective import effective
-from trustplane.trust.entries import EMPTY, Reading, TrustSet, read
+from trustplane.trust.effective import merge_lists
+from trustplane.trust.entries import EMPTY_SET, ParsedList, TrustSet, parse_list
 from trustplane.trust.policy import Policy
-from trustplane.trust.propagation import Decision, Frozen, Situation, decide
+from trustplane.trust.propagation import PropagationDecision, PropagationInput, PropagationRecord, decide_propagation
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,28 +33,28 @@ def cas() -> dict[str, str]:
     return dict(zip("ab", (entry["data"] for entry in spec["trust"]["additionalTrustedCAs"]), strict=True))
 
 
-def listed(**names: str) -> Reading:
+def listed(**names: str) -> ParsedList:
     """Return a list: `corp="a"` is entry corp with CA a, `corp="!"` is broken."""
-    return read([TrustedCA(name=name, data=cas().get(ca, ca)) for name, ca in names.items()])
+    return parse_list([TrustedCA(name=name, data=cas().get(ca, ca)) for name, ca in names.items()])
 
 
-def again(**names: str) -> Reading:
+def again(**names: str) -> ParsedList:
     """Return the same list in another encoding: order, line ends, line lengths, comments."""
     entries = []
     for name, ca in reversed(names.items()):
         pem = b"# other\r\n" + base64.b64decode(cas()[ca]).replace(b"\n", b"\r\n").rstrip()
         data = "\n".join(textwrap.wrap(base64.b64encode(pem).decode(), 50))
         entries.append(TrustedCA(name=name, data=data))
-    return read(entries)
+    return parse_list(entries)
 
 
 @dataclass
 class World:
     """A service and one cluster; `reconcile` writes the decision, as the controllers do."""
 
-    service: Reading = field(default_factory=Reading)
-    last_good: TrustSet | None = EMPTY
-    own: Reading | None = None
+    service: ParsedList = field(default_factory=ParsedList)
+    last_good: TrustSet | None = EMPTY_SET
+    own: ParsedList | None = None
     policy: Policy = field(default_factory=Policy)
     first_customized_at: datetime | None = None
     updates: Mapping[str, str] = field(default_factory=lambda: {"version": "1", "pool/a": "1"})
@@ -62,7 +62,7 @@ class World:
     annotations: dict[str, str] = field(default_factory=dict)
     in_force: TrustSet | None = None  # None: no Cluster exists
 
-    def configure(self, service: Reading) -> None:
+    def configure(self, service: ParsedList) -> None:
         self.service = service
         if service.ok:
             self.last_good = service.trust
@@ -72,10 +72,10 @@ class World:
     def request(self, after: int = 0) -> None:
         self.policy = dataclasses.replace(self.policy, requested_at=self.now + timedelta(seconds=after))
 
-    def decide(self) -> Decision:
-        return decide(
-            Situation(
-                frozen=Frozen.read(self.annotations),
+    def decide(self) -> PropagationDecision:
+        return decide_propagation(
+            PropagationInput(
+                frozen=PropagationRecord.read(self.annotations),
                 in_force=self.in_force or None,  # an empty set has no Secret
                 service=self.service,
                 last_good=self.last_good,
@@ -87,7 +87,7 @@ class World:
             )
         )
 
-    def reconcile(self) -> Decision:
+    def reconcile(self) -> PropagationDecision:
         self.now += timedelta(minutes=1)
         decision = self.decide()
         if decision.trust is not None and decision.frozen is not None:
@@ -184,7 +184,7 @@ def test_p2_automatic_takes_every_change_immediately(world: World) -> None:
 
 def test_p3_the_first_customisation_updates_existing_clusters_once() -> None:
     world = World()
-    assert world.reconcile().trust == EMPTY
+    assert world.reconcile().trust == EMPTY_SET
     world.configure(listed(corp="a"))
     decision = world.reconcile()
     assert (decision.taken, decision.reason) == (True, "FirstCustomisation")
@@ -223,8 +223,8 @@ def test_p4_added_or_removed_pools_update_nothing(world: World) -> None:
     assert world.reconcile().reason == "OtherUpdate"
 
 
-@pytest.mark.parametrize("own", [listed(private="a"), listed(corp="b"), Reading()], ids=["new", "content", "none"])
-def test_p5_a_change_of_the_own_list_updates_immediately(world: World, own: Reading) -> None:
+@pytest.mark.parametrize("own", [listed(private="a"), listed(corp="b"), ParsedList()], ids=["new", "content", "none"])
+def test_p5_a_change_of_the_own_list_updates_immediately(world: World, own: ParsedList) -> None:
     world.own = own
     decision = world.reconcile()
     assert (decision.taken, decision.reason) == (True, "OwnTrustChanged")
@@ -332,10 +332,10 @@ def test_p10_an_unused_broken_list_has_no_effect(world: World) -> None:
 
 
 def test_an_explicitly_empty_list_is_valid(world: World) -> None:
-    world.configure(Reading())
+    world.configure(ParsedList())
     assert world.reconcile().difference.removed == ("corp",)
     world.request()
-    assert world.reconcile().trust == EMPTY
+    assert world.reconcile().trust == EMPTY_SET
     assert world.reconcile().reason == "UpToDate"
 
 
@@ -350,7 +350,7 @@ def test_an_update_without_a_difference_takes_nothing(world: World) -> None:
 times = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 digests = st.text("0123456789abcdef", min_size=10, max_size=64)
 frozen = st.builds(
-    Frozen,
+    PropagationRecord,
     digest=digests,
     own_digest=st.just("") | digests,
     update_digests=st.dictionaries(st.text(), st.text()),
@@ -361,13 +361,15 @@ frozen = st.builds(
 
 
 @given(frozen)
-def test_annotations_keep_the_whole_record(some: Frozen) -> None:
-    assert Frozen.read(some.annotations()) == some
+def test_annotations_keep_the_whole_record(some: PropagationRecord) -> None:
+    assert PropagationRecord.read(some.annotations()) == some
 
 
-@given(st.dictionaries(st.sampled_from(sorted(Frozen(digest="x", handled_at=START).annotations())), st.text()))
+@given(
+    st.dictionaries(st.sampled_from(sorted(PropagationRecord(digest="x", handled_at=START).annotations())), st.text())
+)
 def test_any_annotations_can_be_read(values: dict[str, str]) -> None:
-    Frozen.read(values)
+    PropagationRecord.read(values)
 
 
 lists = st.sampled_from(
@@ -379,7 +381,7 @@ class Histories(RuleBasedStateMachine):
     """Changes, crashes before a decision is written, and reconciles in any order."""
 
     @initialize(service=lists, own=st.none() | lists)
-    def begin(self, service: Reading, own: Reading | None) -> None:
+    def begin(self, service: ParsedList, own: ParsedList | None) -> None:
         self.world = World(own=own)
         if service.trust or service.findings:
             self.world.configure(service)
@@ -388,14 +390,14 @@ class Histories(RuleBasedStateMachine):
 
     def note(self) -> None:
         """Record every set that lists without errors ever requested."""
-        for service in (self.world.service, Reading(self.world.last_good or EMPTY)):
-            desired = effective(service, self.world.own, self.world.policy.merge)
+        for service in (self.world.service, ParsedList(self.world.last_good or EMPTY_SET)):
+            desired = merge_lists(service, self.world.own, self.world.policy.merge)
             if desired.ok:
                 self.good.add(desired.trust)
 
     @property
-    def desired(self) -> Reading:
-        return effective(self.world.service, self.world.own, self.world.policy.merge)
+    def desired(self) -> ParsedList:
+        return merge_lists(self.world.service, self.world.own, self.world.policy.merge)
 
     def settle(self) -> None:
         self.world.reconcile()
@@ -415,7 +417,7 @@ class Histories(RuleBasedStateMachine):
         assert first == second
 
     @rule(service=lists)
-    def change_the_service(self, service: Reading) -> None:
+    def change_the_service(self, service: ParsedList) -> None:
         self.settle()
         before = self.world.in_force
         first = self.world.first_customized_at is None
@@ -433,7 +435,7 @@ class Histories(RuleBasedStateMachine):
             assert decision.current == (before == self.desired.trust)
 
     @rule(own=st.none() | lists)
-    def change_the_own_list(self, own: Reading | None) -> None:
+    def change_the_own_list(self, own: ParsedList | None) -> None:
         self.settle()
         before, changed = self.world.in_force, own != self.world.own
         self.world.own = own
@@ -478,7 +480,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def what_is_written_names_what_is_in_force(self) -> None:
         if hasattr(self, "world") and self.world.in_force is not None:
-            kept = Frozen.read(self.world.annotations)
+            kept = PropagationRecord.read(self.world.annotations)
             assert kept
             assert kept.digest == self.world.in_force.digest
 

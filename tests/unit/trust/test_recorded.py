@@ -28,11 +28,15 @@ from trustplane.api.meta import Metadata
 from trustplane.clusterapi.machine_facts import node_facts
 from trustplane.rollout.planning.observed import Canary
 from trustplane.trust import recorded
-from trustplane.trust.policy import read_time
-from trustplane.trust.propagation import Frozen
+from trustplane.trust.propagation import PropagationRecord
+from trustplane.trust.recorded import parse_time
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
-READERS = {TRUST_APPLIED: recorded.applied, TRUST_PROOF: recorded.proof, TRUST_INSPECTION: recorded.inspection}
+READERS = {
+    TRUST_APPLIED: recorded.read_applied_trust,
+    TRUST_PROOF: recorded.read_proof,
+    TRUST_INSPECTION: recorded.read_inspection,
+}
 
 
 def encoded(frozen: msgspec.Struct) -> str:
@@ -62,9 +66,9 @@ def _decision(result: ProofResult) -> tuple[str, str, str, datetime | None]:
 @pytest.mark.parametrize("count", [0, 1, 20, 50])
 def test_the_largest_record_is_valid_and_keeps_every_decision(count: int) -> None:
     proof, inspection = largest(count)
-    texts = {TRUST_PROOF: recorded.text(proof), TRUST_INSPECTION: recorded.text(inspection)}
-    assert max(map(len, texts.values())) <= recorded.MAX_TEXT
-    read_proof, read_inspection = recorded.proof(texts, NOW), recorded.inspection(texts, NOW)
+    texts = {TRUST_PROOF: recorded.encode_record(proof), TRUST_INSPECTION: recorded.encode_record(inspection)}
+    assert max(map(len, texts.values())) <= recorded.MAX_RECORD_LENGTH
+    read_proof, read_inspection = recorded.read_proof(texts, NOW), recorded.read_inspection(texts, NOW)
     assert read_proof
     assert read_inspection
     assert [_decision(result) for result in read_proof.results] == [_decision(result) for result in proof.results]
@@ -76,12 +80,12 @@ def test_the_largest_record_is_valid_and_keeps_every_decision(count: int) -> Non
 
 def test_a_record_of_the_maximum_of_registries_loses_no_verdict() -> None:
     """The names of the registries have fifty characters."""
-    hosts = [f"{number:03}.{'a' * 46}" for number in range(recorded.MAX_ITEMS)]
+    hosts = [f"{number:03}.{'a' * 46}" for number in range(recorded.MAX_RECORD_ITEMS)]
     for verdict in VERDICTS:
         proof = RecordedProof(DIGEST, NOW, [ProofResult(host, verdict, "", "x" * 300, at=NOW) for host in hosts])
-        record = recorded.proof({TRUST_PROOF: recorded.text(proof)}, NOW)
+        record = recorded.read_proof({TRUST_PROOF: recorded.encode_record(proof)}, NOW)
         assert record
-        assert [result.verdict for result in record.results] == [verdict] * recorded.MAX_ITEMS
+        assert [result.verdict for result in record.results] == [verdict] * recorded.MAX_RECORD_ITEMS
 
 
 def test_records_are_read_unchanged() -> None:
@@ -102,7 +106,7 @@ def test_an_implausible_time_invalidates_a_record(name: str, at: str) -> None:
     values = {name: json.dumps({"digest": DIGEST, "at": at})}
     assert READERS[name](values, NOW) is None
     assert disbelieved(values) == (name,)
-    assert read_time(at) is None or at == BAD_TIMES[-1]  # a request may lie in the future
+    assert parse_time(at) is None or at == BAD_TIMES[-1]  # a request may lie in the future
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -110,8 +114,8 @@ def test_clocks_may_differ_a_little(name: str) -> None:
     def at(later: timedelta) -> dict[str, str]:
         return {name: json.dumps({"digest": DIGEST, "at": (NOW + later).isoformat()})}
 
-    assert READERS[name](at(recorded.SKEW), NOW) is not None
-    assert READERS[name](at(recorded.SKEW + timedelta(seconds=1)), NOW) is None
+    assert READERS[name](at(recorded.MAX_CLOCK_SKEW), NOW) is not None
+    assert READERS[name](at(recorded.MAX_CLOCK_SKEW + timedelta(seconds=1)), NOW) is None
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -127,14 +131,14 @@ def test_records_are_bounded_for_any_annotations(values: dict[str, str]) -> None
     assert set(disbelieved(values)) <= values.keys()
     if isinstance(applied, AppliedTrust):
         assert recorded.is_digest(applied.digest)
-        assert applied.at is None or applied.at <= NOW + recorded.SKEW
+        assert applied.at is None or applied.at <= NOW + recorded.MAX_CLOCK_SKEW
     if isinstance(proof, RecordedProof):
         assert proof.at
         assert proof.at + timedelta(days=365) > proof.at
         for result in proof.results:
             assert result.verdict in VERDICTS
             assert result.registry.isprintable()
-            assert len(result.message) <= recorded.MAX_WORDS
+            assert len(result.message) <= recorded.MAX_RECORD_TEXT_LENGTH
             assert result.message.isprintable()
     if isinstance(inspection, Inspection):
         assert all(
@@ -144,22 +148,22 @@ def test_records_are_bounded_for_any_annotations(values: dict[str, str]) -> None
 
 @given(texts)
 def test_other_annotations_can_be_read_for_any_value(text: str) -> None:
-    canary = recorded.read(text, Canary)
+    canary = recorded.decode_record(text, Canary)
     assert canary is None or isinstance(canary.machine, str)
-    names = Frozen(digest=DIGEST, handled_at=NOW, change="x").annotations()
-    frozen = Frozen.read(dict.fromkeys(names, text))
+    names = PropagationRecord(digest=DIGEST, handled_at=NOW, change="x").annotations()
+    frozen = PropagationRecord.read(dict.fromkeys(names, text))
     assert frozen is None or (frozen.digest == "" or recorded.is_digest(frozen.digest))
     assert frozen is None or len(frozen.change) <= 603
-    time = read_time(text)
+    time = parse_time(text)
     assert time is None or time + timedelta(days=365) > time
 
 
 @given(st.datetimes(datetime(2000, 1, 2), datetime(9000, 1, 1), timezones=st.timezones()))  # noqa: DTZ001
 def test_a_time_is_read_in_utc(time: datetime) -> None:
-    assert read_time(time.isoformat()) == time.astimezone(UTC)
+    assert parse_time(time.isoformat()) == time.astimezone(UTC)
 
 
 @pytest.mark.parametrize("host", ["token:5000", "secret", "auth.corp.test:443"])
 def test_the_name_of_a_registry_is_not_redacted(host: str) -> None:
     proof = RecordedProof(digest=DIGEST, at=NOW, results=[ProofResult(registry=host, verdict="Trusted")])
-    assert recorded.proof({TRUST_PROOF: encoded(proof)}, NOW) == proof
+    assert recorded.read_proof({TRUST_PROOF: encoded(proof)}, NOW) == proof

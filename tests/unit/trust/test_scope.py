@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from trustplane.api.configuration import TrustedCA
 from trustplane.trust import entries, scope
-from trustplane.trust.entries import EMPTY
-from trustplane.trust.places import is_host
+from trustplane.trust.entries import EMPTY_SET
+from trustplane.trust.places import is_registry_host
 
 ANNOTATION = "trustplane.dev/registry-scope"
 NAMES = st.sampled_from(["apps-root", "partner", "a.b", "_x"])
@@ -16,8 +16,8 @@ def listed(data: dict[str, str], **names: str) -> list[TrustedCA]:
     return [TrustedCA(name=name, data=data[ca]) for name, ca in names.items()]
 
 
-def read(some: list[TrustedCA], text: str) -> entries.Reading:
-    return scope.read(some, {ANNOTATION: text}, where="list")
+def read(some: list[TrustedCA], text: str) -> entries.ParsedList:
+    return scope.parse_scoped_list(some, {ANNOTATION: text}, where="list")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_an_invalid_value_breaks_the_list(data: dict[str, str], text: str, code:
     assert [finding.code for finding in reading.findings] == [code]
     assert word in str(reading.findings[0])
     assert not reading.ok
-    assert reading.trust == EMPTY
+    assert reading.trust == EMPTY_SET
 
 
 def test_a_broken_entry_is_reported_once(data: dict[str, str]) -> None:
@@ -69,17 +69,17 @@ def test_a_broken_entry_is_reported_once(data: dict[str, str]) -> None:
 
 def test_without_the_annotation_nothing_is_scoped(data: dict[str, str]) -> None:
     some = listed(data, a="a")
-    assert scope.read(some, {}, where="list") == entries.read(some, where="list")
+    assert scope.parse_scoped_list(some, {}, where="list") == entries.parse_list(some, where="list")
 
 
 @given(st.text())
 def test_an_entry_is_node_wide_or_scoped(text: str) -> None:
-    hosts, findings = scope.parse(text, {"a"})
+    hosts, findings = scope.parse_scopes(text, {"a"})
     assert hosts.keys() <= {"a"}
-    assert all(is_host(host) for scoped_hosts in hosts.values() for host in scoped_hosts)
+    assert all(is_registry_host(host) for scoped_hosts in hosts.values() for host in scoped_hosts)
     assert findings or all(not part.strip() or "=" in part for part in text.replace("\n", ",").split(","))
 
 
 @given(st.dictionaries(NAMES, st.lists(HOSTS, min_size=1, unique=True).map(lambda some: tuple(sorted(some)))))
 def test_a_rendered_value_can_be_parsed(hosts: dict[str, tuple[str, ...]]) -> None:
-    assert scope.parse(scope.text(hosts), hosts) == (dict(sorted(hosts.items())), ())
+    assert scope.parse_scopes(scope.render_scopes(hosts), hosts) == (dict(sorted(hosts.items())), ())

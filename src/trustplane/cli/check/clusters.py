@@ -30,7 +30,7 @@ from trustplane.clusterapi.left_out import (
 from trustplane.clusterapi.secret import entry_key
 from trustplane.clusterapi.variable import TRUST_SCHEMA, TrustVariable, parse_trust_variable
 from trustplane.errors import UserError
-from trustplane.trust.entries import shown
+from trustplane.trust.entries import printable_name
 
 _GROUP = "cluster.x-k8s.io/"
 _ENTRIES = "additionalTrustedCAs"
@@ -111,7 +111,9 @@ def is_cluster(node: yaml.Node) -> bool:
 def trust_variables(node: yaml.Node) -> Iterator[VariableInFile]:
     """Yield the values of variable `trust` in a Cluster, including the overrides of machine groups."""
     topology = child(node, "spec", "topology")
-    pools = tuple(shown(scalar(child(pool, "name"))) for pool in items(child(topology, "workers", MACHINE_POOLS_FIELD)))
+    pools = tuple(
+        printable_name(scalar(child(pool, "name"))) for pool in items(child(topology, "workers", MACHINE_POOLS_FIELD))
+    )
     yield from _from_list(node, "variables", child(topology, "variables"), pools=pools)
     groups = [("controlPlane", child(topology, "controlPlane"))]
     for kind in (MACHINE_DEPLOYMENTS_FIELD, MACHINE_POOLS_FIELD):
@@ -146,7 +148,7 @@ def _unknown_fields(value: yaml.Node | None) -> Iterator[str]:
     for node, schema in ((value, TRUST_SCHEMA), *((entry, _ENTRY_SCHEMA) for entry in items(child(value, _ENTRIES)))):
         for name, _ in pairs(node):
             if scalar(name) not in schema["properties"]:
-                yield shown(scalar(name))
+                yield printable_name(scalar(name))
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def _compare(trust: TrustVariable, secret: ManifestSecret) -> list[Finding]:
 def _missing(name: str, key_name: str, secret: ManifestSecret) -> Finding:
     return error(
         "missing-key",
-        f"Secret {object_name(secret.name)} has no key {shown(key_name)} for entry {shown(name)}",
+        f"Secret {object_name(secret.name)} has no key {printable_name(key_name)} for entry {printable_name(name)}",
         "Cluster API waits for the key and creates no new machine of the cluster",
         "Add the key to the Secret, or remove the entry from the variable",
     )
@@ -201,7 +203,7 @@ def _missing(name: str, key_name: str, secret: ManifestSecret) -> Finding:
 def _unlisted(key_name: str, secret: ManifestSecret) -> Finding:
     return warning(
         "unlisted-key",
-        f"Secret {object_name(secret.name)} has key {shown(key_name)}, but the variable has no such entry",
+        f"Secret {object_name(secret.name)} has key {printable_name(key_name)}, but the variable has no such entry",
         "Nodes do not receive it",
         "Add an entry with this name to the variable, or remove the key",
     )

@@ -31,7 +31,7 @@ from trustplane.cli.manifests import child, items, line_number, object_label, ob
 from trustplane.clusterapi.secret import entry_key
 from trustplane.clusterapi.variable import USER_SECRET_SUFFIX
 from trustplane.trust import scope
-from trustplane.trust.entries import shown
+from trustplane.trust.entries import printable_name
 
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")  # anchor and tag before a value (YAML 1.2.2, section 6.9)
 _DER_SEQUENCE = b"\x30"
@@ -161,7 +161,7 @@ def _scope(node: yaml.Node, kind: str) -> tuple[Mapping[str, tuple[str, ...]], l
     if annotation is None:
         return {}, []
     names = {scalar(child(item, "name")) for item in items(child(node, *_LISTS[kind]))}
-    hosts, findings = scope.parse(scalar(annotation), names)
+    hosts, findings = scope.parse_scopes(scalar(annotation), names)
     return hosts, [(line_number(annotation), finding) for finding in findings]
 
 
@@ -170,7 +170,7 @@ def _entries(node: yaml.Node, kind: str) -> Iterator[ListedEntry]:
     owner = path if kind == "TkgServiceConfiguration" else f"{kind} {object_label(node)} {path}"
     for index, item in enumerate(items(child(node, *_LISTS[kind]))):
         name, data = scalar(child(item, "name")), child(item, "data")
-        entry = _entry(f"{owner}[{index}] ({shown(name)})", name, scalar(data), line_number(item), span(data))
+        entry = _entry(f"{owner}[{index}] ({printable_name(name)})", name, scalar(data), line_number(item), span(data))
         too_long = len(scalar(data)) > MAX_DATA_LENGTH and entry.parsed.ok
         more = (defects.too_large(MAX_DATA_LENGTH),) if too_long else ()
         yield replace(entry, owner=f"{owner} in line {line_number(node)}", findings=more + entry.findings)
@@ -209,7 +209,7 @@ def _pem_value(secret: ManifestSecret, value: SecretValue, name: str) -> ListedE
 
 
 def _of_secret(secret: ManifestSecret, value: SecretValue, entry: ListedEntry) -> ListedEntry:
-    where = f"Secret {object_name(secret.name)} {value.field}.{shown(value.key)}"
+    where = f"Secret {object_name(secret.name)} {value.field}.{printable_name(value.key)}"
     return replace(entry, where=where, owner=f"Secret {secret.namespace}/{secret.name}")
 
 

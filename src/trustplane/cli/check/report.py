@@ -14,8 +14,8 @@ from trustplane.certificates.lint import Listed, lint_certificates
 from trustplane.certificates.parsing import Certificate
 from trustplane.cli.check.documents import CheckedFile, ListedEntry
 from trustplane.registry.inspection import HostReport
-from trustplane.trust.effective import too_many
-from trustplane.trust.entries import judge_name
+from trustplane.trust.effective import check_set_size
+from trustplane.trust.entries import check_entry_name
 
 GOOD, ERRORS, UNDECIDED = 0, 1, 2
 
@@ -73,13 +73,13 @@ def _list_findings(file: CheckedFile, entries: Sequence[ListedEntry]) -> Iterato
     """Yield the findings about one list: its entries, their names, and their number."""
     names: set[str] = set()
     for entry in entries:
-        name_finding = judge_name(entry.name, names) if file.is_manifest else None
+        name_finding = check_entry_name(entry.name, names) if file.is_manifest else None
         if name_finding:
             yield name_finding.at(entry.where)
         names.add(entry.name)
         yield from (finding.at(entry.where) for finding in entry.findings)
     size = sum(len(certificate.pem) for entry in entries for certificate in entry.parsed.certificates)
-    excess = too_many(len(entries), size) if file.is_manifest else None
+    excess = check_set_size(len(entries), size) if file.is_manifest else None
     if excess:
         yield excess.at(entries[0].where)
 

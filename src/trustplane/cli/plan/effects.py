@@ -24,11 +24,11 @@ from trustplane.kube.errors import ApiError, InvalidError
 from trustplane.kube.kinds import CONFIGURATIONS, RELEASES, TANZU_CLUSTERS
 from trustplane.kube.resource import Resource
 from trustplane.trust import lists, propagation
-from trustplane.trust.effective import effective
-from trustplane.trust.entries import EMPTY, Difference, Entry, TrustSet, difference, take_it
-from trustplane.trust.lists import LastGood
-from trustplane.trust.policy import REPLACE
-from trustplane.trust.propagation import Decision, Situation, decide
+from trustplane.trust.effective import merge_lists
+from trustplane.trust.entries import EMPTY_SET, SetDifference, TrustListEntry, TrustSet, compare_sets, update_advice
+from trustplane.trust.lists import LastGoodList
+from trustplane.trust.policy import REPLACE_STRATEGY
+from trustplane.trust.propagation import PropagationDecision, PropagationInput, decide_propagation
 
 NOTHING: Final = "Nothing"
 HELD: Final = "Held"
@@ -40,7 +40,7 @@ REPLACED: Final = "replaced"
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _CONFIGURATION_KIND: Final = "TkgServiceConfiguration"
 
-NO_CHANGE: Final = Difference()
+NO_CHANGE: Final = SetDifference()
 
 
 class _AppliedMetadata(msgspec.Struct):
@@ -79,9 +79,9 @@ class Effect:
     restarts: bool = False  # whether containerd restarts
     machines: int = 0
     replaced: int = 0  # machines replaced
-    change: Difference = NO_CHANGE
-    before: TrustSet = EMPTY
-    after: TrustSet = EMPTY
+    change: SetDifference = NO_CHANGE
+    before: TrustSet = EMPTY_SET
+    after: TrustSet = EMPTY_SET
     message: str = ""
 
     def as_json(self) -> Json:
@@ -113,7 +113,7 @@ class Effect:
         }
 
 
-def _content(entry: Entry) -> Json:
+def _content(entry: TrustListEntry) -> Json:
     return {"fingerprints": list(entry.fingerprints), "hosts": list(entry.hosts)}
 
 
@@ -203,7 +203,7 @@ async def plan_manifest(client: Client, manifest: Sequence[Json], *, namespace: 
 
 
 async def _review(
-    client: Client, resource: Resource[T], body: Json, manager: str, kept: LastGood | None
+    client: Client, resource: Resource[T], body: Json, manager: str, kept: LastGoodList | None
 ) -> tuple[PlannedObject, T | None]:
     metadata = dict(body["metadata"])
     if resource.namespaced:
@@ -266,10 +266,10 @@ def _last_applied(text: str) -> Mapping[str, str]:
         return {}
 
 
-def _findings(after: object, kept: LastGood | None) -> tuple[Finding, ...]:
+def _findings(after: object, kept: LastGoodList | None) -> tuple[Finding, ...]:
     if isinstance(after, TkgServiceConfiguration):
-        return lists.service(after, kept).findings
-    own = lists.own(after) if isinstance(after, TanzuKubernetesCluster) else None
+        return lists.parse_service_list(after, kept).findings
+    own = lists.parse_own_list(after) if isinstance(after, TanzuKubernetesCluster) else None
     return own.findings if own else ()
 
 
@@ -290,7 +290,7 @@ async def _effects(client: Client, planned: Mapping[tuple[str, Key], Any], names
         observed = await observe_trust(
             overlay, tkc, kubernetes_version=version, namespace=namespace, now=datetime.now(UTC)
         )
-        decision, machines = decide(observed.situation), _count_machines(observed.cluster)
+        decision, machines = decide_propagation(observed.situation), _count_machines(observed.cluster)
         strategy = observed.update_strategy
         effects.append(cluster_effect(key, observed.situation, decision, machines, strategy=strategy))
     return effects
@@ -311,7 +311,7 @@ def _count_machines(cluster: Cluster | None) -> MachineCounts:
 
 
 def cluster_effect(
-    key: Key, situation: Situation, decision: Decision, machines: MachineCounts, *, strategy: str
+    key: Key, situation: PropagationInput, decision: PropagationDecision, machines: MachineCounts, *, strategy: str
 ) -> Effect:
     """Return the effect of a decision on a cluster.
 
@@ -322,15 +322,15 @@ def cluster_effect(
         machines: counts of the cluster's machines.
         strategy: policy `update-strategy` of the cluster.
     """
-    before = situation.in_force or EMPTY
+    before = situation.in_force or EMPTY_SET
     if decision.trust is None:
         return Effect(key=key, effect=REFUSED, reason=decision.reason, message=_errors(decision))
     if situation.frozen is None:
-        change = difference(EMPTY, decision.trust)
+        change = compare_sets(EMPTY_SET, decision.trust)
         return Effect(key=key, effect=CREATED, reason=decision.reason, change=change, after=decision.trust)
     other = _has_other_update(situation)
     if decision.taken or other:
-        in_place = not other and strategy != REPLACE
+        in_place = not other and strategy != REPLACE_STRATEGY
         total = sum(machines)
         return Effect(
             key=key,
@@ -340,7 +340,7 @@ def cluster_effect(
             restarts=in_place and total > 0 and before.node_wide != decision.trust.node_wide,
             machines=total,
             replaced=0 if in_place else total,
-            change=difference(before, decision.trust),
+            change=compare_sets(before, decision.trust),
             before=before,
             after=decision.trust,
         )
@@ -356,20 +356,20 @@ def cluster_effect(
         change=decision.difference,
         before=before,
         after=_desired(situation),
-        message=f"not current until an update. {take_it(decision.difference, command)}",
+        message=f"not current until an update. {update_advice(decision.difference, command)}",
     )
 
 
-def _desired(situation: Situation) -> TrustSet:
-    return effective(situation.service, situation.own, situation.policy.merge).trust
+def _desired(situation: PropagationInput) -> TrustSet:
+    return merge_lists(situation.service, situation.own, situation.policy.merge).trust
 
 
-def _has_other_update(situation: Situation) -> bool:
+def _has_other_update(situation: PropagationInput) -> bool:
     """Return whether a change besides trust updates machines; Cluster API then replaces them."""
     before = situation.frozen.update_digests if situation.frozen else {}
-    return propagation.is_updated(before, situation.update_digests)
+    return propagation.has_spec_changed(before, situation.update_digests)
 
 
-def _errors(decision: Decision) -> str:
+def _errors(decision: PropagationDecision) -> str:
     errors = [str(finding) for finding in decision.findings if finding.severity is Severity.ERROR]
     return "; ".join(errors[:3])

@@ -22,7 +22,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.informer import Informer
 from trustplane.kube.kinds import CLUSTER_TRUSTS, CLUSTERS, MACHINES
 from trustplane.kube.tasks import beside
-from trustplane.trust.policy import read_time
+from trustplane.trust.recorded import parse_time
 
 INTERRUPTED = 130  # the exit status of shells after SIGINT
 UNVERIFIED = 3  # exit status: every node accepted the registries, but for some, verification is unknown
@@ -141,7 +141,7 @@ async def _select(client: Client, names: Sequence[str], namespace: str) -> list[
 
 async def _request(client: Client, key: Key) -> datetime:
     cluster = await client.get(CLUSTERS, key.name, key.namespace)
-    last, now = read_time(cluster.metadata.annotations.get(PROVE_REQUESTED_AT, "")), datetime.now(UTC)
+    last, now = parse_time(cluster.metadata.annotations.get(PROVE_REQUESTED_AT, "")), datetime.now(UTC)
     at = max(now, last + timedelta(microseconds=1)) if last and last - now < timedelta(minutes=1) else now
     body = {"metadata": {"annotations": {PROVE_REQUESTED_AT: at.isoformat(timespec="microseconds")}}}
     await client.patch(CLUSTERS, key.name, key.namespace, body)

@@ -14,7 +14,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.kinds import NODES
 from trustplane.proof.prover import PROBE_SECONDS, ProbeTarget, Proof, prove_nodes
 from trustplane.proof.result import record_verdict
-from trustplane.trust.places import is_host
+from trustplane.trust.places import is_registry_host
 
 _NOT_INSPECTED: Final = "a direct proof does not inspect nodes"
 _NEXT_STEP: Final = "Check that the nodes' container runtime has no mirror, http:// or skip_verify for it"
@@ -35,7 +35,7 @@ async def prove_directly(
     Raises:
         UserError: `registry` is not a registry host, or the image belongs to another registry.
     """
-    if not is_host(registry):
+    if not is_registry_host(registry):
         raise UserError(f"{registry!r} is not a registry host", next_step="Write host or host:port, without https://")
     if image and not image.startswith(f"{registry}/"):
         raise UserError(f"{image} is not an image of {registry}", next_step=f"Begin it with {registry}/")

@@ -22,7 +22,7 @@ from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTER_TRUSTS
 from trustplane.reporting.cluster_trust import NOTHING_TO_PROVE
-from trustplane.trust.entries import SHORT
+from trustplane.trust.entries import SHORT_DIGEST_LENGTH
 
 
 @click.command(
@@ -112,7 +112,7 @@ def _show_fleet(trusts: Sequence[ClusterTrust]) -> None:
     for trust in trusts:
         current, proven, message = _states(trust)
         force = trust.status.in_force
-        digest, since = (force.digest[:SHORT], age(force.since)) if force else ("", "")
+        digest, since = (force.digest[:SHORT_DIGEST_LENGTH], age(force.since)) if force else ("", "")
         key = key_of(trust)
         rows.add_row(key.namespace, key.name, current, proven, trust.status.proven_nodes, digest, since, message)
     console().print(rows)
@@ -128,9 +128,11 @@ def _show(trust: ClusterTrust, rows: Sequence[NodeRow]) -> None:
         out.print(Text.assemble(f"  {item.type}: ", (item.status, colour), rest))
         out.print(f"    {item.message}")
     if force:
-        out.print(f"  In force: {force.digest[:SHORT]} since {age(force.since)} ({force.reason or 'of the Cluster'})")
+        out.print(
+            f"  In force: {force.digest[:SHORT_DIGEST_LENGTH]} since {age(force.since)} ({force.reason or 'of the Cluster'})"
+        )
     if desired:
-        out.print(f"  Desired: {desired.digest[:SHORT]}, from: {desired.source}")
+        out.print(f"  Desired: {desired.digest[:SHORT_DIGEST_LENGTH]}, from: {desired.source}")
     if status.difference:
         out.print(f"  Difference: {status.difference}")
     if desired and desired.entries:
@@ -145,7 +147,7 @@ def _show(trust: ClusterTrust, rows: Sequence[NodeRow]) -> None:
         nodes.add_row(
             row.node or row.machine,
             row.state,
-            row.digest[:SHORT],
+            row.digest[:SHORT_DIGEST_LENGTH],
             row.method,
             age(row.proven_at),
             age(row.inspected_at),

@@ -13,8 +13,8 @@ from trustplane.cli.output import echo, echo_json
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTER_TRUSTS, REGISTRIES
-from trustplane.reporting.registry_assessment import registry_host
-from trustplane.reporting.risks import Risk, risks, unknown
+from trustplane.reporting.registry_assessment import canonical_registry_host
+from trustplane.reporting.risks import Risk, list_risks, unknown_sources
 
 
 async def report_risks(kubeconfig: Path | None, namespace: str, cluster: str | None, output: str) -> bool:
@@ -31,11 +31,11 @@ async def report_risks(kubeconfig: Path | None, namespace: str, cluster: str | N
         registries = await client.list(REGISTRIES)
     if cluster:
         trusts, registries = _select(cluster, namespace or "default", trusts, registries)
-    known_risks, unknown_sources = risks(trusts, registries, datetime.now(UTC)), unknown(trusts)
+    known_risks, unknown = list_risks(trusts, registries, datetime.now(UTC)), unknown_sources(trusts)
     if output == "json":
-        echo_json(_as_json(known_risks, unknown_sources))
+        echo_json(_as_json(known_risks, unknown))
     else:
-        _show(known_risks, unknown_sources)
+        _show(known_risks, unknown)
     return not known_risks
 
 
@@ -50,7 +50,7 @@ def _select(
             next_step="See `trustplane status`, or pass another namespace with -n",
         )
     hosts = {image.host for trust in selected for image in trust.status.images}
-    return selected, [registry for registry in registries if registry_host(registry) in hosts]
+    return selected, [registry for registry in registries if canonical_registry_host(registry) in hosts]
 
 
 def _show(known_risks: Sequence[Risk], unknown_sources: Sequence[tuple[str, ImageSource]]) -> None:

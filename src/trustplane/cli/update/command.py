@@ -22,7 +22,16 @@ from trustplane.cli.update.following import Follower
 from trustplane.errors import TransientError, UserError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import TANZU_CLUSTERS
-from trustplane.reporting.progress import DONE, NOT_PROVEN, REFUSED, STOPPED, WAITING, Progress, progress, request_time
+from trustplane.reporting.progress import (
+    COMPLETED_STATES,
+    UPDATE_NOT_PROVEN,
+    UPDATE_REFUSED,
+    UPDATE_STOPPED,
+    UPDATE_WAITING,
+    UpdateProgress,
+    next_request_time,
+    update_progress,
+)
 
 INTERRUPTED = 130  # as shells report a program that SIGINT ended
 
@@ -96,7 +105,7 @@ def command(  # noqa: PLR0913  an argument for each option
     conclude(found, namespace, output=output, timeout=timeout if wait else 0.0)
 
 
-def conclude(found: Sequence[Progress], namespace: str, *, output: str, timeout: float) -> None:
+def conclude(found: Sequence[UpdateProgress], namespace: str, *, output: str, timeout: float) -> None:
     """Print where clusters are, and exit by it; with a timeout of 0 nobody has waited.
 
     Raises:
@@ -115,14 +124,14 @@ async def _update(
     timeout: float,
     prove: bool,
     replace_unreachable: bool,
-) -> list[Progress]:
+) -> list[UpdateProgress]:
     async with Client.open(kubeconfig) as client:
         tkcs = await _find(client, names, namespace)
         requests = {key_of(tkc): await _request(client, tkc, replace_unreachable=replace_unreachable) for tkc in tkcs}
         if not timeout:
-            return [Progress(key=key, state=WAITING, message="requested") for key in requests]
+            return [UpdateProgress(key=key, state=UPDATE_WAITING, message="requested") for key in requests]
         follower = Follower(client, namespace, lambda one: echo(one.text, err=True), prove=prove)
-        looks = {key: partial(progress, requested_at=at) for key, at in requests.items()}
+        looks = {key: partial(update_progress, requested_at=at) for key, at in requests.items()}
         return await follower.follow(looks, timeout=timeout)
 
 
@@ -140,7 +149,7 @@ async def _find(client: Client, names: Sequence[str], namespace: str) -> list[Ta
 
 
 async def _request(client: Client, tkc: TanzuKubernetesCluster, *, replace_unreachable: bool) -> datetime:
-    key, at = key_of(tkc), request_time(tkc.metadata.annotations, datetime.now(UTC))
+    key, at = key_of(tkc), next_request_time(tkc.metadata.annotations, datetime.now(UTC))
     text = at.isoformat(timespec="microseconds")
     # An update ends an undo.
     annotations = {
@@ -153,10 +162,10 @@ async def _request(client: Client, tkc: TanzuKubernetesCluster, *, replace_unrea
     return at
 
 
-def _judge(found: Sequence[Progress], namespace: str, timeout: float) -> None:
-    if any(one.state in (REFUSED, STOPPED, NOT_PROVEN) for one in found):
+def _judge(found: Sequence[UpdateProgress], namespace: str, timeout: float) -> None:
+    if any(one.state in (UPDATE_REFUSED, UPDATE_STOPPED, UPDATE_NOT_PROVEN) for one in found):
         sys.exit(1)
-    late = [str(one.key) for one in found if one.state not in DONE]
+    late = [str(one.key) for one in found if one.state not in COMPLETED_STATES]
     if late:
         raise TransientError(
             f"After {timeout:g} s not every cluster is current and proven: {', '.join(late)}",
@@ -169,7 +178,7 @@ def _where(namespace: str) -> str:
     return f"-n {namespace}" if namespace else "-A"
 
 
-def _json(found: Sequence[Progress]) -> list[Json]:
+def _json(found: Sequence[UpdateProgress]) -> list[Json]:
     return [
         {
             "namespace": one.key.namespace,
@@ -183,7 +192,7 @@ def _json(found: Sequence[Progress]) -> list[Json]:
     ]
 
 
-def _table(found: Sequence[Progress]) -> Table:
+def _table(found: Sequence[UpdateProgress]) -> Table:
     table = Table("NAMESPACE", "NAME", "STATE", "UP TO DATE", "MESSAGE", box=None)
     for one in found:
         count = f"{one.up_to_date}/{one.machines}" if one.machines else ""

@@ -14,7 +14,14 @@ from trustplane.kube.client import Client
 from trustplane.kube.informer import Informer
 from trustplane.kube.kinds import CLUSTER_TRUSTS, CLUSTERS, TANZU_CLUSTERS
 from trustplane.kube.tasks import beside
-from trustplane.reporting.progress import DONE, NOT_PROVEN, REFUSED, STOPPED, Progress, proved
+from trustplane.reporting.progress import (
+    COMPLETED_STATES,
+    UPDATE_NOT_PROVEN,
+    UPDATE_REFUSED,
+    UPDATE_STOPPED,
+    UpdateProgress,
+    add_proof_progress,
+)
 
 # The status may still report an error of a list that has just been corrected.
 _REFUSAL_SECONDS = 5.0
@@ -24,7 +31,7 @@ _STOPPED_SECONDS = 90.0
 
 
 # Computes a cluster's progress from its TanzuKubernetesCluster, its Cluster and its ClusterTrust.
-ReadProgress = Callable[[TanzuKubernetesCluster, Cluster | None, ClusterTrust | None], Progress]
+ReadProgress = Callable[[TanzuKubernetesCluster, Cluster | None, ClusterTrust | None], UpdateProgress]
 
 
 class Follower:
@@ -38,7 +45,7 @@ class Follower:
     """
 
     def __init__(
-        self, client: Client, namespace: str, show: Callable[[Progress], None], *, prove: bool = False
+        self, client: Client, namespace: str, show: Callable[[UpdateProgress], None], *, prove: bool = False
     ) -> None:
         self._show = show
         self._prove = prove
@@ -47,9 +54,9 @@ class Follower:
         self._clusters = Informer(client, CLUSTERS, namespace=namespace)
         self._trusts = Informer(client, CLUSTER_TRUSTS, namespace=namespace)
         self._informers: tuple[Informer[Any], ...] = (self._tkcs, self._clusters, self._trusts)
-        self._last: dict[Key, Progress] = {}
+        self._last: dict[Key, UpdateProgress] = {}
 
-    async def follow(self, readers: Mapping[Key, ReadProgress], *, timeout: float) -> list[Progress]:
+    async def follow(self, readers: Mapping[Key, ReadProgress], *, timeout: float) -> list[UpdateProgress]:
         """Wait until each cluster is current (and proven), refused or stopped, or the time is up; return the progress.
 
         Args:
@@ -85,16 +92,16 @@ class Follower:
         done = True
         for key, read in readers.items():
             last = self._last.get(key)
-            if last is None or last.state not in DONE:
+            if last is None or last.state not in COMPLETED_STATES:
                 last = self._refresh(key, read)
-            refused = last.state == REFUSED and not is_early
-            done = done and (last.state in DONE or refused or self._is_stopped(last))
+            refused = last.state == UPDATE_REFUSED and not is_early
+            done = done and (last.state in COMPLETED_STATES or refused or self._is_stopped(last))
         return done
 
-    def _is_stopped(self, last: Progress) -> bool:
-        if last.state == STOPPED:
+    def _is_stopped(self, last: UpdateProgress) -> bool:
+        if last.state == UPDATE_STOPPED:
             return True
-        if last.state != NOT_PROVEN:
+        if last.state != UPDATE_NOT_PROVEN:
             self._stopped.pop(last.key, None)
             return False
         now = asyncio.get_running_loop().time()
@@ -103,7 +110,7 @@ class Follower:
             self._stopped[last.key] = (last.up_to_date, now)
         return count == last.up_to_date and now - since > _STOPPED_SECONDS
 
-    def _refresh(self, key: Key, read: ReadProgress) -> Progress:
+    def _refresh(self, key: Key, read: ReadProgress) -> UpdateProgress:
         tkc = self._tkcs.get(key)
         if tkc is None:
             raise UserError(
@@ -112,7 +119,7 @@ class Follower:
         cluster, trust = self._clusters.get(key), self._trusts.get(key)
         now = read(tkc, cluster, trust)
         if self._prove and cluster:
-            now = proved(now, cluster.metadata.annotations, trust)
+            now = add_proof_progress(now, cluster.metadata.annotations, trust)
         last = self._last.get(key)
         self._last[key] = now
         if last is None or now.text != last.text:

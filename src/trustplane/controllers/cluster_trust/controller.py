@@ -33,13 +33,20 @@ from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import CLUSTER_TRUSTS, FIELD_MANAGER
-from trustplane.reporting.cluster_trust import INVALID, STOPPED, WORST_FIRST, status
+from trustplane.reporting.cluster_trust import (
+    CURRENT_INVALID,
+    CURRENT_STOPPED,
+    STATES_WORST_FIRST,
+    cluster_trust_status,
+)
 from trustplane.rollout.execution.observation import plan_input
-from trustplane.rollout.planning.plan import plan
+from trustplane.rollout.planning.plan import plan_rollout
 
 _POLL_SECONDS = 60.0  # between reads of users' Secrets
 _SHOWN = 5  # maximum annotations in a message
-_WARNINGS = frozenset({INVALID, STOPPED, OVERRIDES, MACHINE_POOLS, *WORST_FIRST[:5]})  # reasons that require action
+_WARNINGS = frozenset(
+    {CURRENT_INVALID, CURRENT_STOPPED, OVERRIDES, MACHINE_POOLS, *STATES_WORST_FIRST[:5]}
+)  # reasons that require action
 
 
 class ClusterTrustReconciler:
@@ -82,8 +89,10 @@ class ClusterTrustReconciler:
         result = Result(requeue_after=0.0 if snapshot.tkc else _POLL_SECONDS)
         trust = snapshot.trust or await self._create(snapshot.cluster)
         now = truncate_to_seconds(datetime.now(UTC))
-        rollout = plan(plan_input(snapshot, now=now))
-        new = status(snapshot.nodes, snapshot.sets, snapshot.hosts, rollout=rollout, before=trust.status, now=now)
+        rollout = plan_rollout(plan_input(snapshot, now=now))
+        new = cluster_trust_status(
+            snapshot.nodes, snapshot.sets, snapshot.hosts, rollout=rollout, before=trust.status, now=now
+        )
         whole = left_out.exclusion_condition(snapshot.cluster)
         conditions = [
             *(_with_note(condition, snapshot.nodes) for condition in new.conditions),

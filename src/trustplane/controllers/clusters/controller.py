@@ -51,8 +51,8 @@ from trustplane.kube.kinds import (
 from trustplane.kube.manager import Manager
 from trustplane.reporting.cluster_status import cluster_status
 from trustplane.rollout.execution import trust_secrets
-from trustplane.trust.entries import EMPTY, difference
-from trustplane.trust.propagation import Decision, decide, is_updated
+from trustplane.trust.entries import EMPTY_SET, compare_sets
+from trustplane.trust.propagation import PropagationDecision, decide_propagation, has_spec_changed
 
 # A refusal by the API server can end without a change of a watched object: a webhook, a ClusterClass, a quota.
 _REFUSED_SECONDS = 30.0
@@ -65,7 +65,7 @@ class ClusterPlan:
     """The result of one read and decision."""
 
     observation: TrustObservation
-    decision: Decision
+    decision: PropagationDecision
     body: Json | None  # the Cluster to apply; None: do not create one
     is_held: bool = False  # new machines wait for the canary of the taken set: write only the record
 
@@ -84,7 +84,7 @@ class ClusterOutcome:
 
     release: TanzuKubernetesRelease | Finding
     cluster: Cluster | None = None
-    decision: Decision | None = None
+    decision: PropagationDecision | None = None
     error: str = ""
 
 
@@ -199,7 +199,7 @@ class TanzuKubernetesClusterReconciler:
             reader, tkc, kubernetes_version=version, namespace=self._namespace, now=datetime.now(UTC)
         )
         _check_ownership(observation.cluster, tkc)
-        decision = decide(observation.situation)
+        decision = decide_propagation(observation.situation)
         if decision.trust is None or decision.frozen is None:
             return ClusterPlan(observation, decision, None)
         body = desired_cluster(
@@ -211,7 +211,7 @@ class TanzuKubernetesClusterReconciler:
         )
         return ClusterPlan(observation, decision, body, is_held=await self._is_held(reader, observation, decision))
 
-    async def _is_held(self, reader: Reader, observation: TrustObservation, decision: Decision) -> bool:
+    async def _is_held(self, reader: Reader, observation: TrustObservation, decision: PropagationDecision) -> bool:
         """Return whether new machines would boot with another set than the taken one (P4).
 
         A canary runs with the taken set first. It becomes the boot set if the canary succeeds, or if none is possible.
@@ -219,7 +219,7 @@ class TanzuKubernetesClusterReconciler:
         before = observation.situation.frozen
         if observation.cluster is None or before is None or decision.frozen is None:
             return False
-        if not is_updated(before.update_digests, decision.frozen.update_digests):
+        if not has_spec_changed(before.update_digests, decision.frozen.update_digests):
             return False
         metadata = observation.cluster.metadata
         secret = await reader.find(SECRETS, boot_secret_name(metadata.name), metadata.namespace)
@@ -309,8 +309,8 @@ def _check_ownership(cluster: Cluster | None, tkc: TanzuKubernetesCluster) -> No
 
 
 def _taken(plan: ClusterPlan) -> str:
-    before, after = plan.observation.situation.in_force or EMPTY, plan.decision.trust or EMPTY
-    change = difference(before, after).text or "no additional CAs"
+    before, after = plan.observation.situation.in_force or EMPTY_SET, plan.decision.trust or EMPTY_SET
+    change = compare_sets(before, after).text or "no additional CAs"
     return f"{plan.decision.reason}: {change}"
 
 

@@ -49,7 +49,7 @@ from trustplane.proof.schedule import (
 )
 from trustplane.text import clean
 from trustplane.trust import recorded
-from trustplane.trust.places import files
+from trustplane.trust.places import render_files
 
 _WORKERS: Final = 32  # concurrent clusters; unresponsive ones only wait
 _LIMIT: Final = 300.0  # seconds per run, and thus for copies of pull secrets
@@ -239,7 +239,7 @@ class ProofReconciler:
             if latest is None or latest.sets.digest != snapshot.sets.digest:
                 raise TransientError("The trust set of the node changed during the repair")
 
-        content = files(snapshot.sets.in_force) if snapshot.sets.in_force is not None else None
+        content = render_files(snapshot.sets.in_force) if snapshot.sets.in_force is not None else None
         return DesiredTrust(content, snapshot.hosts, confirm if snapshot.is_automatic else None)
 
     async def _record_inspection(self, snapshot: ClusterState, facts: NodeFacts, result: InspectionResult) -> None:
@@ -269,7 +269,7 @@ class ProofReconciler:
             _log.info("cannot inspect node", machine=facts.machine, error=inspection.error)
 
     async def _annotate(self, snapshot: ClusterState, facts: NodeFacts, values: dict[str, Any]) -> bool:
-        annotations = {name: recorded.text(value) for name, value in values.items()}
+        annotations = {name: recorded.encode_record(value) for name, value in values.items()}
         namespace = snapshot.cluster.metadata.namespace
         try:
             await self._client.patch(MACHINES, facts.machine, namespace, {"metadata": {"annotations": annotations}})

@@ -33,9 +33,9 @@ from trustplane.kube.errors import NotFoundError
 from trustplane.kube.kinds import CLUSTER_TRUSTS, SECRETS
 from trustplane.kube.tasks import Pauses
 from trustplane.reporting import pull_failures
-from trustplane.reporting.cluster_trust import Sets
-from trustplane.reporting.pull_failures import Failing, Failures
-from trustplane.reporting.registry_assessment import Knowledge, knowledge, on_node, registry_named
+from trustplane.reporting.cluster_trust import TrustSets
+from trustplane.reporting.pull_failures import FailingPull, PullFailureGroups
+from trustplane.reporting.registry_assessment import RegistryAssessment, assess_registry, find_registry, node_evidence
 from trustplane.trust.entries import TrustSet
 
 PULLS_FIELD_MANAGER: Final = "trustplane-pulls"
@@ -66,7 +66,7 @@ class _Failure(NamedTuple):
     pull: FailedPull
     cause: Code
     evidence: tuple[Evidence, ...]
-    known: Knowledge  # about its registry
+    known: RegistryAssessment  # about its registry
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class PullReconciler:
         self._view = view
         self._followed: dict[Key, _Followed] = {}
         self._causes = CauseCache()
-        self._known: dict[tuple[str, str, tuple[str, ...], datetime], Knowledge] = {}
+        self._known: dict[tuple[str, str, tuple[str, ...], datetime], RegistryAssessment] = {}
         self._series: dict[Key, set[tuple[str, str]]] = {}  # hosts and causes of the metric, by cluster
         watches: list[Watch[Any]] = [
             Watch(view.clusters),
@@ -185,13 +185,13 @@ class PullReconciler:
         Keep no objects for the other pods: many objects per reconcile would trigger the garbage collector.
         """
         tellings: list[PullExplanation] = []
-        counted, pauses, now = Failures(), Pauses(), asyncio.get_running_loop().time()
+        counted, pauses, now = PullFailureGroups(), Pauses(), asyncio.get_running_loop().time()
         for failure in self._failures(snapshot, watch):
             pod, cause = failure.pod, failure.cause
             is_skipped = cause in _NOT_REPORTED or len(tellings) > events.EVENT_BATCH
             if not is_skipped and watch.is_due(pod, cause, now):
                 tellings.append(PullExplanation(pod, cause, _text(failure)))
-            counted.add(Failing(f"{pod.namespace}/{pod.name}", failure.pull.host, cause))
+            counted.add(FailingPull(f"{pod.namespace}/{pod.name}", failure.pull.host, cause))
             await pauses.take()
         before = snapshot.trust.status.failures if snapshot.trust else []
         listed, more = counted.report(before, truncate_to_seconds(datetime.now(UTC)))
@@ -201,16 +201,16 @@ class PullReconciler:
         """Yield each currently failing pull with its cause; the set of pods may change in between."""
         service, nodes = self._view.service_list().trust, {facts.node: facts for facts in snapshot.nodes}
         registries, now = self._view.registries.items(), datetime.now(UTC)
-        known: dict[str, Knowledge] = {}
+        known: dict[str, RegistryAssessment] = {}
         evidence: dict[tuple[str, str], tuple[Evidence, ...]] = {}
         for failing in list(watch.pods.values()):
             for pull in failing.pulls:
                 host = pull.host
                 if host not in known:
-                    known[host] = self._knowledge(host, registry_named(host, registries), snapshot.sets, service, now)
+                    known[host] = self._knowledge(host, find_registry(host, registries), snapshot.sets, service, now)
                 place = (host, failing.node)
                 if place not in evidence:
-                    more = on_node(nodes.get(failing.node), snapshot.sets) if known[host].is_trusted else ()
+                    more = node_evidence(nodes.get(failing.node), snapshot.sets) if known[host].is_trusted else ()
                     evidence[place] = (*known[host].evidence, *more)
                 # New messages, and those beyond the limit, are explained in the next reconcile.
                 is_known = self._causes.contains(pull)
@@ -218,8 +218,8 @@ class PullReconciler:
                 yield _Failure(failing.pod, pull, cause, evidence[place], known[host])
 
     def _knowledge(
-        self, host: str, registry: Registry | None, sets: Sets, service: TrustSet, now: datetime
-    ) -> Knowledge:
+        self, host: str, registry: Registry | None, sets: TrustSets, service: TrustSet, now: datetime
+    ) -> RegistryAssessment:
         """Return the knowledge about a registry; chains are verified again after changes, and every hour."""
         trusts = (sets.in_force, sets.desired, service)
         digests = tuple(trust.digest if trust is not None else "" for trust in trusts)
@@ -228,7 +228,7 @@ class PullReconciler:
         if key not in self._known:
             if len(self._known) >= _MEMORY:
                 self._known.clear()
-            self._known[key] = knowledge(host, registry, sets, service, now)
+            self._known[key] = assess_registry(host, registry, sets, service, now)
         return self._known[key]
 
     async def _write(self, snapshot: ClusterState, failures: _Report) -> None:
@@ -240,7 +240,7 @@ class PullReconciler:
             return
         body = {
             "metadata": {"name": trust.metadata.name, "namespace": trust.metadata.namespace},
-            "status": fitted(KIND, pull_failures.body(failures.listed, failures.more)),
+            "status": fitted(KIND, pull_failures.failures_status(failures.listed, failures.more)),
         }
         try:
             await self._client.apply(CLUSTER_TRUSTS, body, manager=PULLS_FIELD_MANAGER, subresource="status")
@@ -262,4 +262,4 @@ class PullReconciler:
 
 def _text(failure: _Failure) -> Callable[[], str]:
     pull = failure.pull
-    return lambda: pull_failures.note(pull.host, explain(pull.message, failure.evidence), failure.known)
+    return lambda: pull_failures.render_note(pull.host, explain(pull.message, failure.evidence), failure.known)

@@ -76,17 +76,17 @@ async def _report(client: Client, telling: PullExplanation, *, is_known: bool) -
 
 async def _renew(client: Client, telling: PullExplanation, now: datetime) -> bool:
     """Increase an Event's count, which keeps it for another hour; return whether it exists."""
-    name, namespace = pull_failures.event_name(telling.pod, telling.cause), telling.pod.namespace
+    name, namespace = pull_failures.pull_event_name(telling.pod, telling.cause), telling.pod.namespace
     event = await client.find(EVENTS, name, namespace)
     if event is None:
         return False
     count = (event.get("series") or {}).get("count", 1) + 1
-    series: Json = {"count": count, "lastObservedTime": pull_failures.micro_time(now)}
+    series: Json = {"count": count, "lastObservedTime": pull_failures.format_micro_time(now)}
     await client.patch(EVENTS, name, namespace, {"series": series})
     return True
 
 
 def _body(telling: PullExplanation, now: datetime) -> Json:
-    return pull_failures.event(
+    return pull_failures.build_pull_event(
         telling.pod, telling.cause, telling.text(), component=PULLS_COMPONENT, instance=_INSTANCE, now=now
     )

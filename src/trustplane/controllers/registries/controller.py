@@ -26,8 +26,8 @@ from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import FIELD_MANAGER, REGISTRIES
 from trustplane.proof import pull_secret
 from trustplane.reporting import risks
-from trustplane.reporting.pull_failures import of_registry
-from trustplane.reporting.tally import Tally
+from trustplane.reporting.pull_failures import registry_failures
+from trustplane.reporting.tally import RegistryTally
 
 _DIAL_EVERY = timedelta(minutes=10)
 _DEBOUNCE = 1.0  # seconds to collect changes of several clusters
@@ -72,9 +72,9 @@ class RegistryReconciler:
         now = truncate_to_seconds(datetime.now(UTC))
         dialled = await self._dial(registry, now)
         status = _status(registry, dialled, await self._index.tally(registry.spec.host), now)
-        status.failures = of_registry(registry, self._index.reporting(registry))
+        status.failures = registry_failures(registry, self._index.reporting(registry))
         served = msgspec.structs.replace(registry, status=status)
-        at_risk = risks.judged(served, await self._index.risks(served, now))
+        at_risk = risks.at_risk_condition_of(served, await self._index.risks(served, now))
         status.conditions = [
             *status.conditions,
             at_risk,
@@ -116,7 +116,7 @@ class RegistryReconciler:
         await record_events(self._recorder, registry, events)
 
 
-def _status(registry: Registry, dialled: DialResult | None, tally: Tally, now: datetime) -> RegistryStatus:
+def _status(registry: Registry, dialled: DialResult | None, tally: RegistryTally, now: datetime) -> RegistryStatus:
     before, is_new = registry.status, dialled is not None
     result = dialled or DialResult(chain=tuple(before.chain), anchor=before.anchor)
     return RegistryStatus(
@@ -131,7 +131,7 @@ def _status(registry: Registry, dialled: DialResult | None, tally: Tally, now: d
     )
 
 
-def _reachable(before: RegistryStatus, dialled: DialResult | None, tally: Tally) -> Condition:
+def _reachable(before: RegistryStatus, dialled: DialResult | None, tally: RegistryTally) -> Condition:
     old = next((condition for condition in before.conditions if condition.type == REACHABLE), None)
     if dialled is None and old and old.reason == "Dialled":
         return Condition(type=REACHABLE, status=old.status, reason=old.reason, message=old.message)
@@ -147,7 +147,7 @@ def _reachable(before: RegistryStatus, dialled: DialResult | None, tally: Tally)
     return Condition(type=REACHABLE, status=FALSE if dialled or old else UNKNOWN, reason="Unreachable", message=message)
 
 
-def _trusted(tally: Tally) -> Condition:
+def _trusted(tally: RegistryTally) -> Condition:
     if tally.refusing:
         named = _named(tally.refusals, tally.refusing)
         message = f"{tally.refusing} of {tally.nodes} nodes do not trust the registry: {named}"

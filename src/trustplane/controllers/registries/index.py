@@ -22,9 +22,9 @@ from trustplane.fleet.view import FleetView
 from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.events import Recorder
 from trustplane.reporting import risks, tally
-from trustplane.reporting.registry_assessment import registry_host
+from trustplane.reporting.registry_assessment import canonical_registry_host
 from trustplane.reporting.risks import Risk
-from trustplane.reporting.tally import Tally
+from trustplane.reporting.tally import RegistryTally
 
 _SLICE: Final = 200  # clusters processed before yielding to other tasks
 _log = structlog.get_logger(__name__)
@@ -40,7 +40,9 @@ _List = tuple[str, _Entries]  # owner and entries of a trust list
 class _Cluster:
     """The assessments and list of one cluster."""
 
-    tallies: Mapping[str, Tally] = field(default_factory=dict)  # by host of the Registries that select the cluster
+    tallies: Mapping[str, RegistryTally] = field(
+        default_factory=dict
+    )  # by host of the Registries that select the cluster
     reports: Mapping[str, _Report] = field(default_factory=dict)  # by host in its ClusterTrust
     owner: str = ""  # owner of its desired list; empty: the service
     listed: _Entries = frozenset()
@@ -73,7 +75,7 @@ class RegistryIndex:
         self._recorder = recorder
         self._changed = changed
         self._clusters: dict[Key, _Cluster] = {}
-        self._tallies: dict[str, dict[Key, Tally]] = {}
+        self._tallies: dict[str, dict[Key, RegistryTally]] = {}
         self._reporting: dict[str, dict[Key, bool]] = {}
         self._listing: dict[str, dict[_List, dict[Key, bool]]] = {}  # by fingerprint
         self._unreadable: set[Key] = set()
@@ -111,22 +113,22 @@ class RegistryIndex:
         self._put(key, now)
         return Result()
 
-    async def tally(self, host: str) -> Tally:
+    async def tally(self, host: str) -> RegistryTally:
         """Return the sum of all clusters' assessments of a registry."""
         sums, tallies = [], self._tallies.get(host, {})
         for keys in _slices(sorted(tallies)):
-            sums.append(tally.total(tallies[key] for key in keys if key in tallies))
+            sums.append(tally.sum_tallies(tallies[key] for key in keys if key in tallies))
             await asyncio.sleep(0)
-        return tally.total(sums)
+        return tally.sum_tallies(sums)
 
     def reporting(self, registry: Registry) -> list[ClusterTrust]:
         """Return the ClusterTrusts with failing pulls or untrusted images of a registry."""
-        keys = sorted(self._reporting.get(registry_host(registry), ()))
+        keys = sorted(self._reporting.get(canonical_registry_host(registry), ()))
         return [trust for trust in map(self._view.trusts.get, keys) if trust is not None]
 
     async def risks(self, registry: Registry, now: datetime) -> list[Risk]:
         """Return the risks of a registry, from its certificates and from the clusters' reports and lists."""
-        registry_risks = list(risks.of_registry(registry, now))
+        registry_risks = list(risks.registry_risks(registry, now))
         keys = {key_of(trust) for trust in self.reporting(registry)}
         for fingerprint in _fingerprints(registry):
             keys |= {next(iter(clusters)) for clusters in self._listing.get(fingerprint, {}).values()}
@@ -139,7 +141,7 @@ class RegistryIndex:
     def _risks_of(self, key: Key, registry: Registry, now: datetime) -> list[Risk]:
         trust = self._view.trusts.get(key)
         try:
-            return risks.of_cluster(trust, [registry], now) if trust else []
+            return risks.cluster_risks(trust, [registry], now) if trust else []
         except Exception:  # noqa: BLE001  one cluster must not affect the others
             _log.exception("cannot read a cluster's reports on a registry", cluster=str(key))
             return []
@@ -149,12 +151,12 @@ class RegistryIndex:
         cluster = self._view.clusters.get(key)
         if snapshot is None:
             return _NOTHING if cluster else None
-        tallies = tally.of_cluster(str(key), snapshot.nodes, snapshot.hosts)
+        tallies = tally.tally_cluster(str(key), snapshot.nodes, snapshot.hosts)
         return _of_trust(tallies, snapshot.trust, key)
 
     def _silence(self, key: Key) -> None:
         if cluster := self._view.clusters.get(key):
-            silence = tally.unreadable(str(key), len(self._view.machines_of(key)))
+            silence = tally.unreadable_tally(str(key), len(self._view.machines_of(key)))
             self._put(
                 key, _Cluster(tallies={registry.spec.host: silence for registry in self._view.registries_of(cluster)})
             )
@@ -197,11 +199,15 @@ class RegistryIndex:
         if not hosts and not reported and not listed:
             return
         for registry in self._view.registries.items():
-            if registry.spec.host in hosts or registry_host(registry) in reported or listed & _fingerprints(registry):
+            if (
+                registry.spec.host in hosts
+                or canonical_registry_host(registry) in reported
+                or listed & _fingerprints(registry)
+            ):
                 self._changed(key_of(registry))
 
 
-def _of_trust(tallies: Mapping[str, Tally], trust: ClusterTrust | None, key: Key) -> _Cluster:
+def _of_trust(tallies: Mapping[str, RegistryTally], trust: ClusterTrust | None, key: Key) -> _Cluster:
     if trust is None:
         return _Cluster(tallies)
     status, desired = trust.status, trust.status.desired

@@ -28,10 +28,10 @@ from trustplane.rollout.execution import boot_data, replacement, trust_secrets
 from trustplane.rollout.execution.boot_data import BootRecorder, LostSetError
 from trustplane.rollout.execution.node_write import NodeWriter
 from trustplane.rollout.execution.observation import plan_input
-from trustplane.rollout.planning.facts import Work
-from trustplane.rollout.planning.observed import Observed
-from trustplane.rollout.planning.plan import plan
-from trustplane.rollout.planning.steps import Action, Note, Plan, State, Step
+from trustplane.rollout.planning.facts import OngoingWrites
+from trustplane.rollout.planning.observed import RolloutInput
+from trustplane.rollout.planning.plan import plan_rollout
+from trustplane.rollout.planning.steps import RolloutNote, RolloutPlan, RolloutState, RolloutStep, StepAction
 from trustplane.trust.entries import TrustSet
 
 _WORKERS: Final = 16
@@ -109,11 +109,13 @@ class RolloutReconciler:
             # Based on an outdated object; the watch delivers the change and wakes the controller.
             return Result(requeue_after=_STALE_SECONDS)
         await self._report(snapshot, rollout_plan)
-        if rollout_plan.state is State.CURRENT:  # the set that `trustplane undo` would restore is among the last few
+        if (
+            rollout_plan.state is RolloutState.CURRENT
+        ):  # the set that `trustplane undo` would restore is among the last few
             await trust_secrets.collect_set_secrets(self._client, snapshot, observation, self._view.secrets_of(key))
         return Result(requeue_after=self._retry_seconds(key, snapshot, rollout_plan))
 
-    def _retry_seconds(self, key: Key, snapshot: ClusterState, rollout_plan: Plan) -> float:
+    def _retry_seconds(self, key: Key, snapshot: ClusterState, rollout_plan: RolloutPlan) -> float:
         """Return the seconds until the next reconcile; 0: after the next change."""
         # `rollout.after` has whole seconds: another roll in the same second changes nothing and wakes no controller.
         rolled = _ROLL_SECONDS if rollout_plan.roll is not None else 0.0
@@ -128,18 +130,18 @@ class RolloutReconciler:
         if secret.set_secret_name(key.name, trust.digest) not in names:
             await trust_secrets.ensure_set_secret(self._client, snapshot.cluster, trust)
 
-    def _make_plan(self, key: Key, snapshot: ClusterState) -> tuple[Observed, Plan]:
+    def _make_plan(self, key: Key, snapshot: ClusterState) -> tuple[RolloutInput, RolloutPlan]:
         """Return the observation and the plan, limited to the writes that the fleet-wide limit allows."""
-        work = Work(writing=self._writer.machines_writing(key), resting=self._writer.machines_backing_off(key))
+        work = OngoingWrites(writing=self._writer.machines_writing(key), resting=self._writer.machines_backing_off(key))
         observation = plan_input(snapshot, now=datetime.now(UTC), work=work)
-        rollout_plan = plan(observation)
+        rollout_plan = plan_rollout(observation)
         granted = self._writer.allowance(key, len(rollout_plan.write))
         if granted < len(rollout_plan.write):
             observation = replace(observation, allowance=granted)
-            rollout_plan = plan(observation)
+            rollout_plan = plan_rollout(observation)
         return observation, rollout_plan
 
-    async def _carry_out(self, key: Key, snapshot: ClusterState, rollout_plan: Plan) -> None:
+    async def _carry_out(self, key: Key, snapshot: ClusterState, rollout_plan: RolloutPlan) -> None:
         """Execute the steps in order, until one fails.
 
         Raises:
@@ -162,13 +164,13 @@ class RolloutReconciler:
         if lost is not None:
             raise lost
 
-    async def _execute(self, key: Key, snapshot: ClusterState, step: Step) -> None:
-        actions: dict[Action, Callable[[], Awaitable[None]]] = {
-            Action.BOOT: lambda: boot_data.write_boot_set(self._client, self._view, snapshot, step.target),
-            Action.ROLL: lambda: replacement.replace_group(self._client, snapshot, step.target),
-            Action.WRITE: lambda: self._write(key, snapshot, step.target),
-            Action.DELETE: lambda: self._delete(snapshot, step.target),
-            Action.REMEDIATE: lambda: self._remediate(snapshot, step.target),
+    async def _execute(self, key: Key, snapshot: ClusterState, step: RolloutStep) -> None:
+        actions: dict[StepAction, Callable[[], Awaitable[None]]] = {
+            StepAction.BOOT: lambda: boot_data.write_boot_set(self._client, self._view, snapshot, step.target),
+            StepAction.ROLL: lambda: replacement.replace_group(self._client, snapshot, step.target),
+            StepAction.WRITE: lambda: self._write(key, snapshot, step.target),
+            StepAction.DELETE: lambda: self._delete(snapshot, step.target),
+            StepAction.REMEDIATE: lambda: self._remediate(snapshot, step.target),
         }
         if step.action in actions:  # records are written already
             await actions[step.action]()
@@ -200,7 +202,7 @@ class RolloutReconciler:
         message = f"Machine {name} is unreachable and was marked for its MachineHealthCheck, as requested"
         await self._recorder.event(snapshot.cluster, "TrustReplacing", message, warning=True)
 
-    async def _report(self, snapshot: ClusterState, rollout_plan: Plan) -> None:
+    async def _report(self, snapshot: ClusterState, rollout_plan: RolloutPlan) -> None:
         if rollout_plan.boot is None:
             return
         name = secret.boot_secret_name(snapshot.cluster.metadata.name)
@@ -211,18 +213,18 @@ class RolloutReconciler:
 
 
 _EVENTS: Final = {
-    Note.BOOT_SET_EDITED: (
+    RolloutNote.BOOT_SET_EDITED: (
         "TrustBootSetRestored",
         "Secret {} was edited; Trustplane restored its content",
     ),
-    Note.BOOT_SET_MISSING: (
+    RolloutNote.BOOT_SET_MISSING: (
         "TrustBootSetMissing",
         "Secret {} was missing, which blocks new machines; Trustplane restored it",
     ),
 }
 
 
-def _records(rollout_plan: Plan) -> Mapping[str, str]:
+def _records(rollout_plan: RolloutPlan) -> Mapping[str, str]:
     """Return the annotations that the first steps of a plan, ELECT and RECORD_PROVEN, write on the Cluster."""
     canary = {TRUST_CANARY: _text(rollout_plan.elect)} if rollout_plan.elect else {}
     return canary | ({TRUST_PROVEN: rollout_plan.proven} if rollout_plan.proven else {})

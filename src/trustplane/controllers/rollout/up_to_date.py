@@ -25,14 +25,14 @@ from trustplane.kube.kinds import CLUSTERS, FIELD_MANAGER, MACHINES
 from trustplane.kube.resource import Resource
 from trustplane.kube.tasks import Pauses
 from trustplane.rollout.execution.observation import plan_input
-from trustplane.rollout.planning.facts import Work
-from trustplane.rollout.planning.plan import plan
-from trustplane.rollout.planning.up_to_date import Said, of_cluster, of_machine
+from trustplane.rollout.planning.facts import OngoingWrites
+from trustplane.rollout.planning.plan import plan_rollout
+from trustplane.rollout.planning.up_to_date import ConditionValue, cluster_condition, machine_condition
 
 _MOST: Final = 50  # objects per reconcile: conditions of further objects would be outdated when written
 _MORE_SECONDS: Final = 1.0  # until the next ones, unless the writes wake the controller earlier
 _POLL_SECONDS: Final = 60.0  # between reconciles while machines have not joined, or refuse the condition
-_UNREADABLE: Final = Said(
+_UNREADABLE: Final = ConditionValue(
     UNKNOWN, "Unreadable", "The trust set of the cluster cannot be read. See the ClusterTrust with the same name"
 )
 _Holder = Cluster | Machine
@@ -88,19 +88,19 @@ class UpToDateReconciler:
         is_waiting = is_refused or (snapshot is not None and any(not facts.node for facts in snapshot.nodes))
         return Result(requeue_after=_POLL_SECONDS if is_waiting else 0.0)
 
-    def _contents(self, key: Key, snapshot: ClusterState) -> list[tuple[_Holder, Said | None]]:
+    def _contents(self, key: Key, snapshot: ClusterState) -> list[tuple[_Holder, ConditionValue | None]]:
         if snapshot.sets.in_force is None:
             holders: list[_Holder] = [snapshot.cluster, *snapshot.machines.values()]
             return [(holder, _UNREADABLE) for holder in holders]
         # A node with a failed write counts as failed until one succeeds; otherwise each retry would change conditions.
-        work = Work(writing=self._writing(key), resting=frozenset(snapshot.machines))
+        work = OngoingWrites(writing=self._writing(key), resting=frozenset(snapshot.machines))
         observation = plan_input(snapshot, now=datetime.now(UTC), work=work)
-        machines: list[tuple[_Holder, Said | None]] = [
-            (snapshot.machines[node.name], of_machine(observation, node)) for node in observation.nodes
+        machines: list[tuple[_Holder, ConditionValue | None]] = [
+            (snapshot.machines[node.name], machine_condition(observation, node)) for node in observation.nodes
         ]
-        return [*machines, (snapshot.cluster, of_cluster(observation, plan(observation)))]
+        return [*machines, (snapshot.cluster, cluster_condition(observation, plan_rollout(observation)))]
 
-    def _withdrawn(self, key: Key) -> list[tuple[_Holder, Said | None]]:
+    def _withdrawn(self, key: Key) -> list[tuple[_Holder, ConditionValue | None]]:
         """Return the objects of a Cluster that Trustplane no longer manages, without a condition."""
         cluster = self._view.clusters.get(key)
         if cluster is None or cluster.metadata.deletion_timestamp:
@@ -108,7 +108,7 @@ class UpToDateReconciler:
         holders: list[_Holder] = [cluster, *self._view.machines_of(key)]
         return [(holder, None) for holder in holders]
 
-    async def _write(self, holder: _Holder, content: Said | None) -> bool:
+    async def _write(self, holder: _Holder, content: ConditionValue | None) -> bool:
         """Write a condition, or remove it if None; return whether the object accepts it."""
         resource: Resource[Any] = CLUSTERS if isinstance(holder, Cluster) else MACHINES
         key = key_of(holder)
@@ -124,12 +124,12 @@ class UpToDateReconciler:
         return True
 
 
-def _is_changed(holder: _Holder, content: Said | None) -> bool:
+def _is_changed(holder: _Holder, content: ConditionValue | None) -> bool:
     before = condition(holder.status.conditions, TRUST_UP_TO_DATE)
-    return content != (Said(before.status, before.reason, before.message) if before else None)
+    return content != (ConditionValue(before.status, before.reason, before.message) if before else None)
 
 
-def _conditions(holder: _Holder, content: Said | None) -> list[Json]:
+def _conditions(holder: _Holder, content: ConditionValue | None) -> list[Json]:
     if content is None:
         return []
     new = Condition(type=TRUST_UP_TO_DATE, status=content.status, reason=content.reason, message=content.message)

@@ -18,10 +18,10 @@ from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTER_TRUSTS, CLUSTERS, CONFIGURATIONS, MACHINES, SECRETS, TANZU_CLUSTERS
 from trustplane.nodes.plan import Drift
 from trustplane.trust import lists, recorded
-from trustplane.trust.effective import effective
-from trustplane.trust.entries import EMPTY, TrustSet
-from trustplane.trust.policy import policy
-from trustplane.trust.propagation import Frozen
+from trustplane.trust.effective import merge_lists
+from trustplane.trust.entries import EMPTY_SET, TrustSet
+from trustplane.trust.policy import read_policy
+from trustplane.trust.propagation import PropagationRecord
 
 SERVICE: Final = "the service's list"
 _STALE: Final = describe_drift(Drift(is_stale=True))
@@ -50,7 +50,7 @@ async def read_service_list(client: Client) -> TrustList:
     """Read the service's list."""
     configuration = await client.find(CONFIGURATIONS, NAME)
     kept = await last_good.find_last_good(client, namespace=SYSTEM_NAMESPACE)
-    return trust_list(lists.service(configuration, kept).trust, SERVICE)
+    return trust_list(lists.parse_service_list(configuration, kept).trust, SERVICE)
 
 
 async def read_cluster_sets(client: Client, cluster: Key) -> ClusterSets:
@@ -61,16 +61,16 @@ async def read_cluster_sets(client: Client, cluster: Key) -> ClusterSets:
     sets = ClusterSets()
     if tkc is not None:
         kept = await last_good.find_last_good(client, namespace=SYSTEM_NAMESPACE)
-        merge = policy(tkc.metadata.annotations, lists.service_policies(configuration, kept)).merge
-        desired = effective(lists.service(configuration, kept), lists.own(tkc), merge)
+        merge = read_policy(tkc.metadata.annotations, lists.service_policy_annotations(configuration, kept)).merge
+        desired = merge_lists(lists.parse_service_list(configuration, kept), lists.parse_own_list(tkc), merge)
         sets = replace(sets, desired=trust_list(desired.trust, f"the list of cluster {cluster}"))
-    frozen = Frozen.read(capi.metadata.annotations) if capi else None
+    frozen = PropagationRecord.read(capi.metadata.annotations) if capi else None
     return await _with_set_in_force(client, cluster, frozen, sets) if frozen else sets
 
 
-async def _with_set_in_force(client: Client, cluster: Key, frozen: Frozen, sets: ClusterSets) -> ClusterSets:
+async def _with_set_in_force(client: Client, cluster: Key, frozen: PropagationRecord, sets: ClusterSets) -> ClusterSets:
     owner = f"the set of cluster {cluster}"
-    if frozen.digest == EMPTY.digest:
+    if frozen.digest == EMPTY_SET.digest:
         return replace(sets, in_force=TrustList(owner), digest=frozen.digest)
     kept = await client.find(SECRETS, secret.set_secret_name(cluster.name, frozen.digest), cluster.namespace)
     trust = secret.parse_set_of_digest(kept, frozen.digest) if kept else None
@@ -117,9 +117,9 @@ def node_record(
 ) -> NodeRecord:
     """Return the record of a node: the durable facts on its Machine, and its state in the ClusterTrust."""
     annotations = machine.metadata.annotations if machine else {}
-    applied = recorded.applied(annotations) or AppliedTrust()
-    proof = recorded.proof(annotations) or RecordedProof()
-    inspection = recorded.inspection(annotations) or Inspection()
+    applied = recorded.read_applied_trust(annotations) or AppliedTrust()
+    proof = recorded.read_proof(annotations) or RecordedProof()
+    inspection = recorded.read_inspection(annotations) or Inspection()
     reported = next((status for status in trust.status.nodes if node == status.name), None) if trust else None
     drift = inspection.message if inspection.digest == digest else ""
     is_stale = _STALE in drift

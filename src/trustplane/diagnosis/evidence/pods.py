@@ -17,7 +17,7 @@ from trustplane.errors import TrustplaneError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import PLAIN_SECRETS, PODS, SERVICE_ACCOUNTS
 from trustplane.kube.resource import Resource
-from trustplane.trust.policy import read_time
+from trustplane.trust.recorded import parse_time
 
 EVENTS: Resource[Json] = Resource("", "v1", "Event", "events", dict)
 _STATUSES = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
@@ -89,7 +89,7 @@ def _time_text(event: Json) -> str:
 
 
 def _time(event: Json) -> datetime | None:
-    return read_time(_time_text(event))
+    return parse_time(_time_text(event))
 
 
 async def assess_pull_secrets(client: Client, pod: Json, image: str) -> tuple[PullSecret, ...]:
@@ -129,8 +129,8 @@ async def _namespaces(client: Client, name: str) -> list[str]:
 
 def _changed_at(secret: dict[str, Any]) -> datetime | None:
     metadata = secret["metadata"]
-    times = [read_time(str(entry.get("time", ""))) for entry in metadata.get("managedFields") or ()]
-    return max(filter(None, times), default=None) or read_time(str(metadata.get("creationTimestamp", "")))
+    times = [parse_time(str(entry.get("time", ""))) for entry in metadata.get("managedFields") or ()]
+    return max(filter(None, times), default=None) or parse_time(str(metadata.get("creationTimestamp", "")))
 
 
 def pod_reports(pod: Pod) -> list[CollectorReport]:

@@ -15,7 +15,7 @@ from trustplane.kube.errors import InvalidError, NotFoundError
 from trustplane.kube.kinds import FIELD_MANAGER, MACHINES, SECRETS
 from trustplane.kube.tasks import Pauses
 from trustplane.trust import bundle, recorded
-from trustplane.trust.entries import EMPTY, TrustSet
+from trustplane.trust.entries import EMPTY_SET, TrustSet
 
 _BATCH: Final = 20  # machines recorded per call: a large cluster must not delay its first results
 
@@ -31,7 +31,7 @@ async def write_boot_set(client: Client, view: FleetView, state: ClusterState, d
         LostSetError: The content of the set is lost.
     """
     trust = await _content(view, state, digest)
-    text = bundle.render(trust, bundle.budget_of(state.cluster.spec.infrastructure_ref.kind))
+    text = bundle.render_bundle(trust, bundle.bundle_budget_bytes(state.cluster.spec.infrastructure_ref.kind))
     body = secret.boot_secret(state.cluster, text)
     try:
         await client.apply(SECRETS, body, manager=FIELD_MANAGER)
@@ -44,8 +44,8 @@ async def write_boot_set(client: Client, view: FleetView, state: ClusterState, d
 async def _content(view: FleetView, state: ClusterState, digest: str) -> TrustSet:
     if digest == state.sets.digest and state.sets.in_force is not None:
         return state.sets.in_force
-    if digest == EMPTY.digest:
-        return EMPTY
+    if digest == EMPTY_SET.digest:
+        return EMPTY_SET
     metadata = state.cluster.metadata
     name = secret.set_secret_name(metadata.name, digest)
     stored = await view.find_secret(name, metadata.namespace)
@@ -105,7 +105,7 @@ class BootRecorder:
         applied = _read_bootstrap_data(stored.data.get("value", "")) if stored else None
         if applied is None:
             return False
-        body = {"metadata": {"annotations": {TRUST_APPLIED: recorded.text(applied)}, "uid": metadata.uid}}
+        body = {"metadata": {"annotations": {TRUST_APPLIED: recorded.encode_record(applied)}, "uid": metadata.uid}}
         try:
             await self._client.patch(MACHINES, metadata.name, metadata.namespace, body)
         except NotFoundError:
@@ -123,13 +123,13 @@ def _read_bootstrap_data(value: str) -> AppliedTrust | None:
         data = base64.b64decode(value)
     except ValueError:
         return None
-    digest = bundle.digest_in(data)
+    digest = bundle.find_bundle_digest(data)
     if digest is None:
         return None
     return AppliedTrust(
         digest=digest,
         at=datetime.now(UTC),
         method=BOOTSTRAP,
-        is_partial=bundle.is_partial_in(data),
+        is_partial=bundle.has_partial_bundle(data),
         booted=digest,
     )

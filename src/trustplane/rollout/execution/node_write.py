@@ -27,12 +27,12 @@ from trustplane.kube.tasks import together
 from trustplane.nodes import ssh, trust
 from trustplane.proof.record import PendingWrites
 from trustplane.proof.schedule import write_record_time
-from trustplane.reporting.cluster_trust import Sets
+from trustplane.reporting.cluster_trust import TrustSets
 from trustplane.rollout.execution.fairness import share_writes
 from trustplane.text import clean
 from trustplane.trust import recorded
-from trustplane.trust.entries import EMPTY, TrustSet, difference
-from trustplane.trust.places import files
+from trustplane.trust.entries import EMPTY_SET, TrustSet, compare_sets
+from trustplane.trust.places import render_files
 
 MAX_FLEET_WRITES: Final = 100  # concurrent writes in all clusters
 _MAX_MESSAGE: Final = 600  # characters
@@ -122,7 +122,7 @@ class NodeWriter:
         if self._demand.pop(cluster, 0):
             self._wake_granted(excluded=cluster)
 
-    def start(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
+    def start(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: TrustSets) -> None:
         """Start writing the set in force to the node of a machine, unless a write is in progress."""
         key = key_of(machine)
         if key in self._tasks or sets.in_force is None or self._is_written(machine, sets.digest):
@@ -133,11 +133,11 @@ class NodeWriter:
 
     def _is_written(self, machine: Machine, digest: str) -> bool:
         """Return whether that set was just written, but the informer has not received its record yet."""
-        now, observed = datetime.now(UTC), recorded.applied(machine.metadata.annotations)
+        now, observed = datetime.now(UTC), recorded.read_applied_trust(machine.metadata.annotations)
         latest = self._written.latest(_identity(machine), observed, now)
         return latest is not None and latest is not observed and latest.digest == digest
 
-    async def _write(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
+    async def _write(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: TrustSets) -> None:
         key = key_of(machine)
         rest = 0.0
         try:
@@ -159,7 +159,7 @@ class NodeWriter:
         self._backoffs[key] = _Backoff(failures, asyncio.get_running_loop().time() + seconds)
         return seconds
 
-    async def _carry_out(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: Sets) -> None:
+    async def _carry_out(self, cluster: Key, machine: Machine, facts: NodeFacts, sets: TrustSets) -> None:
         if sets.in_force is None:
             return
         key, only_removes = await together(
@@ -171,7 +171,7 @@ class NodeWriter:
 
         async with ssh.connect(ssh_address(machine), key) as node:
             await host_key.check_host_key(self._client, machine, node.host_key)
-            result = await trust.apply(node, files(sets.in_force), confirm=confirm)
+            result = await trust.apply(node, render_files(sets.in_force), confirm=confirm)
         applied = AppliedTrust(
             digest=sets.digest,
             at=write_record_time(datetime.now(UTC), facts),
@@ -180,7 +180,7 @@ class NodeWriter:
             only_removes=only_removes,
             booted=facts.boot_digest,
         )
-        await self._annotate(machine, {TRUST_APPLIED: recorded.text(applied), TRUST_HINDRANCE: None})
+        await self._annotate(machine, {TRUST_APPLIED: recorded.encode_record(applied), TRUST_HINDRANCE: None})
         self._written.note(_identity(machine), applied, datetime.now(UTC))
         _log.info("trust written", machine=machine.metadata.name, digest=sets.digest, restarted=result.restarted)
 
@@ -193,14 +193,14 @@ class NodeWriter:
             return False
         if facts.has_set(desired.digest):
             return facts.only_removes
-        before = EMPTY
-        if not is_same_digest(facts.digest, EMPTY.digest):
+        before = EMPTY_SET
+        if not is_same_digest(facts.digest, EMPTY_SET.digest):
             stored = await self._client.find(SECRETS, set_secret_name(cluster.name, facts.digest), cluster.namespace)
             trust = parse_set_of_digest(stored, facts.digest) if stored else None
             if trust is None:
                 return False
             before = trust
-        change = difference(before, desired)
+        change = compare_sets(before, desired)
         return not (change.added or change.changed)
 
     async def _confirm(self, cluster: Key, digest: str) -> None:
@@ -213,7 +213,7 @@ class NodeWriter:
         if stored.metadata.annotations.get(TRUST_DIGEST, digest) != digest:
             raise TransientError(f"Cluster {cluster.name} has taken another trust set during this write")
 
-    async def _report(self, machine: Machine, sets: Sets, error: Exception) -> None:
+    async def _report(self, machine: Machine, sets: TrustSets, error: Exception) -> None:
         """Record why a write to a node failed; if recording fails, the next attempt records it."""
         if not isinstance(error, TrustplaneError):
             _log.exception("write failed unexpectedly", machine=machine.metadata.name, exc_info=error)
@@ -225,11 +225,11 @@ class NodeWriter:
             is_unreachable=isinstance(error, TransientError) and not isinstance(error, UserError),
         )
         _log.info("write to node failed", machine=machine.metadata.name, error=update_error.message)
-        before = recorded.hindrance(machine.metadata.annotations)
+        before = recorded.read_update_error(machine.metadata.annotations)
         if before and (before.message, before.digest) == (update_error.message, update_error.digest):
             return
         try:
-            await self._annotate(machine, {TRUST_HINDRANCE: recorded.text(update_error)})
+            await self._annotate(machine, {TRUST_HINDRANCE: recorded.encode_record(update_error)})
         except TrustplaneError as failure:
             _log.info("update error not recorded", machine=machine.metadata.name, error=str(failure))
 

@@ -6,16 +6,16 @@ from trustplane.api.annotations import PAUSED, REPLACE_UNREACHABLE, TRUST_CANARY
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.fleet.view import ClusterState
 from trustplane.rollout.planning import facts as rollout_facts
-from trustplane.rollout.planning.facts import Work
-from trustplane.rollout.planning.observed import REPLACE, Canary, Observed
+from trustplane.rollout.planning.facts import OngoingWrites
+from trustplane.rollout.planning.observed import REPLACE_MACHINES, Canary, RolloutInput
 from trustplane.trust import recorded
-from trustplane.trust.propagation import Frozen
-from trustplane.trust.recorded import read_time
+from trustplane.trust.propagation import PropagationRecord
+from trustplane.trust.recorded import parse_time
 
-NO_WORK = Work()
+NO_WORK = OngoingWrites()
 
 
-def plan_input(state: ClusterState, *, now: datetime, work: Work = NO_WORK) -> Observed:
+def plan_input(state: ClusterState, *, now: datetime, work: OngoingWrites = NO_WORK) -> RolloutInput:
     """Return the plan's input.
 
     Args:
@@ -24,13 +24,13 @@ def plan_input(state: ClusterState, *, now: datetime, work: Work = NO_WORK) -> O
         work: Writes of this process to its nodes.
     """
     annotations, hosts = state.cluster.metadata.annotations, state.hosts
-    return Observed(
+    return RolloutInput(
         wanted=state.sets.digest,
         boot=state.boot_set.digest if state.boot_set and state.boot_set.is_intact else None,
         edited=state.boot_set is not None and not state.boot_set.is_intact,
         last_proven=last_proven_digest(annotations),
         nodes=tuple(
-            rollout_facts.node(
+            rollout_facts.build_node(
                 node,
                 state.machines[node.machine],
                 hosts,
@@ -55,13 +55,15 @@ def plan_input(state: ClusterState, *, now: datetime, work: Work = NO_WORK) -> O
 def _is_blind(state: ClusterState, facts: NodeFacts) -> bool:
     """Return whether a node cannot be inspected: its cluster has no key, or replaces machines and SSH fails."""
     inspection = facts.valid_inspection
-    return not state.has_ssh_key or (state.strategy == REPLACE and inspection is not None and bool(inspection.error))
+    return not state.has_ssh_key or (
+        state.strategy == REPLACE_MACHINES and inspection is not None and bool(inspection.error)
+    )
 
 
 def _is_replacement_requested(state: ClusterState) -> bool:
     """Return whether the last handled update request includes replacing unreachable nodes."""
-    requested_at = read_time(state.tkc.metadata.annotations.get(REPLACE_UNREACHABLE, "")) if state.tkc else None
-    frozen = Frozen.read(state.cluster.metadata.annotations) if requested_at else None
+    requested_at = parse_time(state.tkc.metadata.annotations.get(REPLACE_UNREACHABLE, "")) if state.tkc else None
+    frozen = PropagationRecord.read(state.cluster.metadata.annotations) if requested_at else None
     return frozen is not None and requested_at == frozen.handled_at
 
 
@@ -73,4 +75,4 @@ def last_proven_digest(annotations: dict[str, str]) -> str | None:
 
 def parse_canary(text: str) -> Canary | None:
     """Parse the canary record; return None if it is absent or malformed."""
-    return recorded.read(text, Canary)
+    return recorded.decode_record(text, Canary)

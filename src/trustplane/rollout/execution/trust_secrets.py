@@ -12,7 +12,7 @@ from trustplane.fleet.view import ClusterState
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
 from trustplane.kube.kinds import SECRETS
-from trustplane.rollout.planning.observed import Observed
+from trustplane.rollout.planning.observed import RolloutInput
 from trustplane.trust.entries import TrustSet
 
 KEPT_SETS: Final = 5  # unneeded sets that are kept for an undo
@@ -49,7 +49,7 @@ def is_usable_set_secret(stored: Secret, cluster: Cluster, digest: str) -> bool:
 
 
 async def collect_set_secrets(
-    client: Client, state: ClusterState, observed: Observed, secrets: Iterable[Secret]
+    client: Client, state: ClusterState, observed: RolloutInput, secrets: Iterable[Secret]
 ) -> None:
     """Delete the Secrets of sets that are no longer needed, except for the most recent ones.
 

@@ -11,13 +11,13 @@ from trustplane.api.clusterapi import KubeadmControlPlane, Machine, MachineDeplo
 from trustplane.clusterapi import health_checks
 from trustplane.clusterapi.machine_facts import NODE_STARTUP_TIMEOUT, is_control_plane, pool_name
 from trustplane.clusterapi.node_state import NodeFacts, RegistryVerdict, registry_verdicts
-from trustplane.rollout.planning.observed import Node
+from trustplane.rollout.planning.observed import RolloutNode
 
 _PARTIAL: Final = "partial:"  # a partial set differs from the whole one
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class OngoingWrites:
     """This process's writes to nodes, by Machine names.
 
     Attributes:
@@ -29,7 +29,9 @@ class Work:
     resting: frozenset[str] = frozenset()
 
 
-def groups(control_plane: KubeadmControlPlane | None, pools: Iterable[MachineDeployment]) -> dict[str, datetime]:
+def rollout_after_by_group(
+    control_plane: KubeadmControlPlane | None, pools: Iterable[MachineDeployment]
+) -> dict[str, datetime]:
     """Return each group's `rollout.after` by group name; the control plane's name is empty."""
     times = {_pool_name(pool): pool.spec.rollout.after for pool in pools}
     if control_plane is not None:
@@ -41,17 +43,17 @@ def _pool_name(pool: MachineDeployment) -> str:
     return pool.metadata.labels.get(DEPLOYMENT_NAME_LABEL) or pool.metadata.name
 
 
-def node(
+def build_node(
     facts: NodeFacts,
     machine: Machine,
     hosts: Collection[str],
     *,
-    work: Work,
+    work: OngoingWrites,
     after: Mapping[str, datetime],
     checks: Collection[MachineHealthCheck],
     now: datetime,
     blind: bool = False,
-) -> Node:
+) -> RolloutNode:
     """Return the input of the rollout for one machine.
 
     Args:
@@ -71,7 +73,7 @@ def node(
     # No controller replaces a worker without a pool.
     requested = after.get(group) if group or is_control_plane(machine) else None
     judged = {judgement.registry: judgement for judgement in registry_verdicts(facts, hosts)}
-    return Node(
+    return RolloutNode(
         name=facts.machine,
         group=group,
         control_plane=is_control_plane(machine),

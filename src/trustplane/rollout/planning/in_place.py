@@ -8,36 +8,36 @@ that does not answer, or that another tool updates, blocks no other node.
 from collections.abc import Sequence
 
 from trustplane.rollout.planning import unreachable
-from trustplane.rollout.planning.observed import Canary, Node, Observed
-from trustplane.rollout.planning.outlook import Outlook, names, outlook
-from trustplane.rollout.planning.steps import Plan, Reason, State
+from trustplane.rollout.planning.observed import Canary, RolloutInput, RolloutNode
+from trustplane.rollout.planning.outlook import RolloutSummary, machine_names, summarise
+from trustplane.rollout.planning.steps import RolloutPlan, RolloutReason, RolloutState
 
 
-def in_place(cluster: Observed) -> Plan:
+def plan_writes(cluster: RolloutInput) -> RolloutPlan:
     """Return the nodes to write now, and the unreachable machines to replace."""
     return _plan_rest(cluster) if _is_open(cluster) else _plan_canary(cluster)
 
 
-def _is_open(cluster: Observed) -> bool:
+def _is_open(cluster: RolloutInput) -> bool:
     """Return whether the canary is settled, or no node needs a write."""
     canary = _recorded(cluster)
     is_decided = cluster.is_proven or (canary is not None and cluster.is_settled(canary))
     return is_decided or not any(node.takes_part and cluster.needs_write(node) for node in cluster.nodes)
 
 
-def _recorded(cluster: Observed) -> Node | None:
+def _recorded(cluster: RolloutInput) -> RolloutNode | None:
     if cluster.canary is None or cluster.canary.digest != cluster.wanted:
         return None
     return next((node for node in cluster.nodes if node.name == cluster.canary.machine), None)
 
 
-def _plan_canary(cluster: Observed) -> Plan:
+def _plan_canary(cluster: RolloutInput) -> RolloutPlan:
     able = [node for node in cluster.nodes if node.takes_part and not cluster.is_left_drifted(node)]
     recorded = _recorded(cluster)
     canary = recorded if recorded in able else min(able, key=lambda node: _preference(cluster, node))
     is_due = _is_due(cluster, canary) and not (canary.control_plane and _is_control_plane_written(cluster))
     summary = _canary_outlook(cluster, canary, is_limited=is_due and not cluster.room)
-    return Plan(
+    return RolloutPlan(
         state=summary.state,
         reason=summary.reason,
         machines=summary.machines,
@@ -46,42 +46,42 @@ def _plan_canary(cluster: Observed) -> Plan:
     )
 
 
-def _preference(cluster: Observed, node: Node) -> tuple[bool, bool, bool, bool, str]:
+def _preference(cluster: RolloutInput, node: RolloutNode) -> tuple[bool, bool, bool, bool, str]:
     """Prefer a node that can prove the set, then one that already has it, then a worker, then one without errors."""
     return (not cluster.is_asked(node), cluster.needs_write(node), node.control_plane, bool(node.failing), node.name)
 
 
-def _canary_outlook(cluster: Observed, canary: Node, *, is_limited: bool) -> Outlook:
+def _canary_outlook(cluster: RolloutInput, canary: RolloutNode, *, is_limited: bool) -> RolloutSummary:
     machines = (canary.name,)
     if not cluster.needs_write(canary):
-        return Outlook(State.UPDATING, Reason.PROVING, machines)
+        return RolloutSummary(RolloutState.UPDATING, RolloutReason.PROVING, machines)
     if is_limited:
-        return Outlook(State.WAITING, Reason.LIMITED, machines)
+        return RolloutSummary(RolloutState.WAITING, RolloutReason.LIMITED, machines)
     if canary.failing:
-        return Outlook(State.WAITING, Reason.FAILING, machines)
-    return Outlook(State.UPDATING, Reason.CANARY, machines)
+        return RolloutSummary(RolloutState.WAITING, RolloutReason.FAILING, machines)
+    return RolloutSummary(RolloutState.UPDATING, RolloutReason.CANARY, machines)
 
 
-def _plan_rest(cluster: Observed) -> Plan:
+def _plan_rest(cluster: RolloutInput) -> RolloutPlan:
     workers = [node for node in cluster.nodes if not node.control_plane and _is_due(cluster, node)]
     control_plane = _next_of_control_plane(cluster)
     # Failed nodes come last: they must not use up the write limit.
     due = sorted([*control_plane, *workers], key=lambda node: (bool(node.failing), not node.control_plane, node.name))
     chosen = due[: cluster.room]
     alone = next((node for node in chosen if node.control_plane), None)
-    summary = outlook(cluster, writes=chosen, limited=due[cluster.room :])
-    return Plan(
+    summary = summarise(cluster, writes=chosen, limited=due[cluster.room :])
+    return RolloutPlan(
         state=summary.state,
         reason=summary.reason,
         machines=summary.machines,
         elect=_election(cluster, alone) if alone else None,
-        write=names(chosen),
-        delete=unreachable.to_delete(cluster),
-        remediate=unreachable.to_remediate(cluster),
+        write=machine_names(chosen),
+        delete=unreachable.machine_to_delete(cluster),
+        remediate=unreachable.machine_to_remediate(cluster),
     )
 
 
-def _next_of_control_plane(cluster: Observed) -> Sequence[Node]:
+def _next_of_control_plane(cluster: RolloutInput) -> Sequence[RolloutNode]:
     """Return the control plane node to write now; none while another one is being written, is unproven or failed."""
     members = [
         node for node in cluster.nodes if node.control_plane and node.takes_part and not cluster.is_left_drifted(node)
@@ -96,19 +96,19 @@ def _next_of_control_plane(cluster: Observed) -> Sequence[Node]:
     return (chosen,) if chosen is not None and _is_free(chosen) else ()
 
 
-def _is_control_plane_written(cluster: Observed) -> bool:
+def _is_control_plane_written(cluster: RolloutInput) -> bool:
     """Return whether a control plane node is being written, perhaps with an earlier set."""
     return any(node.control_plane and node.is_written for node in cluster.nodes)
 
 
-def _election(cluster: Observed, node: Node) -> Canary | None:
+def _election(cluster: RolloutInput, node: RolloutNode) -> Canary | None:
     canary = Canary(node.name, cluster.wanted)
     return None if canary == cluster.canary else canary
 
 
-def _is_due(cluster: Observed, node: Node) -> bool:
+def _is_due(cluster: RolloutInput, node: RolloutNode) -> bool:
     return node.takes_part and cluster.needs_write(node) and _is_free(node)
 
 
-def _is_free(node: Node) -> bool:
+def _is_free(node: RolloutNode) -> bool:
     return not node.writing and not node.resting

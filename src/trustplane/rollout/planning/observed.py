@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-IN_PLACE: Final = "InPlace"  # the manager writes to running nodes
-REPLACE: Final = "Replace"  # Cluster API creates new machines
-PARALLEL: Final = 10  # nodes of one cluster written at the same time
+WRITE_IN_PLACE: Final = "InPlace"  # the manager writes to running nodes
+REPLACE_MACHINES: Final = "Replace"  # Cluster API creates new machines
+MAX_PARALLEL_WRITES: Final = 10  # nodes of one cluster written at the same time
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Canary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Node:
+class RolloutNode:
     """A Machine and its node.
 
     Attributes:
@@ -92,7 +92,7 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observed:
+class RolloutInput:
     """A cluster.
 
     Attributes:
@@ -117,22 +117,22 @@ class Observed:
     boot: str | None = None
     edited: bool = False
     last_proven: str | None = None
-    nodes: tuple[Node, ...] = field(default=())
+    nodes: tuple[RolloutNode, ...] = field(default=())
     deleting: bool = False
     paused: bool = False
-    strategy: str = IN_PLACE
+    strategy: str = WRITE_IN_PLACE
     can_write: bool = True
     canary: Canary | None = None
     provable: bool = True
-    limit: int = PARALLEL
-    allowance: int = PARALLEL
+    limit: int = MAX_PARALLEL_WRITES
+    allowance: int = MAX_PARALLEL_WRITES
     replace_unreachable: bool = False
     repair: bool = False
 
     @property
     def replaces(self) -> bool:
         """Whether machines are replaced, by policy or because no SSH key exists."""
-        return self.strategy == REPLACE or not self.can_write
+        return self.strategy == REPLACE_MACHINES or not self.can_write
 
     @property
     def is_boot_set(self) -> bool:
@@ -140,7 +140,7 @@ class Observed:
         return self.boot == self.wanted and not self.edited
 
     @cached_property
-    def refusers(self) -> tuple[Node, ...]:
+    def refusers(self) -> tuple[RolloutNode, ...]:
         """Nodes that have the set in force without drift, and refuse a registry."""
         return tuple(node for node in self.nodes if self.has_wanted(node) and node.refused == self.wanted)
 
@@ -159,26 +159,26 @@ class Observed:
         """Number of writes that may start."""
         return max(0, min(self.limit - sum(node.is_written for node in self.nodes), self.allowance))
 
-    def has_wanted(self, node: Node) -> bool:
+    def has_wanted(self, node: RolloutNode) -> bool:
         """Return whether a node has the set in force without drift."""
         return node.holds == self.wanted and not node.drifted
 
-    def needs_write(self, node: Node) -> bool:
+    def needs_write(self, node: RolloutNode) -> bool:
         """Return whether a node must be written in place."""
         return node.holds != self.wanted or (node.drifted and self.repair)
 
-    def is_left_drifted(self, node: Node) -> bool:
+    def is_left_drifted(self, node: RolloutNode) -> bool:
         """Return whether a node has drifted, and no repair is requested."""
         return node.holds == self.wanted and node.drifted and not (self.repair and not self.replaces)
 
-    def is_asked(self, node: Node) -> bool:
+    def is_asked(self, node: RolloutNode) -> bool:
         """Return whether a pull of this node can prove the set, once it has it."""
         return self.provable and not node.unverifiable and not self.is_left_drifted(node)
 
-    def proves(self, node: Node) -> bool:
+    def proves(self, node: RolloutNode) -> bool:
         """Return whether a node has the set in force and has proven it."""
         return node.proven == self.wanted and node.holds == self.wanted
 
-    def is_settled(self, node: Node) -> bool:
+    def is_settled(self, node: RolloutNode) -> bool:
         """Return whether a node is done: it has the set in force, and has proven it if it can."""
         return self.has_wanted(node) and (node.proven == self.wanted or not self.is_asked(node))

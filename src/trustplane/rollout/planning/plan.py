@@ -7,31 +7,34 @@ The plan writes only the set in force. `proof.schedule` decides which nodes prov
 from dataclasses import replace as changed
 
 from trustplane.rollout.planning import unreachable
-from trustplane.rollout.planning.boot import boot_set, notes
-from trustplane.rollout.planning.in_place import in_place
-from trustplane.rollout.planning.observed import REPLACE, Observed
-from trustplane.rollout.planning.outlook import names
-from trustplane.rollout.planning.replace import replace
-from trustplane.rollout.planning.steps import Note, Plan, Reason, State
+from trustplane.rollout.planning.boot import boot_set_notes, choose_boot_set
+from trustplane.rollout.planning.in_place import plan_writes
+from trustplane.rollout.planning.observed import REPLACE_MACHINES, RolloutInput
+from trustplane.rollout.planning.outlook import machine_names
+from trustplane.rollout.planning.replace import plan_replacement
+from trustplane.rollout.planning.steps import RolloutNote, RolloutPlan, RolloutReason, RolloutState
 
 
-def plan(cluster: Observed) -> Plan:
+def plan_rollout(cluster: RolloutInput) -> RolloutPlan:
     """Return the next steps for a cluster, and the state of its rollout."""
     if cluster.paused:
-        steps = Plan(state=State.PAUSED, reason=Reason.PAUSED)
+        steps = RolloutPlan(state=RolloutState.PAUSED, reason=RolloutReason.PAUSED)
     elif cluster.refusers:
-        steps = Plan(
-            state=State.STOPPED, reason=Reason.REFUSED, machines=names(cluster.refusers), boot=boot_set(cluster)
+        steps = RolloutPlan(
+            state=RolloutState.STOPPED,
+            reason=RolloutReason.REFUSED,
+            machines=machine_names(cluster.refusers),
+            boot=choose_boot_set(cluster),
         )
     else:
         steps = changed(
-            replace(cluster) if cluster.replaces else in_place(cluster),
-            boot=boot_set(cluster),
+            plan_replacement(cluster) if cluster.replaces else plan_writes(cluster),
+            boot=choose_boot_set(cluster),
             proven=cluster.wanted if cluster.is_proven and cluster.last_proven != cluster.wanted else None,
         )
-    return changed(steps, notes=_notes(cluster), kept=unreachable.kept(cluster))
+    return changed(steps, notes=_notes(cluster), kept=unreachable.obstructed_machines(cluster))
 
 
-def _notes(cluster: Observed) -> tuple[Note, ...]:
-    without_key = (Note.NO_KEY,) if cluster.strategy != REPLACE and not cluster.can_write else ()
-    return (*notes(cluster), *without_key)
+def _notes(cluster: RolloutInput) -> tuple[RolloutNote, ...]:
+    without_key = (RolloutNote.NO_KEY,) if cluster.strategy != REPLACE_MACHINES and not cluster.can_write else ()
+    return (*boot_set_notes(cluster), *without_key)

@@ -10,7 +10,7 @@ from trustplane.rollout.planning.observed import Canary
 _SHOWN: Final = 5  # names in a message
 
 
-class State(Enum):
+class RolloutState(Enum):
     """State of a rollout."""
 
     CURRENT = "Current"
@@ -21,7 +21,7 @@ class State(Enum):
     PAUSED = "Paused"
 
 
-class Reason(Enum):
+class RolloutReason(Enum):
     """Reason of a rollout's state."""
 
     UP_TO_DATE = "UpToDate"
@@ -44,33 +44,33 @@ class Reason(Enum):
     PAUSED = "Paused"
 
 
-_MESSAGES: Final[Mapping[Reason, str]] = {
-    Reason.UP_TO_DATE: "Every node has the trust set",
-    Reason.NO_NODES: "The cluster has no nodes yet; the first ones boot with the trust set",
-    Reason.CANARY: "Machine {} takes the trust set first",
-    Reason.WRITING: "The trust set is being written to {}",
-    Reason.PROVING: "Waiting for the proof of {}",
-    Reason.ROLLING: "Cluster API is replacing {}",
-    Reason.ALONE: "{} belongs to no MachineDeployment. Delete it and create a successor",
-    Reason.BOOT_SET: "The boot set is being changed",
-    Reason.JOINING: "Waiting for {} to join the cluster",
-    Reason.STUCK: "{} did not join the cluster. Check its bootstrap log, or delete the Machine",
-    Reason.LIMITED: "{} must wait: the limit of simultaneous writes is reached",
-    Reason.FAILING: "Writing to {} failed; Trustplane retries it",
-    Reason.UNREACHABLE: "Cannot reach {}; Trustplane writes the trust set when it answers again",
-    Reason.BUSY: "Another tool is updating {}; Trustplane waits for it",
-    Reason.UNKNOWN: "The trust set of {} is unknown",
-    Reason.DRIFTED: "Files of the trust set were changed on {}",
-    Reason.REFUSED: "Stopped: with the trust set, {} refuses a registry. Correct the set or the registry; "
+_MESSAGES: Final[Mapping[RolloutReason, str]] = {
+    RolloutReason.UP_TO_DATE: "Every node has the trust set",
+    RolloutReason.NO_NODES: "The cluster has no nodes yet; the first ones boot with the trust set",
+    RolloutReason.CANARY: "Machine {} takes the trust set first",
+    RolloutReason.WRITING: "The trust set is being written to {}",
+    RolloutReason.PROVING: "Waiting for the proof of {}",
+    RolloutReason.ROLLING: "Cluster API is replacing {}",
+    RolloutReason.ALONE: "{} belongs to no MachineDeployment. Delete it and create a successor",
+    RolloutReason.BOOT_SET: "The boot set is being changed",
+    RolloutReason.JOINING: "Waiting for {} to join the cluster",
+    RolloutReason.STUCK: "{} did not join the cluster. Check its bootstrap log, or delete the Machine",
+    RolloutReason.LIMITED: "{} must wait: the limit of simultaneous writes is reached",
+    RolloutReason.FAILING: "Writing to {} failed; Trustplane retries it",
+    RolloutReason.UNREACHABLE: "Cannot reach {}; Trustplane writes the trust set when it answers again",
+    RolloutReason.BUSY: "Another tool is updating {}; Trustplane waits for it",
+    RolloutReason.UNKNOWN: "The trust set of {} is unknown",
+    RolloutReason.DRIFTED: "Files of the trust set were changed on {}",
+    RolloutReason.REFUSED: "Stopped: with the trust set, {} refuses a registry. Correct the set or the registry; "
     "the other nodes keep the previous set",
-    Reason.PAUSED: "The cluster is paused: no write starts",
+    RolloutReason.PAUSED: "The cluster is paused: no write starts",
 }
 
 
 _NO_KEY: Final = "Machines are replaced, because Secret <cluster>-ssh with the key to log in does not exist"
 
 
-class Note(Enum):
+class RolloutNote(Enum):
     """A remark about a rollout."""
 
     NO_KEY = "NoKey"  # machines are replaced, because no SSH key exists
@@ -78,7 +78,7 @@ class Note(Enum):
     BOOT_SET_MISSING = "BootSetMissing"
 
 
-class Obstacle(Enum):
+class ReplacementObstacle(Enum):
     """Why an unreachable node is not replaced although the user asked for it."""
 
     MARKED = "Marked"
@@ -88,28 +88,28 @@ class Obstacle(Enum):
     ALONE = "Alone"
 
 
-class Kept(NamedTuple):
+class ObstructedMachines(NamedTuple):
     """Unreachable machines that are not replaced, and the reason."""
 
-    obstacle: Obstacle
+    obstacle: ReplacementObstacle
     machines: tuple[str, ...]
 
 
-_OBSTACLES: Final[Mapping[Obstacle, str]] = {
-    Obstacle.MARKED: "{} is marked for replacement by its MachineHealthCheck. Conditions HealthCheckSucceeded and "
+_OBSTACLES: Final[Mapping[ReplacementObstacle, str]] = {
+    ReplacementObstacle.MARKED: "{} is marked for replacement by its MachineHealthCheck. Conditions HealthCheckSucceeded and "
     "OwnerRemediated of the Machine report the progress",
-    Obstacle.TOO_FEW: "{} is not replaced: a control plane of fewer than 3 machines, or its data, would be lost. "
+    ReplacementObstacle.TOO_FEW: "{} is not replaced: a control plane of fewer than 3 machines, or its data, would be lost. "
     "Repair the node",
-    Obstacle.UNCHECKED: "{} is not replaced: only a MachineHealthCheck replaces control plane machines, and none "
+    ReplacementObstacle.UNCHECKED: "{} is not replaced: only a MachineHealthCheck replaces control plane machines, and none "
     "applies to this machine. Create one that selects it, without remediation.templateRef; neither may be paused, and "
     "the Machine must not have annotation cluster.x-k8s.io/skip-remediation. Or repair the node",
-    Obstacle.OTHERS: "{} is replaced when all other control plane nodes are healthy and no machine is being deleted",
-    Obstacle.ALONE: "{} is not replaced: it belongs to no MachineDeployment, and no controller would create a "
+    ReplacementObstacle.OTHERS: "{} is replaced when all other control plane nodes are healthy and no machine is being deleted",
+    ReplacementObstacle.ALONE: "{} is not replaced: it belongs to no MachineDeployment, and no controller would create a "
     "successor. Repair the node, or delete the Machine",
 }
 
 
-class Action(Enum):
+class StepAction(Enum):
     """Kind of a step."""
 
     ELECT = "Elect"  # record this machine as the canary of the set in force on the Cluster
@@ -121,15 +121,15 @@ class Action(Enum):
     REMEDIATE = "Remediate"  # annotate this Machine; its MachineHealthCheck then replaces it
 
 
-class Step(NamedTuple):
+class RolloutStep(NamedTuple):
     """One step of a plan."""
 
-    action: Action
+    action: StepAction
     target: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class RolloutPlan:
     """The next steps of a rollout. No step depends on a stored plan: execution may end after any of them.
 
     Attributes:
@@ -147,11 +147,11 @@ class Plan:
         remediate: Control plane machines that their MachineHealthCheck must replace.
     """
 
-    state: State
-    reason: Reason
+    state: RolloutState
+    reason: RolloutReason
     machines: tuple[str, ...] = ()
-    notes: tuple[Note, ...] = ()
-    kept: tuple[Kept, ...] = ()
+    notes: tuple[RolloutNote, ...] = ()
+    kept: tuple[ObstructedMachines, ...] = ()
     elect: Canary | None = None
     proven: str | None = None
     boot: str | None = None
@@ -161,29 +161,29 @@ class Plan:
     remediate: tuple[str, ...] = ()
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[RolloutStep, ...]:
         """The steps in order: a record comes before the action that it announces. Stop after a failed step."""
         single = (
-            (Action.ELECT, self.elect.machine if self.elect else None),
-            (Action.RECORD_PROVEN, self.proven),
-            (Action.BOOT, self.boot),
-            (Action.ROLL, self.roll),
+            (StepAction.ELECT, self.elect.machine if self.elect else None),
+            (StepAction.RECORD_PROVEN, self.proven),
+            (StepAction.BOOT, self.boot),
+            (StepAction.ROLL, self.roll),
         )
         several = (
-            (Action.WRITE, self.write),
-            (Action.DELETE, self.delete),
-            (Action.REMEDIATE, self.remediate),
+            (StepAction.WRITE, self.write),
+            (StepAction.DELETE, self.delete),
+            (StepAction.REMEDIATE, self.remediate),
         )
         return (
-            *(Step(action, target) for action, target in single if target is not None),
-            *(Step(action, target) for action, targets in several for target in targets),
+            *(RolloutStep(action, target) for action, target in single if target is not None),
+            *(RolloutStep(action, target) for action, targets in several for target in targets),
         )
 
     @property
     def remark(self) -> str:
         """Message about notes and unreachable machines; empty without any."""
         kept = [_OBSTACLES[entry.obstacle].format(_join(entry.machines)) for entry in self.kept]
-        return ". ".join([*([_NO_KEY] if Note.NO_KEY in self.notes else []), *kept])
+        return ". ".join([*([_NO_KEY] if RolloutNote.NO_KEY in self.notes else []), *kept])
 
     @property
     def message(self) -> str:

@@ -7,50 +7,50 @@ plan never deletes control plane machines: a MachineHealthCheck replaces one whi
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from trustplane.rollout.planning.observed import Node, Observed
-from trustplane.rollout.planning.outlook import names
-from trustplane.rollout.planning.steps import Kept, Obstacle
+from trustplane.rollout.planning.observed import RolloutInput, RolloutNode
+from trustplane.rollout.planning.outlook import machine_names
+from trustplane.rollout.planning.steps import ObstructedMachines, ReplacementObstacle
 
 _QUORUM: Final = 3  # machines of a control plane that can lose one
 
 
-def to_delete(cluster: Observed) -> tuple[str, ...]:
+def machine_to_delete(cluster: RolloutInput) -> tuple[str, ...]:
     """Return the worker Machine to delete now, if any."""
     return tuple(node.name for node in _lost(cluster) if not node.control_plane and _is_calm(cluster, node))[:1]
 
 
-def to_remediate(cluster: Observed) -> tuple[str, ...]:
+def machine_to_remediate(cluster: RolloutInput) -> tuple[str, ...]:
     """Return the control plane Machine that its MachineHealthCheck should replace now, if any."""
-    lost = [] if to_delete(cluster) else [node for node in _lost(cluster) if node.control_plane]
+    lost = [] if machine_to_delete(cluster) else [node for node in _lost(cluster) if node.control_plane]
     return tuple(node.name for node in lost if not node.marked and _can_lose(cluster, node))
 
 
-def kept(cluster: Observed) -> tuple[Kept, ...]:
+def obstructed_machines(cluster: RolloutInput) -> tuple[ObstructedMachines, ...]:
     """Return why unreachable nodes are not replaced although the user asked for it."""
     if cluster.paused or cluster.replaces or not cluster.replace_unreachable:
         return ()
     blocked = [(node, _obstacle(cluster, node)) for node in _unreachable(cluster)]
-    by_obstacle = {each: [node for node, obstacle in blocked if obstacle is each] for each in Obstacle}
-    return tuple(Kept(obstacle, names(nodes)) for obstacle, nodes in by_obstacle.items() if nodes)
+    by_obstacle = {each: [node for node, obstacle in blocked if obstacle is each] for each in ReplacementObstacle}
+    return tuple(ObstructedMachines(obstacle, machine_names(nodes)) for obstacle, nodes in by_obstacle.items() if nodes)
 
 
-def _obstacle(cluster: Observed, node: Node) -> Obstacle | None:
+def _obstacle(cluster: RolloutInput, node: RolloutNode) -> ReplacementObstacle | None:
     if not node.control_plane:
-        return None if node.replaceable else Obstacle.ALONE
+        return None if node.replaceable else ReplacementObstacle.ALONE
     if node.marked:
-        return Obstacle.MARKED
+        return ReplacementObstacle.MARKED
     if len(_control_plane(cluster)) < _QUORUM and not cluster.deleting:
-        return Obstacle.TOO_FEW
+        return ReplacementObstacle.TOO_FEW
     if not node.replaceable:
-        return Obstacle.UNCHECKED
-    return None if _can_lose(cluster, node) else Obstacle.OTHERS
+        return ReplacementObstacle.UNCHECKED
+    return None if _can_lose(cluster, node) else ReplacementObstacle.OTHERS
 
 
-def _control_plane(cluster: Observed) -> Sequence[Node]:
+def _control_plane(cluster: RolloutInput) -> Sequence[RolloutNode]:
     return [node for node in cluster.nodes if node.control_plane]
 
 
-def _can_lose(cluster: Observed, node: Node) -> bool:
+def _can_lose(cluster: RolloutInput, node: RolloutNode) -> bool:
     """Return whether all other nodes of the control plane are healthy, and enough to lose this one."""
     members = _control_plane(cluster)
     others = [other for other in members if other != node]
@@ -61,7 +61,7 @@ def _can_lose(cluster: Observed, node: Node) -> bool:
     )
 
 
-def _lost(cluster: Observed) -> Sequence[Node]:
+def _lost(cluster: RolloutInput) -> Sequence[RolloutNode]:
     """Return replaceable unreachable nodes, sorted by name; none while another one is being deleted."""
     is_open = cluster.is_boot_set and (cluster.is_proven or not cluster.can_be_proven)
     if not (cluster.replace_unreachable and is_open):
@@ -71,10 +71,10 @@ def _lost(cluster: Observed) -> Sequence[Node]:
     return sorted((node for node in _unreachable(cluster) if node.replaceable), key=lambda node: node.name)
 
 
-def _unreachable(cluster: Observed) -> Iterator[Node]:
+def _unreachable(cluster: RolloutInput) -> Iterator[RolloutNode]:
     yield from (node for node in cluster.nodes if node.joined and not node.reachable and node.holds != cluster.wanted)
 
 
-def _is_calm(cluster: Observed, node: Node) -> bool:
+def _is_calm(cluster: RolloutInput, node: RolloutNode) -> bool:
     """Return whether every machine of its pool has joined, including the last replacement."""
     return all(other.joined for other in cluster.nodes if not other.control_plane and other.group == node.group)

@@ -8,7 +8,7 @@ from typing import Final
 from trustplane.api.clusterapi import Cluster, Machine
 from trustplane.api.clustertrust import PROVEN, ClusterTrust
 from trustplane.clusterapi.machine_facts import is_control_plane
-from trustplane.trust.propagation import Frozen
+from trustplane.trust.propagation import PropagationRecord
 
 WORKERS: Final = "workers"
 CONTROL_PLANE: Final = "control plane"
@@ -49,7 +49,7 @@ class Snapshot:
         Returns:
             None while the request is unanswered, or the report is about another set or other machines.
         """
-        frozen = Frozen.read(self.cluster.metadata.annotations) if self.cluster else None
+        frozen = PropagationRecord.read(self.cluster.metadata.annotations) if self.cluster else None
         if frozen is None or frozen.handled_at is None or frozen.handled_at < requested_at:
             return None
         if self.trust is None or not self._is_about(self.trust, frozen.digest):

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from trustplane.api.clustertrust import NOT_TRUSTED, PROVEN
 from trustplane.kube.client import Client
-from trustplane.trust.policy import IN_PLACE, REPLACE
+from trustplane.trust.policy import IN_PLACE_STRATEGY, REPLACE_STRATEGY
 from trustplane_local import pki, registry
 from trustplane_local.bench.fleet import MeasuredCluster
 from trustplane_local.bench.load import Effects, apply_load
@@ -108,7 +108,7 @@ class Benchmark:
 
     async def _replaced(self, trial: Trial) -> dict[str, float]:
         await trial.fleet.wait_until("Cluster API is done", trial.fleet.is_rolled_out, seconds=SECONDS)
-        await trial.fleet.set_strategy(REPLACE)
+        await trial.fleet.set_strategy(REPLACE_STRATEGY)
         async with self._loaded(trial) as load:
             self._replacement.append(load)
             return await trial.change(f"{_ADDED} by replacement", self._authorities(self._added.ca.read_bytes()))
@@ -134,7 +134,7 @@ class Benchmark:
         self._say(f"A cluster of {sizes[CONTROL_PLANE]} control plane node(s) and {sizes[WORKERS]} worker(s)")
         await fleet.configure(self._authorities())
         await fleet.create(control_planes=sizes[CONTROL_PLANE], workers=sizes[WORKERS])
-        await fleet.set_strategy(IN_PLACE)
+        await fleet.set_strategy(IN_PLACE_STRATEGY)
         reports = Reports(self._supervisor, fleet.key)
         async with fleet.workload() as workload, reports.follow():
             trial = Trial(fleet, workload, reports, self._added, sizes, self._say)

@@ -6,7 +6,7 @@ from typing import Any
 
 from trustplane.api.annotations import PROPAGATION
 from trustplane.certificates.parsing import parse_pem
-from trustplane.reporting.pull_failures import REASON
+from trustplane.reporting.pull_failures import PULL_EXPLAINED
 from trustplane_local import registry
 from trustplane_local.demo import faults, manifests
 from trustplane_local.demo.fleet import present_pods, wait_failing, wait_running
@@ -144,7 +144,7 @@ def _wait_explained(stage: Stage, kubectl: ShownKubectl, code: str) -> None:
 
     def probe() -> tuple[bool, str]:
         events = events_of(kubectl.run("describe", "pod", pod))
-        return any(REASON in line and f"({code}, " in line for line in events.splitlines()), events
+        return any(PULL_EXPLAINED in line and f"({code}, " in line for line in events.splitlines()), events
 
     stage.story.wait_until("an Event on the pod names the cause", probe, seconds=EVENT_SECONDS)
     events = events_of(kubectl.run("describe", "pod", pod))
