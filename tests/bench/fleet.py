@@ -108,7 +108,7 @@ class Fleet:
             await self._machine(client, place, f"{place['name']}-{machine}")
 
     async def _capi(self, client: Client, tkc: TanzuKubernetesCluster) -> None:
-        frozen = PropagationRecord(digest=self.trust.digest, first_customisation_handled=True).annotations()
+        frozen = PropagationRecord(digest=self.trust.digest, first_customisation_handled=True).to_annotations()
         annotations = frozen | {TRUST_PROVEN: self.trust.digest}
         body = desired_cluster(
             tkc, kubernetes_version=KUBERNETES, annotations=annotations, ssh_public_key="ssh-ed25519 AAAA"

@@ -121,7 +121,7 @@ class Machines:
         """Take a set: CAs of the node's fixture by name, and others by keyword."""
         wanted = {name: self.node.pems[name] for name in names} | pems
         listed = [TrustedCA(name=name, data=base64.b64encode(pem.encode()).decode()) for name, pem in wanted.items()]
-        trust = entries.parse_list(listed).trust.scoped(hosts or {})
+        trust = entries.parse_list(listed).trust.with_scopes(hosts or {})
         body = {"metadata": {"annotations": {TRUST_DIGEST: trust.digest}}}
         cluster = await self.client.patch(CLUSTERS, CLUSTER, self.namespace, body)
         await trust_secrets.ensure_set_secret(self.client, cluster, trust)

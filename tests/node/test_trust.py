@@ -129,7 +129,7 @@ async def test_drift_is_reported_and_repaired(node: Any, shell: Any, deed: str, 
 def scoped(node: Any, **hosts: str) -> dict[str, str]:
     """Return the files of registry-scoped entries."""
     pems = {name: node.pems[name] for name in hosts}
-    return dict(files_of(set_of(**pems).scoped({name: (host,) for name, host in hosts.items()})))
+    return dict(files_of(set_of(**pems).with_scopes({name: (host,) for name, host in hosts.items()})))
 
 
 async def test_scope_by_registry_needs_no_restart(node: Any, shell: Any, foreign: Callable[[], str]) -> None:

@@ -90,7 +90,7 @@ async def _undo(kubeconfig: Path | None, key: Key, *, allow_removal: bool, timeo
         await _pin(client, tkc, digest, allow_removal=allow_removal)
         if not timeout:
             return [UpdateProgress(key=key, state=UPDATE_WAITING, message="requested")]
-        follower = Follower(client, key.namespace, lambda progress: echo(progress.text, err=True), prove=True)
+        follower = Follower(client, key.namespace, lambda progress: echo(progress.line, err=True), prove=True)
         return await follower.follow({key: partial(undo_progress, digest=digest)}, timeout=timeout)
 
 
@@ -101,7 +101,7 @@ async def _check(client: Client, key: Key, *, allow_removal: bool) -> str:
         UserError: no previous set exists, or too much would be removed.
     """
     cluster = await client.find(CLUSTERS, key.name, key.namespace)
-    frozen = PropagationRecord.read(cluster.metadata.annotations) if cluster else None
+    frozen = PropagationRecord.from_annotations(cluster.metadata.annotations) if cluster else None
     if cluster is None or frozen is None or not frozen.previous:
         raise UserError(
             f"Cluster {key} has no previous trust set",
@@ -136,5 +136,5 @@ async def _read(client: Client, cluster: Cluster, digest: str) -> TrustSet:
 
 async def _pin(client: Client, tkc: TanzuKubernetesCluster, digest: str, *, allow_removal: bool) -> None:
     key, at = key_of(tkc), next_request_time(tkc.metadata.annotations, datetime.now(UTC))
-    body: Json = {"metadata": {"annotations": {TRUST_PIN: UndoPin(digest, at, allow_removal).text()}}}
+    body: Json = {"metadata": {"annotations": {TRUST_PIN: UndoPin(digest, at, allow_removal).encode()}}}
     await client.patch(TANZU_CLUSTERS, key.name, key.namespace, body)

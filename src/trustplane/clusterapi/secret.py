@@ -83,9 +83,9 @@ def cluster_owner_reference(cluster: clusterapi.Cluster) -> Json:
 
 def set_data(trust: TrustSet) -> dict[str, str]:
     """Return the data of a set's Secret."""
-    values = {entry_key(name): pem for name, pem in trust.pems().items()}
-    if trust.hosts:
-        values[_SCOPE] = scope.render_scopes(trust.hosts)
+    values = {entry_key(name): pem for name, pem in trust.pem_by_name().items()}
+    if trust.scopes:
+        values[_SCOPE] = scope.render_scopes(trust.scopes)
     return {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
 
 
@@ -109,7 +109,7 @@ def parse_list_secret(secret: Secret) -> ParsedList:
 def parse_set_secret(secret: Secret) -> TrustSet | None:
     """Return the set in a Secret; None if its content is not a valid set, for example because a tenant wrote it."""
     parsed = parse_list_secret(secret)
-    return parsed.trust if parsed.ok else None
+    return parsed.trust if parsed.is_valid else None
 
 
 def parse_set_of_digest(secret: Secret, digest: str) -> TrustSet | None:

@@ -53,16 +53,16 @@ async def observe_trust(
             next_step="Trustplane is creating it again",
         )
     cluster = await reader.find(CLUSTERS, tkc.metadata.name, tkc.metadata.namespace)
-    frozen = PropagationRecord.read(cluster.metadata.annotations) if cluster else None
+    frozen = PropagationRecord.from_annotations(cluster.metadata.annotations) if cluster else None
     kept = await last_good.find_last_good(reader, namespace=namespace)
     service, service_policies = (
         lists.parse_service_list(configuration, kept),
         lists.service_policy_annotations(configuration, kept),
     )
     policies = read_policy(tkc.metadata.annotations, service_policies)
-    pin = UndoPin.read(tkc.metadata.annotations.get(TRUST_PIN, ""), policies.requested_at)
+    pin = UndoPin.parse(tkc.metadata.annotations.get(TRUST_PIN, ""), policies.requested_at)
     situation = PropagationInput(
-        frozen=frozen,
+        record=frozen,
         in_force=await _in_force(reader, tkc, frozen),
         service=service,
         last_good=kept.trust if kept else None,

@@ -79,7 +79,7 @@ async def _desired(cluster: Cluster, last: str, find: FindSecret) -> TrustSet | 
         reading = _read_users_secret(certificates, trust)
     else:
         reading = secret.parse_list_secret(certificates)
-    if not reading.ok:
+    if not reading.is_valid:
         return f"Secret {clean(name, _MAX_MESSAGE)}: {trust_status.join_findings(reading.findings)}"
     return _selected(reading.trust, trust) if trust is not None else reading.trust
 
@@ -92,7 +92,7 @@ def _read_users_secret(certificates: Secret, trust: variable.TrustVariable) -> P
 
 def _selected(trust: TrustSet, value: variable.TrustVariable) -> TrustSet:
     """Return the entries that a value of the variable names, with the scope that it gives them."""
-    return TrustSet(tuple(entry for entry in trust.entries if entry.name in value.names)).scoped(value.hosts)
+    return TrustSet(tuple(entry for entry in trust.entries if entry.name in value.names)).with_scopes(value.hosts)
 
 
 def _decoded(data: str) -> str:

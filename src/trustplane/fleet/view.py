@@ -261,7 +261,9 @@ class FleetView:
         return read_policy(*nearest, cluster.metadata.annotations, self._service_settings()[1]).update_strategy
 
     async def _sets(self, cluster: Cluster, tkc: TanzuKubernetesCluster) -> TrustSets:
-        frozen = PropagationRecord.read(cluster.metadata.annotations) or PropagationRecord(digest=EMPTY_SET.digest)
+        frozen = PropagationRecord.from_annotations(cluster.metadata.annotations) or PropagationRecord(
+            digest=EMPTY_SET.digest
+        )
         name = secret.set_secret_name(cluster.metadata.name, frozen.digest)
         is_empty = frozen.digest == EMPTY_SET.digest
         stored = None if is_empty else await self.find_secret(name, cluster.metadata.namespace)
@@ -272,12 +274,12 @@ class FleetView:
         return TrustSets(
             digest=frozen.digest,
             in_force=in_force,
-            desired=desired.trust if desired.ok else await self._last_good(own, merge),
+            desired=desired.trust if desired.is_valid else await self._last_good(own, merge),
             source=_source(own, merge),
             reason=frozen.reason,
             change=frozen.change,
             since=stored.metadata.creation_timestamp if stored else None,
-            problem="" if desired.ok else trust_status.join_findings(desired.findings),
+            problem="" if desired.is_valid else trust_status.join_findings(desired.findings),
             note=trust_status.LAST_GOOD_STAYS if lists.uses_last_good_list(desired) else "",
             command=f"trustplane update {tkc.metadata.name} --namespace {tkc.metadata.namespace}",
         )
@@ -286,7 +288,7 @@ class FleetView:
         kept = await self.find_secret(last_good.LAST_GOOD_SECRET, self._namespace)
         service = secret.parse_set_secret(kept) if kept else None
         reading = merge_lists(ParsedList(service), own, merge) if service is not None else None
-        return reading.trust if reading and reading.ok else None
+        return reading.trust if reading and reading.is_valid else None
 
     async def find_secret(self, name: str, namespace: str, *, generation: int = 0) -> Secret | None:
         """Return one of our Secrets from the informer, or a user's Secret through `foreign_secrets`."""

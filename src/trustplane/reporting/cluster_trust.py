@@ -123,7 +123,7 @@ def status_entries(trust: TrustSet) -> list[TrustEntry]:
         TrustEntry(
             name=entry.name,
             fingerprints=list(entry.fingerprints),
-            hosts=list(entry.hosts),
+            hosts=list(entry.scope),
             expires=min(certificate.expires for certificate in entry.certificates),
         )
         for entry in trust.entries

@@ -42,7 +42,7 @@ class UpdateProgress:
     message: str = ""
 
     @property
-    def text(self) -> str:
+    def line(self) -> str:
         """One line of output."""
         return ": ".join(part for part in (str(self.key), self.state, self._counts or self.message) if part)
 
@@ -102,7 +102,7 @@ def update_progress(
         trust: The report on its nodes; ignored if it is about another set.
         requested_at: When the update was requested.
     """
-    frozen = PropagationRecord.read(cluster.metadata.annotations) if cluster else None
+    frozen = PropagationRecord.from_annotations(cluster.metadata.annotations) if cluster else None
     if frozen is None or frozen.handled_at is None or frozen.handled_at < requested_at:
         return _unanswered(tkc)
     counted = _count(tkc, frozen, trust)
@@ -115,7 +115,7 @@ def undo_progress(
     tkc: TanzuKubernetesCluster, cluster: Cluster | None, trust: ClusterTrust | None, digest: str
 ) -> UpdateProgress:
     """Return the progress of an undo to the set with this digest; for the other arguments see `progress`."""
-    frozen = PropagationRecord.read(cluster.metadata.annotations) if cluster else None
+    frozen = PropagationRecord.from_annotations(cluster.metadata.annotations) if cluster else None
     return _count(tkc, frozen, trust) if frozen is not None and frozen.digest == digest else _unanswered(tkc)
 
 

@@ -100,7 +100,7 @@ def served_chain(registry: Registry | None) -> list[bytes]:
 
 def verify_chain(served: Sequence[bytes], trust: TrustSet, host: str, now: datetime) -> Verdict:
     """Verify a chain in the same way as a node with this set."""
-    pool = Pool.read(ca.der for entry in trust.serving(host).entries for ca in entry.certificates)
+    pool = Pool.read(ca.der for entry in trust.for_host(host).entries for ca in entry.certificates)
     return verify(served, pool, host_name(host), now)
 
 

@@ -72,10 +72,10 @@ def at_risk_condition(registry: Registry, trusts: Iterable[ClusterTrust], now: d
     return at_risk_condition_of(registry, list_risks(trusts, [registry], now))
 
 
-def at_risk_condition_of(registry: Registry, found: Iterable[Risk]) -> Condition:
+def at_risk_condition_of(registry: Registry, risks: Iterable[Risk]) -> Condition:
     """Return condition AtRisk of a Registry; ignore the risks of other registries."""
     host = canonical_registry_host(registry)
-    ranked = sorted({risk for risk in found if risk.host == host}, key=_rank)
+    ranked = sorted({risk for risk in risks if risk.host == host}, key=_rank)
     if ranked:
         shown = [f"{risk.subject}: {risk.message}" for risk in ranked[:_SHOWN]]
         more = [f"and {len(ranked) - _SHOWN} more"] if len(ranked) > _SHOWN else []
@@ -152,8 +152,8 @@ def _leaf(subject: str, registry: Registry, entry: str) -> Risk:
     server = registry.status.chain[0]
     host = canonical_registry_host(registry)
     message = (
-        f"entry {entry} is the server certificate of {host} ({server.fingerprint[:SHORT_DIGEST_LENGTH]}), not its CA: pulls fail "
-        "after its renewal"
+        f"entry {entry} is the server certificate of {host} ({server.fingerprint[:SHORT_DIGEST_LENGTH]}), not its CA: "
+        "pulls fail after its renewal"
     )
     step = f"add the CA that signed it, {server.issuer}, with `trustplane fetch-ca {host}`"
     return Risk(RiskKind.LEAF_TRUSTED, subject, host, message, step, server.not_after)

@@ -31,8 +31,8 @@ class RegistryTally:
     nodes: int = 0
     trusting: int = 0
     refusing: int = 0
-    refusals: tuple[str, ...] = ()
-    silences: tuple[str, ...] = ()
+    refusing_messages: tuple[str, ...] = ()
+    silent_messages: tuple[str, ...] = ()
     accepting: int = 0
 
     @property
@@ -66,22 +66,22 @@ def tally_cluster(cluster: str, nodes: Iterable[NodeFacts], hosts: Collection[st
 def unreadable_tally(cluster: str, nodes: int) -> RegistryTally:
     """Return the tally of a cluster with an unreadable record; it counts at least one silent node."""
     message = f"{cluster}: its records are unreadable, see its ClusterTrust"
-    return RegistryTally(clusters=1, nodes=max(1, nodes), silences=(message,))
+    return RegistryTally(clusters=1, nodes=max(1, nodes), silent_messages=(message,))
 
 
 def sum_tallies(tallies: Iterable[RegistryTally]) -> RegistryTally:
     """Return the sum of tallies, with the messages of the first nodes."""
     parts = list(tallies)
-    refusals = islice((message for tally in parts for message in tally.refusals), MAX_SHOWN_NODES)
-    silences = islice((message for tally in parts for message in tally.silences), MAX_SHOWN_NODES)
+    refusals = islice((message for tally in parts for message in tally.refusing_messages), MAX_SHOWN_NODES)
+    silences = islice((message for tally in parts for message in tally.silent_messages), MAX_SHOWN_NODES)
     return RegistryTally(
         clusters=sum(tally.clusters for tally in parts),
         trusting_clusters=sum(tally.trusting_clusters for tally in parts),
         nodes=sum(tally.nodes for tally in parts),
         trusting=sum(tally.trusting for tally in parts),
         refusing=sum(tally.refusing for tally in parts),
-        refusals=tuple(refusals),
-        silences=tuple(silences),
+        refusing_messages=tuple(refusals),
+        silent_messages=tuple(silences),
         accepting=sum(tally.accepting for tally in parts),
     )
 
@@ -100,8 +100,8 @@ def _tally(cluster: str, nodes: Sequence[tuple[NodeFacts, RegistryVerdict | None
         nodes=len(nodes),
         trusting=len(nodes) - len(others),
         refusing=len(refusing),
-        refusals=tuple(_describe(cluster, *node) for node in refusing[:MAX_SHOWN_NODES]),
-        silences=tuple(_describe(cluster, *node) for node in silent[:MAX_SHOWN_NODES]),
+        refusing_messages=tuple(_describe(cluster, *node) for node in refusing[:MAX_SHOWN_NODES]),
+        silent_messages=tuple(_describe(cluster, *node) for node in silent[:MAX_SHOWN_NODES]),
         accepting=sum(judged is not None and judged.verdict == ACCEPTED for _, judged in silent),
     )
 

@@ -38,7 +38,7 @@ def _current(
     tkc: TanzuKubernetesCluster, decision: PropagationDecision, trust: ClusterTrust | None
 ) -> ClusterCondition:
     type_ = conditions.TRUST_CURRENT
-    if decision.trust is None or (decision.invalid and not decision.current):
+    if decision.trust is None or (decision.is_invalid and not decision.is_current):
         message = "A list has errors, so the set in force stays as it is: see TrustValid"
         return false_condition(type_, conditions.TRUST_INVALID, message, severity=ERROR)
     if decision.reason == SET_UNDONE:
@@ -46,7 +46,7 @@ def _current(
             f"Back in force until the next update: {describe_set(decision.trust)}. {_describe_held(tkc, decision)}"
         )
         return false_condition(type_, conditions.TRUST_UNDONE, message, severity=WARNING)
-    if not decision.current:
+    if not decision.is_current:
         message = (
             f"Not in force yet: {decision.difference.text}. {update_advice(decision.difference, _update_command(tkc))}"
         )
@@ -54,7 +54,7 @@ def _current(
     if (waiting := _waiting(decision, trust)) is not None:
         return waiting
     count = len(decision.trust)
-    reason = decision.frozen.reason if decision.frozen else decision.reason
+    reason = decision.record.reason if decision.record else decision.reason
     kept = LAST_GOOD_STAYS if uses_last_good_list(decision) else ""
     return true_condition(type_, reason, f"{count} {'entry' if count == 1 else 'entries'} in force{kept}")
 

@@ -41,7 +41,7 @@ def review_list(
     """
     merged = merge_lists(scope.parse_scoped_list(after, annotations, where=where), None, OVERRIDE)
     lint_findings = lint([(entry.name, entry.data) for entry in after], at, where=where)
-    if not merged.ok:
+    if not merged.is_valid:
         return [*merged.findings, *lint_findings]
     removed = compare_fingerprints(_listed_before(before, by_name=not after), fingerprints_by_name(merged.trust))
     findings = check_removal(removed, allowed=allows_removal(annotations))

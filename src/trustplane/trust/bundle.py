@@ -146,7 +146,7 @@ def _fitting(trust: TrustSet, budget_bytes: int) -> TrustSet:
 
 
 def _by_importance(entries: Iterable[TrustListEntry]) -> list[TrustListEntry]:
-    return sorted(entries, key=lambda entry: not entry.hosts)
+    return sorted(entries, key=lambda entry: not entry.scope)
 
 
 def _trust(text: str) -> TrustSet | None:
@@ -156,7 +156,7 @@ def _trust(text: str) -> TrustSet | None:
     encoded = {file.name: base64.b64encode(content.encode()).decode() for file, content in contents.items()}
     listed = [TrustedCA(name=name, data=data) for name, data in encoded.items()]
     reading = scope.parse_scoped_list(listed, {REGISTRY_SCOPE: scope.render_scopes(hosts)}, where="bundle")
-    return reading.trust if reading.ok else None
+    return reading.trust if reading.is_valid else None
 
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:

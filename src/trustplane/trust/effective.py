@@ -26,7 +26,7 @@ def merge_lists(service: ParsedList, own: ParsedList | None, merge: str) -> Pars
 
 
 def _overlaps(service: TrustSet, own: TrustSet) -> list[Finding]:
-    contents = {entry.name: (entry.fingerprints, entry.hosts) for entry in service.entries}
+    contents = {entry.name: (entry.fingerprints, entry.scope) for entry in service.entries}
     return [
         Finding(
             code="name-in-both",
@@ -36,13 +36,13 @@ def _overlaps(service: TrustSet, own: TrustSet) -> list[Finding]:
             next_step="Rename the cluster's entry to keep both",
         )
         for entry in own.entries
-        if contents.get(entry.name, (entry.fingerprints, entry.hosts)) != (entry.fingerprints, entry.hosts)
+        if contents.get(entry.name, (entry.fingerprints, entry.scope)) != (entry.fingerprints, entry.scope)
     ]
 
 
 def _check_size(reading: ParsedList) -> ParsedList:
     """Add a finding if the set is too large for a node."""
-    copies = [(entry, max(1, len(entry.hosts))) for entry in reading.trust.entries]
+    copies = [(entry, max(1, len(entry.scope))) for entry in reading.trust.entries]
     lengths = _toml_lengths(reading.trust)
     files = sum(count for _, count in copies) + len(lengths)
     octets = sum(len(entry.pem) * count for entry, count in copies)
@@ -54,9 +54,9 @@ def _check_size(reading: ParsedList) -> ParsedList:
 
 def _toml_lengths(trust: TrustSet) -> dict[str, int]:
     """Return the length of each registry's `hosts.toml`, in characters."""
-    hosts = {host for scope in trust.hosts.values() for host in scope}
+    hosts = {host for scope in trust.scopes.values() for host in scope}
     return {
-        host: len(render_hosts_toml(host, [name for name, scope in trust.hosts.items() if host in scope]))
+        host: len(render_hosts_toml(host, [name for name, scope in trust.scopes.items() if host in scope]))
         for host in hosts
     }
 

@@ -29,7 +29,7 @@ class TrustListEntry:
 
     name: str
     certificates: tuple[Certificate, ...]  # at least one, no duplicates, in the author's order
-    hosts: tuple[str, ...] = ()  # the scope, sorted; empty: node-wide
+    scope: tuple[str, ...] = ()  # the scope, sorted; empty: node-wide
 
     @property
     def pem(self) -> str:
@@ -67,26 +67,26 @@ class TrustSet:
         return [entry.name for entry in self.entries]
 
     @property
-    def hosts(self) -> dict[str, tuple[str, ...]]:
+    def scopes(self) -> dict[str, tuple[str, ...]]:
         """Scopes of the registry-scoped entries, by name."""
-        return {entry.name: entry.hosts for entry in self.entries if entry.hosts}
+        return {entry.name: entry.scope for entry in self.entries if entry.scope}
 
     @property
     def node_wide(self) -> "TrustSet":
         """The node-wide entries: containerd loads them when it starts."""
-        return TrustSet(tuple(entry for entry in self.entries if not entry.hosts))
+        return TrustSet(tuple(entry for entry in self.entries if not entry.scope))
 
-    def serving(self, host: str) -> "TrustSet":
+    def for_host(self, host: str) -> "TrustSet":
         """Return the entries trusted for a registry."""
-        return TrustSet(tuple(entry for entry in self.entries if not entry.hosts or host in entry.hosts))
+        return TrustSet(tuple(entry for entry in self.entries if not entry.scope or host in entry.scope))
 
-    def scoped(self, hosts: Mapping[str, Iterable[str]]) -> "TrustSet":
+    def with_scopes(self, hosts: Mapping[str, Iterable[str]]) -> "TrustSet":
         """Return the same entries with these scopes, by name; others become node-wide."""
         return TrustSet(
-            tuple(replace(entry, hosts=tuple(sorted(set(hosts.get(entry.name, ()))))) for entry in self.entries)
+            tuple(replace(entry, scope=tuple(sorted(set(hosts.get(entry.name, ()))))) for entry in self.entries)
         )
 
-    def pems(self) -> dict[str, str]:
+    def pem_by_name(self) -> dict[str, str]:
         """Return the certificates of each entry by its name."""
         return {entry.name: entry.pem for entry in self.entries}
 
@@ -105,7 +105,7 @@ EMPTY_SET = TrustSet()
 
 def _line(entry: TrustListEntry) -> str:
     # Without a scope, the line equals that of releases without scopes: an upgrade does not change their digests.
-    return " ".join([entry.name, *entry.fingerprints, *(["@", *entry.hosts] if entry.hosts else [])]) + "\n"
+    return " ".join([entry.name, *entry.fingerprints, *(["@", *entry.scope] if entry.scope else [])]) + "\n"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class ParsedList:
     findings: tuple[Finding, ...] = ()
 
     @property
-    def ok(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether the list has no errors."""
         return not any(finding.severity is Severity.ERROR for finding in self.findings)
 
@@ -218,6 +218,6 @@ def describe_entry(entry: TrustListEntry) -> str:
 
 def _brief(entry: TrustListEntry, before: TrustListEntry) -> str:
     fingerprints = " ".join(fingerprint[:SHORT_DIGEST_LENGTH] for fingerprint in entry.fingerprints)
-    if entry.hosts:
-        return f"{fingerprints} for {' '.join(entry.hosts)}"
-    return f"{fingerprints} for the whole node" if before.hosts else fingerprints
+    if entry.scope:
+        return f"{fingerprints} for {' '.join(entry.scope)}"
+    return f"{fingerprints} for the whole node" if before.scope else fingerprints

@@ -38,7 +38,7 @@ def parse_service_list(configuration: TkgServiceConfiguration | None, last_good:
         last_good: The recorded list; None if none was ever recorded.
     """
     reading = _read_service_list(configuration)
-    if not reading.ok or last_good is None or not is_list_missing(configuration):
+    if not reading.is_valid or last_good is None or not is_list_missing(configuration):
         return reading
     if last_good.trust is None:
         return ParsedList(findings=(UNREADABLE_LAST_GOOD_LIST.at(_WHERE),))
@@ -62,7 +62,7 @@ def last_good_list_to_record(
     reading = parse_service_list(configuration, last_good)
     merge = service_policy_annotations(configuration, last_good).get(TRUST_MERGE, "")
     current = LastGoodList(reading.trust, merge)
-    return current if reading.ok and current != last_good else None
+    return current if reading.is_valid and current != last_good else None
 
 
 def is_list_missing(configuration: TkgServiceConfiguration | None) -> bool:
@@ -92,7 +92,7 @@ def parse_own_list(tkc: TanzuKubernetesCluster) -> ParsedList | None:
     if listed is not None:
         return scope.parse_scoped_list(listed, annotations, where=where)
     reading = scope.parse_scoped_list([], annotations, where=where) if REGISTRY_SCOPE in annotations else ParsedList()
-    return None if reading.ok else reading
+    return None if reading.is_valid else reading
 
 
 def _read_service_list(configuration: TkgServiceConfiguration | None) -> ParsedList:
@@ -111,7 +111,8 @@ def _kept(trust: TrustSet) -> Finding:
         severity=Severity.WARNING,
         what=f"The service's list is missing, so the last good list stays in force: {names}{more}",
         why="The object was deleted and created again, or written without a list; neither asks clusters to trust no CA",
-        next_step=f'Apply the list again. If clusters must trust none of these CAs, set {ALLOW_REMOVAL}: "{REMOVAL_ALLOWED}"',
+        next_step="Apply the list again. If clusters must trust none of these CAs, set "
+        f'{ALLOW_REMOVAL}: "{REMOVAL_ALLOWED}"',
     )
 
 

@@ -28,7 +28,7 @@ class ListCache:
         self._cached: OrderedDict[bytes, tuple[ParsedList, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def reading(self, parts: Iterable[str], read: Callable[[], ParsedList]) -> ParsedList:
+    def get_or_parse(self, parts: Iterable[str], read: Callable[[], ParsedList]) -> ParsedList:
         """Return a parsed list, from the cache if possible.
 
         Args:

@@ -80,8 +80,8 @@ def lay_out_files(
 
 def render_files(trust: TrustSet) -> dict[str, str]:
     """Return the content of all files of a set by path; each `hosts.toml` comes after the files that it names."""
-    places, tomls = lay_out_files(trust.names, trust.hosts)
-    pems = trust.pems()
+    places, tomls = lay_out_files(trust.names, trust.scopes)
+    pems = trust.pem_by_name()
     return {file.path: pems[file.name] for file in places} | tomls
 
 

@@ -56,7 +56,7 @@ class PropagationRecord:
     previous: str = ""  # digest of the previous set in force
 
     @classmethod
-    def read(cls, values: Mapping[str, str]) -> "PropagationRecord | None":
+    def from_annotations(cls, values: Mapping[str, str]) -> "PropagationRecord | None":
         """Read the state from a Cluster's annotations; return None if the cluster has taken no set yet."""
         digest = values.get(annotations.TRUST_DIGEST)
         if not digest:
@@ -73,7 +73,7 @@ class PropagationRecord:
             previous=_digest(values.get(annotations.TRUST_PREVIOUS, "")),
         )
 
-    def annotations(self) -> dict[str, str]:
+    def to_annotations(self) -> dict[str, str]:
         """Return the state as annotations of a Cluster."""
         values = {
             annotations.TRUST_DIGEST: self.digest,
@@ -114,7 +114,7 @@ class UndoPin(msgspec.Struct, frozen=True):
     allow_removal: bool = False
 
     @classmethod
-    def read(cls, text: str, requested_at: datetime | None) -> "UndoPin | None":
+    def parse(cls, text: str, requested_at: datetime | None) -> "UndoPin | None":
         """Parse a pin; return None if it is absent or invalid, or if a later update was requested."""
         pin = recorded.decode_record(text, cls)
         at = parse_time(pin.at.isoformat()) if pin else None
@@ -122,7 +122,7 @@ class UndoPin(msgspec.Struct, frozen=True):
             return None
         return None if requested_at and requested_at > at else pin
 
-    def text(self) -> str:
+    def encode(self) -> str:
         """Return the annotation's value."""
         return msgspec.json.encode(self).decode()
 
@@ -131,7 +131,7 @@ class UndoPin(msgspec.Struct, frozen=True):
 class PropagationInput:
     """All input of a decision."""
 
-    frozen: PropagationRecord | None  # None: the cluster has taken no set yet
+    record: PropagationRecord | None  # None: the cluster has taken no set yet
     in_force: TrustSet | None  # content of the Secret that `frozen` names; None if it does not exist
     service: ParsedList  # the service's list
     last_good: TrustSet | None  # the service's last good list; None if none is recorded
@@ -149,16 +149,16 @@ class PropagationDecision:
     """The set in force from now on, and how it relates to the desired set."""
 
     trust: TrustSet | None  # None: no valid set exists; do not create a Cluster
-    frozen: PropagationRecord | None  # to store with the set; None only if `trust` is
-    taken: bool  # this decision changes the set in force
+    record: PropagationRecord | None  # to store with the set; None only if `trust` is
+    takes_set: bool  # this decision changes the set in force
     reason: str
-    current: bool  # the set in force is the desired set
+    is_current: bool  # the set in force is the desired set
     difference: SetDifference  # from the set in force to the desired set
     findings: tuple[Finding, ...] = ()
     wait_until: datetime | None = None  # time of a request that lies in the future
 
     @property
-    def invalid(self) -> bool:
+    def is_invalid(self) -> bool:
         """Whether a list has errors; the set in force then stays."""
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
@@ -167,18 +167,18 @@ def decide_propagation(situation: PropagationInput) -> PropagationDecision:
     """Apply the rules: keep the set in force, or take the desired set."""
     desired = merge_lists(situation.service, situation.own, situation.policy.merge)
     in_force = _in_force(situation)
-    if situation.frozen is None:
+    if situation.record is None:
         return _take_anything(situation, desired, CLUSTER_CREATED)
     if situation.pin is not None:
-        return _go_back(situation, situation.frozen, in_force, desired, situation.pin)
+        return _go_back(situation, situation.record, in_force, desired, situation.pin)
     if in_force is None:
         return _take_anything(situation, desired, SECRET_LOST)
-    if not desired.ok:
-        return _keep(situation, situation.frozen, in_force, desired)
-    trigger = _trigger(situation, situation.frozen)
+    if not desired.is_valid:
+        return _keep(situation, situation.record, in_force, desired)
+    trigger = _trigger(situation, situation.record)
     if trigger:
         return _take(situation, desired, trigger, before=in_force)
-    return _keep(situation, situation.frozen, in_force, desired)
+    return _keep(situation, situation.record, in_force, desired)
 
 
 def _go_back(
@@ -195,9 +195,9 @@ def _go_back(
     if in_force is not None and in_force == pinned:
         return replace(_keep(situation, frozen, in_force, desired), reason=SET_UNDONE)
     taken = _take(situation, ParsedList(pinned), SET_UNDONE, before=in_force)
-    held = compare_sets(pinned, desired.trust) if desired.ok else SetDifference()
+    held = compare_sets(pinned, desired.trust) if desired.is_valid else SetDifference()
     findings = (*desired.findings, *situation.policy.findings)
-    return replace(taken, current=desired.ok and not held, difference=held, findings=findings)
+    return replace(taken, is_current=desired.is_valid and not held, difference=held, findings=findings)
 
 
 def _refusal(situation: PropagationInput, in_force: TrustSet | None, pin: UndoPin) -> Finding | None:
@@ -206,7 +206,7 @@ def _refusal(situation: PropagationInput, in_force: TrustSet | None, pin: UndoPi
         return Finding(
             code="no-previous-set",
             severity=Severity.WARNING,
-            what=f"The set {pin.digest[:SHORT_DIGEST_LENGTH]}, which `trustplane undo` should bring back, is unreadable",
+            what=f"The set {pin.digest[:SHORT_DIGEST_LENGTH]}, which `trustplane undo` must bring back, is unreadable",
             why="Its Secret was deleted or replaced; the set in force stays",
             next_step="Run `trustplane update`, which takes the desired set and ends the undo",
         )
@@ -217,7 +217,7 @@ def _refusal(situation: PropagationInput, in_force: TrustSet | None, pin: UndoPi
 
 def _in_force(situation: PropagationInput) -> TrustSet | None:
     """Return the set in force; an empty set needs no Secret and cannot be lost."""
-    if situation.frozen and situation.frozen.digest == EMPTY_SET.digest:
+    if situation.record and situation.record.digest == EMPTY_SET.digest:
         return EMPTY_SET
     return situation.in_force
 
@@ -263,16 +263,16 @@ def _take(
         update_digests=situation.update_digests,
         handled_at=_handled_at(situation),
         first_customisation_handled=_is_first_customisation_handled(situation),
-        reason=reason if taken or situation.frozen is None else situation.frozen.reason,
-        change=_change(situation, desired, before) if taken else situation.frozen.change if situation.frozen else "",
-        previous=_previous(situation.frozen, taken=taken),
+        reason=reason if taken or situation.record is None else situation.record.reason,
+        change=_change(situation, desired, before) if taken else situation.record.change if situation.record else "",
+        previous=_previous(situation.record, taken=taken),
     )
     return PropagationDecision(
         trust=desired.trust,
-        frozen=frozen,
-        taken=taken,
+        record=frozen,
+        takes_set=taken,
         reason=reason if taken else SET_UP_TO_DATE,
-        current=True,
+        is_current=True,
         difference=SetDifference(),
         findings=(*desired.findings, *situation.policy.findings),
         wait_until=_wait_until(situation),
@@ -287,7 +287,7 @@ def _previous(before: PropagationRecord | None, *, taken: bool) -> str:
 
 def _change(situation: PropagationInput, desired: ParsedList, before: TrustSet | None) -> str:
     """Describe the change for the user, in limited length."""
-    if situation.frozen is None:
+    if situation.record is None:
         return ""
     text = compare_sets(before or EMPTY_SET, desired.trust).text
     return text if len(text) <= _CHANGE_LENGTH else f"{text[:_CHANGE_LENGTH]}{_ELLIPSIS}"
@@ -297,27 +297,27 @@ def _handled_at(situation: PropagationInput) -> datetime | None:
     """Return the latest request that taking the set now handles."""
     requested = situation.policy.requested_at
     due = requested if requested and requested <= situation.now else None
-    handled = situation.frozen.handled_at if situation.frozen else None
+    handled = situation.record.handled_at if situation.record else None
     return max((time for time in (due, handled) if time), default=None)
 
 
 def _is_first_customisation_handled(situation: PropagationInput) -> bool:
-    handled = situation.frozen is not None and situation.frozen.first_customisation_handled
+    handled = situation.record is not None and situation.record.first_customisation_handled
     return handled or situation.first_customized_at is not None
 
 
 def _keep(
     situation: PropagationInput, frozen: PropagationRecord, in_force: TrustSet, desired: ParsedList
 ) -> PropagationDecision:
-    usable = desired if desired.ok else _last_good(situation)
+    usable = desired if desired.is_valid else _last_good(situation)
     change = compare_sets(in_force, usable.trust) if usable else SetDifference()
     current = usable is not None and not change
     return PropagationDecision(
         trust=in_force,
-        frozen=replace(frozen, update_digests=situation.update_digests),
-        taken=False,
-        reason=LIST_INVALID if not desired.ok else SET_UP_TO_DATE if current else SET_HELD,
-        current=current,
+        record=replace(frozen, update_digests=situation.update_digests),
+        takes_set=False,
+        reason=LIST_INVALID if not desired.is_valid else SET_UP_TO_DATE if current else SET_HELD,
+        is_current=current,
         difference=change,
         findings=(*desired.findings, *situation.policy.findings),
         wait_until=_wait_until(situation),
@@ -326,15 +326,15 @@ def _keep(
 
 def _take_anything(situation: PropagationInput, desired: ParsedList, reason: str) -> PropagationDecision:
     """Take the desired set; if a list has errors, the last good set; without either, take nothing (P10)."""
-    usable = desired if desired.ok else _last_good(situation)
+    usable = desired if desired.is_valid else _last_good(situation)
     if usable is None:
         findings = (*desired.findings, *situation.policy.findings)
         return PropagationDecision(
             trust=None,
-            frozen=None,
-            taken=False,
+            record=None,
+            takes_set=False,
             reason=LIST_INVALID,
-            current=False,
+            is_current=False,
             difference=SetDifference(),
             findings=findings,
         )
@@ -347,7 +347,7 @@ def _last_good(situation: PropagationInput) -> ParsedList | None:
     if situation.last_good is None:
         return None
     reading = merge_lists(ParsedList(situation.last_good), situation.own, situation.policy.merge)
-    return reading if reading.ok else None
+    return reading if reading.is_valid else None
 
 
 def _wait_until(situation: PropagationInput) -> datetime | None:

@@ -80,11 +80,11 @@ def allows_removal(annotations: Mapping[str, str]) -> bool:
     return annotations.get(ALLOW_REMOVAL) == REMOVAL_ALLOWED
 
 
-def check_removal(found: Removal, *, allowed: bool) -> list[Finding]:
+def check_removal(removal: Removal, *, allowed: bool) -> list[Finding]:
     """Return the findings of a removal; one of them is an error if the removal must not be stored."""
-    if found.needs_permission:
-        return [_allowed(found) if allowed else _refused(found)]
-    return [*([_replaced(found)] if found.replaced else []), *([UNUSED_PERMISSION] if allowed else [])]
+    if removal.needs_permission:
+        return [_allowed(removal) if allowed else _refused(removal)]
+    return [*([_replaced(removal)] if removal.replaced else []), *([UNUSED_PERMISSION] if allowed else [])]
 
 
 def _refused(removed: Removal) -> Finding:

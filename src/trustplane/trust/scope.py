@@ -24,7 +24,7 @@ def parse_scoped_list(listed: Sequence[TrustedCA], annotations: Mapping[str, str
     """Parse a list together with its object's annotations. Never raises; see `entries.read`."""
     value = annotations.get(REGISTRY_SCOPE, "")
     parts = (where, value, *(part for entry in listed for part in (entry.name, entry.data)))
-    return _MEMORY.reading(parts, lambda: _read(listed, value, where))
+    return _MEMORY.get_or_parse(parts, lambda: _read(listed, value, where))
 
 
 def _read(listed: Sequence[TrustedCA], value: str, where: str) -> ParsedList:
@@ -32,7 +32,7 @@ def _read(listed: Sequence[TrustedCA], value: str, where: str) -> ParsedList:
     hosts, findings = parse_scopes(value, {entry.name for entry in listed})
     if findings:
         return ParsedList(findings=(*reading.findings, *findings))
-    return ParsedList(reading.trust.scoped(hosts), reading.findings)
+    return ParsedList(reading.trust.with_scopes(hosts), reading.findings)
 
 
 def parse_scopes(text: str, names: Collection[str]) -> tuple[dict[str, tuple[str, ...]], tuple[Finding, ...]]:

@@ -27,7 +27,7 @@ async def _scoped(supervisor: Supervisor, name: str, **hosts: list[str]) -> Clus
     async with asyncio.timeout(30):
         while True:
             found = await supervisor.trusting(name, *sorted(hosts))
-            last = {one.name: list(one.hosts) for one in (await supervisor.in_force(found)).entries}
+            last = {one.name: list(one.scope) for one in (await supervisor.in_force(found)).entries}
             if last == hosts:
                 return found
             old = found.metadata.annotations[TRUST_DIGEST]

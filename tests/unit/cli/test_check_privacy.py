@@ -187,7 +187,7 @@ def test_findings_and_errors_reveal_no_part_of_a_key(name: str) -> None:
         lists = ([TrustedCA(name="corp", data=pasted)], [TrustedCA(name=pasted, data=data(GOOD))])
         for entries in lists:
             reading = parse_list(entries)
-            assert not reading.ok
+            assert not reading.is_valid
             assert_private(KEYS[name], repr(reading.findings), str(reading.findings[0]))
             assert_private(KEYS[name], repr(lint([(entry.name[:5], entry.data) for entry in entries], NOW)))
         assert repair(pasted) is None

@@ -180,7 +180,7 @@ def _plan(text: str) -> None:
 
 def _update(text: str) -> None:
     progress = UpdateProgress(key=Key(text, text), state=text, message=text)
-    output.echo(progress.text, err=True)
+    output.echo(progress.line, err=True)
     console().print(update._table([progress]))
     output.echo_json(update._json([progress]))
 

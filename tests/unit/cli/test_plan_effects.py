@@ -36,7 +36,7 @@ def listed(data: dict[str, str], **names: str) -> ParsedList:
 def known(data: dict[str, str]) -> PropagationInput:
     old = listed(data, corp="a")
     return PropagationInput(
-        frozen=PropagationRecord(
+        record=PropagationRecord(
             digest=old.trust.digest, update_digests=EXAMPLE_DIGESTS, first_customisation_handled=True
         ),
         in_force=old.trust,
@@ -50,9 +50,10 @@ def known(data: dict[str, str]) -> PropagationInput:
     )
 
 
-def planned(
-    situation: PropagationInput, strategy: str = "InPlace", machines: MachineCounts = MachineCounts(3, 2)
-) -> Effect:  # noqa: B008
+MACHINES = MachineCounts(3, 2)
+
+
+def planned(situation: PropagationInput, strategy: str = "InPlace", machines: MachineCounts = MACHINES) -> Effect:
     return cluster_effect(KEY, situation, decide_propagation(situation), machines, strategy=strategy)
 
 
@@ -80,10 +81,10 @@ def test_an_own_list_updates_immediately_in_place(known: PropagationInput, data:
 
 def test_registry_scoped_entries_restart_nothing(known: PropagationInput, data: dict[str, str]) -> None:
     own = listed(data, corp="a", apps="b")
-    result = planned(replace(known, own=ParsedList(own.trust.scoped({"apps": ["r.test"]}))))
+    result = planned(replace(known, own=ParsedList(own.trust.with_scopes({"apps": ["r.test"]}))))
     assert (result.effect, result.how, result.restarts) == (UPDATED, IN_PLACE, False)
     assert [item["hosts"] for item in result.as_json()["added"]] == [["r.test"]]
-    result = planned(replace(known, own=ParsedList(own.trust.scoped({"corp": ["r.test"]}))))
+    result = planned(replace(known, own=ParsedList(own.trust.with_scopes({"corp": ["r.test"]}))))
     assert result.restarts
     assert [(item["fromHosts"], item["toHosts"]) for item in result.as_json()["changed"]] == [([], ["r.test"])]
 
@@ -107,13 +108,13 @@ def test_another_change_of_the_cluster_replaces_its_machines(known: PropagationI
 
 
 def test_the_first_customisation_updates_all(known: PropagationInput, data: dict[str, str]) -> None:
-    frozen = replace(known.frozen or PropagationRecord(digest=""), first_customisation_handled=False)
-    result = planned(replace(known, frozen=frozen, service=listed(data, corp="a", apps="b")))
+    frozen = replace(known.record or PropagationRecord(digest=""), first_customisation_handled=False)
+    result = planned(replace(known, record=frozen, service=listed(data, corp="a", apps="b")))
     assert (result.effect, result.reason) == (UPDATED, "FirstCustomisation")
 
 
 def test_a_new_cluster_starts_with_the_list(known: PropagationInput) -> None:
-    result = planned(replace(known, frozen=None, in_force=None))
+    result = planned(replace(known, record=None, in_force=None))
     assert (result.effect, result.change.added) == (CREATED, ("corp",))
 
 
@@ -121,7 +122,7 @@ def test_an_invalid_list_has_no_effect_and_is_refused_for_a_new_cluster(known: P
     broken = parse_list([TrustedCA(name="bad", data="!")])
     assert planned(replace(known, service=broken)).effect == NOTHING
     assert "not base64" in planned(replace(known, service=broken)).message
-    assert planned(replace(known, service=broken, frozen=None, in_force=None)).effect == REFUSED
+    assert planned(replace(known, service=broken, record=None, in_force=None)).effect == REFUSED
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_the_secret_contains_the_set() -> None:
 
 
 def test_the_scope_of_entries_is_stored_with_them() -> None:
-    scoped = trust().scoped({"TeamInternalCA": ["r.test", "s.test:5000"]})
+    scoped = trust().with_scopes({"TeamInternalCA": ["r.test", "s.test:5000"]})
     body = secret.set_secret(CLUSTER, scoped)
     assert body["metadata"]["name"] != f"cluster-2-trust-{trust().digest[:10]}"
     assert secret.parse_set_secret(msgspec.convert(body, Secret)) == scoped
@@ -100,7 +100,7 @@ def boot(text: str | bytes, **others: str) -> BootSet:
     return parse_boot_secret(Secret(data={BUNDLE_KEY: base64.b64encode(data).decode(), **others}))
 
 
-PARTIAL = render_bundle(trust().scoped({}), 1)
+PARTIAL = render_bundle(trust().with_scopes({}), 1)
 
 
 def test_a_partial_boot_set_names_its_set_and_is_intact() -> None:

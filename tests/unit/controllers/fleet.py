@@ -107,7 +107,7 @@ class Fleet:
         view, digest = self.view, trust().digest
         owner = {"apiVersion": "run.tanzu.vmware.com/v1alpha3", "kind": "TanzuKubernetesCluster", "name": name}
         self.put(kinds.TANZU_CLUSTERS, view.tkcs, {"metadata": _metadata(name), "spec": {}})
-        annotations = PropagationRecord(digest=digest).annotations()
+        annotations = PropagationRecord(digest=digest).to_annotations()
         metadata = {**_metadata(name), "annotations": annotations, "ownerReferences": [owner]}
         self.put(kinds.CLUSTERS, view.clusters, {"metadata": metadata})
         kept = _metadata(secret.set_secret_name(name, digest), {COMPONENT_LABEL: "trust"})

@@ -54,7 +54,7 @@ def bodies() -> dict[str, Json]:
     owner = {"apiVersion": "run.tanzu.vmware.com/v1alpha3", "kind": "TanzuKubernetesCluster", "name": "a", "uid": "u"}
     metadata = {"name": "a", "namespace": NAMESPACE, "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}
     condition = {"type": "NodeReady", "status": "True", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    frozen = PropagationRecord(digest=trust().digest).annotations()
+    frozen = PropagationRecord(digest=trust().digest).to_annotations()
     machine = {**metadata, "name": "a-0", "labels": {"cluster.x-k8s.io/cluster-name": "a"}}
     return {
         "tkcs": {

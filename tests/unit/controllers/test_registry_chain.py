@@ -56,8 +56,8 @@ def test_the_chain_and_the_entry_that_anchors_it(host: str, folder: Path) -> Non
 
 
 def test_an_entry_counts_for_its_registries_only(host: str, folder: Path) -> None:
-    assert dial_registry(host, _trust(folder).scoped({"corp": [host]}), NOW).anchor is not None
-    assert dial_registry(host, _trust(folder).scoped({"corp": ["other.test"]}), NOW).anchor is None
+    assert dial_registry(host, _trust(folder).with_scopes({"corp": [host]}), NOW).anchor is not None
+    assert dial_registry(host, _trust(folder).with_scopes({"corp": ["other.test"]}), NOW).anchor is None
 
 
 def test_without_the_ca_there_is_no_anchor(host: str) -> None:

@@ -78,7 +78,7 @@ async def test_a_change_of_one_machine_reads_only_its_cluster(monkeypatch: pytes
     assert indexed.told == [ONE]  # the other Registry is not woken
     tally = await indexed.index.tally("one.corp.test")
     assert (tally.clusters, tally.trusting_clusters, tally.nodes, tally.trusting, tally.refusing) == (20, 19, 40, 39, 1)
-    assert tally.refusals == (f"node-c7-0 of {NAMESPACE}/c7: one.corp.test is not trusted",)
+    assert tally.refusing_messages == (f"node-c7-0 of {NAMESPACE}/c7: one.corp.test is not trusted",)
 
 
 async def test_irrelevant_changes_wake_no_registry() -> None:
@@ -190,7 +190,7 @@ async def test_a_cluster_with_a_failing_reconcile_is_reported_and_counts_as_unpr
         await indexed.index.reconcile(key("b"))
     tally = await indexed.index.tally("one.corp.test")
     assert (tally.clusters, tally.trusting_clusters, tally.nodes, tally.silent) == (2, 1, 4, 2)
-    assert "unreadable" in tally.silences[0]
+    assert "unreadable" in tally.silent_messages[0]
     assert indexed.fleet.recorder.events == [("a", "TrustUnreadable")]
     await indexed.index.reconcile(key("a"))
     assert (await indexed.index.tally("one.corp.test")).trusting_clusters == 2

@@ -29,22 +29,22 @@ def test_a_good_machine_has_no_problems() -> None:
 
 
 def test_root_is_required() -> None:
-    assert "as root" in raised(replace(GOOD, root=False)).next_step
+    assert "as root" in raised(replace(GOOD, is_root=False)).next_step
 
 
 def test_missing_programs_are_named_with_their_packages() -> None:
-    error = raised(replace(GOOD, missing=("podman", "/usr/lib/podman/netavark", "ip", "ss", "mmdebstrap")))
+    error = raised(replace(GOOD, missing_programs=("podman", "/usr/lib/podman/netavark", "ip", "ss", "mmdebstrap")))
     assert error.what == "This machine lacks podman, netavark, ip, ss, mmdebstrap"
     assert error.next_step == "apt-get install iproute2 mmdebstrap netavark podman"
 
 
 def test_the_error_of_podman_is_reported() -> None:
-    error = raised(replace(GOOD, podman_trouble="overlay is not supported"))
+    error = raised(replace(GOOD, podman_error="overlay is not supported"))
     assert (error.what, error.why) == ("podman cannot run containers on this machine", "overlay is not supported")
 
 
 def test_the_error_for_too_little_disk_names_folder_and_sizes() -> None:
-    error = raised(replace(GOOD, free_disk={Path("/state"): 20 * GIB, Path("/cache"): 3 * GIB}))
+    error = raised(replace(GOOD, free_disk_bytes={Path("/state"): 20 * GIB, Path("/cache"): 3 * GIB}))
     assert error.what == "Too little disk space in /cache"
     assert error.why == "3.0 GiB are free, 15.0 GiB are required"
 
@@ -62,11 +62,11 @@ def problems_of_a_folder_of(length: int) -> list[HostError]:
 
 
 def test_memory_is_checked() -> None:
-    assert raised(replace(GOOD, free_memory=GIB)).why == "1.0 GiB are available, 6.0 GiB are required"
+    assert raised(replace(GOOD, free_memory_bytes=GIB)).why == "1.0 GiB are available, 6.0 GiB are required"
 
 
 def test_several_problems_are_reported_together() -> None:
-    error = raised(replace(GOOD, missing=("skopeo",), free_memory=GIB))
+    error = raised(replace(GOOD, missing_programs=("skopeo",), free_memory_bytes=GIB))
     assert "2 reasons" in error.what
     assert "skopeo" in error.why
     assert "1.0 GiB are available" in error.why

@@ -41,7 +41,7 @@ def table_report(text: str, plugin: str = V1) -> RegistryReport:
         report(f'server = "https://{HOST.upper()}/v2"'),
         report(f'[host."https://{HOST}/custom"]\noverride_path = true\nca = "ca.crt"\nclient = "client.pem"'),
         report('[host."https://elsewhere.test"]\ncapabilities = ["push"]\nskip_verify = true'),
-        replace(report(), folders={HOST: (RegistryDirectory(f"{ROOT}/{HOST}"),)}),
+        replace(report(), directories={HOST: (RegistryDirectory(f"{ROOT}/{HOST}"),)}),
         table_report(""),
         replace(table_report("", V2), roots=frozenset({ROOT, "/etc/docker/certs.d"})),
         table_report(
@@ -100,10 +100,10 @@ def test_localhost_is_unverifiable_with_any_configuration(host: str) -> None:
         (report(configuration="version = 3"), "no settings for images"),
         (report(configuration=BY_PATH.replace(ROOT, "/somewhere/else")), "/somewhere/else"),
         (report(configuration=BY_PATH.replace(ROOT, f"{ROOT}:relative")), "relative"),
-        (replace(report(), asked=frozenset()), "were not read"),
-        (replace(report(), is_stale=True), "changed after containerd started"),
+        (replace(report(), hosts=frozenset()), "were not read"),
+        (replace(report(), is_configuration_stale=True), "changed after containerd started"),
         (replace(report(), endpoint="unix:///run/crio/crio.sock"), "crio"),
-        (replace(report(), folders={HOST: (RegistryDirectory(f"{ROOT}/{HOST}", is_large=True),)}), "too large"),
+        (replace(report(), directories={HOST: (RegistryDirectory(f"{ROOT}/{HOST}", is_large=True),)}), "too large"),
         (report("a = " + "[" * 5000), "hosts.toml"),
         (report("Skip_Verify = true"), "lower case"),
         (report('server = "http:"'), "invalid URL"),
@@ -120,7 +120,7 @@ def test_each_root_of_a_list_may_be_the_effective_one() -> None:
     parsed = replace(
         report(configuration=BY_PATH.replace(ROOT, f"{ROOT}:/etc/docker/certs.d")),
         roots=frozenset({ROOT, "/etc/docker/certs.d"}),
-        folders={
+        directories={
             HOST: (
                 RegistryDirectory(f"{ROOT}/{HOST}"),
                 RegistryDirectory(f"/etc/docker/certs.d/{HOST}", "skip_verify = true"),
@@ -132,7 +132,7 @@ def test_each_root_of_a_list_may_be_the_effective_one() -> None:
 
 def test_without_any_configuration_containerd_2_reads_its_default_directories() -> None:
     folders = {HOST: (RegistryDirectory(f"/etc/docker/certs.d/{HOST}", "skip_verify = true"),)}
-    parsed = replace(table_report("", V2), roots=frozenset({ROOT, "/etc/docker/certs.d"}), folders=folders)
+    parsed = replace(table_report("", V2), roots=frozenset({ROOT, "/etc/docker/certs.d"}), directories=folders)
     assert assess_access(parsed, HOST).verification == UNVERIFIABLE
     assert (
         assess_access(replace(parsed, configuration=parsed.configuration.replace(V2, V1)), HOST).verification

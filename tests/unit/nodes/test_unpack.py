@@ -113,8 +113,8 @@ def trust() -> TrustSet:
         TrustedCA(name="thr..ee", data=data[1]),
     ]
     reading = entries.parse_list(listed)
-    assert reading.ok
-    return reading.trust.scoped({"thr..ee": ("r.test:5000", "[fd00::1]")})
+    assert reading.is_valid
+    return reading.trust.with_scopes({"thr..ee": ("r.test:5000", "[fd00::1]")})
 
 
 @pytest.fixture(params=["dash", "bash"])
@@ -196,7 +196,7 @@ def test_a_set_without_entries_is_complete(machine: Machine) -> None:
 
 
 def test_registry_scoped_files_need_no_restart(machine: Machine, trust: TrustSet) -> None:
-    scoped = TrustSet(tuple(entry for entry in trust.entries if entry.hosts))
+    scoped = TrustSet(tuple(entry for entry in trust.entries if entry.scope))
     machine.unpack(render_bundle(scoped, MAX_BUDGET_BYTES))
     assert (machine.files(), machine.restarts()) == (render_files(scoped), [])
     assert plan.find_drift(render_files(scoped), machine.state()).is_current

@@ -189,7 +189,7 @@ def test_counts_add_up_and_detail_is_bounded(verdicts: list[str]) -> None:
 
 def test_scopes_of_entries_are_reported(data: dict[str, str]) -> None:
     whole = trust(data, apps="a", corp="b")
-    scoped = whole.scoped({"apps": [HOST]})
+    scoped = whole.with_scopes({"apps": [HOST]})
     result = report([node("a", whole.digest)], sets(whole, scoped))
     assert result.desired is not None
     assert [(entry.name, entry.hosts) for entry in result.desired.entries] == [("apps", [HOST]), ("corp", [])]

@@ -40,7 +40,9 @@ def _tkc(**conditions: str) -> TanzuKubernetesCluster:
 
 
 def _cluster(digest: str = DIGEST, *, handled_at: datetime | None = NOW) -> Cluster:
-    return Cluster(metadata=Metadata(annotations=PropagationRecord(digest=digest, handled_at=handled_at).annotations()))
+    return Cluster(
+        metadata=Metadata(annotations=PropagationRecord(digest=digest, handled_at=handled_at).to_annotations())
+    )
 
 
 def _trust(reason: str = "UpToDate", *, digest: str = DIGEST, message: str = "", **counts: int) -> ClusterTrust:
@@ -59,7 +61,7 @@ def test_an_unhandled_request_waits() -> None:
         cluster = _cluster(handled_at=handled_at)
         result = update_progress(_tkc(TrustCurrent="True", TrustValid="True"), cluster, _trust(), NOW)
         assert result.state == UPDATE_WAITING
-        assert "trustplane manager" in result.text
+        assert "trustplane manager" in result.line
 
 
 def test_a_cluster_before_its_creation_waits() -> None:
@@ -74,7 +76,7 @@ def test_a_broken_list_is_refused_with_its_message() -> None:
 def test_machines_are_counted_during_writes() -> None:
     trust = _trust("Updating", pending=1, failed=1)
     result = update_progress(_tkc(TrustCurrent="False"), _cluster(), trust, NOW)
-    assert result.text == "n/c: Updating: 2 of 4 machines up to date"
+    assert result.line == "n/c: Updating: 2 of 4 machines up to date"
 
 
 @pytest.mark.parametrize("lacking", ["pending", "failed", "unreachable", "outdated"])
@@ -112,7 +114,7 @@ def test_a_report_about_another_set_is_ignored() -> None:
 def test_current_when_all_agree() -> None:
     result = update_progress(_tkc(TrustCurrent="True"), _cluster(), _trust(message="In force: corp"), NOW)
     assert (result.state, result.machines, result.up_to_date) == (UPDATE_CURRENT, 4, 4)
-    assert result.text == "n/c: Current: In force: corp"
+    assert result.line == "n/c: Current: In force: corp"
 
 
 def test_an_undo_waits_until_the_earlier_set_is_taken() -> None:

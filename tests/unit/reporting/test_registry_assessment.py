@@ -117,7 +117,7 @@ def test_a_cause_other_than_trust_stays(served: list[x509.Certificate], corp: Tr
 
 
 def test_an_entry_for_another_registry_does_not_count(served: list[x509.Certificate], corp: TrustSet) -> None:
-    scoped = corp.scoped({"corp": ["other.corp"]})
+    scoped = corp.with_scopes({"corp": ["other.corp"]})
     assert assess_registry(HOST, registry(served), sets(scoped), EMPTY_SET, NOW).is_trusted is False
 
 

@@ -53,22 +53,22 @@ class Machine:
         return RolloutNode(
             name=self.name,
             group=self.group,
-            control_plane=self.control_plane,
-            booted=self.booted,
-            has=self.has,
-            drifted=self.drifted,
+            is_control_plane=self.control_plane,
+            booted_with=self.booted,
+            observed=self.has,
+            has_drifted=self.drifted,
             proven=self.proven,
             refused=self.refused,
-            unverifiable=self.unverifiable,
-            reachable=self.reachable,
-            failing=self.failing,
-            writing=self.writing is not None,
-            busy=self.busy,
-            leaving=self.leaving,
-            joined=self.joined,
-            stuck=self.stuck,
-            replaceable=True,
-            marked=self.marked,
+            is_unverifiable=self.unverifiable,
+            is_reachable=self.reachable,
+            update_error=self.failing,
+            is_writing=self.writing is not None,
+            is_busy=self.busy,
+            is_being_replaced=self.leaving,
+            has_joined=self.joined,
+            is_stuck=self.stuck,
+            is_replaceable=True,
+            is_marked=self.marked,
         )
 
     def inspect(self) -> None:
@@ -127,21 +127,21 @@ class World:
 
     def observe(self) -> RolloutInput:
         return RolloutInput(
-            wanted=self.in_force,
-            boot=self.boot,
-            edited=self.edited,
+            in_force=self.in_force,
+            boot_set=self.boot,
+            is_boot_set_edited=self.edited,
             last_proven=self.last_proven,
             nodes=tuple(machine.observe() for machine in self.existing),
-            deleting=any(machine.deleting for machine in self.machines),
-            paused=self.paused,
+            is_deleting_machines=any(machine.deleting for machine in self.machines),
+            is_paused=self.paused,
             strategy=self.strategy,
             can_write=self.can_write,
             canary=self.canary,
-            provable=self.provable,
-            limit=LIMIT,
-            allowance=self.allowance,
+            has_registry=self.provable,
+            write_limit=LIMIT,
+            fleet_allowance=self.allowance,
             replace_unreachable=self.replace_unreachable,
-            repair=self.repair,
+            repairs_drift=self.repair,
         )
 
     # Events.
@@ -188,7 +188,12 @@ class World:
         """
         cluster = self.observe()
         for node_machine, node in zip(self.existing, cluster.nodes, strict=True):
-            if self.registry_answers and node.takes_part and cluster.has_wanted(node) and not cluster.is_settled(node):
+            if (
+                self.registry_answers
+                and node.is_writable
+                and cluster.has_in_force(node)
+                and not cluster.is_settled(node)
+            ):
                 node_machine.answer(self.in_force, self.bad)
 
     # Actions of the manager.

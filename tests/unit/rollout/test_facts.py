@@ -103,11 +103,13 @@ def observed(
         "ownerReferences": [{"kind": "Owner", "name": "o", "controller": True}],
     }
     machine = msgspec.convert({"metadata": metadata, "spec": {"clusterName": "c"}}, Machine)
-    return build_node(known, machine, hosts, work=work, after=after or {}, checks=checks, now=NOW, blind=blind)
+    return build_node(
+        known, machine, hosts, writes=work, rollout_after=after or {}, checks=checks, now=NOW, is_uninspectable=blind
+    )
 
 
 def test_a_proven_node() -> None:
-    expected = RolloutNode(name="m", group="np", booted=OTHER, has=SET, proven=SET, replaceable=True)
+    expected = RolloutNode(name="m", group="np", booted_with=OTHER, observed=SET, proven=SET, is_replaceable=True)
     assert observed() == expected
 
 
@@ -163,7 +165,7 @@ def test_verdicts_on_other_registries_do_not_count() -> None:
 
 def test_without_registries_nothing_is_proven_or_unverifiable() -> None:
     result = observed(hosts=frozenset())
-    assert (result.proven, result.refused, result.unverifiable) == (None, None, False)
+    assert (result.proven, result.refused, result.is_unverifiable) == (None, None, False)
 
 
 def test_any_definite_verdict_proves_a_set_that_only_removes() -> None:
@@ -190,27 +192,27 @@ def test_any_definite_verdict_proves_a_set_that_only_removes() -> None:
     ],
 )
 def test_an_unverifiable_node(inspection: Inspection | None, *, unverifiable: bool) -> None:
-    assert observed(facts(inspection=inspection)).unverifiable is unverifiable
+    assert observed(facts(inspection=inspection)).is_unverifiable is unverifiable
 
 
 def test_a_node_can_prove_the_set_that_it_booted_with() -> None:
     born = facts(method=BOOTSTRAP, booted=SET)
     result = observed(born)
-    assert (result.booted, result.has, result.holds, result.proven) == (SET, None, SET, SET)
+    assert (result.booted_with, result.observed, result.current, result.proven) == (SET, None, SET, SET)
 
 
 def test_a_node_without_records_has_an_unknown_set() -> None:
     unknown = facts(method=BOOTSTRAP, booted="", digest="", changed=None, proof=None, inspection=None)
     result = observed(unknown)
-    assert (result.booted, result.has, result.holds, result.proven) == (None, None, None, None)
+    assert (result.booted_with, result.observed, result.current, result.proven) == (None, None, None, None)
 
 
 def test_a_partial_set_differs_from_the_whole_one() -> None:
     part = facts(method=BOOTSTRAP, booted=SET, is_partial=True)
     result = observed(part)
-    assert result.booted == SET  # decides about a machine that does not join
-    assert result.holds not in (SET, None)
-    assert observed(replace(part, method=IN_PLACE, is_partial=False)).holds == SET
+    assert result.booted_with == SET  # decides about a machine that does not join
+    assert result.current not in (SET, None)
+    assert observed(replace(part, method=IN_PLACE, is_partial=False)).current == SET
 
 
 @pytest.mark.parametrize(
@@ -223,8 +225,8 @@ def test_a_partial_set_differs_from_the_whole_one() -> None:
     ],
 )
 def test_drift_counts_until_the_next_write(inspection: Inspection | None, *, drifted: bool) -> None:
-    assert observed(facts(inspection=inspection)).drifted is drifted
-    assert not observed(facts(inspection=inspection, changed=NOW)).drifted
+    assert observed(facts(inspection=inspection)).has_drifted is drifted
+    assert not observed(facts(inspection=inspection, changed=NOW)).has_drifted
 
 
 @pytest.mark.parametrize(
@@ -242,19 +244,19 @@ def test_drift_counts_until_the_next_write(inspection: Inspection | None, *, dri
 def test_unreachable_and_failing_nodes_are_distinct(
     values: dict[str, Any], *, is_resting: bool, reachable: bool, failing: str
 ) -> None:
-    result = observed(facts(**values), work=OngoingWrites(resting=frozenset({"m"} if is_resting else ())))
-    assert (result.reachable, result.failing, result.resting) == (reachable, failing, is_resting)
+    result = observed(facts(**values), work=OngoingWrites(backing_off=frozenset({"m"} if is_resting else ())))
+    assert (result.is_reachable, result.update_error, result.is_backing_off) == (reachable, failing, is_resting)
 
 
 def test_writes_of_this_process_are_by_machine() -> None:
-    assert observed(work=OngoingWrites(writing=frozenset({"m"}))).writing
-    others = observed(work=OngoingWrites(writing=frozenset({"x"}), resting=frozenset({"x"})))
-    assert not others.writing
-    assert not others.resting
+    assert observed(work=OngoingWrites(writing=frozenset({"m"}))).is_writing
+    others = observed(work=OngoingWrites(writing=frozenset({"x"}), backing_off=frozenset({"x"})))
+    assert not others.is_writing
+    assert not others.is_backing_off
 
 
 def test_a_machine_updated_by_another_tool_is_busy() -> None:
-    assert observed(facts(is_busy=True)).busy
+    assert observed(facts(is_busy=True)).is_busy
 
 
 @pytest.mark.parametrize(
@@ -269,7 +271,7 @@ def test_a_machine_that_takes_too_long_to_join_is_stuck(
     age: timedelta, name: str, *, joined: bool, stuck: bool
 ) -> None:
     result = observed(facts(created=NOW - age, node=name))
-    assert (result.joined, result.stuck) == (joined, stuck)
+    assert (result.has_joined, result.is_stuck) == (joined, stuck)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +285,7 @@ def test_a_machine_that_takes_too_long_to_join_is_stuck(
     ],
 )
 def test_a_machine_that_cluster_api_will_replace_is_leaving(after: dict[str, datetime], *, leaving: bool) -> None:
-    assert observed(after=after).leaving is leaving
+    assert observed(after=after).is_being_replaced is leaving
 
 
 @pytest.mark.parametrize(
@@ -298,18 +300,18 @@ def test_a_machine_that_cluster_api_will_replace_is_leaving(after: dict[str, dat
 )
 def test_replaceable_machines(labels: dict[str, str], *, control_plane: bool, group: str, replaceable: bool) -> None:
     result = observed(labels=labels, after={"": NOW})
-    assert (result.control_plane, result.group, result.replaceable) == (control_plane, group, replaceable)
-    assert result.leaving is (not group and control_plane)
+    assert (result.is_control_plane, result.group, result.is_replaceable) == (control_plane, group, replaceable)
+    assert result.is_being_replaced is (not group and control_plane)
 
 
 def test_a_health_check_makes_a_control_plane_machine_replaceable() -> None:
     spec = {"clusterName": "c", "selector": {"matchLabels": CONTROL_PLANE}}
     checks = [msgspec.convert({"metadata": {"name": "checks"}, "spec": spec}, MachineHealthCheck)]
-    assert observed(labels=CONTROL_PLANE, checks=checks).replaceable
-    assert not observed(labels={}, checks=checks).replaceable
+    assert observed(labels=CONTROL_PLANE, checks=checks).is_replaceable
+    assert not observed(labels={}, checks=checks).is_replaceable
     result = observed(labels=CONTROL_PLANE, checks=checks, annotations={REMEDIATE: ""})
-    assert (result.replaceable, result.marked) == (True, True)
-    assert not observed().marked
+    assert (result.is_replaceable, result.is_marked) == (True, True)
+    assert not observed().is_marked
 
 
 def test_groups_have_the_names_in_machines() -> None:

@@ -22,11 +22,11 @@ OLD, NEW, OTHER = "old", "new", "other"
 
 
 def worker(name: str, has: str | None = OLD, **facts: object) -> RolloutNode:
-    return changed(RolloutNode(name=name, group="pool", booted=OLD, has=has), **facts)
+    return changed(RolloutNode(name=name, group="pool", booted_with=OLD, observed=has), **facts)
 
 
 def control_plane(name: str, has: str | None = OLD, **facts: object) -> RolloutNode:
-    return changed(RolloutNode(name=name, control_plane=True, booted=OLD, has=has), **facts)
+    return changed(RolloutNode(name=name, is_control_plane=True, booted_with=OLD, observed=has), **facts)
 
 
 def proven(name: str, **facts: object) -> RolloutNode:
@@ -35,7 +35,7 @@ def proven(name: str, **facts: object) -> RolloutNode:
 
 def cluster(*nodes: RolloutNode, **facts: object) -> RolloutInput:
     """Return a cluster whose nodes booted with a proven set, while another set is in force."""
-    return changed(RolloutInput(wanted=NEW, boot=OLD, last_proven=OLD, nodes=nodes), **facts)
+    return changed(RolloutInput(in_force=NEW, boot_set=OLD, last_proven=OLD, nodes=nodes), **facts)
 
 
 def opened(*nodes: RolloutNode, **facts: object) -> RolloutInput:
@@ -51,7 +51,7 @@ ELECTED = Canary("a", NEW)
 
 def test_only_the_canary_is_recorded_and_written() -> None:
     result = plan_rollout(cluster(worker("a"), worker("b")))
-    assert result.steps == (RolloutStep(StepAction.ELECT, "a"), RolloutStep(StepAction.WRITE, "a"))
+    assert result.steps == (RolloutStep(StepAction.RECORD_CANARY, "a"), RolloutStep(StepAction.WRITE, "a"))
     assert (result.state, result.reason, result.machines) == (RolloutState.UPDATING, RolloutReason.CANARY, ("a",))
 
 
@@ -71,7 +71,7 @@ def test_after_the_proof_comes_the_record_then_the_boot_set_then_the_others() ->
     result = plan_rollout(cluster(proven("a"), worker("b"), worker("c"), canary=ELECTED))
     assert result.steps == (
         RolloutStep(StepAction.RECORD_PROVEN, NEW),
-        RolloutStep(StepAction.BOOT, NEW),
+        RolloutStep(StepAction.WRITE_BOOT_SET, NEW),
         RolloutStep(StepAction.WRITE, "b"),
         RolloutStep(StepAction.WRITE, "c"),
     )
@@ -87,7 +87,7 @@ def test_a_refusing_canary_stops_the_rollout() -> None:
 def test_a_corrected_set_starts_again() -> None:
     result = plan_rollout(cluster(worker("a", OTHER, refused=OTHER), worker("b"), canary=Canary("a", OTHER)))
     assert result.write == ("a",)
-    assert result.elect == Canary("a", NEW)
+    assert result.canary == Canary("a", NEW)
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_a_corrected_set_starts_again() -> None:
 )
 def test_a_canary_that_cannot_prove_is_replaced(lost: dict[str, object]) -> None:
     result = plan_rollout(cluster(changed(worker("a"), **lost), worker("b"), canary=ELECTED))
-    assert (result.elect, result.write) == (Canary("b", NEW), ("b",))
+    assert (result.canary, result.write) == (Canary("b", NEW), ("b",))
 
 
 def test_a_deleted_canary_is_replaced() -> None:
-    assert plan_rollout(cluster(worker("b"), canary=ELECTED)).elect == Canary("b", NEW)
+    assert plan_rollout(cluster(worker("b"), canary=ELECTED)).canary == Canary("b", NEW)
 
 
 def test_a_failing_canary_stays_because_the_set_may_be_the_cause() -> None:
@@ -119,7 +119,7 @@ def test_a_node_that_can_prove_is_preferred_as_canary() -> None:
 
 def test_a_machine_that_booted_with_the_set_is_preferred_as_canary() -> None:
     result = plan_rollout(cluster(worker("a"), worker("b", None, booted=NEW)))
-    assert (result.elect, result.write, result.machines) == (Canary("b", NEW), (), ("b",))
+    assert (result.canary, result.write, result.machines) == (Canary("b", NEW), (), ("b",))
 
 
 def test_an_unverifiable_canary_blocks_no_node() -> None:
@@ -156,7 +156,7 @@ def test_a_node_is_not_written_twice_at_a_time() -> None:
 
 def test_a_control_plane_node_is_recorded_and_written_with_the_workers() -> None:
     result = plan_rollout(opened(control_plane("c1"), control_plane("c2"), worker("w")))
-    assert (result.elect, result.write) == (Canary("c1", NEW), ("c1", "w"))
+    assert (result.canary, result.write) == (Canary("c1", NEW), ("c1", "w"))
 
 
 @pytest.mark.parametrize("facts", [{"has": NEW}, {"writing": True}, {"failing": "no space left", "resting": True}])
@@ -175,7 +175,7 @@ def test_the_next_control_plane_node_does_not_wait_for_nodes_that_cannot_prove(f
 
 def test_a_control_plane_canary_waits_for_earlier_writes_to_the_control_plane() -> None:
     result = plan_rollout(cluster(control_plane("c1"), control_plane("c2", writing=True)))
-    assert (result.elect, result.write) == (Canary("c1", NEW), ())
+    assert (result.canary, result.write) == (Canary("c1", NEW), ())
 
 
 def test_after_a_crash_the_recorded_control_plane_node_is_finished_first() -> None:
@@ -184,7 +184,7 @@ def test_after_a_crash_the_recorded_control_plane_node_is_finished_first() -> No
 
 def test_a_later_refusing_node_stops_the_rollout() -> None:
     result = plan_rollout(opened(proven("a"), worker("b", NEW, refused=NEW), worker("c")))
-    assert (result.state, result.machines, result.write, result.boot) == (RolloutState.STOPPED, ("b",), (), None)
+    assert (result.state, result.machines, result.write, result.boot_set) == (RolloutState.STOPPED, ("b",), (), None)
 
 
 def test_failing_nodes_do_not_use_up_the_limit() -> None:
@@ -225,7 +225,7 @@ def test_unreachable_nodes_delay_no_node_and_are_named() -> None:
         ("a",),
         (),
     )
-    assert plan_rollout(opened(changed(away, reachable=True), proven("b"))).write == ("a",)
+    assert plan_rollout(opened(changed(away, is_reachable=True), proven("b"))).write == ("a",)
 
 
 def test_a_hanging_write_does_not_use_up_the_limit() -> None:
@@ -267,7 +267,7 @@ def test_lost_workers_are_replaced_on_request_one_at_a_time() -> None:
     lost = [worker(name, reachable=False, replaceable=True) for name in "abc"]
     assert plan_rollout(opened(*lost, proven("d"))).delete == ()
     assert plan_rollout(opened(*lost, proven("d"), replace_unreachable=True)).delete == ("a",)
-    going = (changed(lost[0], busy=True), *lost[1:], proven("d"))
+    going = (changed(lost[0], is_busy=True), *lost[1:], proven("d"))
     assert plan_rollout(opened(*going, replace_unreachable=True)).delete == ()
     joining = (worker("e", None, booted=NEW, joined=False), *lost[1:], proven("d"))
     assert plan_rollout(opened(*joining, replace_unreachable=True)).delete == ()
@@ -293,8 +293,10 @@ def test_a_lost_control_plane_node_is_remediated_while_two_others_are_healthy() 
     assert (result.delete, result.remediate) == ((), ("a",))
     assert plan_rollout(opened(lost, replace_unreachable=True)).steps == ()
     assert plan_rollout(opened(lost, well[0], replace_unreachable=True)).steps == ()
-    assert plan_rollout(opened(lost, well[0], changed(well[1], busy=True), replace_unreachable=True)).remediate == ()
-    assert plan_rollout(opened(lost, well[0], changed(well[1], marked=True), replace_unreachable=True)).remediate == ()
+    assert plan_rollout(opened(lost, well[0], changed(well[1], is_busy=True), replace_unreachable=True)).remediate == ()
+    assert (
+        plan_rollout(opened(lost, well[0], changed(well[1], is_marked=True), replace_unreachable=True)).remediate == ()
+    )
     assert plan_rollout(opened(lost, *well, replace_unreachable=True, deleting=True)).remediate == ()
 
 
@@ -317,14 +319,14 @@ WELL = [control_plane(name, NEW, proven=NEW) for name in "bc"]
         ([LOST, *WELL], {}, None),
         ([LOST, *WELL], {"deleting": True}, ReplacementObstacle.OTHERS),
         ([LOST, WELL[0]], {"deleting": True}, ReplacementObstacle.OTHERS),
-        ([LOST, WELL[0], changed(WELL[1], reachable=False, has=NEW)], {}, ReplacementObstacle.OTHERS),
-        ([changed(LOST, marked=True), *WELL], {}, ReplacementObstacle.MARKED),
-        ([changed(LOST, replaceable=False), *WELL], {}, ReplacementObstacle.UNCHECKED),
-        ([changed(LOST, replaceable=False)], {}, ReplacementObstacle.TOO_FEW),
+        ([LOST, WELL[0], changed(WELL[1], is_reachable=False, observed=NEW)], {}, ReplacementObstacle.OTHERS),
+        ([changed(LOST, is_marked=True), *WELL], {}, ReplacementObstacle.MARKED),
+        ([changed(LOST, is_replaceable=False), *WELL], {}, ReplacementObstacle.UNCHECKED),
+        ([changed(LOST, is_replaceable=False)], {}, ReplacementObstacle.TOO_FEW),
         ([LOST, WELL[0]], {}, ReplacementObstacle.TOO_FEW),
         ([proven("d"), worker("a", reachable=False, replaceable=True)], {}, None),
         ([proven("d"), worker("a", reachable=False)], {}, ReplacementObstacle.ALONE),
-        ([proven("d"), changed(LOST, has=NEW)], {}, None),
+        ([proven("d"), changed(LOST, observed=NEW)], {}, None),
     ],
 )
 def test_the_obstacle_to_a_requested_replacement_is_reported(
@@ -332,25 +334,25 @@ def test_the_obstacle_to_a_requested_replacement_is_reported(
 ) -> None:
     subject = opened(*nodes, replace_unreachable=True, **facts)
     result = plan_rollout(subject)
-    assert result.kept == ((ObstructedMachines(obstacle, ("a",)),) if obstacle else ())
+    assert result.obstructed == ((ObstructedMachines(obstacle, ("a",)),) if obstacle else ())
     assert result.remark.startswith("a ") is (obstacle is not None)
     if obstacle is not None:
         assert (result.delete, result.remediate) == ((), ())
     for silent in (
         changed(subject, replace_unreachable=False),
-        changed(subject, paused=True),
+        changed(subject, is_paused=True),
         changed(subject, strategy=REPLACE_MACHINES),
     ):
-        assert plan_rollout(silent).kept == ()
+        assert plan_rollout(silent).obstructed == ()
 
 
 # The boot set.
 
 
 def test_the_machines_of_a_new_cluster_boot_with_the_set() -> None:
-    result = plan_rollout(RolloutInput(wanted=NEW))
-    assert result.steps == (RolloutStep(StepAction.BOOT, NEW),)
-    assert plan_rollout(RolloutInput(wanted=NEW, boot=NEW)).reason is RolloutReason.NO_NODES
+    result = plan_rollout(RolloutInput(in_force=NEW))
+    assert result.steps == (RolloutStep(StepAction.WRITE_BOOT_SET, NEW),)
+    assert plan_rollout(RolloutInput(in_force=NEW, boot_set=NEW)).reason is RolloutReason.NO_NODES
 
 
 @pytest.mark.parametrize(
@@ -366,22 +368,22 @@ def test_the_machines_of_a_new_cluster_boot_with_the_set() -> None:
     ids=["no nodes", "no Registry", "no reachable node", "unverifiable", "none joined", "the old set prevents joining"],
 )
 def test_the_set_is_promoted_immediately_if_no_node_can_prove_it(subject: RolloutInput) -> None:
-    assert plan_rollout(subject).boot == NEW
+    assert plan_rollout(subject).boot_set == NEW
 
 
 def test_a_machine_stuck_for_another_reason_does_not_promote_the_set() -> None:
     stuck = worker("b", None, booted=OTHER, joined=False, stuck=True)
-    assert plan_rollout(cluster(worker("a"), stuck)).boot is None
+    assert plan_rollout(cluster(worker("a"), stuck)).boot_set is None
 
 
 def test_a_promoted_set_is_reverted_once_when_it_is_refused() -> None:
     subject = cluster(worker("a", NEW, refused=NEW), worker("b", joined=False, stuck=True), boot=NEW)
-    assert plan_rollout(subject).boot == OLD
-    assert plan_rollout(changed(subject, boot=OLD)).boot is None
+    assert plan_rollout(subject).boot_set == OLD
+    assert plan_rollout(changed(subject, boot_set=OLD)).boot_set is None
 
 
 def test_a_promoted_set_stays_until_it_is_refused() -> None:
-    assert plan_rollout(cluster(worker("a"), boot=NEW)).boot is None
+    assert plan_rollout(cluster(worker("a"), boot=NEW)).boot_set is None
 
 
 @pytest.mark.parametrize(
@@ -391,12 +393,12 @@ def test_a_promoted_set_stays_until_it_is_refused() -> None:
 def test_an_edited_or_missing_boot_set_becomes_the_last_proven_one(facts: dict[str, object], note: RolloutNote) -> None:
     for boot in (OLD, NEW):
         subject = changed(cluster(worker("a", NEW), boot=boot), **facts)
-        assert (plan_rollout(subject).boot, plan_rollout(subject).notes) == (OLD, (note,))
-    assert plan_rollout(changed(subject, last_proven=None)).boot == NEW
+        assert (plan_rollout(subject).boot_set, plan_rollout(subject).notes) == (OLD, (note,))
+    assert plan_rollout(changed(subject, last_proven=None)).boot_set == NEW
 
 
 def test_an_outdated_boot_set_becomes_the_last_proven_one() -> None:
-    assert plan_rollout(cluster(worker("a"), boot=OTHER)).boot == OLD
+    assert plan_rollout(cluster(worker("a"), boot=OTHER)).boot_set == OLD
 
 
 # Paused clusters.
@@ -418,22 +420,22 @@ def rolled(*nodes: RolloutNode, **facts: object) -> RolloutInput:
 
 def test_the_boot_set_changes_before_any_machine_is_replaced() -> None:
     subject = cluster(control_plane("c"), worker("w"), strategy=REPLACE_MACHINES)
-    assert plan_rollout(subject).steps == (RolloutStep(StepAction.BOOT, NEW),)
+    assert plan_rollout(subject).steps == (RolloutStep(StepAction.WRITE_BOOT_SET, NEW),)
 
 
 def test_the_control_plane_rolls_first_then_the_pools_one_by_one() -> None:
     pools = [worker("a", group="p1"), worker("b", group="p2")]
-    assert plan_rollout(rolled(control_plane("c"), *pools)).roll == ""
+    assert plan_rollout(rolled(control_plane("c"), *pools)).replace_group == ""
     fresh = control_plane("c", NEW, proven=NEW)
-    assert plan_rollout(rolled(fresh, *pools)).roll == "p1"
-    assert plan_rollout(rolled(fresh, proven("a", group="p1"), pools[1])).roll == "p2"
+    assert plan_rollout(rolled(fresh, *pools)).replace_group == "p1"
+    assert plan_rollout(rolled(fresh, proven("a", group="p1"), pools[1])).replace_group == "p2"
     assert plan_rollout(rolled(fresh, proven("a", group="p1"), proven("b", group="p2"), last_proven=NEW)).steps == ()
 
 
 def test_a_worker_without_a_pool_delays_no_machine() -> None:
     """The group of the control plane also has an empty name."""
     alone, fresh = worker("a", group=""), control_plane("c", has=NEW, proven=NEW)
-    assert plan_rollout(rolled(fresh, alone, worker("b", group="p1"))).roll == "p1"
+    assert plan_rollout(rolled(fresh, alone, worker("b", group="p1"))).replace_group == "p1"
     left = plan_rollout(rolled(fresh, alone, proven("b", group="p1"), last_proven=NEW))
     assert (left.state, left.reason, left.machines, left.steps) == (
         RolloutState.WAITING,
@@ -446,11 +448,13 @@ def test_a_worker_without_a_pool_delays_no_machine() -> None:
 
 def test_a_group_is_rolled_once() -> None:
     result = plan_rollout(rolled(control_plane("c", leaving=True), worker("w")))
-    assert (result.reason, result.machines, result.roll) == (RolloutReason.ROLLING, ("c",), None)
+    assert (result.reason, result.machines, result.replace_group) == (RolloutReason.ROLLING, ("c",), None)
 
 
 def test_new_machines_with_an_older_set_are_rolled_again() -> None:
-    assert plan_rollout(rolled(control_plane("c", leaving=True), control_plane("d", None, booted=OLD))).roll == ""
+    assert (
+        plan_rollout(rolled(control_plane("c", leaving=True), control_plane("d", None, booted=OLD))).replace_group == ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -458,13 +462,13 @@ def test_new_machines_with_an_older_set_are_rolled_again() -> None:
 )
 def test_the_next_group_waits_for_the_successors_in_the_previous_one(facts: dict[str, object]) -> None:
     result = plan_rollout(rolled(changed(control_plane("c", NEW, proven=NEW), **facts), worker("w")))
-    assert (result.roll, result.machines) == (None, ("c",))
+    assert (result.replace_group, result.machines) == (None, ("c",))
 
 
 def test_a_refusing_new_machine_stops_the_roll_and_reverts_the_boot_set() -> None:
     subject = rolled(control_plane("c", NEW, refused=NEW), worker("w"))
     result = plan_rollout(subject)
-    assert (result.state, result.roll, result.boot) == (RolloutState.STOPPED, None, OLD)
+    assert (result.state, result.replace_group, result.boot_set) == (RolloutState.STOPPED, None, OLD)
 
 
 def test_a_node_that_took_the_set_in_place_is_not_replaced() -> None:
@@ -478,7 +482,7 @@ def test_a_machine_with_an_unknown_set_never_starts_a_roll() -> None:
 
 def test_without_a_key_machines_are_replaced_with_a_note() -> None:
     result = plan_rollout(cluster(worker("a"), boot=NEW, can_write=False, repair=True))
-    assert (result.roll, result.write, result.notes) == ("pool", (), (RolloutNote.NO_KEY,))
+    assert (result.replace_group, result.write, result.notes) == ("pool", (), (RolloutNote.NO_KEY,))
 
 
 def test_drifted_nodes_are_not_written_if_machines_are_replaced() -> None:
@@ -496,7 +500,7 @@ def test_a_message_names_a_few_machines() -> None:
 
 @pytest.mark.parametrize("reason", RolloutReason)
 def test_every_reason_has_a_message(reason: RolloutReason) -> None:
-    assert changed(plan_rollout(RolloutInput(wanted=NEW)), reason=reason, machines=("w0",)).message
+    assert changed(plan_rollout(RolloutInput(in_force=NEW)), reason=reason, machines=("w0",)).message
 
 
 # Any observation.
@@ -561,9 +565,9 @@ def test_the_order_of_machines_does_not_matter(subject: RolloutInput, chance: ob
 @given(observed)
 def test_busy_machines_and_paused_clusters_are_not_touched(subject: RolloutInput) -> None:
     result = plan_rollout(subject)
-    touched = {*result.write, *result.delete, *result.remediate, result.elect and result.elect.machine}
-    assert not touched & {node.name for node in subject.nodes if node.busy}
-    if subject.paused:
+    touched = {*result.write, *result.delete, *result.remediate, result.canary and result.canary.machine}
+    assert not touched & {node.name for node in subject.nodes if node.is_busy}
+    if subject.is_paused:
         assert result.steps == ()
 
 
@@ -572,27 +576,33 @@ def test_busy_machines_and_paused_clusters_are_not_touched(subject: RolloutInput
 def test_writes_keep_to_the_limits_and_the_control_plane_takes_turns(subject: RolloutInput) -> None:
     by_name = {node.name: node for node in subject.nodes}
     result = plan_rollout(subject)
-    under_way = [node for node in subject.nodes if node.is_written]
-    assert len(result.write) <= subject.allowance
-    assert not result.write or len(result.write) + len(under_way) <= subject.limit
+    under_way = [node for node in subject.nodes if node.uses_write_slot]
+    assert len(result.write) <= subject.fleet_allowance
+    assert not result.write or len(result.write) + len(under_way) <= subject.write_limit
     written = [by_name[name] for name in result.write]
-    assert all(node.takes_part and not node.writing and not node.resting for node in written)
-    members = [node for node in written if node.control_plane]
+    assert all(node.is_writable and not node.is_writing and not node.is_backing_off for node in written)
+    members = [node for node in written if node.is_control_plane]
     assert len(members) <= 1
     for node in members:
         # After a crash, the record identifies the node.
-        assert Canary(node.name, subject.wanted) in (result.elect, subject.canary)
-        assert not any(other.control_plane for other in under_way)
+        assert Canary(node.name, subject.in_force) in (result.canary, subject.canary)
+        assert not any(other.is_control_plane for other in under_way)
 
 
 @anything
 @given(observed)
 def test_the_boot_set_is_the_set_in_force_or_the_last_proven_one(subject: RolloutInput) -> None:
     result = plan_rollout(subject)
-    assert result.boot in {None, subject.wanted, subject.last_proven}
+    assert result.boot_set in {None, subject.in_force, subject.last_proven}
     # The next plan does not change it.
     assert (
-        plan_rollout(changed(subject, boot=result.boot or subject.boot, edited=subject.edited and not result.boot)).boot
+        plan_rollout(
+            changed(
+                subject,
+                boot_set=result.boot_set or subject.boot_set,
+                is_boot_set_edited=subject.is_boot_set_edited and not result.boot_set,
+            )
+        ).boot_set
         is None
     )
 
@@ -601,13 +611,13 @@ def test_the_boot_set_is_the_set_in_force_or_the_last_proven_one(subject: Rollou
 @given(observed)
 def test_no_step_starts_while_a_node_refuses_the_set(subject: RolloutInput) -> None:
     result = plan_rollout(subject)
-    if subject.paused or not subject.refusers:
+    if subject.is_paused or not subject.refusing_nodes:
         assert result.state is not RolloutState.STOPPED
         return
     assert result.state is RolloutState.STOPPED
     assert result.machines
-    assert {step.action for step in result.steps} <= {StepAction.BOOT}
-    assert result.boot in {None, subject.last_proven} or subject.last_proven is None
+    assert {step.action for step in result.steps} <= {StepAction.WRITE_BOOT_SET}
+    assert result.boot_set in {None, subject.last_proven} or subject.last_proven is None
 
 
 @anything
@@ -615,13 +625,13 @@ def test_no_step_starts_while_a_node_refuses_the_set(subject: RolloutInput) -> N
 def test_a_rollout_is_current_exactly_when_every_node_has_the_set(subject: RolloutInput) -> None:
     result = plan_rollout(subject)
     done = all(
-        node.joined and subject.has_wanted(node) and subject.is_settled(node) and not node.is_written
+        node.has_joined and subject.has_in_force(node) and subject.is_settled(node) and not node.uses_write_slot
         for node in subject.nodes
     )
     if result.state is RolloutState.CURRENT:
         assert done
         assert not {step.action for step in result.steps} - {StepAction.RECORD_PROVEN}
-    elif done and subject.is_boot_set:
+    elif done and subject.is_promoted:
         assert result.state in {RolloutState.PAUSED, RolloutState.STOPPED}
 
 
@@ -630,15 +640,15 @@ def test_a_rollout_is_current_exactly_when_every_node_has_the_set(subject: Rollo
 def test_machines_are_replaced_one_at_a_time_and_no_control_plane_loses_its_quorum(subject: RolloutInput) -> None:
     result = plan_rollout(subject)
     assert len([*result.delete, *result.remediate]) <= (
-        1 if subject.replace_unreachable and not subject.deleting else 0
+        1 if subject.replace_unreachable and not subject.is_deleting_machines else 0
     )
     for name in result.remediate:
-        others = [node for node in subject.nodes if node.control_plane and node.name != name]
+        others = [node for node in subject.nodes if node.is_control_plane and node.name != name]
         assert len(others) >= 2
-        assert all(node.takes_part and not node.marked for node in others)
-    lost = {node.name for node in subject.nodes if node.joined and not node.reachable}
+        assert all(node.is_writable and not node.is_marked for node in others)
+    lost = {node.name for node in subject.nodes if node.has_joined and not node.is_reachable}
     assert {*result.delete, *result.remediate} <= lost
-    assert {name for obstructed in result.kept for name in obstructed.machines} <= lost - {
+    assert {name for obstructed in result.obstructed for name in obstructed.machines} <= lost - {
         *result.delete,
         *result.remediate,
     }

@@ -95,13 +95,13 @@ REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")  # of metav1.Cond
 def test_true_means_that_the_nodes_have_the_set(subject: RolloutInput) -> None:
     for node in subject.nodes:
         condition = machine_condition(subject, node)
-        assert (condition.status == TRUE) == (node.joined and subject.has_wanted(node))
-        assert (condition.status == UNKNOWN) == (not node.joined or node.holds is None)
+        assert (condition.status == TRUE) == (node.has_joined and subject.has_in_force(node))
+        assert (condition.status == UNKNOWN) == (not node.has_joined or node.current is None)
         assert REASON.fullmatch(condition.reason)
         assert condition.message
-    joined = [node for node in subject.nodes if node.joined]
+    joined = [node for node in subject.nodes if node.has_joined]
     whole = cluster_condition(subject, plan_rollout(subject))
-    assert (whole.status == TRUE) == all(subject.has_wanted(node) for node in joined)
+    assert (whole.status == TRUE) == all(subject.has_in_force(node) for node in joined)
     assert (whole.reason in {"UpToDate", "NoNodes"}) == (whole.status == TRUE)
     assert REASON.fullmatch(whole.reason)
 
@@ -111,7 +111,9 @@ def test_true_means_that_the_nodes_have_the_set(subject: RolloutInput) -> None:
 def test_a_condition_does_not_depend_on_writes_to_other_machines(subject: RolloutInput) -> None:
     """Otherwise each write to a node would update every other Machine."""
     for number, node in enumerate(subject.nodes):
-        others = [changed(other, writing=not other.writing) if other is not node else other for other in subject.nodes]
+        others = [
+            changed(other, is_writing=not other.is_writing) if other is not node else other for other in subject.nodes
+        ]
         assert machine_condition(changed(subject, nodes=tuple(others)), others[number]) == machine_condition(
             subject, node
         )

@@ -45,7 +45,7 @@ LIMITS = {
 def trust(data: dict[str, str]) -> TrustSet:
     """Node-wide entries a and b, and entry c for two registries."""
     listed = [TrustedCA(name=name, data=each) for name, each in data.items()]
-    return entries.parse_list(listed).trust.scoped({"c": ("r.test:5000", "[fd00::1]")})
+    return entries.parse_list(listed).trust.with_scopes({"c": ("r.test:5000", "[fd00::1]")})
 
 
 @st.composite
@@ -90,7 +90,7 @@ def test_omitted_entries_exceed_the_budget(trust: TrustSet, shape: Any, budget: 
     assert parsed
     chosen = parsed.trust.entries
     for entry in whole.entries:
-        before = [other for other in chosen if (not other.hosts, other.name) < (not entry.hosts, entry.name)]
+        before = [other for other in chosen if (not other.scope, other.name) < (not entry.scope, entry.name)]
         more = len(render_bundle(TrustSet((*before, entry)), MAX_BUDGET_BYTES)) + len("trustplane-partial\n")
         assert entry in chosen or more > budget
 

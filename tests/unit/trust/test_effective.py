@@ -36,7 +36,7 @@ def test_the_clusters_entry_replaces_the_services_with_a_warning(data: dict[str,
     merged = merge_lists(reading(data, x="a", y="b"), reading(data, x="c"), "Append")
     assert merged.trust == reading(data, x="c", y="b").trust
     assert [finding.code for finding in merged.findings] == ["name-in-both"]
-    assert merged.ok
+    assert merged.is_valid
 
 
 def test_the_same_entry_in_both_is_no_finding(data: dict[str, str]) -> None:
@@ -44,35 +44,35 @@ def test_the_same_entry_in_both_is_no_finding(data: dict[str, str]) -> None:
 
 
 def test_only_used_lists_matter(data: dict[str, str]) -> None:
-    assert merge_lists(BROKEN, reading(data, y="b"), "Override").ok
-    assert not merge_lists(BROKEN, reading(data, y="b"), "Append").ok
-    assert not merge_lists(BROKEN, None, "Override").ok
-    assert not merge_lists(reading(data, y="b"), BROKEN, "Override").ok
+    assert merge_lists(BROKEN, reading(data, y="b"), "Override").is_valid
+    assert not merge_lists(BROKEN, reading(data, y="b"), "Append").is_valid
+    assert not merge_lists(BROKEN, None, "Override").is_valid
+    assert not merge_lists(reading(data, y="b"), BROKEN, "Override").is_valid
 
 
 def test_a_set_with_too_many_files_is_an_error(data: dict[str, str]) -> None:
     many = {f"ca-{number}": "a" for number in range(MAX_ENTRIES)}
-    assert merge_lists(reading(data, **many), None, "Override").ok
-    assert merge_lists(reading(data, **many), reading(data, extra="b"), "Override").ok
+    assert merge_lists(reading(data, **many), None, "Override").is_valid
+    assert merge_lists(reading(data, **many), reading(data, extra="b"), "Override").is_valid
     merged = merge_lists(reading(data, **many), reading(data, extra="b"), "Append")
     assert [finding.code for finding in merged.findings] == ["too-many"]
-    assert not merged.ok
+    assert not merged.is_valid
 
 
 def test_scopes_belong_to_their_entry(data: dict[str, str]) -> None:
-    service = ParsedList(reading(data, x="a", y="b").trust.scoped({"x": ["r.test"], "y": ["r.test"]}))
+    service = ParsedList(reading(data, x="a", y="b").trust.with_scopes({"x": ["r.test"], "y": ["r.test"]}))
     merged = merge_lists(service, reading(data, y="b"), "Append")
-    assert merged.trust.hosts == {"x": ("r.test",)}
+    assert merged.trust.scopes == {"x": ("r.test",)}
     assert [finding.code for finding in merged.findings] == ["name-in-both"]
-    assert merge_lists(service, None, "Override").trust.hosts == {"x": ("r.test",), "y": ("r.test",)}
+    assert merge_lists(service, None, "Override").trust.scopes == {"x": ("r.test",), "y": ("r.test",)}
 
 
 def test_every_registry_of_an_entry_counts(data: dict[str, str]) -> None:
     def scoped(count: int) -> ParsedList:
         hosts = [f"r{number}.test" for number in range(count)]
-        return ParsedList(reading(data, x="a").trust.scoped({"x": hosts}))
+        return ParsedList(reading(data, x="a").trust.with_scopes({"x": hosts}))
 
-    assert merge_lists(scoped(MAX_ENTRIES // 2), None, "Override").ok
+    assert merge_lists(scoped(MAX_ENTRIES // 2), None, "Override").is_valid
     assert [finding.code for finding in merge_lists(scoped(MAX_ENTRIES // 2 + 1), None, "Override").findings] == [
         "too-many"
     ]
@@ -81,9 +81,9 @@ def test_every_registry_of_an_entry_counts(data: dict[str, str]) -> None:
 def test_the_length_of_hosts_toml_is_limited(data: dict[str, str]) -> None:
     def scoped(count: int) -> ParsedList:
         names = {f"{number:0240}": "a" for number in range(count)}
-        return ParsedList(reading(data, **names).trust.scoped({name: ["r.test"] for name in names}))
+        return ParsedList(reading(data, **names).trust.with_scopes({name: ["r.test"] for name in names}))
 
-    assert merge_lists(scoped(30), None, "Override").ok
+    assert merge_lists(scoped(30), None, "Override").is_valid
     assert [finding.code for finding in merge_lists(scoped(40), None, "Override").findings] == ["too-many"]
 
 
@@ -91,5 +91,5 @@ def test_a_set_larger_than_bootstrap_data_is_an_error(data: dict[str, str]) -> N
     [entry] = reading(data, x="a").trust.entries
     large = dataclasses.replace(entry.certificates[0], pem="x" * MAX_PEM_BYTES)
     fits = ParsedList(TrustSet((TrustListEntry("x", (large,)),)))
-    assert merge_lists(fits, None, "Override").ok
-    assert not merge_lists(fits, reading(data, y="b"), "Append").ok
+    assert merge_lists(fits, None, "Override").is_valid
+    assert not merge_lists(fits, reading(data, y="b"), "Append").is_valid

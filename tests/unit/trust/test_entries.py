@@ -20,7 +20,7 @@ def joined(data: dict[str, str], cas: str) -> str:
 
 def trust(data: dict[str, str], **names: str) -> TrustSet:
     reading = parse_list(entries(data, **names))
-    assert reading.ok
+    assert reading.is_valid
     return reading.trust
 
 
@@ -37,8 +37,8 @@ def test_a_set_is_equal_by_names_and_certificates(data: dict[str, str]) -> None:
 def test_a_set_provides_the_content_of_files(data: dict[str, str]) -> None:
     subject = trust(data, zulu="c", corp="ba")
     assert subject.names == ["corp", "zulu"]
-    assert list(subject.pems()) == ["corp", "zulu"]
-    assert subject.pems()["corp"].encode() == base64.b64decode(data["b"]) + base64.b64decode(data["a"])
+    assert list(subject.pem_by_name()) == ["corp", "zulu"]
+    assert subject.pem_by_name()["corp"].encode() == base64.b64decode(data["b"]) + base64.b64decode(data["a"])
     assert subject.digest.startswith(subject.short)
     assert len(subject.short) == 10
 
@@ -49,7 +49,7 @@ def test_a_set_without_scopes_has_the_digest_of_earlier_releases(data: dict[str,
     lines = [f"{entry.name} {' '.join(entry.fingerprints)}\n" for entry in subject.entries]
     assert subject.digest == hashlib.sha256("".join(lines).encode()).hexdigest()
     assert EMPTY_SET.digest == hashlib.sha256(b"").hexdigest()
-    assert subject.scoped({}) == subject
+    assert subject.with_scopes({}) == subject
 
 
 NAMES = ["corp", "other"]
@@ -61,21 +61,21 @@ def test_equal_sets_have_equal_scopes(
     data: dict[str, str], first_scopes: dict[str, list[str]], second_scopes: dict[str, list[str]]
 ) -> None:
     some = trust(data, corp="a", other="b")
-    first, second = some.scoped(first_scopes), some.scoped(second_scopes)
+    first, second = some.with_scopes(first_scopes), some.with_scopes(second_scopes)
     are_same = {name: set(hosts) for name, hosts in first_scopes.items()} == {
         name: set(hosts) for name, hosts in second_scopes.items()
     }
     assert (first == second) == are_same
     assert bool(compare_sets(first, second)) == (not are_same)
-    assert first.scoped({}) == some
-    assert {entry.name for entry in first.serving("r.test").entries} == {
+    assert first.with_scopes({}) == some
+    assert {entry.name for entry in first.for_host("r.test").entries} == {
         name for name in NAMES if not first_scopes.get(name) or "r.test" in first_scopes[name]
     }
 
 
 def test_the_difference_of_scopes_is_described(data: dict[str, str]) -> None:
     whole = trust(data, corp="a")
-    scoped = whole.scoped({"corp": ["s.test", "r.test"]})
+    scoped = whole.with_scopes({"corp": ["s.test", "r.test"]})
     [entry] = whole.entries
     short = entry.fingerprints[0][:10]
     assert compare_sets(EMPTY_SET, scoped).text == f"add corp ({short} for r.test s.test)"
@@ -98,7 +98,7 @@ def test_an_invalid_name_is_rejected(data: dict[str, str], name: str) -> None:
     assert not is_entry_name(name)
     reading = parse_list([TrustedCA(name=name, data=data["a"])])
     assert [finding.code for finding in reading.findings] == ["bad-name"]
-    assert not reading.ok
+    assert not reading.is_valid
     assert reading.trust == EMPTY_SET
 
 
@@ -135,7 +135,7 @@ def test_findings_quote_the_name_but_not_the_data(data: dict[str, str]) -> None:
 def test_any_list_can_be_parsed(some: list[TrustedCA]) -> None:
     reading = parse_list(some)
     assert len(reading.trust) <= len(some)
-    assert reading.ok or len(reading.trust) < len(some)
+    assert reading.is_valid or len(reading.trust) < len(some)
 
 
 def test_the_difference_names_entries(data: dict[str, str]) -> None:

@@ -49,7 +49,7 @@ def configuration(names: str | None, **annotations: str) -> TkgServiceConfigurat
 @pytest.mark.parametrize("stored", [None, STOCK, configuration(None)], ids=["absent", "stock", "without-a-list"])
 def test_the_last_good_list_replaces_a_missing_one(stored: TkgServiceConfiguration | None) -> None:
     reading = lists.parse_service_list(stored, LastGoodList(trust("a")))
-    assert (reading.ok, reading.trust) == (True, trust("a"))
+    assert (reading.is_valid, reading.trust) == (True, trust("a"))
     [finding] = reading.findings
     assert finding.code == "list-left-out"
     assert f"a ({trust('a').entries[0].fingerprints[0][:10]}" in finding.what
@@ -73,7 +73,7 @@ def test_a_new_installation_has_no_last_good_list() -> None:
 
 def test_an_unreadable_last_good_list_is_an_error() -> None:
     reading = lists.parse_service_list(STOCK, LastGoodList(None))
-    assert not reading.ok
+    assert not reading.is_valid
     assert [finding.code for finding in reading.findings] == ["last-good-unreadable"]
 
 
@@ -125,7 +125,7 @@ class World:
         customised = is_customised(self.stored.spec) or lists.uses_last_good_list(service)
         decision = decide_propagation(
             PropagationInput(
-                frozen=self.frozen,
+                record=self.frozen,
                 in_force=self.in_force,
                 service=service,
                 last_good=self.kept.trust if self.kept else None,
@@ -136,10 +136,10 @@ class World:
                 now=self.now,
             )
         )
-        if decision.taken and lists.last_good_list_to_record(self.stored, self.kept) is not None:
+        if decision.takes_set and lists.last_good_list_to_record(self.stored, self.kept) is not None:
             return None
         if decision.trust is not None:
-            self.frozen, self.in_force = decision.frozen, decision.trust
+            self.frozen, self.in_force = decision.record, decision.trust
         return decision
 
     def settle(self) -> None:
@@ -165,7 +165,7 @@ def test_a_deletion_empties_no_cluster_under_any_policy(update: str, remade: Tkg
     world.settle()
     decision = world.reconcile()
     assert decision is not None
-    assert (decision.taken, decision.current, world.in_force) == (False, True, trust("ab"))
+    assert (decision.takes_set, decision.is_current, world.in_force) == (False, True, trust("ab"))
 
     world.stored = configuration("b")
     UPDATES[update](world)

@@ -35,19 +35,19 @@ def test_each_list_is_scoped_by_its_own_object(data: dict[str, str]) -> None:
         },
         TkgServiceConfiguration,
     )
-    assert lists.parse_service_list(service, None).trust.hosts == {"corp": ("r.test",)}
+    assert lists.parse_service_list(service, None).trust.scopes == {"corp": ("r.test",)}
     own = lists.parse_own_list(tkc("apps=s.test", trust(data, apps="b", more="c")))
     assert own is not None
-    assert own.trust.hosts == {"apps": ("s.test",)}
+    assert own.trust.scopes == {"apps": ("s.test",)}
 
 
 def test_a_missing_own_list_is_none(data: dict[str, str]) -> None:
-    assert lists.parse_service_list(None, None).ok
+    assert lists.parse_service_list(None, None).is_valid
     assert lists.parse_own_list(tkc(None, None)) is None
     assert lists.parse_own_list(tkc("", None)) is None
     own = lists.parse_own_list(tkc(None, trust(data)))
     assert own is not None
-    assert own.ok
+    assert own.is_valid
 
 
 def test_a_scope_without_a_list_is_a_broken_list() -> None:

@@ -6,7 +6,7 @@ def test_a_list_is_parsed_once_and_the_least_recently_used_is_evicted() -> None:
     memory, read = ListCache(most=20), []
 
     def ask(*parts: str) -> ParsedList:
-        return memory.reading(parts, lambda: read.append(parts) or ParsedList())
+        return memory.get_or_parse(parts, lambda: read.append(parts) or ParsedList())
 
     assert ask("a" * 10) is ask("a" * 10)
     assert read == [("a" * 10,)]
@@ -25,5 +25,5 @@ def test_a_list_is_parsed_once_and_the_least_recently_used_is_evicted() -> None:
 def test_boundaries_between_parts_matter() -> None:
     memory, read = ListCache(), []
     for parts in (("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("\ud800",)):
-        memory.reading(parts, lambda: read.append(1) or ParsedList())
+        memory.get_or_parse(parts, lambda: read.append(1) or ParsedList())
     assert len(read) == 5

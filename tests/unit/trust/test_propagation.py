@@ -64,7 +64,7 @@ class World:
 
     def configure(self, service: ParsedList) -> None:
         self.service = service
-        if service.ok:
+        if service.is_valid:
             self.last_good = service.trust
         if self.first_customized_at is None:
             self.first_customized_at = self.now
@@ -75,7 +75,7 @@ class World:
     def decide(self) -> PropagationDecision:
         return decide_propagation(
             PropagationInput(
-                frozen=PropagationRecord.read(self.annotations),
+                record=PropagationRecord.from_annotations(self.annotations),
                 in_force=self.in_force or None,  # an empty set has no Secret
                 service=self.service,
                 last_good=self.last_good,
@@ -90,8 +90,8 @@ class World:
     def reconcile(self) -> PropagationDecision:
         self.now += timedelta(minutes=1)
         decision = self.decide()
-        if decision.trust is not None and decision.frozen is not None:
-            self.in_force, self.annotations = decision.trust, decision.frozen.annotations()
+        if decision.trust is not None and decision.record is not None:
+            self.in_force, self.annotations = decision.trust, decision.record.to_annotations()
         return decision
 
 
@@ -107,7 +107,7 @@ def world() -> World:
 def test_p1_a_change_of_the_service_list_is_held_and_shown(world: World) -> None:
     world.configure(listed(corp="a", new="b"))
     decision = world.reconcile()
-    assert (decision.taken, decision.reason, decision.current) == (False, "Held", False)
+    assert (decision.takes_set, decision.reason, decision.is_current) == (False, "Held", False)
     assert decision.difference.added == ("new",)
     assert world.in_force == listed(corp="a").trust
 
@@ -116,9 +116,9 @@ def test_p1_a_change_of_the_service_list_reaches_new_clusters(world: World) -> N
     world.configure(listed(new="b"))
     later = World(service=world.service, last_good=world.last_good, first_customized_at=world.first_customized_at)
     decision = later.reconcile()
-    assert (decision.taken, decision.reason, decision.current) == (True, "Created", True)
+    assert (decision.takes_set, decision.reason, decision.is_current) == (True, "Created", True)
     assert later.in_force == listed(new="b").trust
-    assert not later.reconcile().taken
+    assert not later.reconcile().takes_set
 
 
 def test_p2_an_existing_cluster_takes_it_on_request(world: World) -> None:
@@ -126,7 +126,7 @@ def test_p2_an_existing_cluster_takes_it_on_request(world: World) -> None:
     world.reconcile()
     world.request()
     decision = world.reconcile()
-    assert (decision.taken, decision.reason, decision.current) == (True, "Requested", True)
+    assert (decision.takes_set, decision.reason, decision.is_current) == (True, "Requested", True)
     assert world.in_force == listed(new="b").trust
 
 
@@ -168,7 +168,7 @@ def test_p2_a_request_dated_in_the_future_waits_for_its_time(world: World) -> No
     world.configure(listed(new="b"))
     world.request(3600)
     decision = world.reconcile()
-    assert (decision.taken, decision.wait_until) == (False, world.policy.requested_at)
+    assert (decision.takes_set, decision.wait_until) == (False, world.policy.requested_at)
     world.now += timedelta(hours=1)
     assert world.reconcile().reason == "Requested"
 
@@ -177,7 +177,7 @@ def test_p2_automatic_takes_every_change_immediately(world: World) -> None:
     world.policy = Policy(propagation="Automatic")
     world.configure(listed(new="b"))
     decision = world.reconcile()
-    assert (decision.taken, decision.reason) == (True, "Automatic")
+    assert (decision.takes_set, decision.reason) == (True, "Automatic")
     assert world.in_force == listed(new="b").trust
     assert world.reconcile().reason == "UpToDate"
 
@@ -187,7 +187,7 @@ def test_p3_the_first_customisation_updates_existing_clusters_once() -> None:
     assert world.reconcile().trust == EMPTY_SET
     world.configure(listed(corp="a"))
     decision = world.reconcile()
-    assert (decision.taken, decision.reason) == (True, "FirstCustomisation")
+    assert (decision.takes_set, decision.reason) == (True, "FirstCustomisation")
     assert world.in_force == listed(corp="a").trust
     world.configure(listed(corp="b"))
     assert world.reconcile().reason == "Held"
@@ -209,7 +209,7 @@ def test_p4_any_other_update_takes_the_desired_set(world: World, change: dict[st
     world.reconcile()
     world.updates = {**world.updates, **change}
     decision = world.reconcile()
-    assert (decision.taken, decision.reason) == (True, "OtherUpdate")
+    assert (decision.takes_set, decision.reason) == (True, "OtherUpdate")
     assert world.in_force == listed(new="b").trust
 
 
@@ -227,7 +227,7 @@ def test_p4_added_or_removed_pools_update_nothing(world: World) -> None:
 def test_p5_a_change_of_the_own_list_updates_immediately(world: World, own: ParsedList) -> None:
     world.own = own
     decision = world.reconcile()
-    assert (decision.taken, decision.reason) == (True, "OwnTrustChanged")
+    assert (decision.takes_set, decision.reason) == (True, "OwnTrustChanged")
     assert world.in_force == own.trust
 
 
@@ -257,7 +257,7 @@ def test_p7_another_encoding_updates_nothing(world: World) -> None:
     world.own = again(private="b", other="a")
     world.updates = dict(world.updates)
     decision = world.reconcile()
-    assert (decision.taken, decision.reason) == (False, "UpToDate")
+    assert (decision.takes_set, decision.reason) == (False, "UpToDate")
     assert world.annotations == before
 
 
@@ -278,7 +278,7 @@ def test_p10_a_broken_service_list_changes_nothing(world: World) -> None:
     world.request()
     world.updates = {**world.updates, "version": "2"}
     decision = world.reconcile()
-    assert (decision.taken, decision.reason, decision.invalid) == (False, "Invalid", True)
+    assert (decision.takes_set, decision.reason, decision.is_invalid) == (False, "Invalid", True)
     assert decision.findings[0].code == "not-base64"
     assert world.in_force == listed(corp="a").trust
 
@@ -288,7 +288,7 @@ def test_p10_a_broken_own_list_changes_nothing(world: World) -> None:
     world.reconcile()
     world.own = listed(private="!")
     decision = world.reconcile()
-    assert (decision.taken, decision.reason, decision.current) == (False, "Invalid", False)
+    assert (decision.takes_set, decision.reason, decision.is_current) == (False, "Invalid", False)
     assert world.in_force == listed(private="b").trust
     world.own = listed(private="a")
     assert world.reconcile().reason == "OwnTrustChanged"
@@ -307,14 +307,14 @@ def test_p10_a_new_cluster_takes_the_last_good_service_list() -> None:
     world.configure(listed(corp="a"))
     world.configure(listed(corp="!"))
     decision = world.reconcile()
-    assert (decision.reason, decision.trust, decision.invalid) == ("Created", listed(corp="a").trust, True)
-    assert world.reconcile().current
+    assert (decision.reason, decision.trust, decision.is_invalid) == ("Created", listed(corp="a").trust, True)
+    assert world.reconcile().is_current
 
 
 def test_p10_a_new_cluster_without_any_good_list_is_held() -> None:
     world = World(service=listed(corp="!"), last_good=None)
     decision = world.reconcile()
-    assert (decision.reason, decision.trust, decision.frozen, decision.taken) == ("Invalid", None, None, False)
+    assert (decision.reason, decision.trust, decision.record, decision.takes_set) == ("Invalid", None, None, False)
 
 
 def test_p10_a_new_cluster_with_a_broken_own_list_is_held(world: World) -> None:
@@ -328,7 +328,7 @@ def test_p10_an_unused_broken_list_has_no_effect(world: World) -> None:
     world.configure(listed(corp="!"))
     world.own = listed(private="b")
     decision = world.reconcile()
-    assert (decision.reason, decision.invalid) == ("OwnTrustChanged", False)
+    assert (decision.reason, decision.is_invalid) == ("OwnTrustChanged", False)
 
 
 def test_an_explicitly_empty_list_is_valid(world: World) -> None:
@@ -342,9 +342,9 @@ def test_an_explicitly_empty_list_is_valid(world: World) -> None:
 def test_an_update_without_a_difference_takes_nothing(world: World) -> None:
     world.request()
     decision = world.reconcile()
-    assert (decision.taken, decision.reason) == (False, "UpToDate")
-    assert decision.frozen
-    assert decision.frozen.reason == "Created"
+    assert (decision.takes_set, decision.reason) == (False, "UpToDate")
+    assert decision.record
+    assert decision.record.reason == "Created"
 
 
 times = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -362,14 +362,16 @@ frozen = st.builds(
 
 @given(frozen)
 def test_annotations_keep_the_whole_record(some: PropagationRecord) -> None:
-    assert PropagationRecord.read(some.annotations()) == some
+    assert PropagationRecord.from_annotations(some.to_annotations()) == some
 
 
 @given(
-    st.dictionaries(st.sampled_from(sorted(PropagationRecord(digest="x", handled_at=START).annotations())), st.text())
+    st.dictionaries(
+        st.sampled_from(sorted(PropagationRecord(digest="x", handled_at=START).to_annotations())), st.text()
+    )
 )
 def test_any_annotations_can_be_read(values: dict[str, str]) -> None:
-    PropagationRecord.read(values)
+    PropagationRecord.from_annotations(values)
 
 
 lists = st.sampled_from(
@@ -392,7 +394,7 @@ class Histories(RuleBasedStateMachine):
         """Record every set that lists without errors ever requested."""
         for service in (self.world.service, ParsedList(self.world.last_good or EMPTY_SET)):
             desired = merge_lists(service, self.world.own, self.world.policy.merge)
-            if desired.ok:
+            if desired.is_valid:
                 self.good.add(desired.trust)
 
     @property
@@ -401,14 +403,14 @@ class Histories(RuleBasedStateMachine):
 
     def settle(self) -> None:
         self.world.reconcile()
-        assert not self.world.reconcile().taken
+        assert not self.world.reconcile().takes_set
 
     @rule()
     def reconcile_again_and_again(self) -> None:
         self.world.reconcile()
         before = (self.world.in_force, dict(self.world.annotations))
         decision = self.world.reconcile()
-        assert not decision.taken
+        assert not decision.takes_set
         assert (self.world.in_force, self.world.annotations) == before
 
     @rule()
@@ -426,13 +428,13 @@ class Histories(RuleBasedStateMachine):
         decision = self.world.reconcile()
         if before is None:
             return
-        if not self.desired.ok:
+        if not self.desired.is_valid:
             assert self.world.in_force == before
         elif first or self.world.policy.propagation == "Automatic":
             assert self.world.in_force == self.desired.trust
         elif decision.reason not in ("Requested", "OwnTrustChanged", "FirstCustomisation"):
             assert self.world.in_force == before
-            assert decision.current == (before == self.desired.trust)
+            assert decision.is_current == (before == self.desired.trust)
 
     @rule(own=st.none() | lists)
     def change_the_own_list(self, own: ParsedList | None) -> None:
@@ -441,23 +443,23 @@ class Histories(RuleBasedStateMachine):
         self.world.own = own
         self.note()
         self.world.reconcile()
-        if self.desired.ok and changed:
+        if self.desired.is_valid and changed:
             assert self.world.in_force is not None
-        if not self.desired.ok and before is not None:
+        if not self.desired.is_valid and before is not None:
             assert self.world.in_force == before
 
     @rule()
     def request(self) -> None:
         self.world.request()
         self.world.reconcile()
-        if self.desired.ok:
+        if self.desired.is_valid:
             assert self.world.in_force == self.desired.trust
 
     @rule(part=st.sampled_from(["version", "pool/a"]))
     def update_for_another_reason(self, part: str) -> None:
         self.world.updates = {**self.world.updates, part: self.world.updates[part] + "+"}
         self.world.reconcile()
-        if self.desired.ok:
+        if self.desired.is_valid:
             assert self.world.in_force == self.desired.trust
 
     @rule(propagation=st.sampled_from(["OnNextUpdate", "Automatic"]), merge=st.sampled_from(["Override", "Append"]))
@@ -480,7 +482,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def what_is_written_names_what_is_in_force(self) -> None:
         if hasattr(self, "world") and self.world.in_force is not None:
-            kept = PropagationRecord.read(self.world.annotations)
+            kept = PropagationRecord.from_annotations(self.world.annotations)
             assert kept
             assert kept.digest == self.world.in_force.digest
 

@@ -150,8 +150,8 @@ def test_records_are_bounded_for_any_annotations(values: dict[str, str]) -> None
 def test_other_annotations_can_be_read_for_any_value(text: str) -> None:
     canary = recorded.decode_record(text, Canary)
     assert canary is None or isinstance(canary.machine, str)
-    names = PropagationRecord(digest=DIGEST, handled_at=NOW, change="x").annotations()
-    frozen = PropagationRecord.read(dict.fromkeys(names, text))
+    names = PropagationRecord(digest=DIGEST, handled_at=NOW, change="x").to_annotations()
+    frozen = PropagationRecord.from_annotations(dict.fromkeys(names, text))
     assert frozen is None or (frozen.digest == "" or recorded.is_digest(frozen.digest))
     assert frozen is None or len(frozen.change) <= 603
     time = parse_time(text)

@@ -33,9 +33,9 @@ def read(some: list[TrustedCA], text: str) -> entries.ParsedList:
 )
 def test_named_entries_are_registry_scoped(data: dict[str, str], text: str, hosts: dict[str, tuple[str, ...]]) -> None:
     reading = read(listed(data, a="a", b="b", c="c"), text)
-    assert reading.ok
+    assert reading.is_valid
     assert reading.trust.names == ["a", "b", "c"]
-    assert reading.trust.hosts == hosts
+    assert reading.trust.scopes == hosts
     assert reading.trust.node_wide.names == [name for name in "abc" if name not in hosts]
 
 
@@ -58,7 +58,7 @@ def test_an_invalid_value_breaks_the_list(data: dict[str, str], text: str, code:
     reading = read(listed(data, a="a", b="b"), text)
     assert [finding.code for finding in reading.findings] == [code]
     assert word in str(reading.findings[0])
-    assert not reading.ok
+    assert not reading.is_valid
     assert reading.trust == EMPTY_SET
 
 

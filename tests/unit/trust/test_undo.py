@@ -33,7 +33,7 @@ def situation(*, pinned: TrustSet | None = BEFORE, allow_removal: bool = False) 
     """Return the input for a cluster with AFTER in force, pinned to an earlier set."""
     digest = pinned.digest if pinned is not None else "a" * 64
     return PropagationInput(
-        frozen=PropagationRecord(digest=AFTER.digest, previous=BEFORE.digest, first_customisation_handled=True),
+        record=PropagationRecord(digest=AFTER.digest, previous=BEFORE.digest, first_customisation_handled=True),
         in_force=AFTER,
         service=ParsedList(AFTER),
         last_good=AFTER,
@@ -49,51 +49,56 @@ def situation(*, pinned: TrustSet | None = BEFORE, allow_removal: bool = False) 
 
 def test_the_earlier_set_is_taken_and_the_difference_reported() -> None:
     decision = decide_propagation(situation())
-    assert (decision.trust, decision.taken, decision.reason, decision.current) == (BEFORE, True, SET_UNDONE, False)
-    assert decision.frozen is not None
-    assert decision.frozen.previous == AFTER.digest  # a second undo brings back the newer set
+    assert (decision.trust, decision.takes_set, decision.reason, decision.is_current) == (
+        BEFORE,
+        True,
+        SET_UNDONE,
+        False,
+    )
+    assert decision.record is not None
+    assert decision.record.previous == AFTER.digest  # a second undo brings back the newer set
     assert "extra" in decision.difference.text
 
 
 def test_the_pinned_set_stays_under_any_desired_set() -> None:
     taken = decide_propagation(situation())
-    later = replace(situation(), frozen=taken.frozen, in_force=BEFORE, update_digests={"version": "other"})
+    later = replace(situation(), record=taken.record, in_force=BEFORE, update_digests={"version": "other"})
     decision = decide_propagation(later)
-    assert (decision.trust, decision.taken, decision.reason) == (BEFORE, False, SET_UNDONE)
+    assert (decision.trust, decision.takes_set, decision.reason) == (BEFORE, False, SET_UNDONE)
 
 
 def test_a_later_update_request_ends_the_undo() -> None:
-    text = situation().pin.text()  # type: ignore[union-attr]
-    assert UndoPin.read(text, None) is not None
-    assert UndoPin.read(text, NOW - dt.timedelta(seconds=1)) is not None
-    assert UndoPin.read(text, NOW + dt.timedelta(seconds=1)) is None
+    text = situation().pin.encode()  # type: ignore[union-attr]
+    assert UndoPin.parse(text, None) is not None
+    assert UndoPin.parse(text, NOW - dt.timedelta(seconds=1)) is not None
+    assert UndoPin.parse(text, NOW + dt.timedelta(seconds=1)) is None
     ended = replace(situation(), pin=None, pinned=None, policy=Policy(requested_at=NOW))
     assert (
-        decide_propagation(replace(ended, in_force=BEFORE, frozen=PropagationRecord(digest=BEFORE.digest))).reason
+        decide_propagation(replace(ended, in_force=BEFORE, record=PropagationRecord(digest=BEFORE.digest))).reason
         == UPDATE_REQUESTED
     )
 
 
 def test_an_undo_is_subject_to_the_removal_guard() -> None:
     refused = decide_propagation(situation(pinned=EMPTY_SET))
-    assert (refused.trust, refused.taken) == (AFTER, False)
+    assert (refused.trust, refused.takes_set) == (AFTER, False)
     assert "removal-not-allowed" in {finding.code for finding in refused.findings}
     assert decide_propagation(situation(pinned=EMPTY_SET, allow_removal=True)).trust == EMPTY_SET
 
 
 def test_a_lost_secret_changes_nothing() -> None:
     decision = decide_propagation(situation(pinned=None))
-    assert (decision.trust, decision.taken) == (AFTER, False)
+    assert (decision.trust, decision.takes_set) == (AFTER, False)
     assert "no-previous-set" in {finding.code for finding in decision.findings}
 
 
 @pytest.mark.parametrize("text", ["", "{}", "null", '{"digest":"x","at":"2026-01-01T00:00:00Z"}', '{"digest":1}'])
 def test_an_invalid_pin_is_none(text: str) -> None:
-    assert UndoPin.read(text, None) is None
+    assert UndoPin.parse(text, None) is None
 
 
 def test_the_previous_digest_survives_on_the_cluster() -> None:
     frozen = PropagationRecord(digest=AFTER.digest, previous=BEFORE.digest)
-    read_again = PropagationRecord.read(frozen.annotations())
+    read_again = PropagationRecord.from_annotations(frozen.to_annotations())
     assert read_again is not None
     assert read_again.previous == BEFORE.digest

@@ -104,8 +104,8 @@ class Effect:
                     "name": name,
                     "from": list(old[name].fingerprints),
                     "to": list(new[name].fingerprints),
-                    "fromHosts": list(old[name].hosts),
-                    "toHosts": list(new[name].hosts),
+                    "fromHosts": list(old[name].scope),
+                    "toHosts": list(new[name].scope),
                 }
                 for name in self.change.changed
             ],
@@ -114,7 +114,7 @@ class Effect:
 
 
 def _content(entry: TrustListEntry) -> Json:
-    return {"fingerprints": list(entry.fingerprints), "hosts": list(entry.hosts)}
+    return {"fingerprints": list(entry.fingerprints), "hosts": list(entry.scope)}
 
 
 @dataclass(frozen=True)
@@ -325,17 +325,17 @@ def cluster_effect(
     before = situation.in_force or EMPTY_SET
     if decision.trust is None:
         return Effect(key=key, effect=REFUSED, reason=decision.reason, message=_errors(decision))
-    if situation.frozen is None:
+    if situation.record is None:
         change = compare_sets(EMPTY_SET, decision.trust)
         return Effect(key=key, effect=CREATED, reason=decision.reason, change=change, after=decision.trust)
     other = _has_other_update(situation)
-    if decision.taken or other:
+    if decision.takes_set or other:
         in_place = not other and strategy != REPLACE_STRATEGY
         total = sum(machines)
         return Effect(
             key=key,
             effect=UPDATED,
-            reason=decision.reason if decision.taken else propagation.OTHER_UPDATE,
+            reason=decision.reason if decision.takes_set else propagation.OTHER_UPDATE,
             how=IN_PLACE if in_place else REPLACED,
             restarts=in_place and total > 0 and before.node_wide != decision.trust.node_wide,
             machines=total,
@@ -344,9 +344,9 @@ def cluster_effect(
             before=before,
             after=decision.trust,
         )
-    if decision.invalid:
+    if decision.is_invalid:
         return Effect(key=key, effect=NOTHING, reason=decision.reason, message=_errors(decision))
-    if decision.current:
+    if decision.is_current:
         return Effect(key=key, effect=NOTHING, reason=decision.reason)
     command = f"trustplane update {key.name} --namespace {key.namespace}"
     return Effect(
@@ -366,7 +366,7 @@ def _desired(situation: PropagationInput) -> TrustSet:
 
 def _has_other_update(situation: PropagationInput) -> bool:
     """Return whether a change besides trust updates machines; Cluster API then replaces them."""
-    before = situation.frozen.update_digests if situation.frozen else {}
+    before = situation.record.update_digests if situation.record else {}
     return propagation.has_spec_changed(before, situation.update_digests)
 
 

@@ -128,9 +128,8 @@ def _show(trust: ClusterTrust, rows: Sequence[NodeRow]) -> None:
         out.print(Text.assemble(f"  {item.type}: ", (item.status, colour), rest))
         out.print(f"    {item.message}")
     if force:
-        out.print(
-            f"  In force: {force.digest[:SHORT_DIGEST_LENGTH]} since {age(force.since)} ({force.reason or 'of the Cluster'})"
-        )
+        digest, reason = force.digest[:SHORT_DIGEST_LENGTH], force.reason or "of the Cluster"
+        out.print(f"  In force: {digest} since {age(force.since)} ({reason})")
     if desired:
         out.print(f"  Desired: {desired.digest[:SHORT_DIGEST_LENGTH]}, from: {desired.source}")
     if status.difference:

@@ -130,7 +130,7 @@ async def _update(
         requests = {key_of(tkc): await _request(client, tkc, replace_unreachable=replace_unreachable) for tkc in tkcs}
         if not timeout:
             return [UpdateProgress(key=key, state=UPDATE_WAITING, message="requested") for key in requests]
-        follower = Follower(client, namespace, lambda one: echo(one.text, err=True), prove=prove)
+        follower = Follower(client, namespace, lambda one: echo(one.line, err=True), prove=prove)
         looks = {key: partial(update_progress, requested_at=at) for key, at in requests.items()}
         return await follower.follow(looks, timeout=timeout)
 

@@ -122,6 +122,6 @@ class Follower:
             now = add_proof_progress(now, cluster.metadata.annotations, trust)
         last = self._last.get(key)
         self._last[key] = now
-        if last is None or now.text != last.text:
+        if last is None or now.line != last.line:
             self._show(now)
         return now

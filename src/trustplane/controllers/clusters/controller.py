@@ -174,7 +174,7 @@ class TanzuKubernetesClusterReconciler:
             plan = await self._plan(self._cached, tkc, release)
             if not self._is_applied(key_of(tkc), plan):
                 plan = await self._plan(self._client, tkc, release)
-                if plan.decision.taken and not plan.observation.is_list_stored:
+                if plan.decision.takes_set and not plan.observation.is_list_stored:
                     return None
                 cluster = await self._write(tkc, plan)
             else:
@@ -200,12 +200,12 @@ class TanzuKubernetesClusterReconciler:
         )
         _check_ownership(observation.cluster, tkc)
         decision = decide_propagation(observation.situation)
-        if decision.trust is None or decision.frozen is None:
+        if decision.trust is None or decision.record is None:
             return ClusterPlan(observation, decision, None)
         body = desired_cluster(
             tkc,
             kubernetes_version=version,
-            annotations=decision.frozen.annotations(),
+            annotations=decision.record.to_annotations(),
             ssh_public_key=await ssh_key.ensure_ssh_key(reader, self._client, tkc),
             default_drain_timeout=observation.configuration.spec.default_node_drain_timeout,
         )
@@ -216,14 +216,14 @@ class TanzuKubernetesClusterReconciler:
 
         A canary runs with the taken set first. It becomes the boot set if the canary succeeds, or if none is possible.
         """
-        before = observation.situation.frozen
-        if observation.cluster is None or before is None or decision.frozen is None:
+        before = observation.situation.record
+        if observation.cluster is None or before is None or decision.record is None:
             return False
-        if not has_spec_changed(before.update_digests, decision.frozen.update_digests):
+        if not has_spec_changed(before.update_digests, decision.record.update_digests):
             return False
         metadata = observation.cluster.metadata
         secret = await reader.find(SECRETS, boot_secret_name(metadata.name), metadata.namespace)
-        return secret is not None and parse_boot_secret(secret).digest != decision.frozen.digest
+        return secret is not None and parse_boot_secret(secret).digest != decision.record.digest
 
     def _observed(self, key: Key, cluster: Cluster | None) -> CapiObjects:
         return CapiObjects(
@@ -252,16 +252,16 @@ class TanzuKubernetesClusterReconciler:
             self._applied[key_of(tkc)] = AppliedCluster(plan.body, cluster.metadata.uid, cluster.metadata.generation)
         # After the Cluster, its owner. Until it exists, no boot set is written, and no machine is created.
         await trust_secrets.ensure_set_secret(self._client, cluster, plan.decision.trust)
-        if plan.decision.taken:
+        if plan.decision.takes_set:
             await self._recorder.event(tkc, "TrustTaken", _taken(plan))
         return cluster
 
     async def _hold(self, before: Cluster, plan: ClusterPlan) -> Cluster:
         """Record only the taken set; other changes of the spec follow when new machines boot with that set."""
-        frozen, old = plan.decision.frozen, plan.observation.situation.frozen
+        frozen, old = plan.decision.record, plan.observation.situation.record
         if frozen is None or old is None:
             return before
-        annotations = replace(frozen, update_digests=old.update_digests).annotations()
+        annotations = replace(frozen, update_digests=old.update_digests).to_annotations()
         if annotations.items() <= before.metadata.annotations.items():
             return before
         metadata = {"annotations": annotations, "resourceVersion": before.metadata.resource_version}

@@ -28,7 +28,7 @@ def dial_registry(host: str, trust: TrustSet, now: datetime) -> DialResult:
     served = dial(address)
     if served.failure:
         return DialResult(failure=served.failure.message)
-    anchor = _anchor(served, address, trust.serving(host), now)
+    anchor = _anchor(served, address, trust.for_host(host), now)
     return DialResult(chain=_chain(served), anchor=anchor, count=len(served.certificates))
 
 

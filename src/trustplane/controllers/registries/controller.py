@@ -149,11 +149,11 @@ def _reachable(before: RegistryStatus, dialled: DialResult | None, tally: Regist
 
 def _trusted(tally: RegistryTally) -> Condition:
     if tally.refusing:
-        named = _named(tally.refusals, tally.refusing)
+        named = _named(tally.refusing_messages, tally.refusing)
         message = f"{tally.refusing} of {tally.nodes} nodes do not trust the registry: {named}"
         return Condition(type=TRUSTED, status=FALSE, reason=clustertrust.NOT_TRUSTED, message=message)
     if tally.silent or not tally.nodes:
-        named = _named(tally.silences, tally.silent)
+        named = _named(tally.silent_messages, tally.silent)
         unproven = f"{tally.silent} of {tally.nodes} nodes have not proven trust: {named}"
         message = unproven if tally.nodes else "No nodes yet"
         return Condition(type=TRUSTED, status=UNKNOWN, reason="NotProven", message=message)

@@ -118,7 +118,7 @@ class RolloutReconciler:
     def _retry_seconds(self, key: Key, snapshot: ClusterState, rollout_plan: RolloutPlan) -> float:
         """Return the seconds until the next reconcile; 0: after the next change."""
         # `rollout.after` has whole seconds: another roll in the same second changes nothing and wakes no controller.
-        rolled = _ROLL_SECONDS if rollout_plan.roll is not None else 0.0
+        rolled = _ROLL_SECONDS if rollout_plan.replace_group is not None else 0.0
         # No watch covers Secrets created by users.
         is_waiting = snapshot.tkc is None or any(not facts.node for facts in snapshot.nodes)
         times = (_POLL_SECONDS if is_waiting else 0.0, rolled, self._writer.backoff_seconds(key))
@@ -132,12 +132,14 @@ class RolloutReconciler:
 
     def _make_plan(self, key: Key, snapshot: ClusterState) -> tuple[RolloutInput, RolloutPlan]:
         """Return the observation and the plan, limited to the writes that the fleet-wide limit allows."""
-        work = OngoingWrites(writing=self._writer.machines_writing(key), resting=self._writer.machines_backing_off(key))
+        work = OngoingWrites(
+            writing=self._writer.machines_writing(key), backing_off=self._writer.machines_backing_off(key)
+        )
         observation = plan_input(snapshot, now=datetime.now(UTC), work=work)
         rollout_plan = plan_rollout(observation)
         granted = self._writer.allowance(key, len(rollout_plan.write))
         if granted < len(rollout_plan.write):
-            observation = replace(observation, allowance=granted)
+            observation = replace(observation, fleet_allowance=granted)
             rollout_plan = plan_rollout(observation)
         return observation, rollout_plan
 
@@ -166,8 +168,10 @@ class RolloutReconciler:
 
     async def _execute(self, key: Key, snapshot: ClusterState, step: RolloutStep) -> None:
         actions: dict[StepAction, Callable[[], Awaitable[None]]] = {
-            StepAction.BOOT: lambda: boot_data.write_boot_set(self._client, self._view, snapshot, step.target),
-            StepAction.ROLL: lambda: replacement.replace_group(self._client, snapshot, step.target),
+            StepAction.WRITE_BOOT_SET: lambda: boot_data.write_boot_set(
+                self._client, self._view, snapshot, step.target
+            ),
+            StepAction.REPLACE_GROUP: lambda: replacement.replace_group(self._client, snapshot, step.target),
             StepAction.WRITE: lambda: self._write(key, snapshot, step.target),
             StepAction.DELETE: lambda: self._delete(snapshot, step.target),
             StepAction.REMEDIATE: lambda: self._remediate(snapshot, step.target),
@@ -203,7 +207,7 @@ class RolloutReconciler:
         await self._recorder.event(snapshot.cluster, "TrustReplacing", message, warning=True)
 
     async def _report(self, snapshot: ClusterState, rollout_plan: RolloutPlan) -> None:
-        if rollout_plan.boot is None:
+        if rollout_plan.boot_set is None:
             return
         name = secret.boot_secret_name(snapshot.cluster.metadata.name)
         for note in rollout_plan.notes:
@@ -226,7 +230,7 @@ _EVENTS: Final = {
 
 def _records(rollout_plan: RolloutPlan) -> Mapping[str, str]:
     """Return the annotations that the first steps of a plan, ELECT and RECORD_PROVEN, write on the Cluster."""
-    canary = {TRUST_CANARY: _text(rollout_plan.elect)} if rollout_plan.elect else {}
+    canary = {TRUST_CANARY: _text(rollout_plan.canary)} if rollout_plan.canary else {}
     return canary | ({TRUST_PROVEN: rollout_plan.proven} if rollout_plan.proven else {})
 
 

@@ -93,7 +93,7 @@ class UpToDateReconciler:
             holders: list[_Holder] = [snapshot.cluster, *snapshot.machines.values()]
             return [(holder, _UNREADABLE) for holder in holders]
         # A node with a failed write counts as failed until one succeeds; otherwise each retry would change conditions.
-        work = OngoingWrites(writing=self._writing(key), resting=frozenset(snapshot.machines))
+        work = OngoingWrites(writing=self._writing(key), backing_off=frozenset(snapshot.machines))
         observation = plan_input(snapshot, now=datetime.now(UTC), work=work)
         machines: list[tuple[_Holder, ConditionValue | None]] = [
             (snapshot.machines[node.name], machine_condition(observation, node)) for node in observation.nodes

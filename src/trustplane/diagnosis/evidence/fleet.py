@@ -40,7 +40,7 @@ class ClusterSets:
 def trust_list(trust: TrustSet, owner: str) -> TrustList:
     """Convert a trust set to evidence."""
     entries = (
-        ListEntry(entry.name, tuple(certificate.der for certificate in entry.certificates), entry.hosts)
+        ListEntry(entry.name, tuple(certificate.der for certificate in entry.certificates), entry.scope)
         for entry in trust.entries
     )
     return TrustList(owner, tuple(entries))
@@ -64,7 +64,7 @@ async def read_cluster_sets(client: Client, cluster: Key) -> ClusterSets:
         merge = read_policy(tkc.metadata.annotations, lists.service_policy_annotations(configuration, kept)).merge
         desired = merge_lists(lists.parse_service_list(configuration, kept), lists.parse_own_list(tkc), merge)
         sets = replace(sets, desired=trust_list(desired.trust, f"the list of cluster {cluster}"))
-    frozen = PropagationRecord.read(capi.metadata.annotations) if capi else None
+    frozen = PropagationRecord.from_annotations(capi.metadata.annotations) if capi else None
     return await _with_set_in_force(client, cluster, frozen, sets) if frozen else sets
 
 

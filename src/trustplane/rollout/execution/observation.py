@@ -25,29 +25,29 @@ def plan_input(state: ClusterState, *, now: datetime, work: OngoingWrites = NO_W
     """
     annotations, hosts = state.cluster.metadata.annotations, state.hosts
     return RolloutInput(
-        wanted=state.sets.digest,
-        boot=state.boot_set.digest if state.boot_set and state.boot_set.is_intact else None,
-        edited=state.boot_set is not None and not state.boot_set.is_intact,
+        in_force=state.sets.digest,
+        boot_set=state.boot_set.digest if state.boot_set and state.boot_set.is_intact else None,
+        is_boot_set_edited=state.boot_set is not None and not state.boot_set.is_intact,
         last_proven=last_proven_digest(annotations),
         nodes=tuple(
             rollout_facts.build_node(
                 node,
                 state.machines[node.machine],
                 hosts,
-                work=work,
-                after=state.replacement_requested_at,
+                writes=work,
+                rollout_after=state.replacement_requested_at,
                 checks=state.health_checks,
                 now=now,
-                blind=_is_blind(state, node),
+                is_uninspectable=_is_blind(state, node),
             )
             for node in state.nodes
         ),
-        deleting=state.has_machine_deletions,
-        paused=state.cluster.spec.paused or PAUSED in annotations,
+        is_deleting_machines=state.has_machine_deletions,
+        is_paused=state.cluster.spec.paused or PAUSED in annotations,
         strategy=state.strategy,
         can_write=state.has_ssh_key,
         canary=parse_canary(annotations.get(TRUST_CANARY, "")),
-        provable=bool(hosts),
+        has_registry=bool(hosts),
         replace_unreachable=_is_replacement_requested(state),
     )
 
@@ -63,7 +63,7 @@ def _is_blind(state: ClusterState, facts: NodeFacts) -> bool:
 def _is_replacement_requested(state: ClusterState) -> bool:
     """Return whether the last handled update request includes replacing unreachable nodes."""
     requested_at = parse_time(state.tkc.metadata.annotations.get(REPLACE_UNREACHABLE, "")) if state.tkc else None
-    frozen = PropagationRecord.read(state.cluster.metadata.annotations) if requested_at else None
+    frozen = PropagationRecord.from_annotations(state.cluster.metadata.annotations) if requested_at else None
     return frozen is not None and requested_at == frozen.handled_at
 
 

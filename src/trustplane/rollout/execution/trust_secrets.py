@@ -60,7 +60,7 @@ async def collect_set_secrets(
         secrets: The cluster's Secrets, as last received by the informer.
     """
     on_nodes = {node.digest for node in state.nodes} | {node.boot_digest for node in state.nodes}
-    needed = {state.sets.digest, observed.boot or "", observed.last_proven or "", *on_nodes} - {""}
+    needed = {state.sets.digest, observed.boot_set or "", observed.last_proven or "", *on_nodes} - {""}
     unused = secret.unneeded_sets(secrets, state.cluster.metadata.name, needed)
     newest_first = sorted(unused, key=lambda stored: str(stored.metadata.creation_timestamp), reverse=True)
     for stored in newest_first[KEPT_SETS:]:

@@ -26,7 +26,7 @@ class OngoingWrites:
     """
 
     writing: frozenset[str] = frozenset()
-    resting: frozenset[str] = frozenset()
+    backing_off: frozenset[str] = frozenset()
 
 
 def rollout_after_by_group(
@@ -48,11 +48,11 @@ def build_node(
     machine: Machine,
     hosts: Collection[str],
     *,
-    work: OngoingWrites,
-    after: Mapping[str, datetime],
+    writes: OngoingWrites,
+    rollout_after: Mapping[str, datetime],
     checks: Collection[MachineHealthCheck],
     now: datetime,
-    blind: bool = False,
+    is_uninspectable: bool = False,
 ) -> RolloutNode:
     """Return the input of the rollout for one machine.
 
@@ -60,41 +60,41 @@ def build_node(
         facts: Facts of its node.
         machine: The Machine.
         hosts: The registries that it must trust.
-        work: Writes of this process.
-        after: `rollout.after` of the groups, see `groups`.
+        writes: Ongoing writes of this process.
+        rollout_after: `rollout.after` of the groups, see `rollout_after_by_group`.
         checks: MachineHealthChecks of the cluster.
         now: The current time.
-        blind: Whether the node cannot be inspected; its best verdict is then Accepted.
+        is_uninspectable: Whether the node cannot be inspected; its best verdict is then Accepted.
     """
     has_written = facts.method == clustertrust.IN_PLACE and bool(facts.digest)
     hindrance = facts.update_error
-    is_resting = facts.machine in work.resting
+    is_resting = facts.machine in writes.backing_off
     group = "" if is_control_plane(machine) else pool_name(machine)
     # No controller replaces a worker without a pool.
-    requested = after.get(group) if group or is_control_plane(machine) else None
+    requested = rollout_after.get(group) if group or is_control_plane(machine) else None
     judged = {judgement.registry: judgement for judgement in registry_verdicts(facts, hosts)}
     return RolloutNode(
         name=facts.machine,
         group=group,
-        control_plane=is_control_plane(machine),
-        booted=facts.boot_digest or None,
-        has=_has(facts, has_written=has_written),
-        drifted=_is_drifted(facts),
-        proven=facts.digest if _proves(facts, judged, hosts, blind=blind) else None,
+        is_control_plane=is_control_plane(machine),
+        booted_with=facts.boot_digest or None,
+        observed=_has(facts, has_written=has_written),
+        has_drifted=_is_drifted(facts),
+        proven=facts.digest if _proves(facts, judged, hosts, blind=is_uninspectable) else None,
         refused=facts.digest if _refuses(facts, judged) else None,
-        unverifiable=bool(hosts) and all(_is_unverifiable(facts, host) for host in hosts),
-        reachable=not facts.unreachable_reason
+        is_unverifiable=bool(hosts) and all(_is_unverifiable(facts, host) for host in hosts),
+        is_reachable=not facts.unreachable_reason
         and not (is_resting and hindrance is not None and hindrance.is_unreachable),
-        failing=hindrance.message if hindrance and not hindrance.is_unreachable else "",
-        resting=is_resting,
-        writing=facts.machine in work.writing,
-        busy=facts.is_busy,
-        leaving=requested is not None and requested <= now and facts.created < requested,
-        joined=bool(facts.node),
-        stuck=not facts.node and now - facts.created > NODE_STARTUP_TIMEOUT,
-        replaceable=bool(group)
+        update_error=hindrance.message if hindrance and not hindrance.is_unreachable else "",
+        is_backing_off=is_resting,
+        is_writing=facts.machine in writes.writing,
+        is_busy=facts.is_busy,
+        is_being_replaced=requested is not None and requested <= now and facts.created < requested,
+        has_joined=bool(facts.node),
+        is_stuck=not facts.node and now - facts.created > NODE_STARTUP_TIMEOUT,
+        is_replaceable=bool(group)
         or (is_control_plane(machine) and health_checks.is_replaced_by_health_check(checks, machine)),
-        marked=REMEDIATE in machine.metadata.annotations,
+        is_marked=REMEDIATE in machine.metadata.annotations,
     )
 
 

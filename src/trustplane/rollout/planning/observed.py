@@ -57,38 +57,38 @@ class RolloutNode:
 
     name: str
     group: str = ""
-    control_plane: bool = False
-    booted: str | None = None
-    has: str | None = None
-    drifted: bool = False
+    is_control_plane: bool = False
+    booted_with: str | None = None
+    observed: str | None = None
+    has_drifted: bool = False
     proven: str | None = None
     refused: str | None = None
-    unverifiable: bool = False
-    reachable: bool = True
-    failing: str = ""
-    resting: bool = False
-    writing: bool = False
-    busy: bool = False
-    leaving: bool = False
-    joined: bool = True
-    stuck: bool = False
-    replaceable: bool = False
-    marked: bool = False
+    is_unverifiable: bool = False
+    is_reachable: bool = True
+    update_error: str = ""
+    is_backing_off: bool = False
+    is_writing: bool = False
+    is_busy: bool = False
+    is_being_replaced: bool = False
+    has_joined: bool = True
+    is_stuck: bool = False
+    is_replaceable: bool = False
+    is_marked: bool = False
 
     @property
-    def holds(self) -> str | None:
+    def current(self) -> str | None:
         """The set on the node: the observed one, else the one it booted with; None if unknown."""
-        return self.booted if self.has is None else self.has
+        return self.booted_with if self.observed is None else self.observed
 
     @property
-    def takes_part(self) -> bool:
+    def is_writable(self) -> bool:
         """Whether the rollout can write to it and wait for it."""
-        return self.joined and self.reachable and not self.busy
+        return self.has_joined and self.is_reachable and not self.is_busy
 
     @property
-    def is_written(self) -> bool:
+    def uses_write_slot(self) -> bool:
         """Whether its write counts against the limit; a write to an unreachable node does not."""
-        return self.writing and self.reachable
+        return self.is_writing and self.is_reachable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,72 +113,76 @@ class RolloutInput:
         repair: Whether to write drifted nodes again.
     """
 
-    wanted: str
-    boot: str | None = None
-    edited: bool = False
+    in_force: str
+    boot_set: str | None = None
+    is_boot_set_edited: bool = False
     last_proven: str | None = None
     nodes: tuple[RolloutNode, ...] = field(default=())
-    deleting: bool = False
-    paused: bool = False
+    is_deleting_machines: bool = False
+    is_paused: bool = False
     strategy: str = WRITE_IN_PLACE
     can_write: bool = True
     canary: Canary | None = None
-    provable: bool = True
-    limit: int = MAX_PARALLEL_WRITES
-    allowance: int = MAX_PARALLEL_WRITES
+    has_registry: bool = True
+    write_limit: int = MAX_PARALLEL_WRITES
+    fleet_allowance: int = MAX_PARALLEL_WRITES
     replace_unreachable: bool = False
-    repair: bool = False
+    repairs_drift: bool = False
 
     @property
-    def replaces(self) -> bool:
+    def replaces_machines(self) -> bool:
         """Whether machines are replaced, by policy or because no SSH key exists."""
         return self.strategy == REPLACE_MACHINES or not self.can_write
 
     @property
-    def is_boot_set(self) -> bool:
+    def is_promoted(self) -> bool:
         """Whether new machines boot with the set in force."""
-        return self.boot == self.wanted and not self.edited
+        return self.boot_set == self.in_force and not self.is_boot_set_edited
 
     @cached_property
-    def refusers(self) -> tuple[RolloutNode, ...]:
+    def refusing_nodes(self) -> tuple[RolloutNode, ...]:
         """Nodes that have the set in force without drift, and refuse a registry."""
-        return tuple(node for node in self.nodes if self.has_wanted(node) and node.refused == self.wanted)
+        return tuple(node for node in self.nodes if self.has_in_force(node) and node.refused == self.in_force)
 
     @cached_property
     def is_proven(self) -> bool:
         """Whether a node of this cluster has proven the set in force."""
-        return self.last_proven == self.wanted or any(self.proves(node) for node in self.nodes)
+        return self.last_proven == self.in_force or any(self.has_proven(node) for node in self.nodes)
 
     @cached_property
     def can_be_proven(self) -> bool:
         """Whether a node can prove a set now, or after another tool has updated it."""
-        return any(node.joined and node.reachable and self.is_asked(node) for node in self.nodes)
+        return any(node.has_joined and node.is_reachable and self.can_prove(node) for node in self.nodes)
 
     @property
-    def room(self) -> int:
+    def free_writes(self) -> int:
         """Number of writes that may start."""
-        return max(0, min(self.limit - sum(node.is_written for node in self.nodes), self.allowance))
+        return max(0, min(self.write_limit - sum(node.uses_write_slot for node in self.nodes), self.fleet_allowance))
 
-    def has_wanted(self, node: RolloutNode) -> bool:
+    def has_in_force(self, node: RolloutNode) -> bool:
         """Return whether a node has the set in force without drift."""
-        return node.holds == self.wanted and not node.drifted
+        return node.current == self.in_force and not node.has_drifted
 
     def needs_write(self, node: RolloutNode) -> bool:
         """Return whether a node must be written in place."""
-        return node.holds != self.wanted or (node.drifted and self.repair)
+        return node.current != self.in_force or (node.has_drifted and self.repairs_drift)
 
-    def is_left_drifted(self, node: RolloutNode) -> bool:
+    def stays_drifted(self, node: RolloutNode) -> bool:
         """Return whether a node has drifted, and no repair is requested."""
-        return node.holds == self.wanted and node.drifted and not (self.repair and not self.replaces)
+        return (
+            node.current == self.in_force
+            and node.has_drifted
+            and not (self.repairs_drift and not self.replaces_machines)
+        )
 
-    def is_asked(self, node: RolloutNode) -> bool:
+    def can_prove(self, node: RolloutNode) -> bool:
         """Return whether a pull of this node can prove the set, once it has it."""
-        return self.provable and not node.unverifiable and not self.is_left_drifted(node)
+        return self.has_registry and not node.is_unverifiable and not self.stays_drifted(node)
 
-    def proves(self, node: RolloutNode) -> bool:
+    def has_proven(self, node: RolloutNode) -> bool:
         """Return whether a node has the set in force and has proven it."""
-        return node.proven == self.wanted and node.holds == self.wanted
+        return node.proven == self.in_force and node.current == self.in_force
 
     def is_settled(self, node: RolloutNode) -> bool:
         """Return whether a node is done: it has the set in force, and has proven it if it can."""
-        return self.has_wanted(node) and (node.proven == self.wanted or not self.is_asked(node))
+        return self.has_in_force(node) and (node.proven == self.in_force or not self.can_prove(node))

@@ -31,7 +31,7 @@ def summarise(
         writes: Nodes whose write starts now.
         limited: Nodes held back by the write limits.
     """
-    written = [*writes, *(node for node in cluster.nodes if node.is_written)]
+    written = [*writes, *(node for node in cluster.nodes if node.uses_write_slot)]
     if written:
         return RolloutSummary(RolloutState.UPDATING, RolloutReason.WRITING, machine_names(written))
     if limited:
@@ -52,21 +52,21 @@ def _missing(cluster: RolloutInput) -> Iterator[_Finding]:
     unsettled = [
         node
         for node in cluster.nodes
-        if node.joined and not cluster.is_settled(node) and not cluster.is_left_drifted(node)
+        if node.has_joined and not cluster.is_settled(node) and not cluster.stays_drifted(node)
     ]
-    able = [node for node in unsettled if node.takes_part]
+    able = [node for node in unsettled if node.is_writable]
     to_write = [node for node in able if cluster.needs_write(node)]
-    yield RolloutState.WAITING, RolloutReason.FAILING, [node for node in to_write if node.failing]
+    yield RolloutState.WAITING, RolloutReason.FAILING, [node for node in to_write if node.update_error]
     yield RolloutState.UPDATING, RolloutReason.PROVING, [node for node in able if not cluster.needs_write(node)]
-    yield RolloutState.WAITING, RolloutReason.UNKNOWN, [node for node in to_write if node.holds is None]
+    yield RolloutState.WAITING, RolloutReason.UNKNOWN, [node for node in to_write if node.current is None]
     yield RolloutState.UPDATING, RolloutReason.WRITING, to_write
-    yield RolloutState.WAITING, RolloutReason.UNREACHABLE, [node for node in unsettled if not node.reachable]
-    yield RolloutState.WAITING, RolloutReason.BUSY, [node for node in unsettled if node.busy]
+    yield RolloutState.WAITING, RolloutReason.UNREACHABLE, [node for node in unsettled if not node.is_reachable]
+    yield RolloutState.WAITING, RolloutReason.BUSY, [node for node in unsettled if node.is_busy]
 
 
 def _leftovers(cluster: RolloutInput) -> Iterator[_Finding]:
     """Yield machines that have not joined, and drifted nodes."""
-    unjoined = [node for node in cluster.nodes if not node.joined]
-    yield RolloutState.WAITING, RolloutReason.STUCK, [node for node in unjoined if node.stuck]
+    unjoined = [node for node in cluster.nodes if not node.has_joined]
+    yield RolloutState.WAITING, RolloutReason.STUCK, [node for node in unjoined if node.is_stuck]
     yield RolloutState.UPDATING, RolloutReason.JOINING, unjoined
-    yield RolloutState.DRIFTED, RolloutReason.DRIFTED, [node for node in cluster.nodes if cluster.is_left_drifted(node)]
+    yield RolloutState.DRIFTED, RolloutReason.DRIFTED, [node for node in cluster.nodes if cluster.stays_drifted(node)]

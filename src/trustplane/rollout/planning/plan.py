@@ -17,22 +17,22 @@ from trustplane.rollout.planning.steps import RolloutNote, RolloutPlan, RolloutR
 
 def plan_rollout(cluster: RolloutInput) -> RolloutPlan:
     """Return the next steps for a cluster, and the state of its rollout."""
-    if cluster.paused:
+    if cluster.is_paused:
         steps = RolloutPlan(state=RolloutState.PAUSED, reason=RolloutReason.PAUSED)
-    elif cluster.refusers:
+    elif cluster.refusing_nodes:
         steps = RolloutPlan(
             state=RolloutState.STOPPED,
             reason=RolloutReason.REFUSED,
-            machines=machine_names(cluster.refusers),
-            boot=choose_boot_set(cluster),
+            machines=machine_names(cluster.refusing_nodes),
+            boot_set=choose_boot_set(cluster),
         )
     else:
         steps = changed(
-            plan_replacement(cluster) if cluster.replaces else plan_writes(cluster),
-            boot=choose_boot_set(cluster),
-            proven=cluster.wanted if cluster.is_proven and cluster.last_proven != cluster.wanted else None,
+            plan_replacement(cluster) if cluster.replaces_machines else plan_writes(cluster),
+            boot_set=choose_boot_set(cluster),
+            proven=cluster.in_force if cluster.is_proven and cluster.last_proven != cluster.in_force else None,
         )
-    return changed(steps, notes=_notes(cluster), kept=unreachable.obstructed_machines(cluster))
+    return changed(steps, notes=_notes(cluster), obstructed=unreachable.obstructed_machines(cluster))
 
 
 def _notes(cluster: RolloutInput) -> tuple[RolloutNote, ...]:

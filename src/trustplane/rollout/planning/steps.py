@@ -96,27 +96,36 @@ class ObstructedMachines(NamedTuple):
 
 
 _OBSTACLES: Final[Mapping[ReplacementObstacle, str]] = {
-    ReplacementObstacle.MARKED: "{} is marked for replacement by its MachineHealthCheck. Conditions HealthCheckSucceeded and "
-    "OwnerRemediated of the Machine report the progress",
-    ReplacementObstacle.TOO_FEW: "{} is not replaced: a control plane of fewer than 3 machines, or its data, would be lost. "
-    "Repair the node",
-    ReplacementObstacle.UNCHECKED: "{} is not replaced: only a MachineHealthCheck replaces control plane machines, and none "
-    "applies to this machine. Create one that selects it, without remediation.templateRef; neither may be paused, and "
-    "the Machine must not have annotation cluster.x-k8s.io/skip-remediation. Or repair the node",
-    ReplacementObstacle.OTHERS: "{} is replaced when all other control plane nodes are healthy and no machine is being deleted",
-    ReplacementObstacle.ALONE: "{} is not replaced: it belongs to no MachineDeployment, and no controller would create a "
-    "successor. Repair the node, or delete the Machine",
+    ReplacementObstacle.MARKED: (
+        "{} is marked for replacement by its MachineHealthCheck. Conditions HealthCheckSucceeded and OwnerRemediated of "
+        "the Machine report the progress"
+    ),
+    ReplacementObstacle.TOO_FEW: (
+        "{} is not replaced: a control plane of fewer than 3 machines, or its data, would be lost. Repair the node"
+    ),
+    ReplacementObstacle.UNCHECKED: (
+        "{} is not replaced: only a MachineHealthCheck replaces control plane machines, and none applies to this "
+        "machine. Create one that selects it, without remediation.templateRef; neither may be paused, and the Machine "
+        "must not have annotation cluster.x-k8s.io/skip-remediation. Or repair the node"
+    ),
+    ReplacementObstacle.OTHERS: (
+        "{} is replaced when all other control plane nodes are healthy and no machine is being deleted"
+    ),
+    ReplacementObstacle.ALONE: (
+        "{} is not replaced: it belongs to no MachineDeployment, and no controller would create a successor. Repair the "
+        "node, or delete the Machine"
+    ),
 }
 
 
 class StepAction(Enum):
     """Kind of a step."""
 
-    ELECT = "Elect"  # record this machine as the canary of the set in force on the Cluster
+    RECORD_CANARY = "Elect"  # record this machine as the canary of the set in force on the Cluster
     RECORD_PROVEN = "RecordProven"  # record this digest as the last proven set on the Cluster
-    BOOT = "Boot"  # write the set with this digest to Secret `<cluster>-trust`
+    WRITE_BOOT_SET = "Boot"  # write the set with this digest to Secret `<cluster>-trust`
     WRITE = "Write"  # start writing the set in force to the node of this machine
-    ROLL = "Roll"  # set `rollout.after` of this pool; of the control plane if empty
+    REPLACE_GROUP = "Roll"  # set `rollout.after` of this pool; of the control plane if empty
     DELETE = "Delete"  # delete this Machine
     REMEDIATE = "Remediate"  # annotate this Machine; its MachineHealthCheck then replaces it
 
@@ -151,12 +160,12 @@ class RolloutPlan:
     reason: RolloutReason
     machines: tuple[str, ...] = ()
     notes: tuple[RolloutNote, ...] = ()
-    kept: tuple[ObstructedMachines, ...] = ()
-    elect: Canary | None = None
+    obstructed: tuple[ObstructedMachines, ...] = ()
+    canary: Canary | None = None
     proven: str | None = None
-    boot: str | None = None
+    boot_set: str | None = None
     write: tuple[str, ...] = ()
-    roll: str | None = None
+    replace_group: str | None = None
     delete: tuple[str, ...] = ()
     remediate: tuple[str, ...] = ()
 
@@ -164,10 +173,10 @@ class RolloutPlan:
     def steps(self) -> tuple[RolloutStep, ...]:
         """The steps in order: a record comes before the action that it announces. Stop after a failed step."""
         single = (
-            (StepAction.ELECT, self.elect.machine if self.elect else None),
+            (StepAction.RECORD_CANARY, self.canary.machine if self.canary else None),
             (StepAction.RECORD_PROVEN, self.proven),
-            (StepAction.BOOT, self.boot),
-            (StepAction.ROLL, self.roll),
+            (StepAction.WRITE_BOOT_SET, self.boot_set),
+            (StepAction.REPLACE_GROUP, self.replace_group),
         )
         several = (
             (StepAction.WRITE, self.write),
@@ -182,7 +191,7 @@ class RolloutPlan:
     @property
     def remark(self) -> str:
         """Message about notes and unreachable machines; empty without any."""
-        kept = [_OBSTACLES[entry.obstacle].format(_join(entry.machines)) for entry in self.kept]
+        kept = [_OBSTACLES[entry.obstacle].format(_join(entry.machines)) for entry in self.obstructed]
         return ". ".join([*([_NO_KEY] if RolloutNote.NO_KEY in self.notes else []), *kept])
 
     @property

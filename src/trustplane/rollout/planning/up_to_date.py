@@ -51,32 +51,32 @@ def machine_condition(cluster: RolloutInput, node: RolloutNode) -> ConditionValu
     if reason is None:
         return ConditionValue(FALSE, WAITING_FOR_TURN, "The node waits for its turn to take the trust set")
     status = TRUE if reason is RolloutReason.UP_TO_DATE else UNKNOWN if _unknown_reason(node) else FALSE
-    return ConditionValue(status, reason.value, _MESSAGES[reason].format(node.failing))
+    return ConditionValue(status, reason.value, _MESSAGES[reason].format(node.update_error))
 
 
 def _unknown_reason(node: RolloutNode) -> RolloutReason | None:
-    if not node.joined:
-        return RolloutReason.STUCK if node.stuck else RolloutReason.JOINING
-    return RolloutReason.UNKNOWN if node.holds is None else None
+    if not node.has_joined:
+        return RolloutReason.STUCK if node.is_stuck else RolloutReason.JOINING
+    return RolloutReason.UNKNOWN if node.current is None else None
 
 
 def _known_reason(cluster: RolloutInput, node: RolloutNode) -> RolloutReason | None:
     """Return the first reason that applies; None if the node waits for its turn."""
-    has_wanted = node.holds == cluster.wanted
+    has_wanted = node.current == cluster.in_force
     reasons = (
-        (RolloutReason.DRIFTED, has_wanted and node.drifted),
+        (RolloutReason.DRIFTED, has_wanted and node.has_drifted),
         (RolloutReason.UP_TO_DATE, has_wanted),
-        (RolloutReason.PAUSED, cluster.paused),
-        (RolloutReason.BUSY, node.busy),
-        (RolloutReason.UNREACHABLE, not node.reachable),
-        (RolloutReason.FAILING, bool(node.failing)),
+        (RolloutReason.PAUSED, cluster.is_paused),
+        (RolloutReason.BUSY, node.is_busy),
+        (RolloutReason.UNREACHABLE, not node.is_reachable),
+        (RolloutReason.FAILING, bool(node.update_error)),
         (
             RolloutReason.CANARY,
-            node.writing and cluster.canary == Canary(node.name, cluster.wanted) and not cluster.is_proven,
+            node.is_writing and cluster.canary == Canary(node.name, cluster.in_force) and not cluster.is_proven,
         ),
-        (RolloutReason.WRITING, node.writing),
-        (RolloutReason.REFUSED, bool(cluster.refusers)),
-        (RolloutReason.ROLLING, cluster.replaces),
+        (RolloutReason.WRITING, node.is_writing),
+        (RolloutReason.REFUSED, bool(cluster.refusing_nodes)),
+        (RolloutReason.ROLLING, cluster.replaces_machines),
     )
     return next((reason for reason, applies in reasons if applies), None)
 
@@ -88,7 +88,7 @@ def cluster_condition(cluster: RolloutInput, plan: RolloutPlan) -> ConditionValu
         cluster: The cluster, as for `of_machine`.
         plan: Its plan, for the reason.
     """
-    conditions = [machine_condition(cluster, node) for node in cluster.nodes if node.joined]
+    conditions = [machine_condition(cluster, node) for node in cluster.nodes if node.has_joined]
     if all(condition.status == TRUE for condition in conditions):
         if conditions:
             return ConditionValue(TRUE, RolloutReason.UP_TO_DATE.value, "Every node has the trust set")

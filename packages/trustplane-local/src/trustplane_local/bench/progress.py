@@ -49,7 +49,7 @@ class Snapshot:
         Returns:
             None while the request is unanswered, or the report is about another set or other machines.
         """
-        frozen = PropagationRecord.read(self.cluster.metadata.annotations) if self.cluster else None
+        frozen = PropagationRecord.from_annotations(self.cluster.metadata.annotations) if self.cluster else None
         if frozen is None or frozen.handled_at is None or frozen.handled_at < requested_at:
             return None
         if self.trust is None or not self._is_about(self.trust, frozen.digest):
