@@ -97,8 +97,8 @@ class ObstructedMachines(NamedTuple):
 
 _OBSTACLES: Final[Mapping[ReplacementObstacle, str]] = {
     ReplacementObstacle.MARKED: (
-        "{} is marked for replacement by its MachineHealthCheck. Conditions HealthCheckSucceeded and OwnerRemediated of "
-        "the Machine report the progress"
+        "{} is marked for replacement by its MachineHealthCheck. Conditions HealthCheckSucceeded and OwnerRemediated "
+        "of the Machine report the progress"
     ),
     ReplacementObstacle.TOO_FEW: (
         "{} is not replaced: a control plane of fewer than 3 machines, or its data, would be lost. Repair the node"
@@ -112,8 +112,8 @@ _OBSTACLES: Final[Mapping[ReplacementObstacle, str]] = {
         "{} is replaced when all other control plane nodes are healthy and no machine is being deleted"
     ),
     ReplacementObstacle.ALONE: (
-        "{} is not replaced: it belongs to no MachineDeployment, and no controller would create a successor. Repair the "
-        "node, or delete the Machine"
+        "{} is not replaced: it belongs to no MachineDeployment, and no controller would create a successor. Repair "
+        "the node, or delete the Machine"
     ),
 }
 
