@@ -63,7 +63,7 @@ def _of_applied(applied: clustertrust.AppliedTrust) -> Mapping[str, Any]:
     return {
         "digest": applied.digest,
         "method": applied.method or clustertrust.BOOTSTRAP,
-        "booted": applied.booted if recorded.is_digest(applied.booted) else "",
+        "boot_digest": applied.booted if recorded.is_digest(applied.booted) else "",
         "is_partial": applied.is_partial,
         "only_removes": applied.only_removes,
     }

@@ -42,7 +42,7 @@ async def kubelet(client: Client) -> AsyncIterator[Kubelet]:
 def inspector(monkeypatch: pytest.MonkeyPatch) -> Inspector:
     """No node of these tests has an SSH server."""
     inspector = Inspector()
-    monkeypatch.setattr(controller, "inspect", inspector.inspect)
+    monkeypatch.setattr(controller, "inspect_node", inspector.inspect)
     return inspector
 
 

@@ -60,8 +60,8 @@ def test_a_change_of_one_cluster_reconciles_only_this_cluster(
             read.clear()
             registries.clear()
 
-    monkeypatch.setattr(clustertrust_view.FleetView, "see", seen)
-    monkeypatch.setattr(node_facts, "facts", counted)
+    monkeypatch.setattr(clustertrust_view.FleetView, "observe", seen)
+    monkeypatch.setattr(node_facts, "node_facts", counted)
     monkeypatch.setattr(RegistryReconciler, "reconcile", reconciled)
     monkeypatch.setattr(controllers, "Run", Counted)
     monkeypatch.setattr(controllers, "_IDLE", 1.0)

@@ -77,8 +77,9 @@ FACTS = st.builds(
     changed=st.none() | TIMES,
     is_partial=st.booleans(),
     is_busy=st.booleans(),
-    hindrance=st.none() | st.builds(Hindrance, digest=DIGESTS, message=st.just("no SSH"), is_unreachable=st.booleans()),
-    silence=st.sampled_from(["", "stopped"]),
+    update_error=st.none()
+    | st.builds(Hindrance, digest=DIGESTS, message=st.just("no SSH"), is_unreachable=st.booleans()),
+    unreachable_reason=st.sampled_from(["", "stopped"]),
     proof=st.none() | PROOFS,
     inspection=st.none() | INSPECTIONS,
 )
@@ -135,12 +136,12 @@ def node(**values: object) -> NodeFacts:
         (node(digest=OLD), PENDING, f"has set {OLD[:10]} and waits for its turn to receive {NEW[:10]}"),
         (node(digest=""), PENDING, "(unknown)"),
         (node(is_partial=True), PENDING, "a part of"),
-        (node(digest=OLD, hindrance=update_error(NEW)), FAILED, f"writing set {NEW[:10]} to it failed: no SSH"),
-        (node(is_partial=True, hindrance=update_error(NEW)), FAILED, "no SSH"),
-        (node(digest=OLD, hindrance=update_error(OLD)), PENDING, "turn"),  # of the previous set
-        (node(hindrance=update_error(NEW)), PROVEN, ""),  # it has received the set since
-        (node(digest=OLD, hindrance=update_error(NEW), silence="stopped"), UNREACHABLE, "stopped"),
-        (node(silence="stopped"), UNREACHABLE, "stopped"),
+        (node(digest=OLD, update_error=update_error(NEW)), FAILED, f"writing set {NEW[:10]} to it failed: no SSH"),
+        (node(is_partial=True, update_error=update_error(NEW)), FAILED, "no SSH"),
+        (node(digest=OLD, update_error=update_error(OLD)), PENDING, "turn"),  # of the previous set
+        (node(update_error=update_error(NEW)), PROVEN, ""),  # it has received the set since
+        (node(digest=OLD, update_error=update_error(NEW), unreachable_reason="stopped"), UNREACHABLE, "stopped"),
+        (node(unreachable_reason="stopped"), UNREACHABLE, "stopped"),
         (node(inspection=Inspection(digest=NEW, at=NOW, message="edited")), OUTDATED, "edited"),
         (node(inspection=inspected(hidden="x because of y")), PROVEN, "x because of y"),
         (node(inspection=Inspection(digest=NEW, at=NOW, message="edited", hidden="x")), OUTDATED, "edited; x"),

@@ -32,7 +32,7 @@ class Stage:
     """A cluster whose kubelets answer on demand."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *nodes: NodeFacts, is_automatic: bool = False) -> None:
-        monkeypatch.setattr(proof_round.prover, "ask", self._ask)
+        monkeypatch.setattr(proof_round.prover, "run_probes", self._ask)
         self.seen: Any = SimpleNamespace(is_automatic=is_automatic)
         self.nodes = {facts.node: facts for facts in nodes}
         self.looks: dict[str, asyncio.Event] = {}  # inspections in progress, by node

@@ -174,10 +174,10 @@ def world(nodes: int, dead: dict[str, float]) -> Iterable[World]:  # type: ignor
     with pytest.MonkeyPatch.context() as patch:
         for module in (controller, prover, probe):
             patch.setattr(module, "datetime", Clock)
-        patch.setattr(controller, "holds", lambda *_: True)
+        patch.setattr(controller, "is_condition_true", lambda *_: True)
         patch.setattr(controller, "key_of", lambda obj: Key("team", obj.metadata.name))
-        patch.setattr(controller, "workload", opened)
-        patch.setattr(controller, "copied", no_secrets)
+        patch.setattr(controller, "open_workload_and_report", opened)
+        patch.setattr(controller, "copied_pull_secrets", no_secrets)
         patch.setattr(controller, "_sweep", nothing)
         patch.setattr(prover, "ensure_probe_namespace", nothing)
         patch.setattr(prover._Run, "_ask", ask)

@@ -43,7 +43,7 @@ class Indexed:
                 self.looks.append(key.name)
                 return await see(view, key)
 
-            monkeypatch.setattr(clustertrust_view.FleetView, "see", counted)
+            monkeypatch.setattr(clustertrust_view.FleetView, "observe", counted)
 
     async def settle(self) -> None:
         """Reconcile everything woken by changes so far."""
@@ -71,7 +71,7 @@ async def test_a_change_of_one_machine_reads_only_its_cluster(monkeypatch: pytes
         read.append(machine.metadata.name)
         return machine_facts.node_facts(machine, *arguments, **named)
 
-    monkeypatch.setattr(node_facts, "facts", counted)
+    monkeypatch.setattr(node_facts, "node_facts", counted)
     indexed.fleet.machine("c7", 0, one="NotTrusted")
     await indexed.settle()
     assert (indexed.looks, read) == (["c7"], ["c7-0"])
@@ -183,7 +183,7 @@ async def test_a_cluster_with_a_failing_reconcile_is_reported_and_counts_as_unpr
         return await see(view, which)
 
     with monkeypatch.context() as patched:
-        patched.setattr(FleetView, "see", broken)
+        patched.setattr(FleetView, "observe", broken)
         for _ in range(2):
             with pytest.raises(TypeError):
                 await indexed.index.reconcile(key("a"))
@@ -203,7 +203,7 @@ async def test_the_last_assessment_stays_while_the_api_server_is_unavailable(mon
     async def away(*_: object) -> None:
         raise UnavailableError("no answer")
 
-    monkeypatch.setattr(FleetView, "see", away)
+    monkeypatch.setattr(FleetView, "observe", away)
     with pytest.raises(UnavailableError):
         await indexed.index.reconcile(key("a"))
     assert (await indexed.index.tally("one.corp.test")).trusting_clusters == 1

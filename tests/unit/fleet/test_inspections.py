@@ -32,7 +32,7 @@ class Inspections:
         async def private_key(*_: Any) -> str:
             return "key"
 
-        monkeypatch.setattr(controller, "inspect", self._inspect)
+        monkeypatch.setattr(controller, "inspect_node", self._inspect)
         monkeypatch.setattr(inspection, "find_private_key", private_key)
         monkeypatch.setattr(ProofReconciler, "_record_inspection", self._record)
 

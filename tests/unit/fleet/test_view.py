@@ -63,7 +63,7 @@ async def test_other_clusters_are_observed_between_any_two_machines(
         read.append(turns)
         return machine_facts.node_facts(*arguments, **named)
 
-    monkeypatch.setattr(node_facts, "facts", counted)
+    monkeypatch.setattr(node_facts, "node_facts", counted)
     turning = asyncio.create_task(turn())
     observing = asyncio.create_task(world.view.observe(BAD))
     await asyncio.sleep(0)
@@ -110,7 +110,7 @@ async def test_a_record_is_parsed_once_per_reconcile(monkeypatch: pytest.MonkeyP
         read.append(machine.metadata.name)
         return machine_facts.node_facts(machine, *arguments, **named)
 
-    monkeypatch.setattr(node_facts, "facts", counted)
+    monkeypatch.setattr(node_facts, "node_facts", counted)
     trusts = ClusterTrustReconciler(world.server, world.view, world.recorder)  # type: ignore[arg-type]
     await trusts.reconcile(BAD)
     [status] = world.statuses()

@@ -149,7 +149,7 @@ def test_a_record_from_the_far_future_does_not_move_a_write_there() -> None:
     "facts",
     [
         node(node=""),
-        node(silence="stopped", proof=None),
+        node(unreachable_reason="stopped", proof=None),
         node(digest=""),
         node(digest="c" * 64),
         node(is_partial=True),

@@ -90,10 +90,10 @@ NOTHING = CapiObjects(cluster=None, control_plane=None, machine_deployments=[])
 def decision(**changes: Any) -> PropagationDecision:
     values: Json = {
         "trust": EMPTY_SET,
-        "frozen": PropagationRecord(digest=EMPTY_SET.digest, reason="Requested"),
-        "taken": False,
+        "record": PropagationRecord(digest=EMPTY_SET.digest, reason="Requested"),
+        "takes_set": False,
         "reason": "UpToDate",
-        "current": True,
+        "is_current": True,
         "difference": SetDifference(),
     }
     return PropagationDecision(**(values | changes))
@@ -198,9 +198,9 @@ def unobserved(cluster: CapiObjects) -> CapiObjects:
 @pytest.mark.parametrize(
     ("cluster", "waiting"),
     [
-        (NOTHING, "the cluster has not been made yet"),
-        (observed(observedGeneration=4), "Cluster API has not written what the cluster asks for yet"),
-        (unobserved(observed()), "Cluster API has not said yet that it has seen the change of pool np"),
+        (NOTHING, "the cluster has not been created yet"),
+        (observed(observedGeneration=4), "Cluster API has not applied the cluster's current spec yet"),
+        (unobserved(observed()), "Cluster API has not observed the latest generation of pool np yet"),
         (observed(up_to_date=1), "machines of pool np are not up to date"),
         (observed(), ""),
     ],
@@ -236,7 +236,7 @@ def test_a_stopped_rollout_is_an_error() -> None:
 
 def test_a_pool_before_its_creation() -> None:
     result = status(tkc("running"), observed(pool=False))
-    assert condition(result, "NodePoolsReady") == ("False", "NodePoolsUnknown", "np: not made yet")
+    assert condition(result, "NodePoolsReady") == ("False", "NodePoolsUnknown", "np: not created yet")
 
 
 def test_a_deletion() -> None:
@@ -267,7 +267,7 @@ def test_a_temporary_failure_of_cluster_api_is_a_warning() -> None:
     assert condition(result, "Ready") == (
         "False",
         "ProvisioningFailed",
-        "Cluster API cannot make the cluster: patch refused",
+        "Cluster API cannot create or update the cluster: patch refused",
     )
     assert result["conditions"][0]["severity"] == "Warning"
     assert result["phase"] == "updating"
@@ -275,7 +275,7 @@ def test_a_temporary_failure_of_cluster_api_is_a_warning() -> None:
 
 def test_held_trust_names_difference_and_command() -> None:
     held = decision(
-        current=False, reason="Held", difference=SetDifference(added=("corp",), text="add corp (0123456789)")
+        is_current=False, reason="Held", difference=SetDifference(added=("corp",), text="add corp (0123456789)")
     )
     assert condition(status(decision=held), "TrustCurrent") == (
         "False",
@@ -315,7 +315,7 @@ def test_conditions_about_trust_stay_without_a_decision() -> None:
 
 def test_a_broken_list_offers_no_update() -> None:
     broken = decision(
-        findings=findings(1), reason="Invalid", current=False, difference=SetDifference(added=("x",), text="add x")
+        findings=findings(1), reason="Invalid", is_current=False, difference=SetDifference(added=("x",), text="add x")
     )
     assert condition(status(decision=broken), "TrustCurrent")[1:] == (
         "Invalid",
@@ -324,12 +324,12 @@ def test_a_broken_list_offers_no_update() -> None:
 
 
 def test_trust_is_not_current_with_a_broken_own_list() -> None:
-    result = status(decision=decision(findings=findings(1), reason="Invalid", current=False))
+    result = status(decision=decision(findings=findings(1), reason="Invalid", is_current=False))
     assert condition(result, "TrustCurrent")[:2] == ("False", "Invalid")
 
 
 def test_a_new_cluster_without_a_good_list_is_held() -> None:
-    held = decision(trust=None, frozen=None, current=False, reason="Invalid", findings=findings(1))
+    held = decision(trust=None, record=None, is_current=False, reason="Invalid", findings=findings(1))
     result = status(objects=NOTHING, decision=held)
     assert result["phase"] == "failed"
     assert condition(result, "Ready") == ("False", "ProvisioningFailed", "Wrong 0. Correct it")

@@ -210,7 +210,7 @@ def test_unverifiable_is_unclear_and_uninspected_is_accepted() -> None:
     result = report([plain, uninspected, node("c", EMPTY_SET.digest)], sets(EMPTY_SET))
     assert values(result, PROVEN)[:2] == ("Unknown", UNCLEAR)
     assert (
-        f"1 of 3 nodes are proven; Unclear: a: {HOST}: whether it is trusted is not clear: skip_verify"
+        f"1 of 3 nodes are proven; Unclear: a: {HOST}: whether it is trusted is unclear: skip_verify"
         in (values(result, PROVEN)[2])
     )
     assert (result.summary.proven, result.summary.unclear, result.summary.accepted) == (1, 1, 1)

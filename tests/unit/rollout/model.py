@@ -209,7 +209,7 @@ class World:
         assert not machine.busy, f"{name} is busy"
         return machine
 
-    def _elect(self, name: str) -> None:
+    def _record_canary(self, name: str) -> None:
         self._named(name)
         if self.canary and self.canary.digest == self.in_force:
             self.passed.add(self.canary.machine)
@@ -219,7 +219,7 @@ class World:
     def _record_proven(self, digest: str) -> None:
         self.last_proven = digest
 
-    def _boot(self, digest: str) -> None:
+    def _write_boot_set(self, digest: str) -> None:
         assert digest in {self.in_force, self.last_proven}
         if any(machine.has == self.in_force == machine.refused and not machine.drifted for machine in self.machines):
             assert digest == self.last_proven or self.last_proven is None, "a refused set is promoted"
@@ -275,7 +275,7 @@ class World:
             if other is not machine and can_prove and self.provable and not is_done:
                 yield other
 
-    def _roll(self, group: str) -> None:
+    def _replace_group(self, group: str) -> None:
         assert self.strategy == REPLACE_MACHINES or not self.can_write
         assert (self.boot, self.edited) == (self.in_force, False)
         rolled = [machine for machine in self.machines if machine.control_plane or machine.group == group]

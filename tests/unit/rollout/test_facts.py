@@ -72,7 +72,7 @@ def facts(**values: Any) -> NodeFacts:
         "created": NOW - timedelta(days=1),
         "digest": SET,
         "method": IN_PLACE,
-        "booted": OTHER,
+        "boot_digest": OTHER,
         "changed": NOW - 100 * SECOND,
         "proof": proof(),
         "inspection": inspected(),
@@ -196,19 +196,19 @@ def test_an_unverifiable_node(inspection: Inspection | None, *, unverifiable: bo
 
 
 def test_a_node_can_prove_the_set_that_it_booted_with() -> None:
-    born = facts(method=BOOTSTRAP, booted=SET)
+    born = facts(method=BOOTSTRAP, boot_digest=SET)
     result = observed(born)
     assert (result.booted_with, result.observed, result.current, result.proven) == (SET, None, SET, SET)
 
 
 def test_a_node_without_records_has_an_unknown_set() -> None:
-    unknown = facts(method=BOOTSTRAP, booted="", digest="", changed=None, proof=None, inspection=None)
+    unknown = facts(method=BOOTSTRAP, boot_digest="", digest="", changed=None, proof=None, inspection=None)
     result = observed(unknown)
     assert (result.booted_with, result.observed, result.current, result.proven) == (None, None, None, None)
 
 
 def test_a_partial_set_differs_from_the_whole_one() -> None:
-    part = facts(method=BOOTSTRAP, booted=SET, is_partial=True)
+    part = facts(method=BOOTSTRAP, boot_digest=SET, is_partial=True)
     result = observed(part)
     assert result.booted_with == SET  # decides about a machine that does not join
     assert result.current not in (SET, None)
@@ -233,11 +233,11 @@ def test_drift_counts_until_the_next_write(inspection: Inspection | None, *, dri
     ("values", "is_resting", "reachable", "failing"),
     [
         ({}, False, True, ""),
-        ({"silence": "stopped"}, False, False, ""),
-        ({"hindrance": hindrance(is_unreachable=True)}, True, False, ""),
-        ({"hindrance": hindrance(is_unreachable=True)}, False, True, ""),  # the next attempt decides
-        ({"hindrance": hindrance(is_unreachable=False)}, True, True, "why"),
-        ({"hindrance": hindrance(is_unreachable=False)}, False, True, "why"),
+        ({"unreachable_reason": "stopped"}, False, False, ""),
+        ({"update_error": hindrance(is_unreachable=True)}, True, False, ""),
+        ({"update_error": hindrance(is_unreachable=True)}, False, True, ""),  # the next attempt decides
+        ({"update_error": hindrance(is_unreachable=False)}, True, True, "why"),
+        ({"update_error": hindrance(is_unreachable=False)}, False, True, "why"),
         ({}, True, True, ""),
     ],
 )

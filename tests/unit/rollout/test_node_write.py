@@ -74,7 +74,7 @@ def writing(monkeypatch: pytest.MonkeyPatch) -> Writing:
 
 
 async def test_a_write_is_recorded_on_the_machine(writing: Writing) -> None:
-    await writing.begin("shop-0", booted="f" * 64)
+    await writing.begin("shop-0", boot_digest="f" * 64)
     assert writing.writer.machines_writing(SHOP) == {"shop-0"}
     assert writing.writer.machines_writing(CART) == frozenset()
     await writing.settled()
@@ -287,7 +287,7 @@ async def test_closing_ends_every_write_and_records_nothing(writing: Writing) ->
 
 
 async def test_the_limit_of_the_fleet_is_shared_between_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_write, "FLEET", 4)
+    monkeypatch.setattr(node_write, "MAX_FLEET_WRITES", 4)
     writing = Writing(monkeypatch, "shop", "cart")
     for name in ("shop", "cart"):
         for number in range(4):
@@ -312,7 +312,7 @@ async def test_the_limit_of_the_fleet_is_shared_between_clusters(monkeypatch: py
 
 
 async def test_an_idle_cluster_has_no_share_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_write, "FLEET", 2)
+    monkeypatch.setattr(node_write, "MAX_FLEET_WRITES", 2)
     writing = Writing(monkeypatch, "shop", "cart")
     writer = writing.writer
     assert writer.allowance(SHOP, 2) == 2
@@ -324,7 +324,7 @@ async def test_an_idle_cluster_has_no_share_of_the_limit(monkeypatch: pytest.Mon
 
 
 async def test_a_released_share_wakes_the_next_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_write, "FLEET", 2)
+    monkeypatch.setattr(node_write, "MAX_FLEET_WRITES", 2)
     writing = Writing(monkeypatch, "shop", "cart")
     writer = writing.writer
     for give_up in (lambda: writer.forget(SHOP), lambda: writer.allowance(SHOP, 0), lambda: writer.allowance(SHOP, 1)):
@@ -339,7 +339,7 @@ async def test_a_released_share_wakes_the_next_cluster(monkeypatch: pytest.Monke
 
 async def test_a_cluster_without_a_share_is_not_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a waiting fleet, each finished write wakes one cluster, and all clusters get their turn."""
-    monkeypatch.setattr(node_write, "FLEET", 1)
+    monkeypatch.setattr(node_write, "MAX_FLEET_WRITES", 1)
     names = [f"c{number}" for number in range(6)]
     writing = Writing(monkeypatch, *names)
     keys = {Key(NAMESPACE, name): writing.fleet.node(name, 0, old()) for name in names}

@@ -21,16 +21,16 @@ from trustplane.rollout.planning.steps import (
 OLD, NEW, OTHER = "old", "new", "other"
 
 
-def worker(name: str, has: str | None = OLD, **facts: object) -> RolloutNode:
-    return changed(RolloutNode(name=name, group="pool", booted_with=OLD, observed=has), **facts)
+def worker(name: str, observed: str | None = OLD, **facts: object) -> RolloutNode:
+    return changed(RolloutNode(name=name, group="pool", booted_with=OLD, observed=observed), **facts)
 
 
-def control_plane(name: str, has: str | None = OLD, **facts: object) -> RolloutNode:
-    return changed(RolloutNode(name=name, is_control_plane=True, booted_with=OLD, observed=has), **facts)
+def control_plane(name: str, observed: str | None = OLD, **facts: object) -> RolloutNode:
+    return changed(RolloutNode(name=name, is_control_plane=True, booted_with=OLD, observed=observed), **facts)
 
 
 def proven(name: str, **facts: object) -> RolloutNode:
-    return worker(name, has=NEW, proven=NEW, **facts)
+    return worker(name, observed=NEW, proven=NEW, **facts)
 
 
 def cluster(*nodes: RolloutNode, **facts: object) -> RolloutInput:
@@ -40,7 +40,7 @@ def cluster(*nodes: RolloutNode, **facts: object) -> RolloutInput:
 
 def opened(*nodes: RolloutNode, **facts: object) -> RolloutInput:
     """Return the same cluster after its canary has proven the new set."""
-    return cluster(*nodes, boot=NEW, last_proven=NEW, **facts)
+    return cluster(*nodes, boot_set=NEW, last_proven=NEW, **facts)
 
 
 ELECTED = Canary("a", NEW)
@@ -91,7 +91,7 @@ def test_a_corrected_set_starts_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "lost", [{"reachable": False}, {"busy": True}, {"joined": False}, {"drifted": True, "has": NEW}]
+    "lost", [{"is_reachable": False}, {"is_busy": True}, {"has_joined": False}, {"has_drifted": True, "observed": NEW}]
 )
 def test_a_canary_that_cannot_prove_is_replaced(lost: dict[str, object]) -> None:
     result = plan_rollout(cluster(changed(worker("a"), **lost), worker("b"), canary=ELECTED))
@@ -103,7 +103,7 @@ def test_a_deleted_canary_is_replaced() -> None:
 
 
 def test_a_failing_canary_stays_because_the_set_may_be_the_cause() -> None:
-    result = plan_rollout(cluster(worker("a", failing="containerd does not start"), worker("b"), canary=ELECTED))
+    result = plan_rollout(cluster(worker("a", update_error="containerd does not start"), worker("b"), canary=ELECTED))
     assert result.write == ("a",)
     assert (result.state, result.reason, result.machines) == (RolloutState.WAITING, RolloutReason.FAILING, ("a",))
 
@@ -114,16 +114,16 @@ def test_a_worker_is_preferred_as_canary() -> None:
 
 
 def test_a_node_that_can_prove_is_preferred_as_canary() -> None:
-    assert plan_rollout(cluster(worker("a", unverifiable=True), worker("b"))).write == ("b",)
+    assert plan_rollout(cluster(worker("a", is_unverifiable=True), worker("b"))).write == ("b",)
 
 
 def test_a_machine_that_booted_with_the_set_is_preferred_as_canary() -> None:
-    result = plan_rollout(cluster(worker("a"), worker("b", None, booted=NEW)))
+    result = plan_rollout(cluster(worker("a"), worker("b", None, booted_with=NEW)))
     assert (result.canary, result.write, result.machines) == (Canary("b", NEW), (), ("b",))
 
 
 def test_an_unverifiable_canary_blocks_no_node() -> None:
-    assert plan_rollout(cluster(worker("a", NEW, unverifiable=True), worker("b"), canary=ELECTED)).write == ("b",)
+    assert plan_rollout(cluster(worker("a", NEW, is_unverifiable=True), worker("b"), canary=ELECTED)).write == ("b",)
 
 
 def test_a_set_that_was_proven_before_needs_no_canary() -> None:
@@ -134,24 +134,24 @@ def test_a_set_that_was_proven_before_needs_no_canary() -> None:
 
 
 def test_the_number_of_simultaneous_writes_is_limited() -> None:
-    nodes = [worker(f"{number:02}", writing=number < 4) for number in range(20)]
+    nodes = [worker(f"{number:02}", is_writing=number < 4) for number in range(20)]
     assert plan_rollout(opened(*nodes)).write == ("04", "05", "06", "07", "08", "09")
 
 
 def test_the_fleet_may_allow_fewer_writes() -> None:
     nodes = [worker("a"), worker("b"), worker("c")]
-    assert plan_rollout(opened(*nodes, allowance=1)).write == ("a",)
-    result = plan_rollout(opened(*nodes, allowance=0))
+    assert plan_rollout(opened(*nodes, fleet_allowance=1)).write == ("a",)
+    result = plan_rollout(opened(*nodes, fleet_allowance=0))
     assert (result.state, result.reason, result.steps) == (RolloutState.WAITING, RolloutReason.LIMITED, ())
 
 
 def test_the_canary_waits_for_the_fleets_limit() -> None:
-    result = plan_rollout(cluster(worker("a"), allowance=0))
+    result = plan_rollout(cluster(worker("a"), fleet_allowance=0))
     assert (result.state, result.reason, result.write) == (RolloutState.WAITING, RolloutReason.LIMITED, ())
 
 
 def test_a_node_is_not_written_twice_at_a_time() -> None:
-    assert plan_rollout(cluster(worker("a", writing=True), canary=ELECTED)).steps == ()
+    assert plan_rollout(cluster(worker("a", is_writing=True), canary=ELECTED)).steps == ()
 
 
 def test_a_control_plane_node_is_recorded_and_written_with_the_workers() -> None:
@@ -159,14 +159,17 @@ def test_a_control_plane_node_is_recorded_and_written_with_the_workers() -> None
     assert (result.canary, result.write) == (Canary("c1", NEW), ("c1", "w"))
 
 
-@pytest.mark.parametrize("facts", [{"has": NEW}, {"writing": True}, {"failing": "no space left", "resting": True}])
+@pytest.mark.parametrize(
+    "facts", [{"observed": NEW}, {"is_writing": True}, {"update_error": "no space left", "is_backing_off": True}]
+)
 def test_the_next_control_plane_node_waits_for_the_previous_one(facts: dict[str, object]) -> None:
     first = changed(control_plane("c1"), **facts)
     assert plan_rollout(opened(first, control_plane("c2"), canary=Canary("c1", NEW))).write == ()
 
 
 @pytest.mark.parametrize(
-    "facts", [{"reachable": False}, {"busy": True}, {"proven": NEW}, {"unverifiable": True}, {"drifted": True}]
+    "facts",
+    [{"is_reachable": False}, {"is_busy": True}, {"proven": NEW}, {"is_unverifiable": True}, {"has_drifted": True}],
 )
 def test_the_next_control_plane_node_does_not_wait_for_nodes_that_cannot_prove(facts: dict[str, object]) -> None:
     first = changed(control_plane("c1", NEW), **facts)
@@ -174,7 +177,7 @@ def test_the_next_control_plane_node_does_not_wait_for_nodes_that_cannot_prove(f
 
 
 def test_a_control_plane_canary_waits_for_earlier_writes_to_the_control_plane() -> None:
-    result = plan_rollout(cluster(control_plane("c1"), control_plane("c2", writing=True)))
+    result = plan_rollout(cluster(control_plane("c1"), control_plane("c2", is_writing=True)))
     assert (result.canary, result.write) == (Canary("c1", NEW), ())
 
 
@@ -188,15 +191,17 @@ def test_a_later_refusing_node_stops_the_rollout() -> None:
 
 
 def test_failing_nodes_do_not_use_up_the_limit() -> None:
-    assert plan_rollout(opened(worker("a", failing="no space left"), worker("b"), allowance=1)).write == ("b",)
+    assert plan_rollout(opened(worker("a", update_error="no space left"), worker("b"), fleet_allowance=1)).write == (
+        "b",
+    )
     assert (
-        plan_rollout(opened(worker("a", failing="no space left", resting=True), proven("b"))).reason
+        plan_rollout(opened(worker("a", update_error="no space left", is_backing_off=True), proven("b"))).reason
         is RolloutReason.FAILING
     )
 
 
 def test_nodes_that_booted_with_the_set_need_only_a_proof() -> None:
-    result = plan_rollout(opened(proven("a"), worker("b", None, booted=NEW)))
+    result = plan_rollout(opened(proven("a"), worker("b", None, booted_with=NEW)))
     assert (result.reason, result.machines, result.steps) == (RolloutReason.PROVING, ("b",), ())
 
 
@@ -206,9 +211,9 @@ def test_a_rollout_is_complete_when_every_node_has_proven_the_set() -> None:
 
 
 def test_a_rollout_waits_until_machines_have_joined() -> None:
-    result = plan_rollout(opened(proven("a"), worker("b", None, booted=NEW, joined=False)))
+    result = plan_rollout(opened(proven("a"), worker("b", None, booted_with=NEW, has_joined=False)))
     assert (result.state, result.reason, result.steps) == (RolloutState.UPDATING, RolloutReason.JOINING, ())
-    result = plan_rollout(opened(proven("a"), worker("b", None, booted=NEW, joined=False, stuck=True)))
+    result = plan_rollout(opened(proven("a"), worker("b", None, booted_with=NEW, has_joined=False, is_stuck=True)))
     assert (result.state, result.reason, result.machines) == (RolloutState.WAITING, RolloutReason.STUCK, ("b",))
 
 
@@ -216,7 +221,7 @@ def test_a_rollout_waits_until_machines_have_joined() -> None:
 
 
 def test_unreachable_nodes_delay_no_node_and_are_named() -> None:
-    away = worker("a", reachable=False)
+    away = worker("a", is_reachable=False)
     assert plan_rollout(cluster(away, worker("b"))).write == ("b",)
     result = plan_rollout(opened(away, proven("b")))
     assert (result.state, result.reason, result.machines, result.steps) == (
@@ -229,12 +234,12 @@ def test_unreachable_nodes_delay_no_node_and_are_named() -> None:
 
 
 def test_a_hanging_write_does_not_use_up_the_limit() -> None:
-    nodes = (worker("a", reachable=False, writing=True), worker("b"))
-    assert plan_rollout(opened(*nodes, limit=1)).write == ("b",)
+    nodes = (worker("a", is_reachable=False, is_writing=True), worker("b"))
+    assert plan_rollout(opened(*nodes, write_limit=1)).write == ("b",)
 
 
 def test_busy_machines_are_not_touched() -> None:
-    result = plan_rollout(opened(worker("a", busy=True), worker("b", NEW, busy=True)))
+    result = plan_rollout(opened(worker("a", is_busy=True), worker("b", NEW, is_busy=True)))
     assert (result.state, result.reason, result.machines, result.steps) == (
         RolloutState.WAITING,
         RolloutReason.BUSY,
@@ -244,7 +249,7 @@ def test_busy_machines_are_not_touched() -> None:
 
 
 def test_drift_is_repaired_only_on_request() -> None:
-    nodes = (proven("a"), proven("b", drifted=True))
+    nodes = (proven("a"), proven("b", has_drifted=True))
     result = plan_rollout(opened(*nodes))
     assert (result.state, result.reason, result.machines, result.steps) == (
         RolloutState.DRIFTED,
@@ -252,42 +257,46 @@ def test_drift_is_repaired_only_on_request() -> None:
         ("b",),
         (),
     )
-    assert plan_rollout(opened(*nodes, repair=True)).write == ("b",)
+    assert plan_rollout(opened(*nodes, repairs_drift=True)).write == ("b",)
 
 
 def test_a_drifted_refusing_node_does_not_stop_the_rollout() -> None:
-    assert plan_rollout(opened(proven("a"), worker("b", NEW, drifted=True, refused=NEW), repair=True)).write == ("b",)
+    assert plan_rollout(
+        opened(proven("a"), worker("b", NEW, has_drifted=True, refused=NEW), repairs_drift=True)
+    ).write == ("b",)
 
 
 def test_a_node_with_an_unknown_set_is_written() -> None:
-    assert plan_rollout(opened(proven("a"), worker("b", None, booted=None))).write == ("b",)
+    assert plan_rollout(opened(proven("a"), worker("b", None, booted_with=None))).write == ("b",)
 
 
 def test_lost_workers_are_replaced_on_request_one_at_a_time() -> None:
-    lost = [worker(name, reachable=False, replaceable=True) for name in "abc"]
+    lost = [worker(name, is_reachable=False, is_replaceable=True) for name in "abc"]
     assert plan_rollout(opened(*lost, proven("d"))).delete == ()
     assert plan_rollout(opened(*lost, proven("d"), replace_unreachable=True)).delete == ("a",)
     going = (changed(lost[0], is_busy=True), *lost[1:], proven("d"))
     assert plan_rollout(opened(*going, replace_unreachable=True)).delete == ()
-    joining = (worker("e", None, booted=NEW, joined=False), *lost[1:], proven("d"))
+    joining = (worker("e", None, booted_with=NEW, has_joined=False), *lost[1:], proven("d"))
     assert plan_rollout(opened(*joining, replace_unreachable=True)).delete == ()
 
 
-@pytest.mark.parametrize("facts", [{"replaceable": False}, {"has": NEW}, {"reachable": True}, {"busy": True}])
+@pytest.mark.parametrize(
+    "facts", [{"is_replaceable": False}, {"observed": NEW}, {"is_reachable": True}, {"is_busy": True}]
+)
 def test_only_replaceable_lost_workers_are_deleted(facts: dict[str, object]) -> None:
-    lost = changed(worker("a", reachable=False, replaceable=True), **facts)
+    lost = changed(worker("a", is_reachable=False, is_replaceable=True), **facts)
     assert plan_rollout(opened(lost, proven("d"), replace_unreachable=True)).delete == ()
 
 
 def test_no_machine_is_deleted_before_promotion() -> None:
-    lost = worker("a", reachable=False, replaceable=True)
+    lost = worker("a", is_reachable=False, is_replaceable=True)
     assert plan_rollout(cluster(lost, proven("d"), replace_unreachable=True)).delete == ()
-    requested = cluster(lost, worker("d", NEW), replace_unreachable=True, boot=NEW)
+    requested = cluster(lost, worker("d", NEW), replace_unreachable=True, boot_set=NEW)
     assert plan_rollout(requested).delete == ()
 
 
 def test_a_lost_control_plane_node_is_remediated_while_two_others_are_healthy() -> None:
-    lost = control_plane("a", reachable=False, replaceable=True)
+    lost = control_plane("a", is_reachable=False, is_replaceable=True)
     well = [control_plane(name, NEW, proven=NEW) for name in "bc"]
     result = plan_rollout(opened(lost, *well, replace_unreachable=True))
     assert (result.delete, result.remediate) == ((), ("a",))
@@ -297,19 +306,19 @@ def test_a_lost_control_plane_node_is_remediated_while_two_others_are_healthy() 
     assert (
         plan_rollout(opened(lost, well[0], changed(well[1], is_marked=True), replace_unreachable=True)).remediate == ()
     )
-    assert plan_rollout(opened(lost, *well, replace_unreachable=True, deleting=True)).remediate == ()
+    assert plan_rollout(opened(lost, *well, replace_unreachable=True, is_deleting_machines=True)).remediate == ()
 
 
 def test_a_marked_machine_is_not_marked_again_and_delays_no_worker() -> None:
-    marked = control_plane("a", reachable=False, replaceable=True, marked=True)
+    marked = control_plane("a", is_reachable=False, is_replaceable=True, is_marked=True)
     well = [control_plane(name, NEW, proven=NEW) for name in "bc"]
     assert plan_rollout(opened(marked, *well, replace_unreachable=True)).steps == ()
-    lost = worker("d", reachable=False, replaceable=True)
+    lost = worker("d", is_reachable=False, is_replaceable=True)
     assert plan_rollout(opened(marked, *well, lost, replace_unreachable=True)).delete == ("d",)
-    assert plan_rollout(opened(marked, *well, lost, replace_unreachable=True, deleting=True)).delete == ()
+    assert plan_rollout(opened(marked, *well, lost, replace_unreachable=True, is_deleting_machines=True)).delete == ()
 
 
-LOST = control_plane("a", reachable=False, replaceable=True)
+LOST = control_plane("a", is_reachable=False, is_replaceable=True)
 WELL = [control_plane(name, NEW, proven=NEW) for name in "bc"]
 
 
@@ -317,15 +326,15 @@ WELL = [control_plane(name, NEW, proven=NEW) for name in "bc"]
     ("nodes", "facts", "obstacle"),
     [
         ([LOST, *WELL], {}, None),
-        ([LOST, *WELL], {"deleting": True}, ReplacementObstacle.OTHERS),
-        ([LOST, WELL[0]], {"deleting": True}, ReplacementObstacle.OTHERS),
+        ([LOST, *WELL], {"is_deleting_machines": True}, ReplacementObstacle.OTHERS),
+        ([LOST, WELL[0]], {"is_deleting_machines": True}, ReplacementObstacle.OTHERS),
         ([LOST, WELL[0], changed(WELL[1], is_reachable=False, observed=NEW)], {}, ReplacementObstacle.OTHERS),
         ([changed(LOST, is_marked=True), *WELL], {}, ReplacementObstacle.MARKED),
         ([changed(LOST, is_replaceable=False), *WELL], {}, ReplacementObstacle.UNCHECKED),
         ([changed(LOST, is_replaceable=False)], {}, ReplacementObstacle.TOO_FEW),
         ([LOST, WELL[0]], {}, ReplacementObstacle.TOO_FEW),
-        ([proven("d"), worker("a", reachable=False, replaceable=True)], {}, None),
-        ([proven("d"), worker("a", reachable=False)], {}, ReplacementObstacle.ALONE),
+        ([proven("d"), worker("a", is_reachable=False, is_replaceable=True)], {}, None),
+        ([proven("d"), worker("a", is_reachable=False)], {}, ReplacementObstacle.ALONE),
         ([proven("d"), changed(LOST, observed=NEW)], {}, None),
     ],
 )
@@ -359,11 +368,11 @@ def test_the_machines_of_a_new_cluster_boot_with_the_set() -> None:
     "subject",
     [
         cluster(),
-        cluster(worker("a"), provable=False),
-        cluster(worker("a", reachable=False)),
-        cluster(worker("a", unverifiable=True)),
-        cluster(worker("a", joined=False)),
-        cluster(worker("a"), worker("b", joined=False, stuck=True)),
+        cluster(worker("a"), has_registry=False),
+        cluster(worker("a", is_reachable=False)),
+        cluster(worker("a", is_unverifiable=True)),
+        cluster(worker("a", has_joined=False)),
+        cluster(worker("a"), worker("b", has_joined=False, is_stuck=True)),
     ],
     ids=["no nodes", "no Registry", "no reachable node", "unverifiable", "none joined", "the old set prevents joining"],
 )
@@ -372,40 +381,42 @@ def test_the_set_is_promoted_immediately_if_no_node_can_prove_it(subject: Rollou
 
 
 def test_a_machine_stuck_for_another_reason_does_not_promote_the_set() -> None:
-    stuck = worker("b", None, booted=OTHER, joined=False, stuck=True)
+    stuck = worker("b", None, booted_with=OTHER, has_joined=False, is_stuck=True)
     assert plan_rollout(cluster(worker("a"), stuck)).boot_set is None
 
 
 def test_a_promoted_set_is_reverted_once_when_it_is_refused() -> None:
-    subject = cluster(worker("a", NEW, refused=NEW), worker("b", joined=False, stuck=True), boot=NEW)
+    subject = cluster(worker("a", NEW, refused=NEW), worker("b", has_joined=False, is_stuck=True), boot_set=NEW)
     assert plan_rollout(subject).boot_set == OLD
     assert plan_rollout(changed(subject, boot_set=OLD)).boot_set is None
 
 
 def test_a_promoted_set_stays_until_it_is_refused() -> None:
-    assert plan_rollout(cluster(worker("a"), boot=NEW)).boot_set is None
+    assert plan_rollout(cluster(worker("a"), boot_set=NEW)).boot_set is None
 
 
 @pytest.mark.parametrize(
     ("facts", "note"),
-    [({"edited": True}, RolloutNote.BOOT_SET_EDITED), ({"boot": None}, RolloutNote.BOOT_SET_MISSING)],
+    [({"is_boot_set_edited": True}, RolloutNote.BOOT_SET_EDITED), ({"boot_set": None}, RolloutNote.BOOT_SET_MISSING)],
 )
 def test_an_edited_or_missing_boot_set_becomes_the_last_proven_one(facts: dict[str, object], note: RolloutNote) -> None:
     for boot in (OLD, NEW):
-        subject = changed(cluster(worker("a", NEW), boot=boot), **facts)
+        subject = changed(cluster(worker("a", NEW), boot_set=boot), **facts)
         assert (plan_rollout(subject).boot_set, plan_rollout(subject).notes) == (OLD, (note,))
     assert plan_rollout(changed(subject, last_proven=None)).boot_set == NEW
 
 
 def test_an_outdated_boot_set_becomes_the_last_proven_one() -> None:
-    assert plan_rollout(cluster(worker("a"), boot=OTHER)).boot_set == OLD
+    assert plan_rollout(cluster(worker("a"), boot_set=OTHER)).boot_set == OLD
 
 
 # Paused clusters.
 
 
 def test_a_paused_cluster_has_no_steps() -> None:
-    subject = cluster(proven("a"), worker("b", NEW), worker("c"), paused=True, edited=True, canary=ELECTED)
+    subject = cluster(
+        proven("a"), worker("b", NEW), worker("c"), is_paused=True, is_boot_set_edited=True, canary=ELECTED
+    )
     result = plan_rollout(subject)
     assert result.steps == ()
     assert (result.state, result.notes) == (RolloutState.PAUSED, (RolloutNote.BOOT_SET_EDITED,))
@@ -415,7 +426,7 @@ def test_a_paused_cluster_has_no_steps() -> None:
 
 
 def rolled(*nodes: RolloutNode, **facts: object) -> RolloutInput:
-    return cluster(*nodes, boot=NEW, strategy=REPLACE_MACHINES, **facts)
+    return cluster(*nodes, boot_set=NEW, strategy=REPLACE_MACHINES, **facts)
 
 
 def test_the_boot_set_changes_before_any_machine_is_replaced() -> None:
@@ -434,7 +445,7 @@ def test_the_control_plane_rolls_first_then_the_pools_one_by_one() -> None:
 
 def test_a_worker_without_a_pool_delays_no_machine() -> None:
     """The group of the control plane also has an empty name."""
-    alone, fresh = worker("a", group=""), control_plane("c", has=NEW, proven=NEW)
+    alone, fresh = worker("a", group=""), control_plane("c", observed=NEW, proven=NEW)
     assert plan_rollout(rolled(fresh, alone, worker("b", group="p1"))).replace_group == "p1"
     left = plan_rollout(rolled(fresh, alone, proven("b", group="p1"), last_proven=NEW))
     assert (left.state, left.reason, left.machines, left.steps) == (
@@ -447,18 +458,23 @@ def test_a_worker_without_a_pool_delays_no_machine() -> None:
 
 
 def test_a_group_is_rolled_once() -> None:
-    result = plan_rollout(rolled(control_plane("c", leaving=True), worker("w")))
+    result = plan_rollout(rolled(control_plane("c", is_being_replaced=True), worker("w")))
     assert (result.reason, result.machines, result.replace_group) == (RolloutReason.ROLLING, ("c",), None)
 
 
 def test_new_machines_with_an_older_set_are_rolled_again() -> None:
     assert (
-        plan_rollout(rolled(control_plane("c", leaving=True), control_plane("d", None, booted=OLD))).replace_group == ""
+        plan_rollout(
+            rolled(control_plane("c", is_being_replaced=True), control_plane("d", None, booted_with=OLD))
+        ).replace_group
+        == ""
     )
 
 
 @pytest.mark.parametrize(
-    "facts", [{"joined": False}, {"joined": False, "stuck": True}, {"proven": None}], ids=["joining", "stuck", "proof"]
+    "facts",
+    [{"has_joined": False}, {"has_joined": False, "is_stuck": True}, {"proven": None}],
+    ids=["joining", "stuck", "proof"],
 )
 def test_the_next_group_waits_for_the_successors_in_the_previous_one(facts: dict[str, object]) -> None:
     result = plan_rollout(rolled(changed(control_plane("c", NEW, proven=NEW), **facts), worker("w")))
@@ -476,17 +492,17 @@ def test_a_node_that_took_the_set_in_place_is_not_replaced() -> None:
 
 
 def test_a_machine_with_an_unknown_set_never_starts_a_roll() -> None:
-    result = plan_rollout(rolled(worker("a", None, booted=None), proven("b"), last_proven=NEW))
+    result = plan_rollout(rolled(worker("a", None, booted_with=None), proven("b"), last_proven=NEW))
     assert (result.state, result.reason, result.steps) == (RolloutState.WAITING, RolloutReason.UNKNOWN, ())
 
 
 def test_without_a_key_machines_are_replaced_with_a_note() -> None:
-    result = plan_rollout(cluster(worker("a"), boot=NEW, can_write=False, repair=True))
+    result = plan_rollout(cluster(worker("a"), boot_set=NEW, can_write=False, repairs_drift=True))
     assert (result.replace_group, result.write, result.notes) == ("pool", (), (RolloutNote.NO_KEY,))
 
 
 def test_drifted_nodes_are_not_written_if_machines_are_replaced() -> None:
-    result = plan_rollout(rolled(proven("a", drifted=True), last_proven=NEW, repair=True))
+    result = plan_rollout(rolled(proven("a", has_drifted=True), last_proven=NEW, repairs_drift=True))
     assert (result.state, result.steps) == (RolloutState.DRIFTED, ())
 
 
@@ -494,7 +510,7 @@ def test_drifted_nodes_are_not_written_if_machines_are_replaced() -> None:
 
 
 def test_a_message_names_a_few_machines() -> None:
-    result = plan_rollout(opened(*[worker(f"w{number}", reachable=False) for number in range(8)]))
+    result = plan_rollout(opened(*[worker(f"w{number}", is_reachable=False) for number in range(8)]))
     assert result.message.startswith("Cannot reach w0, w1, w2, w3, w4 and 3 more;")
 
 
@@ -510,18 +526,18 @@ known = st.none() | digests
 rare = st.sampled_from([False, False, False, True])
 SETS = [None, OLD, NEW, OTHER]
 FACTS: list[dict[str, object]] = [
-    *({name: digest} for name in ("has", "booted", "proven", "refused") for digest in SETS),
-    {"has": NEW, "proven": NEW},
-    {"has": NEW, "refused": NEW},
-    {"reachable": False},
-    {"reachable": False, "replaceable": True},
-    {"joined": False},
-    {"joined": False, "stuck": True},
-    {"failing": "no space left"},
-    {"failing": "no space left", "resting": True},
-    *({name: True} for name in ("drifted", "unverifiable", "writing", "busy", "leaving", "marked")),
+    *({name: digest} for name in ("observed", "booted_with", "proven", "refused") for digest in SETS),
+    {"observed": NEW, "proven": NEW},
+    {"observed": NEW, "refused": NEW},
+    {"is_reachable": False},
+    {"is_reachable": False, "is_replaceable": True},
+    {"has_joined": False},
+    {"has_joined": False, "is_stuck": True},
+    {"update_error": "no space left"},
+    {"update_error": "no space left", "is_backing_off": True},
+    *({name: True} for name in ("has_drifted", "is_unverifiable", "is_writing", "is_busy", "is_being_replaced", "is_marked")),
 ]
-sorts = st.sampled_from([{"control_plane": True}, {"group": "p1"}, {"group": "p1"}, {"group": "p2"}])
+sorts = st.sampled_from([{"is_control_plane": True}, {"group": "p1"}, {"group": "p1"}, {"group": "p2"}])
 facts = st.lists(st.sampled_from(FACTS), max_size=3)
 
 
@@ -534,21 +550,21 @@ nodes = st.lists(st.builds(of, sorts, facts), max_size=6).map(
 )
 observed = st.builds(
     RolloutInput,
-    wanted=digests,
-    boot=known,
-    edited=rare,
+    in_force=digests,
+    boot_set=known,
+    is_boot_set_edited=rare,
     last_proven=known,
     nodes=nodes,
-    paused=rare,
+    is_paused=rare,
     strategy=st.sampled_from(["InPlace", "InPlace", "Replace"]),
     can_write=rare.map(lambda flag: not flag),
     canary=st.none() | st.builds(Canary, st.sampled_from([f"m{number}" for number in range(9)]), digests),
-    provable=rare.map(lambda flag: not flag),
-    limit=st.integers(1, 3),
-    allowance=st.integers(0, 3),
+    has_registry=rare.map(lambda flag: not flag),
+    write_limit=st.integers(1, 3),
+    fleet_allowance=st.integers(0, 3),
     replace_unreachable=st.booleans(),
-    deleting=rare,
-    repair=st.booleans(),
+    is_deleting_machines=rare,
+    repairs_drift=st.booleans(),
 )
 anything = settings(max_examples=150)
 

@@ -28,17 +28,17 @@ def of_all(subject: RolloutInput) -> tuple[str, str]:
     ("node", "expected"),
     [
         (worker("a", NEW), (TRUE, "UpToDate")),
-        (worker("a", NEW, busy=True, reachable=False), (TRUE, "UpToDate")),
-        (worker("a", None, booted=NEW), (TRUE, "UpToDate")),
-        (worker("a", NEW, drifted=True), (FALSE, "Drifted")),
-        (worker("a", None, booted=None), (UNKNOWN, "Unknown")),
-        (worker("a", None, booted=NEW, joined=False), (UNKNOWN, "Joining")),
-        (worker("a", None, booted=OLD, joined=False, stuck=True), (UNKNOWN, "Stuck")),
+        (worker("a", NEW, is_busy=True, is_reachable=False), (TRUE, "UpToDate")),
+        (worker("a", None, booted_with=NEW), (TRUE, "UpToDate")),
+        (worker("a", NEW, has_drifted=True), (FALSE, "Drifted")),
+        (worker("a", None, booted_with=None), (UNKNOWN, "Unknown")),
+        (worker("a", None, booted_with=NEW, has_joined=False), (UNKNOWN, "Joining")),
+        (worker("a", None, booted_with=OLD, has_joined=False, is_stuck=True), (UNKNOWN, "Stuck")),
         (worker("a"), (FALSE, "Waiting")),
-        (worker("a", busy=True), (FALSE, "Busy")),
-        (worker("a", reachable=False, writing=True), (FALSE, "Unreachable")),
-        (worker("a", failing="no space left", writing=True), (FALSE, "Failing")),
-        (worker("a", writing=True), (FALSE, "Writing")),
+        (worker("a", is_busy=True), (FALSE, "Busy")),
+        (worker("a", is_reachable=False, is_writing=True), (FALSE, "Unreachable")),
+        (worker("a", update_error="no space left", is_writing=True), (FALSE, "Failing")),
+        (worker("a", is_writing=True), (FALSE, "Writing")),
     ],
 )
 def test_the_condition_of_a_machine(node: RolloutNode, expected: tuple[str, str]) -> None:
@@ -46,12 +46,12 @@ def test_the_condition_of_a_machine(node: RolloutNode, expected: tuple[str, str]
 
 
 def test_an_update_error_is_quoted() -> None:
-    node = worker("a", failing="{no} space left")
+    node = worker("a", update_error="{no} space left")
     assert "{no} space left" in machine_condition(opened(node), node).message
 
 
 def test_the_condition_of_the_canary() -> None:
-    node, other = worker("a", writing=True), worker("b")
+    node, other = worker("a", is_writing=True), worker("b")
     subject = cluster(node, other, canary=Canary("a", NEW))
     assert (reported(subject, node), reported(subject, other)) == ((FALSE, "Canary"), (FALSE, "Waiting"))
     assert reported(changed(subject, last_proven=NEW), node) == (FALSE, "Writing")  # a control plane node in its turn
@@ -61,7 +61,7 @@ def test_the_condition_of_the_canary() -> None:
 def test_a_machine_of_a_waiting_cluster_has_the_clusters_reason() -> None:
     node = worker("b")
     assert reported(cluster(worker("a", NEW, refused=NEW), node), node) == (FALSE, "Refused")
-    assert reported(cluster(worker("a"), node, paused=True), node) == (FALSE, "Paused")
+    assert reported(cluster(worker("a"), node, is_paused=True), node) == (FALSE, "Paused")
     assert reported(cluster(worker("a"), node, strategy=REPLACE_MACHINES), node) == (FALSE, "Rolling")
     refuser = worker("a", NEW, refused=NEW)
     assert reported(cluster(refuser, node), refuser) == (TRUE, "UpToDate")  # whether it refuses does not matter
@@ -72,15 +72,15 @@ def test_a_machine_of_a_waiting_cluster_has_the_clusters_reason() -> None:
     [
         (opened(), (TRUE, "NoNodes")),
         (opened(proven("a"), worker("b", NEW)), (TRUE, "UpToDate")),
-        (opened(proven("a"), worker("b", None, booted=OLD, joined=False)), (TRUE, "UpToDate")),
-        (opened(proven("a"), worker("b", None, booted=None)), (UNKNOWN, "Unknown")),
+        (opened(proven("a"), worker("b", None, booted_with=OLD, has_joined=False)), (TRUE, "UpToDate")),
+        (opened(proven("a"), worker("b", None, booted_with=None)), (UNKNOWN, "Unknown")),
         (opened(proven("a"), worker("b")), (FALSE, "Writing")),
-        (opened(proven("a"), worker("b", reachable=False)), (FALSE, "Unreachable")),
-        (opened(proven("a"), worker("b", NEW, drifted=True)), (FALSE, "Drifted")),
+        (opened(proven("a"), worker("b", is_reachable=False)), (FALSE, "Unreachable")),
+        (opened(proven("a"), worker("b", NEW, has_drifted=True)), (FALSE, "Drifted")),
         (cluster(worker("a"), worker("b")), (FALSE, "Canary")),
         (cluster(worker("a", NEW), control_plane("b"), canary=Canary("a", NEW)), (FALSE, "Proving")),
         (cluster(worker("a", NEW, refused=NEW), worker("b")), (FALSE, "Refused")),
-        (cluster(worker("a"), paused=True), (FALSE, "Paused")),
+        (cluster(worker("a"), is_paused=True), (FALSE, "Paused")),
     ],
 )
 def test_the_condition_of_a_cluster(subject: RolloutInput, expected: tuple[str, str]) -> None:

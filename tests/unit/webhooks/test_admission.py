@@ -112,7 +112,7 @@ async def test_a_bug_blocks_nothing_and_reveals_nothing(monkeypatch: pytest.Monk
     def broken(_kind: str, after: object, *_: object) -> None:
         raise RuntimeError(after)
 
-    monkeypatch.setattr(admission, "findings_of", broken)
+    monkeypatch.setattr(admission, "object_findings", broken)
     with structlog.testing.capture_logs() as logs:
         response = await review_of(CONFIGURATION, BROKEN)
     assert response["allowed"]
