@@ -78,7 +78,7 @@ class World:
     async def find(self, *_: Any) -> None:
         """Return no Secret: these nodes cannot be inspected."""
 
-    async def see(self, _key: Key) -> Any:
+    async def observe(self, _key: Key) -> Any:
         nodes = [
             NodeFacts(
                 machine=name,

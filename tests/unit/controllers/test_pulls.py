@@ -101,7 +101,7 @@ async def longest_wait(work: Awaitable[Any]) -> tuple[float, Any]:
 def known(pulls: PullReconciler, monkeypatch: pytest.MonkeyPatch) -> PullReconciler:
     """Give the reconciler a view without registries."""
     pulls._view = SimpleNamespace(  # type: ignore[assignment]
-        service=lambda: SimpleNamespace(trust=None), registries=SimpleNamespace(items=list)
+        service_list=lambda: SimpleNamespace(trust=None), registries=SimpleNamespace(items=list)
     )
     nothing = SimpleNamespace(evidence=(), is_trusted=False)
     monkeypatch.setattr(PullReconciler, "_knowledge", lambda *_: nothing)
