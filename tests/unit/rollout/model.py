@@ -36,6 +36,7 @@ class Machine:
     reachable: bool = True
     failing: str = ""
     writing: str | None = None
+    has_unrecorded_write: bool = False  # a write whose start is recorded, but not its end
     # Reports of Cluster API.
     joined: bool = False
     stuck: bool = False
@@ -55,7 +56,7 @@ class Machine:
             group=self.group,
             is_control_plane=self.control_plane,
             booted_with=self.booted,
-            observed=self.has,
+            observed="uncertain" if self.has_unrecorded_write else self.has,
             has_drifted=self.drifted,
             proven=self.proven,
             refused=self.refused,
@@ -82,9 +83,12 @@ class Machine:
 
     def be_written(self, digest: str, *, is_known: bool) -> None:
         """Finish a write; the manager may be killed before it records the end."""
+        if self.is_on:
+            self.has_unrecorded_write = True
         if self.is_on and not self.is_full:
             self.content, self.is_drifted, self.written = digest, False, digest
         if is_known:
+            self.has_unrecorded_write = self.has_unrecorded_write and self.is_full
             self.failing = "no space left" if self.is_on and self.is_full else ""
             self.proven = self.refused = None
             self.inspect()
@@ -209,7 +213,7 @@ class World:
         assert not machine.busy, f"{name} is busy"
         return machine
 
-    def _elect(self, name: str) -> None:
+    def _record_canary(self, name: str) -> None:
         self._named(name)
         if self.canary and self.canary.digest == self.in_force:
             self.passed.add(self.canary.machine)
@@ -219,7 +223,7 @@ class World:
     def _record_proven(self, digest: str) -> None:
         self.last_proven = digest
 
-    def _boot(self, digest: str) -> None:
+    def _write_boot_set(self, digest: str) -> None:
         assert digest in {self.in_force, self.last_proven}
         if any(machine.has == self.in_force == machine.refused and not machine.drifted for machine in self.machines):
             assert digest == self.last_proven or self.last_proven is None, "a refused set is promoted"
@@ -275,7 +279,7 @@ class World:
             if other is not machine and can_prove and self.provable and not is_done:
                 yield other
 
-    def _roll(self, group: str) -> None:
+    def _replace_group(self, group: str) -> None:
         assert self.strategy == REPLACE_MACHINES or not self.can_write
         assert (self.boot, self.edited) == (self.in_force, False)
         rolled = [machine for machine in self.machines if machine.control_plane or machine.group == group]

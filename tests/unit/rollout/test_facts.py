@@ -23,11 +23,11 @@ from trustplane.api.clustertrust import (
     UNVERIFIABLE,
     VERDICTS,
     VERIFIED,
-    Hindrance,
     Inspection,
     ProofResult,
     RecordedProof,
     RegistryAccess,
+    UpdateError,
 )
 from trustplane.clusterapi.machine_facts import NODE_STARTUP_TIMEOUT
 from trustplane.clusterapi.node_state import NodeFacts
@@ -72,7 +72,7 @@ def facts(**values: Any) -> NodeFacts:
         "created": NOW - timedelta(days=1),
         "digest": SET,
         "method": IN_PLACE,
-        "booted": OTHER,
+        "boot_digest": OTHER,
         "changed": NOW - 100 * SECOND,
         "proof": proof(),
         "inspection": inspected(),
@@ -80,8 +80,8 @@ def facts(**values: Any) -> NodeFacts:
     return NodeFacts(**(known | values))
 
 
-def hindrance(*, is_unreachable: bool) -> Hindrance:
-    return Hindrance(digest=OTHER, at=NOW, message="why", is_unreachable=is_unreachable)
+def update_error(*, is_unreachable: bool) -> UpdateError:
+    return UpdateError(digest=OTHER, at=NOW, message="why", is_unreachable=is_unreachable)
 
 
 def observed(
@@ -196,23 +196,29 @@ def test_an_unverifiable_node(inspection: Inspection | None, *, unverifiable: bo
 
 
 def test_a_node_can_prove_the_set_that_it_booted_with() -> None:
-    born = facts(method=BOOTSTRAP, booted=SET)
+    born = facts(method=BOOTSTRAP, boot_digest=SET)
     result = observed(born)
     assert (result.booted_with, result.observed, result.current, result.proven) == (SET, None, SET, SET)
 
 
 def test_a_node_without_records_has_an_unknown_set() -> None:
-    unknown = facts(method=BOOTSTRAP, booted="", digest="", changed=None, proof=None, inspection=None)
+    unknown = facts(method=BOOTSTRAP, boot_digest="", digest="", changed=None, proof=None, inspection=None)
     result = observed(unknown)
     assert (result.booted_with, result.observed, result.current, result.proven) == (None, None, None, None)
 
 
 def test_a_partial_set_differs_from_the_whole_one() -> None:
-    part = facts(method=BOOTSTRAP, booted=SET, is_partial=True)
+    part = facts(method=BOOTSTRAP, boot_digest=SET, is_partial=True)
     result = observed(part)
     assert result.booted_with == SET  # decides about a machine that does not join
     assert result.current not in (SET, None)
     assert observed(replace(part, method=IN_PLACE, is_partial=False)).current == SET
+
+
+@pytest.mark.parametrize("before", [{}, {"method": BOOTSTRAP, "boot_digest": SET}, {"digest": "", "boot_digest": ""}])
+def test_an_unrecorded_write_makes_the_set_of_a_node_uncertain(before: dict[str, Any]) -> None:
+    result = observed(facts(**before, has_unrecorded_write=True))
+    assert result.current not in (SET, None)
 
 
 @pytest.mark.parametrize(
@@ -233,11 +239,11 @@ def test_drift_counts_until_the_next_write(inspection: Inspection | None, *, dri
     ("values", "is_resting", "reachable", "failing"),
     [
         ({}, False, True, ""),
-        ({"silence": "stopped"}, False, False, ""),
-        ({"hindrance": hindrance(is_unreachable=True)}, True, False, ""),
-        ({"hindrance": hindrance(is_unreachable=True)}, False, True, ""),  # the next attempt decides
-        ({"hindrance": hindrance(is_unreachable=False)}, True, True, "why"),
-        ({"hindrance": hindrance(is_unreachable=False)}, False, True, "why"),
+        ({"unreachable_reason": "stopped"}, False, False, ""),
+        ({"update_error": update_error(is_unreachable=True)}, True, False, ""),
+        ({"update_error": update_error(is_unreachable=True)}, False, True, ""),  # the next attempt decides
+        ({"update_error": update_error(is_unreachable=False)}, True, True, "why"),
+        ({"update_error": update_error(is_unreachable=False)}, False, True, "why"),
         ({}, True, True, ""),
     ],
 )
