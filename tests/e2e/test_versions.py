@@ -27,7 +27,7 @@ from trustplane_local.stack import Stack
 Json = dict[str, Any]
 NAME = "matrix"
 WORKERS = 2
-LABEL = {"pool.example.com/use": "batch"}
+LABEL = {"node-restriction.kubernetes.io/use": "batch"}  # Cluster API copies this prefix to nodes by default
 TAINT = {"key": "pool.example.com/use", "value": "batch", "effect": "PreferNoSchedule"}
 TRUSTED = "cd /etc/ssl/certs && ls tkg-*.pem"
 

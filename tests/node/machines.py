@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 import yaml
 
 from trustplane.api.annotations import CLUSTER_NAME_LABEL, TRUST_DIGEST
-from trustplane.api.clustertrust import AppliedTrust, Hindrance
+from trustplane.api.clustertrust import AppliedTrust, UpdateError
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi.machine_facts import node_facts
+from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTERS, MACHINES, NODES, SECRETS
 from trustplane.nodes.hostkey import REPORTED
@@ -138,12 +139,16 @@ class Machines:
         await self.begin(writer, name, trust)
         await writer.idle(self.key)
 
+    async def facts(self, name: str) -> NodeFacts:
+        """Return the known facts about a machine's node."""
+        return node_facts(await self.client.get(MACHINES, name, self.namespace))
+
     async def applied(self, name: str) -> AppliedTrust | None:
         """Return the record of a machine; None without one."""
         machine = await self.client.get(MACHINES, name, self.namespace)
         return recorded.read_applied_trust(machine.metadata.annotations)
 
-    async def hindrance(self, name: str) -> Hindrance | None:
+    async def update_error(self, name: str) -> UpdateError | None:
         """Return why the last write to a machine failed; None if it succeeded."""
         machine = await self.client.get(MACHINES, name, self.namespace)
         return recorded.read_update_error(machine.metadata.annotations)

@@ -13,6 +13,7 @@ from trustplane.api.clustertrust import IN_PLACE
 from trustplane.kube import reach
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import MACHINES
+from trustplane.nodes import trust as node_trust
 from trustplane.nodes.hostkey import pinned_key
 
 UNTRUSTED = "x509: certificate signed by unknown authority"
@@ -110,16 +111,16 @@ async def test_a_node_that_is_off_is_reported_and_written_when_it_returns(machin
         await machines.begin(writer, "w-1", trust)
         await writer.idle(machines.key)
         assert (await machines.applied("w-1")) is not None
-        hindrance = await machines.hindrance("w-0")
-        assert hindrance is not None
-        assert (hindrance.is_unreachable, hindrance.digest) == (True, trust.digest)
-        assert f"Cannot open SSH to node {away} port 22" in hindrance.message
+        update_error = await machines.update_error("w-0")
+        assert update_error is not None
+        assert (update_error.is_unreachable, update_error.digest) == (True, trust.digest)
+        assert f"Cannot open SSH to node {away} port 22" in update_error.message
         assert "w-0" in writer.machines_backing_off(machines.key)
 
         await machines.move("w-0", node.address)
         await machines.write(writer, "w-0", trust)
         assert await machines.applied("w-0") is not None
-        assert await machines.hindrance("w-0") is None
+        assert await machines.update_error("w-0") is None
         assert writer.machines_backing_off(machines.key) == frozenset()
 
 
@@ -132,10 +133,10 @@ async def test_another_host_key_is_refused_and_nothing_is_sent(machines: Machine
         second = await machines.take("two")
         node.sh("rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh")
         await machines.write(writer, "w-0", second)
-    hindrance, applied = await machines.hindrance("w-0"), await machines.applied("w-0")
-    assert hindrance is not None
-    assert "Another machine answers at the address of Machine w-0" in hindrance.message
-    assert not hindrance.is_unreachable
+    update_error, applied = await machines.update_error("w-0"), await machines.applied("w-0")
+    assert update_error is not None
+    assert "Another machine answers at the address of Machine w-0" in update_error.message
+    assert not update_error.is_unreachable
     assert (node.sh("sha256sum /etc/ssl/certs/tkg-*"), node.invocation()) == (files, run)
     assert applied is not None
     assert applied.digest == first.digest
@@ -151,9 +152,9 @@ async def test_a_foreign_file_at_a_desired_path_is_reported_and_stays(machines: 
     node.sh(f"printf 'theirs\\n' >{node.path('one')}")
     async with machines.writer() as writer:
         await machines.write(writer, "w-0", await machines.take("one"))
-    hindrance = await machines.hindrance("w-0")
-    assert hindrance is not None
-    assert node.path("one") in hindrance.message
+    update_error = await machines.update_error("w-0")
+    assert update_error is not None
+    assert node.path("one") in update_error.message
     assert (node.sh(f"cat {node.path('one')}"), await machines.applied("w-0")) == ("theirs\n", None)
 
 
@@ -184,13 +185,18 @@ async def test_two_concurrent_managers_write_once(machines: Machines, node: Any)
     assert (ours(node), NOT_FOUND in node.pull("one")) == (["tkg-one.pem"], True)
 
 
+NEW_SETS = (("one",), ("two",), ("one", "two"))
+RESTORED_SET = (("one", "two"), ("two",), ("one", "two"))
+
+
+@pytest.mark.parametrize("sets", [NEW_SETS, RESTORED_SET], ids=["new", "restored"])
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_manager_killed_at_any_point_converges_to_the_same_state(
-    machines: Machines, node: Any, foreign: Callable[[], str], seed: int
+    machines: Machines, node: Any, foreign: Callable[[], str], seed: int, sets: tuple[tuple[str, ...], ...]
 ) -> None:
     random_, before = random.Random(seed), foreign()  # noqa: S311  chooses when to kill
     await machines.make("w-0")
-    for names in (("one",), ("two",), ("one", "two")):
+    for names in sets:
         trust = await machines.take(*names)
         async with machines.writer() as writer:
             await machines.begin(writer, "w-0", trust)
@@ -200,8 +206,38 @@ async def test_a_manager_killed_at_any_point_converges_to_the_same_state(
         )
         assert node.sh(half) == ""
     async with machines.writer() as writer:
-        while (applied := await machines.applied("w-0")) is None or applied.digest != trust.digest:
+        while not (await machines.facts("w-0")).has_set(trust.digest):
             await machines.write(writer, "w-0", trust)  # an interrupted write may continue on the node for a while
     assert (ours(node), foreign()) == (["tkg-one.pem", "tkg-two.pem"], before)
     assert (NOT_FOUND in node.pull("one"), NOT_FOUND in node.pull("two")) == (True, True)
+    applied = await machines.applied("w-0")
+    assert applied is not None
     assert applied.method == IN_PLACE
+
+
+async def test_a_restored_set_is_written_over_an_unrecorded_one(
+    machines: Machines, node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await machines.make("w-0")
+    apply, written = node_trust.apply, asyncio.Event()
+
+    async def apply_and_stall(*args: Any, **values: Any) -> None:
+        await apply(*args, **values)
+        written.set()
+        await asyncio.Event().wait()
+
+    async with machines.writer() as writer:
+        await machines.write(writer, "w-0", await machines.take("one"))
+        with monkeypatch.context() as patched:
+            patched.setattr(node_trust, "apply", apply_and_stall)
+            await machines.begin(writer, "w-0", await machines.take("two"))
+            await asyncio.wait_for(written.wait(), 90)
+    restored = await machines.take("one")
+    applied = await machines.applied("w-0")
+    assert applied is not None
+    assert (applied.digest, ours(node)) == (restored.digest, ["tkg-two.pem"])
+    assert not (await machines.facts("w-0")).has_set(restored.digest)
+    async with machines.writer() as writer:
+        await machines.write(writer, "w-0", restored)
+    assert (await machines.facts("w-0")).has_set(restored.digest)
+    assert (ours(node), NOT_FOUND in node.pull("one")) == (["tkg-one.pem"], True)

@@ -18,7 +18,8 @@ KIND: Final = "ClusterTrust"
 TRUST_APPLIED: Final = "trustplane.dev/trust-applied"  # AppliedTrust: the last write to the node
 TRUST_PROOF: Final = "trustplane.dev/trust-proof"  # RecordedProof: the last pulls of its kubelet
 TRUST_INSPECTION: Final = "trustplane.dev/trust-inspection"  # Inspection: its files and its runtime
-TRUST_HINDRANCE: Final = "trustplane.dev/trust-hindrance"  # Hindrance: why the last write failed
+TRUST_WRITE_STARTED: Final = "trustplane.dev/trust-write-started"  # digest of the set of an unrecorded write
+TRUST_UPDATE_ERROR: Final = "trustplane.dev/trust-update-error"  # UpdateError: why the last write failed
 # A request, on the Cluster or the ClusterTrust: an RFC 3339 time.
 PROVE_REQUESTED_AT: Final = "trustplane.dev/prove-requested-at"
 
@@ -82,8 +83,8 @@ class AppliedTrust(Struct):
     booted: str = ""  # digest of the set in its bootstrap data; empty: unknown
 
 
-class Hindrance(Struct):
-    """Annotation `trust-hindrance`: why the last write to a node failed; removed by a success."""
+class UpdateError(Struct):
+    """Annotation `trust-update-error`: why the last write to a node failed; removed by a success."""
 
     digest: str = ""  # of the set to write
     at: datetime | None = None

@@ -7,7 +7,13 @@ from typing import Any, Final
 from trustplane.api import clustertrust
 from trustplane.api.annotations import CONTROL_PLANE_LABEL, DEPLOYMENT_LABEL, DEPLOYMENT_NAME_LABEL, UPDATE_IN_PROGRESS
 from trustplane.api.clusterapi import Machine
-from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_HINDRANCE, TRUST_INSPECTION, TRUST_PROOF
+from trustplane.api.clustertrust import (
+    TRUST_APPLIED,
+    TRUST_INSPECTION,
+    TRUST_PROOF,
+    TRUST_UPDATE_ERROR,
+    TRUST_WRITE_STARTED,
+)
 from trustplane.api.conditions import TRUE, UNKNOWN
 from trustplane.api.meta import Condition, condition
 from trustplane.clusterapi.node_state import NodeFacts
@@ -36,11 +42,11 @@ def node_facts(machine: Machine, *, now: datetime | None = None) -> NodeFacts:
         now: Records with a later time are ignored; None: the current time.
     """
     annotations = machine.metadata.annotations
-    applied, hindrance = recorded.read_applied_trust(annotations, now), recorded.read_update_error(annotations, now)
+    applied, update_error = recorded.read_applied_trust(annotations, now), recorded.read_update_error(annotations, now)
     proof, inspection = recorded.read_proof(annotations, now), recorded.read_inspection(annotations, now)
     records = {
         TRUST_APPLIED: applied,
-        TRUST_HINDRANCE: hindrance,
+        TRUST_UPDATE_ERROR: update_error,
         TRUST_PROOF: proof,
         TRUST_INSPECTION: inspection,
     }
@@ -50,8 +56,9 @@ def node_facts(machine: Machine, *, now: datetime | None = None) -> NodeFacts:
         node=machine.status.node_ref.name,
         changed=applied.at if applied else None,
         **(_of_applied(applied) if applied else {}),
+        has_unrecorded_write=bool(annotations.get(TRUST_WRITE_STARTED)),
         is_busy=_is_busy(machine),
-        update_error=hindrance,
+        update_error=update_error,
         unreachable_reason=unreachable_reason(machine),
         proof=proof,
         inspection=inspection,

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from trustplane.api import clustertrust
-from trustplane.api.clustertrust import Hindrance, Inspection, ProofResult, RecordedProof, RegistryAccess
+from trustplane.api.clustertrust import Inspection, ProofResult, RecordedProof, RegistryAccess, UpdateError
 from trustplane.trust.entries import SHORT_DIGEST_LENGTH
 
 # The node's state by verdict, worst first.
@@ -41,9 +41,10 @@ class NodeFacts:
     method: str = clustertrust.BOOTSTRAP
     boot_digest: str = ""  # digest of the set in its bootstrap data; empty if unknown
     is_partial: bool = False  # the node has only the part of that set that fit into its bootstrap data
+    has_unrecorded_write: bool = False  # a later write started and is not recorded: the node's set is unknown
     only_removes: bool = False  # the last write removed entries, and added or changed none
     is_busy: bool = False  # Cluster API is updating the machine
-    update_error: Hindrance | None = None  # the update error: why the last write failed
+    update_error: UpdateError | None = None  # why the last write failed
     unreachable_reason: str = ""  # why its kubelet is treated as unreachable; empty if it is not
     proof: RecordedProof | None = None
     inspection: Inspection | None = None
@@ -87,7 +88,7 @@ class NodeFacts:
 
     def has_set(self, digest: str) -> bool:
         """Return whether the whole set was written to the node; until then, nothing is proven on it."""
-        return is_same_digest(self.digest, digest) and not self.is_partial
+        return is_same_digest(self.digest, digest) and not (self.is_partial or self.has_unrecorded_write)
 
     def write_error(self, digest: str) -> str:
         """Return why the last write of that set to the node failed; empty if it did not."""
@@ -153,6 +154,10 @@ def _rollout_state(facts: NodeFacts, in_force: str) -> NodeState | None:
         return NodeState(clustertrust.PENDING, "it is being created", facts.created)
     if facts.has_set(in_force):
         return None
+    if facts.has_unrecorded_write and is_same_digest(facts.digest, in_force):
+        return NodeState(
+            clustertrust.PENDING, f"a write to it was interrupted: set {short_digest(in_force)} is written again"
+        )
     part = "a part of " if facts.is_partial else ""
     return NodeState(
         clustertrust.PENDING,

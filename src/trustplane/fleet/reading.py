@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from trustplane.api.annotations import CLUSTER_LABEL, CLUSTER_NAME_LABEL
 from trustplane.api.clusterapi import Machine, MachineHealthCheck
+from trustplane.api.clustertrust import TRUST_WRITE_STARTED
 from trustplane.api.conditions import TRUST_UP_TO_DATE
 from trustplane.api.keys import Key
 from trustplane.api.meta import Object
@@ -89,16 +90,17 @@ def has_more_than_status_changed(change: Change[Any]) -> bool:
 
 
 def has_more_than_trust_changed(change: Change[Machine]) -> bool:
-    """Return whether anything changed on a Machine except the condition that Trustplane itself maintains."""
+    """Return whether anything changed on a Machine except our condition and our record of a started write."""
     old, new = change.old, change.new
     return old is None or new is None or _without_trust(old) != _without_trust(new)
 
 
 def _without_trust(machine: Machine) -> Machine:
+    annotations = {name: value for name, value in machine.metadata.annotations.items() if name != TRUST_WRITE_STARTED}
     conditions = [condition for condition in machine.status.conditions if condition.type != TRUST_UP_TO_DATE]
     return replace(
         machine,
-        metadata=replace(machine.metadata, resource_version=""),
+        metadata=replace(machine.metadata, resource_version="", annotations=annotations),
         status=replace(machine.status, conditions=conditions),
     )
 

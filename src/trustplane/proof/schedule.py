@@ -31,6 +31,7 @@ from trustplane.clusterapi.node_state import NodeFacts, is_same_digest
 PROOF_INTERVAL: Final = timedelta(hours=1)  # between proofs of a node without changes
 RETRY_INTERVAL: Final = timedelta(minutes=1)  # after a result without information about trust
 REFUSED_INTERVAL: Final = timedelta(minutes=5)  # after a refusal: the registry's certificate may have been renewed
+MIN_RETRY_AFTER_CHANGE: Final = timedelta(seconds=5)  # after a failed inspection that directly follows a change
 SILENT_AFTER: Final = 5  # consecutive nodes without an answer from a registry
 MAX_SILENT_PROBES: Final = 8  # nodes that probe a silent registry within RETRY
 MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # maximum difference between clocks
@@ -142,12 +143,17 @@ def inspection_due_at(facts: NodeFacts, demand: ProofDemand, now: datetime) -> d
     if is_new or (inspection.is_partial and demand.is_readable):
         return now
     is_blind = any(access.verification == UNREADABLE for access in inspection.registries)
-    patience = (
-        REFUSED_INTERVAL
-        if inspection.error or inspection.message or inspection.refusal or is_blind
-        else demand.interval
-    )
+    must_retry = inspection.error or inspection.message or inspection.refusal or is_blind
+    patience = _retry_interval(facts, inspection.at) if must_retry else demand.interval
     return min(inspection.at + min(patience, demand.interval), _request(demand, inspection.at, now))
+
+
+def _retry_interval(facts: NodeFacts, inspected_at: datetime) -> timedelta:
+    """Return the wait after a failed inspection: the age of the node's last change at that time, within bounds.
+
+    A rollout waits for the first inspection after a change, and the change may have interrupted that connection.
+    """
+    return max(MIN_RETRY_AFTER_CHANGE, min(inspected_at - facts.changed_at, REFUSED_INTERVAL))
 
 
 def probe_record_time(began: datetime, facts: NodeFacts, demand: ProofDemand) -> datetime:

@@ -15,14 +15,14 @@ from trustplane.api.clustertrust import (
     BOOTSTRAP,
     IN_PLACE,
     TRUST_APPLIED,
-    TRUST_HINDRANCE,
     TRUST_INSPECTION,
     TRUST_PROOF,
+    TRUST_UPDATE_ERROR,
     VERDICTS,
     AppliedTrust,
-    Hindrance,
     Inspection,
     RecordedProof,
+    UpdateError,
 )
 from trustplane.text import clean
 from trustplane.trust.entries import SHORT_DIGEST_LENGTH
@@ -39,7 +39,7 @@ _LAST_YEAR: Final = 9000  # keeps sums of times within the range of datetime
 _DIGEST: Final = re.compile(rf"[0-9a-f]{{{SHORT_DIGEST_LENGTH},64}}")
 
 T = TypeVar("T")
-R = TypeVar("R", AppliedTrust, Hindrance, RecordedProof, Inspection)
+R = TypeVar("R", AppliedTrust, UpdateError, RecordedProof, Inspection)
 
 
 def decode_record(text: str, kind: type[T], limit: int = _MAX_JSON) -> T | None:
@@ -52,7 +52,7 @@ def decode_record(text: str, kind: type[T], limit: int = _MAX_JSON) -> T | None:
         return None
 
 
-def encode_record(record: RecordedProof | Inspection | AppliedTrust | Hindrance) -> str:
+def encode_record(record: RecordedProof | Inspection | AppliedTrust | UpdateError) -> str:
     """Encode a record for a Machine. A record above `MAX_TEXT` loses messages, those of its last items first.
 
     The decision about each registry stays in the record, even without its message.
@@ -68,7 +68,7 @@ def encode_record(record: RecordedProof | Inspection | AppliedTrust | Hindrance)
     return encoded
 
 
-def _encode(record: RecordedProof | Inspection | AppliedTrust | Hindrance) -> str:
+def _encode(record: RecordedProof | Inspection | AppliedTrust | UpdateError) -> str:
     return msgspec.json.encode(record).decode()
 
 
@@ -93,9 +93,9 @@ def read_applied_trust(annotations: Mapping[str, str], now: datetime | None = No
     return msgspec.structs.replace(record, method="")
 
 
-def read_update_error(annotations: Mapping[str, str], now: datetime | None = None) -> Hindrance | None:
+def read_update_error(annotations: Mapping[str, str], now: datetime | None = None) -> UpdateError | None:
     """Return the update error of a node."""
-    record = _read_record(annotations, TRUST_HINDRANCE, Hindrance, now)
+    record = _read_record(annotations, TRUST_UPDATE_ERROR, UpdateError, now)
     return record if record and record.at and record.message else None
 
 

@@ -21,7 +21,7 @@ from tests.apiserver.controllers.conftest import Supervisor, entry, make_ca, unt
 from tests.apiserver.controllers.test_processes import Trustplane
 
 from trustplane.api.annotations import BOOT_COMPONENT, CLUSTER_NAME_LABEL, COMPONENT_LABEL, CONTROL_PLANE_LABEL
-from trustplane.api.clustertrust import BOOTSTRAP, TRUST_APPLIED, TRUST_HINDRANCE
+from trustplane.api.clustertrust import BOOTSTRAP, TRUST_APPLIED, TRUST_UPDATE_ERROR
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
 from trustplane.clusterapi.secret import parse_boot_secret
@@ -159,7 +159,7 @@ async def test_the_roles_suffice_for_the_life_of_a_clusters_trust(
         await supervisor.configure(a, b)
         await supervisor.annotate("c", update_requested_at=dt.datetime.now(dt.UTC).isoformat())
         await _boot(supervisor, _has("a", "b"))
-        await _machine(supervisor, lambda one: "has no address" in one.get(TRUST_HINDRANCE, ""))  # it tried to write
+        await _machine(supervisor, lambda one: "has no address" in one.get(TRUST_UPDATE_ERROR, ""))  # it tried to write
         await _edit_and_wait(supervisor)
         await supervisor.annotate("c", update_strategy="Replace")
         await until(

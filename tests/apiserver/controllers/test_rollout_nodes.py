@@ -28,7 +28,7 @@ from tests.apiserver.controllers.workload import (
 
 from trustplane.api.annotations import CONTROL_PLANE_LABEL, PAUSED, REMEDIATE, TRUST_CANARY, TRUST_DIGEST, TRUST_PROVEN
 from trustplane.api.clusterapi import Cluster, Machine
-from trustplane.api.clustertrust import BOOTSTRAP, IN_PLACE, TRUST_APPLIED, TRUST_HINDRANCE, VERIFIED, RegistryAccess
+from trustplane.api.clustertrust import BOOTSTRAP, IN_PLACE, TRUST_APPLIED, TRUST_UPDATE_ERROR, VERIFIED, RegistryAccess
 from trustplane.api.conditions import TRUST_CURRENT, TRUST_UP_TO_DATE
 from trustplane.api.meta import Json, condition
 from trustplane.clusterapi import release, secret
@@ -322,9 +322,13 @@ async def test_a_write_interrupted_before_its_record_is_judged_by_its_changes(
     stage.kubelet.refuses = lambda node, _: stage.node(node).trusted == BOTH
     written = asyncio.Event()
 
-    async def die(*_: Any) -> None:
+    annotate = NodeWriter._annotate
+
+    async def die(writer: NodeWriter, machine: Machine, annotations: dict[str, Any]) -> None:
+        if TRUST_APPLIED not in annotations:
+            return await annotate(writer, machine, annotations)
         written.set()
-        await asyncio.Future()
+        return await asyncio.Future()
 
     with monkeypatch.context() as patch:
         patch.setattr(NodeWriter, "_annotate", die)
@@ -365,10 +369,10 @@ async def test_a_node_that_is_off_delays_no_other_and_takes_the_set_when_it_retu
         await stage.supervisor.boot_set("shop", wanted)
         trust = await trust_of(stage.supervisor, "shop", lambda one: "shop-np-0" in _message(one, "Current"))
         assert said(trust, "Current") == ("False", "Updating")
-        assert "Cannot open SSH" in (await annotation(stage.supervisor, "shop-np-0", TRUST_HINDRANCE))["message"]
+        assert "Cannot open SSH" in (await annotation(stage.supervisor, "shop-np-0", TRUST_UPDATE_ERROR))["message"]
         await stage.node("shop-np-0").start()
         await stage.current()
-        assert await annotation(stage.supervisor, "shop-np-0", TRUST_HINDRANCE) == {}
+        assert await annotation(stage.supervisor, "shop-np-0", TRUST_UPDATE_ERROR) == {}
 
 
 def _message(trust: Any, type_: str) -> str:
@@ -383,8 +387,8 @@ async def test_another_host_key_is_refused_and_nothing_is_sent(stage: Stage) -> 
         for machine in ("shop-np-0", "shop-cp-0"):
             await stage.written(machine, wanted)
         await until(stage.client, MACHINES, "shop-np-1", stage.namespace, _is_hindered)
-        hindrance = await annotation(stage.supervisor, "shop-np-1", TRUST_HINDRANCE)
-        assert "Another machine answers at the address of Machine shop-np-1" in hindrance["message"]
+        update_error = await annotation(stage.supervisor, "shop-np-1", TRUST_UPDATE_ERROR)
+        assert "Another machine answers at the address of Machine shop-np-1" in update_error["message"]
         assert (stage.node("shop-np-1").trusted, stage.node("shop-np-1").writes) == (BEFORE, 0)
         await trust_of(stage.supervisor, "shop", lambda one: "host key" in _message(one, "Current"))
         # The node generated new keys, and reports them.
@@ -443,7 +447,7 @@ async def _is_silent(stage: Stage, machine: str) -> None:
 
 
 def _is_hindered(machine: Machine) -> bool:
-    return TRUST_HINDRANCE in machine.metadata.annotations
+    return TRUST_UPDATE_ERROR in machine.metadata.annotations
 
 
 async def test_the_control_plane_is_written_one_by_one(

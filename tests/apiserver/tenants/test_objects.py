@@ -101,8 +101,8 @@ ANNOTATIONS: dict[str, tuple[str, str, str]] = {
             {"digest": "", "at": "2026-01-01T00:00:00Z", "results": [{"registry": f"r{n}"} for n in range(5000)]}
         ),
     ),
-    "hindrance-with-escapes": ("machines", "trust-hindrance", "\x1b]0;pwned\x07\x1b[2J password=s3cr3tV4lue"),
-    "hindrance-of-200-kb": ("machines", "trust-hindrance", "x" * 200_000),
+    "update-error-with-escapes": ("machines", "trust-update-error", "\x1b]0;pwned\x07\x1b[2J password=s3cr3tV4lue"),
+    "update-error-of-200-kb": ("machines", "trust-update-error", "x" * 200_000),
     "host-key": ("machines", "ssh-host-key", "ssh-ed25519 AAAA\x1b"),
     "digests-2000-deep": ("clusters", "update-digests", DEEP),
     "digests-of-5000-digits": ("clusters", "update-digests", DIGITS),

@@ -13,10 +13,11 @@ from trustplane.api.clustertrust import (
     BOOTSTRAP,
     IN_PLACE,
     TRUST_APPLIED,
-    TRUST_HINDRANCE,
     TRUST_PROOF,
+    TRUST_UPDATE_ERROR,
+    TRUST_WRITE_STARTED,
     AppliedTrust,
-    Hindrance,
+    UpdateError,
 )
 from trustplane.api.meta import Json
 from trustplane.clusterapi.machine_facts import is_control_plane, node_facts, pool_name, ssh_address
@@ -71,6 +72,14 @@ def test_a_partial_set_is_not_the_set() -> None:
     assert not node.has_set(DIGEST)
 
 
+def test_a_record_older_than_an_unrecorded_write_is_not_the_set_of_the_node() -> None:
+    before = applied(method=IN_PLACE)
+    assert node_facts(machine(before)).has_set(DIGEST)
+    node = node_facts(machine(before | {TRUST_WRITE_STARTED: OTHER}))
+    assert (node.digest, node.has_set(DIGEST), node.has_set(OTHER)) == (DIGEST, False, False)
+    assert node_facts(machine(before | {TRUST_WRITE_STARTED: "\x1b[2J"})).has_unrecorded_write  # any value counts
+
+
 def test_a_write_that_only_removes_is_recorded() -> None:
     assert node_facts(machine(applied(method=IN_PLACE, only_removes=True))).only_removes
     assert not node_facts(machine(applied(method=IN_PLACE))).only_removes
@@ -87,22 +96,22 @@ def test_an_unknown_method_counts_as_bootstrap(method: str) -> None:
 
 
 def test_an_update_error_concerns_only_its_set() -> None:
-    update_error = Hindrance(digest=OTHER, at=NOW, message="Cannot open SSH", is_unreachable=True)
-    node = node_facts(machine(applied() | {TRUST_HINDRANCE: recorded.encode_record(update_error)}))
+    update_error = UpdateError(digest=OTHER, at=NOW, message="Cannot open SSH", is_unreachable=True)
+    node = node_facts(machine(applied() | {TRUST_UPDATE_ERROR: recorded.encode_record(update_error)}))
     assert node.update_error == update_error
     assert node.write_error(OTHER) == "Cannot open SSH"
     assert node.write_error(DIGEST) == ""  # the set on the node
 
 
 def test_a_plain_text_update_error_of_an_earlier_release_is_ignored() -> None:
-    node = node_facts(machine({TRUST_HINDRANCE: "Cannot open SSH"}))
+    node = node_facts(machine({TRUST_UPDATE_ERROR: "Cannot open SSH"}))
     assert node.update_error is None
-    assert node.ignored_annotations == (TRUST_HINDRANCE,)
+    assert node.ignored_annotations == (TRUST_UPDATE_ERROR,)
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", '{"digest": 1}'])
 def test_a_malformed_annotation_counts_as_absent(text: str) -> None:
-    names = (TRUST_APPLIED, TRUST_HINDRANCE, TRUST_PROOF)
+    names = (TRUST_APPLIED, TRUST_UPDATE_ERROR, TRUST_PROOF)
     node = node_facts(machine(dict.fromkeys(names, text)))
     assert (node.proof, node.update_error, node.digest) == (None, None, "")
     assert node.ignored_annotations == (names if text else ())

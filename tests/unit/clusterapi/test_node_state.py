@@ -20,11 +20,11 @@ from trustplane.api.clustertrust import (
     UNVERIFIABLE,
     VERDICTS,
     VERIFIED,
-    Hindrance,
     Inspection,
     ProofResult,
     RecordedProof,
     RegistryAccess,
+    UpdateError,
 )
 from trustplane.clusterapi.node_state import (
     MAX_ACCESS_AGE,
@@ -76,9 +76,10 @@ FACTS = st.builds(
     digest=DIGESTS,
     changed=st.none() | TIMES,
     is_partial=st.booleans(),
+    has_unrecorded_write=st.booleans(),
     is_busy=st.booleans(),
     update_error=st.none()
-    | st.builds(Hindrance, digest=DIGESTS, message=st.just("no SSH"), is_unreachable=st.booleans()),
+    | st.builds(UpdateError, digest=DIGESTS, message=st.just("no SSH"), is_unreachable=st.booleans()),
     unreachable_reason=st.sampled_from(["", "stopped"]),
     proof=st.none() | PROOFS,
     inspection=st.none() | INSPECTIONS,
@@ -96,8 +97,8 @@ def inspected(verification: str = VERIFIED, *, at: datetime = NOW, **values: str
     return Inspection(digest=NEW, at=at, registries=[registry_access], registries_at=at, **values)
 
 
-def update_error(digest: str) -> Hindrance:
-    return Hindrance(digest=digest, at=NOW, message="no SSH")
+def update_error(digest: str) -> UpdateError:
+    return UpdateError(digest=digest, at=NOW, message="no SSH")
 
 
 def node(**values: object) -> NodeFacts:
@@ -136,6 +137,8 @@ def node(**values: object) -> NodeFacts:
         (node(digest=OLD), PENDING, f"has set {OLD[:10]} and waits for its turn to receive {NEW[:10]}"),
         (node(digest=""), PENDING, "(unknown)"),
         (node(is_partial=True), PENDING, "a part of"),
+        (node(has_unrecorded_write=True), PENDING, f"set {NEW[:10]} is written again"),
+        (node(digest=OLD, has_unrecorded_write=True), PENDING, "waits for its turn"),
         (node(digest=OLD, update_error=update_error(NEW)), FAILED, f"writing set {NEW[:10]} to it failed: no SSH"),
         (node(is_partial=True, update_error=update_error(NEW)), FAILED, "no SSH"),
         (node(digest=OLD, update_error=update_error(OLD)), PENDING, "turn"),  # of the previous set

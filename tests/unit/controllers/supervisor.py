@@ -327,6 +327,8 @@ class Shells:
         opened: Addresses that were dialled.
         failing: What nodes raise when they are dialled.
         held: Nodes that answer when the event is set; others answer at once.
+        asked: Called with the name of each node that receives a script.
+        sent: Called after a change was sent.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,6 +337,7 @@ class Shells:
         self.failing: dict[str, Exception] = {}
         self.held: dict[str, asyncio.Event] = {}
         self.asked: Callable[[str], None] = lambda _: None
+        self.sent: Callable[[], None] = lambda: None
         monkeypatch.setattr(ssh, "connect", self._connect)
 
     @asynccontextmanager
@@ -362,6 +365,8 @@ class _Shell:
         files = self._shells.files.setdefault(self.address, {})
         _, is_plan, lines = stdin.partition("main apply <<'PLAN'\n")
         self._shells.asked(self.address)
+        if is_plan:
+            self._shells.sent()
         for line in lines.splitlines() if is_plan else ():
             verb, _, rest = line.partition(" ")
             if verb == "write":

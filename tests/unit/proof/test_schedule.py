@@ -21,6 +21,7 @@ from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.proof.schedule import (
     MAX_CLOCK_SKEW,
     MAX_SILENT_PROBES,
+    MIN_RETRY_AFTER_CHANGE,
     PROOF_INTERVAL,
     REFUSED_INTERVAL,
     RETRY_INTERVAL,
@@ -39,6 +40,7 @@ from trustplane.proof.schedule import (
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+LONG_AGO = NOW - timedelta(hours=1)
 DIGEST = "b" * 64
 HOST, OTHER = "registry.corp:5000", "other.corp"
 DEMAND = ProofDemand(in_force=DIGEST, hosts=frozenset({HOST}))
@@ -98,7 +100,24 @@ def test_a_node_is_inspected_again_when_the_sets_content_becomes_known() -> None
 def test_an_incomplete_inspection_is_retried_soon() -> None:
     inspection = inspected(HOST)
     inspection.registries[0].verification = UNREADABLE
-    assert inspection_due_at(node(inspection=inspection), DEMAND, NOW) == NOW + REFUSED_INTERVAL
+    assert inspection_due_at(node(inspection=inspection, changed=LONG_AGO), DEMAND, NOW) == NOW + REFUSED_INTERVAL
+
+
+@pytest.mark.parametrize(
+    "inspection", [Inspection(error="Connection lost"), Inspection(message="not loaded"), Inspection()]
+)
+def test_an_inspection_that_fails_after_a_change_is_retried_with_growing_intervals(inspection: Inspection) -> None:
+    inspection.digest, inspection.at, inspection.registries = DIGEST, NOW + SECOND, inspected(HOST).registries
+    inspection.registries[0].verification = UNREADABLE
+    waits: list[timedelta] = []
+    while not waits or waits[-1] < REFUSED_INTERVAL:
+        due = inspection_due_at(node(changed=NOW, inspection=inspection), DEMAND, inspection.at)
+        assert due
+        waits.append(due - inspection.at)
+        inspection.at = due
+    assert waits == sorted(waits)
+    assert waits[0] == MIN_RETRY_AFTER_CHANGE
+    assert len(waits) < 10
 
 
 def test_a_new_registry_is_inspected_immediately() -> None:
@@ -184,7 +203,8 @@ def test_a_request_counts_once_with_any_clock(seconds: int, due: timedelta) -> N
 def test_drift_is_inspected_again_sooner() -> None:
     for inspection in (Inspection(message="edited"), Inspection(error="no SSH"), Inspection(refusal="another key")):
         inspection.digest, inspection.at, inspection.registries = DIGEST, NOW, inspected(HOST).registries
-        assert inspection_due_at(node(inspection=inspection), DEMAND, NOW) == NOW + REFUSED_INTERVAL
+        facts = node(inspection=inspection, changed=LONG_AGO)
+        assert inspection_due_at(facts, DEMAND, NOW) == NOW + REFUSED_INTERVAL
 
 
 def test_the_wait_ends_at_the_first_time() -> None:

@@ -36,6 +36,7 @@ class Machine:
     reachable: bool = True
     failing: str = ""
     writing: str | None = None
+    has_unrecorded_write: bool = False  # a write whose start is recorded, but not its end
     # Reports of Cluster API.
     joined: bool = False
     stuck: bool = False
@@ -55,7 +56,7 @@ class Machine:
             group=self.group,
             is_control_plane=self.control_plane,
             booted_with=self.booted,
-            observed=self.has,
+            observed="uncertain" if self.has_unrecorded_write else self.has,
             has_drifted=self.drifted,
             proven=self.proven,
             refused=self.refused,
@@ -82,9 +83,12 @@ class Machine:
 
     def be_written(self, digest: str, *, is_known: bool) -> None:
         """Finish a write; the manager may be killed before it records the end."""
+        if self.is_on:
+            self.has_unrecorded_write = True
         if self.is_on and not self.is_full:
             self.content, self.is_drifted, self.written = digest, False, digest
         if is_known:
+            self.has_unrecorded_write = self.has_unrecorded_write and self.is_full
             self.failing = "no space left" if self.is_on and self.is_full else ""
             self.proven = self.refused = None
             self.inspect()

@@ -22,7 +22,7 @@ from trustplane.api.annotations import (
     UPDATE_HANDLED_AT,
     UPDATE_STRATEGY,
 )
-from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, TRUST_INSPECTION
+from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, TRUST_INSPECTION, TRUST_WRITE_STARTED
 from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.clusterapi import secret
@@ -82,6 +82,11 @@ class Rollout:
         return record.digest if record else ""
 
 
+def write_of(machine: str) -> list[str]:
+    """Return the requests of one write: the records of its start and of its end."""
+    return [f"patch machines/{machine}"] * 2
+
+
 @pytest.fixture
 def rollout(monkeypatch: pytest.MonkeyPatch) -> Rollout:
     return Rollout(monkeypatch)
@@ -129,7 +134,7 @@ async def test_the_canary_is_recorded_then_written_then_proven(rollout: Rollout)
     dialled: list[list[str]] = []
     rollout.fleet.server.before = lambda _: dialled.append([*rollout.shells.opened])
     await rollout.step()
-    assert rollout.calls == ["patch clusters/shop", "patch machines/shop-0"]
+    assert rollout.calls == ["patch clusters/shop", *write_of("shop-0")]
     assert dialled[0] == []
     assert parse_canary(rollout.fleet.annotations("shop")[TRUST_CANARY]) == Canary("shop-0", trust().digest)
     assert rollout.shells.opened == ["shop-0"]
@@ -158,7 +163,7 @@ async def test_after_the_proof_come_its_record_the_boot_set_and_the_other_nodes(
     rollout.begin()
     await rollout.step()
     assert rollout.calls[:2] == ["patch clusters/shop", "apply secrets/shop-trust"]
-    assert sorted(rollout.calls[2:]) == ["patch machines/shop-1", "patch machines/shop-2"]
+    assert sorted(rollout.calls[2:]) == [*write_of("shop-1"), *write_of("shop-2")]
     assert rollout.fleet.annotations("shop")[TRUST_PROVEN] == trust().digest
     assert rollout.fleet.boot_set("shop").digest == trust().digest
     assert {rollout.holds(f"shop-{number}") for number in range(3)} == {trust().digest}
@@ -190,7 +195,7 @@ async def test_two_records_on_the_cluster_are_one_change(rollout: Rollout) -> No
     rollout.fleet.says("shop-0", trust())
     rollout.begin()
     await rollout.step()
-    assert rollout.calls == ["patch clusters/shop", "apply secrets/shop-trust", "patch machines/shop-1"]
+    assert rollout.calls == ["patch clusters/shop", "apply secrets/shop-trust", *write_of("shop-1")]
     assert parse_canary(rollout.fleet.annotations("shop")[TRUST_CANARY]) == Canary("shop-1", trust().digest)
     assert rollout.fleet.annotations("shop")[TRUST_PROVEN] == trust().digest
 
@@ -347,6 +352,22 @@ async def test_a_cluster_without_a_key_or_registries_still_has_a_boot_set(rollou
     await rollout.step()
     assert rollout.shells.opened == []
     assert rollout.fleet.boot_set("shop").digest == trust().digest  # machines are replaced
+
+
+async def test_a_restored_set_is_written_over_an_unrecorded_one(rollout: Rollout) -> None:
+    """A manager was killed after it wrote another set, and before it recorded that."""
+    rollout.running(trust(), trust())
+    for name in ("shop-0", "shop-1"):
+        rollout.fleet.says(name, trust())
+    rollout.fleet.boots("shop", trust())
+    await rollout.step()
+    started = {"metadata": {"annotations": {TRUST_WRITE_STARTED: old().digest}}}
+    rollout.fleet.change(resources.MACHINES, "shop-1", started)
+    rollout.begin()
+    for _ in range(2):
+        await rollout.step()
+    assert rollout.shells.opened == ["shop-1"]
+    assert TRUST_WRITE_STARTED not in rollout.fleet.annotations("shop-1", resources.MACHINES)
 
 
 async def test_sets_of_booted_machines_are_recorded_before_the_plan(rollout: Rollout) -> None:

@@ -23,11 +23,11 @@ from trustplane.api.clustertrust import (
     UNVERIFIABLE,
     VERDICTS,
     VERIFIED,
-    Hindrance,
     Inspection,
     ProofResult,
     RecordedProof,
     RegistryAccess,
+    UpdateError,
 )
 from trustplane.clusterapi.machine_facts import NODE_STARTUP_TIMEOUT
 from trustplane.clusterapi.node_state import NodeFacts
@@ -80,8 +80,8 @@ def facts(**values: Any) -> NodeFacts:
     return NodeFacts(**(known | values))
 
 
-def hindrance(*, is_unreachable: bool) -> Hindrance:
-    return Hindrance(digest=OTHER, at=NOW, message="why", is_unreachable=is_unreachable)
+def update_error(*, is_unreachable: bool) -> UpdateError:
+    return UpdateError(digest=OTHER, at=NOW, message="why", is_unreachable=is_unreachable)
 
 
 def observed(
@@ -215,6 +215,12 @@ def test_a_partial_set_differs_from_the_whole_one() -> None:
     assert observed(replace(part, method=IN_PLACE, is_partial=False)).current == SET
 
 
+@pytest.mark.parametrize("before", [{}, {"method": BOOTSTRAP, "boot_digest": SET}, {"digest": "", "boot_digest": ""}])
+def test_an_unrecorded_write_makes_the_set_of_a_node_uncertain(before: dict[str, Any]) -> None:
+    result = observed(facts(**before, has_unrecorded_write=True))
+    assert result.current not in (SET, None)
+
+
 @pytest.mark.parametrize(
     ("inspection", "drifted"),
     [
@@ -234,10 +240,10 @@ def test_drift_counts_until_the_next_write(inspection: Inspection | None, *, dri
     [
         ({}, False, True, ""),
         ({"unreachable_reason": "stopped"}, False, False, ""),
-        ({"update_error": hindrance(is_unreachable=True)}, True, False, ""),
-        ({"update_error": hindrance(is_unreachable=True)}, False, True, ""),  # the next attempt decides
-        ({"update_error": hindrance(is_unreachable=False)}, True, True, "why"),
-        ({"update_error": hindrance(is_unreachable=False)}, False, True, "why"),
+        ({"update_error": update_error(is_unreachable=True)}, True, False, ""),
+        ({"update_error": update_error(is_unreachable=True)}, False, True, ""),  # the next attempt decides
+        ({"update_error": update_error(is_unreachable=False)}, True, True, "why"),
+        ({"update_error": update_error(is_unreachable=False)}, False, True, "why"),
         ({}, True, True, ""),
     ],
 )

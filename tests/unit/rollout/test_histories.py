@@ -47,6 +47,14 @@ class Histories(RuleBasedStateMachine):
         self.world.carry_out(plan_rollout(self.world.observe()), steps)
         self.world.kill(after_the_script=after_the_script)
 
+    @rule(digest=digests)
+    def is_killed_before_it_records_a_set_that_is_then_withdrawn(self, *, digest: str) -> None:
+        before = self.world.in_force
+        self.world.want(digest)
+        self.world.carry_out(plan_rollout(self.world.observe()))
+        self.world.kill(after_the_script=True)
+        self.world.want(before)
+
     @rule(number=which)
     def a_write_ends(self, number: int) -> None:
         if machine := self.machine(number):
@@ -142,6 +150,14 @@ class Histories(RuleBasedStateMachine):
     def the_same_observation_gives_the_same_plan(self) -> None:
         if hasattr(self, "world"):
             assert plan_rollout(self.world.observe()) == plan_rollout(self.world.observe())
+
+    @invariant()
+    def a_node_recorded_with_the_set_in_force_has_it(self) -> None:
+        """Holds even if a manager is killed before it records a write, and the previous set is restored."""
+        if hasattr(self, "world"):
+            cluster = self.world.observe()
+            pairs = zip(self.world.existing, cluster.nodes, strict=True)
+            assert all(machine.content == cluster.in_force for machine, node in pairs if cluster.has_in_force(node))
 
     def teardown(self) -> None:
         if hasattr(self, "world"):

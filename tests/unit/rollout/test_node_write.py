@@ -11,7 +11,7 @@ from tests.unit.controllers.fleet import NAMESPACE, trust
 from tests.unit.controllers.supervisor import Shells, Supervised, old
 
 from trustplane.api.annotations import TRUST_DIGEST
-from trustplane.api.clustertrust import IN_PLACE, TRUST_HINDRANCE, AppliedTrust, Hindrance
+from trustplane.api.clustertrust import IN_PLACE, TRUST_UPDATE_ERROR, TRUST_WRITE_STARTED, AppliedTrust, UpdateError
 from trustplane.api.keys import Key
 from trustplane.errors import NodeError, TransientError, UserError
 from trustplane.kube import kinds
@@ -61,7 +61,7 @@ class Writing:
     def applied(self, machine: str) -> AppliedTrust | None:
         return recorded.read_applied_trust(self.fleet.annotations(machine, kinds.MACHINES))
 
-    def hindrance(self, machine: str) -> Hindrance | None:
+    def update_error(self, machine: str) -> UpdateError | None:
         return recorded.read_update_error(self.fleet.annotations(machine, kinds.MACHINES))
 
 
@@ -142,6 +142,45 @@ async def test_a_write_completes_a_partial_set(writing: Writing) -> None:
     assert not applied.only_removes
 
 
+async def test_the_start_of_a_write_is_recorded_until_its_end_is(writing: Writing) -> None:
+    started: list[tuple[str, str | None]] = []
+    name = "patch machines/shop-0"
+
+    def note(call: str) -> None:
+        annotations = writing.fleet.annotations("shop-0", kinds.MACHINES)
+        started.append((call, annotations.get(TRUST_WRITE_STARTED)))
+
+    writing.fleet.server.before = note
+    writing.shells.sent = lambda: note("script")
+    await writing.write("shop-0")
+    assert started == [(name, None), ("script", trust().digest), (name, trust().digest)]
+    assert TRUST_WRITE_STARTED not in writing.fleet.annotations("shop-0", kinds.MACHINES)
+
+
+async def test_a_write_without_a_record_of_its_end_is_repeated(writing: Writing) -> None:
+    def refuse() -> None:
+        writing.fleet.server.refusing["patch machines/shop-0"] = UnavailableError("no answer")
+
+    writing.shells.sent = refuse
+    await writing.write("shop-0")
+    view = await writing.fleet.view.observe(SHOP)
+    assert view
+    assert (view.nodes[0].digest, view.nodes[0].has_set(old().digest)) == (old().digest, False)
+    assert set(writing.shells.files["shop-0"]) == set(render_files(trust()))
+    writing.shells.sent = lambda: None
+    await writing.write("shop-0")
+    assert TRUST_WRITE_STARTED not in writing.fleet.annotations("shop-0", kinds.MACHINES)
+
+
+async def test_the_repetition_of_an_interrupted_removal_only_removes(writing: Writing) -> None:
+    writing.fleet.kept("shop", EMPTY_SET)
+    writing.fleet.change(kinds.CLUSTERS, "shop", {"metadata": {"annotations": {TRUST_DIGEST: EMPTY_SET.digest}}})
+    await writing.write("shop-0", has_unrecorded_write=True)
+    applied = writing.applied("shop-0")
+    assert applied
+    assert applied.only_removes
+
+
 async def test_a_replaced_set_is_not_written(writing: Writing) -> None:
     def take_another(_: str) -> None:
         writing.fleet.change(kinds.CLUSTERS, "shop", {"metadata": {"annotations": {TRUST_DIGEST: "e" * 64}}})
@@ -149,9 +188,9 @@ async def test_a_replaced_set_is_not_written(writing: Writing) -> None:
     writing.shells.asked = take_another
     await writing.write("shop-0")
     assert writing.shells.files["shop-0"] == {}
-    hindrance = writing.hindrance("shop-0")
-    assert hindrance
-    assert "taken another trust set" in hindrance.message
+    update_error = writing.update_error("shop-0")
+    assert update_error
+    assert "taken another trust set" in update_error.message
 
 
 @pytest.mark.parametrize(
@@ -172,13 +211,13 @@ async def test_an_update_error_is_recorded(
     writing.shells.failing["shop-0"] = error
     with capture_logs():
         await writing.write("shop-0")
-    hindrance = writing.hindrance("shop-0")
-    assert hindrance
-    assert hindrance.message.startswith(message)
-    assert hindrance.message.isprintable()
-    assert len(hindrance.message) <= 600
-    assert "secret words" not in hindrance.message
-    assert (hindrance.digest, hindrance.is_unreachable) == (trust().digest, is_unreachable)
+    update_error = writing.update_error("shop-0")
+    assert update_error
+    assert update_error.message.startswith(message)
+    assert update_error.message.isprintable()
+    assert len(update_error.message) <= 600
+    assert "secret words" not in update_error.message
+    assert (update_error.digest, update_error.is_unreachable) == (trust().digest, is_unreachable)
     assert writing.woken == [(SHOP, 1.0)]
     applied = writing.applied("shop-0")
     assert applied
@@ -188,10 +227,10 @@ async def test_an_update_error_is_recorded(
 async def test_a_successful_write_removes_the_update_error(writing: Writing) -> None:
     writing.shells.failing["shop-0"] = NodeError("why")
     await writing.write("shop-0")
-    assert writing.hindrance("shop-0")
+    assert writing.update_error("shop-0")
     writing.shells.failing.clear()
     await writing.write("shop-0")
-    assert TRUST_HINDRANCE not in writing.fleet.annotations("shop-0", kinds.MACHINES)
+    assert TRUST_UPDATE_ERROR not in writing.fleet.annotations("shop-0", kinds.MACHINES)
     assert writing.writer.machines_backing_off(SHOP) == frozenset()
 
 
@@ -200,9 +239,9 @@ async def test_each_update_error_is_reported_once(writing: Writing) -> None:
         writing.shells.failing["shop-0"] = NodeError(message)
         await writing.write("shop-0")
     assert writing.fleet.server.calls.count("patch machines/shop-0") == 2
-    hindrance = writing.hindrance("shop-0")
-    assert hindrance
-    assert hindrance.message == "second"
+    update_error = writing.update_error("shop-0")
+    assert update_error
+    assert update_error.message == "second"
 
 
 async def test_the_pause_grows_with_each_failure(writing: Writing) -> None:
@@ -251,10 +290,10 @@ async def test_a_failed_report_is_repeated_by_the_next_attempt(writing: Writing)
     writing.shells.failing["shop-0"] = NodeError("why")
     writing.fleet.server.refusing["patch machines/shop-0"] = UnavailableError("no answer")
     await writing.write("shop-0")
-    assert writing.hindrance("shop-0") is None
+    assert writing.update_error("shop-0") is None
     assert writing.woken == [(SHOP, 1.0)]
     await writing.write("shop-0")
-    assert writing.hindrance("shop-0")
+    assert writing.update_error("shop-0")
 
 
 async def test_a_successor_does_not_get_its_predecessors_record(writing: Writing) -> None:
@@ -269,7 +308,7 @@ async def test_a_successor_does_not_get_its_predecessors_record(writing: Writing
     record = recorded.read_applied_trust(annotations)
     assert record
     assert record.digest == old().digest
-    assert TRUST_HINDRANCE not in annotations
+    assert TRUST_UPDATE_ERROR not in annotations
 
 
 async def test_closing_ends_every_write_and_records_nothing(writing: Writing) -> None:

@@ -7,7 +7,7 @@ from tests.unit.controllers.fleet import NAMESPACE, NOW, trust
 from tests.unit.controllers.supervisor import Supervised, old
 
 from trustplane.api.annotations import PAUSED
-from trustplane.api.clustertrust import TRUST_HINDRANCE, Hindrance
+from trustplane.api.clustertrust import TRUST_UPDATE_ERROR, TRUST_WRITE_STARTED, UpdateError
 from trustplane.api.conditions import TRUST_UP_TO_DATE
 from trustplane.api.keys import Key
 from trustplane.api.meta import Json
@@ -105,10 +105,10 @@ async def test_a_write_in_progress_is_reported_with_the_time_of_its_change(condi
 
 async def test_attempts_to_reach_a_node_are_not_reported_one_by_one(conditions: Conditions) -> None:
     conditions.fleet.node("shop", 0, old())
-    hindrance = recorded.encode_record(
-        Hindrance(digest=trust().digest, at=NOW, message="no route", is_unreachable=True)
+    update_error = recorded.encode_record(
+        UpdateError(digest=trust().digest, at=NOW, message="no route", is_unreachable=True)
     )
-    conditions.fleet.change(kinds.MACHINES, "shop-0", {"metadata": {"annotations": {TRUST_HINDRANCE: hindrance}}})
+    conditions.fleet.change(kinds.MACHINES, "shop-0", {"metadata": {"annotations": {TRUST_UPDATE_ERROR: update_error}}})
     await conditions.step()
     assert conditions.reported("shop-0") == ("False", "Unreachable")
     for names in (frozenset({"shop-0"}), frozenset()):
@@ -170,12 +170,15 @@ async def test_a_cluster_in_deletion_is_not_touched(conditions: Conditions) -> N
     assert await conditions.step() == []
 
 
-async def test_our_condition_wakes_no_other_controller(conditions: Conditions) -> None:
+async def test_our_condition_and_a_started_write_wake_no_other_controller(conditions: Conditions) -> None:
     changes: list[Change[Any]] = []
     conditions.fleet.node("shop", 0, trust())
     conditions.fleet.view.machines.subscribe(changes.append)
     await conditions.step()
     assert [has_more_than_trust_changed(change) for change in changes] == [False]
+    started = {"metadata": {"annotations": {TRUST_WRITE_STARTED: trust().digest}}}
+    conditions.fleet.change(kinds.MACHINES, "shop-0", started)
+    assert not has_more_than_trust_changed(changes[-1])
     conditions.fleet.says("shop-0", trust())
     assert has_more_than_trust_changed(changes[-1])
     conditions.fleet.remove(kinds.MACHINES, "shop-0")

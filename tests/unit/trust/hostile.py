@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_HINDRANCE, TRUST_INSPECTION, TRUST_PROOF
+from trustplane.api.clustertrust import TRUST_APPLIED, TRUST_INSPECTION, TRUST_PROOF, TRUST_UPDATE_ERROR
 
 RECORDS = (TRUST_APPLIED, TRUST_PROOF, TRUST_INSPECTION)
 DIGEST = "0123456789abcdef" * 4
@@ -48,4 +48,4 @@ _records = st.fixed_dictionaries(
     },
 )
 texts = st.sampled_from(DEEP) | st.text() | (_values | _records).map(json.dumps)
-annotations = st.dictionaries(st.sampled_from([*RECORDS, TRUST_HINDRANCE]), texts)
+annotations = st.dictionaries(st.sampled_from([*RECORDS, TRUST_UPDATE_ERROR]), texts)

@@ -11,7 +11,14 @@ import structlog
 
 from trustplane.api.annotations import TRUST_DIGEST
 from trustplane.api.clusterapi import Machine
-from trustplane.api.clustertrust import IN_PLACE, TRUST_APPLIED, TRUST_HINDRANCE, AppliedTrust, Hindrance
+from trustplane.api.clustertrust import (
+    IN_PLACE,
+    TRUST_APPLIED,
+    TRUST_UPDATE_ERROR,
+    TRUST_WRITE_STARTED,
+    AppliedTrust,
+    UpdateError,
+)
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
 from trustplane.clusterapi.machine_facts import ssh_address
@@ -167,7 +174,7 @@ class NodeWriter:
         )
 
         async def confirm() -> None:
-            await self._confirm(cluster, sets.digest)
+            await together(self._confirm(cluster, sets.digest), self._record_start(machine, sets.digest))
 
         async with ssh.connect(ssh_address(machine), key) as node:
             await host_key.check_host_key(self._client, machine, node.host_key)
@@ -180,7 +187,12 @@ class NodeWriter:
             only_removes=only_removes,
             booted=facts.boot_digest,
         )
-        await self._annotate(machine, {TRUST_APPLIED: recorded.encode_record(applied), TRUST_HINDRANCE: None})
+        records = {
+            TRUST_APPLIED: recorded.encode_record(applied),
+            TRUST_WRITE_STARTED: None,
+            TRUST_UPDATE_ERROR: None,
+        }
+        await self._annotate(machine, records)
         self._written.note(_identity(machine), applied, datetime.now(UTC))
         _log.info("trust written", machine=machine.metadata.name, digest=sets.digest, restarted=result.restarted)
 
@@ -191,7 +203,7 @@ class NodeWriter:
         """
         if facts.is_partial or not facts.digest:
             return False
-        if facts.has_set(desired.digest):
+        if is_same_digest(facts.digest, desired.digest):
             return facts.only_removes
         before = EMPTY_SET
         if not is_same_digest(facts.digest, EMPTY_SET.digest):
@@ -213,12 +225,19 @@ class NodeWriter:
         if stored.metadata.annotations.get(TRUST_DIGEST, digest) != digest:
             raise TransientError(f"Cluster {cluster.name} has taken another trust set during this write")
 
+    async def _record_start(self, machine: Machine, digest: str) -> None:
+        """Record that the node's set is unknown until this write is recorded, even if the manager is killed before.
+
+        Otherwise the cluster could return to the recorded set, and the node would keep the unrecorded one.
+        """
+        await self._annotate(machine, {TRUST_WRITE_STARTED: digest})
+
     async def _report(self, machine: Machine, sets: TrustSets, error: Exception) -> None:
         """Record why a write to a node failed; if recording fails, the next attempt records it."""
         if not isinstance(error, TrustplaneError):
             _log.exception("write failed unexpectedly", machine=machine.metadata.name, exc_info=error)
         message = str(error) if isinstance(error, TrustplaneError) else f"unexpected {type(error).__name__}"
-        update_error = Hindrance(
+        update_error = UpdateError(
             digest=sets.digest,
             at=datetime.now(UTC).replace(microsecond=0),
             message=clean(message, _MAX_MESSAGE),
@@ -229,7 +248,7 @@ class NodeWriter:
         if before and (before.message, before.digest) == (update_error.message, update_error.digest):
             return
         try:
-            await self._annotate(machine, {TRUST_HINDRANCE: recorded.encode_record(update_error)})
+            await self._annotate(machine, {TRUST_UPDATE_ERROR: recorded.encode_record(update_error)})
         except TrustplaneError as failure:
             _log.info("update error not recorded", machine=machine.metadata.name, error=str(failure))
 

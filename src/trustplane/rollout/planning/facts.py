@@ -13,7 +13,7 @@ from trustplane.clusterapi.machine_facts import NODE_STARTUP_TIMEOUT, is_control
 from trustplane.clusterapi.node_state import NodeFacts, RegistryVerdict, registry_verdicts
 from trustplane.rollout.planning.observed import RolloutNode
 
-_PARTIAL: Final = "partial:"  # a partial set differs from the whole one
+_UNCERTAIN: Final = "uncertain:"  # a set that is partial, or possibly overwritten, differs from the whole one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def build_node(
         is_uninspectable: Whether the node cannot be inspected; its best verdict is then Accepted.
     """
     has_written = facts.method == clustertrust.IN_PLACE and bool(facts.digest)
-    hindrance = facts.update_error
+    update_error = facts.update_error
     is_resting = facts.machine in writes.backing_off
     group = "" if is_control_plane(machine) else pool_name(machine)
     # No controller replaces a worker without a pool.
@@ -84,8 +84,8 @@ def build_node(
         refused=facts.digest if _refuses(facts, judged) else None,
         is_unverifiable=bool(hosts) and all(_is_unverifiable(facts, host) for host in hosts),
         is_reachable=not facts.unreachable_reason
-        and not (is_resting and hindrance is not None and hindrance.is_unreachable),
-        update_error=hindrance.message if hindrance and not hindrance.is_unreachable else "",
+        and not (is_resting and update_error is not None and update_error.is_unreachable),
+        update_error=update_error.message if update_error and not update_error.is_unreachable else "",
         is_backing_off=is_resting,
         is_writing=facts.machine in writes.writing,
         is_busy=facts.is_busy,
@@ -99,8 +99,8 @@ def build_node(
 
 
 def _has(facts: NodeFacts, *, has_written: bool) -> str | None:
-    if facts.is_partial:
-        return f"{_PARTIAL}{facts.digest}"
+    if facts.is_partial or facts.has_unrecorded_write:
+        return f"{_UNCERTAIN}{facts.digest}"
     return facts.digest if has_written else None
 
 
