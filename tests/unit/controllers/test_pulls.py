@@ -77,7 +77,7 @@ def slow(count: int) -> Any:
         )
         for number in range(count)
     }
-    return SimpleNamespace(pods=found, more=7, is_due=lambda *_: True)
+    return SimpleNamespace(pods=found, untracked=7, is_due=lambda *_: True)
 
 
 async def longest_wait(work: Awaitable[Any]) -> tuple[float, Any]:
