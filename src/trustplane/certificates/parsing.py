@@ -11,12 +11,14 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
+from gox509 import GoCertificate, MalformedError
+from gox509.instants import Instant
 from trustplane.certificates import defects
 from trustplane.certificates.defects import MAX_LENGTH
 from trustplane.certificates.finding import Finding
@@ -32,6 +34,7 @@ _PRIVATE_KEY = re.compile(rb"---- ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|PRIVATE KEY(
 _DER_SEQUENCE = b"\x30"
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"-\x00": "utf-16-le", b"\x00-": "utf-16-be"}
 _PEM_WIDTH = 64
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PARSE_ERRORS = (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
@@ -180,15 +183,37 @@ def _read_pem(content: bytes) -> Parsed:
 
 
 def _load(der: bytes) -> Certificate | None:
-    """Read a DER certificate; None if it is not one."""
+    """Read a DER certificate; None if it is not one.
+
+    Go decides, as on nodes. What only OpenSSL can read is a certificate as well: `lint` reports it with Go's reason.
+    """
+    try:
+        certificate = GoCertificate.read(der)
+    except MalformedError:
+        return _load_with_openssl(der)
+    return _certificate(der, certificate.subject.rfc4514, _datetime(certificate.not_after))
+
+
+def _load_with_openssl(der: bytes) -> Certificate | None:
     try:
         with warnings.catch_warnings():  # the library warns about oddities; `lint` reports them
             warnings.simplefilter("ignore")
             certificate = x509.load_der_x509_certificate(der)
-            subject, expires = certificate.subject.rfc4514_string(), certificate.not_valid_after_utc
+            return _certificate(der, certificate.subject.rfc4514_string(), certificate.not_valid_after_utc)
     except _PARSE_ERRORS:
         return None
+
+
+def _certificate(der: bytes, subject: str, expires: datetime) -> Certificate:
     return Certificate(hashlib.sha256(der).hexdigest(), _pem(der), subject, expires)
+
+
+def _datetime(instant: Instant) -> datetime:
+    """Convert an instant; Go's calendar has more years than Python's."""
+    try:
+        return _EPOCH + timedelta(seconds=instant.seconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if instant.seconds > 0 else datetime.min.replace(tzinfo=UTC)
 
 
 def _pem(der: bytes) -> str:

@@ -21,7 +21,7 @@ def answer(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(check, [*AT, *arguments])
     if isinstance(result.exception, UserError):
         problem = result.exception
-        return problem.exit_code, ". ".join((problem.what, problem.why, problem.next_step))
+        return problem.exit_code, f"{problem.what}. {problem.why}. {problem.next_step}"
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output
 
