@@ -19,7 +19,8 @@ from trustplane.certificates.repair import read_any
 from trustplane.cli import manifests
 from trustplane.cli.check import documents, tables
 from trustplane.cli.check import report as check_report
-from trustplane.cli.check.documents import CheckedFile, ListedEntry
+from trustplane.cli.check.documents import CheckedFile
+from trustplane.cli.check.entries import ListedEntry
 from trustplane.cli.check.report import CheckReport
 from trustplane.cli.console import console, progress
 from trustplane.cli.manifests import STANDARD_INPUT
