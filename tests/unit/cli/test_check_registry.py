@@ -22,7 +22,7 @@ from oracle.server import Reply, serving
 from trustplane.certificates.parsing import parse
 from trustplane.cli import fetch_ca
 from trustplane.cli.check import command as check
-from trustplane.cli.check.documents import ListedEntry
+from trustplane.cli.check.entries import ListedEntry
 from trustplane.errors import TrustplaneError
 from trustplane.registry.address import Address
 

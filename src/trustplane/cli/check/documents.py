@@ -1,44 +1,25 @@
 """Input files of `trustplane check`: manifests, PEM, DER or base64, with the positions of their entries."""
 
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import yaml
 
 from trustplane.api.annotations import REGISTRY_SCOPE
-from trustplane.certificates import defects, typography
-from trustplane.certificates.containers import is_pkcs12
 from trustplane.certificates.finding import Finding
-from trustplane.certificates.lint_encoding import lint_encoding, lint_pem
-from trustplane.certificates.parsing import (
-    BEGIN,
-    Parsed,
-    holds_private_key,
-    innermost,
-    parse,
-    parse_der,
-    parse_pem,
-    parse_pkcs7,
-    utf_16_text,
-)
-from trustplane.certificates.repair import encode, read_any
 from trustplane.cli import manifests
-from trustplane.cli.check import bundles, clusters, os_configuration, reading
-from trustplane.cli.check.clusters import ManifestSecret, TrustVariable, VariableReport
-from trustplane.cli.check.entries import ListedEntry, mention_fix, pem_value, read_entries, user_value, value_place
+from trustplane.cli.check import bundles, clusters, reading
+from trustplane.cli.check.certificate_files import read_certificates
+from trustplane.cli.check.clusters import ManifestSecret, TrustVariable
+from trustplane.cli.check.entries import ListedEntry, is_users_secret, read_entries
 from trustplane.cli.check.misplaced import canonical_kind, judge_kind, misplaced_lists
 from trustplane.cli.check.os_configuration import CAReference, OSConfiguration, read_os_configuration
 from trustplane.cli.check.other_formats import explain_other_format
 from trustplane.cli.manifests import child, items, line_number, object_label, scalar
-from trustplane.clusterapi.secret import key
-from trustplane.clusterapi.variable import USER_SECRET_SUFFIX
 from trustplane.trust import scope
 
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")  # anchor and tag before a value (YAML 1.2.2, section 6.9)
-_DER_SEQUENCE = b"\x30"
-_PRINTED = "use the entry that `trustplane check --fix` prints"
 _LISTS = {
     "TkgServiceConfiguration": ("spec", "trust", "additionalTrustedCAs"),
     "TanzuKubernetesCluster": ("spec", "settings", "network", "trust", "additionalTrustedCAs"),
@@ -62,7 +43,7 @@ class CheckedFile:
     @property
     def has_content(self) -> bool:
         """Whether anything in the file is about CAs."""
-        is_users = any(map(_is_users, self.secrets))
+        is_users = any(map(is_users_secret, self.secrets))
         return bool(self.entries or self.variables or self.references or self.findings or self.undecided or is_users)
 
     @property
@@ -88,52 +69,7 @@ def read_file(name: str, content: bytes) -> CheckedFile:
     other = explain_other_format(name, content)
     if other:
         return CheckedFile(name=name, undecided=(other,))
-    return CheckedFile(name=name, entries=(_certificates(name, content),))
-
-
-def _certificates(name: str, content: bytes) -> ListedEntry:
-    stem = Path(name).name.rpartition(".")[0] or Path(name).name
-    entry_name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-") or "ca"
-    parsed, warnings = _parse_file(content)
-    repaired = read_any(content)
-    findings = tuple(warnings if parsed.ok else parsed.findings)
-    return ListedEntry(
-        where=name,
-        name=entry_name,
-        parsed=parsed,
-        findings=findings if parsed.ok or not repaired.ok else mention_fix(findings, _PRINTED),
-        fixed=encode(repaired.certificates) if repaired.ok else None,
-    )
-
-
-def _parse_file(content: bytes) -> tuple[Parsed, list[Finding]]:
-    """Return the certificates of a file other than a manifest, and warnings about its encoding."""
-    if BEGIN in content and not holds_private_key(content) and not parse_pkcs7(content).certificates:
-        parsed = parse_pem(content)
-        return parsed, lint_pem(content) if parsed.ok else []
-    return _parse_binary(content) or _parse_text(content)
-
-
-def _parse_binary(content: bytes) -> tuple[Parsed, list[Finding]] | None:
-    """Read a private key, a container or DER; None for other content."""
-    if holds_private_key(content):
-        return Parsed(findings=(defects.PKCS12 if is_pkcs12(innermost(content)) else defects.PRIVATE_KEY,)), []
-    container = parse_pkcs7(content)
-    if container.certificates:
-        return container, [defects.PKCS7_FILE]
-    if content.startswith(_DER_SEQUENCE) and parse_der(content).ok:
-        return parse_der(content), [defects.DER_FILE]
-    return None
-
-
-def _parse_text(content: bytes) -> tuple[Parsed, list[Finding]]:
-    """Read base64, or name the reason why PEM is not readable as such."""
-    if utf_16_text(content):
-        return Parsed(findings=(defects.UTF_16,)), []
-    if typography.has_typographic_dashes(content):
-        return Parsed(findings=(defects.TYPOGRAPHIC_DASHES,)), []
-    text = content.decode("latin-1").strip()
-    return parse(text), lint_encoding(text)
+    return CheckedFile(name=name, entries=(read_certificates(name, content),))
 
 
 def _manifest(name: str, content: bytes) -> CheckedFile:
@@ -221,56 +157,3 @@ def _not_a_list(node: yaml.Node, kind: str) -> Iterator[str]:
     field = child(node, *_LISTS[kind])
     if field is not None and not isinstance(field, yaml.SequenceNode):
         yield f"{kind} {object_label(node)}: {'.'.join(_LISTS[kind])} in line {line_number(field)} is not a list"
-
-
-def _user_secret(secret: ManifestSecret) -> Iterator[ListedEntry]:
-    """Yield the CAs of a Secret <cluster>-user-trusted-ca-secret: its values encode an entry's `data` in base64."""
-    if _is_users(secret):
-        yield from (user_value(secret, value, value.key) for value in secret.values)
-
-
-def _is_users(secret: ManifestSecret) -> bool:
-    return secret.kind == "Secret" and secret.name.endswith(USER_SECRET_SUFFIX)
-
-
-def link_secrets(files: Sequence[CheckedFile]) -> list[CheckedFile]:
-    """Resolve the Secrets of Clusters' variables across all files, and add the findings to the files."""
-    secrets = [secret for file in files for secret in file.secrets if secret.kind == "Secret"]
-    reports = [[clusters.check_variable(variable, secrets) for variable in file.variables] for file in files]
-    resolved = [os_configuration.resolve(file.references, secrets) for file in files]
-    named = {report.secret for of_file in reports for report in of_file if report.secret}
-    referenced = {entry.where for of_file in resolved for entry in of_file.entries}
-    return [
-        _linked(file, of_file, references, named, referenced)
-        for file, of_file, references in zip(files, reports, resolved, strict=True)
-    ]
-
-
-def _linked(
-    file: CheckedFile,
-    reports: Sequence[VariableReport],
-    references: os_configuration.Resolved,
-    named: Container[ManifestSecret],
-    referenced: Container[str],
-) -> CheckedFile:
-    entries = list(file.entries)
-    for secret in file.secrets:
-        if secret in named:
-            entries += (pem_value(secret, value, value.key.removesuffix(key(""))) for value in secret.values)
-        elif _is_users(secret):
-            entries += _user_secret(secret)
-        else:
-            entries += (user_value(secret, value, value.key) for value in secret.values
-                        if value_place(secret, value) in referenced)  # fmt: skip
-            entries += (entry for entry in bundles.read_bundles(secret) if entry.where not in referenced)
-    findings = ((report.variable.line, finding) for report in reports for finding in report.findings)
-    return replace(
-        file,
-        entries=tuple(entries),
-        findings=(*file.findings, *findings, *references.findings),
-        undecided=(
-            *file.undecided,
-            *(report.undecided for report in reports if report.undecided),
-            *references.undecided,
-        ),
-    )

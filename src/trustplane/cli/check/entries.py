@@ -15,6 +15,7 @@ from trustplane.certificates.repair import encode, repair
 from trustplane.cli.check.clusters import ManifestSecret, SecretValue
 from trustplane.cli.check.reading import is_string
 from trustplane.cli.manifests import child, items, line_number, object_name, pairs, scalar, span
+from trustplane.clusterapi.variable import USER_SECRET_SUFFIX
 from trustplane.trust.entries import shown
 
 _FIX = "trustplane check --fix"
@@ -114,3 +115,8 @@ def _of_secret(secret: ManifestSecret, value: SecretValue, entry: ListedEntry) -
 def value_place(secret: ManifestSecret, value: SecretValue) -> str:
     """Return where a value is, for people."""
     return f"{secret.kind} {object_name(secret.name)} {value.field}.{shown(value.key)}"
+
+
+def is_users_secret(secret: ManifestSecret) -> bool:
+    """Return whether the user creates this Secret for a Cluster of vSphere 8: its values are PEM in base64, twice."""
+    return secret.kind == "Secret" and secret.name.endswith(USER_SECRET_SUFFIX)
