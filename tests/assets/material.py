@@ -70,6 +70,13 @@ def encrypted_key_der() -> bytes:
     return sequence(sequence(oid("1.2.840.113549.1.5.13"), sequence(derivation, scheme)), content)
 
 
+def pkcs7(*ders: bytes) -> bytes:
+    """Return a container of certificates without signatures (RFC 5652, section 5)."""
+    content = sequence(oid("1.2.840.113549.1.7.1"))
+    signed = sequence(integer(1), tlv(0x31), content, tlv(0xA0, *ders), tlv(0x31))
+    return sequence(oid("1.2.840.113549.1.7.2"), tlv(0xA0, signed))
+
+
 def block(label: str, content: bytes) -> str:
     lines = base64.encodebytes(content).decode()
     return f"-----BEGIN {label}-----\n{lines}-----END {label}-----\n"

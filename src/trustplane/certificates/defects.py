@@ -27,6 +27,55 @@ ONCE_IN_SECRET = error(
     "This Secret takes PEM encoded twice: the API server decodes it once, the nodes once more",
     "Run `kubectl create secret generic NAME --from-literal=KEY=$(base64 -w0 ca.pem)`, or `trustplane check --fix`",
 )
+PEM_IN_STRING_DATA = error(
+    "not-base64",
+    "The Secret's value in stringData is plain PEM",
+    "This Secret takes PEM encoded twice: the API server encodes stringData once, so that you must encode it once",
+    "Write the output of `base64 -w0 ca.pem` into stringData",
+)
+EMPTY = error("no-certificate", "data is empty", "The field takes base64 of PEM", _ENCODE)
+PLACEHOLDER = error(
+    "placeholder",
+    "data is a placeholder, or was shortened",
+    "It is text from documentation or of a template, not base64 of a certificate",
+    _ENCODE,
+)
+TEMPLATE = error(
+    "placeholder",
+    "data is a placeholder of a template",
+    "No program has replaced it",
+    "Render it first, with the program that it is for: `helm template . | trustplane check -`",
+)
+TYPOGRAPHIC_DASHES = error(
+    "typographic-dashes",
+    "The BEGIN or END line has typographic dashes instead of five hyphens",
+    "A word processor, a wiki or a chat replaced them; nodes would silently ignore the file",
+    "Copy the certificate from its file",
+)
+LITERAL_NEWLINES = error(
+    "literal-newlines",
+    r"The PEM has \n in two characters instead of line ends",
+    "It was copied from JSON or from a quoted text; nodes would silently ignore the file",
+    "Restore the line ends: `printf '%b' \"$PEM\" | base64 -w0`",
+)
+PKCS7 = error(
+    "pkcs7",
+    "data is PKCS#7 (.p7b), a container of certificates",
+    "Nodes read PEM certificates only and would silently ignore the file",
+    "Convert it: `openssl pkcs7 -inform der -in ca.p7b -print_certs | base64 -w0`",
+)
+PKCS7_FILE = warning(
+    "pkcs7",
+    "The file is PKCS#7",
+    "A list takes base64 of PEM",
+    "Use the entry that `trustplane check --fix` prints",
+)
+PKCS12 = error(
+    "private-key",
+    "data is PKCS#12 (.p12, .pfx), which holds a private key",
+    "Everyone who can read this object or a node can read the container; its password rarely protects it",
+    "List the CA alone: `openssl pkcs12 -in FILE -cacerts -nokeys`. If others had the file, replace its key",
+)
 DOUBLE_BASE64 = error(
     "double-base64",
     "data is base64-encoded twice",
@@ -87,6 +136,13 @@ REPEATED = warning(
     "It is written to the nodes once",
     _FIX,
 )
+
+
+def without_data(fields: Sequence[str]) -> Finding:
+    """Return the finding for an entry without field `data`, naming the fields it has instead."""
+    names = ", ".join(fields[:_MAX_LABELS]) or "none"
+    what = f"data is missing; fields there: {names}"
+    return error("no-certificate", what, "Names of fields are case-sensitive", "Write the field as `data`")
 
 
 def too_large(length: int) -> Finding:

@@ -11,15 +11,19 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from trustplane.certificates import defects
+from gox509 import GoCertificate, MalformedError
+from gox509.instants import Instant
+from trustplane.certificates import defects, typography
+from trustplane.certificates.containers import LABELS, is_pkcs12, pkcs7_certificates
 from trustplane.certificates.defects import MAX_LENGTH
 from trustplane.certificates.finding import Finding
+from trustplane.certificates.placeholders import is_placeholder, is_template
 
 BEGIN = b"-----BEGIN "
 CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")  # RFC 7468, section 5.1
@@ -32,6 +36,7 @@ _PRIVATE_KEY = re.compile(rb"---- ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|PRIVATE KEY(
 _DER_SEQUENCE = b"\x30"
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"-\x00": "utf-16-le", b"\x00-": "utf-16-be"}
 _PEM_WIDTH = 64
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PARSE_ERRORS = (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
@@ -72,10 +77,28 @@ def parse(data: str) -> Parsed:
         return _bad(defects.too_large(MAX_LENGTH))
     if _PRIVATE_KEY.search(data.encode(errors="replace")):
         return _bad(defects.PRIVATE_KEY)
+    if not data.strip():
+        return _bad(defects.EMPTY)
     if BEGIN.decode() in data:
         return _bad(defects.PEM_NOT_ENCODED)
     content = decode(data)
-    return _bad(defects.NOT_BASE64) if content is None else parse_pem(content)
+    if content is None:
+        return _bad(_diagnose_text(data))
+    parsed = parse_pem(content)
+    is_text = parsed.findings == (defects.NO_CERTIFICATE,) and is_placeholder(data)
+    return _bad(_placeholder(data)) if is_text else parsed
+
+
+def _diagnose_text(data: str) -> Finding:
+    """Return the finding for data that is not base64."""
+    content = data.encode(errors="replace")
+    if typography.has_typographic_dashes(content):
+        return defects.PRIVATE_KEY if _PRIVATE_KEY.search(typography.undo(content)) else defects.TYPOGRAPHIC_DASHES
+    return _placeholder(data) if is_placeholder(data) else defects.NOT_BASE64
+
+
+def _placeholder(data: str) -> Finding:
+    return defects.TEMPLATE if is_template(data) else defects.PLACEHOLDER
 
 
 def parse_pem(content: bytes) -> Parsed:
@@ -87,6 +110,15 @@ def parse_der(content: bytes) -> Parsed:
     """Read one DER certificate. Never raises; for anything else, return what `parse_pem` does."""
     certificate = _load(content)
     return Parsed((certificate,)) if certificate else parse_pem(content)
+
+
+def parse_pkcs7(content: bytes) -> Parsed:
+    """Read the certificates of a PKCS#7 container, DER or PEM. Never raises; no finding and no certificate if none."""
+    bodies = [body for label, body in blocks(content) if label in LABELS and body]
+    containers = [decode(body) or b"" for body in bodies] or [content]
+    ders = [der for container in containers for der in pkcs7_certificates(container)]
+    certificates = {certificate.fingerprint: certificate for certificate in map(_load, ders) if certificate}
+    return Parsed(tuple(certificates.values()))
 
 
 def _bad(finding: Finding) -> Parsed:
@@ -105,7 +137,11 @@ def decode(text: str | bytes) -> bytes | None:
 def _diagnose(content: bytes) -> Finding:
     """Return the finding for content without any PEM block."""
     if holds_private_key(content):
-        return defects.PRIVATE_KEY
+        return defects.PKCS12 if is_pkcs12(innermost(content)) else defects.PRIVATE_KEY
+    if typography.has_typographic_dashes(content):
+        return defects.TYPOGRAPHIC_DASHES
+    if pkcs7_certificates(content):
+        return defects.PKCS7
     if content.startswith(_DER_SEQUENCE) and _load(content):
         return defects.DER
     inner = innermost(content)
@@ -131,7 +167,8 @@ def utf_16_text(content: bytes) -> bytes:
 def holds_private_key(content: bytes) -> bool:
     """Return whether the content holds a private key: PEM, DER or UTF-16, encrypted or not, in any layers of base64."""
     inner = innermost(content)
-    return bool(_PRIVATE_KEY.search(content) or _PRIVATE_KEY.search(utf_16_text(inner) or inner)) or _is_der_key(inner)
+    texts = (content, utf_16_text(inner) or typography.undo(inner))
+    return any(map(_PRIVATE_KEY.search, texts)) or _is_der_key(inner) or is_pkcs12(inner)
 
 
 def _is_der_key(der: bytes) -> bool:
@@ -167,28 +204,67 @@ def _read_pem(content: bytes) -> Parsed:
     pem_blocks = list(blocks(content))
     bodies = [body for label, body in pem_blocks if label in CERTIFICATE_LABELS]
     if not bodies:
-        return _bad(defects.without_certificate([label for label, _ in pem_blocks]))
+        return _bad(_without_certificate(pem_blocks))
     certificates: dict[str, Certificate] = {}
     for number, body in enumerate(bodies, start=1):
         der = decode(body) if body is not None else None
         certificate = _load(der) if der else None
         if certificate is None:
-            is_key = der is not None and _is_der_key(der)
-            return _bad(defects.PRIVATE_KEY if is_key else defects.unparsable(number, len(bodies), cut=body is None))
+            return _bad(_unparsable(content, der, number, len(bodies), cut=body is None))
         certificates.setdefault(certificate.fingerprint, certificate)
     return Parsed(tuple(certificates.values()))
 
 
+def _without_certificate(pem_blocks: list[tuple[bytes, bytes | None]]) -> Finding:
+    containers = (decode(body or b"") for label, body in pem_blocks if label in LABELS)
+    if any(pkcs7_certificates(der) for der in containers if der):
+        return defects.PKCS7
+    return defects.without_certificate([label for label, _ in pem_blocks])
+
+
+def _unparsable(content: bytes, der: bytes | None, number: int, count: int, *, cut: bool) -> Finding:
+    """Return the finding for unreadable certificate `number` of `count`."""
+    if der is not None and _is_der_key(der):
+        return defects.PRIVATE_KEY
+    if typography.has_literal_newlines(content) and _read_pem(typography.undo(content)).ok:
+        return defects.LITERAL_NEWLINES
+    if typography.has_typographic_dashes(content):
+        return defects.TYPOGRAPHIC_DASHES
+    return defects.unparsable(number, count, cut=cut)
+
+
 def _load(der: bytes) -> Certificate | None:
-    """Read a DER certificate; None if it is not one."""
+    """Read a DER certificate; None if it is not one.
+
+    Go decides, as on nodes. What only OpenSSL can read is a certificate as well: `lint` reports it with Go's reason.
+    """
+    try:
+        certificate = GoCertificate.read(der)
+    except MalformedError:
+        return _load_with_openssl(der)
+    return _certificate(der, certificate.subject.rfc4514, _datetime(certificate.not_after))
+
+
+def _load_with_openssl(der: bytes) -> Certificate | None:
     try:
         with warnings.catch_warnings():  # the library warns about oddities; `lint` reports them
             warnings.simplefilter("ignore")
             certificate = x509.load_der_x509_certificate(der)
-            subject, expires = certificate.subject.rfc4514_string(), certificate.not_valid_after_utc
+            return _certificate(der, certificate.subject.rfc4514_string(), certificate.not_valid_after_utc)
     except _PARSE_ERRORS:
         return None
+
+
+def _certificate(der: bytes, subject: str, expires: datetime) -> Certificate:
     return Certificate(hashlib.sha256(der).hexdigest(), _pem(der), subject, expires)
+
+
+def _datetime(instant: Instant) -> datetime:
+    """Convert an instant; Go's calendar has more years than Python's."""
+    try:
+        return _EPOCH + timedelta(seconds=instant.seconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if instant.seconds > 0 else datetime.min.replace(tzinfo=UTC)
 
 
 def _pem(der: bytes) -> str:

@@ -7,13 +7,16 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from trustplane.registry.address import Address
 from trustplane.registry.failure import Failure, failure_of
+from trustplane.registry.hello import refused_curve
 from trustplane.registry.reach import Target, resolve_host
 
 TIMEOUT = 10.0  # seconds for connecting and TLS, and again for a response
 _DER = 2  # _ssl.ENCODING_DER
+_CERTIFICATE_REQUEST = 13  # RFC 5246, section 7.4
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,59 @@ class Served:
 def dial(where: Address | Target, timeout: float = TIMEOUT) -> Served:
     """Complete a TLS handshake with a host. Never raises: a failure is part of the result."""
     connected = False
+    handshake = Handshake()
     try:
         with open_connection(where, timeout) as plain:
             connected = True
-            with start_tls(plain, where) as tls:
+            with start_tls(plain, where, handshake.context()) as tls:
                 return Served(_chain(tls), tls.version() or "")
     except (OSError, ValueError) as error:
-        return Served(failure=dial_failure(error, where, connected=connected))
+        failure = dial_failure(error, where, connected=connected)
+        refused = failure.cause == "tls-version" and isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or "")
+    if refused and handshake.wants_client:
+        return Served(failure=Failure("client-certificate-required", _WANTS_CLIENT))
+    curve = _served_curve(where, timeout) if refused else ""
+    return Served(failure=Failure("weak-certificate", _odd_curve(curve)) if curve else failure)
+
+
+_WANTS_CLIENT = (
+    "the server asked for a client certificate, and ended the handshake without one; "
+    "nodes log: remote error: tls: handshake failure"
+)
+
+
+def _odd_curve(curve: str) -> str:
+    return (
+        f"the server's key is on {curve}, which nodes do not offer; nodes log: remote error: tls: handshake failure. "
+        "The registry's owner must use a key on P-256 or P-384, or RSA"
+    )
+
+
+def _served_curve(where: Address | Target, timeout: float) -> str:
+    """Return the curve of the server's key if nodes do not offer it; "" otherwise."""
+    host = (where.address if isinstance(where, Target) else where).host
+    try:
+        with open_connection(where, timeout) as plain:
+            return refused_curve(plain, host.rstrip("."), time.monotonic() + timeout)
+    except (OSError, ValueError):
+        return ""
+
+
+class Handshake:
+    """A handshake, observed to learn what a server asked for before it refused."""
+
+    def __init__(self) -> None:
+        self.wants_client = False
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context for one connection."""
+        context = unverified_context()
+        context._msg_callback = self._observe  # type: ignore[attr-defined]  # noqa: SLF001 - Python has no public API
+        return context
+
+    def _observe(self, *message: Any) -> None:
+        """Take (connection, direction, version, content type, message type, data)."""
+        self.wants_client |= message[1] == "read" and message[4] == _CERTIFICATE_REQUEST
 
 
 def open_connection(where: Address | Target, timeout: float = TIMEOUT) -> socket.socket:
@@ -53,10 +102,10 @@ def open_connection(where: Address | Target, timeout: float = TIMEOUT) -> socket
     raise last
 
 
-def start_tls(plain: socket.socket, where: Address | Target) -> ssl.SSLSocket:
+def start_tls(plain: socket.socket, where: Address | Target, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
     """Complete a TLS handshake with any server, within the socket's timeout."""
     host = (where.address if isinstance(where, Target) else where).host
-    return unverified_context().wrap_socket(plain, server_hostname=host.rstrip("."))
+    return (context or unverified_context()).wrap_socket(plain, server_hostname=host.rstrip("."))
 
 
 def dial_failure(error: OSError | ValueError, where: Address | Target, *, connected: bool) -> Failure:

@@ -14,6 +14,7 @@ _TLS = {
     "NO_PROTOCOLS_AVAILABLE": "tls-version",
     "WRONG_SSL_VERSION": "tls-version",
     "SSLV3_ALERT_HANDSHAKE_FAILURE": "tls-version",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "client-certificate-required",  # Trustplane sends none
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "client-certificate-required",
     "HTTP_REQUEST": "plain-http",
     "WRONG_VERSION_NUMBER": "plain-http",

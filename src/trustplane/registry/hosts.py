@@ -66,6 +66,7 @@ def get(
         with open_connection(where, timeout) as plain:
             connected = True
             with start_tls(plain, where) as tls:
+                connected = False  # a server that is silent from here on has answered the TLS handshake
                 return exchange(tls, address, path, headers or {}, seconds=timeout, limit=_MAX_BODY)
     except http.client.HTTPException as error:
         return failure_of(error, connected=connected)

@@ -1,6 +1,7 @@
 """Inspection of a registry's hosts: dial each, and decide as a node would."""
 
 import datetime as dt
+import http.client
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -70,6 +71,9 @@ def inspect(
     elif answer is not None and answer.status not in _API_STATUS:
         message = f"GET https://{address}/v2/ answers {answer.status}; a registry answers 200 or 401"
         report = replace(report, failure=Failure("not-a-registry", message))
+    elif answer is not None and _is_page(answer):
+        message = f"GET https://{address}/v2/ answers with a web page; a registry answers with JSON"
+        report = replace(report, failure=Failure("not-a-registry", message))
     yield report
     if isinstance(answer, Response) and answer.status in _API_STATUS:
         for role, other in _other_hosts(address, answer, image, follow):
@@ -77,6 +81,11 @@ def inspect(
                 yield _skipped(role, address, other)
             else:
                 yield inspect_host(role, other, trust, at, registry=address, follow=follow)
+
+
+def _is_page(answer: Response) -> bool:
+    """Return whether a response is the page of a portal or a proxy. Some registries demand a login with a page."""
+    return answer.status == http.client.OK and answer.headers.get("content-type", "").lower().startswith("text/html")
 
 
 def _other_hosts(

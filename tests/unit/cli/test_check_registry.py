@@ -12,19 +12,23 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from oracle import drafts
 from oracle.drafts import AIA, Draft
 from oracle.encoding import dns, ip, oid, sequence, time, uri
-from oracle.keyring import Keyring
+from oracle.keyring import Key, Keyring
 from oracle.pem import data, pem
-from oracle.server import Reply, serving
+from oracle.server import TLS, Reply, Request, answering, serving
 
 from trustplane.certificates.parsing import parse
 from trustplane.cli import fetch_ca
 from trustplane.cli.check import command as check
-from trustplane.cli.check.documents import ListedEntry
+from trustplane.cli.check.entries import ListedEntry
 from trustplane.errors import TrustplaneError
 from trustplane.registry.address import Address
+from trustplane.registry.failure import Failure
+from trustplane.registry.hosts import get
 
 KEYS = Keyring()
 AT = ("--at", "2026-11-23T12:00:00Z")
@@ -226,6 +230,48 @@ def test_old_tls(pki: PKI, tmp_path: Path) -> None:
     ):
         code, hosts = ask(tmp_path, pki.root.der, port)
     assert (code, hosts[0]["cause"]) == (2, "tls-version")
+
+
+def test_a_server_that_wants_a_client_certificate_under_tls_1_2(pki: PKI, tmp_path: Path) -> None:
+    tls = TLS(pki.chain(), pki.key, ssl.TLSVersion.TLSv1_2, wants_client=True)
+    with answering(("127.0.0.1", 0), tls, lambda _: Reply(200)) as port:
+        code, hosts = ask(tmp_path, pki.root.der, port)
+    assert (code, hosts[0]["cause"]) == (2, "client-certificate-required")
+    assert "tls: handshake failure" in hosts[0]["message"]
+
+
+@pytest.mark.parametrize("curve", [ec.SECP224R1(), ec.BrainpoolP256R1(), ec.SECP256K1()])
+def test_a_key_on_a_curve_that_nodes_do_not_offer(pki: PKI, tmp_path: Path, curve: ec.EllipticCurve) -> None:
+    private = ec.generate_private_key(curve)
+    spki = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    key = Key(curve.name, spki, (), private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    served = drafts.server(key, pki.issuing, dns("localhost"))
+    with serving([served.der], key, API) as port:
+        code, hosts = ask(tmp_path, pki.root.der, port)
+    assert (code, hosts[0]["cause"]) == (2, "weak-certificate")
+    assert "P-256" in hosts[0]["message"]
+
+
+def test_a_server_that_is_silent_after_the_handshake(pki: PKI) -> None:
+    finished = threading.Event()
+
+    def silent(_: Request) -> Reply:
+        finished.wait(10)
+        return Reply(200)
+
+    with answering(("127.0.0.1", 0), TLS(pki.chain(), pki.key), silent) as port:
+        answer = get(Address("localhost", port), "/v2/", timeout=0.5)
+        finished.set()
+    assert isinstance(answer, Failure)
+    assert answer.cause == "connection-timeout"
+
+
+def test_the_page_of_a_portal_is_no_registry(pki: PKI, tmp_path: Path) -> None:
+    page = {"/v2/": Reply(200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>Sign in</html>")}
+    with serving(pki.chain(), pki.key, page) as port:
+        code, hosts = ask(tmp_path, pki.root.der, port)
+    assert (code, hosts[0]["trusted"], hosts[0]["cause"]) == (2, True, "not-a-registry")
+    assert "web page" in hosts[0]["message"]
 
 
 def test_plain_http(pki: PKI, tmp_path: Path) -> None:

@@ -535,7 +535,10 @@ FACTS: list[dict[str, object]] = [
     {"has_joined": False, "is_stuck": True},
     {"update_error": "no space left"},
     {"update_error": "no space left", "is_backing_off": True},
-    *({name: True} for name in ("has_drifted", "is_unverifiable", "is_writing", "is_busy", "is_being_replaced", "is_marked")),
+    *(
+        {name: True}
+        for name in ("has_drifted", "is_unverifiable", "is_writing", "is_busy", "is_being_replaced", "is_marked")
+    ),
 ]
 sorts = st.sampled_from([{"is_control_plane": True}, {"group": "p1"}, {"group": "p1"}, {"group": "p2"}])
 facts = st.lists(st.sampled_from(FACTS), max_size=3)

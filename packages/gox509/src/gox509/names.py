@@ -1,5 +1,6 @@
 """Distinguished names as Go parses them: the encodings it refuses, and the attributes in its messages."""
 
+import re
 from dataclasses import dataclass
 
 from gox509.der import SEQUENCE, SET, DerReader, MalformedError
@@ -24,6 +25,8 @@ _ATTRIBUTE_LABELS = {
     "2.5.4.11": "OU",
     "0.9.2342.19200300.100.1.25": "DC",
 }
+_RFC4514_LABELS = _ATTRIBUTE_LABELS | {"2.5.4.9": "STREET", "0.9.2342.19200300.100.1.1": "UID"}
+_RESERVED = re.compile(r'[\\",+;<>]|^[# ]| $')  # RFC 4514, section 2.4
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class DistinguishedName:
 
     raw: bytes
     attributes: tuple[tuple[str, str], ...]  # (object identifier, value), in order
+    sizes: tuple[int, ...]  # number of attributes of each relative name, in order
 
     @property
     def common_name(self) -> str:
@@ -48,6 +52,18 @@ class DistinguishedName:
         parts = (f"{_ATTRIBUTE_LABELS.get(kind, kind)}={value}" for kind, value in reversed(self.attributes))
         return _escape(",".join(parts)) or "(empty name)"
 
+    @property
+    def rfc4514(self) -> str:
+        """The name by RFC 4514; "" for an empty name. May contain any character but NUL."""
+        attributes = iter(self.attributes)
+        rdns = ["+".join(_attribute(*next(attributes)) for _ in range(size)) for size in self.sizes]
+        return ",".join(reversed(rdns))
+
+
+def _attribute(kind: str, value: str) -> str:
+    text = _RESERVED.sub(r"\\\g<0>", value).replace("\0", "\\00")
+    return f"{_RFC4514_LABELS.get(kind, kind)}={text}"
+
 
 def _escape(text: str) -> str:
     """Escape every character that a terminal could act on."""
@@ -58,14 +74,17 @@ def read_name(raw: bytes) -> DistinguishedName:
     """Read a Name from its DER. Raises MalformedError."""
     rdns = DerReader(DerReader(raw).read(SEQUENCE, "x509: invalid RDNSequence"))
     attributes: list[tuple[str, str]] = []
+    sizes: list[int] = []
     while rdns:
+        before = len(attributes)
         rdn = DerReader(rdns.read(SET, "x509: invalid RDNSequence"))
         while rdn:
             attribute = rdn.sequence("x509: invalid RDNSequence: invalid attribute")
             kind = attribute.oid("x509: invalid RDNSequence: invalid attribute type")
             tag, value = attribute.any("x509: invalid RDNSequence: invalid attribute value")
             attributes.append((kind, _string(tag, value)))
-    return DistinguishedName(raw, tuple(attributes))
+        sizes.append(len(attributes) - before)
+    return DistinguishedName(raw, tuple(attributes), tuple(sizes))
 
 
 def _string(tag: int, value: bytes) -> str:

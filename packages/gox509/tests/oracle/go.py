@@ -4,9 +4,10 @@ import base64
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from oracle.scenes import Case
 
@@ -25,6 +26,19 @@ class Answer:
     chains: list[list[str]]
 
 
+@dataclass(frozen=True)
+class Parsed:
+    """What Go reads from a certificate. Times are seconds since 1970."""
+
+    version: int
+    serial: str
+    commonName: str  # noqa: N815 - as in the program's answer
+    notBefore: int  # noqa: N815
+    notAfter: int  # noqa: N815
+    isCA: bool  # noqa: N815
+    names: int  # number of subject alternative names
+
+
 def build(folder: Path) -> Path:
     """Build the program in a folder, and return its path."""
     program = folder / "oracle"
@@ -36,9 +50,20 @@ def build(folder: Path) -> Path:
 
 def ask(program: Path, cases: Sequence[Case]) -> list[Answer]:
     """Have the program decide cases. The answers have the order of the cases."""
-    lines = "\n".join(map(_question, cases))
+    return [Answer(**answer) for answer in _ask(program, map(_question, cases))]
+
+
+def ask_to_parse(program: Path, ders: Sequence[bytes]) -> list[Parsed | str]:
+    """Have the program parse certificates. Return for each what it read, or the error."""
+    questions = (json.dumps({"parse": base64.b64encode(der).decode()}) for der in ders)
+    answers = _ask(program, questions)
+    return [Parsed(**answer["parsed"]) if answer["trusted"] else answer["message"] for answer in answers]
+
+
+def _ask(program: Path, questions: Iterable[str]) -> Iterator[dict[str, Any]]:
+    lines = "\n".join(questions)
     completed = subprocess.run([program], input=lines, capture_output=True, text=True, check=True, timeout=600)
-    return [Answer(**json.loads(line)) for line in completed.stdout.splitlines()]
+    return map(json.loads, completed.stdout.rstrip("\n").split("\n"))
 
 
 def _question(case: Case) -> str:

@@ -20,12 +20,24 @@ type question struct {
 	Trust  [][]byte  `json:"trust"`
 	Host   string    `json:"host"`
 	At     time.Time `json:"at"`
+	Parse  []byte    `json:"parse"` // instead of a verdict: how ParseCertificate reads this certificate
 }
 
 type answer struct {
 	Trusted bool       `json:"trusted"`
 	Message string     `json:"message"`
 	Chains  [][]string `json:"chains"`
+	Parsed  *parsed    `json:"parsed,omitempty"`
+}
+
+type parsed struct {
+	Version    int    `json:"version"`
+	Serial     string `json:"serial"`
+	CommonName string `json:"commonName"`
+	NotBefore  int64  `json:"notBefore"`
+	NotAfter   int64  `json:"notAfter"`
+	IsCA       bool   `json:"isCA"`
+	Names      int    `json:"names"`
 }
 
 func main() {
@@ -40,8 +52,16 @@ func main() {
 			fmt.Fprintln(os.Stderr, "oracle:", err)
 			os.Exit(1)
 		}
-		chains, err := decide(q)
-		a := answer{Trusted: err == nil, Chains: fingerprints(chains)}
+		a := answer{Chains: [][]string{}}
+		var err error
+		if q.Parse != nil {
+			a.Parsed, err = parse(q.Parse)
+		} else {
+			var chains [][]*x509.Certificate
+			chains, err = decide(q)
+			a.Chains = fingerprints(chains)
+		}
+		a.Trusted = err == nil
 		if err != nil {
 			a.Message = err.Error()
 		}
@@ -50,6 +70,18 @@ func main() {
 			os.Exit(1)
 		}
 	}
+}
+
+func parse(der []byte) (*parsed, error) {
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return &parsed{
+		Version: c.Version, Serial: c.SerialNumber.String(), CommonName: c.Subject.CommonName,
+		NotBefore: c.NotBefore.Unix(), NotAfter: c.NotAfter.Unix(), IsCA: c.BasicConstraintsValid && c.IsCA,
+		Names: len(c.DNSNames) + len(c.EmailAddresses) + len(c.IPAddresses) + len(c.URIs),
+	}, nil
 }
 
 // decide follows verifyServerCertificate of crypto/tls.

@@ -1,6 +1,7 @@
 """Checks of variable `trust` of Clusters, and of the Secret it refers to."""
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,17 +9,8 @@ import yaml
 
 from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, error, warning
-from trustplane.cli.manifests import (
-    child,
-    items,
-    line_number,
-    object_label,
-    object_name,
-    pairs,
-    scalar,
-    span,
-    string_value,
-)
+from trustplane.cli.check.reading import string_value
+from trustplane.cli.manifests import child, items, line_number, object_label, object_name, pairs, scalar, span
 from trustplane.clusterapi.left_out import (
     MACHINE_DEPLOYMENTS_FIELD,
     MACHINE_POOLS_FIELD,
@@ -34,6 +26,8 @@ from trustplane.trust.entries import printable_name
 
 _GROUP = "cluster.x-k8s.io/"
 _ENTRIES = "additionalTrustedCAs"
+_FIELDS = {"Secret": ("data", "stringData"), "ConfigMap": ("data", "binaryData")}
+_INLINE_CLASS = "tkg-"  # classes of TKG 2.1 and later, such as tkg-vsphere-default-v1.0.0: entries have data
 _ENTRY_SCHEMA: Json = TRUST_SCHEMA["properties"][_ENTRIES]["items"]
 
 
@@ -50,22 +44,23 @@ class SecretValue:
 
 @dataclass(frozen=True)
 class ManifestSecret:
-    """A Secret in a manifest."""
+    """A Secret or ConfigMap in a manifest."""
 
     name: str
     namespace: str  # empty: kubectl's default
     values: tuple[SecretValue, ...]
+    kind: str = "Secret"
 
     @classmethod
-    def read(cls, node: yaml.Node) -> "ManifestSecret":
-        """Read an object of kind Secret; as in the API server, `stringData` overrides `data`."""
+    def read(cls, node: yaml.Node, kind: str = "Secret") -> "ManifestSecret":
+        """Read an object of this kind; as in the API server, a Secret's `stringData` overrides its `data`."""
         values = {
             scalar(name): SecretValue(field, scalar(name), scalar(value), line_number(name), span(value))
-            for field in ("data", "stringData")
+            for field in _FIELDS[kind]
             for name, value in pairs(child(node, field))
         }
         name, namespace = (scalar(child(node, "metadata", part)) for part in ("name", "namespace"))
-        return cls(name, namespace, tuple(values.values()))
+        return cls(name, namespace, tuple(values.values()), kind)
 
 
 @dataclass(frozen=True)
@@ -89,23 +84,40 @@ class VariableInFile:
         """
         if self.unknown:
             raise UserError(
-                f"Variable trust has fields outside its schema: {', '.join(self.unknown)}",
-                why="Cluster API refuses the Cluster. Certificates belong into a Secret, not into the variable",
-                next_step="Remove the fields; see `Cluster` in docs/reference/api.md",
+                f"Variable trust has fields outside its schema: {', '.join(dict.fromkeys(self.unknown))}",
+                why="Cluster API refuses the Cluster. Certificates belong into a Secret, not into the variable. "
+                f"The fields are {', '.join((*TRUST_SCHEMA['properties'], *_ENTRY_SCHEMA['properties']))}",
+                next_step="Remove the fields, or correct their names; see `Cluster` in docs/reference/api.md",
             )
         return parse_trust_variable(self.value, self.cluster)
 
     def find_secret(self, secrets: Iterable[ManifestSecret], name: str) -> ManifestSecret | None:
         """Return the Secret with this name in the Cluster's namespace."""
-        return next((secret for secret in secrets if secret.name == name and self._shares_namespace(secret)), None)
+        return find_secret(secrets, name, self.namespace)
 
-    def _shares_namespace(self, secret: ManifestSecret) -> bool:
-        return secret.namespace == self.namespace or "" in (secret.namespace, self.namespace)
+
+def find_secret(secrets: Iterable[ManifestSecret], name: str, namespace: str) -> ManifestSecret | None:
+    """Return the Secret with this name in the namespace; one without a namespace may be in any."""
+    for secret in secrets:
+        if secret.name == name and (secret.namespace == namespace or "" in (secret.namespace, namespace)):
+            return secret
+    return None
 
 
 def is_cluster(node: yaml.Node) -> bool:
     """Return whether an object is Cluster API's Cluster, of any version."""
     return scalar(child(node, "kind")) == "Cluster" and scalar(child(node, "apiVersion")).startswith(_GROUP)
+
+
+def inline_lists(node: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
+    """Yield the lists of variable `trust` whose entries have `data`, as the classes of TKG 2.1 take them."""
+    topology = child(node, "spec", "topology")
+    cluster_class = scalar(child(topology, "class")) or scalar(child(topology, "classRef", "name"))
+    if cluster_class.startswith(_INLINE_CLASS):
+        for variable in items(child(topology, "variables")):
+            entries = child(variable, "value", _ENTRIES)
+            if scalar(child(variable, "name")) == TRUST_VARIABLE and isinstance(entries, yaml.SequenceNode):
+                yield f"Cluster {object_label(node)} {TOPOLOGY_PATH}.variables ({TRUST_VARIABLE})", entries
 
 
 def trust_variables(node: yaml.Node) -> Iterator[VariableInFile]:
@@ -114,7 +126,8 @@ def trust_variables(node: yaml.Node) -> Iterator[VariableInFile]:
     pools = tuple(
         printable_name(scalar(child(pool, "name"))) for pool in items(child(topology, "workers", MACHINE_POOLS_FIELD))
     )
-    yield from _from_list(node, "variables", child(topology, "variables"), pools=pools)
+    if not any(inline_lists(node)):
+        yield from _from_list(node, "variables", child(topology, "variables"), pools=pools)
     groups = [("controlPlane", child(topology, "controlPlane"))]
     for kind in (MACHINE_DEPLOYMENTS_FIELD, MACHINE_POOLS_FIELD):
         machines = enumerate(items(child(topology, "workers", kind)))
@@ -178,7 +191,7 @@ def _check_value(variable: VariableInFile, secrets: Iterable[ManifestSecret]) ->
         return VariableReport(variable, (refused.at(variable.where),))
     secret = variable.find_secret(secrets, trust.secret_name)
     if secret is None:
-        return VariableReport(variable, undecided=_absent(variable, trust) if trust.names else "")
+        return VariableReport(variable, undecided=_absent(variable, trust, tuple(secrets)) if trust.names else "")
     findings = (finding.at(variable.where) for finding in _compare(trust, secret))
     return VariableReport(variable, tuple(findings), secret=None if trust.has_user_secret else secret)
 
@@ -209,10 +222,27 @@ def _unlisted(key_name: str, secret: ManifestSecret) -> Finding:
     )
 
 
-def _absent(variable: VariableInFile, trust: TrustVariable) -> str:
-    option = f"-n {object_name(variable.namespace)} " if variable.namespace else ""
-    name = object_name(trust.secret_name)
-    return (
-        f"{variable.where}: Secret {name} is not in these files; "
-        f"add it: kubectl get secret {option}{name} -o yaml | trustplane check FILE... -"
-    )
+def _absent(variable: VariableInFile, trust: TrustVariable, secrets: Iterable[ManifestSecret]) -> str:
+    keys = set(trust.names) if trust.has_user_secret else {entry_key(name) for name in trust.names}
+    return absent_secret(variable.where, trust.secret_name, variable.namespace, keys, secrets)
+
+
+def absent_secret(
+    where: str, secret_name: str, namespace: str, keys: AbstractSet[str], secrets: Iterable[ManifestSecret]
+) -> str:
+    """Return the message about a Secret that no file has, naming the Secret that the user probably meant."""
+    option = f"-n {object_name(namespace)} " if namespace else ""
+    name = object_name(secret_name)
+    fetch = f"add it: kubectl get secret {option}{name} -o yaml | trustplane check FILE... -"
+    for secret in secrets:
+        if secret.name == secret_name:
+            return (
+                f"{where}: Secret {name} is in namespace {object_name(secret.namespace)}, but the Cluster is in "
+                f"{object_name(namespace)}: create the Secret there, or {fetch}"
+            )
+        if keys & {value.key for value in secret.values}:
+            return (
+                f"{where}: Secret {name} is not in these files. Secret {object_name(secret.name)} has its keys: "
+                f"if you mean that one, rename it to {name}; otherwise {fetch}"
+            )
+    return f"{where}: Secret {name} is not in these files; {fetch}"

@@ -19,7 +19,9 @@ from trustplane.certificates.repair import read_any
 from trustplane.cli import manifests
 from trustplane.cli.check import documents, tables
 from trustplane.cli.check import report as check_report
-from trustplane.cli.check.documents import CheckedFile, ListedEntry
+from trustplane.cli.check.documents import CheckedFile
+from trustplane.cli.check.entries import ListedEntry
+from trustplane.cli.check.links import link_secrets
 from trustplane.cli.check.report import CheckReport
 from trustplane.cli.console import console, progress
 from trustplane.cli.manifests import STANDARD_INPUT
@@ -69,7 +71,7 @@ def command(
     Exit status: 0 good, perhaps with warnings; 1 errors; 2 undecided. With --fix: the status before the correction.
     """
     time = _time(at)
-    checked = documents.link_secrets([documents.read_file(name, manifests.read_content(name)) for name in files])
+    checked = link_secrets([documents.read_file(name, manifests.read_content(name)) for name in files])
     report = check_report.review(checked, time)
     if registries:
         bundle = read_any(manifests.read_content(str(node_bundle))).certificates if node_bundle else ()
@@ -149,7 +151,7 @@ def _fix(checked: Sequence[CheckedFile], at: dt.datetime) -> None:
 def _print_corrected(file: CheckedFile, at: dt.datetime) -> None:
     """Print a manifest if all its lists are now correct; remaining errors may be a pasted private key."""
     content = file.fixed.encode()
-    corrected = documents.link_secrets([documents.read_file(STANDARD_INPUT, content)])
+    corrected = link_secrets([documents.read_file(STANDARD_INPUT, content)])
     remaining = check_report.review(corrected, at)
     if not file.entries or remaining.exit_code == check_report.ERRORS or holds_private_key(content):
         echo("Not printed: the manifest has no trust list, or an error that --fix cannot correct", err=True)

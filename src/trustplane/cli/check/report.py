@@ -12,7 +12,8 @@ from gox509 import GoCertificate, MalformedError
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.certificates.lint import Listed, lint_certificates
 from trustplane.certificates.parsing import Certificate
-from trustplane.cli.check.documents import CheckedFile, ListedEntry
+from trustplane.cli.check.documents import CheckedFile
+from trustplane.cli.check.entries import ListedEntry
 from trustplane.registry.inspection import HostReport
 from trustplane.trust.effective import check_set_size
 from trustplane.trust.entries import check_entry_name
@@ -73,7 +74,7 @@ def _list_findings(file: CheckedFile, entries: Sequence[ListedEntry]) -> Iterato
     """Yield the findings about one list: its entries, their names, and their number."""
     names: set[str] = set()
     for entry in entries:
-        name_finding = check_entry_name(entry.name, names) if file.is_manifest else None
+        name_finding = (entry.name_refusal or check_entry_name(entry.name, names)) if file.is_manifest else None
         if name_finding:
             yield name_finding.at(entry.where)
         names.add(entry.name)
