@@ -50,7 +50,8 @@ _CLIENT_FLAG: Final = re.compile(
 )
 _NETRC: Final = re.compile(r"(?P<name>\blogin\s{1,8}\S{1,200}\s{1,8}password\s{1,8})\S{1,4096}")
 _YAML_FIELD: Final = re.compile(
-    r"(?im)(?P<name>^[ \t-]{0,40}[\w-]{0,40}(?:password|passwd|token|secret|auth):[ \t]{1,8})(?!<hidden>)[^\s|>{\[]\S{2,4096}[ \t]*$"
+    r"(?im)(?P<name>^[ \t-]{0,40}[\w-]{0,40}(?:password|passwd|token|secret|auth):[ \t]{1,8})"
+    r"(?!<hidden>)[^\s|>{\[]\S{2,4096}[ \t]*$"
 )
 _DECODED: Final = re.compile(r"""(?P<name>invalid decoded auth: \\*")(?P<value>[^\n]+)""")
 _USERINFO: Final = re.compile(r"(?<![\w/.@:+-])[\w.+%$-]{1,64}:(?!//)[^\s:/@\"']{1,256}@(?=[A-Za-z0-9.-]+[:/])")

@@ -1,0 +1,170 @@
+"""Pasted text, split into messages: prompts, log lines, events and blank lines end one; frames are removed."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from trustplane.api.image_reference import is_image
+
+# The frame of k9s and other boxes, with the one blank that they add.
+_FRAME: Final = re.compile(r"^[ \t]{0,8}[│┃║] ?|[ ]?[│┃║][ \t]{0,8}$")
+_BORDER: Final = re.compile(r"^[\s─━═┌┐└┘├┤╭╮╰╯┏┓┗┛╔╗╚╝│┃║]{3,}$")
+_JSON_ESCAPES: Final = {"22": '"', "26": "&", "27": "'", "3c": "<", "3e": ">", "2f": "/"}
+_JSON_ESCAPE: Final = re.compile(r"\\{1,8}u00(?P<code>22|26|27|2f|3c|3e)", re.IGNORECASE)
+
+_TOOLS: Final = (
+    "kubectl|docker|crictl|ctr|nerdctl|podman|skopeo|buildah|curl|wget|journalctl|systemctl|helm|sudo|cat|oc|kubeadm"
+)
+_PROMPT: Final = re.compile(
+    r"(?:\([\w.-]{1,60}\) ?)?(?:"
+    r"\[?[\w.-]{1,64}@[\w.-]{1,64}[:\] ][^$#%>\n]{0,120}[$#%>](?: |$)"
+    r"|PS [A-Za-z]:\\[^>\n]{0,200}>|[A-Za-z]:\\[^>\n]{0,200}>"
+    rf"|[$\u276f\u279c\xbb] |[#%] (?=(?:{_TOOLS})\b)|(?=(?:sudo )?(?:docker|crictl|nerdctl|podman) pull ))"
+    r"(?P<command>[^\n]{0,2000})"
+)
+_PULL: Final = re.compile(r"\b(?:docker|crictl|nerdctl|podman|ctr)\b[^\n|;&]{0,300}? pull (?P<rest>[^\n|;&>]{1,1000})")
+_TRYING: Final = re.compile(r"Trying to pull (?P<image>\S{1,512}?)\.{3}")
+_EVENT: Final = re.compile(r"^(?:[^\n]{0,200}?\s)?(?:Warning|Normal)\s{1,40}(?P<reason>[A-Z]\w{2,60})\s")
+_LOG: Final = re.compile(
+    r"[^\n]{0,24}?(?<!\d)\d\d:\d\d:\d\d(?!\S{0,40} is (?:after|before))|(?:TRAC|DEBU|INFO|WARN|ERRO|FATA)\[|#\d{1,4} "
+    r'|time="|level=|\{"'
+)
+# The beginning of a message, at the beginning of a line.
+_START: Final = re.compile(
+    r"""[\s>*•"'`(-]{0,12}(?:Failed to pull image|Error response from daemon: |ctr: |Error: |Unable to find image)"""
+    r"|[^\n]{0,60}?\bError response from daemon: "
+)
+# The beginning of a message, anywhere in a line.
+_PHRASE: Final = re.compile(
+    r"[^\n]{0,400}?(?:failed to pull|initializing source docker|PullImage|Error response from daemon)", re.IGNORECASE
+)
+_UNFINISHED: Final = re.compile(r"(?:[:=,(\[<]|current time|is after|is before|errors occurred:)\s*\Z")
+_CONTINUED: Final = re.compile(r"[\s*)\]]|\(Mirrors also failed")
+_RELEVANT: Final = re.compile(
+    r"pull|image|/v2/|manifest|registry|layer|snapshot|unpack|oauth|Error response from daemon|hosts\.toml|x509: ",
+    re.IGNORECASE,
+)
+_PROBE: Final = re.compile(r"probe failed|/healthz|/readyz|/livez", re.IGNORECASE)
+_WRAPPED: Final = range(40, 201)  # the length of a line that a terminal broke, in characters
+_DESCRIBED: Final = re.compile(r"(?P<key>Name|Namespace):\s{1,40}(?P<value>[a-z0-9][a-z0-9.-]{0,252})\s{0,80}$")
+
+
+@dataclass
+class Segment:
+    """Lines that belong together.
+
+    Attributes:
+        lines: The lines; of an event, the first without the columns before the message.
+        reason: The reason of an event, "" for other text.
+        image: The image of the command line above.
+        subject: The pod that `kubectl describe` printed above, as namespace/name.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    reason: str = ""
+    image: str = ""
+    subject: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return the lines as one text."""
+        return "\n".join(self.lines).strip()
+
+    @property
+    def has_start(self) -> bool:
+        """Return whether the text contains the beginning of a message of a pull."""
+        return any(_PHRASE.match(line) for line in self.lines)
+
+    @property
+    def is_relevant(self) -> bool:
+        """Return whether the text may be about a pull."""
+        text = self.text
+        return bool(_RELEVANT.search(text)) and not _PROBE.search(text)
+
+
+def unescape(text: str) -> str:
+    """Undo JSON's escapes of quotes, ampersands and angle brackets, which remain in fragments of JSON."""
+    return _JSON_ESCAPE.sub(lambda match: _JSON_ESCAPES[match["code"].lower()], text) if "\\u00" in text else text
+
+
+def segments_of(content: str) -> list[Segment]:
+    """Split pasted text."""
+    return [segment for segment in _Splitter(_unframed(content)).split() if segment.text]
+
+
+def _unframed(content: str) -> Iterator[str]:
+    has_frame = any(bar in content for bar in "│┃║")
+    for line in content.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        if not has_frame:
+            yield line
+        elif not _BORDER.match(line):
+            yield _FRAME.sub("", _FRAME.sub("", line, count=1)) if line.strip("│┃║ \t") else ""
+
+
+class _Splitter:
+    """One pass over the lines of a text."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._current = Segment()
+        self._segments = [self._current]
+        self._image = ""
+        self._names = {"Name": "", "Namespace": ""}
+        self._is_blank = False
+        self._before = ""
+        self._is_relevant = False
+
+    def split(self) -> list[Segment]:
+        for line in self._lines:
+            self._add(line)
+        return self._segments
+
+    def _add(self, line: str) -> None:
+        if not line.strip():
+            self._is_blank = True
+            return
+        if (prompt := _PROMPT.match(line)) and not _UNFINISHED.search(self._before):
+            self._image = _pulled(prompt["command"])
+            self._begin("")
+        elif event := _EVENT.match(line):
+            self._begin(line[event.end() :], event["reason"])
+        elif self._starts(line):
+            self._begin(line)
+        else:
+            self._current.lines.append(line)
+        if trying := _TRYING.search(line):
+            self._current.image = trying["image"]
+        self._before = line
+        self._is_blank = False
+        self._is_relevant = self._is_relevant or bool(_RELEVANT.search(line))
+        self._describe(line)
+
+    def _starts(self, line: str) -> bool:
+        if _UNFINISHED.search(self._before):
+            return False
+        if _LOG.match(line) or _START.match(line):
+            return True
+        if self._is_blank and not _CONTINUED.match(line) and self._is_relevant:
+            return True
+        return len(self._before) not in _WRAPPED and bool(_PHRASE.match(line))
+
+    def _begin(self, line: str, reason: str = "") -> None:
+        subject = "/".join(filter(None, (self._names["Namespace"], self._names["Name"]))) if reason else ""
+        self._current = Segment([line], reason, self._image, subject)
+        self._is_relevant = False
+        self._segments.append(self._current)
+
+    def _describe(self, line: str) -> None:
+        if match := _DESCRIBED.match(line):
+            if match["key"] == "Name":
+                self._names["Namespace"] = ""
+            self._names[match["key"]] = match["value"]
+
+
+def _pulled(command: str) -> str:
+    """Return the image of a `pull` command, "" for another command."""
+    match = _PULL.search(command)
+    words = [word.strip("\"'") for word in match["rest"].split()] if match else []
+    images = [word for word in words if not word.startswith("-") and is_image(word)]
+    return images[-1] if images else ""
