@@ -1,7 +1,7 @@
 """The next step for each cause: a command or a manifest change, with the names from the failure filled in."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from types import MappingProxyType
 from typing import Final
@@ -10,8 +10,9 @@ from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.message_parser import ParsedMessage
-from trustplane.diagnosis.node_software import NodeSoftware, software_of
+from trustplane.diagnosis.node_software import software_of
 from trustplane.diagnosis.public_hosts import is_acr, is_ecr, is_google
+from trustplane.diagnosis.vocabulary.certificates import NOT_TRUSTED
 
 # Text from a message goes into a command line only if a shell does not interpret any of it.
 _ADDRESS: Final = re.compile(r"\[?[A-Za-z0-9][A-Za-z0-9.:_-]{0,260}\]?")
@@ -123,15 +124,15 @@ _IDENTITIES: Final = (
     (
         is_acr,
         (
-            "give the kubelet's identity the role AcrPull: az aks update -n CLUSTER -g GROUP --attach-acr NAME   # NAME is "
-            "the first label of {registry}; outside AKS: acr-credential-provider, or a pull secret"
+            "give the kubelet's identity the role AcrPull: az aks update -n CLUSTER -g GROUP --attach-acr NAME   # "
+            "NAME is the first label of {registry}; outside AKS: acr-credential-provider, or a pull secret"
         ),
     ),
     (
         is_google,
         (
-            "give the node's service account roles/artifactregistry.reader on the repository   # outside Google Cloud: a "
-            "pull secret with user _json_key"
+            "give the node's service account roles/artifactregistry.reader on the repository   # outside Google Cloud: "
+            "a pull secret with user _json_key"
         ),
     ),
 )
@@ -146,6 +147,10 @@ def next_step(code: Code, parsed: ParsedMessage, template: str = "") -> str:
         parsed: The message with the names.
         template: Replaces the cause's usual step if the message calls for another one.
     """
+    return _fill(template or _template(code, parsed), parsed)
+
+
+def _fill(template: str, parsed: ParsedMessage) -> str:
     endpoint, registry = parsed.endpoint, registry_of(parsed.image)
     host = _safe(_ADDRESS, endpoint.host, "HOST")
     address = _safe(_ADDRESS, endpoint.address if endpoint.host else registry, "HOST")
@@ -163,11 +168,60 @@ def next_step(code: Code, parsed: ParsedMessage, template: str = "") -> str:
     }
     software = software_of(parsed.runtime, parsed.platform)
     names |= {field.name: getattr(software, field.name).format(**names) for field in fields(software)}
-    return (template or _template(code, registry, software)).format(**names)
+    return template.format(**names)
 
 
-def _template(code: Code, registry: str, software: NodeSoftware) -> str:
-    step = _STEPS[code]
+# What decides between causes that a message cannot tell apart: the first entry with two of the causes.
+_DECISIONS: Final[tuple[tuple[frozenset[Code], str], ...]] = (
+    (
+        frozenset(
+            {*NOT_TRUSTED, Code.TLS_INTERCEPTED, Code.TOKEN_SERVICE_UNTRUSTED, Code.BLOB_HOST_UNTRUSTED}
+            | {Code.NAME_MISMATCH, Code.NO_SUBJECT_ALT_NAME, Code.WEAK_CERTIFICATE, Code.CA_REKEYED, Code.CA_NOT_A_CA}
+        ),
+        (
+            "trustplane check --registry {address}   # run it in the node's network: shows who issued the certificate, "
+            "and whether the chain is complete"
+        ),
+    ),
+    (
+        frozenset({Code.AUTH_MISSING, Code.AUTH_REJECTED, Code.ACCESS_DENIED, Code.IMAGE_NOT_FOUND}),
+        (
+            "skopeo inspect --raw --authfile config.json docker://{image}   # config.json is the pull secret's: works, "
+            "so the pod does not use it; 401, wrong login; denied, no right; not found, wrong name"
+        ),
+    ),
+    (
+        frozenset({Code.TLS_VERSION, Code.CLIENT_CERTIFICATE_REQUIRED, Code.NAME_MISMATCH, Code.TLS_INTERCEPTED}),
+        (
+            "openssl s_client -connect {dial} -servername {host} </dev/null   # run it on the node: shows the version, "
+            "the certificate, and whether the server requests one of the client"
+        ),
+    ),
+    (
+        frozenset(
+            {Code.CONNECTION_TIMEOUT, Code.TLS_TIMEOUT, Code.DNS_FAILURE, Code.REGISTRY_ERROR, Code.CONNECTION_CLOSED}
+            | {Code.CONNECTION_REFUSED, Code.CONNECTION_RESET, Code.PLAIN_HTTP, Code.NOT_A_REGISTRY, Code.PROXY_FAILED}
+            | {Code.TOKEN_SERVICE_BROKEN}
+        ),
+        "on the node: curl -v https://{address}/v2/   # stops at the step that fails: name, connection, TLS, or answer",
+    ),
+    (
+        frozenset({Code.UNPACK_FAILED, Code.DISK_FULL, Code.DIGEST_MISMATCH, Code.PLATFORM_MISSING}),
+        "on the node: df -h {data}; journalctl -u {unit} --since -1h   # full, or the error of the unpacking itself",
+    ),
+)
+
+
+def deciding_step(codes: Iterable[Code], parsed: ParsedMessage) -> str:
+    """Return the command that decides between causes of one message; "" if no single one does."""
+    causes = frozenset(codes)
+    template = next((step for group, step in _DECISIONS if len(group & causes) > 1), "")
+    return _fill(template, parsed)
+
+
+def _template(code: Code, parsed: ParsedMessage) -> str:
+    step, registry = _STEPS[code], registry_of(parsed.image)
+    software = software_of(parsed.runtime, parsed.platform)
     if software.trust and step.startswith(_ADD):
         return f"trustplane fetch-ca {{address}}   # on the node, write the CA to {software.trust}{step[len(_ADD) :]}"
     identities = (identity for is_its, identity in _IDENTITIES if code in _LOGINS and is_its(registry))

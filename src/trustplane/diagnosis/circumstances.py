@@ -40,7 +40,8 @@ def refine_unpacking(parsed: ParsedMessage, statement: Statement) -> Statement:
     if not any(layer.kind is Kind.UNPACK for layer in parsed.layers):
         return _refine_storage(parsed, statement)
     text = statement.text.lower()
-    if statement.kind is Kind.CONNECTION and text.startswith(_LOCAL):
+    is_local = any(text.startswith(error) or error.startswith(text) for error in _LOCAL)
+    if statement.kind is Kind.CONNECTION and is_local:
         reason = "the node's kernel reports it while unpacking"
         statement = replace(
             statement, kind=Kind.NODE, codes=(Code.UNPACK_FAILED,), reason=reason, confidence=Confidence.MEDIUM

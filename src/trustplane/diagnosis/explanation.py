@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trustplane.diagnosis.advice import next_step
+from trustplane.diagnosis.advice import deciding_step, next_step
 from trustplane.diagnosis.cause import Cause, Code, Confidence
 from trustplane.diagnosis.message_parser import ParsedMessage, parse_message
 from trustplane.diagnosis.refinement import refine
@@ -48,6 +48,11 @@ class Explanation:
     def is_known(self) -> bool:
         """Return whether any cause fits."""
         return self.causes[0].code is not Code.UNKNOWN
+
+    @property
+    def deciding_step(self) -> str:
+        """Return the command that decides between the causes; "" for one cause, and if no single command does."""
+        return deciding_step(self.codes, self.parsed) if len(self.causes) > 1 else ""
 
     @property
     def codes(self) -> tuple[Code, ...]:

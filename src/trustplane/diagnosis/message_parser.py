@@ -23,12 +23,13 @@ _MAX_STEPS: Final = 200  # layers and skipped parts; messages have up to 20
 _MAX_ATTEMPTS: Final = 20  # one per pull secret of a pod
 _MIN_CUT: Final = 4  # characters of a cut phrase that identify it
 _MAX_CUT: Final = 120
+_PROGRESS: Final = ("Download complete", "Downloading", "Already exists", "Pull complete", "Pulling from", "Waiting")
 
 _MIRRORS: Final = "(Mirrors also failed: "
 _MIRRORS_END: Final = "]): "
 _MIRROR: Final = re.compile(r"\]\s{0,80}\[")
-_BOUNDARY: Final = re.compile(r""":\s+|\n|="|;\s|,\s|["'”]\s|[(\[]|\s{2,}|\s-\s""")
-_SKIPPED: Final = re.compile(r"""[\s"']*""")
+_BOUNDARY: Final = re.compile(r""":\s+|\n|="|;\s|,\s|["'”]\s|[(\[]|\s{2,}|\s-\s|":\s?\"""")
+_SKIPPED: Final = re.compile(r"""[\s"'`>*•-]*""")
 # The kubelet tries one pull secret after the other and lists the failures: `[first, second]`.
 _ATTEMPTS: Final = re.compile(
     r", (?=rpc error: code = |failed to pull and unpack image |initializing source docker://|Error response from )"
@@ -135,9 +136,10 @@ class _Parser:
         self._is_doubtful = False  # unknown or untrusted text was skipped below a known layer
 
     @property
-    def understanding(self) -> tuple[bool, int, int]:
+    def understanding(self) -> tuple[bool, int, int, int]:
         """Return how much of the text is known, to compare readings of one text."""
-        return self._statement is not None, len(self._layers), -self._skipped
+        causes = len(self._statement.codes) if self._statement else 0
+        return self._statement is not None, len(self._layers), -self._skipped, -causes
 
     def parse(self) -> None:
         """Read the text down to its innermost statement."""
@@ -305,7 +307,7 @@ class _Parser:
         rest = self._rest()
         if self._from_cut or not _MIN_CUT <= len(rest) <= _MAX_CUT:
             return
-        layers = (*(wrapper.template for wrapper in index.wrappers_for(rest[0])), *STATUSES)
+        layers = (*_PROGRESS, *(wrapper.template for wrapper in index.wrappers_for(rest[0])), *STATUSES)
         phrases = index.phrases_for(rest[0], is_lookup=self._is_lookup())
         candidates = [(kind, phrase) for kind, phrase in phrases if can_complete(phrase.template, rest)]
         codes = tuple(dict.fromkeys(code for _, phrase in candidates for code in phrase.codes))

@@ -11,6 +11,7 @@ from trustplane.api.image_reference import is_image
 _FRAME: Final = re.compile(r"^[ \t]{0,8}[│┃║] ?|[ ]?[│┃║][ \t]{0,8}$")
 _BORDER: Final = re.compile(r"^[\s─━═┌┐└┘├┤╭╮╰╯┏┓┗┛╔╗╚╝│┃║]{3,}$")
 _JSON_ESCAPES: Final = {"22": '"', "26": "&", "27": "'", "3c": "<", "3e": ">", "2f": "/"}
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]{0,20}m")
 _JSON_ESCAPE: Final = re.compile(r"\\{1,8}u00(?P<code>22|26|27|2f|3c|3e)", re.IGNORECASE)
 
 _TOOLS: Final = (
@@ -26,9 +27,11 @@ _PROMPT: Final = re.compile(
 _PULL: Final = re.compile(r"\b(?:docker|crictl|nerdctl|podman|ctr)\b[^\n|;&]{0,300}? pull (?P<rest>[^\n|;&>]{1,1000})")
 _TRYING: Final = re.compile(r"Trying to pull (?P<image>\S{1,512}?)\.{3}")
 _EVENT: Final = re.compile(r"^(?:[^\n]{0,200}?\s)?(?:Warning|Normal)\s{1,40}(?P<reason>[A-Z]\w{2,60})\s")
+# The time of a log line. A certificate's message has times as well, which a broken line may begin with.
 _LOG: Final = re.compile(
-    r"[^\n]{0,24}?(?<!\d)\d\d:\d\d:\d\d(?!\S{0,40} is (?:after|before))|(?:TRAC|DEBU|INFO|WARN|ERRO|FATA)\[|#\d{1,4} "
-    r'|time="|level=|\{"'
+    r"[\s\[(]{0,4}(?:[IWEF]\d{4} |[^\s\d]{1,12} {1,2}\d{1,2} |\d{1,2}\S{1,3} \d{1,2} |\d{4}[-/]\d\d[-/]\d\d[T ])?"
+    r"\d\d:\d\d:\d\d(?!\S{0,40} is (?:after|before))\S{0,40}\s{1,8}\S"
+    r'|(?:TRAC|DEBU|INFO|WARN|ERRO|FATA)\[|#\d{1,4} |time="|level=|\{"'
 )
 # The beginning of a message, at the beginning of a line.
 _START: Final = re.compile(
@@ -42,7 +45,7 @@ _PHRASE: Final = re.compile(
 _UNFINISHED: Final = re.compile(r"(?:[:=,(\[<]|current time|is after|is before|errors occurred:)\s*\Z")
 _CONTINUED: Final = re.compile(r"[\s*)\]]|\(Mirrors also failed")
 _RELEVANT: Final = re.compile(
-    r"pull|image|/v2/|manifest|registry|layer|snapshot|unpack|oauth|Error response from daemon|hosts\.toml|x509: ",
+    r"pull|image|/v2/|manifest|registry|layer|snapshot|unpack|oauth|docker|blob|denied|hosts\.toml|x509: |tls: ",
     re.IGNORECASE,
 )
 _PROBE: Final = re.compile(r"probe failed|/healthz|/readyz|/livez", re.IGNORECASE)
@@ -68,8 +71,9 @@ class Segment:
 
     @property
     def text(self) -> str:
-        """Return the lines as one text."""
-        return "\n".join(self.lines).strip()
+        """Return the lines as one text; several lines keep their lengths, which show where a terminal cut them."""
+        text = "\n".join(self.lines).rstrip()
+        return text if "\n" in text else text.lstrip()
 
     @property
     def has_start(self) -> bool:
@@ -80,17 +84,19 @@ class Segment:
     def is_relevant(self) -> bool:
         """Return whether the text may be about a pull."""
         text = self.text
-        return bool(_RELEVANT.search(text)) and not _PROBE.search(text)
+        is_relevant = _START.match(text.lstrip()) or _RELEVANT.search(text)
+        return bool(is_relevant) and not _PROBE.search(text)
 
 
 def unescape(text: str) -> str:
-    """Undo JSON's escapes of quotes, ampersands and angle brackets, which remain in fragments of JSON."""
+    """Undo JSON's escapes of quotes, ampersands and angle brackets, and remove a terminal's colours."""
+    text = _COLOUR.sub("", text)
     return _JSON_ESCAPE.sub(lambda match: _JSON_ESCAPES[match["code"].lower()], text) if "\\u00" in text else text
 
 
 def segments_of(content: str) -> list[Segment]:
     """Split pasted text."""
-    return [segment for segment in _Splitter(_unframed(content)).split() if segment.text]
+    return [segment for segment in _Splitter(_unframed(content)).split() if segment.text.strip()]
 
 
 def _unframed(content: str) -> Iterator[str]:
@@ -128,7 +134,7 @@ class _Splitter:
             self._image = _pulled(prompt["command"])
             self._begin("")
         elif event := _EVENT.match(line):
-            self._begin(line[event.end() :], event["reason"])
+            self._begin(" " * event.end() + line[event.end() :], event["reason"])
         elif self._starts(line):
             self._begin(line)
         else:

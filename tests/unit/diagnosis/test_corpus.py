@@ -58,7 +58,7 @@ def test_the_output_for_people_is_right(path: Path) -> None:
     assert [text for text in case(path).get("shown_absent", ()) if text in shown] == []
 
 
-@pytest.mark.parametrize("output_format", ["text", "json"])
+@pytest.mark.parametrize("output_format", ["text", "json", "yaml"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_credentials_are_in_no_output(path: Path, output_format: str) -> None:
     shown = output(path, output_format)
