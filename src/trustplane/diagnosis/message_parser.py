@@ -39,7 +39,9 @@ _BELOW: Final = re.compile(r"https?://|x509: |server message: ", re.IGNORECASE)
 _FOLDED: Final = re.compile(r"\n[ \t]+")  # YAML and text copied from web pages have lines broken at spaces
 _ESCAPED: Final = re.compile(r"""(?<!\\)\\++(?=["'])""")  # matches a whole run of backslashes, so it never backtracks
 _RANKS: Final = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
-_BODY: Final = re.compile(r"Server message: |\n(?:errors:\n)?", re.IGNORECASE)  # containerd from 1.6, and from 2.0
+_BODY: Final = re.compile(
+    r"Server message: |\n(?:errors:\s)?|\serrors:\s", re.IGNORECASE
+)  # containerd from 1.6, and from 2.0
 _REFUSALS: Final = frozenset({Code.AUTH_MISSING, Code.AUTH_REJECTED, Code.ACCESS_DENIED})
 # A proxy's answer to CONNECT is a bare status; logs and quotes may follow it.
 _BARE_STATUS: Final = re.compile(
@@ -138,7 +140,9 @@ class _Parser:
     @property
     def understanding(self) -> tuple[bool, int, int, int]:
         """Return how much of the text is known, to compare readings of one text."""
-        causes = len(self._statement.codes) if self._statement else 0
+        # A certificate's error that is cut has more causes. Other statements may lose a line that adds causes.
+        is_certificate = self._statement is not None and self._statement.kind is Kind.CERTIFICATE
+        causes = len(self._statement.codes) if self._statement and is_certificate else 0
         return self._statement is not None, len(self._layers), -self._skipped, -causes
 
     def parse(self) -> None:

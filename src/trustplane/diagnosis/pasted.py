@@ -43,12 +43,13 @@ _PHRASE: Final = re.compile(
     r"[^\n]{0,400}?(?:failed to pull|initializing source docker|PullImage|Error response from daemon)", re.IGNORECASE
 )
 _UNFINISHED: Final = re.compile(r"(?:[:=,(\[<]|current time|is after|is before|errors occurred:)\s*\Z")
+_TAIL: Final = 60  # characters at the end of a line that show whether it goes on
 _CONTINUED: Final = re.compile(r"[\s*)\]]|\(Mirrors also failed")
 _RELEVANT: Final = re.compile(
     r"pull|image|/v2/|manifest|registry|layer|snapshot|unpack|oauth|docker|blob|denied|hosts\.toml|x509: |tls: ",
     re.IGNORECASE,
 )
-_PROBE: Final = re.compile(r"probe failed|/healthz|/readyz|/livez", re.IGNORECASE)
+_PROBES: Final = ("robe failed", "/healthz", "/readyz", "/livez")
 _WRAPPED: Final = range(40, 201)  # the length of a line that a terminal broke, in characters
 _DESCRIBED: Final = re.compile(r"(?P<key>Name|Namespace):\s{1,40}(?P<value>[a-z0-9][a-z0-9.-]{0,252})\s{0,80}$")
 
@@ -84,13 +85,12 @@ class Segment:
     def is_relevant(self) -> bool:
         """Return whether the text may be about a pull."""
         text = self.text
-        is_relevant = _START.match(text.lstrip()) or _RELEVANT.search(text)
-        return bool(is_relevant) and not _PROBE.search(text)
+        return _may_concern_pull(text) and not any(probe in text for probe in _PROBES)
 
 
 def unescape(text: str) -> str:
     """Undo JSON's escapes of quotes, ampersands and angle brackets, and remove a terminal's colours."""
-    text = _COLOUR.sub("", text)
+    text = _COLOUR.sub("", text) if "\x1b" in text else text
     return _JSON_ESCAPE.sub(lambda match: _JSON_ESCAPES[match["code"].lower()], text) if "\\u00" in text else text
 
 
@@ -130,30 +130,33 @@ class _Splitter:
         if not line.strip():
             self._is_blank = True
             return
-        if (prompt := _PROMPT.match(line)) and not _UNFINISHED.search(self._before):
+        if (prompt := _PROMPT.match(line)) and not self._is_unfinished():
             self._image = _pulled(prompt["command"])
             self._begin("")
-        elif event := _EVENT.match(line):
+        elif ("Warning" in line or "Normal" in line) and (event := _EVENT.match(line)):
             self._begin(" " * event.end() + line[event.end() :], event["reason"])
         elif self._starts(line):
             self._begin(line)
         else:
             self._current.lines.append(line)
-        if trying := _TRYING.search(line):
+        if "Trying to pull " in line and (trying := _TRYING.search(line)):
             self._current.image = trying["image"]
-        self._before = line
+        self._before = line[-_WRAPPED.stop :]
         self._is_blank = False
-        self._is_relevant = self._is_relevant or bool(_RELEVANT.search(line))
+        self._is_relevant = self._is_relevant or _may_concern_pull(line)
         self._describe(line)
 
     def _starts(self, line: str) -> bool:
-        if _UNFINISHED.search(self._before):
+        if self._is_unfinished():
             return False
         if _LOG.match(line) or _START.match(line):
             return True
         if self._is_blank and not _CONTINUED.match(line) and self._is_relevant:
             return True
         return len(self._before) not in _WRAPPED and bool(_PHRASE.match(line))
+
+    def _is_unfinished(self) -> bool:
+        return bool(_UNFINISHED.search(self._before[-_TAIL:]))
 
     def _begin(self, line: str, reason: str = "") -> None:
         subject = "/".join(filter(None, (self._names["Namespace"], self._names["Name"]))) if reason else ""
@@ -166,6 +169,10 @@ class _Splitter:
             if match["key"] == "Name":
                 self._names["Namespace"] = ""
             self._names[match["key"]] = match["value"]
+
+
+def _may_concern_pull(text: str) -> bool:
+    return "image" in text or bool(_START.match(text.lstrip()) or _RELEVANT.search(text))
 
 
 def _pulled(command: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.explanation import Evidence, Explanation, explain
 from trustplane.diagnosis.messages import Message, Origin
+from trustplane.diagnosis.shape import shape_of
 
 ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN = 0, 1, 2
 
@@ -52,8 +53,9 @@ def explain_messages(messages: Iterable[Message]) -> list[Answer]:
     for message in messages:
         by_subject.setdefault(message.subject, {}).setdefault(message.text, message)
     groups: dict[object, _Group] = {}
+    explain_known = _Explainer()
     for subject, by_text in by_subject.items():
-        for explanation in _subject_explanations(list(by_text.values())):
+        for explanation in _subject_explanations(list(by_text.values()), explain_known):
             endpoint = explanation.parsed.endpoint
             group = groups.setdefault((explanation.codes, endpoint.address, endpoint.role), _Group(explanation))
             group.add(explanation, subject)
@@ -84,11 +86,28 @@ def exit_code(answers: Sequence[Answer]) -> int:
     return ONE_CAUSE if is_one else SEVERAL_CAUSES
 
 
-def _subject_explanations(messages: Sequence[Message]) -> list[Explanation]:
+class _Explainer:
+    """Explanations by shape: thousands of lines of a log with one failure cost little more than one."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, object], Explanation] = {}
+
+    def __call__(self, message: Message, evidence: Sequence[Evidence]) -> Explanation:
+        name, shape = shape_of(message.text)
+        key = (shape, (tuple(fact.text for fact in evidence), message.origin, "" if name else message.image))
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = explain(message.text, evidence, message.image)
+        if not name or name == known.parsed.image:
+            return known
+        return replace(known, parsed=replace(known.parsed, image=name))
+
+
+def _subject_explanations(messages: Sequence[Message], explain_known: _Explainer) -> list[Explanation]:
     warnings = [message.text for message in messages if _NO_SECRET in message.text]
     evidence = [Evidence("event", text, points_to=frozenset({Code.AUTH_MISSING})) for text in warnings]
     explanations = [
-        _with_other_source(explain(message.text, evidence, message.image), message)
+        _with_other_source(explain_known(message, evidence), message)
         for message in messages
         if message.text not in warnings
     ]

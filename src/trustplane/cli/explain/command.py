@@ -5,17 +5,24 @@ import sys
 from pathlib import Path
 
 import click
-import yaml
 
 from trustplane.cli.console import console
 from trustplane.cli.explain import report
-from trustplane.cli.options import examples
 from trustplane.cli.output import echo, echo_data, echo_json, safe_value
 from trustplane.diagnosis.messages import messages_in
 from trustplane.diagnosis.report import exit_code, explain_messages
 from trustplane.errors import UserError
 from trustplane.text import MAX_INPUT
 
+# Not `options.examples`: its module imports what contacts registries, which takes longer than explaining a message.
+_EXAMPLES = """\b
+Examples:
+  trustplane explain 'Failed to pull image "harbor.corp/app:1": ...'  one message
+  trustplane explain FILE                                           messages in a file
+  kubectl describe pod web | trustplane explain                     a pod's events
+  kubectl get events -A -o json | trustplane explain                all recent events
+  kubectl get pod -A -o json | trustplane explain -o json           current failures, for programs
+"""
 _MAX_NAME = 4096  # characters of a file's name
 _MAX_BYTES = 64 << 20  # events of about 50,000 pods
 
@@ -33,12 +40,7 @@ class _Command(click.Command):
 @click.command(
     "explain",
     cls=_Command,
-    epilog=examples(
-        ("trustplane explain 'Failed to pull image \"harbor.corp/app:1\": ...'", "one message"),
-        ("kubectl describe pod web | trustplane explain", "a pod's events"),
-        ("kubectl get events -A -o json | trustplane explain", "all recent events"),
-        ("kubectl get pod -A -o json | trustplane explain -o json", "current failures, for programs"),
-    ),
+    epilog=_EXAMPLES,
 )
 @click.argument("message", nargs=-1)
 @click.option("--all", "show_all", is_flag=True, help="Show all causes, not only the three most likely ones.")
@@ -72,6 +74,8 @@ def command(*, message: tuple[str, ...], show_all: bool, output: str) -> None:
     if output == "json":
         echo_json(report.as_json(explanations))
     elif output == "yaml":
+        import yaml  # noqa: PLC0415 - takes a tenth of the time of a run, which other formats save
+
         echo_data(yaml.safe_dump(safe_value(report.as_json(explanations)), sort_keys=False), nl=False)
     else:
         report.show_explanations(console(), explanations, show_all=show_all)
