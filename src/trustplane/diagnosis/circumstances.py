@@ -63,7 +63,8 @@ def _refine_storage(parsed: ParsedMessage, statement: Statement) -> Statement:
 def refine_public_host(parsed: ParsedMessage, statement: Statement) -> Statement:
     """Blame interception for a certificate that a public host does not serve, and a missing proxy for silence."""
     endpoint = parsed.endpoint
-    if endpoint.role is Role.PROXY or not is_public(endpoint.host):
+    is_named = bool(endpoint.path) or endpoint.host in statement.text  # not only by a short image name
+    if endpoint.role is Role.PROXY or not is_named or not is_public(endpoint.host):
         return statement
     codes = set(statement.codes)
     if codes & _WIRE and len(codes) == 1:
@@ -72,6 +73,8 @@ def refine_public_host(parsed: ParsedMessage, statement: Statement) -> Statement
             "here, not only in the shell; without one, check the firewall: curl -v https://{address}/v2/"
         )
         return replace(statement, step=step)
+    if statement.kind is not Kind.CERTIFICATE:
+        return statement
     if codes & _UNTRUSTED or codes == {Code.WEAK_CERTIFICATE}:
         ordered = (Code.TLS_INTERCEPTED, *statement.codes)
     elif codes <= _ODD:

@@ -153,7 +153,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 def _text_messages(content: str) -> list[Message]:
     segments = segments_of(unescape(content))
     has_events = any(segment.reason for segment in segments)
-    origin = Origin.DESCRIBE if any(segment.subject for segment in segments) else Origin.TEXT
+    origin = Origin.DESCRIBE if any(segment.is_described for segment in segments) else Origin.TEXT
     messages = [
         Message(segment.text, segment.subject, segment.image, origin)
         for segment in segments

@@ -51,6 +51,9 @@ _RELEVANT: Final = re.compile(
 )
 _PROBES: Final = ("robe failed", "/healthz", "/readyz", "/livez")
 _WRAPPED: Final = range(40, 201)  # the length of a line that a terminal broke, in characters
+# The pod of `kubectl get events`, and its namespace with -A.
+_OBJECT: Final = re.compile(r"\s{0,80}(?:pod|Pod)/(?P<pod>[a-z0-9][a-z0-9.-]{0,252})\s{1,80}")
+_NAMESPACE: Final = re.compile(r"(?P<namespace>[a-z][a-z0-9-]{0,62})\s{1,80}(?:\d{1,5}[smhd]){1,2}\s")
 _DESCRIBED: Final = re.compile(r"(?P<key>Name|Namespace):\s{1,40}(?P<value>[a-z0-9][a-z0-9.-]{0,252})\s{0,80}$")
 
 
@@ -62,13 +65,15 @@ class Segment:
         lines: The lines; of an event, the first without the columns before the message.
         reason: The reason of an event, "" for other text.
         image: The image of the command line above.
-        subject: The pod that `kubectl describe` printed above, as namespace/name.
+        subject: The pod of an event, as namespace/name: in its line, or described above.
+        is_described: Whether `kubectl describe` printed the event.
     """
 
     lines: list[str] = field(default_factory=list)
     reason: str = ""
     image: str = ""
     subject: str = ""
+    is_described: bool = False
 
     @property
     def text(self) -> str:
@@ -134,7 +139,7 @@ class _Splitter:
             self._image = _pulled(prompt["command"])
             self._begin("")
         elif ("Warning" in line or "Normal" in line) and (event := _EVENT.match(line)):
-            self._begin(" " * event.end() + line[event.end() :], event["reason"])
+            self._begin_event(line, event)
         elif self._starts(line):
             self._begin(line)
         else:
@@ -155,12 +160,22 @@ class _Splitter:
             return True
         return len(self._before) not in _WRAPPED and bool(_PHRASE.match(line))
 
+    def _begin_event(self, line: str, event: re.Match[str]) -> None:
+        described = "/".join(filter(None, (self._names["Namespace"], self._names["Name"])))
+        listed = _OBJECT.match(line, event.end())
+        namespace = _NAMESPACE.match(line)
+        end = listed.end() if listed else event.end()
+        self._begin(" " * end + line[end:], event["reason"])
+        if listed:
+            self._current.subject = f"{namespace['namespace']}/{listed['pod']}" if namespace else listed["pod"]
+        else:
+            self._current.subject, self._current.is_described = described, bool(described)
+
     def _is_unfinished(self) -> bool:
         return bool(_UNFINISHED.search(self._before[-_TAIL:]))
 
     def _begin(self, line: str, reason: str = "") -> None:
-        subject = "/".join(filter(None, (self._names["Namespace"], self._names["Name"]))) if reason else ""
-        self._current = Segment([line], reason, self._image, subject)
+        self._current = Segment([line], reason, self._image)
         self._is_relevant = False
         self._segments.append(self._current)
 

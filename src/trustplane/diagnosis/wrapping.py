@@ -12,7 +12,6 @@ _MIN_WIDTH: Final = 40  # characters; no terminal is narrower
 _MAX_LINES: Final = 200
 _WORD_END: Final = re.compile(r"[\w\-/.%&=:@]\Z")
 _WORD_START: Final = re.compile(r"[\w\-/.%&=:@]")
-_LONG_WORD: Final = re.compile(r"(?:https?://|sha256:|/)\S{0,4096}\Z")
 
 
 def unwrapped(text: str) -> tuple[str, ...]:
@@ -41,6 +40,12 @@ def _words(lines: list[str], width: int) -> str:
         is_within = _WORD_END.search(before) and _WORD_START.match(line)
         is_long = is_within and 0 < width <= len(before)
         is_hyphen = is_within and before.endswith("-")
-        is_part = is_within and not before.endswith(":") and _LONG_WORD.search(before[-200:]) and "/" in line[:200]
+        is_part = is_within and not before.endswith(":") and _is_long_word(before) and "/" in line[:200]
         parts += ["" if is_long or is_hyphen or (width and is_part) else " ", line]
     return "".join(parts)
+
+
+def _is_long_word(line: str) -> bool:
+    """Return whether a line ends within a word that programs do not break at blanks: a URL or a digest."""
+    word = line.rpartition(" ")[2]
+    return "://" in word or "sha256:" in word
