@@ -91,9 +91,8 @@ def refine_tls_version(_parsed: ParsedMessage, statement: Statement) -> Statemen
     if match is None:
         return statement
     if match["version"] in {"301", "302"}:
-        return replace(
-            statement, reason=f"the server selects {match['version']}, which is TLS 1.{match['version'][-1:]}"
-        )
+        name = "1.0" if match["version"] == "301" else "1.1"
+        return replace(statement, reason=f"{match['version']} is TLS {name}, which the server selects and nodes refuse")
     name, other = ("1.2", "1.3") if match["version"] == "303" else ("1.3", "1.2")
     demand = f"{match['version']} is TLS {name}, which the client refuses: it insists on {other}"
     step = (

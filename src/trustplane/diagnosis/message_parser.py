@@ -10,7 +10,7 @@ from trustplane.diagnosis.cause import Code, Confidence
 from trustplane.diagnosis.endpoint import DOCKER_HUB, Facts, failed_endpoint, is_second_host, registry_of
 from trustplane.diagnosis.layer import Endpoint, Kind, Layer, Runtime
 from trustplane.diagnosis.names import image_beside, image_of_url, is_name, named_host, platform_of
-from trustplane.diagnosis.pasted import unescape
+from trustplane.diagnosis.pasted import unescape, without_colours
 from trustplane.diagnosis.statuses import STATUSES, Request, status_statement
 from trustplane.diagnosis.template import can_complete, compile_template, compile_wrapper
 from trustplane.diagnosis.vocabulary.phrase import Statement
@@ -49,7 +49,7 @@ _BARE_STATUS: Final = re.compile(
     r"""(?=[.\s"'`,;)}\]]{0,20}(?:\Z|\n|(?<=["'`,;)}\]\s])\S))(?!:)"""
 )
 # containerd ends errors of unknown kind with this; quotes and fields of a log line may follow.
-_ERROR_KIND: Final = re.compile(r": unknown(?=[\s\"'`.)]{0,20}(?:\Z|\n)|\" \w{1,20}=)")
+_ERROR_KIND: Final = re.compile(r"(?:: unknown){1,4}(?=[\s\"'`.)]{0,20}(?:\Z|\n)|\" \w{1,20}=)")
 _TICKS: Final = re.compile(r"(?<=[ :])`(?P<name>[\w.:/@-]{1,512})`")
 _FIELD: Final = re.compile(r'"\s{1,4}(?:image|imageRef|pod|key|host|logger|containerName)=')
 _BODY_WORDS: Final = frozenset({"errors", "denied", "unauthorized", "unknown", "toomanyrequests", "manifest", "name"})
@@ -90,7 +90,7 @@ def parse_message(message: str, image: str = "") -> tuple[ParsedMessage, ...]:
     Returns:
         One result; or, if the kubelet lists several attempts, one per pull secret that it tried.
     """
-    plain = _TICKS.sub(r'"\g<name>"', unescape(message[:MAX_INPUT]))
+    plain = without_colours(message[:MAX_INPUT])
     best = _parse_text(_normalise(plain), image)
     # Lines may have been broken anywhere: keep the reading with the most known layers.
     for candidate in unwrapped(plain) if "\n" in plain else ():
@@ -100,6 +100,7 @@ def parse_message(message: str, image: str = "") -> tuple[ParsedMessage, ...]:
 
 
 def _normalise(text: str) -> str:
+    text = _TICKS.sub(r'"\g<name>"', unescape(text))
     text = _ESCAPED.sub("", redact(text).replace("\\n", "\n"))
     text = _FOLDED.sub(" ", text).rstrip().removesuffix("...").removesuffix("…")
     return _ERROR_KIND.sub("", text)
@@ -128,6 +129,7 @@ class _Parser:
         self._image = image
         self._at = 0
         self._skipped = 0
+        self._matched = 0  # characters of the innermost phrase
         self._layers: list[Layer] = []
         self._facts = Facts()
         self._runtime = Runtime.UNKNOWN
@@ -138,12 +140,10 @@ class _Parser:
         self._is_doubtful = False  # unknown or untrusted text was skipped below a known layer
 
     @property
-    def understanding(self) -> tuple[bool, int, int, int]:
+    def understanding(self) -> tuple[bool, bool, int, int, int]:
         """Return how much of the text is known, to compare readings of one text."""
-        # A certificate's error that is cut has more causes. Other statements may lose a line that adds causes.
-        is_certificate = self._statement is not None and self._statement.kind is Kind.CERTIFICATE
-        causes = len(self._statement.codes) if self._statement and is_certificate else 0
-        return self._statement is not None, len(self._layers), -self._skipped, -causes
+        has_mirrors = Kind.MIRROR in self._kinds()  # their errors are not the registry's
+        return self._statement is not None, has_mirrors, len(self._layers), -self._skipped, self._matched
 
     def parse(self) -> None:
         """Read the text down to its innermost statement."""
@@ -159,7 +159,7 @@ class _Parser:
         layers = (*self._layers, *([Layer(statement.kind, statement.text)] if statement else ()))
         text = self._message if self._statement is None else _without_rest(self._message, self._text[self._at :])
         facts = replace(self._facts, host=self._facts.host or named_host(statement.text if statement else ""))
-        image = facts.image or self._image or image_beside(self._text) or image_of_url(facts.url)
+        image = facts.image or image_beside(self._text) or image_of_url(facts.url) or self._image
         facts = replace(facts, image=image)
         endpoint = failed_endpoint(facts, layers)
         requested = failed_endpoint(replace(facts, address="", host=""), ()).address
@@ -297,6 +297,7 @@ class _Parser:
         for kind, phrase in index.phrases_for(self._text[self._at], is_lookup=self._is_lookup()):
             if match := phrase.match(self._text, self._at):
                 self._doubt_proxy(kind)
+                self._matched = match.end() - match.start()
                 groups = match.groupdict()
                 self._record({name: groups.get(name) for name in ("reference", "image", "url")})
                 self._statement = Statement(kind, self._rest(), phrase.codes, phrase.reason, phrase.confidence)

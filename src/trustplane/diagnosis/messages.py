@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from trustplane.diagnosis.pasted import Segment, segments_of, unescape
+from trustplane.diagnosis.pasted import Segment, segments_of, without_colours
 
 # The kubelet's reasons in events, and in the states of waiting containers.
 _EVENT_REASONS: Final = frozenset(
@@ -151,7 +151,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _text_messages(content: str) -> list[Message]:
-    segments = segments_of(unescape(content))
+    segments = segments_of(without_colours(content))
     has_events = any(segment.reason for segment in segments)
     origin = Origin.DESCRIBE if any(segment.is_described for segment in segments) else Origin.TEXT
     messages = [

@@ -21,7 +21,8 @@ _PROMPT: Final = re.compile(
     r"(?:\([\w.-]{1,60}\) ?)?(?:"
     r"\[?[\w.-]{1,64}@[\w.-]{1,64}[:\] ][^$#%>\n]{0,120}[$#%>](?: |$)"
     r"|PS [A-Za-z]:\\[^>\n]{0,200}>|[A-Za-z]:\\[^>\n]{0,200}>"
-    rf"|[$\u276f\u279c\xbb] |[#%] (?=(?:{_TOOLS})\b)|(?=(?:sudo )?(?:docker|crictl|nerdctl|podman) pull ))"
+    rf"|[$\u276f\u279c\xbb] |[#%] (?=(?:{_TOOLS})\b)"
+    r"|(?=(?:sudo )?(?:docker|crictl|nerdctl|podman) pull(?: [^\s:]\S{0,511}(?<!:)){1,5}\s*$))"
     r"(?P<command>[^\n]{0,2000})"
 )
 _PULL: Final = re.compile(r"\b(?:docker|crictl|nerdctl|podman|ctr)\b[^\n|;&]{0,300}? pull (?P<rest>[^\n|;&>]{1,1000})")
@@ -35,8 +36,8 @@ _LOG: Final = re.compile(
 )
 # The beginning of a message, at the beginning of a line.
 _START: Final = re.compile(
-    r"""[\s>*•"'`(-]{0,12}(?:Failed to pull image|Error response from daemon: |ctr: |Error: |Unable to find image)"""
-    r"|[^\n]{0,60}?\bError response from daemon: "
+    r"""[\s>*•"'`(-]{0,12}(?:Failed to pull image|(?:docker: )?Error response from daemon: |ctr: |Error: )"""
+    r"|Unable to find image "
 )
 # The beginning of a message, anywhere in a line.
 _PHRASE: Final = re.compile(
@@ -93,9 +94,13 @@ class Segment:
         return _may_concern_pull(text) and not any(probe in text for probe in _PROBES)
 
 
+def without_colours(text: str) -> str:
+    """Remove a terminal's colours."""
+    return _COLOUR.sub("", text) if "\x1b" in text else text
+
+
 def unescape(text: str) -> str:
-    """Undo JSON's escapes of quotes, ampersands and angle brackets, and remove a terminal's colours."""
-    text = _COLOUR.sub("", text) if "\x1b" in text else text
+    """Undo JSON's escapes of quotes, ampersands and angle brackets."""
     return _JSON_ESCAPE.sub(lambda match: _JSON_ESCAPES[match["code"].lower()], text) if "\\u00" in text else text
 
 

@@ -40,12 +40,12 @@ def _words(lines: list[str], width: int) -> str:
         is_within = _WORD_END.search(before) and _WORD_START.match(line)
         is_long = is_within and 0 < width <= len(before)
         is_hyphen = is_within and before.endswith("-")
-        is_part = is_within and not before.endswith(":") and _is_long_word(before) and "/" in line[:200]
+        is_part = is_within and not before.endswith(":") and _is_long_word(before, line)
         parts += ["" if is_long or is_hyphen or (width and is_part) else " ", line]
     return "".join(parts)
 
 
-def _is_long_word(line: str) -> bool:
-    """Return whether a line ends within a word that programs do not break at blanks: a URL or a digest."""
-    word = line.rpartition(" ")[2]
-    return "://" in word or "sha256:" in word
+def _is_long_word(before: str, line: str) -> bool:
+    """Return whether a break is within a word that programs do not break at blanks: a URL or a digest."""
+    word, rest = before.rpartition(" ")[2], line.partition(" ")[0]
+    return ("://" in word or "sha256:" in word) and any(mark in rest for mark in '/"&=%')

@@ -42,6 +42,15 @@ def test_a_pasted_message_gets_the_answer_of_the_plain_one(name: str) -> None:
         assert "hunter2" not in parsed.text
 
 
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_a_pasted_case_gets_no_wrong_single_answer(name: str) -> None:
+    cases = [text.strip() for text in case_texts() if "\n" not in text.strip() and not codes(text) & {Code.UNKNOWN}]
+    for text in random.Random(f"{SEED} {name}").sample(cases, min(SAMPLE, len(cases))):  # noqa: S311
+        for answer in answers(WRAPPERS[name](text)):
+            explanation = answer.explanation
+            assert len(explanation.codes) > 1 or not explanation.is_known or explanation.codes[0] in codes(text)
+
+
 def test_a_cut_message_gets_no_wrong_single_answer() -> None:
     chosen, texts = random.Random(SEED), [*messages(), *case_texts()]  # noqa: S311
     wrong = []
