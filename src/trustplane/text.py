@@ -36,6 +36,23 @@ _NAMED: Final = re.compile(
     (?P<value> [^\s"'\\&,;})\]<]{3,} )
     """
 )
+# Command lines and files that people paste together with a message.
+_LONG_FLAG: Final = re.compile(
+    r"(?P<name>(?<![\w-])--(?:[a-z]{1,20}-)?(?:creds|password|passwd|token)(?:=|[ \t]{1,8}))"
+    r"""(?:"[^"\n]{0,400}"|'[^'\n]{0,400}'|[^\s"']{1,4096})"""
+)
+_CLIENT: Final = re.compile(
+    r"\b(?:docker|podman|nerdctl|crictl|ctr|skopeo|buildah|helm|oras|crane|regctl|curl|wget|az|http)[ \t][^\n]{1,1000}"
+)
+_CLIENT_FLAG: Final = re.compile(
+    r"(?P<name>(?<!\S)(?:--(?:proxy-)?user(?:name)?(?:=|[ \t]{1,8})|-[uUp](?:=|[ \t]{0,8})))"
+    r"""(?:"[^"\n]{0,400}"|'[^'\n]{0,400}'|[^\s"']{1,4096})"""
+)
+_NETRC: Final = re.compile(r"(?P<name>\blogin\s{1,8}\S{1,200}\s{1,8}password\s{1,8})\S{1,4096}")
+_YAML_FIELD: Final = re.compile(
+    r"(?im)(?P<name>^[ \t-]{0,40}[\w-]{0,40}(?:password|passwd|token|secret|auth):[ \t]{1,8})"
+    r"(?!<hidden>)[^\s|>{\[]\S{2,4096}[ \t]*$"
+)
 _DECODED: Final = re.compile(r"""(?P<name>invalid decoded auth: \\*")(?P<value>[^\n]+)""")
 _USERINFO: Final = re.compile(r"(?<![\w/.@:+-])[\w.+%$-]{1,64}:(?!//)[^\s:/@\"']{1,256}@(?=[A-Za-z0-9.-]+[:/])")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -63,7 +80,9 @@ def redact(text: str) -> str:
     text = _QUERY.sub(_redact_query, text)
     text = _SCHEMES.sub(rf"\g<scheme> {HIDDEN}", text)
     text = _HEADER.sub(rf"\g<name>{HIDDEN}", text)
-    text = _NAMED.sub(rf"\g<name>{HIDDEN}", text)
+    text = _CLIENT.sub(lambda match: _CLIENT_FLAG.sub(rf"\g<name>{HIDDEN}", match[0]), text)
+    for pattern in (_LONG_FLAG, _NETRC, _YAML_FIELD, _NAMED):
+        text = pattern.sub(rf"\g<name>{HIDDEN}", text)
     return _USERINFO.sub("", _AWS_KEY.sub(HIDDEN, _JWT.sub(HIDDEN, text)))
 
 

@@ -28,6 +28,7 @@ class Code(enum.StrEnum):
     PATH_LENGTH = "path-length"
     WEAK_CERTIFICATE = "weak-certificate"
     TLS_VERSION = "tls-version"
+    TLS_INTERCEPTED = "tls-intercepted"
     CLIENT_CERTIFICATE_REQUIRED = "client-certificate-required"
     PLAIN_HTTP = "plain-http"
     TLS_TIMEOUT = "tls-timeout"
@@ -47,6 +48,7 @@ class Code(enum.StrEnum):
     IMAGE_NOT_PRESENT = "image-not-present"
     SIGNATURE_REJECTED = "signature-rejected"
     REGISTRY_BLOCKED = "registry-blocked"
+    REGISTRY_CONFIGURATION_INVALID = "registry-configuration-invalid"
     NOT_A_REGISTRY = "not-a-registry"
     PROXY_FAILED = "proxy-failed"
     DNS_NOT_FOUND = "dns-not-found"
@@ -152,6 +154,9 @@ MEANINGS: Final[Mapping[Code, Meaning]] = MappingProxyType(
         Code.PATH_LENGTH: Meaning("the chain has more intermediates than one of its CAs allows", _REGISTRY),
         Code.WEAK_CERTIFICATE: Meaning("a certificate has a signature, key or encoding that Go rejects", _REGISTRY),
         Code.TLS_VERSION: Meaning("registry and node have no TLS version or cipher suite in common", _REGISTRY),
+        Code.TLS_INTERCEPTED: Meaning(
+            "a proxy on the way opens TLS and signs with its own CA, which the node does not accept", _NETWORK
+        ),
         Code.CLIENT_CERTIFICATE_REQUIRED: Meaning(
             "the registry requires a client certificate that the node does not present", _TRUST
         ),
@@ -177,6 +182,9 @@ MEANINGS: Final[Mapping[Code, Meaning]] = MappingProxyType(
         Code.IMAGE_NOT_PRESENT: Meaning("imagePullPolicy is Never, and the node does not have the image", _APPLICATION),
         Code.SIGNATURE_REJECTED: Meaning("the node's policy rejects the image's signature or origin", _TRUST),
         Code.REGISTRY_BLOCKED: Meaning("the node's configuration blocks this registry", _TRUST),
+        Code.REGISTRY_CONFIGURATION_INVALID: Meaning(
+            "the runtime cannot read its registry configuration on the node, and ignores it", _TRUST
+        ),
         Code.NOT_A_REGISTRY: Meaning(
             "the server that answers is not a registry: a portal or a proxy, for example", _NETWORK
         ),

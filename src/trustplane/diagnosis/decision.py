@@ -23,7 +23,9 @@ from trustplane.diagnosis.report import ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN
 from trustplane.diagnosis.vocabulary.certificates import NOT_TRUSTED
 
 # The chain decides between these regardless of the message: Go often reports only the last candidate it tried.
-_TRUST: Final = frozenset({*NOT_TRUSTED, *SECOND_HOST.values(), Code.CA_REKEYED, Code.CA_NOT_A_CA})
+_TRUST: Final = frozenset(
+    {*NOT_TRUSTED, *SECOND_HOST.values(), Code.CA_REKEYED, Code.CA_NOT_A_CA, Code.TLS_INTERCEPTED}
+)
 _CHAIN_CODES: Final = _TRUST | {
     Code.CERTIFICATE_EXPIRED,
     Code.CERTIFICATE_NOT_YET_VALID,
@@ -212,7 +214,8 @@ def _relevant_hosts(case: Case) -> list[Host]:
 
 def _is_host_open(explanation: Explanation) -> bool:
     """Return whether the message leaves open which host of the registry failed."""
-    return bool(set(SECOND_HOST.values()) & set(explanation.codes)) and len(explanation.codes) > 1
+    codes = set(explanation.codes) - {Code.TLS_INTERCEPTED}  # a way to fail, not another host
+    return bool(set(SECOND_HOST.values()) & codes) and len(codes) > 1
 
 
 def _untrusted_hosts(case: Case, named: Sequence[Host]) -> list[Host]:

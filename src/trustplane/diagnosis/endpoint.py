@@ -10,9 +10,13 @@ from trustplane.api import dockerhub
 from trustplane.api.dockerhub import canonical
 from trustplane.api.image_reference import parse_image
 from trustplane.diagnosis.layer import Endpoint, Kind, Layer, Role
+from trustplane.diagnosis.names import is_name
 
 DOCKER_HUB: Final = dockerhub.NAME
 _HTTPS, _HTTP = "443", "80"
+# Kubernetes' registry redirects requests for manifests to these hosts.
+_REDIRECTING: Final = frozenset({"registry.k8s.io", "k8s.gcr.io"})
+_REDIRECTED: Final = (".pkg.dev", "gcr.io")
 _PORT: Final = re.compile(r"^(?P<host>.*?)(?::(?P<port>\d{1,5}))?$")
 
 
@@ -34,8 +38,8 @@ class Facts:
 
 
 def registry_of(image: str) -> str:
-    """Return the host[:port] of an image reference; Docker Hub if it has none, "" for an empty reference."""
-    return parse_image(image).registry if image else ""
+    """Return the host[:port] of an image reference; Docker Hub if it has none, "" for text that names no image."""
+    return parse_image(image).registry if is_name(image) else ""
 
 
 def failed_endpoint(facts: Facts, layers: Iterable[Layer]) -> Endpoint:
@@ -47,12 +51,16 @@ def failed_endpoint(facts: Facts, layers: Iterable[Layer]) -> Endpoint:
     if facts.url:
         return _requested(facts.url, registry, kinds)
     if facts.host:
-        return _endpoint(
-            facts.host, Role.REGISTRY if not registry or canonical(facts.host) == registry else Role.MIRROR
-        )
+        return _endpoint(facts.host, _host_role(facts.host, registry, kinds))
     if Kind.TOKEN in kinds:
         return Endpoint("", role=Role.TOKEN_SERVICE)
     return _endpoint(registry or facts.address, Role.REGISTRY)
+
+
+def _host_role(host: str, registry: str, kinds: list[Kind]) -> Role:
+    if not registry or canonical(host) == registry:
+        return Role.REGISTRY
+    return Role.BLOB_STORE if Kind.BLOB in kinds else Role.MIRROR
 
 
 def is_second_host(endpoint: Endpoint, image: str) -> bool:
@@ -69,7 +77,14 @@ def _requested(url: str, registry: str, kinds: list[Kind]) -> Endpoint:
         return Endpoint("")
     address = host if port is None else f"{host}:{port}"
     is_registry = not registry or canonical(address) == registry
-    role = _role(parse_qs(parts.query), parts.path, kinds, is_registry=is_registry, is_known=bool(registry))
+    is_redirect = registry in _REDIRECTING and host.endswith(_REDIRECTED)
+    role = _role(
+        parse_qs(parts.query),
+        parts.path,
+        kinds,
+        is_registry=is_registry or is_redirect,
+        is_known=bool(registry) and not is_redirect,
+    )
     is_plain = parts.scheme == "http"
     return Endpoint(host, str(port or (_HTTP if is_plain else _HTTPS)), parts.path, role, is_plain)
 
@@ -89,4 +104,4 @@ def _endpoint(address: str, role: Role) -> Endpoint:
     match = _PORT.match(address)
     if match is None or address.count(":") > 1:
         return Endpoint(address.strip("[]"), role=role)
-    return Endpoint(match["host"], match["port"] or _HTTPS, role=role)
+    return Endpoint(match["host"], match["port"] or ("" if role is Role.PROXY else _HTTPS), role=role)

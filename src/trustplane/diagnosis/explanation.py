@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trustplane.diagnosis.advice import next_step
+from trustplane.diagnosis.advice import deciding_step, next_step
 from trustplane.diagnosis.cause import Cause, Code, Confidence
 from trustplane.diagnosis.message_parser import ParsedMessage, parse_message
 from trustplane.diagnosis.refinement import refine
+from trustplane.diagnosis.vocabulary.phrase import Statement
 
 _NO_MATCH: Final = "no layer of the message matches a known phrase"
 
@@ -49,14 +50,25 @@ class Explanation:
         return self.causes[0].code is not Code.UNKNOWN
 
     @property
+    def deciding_step(self) -> str:
+        """Return the command that decides between the causes; "" for one cause, and if no single command does."""
+        return deciding_step(self.codes, self.parsed) if len(self.causes) > 1 else ""
+
+    @property
     def codes(self) -> tuple[Code, ...]:
         """Return the codes of the causes, most likely first."""
         return tuple(cause.code for cause in self.causes)
 
 
-def explain(message: str, evidence: Sequence[Evidence] = ()) -> Explanation:
-    """Return the causes of a failed pull that fit both its message and the evidence."""
-    attempts = parse_message(message)
+def explain(message: str, evidence: Sequence[Evidence] = (), image: str = "") -> Explanation:
+    """Return the causes of a failed pull that fit both its message and the evidence.
+
+    Args:
+        message: The message.
+        evidence: Facts from outside the message.
+        image: The image that the surroundings of the message name, "" if they name none.
+    """
+    attempts = parse_message(message, image)
     parsed = attempts[0]
     statements = [statement for statement in map(refine, attempts) if statement is not None]
     if not statements:
@@ -66,10 +78,10 @@ def explain(message: str, evidence: Sequence[Evidence] = ()) -> Explanation:
     reason = "; ".join((first.reason, *(fact.text for fact in used)))
     if len(codes) == 1:
         confidence = Confidence.HIGH if used else first.confidence
-        return Explanation(parsed, (_cause(codes[0], confidence, reason, parsed),), used)
+        return Explanation(parsed, (_cause(codes[0], confidence, reason, parsed, first),), used)
     # The message leaves several causes open: rank the most frequent one first.
     ranks = (Confidence.MEDIUM, *(Confidence.LOW for _ in codes[1:]))
-    causes = tuple(_cause(code, rank, reason, parsed) for code, rank in zip(codes, ranks, strict=True))
+    causes = tuple(_cause(code, rank, reason, parsed, first) for code, rank in zip(codes, ranks, strict=True))
     return Explanation(parsed, causes, used)
 
 
@@ -89,5 +101,9 @@ def weigh(codes: Sequence[Code], evidence: Iterable[Evidence]) -> tuple[tuple[Co
     return remaining, tuple(used)
 
 
-def _cause(code: Code, confidence: Confidence, reason: str, parsed: ParsedMessage) -> Cause:
-    return Cause(code, confidence, reason, next_step(code, parsed))
+def _cause(
+    code: Code, confidence: Confidence, reason: str, parsed: ParsedMessage, statement: Statement | None = None
+) -> Cause:
+    if statement is None or code is not statement.codes[0]:
+        return Cause(code, confidence, reason, next_step(code, parsed))
+    return Cause(code, confidence, reason, next_step(code, parsed, statement.step), statement.actor)

@@ -60,7 +60,7 @@ class Endpoint:
 
     Attributes:
         host: Its name or address, "" if the message has none.
-        port: As text; 443 if the message names none.
+        port: As text; 443 if the message names none, "" for a proxy without one.
         path: The path of the request, "" if the message has none.
         role: Its role for the registry.
         is_plain: Whether the request used plain HTTP.
@@ -76,4 +76,4 @@ class Endpoint:
     def address(self) -> str:
         """Return host and port as in an image reference, without port 443."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == "443" else f"{host}:{self.port}"
+        return host if self.port in {"443", ""} else f"{host}:{self.port}"

@@ -1,19 +1,21 @@
 """Parse a message: unwrap its layers one by one, from the kubelet's down to the innermost statement."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
 from trustplane.diagnosis import index
 from trustplane.diagnosis.cause import Code, Confidence
-from trustplane.diagnosis.endpoint import Facts, failed_endpoint, is_second_host
+from trustplane.diagnosis.endpoint import DOCKER_HUB, Facts, failed_endpoint, is_second_host, registry_of
 from trustplane.diagnosis.layer import Endpoint, Kind, Layer, Runtime
+from trustplane.diagnosis.names import image_beside, image_of_url, is_name, named_host, platform_of
+from trustplane.diagnosis.pasted import unescape, without_colours
 from trustplane.diagnosis.statuses import STATUSES, Request, status_statement
 from trustplane.diagnosis.template import can_complete, compile_template, compile_wrapper
 from trustplane.diagnosis.vocabulary.phrase import Statement
 from trustplane.diagnosis.wrappers import Wrapper
+from trustplane.diagnosis.wrapping import unwrapped
 from trustplane.text import MAX_INPUT, redact
 
 # A tenant can control these messages. Each step tries every known phrase, so the number of steps determines the cost.
@@ -21,11 +23,13 @@ _MAX_STEPS: Final = 200  # layers and skipped parts; messages have up to 20
 _MAX_ATTEMPTS: Final = 20  # one per pull secret of a pod
 _MIN_CUT: Final = 4  # characters of a cut phrase that identify it
 _MAX_CUT: Final = 120
+_PROGRESS: Final = ("Download complete", "Downloading", "Already exists", "Pull complete", "Pulling from", "Waiting")
 
 _MIRRORS: Final = "(Mirrors also failed: "
 _MIRRORS_END: Final = "]): "
-_BOUNDARY: Final = re.compile(r""":\s+|\n|="|;\s|,\s|["'”]\s|[(\[]|\s{2,}""")
-_SKIPPED: Final = re.compile(r"""[\s"']*""")
+_MIRROR: Final = re.compile(r"\]\s{0,80}\[")
+_BOUNDARY: Final = re.compile(r""":\s+|\n|="|;\s|,\s|["'”]\s|[(\[]|\s{2,}|\s-\s|":\s?\"""")
+_SKIPPED: Final = re.compile(r"""[\s"'`>*•-]*""")
 # The kubelet tries one pull secret after the other and lists the failures: `[first, second]`.
 _ATTEMPTS: Final = re.compile(
     r", (?=rpc error: code = |failed to pull and unpack image |initializing source docker://|Error response from )"
@@ -35,9 +39,20 @@ _BELOW: Final = re.compile(r"https?://|x509: |server message: ", re.IGNORECASE)
 _FOLDED: Final = re.compile(r"\n[ \t]+")  # YAML and text copied from web pages have lines broken at spaces
 _ESCAPED: Final = re.compile(r"""(?<!\\)\\++(?=["'])""")  # matches a whole run of backslashes, so it never backtracks
 _RANKS: Final = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
-_BODY: Final = re.compile(r"Server message: |\n(?:errors:\n)?", re.IGNORECASE)  # containerd from 1.6, and from 2.0
+_BODY: Final = re.compile(
+    r"Server message: |\n(?:errors:\s)?|\serrors:\s", re.IGNORECASE
+)  # containerd from 1.6, and from 2.0
 _REFUSALS: Final = frozenset({Code.AUTH_MISSING, Code.AUTH_REJECTED, Code.ACCESS_DENIED})
-_STATUS_PHRASES: Final = frozenset(status.phrase for status in HTTPStatus)
+# A proxy's answer to CONNECT is a bare status; logs and quotes may follow it.
+_BARE_STATUS: Final = re.compile(
+    rf"(?:{'|'.join(sorted((status.phrase for status in HTTPStatus), key=len, reverse=True))})"
+    r"""(?=[.\s"'`,;)}\]]{0,20}(?:\Z|\n|(?<=["'`,;)}\]\s])\S))(?!:)"""
+)
+# containerd ends errors of unknown kind with this; quotes and fields of a log line may follow.
+_ERROR_KIND: Final = re.compile(r"(?:: unknown){1,4}(?=[\s\"'`.)]{0,20}(?:\Z|\n)|\" \w{1,20}=)")
+_TICKS: Final = re.compile(r"(?<=[ :])`(?P<name>[\w.:/@-]{1,512})`")
+_FIELD: Final = re.compile(r'"\s{1,4}(?:image|imageRef|pod|key|host|logger|containerName)=')
+_BODY_WORDS: Final = frozenset({"errors", "denied", "unauthorized", "unknown", "toomanyrequests", "manifest", "name"})
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,8 @@ class ParsedMessage:
         image: The image reference, "" if the message has none.
         runtime: The runtime that wrote the message.
         endpoint: The host that failed.
+        requested: The host of the last request, which may have failed on the way to it; "" without one.
+        platform: The distribution that the message names, such as k3s; "" without one.
     """
 
     text: str
@@ -59,18 +76,42 @@ class ParsedMessage:
     image: str
     runtime: Runtime
     endpoint: Endpoint
+    requested: str = ""
+    platform: str = ""
 
 
-def parse_message(message: str) -> tuple[ParsedMessage, ...]:
+def parse_message(message: str, image: str = "") -> tuple[ParsedMessage, ...]:
     """Parse a message, which may be any text; characters beyond `text.MAX_INPUT` are ignored.
+
+    Args:
+        message: The message.
+        image: The image that the surroundings of the message name, "" if they name none.
 
     Returns:
         One result; or, if the kubelet lists several attempts, one per pull secret that it tried.
     """
-    text = _ESCAPED.sub("", redact(message[:MAX_INPUT]).replace("\\n", "\n"))
+    plain = without_colours(message[:MAX_INPUT])
+    best = _parse_text(_normalise(plain), image)
+    # Lines may have been broken anywhere: keep the reading with the most known layers.
+    for candidate in unwrapped(plain) if "\n" in plain else ():
+        parsed = _parse_text(_normalise(candidate), image)
+        best = max(best, parsed, key=lambda parsers: parsers[0].understanding)
+    return tuple(parser.result() for parser in best)
+
+
+def _normalise(text: str) -> str:
+    text = _TICKS.sub(r'"\g<name>"', unescape(text))
+    text = _ESCAPED.sub("", redact(text).replace("\\n", "\n"))
     text = _FOLDED.sub(" ", text).rstrip().removesuffix("...").removesuffix("…")
+    return _ERROR_KIND.sub("", text)
+
+
+def _parse_text(text: str, image: str) -> tuple["_Parser", ...]:
     first, *others = _ATTEMPTS.split(text)[:_MAX_ATTEMPTS] if _is_list(text) else [text]
-    return (_Parser(first, text).parse(), *(_Parser(attempt, attempt).parse() for attempt in others))
+    parsers = (_Parser(first, text, image), *(_Parser(attempt, attempt, image) for attempt in others))
+    for parser in parsers:
+        parser.parse()
+    return parsers
 
 
 def _is_list(text: str) -> bool:
@@ -82,10 +123,13 @@ def _is_list(text: str) -> bool:
 class _Parser:
     """One pass over a text, layer by layer."""
 
-    def __init__(self, text: str, message: str) -> None:
+    def __init__(self, text: str, message: str, image: str) -> None:
         self._text = text
         self._message = message
+        self._image = image
         self._at = 0
+        self._skipped = 0
+        self._matched = 0  # characters of the innermost phrase
         self._layers: list[Layer] = []
         self._facts = Facts()
         self._runtime = Runtime.UNKNOWN
@@ -95,17 +139,32 @@ class _Parser:
         self._from_cut: Statement | None = None
         self._is_doubtful = False  # unknown or untrusted text was skipped below a known layer
 
-    def parse(self) -> ParsedMessage:
+    @property
+    def understanding(self) -> tuple[bool, bool, int, int, int]:
+        """Return how much of the text is known, to compare readings of one text."""
+        has_mirrors = Kind.MIRROR in self._kinds()  # their errors are not the registry's
+        return self._statement is not None, has_mirrors, len(self._layers), -self._skipped, self._matched
+
+    def parse(self) -> None:
+        """Read the text down to its innermost statement."""
         for _ in range(_MAX_STEPS):
             if self._statement is not None or self._at >= len(self._text):
                 break
             self._step()
-        statement = self._innermost() or self._from_cut or self._from_wrapper
-        if statement is not None:
-            self._layers.append(Layer(statement.kind, statement.text))
-        endpoint = failed_endpoint(self._facts, self._layers)
-        image = _clean_reference(self._facts.image)
-        return ParsedMessage(self._message.strip(), tuple(self._layers), statement, image, self._runtime, endpoint)
+
+    def result(self) -> ParsedMessage:
+        """Return what the text says."""
+        innermost = self._innermost() or self._from_cut or self._from_wrapper
+        statement = replace(innermost, text=_first_line(innermost.text)) if innermost else None
+        layers = (*self._layers, *([Layer(statement.kind, statement.text)] if statement else ()))
+        text = self._message if self._statement is None else _without_rest(self._message, self._text[self._at :])
+        facts = replace(self._facts, host=self._facts.host or named_host(statement.text if statement else ""))
+        image = facts.image or image_beside(self._text) or image_of_url(facts.url) or self._image
+        facts = replace(facts, image=image)
+        endpoint = failed_endpoint(facts, layers)
+        requested = failed_endpoint(replace(facts, address="", host=""), ()).address
+        platform = platform_of(self._message)
+        return ParsedMessage(text.strip(), layers, statement, facts.image, self._runtime, endpoint, requested, platform)
 
     def _innermost(self) -> Statement | None:
         """Return the innermost statement, with lower confidence if doubtful text precedes it."""
@@ -121,21 +180,31 @@ class _Parser:
         )
         if not is_known:
             self._match_cut()
+            self._skipped += 1
             self._is_doubtful = bool(self._layers)
             boundary = _BOUNDARY.search(self._text, self._at)
             self._at = boundary.end() if boundary else len(self._text)
 
     def _parse_mirrors(self) -> bool:
         """Keep the mirrors' errors as layers only: the last host tried decides."""
-        if not self._text.startswith(_MIRRORS, self._at):
+        if not self._text.startswith(_MIRRORS.rstrip(), self._at):
             return False
-        start = self._at + len(_MIRRORS)
+        start = self._at + len(_MIRRORS.rstrip())
         end = self._text.rfind(_MIRRORS_END, start)
         # A mirror's answer or a certificate may imitate the end of the list.
         self._is_doubtful = self._is_doubtful or self._text.find(_MIRRORS_END, start) != end
-        self._layers += _mirror_layers(self._text[start : end if end >= 0 else len(self._text)])
+        entries = _MIRROR.split(self._text[start : end if end >= 0 else len(self._text)])
         self._runtime = Runtime.CONTAINERS_IMAGE
-        self._at = len(self._text) if end < 0 else end + len(_MIRRORS_END)
+        if end >= 0:
+            self._at = end + len(_MIRRORS_END)
+        elif self._text.rstrip().endswith("])") and (last := entries.pop().strip("[]() \n")):
+            # Old versions list the registry itself last.
+            reference, _, error = last.partition(": ")
+            self._facts = replace(self._facts, host=reference.partition("/")[0])
+            self._at = self._text.rfind(error) if error else len(self._text)
+        else:
+            self._at = len(self._text)
+        self._layers += [_mirror_layer(entry) for entry in entries]
         return True
 
     def _parse_wrapper(self) -> bool:
@@ -165,9 +234,9 @@ class _Parser:
 
     def _record(self, groups: dict[str, str | None]) -> None:
         facts = self._facts
-        image = groups.get("image") or groups.get("reference") or ""
+        image = _clean_reference(groups.get("image") or groups.get("reference") or "")
         self._facts = Facts(
-            facts.image or image,
+            _better_image(facts.image, image if is_name(image) else ""),
             groups.get("url") or facts.url,
             groups.get("host") or facts.host,
             (groups.get("address") or facts.address).rpartition("->")[2],
@@ -212,12 +281,12 @@ class _Parser:
 
     def _parse_proxy_status(self) -> bool:
         """Parse a proxy's answer to CONNECT: Go reports nothing but the text of the status."""
-        rest = self._rest().rstrip(". \"'")
-        if not self._layers or self._layers[-1].kind is not Kind.HTTP or rest not in _STATUS_PHRASES:
+        status = _BARE_STATUS.match(self._text, self._at)
+        if not self._layers or self._layers[-1].kind is not Kind.HTTP or status is None:
             return False
         self._layers.append(Layer(Kind.PROXY, "CONNECT"))
         reason = "a bare status is a proxy's answer to CONNECT"
-        self._statement = Statement(Kind.PROXY, rest, (Code.PROXY_FAILED,), reason, Confidence.MEDIUM)
+        self._statement = Statement(Kind.PROXY, status[0], (Code.PROXY_FAILED,), reason, Confidence.MEDIUM)
         return True
 
     def _doubt_proxy(self, kind: Kind) -> None:
@@ -228,7 +297,9 @@ class _Parser:
         for kind, phrase in index.phrases_for(self._text[self._at], is_lookup=self._is_lookup()):
             if match := phrase.match(self._text, self._at):
                 self._doubt_proxy(kind)
-                self._record({"reference": match.groupdict().get("reference")})
+                self._matched = match.end() - match.start()
+                groups = match.groupdict()
+                self._record({name: groups.get(name) for name in ("reference", "image", "url")})
                 self._statement = Statement(kind, self._rest(), phrase.codes, phrase.reason, phrase.confidence)
                 return True
         return False
@@ -241,7 +312,7 @@ class _Parser:
         rest = self._rest()
         if self._from_cut or not _MIN_CUT <= len(rest) <= _MAX_CUT:
             return
-        layers = (*(wrapper.template for wrapper in index.wrappers_for(rest[0])), *STATUSES)
+        layers = (*_PROGRESS, *(wrapper.template for wrapper in index.wrappers_for(rest[0])), *STATUSES)
         phrases = index.phrases_for(rest[0], is_lookup=self._is_lookup())
         candidates = [(kind, phrase) for kind, phrase in phrases if can_complete(phrase.template, rest)]
         codes = tuple(dict.fromkeys(code for _, phrase in candidates for code in phrase.codes))
@@ -263,10 +334,35 @@ def _host(groups: dict[str, str | None]) -> str:
     return url.split("/")[2] if url else groups.get("host") or groups.get("address") or ""
 
 
-def _mirror_layers(text: str) -> Iterator[Layer]:
-    for entry in text.split("]\n["):
-        error = entry.strip("[]\n ")
-        yield Layer(Kind.MIRROR, error, error.partition("/")[0])
+def _mirror_layer(entry: str) -> Layer:
+    error = entry.strip("[]\n ")
+    return Layer(Kind.MIRROR, error, error.partition("/")[0])
+
+
+def _first_line(text: str) -> str:
+    """Return a statement without the lines and fields behind it."""
+    line = text.partition("\n")[0]
+    end = _FIELD.search(line)
+    return (line[: end.start()] if end else line).rstrip(" \"'`")
+
+
+def _without_rest(message: str, rest: str) -> str:
+    """Return a message up to the line of its statement, with the lines of the registry's body below it."""
+    start = message.rfind(rest)
+    lines = rest.split("\n")
+    kept = [lines[0]]
+    for line in lines[1:]:
+        if line.partition(":")[0].split(" ")[0].lower() not in _BODY_WORDS:
+            break
+        kept.append(line)
+    return message[: max(start, 0)] + "\n".join(kept)
+
+
+def _better_image(known: str, image: str) -> str:
+    """Prefer the first name, but the same name with a host to one without."""
+    is_short = bool(known) and not any(mark in known.partition("/")[0] for mark in ".:") and "/" in known
+    is_other = is_short and image.endswith(f"/{known}") and registry_of(image) != DOCKER_HUB
+    return image if not known or is_other else known
 
 
 def _clean_reference(image: str) -> str:

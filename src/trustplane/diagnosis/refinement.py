@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from trustplane.diagnosis import circumstances
 from trustplane.diagnosis.cause import Code, Confidence
 from trustplane.diagnosis.endpoint import DOCKER_HUB, is_second_host, registry_of
 from trustplane.diagnosis.layer import Kind, Role
@@ -34,6 +35,13 @@ def refine(parsed: ParsedMessage) -> Statement | None:
         _refine_deadline,
         _refine_docker_hub,
         _refine_child_manifest,
+        circumstances.refine_unpacking,
+        circumstances.refine_public_host,
+        circumstances.refine_tls_version,
+        circumstances.refine_gateway,
+        circumstances.refine_default_certificate,
+        circumstances.refine_proxy_setting,
+        circumstances.refine_helm,
     ):
         statement = step(parsed, statement)
     return statement

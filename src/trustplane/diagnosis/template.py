@@ -18,7 +18,7 @@ _PLACES: Final = {
     "number": r"\d{1,20}",
     "status": r"[1-5]\d\d(?!\d)",
     "method": r"(?:GET|HEAD|POST|PUT|Get|Head|Post|Put)",
-    "end": r"[\s\"'.]{0,20}\Z",
+    "end": r"[\"'.`,;)}\] ]{0,20}(?:\s{0,80}\Z|\n|(?:(?<=[\"'] )|(?<=[\"'], ))\"?\w{1,20}\"?[=:])",
     "address": r"[^\s]{1,300}?",
 }
 

@@ -45,6 +45,7 @@ _GRPC: Final = (
     ("Unauthenticated", (*_CREDENTIALS, Code.ACCESS_DENIED)),
     ("PermissionDenied", (Code.ACCESS_DENIED, *_CREDENTIALS)),
 )
+_STORAGE: Final = (Code.UNPACK_FAILED, Code.DISK_FULL)
 _UNPACK: Final = (Code.UNPACK_FAILED, Code.DISK_FULL, Code.DIGEST_MISMATCH)
 
 
@@ -110,6 +111,9 @@ def _containerd() -> tuple[Wrapper, ...]:
         Wrapper("failed to extract layer <name> to <word> as <word>: ", Kind.UNPACK, _CONTAINERD, _UNPACK),
         Wrapper("failed to extract layer <word>: ", Kind.UNPACK, _CONTAINERD, _UNPACK),
         Wrapper("failed to prepare extraction snapshot <word>: ", Kind.UNPACK, _CONTAINERD, _UNPACK),
+        Wrapper("failed to mount <word>: ", Kind.UNPACK, _CONTAINERD, _STORAGE),
+        Wrapper("failed to stat parent: ", Kind.UNPACK, _CONTAINERD, _STORAGE),
+        Wrapper("mount callback failed on <word>: ", Kind.UNPACK, _CONTAINERD, _STORAGE),
         Wrapper('apply layer error for "<image>": ', Kind.UNPACK, _CONTAINERD, _UNPACK),
         Wrapper("unpack: ", Kind.UNPACK, _CONTAINERD, _UNPACK),
         Wrapper(
@@ -183,6 +187,7 @@ def _containers_image() -> tuple[Wrapper, ...]:
             "fetching partial blob: ",
         ),
         Wrapper('adding layer with blob "<name>": ', Kind.UNPACK, _CRIO, _UNPACK),
+        Wrapper('error adding layer with blob "<name>": ', Kind.UNPACK, _CRIO, _UNPACK),
         Wrapper("committing the finished image: ", Kind.UNPACK, _CRIO, _UNPACK),
         Wrapper("Error committing the finished image: ", Kind.UNPACK, _CRIO, _UNPACK),
         Wrapper("Source image rejected: ", Kind.IMAGE, _CRIO, _SIGNATURE),

@@ -1,8 +1,10 @@
 """`trustplane explain`: output and exit status."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from trustplane.cli.explain.command import command as explain
@@ -38,6 +40,92 @@ def test_several_causes_are_ranked() -> None:
     assert "1. issuer-not-trusted" in result.output
     assert "trustplane fetch-ca h.test " in result.output
     assert result.output.index("1. issuer-not-trusted") < result.output.index("3. missing-intermediate")
+
+
+def test_a_decision_precedes_several_causes() -> None:
+    lines = run(UNKNOWN_CA).output.splitlines()
+    assert lines[0] == "The text cannot tell 7 causes apart; this command can:"
+    assert lines[1].startswith("   decide:  trustplane check --registry h.test ")
+    assert "   next:      as for 1" in lines
+
+
+def test_at_most_three_causes_are_explained_without_all() -> None:
+    short, whole = run(UNKNOWN_CA).output, run(UNKNOWN_CA, "--all").output
+    assert "Less likely (--all explains them): trust-not-applied, runtime-stale, ca-file-malformed" in short
+    assert "4. trust-not-applied" not in short
+    assert "7. ca-file-unreadable" in whole
+    assert "Less likely" not in whole
+
+
+def test_only_the_innermost_layers_are_evidence_without_all() -> None:
+    assert 'Failed to pull image "h.test/a:1"' not in run(REFUSED).output
+    assert 'Failed to pull image "h.test/a:1"' in run(REFUSED, "--all").output
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_input_from_powershell(encoding: str) -> None:
+    bom = "\ufeff" if encoding == "utf-16-le" else ""
+    result = CliRunner().invoke(explain, [], input=f"{bom}{REFUSED}\r\n".encode(encoding))
+    assert result.output.startswith("connection-refused: ")
+
+
+@pytest.mark.parametrize("flags", [[], ["-f"]])
+def test_a_file_is_read(tmp_path: Path, flags: list[str]) -> None:
+    path = tmp_path / "event.txt"
+    path.write_text(REFUSED)
+    assert run(*flags, str(path)).output.startswith("connection-refused: ")
+
+
+def test_a_message_without_quotes_is_an_error() -> None:
+    result = run("Failed", "to", "pull", "image")
+    assert "not in quotes: the shell split it into 4 words" in str(result.exception)
+    assert "trustplane explain 'Failed to pull image ...'" in str(getattr(result.exception, "next_step", ""))
+
+
+@pytest.mark.parametrize("prefix", ["- ", "-> ", "-o "])
+def test_a_message_may_begin_with_a_dash(prefix: str) -> None:
+    assert json.loads(run("-o", "json", prefix + REFUSED).output)["exitCode"] == 0
+
+
+def test_yaml_for_programs() -> None:
+    assert yaml.safe_load(run(UNKNOWN_CA, "-o", "yaml").output) == json.loads(run(UNKNOWN_CA, "-o", "json").output)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "step"),
+    [
+        ('Error response from daemon: Get "https://h.test/v2/": ', "/etc/docker/certs.d/h.test/ca.crt (no restart)"),
+        (
+            'initializing source docker://h.test/a:1: pinging container registry h.test: Get "https://h.test/v2/": ',
+            "/etc/containers/certs.d/h.test/ca.crt (no restart)",
+        ),
+        (
+            'k3s-agent[812]: failed to resolve reference "h.test/a:1": Head "https://h.test/v2/": ',
+            "/etc/rancher/k3s/registries.yaml",
+        ),
+        (
+            'rke2-server[812]: failed to resolve reference "h.test/a:1": Head "https://h.test/v2/": ',
+            "/etc/rancher/rke2/registries.yaml",
+        ),
+        (PULL, "trustplane update CLUSTER"),
+    ],
+)
+def test_the_next_step_has_the_paths_of_the_runtime(runtime: str, step: str) -> None:
+    assert step in run(f"{runtime}x509: certificate signed by unknown authority").output.splitlines()[5]
+
+
+@pytest.mark.parametrize(
+    ("registry", "step"),
+    [
+        ("111122223333.dkr.ecr.eu-west-1.amazonaws.com", "AmazonEC2ContainerRegistryReadOnly"),
+        ("acme.azurecr.io", "AcrPull"),
+        ("europe-west3-docker.pkg.dev", "roles/artifactregistry.reader"),
+        ("h.test", "kubectl create secret generic pull"),
+    ],
+)
+def test_clouds_are_asked_for_the_node_s_identity_before_a_pull_secret(registry: str, step: str) -> None:
+    message = f'failed to resolve reference "{registry}/a:1": authorization failed: no basic auth credentials'
+    assert step in run(message).output
 
 
 @pytest.mark.parametrize("arguments", [("Error: ErrImagePull",), ("-",)])

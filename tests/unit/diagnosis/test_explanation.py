@@ -183,7 +183,7 @@ def test_evidence_only_narrows(codes: list[Code], evidence: list[Evidence]) -> N
         ("fd00::1", "5000", Role.REGISTRY, 'Get "https://[fd00::1]:5000/v2/": EOF'),
         (
             "proxy.test",
-            "443",
+            "",
             Role.PROXY,
             'Get "https://h/v2/": proxyconnect tcp: dial tcp: lookup proxy.test: no such host',
         ),

@@ -163,7 +163,7 @@ HANDSHAKES = [
     ),
     ("tls-timeout", f"{DOCKER}Get https://{H}/v2/: net/http: TLS handshake timeout"),
     ("weak-certificate", f"{V2}{HEAD}tls: server sent certificate containing RSA key larger than 8192 bits"),
-    ("unknown", f"{V2}{HEAD}local error: tls: bad record MAC"),
+    ("tls-intercepted tls-version", f"{V2}{HEAD}local error: tls: bad record MAC"),
 ]
 
 # Go: net.go, dnsclient_unix.go, transport.go; errno texts of Linux.
@@ -254,9 +254,10 @@ SECOND_HOSTS = [
         f"{V1}failed to authorize: failed to fetch anonymous token: unexpected status: 503 Service",
     ),
     ("token-service-broken", f"{V1}failed to authorize: authorization server did not include a token in the response"),
-    ("blob-host-untrusted", f'{COPY}failed to do request: Get "{S3}": {TLS}{UNKNOWN}'),
+    ("tls-intercepted blob-host-untrusted", f'{COPY}failed to do request: Get "{S3}": {TLS}{UNKNOWN}'),
+    ("blob-host-untrusted", f'{COPY}failed to do request: Get "https://s3.corp.test/b/data": {TLS}{UNKNOWN}'),
     (
-        "blob-host-untrusted",
+        "tls-intercepted blob-host-untrusted",
         f'{CRIO}reading blob sha256:b515: Get "{S3}": {UNKNOWN}',
     ),
     ("dns-not-found", f'{COPY}failed to do request: Get "{S3}": dial tcp: lookup bucket.s3.test: no such host'),

@@ -15,30 +15,47 @@ from trustplane.diagnosis.report import Answer, exit_code
 
 Json = dict[str, Any]
 _MAX_LAYER = 400  # characters of one layer
-_MAX_PODS = 5  # listed pods
+_MAX_NAMES = 5  # listed pods or images
+_MAX_EVIDENCE = 4  # innermost layers shown without --all
+_MAX_CAUSES = 3  # shown without --all
 
 
-def show_explanations(console: Console, answers: Sequence[Answer]) -> None:
-    """Print explanations for people."""
+def show_explanations(console: Console, answers: Sequence[Answer], *, show_all: bool = False) -> None:
+    """Print explanations for people: at most three causes each, or all."""
     for number, answer in enumerate(answers):
         if number:
             console.print()
-        _show(console, answer)
+        _show(console, answer, show_all=show_all)
 
 
-def _show(console: Console, answer: Answer) -> None:
+def _show(console: Console, answer: Answer, *, show_all: bool) -> None:
     explanation = answer.explanation
     several = len(explanation.causes) > 1
     if several:
-        console.print(f"The message fits {len(explanation.causes)} causes, most likely first:")
-    for number, cause in enumerate(explanation.causes, 1):
+        _show_decision(console, explanation)
+    causes = explanation.causes if show_all else explanation.causes[:_MAX_CAUSES]
+    steps: list[str] = []
+    for number, cause in enumerate(causes, 1):
         rank = f"{number}. " if several else ""
         console.print(Text.assemble(rank, (str(cause.code), "bold"), f": {cause.meaning}"), soft_wrap=True)
-        _rows(console, _cause(cause, several=several))
+        _rows(console, _cause(cause, steps, several=several))
+        steps.append(cause.next_step)
+    if hidden := explanation.causes[len(causes) :]:
+        console.print(f"Less likely (--all explains them): {', '.join(cause.code for cause in hidden)}", soft_wrap=True)
     _rows(console, _about(answer))
     if evidence := _evidence(explanation):
         console.print("Evidence:")
-        _rows(console, evidence)
+        _rows(console, evidence if show_all else evidence[-_MAX_EVIDENCE:])
+
+
+def _show_decision(console: Console, explanation: Explanation) -> None:
+    count = len(explanation.causes)
+    if step := explanation.deciding_step:
+        console.print(f"The text cannot tell {count} causes apart; this command can:")
+        _rows(console, [("decide:", step)])
+        console.print("Most likely first:")
+    else:
+        console.print(f"The message fits {count} causes, most likely first:")
 
 
 def _rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
@@ -47,8 +64,9 @@ def _rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
         console.print(f"   {title:<{width}}  {text}", soft_wrap=True)
 
 
-def _cause(cause: Cause, *, several: bool) -> list[tuple[str, str]]:
-    rows = [("who acts:", str(cause.actor)), ("next:", cause.next_step)]
+def _cause(cause: Cause, steps: Sequence[str], *, several: bool) -> list[tuple[str, str]]:
+    step = f"as for {steps.index(cause.next_step) + 1}" if cause.next_step in steps else cause.next_step
+    rows = [("who acts:", str(cause.actor)), ("next:", step)]
     return rows if several else [("confidence:", f"{cause.confidence}, because {cause.reason}"), *rows]
 
 
@@ -58,12 +76,16 @@ def _about(answer: Answer) -> list[tuple[str, str]]:
         rows.append(("why several:", explanation.causes[0].reason))
     if host := failed_host(explanation.parsed):
         rows.append(("failed:", host))
-    if explanation.parsed.image:
-        rows.append(("image:", explanation.parsed.image))
+    if images := answer.images or tuple(filter(None, [explanation.parsed.image])):
+        rows.append(("image:" if len(images) == 1 else "images:", _list(images)))
     if answer.subjects:
-        named, more = ", ".join(answer.subjects[:_MAX_PODS]), len(answer.subjects) - _MAX_PODS
-        rows.append(("pods:", f"{named} and {more} more" if more > 0 else named))
+        rows.append(("pods:", _list(answer.subjects)))
     return rows
+
+
+def _list(names: Sequence[str]) -> str:
+    named, more = ", ".join(names[:_MAX_NAMES]), len(names) - _MAX_NAMES
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def _evidence(explanation: Explanation) -> list[tuple[str, str]]:
@@ -76,7 +98,8 @@ def failed_host(parsed: ParsedMessage) -> str:
     endpoint, registry = parsed.endpoint, registry_of(parsed.image)
     of = f" of {registry}" if registry and endpoint.role is not Role.REGISTRY else ""
     if endpoint.host:
-        return f"{endpoint.host} port {endpoint.port}, the {endpoint.role}{of}"
+        port = f" port {endpoint.port}" if endpoint.port else ""
+        return f"{endpoint.host}{port}, the {endpoint.role}{of}"
     return f"the {endpoint.role}{of}, not named in the message" if endpoint.role is Role.TOKEN_SERVICE else ""
 
 
@@ -96,11 +119,13 @@ def _answer(answer: Answer) -> Json:
     parsed = explanation.parsed
     endpoint = parsed.endpoint
     return {
+        "decide": explanation.deciding_step,
         "causes": [cause_json(cause) for cause in explanation.causes],
         "failed": {"role": endpoint.role, "host": endpoint.host, "port": endpoint.port, "path": endpoint.path},
         "image": parsed.image,
         "registry": registry_of(parsed.image),
         "runtime": parsed.runtime,
+        "images": list(answer.images),
         "pods": list(answer.subjects),
         "evidence": [
             *({"source": layer.kind, "words": layer_text(layer), "host": layer.host} for layer in parsed.layers),

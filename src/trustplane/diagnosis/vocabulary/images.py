@@ -46,6 +46,7 @@ _MANIFEST: Final = _phrases(
     "unsupported manifest media type",
     "unsupported manifest format",
     "unsupported schema version",
+    "no signatures<end>",  # of a schema 1 manifest
     "unsupported docker v2s2 media type",
     "unsupported OCIv1 media type",
     "unsupported image-specific operation on artifact",
@@ -94,6 +95,7 @@ _CONTENT: Final = (
         "the manifest was fetched, but its content was not found",
         "could not fetch content descriptor <word> (application/<name>) from remote: not found",
         "could not fetch content <word> from remote: not found",
+        "content at <url> not found",
         "content at <word> not found",
     ),
     *_phrases(
@@ -120,7 +122,19 @@ _CONTENT: Final = (
     ),
 )
 
+# From Kubernetes 1.33, the kubelet lets a pod use an image on the node only with credentials that pulled it.
+_ENSURED: Final = tuple(
+    Phrase(
+        text, (Code.AUTH_MISSING, Code.AUTH_REJECTED), "the image is on the node; the kubelet verifies the login again"
+    )
+    for text in (
+        'Container image "<image>" is present with pull policy of',
+        "ErrImageNotEnsured",
+    )
+)
+
 _HERE: Final = (
+    *_ENSURED,
     *_phrases(
         Code.IMAGE_NOT_PRESENT,
         "the kubelet does not pull with this policy",

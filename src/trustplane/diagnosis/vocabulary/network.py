@@ -7,6 +7,7 @@ from trustplane.diagnosis.layer import Kind
 from trustplane.diagnosis.vocabulary.phrase import Phrase, Vocabulary
 
 _SYSTEM = "the node's kernel reports it"
+_WINDOWS = "Windows reports it"
 _CLOSED = (Code.CONNECTION_CLOSED,)
 _UNREACHABLE = (Code.NETWORK_UNREACHABLE,)
 _TIMEOUT = (Code.CONNECTION_TIMEOUT,)
@@ -17,6 +18,7 @@ DNS: Final = Vocabulary(
     Kind.DNS,
     (
         Phrase("no such host", _NO_NAME, "the node's DNS reports that the name does not exist"),
+        Phrase("No such host is known", _NO_NAME, "the node's DNS reports that the name does not exist"),
         Phrase("Name or service not known", _NO_NAME, "the node's DNS reports that the name does not exist"),
         Phrase("No address associated with hostname", _NO_NAME, "the name has no address"),
         Phrase("nodename nor servname provided", _NO_NAME, "the node's DNS reports that the name does not exist"),
@@ -24,6 +26,7 @@ DNS: Final = Vocabulary(
             Phrase(text, _NO_DNS, "the name server gave no usable answer")
             for text in (
                 "server misbehaving",
+                "This is usually a temporary error during hostname resolution",
                 "Temporary failure in name resolution",
                 "no answer from DNS server",
                 "lame referral",
@@ -57,6 +60,15 @@ CONNECTION: Final = Vocabulary(
         Phrase("An existing connection was forcibly closed by the remote host", (Code.CONNECTION_RESET,), _SYSTEM),
         Phrase("connection timed out", _TIMEOUT, _SYSTEM),
         Phrase("operation timed out", _TIMEOUT, _SYSTEM),
+        Phrase("A connection attempt failed because the connected party", _TIMEOUT, _WINDOWS),
+        Phrase("An established connection was aborted by", (Code.CONNECTION_RESET,), _WINDOWS),
+        Phrase("A socket operation was attempted to an unreachable", _UNREACHABLE, _WINDOWS),
+        Phrase(
+            "An attempt was made to access a socket in a way forbidden",
+            _UNREACHABLE,
+            "a firewall on the node blocks it",
+            Confidence.MEDIUM,
+        ),
         Phrase("i/o timeout", _TIMEOUT, "no answer arrived in time"),
         Phrase("no route to host", _UNREACHABLE, _SYSTEM),
         Phrase("network is unreachable", _UNREACHABLE, _SYSTEM),

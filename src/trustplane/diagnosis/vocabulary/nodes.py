@@ -47,6 +47,31 @@ _UNPACK: Final = tuple(
         "number of layers and diffIDs don't match",
         "content digest <word>: not found",
         "invalid rootfs in image configuration",
+        "parent snapshot <word> does not exist",
+        "read-only file system",
+    )
+)
+
+# The kernel's text for a full or damaged volume.
+_VOLUME: Final = (
+    Phrase(
+        "input/output error", (Code.UNPACK_FAILED, Code.DISK_FULL), "the node's kernel reports it", Confidence.MEDIUM
+    ),
+)
+
+_CONFIGURATION: Final = tuple(
+    Phrase(text, (Code.REGISTRY_CONFIGURATION_INVALID,), "the runtime reports that it cannot read the file")
+    for text in (
+        "failed to decode hosts.toml",
+        "failed to parse hosts.toml",
+        'invalid "host" tree',
+        "invalid `host` tree",
+        "invalid type <word> for",
+        "unable to parse server ",
+        "unknown capability ",
+        "loading registries configuration",
+        "error loading registries configuration",
+        "parsing registries.conf",
     )
 )
 
@@ -110,4 +135,6 @@ _LIMITS: Final = (
     Phrase("image pull QPS", (Code.KUBELET_THROTTLED,), "the kubelet has reached its limit registryPullQPS"),
 )
 
-NODES: Final = Vocabulary(Kind.NODE, (*_RUNTIME, *_DISK, *_UNPACK, *_FILES, *_SECRETS, *_LIMITS))
+NODES: Final = Vocabulary(
+    Kind.NODE, (*_RUNTIME, *_DISK, *_UNPACK, *_VOLUME, *_CONFIGURATION, *_FILES, *_SECRETS, *_LIMITS)
+)

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from trustplane.diagnosis.cause import Code, Confidence
+from trustplane.diagnosis.cause import Actor, Code, Confidence
 from trustplane.diagnosis.layer import Kind
 from trustplane.diagnosis.template import compile_template
 
@@ -47,6 +47,8 @@ class Statement:
         codes: The causes that fit, most likely first.
         reason: Why these causes fit; output prints it after "since".
         confidence: How certain the cause is, if only one fits.
+        actor: Who can fix the first cause, if it is not the cause's usual actor.
+        step: Template of the first cause's next step, if it is not the cause's usual one.
     """
 
     kind: Kind
@@ -54,3 +56,5 @@ class Statement:
     codes: tuple[Code, ...]
     reason: str
     confidence: Confidence = Confidence.HIGH
+    actor: Actor | None = None
+    step: str = ""

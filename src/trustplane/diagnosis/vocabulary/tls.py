@@ -10,6 +10,20 @@ _VERSION = (Code.TLS_VERSION,)
 _CLIENT = (Code.CLIENT_CERTIFICATE_REQUIRED,)
 _PLAIN = (Code.PLAIN_HTTP,)
 _WEAK = (Code.WEAK_CERTIFICATE,)
+_DISTURBED: Final = (
+    "illegal parameter",
+    "error decoding message",
+    "error decrypting message",
+    "decode error",
+    "decrypt error",
+    "decryption failed",
+    "unexpected message",
+    "bad record MAC",
+    "record overflow",
+    "user canceled",
+    "unsupported extension",
+    "missing extension",
+)
 _ALERT = "the server ends the handshake with this alert"
 _REFUSES = "the server rejects the node's client certificate, or requires one"
 
@@ -28,6 +42,8 @@ _CLIENT_ALERTS: Final = (
 def _alerts() -> tuple[Phrase, ...]:
     remote = "remote error: tls: "
     shared = (Code.TLS_VERSION, Code.CLIENT_CERTIFICATE_REQUIRED, Code.NAME_MISMATCH)
+    disturbed = "the server cannot read the handshake: it is too old, or a proxy on the way changes it"
+    changed = "the data was changed on the way"
     inside = (Code.REGISTRY_ERROR, Code.NAME_MISMATCH)
     return (
         Phrase(f"{remote}certificate required", _CLIENT, _ALERT),
@@ -43,6 +59,11 @@ def _alerts() -> tuple[Phrase, ...]:
             "local error: tls: no renegotiation",
             _CLIENT,
             "the server asks for a client certificate after the handshake",
+        ),
+        *(Phrase(f"{remote}{alert}", (Code.TLS_VERSION, Code.TLS_INTERCEPTED), disturbed) for alert in _DISTURBED),
+        *(
+            Phrase(f"local error: tls: {alert}", (Code.TLS_INTERCEPTED, Code.TLS_VERSION), changed)
+            for alert in _DISTURBED
         ),
         Phrase("tls: no renegotiation", _CLIENT, "the server asks for a client certificate after the handshake"),
     )
