@@ -9,14 +9,15 @@ from trustplane.diagnosis import index
 from trustplane.diagnosis.cause import Code, Confidence
 from trustplane.diagnosis.endpoint import DOCKER_HUB, Facts, failed_endpoint, is_second_host, registry_of
 from trustplane.diagnosis.layer import Endpoint, Kind, Layer, Runtime
+from trustplane.diagnosis.message_text import first_line, normalise, without_rest
 from trustplane.diagnosis.names import image_beside, image_of_url, is_name, named_host, platform_of
-from trustplane.diagnosis.pasted import unescape, without_colours
+from trustplane.diagnosis.pasted import without_colours
 from trustplane.diagnosis.statuses import STATUSES, Request, status_statement
 from trustplane.diagnosis.template import can_complete, compile_template, compile_wrapper
 from trustplane.diagnosis.vocabulary.phrase import Statement
 from trustplane.diagnosis.wrappers import Wrapper
 from trustplane.diagnosis.wrapping import unwrapped
-from trustplane.text import MAX_INPUT, redact
+from trustplane.text import MAX_INPUT
 
 # A tenant can control these messages. Each step tries every known phrase, so the number of steps determines the cost.
 _MAX_STEPS: Final = 200  # layers and skipped parts; messages have up to 20
@@ -36,8 +37,6 @@ _ATTEMPTS: Final = re.compile(
 )
 _LIST: Final = re.compile(r"(?:\A|(?<!also failed): )\[(?=[A-Za-z])")
 _BELOW: Final = re.compile(r"https?://|x509: |server message: ", re.IGNORECASE)
-_FOLDED: Final = re.compile(r"\n[ \t]+")  # YAML and text copied from web pages have lines broken at spaces
-_ESCAPED: Final = re.compile(r"""(?<!\\)\\++(?=["'])""")  # matches a whole run of backslashes, so it never backtracks
 _RANKS: Final = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
 _BODY: Final = re.compile(
     r"Server message: |\n(?:errors:\s)?|\serrors:\s", re.IGNORECASE
@@ -48,11 +47,6 @@ _BARE_STATUS: Final = re.compile(
     rf"(?:{'|'.join(sorted((status.phrase for status in HTTPStatus), key=len, reverse=True))})"
     r"""(?=[.\s"'`,;)}\]]{0,20}(?:\Z|\n|(?<=["'`,;)}\]\s])\S))(?!:)"""
 )
-# containerd ends errors of unknown kind with this; quotes and fields of a log line may follow.
-_ERROR_KIND: Final = re.compile(r"(?:: unknown){1,4}(?=[\s\"'`.)]{0,20}(?:\Z|\n)|\" \w{1,20}=)")
-_TICKS: Final = re.compile(r"(?<=[ :])`(?P<name>[\w.:/@-]{1,512})`")
-_FIELD: Final = re.compile(r'"\s{1,4}(?:image|imageRef|pod|key|host|logger|containerName)=')
-_BODY_WORDS: Final = frozenset({"errors", "denied", "unauthorized", "unknown", "toomanyrequests", "manifest", "name"})
 
 
 @dataclass(frozen=True)
@@ -91,19 +85,12 @@ def parse_message(message: str, image: str = "") -> tuple[ParsedMessage, ...]:
         One result; or, if the kubelet lists several attempts, one per pull secret that it tried.
     """
     plain = without_colours(message[:MAX_INPUT])
-    best = _parse_text(_normalise(plain), image)
+    best = _parse_text(normalise(plain), image)
     # Lines may have been broken anywhere: keep the reading with the most known layers.
     for candidate in unwrapped(plain) if "\n" in plain else ():
-        parsed = _parse_text(_normalise(candidate), image)
+        parsed = _parse_text(normalise(candidate), image)
         best = max(best, parsed, key=lambda parsers: parsers[0].understanding)
     return tuple(parser.result() for parser in best)
-
-
-def _normalise(text: str) -> str:
-    text = _TICKS.sub(r'"\g<name>"', unescape(text))
-    text = _ESCAPED.sub("", redact(text).replace("\\n", "\n"))
-    text = _FOLDED.sub(" ", text).rstrip().removesuffix("...").removesuffix("…")
-    return _ERROR_KIND.sub("", text)
 
 
 def _parse_text(text: str, image: str) -> tuple["_Parser", ...]:
@@ -155,9 +142,9 @@ class _Parser:
     def result(self) -> ParsedMessage:
         """Return what the text says."""
         innermost = self._innermost() or self._from_cut or self._from_wrapper
-        statement = replace(innermost, text=_first_line(innermost.text)) if innermost else None
+        statement = replace(innermost, text=first_line(innermost.text)) if innermost else None
         layers = (*self._layers, *([Layer(statement.kind, statement.text)] if statement else ()))
-        text = self._message if self._statement is None else _without_rest(self._message, self._text[self._at :])
+        text = self._message if self._statement is None else without_rest(self._message, self._text[self._at :])
         facts = replace(self._facts, host=self._facts.host or named_host(statement.text if statement else ""))
         image = facts.image or image_beside(self._text) or image_of_url(facts.url) or self._image
         facts = replace(facts, image=image)
@@ -337,25 +324,6 @@ def _host(groups: dict[str, str | None]) -> str:
 def _mirror_layer(entry: str) -> Layer:
     error = entry.strip("[]\n ")
     return Layer(Kind.MIRROR, error, error.partition("/")[0])
-
-
-def _first_line(text: str) -> str:
-    """Return a statement without the lines and fields behind it."""
-    line = text.partition("\n")[0]
-    end = _FIELD.search(line)
-    return (line[: end.start()] if end else line).rstrip(" \"'`")
-
-
-def _without_rest(message: str, rest: str) -> str:
-    """Return a message up to the line of its statement, with the lines of the registry's body below it."""
-    start = message.rfind(rest)
-    lines = rest.split("\n")
-    kept = [lines[0]]
-    for line in lines[1:]:
-        if line.partition(":")[0].split(" ")[0].lower() not in _BODY_WORDS:
-            break
-        kept.append(line)
-    return message[: max(start, 0)] + "\n".join(kept)
 
 
 def _better_image(known: str, image: str) -> str:

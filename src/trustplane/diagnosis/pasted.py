@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from trustplane.api.image_reference import is_image
+from trustplane.text import MAX_INPUT
 
 # The frame of k9s and other boxes, with the one blank that they add.
 _FRAME: Final = re.compile(r"^[ \t]{0,8}[│┃║] ?|[ ]?[│┃║][ \t]{0,8}$")
@@ -91,7 +92,7 @@ class Segment:
     def is_relevant(self) -> bool:
         """Return whether the text may be about a pull."""
         text = self.text
-        return _may_concern_pull(text) and not any(probe in text for probe in _PROBES)
+        return _may_concern_pull(text) and not any(probe in text[:MAX_INPUT] for probe in _PROBES)
 
 
 def without_colours(text: str) -> str:
@@ -192,7 +193,8 @@ class _Splitter:
 
 
 def _may_concern_pull(text: str) -> bool:
-    return "image" in text or bool(_START.match(text.lstrip()) or _RELEVANT.search(text))
+    head = text[:MAX_INPUT]
+    return "image" in head or bool(_START.match(head.lstrip()) or _RELEVANT.search(head))
 
 
 def _pulled(command: str) -> str:

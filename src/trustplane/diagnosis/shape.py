@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from trustplane.api.image_reference import is_image, parse_image
+from trustplane.text import MAX_INPUT
 
 # What a log puts before the message, such as a time, ends here.
 _BEGINNING: Final = re.compile(r"[Ff]ailed to pull|rpc error: |Error response|initializing source")
@@ -17,6 +18,7 @@ def shape_of(text: str) -> tuple[str, str]:
 
     Messages with one shape have the same causes and the same failed host.
     """
+    text = text[:MAX_INPUT]
     match = _IMAGE.search(text)
     name = match["name"] if match else ""
     if not name or "/" not in name or not is_image(name):

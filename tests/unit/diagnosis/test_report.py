@@ -159,3 +159,29 @@ def test_folded_yaml_lines_are_one_message() -> None:
 def test_other_events_are_ignored() -> None:
     restarts = event("Back-off restarting failed container web in pod web_shop", "BackOff")
     assert messages_in(listed(restarts)) == []
+
+
+def test_a_group_lists_its_images() -> None:
+    failures = [
+        event(REFUSED.replace("h.test/a:1", f"h.test/team/app{number}:1"), pod=f"web-{number}") for number in "123"
+    ]
+    answers = explain_messages(messages_in(listed(*failures)))
+    assert [answer.images for answer in answers] == [tuple(f"h.test/team/app{number}:1" for number in "123")]
+    assert answers[0].subjects == ("shop/web-1", "shop/web-2", "shop/web-3")
+
+
+def test_messages_of_one_shape_on_other_hosts_are_other_answers() -> None:
+    failures = [event(REFUSED.replace("h.test", host), pod=host) for host in ("h.test", "i.test")]
+    answers = explain_messages(messages_in(listed(*failures)))
+    assert [answer.explanation.parsed.endpoint.host for answer in answers] == ["h.test", "i.test"]
+
+
+def test_a_pod_s_log_is_the_next_source_if_the_pod_itself_has_no_message() -> None:
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "h.test/a:1"'}}
+    pod = {
+        "kind": "Pod",
+        "metadata": {"namespace": "shop", "name": "web"},
+        "status": {"containerStatuses": [{"state": waiting}]},
+    }
+    step = explain_messages(messages_in(json.dumps(pod)))[0].explanation.causes[0].next_step
+    assert step == "on the node: journalctl -u kubelet --since -1h | grep web | trustplane explain"
