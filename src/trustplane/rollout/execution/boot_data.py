@@ -53,7 +53,7 @@ async def _content(view: FleetView, state: ClusterState, digest: str) -> TrustSe
     if trust is None:
         raise LostSetError(
             f"Secret {name} with the last proven set cannot be read",
-            why="it was deleted or replaced",
+            why="It was deleted or replaced",
             next_step=f"New machines boot with Secret {secret.boot_secret_name(metadata.name)} as it is. "
             "Correct the trust list until the set in force is proven",
         )
