@@ -29,7 +29,7 @@ SPAWNS = {
     "functools.partial": 1,  # of one of these
     "shutil.which": 0,
     # Of the project: they start their arguments.
-    "step.run": 1,
+    "step.run_step": 1,
     "_output": 0,
 }
 PYTHON = "sys.executable"
