@@ -129,7 +129,7 @@ async def test_a_reconcile_chooses_at_most_one_batch_of_pods(monkeypatch: pytest
     pulls, watch = known(reconciler(), monkeypatch), followed(0)
     refused = FailedPull("registry.test/app:1", "ErrImagePull: x509: certificate signed by unknown authority")
     pulls._causes.cause_of(refused)
-    watch.more, watch.is_due = 0, lambda *_: True
+    watch.untracked, watch.is_due = 0, lambda *_: True
     watch.pods = {
         n: FailingPod(PodMetadata(name=f"web-{n}", namespace="shop", uid=str(n)), "worker-0", (refused,))
         for n in range(2 * controller.events.EVENT_BATCH)
