@@ -445,11 +445,17 @@ count_pull() { # lease
     esac
 }
 
-# A process in a session of its own pauses the kubelet: nothing that ends this script ends it. It resumes the kubelet as
-# soon as this script has released the lock or died, and after five seconds in any case.
+# A process in a session of its own pauses the kubelet: nothing that ends this script ends it. It answers when the kernel
+# has stopped the kubelet, since a signal may wait for a processor. It resumes the kubelet as soon as this script has
+# released the lock or died, and after five seconds in any case.
 # shellcheck disable=SC2016  # its own variables
 guard='trap "" HUP INT TERM
 kill -STOP "$1" || exit
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    read -r stat <"/proc/$1/stat" || exit
+    case ${stat##*)} in " "[TtXZ]*) break ;; esac
+    sleep 0.05
+done
 echo "$1"
 exec >/dev/null 7<"$2"
 flock -w 5 7

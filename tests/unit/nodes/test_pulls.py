@@ -163,7 +163,8 @@ def test_leases_left_over_by_the_last_restart_are_no_pulls(node: Node) -> None:
 
 def test_the_kubelet_is_paused_and_resumed(node: Node) -> None:
     calls = f"query_units; pause_kubelet; {STATE}; echo $paused; resume_kubelet; {STATE}; echo [$paused]"
-    assert node.sh(calls) == f"T\n{node.kubelet.pid}\nS\n[]\n"
+    # A resumed process runs, or sleeps again.
+    assert node.sh(calls).replace("R", "S") == f"T\n{node.kubelet.pid}\nS\n[]\n"
 
 
 def test_it_can_be_paused_again_and_again(node: Node) -> None:
