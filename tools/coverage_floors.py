@@ -11,23 +11,24 @@ from collections import Counter
 from pathlib import Path
 
 # Most are lower bounds from a run of half of the unit tests: raise them to the values of a whole run.
-# The packages of I/O (kube, local, ...) are covered by the other suites.
+# The packages of I/O (kube, fleet, ...) are covered by the other suites.
 FLOORS: dict[str, int] = {
     ".": 86,
     "api": 96,
     "certificates": 60,
     "cli": 35,
     "clusterapi": 95,
-    "collectors": 53,
     "controllers": 73,
     "diagnosis": 95,
+    "fleet": 60,
     "kube": 87,
-    "local": 66,
     "nodes": 54,
     "proof": 65,
     "registry": 71,
-    "server": 40,
+    "reporting": 80,
+    "rollout": 80,
     "trust": 81,
+    "webhooks": 40,
 }
 
 
