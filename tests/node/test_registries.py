@@ -111,7 +111,7 @@ async def test_without_verification_the_message_looks_like_a_proof_and_nothing_i
     with answering(node, PLAIN, 404):
         said, found = await stand(node, shell)
     assert (said, found.state) == (Trusted(), UNCLEAR)
-    assert "without TLS" in found.message
+    assert "disables TLS" in found.message
 
 
 @pytest.mark.parametrize("status", [404, 403, 401, 429])
@@ -156,7 +156,7 @@ async def test_a_configuration_newer_than_the_running_containerd_is_unknown(node
     node.sh("touch /etc/containerd/config.toml")
     said, found = await stand(node, shell)
     assert (said, found.state) == (Trusted(), ACCEPTED)
-    assert "changed after it had started" in found.message
+    assert "changed after containerd started" in found.message
     node.sh("mkdir -p /etc/containerd/conf.d; systemctl restart containerd")
     assert (await stand(node, shell))[1].state == PROVEN
     node.until('test $(date +%s) -gt $(date -d "$(systemctl show -p ExecMainStartTimestamp --value containerd)" +%s)')
