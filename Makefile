@@ -121,12 +121,12 @@ bench-certificates: setup ## What trustplane check costs, and chains verified a 
 .PHONY: bench-diagnose
 bench-diagnose: setup ## How often trustplane diagnose names the cause, beside the text alone: on data, then on real nodes
 	@$(BIN)/trustplane local build
-	@PYTHONPATH=tests $(BIN)/python -m bench.diagnose $(if $(OUTPUT),-o $(OUTPUT))
+	@PYTHONPATH=tests:packages/gox509/tests $(BIN)/python -m bench.diagnose $(if $(OUTPUT),-o $(OUTPUT))
 	@$(BIN)/pytest -q -s tests/e2e/test_laboratory.py
 
 .PHONY: assets
 assets: setup ## Write the catalogue of odd certificates (tests/assets)
-	@PYTHONPATH=tests $(BIN)/python -m assets.generate
+	@PYTHONPATH=tests:packages/gox509/tests $(BIN)/python -m assets.generate
 
 .PHONY: docs
 docs: $(MKDOCS)/locked ## Build the documentation as a site (build/site); a broken link or anchor is an error
@@ -136,7 +136,7 @@ docs: $(MKDOCS)/locked ## Build the documentation as a site (build/site); a brok
 
 .PHONY: pages
 pages: setup ## Write the generated pages (docs/reference/commands.md, kinds.md) and the YAML of docs/how-to/own-clusterclass.md
-	@PYTHONPATH=tests $(BIN)/python -m assets.pages
+	@PYTHONPATH=tests:packages/gox509/tests $(BIN)/python -m assets.pages
 
 .PHONY: manifests
 manifests: setup ## Write the kinds' definitions (deploy/crds.yaml)
@@ -179,7 +179,7 @@ bare-bookworm bare-trixie: setup
 
 .PHONY: matrix
 matrix: setup ## Each set of versions: build, up, the life of trust in short, down: make matrix [VERSIONS="default capi-1.13"]
-	@PYTHONPATH=tests $(BIN)/python -m e2e.matrix $(VERSIONS)
+	@PYTHONPATH=tests:packages/gox509/tests $(BIN)/python -m e2e.matrix $(VERSIONS)
 
 .PHONY: kills
 kills: setup ## Updates, each with a kill at a random moment: make kills N=40 [SEED=7]
@@ -198,7 +198,7 @@ bench-update: setup ## Changes of trust in place, timed, beside replacement: mak
 .PHONY: bench-nodes
 bench-nodes: setup $(ANSIBLE)/locked ## One CA on 50 light nodes, beside Ansible and a loop of ssh: make bench-nodes [N=50] [OUTPUT=json]
 	@$(BIN)/trustplane local build
-	@PYTHONPATH=tests $(BIN)/python -m bench.nodes --nodes $(or $(N),50) $(if $(OUTPUT),-o $(OUTPUT))
+	@PYTHONPATH=tests:packages/gox509/tests $(BIN)/python -m bench.nodes --nodes $(or $(N),50) $(if $(OUTPUT),-o $(OUTPUT))
 
 .PHONY: bench-watch
 bench-watch: setup ## What it costs to watch failing pulls: make bench-watch [PODS=5000] [MINUTES=4]

@@ -32,7 +32,7 @@ def test_each_way_writes_its_ca_to_each_node(
 @pytest.mark.timeout(600)
 def test_ctrl_c_removes_everything() -> None:
     command = [sys.executable, "-m", "bench.nodes", "--nodes=2", "--runs=1"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(nodes.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         found = next(found for line in process.stderr if (found := re.search(r"/stack=(\w+)", line)))
