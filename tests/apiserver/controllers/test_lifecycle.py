@@ -144,7 +144,7 @@ async def test_if_cluster_api_refuses_taints_the_feature_gate_is_named(superviso
             ready = condition([*failed.status.conditions], READY)
             assert ready
             assert ready.reason == "ProvisioningFailed"
-            for words in ("MachineTaintPropagation", "EXP_MACHINE_TAINT_PROPAGATION=true", "take the taints out"):
+            for words in ("MachineTaintPropagation", "EXP_MACHINE_TAINT_PROPAGATION=true", "remove the taints"):
                 assert words in ready.message
             await supervisor.make("c", pool={"taints": []})
             await supervisor.cluster("c")

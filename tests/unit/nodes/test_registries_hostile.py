@@ -79,7 +79,7 @@ def test_a_configuration_is_parsed_once_for_all_registries_and_a_failure_has_a_r
         report = RegistryReport(configuration=f"{text[: MAX_CONFIGURATION - 1]}\n", hosts=frozenset(HOSTS))
         before = time.process_time()
         results = [assess_access(report, host) for host in HOSTS]
-        assert time.process_time() - before < 0.5, shape  # parsing it 50 times takes 2 for most shapes
+        assert time.process_time() - before < 1.0, shape  # parsing it 50 times takes 2 for most shapes
         assert {result.verification for result in results} == {UNREADABLE}
         assert all(result.reason for result in results)
     assert (
