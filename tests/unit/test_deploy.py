@@ -239,6 +239,23 @@ def test_the_image_runs_the_command_as_the_same_user() -> None:
     assert {"HOME=/tmp", "USER=trustplane"} <= set(environment)  # no user id of a pod has an entry in /etc/passwd
 
 
+def test_the_image_builds_every_distribution_that_trustplane_needs() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    members = {
+        tomllib.loads(file.read_text())["project"]["name"]: file.parent.relative_to(ROOT)
+        for file in ROOT.glob("packages/*/pyproject.toml")
+    }
+    needed = [
+        members[name] for one in settings["project"]["dependencies"] if (name := one.partition("==")[0]) in members
+    ]
+    assert needed
+    lines = (ROOT / "Containerfile").read_text().splitlines()
+    [build] = [line for line in lines if "--no-build-isolation" in line]
+    for folder in needed:
+        assert f"COPY {folder} {folder}" in lines
+        assert f"./{folder} " in build
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_roles_are_bound_to_the_account_of_the_pods(name: str) -> None:
     account = pod(name)["serviceAccountName"]
