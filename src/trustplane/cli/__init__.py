@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from trustplane.cli.commands import commands
+from trustplane.cli.commands import commands, find_module
 from trustplane.cli.output import echo, guard_streams, safe
 from trustplane.errors import TrustplaneError
 
@@ -27,9 +27,10 @@ class Root(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand."""
         del ctx
-        if cmd_name not in commands():
+        module = find_module(cmd_name)
+        if module is None:
             return None
-        command: click.Command = importlib.import_module(commands()[cmd_name][0]).command
+        command: click.Command = importlib.import_module(module).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Final
 
@@ -30,6 +29,12 @@ COMMANDS: Final = MappingProxyType(
 )
 
 
+def find_module(name: str) -> str | None:
+    """Return the module of a subcommand; None if no package has it. Asks other packages only for unknown names."""
+    entry = COMMANDS.get(name) or commands().get(name)
+    return entry[0] if entry else None
+
+
 @cache
 def commands() -> Mapping[str, tuple[str, str]]:
     """Return every subcommand by name, sorted; the values are those of COMMANDS.
@@ -37,6 +42,8 @@ def commands() -> Mapping[str, tuple[str, str]]:
     An installed package adds commands through an entry point of group `trustplane.commands`: a mapping like COMMANDS.
     Loading it must be cheap, because `trustplane --help` does. No package replaces a command of this one.
     """
+    from importlib.metadata import entry_points  # noqa: PLC0415 - half of the start-up of a command that needs none
+
     added: dict[str, tuple[str, str]] = {}
     for entry_point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         added |= entry_point.load()
