@@ -1,4 +1,4 @@
-"""Conditions as they are written: merged with those that are there, in the form of metav1.Condition."""
+"""Conditions for a status: merged with the current ones, in the form of metav1.Condition."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,9 +14,9 @@ ConditionT = TypeVar("ConditionT", bound=Condition)
 
 
 def merge(old: Sequence[Condition], new: Sequence[ConditionT], now: datetime) -> list[ConditionT]:
-    """Return the new conditions; where the status is as before, the time of its last change is, too.
+    """Return the new conditions. A condition with an unchanged status keeps the time of its last change.
 
-    Conditions that are not among the new ones are dropped.
+    Old conditions of other types are dropped.
     """
     return [msgspec.structs.replace(one, last_transition_time=_since(list(old), one, now)) for one in new]
 
@@ -29,7 +29,7 @@ def _since(old: list[Condition], one: Condition, now: datetime) -> datetime:
 
 
 def to_json(conditions: Sequence[Condition]) -> list[Json]:
-    """Return conditions for a status; every field that metav1.Condition requires is there."""
+    """Return conditions for a status, with every field that metav1.Condition requires."""
     return [_json(one) for one in conditions]
 
 

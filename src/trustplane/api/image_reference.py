@@ -66,9 +66,8 @@ def is_image(text: str) -> bool:
     """Return whether a container runtime accepts the text as an image reference."""
     if _IDENTIFIER.fullmatch(text):
         return False
-    image = parse_image(text)
-    remainder = _split_host(text)[1]
-    named, at, _ = remainder.partition("@")
+    host, remainder = _split_host(text)
+    image, (named, at, _) = parse_repository(host, remainder), remainder.partition("@")
     tag_is_valid = bool(_TAG.fullmatch(image.tag)) if ":" in named else True
     digest_is_valid = _is_digest(image.digest) if at else True
     return _is_host(image.host) and _is_repository(image.repository) and tag_is_valid and digest_is_valid
