@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from trustplane.api.meta import Condition, Json, condition
+import msgspec
+
+from trustplane.api.condition_merge import merge
+from trustplane.api.meta import Condition, Json
 
 READY: Final = "Ready"
 PAUSED: Final = "Paused"
@@ -51,19 +54,8 @@ def merge_conditions(
         generation: The object's generation at the observation.
         now: The current time, in whole seconds.
     """
-    merged = {entry.type: entry for entry in known}
-    for new in observed:
-        old = condition(known, new.type)
-        is_unchanged = old is not None and old.status == new.status
-        since = old.last_transition_time if is_unchanged and old is not None else now
-        merged[new.type] = Condition(
-            type=new.type,
-            status=new.status,
-            reason=new.reason,
-            message=new.message,
-            observed_generation=generation,
-            last_transition_time=since or now,
-        )
+    current = [msgspec.structs.replace(new, observed_generation=generation) for new in observed]
+    merged = {entry.type: entry for entry in (*known, *merge(known, current, now))}
     return [merged[type_] for type_ in sorted(merged)]
 
 
