@@ -10,6 +10,7 @@ from tests.node.conftest import Authority
 from trustplane.certificates.parsing import parse_pem
 from trustplane.diagnosis.decision import diagnose
 from trustplane.diagnosis.evidence import disk
+from trustplane.diagnosis.evidence.limit import TimeLimits
 from trustplane.diagnosis.facts import Case, ListEntry, ObservedFrom, TrustList
 from trustplane.diagnosis.layer import Role
 
@@ -20,7 +21,7 @@ UNTRUSTED = "x509: certificate signed by unknown authority"
 
 async def ask(node: Any, shell: Any, words: str = "") -> tuple[list[str], disk.NodeInspection]:
     words = words or node.pull("one")
-    seen = await disk.inspect_node(shell, ONE, [(Role.REGISTRY, ONE)], seconds=30)
+    seen = await disk.inspect_node(shell, ONE, [(Role.REGISTRY, ONE)], TimeLimits.within(30))
     [authority] = parse_pem(node.pems["one"].encode()).certificates
     force = TrustList("the set of the cluster", (ListEntry("one", (authority.der,)),))
     found = diagnose(

@@ -19,6 +19,7 @@ from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.diagnosis.decision import diagnose
 from trustplane.diagnosis.evidence import gathering
 from trustplane.diagnosis.evidence.failing import failing_pods
+from trustplane.diagnosis.evidence.limit import TimeLimits
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.tasks import together
@@ -31,6 +32,13 @@ _output = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output format."
 )
 _ssh = click.option("--ssh/--no-ssh", default=True, show_default=True, help="Inspect the node over SSH.")
+_timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(1, 600),
+    default=TimeLimits.part,
+    show_default=True,
+    help="Seconds for the slowest source of evidence; the others get their share.",
+)
 
 
 @click.group(
@@ -44,12 +52,12 @@ _ssh = click.option("--ssh/--no-ssh", default=True, show_default=True, help="Ins
 def command() -> None:
     """Diagnose failed image pulls: cause, confidence, evidence, who must act, the next step, and the missing CA.
 
-    Collects evidence concurrently, each source with its own timeout: pod, events, pull secrets, the trust of this and
-    other clusters, the node's state and proof, its files, containerd and clock over SSH, and the certificate chains of
-    the registry, its token service and its blob store, from here and from the node. Sources that failed are listed. The
-    command changes nothing, and neither sends nor shows credentials. It contacts hosts on other sites, named by the
-    registry, only with --follow-hosts, and issuers only with --follow-aia. To explain a message alone: trustplane
-    explain.
+    Collects evidence concurrently, each source with its own time limit (--timeout): pod, events, pull secrets, the
+    trust of this and other clusters, the node's state and proof, its files, containerd and clock over SSH, and the
+    certificate chains of the registry, its token service and its blob store, from here and from the node. Sources that
+    failed are listed. The command changes nothing, and neither sends nor shows credentials. It contacts hosts on other
+    sites, named by the registry, only with --follow-hosts, and issuers only with --follow-aia. To explain a message
+    alone: trustplane explain.
 
     Exit status: 0 one cause with high confidence, or nothing fails; 1 several or uncertain causes; 2 unknown cause, or
     wrong usage; 75 the API server does not answer; 130 interrupted.
@@ -70,8 +78,9 @@ def command() -> None:
 @kubeconfig_of("Cluster of the pod; with --cluster, management cluster")
 @_ssh
 @follow
+@_timeout
 @_output
-def pod(
+def pod(  # noqa: PLR0913 - an argument for each option
     *,
     name: str,
     namespace: str,
@@ -80,13 +89,14 @@ def pod(
     kubeconfig: Path | None,
     ssh: bool,
     follow: Follow,
+    timeout: float,
     output: str,
 ) -> None:
     """Diagnose why pod NAME cannot pull its images, now or while its events are kept."""
-    key = Key(cluster_namespace, cluster) if cluster else None
+    key, limits = Key(cluster_namespace, cluster) if cluster else None, TimeLimits.within(timeout)
 
     async def work() -> list[CaseDiagnosis]:
-        async with gathering.open_access(kubeconfig, key, use_ssh=ssh, follow=follow) as access:
+        async with gathering.open_access(kubeconfig, key, use_ssh=ssh, follow=follow, limits=limits) as access:
             return _diagnose_all(await gathering.gather_pod_cases(access, Key(namespace, name)))
 
     diagnoses = _run(work(), f"Diagnosing pod {namespace}/{name}")
@@ -106,6 +116,7 @@ def pod(
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Maximum groups to diagnose.")
 @_ssh
 @follow
+@_timeout
 @_output
 def cluster(
     *,
@@ -115,12 +126,15 @@ def cluster(
     limit: int,
     ssh: bool,
     follow: Follow,
+    timeout: float,
     output: str,
 ) -> None:
     """Diagnose failing pods of CLUSTER: group them by failure, and diagnose one pod per group."""
+    limits = TimeLimits.within(timeout)
 
     async def work() -> tuple[list[CaseDiagnosis], int]:
-        async with gathering.open_access(kubeconfig, Key(namespace, cluster), use_ssh=ssh, follow=follow) as access:
+        where = Key(namespace, cluster)
+        async with gathering.open_access(kubeconfig, where, use_ssh=ssh, follow=follow, limits=limits) as access:
             every = await failing_pods(access.workload)
             groups = every[:limit]
             cases_of_groups = await together(*(gathering.gather_pod_cases(access, group.first) for group in groups))
@@ -145,16 +159,17 @@ def cluster(
 @click.argument("address", metavar="HOST[:PORT]")
 @kubeconfig
 @follow
+@_timeout
 @_output
-def registry(*, address: str, kubeconfig: Path | None, follow: Follow, output: str) -> None:
+def registry(*, address: str, kubeconfig: Path | None, follow: Follow, timeout: float, output: str) -> None:
     """Show which trust sets of the fleet accept the registry HOST, and what the others lack."""
-    host = canonical(str(Address.read(address)))
+    host, limits = canonical(str(Address.read(address))), TimeLimits.within(timeout)
 
     async def work() -> list[CaseDiagnosis]:
-        async with Client.open(kubeconfig, timeout=gathering.API_SECONDS) as client:
+        async with Client.open(kubeconfig, timeout=limits.api) as client:
             return [
                 CaseDiagnosis(group.case, diagnose(group.case), clusters=tuple(map(str, group.clusters)))
-                for group in await gathering.gather_registry_cases(client, host, follow)
+                for group in await gathering.gather_registry_cases(client, host, follow, limits)
             ]
 
     _show(_run(work(), f"Diagnosing {host}"), output)

@@ -1,6 +1,8 @@
 """Inspect a node over SSH: the CAs its containerd would trust, its clock, and the chains that it receives."""
 
 import base64
+import contextlib
+import math
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +15,7 @@ from urllib.parse import urlsplit
 
 from trustplane.certificates.parsing import parse_pem
 from trustplane.certificates.repair import read_any
+from trustplane.diagnosis.evidence.limit import TimeLimits
 from trustplane.diagnosis.facts import Disk, Host, ObservedFrom
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.proxy import proxy_for
@@ -28,7 +31,6 @@ _SCRIPT: Final = files("trustplane.diagnosis.evidence").joinpath("node.sh").read
 _COMMAND: Final = "sudo -n sh -s"
 # Only the host of an image reference goes into a script on a node, and only if a shell does not interpret any of it.
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,260}")
-SECOND_SECONDS: Final = 3.0  # for mirrors and hosts behind a proxy, known only after the first report
 _HOST_VERBS: Final = ("served", "asks")
 _CONNECT: Final = "http://"  # the scheme of proxies that openssl can use
 _MAX_LINES: Final = 20_000  # of a report: one per file
@@ -49,7 +51,7 @@ class NodeInspection:
         disk: Its files and runtime.
         hosts: The hosts that it dialled, with the chains that they served.
         challenge: The registry's authentication scheme, such as `basic`; "" if unknown.
-        unanswered: Mirrors, and hosts behind a proxy, for which the time limit passed.
+        unanswered: Hosts from which the node received no certificate in time.
     """
 
     disk: Disk
@@ -59,7 +61,7 @@ class NodeInspection:
 
 
 async def inspect_node(
-    node: Shell, registry: str, endpoints: Iterable[tuple[Role, str]], *, seconds: float
+    node: Shell, registry: str, endpoints: Iterable[tuple[Role, str]], limits: TimeLimits
 ) -> NodeInspection:
     """Inspect a node without changing it.
 
@@ -68,7 +70,7 @@ async def inspect_node(
         TransientError: The connection was lost.
     """
     try:
-        return await _inspect(node, registry, endpoints, seconds=seconds)
+        return await _inspect(node, registry, endpoints, limits)
     except (ValueError, ArithmeticError, RecursionError) as error:  # base64, numbers, times, TOML
         raise NodeError(
             f"The report of node {node.address} cannot be parsed", why=clean(str(error), _MAX_ERROR)
@@ -76,27 +78,37 @@ async def inspect_node(
 
 
 async def _inspect(
-    node: Shell, registry: str, endpoints: Iterable[tuple[Role, str]], *, seconds: float
+    node: Shell, registry: str, endpoints: Iterable[tuple[Role, str]], limits: TimeLimits
 ) -> NodeInspection:
     named = {address: role for role, address in endpoints}
     state = await trust.read(node)
     before = time.time()
-    report = await _run(node, f"main {registry if _ADDRESS.fullmatch(registry) else '-'}", named, seconds)
+    wait = math.ceil(limits.handshake)
+    name = registry if _ADDRESS.fullmatch(registry) else "-"
+    report = await _run(node, f"main {wait} {name}", named, seconds=limits.node)
     disk = _disk(report, state, before)
     every = dict.fromkeys(_mirrors(disk), Role.MIRROR) | named
     disk = replace(disk, proxies=_proxies(report, every))
     report = [line for line in report if line[0] not in _HOST_VERBS or line[1] not in disk.proxies]
     later = tuple(address for address in every if address not in named or address in disk.proxies)
-    try:
-        report += await _run(node, "dial", later, SECOND_SECONDS, disk.proxies) if later else []
-        unanswered: tuple[str, ...] = ()
-    except TrustplaneError:  # keep the first report
-        unanswered = later
-    return NodeInspection(disk, tuple(_hosts(report, every, disk.proxies)), _challenge(report, named), unanswered)
+    with contextlib.suppress(TrustplaneError):  # keep the first report
+        report += await _run(node, f"dial {wait}", later, disk.proxies, seconds=limits.second) if later else []
+    hosts = tuple(_hosts(report, every, disk.proxies))
+    return NodeInspection(disk, hosts, _challenge(report, named), _unanswered(every, hosts))
+
+
+def _unanswered(addresses: Iterable[str], hosts: Iterable[Host]) -> tuple[str, ...]:
+    known = {host.address for host in hosts}
+    return tuple(address for address in addresses if address not in known)
 
 
 async def _run(
-    node: Shell, command: str, addresses: Iterable[str], seconds: float, proxies: Mapping[str, str] = _NO_PROXIES
+    node: Shell,
+    command: str,
+    addresses: Iterable[str],
+    proxies: Mapping[str, str] = _NO_PROXIES,
+    *,
+    seconds: float,
 ) -> list[Line]:
     routes = [(address, proxies.get(address, "")) for address in addresses]
     arguments = " ".join(_argument(*route) for route in routes if _is_usable(*route))

@@ -16,7 +16,7 @@ from trustplane.certificates.parsing import parse_pem
 from trustplane.diagnosis.decision import endpoints
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.evidence import disk, fleet, hosts, node_ssh, pods
-from trustplane.diagnosis.evidence.limit import collect
+from trustplane.diagnosis.evidence.limit import USUAL, TimeLimits, collect
 from trustplane.diagnosis.facts import Case, CollectorReport, NodeRecord, PullSecret, TrustList
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import TransientError
@@ -25,9 +25,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.tasks import together
 from trustplane.registry.inspection import NOTHING, Follow
 
-API_SECONDS: Final = 5.0
 _MOST_KEPT: Final = 2 << 30  # bytes; enough for all pods of a cluster
-PART_SECONDS: Final = 9.0  # for the node and for the hosts: each takes several requests
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class ClusterAccess:
     cluster: Key | None = None
     use_ssh: bool = True
     follow: Follow = NOTHING  # the hosts and issuers that may be contacted on other sites
+    limits: TimeLimits = USUAL
 
 
 @dataclass
@@ -57,15 +56,20 @@ class _Evidence:
 
 @asynccontextmanager
 async def open_access(
-    kubeconfig: Path | None, cluster: Key | None, *, use_ssh: bool, follow: Follow = NOTHING
+    kubeconfig: Path | None,
+    cluster: Key | None,
+    *,
+    use_ssh: bool,
+    follow: Follow = NOTHING,
+    limits: TimeLimits = USUAL,
 ) -> AsyncIterator[ClusterAccess]:
     """Connect to the cluster of a kubeconfig; or, if `cluster` is given, through its management cluster to that one."""
-    async with Client.open(kubeconfig, timeout=API_SECONDS) as client:
+    async with Client.open(kubeconfig, timeout=limits.api) as client:
         if cluster is None:
-            yield ClusterAccess(client, use_ssh=use_ssh, follow=follow)
+            yield ClusterAccess(client, use_ssh=use_ssh, follow=follow, limits=limits)
             return
         async with open_workload(client, cluster, most_kept=_MOST_KEPT) as opened:
-            yield ClusterAccess(opened, client, cluster, use_ssh, follow)
+            yield ClusterAccess(opened, client, cluster, use_ssh, follow, limits)
 
 
 async def gather_pod_cases(access: ClusterAccess, key: Key) -> list[Case]:
@@ -75,11 +79,11 @@ async def gather_pod_cases(access: ClusterAccess, key: Key) -> list[Case]:
         TransientError: The API server does not answer.
     """
     try:
-        async with asyncio.timeout(API_SECONDS):
+        async with asyncio.timeout(access.limits.api):
             pod = await pods.read_pod(access.workload, key)
     except TimeoutError as error:
         raise TransientError(
-            f"The API server {access.workload.server} does not answer", why=f"no answer in {API_SECONDS:g} s"
+            f"The API server {access.workload.server} does not answer", why=f"no answer in {access.limits.api:g} s"
         ) from error
     return list(await together(*(_image_case(access, pod, image) for image in pod.images)))
 
@@ -91,8 +95,8 @@ async def _image_case(access: ClusterAccess, pod: pods.Pod, failed: pods.ImageMe
     await together(
         _add_secrets(evidence, access, pod, failed.image),
         _add_trust(evidence, access),
-        collect(f"node {pod.node}", node, evidence.reports, seconds=PART_SECONDS),
-        _add_hosts(evidence, targets, failed.image, registry, access.follow),
+        collect(f"node {pod.node}", node, evidence.reports, seconds=access.limits.part),
+        _add_hosts(evidence, targets, failed.image, registry, access.follow, access.limits),
     )
     return replace(
         _case(evidence, registry),
@@ -110,7 +114,7 @@ async def _add_secrets(evidence: _Evidence, access: ClusterAccess, pod: pods.Pod
         evidence.reports.append(CollectorReport("pull secrets", reason, is_available=False))
         return
     work = pods.assess_pull_secrets(access.workload, pod.object, image)
-    evidence.secrets = await collect("pull secrets", work, evidence.reports, seconds=API_SECONDS)
+    evidence.secrets = await collect("pull secrets", work, evidence.reports, seconds=access.limits.api)
     if evidence.secrets is not None:
         text = "; ".join(f"{secret.name} (of {secret.named_by}) {secret.state}" for secret in evidence.secrets)
         evidence.reports.append(CollectorReport("pull secrets", text or "the pod and its ServiceAccount name none"))
@@ -122,24 +126,24 @@ async def _add_trust(evidence: _Evidence, access: ClusterAccess) -> None:
         evidence.reports.append(CollectorReport("trust sets", reason, is_available=False))
         return
     await together(
-        _add_own_sets(evidence, access.management, access.cluster),
-        _add_other_sets(evidence, access.management, access.cluster),
+        _add_own_sets(evidence, access.management, access.cluster, access.limits.api),
+        _add_other_sets(evidence, access.management, access.cluster, access.limits.api),
     )
 
 
-async def _add_own_sets(evidence: _Evidence, client: Client, cluster: Key) -> None:
+async def _add_own_sets(evidence: _Evidence, client: Client, cluster: Key, seconds: float) -> None:
     work = fleet.read_cluster_sets(client, cluster)
-    sets = await collect("trust of the cluster", work, evidence.reports, seconds=API_SECONDS)
+    sets = await collect("trust of the cluster", work, evidence.reports, seconds=seconds)
     if sets is not None:
         evidence.sets = sets
         text = f"desired: {_count(sets.desired)}; in force: {_count(sets.in_force)}"
         evidence.reports.append(CollectorReport("trust of the cluster", text))
 
 
-async def _add_other_sets(evidence: _Evidence, client: Client, cluster: Key | None) -> None:
+async def _add_other_sets(evidence: _Evidence, client: Client, cluster: Key, seconds: float) -> None:
     evidence.service, others = await together(
-        collect("the service's list", fleet.read_service_list(client), evidence.reports, seconds=API_SECONDS),
-        collect("other clusters", fleet.read_other_sets(client, cluster), evidence.reports, seconds=API_SECONDS),
+        collect("the service's list", fleet.read_service_list(client), evidence.reports, seconds=seconds),
+        collect("other clusters", fleet.read_other_sets(client, cluster), evidence.reports, seconds=seconds),
     )
     evidence.others = tuple(trust for _, trust in others or ())
     if others is not None:
@@ -157,7 +161,7 @@ async def _add_node(
     if access.management is None or access.cluster is None or not node:
         return
     work = _read_record(access.management, access.cluster, node, registry)
-    result = await collect(f"node {node}", work, evidence.reports, seconds=API_SECONDS)
+    result = await collect(f"node {node}", work, evidence.reports, seconds=access.limits.api)
     if result is None:
         return
     machine, record = result
@@ -169,14 +173,13 @@ async def _add_node(
         reason = "the node has no Machine" if machine is None else "skipped (--no-ssh)"
         evidence.reports.append(CollectorReport(source, reason, is_available=False))
         return
-    inspect = node_ssh.inspect_machine(access.management, access.cluster, machine, registry, targets)
-    evidence.inspection = await collect(source, inspect, evidence.reports, seconds=node_ssh.NODE_SECONDS)
+    inspect = node_ssh.inspect_machine(access.management, access.cluster, machine, registry, targets, access.limits)
+    evidence.inspection = await collect(source, inspect, evidence.reports, seconds=access.limits.node)
     if evidence.inspection:
         evidence.reports.append(CollectorReport(source, node_ssh.inspection_summary(evidence.inspection)))
-        reason = f"no answer in {disk.SECOND_SECONDS:g} s"
-        unanswered = evidence.inspection.unanswered
         evidence.reports += [
-            CollectorReport(f"{host} from node {node}", reason, is_available=False) for host in unanswered
+            CollectorReport(f"{host} from node {node}", "no certificate received", is_available=False)
+            for host in evidence.inspection.unanswered
         ]
 
 
@@ -190,10 +193,15 @@ async def _read_record(client: Client, cluster: Key, node: str, registry: str) -
 
 
 async def _add_hosts(
-    evidence: _Evidence, targets: list[tuple[Role, str]], image: str, registry: str, follow: Follow
+    evidence: _Evidence,
+    targets: list[tuple[Role, str]],
+    image: str,
+    registry: str,
+    follow: Follow,
+    limits: TimeLimits,
 ) -> None:
-    work = hosts.observe_hosts(evidence.observation, targets, image, registry=registry, follow=follow)
-    await collect("hosts", work, evidence.reports, seconds=PART_SECONDS)
+    work = hosts.observe_hosts(evidence.observation, targets, image, registry=registry, follow=follow, limits=limits)
+    await collect("hosts", work, evidence.reports, seconds=limits.part)
 
 
 def _case(evidence: _Evidence, registry: str) -> Case:
@@ -236,7 +244,9 @@ class Group:
     case: Case
 
 
-async def gather_registry_cases(management: Client | None, registry: str, follow: Follow = NOTHING) -> list[Group]:
+async def gather_registry_cases(
+    management: Client | None, registry: str, follow: Follow = NOTHING, limits: TimeLimits = USUAL
+) -> list[Group]:
     """Gather the evidence about a registry for each different set of the fleet, the service's list first."""
     evidence = _Evidence()
     cluster_sets: list[tuple[tuple[Key, ...], TrustList]] = []
@@ -245,13 +255,13 @@ async def gather_registry_cases(management: Client | None, registry: str, follow
         if management is None:
             return
         service = fleet.read_service_list(management)
-        evidence.service = await collect("the service's list", service, evidence.reports, seconds=API_SECONDS)
-        sets = await collect("clusters", fleet.read_other_sets(management), evidence.reports, seconds=API_SECONDS)
+        evidence.service = await collect("the service's list", service, evidence.reports, seconds=limits.api)
+        sets = await collect("clusters", fleet.read_other_sets(management), evidence.reports, seconds=limits.api)
         cluster_sets.extend(sets or ())
         if sets is not None:
             evidence.reports.append(CollectorReport("clusters", f"{len(sets)} different sets"))
 
-    await together(add_sets(), _add_hosts(evidence, [(Role.REGISTRY, registry)], "", registry, follow))
+    await together(add_sets(), _add_hosts(evidence, [(Role.REGISTRY, registry)], "", registry, follow, limits))
     evidence.others = tuple(trust for _, trust in cluster_sets)
     case, service_list = _case(evidence, registry), evidence.service
     groups = [Group((), replace(case, in_force=service_list, desired=service_list))] if service_list else []

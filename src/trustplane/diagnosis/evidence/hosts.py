@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from gox509 import GoCertificate, MalformedError
 from trustplane.api.image_reference import ImageReference, parse_image
 from trustplane.certificates.repair import read_any
-from trustplane.diagnosis.evidence.limit import collect, run_in_thread
+from trustplane.diagnosis.evidence.limit import USUAL, TimeLimits, collect, run_in_thread
 from trustplane.diagnosis.facts import CollectorReport, Host, ObservedFrom
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import UserError
@@ -21,9 +21,6 @@ from trustplane.registry.issuers import fetch
 from trustplane.registry.reach import Target, Unasked, target
 from trustplane.text import clean
 
-DIAL_SECONDS = 4.0
-ASK_SECONDS = 4.0
-ISSUER_SECONDS = 2.0
 _API_STATUS = (200, 401)
 _MAX_URL = 200  # characters in a text
 
@@ -57,6 +54,7 @@ async def observe_hosts(
     *,
     registry: str = "",
     follow: Follow = NOTHING,
+    limits: TimeLimits = USUAL,
 ) -> None:
     """Dial hosts in parallel; ask the registry, anonymously, for its second hosts, and dial these.
 
@@ -67,10 +65,11 @@ async def observe_hosts(
         image: The image reference; "" for a registry alone.
         registry: The registry host of the image; by default the first endpoint with the role of a registry.
         follow: The hosts and issuers that may be contacted on other sites.
+        limits: How long each request may take.
     """
     named = list(endpoints)
     registry = registry or next((address for role, address in named if role is Role.REGISTRY), "")
-    rule = _DialRule(registry, follow)
+    rule = _DialRule(registry, follow, limits)
     await together(*(_observe_host(observation, role, address, image, rule) for role, address in named))
 
 
@@ -78,6 +77,7 @@ async def observe_hosts(
 class _DialRule:
     registry: str
     follow: Follow
+    limits: TimeLimits
 
     def target(self, role: Role, address: Address) -> Address | Target | Unasked:
         """Decide whether an endpoint may be dialled. It may block."""
@@ -100,46 +100,48 @@ async def _observe_host(observation: RegistryObservation, role: Role, name: str,
         return
     source = f"{role} {name} from here"
     decision = await collect(
-        source, run_in_thread(lambda: rule.target(role, address)), observation.reports, seconds=ASK_SECONDS
+        source, run_in_thread(lambda: rule.target(role, address)), observation.reports, seconds=rule.limits.ask
     )
     if decision is None or isinstance(decision, Unasked):
         observation.reports += [CollectorReport(source, decision.message, is_available=False)] if decision else []
         return
-    host = await _dial(observation, role, decision, name)
+    host = await _dial(observation, role, decision, name, rule.limits)
     if host is None or not host.certificates or role is not Role.REGISTRY:
         return
-    await _fetch_issuers(observation, host, address, rule.follow)
+    await _fetch_issuers(observation, host, address, rule)
     answer = await collect(
         f"answers of {name}",
         run_in_thread(lambda: _ask(address, parse_image(image) if image else None, rule.follow)),
         observation.reports,
-        seconds=ASK_SECONDS,
+        seconds=rule.limits.ask,
     )
     if answer is not None:
-        await _dial_second_hosts(observation, host, answer)
+        await _dial_second_hosts(observation, host, answer, rule.limits)
 
 
-async def _fetch_issuers(observation: RegistryObservation, host: Host, registry: Address, follow: Follow) -> None:
-    """Fetch the issuer of the last certificate served, if the certificate contains its URL and `follow` allows it."""
+async def _fetch_issuers(observation: RegistryObservation, host: Host, registry: Address, rule: _DialRule) -> None:
+    """Fetch the issuer of the last certificate served, if the certificate contains its URL and the rule allows it."""
     urls = issuer_urls(host.certificates[-1])
     source = f"issuer of {host.address}'s chain"
-    if urls and not follow.issuers:
+    if urls and not rule.follow.issuers:
         text = f"not asked: {', '.join(clean(url, _MAX_URL) for url in urls)}. --follow-aia asks there"
         observation.reports.append(CollectorReport(source, text, is_available=False))
         return
     files = await collect(
         source,
-        run_in_thread(lambda: [read_any(fetch(url, registry, ISSUER_SECONDS)) for url in urls]),
+        run_in_thread(lambda: [read_any(fetch(url, registry, rule.limits.issuer)) for url in urls]),
         observation.reports,
-        seconds=ISSUER_SECONDS,
+        seconds=rule.limits.issuer,
     )
     observation.issuers += [certificate.der for file in files or () for certificate in file.certificates]
 
 
-async def _dial(observation: RegistryObservation, role: Role, address: Address | Target, name: str) -> Host | None:
+async def _dial(
+    observation: RegistryObservation, role: Role, address: Address | Target, name: str, limits: TimeLimits
+) -> Host | None:
     source = f"{role} {name} from here"
     served = await collect(
-        source, run_in_thread(lambda: dial(address, DIAL_SECONDS)), observation.reports, seconds=DIAL_SECONDS + 1
+        source, run_in_thread(lambda: dial(address, limits.dial)), observation.reports, seconds=limits.dial + 1
     )
     if served is None:
         return None
@@ -161,7 +163,9 @@ def _summary(served: Served) -> str:
     return f"{len(served.certificates)} certificates over {served.tls_version}"
 
 
-async def _dial_second_hosts(observation: RegistryObservation, registry: Host, answer: _Answer) -> None:
+async def _dial_second_hosts(
+    observation: RegistryObservation, registry: Host, answer: _Answer, limits: TimeLimits
+) -> None:
     observation.challenge, observation.anonymous = answer.scheme, answer.anonymous
     if failure := answer.failure:
         index = observation.hosts.index(registry)
@@ -173,7 +177,7 @@ async def _dial_second_hosts(observation: RegistryObservation, registry: Host, a
             observation.reports.append(CollectorReport(f"{role} from here", second.message, is_available=False))
         elif second and str(second.address) not in known:
             targets.append((role, second))
-    await together(*(_dial(observation, role, second, str(second.address)) for role, second in targets))
+    await together(*(_dial(observation, role, second, str(second.address), limits) for role, second in targets))
 
 
 def _ask(address: Address, image: ImageReference | None, follow: Follow) -> _Answer:

@@ -1,16 +1,50 @@
-"""Run a collector within a time limit, and report a failure instead of raising it."""
+"""The time limits of collectors; a failure or a limit that passes is reported instead of raised."""
 
 import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from dataclasses import astuple, dataclass
+from typing import Final, Self, TypeVar
 
 from trustplane.diagnosis.facts import CollectorReport
 from trustplane.errors import TrustplaneError
 from trustplane.text import redact
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """Time limits of the sources of evidence, in seconds.
+
+    Attributes:
+        part: Everything about the node, or about all hosts: several requests in sequence. The longest limit.
+        api: A request to an API server.
+        node: The inspection of a node over SSH; half of it for the connection.
+        handshake: What the node receives from a host.
+        second: Mirrors and hosts behind a proxy, which only the node's first report names.
+        dial: A connection to a host, with its TLS handshake.
+        ask: Name resolution; the requests to a registry.
+        issuer: A file that a certificate names.
+    """
+
+    part: float = 9.0
+    api: float = 5.0
+    node: float = 8.0
+    handshake: float = 5.0
+    second: float = 3.0
+    dial: float = 4.0
+    ask: float = 4.0
+    issuer: float = 2.0
+
+    @classmethod
+    def within(cls, longest: float) -> Self:
+        """Return limits in the ratios of the default ones, the longest of them being `longest` seconds."""
+        return cls(*(seconds * longest / cls.part for seconds in astuple(cls())))
+
+
+USUAL: Final = TimeLimits()
 
 
 async def collect(source: str, work: Awaitable[T], reports: list[CollectorReport], *, seconds: float) -> T | None:

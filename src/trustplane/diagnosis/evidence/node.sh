@@ -82,7 +82,7 @@ served() { # address=host:port=name=proxy
     command -v openssl >/dev/null || return 0
     # The request contains no secrets, so an untrusted chain does no harm.
     answer=$(printf 'GET /v2/ HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$address" |
-        timeout 5 openssl s_client -connect "$where" -servername "${rest%%=*}" ${proxy:+-proxy "$proxy"} -showcerts -ign_eof 2>/dev/null |
+        timeout "$limit" openssl s_client -connect "$where" -servername "${rest%%=*}" ${proxy:+-proxy "$proxy"} -showcerts -ign_eof 2>/dev/null |
         tr -d '\0\r')
     chain=$(printf '%s\n' "$answer" | sed -n '/^HTTP\//q; /-----BEGIN CERTIFICATE-----/,/-----END CERTIFICATE-----/p')
     scheme=$(printf '%s\n' "$answer" | sed -n 's/^[Ww][Ww][Ww]-[Aa]uthenticate: *\([A-Za-z]\{1,\}\).*/\1/p' | head -n 1)
@@ -94,19 +94,23 @@ served() { # address=host:port=name=proxy
     } 9<"$certs"
 }
 
-dial() { # targets, as in `served`; in parallel
+dial() { # seconds, targets as in `served`; in parallel
+    limit=$1
+    shift
     for target in "$@"; do
         served "$target" &
     done
     wait
 }
 
-main() { # registry, targets
+main() { # seconds, registry, targets
+    limit=$1
+    shift
     printf 'clock %s -\n' "$(date +%s.%N)"
     bundle
     roots
     environment
     [ "$1" = - ] || registry "$1"
     shift
-    dial "$@"
+    dial "$limit" "$@"
 }

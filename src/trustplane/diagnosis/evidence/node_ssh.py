@@ -1,22 +1,19 @@
 """Connect to a node over SSH to inspect it; its host key is compared with the pinned one, and never pinned here."""
 
-from typing import Final
-
 from trustplane.api.clusterapi import Machine
 from trustplane.api.keys import Key
 from trustplane.clusterapi.machine_facts import ssh_address
 from trustplane.diagnosis.evidence import disk
+from trustplane.diagnosis.evidence.limit import TimeLimits
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import TransientError
 from trustplane.fleet.inspection import find_private_key
 from trustplane.kube.client import Client
 from trustplane.nodes import hostkey, ssh
 
-NODE_SECONDS: Final = 8.0
-
 
 async def inspect_machine(
-    client: Client, cluster: Key, machine: Machine, registry: str, endpoints: list[tuple[Role, str]]
+    client: Client, cluster: Key, machine: Machine, registry: str, endpoints: list[tuple[Role, str]], limits: TimeLimits
 ) -> disk.NodeInspection:
     """Inspect the node of a Machine.
 
@@ -26,9 +23,9 @@ async def inspect_machine(
     key = await find_private_key(client, cluster)
     if not key:
         raise TransientError("The SSH key for the cluster's nodes is missing", why=f"no Secret {cluster.name}-ssh")
-    async with ssh.connect(ssh_address(machine), key, timeout=NODE_SECONDS / 2) as node:
+    async with ssh.connect(ssh_address(machine), key, timeout=limits.node / 2) as node:
         hostkey.check_host_key(machine, node.host_key)
-        return await disk.inspect_node(node, registry, endpoints, seconds=NODE_SECONDS)
+        return await disk.inspect_node(node, registry, endpoints, limits)
 
 
 def inspection_summary(inspection: disk.NodeInspection) -> str:

@@ -8,6 +8,7 @@ from oracle.pem import pem
 
 from laboratory.material import PKI
 from trustplane.diagnosis.evidence import disk
+from trustplane.diagnosis.evidence.limit import TimeLimits
 from trustplane.diagnosis.facts import ObservedFrom
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import TransientError
@@ -49,7 +50,7 @@ def encoded(text: str) -> str:
 
 async def inspect(shell: Shell, *addresses: str) -> disk.NodeInspection:
     endpoints = [(Role.REGISTRY, address) for address in addresses]
-    return await disk.inspect_node(shell, "harbor.corp", endpoints, seconds=5)
+    return await disk.inspect_node(shell, "harbor.corp", endpoints, TimeLimits())
 
 
 async def test_files_and_served_chain() -> None:
@@ -61,7 +62,7 @@ async def test_files_and_served_chain() -> None:
         ("harbor.corp", ObservedFrom.NODE, (ROOT,))
     ]
     assert inspection.disk.is_stale is False
-    assert "main harbor.corp harbor.corp=harbor.corp:443=harbor.corp" in shell.scripts[1]
+    assert "main 5 harbor.corp harbor.corp=harbor.corp:443=harbor.corp" in shell.scripts[1]
 
 
 async def test_authentication_scheme_of_the_registry() -> None:
@@ -99,7 +100,7 @@ async def test_a_host_behind_a_proxy_is_dialled_through_it() -> None:
         "a.other.corp": ((direct,), ""),
     }
     assert inspection.challenge == "basic"
-    assert shell.scripts[2].splitlines()[-1] == "dial harbor.corp=harbor.corp:443=harbor.corp=proxy.corp:3128"
+    assert shell.scripts[2].splitlines()[-1] == "dial 5 harbor.corp=harbor.corp:443=harbor.corp=proxy.corp:3128"
 
 
 async def test_a_mirror_without_an_answer_in_time_is_reported_and_keeps_the_other_results() -> None:
@@ -116,15 +117,16 @@ async def test_hosts_behind_an_unusable_proxy_are_not_dialled(proxy: str) -> Non
     shell = Shell(*environment(proxy), f"served harbor.corp {encoded(pem(ROOT))}", "asks harbor.corp Basic")
     inspection = await inspect(shell, "harbor.corp")
     assert (inspection.hosts, inspection.challenge) == ((), "")
+    assert inspection.unanswered == ("harbor.corp",)
     assert inspection.disk.proxies == {"harbor.corp": proxy}
-    assert shell.scripts[2].splitlines()[-1].strip() == "dial"
+    assert shell.scripts[2].splitlines()[-1].strip() == "dial 5"
 
 
 @pytest.mark.parametrize("address", ["harbor.corp;reboot", "$(reboot)", "a b", "-x", "`x`", ""])
 async def test_an_address_that_a_shell_would_interpret_is_not_sent(address: str) -> None:
     shell = Shell()
-    await disk.inspect_node(shell, address, [(Role.REGISTRY, address)], seconds=5)
-    assert shell.scripts[1].splitlines()[-1].strip() == "main -"
+    await disk.inspect_node(shell, address, [(Role.REGISTRY, address)], TimeLimits())
+    assert shell.scripts[1].splitlines()[-1].strip() == "main 5 -"
 
 
 def test_mirrors() -> None:

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trustplane.diagnosis.evidence import disk, node_ssh
+from trustplane.diagnosis.evidence.limit import TimeLimits
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.proxy import proxy_for
 from trustplane.errors import NodeError, TrustplaneError
@@ -74,19 +75,21 @@ answers = st.one_of(
 async def test_any_report_is_an_inspection_or_an_error_of_that_node(first: str, second: str) -> None:
     with contextlib.suppress(NodeError):
         inspection = await disk.inspect_node(
-            Shell(first, second), "harbor.corp", [(Role.REGISTRY, "harbor.corp")], seconds=5
+            Shell(first, second), "harbor.corp", [(Role.REGISTRY, "harbor.corp")], TimeLimits()
         )
         assert node_ssh.inspection_summary(inspection)
 
 
 async def test_a_report_with_too_many_lines_is_an_error() -> None:
     with pytest.raises(NodeError, match="lines"):
-        await disk.inspect_node(Shell("x\n" * 20_001), "harbor.corp", [], seconds=5)
+        await disk.inspect_node(Shell("x\n" * 20_001), "harbor.corp", [], TimeLimits())
 
 
 async def test_an_invalid_mirror_url_hides_no_other_mirror() -> None:
     text = "[host.'https://[']\n[host.'https://mirror.corp']\n"
-    inspection = await disk.inspect_node(Shell(f"file {FOLDER}/hosts.toml {b64(text)}"), "harbor.corp", [], seconds=5)
+    inspection = await disk.inspect_node(
+        Shell(f"file {FOLDER}/hosts.toml {b64(text)}"), "harbor.corp", [], TimeLimits()
+    )
     assert disk._mirrors(inspection.disk) == ["mirror.corp"]
 
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from trustplane.diagnosis.evidence.limit import collect, run_in_thread
+from trustplane.diagnosis.evidence.limit import USUAL, TimeLimits, collect, run_in_thread
 from trustplane.diagnosis.facts import CollectorReport
 from trustplane.errors import TransientError
 
@@ -43,3 +43,9 @@ async def test_a_thread_that_blocks_is_not_waited_for() -> None:
     assert await collect("name server", run_in_thread(end.wait), reports, seconds=0.01) is None
     assert not reports[0].is_available
     end.set()
+
+
+def test_more_time_is_shared_as_the_usual_time() -> None:
+    twice = TimeLimits.within(2 * USUAL.part)
+    assert TimeLimits.within(USUAL.part) == USUAL
+    assert (twice.part, twice.api, twice.node, twice.issuer) == (18, 10, 16, 4)
