@@ -86,7 +86,7 @@ _STEPS: Final[Mapping[Code, str]] = MappingProxyType(
         Code.SIGNATURE_REJECTED: "sign the image, or check /etc/containers/policy.json on the node",
         Code.REGISTRY_BLOCKED: "check `blocked` in /etc/containers/registries.conf on the node",
         Code.REGISTRY_CONFIGURATION_INVALID: "on the node: correct {configuration}; each registry needs its table "
-        '[host."https://{registry}"]   # until then {unit} goes on without the mirrors and CAs of the file',
+        '[host."https://{registry}"]   # until then {unit} continues without the mirrors and CAs of the file',
         Code.NOT_A_REGISTRY: "curl -v https://{address}/v2/   # a registry answers 200 or 401 with "
         "Docker-Distribution-Api-Version",
         Code.PROXY_FAILED: "on the node: systemctl show {unit} -p Environment   # check HTTPS_PROXY, and whether "
