@@ -27,7 +27,7 @@ _SHOWN: Final = 300  # characters of the node's error output
 
 
 class Shell(Protocol):
-    """A node's shell: the used part of `ssh.Node`."""
+    """A node's shell: the part of `ssh.NodeConnection` in use here."""
 
     @property
     def address(self) -> str:

@@ -21,7 +21,7 @@ _SEPARATOR = re.compile(r"[,\n]")
 
 
 def parse_scoped_list(listed: Sequence[TrustedCA], annotations: Mapping[str, str], *, where: str) -> ParsedList:
-    """Parse a list together with its object's annotations. Never raises; see `entries.read`."""
+    """Parse a list together with its object's annotations. Never raises; see `entries.parse_list`."""
     value = annotations.get(REGISTRY_SCOPE, "")
     parts = (where, value, *(part for entry in listed for part in (entry.name, entry.data)))
     return _MEMORY.get_or_parse(parts, lambda: _read(listed, value, where))

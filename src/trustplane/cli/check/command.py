@@ -35,7 +35,7 @@ from trustplane.registry.inspection import Follow, HostReport, inspect
 @click.command(
     epilog=examples(
         ("trustplane check tkgserviceconfiguration.yaml", "a trust list, before you apply it"),
-        ("trustplane check cluster.yaml --registry harbor.corp.example", "whether it makes nodes trust a registry"),
+        ("trustplane check cluster.yaml --registry harbor.corp.example", "whether nodes would trust a registry"),
         ("trustplane check cluster.yaml secret.yaml", "a Cluster and the Secret of its variable"),
         ("kubectl get tkc -A -o yaml | trustplane check -", "all existing clusters"),
         ("trustplane check --fix ca.crt", "print the entry for a file"),

@@ -116,7 +116,7 @@ def _standard_input() -> str:
 
 def _decoded(content: bytes) -> str:
     if len(content) > _MAX_BYTES:
-        raise UserError(f"The input is larger than {_MAX_BYTES >> 20} MB", next_step="Pass one namespace at a time")
+        raise UserError(f"The input is larger than {_MAX_BYTES >> 20} MiB", next_step="Pass one namespace at a time")
     # PowerShell's > writes UTF-16.
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     return content.decode(encoding, errors="replace")
