@@ -13,7 +13,7 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
-from trustplane.cli.options import examples, kubeconfig
+from trustplane.cli.options import examples, kubeconfig, output
 from trustplane.cli.output import echo
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.update.command import INTERRUPTED, conclude
@@ -47,7 +47,7 @@ from trustplane.trust.removal import compare_fingerprints, fingerprints_by_name
     show_default=True,
     help="Seconds to wait; the change continues afterwards.",
 )
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output
 def command(
     *,
     name: str,

@@ -31,7 +31,7 @@ _LOGIN: Final = (
 )
 _REISSUE: Final = f"reissue the registry's certificate; to inspect the current one: {_SHOW}"
 _IMAGE_STEP: Final = "skopeo inspect --raw docker://{image}   # then correct `image:` in the pod's manifest"
-_LOGS: Final = "check the logs of {address}; the kubelet retries by itself"
+_LOGS: Final = "check the logs of {address}; the kubelet retries automatically"
 _RESTART: Final = "on the node: {restart}, then: trustplane prove CLUSTER"
 
 _STEPS: Final[Mapping[Code, str]] = MappingProxyType(

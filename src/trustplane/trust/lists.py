@@ -77,9 +77,9 @@ class _HasFindings(Protocol):
     def findings(self) -> tuple[Finding, ...]: ...
 
 
-def uses_last_good_list(found: _HasFindings) -> bool:
+def uses_last_good_list(result: _HasFindings) -> bool:
     """Return whether the last good list replaces a missing one in a parsed list or a decision."""
-    return any(finding.code == MISSING_LIST for finding in found.findings)
+    return any(finding.code == MISSING_LIST for finding in result.findings)
 
 
 def parse_own_list(tkc: TanzuKubernetesCluster) -> ParsedList | None:

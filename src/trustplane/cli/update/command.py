@@ -15,7 +15,7 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.keys import key_of
 from trustplane.api.meta import Json
 from trustplane.cli.console import Console
-from trustplane.cli.options import examples, kubeconfig, namespace_option
+from trustplane.cli.options import examples, kubeconfig, namespace_option, output
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.update.following import Follower
@@ -63,7 +63,7 @@ INTERRUPTED = 130  # the exit status in shells after SIGINT
     show_default=True,
     help="Seconds to wait; the update continues afterwards.",
 )
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output
 def command(  # noqa: PLR0913  an argument for each option
     *,
     names: tuple[str, ...],
