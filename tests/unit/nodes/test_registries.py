@@ -93,7 +93,7 @@ def test_localhost_is_unverifiable_with_any_configuration(host: str) -> None:
 @pytest.mark.parametrize(
     ("parsed", "why"),
     [
-        (report(configuration=""), "containerd does not run"),
+        (report(configuration=""), "containerd is not running"),
         (report(configuration="a = ["), "cannot be parsed"),
         (report(configuration=f'[plugins."{V2}".registry]\nconfig_path = 1'), "cannot be parsed"),
         (report(configuration="plugins = 1"), "cannot be parsed"),
