@@ -60,7 +60,7 @@ async def observe_trust(
         lists.service_policy_annotations(configuration, kept),
     )
     policies = read_policy(tkc.metadata.annotations, service_policies)
-    pin = UndoPin.parse(tkc.metadata.annotations.get(TRUST_PIN, ""), policies.requested_at)
+    pin = UndoPin.parse(tkc.metadata.annotations.get(TRUST_PIN, ""), policies.due_request(now))
     situation = PropagationInput(
         record=frozen,
         in_force=await _in_force(reader, tkc, frozen),

@@ -114,7 +114,7 @@ class World:
 
     def policy(self) -> Policy:
         policies = read_policy(self.cluster, lists.service_policy_annotations(self.stored, self.kept))
-        return replace(policies, requested_at=self.requested_at)
+        return replace(policies, requests=(self.requested_at,) if self.requested_at else ())
 
     def reconcile(self) -> PropagationDecision | None:
         """Reconcile as the controller of clusters does; return None if it waits."""
