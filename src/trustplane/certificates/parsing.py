@@ -24,6 +24,7 @@ from trustplane.certificates.containers import LABELS, is_pkcs12, pkcs7_certific
 from trustplane.certificates.defects import MAX_LENGTH
 from trustplane.certificates.finding import Finding
 from trustplane.certificates.placeholders import is_placeholder, is_template
+from trustplane.text import marked_encoding
 
 BEGIN = b"-----BEGIN "
 CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")  # RFC 7468, section 5.1
@@ -34,7 +35,7 @@ _LINE_END = re.compile(rb"[\r\n]")
 # The first or last line of a private key: PEM with any label, OpenPGP, SSH2, PuTTY.
 _PRIVATE_KEY = re.compile(rb"---- ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|PRIVATE KEY(?: BLOCK)? ?----|PuTTY-User-Key-File-")
 _DER_SEQUENCE = b"\x30"
-_UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"-\x00": "utf-16-le", b"\x00-": "utf-16-be"}
+_UNMARKED = {b"-\x00": "utf-16-le", b"\x00-": "utf-16-be"}  # how PEM begins
 _PEM_WIDTH = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PARSE_ERRORS = (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.InvalidVersion)
@@ -158,8 +159,9 @@ def innermost(content: bytes) -> bytes:
 
 
 def utf_16_text(content: bytes) -> bytes:
-    """Convert PEM in UTF-16, as Windows editors save it, to UTF-8; b"" if the content is not that."""
-    encoding = next((name for begin, name in _UTF_16.items() if content.startswith(begin)), "")
+    """Convert PEM in UTF-16 or UTF-32, as Windows editors save it, to UTF-8; b"" if the content is not that."""
+    unmarked = next((encoding for start, encoding in _UNMARKED.items() if content.startswith(start)), "")
+    encoding = marked_encoding(content) or unmarked
     text = content.decode(encoding, errors="replace").encode() if encoding else b""
     return text if BEGIN in text else b""
 

@@ -14,7 +14,7 @@ from trustplane.certificates.repair import encode, read_any
 from trustplane.cli.check.report import ERRORS, GOOD, UNDECIDED
 from trustplane.cli.check.tables import grouped
 from trustplane.cli.console import progress
-from trustplane.cli.options import examples
+from trustplane.cli.epilog import examples
 from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.registry.address import Address
 from trustplane.registry.dial import dial

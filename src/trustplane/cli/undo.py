@@ -13,7 +13,8 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.keys import Key
 from trustplane.api.meta import Json
-from trustplane.cli.options import examples, kubeconfig
+from trustplane.cli.epilog import examples
+from trustplane.cli.options import kubeconfig
 from trustplane.cli.output import echo
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.update.command import INTERRUPTED, conclude

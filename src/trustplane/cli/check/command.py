@@ -24,8 +24,9 @@ from trustplane.cli.check.entries import ListedEntry
 from trustplane.cli.check.links import link_secrets
 from trustplane.cli.check.report import CheckReport
 from trustplane.cli.console import console, progress
+from trustplane.cli.epilog import examples
 from trustplane.cli.manifests import STANDARD_INPUT
-from trustplane.cli.options import examples, follow
+from trustplane.cli.options import follow
 from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.errors import UserError
 from trustplane.registry.address import Address

@@ -12,7 +12,8 @@ import click
 from trustplane.api.clustertrust import ACCEPTED, PROVE_REQUESTED_AT, TRUSTED
 from trustplane.api.keys import Key, key_of
 from trustplane.cli.console import console
-from trustplane.cli.options import examples, kubeconfig_of, output, table, time
+from trustplane.cli.epilog import examples
+from trustplane.cli.options import kubeconfig_of, output, table, time
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.prove.direct import prove_directly
 from trustplane.cli.prove.rows import Row, read_rows

@@ -15,7 +15,8 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
 from trustplane.cli.console import Console
-from trustplane.cli.options import examples, kubeconfig
+from trustplane.cli.epilog import examples
+from trustplane.cli.options import kubeconfig
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.update.following import Follower
