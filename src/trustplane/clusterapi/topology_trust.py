@@ -14,8 +14,8 @@ from trustplane.api.fields import field
 from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.certificates.lint import lint
-from trustplane.clusterapi import left_out
-from trustplane.clusterapi.left_out import TOPOLOGY_PATH, TRUST_VARIABLE
+from trustplane.clusterapi import exclusions
+from trustplane.clusterapi.exclusions import TOPOLOGY_PATH, TRUST_VARIABLE
 from trustplane.clusterapi.secret import decode_user_value, entry_key
 from trustplane.clusterapi.variable import TrustVariable, parse_trust_variable
 from trustplane.errors import UserError
@@ -39,7 +39,7 @@ def cluster_secrets(after: Json, before: Json | None) -> set[str]:
 
 def cluster_findings(after: Json, before: Json | None, secrets: SecretData, at: dt.datetime) -> list[Finding]:
     """Return the findings about a changed value: its entries, its removals, and what is excluded from trust."""
-    return [*left_out.exclusion_findings(after, before), *_value_findings(after, before, secrets, at)]
+    return [*exclusions.exclusion_findings(after, before), *_value_findings(after, before, secrets, at)]
 
 
 def _value_findings(after: Json, before: Json | None, secrets: SecretData, at: dt.datetime) -> list[Finding]:

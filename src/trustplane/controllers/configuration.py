@@ -20,7 +20,7 @@ from trustplane.kube.informer import Informer
 from trustplane.kube.kinds import CONFIGURATIONS, FIELD_MANAGER
 from trustplane.kube.reconciler import Reconciler
 from trustplane.reporting.trust_status import service_configuration_status
-from trustplane.trust import lists
+from trustplane.trust import list_sources
 
 CONFIGURATION_KEY = Key("", NAME)
 
@@ -91,9 +91,9 @@ class ConfigurationReconciler(Reconciler):
     async def _update_status(self, configuration: TkgServiceConfiguration) -> None:
         kept = await last_good.find_last_good(self._client, namespace=self._namespace)
         # Keep the list before the status reports it as checked, and before any cluster takes it.
-        if good := lists.last_good_list_to_record(configuration, kept):
+        if good := list_sources.last_good_list_to_record(configuration, kept):
             await last_good.store_last_good(self._client, good, namespace=self._namespace)
-        result = lists.parse_service_list(configuration, kept)
+        result = list_sources.parse_service_list(configuration, kept)
         body = service_configuration_status(configuration, result, now=datetime.now(UTC))
         body["status"] = fitted(CONFIGURATIONS.kind, body["status"])
         status = msgspec.convert(body["status"], TkgServiceConfigurationStatus)

@@ -20,7 +20,7 @@ from typing import Final
 from trustplane.api.limits import MAX_ENTRIES
 from trustplane.trust.entries import TrustListEntry, TrustSet
 from trustplane.trust.memory import ListCache
-from trustplane.trust.places import parse_certificate_path, render_files, scopes_by_name
+from trustplane.trust.node_files import parse_certificate_path, render_files, scopes_by_name
 
 BUNDLE_KEY: Final = "bundle.pem"
 MAX_BUNDLE_LENGTH: Final = 1 << 20  # characters; the limit of a Secret

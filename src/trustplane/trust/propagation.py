@@ -17,8 +17,8 @@ from trustplane.api import annotations
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.text import clean
 from trustplane.trust import recorded
-from trustplane.trust.effective import merge_lists
 from trustplane.trust.entries import EMPTY_SET, SHORT_DIGEST_LENGTH, ParsedList, SetDifference, TrustSet, compare_sets
+from trustplane.trust.merge import merge_lists
 from trustplane.trust.policy import AUTOMATIC, Policy
 from trustplane.trust.recorded import is_digest, parse_time
 from trustplane.trust.removal import check_removal, compare_fingerprints, fingerprints_by_name

@@ -14,7 +14,7 @@ from trustplane.certificates.finding import Finding
 from trustplane.trust import entries
 from trustplane.trust.entries import ParsedList, is_entry_name
 from trustplane.trust.memory import ListCache
-from trustplane.trust.places import is_registry_host
+from trustplane.trust.node_files import is_registry_host
 
 _MEMORY: ListCache[ParsedList] = ListCache()
 _SEPARATOR = re.compile(r"[,\n]")

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from trustplane.api.configuration import TrustedCA
-from trustplane.trust.effective import merge_lists
 from trustplane.trust.entries import EMPTY_SET, ParsedList, TrustSet, parse_list
+from trustplane.trust.merge import merge_lists
 from trustplane.trust.policy import Policy
 from trustplane.trust.propagation import PropagationDecision, PropagationInput, PropagationRecord, decide_propagation
 

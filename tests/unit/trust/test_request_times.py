@@ -8,13 +8,7 @@ from hypothesis import strategies as st
 
 from trustplane.trust.entries import EMPTY_SET, ParsedList
 from trustplane.trust.policy import Policy
-from trustplane.trust.propagation import (
-    SET_UNDONE,
-    PropagationInput,
-    PropagationRecord,
-    UndoPin,
-    decide_propagation,
-)
+from trustplane.trust.propagation import SET_UNDONE, PropagationInput, PropagationRecord, UndoPin, decide_propagation
 from trustplane.trust.recorded import MAX_CLOCK_SKEW
 from trustplane.trust.request_times import next_request_time
 

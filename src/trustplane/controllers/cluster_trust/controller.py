@@ -23,7 +23,7 @@ from trustplane.api.condition_merge import merge, to_json
 from trustplane.api.crds.fitting import fitted
 from trustplane.api.keys import Key
 from trustplane.api.meta import Condition, Json
-from trustplane.clusterapi import left_out
+from trustplane.clusterapi import exclusions
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.controllers.transitions import changed_conditions
 from trustplane.fleet.reading import cluster_keys
@@ -94,7 +94,7 @@ class ClusterTrustReconciler(Reconciler):
         new = cluster_trust_status(
             snapshot.nodes, snapshot.sets, snapshot.hosts, rollout=rollout, before=trust.status, now=now
         )
-        whole = left_out.exclusion_condition(snapshot.cluster)
+        whole = exclusions.exclusion_condition(snapshot.cluster)
         conditions = [
             *(_with_note(condition, snapshot.nodes) for condition in new.conditions),
             *([whole] if whole else []),

@@ -50,7 +50,7 @@ from trustplane.proof.schedule import (
 )
 from trustplane.text import clean
 from trustplane.trust import recorded
-from trustplane.trust.places import render_files
+from trustplane.trust.node_files import render_files
 
 _LIMIT: Final = 300.0  # seconds per run, and thus for copies of pull secrets
 _CONNECTIONS: Final = 10  # concurrent SSH connections to one cluster

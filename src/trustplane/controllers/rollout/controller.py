@@ -30,7 +30,7 @@ from trustplane.rollout.execution.boot_data import BootRecorder, LostSetError
 from trustplane.rollout.execution.node_write import NodeWriter
 from trustplane.rollout.execution.observation import plan_input
 from trustplane.rollout.planning.facts import OngoingWrites
-from trustplane.rollout.planning.observed import RolloutInput
+from trustplane.rollout.planning.inputs import RolloutInput
 from trustplane.rollout.planning.plan import plan_rollout
 from trustplane.rollout.planning.steps import RolloutNote, RolloutPlan, RolloutState, RolloutStep, StepAction
 from trustplane.trust.entries import TrustSet
