@@ -122,7 +122,7 @@ def render_note(host: str, explanation: Explanation, known: RegistryAssessment) 
 
 
 def _is_fixed_by_ca(code: Code, known: RegistryAssessment) -> bool:
-    """Return whether the CA belongs into a note: against interception, only the CA of a chain that was really served."""
+    """Return whether the CA belongs into a note; against interception, only that of a served chain."""
     return code in _OF_TRUST or (code is Code.TLS_INTERCEPTED and known.is_trusted is not None)
 
 
