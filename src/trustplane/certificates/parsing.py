@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from gox509 import GoCertificate, MalformedError
 from gox509.instants import Instant
 from trustplane.certificates import defects, typography
-from trustplane.certificates.containers import LABELS, is_pkcs12, pkcs7_certificates
+from trustplane.certificates.containers import LABELS, is_keystore, is_keystore_with_key, is_pkcs12, pkcs7_certificates
 from trustplane.certificates.defects import MAX_LENGTH
 from trustplane.certificates.finding import Finding
 from trustplane.certificates.placeholders import is_placeholder, is_template
@@ -138,17 +138,25 @@ def decode(text: str | bytes) -> bytes | None:
 def _diagnose(content: bytes) -> Finding:
     """Return the finding for content without any PEM block."""
     if holds_private_key(content):
-        return defects.PKCS12 if is_pkcs12(innermost(content)) else defects.PRIVATE_KEY
+        return private_key_finding(content)
     if typography.has_typographic_dashes(content):
         return defects.TYPOGRAPHIC_DASHES
-    if pkcs7_certificates(content):
-        return defects.PKCS7
+    inner = innermost(content)
+    if pkcs7_certificates(content) or is_keystore(inner):
+        return defects.KEYSTORE if is_keystore(inner) else defects.PKCS7
     if content.startswith(_DER_SEQUENCE) and _load(content):
         return defects.DER
-    inner = innermost(content)
     if inner is not content and (BEGIN in inner or _load(inner)):
         return defects.DOUBLE_BASE64
     return defects.UTF_16 if utf_16_text(content) else defects.NO_CERTIFICATE
+
+
+def private_key_finding(content: bytes) -> Finding:
+    """Return the finding for content that holds a private key."""
+    inner = innermost(content)
+    if is_pkcs12(inner):
+        return defects.PKCS12
+    return defects.KEYSTORE_WITH_KEY if is_keystore(inner) else defects.PRIVATE_KEY
 
 
 def innermost(content: bytes) -> bytes:
@@ -170,7 +178,11 @@ def holds_private_key(content: bytes) -> bool:
     """Return whether the content holds a private key: PEM, DER or UTF-16, encrypted or not, in any layers of base64."""
     inner = innermost(content)
     texts = (content, utf_16_text(inner) or typography.undo(inner))
-    return any(map(_PRIVATE_KEY.search, texts)) or _is_der_key(inner) or is_pkcs12(inner)
+    return any(map(_PRIVATE_KEY.search, texts)) or _is_der_key(inner) or _is_container_with_key(inner)
+
+
+def _is_container_with_key(content: bytes) -> bool:
+    return is_pkcs12(content) or is_keystore_with_key(content)
 
 
 def _is_der_key(der: bytes) -> bool:

@@ -101,9 +101,16 @@ def is_string(node: yaml.Node | None) -> bool:
     """Return whether kubectl sends a scalar as a string."""
     if not isinstance(node, yaml.ScalarNode):
         return False
-    if node.style or node.tag not in _PLAIN_TAGS:
-        return True
-    return not _NOT_STRINGS.fullmatch(node.value.replace("_", "") if node.value[:1] in "+-0123456789" else node.value)
+    return bool(node.style) or node.tag not in _PLAIN_TAGS or _is_plain_string(node.value)
+
+
+def _is_plain_string(value: str) -> bool:
+    return not _NOT_STRINGS.fullmatch(value.replace("_", "") if value[:1] in "+-0123456789" else value)
+
+
+def write_name(name: str) -> str:
+    """Return the name of an entry as YAML that kubectl reads as a string: quoted if it needs to be."""
+    return name if name[:1].isalpha() and _is_plain_string(name) else f'"{name}"'
 
 
 def string_value(node: yaml.Node | None) -> Any:
