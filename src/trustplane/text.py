@@ -6,6 +6,7 @@ Runtimes print the signed URLs of blobs, whose query grants access to the blob. 
 Redact before parsing, to keep credentials out of every output.
 """
 
+import codecs
 import re
 from typing import Final
 
@@ -13,6 +14,14 @@ HIDDEN: Final = "<hidden>"
 _HIDDEN_QUERY: Final = "hidden"  # a URL has no angle brackets
 
 MAX_INPUT: Final = 8192  # characters of a message that are processed; the kubelet's messages are far shorter
+
+# Byte order marks, the longer ones first: the mark of UTF-32 begins with that of UTF-16.
+_MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 # Query parameters that the parsers of messages need: containerd's for mirrors, and those of token services.
 _SHOWN_PARAMETERS: Final = frozenset({"ns", "scope", "service"})
@@ -94,3 +103,8 @@ def _without_user(match: re.Match[str]) -> str:
 def _redact_query(match: re.Match[str]) -> str:
     shown = [parameter for parameter in match["query"].split("&") if parameter.partition("=")[0] in _SHOWN_PARAMETERS]
     return f"?{'&'.join(shown) or _HIDDEN_QUERY}"
+
+
+def marked_encoding(content: bytes) -> str:
+    """Return the encoding that a byte order mark of UTF-16 or UTF-32 names; empty without one."""
+    return next((encoding for mark, encoding in _MARKS if content.startswith(mark)), "")

@@ -77,6 +77,16 @@ def pkcs7(*ders: bytes) -> bytes:
     return sequence(oid("1.2.840.113549.1.7.2"), tlv(0xA0, signed))
 
 
+def keystore(*ders: bytes, tag: int = 2) -> bytes:
+    """Return a Java keystore (JKS, version 2) of certificates; another tag makes other entries."""
+    entries = b"".join(
+        tag.to_bytes(4, "big") + b"\0\x04corp" + bytes(8) + b"\0\x05X.509" + len(der).to_bytes(4, "big") + der
+        for der in ders
+    )
+    content = b"\xfe\xed\xfe\xed" + (2).to_bytes(4, "big") + len(ders).to_bytes(4, "big") + entries
+    return content + hashlib.sha1(b"changeitMighty Aphrodite" + content, usedforsecurity=False).digest()
+
+
 def block(label: str, content: bytes) -> str:
     lines = base64.encodebytes(content).decode()
     return f"-----BEGIN {label}-----\n{lines}-----END {label}-----\n"

@@ -16,7 +16,7 @@ from trustplane.api.annotations import REGISTRY_SCOPE
 from trustplane.api.configuration import TrustedCA
 from trustplane.trust import scope
 from trustplane.trust.entries import TrustSet
-from trustplane.trust.places import render_files
+from trustplane.trust.node_files import render_files
 
 MOST = 6  # entries besides the constant ones
 PREFIX = "storm"

@@ -12,7 +12,7 @@ from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.errors import NodeError, TransientError
 from trustplane.fleet.inspection import _compare
 from trustplane.nodes import plan, trust
-from trustplane.trust.places import render_files as files_of
+from trustplane.trust.node_files import render_files as files_of
 
 UNTRUSTED = "x509: certificate signed by unknown authority"
 NOT_FOUND = "not found"

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.text import clean, printable, redact
+from trustplane.text import clean, marked_encoding, printable, redact
 
 SECRET = "s3cr3tV4lue"
 
@@ -99,3 +99,16 @@ def test_any_text_can_be_cleaned(text: str, limit: int) -> None:
 
 def test_printable_text_keeps_the_given_characters() -> None:
     assert printable("a\x1b[31m\n", keep="\n") == "a\\x1b[31m\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_byte_order_mark_names_its_encoding(encoding: str, order: str) -> None:
+    content = "\ufefftext".encode(f"{encoding}-{order}")
+    assert marked_encoding(content) == encoding
+    assert content.decode(marked_encoding(content)) == "text"
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\xff", "\ufefftext".encode(), "text".encode("utf-16-le")])
+def test_other_content_has_no_byte_order_mark(content: bytes) -> None:
+    assert marked_encoding(content) == ""

@@ -76,6 +76,22 @@ PKCS12 = error(
     "Everyone who can read this object or a node can read the container; its password rarely protects it",
     "List the CA alone: `openssl pkcs12 -in FILE -cacerts -nokeys`. If others had the file, replace its key",
 )
+_EXPORT = (
+    "`keytool -exportcert -rfc -keystore FILE -alias NAME | base64 -w0`; "
+    "`keytool -list -keystore FILE` names the aliases"
+)
+KEYSTORE = error(
+    "keystore",
+    "data is a Java keystore (JKS, JCEKS)",
+    "Nodes read PEM certificates only and would silently ignore the file",
+    f"Export the CA: {_EXPORT}",
+)
+KEYSTORE_WITH_KEY = error(
+    "private-key",
+    "data is a Java keystore (JKS, JCEKS), which holds a private key",
+    "Everyone who can read this object or a node can read the keystore; its password rarely protects it",
+    f"List the CA alone: {_EXPORT}. If others had the file, replace its key",
+)
 DOUBLE_BASE64 = error(
     "double-base64",
     "data is base64-encoded twice",

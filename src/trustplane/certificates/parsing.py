@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from gox509 import GoCertificate, MalformedError
 from gox509.instants import Instant
 from trustplane.certificates import defects, typography
-from trustplane.certificates.containers import LABELS, is_pkcs12, pkcs7_certificates
+from trustplane.certificates.containers import LABELS, is_keystore, is_keystore_with_key, is_pkcs12, pkcs7_certificates
 from trustplane.certificates.defects import MAX_LENGTH
 from trustplane.certificates.finding import Finding
 from trustplane.certificates.placeholders import is_placeholder, is_template
+from trustplane.text import marked_encoding
 
 BEGIN = b"-----BEGIN "
 CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")  # RFC 7468, section 5.1
@@ -34,7 +35,7 @@ _LINE_END = re.compile(rb"[\r\n]")
 # The first or last line of a private key: PEM with any label, OpenPGP, SSH2, PuTTY.
 _PRIVATE_KEY = re.compile(rb"---- ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|PRIVATE KEY(?: BLOCK)? ?----|PuTTY-User-Key-File-")
 _DER_SEQUENCE = b"\x30"
-_UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"-\x00": "utf-16-le", b"\x00-": "utf-16-be"}
+_UNMARKED = {b"-\x00": "utf-16-le", b"\x00-": "utf-16-be"}  # how PEM begins
 _PEM_WIDTH = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PARSE_ERRORS = (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.InvalidVersion)
@@ -137,17 +138,25 @@ def decode(text: str | bytes) -> bytes | None:
 def _diagnose(content: bytes) -> Finding:
     """Return the finding for content without any PEM block."""
     if holds_private_key(content):
-        return defects.PKCS12 if is_pkcs12(innermost(content)) else defects.PRIVATE_KEY
+        return private_key_finding(content)
     if typography.has_typographic_dashes(content):
         return defects.TYPOGRAPHIC_DASHES
-    if pkcs7_certificates(content):
-        return defects.PKCS7
+    inner = innermost(content)
+    if pkcs7_certificates(content) or is_keystore(inner):
+        return defects.KEYSTORE if is_keystore(inner) else defects.PKCS7
     if content.startswith(_DER_SEQUENCE) and _load(content):
         return defects.DER
-    inner = innermost(content)
     if inner is not content and (BEGIN in inner or _load(inner)):
         return defects.DOUBLE_BASE64
     return defects.UTF_16 if utf_16_text(content) else defects.NO_CERTIFICATE
+
+
+def private_key_finding(content: bytes) -> Finding:
+    """Return the finding for content that holds a private key."""
+    inner = innermost(content)
+    if is_pkcs12(inner):
+        return defects.PKCS12
+    return defects.KEYSTORE_WITH_KEY if is_keystore(inner) else defects.PRIVATE_KEY
 
 
 def innermost(content: bytes) -> bytes:
@@ -158,8 +167,9 @@ def innermost(content: bytes) -> bytes:
 
 
 def utf_16_text(content: bytes) -> bytes:
-    """Convert PEM in UTF-16, as Windows editors save it, to UTF-8; b"" if the content is not that."""
-    encoding = next((name for begin, name in _UTF_16.items() if content.startswith(begin)), "")
+    """Convert PEM in UTF-16 or UTF-32, as Windows editors save it, to UTF-8; b"" if the content is not that."""
+    unmarked = next((encoding for start, encoding in _UNMARKED.items() if content.startswith(start)), "")
+    encoding = marked_encoding(content) or unmarked
     text = content.decode(encoding, errors="replace").encode() if encoding else b""
     return text if BEGIN in text else b""
 
@@ -168,7 +178,11 @@ def holds_private_key(content: bytes) -> bool:
     """Return whether the content holds a private key: PEM, DER or UTF-16, encrypted or not, in any layers of base64."""
     inner = innermost(content)
     texts = (content, utf_16_text(inner) or typography.undo(inner))
-    return any(map(_PRIVATE_KEY.search, texts)) or _is_der_key(inner) or is_pkcs12(inner)
+    return any(map(_PRIVATE_KEY.search, texts)) or _is_der_key(inner) or _is_container_with_key(inner)
+
+
+def _is_container_with_key(content: bytes) -> bool:
+    return is_pkcs12(content) or is_keystore_with_key(content)
 
 
 def _is_der_key(der: bytes) -> bool:

@@ -5,7 +5,6 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +80,17 @@ def show_error(error: TrustplaneError) -> None:
             echo(f"{title + ':':>6}  {indented}", err=True)
 
 
-def _version() -> str:
+def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001  click's signature
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - half of the start-up of a command
+
     try:
-        return version("trustplane")
+        number = version("trustplane")
     except PackageNotFoundError:  # not installed
-        return "from sources"
+        number = "from sources"
+    echo(f"trustplane, version {number}")
+    ctx.exit()
 
 
 @click.group(
@@ -93,7 +98,14 @@ def _version() -> str:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     epilog="Get started: `trustplane demo`. Local sandbox: `trustplane local up`.",
 )
-@click.version_option(_version(), prog_name="trustplane")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log details to standard error.")
 def main(*, verbose: bool) -> None:
     """Make every node of every Kubernetes cluster trust private registries' certificate authorities, and prove it.

@@ -14,7 +14,7 @@ from trustplane.certificates.repair import encode, read_any
 from trustplane.cli.check.report import ERRORS, GOOD, UNDECIDED
 from trustplane.cli.check.tables import grouped
 from trustplane.cli.console import progress
-from trustplane.cli.options import examples, output
+from trustplane.cli.epilog import examples
 from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.registry.address import Address
 from trustplane.registry.dial import dial
@@ -43,7 +43,14 @@ class Proposal:
 )
 @click.argument("host", metavar="HOST[:PORT]")
 @click.option("--follow-aia", is_flag=True, help="If the CA is not served, fetch it from the URL in the chain.")
-@output
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
 def command(*, host: str, follow_aia: bool, output: str) -> None:
     """Show the chain served by a registry, and propose the entry to add to a trust list.
 

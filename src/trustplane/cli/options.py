@@ -49,12 +49,6 @@ def age(since: datetime | None) -> str:
     return next((f"{seconds // size}{unit}" for size, unit in units if seconds >= 2 * size), f"{seconds}s")
 
 
-def examples(*lines: tuple[str, str]) -> str:
-    """Return an epilogue of example commands with their purpose."""
-    width = max(len(command) for command, _ in lines)
-    return "\b\nExamples:\n" + "\n".join(f"  {command:<{width}}  {purpose}" for command, purpose in lines)
-
-
 def namespace_option(namespace: str) -> str:
     """Return kubectl's option for a namespace; empty: all namespaces."""
     return f"-n {namespace}" if namespace else "-A"

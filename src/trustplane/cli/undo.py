@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
-from trustplane.api.annotations import TRUST_PIN
+from trustplane.api.annotations import TRUST_PIN, UPDATE_REQUESTED_AT
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
-from trustplane.api.keys import Key, key_of
+from trustplane.api.keys import Key
 from trustplane.api.meta import Json
-from trustplane.cli.options import examples, kubeconfig, output
+from trustplane.cli.epilog import examples
+from trustplane.cli.options import kubeconfig, output
 from trustplane.cli.output import echo
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.update.command import INTERRUPTED, conclude
@@ -22,10 +23,12 @@ from trustplane.clusterapi import secret
 from trustplane.errors import UserError
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTERS, SECRETS, TANZU_CLUSTERS
-from trustplane.reporting.progress import UPDATE_WAITING, UpdateProgress, next_request_time, undo_progress
+from trustplane.reporting.progress import UPDATE_WAITING, UpdateProgress, undo_progress
 from trustplane.trust.entries import EMPTY_SET, TrustSet, compare_sets
 from trustplane.trust.propagation import PropagationRecord, UndoPin
+from trustplane.trust.recorded import parse_time
 from trustplane.trust.removal import compare_fingerprints, fingerprints_by_name
+from trustplane.trust.request_times import next_request_time
 
 
 @click.command(
@@ -86,16 +89,17 @@ async def _undo(kubeconfig: Path | None, key: Key, *, allow_removal: bool, timeo
                 f"TanzuKubernetesCluster {key} does not exist",
                 next_step=f"See `kubectl get tkc -n {key.namespace}`, or pass another namespace with -n",
             )
-        digest = await _check(client, key, allow_removal=allow_removal)
-        await _pin(client, tkc, digest, allow_removal=allow_removal)
+        frozen = await _check(client, key, allow_removal=allow_removal)
+        digest = frozen.previous
+        await _pin(client, key, UndoPin(digest, _pin_time(tkc, frozen), allow_removal))
         if not timeout:
             return [UpdateProgress(key=key, state=UPDATE_WAITING, message="requested")]
         follower = Follower(client, key.namespace, lambda progress: echo(progress.line, err=True), prove=True)
         return await follower.follow({key: partial(undo_progress, digest=digest)}, timeout=timeout)
 
 
-async def _check(client: Client, key: Key, *, allow_removal: bool) -> str:
-    """Return the digest of the previous set, and print the changes.
+async def _check(client: Client, key: Key, *, allow_removal: bool) -> PropagationRecord:
+    """Return the cluster's record, which names a previous set, and print the changes.
 
     Raises:
         UserError: no previous set exists, or too much would be removed.
@@ -116,7 +120,7 @@ async def _check(client: Client, key: Key, *, allow_removal: bool) -> str:
             next_step="To allow it, add --allow-removal",
         )
     echo(f"{key}: {compare_sets(now, before).text}", err=True)
-    return frozen.previous
+    return frozen
 
 
 async def _read(client: Client, cluster: Cluster, digest: str) -> TrustSet:
@@ -134,7 +138,11 @@ async def _read(client: Client, cluster: Cluster, digest: str) -> TrustSet:
     return trust
 
 
-async def _pin(client: Client, tkc: TanzuKubernetesCluster, digest: str, *, allow_removal: bool) -> None:
-    key, at = key_of(tkc), next_request_time(tkc.metadata.annotations, datetime.now(UTC))
-    body: Json = {"metadata": {"annotations": {TRUST_PIN: UndoPin(digest, at, allow_removal).encode()}}}
+def _pin_time(tkc: TanzuKubernetesCluster, frozen: PropagationRecord) -> datetime:
+    requested = parse_time(tkc.metadata.annotations.get(UPDATE_REQUESTED_AT, ""))
+    return next_request_time(datetime.now(UTC), handled=frozen.handled_at, requested=requested)
+
+
+async def _pin(client: Client, key: Key, pin: UndoPin) -> None:
+    body: Json = {"metadata": {"annotations": {TRUST_PIN: pin.encode()}}}
     await client.patch(TANZU_CLUSTERS, key.name, key.namespace, body)

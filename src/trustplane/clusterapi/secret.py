@@ -8,7 +8,7 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from trustplane.api import annotations, clusterapi, configuration
+from trustplane.api import annotations, clusterapi
 from trustplane.api.core import Secret
 from trustplane.api.meta import Json
 from trustplane.trust import bundle, scope
@@ -98,12 +98,20 @@ def parse_list_secret(secret: Secret) -> ParsedList:
     """Parse the trust list in a Secret, with findings: a tenant may have written it."""
     data = dict(secret.data)
     scoped = data.pop(_SCOPE, "")
-    entries = [configuration.TrustedCA(name=name.removesuffix(_SUFFIX), data=value) for name, value in data.items()]
     try:
-        annotations_ = {annotations.REGISTRY_SCOPE: base64.b64decode(scoped).decode()}
+        scopes = base64.b64decode(scoped).decode()
     except ValueError:
         return ParsedList(findings=(scope.BAD_SCOPE.at(_SCOPE),))
-    return scope.parse_scoped_list(entries, annotations_, where="data")
+    entries = [(name.removesuffix(_SUFFIX), value) for name, value in data.items()]
+    return scope.parse_scoped_entries(entries, scopes, where="data")
+
+
+def decode_user_value(value: str) -> str:
+    """Return the base64 of PEM in a value of the user's Secret, which encodes it once more; empty if it is invalid."""
+    try:
+        return base64.b64decode(value).decode("latin-1")
+    except ValueError:
+        return ""
 
 
 def parse_set_secret(secret: Secret) -> TrustSet | None:

@@ -3,7 +3,6 @@
 Source: sigs.k8s.io/cluster-api/api v1.14.2, core/v1beta2/cluster_types.go (Topology).
 """
 
-import base64
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,14 +10,13 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from trustplane.api.configuration import TrustedCA
 from trustplane.api.fields import field
 from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.certificates.lint import lint
-from trustplane.clusterapi import left_out
-from trustplane.clusterapi.left_out import TOPOLOGY_PATH, TRUST_VARIABLE
-from trustplane.clusterapi.secret import entry_key
+from trustplane.clusterapi import exclusions
+from trustplane.clusterapi.exclusions import TOPOLOGY_PATH, TRUST_VARIABLE
+from trustplane.clusterapi.secret import decode_user_value, entry_key
 from trustplane.clusterapi.variable import TrustVariable, parse_trust_variable
 from trustplane.errors import UserError
 from trustplane.trust import entries
@@ -41,7 +39,7 @@ def cluster_secrets(after: Json, before: Json | None) -> set[str]:
 
 def cluster_findings(after: Json, before: Json | None, secrets: SecretData, at: dt.datetime) -> list[Finding]:
     """Return the findings about a changed value: its entries, its removals, and what is excluded from trust."""
-    return [*left_out.exclusion_findings(after, before), *_value_findings(after, before, secrets, at)]
+    return [*exclusions.exclusion_findings(after, before), *_value_findings(after, before, secrets, at)]
 
 
 def _value_findings(after: Json, before: Json | None, secrets: SecretData, at: dt.datetime) -> list[Finding]:
@@ -81,29 +79,20 @@ def _entry_findings(trust: TrustVariable | Finding, secrets: SecretData, at: dt.
     absent = [name for name in trust.names if _key(trust, name) not in data]
     missing = [_missing_key(trust, name).at(f"{where} ({name})") for name in absent]
     listed = _trust_list(trust, data)
-    defects = entries.parse_list(listed, where=where).findings
-    oddities = lint([(entry.name, entry.data) for entry in listed], at, where=where)
+    defects = entries.parse_entries(listed, where=where).findings
+    oddities = lint(listed, at, where=where)
     return [*(_adapted(trust, finding) for finding in defects), *missing, *oddities]
 
 
-def _trust_list(trust: TrustVariable, data: Mapping[str, str]) -> list[TrustedCA]:
-    """Return the entries with a key in the Secret, in the form of a trust list."""
-    return [TrustedCA(name=name, data=_data(trust, data, name)) for name in trust.names if _key(trust, name) in data]
+def _trust_list(trust: TrustVariable, data: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the entries with a key in the Secret, each a name and base64 of PEM."""
+    keys = {name: _key(trust, name) for name in trust.names}
+    values = {name: data[key] for name, key in keys.items() if key in data}
+    return [(name, decode_user_value(value) if trust.has_user_secret else value) for name, value in values.items()]
 
 
 def _key(trust: TrustVariable, name: str) -> str:
     return name if trust.has_user_secret else entry_key(name)
-
-
-def _data(trust: TrustVariable, data: Mapping[str, str], name: str) -> str:
-    """Return an entry's data in the form of a trust list: base64 of PEM. A user's Secret encodes it once more."""
-    value = data[_key(trust, name)]
-    if not trust.has_user_secret:
-        return value
-    try:
-        return base64.b64decode(value).decode("latin-1")
-    except ValueError:
-        return ""
 
 
 def _adapted(trust: TrustVariable, finding: Finding) -> Finding:
@@ -124,7 +113,7 @@ def _listing(value: Any, cluster: Json, secrets: SecretData) -> FingerprintsByNa
         return {}
     data = secrets.get(trust.secret_name) or {}
     listed = _trust_list(trust, data)
-    known = {entry.name: entry.fingerprints for entry in entries.parse_list(listed).trust.entries}
+    known = {entry.name: entry.fingerprints for entry in entries.parse_entries(listed).trust.entries}
     return {name: known.get(name, (name,)) for name in trust.names}
 
 

@@ -13,7 +13,7 @@ from trustplane.api.limits import HOST_PATTERN, MAX_ENTRIES, MAX_HOST_LENGTH, MA
 from trustplane.api.meta import Json
 from trustplane.errors import UserError
 from trustplane.trust.entries import BAD_NAME, check_entry_name, printable_name
-from trustplane.trust.places import is_registry_host
+from trustplane.trust.node_files import is_registry_host
 
 USER_SECRET_SUFFIX = "-user-trusted-ca-secret"  # noqa: S105  a name
 

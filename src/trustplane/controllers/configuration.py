@@ -18,13 +18,14 @@ from trustplane.kube.errors import AlreadyExistsError, ConflictError, NotFoundEr
 from trustplane.kube.events import Recorder
 from trustplane.kube.informer import Informer
 from trustplane.kube.kinds import CONFIGURATIONS, FIELD_MANAGER
+from trustplane.kube.reconciler import Reconciler
 from trustplane.reporting.trust_status import service_configuration_status
-from trustplane.trust import lists
+from trustplane.trust import list_sources
 
 CONFIGURATION_KEY = Key("", NAME)
 
 
-class ConfigurationReconciler:
+class ConfigurationReconciler(Reconciler):
     """Keep the service's configuration present and its status current.
 
     Args:
@@ -34,6 +35,9 @@ class ConfigurationReconciler:
         recorder: Recorder of Events.
         namespace: Trustplane's own namespace, with the last good list.
     """
+
+    name = "configuration"
+    workers = 1
 
     def __init__(
         self,
@@ -52,10 +56,11 @@ class ConfigurationReconciler:
 
     def controller(self) -> Controller:
         """Return the controller; its first reconcile creates the object if it is missing."""
-        watches: list[Watch[Any]] = [Watch(self._configurations), Watch(self._secrets, self._keys_of_secret)]
-        controller = Controller("configuration", self.reconcile, watches, workers=1)
-        controller.wake(CONFIGURATION_KEY)
-        return controller
+        self.wake(CONFIGURATION_KEY)
+        return super().controller()
+
+    def _watches(self) -> list[Watch[Any]]:
+        return [Watch(self._configurations), Watch(self._secrets, self._keys_of_secret)]
 
     def _keys_of_secret(self, secret: Secret) -> list[Key]:
         return [CONFIGURATION_KEY] if last_good.is_last_good(key_of(secret), self._namespace) else []
@@ -86,9 +91,9 @@ class ConfigurationReconciler:
     async def _update_status(self, configuration: TkgServiceConfiguration) -> None:
         kept = await last_good.find_last_good(self._client, namespace=self._namespace)
         # Keep the list before the status reports it as checked, and before any cluster takes it.
-        if good := lists.last_good_list_to_record(configuration, kept):
+        if good := list_sources.last_good_list_to_record(configuration, kept):
             await last_good.store_last_good(self._client, good, namespace=self._namespace)
-        result = lists.parse_service_list(configuration, kept)
+        result = list_sources.parse_service_list(configuration, kept)
         body = service_configuration_status(configuration, result, now=datetime.now(UTC))
         body["status"] = fitted(CONFIGURATIONS.kind, body["status"])
         status = msgspec.convert(body["status"], TkgServiceConfigurationStatus)

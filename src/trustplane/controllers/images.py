@@ -20,14 +20,14 @@ from trustplane.clusterapi.readiness import is_condition_true
 from trustplane.fleet.view import ClusterState, FleetView
 from trustplane.fleet.workload import open_workload_and_report
 from trustplane.kube.client import Client
-from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.controller import Result, Watch
 from trustplane.kube.errors import NotFoundError, UnreadableError
 from trustplane.kube.kinds import CLUSTER_TRUSTS, WORKLOAD_PODS
+from trustplane.kube.reconciler import Reconciler
 from trustplane.proof import probe
 from trustplane.reporting.images import assess_sources, image_sources
 
 IMAGES_FIELD_MANAGER: Final = "trustplane-images"
-_WORKERS: Final = 8  # concurrent clusters
 _IMAGES: Final = 50_000  # limit per cluster; tenants can name any number
 _LENGTH: Final = 512  # maximum characters of an image name
 _EVERY: Final = (540.0, 660.0)  # seconds between two lists of a cluster's pods
@@ -41,7 +41,7 @@ class _ImageList:
     sources: list[ImageSource]
 
 
-class ImageReconciler:
+class ImageReconciler(Reconciler):
     """Report the sources of workload clusters' images.
 
     Args:
@@ -49,15 +49,16 @@ class ImageReconciler:
         view: The view of clusters.
     """
 
+    name = "images"
+    workers = 8
+
     def __init__(self, client: Client, view: FleetView) -> None:
         self._client = client
         self._view = view
         self._listed: dict[Key, _ImageList] = {}  # avoids requests; lost on restart, then listed again
 
-    def controller(self) -> Controller:
-        """Return the controller."""
-        watches: list[Watch[Any]] = [Watch(self._view.clusters), Watch(self._view.trusts)]
-        return Controller("images", self.reconcile, watches, workers=_WORKERS)
+    def _watches(self) -> list[Watch[Any]]:
+        return [Watch(self._view.clusters), Watch(self._view.trusts)]
 
     async def reconcile(self, key: Key) -> Result:
         """Report the image sources of one cluster."""

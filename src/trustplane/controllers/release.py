@@ -2,6 +2,7 @@
 
 import contextlib
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -9,13 +10,14 @@ from trustplane.api.keys import Key
 from trustplane.api.release import TanzuKubernetesRelease, TanzuKubernetesReleaseStatus
 from trustplane.clusterapi.release import release_status
 from trustplane.kube.client import Client
-from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.controller import Result, Watch
 from trustplane.kube.errors import ConflictError, NotFoundError
 from trustplane.kube.informer import Informer
 from trustplane.kube.kinds import FIELD_MANAGER, RELEASES
+from trustplane.kube.reconciler import Reconciler
 
 
-class ReleaseReconciler:
+class ReleaseReconciler(Reconciler):
     """Keep the status of releases current.
 
     Args:
@@ -23,13 +25,15 @@ class ReleaseReconciler:
         releases: All releases.
     """
 
+    name = "release"
+    workers = 1
+
     def __init__(self, client: Client, releases: Informer[TanzuKubernetesRelease]) -> None:
         self._client = client
         self._releases = releases
 
-    def controller(self) -> Controller:
-        """Return the controller."""
-        return Controller("release", self.reconcile, [Watch(self._releases)], workers=1)
+    def _watches(self) -> list[Watch[Any]]:
+        return [Watch(self._releases)]
 
     async def reconcile(self, key: Key) -> Result:
         """Update the status of one release."""

@@ -12,12 +12,9 @@ from gox509 import Role as ChainRole
 from trustplane.diagnosis.cause import Actor, Code
 from trustplane.diagnosis.conclusion import Authority, Conclusion
 from trustplane.diagnosis.facts import Case, Disk, Host, ObservedFrom, TrustList
+from trustplane.diagnosis.groups import SECOND_HOST
 from trustplane.diagnosis.layer import Role
 
-SECOND_HOST: Final = {
-    Role.TOKEN_SERVICE: Code.TOKEN_SERVICE_UNTRUSTED,
-    Role.BLOB_STORE: Code.BLOB_HOST_UNTRUSTED,
-}
 _MISSING_CA: Final = frozenset({Code.ISSUER_NOT_TRUSTED, Code.SELF_SIGNED_SERVER, Code.CA_REKEYED})
 _INCOMPLETE: Final = frozenset({Code.ISSUER_NOT_TRUSTED, Code.MISSING_INTERMEDIATE})
 _TIMES: Final = frozenset({Code.CERTIFICATE_EXPIRED, Code.CERTIFICATE_NOT_YET_VALID})
@@ -121,6 +118,11 @@ class Chain:
             issuers.update(dict.fromkeys(ca.raw for ca in level))
             names = {ca.issuer.raw for ca in level}
         return list(issuers)
+
+
+def is_readable(host: Host) -> bool:
+    """Return whether every certificate that a host served can be parsed."""
+    return all(map(_read, host.certificates))
 
 
 def conclude_from_chain(case: Case, host: Host) -> Conclusion | None:

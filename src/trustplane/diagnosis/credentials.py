@@ -15,6 +15,7 @@ from trustplane.api.dockerhub import NAMES
 from trustplane.diagnosis.cause import Code
 from trustplane.diagnosis.conclusion import Conclusion
 from trustplane.diagnosis.facts import Case, PullSecret, SecretState
+from trustplane.diagnosis.groups import REFUSED
 
 CONFIG_JSON: Final = "kubernetes.io/dockerconfigjson"
 CONFIG: Final = "kubernetes.io/dockercfg"
@@ -27,7 +28,6 @@ _ECR: Final = ".dkr.ecr."
 _PUBLIC: Final = (*_HUB, "ghcr.io", "quay.io", "gcr.io", "public.ecr.aws", "registry.gitlab.com", "mcr.microsoft.com")
 # Registries for which kubelets in the same cloud have a credential provider.
 _PROVIDED: Final = (".amazonaws.com", ".amazonaws.com.cn", "gcr.io", ".pkg.dev", ".azurecr.io")
-_REFUSALS: Final = frozenset({Code.AUTH_MISSING, Code.AUTH_REJECTED, Code.ACCESS_DENIED, Code.PULL_SECRET_MALFORMED})
 _OK, _NOT_FOUND = 200, 404
 
 
@@ -107,7 +107,7 @@ def _host(key: str) -> str:
 
 def conclude_from_credentials(case: Case, codes: tuple[Code, ...]) -> Conclusion | None:
     """Narrow a refusal by the pod's pull secrets; None if the codes are not a refusal, or the secrets are unknown."""
-    if case.secrets is None or not _REFUSALS & set(codes):
+    if case.secrets is None or not REFUSED & set(codes):
         return None
     usable = [secret for secret in case.secrets if is_used(secret)]
     return _with_login(case, usable, codes) if usable else _without_usable_secret(case, case.secrets, codes)

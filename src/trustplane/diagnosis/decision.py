@@ -10,47 +10,30 @@ from typing import Final
 
 from trustplane.api.dockerhub import canonical
 from trustplane.diagnosis.cause import Cause, Code, Confidence
-from trustplane.diagnosis.chain import SECOND_HOST, conclude_from_chain
+from trustplane.diagnosis.chain import conclude_from_chain, is_readable
 from trustplane.diagnosis.conclusion import Authority, Conclusion
 from trustplane.diagnosis.credentials import conclude_from_credentials
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.explanation import Explanation, explain
 from trustplane.diagnosis.facts import Case, Host, ObservedFrom
+from trustplane.diagnosis.groups import (
+    ANSWERED,
+    CHAIN,
+    FILE,
+    ON_NODE,
+    SECOND_HOST,
+    TRUST,
+    UNREAD_ALERT,
+    leaves_host_open,
+)
 from trustplane.diagnosis.layer import Role
 from trustplane.diagnosis.message_parser import parse_message
 from trustplane.diagnosis.remediation import case_next_step, fill_names
 from trustplane.diagnosis.report import ONE_CAUSE, SEVERAL_CAUSES, UNKNOWN
-from trustplane.diagnosis.vocabulary.certificates import NOT_TRUSTED
+from trustplane.diagnosis.unseen import unseen_sources
 
-# The chain decides between these regardless of the message: Go often reports only the last candidate it tried.
-_TRUST: Final = frozenset(
-    {*NOT_TRUSTED, *SECOND_HOST.values(), Code.CA_REKEYED, Code.CA_NOT_A_CA, Code.TLS_INTERCEPTED}
-)
-_CHAIN_CODES: Final = _TRUST | {
-    Code.CERTIFICATE_EXPIRED,
-    Code.CERTIFICATE_NOT_YET_VALID,
-    Code.NAME_MISMATCH,
-    Code.NO_SUBJECT_ALT_NAME,
-    Code.WRONG_KEY_USAGE,
-    Code.NAME_CONSTRAINT,
-    Code.PATH_LENGTH,
-    Code.WEAK_CERTIFICATE,
-}
-_ANSWERED: Final = frozenset(
-    {
-        Code.IMAGE_NOT_FOUND,
-        Code.AUTH_MISSING,
-        Code.AUTH_REJECTED,
-        Code.ACCESS_DENIED,
-        Code.PULL_SECRET_MALFORMED,
-        Code.RATE_LIMITED,
-        Code.REGISTRY_ERROR,
-    }
-)
-# A TLS alert appears as one of these if the connection ends before the client reads the alert.
-_UNREAD_ALERT: Final = frozenset({Code.CONNECTION_CLOSED, Code.CONNECTION_RESET})
 _NOT_FOUND: Final = 404
-_ON_NODE: Final = (Code.TRUST_NOT_APPLIED, Code.RUNTIME_STALE)
+_MAX_UNSEEN: Final = 3  # named sources
 
 
 @dataclass(frozen=True)
@@ -62,12 +45,14 @@ class Diagnosis:
         explanation: The explanation of the message used; None without one.
         authority: The missing CA, if the cause is a missing CA.
         host: The host that failed, as dialled; None if it was not dialled.
+        unseen: Sources that gave no evidence, although theirs could change the causes.
     """
 
     causes: tuple[Cause, ...]
     explanation: Explanation | None = None
     authority: Authority | None = None
     host: Host | None = None
+    unseen: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -79,7 +64,24 @@ class Diagnosis:
 
 
 def diagnose(case: Case) -> Diagnosis:
-    """Return the causes of a failed pull, narrowed by all evidence."""
+    """Return the causes of a failed pull, narrowed by all evidence; never certain if unseen evidence may refute it."""
+    diagnosis = _diagnose_seen(case)
+    first = diagnosis.causes[0] if diagnosis.causes else None
+    if first is None or first.code is Code.UNKNOWN:
+        return diagnosis
+    unseen = unseen_sources(case, first, diagnosis.explanation, diagnosis.host)
+    return _doubt(diagnosis, first, unseen) if unseen else diagnosis
+
+
+def _doubt(diagnosis: Diagnosis, first: Cause, unseen: tuple[str, ...]) -> Diagnosis:
+    named, more = ", ".join(unseen[:_MAX_UNSEEN]), len(unseen) - _MAX_UNSEEN
+    reason = f"{first.reason}; not seen: {named}{f' and {more} more' if more > 0 else ''}"
+    confidence = Confidence.MEDIUM if first.confidence is Confidence.HIGH else first.confidence
+    doubted = replace(first, confidence=confidence, reason=reason)
+    return replace(diagnosis, causes=(doubted, *diagnosis.causes[1:]), unseen=unseen)
+
+
+def _diagnose_seen(case: Case) -> Diagnosis:
     explanation = _explain_latest(case.messages)
     if explanation is None or not explanation.is_known:
         return _diagnose_hosts(case, explanation)
@@ -99,7 +101,7 @@ def _diagnose_message(case: Case, explanation: Explanation) -> Diagnosis:
     conclusion = conclude_from_credentials(case, codes)
     if conclusion:
         return _diagnosis(case, conclusion, explanation, host)
-    if codes[0] in _CHAIN_CODES and host:
+    if codes[0] in CHAIN and host:
         return _diagnose_chain(case, host, explanation)
     conclusion = _conclude_from_failure(host, codes) if host and host.failure else None
     if conclusion is None and case.anonymous == _NOT_FOUND and Code.IMAGE_NOT_FOUND in codes:
@@ -114,7 +116,7 @@ def _conclude_from_failure(host: Host, codes: tuple[Code, ...]) -> Conclusion | 
     if Code(host.failure) in codes:
         place = "the node" if host.observed_from is ObservedFrom.NODE else "here"
         return Conclusion((Code(host.failure),), f"{host.address} also fails in this way if dialled from {place}")
-    if host.failure == Code.CLIENT_CERTIFICATE_REQUIRED and set(codes) <= _UNREAD_ALERT:
+    if host.failure == Code.CLIENT_CERTIFICATE_REQUIRED and set(codes) <= UNREAD_ALERT:
         reason = (
             f"{host.address} requires a client certificate; it closed the connection before the node read the alert"
         )
@@ -128,7 +130,7 @@ def _diagnose_mirrors(case: Case, explanation: Explanation) -> Diagnosis | None:
     containerd asks mirrors first. If it cannot connect to them, it reports the host that answered, even with 404 or
     401. Source: containerd 2, core/remotes/docker/resolver.go, `firstErrPriority`.
     """
-    if not set(explanation.codes) <= _ANSWERED or explanation.parsed.endpoint.role is Role.MIRROR:
+    if not set(explanation.codes) <= ANSWERED or explanation.parsed.endpoint.role is Role.MIRROR:
         return None
     for host in _relevant_hosts(case):
         conclusion = conclude_from_chain(case, host) if host.role is Role.MIRROR else None
@@ -143,14 +145,15 @@ def _diagnose_mirrors(case: Case, explanation: Explanation) -> Diagnosis | None:
 def _diagnose_chain(case: Case, host: Host, explanation: Explanation) -> Diagnosis:
     """Decide between the causes of a certificate error by the served chain."""
     codes = explanation.codes
-    is_about_file = len(codes) == 1 and codes[0] in {Code.CA_FILE_MALFORMED, Code.CA_FILE_UNREADABLE}
-    if is_about_file or not host.certificates:
+    is_about_file = len(codes) == 1 and codes[0] in FILE
+    is_evidence = is_readable(host) or Code.WEAK_CERTIFICATE in codes  # a node reports a chain that cannot be parsed
+    if is_about_file or not host.certificates or not is_evidence:
         return Diagnosis(_fill_steps(case, explanation.causes), explanation, host=host)
     conclusion = conclude_from_chain(case, host)
     if conclusion is None:
         return _diagnose_recovered(case, host, explanation)
     is_single = len(codes) == 1 and explanation.causes[0].confidence is Confidence.HIGH
-    if codes[0] not in _TRUST and is_single and not set(codes) & {*conclusion.codes, *conclusion.reported_as}:
+    if codes[0] not in TRUST and is_single and not set(codes) & {*conclusion.codes, *conclusion.reported_as}:
         return _diagnose_changed(case, host, explanation, conclusion)
     return _diagnosis(case, conclusion, explanation, host)
 
@@ -158,7 +161,7 @@ def _diagnose_chain(case: Case, host: Host, explanation: Explanation) -> Diagnos
 def _diagnose_recovered(case: Case, host: Host, explanation: Explanation) -> Diagnosis:
     """Diagnose a pull that, by all evidence, would succeed now."""
     reason = f"by all evidence the chain of {host.address} is trusted now; it was not when the pull failed"
-    codes = _ON_NODE if explanation.codes[0] in _TRUST else explanation.codes
+    codes = ON_NODE if explanation.codes[0] in TRUST else explanation.codes
     return _diagnosis(case, Conclusion(codes, reason, is_certain=False), explanation, host)
 
 
@@ -199,7 +202,7 @@ def _failed_host(case: Case, explanation: Explanation) -> Host | None:
     named = [host for host in hosts if canonical(host.address) == address]
     if not endpoint.host and endpoint.role is Role.TOKEN_SERVICE:
         named = [host for host in hosts if host.role is Role.TOKEN_SERVICE] or named
-    if _is_host_open(explanation):
+    if leaves_host_open(explanation.codes):
         named = _untrusted_hosts(case, named)
     named = [replace(host, role=endpoint.role) if endpoint.role in SECOND_HOST else host for host in named]
     with_chain = [host for host in named if host.certificates]
@@ -210,12 +213,6 @@ def _relevant_hosts(case: Case) -> list[Host]:
     """Return the hosts without those dialled from here whose chain the node receives through a proxy."""
     proxies = case.disk.proxies if case.disk else {}
     return [host for host in case.hosts if host.observed_from is ObservedFrom.NODE or host.address not in proxies]
-
-
-def _is_host_open(explanation: Explanation) -> bool:
-    """Return whether the message leaves open which host of the registry failed."""
-    codes = set(explanation.codes) - {Code.TLS_INTERCEPTED}  # a way to fail, not another host
-    return bool(set(SECOND_HOST.values()) & codes) and len(codes) > 1
 
 
 def _untrusted_hosts(case: Case, named: Sequence[Host]) -> list[Host]:

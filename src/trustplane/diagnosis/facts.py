@@ -1,7 +1,8 @@
 """The evidence about a failed pull besides its message, as plain data: the input of `decision`. Pure.
 
-A source that could not be read leaves its field None or empty, and a `CollectorReport` gives the reason: missing
-evidence never counts as evidence.
+A source that could not be read leaves its field None or empty, and a `CollectorReport` names the missing parts and the
+reason: missing evidence never counts as evidence, and never lets the rest decide alone. A source that does not apply is
+not missing.
 """
 
 import enum
@@ -19,6 +20,38 @@ class ObservedFrom(enum.StrEnum):
     NODE = "node"
 
 
+class Part(enum.StrEnum):
+    """A part of the evidence that may be missing."""
+
+    SECRETS = "pull secrets"
+    OWN_SETS = "desired set and set in force"
+    SERVICE = "service's list"
+    OTHERS = "sets of other clusters"
+    RECORD = "record of the node"
+    DISK = "files, runtime and clock of the node"
+    ROUTES = "mirrors and proxies of the node"
+    CHAIN = "chain of a host"
+    ANSWERS = "registry's answers, and the second hosts that they name"
+    ISSUERS = "issuers that certificates name"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A part of the evidence that was looked for, and not seen.
+
+    Attributes:
+        part: The part.
+        address: host[:port], for a chain; "" for a second host that was not identified.
+        role: The host's role, for a chain.
+        observed_from: The place from which the host was dialled, for a chain.
+    """
+
+    part: Part
+    address: str = ""
+    role: Role = Role.REGISTRY
+    observed_from: ObservedFrom = ObservedFrom.HERE
+
+
 @dataclass(frozen=True)
 class CollectorReport:
     """The report of one collector.
@@ -27,11 +60,13 @@ class CollectorReport:
         source: The source that the collector read.
         text: The result, or why the source could not be read.
         is_available: Whether the source could be read.
+        missing: The parts of the evidence that this source should have given, but did not.
     """
 
     source: str
     text: str
     is_available: bool = True
+    missing: tuple[Missing, ...] = ()
 
 
 @dataclass(frozen=True)

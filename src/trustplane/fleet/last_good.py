@@ -14,7 +14,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.kinds import FIELD_MANAGER, SECRETS
 from trustplane.kube.resource import Resource
 from trustplane.trust.entries import EMPTY_SET
-from trustplane.trust.lists import LastGoodList
+from trustplane.trust.list_sources import LastGoodList
 
 LAST_GOOD_SECRET = f"{NAME}-trust"
 

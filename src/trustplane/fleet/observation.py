@@ -13,7 +13,7 @@ from trustplane.errors import TransientError
 from trustplane.fleet import last_good
 from trustplane.fleet.reading import Reader
 from trustplane.kube.kinds import CLUSTERS, CONFIGURATIONS, SECRETS
-from trustplane.trust import lists
+from trustplane.trust import list_sources
 from trustplane.trust.entries import EMPTY_SET, ParsedList, TrustSet
 from trustplane.trust.policy import read_policy
 from trustplane.trust.propagation import PropagationInput, PropagationRecord, UndoPin
@@ -56,17 +56,17 @@ async def observe_trust(
     frozen = PropagationRecord.from_annotations(cluster.metadata.annotations) if cluster else None
     kept = await last_good.find_last_good(reader, namespace=namespace)
     service, service_policies = (
-        lists.parse_service_list(configuration, kept),
-        lists.service_policy_annotations(configuration, kept),
+        list_sources.parse_service_list(configuration, kept),
+        list_sources.service_policy_annotations(configuration, kept),
     )
     policies = read_policy(tkc.metadata.annotations, service_policies)
-    pin = UndoPin.parse(tkc.metadata.annotations.get(TRUST_PIN, ""), policies.requested_at)
+    pin = UndoPin.parse(tkc.metadata.annotations.get(TRUST_PIN, ""), policies.due_request(now))
     situation = PropagationInput(
         record=frozen,
         in_force=await _in_force(reader, tkc, frozen),
         service=service,
         last_good=kept.trust if kept else None,
-        own=lists.parse_own_list(tkc),
+        own=list_sources.parse_own_list(tkc),
         policy=policies,
         first_customized_at=_first_customized_at(configuration, service, now),
         update_digests=update_digests(tkc, kubernetes_version=kubernetes_version),
@@ -80,7 +80,7 @@ async def observe_trust(
         cluster=cluster,
         situation=situation,
         update_strategy=read_policy(*nearest_first, service_policies).update_strategy,
-        is_list_stored=lists.last_good_list_to_record(configuration, kept) is None,
+        is_list_stored=list_sources.last_good_list_to_record(configuration, kept) is None,
     )
 
 
@@ -101,5 +101,5 @@ async def _set(reader: Reader, tkc: TanzuKubernetesCluster, digest: str) -> Trus
 
 def _first_customized_at(configuration: TkgServiceConfiguration, service: ParsedList, now: datetime) -> datetime | None:
     # A customised object without this status was customised just now, or before its deletion.
-    customised = is_customised(configuration.spec) or lists.uses_last_good_list(service)
+    customised = is_customised(configuration.spec) or list_sources.uses_last_good_list(service)
     return configuration.status.first_customized_at or (now if customised else None)

@@ -18,7 +18,7 @@ from trustplane.clusterapi import secret, ssh_secret
 from trustplane.clusterapi.bootstrap import needs_boot_set
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.clusterapi.secret import BootSet
-from trustplane.fleet import last_good, own_lists
+from trustplane.fleet import cluster_lists, last_good
 from trustplane.fleet.foreign_secrets import UserSecretCache
 from trustplane.fleet.node_facts import NodeFactsCache
 from trustplane.fleet.reading import (
@@ -48,9 +48,9 @@ from trustplane.proof.schedule import ProofDemand
 from trustplane.reporting import trust_status
 from trustplane.reporting.cluster_trust import TrustSets
 from trustplane.rollout.planning import facts
-from trustplane.trust import lists, recorded
-from trustplane.trust.effective import merge_lists
+from trustplane.trust import list_sources, recorded
 from trustplane.trust.entries import EMPTY_SET, ParsedList, TrustSet
+from trustplane.trust.merge import merge_lists
 from trustplane.trust.policy import APPEND, AUTOMATIC, read_policy
 from trustplane.trust.propagation import PropagationRecord
 from trustplane.trust.recorded import parse_time
@@ -138,7 +138,7 @@ class FleetView:
         machines = {machine.metadata.name: machine for machine in existing if not machine.metadata.deletion_timestamp}
         ssh = await self.find_secret(ssh_secret.ssh_secret_name(key.name), key.namespace)
         sets = await (
-            self._sets(cluster, tkc) if tkc else own_lists.cluster_sets(cluster, self._last(key), self.find_secret)
+            self._sets(cluster, tkc) if tkc else cluster_lists.cluster_sets(cluster, self._last(key), self.find_secret)
         )
         return ClusterState(
             cluster=cluster,
@@ -177,7 +177,7 @@ class FleetView:
 
     def is_managed(self, cluster: Cluster) -> bool:
         """Return whether Trustplane manages the trust of a Cluster."""
-        return own_lists.has_list(cluster) or self._owner(cluster) is not None or self._needs_boot_set(cluster)
+        return cluster_lists.has_list(cluster) or self._owner(cluster) is not None or self._needs_boot_set(cluster)
 
     def _needs_boot_set(self, cluster: Cluster) -> bool:
         """Return whether the control plane of a Cluster boots only with a boot set, even without a trust list."""
@@ -242,8 +242,8 @@ class FleetView:
         if self._service[0] != version:
             good = last_good.parse_last_good(kept)
             service, policies = (
-                lists.parse_service_list(configuration, good),
-                lists.service_policy_annotations(configuration, good),
+                list_sources.parse_service_list(configuration, good),
+                list_sources.service_policy_annotations(configuration, good),
             )
             self._service = (version, (service, policies))
         return self._service[1]
@@ -269,7 +269,7 @@ class FleetView:
         stored = None if is_empty else await self.find_secret(name, cluster.metadata.namespace)
         in_force = EMPTY_SET if is_empty else secret.parse_set_of_digest(stored, frozen.digest) if stored else None
         merge = read_policy(*self._policies(cluster, tkc)).merge
-        own = lists.parse_own_list(tkc)
+        own = list_sources.parse_own_list(tkc)
         desired = merge_lists(self.service_list(), own, merge)
         return TrustSets(
             digest=frozen.digest,
@@ -280,7 +280,7 @@ class FleetView:
             change=frozen.change,
             since=stored.metadata.creation_timestamp if stored else None,
             problem="" if desired.is_valid else trust_status.join_findings(desired.findings),
-            note=trust_status.LAST_GOOD_STAYS if lists.uses_last_good_list(desired) else "",
+            note=trust_status.LAST_GOOD_STAYS if list_sources.uses_last_good_list(desired) else "",
             command=f"trustplane update {tkc.metadata.name} --namespace {tkc.metadata.namespace}",
         )
 

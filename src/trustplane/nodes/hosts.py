@@ -1,14 +1,14 @@
 """Registry-scoped trust files that have no effect, because containerd reads other files of certs.d. Pure.
 
 containerd fixes the name `hosts.toml`. A foreign `hosts.toml` is never changed: `nodes.plan` reports a conflict.
-`trust.places` describes the files that containerd reads, and their order.
+`trust.node_files` describes the files that containerd reads, and their order.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from trustplane.nodes.state import HOSTS, NodeReport
-from trustplane.trust.places import hosts_toml_path, parse_hosts_toml_path, registry_directory
+from trustplane.trust.node_files import hosts_toml_path, parse_hosts_toml_path, registry_directory
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from trustplane.nodes import registries
 from trustplane.nodes.registries import RegistryReport
 from trustplane.nodes.trust import Shell
 from trustplane.text import clean
-from trustplane.trust.places import is_registry_host
+from trustplane.trust.node_files import is_registry_host
 
 _COMMAND: Final = "sudo -n sh -s"
 _SCRIPT: Final = files("trustplane.nodes").joinpath("registries.sh").read_text()

@@ -9,12 +9,12 @@ import msgspec
 
 from trustplane.errors import NodeError
 from trustplane.text import clean
-from trustplane.trust import places
+from trustplane.trust import node_files
 
 CERTS: Final = (
-    places.SYSTEM_CERTS_DIRECTORY
+    node_files.SYSTEM_CERTS_DIRECTORY
 )  # Go, and therefore containerd, reads every file in it, regardless of its name
-HOSTS: Final = places.CONTAINERD_CERTS_DIRECTORY
+HOSTS: Final = node_files.CONTAINERD_CERTS_DIRECTORY
 MANIFEST: Final = "/etc/trustplane/trust.json"
 REGULAR: Final = ("regular file", "regular empty file")
 

@@ -81,7 +81,7 @@ print_links() {
 print_runtime() {
     printf 'certs %s\n' "$(stat -L -c %Z "$certs")"
     printf 'bootstrapped %s\n' "$(stat -c %Z "$sentinel" 2>/dev/null)"
-    query_units
+    [ -n "$active" ] || query_units
     printf 'runtime %s %s %s\n' "$active" "$run" "$(date -d "${time:-@0}" +%s)"
     printf 'marker %s\n' "$(encode "$marker")"
     printf 'kubelet %s\n' "$kubelet"
@@ -89,6 +89,7 @@ print_runtime() {
 
 # Query both units in one call: each costs more than any other step. Set active, run (it changes with every start) and
 # time (of the start) for containerd; kubelet and pid for the kubelet.
+active=''
 query_units() {
     active='' run='' time='' kubelet='' pid=0 unit=containerd
     set -- -p ActiveState -p InvocationID -p ExecMainStartTimestamp -p MainPID

@@ -28,6 +28,7 @@ from trustplane.api.clustertrust import (
     RecordedProof,
 )
 from trustplane.clusterapi.node_state import NodeFacts, is_same_digest
+from trustplane.trust.recorded import MAX_CLOCK_SKEW
 
 PROOF_INTERVAL: Final = timedelta(hours=1)  # between proofs of a node without changes
 RETRY_INTERVAL: Final = timedelta(minutes=1)  # after a result without information about trust
@@ -35,7 +36,6 @@ REFUSED_INTERVAL: Final = timedelta(minutes=5)  # after a refusal: the registry'
 MIN_RETRY_AFTER_CHANGE: Final = timedelta(seconds=5)  # after a failed inspection that directly follows a change
 SILENT_AFTER: Final = 5  # consecutive nodes without an answer from a registry
 MAX_SILENT_PROBES: Final = 8  # nodes that probe a silent registry within RETRY
-MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # maximum difference between clocks
 
 _WITHOUT_ANSWER: Final = frozenset({UNREACHABLE, UNCLEAR})
 _TICK: Final = timedelta(microseconds=1)

@@ -10,7 +10,8 @@ registry if only the registry can have redirected the client to it.
 Clients write their own text first. Untrusted text (a certificate's names, a proxy's status text, an error's body)
 extends from there to the end, and can imitate a client. Therefore, the first part written by the client decides.
 An HTTP proxy's status text appears in the position of a transport error: it can claim that TLS was refused, just like
-the proxy's own certificate in place of the registry's, but never that TLS was accepted.
+the proxy's own certificate in place of the registry's, but never that TLS was accepted. What the decisive part says is
+read by the vocabulary of `diagnosis` (module `causes`).
 
 A message never shows whether the certificate was verified, nor which host responded: `not found` may come from a
 mirror, and is the same with `skip_verify` and over HTTP. `Trusted` is therefore only the best possible reading. The
@@ -25,18 +26,8 @@ from http import HTTPStatus
 from typing import Final, TypeAlias
 
 from trustplane.diagnosis.proxy import is_localhost
+from trustplane.proof.causes import RefusalReason, is_unreachable, refusal_reason
 from trustplane.text import MAX_INPUT, clean
-
-
-class RefusalReason(enum.StrEnum):
-    """Why a client does not trust a server."""
-
-    UNKNOWN_AUTHORITY = "UnknownAuthority"
-    EXPIRED = "Expired"
-    NOT_YET_VALID = "NotYetValid"
-    NAME_MISMATCH = "NameMismatch"
-    INVALID_CHAIN = "InvalidChain"  # a rule of RFC 5280 that Go enforces: key usage, constraints, path length, ...
-    CA_FILE = "CAFile"  # the node's CA file for this host is unusable
 
 
 @dataclass(frozen=True)
@@ -108,26 +99,8 @@ _RATE_LIMITED: Final = re.compile(r"toomanyrequests|too many requests|: 429\b", 
 
 _X509: Final = re.compile(r"x509: ")
 _REFUSED: Final = re.compile(r"(?:tls: failed to (?:verify certificate|parse certificate from server): )?x509: ")
-_REFUSALS: Final = (
-    (re.compile(r"x509: certificate signed by unknown authority"), RefusalReason.UNKNOWN_AUTHORITY),
-    (re.compile(r"x509: certificate has expired or is not yet valid: .*? is before "), RefusalReason.NOT_YET_VALID),
-    (re.compile(r"x509: certificate has expired"), RefusalReason.EXPIRED),
-    (
-        re.compile(
-            r"x509: (?:certificate is (?:not )?valid for\b|cannot validate certificate for "
-            r"|certificate relies on legacy Common Name)"
-        ),
-        RefusalReason.NAME_MISMATCH,
-    ),
-)
 _CA_FILE: Final = re.compile(r"unable to (?:read|load) CA cert ")
 _PROXY: Final = re.compile(r"proxyconnect |socks connect ")
-_NETWORK: Final = re.compile(
-    r"connection refused|connection reset|connection timed out|operation timed out|i/o timeout|TLS handshake timeout"
-    r"|no such host|server misbehaving|[Tt]emporary failure in name resolution|no route to host"
-    r"|network is unreachable|host is down|broken pipe|use of closed network connection|\bEOF\b"
-    r"|context deadline exceeded|Client\.Timeout|operation not permitted"
-)
 _PHRASES: Final = frozenset(status.phrase for status in HTTPStatus)
 
 # The registry redirected the client: to a token service, or to a blob host.
@@ -144,6 +117,7 @@ _ANSWERS: Final = (
     r"manifest for HOST/\S+ not found",
     r"pulling from host HOST failed with status code \[[^\]\n]*\]: \d{3}\b",
     r"pinging container registry HOST: StatusCode: \d{3}",
+    r"initializing image from source docker://HOST/[^\s\"\\]+: image ID \\*\"\\*\" is invalid",  # of schema 1
 )
 _ANSWERS_ANYWHERE: Final = re.compile(
     r"failed to fetch (?:anonymous|oauth) token: unexpected status: \d{3}|no basic auth credentials|insufficient_scope"
@@ -313,7 +287,7 @@ def _judge(attempt: _Attempt, host: str) -> ProofVerdict:
         return _by_proxy(text, host)
     if "tls: " in text or "http: server gave HTTP response" in text:
         return Unclear(_short(text))
-    return Unreachable(_short(text)) if _NETWORK.search(text) else Unclear(_short(text))
+    return Unreachable(_short(text)) if is_unreachable(text) else Unclear(_short(text))
 
 
 def _by_proxy(text: str, host: str) -> ProofVerdict:
@@ -348,9 +322,7 @@ def _unprocessed(text: str) -> Unclear:
 
 def _refused(text: str, host: str) -> NotTrusted:
     detail = text[_start_of(_X509, text) :]
-    # The hint in parentheses quotes a second error; the first decides.
-    reasons = (reason for pattern, reason in _REFUSALS if pattern.match(detail))
-    return NotTrusted(next(reasons, RefusalReason.INVALID_CHAIN), _short(detail), host)
+    return NotTrusted(refusal_reason(detail), _short(detail), host)
 
 
 def _start_of(pattern: re.Pattern[str], text: str) -> int:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from trustplane.api import clustertrust
-from trustplane.api.annotations import TRUST_DIGEST, UPDATE_REQUESTED_AT
+from trustplane.api.annotations import TRUST_DIGEST
 from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.clustertrust import ClusterTrust, ClusterTrustStatus
@@ -17,7 +17,6 @@ from trustplane.reporting.cluster_trust import CURRENT_STOPPED as IS_STOPPED
 from trustplane.reporting.cluster_trust import CURRENT_UPDATING as IS_UPDATING
 from trustplane.reporting.cluster_trust import NO_NODES, NOTHING_TO_PROVE
 from trustplane.trust.propagation import PropagationRecord
-from trustplane.trust.recorded import parse_time
 
 UPDATE_WAITING: Final = "Waiting"  # the manager has not handled the request yet
 UPDATE_RUNNING: Final = "Updating"  # machines are being updated
@@ -146,9 +145,3 @@ def _count(tkc: TanzuKubernetesCluster, frozen: PropagationRecord, trust: Cluste
         up_to_date=counts.total - lacking,
         message=current.message if current else "",
     )
-
-
-def next_request_time(annotations: Mapping[str, str], now: datetime) -> datetime:
-    """Return the time of a new request: now, or later if the previous requester's clock was ahead."""
-    last = parse_time(annotations.get(UPDATE_REQUESTED_AT, ""))
-    return max(now, last + timedelta(microseconds=1)) if last else now

@@ -116,9 +116,14 @@ def render_note(host: str, explanation: Explanation, known: RegistryAssessment) 
         _evidence_text(explanation),
         f"Or: {', '.join(cause.code for cause in others[:_ALSO])}." if others else "",
         f"For the {first.actor}: {first.next_step}.",
-        f"{known.remedy}." if known.remedy and first.code in _OF_TRUST else "",
+        f"{known.remedy}." if known.remedy and _is_fixed_by_ca(first.code, known) else "",
     ]
     return " ".join(part for part in parts if part).encode()[:MAX_NOTE_BYTES].decode(errors="ignore")
+
+
+def _is_fixed_by_ca(code: Code, known: RegistryAssessment) -> bool:
+    """Return whether the CA belongs into a note; against interception, only that of a served chain."""
+    return code in _OF_TRUST or (code is Code.TLS_INTERCEPTED and known.is_trusted is not None)
 
 
 def _evidence_text(explanation: Explanation) -> str:

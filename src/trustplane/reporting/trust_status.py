@@ -13,7 +13,7 @@ from trustplane.certificates.finding import Finding, Severity
 from trustplane.clusterapi.readiness import ERROR, INFO, WARNING, false_condition, true_condition
 from trustplane.reporting.cluster_trust import describe_set
 from trustplane.trust.entries import ParsedList, update_advice
-from trustplane.trust.lists import uses_last_good_list
+from trustplane.trust.list_sources import uses_last_good_list
 from trustplane.trust.propagation import SET_UNDONE, PropagationDecision
 
 _SHOWN_FINDINGS = 10
@@ -107,7 +107,7 @@ def service_configuration_status(configuration: TkgServiceConfiguration, reading
 
     Args:
         configuration: The configuration with its current status.
-        reading: Its list, as `lists.parse_service_list` returns it.
+        reading: Its list, as `list_sources.parse_service_list` returns it.
         now: The time; becomes `firstCustomizedAt` when the object is customised for the first time.
     """
     generation = configuration.metadata.generation

@@ -7,8 +7,8 @@ from trustplane.api.configuration import TrustedCA
 from trustplane.certificates.finding import Finding
 from trustplane.certificates.lint import lint
 from trustplane.trust import scope
-from trustplane.trust.effective import merge_lists
 from trustplane.trust.entries import parse_list
+from trustplane.trust.merge import merge_lists
 from trustplane.trust.policy import OVERRIDE
 from trustplane.trust.removal import (
     FingerprintsByName,

@@ -11,19 +11,16 @@ of bootstrap data escapes a character of the first line, which makes the digest 
 Secrets and bootstrap data: `read` accepts only a text that `render` could have written.
 """
 
-import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from trustplane.api.annotations import REGISTRY_SCOPE
-from trustplane.api.configuration import TrustedCA
 from trustplane.api.limits import MAX_ENTRIES
-from trustplane.trust import scope
 from trustplane.trust.entries import TrustListEntry, TrustSet
-from trustplane.trust.places import parse_certificate_path, render_files, scopes_by_name
+from trustplane.trust.memory import ListCache
+from trustplane.trust.node_files import parse_certificate_path, render_files, scopes_by_name
 
 BUNDLE_KEY: Final = "bundle.pem"
 MAX_BUNDLE_LENGTH: Final = 1 << 20  # characters; the limit of a Secret
@@ -63,6 +60,8 @@ BUDGET_BYTES_BY_KIND: Final[Mapping[str, int]] = MappingProxyType(
         "LocalCluster": MAX_BUDGET_BYTES,
     }
 )
+
+_MEMORY: ListCache["Bundle | None"] = ListCache()
 
 
 @dataclass(frozen=True)
@@ -110,12 +109,16 @@ def parse_bundle(text: str) -> Bundle | None:
     head = _HEAD.match(text)
     if head is None:
         return None
-    is_partial = text.startswith(_PARTIAL, head.end())
+    digest, is_partial = head[1], text.startswith(_PARTIAL, head.end())
+    return _MEMORY.get_or_parse([text], lambda: _parse(text, digest, is_partial=is_partial))
+
+
+def _parse(text: str, digest: str, *, is_partial: bool) -> Bundle | None:
     trust = _trust(text)
-    if trust is None or not (is_partial or trust.digest == head[1]):
+    if trust is None or not (is_partial or trust.digest == digest):
         return None
-    is_canonical = text == _text(head[1], trust, _PARTIAL if is_partial else "")
-    return Bundle(head[1], is_partial, trust) if is_canonical else None
+    is_canonical = text == _text(digest, trust, _PARTIAL if is_partial else "")
+    return Bundle(digest, is_partial, trust) if is_canonical else None
 
 
 def find_bundle_digest(data: bytes | str) -> str | None:
@@ -153,10 +156,8 @@ def _trust(text: str) -> TrustSet | None:
     """Return the entries of a bundle's certificate files; ignore its other files."""
     contents = {file: content for path, content in _parts(text) if (file := parse_certificate_path(path))}
     hosts = {name: scoped for name, scoped in scopes_by_name(contents).items() if scoped}
-    encoded = {file.name: base64.b64encode(content.encode()).decode() for file, content in contents.items()}
-    listed = [TrustedCA(name=name, data=data) for name, data in encoded.items()]
-    reading = scope.parse_scoped_list(listed, {REGISTRY_SCOPE: scope.render_scopes(hosts)}, where="bundle")
-    return reading.trust if reading.is_valid else None
+    trust = TrustSet.from_pem({file.name: content for file, content in contents.items()})
+    return trust.with_scopes(hosts) if trust is not None else None
 
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:

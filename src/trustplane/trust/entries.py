@@ -13,7 +13,7 @@ from trustplane.api.configuration import TrustedCA
 from trustplane.api.limits import MAX_NAME_LENGTH, NAME_PATTERN
 from trustplane.certificates.defects import PRIVATE_KEY
 from trustplane.certificates.finding import Finding, Severity, error
-from trustplane.certificates.parsing import Certificate, holds_private_key, parse
+from trustplane.certificates.parsing import Certificate, holds_private_key, parse, parse_pem
 
 SHORT_DIGEST_LENGTH = (
     10  # hexadecimal digits of a digest that name an object: 40 bits, among the few sets of one cluster
@@ -50,6 +50,14 @@ class TrustSet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", tuple(sorted(self.entries, key=lambda entry: entry.name)))
+
+    @classmethod
+    def from_pem(cls, pem_by_name: Mapping[str, str]) -> "TrustSet | None":
+        """Return the set of these node-wide entries; None if a name or its PEM is invalid."""
+        parsed = {name: parse_pem(pem.encode()) for name, pem in pem_by_name.items()}
+        if not all(is_entry_name(name) and entry.ok for name, entry in parsed.items()):
+            return None
+        return cls(tuple(TrustListEntry(name, entry.certificates) for name, entry in parsed.items()))
 
     @cached_property
     def digest(self) -> str:
@@ -126,18 +134,23 @@ class ParsedList:
 
 def parse_list(entries: Sequence[TrustedCA], *, where: str = "additionalTrustedCAs") -> ParsedList:
     """Parse a list. Never raises; each finding has `where`, index and name of its entry."""
+    return parse_entries([(entry.name, entry.data) for entry in entries], where=where)
+
+
+def parse_entries(entries: Iterable[tuple[str, str]], *, where: str = "additionalTrustedCAs") -> ParsedList:
+    """Parse entries, each a name and base64 of PEM, as `parse_list` does."""
     valid: dict[str, TrustListEntry] = {}
     findings: list[Finding] = []
     names: set[str] = set()
-    for index, entry in enumerate(entries):
-        place = f"{where}[{index}] ({printable_name(entry.name)})"
-        parsed = parse(entry.data)
-        name_finding = check_entry_name(entry.name, names)
+    for index, (name, data) in enumerate(entries):
+        place = f"{where}[{index}] ({printable_name(name)})"
+        parsed = parse(data)
+        name_finding = check_entry_name(name, names)
         entry_findings = (name_finding, *parsed.findings) if name_finding else parsed.findings
-        names.add(entry.name)
+        names.add(name)
         findings.extend(finding.at(place) for finding in entry_findings)
         if not entry_findings:
-            valid[entry.name] = TrustListEntry(entry.name, parsed.certificates)
+            valid[name] = TrustListEntry(name, parsed.certificates)
     return ParsedList(TrustSet(tuple(valid.values())), tuple(findings))
 
 

@@ -1,4 +1,4 @@
-"""Cache of parsed lists, keyed by content. Pure.
+"""Cache of parsed lists and bundles, keyed by content. Pure.
 
 Many objects contain the same list, and each is read many times. The list is parsed once, regardless of the object's
 name and the number of status updates.
@@ -8,14 +8,14 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from trustplane.trust.entries import ParsedList
+T = TypeVar("T")
 
-MAX_CACHED_LENGTH: Final = 32 * 1024 * 1024  # characters of all cached lists
+MAX_CACHED_LENGTH: Final = 32 * 1024 * 1024  # characters of all lists in a cache
 
 
-class ListCache:
+class ListCache(Generic[T]):
     """A cache of parsed lists. Evicts the least recently used list first.
 
     Args:
@@ -25,10 +25,10 @@ class ListCache:
     def __init__(self, most: int = MAX_CACHED_LENGTH) -> None:
         self._most = most
         self._size = 0
-        self._cached: OrderedDict[bytes, tuple[ParsedList, int]] = OrderedDict()
+        self._cached: OrderedDict[bytes, tuple[T, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get_or_parse(self, parts: Iterable[str], read: Callable[[], ParsedList]) -> ParsedList:
+    def get_or_parse(self, parts: Iterable[str], read: Callable[[], T]) -> T:
         """Return a parsed list, from the cache if possible.
 
         Args:
@@ -45,7 +45,7 @@ class ListCache:
             self._add(key, reading, size)
         return reading
 
-    def _add(self, key: bytes, reading: ParsedList, size: int) -> None:
+    def _add(self, key: bytes, reading: T, size: int) -> None:
         if key not in self._cached:
             self._size += size
         self._cached[key] = (reading, size)

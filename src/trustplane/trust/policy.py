@@ -31,16 +31,24 @@ class Policy:
     propagation: str = ON_NEXT_UPDATE
     merge: str = OVERRIDE
     update_strategy: str = IN_PLACE_STRATEGY
-    requested_at: datetime | None = None  # time of the latest update request; has a time zone
+    requests: tuple[datetime, ...] = ()  # times of the update requests, with time zones
     findings: tuple[Finding, ...] = ()  # warnings about invalid values
+
+    def due_request(self, now: datetime) -> datetime | None:
+        """Return the time of the latest request that has come; None without one."""
+        return max((at for at in self.requests if at <= now), default=None)
+
+    def scheduled_request(self, now: datetime) -> datetime | None:
+        """Return the time of the first request in the future; None without one."""
+        return min((at for at in self.requests if at > now), default=None)
 
 
 def read_policy(*nearest_first: Mapping[str, str]) -> Policy:
     """Read the policies from annotations, those of the nearest object first.
 
-    The nearest object that sets a policy decides it. The latest update request counts: a request to all clusters, on
-    the TkgServiceConfiguration, therefore also reaches a cluster with an older request. An invalid value is replaced
-    by the default.
+    The nearest object that sets a policy decides it. Update requests of all objects count: a request to all clusters,
+    on the TkgServiceConfiguration, also reaches a cluster with a request of its own. An invalid value is replaced by
+    the default.
     """
     findings: list[Finding] = []
     return Policy(
@@ -49,7 +57,7 @@ def read_policy(*nearest_first: Mapping[str, str]) -> Policy:
         update_strategy=_choice(
             nearest_first, annotations.UPDATE_STRATEGY, (IN_PLACE_STRATEGY, REPLACE_STRATEGY), findings
         ),
-        requested_at=_latest(nearest_first, findings),
+        requests=_requests(nearest_first, findings),
         findings=tuple(findings),
     )
 
@@ -72,12 +80,12 @@ def _choice(
     return choices[0]
 
 
-def _latest(nearest_first: tuple[Mapping[str, str], ...], findings: list[Finding]) -> datetime | None:
+def _requests(nearest_first: tuple[Mapping[str, str], ...], findings: list[Finding]) -> tuple[datetime, ...]:
     name = annotations.UPDATE_REQUESTED_AT
     times = [parse_time(values[name]) for values in nearest_first if name in values]
     if None in times:
         findings.append(BAD_REQUEST_TIME)
-    return max((time for time in times if time), default=None)
+    return tuple(time for time in times if time)
 
 
 BAD_REQUEST_TIME = Finding(

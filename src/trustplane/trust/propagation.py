@@ -17,8 +17,8 @@ from trustplane.api import annotations
 from trustplane.certificates.finding import Finding, Severity
 from trustplane.text import clean
 from trustplane.trust import recorded
-from trustplane.trust.effective import merge_lists
 from trustplane.trust.entries import EMPTY_SET, SHORT_DIGEST_LENGTH, ParsedList, SetDifference, TrustSet, compare_sets
+from trustplane.trust.merge import merge_lists
 from trustplane.trust.policy import AUTOMATIC, Policy
 from trustplane.trust.recorded import is_digest, parse_time
 from trustplane.trust.removal import check_removal, compare_fingerprints, fingerprints_by_name
@@ -115,7 +115,12 @@ class UndoPin(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str, requested_at: datetime | None) -> "UndoPin | None":
-        """Parse a pin; return None if it is absent or invalid, or if a later update was requested."""
+        """Parse a pin; return None if it is absent or invalid, or if a later update was requested.
+
+        Args:
+            text: The annotation's value.
+            requested_at: Time of the latest update request that has come; a scheduled one ends no undo before its time.
+        """
         pin = recorded.decode_record(text, cls)
         at = parse_time(pin.at.isoformat()) if pin else None
         if pin is None or at is None or not is_digest(pin.digest):
@@ -235,10 +240,8 @@ def _trigger(situation: PropagationInput, frozen: PropagationRecord) -> str:
 
 
 def _is_requested(situation: PropagationInput, frozen: PropagationRecord) -> bool:
-    requested = situation.policy.requested_at
-    if requested is None or requested > situation.now:
-        return False
-    return frozen.handled_at is None or requested > frozen.handled_at
+    requested = situation.policy.due_request(situation.now)
+    return requested is not None and (frozen.handled_at is None or requested > frozen.handled_at)
 
 
 def has_spec_changed(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
@@ -275,7 +278,7 @@ def _take(
         is_current=True,
         difference=SetDifference(),
         findings=(*desired.findings, *situation.policy.findings),
-        wait_until=_wait_until(situation),
+        wait_until=situation.policy.scheduled_request(situation.now),
     )
 
 
@@ -295,8 +298,7 @@ def _change(situation: PropagationInput, desired: ParsedList, before: TrustSet |
 
 def _handled_at(situation: PropagationInput) -> datetime | None:
     """Return the latest request that taking the set now handles."""
-    requested = situation.policy.requested_at
-    due = requested if requested and requested <= situation.now else None
+    due = situation.policy.due_request(situation.now)
     handled = situation.record.handled_at if situation.record else None
     return max((time for time in (due, handled) if time), default=None)
 
@@ -320,7 +322,7 @@ def _keep(
         is_current=current,
         difference=change,
         findings=(*desired.findings, *situation.policy.findings),
-        wait_until=_wait_until(situation),
+        wait_until=situation.policy.scheduled_request(situation.now),
     )
 
 
@@ -348,8 +350,3 @@ def _last_good(situation: PropagationInput) -> ParsedList | None:
         return None
     reading = merge_lists(ParsedList(situation.last_good), situation.own, situation.policy.merge)
     return reading if reading.is_valid else None
-
-
-def _wait_until(situation: PropagationInput) -> datetime | None:
-    requested = situation.policy.requested_at
-    return requested if requested and requested > situation.now else None

@@ -27,7 +27,7 @@ from trustplane.api.clustertrust import (
 from trustplane.text import clean
 from trustplane.trust.entries import SHORT_DIGEST_LENGTH
 
-MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # how far the clock of a time's writer may be ahead
+MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # maximum difference between two clocks
 _MAX_JSON: Final = 256 * 1024  # characters; Kubernetes allows as many bytes for all annotations of an object
 # Characters of a Machine's record; 50 registries that failed with long messages take 23,000.
 MAX_RECORD_LENGTH: Final = 32 * 1024

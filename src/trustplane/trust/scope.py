@@ -14,22 +14,27 @@ from trustplane.certificates.finding import Finding
 from trustplane.trust import entries
 from trustplane.trust.entries import ParsedList, is_entry_name
 from trustplane.trust.memory import ListCache
-from trustplane.trust.places import is_registry_host
+from trustplane.trust.node_files import is_registry_host
 
-_MEMORY = ListCache()
+_MEMORY: ListCache[ParsedList] = ListCache()
 _SEPARATOR = re.compile(r"[,\n]")
 
 
 def parse_scoped_list(listed: Sequence[TrustedCA], annotations: Mapping[str, str], *, where: str) -> ParsedList:
     """Parse a list together with its object's annotations. Never raises; see `entries.parse_list`."""
-    value = annotations.get(REGISTRY_SCOPE, "")
-    parts = (where, value, *(part for entry in listed for part in (entry.name, entry.data)))
-    return _MEMORY.get_or_parse(parts, lambda: _read(listed, value, where))
+    pairs = [(entry.name, entry.data) for entry in listed]
+    return parse_scoped_entries(pairs, annotations.get(REGISTRY_SCOPE, ""), where=where)
 
 
-def _read(listed: Sequence[TrustedCA], value: str, where: str) -> ParsedList:
-    reading = entries.parse_list(listed, where=where)
-    hosts, findings = parse_scopes(value, {entry.name for entry in listed})
+def parse_scoped_entries(listed: Sequence[tuple[str, str]], scopes: str, *, where: str) -> ParsedList:
+    """Parse entries, each a name and base64 of PEM, with the value of the annotation, as `parse_scoped_list` does."""
+    parts = (where, scopes, *(part for pair in listed for part in pair))
+    return _MEMORY.get_or_parse(parts, lambda: _read(listed, scopes, where))
+
+
+def _read(listed: Sequence[tuple[str, str]], scopes: str, where: str) -> ParsedList:
+    reading = entries.parse_entries(listed, where=where)
+    hosts, findings = parse_scopes(scopes, {name for name, _ in listed})
     if findings:
         return ParsedList(findings=(*reading.findings, *findings))
     return ParsedList(reading.trust.with_scopes(hosts), reading.findings)

@@ -12,7 +12,7 @@ from trustplane.api import cluster
 from trustplane.api.configuration import TrustConfiguration
 from trustplane.api.meta import Json, Struct
 from trustplane.clusterapi.admission import CLUSTER_KIND, CONFIGURATION_KIND
-from trustplane.clusterapi.left_out import TRUST_VARIABLE
+from trustplane.clusterapi.exclusions import TRUST_VARIABLE
 
 _NULL: Final = msgspec.Raw(b"null")
 

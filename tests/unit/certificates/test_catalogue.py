@@ -19,9 +19,9 @@ SOURCES = [
     *(ROOT / "src/trustplane/certificates").glob("*.py"),
     *(ROOT / "src/trustplane/cli/check").glob("*.py"),
     ROOT / "src/trustplane/trust/entries.py",
-    ROOT / "src/trustplane/clusterapi/left_out.py",
+    ROOT / "src/trustplane/clusterapi/exclusions.py",
 ]
-ELSEWHERE = {"too-many"}  # from trust/effective.py, whose other findings concern two lists in a running cluster
+ELSEWHERE = {"too-many"}  # from trust/merge.py, whose other findings concern two lists in a running cluster
 NOT_ASSETS = {".py", ".md"}
 
 

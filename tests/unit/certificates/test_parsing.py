@@ -19,7 +19,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustplane.certificates.parsing import MAX_LENGTH, Parsed, parse
+from assets.material import keystore
+from trustplane.certificates.parsing import MAX_LENGTH, Parsed, holds_private_key, parse
 
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
@@ -173,6 +174,22 @@ def test_a_private_key_is_refused_and_never_echoed(name: str) -> None:
     secret = private_key(PrivateFormat.PKCS8).decode().splitlines()[1]
     assert secret[:8] not in text
     assert data[40:60] not in text
+
+
+@pytest.mark.parametrize("magic", [b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce"])
+def test_a_java_keystore_is_refused_and_one_with_a_key_as_a_private_key(magic: bytes) -> None:
+    certificates = magic + keystore(DER, DER)[4:]
+    for wrapped in (encoded(certificates), encoded(encoded(certificates).encode())):
+        assert code(wrapped) == "keystore"
+    assert not holds_private_key(certificates)
+    for odd in (
+        keystore(DER, tag=1),
+        keystore(DER, tag=3),
+        keystore(DER, DER)[:60],
+        magic + b"\0\0\0\2" + b"\xff" * 40,
+    ):
+        assert code(encoded(magic + odd[4:])) == "private-key"
+        assert holds_private_key(magic + odd[4:])
 
 
 DER = catalogue("ca").public_bytes(Encoding.DER)

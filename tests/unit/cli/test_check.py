@@ -183,6 +183,27 @@ def test_fix_prints_an_entry_for_other_files(tmp_path: Path) -> None:
     assert result.output.endswith(f"- name: corp-root\n  data: {data(GOOD)}\n")
 
 
+@pytest.mark.parametrize("name", ["20240101", "0123", "1e3", "0x1F", "1_000", "yes", "Off", "2024-01-01", "1.0"])
+def test_fix_quotes_names_that_need_it(tmp_path: Path, name: str) -> None:
+    printed = run("--fix", write(tmp_path, f"{name}.der", GOOD)).output
+    assert f'- name: "{name}"\n' in printed
+    messy = service((name, data(GOOD) + "  # by hand"), ("corp", data(GOOD)))
+    file = write(tmp_path, "service.yaml", messy)
+    run("--fix", file)
+    quoted = f'"{name}"' if name != "2024-01-01" else name  # kubectl reads dates as strings
+    assert Path(file).read_text() == messy.replace(f"name: {name}\n", f"name: {quoted}\n")
+    assert "not-a-string" not in run(file).output
+
+
+@pytest.mark.parametrize("name", ["~", "null", "!!int 5", "&a 5"])
+def test_fix_does_not_guess_names(tmp_path: Path, name: str) -> None:
+    messy = service((name, data(GOOD)))
+    file = write(tmp_path, "service.yaml", messy)
+    result = run("--fix", file)
+    assert "not-a-string" in run("-o", "json", file).output
+    assert (result.exit_code, Path(file).read_text()) == (1, messy)
+
+
 def test_sarif_points_at_lines(tmp_path: Path) -> None:
     file = write(tmp_path, "service.yaml", service(("corp", data(GOOD)), ("old", data(expired()))))
     document = json.loads(run("-o", "sarif", file).output)

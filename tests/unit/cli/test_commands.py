@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,3 +127,16 @@ def test_a_manifest_may_repeat_itself_within_the_limits() -> None:
 def test_a_plan_reports_an_unreadable_file(tmp_path: Path) -> None:
     result = CliRunner().invoke(plan, ["-f", str(tmp_path / "none")])
     assert "cannot be read" in str(result.exception)
+
+
+def test_explain_starts_without_what_it_does_not_need() -> None:
+    script = "import sys, trustplane.cli, trustplane.cli.explain.command; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "trustplane.diagnosis.messages" in loaded
+    assert {"importlib.metadata", "asyncio", "rich.table", "trustplane.registry.dial"}.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--version", "explain"]])
+def test_the_version_is_shown(arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, result.output.split(" ")[:2]) == (0, ["trustplane,", "version"])

@@ -62,7 +62,7 @@ def test_only_the_innermost_layers_are_evidence_without_all() -> None:
     assert 'Failed to pull image "h.test/a:1"' in run(REFUSED, "--all").output
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
 def test_input_from_powershell(encoding: str) -> None:
     bom = "\ufeff" if encoding == "utf-16-le" else ""
     result = CliRunner().invoke(explain, [], input=f"{bom}{REFUSED}\r\n".encode(encoding))

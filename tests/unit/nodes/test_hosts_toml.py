@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustplane.nodes.hosts_toml import MAX_SIZE, RegistryEndpoint, parse_hosts_toml
-from trustplane.trust.places import render_hosts_toml
+from trustplane.trust.node_files import render_hosts_toml
 
 
 def test_hosts_are_in_containerds_order() -> None:

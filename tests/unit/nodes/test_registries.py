@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trustplane.api.clustertrust import UNREADABLE, UNVERIFIABLE, VERIFIED, RegistryAccess
 from trustplane.nodes.registries import RegistryDirectory, RegistryReport, assess_access, parse_registry_report
-from trustplane.trust.places import render_hosts_toml
+from trustplane.trust.node_files import render_hosts_toml
 
 HOST = "registry.corp.test:5000"
 ROOT = "/etc/containerd/certs.d"

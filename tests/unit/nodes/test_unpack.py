@@ -24,7 +24,7 @@ from trustplane.nodes.state import MANIFEST, NodeReport, TrustManifest, parse_no
 from trustplane.trust import entries
 from trustplane.trust.bundle import MAX_BUDGET_BYTES, render_bundle
 from trustplane.trust.entries import EMPTY_SET, TrustSet, is_entry_name
-from trustplane.trust.places import is_registry_host, parse_certificate_path, parse_hosts_toml_path, render_files
+from trustplane.trust.node_files import is_registry_host, parse_certificate_path, parse_hosts_toml_path, render_files
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FORBIDDEN = ("{{", "{%", "{#", "${#", "#}", "%}")  # of Jinja

@@ -37,9 +37,11 @@ from trustplane.proof.schedule import (
     time_until_first,
     write_record_time,
 )
+from trustplane.trust.request_times import next_request_time
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+TICK = timedelta(microseconds=1)
 LONG_AGO = NOW - timedelta(hours=1)
 DIGEST = "b" * 64
 HOST, OTHER = "registry.corp:5000", "other.corp"
@@ -198,6 +200,17 @@ def test_a_request_counts_once_with_any_clock(seconds: int, due: timedelta) -> N
     assert proof_due_at(done, demand, NOW) == NOW + PROOF_INTERVAL + (SECOND if seconds == 1 else 0 * SECOND)
     assert proof_due_at(node(), demand, NOW) == NOW + due
     assert inspection_due_at(node(inspection=inspected(HOST)), demand, NOW) == NOW + due
+
+
+@given(ahead=st.timedeltas(-PROOF_INTERVAL, 2 * MAX_CLOCK_SKEW), later=st.timedeltas(TICK, PROOF_INTERVAL))
+def test_a_request_after_an_answered_one_is_answered_now_with_any_clock(ahead: timedelta, later: timedelta) -> None:
+    first = ProofDemand(in_force=DIGEST, hosts=frozenset({HOST}), requested_at=NOW + ahead)
+    answered = node(proof=proof(at=probe_record_time(NOW, node(), first)))
+    now = NOW + later
+    second = replace(first, requested_at=next_request_time(now, requested=first.requested_at))
+    due = proof_due_at(answered, second, now)
+    assert due is not None
+    assert due <= now + TICK
 
 
 def test_drift_is_inspected_again_sooner() -> None:

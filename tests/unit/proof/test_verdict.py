@@ -328,18 +328,19 @@ def test_attempts_at_other_hosts_never_count(host: str, text: str) -> None:
     assert isinstance(parse_verdict(f'"{host}/a:1": failed to resolve image: {host}/a:1: not found', H), Unclear)
 
 
-CORPUS = Path(__file__).parent / "pull-errors.json"
+CORPUS = Path(__file__).parents[1] / "diagnosis" / "pull-errors.json"
 _REFUSED = {"issuer-not-trusted", "self-signed-server", "token-service-untrusted", "certificate-expired"}
 _REFUSED |= {"certificate-not-yet-valid", "name-mismatch", "no-subject-alt-name", "ca-not-a-ca", "weak-certificate"}
 _REFUSED |= {"wrong-key-usage", "ca-file-malformed", "ca-file-unreadable"}
 _ACCEPTED = {"auth-missing", "access-denied", "image-not-found", "registry-error", "digest-mismatch"}
+_ACCEPTED |= {"manifest-unsupported"}
 _NETWORK = {"connection-refused", "connection-timeout", "connection-reset", "connection-closed", "dns-not-found"}
 _NETWORK |= {"dns-failure", "network-unreachable", "tls-timeout"}
 
 
 def cases() -> list[tuple[str, str, str]]:
-    recorded = json.loads(CORPUS.read_text())
-    return [(pull["cause"], pull["host"], message) for pull in recorded for message in pull["messages"]]
+    recorded = json.loads(CORPUS.read_text()).values()
+    return [(pull["cause"], pull["host"], one) for pull in recorded for one in pull["messages"].values() if one]
 
 
 @pytest.mark.parametrize(("cause", "host", "message"), cases())

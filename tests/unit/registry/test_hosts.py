@@ -13,14 +13,7 @@ from laboratory.material import PKI
 from trustplane.api.image_reference import ImageReference
 from trustplane.registry.address import Address
 from trustplane.registry.exchange import Response
-from trustplane.registry.hosts import (
-    Challenge,
-    TokenService,
-    blob_host,
-    challenge,
-    manifest_status,
-    token_service,
-)
+from trustplane.registry.hosts import Challenge, TokenService, blob_host, challenge, manifest_status, token_service
 from trustplane.registry.reach import Target, Unasked
 
 DIGEST = f"sha256:{'0' * 64}"

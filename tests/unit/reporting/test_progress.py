@@ -1,10 +1,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from trustplane.api.annotations import TRUST_DIGEST, UPDATE_REQUESTED_AT
+from trustplane.api.annotations import TRUST_DIGEST
 from trustplane.api.cluster import ClusterCondition, TanzuKubernetesCluster, TanzuKubernetesClusterStatus
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.clustertrust import ClusterTrust, ClusterTrustStatus, Summary, TrustInForce
@@ -21,7 +19,6 @@ from trustplane.reporting.progress import (
     UPDATE_WAITING,
     UpdateProgress,
     add_proof_progress,
-    next_request_time,
     undo_progress,
     update_progress,
 )
@@ -136,21 +133,6 @@ def test_an_undo_waits_until_the_earlier_set_is_taken() -> None:
 )
 def test_an_undo_is_complete_when_every_node_has_the_earlier_set(trust: ClusterTrust, state: str) -> None:
     assert undo_progress(_tkc(TrustCurrent="False"), _cluster(), trust, DIGEST).state == state
-
-
-_TIMES = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
-
-
-@given(_TIMES, _TIMES)
-def test_a_request_is_later_than_the_last_one_in_spite_of_clocks(last: datetime, now: datetime) -> None:
-    requested = next_request_time({UPDATE_REQUESTED_AT: last.isoformat()}, now)
-    assert requested > last
-    assert requested >= now
-
-
-@pytest.mark.parametrize("annotations", [{}, {UPDATE_REQUESTED_AT: "yesterday"}])
-def test_the_first_request_is_now(annotations: dict[str, str]) -> None:
-    assert next_request_time(annotations, NOW) == NOW
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,17 @@ def test_a_note_about_another_cause_names_no_ca() -> None:
     assert "SHA-256" not in render_note(HOST, explain(message), RegistryAssessment(remedy="SHA-256 ab"))
 
 
+def test_a_note_about_interception_names_the_ca_of_a_served_chain_only() -> None:
+    """An unknown CA is the interceptor's: a Registry for the public host would not name it."""
+    words = 'Get "https://registry-1.docker.io/v2/": tls: failed to verify certificate: '
+    explanation = explain(f"{words}x509: certificate signed by unknown authority")
+    assert explanation.codes[0] is Code.TLS_INTERCEPTED
+    served = RegistryAssessment(remedy="The fingerprint of the CA is unknown; its name is CN=Proxy", is_trusted=False)
+    assert render_note("docker.io", explanation, served).endswith("its name is CN=Proxy.")
+    unknown = RegistryAssessment(remedy="The CA of docker.io is unknown: create a Registry for it")
+    assert "create a Registry" not in render_note("docker.io", explanation, unknown)
+
+
 @given(st.text(max_size=3000), st.text(max_size=3000))
 def test_the_length_of_a_note_is_limited(message: str, remedy: str) -> None:
     assert len(render_note(HOST, explain(message), RegistryAssessment(remedy=remedy)).encode()) <= MAX_NOTE_BYTES

@@ -7,7 +7,7 @@ write is then on the node without a record. `carry_out` rejects steps that viola
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from trustplane.rollout.planning.observed import REPLACE_MACHINES, WRITE_IN_PLACE, Canary, RolloutInput, RolloutNode
+from trustplane.rollout.planning.inputs import REPLACE_MACHINES, WRITE_IN_PLACE, Canary, RolloutInput, RolloutNode
 from trustplane.rollout.planning.plan import plan_rollout
 from trustplane.rollout.planning.steps import RolloutPlan, RolloutState
 

@@ -34,10 +34,10 @@ from trustplane.kube.errors import UnavailableError
 from trustplane.rollout.execution import trust_secrets
 from trustplane.rollout.execution.boot_data import LostSetError
 from trustplane.rollout.execution.observation import last_proven_digest, parse_canary
-from trustplane.rollout.planning.observed import Canary
+from trustplane.rollout.planning.inputs import Canary
 from trustplane.trust import bundle, recorded
 from trustplane.trust.entries import TrustSet
-from trustplane.trust.places import render_files
+from trustplane.trust.node_files import render_files
 
 SHOP = Key(NAMESPACE, "shop")
 TRUST_SECRET = f"shop-trust-{trust().short}"

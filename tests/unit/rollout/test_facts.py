@@ -32,7 +32,7 @@ from trustplane.api.clustertrust import (
 from trustplane.clusterapi.machine_facts import NODE_STARTUP_TIMEOUT
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.rollout.planning.facts import OngoingWrites, build_node, rollout_after_by_group
-from trustplane.rollout.planning.observed import RolloutNode
+from trustplane.rollout.planning.inputs import RolloutNode
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

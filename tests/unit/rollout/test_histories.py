@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.unit.rollout.model import Machine, World
 
-from trustplane.rollout.planning.observed import REPLACE_MACHINES, WRITE_IN_PLACE
+from trustplane.rollout.planning.inputs import REPLACE_MACHINES, WRITE_IN_PLACE
 from trustplane.rollout.planning.plan import plan_rollout
 
 digests = st.sampled_from("abc")

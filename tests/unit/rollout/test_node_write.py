@@ -20,7 +20,7 @@ from trustplane.rollout.execution import node_write
 from trustplane.rollout.execution.node_write import NodeWriter
 from trustplane.trust import recorded
 from trustplane.trust.entries import EMPTY_SET, TrustSet
-from trustplane.trust.places import render_files
+from trustplane.trust.node_files import render_files
 
 SHOP, CART = Key(NAMESPACE, "shop"), Key(NAMESPACE, "cart")
 

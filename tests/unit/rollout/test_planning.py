@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trustplane.rollout.planning.observed import REPLACE_MACHINES, Canary, RolloutInput, RolloutNode
+from trustplane.rollout.planning.inputs import REPLACE_MACHINES, Canary, RolloutInput, RolloutNode
 from trustplane.rollout.planning.plan import plan_rollout
 from trustplane.rollout.planning.steps import (
     ObstructedMachines,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from tests.unit.rollout.test_planning import NEW, OLD, cluster, control_plane, observed, opened, proven, worker
 
-from trustplane.rollout.planning.observed import REPLACE_MACHINES, Canary, RolloutInput, RolloutNode
+from trustplane.rollout.planning.inputs import REPLACE_MACHINES, Canary, RolloutInput, RolloutNode
 from trustplane.rollout.planning.plan import plan_rollout
 from trustplane.rollout.planning.up_to_date import cluster_condition, machine_condition
 

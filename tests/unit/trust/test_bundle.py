@@ -24,7 +24,7 @@ from trustplane.trust.bundle import (
     render_bundle,
 )
 from trustplane.trust.entries import EMPTY_SET, TrustListEntry, TrustSet, is_entry_name
-from trustplane.trust.places import render_files
+from trustplane.trust.node_files import render_files
 
 NAMES = st.from_regex(r"[.]?[A-Za-z0-9_-][A-Za-z0-9._-]{0,30}", fullmatch=True) | st.text(max_size=250).filter(
     is_entry_name

@@ -43,6 +43,28 @@ def test_a_set_provides_the_content_of_files(data: dict[str, str]) -> None:
     assert len(subject.short) == 10
 
 
+@pytest.mark.parametrize("names", [{}, {"corp": "a"}, {"zulu": "c", "corp": "ba"}])
+def test_a_set_is_read_from_the_pem_of_its_entries(data: dict[str, str], names: dict[str, str]) -> None:
+    subject = trust(data, **names)
+    assert TrustSet.from_pem(subject.pem_by_name()) == subject
+
+
+@pytest.mark.parametrize(
+    ("name", "edit"),
+    [
+        ("..", ""),
+        ("a/b", ""),
+        ("corp", "text"),
+        ("corp", "-----BEGIN CERTIFICATE-----\n"),
+        ("corp", "-----BEGIN PRIVATE KEY-----"),
+    ],
+)
+def test_an_invalid_entry_makes_no_set(data: dict[str, str], name: str, edit: str) -> None:
+    pem = base64.b64decode(data["a"]).decode()
+    assert TrustSet.from_pem({"good": pem, name: edit or pem}) is None
+    assert TrustSet.from_pem({"good": pem, "empty": ""}) is None
+
+
 def test_a_set_without_scopes_has_the_digest_of_earlier_releases(data: dict[str, str]) -> None:
     """Otherwise a new release of Trustplane would update every cluster."""
     subject = trust(data, corp="ab", other="c")

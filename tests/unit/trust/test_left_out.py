@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from trustplane.api.annotations import ALLOW_REMOVAL, TRUST_MERGE
 from trustplane.api.configuration import STOCK_SPEC, TkgServiceConfiguration, TrustedCA, is_customised
-from trustplane.trust import lists
+from trustplane.trust import list_sources
 from trustplane.trust.entries import EMPTY_SET, ParsedList, TrustSet, parse_list
-from trustplane.trust.lists import LastGoodList
+from trustplane.trust.list_sources import LastGoodList
 from trustplane.trust.policy import Policy, read_policy
 from trustplane.trust.propagation import PropagationDecision, PropagationInput, PropagationRecord, decide_propagation
 
@@ -48,7 +48,7 @@ def configuration(names: str | None, **annotations: str) -> TkgServiceConfigurat
 
 @pytest.mark.parametrize("stored", [None, STOCK, configuration(None)], ids=["absent", "stock", "without-a-list"])
 def test_the_last_good_list_replaces_a_missing_one(stored: TkgServiceConfiguration | None) -> None:
-    reading = lists.parse_service_list(stored, LastGoodList(trust("a")))
+    reading = list_sources.parse_service_list(stored, LastGoodList(trust("a")))
     assert (reading.is_valid, reading.trust) == (True, trust("a"))
     [finding] = reading.findings
     assert finding.code == "list-left-out"
@@ -60,37 +60,37 @@ def test_the_last_good_list_replaces_a_missing_one(stored: TkgServiceConfigurati
     "stored", [configuration(None, **ALLOWED), configuration("")], ids=["allowed", "an-empty-list-that-is-written"]
 )
 def test_a_list_or_a_permission_replaces_the_last_good_list(stored: TkgServiceConfiguration) -> None:
-    assert lists.parse_service_list(stored, LastGoodList(trust("a"))) == ParsedList()
+    assert list_sources.parse_service_list(stored, LastGoodList(trust("a"))) == ParsedList()
 
 
 def test_a_new_installation_has_no_last_good_list() -> None:
     assert (
-        lists.parse_service_list(STOCK, None)
-        == lists.parse_service_list(STOCK, LastGoodList(EMPTY_SET))
+        list_sources.parse_service_list(STOCK, None)
+        == list_sources.parse_service_list(STOCK, LastGoodList(EMPTY_SET))
         == ParsedList()
     )
 
 
 def test_an_unreadable_last_good_list_is_an_error() -> None:
-    reading = lists.parse_service_list(STOCK, LastGoodList(None))
+    reading = list_sources.parse_service_list(STOCK, LastGoodList(None))
     assert not reading.is_valid
     assert [finding.code for finding in reading.findings] == ["last-good-unreadable"]
 
 
 def test_the_merge_policy_belongs_to_the_last_good_list() -> None:
     kept = LastGoodList(trust("a"), "Append")
-    assert lists.service_policy_annotations(STOCK, kept) == {TRUST_MERGE: "Append"}
-    assert lists.service_policy_annotations(configuration("b"), kept) == {}
-    assert lists.service_policy_annotations(configuration(None, **ALLOWED), kept) == ALLOWED
+    assert list_sources.service_policy_annotations(STOCK, kept) == {TRUST_MERGE: "Append"}
+    assert list_sources.service_policy_annotations(configuration("b"), kept) == {}
+    assert list_sources.service_policy_annotations(configuration(None, **ALLOWED), kept) == ALLOWED
 
 
 def test_a_list_is_recorded_once_and_a_missing_one_never() -> None:
     stored = configuration("a", **{TRUST_MERGE: "Append"})
-    good = lists.last_good_list_to_record(stored, None)
+    good = list_sources.last_good_list_to_record(stored, None)
     assert good == LastGoodList(trust("a"), "Append")
-    assert lists.last_good_list_to_record(stored, good) is None
-    assert lists.last_good_list_to_record(STOCK, good) is None
-    assert lists.last_good_list_to_record(configuration(None, **ALLOWED), good) == LastGoodList(EMPTY_SET)
+    assert list_sources.last_good_list_to_record(stored, good) is None
+    assert list_sources.last_good_list_to_record(STOCK, good) is None
+    assert list_sources.last_good_list_to_record(configuration(None, **ALLOWED), good) == LastGoodList(EMPTY_SET)
 
 
 @dataclass
@@ -110,19 +110,19 @@ class World:
     def record(self) -> None:
         if self.stored is None:
             self.stored = STOCK
-        self.kept = lists.last_good_list_to_record(self.stored, self.kept) or self.kept
+        self.kept = list_sources.last_good_list_to_record(self.stored, self.kept) or self.kept
 
     def policy(self) -> Policy:
-        policies = read_policy(self.cluster, lists.service_policy_annotations(self.stored, self.kept))
-        return replace(policies, requested_at=self.requested_at)
+        policies = read_policy(self.cluster, list_sources.service_policy_annotations(self.stored, self.kept))
+        return replace(policies, requests=(self.requested_at,) if self.requested_at else ())
 
     def reconcile(self) -> PropagationDecision | None:
         """Reconcile as the controller of clusters does; return None if it waits."""
         self.now += timedelta(minutes=1)
         if self.stored is None:
             return None
-        service = lists.parse_service_list(self.stored, self.kept)
-        customised = is_customised(self.stored.spec) or lists.uses_last_good_list(service)
+        service = list_sources.parse_service_list(self.stored, self.kept)
+        customised = is_customised(self.stored.spec) or list_sources.uses_last_good_list(service)
         decision = decide_propagation(
             PropagationInput(
                 record=self.frozen,
@@ -136,7 +136,7 @@ class World:
                 now=self.now,
             )
         )
-        if decision.takes_set and lists.last_good_list_to_record(self.stored, self.kept) is not None:
+        if decision.takes_set and list_sources.last_good_list_to_record(self.stored, self.kept) is not None:
             return None
         if decision.trust is not None:
             self.frozen, self.in_force = decision.record, decision.trust

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from trustplane.api.configuration import TrustedCA
-from trustplane.trust.effective import merge_lists
 from trustplane.trust.entries import EMPTY_SET, ParsedList, TrustSet, parse_list
+from trustplane.trust.merge import merge_lists
 from trustplane.trust.policy import Policy
 from trustplane.trust.propagation import PropagationDecision, PropagationInput, PropagationRecord, decide_propagation
 
@@ -70,7 +70,7 @@ class World:
             self.first_customized_at = self.now
 
     def request(self, after: int = 0) -> None:
-        self.policy = dataclasses.replace(self.policy, requested_at=self.now + timedelta(seconds=after))
+        self.policy = dataclasses.replace(self.policy, requests=(self.now + timedelta(seconds=after),))
 
     def decide(self) -> PropagationDecision:
         return decide_propagation(
@@ -168,8 +168,20 @@ def test_p2_a_request_dated_in_the_future_waits_for_its_time(world: World) -> No
     world.configure(listed(new="b"))
     world.request(3600)
     decision = world.reconcile()
-    assert (decision.takes_set, decision.wait_until) == (False, world.policy.requested_at)
+    assert (decision.takes_set, decision.wait_until) == (False, world.policy.requests[0])
     world.now += timedelta(hours=1)
+    assert world.reconcile().reason == "Requested"
+
+
+def test_p2_a_request_for_now_does_not_wait_for_a_scheduled_one(world: World) -> None:
+    world.configure(listed(new="b"))
+    scheduled = world.now + timedelta(hours=1)
+    world.policy = Policy(requests=(world.now, scheduled))
+    decision = world.reconcile()
+    assert (decision.reason, decision.wait_until) == ("Requested", scheduled)
+    world.configure(listed(corp="a"))
+    assert world.reconcile().reason == "Held"
+    world.now = scheduled
     assert world.reconcile().reason == "Requested"
 
 

@@ -26,7 +26,7 @@ from trustplane.api.clustertrust import (
 from trustplane.api.limits import MAX_HOST_LENGTH
 from trustplane.api.meta import Metadata
 from trustplane.clusterapi.machine_facts import node_facts
-from trustplane.rollout.planning.observed import Canary
+from trustplane.rollout.planning.inputs import Canary
 from trustplane.trust import recorded
 from trustplane.trust.propagation import PropagationRecord
 from trustplane.trust.recorded import parse_time

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from trustplane.api.configuration import TrustedCA
 from trustplane.trust import entries, scope
 from trustplane.trust.entries import EMPTY_SET
-from trustplane.trust.places import is_registry_host
+from trustplane.trust.node_files import is_registry_host
 
 ANNOTATION = "trustplane.dev/registry-scope"
 NAMES = st.sampled_from(["apps-root", "partner", "a.b", "_x"])

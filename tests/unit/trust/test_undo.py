@@ -72,7 +72,7 @@ def test_a_later_update_request_ends_the_undo() -> None:
     assert UndoPin.parse(text, None) is not None
     assert UndoPin.parse(text, NOW - dt.timedelta(seconds=1)) is not None
     assert UndoPin.parse(text, NOW + dt.timedelta(seconds=1)) is None
-    ended = replace(situation(), pin=None, pinned=None, policy=Policy(requested_at=NOW))
+    ended = replace(situation(), pin=None, pinned=None, policy=Policy(requests=(NOW,)))
     assert (
         decide_propagation(replace(ended, in_force=BEFORE, record=PropagationRecord(digest=BEFORE.digest))).reason
         == UPDATE_REQUESTED

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from trustplane.certificates import defects, typography
-from trustplane.certificates.containers import is_pkcs12
+from trustplane.certificates.containers import is_keystore
 from trustplane.certificates.finding import Finding
 from trustplane.certificates.lint_encoding import lint_encoding, lint_pem
 from trustplane.certificates.parsing import (
@@ -16,6 +16,7 @@ from trustplane.certificates.parsing import (
     parse_der,
     parse_pem,
     parse_pkcs7,
+    private_key_finding,
     utf_16_text,
 )
 from trustplane.certificates.repair import encode, read_any
@@ -52,7 +53,9 @@ def _parse_file(content: bytes) -> tuple[Parsed, list[Finding]]:
 def _parse_binary(content: bytes) -> tuple[Parsed, list[Finding]] | None:
     """Read a private key, a container or DER; None for other content."""
     if holds_private_key(content):
-        return Parsed(findings=(defects.PKCS12 if is_pkcs12(innermost(content)) else defects.PRIVATE_KEY,)), []
+        return Parsed(findings=(private_key_finding(content),)), []
+    if is_keystore(innermost(content)):
+        return Parsed(findings=(defects.KEYSTORE,)), []
     container = parse_pkcs7(content)
     if container.certificates:
         return container, [defects.PKCS7_FILE]

@@ -11,7 +11,7 @@ from trustplane.api.meta import Json
 from trustplane.certificates.finding import Finding, error, warning
 from trustplane.cli.check.reading import string_value
 from trustplane.cli.manifests import child, items, line_number, object_label, object_name, pairs, scalar, span
-from trustplane.clusterapi.left_out import (
+from trustplane.clusterapi.exclusions import (
     MACHINE_DEPLOYMENTS_FIELD,
     MACHINE_POOLS_FIELD,
     TOPOLOGY_PATH,

@@ -22,10 +22,12 @@ from trustplane.cli.check import report as check_report
 from trustplane.cli.check.documents import CheckedFile
 from trustplane.cli.check.entries import ListedEntry
 from trustplane.cli.check.links import link_secrets
+from trustplane.cli.check.reading import write_name
 from trustplane.cli.check.report import CheckReport
 from trustplane.cli.console import console, progress
+from trustplane.cli.epilog import examples
 from trustplane.cli.manifests import STANDARD_INPUT
-from trustplane.cli.options import examples, follow
+from trustplane.cli.options import follow
 from trustplane.cli.output import echo, echo_data, echo_json
 from trustplane.errors import UserError
 from trustplane.registry.address import Address
@@ -153,7 +155,7 @@ def _fix(checked: Sequence[CheckedFile], at: dt.datetime) -> None:
         elif not file.is_manifest:
             for entry in file.entries:
                 if entry.fixed is not None:
-                    echo_data(f"- name: {entry.name}\n  data: {entry.fixed}")
+                    echo_data(f"- name: {write_name(entry.name)}\n  data: {entry.fixed}")
 
 
 def _print_corrected(file: CheckedFile, at: dt.datetime) -> None:

@@ -48,9 +48,10 @@ class CheckedFile:
 
     @property
     def fixed(self) -> str:
-        """The text with corrected data, otherwise unchanged."""
+        """The text with corrected data and quoted names, otherwise unchanged."""
         text = self.text
         changes = {entry.span: entry.fixed for entry in self.entries if entry.span and entry.fixed is not None}
+        changes |= {entry.name_span: f'"{entry.name}"' for entry in self.entries if entry.name_span}
         for (start, end), fixed in sorted(changes.items(), reverse=True):  # from the end, to keep positions valid
             properties = _PROPERTIES.match(text, start, end)
             line_end = "\n" if text[start:end].endswith("\n") else ""  # a block scalar includes its last line end

@@ -19,6 +19,7 @@ from trustplane.clusterapi.variable import USER_SECRET_SUFFIX
 from trustplane.trust.entries import printable_name
 
 _FIX = "trustplane check --fix"
+_NULL = "tag:yaml.org,2002:null"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class ListedEntry:
     name: str
     parsed: Parsed
     name_refusal: Finding | None = None  # about a name that is no string
+    name_span: tuple[int, int] | None = None  # position of such a name in the file's text, if quoting corrects it
     findings: tuple[Finding, ...] = ()  # about its encoding
     owner: str = ""  # its list
     line: int = 1
@@ -49,8 +51,17 @@ def read_entries(entries: yaml.Node | None, path: str, owner: str) -> Iterator[L
             findings = (defects.without_data([printable_name(scalar(key)) for key, _ in pairs(item)]),)
         elif len(scalar(data)) > MAX_DATA_LENGTH and entry.parsed.ok:
             findings = (defects.too_large(MAX_DATA_LENGTH), *findings)
-        refusal = _not_a_string(name) if name_node is not None and not is_string(name_node) else None
-        yield replace(entry, owner=owner, findings=findings, name_refusal=refusal)
+        entry = replace(entry, owner=owner, findings=findings)
+        yield _refuse_name(entry, name_node) if name_node is not None and not is_string(name_node) else entry
+
+
+def _refuse_name(entry: ListedEntry, name: yaml.Node) -> ListedEntry:
+    place, refusal = span(name), _not_a_string(entry.name)
+    is_plain = place is not None and place[1] - place[0] == len(entry.name)  # otherwise with a tag or an anchor
+    if not is_plain or not entry.name or name.tag == _NULL:
+        return replace(entry, name_refusal=refusal)
+    [refusal] = mention_fix((refusal,))
+    return replace(entry, name_refusal=refusal, name_span=place)
 
 
 def _not_a_string(name: str) -> Finding:

@@ -11,7 +11,7 @@ from trustplane.certificates.finding import Finding, error
 from trustplane.cli.check.clusters import ManifestSecret, absent_secret, find_secret
 from trustplane.cli.check.entries import ListedEntry, read_entry, user_value
 from trustplane.cli.manifests import child, items, line_number, object_label, object_name, pairs, scalar
-from trustplane.clusterapi.left_out import MACHINE_DEPLOYMENTS_FIELD, MACHINE_POOLS_FIELD, TOPOLOGY_PATH
+from trustplane.clusterapi.exclusions import MACHINE_DEPLOYMENTS_FIELD, MACHINE_POOLS_FIELD, TOPOLOGY_PATH
 from trustplane.trust.entries import printable_name
 
 VARIABLE = "osConfiguration"

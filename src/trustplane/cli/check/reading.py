@@ -10,13 +10,13 @@ from trustplane.certificates.finding import Finding, error
 from trustplane.cli import manifests
 from trustplane.cli.manifests import line_number, pairs
 from trustplane.errors import UserError
+from trustplane.text import marked_encoding
 from trustplane.trust.entries import printable_name
 
 _STRING = "tag:yaml.org,2002:str"
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "bool", "int", "float", "null", "timestamp"))
 _MERGE = "tag:yaml.org,2002:merge"
-_BOMS = ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-_WITHOUT_BOM = {b"\0": "utf-16-be", b"k\0": "utf-16-le", b"a\0": "utf-16-le"}
+_UNMARKED = {b"\0": "utf-16-be", b"k\0": "utf-16-le", b"a\0": "utf-16-le"}  # how manifests begin
 _PROBLEM_LINE = re.compile(r"in line (\d+)")
 _TAB = re.compile(r" *\t")
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\{%[^{}]*%\}")
@@ -50,9 +50,9 @@ def parse_nodes(name: str, content: bytes) -> tuple[str, list[yaml.Node], list[t
 
 def utf_16_text(content: bytes) -> str:
     """Decode text in UTF-16 or UTF-32; "" for other content."""
-    encodings = [encoding for bom, encoding in _BOMS if content.startswith(bom)]
-    encodings += [encoding for start, encoding in _WITHOUT_BOM.items() if content.startswith(start)]
-    return content.decode(encodings[0], errors="replace") if encodings else ""
+    unmarked = next((encoding for start, encoding in _UNMARKED.items() if content.startswith(start)), "")
+    encoding = marked_encoding(content) or unmarked
+    return content.decode(encoding, errors="replace") if encoding else ""
 
 
 def _refuse_encoding(name: str, content: bytes) -> None:
@@ -101,9 +101,16 @@ def is_string(node: yaml.Node | None) -> bool:
     """Return whether kubectl sends a scalar as a string."""
     if not isinstance(node, yaml.ScalarNode):
         return False
-    if node.style or node.tag not in _PLAIN_TAGS:
-        return True
-    return not _NOT_STRINGS.fullmatch(node.value.replace("_", "") if node.value[:1] in "+-0123456789" else node.value)
+    return bool(node.style) or node.tag not in _PLAIN_TAGS or _is_plain_string(node.value)
+
+
+def _is_plain_string(value: str) -> bool:
+    return not _NOT_STRINGS.fullmatch(value.replace("_", "") if value[:1] in "+-0123456789" else value)
+
+
+def write_name(name: str) -> str:
+    """Return the name of an entry as YAML that kubectl reads as a string: quoted if it needs to be."""
+    return name if name[:1].isalpha() and _is_plain_string(name) else f'"{name}"'
 
 
 def string_value(node: yaml.Node | None) -> Any:

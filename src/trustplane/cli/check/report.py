@@ -15,8 +15,8 @@ from trustplane.certificates.parsing import Certificate
 from trustplane.cli.check.documents import CheckedFile
 from trustplane.cli.check.entries import ListedEntry
 from trustplane.registry.inspection import HostReport
-from trustplane.trust.effective import check_set_size
 from trustplane.trust.entries import check_entry_name
+from trustplane.trust.merge import check_set_size
 
 GOOD, ERRORS, UNDECIDED = 0, 1, 2
 

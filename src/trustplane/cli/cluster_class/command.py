@@ -13,7 +13,8 @@ from trustplane.api import clusterapi
 from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.cli.cluster_class.notes import ClassCluster, clusters_of_class, patch_notes
-from trustplane.cli.options import examples, kubeconfig
+from trustplane.cli.epilog import examples
+from trustplane.cli.options import kubeconfig
 from trustplane.cli.output import echo, echo_data
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.clusterapi.bootstrap import add_trust, add_user

@@ -13,7 +13,8 @@ from trustplane.api.keys import Key
 from trustplane.cli.console import console, progress
 from trustplane.cli.diagnose import report
 from trustplane.cli.diagnose.report import CaseDiagnosis
-from trustplane.cli.options import examples, follow, kubeconfig, kubeconfig_of
+from trustplane.cli.epilog import examples
+from trustplane.cli.options import follow, kubeconfig, kubeconfig_of
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.diagnosis.decision import diagnose

@@ -125,6 +125,7 @@ def _answer(item: CaseDiagnosis) -> Json:
         "pods": list(item.pods),
         "clusters": list(item.clusters) or ([case.cluster] if case.cluster else []),
         "causes": [explain_report.cause_json(cause) for cause in diagnosis.causes],
+        "notSeen": list(diagnosis.unseen),
         "authority": {
             "sha256": authority.fingerprint,
             "subject": authority.subject,

@@ -1,28 +1,19 @@
 """`trustplane explain`: the causes of a failed image pull, from its message alone."""
 
-import codecs
 import sys
 from pathlib import Path
 
 import click
 
 from trustplane.cli.console import console
+from trustplane.cli.epilog import examples
 from trustplane.cli.explain import report
 from trustplane.cli.output import echo, echo_data, echo_json, safe_value
 from trustplane.diagnosis.messages import messages_in
 from trustplane.diagnosis.report import exit_code, explain_messages
 from trustplane.errors import UserError
-from trustplane.text import MAX_INPUT
+from trustplane.text import MAX_INPUT, marked_encoding
 
-# Not `options.examples`: its module imports what contacts registries, which takes longer than explaining a message.
-_EXAMPLES = """\b
-Examples:
-  trustplane explain 'Failed to pull image "harbor.corp/app:1": ...'  one message
-  trustplane explain FILE                                           messages in a file
-  kubectl describe pod web | trustplane explain                     a pod's events
-  kubectl get events -A -o json | trustplane explain                all recent events
-  kubectl get pod -A -o json | trustplane explain -o json           current failures, for programs
-"""
 _MAX_NAME = 4096  # characters of a file's name
 _MAX_BYTES = 64 << 20  # events of about 50,000 pods
 
@@ -40,7 +31,13 @@ class _Command(click.Command):
 @click.command(
     "explain",
     cls=_Command,
-    epilog=_EXAMPLES,
+    epilog=examples(
+        ("""trustplane explain 'Failed to pull image "harbor.corp/app:1": ...'""", "one message"),
+        ("trustplane explain FILE", "messages in a file"),
+        ("kubectl describe pod web | trustplane explain", "a pod's events"),
+        ("kubectl get events -A -o json | trustplane explain", "all recent events"),
+        ("kubectl get pod -A -o json | trustplane explain -o json", "current failures, for programs"),
+    ),
 )
 @click.argument("message", nargs=-1)
 @click.option("--all", "show_all", is_flag=True, help="Show all causes, not only the three most likely ones.")
@@ -118,5 +115,4 @@ def _decoded(content: bytes) -> str:
     if len(content) > _MAX_BYTES:
         raise UserError(f"The input is larger than {_MAX_BYTES >> 20} MiB", next_step="Pass one namespace at a time")
     # PowerShell's > writes UTF-16.
-    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    return content.decode(encoding, errors="replace")
+    return content.decode(marked_encoding(content) or "utf-8-sig", errors="replace")

@@ -12,7 +12,8 @@ from trustplane.api.configuration import SYSTEM_NAMESPACE
 from trustplane.api.meta import Json
 from trustplane.cli import manifests
 from trustplane.cli.console import console
-from trustplane.cli.options import examples, kubeconfig, output, table
+from trustplane.cli.epilog import examples
+from trustplane.cli.options import kubeconfig, output, table
 from trustplane.cli.output import echo_json
 from trustplane.cli.plan.effects import Effect, ManifestPlan, plan_manifest
 from trustplane.cli.service import is_verbose, log_to_stderr

@@ -23,10 +23,10 @@ from trustplane.kube.client import Client
 from trustplane.kube.errors import ApiError, InvalidError
 from trustplane.kube.kinds import CONFIGURATIONS, RELEASES, TANZU_CLUSTERS
 from trustplane.kube.resource import Resource
-from trustplane.trust import lists, propagation
-from trustplane.trust.effective import merge_lists
+from trustplane.trust import list_sources, propagation
 from trustplane.trust.entries import EMPTY_SET, SetDifference, TrustListEntry, TrustSet, compare_sets, update_advice
-from trustplane.trust.lists import LastGoodList
+from trustplane.trust.list_sources import LastGoodList
+from trustplane.trust.merge import merge_lists
 from trustplane.trust.policy import REPLACE_STRATEGY
 from trustplane.trust.propagation import PropagationDecision, PropagationInput, decide_propagation
 
@@ -268,8 +268,8 @@ def _last_applied(text: str) -> Mapping[str, str]:
 
 def _findings(after: object, kept: LastGoodList | None) -> tuple[Finding, ...]:
     if isinstance(after, TkgServiceConfiguration):
-        return lists.parse_service_list(after, kept).findings
-    own = lists.parse_own_list(after) if isinstance(after, TanzuKubernetesCluster) else None
+        return list_sources.parse_service_list(after, kept).findings
+    own = list_sources.parse_own_list(after) if isinstance(after, TanzuKubernetesCluster) else None
     return own.findings if own else ()
 
 

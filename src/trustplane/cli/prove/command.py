@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -12,7 +12,8 @@ import click
 from trustplane.api.clustertrust import ACCEPTED, PROVE_REQUESTED_AT, TRUSTED
 from trustplane.api.keys import Key, key_of
 from trustplane.cli.console import console
-from trustplane.cli.options import examples, kubeconfig_of, output, table, time
+from trustplane.cli.epilog import examples
+from trustplane.cli.options import kubeconfig_of, output, table, time
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.prove.direct import prove_directly
 from trustplane.cli.prove.rows import Row, read_rows
@@ -23,6 +24,7 @@ from trustplane.kube.informer import Informer
 from trustplane.kube.kinds import CLUSTER_TRUSTS, CLUSTERS, MACHINES
 from trustplane.kube.tasks import beside
 from trustplane.trust.recorded import parse_time
+from trustplane.trust.request_times import next_request_time
 
 INTERRUPTED = 130  # the exit status of shells after SIGINT
 UNVERIFIED = 3  # exit status: every node accepted the registries, but for some, verification is unknown
@@ -141,8 +143,8 @@ async def _select(client: Client, names: Sequence[str], namespace: str) -> list[
 
 async def _request(client: Client, key: Key) -> datetime:
     cluster = await client.get(CLUSTERS, key.name, key.namespace)
-    last, now = parse_time(cluster.metadata.annotations.get(PROVE_REQUESTED_AT, "")), datetime.now(UTC)
-    at = max(now, last + timedelta(microseconds=1)) if last and last - now < timedelta(minutes=1) else now
+    last = parse_time(cluster.metadata.annotations.get(PROVE_REQUESTED_AT, ""))
+    at = next_request_time(datetime.now(UTC), requested=last)
     body = {"metadata": {"annotations": {PROVE_REQUESTED_AT: at.isoformat(timespec="microseconds")}}}
     await client.patch(CLUSTERS, key.name, key.namespace, body)
     return at

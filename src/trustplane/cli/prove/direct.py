@@ -14,7 +14,7 @@ from trustplane.kube.client import Client
 from trustplane.kube.kinds import NODES
 from trustplane.proof.prover import PROBE_SECONDS, ProbeTarget, Proof, prove_nodes
 from trustplane.proof.result import record_verdict
-from trustplane.trust.places import is_registry_host
+from trustplane.trust.node_files import is_registry_host
 
 _NOT_INSPECTED: Final = "a direct proof does not inspect nodes"
 _NEXT_STEP: Final = "Check that the nodes' container runtime has no mirror, http:// or skip_verify for it"

@@ -13,7 +13,8 @@ from trustplane.api.conditions import TRUE
 from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json, condition
 from trustplane.cli.console import console
-from trustplane.cli.options import age, examples, kubeconfig, namespace_option, output, table, time
+from trustplane.cli.epilog import examples
+from trustplane.cli.options import age, kubeconfig, namespace_option, output, table, time
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.status import risks

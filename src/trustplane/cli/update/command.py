@@ -12,16 +12,17 @@ from rich.table import Table
 
 from trustplane.api.annotations import REPLACE_UNREACHABLE, TRUST_PIN, UPDATE_REQUESTED_AT
 from trustplane.api.cluster import TanzuKubernetesCluster
-from trustplane.api.keys import key_of
+from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
 from trustplane.cli.console import Console
-from trustplane.cli.options import examples, kubeconfig, namespace_option, output
+from trustplane.cli.epilog import examples
+from trustplane.cli.options import kubeconfig, namespace_option, output
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.update.following import Follower
 from trustplane.errors import TransientError, UserError
 from trustplane.kube.client import Client
-from trustplane.kube.kinds import TANZU_CLUSTERS
+from trustplane.kube.kinds import CLUSTERS, TANZU_CLUSTERS
 from trustplane.reporting.progress import (
     COMPLETED_STATES,
     UPDATE_NOT_PROVEN,
@@ -29,9 +30,10 @@ from trustplane.reporting.progress import (
     UPDATE_STOPPED,
     UPDATE_WAITING,
     UpdateProgress,
-    next_request_time,
     update_progress,
 )
+from trustplane.trust.propagation import PropagationRecord
+from trustplane.trust.request_times import next_request_time
 
 INTERRUPTED = 130  # the exit status in shells after SIGINT
 
@@ -129,7 +131,11 @@ async def _update(
 ) -> list[UpdateProgress]:
     async with Client.open(kubeconfig) as client:
         tkcs = await _find(client, names, namespace)
-        requests = {key_of(tkc): await _request(client, tkc, replace_unreachable=replace_unreachable) for tkc in tkcs}
+        handled = await _handled_requests(client, namespace)
+        requests = {
+            key: await _request(client, key, handled.get(key), replace_unreachable=replace_unreachable)
+            for key in (key_of(tkc) for tkc in tkcs)
+        }
         if not timeout:
             return [UpdateProgress(key=key, state=UPDATE_WAITING, message="requested") for key in requests]
         follower = Follower(client, namespace, lambda progress: echo(progress.line, err=True), prove=prove)
@@ -150,8 +156,17 @@ async def _find(client: Client, names: Sequence[str], namespace: str) -> list[Ta
     return [everything[name] for name in dict.fromkeys(names)]
 
 
-async def _request(client: Client, tkc: TanzuKubernetesCluster, *, replace_unreachable: bool) -> datetime:
-    key, at = key_of(tkc), next_request_time(tkc.metadata.annotations, datetime.now(UTC))
+async def _handled_requests(client: Client, namespace: str) -> dict[Key, datetime | None]:
+    """Return the time of the last handled request, by cluster."""
+    records = {
+        key_of(cluster): PropagationRecord.from_annotations(cluster.metadata.annotations)
+        for cluster in await client.list(CLUSTERS, namespace)
+    }
+    return {key: record.handled_at for key, record in records.items() if record}
+
+
+async def _request(client: Client, key: Key, handled: datetime | None, *, replace_unreachable: bool) -> datetime:
+    at = next_request_time(datetime.now(UTC), handled=handled)
     text = at.isoformat(timespec="microseconds")
     # An update ends an undo.
     annotations = {

@@ -23,16 +23,17 @@ from trustplane.api.condition_merge import merge, to_json
 from trustplane.api.crds.fitting import fitted
 from trustplane.api.keys import Key
 from trustplane.api.meta import Condition, Json
-from trustplane.clusterapi import left_out
+from trustplane.clusterapi import exclusions
 from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.controllers.transitions import changed_conditions
 from trustplane.fleet.reading import cluster_keys
 from trustplane.fleet.view import FleetView, truncate_to_seconds
 from trustplane.kube.client import Client
-from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.controller import Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import CLUSTER_TRUSTS, FIELD_MANAGER
+from trustplane.kube.reconciler import Reconciler
 from trustplane.reporting.cluster_trust import (
     CURRENT_INVALID,
     CURRENT_STOPPED,
@@ -49,7 +50,7 @@ _WARNINGS = frozenset(
 )  # reasons that require action
 
 
-class ClusterTrustReconciler:
+class ClusterTrustReconciler(Reconciler):
     """Keep each cluster's ClusterTrust present and current.
 
     Args:
@@ -58,15 +59,16 @@ class ClusterTrustReconciler:
         recorder: Recorder of Events.
     """
 
+    name = "clustertrust"
+
     def __init__(self, client: Client, view: FleetView, recorder: Recorder) -> None:
         self._client = client
         self._view = view
         self._recorder = recorder
 
-    def controller(self) -> Controller:
-        """Return the controller."""
+    def _watches(self) -> list[Watch[Any]]:
         view = self._view
-        watches: list[Watch[Any]] = [
+        return [
             Watch(view.clusters),
             Watch(view.tkcs),
             Watch(view.trusts),
@@ -78,7 +80,6 @@ class ClusterTrustReconciler:
             view.watch_registries(),
             view.watch_health_checks(),
         ]
-        return Controller("clustertrust", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
         """Update one cluster's status; the garbage collector deletes the ClusterTrust of a deleted Cluster."""
@@ -93,7 +94,7 @@ class ClusterTrustReconciler:
         new = cluster_trust_status(
             snapshot.nodes, snapshot.sets, snapshot.hosts, rollout=rollout, before=trust.status, now=now
         )
-        whole = left_out.exclusion_condition(snapshot.cluster)
+        whole = exclusions.exclusion_condition(snapshot.cluster)
         conditions = [
             *(_with_note(condition, snapshot.nodes) for condition in new.conditions),
             *([whole] if whole else []),

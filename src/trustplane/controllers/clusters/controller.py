@@ -34,7 +34,7 @@ from trustplane.fleet.last_good import is_last_good
 from trustplane.fleet.observation import TrustObservation, observe_trust
 from trustplane.fleet.reading import ClusterIndex, InformerReader, Reader, cluster_keys
 from trustplane.kube.client import Client
-from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.controller import Result, Watch
 from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import (
@@ -49,6 +49,7 @@ from trustplane.kube.kinds import (
     TANZU_CLUSTERS,
 )
 from trustplane.kube.manager import Manager
+from trustplane.kube.reconciler import Reconciler
 from trustplane.reporting.cluster_status import cluster_status
 from trustplane.rollout.execution import trust_secrets
 from trustplane.trust.entries import EMPTY_SET, compare_sets
@@ -88,7 +89,7 @@ class ClusterOutcome:
     error: str = ""
 
 
-class TanzuKubernetesClusterReconciler:
+class TanzuKubernetesClusterReconciler(Reconciler):
     """Keep each cluster's Cluster, Secrets and status as desired.
 
     Args:
@@ -97,6 +98,8 @@ class TanzuKubernetesClusterReconciler:
         recorder: Recorder of Events.
         namespace: Trustplane's own namespace, with the last good service list.
     """
+
+    name = "tanzukubernetescluster"
 
     def __init__(self, client: Client, manager: Manager, recorder: Recorder, *, namespace: str) -> None:
         self._client = client
@@ -115,9 +118,8 @@ class TanzuKubernetesClusterReconciler:
         self._trusts = manager.informer(CLUSTER_TRUSTS)
         self._applied: dict[Key, AppliedCluster] = {}
 
-    def controller(self) -> Controller:
-        """Return the controller."""
-        watches: list[Watch[Any]] = [
+    def _watches(self) -> list[Watch[Any]]:
+        return [
             Watch(self._tkcs),
             Watch(self._clusters),
             Watch(self._control_planes, cluster_keys),
@@ -127,7 +129,6 @@ class TanzuKubernetesClusterReconciler:
             Watch(self._configurations, self._all),
             Watch(self._releases, self._all),
         ]
-        return Controller("tanzukubernetescluster", self.reconcile, watches)
 
     def _keys_of_secret(self, secret: Secret) -> Iterable[Key]:
         # Clusters may wait until the last good list is recorded.

@@ -34,6 +34,7 @@ from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.informer import Change
 from trustplane.kube.kinds import MACHINES, PODS
+from trustplane.kube.reconciler import Reconciler
 from trustplane.kube.tasks import settled
 from trustplane.proof import probe, prover
 from trustplane.proof.prover import ProbeTarget, Proof
@@ -49,9 +50,8 @@ from trustplane.proof.schedule import (
 )
 from trustplane.text import clean
 from trustplane.trust import recorded
-from trustplane.trust.places import render_files
+from trustplane.trust.node_files import render_files
 
-_WORKERS: Final = 32  # concurrent clusters; unresponsive ones only wait
 _LIMIT: Final = 300.0  # seconds per run, and thus for copies of pull secrets
 _CONNECTIONS: Final = 10  # concurrent SSH connections to one cluster
 _LEFTOVER_SECONDS: Final = 60.0
@@ -60,7 +60,7 @@ _MESSAGE: Final = 600  # maximum characters per recorded text of an inspection
 _log = structlog.get_logger(__name__)
 
 
-class ProofReconciler:
+class ProofReconciler(Reconciler):
     """Prove the nodes' trust after each change, regularly, and on demand.
 
     Args:
@@ -69,6 +69,9 @@ class ProofReconciler:
         recorder: Recorder of Events.
         namespace: Trustplane's own namespace, with the pull secrets.
     """
+
+    name = "proof"
+    workers = 32  # unresponsive clusters only wait
 
     def __init__(self, client: Client, view: FleetView, recorder: Recorder, *, namespace: str) -> None:
         self._client = client
@@ -83,16 +86,13 @@ class ProofReconciler:
         self._signals: dict[Key, RoundSignals] = {}  # by cluster with a round in progress
 
     def controller(self) -> Controller:
-        """Return the controller."""
+        """Return the controller, whose rounds are also signalled changes of Machines."""
+        self._view.machines.subscribe(self._notice)
+        return super().controller()
+
+    def _watches(self) -> list[Watch[Any]]:
         view = self._view
-        watches: list[Watch[Any]] = [
-            Watch(view.clusters),
-            Watch(view.trusts),
-            view.watch_machines(),
-            view.watch_registries(),
-        ]
-        view.machines.subscribe(self._notice)
-        return Controller("proof", self.reconcile, watches, workers=_WORKERS)
+        return [Watch(view.clusters), Watch(view.trusts), view.watch_machines(), view.watch_registries()]
 
     def _notice(self, change: Change[Machine]) -> None:
         """Signal a change of a Machine to the round of its cluster."""

@@ -28,9 +28,10 @@ from trustplane.diagnosis.pulls import CauseCache, FailedPull
 from trustplane.fleet.view import ClusterState, FleetView, truncate_to_seconds
 from trustplane.fleet.workload import open_workload_and_report
 from trustplane.kube.client import Client
-from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.controller import Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.kinds import CLUSTER_TRUSTS, SECRETS
+from trustplane.kube.reconciler import Reconciler
 from trustplane.kube.tasks import Pauses
 from trustplane.reporting import pull_failures
 from trustplane.reporting.cluster_trust import TrustSets
@@ -43,7 +44,6 @@ PULLS_FIELD_MANAGER: Final = "trustplane-pulls"
 _NOT_REPORTED: Final = frozenset({Code.UNKNOWN, Code.KUBELET_THROTTLED})
 _MEMORY: Final = 4096  # combinations of a registry and the trust sets of a cluster
 _NEW_KINDS: Final = 200  # messages of one cluster explained per reconcile
-_WORKERS: Final = 16  # concurrent clusters; unresponsive ones only wait
 _CHECK_SECONDS: Final = 600.0  # until the kubeconfig is read again, and Events may need renewal
 _ABSENT_SECONDS: Final = 30.0  # between reconciles of a cluster that cannot be watched yet
 
@@ -78,13 +78,16 @@ class _Report:
     tellings: list[PullExplanation]  # at most one more than a batch
 
 
-class PullReconciler:
+class PullReconciler(Reconciler):
     """Report failing pulls in workload clusters.
 
     Args:
         client: To the management cluster.
         view: The view of clusters.
     """
+
+    name = "pulls"
+    workers = 16  # unresponsive clusters only wait
 
     def __init__(self, client: Client, view: FleetView) -> None:
         self._client = client
@@ -93,16 +96,10 @@ class PullReconciler:
         self._causes = CauseCache()
         self._known: dict[tuple[str, str, tuple[str, ...], datetime], RegistryAssessment] = {}
         self._series: dict[Key, set[tuple[str, str]]] = {}  # hosts and causes of the metric, by cluster
-        watches: list[Watch[Any]] = [
-            Watch(view.clusters),
-            Watch(view.trusts),
-            Watch(view.registries, lambda _: self._failing()),
-        ]
-        self._controller = Controller("pulls", self.reconcile, watches, workers=_WORKERS, close=self._close)
 
-    def controller(self) -> Controller:
-        """Return the controller."""
-        return self._controller
+    def _watches(self) -> list[Watch[Any]]:
+        view = self._view
+        return [Watch(view.clusters), Watch(view.trusts), Watch(view.registries, lambda _: self._failing())]
 
     async def reconcile(self, key: Key) -> Result:
         """Keep one cluster watched, and report its failures."""
@@ -143,7 +140,7 @@ class PullReconciler:
     def _start(self, key: Key, followed: _Followed) -> None:
         async def follow() -> None:
             async with open_workload_and_report(self._client, key) as opened:
-                followed.watch = PullWatch(opened, lambda: self._controller.wake(key))
+                followed.watch = PullWatch(opened, lambda: self.wake(key))
                 await followed.watch.run()
 
         followed.task = asyncio.create_task(follow())
@@ -156,7 +153,8 @@ class PullReconciler:
             await asyncio.gather(followed.task, return_exceptions=True)
         self._count(key, [], 0)
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Stop watching all clusters."""
         for key in list(self._followed):
             await self._stop(key)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from trustplane.kube.controller import Controller, Result, Watch
 from trustplane.kube.errors import NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import FIELD_MANAGER, REGISTRIES
+from trustplane.kube.reconciler import Reconciler
 from trustplane.proof import pull_secret
 from trustplane.reporting import risks
 from trustplane.reporting.pull_failures import registry_failures
@@ -33,7 +35,7 @@ _DIAL_EVERY = timedelta(minutes=10)
 _DEBOUNCE = 1.0  # seconds to collect changes of several clusters
 
 
-class RegistryReconciler:
+class RegistryReconciler(Reconciler):
     """Keep the status of registries current.
 
     Args:
@@ -43,21 +45,22 @@ class RegistryReconciler:
         namespace: Trustplane's own namespace.
     """
 
+    name = "registry"
+    workers = 2
+
     def __init__(self, client: Client, view: FleetView, recorder: Recorder, *, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
         self._view = view
         self._recorder = recorder
-        watches: list[Watch[Any]] = [Watch(view.registries), Watch(view.configurations, self._all)]
-        self._controller = Controller("registry", self.reconcile, watches, workers=2)
-        self._index = RegistryIndex(view, recorder, self._wake)
+        self._index = RegistryIndex(view, recorder, partial(self.wake, after=_DEBOUNCE))
 
     def controllers(self) -> list[Controller]:
         """Return the controllers: of the index by cluster, and of the Registries."""
-        return [self._index.controller(), self._controller]
+        return [self._index.controller(), self.controller()]
 
-    def _wake(self, key: Key) -> None:
-        self._controller.wake(key, after=_DEBOUNCE)
+    def _watches(self) -> list[Watch[Any]]:
+        return [Watch(self._view.registries), Watch(self._view.configurations, self._all)]
 
     def _all(self, _: object) -> list[Key]:
         return [key_of(registry) for registry in self._view.registries.items()]

@@ -19,8 +19,9 @@ from trustplane.api.registry import Registry
 from trustplane.controllers.metrics import UNREADABLE_CLUSTERS
 from trustplane.errors import TrustplaneError
 from trustplane.fleet.view import FleetView
-from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.controller import Result, Watch
 from trustplane.kube.events import Recorder
+from trustplane.kube.reconciler import Reconciler
 from trustplane.reporting import risks, tally
 from trustplane.reporting.registry_assessment import canonical_registry_host
 from trustplane.reporting.risks import Risk
@@ -61,7 +62,7 @@ class _Cluster:
 _NOTHING: Final = _Cluster()
 
 
-class RegistryIndex:
+class RegistryIndex(Reconciler):
     """Index of clusters by their assessments of registries.
 
     Args:
@@ -69,6 +70,9 @@ class RegistryIndex:
         recorder: Recorder of Events about unreadable clusters.
         changed: Called with each Registry with a changed assessment.
     """
+
+    name = "registry-index"
+    workers = 2
 
     def __init__(self, view: FleetView, recorder: Recorder, changed: Callable[[Key], None]) -> None:
         self._view = view
@@ -80,17 +84,15 @@ class RegistryIndex:
         self._listing: dict[str, dict[_List, dict[Key, bool]]] = {}  # by fingerprint
         self._unreadable: set[Key] = set()
 
-    def controller(self) -> Controller:
-        """Return the controller that keeps the index current."""
+    def _watches(self) -> list[Watch[Any]]:
         view = self._view
-        watches: list[Watch[Any]] = [
+        return [
             Watch(view.clusters),
             Watch(view.tkcs),
             Watch(view.trusts),
             view.watch_machines(),
             view.watch_registries(),
         ]
-        return Controller("registry-index", self.reconcile, watches, workers=2)
 
     @property
     def is_complete(self) -> bool:

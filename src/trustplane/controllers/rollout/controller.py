@@ -20,21 +20,21 @@ from trustplane.clusterapi import secret
 from trustplane.fleet.reading import cluster_keys
 from trustplane.fleet.view import ClusterState, FleetView
 from trustplane.kube.client import Client
-from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.controller import Result, Watch
 from trustplane.kube.errors import ConflictError, NotFoundError
 from trustplane.kube.events import Recorder
 from trustplane.kube.kinds import CLUSTERS, MACHINES
+from trustplane.kube.reconciler import Reconciler
 from trustplane.rollout.execution import boot_data, replacement, trust_secrets
 from trustplane.rollout.execution.boot_data import BootRecorder, LostSetError
 from trustplane.rollout.execution.node_write import NodeWriter
 from trustplane.rollout.execution.observation import plan_input
 from trustplane.rollout.planning.facts import OngoingWrites
-from trustplane.rollout.planning.observed import RolloutInput
+from trustplane.rollout.planning.inputs import RolloutInput
 from trustplane.rollout.planning.plan import plan_rollout
 from trustplane.rollout.planning.steps import RolloutNote, RolloutPlan, RolloutState, RolloutStep, StepAction
 from trustplane.trust.entries import TrustSet
 
-_WORKERS: Final = 16
 _ROLL_SECONDS: Final = 5.0
 _STALE_SECONDS: Final = 1.0  # for a change that wakes no controller, such as that of our condition of a Machine
 _POLL_SECONDS: Final = 60.0  # between reconciles of a cluster that no watch covers completely
@@ -42,7 +42,7 @@ _POLL_SECONDS: Final = 60.0  # between reconciles of a cluster that no watch cov
 _log = structlog.get_logger(__name__)
 
 
-class RolloutReconciler:
+class RolloutReconciler(Reconciler):
     """Bring the set in force to the nodes of each cluster.
 
     Args:
@@ -51,18 +51,16 @@ class RolloutReconciler:
         recorder: Recorder of Events.
     """
 
+    name = "rollout"
+    workers = 16
+
     def __init__(self, client: Client, view: FleetView, recorder: Recorder) -> None:
         self._client = client
         self._view = view
         self._recorder = recorder
-        self._writer = NodeWriter(client, self._wake)
+        self._writer = NodeWriter(client, self._wake_and_notify)
         self._births = BootRecorder(client)
         self._notify: Callable[[Key], None] = lambda _: None
-        self._controller = self._create_controller()
-
-    def controller(self) -> Controller:
-        """Return the controller."""
-        return self._controller
 
     def machines_being_written(self, key: Key) -> frozenset[str]:
         """Return the names of a cluster's Machines with a write in progress."""
@@ -72,9 +70,9 @@ class RolloutReconciler:
         """Set the callback for clusters with a write that began or ended; no object shows this."""
         self._notify = on_work
 
-    def _create_controller(self) -> Controller:
+    def _watches(self) -> list[Watch[Any]]:
         view = self._view
-        watches: list[Watch[Any]] = [
+        return [
             Watch(view.clusters),
             Watch(view.tkcs),
             view.watch_machines(),
@@ -84,10 +82,13 @@ class RolloutReconciler:
             view.watch_registries(),
             view.watch_health_checks(),
         ]
-        return Controller("rollout", self.reconcile, watches, workers=_WORKERS, close=self._writer.close)
 
-    def _wake(self, key: Key, after: float = 0.0) -> None:
-        self._controller.wake(key, after=after)
+    async def close(self) -> None:
+        """End the writes in progress."""
+        await self._writer.close()
+
+    def _wake_and_notify(self, key: Key, after: float = 0.0) -> None:
+        self.wake(key, after=after)
         if not after:
             self._notify(key)
 

@@ -19,9 +19,10 @@ from trustplane.api.meta import Condition, Json, condition
 from trustplane.fleet.reading import cluster_keys
 from trustplane.fleet.view import ClusterState, FleetView
 from trustplane.kube.client import Client
-from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.controller import Result, Watch
 from trustplane.kube.errors import ConflictError, InvalidError, NotFoundError
 from trustplane.kube.kinds import CLUSTERS, FIELD_MANAGER, MACHINES
+from trustplane.kube.reconciler import Reconciler
 from trustplane.kube.resource import Resource
 from trustplane.kube.tasks import Pauses
 from trustplane.rollout.execution.observation import plan_input
@@ -40,7 +41,7 @@ _Holder = Cluster | Machine
 _log = structlog.get_logger(__name__)
 
 
-class UpToDateReconciler:
+class UpToDateReconciler(Reconciler):
     """Report on each Machine and Cluster whether it has the set in force.
 
     Args:
@@ -49,30 +50,22 @@ class UpToDateReconciler:
         writing: Returns the names of a cluster's Machines with a write in progress.
     """
 
+    name = "up-to-date"
+
     def __init__(self, client: Client, view: FleetView, writing: Callable[[Key], frozenset[str]]) -> None:
         self._client = client
         self._view = view
         self._writing = writing
-        self._controller = self._create_controller()
 
-    def controller(self) -> Controller:
-        """Return the controller."""
-        return self._controller
-
-    def wake(self, key: Key) -> None:
-        """Reconcile a cluster again, because a write to a node began or ended."""
-        self._controller.wake(key)
-
-    def _create_controller(self) -> Controller:
+    def _watches(self) -> list[Watch[Any]]:
         view = self._view
-        watches: list[Watch[Any]] = [
+        return [
             Watch(view.clusters),
             Watch(view.tkcs),
             Watch(view.machines, cluster_keys),
             Watch(view.secrets, cluster_keys),
             view.watch_registries(),
         ]
-        return Controller("up-to-date", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
         """Write the changed conditions of one cluster."""

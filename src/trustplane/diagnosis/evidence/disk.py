@@ -86,6 +86,8 @@ async def _inspect(
     wait = math.ceil(limits.handshake)
     name = registry if _ADDRESS.fullmatch(registry) else "-"
     report = await _run(node, f"main {wait} {name}", named, seconds=limits.node)
+    if ("end", "-", "-") not in report:  # a node without any CA and a report cut short look alike
+        raise NodeError(f"The report of node {node.address} is incomplete")
     disk = _disk(report, state, before)
     every = dict.fromkeys(_mirrors(disk), Role.MIRROR) | named
     disk = replace(disk, proxies=_proxies(report, every))

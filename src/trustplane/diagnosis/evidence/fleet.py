@@ -17,9 +17,9 @@ from trustplane.fleet.reading import list_cluster_objects
 from trustplane.kube.client import Client
 from trustplane.kube.kinds import CLUSTER_TRUSTS, CLUSTERS, CONFIGURATIONS, MACHINES, SECRETS, TANZU_CLUSTERS
 from trustplane.nodes.plan import Drift
-from trustplane.trust import lists, recorded
-from trustplane.trust.effective import merge_lists
+from trustplane.trust import list_sources, recorded
 from trustplane.trust.entries import EMPTY_SET, TrustSet
+from trustplane.trust.merge import merge_lists
 from trustplane.trust.policy import read_policy
 from trustplane.trust.propagation import PropagationRecord
 
@@ -50,7 +50,7 @@ async def read_service_list(client: Client) -> TrustList:
     """Read the service's list."""
     configuration = await client.find(CONFIGURATIONS, NAME)
     kept = await last_good.find_last_good(client, namespace=SYSTEM_NAMESPACE)
-    return trust_list(lists.parse_service_list(configuration, kept).trust, SERVICE)
+    return trust_list(list_sources.parse_service_list(configuration, kept).trust, SERVICE)
 
 
 async def read_cluster_sets(client: Client, cluster: Key) -> ClusterSets:
@@ -61,8 +61,12 @@ async def read_cluster_sets(client: Client, cluster: Key) -> ClusterSets:
     sets = ClusterSets()
     if tkc is not None:
         kept = await last_good.find_last_good(client, namespace=SYSTEM_NAMESPACE)
-        merge = read_policy(tkc.metadata.annotations, lists.service_policy_annotations(configuration, kept)).merge
-        desired = merge_lists(lists.parse_service_list(configuration, kept), lists.parse_own_list(tkc), merge)
+        merge = read_policy(
+            tkc.metadata.annotations, list_sources.service_policy_annotations(configuration, kept)
+        ).merge
+        desired = merge_lists(
+            list_sources.parse_service_list(configuration, kept), list_sources.parse_own_list(tkc), merge
+        )
         sets = replace(sets, desired=trust_list(desired.trust, f"the list of cluster {cluster}"))
     frozen = PropagationRecord.from_annotations(capi.metadata.annotations) if capi else None
     return await _with_set_in_force(client, cluster, frozen, sets) if frozen else sets

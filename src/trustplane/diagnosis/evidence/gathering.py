@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,7 +17,16 @@ from trustplane.diagnosis.decision import endpoints
 from trustplane.diagnosis.endpoint import registry_of
 from trustplane.diagnosis.evidence import disk, fleet, hosts, node_ssh, pods
 from trustplane.diagnosis.evidence.limit import USUAL, TimeLimits, collect
-from trustplane.diagnosis.facts import Case, CollectorReport, NodeRecord, PullSecret, TrustList
+from trustplane.diagnosis.facts import (
+    Case,
+    CollectorReport,
+    Missing,
+    NodeRecord,
+    ObservedFrom,
+    Part,
+    PullSecret,
+    TrustList,
+)
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import TransientError
 from trustplane.fleet.workload import open_workload
@@ -26,6 +35,12 @@ from trustplane.kube.tasks import together
 from trustplane.registry.inspection import NOTHING, Follow
 
 _MOST_KEPT: Final = 2 << 30  # bytes; enough for all pods of a cluster
+_SECRETS: Final = (Missing(Part.SECRETS),)
+_OWN_SETS: Final = (Missing(Part.OWN_SETS),)
+_ROUTES: Final = (Missing(Part.ROUTES),)
+_INSPECTION: Final = (Missing(Part.DISK), *_ROUTES)
+# The management cluster names the node's Machine: without the record, nobody inspects the node.
+_NODE: Final = (Missing(Part.RECORD), *_INSPECTION)
 
 
 @dataclass(frozen=True)
@@ -91,11 +106,10 @@ async def gather_pod_cases(access: ClusterAccess, key: Key) -> list[Case]:
 async def _image_case(access: ClusterAccess, pod: pods.Pod, failed: pods.ImageMessages) -> Case:
     evidence, registry = _Evidence(reports=pods.pod_reports(pod)), registry_of(failed.image)
     targets = endpoints(failed.messages, failed.image)
-    node = _add_node(evidence, access, pod.node, registry, targets)
     await together(
         _add_secrets(evidence, access, pod, failed.image),
         _add_trust(evidence, access),
-        collect(f"node {pod.node}", node, evidence.reports, seconds=access.limits.part),
+        _add_node(evidence, access, pod.node, registry, targets),
         _add_hosts(evidence, targets, failed.image, registry, access.follow, access.limits),
     )
     return replace(
@@ -111,10 +125,12 @@ async def _image_case(access: ClusterAccess, pod: pods.Pod, failed: pods.ImageMe
 async def _add_secrets(evidence: _Evidence, access: ClusterAccess, pod: pods.Pod, image: str) -> None:
     if pod.object is None:
         reason = "the pod was not found, so the names of its pull secrets are unknown"
-        evidence.reports.append(CollectorReport("pull secrets", reason, is_available=False))
+        evidence.reports.append(CollectorReport("pull secrets", reason, is_available=False, missing=_SECRETS))
         return
     work = pods.assess_pull_secrets(access.workload, pod.object, image)
-    evidence.secrets = await collect("pull secrets", work, evidence.reports, seconds=access.limits.api)
+    evidence.secrets = await collect(
+        "pull secrets", work, evidence.reports, seconds=access.limits.api, missing=_SECRETS
+    )
     if evidence.secrets is not None:
         text = "; ".join(f"{secret.name} (of {secret.named_by}) {secret.state}" for secret in evidence.secrets)
         evidence.reports.append(CollectorReport("pull secrets", text or "the pod and its ServiceAccount name none"))
@@ -132,18 +148,21 @@ async def _add_trust(evidence: _Evidence, access: ClusterAccess) -> None:
 
 
 async def _add_own_sets(evidence: _Evidence, client: Client, cluster: Key, seconds: float) -> None:
-    work = fleet.read_cluster_sets(client, cluster)
-    sets = await collect("trust of the cluster", work, evidence.reports, seconds=seconds)
+    work, source = fleet.read_cluster_sets(client, cluster), "trust of the cluster"
+    sets = await collect(source, work, evidence.reports, seconds=seconds, missing=_OWN_SETS)
     if sets is not None:
         evidence.sets = sets
         text = f"desired: {_count(sets.desired)}; in force: {_count(sets.in_force)}"
-        evidence.reports.append(CollectorReport("trust of the cluster", text))
+        missing = _OWN_SETS if sets.digest and sets.in_force is None else ()  # its Secret is gone, or was changed
+        evidence.reports.append(CollectorReport(source, text, missing=missing))
 
 
 async def _add_other_sets(evidence: _Evidence, client: Client, cluster: Key, seconds: float) -> None:
+    service, sets = fleet.read_service_list(client), fleet.read_other_sets(client, cluster)
+    lists, clusters = (Missing(Part.SERVICE),), (Missing(Part.OTHERS),)
     evidence.service, others = await together(
-        collect("the service's list", fleet.read_service_list(client), evidence.reports, seconds=seconds),
-        collect("other clusters", fleet.read_other_sets(client, cluster), evidence.reports, seconds=seconds),
+        collect("the service's list", service, evidence.reports, seconds=seconds, missing=lists),
+        collect("other clusters", sets, evidence.reports, seconds=seconds, missing=clusters),
     )
     evidence.others = tuple(trust for _, trust in others or ())
     if others is not None:
@@ -158,10 +177,17 @@ def _count(trust: TrustList | None) -> str:
 async def _add_node(
     evidence: _Evidence, access: ClusterAccess, node: str, registry: str, targets: list[tuple[Role, str]]
 ) -> None:
+    work = _read_node(evidence, access, node, registry, targets)
+    await collect(f"node {node}", work, evidence.reports, seconds=access.limits.part, missing=_INSPECTION)
+
+
+async def _read_node(
+    evidence: _Evidence, access: ClusterAccess, node: str, registry: str, targets: list[tuple[Role, str]]
+) -> None:
     if access.management is None or access.cluster is None or not node:
         return
     work = _read_record(access.management, access.cluster, node, registry)
-    result = await collect(f"node {node}", work, evidence.reports, seconds=access.limits.api)
+    result = await collect(f"node {node}", work, evidence.reports, seconds=access.limits.api, missing=_NODE)
     if result is None:
         return
     machine, record = result
@@ -170,17 +196,26 @@ async def _add_node(
     evidence.reports.append(CollectorReport(f"node {node}", f"{state}{': ' if record.message else ''}{record.message}"))
     source = f"node {node} over SSH"
     if machine is None or not access.use_ssh:
-        reason = "the node has no Machine" if machine is None else "skipped (--no-ssh)"
-        evidence.reports.append(CollectorReport(source, reason, is_available=False))
+        # The record stands in for the files that the user leaves out; only the node names its mirrors and proxies.
+        reason, missing = (
+            ("the node has no Machine", _INSPECTION) if machine is None else ("skipped (--no-ssh)", _ROUTES)
+        )
+        evidence.reports.append(CollectorReport(source, reason, is_available=False, missing=missing))
         return
     inspect = node_ssh.inspect_machine(access.management, access.cluster, machine, registry, targets, access.limits)
-    evidence.inspection = await collect(source, inspect, evidence.reports, seconds=access.limits.node)
+    seconds = access.limits.node
+    evidence.inspection = await collect(source, inspect, evidence.reports, seconds=seconds, missing=_INSPECTION)
     if evidence.inspection:
+        roles = {address: role for role, address in targets}
         evidence.reports.append(CollectorReport(source, node_ssh.inspection_summary(evidence.inspection)))
         evidence.reports += [
-            CollectorReport(f"{host} from node {node}", "no certificate received", is_available=False)
-            for host in evidence.inspection.unanswered
+            _unanswered(node, roles.get(host, Role.MIRROR), host) for host in evidence.inspection.unanswered
         ]
+
+
+def _unanswered(node: str, role: Role, host: str) -> CollectorReport:
+    missing = (Missing(Part.CHAIN, host, role, ObservedFrom.NODE),)
+    return CollectorReport(f"{host} from node {node}", "no certificate received", is_available=False, missing=missing)
 
 
 async def _read_record(client: Client, cluster: Key, node: str, registry: str) -> tuple[Machine | None, NodeRecord]:
@@ -201,7 +236,15 @@ async def _add_hosts(
     limits: TimeLimits,
 ) -> None:
     work = hosts.observe_hosts(evidence.observation, targets, image, registry=registry, follow=follow, limits=limits)
-    await collect("hosts", work, evidence.reports, seconds=limits.part)
+    failures: list[CollectorReport] = []
+    await collect("hosts", work, failures, seconds=limits.part)
+    missing = (*_undialled(evidence.observation, targets), Missing(Part.ANSWERS))
+    evidence.reports += [replace(failure, missing=missing) for failure in failures]
+
+
+def _undialled(observation: hosts.RegistryObservation, targets: list[tuple[Role, str]]) -> Iterator[Missing]:
+    dialled = {host.address for host in observation.hosts}
+    yield from (Missing(Part.CHAIN, address, role) for role, address in targets if address not in dialled)
 
 
 def _case(evidence: _Evidence, registry: str) -> Case:

@@ -7,7 +7,7 @@ from gox509 import GoCertificate, MalformedError
 from trustplane.api.image_reference import ImageReference, parse_image
 from trustplane.certificates.repair import read_any
 from trustplane.diagnosis.evidence.limit import USUAL, TimeLimits, collect, run_in_thread
-from trustplane.diagnosis.facts import CollectorReport, Host, ObservedFrom
+from trustplane.diagnosis.facts import CollectorReport, Host, Missing, ObservedFrom, Part
 from trustplane.diagnosis.layer import Role
 from trustplane.errors import UserError
 from trustplane.kube.tasks import together
@@ -23,6 +23,8 @@ from trustplane.text import clean
 
 _API_STATUS = (200, 401)
 _MAX_URL = 200  # characters in a text
+_ANSWERS = (Missing(Part.ANSWERS),)
+_ISSUERS = (Missing(Part.ISSUERS),)
 
 
 @dataclass
@@ -93,17 +95,23 @@ class _DialRule:
 
 
 async def _observe_host(observation: RegistryObservation, role: Role, name: str, image: str, rule: _DialRule) -> None:
+    missing = (Missing(Part.CHAIN, name, role),)
     try:
         address = Address.read(name)
     except UserError as error:
-        observation.reports.append(CollectorReport(f"{role} {name}", str(error), is_available=False))
+        observation.reports.append(CollectorReport(f"{role} {name}", str(error), is_available=False, missing=missing))
         return
     source = f"{role} {name} from here"
     decision = await collect(
-        source, run_in_thread(lambda: rule.target(role, address)), observation.reports, seconds=rule.limits.ask
+        source,
+        run_in_thread(lambda: rule.target(role, address)),
+        observation.reports,
+        seconds=rule.limits.ask,
+        missing=missing,
     )
+    if isinstance(decision, Unasked):
+        observation.reports.append(CollectorReport(source, decision.message, is_available=False, missing=missing))
     if decision is None or isinstance(decision, Unasked):
-        observation.reports += [CollectorReport(source, decision.message, is_available=False)] if decision else []
         return
     host = await _dial(observation, role, decision, name, rule.limits)
     if host is None or not host.certificates or role is not Role.REGISTRY:
@@ -114,6 +122,7 @@ async def _observe_host(observation: RegistryObservation, role: Role, name: str,
         run_in_thread(lambda: _ask(address, parse_image(image) if image else None, rule.follow)),
         observation.reports,
         seconds=rule.limits.ask,
+        missing=_ANSWERS,
     )
     if answer is not None:
         await _dial_second_hosts(observation, host, answer, rule.limits)
@@ -125,13 +134,14 @@ async def _fetch_issuers(observation: RegistryObservation, host: Host, registry:
     source = f"issuer of {host.address}'s chain"
     if urls and not rule.follow.issuers:
         text = f"not asked: {', '.join(clean(url, _MAX_URL) for url in urls)}. --follow-aia asks there"
-        observation.reports.append(CollectorReport(source, text, is_available=False))
+        observation.reports.append(CollectorReport(source, text, is_available=False, missing=_ISSUERS))
         return
     files = await collect(
         source,
         run_in_thread(lambda: [read_any(fetch(url, registry, rule.limits.issuer)) for url in urls]),
         observation.reports,
         seconds=rule.limits.issuer,
+        missing=_ISSUERS,
     )
     observation.issuers += [certificate.der for file in files or () for certificate in file.certificates]
 
@@ -139,15 +149,14 @@ async def _fetch_issuers(observation: RegistryObservation, host: Host, registry:
 async def _dial(
     observation: RegistryObservation, role: Role, address: Address | Target, name: str, limits: TimeLimits
 ) -> Host | None:
-    source = f"{role} {name} from here"
-    served = await collect(
-        source, run_in_thread(lambda: dial(address, limits.dial)), observation.reports, seconds=limits.dial + 1
-    )
+    source, missing = f"{role} {name} from here", (Missing(Part.CHAIN, name, role),)
+    work = run_in_thread(lambda: dial(address, limits.dial))
+    served = await collect(source, work, observation.reports, seconds=limits.dial + 1, missing=missing)
     if served is None:
         return None
     host = _host(role, name, served)
     observation.hosts.append(host)
-    observation.reports.append(CollectorReport(source, _summary(served)))
+    observation.reports.append(CollectorReport(source, _summary(served), missing=() if host.certificates else missing))
     return host
 
 
@@ -170,11 +179,15 @@ async def _dial_second_hosts(
     if failure := answer.failure:
         index = observation.hosts.index(registry)
         observation.hosts[index] = replace(registry, failure=failure.cause, message=failure.message)
+        source = f"answers of {registry.address}"
+        observation.reports.append(CollectorReport(source, failure.message, is_available=False, missing=_ANSWERS))
     known = {host.address for host in observation.hosts}
     targets = []
     for role, second in ((Role.TOKEN_SERVICE, answer.tokens), (Role.BLOB_STORE, answer.blobs)):
         if isinstance(second, Unasked):
-            observation.reports.append(CollectorReport(f"{role} from here", second.message, is_available=False))
+            missing = (Missing(Part.CHAIN, role=role),)
+            report = CollectorReport(f"{role} from here", second.message, is_available=False, missing=missing)
+            observation.reports.append(report)
         elif second and str(second.address) not in known:
             targets.append((role, second))
     await together(*(_dial(observation, role, second, str(second.address), limits) for role, second in targets))

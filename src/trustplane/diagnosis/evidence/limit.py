@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import astuple, dataclass
 from typing import Final, Self, TypeVar
 
-from trustplane.diagnosis.facts import CollectorReport
+from trustplane.diagnosis.facts import CollectorReport, Missing
 from trustplane.errors import TrustplaneError
 from trustplane.text import redact
 
 T = TypeVar("T")
+# The errors of reading an answer without the shape that it must have.
+_GARBAGE: Final = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,33 @@ class TimeLimits:
 USUAL: Final = TimeLimits()
 
 
-async def collect(source: str, work: Awaitable[T], reports: list[CollectorReport], *, seconds: float) -> T | None:
-    """Return a collector's result; None if it fails or exceeds its time limit, with the reason in `reports`."""
+async def collect(
+    source: str,
+    work: Awaitable[T],
+    reports: list[CollectorReport],
+    *,
+    seconds: float,
+    missing: tuple[Missing, ...] = (),
+) -> T | None:
+    """Return a collector's result; None if it fails or exceeds its time limit.
+
+    Args:
+        source: The source that it reads, as output names it.
+        work: The collector.
+        reports: Receives the reason if there is no result.
+        seconds: Its time limit.
+        missing: The parts of the evidence that are missing without its result.
+    """
     try:
         async with asyncio.timeout(seconds):
             return await work
     except TimeoutError:
-        reports.append(CollectorReport(source, f"no answer in {seconds:g} s", is_available=False))
+        reports.append(CollectorReport(source, f"no answer in {seconds:g} s", is_available=False, missing=missing))
     except TrustplaneError as error:
-        reports.append(CollectorReport(source, redact(str(error)), is_available=False))
+        reports.append(CollectorReport(source, redact(str(error)), is_available=False, missing=missing))
+    except _GARBAGE as error:
+        text = f"its answer cannot be parsed ({type(error).__name__})"
+        reports.append(CollectorReport(source, text, is_available=False, missing=missing))
     return None
 
 

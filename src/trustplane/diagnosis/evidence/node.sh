@@ -1,7 +1,7 @@
 # Report what a node trusts, for `trustplane diagnose`, without changing it. Runs as root, by `sh -s`.
 #
 # Go's roots on Linux: the first bundle that exists, and every file in the directory (crypto/x509, root_linux.go).
-# Lines: clock SECONDS - | file PATH BASE64 | variable NAME BASE64 | served ADDRESS BASE64 | asks ADDRESS SCHEME.
+# Lines: clock SECONDS - | file PATH BASE64 | variable NAME BASE64 | served ADDRESS BASE64 | asks ADDRESS SCHEME | end - -.
 
 set -u
 export LC_ALL=C
@@ -113,4 +113,5 @@ main() { # seconds, registry, targets
     [ "$1" = - ] || registry "$1"
     shift
     dial "$limit" "$@"
+    printf 'end - -\n'
 }

@@ -39,7 +39,7 @@ from trustplane.rollout.execution.fairness import share_writes
 from trustplane.text import clean
 from trustplane.trust import recorded
 from trustplane.trust.entries import EMPTY_SET, TrustSet, compare_sets
-from trustplane.trust.places import render_files
+from trustplane.trust.node_files import render_files
 
 MAX_FLEET_WRITES: Final = 100  # concurrent writes in all clusters
 _MAX_MESSAGE: Final = 600  # characters

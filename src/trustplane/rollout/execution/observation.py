@@ -7,7 +7,7 @@ from trustplane.clusterapi.node_state import NodeFacts
 from trustplane.fleet.view import ClusterState
 from trustplane.rollout.planning import facts as rollout_facts
 from trustplane.rollout.planning.facts import OngoingWrites
-from trustplane.rollout.planning.observed import REPLACE_MACHINES, Canary, RolloutInput
+from trustplane.rollout.planning.inputs import REPLACE_MACHINES, Canary, RolloutInput
 from trustplane.trust import recorded
 from trustplane.trust.propagation import PropagationRecord
 from trustplane.trust.recorded import parse_time

@@ -12,7 +12,7 @@ from trustplane.fleet.view import ClusterState
 from trustplane.kube.client import Client
 from trustplane.kube.errors import AlreadyExistsError
 from trustplane.kube.kinds import SECRETS
-from trustplane.rollout.planning.observed import RolloutInput
+from trustplane.rollout.planning.inputs import RolloutInput
 from trustplane.trust.entries import TrustSet
 
 KEPT_SETS: Final = 5  # unneeded sets that are kept for an undo

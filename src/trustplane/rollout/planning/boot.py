@@ -1,6 +1,6 @@
 """Choose the boot set: the last proven set, until the set in force is proven or no node can prove it. Pure."""
 
-from trustplane.rollout.planning.observed import RolloutInput
+from trustplane.rollout.planning.inputs import RolloutInput
 from trustplane.rollout.planning.steps import RolloutNote
 
 

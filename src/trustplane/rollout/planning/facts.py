@@ -11,7 +11,7 @@ from trustplane.api.clusterapi import KubeadmControlPlane, Machine, MachineDeplo
 from trustplane.clusterapi import health_checks
 from trustplane.clusterapi.machine_facts import NODE_STARTUP_TIMEOUT, is_control_plane, pool_name
 from trustplane.clusterapi.node_state import NodeFacts, RegistryVerdict, registry_verdicts
-from trustplane.rollout.planning.observed import RolloutNode
+from trustplane.rollout.planning.inputs import RolloutNode
 
 _UNCERTAIN: Final = "uncertain:"  # a set that is partial, or possibly overwritten, differs from the whole one
 

@@ -8,7 +8,7 @@ that does not answer, or that another tool updates, blocks no other node.
 from collections.abc import Sequence
 
 from trustplane.rollout.planning import unreachable
-from trustplane.rollout.planning.observed import Canary, RolloutInput, RolloutNode
+from trustplane.rollout.planning.inputs import Canary, RolloutInput, RolloutNode
 from trustplane.rollout.planning.outlook import RolloutSummary, machine_names, summarise
 from trustplane.rollout.planning.steps import RolloutPlan, RolloutReason, RolloutState
 

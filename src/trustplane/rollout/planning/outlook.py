@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from trustplane.rollout.planning.boot import choose_boot_set
-from trustplane.rollout.planning.observed import RolloutInput, RolloutNode
+from trustplane.rollout.planning.inputs import RolloutInput, RolloutNode
 from trustplane.rollout.planning.steps import RolloutReason, RolloutState
 
 

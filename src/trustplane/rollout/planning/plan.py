@@ -9,7 +9,7 @@ from dataclasses import replace as changed
 from trustplane.rollout.planning import unreachable
 from trustplane.rollout.planning.boot import boot_set_notes, choose_boot_set
 from trustplane.rollout.planning.in_place import plan_writes
-from trustplane.rollout.planning.observed import REPLACE_MACHINES, RolloutInput
+from trustplane.rollout.planning.inputs import REPLACE_MACHINES, RolloutInput
 from trustplane.rollout.planning.outlook import machine_names
 from trustplane.rollout.planning.replace import plan_replacement
 from trustplane.rollout.planning.steps import RolloutNote, RolloutPlan, RolloutReason, RolloutState

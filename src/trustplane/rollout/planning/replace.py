@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from trustplane.rollout.planning.observed import RolloutInput, RolloutNode
+from trustplane.rollout.planning.inputs import RolloutInput, RolloutNode
 from trustplane.rollout.planning.outlook import RolloutSummary, machine_names, summarise
 from trustplane.rollout.planning.steps import RolloutPlan, RolloutReason, RolloutState
 

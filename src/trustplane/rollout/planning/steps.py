@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-from trustplane.rollout.planning.observed import Canary
+from trustplane.rollout.planning.inputs import Canary
 
 _SHOWN: Final = 5  # names in a message
 

@@ -7,7 +7,7 @@ plan never deletes control plane machines: a MachineHealthCheck replaces one whi
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from trustplane.rollout.planning.observed import RolloutInput, RolloutNode
+from trustplane.rollout.planning.inputs import RolloutInput, RolloutNode
 from trustplane.rollout.planning.outlook import machine_names
 from trustplane.rollout.planning.steps import ObstructedMachines, ReplacementObstacle
 

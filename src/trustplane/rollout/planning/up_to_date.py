@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from trustplane.api.conditions import FALSE, TRUE, UNKNOWN
-from trustplane.rollout.planning.observed import Canary, RolloutInput, RolloutNode
+from trustplane.rollout.planning.inputs import Canary, RolloutInput, RolloutNode
 from trustplane.rollout.planning.steps import RolloutPlan, RolloutReason
 
 WAITING_FOR_TURN: Final = "Waiting"

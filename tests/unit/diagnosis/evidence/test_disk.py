@@ -30,7 +30,7 @@ class Shell:
         stat = f"stat 150 regular file|{PATH}\nsum {DIGEST}  {PATH}\n"
         self._answers = [
             stat + STATE.format(token=DIGEST, started=started),
-            *("\n".join(one) + "\n" for one in (lines, later)),
+            *("\n".join((*one, "end - -")) + "\n" for one in (lines, later)),
         ]
         self.scripts: list[str] = []
         self._silent = silent

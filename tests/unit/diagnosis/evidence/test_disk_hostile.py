@@ -15,6 +15,7 @@ from trustplane.errors import NodeError, TrustplaneError
 from trustplane.nodes.ssh import CommandOutput
 
 STATE = "manifest \ntoken T\ncerts 100\nbootstrapped 0\nruntime active run 200\nmarker \nkubelet active\n"
+END = "end - -"
 FOLDER = "/etc/containerd/certs.d/harbor.corp"
 
 
@@ -75,7 +76,7 @@ answers = st.one_of(
 async def test_any_report_is_an_inspection_or_an_error_of_that_node(first: str, second: str) -> None:
     with contextlib.suppress(NodeError):
         inspection = await disk.inspect_node(
-            Shell(first, second), "harbor.corp", [(Role.REGISTRY, "harbor.corp")], TimeLimits()
+            Shell(f"{first}\n{END}", second), "harbor.corp", [(Role.REGISTRY, "harbor.corp")], TimeLimits()
         )
         assert node_ssh.inspection_summary(inspection)
 
@@ -85,10 +86,16 @@ async def test_a_report_with_too_many_lines_is_an_error() -> None:
         await disk.inspect_node(Shell("x\n" * 20_001), "harbor.corp", [], TimeLimits())
 
 
+@pytest.mark.parametrize("report", ["", "This account is not available.", "clock 1000.5 -"])
+async def test_a_report_cut_short_is_an_error(report: str) -> None:
+    with pytest.raises(NodeError, match="incomplete"):
+        await disk.inspect_node(Shell(report), "harbor.corp", [], TimeLimits())
+
+
 async def test_an_invalid_mirror_url_hides_no_other_mirror() -> None:
     text = "[host.'https://[']\n[host.'https://mirror.corp']\n"
     inspection = await disk.inspect_node(
-        Shell(f"file {FOLDER}/hosts.toml {b64(text)}"), "harbor.corp", [], TimeLimits()
+        Shell(f"file {FOLDER}/hosts.toml {b64(text)}\n{END}"), "harbor.corp", [], TimeLimits()
     )
     assert disk._mirrors(inspection.disk) == ["mirror.corp"]
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from trustplane.diagnosis.evidence.limit import USUAL, TimeLimits, collect, run_in_thread
-from trustplane.diagnosis.facts import CollectorReport
+from trustplane.diagnosis.facts import CollectorReport, Missing, Part
 from trustplane.errors import TransientError
 
 
@@ -29,6 +29,17 @@ async def test_a_failure_is_reported_without_credentials() -> None:
     reports: list[CollectorReport] = []
     assert await collect("pod", work(), reports, seconds=5) is None
     assert reports == [CollectorReport("pod", "It failed. https://harbor.corp/v2/", is_available=False)]
+
+
+async def test_garbage_is_reported_with_what_is_missing() -> None:
+    async def work() -> None:
+        raise KeyError("metadata")
+
+    reports: list[CollectorReport] = []
+    missing = (Missing(Part.SECRETS),)
+    assert await collect("pull secrets", work(), reports, seconds=5, missing=missing) is None
+    text = "its answer cannot be parsed (KeyError)"
+    assert reports == [CollectorReport("pull secrets", text, is_available=False, missing=missing)]
 
 
 async def test_threads_return_results_and_raise_errors() -> None:

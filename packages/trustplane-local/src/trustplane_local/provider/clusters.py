@@ -10,8 +10,9 @@ from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
 from trustplane.errors import TransientError, TrustplaneError
 from trustplane.kube.client import Client
-from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.controller import Result, Watch
 from trustplane.kube.manager import Manager
+from trustplane.kube.reconciler import Reconciler
 from trustplane_local.podman import Podman
 from trustplane_local.provider import conditions, loadbalancer
 from trustplane_local.provider.objects import (
@@ -31,8 +32,10 @@ from trustplane_local.stack import Stack
 log = structlog.get_logger(__name__)
 
 
-class Clusters:
+class Clusters(Reconciler):
     """Keeps a load balancer for each LocalCluster."""
+
+    name = "localcluster"
 
     def __init__(self, stack: Stack, client: Client, podman: Podman, manager: Manager, writer: Writer) -> None:
         self._stack = stack
@@ -43,14 +46,12 @@ class Clusters:
         self._machines = manager.informer(LOCAL_MACHINES)
         self._clusters = manager.informer(CLUSTERS)
 
-    def controller(self) -> Controller:
-        """Return the controller that calls `reconcile`."""
-        watches: list[Watch[Any]] = [
+    def _watches(self) -> list[Watch[Any]]:
+        return [
             Watch(self._locals),
             Watch(self._machines, self._keys_for_machine),
             Watch(self._clusters, self._keys_for_cluster),
         ]
-        return Controller("localcluster", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
         """Reconcile the load balancer of one LocalCluster, and report its status."""

@@ -12,9 +12,10 @@ from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
 from trustplane.errors import TransientError, TrustplaneError
 from trustplane.kube.client import Client
-from trustplane.kube.controller import Controller, Result, Watch
+from trustplane.kube.controller import Result, Watch
 from trustplane.kube.kinds import PLAIN_SECRETS
 from trustplane.kube.manager import Manager
+from trustplane.kube.reconciler import Reconciler
 from trustplane_local.podman import LIST_SECONDS, Podman
 from trustplane_local.provider import conditions, instance
 from trustplane_local.provider.instance import InstanceState
@@ -33,8 +34,10 @@ from trustplane_local.stack import Stack
 log = structlog.get_logger(__name__)
 
 
-class Machines:
+class Machines(Reconciler):
     """Keeps a container for each LocalMachine."""
+
+    name = "localmachine"
 
     def __init__(self, stack: Stack, client: Client, podman: Podman, manager: Manager, writer: Writer) -> None:
         self._stack = stack
@@ -45,14 +48,12 @@ class Machines:
         self._machines = manager.informer(MACHINES)
         self._clusters = manager.informer(CLUSTERS)
 
-    def controller(self) -> Controller:
-        """Return the controller that calls `reconcile`."""
-        watches: list[Watch[Any]] = [
+    def _watches(self) -> list[Watch[Any]]:
+        return [
             Watch(self._locals),
             Watch(self._machines, self._keys_for_machine),
             Watch(self._clusters, self._keys_for_cluster),
         ]
-        return Controller("localmachine", self.reconcile, watches)
 
     async def reconcile(self, key: Key) -> Result:
         """Reconcile one LocalMachine and report its status."""

@@ -9,8 +9,8 @@ from trustplane.api.cluster import TanzuKubernetesCluster
 from trustplane.api.configuration import TkgServiceConfiguration
 from trustplane.certificates.finding import Finding, Severity, error
 from trustplane.trust import scope
-from trustplane.trust.effective import merge_lists
 from trustplane.trust.entries import ParsedList, TrustSet, describe_entry
+from trustplane.trust.merge import merge_lists
 from trustplane.trust.policy import OVERRIDE
 from trustplane.trust.removal import REMOVAL_ALLOWED, allows_removal
 

@@ -2,8 +2,8 @@ import dataclasses
 
 from trustplane.api.configuration import TrustedCA
 from trustplane.api.limits import MAX_ENTRIES, MAX_PEM_BYTES
-from trustplane.trust.effective import merge_lists
 from trustplane.trust.entries import EMPTY_SET, ParsedList, TrustListEntry, TrustSet, parse_list
+from trustplane.trust.merge import merge_lists
 
 
 def reading(data: dict[str, str], **names: str) -> ParsedList:

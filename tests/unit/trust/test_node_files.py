@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from trustplane.api.limits import MAX_HOST_LENGTH, MAX_NAME_LENGTH
 from trustplane.trust.entries import is_entry_name
-from trustplane.trust.places import (
+from trustplane.trust.node_files import (
     CertificateFile,
     hosts_toml_path,
     is_managed_hosts_toml,

@@ -4,13 +4,11 @@ The Cluster itself is the only source of the list, which therefore takes effect 
 unreadable or the Cluster no longer names one, the set in force stays: this is not a request to trust nothing.
 """
 
-import base64
 from typing import Final, Protocol
 
 from trustplane.api import clustertrust
 from trustplane.api.annotations import TRUST_SECRET
 from trustplane.api.clusterapi import Cluster
-from trustplane.api.configuration import TrustedCA
 from trustplane.api.core import Secret
 from trustplane.clusterapi import secret, variable
 from trustplane.errors import UserError
@@ -86,17 +84,10 @@ async def _desired(cluster: Cluster, last: str, find: FindSecret) -> TrustSet | 
 
 def _read_users_secret(certificates: Secret, trust: variable.TrustVariable) -> ParsedList:
     """Read a Secret in vSphere 8's form."""
-    data = certificates.data
-    return entries.parse_list([TrustedCA(name=name, data=_decoded(data.get(name, ""))) for name in trust.names])
+    values = {name: secret.decode_user_value(certificates.data.get(name, "")) for name in trust.names}
+    return entries.parse_entries(values.items())
 
 
 def _selected(trust: TrustSet, value: variable.TrustVariable) -> TrustSet:
     """Return the entries that a value of the variable names, with the scope that it gives them."""
     return TrustSet(tuple(entry for entry in trust.entries if entry.name in value.names)).with_scopes(value.hosts)
-
-
-def _decoded(data: str) -> str:
-    try:
-        return base64.b64decode(data).decode()
-    except ValueError:
-        return ""

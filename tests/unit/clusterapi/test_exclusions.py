@@ -7,7 +7,7 @@ import pytest
 
 from trustplane.api.clusterapi import Cluster
 from trustplane.api.meta import Json
-from trustplane.clusterapi.left_out import exclusion_condition, exclusion_findings
+from trustplane.clusterapi.exclusions import exclusion_condition, exclusion_findings
 
 TRUST = {"name": "trust", "value": {"additionalTrustedCAs": [{"name": "corp"}]}}
 OTHER = {"name": "trust", "value": {"additionalTrustedCAs": []}}

@@ -3,7 +3,7 @@
 from trustplane.api.limits import MAX_CONTENT, MAX_ENTRIES, MAX_PEM_BYTES
 from trustplane.certificates.finding import Finding, Severity, error
 from trustplane.trust.entries import ParsedList, TrustSet
-from trustplane.trust.places import render_hosts_toml
+from trustplane.trust.node_files import render_hosts_toml
 from trustplane.trust.policy import APPEND
 
 
