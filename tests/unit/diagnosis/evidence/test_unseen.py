@@ -1,4 +1,4 @@
-"""What was not seen never leaves a wrong cause certain: every scenario, with each source of evidence broken."""
+"""Missing evidence never leaves a wrong cause certain: every scenario, with each source of evidence broken."""
 
 from dataclasses import replace
 
@@ -22,8 +22,8 @@ async def ask(scenario: Scenario, broken: dict[str, str]) -> Diagnosis:
     return diagnose(await Replay(scenario.case, broken).gather())
 
 
-def without_words(case: Case) -> Case:
-    """Return a case without the words in which collectors report: most ways to fail differ in nothing else."""
+def without_text(case: Case) -> Case:
+    """Return a case without the texts of its reports: most ways to fail differ in nothing else."""
     reports = tuple(replace(report, text="") for report in case.reports)
     return replace(case, reports=tuple(sorted(reports, key=lambda report: (report.source, report.is_available))))
 
@@ -38,7 +38,7 @@ async def test_no_broken_source_leaves_a_wrong_cause_certain(scenario: Scenario)
     seen: list[Case] = []
     for broken in each_broken(scenario.case):
         known = await Replay(scenario.case, broken).gather()
-        if (same := without_words(known)) in seen:
+        if (same := without_text(known)) in seen:
             continue
         seen.append(same)
         diagnosis = diagnose(known)
@@ -72,7 +72,7 @@ def named(name: str) -> Scenario:
 
 
 async def test_an_answer_may_hide_a_mirror_on_a_node_that_was_not_seen() -> None:
-    """Under load, the inspection timed out, and the 404 of the origin was taken for the cause."""
+    """Under load, the inspection timed out, and the 404 of the origin was treated as the cause."""
     diagnosis = await ask(named("mirror not trusted, the origin answers"), {"ssh": TIMES_OUT})
     [cause] = diagnosis.causes
     assert (cause.code, cause.confidence) == (Code.IMAGE_NOT_FOUND, Confidence.MEDIUM)
