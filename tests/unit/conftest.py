@@ -1,5 +1,6 @@
 """Settings and fixtures of all unit tests."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import settings
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # Machines that run tests are shared: how long one example takes says nothing about the code.
-settings.register_profile("shared-machine", deadline=None)
+settings.register_profile(
+    "shared-machine", deadline=None, max_examples=int(os.environ.get("TRUSTPLANE_TEST_EXAMPLES", "100"))
+)
 settings.load_profile("shared-machine")
 
 

@@ -12,6 +12,11 @@ from trustplane.diagnosis.vocabulary.certificates import NOT_TRUSTED
 from trustplane.diagnosis.vocabulary.phrase import Statement
 
 _LOCAL: Final = ("operation not permitted", "broken pipe", "input/output error")
+# Errors of system calls, and of Windows' importer of layers: neither a full disk nor damaged content.
+_FILE_ERROR: Final = re.compile(
+    r": (?:not a directory|no such file or directory|directory not empty|file exists|operation not supported"
+    r"|file name too long|too many levels of symbolic links|invalid cross-device link)\b|hcsshim::"
+)
 _STORAGE: Final = re.compile(
     r"failed to mount|mount callback|parent snapshot|failed to stat parent|read-only file system"
 )
@@ -46,6 +51,12 @@ def refine_unpacking(parsed: ParsedMessage, statement: Statement) -> Statement:
         statement = replace(
             statement, kind=Kind.NODE, codes=(Code.UNPACK_FAILED,), reason=reason, confidence=Confidence.MEDIUM
         )
+    elif statement.codes[0] is Code.UNPACK_FAILED and _FILE_ERROR.search(statement.text):
+        reason = "the node's file system reports it while unpacking"
+        statement = replace(statement, codes=(Code.UNPACK_FAILED,), reason=reason)
+    elif statement.codes == (Code.REGISTRY_ERROR,):
+        reason = "the node's snapshotter reports it while unpacking; some snapshotters ask the registry again"
+        statement = replace(statement, codes=(Code.UNPACK_FAILED, Code.REGISTRY_ERROR), reason=reason)
     elif statement.codes == (Code.CONNECTION_CLOSED,):
         statement = replace(statement, codes=(Code.CONNECTION_CLOSED, Code.UNPACK_FAILED))
     if Code.UNPACK_FAILED in statement.codes and _WINDOWS.search(parsed.text):

@@ -11,6 +11,7 @@ _ESCAPED: Final = re.compile(r"""(?<!\\)\\++(?=["'])""")  # matches a whole run 
 # containerd ends errors of unknown kind with this; quotes and fields of a log line may follow.
 _ERROR_KIND: Final = re.compile(r"(?:: unknown){1,4}(?=[\s\"'`.)]{0,20}(?:\Z|\n)|\" \w{1,20}=)")
 _TICKS: Final = re.compile(r"(?<=[ :])`(?P<name>[\w.:/@-]{1,512})`")
+_JOINED: Final = re.compile(r"(?<=\S):(?=x509: )")  # old versions of ctr write no blank behind the URL
 _FIELD: Final = re.compile(r'"\s{1,4}(?:image|imageRef|pod|key|host|logger|containerName)=')
 _BODY_WORDS: Final = frozenset({"errors", "denied", "unauthorized", "unknown", "toomanyrequests", "manifest", "name"})
 
@@ -20,7 +21,7 @@ def normalise(text: str) -> str:
     text = _TICKS.sub(r'"\g<name>"', unescape(text))
     text = _ESCAPED.sub("", redact(text).replace("\\n", "\n"))
     text = _FOLDED.sub(" ", text).rstrip().removesuffix("...").removesuffix("…")
-    return _ERROR_KIND.sub("", text)
+    return _ERROR_KIND.sub("", _JOINED.sub(": ", text))
 
 
 def first_line(text: str) -> str:

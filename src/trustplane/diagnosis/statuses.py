@@ -8,12 +8,14 @@ from trustplane.diagnosis.cause import Code, Confidence
 from trustplane.diagnosis.layer import Kind
 from trustplane.diagnosis.vocabulary.phrase import Statement
 
-# Sources: containerd 1.5 and 1.6, 1.7 and 2.x, its token requests; containers/image; moby.
+# Sources: containerd 1.5 and 1.6, 1.7 and 2.x, its token requests; go-containerregistry; containers/image; moby.
 STATUSES: Final = (
     "pulling from host <host> failed with status code <name>: <status>",
     "unexpected status code <url>: <status>",
     "unexpected status code [<name>]: <status>",
     "unexpected HEAD status code <url>: <status>",
+    "unexpected status code <status>",
+    "unsupported status code <status>",
     "unexpected status from <method> request to <url>: <status>",
     "unexpected status: <status>",
     "received unexpected HTTP status: <status>",
@@ -135,6 +137,12 @@ def _forbidden_causes(request: Request) -> tuple[tuple[Code, ...], str]:
     if request.host.endswith(_GOOGLE):
         codes = (Code.AUTH_MISSING, Code.ACCESS_DENIED, Code.IMAGE_NOT_FOUND)
         return codes, "Google gives this answer for all of these"
+    if request.host == "ghcr.io":
+        return (
+            Code.ACCESS_DENIED,
+            Code.AUTH_MISSING,
+            Code.IMAGE_NOT_FOUND,
+        ), "GitHub gives this answer for all of these"
     if request.host.endswith(_AMAZON):
         return (Code.ACCESS_DENIED, Code.AUTH_REJECTED), "ECR gives the same answer for an expired token"
     return (Code.ACCESS_DENIED,), "the registry understands the request and refuses it"

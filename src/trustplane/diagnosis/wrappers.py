@@ -110,7 +110,9 @@ def _containerd() -> tuple[Wrapper, ...]:
         Wrapper("failed to unpack image on snapshotter <word>: ", Kind.UNPACK, _CONTAINERD, _UNPACK),
         Wrapper("failed to extract layer <name> to <word> as <word>: ", Kind.UNPACK, _CONTAINERD, _UNPACK),
         Wrapper("failed to extract layer <word>: ", Kind.UNPACK, _CONTAINERD, _UNPACK),
+        Wrapper('failed to prepare extraction snapshot "<name>": ', Kind.UNPACK, _CONTAINERD, _UNPACK),
         Wrapper("failed to prepare extraction snapshot <word>: ", Kind.UNPACK, _CONTAINERD, _UNPACK),
+        Wrapper("unable to initialize unpacker: ", Kind.UNPACK, _CONTAINERD, (Code.UNPACK_FAILED,)),
         Wrapper("failed to mount <word>: ", Kind.UNPACK, _CONTAINERD, _STORAGE),
         Wrapper("failed to stat parent: ", Kind.UNPACK, _CONTAINERD, _STORAGE),
         Wrapper("mount callback failed on <word>: ", Kind.UNPACK, _CONTAINERD, _STORAGE),
@@ -197,6 +199,10 @@ def _containers_image() -> tuple[Wrapper, ...]:
 def _docker() -> tuple[Wrapper, ...]:
     return (
         Wrapper("Error response from daemon: ", Kind.RUNTIME, _DOCKER),
+        # With containerd's image store, the daemon writes the kind of containerd's error in front.
+        Wrapper('unknown: failed to resolve reference "<image>": ', Kind.RESOLVE, _DOCKER),
+        Wrapper("unknown: failed to copy: ", Kind.BLOB, _DOCKER),
+        Wrapper("unknown: failed to extract layer <word>: ", Kind.UNPACK, _DOCKER, _UNPACK),
         Wrapper("Error: image <image> not found: ", Kind.RUNTIME, _DOCKER, (Code.IMAGE_NOT_FOUND,)),
         Wrapper(
             "pull access denied for <image>, repository does not exist or may require 'docker login': ",

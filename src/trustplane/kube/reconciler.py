@@ -40,4 +40,4 @@ class Reconciler(ABC):
 
     def wake(self, key: Key, *, after: float = 0.0) -> None:
         """Reconcile a key for a reason outside the watches, after this many seconds."""
-        self.controller().wake(key, after=after)
+        self._controller.wake(key, after=after)

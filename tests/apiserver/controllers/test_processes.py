@@ -234,6 +234,16 @@ async def test_update_without_waiting_only_requests(supervisor: Supervisor, trus
         await supervisor.trusting("c", "a", "b")
 
 
+async def test_update_does_not_wait_for_a_scheduled_one(supervisor: Supervisor, trustplane: Trustplane) -> None:
+    async with supervisor.running():
+        await _prepare(supervisor, "c")
+        later = dt.datetime.now(dt.UTC) + dt.timedelta(days=7)
+        await supervisor.annotate("c", update_requested_at=later.isoformat())
+        status, _, _ = await trustplane.run("update", "c", "-n", supervisor.namespace, "--no-wait")
+        assert status == 0
+        await supervisor.trusting("c", "a", "b")
+
+
 async def test_an_unknown_cluster_is_status_2(supervisor: Supervisor, trustplane: Trustplane) -> None:
     status, _, err = await trustplane.run("update", "none", "-n", supervisor.namespace)
     assert status == 2

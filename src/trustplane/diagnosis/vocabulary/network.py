@@ -21,6 +21,7 @@ DNS: Final = Vocabulary(
         Phrase("No such host is known", _NO_NAME, "the node's DNS reports that the name does not exist"),
         Phrase("Name or service not known", _NO_NAME, "the node's DNS reports that the name does not exist"),
         Phrase("No address associated with hostname", _NO_NAME, "the name has no address"),
+        Phrase("Name does not resolve", _NO_NAME, "the node's DNS reports that the name does not exist"),
         Phrase("nodename nor servname provided", _NO_NAME, "the node's DNS reports that the name does not exist"),
         *(
             Phrase(text, _NO_DNS, "the name server gave no usable answer")
@@ -28,6 +29,7 @@ DNS: Final = Vocabulary(
                 "server misbehaving",
                 "This is usually a temporary error during hostname resolution",
                 "Temporary failure in name resolution",
+                "Try again",
                 "no answer from DNS server",
                 "lame referral",
                 "invalid DNS response",

@@ -22,8 +22,8 @@ async def ask(scenario: Scenario, broken: dict[str, str]) -> Diagnosis:
     return diagnose(await Replay(scenario.case, broken).gather())
 
 
-def without_words(case: Case) -> Case:
-    """Return a case without the texts of its collector reports: most failures differ only there."""
+def without_text(case: Case) -> Case:
+    """Return a case without the texts of its reports: most ways to fail differ in nothing else."""
     reports = tuple(replace(report, text="") for report in case.reports)
     return replace(case, reports=tuple(sorted(reports, key=lambda report: (report.source, report.is_available))))
 
@@ -38,7 +38,7 @@ async def test_no_broken_source_leaves_a_wrong_cause_certain(scenario: Scenario)
     seen: list[Case] = []
     for broken in each_broken(scenario.case):
         known = await Replay(scenario.case, broken).gather()
-        if (same := without_words(known)) in seen:
+        if (same := without_text(known)) in seen:
             continue
         seen.append(same)
         diagnosis = diagnose(known)
