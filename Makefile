@@ -54,7 +54,7 @@ $(VENV)/locked: requirements.lock requirements-go.lock pyproject.toml $(wildcard
 	@touch $@
 
 .PHONY: lock
-lock: $(UV) ## Resolve dependencies again into the lock files
+lock: $(UV) ## Resolve the dependencies again and write the lock files
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group go -o requirements-go.lock
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group ansible -o requirements-ansible.lock
@@ -75,18 +75,18 @@ $(MKDOCS)/locked: requirements-docs.lock $(UV)
 	@touch $@
 
 .PHONY: demo
-demo: setup ## The main job, end to end, on real Kubernetes (leaves the stack up)
+demo: setup ## Run the end-to-end demo on real Kubernetes (leaves the stack up)
 	@$(BIN)/trustplane demo
 
 # Two parts at a time, the longest first; the clusters of two parts at once would be too much for two cores. Each prints
 # when it ends. The unit tests run on the bare machines, with Python 3.11 and 3.13: once more here would be for nothing.
 .PHONY: test
-test: lint ## Everything: lint, unit, apiserver, node, end-to-end and bare-machine tests
+test: lint ## Run everything: lint, unit, apiserver, node, end-to-end and bare-machine tests
 	@$(BIN)/trustplane local build
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target e2e-in-turn bare-bookworm apiserver node oracle bare-trixie
 
 .PHONY: lint
-lint: setup ## Format, lint, types, layers, spelling, prose
+lint: setup ## Check format, lint, types, layers, spelling and prose
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
@@ -95,37 +95,37 @@ lint: setup ## Format, lint, types, layers, spelling, prose
 	@$(BIN)/python tools/prose.py
 
 .PHONY: unit
-unit: setup ## Unit and property tests: no root, no network
+unit: setup ## Run unit and property tests, without root and network
 	@$(BIN)/pytest tests/unit packages/gox509/tests/unit
 
 .PHONY: coverage
-coverage: setup ## Unit tests with branch coverage, and a floor for each package (tools/coverage_floors.py)
+coverage: setup ## Run unit tests with branch coverage, and check the floor of each package (tools/coverage_floors.py)
 	@mkdir -p build
 	@$(BIN)/coverage run -m pytest -q --timeout=600 tests/unit
 	@$(BIN)/coverage json --quiet -o build/coverage.json
 	@$(BIN)/python tools/coverage_floors.py build/coverage.json
 
 .PHONY: oracle
-oracle: setup $(ANSIBLE)/locked ## A few hundred fresh chains, decided by us and by Go; image references; the benchmarks run; each distribution alone
+oracle: setup $(ANSIBLE)/locked ## Compare new random chains and image references with Go; run the benchmarks briefly; test each distribution alone
 	@$(BIN)/trustplane local build
 	@$(BIN)/pytest packages/gox509/tests/oracle tests/bench tests/distributions tests/references
 
 .PHONY: fuzz-verify
-fuzz-verify: setup ## Random chains against Go: make fuzz-verify N=10000 [SEED=1]
+fuzz-verify: setup ## Compare random chains with Go: make fuzz-verify N=10000 [SEED=1]
 	@PYTHONPATH=packages/gox509/tests $(BIN)/python -m oracle.fuzz $(or $(N),10000) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench-certificates
-bench-certificates: setup ## What trustplane check costs, and chains verified a second: make bench-certificates [OUTPUT=json]
+bench-certificates: setup ## Measure trustplane check, and the verified chains per second: make bench-certificates [OUTPUT=json]
 	@PYTHONPATH=tests:packages/gox509/tests $(BIN)/python -m bench.certificates $(if $(OUTPUT),-o $(OUTPUT))
 
 .PHONY: bench-diagnose
-bench-diagnose: setup ## How often trustplane diagnose names the cause, beside the text alone: on data, then on real nodes
+bench-diagnose: setup ## Measure how often trustplane diagnose finds the cause, compared with the message alone: on data, then on real nodes
 	@$(BIN)/trustplane local build
 	@PYTHONPATH=tests:packages/gox509/tests $(BIN)/python -m bench.diagnose $(if $(OUTPUT),-o $(OUTPUT))
 	@$(BIN)/pytest -q -s tests/e2e/test_laboratory.py
 
 .PHONY: assets
-assets: setup ## Write the catalogue of odd certificates (tests/assets)
+assets: setup ## Write the catalogue of defective certificates (tests/assets)
 	@PYTHONPATH=tests:packages/gox509/tests $(BIN)/python -m assets.generate
 
 .PHONY: docs
@@ -139,23 +139,23 @@ pages: setup ## Write the generated pages (docs/reference/commands.md, kinds.md)
 	@PYTHONPATH=tests:packages/gox509/tests $(BIN)/python -m assets.pages
 
 .PHONY: manifests
-manifests: setup ## Write the kinds' definitions (deploy/crds.yaml)
-	@(echo '# The kinds of Trustplane. Made from src/trustplane/api/crds by `make manifests`.'; \
+manifests: setup ## Write the CRDs (deploy/crds.yaml)
+	@(echo '# The kinds of Trustplane. Generated from src/trustplane/api/crds by `make manifests`.'; \
 	  $(BIN)/python -c 'import yaml; from trustplane.api.crds import crds; print(end=yaml.safe_dump_all(crds(), sort_keys=False, width=120))' \
 	) > deploy/crds.yaml
 
 .PHONY: node
-node: setup ## Trust applied over SSH to a real node with containerd
+node: setup ## Test trust written over SSH to a real node with containerd
 	@$(BIN)/trustplane local build
 	@$(BIN)/pytest tests/node
 
 .PHONY: apiserver
-apiserver: setup ## The Kubernetes layer and the controllers against a real API server
+apiserver: setup ## Test the Kubernetes layer and the controllers with a real API server
 	@$(BIN)/trustplane local build
 	@$(BIN)/pytest tests/apiserver
 
 .PHONY: e2e
-e2e: e2e-trust e2e-clusters e2e-demo ## The local stack, real clusters, and the demo
+e2e: e2e-trust e2e-clusters e2e-demo ## Test the local stack, real clusters, and the demo
 
 .PHONY: e2e-in-turn
 e2e-in-turn: setup
@@ -171,41 +171,41 @@ e2e-trust e2e-clusters e2e-demo: setup
 	@$(BIN)/pytest $(E2E:%=tests/e2e/test_%.py)
 
 .PHONY: bare
-bare: bare-bookworm bare-trixie ## Set-up and unit tests on bare Debian 12 and 13 machines: what is not installed is missed
+bare: bare-bookworm bare-trixie ## Test the set-up and the unit tests on bare Debian 12 and 13 machines, to find missing packages
 
 .PHONY: bare-bookworm bare-trixie
 bare-bookworm bare-trixie: setup
 	@$(BIN)/pytest tests/bare -k $(@:bare-%=%)
 
 .PHONY: matrix
-matrix: setup ## Each set of versions: build, up, the life of trust in short, down: make matrix [VERSIONS="default capi-1.13"]
+matrix: setup ## Test each version set with a short life cycle of trust: make matrix [VERSIONS="default capi-1.13"]
 	@PYTHONPATH=tests:packages/gox509/tests $(BIN)/python -m e2e.matrix $(VERSIONS)
 
 .PHONY: kills
-kills: setup ## Updates, each with a kill at a random moment: make kills N=40 [SEED=7]
+kills: setup ## Test updates, each with a kill at a random moment: make kills N=40 [SEED=7]
 	@$(BIN)/trustplane local build
 	@N=$(or $(N),40) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest -s tests/e2e/test_kills.py
 
 .PHONY: changes
-changes: setup ## Changes of trust in a row, each while the former is under way: make changes N=100 [SEED=7]
+changes: setup ## Test many changes of trust in a row, each during the previous one: make changes N=100 [SEED=7]
 	@$(BIN)/trustplane local build
 	@N=$(or $(N),100) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest -s tests/e2e/test_changes.py
 
 .PHONY: bench-update
-bench-update: setup ## Changes of trust in place, timed, beside replacement: make bench-update [OUTPUT=json]
+bench-update: setup ## Measure changes of trust in place, compared with replacement: make bench-update [OUTPUT=json]
 	@$(BIN)/trustplane bench update $(if $(OUTPUT),-o $(OUTPUT))
 
 .PHONY: bench-nodes
-bench-nodes: setup $(ANSIBLE)/locked ## One CA on 50 light nodes, beside Ansible and a loop of ssh: make bench-nodes [N=50] [OUTPUT=json]
+bench-nodes: setup $(ANSIBLE)/locked ## Measure one CA on 50 lightweight nodes, compared with Ansible and a loop of ssh: make bench-nodes [N=50] [OUTPUT=json]
 	@$(BIN)/trustplane local build
 	@PYTHONPATH=tests:packages/gox509/tests $(BIN)/python -m bench.nodes --nodes $(or $(N),50) $(if $(OUTPUT),-o $(OUTPUT))
 
 .PHONY: bench-watch
-bench-watch: setup ## What it costs to watch failing pulls: make bench-watch [PODS=5000] [MINUTES=4]
+bench-watch: setup ## Measure the cost of watching failing pulls: make bench-watch [PODS=5000] [MINUTES=4]
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.watch $(or $(PODS),5000) $(or $(MINUTES),4)
 
 .PHONY: bench-controllers
-bench-controllers: setup ## Blocks of the loop, CPU of one change, memory: make bench-controllers [CLUSTERS=2000] [REGISTRIES=20] [OUTPUT=json]
+bench-controllers: setup ## Measure event loop latency, CPU time of one change, memory: make bench-controllers [CLUSTERS=2000] [REGISTRIES=20] [OUTPUT=json]
 	@$(BIN)/trustplane local build
 	@PYTHONPATH=. $(BIN)/python -m tests.bench.controllers --clusters $(or $(CLUSTERS),2000) --registries $(or $(REGISTRIES),20) $(if $(OUTPUT),-o $(OUTPUT))
 

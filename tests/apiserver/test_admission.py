@@ -294,10 +294,10 @@ def test_a_refusal_looks_like_those_of_the_schema(kubectl: Kubectl) -> None:
 
 def test_of_many_findings_the_first_are_shown_and_the_rest_counted(kubectl: Kubectl) -> None:
     many = [(f"corp-{number}", BROKEN["no-certificate"]) for number in range(30)]
-    stderr = refused(kubectl, configuration(*many), "20 more findings. See them all: trustplane check FILE")
+    stderr = refused(kubectl, configuration(*many), "20 more findings. To see all of them: trustplane check FILE")
     assert stderr.count("no-certificate") == 10
     odd = [(f"corp-{number}", encoded(f"# {number}\n{pem(CAS['a'])}")) for number in range(30)]
-    lines = warned(kubectl, configuration(*odd), "more findings. See them all: trustplane check FILE")
+    lines = warned(kubectl, configuration(*odd), "more findings. To see all of them: trustplane check FILE")
     assert sum(map(len, lines)) < 4096
 
 

@@ -10,7 +10,7 @@ from trustplane.cli import main
 
 HEAD = """# Commands and options
 
-<!-- Made from the help texts by `make pages`. -->
+<!-- Generated from the help texts by `make pages`. -->
 
 `trustplane COMMAND --help` prints the same text. Exit statuses, states and examples are in [command line](cli.md).
 """

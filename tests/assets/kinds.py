@@ -8,7 +8,7 @@ from trustplane.api.meta import Json
 
 HEAD = """# Fields of the kinds
 
-<!-- Made from the custom resource definitions by `make pages`. -->
+<!-- Generated from the custom resource definitions by `make pages`. -->
 
 Every field that the API server accepts. The meaning of states, conditions and annotations is in [API](api.md). `[]`
 stands for the items of a list, `*` for any key of an object. Only fields with limit *required* must be set.

@@ -31,7 +31,7 @@ from trustplane_local.stack import Stack
 Json = dict[str, Any]
 
 PAGE = "how-to/own-clusterclass.md"
-CLASS_SECTION, CLUSTER_SECTION, PLAIN_SECTION = "A ClusterClass", "What a Cluster says", "No ClusterClass"
+CLASS_SECTION, CLUSTER_SECTION, PLAIN_SECTION = "A ClusterClass", "The Cluster's trust", "No ClusterClass"
 CLASS_NAME = "my-class"
 NODES = 2
 SYSTEM = "/etc/ssl/certs/tkg-{}.pem"
@@ -262,14 +262,14 @@ def test_machines_boot_with_the_trust_before_the_first_pull(
     apps = registry.registries_of(stack)[1].host
     files = [SYSTEM.format("corp"), SCOPED.format(apps, "hosts.toml"), SCOPED.format(apps, "tkg-apps.pem")]
     older = "\n".join(f"[ {file} -ot {KUBELET} ]" for file in files)
-    is_there = page.commands("Is it right?")[-1].partition("@NODE ")[2]
+    is_there = page.commands("Check the result")[-1].partition("@NODE ")[2]
     for shape in shapes:
         boots = {f"trustplane-set-{shape.in_force}\ncomplete\n"}
         assert set(shape.on_nodes(f"set -e\n{older}\n{is_there}").values()) == boots
         applied = [json.loads(machine["metadata"]["annotations"][APPLIED]) for machine in shape.machines]
         assert [(one["method"], one["digest"]) for one in applied] == [("Bootstrap", shape.in_force)] * NODES
         pulls_everywhere(shape.fleet, stack, shape.name)
-    for command in page.commands("Is it right?")[:-1]:
+    for command in page.commands("Check the result")[:-1]:
         process = page.run(command)
         assert process.returncode == 0, f"$ {command}\n{process.stdout}{process.stderr}"
         assert "<none>" not in process.stdout
@@ -415,7 +415,7 @@ def test_without_the_key_machines_are_replaced_and_status_reports_why(
         process = page.run("trustplane status web -n team-b")
         text = " ".join(process.stdout.split())
         return (
-            "Machines are replaced, because Secret <cluster>-ssh with the key to log in does not exist" in text,
+            "Machines are replaced, because Secret <cluster>-ssh with the SSH key does not exist" in text,
             text,
         )
 

@@ -1,6 +1,7 @@
-"""Files that the documentation names exist."""
+"""Files and tests that the documentation names exist."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ BASES = [
     ROOT / "tests/apiserver",
 ]
 PATH = re.compile(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|sh|json|go))`")
+TEST = re.compile(r"`(test_[a-z0-9_]+)(\*?)`")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -26,3 +28,22 @@ def test_named_files_exist(page: Path) -> None:
         return
     named = PATH.findall(page.read_text())
     assert [path for path in named if not any((base / path).exists() for base in BASES)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_tests_exist(page: Path) -> None:
+    named = TEST.findall(page.read_text())
+    assert [name for name, star in named if not any(has_name(test, name, star) for test in defined_tests())] == []
+
+
+def has_name(test: str, name: str, star: str) -> bool:
+    return test.startswith(name) if star else test == name
+
+
+@cache
+def defined_tests() -> frozenset[str]:
+    return frozenset(
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+    )

@@ -1,7 +1,7 @@
-"""Every pattern of the package takes time in proportion to the text, whatever the text is.
+"""Every pattern of the packages takes linear time on every text.
 
-Each pattern is run as the package runs it (`match` at one place, `search` at all of them) on texts that are made to
-have it begin often and end late: characters of each class, and the pattern's own words, over and over.
+Each pattern runs as the packages run it (`match` at one position, `search` at every position), on texts in which it
+begins to match often and fails late: repeated characters of each class, and repeated literals of the pattern.
 """
 
 import ast
@@ -28,9 +28,9 @@ from trustplane.diagnosis.wrappers import WRAPPERS
 from trustplane.text import clean, redact
 
 SMALL, LARGE = 4 << 10, 32 << 10  # characters
-FAST = 0.01  # seconds: what is done in that is not looked at more closely
+FAST = 0.01  # seconds; faster runs are not measured again
 SLOWEST = 2.0
-# These see no more than `text.MAX_INPUT` characters.
+# These run on at most `text.MAX_INPUT` characters.
 BOUNDED = {"trustplane.proof.verdict._MIRRORS"}
 METHODS = ("match", "fullmatch", "search", "sub", "split", "finditer", "findall")
 CHARACTERS = ["a", "A", "z", "0", " ", "\n", "\t", "\\", '"', "'", "(", "[", "{", "<", ":", "/", ".", "-", "_"]
@@ -41,7 +41,7 @@ PAIRS += ["a:b@", "://", "a://", '","', "0-", "0:", '"a', "((", "[a", "\\\\ "]
 
 
 class Use(NamedTuple):
-    """A pattern, and how it is run."""
+    """A pattern, and the method that runs it."""
 
     name: str
     pattern: re.Pattern[Any]
@@ -49,31 +49,30 @@ class Use(NamedTuple):
 
 
 def modules() -> Iterator[Any]:
-    for one in chain(
-        *(pkgutil.walk_packages(each.__path__, f"{each.__name__}.") for each in (gox509, trustplane, trustplane_local))
-    ):
-        if not one.name.endswith("__main__"):
-            yield importlib.import_module(one.name)
+    packages = (gox509, trustplane, trustplane_local)
+    for module in chain(*(pkgutil.walk_packages(each.__path__, f"{each.__name__}.") for each in packages)):
+        if not module.name.endswith("__main__"):
+            yield importlib.import_module(module.name)
 
 
-def within(value: object) -> Iterator[re.Pattern[Any]]:
+def patterns_in(value: object) -> Iterator[re.Pattern[Any]]:
     if isinstance(value, re.Pattern):
         yield value
     elif isinstance(value, dict):
-        yield from within([*value, *value.values()])
+        yield from patterns_in([*value, *value.values()])
     elif isinstance(value, list | tuple | set | frozenset) and len(value) < 1000:
-        for one in value:
-            yield from within(one)
+        for item in value:
+            yield from patterns_in(item)
 
 
 def named(module: Any) -> Iterator[Use]:
     source = Path(module.__file__).read_text()
     for name, value in vars(module).items():
-        patterns = list(within(value))
-        # A pattern in a list, or one that is handed on, is run at all places of a text.
+        patterns = list(patterns_in(value))
+        # A pattern in a collection, or passed to another function, is treated as a search at every position.
         methods = re.findall(rf"\b{name}\.({'|'.join(METHODS)})\(", source) if isinstance(value, re.Pattern) else []
         for pattern in patterns:
-            yield from (Use(f"{module.__name__}.{name}", pattern, one) for one in set(methods) or {"finditer"})
+            yield from (Use(f"{module.__name__}.{name}", pattern, method) for method in set(methods) or {"finditer"})
 
 
 def inline(module: Any) -> Iterator[Use]:
@@ -96,39 +95,39 @@ def templates() -> Iterator[Use]:
 
 
 def uses() -> list[Use]:
-    found = [one for module in modules() for one in (*named(module), *inline(module)) if one.name not in BOUNDED]
-    return list({(one.pattern, one.method): one for one in found}.values())
+    all_uses = (use for module in modules() for use in (*named(module), *inline(module)) if use.name not in BOUNDED)
+    return list({(use.pattern, use.method): use for use in all_uses}.values())
 
 
-def words(pattern: re.Pattern[Any]) -> list[str]:
-    """Return the literal words of a pattern, each run of them once."""
-    found: list[str] = [""]
+def literals(pattern: re.Pattern[Any]) -> list[str]:
+    """Return the literal parts of a pattern, without duplicates."""
+    parts: list[str] = [""]
 
     def walk(tree: Iterable[Any]) -> None:
         for operation, argument in tree:
             if operation is _parser.LITERAL:
-                found[-1] += chr(argument)
+                parts[-1] += chr(argument)
                 continue
             for part in argument if isinstance(argument, tuple | list) else (argument,):
                 if isinstance(part, _parser.SubPattern):
                     walk(part)
                 elif isinstance(part, list) and part and isinstance(part[0], _parser.SubPattern):
                     for branch in part:
-                        found.append("")
+                        parts.append("")
                         walk(branch)
-            found.append("")
+            parts.append("")
 
     walk(_parser.parse(pattern.pattern, pattern.flags))
-    return [one for one in dict.fromkeys(found) if one]
+    return [part for part in dict.fromkeys(parts) if part]
 
 
 def texts(pattern: re.Pattern[Any]) -> Iterator[tuple[str, str]]:
-    """Yield what is repeated, and what stands before it."""
-    own = sorted(words(pattern), key=len)[-3:]
-    yield from (("", one) for one in (*CHARACTERS, *PAIRS, *own, "".join(own)) if one)
-    for word in own:
-        yield from ((word, one) for one in FEW)
-        yield from (("", word + one) for one in FEW)
+    """Yield pairs of a prefix and a repeated part."""
+    longest = sorted(literals(pattern), key=len)[-3:]
+    yield from (("", repeated) for repeated in (*CHARACTERS, *PAIRS, *longest, "".join(longest)) if repeated)
+    for literal in longest:
+        yield from ((literal, character) for character in FEW)
+        yield from (("", literal + character) for character in FEW)
 
 
 def text(prefix: str, repeated: str, size: int) -> str:
@@ -140,22 +139,22 @@ def runner(use: Use) -> Callable[[str], object]:
     encode = isinstance(use.pattern.pattern, bytes)
 
     def call(content: str) -> object:
-        given = content.encode() if encode else content
+        subject = content.encode() if encode else content
         if use.method == "sub":
-            return run(b"" if encode else "", given)
-        found = run(given)
-        return sum(1 for _ in found) if use.method == "finditer" else found
+            return run(b"" if encode else "", subject)
+        result = run(subject)
+        return sum(1 for _ in result) if use.method == "finditer" else result
 
     return call
 
 
 def seconds(run: Callable[[str], object], content: str, times: int = 1) -> float:
-    found = []
+    times_taken = []
     for _ in range(times):
         start = time.process_time()
         run(content)
-        found.append(time.process_time() - start)
-    return min(found)
+        times_taken.append(time.process_time() - start)
+    return min(times_taken)
 
 
 def complaint(run: Callable[[str], object], prefix: str, repeated: str) -> str:
@@ -170,31 +169,31 @@ def complaint(run: Callable[[str], object], prefix: str, repeated: str) -> str:
 
 
 @pytest.mark.parametrize("use", uses(), ids=lambda use: f"{use.name}-{use.method}")
-def test_a_pattern_takes_time_in_proportion_to_the_text(use: Use) -> None:
+def test_a_pattern_takes_linear_time(use: Use) -> None:
     run = runner(use)
-    assert next((found for one in texts(use.pattern) if (found := complaint(run, *one))), "") == ""
+    assert next((slow for pair in texts(use.pattern) if (slow := complaint(run, *pair))), "") == ""
 
 
-def test_the_words_of_programs_take_time_in_proportion_to_the_text() -> None:
+def test_templates_of_messages_take_linear_time() -> None:
     complaints = [
-        f"{use.name}: {found}"
+        f"{use.name}: {slow}"
         for use in templates()
-        for word in (template.literal_prefix(use.name), "")
-        for one in FEW
-        if (found := complaint(runner(use), word, one))
+        for prefix in (template.literal_prefix(use.name), "")
+        for character in FEW
+        if (slow := complaint(runner(use), prefix, character))
     ]
     assert complaints == []
 
 
-def test_a_pattern_that_takes_longer_is_noticed() -> None:
+def test_a_quadratic_pattern_is_detected() -> None:
     quadratic = Use("example", re.compile(r"name: [^b]*b"), "search")
     assert ("", "name: ") in set(texts(quadratic.pattern))
     assert complaint(runner(quadratic), "", "name: ")
 
 
 @pytest.mark.parametrize("function", [redact, lambda content: clean(content, 300)], ids=["redact", "clean"])
-def test_redaction_takes_time_in_proportion_to_the_text(function: Callable[[str], str]) -> None:
-    own = [
+def test_redaction_takes_linear_time(function: Callable[[str], str]) -> None:
+    secrets = [
         "Bearer ",
         "eyJ",
         "AKIA",
@@ -204,6 +203,6 @@ def test_redaction_takes_time_in_proportion_to_the_text(function: Callable[[str]
         'invalid decoded auth: "',
         "https://a:b@c/",
     ]
-    own += ["https://a/?sig=", 'Get "https://', "basic ", 'secret=\\\\"', "a:b@c:", "api-key"]
-    repeated = [*FEW, *own, *(one + '"' for one in own)]
-    assert [found for one in repeated if (found := complaint(function, "", one))] == []
+    secrets += ["https://a/?sig=", 'Get "https://', "basic ", 'secret=\\\\"', "a:b@c:", "api-key"]
+    repeated = [*FEW, *secrets, *(secret + '"' for secret in secrets)]
+    assert [slow for part in repeated if (slow := complaint(function, "", part))] == []

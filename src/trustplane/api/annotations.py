@@ -13,7 +13,7 @@ REGISTRY_SCOPE = "trustplane.dev/registry-scope"
 # On a Cluster without a topology: the Secret with the certificates its nodes must trust, keys `<name>.pem`.
 TRUST_SECRET = "trustplane.dev/trust-secret"  # noqa: S105  the annotation's name
 
-# On a TanzuKubernetesCluster: the set restored by `trustplane undo` (`propagation.Pin`).
+# On a TanzuKubernetesCluster: the set restored by `trustplane undo` (`propagation.UndoPin`).
 TRUST_PIN = "trustplane.dev/trust-pin"
 
 # On an object with a trust list: an update may remove more than half of the list, or all of it.
@@ -29,7 +29,7 @@ TRUST_REASON = "trustplane.dev/trust-reason"
 TRUST_CHANGE = "trustplane.dev/trust-change"
 TRUST_PREVIOUS = "trustplane.dev/trust-previous"  # digest of the previous set
 
-# On the Cluster: state of the rollout (`trust.rollout`).
+# On the Cluster: state of the rollout (`rollout.planning`).
 TRUST_CANARY = "trustplane.dev/trust-canary"  # the machine that receives a changed set first
 TRUST_PROVEN = "trustplane.dev/trust-proven"  # digest of the set last proven by a node of the cluster
 
@@ -37,7 +37,7 @@ TRUST_PROVEN = "trustplane.dev/trust-proven"  # digest of the set last proven by
 CLUSTER_NAME_LABEL = "cluster.x-k8s.io/cluster-name"
 CONTROL_PLANE_LABEL = "cluster.x-k8s.io/control-plane"
 PAUSED = "cluster.x-k8s.io/paused"
-REMEDIATE = "cluster.x-k8s.io/remediate-machine"  # has the MachineHealthCheck of a Machine take it for unhealthy
+REMEDIATE = "cluster.x-k8s.io/remediate-machine"  # makes a MachineHealthCheck treat the Machine as unhealthy
 SKIP_REMEDIATION = "cluster.x-k8s.io/skip-remediation"
 DEPLOYMENT_LABEL = "cluster.x-k8s.io/deployment-name"
 DEPLOYMENT_NAME_LABEL = "topology.cluster.x-k8s.io/deployment-name"

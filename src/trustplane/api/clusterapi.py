@@ -49,7 +49,7 @@ class Variable(Struct):
 
 
 class Overrides(Struct):
-    """Variables that are others for one group of machines."""
+    """Variables whose values differ for one group of machines."""
 
     overrides: list[Variable] = msgspec.field(default_factory=list)
 
@@ -213,13 +213,13 @@ class SecretKey(Struct):
 
 
 class FileSource(Struct):
-    """Where the content of a file is."""
+    """The source of a file's content."""
 
     secret: SecretKey = msgspec.field(default_factory=SecretKey)
 
 
 class File(Struct):
-    """A file of a machine, without the content that it may have here: scripts would be kept once for each cluster."""
+    """A file of a machine. Inline content is not decoded: memory would hold the scripts once per cluster."""
 
     path: str = ""
     content_from: FileSource = msgspec.field(default_factory=FileSource)

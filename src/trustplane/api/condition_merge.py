@@ -18,26 +18,26 @@ def merge(old: Sequence[Condition], new: Sequence[ConditionT], now: datetime) ->
 
     Old conditions of other types are dropped.
     """
-    return [msgspec.structs.replace(one, last_transition_time=_since(list(old), one, now)) for one in new]
+    return [msgspec.structs.replace(item, last_transition_time=_since(list(old), item, now)) for item in new]
 
 
-def _since(old: list[Condition], one: Condition, now: datetime) -> datetime:
-    before = condition(old, one.type)
-    if before and before.status == one.status and before.last_transition_time:
+def _since(old: list[Condition], new: Condition, now: datetime) -> datetime:
+    before = condition(old, new.type)
+    if before and before.status == new.status and before.last_transition_time:
         return before.last_transition_time
     return now
 
 
 def to_json(conditions: Sequence[Condition]) -> list[Json]:
     """Return conditions for a status, with every field that metav1.Condition requires."""
-    return [_json(one) for one in conditions]
+    return [_json(item) for item in conditions]
 
 
-def _json(one: Condition) -> Json:
-    required = {"status": one.status, "reason": one.reason, "message": one.message[:MAX_MESSAGE]}
-    changed = one.last_transition_time
+def _json(item: Condition) -> Json:
+    required = {"status": item.status, "reason": item.reason, "message": item.message[:MAX_MESSAGE]}
+    changed = item.last_transition_time
     time = {"lastTransitionTime": timestamp(changed)} if changed else {}
-    return {**msgspec.to_builtins(one), **required, **time}
+    return {**msgspec.to_builtins(item), **required, **time}
 
 
 def timestamp(time: datetime) -> str:

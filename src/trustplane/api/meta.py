@@ -73,21 +73,21 @@ class LabelSelector(Struct):
     match_expressions: list[Requirement] = msgspec.field(default_factory=list)
 
     def selects(self, labels: dict[str, str]) -> bool:
-        """Tell whether an object with these labels is selected."""
+        """Return whether an object with these labels is selected."""
         equal = all(labels.get(key) == value for key, value in self.match_labels.items())
-        return equal and all(_holds(one, labels) for one in self.match_expressions)
+        return equal and all(_is_met(requirement, labels) for requirement in self.match_expressions)
 
 
-def _holds(one: Requirement, labels: dict[str, str]) -> bool:
-    match one.operator:
+def _is_met(requirement: Requirement, labels: dict[str, str]) -> bool:
+    match requirement.operator:
         case "In":
-            return labels.get(one.key) in one.values
+            return labels.get(requirement.key) in requirement.values
         case "NotIn":
-            return labels.get(one.key) not in one.values
+            return labels.get(requirement.key) not in requirement.values
         case "Exists":
-            return one.key in labels
+            return requirement.key in labels
         case "DoesNotExist":
-            return one.key not in labels
+            return requirement.key not in labels
         case _:
             return False
 

@@ -26,7 +26,7 @@ class Listed:
 
 
 def lint(entries: Sequence[tuple[str, str]], at: dt.datetime, *, where: str = "additionalTrustedCAs") -> list[Finding]:
-    """Lint a list of (name, data). Skip unreadable entries: `trust.entries.read` reports those."""
+    """Lint a list of (name, data). Skip unreadable entries: `trust.entries.parse_list` reports those."""
     findings: list[Finding] = []
     listed: list[Listed] = []
     for index, (name, data) in enumerate(entries):

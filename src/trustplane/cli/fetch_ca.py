@@ -43,7 +43,14 @@ class Proposal:
 )
 @click.argument("host", metavar="HOST[:PORT]")
 @click.option("--follow-aia", is_flag=True, help="If the CA is not served, fetch it from the URL in the chain.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
 def command(*, host: str, follow_aia: bool, output: str) -> None:
     """Show the chain served by a registry, and propose the entry to add to a trust list.
 

@@ -39,7 +39,7 @@ def read_content(name: str) -> bytes:
     except OSError as error:
         raise UserError(f"{name} cannot be read", why=error.strerror or str(error)) from error
     if len(content) > MAX_BYTES:
-        raise UserError(f"{name} is larger than {MAX_BYTES >> 20} MB", next_step="Pass only the trust list")
+        raise UserError(f"{name} is larger than {MAX_BYTES >> 20} MiB", next_step="Pass only the trust list")
     return content
 
 

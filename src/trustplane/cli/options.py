@@ -18,10 +18,10 @@ def kubeconfig_of(cluster: str, *, in_cluster: bool = False) -> Callable[[Any], 
     """Return option --kubeconfig.
 
     Args:
-        cluster: Whose it is, as the help says it.
-        in_cluster: Whether the command is one that runs in a cluster, too, and takes that one.
+        cluster: The cluster that it gives access to, for the help text.
+        in_cluster: Whether the command may also run in a cluster, with the credentials of its pod.
     """
-    default = "$KUBECONFIG, ~/.kube/config, or the cluster that this runs in" if in_cluster else _KUBECONFIGS
+    default = "$KUBECONFIG, ~/.kube/config, or the in-cluster configuration" if in_cluster else _KUBECONFIGS
     path = click.Path(exists=True, dir_okay=False, path_type=Path)
     return click.option("--kubeconfig", type=path, help=f"{cluster}. Default: {default}.")
 

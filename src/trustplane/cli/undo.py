@@ -14,7 +14,7 @@ from trustplane.api.clusterapi import Cluster
 from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.cli.epilog import examples
-from trustplane.cli.options import kubeconfig
+from trustplane.cli.options import kubeconfig, output
 from trustplane.cli.output import echo
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.update.command import INTERRUPTED, conclude
@@ -50,7 +50,7 @@ from trustplane.trust.request_times import next_request_time
     show_default=True,
     help="Seconds to wait; the change continues afterwards.",
 )
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output
 def command(
     *,
     name: str,

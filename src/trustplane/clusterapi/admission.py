@@ -30,7 +30,7 @@ _LIST = "additionalTrustedCAs"
 
 
 def object_secrets(kind: str, after: Json, before: Json | None) -> set[str]:
-    """Return the names of the Secrets, in the object's namespace, that `findings_of` requires."""
+    """Return the names of the Secrets, in the object's namespace, that `object_findings` requires."""
     return topology_trust.cluster_secrets(after, before) if kind == CLUSTER_KIND else set()
 
 
@@ -45,7 +45,7 @@ def object_findings(
         kind: Kind of the object; kinds without a list have no findings.
         after: The object to be stored.
         before: The stored object; None for a new one.
-        secrets: Content of the `needed_secrets`.
+        secrets: Content of the `object_secrets`.
         at: Time at which certificates must be valid.
     """
     if kind == CLUSTER_KIND:

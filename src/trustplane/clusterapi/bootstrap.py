@@ -60,7 +60,7 @@ def add_user(spec: Json, authorized_key: str) -> Json:
     """Return a KubeadmConfigSpec whose machines accept Trustplane's SSH key.
 
     Args:
-        spec: As in `with_trust`.
+        spec: As in `add_trust`.
         authorized_key: One line of authorized_keys: the public key of Secret `<cluster>-ssh`.
     """
     return {**spec, USERS_FIELD: _merged(_list(spec, USERS_FIELD), [node_user(authorized_key)], "name")}

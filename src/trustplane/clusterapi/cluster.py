@@ -45,7 +45,7 @@ def desired_cluster(
     Args:
         tkc: The cluster as its owner specified it.
         kubernetes_version: Kubernetes version of its release, such as v1.36.3.
-        annotations: The state of the rules of propagation (`Frozen.annotations()`).
+        annotations: The state of the rules of propagation (`PropagationRecord`).
         ssh_public_key: One line of authorized_keys for user vmware-system-user.
         default_drain_timeout: `defaultNodeDrainTimeout` of the service, for pools without a timeout.
     """
@@ -139,7 +139,7 @@ def _variables(control_plane: Topology, ssh_public_key: str) -> list[Json]:
 def refusal_message(tkc: TanzuKubernetesCluster, why: str) -> str:
     """Return the message for a Cluster that Cluster API refuses, with the next step for refused taints.
 
-    Cluster API names the feature gate for taints, but not where to enable it; 1.11 reports an undeclared field instead.
+    Cluster API names the feature gate for taints, but not where to enable it; 1.12 and older report an unknown field.
     """
     message = f"Cluster API refuses this cluster. {why}"
     has_taints = any(pool.taints for pool in tkc.spec.topology.node_pools)
@@ -149,7 +149,7 @@ def refusal_message(tkc: TanzuKubernetesCluster, why: str) -> str:
 
 _TAINT_GATE = "MachineTaintPropagation"
 _TAINTS = (
-    f"Taints of node pools require feature gate {_TAINT_GATE} of Cluster API 1.12 or newer "
+    f"Taints of node pools require feature gate {_TAINT_GATE} of Cluster API 1.13 or newer "
     "(EXP_MACHINE_TAINT_PROPAGATION=true for clusterctl). Enable it or remove the taints: until then, this cluster "
     "stays unchanged"
 )

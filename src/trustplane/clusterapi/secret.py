@@ -125,7 +125,7 @@ def parse_set_of_digest(secret: Secret, digest: str) -> TrustSet | None:
 
     Args:
         secret: The Secret with the name of the set.
-        digest: The digest, or at least its first `SHORT` digits if no more are known.
+        digest: The digest, or at least its first SHORT_DIGEST_LENGTH digits if no more are known.
     """
     trust = parse_set_secret(secret) if len(digest) >= SHORT_DIGEST_LENGTH else None
     return trust if trust is not None and trust.digest.startswith(digest) else None

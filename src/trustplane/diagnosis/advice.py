@@ -31,7 +31,7 @@ _LOGIN: Final = (
 )
 _REISSUE: Final = f"reissue the registry's certificate; to inspect the current one: {_SHOW}"
 _IMAGE_STEP: Final = "skopeo inspect --raw docker://{image}   # then correct `image:` in the pod's manifest"
-_LOGS: Final = "check the logs of {address}; the kubelet retries by itself"
+_LOGS: Final = "check the logs of {address}; the kubelet retries automatically"
 _RESTART: Final = "on the node: {restart}, then: trustplane prove CLUSTER"
 
 _STEPS: Final[Mapping[Code, str]] = MappingProxyType(
@@ -86,7 +86,7 @@ _STEPS: Final[Mapping[Code, str]] = MappingProxyType(
         Code.SIGNATURE_REJECTED: "sign the image, or check /etc/containers/policy.json on the node",
         Code.REGISTRY_BLOCKED: "check `blocked` in /etc/containers/registries.conf on the node",
         Code.REGISTRY_CONFIGURATION_INVALID: "on the node: correct {configuration}; each registry needs its table "
-        '[host."https://{registry}"]   # until then {unit} goes on without the mirrors and CAs of the file',
+        '[host."https://{registry}"]   # until then {unit} continues without the mirrors and CAs of the file',
         Code.NOT_A_REGISTRY: "curl -v https://{address}/v2/   # a registry answers 200 or 401 with "
         "Docker-Distribution-Api-Version",
         Code.PROXY_FAILED: "on the node: systemctl show {unit} -p Environment   # check HTTPS_PROXY, and whether "

@@ -155,7 +155,7 @@ MEANINGS: Final[Mapping[Code, Meaning]] = MappingProxyType(
         Code.WEAK_CERTIFICATE: Meaning("a certificate has a signature, key or encoding that Go rejects", _REGISTRY),
         Code.TLS_VERSION: Meaning("registry and node have no TLS version or cipher suite in common", _REGISTRY),
         Code.TLS_INTERCEPTED: Meaning(
-            "a proxy on the way opens TLS and signs with its own CA, which the node does not accept", _NETWORK
+            "a proxy intercepts TLS and signs with its own CA, which the node does not trust", _NETWORK
         ),
         Code.CLIENT_CERTIFICATE_REQUIRED: Meaning(
             "the registry requires a client certificate that the node does not present", _TRUST

@@ -140,7 +140,7 @@ class _Parser:
             self._step()
 
     def result(self) -> ParsedMessage:
-        """Return what the text says."""
+        """Return the parsed layers and facts of the text."""
         innermost = self._innermost() or self._from_cut or self._from_wrapper
         statement = replace(innermost, text=first_line(innermost.text)) if innermost else None
         layers = (*self._layers, *([Layer(statement.kind, statement.text)] if statement else ()))

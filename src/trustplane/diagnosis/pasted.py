@@ -45,7 +45,7 @@ _PHRASE: Final = re.compile(
     r"[^\n]{0,400}?(?:failed to pull|initializing source docker|PullImage|Error response from daemon)", re.IGNORECASE
 )
 _UNFINISHED: Final = re.compile(r"(?:[:=,(\[<]|current time|is after|is before|errors occurred:)\s*\Z")
-_TAIL: Final = 60  # characters at the end of a line that show whether it goes on
+_TAIL: Final = 60  # characters at the end of a line that show whether it continues
 _CONTINUED: Final = re.compile(r"[\s*)\]]|\(Mirrors also failed")
 _RELEVANT: Final = re.compile(
     r"pull|image|/v2/|manifest|registry|layer|snapshot|unpack|oauth|docker|blob|denied|hosts\.toml|x509: |tls: ",

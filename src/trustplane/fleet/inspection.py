@@ -76,7 +76,7 @@ class SshKeys:
         self._absent_until: dict[Key, datetime] = {}
 
     async def find(self, cluster: Key) -> str:
-        """Return the key of a cluster's nodes, as `private_key` does, or `UNUSABLE`; an absent key delays `due_at`."""
+        """Return the private key of a cluster's nodes, or UNUSABLE_KEY; an absent key delays inspections."""
         try:
             key = await find_private_key(self._client, cluster)
         except UserError:

@@ -31,7 +31,7 @@ class NodeFactsCache:
         machines.subscribe(self._forget)
 
     async def get(self, machines: Iterable[Machine]) -> list[NodeFacts]:
-        """Return the facts about the nodes of Machines, in their order; see `machine_facts.facts`.
+        """Return the facts about the nodes of Machines, in their order; see `machine_facts.node_facts`.
 
         Parsing a tenant's annotations takes time: other tasks run between any two Machines.
 

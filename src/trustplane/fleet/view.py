@@ -75,7 +75,7 @@ class ClusterState:
     has_machine_deletions: bool  # one of its machines is being deleted
     replacement_requested_at: Mapping[
         str, datetime
-    ]  # time of the last requested replacement by group, see `rollout.planning.facts.groups`
+    ]  # time of the last requested replacement by group, see `rollout.planning.facts.rollout_after_by_group`
 
     @property
     def hosts(self) -> frozenset[str]:

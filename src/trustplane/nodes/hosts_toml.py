@@ -103,7 +103,7 @@ def parse_hosts_toml(text: str) -> HostsToml:
     try:
         file = msgspec.convert(content, _File)
     except msgspec.ValidationError as error:
-        raise ValueError(f"it is not as containerd documents it: {error}") from error
+        raise ValueError(f"it differs from containerd's documented format: {error}") from error
     for table in content.get("host", {}).values():
         _refuse_unusual(table)
     return HostsToml(tuple(table.endpoint(url) for url, table in file.host.items()), file.endpoint(file.server))

@@ -39,7 +39,7 @@ class NodePlan:
         links: Files that need a link for OpenSSL.
         restart: Whether containerd must restart, to reload its root pool.
         manifest: Manifest to write last.
-        loaded: Digest of containerd's root pool at the end.
+        pool_digest: Digest of containerd's root pool at the end.
         conflicts: Foreign files at the paths of desired ones; with any, the plan must not be carried out.
         token: Token of the state that the plan is based on.
         is_needed: Whether the plan changes anything.
@@ -143,7 +143,7 @@ def managed_files(state: NodeReport, previous: Mapping[str, str] | None = None) 
 
 
 def find_drift(desired: Mapping[str, str], state: NodeReport, previous: Mapping[str, str] | None = None) -> Drift:
-    """Return the drift of a node; the arguments are those of `make`."""
+    """Return the drift of a node; the arguments are those of `plan_write`."""
     ours, digests = managed_files(state, previous), {path: digest_of(content) for path, content in desired.items()}
     files = state.files
     kept = {path for path in ours if path in files}

@@ -35,7 +35,7 @@ MAX_CONFIGURATION: Final = 32768  # the default configuration of containerd 2.4 
 MAX_FILES: Final = 131072  # of all `hosts.toml` together
 _MAX_VALUE: Final = 8192  # of a path or a variable
 _MAX_SPLITS: Final = 4  # of one line, which has four words at most
-_ASK_DIRECTLY: Final = "configure the node to ask the registry itself, over verified TLS, or delete its Registry"
+_ASK_DIRECTLY: Final = "configure the node to contact the registry directly, over verified TLS, or delete its Registry"
 _CHECK_CONTAINERD: Final = "check how the node's containerd is started and configured"
 
 
@@ -215,7 +215,7 @@ class _Plugin(msgspec.Struct):
 
 def _settings(report: RegistryReport) -> _Settings:
     if not report.configuration.strip():
-        reason = "containerd does not run on the node, or its configuration cannot be read"
+        reason = "containerd is not running on the node, or its configuration cannot be read"
         raise _Unverified(UNREADABLE, reason, _CHECK_CONTAINERD)
     if report.is_configuration_stale:
         step = "restart containerd on the node to load its current configuration"

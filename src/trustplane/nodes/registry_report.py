@@ -18,7 +18,7 @@ _MAX_REASON: Final = 200  # characters
 
 
 async def read_registry_report(node: Shell, hosts: Collection[str]) -> RegistryReport:
-    """Read the report that `registries.access` evaluates.
+    """Read the report that `registries.assess_access` evaluates.
 
     Args:
         node: A node with a checked host key.

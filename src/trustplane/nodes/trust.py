@@ -1,7 +1,7 @@
-"""Read and change the trust of a node over SSH: two round trips, whatever the number of files.
+"""Read and change a node's trust over SSH: two round trips for any number of files.
 
-`trust.sh` does the work there. It takes a lock, refuses a plan that was made from another state, writes atomically, and
-can be killed at any point: reading and planning again leads to the same end. Decisions are `nodes.plan`'s.
+`trust.sh` runs on the node. It takes a lock, refuses a plan based on another state, and writes atomically. It may be
+killed at any point: reading and planning again converges to the same state. `nodes.plan` makes the decisions.
 """
 
 import base64
@@ -18,34 +18,34 @@ from trustplane.text import clean
 
 _COMMAND: Final = "sudo -n sh -s"
 _SCRIPT: Final = files("trustplane.nodes").joinpath("trust.sh").read_text()
-_TIMEOUT: Final = 60.0  # seconds: waiting for another update, and a restart of containerd
-_ATTEMPTS: Final = 3  # when the node changes between reading and writing
+_TIMEOUT: Final = 60.0  # seconds: the wait for another write, and a restart of containerd
+_ATTEMPTS: Final = 3  # if the node changes between reading and writing
 _CHANGED: Final = 73  # exit codes of trust.sh
 _BROKEN: Final = 74
 _BUSY: Final = 75
-_SHOWN: Final = 300  # characters of what a node says of a failure
+_SHOWN: Final = 300  # characters of the node's error output
 
 
 class Shell(Protocol):
-    """A node's shell: what is needed of `ssh.Node`."""
+    """A node's shell: the part of `ssh.NodeConnection` in use here."""
 
     @property
     def address(self) -> str:
-        """The address of the node."""
+        """The node's address."""
 
     async def run(self, command: str, *, stdin: str = "", timeout: float = 30.0) -> CommandOutput:
-        """Run a command with that standard input and wait for its end."""
+        """Run a command with this standard input and wait until it ends."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was done, and what the node is like now.
+    """The changes to a node, and its state afterwards.
 
     Attributes:
-        written: Paths of files that were put in place.
-        removed: Paths of files that were removed.
+        written: Paths of the written files.
+        removed: Paths of the removed files.
         restarted: Whether containerd was restarted.
-        state: The node afterwards: digests, and containerd's start, are the evidence.
+        state: The node afterwards, with the digests and containerd's start time as evidence.
     """
 
     written: tuple[str, ...]
@@ -55,10 +55,10 @@ class Result:
 
 
 async def read(node: Shell) -> NodeReport:
-    """Read a node's trust; nothing is changed.
+    """Read a node's trust without changing it.
 
     Raises:
-        NodeError: The node lacks what is needed, or its record of our files cannot be read.
+        NodeError: The node lacks a required program or right, or its record of Trustplane's files is unreadable.
         TransientError: The connection was lost.
     """
     output = await node.run(_COMMAND, stdin=f"{_SCRIPT}\nmain state </dev/null\n", timeout=_TIMEOUT)
@@ -74,21 +74,21 @@ async def apply(
     *,
     confirm: Callable[[], Awaitable[None]] | None = None,
 ) -> Result:
-    """Make a node have exactly these files of ours, and make containerd use them.
+    """Write exactly the desired trust files to a node, and make containerd use them.
 
-    A node that has and uses them already is left alone. Running containers survive.
+    A node that has the files and uses them is not changed. Running containers survive.
 
     Args:
-        node: A node, whose host key has been checked.
-        desired: Content by path, see `plan.make`.
-        previous: Content by path of what the bootstrap data wrote, see `plan.make`.
-        confirm: Asked after each look at the node; it raises where the change is no longer wanted. Whoever changes the
-            node after that look has our change refused, so that an old wish never undoes a newer one.
+        node: A node whose host key has been verified.
+        desired: Content by path, see `plan.plan_write`.
+        previous: Content by path of the files written by the bootstrap data, see `plan.plan_write`.
+        confirm: Called after each read of the node; raises if the change is no longer wanted. A node that changes
+            after this read refuses the write, so an older write never undoes a newer one.
 
     Raises:
-        NodeError: A foreign file is in the way, or a step failed; what was there before may be partly replaced, and the
-            next call goes on from there.
-        TransientError: The connection was lost, or another update of the node is going on.
+        NodeError: A foreign file is in the way, or a step failed. Previous files may be partly replaced; the next call
+            continues from there.
+        TransientError: The connection was lost, or another write to the node is in progress.
     """
     for _ in range(_ATTEMPTS):
         state = await read(node)
@@ -101,19 +101,19 @@ async def apply(
             await confirm()
         output = await node.run(_COMMAND, stdin=script(todo), timeout=_TIMEOUT)
         if output.exit_status == 0:
-            written = tuple(one.path for one in todo.writes)
+            written = tuple(file.path for file in todo.writes)
             return Result(written, todo.removes, todo.restart, parse_node_report(output.stdout))
         if output.exit_status != _CHANGED:
             raise _failed(node, output)
     raise TransientError(
         f"The trust files of node {node.address} keep changing",
-        why="somebody else writes to /etc/ssl/certs, /etc/containerd/certs.d or /etc/trustplane at the same time",
-        next_step="It is tried again by itself; look for another tool that manages these files",
+        why="another process writes to /etc/ssl/certs, /etc/containerd/certs.d or /etc/trustplane at the same time",
+        next_step="Trustplane retries automatically; stop the other tool from managing these files",
     )
 
 
 def script(todo: plan.NodePlan) -> str:
-    """Return the whole of what is sent to carry out a plan: functions, and one call with the plan's lines."""
+    """Return the script that carries out a plan: the functions of trust.sh, and one call with the plan's lines."""
     lines = "\n".join(_lines(todo))
     return f"{_SCRIPT}\nmain apply <<'PLAN'\n{lines}\nPLAN\n"
 
@@ -121,8 +121,8 @@ def script(todo: plan.NodePlan) -> str:
 def _lines(todo: plan.NodePlan) -> Iterator[str]:
     yield f"token {todo.token}"
     yield f"intent {_encoded(plan.encode_manifest(todo.intent))}"
-    for one in todo.writes:
-        yield f"write {one.path} {one.digest} {_encoded(one.content.encode())}"
+    for file in todo.writes:
+        yield f"write {file.path} {file.digest} {_encoded(file.content.encode())}"
     for path in todo.removes:
         yield f"remove {path}"
     for path in todo.links:
@@ -142,18 +142,18 @@ def _encoded(data: bytes) -> str:
 def _conflict(node: Shell, paths: tuple[str, ...]) -> NodeError:
     return NodeError(
         f"Node {node.address} has files in the place of trust files: {', '.join(paths)}",
-        why="Trustplane did not write them and changes nothing that it did not write",
-        next_step="Remove the files from the node if nobody needs them; or rename the entries of the trust list, or "
-        "have the registries' entries trusted by whole nodes",
+        why="Trustplane did not write these files, and never changes files of other tools",
+        next_step="Remove the files from the node if no other tool needs them, or rename the entries of the trust "
+        "list, or make registry-scoped entries node-wide",
     )
 
 
 def _failed(node: Shell, output: CommandOutput) -> NodeError | TransientError:
     why = clean(output.stderr.strip()[-_SHOWN:], _SHOWN) or f"exit status {output.exit_status}"
     if output.exit_status in (_BUSY, _BROKEN):
-        return TransientError(f"The trust of node {node.address} could not be changed now", why=why)
+        return TransientError(f"The trust files of node {node.address} could not be changed now", why=why)
     return NodeError(
-        f"The trust of node {node.address} could not be read or changed",
+        f"The trust files of node {node.address} could not be read or changed",
         why=why,
-        next_step="See `journalctl -u containerd` on the node; it is tried again by itself",
+        next_step="Run `journalctl -u containerd` on the node; Trustplane retries automatically",
     )

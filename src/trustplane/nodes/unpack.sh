@@ -1,13 +1,13 @@
-# Trustplane: unpacks what this machine trusts when it boots, before its first pull. Cluster API makes a machine anew
-# when this text changes. cloud-init renders it as a template: no brace may be followed by a brace, a hash or a percent.
-# Always exits with 0: under Ignition the machine would not join. What came of it is in /etc/trustplane/booted: the set,
-# then `complete` or `partial`, or lines `failed: <why>`. Without any of these it was interrupted.
+# Trustplane: unpack this machine's trust set at boot, before the first pull. A change of this text makes Cluster API
+# replace machines. cloud-init renders it as a template: no brace may be followed by a brace, a hash or a percent.
+# Always exits with 0: under Ignition the machine would not join. /etc/trustplane/booted has the result: the set, then
+# `complete` or `partial`, or lines `failed: <why>`. Without any of these, the script was interrupted.
 
 set -u
 umask 022
 export LC_ALL=C
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-cd "${TRUSTPLANE_ROOT:-/}" || exit 0 # paths are relative, so that tests can have another root
+cd "${TRUSTPLANE_ROOT:-/}" || exit 0 # paths are relative: tests use another root
 
 certs=etc/ssl/certs
 hosts=etc/containerd/certs.d
@@ -34,7 +34,7 @@ unpack() {
     sed -E -e 's/^trustplane-put/trustplane-no/' -e "s!^trustplane-file /($allowed)\$!trustplane-put \1!" \
         "$bundle" >"$staged.text" 2>/dev/null
     if [ -z "$head" ] || [ "$(tail -n 1 "$staged.text")" != trustplane-end ]; then
-        failed "/$bundle is not whole"
+        failed "/$bundle is incomplete"
         return
     fi
     true >"$staged"
@@ -55,8 +55,8 @@ unpack() {
     grep -q '^failed: ' "$booted" || printf '%s\n' "$outcome" >>"$booted"
 }
 
-# What is half written lies in a subdirectory of the target's: there it can be renamed, and nobody reads it. Lines
-# trustplane-* that are not known are those of a later release.
+# Files being written lie in a subdirectory of the target's directory: a rename moves them, and no program reads them
+# there. Unknown lines trustplane-* are from a later release.
 stage() {
     path=
     exec 3>/dev/null
@@ -68,7 +68,7 @@ stage() {
         case $line in
         trustplane-partial) outcome=partial ;;
         'trustplane-put '*) begin "${line#* }" ;;
-        'trustplane-file '*) failed "a file of the set has a path that is none of Trustplane's" ;;
+        'trustplane-file '*) failed "a file of the set has a path that Trustplane does not use" ;;
         esac
     done
 }
@@ -90,7 +90,7 @@ finish() {
     if [ -n "$broken" ]; then
         failed "/$path could not be written"
     elif [ -L "$path" ] || { [ -e "$path" ] && ! { [ -f "$path" ] && cmp -s "$new" "$path"; }; }; then
-        failed "/$path is there with other content and stays"
+        failed "/$path already exists with other content and stays"
         rm -f "$new"
     else
         printf '%s\n' "$path" >>"$staged"
@@ -101,7 +101,7 @@ finish() {
 place() {
     while read -r path; do
         if [ "${path##*/}" = hosts.toml ] && grep -qF "failed: /${path%/*}/tkg-" "$booted"; then
-            failed "/$path is left out: it names a file that is left out"
+            failed "/$path is omitted: it names an omitted file"
         elif [ -e "$path" ] || mv -f "${path%/*}/.trustplane/${path##*/}" "$path"; then
             printf '%s\n' "$path" >>"$ours"
         else
@@ -110,8 +110,8 @@ place() {
     done
 }
 
-# OpenSSL finds a certificate by a link named after the hash of its subject. `rehash` leaves out a file of several
-# certificates, and the second of two that are equal.
+# OpenSSL finds a certificate by a link named after the hash of its subject. `rehash` skips a file of several
+# certificates, and the second of two equal ones.
 hashes() {
     command -v openssl >/dev/null && [ -d "$certs/.trustplane" ] || return
     openssl rehash "$certs/.trustplane" >/dev/null 2>&1
@@ -158,7 +158,7 @@ link_one() {
     ln -s "$file" "$certs/$hash.$n"
 }
 
-# The manager's record of which files are ours.
+# Write the manager's record of Trustplane's files.
 note_manifest() {
     lines=$(printf '%s' "$sums" | sed 's/^\([^ ]*\)  \(.*\)$/  "\2": "\1",/')
     files="{}"
@@ -168,7 +168,7 @@ ${lines%,}
     printf '{\n "files": %s,\n "version": 1\n}\n' "$files" >"$manifest.new" && mv -f "$manifest.new" "$manifest"
 }
 
-# The runtime has been up for a while, and reads certificates once. No pod is there yet.
+# The runtime is already running, and reads certificates only once. No pod exists yet.
 restart() {
     for unit in containerd crio; do
         [ "$(systemctl show -p LoadState --value "$unit" 2>/dev/null)" = loaded ] || continue
@@ -177,7 +177,7 @@ restart() {
     if systemctl is-active --quiet containerd; then note_loaded; fi
 }
 
-# The manager's record of what this run of containerd has loaded.
+# Write the manager's record of the files that this run of containerd has loaded.
 note_loaded() {
     run=$(systemctl show -p InvocationID --value containerd)
     pool=$(printf '%s\n' "$sums" | grep "  /$certs/" | sort | sha256sum)
@@ -188,7 +188,7 @@ note_loaded() {
     mv -f "$marker.new" "$marker"
 }
 
-# A record of the manager's is newer than the bundle: some platforms run bootstrap again after a reboot.
+# An existing record is newer than the bundle: some platforms run bootstrap again after a reboot.
 main() {
     mkdir -p "$home" || return
     if command -v flock >/dev/null; then
@@ -200,8 +200,8 @@ main() {
     rm -f "$ours" "$staged" "$staged.text"
 }
 
-# The node says which host keys it has, by its kubelet's identity: nobody else can say that in its place. It does so
-# when it has joined, and at every boot, so that keys that were made anew are known.
+# The node reports its host keys with its kubelet's identity, which only this node has: after it has joined, and at
+# every boot, because a boot may generate new keys.
 report_host_keys() {
     [ -d "$units" ] && command -v systemctl >/dev/null || return 0
     cat >"$home/host-keys.sh" <<'END'
@@ -213,7 +213,7 @@ exec $as annotate node "${user#system:node:}" --overwrite "trustplane.dev/ssh-ho
 END
     cat >"$units/trustplane-host-keys.service" <<'END'
 [Unit]
-Description=Trustplane: say on the Node which SSH host keys this machine has
+Description=Trustplane: report the SSH host keys of this machine on its Node
 After=network-online.target
 StartLimitIntervalSec=0
 [Service]

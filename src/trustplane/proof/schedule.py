@@ -5,8 +5,9 @@ no node, is probed by a few nodes per minute and does not delay the proofs of ot
 on Machines, and thus survives a restart.
 
 Compared times come from several clocks: a previous leader's for a change, a user's for a request, ours for a result.
-A probe that actually follows such a time is recorded as later (`asked_at`): a clock ahead by less than SKEW delays
-nothing. A change is recorded as later than all previous results (`written_at`): a previous result never proves it.
+A probe that actually follows such a time is recorded as later (`probe_record_time`): a clock ahead by less than
+MAX_CLOCK_SKEW delays nothing. A change is recorded as later than all previous results (`write_record_time`): a previous
+result never proves it.
 """
 
 from collections import deque
@@ -174,7 +175,7 @@ def write_record_time(now: datetime, facts: NodeFacts) -> datetime:
     """Return the time to record for a write that ends now: later than the node's earlier records.
 
     A manager whose clock ran ahead leaves records from the future. None of them may vouch for a later write. A record
-    more than SKEW ahead comes from no sane clock and is ignored: it must not move proofs into the far future.
+    more than MAX_CLOCK_SKEW ahead comes from no sane clock and is ignored: it must not move proofs into the far future.
     """
     proof, inspection = facts.proof or RecordedProof(), facts.inspection or Inspection()
     earlier = [facts.changed, inspection.at, proof.at, *(result.at for result in proof.results)]

@@ -62,7 +62,7 @@ def image_sources(images: Iterable[str], before: Sequence[ImageSource] = ()) -> 
 
 
 def assess_sources(
-    found: Sequence[ImageSource],
+    sources: Sequence[ImageSource],
     registries: Sequence[Registry],
     nodes: Sequence[NodeFacts],
     sets: TrustSets,
@@ -73,7 +73,7 @@ def assess_sources(
     Returns:
         The sources that a ClusterTrust lists, and the number of omitted ones.
     """
-    every = [_assess(source, find_registry(source.host, registries), nodes, sets, now) for source in found]
+    every = [_assess(source, find_registry(source.host, registries), nodes, sets, now) for source in sources]
     order = [clustertrust.NOT_TRUSTED, clustertrust.UNKNOWN, clustertrust.TRUSTED, clustertrust.PUBLIC]
     ranked = sorted(every, key=lambda source: (order.index(source.trust), source.host))
     return ranked[:MAX_IMAGES], max(0, len(ranked) - MAX_IMAGES)

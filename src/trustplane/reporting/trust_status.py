@@ -17,8 +17,8 @@ from trustplane.trust.list_sources import uses_last_good_list
 from trustplane.trust.propagation import SET_UNDONE, PropagationDecision
 
 _SHOWN_FINDINGS = 10
-LAST_GOOD_STAYS = ". The service's list is missing, so the last good list stays: see TrustValid"
-_LAST_GOOD_STAYS = "Until then the last good list stays in force"
+LAST_GOOD_STAYS = ". The service's list is missing, so the last good list stays in use: see TrustValid"
+_LAST_GOOD_STAYS = "Until then the last good list stays in use"
 
 
 def trust_conditions(
@@ -107,7 +107,7 @@ def service_configuration_status(configuration: TkgServiceConfiguration, reading
 
     Args:
         configuration: The configuration with its current status.
-        reading: Its list, as `list_sources.parse_service_list` reads it.
+        reading: Its list, as `list_sources.parse_service_list` returns it.
         now: The time; becomes `firstCustomizedAt` when the object is customised for the first time.
     """
     generation = configuration.metadata.generation

@@ -71,7 +71,7 @@ class Bundle:
     Attributes:
         digest: Of the whole set, 64 hexadecimal digits.
         is_partial: Whether entries of the set are missing. The digest then does not verify the others: compare the
-            bundle with the result of `render`.
+            bundle with the result of `render_bundle`.
         trust: The entries in the bundle.
     """
 

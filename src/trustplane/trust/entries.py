@@ -177,7 +177,7 @@ def printable_name(name: str) -> str:
 BAD_NAME = error(
     "bad-name",
     "name cannot be part of a file name",
-    f"Nodes keep the entry in /etc/ssl/certs/tkg-<name>.pem; letters, digits, '-', '_' and '.' are allowed, "
+    f"Nodes store the entry in /etc/ssl/certs/tkg-<name>.pem; letters, digits, '-', '_' and '.' are allowed, "
     f"at most {MAX_NAME_LENGTH} of them, not beginning with '..'",
     "Rename the entry",
 )
@@ -233,4 +233,4 @@ def _brief(entry: TrustListEntry, before: TrustListEntry) -> str:
     fingerprints = " ".join(fingerprint[:SHORT_DIGEST_LENGTH] for fingerprint in entry.fingerprints)
     if entry.scope:
         return f"{fingerprints} for {' '.join(entry.scope)}"
-    return f"{fingerprints} for the whole node" if before.scope else fingerprints
+    return f"{fingerprints} node-wide" if before.scope else fingerprints

@@ -77,9 +77,9 @@ class _HasFindings(Protocol):
     def findings(self) -> tuple[Finding, ...]: ...
 
 
-def uses_last_good_list(found: _HasFindings) -> bool:
+def uses_last_good_list(result: _HasFindings) -> bool:
     """Return whether the last good list replaces a missing one in a parsed list or a decision."""
-    return any(finding.code == MISSING_LIST for finding in found.findings)
+    return any(finding.code == MISSING_LIST for finding in result.findings)
 
 
 def parse_own_list(tkc: TanzuKubernetesCluster) -> ParsedList | None:
@@ -109,8 +109,9 @@ def _kept(trust: TrustSet) -> Finding:
     return Finding(
         code=MISSING_LIST,
         severity=Severity.WARNING,
-        what=f"The service's list is missing, so the last good list stays in force: {names}{more}",
-        why="The object was deleted and created again, or written without a list; neither asks clusters to trust no CA",
+        what=f"The service's list is missing, so the last good list stays in use: {names}{more}",
+        why="The object was deleted and created again, or written without a list; "
+        "neither means that clusters should trust no CA",
         next_step="Apply the list again. If clusters must trust none of these CAs, set "
         f'{ALLOW_REMOVAL}: "{REMOVAL_ALLOWED}"',
     )

@@ -1,8 +1,8 @@
 """Propagation: when does the set in force of a cluster change?
 
 Rules P1 to P10 of docs/reference/propagation.md, as one pure function of an observation. Its only state between calls
-is `Frozen`, stored in annotations of the Cluster. The same apply writes these and the Cluster's variable `trust`: both
-exist or neither does, whenever a process is killed.
+is `PropagationRecord`, stored in annotations of the Cluster. One apply or patch writes all of them, so a killed process
+never leaves a part.
 """
 
 import json
@@ -211,7 +211,7 @@ def _refusal(situation: PropagationInput, in_force: TrustSet | None, pin: UndoPi
         return Finding(
             code="no-previous-set",
             severity=Severity.WARNING,
-            what=f"The set {pin.digest[:SHORT_DIGEST_LENGTH]}, which `trustplane undo` must bring back, is unreadable",
+            what=f"The set {pin.digest[:SHORT_DIGEST_LENGTH]}, which `trustplane undo` must restore, is unreadable",
             why="Its Secret was deleted or replaced; the set in force stays",
             next_step="Run `trustplane update`, which takes the desired set and ends the undo",
         )

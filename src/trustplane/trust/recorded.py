@@ -53,7 +53,7 @@ def decode_record(text: str, kind: type[T], limit: int = _MAX_JSON) -> T | None:
 
 
 def encode_record(record: RecordedProof | Inspection | AppliedTrust | UpdateError) -> str:
-    """Encode a record for a Machine. A record above `MAX_TEXT` loses messages, those of its last items first.
+    """Encode a record for a Machine. A record above MAX_RECORD_LENGTH loses messages, those of its last items first.
 
     The decision about each registry stays in the record, even without its message.
     """
@@ -81,7 +81,7 @@ def parse_time(text: str) -> datetime | None:
 
 
 def is_digest(text: str) -> bool:
-    """Return whether a text is a set's digest, or at least `SHORT` first digits of one."""
+    """Return whether a text is a set's digest, or at least the first SHORT_DIGEST_LENGTH digits of one."""
     return bool(_DIGEST.fullmatch(text))
 
 

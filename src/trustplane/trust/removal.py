@@ -91,7 +91,7 @@ def _refused(removed: Removal) -> Finding:
     return Finding(
         code="removal-not-allowed",
         what=f"The update would remove {_describe(removed)}",
-        why="Nodes would reject every certificate that they signed. So large a removal is usually a mistake",
+        why="Nodes would reject every certificate that they signed. Such a large removal is usually a mistake",
         next_step=f"Keep them in the list. If you intend to remove them, set annotation "
         f'{ALLOW_REMOVAL}: "{REMOVAL_ALLOWED}" in this update',
     )

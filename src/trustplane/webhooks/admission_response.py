@@ -90,4 +90,4 @@ def _printable(text: str) -> str:
 
 
 def _more(count: int) -> str:
-    return f"{count} more findings. See them all: trustplane check FILE"
+    return f"{count} more findings. To see all of them: trustplane check FILE"

@@ -107,7 +107,7 @@ class _Body:
                 yield
         except TimeoutError as error:
             raise BodyError(
-                408, f"The request took longer than {self._seconds:g} s, or made room for others"
+                408, f"The request took longer than {self._seconds:g} s, or was displaced by another client's request"
             ) from error
         finally:
             self.is_arriving = False

@@ -12,10 +12,10 @@ from tests.apiserver.controllers.workload import (
     NOT_FOUND,
     Inspector,
     Kubelet,
+    condition_of,
     keep_kubeconfig,
     make_nodes,
     registry,
-    said,
     trust_of,
 )
 
@@ -61,7 +61,7 @@ async def refused(supervisor: Supervisor, name: str, field: str) -> str:
 
     def is_refused(trust: ClusterTrust) -> bool:
         one = condition(trust.status.conditions, ACCEPTED)
-        return said(trust, ACCEPTED) == REFUSED and one is not None and field in one.message
+        return condition_of(trust, ACCEPTED) == REFUSED and one is not None and field in one.message
 
     trust = await trust_of(supervisor, name, is_refused)
     found = condition(trust.status.conditions, ACCEPTED)
@@ -77,18 +77,18 @@ async def test_a_kubeconfig_that_runs_a_program_is_refused_and_reported(
     evil = {**apiserver.inline, "users": [{"name": "test", "user": {"exec": command}}]}
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with registry(supervisor) as (_, host):
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         async with supervisor.running():
             await cluster(supervisor, "evil", evil)
             await cluster(supervisor, "shop", apiserver.kubeconfig)
             assert "delete the Secret" in await refused(supervisor, "evil", "users[0].user.exec")
-            await trust_of(supervisor, "shop", lambda one: said(one, "Proven")[0] == "True")
+            await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven")[0] == "True")
             assert not ran.exists()
         # A corrected one works; a restart ends the backoff.
         await keep_kubeconfig(supervisor, "evil", apiserver.inline)
         async with supervisor.running():
-            trust = await trust_of(supervisor, "evil", lambda one: said(one, "Proven")[0] == "True")
-            assert said(trust, ACCEPTED) == ("", "")
+            trust = await trust_of(supervisor, "evil", lambda one: condition_of(one, "Proven")[0] == "True")
+            assert condition_of(trust, ACCEPTED) == ("", "")
     events = await supervisor.client.list(EVENTS, supervisor.namespace, fields="regarding.name=evil")
     assert any(event["reason"] == "KubeconfigRefused" and "users[0].user.exec" in event["note"] for event in events)
 
@@ -137,12 +137,12 @@ async def test_an_unreadable_cluster_harms_only_itself(
     await strange("listed")
     try:
         async with supervisor.running() as task, registry(supervisor) as (_, host):
-            kubelet.says[host] = NOT_FOUND
+            kubelet.messages[host] = NOT_FOUND
             assert "nests too deeply" in (await told("listed"))["note"]
             await strange("watched")
             assert "nests too deeply" in (await told("watched"))["note"]
             await cluster(supervisor, "shop", apiserver.kubeconfig)
-            await trust_of(supervisor, "shop", lambda one: said(one, "Proven")[0] == "True")
+            await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven")[0] == "True")
             assert not task.done()
     finally:
         for name in ("listed", "watched"):

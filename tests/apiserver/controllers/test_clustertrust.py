@@ -18,10 +18,10 @@ from tests.apiserver.controllers.workload import (
     Kubelet,
     annotation,
     change,
+    condition_of,
     make_nodes,
     node_ready,
     registry,
-    said,
     trust_of,
 )
 
@@ -84,10 +84,10 @@ async def test_every_node_proves_its_set_and_no_probe_remains(
     selected = {"matchLabels": {"kubernetes.io/metadata.name": supervisor.namespace}}
     spec = {"pullSecretRef": {"name": metadata["name"]}, "namespaceSelector": selected}
     async with supervisor.running(), registry(supervisor, **spec) as (name, host):
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         fingerprint = await cluster(supervisor, "shop", "cp-0", "worker-0", kubeconfig=apiserver.kubeconfig)
-        trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
-        assert said(trust, "Current") == ("True", "UpToDate")
+        trust = await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == TRUE_PROVEN)
+        assert condition_of(trust, "Current") == ("True", "UpToDate")
         assert trust.status.proven_nodes == "2/2"
         assert trust.status.nodes == []
         assert trust.status.desired
@@ -121,9 +121,9 @@ async def test_a_cluster_whose_namespace_is_not_selected_is_proven_and_gets_no_p
         "namespaceSelector": {"matchLabels": {"test": supervisor.namespace}},
     }
     async with supervisor.running(), registry(supervisor, **spec) as (_, host):
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
-        await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == TRUE_PROVEN)
         assert [(node, secrets) for node, at, secrets in kubelet.pulls if at == host] == [("worker-0", [])]
 
 
@@ -145,9 +145,9 @@ async def test_a_refusal_names_node_registry_and_fingerprint_and_ends_when_it_is
 ) -> None:
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with supervisor.running(), registry(supervisor) as (_, host):
-        kubelet.says[host] = UNTRUSTED
+        kubelet.messages[host] = UNTRUSTED
         fingerprint = await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
-        trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == ("False", "NotTrusted"))
+        trust = await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == ("False", "NotTrusted"))
         message = next(one.message for one in trust.status.conditions if one.type == "Proven")
         assert f"worker-0: {host} is not trusted: x509: certificate signed by unknown authority" in message
         assert fingerprint[:10] in message
@@ -159,10 +159,10 @@ async def test_a_refusal_names_node_registry_and_fingerprint_and_ends_when_it_is
         where = ("shop", "-n", supervisor.namespace)
         code, out, _ = await trustplane.run("prove", *where)
         assert (code, "NotTrusted" in out) == (1, True)
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         code, out, err = await trustplane.run("prove", *where, "--registry", host, "-o", "json")
         assert (code, [result["verdict"] for result in json.loads(out)]) == (0, ["Trusted"]), err
-        await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == TRUE_PROVEN)
         code, out, _ = await trustplane.run("status", "-n", supervisor.namespace)
         assert (code, "1/1" in out) == (0, True)
 
@@ -170,17 +170,17 @@ async def test_a_refusal_names_node_registry_and_fingerprint_and_ends_when_it_is
 async def test_a_change_in_place_is_proven_again(supervisor: Supervisor, kubelet: Kubelet, apiserver: Any) -> None:
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with supervisor.running(), registry(supervisor) as (_, host):
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
-        trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        trust = await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == TRUE_PROVEN)
         assert trust.status.in_force
         kubelet.silent.add("worker-0")
         changed = await change(supervisor, "worker-0", trust.status.in_force.digest)
-        trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == ("False", "Applied"))
+        trust = await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == ("False", "Applied"))
         assert (trust.status.nodes[0].state, trust.status.nodes[0].method) == ("Applied", "InPlace")
         kubelet.silent.clear()
         async with supervisor.running():  # the one that waits for the silent kubelet runs in parallel
-            await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+            await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == TRUE_PROVEN)
         proof = await annotation(supervisor, "worker-0", TRUST_PROOF)
         assert datetime.fromisoformat(proof["at"]) > changed
         # The written set, byte for byte: the rollout compares both.
@@ -193,23 +193,23 @@ async def test_an_unavailable_cluster_delays_no_other(supervisor: Supervisor, ku
     dead["clusters"][0]["cluster"]["server"] = DEAD
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with supervisor.running(), registry(supervisor) as (_, host):
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         await cluster(supervisor, "gone", "gone-0", kubeconfig=dead)
         await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
-        await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
-        gone = await trust_of(supervisor, "gone", lambda one: said(one, "Proven") == ("False", "Applied"))
+        await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == TRUE_PROVEN)
+        gone = await trust_of(supervisor, "gone", lambda one: condition_of(one, "Proven") == ("False", "Applied"))
         assert gone.status.nodes[0].name == "gone-0"
         await node_ready(supervisor, "gone-0", "Unknown", "Kubelet stopped posting node status")
-        gone = await trust_of(supervisor, "gone", lambda one: said(one, "Proven") == ("False", "Unreachable"))
+        gone = await trust_of(supervisor, "gone", lambda one: condition_of(one, "Proven") == ("False", "Unreachable"))
         assert "stopped posting" in gone.status.nodes[0].message
 
 
 async def test_leftovers_of_a_killed_run_are_removed(supervisor: Supervisor, kubelet: Kubelet, apiserver: Any) -> None:
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with supervisor.running(), registry(supervisor) as (_, host):
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
-        await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == TRUE_PROVEN)
     old = datetime.now(UTC) - timedelta(hours=1)
     pod = probe.build_probe_pod("worker-0", host, "left0left0", run="dead", now=old)
     await supervisor.client.create(PODS, pod)
@@ -234,9 +234,9 @@ async def test_messages_alone_prove_nothing_and_the_missing_evidence_is_named(
     inspector.error = "Node 198.51.100.7 refuses the SSH key"
     where = ("shop", "-n", supervisor.namespace)
     async with supervisor.running(), registry(supervisor) as (name, host):
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
-        trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == ("Unknown", "Accepted"))
+        trust = await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == ("Unknown", "Accepted"))
         assert (trust.status.nodes[0].state, trust.status.summary.accepted) == ("Accepted", 1)
         assert f"{host} was accepted" in trust.status.nodes[0].message
         assert "refuses the SSH key" in trust.status.nodes[0].message
@@ -252,12 +252,12 @@ async def test_messages_alone_prove_nothing_and_the_missing_evidence_is_named(
         code, out, err = await trustplane.run("prove", *where, "-o", "json")
         shown = [(result["verdict"], result["message"]) for result in json.loads(out)]
         assert (code, shown) == (1, [("Unclear", "skip_verify. Remove it")]), err
-        trust = await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == ("Unknown", "Unclear"))
+        trust = await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == ("Unknown", "Unclear"))
         assert (trust.status.nodes[0].state, trust.status.summary.unclear) == ("Unclear", 1)
 
         inspector.reach.clear()
         assert (await trustplane.run("prove", *where))[0] == 0
-        await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == TRUE_PROVEN)
 
 
 async def test_a_class_of_a_user_is_watched_by_its_variable(
@@ -279,18 +279,18 @@ async def test_a_class_of_a_user_is_watched_by_its_variable(
         metadata = {"name": name, "namespace": supervisor.namespace, "labels": {"test": supervisor.namespace}}
         await client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
     async with supervisor.running(), registry(supervisor) as (_, host):
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         await supervisor._report(await supervisor.cluster("theirs"))
         await make_nodes(supervisor, "theirs", "theirs-0", kubeconfig=apiserver.kubeconfig)
         # Without a key for SSH, no inspection shows whether its nodes verify.
-        trust = await trust_of(supervisor, "theirs", lambda one: said(one, "Proven") == ("Unknown", "Accepted"))
+        trust = await trust_of(supervisor, "theirs", lambda one: condition_of(one, "Proven") == ("Unknown", "Accepted"))
         assert "theirs-ssh" in trust.status.nodes[0].message or "<cluster>-ssh" in trust.status.nodes[0].message
         key = base64.b64encode(b"-----BEGIN OPENSSH PRIVATE KEY-----").decode()
         metadata = {"name": "theirs-ssh", "namespace": supervisor.namespace}
         await client.create(SECRETS, {"metadata": metadata, "data": {"ssh-privatekey": key}})
     async with supervisor.running(), registry(supervisor) as (_, host):  # one that has not requested the key yet
-        kubelet.says[host] = NOT_FOUND
-        trust = await trust_of(supervisor, "theirs", lambda one: said(one, "Proven") == TRUE_PROVEN)
+        kubelet.messages[host] = NOT_FOUND
+        trust = await trust_of(supervisor, "theirs", lambda one: condition_of(one, "Proven") == TRUE_PROVEN)
         assert inspector.repairs == set()
         assert trust.status.desired
         assert trust.status.desired.source == "Cluster"
@@ -310,17 +310,17 @@ async def test_parts_without_trust_are_reported_until_they_are_removed(superviso
     metadata = {"name": "theirs", "namespace": supervisor.namespace}
     async with supervisor.running():
         await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
-        trust = await trust_of(supervisor, "theirs", lambda one: said(one, WHOLE)[1] == "OverridesIgnored")
+        trust = await trust_of(supervisor, "theirs", lambda one: condition_of(one, WHOLE)[1] == "OverridesIgnored")
         found = condition(trust.status.conditions, WHOLE)
         assert found
         assert "spec.topology.controlPlane.variables.overrides[trust]" in found.message
         assert "spot" in found.message
         del topology["controlPlane"]
         await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
-        await trust_of(supervisor, "theirs", lambda one: said(one, WHOLE) == ("False", "MachinePoolsLeftOut"))
+        await trust_of(supervisor, "theirs", lambda one: condition_of(one, WHOLE) == ("False", "MachinePoolsLeftOut"))
         del topology["workers"]
         await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
-        await trust_of(supervisor, "theirs", lambda one: said(one, WHOLE) == ("", ""))
+        await trust_of(supervisor, "theirs", lambda one: condition_of(one, WHOLE) == ("", ""))
         await supervisor.cluster("theirs", lambda one: _says(one) == ("True", "NoNodes"))
         del topology["variables"]  # Trustplane no longer manages its trust
         await supervisor.client.apply(CLUSTERS, {"metadata": metadata, "spec": {"topology": topology}}, manager="user")
@@ -339,7 +339,7 @@ async def test_any_cluster_can_be_probed_with_only_its_kubeconfig(
     supervisor: Supervisor, kubelet: Kubelet, trustplane: Trustplane
 ) -> None:
     host = "direct.test.invalid:5000"
-    kubelet.says[host] = UNTRUSTED
+    kubelet.messages[host] = UNTRUSTED
     for name in ("direct-0", "direct-1"):
         await supervisor.client.create(NODES, {"metadata": {"name": name}, "spec": {"unschedulable": True}})
     try:
@@ -347,7 +347,7 @@ async def test_any_cluster_can_be_probed_with_only_its_kubeconfig(
         assert code == 1, err
         rows = {(result["node"], result["verdict"]) for result in json.loads(out)}
         assert {("direct-0", "NotTrusted"), ("direct-1", "NotTrusted")} <= rows
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         code, out, _ = await trustplane.run("prove", "--registry", host, "-o", "json")
         rows = {(result["node"], result["verdict"]) for result in json.loads(out)}
         assert (code, {("direct-0", "Accepted"), ("direct-1", "Accepted")} <= rows) == (3, True)
@@ -397,7 +397,7 @@ async def test_update_waits_until_it_is_proven(
 ) -> None:
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with supervisor.running(), registry(supervisor) as (_, host):
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         kubelet.silent.add("worker-0")
         await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
         arguments = ("update", "shop", "-n", supervisor.namespace)

@@ -197,7 +197,7 @@ async def test_update_times_out_and_the_update_continues(supervisor: Supervisor,
         status, out, err = await trustplane.run("update", "c", "-n", supervisor.namespace, "--timeout", "2")
         assert status == 75
         assert "Updating" in out
-        assert "it goes on" in err
+        assert "the update takes longer; it continues" in err
         await supervisor.trusting("c", "a", "b")
 
 
@@ -222,7 +222,7 @@ async def test_update_can_be_interrupted_and_the_update_continues(
             process.send_signal(signal.SIGINT)
             _, err = await asyncio.wait_for(process.communicate(), 30)
             assert process.returncode == 130
-            assert f"The update goes on. Look: kubectl get tkc -n {supervisor.namespace}" in err.decode()
+            assert f"The update continues. Check: kubectl get tkc -n {supervisor.namespace}" in err.decode()
         await supervisor.trusting("c", "a", "b")
 
 

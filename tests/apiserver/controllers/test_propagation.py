@@ -229,7 +229,7 @@ async def test_a_deletion_of_the_configuration_removes_no_trust_under_any_policy
         assert stock.spec.trust is None
         valid = condition(stock.status.conditions, TRUST_VALID)
         assert valid is not None
-        assert "last good list stays in force: a (" in valid.message
+        assert "last good list stays in use: a (" in valid.message
 
         await supervisor.make("new")
         await supervisor.trusting("new", "a")

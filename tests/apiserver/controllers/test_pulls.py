@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY as METRICS
 from tests.apiserver.controllers.conftest import Supervisor, entry, make_ca, until
 from tests.apiserver.controllers.test_clustertrust import cluster
 from tests.apiserver.controllers.test_processes import Trustplane
-from tests.apiserver.controllers.workload import NOT_FOUND, UNTRUSTED, Kubelet, registry, said, trust_of
+from tests.apiserver.controllers.workload import NOT_FOUND, UNTRUSTED, Kubelet, condition_of, registry, trust_of
 
 from trustplane.api.clustertrust import ClusterTrust
 from trustplane.api.meta import Json
@@ -89,7 +89,7 @@ async def test_a_pod_gets_cause_and_fix_once_and_the_failure_is_counted(
     client, namespace = supervisor.client, supervisor.namespace
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with registry(supervisor) as (name, host):
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         image = f"{host}/app/web:1"
         async with supervisor.running():
             await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
@@ -110,7 +110,7 @@ async def test_a_pod_gets_cause_and_fix_once_and_the_failure_is_counted(
             assert (of_registry.cluster, of_registry.pods) == (f"{namespace}/shop", 2)
             labels = {"namespace": namespace, "cluster": "shop", "host": host, "cause": "issuer-not-trusted"}
             assert METRICS.get_sample_value("trustplane_failing_pulls", labels) == 2
-            assert said(trust, "Current") == ("True", "UpToDate")
+            assert condition_of(trust, "Current") == ("True", "UpToDate")
         assert METRICS.get_sample_value("trustplane_failing_pulls", labels) is None
         async with supervisor.running():
             # Another pod gets an Event: the new process has seen the old pods as well.
@@ -133,7 +133,7 @@ async def test_another_cause_is_another_event_and_messages_without_a_cause_chang
     client, namespace = supervisor.client, supervisor.namespace
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with supervisor.running(), registry(supervisor) as (_, host):
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         image = f"{host}/app/web:1"
         await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
         await fail(client, namespace, "web", image, untrusted(host, image))
@@ -193,10 +193,10 @@ async def test_probes_and_unavailable_clusters_disturb_no_other_pods(
     dead = json.loads(json.dumps(apiserver.kubeconfig))
     dead["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     async with supervisor.running(), registry(supervisor) as (_, host):
-        kubelet.says[host] = UNTRUSTED
+        kubelet.messages[host] = UNTRUSTED
         await cluster(supervisor, "dead", "dead-0", kubeconfig=dead)
         await cluster(supervisor, "shop", "worker-0", kubeconfig=apiserver.kubeconfig)
-        await trust_of(supervisor, "shop", lambda one: said(one, "Proven") == ("False", "NotTrusted"))
+        await trust_of(supervisor, "shop", lambda one: condition_of(one, "Proven") == ("False", "NotTrusted"))
         image = f"{host}/app/web:1"
         await fail(client, namespace, "web", image, untrusted(host, image))
         await event_of(client, namespace, "web")
@@ -213,7 +213,7 @@ async def test_risks_are_reported_before_pulls_fail(
     client, namespace = supervisor.client, supervisor.namespace
     await supervisor.configure(entry("corp", make_ca("corp")))
     async with supervisor.running(), registry(supervisor) as (name, host):
-        kubelet.says[host] = UNTRUSTED
+        kubelet.messages[host] = UNTRUSTED
         other = f"other-{host}"
         for pod, image in (("a", f"{host}/app:1"), ("b", f"{other}/app:1"), ("c", "busybox:1")):
             spec = {"containers": [{"name": "main", "image": image}], **_LEAN}

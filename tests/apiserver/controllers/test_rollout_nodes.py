@@ -18,10 +18,10 @@ from tests.apiserver.controllers.workload import (
     NOT_FOUND,
     Kubelet,
     annotation,
+    condition_of,
     keep_kubeconfig,
     make_machine,
     registry,
-    said,
     set_endpoint,
     trust_of,
 )
@@ -119,7 +119,7 @@ class Stage:
             lambda one: (
                 one.status.in_force is not None
                 and one.status.in_force.digest == wanted
-                and (said(one, "Current"), said(one, "Proven")) == (DONE, ("True", "Proven"))
+                and (condition_of(one, "Current"), condition_of(one, "Proven")) == (DONE, ("True", "Proven"))
             ),
         )
         await self.supervisor.cluster("shop", lambda found: found.metadata.annotations.get(TRUST_PROVEN) == wanted)
@@ -181,7 +181,7 @@ async def staged(
     """Provide the stage during the block."""
     capi = ClusterAPI(supervisor, "shop", nodes, **sizes)
     async with registry(supervisor) as (_, host):
-        kubelet.says[host] = NOT_FOUND
+        kubelet.messages[host] = NOT_FOUND
         stage = Stage(supervisor, capi, kubelet, host)
         await supervisor.configure(OLD)
         async with capi.running():
@@ -213,8 +213,10 @@ async def test_one_node_goes_first_and_others_and_new_machines_follow_its_proof(
         assert canary.metadata.annotations[TRUST_CANARY] == f'{{"machine":"shop-np-0","digest":"{wanted}"}}'
         assert stage.trusted == {"shop-cp-0": BEFORE, "shop-np-0": BOTH, "shop-np-1": BEFORE}
         assert await stage.boots_with() == before
-        trust = await trust_of(stage.supervisor, "shop", lambda one: said(one, "Current") == ("False", "Updating"))
-        assert "Proven" not in said(trust, "Proven")
+        trust = await trust_of(
+            stage.supervisor, "shop", lambda one: condition_of(one, "Current") == ("False", "Updating")
+        )
+        assert "Proven" not in condition_of(trust, "Proven")
 
         stage.kubelet.may_answer.set()
         await stage.current()
@@ -295,7 +297,9 @@ async def test_a_refusal_stops_the_rollout_and_the_others_keep_their_set(stage: 
     async with stage.supervisor.running():
         before = await stage.boots_with()
         await stage.change(OLD, NEW)
-        trust = await trust_of(stage.supervisor, "shop", lambda one: said(one, "Current") == ("False", "Stopped"))
+        trust = await trust_of(
+            stage.supervisor, "shop", lambda one: condition_of(one, "Current") == ("False", "Stopped")
+        )
         found = condition(trust.status.conditions, "Current")
         assert found is not None
         fingerprint = next(one for one in trust.status.desired.entries if one.name == "apps").fingerprints[0]  # type: ignore[union-attr]
@@ -338,7 +342,7 @@ async def test_a_write_interrupted_before_its_record_is_judged_by_its_changes(
             task.cancel()
     assert stage.trusted == {"shop-cp-0": BEFORE, "shop-np-0": BOTH, "shop-np-1": BEFORE}
     async with stage.supervisor.running():  # which has nothing to write there
-        await trust_of(stage.supervisor, "shop", lambda one: said(one, "Current") == ("False", "Stopped"))
+        await trust_of(stage.supervisor, "shop", lambda one: condition_of(one, "Current") == ("False", "Stopped"))
     assert stage.trusted == {"shop-cp-0": BEFORE, "shop-np-0": BOTH, "shop-np-1": BEFORE}
 
 
@@ -368,7 +372,7 @@ async def test_a_node_that_is_off_delays_no_other_and_takes_the_set_when_it_retu
             await stage.written(machine, wanted)
         await stage.supervisor.boot_set("shop", wanted)
         trust = await trust_of(stage.supervisor, "shop", lambda one: "shop-np-0" in _message(one, "Current"))
-        assert said(trust, "Current") == ("False", "Updating")
+        assert condition_of(trust, "Current") == ("False", "Updating")
         assert "Cannot open SSH" in (await annotation(stage.supervisor, "shop-np-0", TRUST_UPDATE_ERROR))["message"]
         await stage.node("shop-np-0").start()
         await stage.current()
@@ -605,7 +609,7 @@ async def test_p4_a_refused_set_blocks_the_update(stage: Stage) -> None:
         await stage.supervisor.configure(OLD, NEW)
         await stage.supervisor.tkc("shop", lambda tkc: _reason(tkc) == "Held")
         await stage.supervisor.make("shop", release="v1.36.4")
-        await trust_of(stage.supervisor, "shop", lambda one: said(one, "Current") == ("False", "Stopped"))
+        await trust_of(stage.supervisor, "shop", lambda one: condition_of(one, "Current") == ("False", "Stopped"))
         assert (await stage.supervisor.cluster("shop")).spec.topology.version == KUBERNETES
 
         await stage.change(OLD)
@@ -647,4 +651,4 @@ async def _have(nodes: Nodes, capi: ClusterAPI, names: set[str], supervisor: Sup
             await asyncio.sleep(0.1)
     for machine in (*capi.machines("cp"), *capi.machines("np")):
         await until(supervisor.client, MACHINES, machine, supervisor.namespace, _is_recorded)
-    await trust_of(supervisor, "theirs", lambda one: said(one, "Current") == DONE)
+    await trust_of(supervisor, "theirs", lambda one: condition_of(one, "Current") == DONE)

@@ -1,4 +1,4 @@
-"""A fake workload cluster in the API server of the test: Machines, and a kubelet that answers for their Nodes."""
+"""A fake workload cluster in the test's API server: Machines, and a kubelet that answers for their Nodes."""
 
 import asyncio
 import base64
@@ -34,19 +34,19 @@ UNTRUSTED = (
 
 
 class Kubelet:
-    """Answers every probe as a kubelet does: by the pod's status.
+    """Answers every probe like a kubelet, in the pod's status.
 
     Attributes:
-        says: Words of a failed pull by registry; `{image}` and `{host}` are filled in.
-        pulls: Each probe that was asked for: node, host, names of its pull secrets.
+        messages: The message of a failed pull, by registry, with placeholders `{image}` and `{host}`.
+        pulls: The requested probes: node, host, names of the pull secrets.
         silent: Nodes that do not answer.
         refuses: Whether a node does not trust a registry.
-        may_answer: While it is not set, nobody is answered.
+        may_answer: The kubelet answers only while this is set.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self.says: dict[str, str] = {}
+        self.messages: dict[str, str] = {}
         self.pulls: list[tuple[str, str, list[str]]] = []
         self.silent: set[str] = set()
         self.refuses: Callable[[str, str], bool] = lambda _node, _host: False
@@ -78,13 +78,13 @@ class Kubelet:
             pod = await self._queue.get()
             image = pod["spec"]["containers"][0]["image"]
             host, node = image.partition("/")[0], pod["spec"]["nodeName"]
-            secrets = [one["name"] for one in pod["spec"].get("imagePullSecrets", [])]
+            secrets = [secret["name"] for secret in pod["spec"].get("imagePullSecrets", [])]
             self.pulls.append((node, host, secrets))
-            if node in self.silent or host not in self.says:
+            if node in self.silent or host not in self.messages:
                 continue
             await self.may_answer.wait()
-            says = UNTRUSTED if self.refuses(node, host) else self.says[host]
-            waiting = {"reason": "ErrImagePull", "message": says.format(image=image, host=host)}
+            message = UNTRUSTED if self.refuses(node, host) else self.messages[host]
+            waiting = {"reason": "ErrImagePull", "message": message.format(image=image, host=host)}
             state = {"name": probe.PROBE_CONTAINER, "image": image, "imageID": "", "ready": False, "restartCount": 0}
             status = {"containerStatuses": [{**state, "state": {"waiting": waiting}}]}
             with contextlib.suppress(NotFoundError, ConflictError):
@@ -94,12 +94,12 @@ class Kubelet:
 
 
 class Inspector:
-    """Inspects nodes like the manager over SSH: no drift, and every registry is reached by verified TLS.
+    """Inspects nodes in place of SSH: no drift, and verified TLS to every registry.
 
     Attributes:
-        reach: How nodes reach a registry otherwise, by host.
-        error: Why nodes cannot be looked at; empty: they can.
-        repairs: Nodes that were to be repaired.
+        reach: The access to registries without verified TLS, by host.
+        error: Why nodes cannot be inspected; empty: they can.
+        repairs: Nodes whose repair was requested.
     """
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Inspector:
 
 
 async def make_nodes(supervisor: Supervisor, cluster: str, *names: str, kubeconfig: Json, endpoint: str = "") -> None:
-    """Do the work of Cluster API until Nodes exist: Machines with their boot set, endpoint and kubeconfig."""
+    """Create Machines and Nodes with their boot set, endpoint and kubeconfig, in place of Cluster API."""
     text = await supervisor.boot_set(cluster)
     for name in names:
         await make_machine(supervisor, cluster, name, text)
@@ -130,14 +130,14 @@ async def make_nodes(supervisor: Supervisor, cluster: str, *names: str, kubeconf
     await keep_kubeconfig(supervisor, cluster, inlined(kubeconfig))
 
 
-async def set_endpoint(supervisor: Supervisor, cluster: str, server: str) -> None:
+async def set_endpoint(supervisor: Supervisor, name: str, server: str) -> None:
     """Report the address of a cluster's API server, as Cluster API does."""
     parts = urlsplit(server)
-    metadata = {"name": cluster, "namespace": supervisor.namespace}
+    metadata = {"name": name, "namespace": supervisor.namespace}
     body = {"metadata": metadata, "spec": {"controlPlaneEndpoint": {"host": parts.hostname, "port": parts.port}}}
-    found = await supervisor.client.apply(CLUSTERS, body, manager="capi")
-    if found.status.conditions:
-        await supervisor._report(found)  # of its new generation
+    cluster = await supervisor.client.apply(CLUSTERS, body, manager="capi")
+    if cluster.status.conditions:
+        await supervisor._report(cluster)  # for its new generation
 
 
 async def keep_kubeconfig(supervisor: Supervisor, cluster: str, kubeconfig: Json) -> None:
@@ -148,7 +148,7 @@ async def keep_kubeconfig(supervisor: Supervisor, cluster: str, kubeconfig: Json
 
 
 async def make_machine(supervisor: Supervisor, cluster: str, name: str, text: str) -> None:
-    """Create a Machine that booted with the text of a boot set, with its Node."""
+    """Create a Machine, booted with the text of a boot set, and its Node."""
     await supervisor.bootstrap(name, text)
     metadata = {"name": name, "namespace": supervisor.namespace, "labels": {CLUSTER_NAME_LABEL: cluster}}
     reference = {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "LocalMachine", "name": name}
@@ -178,7 +178,7 @@ async def node_ready(supervisor: Supervisor, name: str, status: str, message: st
 
 @contextlib.asynccontextmanager
 async def registry(supervisor: Supervisor, **spec: Any) -> AsyncIterator[tuple[str, str]]:
-    """Create a Registry for the clusters of this test only; yield its name and host. It is deleted at the end."""
+    """Create a Registry for this test's clusters only; yield its name and host; delete it at the end."""
     name = f"r{uuid.uuid4().hex[:8]}"
     host = f"{name}.test.invalid"
     selector = {"matchLabels": {"test": supervisor.namespace}}
@@ -195,8 +195,8 @@ async def trust_of(supervisor: Supervisor, cluster: str, done: Callable[[Cluster
     return await until(supervisor.client, CLUSTER_TRUSTS, cluster, supervisor.namespace, done)
 
 
-def said(trust: ClusterTrust, type_: str) -> tuple[str, str]:
-    """Return status and reason of a condition."""
+def condition_of(trust: ClusterTrust, type_: str) -> tuple[str, str]:
+    """Return a condition's status and reason; empty without the condition."""
     return next(
         ((condition.status, condition.reason) for condition in trust.status.conditions if condition.type == type_),
         ("", ""),
@@ -205,8 +205,8 @@ def said(trust: ClusterTrust, type_: str) -> tuple[str, str]:
 
 async def annotation(supervisor: Supervisor, machine: str, name: str) -> Json:
     """Read an annotation of a Machine as JSON."""
-    found = await supervisor.client.get(MACHINES, machine, supervisor.namespace)
-    content: Json = json.loads(found.metadata.annotations.get(name, "{}"))
+    metadata = (await supervisor.client.get(MACHINES, machine, supervisor.namespace)).metadata
+    content: Json = json.loads(metadata.annotations.get(name, "{}"))
     return content
 
 

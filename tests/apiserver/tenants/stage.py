@@ -382,7 +382,7 @@ async def prepared(api: ApiServer, folder: Path) -> AsyncIterator[Stage]:
         stage = Stage(api, admin, mallory, oscar, manager, victim, attacker, kubelet, folder)
         await until(admin, CONFIGURATIONS, NAME, "", lambda _: True)
         _, stage.host = await stack.enter_async_context(workload.registry(victim, clusterSelector={}))
-        kubelet.says[stage.host] = workload.NOT_FOUND
+        kubelet.messages[stage.host] = workload.NOT_FOUND
         await stage.make_victims()
         await stack.enter_async_context(victim.following("shop", "web"))
         for name in ("shop-np-1", "web-np-1"):  # the last objects to be created

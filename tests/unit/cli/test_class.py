@@ -1,4 +1,4 @@
-"""`trustplane class`: what is printed, what is said beside it, and the exit status."""
+"""`trustplane class`: the printed document, the notes on standard error, and the exit status."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from trustplane.api.keys import Key
 from trustplane.api.meta import Json
 from trustplane.cli.cluster_class import command as cluster_class
 from trustplane.cli.cluster_class.command import CLASSES, CLUSTERS, command
-from trustplane.cli.cluster_class.notes import rolled
+from trustplane.cli.cluster_class.notes import clusters_of_class
 from trustplane.clusterapi.bootstrap import node_user, trust_secret_name
 from trustplane.errors import UserError
 from trustplane.kube.errors import UnavailableError
@@ -34,8 +34,8 @@ WORKER: Json = {
 }
 
 
-def reference(one: Json) -> Json:
-    return {"apiVersion": one["apiVersion"], "kind": one["kind"], "name": one["metadata"]["name"]}
+def reference(template: Json) -> Json:
+    return {"apiVersion": template["apiVersion"], "kind": template["kind"], "name": template["metadata"]["name"]}
 
 
 def a_class(**spec: Any) -> Json:
@@ -55,7 +55,7 @@ def cluster(name: str, version: str, namespace: str = "team", class_namespace: s
 
 
 class Server:
-    """Stands for the API server: what it has, and what it was asked."""
+    """Stands for the API server, with the objects by path."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Json] = {
@@ -75,14 +75,14 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    made = Server()
+    fake = Server()
 
     @contextlib.asynccontextmanager
-    async def opened(_: object) -> AsyncIterator[Server]:
-        yield made
+    async def open_fake(_: object) -> AsyncIterator[Server]:
+        yield fake
 
-    monkeypatch.setattr(cluster_class.Client, "open", opened)
-    return made
+    monkeypatch.setattr(cluster_class.Client, "open", open_fake)
+    return fake
 
 
 def run(*arguments: str, content: str | None = None) -> Result:
@@ -93,13 +93,13 @@ def patch(*arguments: str) -> Result:
     return run("patch", "own", "-n", "team", *arguments)
 
 
-def test_the_patches_are_printed_and_who_is_rolled_is_said_beside_them(server: Server) -> None:
+def test_the_patches_are_printed_and_standard_error_lists_the_rolled_clusters(server: Server) -> None:
     shown = patch()
     assert shown.exit_code == 0
     spec = yaml.safe_load(shown.stdout)["spec"]
-    assert [one["name"] for one in spec["patches"]] == ["trust", "trust-user"]
-    assert [one["name"] for one in spec["variables"]] == ["trust", "user"]
-    assert [one["selector"]["apiVersion"] for one in spec["patches"][0]["definitions"]] == [
+    assert [patch["name"] for patch in spec["patches"]] == ["trust", "trust-user"]
+    assert [variable["name"] for variable in spec["variables"]] == ["trust", "user"]
+    assert [each["selector"]["apiVersion"] for each in spec["patches"][0]["definitions"]] == [
         f"controlplane.{GROUP}/v1beta2",
         f"bootstrap.{GROUP}/v1beta1",
     ]
@@ -107,7 +107,7 @@ def test_the_patches_are_printed_and_who_is_rolled_is_said_beside_them(server: S
     assert ": team/a, team/b." in shown.stderr
     assert "--with-next-version" in shown.stderr
     assert "Left out: MachinePool class pool" in shown.stderr
-    assert "Without Secret <cluster>-trust no machine boots" in shown.stderr
+    assert "No machine boots without Secret <cluster>-trust" in shown.stderr
     assert len(server.objects) == 3
 
 
@@ -128,34 +128,32 @@ def test_the_script_is_printed_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.usefixtures("server")
-def test_with_the_next_version_only_some_are_rolled() -> None:
+def test_with_the_next_version_other_clusters_wait_for_their_upgrade() -> None:
     shown = patch("--with-next-version", "1.36.0")
     assert "Rolls 1 cluster of the class once, control plane and all pools at the same time: team/b." in shown.stderr
-    assert "Waits for the upgrade to 1.36.0 of 1 cluster" in shown.stderr
-    assert all(one["enabledIf"].startswith("{{ if ") for one in yaml.safe_load(shown.stdout)["spec"]["patches"])
+    assert "Waits for the upgrade of 1 cluster to 1.36.0" in shown.stderr
+    assert all(each["enabledIf"].startswith("{{ if ") for each in yaml.safe_load(shown.stdout)["spec"]["patches"])
 
 
 def test_a_class_that_has_the_patches_needs_nothing(server: Server) -> None:
-    made = yaml.safe_load(patch().stdout)["spec"]
-    server.objects[CLASSES.path("team", "own")] = a_class(**made)
+    spec = yaml.safe_load(patch().stdout)["spec"]
+    server.objects[CLASSES.path("team", "own")] = a_class(**spec)
     shown = patch()
     assert shown.exit_code == 0
     assert "there is nothing to add" in shown.stderr
     assert "Rolls" not in shown.stderr
     assert "variables" not in yaml.safe_load(shown.stdout)["spec"]
-    assert (
-        "Take out of spec.patches what the class has of them already: trust, trust-user."
-        in patch("--with-next-version", "1.36.0").stderr
-    )
+    shown = patch("--with-next-version", "1.36.0")
+    assert "Remove the earlier patches from spec.patches: trust, trust-user." in shown.stderr
 
 
-def test_what_is_not_followed_is_said(server: Server) -> None:
+def test_a_warning_names_patches_of_runtime_extensions(server: Server) -> None:
     external = {"name": "\x1b[31mext", "external": {"generatePatchesExtension": "x"}}
     server.objects[CLASSES.path("team", "own")] = a_class(patches=[external])
     shown = patch("--no-ssh-user", "--leave-out", "md")
     assert "WARNING: Patch  [31mext is generated by a runtime extension" in shown.stderr
     assert "Left out: MachineDeployment class md: you left it out." in shown.stderr
-    assert [one["name"] for one in yaml.safe_load(shown.stdout)["spec"]["patches"]] == ["trust"]
+    assert [each["name"] for each in yaml.safe_load(shown.stdout)["spec"]["patches"]] == ["trust"]
 
 
 def test_many_clusters_are_counted_and_some_named(server: Server) -> None:
@@ -166,7 +164,7 @@ def test_many_clusters_are_counted_and_some_named(server: Server) -> None:
     assert "Rolls no clusters of the class once, control plane and all pools at the same time." in patch().stderr
 
 
-def test_clusters_of_the_class_are_told_from_others() -> None:
+def test_only_clusters_of_the_class_are_listed() -> None:
     clusters = [
         cluster("own", "v1.36.0"),
         cluster("far", "v1.36.0", "other", "team"),
@@ -174,24 +172,27 @@ def test_clusters_of_the_class_are_told_from_others() -> None:
         {"metadata": {"name": "plain", "namespace": "team"}, "spec": {}},
         {"metadata": {"name": "odd", "namespace": "team"}, "spec": {"topology": []}},
     ]
-    assert [one.key for one in rolled(clusters, Key("team", "own"))] == [Key("other", "far"), Key("team", "own")]
+    assert [cluster.key for cluster in clusters_of_class(clusters, Key("team", "own"))] == [
+        Key("other", "far"),
+        Key("team", "own"),
+    ]
 
 
 @pytest.mark.usefixtures("server")
-def test_what_is_not_there_is_named() -> None:
+def test_an_unknown_class_version_or_deployment_is_named() -> None:
     shown = run("patch", "own")
     assert isinstance(shown.exception, UserError)
-    assert "no ClusterClass default/own" in str(shown.exception)
+    assert "ClusterClass default/own does not exist" in str(shown.exception)
     assert "no MachineDeployment class x" in str(patch("--leave-out", "x").exception)
     assert "not a Kubernetes version" in str(patch("--with-next-version", "next").exception)
 
 
-def test_a_template_that_is_not_there_is_named(server: Server) -> None:
+def test_a_missing_template_is_named(server: Server) -> None:
     server.objects = {CLASSES.path("team", "own"): a_class()}
     assert "KubeadmControlPlaneTemplate cp of" in str(patch().exception)
 
 
-def test_an_api_server_that_is_away_is_to_be_asked_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_api_server_is_a_temporary_failure(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*_: object) -> None:
         raise UnavailableError("It does not answer")
 
@@ -213,26 +214,26 @@ def test_help_has_examples_and_exit_statuses(name: str) -> None:
     assert "Exit status: 0" in shown.output
 
 
-def test_what_a_cluster_without_a_class_needs() -> None:
+def test_bootstrap_prints_the_additions_for_a_cluster_without_a_class() -> None:
     shown = run("bootstrap", "shop")
     assert shown.exit_code == 0
     assert trust_secret_name(yaml.safe_load(shown.stdout)) == "shop-trust"
     assert json.loads(run("bootstrap", "shop", "-o", "json").stdout) == yaml.safe_load(shown.stdout)
 
 
-def test_a_cluster_without_a_class_may_let_trustplane_in() -> None:
+def test_bootstrap_adds_the_ssh_user() -> None:
     shown = run("bootstrap", "shop", "--ssh-key", "-", content="ssh-ed25519 AAAA x\n")
     assert yaml.safe_load(shown.stdout)["users"] == [node_user("ssh-ed25519 AAAA x")]
 
 
 @pytest.mark.parametrize("content", ["", "-----BEGIN OPENSSH PRIVATE KEY-----\n", "ssh-ed25519 A\nssh-ed25519 B\n"])
-def test_what_is_no_public_key_is_refused_and_not_shown(content: str) -> None:
+def test_an_invalid_public_key_is_refused_and_not_shown(content: str) -> None:
     shown = run("bootstrap", "shop", "--ssh-key", "-", content=content)
     assert isinstance(shown.exception, UserError)
-    assert "no public key" in str(shown.exception)
+    assert "not a public key" in str(shown.exception)
     assert not shown.stdout
 
 
 @pytest.mark.parametrize("name", ["Shop", "a b", "x\ny", "-x", "a" * 64])
-def test_names_that_no_cluster_has_are_refused(name: str) -> None:
+def test_invalid_names_of_clusters_are_refused(name: str) -> None:
     assert isinstance(run("bootstrap", "--", name).exception, UserError)

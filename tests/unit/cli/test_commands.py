@@ -110,7 +110,7 @@ MERGES = "a: &a {x: 1, y: 2}\n" + "".join(
         pytest.param(MERGES, "1000000 values", id="merges-of-merges"),
         pytest.param("a: &a [*a]", "1000000 values", id="circle"),
         pytest.param(f"a: &a {'x' * 5_000_000}\nb: [{'*a, ' * 99}]", "1000000 values", id="long-texts"),
-        pytest.param("x" * (33 << 20), "larger than 32 MB", id="octets"),
+        pytest.param("x" * (33 << 20), "larger than 32 MiB", id="octets"),
     ],
 )
 def test_a_plan_limits_the_size_of_manifests(text: str, limit: str) -> None:

@@ -282,7 +282,7 @@ def test_a_message_proves_trust_only_if_the_node_verifies(message: str) -> None:
     for toml in CONFIGURATIONS:
         result = node_state(facts_of_proof(message, report_of(toml)), NEW, {HOST})
         assert result.state == UNCLEAR
-        assert "ask the registry itself" in result.message
+        assert "contact the registry directly" in result.message
     assert node_state(facts_of_proof(message, report_of("", configuration="")), NEW, {HOST}).state in (
         ACCEPTED,
         UNCLEAR,

@@ -39,7 +39,7 @@ def test_a_stat_line_is_read_whatever_the_program_is_called(pid: int, name: str)
     ],
     ids=["same", "same-after-exec", "after-reboot", "recycled-pid", "other-pid", "zombie"],
 )
-def test_only_the_process_that_wrote_a_pid_file_is_taken_for_ours(boot: str, now: str, *, same: bool) -> None:
+def test_only_the_process_that_wrote_a_pid_file_is_recognised(boot: str, now: str, *, same: bool) -> None:
     assert same_process(f"b1\n{stat_line()}", boot, parse_stat(now)) is same
 
 
@@ -52,7 +52,9 @@ def test_only_the_process_that_wrote_a_pid_file_is_taken_for_ours(boot: str, now
         (("/a/etcd", "--x"), "r2", "files"),
     ],
 )
-def test_a_process_is_compared_with_what_is_wanted(arguments: tuple[str, ...], revision: str, words: str) -> None:
+def test_a_changed_program_its_arguments_or_its_inputs_require_a_restart(
+    arguments: tuple[str, ...], revision: str, words: str
+) -> None:
     found = difference(Running(1, 1, ("/a/etcd", "--x"), "r1"), arguments, revision)
     assert words in found
     assert bool(found) is bool(words)

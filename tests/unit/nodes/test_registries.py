@@ -82,7 +82,7 @@ def test_a_configuration_that_prevents_proofs_has_a_reason_and_a_next_step(parse
     result = assess_access(parsed, HOST)
     assert result.verification == UNVERIFIABLE
     assert why in result.reason
-    assert "ask the registry itself" in result.next_step
+    assert "contact the registry directly" in result.next_step
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000"])
@@ -93,7 +93,7 @@ def test_localhost_is_unverifiable_with_any_configuration(host: str) -> None:
 @pytest.mark.parametrize(
     ("parsed", "why"),
     [
-        (report(configuration=""), "containerd does not run"),
+        (report(configuration=""), "containerd is not running"),
         (report(configuration="a = ["), "cannot be parsed"),
         (report(configuration=f'[plugins."{V2}".registry]\nconfig_path = 1'), "cannot be parsed"),
         (report(configuration="plugins = 1"), "cannot be parsed"),

@@ -221,7 +221,7 @@ def test_an_incomplete_bundle_is_not_unpacked(machine: Machine, trust: TrustSet,
     }
     lines = machine.unpack(edits.get(edit, edit) if edit is not None else None)
     assert lines[0] in (f"trustplane-set-{trust.digest}", "trustplane-set-unknown")
-    assert lines[1:] == ["failed: /etc/trustplane/trust.pem is not whole"]
+    assert lines[1:] == ["failed: /etc/trustplane/trust.pem is incomplete"]
     assert (machine.files(), machine.restarts(), machine.state().manifest) == ({}, [], None)
 
 
@@ -243,7 +243,7 @@ def test_a_foreign_file_stays(machine: Machine, trust: TrustSet, kind: str) -> N
             target.write_text(render_files(trust)["/etc/ssl/certs/tkg-two.pem"])
         path.symlink_to(target)
     lines = machine.unpack(render_bundle(trust, MAX_BUDGET_BYTES))
-    assert lines[1:] == ["failed: /etc/ssl/certs/tkg-two.pem is there with other content and stays"]
+    assert lines[1:] == ["failed: /etc/ssl/certs/tkg-two.pem already exists with other content and stays"]
     assert (path.is_file() and not path.is_symlink()) == (kind == "file")
     assert kind != "file" or path.read_text() == "foreign\n"
     assert not (machine.folder / "foreign").exists() or kind == "link"
@@ -324,7 +324,7 @@ def bundle(paths: list[str]) -> str:
 
 def test_other_paths_are_refused(machine: Machine) -> None:
     lines = machine.unpack(bundle([*HOSTILE, "/etc/ssl/certs/tkg-good.pem"]))
-    assert lines[1:] == ["failed: a file of the set has a path that is none of Trustplane's"] * len(HOSTILE)
+    assert lines[1:] == ["failed: a file of the set has a path that Trustplane does not use"] * len(HOSTILE)
     assert machine.files() == {"/etc/ssl/certs/tkg-good.pem": f"content {len(HOSTILE)}\n"}
     assert sorted(path.name for path in machine.folder.iterdir()) == ["bin", "root", "unpack.sh"]
 

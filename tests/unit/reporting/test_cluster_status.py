@@ -299,7 +299,7 @@ def test_a_broken_list_is_reported_and_the_cluster_stays_ready() -> None:
     reached, reason, message = condition(result, "TrustValid")
     assert (reached, reason) == ("False", "Invalid")
     assert message.startswith("Wrong 0. Correct it; Wrong 1")
-    assert message.endswith("and 2 more. Until then the last good list stays in force")
+    assert message.endswith("and 2 more. Until then the last good list stays in use")
     assert condition(result, "Ready")[0] == "True"
 
 

@@ -103,7 +103,7 @@ def test_the_difference_of_scopes_is_described(data: dict[str, str]) -> None:
     assert compare_sets(EMPTY_SET, scoped).text == f"add corp ({short} for r.test s.test)"
     assert compare_sets(whole, scoped).changed == ("corp",)
     assert compare_sets(whole, scoped).text == f"change corp ({short}) to {short} for r.test s.test"
-    assert compare_sets(scoped, whole).text == f"change corp ({short} for r.test s.test) to {short} for the whole node"
+    assert compare_sets(scoped, whole).text == f"change corp ({short} for r.test s.test) to {short} node-wide"
 
 
 def test_the_empty_set_is_a_set(data: dict[str, str]) -> None:

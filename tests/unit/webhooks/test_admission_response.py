@@ -62,7 +62,7 @@ def test_an_error_refuses_like_the_schema_and_keeps_the_warnings() -> None:
 def test_many_errors_are_cut_to_the_first_and_a_count() -> None:
     causes = response(*[ERROR] * (MAX_CAUSES + 3))["status"]["details"]["causes"]
     assert len(causes) == MAX_CAUSES + 1
-    assert causes[-1]["message"] == "3 more findings. See them all: trustplane check FILE"
+    assert causes[-1]["message"] == "3 more findings. To see all of them: trustplane check FILE"
 
 
 def test_a_long_warning_loses_its_reason_first_then_its_next_step() -> None:

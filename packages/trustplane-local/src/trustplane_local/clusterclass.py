@@ -32,7 +32,7 @@ _KUBEADM_FILE = "/run/kubeadm/kubeadm.yaml"  # bootstrap data writes it on the m
 def cluster_class_objects(_stack: Stack) -> list[Json]:
     """Return the templates, then the ClusterClass. They are the same for every stack.
 
-    The patches for trust and for the nodes' user are those that `class_patch` adds to any ClusterClass.
+    The patches for trust and for the nodes' user are those of `trustplane class patch`.
     """
     control_plane = _template(CONTROL_PLANE_VERSION, "KubeadmControlPlaneTemplate", _control_plane())
     worker = _template(BOOTSTRAP_VERSION, "KubeadmConfigTemplate", _worker())

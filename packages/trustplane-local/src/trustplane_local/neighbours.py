@@ -34,7 +34,7 @@ def lock_stacks(cache: Path) -> Generator[list[Stack]]:
 
 
 def register_stack(stack: Stack) -> None:
-    """Register a stack; call it within `choosing`, before the stack's file is written."""
+    """Register a stack; call it within `lock_stacks`, before the stack's file is written."""
     (stack.cache / "stacks" / stack.id).write_text(f"{stack.folder}\n")
 
 

@@ -72,7 +72,13 @@ def _status() -> Json:
             "difference": string(
                 "Changes from the set in force to the desired set, by name and fingerprint.", max_length=32768
             ),
-            "summary": obj("Nodes by state.", {state: integer(f"Nodes: {state}.") for state in ("total", *states)}),
+            "summary": obj(
+                "Number of nodes by state.",
+                {
+                    "total": integer("All nodes."),
+                    **{s: integer(f"Nodes in state {s[0].upper()}{s[1:]}.") for s in states},
+                },
+            ),
             "provenNodes": string("Proven nodes of all nodes, such as 2/3."),
             "nodes": array("Nodes without a current proof.", _node(), max_items=MAX_NODES),
             "more": integer("Further nodes without a current proof."),

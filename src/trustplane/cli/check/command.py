@@ -37,7 +37,7 @@ from trustplane.registry.inspection import Follow, HostReport, inspect
 @click.command(
     epilog=examples(
         ("trustplane check tkgserviceconfiguration.yaml", "a trust list, before you apply it"),
-        ("trustplane check cluster.yaml --registry harbor.corp.example", "whether it makes nodes trust a registry"),
+        ("trustplane check cluster.yaml --registry harbor.corp.example", "whether nodes would trust a registry"),
         ("trustplane check cluster.yaml secret.yaml", "a Cluster and the Secret of its variable"),
         ("kubectl get tkc -A -o yaml | trustplane check -", "all existing clusters"),
         ("trustplane check --fix ca.crt", "print the entry for a file"),
@@ -53,7 +53,14 @@ from trustplane.registry.inspection import Follow, HostReport, inspect
 @click.option("--node-bundle", type=click.Path(path_type=Path), help="PEM file of other CAs trusted by the nodes.")
 @click.option("--at", metavar="TIME", help="Check for this time (RFC 3339) instead of now.")
 @click.option("--fix", is_flag=True, help="Write corrected data to the manifests; for other files, print it.")
-@click.option("-o", "--output", type=click.Choice(["table", "json", "sarif"]), default="table", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "sarif"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
 def command(
     *,
     files: tuple[str, ...],
@@ -67,8 +74,9 @@ def command(
 ) -> None:
     """Check trust lists: certificates, encoding, names, and which registries nodes would trust.
 
-    FILE is a manifest (TkgServiceConfiguration, TanzuKubernetesCluster, a Cluster with variable `trust` and its
-    Secret, or a List of them), PEM, DER, base64 of PEM, or - for standard input. Changes nothing without --fix.
+    FILE is a manifest (TkgServiceConfiguration, TanzuKubernetesCluster, Cluster and the Secret of its variable, or a
+    ConfigMap or Secret with CAs), PEM, DER, PKCS#7, base64 of PEM, or - for standard input. Changes nothing without
+    --fix.
 
     Exit status: 0 good, perhaps with warnings; 1 errors; 2 undecided. With --fix: the status before the correction.
     """

@@ -97,7 +97,7 @@ def _render_hint(objects: Sequence[yaml.Node]) -> str:
     if any(manifests.object_kind(node) == "Kustomization" for node in objects):
         return ". Render it first: kustomize build . | trustplane check -"
     if any(child(node, "type", "kind") is not None for node in objects):
-        return ". Check the Cluster that Tanzu Mission Control makes: kubectl get cluster -o yaml | trustplane check -"
+        return ". Check the Cluster created by Tanzu Mission Control: kubectl get cluster -o yaml | trustplane check -"
     return ""
 
 

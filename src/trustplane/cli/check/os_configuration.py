@@ -84,7 +84,7 @@ def _inline(path: str, text: str, line: int) -> ListedEntry:
 _ENCODED_CONTENT = error(
     "double-base64",
     "caCert.content is base64",
-    "The field takes PEM itself; only a Secret takes it encoded",
+    "The field takes plain PEM; only Secrets contain it in base64",
     "Write the output of `cat ca.pem` as a block: content: |",
 )
 

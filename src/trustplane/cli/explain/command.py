@@ -113,6 +113,6 @@ def _standard_input() -> str:
 
 def _decoded(content: bytes) -> str:
     if len(content) > _MAX_BYTES:
-        raise UserError(f"The input is larger than {_MAX_BYTES >> 20} MB", next_step="Pass one namespace at a time")
+        raise UserError(f"The input is larger than {_MAX_BYTES >> 20} MiB", next_step="Pass one namespace at a time")
     # PowerShell's > writes UTF-16.
     return content.decode(marked_encoding(content) or "utf-8-sig", errors="replace")

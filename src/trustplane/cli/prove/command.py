@@ -108,7 +108,7 @@ def command(
     if any(row.is_waiting for row in rows):
         raise TransientError(
             f"Some nodes have no result after {timeout:g} s",
-            why="a node is down, its cluster does not answer, or `trustplane manager` does not run",
+            why="a node is down, its cluster does not answer, or `trustplane manager` is not running",
             next_step="Check: trustplane status CLUSTER",
         )
     sys.exit(_exit_status({row.verdict for row in rows}))

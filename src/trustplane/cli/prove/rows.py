@@ -15,7 +15,7 @@ class Row:
     """The result for one node and one registry.
 
     Attributes:
-        verdict: as in `Judgement`; empty without a result.
+        verdict: as in `RegistryVerdict`; empty without a result.
         is_waiting: whether a result may still arrive.
     """
 

@@ -80,7 +80,7 @@ async def _report_cluster(kubeconfig: Path | None, key: Key, output: str) -> boo
         if trust is None:
             raise UserError(
                 f"Cluster {key} has no ClusterTrust",
-                why="the cluster does not exist, has no trust list, or `trustplane manager` does not run",
+                why="the cluster does not exist, has no trust list, or `trustplane manager` is not running",
                 next_step="See `trustplane status`, or pass another namespace with -n",
             )
         rows = await node_rows(client, trust)

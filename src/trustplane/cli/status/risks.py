@@ -46,7 +46,7 @@ def _select(
     if not selected:
         raise UserError(
             f"Cluster {namespace}/{cluster} has no ClusterTrust",
-            why="the cluster does not exist, has no trust list, or `trustplane manager` does not run",
+            why="the cluster does not exist, has no trust list, or `trustplane manager` is not running",
             next_step="See `trustplane status`, or pass another namespace with -n",
         )
     hosts = {image.host for trust in selected for image in trust.status.images}

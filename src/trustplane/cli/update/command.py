@@ -1,4 +1,4 @@
-"""`trustplane update`: have clusters take the current trust now, and watch them do so."""
+"""`trustplane update`: request that clusters take the desired trust set now, and follow their updates."""
 
 import asyncio
 import sys
@@ -16,7 +16,7 @@ from trustplane.api.keys import Key, key_of
 from trustplane.api.meta import Json
 from trustplane.cli.console import Console
 from trustplane.cli.epilog import examples
-from trustplane.cli.options import kubeconfig
+from trustplane.cli.options import kubeconfig, namespace_option, output
 from trustplane.cli.output import echo, echo_json
 from trustplane.cli.service import is_verbose, log_to_stderr
 from trustplane.cli.update.following import Follower
@@ -35,35 +35,37 @@ from trustplane.reporting.progress import (
 from trustplane.trust.propagation import PropagationRecord
 from trustplane.trust.request_times import next_request_time
 
-INTERRUPTED = 130  # as shells report a program that SIGINT ended
+INTERRUPTED = 130  # the exit status in shells after SIGINT
 
 
 @click.command(
     "update",
     epilog=examples(
-        ("trustplane update shop -n team-a", "one cluster, until its nodes have proven it"),
-        ("trustplane update --all --no-wait", "only ask; see `trustplane status`"),
+        ("trustplane update shop -n team-a", "update a cluster, and wait for the proofs of its nodes"),
+        ("trustplane update --all --no-wait", "only request updates; check with `trustplane status`"),
     ),
 )
 @click.argument("names", metavar="CLUSTER...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every cluster of the namespace, or of all without one.")
-@click.option("-n", "--namespace", default="", help="Namespace of the clusters. Default: default; with --all: all.")
+@click.option("--all", "everything", is_flag=True, help="Update every cluster, or every cluster of the namespace.")
+@click.option(
+    "-n", "--namespace", default="", help="Namespace of the clusters. Default: `default`; with --all: all namespaces."
+)
 @kubeconfig
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every machine has the trust.")
-@click.option("--prove/--no-prove", default=True, show_default=True, help="Wait until every node has proven it, too.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until every machine has the desired set.")
+@click.option("--prove/--no-prove", default=True, show_default=True, help="Also wait for the proof of every node.")
 @click.option(
     "--replace-unreachable",
     is_flag=True,
-    help="Have machines replaced that cannot be reached, one at a time; of a control plane by its MachineHealthCheck.",
+    help="Replace unreachable machines, one at a time; those of a control plane need a MachineHealthCheck.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=3600.0,
     show_default=True,
-    help="Seconds to wait; the update goes on afterwards.",
+    help="Seconds to wait; the update continues afterwards.",
 )
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output
 def command(  # noqa: PLR0913  an argument for each option
     *,
     names: tuple[str, ...],
@@ -76,22 +78,22 @@ def command(  # noqa: PLR0913  an argument for each option
     timeout: float,
     output: str,
 ) -> None:
-    """Have existing clusters take the current trust now, and prove it.
+    """Update clusters to the desired trust set now, and prove it.
 
-    A change of the service's configuration waits on existing clusters for their next update; this is that update.
-    Nothing is rolled on a cluster that has the current trust already. Asking again is safe.
+    By default, a changed TkgServiceConfiguration reaches existing clusters with their next update: this command.
+    A cluster that already has the desired set does not change. Repeating the command is safe.
 
-    Exit status: 0 all clusters are current, and proven as far as a Registry selects them (with --no-wait: the update is
-    requested); 1 a list is refused, or a node does not trust a registry with what it took, or was not seen to verify
-    it; 2 wrong usage or an unknown cluster; 75 the time is up; 130 interrupted. The update goes on in the last two
-    cases.
+    Exit status: 0 all clusters are current, and have proven it for all registries that select them (with --no-wait: the
+    update is requested); 1 a list is refused, a node does not trust a registry with the new set, or a proof is only
+    Accepted or Unclear; 2 wrong usage or unknown cluster; 75 timeout; 130 interrupted. In the last two cases the update
+    continues.
     """
     if everything == bool(names):
-        raise click.UsageError("Name clusters, or say --all.")
+        raise click.UsageError("Pass names of clusters, or --all.")
     log_to_stderr(verbose=is_verbose(), quiet=True)
     namespace = namespace or ("" if everything else "default")
     try:
-        found = asyncio.run(
+        results = asyncio.run(
             _update(
                 kubeconfig,
                 names,
@@ -102,20 +104,20 @@ def command(  # noqa: PLR0913  an argument for each option
             )
         )
     except KeyboardInterrupt:
-        echo(f"Interrupted. The update goes on. Look: kubectl get tkc {_where(namespace)}", err=True)
+        echo(f"Interrupted. The update continues. Check: kubectl get tkc {namespace_option(namespace)}", err=True)
         sys.exit(INTERRUPTED)
-    conclude(found, namespace, output=output, timeout=timeout if wait else 0.0)
+    conclude(results, namespace, output=output, timeout=timeout if wait else 0.0)
 
 
-def conclude(found: Sequence[UpdateProgress], namespace: str, *, output: str, timeout: float) -> None:
-    """Print where clusters are, and exit by it; with a timeout of 0 nobody has waited.
+def conclude(results: Sequence[UpdateProgress], namespace: str, *, output: str, timeout: float) -> None:
+    """Print the clusters' progress, and exit accordingly; a timeout of 0 means that the command has not waited.
 
     Raises:
-        TransientError: The time was up.
+        TransientError: An update is not complete at the timeout.
     """
-    echo_json(_json(found)) if output == "json" else Console().print(_table(found))
+    echo_json(_json(results)) if output == "json" else Console().print(_table(results))
     if timeout:
-        _judge(found, namespace, timeout)
+        _exit_by(results, namespace, timeout)
 
 
 async def _update(
@@ -136,9 +138,9 @@ async def _update(
         }
         if not timeout:
             return [UpdateProgress(key=key, state=UPDATE_WAITING, message="requested") for key in requests]
-        follower = Follower(client, namespace, lambda one: echo(one.line, err=True), prove=prove)
-        looks = {key: partial(update_progress, requested_at=at) for key, at in requests.items()}
-        return await follower.follow(looks, timeout=timeout)
+        follower = Follower(client, namespace, lambda progress: echo(progress.line, err=True), prove=prove)
+        readers = {key: partial(update_progress, requested_at=at) for key, at in requests.items()}
+        return await follower.follow(readers, timeout=timeout)
 
 
 async def _find(client: Client, names: Sequence[str], namespace: str) -> list[TanzuKubernetesCluster]:
@@ -148,8 +150,8 @@ async def _find(client: Client, names: Sequence[str], namespace: str) -> list[Ta
     missing = [name for name in names if name not in everything]
     if missing:
         raise UserError(
-            f"There is no TanzuKubernetesCluster {', '.join(missing)} in namespace {namespace}",
-            next_step=f"See `kubectl get tkc {_where(namespace)}`, or name another namespace with -n",
+            f"Namespace {namespace} has no TanzuKubernetesCluster {', '.join(missing)}",
+            next_step=f"See `kubectl get tkc {namespace_option(namespace)}`, or pass another namespace with -n",
         )
     return [everything[name] for name in dict.fromkeys(names)]
 
@@ -177,39 +179,35 @@ async def _request(client: Client, key: Key, handled: datetime | None, *, replac
     return at
 
 
-def _judge(found: Sequence[UpdateProgress], namespace: str, timeout: float) -> None:
-    if any(one.state in (UPDATE_REFUSED, UPDATE_STOPPED, UPDATE_NOT_PROVEN) for one in found):
+def _exit_by(results: Sequence[UpdateProgress], namespace: str, timeout: float) -> None:
+    if any(progress.state in (UPDATE_REFUSED, UPDATE_STOPPED, UPDATE_NOT_PROVEN) for progress in results):
         sys.exit(1)
-    late = [str(one.key) for one in found if one.state not in COMPLETED_STATES]
+    late = [str(progress.key) for progress in results if progress.state not in COMPLETED_STATES]
     if late:
         raise TransientError(
-            f"After {timeout:g} s not every cluster is current and proven: {', '.join(late)}",
-            why="the update takes longer; it goes on",
-            next_step=f"Look: kubectl get tkc {_where(namespace)}; or wait on with the same command",
+            f"Not current and proven after {timeout:g} s: {', '.join(late)}",
+            why="the update takes longer; it continues",
+            next_step=f"Check: kubectl get tkc {namespace_option(namespace)}; or run the same command again to wait",
         )
 
 
-def _where(namespace: str) -> str:
-    return f"-n {namespace}" if namespace else "-A"
-
-
-def _json(found: Sequence[UpdateProgress]) -> list[Json]:
+def _json(results: Sequence[UpdateProgress]) -> list[Json]:
     return [
         {
-            "namespace": one.key.namespace,
-            "name": one.key.name,
-            "state": one.state,
-            "machines": one.machines,
-            "upToDate": one.up_to_date,
-            "message": one.message,
+            "namespace": progress.key.namespace,
+            "name": progress.key.name,
+            "state": progress.state,
+            "machines": progress.machines,
+            "upToDate": progress.up_to_date,
+            "message": progress.message,
         }
-        for one in found
+        for progress in results
     ]
 
 
-def _table(found: Sequence[UpdateProgress]) -> Table:
+def _table(results: Sequence[UpdateProgress]) -> Table:
     table = Table("NAMESPACE", "NAME", "STATE", "UP TO DATE", "MESSAGE", box=None)
-    for one in found:
-        count = f"{one.up_to_date}/{one.machines}" if one.machines else ""
-        table.add_row(one.key.namespace, one.key.name, one.state, count, one.message)
+    for progress in results:
+        count = f"{progress.up_to_date}/{progress.machines}" if progress.machines else ""
+        table.add_row(progress.key.namespace, progress.key.name, progress.state, count, progress.message)
     return table

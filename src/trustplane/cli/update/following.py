@@ -113,9 +113,7 @@ class Follower:
     def _refresh(self, key: Key, read: ReadProgress) -> UpdateProgress:
         tkc = self._tkcs.get(key)
         if tkc is None:
-            raise UserError(
-                f"TanzuKubernetesCluster {key} does not exist any more", why="it was deleted during its update"
-            )
+            raise UserError(f"TanzuKubernetesCluster {key} no longer exists", why="it was deleted during its update")
         cluster, trust = self._clusters.get(key), self._trusts.get(key)
         now = read(tkc, cluster, trust)
         if self._prove and cluster:

@@ -77,7 +77,7 @@ def generate_class_patch(
 
     Args:
         cluster_class: The object as an API server returns it, of v1beta2 or v1beta1.
-        templates: The templates of `templates.references`, each in exactly the apiVersion that the class names.
+        templates: The templates of `template_references`, each in exactly the apiVersion that the class names.
         with_next_version: A Kubernetes version, such as `1.36.0`: patch only machines of this version or newer.
         with_user: Also add an SSH user for Trustplane, with the key from variable `user`, unless the class has one.
         leave_out: MachineDeployment classes whose machines must not be patched.

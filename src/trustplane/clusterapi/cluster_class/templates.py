@@ -48,12 +48,12 @@ class TemplateSelection(NamedTuple):
 
 
 def template_references(cluster_class: Json) -> tuple[TemplateReference, ...]:
-    """Return the templates that `class_patch` requires."""
+    """Return the templates that `generate_class_patch` requires."""
     return tuple(dict.fromkeys(reference for _, reference in _machines(cluster_class) if reference.is_known))
 
 
 def select_templates(cluster_class: Json, templates: Iterable[Json], leave_out: Collection[str]) -> TemplateSelection:
-    """Choose the templates; arguments as in `class_patch`.
+    """Choose the templates; arguments as in `generate_class_patch`.
 
     Raises:
         UserError: A referenced template or a named class does not exist, or no template remains.

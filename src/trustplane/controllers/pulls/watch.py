@@ -43,7 +43,7 @@ class PullWatch:
     Attributes:
         client: To the workload cluster.
         wake: Called some time after a change.
-        pods: The failing pods, at most `MOST_PODS`, in the order of their first failure.
+        pods: The failing pods, at most `MAX_PODS`, in the order of their first failure.
         told: When to renew an Event, by the pod's UID and the cause: seconds of the loop's clock.
     """
 

@@ -1,1 +1,1 @@
-"""Plan of a rollout: one pure function, `plan.plan`, from an observation to the next steps."""
+"""Plan of a rollout: one pure function, `plan.plan_rollout`, from an observation to the next steps."""

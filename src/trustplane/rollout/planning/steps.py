@@ -67,7 +67,7 @@ _MESSAGES: Final[Mapping[RolloutReason, str]] = {
 }
 
 
-_NO_KEY: Final = "Machines are replaced, because Secret <cluster>-ssh with the key to log in does not exist"
+_NO_KEY: Final = "Machines are replaced, because Secret <cluster>-ssh with the SSH key does not exist"
 
 
 class RolloutNote(Enum):

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Final
 
-# Name: (module, summary in `trustplane --help`), as in `trustplane.cli.COMMANDS`.
+# Name: (module, summary in `trustplane --help`), as in `trustplane.cli.commands.COMMANDS`.
 COMMANDS: Final = MappingProxyType(
     {
         "bench": ("trustplane_local.commands.bench", "Run benchmarks on a separate local stack."),

@@ -14,7 +14,7 @@ from trustplane_local.stack import default_folder
 
 @click.group("bench")
 def command() -> None:
-    """Run benchmarks on real clusters, on a local stack of their own."""
+    """Run benchmarks on real clusters, in a separate local stack."""
 
 
 @command.command()
@@ -37,14 +37,21 @@ def command() -> None:
     help="Also measure the replacement of a control plane of three; takes a few minutes.",
 )
 @click.option("--keep", is_flag=True, help="Leave the stack up.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
 def update(*, folder: Path, cache: Path, runs: int, replace_three: bool, keep: bool, output: str) -> None:
-    """Time trust changes in place, and compare them with replacement.
+    """Measure trust changes in place, and compare them with replacement.
 
     Starts a local stack with a cluster of 1 control plane node and 3 workers. Adds, replaces and removes a CA five
     times in place, under a load of pulls and pods, then adds it by replacement. Repeats this with 3 control plane
     nodes. Prints the seconds from apply until Trustplane reports that every machine has proven the change, the medians
-    with their goals, and the effects on users. Removes the stack at the end.
+    and their targets, and the effects on users. Removes the stack at the end.
     """
     from trustplane_local.bench import update as benchmark  # noqa: PLC0415 - keeps `--help` fast
     from trustplane_local.bench.result import load_table, result_to_json, timing_table  # noqa: PLC0415

@@ -56,7 +56,7 @@ VERSIONS = click.option(
 
 @click.group()
 def command() -> None:
-    """Real Kubernetes clusters on this machine, with one command.
+    """Run real Kubernetes clusters on this machine.
 
     A stack is a management cluster ("Supervisor") of local processes, two private registries, and clusters whose
     machines are podman containers. It lives in one folder, and `down` removes all of it. It needs root, and on the
@@ -82,7 +82,7 @@ def command() -> None:
 def up(folder: Path, cache: Path, versions: str | None, subnet: str) -> None:
     """Start the stack, or repair it.
 
-    Builds missing programs, starts missing processes, restarts outdated ones, and leaves the rest alone. Repeat it
+    Builds missing programs, starts missing processes, restarts outdated ones, and changes nothing else. Repeat it
     after a crash, a reboot, an update of Trustplane, or Ctrl-C: it continues where it stopped.
 
     \b
@@ -130,7 +130,14 @@ def build(cache: Path, versions: str | None) -> None:
 
 @command.command()
 @STATE
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
 def status(folder: Path, output: str) -> None:
     """Show the state of the stack. Exits with 0 only if every part is ready and every container is running."""
     from trustplane_local.commands import tables  # noqa: PLC0415 - keeps `--help` fast

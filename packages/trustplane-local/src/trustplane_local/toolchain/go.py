@@ -50,7 +50,7 @@ class Go:
     target: str  # version and platform, part of the cache key: `go1.26.8 linux/amd64`
 
     def run(self, arguments: Sequence[str], *, folder: Path, log: IO[bytes]) -> bytes:
-        """Run `go`; see `step.run`."""
+        """Run `go`; see `step.run_step`."""
         command: list[str | Path] = [self.program, *arguments]
         name = f"go {arguments[0]} {arguments[-1]}"
         return step.run_step(name, command, folder=folder, log=log, causes=GO_FAILURES, environment=go_environment())
