@@ -4,6 +4,7 @@ A separate process, because it runs with an /etc/hosts that has the laboratory's
 """
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -19,9 +20,11 @@ from trustplane.diagnosis.decision import diagnose
 from trustplane.diagnosis.evidence import gathering
 from trustplane.diagnosis.evidence.limit import TimeLimits
 from trustplane.diagnosis.facts import Case
+from trustplane.errors import TransientError
 from trustplane.registry.inspection import Follow
 
 Json = dict[str, Any]
+_ATTEMPTS = 3
 _AT_ONCE = 2  # a user diagnoses one at a time
 # This tests what an answer says, not how soon: other tests run on the same machine.
 _LIMITS = TimeLimits.within(60)
@@ -41,7 +44,7 @@ async def answers(asked: Json) -> list[Json]:
 async def _answer(access: gathering.ClusterAccess, turn: asyncio.Semaphore, one: Json) -> Json:
     async with turn:
         started = time.monotonic()
-        cases = await gathering.gather_pod_cases(access, Key(one["namespace"], one["pod"]))
+        cases = await _cases(access, Key(one["namespace"], one["pod"]))
         seconds = time.monotonic() - started
         other = await asyncio.to_thread(_skopeo, one) if one["skopeo"] else ""
     case = cases[0] if cases else None
@@ -52,6 +55,13 @@ async def _answer(access: gathering.ClusterAccess, turn: asyncio.Semaphore, one:
         "node": _told(case) if case else None,
         "skopeo": _told(replace(case, messages=(other,))) if case and other else None,
     }
+
+
+async def _cases(access: gathering.ClusterAccess, pod: Key) -> list[Case]:
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(TransientError):
+            return await gathering.gather_pod_cases(access, pod)
+    return await gathering.gather_pod_cases(access, pod)
 
 
 def _unseen(case: Case) -> list[str]:
