@@ -85,7 +85,7 @@ def cluster_condition(cluster: RolloutInput, plan: RolloutPlan) -> ConditionValu
     """Return the condition of a cluster, by its machines that have joined.
 
     Args:
-        cluster: The cluster, as for `of_machine`.
+        cluster: The cluster, as for `machine_condition`.
         plan: Its plan, for the reason.
     """
     conditions = [machine_condition(cluster, node) for node in cluster.nodes if node.has_joined]
