@@ -105,8 +105,9 @@ _OBSTACLES: Final[Mapping[ReplacementObstacle, str]] = {
     ),
     ReplacementObstacle.UNCHECKED: (
         "{} is not replaced: only a MachineHealthCheck replaces control plane machines, and none applies to this "
-        "machine. Create one that selects it, without remediation.templateRef; neither may be paused, and the Machine "
-        "must not have annotation cluster.x-k8s.io/skip-remediation. Or repair the node"
+        "machine. Create one that selects it, without remediation.templateRef, and with another name than the "
+        "KubeadmControlPlane; neither may be paused, and the Machine must not have annotation "
+        "cluster.x-k8s.io/skip-remediation. Or repair the node"
     ),
     ReplacementObstacle.OTHERS: (
         "{} is replaced when all other control plane nodes are healthy and no machine is being deleted"
