@@ -6,6 +6,8 @@ same time, and slow changes start on both before the test waits for one.
 
 import base64
 import json
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +19,17 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from e2e.clusters import authorities, condition, name_of, on_node, pulls_everywhere, trust_status, workers
+from e2e.clusters import (
+    authorities,
+    condition,
+    name_of,
+    on_node,
+    pulls_everywhere,
+    running_parts,
+    trust_status,
+    up,
+    workers,
+)
 from e2e.documented import Page
 from e2e.foreign import FOREIGN, PLANT, certificate
 from e2e.shapes import BANNER, own_class, plain, topology
@@ -38,6 +50,7 @@ SYSTEM = "/etc/ssl/certs/tkg-{}.pem"
 SCOPED = "/etc/containerd/certs.d/{}/{}"
 LIST = "{}-authorities"  # as on the page
 APPLIED = "trustplane.dev/trust-applied"
+GATE = "trustplane.dev/TrustUpToDate"
 # The kubelet starts with this file, and pulls nothing earlier.
 KUBELET = "/var/lib/kubelet/config.yaml"
 
@@ -380,9 +393,7 @@ def test_a_machine_recreated_by_cluster_api_boots_with_the_set_in_force(
     kept = [variable for variable in variables if variable["name"] != BANNER]
     patch = {"spec": {"topology": {"variables": kept}}}
     shop.fleet.supervisor.run("patch", "cluster", "shop", "--type=merge", "-p", json.dumps(patch))
-    after = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    patch = {"spec": {"rollout": {"after": after}}}
-    web.fleet.supervisor.run("patch", "machinedeployment", "web-md-0", "--type=merge", "-p", json.dumps(patch))
+    replace_workers(web)
     for shape, old in zip(shapes, before, strict=True):
         wait_replaced(shape, old, left=1)
         (worker,) = workers(shape.fleet, shape.name)
@@ -392,6 +403,49 @@ def test_a_machine_recreated_by_cluster_api_boots_with_the_set_in_force(
         applied = json.loads(workers(shape.fleet, shape.name)[0]["metadata"]["annotations"][APPLIED])
         assert (applied["method"], applied["digest"]) == ("Bootstrap", shape.in_force)
         pulls_everywhere(shape.fleet, stack, shape.name)
+
+
+def test_a_rollout_waits_until_its_new_machine_is_up_to_date(stack: Stack, shapes: tuple[Shape, ...]) -> None:
+    """Without the manager no condition reports the trust of the new machine, and the old machine stays."""
+    _, web = shapes
+    before, kubectl = web.uids, web.fleet.supervisor
+    names = [entry["name"] for entry in web.status["desired"]["entries"]]
+    gates = [{"conditionType": GATE}]
+    patch = {"spec": {"template": {"spec": {"readinessGates": gates}}}}
+    kubectl.run("patch", "machinedeployment", "web-md-0", "--type=merge", "-p", json.dumps(patch))
+
+    def is_gated() -> tuple[bool, str]:
+        found = [machine["spec"].get("readinessGates") for machine in workers(web.fleet, web.name)]
+        return found == [gates], str(found)
+
+    web.fleet.story.wait_until("the Machine has the gate", is_gated, seconds=60)
+    assert web.uids == before
+    (manager,) = [part["pid"] for part in running_parts(stack) if part["name"] == "manager"]
+    os.kill(int(manager), signal.SIGKILL)
+    try:
+        replace_workers(web)
+        web.fleet.story.wait_until("the new Machine waits", lambda: is_waiting(web), seconds=300)
+    finally:
+        up(stack)
+    wait_replaced(web, before, left=1)
+    web.wait(*names)
+
+
+def is_waiting(web: Shape) -> tuple[bool, str]:
+    """Return whether the new node is ready, its Machine is not, and the old Machine is not being deleted."""
+    machines = workers(web.fleet, web.name)
+    states = [
+        [condition(machine["status"], type_).get("status") for type_ in ("NodeReady", "Ready")] for machine in machines
+    ]
+    deleted = [name_of(machine) for machine in machines if "deletionTimestamp" in machine["metadata"]]
+    return states == [["True", "True"], ["True", "Unknown"]] and not deleted, f"{states} {deleted}"
+
+
+def replace_workers(web: Shape) -> None:
+    """Ask Cluster API to replace the workers of `web`."""
+    after = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    patch = {"spec": {"rollout": {"after": after}}}
+    web.fleet.supervisor.run("patch", "machinedeployment", "web-md-0", "--type=merge", "-p", json.dumps(patch))
 
 
 def wait_replaced(shape: Shape, old: set[str], *, left: int) -> None:

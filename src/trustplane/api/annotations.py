@@ -41,6 +41,7 @@ REMEDIATE = "cluster.x-k8s.io/remediate-machine"  # makes a MachineHealthCheck t
 SKIP_REMEDIATION = "cluster.x-k8s.io/skip-remediation"
 DEPLOYMENT_LABEL = "cluster.x-k8s.io/deployment-name"
 DEPLOYMENT_NAME_LABEL = "topology.cluster.x-k8s.io/deployment-name"
+TOPOLOGY_OWNED_LABEL = "topology.cluster.x-k8s.io/owned"  # of objects that Cluster API derives from a topology
 UPDATE_IN_PROGRESS = "in-place-updates.internal.cluster.x-k8s.io/update-in-progress"
 
 # Trustplane's labels, on objects it creates.

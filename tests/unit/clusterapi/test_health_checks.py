@@ -11,6 +11,7 @@ from trustplane.clusterapi.health_checks import is_replaced_by_health_check
 
 CONTROL_PLANE = "cluster.x-k8s.io/control-plane"
 PAUSED = {"annotations": {"cluster.x-k8s.io/paused": ""}}
+TOPOLOGY = {"topology.cluster.x-k8s.io/owned": ""}
 OWNED = {"ownerReferences": [{"kind": "KubeadmControlPlane", "name": "shop", "controller": True}]}
 
 
@@ -69,3 +70,20 @@ def test_a_check_replaces_selected_machines(candidate: MachineHealthCheck, *, se
 )
 def test_an_excluded_machine_is_not_replaced(metadata: Json) -> None:
     assert not is_replaced_by_health_check([check()], machine(**metadata))
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "topology", "is_kept"),
+    [
+        ("shop-remediation", {}, TOPOLOGY, True),
+        ("shop", {}, TOPOLOGY, False),  # Cluster API's topology controller deletes it
+        ("shop", TOPOLOGY, TOPOLOGY, True),
+        ("shop", {}, {}, True),
+    ],
+)
+def test_a_topology_keeps_no_other_check_with_the_name_of_the_control_plane(
+    name: str, labels: Json, topology: Json, *, is_kept: bool
+) -> None:
+    owned = machine(labels={CONTROL_PLANE: "", **topology})
+    assert is_replaced_by_health_check([check(name=name, labels=labels)], owned) is is_kept
+    assert is_replaced_by_health_check([check(name=name, labels=labels), check()], owned)

@@ -22,7 +22,7 @@ class OngoingWrites:
 
     Attributes:
         writing: Machines whose write is in progress.
-        resting: Machines whose write failed and that wait for the next attempt.
+        backing_off: Machines whose write failed and that wait for the next attempt.
     """
 
     writing: frozenset[str] = frozenset()

@@ -32,27 +32,27 @@ class RolloutNode:
     Attributes:
         name: Of the Machine.
         group: Its pool; empty for the control plane, and for a worker without a pool.
-        control_plane: Whether it belongs to the control plane.
-        booted: Set in its bootstrap data; None if unknown.
-        has: Set on the node, loaded by its runtime, at the last successful inspection or write; None without one, or
-            if unclear.
-        drifted: Whether files of that set were changed or removed since.
+        is_control_plane: Whether it belongs to the control plane.
+        booted_with: Set in its bootstrap data; None if unknown.
+        observed: Set on the node, loaded by its runtime, at the last successful inspection or write; None without one,
+            or if unclear.
+        has_drifted: Whether files of that set were changed or removed since.
         proven: Set that its kubelet last proved by a pull, after its last change; None without one.
         refused: Set with which it definitely refused a registry, after its last change; None without one. If a set
             only removes entries, the caller may omit it: a node may then refuse a registry correctly.
-        unverifiable: Whether its pulls cannot prove trust at all.
-        reachable: Whether it answered the last request; true before the first one. An unreachable node is not
+        is_unverifiable: Whether its pulls cannot prove trust at all.
+        is_reachable: Whether it answered the last request; true before the first one. An unreachable node is not
             written: the caller tries to reach it again.
-        failing: Why the last write or inspection failed although the node answered; empty if it did not fail.
-        resting: Whether it failed and waits for the next attempt.
-        writing: Whether a write is in progress.
-        busy: Whether another tool updates it in place; the rollout does not touch it.
-        leaving: Whether Cluster API will replace it: it is older than `rollout.after` of its group.
-        joined: Whether its Node exists.
-        stuck: Whether it should have joined by now.
-        replaceable: Whether a controller creates a successor: a MachineSet or, for the control plane, the remediation
-            of a MachineHealthCheck that selects it.
-        marked: Whether it is marked for that remediation.
+        update_error: Why the last write or inspection failed although the node answered; empty if it did not fail.
+        is_backing_off: Whether it failed and waits for the next attempt.
+        is_writing: Whether a write is in progress.
+        is_busy: Whether another tool updates it in place; the rollout does not touch it.
+        is_being_replaced: Whether Cluster API will replace it: it is older than `rollout.after` of its group.
+        has_joined: Whether its Node exists.
+        is_stuck: Whether it should have joined by now.
+        is_replaceable: Whether a controller creates a successor: a MachineSet or, for the control plane, the
+            remediation of a MachineHealthCheck that selects it.
+        is_marked: Whether it is marked for that remediation.
     """
 
     name: str
@@ -96,21 +96,21 @@ class RolloutInput:
     """A cluster.
 
     Attributes:
-        wanted: The set in force.
-        boot: The boot set, in Secret `<cluster>-trust`; None without that Secret.
-        edited: Whether the content of that Secret differs from its set.
+        in_force: The set in force.
+        boot_set: The boot set, in Secret `<cluster>-trust`; None without that Secret.
+        is_boot_set_edited: Whether the content of that Secret differs from its set.
         last_proven: Set that a node of the cluster proved last, as recorded on the Cluster; None without one.
         nodes: Its machines, without those being deleted.
-        deleting: Whether machines are being deleted.
-        paused: Whether it is paused.
-        strategy: IN_PLACE or REPLACE.
+        is_deleting_machines: Whether machines are being deleted.
+        is_paused: Whether it is paused.
+        strategy: WRITE_IN_PLACE or REPLACE_MACHINES.
         can_write: Whether its nodes can be written; without an SSH key, machines are replaced.
         canary: The last recorded canary, perhaps for another set.
-        provable: Whether a Registry exists for proofs.
-        limit: Maximum of its nodes written at the same time.
-        allowance: Number of writes that may start now, by the limit of the whole fleet.
+        has_registry: Whether a Registry exists for proofs.
+        write_limit: Maximum of its nodes written at the same time.
+        fleet_allowance: Number of writes that may start now, by the limit of the whole fleet.
         replace_unreachable: Whether the user asked to replace unreachable nodes.
-        repair: Whether to write drifted nodes again.
+        repairs_drift: Whether to write drifted nodes again.
     """
 
     in_force: str

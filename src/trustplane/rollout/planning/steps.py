@@ -105,8 +105,9 @@ _OBSTACLES: Final[Mapping[ReplacementObstacle, str]] = {
     ),
     ReplacementObstacle.UNCHECKED: (
         "{} is not replaced: only a MachineHealthCheck replaces control plane machines, and none applies to this "
-        "machine. Create one that selects it, without remediation.templateRef; neither may be paused, and the Machine "
-        "must not have annotation cluster.x-k8s.io/skip-remediation. Or repair the node"
+        "machine. Create one that selects it, without remediation.templateRef, and with another name than the "
+        "KubeadmControlPlane; neither may be paused, and the Machine must not have annotation "
+        "cluster.x-k8s.io/skip-remediation. Or repair the node"
     ),
     ReplacementObstacle.OTHERS: (
         "{} is replaced when all other control plane nodes are healthy and no machine is being deleted"
@@ -146,12 +147,12 @@ class RolloutPlan:
         reason: Reason of the state.
         machines: Machines concerned, by name.
         notes: Remarks to report.
-        kept: Unreachable machines that are not replaced although the user asked for it.
-        elect: Canary to record before its write; None without one.
+        obstructed: Unreachable machines that are not replaced although the user asked for it.
+        canary: Canary to record before its write; None without one.
         proven: Digest to record as the last proven set; None: keep the record.
-        boot: Digest of the boot set to write; None: keep the current one.
+        boot_set: Digest of the boot set to write; None: keep the current one.
         write: Machines whose nodes receive the set in force now.
-        roll: Pool whose machines Cluster API must replace, empty for the control plane; None without one.
+        replace_group: Pool whose machines Cluster API must replace, empty for the control plane; None without one.
         delete: Machines to delete.
         remediate: Control plane machines that their MachineHealthCheck must replace.
     """
