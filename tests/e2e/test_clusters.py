@@ -17,6 +17,7 @@ from e2e.clusters import (
     ready_nodes,
     release,
     scale,
+    trustplane,
     update,
     workers,
 )
@@ -24,6 +25,11 @@ from trustplane_local import registry
 from trustplane_local.demo import manifests
 from trustplane_local.demo.fleet import DemoClusters
 from trustplane_local.stack import Stack
+
+TRUSTED = "ls /etc/ssl/certs/tkg-*.pem"
+WORKERS = {"topology.cluster.x-k8s.io/deployment-name": "workers"}
+CONTROL_PLANE = {"cluster.x-k8s.io/control-plane": ""}
+REPLACING_SECONDS = 590  # below the limit of a command in these tests
 
 
 def test_a_cluster_becomes_ready_although_every_process_was_killed_once(fleet: DemoClusters, wide: str) -> None:
@@ -34,7 +40,7 @@ def test_a_cluster_becomes_ready_although_every_process_was_killed_once(fleet: D
 def test_three_control_planes_scaling_and_remediation(stack: Stack, fleet: DemoClusters, wide: str) -> None:
     scale(fleet, wide, 2)
     pulls_everywhere(fleet, stack, wide)
-    fleet.supervisor.apply(health_check(wide), file="machinehealthcheck.yaml")
+    fleet.supervisor.apply(health_check(wide, "workers", WORKERS, seconds=5), file="machinehealthcheck.yaml")
     name = name_of(workers(fleet, wide)[0])
     local(stack, "kill", name)
     fleet.story.wait_until(f"{name} was replaced", lambda: replaced(fleet, wide, name), seconds=300)
@@ -48,8 +54,32 @@ def test_three_control_planes_take_trust_in_place(stack: Stack, fleet: DemoClust
     update(stack, wide)
     assert fleet.machine_names(wide) == machines
     for machine in fleet.list_machines(wide):
-        listed = on_node(fleet, wide, machine, "ls /etc/ssl/certs/tkg-*.pem")
+        listed = on_node(fleet, wide, machine, TRUSTED)
         assert listed.split() == [f"/etc/ssl/certs/tkg-{name}.pem" for name in sorted(authorities(stack))]
+
+
+def test_unreachable_machines_are_replaced_on_request(stack: Stack, fleet: DemoClusters, wide: str) -> None:
+    """Turn off a worker, and a control plane node that its MachineHealthCheck would leave alone for an hour."""
+    body = health_check(wide, "remediation", CONTROL_PLANE, seconds=3600)
+    fleet.supervisor.apply(body, file="machinehealthcheck.yaml")
+    before, pool = fleet.machine_names(wide), {name_of(machine) for machine in workers(fleet, wide)}
+    off = {min(pool), min(before - pool)}
+    for name in off:
+        local(stack, "kill", name)
+    corp = registry.registries_of(stack)[0]
+    configure(fleet, {corp.ca_name: corp.ca.read_bytes()})
+    process = trustplane(stack, "update", wide, "--replace-unreachable", f"--timeout={REPLACING_SECONDS}")
+    assert process.returncode == 0, process.stdout + process.stderr
+    fleet.story.wait_until(
+        "all nodes are ready", lambda: ready_nodes(fleet, wide, len(before)), seconds=REPLACING_SECONDS
+    )
+    assert before - fleet.machine_names(wide) == off
+    listed = {on_node(fleet, wide, machine, TRUSTED) for machine in fleet.list_machines(wide)}
+    assert listed == {f"/etc/ssl/certs/tkg-{corp.ca_name}.pem\n"}
+    events = fleet.supervisor.get("events.events.k8s.io")["items"]
+    notes = [event["note"] for event in events if event["reason"] == "TrustReplacing"]
+    assert {name: sum(name in note for note in notes) for name in off} == dict.fromkeys(off, 1)
+    fleet.supervisor.run("delete", "machinehealthcheck", f"{wide}-remediation")
 
 
 def replaced(fleet: DemoClusters, cluster: str, name: str) -> tuple[bool, str]:
@@ -58,17 +88,18 @@ def replaced(fleet: DemoClusters, cluster: str, name: str) -> tuple[bool, str]:
     return name not in names and ready, f"{sorted(names)}; {seen}"
 
 
-def health_check(cluster: str) -> Json:
+def health_check(cluster: str, name: str, labels: Json, *, seconds: int) -> Json:
+    """Return a MachineHealthCheck for machines whose kubelet has not reported for this time."""
     return {
         "apiVersion": "cluster.x-k8s.io/v1beta2",
         "kind": "MachineHealthCheck",
-        "metadata": {"name": f"{cluster}-workers", "namespace": "default"},
+        "metadata": {"name": f"{cluster}-{name}", "namespace": "default"},
         "spec": {
             "clusterName": cluster,
-            "selector": {"matchLabels": {"topology.cluster.x-k8s.io/deployment-name": "workers"}},
+            "selector": {"matchLabels": labels},
             "checks": {
                 "nodeStartupTimeoutSeconds": 600,
-                "unhealthyNodeConditions": [{"type": "Ready", "status": "Unknown", "timeoutSeconds": 5}],
+                "unhealthyNodeConditions": [{"type": "Ready", "status": "Unknown", "timeoutSeconds": seconds}],
             },
         },
     }
