@@ -247,4 +247,4 @@ async def test_update_does_not_wait_for_a_scheduled_one(supervisor: Supervisor, 
 async def test_an_unknown_cluster_is_status_2(supervisor: Supervisor, trustplane: Trustplane) -> None:
     status, _, err = await trustplane.run("update", "none", "-n", supervisor.namespace)
     assert status == 2
-    assert f"no TanzuKubernetesCluster none in namespace {supervisor.namespace}" in err
+    assert f"Namespace {supervisor.namespace} has no TanzuKubernetesCluster none" in err
