@@ -213,7 +213,7 @@ exec $as annotate node "${user#system:node:}" --overwrite "trustplane.dev/ssh-ho
 END
     cat >"$units/trustplane-host-keys.service" <<'END'
 [Unit]
-Description=Trustplane: report the SSH host keys of this machine on its Node
+Description=Trustplane: say on the Node which SSH host keys this machine has
 After=network-online.target
 StartLimitIntervalSec=0
 [Service]

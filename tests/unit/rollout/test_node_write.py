@@ -1,6 +1,7 @@
 """Writes to nodes: their records, failures and limits."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -323,6 +324,22 @@ async def test_closing_ends_every_write_and_records_nothing(writing: Writing) ->
     assert writing.fleet.server.calls == []
     assert writing.writer.machines_backing_off(SHOP) == frozenset()
     await writing.writer.close()
+
+
+async def test_a_write_that_loses_a_cancellation_is_cancelled_again(
+    writing: Writing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lose_one() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(node_write, "_CANCEL_SECONDS", 0.01)
+    task = asyncio.create_task(lose_one())
+    await asyncio.sleep(0)
+    writing.writer._tasks[Key(NAMESPACE, "shop-0")] = (SHOP, task)
+    await writing.writer.close()
+    assert task.cancelled()
 
 
 async def test_the_limit_of_the_fleet_is_shared_between_clusters(monkeypatch: pytest.MonkeyPatch) -> None:

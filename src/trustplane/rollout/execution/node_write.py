@@ -46,6 +46,7 @@ _MAX_MESSAGE: Final = 600  # characters
 _MAX_BACKOFF: Final = 60.0  # seconds
 _MAX_DOUBLINGS: Final = 10
 _RETENTION: Final = 600.0  # seconds after the end of a backoff: the Machine may be deleted by then
+_CANCEL_SECONDS: Final = 5.0  # until a cancelled write is cancelled again
 
 _log = structlog.get_logger(__name__)
 
@@ -77,12 +78,14 @@ class NodeWriter:
         )  # by namespace and uid of the Machine, see `_identity`
 
     async def close(self) -> None:
-        """Cancel all writes: they may be interrupted at any point, and the next leader starts them again."""
-        tasks = [task for _, task in self._tasks.values()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        """Cancel all writes: they may be interrupted at any point, and the next leader starts them again.
+
+        A task may lose a cancellation, for example in `asyncio.wait_for` of Python 3.11: it is cancelled again.
+        """
+        while tasks := [task for _, task in self._tasks.values() if not task.done()]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
 
     def machines_writing(self, cluster: Key) -> frozenset[str]:
         """Return the names of Machines whose nodes are being written."""
