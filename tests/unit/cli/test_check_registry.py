@@ -248,8 +248,10 @@ def test_a_key_on_a_curve_that_nodes_do_not_offer(pki: PKI, tmp_path: Path, curv
     served = drafts.server(key, pki.issuing, dns("localhost"))
     with serving([served.der], key, API) as port:
         code, hosts = ask(tmp_path, pki.root.der, port)
-    assert (code, hosts[0]["cause"]) == (2, "weak-certificate")
-    assert "P-256" in hosts[0]["message"]
+    # From OpenSSL 3.2 on, the handshake with Brainpool succeeds in TLS 1.3: then the certificate itself decides.
+    is_shown = ssl.OPENSSL_VERSION_INFO >= (3, 2) and isinstance(curve, ec.BrainpoolP256R1)
+    assert (code, hosts[0]["cause"]) == (1 if is_shown else 2, "weak-certificate")
+    assert is_shown or "P-256" in hosts[0]["message"]
 
 
 def test_a_server_that_is_silent_after_the_handshake(pki: PKI) -> None:
