@@ -43,7 +43,7 @@ def test_three_control_planes_scaling_and_remediation(stack: Stack, fleet: DemoC
     fleet.supervisor.apply(health_check(wide, "workers", WORKERS, seconds=5), file="machinehealthcheck.yaml")
     name = name_of(workers(fleet, wide)[0])
     local(stack, "kill", name)
-    fleet.story.wait_until(f"{name} was replaced", lambda: replaced(fleet, wide, name), seconds=300)
+    fleet.story.wait_until(f"{name} was replaced", lambda: replaced(fleet, wide, name, 5), seconds=300)
     pulls_everywhere(fleet, stack, wide)
     fleet.supervisor.run("delete", "machinehealthcheck", f"{wide}-workers")
 
@@ -73,7 +73,7 @@ def test_unreachable_machines_are_replaced_on_request(stack: Stack, fleet: DemoC
     # The update ends when all machines that stay have the set; a node of the others may be ready for a while.
     for name in sorted(off):
         fleet.story.wait_until(
-            f"{name} is replaced", lambda name=name: replaced(fleet, wide, name), seconds=REPLACING_SECONDS
+            f"{name} is replaced", lambda name=name: replaced(fleet, wide, name, len(before)), seconds=REPLACING_SECONDS
         )
     assert before - fleet.machine_names(wide) == off
     listed = {on_node(fleet, wide, machine, TRUSTED) for machine in fleet.list_machines(wide)}
@@ -84,9 +84,9 @@ def test_unreachable_machines_are_replaced_on_request(stack: Stack, fleet: DemoC
     fleet.supervisor.run("delete", "machinehealthcheck", f"{wide}-remediation")
 
 
-def replaced(fleet: DemoClusters, cluster: str, name: str) -> tuple[bool, str]:
+def replaced(fleet: DemoClusters, cluster: str, name: str, nodes: int) -> tuple[bool, str]:
     names = fleet.machine_names(cluster)
-    ready, seen = ready_nodes(fleet, cluster, 5)
+    ready, seen = ready_nodes(fleet, cluster, nodes)
     return name not in names and ready, f"{sorted(names)}; {seen}"
 
 
