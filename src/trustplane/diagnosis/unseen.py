@@ -26,8 +26,8 @@ def unseen_sources(case: Case, cause: Cause, explanation: Explanation | None, ho
     """
     ground = _Ground(case, cause, explanation, host)
     sources = [report.source for report in case.reports if any(map(ground.may_change_by, report.missing))]
-    if ground.is_chain_unreadable:
-        sources.append(f"the chain of {host.address}, which cannot be parsed" if host else "")
+    if host is not None and ground.is_chain_unreadable:
+        sources.append(f"the chain of {host.address}, which cannot be parsed")
     return tuple(dict.fromkeys(sources))
 
 

@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 
 from trustplane.trust.recorded import MAX_CLOCK_SKEW
 
-__all__ = ["next_request_time"]
-
 _TICK = timedelta(microseconds=1)  # the resolution of annotations
 
 
@@ -26,4 +24,4 @@ def next_request_time(now: datetime, *, handled: datetime | None = None, request
     """
     if requested is not None and requested - now > MAX_CLOCK_SKEW:
         requested = None
-    return max(now, *(at + _TICK for at in (handled, requested) if at is not None), now)
+    return max([now, *(at + _TICK for at in (handled, requested) if at is not None)])
