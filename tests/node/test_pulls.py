@@ -18,6 +18,8 @@ STALL = "/run/stall"
 # Before the script checks again, once it has found pulls.
 _AGAIN = "    first=$pulls\n"
 _RESTART = "systemctl restart containerd ||"
+# Within the script: the pause may be over before a busy machine inspects the node.
+_NOTE_PAUSE = "sed 's/.*) //' /proc/$paused/stat >/run/paused"
 # Begins a pull every 0.2 s, whether others have ended or not. Each takes about 0.4 s.
 _PULLS = f"""\
 mkdir /run/pulls
@@ -172,7 +174,7 @@ async def test_pulls_of_other_clients_do_fail(node: Any, shell: Any, script: str
 async def test_the_kubelet_resumes_when_the_script_is_killed_during_the_pause(
     node: Any, shell: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed = trust._SCRIPT.replace(_RESTART, f"sed 's/.*) //' /proc/$paused/stat >/run/paused; kill -9 0; {_RESTART}")
+    killed = trust._SCRIPT.replace(_RESTART, f"{_NOTE_PAUSE}; kill -9 0; {_RESTART}")
     monkeypatch.setattr(trust, "_SCRIPT", killed)
     with pytest.raises((NodeError, TransientError)):
         await trust.apply(shell, node.trusting("two"))
@@ -185,9 +187,8 @@ async def test_the_kubelet_resumes_when_the_script_is_killed_during_the_pause(
 async def test_the_kubelet_resumes_although_the_script_hangs(
     node: Any, shell: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = "sed 's/.*) //' /proc/$paused/stat >/run/paused"  # the pause may be over before a busy machine looks
     hanging = trust._SCRIPT.replace(
-        _RESTART, f"{state}; echo $$ >/run/script; until test -e /run/go; do sleep 0.1; done; {_RESTART}"
+        _RESTART, f"{_NOTE_PAUSE}; echo $$ >/run/script; until test -e /run/go; do sleep 0.1; done; {_RESTART}"
     )
     monkeypatch.setattr(trust, "_SCRIPT", hanging)
     async with changing(node, shell, "two") as change:
